@@ -1,0 +1,1 @@
+//! healthflow-sync.
