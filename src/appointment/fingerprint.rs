@@ -1,0 +1,32 @@
+//! A fingerprint of what was written, only to spare a call when a new version changes nothing.
+
+use sha2::{Digest, Sha256};
+
+use crate::booking::{Booking, BookingStatus};
+
+/// 64 bits of SHA-256 over everything of `booking` that HealthFlow would store for `patient_id`.
+pub fn fingerprint(booking: &Booking, patient_id: &str) -> i64 {
+    let mut hasher = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        hasher.update((bytes.len() as u64).to_be_bytes());
+        hasher.update(bytes);
+    };
+    let visit = &booking.visit;
+    part(patient_id.as_bytes());
+    part(booking.location_id.as_bytes());
+    part(match booking.status {
+        BookingStatus::Scheduled => b"scheduled",
+        BookingStatus::Cancelled => b"cancelled",
+    });
+    part(&visit.start.0.to_be_bytes());
+    part(&visit.duration_minutes.to_be_bytes());
+    part(visit.time_zone.as_bytes());
+    part(visit.provider_id.as_bytes());
+    part(visit.operatory_id.as_deref().unwrap_or_default().as_bytes());
+    for code in &visit.procedure_codes {
+        part(code.as_bytes());
+    }
+    part(visit.note.as_ref().map_or(&[], |note| note.reveal().as_bytes()));
+    let digest = hasher.finalize();
+    i64::from_be_bytes(std::array::from_fn(|index| digest[index]))
+}

@@ -1,0 +1,25 @@
+//! What should stand in HealthFlow's book, and what we know stands there. Knows nothing of Kafka or of the wire.
+
+pub mod fingerprint;
+pub mod reference;
+
+use std::sync::Arc;
+
+use crate::booking::{BookingStatus, Version};
+
+/// What stands in HealthFlow for a booking, as far as we know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// HealthFlow's id of the appointment.
+    pub appointment_id: Arc<str>,
+    /// HealthFlow's id of the patient it was written for.
+    pub patient_id: Arc<str>,
+    /// Which creation of this booking it came from (rule W6).
+    pub incarnation: u32,
+    /// The version written last; 0 where a look-up found it and the version is unknown.
+    pub version: Version,
+    /// Status written last.
+    pub status: BookingStatus,
+    /// Fingerprint of the content written last; none where it is not certain what stands (rule W5).
+    pub fingerprint: Option<i64>,
+}

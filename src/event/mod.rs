@@ -1,0 +1,122 @@
+//! What arrives and what leaves: one file per topic, each the exact shape of its Avro schema in `schemas/`. `Arrival`
+//! is a record of an input lane after decoding and checking; `Outgoing` is a record for a commit. [`avro`] turns bytes
+//! into values given a schema; nothing here talks to a broker or a registry.
+
+pub mod failed;
+
+pub mod result;
+
+pub mod review;
+
+pub mod topics;
+
+use std::sync::Arc;
+
+use crate::booking::{Booking, BookingKey, Version};
+use crate::state::StateRecord;
+use crate::sync::Reason;
+use crate::time::Timestamp;
+
+pub use failed::DeadLetter;
+pub use result::Finished;
+pub use review::ReviewCase;
+
+/// One record of an input lane, decoded and checked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Arrival {
+    /// A booking that could be true.
+    Requested(Box<Booking>),
+    /// A booking that comes back (`appointments.retry`).
+    Retry(Box<RetryEntry>),
+    /// A record that cannot be used: it is dead-lettered where it stands (rule K7).
+    Unusable(Box<Unusable>),
+}
+
+/// A booking on its way through `appointments.retry`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RetryEntry {
+    /// The booking.
+    pub booking: Booking,
+    /// Its schedule.
+    pub schedule: Schedule,
+    /// Which of the records of this version is the valid one (rule K4).
+    pub generation: u32,
+}
+
+/// How far a booking has come with its retries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Attempts that failed so far; waiting for a doubt, a person or another booking is not an attempt.
+    pub attempts: u32,
+    /// Not to be tried before this.
+    pub not_before: Timestamp,
+    /// When the first attempt failed; none while none has.
+    pub first_failed_at: Option<Timestamp>,
+    /// What went wrong last, or what is waited for: a code, never a value.
+    pub last_error: Arc<str>,
+}
+
+/// A record that cannot be used, with everything needed to find out why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unusable {
+    /// The key as it arrived.
+    pub raw_key: Option<Vec<u8>>,
+    /// The value as it arrived.
+    pub raw_value: Option<Vec<u8>>,
+    /// `UNDECODABLE`, `NO_IDENTITY` or `IMPOSSIBLE`.
+    pub reason: Reason,
+    /// Field and rule, or what the decoder missed; never a value.
+    pub detail: Arc<str>,
+    /// Which version it would have been, if that much can be read.
+    pub identity: Option<Identity>,
+}
+
+/// Which version of which booking a record speaks of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The booking.
+    pub key: BookingKey,
+    /// The version.
+    pub version: Version,
+    /// DentScheduler's event id.
+    pub event_id: Arc<str>,
+    /// When it was asked for.
+    pub requested_at: Timestamp,
+}
+
+impl From<&Booking> for Identity {
+    fn from(booking: &Booking) -> Self {
+        Identity {
+            key: booking.key.clone(),
+            version: booking.version,
+            event_id: booking.event_id.clone(),
+            requested_at: booking.requested_at,
+        }
+    }
+}
+
+/// One record to be written in a commit, to the task's partition of its topic.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outgoing {
+    /// `appointments.synced`.
+    Synced(Finished),
+    /// `appointments.retry`.
+    Retry(Box<RetryEntry>),
+    /// `appointments.review`.
+    Review(Box<ReviewCase>),
+    /// `appointments.failed`.
+    Failed(Box<DeadLetter>),
+    /// `appointments.state` or `patients.state`.
+    State(Box<StateRecord>),
+}
+
+/// Where a record came from: the headers of a dead letter name it (KIP-1191).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The lane, hence the topic.
+    pub lane: topics::Lane,
+    /// The partition, which is the task.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+}

@@ -1,0 +1,45 @@
+//! The topics by their roles. Every topic has the same partition count, and whatever derives from a record goes to the
+//! same partition number, so that one number is one self-contained task.
+
+/// The input topics of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// `appointments.requested`, by group assignment: owning it is owning the task.
+    Requested,
+    /// `appointments.retry`, assigned by hand.
+    Retry,
+}
+
+impl Lane {
+    /// Every lane.
+    pub const ALL: [Lane; 2] = [Lane::Requested, Lane::Retry];
+
+    /// The topic it reads.
+    pub const fn topic(self) -> &'static str {
+        match self {
+            Lane::Requested => REQUESTED,
+            Lane::Retry => RETRY,
+        }
+    }
+}
+
+/// What DentScheduler asks for.
+pub const REQUESTED: &str = "appointments.requested";
+/// History of practices that are new to us.
+pub const BACKFILL: &str = "appointments.backfill";
+/// Bookings that wait.
+pub const RETRY: &str = "appointments.retry";
+/// Versions that ended well.
+pub const SYNCED: &str = "appointments.synced";
+/// Bookings that a person must decide on.
+pub const REVIEW: &str = "appointments.review";
+/// Dead letters.
+pub const FAILED: &str = "appointments.failed";
+/// What is known of patients.
+pub const PATIENT_STATE: &str = "patients.state";
+/// Where bookings stand.
+pub const APPOINTMENT_STATE: &str = "appointments.state";
+
+/// Every topic, in the order in which a booking meets them.
+pub const ALL: [&str; 8] =
+    [REQUESTED, BACKFILL, RETRY, SYNCED, REVIEW, FAILED, PATIENT_STATE, APPOINTMENT_STATE];

@@ -1,0 +1,89 @@
+//! What can go wrong with a call, by what is to be done now: one variant a decision, not one a status code.
+
+use std::fmt;
+
+/// Why a call brought no good answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing left this process: the connection was refused, or the lease had run out (rule W2). Safe to send again.
+    NotSent(NotSent),
+    /// It may or may not have been carried out. A write is now in doubt (rule W4); a read is simply asked again.
+    Unknown(Unknown),
+    /// HealthFlow is over its limit: it did nothing; wait, and spend no attempt.
+    Throttled {
+        /// `Retry-After`, in milliseconds from the answer; none where HealthFlow did not say.
+        retry_after_ms: Option<u64>,
+    },
+    /// The credentials are refused: stop the account and alert; spend no attempt.
+    Unauthorised {
+        /// 401 or 403.
+        status: u16,
+    },
+    /// HealthFlow will never accept this: final.
+    Refused {
+        /// 400, 422 or another client error that repeats itself.
+        status: u16,
+        /// The fields it names, with its rule codes; never values.
+        fields: Vec<String>,
+    },
+    /// What the request names is not there (404, 410): the link or the placement may be gone (rule W6).
+    NotFound,
+    /// 409: what is asked for stands there already.
+    AlreadyThere {
+        /// Its id, where HealthFlow names it.
+        existing_id: Option<String>,
+    },
+    /// 409: somebody else has that slot. Final for a first request; says nothing about an earlier one of ours.
+    SlotTaken,
+    /// The idempotency key was used with other bytes: an earlier request of ours arrived (rule W5).
+    KeyReused,
+}
+
+/// Why a request was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotSent {
+    /// No connection: refused, unreachable, name not resolved, TLS failed, or no connection in time.
+    Connect,
+    /// The lease of the task had run out right before the socket (rule W2).
+    LeaseOver,
+}
+
+/// How a call ended without telling what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unknown {
+    /// No answer in time.
+    Timeout,
+    /// The connection broke after sending.
+    Reset,
+    /// A 5xx answer: the effect may have happened before the error.
+    ServerError,
+    /// An answer that cannot be read: not JSON, no id in it, an unexpected status.
+    Unreadable,
+}
+
+impl Fault {
+    /// The name used as a metric label, in logs and as the last error of a retry.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Fault::NotSent(NotSent::Connect) => "connect",
+            Fault::NotSent(NotSent::LeaseOver) => "lease_over",
+            Fault::Unknown(Unknown::Timeout) => "timeout",
+            Fault::Unknown(Unknown::Reset) => "reset",
+            Fault::Unknown(Unknown::ServerError) => "server_error",
+            Fault::Unknown(Unknown::Unreadable) => "unreadable",
+            Fault::Throttled { .. } => "throttled",
+            Fault::Unauthorised { .. } => "unauthorised",
+            Fault::Refused { .. } => "refused",
+            Fault::NotFound => "not_found",
+            Fault::AlreadyThere { .. } => "already_there",
+            Fault::SlotTaken => "slot_taken",
+            Fault::KeyReused => "key_reused",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

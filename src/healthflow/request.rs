@@ -1,0 +1,160 @@
+//! The questions and orders we have for HealthFlow.
+
+use std::sync::Arc;
+
+use crate::booking::identifier;
+use crate::booking::{Booking, BookingId, BookingStatus, Patient, PracticeId, Visit};
+use crate::patient::HealthFlowPatientId;
+use crate::patient::search::Pass;
+
+identifier! {
+    /// An appointment's id in HealthFlow.
+    AppointmentId
+}
+
+/// One thing to ask HealthFlow. Reads may be repeated at will; writes only as rules W1–W6 allow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// POST `/patients/search`: one pass.
+    SearchPatients {
+        /// Whose patients.
+        practice: PracticeId,
+        /// What to look for.
+        pass: Pass,
+        /// Where the previous page ended; none for the first page.
+        cursor: Option<String>,
+    },
+    /// POST `/patients`.
+    CreatePatient {
+        /// Who.
+        content: PatientContent,
+        /// `Idempotency-Key` (rule W6).
+        idempotency_key: String,
+    },
+    /// GET `/appointments?practice_id=…&external_id=…`: what was created for this booking.
+    FindAppointment {
+        /// Whose book.
+        practice: PracticeId,
+        /// Our reference.
+        booking: BookingId,
+    },
+    /// GET `/appointments/{id}`: whether it is still there.
+    GetAppointment {
+        /// Which.
+        id: AppointmentId,
+    },
+    /// POST `/appointments`.
+    CreateAppointment {
+        /// What should stand there.
+        content: AppointmentContent,
+        /// `Idempotency-Key` (rule W6).
+        idempotency_key: String,
+    },
+    /// PUT `/appointments/{id}`: the whole appointment as it should stand.
+    UpdateAppointment {
+        /// Which.
+        id: AppointmentId,
+        /// What should stand there.
+        content: AppointmentContent,
+    },
+}
+
+/// What a patient created by us is to look like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PatientContent {
+    /// Whose patient.
+    pub practice: PracticeId,
+    /// DentScheduler's snapshot; its id becomes `external_id`.
+    pub patient: Patient,
+}
+
+/// What an appointment written by us is to look like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppointmentContent {
+    /// Whose book.
+    pub practice: PracticeId,
+    /// Our reference (`external_id`).
+    pub booking: BookingId,
+    /// For whom.
+    pub patient: HealthFlowPatientId,
+    /// The practice's location.
+    pub location_id: Arc<str>,
+    /// Scheduled or cancelled.
+    pub status: BookingStatus,
+    /// When, how long, with whom.
+    pub visit: Visit,
+}
+
+impl AppointmentContent {
+    /// What `booking` wants to stand in HealthFlow for `patient`.
+    pub fn wanted(booking: &Booking, patient: HealthFlowPatientId) -> Self {
+        AppointmentContent {
+            practice: booking.key.practice.clone(),
+            booking: booking.key.booking.clone(),
+            patient,
+            location_id: booking.location_id.clone(),
+            status: booking.status,
+            visit: booking.visit.clone(),
+        }
+    }
+}
+
+/// The kind of a request: a metric label and a row of the classification table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operation {
+    /// POST `/patients/search`.
+    SearchPatients,
+    /// POST `/patients`.
+    CreatePatient,
+    /// GET `/appointments`.
+    FindAppointment,
+    /// GET `/appointments/{id}`.
+    GetAppointment,
+    /// POST `/appointments`.
+    CreateAppointment,
+    /// PUT `/appointments/{id}`.
+    UpdateAppointment,
+}
+
+impl Operation {
+    /// Every operation, in the order of the contract.
+    pub const ALL: [Operation; 6] = [
+        Operation::SearchPatients,
+        Operation::CreatePatient,
+        Operation::FindAppointment,
+        Operation::GetAppointment,
+        Operation::CreateAppointment,
+        Operation::UpdateAppointment,
+    ];
+
+    /// Whether HealthFlow changes when it is carried out: such a request needs an intent (rule W1).
+    pub const fn is_write(self) -> bool {
+        matches!(self, Operation::CreatePatient | Operation::CreateAppointment | Operation::UpdateAppointment)
+    }
+
+    /// The name used as a metric label and in logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Operation::SearchPatients => "search_patients",
+            Operation::CreatePatient => "create_patient",
+            Operation::FindAppointment => "find_appointment",
+            Operation::GetAppointment => "get_appointment",
+            Operation::CreateAppointment => "create_appointment",
+            Operation::UpdateAppointment => "update_appointment",
+        }
+    }
+}
+
+impl Request {
+    /// The kind of this request.
+    pub const fn operation(&self) -> Operation {
+        match self {
+            Request::SearchPatients { .. } => Operation::SearchPatients,
+            Request::CreatePatient { .. } => Operation::CreatePatient,
+            Request::FindAppointment { .. } => Operation::FindAppointment,
+            Request::GetAppointment { .. } => Operation::GetAppointment,
+            Request::CreateAppointment { .. } => Operation::CreateAppointment,
+            Request::UpdateAppointment { .. } => Operation::UpdateAppointment,
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! What one transaction carries: results, state and the offsets they answer, together or not at all (rule T2).
+
+use crate::event::Outgoing;
+use crate::event::topics::Lane;
+
+/// Everything that finished since the last commit of a task.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CommitBatch {
+    /// The records to write, each to the task's partition.
+    pub records: Vec<Outgoing>,
+    /// The next offset to be read, of every lane (low watermark, rule K3).
+    pub offsets: Vec<(Lane, i64)>,
+}

@@ -1,0 +1,82 @@
+//! Everything a worker can be asked to do.
+
+use crate::event::topics::Lane;
+use crate::healthflow::Request;
+use crate::partition::commit_batch::CommitBatch;
+use crate::processor::input::Incarnation;
+use crate::time::Timestamp;
+
+/// Names one call of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub u64);
+
+/// One thing to do; the order in which effects come out is the order in which they are started.
+#[derive(Debug)]
+pub enum Effect {
+    /// Fence the old owner, read the committed offsets, restore the state, then start reading its lanes (rule K1).
+    /// Answered by `TaskAcquired` or `AcquireFailed`.
+    Acquire {
+        /// The task.
+        partition: i32,
+        /// The life to be.
+        incarnation: Incarnation,
+        /// Not to be started before this (rule T3: two heartbeats after an own loss).
+        not_before: Timestamp,
+    },
+    /// Send this to HealthFlow, once, and bring back whatever becomes of it. Answered by `Answered`, always.
+    Call {
+        /// Its name.
+        call: CallId,
+        /// The task it is for: if that life is dropped before the bytes go out, they must not go out.
+        partition: i32,
+        /// The life of the task.
+        incarnation: Incarnation,
+        /// For a write: right before the bytes go out, after every queue, `now` plus the margin must be earlier than
+        /// this, else the call ends as `NotSent(LeaseOver)` (rule W2). None for a read.
+        lease_until: Option<Timestamp>,
+        /// What to send.
+        request: Request,
+    },
+    /// Commit this in one transaction of the task's producer. Answered by `CommitEnded`. At most one per task is under
+    /// way.
+    Commit {
+        /// The task.
+        partition: i32,
+        /// The life of the task.
+        incarnation: Incarnation,
+        /// Which commit of that life.
+        sequence: u64,
+        /// What it carries.
+        batch: Box<CommitBatch>,
+    },
+    /// The task is drained and committed: stop reading it and give the partition back (rule K2).
+    Release {
+        /// The task.
+        partition: i32,
+        /// The life of the task.
+        incarnation: Incarnation,
+    },
+    /// The task's memory is gone: stop reading it, throw its producer away, send nothing of it that is still queued.
+    Drop {
+        /// The task.
+        partition: i32,
+        /// The life of the task.
+        incarnation: Incarnation,
+    },
+    /// Stop fetching a lane: enough of it is in memory.
+    Pause {
+        /// The task.
+        partition: i32,
+        /// The lane.
+        lane: Lane,
+    },
+    /// Fetch the lane again.
+    Resume {
+        /// The task.
+        partition: i32,
+        /// The lane.
+        lane: Lane,
+    },
+    /// Every task is given back: the worker may end.
+    Stop,
+}

@@ -1,0 +1,154 @@
+//! What happened, told once. Logs, metrics, the status page and the tests all read these; none carries patient data.
+
+use std::sync::Arc;
+
+use crate::booking::{BookingKey, Source, Version};
+use crate::event::Origin;
+use crate::healthflow::Operation;
+use crate::processor::input::Incarnation;
+use crate::sync::{Disposition, Reason, SyncedOutcome};
+use crate::time::Timestamp;
+
+/// One thing that happened: noun, then past-tense verb.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// A task went live.
+    TaskAcquired {
+        /// The task.
+        partition: i32,
+        /// Its life.
+        incarnation: Incarnation,
+        /// Records the restore read.
+        restored_records: u64,
+        /// From the end of fencing to the end of the restore.
+        restore_ms: u64,
+        /// Writes found open, each now in doubt.
+        open_intents: u64,
+    },
+    /// A task was given back, drained and committed.
+    TaskReleased {
+        /// The task.
+        partition: i32,
+    },
+    /// A task was dropped with all its memory.
+    TaskDropped {
+        /// The task.
+        partition: i32,
+        /// Why.
+        why: DropCause,
+    },
+    /// A version got its final good result, and the transaction with it is good.
+    BookingSynced {
+        /// Which booking.
+        key: BookingKey,
+        /// Which version.
+        version: Version,
+        /// How it ended.
+        outcome: SyncedOutcome,
+        /// Live or history.
+        source: Source,
+        /// From requested-at to the commit.
+        end_to_end_ms: i64,
+    },
+    /// A version or record was dead-lettered, and the transaction with it is good.
+    BookingFailed {
+        /// Which booking, as far as known.
+        key: Option<BookingKey>,
+        /// Where the record came from, as far as known.
+        origin: Option<Origin>,
+        /// Why.
+        reason: Reason,
+        /// What an operator does with it.
+        disposition: Disposition,
+        /// Field and rule; never a value.
+        detail: Arc<str>,
+    },
+    /// A version waits for a person.
+    BookingHeld {
+        /// Which booking.
+        key: BookingKey,
+        /// Which version.
+        version: Version,
+        /// Why.
+        reason: Reason,
+    },
+    /// A version was put aside, to be tried again.
+    BookingParked {
+        /// Which booking.
+        key: BookingKey,
+        /// Which version.
+        version: Version,
+        /// Attempts that failed so far.
+        attempts: u32,
+        /// Not before this.
+        not_before: Timestamp,
+        /// What went wrong, or what is waited for.
+        last_error: Arc<str>,
+    },
+    /// A version that is answered or parked already came again and was skipped.
+    DuplicateSkipped {
+        /// Which booking.
+        key: BookingKey,
+        /// Which version.
+        version: Version,
+        /// Whether its content differed from the one that stands; none if that cannot be told.
+        differs: Option<bool>,
+    },
+    /// A call was sent.
+    CallSent {
+        /// What was asked.
+        operation: Operation,
+    },
+    /// A call ended.
+    CallAnswered {
+        /// What was asked.
+        operation: Operation,
+        /// `ok` or the fault's name.
+        class: &'static str,
+        /// From dispatch to the answer.
+        elapsed_ms: u64,
+    },
+    /// It is not known whether a write was carried out (rule W4).
+    DoubtOpened {
+        /// Which booking; none for a patient.
+        key: Option<BookingKey>,
+        /// Which write.
+        operation: Operation,
+        /// When it can no longer land unseen.
+        quiet_at: Timestamp,
+    },
+    /// What became of a doubtful write is known now (rule W5).
+    DoubtSettled {
+        /// Which booking; none for a patient.
+        key: Option<BookingKey>,
+        /// Whether it stands in HealthFlow; none where nobody could be asked.
+        found: Option<bool>,
+    },
+    /// HealthFlow asks us to wait, or refuses our credentials: nothing is sent before `until`.
+    AccountPaused {
+        /// Until when.
+        until: Timestamp,
+        /// `throttled` or `unauthorised`.
+        why: &'static str,
+    },
+    /// A transaction is good.
+    TransactionCommitted {
+        /// The task.
+        partition: i32,
+        /// Records in it.
+        records: u64,
+        /// From its start to the answer.
+        elapsed_ms: u64,
+    },
+}
+
+/// Why a task was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DropCause {
+    /// A commit was fenced, unknown, or good over a broken connection (rule T3).
+    CommitLost,
+    /// The group took the partition away.
+    PartitionLost,
+    /// It did not drain in time.
+    DrainTimeout,
+}

@@ -1,0 +1,114 @@
+//! Everything that can happen to a worker.
+
+use crate::event::Arrival;
+use crate::event::topics::Lane;
+use crate::healthflow::Reply;
+use crate::processor::effect::CallId;
+use crate::state::TaskState;
+use crate::time::Timestamp;
+
+/// Which life of a task in this process: rises with every acquisition. What belongs to an earlier life is ignored.
+pub type Incarnation = u64;
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Input {
+    /// The group gave us this partition of `appointments.requested`.
+    TaskAssigned {
+        /// Its number.
+        partition: i32,
+    },
+    /// The acquisition asked for is done: fenced, offsets read, state restored (rule K1).
+    TaskAcquired {
+        /// Its number.
+        partition: i32,
+        /// The life it was asked for.
+        incarnation: Incarnation,
+        /// What it found.
+        acquired: Box<Acquired>,
+    },
+    /// The acquisition failed; the worker has said why. It is asked for again.
+    AcquireFailed {
+        /// Its number.
+        partition: i32,
+        /// The life it was asked for.
+        incarnation: Incarnation,
+    },
+    /// The group wants the partition back; it stays ours until we release it (rule K2).
+    TaskRevoked {
+        /// Its number.
+        partition: i32,
+    },
+    /// The partition is somebody else's already (rule K2).
+    TaskLost {
+        /// Its number.
+        partition: i32,
+    },
+    /// A record arrived on a lane, in offset order.
+    Arrived {
+        /// The task.
+        partition: i32,
+        /// The life of the task whose fetch brought it.
+        incarnation: Incarnation,
+        /// The lane.
+        lane: Lane,
+        /// Its offset.
+        offset: i64,
+        /// What it weighs in memory.
+        size_bytes: usize,
+        /// The record, decoded and checked.
+        arrival: Arrival,
+    },
+    /// A call ended, one way or another; every call ends exactly once.
+    Answered {
+        /// Which call.
+        call: CallId,
+        /// What came of it.
+        reply: Reply,
+    },
+    /// A commit ended.
+    CommitEnded {
+        /// The task.
+        partition: i32,
+        /// The life whose commit it was.
+        incarnation: Incarnation,
+        /// Which commit.
+        sequence: u64,
+        /// How.
+        ended: CommitEnded,
+    },
+    /// The worker should finish what is under way, commit, give its tasks back and stop.
+    StopRequested,
+    /// Nothing happened but time.
+    TimePassed,
+}
+
+/// What acquiring a task found.
+#[derive(Debug)]
+pub struct Acquired {
+    /// When `init_transactions` was called: the lease runs from here (rule W2).
+    pub init_started_at: Timestamp,
+    /// When it returned: F in the protocol.
+    pub fenced_at: Timestamp,
+    /// Where each lane goes on reading: the committed offset, or the first start's.
+    pub next_offsets: Vec<(Lane, i64)>,
+    /// The restored state.
+    pub state: TaskState,
+    /// How many records the restore read.
+    pub restored_records: u64,
+    /// When the restore was done.
+    pub restored_at: Timestamp,
+}
+
+/// How a commit ended (rule T3). Aborted ones are committed again by the worker, without asking anybody, and end here
+/// only once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitEnded {
+    /// Known good, over a connection that stayed whole.
+    Good {
+        /// When it was started: the lease runs from here (rule W2).
+        started_at: Timestamp,
+    },
+    /// Fenced, outcome unknown, or good over a connection that broke: the task and its memory are dropped.
+    TaskLost,
+}

@@ -1,0 +1,68 @@
+//! The limits the processor works within; each is a key of `config/default.toml` of the same name.
+
+/// What HealthFlow offers against duplicates (`healthflow.duplicate_guard`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuardMode {
+    /// It honours `Idempotency-Key`: a create in doubt is repeated at once under the same key.
+    IdempotencyKey,
+    /// It can be searched by `external_id`: a create in doubt is looked up once it can no longer land unseen.
+    Reference,
+}
+
+/// Everything the processor needs to know about its surroundings. All durations are milliseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Partitions of every topic; the share of the rate limit is owned ÷ this.
+    pub partition_count: u32,
+    /// `healthflow.duplicate_guard`.
+    pub guard: GuardMode,
+    /// `healthflow.key_retention_ms`: how long HealthFlow remembers an idempotency key.
+    pub key_retention_ms: i64,
+    /// `healthflow.request_life_ms`: R, connect + send + answer.
+    pub request_life_ms: i64,
+    /// `healthflow.late_landing_ms`: how long after R a request may still be carried out.
+    pub late_landing_ms: i64,
+    /// `healthflow.search_lag_ms`: how long after that a search may miss it.
+    pub search_lag_ms: i64,
+    /// `healthflow.requests_per_second`: the account's limit, for the whole fleet.
+    pub requests_per_second: f64,
+    /// `healthflow.unauthorised_pause_ms`: how long nothing is sent after 401 or 403.
+    pub unauthorised_pause_ms: i64,
+    /// `healthflow.throttled_pause_ms`: how long nothing is sent after a 429 without `Retry-After`.
+    pub throttled_pause_ms: i64,
+    /// `worker.lease_ms`.
+    pub lease_ms: i64,
+    /// `worker.lease_margin_ms`.
+    pub lease_margin_ms: i64,
+    /// `worker.max_in_flight`: calls at the same time.
+    pub max_in_flight: usize,
+    /// `worker.ready_queue_max`: bookings with an intent written ahead.
+    pub ready_queue_max: usize,
+    /// `worker.commit_interval_ms`.
+    pub commit_interval_ms: i64,
+    /// `worker.transactions_per_second_max`: for all tasks of the worker together.
+    pub transactions_per_second_max: f64,
+    /// `worker.read_ahead_bytes`: per lane and task.
+    pub read_ahead_bytes: usize,
+    /// `worker.memory_wait_ms`: how long a booking waits in memory for another before it is parked.
+    pub memory_wait_ms: i64,
+    /// `worker.release_drain_ms`.
+    pub release_drain_ms: i64,
+    /// `worker.reacquire_pause_ms`: two heartbeats, before a task lost by a commit is acquired again.
+    pub reacquire_pause_ms: i64,
+    /// `retry.backoff_min_ms`.
+    pub retry_backoff_min_ms: i64,
+    /// `retry.backoff_max_ms`.
+    pub retry_backoff_max_ms: i64,
+    /// `retry.max_age_ms`.
+    pub retry_max_age_ms: i64,
+    /// `retry.waiting_room_max`: records per task.
+    pub waiting_room_max: usize,
+}
+
+impl Settings {
+    /// Q: from the end of a request until it can no longer land unseen.
+    pub const fn settle_ms(&self) -> i64 {
+        self.request_life_ms + self.late_landing_ms + self.search_lag_ms
+    }
+}

@@ -1,0 +1,167 @@
+//! What a task remembers of its practices: one value per booking and one per patient, each committed to a compacted
+//! topic in the transaction of the result it belongs to. Everything that must survive a crash is here (protocol,
+//! section "State"); everything else may be forgotten at any time.
+
+pub mod versions;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::appointment::Placement;
+use crate::booking::{BookingId, BookingKey, PatientKey, Version};
+use crate::patient::{HealthFlowPatientId, LinkOrigin};
+use crate::time::Timestamp;
+
+pub use versions::VersionSet;
+
+/// Where one booking stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BookingState {
+    /// What stands in HealthFlow; none if nothing was ever created, or what was is gone.
+    pub placement: Option<Placement>,
+    /// The incarnation that the next creation is made under (rule W6).
+    pub incarnation: u32,
+    /// The versions that have their final result.
+    pub answered: VersionSet,
+    /// The newest version that was answered on its merits or that an intent was ever written for (rule K5).
+    pub newest: Version,
+    /// "This write may be sent": open from before the first byte until its outcome is known (rule W1).
+    pub intent: Option<WriteIntent>,
+    /// Every version seen and not yet answered that waits in another topic (rule K4).
+    pub parked: Vec<Parked>,
+}
+
+/// A durable statement that a write of an appointment may be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WriteIntent {
+    /// What may be sent.
+    pub operation: WriteOperation,
+    /// Under which incarnation.
+    pub incarnation: u32,
+    /// The oldest version whose bytes may have been sent under it.
+    pub first_version: Version,
+    /// When it was opened; used for the retention of idempotency keys only.
+    pub since: Timestamp,
+}
+
+/// The writes of an appointment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteOperation {
+    /// POST.
+    Create,
+    /// PUT.
+    Update,
+}
+
+/// Where the record of a parked version lies; only the record with this lane and generation is taken (rule K4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parked {
+    /// The version that waits.
+    pub version: Version,
+    /// Where.
+    pub place: ParkingPlace,
+    /// Which of its records is the valid one; rises with every re-parking.
+    pub generation: u32,
+}
+
+/// The topics a version can wait in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParkingPlace {
+    /// `appointments.retry`: for time, a doubt, or another booking.
+    Retry,
+    /// `appointments.review`: for a person.
+    Review,
+}
+
+/// What is known of one patient of a practice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PatientState {
+    /// HealthFlow's patient, once known.
+    pub link: Option<Link>,
+    /// The incarnation that the next creation is made under (rule W6).
+    pub incarnation: u32,
+    /// The open creation; stands beside a link that was learnt elsewhere meanwhile.
+    pub intent: Option<PatientIntent>,
+    /// The booking whose review decides who this patient is; until then all others of the patient wait.
+    pub held_by: Option<BookingId>,
+}
+
+/// Our patient is that patient of HealthFlow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// HealthFlow's id.
+    pub healthflow_patient_id: HealthFlowPatientId,
+    /// How we know.
+    pub origin: LinkOrigin,
+}
+
+/// A durable statement that the creation of a patient may be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PatientIntent {
+    /// Under which incarnation.
+    pub incarnation: u32,
+    /// When it was opened; used for the retention of idempotency keys only.
+    pub since: Timestamp,
+}
+
+/// Everything a task remembers.
+#[derive(Clone, Debug, Default)]
+pub struct TaskState {
+    /// By booking.
+    pub bookings: HashMap<BookingKey, BookingState>,
+    /// By patient.
+    pub patients: HashMap<PatientKey, PatientState>,
+}
+
+/// One record of a state topic, as written in a commit or read in a restore.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StateRecord {
+    /// A booking's newest state.
+    Booking(BookingKey, BookingState),
+    /// A patient's newest state.
+    Patient(PatientKey, PatientState),
+}
+
+impl TaskState {
+    /// Takes in one restored record; a later one of the same key replaces an earlier one.
+    pub fn apply(&mut self, record: StateRecord) {
+        match record {
+            StateRecord::Booking(key, state) => {
+                self.bookings.insert(key, state);
+            }
+            StateRecord::Patient(key, state) => {
+                self.patients.insert(key, state);
+            }
+        }
+    }
+
+    /// How many keys are remembered.
+    pub fn len(&self) -> usize {
+        self.bookings.len() + self.patients.len()
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl BookingState {
+    /// Where `version` waits, if it does.
+    pub fn parked(&self, version: Version) -> Option<Parked> {
+        self.parked.iter().copied().find(|parked| parked.version == version)
+    }
+
+    /// Whether a version of this booking waits for a person's decision.
+    pub fn is_in_review(&self) -> bool {
+        self.parked.iter().any(|parked| parked.place == ParkingPlace::Review)
+    }
+
+    /// The HealthFlow ids to put into a result: patient, appointment.
+    pub fn placed_ids(&self) -> (Option<Arc<str>>, Option<Arc<str>>) {
+        match &self.placement {
+            Some(placement) => (Some(placement.patient_id.clone()), Some(placement.appointment_id.clone())),
+            None => (None, None),
+        }
+    }
+}

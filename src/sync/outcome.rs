@@ -1,0 +1,148 @@
+//! How a version of a booking can end, and the stable codes that name why.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::patient::decide::Evidence;
+
+/// How one version of a booking ended, or that a person must decide first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It ended well: `appointments.synced`.
+    Synced(SyncedOutcome),
+    /// A person must decide who the patient is: `appointments.review`.
+    Review {
+        /// Why.
+        reason: Reason,
+        /// How the candidates compare.
+        evidence: Vec<Evidence>,
+    },
+    /// It will never succeed: `appointments.failed`.
+    Failed {
+        /// Why.
+        reason: Reason,
+        /// Whose fault, roughly: what an operator does with it.
+        disposition: Disposition,
+        /// One clause for a person: the field and the rule, never a value.
+        detail: Arc<str>,
+    },
+}
+
+/// The good ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum SyncedOutcome {
+    /// The appointment was created.
+    Created,
+    /// The appointment was changed.
+    Updated,
+    /// The appointment was cancelled, or never had to be created.
+    Cancelled,
+    /// Nothing had to be changed.
+    Unchanged,
+    /// A newer version of the booking counts instead.
+    Superseded,
+}
+
+/// Why a booking failed or waits: stable codes, documented in `docs/reasons.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Reason {
+    /// The record is not Avro in a schema we can read.
+    Undecodable,
+    /// The record has no usable identity: no key, no value, or ids that are empty or contradict each other.
+    NoIdentity,
+    /// The booking cannot be true; the detail names field and rule.
+    Impossible,
+    /// HealthFlow refuses the content; the detail names the fields.
+    Rejected,
+    /// Somebody else has the slot.
+    SlotTaken,
+    /// It could not be synced within the longest age.
+    AgeExhausted,
+    /// It could not be synced before the visit began.
+    VisitBegun,
+    /// Several patients of HealthFlow, or one that is only similar, could be this person.
+    AmbiguousPatient,
+    /// DentScheduler sent a HealthFlow id along that differs from the one we know.
+    LinkConflict,
+}
+
+/// What an operator does with a dead letter (header `disposition`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Disposition {
+    /// The record itself is at fault: put the producer right.
+    Poison,
+    /// HealthFlow will not have it: put the booking right.
+    Rejected,
+    /// Time ran out: redrive it once the cause is gone.
+    Exhausted,
+    /// A person decided so.
+    Operator,
+}
+
+impl SyncedOutcome {
+    /// Every good end.
+    pub const ALL: [SyncedOutcome; 5] = [
+        SyncedOutcome::Created,
+        SyncedOutcome::Updated,
+        SyncedOutcome::Cancelled,
+        SyncedOutcome::Unchanged,
+        SyncedOutcome::Superseded,
+    ];
+
+    /// The code in results, and in lower case the metric label.
+    pub const fn code(self) -> &'static str {
+        match self {
+            SyncedOutcome::Created => "CREATED",
+            SyncedOutcome::Updated => "UPDATED",
+            SyncedOutcome::Cancelled => "CANCELLED",
+            SyncedOutcome::Unchanged => "UNCHANGED",
+            SyncedOutcome::Superseded => "SUPERSEDED",
+        }
+    }
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Reason; 9] = [
+        Reason::Undecodable,
+        Reason::NoIdentity,
+        Reason::Impossible,
+        Reason::Rejected,
+        Reason::SlotTaken,
+        Reason::AgeExhausted,
+        Reason::VisitBegun,
+        Reason::AmbiguousPatient,
+        Reason::LinkConflict,
+    ];
+
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Reason::Undecodable => "UNDECODABLE",
+            Reason::NoIdentity => "NO_IDENTITY",
+            Reason::Impossible => "IMPOSSIBLE",
+            Reason::Rejected => "REJECTED",
+            Reason::SlotTaken => "SLOT_TAKEN",
+            Reason::AgeExhausted => "AGE_EXHAUSTED",
+            Reason::VisitBegun => "VISIT_BEGUN",
+            Reason::AmbiguousPatient => "AMBIGUOUS_PATIENT",
+            Reason::LinkConflict => "LINK_CONFLICT",
+        }
+    }
+}
+
+impl Disposition {
+    /// The code in the header `disposition`.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Disposition::Poison => "POISON",
+            Disposition::Rejected => "REJECTED",
+            Disposition::Exhausted => "EXHAUSTED",
+            Disposition::Operator => "OPERATOR",
+        }
+    }
+}
