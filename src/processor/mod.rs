@@ -5,8 +5,10 @@ pub mod effect;
 pub mod fact;
 pub mod input;
 pub mod settings;
+pub mod status;
 
 pub use effect::{CallId, Effect};
 pub use fact::Fact;
 pub use input::{Acquired, CommitEnded, Input};
 pub use settings::{GuardMode, Settings};
+pub use status::Status;
