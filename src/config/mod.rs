@@ -142,7 +142,7 @@ pub struct Worker {
     pub memory_wait_ms: u64,
     /// How long calls under way may take when a task is given back, before it is dropped (milliseconds).
     pub release_drain_ms: u64,
-    /// How long after a lost commit a task that is still assigned is acquired again (milliseconds.
+    /// How long after a lost commit a task that is still assigned is acquired again (milliseconds).
     pub reacquire_pause_ms: u64,
 }
 
