@@ -45,7 +45,7 @@ fn texts(config: &Config) -> Result<(), Fault> {
 }
 
 fn bounds(config: &Config) -> Result<(), Fault> {
-    let Config { kafka, schema_registry, healthflow, worker, retry, .. } = config;
+    let Config { kafka, schema_registry, healthflow, worker, retry, admin, .. } = config;
     for (key, value) in [
         ("kafka.session_timeout_ms", kafka.session_timeout_ms),
         ("kafka.heartbeat_interval_ms", kafka.heartbeat_interval_ms),
@@ -66,6 +66,7 @@ fn bounds(config: &Config) -> Result<(), Fault> {
         ("retry.backoff_min_ms", retry.backoff_min_ms),
         ("retry.backoff_max_ms", retry.backoff_max_ms),
         ("retry.max_age_ms", retry.max_age_ms),
+        ("admin.status_age_max_ms", admin.status_age_max_ms),
     ] {
         holds((1..=DURATION_MAX_MS).contains(&value), key, "must be at least 1 and at most ten years")?;
     }

@@ -146,7 +146,9 @@ impl Layers {
         use config::ConfigError::{At, Type};
         let (key, what) = match error {
             Type { key, expected, .. } => (key, format!("must be {expected}")),
-            At { key, error, .. } => (key, format!("is not accepted: {}", one_line(&error.to_string()))),
+            At { key, .. } => {
+                (key, "is not accepted; its comment in config/default.toml says what is".to_owned())
+            }
             other => return ConfigError(one_line(&other.to_string())),
         };
         let key = key.as_deref().unwrap_or("?");

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::metrics::log::Format;
 use crate::processor::{GuardMode, Settings};
 
 pub use layers::Layers;
@@ -166,6 +167,8 @@ pub struct Retry {
 pub struct Admin {
     /// Address and port for metrics, health and status.
     pub listen: SocketAddr,
+    /// How old the worker's word of how it stands may be before /health/live says no (milliseconds).
+    pub status_age_max_ms: u64,
 }
 
 /// The section `[log]`.
@@ -173,19 +176,9 @@ pub struct Admin {
 #[serde(deny_unknown_fields)]
 pub struct Log {
     /// "human" for people, "json" for machines.
-    pub format: LogFormat,
+    pub format: Format,
     /// What is logged.
     pub level: String,
-}
-
-/// Who reads the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LogFormat {
-    /// People.
-    Human,
-    /// Machines: one JSON object a line.
-    Json,
 }
 
 /// A text that may be left empty to mean "none"; TOML has no word for that.

@@ -4,32 +4,53 @@
 
 use std::io::IsTerminal;
 
+use serde::Deserialize;
 use tracing::{debug, error, info, trace, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::booking::BookingKey;
-use crate::config::{Log, LogFormat};
 use crate::metrics::tally::{content, drop_cause, found_name};
 use crate::processor::Fact;
 
-/// Starts logging to standard error for the whole process; to be called once, before anything is logged.
-pub fn start(log: &Log) -> anyhow::Result<()> {
-    let dispatch = dispatch(log, std::io::stderr, std::io::stderr().is_terminal())?;
+/// Who reads the log (`log.format`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// People.
+    Human,
+    /// Machines: one JSON object a line.
+    Json,
+}
+
+/// Starts logging to standard error for the whole process; to be called once, before anything is logged. `level` is a
+/// level or a list like `info,librdkafka=warn`; fails if it is neither.
+pub fn start(format: Format, level: &str) -> anyhow::Result<()> {
+    let dispatch = dispatch(format, level, std::io::stderr, std::io::stderr().is_terminal())?;
     tracing::dispatcher::set_global_default(dispatch)?;
     Ok(())
 }
 
+/// Whether `level` can be given to [`start`].
+pub fn is_level(level: &str) -> bool {
+    EnvFilter::builder().parse(level).is_ok()
+}
+
 /// A subscriber that writes to `writer`.
-pub(super) fn dispatch<W>(log: &Log, writer: W, colours: bool) -> anyhow::Result<tracing::Dispatch>
+pub(super) fn dispatch<W>(
+    format: Format,
+    level: &str,
+    writer: W,
+    colours: bool,
+) -> anyhow::Result<tracing::Dispatch>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::builder().parse(&log.level)?;
+    let filter = EnvFilter::builder().parse(level)?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
-    Ok(match log.format {
-        LogFormat::Human => lines.with_ansi(colours).into(),
-        LogFormat::Json => {
+    Ok(match format {
+        Format::Human => lines.with_ansi(colours).into(),
+        Format::Json => {
             lines.json().flatten_event(true).with_current_span(false).with_span_list(false).into()
         }
     })

@@ -6,10 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::log;
+use super::log::{self, Format};
 use super::sample::{CANARIES, facts};
 use super::*;
-use crate::config::{Log, LogFormat};
 use crate::processor::Status;
 use crate::processor::status::{LaneStatus, TaskPhase, TaskStatus};
 use crate::time::Timestamp;
@@ -193,9 +192,9 @@ impl<'a> MakeWriter<'a> for Paper {
 }
 
 /// The lines that `facts` become at `level`.
-fn lines(format: LogFormat, level: &str) -> Vec<String> {
+fn lines(format: Format, level: &str) -> Vec<String> {
     let paper = Paper::default();
-    let dispatch = log::dispatch(&Log { format, level: level.into() }, paper.clone(), false).unwrap();
+    let dispatch = log::dispatch(format, level, paper.clone(), false).unwrap();
     tracing::dispatcher::with_default(&dispatch, || facts().iter().for_each(log::tell));
     let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
     text.lines().map(str::to_owned).collect()
@@ -211,12 +210,12 @@ fn assert_no_canary(text: &str) {
 /// forge a line.
 #[test]
 fn every_fact_is_one_line_without_a_patient() {
-    for format in [LogFormat::Human, LogFormat::Json] {
+    for format in [Format::Human, Format::Json] {
         let lines = lines(format, "trace");
         assert_eq!(lines.len(), facts().len(), "{lines:#?}");
         lines.iter().for_each(|line| assert_no_canary(line));
         assert!(lines.iter().any(|line| line.contains("p-1/b-1")), "{lines:#?}");
-        for line in lines.iter().filter(|_| format == LogFormat::Json) {
+        for line in lines.iter().filter(|_| format == Format::Json) {
             let fields: serde_json::Value = serde_json::from_str(line).expect("one JSON object a line");
             assert!(fields["message"].is_string() && fields["level"].is_string(), "{line}");
         }
@@ -225,11 +224,11 @@ fn every_fact_is_one_line_without_a_patient() {
 
 #[test]
 fn levels_tell_what_a_person_should_look_at() {
-    let count = |level: &str| lines(LogFormat::Human, level).len();
-    let told = lines(LogFormat::Human, "error");
+    let count = |level: &str| lines(Format::Human, level).len();
+    let told = lines(Format::Human, "error");
     assert!(told.len() == 1 && told[0].contains("renew the token file"), "{told:#?}");
     assert!(count("error") < count("warn") && count("warn") < count("info"));
-    assert!(lines(LogFormat::Human, "warn").iter().any(|line| line.contains("booking failed")));
-    assert!(!lines(LogFormat::Human, "info").iter().any(|line| line.contains("booking synced")));
-    assert!(lines(LogFormat::Human, "debug").iter().any(|line| line.contains("booking synced")));
+    assert!(lines(Format::Human, "warn").iter().any(|line| line.contains("booking failed")));
+    assert!(!lines(Format::Human, "info").iter().any(|line| line.contains("booking synced")));
+    assert!(lines(Format::Human, "debug").iter().any(|line| line.contains("booking synced")));
 }

@@ -10,7 +10,7 @@ pub fn name(text: &str) -> String {
 
 /// A postal code for comparison: letters and digits only, upper case; of a US ZIP+4 the first five digits.
 pub fn postal_code(text: &str) -> String {
-    let code: String = text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_uppercase).collect();
+    let code: String = text.chars().flat_map(char::to_uppercase).filter(|c| c.is_alphanumeric()).collect();
     let is_zip_plus_4 = code.len() == 9 && code.bytes().all(|b| b.is_ascii_digit());
     if is_zip_plus_4 { code[..5].to_owned() } else { code }
 }
