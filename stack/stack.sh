@@ -27,7 +27,7 @@ DIR/stack.env then holds the same as shell variables, and the process ids; DIR/l
 USAGE
 }
 
-# Seconds from start, or restart, until both must answer. A busy 2-core machine was seen to need 25.
+# Seconds from start, or restart, until both must answer. Three that started at once on 2 cores took 11.
 start_limit=${HEALTHFLOW_STACK_START_SECONDS:-60}
 # Seconds that a process may take to stop by itself before it is killed.
 stop_limit=10
