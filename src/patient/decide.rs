@@ -42,3 +42,20 @@ pub enum Agreement {
     /// One side has no value.
     Missing,
 }
+
+/// Stand-in until the rule is written.
+pub fn decide(
+    person: &Person,
+    candidates: &[Candidate],
+    own_reference: &crate::booking::PatientId,
+) -> Decision {
+    let _ = person;
+    for candidate in candidates {
+        if candidate.external_id.as_deref() == Some(own_reference.as_str()) {
+            if let Some(id) = &candidate.id {
+                return Decision::Match(id.clone());
+            }
+        }
+    }
+    Decision::New
+}
