@@ -2,7 +2,7 @@
 //! values and back; where the schema comes from is not known here. Without reader-schema resolution a producer one
 //! version ahead of us would turn every booking into a dead letter.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
@@ -28,26 +28,28 @@ pub struct Contract {
     pub topic: &'static str,
     /// The schema as text, to be registered.
     pub json: &'static str,
+    index: usize,
     schema: Schema,
     canonical: String,
 }
 
-static CONTRACTS: LazyLock<[Contract; 8]> = LazyLock::new(|| {
+const SCHEMAS: [&str; topics::ALL.len()] = [
+    include_str!("../../schemas/appointments.requested.avsc"),
+    include_str!("../../schemas/appointments.backfill.avsc"),
+    include_str!("../../schemas/appointments.retry.avsc"),
+    include_str!("../../schemas/appointments.synced.avsc"),
+    include_str!("../../schemas/appointments.review.avsc"),
+    include_str!("../../schemas/appointments.failed.avsc"),
+    include_str!("../../schemas/patients.state.avsc"),
+    include_str!("../../schemas/appointments.state.avsc"),
+];
+
+static CONTRACTS: LazyLock<[Contract; topics::ALL.len()]> = LazyLock::new(|| {
     apache_avro::util::max_allocation_bytes(RECORD_BYTES_MAX);
-    [
-        (topics::REQUESTED, include_str!("../../schemas/appointments.requested.avsc")),
-        (topics::BACKFILL, include_str!("../../schemas/appointments.backfill.avsc")),
-        (topics::RETRY, include_str!("../../schemas/appointments.retry.avsc")),
-        (topics::SYNCED, include_str!("../../schemas/appointments.synced.avsc")),
-        (topics::REVIEW, include_str!("../../schemas/appointments.review.avsc")),
-        (topics::FAILED, include_str!("../../schemas/appointments.failed.avsc")),
-        (topics::PATIENT_STATE, include_str!("../../schemas/patients.state.avsc")),
-        (topics::APPOINTMENT_STATE, include_str!("../../schemas/appointments.state.avsc")),
-    ]
-    .map(|(topic, json)| {
-        let schema =
-            Schema::parse_str(json).expect("the schemas are part of the program, and a test parses them");
-        Contract { topic, json, canonical: schema.canonical_form(), schema }
+    std::array::from_fn(|index| {
+        let json = SCHEMAS[index];
+        let schema = Schema::parse_str(json).expect("the schemas are part of the program, and a test parses them");
+        Contract { topic: topics::ALL[index], json, index, canonical: schema.canonical_form(), schema }
     })
 });
 
@@ -206,6 +208,34 @@ fn nests_itself(schema: &Schema, open: &mut Vec<apache_avro::schema::Name>) -> b
         Schema::Map(map) => nests_itself(&map.types, open),
         Schema::Union(union) => union.variants().iter().any(|variant| nests_itself(variant, open)),
         _ => false,
+    }
+}
+
+/// The schema behind an id, with a decoder for each of our topics that has met it. Requested and backfill share a
+/// schema, hence an id.
+pub struct WriterSchema {
+    id: u32,
+    json: Option<String>,
+    decoders: [OnceLock<Decoder>; topics::ALL.len()],
+}
+
+impl WriterSchema {
+    /// What the registry gave for `id`.
+    pub fn new(id: u32, json: String) -> WriterSchema {
+        WriterSchema { id, json: Some(json), decoders: Default::default() }
+    }
+
+    /// The registry does not know `id`: its decoders refuse every value.
+    pub fn unknown(id: u32) -> WriterSchema {
+        WriterSchema { id, json: None, decoders: Default::default() }
+    }
+
+    /// The decoder that reads values of this schema with `ours`; made once.
+    pub fn decoder(&self, ours: &'static Contract) -> &Decoder {
+        self.decoders[ours.index].get_or_init(|| match &self.json {
+            Some(json) => Decoder::new(ours, self.id, json),
+            None => Decoder::unknown(self.id),
+        })
     }
 }
 
