@@ -33,6 +33,11 @@ impl Account {
         self.paused_until
     }
 
+    /// The end of the pause under way, if there is one.
+    pub fn paused_until(&self, now: Timestamp) -> Option<Timestamp> {
+        (self.paused_until > now).then_some(self.paused_until)
+    }
+
     /// Takes the permit for one call, if there is one.
     pub fn try_take(&mut self, now: Timestamp) -> bool {
         now >= self.paused_until && self.bucket.try_take(now)

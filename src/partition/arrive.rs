@@ -15,6 +15,7 @@ use crate::processor::settings::Settings;
 use crate::retry::waiting_room::Waiting;
 use crate::state::ParkingPlace;
 use crate::sync::Disposition;
+use crate::time::Timestamp;
 
 impl Task {
     /// Takes in one record of a lane.
@@ -26,7 +27,7 @@ impl Task {
         turn: &mut Turn<'_>,
     ) {
         if let Some(progress) = self.lanes.get_mut(&lane) {
-            progress.arrived(offset, size_bytes);
+            progress.arrived(offset, size_bytes, asked_at(&arrival));
         }
         match arrival {
             Arrival::Requested(booking) => self.requested(*booking, (lane, offset), turn),
@@ -199,5 +200,14 @@ impl Task {
             finished_at: turn.now,
             content: DeadContent::Record(Box::new(unusable)),
         })));
+    }
+}
+
+/// When the booking of a record was asked for, where that can be read.
+fn asked_at(arrival: &Arrival) -> Option<Timestamp> {
+    match arrival {
+        Arrival::Requested(booking) => Some(booking.requested_at),
+        Arrival::Retry(entry) => Some(entry.booking.requested_at),
+        Arrival::Unusable(unusable) => unusable.identity.as_ref().map(|identity| identity.requested_at),
     }
 }

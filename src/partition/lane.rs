@@ -3,6 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::event::topics::Lane;
+use crate::processor::status::LaneStatus;
+use crate::time::Timestamp;
+
 /// Progress of one lane of a task.
 #[derive(Clone, Debug)]
 pub struct LaneProgress {
@@ -18,6 +22,7 @@ pub struct LaneProgress {
 #[derive(Clone, Copy, Debug)]
 struct Unfinished {
     size_bytes: usize,
+    since: Option<Timestamp>,
 }
 
 impl LaneProgress {
@@ -27,9 +32,10 @@ impl LaneProgress {
     }
 
     /// A record arrived. Offsets rise, but with gaps: transaction markers and compaction leave holes.
-    pub fn arrived(&mut self, offset: i64, size_bytes: usize) {
+    /// `since` is when the booking was asked for, where that is known.
+    pub fn arrived(&mut self, offset: i64, size_bytes: usize, since: Option<Timestamp>) {
         self.next = self.next.max(offset + 1);
-        self.unfinished.insert(offset, Unfinished { size_bytes });
+        self.unfinished.insert(offset, Unfinished { size_bytes, since });
         self.bytes += size_bytes;
     }
 
@@ -50,6 +56,11 @@ impl LaneProgress {
         self.committed != Some(self.watermark())
     }
 
+    /// When the oldest unfinished record was asked for.
+    pub fn oldest_unfinished_at(&self) -> Option<Timestamp> {
+        self.unfinished.values().filter_map(|record| record.since).min()
+    }
+
     /// Bytes of unfinished records in memory.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -58,6 +69,19 @@ impl LaneProgress {
     /// Unfinished records in memory.
     pub fn len(&self) -> usize {
         self.unfinished.len()
+    }
+
+    /// How the lane stands, as far as the task knows.
+    pub fn status(&self, lane: Lane) -> LaneStatus {
+        LaneStatus {
+            topic: lane.topic(),
+            next_offset: self.watermark(),
+            end_offset: None,
+            read_ahead_records: self.len(),
+            read_ahead_bytes: self.bytes,
+            oldest_unfinished_at: self.oldest_unfinished_at(),
+            paused: self.paused,
+        }
     }
 
     /// Whether nothing is unfinished.
@@ -83,7 +107,7 @@ mod tests {
             let mut offset = -1;
             for gap in gaps {
                 offset += gap;
-                lane.arrived(offset, 10);
+                lane.arrived(offset, 10, None);
                 open.push(offset);
             }
             while !open.is_empty() {

@@ -14,6 +14,7 @@ use crate::partition::open_write::OpenWrite;
 use crate::processor::fact::Fact;
 use crate::processor::input::{Acquired, Incarnation};
 use crate::processor::settings::Settings;
+use crate::processor::status::{TaskPhase, TaskStatus};
 use crate::retry::WaitingRoom;
 use crate::state::{BookingState, PatientState, TaskState};
 use crate::time::Timestamp;
@@ -199,6 +200,26 @@ impl Task {
     /// Calls under way.
     pub fn calls_in_flight(&self) -> usize {
         self.jobs.values().filter(|job| job.flight.is_some()).count()
+    }
+
+    /// How the task stands.
+    pub fn status(&self) -> TaskStatus {
+        let mut lanes: Vec<_> = self.lanes.iter().map(|(lane, progress)| progress.status(*lane)).collect();
+        lanes.sort_by_key(|lane| lane.topic);
+        TaskStatus {
+            partition: self.partition,
+            phase: if self.is_draining() { TaskPhase::Draining } else { TaskPhase::Live },
+            incarnation: self.incarnation,
+            lanes,
+            jobs: self.jobs.len(),
+            waiting_room: self.waiting_room.len(),
+            oldest_due: self.waiting_room.next_due(),
+        }
+    }
+
+    /// Since when each open doubt is open.
+    pub fn doubts(&self) -> impl Iterator<Item = Timestamp> {
+        self.writes.values().chain(self.creations.values()).filter_map(|open| open.doubt).map(|d| d.since)
     }
 
     /// The earliest moment at which the task has something to do without being told.

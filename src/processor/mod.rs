@@ -11,6 +11,7 @@ pub mod input;
 pub mod settings;
 pub mod ownership;
 pub mod schedule;
+pub mod status;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -25,6 +26,7 @@ pub use effect::{CallId, Effect};
 pub use fact::Fact;
 pub use input::{Acquired, CommitEnded, Incarnation, Input};
 pub use settings::{GuardMode, Settings};
+pub use status::Status;
 
 /// The mind of one worker.
 #[derive(Debug)]
@@ -100,6 +102,22 @@ impl Processor {
             Input::StopRequested => self.stop_requested(now),
             Input::TimePassed => {}
         }
+    }
+
+    /// How the worker stands; what only the world knows (the group, the ends of the topics) is left for the worker to
+    /// say.
+    pub fn status(&self, now: Timestamp) -> Status {
+        let mut status = Status {
+            taken_at: now,
+            stopping: self.stopping,
+            in_flight: self.calls.len(),
+            paused_until: self.account.paused_until(now),
+            ..Status::default()
+        };
+        for (partition, slot) in &self.tasks {
+            slot.tell(*partition, &mut status);
+        }
+        status
     }
 
     /// The next thing to do.

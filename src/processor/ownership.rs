@@ -5,6 +5,7 @@ use crate::processor::Processor;
 use crate::processor::effect::Effect;
 use crate::processor::fact::{DropCause, Fact};
 use crate::processor::input::{Acquired, Incarnation};
+use crate::processor::status::{Status, TaskStatus};
 use crate::time::Timestamp;
 
 /// A task that the group gave us.
@@ -19,6 +20,25 @@ pub(super) enum Slot {
     },
     /// Live, or draining.
     Live(Box<Task>),
+}
+
+impl Slot {
+    /// Adds this task to the picture of the worker.
+    pub(super) fn tell(&self, partition: i32, status: &mut Status) {
+        match self {
+            Slot::Acquiring { incarnation, .. } => {
+                status.tasks.push(TaskStatus::acquiring(partition, *incarnation));
+            }
+            Slot::Live(task) => {
+                status.tasks.push(task.status());
+                for since in task.doubts() {
+                    status.open_doubts += 1;
+                    status.oldest_doubt_since =
+                        Some(status.oldest_doubt_since.map_or(since, |oldest| oldest.min(since)));
+                }
+            }
+        }
+    }
 }
 
 impl Processor {
