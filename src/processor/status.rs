@@ -83,6 +83,21 @@ impl Status {
     }
 }
 
+impl TaskStatus {
+    /// A task that is not live yet.
+    pub fn acquiring(partition: i32, incarnation: u64) -> Self {
+        TaskStatus {
+            partition,
+            phase: TaskPhase::Acquiring,
+            incarnation,
+            lanes: Vec::new(),
+            jobs: 0,
+            waiting_room: 0,
+            oldest_due: None,
+        }
+    }
+}
+
 impl TaskPhase {
     /// Every phase.
     pub const ALL: [TaskPhase; 3] = [TaskPhase::Acquiring, TaskPhase::Live, TaskPhase::Draining];
