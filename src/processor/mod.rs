@@ -137,11 +137,11 @@ impl Processor {
         now: Timestamp,
         then: impl FnOnce(&mut Task, &mut Turn<'_>),
     ) {
-        if let Some(Slot::Live(task)) = self.tasks.get_mut(&partition) {
-            if task.incarnation == incarnation {
-                let mut turn = Turn { now, settings: &self.settings, facts: &mut self.facts };
-                then(task, &mut turn);
-            }
+        if let Some(Slot::Live(task)) = self.tasks.get_mut(&partition)
+            && task.incarnation == incarnation
+        {
+            let mut turn = Turn { now, settings: &self.settings, facts: &mut self.facts };
+            then(task, &mut turn);
         }
     }
 

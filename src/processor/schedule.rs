@@ -110,7 +110,7 @@ impl Processor {
         self.next_call += 1;
         let operation = send.request.operation();
         self.calls.insert(call, Call { partition, incarnation, job: send.job, operation, sent_at: now });
-        let (lease_until, request) = (send.lease_until, send.request);
+        let (lease_until, request) = (send.lease_until, Box::new(send.request));
         self.effects.push_back(Effect::Call { call, partition, incarnation, lease_until, request });
         true
     }

@@ -86,10 +86,11 @@ fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
     let decision = || decide(&Person::from(&booking.patient), candidates, &booking.patient.id);
 
     // Our own reference is certain: no further pass can make it less so.
-    if answered == 1 && !candidates.is_empty() {
-        if let Decision::Match(id) = decision() {
-            return remember(id, LinkOrigin::Found);
-        }
+    if answered == 1
+        && !candidates.is_empty()
+        && let Decision::Match(id) = decision()
+    {
+        return remember(id, LinkOrigin::Found);
     }
     if let Some(next) = pass(&booking.patient, answered) {
         return Step::Ask(Request::SearchPatients {

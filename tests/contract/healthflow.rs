@@ -32,7 +32,7 @@ impl Line {
     }
 
     fn turn(&mut self, moods: Value) {
-        self.simulator.patch_moods(&moods).unwrap();
+        self.simulator.patch_moods(&moods).expect("as the contract says");
     }
 
     fn ask(&mut self, request: &Request) -> Reply {
@@ -111,7 +111,7 @@ fn found(line: &mut Line, booking: &str) -> usize {
 /// One request of every operation, answered well when `line` is in health and holds a patient and booking `b`.
 fn one_of_each(patient: &HealthFlowPatientId) -> Vec<Request> {
     let practice = || "p & q".into();
-    let pass = pass(&self::patient("pat-1"), 0).unwrap();
+    let pass = pass(&self::patient("pat-1"), 0).expect("as the contract says");
     vec![
         Request::SearchPatients { practice: practice(), pass, cursor: None },
         create_patient("pat-2"),
@@ -153,7 +153,7 @@ fn every_pass_finds_the_patient_that_we_created() {
     let mut line = Line::new(json!({}));
     let id = line.create_patient();
     for index in 0..PASSES {
-        let pass = pass(&patient("pat-1"), index).unwrap();
+        let pass = pass(&patient("pat-1"), index).expect("as the contract says");
         let request = Request::SearchPatients { practice: "p & q".into(), pass, cursor: None };
         let Ok(Answer::Patients { found, .. }) = line.ask(&request) else { panic!("pass {index}") };
         assert_eq!(found.len(), 1, "pass {index}");
@@ -167,9 +167,9 @@ fn every_pass_finds_the_patient_that_we_created() {
 fn a_search_of_many_pages_is_read_to_its_end() {
     let mut line = Line::new(json!({"page_size": 2}));
     for index in 0..5 {
-        line.ask(&create_patient(&format!("pat-{index}"))).unwrap();
+        line.ask(&create_patient(&format!("pat-{index}"))).expect("as the contract says");
     }
-    let born = pass(&patient("x"), 1).unwrap();
+    let born = pass(&patient("x"), 1).expect("as the contract says");
     let (mut cursor, mut pages, mut people) = (None, 0, 0);
     loop {
         let request = Request::SearchPatients { practice: "p & q".into(), pass: born.clone(), cursor };
@@ -198,7 +198,7 @@ fn every_fault_of_every_operation_is_read_as_what_it_is() {
     ] {
         let mut line = Line::new(json!({}));
         let patient = line.create_patient();
-        line.ask(&create("b", &patient)).unwrap();
+        line.ask(&create("b", &patient)).expect("as the contract says");
         line.turn(moods.clone());
         for request in one_of_each(&patient) {
             assert_eq!(line.ask(&request), Err(fault.clone()), "{moods} {:?}", request.operation());
@@ -231,7 +231,7 @@ fn a_repeated_create_is_what_the_guard_makes_of_it() {
     assert_eq!(line.ask(&create("b", &patient)), Err(Fault::SlotTaken));
     assert_eq!(found(&mut line, "b"), 1);
     line.turn(json!({"slot_conflicts": false}));
-    line.ask(&create("b", &patient)).unwrap();
+    line.ask(&create("b", &patient)).expect("as the contract says");
     assert_eq!((found(&mut line, "b"), line.simulator.audit().duplicate_appointments), (2, 1));
 }
 
@@ -251,7 +251,7 @@ fn a_late_write_is_found_once_it_landed() {
 fn what_is_gone_is_not_found_and_what_is_wrong_is_refused_by_field() {
     let mut line = Line::new(json!({}));
     let patient = line.create_patient();
-    line.ask(&create("b", &patient)).unwrap();
+    line.ask(&create("b", &patient)).expect("as the contract says");
     let mut wrong = content("c", &patient);
     wrong.visit.duration_minutes = 0;
     wrong.location_id = "".into();
@@ -271,7 +271,13 @@ fn what_is_gone_is_not_found_and_what_is_wrong_is_refused_by_field() {
 fn endpoints() -> Vec<(String, Method, String)> {
     let mut endpoints: Vec<(String, Method, String)> = Vec::new();
     let mut path = "";
-    let paths = CONTRACT.split_once("\npaths:\n").unwrap().1.split_once("\ncomponents:\n").unwrap().0;
+    let paths = CONTRACT
+        .split_once("\npaths:\n")
+        .expect("as the contract says")
+        .1
+        .split_once("\ncomponents:\n")
+        .expect("as the contract says")
+        .0;
     for line in paths.lines() {
         if let Some(name) = line.strip_prefix("  /") {
             path = name.trim_end_matches(':');
@@ -297,7 +303,7 @@ fn every_endpoint_of_the_contract_is_answered() {
     for (path, method, _) in endpoints {
         let mut line = Line::new(json!({}));
         let patient = line.create_patient();
-        line.ask(&create("b", &patient)).unwrap();
+        line.ask(&create("b", &patient)).expect("as the contract says");
         let id = if path.starts_with("/patient/") { patient.as_str() } else { "hfa-1" };
         let body = match (path.as_str(), method) {
             (_, Method::Get) => None,
@@ -307,7 +313,7 @@ fn every_endpoint_of_the_contract_is_answered() {
         let query = if method == Method::Get { "?practice_id=p" } else { "" };
         let path_and_query = format!("{}{query}", path.replace("{id}", id));
         let request = WireRequest { method, path_and_query, idempotency_key: None, body };
-        let status = line.simulator.answer(&request, NOW).unwrap().status;
+        let status = line.simulator.answer(&request, NOW).expect("as the contract says").status;
         assert!(matches!(status, 200 | 201), "{method:?} {path}: {status}");
     }
 }
@@ -326,8 +332,8 @@ fn every_endpoint_says_what_we_use_it_for_or_why_not() {
 fn every_field_that_we_write_stands_in_the_contract() {
     let patient = HealthFlowPatientId::from("hfp-1");
     for request in one_of_each(&patient).iter().filter_map(|request| encode(request).body) {
-        let body: Value = serde_json::from_slice(&request).unwrap();
-        for field in body.as_object().unwrap().keys() {
+        let body: Value = serde_json::from_slice(&request).expect("as the contract says");
+        for field in body.as_object().expect("as the contract says").keys() {
             assert!(CONTRACT.contains(&format!("        {field}:")), "{field}");
         }
     }

@@ -1,3 +1,5 @@
+//! The pretend HealthFlow's answers and moods, in virtual time.
+
 use serde_json::json;
 
 use super::*;

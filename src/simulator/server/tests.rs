@@ -1,3 +1,5 @@
+//! The port: tokens, control, dropped connections, as a client sees them.
+
 use serde_json::{Value, json};
 
 use super::super::answer::Moods;
