@@ -1,3 +1,4 @@
 //! .
 
 pub mod schema_registry;
+pub mod topics;
