@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::booking::Booking;
+use crate::event::requested::AppointmentRequested;
+use crate::event::result::{ResultEnvelope, ResultOutcome};
 use crate::event::{Identity, Origin, Unusable};
 use crate::sync::{Disposition, Reason};
 use crate::time::Timestamp;
@@ -37,4 +41,52 @@ pub enum DeadContent {
     Booking(Box<Booking>),
     /// A record that was not.
     Record(Box<Unusable>),
+}
+
+/// The record, field by field as in `schemas/appointments.failed.avsc`.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct AppointmentFailed {
+    /// Outcome FAILED, with the reason.
+    pub result: ResultEnvelope,
+    /// The booking, where it was understood.
+    pub event: Option<AppointmentRequested>,
+    /// The key of a record that was not.
+    #[serde(with = "apache_avro::serde::bytes_opt")]
+    pub raw_key: Option<Vec<u8>>,
+    /// The value of a record that was not.
+    #[serde(with = "apache_avro::serde::bytes_opt")]
+    pub raw_value: Option<Vec<u8>>,
+    /// The code of a [`Disposition`].
+    pub disposition: Arc<str>,
+    /// Field and rule, or what happened; never a value.
+    pub detail: Arc<str>,
+}
+
+impl From<&DeadLetter> for AppointmentFailed {
+    fn from(letter: &DeadLetter) -> Self {
+        let identity = letter.identity.as_ref();
+        let (event, raw_key, raw_value) = match &letter.content {
+            DeadContent::Booking(booking) => (Some(AppointmentRequested::from(&**booking)), None, None),
+            DeadContent::Record(record) => (None, record.raw_key.clone(), record.raw_value.clone()),
+        };
+        let (healthflow_patient_id, healthflow_appointment_id) = letter.placed_ids.clone();
+        AppointmentFailed {
+            result: ResultEnvelope {
+                healthflow_patient_id,
+                healthflow_appointment_id,
+                attempts: letter.attempts,
+                ..ResultEnvelope::new(
+                    identity,
+                    ResultOutcome::Failed,
+                    Some(letter.reason),
+                    letter.finished_at,
+                )
+            },
+            event,
+            raw_key,
+            raw_value,
+            disposition: letter.disposition.code().into(),
+            detail: letter.detail.clone(),
+        }
+    }
 }

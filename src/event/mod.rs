@@ -2,13 +2,22 @@
 //! is a record of an input lane after decoding and checking; `Outgoing` is a record for a commit. [`avro`] turns bytes
 //! into values given a schema; nothing here talks to a broker or a registry.
 
-pub mod failed;
-
-pub mod result;
-
-pub mod review;
-
 pub mod topics;
+
+pub mod avro;
+
+pub mod requested;
+pub mod retry;
+pub mod synced;
+pub mod review;
+pub mod failed;
+pub mod result;
+pub mod state;
+
+pub mod key;
+pub mod headers;
+pub mod arrival;
+pub mod codec;
 
 use std::sync::Arc;
 
@@ -120,3 +129,6 @@ pub struct Origin {
     /// The offset.
     pub offset: i64,
 }
+
+#[cfg(test)]
+mod tests;

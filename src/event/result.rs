@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
+use crate::booking::{BookingId, PracticeId};
 use crate::event::Identity;
-use crate::sync::SyncedOutcome;
+use crate::sync::{Reason, SyncedOutcome};
 use crate::time::Timestamp;
 
 /// A version that ended well, with everything its result says.
@@ -21,4 +24,93 @@ pub struct Finished {
     pub attempts: u32,
     /// When it ended.
     pub finished_at: Timestamp,
+}
+
+/// What all result records share, field by field as `ResultEnvelope` in the schemas: ids and codes, no patient data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResultEnvelope {
+    /// DentScheduler's id of the event.
+    pub event_id: Option<Arc<str>>,
+    /// The booking.
+    pub booking_id: Option<BookingId>,
+    /// The version.
+    pub version: Option<i64>,
+    /// The practice.
+    pub practice_id: Option<PracticeId>,
+    /// How it ended.
+    pub outcome: ResultOutcome,
+    /// Whether it is the last word on the version.
+    #[serde(rename = "final")]
+    pub is_final: bool,
+    /// The code of a [`Reason`].
+    pub reason: Option<Arc<str>>,
+    /// HealthFlow's id of the patient.
+    pub healthflow_patient_id: Option<Arc<str>>,
+    /// HealthFlow's id of the appointment.
+    pub healthflow_appointment_id: Option<Arc<str>>,
+    /// Attempts, the last one included.
+    pub attempts: u32,
+    /// When the version was asked for.
+    pub requested_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Timestamp,
+}
+
+/// How a version ended, as on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename = "Outcome", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ResultOutcome {
+    /// The appointment was created.
+    Created,
+    /// The appointment was changed.
+    Updated,
+    /// The appointment was cancelled, or never had to be created.
+    Cancelled,
+    /// Nothing had to be changed.
+    Unchanged,
+    /// A newer version counts instead.
+    Superseded,
+    /// A person must decide.
+    Review,
+    /// It failed for good.
+    Failed,
+    /// A symbol of a newer schema.
+    Unknown,
+}
+
+impl From<SyncedOutcome> for ResultOutcome {
+    fn from(outcome: SyncedOutcome) -> Self {
+        match outcome {
+            SyncedOutcome::Created => ResultOutcome::Created,
+            SyncedOutcome::Updated => ResultOutcome::Updated,
+            SyncedOutcome::Cancelled => ResultOutcome::Cancelled,
+            SyncedOutcome::Unchanged => ResultOutcome::Unchanged,
+            SyncedOutcome::Superseded => ResultOutcome::Superseded,
+        }
+    }
+}
+
+impl ResultEnvelope {
+    /// The envelope of `identity`, as far as that is known, without HealthFlow ids and attempts.
+    pub fn new(
+        identity: Option<&Identity>,
+        outcome: ResultOutcome,
+        reason: Option<Reason>,
+        finished_at: Timestamp,
+    ) -> Self {
+        ResultEnvelope {
+            event_id: identity.map(|identity| identity.event_id.clone()),
+            booking_id: identity.map(|identity| identity.key.booking.clone()),
+            version: identity.map(|identity| identity.version.cast_signed()),
+            practice_id: identity.map(|identity| identity.key.practice.clone()),
+            outcome,
+            is_final: outcome != ResultOutcome::Review,
+            reason: reason.map(|reason| reason.code().into()),
+            healthflow_patient_id: None,
+            healthflow_appointment_id: None,
+            attempts: 0,
+            requested_at: identity.map(|identity| identity.requested_at),
+            finished_at,
+        }
+    }
 }

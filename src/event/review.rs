@@ -1,6 +1,11 @@
 //! `appointments.review`: a person must decide who the patient is.
 
+use serde::{Deserialize, Serialize};
+
 use crate::booking::Booking;
+use crate::event::Identity;
+use crate::event::requested::AppointmentRequested;
+use crate::event::result::{ResultEnvelope, ResultOutcome};
 use crate::patient::decide::Evidence;
 use crate::sync::Reason;
 use crate::time::Timestamp;
@@ -20,4 +25,32 @@ pub struct ReviewCase {
     pub attempts: u32,
     /// Since when it waits.
     pub since: Timestamp,
+}
+
+/// The record, field by field as in `schemas/appointments.review.avsc`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AppointmentReview {
+    /// Where it stands: not final.
+    pub result: ResultEnvelope,
+    /// The booking as it was asked for.
+    pub event: AppointmentRequested,
+    /// Which parking of it this is (rule K4).
+    pub generation: u32,
+    /// How each candidate compares.
+    pub evidence: Vec<Evidence>,
+}
+
+impl From<&ReviewCase> for AppointmentReview {
+    fn from(case: &ReviewCase) -> Self {
+        let identity = Identity::from(&case.booking);
+        AppointmentReview {
+            result: ResultEnvelope {
+                attempts: case.attempts,
+                ..ResultEnvelope::new(Some(&identity), ResultOutcome::Review, Some(case.reason), case.since)
+            },
+            event: (&case.booking).into(),
+            generation: case.generation,
+            evidence: case.evidence.clone(),
+        }
+    }
 }

@@ -17,9 +17,10 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use crate::event::topics::Lane;
 use crate::kafka::context::QuietContext;
 use crate::kafka::settings::KafkaSettings;
-use crate::kafka::{Codec, Inbox, KafkaFault, RawRecord};
+use crate::kafka::{Avro, Inbox, KafkaFault, Now, RawRecord};
 use crate::processor::Input;
 use crate::processor::input::Incarnation;
+use crate::time::Timestamp;
 
 /// How long a poll waits for a record; also how late an order may be carried out.
 const POLL: Duration = Duration::from_millis(10);
@@ -48,15 +49,16 @@ impl Lanes {
     /// The settings are refused, or no thread could be started.
     pub fn start(
         settings: &KafkaSettings,
-        codec: Arc<dyn Codec>,
+        avro: Arc<Avro>,
         inbox: Arc<dyn Inbox>,
+        now: Now,
     ) -> Result<Self, KafkaFault> {
         let consumer = settings
             .lanes()
             .create_with_context(QuietContext("lanes"))
             .map_err(|error| KafkaFault::of("the lanes' consumer cannot be made", &error))?;
         let (orders, to_do) = channel();
-        let mut reader = Reader { consumer, codec, inbox, reading: HashMap::new(), batch: Vec::new() };
+        let mut reader = Reader { consumer, avro, inbox, now, reading: HashMap::new(), batch: Vec::new() };
         let thread = std::thread::Builder::new()
             .name("lanes".into())
             .spawn(move || reader.run(&to_do))
@@ -103,8 +105,9 @@ impl Drop for Lanes {
 
 struct Reader {
     consumer: BaseConsumer<QuietContext>,
-    codec: Arc<dyn Codec>,
+    avro: Arc<Avro>,
     inbox: Arc<dyn Inbox>,
+    now: Now,
     reading: HashMap<(i32, Lane), Reading>,
     batch: Vec<Input>,
 }
@@ -150,7 +153,7 @@ impl Reader {
 
     /// Takes one record; false if there is none now.
     fn poll(&mut self, wait: Duration) -> bool {
-        let Reader { consumer, codec, reading, batch, .. } = self;
+        let Reader { consumer, avro, now, reading, batch, .. } = self;
         match consumer.poll(wait) {
             Some(Ok(message)) => {
                 let Some(lane) = Lane::ALL.into_iter().find(|lane| lane.topic() == message.topic()) else {
@@ -161,7 +164,7 @@ impl Reader {
                     && message.offset() >= of.next_offset
                 {
                     of.next_offset = message.offset() + 1;
-                    if of.take(codec.as_ref(), partition, lane, &message, batch) {
+                    if of.take(avro, now(), partition, lane, &message, batch) {
                         return true;
                     }
                     pause(consumer, partition, lane);
@@ -225,9 +228,9 @@ impl Reader {
 
     /// Tries the records again that wait for a schema, in their order.
     fn retry_held(&mut self) {
-        let Reader { consumer, codec, reading, batch, .. } = self;
+        let Reader { consumer, avro, now, reading, batch, .. } = self;
         for (&(partition, lane), of) in reading.iter_mut().filter(|(_, of)| !of.held.is_empty()) {
-            of.retry_held(codec.as_ref(), partition, lane, batch);
+            of.retry_held(avro, now(), partition, lane, batch);
             if of.held.is_empty() && !of.is_paused {
                 resume(consumer, partition, lane);
             }
@@ -239,7 +242,8 @@ impl Reading {
     /// Hands a record on, or keeps it until its schema is known: then false.
     fn take(
         &mut self,
-        codec: &dyn Codec,
+        avro: &Avro,
+        now: Timestamp,
         partition: i32,
         lane: Lane,
         message: &BorrowedMessage<'_>,
@@ -247,14 +251,14 @@ impl Reading {
     ) -> bool {
         let record = RawRecord { key: message.key(), value: message.payload() };
         if self.held.is_empty() {
-            match codec.arrival(lane, record) {
+            match avro.arrival(lane, record, now) {
                 Ok(arrival) => {
                     let (incarnation, offset) = (self.incarnation, message.offset());
                     let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
                     batch.push(Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival });
                     return true;
                 }
-                Err(schema) => codec.fetch_schema(schema),
+                Err(schema) => avro.fetch_schema(schema),
             }
         }
         let (key, value) = (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec));
@@ -262,17 +266,17 @@ impl Reading {
         false
     }
 
-    fn retry_held(&mut self, codec: &dyn Codec, partition: i32, lane: Lane, batch: &mut Vec<Input>) {
+    fn retry_held(&mut self, avro: &Avro, now: Timestamp, partition: i32, lane: Lane, batch: &mut Vec<Input>) {
         while let Some(held) = self.held.front() {
             let record = RawRecord { key: held.key.as_deref(), value: held.value.as_deref() };
             let (incarnation, offset) = (self.incarnation, held.offset);
-            match codec.arrival(lane, record) {
+            match avro.arrival(lane, record, now) {
                 Ok(arrival) => {
                     let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
                     batch.push(Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival });
                     self.held.pop_front();
                 }
-                Err(schema) => return codec.fetch_schema(schema),
+                Err(schema) => return avro.fetch_schema(schema),
             }
         }
     }

@@ -1,7 +1,8 @@
 //! Kafka, thin: the group that gives us tasks, the readers of their lanes, and per task a thread that fences, restores
 //! and commits (rules T1–T5, K1–K3). Nothing here decides; what happened goes to the [`Inbox`] as an [`Input`].
 
-pub mod codec;
+pub mod avro;
+pub mod schema_registry;
 pub mod settings;
 mod context;
 mod group;
@@ -13,12 +14,12 @@ mod watchdog;
 
 use std::sync::Arc;
 
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 
 use crate::processor::Input;
 use crate::time::Timestamp;
 
-pub use codec::{Codec, DecodeFault, Encoded, RawRecord};
+pub use avro::{Avro, DecodeFault, RawRecord};
 pub use group::Group;
 pub use lanes::Lanes;
 pub use producer::{CommitOutcome, TaskProducer};
@@ -50,13 +51,5 @@ pub struct KafkaFault(pub String);
 impl KafkaFault {
     fn of(what: impl std::fmt::Display, error: &KafkaError) -> Self {
         KafkaFault(format!("{what}: {error}"))
-    }
-}
-
-/// Whether the error says that the process cannot go on as this member or producer.
-fn fatal_code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
-    match error {
-        KafkaError::MessageConsumptionFatal(code) => Some(*code),
-        _ => None,
     }
 }

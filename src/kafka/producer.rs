@@ -9,12 +9,14 @@ use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::util::Timeout;
 
+use crate::event::codec::Encoded;
 use crate::event::topics::Lane;
 use crate::kafka::context::ProducerWatch;
 use crate::kafka::group::Membership;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::watchdog::Watchdog;
-use crate::kafka::{Encoded, KafkaFault, Now};
+use crate::kafka::{Avro, KafkaFault, Now};
+use crate::partition::commit_batch::CommitBatch;
 use crate::time::Timestamp;
 
 /// How often the same batch is committed again after an abort before the task is given up.
@@ -86,11 +88,11 @@ impl TaskProducer {
 
     /// Commits one batch: the records, each to the task's partition, and the next offset of every lane. An aborted
     /// batch is committed again, with a new proof of membership; no HTTP call is repeated for that (rule T3).
-    pub fn commit(&self, records: &[Encoded], offsets: &[(Lane, i64)], membership: &Membership) -> CommitOutcome {
+    pub fn commit(&self, batch: &CommitBatch, avro: &Avro, membership: &Membership) -> CommitOutcome {
         let mut aborts = 0;
         loop {
             let started_at = (self.now)();
-            match self.attempt(records, offsets, membership) {
+            match self.attempt(batch, avro, membership) {
                 Ok(()) => return CommitOutcome::Good { started_at, aborts },
                 Err(Verdict::Lost(why)) => return CommitOutcome::Lost(why),
                 Err(Verdict::Abort(why)) => {
@@ -109,21 +111,23 @@ impl TaskProducer {
         }
     }
 
-    fn attempt(&self, records: &[Encoded], offsets: &[(Lane, i64)], membership: &Membership) -> Result<(), Verdict> {
+    fn attempt(&self, batch: &CommitBatch, avro: &Avro, membership: &Membership) -> Result<(), Verdict> {
         if membership.proof().is_none() {
             return Err(Verdict::Lost("this worker is no member of the group now".into()));
         }
         let watch = self.producer.context();
         watch.reset();
         self.producer.begin_transaction().map_err(|error| verdict("begin", &error))?;
-        for record in records {
-            self.send(record)?;
+        let mut buffer = Vec::new();
+        for record in &batch.records {
+            let encoded = avro.encode(record, &mut buffer).map_err(|why| Verdict::Lost(why.to_string()))?;
+            self.send(&encoded)?;
         }
         // rdkafka's flush waits in slices of 100 ms; the reports tell at once.
-        if !watch.wait_for_reports(records.len(), self.transaction_timeout) {
+        if !watch.wait_for_reports(batch.records.len(), self.transaction_timeout) {
             return Err(Verdict::Abort("records were not acknowledged in time".into()));
         }
-        self.send_offsets(offsets, membership)?;
+        self.send_offsets(&batch.offsets, membership)?;
         self.settle_queue();
         self.repeat("commit", |producer| producer.commit_transaction(Timeout::Never))?;
         // What librdkafka had to say meanwhile may still be on its way to the context.
@@ -134,16 +138,16 @@ impl TaskProducer {
         Ok(())
     }
 
-    fn send(&self, record: &Encoded) -> Result<(), Verdict> {
-        let mut message: BaseRecord<'_, [u8], [u8]> =
-            BaseRecord::to(record.topic).partition(self.partition).key(record.key.as_slice());
-        if let Some(value) = &record.value {
-            message = message.payload(value.as_slice());
+    fn send(&self, record: &Encoded<'_>) -> Result<(), Verdict> {
+        let mut message: BaseRecord<'_, str, [u8]> =
+            BaseRecord::to(record.topic).partition(self.partition).payload(record.value);
+        if let Some(key) = &record.key {
+            message = message.key(key);
         }
         if !record.headers.is_empty() {
             let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
             for (key, value) in &record.headers {
-                headers = headers.insert(Header { key, value: Some(value.as_slice()) });
+                headers = headers.insert(Header { key, value: Some(value) });
             }
             message = message.headers(headers);
         }

@@ -2,6 +2,7 @@
 //! by the end that `read_committed` sees would stop below a dead owner's open transaction and miss what is committed
 //! above it; so the end is what a `read_uncommitted` handle sees, and an open transaction is waited out.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,8 +14,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use crate::event::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE};
 use crate::kafka::context::QuietContext;
 use crate::kafka::settings::KafkaSettings;
-use crate::kafka::{Codec, DecodeFault, KafkaFault, RawRecord};
-use crate::state::TaskState;
+use crate::kafka::{Avro, DecodeFault, KafkaFault};
+use crate::state::{StateRecord, TaskState};
 
 const ASK: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(100);
@@ -84,7 +85,7 @@ impl Readers {
         &self,
         topic: &'static str,
         partition: i32,
-        codec: &dyn Codec,
+        avro: &Avro,
         cancelled: &AtomicBool,
         restored: &mut Restored,
     ) -> Result<(), KafkaFault> {
@@ -98,13 +99,21 @@ impl Readers {
         list.add_partition_offset(topic, partition, Offset::Offset(low)).map_err(failed)?;
         self.committed.assign(&list).map_err(failed)?;
         drop(list);
+        // By the bytes of the key: a tombstone has nothing else.
+        let mut newest: HashMap<Box<[u8]>, StateRecord> = HashMap::new();
         let mut progress_at = Instant::now();
         loop {
             check_cancelled(cancelled)?;
             match self.committed.poll(POLL) {
                 Some(Ok(message)) => {
-                    let record = RawRecord { key: message.key(), value: message.payload() };
-                    take(topic, partition, message.offset(), record, codec, cancelled, &mut restored.state)?;
+                    let key = message.key().unwrap_or_default();
+                    match message.payload() {
+                        Some(value) => {
+                            let at = RecordName { topic, partition, offset: message.offset() };
+                            newest.insert(key.into(), decode(at, value, avro, cancelled)?);
+                        }
+                        None => drop(newest.remove(key)),
+                    }
                     restored.records += 1;
                     progress_at = Instant::now();
                 }
@@ -118,6 +127,7 @@ impl Readers {
                 return Err(KafkaFault(format!("the restore of {topic}/{partition} stands still; is the broker up?")));
             }
         }
+        newest.into_values().for_each(|record| restored.state.apply(record));
         self.committed.unassign().map_err(failed)
     }
 
@@ -154,12 +164,12 @@ impl Readers {
     pub(super) fn restore(
         &self,
         partition: i32,
-        codec: &dyn Codec,
+        avro: &Avro,
         cancelled: &AtomicBool,
     ) -> Result<Restored, KafkaFault> {
         let mut restored = Restored { state: TaskState::default(), records: 0 };
         for topic in [PATIENT_STATE, APPOINTMENT_STATE] {
-            self.read(topic, partition, codec, cancelled, &mut restored)?;
+            self.read(topic, partition, avro, cancelled, &mut restored)?;
         }
         Ok(restored)
     }
@@ -172,32 +182,34 @@ impl Readers {
 pub fn restore(
     settings: &KafkaSettings,
     partition: i32,
-    codec: &dyn Codec,
+    avro: &Avro,
     cancelled: &AtomicBool,
 ) -> Result<Restored, KafkaFault> {
-    Readers::new(settings)?.restore(partition, codec, cancelled)
+    Readers::new(settings)?.restore(partition, avro, cancelled)
 }
 
-fn take(
+/// Which record: for an error's text.
+#[derive(Clone, Copy)]
+struct RecordName {
     topic: &'static str,
     partition: i32,
     offset: i64,
-    record: RawRecord<'_>,
-    codec: &dyn Codec,
-    cancelled: &AtomicBool,
-    state: &mut TaskState,
-) -> Result<(), KafkaFault> {
+}
+
+fn decode(at: RecordName, value: &[u8], avro: &Avro, cancelled: &AtomicBool) -> Result<StateRecord, KafkaFault> {
     loop {
-        match codec.restore(topic, record, state) {
-            Ok(()) => return Ok(()),
+        match avro.state(at.topic, value) {
+            Ok(record) => return Ok(record),
             Err(DecodeFault::UnknownSchema(id)) => {
-                codec.fetch_schema(id);
+                avro.fetch_schema(id);
                 std::thread::sleep(STABLE_PAUSE);
                 check_cancelled(cancelled)?;
             }
             Err(DecodeFault::Unreadable(why)) => {
+                let RecordName { topic, partition, offset } = at;
                 return Err(KafkaFault(format!(
-                    "record {offset} of {topic}/{partition} cannot be read ({why}); a newer worker may have written it"
+                    "record {offset} of {topic}/{partition} cannot be read ({why}); was it written by a newer worker? \
+                     Then run that one here too"
                 )));
             }
         }

@@ -12,7 +12,7 @@ use crate::kafka::producer::{CommitOutcome, TaskProducer};
 use crate::kafka::restore::Readers;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::watchdog::Watchdog;
-use crate::kafka::{Codec, Inbox, KafkaFault, Now};
+use crate::kafka::{Avro, Inbox, KafkaFault, Now};
 use crate::partition::commit_batch::CommitBatch;
 use crate::processor::input::Incarnation;
 use crate::processor::{Acquired, CommitEnded, Input};
@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 /// What all tasks of a worker share.
 pub struct Broker {
     settings: KafkaSettings,
-    codec: Arc<dyn Codec>,
+    avro: Arc<Avro>,
     membership: Membership,
     inbox: Arc<dyn Inbox>,
     watchdog: Watchdog,
@@ -44,14 +44,14 @@ impl Broker {
     /// Collects what tasks share.
     pub fn new(
         settings: KafkaSettings,
-        codec: Arc<dyn Codec>,
+        avro: Arc<Avro>,
         membership: Membership,
         inbox: Arc<dyn Inbox>,
         watchdog: Watchdog,
         now: Now,
     ) -> Arc<Self> {
         let permits = Permits::new(settings.acquire_parallel);
-        Arc::new(Broker { settings, codec, membership, inbox, watchdog, now, permits })
+        Arc::new(Broker { settings, avro, membership, inbox, watchdog, now, permits })
     }
 
     /// Starts to acquire a task, not before `not_before`. Ends in `TaskAcquired` or `AcquireFailed`.
@@ -133,7 +133,7 @@ impl Life {
         let (init_started_at, fenced_at) = producer.fence()?;
         let readers = Readers::new(&broker.settings)?;
         let committed = readers.committed_offsets(self.partition)?;
-        let restored = readers.restore(self.partition, broker.codec.as_ref(), &self.ended)?;
+        let restored = readers.restore(self.partition, &broker.avro, &self.ended)?;
         let next_offsets = self.start_positions(&readers, committed, restored.state.is_empty())?;
         let acquired = Acquired {
             init_started_at,
@@ -195,7 +195,7 @@ impl Life {
             if self.is_over() {
                 return;
             }
-            let ended = match self.commit(producer, &batch) {
+            let ended = match producer.commit(&batch, &self.broker.avro, &self.broker.membership) {
                 CommitOutcome::Good { started_at, .. } => CommitEnded::Good { started_at },
                 CommitOutcome::Lost(why) => {
                     tracing::warn!(partition = self.partition, "commit lost, the task is dropped: {why}");
@@ -206,21 +206,6 @@ impl Life {
             self.broker.inbox.post(Input::CommitEnded { partition, incarnation, sequence, ended });
             if ended == CommitEnded::TaskLost {
                 return;
-            }
-        }
-    }
-
-    fn commit(&self, producer: &TaskProducer, batch: &CommitBatch) -> CommitOutcome {
-        let encoded: Result<Vec<_>, _> =
-            batch.records.iter().map(|record| self.broker.codec.encode(record)).collect();
-        match encoded {
-            Ok(records) => producer.commit(&records, &batch.offsets, &self.broker.membership),
-            Err(why) => {
-                let partition = self.partition;
-                self.broker.inbox.fail(format!(
-                    "a record of task {partition} does not fit its schema ({why}): this is a defect, report it"
-                ));
-                CommitOutcome::Lost(why)
             }
         }
     }

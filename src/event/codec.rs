@@ -1,0 +1,107 @@
+//! The way out: [`Outgoing`] in, topic, key, value and headers out. Kept apart from the producer so that what other
+//! teams read can be tested without one.
+
+use std::sync::Arc;
+
+use crate::event::avro::{Contract, Decoder, Encoder, Undecodable, Unencodable, contracts};
+use crate::event::failed::AppointmentFailed;
+use crate::event::headers::{self, Header};
+use crate::event::retry::AppointmentRetry;
+use crate::event::review::AppointmentReview;
+use crate::event::state::{AppointmentStateRecord, PatientStateRecord};
+use crate::event::synced::AppointmentSynced;
+use crate::event::{Outgoing, key, topics};
+use crate::state::StateRecord;
+
+/// Encodes everything that a commit writes. One for the whole worker; shared between threads.
+pub struct Codec {
+    group: Arc<str>,
+    retry: Encoder,
+    synced: Encoder,
+    review: Encoder,
+    failed: Encoder,
+    patient_state: Encoder,
+    appointment_state: Encoder,
+}
+
+/// A record, ready to be sent to the task's partition of `topic`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Encoded<'buffer> {
+    /// Where to.
+    pub topic: &'static str,
+    /// The key; none for a dead letter whose practice is not known.
+    pub key: Option<String>,
+    /// The framed value.
+    pub value: &'buffer [u8],
+    /// Headers; dead letters have some.
+    pub headers: Vec<Header>,
+}
+
+impl Codec {
+    /// `schema_id` tells the registry's id of a contract; `group` is the consumer group that dead letters name.
+    pub fn new(group: &str, schema_id: impl Fn(&'static Contract) -> u32) -> Codec {
+        let encoder = |topic| {
+            let contract = contracts().iter().find(|contract| contract.topic == topic);
+            let contract = contract.expect("every topic has a contract, and a test counts them");
+            Encoder::new(contract, schema_id(contract))
+        };
+        Codec {
+            group: group.into(),
+            retry: encoder(topics::RETRY),
+            synced: encoder(topics::SYNCED),
+            review: encoder(topics::REVIEW),
+            failed: encoder(topics::FAILED),
+            patient_state: encoder(topics::PATIENT_STATE),
+            appointment_state: encoder(topics::APPOINTMENT_STATE),
+        }
+    }
+
+    /// Encodes `outgoing` into `buffer`, over whatever it held; keep the buffer for the next one.
+    pub fn encode<'buffer>(
+        &self,
+        outgoing: &Outgoing,
+        buffer: &'buffer mut Vec<u8>,
+    ) -> Result<Encoded<'buffer>, Unencodable> {
+        let mut headers = Vec::new();
+        let (topic, key) = match outgoing {
+            Outgoing::Synced(finished) => {
+                self.synced.encode(&AppointmentSynced::from(finished), buffer)?;
+                (topics::SYNCED, Some(finished.identity.key.practice.as_str().to_owned()))
+            }
+            Outgoing::Retry(entry) => {
+                self.retry.encode(&AppointmentRetry::from(&**entry), buffer)?;
+                (topics::RETRY, Some(entry.booking.key.practice.as_str().to_owned()))
+            }
+            Outgoing::Review(case) => {
+                self.review.encode(&AppointmentReview::from(&**case), buffer)?;
+                (topics::REVIEW, Some(key::booking(&case.booking.key)))
+            }
+            Outgoing::Failed(letter) => {
+                self.failed.encode(&AppointmentFailed::from(&**letter), buffer)?;
+                headers = headers::of_dead_letter(letter, &self.group);
+                let practice = letter.identity.as_ref().map(|identity| &identity.key.practice);
+                (topics::FAILED, practice.map(|practice| practice.as_str().to_owned()))
+            }
+            Outgoing::State(record) => match &**record {
+                StateRecord::Booking(booking, state) => {
+                    self.appointment_state.encode(&AppointmentStateRecord::from((booking, state)), buffer)?;
+                    (topics::APPOINTMENT_STATE, Some(key::booking(booking)))
+                }
+                StateRecord::Patient(patient, state) => {
+                    self.patient_state.encode(&PatientStateRecord::from((patient, state)), buffer)?;
+                    (topics::PATIENT_STATE, Some(key::patient(patient)))
+                }
+            },
+        };
+        Ok(Encoded { topic, key, value: buffer, headers })
+    }
+}
+
+/// Reads the value of a record of a state topic. (A record without a value forgets its key; none is written yet.)
+pub fn restore(topic: &'static str, value: &[u8], decoder: &Decoder) -> Result<StateRecord, Undecodable> {
+    if topic == topics::PATIENT_STATE {
+        decoder.decode::<PatientStateRecord>(value).map(StateRecord::from)
+    } else {
+        decoder.decode::<AppointmentStateRecord>(value).map(StateRecord::from)
+    }
+}

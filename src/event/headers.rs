@@ -1,0 +1,41 @@
+//! The headers of dead letters: those of KIP-1191, which other tools know, and two of ours. They are written anew each
+//! time, never appended to, so that a letter that dies twice says where it died last.
+
+use crate::event::DeadLetter;
+
+/// The topic the record came from.
+pub const TOPIC: &str = "__dlq.errors.topic";
+/// Its partition, as decimal digits.
+pub const PARTITION: &str = "__dlq.errors.partition";
+/// Its offset, as decimal digits.
+pub const OFFSET: &str = "__dlq.errors.offset";
+/// The consumer group that gave it up.
+pub const GROUP: &str = "__dlq.errors.group";
+/// How often it was tried, as decimal digits.
+pub const DELIVERY_COUNT: &str = "__dlq.errors.delivery.count";
+/// What happened: field and rule, never a value.
+pub const MESSAGE: &str = "__dlq.errors.message";
+/// Why: the code of a [`Reason`](crate::sync::Reason).
+pub const REASON: &str = "reason";
+/// What an operator does with it: the code of a [`Disposition`](crate::sync::Disposition).
+pub const DISPOSITION: &str = "disposition";
+
+/// A header: name and UTF-8 text.
+pub type Header = (&'static str, String);
+
+/// The headers of `letter`, given up by the consumer group `group`. Topic, partition and offset are left out where the
+/// letter was settled from state, without its record at hand.
+pub fn of_dead_letter(letter: &DeadLetter, group: &str) -> Vec<Header> {
+    let mut headers = Vec::with_capacity(8);
+    if let Some(origin) = letter.origin {
+        headers.push((TOPIC, origin.lane.topic().to_owned()));
+        headers.push((PARTITION, origin.partition.to_string()));
+        headers.push((OFFSET, origin.offset.to_string()));
+    }
+    headers.push((GROUP, group.to_owned()));
+    headers.push((DELIVERY_COUNT, letter.attempts.to_string()));
+    headers.push((MESSAGE, letter.detail.to_string()));
+    headers.push((REASON, letter.reason.code().to_owned()));
+    headers.push((DISPOSITION, letter.disposition.code().to_owned()));
+    headers
+}

@@ -1,0 +1,36 @@
+//! The keys of our records. A key decides what a compacted topic keeps, and stands in every tool that lists a topic: so
+//! two things never share one, and none names a patient.
+
+use sha2::{Digest, Sha256};
+
+use crate::appointment::reference::hex;
+use crate::booking::{BookingKey, PatientKey};
+
+/// `practice/booking`; `%` and `/` inside the ids are percent-encoded, so that different pairs never look alike.
+pub fn booking(key: &BookingKey) -> String {
+    let mut text = String::with_capacity(key.practice.as_str().len() + key.booking.as_str().len() + 1);
+    escape(key.practice.as_str(), &mut text);
+    text.push('/');
+    escape(key.booking.as_str(), &mut text);
+    text
+}
+
+/// `practice/digest`: SHA-256 of the patient id in hexadecimal digits, because a key is read by people and tools that
+/// have no business with patients.
+pub fn patient(key: &PatientKey) -> String {
+    let mut text = String::with_capacity(key.practice.as_str().len() + 65);
+    escape(key.practice.as_str(), &mut text);
+    text.push('/');
+    text.push_str(&hex(&Sha256::digest(key.patient.as_str().as_bytes())));
+    text
+}
+
+fn escape(part: &str, text: &mut String) {
+    for character in part.chars() {
+        match character {
+            '%' => text.push_str("%25"),
+            '/' => text.push_str("%2F"),
+            other => text.push(other),
+        }
+    }
+}

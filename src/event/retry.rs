@@ -1,0 +1,56 @@
+//! `appointments.retry`: a booking that waits, with its schedule. What is known of it stays in state.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::booking::check::Impossible;
+use crate::event::requested::AppointmentRequested;
+use crate::event::{RetryEntry, Schedule};
+use crate::time::Timestamp;
+
+/// The record, field by field as in `schemas/appointments.retry.avsc`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AppointmentRetry {
+    /// The booking as it was asked for.
+    pub event: AppointmentRequested,
+    /// Which record of this version is the valid one (rule K4).
+    pub generation: u32,
+    /// Attempts that failed so far.
+    pub attempt: u32,
+    /// Not to be tried before this.
+    pub not_before: Timestamp,
+    /// When the first attempt failed.
+    pub first_failed_at: Option<Timestamp>,
+    /// A code, never a value.
+    pub last_error: Arc<str>,
+}
+
+impl AppointmentRetry {
+    /// The entry, if its booking could be true.
+    pub fn into_entry(self, now: Timestamp) -> Result<RetryEntry, Impossible> {
+        Ok(RetryEntry {
+            booking: self.event.into_booking(now)?,
+            schedule: Schedule {
+                attempts: self.attempt,
+                not_before: self.not_before,
+                first_failed_at: self.first_failed_at,
+                last_error: self.last_error,
+            },
+            generation: self.generation,
+        })
+    }
+}
+
+impl From<&RetryEntry> for AppointmentRetry {
+    fn from(entry: &RetryEntry) -> Self {
+        AppointmentRetry {
+            event: (&entry.booking).into(),
+            generation: entry.generation,
+            attempt: entry.schedule.attempts,
+            not_before: entry.schedule.not_before,
+            first_failed_at: entry.schedule.first_failed_at,
+            last_error: entry.schedule.last_error.clone(),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! `appointments.state` and `patients.state`: what is remembered, as it is written and read back.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::appointment::Placement;
+use crate::booking::{BookingId, BookingKey, BookingStatus, PatientId, PatientKey, PracticeId};
+use crate::patient::LinkOrigin;
+use crate::private::Private;
+use crate::state::{
+    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, VersionSet,
+    WriteIntent, WriteOperation,
+};
+use crate::time::Timestamp;
+
+/// The record, field by field as in `schemas/appointments.state.avsc`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "AppointmentState")]
+pub struct AppointmentStateRecord {
+    practice_id: PracticeId,
+    booking_id: BookingId,
+    placement: Option<PlacementRecord>,
+    incarnation: u32,
+    answered_floor: i64,
+    answered_above: Vec<i64>,
+    newest: i64,
+    intent: Option<WriteIntentRecord>,
+    parked: Vec<ParkedRecord>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "Placement")]
+struct PlacementRecord {
+    appointment_id: Arc<str>,
+    patient_id: Arc<str>,
+    incarnation: u32,
+    version: i64,
+    status: BookingStatus,
+    fingerprint: Option<i64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "WriteIntent")]
+struct WriteIntentRecord {
+    operation: WriteOperationSymbol,
+    incarnation: u32,
+    first_version: i64,
+    since: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "WriteOperation", rename_all = "SCREAMING_SNAKE_CASE")]
+enum WriteOperationSymbol {
+    Create,
+    Update,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "ParkedVersion")]
+struct ParkedRecord {
+    version: i64,
+    place: ParkingPlaceSymbol,
+    generation: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "ParkingPlace", rename_all = "SCREAMING_SNAKE_CASE")]
+enum ParkingPlaceSymbol {
+    Retry,
+    Review,
+}
+
+/// The record, field by field as in `schemas/patients.state.avsc`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "PatientState")]
+pub struct PatientStateRecord {
+    practice_id: PracticeId,
+    patient_id: Private<PatientId>,
+    link: Option<LinkRecord>,
+    incarnation: u32,
+    intent: Option<PatientIntentRecord>,
+    held_by: Option<BookingId>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "PatientLink")]
+struct LinkRecord {
+    healthflow_patient_id: Arc<str>,
+    origin: LinkOrigin,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "PatientIntent")]
+struct PatientIntentRecord {
+    incarnation: u32,
+    since: Timestamp,
+}
+
+impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
+    fn from((key, state): (&BookingKey, &BookingState)) -> Self {
+        AppointmentStateRecord {
+            practice_id: key.practice.clone(),
+            booking_id: key.booking.clone(),
+            placement: state.placement.as_ref().map(|placement| PlacementRecord {
+                appointment_id: placement.appointment_id.clone(),
+                patient_id: placement.patient_id.clone(),
+                incarnation: placement.incarnation,
+                version: placement.version.cast_signed(),
+                status: placement.status,
+                fingerprint: placement.fingerprint,
+            }),
+            incarnation: state.incarnation,
+            answered_floor: state.answered.floor().cast_signed(),
+            answered_above: state.answered.above().iter().map(|version| version.cast_signed()).collect(),
+            newest: state.newest.cast_signed(),
+            intent: state.intent.as_ref().map(|intent| WriteIntentRecord {
+                operation: match intent.operation {
+                    WriteOperation::Create => WriteOperationSymbol::Create,
+                    WriteOperation::Update => WriteOperationSymbol::Update,
+                },
+                incarnation: intent.incarnation,
+                first_version: intent.first_version.cast_signed(),
+                since: intent.since,
+            }),
+            parked: state.parked.iter().map(ParkedRecord::from).collect(),
+        }
+    }
+}
+
+impl From<&Parked> for ParkedRecord {
+    fn from(parked: &Parked) -> Self {
+        ParkedRecord {
+            version: parked.version.cast_signed(),
+            place: match parked.place {
+                ParkingPlace::Retry => ParkingPlaceSymbol::Retry,
+                ParkingPlace::Review => ParkingPlaceSymbol::Review,
+            },
+            generation: parked.generation,
+        }
+    }
+}
+
+impl From<ParkedRecord> for Parked {
+    fn from(record: ParkedRecord) -> Self {
+        Parked {
+            version: record.version.cast_unsigned(),
+            place: match record.place {
+                ParkingPlaceSymbol::Retry => ParkingPlace::Retry,
+                ParkingPlaceSymbol::Review => ParkingPlace::Review,
+            },
+            generation: record.generation,
+        }
+    }
+}
+
+impl From<AppointmentStateRecord> for StateRecord {
+    fn from(record: AppointmentStateRecord) -> Self {
+        let above = record.answered_above.iter().map(|version| version.cast_unsigned()).collect();
+        let state = BookingState {
+            placement: record.placement.map(|placement| Placement {
+                appointment_id: placement.appointment_id,
+                patient_id: placement.patient_id,
+                incarnation: placement.incarnation,
+                version: placement.version.cast_unsigned(),
+                status: placement.status,
+                fingerprint: placement.fingerprint,
+            }),
+            incarnation: record.incarnation,
+            answered: VersionSet::new(record.answered_floor.cast_unsigned(), above),
+            newest: record.newest.cast_unsigned(),
+            intent: record.intent.map(|intent| WriteIntent {
+                operation: match intent.operation {
+                    WriteOperationSymbol::Create => WriteOperation::Create,
+                    WriteOperationSymbol::Update => WriteOperation::Update,
+                },
+                incarnation: intent.incarnation,
+                first_version: intent.first_version.cast_unsigned(),
+                since: intent.since,
+            }),
+            parked: record.parked.into_iter().map(Parked::from).collect(),
+        };
+        StateRecord::Booking(BookingKey { practice: record.practice_id, booking: record.booking_id }, state)
+    }
+}
+
+impl From<(&PatientKey, &PatientState)> for PatientStateRecord {
+    fn from((key, state): (&PatientKey, &PatientState)) -> Self {
+        PatientStateRecord {
+            practice_id: key.practice.clone(),
+            patient_id: key.patient.clone().into(),
+            link: state.link.as_ref().map(|link| LinkRecord {
+                healthflow_patient_id: link.healthflow_patient_id.0.clone(),
+                origin: link.origin,
+            }),
+            incarnation: state.incarnation,
+            intent: state
+                .intent
+                .as_ref()
+                .map(|intent| PatientIntentRecord { incarnation: intent.incarnation, since: intent.since }),
+            held_by: state.held_by.clone(),
+        }
+    }
+}
+
+impl From<PatientStateRecord> for StateRecord {
+    fn from(record: PatientStateRecord) -> Self {
+        let state = PatientState {
+            link: record.link.map(|link| Link {
+                healthflow_patient_id: crate::patient::HealthFlowPatientId(link.healthflow_patient_id),
+                origin: link.origin,
+            }),
+            incarnation: record.incarnation,
+            intent: record
+                .intent
+                .map(|intent| PatientIntent { incarnation: intent.incarnation, since: intent.since }),
+            held_by: record.held_by,
+        };
+        let key = PatientKey { practice: record.practice_id, patient: record.patient_id.reveal().clone() };
+        StateRecord::Patient(key, state)
+    }
+}

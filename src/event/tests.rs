@@ -1,0 +1,6 @@
+//! What arrives and leaves, byte for byte: round trips, old and new schemas, and bytes that nobody should have sent.
+
+mod evolution;
+mod hostile;
+mod round_trip;
+mod sample;

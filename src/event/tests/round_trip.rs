@@ -1,0 +1,263 @@
+//! Goal: each record decodes to what was encoded, and its bytes are the schema's. Method: the way out, then the way in.
+
+use crate::appointment::Placement;
+use crate::booking::{BookingKey, BookingStatus, PatientKey};
+use crate::event::avro::{contract, contracts};
+use crate::event::codec::{Codec, restore};
+use crate::event::failed::{AppointmentFailed, DeadContent};
+use crate::event::result::ResultOutcome;
+use crate::event::review::AppointmentReview;
+use crate::event::synced::AppointmentSynced;
+use crate::event::tests::sample::*;
+use crate::event::topics::{self, Lane};
+use crate::event::{
+    Arrival, DeadLetter, Finished, Identity, Origin, Outgoing, RetryEntry, ReviewCase, Schedule, Unusable,
+    arrival,
+};
+use crate::patient::LinkOrigin;
+use crate::patient::decide::{Agreement, Evidence};
+use crate::state::{
+    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, VersionSet,
+    WriteIntent, WriteOperation,
+};
+use crate::sync::{Disposition, Reason, SyncedOutcome};
+
+fn codec() -> Codec {
+    Codec::new("healthflow-sync", |_| ID)
+}
+
+#[test]
+fn every_topic_has_its_contract_and_each_can_be_built() {
+    let named: Vec<_> = contracts().iter().map(|contract| contract.topic).collect();
+    assert_eq!(named, topics::ALL);
+    for topic in topics::ALL {
+        assert!(!decoder(topic).refuses());
+        encoder(topic);
+    }
+}
+
+/// Every record that holds an event defines it alike: a change made in one file only would split the topics.
+#[test]
+fn embedded_events_and_results_are_the_same_everywhere() {
+    fn definition(topic: &str, name: &str) -> Option<serde_json::Value> {
+        fn find(json: &serde_json::Value, name: &str) -> Option<serde_json::Value> {
+            match json {
+                serde_json::Value::Object(object)
+                    if object.get("name").is_some_and(|it| it == name) && object.contains_key("fields") =>
+                {
+                    let mut found = object.clone();
+                    found.remove("namespace");
+                    Some(found.into())
+                }
+                serde_json::Value::Object(object) => object.values().find_map(|json| find(json, name)),
+                serde_json::Value::Array(items) => items.iter().find_map(|json| find(json, name)),
+                _ => None,
+            }
+        }
+        let json = serde_json::from_str(contract(topic).expect("one of ours").json).expect("JSON");
+        find(&json, name)
+    }
+    let event = definition(topics::REQUESTED, "AppointmentRequested");
+    assert!(event.is_some());
+    for topic in [topics::BACKFILL, topics::RETRY, topics::REVIEW, topics::FAILED] {
+        assert_eq!(definition(topic, "AppointmentRequested"), event, "{topic}");
+    }
+    let result = definition(topics::SYNCED, "ResultEnvelope");
+    assert!(result.is_some());
+    for topic in [topics::REVIEW, topics::FAILED] {
+        assert_eq!(definition(topic, "ResultEnvelope"), result, "{topic}");
+    }
+}
+
+#[test]
+fn a_booking_arrives_as_it_was_sent() {
+    let bytes = requested_bytes(&event());
+    let arrival = arrival::read(
+        Lane::Requested,
+        Some(b"practice-1"),
+        Some(&bytes),
+        Some(&decoder(topics::REQUESTED)),
+        NOW,
+    );
+    assert_eq!(arrival, Arrival::Requested(Box::new(booking())));
+    assert_eq!(&bytes[..5], [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn a_retry_comes_back_as_it_was_parked() {
+    let entry = RetryEntry {
+        booking: booking(),
+        schedule: Schedule {
+            attempts: 4,
+            not_before: NOW,
+            first_failed_at: Some(NOW.plus_ms(-5)),
+            last_error: "timeout".into(),
+        },
+        generation: 7,
+    };
+    let mut buffer = vec![9; 9];
+    let outgoing = Outgoing::Retry(Box::new(entry.clone()));
+    let encoded = codec().encode(&outgoing, &mut buffer).expect("fits");
+    assert_eq!((encoded.topic, encoded.key.as_deref()), (topics::RETRY, Some("practice-1")));
+    let arrival = arrival::read(
+        Lane::Retry,
+        Some(b"practice-1"),
+        Some(encoded.value),
+        Some(&decoder(topics::RETRY)),
+        NOW,
+    );
+    assert_eq!(arrival, Arrival::Retry(Box::new(entry)));
+}
+
+#[test]
+fn results_say_which_version_and_how_it_ended() {
+    let finished = Finished {
+        identity: Identity::from(&booking()),
+        outcome: SyncedOutcome::Superseded,
+        healthflow_patient_id: Some("hf-1".into()),
+        healthflow_appointment_id: None,
+        attempts: 2,
+        finished_at: NOW,
+    };
+    let mut buffer = Vec::new();
+    let outgoing = Outgoing::Synced(finished);
+    let encoded = codec().encode(&outgoing, &mut buffer).expect("fits");
+    assert_eq!((encoded.topic, encoded.key.as_deref()), (topics::SYNCED, Some("practice-1")));
+    let read: AppointmentSynced = decoder(topics::SYNCED).decode(encoded.value).expect("decodes");
+    assert_eq!((read.result.outcome, read.result.is_final), (ResultOutcome::Superseded, true));
+    assert_eq!((read.result.version, read.result.attempts), (Some(3), 2));
+    assert_eq!(read.result.requested_at, Some(NOW.plus_ms(-2_000)));
+
+    let evidence = Evidence {
+        healthflow_patient_id: "hf-2".into(),
+        given_name: Agreement::Equal,
+        family_name: Agreement::Differs,
+        date_of_birth: Agreement::Missing,
+        postal_code: Agreement::Equal,
+    };
+    let case = ReviewCase {
+        booking: booking(),
+        generation: 1,
+        reason: Reason::AmbiguousPatient,
+        evidence: vec![evidence.clone()],
+        attempts: 1,
+        since: NOW,
+    };
+    let outgoing = Outgoing::Review(Box::new(case));
+    let encoded = codec().encode(&outgoing, &mut buffer).expect("fits");
+    assert_eq!((encoded.topic, encoded.key.as_deref()), (topics::REVIEW, Some("practice-1/b-1")));
+    let read: AppointmentReview = decoder(topics::REVIEW).decode(encoded.value).expect("decodes");
+    assert_eq!((read.result.outcome, read.result.is_final), (ResultOutcome::Review, false));
+    assert_eq!((read.evidence, read.event), (vec![evidence], event()));
+}
+
+fn letter(content: DeadContent, identity: Option<Identity>, origin: Option<Origin>) -> Outgoing {
+    Outgoing::Failed(Box::new(DeadLetter {
+        content,
+        identity,
+        reason: Reason::SlotTaken,
+        disposition: Disposition::Rejected,
+        detail: "the slot is taken".into(),
+        placed_ids: (Some("hf-1".into()), None),
+        attempts: 2,
+        origin,
+        finished_at: NOW,
+    }))
+}
+
+#[test]
+fn a_dead_letter_keeps_the_bytes_and_says_where_it_came_from() {
+    let record = Unusable {
+        raw_key: None,
+        raw_value: Some(vec![1, 2, 255]),
+        reason: Reason::Undecodable,
+        detail: "".into(),
+        identity: None,
+    };
+    let origin = Origin { lane: Lane::Retry, partition: 11, offset: 42 };
+    let outgoing = letter(DeadContent::Record(Box::new(record)), None, Some(origin));
+    let mut buffer = Vec::new();
+    let encoded = codec().encode(&outgoing, &mut buffer).expect("fits");
+    assert_eq!((encoded.topic, &encoded.key), (topics::FAILED, &None));
+    let headers: Vec<_> = encoded.headers.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    assert_eq!(
+        headers,
+        [
+            ("__dlq.errors.topic", "appointments.retry"),
+            ("__dlq.errors.partition", "11"),
+            ("__dlq.errors.offset", "42"),
+            ("__dlq.errors.group", "healthflow-sync"),
+            ("__dlq.errors.delivery.count", "2"),
+            ("__dlq.errors.message", "the slot is taken"),
+            ("reason", "SLOT_TAKEN"),
+            ("disposition", "REJECTED"),
+        ]
+    );
+    let read: AppointmentFailed = decoder(topics::FAILED).decode(encoded.value).expect("decodes");
+    assert!(read.event.is_none() && read.raw_key.is_none());
+    assert_eq!((read.raw_value, read.result.booking_id), (Some(vec![1, 2, 255]), None));
+
+    let outgoing = letter(DeadContent::Booking(Box::new(booking())), Some(Identity::from(&booking())), None);
+    let encoded = codec().encode(&outgoing, &mut buffer).expect("fits");
+    assert_eq!((encoded.key.as_deref(), encoded.headers.len()), (Some("practice-1"), 5));
+    let read: AppointmentFailed = decoder(topics::FAILED).decode(encoded.value).expect("decodes");
+    assert_eq!((read.event, read.raw_value), (Some(event()), None));
+    assert_eq!(
+        (read.result.outcome, read.result.reason.as_deref()),
+        (ResultOutcome::Failed, Some("SLOT_TAKEN"))
+    );
+}
+
+#[test]
+fn state_comes_back_as_it_was_committed() {
+    let key = BookingKey { practice: "a/b".into(), booking: "c%d".into() };
+    let full = BookingState {
+        placement: Some(Placement {
+            appointment_id: "hf-a".into(),
+            patient_id: "hf-p".into(),
+            incarnation: 2,
+            version: 5,
+            status: BookingStatus::Cancelled,
+            fingerprint: Some(i64::MIN),
+        }),
+        incarnation: 3,
+        answered: VersionSet::new(4, vec![6, 9]),
+        newest: 9,
+        intent: Some(WriteIntent {
+            operation: WriteOperation::Update,
+            incarnation: 3,
+            first_version: 8,
+            since: NOW,
+        }),
+        parked: vec![
+            Parked { version: 5, place: ParkingPlace::Retry, generation: 1 },
+            Parked { version: 7, place: ParkingPlace::Review, generation: 2 },
+        ],
+    };
+    let patient = PatientKey { practice: "a".into(), patient: "p".into() };
+    let known = PatientState {
+        link: Some(Link { healthflow_patient_id: "hf-p".into(), origin: LinkOrigin::Operator }),
+        incarnation: 1,
+        intent: Some(PatientIntent { incarnation: 1, since: NOW }),
+        held_by: Some("b-1".into()),
+    };
+    let records = [
+        (StateRecord::Booking(key.clone(), full), "a%2Fb/c%25d"),
+        (StateRecord::Booking(key, BookingState::default()), "a%2Fb/c%25d"),
+        (
+            StateRecord::Patient(patient.clone(), known),
+            "a/148de9c5a7a44d19e56cd9ae1a554bf67847afb0c58f6e12fa29ac7ddfca9940",
+        ),
+        (
+            StateRecord::Patient(patient, PatientState::default()),
+            "a/148de9c5a7a44d19e56cd9ae1a554bf67847afb0c58f6e12fa29ac7ddfca9940",
+        ),
+    ];
+    for (record, expected_key) in records {
+        let mut buffer = Vec::new();
+        let outgoing = Outgoing::State(Box::new(record.clone()));
+        let encoded = codec().encode(&outgoing, &mut buffer).expect("fits");
+        assert_eq!(encoded.key.as_deref(), Some(expected_key));
+        assert_eq!(restore(encoded.topic, encoded.value, &decoder(encoded.topic)), Ok(record));
+    }
+}

@@ -1,0 +1,283 @@
+//! The schema registry: schemas by id, and ours registered. A registry that is down, slow or broken delays the records
+//! whose schema is not known yet, and nothing else. The converter crate does the talking; its own cache is not used,
+//! because it keeps an answer like 500 for ever.
+
+use std::collections::{HashMap, HashSet};
+use std::error::Error as _;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use schema_registry_converter::async_impl::schema_registry::{SrSettings, get_schema_by_id, post_schema};
+use schema_registry_converter::error::SRCError;
+use schema_registry_converter::schema_registry_common::{RawError, SchemaType, SuppliedSchema};
+use serde_json::json;
+
+use crate::event::avro::{Contract, WriterSchema};
+
+/// The registry says that it does not know the subject, version or schema (Confluent's error codes).
+const NOT_FOUND: [u32; 3] = [40401, 40402, 40403];
+/// What we hold every subject to: others read our topics, and workers of two versions run side by side.
+pub const COMPATIBILITY: &str = "FULL_TRANSITIVE";
+/// Unknown ids are forgotten by age once there are this many: a flood of senseless records must not fill memory.
+const UNKNOWN_MAX: usize = 1_000;
+
+/// How patient we are with the registry.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Longest wait for one answer.
+    pub request_timeout: Duration,
+    /// Pause after the first failure; doubles with each further one.
+    pub pause_min: Duration,
+    /// The longest pause.
+    pub pause_max: Duration,
+    /// How often in a row the registry itself must say that it does not know an id until that is believed.
+    pub unknown_tries: u32,
+    /// For how long it is believed.
+    pub unknown_lasts: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience {
+            request_timeout: Duration::from_secs(5),
+            pause_min: Duration::from_millis(100),
+            pause_max: Duration::from_secs(5),
+            unknown_tries: 4,
+            unknown_lasts: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Why the registry did not do what it was asked to; one line, no credentials.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RegistryFault {
+    /// It did not answer, or not sensibly: ask again later.
+    #[error("the schema registry gave no usable answer about {about}: {what}; check that it runs and its address")]
+    Unavailable {
+        /// What was asked about.
+        about: String,
+        /// What came back.
+        what: String,
+    },
+    /// It refused: asking again will not help.
+    #[error("the schema registry refuses {about}: {what}")]
+    Refused {
+        /// What was asked about.
+        about: String,
+        /// Its words.
+        what: String,
+    },
+    /// It does not know what was asked for.
+    #[error("the schema registry does not know {about}")]
+    NotFound {
+        /// What was asked about.
+        about: String,
+    },
+}
+
+/// A connection to a registry with Confluent's API, and what it has told us. Shared by all threads of a worker.
+pub struct SchemaRegistry {
+    url: String,
+    settings: SrSettings,
+    http: reqwest::Client,
+    patience: Patience,
+    known: RwLock<HashMap<u32, Known>>,
+    fetching: Mutex<HashSet<u32>>,
+}
+
+struct Known {
+    schema: Arc<WriterSchema>,
+    /// For an id that the registry does not know: ask again after this.
+    until: Option<Instant>,
+}
+
+impl SchemaRegistry {
+    /// For the registry at `url`, the base path of Confluent's API. Connects to nothing yet.
+    pub fn new(url: &str, patience: Patience) -> Result<SchemaRegistry, RegistryFault> {
+        let unusable = |what: String| RegistryFault::Refused { about: "the settings for its client".into(), what };
+        let url = url.trim_end_matches('/').to_owned();
+        let mut builder = SrSettings::new_builder(url.clone());
+        let settings = builder.set_timeout(patience.request_timeout).build();
+        let http = reqwest::Client::builder().timeout(patience.request_timeout).build();
+        Ok(SchemaRegistry {
+            settings: settings.map_err(|error| unusable(error.error))?,
+            http: http.map_err(|error| unusable(error.without_url().to_string()))?,
+            url,
+            patience,
+            known: RwLock::default(),
+            fetching: Mutex::default(),
+        })
+    }
+
+    /// The schema with `id`, if it is known already. Never waits for the network.
+    pub fn cached(&self, id: u32) -> Option<Arc<WriterSchema>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = known.get(&id)?;
+        let valid = known.until.is_none_or(|until| Instant::now() < until);
+        valid.then(|| known.schema.clone())
+    }
+
+    /// The schema with `id`. Waits for as long as the registry is away. An id that the registry, answering, says it
+    /// does not know, several times in a row, ends as a schema whose decoders refuse with `UnknownSchema`; it is
+    /// asked for again a while later.
+    pub async fn schema(&self, id: u32) -> Arc<WriterSchema> {
+        let mut unknown = 0;
+        let mut pause = self.patience.pause_min;
+        loop {
+            if let Some(schema) = self.cached(id) {
+                return schema;
+            }
+            match get_schema_by_id(id, &self.settings).await.map_err(|error| fault(format!("schema {id}"), &error)) {
+                Ok(found) => return self.remember(id, WriterSchema::new(id, found.schema), None),
+                Err(RegistryFault::NotFound { .. }) => {
+                    unknown += 1;
+                    if unknown >= self.patience.unknown_tries {
+                        tracing::warn!(id, "the schema registry does not know this schema id; its records are dead letters");
+                        let until = Instant::now() + self.patience.unknown_lasts;
+                        return self.remember(id, WriterSchema::unknown(id), Some(until));
+                    }
+                }
+                Err(fault) => {
+                    unknown = 0;
+                    tracing::warn!(id, "{fault}; records with this schema wait, the next try is in {pause:?}");
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(self.patience.pause_max);
+        }
+    }
+
+    /// Starts to get the schema with `id` on `runtime`, unless that is under way, and returns at once; `then` is called
+    /// when it is [`cached`](Self::cached).
+    pub fn fetch(self: &Arc<Self>, runtime: &tokio::runtime::Handle, id: u32, then: impl FnOnce() + Send + 'static) {
+        if !self.fetching.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
+            return;
+        }
+        let registry = self.clone();
+        runtime.spawn(async move {
+            registry.schema(id).await;
+            registry.fetching.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            then();
+        });
+    }
+
+    fn remember(&self, id: u32, schema: WriterSchema, until: Option<Instant>) -> Arc<WriterSchema> {
+        let schema = Arc::new(schema);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if until.is_some() && known.len() >= UNKNOWN_MAX {
+            let now = Instant::now();
+            known.retain(|_, known| known.until.is_none_or(|until| now < until));
+        }
+        known.insert(id, Known { schema: schema.clone(), until });
+        schema
+    }
+
+    /// Registers the contract's schema under its topic's subject and gives its id; the same one if it is there already.
+    pub async fn register(&self, contract: &'static Contract) -> Result<u32, RegistryFault> {
+        let schema = SuppliedSchema::new(None, SchemaType::Avro, contract.json.to_owned());
+        let registered = post_schema(&self.settings, subject(contract), schema).await;
+        let registered = registered.map_err(|error| fault(format!("the schema of {}", contract.topic), &error))?;
+        self.remember(registered.id, WriterSchema::new(registered.id, contract.json.to_owned()), None);
+        Ok(registered.id)
+    }
+
+    /// Registers like [`register`](Self::register), waiting for as long as the registry is away; only a refusal ends it.
+    pub async fn register_patiently(&self, contract: &'static Contract) -> Result<u32, RegistryFault> {
+        let mut pause = self.patience.pause_min;
+        loop {
+            match self.register(contract).await {
+                Err(fault @ RegistryFault::Unavailable { .. }) => {
+                    tracing::warn!("{fault}; the next try is in {pause:?}");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(self.patience.pause_max);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Whether exactly the contract's schema is registered under its topic's subject.
+    pub async fn is_registered(&self, contract: &'static Contract) -> Result<bool, RegistryFault> {
+        let body = json!({ "schema": contract.json });
+        match self.ask(reqwest::Method::POST, "subjects", contract, Some(body)).await {
+            Ok(_) => Ok(true),
+            Err(RegistryFault::NotFound { .. }) => Ok(false),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// The compatibility level of the topic's subject; none if it has none of its own.
+    pub async fn compatibility(&self, contract: &'static Contract) -> Result<Option<String>, RegistryFault> {
+        match self.ask(reqwest::Method::GET, "config", contract, None).await {
+            Ok(answer) => Ok(answer["compatibilityLevel"].as_str().map(str::to_owned)),
+            Err(RegistryFault::NotFound { .. }) => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Holds the topic's subject to [`COMPATIBILITY`].
+    pub async fn set_compatibility(&self, contract: &'static Contract) -> Result<(), RegistryFault> {
+        let body = json!({ "compatibility": COMPATIBILITY });
+        self.ask(reqwest::Method::PUT, "config", contract, Some(body)).await.map(|_| ())
+    }
+
+    /// One request that the converter crate has no function for.
+    async fn ask(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        contract: &'static Contract,
+        body: Option<serde_json::Value>,
+    ) -> Result<serde_json::Value, RegistryFault> {
+        let subject = subject(contract);
+        let about = format!("{path} of {subject}");
+        let away = |error: reqwest::Error| RegistryFault::Unavailable {
+            about: about.clone(),
+            what: error.without_url().to_string(),
+        };
+        let mut request = self.http.request(method, format!("{}/{path}/{subject}", self.url));
+        if let Some(body) = body {
+            request =
+                request.header("content-type", "application/vnd.schemaregistry.v1+json").body(body.to_string());
+        }
+        let reply = request.send().await.map_err(away)?;
+        let status = reply.status();
+        let text = reply.text().await.map_err(away)?;
+        let parsed = serde_json::from_str::<serde_json::Value>(&text);
+        match parsed {
+            Ok(answer) if status.is_success() => Ok(answer),
+            Ok(answer) if answer["error_code"].is_u64() => Err(judge(
+                about,
+                u32::try_from(answer["error_code"].as_u64().unwrap_or(0)).unwrap_or(0),
+                answer["message"].as_str().unwrap_or_default(),
+            )),
+            _ => Err(RegistryFault::Unavailable { about, what: format!("status {status}") }),
+        }
+    }
+}
+
+/// The subject of a topic's values (Confluent's TopicNameStrategy).
+fn subject(contract: &Contract) -> String {
+    format!("{}-value", contract.topic)
+}
+
+/// What an error of the converter crate means: only what the registry itself says, in its own words, is final; a 404 of
+/// something in between is not.
+fn fault(about: String, error: &SRCError) -> RegistryFault {
+    match error.source().and_then(|source| source.downcast_ref::<RawError>()) {
+        Some(raw) if raw.error_code != 0 => judge(about, raw.error_code, &raw.message),
+        _ => RegistryFault::Unavailable { about, what: error.error.clone() },
+    }
+}
+
+fn judge(about: String, code: u32, message: &str) -> RegistryFault {
+    // Codes are a status, or a status with two more digits.
+    let status = if code >= 1_000 { code / 100 } else { code };
+    if NOT_FOUND.contains(&code) {
+        RegistryFault::NotFound { about }
+    } else if matches!(status, 409 | 422) {
+        RegistryFault::Refused { about, what: message.lines().next().unwrap_or_default().to_owned() }
+    } else {
+        RegistryFault::Unavailable { about, what: format!("error {code}") }
+    }
+}
