@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and one file per command. `main` reads the configuration and hands over a
 //! [`Connection`]; nothing here reads the environment.
 
+pub mod run;
 pub mod send;
 pub mod tail;
 pub mod topics;
