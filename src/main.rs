@@ -21,26 +21,26 @@ fn main() -> ExitCode {
 }
 
 fn start(command_line: Cli) -> anyhow::Result<ExitCode> {
-    let config = Config::load(command_line.config.as_deref(), &command_line.set)?;
+    let command = command_line.command;
+    let config = Config::load(command.settings().config.as_deref(), &command.settings().set)?;
     let patience = cli::run::registry_patience(&config);
     let connection = Connection {
         kafka: cli::run::kafka_settings(&config).client(),
         registry: Arc::new(SchemaRegistry::new(&config.schema_registry.url, patience)?),
     };
     let mut out = std::io::stdout();
-    let command = match command_line.command {
-        Command::Run => return cli::run::run(&config, &connection).map(|()| ExitCode::SUCCESS),
-        command => command,
-    };
+    if let Command::Run { .. } = command {
+        return cli::run::run(&config, &connection).map(|()| ExitCode::SUCCESS);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     runtime.block_on(async {
         match command {
-            Command::Run => Ok(ExitCode::SUCCESS),
-            Command::Topics(arguments) => cli::topics::run(&connection, arguments, &mut out).await,
-            Command::Send(arguments) => {
+            Command::Run { .. } => Ok(ExitCode::SUCCESS),
+            Command::Topics { arguments, .. } => cli::topics::run(&connection, arguments, &mut out).await,
+            Command::Send { arguments, .. } => {
                 cli::send::run(&connection, &arguments, Clock::start().now(), &mut out).await
             }
-            Command::Tail(arguments) => cli::tail::run(&connection, &arguments, &mut out).await,
+            Command::Tail { arguments, .. } => cli::tail::run(&connection, &arguments, &mut out).await,
         }
     })
 }

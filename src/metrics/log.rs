@@ -36,6 +36,12 @@ pub fn is_level(level: &str) -> bool {
     EnvFilter::builder().parse(level).is_ok()
 }
 
+/// A bare level is ours: at `debug` the HTTP client's own lines would tell more than we know to be harmless.
+fn directives(level: &str) -> String {
+    let bare = level.chars().all(char::is_alphabetic);
+    if bare { format!("warn,healthflow_sync={level}") } else { level.to_owned() }
+}
+
 /// A subscriber that writes to `writer`.
 pub(super) fn dispatch<W>(
     format: Format,
@@ -46,7 +52,7 @@ pub(super) fn dispatch<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::builder().parse(level)?;
+    let filter = EnvFilter::builder().parse(directives(level))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
     Ok(match format {
         Format::Human => lines.with_ansi(colours).into(),
