@@ -48,7 +48,8 @@ static CONTRACTS: LazyLock<[Contract; topics::ALL.len()]> = LazyLock::new(|| {
     apache_avro::util::max_allocation_bytes(RECORD_BYTES_MAX);
     std::array::from_fn(|index| {
         let json = SCHEMAS[index];
-        let schema = Schema::parse_str(json).expect("the schemas are part of the program, and a test parses them");
+        let schema =
+            Schema::parse_str(json).expect("the schemas are part of the program, and a test parses them");
         Contract { topic: topics::ALL[index], json, index, canonical: schema.canonical_form(), schema }
     })
 });

@@ -87,8 +87,10 @@ impl Transport {
             Method::Post => reqwest::Method::POST,
             Method::Put => reqwest::Method::PUT,
         };
-        let mut builder =
-            self.client.request(method, format!("{}{}", self.base_url, request.path_and_query)).header(ACCEPT, JSON);
+        let mut builder = self
+            .client
+            .request(method, format!("{}{}", self.base_url, request.path_and_query))
+            .header(ACCEPT, JSON);
         if let Some(token) = &self.token {
             builder = builder.header(AUTHORIZATION, token.header());
         }
@@ -108,7 +110,8 @@ impl Transport {
     async fn exchange(&self, builder: reqwest::RequestBuilder) -> Result<WireReply, Broken> {
         let response = builder.send().await?;
         let status = response.status().as_u16();
-        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let retry_after =
+            response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let body = self.read(response).await?;
         Ok(WireReply { status, retry_after, body })
     }

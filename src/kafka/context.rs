@@ -1,8 +1,8 @@
 //! What librdkafka tells us beside its answers: log lines and broken connections. A commit that is good, but during
 //! which a connection broke or a request timed out, may have been ended twice (rule T3): so every client of ours hears.
 
-use std::sync::Mutex;
 use std::sync::Condvar;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -113,4 +113,3 @@ impl ProducerContext for ProducerWatch {
         }
     }
 }
-

@@ -54,8 +54,11 @@ impl Group {
     /// # Errors
     /// The settings are refused, or no thread could be started.
     pub fn join(settings: &KafkaSettings, inbox: Arc<dyn Inbox>) -> Result<Self, KafkaFault> {
-        let context =
-            GroupContext { inbox: inbox.clone(), revocation: Mutex::default(), closing: AtomicBool::new(false) };
+        let context = GroupContext {
+            inbox: inbox.clone(),
+            revocation: Mutex::default(),
+            closing: AtomicBool::new(false),
+        };
         let consumer: BaseConsumer<GroupContext> = settings
             .group()
             .create_with_context(context)
@@ -92,7 +95,6 @@ impl Group {
             *revocation = None;
         }
     }
-
 }
 
 impl Drop for Group {

@@ -181,7 +181,9 @@ impl Reader {
 
     fn carry_out(&mut self, order: Order) {
         let done = match order {
-            Order::Start { partition, incarnation, positions } => self.begin(partition, incarnation, &positions),
+            Order::Start { partition, incarnation, positions } => {
+                self.begin(partition, incarnation, &positions)
+            }
             Order::Stop { partition } => self.end(partition),
             Order::Pause { partition, lane } => {
                 if let Some(reading) = self.reading.get_mut(&(partition, lane)) {
@@ -201,16 +203,24 @@ impl Reader {
             }
         };
         if let Err(error) = done {
-            self.inbox.fail(format!("the lanes' consumer does not do as it is told ({error}); start the worker again"));
+            self.inbox.fail(format!(
+                "the lanes' consumer does not do as it is told ({error}); start the worker again"
+            ));
         }
     }
 
-    fn begin(&mut self, partition: i32, incarnation: Incarnation, positions: &[(Lane, i64)]) -> KafkaResult<()> {
+    fn begin(
+        &mut self,
+        partition: i32,
+        incarnation: Incarnation,
+        positions: &[(Lane, i64)],
+    ) -> KafkaResult<()> {
         self.end(partition)?;
         let mut list = TopicPartitionList::with_capacity(positions.len());
         for &(lane, offset) in positions {
             list.add_partition_offset(lane.topic(), partition, Offset::Offset(offset))?;
-            let reading = Reading { incarnation, next_offset: offset, is_paused: false, held: VecDeque::new() };
+            let reading =
+                Reading { incarnation, next_offset: offset, is_paused: false, held: VecDeque::new() };
             self.reading.insert((partition, lane), reading);
         }
         self.consumer.incremental_assign(&list)
@@ -266,7 +276,14 @@ impl Reading {
         false
     }
 
-    fn retry_held(&mut self, avro: &Avro, now: Timestamp, partition: i32, lane: Lane, batch: &mut Vec<Input>) {
+    fn retry_held(
+        &mut self,
+        avro: &Avro,
+        now: Timestamp,
+        partition: i32,
+        lane: Lane,
+        batch: &mut Vec<Input>,
+    ) {
         while let Some(held) = self.held.front() {
             let record = RawRecord { key: held.key.as_deref(), value: held.value.as_deref() };
             let (incarnation, offset) = (self.incarnation, held.offset);

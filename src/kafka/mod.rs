@@ -20,7 +20,7 @@ use crate::processor::Input;
 use crate::time::Timestamp;
 
 pub use avro::{Avro, DecodeFault, RawRecord};
-pub use group::Group;
+pub use group::{Group, Membership};
 pub use lanes::Lanes;
 pub use producer::{CommitOutcome, TaskProducer};
 pub use restore::{Restored, restore};

@@ -62,7 +62,12 @@ impl TaskProducer {
     ///
     /// # Errors
     /// The settings are refused.
-    pub fn new(settings: &KafkaSettings, partition: i32, watchdog: Watchdog, now: Now) -> Result<Self, KafkaFault> {
+    pub fn new(
+        settings: &KafkaSettings,
+        partition: i32,
+        watchdog: Watchdog,
+        now: Now,
+    ) -> Result<Self, KafkaFault> {
         let producer = settings
             .producer(partition)
             .create_with_context(ProducerWatch::default())
@@ -80,9 +85,9 @@ impl TaskProducer {
         let started_at = (self.now)();
         let limit = self.transaction_timeout;
         let _watch = self.watchdog.watch("init_transactions", self.partition, limit * 3);
-        self.producer
-            .init_transactions(limit)
-            .map_err(|error| KafkaFault::of(format_args!("task {} cannot be fenced", self.partition), &error))?;
+        self.producer.init_transactions(limit).map_err(|error| {
+            KafkaFault::of(format_args!("task {} cannot be fenced", self.partition), &error)
+        })?;
         Ok((started_at, (self.now)()))
     }
 
@@ -167,8 +172,9 @@ impl TaskProducer {
     fn send_offsets(&self, offsets: &[(Lane, i64)], membership: &Membership) -> Result<(), Verdict> {
         let mut list = TopicPartitionList::with_capacity(offsets.len());
         for (lane, offset) in offsets {
-            list.add_partition_offset(lane.topic(), self.partition, Offset::Offset(*offset))
-                .map_err(|error| Verdict::Lost(format!("offset {offset} of lane {lane:?} is none: {error}")))?;
+            list.add_partition_offset(lane.topic(), self.partition, Offset::Offset(*offset)).map_err(
+                |error| Verdict::Lost(format!("offset {offset} of lane {lane:?} is none: {error}")),
+            )?;
         }
         let Some(proof) = membership.proof() else {
             return Err(Verdict::Lost("this worker is no member of the group any more".into()));
@@ -221,8 +227,12 @@ impl TaskProducer {
 
 fn verdict(what: &str, error: &KafkaError) -> Verdict {
     match error {
-        KafkaError::Transaction(inner) if inner.is_fatal() => Verdict::Lost(format!("{what}: fenced or lost: {error}")),
-        KafkaError::Transaction(inner) if inner.txn_requires_abort() => Verdict::Abort(format!("{what}: {error}")),
+        KafkaError::Transaction(inner) if inner.is_fatal() => {
+            Verdict::Lost(format!("{what}: fenced or lost: {error}"))
+        }
+        KafkaError::Transaction(inner) if inner.txn_requires_abort() => {
+            Verdict::Abort(format!("{what}: {error}"))
+        }
         _ => Verdict::Lost(format!("{what}: outcome unknown: {error}")),
     }
 }

@@ -44,7 +44,10 @@ impl Readers {
         let refused = |error| KafkaFault::of("the restore's consumer cannot be made", &error);
         Ok(Readers {
             committed: settings.restore().create_with_context(QuietContext("restore")).map_err(refused)?,
-            uncommitted: settings.uncommitted().create_with_context(QuietContext("watermark")).map_err(refused)?,
+            uncommitted: settings
+                .uncommitted()
+                .create_with_context(QuietContext("watermark"))
+                .map_err(refused)?,
             no_progress: NO_PROGRESS + Duration::from_millis(settings.transaction_timeout_ms),
         })
     }
@@ -124,7 +127,9 @@ impl Readers {
                 None => {}
             }
             if progress_at.elapsed() > self.no_progress {
-                return Err(KafkaFault(format!("the restore of {topic}/{partition} stands still; is the broker up?")));
+                return Err(KafkaFault(format!(
+                    "the restore of {topic}/{partition} stands still; is the broker up?"
+                )));
             }
         }
         newest.into_values().for_each(|record| restored.state.apply(record));
@@ -196,7 +201,12 @@ struct RecordName {
     offset: i64,
 }
 
-fn decode(at: RecordName, value: &[u8], avro: &Avro, cancelled: &AtomicBool) -> Result<StateRecord, KafkaFault> {
+fn decode(
+    at: RecordName,
+    value: &[u8],
+    avro: &Avro,
+    cancelled: &AtomicBool,
+) -> Result<StateRecord, KafkaFault> {
     loop {
         match avro.state(at.topic, value) {
             Ok(record) => return Ok(record),
@@ -217,5 +227,9 @@ fn decode(at: RecordName, value: &[u8], avro: &Avro, cancelled: &AtomicBool) -> 
 }
 
 fn check_cancelled(cancelled: &AtomicBool) -> Result<(), KafkaFault> {
-    if cancelled.load(Ordering::SeqCst) { Err(KafkaFault("the task is not ours any more".into())) } else { Ok(()) }
+    if cancelled.load(Ordering::SeqCst) {
+        Err(KafkaFault("the task is not ours any more".into()))
+    } else {
+        Ok(())
+    }
 }

@@ -52,7 +52,9 @@ impl Default for Patience {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryFault {
     /// It did not answer, or not sensibly: ask again later.
-    #[error("the schema registry gave no usable answer about {about}: {what}; check that it runs and its address")]
+    #[error(
+        "the schema registry gave no usable answer about {about}: {what}; check that it runs and its address"
+    )]
     Unavailable {
         /// What was asked about.
         about: String,
@@ -94,7 +96,8 @@ struct Known {
 impl SchemaRegistry {
     /// For the registry at `url`, the base path of Confluent's API. Connects to nothing yet.
     pub fn new(url: &str, patience: Patience) -> Result<SchemaRegistry, RegistryFault> {
-        let unusable = |what: String| RegistryFault::Refused { about: "the settings for its client".into(), what };
+        let unusable =
+            |what: String| RegistryFault::Refused { about: "the settings for its client".into(), what };
         let url = url.trim_end_matches('/').to_owned();
         let mut builder = SrSettings::new_builder(url.clone());
         let settings = builder.set_timeout(patience.request_timeout).build();
@@ -127,19 +130,28 @@ impl SchemaRegistry {
             if let Some(schema) = self.cached(id) {
                 return schema;
             }
-            match get_schema_by_id(id, &self.settings).await.map_err(|error| fault(format!("schema {id}"), &error)) {
+            match get_schema_by_id(id, &self.settings)
+                .await
+                .map_err(|error| fault(format!("schema {id}"), &error))
+            {
                 Ok(found) => return self.remember(id, WriterSchema::new(id, found.schema), None),
                 Err(RegistryFault::NotFound { .. }) => {
                     unknown += 1;
                     if unknown >= self.patience.unknown_tries {
-                        tracing::warn!(id, "the schema registry does not know this schema id; its records are dead letters");
+                        tracing::warn!(
+                            id,
+                            "the schema registry does not know this schema id; its records are dead letters"
+                        );
                         let until = Instant::now() + self.patience.unknown_lasts;
                         return self.remember(id, WriterSchema::unknown(id), Some(until));
                     }
                 }
                 Err(fault) => {
                     unknown = 0;
-                    tracing::warn!(id, "{fault}; records with this schema wait, the next try is in {pause:?}");
+                    tracing::warn!(
+                        id,
+                        "{fault}; records with this schema wait, the next try is in {pause:?}"
+                    );
                 }
             }
             tokio::time::sleep(pause).await;
@@ -149,7 +161,12 @@ impl SchemaRegistry {
 
     /// Starts to get the schema with `id` on `runtime`, unless that is under way, and returns at once; `then` is called
     /// when it is [`cached`](Self::cached).
-    pub fn fetch(self: &Arc<Self>, runtime: &tokio::runtime::Handle, id: u32, then: impl FnOnce() + Send + 'static) {
+    pub fn fetch(
+        self: &Arc<Self>,
+        runtime: &tokio::runtime::Handle,
+        id: u32,
+        then: impl FnOnce() + Send + 'static,
+    ) {
         if !self.fetching.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
             return;
         }
@@ -176,7 +193,8 @@ impl SchemaRegistry {
     pub async fn register(&self, contract: &'static Contract) -> Result<u32, RegistryFault> {
         let schema = SuppliedSchema::new(None, SchemaType::Avro, contract.json.to_owned());
         let registered = post_schema(&self.settings, subject(contract), schema).await;
-        let registered = registered.map_err(|error| fault(format!("the schema of {}", contract.topic), &error))?;
+        let registered =
+            registered.map_err(|error| fault(format!("the schema of {}", contract.topic), &error))?;
         self.remember(registered.id, WriterSchema::new(registered.id, contract.json.to_owned()), None);
         Ok(registered.id)
     }
@@ -237,8 +255,9 @@ impl SchemaRegistry {
         };
         let mut request = self.http.request(method, format!("{}/{path}/{subject}", self.url));
         if let Some(body) = body {
-            request =
-                request.header("content-type", "application/vnd.schemaregistry.v1+json").body(body.to_string());
+            request = request
+                .header("content-type", "application/vnd.schemaregistry.v1+json")
+                .body(body.to_string());
         }
         let reply = request.send().await.map_err(away)?;
         let status = reply.status();

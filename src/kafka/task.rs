@@ -109,7 +109,11 @@ impl Life {
         let (partition, incarnation) = (self.partition, self.incarnation);
         match self.acquire() {
             Ok((producer, acquired)) => {
-                self.broker.inbox.post(Input::TaskAcquired { partition, incarnation, acquired: Box::new(acquired) });
+                self.broker.inbox.post(Input::TaskAcquired {
+                    partition,
+                    incarnation,
+                    acquired: Box::new(acquired),
+                });
                 self.carry_out(&producer, to_do);
             }
             Err(fault) => {

@@ -83,7 +83,8 @@ pub fn run(
     end_on_panic();
     let mailbox = Arc::new(Mailbox::default());
     stop_on_signal(&runtime, &mailbox)?;
-    let result = Worker::start(settings, &runtime, &mailbox, clock).and_then(|mut worker| worker.turn(observer));
+    let result =
+        Worker::start(settings, &runtime, &mailbox, clock).and_then(|mut worker| worker.turn(observer));
     runtime.shutdown_timeout(SHUTDOWN);
     result
 }
@@ -113,7 +114,10 @@ impl Worker {
         let registry = Arc::new(SchemaRegistry::new(&settings.registry_url, settings.registry_patience)?);
         let avro = runtime.block_on(Avro::connect(registry, &settings.kafka.group_id))?;
         let watchdog = Watchdog::start(|what, partition| {
-            tracing::error!(partition, "{what} did not return within its limit; this worker ends, another takes over");
+            tracing::error!(
+                partition,
+                "{what} did not return within its limit; this worker ends, another takes over"
+            );
             std::process::exit(WATCHDOG_STATUS);
         })?;
         let lanes = Lanes::start(&settings.kafka, avro.clone(), inbox.clone(), now.clone())?;

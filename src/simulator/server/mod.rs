@@ -92,7 +92,10 @@ async fn wire_request(request: Request) -> Result<WireRequest, Response> {
         HttpMethod::POST => Method::Post,
         HttpMethod::PUT => Method::Put,
         _ => {
-            return Err(plain(StatusCode::METHOD_NOT_ALLOWED, r#"{"code":"METHOD_NOT_ALLOWED","fields":[]}"#));
+            return Err(plain(
+                StatusCode::METHOD_NOT_ALLOWED,
+                r#"{"code":"METHOD_NOT_ALLOWED","fields":[]}"#,
+            ));
         }
     };
     let too_large = |_| plain(StatusCode::PAYLOAD_TOO_LARGE, r#"{"code":"TOO_LARGE","fields":[]}"#);
