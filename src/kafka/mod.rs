@@ -23,7 +23,7 @@ use crate::time::Timestamp;
 
 pub use avro::{Avro, DecodeFault, RawRecord};
 pub use ends::Ends;
-pub use group::Group;
+pub use group::{Group, Membership};
 pub use lanes::Lanes;
 pub use producer::{CommitOutcome, TaskProducer};
 pub use restore::{Restored, restore};

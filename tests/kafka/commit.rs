@@ -1,0 +1,167 @@
+//! One transaction: all of it or nothing, once, and by the owner only (rules T1–T3).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use healthflow_sync::event::failed::{DeadContent, DeadLetter};
+use healthflow_sync::event::topics::{self, Lane};
+use healthflow_sync::event::{Outgoing, Unusable};
+use healthflow_sync::kafka::{CommitOutcome, Membership, TaskProducer};
+use healthflow_sync::processor::CommitEnded;
+use healthflow_sync::sync::{Disposition, Reason};
+use healthflow_sync::time::Timestamp;
+use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
+
+use crate::world::{LIMIT, Member, PARTITIONS, batch, committed, read, settings, watchdog, world};
+
+fn producer(name: &str, partition: i32) -> TaskProducer {
+    TaskProducer::new(&settings(name), partition, watchdog(), world().now.clone()).unwrap()
+}
+
+/// Goal: results, state and offsets become visible together, and the next owner begins where they end. Method: a first
+/// start, a commit, and a second life of the same task.
+#[test]
+fn results_state_and_offsets_are_one_and_the_next_life_goes_on_from_them() {
+    let (name, partition) = ("atomic", 0);
+    let member = Member::join(&settings(name));
+    member.inbox.wait_assigned(PARTITIONS as usize);
+    let (task, acquired) = member.acquire(partition, 1);
+    assert_eq!(
+        acquired.next_offsets,
+        [(Lane::Requested, 0), (Lane::Retry, 0)],
+        "a first start begins at the beginning"
+    );
+    assert!(acquired.state.is_empty() && acquired.init_started_at <= acquired.fenced_at);
+
+    task.commit(1, Box::new(batch("b-1", &[(Lane::Requested, 0), (Lane::Retry, 0)])));
+    assert!(
+        matches!(member.inbox.wait_committed(1), CommitEnded::Good { started_at } if started_at >= acquired.fenced_at)
+    );
+    assert_eq!(read(topics::SYNCED, partition, "read_committed").len(), 1);
+    assert_eq!(committed(name, Lane::Retry, partition), Some(0), "a real offset from the start");
+
+    drop(task);
+    let (_task, again) = member.acquire(partition, 2);
+    assert_eq!(again.next_offsets, [(Lane::Requested, 0), (Lane::Retry, 0)]);
+    assert_eq!((again.state.bookings.len(), again.restored_records), (1, 1));
+}
+
+/// Goal: an aborted batch is committed again as it was, once. Method: the broker refuses one of its records, until
+/// readers of uncommitted records have seen the first attempt.
+#[test]
+fn an_aborted_batch_is_committed_again() {
+    let (name, partition) = ("aborted", 1);
+    let member = Member::join(&settings(name));
+    member.inbox.wait_assigned(PARTITIONS as usize);
+    let producer = producer(name, partition);
+    producer.fence().unwrap();
+    limit_failed("2000");
+    let mut batch = batch("b-1", &[(Lane::Requested, 7)]);
+    batch.records.push(large_dead_letter());
+    let membership = member.group.membership();
+    let committing = std::thread::spawn(move || producer.commit(&batch, &world().avro, &membership));
+    let until = Instant::now() + LIMIT;
+    while read(topics::SYNCED, partition, "read_uncommitted").is_empty() {
+        assert!(Instant::now() < until, "no attempt was made");
+    }
+    limit_failed("1000000");
+    let outcome = committing.join().unwrap();
+    assert!(matches!(outcome, CommitOutcome::Good { aborts: 1.., .. }), "{outcome:?}");
+    for topic in [topics::SYNCED, topics::APPOINTMENT_STATE, topics::FAILED] {
+        assert_eq!(read(topic, partition, "read_committed").len(), 1, "{topic}");
+    }
+    assert_eq!(committed(name, Lane::Requested, partition), Some(7));
+}
+
+fn limit_failed(bytes: &str) {
+    let change = AlterConfig::new(ResourceSpecifier::Topic(topics::FAILED)).set("max.message.bytes", bytes);
+    let altered =
+        world().runtime.block_on(world().admin.alter_configs([&change], &AdminOptions::new())).unwrap();
+    assert!(altered.iter().all(Result::is_ok), "{altered:?}");
+}
+
+/// A dead letter of 10 kB that does not compress.
+fn large_dead_letter() -> Outgoing {
+    let mut seed = 1_u32;
+    let noise = std::iter::repeat_with(|| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 24) as u8
+    });
+    let record = Unusable {
+        raw_key: None,
+        raw_value: Some(noise.take(10_000).collect()),
+        reason: Reason::Undecodable,
+        detail: "noise".into(),
+        identity: None,
+    };
+    Outgoing::Failed(Box::new(DeadLetter {
+        content: DeadContent::Record(Box::new(record)),
+        identity: None,
+        reason: Reason::Undecodable,
+        disposition: Disposition::Poison,
+        detail: "noise".into(),
+        placed_ids: (None, None),
+        attempts: 1,
+        origin: None,
+        finished_at: Timestamp(1_767_614_401_000),
+    }))
+}
+
+/// Goal: a second owner ends the first one's commits, and nothing of those is seen.
+#[test]
+fn the_second_fence_wins() {
+    let (name, partition) = ("fenced", 2);
+    let member = Member::join(&settings(name));
+    member.inbox.wait_assigned(PARTITIONS as usize);
+    let membership = member.group.membership();
+    let (old, new) = (producer(name, partition), producer(name, partition));
+    let commit = |producer: &TaskProducer, booking| {
+        producer.commit(&batch(booking, &[(Lane::Requested, 0)]), &world().avro, &membership)
+    };
+    old.fence().unwrap();
+    assert!(matches!(commit(&old, "b-1"), CommitOutcome::Good { aborts: 0, .. }));
+    new.fence().unwrap();
+    let outcome = commit(&old, "b-2");
+    assert!(matches!(outcome, CommitOutcome::Lost(_)), "{outcome:?}");
+    assert!(matches!(commit(&new, "b-3"), CommitOutcome::Good { aborts: 0, .. }));
+    assert_eq!(read(topics::SYNCED, partition, "read_committed").len(), 2);
+}
+
+/// Goal: who is no member commits nothing (the broker would take it).
+#[test]
+fn without_membership_nothing_is_committed() {
+    let (name, partition) = ("left", 3);
+    let member = Member::join(&settings(name));
+    member.inbox.wait_assigned(PARTITIONS as usize);
+    let membership: Membership = member.group.membership();
+    let producer = producer(name, partition);
+    producer.fence().unwrap();
+    drop(member);
+    let outcome = producer.commit(&batch("b-1", &[(Lane::Requested, 0)]), &world().avro, &membership);
+    assert!(matches!(outcome, CommitOutcome::Lost(_)), "{outcome:?}");
+    assert_eq!(committed(name, Lane::Requested, partition), None);
+    assert!(read(topics::SYNCED, partition, "read_committed").is_empty());
+}
+
+/// Goal: no commit waits for one of rdkafka's 100 ms slices. Method: the median of many; a busy machine may delay some.
+#[test]
+fn a_commit_takes_milliseconds() {
+    let (name, partition) = ("quick", 4);
+    let member = Member::join(&settings(name));
+    member.inbox.wait_assigned(PARTITIONS as usize);
+    let membership = Arc::new(member.group.membership());
+    let producer = producer(name, partition);
+    producer.fence().unwrap();
+    let mut took: Vec<Duration> = (0..50)
+        .map(|number| {
+            let batch = batch(&format!("b-{number}"), &[(Lane::Requested, number)]);
+            let started = Instant::now();
+            let outcome = producer.commit(&batch, &world().avro, &membership);
+            assert!(matches!(outcome, CommitOutcome::Good { .. }), "{outcome:?}");
+            started.elapsed()
+        })
+        .collect();
+    took.sort();
+    println!("commit: fastest {:?}, median {:?}, slowest {:?}", took[0], took[25], took[49]);
+    assert!(took[25] < Duration::from_millis(90), "median {:?}", took[25]);
+}

@@ -1,0 +1,131 @@
+//! Reading: in order, from where the task says, only while it wants to, and only for the life that asked.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use healthflow_sync::event::avro::{Encoder, contract};
+use healthflow_sync::event::topics::{self, Lane};
+use healthflow_sync::event::{Arrival, avro};
+use healthflow_sync::kafka::Lanes;
+use healthflow_sync::kafka::schema_registry::{Patience, SchemaRegistry};
+use healthflow_sync::processor::Input;
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+
+use crate::stack::Stack;
+use crate::world::{Kept, LIMIT, requested, settings, world};
+
+fn publish(partition: i32, values: impl Iterator<Item = Vec<u8>>) {
+    let producer: ThreadedProducer<rdkafka::producer::DefaultProducerContext> =
+        rdkafka::ClientConfig::new().set("bootstrap.servers", &world().brokers).create().unwrap();
+    for value in values {
+        producer
+            .send(BaseRecord::to(topics::REQUESTED).partition(partition).key("practice-1").payload(&value))
+            .unwrap();
+    }
+    producer.flush(Duration::from_secs(30)).unwrap();
+}
+
+fn encoder() -> Encoder {
+    let registry = SchemaRegistry::new(&Stack::shared().registry_url, Patience::default()).unwrap();
+    let contract: &'static avro::Contract = contract(topics::REQUESTED).unwrap();
+    let id = world().runtime.block_on(registry.register(contract)).unwrap();
+    Encoder::new(contract, id)
+}
+
+fn encoded(encoder: &Encoder, booking: &str) -> Vec<u8> {
+    let mut buffer = Vec::new();
+    encoder.encode(&requested(booking, 1), &mut buffer).unwrap();
+    buffer
+}
+
+fn offsets(inputs: &[Input], life: u64) -> Vec<i64> {
+    let of_life = |input: &Input| match input {
+        Input::Arrived { offset, incarnation, .. } if *incarnation == life => Some(*offset),
+        _ => None,
+    };
+    inputs.iter().filter_map(of_life).collect()
+}
+
+fn start(name: &str) -> (Lanes, Arc<Kept>) {
+    let inbox = Arc::new(Kept::default());
+    let lanes =
+        Lanes::start(&settings(name), world().avro.clone(), inbox.clone(), world().now.clone()).unwrap();
+    (lanes, inbox)
+}
+
+/// Goal: stopping and going on loses nothing, repeats nothing and keeps the order. Method: many pauses while 5,000
+/// records flow.
+#[test]
+fn pauses_lose_nothing_and_repeat_nothing() {
+    let partition = 7;
+    let encoder = encoder();
+    publish(partition, (0..5_000).map(|number| encoded(&encoder, &format!("b-{number}"))));
+    let (lanes, inbox) = start("pauses");
+    lanes.read(partition, 1, vec![(Lane::Requested, 100), (Lane::Retry, 0)]);
+    let (mut seen, until) = (0, Instant::now() + LIMIT);
+    while seen < 4_900 {
+        lanes.pause(partition, Lane::Requested);
+        lanes.resume(partition, Lane::Requested);
+        assert!(Instant::now() < until, "{seen} records seen");
+        let before = seen;
+        seen = inbox.wait("records", |inputs| {
+            let now = offsets(inputs, 1).len();
+            (now > before).then_some(now)
+        });
+    }
+    inbox.wait("all", |inputs| {
+        assert_eq!(offsets(inputs, 1), (100..5_000).collect::<Vec<i64>>());
+        let decoded = |input: &Input| matches!(input, Input::Arrived { arrival: Arrival::Requested(_), .. });
+        assert!(inputs.iter().all(decoded));
+        Some(())
+    });
+}
+
+/// Goal: a paused lane brings nothing while another one flows, and a new life begins where it says.
+#[test]
+fn a_paused_lane_is_silent_and_a_new_life_begins_anew() {
+    let (paused, flowing) = (8, 9);
+    let encoder = encoder();
+    let (lanes, inbox) = start("paused");
+    lanes.read(paused, 1, vec![(Lane::Requested, 0)]);
+    lanes.pause(paused, Lane::Requested);
+    lanes.read(flowing, 2, vec![(Lane::Requested, 0)]);
+    for partition in [paused, flowing] {
+        publish(partition, (0..10).map(|number| encoded(&encoder, &format!("b-{number}"))));
+    }
+    inbox.wait("the flowing lane", |inputs| (offsets(inputs, 2).len() == 10).then_some(()));
+    inbox.wait("nothing", |inputs| {
+        assert_eq!(offsets(inputs, 1), Vec::<i64>::new());
+        Some(())
+    });
+    lanes.stop(flowing);
+    lanes.read(flowing, 3, vec![(Lane::Requested, 4)]);
+    lanes.resume(paused, Lane::Requested);
+    inbox.wait("both", |inputs| {
+        let (first, third) = (offsets(inputs, 1), offsets(inputs, 3));
+        (first == (0..10).collect::<Vec<_>>() && third == (4..10).collect::<Vec<_>>()).then_some(())
+    });
+}
+
+/// Goal: a schema nobody knows delays only its own lane, in order, and ends as records that cannot be used.
+#[test]
+fn an_unknown_schema_delays_only_its_lane_and_keeps_the_order() {
+    let (strange, usual) = (10, 11);
+    let encoder = encoder();
+    let (lanes, inbox) = start("strange");
+    publish(strange, [vec![0, 0x7f, 0, 0, 1, 2, 3], encoded(&encoder, "behind")].into_iter());
+    publish(usual, [encoded(&encoder, "beside")].into_iter());
+    lanes.read(strange, 1, vec![(Lane::Requested, 0)]);
+    lanes.read(usual, 2, vec![(Lane::Requested, 0)]);
+    let arrived = inbox.wait("all three", |inputs| (inputs.len() == 3).then(|| std::mem::take(inputs)));
+    let told: Vec<(u64, bool)> = arrived
+        .iter()
+        .map(|input| match input {
+            Input::Arrived { incarnation, arrival, .. } => {
+                (*incarnation, matches!(arrival, Arrival::Unusable(_)))
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(told, [(2, false), (1, true), (1, false)]);
+}

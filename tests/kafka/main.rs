@@ -1,0 +1,12 @@
+//! Our Kafka side against a real Apache Kafka and a real schema registry: what a broker really does with transactions,
+//! fences and rebalances is not to be had from a mock. One stack for all tests; each uses groups, applications and
+//! partitions of its own.
+
+#[path = "../support/stack.rs"]
+mod stack;
+
+mod commit;
+mod lanes;
+mod rebalance;
+mod restore;
+mod world;

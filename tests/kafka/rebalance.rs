@@ -1,0 +1,86 @@
+//! Who owns what, and how it changes hands (rule K2).
+
+use std::time::{Duration, Instant};
+
+use healthflow_sync::event::topics::Lane;
+use healthflow_sync::kafka::KafkaSettings;
+use healthflow_sync::processor::{CommitEnded, Input};
+
+use crate::world::{Member, PARTITIONS, batch, settings};
+
+fn revoked(member: &Member) -> Vec<i32> {
+    member.inbox.wait("TaskRevoked", |inputs| {
+        let revoked: Vec<i32> = inputs
+            .iter()
+            .filter_map(|input| match input {
+                Input::TaskRevoked { partition } => Some(*partition),
+                _ => None,
+            })
+            .collect();
+        (revoked.len() == PARTITIONS as usize / 2).then_some(revoked)
+    })
+}
+
+fn assigned(member: &Member) -> usize {
+    member.inbox.wait("anything", |inputs| {
+        Some(inputs.iter().filter(|input| matches!(input, Input::TaskAssigned { .. })).count())
+    })
+}
+
+/// Goal: a revoked task stays ours until it is released, however long that takes within the bounds, and its last commits
+/// are good; then it changes hands. Method: a second member, and a first one that drains for longer than the session
+/// time-out lasts.
+#[test]
+fn a_revoked_task_is_given_back_when_it_is_released() {
+    let settings = settings("deferred");
+    let first = Member::join(&settings);
+    first.inbox.wait_assigned(PARTITIONS as usize);
+    let second = Member::join(&settings);
+    let revoked = revoked(&first);
+
+    let (partition, drain) = (revoked[0], Duration::from_millis(settings.session_timeout_ms + 2_000));
+    let (task, _) = first.acquire(partition, 1);
+    let (started, mut sequence) = (Instant::now(), 0);
+    while started.elapsed() < drain {
+        sequence += 1;
+        task.commit(sequence, Box::new(batch("b-1", &[(Lane::Requested, 0)])));
+        assert!(
+            matches!(first.inbox.wait_committed(sequence), CommitEnded::Good { .. }),
+            "commit {sequence}"
+        );
+    }
+    assert_eq!(assigned(&second), 0, "nobody else has it meanwhile");
+
+    drop(task);
+    for (index, &partition) in revoked.iter().enumerate() {
+        assert!(index > 0 || assigned(&second) == 0);
+        first.group.release(partition);
+    }
+    second.inbox.wait_assigned(revoked.len());
+    let (_task, acquired) = second.acquire(partition, 1);
+    assert_eq!(acquired.state.bookings.len(), 1);
+}
+
+/// Goal: leaving gives everything to the others at once, also while a revocation is pending.
+#[test]
+fn who_leaves_holds_nobody_up() {
+    let settings = settings("leaving");
+    let first = Member::join(&settings);
+    first.inbox.wait_assigned(PARTITIONS as usize);
+    let second = Member::join(&settings);
+    revoked(&first);
+    drop(first);
+    second.inbox.wait_assigned(PARTITIONS as usize);
+}
+
+/// Goal: two workers with one name do not both go on. Method: the newer one takes the place of the older one.
+#[test]
+fn a_second_worker_of_the_same_name_ends_the_first() {
+    let settings = KafkaSettings { group_instance_id: Some("worker-1".into()), ..settings("static") };
+    let first = Member::join(&settings);
+    first.inbox.wait_assigned(PARTITIONS as usize);
+    let second = Member::join(&settings);
+    second.inbox.wait_assigned(PARTITIONS as usize);
+    let reason = first.inbox.wait_for_failure();
+    assert!(reason.contains("group_instance_id"), "{reason}");
+}

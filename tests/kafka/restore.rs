@@ -1,0 +1,82 @@
+//! What a new owner finds (rule K1).
+
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use healthflow_sync::event::Outgoing;
+use healthflow_sync::event::topics::{self, Lane};
+use healthflow_sync::kafka::{CommitOutcome, TaskProducer, restore};
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+
+use crate::world::{Member, PARTITIONS, batch, settings, watchdog, world};
+
+/// Encodes the state record of a batch as a worker would.
+fn state_of(booking: &str) -> (String, Vec<u8>) {
+    let mut buffer = Vec::new();
+    let batch = batch(booking, &[]);
+    let state = batch.records.iter().find(|record| matches!(record, Outgoing::State(_))).unwrap();
+    let encoded = world().avro.encode(state, &mut buffer).unwrap();
+    (encoded.key.unwrap(), encoded.value.to_vec())
+}
+
+/// Goal: a dead owner's open transaction hides nothing that is committed above it, and nothing of it is believed.
+/// Method: an open transaction below a good one; the restore must wait until the first one is ended.
+#[test]
+fn an_open_transaction_of_a_dead_owner_is_waited_out() {
+    let (name, partition) = ("open-transaction", 5);
+    let dead: ThreadedProducer<rdkafka::producer::DefaultProducerContext> = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", &world().brokers)
+        .set("transactional.id", "dead")
+        .set("transaction.timeout.ms", "60000")
+        .create()
+        .unwrap();
+    dead.init_transactions(Duration::from_secs(30)).unwrap();
+    dead.begin_transaction().unwrap();
+    let (key, value) = state_of("of-the-dead");
+    dead.send(BaseRecord::to(topics::APPOINTMENT_STATE).partition(partition).key(&key).payload(&value))
+        .unwrap();
+    dead.flush(Duration::from_secs(30)).unwrap();
+
+    let member = Member::join(&settings(name));
+    member.inbox.wait_assigned(PARTITIONS as usize);
+    let producer = TaskProducer::new(&settings(name), partition, watchdog(), world().now.clone()).unwrap();
+    producer.fence().unwrap();
+    let outcome =
+        producer.commit(&batch("above", &[(Lane::Requested, 0)]), &world().avro, &member.group.membership());
+    assert!(matches!(outcome, CommitOutcome::Good { .. }), "{outcome:?}");
+
+    let restoring = std::thread::spawn(move || {
+        let restored = restore(&settings(name), partition, &world().avro, &AtomicBool::new(false)).unwrap();
+        (restored, Instant::now())
+    });
+    // Too short a look can only miss a defect, not invent one.
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(!restoring.is_finished(), "the restore did not wait");
+    let ended_at = Instant::now();
+    dead.abort_transaction(Duration::from_secs(30)).unwrap();
+    let (restored, restored_at) = restoring.join().unwrap();
+    assert!(restored_at > ended_at);
+    let found: Vec<&str> = restored.state.bookings.keys().map(|key| key.booking.as_str()).collect();
+    assert_eq!((found, restored.records), (vec!["above"], 1));
+}
+
+/// Goal: the newest record of a key counts, a tombstone removes it, and a last control record does not stop the end.
+#[test]
+fn the_newest_record_counts_and_a_tombstone_removes() {
+    let (name, partition) = ("tombstone", 6);
+    let plain: ThreadedProducer<rdkafka::producer::DefaultProducerContext> =
+        rdkafka::ClientConfig::new().set("bootstrap.servers", &world().brokers).create().unwrap();
+    let (kept, removed) = (state_of("kept"), state_of("removed"));
+    for (key, value) in [&kept, &removed, &kept] {
+        plain
+            .send(BaseRecord::to(topics::APPOINTMENT_STATE).partition(partition).key(key).payload(value))
+            .unwrap();
+    }
+    plain
+        .send(BaseRecord::<_, [u8]>::to(topics::APPOINTMENT_STATE).partition(partition).key(&removed.0))
+        .unwrap();
+    plain.flush(Duration::from_secs(30)).unwrap();
+    let restored = restore(&settings(name), partition, &world().avro, &AtomicBool::new(false)).unwrap();
+    let found: Vec<&str> = restored.state.bookings.keys().map(|key| key.booking.as_str()).collect();
+    assert_eq!((found, restored.records), (vec!["kept"], 4));
+}

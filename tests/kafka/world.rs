@@ -1,0 +1,290 @@
+//! What the tests of this binary share: topics, a codec, and an inbox whose contents can be waited for.
+
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use healthflow_sync::booking::{BookingKey, Source};
+use healthflow_sync::event::requested::{
+    AppointmentRequested, RequestedPatient, RequestedStatus, RequestedVisit,
+};
+use healthflow_sync::event::result::Finished;
+use healthflow_sync::event::topics::{self, Lane};
+use healthflow_sync::event::{Identity, Outgoing};
+use healthflow_sync::kafka::schema_registry::{Patience, SchemaRegistry};
+use healthflow_sync::kafka::{Avro, Broker, Group, Inbox, KafkaSettings, Membership, Now, Task, Watchdog};
+use healthflow_sync::partition::commit_batch::CommitBatch;
+use healthflow_sync::processor::{Acquired, CommitEnded, Input};
+use healthflow_sync::state::{BookingState, StateRecord};
+use healthflow_sync::sync::SyncedOutcome;
+use healthflow_sync::time::Timestamp;
+use healthflow_sync::worker::Clock;
+use rdkafka::Message;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use crate::stack::Stack;
+
+/// Enough that every test has some to itself.
+pub const PARTITIONS: i32 = 24;
+/// Longer than anything that should happen takes, even on a busy machine.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// A stack with topics, and what a worker shares between its threads.
+pub struct World {
+    pub brokers: String,
+    pub avro: Arc<Avro>,
+    pub now: Now,
+    pub admin: AdminClient<DefaultClientContext>,
+    pub runtime: tokio::runtime::Runtime,
+}
+
+pub fn world() -> &'static World {
+    static WORLD: OnceLock<World> = OnceLock::new();
+    WORLD.get_or_init(|| {
+        let stack = Stack::shared();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let admin: AdminClient<DefaultClientContext> =
+            rdkafka::ClientConfig::new().set("bootstrap.servers", &stack.brokers).create().unwrap();
+        let new = topics::ALL.map(|topic| NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1)));
+        let made = runtime.block_on(admin.create_topics(&new, &AdminOptions::new())).unwrap();
+        assert!(made.iter().all(Result::is_ok), "{made:?}");
+        let registry = Arc::new(SchemaRegistry::new(&stack.registry_url, Patience::default()).unwrap());
+        let avro = runtime.block_on(Avro::connect(registry, "tests")).unwrap();
+        let clock = Clock::start();
+        World { brokers: stack.brokers.clone(), avro, now: Arc::new(move || clock.now()), admin, runtime }
+    })
+}
+
+/// Settings for one test: a group and an application of its own name.
+pub fn settings(name: &str) -> KafkaSettings {
+    KafkaSettings {
+        brokers: world().brokers.clone(),
+        group_id: name.into(),
+        application: name.into(),
+        session_timeout_ms: 6_000,
+        heartbeat_interval_ms: 500,
+        ..KafkaSettings::default()
+    }
+}
+
+/// An inbox that keeps everything.
+#[derive(Default)]
+pub struct Kept {
+    inputs: Mutex<Vec<Input>>,
+    failures: Mutex<Vec<String>>,
+    changed: Condvar,
+}
+
+impl Inbox for Kept {
+    fn post(&self, input: Input) {
+        self.inputs.lock().unwrap().push(input);
+        self.changed.notify_all();
+    }
+
+    fn post_records(&self, records: &mut Vec<Input>) {
+        self.inputs.lock().unwrap().append(records);
+        self.changed.notify_all();
+    }
+
+    fn fail(&self, reason: String) {
+        self.failures.lock().unwrap().push(reason);
+        self.changed.notify_all();
+    }
+}
+
+impl Kept {
+    /// Waits until `find` finds something in what was kept.
+    pub fn wait<T>(&self, what: &str, find: impl Fn(&mut Vec<Input>) -> Option<T>) -> T {
+        let deadline = Instant::now() + LIMIT;
+        let mut inputs = self.inputs.lock().unwrap();
+        loop {
+            if let Some(found) = find(&mut inputs) {
+                return found;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(
+                !left.is_zero(),
+                "waited in vain for {what}; failures: {:?}",
+                self.failures.lock().unwrap()
+            );
+            inputs = self.changed.wait_timeout(inputs, left).unwrap().0;
+        }
+    }
+
+    pub fn wait_for_failure(&self) -> String {
+        let until = Instant::now() + LIMIT;
+        loop {
+            if let Some(reason) = self.failures.lock().unwrap().pop() {
+                return reason;
+            }
+            assert!(Instant::now() < until, "waited in vain for a failure");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn wait_acquired(&self, partition: i32) -> Acquired {
+        self.wait("TaskAcquired", |inputs| {
+            let index = inputs.iter().position(
+                |input| matches!(input, Input::TaskAcquired { partition: of, .. } if *of == partition),
+            )?;
+            match inputs.remove(index) {
+                Input::TaskAcquired { acquired, .. } => Some(*acquired),
+                _ => None,
+            }
+        })
+    }
+
+    pub fn wait_committed(&self, sequence: u64) -> CommitEnded {
+        self.wait("CommitEnded", |inputs| {
+            inputs.iter().find_map(|input| match input {
+                Input::CommitEnded { sequence: of, ended, .. } if *of == sequence => Some(*ended),
+                _ => None,
+            })
+        })
+    }
+
+    pub fn wait_assigned(&self, partitions: usize) {
+        self.wait("TaskAssigned", |inputs| {
+            let assigned = inputs.iter().filter(|input| matches!(input, Input::TaskAssigned { .. })).count();
+            (assigned >= partitions).then_some(())
+        });
+    }
+}
+
+/// A group member with everything a task needs.
+pub struct Member {
+    pub inbox: Arc<Kept>,
+    pub group: Group,
+    pub broker: Arc<Broker>,
+}
+
+impl Member {
+    pub fn join(settings: &KafkaSettings) -> Member {
+        let inbox = Arc::new(Kept::default());
+        let group = Group::join(settings, inbox.clone()).unwrap();
+        let broker = broker(settings, group.membership(), inbox.clone());
+        Member { inbox, group, broker }
+    }
+
+    /// Acquires a task as its life `incarnation`.
+    pub fn acquire(&self, partition: i32, incarnation: u64) -> (Task, Acquired) {
+        let task = self.broker.acquire(partition, incarnation, Timestamp(0)).unwrap();
+        let acquired = self.inbox.wait_acquired(partition);
+        (task, acquired)
+    }
+}
+
+pub fn broker(settings: &KafkaSettings, membership: Membership, inbox: Arc<Kept>) -> Arc<Broker> {
+    let world = world();
+    Broker::new(settings.clone(), world.avro.clone(), membership, inbox, watchdog(), world.now.clone())
+}
+
+pub fn watchdog() -> Watchdog {
+    Watchdog::start(|what, partition| panic!("{what} of task {partition} did not return")).unwrap()
+}
+
+/// A batch with the result and the state of one booking.
+pub fn batch(booking: &str, offsets: &[(Lane, i64)]) -> CommitBatch {
+    let key = BookingKey { practice: "practice-1".into(), booking: booking.into() };
+    let state = BookingState { newest: 1, ..BookingState::default() };
+    let identity = Identity {
+        key: key.clone(),
+        version: 1,
+        event_id: booking.into(),
+        requested_at: Timestamp(1_767_614_400_000),
+    };
+    let finished = Finished {
+        identity,
+        outcome: SyncedOutcome::Created,
+        healthflow_patient_id: None,
+        healthflow_appointment_id: Some("hf-1".into()),
+        attempts: 1,
+        finished_at: Timestamp(1_767_614_401_000),
+    };
+    CommitBatch {
+        records: vec![
+            Outgoing::Synced(finished),
+            Outgoing::State(Box::new(StateRecord::Booking(key, state))),
+        ],
+        offsets: offsets.to_vec(),
+    }
+}
+
+/// What stands in one partition for readers of this isolation level, up to its end.
+pub fn read(topic: &str, partition: i32, isolation: &str) -> Vec<Vec<u8>> {
+    let consumer: BaseConsumer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", &world().brokers)
+        .set("group.id", "reader")
+        .set("isolation.level", isolation)
+        .set("enable.partition.eof", "true")
+        .set("enable.auto.commit", "false")
+        .create()
+        .unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+    consumer.assign(&list).unwrap();
+    drop(list);
+    let (mut values, until) = (Vec::new(), Instant::now() + LIMIT);
+    loop {
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(message)) => values.push(message.payload().unwrap_or_default().to_vec()),
+            Some(Err(KafkaError::PartitionEOF(_))) => return values,
+            Some(Err(error)) => panic!("{error}"),
+            None => assert!(Instant::now() < until, "no end of {topic}/{partition}"),
+        }
+    }
+}
+
+/// What the group has committed for a lane of a task.
+pub fn committed(group: &str, lane: Lane, partition: i32) -> Option<i64> {
+    let consumer: BaseConsumer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", &world().brokers)
+        .set("group.id", group)
+        .create()
+        .unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition(lane.topic(), partition);
+    let list = consumer.committed_offsets(list, LIMIT).unwrap();
+    match list.elements()[0].offset() {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    }
+}
+
+/// An event as DentScheduler sends it.
+pub fn requested(booking: &str, version: i64) -> AppointmentRequested {
+    AppointmentRequested {
+        event_id: format!("{booking}-{version}").into(),
+        booking_id: booking.into(),
+        practice_id: "practice-1".into(),
+        location_id: "location-1".into(),
+        version,
+        status: RequestedStatus::Scheduled,
+        requested_at: Timestamp(1_767_614_400_000),
+        source: Source::Live,
+        patient: RequestedPatient {
+            patient_id: healthflow_sync::booking::PatientId::from("p-1").into(),
+            healthflow_patient_id: None,
+            given_name: "Zoë".into(),
+            family_name: "Lopez".into(),
+            date_of_birth: "1987-04-21".into(),
+            postal_code: "60614".into(),
+            phone: None,
+            email: None,
+            sex: None,
+        },
+        visit: RequestedVisit {
+            start: Timestamp(1_900_000_000_000),
+            time_zone: "America/Chicago".into(),
+            duration_minutes: 45,
+            provider_id: "dr-1".into(),
+            operatory_id: None,
+            procedure_codes: vec!["D0120".into()],
+            note: None,
+        },
+    }
+}
