@@ -1,12 +1,16 @@
-//! What HealthFlow can be asked, what it answers, and what each fault calls for. Values only: [`wire`] turns a
-//! [`Request`] into an HTTP request as data and an HTTP reply as data into a [`Reply`]; sockets live in `http`.
+//! What HealthFlow can be asked, what it answers, and what each fault calls for. Values only: [`encode()`] turns a
+//! [`Request`] into an HTTP request as data, [`decode()`] an HTTP reply as data into a [`Reply`]; sockets live in `http`.
 //! The contract is `schemas/healthflow.openapi.yaml`.
 
 pub mod fault;
 pub mod request;
 pub mod reply;
+pub mod encode;
+pub mod decode;
 pub mod wire;
 
+pub use decode::decode;
+pub use encode::encode;
 pub use fault::Fault;
 pub use reply::{Answer, AppointmentFound, Reply};
 pub use request::{AppointmentContent, AppointmentId, Operation, PatientContent, Request};

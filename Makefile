@@ -1,0 +1,38 @@
+# `make` alone shows what there is. Everything that can take options takes them as ARGS="...".
+
+# A rustup installed a minute ago is not on the PATH of this shell yet.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build up down demo test bench fmt lint
+
+help: ## show this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing, fetch Kafka and the schema registry (once, 163 MB)
+	@stack/setup.sh
+
+build: setup ## compile the three programs for production
+	cargo build --release --bins
+
+demo: build ## show it all: two workers, a Monday morning of bookings, failures, an audit (ARGS=--help)
+	cargo run --release --bin demo -- run $(ARGS)
+
+test: setup ## run every test, on a real Kafka and registry that it starts itself
+	cargo test $(ARGS)
+
+bench: build ## measure speed, CPU, memory (ARGS=--help)
+	cargo run --release --bin demo -- bench $(ARGS)
+
+up: setup ## start Kafka and the schema registry in the background
+	@stack/stack.sh up
+
+down: ## stop what `make up` started
+	@stack/stack.sh down
+
+fmt: ## format the code
+	cargo fmt
+
+lint: setup ## check format and clippy, warnings are errors
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings

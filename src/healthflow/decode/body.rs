@@ -1,0 +1,201 @@
+//! HealthFlow's JSON bodies as we read them: fields that we do not know are passed over, fields that we need and miss
+//! make the body unreadable, and nothing of an error body but names and codes gets out.
+
+use serde::Deserialize;
+
+use super::Answer;
+use crate::booking::PracticeId;
+use crate::healthflow::{AppointmentFound, AppointmentId, Request};
+use crate::patient::{Candidate, HealthFlowPatientId, Person, normalise};
+use crate::private::Private;
+
+/// Longer than any id of HealthFlow; what is longer is not an id.
+const ID_BYTES_MAX: usize = 200;
+
+/// The field names of the contract. Any other text may quote a value, so it is not repeated.
+const FIELDS: [&str; 20] = [
+    "practice_id",
+    "external_id",
+    "patient_id",
+    "location_id",
+    "status",
+    "start",
+    "time_zone",
+    "duration_minutes",
+    "provider_id",
+    "operatory_id",
+    "procedure_codes",
+    "note",
+    "given_name",
+    "family_name",
+    "date_of_birth",
+    "postal_code",
+    "phone",
+    "email",
+    "sex",
+    "cursor",
+];
+
+/// The rule codes of the contract.
+const RULES: [&str; 9] = [
+    "required",
+    "format",
+    "too_long",
+    "too_small",
+    "too_large",
+    "unknown",
+    "immutable",
+    "in_future",
+    "offset_mismatch",
+];
+
+/// How many field errors are kept.
+const FIELDS_MAX: usize = 16;
+
+/// The good answer to `request` in `body`; none where the body does not say it.
+pub(super) fn answer(request: &Request, body: &[u8]) -> Option<Answer> {
+    match request {
+        Request::SearchPatients { practice, .. } => patients(practice, body),
+        Request::CreatePatient { .. } => Some(Answer::PatientCreated(created(body)?.into())),
+        Request::FindAppointment { practice, booking } => {
+            let page: AppointmentPage = serde_json::from_slice(body).ok()?;
+            let ours = page.appointments.into_iter().filter(|found| {
+                found.practice_id.as_deref() == Some(practice.as_str())
+                    && found.external_id.as_deref() == Some(booking.as_str())
+            });
+            let found = ours.map(appointment).collect::<Option<Vec<_>>>()?;
+            // "Nobody" may only be concluded from the last page.
+            let is_conclusive = !found.is_empty() || is_last(&page.next_cursor);
+            is_conclusive.then_some(Answer::Appointments(found))
+        }
+        Request::GetAppointment { id } => {
+            let found = appointment(serde_json::from_slice(body).ok()?)?;
+            (found.id == *id).then(|| Answer::Appointments(vec![found]))
+        }
+        Request::CreateAppointment { .. } => Some(Answer::AppointmentCreated(created(body)?.into())),
+        Request::UpdateAppointment { id, .. } => {
+            (created(body)? == id.as_str()).then(|| Answer::AppointmentUpdated(id.clone()))
+        }
+    }
+}
+
+fn patients(practice: &PracticeId, body: &[u8]) -> Option<Answer> {
+    let page: PatientPage = serde_json::from_slice(body).ok()?;
+    // A person of another practice is nobody to us, whatever made HealthFlow return them.
+    let ours = page.patients.into_iter().filter(|found| {
+        found.practice_id.as_deref().is_none_or(|found_practice| found_practice == practice.as_str())
+    });
+    let found = ours.map(candidate).collect::<Option<Vec<_>>>()?;
+    let next_cursor = page.next_cursor.filter(|cursor| !cursor.is_empty());
+    Some(Answer::Patients { found, next_cursor })
+}
+
+fn candidate(found: PatientSeen) -> Option<Candidate> {
+    let name = |text: Option<String>| normalise::name(text.as_deref().unwrap_or_default()).into();
+    Some(Candidate {
+        id: Some(HealthFlowPatientId::from(id(found.id)?)),
+        external_id: found.external_id.filter(|reference| !reference.is_empty()).map(Into::into),
+        person: Person {
+            given_name: name(found.given_name),
+            family_name: name(found.family_name),
+            // A date that is none counts as missing: the chart is still a candidate, for a person to look at.
+            date_of_birth: found.date_of_birth.and_then(|date| date.parse().ok()).map(Private::new),
+            postal_code: normalise::postal_code(found.postal_code.as_deref().unwrap_or_default()).into(),
+        },
+    })
+}
+
+fn appointment(found: AppointmentSeen) -> Option<AppointmentFound> {
+    Some(AppointmentFound { id: AppointmentId::from(id(found.id)?), patient: id(found.patient_id)?.into() })
+}
+
+fn created(body: &[u8]) -> Option<String> {
+    let created: Created = serde_json::from_slice(body).ok()?;
+    id(created.id)
+}
+
+fn id(text: String) -> Option<String> {
+    // "." and ".." would change the path that they are put into.
+    let is_usable = !matches!(text.as_str(), "" | "." | "..") && text.len() <= ID_BYTES_MAX;
+    is_usable.then_some(text)
+}
+
+fn is_last(next_cursor: &Option<String>) -> bool {
+    next_cursor.as_deref().unwrap_or_default().is_empty()
+}
+
+#[derive(Deserialize)]
+struct Created {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct PatientPage {
+    patients: Vec<PatientSeen>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct PatientSeen {
+    id: String,
+    practice_id: Option<String>,
+    external_id: Option<String>,
+    given_name: Option<String>,
+    family_name: Option<String>,
+    date_of_birth: Option<String>,
+    postal_code: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct AppointmentPage {
+    appointments: Vec<AppointmentSeen>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct AppointmentSeen {
+    id: String,
+    practice_id: Option<String>,
+    external_id: Option<String>,
+    patient_id: String,
+}
+
+/// What is taken from an error body.
+pub(super) struct ErrorSeen {
+    /// HealthFlow's error code; empty where it is none.
+    pub code: String,
+    /// The id of what stands there already.
+    pub existing_id: Option<String>,
+    /// `field: rule` for each field named; names and codes only.
+    pub fields: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    code: String,
+    existing_id: Option<String>,
+    #[serde(default)]
+    fields: Vec<FieldError>,
+}
+
+#[derive(Deserialize)]
+struct FieldError {
+    field: String,
+    rule: String,
+}
+
+/// The error in `body`; none where it is not one of the contract.
+pub(super) fn error(body: &[u8]) -> Option<ErrorSeen> {
+    let error: ErrorBody = serde_json::from_slice(body).ok()?;
+    let fields = error.fields.iter().take(FIELDS_MAX);
+    Some(ErrorSeen {
+        code: error.code,
+        existing_id: error.existing_id.and_then(id),
+        fields: fields.map(|e| format!("{}: {}", known(&e.field, &FIELDS), known(&e.rule, &RULES))).collect(),
+    })
+}
+
+/// `text` where the contract knows it.
+fn known(text: &str, words: &[&'static str]) -> &'static str {
+    words.iter().find(|word| **word == text).copied().unwrap_or("other")
+}

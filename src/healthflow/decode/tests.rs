@@ -1,0 +1,251 @@
+//! The classification table: every row of it, one test each.
+
+use super::*;
+use crate::booking::{BookingStatus, PatientId, Visit};
+use crate::healthflow::fault::NotSent;
+use crate::healthflow::{AppointmentContent, PatientContent};
+use crate::patient::search::Pass;
+use crate::private::Private;
+
+/// 2026-11-24T12:00:00Z.
+const NOW: Timestamp = Timestamp(1_795_521_600_000);
+
+fn requests() -> Vec<Request> {
+    let content = AppointmentContent {
+        practice: "p".into(),
+        booking: "b".into(),
+        patient: "hfp-1".into(),
+        location_id: "l".into(),
+        status: BookingStatus::Scheduled,
+        visit: Visit {
+            start: NOW,
+            duration_minutes: 30,
+            time_zone: "UTC".into(),
+            provider_id: "d".into(),
+            operatory_id: None,
+            procedure_codes: Vec::new(),
+            note: None,
+        },
+    };
+    let patient = crate::booking::Patient {
+        id: PatientId::from("pat-1"),
+        healthflow_patient_id: None,
+        given_name: "Ann".into(),
+        family_name: "Lee".into(),
+        date_of_birth: Private::new(jiff::civil::date(1980, 1, 1)),
+        postal_code: "60601".into(),
+        phone: None,
+        email: None,
+        sex: None,
+    };
+    let pass = Pass::Reference(patient.id.clone());
+    let idempotency_key = "k".to_owned();
+    let patient = PatientContent { practice: "p".into(), patient };
+    vec![
+        Request::SearchPatients { practice: "p".into(), pass, cursor: None },
+        Request::CreatePatient { content: patient, idempotency_key: idempotency_key.clone() },
+        Request::FindAppointment { practice: "p".into(), booking: "b".into() },
+        Request::GetAppointment { id: "hfa-1".into() },
+        Request::CreateAppointment { content: content.clone(), idempotency_key },
+        Request::UpdateAppointment { id: "hfa-1".into(), content },
+    ]
+}
+
+fn request(operation: Operation) -> Request {
+    requests().into_iter().find(|request| request.operation() == operation).unwrap()
+}
+
+fn reply(status: u16, body: &str) -> Result<WireReply, TransportFault> {
+    Ok(WireReply { status, retry_after: None, body: body.as_bytes().to_vec() })
+}
+
+fn decoded(operation: Operation, status: u16, body: &str) -> Reply {
+    decode(&request(operation), reply(status, body), NOW)
+}
+
+/// Asserts that `received` means `fault` for every operation.
+fn always(received: Result<WireReply, TransportFault>, fault: Fault) {
+    for request in requests() {
+        assert_eq!(decode(&request, received.clone(), NOW), Err(fault.clone()), "{:?}", request.operation());
+    }
+}
+
+const UNREADABLE: Fault = Fault::Unknown(Unknown::Unreadable);
+
+#[test]
+fn a_failed_connection_sent_nothing() {
+    always(Err(TransportFault::NotSent(NotSent::Connect)), Fault::NotSent(NotSent::Connect));
+    always(Err(TransportFault::NotSent(NotSent::LeaseOver)), Fault::NotSent(NotSent::LeaseOver));
+}
+
+#[test]
+fn a_time_out_or_reset_after_sending_leaves_doubt() {
+    always(Err(TransportFault::Unknown(Unknown::Timeout)), Fault::Unknown(Unknown::Timeout));
+    always(Err(TransportFault::Unknown(Unknown::Reset)), Fault::Unknown(Unknown::Reset));
+    always(reply(408, ""), Fault::Unknown(Unknown::Timeout));
+}
+
+#[test]
+fn every_5xx_leaves_doubt() {
+    for status in [500, 502, 503, 504, 507, 599] {
+        always(reply(status, r#"{"code":"INTERNAL"}"#), Fault::Unknown(Unknown::ServerError));
+    }
+}
+
+#[test]
+fn what_the_contract_does_not_know_leaves_doubt() {
+    for status in [100, 202, 204, 206, 301, 302, 304, 307, 402, 405, 418, 451, 600] {
+        always(reply(status, r#"{"id":"hfa-1"}"#), UNREADABLE);
+    }
+}
+
+#[test]
+fn credentials_refused_stop_the_account() {
+    always(reply(401, ""), Fault::Unauthorised { status: 401 });
+    always(reply(403, "<html>"), Fault::Unauthorised { status: 403 });
+}
+
+#[test]
+fn a_refusal_names_fields_and_rules_and_nothing_else() {
+    let body = r#"{"code":"INVALID","message":"Ann Lee is too young","fields":[
+        {"field":"date_of_birth","rule":"in_future"},{"field":"Ann Lee","rule":"Lee"}]}"#;
+    let fields = vec!["date_of_birth: in_future".to_owned(), "other: other".to_owned()];
+    always(reply(422, body), Fault::Refused { status: 422, fields });
+    always(reply(400, "no JSON"), Fault::Refused { status: 400, fields: vec![] });
+    always(reply(413, ""), Fault::Refused { status: 413, fields: vec![] });
+}
+
+#[test]
+fn a_throttle_is_waited_for_within_bounds() {
+    let cases = [
+        (Some("7"), Some(7_000)),
+        (Some(" 7 "), Some(7_000)),
+        (Some("Tue, 24 Nov 2026 12:00:30 GMT"), Some(30_000)),
+        (Some("Tue, 24 Nov 2026 11:00:00 GMT"), Some(RETRY_AFTER_MIN_MS)),
+        (Some("Mon, 24 Nov 2036 12:00:00 GMT"), Some(RETRY_AFTER_MAX_MS)),
+        (Some("0"), Some(RETRY_AFTER_MIN_MS)),
+        (Some("999999999999999999999999"), Some(RETRY_AFTER_MAX_MS)),
+        (Some("18446744073709551615"), Some(RETRY_AFTER_MAX_MS)),
+        (Some("-5"), None),
+        (Some("soon"), None),
+        (Some(""), None),
+        (None, None),
+    ];
+    for (text, retry_after_ms) in cases {
+        let received = WireReply { status: 429, retry_after: text.map(str::to_owned), body: Vec::new() };
+        always(Ok(received), Fault::Throttled { retry_after_ms });
+    }
+}
+
+#[test]
+fn gone_is_believed_only_from_healthflow_itself_and_where_something_was_named() {
+    use Operation::*;
+    for status in [404, 410] {
+        let patient = r#"{"code":"PATIENT_NOT_FOUND"}"#;
+        let appointment = r#"{"code":"APPOINTMENT_NOT_FOUND"}"#;
+        assert_eq!(decoded(CreateAppointment, status, patient), Err(Fault::NotFound));
+        assert_eq!(decoded(UpdateAppointment, status, patient), Err(Fault::NotFound));
+        assert_eq!(decoded(UpdateAppointment, status, appointment), Err(Fault::NotFound));
+        assert_eq!(decoded(GetAppointment, status, appointment), Err(Fault::NotFound));
+        assert_eq!(decoded(CreateAppointment, status, appointment), Err(UNREADABLE));
+        assert_eq!(decoded(CreatePatient, status, patient), Err(UNREADABLE));
+        assert_eq!(decoded(SearchPatients, status, patient), Err(UNREADABLE));
+        assert_eq!(decoded(FindAppointment, status, appointment), Err(UNREADABLE));
+        always(reply(status, "<html>no such host"), UNREADABLE);
+        always(reply(status, r#"{"code":"NO_SUCH_PATH"}"#), UNREADABLE);
+    }
+}
+
+#[test]
+fn each_conflict_is_what_its_code_says() {
+    always(
+        reply(409, r#"{"code":"ALREADY_EXISTS","existing_id":"hfa-9"}"#),
+        Fault::AlreadyThere { existing_id: Some("hfa-9".into()) },
+    );
+    always(reply(409, r#"{"code":"ALREADY_EXISTS"}"#), Fault::AlreadyThere { existing_id: None });
+    always(
+        reply(409, r#"{"code":"ALREADY_EXISTS","existing_id":".."}"#),
+        Fault::AlreadyThere { existing_id: None },
+    );
+    always(reply(409, r#"{"code":"SLOT_TAKEN"}"#), Fault::SlotTaken);
+    always(reply(409, r#"{"code":"KEY_REUSED"}"#), Fault::KeyReused);
+    always(reply(409, r#"{"code":"SOMETHING"}"#), UNREADABLE);
+    always(reply(409, ""), UNREADABLE);
+}
+
+#[test]
+fn an_answer_that_does_not_say_what_was_asked_is_unreadable() {
+    for body in [
+        "",
+        "<html>",
+        "[]",
+        "{}",
+        r#"{"id":7}"#,
+        r#"{"id":""}"#,
+        r#"{"id":".."}"#,
+        "{\"id\":\"hfa-1\"",
+        "\u{0}",
+    ] {
+        always(reply(200, body), UNREADABLE);
+        always(reply(201, body), UNREADABLE);
+    }
+    let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(300));
+    always(reply(200, &long), UNREADABLE);
+    assert_eq!(decoded(Operation::UpdateAppointment, 200, r#"{"id":"hfa-2"}"#), Err(UNREADABLE));
+    let other = r#"{"id":"hfa-2","patient_id":"hfp-1"}"#;
+    assert_eq!(decoded(Operation::GetAppointment, 200, other), Err(UNREADABLE));
+}
+
+#[test]
+fn writes_answer_with_an_id() {
+    let id = r#"{"id":"hfa-1","later":"unknown fields are passed over"}"#;
+    assert_eq!(decoded(Operation::CreatePatient, 201, id), Ok(Answer::PatientCreated("hfa-1".into())));
+    assert_eq!(
+        decoded(Operation::CreateAppointment, 200, id),
+        Ok(Answer::AppointmentCreated("hfa-1".into()))
+    );
+    assert_eq!(
+        decoded(Operation::UpdateAppointment, 200, id),
+        Ok(Answer::AppointmentUpdated("hfa-1".into()))
+    );
+}
+
+#[test]
+fn a_look_up_believes_only_what_carries_our_reference() {
+    let found = |body: &str| decoded(Operation::FindAppointment, 200, body);
+    let ours = r#"{"id":"hfa-1","practice_id":"p","external_id":"b","patient_id":"hfp-1"}"#;
+    let other_booking = ours.replace(r#""b""#, r#""c""#);
+    let other_practice = ours.replace(r#""p""#, r#""q""#);
+    let one = vec![crate::healthflow::AppointmentFound { id: "hfa-1".into(), patient: "hfp-1".into() }];
+    let page = format!(r#"{{"appointments":[{other_booking},{ours},{other_practice}],"next_cursor":"c"}}"#);
+    assert_eq!(found(&page), Ok(Answer::Appointments(one.clone())));
+    assert_eq!(found(r#"{"appointments":[]}"#), Ok(Answer::Appointments(vec![])));
+    assert_eq!(found(r#"{"appointments":[],"next_cursor":null}"#), Ok(Answer::Appointments(vec![])));
+    assert_eq!(decoded(Operation::GetAppointment, 200, ours), Ok(Answer::Appointments(one)));
+    // More pages follow: that nothing was found cannot be concluded.
+    assert_eq!(found(&format!(r#"{{"appointments":[{other_booking}],"next_cursor":"c"}}"#)), Err(UNREADABLE));
+}
+
+#[test]
+fn candidates_come_normalised_and_of_our_practice_only() {
+    let body = r#"{"patients":[
+        {"id":"hfp-1","practice_id":"p","external_id":"pat-1","given_name":" ANN ","family_name":"O’Brien",
+         "date_of_birth":"1980-02-29","postal_code":"60601-1234"},
+        {"id":"hfp-2","practice_id":"p","given_name":null,"date_of_birth":"unknown"},
+        {"id":"hfp-3","practice_id":"q"}],"next_cursor":"c2"}"#;
+    let Ok(Answer::Patients { found, next_cursor }) = decoded(Operation::SearchPatients, 200, body) else {
+        panic!("a page of patients");
+    };
+    assert_eq!(next_cursor.as_deref(), Some("c2"));
+    let ids: Vec<_> = found.iter().map(|candidate| candidate.id.as_ref().unwrap().as_str()).collect();
+    assert_eq!(ids, ["hfp-1", "hfp-2"]);
+    assert_eq!(found[0].external_id.as_deref(), Some("pat-1"));
+    let person = &found[0].person;
+    assert_eq!(
+        (person.given_name.reveal().as_str(), person.family_name.reveal().as_str()),
+        ("ann", "obrien")
+    );
+    assert_eq!(person.date_of_birth, Some(Private::new(jiff::civil::date(1980, 2, 29))));
+    assert_eq!(person.postal_code.reveal(), "60601");
+    assert_eq!(found[1].person.date_of_birth, None);
+}

@@ -1,0 +1,125 @@
+//! What each request looks like on the wire.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::booking::{BookingStatus, Patient, PatientId, Visit};
+
+fn visit(start: &str, time_zone: &str) -> Visit {
+    let start: jiff::Timestamp = start.parse().unwrap();
+    Visit {
+        start: Timestamp(start.as_millisecond()),
+        duration_minutes: 45,
+        time_zone: time_zone.into(),
+        provider_id: "dr-1".into(),
+        operatory_id: None,
+        procedure_codes: vec!["D0120".into()],
+        note: None,
+    }
+}
+
+fn appointment(visit: Visit) -> AppointmentContent {
+    AppointmentContent {
+        practice: "p 1".into(),
+        booking: "b-1".into(),
+        patient: "hfp-1".into(),
+        location_id: "l-1".into(),
+        status: BookingStatus::Scheduled,
+        visit,
+    }
+}
+
+fn patient() -> Patient {
+    Patient {
+        id: PatientId::from("pat-1"),
+        healthflow_patient_id: None,
+        given_name: "Ann".into(),
+        family_name: "O’Brien".into(),
+        date_of_birth: jiff::civil::date(1980, 2, 29).into(),
+        postal_code: "60601".into(),
+        phone: None,
+        email: Some("ann@example.org".into()),
+        sex: Some(Sex::Female),
+    }
+}
+
+fn body(wire: &WireRequest) -> Value {
+    serde_json::from_slice(wire.body.as_deref().unwrap()).unwrap()
+}
+
+fn sent_start(start: &str, time_zone: &str) -> Value {
+    let content = appointment(visit(start, time_zone));
+    body(&encode(&Request::UpdateAppointment { id: "a".into(), content }))["start"].clone()
+}
+
+#[test]
+fn an_appointment_is_written_whole() {
+    let content = appointment(visit("2026-06-01T14:30:00Z", "America/Chicago"));
+    let wire = encode(&Request::CreateAppointment { content, idempotency_key: "k1".into() });
+    assert_eq!((wire.method, wire.path_and_query.as_str()), (Method::Post, "/appointments"));
+    assert_eq!(wire.idempotency_key.as_deref(), Some("k1"));
+    let expected = json!({
+        "practice_id": "p 1", "external_id": "b-1", "patient_id": "hfp-1", "location_id": "l-1",
+        "status": "scheduled", "start": "2026-06-01T09:30:00-05:00", "time_zone": "America/Chicago",
+        "duration_minutes": 45, "provider_id": "dr-1", "procedure_codes": ["D0120"],
+    });
+    assert_eq!(body(&wire), expected);
+}
+
+#[test]
+fn a_patient_is_written_whole() {
+    let content = PatientContent { practice: "p".into(), patient: patient() };
+    let wire = encode(&Request::CreatePatient { content, idempotency_key: "k2".into() });
+    assert_eq!((wire.method, wire.path_and_query.as_str()), (Method::Post, "/patients"));
+    let expected = json!({
+        "practice_id": "p", "external_id": "pat-1", "given_name": "Ann", "family_name": "O’Brien",
+        "date_of_birth": "1980-02-29", "postal_code": "60601", "email": "ann@example.org", "sex": "female",
+    });
+    assert_eq!(body(&wire), expected);
+}
+
+#[test]
+fn each_pass_asks_for_its_fields_only_and_in_the_body() {
+    let patient = patient();
+    let sent = |index: usize, cursor: Option<&str>| {
+        let pass = crate::patient::search::pass(&patient, index).unwrap();
+        let cursor = cursor.map(str::to_owned);
+        let wire = encode(&Request::SearchPatients { practice: "p".into(), pass, cursor });
+        assert_eq!((wire.method, wire.path_and_query.as_str()), (Method::Post, "/patients/search"));
+        assert_eq!(wire.idempotency_key, None);
+        body(&wire)
+    };
+    assert_eq!(sent(0, None), json!({"practice_id": "p", "external_id": "pat-1"}));
+    assert_eq!(sent(1, Some("c")), json!({"practice_id": "p", "date_of_birth": "1980-02-29", "cursor": "c"}));
+    assert_eq!(sent(2, None), json!({"practice_id": "p", "family_name": "O’Brien", "postal_code": "60601"}));
+    assert_eq!(sent(3, None), json!({"practice_id": "p", "given_name": "Ann", "postal_code": "60601"}));
+}
+
+#[test]
+fn whatever_stands_in_an_identifier_stays_one_value() {
+    let find = Request::FindAppointment { practice: "a&b=c".into(), booking: "ä/1?#%".into() };
+    let path = encode(&find).path_and_query;
+    assert_eq!(path, "/appointments?practice_id=a%26b%3Dc&external_id=%C3%A4%2F1%3F%23%25");
+    let get = encode(&Request::GetAppointment { id: "x/../y".into() });
+    assert_eq!((get.method, get.path_and_query.as_str()), (Method::Get, "/appointments/x%2F..%2Fy"));
+    assert_eq!(get.body, None);
+}
+
+/// A start is an instant, so a time that a clock skips cannot be asked for: the minute before the gap is followed by
+/// the minute after it.
+#[test]
+fn the_hour_that_the_clock_skips_is_never_sent() {
+    assert_eq!(sent_start("2026-03-08T07:59:00Z", "America/Chicago"), "2026-03-08T01:59:00-06:00");
+    assert_eq!(sent_start("2026-03-08T08:00:00Z", "America/Chicago"), "2026-03-08T03:00:00-05:00");
+}
+
+#[test]
+fn the_hour_that_the_clock_shows_twice_is_told_apart_by_its_offset() {
+    assert_eq!(sent_start("2026-11-01T06:30:00Z", "America/Chicago"), "2026-11-01T01:30:00-05:00");
+    assert_eq!(sent_start("2026-11-01T07:30:00Z", "America/Chicago"), "2026-11-01T01:30:00-06:00");
+}
+
+#[test]
+fn an_unknown_zone_still_sends_the_same_instant() {
+    assert_eq!(sent_start("2026-06-01T14:30:00Z", "Mars/Olympus"), "2026-06-01T14:30:00Z");
+}

@@ -1,0 +1,165 @@
+//! How the pretend HealthFlow feels: every knob that a test, a demo or an operator can turn, by its name in the JSON of
+//! the control endpoint. Probabilities are from 0 (never) to 1 (always).
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// No wait is longer than an hour.
+const WAIT_MS_MAX: u64 = 3_600_000;
+
+/// All knobs. The default is a HealthFlow in perfect health that honours idempotency keys.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Moods {
+    /// Every answer takes this long, in milliseconds.
+    pub latency_ms: u64,
+    /// Up to so many milliseconds more, evenly spread.
+    pub latency_jitter_ms: u64,
+    /// Token bucket over all requests; 0 is no limit. Beyond it: 429.
+    pub requests_per_second: f64,
+    /// How many requests may come at once; 0 is one second's worth.
+    pub burst: u32,
+    /// Requests a day (UTC); 0 is no quota. Beyond it: 429 until midnight.
+    pub requests_per_day: u64,
+    /// Whether it is down, and how.
+    pub down: Down,
+    /// Answers 401 to everything.
+    pub unauthorised: bool,
+    /// Which requests the probabilities below strike.
+    pub faults_strike: Strikes,
+    /// Answers 500 and does nothing.
+    pub server_error_before: f64,
+    /// Does it, then answers 500.
+    pub server_error_after: f64,
+    /// Drops the connection and does nothing.
+    pub drop_before: f64,
+    /// Does it, then drops the connection without an answer.
+    pub drop_after: f64,
+    /// Gives no answer, and carries the request out `late_landing_ms` after it came.
+    pub late_landing: f64,
+    /// See `late_landing`, in milliseconds.
+    pub late_landing_ms: u64,
+    /// Does it, then answers 200 with something that is not JSON.
+    pub unreadable_after: f64,
+    /// How long a connection that gets no answer stays open before it is dropped, in milliseconds: longer than the
+    /// client's time-out makes a time-out of it, 0 a reset.
+    pub hang_ms: u64,
+    /// New records are invisible to searches, lists and reads for so long, in milliseconds.
+    pub search_lag_ms: u64,
+    /// Whether a create that is repeated under its `Idempotency-Key` gets the first answer again and does nothing.
+    pub honours_idempotency_keys: bool,
+    /// How long a key is remembered, in milliseconds; 0 forgets all of them.
+    pub idempotency_key_retention_ms: u64,
+    /// Whether a remembered key with other bytes gets the first answer, instead of 409 `KEY_REUSED`.
+    pub replays_for_other_bytes: bool,
+    /// Whether `external_id` is unique in a practice: a second create gets 409 `ALREADY_EXISTS`.
+    pub unique_external_id: bool,
+    /// Whether a provider can have one scheduled appointment a start only: a second one gets 409 `SLOT_TAKEN`.
+    pub slot_conflicts: bool,
+    /// How many records a page holds; at least 1.
+    pub page_size: usize,
+}
+
+/// Whether HealthFlow is down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Down {
+    /// It is up.
+    #[default]
+    No,
+    /// Answers 503 to everything and does nothing.
+    Unavailable,
+    /// Takes no request: over a port every connection is closed unanswered, in virtual time it is refused.
+    Refused,
+}
+
+/// Which requests are struck by faults.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strikes {
+    /// All of them.
+    #[default]
+    All,
+    /// Creates and updates only.
+    Writes,
+    /// Creates of appointments only.
+    AppointmentCreates,
+    /// Reads and searches only.
+    Reads,
+}
+
+impl Default for Moods {
+    fn default() -> Self {
+        Moods {
+            latency_ms: 0,
+            latency_jitter_ms: 0,
+            requests_per_second: 0.0,
+            burst: 0,
+            requests_per_day: 0,
+            down: Down::No,
+            unauthorised: false,
+            faults_strike: Strikes::All,
+            server_error_before: 0.0,
+            server_error_after: 0.0,
+            drop_before: 0.0,
+            drop_after: 0.0,
+            late_landing: 0.0,
+            late_landing_ms: 1_000,
+            unreadable_after: 0.0,
+            hang_ms: 0,
+            search_lag_ms: 0,
+            honours_idempotency_keys: true,
+            idempotency_key_retention_ms: 86_400_000,
+            replays_for_other_bytes: false,
+            unique_external_id: false,
+            slot_conflicts: false,
+            page_size: 50,
+        }
+    }
+}
+
+impl Moods {
+    /// These knobs with those of `patch`, a JSON object, turned. The error names the knob and the rule.
+    pub(super) fn patched(&self, patch: &Value) -> Result<Moods, String> {
+        let Value::Object(changes) = patch else { return Err("moods must be a JSON object of knobs".into()) };
+        let mut all = serde_json::to_value(self).map_err(|error| error.to_string())?;
+        if let Value::Object(knobs) = &mut all {
+            knobs.extend(changes.clone());
+        }
+        let moods: Moods = serde_json::from_value(all).map_err(|error| format!("moods: {error}"))?;
+        moods.check()?;
+        Ok(moods)
+    }
+
+    /// Whether every value can be; the error names the knob and the rule.
+    pub fn check(&self) -> Result<(), String> {
+        let probabilities = [
+            ("server_error_before", self.server_error_before),
+            ("server_error_after", self.server_error_after),
+            ("drop_before", self.drop_before),
+            ("drop_after", self.drop_after),
+            ("late_landing", self.late_landing),
+            ("unreadable_after", self.unreadable_after),
+        ];
+        if let Some((knob, _)) = probabilities.iter().find(|(_, value)| !(0.0..=1.0).contains(value)) {
+            return Err(format!("{knob} must be a probability from 0 to 1"));
+        }
+        if !self.requests_per_second.is_finite() || self.requests_per_second < 0.0 {
+            return Err("requests_per_second must be 0 (no limit) or more".into());
+        }
+        let times_ms = [
+            ("latency_ms", self.latency_ms),
+            ("latency_jitter_ms", self.latency_jitter_ms),
+            ("late_landing_ms", self.late_landing_ms),
+            ("hang_ms", self.hang_ms),
+            ("search_lag_ms", self.search_lag_ms),
+        ];
+        if let Some((knob, _)) = times_ms.iter().find(|(_, value)| *value > WAIT_MS_MAX) {
+            return Err(format!("{knob} must be at most {WAIT_MS_MAX} milliseconds"));
+        }
+        if self.page_size == 0 {
+            return Err("page_size must be at least 1".into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! Connections that can be cut from within a request: no HTTP library lets a handler say "close, and answer nothing",
+//! but every one gives up when the socket does.
+
+use std::io::{Error, ErrorKind, IoSlice, Result};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Cuts the connection that it belongs to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cut(Arc<AtomicBool>);
+
+impl Cut {
+    /// From now on nothing leaves on this connection; the first attempt to write closes it.
+    pub(super) fn cut(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A listener whose connections can be cut.
+pub(super) struct Lines(pub TcpListener);
+
+/// A connection that can be cut.
+pub(super) struct Line {
+    stream: TcpStream,
+    cut: Cut,
+}
+
+impl Listener for Lines {
+    type Io = Line;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Line, SocketAddr) {
+        let (stream, address) = Listener::accept(&mut self.0).await;
+        // Without it small answers may wait for an acknowledgement; where it cannot be set they only come later.
+        let _ = stream.set_nodelay(true);
+        (Line { stream, cut: Cut::default() }, address)
+    }
+
+    fn local_addr(&self) -> Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+impl Connected<IncomingStream<'_, Lines>> for Cut {
+    fn connect_info(incoming: IncomingStream<'_, Lines>) -> Self {
+        incoming.io().cut.clone()
+    }
+}
+
+impl Line {
+    fn check(&self) -> Result<()> {
+        if self.cut.0.load(Ordering::Relaxed) { Err(Error::from(ErrorKind::ConnectionReset)) } else { Ok(()) }
+    }
+}
+
+impl AsyncRead for Line {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
+        self.check()?;
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        self.check()?;
+        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.check()?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

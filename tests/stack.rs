@@ -1,0 +1,68 @@
+//! The local stack itself: it starts, it answers, it comes back, and it leaves nothing behind.
+
+#[path = "support/stack.rs"]
+mod stack;
+#[path = "support/wait.rs"]
+mod wait;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use stack::Stack;
+use wait::wait_for;
+
+#[test]
+fn starts_answers_restarts_and_leaves_nothing_behind() {
+    let stack = Stack::start();
+    let registry = authority(&stack.registry_url).to_owned();
+    assert!(TcpStream::connect(&stack.brokers).is_ok(), "Kafka answers");
+    assert_eq!(get_status(&registry, "/apis/ccompat/v7/subjects"), 200, "the registry answers");
+
+    let before = stack.server_pids();
+    stack.kill_kafka();
+    assert!(TcpStream::connect(&stack.brokers).is_ok(), "Kafka is back on its port");
+    let after = stack.server_pids();
+    assert!(
+        before[0] != after[0] && before[1] == after[1],
+        "only Kafka is another process: {before:?} {after:?}"
+    );
+
+    let (brokers, data) = (stack.brokers.clone(), stack.data.clone());
+    drop(stack);
+    assert!(TcpStream::connect(brokers).is_err(), "Kafka's port is closed");
+    assert!(TcpStream::connect(registry).is_err(), "the registry's port is closed");
+    assert!(!before.into_iter().chain(after).any(runs), "a server outlived the stack");
+    assert!(!data.exists(), "its data were left behind");
+}
+
+#[test]
+fn nothing_outlives_a_killed_supervisor() {
+    let mut stack = Stack::start();
+    let pids = stack.server_pids();
+    assert!(pids.len() == 2 && pids.iter().all(|&pid| runs(pid)));
+
+    stack.kill_supervisor();
+    let gone = wait_for(Duration::from_secs(5), || (!pids.iter().any(|&pid| runs(pid))).then_some(()));
+    assert!(gone.is_some(), "a server outlived its supervisor: {pids:?}");
+}
+
+fn authority(url: &str) -> &str {
+    url.trim_start_matches("http://").split('/').next().expect("split gives at least one part")
+}
+
+fn get_status(authority: &str, path: &str) -> u16 {
+    let mut stream = TcpStream::connect(authority).expect("the port is open");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n")
+        .expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line")
+}
+
+/// Whether a process runs; a dead one that nobody has collected yet does not.
+fn runs(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
