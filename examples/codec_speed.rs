@@ -35,14 +35,17 @@ fn main() {
     measure("encode", || encoder.encode(black_box(&event), &mut buffer).is_ok());
     measure("decode", || own.decode::<AppointmentRequested>(black_box(&bytes)).is_ok());
     measure("decode and check, as it arrives", || {
-        let read = arrival::read(Lane::Requested, Some(b"practice-17"), Some(black_box(&bytes)), Some(&own), NOW);
+        let read =
+            arrival::read(Lane::Requested, Some(b"practice-17"), Some(black_box(&bytes)), Some(&own), NOW);
         matches!(read, healthflow_sync::event::Arrival::Requested(_))
     });
     // A location that is bytes is another schema with the same bytes, so that each value is resolved.
     let mut other: serde_json::Value = serde_json::from_str(ours.json).expect("JSON");
     other["fields"][3]["type"] = "bytes".into();
     let resolving = Decoder::new(ours, 2, &other.to_string());
-    measure("decode from another schema", || resolving.decode::<AppointmentRequested>(black_box(&bytes)).is_ok());
+    measure("decode from another schema", || {
+        resolving.decode::<AppointmentRequested>(black_box(&bytes)).is_ok()
+    });
 
     let codec = Codec::new("group", |_| 1);
     let booking = event.into_booking(NOW).expect("possible");

@@ -2,13 +2,12 @@
 
 use std::io::stdout;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::bail;
 use clap::Parser;
 use healthflow_sync::cli::{self, Cli, Command, Connection};
-use healthflow_sync::kafka::schema_registry::{Patience, SchemaRegistry};
+use healthflow_sync::config::Config;
 use healthflow_sync::time::Timestamp;
 
 #[tokio::main]
@@ -23,7 +22,8 @@ async fn main() -> ExitCode {
 }
 
 async fn start(cli: Cli) -> anyhow::Result<ExitCode> {
-    let connection = connection(&cli)?;
+    let config = Config::load(cli.config.as_deref(), &cli.set)?;
+    let connection = Connection::new(&config)?;
     let mut out = stdout();
     match &cli.command {
         Command::Run => bail!("run is not there yet"),
@@ -31,17 +31,6 @@ async fn start(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Send(arguments) => cli::send::run(&connection, arguments, now(), &mut out).await,
         Command::Tail(arguments) => cli::tail::run(&connection, arguments, &mut out).await,
     }
-}
-
-fn connection(cli: &Cli) -> anyhow::Result<Connection> {
-    let value = |key: &str, default: &str| {
-        let set = cli.set.iter().filter_map(|set| set.split_once('=')).rfind(|(name, _)| *name == key);
-        set.map_or(default, |(_, value)| value).to_owned()
-    };
-    let mut kafka = rdkafka::ClientConfig::new();
-    kafka.set("bootstrap.servers", value("kafka.brokers", "127.0.0.1:9092"));
-    let url = value("schema_registry.url", "http://127.0.0.1:8081");
-    Ok(Connection { kafka, registry: Arc::new(SchemaRegistry::new(&url, Patience::default())?) })
 }
 
 fn now() -> Timestamp {
