@@ -1,18 +1,17 @@
-//! The product: reads the command line and starts what it asks for.
+//! The product: reads the command line and the configuration, and does what is asked.
 
-use std::io::stdout;
 use std::process::ExitCode;
-use std::time::SystemTime;
+use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::Context;
 use clap::Parser;
 use healthflow_sync::cli::{self, Cli, Command, Connection};
 use healthflow_sync::config::Config;
-use healthflow_sync::time::Timestamp;
+use healthflow_sync::kafka::schema_registry::SchemaRegistry;
+use healthflow_sync::worker::Clock;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match start(Cli::parse()).await {
+fn main() -> ExitCode {
+    match start(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("healthflow-sync: {error:#}");
@@ -21,19 +20,27 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn start(cli: Cli) -> anyhow::Result<ExitCode> {
-    let config = Config::load(cli.config.as_deref(), &cli.set)?;
-    let connection = Connection::new(&config)?;
-    let mut out = stdout();
-    match &cli.command {
-        Command::Run => bail!("run is not there yet"),
-        Command::Topics(arguments) => cli::topics::run(&connection, *arguments, &mut out).await,
-        Command::Send(arguments) => cli::send::run(&connection, arguments, now(), &mut out).await,
-        Command::Tail(arguments) => cli::tail::run(&connection, arguments, &mut out).await,
-    }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+fn start(command_line: Cli) -> anyhow::Result<ExitCode> {
+    let config = Config::load(command_line.config.as_deref(), &command_line.set)?;
+    let patience = cli::run::registry_patience(&config);
+    let connection = Connection {
+        kafka: cli::run::kafka_settings(&config).client(),
+        registry: Arc::new(SchemaRegistry::new(&config.schema_registry.url, patience)?),
+    };
+    let mut out = std::io::stdout();
+    let command = match command_line.command {
+        Command::Run => return cli::run::run(&config, &connection).map(|()| ExitCode::SUCCESS),
+        command => command,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    runtime.block_on(async {
+        match command {
+            Command::Run => Ok(ExitCode::SUCCESS),
+            Command::Topics(arguments) => cli::topics::run(&connection, arguments, &mut out).await,
+            Command::Send(arguments) => {
+                cli::send::run(&connection, &arguments, Clock::start().now(), &mut out).await
+            }
+            Command::Tail(arguments) => cli::tail::run(&connection, &arguments, &mut out).await,
+        }
+    })
 }

@@ -37,7 +37,7 @@ pub struct Seen {
     /// All metrics.
     pub catalogue: Arc<Catalogue>,
     /// The wall clock.
-    pub clock: fn() -> Timestamp,
+    pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// `admin.status_age_max_ms`.
     pub status_age_max_ms: u64,
 }

@@ -33,7 +33,7 @@ async fn ask(status: Status, paths: &[&str]) -> Vec<(u16, String)> {
     let base = format!("http://{}", listener.local_addr().unwrap());
     let (_publisher, receiver) = watch::channel(Arc::new(status));
     let catalogue = Arc::new(Catalogue::new("test").unwrap());
-    let seen = Seen { status: receiver, catalogue, clock: || NOW, status_age_max_ms: 15_000 };
+    let seen = Seen { status: receiver, catalogue, clock: Arc::new(|| NOW), status_age_max_ms: 15_000 };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(serve(listener, seen, async move {
         let _ended = stopped.await;

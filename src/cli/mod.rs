@@ -1,19 +1,18 @@
 //! The command line: what can be typed, and one file per command. Each is a thin use of what workers use too,
 //! so that what is tried by hand is what runs.
 
+pub mod run;
 pub mod send;
 pub mod tail;
 pub mod topics;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use rdkafka::ClientConfig;
 
-use crate::config::Config;
-use crate::kafka::schema_registry::{Patience, RegistryFault, SchemaRegistry};
+use crate::kafka::schema_registry::SchemaRegistry;
 
 /// Puts a dental practice's bookings into its health record, exactly once.
 #[derive(Clone, Debug, Parser)]
@@ -50,18 +49,6 @@ pub struct Connection {
     pub kafka: ClientConfig,
     /// The registry.
     pub registry: Arc<SchemaRegistry>,
-}
-
-impl Connection {
-    /// As `config` says. Connects to nothing yet.
-    pub fn new(config: &Config) -> Result<Connection, RegistryFault> {
-        let mut kafka = ClientConfig::new();
-        kafka.set("bootstrap.servers", &config.kafka.brokers).set("client.id", &config.kafka.application);
-        let request_timeout = Duration::from_millis(config.schema_registry.timeout_ms);
-        let patience = Patience { request_timeout, ..Patience::default() };
-        let registry = Arc::new(SchemaRegistry::new(&config.schema_registry.url, patience)?);
-        Ok(Connection { kafka, registry })
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,58 @@
-//! .
+//! Kafka, thin: the group that gives us tasks, the readers of their lanes, and per task a thread that fences, restores
+//! and commits (rules T1–T5, K1–K3). Nothing here decides; what happened goes to the [`Inbox`] as an [`Input`].
 
+pub mod avro;
 pub mod schema_registry;
 pub mod topics;
+pub mod settings;
+mod context;
+mod ends;
+mod group;
+mod lanes;
+mod producer;
+mod restore;
+mod task;
+mod watchdog;
+
+use std::sync::Arc;
+
+use rdkafka::error::KafkaError;
+
+use crate::processor::Input;
+use crate::time::Timestamp;
+
+pub use avro::{Avro, DecodeFault, RawRecord};
+pub use ends::Ends;
+pub use group::Group;
+pub use lanes::Lanes;
+pub use producer::{CommitOutcome, TaskProducer};
+pub use restore::{Restored, restore};
+pub use settings::KafkaSettings;
+pub use task::{Broker, Task};
+pub use watchdog::Watchdog;
+
+/// The worker's one clock, as it is handed to threads.
+pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Where the world tells the worker what happened. Called from any thread.
+pub trait Inbox: Send + Sync + 'static {
+    /// Takes one thing in, at once.
+    fn post(&self, input: Input);
+
+    /// Takes records in, in their order; waits while too many are there already.
+    fn post_records(&self, records: &mut Vec<Input>);
+
+    /// Something happened that this process cannot live with; the text says what, to which thing, and what to do.
+    fn fail(&self, reason: String);
+}
+
+/// Why something that was asked of Kafka did not work; one line, no record content.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct KafkaFault(pub String);
+
+impl KafkaFault {
+    fn of(what: impl std::fmt::Display, error: &KafkaError) -> Self {
+        KafkaFault(format!("{what}: {error}"))
+    }
+}

@@ -1,0 +1,159 @@
+//! One exchange with HealthFlow. Nothing here retries, follows a redirect or listens to proxy variables: a request that
+//! goes out a second time without anybody knowing is a second appointment (rule W6).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Response, Url};
+
+use crate::healthflow::fault::{NotSent, Unknown};
+use crate::healthflow::wire::{Method, TransportFault, WireReply, WireRequest};
+use crate::http::gate::{Gate, GatedBody, Passage};
+use crate::http::token::TokenFile;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Where HealthFlow is and how patient we are with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransportSettings {
+    /// What paths are put behind, without a slash at its end.
+    pub base_url: String,
+    /// The file with the bearer token; none sends no `Authorization`.
+    pub token_file: Option<PathBuf>,
+    /// How long a connection may take to stand.
+    pub connect_timeout_ms: u64,
+    /// R: how long connecting, sending and the whole answer may take together.
+    pub request_life_ms: u64,
+    /// Connections kept open while idle; at least as many as calls are under way at once.
+    pub idle_connections_max: usize,
+    /// The longest body that is read; a longer one is unreadable.
+    pub body_bytes_max: usize,
+}
+
+/// The settings cannot be used; which one and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("HealthFlow cannot be called: {0}")]
+pub struct Unusable(String);
+
+/// A connection pool to HealthFlow. Shared by all calls.
+pub struct Transport {
+    client: Client,
+    base_url: String,
+    token: Option<TokenFile>,
+    body_bytes_max: usize,
+}
+
+impl Transport {
+    /// Makes the pool; connects to nothing yet.
+    ///
+    /// # Errors
+    /// The base URL is none, or the token file cannot be read.
+    pub fn new(settings: &TransportSettings) -> Result<Arc<Self>, Unusable> {
+        let base_url = settings.base_url.trim_end_matches('/').to_owned();
+        Url::parse(&base_url).map_err(|error| Unusable(format!("its base URL is none: {error}")))?;
+        let token = settings.token_file.as_deref().map(TokenFile::open).transpose().map_err(Unusable)?;
+        let client = Client::builder()
+            .retry(reqwest::retry::never())
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .referer(false)
+            .http1_only()
+            .tcp_nodelay(true)
+            .user_agent(concat!("healthflow-sync/", env!("CARGO_PKG_VERSION")))
+            .pool_max_idle_per_host(settings.idle_connections_max)
+            .connect_timeout(Duration::from_millis(settings.connect_timeout_ms))
+            .timeout(Duration::from_millis(settings.request_life_ms))
+            .build()
+            .map_err(|error| Unusable(error.to_string()))?;
+        Ok(Arc::new(Transport { client, base_url, token, body_bytes_max: settings.body_bytes_max }))
+    }
+
+    /// Sends `request`, once. A request with a body goes out only if `may_send` says yes right before its bytes do, on
+    /// a connection that stands; else it ends as `NotSent(LeaseOver)` (rule W2). Must be driven to its end: a dropped
+    /// future is a doubt that nobody notes.
+    ///
+    /// # Errors
+    /// See [`TransportFault`].
+    pub async fn send(
+        &self,
+        request: WireRequest,
+        may_send: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Result<WireReply, TransportFault> {
+        let method = match request.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Put => reqwest::Method::PUT,
+        };
+        let mut builder = self
+            .client
+            .request(method, format!("{}{}", self.base_url, request.path_and_query))
+            .header(ACCEPT, JSON);
+        if let Some(token) = &self.token {
+            builder = builder.header(AUTHORIZATION, token.header());
+        }
+        if let Some(key) = request.idempotency_key {
+            builder = builder.header(IDEMPOTENCY_KEY, key);
+        }
+        let gate = request.body.is_some().then(|| Gate::new(may_send));
+        if let (Some(body), Some(gate)) = (request.body, &gate) {
+            let body = GatedBody::new(body, gate.clone());
+            builder = builder.header(CONTENT_TYPE, JSON).body(reqwest::Body::wrap(body));
+        }
+        let exchanged = self.exchange(builder).await;
+        let passage = gate.map(|gate| gate.close());
+        exchanged.map_err(|broken| broken.fault(passage))
+    }
+
+    async fn exchange(&self, builder: reqwest::RequestBuilder) -> Result<WireReply, Broken> {
+        let response = builder.send().await?;
+        let status = response.status().as_u16();
+        let retry_after =
+            response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let body = self.read(response).await?;
+        Ok(WireReply { status, retry_after, body })
+    }
+
+    async fn read(&self, mut response: Response) -> Result<Vec<u8>, Broken> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            if body.len() + chunk.len() > self.body_bytes_max {
+                return Err(Broken::TooLong);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+}
+
+/// How an exchange ended without a reply.
+enum Broken {
+    TooLong,
+    Client(reqwest::Error),
+}
+
+impl From<reqwest::Error> for Broken {
+    fn from(error: reqwest::Error) -> Self {
+        Broken::Client(error)
+    }
+}
+
+impl Broken {
+    fn fault(self, passage: Option<Passage>) -> TransportFault {
+        match (self, passage) {
+            (_, Some(Passage::Refused)) => TransportFault::NotSent(NotSent::LeaseOver),
+            (_, Some(Passage::NeverAsked)) => TransportFault::NotSent(NotSent::Connect),
+            (Broken::TooLong, _) => TransportFault::Unknown(Unknown::Unreadable),
+            (Broken::Client(error), None) if error.is_connect() || error.is_builder() => {
+                TransportFault::NotSent(NotSent::Connect)
+            }
+            (Broken::Client(error), _) if error.is_timeout() => TransportFault::Unknown(Unknown::Timeout),
+            (Broken::Client(_), _) => TransportFault::Unknown(Unknown::Reset),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+//! Bytes in, values out, and back, for the threads that read and write. The schema registry stands behind it; a schema
+//! that is not known yet is fetched beside those threads, so that it delays only the records that need it.
+
+use std::sync::Arc;
+
+use crate::event::avro::{Contract, Unencodable, contract, contracts, schema_id};
+use crate::event::codec::{Codec, Encoded};
+use crate::event::topics::Lane;
+use crate::event::{Arrival, Outgoing, arrival, codec};
+use crate::kafka::schema_registry::{RegistryFault, SchemaRegistry};
+use crate::state::StateRecord;
+use crate::time::Timestamp;
+
+/// A record as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct RawRecord<'a> {
+    /// Its key, if it has one.
+    pub key: Option<&'a [u8]>,
+    /// Its value; none is a tombstone.
+    pub value: Option<&'a [u8]>,
+}
+
+/// Why a state record was not decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DecodeFault {
+    /// Its writer's schema is not known yet: ask for it with [`Avro::fetch_schema`] and try again.
+    UnknownSchema(u32),
+    /// It never will be; what is wrong, without any value.
+    Unreadable(String),
+}
+
+/// Avro with its schemas. Shared by all threads of a worker.
+pub struct Avro {
+    codec: Codec,
+    registry: Arc<SchemaRegistry>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Avro {
+    /// Registers what we write, waiting for as long as the registry is away, and remembers the ids. `group` is what dead
+    /// letters name as the group that gave them up.
+    ///
+    /// # Errors
+    /// The registry refuses one of our schemas.
+    pub async fn connect(registry: Arc<SchemaRegistry>, group: &str) -> Result<Arc<Self>, RegistryFault> {
+        let mut ids: Vec<(&'static str, u32)> = Vec::new();
+        for contract in contracts() {
+            ids.push((contract.topic, registry.register_patiently(contract).await?));
+        }
+        let id = |wanted: &'static Contract| {
+            ids.iter().find(|(topic, _)| *topic == wanted.topic).map_or(0, |(_, id)| *id)
+        };
+        let runtime = tokio::runtime::Handle::current();
+        Ok(Arc::new(Avro { codec: Codec::new(group, id), registry, runtime }))
+    }
+
+    /// Decodes and checks a record of a lane; one that never will be readable is an [`Arrival::Unusable`].
+    ///
+    /// # Errors
+    /// The id of the schema that is not known yet.
+    pub fn arrival(&self, lane: Lane, record: RawRecord<'_>, now: Timestamp) -> Result<Arrival, u32> {
+        let read = |decoder| arrival::read(lane, record.key, record.value, decoder, now);
+        let (Some(Ok(id)), Some(contract)) = (record.value.map(schema_id), contract(lane.topic())) else {
+            return Ok(read(None));
+        };
+        let schema = self.registry.cached(id).ok_or(id)?;
+        Ok(read(Some(schema.decoder(contract))))
+    }
+
+    /// Decodes the value of a record of a state topic.
+    ///
+    /// # Errors
+    /// See [`DecodeFault`].
+    pub fn state(&self, topic: &'static str, value: &[u8]) -> Result<StateRecord, DecodeFault> {
+        let unreadable = |why: &dyn std::fmt::Display| DecodeFault::Unreadable(why.to_string());
+        let id = schema_id(value).map_err(|why| unreadable(&why))?;
+        let contract = contract(topic).ok_or_else(|| unreadable(&"not a topic of ours"))?;
+        let schema = self.registry.cached(id).ok_or(DecodeFault::UnknownSchema(id))?;
+        codec::restore(topic, value, schema.decoder(contract)).map_err(|why| unreadable(&why))
+    }
+
+    /// Encodes one record of a commit into `buffer`, over whatever it held.
+    ///
+    /// # Errors
+    /// A value that its schema does not allow: a defect of ours, not of the data.
+    pub fn encode<'buffer>(
+        &self,
+        outgoing: &Outgoing,
+        buffer: &'buffer mut Vec<u8>,
+    ) -> Result<Encoded<'buffer>, Unencodable> {
+        self.codec.encode(outgoing, buffer)
+    }
+
+    /// Starts fetching a schema unless that is under way; returns at once.
+    pub fn fetch_schema(&self, id: u32) {
+        self.registry.fetch(&self.runtime, id, || {});
+    }
+}

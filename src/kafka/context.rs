@@ -1,0 +1,115 @@
+//! What librdkafka tells us beside its answers: log lines and broken connections. A commit that is good, but during
+//! which a connection broke or a request timed out, may have been ended twice (rule T3): so every client of ours hears.
+
+use std::sync::Condvar;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::KafkaError;
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::ProducerContext;
+
+/// Passes librdkafka's log on, one level lower than librdkafka has it: it calls each lost connection an error, and
+/// reconnects by itself.
+pub(super) fn log(client: &str, level: RDKafkaLogLevel, facility: &str, line: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::error!(client, facility, "librdkafka: {line}");
+        }
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
+            tracing::warn!(client, facility, "librdkafka: {line}");
+        }
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+            tracing::debug!(client, facility, "librdkafka: {line}");
+        }
+        RDKafkaLogLevel::Debug => {}
+    }
+}
+
+/// The context of a client that only asks or reads.
+pub(super) struct QuietContext(pub(super) &'static str);
+
+impl ClientContext for QuietContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log(self.0, level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(client = self.0, "{error}: {reason}");
+    }
+}
+
+impl ConsumerContext for QuietContext {}
+
+/// The context of a transactional producer: counts deliveries and notes whether every connection stayed whole.
+#[derive(Default)]
+pub(super) struct ProducerWatch {
+    broken: AtomicBool,
+    delivered: Mutex<Delivered>,
+    all_delivered: Condvar,
+}
+
+#[derive(Default)]
+struct Delivered {
+    reported: usize,
+    wanted: usize,
+}
+
+impl ProducerWatch {
+    /// Forgets what broke before: a new transaction begins.
+    pub(super) fn reset(&self) {
+        self.broken.store(false, Ordering::SeqCst);
+        if let Ok(mut delivered) = self.delivered.lock() {
+            *delivered = Delivered::default();
+        }
+    }
+
+    /// Whether a connection broke or a request timed out since the last reset.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::SeqCst)
+    }
+
+    /// Waits until `wanted` records since the reset are reported, delivered or failed, for `limit` at most.
+    pub(super) fn wait_for_reports(&self, wanted: usize, limit: Duration) -> bool {
+        let Ok(mut delivered) = self.delivered.lock() else { return false };
+        delivered.wanted = wanted;
+        self.all_delivered
+            .wait_timeout_while(delivered, limit, |delivered| delivered.reported < delivered.wanted)
+            .is_ok_and(|(delivered, _)| delivered.reported >= wanted)
+    }
+}
+
+impl ClientContext for ProducerWatch {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        // "FAIL" is a broken or refused connection, "REQTMOUT" a request without an answer.
+        if matches!(facility, "FAIL" | "REQTMOUT") {
+            self.broken.store(true, Ordering::SeqCst);
+        }
+        log("producer", level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.broken.store(true, Ordering::SeqCst);
+        tracing::debug!(client = "producer", "{error}: {reason}");
+    }
+}
+
+impl ProducerContext for ProducerWatch {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            tracing::debug!(client = "producer", "a record was not delivered: {error}");
+        }
+        if let Ok(mut delivered) = self.delivered.lock() {
+            delivered.reported += 1;
+            if delivered.reported == delivered.wanted {
+                self.all_delivered.notify_all();
+            }
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! The reader of all lanes of a worker: one consumer, assigned by hand, with start positions that come from the
+//! acquisition. Orders are carried out on its own thread, between two polls, so that a record is always told to the life
+//! of the task that was fetching when it was polled.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rdkafka::Message;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use crate::event::topics::Lane;
+use crate::kafka::context::QuietContext;
+use crate::kafka::settings::KafkaSettings;
+use crate::kafka::{Avro, Inbox, KafkaFault, Now, RawRecord};
+use crate::processor::Input;
+use crate::processor::input::Incarnation;
+use crate::time::Timestamp;
+
+/// How long a poll waits for a record; also how late an order may be carried out.
+const POLL: Duration = Duration::from_millis(10);
+/// Records handed over at once.
+const BATCH_MAX: usize = 256;
+/// What a decoded record weighs beside its bytes, roughly.
+const RECORD_OVERHEAD_BYTES: usize = 512;
+
+/// The reader. Dropping it ends the reading.
+pub struct Lanes {
+    orders: Option<Sender<Order>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+enum Order {
+    Start { partition: i32, incarnation: Incarnation, positions: Vec<(Lane, i64)> },
+    Stop { partition: i32 },
+    Pause { partition: i32, lane: Lane },
+    Resume { partition: i32, lane: Lane },
+}
+
+impl Lanes {
+    /// Starts the reader, with nothing to read yet.
+    ///
+    /// # Errors
+    /// The settings are refused, or no thread could be started.
+    pub fn start(
+        settings: &KafkaSettings,
+        avro: Arc<Avro>,
+        inbox: Arc<dyn Inbox>,
+        now: Now,
+    ) -> Result<Self, KafkaFault> {
+        let consumer = settings
+            .lanes()
+            .create_with_context(QuietContext("lanes"))
+            .map_err(|error| KafkaFault::of("the lanes' consumer cannot be made", &error))?;
+        let (orders, to_do) = channel();
+        let mut reader = Reader { consumer, avro, inbox, now, reading: HashMap::new(), batch: Vec::new() };
+        let thread = std::thread::Builder::new()
+            .name("lanes".into())
+            .spawn(move || reader.run(&to_do))
+            .map_err(|error| KafkaFault(format!("no thread for the lanes' consumer: {error}")))?;
+        Ok(Lanes { orders: Some(orders), thread: Some(thread) })
+    }
+
+    /// Starts to read the lanes of a task from these positions.
+    pub fn read(&self, partition: i32, incarnation: Incarnation, positions: Vec<(Lane, i64)>) {
+        self.order(Order::Start { partition, incarnation, positions });
+    }
+
+    /// Stops reading the lanes of a task.
+    pub fn stop(&self, partition: i32) {
+        self.order(Order::Stop { partition });
+    }
+
+    /// Stops fetching one lane.
+    pub fn pause(&self, partition: i32, lane: Lane) {
+        self.order(Order::Pause { partition, lane });
+    }
+
+    /// Fetches it again.
+    pub fn resume(&self, partition: i32, lane: Lane) {
+        self.order(Order::Resume { partition, lane });
+    }
+
+    fn order(&self, order: Order) {
+        if let Some(orders) = &self.orders {
+            // A thread that is gone has told the inbox why.
+            let _ = orders.send(order);
+        }
+    }
+}
+
+impl Drop for Lanes {
+    fn drop(&mut self) {
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Reader {
+    consumer: BaseConsumer<QuietContext>,
+    avro: Arc<Avro>,
+    inbox: Arc<dyn Inbox>,
+    now: Now,
+    reading: HashMap<(i32, Lane), Reading>,
+    batch: Vec<Input>,
+}
+
+/// One lane of one life of a task.
+struct Reading {
+    incarnation: Incarnation,
+    /// Guards the order: whatever librdkafka brings again after a pause is skipped.
+    next_offset: i64,
+    /// The processor has enough.
+    is_paused: bool,
+    /// Records behind one whose schema is not known yet, and that one.
+    held: VecDeque<Held>,
+}
+
+struct Held {
+    offset: i64,
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+}
+
+impl Reader {
+    fn run(&mut self, to_do: &Receiver<Order>) {
+        loop {
+            loop {
+                match to_do.try_recv() {
+                    Ok(order) => self.carry_out(order),
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return,
+                }
+            }
+            self.retry_held();
+            let mut wait = POLL;
+            while self.batch.len() < BATCH_MAX && self.poll(wait) {
+                wait = Duration::ZERO;
+            }
+            if !self.batch.is_empty() {
+                self.inbox.post_records(&mut self.batch);
+                self.batch.clear();
+            }
+        }
+    }
+
+    /// Takes one record; false if there is none now.
+    fn poll(&mut self, wait: Duration) -> bool {
+        let Reader { consumer, avro, now, reading, batch, .. } = self;
+        match consumer.poll(wait) {
+            Some(Ok(message)) => {
+                let Some(lane) = Lane::ALL.into_iter().find(|lane| lane.topic() == message.topic()) else {
+                    return true;
+                };
+                let partition = message.partition();
+                if let Some(of) = reading.get_mut(&(partition, lane))
+                    && message.offset() >= of.next_offset
+                {
+                    of.next_offset = message.offset() + 1;
+                    if of.take(avro, now(), partition, lane, &message, batch) {
+                        return true;
+                    }
+                    pause(consumer, partition, lane);
+                }
+                true
+            }
+            Some(Err(error)) => {
+                report(&error);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn carry_out(&mut self, order: Order) {
+        let done = match order {
+            Order::Start { partition, incarnation, positions } => {
+                self.begin(partition, incarnation, &positions)
+            }
+            Order::Stop { partition } => self.end(partition),
+            Order::Pause { partition, lane } => {
+                if let Some(reading) = self.reading.get_mut(&(partition, lane)) {
+                    reading.is_paused = true;
+                    pause(&self.consumer, partition, lane);
+                }
+                Ok(())
+            }
+            Order::Resume { partition, lane } => {
+                if let Some(reading) = self.reading.get_mut(&(partition, lane)) {
+                    reading.is_paused = false;
+                    if reading.held.is_empty() {
+                        resume(&self.consumer, partition, lane);
+                    }
+                }
+                Ok(())
+            }
+        };
+        if let Err(error) = done {
+            self.inbox.fail(format!(
+                "the lanes' consumer does not do as it is told ({error}); start the worker again"
+            ));
+        }
+    }
+
+    fn begin(
+        &mut self,
+        partition: i32,
+        incarnation: Incarnation,
+        positions: &[(Lane, i64)],
+    ) -> KafkaResult<()> {
+        self.end(partition)?;
+        let mut list = TopicPartitionList::with_capacity(positions.len());
+        for &(lane, offset) in positions {
+            list.add_partition_offset(lane.topic(), partition, Offset::Offset(offset))?;
+            let reading =
+                Reading { incarnation, next_offset: offset, is_paused: false, held: VecDeque::new() };
+            self.reading.insert((partition, lane), reading);
+        }
+        self.consumer.incremental_assign(&list)
+    }
+
+    fn end(&mut self, partition: i32) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::new();
+        for lane in Lane::ALL {
+            if self.reading.remove(&(partition, lane)).is_some() {
+                list.add_partition(lane.topic(), partition);
+            }
+        }
+        if list.count() == 0 { Ok(()) } else { self.consumer.incremental_unassign(&list) }
+    }
+
+    /// Tries the records again that wait for a schema, in their order.
+    fn retry_held(&mut self) {
+        let Reader { consumer, avro, now, reading, batch, .. } = self;
+        for (&(partition, lane), of) in reading.iter_mut().filter(|(_, of)| !of.held.is_empty()) {
+            of.retry_held(avro, now(), partition, lane, batch);
+            if of.held.is_empty() && !of.is_paused {
+                resume(consumer, partition, lane);
+            }
+        }
+    }
+}
+
+impl Reading {
+    /// Hands a record on, or keeps it until its schema is known: then false.
+    fn take(
+        &mut self,
+        avro: &Avro,
+        now: Timestamp,
+        partition: i32,
+        lane: Lane,
+        message: &BorrowedMessage<'_>,
+        batch: &mut Vec<Input>,
+    ) -> bool {
+        let record = RawRecord { key: message.key(), value: message.payload() };
+        if self.held.is_empty() {
+            match avro.arrival(lane, record, now) {
+                Ok(arrival) => {
+                    let (incarnation, offset) = (self.incarnation, message.offset());
+                    let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
+                    batch.push(Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival });
+                    return true;
+                }
+                Err(schema) => avro.fetch_schema(schema),
+            }
+        }
+        let (key, value) = (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec));
+        self.held.push_back(Held { offset: message.offset(), key, value });
+        false
+    }
+
+    fn retry_held(
+        &mut self,
+        avro: &Avro,
+        now: Timestamp,
+        partition: i32,
+        lane: Lane,
+        batch: &mut Vec<Input>,
+    ) {
+        while let Some(held) = self.held.front() {
+            let record = RawRecord { key: held.key.as_deref(), value: held.value.as_deref() };
+            let (incarnation, offset) = (self.incarnation, held.offset);
+            match avro.arrival(lane, record, now) {
+                Ok(arrival) => {
+                    let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
+                    batch.push(Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival });
+                    self.held.pop_front();
+                }
+                Err(schema) => return avro.fetch_schema(schema),
+            }
+        }
+    }
+}
+
+impl RawRecord<'_> {
+    fn size_bytes(&self) -> usize {
+        self.key.map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len)
+    }
+}
+
+fn one(partition: i32, lane: Lane) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(1);
+    list.add_partition(lane.topic(), partition);
+    list
+}
+
+fn pause(consumer: &BaseConsumer<QuietContext>, partition: i32, lane: Lane) {
+    if let Err(error) = consumer.pause(&one(partition, lane)) {
+        tracing::warn!(partition, ?lane, "not paused: {error}");
+    }
+}
+
+fn resume(consumer: &BaseConsumer<QuietContext>, partition: i32, lane: Lane) {
+    if let Err(error) = consumer.resume(&one(partition, lane)) {
+        tracing::warn!(partition, ?lane, "not resumed: {error}");
+    }
+}
+
+fn report(error: &KafkaError) {
+    match error {
+        KafkaError::MessageConsumption(code) => {
+            tracing::warn!(client = "lanes", "{code}; librdkafka goes on trying");
+        }
+        other => tracing::error!(client = "lanes", "{other}"),
+    }
+}

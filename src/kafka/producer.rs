@@ -1,0 +1,238 @@
+//! The transactional producer of one task: everything a task finished goes out together or not at all (rules T1–T4).
+//! Its calls block and belong on the task's own thread.
+
+use std::time::Duration;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::util::Timeout;
+
+use crate::event::codec::Encoded;
+use crate::event::topics::Lane;
+use crate::kafka::context::ProducerWatch;
+use crate::kafka::group::Membership;
+use crate::kafka::settings::KafkaSettings;
+use crate::kafka::watchdog::Watchdog;
+use crate::kafka::{Avro, KafkaFault, Now};
+use crate::partition::commit_batch::CommitBatch;
+use crate::time::Timestamp;
+
+/// How often the same batch is committed again after an abort before the task is given up.
+const ABORTS_MAX: u32 = 10;
+/// How long the first repetition waits, in milliseconds; each further one twice as long, up to [`PAUSE_MAX_MS`]. After a
+/// rebalance the broker knows a newer generation than we do for some milliseconds.
+const PAUSE_MIN_MS: u64 = 10;
+const PAUSE_MAX_MS: u64 = 500;
+/// How often a call that may be repeated is repeated.
+const REPEATS_MAX: u32 = 20;
+
+/// How a commit ended (rule T3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// Known good, over connections that stayed whole.
+    Good {
+        /// When `begin` was called, by the worker's clock: the lease runs from here.
+        started_at: Timestamp,
+        /// How often the batch was aborted first.
+        aborts: u32,
+    },
+    /// Fenced, unknown, or good over a connection that broke; why, in a line.
+    Lost(String),
+}
+
+/// One task's producer. Another one with the same transactional id fences it.
+pub struct TaskProducer {
+    producer: ThreadedProducer<ProducerWatch>,
+    partition: i32,
+    transaction_timeout: Duration,
+    watchdog: Watchdog,
+    now: Now,
+}
+
+/// What to do about an error.
+enum Verdict {
+    Abort(String),
+    Lost(String),
+}
+
+impl TaskProducer {
+    /// Makes the producer; nothing is asked of a broker yet.
+    ///
+    /// # Errors
+    /// The settings are refused.
+    pub fn new(
+        settings: &KafkaSettings,
+        partition: i32,
+        watchdog: Watchdog,
+        now: Now,
+    ) -> Result<Self, KafkaFault> {
+        let producer = settings
+            .producer(partition)
+            .create_with_context(ProducerWatch::default())
+            .map_err(|error| KafkaFault::of(format_args!("no producer for task {partition}"), &error))?;
+        let transaction_timeout = Duration::from_millis(settings.transaction_timeout_ms);
+        Ok(TaskProducer { producer, partition, transaction_timeout, watchdog, now })
+    }
+
+    /// Fences whoever had this task before, and ends their open transaction (rule K1). Returns when it was called and
+    /// when it was done: F.
+    ///
+    /// # Errors
+    /// No broker answered within the transaction time-out, or it refused.
+    pub fn fence(&self) -> Result<(Timestamp, Timestamp), KafkaFault> {
+        let started_at = (self.now)();
+        let limit = self.transaction_timeout;
+        let _watch = self.watchdog.watch("init_transactions", self.partition, limit * 3);
+        self.producer.init_transactions(limit).map_err(|error| {
+            KafkaFault::of(format_args!("task {} cannot be fenced", self.partition), &error)
+        })?;
+        Ok((started_at, (self.now)()))
+    }
+
+    /// Commits one batch: the records, each to the task's partition, and the next offset of every lane. An aborted
+    /// batch is committed again, with a new proof of membership; no HTTP call is repeated for that (rule T3).
+    pub fn commit(&self, batch: &CommitBatch, avro: &Avro, membership: &Membership) -> CommitOutcome {
+        let mut aborts = 0;
+        loop {
+            let started_at = (self.now)();
+            match self.attempt(batch, avro, membership) {
+                Ok(()) => return CommitOutcome::Good { started_at, aborts },
+                Err(Verdict::Lost(why)) => return CommitOutcome::Lost(why),
+                Err(Verdict::Abort(why)) => {
+                    tracing::debug!(partition = self.partition, "transaction aborted: {why}");
+                    if let Err(lost) = self.abort() {
+                        return CommitOutcome::Lost(lost);
+                    }
+                    aborts += 1;
+                    if aborts > ABORTS_MAX {
+                        return CommitOutcome::Lost(format!("aborted {aborts} times, the last time: {why}"));
+                    }
+                    let pause = (PAUSE_MIN_MS << aborts.min(16)).min(PAUSE_MAX_MS);
+                    std::thread::sleep(Duration::from_millis(pause));
+                }
+            }
+        }
+    }
+
+    fn attempt(&self, batch: &CommitBatch, avro: &Avro, membership: &Membership) -> Result<(), Verdict> {
+        if membership.proof().is_none() {
+            return Err(Verdict::Lost("this worker is no member of the group now".into()));
+        }
+        let watch = self.producer.context();
+        watch.reset();
+        self.producer.begin_transaction().map_err(|error| verdict("begin", &error))?;
+        let mut buffer = Vec::new();
+        for record in &batch.records {
+            let encoded = avro.encode(record, &mut buffer).map_err(|why| Verdict::Lost(why.to_string()))?;
+            self.send(&encoded)?;
+        }
+        // rdkafka's flush waits in slices of 100 ms; the reports tell at once.
+        if !watch.wait_for_reports(batch.records.len(), self.transaction_timeout) {
+            return Err(Verdict::Abort("records were not acknowledged in time".into()));
+        }
+        self.send_offsets(&batch.offsets, membership)?;
+        self.settle_queue();
+        self.repeat("commit", |producer| producer.commit_transaction(Timeout::Never))?;
+        // What librdkafka had to say meanwhile may still be on its way to the context.
+        self.settle_queue();
+        if watch.is_broken() {
+            return Err(Verdict::Lost("committed, but over a connection that broke".into()));
+        }
+        Ok(())
+    }
+
+    fn send(&self, record: &Encoded<'_>) -> Result<(), Verdict> {
+        let mut message: BaseRecord<'_, str, [u8]> =
+            BaseRecord::to(record.topic).partition(self.partition).payload(record.value);
+        if let Some(key) = &record.key {
+            message = message.key(key);
+        }
+        if !record.headers.is_empty() {
+            let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+            for (key, value) in &record.headers {
+                headers = headers.insert(Header { key, value: Some(value) });
+            }
+            message = message.headers(headers);
+        }
+        for _ in 0..REPEATS_MAX {
+            match self.producer.send(message) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    message = back;
+                    std::thread::sleep(Duration::from_millis(PAUSE_MIN_MS));
+                }
+                Err((error, _)) => return Err(Verdict::Abort(format!("a record was not taken: {error}"))),
+            }
+        }
+        Err(Verdict::Abort("the producer's queue stayed full".into()))
+    }
+
+    fn send_offsets(&self, offsets: &[(Lane, i64)], membership: &Membership) -> Result<(), Verdict> {
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for (lane, offset) in offsets {
+            list.add_partition_offset(lane.topic(), self.partition, Offset::Offset(*offset)).map_err(
+                |error| Verdict::Lost(format!("offset {offset} of lane {lane:?} is none: {error}")),
+            )?;
+        }
+        let Some(proof) = membership.proof() else {
+            return Err(Verdict::Lost("this worker is no member of the group any more".into()));
+        };
+        let limit = self.transaction_timeout;
+        self.repeat("send_offsets", |producer| producer.send_offsets_to_transaction(&list, &proof, limit))
+    }
+
+    fn abort(&self) -> Result<(), String> {
+        match self.repeat("abort", |producer| producer.abort_transaction(Timeout::Never)) {
+            Ok(()) => {
+                self.settle_queue();
+                Ok(())
+            }
+            Err(Verdict::Abort(why) | Verdict::Lost(why)) => Err(format!("cannot be aborted: {why}")),
+        }
+    }
+
+    /// Calls again what librdkafka says may be called again.
+    fn repeat(
+        &self,
+        what: &'static str,
+        call: impl Fn(&ThreadedProducer<ProducerWatch>) -> Result<(), KafkaError>,
+    ) -> Result<(), Verdict> {
+        let _watch = self.watchdog.watch(what, self.partition, self.transaction_timeout * 3);
+        let mut repeats = 0;
+        loop {
+            match call(&self.producer) {
+                Ok(()) => return Ok(()),
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && repeats < REPEATS_MAX => {
+                    repeats += 1;
+                    std::thread::sleep(Duration::from_millis(PAUSE_MIN_MS));
+                }
+                Err(error) => return Err(verdict(what, &error)),
+            }
+        }
+    }
+
+    /// Waits until librdkafka's queue of events to us is served, which is microseconds away: with anything left in it,
+    /// rdkafka's commit would wait for 100 ms.
+    fn settle_queue(&self) {
+        for _ in 0..10_000 {
+            if self.producer.in_flight_count() == 0 {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+}
+
+fn verdict(what: &str, error: &KafkaError) -> Verdict {
+    match error {
+        KafkaError::Transaction(inner) if inner.is_fatal() => {
+            Verdict::Lost(format!("{what}: fenced or lost: {error}"))
+        }
+        KafkaError::Transaction(inner) if inner.txn_requires_abort() => {
+            Verdict::Abort(format!("{what}: {error}"))
+        }
+        _ => Verdict::Lost(format!("{what}: outcome unknown: {error}")),
+    }
+}

@@ -1,0 +1,235 @@
+//! What a task finds when it starts: the state that was committed, whoever committed it (rule K1). Bounding the restore
+//! by the end that `read_committed` sees would stop below a dead owner's open transaction and miss what is committed
+//! above it; so the end is what a `read_uncommitted` handle sees, and an open transaction is waited out.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::Message;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use crate::event::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE};
+use crate::kafka::context::QuietContext;
+use crate::kafka::settings::KafkaSettings;
+use crate::kafka::{Avro, DecodeFault, KafkaFault};
+use crate::state::{StateRecord, TaskState};
+
+const ASK: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(100);
+const STABLE_PAUSE: Duration = Duration::from_millis(20);
+/// Beyond the transaction time-out, how long a restore may go without reading anything before it is given up.
+const NO_PROGRESS: Duration = Duration::from_secs(30);
+
+/// What was restored.
+#[derive(Debug)]
+pub struct Restored {
+    /// The state.
+    pub state: TaskState,
+    /// How many records were read for it.
+    pub records: u64,
+}
+
+/// Reads the handles that an acquisition needs: one that sees what is committed, one that sees everything.
+pub(super) struct Readers {
+    committed: BaseConsumer<QuietContext>,
+    uncommitted: BaseConsumer<QuietContext>,
+    no_progress: Duration,
+}
+
+impl Readers {
+    pub(super) fn new(settings: &KafkaSettings) -> Result<Self, KafkaFault> {
+        let refused = |error| KafkaFault::of("the restore's consumer cannot be made", &error);
+        Ok(Readers {
+            committed: settings.restore().create_with_context(QuietContext("restore")).map_err(refused)?,
+            uncommitted: settings
+                .uncommitted()
+                .create_with_context(QuietContext("watermark"))
+                .map_err(refused)?,
+            no_progress: NO_PROGRESS + Duration::from_millis(settings.transaction_timeout_ms),
+        })
+    }
+
+    /// The committed offsets of the lanes; none where there is none. Waits for a pending transaction of the old owner,
+    /// as every `read_committed` client does (KIP-447, `require_stable`).
+    pub(super) fn committed_offsets(&self, partition: i32) -> Result<Vec<(Lane, Option<i64>)>, KafkaFault> {
+        let mut list = TopicPartitionList::new();
+        for lane in Lane::ALL {
+            list.add_partition(lane.topic(), partition);
+        }
+        let list = self.committed.committed_offsets(list, ASK).map_err(|error| {
+            KafkaFault::of(format_args!("the committed offsets of task {partition} cannot be read"), &error)
+        })?;
+        let offset = |lane: Lane| {
+            let element = list.find_partition(lane.topic(), partition);
+            match element.map(|element| (element.offset(), element.error())) {
+                Some((Offset::Offset(offset), Ok(()))) => Ok((lane, Some(offset))),
+                Some((_, Ok(()))) | None => Ok((lane, None)),
+                Some((_, Err(error))) => {
+                    let what = format!("the committed offset of {}/{partition} cannot be read", lane.topic());
+                    Err(KafkaFault::of(what, &error))
+                }
+            }
+        };
+        Lane::ALL.into_iter().map(offset).collect()
+    }
+
+    /// First offset there is, and one past the last, committed or not.
+    pub(super) fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaFault> {
+        self.uncommitted.fetch_watermarks(topic, partition, ASK).map_err(|error| {
+            KafkaFault::of(format_args!("the ends of {topic}/{partition} cannot be read"), &error)
+        })
+    }
+
+    /// Reads one partition of a state topic from its start to its end.
+    fn read(
+        &self,
+        topic: &'static str,
+        partition: i32,
+        avro: &Avro,
+        cancelled: &AtomicBool,
+        restored: &mut Restored,
+    ) -> Result<(), KafkaFault> {
+        let (low, high) = self.watermarks(topic, partition)?;
+        if low >= high {
+            return Ok(());
+        }
+        self.wait_until_stable(topic, partition, high, cancelled)?;
+        let failed = |error| KafkaFault::of(format_args!("{topic}/{partition} cannot be restored"), &error);
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(low)).map_err(failed)?;
+        self.committed.assign(&list).map_err(failed)?;
+        drop(list);
+        // By the bytes of the key: a tombstone has nothing else.
+        let mut newest: HashMap<Box<[u8]>, StateRecord> = HashMap::new();
+        let mut progress_at = Instant::now();
+        loop {
+            check_cancelled(cancelled)?;
+            match self.committed.poll(POLL) {
+                Some(Ok(message)) => {
+                    let key = message.key().unwrap_or_default();
+                    match message.payload() {
+                        Some(value) => {
+                            let at = RecordName { topic, partition, offset: message.offset() };
+                            newest.insert(key.into(), decode(at, value, avro, cancelled)?);
+                        }
+                        None => drop(newest.remove(key)),
+                    }
+                    restored.records += 1;
+                    progress_at = Instant::now();
+                }
+                // The end that is reported cannot lie below `high`: up to there everything was decided before the
+                // first fetch. A last control record is no message, but the end lies past it.
+                Some(Err(KafkaError::PartitionEOF(_))) => break,
+                Some(Err(error)) => tracing::debug!(topic, partition, "restore: {error}"),
+                None => {}
+            }
+            if progress_at.elapsed() > self.no_progress {
+                return Err(KafkaFault(format!(
+                    "the restore of {topic}/{partition} stands still; is the broker up?"
+                )));
+            }
+        }
+        newest.into_values().for_each(|record| restored.state.apply(record));
+        self.committed.unassign().map_err(failed)
+    }
+
+    /// Waits until every transaction below `high` is committed or aborted.
+    fn wait_until_stable(
+        &self,
+        topic: &str,
+        partition: i32,
+        high: i64,
+        cancelled: &AtomicBool,
+    ) -> Result<(), KafkaFault> {
+        let (mut stable, mut progress_at) = (-1, Instant::now());
+        loop {
+            check_cancelled(cancelled)?;
+            let (_, end) = self.committed.fetch_watermarks(topic, partition, ASK).map_err(|error| {
+                KafkaFault::of(format_args!("the stable end of {topic}/{partition} cannot be read"), &error)
+            })?;
+            if end >= high {
+                return Ok(());
+            }
+            if end > stable {
+                (stable, progress_at) = (end, Instant::now());
+            }
+            if progress_at.elapsed() > self.no_progress {
+                return Err(KafkaFault(format!(
+                    "a transaction at offset {end} of {topic}/{partition} stays open; see kafka-transactions.sh find-hanging"
+                )));
+            }
+            std::thread::sleep(STABLE_PAUSE);
+        }
+    }
+
+    /// Restores both state topics of a task.
+    pub(super) fn restore(
+        &self,
+        partition: i32,
+        avro: &Avro,
+        cancelled: &AtomicBool,
+    ) -> Result<Restored, KafkaFault> {
+        let mut restored = Restored { state: TaskState::default(), records: 0 };
+        for topic in [PATIENT_STATE, APPOINTMENT_STATE] {
+            self.read(topic, partition, avro, cancelled, &mut restored)?;
+        }
+        Ok(restored)
+    }
+}
+
+/// Restores both state topics of a task, to the high watermark. Call it only after the old owner is fenced (rule K1).
+///
+/// # Errors
+/// A record cannot be read, nothing moves for too long, or `cancelled` became true.
+pub fn restore(
+    settings: &KafkaSettings,
+    partition: i32,
+    avro: &Avro,
+    cancelled: &AtomicBool,
+) -> Result<Restored, KafkaFault> {
+    Readers::new(settings)?.restore(partition, avro, cancelled)
+}
+
+/// Which record: for an error's text.
+#[derive(Clone, Copy)]
+struct RecordName {
+    topic: &'static str,
+    partition: i32,
+    offset: i64,
+}
+
+fn decode(
+    at: RecordName,
+    value: &[u8],
+    avro: &Avro,
+    cancelled: &AtomicBool,
+) -> Result<StateRecord, KafkaFault> {
+    loop {
+        match avro.state(at.topic, value) {
+            Ok(record) => return Ok(record),
+            Err(DecodeFault::UnknownSchema(id)) => {
+                avro.fetch_schema(id);
+                std::thread::sleep(STABLE_PAUSE);
+                check_cancelled(cancelled)?;
+            }
+            Err(DecodeFault::Unreadable(why)) => {
+                let RecordName { topic, partition, offset } = at;
+                return Err(KafkaFault(format!(
+                    "record {offset} of {topic}/{partition} cannot be read ({why}); was it written by a newer worker? \
+                     Then run that one here too"
+                )));
+            }
+        }
+    }
+}
+
+fn check_cancelled(cancelled: &AtomicBool) -> Result<(), KafkaFault> {
+    if cancelled.load(Ordering::SeqCst) {
+        Err(KafkaFault("the task is not ours any more".into()))
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,146 @@
+//! How each of our Kafka clients is set up, in one place: a wrong isolation level or an automatic commit in any of them
+//! would break the promise silently.
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+
+/// What the Kafka clients need to know. Each is a key of the same name in section `kafka` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaSettings {
+    /// Host and port of some brokers, comma-separated.
+    pub brokers: String,
+    /// The consumer group.
+    pub group_id: String,
+    /// A name of this worker that survives its restart (static membership); none: a new member at each start.
+    pub group_instance_id: Option<String>,
+    /// First part of every `transactional.id` (rule T1).
+    pub application: String,
+    /// How long the group waits for a silent worker before others take its tasks.
+    pub session_timeout_ms: u64,
+    /// How often a worker says that it is alive; a third of the session time-out or less.
+    pub heartbeat_interval_ms: u64,
+    /// How long the broker keeps an open transaction whose owner is silent (rule T4: 10–15 s).
+    pub transaction_timeout_ms: u64,
+    /// How long a record may wait for its acknowledgement; below the transaction time-out.
+    pub message_timeout_ms: u64,
+    /// How long a lane's reader waits at the broker for new records; also how late a resumed lane may start.
+    pub fetch_wait_ms: u64,
+    /// Bytes that one fetch brings for one partition, if a record is not longer than that.
+    pub fetch_partition_bytes: u64,
+    /// Tasks that are acquired at the same time.
+    pub acquire_parallel: usize,
+    /// More librdkafka properties (TLS, SASL), given to every client after ours and before those that the promise
+    /// rests on.
+    pub properties: Vec<(String, String)>,
+}
+
+impl Default for KafkaSettings {
+    fn default() -> Self {
+        KafkaSettings {
+            brokers: "127.0.0.1:9092".into(),
+            group_id: "healthflow-sync".into(),
+            group_instance_id: None,
+            application: "healthflow-sync".into(),
+            session_timeout_ms: 10_000,
+            heartbeat_interval_ms: 3_000,
+            transaction_timeout_ms: 12_000,
+            message_timeout_ms: 10_000,
+            fetch_wait_ms: 100,
+            fetch_partition_bytes: 256 * 1024,
+            acquire_parallel: 8,
+            properties: Vec::new(),
+        }
+    }
+}
+
+impl KafkaSettings {
+    /// The transactional id of a task (rule T1).
+    pub fn transactional_id(&self, partition: i32) -> String {
+        format!("{}-{partition}", self.application)
+    }
+
+    /// What all clients share.
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        config.set("bootstrap.servers", &self.brokers).set("client.id", &self.application);
+        config
+    }
+
+    pub(super) fn reader(&self) -> ClientConfig {
+        let mut config = self.client();
+        config
+            .set("group.id", &self.group_id)
+            .set("isolation.level", "read_committed")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("allow.auto.create.topics", "false");
+        config
+    }
+
+    /// The member of the group. It reads nothing: its partitions stay paused, the lanes' reader reads them.
+    pub(super) fn group(&self) -> ClientConfig {
+        let mut config = self.reader();
+        config
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", self.session_timeout_ms.to_string())
+            .set("heartbeat.interval.ms", self.heartbeat_interval_ms.to_string());
+        if let Some(instance) = &self.group_instance_id {
+            config.set("group.instance.id", instance);
+        }
+        config
+    }
+
+    /// The reader of all lanes of a worker, assigned by hand. Its queues are small: what is to be in memory is the
+    /// processor's to say.
+    pub(super) fn lanes(&self) -> ClientConfig {
+        let mut config = self.reader();
+        config
+            .set("fetch.wait.max.ms", self.fetch_wait_ms.to_string())
+            .set("fetch.message.max.bytes", self.fetch_partition_bytes.to_string())
+            .set("queued.max.messages.kbytes", (self.fetch_partition_bytes / 512).max(64).to_string())
+            .set("queued.min.messages", "1000")
+            .set("fetch.queue.backoff.ms", "10");
+        config
+    }
+
+    /// The reader of a state topic's partition, to its end.
+    pub(super) fn restore(&self) -> ClientConfig {
+        let mut config = self.reader();
+        config
+            .set("enable.partition.eof", "true")
+            .set("fetch.wait.max.ms", "20")
+            .set("fetch.queue.backoff.ms", "5")
+            .set("queued.max.messages.kbytes", "4096");
+        config
+    }
+
+    /// A handle for questions only, which sees what is not committed yet: the high watermark (rule K1).
+    pub(super) fn uncommitted(&self) -> ClientConfig {
+        let mut config = self.client();
+        config.set("isolation.level", "read_uncommitted").set("allow.auto.create.topics", "false");
+        config
+    }
+
+    /// The transactional producer of a task.
+    ///
+    /// `debug=broker` is no debugging aid: librdkafka keeps quiet about a connection that breaks twice with the same
+    /// words within 30 s, and rule T3 must hear of each. The context drops the lines themselves.
+    pub(super) fn producer(&self, partition: i32) -> ClientConfig {
+        let mut config = self.client();
+        config
+            .set("transactional.id", self.transactional_id(partition))
+            .set("acks", "all")
+            .set("linger.ms", "0")
+            .set("compression.type", "lz4")
+            .set("retry.backoff.ms", "10")
+            .set("transaction.timeout.ms", self.transaction_timeout_ms.to_string())
+            .set("message.timeout.ms", self.message_timeout_ms.to_string())
+            .set("debug", "broker")
+            .set_log_level(RDKafkaLogLevel::Debug);
+        config
+    }
+}

@@ -1,0 +1,252 @@
+//! One life of a task, on a thread of its own: acquire it (rule K1), then carry out its commits one after the other.
+//! The calls it makes block for milliseconds to seconds; on any other thread they would stop somebody else's bookings.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::event::topics::Lane;
+use crate::kafka::group::Membership;
+use crate::kafka::producer::{CommitOutcome, TaskProducer};
+use crate::kafka::restore::Readers;
+use crate::kafka::settings::KafkaSettings;
+use crate::kafka::watchdog::Watchdog;
+use crate::kafka::{Avro, Inbox, KafkaFault, Now};
+use crate::partition::commit_batch::CommitBatch;
+use crate::processor::input::Incarnation;
+use crate::processor::{Acquired, CommitEnded, Input};
+use crate::time::Timestamp;
+
+/// What all tasks of a worker share.
+pub struct Broker {
+    settings: KafkaSettings,
+    avro: Arc<Avro>,
+    membership: Membership,
+    inbox: Arc<dyn Inbox>,
+    watchdog: Watchdog,
+    now: Now,
+    permits: Permits,
+}
+
+/// One life of a task. Dropping it ends that life: nothing of it that has not begun is carried out.
+pub struct Task {
+    orders: Sender<Order>,
+    ended: Arc<AtomicBool>,
+}
+
+struct Order {
+    sequence: u64,
+    batch: Box<CommitBatch>,
+}
+
+impl Broker {
+    /// Collects what tasks share.
+    pub fn new(
+        settings: KafkaSettings,
+        avro: Arc<Avro>,
+        membership: Membership,
+        inbox: Arc<dyn Inbox>,
+        watchdog: Watchdog,
+        now: Now,
+    ) -> Arc<Self> {
+        let permits = Permits::new(settings.acquire_parallel);
+        Arc::new(Broker { settings, avro, membership, inbox, watchdog, now, permits })
+    }
+
+    /// Starts to acquire a task, not before `not_before`. Ends in `TaskAcquired` or `AcquireFailed`.
+    ///
+    /// # Errors
+    /// No thread could be started.
+    pub fn acquire(
+        self: &Arc<Self>,
+        partition: i32,
+        incarnation: Incarnation,
+        not_before: Timestamp,
+    ) -> Result<Task, KafkaFault> {
+        let (orders, to_do) = channel();
+        let ended = Arc::new(AtomicBool::new(false));
+        let life = Life { broker: self.clone(), partition, incarnation, ended: ended.clone() };
+        std::thread::Builder::new()
+            .name(format!("task-{partition}"))
+            .spawn(move || life.live(&to_do, not_before))
+            .map_err(|error| KafkaFault(format!("no thread for task {partition}: {error}")))?;
+        Ok(Task { orders, ended })
+    }
+}
+
+impl Task {
+    /// Commits a batch. Ends in `CommitEnded`, unless this life ends first.
+    pub fn commit(&self, sequence: u64, batch: Box<CommitBatch>) {
+        // A thread that is gone has posted why.
+        let _ = self.orders.send(Order { sequence, batch });
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
+    }
+}
+
+struct Life {
+    broker: Arc<Broker>,
+    partition: i32,
+    incarnation: Incarnation,
+    ended: Arc<AtomicBool>,
+}
+
+impl Life {
+    fn live(self, to_do: &Receiver<Order>, not_before: Timestamp) {
+        let wait_ms = not_before.since_ms((self.broker.now)());
+        if wait_ms > 0 {
+            // Nothing is ordered before the task is acquired: this ends early only if the life does.
+            match to_do.recv_timeout(Duration::from_millis(wait_ms.unsigned_abs())) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(_) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+        let (partition, incarnation) = (self.partition, self.incarnation);
+        match self.acquire() {
+            Ok((producer, acquired)) => {
+                self.broker.inbox.post(Input::TaskAcquired {
+                    partition,
+                    incarnation,
+                    acquired: Box::new(acquired),
+                });
+                self.carry_out(&producer, to_do);
+            }
+            Err(fault) => {
+                if !self.is_over() {
+                    tracing::warn!(partition, "task not acquired, trying again: {fault}");
+                }
+                self.broker.inbox.post(Input::AcquireFailed { partition, incarnation });
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+    }
+
+    fn acquire(&self) -> Result<(TaskProducer, Acquired), KafkaFault> {
+        let broker = &self.broker;
+        let _permit = broker.permits.take(&self.ended)?;
+        let producer =
+            TaskProducer::new(&broker.settings, self.partition, broker.watchdog.clone(), broker.now.clone())?;
+        let (init_started_at, fenced_at) = producer.fence()?;
+        let readers = Readers::new(&broker.settings)?;
+        let committed = readers.committed_offsets(self.partition)?;
+        let restored = readers.restore(self.partition, &broker.avro, &self.ended)?;
+        let next_offsets = self.start_positions(&readers, committed, restored.state.is_empty())?;
+        let acquired = Acquired {
+            init_started_at,
+            fenced_at,
+            next_offsets,
+            state: restored.state,
+            restored_records: restored.records,
+            restored_at: (broker.now)(),
+        };
+        Ok((producer, acquired))
+    }
+
+    /// Where each lane goes on. Only a task that has never remembered anything begins at the beginning; any other
+    /// without an offset has lost it (rule K9).
+    fn start_positions(
+        &self,
+        readers: &Readers,
+        committed: Vec<(Lane, Option<i64>)>,
+        is_new: bool,
+    ) -> Result<Vec<(Lane, i64)>, KafkaFault> {
+        let mut positions = Vec::with_capacity(committed.len());
+        for (lane, offset) in committed {
+            let (topic, partition) = (lane.topic(), self.partition);
+            let (low, high) = readers.watermarks(topic, partition)?;
+            let position = match offset {
+                None if is_new => low,
+                None => {
+                    return Err(KafkaFault(format!(
+                        "group {} has no committed offset for {topic}/{partition}, although the task has state; put \
+                         it back with kafka-consumer-groups --reset-offsets (reading again is harmless)",
+                        self.broker.settings.group_id
+                    )));
+                }
+                Some(offset) if offset > high => {
+                    return Err(KafkaFault(format!(
+                        "the committed offset {offset} of {topic}/{partition} lies behind its end {high}: was the \
+                         topic made anew? Reset the group's offsets once that is clear"
+                    )));
+                }
+                // Control records that end a transaction take offsets too, so some missing ones need not be a loss.
+                Some(offset) if offset < low => {
+                    tracing::error!(
+                        topic,
+                        partition,
+                        "records {offset} to {low} were deleted before they were read; compare the topic's retention \
+                         with the lag and ask DentScheduler to publish them again"
+                    );
+                    low
+                }
+                Some(offset) => offset,
+            };
+            positions.push((lane, position));
+        }
+        Ok(positions)
+    }
+
+    fn carry_out(&self, producer: &TaskProducer, to_do: &Receiver<Order>) {
+        while let Ok(Order { sequence, batch }) = to_do.recv() {
+            if self.is_over() {
+                return;
+            }
+            let ended = match producer.commit(&batch, &self.broker.avro, &self.broker.membership) {
+                CommitOutcome::Good { started_at, .. } => CommitEnded::Good { started_at },
+                CommitOutcome::Lost(why) => {
+                    tracing::warn!(partition = self.partition, "commit lost, the task is dropped: {why}");
+                    CommitEnded::TaskLost
+                }
+            };
+            let (partition, incarnation) = (self.partition, self.incarnation);
+            self.broker.inbox.post(Input::CommitEnded { partition, incarnation, sequence, ended });
+            if ended == CommitEnded::TaskLost {
+                return;
+            }
+        }
+    }
+}
+
+/// How many tasks may be acquired at once: each costs connections, and memory for its restore.
+struct Permits {
+    left: Mutex<usize>,
+    returned: Condvar,
+}
+
+struct Permit<'a>(&'a Permits);
+
+impl Permits {
+    fn new(count: usize) -> Self {
+        Permits { left: Mutex::new(count.max(1)), returned: Condvar::new() }
+    }
+
+    fn take(&self, cancelled: &AtomicBool) -> Result<Permit<'_>, KafkaFault> {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        while *left == 0 {
+            if cancelled.load(Ordering::SeqCst) {
+                return Err(KafkaFault("the task is not ours any more".into()));
+            }
+            left = match self.returned.wait_timeout(left, Duration::from_millis(100)) {
+                Ok((left, _)) => left,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+        *left -= 1;
+        Ok(Permit(self))
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        *self.0.left.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.0.returned.notify_one();
+    }
+}

@@ -1,0 +1,103 @@
+//! Calls to HealthFlow, each in a task of its own whose outcome always comes back: a call that vanished would be a write
+//! in doubt that nobody settles.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::healthflow::fault::{NotSent, Unknown};
+use crate::healthflow::{Fault, Reply, Request, decode, encode};
+use crate::http::Transport;
+use crate::kafka::Inbox;
+use crate::processor::input::Incarnation;
+use crate::processor::{CallId, Input};
+use crate::time::Timestamp;
+use crate::worker::clock::Clock;
+use crate::worker::mailbox::Mailbox;
+
+/// Everything a call needs beside its request.
+pub(super) struct Calls {
+    runtime: tokio::runtime::Handle,
+    transport: Arc<Transport>,
+    mailbox: Arc<Mailbox>,
+    clock: Clock,
+    lease_margin_ms: i64,
+    lives: HashMap<i32, Life>,
+}
+
+/// One life of a task, as its calls see it.
+struct Life {
+    incarnation: Incarnation,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Calls {
+    pub(super) fn new(
+        runtime: tokio::runtime::Handle,
+        transport: Arc<Transport>,
+        mailbox: Arc<Mailbox>,
+        clock: Clock,
+        lease_margin_ms: i64,
+    ) -> Self {
+        Calls { runtime, transport, mailbox, clock, lease_margin_ms, lives: HashMap::new() }
+    }
+
+    /// A life of a task begins; what an earlier one had queued is not sent.
+    pub(super) fn begin(&mut self, partition: i32, incarnation: Incarnation) {
+        self.end(partition);
+        self.lives.insert(partition, Life { incarnation, is_over: Arc::default() });
+    }
+
+    /// It is over: nothing of it that is still queued goes out (rule T3).
+    pub(super) fn end(&mut self, partition: i32) {
+        if let Some(life) = self.lives.remove(&partition) {
+            life.is_over.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Makes one call.
+    pub(super) fn start(
+        &self,
+        call: CallId,
+        (partition, incarnation): (i32, Incarnation),
+        lease_until: Option<Timestamp>,
+        request: Request,
+    ) {
+        let mut answer = Answer { call, mailbox: self.mailbox.clone(), is_posted: false };
+        let life = self.lives.get(&partition).filter(|life| life.incarnation == incarnation);
+        let Some(is_over) = life.map(|life| life.is_over.clone()) else {
+            return answer.post(Err(Fault::NotSent(NotSent::LeaseOver)));
+        };
+        let (transport, clock, margin_ms) = (self.transport.clone(), self.clock, self.lease_margin_ms);
+        let may_send = move || {
+            let is_leased = lease_until.is_none_or(|until| clock.now().plus_ms(margin_ms) < until);
+            is_leased && !is_over.load(Ordering::SeqCst)
+        };
+        self.runtime.spawn(async move {
+            let received = transport.send(encode(&request), may_send).await;
+            answer.post(decode(&request, received, clock.now()));
+        });
+    }
+}
+
+/// The one answer to a call, also if the code that makes it panics or the runtime shuts down.
+struct Answer {
+    call: CallId,
+    mailbox: Arc<Mailbox>,
+    is_posted: bool,
+}
+
+impl Answer {
+    fn post(&mut self, reply: Reply) {
+        self.is_posted = true;
+        self.mailbox.post(Input::Answered { call: self.call, reply });
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if !self.is_posted {
+            self.post(Err(Fault::Unknown(Unknown::Reset)));
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! A worker from its start to its end: sets up the world around the processor, then loops.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::http::transport::Unusable;
+use crate::http::{Transport, TransportSettings};
+use crate::kafka::schema_registry::{Patience, RegistryFault, SchemaRegistry};
+use crate::kafka::{Avro, Broker, Group, Inbox, KafkaFault, KafkaSettings, Lanes, Now, Task, Watchdog};
+use crate::processor::input::Incarnation;
+use crate::processor::{self, Effect, Fact, Input, Processor};
+use crate::time::Timestamp;
+use crate::worker::calls::Calls;
+use crate::worker::clock::Clock;
+use crate::worker::mailbox::Mailbox;
+
+/// How long the loop sleeps at most; also how often the observer may look.
+const SLEEP_MAX_MS: i64 = 500;
+/// How long the runtime may take to end.
+const SHUTDOWN: Duration = Duration::from_secs(2);
+/// Exit status after a panic, as Rust's own.
+const PANIC_STATUS: i32 = 101;
+/// Exit status after a call that did not return (`EX_SOFTWARE`).
+const WATCHDOG_STATUS: i32 = 70;
+
+/// What a worker is told at its start.
+#[derive(Clone, Debug)]
+pub struct RunSettings {
+    /// Kafka.
+    pub kafka: KafkaSettings,
+    /// Base URL of the schema registry.
+    pub registry_url: String,
+    /// How patient we are with it.
+    pub registry_patience: Patience,
+    /// HealthFlow.
+    pub healthflow: TransportSettings,
+    /// The processor.
+    pub processor: processor::Settings,
+}
+
+/// Who watches a worker: logs, metrics, the status page.
+pub trait Observer {
+    /// Something happened.
+    fn fact(&mut self, fact: &Fact);
+
+    /// Called at least every [`SLEEP_MAX_MS`] or so, between two batches.
+    fn look(&mut self, processor: &Processor, now: Timestamp);
+}
+
+/// Why a worker ended before it was asked to, in one line.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerFault {
+    /// Kafka, for good.
+    #[error(transparent)]
+    Kafka(#[from] KafkaFault),
+    /// The schema registry refuses a schema.
+    #[error(transparent)]
+    Registry(#[from] RegistryFault),
+    /// HealthFlow's settings.
+    #[error(transparent)]
+    HealthFlow(#[from] Unusable),
+    /// The machine gives no thread or signal.
+    #[error("the system refuses: {0}")]
+    System(#[from] std::io::Error),
+    /// Something that happened while it ran.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Runs a worker until SIGTERM or SIGINT, and returns once every task is given back. The runtime carries the calls and
+/// the registry; the loop has the calling thread to itself. A panic on any thread, and a transactional call that does
+/// not return, end the process.
+///
+/// # Errors
+/// See [`WorkerFault`].
+pub fn run(
+    settings: RunSettings,
+    runtime: tokio::runtime::Runtime,
+    clock: Clock,
+    observer: &mut dyn Observer,
+) -> Result<(), WorkerFault> {
+    end_on_panic();
+    let mailbox = Arc::new(Mailbox::default());
+    stop_on_signal(&runtime, &mailbox)?;
+    let result =
+        Worker::start(settings, &runtime, &mailbox, clock).and_then(|mut worker| worker.turn(observer));
+    runtime.shutdown_timeout(SHUTDOWN);
+    result
+}
+
+struct Worker {
+    processor: Processor,
+    clock: Clock,
+    mailbox: Arc<Mailbox>,
+    calls: Calls,
+    tasks: HashMap<i32, (Incarnation, Task)>,
+    // Dropped in this order: who reads ends before the membership does.
+    lanes: Lanes,
+    broker: Arc<Broker>,
+    group: Group,
+}
+
+impl Worker {
+    fn start(
+        settings: RunSettings,
+        runtime: &tokio::runtime::Runtime,
+        mailbox: &Arc<Mailbox>,
+        clock: Clock,
+    ) -> Result<Self, WorkerFault> {
+        let now: Now = Arc::new(move || clock.now());
+        let inbox: Arc<dyn Inbox> = mailbox.clone();
+        let transport = Transport::new(&settings.healthflow)?;
+        let registry = Arc::new(SchemaRegistry::new(&settings.registry_url, settings.registry_patience)?);
+        let avro = runtime.block_on(Avro::connect(registry, &settings.kafka.group_id))?;
+        let watchdog = Watchdog::start(|what, partition| {
+            tracing::error!(
+                partition,
+                "{what} did not return within its limit; this worker ends, another takes over"
+            );
+            std::process::exit(WATCHDOG_STATUS);
+        })?;
+        let lanes = Lanes::start(&settings.kafka, avro.clone(), inbox.clone(), now.clone())?;
+        let group = Group::join(&settings.kafka, inbox.clone())?;
+        let broker = Broker::new(settings.kafka, avro, group.membership(), inbox, watchdog, now);
+        let margin_ms = settings.processor.lease_margin_ms;
+        let calls = Calls::new(runtime.handle().clone(), transport, mailbox.clone(), clock, margin_ms);
+        let processor = Processor::new(settings.processor, clock.now());
+        let mailbox = mailbox.clone();
+        Ok(Worker { processor, clock, mailbox, calls, tasks: HashMap::new(), lanes, broker, group })
+    }
+
+    fn turn(&mut self, observer: &mut dyn Observer) -> Result<(), WorkerFault> {
+        let mut inputs = Vec::new();
+        let mut look_at = self.clock.now();
+        loop {
+            let sleep_ms = self.sleep_ms(self.clock.now());
+            self.mailbox.take(&mut inputs, Duration::from_millis(sleep_ms)).map_err(WorkerFault::Failed)?;
+            let now = self.clock.now();
+            for input in inputs.drain(..) {
+                self.before(&input);
+                self.processor.handle(input, now);
+            }
+            self.processor.decide(now);
+            while let Some(effect) = self.processor.next_effect() {
+                if matches!(effect, Effect::Stop) {
+                    self.tell(observer);
+                    return Ok(());
+                }
+                self.perform(effect)?;
+            }
+            self.tell(observer);
+            if look_at <= now {
+                observer.look(&self.processor, now);
+                look_at = now.plus_ms(SLEEP_MAX_MS);
+            }
+        }
+    }
+
+    fn sleep_ms(&mut self, now: Timestamp) -> u64 {
+        let sleep_ms = self.processor.next_wakeup(now).map_or(SLEEP_MAX_MS, |wakeup| wakeup.since_ms(now));
+        sleep_ms.clamp(0, SLEEP_MAX_MS).unsigned_abs()
+    }
+
+    fn tell(&mut self, observer: &mut dyn Observer) {
+        while let Some(fact) = self.processor.next_fact() {
+            observer.fact(&fact);
+        }
+    }
+
+    /// A task that is acquired is read from here on, unless that life is over already.
+    fn before(&self, input: &Input) {
+        if let Input::TaskAcquired { partition, incarnation, acquired } = input
+            && self.tasks.get(partition).is_some_and(|(life, _)| life == incarnation)
+        {
+            self.lanes.read(*partition, *incarnation, acquired.next_offsets.clone());
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) -> Result<(), WorkerFault> {
+        match effect {
+            Effect::Acquire { partition, incarnation, not_before } => {
+                self.calls.begin(partition, incarnation);
+                let task = self.broker.acquire(partition, incarnation, not_before)?;
+                self.tasks.insert(partition, (incarnation, task));
+            }
+            Effect::Call { call, partition, incarnation, lease_until, request } => {
+                self.calls.start(call, (partition, incarnation), lease_until, *request);
+            }
+            Effect::Commit { partition, incarnation, sequence, batch } => {
+                if let Some((_, task)) = self.tasks.get(&partition).filter(|(life, _)| *life == incarnation) {
+                    task.commit(sequence, batch);
+                }
+            }
+            Effect::Release { partition, .. } | Effect::Drop { partition, .. } => {
+                self.calls.end(partition);
+                self.lanes.stop(partition);
+                self.tasks.remove(&partition);
+                self.group.release(partition);
+            }
+            Effect::Pause { partition, lane } => self.lanes.pause(partition, lane),
+            Effect::Resume { partition, lane } => self.lanes.resume(partition, lane),
+            // The loop has seen to it.
+            Effect::Stop => {}
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Worker {
+    /// Whoever waits for room in the mailbox must not be waited for.
+    fn drop(&mut self) {
+        self.mailbox.close();
+    }
+}
+
+/// The first signal stops the worker in good order, the second one at once.
+fn stop_on_signal(runtime: &tokio::runtime::Runtime, mailbox: &Arc<Mailbox>) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let _guard = runtime.enter();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mailbox = mailbox.clone();
+    runtime.spawn(async move {
+        let mut signals = 0;
+        loop {
+            let status = tokio::select! {
+                _ = terminate.recv() => 143,
+                _ = interrupt.recv() => 130,
+            };
+            signals += 1;
+            if signals > 1 {
+                std::process::exit(status);
+            }
+            mailbox.post(Input::StopRequested);
+        }
+    });
+    Ok(())
+}
+
+/// A thread that died silently would leave a worker that looks alive.
+fn end_on_panic() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tell(panic);
+        std::process::exit(PANIC_STATUS);
+    }));
+}
