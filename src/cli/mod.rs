@@ -1,5 +1,5 @@
-//! The command line: what can be typed, and one file per command. `main` reads the configuration and hands over a
-//! [`Connection`]; nothing here reads the environment.
+//! The command line: what can be typed, and one file per command. Each is a thin use of what workers use too,
+//! so that what is tried by hand is what runs.
 
 pub mod run;
 pub mod send;

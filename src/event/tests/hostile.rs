@@ -71,7 +71,8 @@ fn without_an_identity_there_is_no_version_to_speak_of() {
         change(&mut event);
         requested_bytes(&event)
     };
-    let cases: [(Option<&[u8]>, Option<Vec<u8>>); 7] = [
+    type Bytes<'key> = (Option<&'key [u8]>, Option<Vec<u8>>);
+    let cases: [Bytes; 7] = [
         (None, Some(bytes.clone())),
         (Some(b"practice-1"), None),
         (Some(b"practice-2"), Some(bytes.clone())),
