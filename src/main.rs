@@ -1,2 +1,46 @@
-//! The product.
-fn main() {}
+//! The product: reads the command line and the configuration, and does what is asked.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Parser;
+use healthflow_sync::cli::{self, Cli, Command, Connection};
+use healthflow_sync::config::Config;
+use healthflow_sync::kafka::schema_registry::SchemaRegistry;
+use healthflow_sync::worker::Clock;
+
+fn main() -> ExitCode {
+    match start(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("healthflow-sync: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(command_line: Cli) -> anyhow::Result<ExitCode> {
+    let command = command_line.command;
+    let config = Config::load(command.settings().config.as_deref(), &command.settings().set)?;
+    let patience = cli::run::registry_patience(&config);
+    let connection = Connection {
+        kafka: cli::run::kafka_settings(&config).client(),
+        registry: Arc::new(SchemaRegistry::new(&config.schema_registry.url, patience)?),
+    };
+    let mut out = std::io::stdout();
+    if let Command::Run { .. } = command {
+        return cli::run::run(&config, &connection).map(|()| ExitCode::SUCCESS);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    runtime.block_on(async {
+        match command {
+            Command::Run { .. } => Ok(ExitCode::SUCCESS),
+            Command::Topics { arguments, .. } => cli::topics::run(&connection, arguments, &mut out).await,
+            Command::Send { arguments, .. } => {
+                cli::send::run(&connection, &arguments, Clock::start().now(), &mut out).await
+            }
+            Command::Tail { arguments, .. } => cli::tail::run(&connection, &arguments, &mut out).await,
+        }
+    })
+}

@@ -2,14 +2,16 @@
 
 #[path = "support/stack.rs"]
 mod stack;
+#[path = "support/wait.rs"]
+mod wait;
 
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use stack::Stack;
+use wait::wait_for;
 
 #[test]
 fn starts_answers_restarts_and_leaves_nothing_behind() {
@@ -42,11 +44,8 @@ fn nothing_outlives_a_killed_supervisor() {
     assert!(pids.len() == 2 && pids.iter().all(|&pid| runs(pid)));
 
     stack.kill_supervisor();
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while pids.iter().any(|&pid| runs(pid)) {
-        assert!(Instant::now() < deadline, "a server outlived its supervisor: {pids:?}");
-        thread::sleep(Duration::from_millis(20));
-    }
+    let gone = wait_for(Duration::from_secs(5), || (!pids.iter().any(|&pid| runs(pid))).then_some(()));
+    assert!(gone.is_some(), "a server outlived its supervisor: {pids:?}");
 }
 
 fn authority(url: &str) -> &str {

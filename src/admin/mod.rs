@@ -1,1 +1,123 @@
-//! .
+//! What a worker answers to those who watch it. Without it a worker that hangs would look like one that has nothing to
+//! do. It reads what the worker publishes and never touches the work.
+//!
+//! | route | answer |
+//! |---|---|
+//! | `GET /metrics` | every metric, in Prometheus' text format |
+//! | `GET /health/live` | 200 while the worker says how it stands; 503 when it has gone silent: restart it |
+//! | `GET /health/ready` | 200 while live, member of the group and every assigned task at work; else 503 |
+//! | `GET /status` | the worker's last status as JSON: tasks, input topics, lag, in flight |
+//!
+//! Nothing here identifies a patient, a booking or a practice, and nothing can be changed.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::metrics::{Catalogue, exposition};
+use crate::processor::Status;
+use crate::time::Timestamp;
+
+/// What the server looks at.
+#[derive(Clone)]
+pub struct Seen {
+    /// How the worker stands; it publishes at least every second.
+    pub status: watch::Receiver<Arc<Status>>,
+    /// All metrics.
+    pub catalogue: Arc<Catalogue>,
+    /// The wall clock.
+    pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// `admin.status_age_max_ms`.
+    pub status_age_max_ms: u64,
+}
+
+/// The status page: the status, and what follows from it.
+#[derive(Serialize)]
+struct Page<'a> {
+    version: &'static str,
+    live: bool,
+    ready: bool,
+    #[serde(flatten)]
+    status: &'a Status,
+}
+
+/// Opens the address `listen` (port 0: any). Fails where the port is taken.
+pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
+    let bound = TcpListener::bind(listen).await;
+    bound.with_context(|| format!("cannot open {listen}; set another `admin.listen`"))
+}
+
+/// Answers on `listener` until `stop` is over.
+pub async fn serve(
+    listener: TcpListener,
+    seen: Seen,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    axum::serve(listener, router(seen)).with_graceful_shutdown(stop).await.context("the admin server ended")
+}
+
+/// The routes.
+pub fn router(seen: Seen) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/health/live", get(live))
+        .route("/health/ready", get(ready))
+        .route("/status", get(status))
+        .with_state(seen)
+}
+
+async fn metrics(State(seen): State<Seen>) -> Response {
+    match seen.catalogue.page(&seen.current(), (seen.clock)()) {
+        Ok(page) => ([(CONTENT_TYPE, exposition::CONTENT_TYPE)], page).into_response(),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n").into_response(),
+    }
+}
+
+async fn live(State(seen): State<Seen>) -> (StatusCode, &'static str) {
+    if seen.is_live(&seen.current()) {
+        (StatusCode::OK, "live\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "silent for too long; restart this worker\n")
+    }
+}
+
+async fn ready(State(seen): State<Seen>) -> (StatusCode, &'static str) {
+    let status = seen.current();
+    if seen.is_live(&status) && status.is_ready() {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready; /status says why\n")
+    }
+}
+
+async fn status(State(seen): State<Seen>) -> Response {
+    let status = seen.current();
+    let live = seen.is_live(&status);
+    let ready = live && status.is_ready();
+    Json(Page { version: env!("CARGO_PKG_VERSION"), live, ready, status: &status }).into_response()
+}
+
+impl Seen {
+    fn current(&self) -> Arc<Status> {
+        self.status.borrow().clone()
+    }
+
+    fn is_live(&self, status: &Status) -> bool {
+        let age_ms = (self.clock)().since_ms(status.taken_at).max(0);
+        age_ms.unsigned_abs() <= self.status_age_max_ms
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,5 @@
 //! The pretend HealthFlow as a process of its own: something for the product to talk to where there is no HealthFlow.
 
-use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -119,8 +118,8 @@ async fn input_end(counts: bool) {
     let (ended, end) = oneshot::channel();
     if counts {
         std::thread::spawn(move || {
-            let mut ignored = [0; 256];
-            while matches!(std::io::stdin().read(&mut ignored), Ok(1..)) {}
+            // An error ends the input like its end does.
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
             let _ = ended.send(());
         });
         // The sender is dropped without a word only if the thread died: then the owner is not watched any more.

@@ -11,11 +11,18 @@ use serde::{Deserialize, Serialize};
 use crate::private::Private;
 use crate::time::Timestamp;
 
-/// A name given by one of the systems around us; cheap to clone, ordered and hashed by its text.
+/// A name given by one of the systems around us; cheap to clone, ordered and hashed by its text. `private` ones identify
+/// a person: their `Debug` prints dots.
 macro_rules! identifier {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident, shown) => {
+        $crate::booking::identifier!($(#[$doc])* $name, "{}");
+    };
+    ($(#[$doc:meta])* $name:ident, private) => {
+        $crate::booking::identifier!($(#[$doc])* $name, "•••{:.0}");
+    };
+    ($(#[$doc:meta])* $name:ident, $debug:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         #[serde(transparent)]
         pub struct $name(pub std::sync::Arc<str>);
 
@@ -38,6 +45,12 @@ macro_rules! identifier {
             }
         }
 
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, $debug, self.0)
+            }
+        }
+
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&self.0)
@@ -49,15 +62,15 @@ pub(crate) use identifier;
 
 identifier! {
     /// A dental practice, as DentScheduler names it; the key of its records on Kafka.
-    PracticeId
+    PracticeId, shown
 }
 identifier! {
     /// A booking of a practice, as DentScheduler names it; stays the same through all its versions.
-    BookingId
+    BookingId, shown
 }
 identifier! {
     /// A patient of a practice, as DentScheduler names it. Identifies a person: never logged.
-    PatientId
+    PatientId, private
 }
 
 /// Which booking: unique over all practices.

@@ -1,1 +1,113 @@
-//! .
+//! The command line: what can be typed, and one file per command. Each is a thin use of what workers use too,
+//! so that what is tried by hand is what runs.
+
+pub mod run;
+pub mod send;
+pub mod tail;
+pub mod topics;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use rdkafka::ClientConfig;
+
+use crate::kafka::schema_registry::SchemaRegistry;
+
+/// Puts a dental practice's bookings into its health record, exactly once.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "healthflow-sync", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where a command takes its configuration from. These follow the command: clap drops what stands before it where the
+/// same flag stands behind it as well.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Settings {
+    /// Configuration file (TOML), over the built-in defaults.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Sets one key over file and environment, as in --set kafka.brokers=broker:9092; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// What can be done.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run a worker until it is told to stop.
+    Run {
+        /// Its configuration.
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Create the topics and register their schemas, or check them.
+    Topics {
+        /// Its configuration.
+        #[command(flatten)]
+        settings: Settings,
+        /// What to do.
+        #[command(flatten)]
+        arguments: topics::Arguments,
+    },
+    /// Publish one booking as DentScheduler would.
+    Send {
+        /// Its configuration.
+        #[command(flatten)]
+        settings: Settings,
+        /// What to send.
+        #[command(flatten)]
+        arguments: send::Arguments,
+    },
+    /// Print the records of a topic as JSON lines; they hold patient data.
+    Tail {
+        /// Its configuration.
+        #[command(flatten)]
+        settings: Settings,
+        /// What to print.
+        #[command(flatten)]
+        arguments: tail::Arguments,
+    },
+}
+
+impl Command {
+    /// Where it takes its configuration from.
+    pub fn settings(&self) -> &Settings {
+        match self {
+            Command::Run { settings }
+            | Command::Topics { settings, .. }
+            | Command::Send { settings, .. }
+            | Command::Tail { settings, .. } => settings,
+        }
+    }
+}
+
+/// How the commands reach Kafka and the schema registry.
+#[derive(Clone)]
+pub struct Connection {
+    /// Brokers and their security, as librdkafka names it.
+    pub kafka: ClientConfig,
+    /// The registry.
+    pub registry: Arc<SchemaRegistry>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+        let line = ["x", "tail", "appointments.synced", "--limit", "2", "--set", "a.b=c", "--set", "d.e=f"];
+        let cli = Cli::try_parse_from(line).expect("settings follow the command");
+        assert_eq!(cli.command.settings().set, ["a.b=c", "d.e=f"]);
+        assert!(
+            Cli::try_parse_from(["x", "--set", "a.b=c", "run"]).is_err(),
+            "before it they would be dropped"
+        );
+    }
+}

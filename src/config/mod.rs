@@ -1,1 +1,251 @@
-//! .
+//! What the operator sets. [`Config`] has one field per key of `config/default.toml`, and is read from four layers:
+//! the compiled defaults, a file, the environment, flags. A typing error in a key or a value must stop the program in
+//! one line: a setting that is silently not applied shows itself months later, as a duplicate or a lost hour.
+
+mod check;
+mod layers;
+pub mod secret;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::metrics::log::Format;
+use crate::processor::{GuardMode, Settings};
+
+pub use layers::Layers;
+
+/// The compiled lowest layer.
+pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
+
+/// Everything that can be set, checked. The meaning of each field is the comment of its key in `config/default.toml`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// `[kafka]`
+    pub kafka: Kafka,
+    /// `[schema_registry]`
+    pub schema_registry: SchemaRegistry,
+    /// `[healthflow]`
+    pub healthflow: HealthFlow,
+    /// `[worker]`
+    pub worker: Worker,
+    /// `[retry]`
+    pub retry: Retry,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[log]`
+    pub log: Log,
+}
+
+/// The section `[kafka]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kafka {
+    /// Brokers to start from.
+    pub brokers: String,
+    /// Consumer group.
+    pub group_id: String,
+    /// Name of this worker within the group (static membership), unique among its workers.
+    pub group_instance_id: Optional<String>,
+    /// Prefix of each partition's transactional.id.
+    pub application: String,
+    /// How long the group waits for a silent worker (milliseconds).
+    pub session_timeout_ms: u64,
+    /// How often a worker tells the group that it lives (milliseconds).
+    pub heartbeat_interval_ms: u64,
+    /// How long the broker keeps a transaction that nobody ends (milliseconds).
+    pub transaction_timeout_ms: u64,
+    /// How long a restore may stand still before it is given up and begun again (milliseconds).
+    pub restore_no_progress_ms: u64,
+    /// Where a group without committed offsets begins.
+    pub first_start: FirstStart,
+}
+
+/// Where a group without committed offsets begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FirstStart {
+    /// With the oldest record there is.
+    Earliest,
+    /// With what is published from now on.
+    Latest,
+}
+
+/// The section `[schema_registry]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SchemaRegistry {
+    /// Base URL of the Confluent API of the registry (with Apicurio it ends in /apis/ccompat/v7).
+    pub url: String,
+    /// Longest wait for one answer of the registry (milliseconds).
+    pub timeout_ms: u64,
+}
+
+/// The section `[healthflow]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HealthFlow {
+    /// Base URL of the account's API, without a slash at its end.
+    pub base_url: String,
+    /// File that holds the account's bearer token, on one line.
+    pub token_file: Optional<PathBuf>,
+    /// What HealthFlow offers against duplicates.
+    pub duplicate_guard: DuplicateGuard,
+    /// How long HealthFlow remembers an idempotency key (milliseconds).
+    pub key_retention_ms: u64,
+    /// Longest wait for a connection (milliseconds).
+    pub connect_timeout_ms: u64,
+    /// Longest life of a request: connect, send and answer (milliseconds).
+    pub request_life_ms: u64,
+    /// How long after that HealthFlow may still carry out a request whose answer was lost (milliseconds).
+    pub late_landing_ms: u64,
+    /// How long after that a search may still miss what was written (milliseconds).
+    pub search_lag_ms: u64,
+    /// What the account allows, for all workers together (requests a second).
+    pub requests_per_second: f64,
+    /// How long nothing is sent after HealthFlow refused our credentials (milliseconds).
+    pub unauthorised_pause_ms: u64,
+    /// How long nothing is sent after a 429 that does not say how long to wait (milliseconds).
+    pub throttled_pause_ms: u64,
+}
+
+/// What HealthFlow offers against duplicates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DuplicateGuard {
+    /// It honours `Idempotency-Key`.
+    IdempotencyKey,
+    /// It can be searched by `external_id`.
+    Reference,
+}
+
+/// The section `[worker]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Worker {
+    /// How long a task may write to HealthFlow after the start of its last good commit (milliseconds).
+    pub lease_ms: u64,
+    /// How much of the lease must be left when a write goes out (milliseconds).
+    pub lease_margin_ms: u64,
+    /// Calls to HealthFlow at the same time (calls, per worker).
+    pub max_in_flight: u32,
+    /// Bookings that stand ready with their intent written ahead (bookings, per worker).
+    pub ready_queue_max: u32,
+    /// Shortest time between two commits of a task (milliseconds).
+    pub commit_interval_ms: u64,
+    /// Commits of all tasks of a worker together (transactions a second).
+    pub transactions_per_second_max: f64,
+    /// What a task keeps in memory of one input topic (bytes).
+    pub read_ahead_bytes: u32,
+    /// How long a booking waits in memory for another one before it is parked in the retry topic (milliseconds).
+    pub memory_wait_ms: u64,
+    /// How long calls under way may take when a task is given back, before it is dropped (milliseconds).
+    pub release_drain_ms: u64,
+    /// How long after a lost commit a task that is still assigned is acquired again (milliseconds).
+    pub reacquire_pause_ms: u64,
+}
+
+/// The section `[retry]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// First wait after a failed attempt (milliseconds, full jitter).
+    pub backoff_min_ms: u64,
+    /// Longest wait between two attempts (milliseconds).
+    pub backoff_max_ms: u64,
+    /// How long after its first failure a booking is tried (milliseconds).
+    pub max_age_ms: u64,
+    /// Retry records of a task in memory that wait for their time (records).
+    pub waiting_room_max: u32,
+}
+
+/// The section `[admin]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// Address and port for metrics, health and status.
+    pub listen: SocketAddr,
+    /// How old the worker's word of how it stands may be before /health/live says no (milliseconds).
+    pub status_age_max_ms: u64,
+}
+
+/// The section `[log]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// "human" for people, "json" for machines.
+    pub format: Format,
+    /// What is logged.
+    pub level: String,
+}
+
+/// A text that may be left empty to mean "none"; TOML has no word for that.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "String", bound = "T: From<String>")]
+pub struct Optional<T>(pub Option<T>);
+
+impl<T: From<String>> From<String> for Optional<T> {
+    fn from(text: String) -> Self {
+        Optional((!text.is_empty()).then(|| text.into()))
+    }
+}
+
+/// What is wrong with the configuration, in one line: what, in which key, from where, what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("configuration: {0}")]
+pub struct ConfigError(pub(crate) String);
+
+impl Config {
+    /// Reads all layers of this process: defaults, `file` (`--config`), the environment, and `flags`
+    /// (`--set section.key=value`). Stops at the first unknown key, wrong value or contradiction.
+    pub fn load(file: Option<&Path>, flags: &[String]) -> Result<Config, ConfigError> {
+        Layers::new()?
+            .with_file(file)?
+            .with_environment(std::env::vars_os())?
+            .with_flags(flags)?
+            .into_config()
+    }
+
+    /// What the processor works within, when every topic has `partition_count` partitions.
+    pub fn processor_settings(&self, partition_count: u32) -> Settings {
+        let Config { healthflow, worker, retry, .. } = self;
+        Settings {
+            partition_count,
+            guard: match healthflow.duplicate_guard {
+                DuplicateGuard::IdempotencyKey => GuardMode::IdempotencyKey,
+                DuplicateGuard::Reference => GuardMode::Reference,
+            },
+            key_retention_ms: signed(healthflow.key_retention_ms),
+            request_life_ms: signed(healthflow.request_life_ms),
+            late_landing_ms: signed(healthflow.late_landing_ms),
+            search_lag_ms: signed(healthflow.search_lag_ms),
+            requests_per_second: healthflow.requests_per_second,
+            unauthorised_pause_ms: signed(healthflow.unauthorised_pause_ms),
+            throttled_pause_ms: signed(healthflow.throttled_pause_ms),
+            lease_ms: signed(worker.lease_ms),
+            lease_margin_ms: signed(worker.lease_margin_ms),
+            max_in_flight: worker.max_in_flight as usize,
+            ready_queue_max: worker.ready_queue_max as usize,
+            commit_interval_ms: signed(worker.commit_interval_ms),
+            transactions_per_second_max: worker.transactions_per_second_max,
+            read_ahead_bytes: worker.read_ahead_bytes as usize,
+            memory_wait_ms: signed(worker.memory_wait_ms),
+            release_drain_ms: signed(worker.release_drain_ms),
+            reacquire_pause_ms: signed(worker.reacquire_pause_ms),
+            retry_backoff_min_ms: signed(retry.backoff_min_ms),
+            retry_backoff_max_ms: signed(retry.backoff_max_ms),
+            retry_max_age_ms: signed(retry.max_age_ms),
+            waiting_room_max: retry.waiting_room_max as usize,
+        }
+    }
+}
+
+/// Instants are signed, so durations that are added to them are too. Every duration is checked to be far from the end.
+fn signed(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

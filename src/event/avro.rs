@@ -170,15 +170,20 @@ impl Decoder {
         all_read(datum).map(|()| record)
     }
 
-    /// The framed `value` as its writer wrote it, for people: JSON with every field of the writer's schema.
-    pub fn decode_json(&self, value: &[u8]) -> Result<serde_json::Value, Undecodable> {
+    /// The framed `value` as its writer wrote it, with every field of the writer's schema.
+    pub fn decode_value(&self, value: &[u8]) -> Result<Value, Undecodable> {
         let mut datum = datum(value)?;
-        let read: Result<Value, _> = match &self.plan {
+        let read = match &self.plan {
             Plan::Same(reader) | Plan::Resolve { writer: reader, .. } => reader.read_value(&mut datum),
             Plan::Refuse(why) => return Err(why.clone()),
         };
-        let json = read.and_then(serde_json::Value::try_from).map_err(|_| Undecodable::Malformed)?;
-        all_read(datum).map(|()| json)
+        let read = read.map_err(|_| Undecodable::Malformed)?;
+        all_read(datum).map(|()| read)
+    }
+
+    /// [`decode_value`](Self::decode_value) as JSON, for people.
+    pub fn decode_json(&self, value: &[u8]) -> Result<serde_json::Value, Undecodable> {
+        serde_json::Value::try_from(self.decode_value(value)?).map_err(|_| Undecodable::Malformed)
     }
 
     /// Whether it refuses every value.

@@ -131,4 +131,4 @@ pub struct Origin {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -14,6 +14,7 @@ use crate::time::Timestamp;
 
 /// The record, field by field as in `schemas/appointments.requested.avsc`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AppointmentRequested {
     /// DentScheduler's id of the event.
     pub event_id: Arc<str>,
@@ -30,11 +31,17 @@ pub struct AppointmentRequested {
     /// When it was asked for.
     pub requested_at: Timestamp,
     /// Live or history.
+    #[serde(default = "live")]
     pub source: Source,
     /// Who it is for.
     pub patient: RequestedPatient,
     /// What is booked.
     pub visit: RequestedVisit,
+}
+
+/// The schema's default, for JSON that leaves it out.
+const fn live() -> Source {
+    Source::Live
 }
 
 /// Status as on the wire.
@@ -51,7 +58,7 @@ pub enum RequestedStatus {
 
 /// The patient as on the wire.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename = "Patient")]
+#[serde(rename = "Patient", deny_unknown_fields)]
 pub struct RequestedPatient {
     /// DentScheduler's id.
     pub patient_id: Private<PatientId>,
@@ -75,7 +82,7 @@ pub struct RequestedPatient {
 
 /// The visit as on the wire.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename = "Visit")]
+#[serde(rename = "Visit", deny_unknown_fields)]
 pub struct RequestedVisit {
     /// When it starts.
     pub start: Timestamp,
@@ -88,6 +95,7 @@ pub struct RequestedVisit {
     /// The chair.
     pub operatory_id: Option<Arc<str>>,
     /// Procedure codes.
+    #[serde(default)]
     pub procedure_codes: Vec<String>,
     /// Free text.
     pub note: Option<Private<String>>,

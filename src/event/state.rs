@@ -179,6 +179,7 @@ impl From<AppointmentStateRecord> for StateRecord {
                 since: intent.since,
             }),
             parked: record.parked.into_iter().map(Parked::from).collect(),
+            last_write_at: Timestamp::default(),
         };
         StateRecord::Booking(BookingKey { practice: record.practice_id, booking: record.booking_id }, state)
     }
@@ -215,6 +216,7 @@ impl From<PatientStateRecord> for StateRecord {
                 .intent
                 .map(|intent| PatientIntent { incarnation: intent.incarnation, since: intent.since }),
             held_by: record.held_by,
+            last_write_at: Timestamp::default(),
         };
         let key = PatientKey { practice: record.practice_id, patient: record.patient_id.reveal().clone() };
         StateRecord::Patient(key, state)

@@ -3,4 +3,4 @@
 mod evolution;
 mod hostile;
 mod round_trip;
-mod sample;
+pub(crate) mod sample;

@@ -9,7 +9,7 @@ use crate::patient::search::Pass;
 
 identifier! {
     /// An appointment's id in HealthFlow.
-    AppointmentId
+    AppointmentId, shown
 }
 
 /// One thing to ask HealthFlow. Reads may be repeated at will; writes only as rules W1–W6 allow.

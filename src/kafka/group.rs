@@ -125,6 +125,7 @@ impl Membership {
     }
 }
 
+#[allow(unsafe_code, reason = "rdkafka wraps the group metadata without a way to ask for their generation")]
 fn generation(consumer: &BaseConsumer<GroupContext>) -> i32 {
     use rdkafka::bindings;
     let client = consumer.client().native_ptr();

@@ -3,8 +3,10 @@
 
 pub mod avro;
 pub mod schema_registry;
+pub mod topics;
 pub mod settings;
 mod context;
+mod ends;
 mod group;
 mod lanes;
 mod producer;
@@ -20,6 +22,7 @@ use crate::processor::Input;
 use crate::time::Timestamp;
 
 pub use avro::{Avro, DecodeFault, RawRecord};
+pub use ends::Ends;
 pub use group::{Group, Membership};
 pub use lanes::Lanes;
 pub use producer::{CommitOutcome, TaskProducer};

@@ -300,3 +300,6 @@ fn judge(about: String, code: u32, message: &str) -> RegistryFault {
         RegistryFault::Unavailable { about, what: format!("error {code}") }
     }
 }
+
+#[cfg(test)]
+mod tests;

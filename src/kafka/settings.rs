@@ -69,7 +69,7 @@ impl KafkaSettings {
         config
     }
 
-    fn reader(&self) -> ClientConfig {
+    pub(super) fn reader(&self) -> ClientConfig {
         let mut config = self.client();
         config
             .set("group.id", &self.group_id)

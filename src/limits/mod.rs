@@ -1,1 +1,7 @@
-//! .
+//! How fast HealthFlow may be called: an account's rate, and its pauses.
+
+pub mod account;
+pub mod token_bucket;
+
+pub use account::Account;
+pub use token_bucket::TokenBucket;

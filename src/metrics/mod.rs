@@ -1,1 +1,17 @@
-//! .
+//! What people and machines see of a worker: metrics and log lines, both told from facts and from the status, never at
+//! the spot where something happens. So no line and no number can be forgotten, told twice, or carry patient data that
+//! a fact does not have.
+
+mod book;
+pub mod catalogue;
+pub mod exposition;
+pub mod log;
+pub mod tally;
+
+pub use book::Described;
+pub use catalogue::Catalogue;
+
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,36 @@
 //! Match, new or review. The rule here is plain and explicit: everything equal after normalisation is a match, nobody
-//! similar is new, and whatever lies between is for a person to decide.
+//! similar is new, and whatever lies between is for a person to decide. Guessing here would put one person's treatment
+//! into another person's chart.
+//!
+//! | what the candidates say | decision |
+//! |---|---|
+//! | exactly one carries our reference (`external_id` is our patient id) | match, whatever its fields say: we created it |
+//! | several carry our reference | review |
+//! | exactly one agrees in all four fields, and each field has a value | match |
+//! | several agree in all four fields | review |
+//! | the one that matches is a creation of ours still under way, so it has no id | review |
+//! | at least one is similar | review |
+//! | none is similar | new |
+//!
+//! A candidate is *similar* if one of these rows holds (a *slip* of a date: two of year, month and day are equal, or
+//! day and month are swapped):
+//!
+//! | | date of birth | names | postal code | thinks of |
+//! |---|---|---|---|---|
+//! | 1 | equal | a word of two letters or more in common, also crosswise | any | twins, marriage, double and swapped names |
+//! | 2 | equal | first letters agree or a name is missing | equal or missing | a typing error in both names |
+//! | 3 | any, unless the postal code differs too | both equal, or swapped | any, unless the date differs too | parent and child of one name, somebody who moved |
+//! | 4 | a slip | one of the two equal | equal | a typing error in the date |
+//! | 5 | missing on one side | family name equal, first letters of the given names agree | equal | charts without a date of birth |
+//!
+//! So a spouse, brother or sister at one address with another birthday is not similar: new. Twins are similar: review.
 
+use std::collections::HashSet;
+
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use crate::booking::PatientId;
 use crate::patient::{Candidate, HealthFlowPatientId, Person};
 
 /// What the candidates say about who the patient is.
@@ -42,3 +70,141 @@ pub enum Agreement {
     /// One side has no value.
     Missing,
 }
+
+/// Who of `candidates` is `person`, by the tables above. `own_reference` is DentScheduler's id of the patient. Believe
+/// [`Decision::New`] only when every search pass has answered completely. The order of the candidates does not matter.
+pub fn decide(person: &Person, candidates: &[Candidate], own_reference: &PatientId) -> Decision {
+    let is_ours = |candidate: &&Candidate| candidate.external_id.as_deref() == Some(own_reference.as_str());
+    let ours: Vec<&Candidate> = candidates.iter().filter(is_ours).collect();
+    if !ours.is_empty() {
+        return the_only_one(person, &ours);
+    }
+    let equal: Vec<&Candidate> =
+        candidates.iter().filter(|candidate| evidence(person, candidate).is_all_equal()).collect();
+    if !equal.is_empty() {
+        return the_only_one(person, &equal);
+    }
+    let similar: Vec<&Candidate> =
+        candidates.iter().filter(|candidate| is_similar(person, &candidate.person)).collect();
+    if similar.is_empty() { Decision::New } else { review(person, &similar) }
+}
+
+/// Whether `other` is near enough to `person` that nobody but a person may call them two people: a row of the second
+/// table of this file holds, or all four fields are equal. Symmetric; also tells which new people wait for each other
+/// (rule W7).
+pub fn is_similar(person: &Person, other: &Person) -> bool {
+    let given = text(person.given_name.reveal(), other.given_name.reveal());
+    let family = text(person.family_name.reveal(), other.family_name.reveal());
+    let postal_code = text(person.postal_code.reveal(), other.postal_code.reveal());
+    let born = date_of_birth(person, other);
+    let both_names =
+        (given == Agreement::Equal && family == Agreement::Equal) || names_are_swapped(person, other);
+    let one_name = given == Agreement::Equal || family == Agreement::Equal;
+    let initial = |ours: &str, theirs: &str| {
+        ours.is_empty() || theirs.is_empty() || ours.chars().next() == theirs.chars().next()
+    };
+    let given_initial = initial(person.given_name.reveal(), other.given_name.reveal());
+    let family_initial = initial(person.family_name.reveal(), other.family_name.reveal());
+
+    let row_1 = born == Agreement::Equal && has_word_in_common(person, other);
+    let row_2 =
+        born == Agreement::Equal && given_initial && family_initial && postal_code != Agreement::Differs;
+    let row_3 = both_names && !(born == Agreement::Differs && postal_code == Agreement::Differs);
+    let row_4 = is_slip(person, other) && one_name && postal_code == Agreement::Equal;
+    let row_5 = born == Agreement::Missing
+        && family == Agreement::Equal
+        && given_initial
+        && postal_code == Agreement::Equal;
+    row_1 || row_2 || row_3 || row_4 || row_5
+}
+
+/// How `candidate` compares with `person`.
+pub fn evidence(person: &Person, candidate: &Candidate) -> Evidence {
+    let other = &candidate.person;
+    Evidence {
+        healthflow_patient_id: candidate.id.as_ref().map(|id| id.as_str().to_owned()).unwrap_or_default(),
+        given_name: text(person.given_name.reveal(), other.given_name.reveal()),
+        family_name: text(person.family_name.reveal(), other.family_name.reveal()),
+        date_of_birth: date_of_birth(person, other),
+        postal_code: text(person.postal_code.reveal(), other.postal_code.reveal()),
+    }
+}
+
+impl Evidence {
+    /// Whether every field has a value on both sides and agrees.
+    pub fn is_all_equal(&self) -> bool {
+        [self.given_name, self.family_name, self.date_of_birth, self.postal_code]
+            .iter()
+            .all(|agreement| *agreement == Agreement::Equal)
+    }
+
+    /// An order that does not depend on the order in which HealthFlow returned the candidates.
+    fn sort_key(&self) -> (&str, [u8; 4]) {
+        let fields = [self.given_name, self.family_name, self.date_of_birth, self.postal_code];
+        (&self.healthflow_patient_id, fields.map(|agreement| agreement as u8))
+    }
+}
+
+/// A match if there is one and it has an id, else review.
+fn the_only_one(person: &Person, certain: &[&Candidate]) -> Decision {
+    match certain {
+        [Candidate { id: Some(id), .. }] => Decision::Match(id.clone()),
+        _ => review(person, certain),
+    }
+}
+
+fn review(person: &Person, candidates: &[&Candidate]) -> Decision {
+    let mut compared: Vec<Evidence> =
+        candidates.iter().map(|candidate| evidence(person, candidate)).collect();
+    compared.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+    Decision::Review(compared)
+}
+
+fn text(ours: &str, theirs: &str) -> Agreement {
+    if ours.is_empty() || theirs.is_empty() {
+        Agreement::Missing
+    } else if ours == theirs {
+        Agreement::Equal
+    } else {
+        Agreement::Differs
+    }
+}
+
+fn dates(ours: &Person, theirs: &Person) -> Option<(Date, Date)> {
+    Some((*ours.date_of_birth.as_ref()?.reveal(), *theirs.date_of_birth.as_ref()?.reveal()))
+}
+
+fn date_of_birth(ours: &Person, theirs: &Person) -> Agreement {
+    match dates(ours, theirs) {
+        None => Agreement::Missing,
+        Some((a, b)) if a == b => Agreement::Equal,
+        Some(_) => Agreement::Differs,
+    }
+}
+
+fn is_slip(ours: &Person, theirs: &Person) -> bool {
+    let Some((a, b)) = dates(ours, theirs) else { return false };
+    let equal_parts = [a.year() == b.year(), a.month() == b.month(), a.day() == b.day()]
+        .iter()
+        .filter(|equal| **equal)
+        .count();
+    let is_swapped = a.year() == b.year() && a.month() == b.day() && a.day() == b.month();
+    a != b && (equal_parts == 2 || is_swapped)
+}
+
+fn names_are_swapped(ours: &Person, theirs: &Person) -> bool {
+    text(ours.given_name.reveal(), theirs.family_name.reveal()) == Agreement::Equal
+        && text(ours.family_name.reveal(), theirs.given_name.reveal()) == Agreement::Equal
+}
+
+/// Single letters are initials and say too little.
+fn has_word_in_common(ours: &Person, theirs: &Person) -> bool {
+    fn words(person: &Person) -> HashSet<&str> {
+        let names = [person.given_name.reveal(), person.family_name.reveal()];
+        names.into_iter().flat_map(|name| name.split(' ')).filter(|word| word.chars().count() > 1).collect()
+    }
+    !words(ours).is_disjoint(&words(theirs))
+}
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use crate::private::Private;
 
 identifier! {
     /// A patient's id in HealthFlow.
-    HealthFlowPatientId
+    HealthFlowPatientId, private
 }
 
 /// How a link between DentScheduler's patient and HealthFlow's came about.

@@ -35,7 +35,7 @@ pub enum Effect {
         /// this, else the call ends as `NotSent(LeaseOver)` (rule W2). None for a read.
         lease_until: Option<Timestamp>,
         /// What to send.
-        request: Request,
+        request: Box<Request>,
     },
     /// Commit this in one transaction of the task's producer. Answered by `CommitEnded`. At most one per task is under
     /// way.

@@ -1,36 +1,174 @@
 //! All of it together: [`Input`] in, [`Effect`] and [`Fact`] out. One processor is one worker's whole mind; it does no
 //! I/O and reads no clock, so that a test can live its life in virtual time. This file routes; the nouns decide.
+//!
+//! A turn: [`Processor::handle`] for everything that happened, then [`Processor::decide`] once, then every
+//! [`Processor::next_effect`] is started and every [`Processor::next_fact`] told; then sleep until an input or
+//! [`Processor::next_wakeup`].
 
 pub mod effect;
 pub mod fact;
 pub mod input;
 pub mod settings;
+pub mod ownership;
+pub mod schedule;
+pub mod status;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use crate::healthflow::{Fault, Operation, Reply};
+use crate::limits::Account;
+use crate::partition::job::JobKey;
+use crate::partition::{Task, Turn};
+use crate::processor::ownership::Slot;
+use crate::time::Timestamp;
 
 pub use effect::{CallId, Effect};
 pub use fact::Fact;
-pub use input::{Acquired, CommitEnded, Input};
+pub use input::{Acquired, CommitEnded, Incarnation, Input};
 pub use settings::{GuardMode, Settings};
+pub use status::Status;
 
-/// STUB on branch `kafka`: only as much as the worker's loop needs to compile. The real one replaces it.
-pub struct Processor;
+/// The mind of one worker.
+#[derive(Debug)]
+pub struct Processor {
+    settings: Settings,
+    tasks: BTreeMap<i32, Slot>,
+    calls: HashMap<CallId, Call>,
+    account: Account,
+    effects: VecDeque<Effect>,
+    facts: VecDeque<Fact>,
+    next_call: u64,
+    next_incarnation: Incarnation,
+    next_turn_of: i32,
+    stopping: bool,
+    stopped: bool,
+}
+
+/// A call under way.
+#[derive(Debug)]
+struct Call {
+    partition: i32,
+    incarnation: Incarnation,
+    job: JobKey,
+    operation: Operation,
+    sent_at: Timestamp,
+}
 
 impl Processor {
-    /// Stub.
-    pub fn new(_: Settings) -> Self {
-        Processor
+    /// A worker that owns nothing yet.
+    pub fn new(settings: Settings, now: Timestamp) -> Self {
+        let account = Account::new(settings.requests_per_second, now);
+        Processor {
+            settings,
+            tasks: BTreeMap::new(),
+            calls: HashMap::new(),
+            account,
+            effects: VecDeque::new(),
+            facts: VecDeque::new(),
+            next_call: 1,
+            next_incarnation: 1,
+            next_turn_of: 0,
+            stopping: false,
+            stopped: false,
+        }
     }
-    /// Stub.
-    pub fn handle(&mut self, _: Input, _: crate::time::Timestamp) {}
-    /// Stub.
+
+    /// Takes in one thing that happened.
+    pub fn handle(&mut self, input: Input, now: Timestamp) {
+        match input {
+            Input::TaskAssigned { partition } => self.assigned(partition, now),
+            Input::TaskAcquired { partition, incarnation, acquired } => {
+                self.acquired(partition, incarnation, *acquired, now);
+            }
+            Input::AcquireFailed { partition, incarnation } => {
+                self.acquire_failed(partition, incarnation, now);
+            }
+            Input::TaskRevoked { partition } => self.revoked(partition, now),
+            Input::TaskLost { partition } => self.lost(partition, now),
+            Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival } => {
+                self.with_task(partition, incarnation, now, |task, turn| {
+                    task.arrived((lane, offset), size_bytes, arrival, turn);
+                });
+            }
+            Input::Answered { call, reply } => self.answered(call, reply, now),
+            Input::CommitEnded { partition, incarnation, sequence, ended } => match ended {
+                CommitEnded::Good { started_at } => {
+                    self.with_task(partition, incarnation, now, |task, turn| {
+                        task.commit_is_good(sequence, started_at, turn);
+                    });
+                }
+                CommitEnded::TaskLost => self.commit_lost(partition, incarnation, now),
+            },
+            Input::StopRequested => self.stop_requested(now),
+            Input::TimePassed => {}
+        }
+    }
+
+    /// How the worker stands; what only the world knows (the group, the ends of the topics) is left for the worker to
+    /// say.
+    pub fn status(&self, now: Timestamp) -> Status {
+        let mut status = Status {
+            taken_at: now,
+            stopping: self.stopping,
+            in_flight: self.calls.len(),
+            paused_until: self.account.paused_until(now),
+            ..Status::default()
+        };
+        for (partition, slot) in &self.tasks {
+            slot.tell(*partition, &mut status);
+        }
+        status
+    }
+
+    /// The next thing to do.
     pub fn next_effect(&mut self) -> Option<Effect> {
-        None
+        self.effects.pop_front()
     }
-    /// Stub.
+
+    /// The next thing to tell.
     pub fn next_fact(&mut self) -> Option<Fact> {
-        None
+        self.facts.pop_front()
     }
-    /// Stub.
-    pub fn next_wakeup(&self) -> Option<crate::time::Timestamp> {
-        None
+
+    fn with_task(
+        &mut self,
+        partition: i32,
+        incarnation: Incarnation,
+        now: Timestamp,
+        then: impl FnOnce(&mut Task, &mut Turn<'_>),
+    ) {
+        if let Some(Slot::Live(task)) = self.tasks.get_mut(&partition)
+            && task.incarnation == incarnation
+        {
+            let mut turn = Turn { now, settings: &self.settings, facts: &mut self.facts };
+            then(task, &mut turn);
+        }
+    }
+
+    /// A call ended. Answers to calls of an earlier life of a task are thrown away: what became of those writes is a
+    /// doubt that the restore has found already (rule T3).
+    fn answered(&mut self, call: CallId, reply: Reply, now: Timestamp) {
+        let Some(call) = self.calls.remove(&call) else { return };
+        let class = reply.as_ref().map_or_else(Fault::name, |_| "ok");
+        let elapsed_ms = now.since_ms(call.sent_at).max(0).unsigned_abs();
+        self.facts.push_back(Fact::CallAnswered { operation: call.operation, class, elapsed_ms });
+        self.heed(&reply, now);
+        self.with_task(call.partition, call.incarnation, now, |task, turn| {
+            task.answered(&call.job, reply, turn);
+        });
+    }
+
+    /// What a reply says about the whole account: wait, or stop.
+    fn heed(&mut self, reply: &Reply, now: Timestamp) {
+        let (pause_ms, why) = match reply {
+            Err(Fault::Throttled { retry_after_ms }) => {
+                let asked = retry_after_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
+                (asked.unwrap_or(self.settings.throttled_pause_ms), "throttled")
+            }
+            Err(Fault::Unauthorised { .. }) => (self.settings.unauthorised_pause_ms, "unauthorised"),
+            _ => return,
+        };
+        let until = self.account.pause(pause_ms, now);
+        self.facts.push_back(Fact::AccountPaused { until, why });
     }
 }

@@ -1,1 +1,6 @@
-//! .
+//! When a booking is tried again, and where it waits until then.
+
+pub mod schedule;
+pub mod waiting_room;
+
+pub use waiting_room::WaitingRoom;

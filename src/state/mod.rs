@@ -29,6 +29,8 @@ pub struct BookingState {
     pub intent: Option<WriteIntent>,
     /// Every version seen and not yet answered that waits in another topic (rule K4).
     pub parked: Vec<Parked>,
+    /// When this process last sent a write for it that may stand (rule W6). In memory only: never written to a topic.
+    pub last_write_at: Timestamp,
 }
 
 /// A durable statement that a write of an appointment may be sent.
@@ -84,6 +86,8 @@ pub struct PatientState {
     pub intent: Option<PatientIntent>,
     /// The booking whose review decides who this patient is; until then all others of the patient wait.
     pub held_by: Option<BookingId>,
+    /// When this process last sent a creation for it that may stand (rule W6). In memory only: never written to a topic.
+    pub last_write_at: Timestamp,
 }
 
 /// Our patient is that patient of HealthFlow.

@@ -1,5 +1,7 @@
 //! The flow of one booking: start reading here, at [`next_step`]. Pure: nothing in it waits, logs or reads a clock.
 
 pub mod outcome;
+pub mod step;
 
 pub use outcome::{Disposition, Outcome, Reason, SyncedOutcome};
+pub use step::{Knowledge, Step, next_step};

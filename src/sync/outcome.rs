@@ -146,3 +146,31 @@ impl Disposition {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: whoever meets a code finds out what to do. Method: the headings of the page are the codes, each section
+    /// says what to do.
+    #[test]
+    fn every_reason_has_its_section() {
+        let page = include_str!("../../docs/reasons.md");
+        let sections: Vec<&str> = page.split("\n## ").skip(1).collect();
+        let documented: Vec<&str> = sections.iter().filter_map(|section| section.lines().next()).collect();
+        assert_eq!(documented, Reason::ALL.map(Reason::code));
+        for section in sections {
+            assert!(section.contains("**To do:**"), "{section}");
+        }
+    }
+
+    #[test]
+    fn codes_are_what_serde_writes() {
+        for reason in Reason::ALL {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.code());
+        }
+        for outcome in SyncedOutcome::ALL {
+            assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.code());
+        }
+    }
+}

@@ -125,7 +125,7 @@ impl Worker {
         let broker = Broker::new(settings.kafka, avro, group.membership(), inbox, watchdog, now);
         let margin_ms = settings.processor.lease_margin_ms;
         let calls = Calls::new(runtime.handle().clone(), transport, mailbox.clone(), clock, margin_ms);
-        let processor = Processor::new(settings.processor);
+        let processor = Processor::new(settings.processor, clock.now());
         let mailbox = mailbox.clone();
         Ok(Worker { processor, clock, mailbox, calls, tasks: HashMap::new(), lanes, broker, group })
     }
@@ -141,9 +141,7 @@ impl Worker {
                 self.before(&input);
                 self.processor.handle(input, now);
             }
-            if self.processor.next_wakeup().is_some_and(|wakeup| wakeup <= now) {
-                self.processor.handle(Input::TimePassed, now);
-            }
+            self.processor.decide(now);
             while let Some(effect) = self.processor.next_effect() {
                 if matches!(effect, Effect::Stop) {
                     self.tell(observer);
@@ -159,8 +157,8 @@ impl Worker {
         }
     }
 
-    fn sleep_ms(&self, now: Timestamp) -> u64 {
-        let sleep_ms = self.processor.next_wakeup().map_or(SLEEP_MAX_MS, |wakeup| wakeup.since_ms(now));
+    fn sleep_ms(&mut self, now: Timestamp) -> u64 {
+        let sleep_ms = self.processor.next_wakeup(now).map_or(SLEEP_MAX_MS, |wakeup| wakeup.since_ms(now));
         sleep_ms.clamp(0, SLEEP_MAX_MS).unsigned_abs()
     }
 
@@ -187,7 +185,7 @@ impl Worker {
                 self.tasks.insert(partition, (incarnation, task));
             }
             Effect::Call { call, partition, incarnation, lease_until, request } => {
-                self.calls.start(call, (partition, incarnation), lease_until, request);
+                self.calls.start(call, (partition, incarnation), lease_until, *request);
             }
             Effect::Commit { partition, incarnation, sequence, batch } => {
                 if let Some((_, task)) = self.tasks.get(&partition).filter(|(life, _)| *life == incarnation) {

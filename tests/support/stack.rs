@@ -4,7 +4,7 @@
 //! process has, so even a test process that is killed takes its stack along.
 
 // Every test binary compiles its own copy of this file and uses its own part of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test binary uses its own part of the support")]
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};

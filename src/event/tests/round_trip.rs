@@ -233,6 +233,7 @@ fn state_comes_back_as_it_was_committed() {
             Parked { version: 5, place: ParkingPlace::Retry, generation: 1 },
             Parked { version: 7, place: ParkingPlace::Review, generation: 2 },
         ],
+        last_write_at: crate::time::Timestamp::default(),
     };
     let patient = PatientKey { practice: "a".into(), patient: "p".into() };
     let known = PatientState {
@@ -240,6 +241,7 @@ fn state_comes_back_as_it_was_committed() {
         incarnation: 1,
         intent: Some(PatientIntent { incarnation: 1, since: NOW }),
         held_by: Some("b-1".into()),
+        last_write_at: crate::time::Timestamp::default(),
     };
     let records = [
         (StateRecord::Booking(key.clone(), full), "a%2Fb/c%25d"),

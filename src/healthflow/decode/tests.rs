@@ -1,3 +1,5 @@
+//! The classification table: every row of it, one test each.
+
 use super::*;
 use crate::booking::{BookingStatus, PatientId, Visit};
 use crate::healthflow::fault::NotSent;

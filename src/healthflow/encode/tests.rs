@@ -1,3 +1,5 @@
+//! What each request looks like on the wire.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,0 +1,162 @@
+//! `healthflow-sync run`: a worker, with everything it needs put together: configuration, logs, metrics, admin server,
+//! the check of the topics, and then the loop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use crate::admin;
+use crate::cli::Connection;
+use crate::config::Config;
+use crate::http::TransportSettings;
+use crate::kafka::schema_registry::Patience;
+use crate::kafka::topics::{TopicFault, Topics, Wish};
+use crate::kafka::{Ends, KafkaSettings};
+use crate::metrics::{Catalogue, log};
+use crate::processor::{Fact, Processor, Status};
+use crate::time::Timestamp;
+use crate::worker::{self, Clock, Observer, RunSettings};
+
+/// The longest answer of HealthFlow that is read, in bytes.
+const BODY_BYTES_MAX: usize = 1 << 20;
+/// How long the start waits before it asks a silent Kafka or registry again.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// Threads of the runtime that carries the calls.
+const RUNTIME_THREADS: usize = 2;
+
+/// Runs a worker until it is told to stop.
+///
+/// # Errors
+/// The start is refused (settings, topics), or something happened that the worker cannot live with.
+pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(RUNTIME_THREADS)
+        .enable_all()
+        .build()
+        .context("no threads for the runtime")?;
+    let clock = Clock::start();
+    let mut watcher = Watcher::start(config, &runtime, clock)?;
+    let partitions = runtime.block_on(check_topics(connection))?;
+    watcher.ends = Some(Ends::start(&kafka_settings(config))?);
+    let settings = RunSettings {
+        kafka: kafka_settings(config),
+        registry_url: config.schema_registry.url.clone(),
+        registry_patience: registry_patience(config),
+        healthflow: TransportSettings {
+            base_url: config.healthflow.base_url.clone(),
+            token_file: config.healthflow.token_file.0.clone(),
+            connect_timeout_ms: config.healthflow.connect_timeout_ms,
+            request_life_ms: config.healthflow.request_life_ms,
+            idle_connections_max: config.worker.max_in_flight as usize,
+            body_bytes_max: BODY_BYTES_MAX,
+        },
+        processor: config.processor_settings(partitions),
+    };
+    worker::run(settings, runtime, clock, &mut watcher)?;
+    Ok(())
+}
+
+/// The Kafka settings of a configuration.
+pub fn kafka_settings(config: &Config) -> KafkaSettings {
+    let kafka = &config.kafka;
+    KafkaSettings {
+        brokers: kafka.brokers.clone(),
+        group_id: kafka.group_id.clone(),
+        group_instance_id: kafka.group_instance_id.0.clone(),
+        application: kafka.application.clone(),
+        session_timeout_ms: kafka.session_timeout_ms,
+        heartbeat_interval_ms: kafka.heartbeat_interval_ms,
+        transaction_timeout_ms: kafka.transaction_timeout_ms,
+        ..KafkaSettings::default()
+    }
+}
+
+/// How patient a configuration is with the schema registry.
+pub fn registry_patience(config: &Config) -> Patience {
+    Patience {
+        request_timeout: Duration::from_millis(config.schema_registry.timeout_ms),
+        ..Patience::default()
+    }
+}
+
+/// Refuses to run on topics or schemas that are not as they must be; waits for a Kafka or a registry that is away.
+async fn check_topics(connection: &Connection) -> anyhow::Result<u32> {
+    let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
+    loop {
+        match topics.check(Wish::default()).await {
+            Ok(differences) if differences.is_empty() => break,
+            Ok(differences) => {
+                let lines: Vec<String> = differences.iter().map(ToString::to_string).collect();
+                bail!(
+                    "the topics are not as they must be; run `healthflow-sync topics`: {}",
+                    lines.join("; ")
+                );
+            }
+            Err(fault) => wait_out(&fault).await,
+        }
+    }
+    loop {
+        match topics.partition_count().await {
+            Ok(Some(count)) => {
+                return u32::try_from(count).context("appointments.requested has no partitions");
+            }
+            Ok(None) => bail!("appointments.requested does not exist; run `healthflow-sync topics`"),
+            Err(fault) => wait_out(&fault).await,
+        }
+    }
+}
+
+async fn wait_out(fault: &TopicFault) {
+    tracing::warn!("the start waits: {fault}");
+    tokio::time::sleep(ASK_AGAIN).await;
+}
+
+/// Whoever watches the worker: logs and metrics from facts, the status page from the processor.
+struct Watcher {
+    catalogue: Arc<Catalogue>,
+    status: watch::Sender<Arc<Status>>,
+    ends: Option<Ends>,
+}
+
+impl Watcher {
+    fn start(config: &Config, runtime: &Runtime, clock: Clock) -> anyhow::Result<Self> {
+        log::start(config.log.format, &config.log.level)?;
+        let catalogue = Arc::new(Catalogue::new(env!("CARGO_PKG_VERSION"))?);
+        let (status, seen) = watch::channel(Arc::new(Status { taken_at: clock.now(), ..Status::default() }));
+        let seen = admin::Seen {
+            status: seen,
+            catalogue: catalogue.clone(),
+            clock: Arc::new(move || clock.now()),
+            status_age_max_ms: config.admin.status_age_max_ms,
+        };
+        let listener = runtime.block_on(admin::bind(config.admin.listen))?;
+        tracing::info!("version {} answers on {}", env!("CARGO_PKG_VERSION"), listener.local_addr()?);
+        runtime.spawn(async move {
+            if let Err(error) = admin::serve(listener, seen, std::future::pending()).await {
+                tracing::error!(
+                    "the admin server ended: {error}; metrics and health are gone until a restart"
+                );
+            }
+        });
+        Ok(Watcher { catalogue, status, ends: None })
+    }
+}
+
+impl Observer for Watcher {
+    fn fact(&mut self, fact: &Fact) {
+        self.catalogue.count(fact);
+        log::tell(fact);
+    }
+
+    fn look(&mut self, processor: &Processor, now: Timestamp) {
+        let mut status = processor.status(now);
+        status.joined = !status.tasks.is_empty();
+        if let Some(ends) = &self.ends {
+            ends.fill(&mut status);
+        }
+        self.status.send_replace(Arc::new(status));
+    }
+}

@@ -1,0 +1,118 @@
+//! `healthflow-sync send`: publishes one booking as DentScheduler would, for trying things out by hand.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use serde_json::Value;
+
+use crate::cli::Connection;
+use crate::event::avro::{Encoder, RECORD_BYTES_MAX, contract};
+use crate::event::requested::AppointmentRequested;
+use crate::event::topics::REQUESTED;
+use crate::time::Timestamp;
+
+/// Longest wait until the broker has the record.
+const SEND_LIMIT: Duration = Duration::from_secs(15);
+
+/// What `send` understands.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// The booking: JSON with the fields of schemas/appointments.requested.avsc. Instants may be RFC 3339 text;
+    /// event_id, requested_at and source may be left out.
+    #[arg(value_name = "FILE.json")]
+    pub file: PathBuf,
+}
+
+/// Does it. `now` stands in for a `requested_at` that is left out.
+pub async fn run(
+    connection: &Connection,
+    arguments: &Arguments,
+    now: Timestamp,
+    out: &mut impl Write,
+) -> anyhow::Result<ExitCode> {
+    let file = arguments.file.display();
+    let text = std::fs::read_to_string(&arguments.file).with_context(|| format!("cannot read {file}"))?;
+    let event = parse(&text, now).with_context(|| format!("{file} is not a booking"))?;
+    let (partition, offset) = publish(connection, &event).await?;
+    writeln!(out, "published to {REQUESTED}, partition {partition}, offset {offset}")?;
+    if let Err(why) = event.into_booking(now) {
+        writeln!(out, "note: it cannot be true and will be dead-lettered: {why}")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The booking in `text`.
+fn parse(text: &str, now: Timestamp) -> anyhow::Result<AppointmentRequested> {
+    let mut json: Value = serde_json::from_str(text)?;
+    let event = json.as_object_mut().ok_or_else(|| anyhow!("it must be a JSON object"))?;
+    event.entry("requested_at").or_insert(now.0.into());
+    event.entry("event_id").or_insert_with(|| format!("sent-by-hand-{}", now.0).into());
+    for instant in ["/requested_at", "/visit/start"] {
+        if let Some(value) = json.pointer_mut(instant)
+            && let Some(text) = value.as_str()
+        {
+            let parsed: jiff::Timestamp =
+                text.parse().map_err(|_| anyhow!("{instant} must be milliseconds or RFC 3339 text"))?;
+            *value = parsed.as_millisecond().into();
+        }
+    }
+    // The error of serde_json may quote a value: it goes to the one who typed it, and to nobody else.
+    Ok(serde_json::from_value(json)?)
+}
+
+/// Publishes `event` keyed by its practice, to the partition that Kafka's own default partitioner takes, and gives
+/// partition and offset.
+pub async fn publish(connection: &Connection, event: &AppointmentRequested) -> anyhow::Result<(i32, i64)> {
+    let contract = contract(REQUESTED).context("appointments.requested has no schema")?;
+    let id = connection.registry.register(contract).await?;
+    let mut value = Vec::new();
+    Encoder::new(contract, id).encode(event, &mut value)?;
+    let producer: FutureProducer = connection
+        .kafka
+        .clone()
+        .set("partitioner", "murmur2_random")
+        .set("enable.idempotence", "true")
+        .set("message.max.bytes", RECORD_BYTES_MAX.to_string())
+        .create()
+        .context("cannot make a Kafka producer")?;
+    let record = FutureRecord::to(REQUESTED).key(event.practice_id.as_str()).payload(&value);
+    let delivered = producer.send(record, SEND_LIMIT).await;
+    let delivered = delivered
+        .map_err(|(error, _)| error)
+        .context("Kafka did not take the booking; check kafka.brokers")?;
+    Ok((delivered.partition, delivered.offset))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOOKING: &str = r#"{
+        "booking_id": "b-1", "practice_id": "practice-1", "location_id": "loc-1", "version": 1, "status": "SCHEDULED",
+        "patient": {"patient_id": "p-1", "given_name": "A", "family_name": "B", "date_of_birth": "1990-01-31",
+                    "postal_code": "60614"},
+        "visit": {"start": "2026-03-02T09:30:00-06:00", "time_zone": "America/Chicago", "duration_minutes": 30,
+                  "provider_id": "dr-1"}
+    }"#;
+
+    #[test]
+    fn what_is_left_out_is_filled_in() {
+        let event = parse(BOOKING, Timestamp(77)).expect("complete enough");
+        assert_eq!((event.requested_at, &*event.event_id), (Timestamp(77), "sent-by-hand-77"));
+        assert_eq!(event.visit.start, Timestamp(1_772_465_400_000));
+        assert_eq!(event.source, crate::booking::Source::Live);
+        assert!(event.into_booking(Timestamp(1_767_614_400_000)).is_ok());
+    }
+
+    #[test]
+    fn a_typing_error_is_named() {
+        let error =
+            parse(&BOOKING.replace("postal_code", "postcode"), Timestamp(0)).expect_err("unknown field");
+        assert!(error.to_string().contains("postcode"), "{error}");
+        assert!(parse("[]", Timestamp(0)).is_err());
+    }
+}

@@ -1,0 +1,49 @@
+//! `healthflow-sync topics`: makes Kafka and the registry ready for workers, or says what is missing.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use crate::cli::Connection;
+use crate::kafka::topics::{Topics, Wish};
+
+/// What `topics` understands.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Arguments {
+    /// Partitions of every topic; by default as many as appointments.requested has, 12 if there is none.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    pub partitions: Option<i32>,
+    /// Replicas of every topic; by default 3, or as many as there are brokers.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    pub replication: Option<i32>,
+    /// Change nothing; print what differs and fail if anything does.
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Does it; one line in `out` for each thing done or, with `--check`, each difference, which make it fail.
+pub async fn run(
+    connection: &Connection,
+    arguments: Arguments,
+    out: &mut impl Write,
+) -> anyhow::Result<ExitCode> {
+    let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
+    let wish = Wish { partitions: arguments.partitions, replication: arguments.replication };
+    let (lines, otherwise, code) = if arguments.check {
+        let found = topics.check(wish).await?;
+        let code = if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        (found.iter().map(ToString::to_string).collect(), "topics and schemas are as they must be", code)
+    } else {
+        (
+            topics.create(wish).await?,
+            "nothing to do, topics and schemas are as they must be",
+            ExitCode::SUCCESS,
+        )
+    };
+    let lines: Vec<String> = if lines.is_empty() { vec![otherwise.to_owned()] } else { lines };
+    for line in lines {
+        writeln!(out, "{line}").context("cannot write to the output")?;
+    }
+    Ok(code)
+}

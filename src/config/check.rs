@@ -1,0 +1,147 @@
+//! What single keys cannot say: bounds, and keys that contradict each other. Without it a lease shorter than its margin
+//! would be a worker that runs and never sends.
+
+use super::Config;
+
+/// A key and the rule it breaks.
+pub(super) struct Fault {
+    pub(super) key: &'static str,
+    pub(super) rule: String,
+}
+
+/// No duration is longer: ten years.
+const DURATION_MAX_MS: u64 = 10 * 366 * 24 * 60 * 60 * 1000;
+
+/// The first rule that is broken, if one is.
+pub(super) fn check(config: &Config) -> Result<(), Fault> {
+    texts(config)?;
+    bounds(config)?;
+    pairs(config)
+}
+
+fn texts(config: &Config) -> Result<(), Fault> {
+    let Config { kafka, schema_registry, healthflow, log, .. } = config;
+    for (key, text) in [
+        ("kafka.brokers", &kafka.brokers),
+        ("kafka.group_id", &kafka.group_id),
+        ("kafka.application", &kafka.application),
+        ("log.level", &log.level),
+    ] {
+        holds(!text.trim().is_empty(), key, "must not be empty")?;
+    }
+    for (key, url) in
+        [("schema_registry.url", &schema_registry.url), ("healthflow.base_url", &healthflow.base_url)]
+    {
+        let is_url = url.starts_with("http://") || url.starts_with("https://");
+        holds(is_url, key, "must begin with http:// or https://")?;
+        holds(!url.contains('@'), key, "must not carry a user or password; secrets come from files")?;
+    }
+    let is_filter = tracing_subscriber::EnvFilter::builder().parse(&log.level).is_ok();
+    holds(
+        is_filter,
+        "log.level",
+        "must be error, warn, info, debug or trace, or a list like info,librdkafka=warn",
+    )
+}
+
+fn bounds(config: &Config) -> Result<(), Fault> {
+    let Config { kafka, schema_registry, healthflow, worker, retry, admin, .. } = config;
+    for (key, value) in [
+        ("kafka.session_timeout_ms", kafka.session_timeout_ms),
+        ("kafka.heartbeat_interval_ms", kafka.heartbeat_interval_ms),
+        ("kafka.transaction_timeout_ms", kafka.transaction_timeout_ms),
+        ("kafka.restore_no_progress_ms", kafka.restore_no_progress_ms),
+        ("schema_registry.timeout_ms", schema_registry.timeout_ms),
+        ("healthflow.key_retention_ms", healthflow.key_retention_ms),
+        ("healthflow.connect_timeout_ms", healthflow.connect_timeout_ms),
+        ("healthflow.request_life_ms", healthflow.request_life_ms),
+        ("healthflow.unauthorised_pause_ms", healthflow.unauthorised_pause_ms),
+        ("healthflow.throttled_pause_ms", healthflow.throttled_pause_ms),
+        ("worker.lease_ms", worker.lease_ms),
+        ("worker.lease_margin_ms", worker.lease_margin_ms),
+        ("worker.commit_interval_ms", worker.commit_interval_ms),
+        ("worker.memory_wait_ms", worker.memory_wait_ms),
+        ("worker.release_drain_ms", worker.release_drain_ms),
+        ("worker.reacquire_pause_ms", worker.reacquire_pause_ms),
+        ("retry.backoff_min_ms", retry.backoff_min_ms),
+        ("retry.backoff_max_ms", retry.backoff_max_ms),
+        ("retry.max_age_ms", retry.max_age_ms),
+        ("admin.status_age_max_ms", admin.status_age_max_ms),
+    ] {
+        holds((1..=DURATION_MAX_MS).contains(&value), key, "must be at least 1 and at most ten years")?;
+    }
+    for (key, value) in [
+        ("healthflow.late_landing_ms", healthflow.late_landing_ms),
+        ("healthflow.search_lag_ms", healthflow.search_lag_ms),
+    ] {
+        holds(value <= DURATION_MAX_MS, key, "must be at most ten years")?;
+    }
+    for (key, value) in [
+        ("worker.max_in_flight", worker.max_in_flight),
+        ("worker.ready_queue_max", worker.ready_queue_max),
+        ("worker.read_ahead_bytes", worker.read_ahead_bytes),
+        ("retry.waiting_room_max", retry.waiting_room_max),
+    ] {
+        holds(value >= 1, key, "must be at least 1")?;
+    }
+    for (key, value) in [
+        ("healthflow.requests_per_second", healthflow.requests_per_second),
+        ("worker.transactions_per_second_max", worker.transactions_per_second_max),
+    ] {
+        holds(value.is_finite() && value > 0.0, key, "must be more than 0")?;
+    }
+    Ok(())
+}
+
+fn pairs(config: &Config) -> Result<(), Fault> {
+    let Config { kafka, healthflow, worker, retry, .. } = config;
+    holds(
+        worker.lease_margin_ms < worker.lease_ms,
+        "worker.lease_margin_ms",
+        "must be less than `worker.lease_ms`",
+    )?;
+    holds(
+        worker.commit_interval_ms < worker.lease_ms - worker.lease_margin_ms,
+        "worker.commit_interval_ms",
+        "must be less than `worker.lease_ms` minus `worker.lease_margin_ms`, or nothing can be sent between two commits",
+    )?;
+    holds(
+        retry.backoff_min_ms <= retry.backoff_max_ms,
+        "retry.backoff_min_ms",
+        "must not be more than `retry.backoff_max_ms`",
+    )?;
+    holds(
+        retry.backoff_max_ms <= retry.max_age_ms,
+        "retry.backoff_max_ms",
+        "must not be more than `retry.max_age_ms`",
+    )?;
+    holds(
+        healthflow.connect_timeout_ms < healthflow.request_life_ms,
+        "healthflow.connect_timeout_ms",
+        "must be less than `healthflow.request_life_ms`, of which it is a part",
+    )?;
+    holds(
+        healthflow.request_life_ms < healthflow.key_retention_ms,
+        "healthflow.key_retention_ms",
+        "must be more than `healthflow.request_life_ms`, or no create can ever be repeated",
+    )?;
+    holds(
+        kafka.session_timeout_ms >= 3 * kafka.heartbeat_interval_ms,
+        "kafka.session_timeout_ms",
+        "must be at least three times `kafka.heartbeat_interval_ms`",
+    )?;
+    holds(
+        worker.reacquire_pause_ms >= 2 * kafka.heartbeat_interval_ms,
+        "worker.reacquire_pause_ms",
+        "must be at least twice `kafka.heartbeat_interval_ms`",
+    )?;
+    holds(
+        worker.ready_queue_max >= worker.max_in_flight,
+        "worker.ready_queue_max",
+        "must be at least `worker.max_in_flight`, or sending waits for commits",
+    )
+}
+
+fn holds(is_true: bool, key: &'static str, rule: &str) -> Result<(), Fault> {
+    if is_true { Ok(()) } else { Err(Fault { key, rule: rule.to_owned() }) }
+}

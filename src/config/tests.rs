@@ -1,0 +1,159 @@
+//! The keys, their comments, and what a wrong one says.
+
+use std::ffi::OsString;
+
+use super::*;
+
+fn refused(layers: Result<Layers, ConfigError>) -> String {
+    let error = layers.and_then(Layers::into_config).expect_err("must be refused").to_string();
+    assert_eq!(error.lines().count(), 1, "{error}");
+    error
+}
+
+fn defaults() -> Layers {
+    Layers::new().expect("the defaults are readable")
+}
+
+/// The environment with one variable of ours and one of somebody else.
+fn environment(name: &str, value: &str) -> [(OsString, OsString); 2] {
+    [(name.into(), value.into()), ("HEALTHFLOW_OTHER".into(), "1".into())]
+}
+
+/// Goal: fields and keys are the same set. Method: no field has a default in code and unknown keys are refused, so
+/// loading the file proves both directions.
+#[test]
+fn every_key_is_a_field_and_every_field_is_a_key() {
+    defaults().into_config().expect("the defaults are valid");
+}
+
+#[test]
+fn every_key_has_a_comment_with_its_meaning_its_unit_and_the_worst_cases() {
+    let mut comment = String::new();
+    let mut keys = 0;
+    for line in DEFAULT_TOML.lines() {
+        if let Some(text) = line.strip_prefix('#') {
+            comment.push_str(text);
+            continue;
+        }
+        if let Some((key, value)) = line.split_once(" = ") {
+            keys += 1;
+            assert!(comment.len() > 40, "{key} has no comment");
+            if value.starts_with(|c: char| c.is_ascii_digit()) {
+                assert!(comment.contains('(') && comment.contains(')'), "{key} names no unit in parentheses");
+                assert!(comment.contains("High") && comment.contains("Low"), "{key} names no worst cases");
+                assert!(
+                    !key.ends_with("_ms") || comment.contains("(milliseconds"),
+                    "{key} is in milliseconds"
+                );
+            }
+        }
+        comment.clear();
+    }
+    assert_eq!(keys, defaults().keys().count());
+}
+
+#[test]
+fn the_demo_is_valid_and_quick() {
+    let demo = include_str!("../../config/demo.toml");
+    let config = defaults().with_toml(demo, "demo").and_then(Layers::into_config).expect("valid");
+    let settings = config.processor_settings(12);
+    assert!(settings.settle_ms() + settings.lease_ms < 10_000);
+    assert_eq!(settings.retry_backoff_min_ms, 200);
+}
+
+#[test]
+fn later_layers_win() {
+    let layers = defaults().with_toml("[worker]\nlease_ms = 6000\nmax_in_flight = 7", "a file").unwrap();
+    let layers = layers.with_environment(environment("HEALTHFLOW_SYNC__WORKER__LEASE_MS", "7000")).unwrap();
+    let layers = layers.with_flags(&["worker.lease_ms=8000".into(), "kafka.group_id = blue".into()]).unwrap();
+    let config = layers.into_config().unwrap();
+    assert_eq!((config.worker.lease_ms, config.worker.max_in_flight), (8000, 7));
+    assert_eq!(config.kafka.group_id, "blue");
+    assert_eq!(config.kafka.group_instance_id, Optional(None));
+}
+
+/// Goal: an unknown key stops in every layer and is named with its origin.
+#[test]
+fn an_unknown_key_names_itself_and_its_layer() {
+    let file = refused(defaults().with_toml("[worker]\nlease = 1", "/etc/sync.toml"));
+    assert!(file.contains("`worker.lease` from /etc/sync.toml"), "{file}");
+    assert!(file.contains("did you mean `worker.lease_ms`?"), "{file}");
+    let variable = refused(defaults().with_environment(environment("HEALTHFLOW_SYNC__WORKER__LEASE", "1")));
+    assert!(
+        variable.contains("`worker.lease` from the environment (HEALTHFLOW_SYNC__WORKER__LEASE)"),
+        "{variable}"
+    );
+    let flag = refused(defaults().with_flags(&["worker.lease=1".into()]));
+    assert!(flag.contains("`worker.lease` from --set"), "{flag}");
+    assert!(refused(defaults().with_flags(&["worker=1".into()])).contains("unknown key `worker`"));
+    assert!(refused(defaults().with_flags(&["worker.lease_ms".into()])).contains("names no value"));
+    assert!(refused(defaults().with_toml("worker = 1", "f")).contains("unknown key `worker` from f"));
+    assert!(
+        refused(defaults().with_toml("[worker.lease_ms]\na = 1", "f"))
+            .contains("unknown key `worker.lease_ms.a`")
+    );
+}
+
+/// Goal: a wrong value stops in every layer, names its key and origin, and is never rounded or guessed.
+#[test]
+fn a_wrong_value_names_its_key_and_its_layer() {
+    for value in ["\"5000\"", "5.7", "true", "[1]"] {
+        let error = refused(defaults().with_toml(&format!("[worker]\nlease_ms = {value}"), "/etc/sync.toml"));
+        assert!(error.contains("`worker.lease_ms` from /etc/sync.toml must be a whole number"), "{error}");
+    }
+    for (flag, expected) in [
+        ("worker.lease_ms=soon", "`worker.lease_ms` from --set must be a whole number"),
+        ("worker.lease_ms=-1", "`worker.lease_ms` from --set"),
+        ("worker.max_in_flight=99999999999", "`worker.max_in_flight` from --set"),
+        ("healthflow.requests_per_second=NaN", "must be more than 0"),
+        ("healthflow.duplicate_guard=hope", "`healthflow.duplicate_guard` from --set"),
+        ("kafka.first_start=", "`kafka.first_start` from --set"),
+        ("admin.listen=localhost", "`admin.listen` from --set"),
+        ("log.level=loud=very", "`log.level` from --set"),
+        ("healthflow.base_url=ftp://x", "must begin with http://"),
+        ("healthflow.base_url=http://a:b@x", "secrets come from files"),
+        ("kafka.brokers=", "must not be empty"),
+    ] {
+        let error = refused(defaults().with_flags(&[flag.into()]));
+        assert!(error.contains(expected), "{flag}: {error}");
+    }
+    assert!(
+        refused(defaults().with_toml("[worker\nlease_ms = 1", "f.toml"))
+            .contains("f.toml is not readable as TOML")
+    );
+    let missing = refused(defaults().with_file(Some(Path::new("/nowhere/sync.toml"))));
+    assert!(missing.contains("cannot read /nowhere/sync.toml"), "{missing}");
+}
+
+#[test]
+fn keys_that_contradict_each_other_are_refused() {
+    for (flag, key) in [
+        ("worker.lease_margin_ms=5000", "worker.lease_margin_ms"),
+        ("worker.commit_interval_ms=4500", "worker.commit_interval_ms"),
+        ("worker.ready_queue_max=63", "worker.ready_queue_max"),
+        ("worker.reacquire_pause_ms=5999", "worker.reacquire_pause_ms"),
+        ("retry.backoff_min_ms=600001", "retry.backoff_min_ms"),
+        ("retry.max_age_ms=1", "retry.backoff_max_ms"),
+        ("healthflow.connect_timeout_ms=10000", "healthflow.connect_timeout_ms"),
+        ("healthflow.key_retention_ms=10000", "healthflow.key_retention_ms"),
+        ("kafka.session_timeout_ms=8999", "kafka.session_timeout_ms"),
+        ("worker.lease_ms=0", "worker.lease_ms"),
+    ] {
+        let error = refused(defaults().with_flags(&[flag.into()]));
+        assert!(error.contains(&format!("`{key}` from")), "{flag}: {error}");
+    }
+}
+
+#[test]
+fn a_secret_is_read_from_its_file_and_never_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    std::fs::write(&path, "canary-token\n").unwrap();
+    let token = secret::read("healthflow.token_file", &path).unwrap();
+    assert_eq!(token.reveal(), "canary-token");
+    assert!(!format!("{token:?}").contains("canary"));
+    std::fs::write(&path, "canary \u{7}\n").unwrap();
+    let error = secret::read("healthflow.token_file", &path).unwrap_err().to_string();
+    assert!(error.contains("healthflow.token_file") && !error.contains("canary"), "{error}");
+    assert!(secret::read("healthflow.token_file", &folder.path().join("none")).is_err());
+}

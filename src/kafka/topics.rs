@@ -1,0 +1,262 @@
+//! Creates our topics, registers their schemas, and checks both. A worker on topics with different partition counts
+//! would write a booking's state where its next owner does not look; so it checks before it starts.
+
+mod wanted;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewTopic, OwnedResourceSpecifier,
+    ResourceSpecifier, TopicReplication,
+};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::event::avro::contracts;
+use crate::event::topics;
+use crate::kafka::schema_registry::{COMPATIBILITY, RegistryFault, SchemaRegistry};
+
+pub use wanted::{
+    Actual, Bound, Difference, PARTITIONS_DEFAULT, Remedy, Setting, Wish, differences, settings,
+};
+
+/// Longest wait for the brokers' answer to one question.
+const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+/// How long a new topic may take until every broker tells of it.
+const APPEAR_LIMIT: Duration = Duration::from_secs(15);
+/// Replicas of a new topic: this many, or as many as there are brokers.
+const REPLICATION_DEFAULT: usize = 3;
+
+/// Why topics could not be created or checked; one line.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum TopicFault {
+    /// Kafka did not answer, or refused.
+    #[error("Kafka did not {what}: {error}; check kafka.brokers, that the brokers run, and our rights there")]
+    Kafka {
+        /// What it was asked to do.
+        what: String,
+        /// Its answer.
+        error: KafkaError,
+    },
+    /// The registry did not answer, or refused.
+    #[error(transparent)]
+    Registry(#[from] RegistryFault),
+    /// What only a person can mend.
+    #[error("{0}")]
+    Different(Difference),
+}
+
+/// Our topics on a cluster, and their schemas in a registry.
+pub struct Topics {
+    admin: Arc<AdminClient<DefaultClientContext>>,
+    registry: Arc<SchemaRegistry>,
+}
+
+/// The cluster's topics, and how many brokers it has.
+struct Cluster {
+    topics: BTreeMap<String, Actual>,
+    brokers: usize,
+}
+
+impl Topics {
+    /// With the connection settings of `kafka`. Connects to nothing yet.
+    pub fn new(kafka: &ClientConfig, registry: Arc<SchemaRegistry>) -> Result<Topics, TopicFault> {
+        let admin = kafka
+            .create()
+            .map_err(|error| TopicFault::Kafka { what: "accept our settings".into(), error })?;
+        Ok(Topics { admin: Arc::new(admin), registry })
+    }
+
+    /// Everything in which topics and schemas differ from what they must be; empty when a worker may start.
+    pub async fn check(&self, wish: Wish) -> Result<Vec<Difference>, TopicFault> {
+        let mut found = self.check_topics(wish).await?;
+        found.extend(self.check_schemas().await?);
+        Ok(found)
+    }
+
+    /// The part of [`check`](Self::check) that asks Kafka only.
+    pub async fn check_topics(&self, wish: Wish) -> Result<Vec<Difference>, TopicFault> {
+        Ok(differences(&self.look().await?.topics, wish))
+    }
+
+    /// The part of [`check`](Self::check) that asks the registry only.
+    pub async fn check_schemas(&self) -> Result<Vec<Difference>, TopicFault> {
+        let mut found = Vec::new();
+        for contract in contracts() {
+            let mut report =
+                |what| found.push(Difference { topic: contract.topic, what, remedy: Remedy::Apply });
+            if !self.registry.is_registered(contract).await? {
+                report("this version's schema is not registered".to_owned());
+            }
+            match self.registry.compatibility(contract).await? {
+                Some(level) if level == COMPATIBILITY => {}
+                Some(level) => report(format!("schema compatibility is {level}, must be {COMPATIBILITY}")),
+                None => report(format!("schema compatibility is not set, must be {COMPATIBILITY}")),
+            }
+        }
+        Ok(found)
+    }
+
+    /// How many partitions the tasks have: those of `appointments.requested`; none if it does not exist.
+    pub async fn partition_count(&self) -> Result<Option<i32>, TopicFault> {
+        Ok(self.look().await?.topics.get(topics::REQUESTED).map(|topic| topic.partitions))
+    }
+
+    /// Creates what is missing, sets what is set differently, registers schemas; gives a line for each thing done. A
+    /// second run does nothing.
+    pub async fn create(&self, wish: Wish) -> Result<Vec<String>, TopicFault> {
+        let cluster = self.look().await?;
+        let found = differences(&cluster.topics, wish);
+        if let Some(hopeless) = found.iter().find(|difference| difference.remedy == Remedy::Recreate) {
+            return Err(TopicFault::Different(hopeless.clone()));
+        }
+        let mut done = self.create_missing(&cluster, wish).await?;
+        for topic in topics::ALL {
+            let wrong = cluster.topics.contains_key(topic)
+                && found.iter().any(|difference| difference.topic == topic);
+            if wrong {
+                done.extend(self.set_settings(topic, &cluster.topics[topic]).await?);
+            }
+        }
+        self.wait_for_topics(wish).await?;
+        for contract in contracts() {
+            if self.registry.compatibility(contract).await?.as_deref() != Some(COMPATIBILITY) {
+                self.registry.set_compatibility(contract).await?;
+                done.push(format!("{}: schema compatibility set to {COMPATIBILITY}", contract.topic));
+            }
+            if !self.registry.is_registered(contract).await? {
+                let id = self.registry.register(contract).await?;
+                done.push(format!("{}: schema registered with id {id}", contract.topic));
+            }
+        }
+        Ok(done)
+    }
+
+    async fn create_missing(&self, cluster: &Cluster, wish: Wish) -> Result<Vec<String>, TopicFault> {
+        let partitions = wanted::partitions(&cluster.topics, wish);
+        let usual = i32::try_from(cluster.brokers.clamp(1, REPLICATION_DEFAULT)).unwrap_or(1);
+        let replication = wish.replication.unwrap_or(usual);
+        let missing: Vec<_> = topics::ALL
+            .into_iter()
+            .filter(|topic| !cluster.topics.contains_key(*topic))
+            .map(|topic| (topic, settings(topic, replication)))
+            .collect();
+        let new_topics = missing.iter().map(|(topic, settings)| {
+            let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(replication));
+            settings.iter().fold(new, |new, setting| new.set(setting.name, &setting.value))
+        });
+        let new_topics: Vec<_> = new_topics.collect();
+        if new_topics.is_empty() {
+            return Ok(Vec::new());
+        }
+        let results = self.admin.create_topics(&new_topics, &options()).await;
+        for result in results.map_err(|error| TopicFault::Kafka { what: "create topics".into(), error })? {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((topic, code)) => {
+                    let error = KafkaError::AdminOp(code);
+                    return Err(TopicFault::Kafka { what: format!("create topic {topic}"), error });
+                }
+            }
+        }
+        let line = |(topic, _): &(&str, _)| {
+            format!("{topic}: created, {partitions} partitions, {replication} replicas")
+        };
+        Ok(missing.iter().map(line).collect())
+    }
+
+    /// Sets what differs, and repeats what was set by others: the request replaces all settings of a topic.
+    async fn set_settings(&self, topic: &'static str, actual: &Actual) -> Result<Vec<String>, TopicFault> {
+        let wrong: Vec<_> = settings(topic, actual.replication)
+            .into_iter()
+            .filter(|setting| !setting.allows(actual.settings.get(setting.name).map_or("", String::as_str)))
+            .collect();
+        let described = self.describe(&[topic]).await?;
+        let kept = described.iter().flat_map(|resource| &resource.entries);
+        let kept = kept.filter(|entry| entry.source == ConfigSource::DynamicTopic);
+        let mut change = AlterConfig::new(ResourceSpecifier::Topic(topic));
+        for entry in kept {
+            if let Some(value) = &entry.value {
+                change = change.set(&entry.name, value);
+            }
+        }
+        for setting in &wrong {
+            change = change.set(setting.name, &setting.value);
+        }
+        let what = format!("change the settings of {topic}");
+        let results = self.admin.alter_configs([&change], &options()).await;
+        let results = results.map_err(|error| TopicFault::Kafka { what: what.clone(), error })?;
+        if let Some((_, code)) = results.into_iter().find_map(Result::err) {
+            return Err(TopicFault::Kafka { what, error: KafkaError::AdminOp(code) });
+        }
+        Ok(wrong
+            .iter()
+            .map(|setting| format!("{topic}: {} set to {}", setting.name, setting.value))
+            .collect())
+    }
+
+    /// Brokers answer at once that they will create or change a topic, and tell of it a moment later.
+    async fn wait_for_topics(&self, wish: Wish) -> Result<(), TopicFault> {
+        let deadline = Instant::now() + APPEAR_LIMIT;
+        loop {
+            match self.check_topics(wish).await?.into_iter().next() {
+                None => return Ok(()),
+                Some(difference) if Instant::now() >= deadline => {
+                    return Err(TopicFault::Different(difference));
+                }
+                Some(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<Cluster, TopicFault> {
+        let admin = self.admin.clone();
+        let fetch = move || admin.inner().fetch_metadata(None, ANSWER_LIMIT);
+        let metadata = match tokio::task::spawn_blocking(fetch).await {
+            Ok(metadata) => metadata,
+            Err(_) => Err(KafkaError::Canceled),
+        };
+        let metadata =
+            metadata.map_err(|error| TopicFault::Kafka { what: "list its topics".into(), error })?;
+        let ours = metadata.topics().iter().filter(|topic| topics::ALL.contains(&topic.name()));
+        let mut found: BTreeMap<String, Actual> = ours
+            .filter(|topic| !topic.partitions().is_empty())
+            .map(|topic| {
+                let replicas = topic.partitions().iter().map(|partition| partition.replicas().len());
+                let actual = Actual {
+                    partitions: i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX),
+                    replication: i32::try_from(replicas.min().unwrap_or(0)).unwrap_or(i32::MAX),
+                    settings: BTreeMap::new(),
+                };
+                (topic.name().to_owned(), actual)
+            })
+            .collect();
+        let names: Vec<&str> = topics::ALL.into_iter().filter(|topic| found.contains_key(*topic)).collect();
+        for resource in self.describe(&names).await? {
+            if let OwnedResourceSpecifier::Topic(name) = &resource.specifier
+                && let Some(actual) = found.get_mut(name)
+            {
+                let entries = resource.entries.into_iter();
+                actual.settings = entries.filter_map(|entry| Some((entry.name, entry.value?))).collect();
+            }
+        }
+        Ok(Cluster { topics: found, brokers: metadata.brokers().len() })
+    }
+
+    async fn describe(&self, names: &[&str]) -> Result<Vec<ConfigResource>, TopicFault> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let fault = |error| TopicFault::Kafka { what: "tell the settings of our topics".into(), error };
+        let asked: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+        let described = self.admin.describe_configs(&asked, &options()).await.map_err(fault)?;
+        described.into_iter().map(|result| result.map_err(|code| fault(KafkaError::AdminOp(code)))).collect()
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(ANSWER_LIMIT)).operation_timeout(Some(ANSWER_LIMIT))
+}

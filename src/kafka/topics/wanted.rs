@@ -1,0 +1,239 @@
+//! What each topic must be like, and in what a cluster differs from it. Pure, so that every difference has a test.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::event::avro::RECORD_BYTES_MAX;
+use crate::event::topics;
+
+/// Partitions of new topics unless said otherwise: speed comes from concurrency inside a task, not from many of them.
+pub const PARTITIONS_DEFAULT: i32 = 12;
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// What arrives, waits and ends well is kept two weeks: a long holiday, and well above the longest retry (72 h).
+const RETENTION_MS: i64 = 14 * DAY_MS;
+/// Dead letters wait for people.
+const FAILED_RETENTION_MS: i64 = 90 * DAY_MS;
+/// Input records are half as large as what derives from them: a dead letter holds its record and more.
+const INPUT_BYTES_MAX: usize = RECORD_BYTES_MAX / 2;
+/// Small segments in compacted topics: the newest one is never compacted, and a restore reads it all.
+const SEGMENT_BYTES: usize = 64 * 1024 * 1024;
+
+/// What was asked for on the command line; none: as it is, or as is usual.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Partitions of every topic.
+    pub partitions: Option<i32>,
+    /// Replicas of every topic.
+    pub replication: Option<i32>,
+}
+
+/// A topic as the cluster has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Actual {
+    /// How many partitions.
+    pub partitions: i32,
+    /// How many replicas of each.
+    pub replication: i32,
+    /// Its settings, defaults included.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// A topic's setting as it must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Kafka's name of it.
+    pub name: &'static str,
+    /// The value for a new topic.
+    pub value: String,
+    /// What else is good enough.
+    pub bound: Bound,
+}
+
+/// Which values of a setting are right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// That value only.
+    Exactly,
+    /// That number or a larger one; -1 is without end.
+    AtLeast,
+    /// Any: it only starts with that one.
+    Any,
+}
+
+/// Something that is not as it must be: which topic, what, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The topic.
+    pub topic: &'static str,
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: Remedy,
+}
+
+/// What to do about a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// `healthflow-sync topics` mends it.
+    Apply,
+    /// A person must.
+    Recreate,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let remedy = match self.remedy {
+            Remedy::Apply => "run 'healthflow-sync topics'",
+            Remedy::Recreate => "stop all workers and create it again, or ask for what is there",
+        };
+        write!(f, "{}: {}; {remedy}", self.topic, self.what)
+    }
+}
+
+/// The settings of `topic`, with that many replicas.
+pub fn settings(topic: &str, replication: i32) -> Vec<Setting> {
+    let exactly = |name, value: &str| Setting { name, value: value.to_owned(), bound: Bound::Exactly };
+    let at_least = |name, value: i64| Setting { name, value: value.to_string(), bound: Bound::AtLeast };
+    let any = |name, value: String| Setting { name, value, bound: Bound::Any };
+    let record_bytes = match topic {
+        topics::REQUESTED | topics::BACKFILL => INPUT_BYTES_MAX,
+        _ => RECORD_BYTES_MAX,
+    };
+    let mut wanted = vec![
+        at_least("max.message.bytes", i64::try_from(record_bytes).unwrap_or(i64::MAX)),
+        at_least("min.insync.replicas", if replication >= 3 { 2 } else { 1 }),
+    ];
+    match topic {
+        topics::REVIEW | topics::PATIENT_STATE | topics::APPOINTMENT_STATE => {
+            wanted.push(exactly("cleanup.policy", "compact"));
+            wanted.push(any("segment.bytes", SEGMENT_BYTES.to_string()));
+            wanted.push(any("min.cleanable.dirty.ratio", "0.2".to_owned()));
+        }
+        topics::FAILED => {
+            wanted.push(exactly("cleanup.policy", "delete"));
+            wanted.push(at_least("retention.ms", FAILED_RETENTION_MS));
+        }
+        _ => {
+            wanted.push(exactly("cleanup.policy", "delete"));
+            wanted.push(at_least("retention.ms", RETENTION_MS));
+        }
+    }
+    wanted
+}
+
+impl Setting {
+    /// Whether `actual` is right.
+    pub fn allows(&self, actual: &str) -> bool {
+        match self.bound {
+            Bound::Any => true,
+            Bound::Exactly => actual == self.value,
+            Bound::AtLeast => match (actual.parse::<i64>(), self.value.parse::<i64>()) {
+                (Ok(actual), Ok(least)) => actual == -1 || actual >= least,
+                _ => false,
+            },
+        }
+    }
+}
+
+/// How many partitions every topic must have: as wished, else as `appointments.requested` has, else the usual.
+pub fn partitions(actual: &BTreeMap<String, Actual>, wish: Wish) -> i32 {
+    let there = actual.get(topics::REQUESTED).map(|topic| topic.partitions);
+    wish.partitions.or(there).unwrap_or(PARTITIONS_DEFAULT)
+}
+
+/// In what the topics of a cluster differ from what they must be.
+pub fn differences(actual: &BTreeMap<String, Actual>, wish: Wish) -> Vec<Difference> {
+    let partitions = partitions(actual, wish);
+    let mut found = Vec::new();
+    for topic in topics::ALL {
+        let mut report = |what, remedy| found.push(Difference { topic, what, remedy });
+        let Some(actual) = actual.get(topic) else {
+            report("does not exist".to_owned(), Remedy::Apply);
+            continue;
+        };
+        if actual.partitions != partitions {
+            let reason =
+                if wish.partitions.is_some() { "as was asked for" } else { "as appointments.requested has" };
+            let what = format!("has {} partitions, must have {partitions} {reason}", actual.partitions);
+            report(what, Remedy::Recreate);
+        }
+        if let Some(wished) = wish.replication.filter(|wished| *wished != actual.replication) {
+            let what = format!("has {} replicas, must have {wished} as was asked for", actual.replication);
+            report(what, Remedy::Recreate);
+        }
+        for setting in settings(topic, actual.replication) {
+            let value = actual.settings.get(setting.name).map_or("unset", String::as_str);
+            if !setting.allows(value) {
+                let least = if setting.bound == Bound::AtLeast { "at least " } else { "" };
+                let what = format!("{} is {value}, must be {least}{}", setting.name, setting.value);
+                report(what, Remedy::Apply);
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn as_wanted(partitions: i32, replication: i32) -> BTreeMap<String, Actual> {
+        let topic = |topic: &&str| {
+            let settings = settings(topic, replication);
+            let settings =
+                settings.into_iter().map(|setting| (setting.name.to_owned(), setting.value)).collect();
+            (topic.to_string(), Actual { partitions, replication, settings })
+        };
+        topics::ALL.iter().map(topic).collect()
+    }
+
+    fn texts(actual: &BTreeMap<String, Actual>, wish: Wish) -> Vec<String> {
+        differences(actual, wish).iter().map(Difference::to_string).collect()
+    }
+
+    #[test]
+    fn what_is_created_is_what_is_wanted() {
+        assert_eq!(texts(&as_wanted(3, 3), Wish::default()), Vec::<String>::new());
+        assert_eq!(
+            texts(&as_wanted(3, 1), Wish { partitions: Some(3), replication: Some(1) }),
+            Vec::<String>::new()
+        );
+        assert_eq!(differences(&BTreeMap::new(), Wish::default()).len(), topics::ALL.len());
+    }
+
+    #[test]
+    fn each_difference_names_topic_value_and_remedy() {
+        let mut actual = as_wanted(12, 3);
+        actual.remove(topics::BACKFILL);
+        let mut change =
+            |topic: &str, change: fn(&mut Actual)| change(actual.get_mut(topic).expect("is there"));
+        change(topics::RETRY, |topic| topic.partitions = 6);
+        change(topics::REVIEW, |topic| {
+            topic.settings.insert("cleanup.policy".into(), "delete".into());
+        });
+        change(topics::SYNCED, |topic| {
+            topic.settings.insert("retention.ms".into(), "1000".into());
+        });
+        change(topics::FAILED, |topic| {
+            topic.settings.insert("retention.ms".into(), "-1".into());
+        });
+        change(topics::PATIENT_STATE, |topic| {
+            topic.settings.insert("min.insync.replicas".into(), "1".into());
+        });
+        assert_eq!(
+            texts(&actual, Wish::default()),
+            [
+                "appointments.backfill: does not exist; run 'healthflow-sync topics'",
+                "appointments.retry: has 6 partitions, must have 12 as appointments.requested has; stop all workers \
+                 and create it again, or ask for what is there",
+                "appointments.synced: retention.ms is 1000, must be at least 1209600000; run 'healthflow-sync topics'",
+                "appointments.review: cleanup.policy is delete, must be compact; run 'healthflow-sync topics'",
+                "patients.state: min.insync.replicas is 1, must be at least 2; run 'healthflow-sync topics'",
+            ]
+        );
+        assert!(
+            texts(&actual, Wish { replication: Some(2), ..Wish::default() })[0].contains("has 3 replicas")
+        );
+    }
+}

@@ -1,0 +1,315 @@
+//! Every metric there is, in one place: name, labels, meaning. `docs/metrics.md` shows the same table, and a test holds
+//! the two together; a metric that nobody can look up is a number that nobody acts on.
+//!
+//! Names are `healthflow_sync_<area>_<what>_<unit>[_total]`. No label ever carries a practice, a booking or a patient:
+//! the first two would be without bound, the last is forbidden. Counters begin at zero where their labels are known: one
+//! that first appears with its first event hides that event from `rate()`.
+
+use std::sync::Mutex;
+
+use prometheus::{
+    Encoder, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Registry, TextEncoder,
+};
+
+use crate::healthflow::Operation;
+use crate::metrics::book::{Book, Described, Made};
+use crate::processor::fact::DropCause;
+use crate::sync::{Reason, SyncedOutcome};
+
+/// Edges for a practice's wait, in seconds: 30 s is the promise, so it is an edge.
+const CONFIRMATION_EDGES: &[f64] = &[
+    0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 21600.0,
+    86400.0,
+];
+/// Edges for one call of HealthFlow, in seconds.
+const CALL_EDGES: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0];
+/// Edges for one transaction, in seconds.
+const TRANSACTION_EDGES: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Edges for one restore, in seconds.
+const RESTORE_EDGES: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
+
+/// The labels of an input topic's metrics.
+const LANE: &[&str] = &["topic", "partition"];
+
+/// All metrics of a worker, registered, with their handles.
+pub struct Catalogue {
+    registry: Registry,
+    described: Vec<Described>,
+    pub(super) scrape: Mutex<()>,
+    pub(super) bookings: Bookings,
+    pub(super) calls: Calls,
+    pub(super) doubts: Doubts,
+    pub(super) inputs: Inputs,
+    pub(super) transactions: Transactions,
+    pub(super) tasks: Tasks,
+    pub(super) status_age: Gauge,
+}
+
+impl Catalogue {
+    /// Registers everything; `version` is the program's. Fails only if two metrics have one name.
+    pub fn new(version: &str) -> Result<Self, prometheus::Error> {
+        let mut book = Book::default();
+        let info =
+            book.gauges("healthflow_sync_build_info", &["version"], "Always 1; the version that runs.")?;
+        info.with_label_values(&[version]).set(1);
+        Ok(Catalogue {
+            bookings: Bookings::enter(&mut book)?,
+            calls: Calls::enter(&mut book)?,
+            doubts: Doubts::enter(&mut book)?,
+            inputs: Inputs::enter(&mut book)?,
+            transactions: Transactions::enter(&mut book)?,
+            tasks: Tasks::enter(&mut book)?,
+            status_age: book.seconds(
+                "healthflow_sync_worker_status_age_seconds",
+                "How long ago the worker last said how it stands; grows when it hangs.",
+            )?,
+            scrape: Mutex::new(()),
+            registry: book.registry,
+            described: book.described,
+        })
+    }
+
+    /// The table of all metrics, in the order of `docs/metrics.md`.
+    pub fn described(&self) -> &[Described] {
+        &self.described
+    }
+
+    /// Counts a transaction that was aborted and is committed again; no fact tells of it, since nobody need act.
+    pub fn count_aborted_transaction(&self) {
+        self.transactions.aborted.inc();
+    }
+
+    /// All metrics in Prometheus' text format, as they stand.
+    pub(super) fn text(&self) -> Result<String, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+/// What became of bookings.
+pub(super) struct Bookings {
+    pub(super) synced: IntCounterVec,
+    pub(super) failed: IntCounterVec,
+    pub(super) held: IntCounterVec,
+    pub(super) parked: IntCounter,
+    pub(super) duplicates: IntCounterVec,
+    pub(super) confirmation: HistogramVec,
+    pub(super) in_work: IntGauge,
+}
+
+impl Bookings {
+    fn enter(book: &mut Book) -> Made<Self> {
+        let bookings = Bookings {
+            synced: book.counters("healthflow_sync_bookings_synced_total", &["outcome"], "Versions of bookings that ended well, by outcome, once their transaction is good.")?,
+            failed: book.counters("healthflow_sync_bookings_failed_total", &["reason", "disposition"], "Versions and records that were dead-lettered, by reason code and by what to do with them.")?,
+            held: book.counters("healthflow_sync_bookings_held_total", &["reason"], "Versions that were held for a person's decision, by reason code.")?,
+            parked: book.counter("healthflow_sync_bookings_parked_total", "Times a version was put aside into the retry topic.")?,
+            duplicates: book.counters("healthflow_sync_bookings_duplicates_total", &["content"], "Versions that came again and were skipped; content is same, differs or unknown.")?,
+            confirmation: book.histogram("healthflow_sync_bookings_confirmation_seconds", &["source"], "From the request to the good transaction with its result, of versions that ended well; source is live or backfill.", CONFIRMATION_EDGES)?,
+            in_work: book.level("healthflow_sync_bookings_in_work_records", "Bookings in memory that are worked on or ready.")?,
+        };
+        for outcome in SyncedOutcome::ALL {
+            bookings.synced.with_label_values(&[outcome.code().to_lowercase()]);
+        }
+        for reason in [Reason::AmbiguousPatient, Reason::LinkConflict] {
+            bookings.held.with_label_values(&[reason.code()]);
+        }
+        for source in ["live", "backfill"] {
+            bookings.confirmation.with_label_values(&[source]);
+        }
+        Ok(bookings)
+    }
+}
+
+/// How HealthFlow answers.
+pub(super) struct Calls {
+    pub(super) sent: IntCounterVec,
+    pub(super) answered: IntCounterVec,
+    pub(super) seconds: HistogramVec,
+    pub(super) in_flight: IntGauge,
+    pub(super) pauses: IntCounterVec,
+    pub(super) paused_seconds: Gauge,
+}
+
+impl Calls {
+    fn enter(book: &mut Book) -> Made<Self> {
+        let calls = Calls {
+            sent: book.counters(
+                "healthflow_sync_healthflow_calls_sent_total",
+                &["operation"],
+                "Calls of HealthFlow that were started.",
+            )?,
+            answered: book.counters(
+                "healthflow_sync_healthflow_calls_answered_total",
+                &["operation", "class"],
+                "Calls of HealthFlow that ended; class is ok or the name of the fault.",
+            )?,
+            seconds: book.histogram(
+                "healthflow_sync_healthflow_call_seconds",
+                &["operation"],
+                "From the start of a call to its end, whatever the end.",
+                CALL_EDGES,
+            )?,
+            in_flight: book
+                .level("healthflow_sync_healthflow_in_flight_calls", "Calls of HealthFlow under way.")?,
+            pauses: book.counters(
+                "healthflow_sync_healthflow_pauses_total",
+                &["why"],
+                "Times sending was paused; why is throttled or unauthorised.",
+            )?,
+            paused_seconds: book.seconds(
+                "healthflow_sync_healthflow_paused_seconds",
+                "How much longer nothing is sent; 0 while sending.",
+            )?,
+        };
+        for operation in Operation::ALL {
+            calls.sent.with_label_values(&[operation.name()]);
+            calls.answered.with_label_values(&[operation.name(), "ok"]);
+            calls.seconds.with_label_values(&[operation.name()]);
+        }
+        for why in ["throttled", "unauthorised"] {
+            calls.pauses.with_label_values(&[why]);
+        }
+        Ok(calls)
+    }
+}
+
+/// Writes whose outcome is not known.
+pub(super) struct Doubts {
+    pub(super) opened: IntCounterVec,
+    pub(super) settled: IntCounterVec,
+    pub(super) open: IntGauge,
+    pub(super) oldest: Gauge,
+}
+
+impl Doubts {
+    fn enter(book: &mut Book) -> Made<Self> {
+        let doubts = Doubts {
+            opened: book.counters(
+                "healthflow_sync_doubts_opened_total",
+                &["operation"],
+                "Writes whose answer was lost, or that a crash left open.",
+            )?,
+            settled: book.counters(
+                "healthflow_sync_doubts_settled_total",
+                &["found"],
+                "Doubtful writes that were settled; found is yes, no or unasked.",
+            )?,
+            open: book.level("healthflow_sync_doubts_open_writes", "Writes in doubt now.")?,
+            oldest: book.seconds(
+                "healthflow_sync_doubts_oldest_seconds",
+                "Age of the oldest write in doubt; 0 if there is none.",
+            )?,
+        };
+        for operation in Operation::ALL.into_iter().filter(|operation| operation.is_write()) {
+            doubts.opened.with_label_values(&[operation.name()]);
+        }
+        for found in ["yes", "no", "unasked"] {
+            doubts.settled.with_label_values(&[found]);
+        }
+        Ok(doubts)
+    }
+}
+
+/// How far the input topics are behind, and what waits.
+pub(super) struct Inputs {
+    pub(super) lag_records: IntGaugeVec,
+    pub(super) lag_seconds: GaugeVec,
+    pub(super) read_ahead_records: IntGaugeVec,
+    pub(super) read_ahead_bytes: IntGaugeVec,
+    pub(super) retry_waiting: IntGauge,
+    pub(super) retry_overdue: Gauge,
+}
+
+impl Inputs {
+    fn enter(book: &mut Book) -> Made<Self> {
+        Ok(Inputs {
+            lag_records: book.gauges(
+                "healthflow_sync_input_lag_records",
+                LANE,
+                "Records of an input topic that are neither answered nor parked.",
+            )?,
+            lag_seconds: book.ages(
+                "healthflow_sync_input_lag_seconds",
+                LANE,
+                "Age of the oldest record in memory that is neither answered nor parked; 0 if there is none.",
+            )?,
+            read_ahead_records: book.gauges(
+                "healthflow_sync_input_read_ahead_records",
+                LANE,
+                "Records of an input topic in memory.",
+            )?,
+            read_ahead_bytes: book.gauges(
+                "healthflow_sync_input_read_ahead_bytes",
+                LANE,
+                "What they weigh.",
+            )?,
+            retry_waiting: book.level(
+                "healthflow_sync_retry_waiting_records",
+                "Retry records in memory that wait for their time.",
+            )?,
+            retry_overdue: book.seconds(
+                "healthflow_sync_retry_oldest_due_seconds",
+                "How long the earliest of them has been due; 0 if none is.",
+            )?,
+        })
+    }
+}
+
+/// What is committed.
+pub(super) struct Transactions {
+    pub(super) committed: IntCounter,
+    pub(super) aborted: IntCounter,
+    pub(super) records: IntCounter,
+    pub(super) seconds: Histogram,
+}
+
+impl Transactions {
+    fn enter(book: &mut Book) -> Made<Self> {
+        Ok(Transactions {
+            committed: book
+                .counter("healthflow_sync_transactions_committed_total", "Transactions that are good.")?,
+            aborted: book.counter(
+                "healthflow_sync_transactions_aborted_total",
+                "Transactions that were aborted and committed again from memory.",
+            )?,
+            records: book
+                .counter("healthflow_sync_transactions_records_total", "Records in good transactions.")?,
+            seconds: book.one_histogram(
+                "healthflow_sync_transactions_commit_seconds",
+                "From the start of a transaction to the broker's word that it is good.",
+                TRANSACTION_EDGES,
+            )?,
+        })
+    }
+}
+
+/// What this worker owns.
+pub(super) struct Tasks {
+    pub(super) owned: IntGaugeVec,
+    pub(super) acquired: IntCounter,
+    pub(super) released: IntCounter,
+    pub(super) dropped: IntCounterVec,
+    pub(super) restore_seconds: Histogram,
+    pub(super) restored_records: IntCounter,
+}
+
+impl Tasks {
+    fn enter(book: &mut Book) -> Made<Self> {
+        let tasks = Tasks {
+            owned: book.gauges("healthflow_sync_tasks_owned_partitions", &["phase"], "Tasks this worker was assigned; phase is acquiring, live or draining.")?,
+            acquired: book.counter("healthflow_sync_tasks_acquired_total", "Tasks that went live.")?,
+            released: book.counter("healthflow_sync_tasks_released_total", "Tasks that were drained, committed and given back.")?,
+            dropped: book.counters("healthflow_sync_tasks_dropped_total", &["why"], "Tasks that were dropped with their memory; why is commit_lost, partition_lost or drain_timeout.")?,
+            restore_seconds: book.one_histogram("healthflow_sync_tasks_restore_seconds", "From fencing the old owner to the restored state.", RESTORE_EDGES)?,
+            restored_records: book.counter("healthflow_sync_tasks_restored_records_total", "State records that restores read.")?,
+        };
+        for why in [DropCause::CommitLost, DropCause::PartitionLost, DropCause::DrainTimeout] {
+            tasks.dropped.with_label_values(&[super::tally::drop_cause(why)]);
+        }
+        Ok(tasks)
+    }
+}

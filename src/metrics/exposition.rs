@@ -1,0 +1,69 @@
+//! The metrics page: gauges are set from the worker's last status at the moment somebody looks, so that ages go on
+//! growing even when the worker hangs.
+
+use crate::metrics::Catalogue;
+use crate::processor::Status;
+use crate::processor::status::{LaneStatus, TaskPhase, TaskStatus};
+use crate::time::Timestamp;
+
+/// What `Content-Type` the page has.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+impl Catalogue {
+    /// Everything in Prometheus' text format, gauges as `status` has them, ages counted up to `now`.
+    pub fn page(&self, status: &Status, now: Timestamp) -> Result<String, prometheus::Error> {
+        let _one_at_a_time = self.scrape.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.set_gauges(status, now);
+        self.text()
+    }
+
+    fn set_gauges(&self, status: &Status, now: Timestamp) {
+        self.calls.in_flight.set(signed(status.in_flight));
+        self.calls.paused_seconds.set(status.paused_until.map_or(0.0, |until| age_seconds(now, until)));
+        self.doubts.open.set(signed(status.open_doubts));
+        self.doubts.oldest.set(status.oldest_doubt_since.map_or(0.0, |since| age_seconds(since, now)));
+        self.bookings.in_work.set(signed(status.tasks.iter().map(|task| task.jobs).sum()));
+        self.inputs.retry_waiting.set(signed(status.tasks.iter().map(|task| task.waiting_room).sum()));
+        let oldest_due = status.tasks.iter().filter_map(|task| task.oldest_due).min();
+        self.inputs.retry_overdue.set(oldest_due.map_or(0.0, |due| age_seconds(due, now)));
+        self.status_age.set(age_seconds(status.taken_at, now));
+        for phase in TaskPhase::ALL {
+            let owned = status.tasks.iter().filter(|task| task.phase == phase).count();
+            self.tasks.owned.with_label_values(&[phase.name()]).set(signed(owned));
+        }
+        self.set_lanes(status, now);
+    }
+
+    /// Lanes of tasks that are gone must not keep their last value.
+    fn set_lanes(&self, status: &Status, now: Timestamp) {
+        self.inputs.lag_records.reset();
+        self.inputs.lag_seconds.reset();
+        self.inputs.read_ahead_records.reset();
+        self.inputs.read_ahead_bytes.reset();
+        for task in &status.tasks {
+            for lane in &task.lanes {
+                self.set_lane(task, lane, now);
+            }
+        }
+    }
+
+    fn set_lane(&self, task: &TaskStatus, lane: &LaneStatus, now: Timestamp) {
+        let labels = [lane.topic.to_owned(), task.partition.to_string()];
+        if let Some(lag) = lane.lag_records() {
+            self.inputs.lag_records.with_label_values(&labels).set(lag);
+        }
+        let oldest = lane.oldest_unfinished_at;
+        self.inputs.lag_seconds.with_label_values(&labels).set(oldest.map_or(0.0, |at| age_seconds(at, now)));
+        self.inputs.read_ahead_records.with_label_values(&labels).set(signed(lane.read_ahead_records));
+        self.inputs.read_ahead_bytes.with_label_values(&labels).set(signed(lane.read_ahead_bytes));
+    }
+}
+
+/// Seconds from `since` to `now`; 0 where the clocks disagree.
+fn age_seconds(since: Timestamp, now: Timestamp) -> f64 {
+    now.since_ms(since).max(0) as f64 / 1000.0
+}
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

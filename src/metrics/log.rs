@@ -1,0 +1,151 @@
+//! The log: one line per fact that matters. Levels: what a person should look at is a warning or an error, what happens
+//! to tasks is info, what happens to single bookings that end well is debug. Texts from outside are quoted, so that no
+//! identifier can forge a line. No line carries patient data; a booking's practice and id it may carry.
+
+use std::io::IsTerminal;
+
+use serde::Deserialize;
+use tracing::{debug, error, info, trace, warn};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::booking::BookingKey;
+use crate::metrics::tally::{content, drop_cause, found_name};
+use crate::processor::Fact;
+
+/// Who reads the log (`log.format`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// People.
+    Human,
+    /// Machines: one JSON object a line.
+    Json,
+}
+
+/// Starts logging to standard error for the whole process; to be called once, before anything is logged. `level` is a
+/// level or a list like `info,librdkafka=warn`; fails if it is neither.
+pub fn start(format: Format, level: &str) -> anyhow::Result<()> {
+    let dispatch = dispatch(format, level, std::io::stderr, std::io::stderr().is_terminal())?;
+    tracing::dispatcher::set_global_default(dispatch)?;
+    Ok(())
+}
+
+/// Whether `level` can be given to [`start`].
+pub fn is_level(level: &str) -> bool {
+    EnvFilter::builder().parse(level).is_ok()
+}
+
+/// A bare level is ours: at `debug` the HTTP client's own lines would tell more than we know to be harmless.
+fn directives(level: &str) -> String {
+    let bare = level.chars().all(char::is_alphabetic);
+    if bare { format!("warn,healthflow_sync={level}") } else { level.to_owned() }
+}
+
+/// A subscriber that writes to `writer`.
+pub(super) fn dispatch<W>(
+    format: Format,
+    level: &str,
+    writer: W,
+    colours: bool,
+) -> anyhow::Result<tracing::Dispatch>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::builder().parse(directives(level))?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
+    Ok(match format {
+        Format::Human => lines.with_ansi(colours).into(),
+        Format::Json => {
+            lines.json().flatten_event(true).with_current_span(false).with_span_list(false).into()
+        }
+    })
+}
+
+/// Tells `fact`.
+pub fn tell(fact: &Fact) {
+    match fact {
+        Fact::TaskAcquired { .. } | Fact::TaskReleased { .. } | Fact::TaskDropped { .. } => tell_task(fact),
+        Fact::BookingSynced { .. }
+        | Fact::BookingFailed { .. }
+        | Fact::BookingHeld { .. }
+        | Fact::BookingParked { .. }
+        | Fact::DuplicateSkipped { .. } => tell_booking(fact),
+        Fact::CallSent { operation } => trace!(operation = operation.name(), "call sent"),
+        Fact::CallAnswered { operation, class, elapsed_ms } => {
+            debug!(operation = operation.name(), class, elapsed_ms, "call answered");
+        }
+        Fact::DoubtOpened { key, operation, quiet_at } => {
+            let booking = named(key.as_ref());
+            warn!(booking, operation = operation.name(), %quiet_at, "answer lost, write in doubt");
+        }
+        Fact::DoubtSettled { key, found } => {
+            info!(booking = named(key.as_ref()), found = found_name(*found), "doubt settled");
+        }
+        Fact::AccountPaused { until, why: why @ "unauthorised" } => {
+            error!(%until, why, "HealthFlow refuses our credentials, nothing is sent; renew the token file");
+        }
+        Fact::AccountPaused { until, why } => {
+            warn!(%until, why, "HealthFlow asks us to wait, nothing is sent")
+        }
+        Fact::TransactionCommitted { partition, records, elapsed_ms } => {
+            trace!(partition, records, elapsed_ms, "transaction committed");
+        }
+    }
+}
+
+fn tell_task(fact: &Fact) {
+    match fact {
+        Fact::TaskAcquired { partition, incarnation, restored_records, restore_ms, open_intents } => {
+            info!(partition, incarnation, restored_records, restore_ms, open_intents, "task acquired");
+        }
+        Fact::TaskReleased { partition } => info!(partition, "task released"),
+        Fact::TaskDropped { partition, why } => warn!(partition, why = drop_cause(*why), "task dropped"),
+        _ => {}
+    }
+}
+
+fn tell_booking(fact: &Fact) {
+    match fact {
+        Fact::BookingSynced { key, version, outcome, end_to_end_ms, .. } => {
+            let booking = key.to_string();
+            debug!(booking, version, outcome = outcome.code(), end_to_end_ms, "booking synced");
+        }
+        Fact::BookingFailed { key, origin, reason, disposition, detail } => warn!(
+            booking = named(key.as_ref()),
+            topic = origin.map(|origin| origin.lane.topic()),
+            partition = origin.map(|origin| origin.partition),
+            offset = origin.map(|origin| origin.offset),
+            reason = reason.code(),
+            disposition = disposition.code(),
+            detail = &**detail,
+            "booking failed",
+        ),
+        Fact::BookingHeld { key, version, reason } => {
+            let booking = key.to_string();
+            warn!(booking, version, reason = reason.code(), "booking held for a person's decision");
+        }
+        Fact::BookingParked { key, version, attempts, not_before, last_error } => {
+            let (booking, last_error) = (key.to_string(), &**last_error);
+            info!(booking, version, attempts, %not_before, last_error, "booking parked");
+        }
+        Fact::DuplicateSkipped { key, version, differs: differs @ Some(true) } => {
+            let booking = key.to_string();
+            warn!(
+                booking,
+                version,
+                content = content(*differs),
+                "version came again with other content, the first stands"
+            );
+        }
+        Fact::DuplicateSkipped { key, version, differs } => {
+            let booking = key.to_string();
+            debug!(booking, version, content = content(*differs), "version came again, skipped");
+        }
+        _ => {}
+    }
+}
+
+fn named(key: Option<&BookingKey>) -> Option<String> {
+    key.map(BookingKey::to_string)
+}

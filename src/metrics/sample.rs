@@ -1,0 +1,115 @@
+//! One of every fact, for the tests of log and metrics. The booking they tell of belongs to a patient made of canaries.
+
+use std::sync::Arc;
+
+use crate::booking::{Booking, BookingStatus, Patient, Sex, Source, Visit};
+use crate::event::topics::Lane;
+use crate::event::{Identity, Origin};
+use crate::healthflow::Operation;
+use crate::processor::Fact;
+use crate::processor::fact::DropCause;
+use crate::sync::{Disposition, Reason, SyncedOutcome};
+use crate::time::Timestamp;
+
+/// What must never be seen outside: each stands in the booking of [`facts`].
+pub(super) const CANARIES: [&str; 9] = [
+    "canary-patient",
+    "canary-healthflow-patient",
+    "Canarygiven",
+    "Canaryfamily",
+    "1987-06-05",
+    "54321",
+    "canary-phone",
+    "canary@example.org",
+    "canary-note",
+];
+
+pub(super) fn booking() -> Booking {
+    Booking {
+        event_id: "e-1".into(),
+        key: crate::booking::BookingKey { practice: "p-1".into(), booking: "b-1\nERROR forged".into() },
+        location_id: "l-1".into(),
+        version: 3,
+        status: BookingStatus::Scheduled,
+        requested_at: Timestamp(1_000),
+        source: Source::Live,
+        patient: Patient {
+            id: CANARIES[0].into(),
+            healthflow_patient_id: Some(CANARIES[1].into()),
+            given_name: CANARIES[2].into(),
+            family_name: CANARIES[3].into(),
+            date_of_birth: jiff::civil::date(1987, 6, 5).into(),
+            postal_code: CANARIES[5].into(),
+            phone: Some(CANARIES[6].into()),
+            email: Some(CANARIES[7].into()),
+            sex: Some(Sex::Female),
+        },
+        visit: Visit {
+            start: Timestamp(2_000_000),
+            duration_minutes: 30,
+            time_zone: "America/Chicago".into(),
+            provider_id: "d-1".into(),
+            operatory_id: None,
+            procedure_codes: Vec::new(),
+            note: Some(CANARIES[8].into()),
+        },
+    }
+}
+
+/// One of every fact there is, some twice.
+pub(super) fn facts() -> Vec<Fact> {
+    let booking = booking();
+    let Identity { key, version, requested_at, .. } = Identity::from(&booking);
+    let detail: Arc<str> = crate::booking::check::Impossible {
+        field: "patient.date_of_birth",
+        rule: "must not lie in the future",
+    }
+    .to_string()
+    .into();
+    vec![
+        Fact::TaskAcquired {
+            partition: 4,
+            incarnation: 1,
+            restored_records: 10,
+            restore_ms: 1_500,
+            open_intents: 2,
+        },
+        Fact::TaskReleased { partition: 4 },
+        Fact::TaskDropped { partition: 4, why: DropCause::CommitLost },
+        Fact::BookingSynced {
+            key: key.clone(),
+            version,
+            outcome: SyncedOutcome::Created,
+            source: booking.source,
+            end_to_end_ms: Timestamp(31_000).since_ms(requested_at),
+        },
+        Fact::BookingFailed {
+            key: Some(key.clone()),
+            origin: Some(Origin { lane: Lane::Requested, partition: 4, offset: 77 }),
+            reason: Reason::Impossible,
+            disposition: Disposition::Poison,
+            detail,
+        },
+        Fact::BookingHeld { key: key.clone(), version, reason: Reason::AmbiguousPatient },
+        Fact::BookingParked {
+            key: key.clone(),
+            version,
+            attempts: 1,
+            not_before: Timestamp(5_000),
+            last_error: "timeout".into(),
+        },
+        Fact::DuplicateSkipped { key: key.clone(), version, differs: Some(true) },
+        Fact::DuplicateSkipped { key: key.clone(), version, differs: Some(false) },
+        Fact::CallSent { operation: Operation::CreateAppointment },
+        Fact::CallAnswered { operation: Operation::CreateAppointment, class: "ok", elapsed_ms: 40 },
+        Fact::DoubtOpened {
+            key: Some(key.clone()),
+            operation: Operation::CreateAppointment,
+            quiet_at: Timestamp(80_000),
+        },
+        Fact::DoubtSettled { key: Some(key), found: Some(true) },
+        Fact::AccountPaused { until: Timestamp(9_000), why: "unauthorised" },
+        Fact::AccountPaused { until: Timestamp(9_000), why: "throttled" },
+        Fact::TransactionCommitted { partition: 4, records: 12, elapsed_ms: 8 },
+    ]
+}

@@ -1,0 +1,92 @@
+//! Facts become numbers: one exhaustive match, so that a new fact cannot be forgotten here.
+
+use crate::booking::Source;
+use crate::metrics::Catalogue;
+use crate::processor::Fact;
+use crate::processor::fact::DropCause;
+
+impl Catalogue {
+    /// Counts `fact`.
+    pub fn count(&self, fact: &Fact) {
+        match fact {
+            Fact::TaskAcquired { restored_records, restore_ms, .. } => {
+                self.tasks.acquired.inc();
+                self.tasks.restored_records.inc_by(*restored_records);
+                self.tasks.restore_seconds.observe(seconds(*restore_ms));
+            }
+            Fact::TaskReleased { .. } => self.tasks.released.inc(),
+            Fact::TaskDropped { why, .. } => self.tasks.dropped.with_label_values(&[drop_cause(*why)]).inc(),
+            Fact::BookingSynced { outcome, source, end_to_end_ms, .. } => {
+                self.bookings.synced.with_label_values(&[outcome.code().to_lowercase()]).inc();
+                let waited_ms = u64::try_from(*end_to_end_ms).unwrap_or_default();
+                self.bookings
+                    .confirmation
+                    .with_label_values(&[source_name(*source)])
+                    .observe(seconds(waited_ms));
+            }
+            Fact::BookingFailed { reason, disposition, .. } => {
+                self.bookings.failed.with_label_values(&[reason.code(), disposition.code()]).inc();
+            }
+            Fact::BookingHeld { reason, .. } => self.bookings.held.with_label_values(&[reason.code()]).inc(),
+            Fact::BookingParked { .. } => self.bookings.parked.inc(),
+            Fact::DuplicateSkipped { differs, .. } => {
+                self.bookings.duplicates.with_label_values(&[content(*differs)]).inc();
+            }
+            Fact::CallSent { operation } => self.calls.sent.with_label_values(&[operation.name()]).inc(),
+            Fact::CallAnswered { operation, class, elapsed_ms } => {
+                self.calls.answered.with_label_values(&[operation.name(), *class]).inc();
+                self.calls.seconds.with_label_values(&[operation.name()]).observe(seconds(*elapsed_ms));
+            }
+            Fact::DoubtOpened { operation, .. } => {
+                self.doubts.opened.with_label_values(&[operation.name()]).inc()
+            }
+            Fact::DoubtSettled { found, .. } => {
+                self.doubts.settled.with_label_values(&[found_name(*found)]).inc()
+            }
+            Fact::AccountPaused { why, .. } => self.calls.pauses.with_label_values(&[*why]).inc(),
+            Fact::TransactionCommitted { records, elapsed_ms, .. } => {
+                self.transactions.committed.inc();
+                self.transactions.records.inc_by(*records);
+                self.transactions.seconds.observe(seconds(*elapsed_ms));
+            }
+        }
+    }
+}
+
+/// The label of a cause, in metrics and logs.
+pub(super) const fn drop_cause(why: DropCause) -> &'static str {
+    match why {
+        DropCause::CommitLost => "commit_lost",
+        DropCause::PartitionLost => "partition_lost",
+        DropCause::DrainTimeout => "drain_timeout",
+    }
+}
+
+/// The label of how a repeated version compares with the one that stands.
+pub(super) const fn content(differs: Option<bool>) -> &'static str {
+    match differs {
+        Some(true) => "differs",
+        Some(false) => "same",
+        None => "unknown",
+    }
+}
+
+/// The label of what a settled doubt found.
+pub(super) const fn found_name(found: Option<bool>) -> &'static str {
+    match found {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "unasked",
+    }
+}
+
+const fn source_name(source: Source) -> &'static str {
+    match source {
+        Source::Live => "live",
+        Source::Backfill => "backfill",
+    }
+}
+
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1000.0
+}

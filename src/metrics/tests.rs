@@ -1,0 +1,234 @@
+//! Documents, numbers and lines: each is held to its source.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::log::{self, Format};
+use super::sample::{CANARIES, facts};
+use super::*;
+use crate::processor::Status;
+use crate::processor::status::{LaneStatus, TaskPhase, TaskStatus};
+use crate::time::Timestamp;
+
+fn catalogue() -> Catalogue {
+    Catalogue::new("1.2.3").expect("no name is taken twice")
+}
+
+/// Goal: the documented table is the registered one, in both directions and in order.
+#[test]
+fn the_documented_metrics_are_the_registered_ones() {
+    let documented: Vec<&str> =
+        include_str!("../../docs/metrics.md").lines().filter(|line| line.starts_with("| `")).collect();
+    let row = |metric: &Described| {
+        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        format!("| `{}` | {} | {} | {} |", metric.name, metric.kind, labels.join(", "), metric.help)
+    };
+    let registered: Vec<String> = catalogue().described().iter().map(row).collect();
+    assert_eq!(documented, registered, "docs/metrics.md should have these rows:\n{}", registered.join("\n"));
+}
+
+#[test]
+fn metric_names_follow_the_rule() {
+    for metric in catalogue().described() {
+        assert!(metric.name.starts_with("healthflow_sync_"), "{}", metric.name);
+        assert_eq!(metric.kind == "counter", metric.name.ends_with("_total"), "{}", metric.name);
+        assert!(metric.kind != "histogram" || metric.name.ends_with("_seconds"), "{}", metric.name);
+        assert!(metric.help.ends_with('.'), "{}", metric.name);
+    }
+}
+
+/// Goal: a runbook never sends anybody to a metric that is not there.
+#[test]
+fn the_runbook_names_only_metrics_that_exist() {
+    let catalogue = catalogue();
+    let known: BTreeSet<&str> = catalogue.described().iter().map(|metric| metric.name).collect();
+    let runbook = include_str!("../../docs/runbook.md");
+    let named = runbook.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let mut found = 0;
+    for word in named.filter(|word| word.starts_with("healthflow_sync_")) {
+        let metric = word.strip_suffix("_bucket").or_else(|| word.strip_suffix("_count")).unwrap_or(word);
+        assert!(known.contains(metric), "{word} is not in the catalogue");
+        found += 1;
+    }
+    assert!(found > 10, "only {found} metrics in the runbook");
+}
+
+/// The value of the series that is written exactly like `series` on a page.
+fn value(page: &str, series: &str) -> Option<f64> {
+    page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+}
+
+#[test]
+fn every_fact_is_counted_and_nothing_of_a_patient_with_it() {
+    let catalogue = catalogue();
+    let status = Status::default();
+    let before = catalogue.page(&status, Timestamp(0)).unwrap();
+    let created = r#"healthflow_sync_bookings_synced_total{outcome="created"}"#;
+    assert_eq!(value(&before, created), Some(0.0));
+    for fact in facts() {
+        catalogue.count(&fact);
+    }
+    catalogue.count_aborted_transaction();
+    let page = catalogue.page(&status, Timestamp(0)).unwrap();
+    for (series, expected) in [
+        (created, 1.0),
+        (r#"healthflow_sync_bookings_failed_total{disposition="POISON",reason="IMPOSSIBLE"}"#, 1.0),
+        (r#"healthflow_sync_bookings_held_total{reason="AMBIGUOUS_PATIENT"}"#, 1.0),
+        ("healthflow_sync_bookings_parked_total", 1.0),
+        (r#"healthflow_sync_bookings_duplicates_total{content="differs"}"#, 1.0),
+        (r#"healthflow_sync_bookings_confirmation_seconds_bucket{source="live",le="30"}"#, 1.0),
+        (r#"healthflow_sync_bookings_confirmation_seconds_bucket{source="live",le="20"}"#, 0.0),
+        (r#"healthflow_sync_healthflow_calls_sent_total{operation="create_appointment"}"#, 1.0),
+        (
+            r#"healthflow_sync_healthflow_calls_answered_total{class="ok",operation="create_appointment"}"#,
+            1.0,
+        ),
+        (r#"healthflow_sync_healthflow_call_seconds_bucket{operation="create_appointment",le="0.05"}"#, 1.0),
+        (r#"healthflow_sync_healthflow_pauses_total{why="unauthorised"}"#, 1.0),
+        (r#"healthflow_sync_doubts_opened_total{operation="create_appointment"}"#, 1.0),
+        (r#"healthflow_sync_doubts_settled_total{found="yes"}"#, 1.0),
+        ("healthflow_sync_transactions_committed_total", 1.0),
+        ("healthflow_sync_transactions_aborted_total", 1.0),
+        ("healthflow_sync_transactions_records_total", 12.0),
+        ("healthflow_sync_transactions_commit_seconds_count", 1.0),
+        ("healthflow_sync_tasks_acquired_total", 1.0),
+        ("healthflow_sync_tasks_released_total", 1.0),
+        (r#"healthflow_sync_tasks_dropped_total{why="commit_lost"}"#, 1.0),
+        ("healthflow_sync_tasks_restored_records_total", 10.0),
+        ("healthflow_sync_tasks_restore_seconds_sum", 1.5),
+        (r#"healthflow_sync_build_info{version="1.2.3"}"#, 1.0),
+    ] {
+        assert_eq!(value(&page, series), Some(expected), "{series}\n{page}");
+    }
+    assert_no_canary(&page);
+}
+
+fn status() -> Status {
+    let lane = LaneStatus {
+        topic: "appointments.requested",
+        next_offset: 90,
+        end_offset: Some(100),
+        read_ahead_records: 5,
+        read_ahead_bytes: 500,
+        oldest_unfinished_at: Some(Timestamp(10_000)),
+        paused: false,
+    };
+    let task = TaskStatus {
+        partition: 4,
+        phase: TaskPhase::Live,
+        incarnation: 1,
+        lanes: vec![lane],
+        jobs: 3,
+        waiting_room: 2,
+        oldest_due: Some(Timestamp(11_000)),
+    };
+    Status {
+        taken_at: Timestamp(12_000),
+        joined: true,
+        tasks: vec![task],
+        in_flight: 6,
+        open_doubts: 1,
+        oldest_doubt_since: Some(Timestamp(5_000)),
+        paused_until: Some(Timestamp(14_000)),
+        ..Status::default()
+    }
+}
+
+/// Goal: gauges say how things stand when somebody looks, even if the worker has stopped saying so.
+#[test]
+fn gauges_follow_the_status_and_ages_the_clock() {
+    let catalogue = catalogue();
+    let page = catalogue.page(&status(), Timestamp(13_000)).unwrap();
+    let lane = r#"{partition="4",topic="appointments.requested"}"#;
+    for (series, expected) in [
+        (format!("healthflow_sync_input_lag_records{lane}"), 10.0),
+        (format!("healthflow_sync_input_lag_seconds{lane}"), 3.0),
+        (format!("healthflow_sync_input_read_ahead_records{lane}"), 5.0),
+        (format!("healthflow_sync_input_read_ahead_bytes{lane}"), 500.0),
+        ("healthflow_sync_retry_waiting_records".into(), 2.0),
+        ("healthflow_sync_retry_oldest_due_seconds".into(), 2.0),
+        ("healthflow_sync_bookings_in_work_records".into(), 3.0),
+        ("healthflow_sync_healthflow_in_flight_calls".into(), 6.0),
+        ("healthflow_sync_healthflow_paused_seconds".into(), 1.0),
+        ("healthflow_sync_doubts_open_writes".into(), 1.0),
+        ("healthflow_sync_doubts_oldest_seconds".into(), 8.0),
+        (r#"healthflow_sync_tasks_owned_partitions{phase="live"}"#.into(), 1.0),
+        (r#"healthflow_sync_tasks_owned_partitions{phase="draining"}"#.into(), 0.0),
+        ("healthflow_sync_worker_status_age_seconds".into(), 1.0),
+    ] {
+        assert_eq!(value(&page, &series), Some(expected), "{series}\n{page}");
+    }
+    let later = catalogue.page(&status(), Timestamp(15_000)).unwrap();
+    assert_eq!(value(&later, "healthflow_sync_healthflow_paused_seconds"), Some(0.0));
+    assert_eq!(value(&later, "healthflow_sync_worker_status_age_seconds"), Some(3.0));
+    let without_tasks = catalogue.page(&Status::default(), Timestamp(15_000)).unwrap();
+    assert!(!without_tasks.contains(lane), "a lane that is gone must not keep its value");
+}
+
+/// A place to write lines to.
+#[derive(Clone, Default)]
+struct Paper(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Paper {
+    type Writer = Paper;
+
+    fn make_writer(&'a self) -> Paper {
+        self.clone()
+    }
+}
+
+/// The lines that `facts` become at `level`.
+fn lines(format: Format, level: &str) -> Vec<String> {
+    let paper = Paper::default();
+    let dispatch = log::dispatch(format, level, paper.clone(), false).unwrap();
+    tracing::dispatcher::with_default(&dispatch, || facts().iter().for_each(log::tell));
+    let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn assert_no_canary(text: &str) {
+    for canary in CANARIES {
+        assert!(!text.contains(canary), "{canary} in {text}");
+    }
+}
+
+/// Goal: one line per fact, quoted, without a patient. Method: facts of a booking made of canaries whose id tries to
+/// forge a line.
+#[test]
+fn every_fact_is_one_line_without_a_patient() {
+    for format in [Format::Human, Format::Json] {
+        let lines = lines(format, "trace");
+        assert_eq!(lines.len(), facts().len(), "{lines:#?}");
+        lines.iter().for_each(|line| assert_no_canary(line));
+        assert!(lines.iter().any(|line| line.contains("p-1/b-1")), "{lines:#?}");
+        for line in lines.iter().filter(|_| format == Format::Json) {
+            let fields: serde_json::Value = serde_json::from_str(line).expect("one JSON object a line");
+            assert!(fields["message"].is_string() && fields["level"].is_string(), "{line}");
+        }
+    }
+}
+
+#[test]
+fn levels_tell_what_a_person_should_look_at() {
+    let count = |level: &str| lines(Format::Human, level).len();
+    let told = lines(Format::Human, "error");
+    assert!(told.len() == 1 && told[0].contains("renew the token file"), "{told:#?}");
+    assert!(count("error") < count("warn") && count("warn") < count("info"));
+    assert!(lines(Format::Human, "warn").iter().any(|line| line.contains("booking failed")));
+    assert!(!lines(Format::Human, "info").iter().any(|line| line.contains("booking synced")));
+    assert!(lines(Format::Human, "debug").iter().any(|line| line.contains("booking synced")));
+}

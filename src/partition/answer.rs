@@ -1,0 +1,454 @@
+//! What HealthFlow's replies teach: which intents they close, which doubts they open, and which they leave (rules W3 to
+//! W6).
+
+use std::sync::Arc;
+
+use crate::appointment::Placement;
+use crate::appointment::fingerprint::fingerprint;
+use crate::booking::{Booking, BookingKey, BookingStatus, PatientKey};
+use crate::healthflow::fault::NotSent;
+use crate::healthflow::{Answer, AppointmentFound, Fault, Operation, Reply};
+use crate::partition::gates::DoubtVerdict;
+use crate::partition::job::{Flight, Job, JobKey, Purpose, Standing};
+use crate::partition::open_write::OpenWrite;
+use crate::partition::task::{Task, Turn};
+use crate::patient::{Candidate, HealthFlowPatientId, LinkOrigin};
+use crate::processor::fact::Fact;
+use crate::state::Link;
+use crate::sync::{Disposition, Outcome, Reason, SyncedOutcome};
+use crate::time::Timestamp;
+
+/// What a fault of a write means for its intent.
+enum Fate {
+    /// It had no effect, and the same may be sent again; whether that counts as an attempt.
+    SendAgain { counts: bool },
+    /// It had no effect and never will: the only request under the intent was refused.
+    Refused,
+    /// It is not known what became of it, or of an earlier request under the same intent.
+    InDoubt,
+    /// It stands there already, under this id.
+    Stands(String),
+}
+
+impl Task {
+    /// A call of a job ended.
+    pub fn answered(&mut self, key: &JobKey, reply: Reply, turn: &mut Turn<'_>) {
+        let Some(mut job) = self.jobs.remove(key) else { return };
+        let Some(flight) = job.flight.take() else {
+            self.jobs.insert(key.clone(), job);
+            return;
+        };
+        self.stand(key, &mut job, Standing::Arrived, turn.now);
+        match (key, flight.purpose, flight.operation) {
+            (JobKey::Patient(patient), ..) => self.patient_looked_up(patient, reply, turn),
+            (JobKey::Booking(booking), Purpose::Settle, _) => {
+                self.appointment_looked_up(booking, &mut job, reply, turn);
+            }
+            (JobKey::Booking(booking), Purpose::Flow, Operation::CreatePatient) => {
+                self.patient_created(booking, &mut job, &flight, reply, turn);
+            }
+            (JobKey::Booking(booking), Purpose::Flow, operation) if operation.is_write() => {
+                self.appointment_written(booking, &mut job, &flight, reply, turn);
+            }
+            (JobKey::Booking(booking), Purpose::Flow, _) => self.searched(booking, &mut job, reply, turn),
+        }
+        self.jobs.insert(key.clone(), job);
+        self.advance(key, turn);
+    }
+
+    fn searched(&mut self, key: &BookingKey, job: &mut Job, reply: Reply, turn: &mut Turn<'_>) {
+        match reply {
+            Ok(Answer::Patients { found, next_cursor }) => {
+                job.page.0.extend(found);
+                job.page.1 = next_cursor;
+                if job.page.1.is_none() {
+                    let found = std::mem::take(&mut job.page.0);
+                    if let Some(search) = &mut job.search {
+                        search.learn(found);
+                    }
+                }
+            }
+            Err(Fault::Throttled { .. } | Fault::Unauthorised { .. }) => {}
+            Err(Fault::Refused { fields, .. }) => self.reject(key, job, Reason::Rejected, &fields, turn),
+            Ok(_) => self.read_failed(key, job, "unreadable", turn),
+            Err(fault) => self.read_failed(key, job, fault.name(), turn),
+        }
+    }
+
+    fn read_failed(&mut self, key: &BookingKey, job: &mut Job, why: &'static str, turn: &mut Turn<'_>) {
+        job.forget_search();
+        self.try_again_later(key, job, why, turn.now, turn);
+    }
+
+    fn reject(
+        &mut self,
+        key: &BookingKey,
+        job: &mut Job,
+        reason: Reason,
+        fields: &[String],
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(version) = job.newest().map(|newest| newest.booking.version) else { return };
+        self.reject_version(key, job, (version, reason), fields, turn);
+    }
+
+    fn reject_version(
+        &mut self,
+        key: &BookingKey,
+        job: &mut Job,
+        (version, reason): (u64, Reason),
+        fields: &[String],
+        turn: &mut Turn<'_>,
+    ) {
+        let detail = match reason {
+            Reason::SlotTaken => Arc::from("the slot is taken; book another one"),
+            _ => Arc::from(format!("HealthFlow refuses {}", fields.join(", "))),
+        };
+        let outcome = Outcome::Failed { reason, disposition: Disposition::Rejected, detail };
+        self.conclude(key, job, version, outcome, turn);
+    }
+
+    fn patient_created(
+        &mut self,
+        key: &BookingKey,
+        job: &mut Job,
+        flight: &Flight,
+        reply: Reply,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(patient) = job.patient.clone() else { return };
+        let quiet_at = turn.now.plus_ms(turn.settings.settle_ms());
+        let fault = match reply {
+            Ok(Answer::PatientCreated(id)) => return self.patient_stands(&patient, id, turn.now),
+            Ok(_) => Fault::Unknown(crate::healthflow::fault::Unknown::Unreadable),
+            Err(fault) => fault,
+        };
+        let Some(open) = self.creations.get_mut(&patient) else { return };
+        match fate(open, &fault, turn.now, quiet_at) {
+            Fate::Stands(id) => self.patient_stands(&patient, id.into(), turn.now),
+            Fate::SendAgain { counts } => self.send_again(key, job, &fault, counts, turn),
+            Fate::Refused => {
+                self.close_creation(&patient);
+                self.newcomers.never_happened(&patient);
+                self.reject_version(key, job, (flight.version, Reason::Rejected), &fields_of(&fault), turn);
+            }
+            Fate::InDoubt => {
+                self.change_patient(&patient).last_write_at = turn.now;
+                self.doubt_opened(None, flight.operation, quiet_at, turn);
+                self.timers.insert((quiet_at, JobKey::Patient(patient.clone())));
+                let verdict = self.creation_verdict(&patient, turn.now, turn.settings);
+                self.doubtful(key, job, verdict, fault.name(), turn);
+            }
+        }
+    }
+
+    fn patient_stands(&mut self, patient: &PatientKey, id: HealthFlowPatientId, now: Timestamp) {
+        self.close_creation(patient);
+        self.newcomers.answered(patient, &id, now);
+        let state = self.change_patient(patient);
+        state.last_write_at = now;
+        state.link.get_or_insert(Link { healthflow_patient_id: id, origin: LinkOrigin::Created });
+    }
+
+    fn patient_looked_up(&mut self, patient: &PatientKey, reply: Reply, turn: &mut Turn<'_>) {
+        let Some(open) = self.creations.get_mut(patient) else { return };
+        open.in_flight = false;
+        let ours = |candidate: &Candidate| candidate.external_id.as_deref() == Some(patient.patient.as_str());
+        match reply {
+            Ok(Answer::Patients { found, .. }) => {
+                let id = found.into_iter().filter(ours).find_map(|candidate| candidate.id);
+                turn.facts.push_back(Fact::DoubtSettled { key: None, found: Some(id.is_some()) });
+                match id {
+                    Some(id) => self.patient_stands(patient, id, turn.now),
+                    None => {
+                        self.close_creation(patient);
+                        self.newcomers.never_happened(patient);
+                    }
+                }
+                if let Some(holder) = self.patients_busy.get(patient) {
+                    self.arrivals.push_front(holder.clone());
+                }
+            }
+            _ => self.look_up_again(JobKey::Patient(patient.clone()), turn),
+        }
+    }
+
+    /// A settling look-up failed: the doubt stays quiet, so it is asked again a little later.
+    fn look_up_again(&mut self, key: JobKey, turn: &Turn<'_>) {
+        let again_at = turn.now.plus_ms(turn.settings.retry_backoff_min_ms);
+        match &key {
+            JobKey::Booking(booking) => self.writes.get_mut(booking),
+            JobKey::Patient(patient) => self.creations.get_mut(patient),
+        }
+        .and_then(|open| open.doubt.as_mut())
+        .into_iter()
+        .for_each(|doubt| doubt.quiet_at = again_at);
+        self.timers.insert((again_at, key));
+    }
+
+    fn appointment_looked_up(&mut self, key: &BookingKey, _job: &mut Job, reply: Reply, turn: &mut Turn<'_>) {
+        match reply {
+            Ok(Answer::Appointments(found)) => {
+                let found = found.into_iter().next();
+                turn.facts
+                    .push_back(Fact::DoubtSettled { key: Some(key.clone()), found: Some(found.is_some()) });
+                if let Some(AppointmentFound { id, patient }) = found {
+                    self.adopt(key, id.0, patient.0);
+                }
+                self.close_write(key);
+            }
+            _ => self.look_up_again(JobKey::Booking(key.clone()), turn),
+        }
+    }
+
+    fn appointment_written(
+        &mut self,
+        key: &BookingKey,
+        job: &mut Job,
+        flight: &Flight,
+        reply: Reply,
+        turn: &mut Turn<'_>,
+    ) {
+        let quiet_at = turn.now.plus_ms(turn.settings.settle_ms());
+        let fault = match reply {
+            Ok(Answer::AppointmentCreated(id) | Answer::AppointmentUpdated(id)) => {
+                return self.appointment_stands(key, job, flight, id.0, turn);
+            }
+            Ok(_) => Fault::Unknown(crate::healthflow::fault::Unknown::Unreadable),
+            Err(fault) => fault,
+        };
+        let Some(open) = self.writes.get_mut(key) else { return };
+        match fate(open, &fault, turn.now, quiet_at) {
+            Fate::Stands(id) => {
+                self.close_write(key);
+                self.adopt(key, id.into(), Self::flight_patient(flight));
+            }
+            Fate::SendAgain { counts } => self.send_again(key, job, &fault, counts, turn),
+            Fate::Refused => {
+                self.close_write(key);
+                match (&fault, flight.operation) {
+                    (Fault::NotFound, Operation::UpdateAppointment) => self.placement_gone(key, job, turn),
+                    (Fault::NotFound, _) => self.patient_gone(key, job, turn),
+                    (Fault::SlotTaken, _) => {
+                        self.reject_version(key, job, (flight.version, Reason::SlotTaken), &[], turn);
+                    }
+                    _ => {
+                        let fields = fields_of(&fault);
+                        self.reject_version(key, job, (flight.version, Reason::Rejected), &fields, turn);
+                    }
+                }
+            }
+            Fate::InDoubt => {
+                self.change_booking(key).last_write_at = turn.now;
+                self.doubt_opened(Some(key), flight.operation, quiet_at, turn);
+                self.timers.insert((quiet_at, JobKey::Booking(key.clone())));
+                let verdict = self.write_verdict(key, turn.now, turn.settings);
+                self.doubtful(key, job, verdict, fault.name(), turn);
+            }
+        }
+    }
+
+    /// A write of the appointment was answered well. Where an older version's bytes may stand (a server may replay the
+    /// first answer to other bytes), the version is not answered yet: a PUT comes next (rule W5).
+    fn appointment_stands(
+        &mut self,
+        key: &BookingKey,
+        job: &mut Job,
+        flight: &Flight,
+        appointment_id: Arc<str>,
+        turn: &mut Turn<'_>,
+    ) {
+        let intent = self.state.bookings.get(key).and_then(|state| state.intent.clone());
+        self.close_write(key);
+        let patient_id = Self::flight_patient(flight);
+        let created = flight.operation == Operation::CreateAppointment;
+        let certain = !created || intent.is_some_and(|intent| intent.first_version == flight.version);
+        let written = job.versions.get(&flight.version).map(|in_hand| Arc::clone(&in_hand.booking));
+        let Some(booking) = written.filter(|_| certain) else {
+            return self.adopt(key, appointment_id, patient_id);
+        };
+        let state = self.change_booking(key);
+        state.last_write_at = turn.now;
+        let adopted = state.placement.as_ref().is_none_or(|placement| placement.version == 0);
+        state.placement = Some(Placement {
+            appointment_id,
+            incarnation: state.incarnation,
+            version: booking.version,
+            status: booking.status,
+            fingerprint: Some(fingerprint(&booking, &patient_id)),
+            patient_id,
+        });
+        let outcome = match booking.status {
+            BookingStatus::Cancelled => SyncedOutcome::Cancelled,
+            BookingStatus::Scheduled if created || adopted => SyncedOutcome::Created,
+            BookingStatus::Scheduled => SyncedOutcome::Updated,
+        };
+        self.conclude(key, job, booking.version, Outcome::Synced(outcome), turn);
+    }
+
+    /// Takes over the id of what stands there; what it says is not certain, so the newest version is written next.
+    fn adopt(&mut self, key: &BookingKey, appointment_id: Arc<str>, patient_id: Arc<str>) {
+        let state = self.change_booking(key);
+        state.placement = Some(Placement {
+            appointment_id,
+            patient_id,
+            incarnation: state.incarnation,
+            version: 0,
+            status: BookingStatus::Scheduled,
+            fingerprint: None,
+        });
+    }
+
+    /// A request had no effect: it goes out again as soon as it may, or after a back-off where the failure counts.
+    fn send_again(
+        &mut self,
+        key: &BookingKey,
+        job: &mut Job,
+        fault: &Fault,
+        counts: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        if *fault == Fault::NotSent(NotSent::LeaseOver) {
+            self.renewal_wanted = true;
+        }
+        if counts {
+            self.try_again_later(key, job, fault.name(), turn.now, turn);
+        }
+    }
+
+    /// A write is in doubt: the create is repeated at once where that is safe, and the second time after a back-off;
+    /// anything else waits until it is quiet.
+    fn doubtful(
+        &mut self,
+        key: &BookingKey,
+        job: &mut Job,
+        verdict: DoubtVerdict,
+        why: &'static str,
+        turn: &mut Turn<'_>,
+    ) {
+        match verdict {
+            DoubtVerdict::Repeat if job.repeats == 0 => {
+                job.repeats += 1;
+                self.count_attempt(job, turn.now);
+            }
+            DoubtVerdict::Wait(at) if at.since_ms(turn.now) <= turn.settings.memory_wait_ms => {
+                self.count_attempt(job, turn.now);
+            }
+            DoubtVerdict::Wait(at) => self.try_again_later(key, job, why, at, turn),
+            _ => self.try_again_later(key, job, why, turn.now, turn),
+        }
+    }
+
+    fn doubt_opened(
+        &mut self,
+        key: Option<&BookingKey>,
+        operation: Operation,
+        quiet_at: Timestamp,
+        turn: &mut Turn<'_>,
+    ) {
+        turn.facts.push_back(Fact::DoubtOpened { key: key.cloned(), operation, quiet_at });
+    }
+
+    /// HealthFlow does not know the appointment we wrote: believed once a lagging replica can no longer be the reason
+    /// (rule W6).
+    fn placement_gone(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) {
+        let sent_at = self.state.bookings.get(key).map_or(Timestamp(0), |state| state.last_write_at);
+        let believed_at = self.believed_at(sent_at, true, turn);
+        if turn.now < believed_at {
+            return self.try_again_later(key, job, "appointment_not_found", believed_at, turn);
+        }
+        let state = self.change_booking(key);
+        state.placement = None;
+        state.incarnation += 1;
+    }
+
+    /// HealthFlow does not know the patient we linked: the link is dropped once that can be believed (rule W6), and the
+    /// patient is looked for again.
+    fn patient_gone(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) {
+        let Some(booking): Option<Arc<Booking>> = job.newest().map(|newest| Arc::clone(&newest.booking))
+        else {
+            return;
+        };
+        let patient = booking.patient_key();
+        let Some((link, sent_at)) = self
+            .state
+            .patients
+            .get(&patient)
+            .and_then(|state| state.link.clone().map(|link| (link, state.last_write_at)))
+        else {
+            return;
+        };
+        let believed_at = self.believed_at(sent_at, link.origin == LinkOrigin::Created, turn);
+        if turn.now < believed_at {
+            return self.try_again_later(key, job, "patient_not_found", believed_at, turn);
+        }
+        let state = self.change_patient(&patient);
+        state.link = None;
+        state.incarnation += 1;
+        job.gone_patient = Some(link.healthflow_patient_id);
+        job.forget_search();
+        self.count_attempt(job, turn.now);
+    }
+
+    fn believed_at(&self, sent_at: Timestamp, written_by_us: bool, turn: &Turn<'_>) -> Timestamp {
+        let own = sent_at.plus_ms(turn.settings.settle_ms());
+        let inherited = if written_by_us { self.inherited_quiet_at(turn.settings) } else { Timestamp(0) };
+        own.max(inherited)
+    }
+
+    /// The intent of a booking's write is closed: its outcome is known, or it was never sent.
+    pub(super) fn close_write(&mut self, key: &BookingKey) {
+        self.writes.remove(key);
+        self.change_booking(key).intent = None;
+    }
+
+    /// The intent of a patient's creation is closed.
+    pub(super) fn close_creation(&mut self, key: &PatientKey) {
+        self.creations.remove(key);
+        self.change_patient(key).intent = None;
+    }
+}
+
+/// What `fault` means for the intent `open`, whose request has just ended (rules W3, W4).
+fn fate(open: &mut OpenWrite, fault: &Fault, now: Timestamp, quiet_at: Timestamp) -> Fate {
+    match fault {
+        Fault::NotSent(not_sent) => {
+            open.had_no_effect();
+            Fate::SendAgain { counts: *not_sent == NotSent::Connect }
+        }
+        Fault::Throttled { .. } | Fault::Unauthorised { .. } => {
+            open.had_no_effect();
+            Fate::SendAgain { counts: false }
+        }
+        Fault::AlreadyThere { existing_id: Some(id) } => Fate::Stands(id.clone()),
+        Fault::Refused { .. } | Fault::SlotTaken | Fault::NotFound => {
+            let only_request = open.sends == 1 && open.doubt.is_none();
+            open.had_no_effect();
+            if only_request {
+                return Fate::Refused;
+            }
+            if let Some(doubt) = &mut open.doubt {
+                doubt.repeat_refused = true;
+            }
+            Fate::InDoubt
+        }
+        Fault::Unknown(_) => {
+            open.doubted(now, quiet_at);
+            Fate::InDoubt
+        }
+        Fault::KeyReused | Fault::AlreadyThere { existing_id: None } => {
+            open.doubted(now, quiet_at);
+            if let Some(doubt) = &mut open.doubt {
+                doubt.repeat_refused = true;
+            }
+            Fate::InDoubt
+        }
+    }
+}
+
+fn fields_of(fault: &Fault) -> Vec<String> {
+    match fault {
+        Fault::Refused { fields, .. } => fields.clone(),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,213 @@
+//! What comes in on a lane: new versions, copies of known ones, parked ones that come back, and records that cannot be
+//! used.
+
+use std::sync::Arc;
+
+use crate::appointment::fingerprint::fingerprint;
+use crate::booking::{Booking, Version};
+use crate::event::failed::DeadContent;
+use crate::event::topics::Lane;
+use crate::event::{Arrival, DeadLetter, Origin, Outgoing, RetryEntry, Schedule, Unusable};
+use crate::partition::job::{InHand, JobKey, Standing};
+use crate::partition::task::{PendingFact, Task, Turn};
+use crate::processor::fact::Fact;
+use crate::processor::settings::Settings;
+use crate::retry::waiting_room::Waiting;
+use crate::state::ParkingPlace;
+use crate::sync::Disposition;
+use crate::time::Timestamp;
+
+impl Task {
+    /// Takes in one record of a lane.
+    pub fn arrived(
+        &mut self,
+        (lane, offset): (Lane, i64),
+        size_bytes: usize,
+        arrival: Arrival,
+        turn: &mut Turn<'_>,
+    ) {
+        if let Some(progress) = self.lanes.get_mut(&lane) {
+            progress.arrived(offset, size_bytes, asked_at(&arrival));
+        }
+        match arrival {
+            Arrival::Requested(booking) => self.requested(*booking, (lane, offset), turn),
+            Arrival::Retry(entry) => self.came_back(*entry, (lane, offset), turn),
+            Arrival::Unusable(unusable) => self.bury(*unusable, (lane, offset), turn),
+        }
+    }
+
+    /// Whether fetching `lane` should be stopped (true) or restarted (false) by what it holds in memory; none to leave
+    /// it as it is. It restarts at half the limit, so that it does not flutter.
+    pub fn hold_back(&mut self, lane: Lane, settings: &Settings) -> Option<bool> {
+        let waiting = if lane == Lane::Retry { self.waiting_room.len() } else { 0 };
+        let progress = self.lanes.get_mut(&lane)?;
+        let full = progress.bytes() > settings.read_ahead_bytes || waiting > settings.waiting_room_max;
+        let half_empty =
+            progress.bytes() <= settings.read_ahead_bytes / 2 && waiting <= settings.waiting_room_max / 2;
+        let change = if progress.paused { half_empty } else { full };
+        change.then(|| {
+            progress.paused = !progress.paused;
+            progress.paused
+        })
+    }
+
+    pub(super) fn position_finished(&mut self, (lane, offset): (Lane, i64)) {
+        if let Some(progress) = self.lanes.get_mut(&lane) {
+            progress.finished(offset);
+        }
+    }
+
+    fn requested(&mut self, booking: Booking, position: (Lane, i64), turn: &mut Turn<'_>) {
+        let version = booking.version;
+        if let Some(differs) = self.known_already(&booking) {
+            turn.facts.push_back(Fact::DuplicateSkipped { key: booking.key, version, differs });
+            self.position_finished(position);
+            return;
+        }
+        let superseded = match self.state.bookings.get(&booking.key) {
+            Some(state) if state.is_in_review() => Vec::new(),
+            _ => self.waiting_room.take_older(&booking.key, version),
+        };
+        for waiting in superseded {
+            self.take_from_waiting_room(waiting);
+        }
+        let schedule =
+            Schedule { attempts: 0, not_before: turn.now, first_failed_at: None, last_error: Arc::from("") };
+        self.take_in_hand(InHand { booking: Arc::new(booking), position, schedule });
+    }
+
+    /// Whether a version is answered, parked or at hand already (rules K3, K5): then whether its content differs from
+    /// the first one's, where that can be told.
+    fn known_already(&self, booking: &Booking) -> Option<Option<bool>> {
+        let version = booking.version;
+        if let Some(at_hand) =
+            self.jobs.get(&JobKey::Booking(booking.key.clone())).and_then(|job| job.versions.get(&version))
+        {
+            let Booking { key, location_id, status, patient, visit, .. } = &*at_hand.booking;
+            let same = *key == booking.key
+                && *location_id == booking.location_id
+                && *status == booking.status
+                && *patient == booking.patient
+                && *visit == booking.visit;
+            return Some(Some(!same));
+        }
+        let state = self.state.bookings.get(&booking.key)?;
+        if !state.answered.contains(version) && state.parked(version).is_none() {
+            return None;
+        }
+        let stands = state.placement.as_ref().filter(|placement| placement.version == version);
+        Some(stands.and_then(|placement| {
+            placement.fingerprint.map(|known| known != fingerprint(booking, &placement.patient_id))
+        }))
+    }
+
+    fn came_back(&mut self, entry: RetryEntry, position: (Lane, i64), turn: &mut Turn<'_>) {
+        let valid = self
+            .state
+            .bookings
+            .get(&entry.booking.key)
+            .and_then(|state| state.parked(entry.booking.version))
+            .is_some_and(|parked| {
+                parked.place == ParkingPlace::Retry && parked.generation == entry.generation
+            });
+        // Copies that a newer parking or an answer made worthless are passed over (rule K4).
+        if !valid {
+            self.position_finished(position);
+            return;
+        }
+        let newer_known = self
+            .jobs
+            .get(&JobKey::Booking(entry.booking.key.clone()))
+            .is_some_and(|job| job.newest().is_some_and(|n| n.booking.version > entry.booking.version));
+        let waiting = Waiting { entry, offset: position.1 };
+        if newer_known || waiting.entry.schedule.not_before <= turn.now {
+            self.take_from_waiting_room(waiting);
+        } else if let Some(copy) = self.waiting_room.enter(waiting) {
+            self.position_finished((Lane::Retry, copy.offset));
+        }
+    }
+
+    /// Takes every record that is due out of the waiting room.
+    pub fn take_due(&mut self, turn: &Turn<'_>) {
+        while let Some(waiting) = self.waiting_room.take_due(turn.now) {
+            self.take_from_waiting_room(waiting);
+        }
+    }
+
+    fn take_from_waiting_room(&mut self, waiting: Waiting) {
+        self.take_in_hand(InHand {
+            booking: Arc::new(waiting.entry.booking),
+            position: (Lane::Retry, waiting.offset),
+            schedule: waiting.entry.schedule,
+        });
+    }
+
+    fn take_in_hand(&mut self, in_hand: InHand) {
+        let key = JobKey::Booking(in_hand.booking.key.clone());
+        let version: Version = in_hand.booking.version;
+        let known = self.jobs.contains_key(&key);
+        let job = self.jobs.entry(key.clone()).or_default();
+        let copy = job.versions.insert(version, in_hand);
+        let awaits = matches!(job.standing, Standing::AwaitsTime(_) | Standing::AwaitsPatient);
+        if let Some(copy) = copy {
+            self.position_finished(copy.position);
+        }
+        // A job that waits is looked at again: the newer version may not have to wait.
+        if !known || awaits {
+            self.arrivals.push_back(key);
+        }
+    }
+
+    /// Dead-letters a record that cannot be used, in the transaction that moves the watermark past it (rule K7).
+    fn bury(&mut self, unusable: Unusable, (lane, offset): (Lane, i64), turn: &mut Turn<'_>) {
+        self.position_finished((lane, offset));
+        if let Some(identity) = &unusable.identity {
+            let at_hand = self
+                .jobs
+                .get(&JobKey::Booking(identity.key.clone()))
+                .is_some_and(|job| job.versions.contains_key(&identity.version));
+            let state = self.change_booking(&identity.key);
+            if at_hand
+                || state.answered.contains(identity.version)
+                || state.parked(identity.version).is_some()
+            {
+                turn.facts.push_back(Fact::DuplicateSkipped {
+                    key: identity.key.clone(),
+                    version: identity.version,
+                    differs: None,
+                });
+                return;
+            }
+            // Answered, but not `newest`: what cannot be true supersedes nothing (rule K5).
+            state.answered.insert(identity.version);
+        }
+        let origin = Origin { lane, partition: self.partition, offset };
+        self.pending.facts.push(PendingFact::Plain(Fact::BookingFailed {
+            key: unusable.identity.as_ref().map(|identity| identity.key.clone()),
+            origin: Some(origin),
+            reason: unusable.reason,
+            disposition: Disposition::Poison,
+            detail: unusable.detail.clone(),
+        }));
+        self.pending.records.push(Outgoing::Failed(Box::new(DeadLetter {
+            identity: unusable.identity.clone(),
+            reason: unusable.reason,
+            disposition: Disposition::Poison,
+            detail: unusable.detail.clone(),
+            placed_ids: (None, None),
+            attempts: 1,
+            origin: Some(origin),
+            finished_at: turn.now,
+            content: DeadContent::Record(Box::new(unusable)),
+        })));
+    }
+}
+
+/// When the booking of a record was asked for, where that can be read.
+fn asked_at(arrival: &Arrival) -> Option<Timestamp> {
+    match arrival {
+        Arrival::Requested(booking) => Some(booking.requested_at),
+        Arrival::Retry(entry) => Some(entry.booking.requested_at),
+        Arrival::Unusable(unusable) => unusable.identity.as_ref().map(|identity| identity.requested_at),
+    }
+}

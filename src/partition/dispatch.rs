@@ -1,0 +1,210 @@
+//! Sending, and resting: a ready job is asked once more what it wants, its lease is checked, and out it goes (rules W1,
+//! W2); a job with nothing to send waits, is parked, or ends.
+
+use std::sync::Arc;
+
+use crate::booking::{BookingKey, PatientKey};
+use crate::healthflow::Request;
+use crate::partition::advance::Next;
+use crate::partition::job::{Flight, Job, JobKey, Purpose, Standing};
+use crate::partition::task::{Task, Turn};
+use crate::patient::Person;
+use crate::patient::search::Search;
+use crate::processor::fact::Fact;
+use crate::time::Timestamp;
+
+/// A request that may go out now.
+#[derive(Debug)]
+pub struct Send {
+    /// Whose it is.
+    pub job: JobKey,
+    /// What to send.
+    pub request: Request,
+    /// For a write: the end of the lease, to be checked last before the socket.
+    pub lease_until: Option<Timestamp>,
+}
+
+impl Task {
+    /// Whether a job is ready to send.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty() && !self.is_draining()
+    }
+
+    /// The next request that may go out. The caller holds a permit for it already: nothing may wait after this.
+    pub fn send_next(&mut self, turn: &mut Turn<'_>) -> Option<Send> {
+        while let Some(key) = self.ready.pop_front() {
+            let Some(mut job) = self.jobs.remove(&key) else { continue };
+            if job.standing != Standing::Ready {
+                self.jobs.insert(key, job);
+                continue;
+            }
+            let next = self.next_of(&key, &mut job, turn);
+            let Next::Ask(request, purpose) = next else {
+                self.rest(&key, job, next, turn);
+                continue;
+            };
+            if !self.is_durable(&key, &job, &request) {
+                self.stand(&key, &mut job, Standing::AwaitsCommit, turn.now);
+                self.jobs.insert(key, job);
+                continue;
+            }
+            let lease_until = self.lease_from.plus_ms(turn.settings.lease_ms);
+            let is_write = request.operation().is_write();
+            if is_write && turn.now.plus_ms(turn.settings.lease_margin_ms) >= lease_until {
+                // Renewed by committing the offset again; an empty transaction would ask nobody (rule W2).
+                self.renewal_wanted = true;
+                self.ready.push_front(key.clone());
+                self.jobs.insert(key, job);
+                return None;
+            }
+            self.launch(&key, &mut job, &request, purpose, turn);
+            self.jobs.insert(key.clone(), job);
+            return Some(Send { job: key, request, lease_until: is_write.then_some(lease_until) });
+        }
+        None
+    }
+
+    fn launch(
+        &mut self,
+        key: &JobKey,
+        job: &mut Job,
+        request: &Request,
+        purpose: Purpose,
+        turn: &mut Turn<'_>,
+    ) {
+        self.stand(key, job, Standing::InFlight, turn.now);
+        let patient_id = match request {
+            Request::CreateAppointment { content, .. } | Request::UpdateAppointment { content, .. } => {
+                Some(content.patient.0.clone())
+            }
+            _ => None,
+        };
+        let version = job.newest().map_or(0, |newest| newest.booking.version);
+        job.asked_version = version;
+        job.flight = Some(Flight { operation: request.operation(), purpose, version, patient_id });
+        let open = match (request, key) {
+            (Request::SearchPatients { .. }, JobKey::Patient(patient)) => self.creations.get_mut(patient),
+            (Request::CreatePatient { .. }, _) => {
+                job.patient.as_ref().and_then(|patient| self.creations.get_mut(patient))
+            }
+            (_, JobKey::Booking(booking)) if request.operation().is_write() => self.writes.get_mut(booking),
+            _ => None,
+        };
+        if let Some(open) = open {
+            open.in_flight = true;
+            open.sends += u32::from(request.operation().is_write());
+        }
+        match request {
+            Request::SearchPatients { .. } if purpose == Purpose::Flow => {
+                job.search.get_or_insert_with(|| Search::start(turn.now));
+            }
+            Request::CreatePatient { content, .. } => {
+                let person = Person::from(&content.patient);
+                if let Some(patient) = &job.patient {
+                    self.newcomers.begin(patient, person);
+                }
+            }
+            _ => {}
+        }
+        turn.facts.push_back(Fact::CallSent { operation: request.operation() });
+    }
+
+    /// Puts a job that has nothing to send where it belongs: into a wait, into the retry topic, or to its end.
+    pub(super) fn rest(&mut self, key: &JobKey, mut job: Job, next: Next, turn: &mut Turn<'_>) {
+        let now = turn.now;
+        let give_up_at = |job: &Job| job.waiting_since.unwrap_or(now).plus_ms(turn.settings.memory_wait_ms);
+        match next {
+            Next::Ask(..) | Next::Rest => {}
+            Next::Wait(at, why) => {
+                if at <= give_up_at(&job) || job.versions.is_empty() {
+                    self.stand(key, &mut job, Standing::AwaitsTime(at.max(now.plus_ms(1))), now);
+                    self.jobs.insert(key.clone(), job);
+                    return;
+                }
+                if let JobKey::Booking(booking) = key {
+                    self.park_all(booking, &mut job, at, why, turn);
+                }
+            }
+            Next::AwaitPatient(patient) => {
+                let give_up_at = give_up_at(&job);
+                if now < give_up_at {
+                    let awaited = self.patients_awaited.entry(patient).or_default();
+                    if !awaited.contains(key) {
+                        awaited.push_back(key.clone());
+                    }
+                    self.stand(key, &mut job, Standing::AwaitsPatient, now);
+                    self.timers.insert((give_up_at, key.clone()));
+                    self.jobs.insert(key.clone(), job);
+                    return;
+                }
+                if let JobKey::Booking(booking) = key {
+                    let at = now.plus_ms(turn.settings.retry_backoff_min_ms);
+                    self.park_all(booking, &mut job, at, "patient_busy", turn);
+                }
+            }
+        }
+        self.end(key, &mut job, now);
+    }
+
+    /// A job has nothing more to do: no unsent intent stays behind (rule W1), the patient is free for the next one.
+    fn end(&mut self, key: &JobKey, job: &mut Job, now: Timestamp) {
+        self.stand(key, job, Standing::Arrived, now);
+        if let JobKey::Booking(booking) = key {
+            self.withdraw_write(booking);
+        }
+        if let Some(patient) = job.patient.take() {
+            self.withdraw_creation(&patient);
+            self.unlock_patient(&patient);
+        }
+    }
+
+    pub(super) fn withdraw_write(&mut self, key: &BookingKey) {
+        if self.writes.get(key).is_some_and(crate::partition::open_write::OpenWrite::is_unsent) {
+            self.close_write(key);
+        }
+    }
+
+    pub(super) fn withdraw_creation(&mut self, key: &PatientKey) {
+        if self.creations.get(key).is_some_and(crate::partition::open_write::OpenWrite::is_unsent) {
+            self.close_creation(key);
+            self.newcomers.never_happened(key);
+        }
+    }
+
+    /// Takes the lock of a patient, giving back another one that the job held; false while somebody else has it.
+    pub(super) fn lock_patient(&mut self, key: &BookingKey, job: &mut Job, patient: &PatientKey) -> bool {
+        if job.patient.as_ref() == Some(patient) {
+            return true;
+        }
+        if let Some(other) = job.patient.take() {
+            self.withdraw_creation(&other);
+            self.unlock_patient(&other);
+            job.forget_search();
+        }
+        if self.patients_busy.contains_key(patient) {
+            return false;
+        }
+        self.patients_busy.insert(patient.clone(), JobKey::Booking(key.clone()));
+        job.patient = Some(patient.clone());
+        true
+    }
+
+    fn unlock_patient(&mut self, patient: &PatientKey) {
+        self.patients_busy.remove(patient);
+        let Some(mut awaited) = self.patients_awaited.remove(patient) else { return };
+        while let Some(next) = awaited.pop_front() {
+            if self.jobs.get(&next).is_some_and(|job| job.standing == Standing::AwaitsPatient) {
+                self.arrivals.push_front(next);
+                break;
+            }
+        }
+        if !awaited.is_empty() {
+            self.patients_awaited.insert(patient.clone(), awaited);
+        }
+    }
+
+    /// The id of the patient that a write in flight names.
+    pub(super) fn flight_patient(flight: &Flight) -> Arc<str> {
+        flight.patient_id.clone().unwrap_or_else(|| Arc::from(""))
+    }
+}

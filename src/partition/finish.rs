@@ -1,0 +1,264 @@
+//! How a version ends, or is put aside: the record that leaves, the state that changes with it, and the position that
+//! the watermark may pass, all in the same batch.
+
+use std::sync::Arc;
+
+use crate::booking::{Booking, BookingKey, PatientKey, Source, Version};
+use crate::event::failed::DeadContent;
+use crate::event::{DeadLetter, Finished, Identity, Origin, Outgoing, RetryEntry, ReviewCase};
+use crate::partition::job::{InHand, Job};
+use crate::partition::task::{PendingFact, Task, Turn};
+use crate::processor::fact::Fact;
+use crate::retry::schedule::delay_ms;
+use crate::state::{Parked, ParkingPlace};
+use crate::sync::{Disposition, Outcome, Reason, SyncedOutcome};
+use crate::time::Timestamp;
+
+impl Task {
+    /// A version has come to its end.
+    pub(super) fn conclude(
+        &mut self,
+        key: &BookingKey,
+        job: &mut Job,
+        version: Version,
+        outcome: Outcome,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(in_hand) = job.versions.remove(&version) else { return };
+        self.position_finished(in_hand.position);
+        match outcome {
+            Outcome::Synced(outcome) => self.synced(key, in_hand, outcome, turn),
+            Outcome::Review { reason, evidence } => self.hold(key, in_hand, reason, evidence, turn),
+            Outcome::Failed { reason, disposition, detail } => {
+                self.fail(key, in_hand, (reason, disposition, detail), turn);
+            }
+        }
+    }
+
+    /// A version gives way to a newer one, once (rule K5).
+    pub(super) fn supersede(
+        &mut self,
+        key: &BookingKey,
+        job: &mut Job,
+        version: Version,
+        turn: &mut Turn<'_>,
+    ) {
+        self.conclude(key, job, version, Outcome::Synced(SyncedOutcome::Superseded), turn);
+    }
+
+    /// A copy of a version that is answered: only its position is left to finish.
+    pub(super) fn drop_version(&mut self, job: &mut Job, version: Version) {
+        if let Some(in_hand) = job.versions.remove(&version) {
+            self.position_finished(in_hand.position);
+        }
+    }
+
+    fn synced(&mut self, key: &BookingKey, in_hand: InHand, outcome: SyncedOutcome, turn: &Turn<'_>) {
+        let booking = &in_hand.booking;
+        self.answer(key, booking.version, outcome != SyncedOutcome::Superseded);
+        let state = self.change_booking(key);
+        let (patient_id, appointment_id) = state.placed_ids();
+        let linked = || self.state.patients.get(&booking.patient_key()).and_then(|state| state.link.clone());
+        let patient_id = patient_id.or_else(|| linked().map(|link| link.healthflow_patient_id.0));
+        self.pending.records.push(Outgoing::Synced(Finished {
+            identity: Identity::from(&**booking),
+            outcome,
+            healthflow_patient_id: patient_id,
+            healthflow_appointment_id: appointment_id,
+            attempts: in_hand.schedule.attempts + 1,
+            finished_at: turn.now,
+        }));
+        self.pending.facts.push(PendingFact::Synced {
+            fact: Fact::BookingSynced {
+                key: key.clone(),
+                version: booking.version,
+                outcome,
+                source: booking.source,
+                end_to_end_ms: 0,
+            },
+            requested_at: booking.requested_at,
+        });
+    }
+
+    fn hold(
+        &mut self,
+        key: &BookingKey,
+        in_hand: InHand,
+        reason: Reason,
+        evidence: Vec<crate::patient::decide::Evidence>,
+        turn: &Turn<'_>,
+    ) {
+        let booking = &in_hand.booking;
+        let generation = self.repark(key, booking.version, ParkingPlace::Review);
+        self.change_patient(&booking.patient_key()).held_by = Some(key.booking.clone());
+        self.pending.facts.push(PendingFact::Plain(Fact::BookingHeld {
+            key: key.clone(),
+            version: booking.version,
+            reason,
+        }));
+        self.pending.records.push(Outgoing::Review(Box::new(ReviewCase {
+            booking: Booking::clone(booking),
+            generation,
+            reason,
+            evidence,
+            attempts: in_hand.schedule.attempts + 1,
+            since: turn.now,
+        })));
+    }
+
+    fn fail(
+        &mut self,
+        key: &BookingKey,
+        in_hand: InHand,
+        (reason, disposition, detail): (Reason, Disposition, Arc<str>),
+        turn: &Turn<'_>,
+    ) {
+        let booking = &in_hand.booking;
+        self.answer(key, booking.version, true);
+        let placed_ids = self.change_booking(key).placed_ids();
+        let (lane, offset) = in_hand.position;
+        let origin = Some(Origin { lane, partition: self.partition, offset });
+        self.pending.facts.push(PendingFact::Plain(Fact::BookingFailed {
+            key: Some(key.clone()),
+            origin,
+            reason,
+            disposition,
+            detail: detail.clone(),
+        }));
+        self.pending.records.push(Outgoing::Failed(Box::new(DeadLetter {
+            content: DeadContent::Booking(Box::new(Booking::clone(booking))),
+            identity: Some(Identity::from(&**booking)),
+            reason,
+            disposition,
+            detail,
+            placed_ids,
+            attempts: in_hand.schedule.attempts + 1,
+            origin,
+            finished_at: turn.now,
+        })));
+    }
+
+    /// Marks a version answered; on its merits, it is also the newest that counts.
+    fn answer(&mut self, key: &BookingKey, version: Version, on_its_merits: bool) {
+        let state = self.change_booking(key);
+        state.answered.insert(version);
+        state.parked.retain(|parked| parked.version != version);
+        if on_its_merits {
+            state.newest = state.newest.max(version);
+        }
+    }
+
+    /// Names the one valid place of a version that is put aside; its generation rises every time (rule K4).
+    fn repark(&mut self, key: &BookingKey, version: Version, place: ParkingPlace) -> u32 {
+        let state = self.change_booking(key);
+        let generation = state.parked(version).map_or(0, |parked| parked.generation) + 1;
+        state.parked.retain(|parked| parked.version != version);
+        state.parked.push(Parked { version, place, generation });
+        generation
+    }
+
+    /// Puts every version at hand aside; it is no attempt, and its age does not count against it.
+    pub(super) fn park_all(
+        &mut self,
+        key: &BookingKey,
+        job: &mut Job,
+        not_before: Timestamp,
+        why: &'static str,
+        turn: &mut Turn<'_>,
+    ) {
+        let versions = std::mem::take(&mut job.versions);
+        for in_hand in versions.into_values() {
+            self.park(key, in_hand, not_before, why, turn);
+        }
+    }
+
+    fn park(
+        &mut self,
+        key: &BookingKey,
+        in_hand: InHand,
+        not_before: Timestamp,
+        why: &str,
+        turn: &mut Turn<'_>,
+    ) {
+        self.position_finished(in_hand.position);
+        let version = in_hand.booking.version;
+        let generation = self.repark(key, version, ParkingPlace::Retry);
+        let mut schedule = in_hand.schedule;
+        schedule.not_before = not_before;
+        schedule.last_error = Arc::from(why);
+        turn.facts.push_back(Fact::BookingParked {
+            key: key.clone(),
+            version,
+            attempts: schedule.attempts,
+            not_before,
+            last_error: schedule.last_error.clone(),
+        });
+        self.pending.records.push(Outgoing::Retry(Box::new(RetryEntry {
+            booking: Booking::clone(&in_hand.booking),
+            schedule,
+            generation,
+        })));
+    }
+
+    /// An attempt for the newest version at hand failed in a way that may pass: count it, and put the booking aside
+    /// until its next attempt, or for good when its time is up. Never for good while a write of it is in doubt.
+    pub(super) fn try_again_later(
+        &mut self,
+        key: &BookingKey,
+        job: &mut Job,
+        why: &'static str,
+        not_before: Timestamp,
+        turn: &mut Turn<'_>,
+    ) {
+        self.count_attempt(job, turn.now);
+        // A newer version that arrived meanwhile has not failed: it goes on at once.
+        let Some(newest) = job.newest().filter(|newest| newest.booking.version == job.asked_version) else {
+            return;
+        };
+        let booking = Arc::clone(&newest.booking);
+        if let Some(reason) = self.time_is_up(key, newest, turn) {
+            let detail = Arc::from(format!("last error {why}; redrive it once the cause is gone"));
+            let outcome = Outcome::Failed { reason, disposition: Disposition::Exhausted, detail };
+            self.conclude(key, job, booking.version, outcome, turn);
+            return;
+        }
+        let settings = turn.settings;
+        let delay = delay_ms(
+            key,
+            booking.version,
+            newest.schedule.attempts,
+            settings.retry_backoff_min_ms,
+            settings.retry_backoff_max_ms,
+        );
+        let not_before = not_before.max(turn.now.plus_ms(delay));
+        self.park_all(key, job, not_before, why, turn);
+    }
+
+    /// Counts a failed attempt for the version that the last call was made for.
+    pub(super) fn count_attempt(&mut self, job: &mut Job, now: Timestamp) {
+        if let Some(asked) = job.versions.get_mut(&job.asked_version) {
+            asked.schedule.attempts += 1;
+            asked.schedule.first_failed_at.get_or_insert(now);
+        }
+    }
+
+    fn time_is_up(&self, key: &BookingKey, in_hand: &InHand, turn: &Turn<'_>) -> Option<Reason> {
+        if self.is_in_doubt(key, &in_hand.booking.patient_key()) {
+            return None;
+        }
+        let failing_for_ms = in_hand.schedule.first_failed_at.map_or(0, |since| turn.now.since_ms(since));
+        let visit_begun = in_hand.booking.source == Source::Live && in_hand.booking.visit.start <= turn.now;
+        if failing_for_ms >= turn.settings.retry_max_age_ms {
+            Some(Reason::AgeExhausted)
+        } else if visit_begun {
+            Some(Reason::VisitBegun)
+        } else {
+            None
+        }
+    }
+
+    fn is_in_doubt(&self, key: &BookingKey, patient: &PatientKey) -> bool {
+        self.writes.get(key).is_some_and(|open| open.doubt.is_some())
+            || self.creations.get(patient).is_some_and(|open| open.doubt.is_some())
+    }
+}

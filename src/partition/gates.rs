@@ -1,0 +1,129 @@
+//! Why a job may have to wait before it may ask: a review, a doubt, a newcomer, a patient that is busy.
+
+use crate::booking::{Booking, BookingKey, PatientKey};
+use crate::partition::job::Job;
+use crate::partition::newcomers::{Obstacle, SEARCH_LIFE_MAX_MS};
+use crate::partition::open_write::Doubt;
+use crate::partition::task::Task;
+use crate::patient::Person;
+use crate::processor::settings::{GuardMode, Settings};
+use crate::state::WriteOperation;
+use crate::time::Timestamp;
+
+/// How long a wait for somebody else's open creation lasts before it is looked at again, in milliseconds.
+const LOOK_AGAIN_MS: i64 = 250;
+
+/// What a doubt allows now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DoubtVerdict {
+    /// There is none.
+    None,
+    /// It can no longer land unseen: settle it.
+    Settle,
+    /// The same create may be repeated at once, under the same key (rule W5).
+    Repeat,
+    /// Nothing may be sent before this.
+    Wait(Timestamp),
+}
+
+/// Why a booking waits for a person or for another booking's review, as its last error.
+pub const HELD_BY_REVIEW: &str = "held_by_review";
+
+impl Task {
+    /// Whether `booking` must wait because a person has to decide first: about itself, or about its patient.
+    pub(super) fn is_held(&self, booking: &Booking) -> bool {
+        let in_review =
+            self.state.bookings.get(&booking.key).is_some_and(crate::state::BookingState::is_in_review);
+        let patient_held = self
+            .state
+            .patients
+            .get(&booking.patient_key())
+            .and_then(|patient| patient.held_by.as_ref())
+            .is_some_and(|holder| *holder != booking.key.booking);
+        in_review || patient_held
+    }
+
+    /// What the doubt about the appointment of `key` allows.
+    pub(super) fn write_verdict(
+        &self,
+        key: &BookingKey,
+        now: Timestamp,
+        settings: &Settings,
+    ) -> DoubtVerdict {
+        let Some(doubt) = self.writes.get(key).and_then(|open| open.doubt) else { return DoubtVerdict::None };
+        let intent = self.state.bookings.get(key).and_then(|state| state.intent.as_ref());
+        let since =
+            intent.filter(|intent| intent.operation == WriteOperation::Create).map(|intent| intent.since);
+        verdict(&doubt, since, now, settings)
+    }
+
+    /// What the doubt about the creation of `patient` allows.
+    pub(super) fn creation_verdict(
+        &self,
+        patient: &PatientKey,
+        now: Timestamp,
+        settings: &Settings,
+    ) -> DoubtVerdict {
+        let Some(open) = self.creations.get(patient) else { return DoubtVerdict::None };
+        let Some(doubt) = open.doubt else { return DoubtVerdict::None };
+        if open.in_flight {
+            return DoubtVerdict::Wait(now.plus_ms(LOOK_AGAIN_MS));
+        }
+        let since = self.state.patients.get(patient).and_then(|state| state.intent.as_ref()).map(|i| i.since);
+        verdict(&doubt, since, now, settings)
+    }
+
+    /// Until when a search for an unknown person may not begin (rule W7); none if it may.
+    pub(super) fn search_opens_at(
+        &self,
+        patient: &PatientKey,
+        now: Timestamp,
+        settings: &Settings,
+    ) -> Option<Timestamp> {
+        let opens_at = self.fenced_at.plus_ms(settings.search_lag_ms);
+        if now < opens_at {
+            return Some(opens_at);
+        }
+        self.newcomers.waits_for_inherited(patient).then(|| now.plus_ms(LOOK_AGAIN_MS))
+    }
+
+    /// Until when `booking`'s patient may not be created because it could be somebody we created a moment ago (rule
+    /// W7); the search is forgotten where it has to be begun again.
+    pub(super) fn creation_opens_at(
+        &self,
+        booking: &Booking,
+        job: &mut Job,
+        now: Timestamp,
+        settings: &Settings,
+    ) -> Option<Timestamp> {
+        let patient = booking.patient_key();
+        if self.newcomers.waits_for_inherited(&patient) {
+            job.forget_search();
+            return Some(now.plus_ms(LOOK_AGAIN_MS));
+        }
+        let started_at = job.search.as_ref().map_or(now, |search| search.started_at);
+        if now.since_ms(started_at) > SEARCH_LIFE_MAX_MS {
+            job.forget_search();
+            return Some(now);
+        }
+        let person = Person::from(&booking.patient);
+        let obstacle = self.newcomers.obstacle(&patient, &person, started_at, settings.search_lag_ms)?;
+        job.forget_search();
+        Some(match obstacle {
+            Obstacle::Open => now.plus_ms(LOOK_AGAIN_MS),
+            Obstacle::SearchAgainAt(at) => at.max(now),
+        })
+    }
+}
+
+/// What a doubt allows, given since when its create's key is remembered (none: not a create).
+fn verdict(doubt: &Doubt, key_since: Option<Timestamp>, now: Timestamp, settings: &Settings) -> DoubtVerdict {
+    if now >= doubt.quiet_at {
+        return DoubtVerdict::Settle;
+    }
+    let forgotten_at = |since: Timestamp| since.plus_ms(settings.key_retention_ms - settings.request_life_ms);
+    let repeatable = settings.guard == GuardMode::IdempotencyKey
+        && !doubt.repeat_refused
+        && key_since.is_some_and(|since| now < forgotten_at(since));
+    if repeatable { DoubtVerdict::Repeat } else { DoubtVerdict::Wait(doubt.quiet_at) }
+}

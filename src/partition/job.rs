@@ -1,0 +1,119 @@
+//! One booking in memory: the versions at hand and how far the newest of them has come. A job has at most one call
+//! under way, so everything about one booking happens one thing after the other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::booking::{Booking, BookingKey, PatientKey, Version};
+use crate::event::Schedule;
+use crate::event::topics::Lane;
+use crate::healthflow::Operation;
+use crate::patient::Candidate;
+use crate::patient::HealthFlowPatientId;
+use crate::patient::search::Search;
+use crate::time::Timestamp;
+
+/// What a job is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum JobKey {
+    /// A booking: its versions, and the doubt about its appointment.
+    Booking(BookingKey),
+    /// The doubt about a patient's creation, settled from state whether or not a booking is at hand (rule W5).
+    Patient(PatientKey),
+}
+
+/// A version at hand.
+#[derive(Clone, Debug)]
+pub struct InHand {
+    /// The booking as asked for.
+    pub booking: Arc<Booking>,
+    /// Where its record stands; finished when the version ends or is parked.
+    pub position: (Lane, i64),
+    /// Its retries so far.
+    pub schedule: Schedule,
+}
+
+/// The call under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flight {
+    /// What was asked.
+    pub operation: Operation,
+    /// Why.
+    pub purpose: Purpose,
+    /// For which version; 0 where none is at hand.
+    pub version: Version,
+    /// The HealthFlow patient it names, for a write of an appointment.
+    pub patient_id: Option<Arc<str>>,
+}
+
+/// Why a call is made: the same question can be part of the flow or settle a doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The flow of a booking asks.
+    Flow,
+    /// A doubt is to be settled (rule W5).
+    Settle,
+}
+
+/// Where a job stands between two calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// Not looked at yet: waits for a place in the ready queue.
+    #[default]
+    Arrived,
+    /// Its intent is in a batch that is not known good yet.
+    AwaitsCommit,
+    /// May be sent.
+    Ready,
+    /// A call is under way.
+    InFlight,
+    /// Another booking of its patient is under way.
+    AwaitsPatient,
+    /// Waits for a moment.
+    AwaitsTime(Timestamp),
+}
+
+impl Standing {
+    /// Whether the job takes up one of the `ready_queue_max` places.
+    pub fn takes_place(self) -> bool {
+        matches!(self, Standing::AwaitsCommit | Standing::Ready | Standing::InFlight)
+    }
+}
+
+/// One booking, or one patient's doubt, in memory.
+#[derive(Clone, Debug, Default)]
+pub struct Job {
+    /// The versions at hand; none while only a doubt is settled.
+    pub versions: BTreeMap<Version, InHand>,
+    /// Where it stands.
+    pub standing: Standing,
+    /// The patient whose lock it holds.
+    pub patient: Option<PatientKey>,
+    /// The call under way.
+    pub flight: Option<Flight>,
+    /// The version that the last call was made for.
+    pub asked_version: Version,
+    /// The search for the patient.
+    pub search: Option<Search>,
+    /// Pages of the search pass under way, and where the next one starts.
+    pub page: (Vec<Candidate>, Option<String>),
+    /// A HealthFlow patient that turned out to be gone.
+    pub gone_patient: Option<HealthFlowPatientId>,
+    /// Since when it waits in memory without a call.
+    pub waiting_since: Option<Timestamp>,
+    /// How often a doubtful create was repeated at once.
+    pub repeats: u32,
+}
+
+impl Job {
+    /// The newest version at hand.
+    pub fn newest(&self) -> Option<&InHand> {
+        self.versions.last_key_value().map(|(_, in_hand)| in_hand)
+    }
+
+    /// Starts the search for the patient all over again.
+    pub fn forget_search(&mut self) {
+        self.search = None;
+        self.page = (Vec::new(), None);
+    }
+}

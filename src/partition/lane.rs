@@ -1,0 +1,121 @@
+//! How far a lane has come: its low watermark. Bookings finish out of order; the offset that is committed is the lowest
+//! one that is not finished, and what finished above it is known from state (rule K3).
+
+use std::collections::BTreeMap;
+
+use crate::event::topics::Lane;
+use crate::processor::status::LaneStatus;
+use crate::time::Timestamp;
+
+/// Progress of one lane of a task.
+#[derive(Clone, Debug)]
+pub struct LaneProgress {
+    next: i64,
+    unfinished: BTreeMap<i64, Unfinished>,
+    bytes: usize,
+    /// The watermark that was committed last; none before the first commit of this owner.
+    pub committed: Option<i64>,
+    /// Whether fetching is stopped because enough is in memory.
+    pub paused: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Unfinished {
+    size_bytes: usize,
+    since: Option<Timestamp>,
+}
+
+impl LaneProgress {
+    /// A lane that goes on reading at `next`.
+    pub fn new(next: i64) -> Self {
+        LaneProgress { next, unfinished: BTreeMap::new(), bytes: 0, committed: None, paused: false }
+    }
+
+    /// A record arrived. Offsets rise, but with gaps: transaction markers and compaction leave holes.
+    /// `since` is when the booking was asked for, where that is known.
+    pub fn arrived(&mut self, offset: i64, size_bytes: usize, since: Option<Timestamp>) {
+        self.next = self.next.max(offset + 1);
+        self.unfinished.insert(offset, Unfinished { size_bytes, since });
+        self.bytes += size_bytes;
+    }
+
+    /// What the record at `offset` called for is in the batch that is being gathered.
+    pub fn finished(&mut self, offset: i64) {
+        if let Some(record) = self.unfinished.remove(&offset) {
+            self.bytes -= record.size_bytes;
+        }
+    }
+
+    /// The first offset that is not finished: what a commit carries.
+    pub fn watermark(&self) -> i64 {
+        self.unfinished.first_key_value().map_or(self.next, |(offset, _)| *offset)
+    }
+
+    /// Whether a commit would move the committed offset.
+    pub fn has_moved(&self) -> bool {
+        self.committed != Some(self.watermark())
+    }
+
+    /// When the oldest unfinished record was asked for.
+    pub fn oldest_unfinished_at(&self) -> Option<Timestamp> {
+        self.unfinished.values().filter_map(|record| record.since).min()
+    }
+
+    /// Bytes of unfinished records in memory.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Unfinished records in memory.
+    pub fn len(&self) -> usize {
+        self.unfinished.len()
+    }
+
+    /// How the lane stands, as far as the task knows.
+    pub fn status(&self, lane: Lane) -> LaneStatus {
+        LaneStatus {
+            topic: lane.topic(),
+            next_offset: self.watermark(),
+            end_offset: None,
+            read_ahead_records: self.len(),
+            read_ahead_bytes: self.bytes,
+            oldest_unfinished_at: self.oldest_unfinished_at(),
+            paused: self.paused,
+        }
+    }
+
+    /// Whether nothing is unfinished.
+    pub fn is_empty(&self) -> bool {
+        self.unfinished.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Goal: the watermark never passes an unfinished record and ends at the end. Method: any order of finishing.
+        #[test]
+        fn the_watermark_is_the_lowest_unfinished_offset(
+            gaps in proptest::collection::vec(1_i64..4, 1..40),
+            order in any::<prop::sample::Index>(),
+        ) {
+            let mut lane = LaneProgress::new(0);
+            let mut open: Vec<i64> = Vec::new();
+            let mut offset = -1;
+            for gap in gaps {
+                offset += gap;
+                lane.arrived(offset, 10, None);
+                open.push(offset);
+            }
+            while !open.is_empty() {
+                prop_assert_eq!(lane.watermark(), *open.iter().min().unwrap_or(&0));
+                let done = open.remove(order.index(open.len()));
+                lane.finished(done);
+            }
+            prop_assert_eq!((lane.watermark(), lane.bytes()), (offset + 1, 0));
+        }
+    }
+}

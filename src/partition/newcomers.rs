@@ -1,0 +1,144 @@
+//! The people we created a moment ago (rule W7). HealthFlow's search does not show them yet, so they count as search
+//! results; without that, two bookings of one new person create it twice, without any fault.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::booking::{PatientKey, PracticeId};
+use crate::patient::decide::{Decision, decide};
+use crate::patient::{Candidate, HealthFlowPatientId, Person};
+use crate::time::Timestamp;
+
+/// A search older than this is begun again, so that newcomers need not be kept for ever.
+pub const SEARCH_LIFE_MAX_MS: i64 = 60_000;
+
+/// How often newcomers are looked through for those that may be forgotten, in milliseconds.
+const PRUNE_INTERVAL_MS: i64 = 1_000;
+
+/// Creations of one task: under way, in doubt, or answered a moment ago.
+#[derive(Clone, Debug, Default)]
+pub struct Newcomers {
+    by_practice: HashMap<PracticeId, Vec<Newcomer>>,
+    inherited: HashMap<PracticeId, HashSet<PatientKey>>,
+    pruned_at: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+struct Newcomer {
+    patient: PatientKey,
+    person: Person,
+    id: Option<HealthFlowPatientId>,
+    answered_at: Option<Timestamp>,
+}
+
+/// What stands in the way of creating somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// A creation whose outcome is open; wait for it.
+    Open,
+    /// One that was answered; search again from this moment on.
+    SearchAgainAt(Timestamp),
+}
+
+impl Newcomers {
+    /// A creation was found open when the task was acquired: who it is cannot be told.
+    pub fn inherit(&mut self, patient: PatientKey) {
+        self.inherited.entry(patient.practice.clone()).or_default().insert(patient);
+    }
+
+    /// Whether a creation of somebody else in the practice of `patient` was inherited and is still in doubt.
+    pub fn waits_for_inherited(&self, patient: &PatientKey) -> bool {
+        self.inherited
+            .get(&patient.practice)
+            .is_some_and(|open| open.len() > usize::from(open.contains(patient)))
+    }
+
+    /// The creation of `patient` begins.
+    pub fn begin(&mut self, patient: &PatientKey, person: Person) {
+        let creations = self.by_practice.entry(patient.practice.clone()).or_default();
+        creations.retain(|newcomer| newcomer.patient != *patient);
+        creations.push(Newcomer { patient: patient.clone(), person, id: None, answered_at: None });
+    }
+
+    /// The creation was answered, or found by a look-up: it stands, but searches may not show it yet.
+    pub fn answered(&mut self, patient: &PatientKey, id: &HealthFlowPatientId, now: Timestamp) {
+        self.forget_inherited(patient);
+        if let Some(newcomer) = self.find(patient) {
+            newcomer.id = Some(id.clone());
+            newcomer.answered_at = Some(now);
+        }
+    }
+
+    /// The creation never happened.
+    pub fn never_happened(&mut self, patient: &PatientKey) {
+        self.forget_inherited(patient);
+        if let Some(creations) = self.by_practice.get_mut(&patient.practice) {
+            creations.retain(|newcomer| newcomer.patient != *patient);
+        }
+    }
+
+    /// Who of our own stands in the way of creating `person` after a search begun at `search_started_at`.
+    pub fn obstacle(
+        &self,
+        patient: &PatientKey,
+        person: &Person,
+        search_started_at: Timestamp,
+        lag_ms: i64,
+    ) -> Option<Obstacle> {
+        let creations = self.by_practice.get(&patient.practice)?;
+        let mut worst = None;
+        for newcomer in creations.iter().filter(|newcomer| newcomer.patient != *patient) {
+            let visible_at = newcomer.answered_at.map(|at| at.plus_ms(lag_ms));
+            if visible_at.is_some_and(|at| at < search_started_at) || !could_be(person, newcomer) {
+                continue;
+            }
+            match visible_at {
+                None => return Some(Obstacle::Open),
+                Some(at) => {
+                    let at = at.plus_ms(1);
+                    worst = Some(match worst {
+                        Some(Obstacle::SearchAgainAt(other)) if other > at => Obstacle::SearchAgainAt(other),
+                        _ => Obstacle::SearchAgainAt(at),
+                    });
+                }
+            }
+        }
+        worst
+    }
+
+    /// Forgets everybody whom every search that may still be under way has seen.
+    pub fn prune(&mut self, now: Timestamp, lag_ms: i64) {
+        if now.since_ms(self.pruned_at) < PRUNE_INTERVAL_MS {
+            return;
+        }
+        self.pruned_at = now;
+        for creations in self.by_practice.values_mut() {
+            creations.retain(|newcomer| {
+                newcomer.answered_at.is_none_or(|at| now.since_ms(at) <= lag_ms + SEARCH_LIFE_MAX_MS)
+            });
+        }
+        self.by_practice.retain(|_, creations| !creations.is_empty());
+    }
+
+    fn find(&mut self, patient: &PatientKey) -> Option<&mut Newcomer> {
+        self.by_practice.get_mut(&patient.practice)?.iter_mut().find(|newcomer| newcomer.patient == *patient)
+    }
+
+    fn forget_inherited(&mut self, patient: &PatientKey) {
+        if let Some(open) = self.inherited.get_mut(&patient.practice) {
+            open.remove(patient);
+            if open.is_empty() {
+                self.inherited.remove(&patient.practice);
+            }
+        }
+    }
+}
+
+/// Whether `person` would be decided match or review against `newcomer`.
+fn could_be(person: &Person, newcomer: &Newcomer) -> bool {
+    let candidate = Candidate {
+        id: newcomer.id.clone().or_else(|| Some("under way".into())),
+        external_id: None,
+        person: newcomer.person.clone(),
+    };
+    decide(person, &[candidate], &newcomer.patient.patient) != Decision::New
+}

@@ -1,0 +1,70 @@
+//! What this owner knows of an intent beyond what state says: whether it is durable yet, what was sent under it, and
+//! whether its outcome is in doubt. Lives in memory only; a new owner starts with a doubt for every open intent.
+
+use crate::time::Timestamp;
+
+/// The memory that goes with one open intent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenWrite {
+    /// The commit that carries the newest form of the intent; nothing is sent under it before that is good (rule W1).
+    pub sequence: u64,
+    /// Requests sent under it that may have been carried out, the one in flight included.
+    pub sends: u32,
+    /// Whether a request or the look-up that settles it is under way.
+    pub in_flight: bool,
+    /// Set when the outcome is not known (rule W4).
+    pub doubt: Option<Doubt>,
+}
+
+/// It is not known whether a write was carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// Since when.
+    pub since: Timestamp,
+    /// From when on it can no longer land unseen, so that a look-up may be believed.
+    pub quiet_at: Timestamp,
+    /// Set once HealthFlow refused a repeat: then only a look-up settles it (rule W5).
+    pub repeat_refused: bool,
+    /// Found open when the task was acquired: nobody in this process sent it.
+    pub inherited: bool,
+}
+
+impl OpenWrite {
+    /// An intent that the commit `sequence` will carry, and under which nothing was sent.
+    pub fn unsent(sequence: u64) -> Self {
+        OpenWrite { sequence, ..OpenWrite::default() }
+    }
+
+    /// An intent found in state at acquisition (rule K1).
+    pub fn inherited(fenced_at: Timestamp, quiet_at: Timestamp) -> Self {
+        OpenWrite {
+            sequence: 0,
+            sends: 1,
+            in_flight: false,
+            doubt: Some(Doubt { since: fenced_at, quiet_at, repeat_refused: false, inherited: true }),
+        }
+    }
+
+    /// Whether nothing that was sent under it can still have an effect: then it may be withdrawn or replaced.
+    pub fn is_unsent(&self) -> bool {
+        self.sends == 0 && self.doubt.is_none()
+    }
+
+    /// A request ended without effect (throttled, refused, never sent).
+    pub fn had_no_effect(&mut self) {
+        self.in_flight = false;
+        self.sends = self.sends.saturating_sub(1);
+    }
+
+    /// The outcome of a request is not known.
+    pub fn doubted(&mut self, now: Timestamp, quiet_at: Timestamp) {
+        self.in_flight = false;
+        let previous = self.doubt;
+        self.doubt = Some(Doubt {
+            since: previous.map_or(now, |doubt| doubt.since),
+            quiet_at: previous.map_or(quiet_at, |doubt| doubt.quiet_at.max(quiet_at)),
+            repeat_refused: previous.is_some_and(|doubt| doubt.repeat_refused),
+            inherited: previous.is_some_and(|doubt| doubt.inherited),
+        });
+    }
+}

@@ -1,0 +1,230 @@
+//! The parts of a task and how it begins: everything found open in state is a doubt until it can no longer land unseen
+//! (rule K1).
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+
+use crate::booking::{BookingKey, PatientKey};
+use crate::event::Outgoing;
+use crate::event::topics::Lane;
+use crate::partition::commit::Committing;
+use crate::partition::job::{Job, JobKey, Standing};
+use crate::partition::lane::LaneProgress;
+use crate::partition::newcomers::Newcomers;
+use crate::partition::open_write::OpenWrite;
+use crate::processor::fact::Fact;
+use crate::processor::input::{Acquired, Incarnation};
+use crate::processor::settings::Settings;
+use crate::processor::status::{TaskPhase, TaskStatus};
+use crate::retry::WaitingRoom;
+use crate::state::{BookingState, PatientState, TaskState};
+use crate::time::Timestamp;
+
+/// What every step of a task is given: the moment, the limits, and where to tell what happened.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    /// This moment.
+    pub now: Timestamp,
+    /// The limits.
+    pub settings: &'a Settings,
+    /// Facts, in order.
+    pub facts: &'a mut VecDeque<Fact>,
+}
+
+/// One task that is live.
+#[derive(Debug)]
+pub struct Task {
+    /// The partition number.
+    pub partition: i32,
+    /// Which life of it in this process.
+    pub incarnation: Incarnation,
+    /// F: when the old owner was fenced.
+    pub fenced_at: Timestamp,
+    /// When draining must be over; none while live (rule K2).
+    pub drain_until: Option<Timestamp>,
+    pub(super) lease_from: Timestamp,
+    pub(super) lanes: HashMap<Lane, LaneProgress>,
+    pub(super) state: TaskState,
+    pub(super) jobs: HashMap<JobKey, Job>,
+    pub(super) arrivals: VecDeque<JobKey>,
+    pub(super) ready: VecDeque<JobKey>,
+    pub(super) awaits_commit: VecDeque<(u64, JobKey)>,
+    pub(super) places: usize,
+    pub(super) patients_busy: HashMap<PatientKey, JobKey>,
+    pub(super) patients_awaited: HashMap<PatientKey, VecDeque<JobKey>>,
+    pub(super) timers: BTreeSet<(Timestamp, JobKey)>,
+    pub(super) waiting_room: WaitingRoom,
+    pub(super) newcomers: Newcomers,
+    pub(super) writes: HashMap<BookingKey, OpenWrite>,
+    pub(super) creations: HashMap<PatientKey, OpenWrite>,
+    pub(super) pending: Pending,
+    pub(super) committing: Option<Committing>,
+    pub(super) sequence: u64,
+    pub(super) committed_sequence: u64,
+    pub(super) commit_started_at: Timestamp,
+    pub(super) renewal_wanted: bool,
+}
+
+/// What the next commit will carry, as far as it has been gathered.
+#[derive(Debug, Default)]
+pub struct Pending {
+    /// Results, retry records, reviews and dead letters, in order.
+    pub records: Vec<Outgoing>,
+    /// Bookings whose state changed.
+    pub bookings: HashSet<BookingKey>,
+    /// Patients whose state changed.
+    pub patients: HashSet<PatientKey>,
+    /// To be told once the commit is good.
+    pub facts: Vec<PendingFact>,
+}
+
+/// A fact that is true once its commit is good.
+#[derive(Clone, Debug)]
+pub enum PendingFact {
+    /// Told as it is.
+    Plain(Fact),
+    /// A good end: its age is measured when the commit is good.
+    Synced {
+        /// The fact, its age not known yet.
+        fact: Fact,
+        /// When the version was asked for.
+        requested_at: Timestamp,
+    },
+}
+
+impl Task {
+    /// A task that was just acquired. Its first commit carries the start positions as real offsets (rule T2).
+    pub fn new(partition: i32, incarnation: Incarnation, acquired: Acquired, turn: &mut Turn<'_>) -> Task {
+        let lanes =
+            acquired.next_offsets.iter().map(|(lane, next)| (*lane, LaneProgress::new(*next))).collect();
+        let mut task = Task {
+            partition,
+            incarnation,
+            fenced_at: acquired.fenced_at,
+            drain_until: None,
+            lease_from: acquired.init_started_at,
+            lanes,
+            state: acquired.state,
+            jobs: HashMap::new(),
+            arrivals: VecDeque::new(),
+            ready: VecDeque::new(),
+            awaits_commit: VecDeque::new(),
+            places: 0,
+            patients_busy: HashMap::new(),
+            patients_awaited: HashMap::new(),
+            timers: BTreeSet::new(),
+            waiting_room: WaitingRoom::default(),
+            newcomers: Newcomers::default(),
+            writes: HashMap::new(),
+            creations: HashMap::new(),
+            pending: Pending::default(),
+            committing: None,
+            sequence: 1,
+            committed_sequence: 0,
+            commit_started_at: Timestamp(0),
+            renewal_wanted: true,
+        };
+        task.inherit_doubts(turn.settings);
+        turn.facts.push_back(Fact::TaskAcquired {
+            partition,
+            incarnation,
+            restored_records: acquired.restored_records,
+            restore_ms: acquired.restored_at.since_ms(acquired.fenced_at).max(0).unsigned_abs(),
+            open_intents: (task.writes.len() + task.creations.len()) as u64,
+        });
+        task
+    }
+
+    /// Until when an old owner's writes may still land unseen.
+    pub(super) fn inherited_quiet_at(&self, settings: &Settings) -> Timestamp {
+        self.fenced_at.plus_ms(settings.lease_ms + settings.settle_ms())
+    }
+
+    fn inherit_doubts(&mut self, settings: &Settings) {
+        let quiet_at = self.inherited_quiet_at(settings);
+        for (key, state) in &self.state.bookings {
+            if state.intent.is_some() {
+                self.writes.insert(key.clone(), OpenWrite::inherited(self.fenced_at, quiet_at));
+                self.timers.insert((quiet_at, JobKey::Booking(key.clone())));
+            }
+        }
+        for (key, state) in &self.state.patients {
+            if state.intent.is_some() {
+                self.creations.insert(key.clone(), OpenWrite::inherited(self.fenced_at, quiet_at));
+                self.newcomers.inherit(key.clone());
+                self.timers.insert((quiet_at, JobKey::Patient(key.clone())));
+            }
+        }
+    }
+
+    /// The state of a booking, for change; the next commit will carry it.
+    pub(super) fn change_booking(&mut self, key: &BookingKey) -> &mut BookingState {
+        self.pending.bookings.insert(key.clone());
+        self.state.bookings.entry(key.clone()).or_default()
+    }
+
+    /// The state of a patient, for change; the next commit will carry it.
+    pub(super) fn change_patient(&mut self, key: &PatientKey) -> &mut PatientState {
+        self.pending.patients.insert(key.clone());
+        self.state.patients.entry(key.clone()).or_default()
+    }
+
+    /// Moves a job to where it stands now, keeping count of the places taken.
+    pub(super) fn stand(&mut self, key: &JobKey, job: &mut Job, standing: Standing, now: Timestamp) {
+        self.places -= usize::from(job.standing.takes_place());
+        self.places += usize::from(standing.takes_place());
+        job.standing = standing;
+        match standing {
+            Standing::AwaitsCommit => self.awaits_commit.push_back((self.sequence, key.clone())),
+            Standing::Ready => self.ready.push_back(key.clone()),
+            Standing::AwaitsTime(at) => {
+                self.timers.insert((at, key.clone()));
+            }
+            Standing::Arrived | Standing::InFlight | Standing::AwaitsPatient => {}
+        }
+        job.waiting_since = match standing {
+            Standing::AwaitsPatient | Standing::AwaitsTime(_) => job.waiting_since.or(Some(now)),
+            _ => None,
+        };
+    }
+
+    /// Whether the task is being given back.
+    pub fn is_draining(&self) -> bool {
+        self.drain_until.is_some()
+    }
+
+    /// Places of the ready queue that this task takes up.
+    pub fn places(&self) -> usize {
+        self.places
+    }
+
+    /// Calls under way.
+    pub fn calls_in_flight(&self) -> usize {
+        self.jobs.values().filter(|job| job.flight.is_some()).count()
+    }
+
+    /// How the task stands.
+    pub fn status(&self) -> TaskStatus {
+        let mut lanes: Vec<_> = self.lanes.iter().map(|(lane, progress)| progress.status(*lane)).collect();
+        lanes.sort_by_key(|lane| lane.topic);
+        TaskStatus {
+            partition: self.partition,
+            phase: if self.is_draining() { TaskPhase::Draining } else { TaskPhase::Live },
+            incarnation: self.incarnation,
+            lanes,
+            jobs: self.jobs.len(),
+            waiting_room: self.waiting_room.len(),
+            oldest_due: self.waiting_room.next_due(),
+        }
+    }
+
+    /// Since when each open doubt is open.
+    pub fn doubts(&self) -> impl Iterator<Item = Timestamp> {
+        self.writes.values().chain(self.creations.values()).filter_map(|open| open.doubt).map(|d| d.since)
+    }
+
+    /// The earliest moment at which the task has something to do without being told.
+    pub fn next_wakeup(&self) -> Option<Timestamp> {
+        let timer = self.timers.first().map(|(at, _)| *at);
+        [timer, self.waiting_room.next_due(), self.drain_until].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,168 @@
+//! Which tasks are ours, and in which stage of their life: being acquired, live, being given back (rules K1, K2, T3).
+
+use crate::partition::{Task, Turn};
+use crate::processor::Processor;
+use crate::processor::effect::Effect;
+use crate::processor::fact::{DropCause, Fact};
+use crate::processor::input::{Acquired, Incarnation};
+use crate::processor::status::{Status, TaskStatus};
+use crate::time::Timestamp;
+
+/// A task that the group gave us.
+#[derive(Debug)]
+pub(super) enum Slot {
+    /// Being fenced and restored.
+    Acquiring {
+        /// The life to be.
+        incarnation: Incarnation,
+        /// Wanted back before it was live.
+        revoked: bool,
+    },
+    /// Live, or draining.
+    Live(Box<Task>),
+}
+
+impl Slot {
+    /// Adds this task to the picture of the worker.
+    pub(super) fn tell(&self, partition: i32, status: &mut Status) {
+        match self {
+            Slot::Acquiring { incarnation, .. } => {
+                status.tasks.push(TaskStatus::acquiring(partition, *incarnation));
+            }
+            Slot::Live(task) => {
+                status.tasks.push(task.status());
+                for since in task.doubts() {
+                    status.open_doubts += 1;
+                    status.oldest_doubt_since =
+                        Some(status.oldest_doubt_since.map_or(since, |oldest| oldest.min(since)));
+                }
+            }
+        }
+    }
+}
+
+impl Processor {
+    pub(super) fn assigned(&mut self, partition: i32, now: Timestamp) {
+        if !self.tasks.contains_key(&partition) {
+            self.acquire(partition, now);
+        }
+    }
+
+    fn acquire(&mut self, partition: i32, not_before: Timestamp) {
+        let incarnation = self.next_incarnation;
+        self.next_incarnation += 1;
+        self.tasks.insert(partition, Slot::Acquiring { incarnation, revoked: self.stopping });
+        self.effects.push_back(Effect::Acquire { partition, incarnation, not_before });
+    }
+
+    pub(super) fn acquired(
+        &mut self,
+        partition: i32,
+        incarnation: Incarnation,
+        acquired: Acquired,
+        now: Timestamp,
+    ) {
+        match self.tasks.get(&partition) {
+            Some(Slot::Acquiring { incarnation: wanted, revoked }) if *wanted == incarnation => {
+                if *revoked {
+                    self.release(partition, incarnation);
+                    return;
+                }
+            }
+            _ => return,
+        }
+        let mut turn = Turn { now, settings: &self.settings, facts: &mut self.facts };
+        let task = Task::new(partition, incarnation, acquired, &mut turn);
+        self.tasks.insert(partition, Slot::Live(Box::new(task)));
+        self.share_limit(now);
+    }
+
+    pub(super) fn acquire_failed(&mut self, partition: i32, incarnation: Incarnation, now: Timestamp) {
+        match self.tasks.get(&partition) {
+            Some(Slot::Acquiring { incarnation: wanted, revoked }) if *wanted == incarnation => {
+                if *revoked {
+                    self.release(partition, incarnation);
+                } else {
+                    self.acquire(partition, now.plus_ms(self.settings.reacquire_pause_ms));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn revoked(&mut self, partition: i32, now: Timestamp) {
+        match self.tasks.get_mut(&partition) {
+            Some(Slot::Acquiring { revoked, .. }) => *revoked = true,
+            Some(Slot::Live(task)) => task.begin_drain(now.plus_ms(self.settings.release_drain_ms)),
+            None => {}
+        }
+    }
+
+    pub(super) fn lost(&mut self, partition: i32, now: Timestamp) {
+        if let Some(slot) = self.tasks.remove(&partition) {
+            let incarnation = match slot {
+                Slot::Acquiring { incarnation, .. } => incarnation,
+                Slot::Live(task) => task.incarnation,
+            };
+            self.effects.push_back(Effect::Drop { partition, incarnation });
+            self.facts.push_back(Fact::TaskDropped { partition, why: DropCause::PartitionLost });
+            self.share_limit(now);
+        }
+    }
+
+    /// A commit ended in a way that memory must not survive: the task is acquired again like by any other owner, if it
+    /// is still ours two heartbeats later (rule T3).
+    pub(super) fn commit_lost(&mut self, partition: i32, incarnation: Incarnation, now: Timestamp) {
+        let draining = match self.tasks.get(&partition) {
+            Some(Slot::Live(task)) if task.incarnation == incarnation => task.is_draining(),
+            _ => return,
+        };
+        self.facts.push_back(Fact::TaskDropped { partition, why: DropCause::CommitLost });
+        if draining {
+            self.release(partition, incarnation);
+        } else {
+            self.effects.push_back(Effect::Drop { partition, incarnation });
+            self.acquire(partition, now.plus_ms(self.settings.reacquire_pause_ms));
+        }
+        self.share_limit(now);
+    }
+
+    pub(super) fn stop_requested(&mut self, now: Timestamp) {
+        self.stopping = true;
+        let partitions: Vec<i32> = self.tasks.keys().copied().collect();
+        for partition in partitions {
+            self.revoked(partition, now);
+        }
+    }
+
+    /// Gives every drained task back.
+    pub(super) fn release_drained(&mut self, now: Timestamp) {
+        let drained: Vec<(i32, Incarnation)> = self
+            .tasks
+            .iter()
+            .filter_map(|(partition, slot)| match slot {
+                Slot::Live(task) if task.is_drained(now) => Some((*partition, task.incarnation)),
+                _ => None,
+            })
+            .collect();
+        for (partition, incarnation) in drained {
+            self.release(partition, incarnation);
+            self.facts.push_back(Fact::TaskReleased { partition });
+            self.share_limit(now);
+        }
+        if self.stopping && !self.stopped && self.tasks.is_empty() {
+            self.stopped = true;
+            self.effects.push_back(Effect::Stop);
+        }
+    }
+
+    fn release(&mut self, partition: i32, incarnation: Incarnation) {
+        self.tasks.remove(&partition);
+        self.effects.push_back(Effect::Release { partition, incarnation });
+    }
+
+    fn share_limit(&mut self, now: Timestamp) {
+        let owned = self.tasks.values().filter(|slot| matches!(slot, Slot::Live(_))).count();
+        self.account.set_share(owned, self.settings.partition_count, now);
+    }
+}

@@ -1,0 +1,120 @@
+//! How a worker stands at one moment: what the status page shows and the gauges are set from. Without it, both would
+//! have to reach into the processor's memory while it works. Ids of practices, bookings and patients stay out of it.
+
+use serde::Serialize;
+
+use crate::time::Timestamp;
+
+/// A worker at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// When it was taken. A worker that lives takes one at least every second.
+    pub taken_at: Timestamp,
+    /// Whether the group has assigned anything yet, be it nothing; said by the worker.
+    pub joined: bool,
+    /// Whether a stop was requested.
+    pub stopping: bool,
+    /// The tasks it was assigned.
+    pub tasks: Vec<TaskStatus>,
+    /// Calls to HealthFlow under way.
+    pub in_flight: usize,
+    /// Writes whose outcome is not known, over all tasks (rule W4).
+    pub open_doubts: usize,
+    /// Since when the oldest of them is open.
+    pub oldest_doubt_since: Option<Timestamp>,
+    /// Nothing is sent before this, since HealthFlow asked us to wait or refuses our credentials.
+    pub paused_until: Option<Timestamp>,
+}
+
+/// One task at that moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TaskStatus {
+    /// Its partition number.
+    pub partition: i32,
+    /// Where it stands between assignment and release.
+    pub phase: TaskPhase,
+    /// Which life of it in this process.
+    pub incarnation: u64,
+    /// Its input topics.
+    pub lanes: Vec<LaneStatus>,
+    /// Bookings in memory that are worked on or ready.
+    pub jobs: usize,
+    /// Retry records in memory that wait for their time.
+    pub waiting_room: usize,
+    /// When the earliest of them is or was due.
+    pub oldest_due: Option<Timestamp>,
+}
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskPhase {
+    /// Being fenced and restored, or waiting to be.
+    Acquiring,
+    /// Working.
+    Live,
+    /// Sending nothing more; to be given back.
+    Draining,
+}
+
+/// One input topic of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LaneStatus {
+    /// The topic.
+    pub topic: &'static str,
+    /// The low watermark: everything before it is answered or parked.
+    pub next_offset: i64,
+    /// Where the topic ends for `read_committed` readers; none while that is not known. Said by the worker.
+    pub end_offset: Option<i64>,
+    /// Records in memory.
+    pub read_ahead_records: usize,
+    /// What they weigh.
+    pub read_ahead_bytes: usize,
+    /// When the oldest record that is neither answered nor parked was requested, or written where that is not known.
+    pub oldest_unfinished_at: Option<Timestamp>,
+    /// Whether fetching is stopped because enough is in memory.
+    pub paused: bool,
+}
+
+impl Status {
+    /// Whether it takes part in the group and every task it was given works.
+    pub fn is_ready(&self) -> bool {
+        self.joined && !self.stopping && self.tasks.iter().all(|task| task.phase == TaskPhase::Live)
+    }
+}
+
+impl TaskStatus {
+    /// A task that is not live yet.
+    pub fn acquiring(partition: i32, incarnation: u64) -> Self {
+        TaskStatus {
+            partition,
+            phase: TaskPhase::Acquiring,
+            incarnation,
+            lanes: Vec::new(),
+            jobs: 0,
+            waiting_room: 0,
+            oldest_due: None,
+        }
+    }
+}
+
+impl TaskPhase {
+    /// Every phase.
+    pub const ALL: [TaskPhase; 3] = [TaskPhase::Acquiring, TaskPhase::Live, TaskPhase::Draining];
+
+    /// The name on the status page and as a metric label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            TaskPhase::Acquiring => "acquiring",
+            TaskPhase::Live => "live",
+            TaskPhase::Draining => "draining",
+        }
+    }
+}
+
+impl LaneStatus {
+    /// Records not yet answered or parked; none while the end is not known.
+    pub fn lag_records(&self) -> Option<i64> {
+        self.end_offset.map(|end| end.saturating_sub(self.next_offset).max(0))
+    }
+}

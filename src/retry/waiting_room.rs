@@ -1,0 +1,78 @@
+//! Records of the retry lane that were read but are not due: ordered by due time, so that one late record never holds
+//! up an earlier one that was written after it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::booking::{BookingKey, Version};
+use crate::event::RetryEntry;
+use crate::time::Timestamp;
+
+/// A record that waits, with where it stands in its lane.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// The record.
+    pub entry: RetryEntry,
+    /// Its offset in the retry lane.
+    pub offset: i64,
+}
+
+/// Bookings of one task that wait for their time; each (booking, version) at most once.
+#[derive(Clone, Debug, Default)]
+pub struct WaitingRoom {
+    by_booking: HashMap<BookingKey, BTreeMap<Version, Waiting>>,
+    by_due: BTreeMap<(Timestamp, i64), (BookingKey, Version)>,
+}
+
+impl WaitingRoom {
+    /// How many records wait.
+    pub fn len(&self) -> usize {
+        self.by_due.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.by_due.is_empty()
+    }
+
+    /// When the earliest record is due.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.by_due.first_key_value().map(|((due, _), _)| *due)
+    }
+
+    /// Takes a record in. One of the same (booking, version) that waits already is given back: it is a copy.
+    pub fn enter(&mut self, waiting: Waiting) -> Option<Waiting> {
+        let booking = waiting.entry.booking.key.clone();
+        let version = waiting.entry.booking.version;
+        let older = self.take(&booking, version);
+        self.by_due.insert((waiting.entry.schedule.not_before, waiting.offset), (booking.clone(), version));
+        self.by_booking.entry(booking).or_default().insert(version, waiting);
+        older
+    }
+
+    /// The earliest record that is due at `now`.
+    pub fn take_due(&mut self, now: Timestamp) -> Option<Waiting> {
+        let ((due, _), (booking, version)) = self.by_due.first_key_value()?;
+        if *due > now {
+            return None;
+        }
+        let (booking, version) = (booking.clone(), *version);
+        self.take(&booking, version)
+    }
+
+    /// Every record of `booking` that is older than `version`: it is superseded and need not wait.
+    pub fn take_older(&mut self, booking: &BookingKey, version: Version) -> Vec<Waiting> {
+        let Some(versions) = self.by_booking.get(booking) else { return Vec::new() };
+        let older: Vec<Version> = versions.range(..version).map(|(version, _)| *version).collect();
+        older.into_iter().filter_map(|version| self.take(booking, version)).collect()
+    }
+
+    fn take(&mut self, booking: &BookingKey, version: Version) -> Option<Waiting> {
+        let versions = self.by_booking.get_mut(booking)?;
+        let waiting = versions.remove(&version)?;
+        if versions.is_empty() {
+            self.by_booking.remove(booking);
+        }
+        self.by_due.remove(&(waiting.entry.schedule.not_before, waiting.offset));
+        Some(waiting)
+    }
+}

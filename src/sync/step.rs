@@ -1,0 +1,151 @@
+//! The next thing to do for one booking, given everything learnt so far. A newcomer who reads [`next_step`] knows the
+//! business.
+
+use std::sync::Arc;
+
+use crate::appointment::{Placement, fingerprint::fingerprint, reference};
+use crate::booking::{Booking, BookingStatus};
+use crate::healthflow::{AppointmentContent, AppointmentId, PatientContent, Request};
+use crate::patient::decide::{Decision, decide};
+use crate::patient::search::{Pass, Search, pass};
+use crate::patient::{HealthFlowPatientId, LinkOrigin, Person};
+use crate::state::Link;
+use crate::sync::{Outcome, Reason, SyncedOutcome};
+
+/// Everything learnt so far that bears on one booking. It only grows, until what it says is found to be gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Knowledge<'a> {
+    /// HealthFlow's patient, once known.
+    pub link: Option<&'a Link>,
+    /// A HealthFlow patient that DentScheduler may still send along but that is gone.
+    pub gone_patient: Option<&'a HealthFlowPatientId>,
+    /// The search for the patient, as far as it has come.
+    pub search: Option<&'a Search>,
+    /// Where the next page of the pass under way starts.
+    pub cursor: Option<&'a str>,
+    /// The incarnation to create the patient under.
+    pub patient_incarnation: u32,
+    /// What stands in HealthFlow for this booking.
+    pub placement: Option<&'a Placement>,
+    /// The incarnation to create the appointment under.
+    pub incarnation: u32,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Ask HealthFlow; the answer teaches.
+    Ask(Request),
+    /// Remember who the patient is, then ask again for the next step.
+    Remember(Link),
+    /// This version has come to its end.
+    Finish(Outcome),
+}
+
+/// The next thing to do for `booking`, given everything learnt so far.
+pub fn next_step(booking: &Booking, known: &Knowledge<'_>) -> Step {
+    // A cancellation needs nobody to be looked for: what was never created is cancelled already.
+    if booking.status == BookingStatus::Cancelled {
+        return match known.placement {
+            None => Step::Finish(Outcome::Synced(SyncedOutcome::Cancelled)),
+            Some(placement) => write(booking, &HealthFlowPatientId(placement.patient_id.clone()), known),
+        };
+    }
+    // Who is it for? Known link, then search, then create.
+    match who(booking, known) {
+        Who::Known(patient) => write(booking, &patient, known),
+        Who::Next(step) => step,
+    }
+}
+
+enum Who {
+    Known(HealthFlowPatientId),
+    Next(Step),
+}
+
+fn who(booking: &Booking, known: &Knowledge<'_>) -> Who {
+    let sent_along = booking
+        .patient
+        .healthflow_patient_id
+        .as_ref()
+        .map(|id| HealthFlowPatientId(id.clone()))
+        .filter(|id| known.gone_patient != Some(id));
+    match (known.link, sent_along) {
+        (Some(link), Some(id)) if link.healthflow_patient_id != id => {
+            Who::Next(Step::Finish(Outcome::Review { reason: Reason::LinkConflict, evidence: Vec::new() }))
+        }
+        (Some(link), _) => Who::Known(link.healthflow_patient_id.clone()),
+        (None, Some(id)) => Who::Next(remember(id, LinkOrigin::Provided)),
+        (None, None) => Who::Next(find_or_create(booking, known)),
+    }
+}
+
+fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
+    let answered = known.search.map_or(0, |search| search.answered);
+    let candidates = known.search.map_or(&[][..], |search| &search.candidates);
+    let decision = || decide(&Person::from(&booking.patient), candidates, &booking.patient.id);
+
+    // Our own reference is certain: no further pass can make it less so.
+    if answered == 1
+        && !candidates.is_empty()
+        && let Decision::Match(id) = decision()
+    {
+        return remember(id, LinkOrigin::Found);
+    }
+    if let Some(next) = pass(&booking.patient, answered) {
+        return Step::Ask(Request::SearchPatients {
+            practice: booking.key.practice.clone(),
+            pass: next,
+            cursor: known.cursor.map(str::to_owned),
+        });
+    }
+    match decision() {
+        Decision::Match(id) => remember(id, LinkOrigin::Found),
+        Decision::New => Step::Ask(create_patient(booking, known.patient_incarnation)),
+        Decision::Review(evidence) => {
+            Step::Finish(Outcome::Review { reason: Reason::AmbiguousPatient, evidence })
+        }
+    }
+}
+
+fn remember(healthflow_patient_id: HealthFlowPatientId, origin: LinkOrigin) -> Step {
+    Step::Remember(Link { healthflow_patient_id, origin })
+}
+
+/// The order to create the patient of `booking`: the same under every owner (rule W6).
+pub fn create_patient(booking: &Booking, incarnation: u32) -> Request {
+    Request::CreatePatient {
+        content: PatientContent { practice: booking.key.practice.clone(), patient: booking.patient.clone() },
+        idempotency_key: reference::patient_key(&booking.patient_key(), incarnation),
+    }
+}
+
+/// The question that settles the creation of a patient: whom did we create under our reference?
+pub fn look_up_patient(patient: &crate::booking::PatientKey) -> Request {
+    Request::SearchPatients {
+        practice: patient.practice.clone(),
+        pass: Pass::Reference(patient.patient.clone()),
+        cursor: None,
+    }
+}
+
+/// Write only the difference: create, change, or nothing.
+fn write(booking: &Booking, patient: &HealthFlowPatientId, known: &Knowledge<'_>) -> Step {
+    let content = || AppointmentContent::wanted(booking, patient.clone());
+    match known.placement {
+        None => Step::Ask(Request::CreateAppointment {
+            content: content(),
+            idempotency_key: reference::appointment_key(&booking.key, known.incarnation),
+        }),
+        Some(placement) if placement.fingerprint == Some(fingerprint(booking, patient.as_str())) => {
+            Step::Finish(Outcome::Synced(match booking.status {
+                BookingStatus::Scheduled => SyncedOutcome::Unchanged,
+                BookingStatus::Cancelled => SyncedOutcome::Cancelled,
+            }))
+        }
+        Some(placement) => Step::Ask(Request::UpdateAppointment {
+            id: AppointmentId(Arc::clone(&placement.appointment_id)),
+            content: content(),
+        }),
+    }
+}

@@ -1,0 +1,189 @@
+//! `topics`, `send` and `tail` as a person types them, on a real Kafka and a real schema registry. One test, because
+//! all of them share the names of our topics.
+
+#[path = "support/stack.rs"]
+mod stack;
+
+use std::collections::HashMap;
+use std::fs;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use serde_json::{Value, json};
+use stack::Stack;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+struct Person<'stack>(&'stack Stack);
+
+impl Person<'_> {
+    fn types(&self, line: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_healthflow-sync"))
+            .args(line)
+            .arg(format!("--set=kafka.brokers={}", self.0.brokers))
+            .arg(format!("--set=schema_registry.url={}", self.0.registry_url))
+            .output()
+            .expect("the program starts")
+    }
+
+    /// The lines printed by a command that must succeed.
+    fn sees(&self, line: &[&str]) -> Vec<String> {
+        let output = self.types(line);
+        assert!(output.status.success(), "{line:?} fails: {}", String::from_utf8_lossy(&output.stderr));
+        lines(&output.stdout)
+    }
+
+    /// The lines printed by a command that must fail.
+    fn is_refused(&self, line: &[&str]) -> Vec<String> {
+        let output = self.types(line);
+        assert!(!output.status.success(), "{line:?} succeeds");
+        [lines(&output.stdout), lines(&output.stderr)].concat()
+    }
+
+    fn tails(&self, topic: &str, limit: usize) -> Vec<Value> {
+        let lines = self.sees(&["tail", topic, "--from-beginning", "--limit", &limit.to_string()]);
+        lines.iter().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect()
+    }
+
+    fn sends(&self, event: &Value) -> Vec<String> {
+        let file = self.0.data.join("booking.json");
+        fs::write(&file, event.to_string()).expect("a file");
+        self.sees(&["send", file.to_str().expect("UTF-8")])
+    }
+
+    fn kafka(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.0.brokers);
+        config
+    }
+
+    /// Sets a setting of a topic as somebody else would.
+    async fn sets(&self, topic: &str, settings: [(&str, &str); 2]) {
+        let admin: AdminClient<DefaultClientContext> = self.kafka().create().expect("a client");
+        let change =
+            AlterConfig { specifier: ResourceSpecifier::Topic(topic), entries: HashMap::from(settings) };
+        let results = admin.alter_configs([&change], &AdminOptions::new()).await.expect("Kafka answers");
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+    }
+}
+
+fn lines(bytes: &[u8]) -> Vec<String> {
+    String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect()
+}
+
+fn booking(practice: &str, given_name: &str) -> Value {
+    json!({
+        "event_id": "event-1", "booking_id": "b-1", "practice_id": practice, "location_id": "loc-1", "version": 1,
+        "status": "SCHEDULED", "requested_at": 1_767_600_000_000_i64,
+        "patient": {"patient_id": "p-1", "given_name": given_name, "family_name": "Lopez",
+                    "date_of_birth": "1987-04-21", "postal_code": "60614"},
+        "visit": {"start": "2026-03-02T09:30:00-06:00", "time_zone": "America/Chicago", "duration_minutes": 30,
+                  "provider_id": "dr-1"},
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_send_and_tail() {
+    let stack = Stack::start();
+    let person = Person(&stack);
+    topics_are_created_checked_and_mended(&person).await;
+    what_is_sent_is_tailed(&person);
+    only_committed_records_are_tailed(&person);
+}
+
+async fn topics_are_created_checked_and_mended(person: &Person<'_>) {
+    let missing = person.is_refused(&["topics", "--check"]);
+    assert!(
+        missing.contains(&"patients.state: does not exist; run 'healthflow-sync topics'".to_owned()),
+        "{missing:?}"
+    );
+    assert!(person.is_refused(&["tail", "appointments.synced"])[0].contains("run 'healthflow-sync topics'"));
+
+    let created = person.sees(&["topics", "--partitions", "6"]);
+    assert_eq!(created.len(), 8 * 3, "topic, compatibility, schema each: {created:?}");
+    assert_eq!(person.sees(&["topics"]), ["nothing to do, topics and schemas are as they must be"]);
+    assert_eq!(person.sees(&["topics", "--check"]), ["topics and schemas are as they must be"]);
+    let more = person.is_refused(&["topics", "--partitions", "12"]);
+    assert!(more[0].contains("appointments.requested: has 6 partitions, must have 12"), "{more:?}");
+
+    // Somebody makes the dead letters short-lived, and has a wish of their own beside it.
+    person.sets("appointments.failed", [("retention.ms", "60000"), ("compression.type", "zstd")]).await;
+    let wrong = "appointments.failed: retention.ms is 60000, must be at least 7776000000; run 'healthflow-sync topics'";
+    let found = person.is_refused(&["topics", "--check"]);
+    assert!(found.contains(&wrong.to_owned()), "{found:?}");
+    let mended = person.sees(&["topics"]);
+    assert!(mended.contains(&"appointments.failed: retention.ms set to 7776000000".to_owned()), "{mended:?}");
+    assert_eq!(person.sees(&["topics", "--check"]).len(), 1);
+    let admin: AdminClient<DefaultClientContext> = person.kafka().create().expect("a client");
+    let topic = [ResourceSpecifier::Topic("appointments.failed")];
+    let described = admin.describe_configs(&topic, &AdminOptions::new()).await.expect("Kafka answers");
+    let entry = described[0]
+        .as_ref()
+        .expect("is there")
+        .get("compression.type")
+        .and_then(|entry| entry.value.clone());
+    assert_eq!(entry.as_deref(), Some("zstd"), "what others have set is kept");
+}
+
+fn what_is_sent_is_tailed(person: &Person<'_>) {
+    // Java: Utils.toPositive(Utils.murmur2("practice-17".getBytes(UTF_8))) % 6, as Kafka's own clients place it.
+    let partition = (murmur2(b"practice-17") & 0x7fff_ffff) % 6;
+    let published = person.sends(&booking("practice-17", "Maria"));
+    assert_eq!(published, [format!("published to appointments.requested, partition {partition}, offset 0")]);
+    let mut impossible = booking("practice-17", &"x".repeat(1024 * 1024));
+    impossible["version"] = json!(2);
+    let published = person.sends(&impossible);
+    assert!(
+        published[1].contains("patient.given_name must not be longer than 512 bytes"),
+        "a 1 MiB name goes through"
+    );
+
+    let records = person.tails("appointments.requested", 2);
+    assert_eq!((&records[0]["key"], &records[0]["partition"]), (&json!("practice-17"), &json!(partition)));
+    assert_eq!(records[0]["value"]["patient"]["given_name"], "Maria");
+    assert_eq!(records[0]["value"]["source"], "LIVE");
+    assert_eq!(records[1]["value"]["version"], 2);
+}
+
+fn only_committed_records_are_tailed(person: &Person<'_>) {
+    let producer: ThreadedProducer<DefaultProducerContext> =
+        person.kafka().set("transactional.id", "test").create().expect("a producer");
+    producer.init_transactions(LIMIT).expect("Kafka answers");
+    let send = |value: &str| {
+        producer.begin_transaction().expect("begins");
+        let record = BaseRecord::to("appointments.review").key("k").payload(value).partition(0);
+        producer.send(record).map_err(|(error, _)| error).expect("queued");
+    };
+    send("aborted");
+    producer.flush(LIMIT).expect("delivered");
+    producer.abort_transaction(LIMIT).expect("aborts");
+    send("committed");
+    producer.commit_transaction(LIMIT).expect("commits");
+    let record = &person.tails("appointments.review", 1)[0];
+    assert_eq!(record["undecodable"], "the value does not begin with a zero byte and a schema id");
+    assert_eq!(record["offset"], 2, "after the aborted record and its marker");
+}
+
+/// Kafka's murmur2, as its documentation gives it, for a key whose length is not a multiple of four.
+fn murmur2(key: &[u8]) -> u32 {
+    const M: u32 = 0x5bd1_e995;
+    let mut hash = 0x9747_b28c ^ u32::try_from(key.len()).expect("short");
+    let mut words = key.chunks_exact(4);
+    for word in &mut words {
+        let mut k = u32::from_le_bytes(word.try_into().expect("four bytes")).wrapping_mul(M);
+        k = (k ^ (k >> 24)).wrapping_mul(M);
+        hash = hash.wrapping_mul(M) ^ k;
+    }
+    for (index, byte) in words.remainder().iter().enumerate().rev() {
+        hash ^= u32::from(*byte) << (8 * index);
+        if index == 0 {
+            hash = hash.wrapping_mul(M);
+        }
+    }
+    hash = (hash ^ (hash >> 13)).wrapping_mul(M);
+    hash ^ (hash >> 15)
+}
