@@ -1,4 +1,5 @@
-//! Every appointment stands in the chart of the person it was booked for.
+//! Every appointment stands in the chart of the person it was booked for. A cancelled one stays in the chart it was in,
+//! whomever the cancellation names.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +24,7 @@ pub fn broken(world: &World) -> Vec<String> {
         }
     }
     let mut broken = Vec::new();
-    for appointment in &ledger.appointments {
+    for appointment in ledger.appointments.iter().filter(|one| &*one.record.body.status == "scheduled") {
         let body = &appointment.record.body;
         let Some(human) = charts.get(&*body.patient_id) else { continue };
         let text = body.note.as_deref().unwrap_or_default();
