@@ -24,19 +24,19 @@ impl Drop for Running {
 fn start(flags: &[&str]) -> Running {
     let mut command = Command::new(env!("CARGO_BIN_EXE_healthflow-simulator"));
     command.args(flags).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    Running(command.spawn().unwrap())
+    Running(command.spawn().expect("the simulator starts"))
 }
 
 /// The first line on standard output.
 fn first_line(running: &mut Running) -> String {
-    let output = running.0.stdout.take().unwrap();
+    let output = running.0.stdout.take().expect("its output is a pipe");
     let (line, first) = mpsc::channel();
     std::thread::spawn(move || {
         let mut text = String::new();
         let read = BufReader::new(output).read_line(&mut text);
         line.send(read.map(|_| text))
     });
-    first.recv_timeout(LIMIT).expect("a line in time").unwrap()
+    first.recv_timeout(LIMIT).expect("a line in time").expect("a readable line")
 }
 
 /// The exit code; the test fails where the process lives on.
@@ -44,7 +44,7 @@ fn exit_code(mut running: Running) -> Option<i32> {
     drop(running.0.stdin.take());
     let (ended, end) = mpsc::channel();
     std::thread::spawn(move || ended.send(running.0.wait().map(|status| status.code())));
-    end.recv_timeout(LIMIT).expect("an end in time").unwrap()
+    end.recv_timeout(LIMIT).expect("an end in time").expect("an exit status")
 }
 
 #[test]
