@@ -23,6 +23,8 @@ pub struct KafkaSettings {
     pub transaction_timeout_ms: u64,
     /// How long a record may wait for its acknowledgement; below the transaction time-out.
     pub message_timeout_ms: u64,
+    /// How long a restore may read nothing, beyond the transaction time-out, until it is given up.
+    pub restore_no_progress_ms: u64,
     /// How long a lane's reader waits at the broker for new records; also how late a resumed lane may start.
     pub fetch_wait_ms: u64,
     /// Bytes that one fetch brings for one partition, if a record is not longer than that.
@@ -45,6 +47,7 @@ impl Default for KafkaSettings {
             heartbeat_interval_ms: 3_000,
             transaction_timeout_ms: 12_000,
             message_timeout_ms: 10_000,
+            restore_no_progress_ms: 30_000,
             fetch_wait_ms: 100,
             fetch_partition_bytes: 256 * 1024,
             acquire_parallel: 8,
