@@ -27,6 +27,9 @@ pub(super) enum Next {
     Rest,
 }
 
+/// How old the last commit of an idle task may be before it commits its offsets again, in milliseconds: a day.
+const OFFSETS_AGAIN_MS: i64 = 86_400_000;
+
 /// How long a repeat of a failed settling look-up waits, per failure, in milliseconds.
 const SETTLE_AGAIN_MS: i64 = 1_000;
 
@@ -76,6 +79,8 @@ impl Task {
             self.advance(&key, turn);
         }
         self.newcomers.prune(turn.now, turn.settings.search_lag_ms);
+        // Brokers expire the offsets of topics that an active group does not subscribe to (rule T2).
+        self.renewal_wanted |= turn.now.since_ms(self.commit_started_at()) >= OFFSETS_AGAIN_MS;
     }
 
     /// What the job does next.

@@ -37,7 +37,7 @@ mod tests {
         let mut tenths = [0_u32; 10];
         for index in 0..1_000 {
             let key = BookingKey { practice: "p".into(), booking: format!("b-{index}").into() };
-            let delay = delay_ms(&key, 1, 20, 0, 1_000);
+            let delay = delay_ms(&key, 1, 20, 1, 1_000);
             tenths[(delay / 100).min(9) as usize] += 1;
         }
         assert!(tenths.iter().all(|count| (50..200).contains(count)), "{tenths:?}");

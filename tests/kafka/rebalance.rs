@@ -38,12 +38,13 @@ fn a_revoked_task_is_given_back_when_it_is_released() {
     let second = Member::join(&settings);
     let revoked = revoked(&first);
 
-    let (partition, drain) = (revoked[0], Duration::from_millis(settings.session_timeout_ms + 2_000));
+    let partition = *revoked.iter().max().unwrap();
+    let drain = Duration::from_millis(settings.session_timeout_ms + 2_000);
     let (task, _) = first.acquire(partition, 1);
     let (started, mut sequence) = (Instant::now(), 0);
     while started.elapsed() < drain {
         sequence += 1;
-        task.commit(sequence, Box::new(batch("b-1", &[(Lane::Requested, 0)])));
+        task.commit(sequence, Box::new(batch("b-1", &[(Lane::Requested, 0), (Lane::Retry, 0)])));
         assert!(
             matches!(first.inbox.wait_committed(sequence), CommitEnded::Good { .. }),
             "commit {sequence}"

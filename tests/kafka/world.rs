@@ -27,8 +27,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::stack::Stack;
 
-/// Enough that every test has some to itself.
-pub const PARTITIONS: i32 = 24;
+/// Enough that every test has some to itself: those from 12 on are of no test in particular, and more than half.
+pub const PARTITIONS: i32 = 36;
 /// Longer than anything that should happen takes, even on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
@@ -44,6 +44,10 @@ pub struct World {
 pub fn world() -> &'static World {
     static WORLD: OnceLock<World> = OnceLock::new();
     WORLD.get_or_init(|| {
+        tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .init();
         let stack = Stack::shared();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -128,9 +132,14 @@ impl Kept {
 
     pub fn wait_acquired(&self, partition: i32) -> Acquired {
         self.wait("TaskAcquired", |inputs| {
-            let index = inputs.iter().position(
-                |input| matches!(input, Input::TaskAcquired { partition: of, .. } if *of == partition),
-            )?;
+            let of = |input: &Input| match input {
+                Input::TaskAcquired { partition: of, .. } => *of == partition,
+                Input::AcquireFailed { partition: of, .. } if *of == partition => {
+                    panic!("not acquired: {input:?}")
+                }
+                _ => false,
+            };
+            let index = inputs.iter().position(of)?;
             match inputs.remove(index) {
                 Input::TaskAcquired { acquired, .. } => Some(*acquired),
                 _ => None,
