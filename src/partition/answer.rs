@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::appointment::Placement;
 use crate::appointment::fingerprint::fingerprint;
 use crate::booking::{Booking, BookingKey, BookingStatus, PatientKey};
-use crate::healthflow::fault::NotSent;
+use crate::healthflow::fault::{Missing, NotSent};
 use crate::healthflow::{Answer, AppointmentFound, Fault, Operation, Reply};
 use crate::partition::gates::DoubtVerdict;
 use crate::partition::job::{Flight, Job, JobKey, Purpose, Standing};
@@ -227,8 +227,8 @@ impl Task {
             Fate::Refused => {
                 self.close_write(key);
                 match (&fault, flight.operation) {
-                    (Fault::NotFound, Operation::UpdateAppointment) => self.placement_gone(key, job, turn),
-                    (Fault::NotFound, _) => self.patient_gone(key, job, turn),
+                    (Fault::NotFound(Missing::Appointment), _) => self.placement_gone(key, job, turn),
+                    (Fault::NotFound(Missing::Patient), _) => self.patient_gone(key, job, flight, turn),
                     (Fault::SlotTaken, _) => {
                         self.reject_version(key, job, (flight.version, Reason::SlotTaken), &[], turn);
                     }
@@ -364,11 +364,16 @@ impl Task {
 
     /// HealthFlow does not know the patient we linked: the link is dropped once that can be believed (rule W6), and the
     /// patient is looked for again.
-    fn patient_gone(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) {
+    fn patient_gone(&mut self, key: &BookingKey, job: &mut Job, flight: &Flight, turn: &mut Turn<'_>) {
         let Some(booking): Option<Arc<Booking>> = job.newest().map(|newest| Arc::clone(&newest.booking))
         else {
             return;
         };
+        // A cancellation names the patient that the appointment stands for: there is nobody else to name.
+        if booking.status == BookingStatus::Cancelled {
+            let fields = ["patient_id: not_found".to_owned()];
+            return self.reject_version(key, job, (flight.version, Reason::Rejected), &fields, turn);
+        }
         let patient = booking.patient_key();
         let Some((link, sent_at)) = self
             .state
@@ -421,7 +426,7 @@ fn fate(open: &mut OpenWrite, fault: &Fault, now: Timestamp, quiet_at: Timestamp
             Fate::SendAgain { counts: false }
         }
         Fault::AlreadyThere { existing_id: Some(id) } => Fate::Stands(id.clone()),
-        Fault::Refused { .. } | Fault::SlotTaken | Fault::NotFound => {
+        Fault::Refused { .. } | Fault::SlotTaken | Fault::NotFound(_) => {
             let only_request = open.sends == 1 && open.doubt.is_none();
             open.had_no_effect();
             if only_request {
