@@ -4,6 +4,8 @@
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
+use crate::event::avro::RECORD_BYTES_MAX;
+
 /// What the Kafka clients need to know. Each is a key of the same name in section `kafka` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KafkaSettings {
@@ -132,6 +134,8 @@ impl KafkaSettings {
     ///
     /// `debug=broker` is no debugging aid: librdkafka keeps quiet about a connection that breaks twice with the same
     /// words within 30 s, and rule T3 must hear of each. The context drops the lines themselves.
+    /// `message.max.bytes`: a dead letter holds its whole record; with the default of 1 MB a larger one would stop its
+    /// task for ever.
     pub(super) fn producer(&self, partition: i32) -> ClientConfig {
         let mut config = self.client();
         config
@@ -139,6 +143,7 @@ impl KafkaSettings {
             .set("acks", "all")
             .set("linger.ms", "0")
             .set("compression.type", "lz4")
+            .set("message.max.bytes", RECORD_BYTES_MAX.to_string())
             .set("retry.backoff.ms", "10")
             .set("transaction.timeout.ms", self.transaction_timeout_ms.to_string())
             .set("message.timeout.ms", self.message_timeout_ms.to_string())
