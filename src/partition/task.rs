@@ -1,7 +1,7 @@
 //! The parts of a task and how it begins: everything found open in state is a doubt until it can no longer land unseen
 //! (rule K1).
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::booking::{BookingKey, PatientKey};
 use crate::event::Outgoing;
@@ -64,15 +64,16 @@ pub struct Task {
     pub(super) renewal_wanted: bool,
 }
 
-/// What the next commit will carry, as far as it has been gathered.
+/// What the next commit will carry, as far as it has been gathered. In order, so that the same life always writes the
+/// same batches.
 #[derive(Debug, Default)]
 pub struct Pending {
     /// Results, retry records, reviews and dead letters, in order.
     pub records: Vec<Outgoing>,
     /// Bookings whose state changed.
-    pub bookings: HashSet<BookingKey>,
+    pub bookings: BTreeSet<BookingKey>,
     /// Patients whose state changed.
-    pub patients: HashSet<PatientKey>,
+    pub patients: BTreeSet<PatientKey>,
     /// To be told once the commit is good.
     pub facts: Vec<PendingFact>,
 }

@@ -1,0 +1,102 @@
+//! The patients of the morning. Two people of one practice never share a date of birth or a postal code, so that none
+//! of them resembles another by accident: who is ambiguous is so on purpose.
+
+use healthflow_sync::event::requested::RequestedPatient;
+use jiff::ToSpan;
+use jiff::civil::date;
+use serde::Serialize;
+
+const GIVEN: [&str; 24] = [
+    "Ana", "Ben", "Chloe", "Daniel", "Elena", "Frank", "Grace", "Hugo", "Irene", "James", "Katya", "Liam",
+    "Mei", "Noah", "Olivia", "Pedro", "Quinn", "Rosa", "Samuel", "Tara", "Umar", "Vera", "William", "Zoë",
+];
+const FAMILY: [&str; 24] = [
+    "Anderson",
+    "Baker",
+    "Castillo",
+    "Dubois",
+    "Edwards",
+    "Fischer",
+    "García",
+    "Hughes",
+    "Ivanov",
+    "Jones",
+    "Kim",
+    "Lopez",
+    "Müller",
+    "Nguyen",
+    "O'Brien",
+    "Patel",
+    "Quist",
+    "Rossi",
+    "Smith-Jones",
+    "Tanaka",
+    "Usman",
+    "Vargas",
+    "Wright",
+    "Young",
+];
+/// Days over which births are spread, and a step prime to it: no date comes twice before all came once.
+const BIRTH_DAYS: usize = 27_000;
+const BIRTH_STEP: usize = 37;
+
+/// How a patient stands before the morning begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scenario {
+    /// In HealthFlow, and DentScheduler knows the id: it is sent along.
+    Known(ChartNumber),
+    /// In HealthFlow, to be found by search.
+    Found(ChartNumber),
+    /// Not in HealthFlow.
+    New,
+    /// In HealthFlow twice: a person must decide.
+    Ambiguous,
+}
+
+/// Index into the charts of the morning.
+pub type ChartNumber = usize;
+
+/// A patient who is in HealthFlow already, as its body in HealthFlow's API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Chart {
+    /// Whose patient.
+    pub practice_id: String,
+    /// Given name.
+    pub given_name: String,
+    /// Family name.
+    pub family_name: String,
+    /// Date of birth, `YYYY-MM-DD`.
+    pub date_of_birth: String,
+    /// Postal code.
+    pub postal_code: String,
+}
+
+/// Patient number `number` (from 0) of a practice, as DentScheduler knows it.
+pub fn patient(practice: usize, number: usize) -> RequestedPatient {
+    let days = (number * BIRTH_STEP + practice) % BIRTH_DAYS;
+    let born = date(1935, 1, 1).saturating_add((days as i64).days());
+    let mix = number + 7 * practice;
+    RequestedPatient {
+        patient_id: healthflow_sync::booking::PatientId::from(format!("pat-{practice:03}-{number:05}"))
+            .into(),
+        healthflow_patient_id: None,
+        given_name: GIVEN[mix % GIVEN.len()].into(),
+        family_name: FAMILY[(mix / GIVEN.len() + mix) % FAMILY.len()].into(),
+        date_of_birth: born.to_string().into(),
+        postal_code: format!("{:05}", 10_000 + (number * 7) % 89_999).into(),
+        phone: None,
+        email: None,
+        sex: None,
+    }
+}
+
+/// The chart of `patient`, spelled as the practice spelled it long ago: search must see through that.
+pub fn chart(practice_id: &str, patient: &RequestedPatient) -> Chart {
+    Chart {
+        practice_id: practice_id.to_owned(),
+        given_name: patient.given_name.reveal().to_uppercase(),
+        family_name: patient.family_name.reveal().replace('\'', "’").to_uppercase(),
+        date_of_birth: patient.date_of_birth.reveal().clone(),
+        postal_code: format!("{}-0042", patient.postal_code.reveal()),
+    }
+}

@@ -1,0 +1,46 @@
+//! Records that no processor can use. Each must end in the dead letters, with its reason, and hold nobody up.
+
+use healthflow_sync::event::requested::AppointmentRequested;
+
+/// What is wrong with a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Poison {
+    /// Text instead of Avro.
+    NotAvro,
+    /// The last bytes are missing.
+    Truncated,
+    /// The patient will be born later.
+    NotYetBorn,
+    /// The key names another practice than the value.
+    ForeignKey,
+}
+
+impl Poison {
+    /// Every kind.
+    pub const ALL: [Poison; 4] = [Poison::NotAvro, Poison::Truncated, Poison::NotYetBorn, Poison::ForeignKey];
+
+    /// The reason that its dead letter must give (`docs/reasons.md`).
+    pub fn reason(self) -> &'static str {
+        match self {
+            Poison::NotAvro | Poison::Truncated => "UNDECODABLE",
+            Poison::NotYetBorn => "IMPOSSIBLE",
+            Poison::ForeignKey => "NO_IDENTITY",
+        }
+    }
+
+    /// Spoils the event before it is encoded.
+    pub fn spoil_event(self, event: &mut AppointmentRequested) {
+        if self == Poison::NotYetBorn {
+            event.patient.date_of_birth = "2199-12-31".into();
+        }
+    }
+
+    /// Spoils the encoded record.
+    pub fn spoil_bytes(self, bytes: &mut Vec<u8>) {
+        match self {
+            Poison::NotAvro => *bytes = b"this is not Avro".to_vec(),
+            Poison::Truncated => bytes.truncate(bytes.len() * 2 / 3),
+            Poison::NotYetBorn | Poison::ForeignKey => {}
+        }
+    }
+}

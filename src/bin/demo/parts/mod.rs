@@ -1,0 +1,187 @@
+//! The real parts as child processes. Whatever ends the demo ends them: they hold the other end of a pipe, or the kernel
+//! kills them with it. A terminal's Ctrl-C reaches the demo only, which stops them in good order.
+
+pub mod simulator;
+pub mod stack;
+pub mod worker;
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How often to look whether a process has ended.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long a process may take to stop by itself; `stack.sh` gives both its servers 10 s.
+const STOP_LIMIT: Duration = Duration::from_secs(25);
+
+/// How a process is asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leash {
+    /// By the end of its standard input, which also comes when we die.
+    Input,
+    /// By SIGTERM; the kernel kills it when we die.
+    Signal,
+}
+
+/// A child process. Dropping it stops it and waits for its end.
+pub struct Part {
+    name: String,
+    child: Child,
+    leash: Leash,
+    log: PathBuf,
+    has_ended: bool,
+}
+
+impl Part {
+    /// Starts `program`; its messages are added to the file `log`.
+    pub fn start(name: &str, program: &Path, arguments: &[String], log: &Path, leash: Leash) -> Result<Part> {
+        let mut command = match leash {
+            Leash::Input => Command::new(program),
+            Leash::Signal => {
+                let mut command = Command::new("setpriv");
+                command.args(["--pdeathsig", "KILL"]).arg(program);
+                command
+            }
+        };
+        let (input, output) = match leash {
+            Leash::Input => (Stdio::piped(), Stdio::piped()),
+            Leash::Signal => (Stdio::null(), append(log)?.into()),
+        };
+        let child = command
+            .args(arguments)
+            .stdin(input)
+            .stdout(output)
+            .stderr(append(log)?)
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot start {name}: {}", program.display()))?;
+        Ok(Part { name: name.to_owned(), child, leash, log: log.to_owned(), has_ended: false })
+    }
+
+    /// Waits for its first line on standard output, of a part on the leash `Input`.
+    pub async fn first_line(&mut self, limit: Duration) -> Result<String> {
+        let stdout = self.child.stdout.take().context("its output was read already")?;
+        let (lines, line) = mpsc::channel();
+        std::thread::spawn(move || {
+            // Read to the end, so that the process never waits for a reader.
+            BufReader::new(stdout).lines().map_while(Result::ok).for_each(|line| drop(lines.send(line)));
+        });
+        let first = tokio::task::spawn_blocking(move || line.recv_timeout(limit)).await?;
+        first.map_err(|_| self.trouble(&format!("did not start within {} s", limit.as_secs())))
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Fails if it has ended.
+    pub fn check(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => {
+                self.has_ended = true;
+                bail!(self.trouble(&format!("ended by itself ({status})")))
+            }
+        }
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        self.has_ended = true;
+        Ok(())
+    }
+
+    fn trouble(&self, what: &str) -> anyhow::Error {
+        anyhow::anyhow!(
+            "{} {what}; its last words, of {}:\n{}",
+            self.name,
+            self.log.display(),
+            tail(&self.log)
+        )
+    }
+
+    fn stop(&mut self) -> Result<ExitStatus> {
+        drop(self.child.stdin.take());
+        if self.leash == Leash::Signal
+            && let Some(pid) = Pid::from_raw(self.child.id().cast_signed())
+        {
+            kill_process(pid, Signal::TERM)?;
+        }
+        let deadline = Instant::now() + STOP_LIMIT;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            if Instant::now() >= deadline {
+                eprintln!("demo: {} did not stop within {} s; killing it", self.name, STOP_LIMIT.as_secs());
+                self.child.kill()?;
+                return Ok(self.child.wait()?);
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.has_ended
+            && let Err(error) = self.stop()
+        {
+            eprintln!("demo: {} could not be stopped: {error}", self.name);
+        }
+    }
+}
+
+/// Runs `program` to its end, which must be good.
+pub async fn run(program: &Path, arguments: Vec<String>) -> Result<String> {
+    let shown = format!("{} {}", program.display(), arguments.join(" "));
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null());
+    let output = tokio::task::spawn_blocking(move || command.output()).await?;
+    let output = output.with_context(|| format!("cannot run {shown}"))?;
+    if !output.status.success() {
+        bail!("{shown} failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// A program of ours: beside the one that runs.
+pub fn beside(name: &str) -> Result<PathBuf> {
+    let this = std::env::current_exe().context("cannot find our own program")?;
+    let program = this.with_file_name(name);
+    if !program.exists() {
+        bail!("{} is not there; run 'cargo build --bins' in the same profile first", program.display());
+    }
+    Ok(program)
+}
+
+/// A file of the project.
+pub fn project(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// A port that nobody listens on now.
+pub fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+fn append(log: &Path) -> Result<File> {
+    let file = OpenOptions::new().create(true).append(true).open(log);
+    file.with_context(|| format!("cannot write {}", log.display()))
+}
+
+fn tail(log: &Path) -> String {
+    let text = String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(10)..].join("\n")
+}

@@ -1,0 +1,58 @@
+//! Apache Kafka and the schema registry, by `stack/stack.sh`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::{Leash, Part, project, run};
+
+/// Longer than the script's own limit, which says more about the cause.
+const START_LIMIT: Duration = Duration::from_secs(65);
+
+/// A stack of our own.
+pub struct Stack {
+    /// `bootstrap.servers`.
+    pub brokers: String,
+    /// Base URL of the registry's Confluent API.
+    pub registry_url: String,
+    part: Part,
+}
+
+impl Stack {
+    /// Starts one with its data in `data`, which it removes in the end.
+    pub async fn start(data: &Path, logs: &Path, options: &[&str]) -> Result<Stack> {
+        let mut arguments = vec!["run".to_owned(), "--data".to_owned(), data.display().to_string()];
+        arguments.push("--remove".to_owned());
+        arguments.extend(options.iter().map(|option| (*option).to_owned()));
+        let script = project("stack/stack.sh");
+        let log = logs.join("stack.log");
+        let mut part = Part::start("the local stack", &script, &arguments, &log, Leash::Input)?;
+        let line = part.first_line(START_LIMIT).await?;
+        let addresses = line.strip_prefix("ready kafka=").and_then(|rest| rest.split_once(" registry="));
+        let (brokers, registry_url) = addresses.context("the local stack did not say its addresses")?;
+        Ok(Stack { brokers: brokers.to_owned(), registry_url: registry_url.to_owned(), part })
+    }
+
+    /// Creates topics and registers schemas.
+    pub async fn create_topics(&self, program: &Path, partitions: u32) -> Result<()> {
+        let mut arguments = vec!["topics".to_owned(), "--partitions".to_owned(), partitions.to_string()];
+        arguments.extend(self.settings());
+        run(program, arguments).await.map(drop)
+    }
+
+    /// How `healthflow-sync` is told where it is.
+    pub fn settings(&self) -> Vec<String> {
+        set(&[("kafka.brokers", &self.brokers), ("schema_registry.url", &self.registry_url)])
+    }
+
+    /// Fails if it has ended.
+    pub fn check(&mut self) -> Result<()> {
+        self.part.check()
+    }
+}
+
+/// `--set` flags.
+pub fn set(values: &[(&str, &str)]) -> Vec<String> {
+    values.iter().flat_map(|(key, value)| ["--set".to_owned(), format!("{key}={value}")]).collect()
+}

@@ -1,0 +1,130 @@
+//! A worker, by `healthflow-sync run`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
+
+use super::{Leash, Part, beside, free_port};
+
+const READY_LIMIT: Duration = Duration::from_secs(40);
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A worker that can be killed and started again.
+pub struct Worker {
+    /// Its name in the group and of its log.
+    pub name: String,
+    /// Where its admin server is, with `http://`.
+    pub admin_url: String,
+    /// Its log.
+    pub log: PathBuf,
+    arguments: Vec<String>,
+    part: Option<Part>,
+    client: reqwest::Client,
+}
+
+/// What of its status page is shown.
+#[derive(Debug, Default, Deserialize)]
+pub struct Status {
+    /// Its tasks.
+    pub tasks: Vec<Task>,
+    /// Writes in doubt.
+    pub open_doubts: u64,
+}
+
+/// One task of it.
+#[derive(Debug, Default, Deserialize)]
+pub struct Task {
+    /// `acquiring`, `live` or `draining`.
+    pub phase: String,
+    /// Bookings that wait for their time.
+    pub waiting_room: u64,
+}
+
+impl Worker {
+    /// A worker that is not running yet; `settings` are flags of `healthflow-sync run`.
+    pub fn new(name: &str, logs: &Path, settings: &[String]) -> Result<Worker> {
+        let admin = format!("127.0.0.1:{}", free_port()?);
+        let mut arguments = vec!["run".to_owned()];
+        arguments.extend_from_slice(settings);
+        arguments.extend(super::stack::set(&[
+            ("admin.listen", &admin),
+            ("kafka.group_instance_id", name),
+            ("log.format", "json"),
+        ]));
+        Ok(Worker {
+            name: name.to_owned(),
+            admin_url: format!("http://{admin}"),
+            log: logs.join(format!("{name}.log")),
+            arguments,
+            part: None,
+            client: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build()?,
+        })
+    }
+
+    /// Starts it.
+    pub fn start(&mut self) -> Result<()> {
+        let program = beside("healthflow-sync")?;
+        self.part = Some(Part::start(&self.name, &program, &self.arguments, &self.log, Leash::Signal)?);
+        Ok(())
+    }
+
+    /// Waits until it works on something.
+    pub async fn ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + READY_LIMIT;
+        loop {
+            self.check()?;
+            let works = |status: Status| {
+                !status.tasks.is_empty() && status.tasks.iter().all(|task| task.phase == "live")
+            };
+            if self.status().await.is_some_and(works) {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                bail!(
+                    "{} is not ready after {} s; see {}",
+                    self.name,
+                    READY_LIMIT.as_secs(),
+                    self.log.display()
+                );
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(&mut self) -> Result<()> {
+        match self.part.take() {
+            Some(mut part) => part.kill(),
+            None => bail!("{} is not running", self.name),
+        }
+    }
+
+    /// Stops it in good order; does nothing where it is not running.
+    pub fn stop(&mut self) {
+        drop(self.part.take());
+    }
+
+    /// Fails if it has ended by itself.
+    pub fn check(&mut self) -> Result<()> {
+        self.part.as_mut().map_or(Ok(()), Part::check)
+    }
+
+    /// Its process id, if it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.part.as_ref().map(Part::pid)
+    }
+
+    /// How it says it stands; none where it does not answer.
+    pub async fn status(&self) -> Option<Status> {
+        status(&self.client, &self.admin_url).await
+    }
+}
+
+/// How the worker at `admin_url` says it stands; none where it does not answer.
+pub async fn status(client: &reqwest::Client, admin_url: &str) -> Option<Status> {
+    let response = client.get(format!("{admin_url}/status")).send().await.ok()?;
+    serde_json::from_slice(&response.bytes().await.ok()?).ok()
+}
