@@ -108,13 +108,13 @@ impl Task {
                 self.drop_version(job, booking.version);
                 continue;
             }
+            if let Some(older) = job.versions.keys().next().copied().filter(|v| *v < booking.version) {
+                self.supersede(key, job, older, turn);
+                continue;
+            }
             if self.is_held(&booking) {
                 let not_before = turn.now.plus_ms(turn.settings.retry_backoff_max_ms);
                 self.park_all(key, job, not_before, HELD_BY_REVIEW, turn);
-                continue;
-            }
-            if let Some(older) = job.versions.keys().next().copied().filter(|v| *v < booking.version) {
-                self.supersede(key, job, older, turn);
                 continue;
             }
             if booking.version < newest_known {

@@ -98,21 +98,22 @@ impl Task {
     ) -> Option<Timestamp> {
         let patient = booking.patient_key();
         if self.newcomers.waits_for_inherited(&patient) {
-            job.forget_search();
             return Some(now.plus_ms(LOOK_AGAIN_MS));
         }
         let started_at = job.search.as_ref().map_or(now, |search| search.started_at);
-        if now.since_ms(started_at) > SEARCH_LIFE_MAX_MS {
-            job.forget_search();
-            return Some(now);
-        }
         let person = Person::from(&booking.patient);
-        let obstacle = self.newcomers.obstacle(&patient, &person, started_at, settings.search_lag_ms)?;
-        job.forget_search();
-        Some(match obstacle {
-            Obstacle::Open => now.plus_ms(LOOK_AGAIN_MS),
-            Obstacle::SearchAgainAt(at) => at.max(now),
-        })
+        match self.newcomers.obstacle(&patient, &person, started_at, settings.search_lag_ms) {
+            Some(Obstacle::Open) => Some(now.plus_ms(LOOK_AGAIN_MS)),
+            Some(Obstacle::SearchAgainAt(at)) => {
+                job.forget_search();
+                Some(at.max(now))
+            }
+            None if now.since_ms(started_at) > SEARCH_LIFE_MAX_MS => {
+                job.forget_search();
+                Some(now)
+            }
+            None => None,
+        }
     }
 }
 

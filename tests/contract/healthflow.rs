@@ -2,8 +2,8 @@
 //! answers, our client reads; and every endpoint of the OpenAPI file is there.
 
 use healthflow_sync::booking::{BookingStatus, Patient, PatientId, Visit};
-use healthflow_sync::healthflow::fault::{NotSent, Unknown};
-use healthflow_sync::healthflow::wire::{Method, TransportFault, WireRequest};
+use healthflow_sync::healthflow::fault::{Missing, NotSent, Unknown};
+use healthflow_sync::healthflow::wire::{Method, TransportFault, WireReply, WireRequest};
 use healthflow_sync::healthflow::{
     Answer, AppointmentContent, Fault, Operation, PatientContent, Reply, Request, decode, encode,
 };
@@ -11,6 +11,7 @@ use healthflow_sync::patient::HealthFlowPatientId;
 use healthflow_sync::patient::search::{PASSES, pass};
 use healthflow_sync::simulator::answer::{Ending, Moods, Simulator};
 use healthflow_sync::time::Timestamp;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 const CONTRACT: &str = include_str!("../../schemas/healthflow.openapi.yaml");
@@ -260,10 +261,13 @@ fn what_is_gone_is_not_found_and_what_is_wrong_is_refused_by_field() {
     assert_eq!(line.ask(&wrong), Err(Fault::Refused { status: 422, fields }));
     line.simulator.delete_appointment("hfa-1");
     let update = Request::UpdateAppointment { id: "hfa-1".into(), content: content("b", &patient) };
-    assert_eq!(line.ask(&update), Err(Fault::NotFound));
-    assert_eq!(line.ask(&Request::GetAppointment { id: "hfa-1".into() }), Err(Fault::NotFound));
+    assert_eq!(line.ask(&update), Err(Fault::NotFound(Missing::Appointment)));
+    assert_eq!(
+        line.ask(&Request::GetAppointment { id: "hfa-1".into() }),
+        Err(Fault::NotFound(Missing::Appointment))
+    );
     line.simulator.delete_patient(patient.as_str());
-    assert_eq!(line.ask(&create("d", &patient)), Err(Fault::NotFound));
+    assert_eq!(line.ask(&create("d", &patient)), Err(Fault::NotFound(Missing::Patient)));
     assert_eq!(line.simulator.audit().orphans, 0);
 }
 
@@ -336,5 +340,46 @@ fn every_field_that_we_write_stands_in_the_contract() {
         for field in body.as_object().expect("as the contract says").keys() {
             assert!(CONTRACT.contains(&format!("        {field}:")), "{field}");
         }
+    }
+}
+
+proptest! {
+    /// Whatever HealthFlow or something between sends, it is read without a panic, and a write counts as done only
+    /// where the contract says so.
+    #[test]
+    fn no_answer_is_believed_beyond_the_contract(
+        status in 0_u16..700,
+        retry_after in proptest::option::of(".{0,40}"),
+        body in prop_oneof![proptest::collection::vec(any::<u8>(), 0..200), r#"\{"(id|code)":"[a-zA-Z_.]{0,20}"\}"#
+            .prop_map(String::into_bytes)],
+    ) {
+        for request in one_of_each(&HealthFlowPatientId::from("hfp-1")) {
+            let received = WireReply { status, retry_after: retry_after.clone(), body: body.clone() };
+            let reply = decode(&request, Ok(received), NOW);
+            prop_assert!(reply.is_err() || matches!(status, 200 | 201), "{status}: {reply:?}");
+        }
+    }
+
+    /// An identifier of any text is carried whole, through body, path and query.
+    #[test]
+    fn any_reference_is_found_again(booking in "\\PC{1,40}", other in "\\PC{1,40}") {
+        prop_assume!(!booking.trim().is_empty() && booking != other);
+        let mut line = Line::new(json!({}));
+        let patient = line.create_patient();
+        line.ask(&create(&booking, &patient)).unwrap();
+        prop_assert_eq!(found(&mut line, &booking), 1);
+        prop_assert_eq!(found(&mut line, &other), 0);
+    }
+
+    /// The simulator answers anything.
+    #[test]
+    fn the_simulator_answers_whatever_comes(
+        method in prop_oneof![Just(Method::Get), Just(Method::Post), Just(Method::Put)],
+        path_and_query in prop_oneof!["\\PC{0,60}", "/(appointments|patients|patient)(/\\PC{0,9})?\\?\\PC{0,30}"],
+        body in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..100)),
+    ) {
+        let request = WireRequest { method, path_and_query, idempotency_key: None, body };
+        let reply = Simulator::new(Moods::default(), 1).answer(&request, NOW);
+        prop_assert!(reply.is_some_and(|reply| serde_json::from_slice::<Value>(&reply.body).is_ok()));
     }
 }

@@ -1,0 +1,90 @@
+//! Records that cannot be used, and copies: what exactly becomes of each, and of its neighbours.
+
+use std::sync::Arc;
+
+use healthflow_sync::event::topics::Lane;
+use healthflow_sync::event::{Arrival, Identity, Unusable};
+use healthflow_sync::healthflow::Operation;
+use healthflow_sync::processor::{Fact, GuardMode};
+use healthflow_sync::sync::{Disposition, Reason};
+
+use crate::desk::*;
+
+fn poison(reason: Reason, identity: Option<Identity>) -> Arrival {
+    Arrival::Unusable(Box::new(Unusable {
+        raw_key: Some(b"practice-1".to_vec()),
+        raw_value: Some(b"not avro".to_vec()),
+        reason,
+        detail: Arc::from("no Avro"),
+        identity,
+    }))
+}
+
+#[test]
+fn an_undecodable_record_is_dead_lettered_with_its_bytes_and_blocks_nobody() {
+    let mut desk = Desk::new(GuardMode::IdempotencyKey);
+    desk.arrive_on(Lane::Requested, poison(Reason::Undecodable, None));
+    desk.arrive(a_booking("b", 1));
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
+    let letter = desk.dead_letters().pop().expect("a dead letter");
+    assert_eq!((letter.reason, letter.disposition), (Reason::Undecodable, Disposition::Poison));
+    assert_eq!(letter.origin.map(|origin| (origin.lane, origin.offset)), Some((Lane::Requested, 0)));
+    assert_eq!(desk.offsets[&Lane::Requested], 2);
+}
+
+#[test]
+fn a_version_that_cannot_be_true_is_answered_once_and_supersedes_nothing() {
+    let mut desk = Desk::new(GuardMode::IdempotencyKey);
+    let identity = Identity::from(&a_booking("b", 5));
+    desk.arrive_on(Lane::Requested, poison(Reason::Impossible, Some(identity.clone())));
+    desk.arrive_on(Lane::Requested, poison(Reason::Impossible, Some(identity)));
+    desk.arrive(a_booking("b", 1));
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
+    assert_eq!(desk.dead_letters().len(), 1);
+    assert_eq!(desk.results(), [("b".into(), 1, "CREATED")]);
+}
+
+#[test]
+fn the_same_version_again_is_skipped_and_the_first_content_stands() {
+    let mut desk = Desk::new(GuardMode::IdempotencyKey);
+    desk.arrive(a_booking("b", 1));
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
+    desk.arrive(a_booking("b", 1));
+    let mut other = a_booking("b", 1);
+    other.visit.duration_minutes = 90;
+    desk.arrive(other);
+    desk.expect_silence();
+    assert_eq!(desk.results().len(), 1);
+    let differs: Vec<Option<bool>> = desk
+        .facts
+        .iter()
+        .filter_map(|fact| match fact {
+            Fact::DuplicateSkipped { differs, .. } => Some(*differs),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(differs, [Some(false), Some(true)]);
+}
+
+#[test]
+fn a_copy_that_arrives_while_the_first_is_under_way_is_one_piece_of_work() {
+    let mut desk = Desk::new(GuardMode::IdempotencyKey);
+    desk.arrive(a_booking("b", 1));
+    let call = desk.expect(Operation::CreateAppointment);
+    desk.arrive(a_booking("b", 1));
+    desk.answer(&call, created("a-1"));
+    desk.expect_silence();
+    assert_eq!(desk.results().len(), 1);
+    assert_eq!(desk.offsets[&Lane::Requested], 2);
+}
+
+#[test]
+fn a_restart_repeats_no_result() {
+    let mut desk = Desk::new(GuardMode::IdempotencyKey);
+    desk.arrive(a_booking("b", 1));
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
+    let mut next = desk.crash(GuardMode::IdempotencyKey);
+    next.arrive(a_booking("b", 1));
+    next.expect_silence();
+    assert!(next.results().is_empty());
+}

@@ -1,0 +1,391 @@
+//! One processor with one live task on a desk: the test is Kafka, HealthFlow and the clock. Defaults everywhere, so that
+//! whatever a test sets is what it is about.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use healthflow_sync::booking::*;
+use healthflow_sync::event::topics::Lane;
+use healthflow_sync::event::{Arrival, DeadLetter, Outgoing, RetryEntry, ReviewCase};
+use healthflow_sync::healthflow::{Answer, Fault, Operation, Reply, Request};
+use healthflow_sync::partition::commit_batch::CommitBatch;
+use healthflow_sync::processor::{
+    Acquired, CallId, CommitEnded, Effect, Fact, GuardMode, Incarnation, Input, Processor, Settings,
+};
+use healthflow_sync::state::{StateRecord, TaskState};
+use healthflow_sync::time::Timestamp;
+
+pub const START: Timestamp = Timestamp(1_800_000_000_000);
+pub const LEASE_MS: i64 = 5_000;
+pub const LAG_MS: i64 = 5_000;
+
+/// A call that waits for its answer.
+#[derive(Debug)]
+pub struct Call {
+    pub id: CallId,
+    pub request: Request,
+    pub lease_until: Option<Timestamp>,
+}
+
+/// The desk.
+pub struct Desk {
+    pub processor: Processor,
+    pub now: Timestamp,
+    pub calls: Vec<Call>,
+    pub commits: Vec<(Incarnation, u64, CommitBatch)>,
+    pub committed: Vec<Outgoing>,
+    pub offsets: BTreeMap<Lane, i64>,
+    pub facts: Vec<Fact>,
+    pub others: Vec<Effect>,
+    pub hold_commits: bool,
+    incarnation: Incarnation,
+    next: BTreeMap<Lane, i64>,
+}
+
+pub fn settings(guard: GuardMode) -> Settings {
+    Settings {
+        partition_count: 1,
+        guard,
+        key_retention_ms: 86_400_000,
+        request_life_ms: 10_000,
+        late_landing_ms: 60_000,
+        search_lag_ms: LAG_MS,
+        requests_per_second: 1_000.0,
+        unauthorised_pause_ms: 30_000,
+        throttled_pause_ms: 1_000,
+        lease_ms: LEASE_MS,
+        lease_margin_ms: 500,
+        max_in_flight: 16,
+        ready_queue_max: 64,
+        commit_interval_ms: 100,
+        transactions_per_second_max: 100.0,
+        read_ahead_bytes: 1 << 20,
+        memory_wait_ms: 30_000,
+        release_drain_ms: 5_000,
+        reacquire_pause_ms: 6_000,
+        retry_backoff_min_ms: 2_000,
+        retry_backoff_max_ms: 600_000,
+        retry_max_age_ms: 72 * 3_600_000,
+        waiting_room_max: 1_000,
+    }
+}
+
+impl Desk {
+    /// A task that has been live for longer than the search lag, nothing remembered.
+    pub fn new(guard: GuardMode) -> Self {
+        let mut desk = Desk::acquired(guard, TaskState::default(), BTreeMap::new(), START);
+        desk.pass_ms(LAG_MS + 1);
+        desk
+    }
+
+    /// A task that was acquired this moment with what an earlier owner committed.
+    pub fn acquired(
+        guard: GuardMode,
+        state: TaskState,
+        offsets: BTreeMap<Lane, i64>,
+        now: Timestamp,
+    ) -> Self {
+        let mut desk = Desk {
+            processor: Processor::new(settings(guard), now),
+            now,
+            calls: Vec::new(),
+            commits: Vec::new(),
+            committed: Vec::new(),
+            offsets: BTreeMap::new(),
+            facts: Vec::new(),
+            others: Vec::new(),
+            hold_commits: false,
+            incarnation: 0,
+            next: BTreeMap::from([(Lane::Requested, 0), (Lane::Retry, 0)]),
+        };
+        desk.next.extend(offsets);
+        desk.handle(Input::TaskAssigned { partition: 0 });
+        desk.finish_acquisition(state);
+        desk
+    }
+
+    fn finish_acquisition(&mut self, state: TaskState) {
+        let acquire = self.others.iter().rev().find_map(|effect| match effect {
+            Effect::Acquire { incarnation, .. } => Some(*incarnation),
+            _ => None,
+        });
+        self.incarnation = acquire.expect("the task is to be acquired");
+        let acquired = Acquired {
+            init_started_at: self.now,
+            fenced_at: self.now,
+            next_offsets: self.next.iter().map(|(lane, offset)| (*lane, *offset)).collect(),
+            restored_records: state.len() as u64,
+            state,
+            restored_at: self.now,
+        };
+        let incarnation = self.incarnation;
+        self.handle(Input::TaskAcquired { partition: 0, incarnation, acquired: Box::new(acquired) });
+    }
+
+    /// The worker dies; another one acquires the task with exactly what was committed.
+    pub fn crash(&self, guard: GuardMode) -> Desk {
+        let mut state = TaskState::default();
+        for record in &self.committed {
+            if let Outgoing::State(record) = record {
+                state.apply((**record).clone());
+            }
+        }
+        Desk::acquired(guard, state, self.offsets.clone(), self.now)
+    }
+
+    /// Takes in one thing and lets the processor decide.
+    pub fn handle(&mut self, input: Input) {
+        self.processor.handle(input, self.now);
+        self.turn();
+    }
+
+    fn turn(&mut self) {
+        loop {
+            self.processor.decide(self.now);
+            let mut done = Vec::new();
+            while let Some(effect) = self.processor.next_effect() {
+                match effect {
+                    Effect::Call { call, request, lease_until, .. } => {
+                        self.calls.push(Call { id: call, request: *request, lease_until });
+                    }
+                    Effect::Commit { incarnation, sequence, batch, .. } => {
+                        self.commits.push((incarnation, sequence, *batch));
+                        if !self.hold_commits {
+                            done.push(self.commits.remove(0));
+                        }
+                    }
+                    other => self.others.push(other),
+                }
+            }
+            self.facts.extend(std::iter::from_fn(|| self.processor.next_fact()));
+            if done.is_empty() {
+                return;
+            }
+            for commit in done {
+                self.good(commit);
+            }
+        }
+    }
+
+    fn good(&mut self, (incarnation, sequence, batch): (Incarnation, u64, CommitBatch)) {
+        self.committed.extend(batch.records);
+        self.offsets.extend(batch.offsets);
+        let ended = CommitEnded::Good { started_at: self.now };
+        self.processor.handle(Input::CommitEnded { partition: 0, incarnation, sequence, ended }, self.now);
+    }
+
+    /// The oldest commit that was held turns out good.
+    pub fn commit_is_good(&mut self) {
+        let commit = self.commits.remove(0);
+        self.good(commit);
+        self.turn();
+    }
+
+    /// The oldest commit that was held is lost, and nothing of it stands.
+    pub fn commit_is_lost(&mut self) {
+        let (incarnation, sequence, _) = self.commits.remove(0);
+        self.handle(Input::CommitEnded { partition: 0, incarnation, sequence, ended: CommitEnded::TaskLost });
+    }
+
+    /// Lets time pass, in steps in which every wake-up is met.
+    pub fn pass_ms(&mut self, ms: i64) {
+        let end = self.now.plus_ms(ms);
+        while self.now < end {
+            let wakeup = self.processor.next_wakeup(self.now).unwrap_or(end);
+            self.now = wakeup.clamp(self.now.plus_ms(1), end);
+            self.handle(Input::TimePassed);
+        }
+    }
+
+    /// A record arrives on the requested lane.
+    pub fn arrive(&mut self, booking: Booking) {
+        self.arrive_on(Lane::Requested, Arrival::Requested(Box::new(booking)));
+    }
+
+    /// A record arrives on a lane.
+    pub fn arrive_on(&mut self, lane: Lane, arrival: Arrival) {
+        let offset = self.next[&lane];
+        self.next.insert(lane, offset + 1);
+        let incarnation = self.incarnation;
+        self.handle(Input::Arrived { partition: 0, incarnation, lane, offset, size_bytes: 100, arrival });
+        self.pass_ms(100);
+    }
+
+    /// The retry record that was committed last comes back on its lane.
+    pub fn bring_back(&mut self) {
+        let entry = self.retries().pop().expect("a booking was parked");
+        self.arrive_on(Lane::Retry, Arrival::Retry(Box::new(entry)));
+    }
+
+    /// The only call that waits, which must be of this kind; its commits have been waited for.
+    pub fn expect(&mut self, operation: Operation) -> Call {
+        self.pass_ms(200);
+        assert_eq!(self.calls.len(), 1, "one call waits: {:?}", self.calls);
+        let call = self.calls.remove(0);
+        assert_eq!(call.request.operation(), operation);
+        call
+    }
+
+    /// No call waits, and none comes for a while.
+    pub fn expect_silence(&mut self) {
+        self.pass_ms(300);
+        assert!(self.calls.is_empty(), "nothing is asked: {:?}", self.calls);
+    }
+
+    /// Answers a call.
+    pub fn answer(&mut self, call: &Call, reply: Reply) {
+        self.handle(Input::Answered { call: call.id, reply });
+        self.pass_ms(100);
+    }
+
+    /// Expects a call of this kind and answers it; what was asked.
+    pub fn expect_and_answer(&mut self, operation: Operation, reply: Reply) -> Request {
+        let call = self.expect(operation);
+        self.answer(&call, reply);
+        call.request
+    }
+
+    /// Lets every search pass find nobody.
+    pub fn find_nobody(&mut self) {
+        for _ in 0..4 {
+            self.expect_and_answer(Operation::SearchPatients, nobody());
+        }
+    }
+
+    /// Every result so far: booking, version, outcome.
+    pub fn results(&self) -> Vec<(String, Version, &'static str)> {
+        self.committed
+            .iter()
+            .filter_map(|record| match record {
+                Outgoing::Synced(finished) => {
+                    let identity = &finished.identity;
+                    Some((identity.key.booking.to_string(), identity.version, finished.outcome.code()))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Every dead letter so far.
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+        let letter = |record: &Outgoing| match record {
+            Outgoing::Failed(letter) => Some((**letter).clone()),
+            _ => None,
+        };
+        self.committed.iter().filter_map(letter).collect()
+    }
+
+    /// Every retry record so far.
+    pub fn retries(&self) -> Vec<RetryEntry> {
+        let retry = |record: &Outgoing| match record {
+            Outgoing::Retry(entry) => Some((**entry).clone()),
+            _ => None,
+        };
+        self.committed.iter().filter_map(retry).collect()
+    }
+
+    /// Every review so far.
+    pub fn reviews(&self) -> Vec<ReviewCase> {
+        let review = |record: &Outgoing| match record {
+            Outgoing::Review(case) => Some((**case).clone()),
+            _ => None,
+        };
+        self.committed.iter().filter_map(review).collect()
+    }
+
+    /// The newest committed state of a booking.
+    pub fn state(&self, booking: &str) -> healthflow_sync::state::BookingState {
+        let state = |record: &Outgoing| match record {
+            Outgoing::State(state) => match &**state {
+                StateRecord::Booking(key, state) if key.booking.as_str() == booking => Some(state.clone()),
+                _ => None,
+            },
+            _ => None,
+        };
+        self.committed.iter().rev().find_map(state).expect("the booking has state")
+    }
+}
+
+/// A booking of a known patient (DentScheduler sends HealthFlow's id along), far in the future.
+pub fn a_booking(id: &str, version: Version) -> Booking {
+    Booking {
+        event_id: Arc::from(format!("event-{id}-{version}")),
+        key: BookingKey { practice: "practice-1".into(), booking: id.into() },
+        location_id: Arc::from("location-1"),
+        version,
+        status: BookingStatus::Scheduled,
+        requested_at: START,
+        source: Source::Live,
+        patient: Patient {
+            healthflow_patient_id: Some(Arc::from("hf-patient-1")),
+            ..a_patient("patient-1", "Ada", "Lovelace")
+        },
+        visit: Visit {
+            start: START.plus_ms(30 * 86_400_000),
+            duration_minutes: 30,
+            time_zone: Arc::from("America/Chicago"),
+            provider_id: Arc::from("provider-1"),
+            operatory_id: None,
+            procedure_codes: vec!["D0120".into()],
+            note: None,
+        },
+    }
+}
+
+pub fn a_patient(id: &str, given_name: &str, family_name: &str) -> Patient {
+    Patient {
+        id: id.into(),
+        healthflow_patient_id: None,
+        given_name: given_name.into(),
+        family_name: family_name.into(),
+        date_of_birth: jiff::civil::date(1990, 12, 10).into(),
+        postal_code: "60601".into(),
+        phone: None,
+        email: None,
+        sex: None,
+    }
+}
+
+/// A booking of somebody HealthFlow's id of whom nobody knows.
+pub fn a_booking_of(id: &str, patient: Patient) -> Booking {
+    Booking { patient, ..a_booking(id, 1) }
+}
+
+/// A booking of another known patient.
+pub fn a_booking_of_another(id: &str) -> Booking {
+    let mut patient = a_patient("patient-2", "Alan", "Turing");
+    patient.healthflow_patient_id = Some(Arc::from("hf-patient-2"));
+    a_booking_of(id, patient)
+}
+
+pub fn cancelled(mut booking: Booking) -> Booking {
+    booking.status = BookingStatus::Cancelled;
+    booking
+}
+
+/// The same booking an hour per version later.
+pub fn rescheduled(id: &str, version: Version) -> Booking {
+    let mut booking = a_booking(id, version);
+    booking.visit.start = booking.visit.start.plus_ms(version as i64 * 3_600_000);
+    booking
+}
+
+pub fn created(id: &str) -> Reply {
+    Ok(Answer::AppointmentCreated(id.into()))
+}
+
+pub fn updated(id: &str) -> Reply {
+    Ok(Answer::AppointmentUpdated(id.into()))
+}
+
+pub fn patient_created(id: &str) -> Reply {
+    Ok(Answer::PatientCreated(id.into()))
+}
+
+pub fn nobody() -> Reply {
+    Ok(Answer::Patients { found: Vec::new(), next_cursor: None })
+}
+
+pub fn timeout() -> Reply {
+    Err(Fault::Unknown(healthflow_sync::healthflow::fault::Unknown::Timeout))
+}

@@ -1,0 +1,12 @@
+//! The flow of bookings through one task, told as stories: what arrives, what HealthFlow is asked, what it answers, and
+//! what is committed. The shipped processor, by hand and in virtual time: every test says each thing that happens.
+
+mod desk;
+
+mod answers;
+mod bad_input;
+mod doubts;
+mod new_people;
+mod retries;
+mod scenarios;
+mod writes;

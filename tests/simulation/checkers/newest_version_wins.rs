@@ -1,0 +1,76 @@
+//! Promise 5: what stands in HealthFlow is the newest version that ended well, whatever the order of arrival.
+
+use std::collections::BTreeMap;
+
+use healthflow_sync::booking::{BookingKey, BookingStatus, Version};
+use healthflow_sync::simulator::answer::AppointmentBody;
+use healthflow_sync::sync::{Reason, SyncedOutcome};
+
+use crate::checkers::one_result::Verdict;
+use crate::lives::tag;
+use crate::world::World;
+
+/// Somebody who deletes so shortly before a result is committed may have come after its write.
+const DELETION_RACE_MS: i64 = 60_000;
+
+pub fn broken(world: &World) -> Vec<String> {
+    let ledger = world.healthflow.simulator.ledger();
+    let mut broken = Vec::new();
+    for (key, versions) in &world.judges.one_result.verdicts {
+        let newest = versions.iter().rev().find_map(|(version, verdict)| match verdict.outcome {
+            Ok(outcome) if outcome != SyncedOutcome::Superseded => Some((*version, outcome, *verdict)),
+            _ => None,
+        });
+        if is_open(world, key) || newest.is_some_and(|(_, outcome, at)| was_deleted(world, key, outcome, at))
+        {
+            continue;
+        }
+        let of_booking = ledger.appointments.iter().map(|one| &one.record.body);
+        let stands: Vec<&AppointmentBody> = of_booking.filter(|body| belongs(body, key)).collect();
+        let least = newest.map_or(0, |(version, ..)| version);
+        let fits = (newest.is_none() && stands.is_empty())
+            || may_stand(versions, least).any(|version| is_what_stands(world, key, version, &stands));
+        if !fits {
+            let seen: Vec<_> = stands.iter().map(|body| (&*body.status, body.note.as_deref())).collect();
+            broken.push(format!("{key}: {newest:?} ended well last, but {seen:?} stands"));
+        }
+    }
+    broken
+}
+
+fn belongs(body: &AppointmentBody, key: &BookingKey) -> bool {
+    &*body.practice_id == key.practice.as_str() && body.external_id.as_deref() == Some(key.booking.as_str())
+}
+
+/// The newest version that ended well. Where newer ones failed, those or the ones they superseded may have been carried
+/// out before, their answers lost: a version superseded by one that HealthFlow rejects stays superseded (rule K5).
+fn may_stand(versions: &BTreeMap<Version, Verdict>, least: Version) -> impl Iterator<Item = Version> {
+    let tried = |verdict: &Verdict| verdict.outcome.is_err_and(|reason| reason != Reason::Impossible);
+    let most =
+        versions.iter().rev().find(|(_, verdict)| tried(verdict)).map_or(least, |(version, _)| *version);
+    least.max(1)..=most.max(least)
+}
+
+/// Whether a version waits for a person: what stands is the last answer, or an attempt before the question arose.
+fn is_open(world: &World, key: &BookingKey) -> bool {
+    let mut states = world.partitions.iter().filter_map(|partition| partition.state.bookings.get(key));
+    states.any(|state| !state.parked.is_empty())
+}
+
+fn was_deleted(world: &World, key: &BookingKey, outcome: SyncedOutcome, verdict: Verdict) -> bool {
+    let may_be_later =
+        |at: i64| outcome == SyncedOutcome::Unchanged || at > verdict.committed_at - DELETION_RACE_MS;
+    world.healthflow.deleted_bookings.get(key).is_some_and(|at| may_be_later(*at))
+}
+
+fn is_what_stands(world: &World, key: &BookingKey, version: Version, stands: &[&AppointmentBody]) -> bool {
+    let Some(wanted) = world.lives.wanted.get(&(key.clone(), version)) else { return false };
+    match (wanted.status, stands) {
+        (BookingStatus::Cancelled, []) => true,
+        (BookingStatus::Cancelled, [body]) => &*body.status == "cancelled",
+        (BookingStatus::Scheduled, [body]) => {
+            &*body.status == "scheduled" && body.note.as_deref() == Some(tag(wanted))
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,73 @@
+//! Promise 1: no booking is lost. At rest every version has its result or waits for a person, and no write is in doubt.
+
+use healthflow_sync::booking::{Booking, BookingKey, Version};
+use healthflow_sync::event::Arrival;
+use healthflow_sync::event::topics::Lane;
+use healthflow_sync::state::TaskState;
+
+use crate::world::World;
+
+/// What is still open.
+pub fn open(world: &World) -> Vec<String> {
+    let mut open = Vec::new();
+    for (number, partition) in world.partitions.iter().enumerate() {
+        for (offset, arrival) in &partition.requested.records {
+            let is_done = match arrival {
+                Arrival::Requested(booking) => {
+                    answered(world, &booking.key, booking.version)
+                        || waits_for_a_person(&partition.state, booking)
+                }
+                Arrival::Unusable(unusable) => match &unusable.identity {
+                    Some(identity) => answered(world, &identity.key, identity.version),
+                    None => world.judges.one_result.nameless.contains(&(number as i32, *offset)),
+                },
+                Arrival::Retry(_) => true,
+            };
+            if !is_done {
+                open.push(format!("p{number}@{offset} {}", name(arrival)));
+            }
+        }
+        for (key, state) in &partition.state.bookings {
+            if state.intent.is_some() {
+                open.push(format!("the write of {key} is still in doubt"));
+            }
+        }
+        for (key, state) in &partition.state.patients {
+            if state.intent.is_some() {
+                open.push(format!("the creation of {} is still in doubt", key.patient));
+            }
+        }
+        if partition.committed(Lane::Requested)
+            < partition.requested.records.last().map_or(0, |(at, _)| at + 1)
+        {
+            open.push(format!("p{number} has read only up to {}", partition.committed(Lane::Requested)));
+        }
+    }
+    open.sort_unstable();
+    open
+}
+
+fn answered(world: &World, key: &BookingKey, version: Version) -> bool {
+    world.judges.one_result.verdict(key, version).is_some()
+}
+
+/// Whether a version is parked because somebody must decide first, about this booking or about its patient.
+pub fn waits_for_a_person(state: &TaskState, booking: &Booking) -> bool {
+    let Some(of) = state.bookings.get(&booking.key) else { return false };
+    let patient_held = state
+        .patients
+        .get(&booking.patient_key())
+        .is_some_and(|patient| patient.held_by.as_ref().is_some_and(|by| *by != booking.key.booking));
+    of.parked(booking.version).is_some() && (of.is_in_review() || patient_held)
+}
+
+fn name(arrival: &Arrival) -> String {
+    match arrival {
+        Arrival::Requested(booking) => format!("{} v{} has no result", booking.key, booking.version),
+        Arrival::Retry(_) => "a retry record".to_owned(),
+        Arrival::Unusable(unusable) => match &unusable.identity {
+            Some(identity) => format!("{} v{} (impossible) has no result", identity.key, identity.version),
+            None => "nonsense has no dead letter".to_owned(),
+        },
+    }
+}

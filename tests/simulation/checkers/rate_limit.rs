@@ -1,0 +1,33 @@
+//! Promise 6: the fleet never exceeds HealthFlow's rate limit.
+
+use std::collections::VecDeque;
+
+use crate::plan::Plan;
+
+#[derive(Debug, Default)]
+pub struct RateLimit {
+    within: VecDeque<i64>,
+    pub most: usize,
+    most_at: i64,
+}
+
+impl RateLimit {
+    /// A worker lets a call go.
+    pub fn called(&mut self, now: i64) {
+        self.within.push_back(now);
+        while self.within.front().is_some_and(|first| now - first >= 1_000) {
+            self.within.pop_front();
+        }
+        if self.within.len() > self.most {
+            (self.most, self.most_at) = (self.within.len(), now);
+        }
+    }
+
+    /// The limit, and the burst that each worker's share may hold: a tenth of a second's worth, at least one.
+    pub fn broken(&self, plan: &Plan) -> Option<String> {
+        let rate = plan.settings.requests_per_second;
+        let most = rate + (rate / 10.0).max(1.0) + plan.workers as f64;
+        (self.most as f64 > most)
+            .then(|| format!("{} calls in the second before {}", self.most, self.most_at))
+    }
+}

@@ -1,0 +1,54 @@
+//! No offset is committed past a record that is neither answered nor parked where state says (rule K3), and every
+//! record that state calls parked is still ahead of the retry lane's offset (rule K4).
+
+use std::collections::BTreeMap;
+
+use healthflow_sync::event::Arrival;
+use healthflow_sync::event::topics::Lane;
+use healthflow_sync::state::ParkingPlace;
+
+use crate::kafka::Partition;
+
+pub fn broken(partition: &Partition, before: &BTreeMap<Lane, i64>) -> Vec<String> {
+    let mut broken = Vec::new();
+    for lane in Lane::ALL {
+        let (from, to) = (before.get(&lane).copied().unwrap_or(0), partition.committed(lane));
+        if to < from {
+            broken.push(format!("the offset of {lane:?} went back from {from} to {to}"));
+        }
+        for (offset, arrival) in partition.log(lane).from(from).iter().take_while(|(offset, _)| *offset < to)
+        {
+            if let Some(what) = left_behind(partition, lane, arrival) {
+                broken.push(format!("{lane:?}@{offset} {what}, and the watermark {to} passed it"));
+            }
+        }
+    }
+    broken
+}
+
+fn left_behind(partition: &Partition, lane: Lane, arrival: &Arrival) -> Option<String> {
+    let (key, version) = match arrival {
+        Arrival::Requested(booking) => (&booking.key, booking.version),
+        Arrival::Retry(entry) => (&entry.booking.key, entry.booking.version),
+        Arrival::Unusable(unusable) => {
+            let identity = unusable.identity.as_ref()?;
+            (&identity.key, identity.version)
+        }
+    };
+    let Some(state) = partition.state.bookings.get(key) else {
+        return Some(format!("{key} v{version} is unknown to state"));
+    };
+    if state.answered.contains(version) {
+        return None;
+    }
+    let Some(parked) = state.parked(version) else {
+        return Some(format!("{key} v{version} is neither answered nor parked"));
+    };
+    let is_the_valid_one = match (lane, arrival) {
+        (Lane::Retry, Arrival::Retry(entry)) => {
+            parked.place == ParkingPlace::Retry && entry.generation == parked.generation
+        }
+        _ => false,
+    };
+    is_the_valid_one.then(|| format!("{key} v{version} is the valid parked record"))
+}

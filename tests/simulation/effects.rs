@@ -1,0 +1,220 @@
+//! What becomes of a worker's effects, on the worker's side: reading lanes, acquiring tasks, sending calls.
+
+use healthflow_sync::event::topics::Lane;
+use healthflow_sync::healthflow::Fault;
+use healthflow_sync::healthflow::fault::NotSent;
+use healthflow_sync::processor::{Acquired, Effect, Incarnation, Input};
+use healthflow_sync::time::Timestamp;
+
+use crate::faults::FaultKind;
+use crate::worker::{Deed, Outbound, Reader, Reading, Running, Shell};
+use crate::world::{Event, World};
+
+impl World {
+    pub fn perform(&mut self, worker: usize, effect: Effect) {
+        match effect {
+            Effect::Acquire { partition, incarnation, not_before } => {
+                let wait_ms = not_before.0.saturating_sub(self.workers[worker].skew_ms + self.now).max(0);
+                let shell = Shell { incarnation, epoch: 0, lanes: Default::default() };
+                self.workers[worker].tasks.insert(partition, shell);
+                let wait_ms = wait_ms + self.random.between(0, 20);
+                self.worker_does(worker, wait_ms, Deed::InitCalled { partition, incarnation });
+            }
+            Effect::Call { call, partition, incarnation, lease_until, request } => {
+                let queued_ms = if self.strikes(self.plan.faults.queue) {
+                    self.meet(worker, FaultKind::LongQueue);
+                    self.random.between(500, 8_000)
+                } else {
+                    self.random.between(0, 3)
+                };
+                self.workers[worker].calls.insert(call, request.operation());
+                let outbound = Outbound { call, partition, incarnation, lease_until, request: *request };
+                self.judges.rate_limit.called(self.now);
+                self.worker_does(worker, queued_ms, Deed::Socket(outbound));
+            }
+            Effect::Commit { partition, incarnation, sequence, batch } => {
+                self.commit_begins(worker, (partition, incarnation), sequence, *batch);
+            }
+            Effect::Release { partition, incarnation } => {
+                self.forget_shell(worker, partition, incarnation);
+                self.released(worker, partition);
+            }
+            Effect::Drop { partition, incarnation } => self.forget_shell(worker, partition, incarnation),
+            Effect::Pause { partition, lane } => {
+                if let Some(reader) = self.reader(worker, partition, lane) {
+                    reader.paused = true;
+                }
+            }
+            Effect::Resume { partition, lane } => {
+                if let Some(reader) = self.reader(worker, partition, lane) {
+                    reader.paused = false;
+                    self.wake_readers(partition);
+                }
+            }
+            Effect::Stop => {
+                self.story.tell(self.now, || format!("w{worker} stopped"));
+                self.workers[worker].running = Running::Down;
+                let restart_ms = self.random.between(500, 5_000);
+                self.after(restart_ms, Event::Fault(crate::faults::FaultEvent::Restart(worker)));
+            }
+        }
+    }
+
+    fn forget_shell(&mut self, worker: usize, partition: i32, incarnation: Incarnation) {
+        let one = &mut self.workers[worker];
+        if one.shell(partition, incarnation).is_some() {
+            one.tasks.remove(&partition);
+        }
+    }
+
+    fn reader(&mut self, worker: usize, partition: i32, lane: Lane) -> Option<&mut Reader> {
+        self.workers[worker].tasks.get_mut(&partition)?.lanes.get_mut(&lane)
+    }
+
+    pub fn init_called(&mut self, worker: usize, partition: i32, incarnation: Incarnation) {
+        let one = &mut self.workers[worker];
+        if one.shell(partition, incarnation).is_none() {
+            return;
+        }
+        let (life, called_at) = (one.life, self.now);
+        let ms = self.random.between(1, 300);
+        self.after(ms, Event::FenceLands { worker, life, partition, incarnation, called_at });
+    }
+
+    /// The broker fences whoever had the transactional id, whether or not the caller still listens.
+    pub fn fence_lands(
+        &mut self,
+        (worker, life): (usize, u64),
+        (partition, incarnation): (i32, Incarnation),
+        called_at: i64,
+    ) {
+        let epoch = self.partitions[partition as usize].epoch + 1;
+        self.partitions[partition as usize].epoch = epoch;
+        self.story.tell(self.now, || format!("w{worker} fences p{partition} (epoch {epoch})"));
+        let ms = self.random.between(0, 50);
+        let deed = Deed::InitReturned { partition, incarnation, called_at, epoch };
+        self.after(ms, Event::ForWorker { worker, life, deed });
+    }
+
+    pub fn init_returned(
+        &mut self,
+        worker: usize,
+        (partition, incarnation): (i32, Incarnation),
+        called_at: i64,
+        epoch: u64,
+    ) {
+        let Some(shell) = self.workers[worker].shell(partition, incarnation) else { return };
+        shell.epoch = epoch;
+        if self.strikes(self.plan.faults.acquire) {
+            self.meet(worker, FaultKind::AcquireFails);
+            self.story.tell(self.now, || format!("w{worker} cannot acquire p{partition}"));
+            self.worker_learns(worker, 0, Input::AcquireFailed { partition, incarnation });
+            return;
+        }
+        let ms = self.random.between(0, 300);
+        let deed = Deed::OffsetsRead { partition, incarnation, called_at, fenced_at: self.now };
+        self.worker_does(worker, ms, deed);
+    }
+
+    pub fn offsets_read(
+        &mut self,
+        worker: usize,
+        (partition, incarnation): (i32, Incarnation),
+        called_at: i64,
+        fenced_at: i64,
+    ) {
+        if self.workers[worker].shell(partition, incarnation).is_none() {
+            return;
+        }
+        let kafka = &self.partitions[partition as usize];
+        let offsets = Lane::ALL.iter().map(|lane| (*lane, kafka.committed(*lane))).collect();
+        let ms = self.random.between(0, 2_000);
+        let acquired = Box::new(Reading { called_at, fenced_at, offsets });
+        self.worker_does(worker, ms, Deed::StateRead { partition, incarnation, acquired });
+    }
+
+    pub fn state_read(
+        &mut self,
+        worker: usize,
+        (partition, incarnation): (i32, Incarnation),
+        reading: &Reading,
+    ) {
+        let kafka = &self.partitions[partition as usize];
+        let (state, restored_records) = (kafka.state.clone(), kafka.state_records);
+        let one = &mut self.workers[worker];
+        let (init_started_at, fenced_at) = (one.clock(reading.called_at), one.clock(reading.fenced_at));
+        let restored_at: Timestamp = one.clock(self.now);
+        let Some(shell) = one.shell(partition, incarnation) else { return };
+        for (lane, position) in &reading.offsets {
+            shell.lanes.insert(*lane, Reader { position: *position, ..Reader::default() });
+        }
+        let acquired = Acquired {
+            init_started_at,
+            fenced_at,
+            next_offsets: reading.offsets.clone(),
+            state,
+            restored_records,
+            restored_at,
+        };
+        let acquired = Box::new(acquired);
+        self.worker_learns(worker, 0, Input::TaskAcquired { partition, incarnation, acquired });
+        self.wake_readers(partition);
+    }
+
+    /// Whoever reads a lane of `partition` and has not read all of it goes on reading.
+    pub fn wake_readers(&mut self, partition: i32) {
+        for worker in 0..self.workers.len() {
+            for lane in Lane::ALL {
+                let end = self.partitions[partition as usize].log(lane).end;
+                let Some(shell) = self.workers[worker].tasks.get_mut(&partition) else { continue };
+                let incarnation = shell.incarnation;
+                let Some(reader) = shell.lanes.get_mut(&lane) else { continue };
+                if reader.paused || reader.fetching || reader.position >= end {
+                    continue;
+                }
+                reader.fetching = true;
+                let ms = self.random.between(1, 20);
+                self.worker_does(worker, ms, Deed::Fetch { partition, incarnation, lane });
+            }
+        }
+    }
+
+    pub fn fetch(&mut self, worker: usize, partition: i32, incarnation: Incarnation, lane: Lane) {
+        let most = self.random.between(1, 10) as usize;
+        let log = self.partitions[partition as usize].log(lane);
+        let Some(shell) = self.workers[worker].shell(partition, incarnation) else { return };
+        let Some(reader) = shell.lanes.get_mut(&lane) else { return };
+        reader.fetching = false;
+        let mut fetched = Vec::new();
+        for (offset, arrival) in log.from(reader.position).iter().take(most) {
+            reader.position = offset + 1;
+            fetched.push((*offset, arrival.clone()));
+        }
+        if log.from(reader.position).is_empty() {
+            reader.position = log.end;
+        }
+        for (offset, arrival) in fetched {
+            let input = Input::Arrived { partition, incarnation, lane, offset, size_bytes: 600, arrival };
+            self.workers[worker].inbox.push(input);
+        }
+        self.turn_by(worker, self.now);
+        self.wake_readers(partition);
+    }
+
+    /// The last moment before the bytes go out: the lease decides (rule W2).
+    pub fn socket(&mut self, worker: usize, outbound: Outbound) {
+        let one = &mut self.workers[worker];
+        let lives = one.shell(outbound.partition, outbound.incarnation).is_some();
+        let margin_ms = self.plan.settings.lease_margin_ms;
+        let clock = one.clock(self.now).plus_ms(margin_ms);
+        let leased = outbound.lease_until.is_none_or(|until| clock < until);
+        if !lives || !leased {
+            let reply = Err(Fault::NotSent(NotSent::LeaseOver));
+            one.calls.remove(&outbound.call);
+            self.worker_learns(worker, 0, Input::Answered { call: outbound.call, reply });
+            return;
+        }
+        self.judge_send(worker, &outbound);
+        self.send(worker, outbound);
+    }
+}

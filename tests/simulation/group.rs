@@ -1,0 +1,228 @@
+//! The group coordinator: who owns which partition, who is asked to give one back, and who is taken for dead.
+
+use std::collections::BTreeMap;
+
+use healthflow_sync::processor::Input;
+
+use crate::plan::SESSION_MS;
+use crate::worker::Running;
+use crate::world::{Event, World};
+
+/// A revocation that is not answered for so long ends with the member's exclusion.
+const REBALANCE_TIMEOUT_MS: i64 = 60_000;
+
+#[derive(Debug)]
+pub struct Group {
+    pub owner: Vec<Option<usize>>,
+    revoking: Vec<Option<u64>>,
+    /// Members and the life of the process that joined.
+    members: BTreeMap<usize, u64>,
+    /// Whom a partition goes to next, whatever the balance says: an operator's or the broker's whim.
+    pub whim: BTreeMap<usize, usize>,
+    revocations: u64,
+}
+
+#[derive(Debug)]
+pub enum GroupEvent {
+    Rebalance,
+    /// Nothing was heard of the worker since this life or pause of it.
+    SessionExpired {
+        worker: usize,
+        life: u64,
+        pauses: u64,
+    },
+    RevokeTimeout {
+        partition: usize,
+        revocation: u64,
+    },
+    Join {
+        worker: usize,
+        life: u64,
+    },
+}
+
+impl Group {
+    pub fn new(partitions: i32) -> Self {
+        Group {
+            owner: vec![None; partitions as usize],
+            revoking: vec![None; partitions as usize],
+            members: BTreeMap::new(),
+            whim: BTreeMap::new(),
+            revocations: 0,
+        }
+    }
+
+    /// Who should own what: everybody keeps what he has up to his share.
+    fn targets(&self) -> Vec<Option<usize>> {
+        let mut load: BTreeMap<usize, usize> = self.members.keys().map(|worker| (*worker, 0)).collect();
+        if load.is_empty() {
+            return vec![None; self.owner.len()];
+        }
+        let share = self.owner.len().div_ceil(load.len());
+        let mut targets = vec![None; self.owner.len()];
+        for (partition, target) in targets.iter_mut().enumerate() {
+            let keeps = self.whim.get(&partition).copied().or(self.owner[partition]);
+            if let Some(count) = keeps.and_then(|worker| load.get_mut(&worker)) {
+                if *count < share {
+                    *count += 1;
+                    *target = keeps;
+                }
+            }
+        }
+        for target in targets.iter_mut().filter(|target| target.is_none()) {
+            if let Some((worker, count)) = load.iter_mut().min_by_key(|(_, count)| **count) {
+                *count += 1;
+                *target = Some(*worker);
+            }
+        }
+        targets
+    }
+}
+
+impl World {
+    pub fn group_event(&mut self, event: GroupEvent) {
+        match event {
+            GroupEvent::Rebalance => self.rebalance(),
+            GroupEvent::SessionExpired { worker, life, pauses } => {
+                let one = &self.workers[worker];
+                if one.life == life && one.pauses == pauses && one.running != Running::Up {
+                    self.story.tell(self.now, || format!("the group takes w{worker} for dead"));
+                    self.exclude(worker);
+                }
+            }
+            GroupEvent::RevokeTimeout { partition, revocation } => {
+                if self.group.revoking[partition] == Some(revocation) {
+                    if let Some(worker) = self.group.owner[partition] {
+                        self.tell_worker(worker, Input::TaskLost { partition: partition as i32 });
+                    }
+                    self.group.owner[partition] = None;
+                    self.group.revoking[partition] = None;
+                    self.rebalance_soon();
+                }
+            }
+            GroupEvent::Join { worker, life } => {
+                let one = &self.workers[worker];
+                if one.life == life && one.running != Running::Down && !one.stopping {
+                    self.join(worker);
+                }
+            }
+        }
+    }
+
+    fn rebalance_soon(&mut self) {
+        let ms = self.random.between(50, 1_500);
+        self.after(ms, Event::Group(GroupEvent::Rebalance));
+    }
+
+    fn rebalance(&mut self) {
+        let targets = self.group.targets();
+        for (partition, target) in targets.into_iter().enumerate() {
+            let Some(target) = target else { continue };
+            match self.group.owner[partition] {
+                None => {
+                    self.group.owner[partition] = Some(target);
+                    self.story.tell(self.now, || format!("the group gives p{partition} to w{target}"));
+                    self.tell_worker(target, Input::TaskAssigned { partition: partition as i32 });
+                }
+                Some(owner) if owner != target && self.group.revoking[partition].is_none() => {
+                    self.group.revocations += 1;
+                    let revocation = self.group.revocations;
+                    self.group.revoking[partition] = Some(revocation);
+                    self.story.tell(self.now, || format!("the group wants p{partition} back from w{owner}"));
+                    self.tell_worker(owner, Input::TaskRevoked { partition: partition as i32 });
+                    let timeout = GroupEvent::RevokeTimeout { partition, revocation };
+                    self.after(REBALANCE_TIMEOUT_MS, Event::Group(timeout));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// The group's messages reach a worker in order, at its next poll.
+    fn tell_worker(&mut self, worker: usize, input: Input) {
+        let ms = self.random.between(0, 500);
+        let at = self.workers[worker].hears_group_at.max(self.now + ms);
+        self.workers[worker].hears_group_at = at;
+        self.worker_learns(worker, at - self.now, input);
+    }
+
+    fn exclude(&mut self, worker: usize) {
+        self.group.members.remove(&worker);
+        for partition in 0..self.group.owner.len() {
+            if self.group.owner[partition] == Some(worker) {
+                self.group.owner[partition] = None;
+                self.group.revoking[partition] = None;
+            }
+        }
+        self.rebalance_soon();
+    }
+
+    /// A process joins; under the name of one that was not missed yet it gets back what that one had.
+    pub fn join(&mut self, worker: usize) {
+        let life = self.workers[worker].life;
+        let before = self.group.members.insert(worker, life);
+        for partition in 0..self.group.owner.len() {
+            if self.group.owner[partition] != Some(worker) || before == Some(life) {
+                continue;
+            }
+            if self.group.revoking[partition].take().is_some() {
+                self.group.owner[partition] = None;
+            } else {
+                self.tell_worker(worker, Input::TaskAssigned { partition: partition as i32 });
+            }
+        }
+        self.rebalance_soon();
+    }
+
+    /// A process that stops cleanly gets no more partitions.
+    pub fn leave(&mut self, worker: usize) {
+        self.group.members.remove(&worker);
+        self.rebalance_soon();
+    }
+
+    pub fn released(&mut self, worker: usize, partition: i32) {
+        let partition = partition as usize;
+        self.story.tell(self.now, || format!("w{worker} gives p{partition} back"));
+        if self.group.owner[partition] == Some(worker) {
+            self.group.owner[partition] = None;
+            self.group.revoking[partition] = None;
+        }
+        self.rebalance_soon();
+    }
+
+    /// Starts to count the session time of a worker that has fallen silent.
+    pub fn falls_silent(&mut self, worker: usize) {
+        let one = &self.workers[worker];
+        let expired = GroupEvent::SessionExpired { worker, life: one.life, pauses: one.pauses };
+        self.after(SESSION_MS, Event::Group(expired));
+    }
+
+    /// A worker wakes that the group may have taken for dead: it learns so at one of its next heartbeats.
+    pub fn wakes(&mut self, worker: usize) {
+        if self.group.members.contains_key(&worker) || self.workers[worker].stopping {
+            self.lose_strangers(worker);
+            return;
+        }
+        let ms = self.random.between(0, 3_000);
+        let at = self.workers[worker].hears_group_at.max(self.now + ms);
+        self.workers[worker].hears_group_at = at;
+        let owned: Vec<i32> = (0..self.plan.partitions).collect();
+        for partition in owned {
+            self.worker_learns(worker, at - self.now, Input::TaskLost { partition });
+        }
+        let life = self.workers[worker].life;
+        self.after_at(at + 10, Event::Group(GroupEvent::Join { worker, life }));
+    }
+
+    /// A stopping worker was excluded while it slept: what it still holds is somebody else's.
+    fn lose_strangers(&mut self, worker: usize) {
+        if self.group.members.contains_key(&worker) {
+            return;
+        }
+        for partition in 0..self.plan.partitions {
+            if self.group.owner[partition as usize] != Some(worker) {
+                self.tell_worker(worker, Input::TaskLost { partition });
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! HealthFlow in virtual time: the simulator's pure core carries requests out, this file says when they arrive and what
+//! the caller hears of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use healthflow_sync::booking::BookingKey;
+use healthflow_sync::healthflow::fault::{NotSent, Unknown};
+use healthflow_sync::healthflow::wire::{TransportFault, WireReply, WireRequest};
+use healthflow_sync::healthflow::{Operation, Request, decode, encode};
+use healthflow_sync::processor::{CallId, GuardMode, Input};
+use healthflow_sync::simulator::answer::{Ending, Moods, Simulator};
+use healthflow_sync::time::Timestamp;
+
+use crate::faults::FaultKind;
+use crate::lives::Lives;
+use crate::plan::{BEGIN_MS, Plan};
+use crate::random::Random;
+use crate::worker::{Deed, Outbound};
+use crate::world::{Event, World};
+
+pub struct HealthFlow {
+    pub simulator: Simulator,
+    moods: Moods,
+    /// Appointments and patients that a person deleted, and when.
+    pub deleted: BTreeMap<Arc<str>, i64>,
+    /// Whose appointments these were.
+    pub deleted_bookings: BTreeMap<BookingKey, i64>,
+    pub outage_until: i64,
+    /// Requests that were sent and have not arrived.
+    pub under_way: usize,
+}
+
+/// A request on the wire.
+#[derive(Debug)]
+pub struct Arrival {
+    wire: WireRequest,
+    request: Request,
+    worker: usize,
+    life: u64,
+    call: CallId,
+    /// Whether the caller hears the real answer; else it was told something already.
+    heard: bool,
+    latency_ms: i64,
+}
+
+impl HealthFlow {
+    pub fn new(plan: &Plan, lives: &Lives) -> Self {
+        let moods = Moods {
+            honours_idempotency_keys: plan.settings.guard == GuardMode::IdempotencyKey,
+            idempotency_key_retention_ms: plan.settings.key_retention_ms as u64,
+            replays_for_other_bytes: plan.replays_for_other_bytes,
+            slot_conflicts: plan.slot_conflicts,
+            page_size: plan.page_size,
+            ..Moods::default()
+        };
+        let mut simulator = Simulator::new(moods.clone(), plan.seed);
+        let charts = lives.seeded.iter().map(|(body, _)| body.clone()).collect();
+        simulator.seed_patients(charts, Timestamp(BEGIN_MS));
+        HealthFlow {
+            simulator,
+            moods,
+            deleted: BTreeMap::new(),
+            deleted_bookings: BTreeMap::new(),
+            outage_until: 0,
+            under_way: 0,
+        }
+    }
+
+    /// Carries a request out now; what it creates may be seen by searches only after a lag.
+    fn carry_out(&mut self, wire: &WireRequest, lag_ms: i64, now: i64) -> Option<WireReply> {
+        self.simulator.set_moods(Moods { search_lag_ms: lag_ms as u64, ..self.moods.clone() });
+        match self.simulator.handle(wire, Timestamp(now)).ending {
+            Ending::Reply(reply) => Some(reply),
+            Ending::Dropped | Ending::Refused => None,
+        }
+    }
+
+    /// A person deletes something; its id.
+    pub fn delete_one(&mut self, now: i64, random: &mut Random) -> Option<Arc<str>> {
+        let ledger = self.simulator.ledger();
+        if random.chance(0.6) {
+            let one = ledger.appointments.get(random.below(ledger.appointments.len()))?;
+            let (id, body) = (one.record.id.clone(), &one.record.body);
+            let booking = body.external_id.as_deref().unwrap_or_default().into();
+            let key = BookingKey { practice: (&*body.practice_id).into(), booking };
+            self.deleted_bookings.insert(key, now);
+            self.simulator.delete_appointment(&id);
+            self.deleted.insert(id.clone(), now);
+            return Some(id);
+        }
+        let id = ledger.patients.get(random.below(ledger.patients.len()))?.record.id.clone();
+        self.simulator.delete_patient(&id);
+        self.deleted.insert(id.clone(), now);
+        Some(id)
+    }
+}
+
+/// What becomes of one call.
+struct Fate {
+    /// When it is carried out, if ever.
+    arrives_ms: Option<i64>,
+    /// What the caller hears instead of the answer, and when.
+    told: Option<(i64, Result<WireReply, TransportFault>)>,
+}
+
+impl World {
+    /// The bytes go out.
+    pub fn send(&mut self, worker: usize, outbound: Outbound) {
+        let operation = outbound.request.operation();
+        let kind = self.call_fault(operation);
+        let fate = self.fate(kind);
+        let Outbound { call, request, .. } = outbound;
+        let wire = encode(&request);
+        self.story.tell(self.now, || {
+            let fault = kind.map_or(String::new(), |kind| format!(" {kind:?} {:?}", fate.arrives_ms));
+            format!("w{worker} sends {} {} {}{fault}", call.0, wire.path_and_query, body_text(&wire))
+        });
+        let life = self.workers[worker].life;
+        let heard = fate.told.is_none();
+        if let Some((ms, told)) = fate.told {
+            let clock = self.workers[worker].clock(self.now + ms);
+            let reply = decode(&request, told, clock);
+            self.worker_learns(worker, ms, Input::Answered { call, reply });
+        }
+        if let Some(ms) = fate.arrives_ms {
+            self.healthflow.under_way += 1;
+            let latency_ms = self.random.between(1, 200);
+            let arrival = Arrival { wire, request, worker, life, call, heard, latency_ms };
+            self.after(ms, Event::CallArrives(Box::new(arrival)));
+        }
+    }
+
+    pub fn call_arrives(&mut self, arrival: Arrival) {
+        let Arrival { wire, request, worker, life, call, heard, latency_ms } = arrival;
+        self.healthflow.under_way -= 1;
+        let lag_ms = self.random.between(0, self.plan.settings.search_lag_ms);
+        let reply = self.healthflow.carry_out(&wire, lag_ms, self.now);
+        self.story.tell(self.now, || {
+            let answer = reply.as_ref().map_or(String::new(), |reply| {
+                format!(
+                    "{} {}",
+                    reply.status,
+                    String::from_utf8_lossy(&reply.body[..reply.body.len().min(110)])
+                )
+            });
+            format!("HealthFlow carries out w{worker} {}: {answer}", call.0)
+        });
+        if heard {
+            let received = reply.ok_or(TransportFault::Unknown(Unknown::Reset));
+            let clock = self.workers[worker].clock(self.now + latency_ms);
+            let reply = decode(&request, received, clock);
+            let deed = Deed::Learn(Input::Answered { call, reply });
+            self.after(latency_ms, Event::ForWorker { worker, life, deed });
+        }
+    }
+
+    fn call_fault(&mut self, operation: Operation) -> Option<FaultKind> {
+        if self.now < self.healthflow.outage_until {
+            let kind = *self.random.pick(&[FaultKind::Connect, FaultKind::ErrorBefore]);
+            self.meet_call(operation, kind);
+            return Some(kind);
+        }
+        if !self.strikes(self.plan.faults.call) {
+            return None;
+        }
+        let kind = *self.random.pick(&FaultKind::CALLS);
+        self.meet_call(operation, kind);
+        Some(kind)
+    }
+
+    fn fate(&mut self, kind: Option<FaultKind>) -> Fate {
+        let life_ms = self.plan.settings.request_life_ms;
+        let late_ms = self.plan.settings.late_landing_ms;
+        let soon_ms = self.random.between(1, 20);
+        let later_ms = soon_ms + self.random.between(1, 500);
+        let reply = |status: u16| Ok(WireReply { status, retry_after: None, body: b"{}".to_vec() });
+        let unknown = |why: Unknown| Err(TransportFault::Unknown(why));
+        let (arrives_ms, told) = match kind {
+            None => (Some(soon_ms), None),
+            Some(FaultKind::Connect) => {
+                (None, Some((soon_ms, Err(TransportFault::NotSent(NotSent::Connect)))))
+            }
+            Some(FaultKind::Throttled) => {
+                let retry_after = self.random.chance(0.7).then(|| self.random.between(1, 3).to_string());
+                let reply = WireReply { status: 429, retry_after, body: b"{}".to_vec() };
+                (None, Some((soon_ms, Ok(reply))))
+            }
+            Some(FaultKind::Unauthorised) => (None, Some((soon_ms, reply(401)))),
+            Some(FaultKind::ErrorBefore) => (None, Some((soon_ms, reply(500)))),
+            Some(FaultKind::ErrorAfter) => (Some(soon_ms), Some((later_ms, reply(503)))),
+            Some(FaultKind::ResetBefore) => (None, Some((soon_ms, unknown(Unknown::Reset)))),
+            Some(FaultKind::ResetAfter) => (Some(soon_ms), Some((later_ms, unknown(Unknown::Reset)))),
+            Some(FaultKind::Unreadable) => (Some(soon_ms), Some((later_ms, reply(200)))),
+            Some(FaultKind::TimeoutBefore) => (None, Some((life_ms, unknown(Unknown::Timeout)))),
+            Some(FaultKind::TimeoutAfter) => (Some(soon_ms), Some((life_ms, unknown(Unknown::Timeout)))),
+            Some(_) => {
+                let lands_ms = self.random.between(1, life_ms + late_ms);
+                let why = *self.random.pick(&[Unknown::Reset, Unknown::Timeout]);
+                let told_ms = if why == Unknown::Timeout { life_ms } else { later_ms };
+                (Some(lands_ms), Some((told_ms, unknown(why))))
+            }
+        };
+        Fate { arrives_ms, told }
+    }
+}
+
+fn body_text(wire: &WireRequest) -> String {
+    let body = wire.body.as_deref().unwrap_or_default();
+    String::from_utf8_lossy(&body[..body.len().min(150)]).into_owned()
+}

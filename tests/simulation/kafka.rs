@@ -1,0 +1,97 @@
+//! Kafka as far as a task can see it: logs with holes, one transaction that stands or does not, fencing by epoch, and
+//! state that survives.
+
+use std::collections::BTreeMap;
+
+use healthflow_sync::booking::{BookingKey, Version};
+use healthflow_sync::event::retry::AppointmentRetry;
+use healthflow_sync::event::state::{AppointmentStateRecord, PatientStateRecord};
+use healthflow_sync::event::topics::Lane;
+use healthflow_sync::event::{Arrival, Outgoing};
+use healthflow_sync::partition::commit_batch::CommitBatch;
+use healthflow_sync::state::{StateRecord, TaskState};
+use healthflow_sync::time::Timestamp;
+
+use crate::random::Random;
+
+/// One topic's partition.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    pub records: Vec<(i64, Arrival)>,
+    pub end: i64,
+}
+
+impl Log {
+    /// Appends a record, and sometimes the hole that a transaction marker leaves behind it.
+    pub fn append(&mut self, arrival: Arrival, random: &mut Random) -> i64 {
+        let offset = self.end;
+        self.records.push((offset, arrival));
+        self.end = offset + 1 + i64::from(random.chance(0.3));
+        offset
+    }
+
+    /// The records from `offset` on.
+    pub fn from(&self, offset: i64) -> &[(i64, Arrival)] {
+        &self.records[self.records.partition_point(|(at, _)| *at < offset)..]
+    }
+}
+
+/// One partition number of all topics.
+#[derive(Clone, Debug, Default)]
+pub struct Partition {
+    pub requested: Log,
+    pub retry: Log,
+    /// What a restore reads.
+    pub state: TaskState,
+    pub state_records: u64,
+    pub offsets: BTreeMap<Lane, i64>,
+    pub reviews: BTreeMap<BookingKey, (Version, u32)>,
+    /// The producer epoch of the transactional id; whoever has an older one is fenced.
+    pub epoch: u64,
+}
+
+impl Partition {
+    pub fn log(&self, lane: Lane) -> &Log {
+        match lane {
+            Lane::Requested => &self.requested,
+            Lane::Retry => &self.retry,
+        }
+    }
+
+    pub fn committed(&self, lane: Lane) -> i64 {
+        self.offsets.get(&lane).copied().unwrap_or(0)
+    }
+
+    /// Makes a transaction stand. What is written goes through the records' wire values, as on a real topic.
+    pub fn apply(&mut self, batch: &CommitBatch, now: Timestamp, random: &mut Random) {
+        for record in &batch.records {
+            match record {
+                Outgoing::Synced(_) | Outgoing::Failed(_) => {}
+                Outgoing::Retry(entry) => {
+                    let entry =
+                        AppointmentRetry::from(&**entry).into_entry(now).expect("it was possible before");
+                    self.retry.append(Arrival::Retry(Box::new(entry)), random);
+                }
+                Outgoing::Review(case) => {
+                    let version = (case.booking.version, case.generation);
+                    self.reviews.insert(case.booking.key.clone(), version);
+                }
+                Outgoing::State(state) => {
+                    self.state_records += 1;
+                    self.state.apply(through_the_wire(state));
+                }
+            }
+        }
+        for (lane, offset) in &batch.offsets {
+            self.offsets.insert(*lane, *offset);
+        }
+    }
+}
+
+/// What is only memory must not survive: so state takes the way through its records.
+fn through_the_wire(record: &StateRecord) -> StateRecord {
+    match record {
+        StateRecord::Booking(key, state) => AppointmentStateRecord::from((key, state)).into(),
+        StateRecord::Patient(key, state) => PatientStateRecord::from((key, state)).into(),
+    }
+}

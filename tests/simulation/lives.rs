@@ -1,0 +1,235 @@
+//! What DentScheduler publishes in one life, and the truth about it: who is who, and what every version asks for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use healthflow_sync::booking::{
+    Booking, BookingKey, BookingStatus, Patient, PatientId, PracticeId, Source, Version, Visit,
+};
+use healthflow_sync::event::{Arrival, Identity, Unusable};
+use healthflow_sync::simulator::answer::PatientBody;
+use healthflow_sync::sync::Reason;
+use healthflow_sync::time::Timestamp;
+
+use crate::plan::{BEGIN_MS, Plan};
+use crate::random::Random;
+
+const GIVEN: [&str; 10] = ["Ada", "Bea", "Cleo", "Dora", "Emil", "Finn", "Gus", "Hugo", "Ines", "Jon"];
+const FAMILY: [&str; 10] =
+    ["Kant", "Lund", "Mohr", "Nash", "Olsen", "Pratt", "Quist", "Rowe", "Stone", "Thorn"];
+
+/// One life.
+#[derive(Clone, Debug, Default)]
+pub struct Lives {
+    /// What is published, by time; `at` is never before the one before it.
+    pub records: Vec<Publication>,
+    /// Charts that stand in HealthFlow before it begins, and whose they are.
+    pub seeded: Vec<(PatientBody, Human)>,
+    /// Whose id a DentScheduler patient id is.
+    pub humans: BTreeMap<(PracticeId, PatientId), Human>,
+    /// Every version that could be true, as it is asked for first.
+    pub wanted: BTreeMap<(BookingKey, Version), Arc<Booking>>,
+    next_human: Human,
+}
+
+/// A real person; ids and charts are only names for one.
+pub type Human = usize;
+
+#[derive(Clone, Debug)]
+pub struct Publication {
+    pub at: i64,
+    pub partition: i32,
+    pub arrival: Arrival,
+}
+
+#[derive(Clone, Debug)]
+struct Person {
+    practice: PracticeId,
+    patient: Patient,
+    human: Human,
+}
+
+/// The text by which a checker knows again what was asked for.
+pub fn tag(booking: &Booking) -> &str {
+    booking.visit.note.as_ref().map_or("", |note| note.reveal())
+}
+
+/// Draws a life.
+pub fn draw(plan: &Plan) -> Lives {
+    let mut random = Random::new(plan.seed.wrapping_mul(104_729) + 1);
+    let mut lives = Lives::default();
+    let practices = random.between(1, 4);
+    for number in 0..practices {
+        let practice = PracticeId::from(format!("pr-{number}"));
+        let partition = (number as i32) % plan.partitions;
+        let people = people(&practice, &mut lives, &mut random);
+        let bookings = random.between(1, 8);
+        for index in 0..bookings {
+            let key = BookingKey { practice: practice.clone(), booking: format!("b{number}-{index}").into() };
+            versions(&key, partition, &people, plan, &mut lives, &mut random);
+        }
+        if random.chance(0.3) {
+            publish_nonsense(&practice, partition, plan, &mut lives, &mut random);
+        }
+    }
+    lives.records.sort_by_key(|record| record.at);
+    for record in &lives.records {
+        if let Arrival::Requested(booking) = &record.arrival {
+            let version = (booking.key.clone(), booking.version);
+            lives.wanted.entry(version).or_insert_with(|| Arc::new(Booking::clone(booking)));
+        }
+    }
+    lives
+}
+
+fn people(practice: &PracticeId, lives: &mut Lives, random: &mut Random) -> Vec<Person> {
+    let mut people: Vec<Person> = Vec::new();
+    for _ in 0..random.between(1, 6) {
+        lives.next_human += 1;
+        let human = lives.next_human;
+        let mut patient = Patient {
+            id: format!("{practice}-pt{}", people.len()).into(),
+            healthflow_patient_id: None,
+            given_name: (*random.pick(&GIVEN)).into(),
+            family_name: (*random.pick(&FAMILY)).into(),
+            date_of_birth: jiff::civil::date(
+                random.between(1940, 2015) as i16,
+                random.between(1, 12) as i8,
+                random.between(1, 28) as i8,
+            )
+            .into(),
+            postal_code: random.between(10_000, 10_020).to_string().into(),
+            phone: None,
+            email: None,
+            sex: None,
+        };
+        if random.chance(0.35) {
+            lives.seeded.push((chart(practice, &patient), human));
+            if random.chance(0.4) {
+                patient.healthflow_patient_id = Some(format!("hfp-{}", lives.seeded.len()).into());
+            }
+        }
+        people.push(Person { practice: practice.clone(), patient: patient.clone(), human });
+        if random.chance(0.25) {
+            patient.id = format!("{practice}-pt{}", people.len()).into();
+            if random.chance(0.3) {
+                // A typing error: only a person can tell.
+                patient.given_name = format!("{}x", patient.given_name.reveal()).into();
+            }
+            people.push(Person { practice: practice.clone(), patient, human });
+        }
+    }
+    for person in &people {
+        lives.humans.insert((person.practice.clone(), person.patient.id.clone()), person.human);
+    }
+    people
+}
+
+fn chart(practice: &PracticeId, patient: &Patient) -> PatientBody {
+    PatientBody {
+        practice_id: practice.as_str().into(),
+        external_id: None,
+        given_name: patient.given_name.reveal().clone(),
+        family_name: patient.family_name.reveal().clone(),
+        date_of_birth: patient.date_of_birth.reveal().to_string(),
+        postal_code: patient.postal_code.reveal().clone(),
+        ..PatientBody::default()
+    }
+}
+
+/// All versions of one booking, published in some order, some twice, some impossible.
+fn versions(
+    key: &BookingKey,
+    partition: i32,
+    people: &[Person],
+    plan: &Plan,
+    lives: &mut Lives,
+    random: &mut Random,
+) {
+    let count = if random.chance(0.5) { 1 } else { random.between(2, 5) as Version };
+    let mut who = random.pick(people);
+    let mut at = random.between(BEGIN_MS, plan.faults_until - 5_000);
+    let gap_ms = *random.pick(&[5, 500, 20_000]);
+    let visit_soon = random.chance(0.1);
+    let mut tag_of = 0;
+    let mut published: Vec<Publication> = Vec::new();
+    for version in 1..=count {
+        if random.chance(0.1) {
+            who = random.pick(people);
+        }
+        if tag_of == 0 || random.chance(0.85) {
+            tag_of = version;
+        }
+        let start_ms =
+            if visit_soon { at + random.between(1_000, 60_000) } else { BEGIN_MS + 30 * 86_400_000 };
+        let booking = Booking {
+            event_id: format!("e-{}-{version}", key.booking).into(),
+            key: key.clone(),
+            location_id: "loc".into(),
+            version,
+            status: if random.chance(0.15) { BookingStatus::Cancelled } else { BookingStatus::Scheduled },
+            requested_at: Timestamp(at),
+            source: if random.chance(0.9) { Source::Live } else { Source::Backfill },
+            patient: who.patient.clone(),
+            visit: visit(key, tag_of, start_ms, random),
+        };
+        let arrival = if random.chance(0.05) {
+            Arrival::Unusable(Box::new(Unusable {
+                raw_key: None,
+                raw_value: None,
+                reason: Reason::Impossible,
+                detail: "visit.duration_minutes must be at least 1".into(),
+                identity: Some(Identity::from(&booking)),
+            }))
+        } else {
+            Arrival::Requested(Box::new(booking))
+        };
+        published.push(Publication { at, partition, arrival: arrival.clone() });
+        if random.chance(0.15) {
+            let again_at = at + random.between(0, 40_000);
+            lives.records.push(Publication { at: again_at, partition, arrival });
+        }
+        at += random.between(0, gap_ms);
+    }
+    if count > 1 && random.chance(0.25) {
+        let last = published.len() - 1;
+        let swap = random.below(last);
+        let (left, right) = (published[swap].at, published[last].at);
+        published[swap].at = right;
+        published[last].at = left;
+    }
+    lives.records.extend(published);
+}
+
+fn visit(key: &BookingKey, tag_of: Version, start_ms: i64, random: &mut Random) -> Visit {
+    Visit {
+        start: Timestamp(start_ms + random.between(0, 12) * 900_000),
+        duration_minutes: 30,
+        time_zone: "America/Chicago".into(),
+        provider_id: format!("dr-{}", random.between(0, 1)).into(),
+        operatory_id: None,
+        procedure_codes: Vec::new(),
+        note: Some(format!("{} v{tag_of}", key.booking).into()),
+    }
+}
+
+/// Records nobody can read.
+fn publish_nonsense(
+    practice: &PracticeId,
+    partition: i32,
+    plan: &Plan,
+    lives: &mut Lives,
+    random: &mut Random,
+) {
+    for _ in 0..random.between(1, 2) {
+        let unusable = Unusable {
+            raw_key: Some(practice.as_str().as_bytes().to_vec()),
+            raw_value: Some(vec![0xff; 3]),
+            reason: Reason::Undecodable,
+            detail: "no Avro".into(),
+            identity: None,
+        };
+        let at = random.between(BEGIN_MS, plan.faults_until);
+        lives.records.push(Publication { at, partition, arrival: Arrival::Unusable(Box::new(unusable)) });
+    }
+}

@@ -1,0 +1,120 @@
+//! What one seed is about: the limits, the modes and how hostile the world is. Drawn once, before the life begins.
+
+use healthflow_sync::processor::{GuardMode, Settings};
+
+use crate::random::Random;
+
+/// When every life begins, in milliseconds of the world's clock.
+pub const BEGIN_MS: i64 = 1_900_000_000_000;
+
+/// After so long without a sign of life the group gives a worker's partitions to others.
+pub const SESSION_MS: i64 = 10_000;
+
+/// A transaction that is open for longer is aborted by the broker, and its producer fenced.
+pub const TRANSACTION_TIMEOUT_MS: i64 = 15_000;
+
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub partitions: i32,
+    pub workers: usize,
+    pub settings: Settings,
+    pub faults: Faults,
+    /// Bookings are published and faults strike until then; afterwards everything is well.
+    pub faults_until: i64,
+    pub slot_conflicts: bool,
+    pub replays_for_other_bytes: bool,
+    pub page_size: usize,
+    /// How far workers' clocks may differ from the world's, either way.
+    pub skew_max_ms: i64,
+}
+
+/// How often what goes wrong: probabilities of one event, or mean pauses between two.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    pub call: f64,
+    pub commit: f64,
+    pub acquire: f64,
+    /// A call waits long for a connection before it reaches the socket.
+    pub queue: f64,
+    pub worker_every_ms: i64,
+    pub deletion_every_ms: i64,
+    pub outage_every_ms: i64,
+}
+
+impl Plan {
+    /// When the faults are over, everything must be answered within this: a session runs out, tasks are acquired,
+    /// doubts become quiet (also those of a creation under a newer incarnation), and the longest back-off passes.
+    pub fn rest_within_ms(&self) -> i64 {
+        let settings = &self.settings;
+        60_000 + 3 * (settings.lease_ms + settings.settle_ms()) + 6 * settings.retry_backoff_max_ms
+    }
+
+    /// `level` 0 is a world without faults and with one worker; from 3 on everything happens.
+    pub fn draw(seed: u64, level: u32) -> Plan {
+        let mut random = Random::new(seed.wrapping_mul(7919));
+        let settings = settings(&mut random);
+        let many = level > 0 && random.chance(0.8);
+        let window_ms = random.between(30_000, 180_000);
+        Plan {
+            seed,
+            partitions: settings.partition_count as i32,
+            workers: if many { random.between(2, 5) as usize } else { 1 },
+            faults: faults(&mut random, level),
+            faults_until: BEGIN_MS + window_ms,
+            slot_conflicts: random.chance(0.2),
+            replays_for_other_bytes: random.chance(0.5),
+            page_size: *random.pick(&[1, 2, 50]),
+            skew_max_ms: if level > 1 && random.chance(0.5) { 20_000 } else { 0 },
+            settings,
+        }
+    }
+}
+
+fn settings(random: &mut Random) -> Settings {
+    let guard = if random.chance(0.5) { GuardMode::IdempotencyKey } else { GuardMode::Reference };
+    let lease_ms = random.between(3_000, 5_000);
+    Settings {
+        partition_count: random.between(1, 4) as u32,
+        guard,
+        key_retention_ms: if random.chance(0.1) { 40_000 } else { 86_400_000 },
+        request_life_ms: random.between(1_000, 10_000),
+        late_landing_ms: random.between(1_000, 60_000),
+        search_lag_ms: random.between(0, 5_000),
+        requests_per_second: *random.pick(&[10.0, 50.0, 1_000.0]),
+        unauthorised_pause_ms: 5_000,
+        throttled_pause_ms: 1_000,
+        lease_ms,
+        lease_margin_ms: 500,
+        max_in_flight: random.between(1, 20) as usize,
+        ready_queue_max: random.between(2, 40) as usize,
+        commit_interval_ms: random.between(20, 200),
+        transactions_per_second_max: *random.pick(&[10.0, 100.0]),
+        read_ahead_bytes: *random.pick(&[2_000, 20_000, 1_000_000]),
+        memory_wait_ms: *random.pick(&[2_000, 30_000]),
+        release_drain_ms: 5_000,
+        reacquire_pause_ms: 6_000,
+        retry_backoff_min_ms: random.between(200, 2_000),
+        retry_backoff_max_ms: random.between(5_000, 30_000),
+        retry_max_age_ms: if random.chance(0.1) { 30_000 } else { 259_200_000 },
+        waiting_room_max: *random.pick(&[4, 1_000]),
+    }
+}
+
+fn faults(random: &mut Random, level: u32) -> Faults {
+    let mut faults = Faults::default();
+    if level >= 1 {
+        faults.call = *random.pick(&[0.0, 0.05, 0.2, 0.4]);
+        faults.queue = *random.pick(&[0.0, 0.02]);
+        faults.outage_every_ms = *random.pick(&[0, 60_000]);
+    }
+    if level >= 2 {
+        faults.commit = *random.pick(&[0.0, 0.02, 0.1]);
+        faults.acquire = *random.pick(&[0.0, 0.2]);
+        faults.worker_every_ms = *random.pick(&[0, 5_000, 15_000, 40_000]);
+    }
+    if level >= 3 {
+        faults.deletion_every_ms = *random.pick(&[0, 0, 10_000]);
+    }
+    faults
+}

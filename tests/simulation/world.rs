@@ -1,0 +1,257 @@
+//! The world: one clock, everything that is under way ordered by its time, and who is told what. The files beside this
+//! one say what each event does.
+
+use std::collections::BTreeMap;
+
+use healthflow_sync::processor::{Effect, Input};
+
+use crate::checkers::Judges;
+use crate::commits::Landing;
+use crate::coverage::Coverage;
+use crate::group::Group;
+use crate::healthflow::{Arrival, HealthFlow};
+use crate::kafka::Partition;
+use crate::lives::{self, Lives};
+use crate::plan::{BEGIN_MS, Plan};
+use crate::random::Random;
+use crate::story::Story;
+use crate::worker::{Deed, Running, Worker};
+
+/// More events than any life needs: somebody runs in circles.
+const EVENTS_MAX: u64 = 3_000_000;
+
+/// Something under way.
+#[derive(Debug)]
+pub enum Event {
+    Publish(usize),
+    ForWorker {
+        worker: usize,
+        life: u64,
+        deed: Deed,
+    },
+    CallArrives(Box<Arrival>),
+    FenceLands {
+        worker: usize,
+        life: u64,
+        partition: i32,
+        incarnation: u64,
+        called_at: i64,
+    },
+    CommitLands(Box<Landing>),
+    Group(crate::group::GroupEvent),
+    Fault(crate::faults::FaultEvent),
+    /// Looks whether everything is done.
+    Look,
+}
+
+pub struct World {
+    pub plan: Plan,
+    pub lives: Lives,
+    pub now: i64,
+    pub random: Random,
+    pub partitions: Vec<Partition>,
+    pub group: Group,
+    pub workers: Vec<Worker>,
+    pub healthflow: HealthFlow,
+    pub judges: Judges,
+    pub coverage: Coverage,
+    pub story: Story,
+    pub violations: Vec<String>,
+    pub quiet_after_ms: Option<i64>,
+    events: BTreeMap<(i64, u64), Event>,
+    next_event: u64,
+}
+
+impl World {
+    pub fn new(plan: Plan, recording: bool) -> Self {
+        let lives = lives::draw(&plan);
+        let mut random = Random::new(plan.seed.wrapping_mul(31) + 17);
+        let workers = (0..plan.workers)
+            .map(|number| {
+                let skew_ms = random.between(-plan.skew_max_ms, plan.skew_max_ms);
+                Worker::new(number, &plan.settings, skew_ms, BEGIN_MS)
+            })
+            .collect();
+        let mut world = World {
+            now: BEGIN_MS,
+            partitions: (0..plan.partitions).map(|_| Partition::default()).collect(),
+            group: Group::new(plan.partitions),
+            workers,
+            healthflow: HealthFlow::new(&plan, &lives),
+            judges: Judges::default(),
+            coverage: Coverage::default(),
+            story: Story::new(recording),
+            violations: Vec::new(),
+            quiet_after_ms: None,
+            events: BTreeMap::new(),
+            next_event: 0,
+            random,
+            lives,
+            plan,
+        };
+        for index in 0..world.lives.records.len() {
+            world.after_at(world.lives.records[index].at, Event::Publish(index));
+        }
+        for worker in 0..world.workers.len() {
+            let at = BEGIN_MS + world.random.between(0, 5_000);
+            world.after_at(at, Event::Fault(crate::faults::FaultEvent::Restart(worker)));
+        }
+        world.plan_faults();
+        world.after_at(world.plan.faults_until, Event::Look);
+        world
+    }
+
+    /// Lives until everything is done, or a promise is broken.
+    pub fn live(&mut self) {
+        while self.violations.is_empty() && self.quiet_after_ms.is_none() {
+            let Some(((at, _), event)) = self.events.pop_first() else {
+                self.violations.push("the world stands still".to_owned());
+                return;
+            };
+            if self.next_event > EVENTS_MAX {
+                self.violations.push("somebody runs in circles".to_owned());
+                return;
+            }
+            self.now = at;
+            self.happen(event);
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Publish(index) => self.publish(index),
+            Event::ForWorker { worker, life, deed } => self.for_worker(worker, life, deed),
+            Event::CallArrives(arrival) => self.call_arrives(*arrival),
+            Event::FenceLands { worker, life, partition, incarnation, called_at } => {
+                self.fence_lands((worker, life), (partition, incarnation), called_at);
+            }
+            Event::CommitLands(landing) => self.commit_lands(*landing),
+            Event::Group(event) => self.group_event(event),
+            Event::Fault(event) => self.fault_event(event),
+            Event::Look => self.look(),
+        }
+    }
+
+    pub fn after(&mut self, ms: i64, event: Event) {
+        self.after_at(self.now + ms, event);
+    }
+
+    pub fn after_at(&mut self, at: i64, event: Event) {
+        let number = self.next_event;
+        self.next_event += 1;
+        self.events.insert((at.max(self.now), number), event);
+    }
+
+    /// The worker does this `ms` from now, if it still lives then.
+    pub fn worker_does(&mut self, worker: usize, ms: i64, deed: Deed) {
+        let life = self.workers[worker].life;
+        self.after(ms, Event::ForWorker { worker, life, deed });
+    }
+
+    pub fn worker_learns(&mut self, worker: usize, ms: i64, input: Input) {
+        self.worker_does(worker, ms, Deed::Learn(input));
+    }
+
+    pub fn for_worker(&mut self, worker: usize, life: u64, deed: Deed) {
+        let one = &mut self.workers[worker];
+        if one.life != life || one.running == Running::Down {
+            return;
+        }
+        if one.running == Running::Paused {
+            one.stalled.push(deed);
+            return;
+        }
+        match deed {
+            Deed::Turn => self.turn(worker),
+            Deed::Learn(input) => {
+                if let Input::Answered { call, .. } = &input {
+                    one.calls.remove(call);
+                }
+                one.inbox.push(input);
+                let wait_ms = self.random.between(0, 2);
+                self.turn_by(worker, self.now + wait_ms);
+            }
+            Deed::Socket(outbound) => self.socket(worker, outbound),
+            Deed::Fetch { partition, incarnation, lane } => self.fetch(worker, partition, incarnation, lane),
+            Deed::InitCalled { partition, incarnation } => self.init_called(worker, partition, incarnation),
+            Deed::InitReturned { partition, incarnation, called_at, epoch } => {
+                self.init_returned(worker, (partition, incarnation), called_at, epoch);
+            }
+            Deed::OffsetsRead { partition, incarnation, called_at, fenced_at } => {
+                self.offsets_read(worker, (partition, incarnation), called_at, fenced_at);
+            }
+            Deed::StateRead { partition, incarnation, acquired } => {
+                self.state_read(worker, (partition, incarnation), &acquired);
+            }
+            Deed::CommitSent(landing) => self.commit_sent(*landing),
+        }
+    }
+
+    /// Makes sure that the worker takes a turn at `at` or before.
+    pub fn turn_by(&mut self, worker: usize, at: i64) {
+        let one = &mut self.workers[worker];
+        let at = at.max(self.now);
+        if one.turn_at.is_none_or(|planned| at < planned) {
+            one.turn_at = Some(at);
+            let life = one.life;
+            self.after_at(at, Event::ForWorker { worker, life, deed: Deed::Turn });
+        }
+    }
+
+    fn turn(&mut self, worker: usize) {
+        let one = &mut self.workers[worker];
+        if one.turn_at != Some(self.now) {
+            return;
+        }
+        one.turn_at = None;
+        let clock = one.clock(self.now);
+        for input in std::mem::take(&mut one.inbox) {
+            one.processor.handle(input, clock);
+        }
+        one.processor.decide(clock);
+        let effects: Vec<Effect> = std::iter::from_fn(|| one.processor.next_effect()).collect();
+        while let Some(fact) = one.processor.next_fact() {
+            self.story.tell(self.now, || format!("w{worker} {fact:?}"));
+        }
+        let skew_ms = one.skew_ms;
+        let wakeup = one.processor.next_wakeup(clock);
+        for effect in effects {
+            self.perform(worker, effect);
+        }
+        if let Some(at) = wakeup {
+            self.turn_by(worker, (at.0.saturating_sub(skew_ms)).max(self.now + 1));
+        }
+    }
+
+    fn publish(&mut self, index: usize) {
+        let record = self.lives.records[index].clone();
+        let partition = &mut self.partitions[record.partition as usize];
+        let offset = partition.requested.append(record.arrival.clone(), &mut self.random);
+        self.story
+            .tell(self.now, || format!("published p{}@{offset} {}", record.partition, name(&record.arrival)));
+        self.wake_readers(record.partition);
+    }
+
+    pub fn violate(&mut self, promise: &str, what: String) {
+        self.story.tell(self.now, || format!("BROKEN {promise}: {what}"));
+        self.violations.push(format!("{promise}: {what}"));
+    }
+}
+
+fn name(arrival: &healthflow_sync::event::Arrival) -> String {
+    use healthflow_sync::event::Arrival;
+    match arrival {
+        Arrival::Requested(booking) => {
+            let patient = &booking.patient;
+            format!(
+                "{} v{} {:?} patient {} {:?}",
+                booking.key, booking.version, booking.status, patient.id, patient.healthflow_patient_id
+            )
+        }
+        Arrival::Retry(entry) => format!("{} v{} back", entry.booking.key, entry.booking.version),
+        Arrival::Unusable(unusable) => match &unusable.identity {
+            Some(identity) => format!("{} v{} impossible", identity.key, identity.version),
+            None => "nonsense".to_owned(),
+        },
+    }
+}
