@@ -70,6 +70,7 @@ pub fn kafka_settings(config: &Config) -> KafkaSettings {
         session_timeout_ms: kafka.session_timeout_ms,
         heartbeat_interval_ms: kafka.heartbeat_interval_ms,
         transaction_timeout_ms: kafka.transaction_timeout_ms,
+        restore_no_progress_ms: kafka.restore_no_progress_ms,
         ..KafkaSettings::default()
     }
 }

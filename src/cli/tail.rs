@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use rdkafka::consumer::{Consumer, StreamConsumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Map, Value, json};
@@ -51,9 +52,27 @@ pub async fn run(
         assignment.add_partition_offset(topic, partition, start)?;
     }
     consumer.assign(&assignment).context("cannot read the topic")?;
+    let mut waiting = false;
     let mut left = arguments.limit.unwrap_or(u64::MAX);
     while left > 0 {
-        let message = consumer.recv().await.context("reading from Kafka failed; check kafka.brokers")?;
+        let message = match consumer.recv().await {
+            Ok(message) => message,
+            // Brokers restart; librdkafka connects again by itself.
+            Err(KafkaError::MessageConsumption(
+                RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::OperationTimedOut,
+            )) => {
+                if !std::mem::replace(&mut waiting, true) {
+                    eprintln!("Kafka does not answer; waiting for it");
+                }
+                continue;
+            }
+            Err(error) => {
+                return Err(error).context("reading from Kafka failed; check kafka.brokers and the topic");
+            }
+        };
+        waiting = false;
         let line = line(contract, &connection.registry, &message).await;
         if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
             if error.kind() == ErrorKind::BrokenPipe {

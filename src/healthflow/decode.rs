@@ -4,7 +4,7 @@
 mod body;
 mod retry_after;
 
-use crate::healthflow::fault::Unknown;
+use crate::healthflow::fault::{Missing, Unknown};
 use crate::healthflow::wire::{TransportFault, WireReply};
 use crate::healthflow::{Answer, Fault, Operation, Reply, Request};
 use crate::time::Timestamp;
@@ -47,8 +47,10 @@ fn fault(operation: Operation, status: u16, reply: &WireReply, now: Timestamp) -
         400 | 413 | 422 => Fault::Refused { status, fields: error().map(|e| e.fields).unwrap_or_default() },
         401 | 403 => Fault::Unauthorised { status },
         404 | 410 => match error() {
-            Some(error) if names_what_is_missing(operation, &error.code) => Fault::NotFound,
-            _ => Fault::Unknown(Unknown::Unreadable),
+            Some(error) => {
+                missing(operation, &error.code).map_or(Fault::Unknown(Unknown::Unreadable), Fault::NotFound)
+            }
+            None => Fault::Unknown(Unknown::Unreadable),
         },
         408 => Fault::Unknown(Unknown::Timeout),
         409 => conflict(error()),
@@ -63,14 +65,17 @@ fn fault(operation: Operation, status: u16, reply: &WireReply, now: Timestamp) -
     }
 }
 
-/// Whether a 404 with this error code is HealthFlow's word that the thing is gone. A proxy's 404, or one from a wrong
-/// base URL, is not: believing it would drop every link and placement there is.
-fn names_what_is_missing(operation: Operation, code: &str) -> bool {
-    match operation {
-        Operation::CreateAppointment => code == "PATIENT_NOT_FOUND",
-        Operation::GetAppointment => code == "APPOINTMENT_NOT_FOUND",
-        Operation::UpdateAppointment => matches!(code, "APPOINTMENT_NOT_FOUND" | "PATIENT_NOT_FOUND"),
-        Operation::SearchPatients | Operation::CreatePatient | Operation::FindAppointment => false,
+/// What a 404 with this error code says is gone, if it is HealthFlow's word. A proxy's 404, or one from a wrong base
+/// URL, is not: believing it would drop every link and placement there is.
+fn missing(operation: Operation, code: &str) -> Option<Missing> {
+    match (operation, code) {
+        (Operation::CreateAppointment | Operation::UpdateAppointment, "PATIENT_NOT_FOUND") => {
+            Some(Missing::Patient)
+        }
+        (Operation::GetAppointment | Operation::UpdateAppointment, "APPOINTMENT_NOT_FOUND") => {
+            Some(Missing::Appointment)
+        }
+        _ => None,
     }
 }
 

@@ -27,7 +27,7 @@ pub enum Fault {
         fields: Vec<String>,
     },
     /// What the request names is not there (404, 410): the link or the placement may be gone (rule W6).
-    NotFound,
+    NotFound(Missing),
     /// 409: what is asked for stands there already.
     AlreadyThere {
         /// Its id, where HealthFlow names it.
@@ -46,6 +46,15 @@ pub enum NotSent {
     Connect,
     /// The lease of the task had run out right before the socket (rule W2).
     LeaseOver,
+}
+
+/// What HealthFlow says is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// The patient that the appointment is for.
+    Patient,
+    /// The appointment itself.
+    Appointment,
 }
 
 /// How a call ended without telling what became of it.
@@ -74,7 +83,7 @@ impl Fault {
             Fault::Throttled { .. } => "throttled",
             Fault::Unauthorised { .. } => "unauthorised",
             Fault::Refused { .. } => "refused",
-            Fault::NotFound => "not_found",
+            Fault::NotFound(_) => "not_found",
             Fault::AlreadyThere { .. } => "already_there",
             Fault::SlotTaken => "slot_taken",
             Fault::KeyReused => "key_reused",

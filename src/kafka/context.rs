@@ -1,10 +1,7 @@
 //! What librdkafka tells us beside its answers: log lines and broken connections. A commit that is good, but during
 //! which a connection broke or a request timed out, may have been ended twice (rule T3): so every client of ours hears.
 
-use std::sync::Condvar;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -20,13 +17,12 @@ pub(super) fn log(client: &str, level: RDKafkaLogLevel, facility: &str, line: &s
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
             tracing::error!(client, facility, "librdkafka: {line}");
         }
-        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
+        // A coordinator that is still loading: librdkafka asks again by itself.
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning if facility != "GETPID" => {
             tracing::warn!(client, facility, "librdkafka: {line}");
         }
-        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
-            tracing::debug!(client, facility, "librdkafka: {line}");
-        }
         RDKafkaLogLevel::Debug => {}
+        _ => tracing::debug!(client, facility, "librdkafka: {line}"),
     }
 }
 
@@ -45,41 +41,22 @@ impl ClientContext for QuietContext {
 
 impl ConsumerContext for QuietContext {}
 
-/// The context of a transactional producer: counts deliveries and notes whether every connection stayed whole.
+/// The context of a transactional producer: notes whether every connection stayed whole. Called on the thread that
+/// serves the producer's events.
 #[derive(Default)]
 pub(super) struct ProducerWatch {
     broken: AtomicBool,
-    delivered: Mutex<Delivered>,
-    all_delivered: Condvar,
-}
-
-#[derive(Default)]
-struct Delivered {
-    reported: usize,
-    wanted: usize,
 }
 
 impl ProducerWatch {
     /// Forgets what broke before: a new transaction begins.
     pub(super) fn reset(&self) {
         self.broken.store(false, Ordering::SeqCst);
-        if let Ok(mut delivered) = self.delivered.lock() {
-            *delivered = Delivered::default();
-        }
     }
 
-    /// Whether a connection broke or a request timed out since the last reset.
+    /// Whether a connection broke or a request timed out since the last reset, as far as events were served.
     pub(super) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::SeqCst)
-    }
-
-    /// Waits until `wanted` records since the reset are reported, delivered or failed, for `limit` at most.
-    pub(super) fn wait_for_reports(&self, wanted: usize, limit: Duration) -> bool {
-        let Ok(mut delivered) = self.delivered.lock() else { return false };
-        delivered.wanted = wanted;
-        self.all_delivered
-            .wait_timeout_while(delivered, limit, |delivered| delivered.reported < delivered.wanted)
-            .is_ok_and(|(delivered, _)| delivered.reported >= wanted)
     }
 }
 
@@ -101,15 +78,10 @@ impl ClientContext for ProducerWatch {
 impl ProducerContext for ProducerWatch {
     type DeliveryOpaque = ();
 
+    /// A failed delivery makes the transaction abortable, and so needs no note here.
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, _)) = result {
             tracing::debug!(client = "producer", "a record was not delivered: {error}");
-        }
-        if let Ok(mut delivered) = self.delivered.lock() {
-            delivered.reported += 1;
-            if delivered.reported == delivered.wanted {
-                self.all_delivered.notify_all();
-            }
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::event::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE};
@@ -20,8 +20,6 @@ use crate::state::{StateRecord, TaskState};
 const ASK: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(100);
 const STABLE_PAUSE: Duration = Duration::from_millis(20);
-/// Beyond the transaction time-out, how long a restore may go without reading anything before it is given up.
-const NO_PROGRESS: Duration = Duration::from_secs(30);
 
 /// What was restored.
 #[derive(Debug)]
@@ -48,7 +46,9 @@ impl Readers {
                 .uncommitted()
                 .create_with_context(QuietContext("watermark"))
                 .map_err(refused)?,
-            no_progress: NO_PROGRESS + Duration::from_millis(settings.transaction_timeout_ms),
+            no_progress: Duration::from_millis(
+                settings.restore_no_progress_ms + settings.transaction_timeout_ms,
+            ),
         })
     }
 
@@ -60,7 +60,14 @@ impl Readers {
             list.add_partition(lane.topic(), partition);
         }
         let list = self.committed.committed_offsets(list, ASK).map_err(|error| {
-            KafkaFault::of(format_args!("the committed offsets of task {partition} cannot be read"), &error)
+            let hint = match error {
+                // What a transaction that hangs looks like from here: the broker says "not yet" for ever.
+                KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut) => {
+                    "; if this lasts, a transaction on __consumer_offsets hangs: kafka-transactions.sh find-hanging"
+                }
+                _ => "",
+            };
+            KafkaFault(format!("the committed offsets of task {partition} cannot be read: {error}{hint}"))
         })?;
         let offset = |lane: Lane| {
             let element = list.find_partition(lane.topic(), partition);

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::error::Error as _;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use schema_registry_converter::async_impl::schema_registry::{SrSettings, get_schema_by_id, post_schema};
 use schema_registry_converter::error::SRCError;
@@ -18,8 +18,6 @@ use crate::event::avro::{Contract, WriterSchema};
 const NOT_FOUND: [u32; 3] = [40401, 40402, 40403];
 /// What we hold every subject to: others read our topics, and workers of two versions run side by side.
 pub const COMPATIBILITY: &str = "FULL_TRANSITIVE";
-/// Unknown ids are forgotten by age once there are this many: a flood of senseless records must not fill memory.
-const UNKNOWN_MAX: usize = 1_000;
 
 /// How patient we are with the registry.
 #[derive(Clone, Copy, Debug)]
@@ -83,14 +81,8 @@ pub struct SchemaRegistry {
     settings: SrSettings,
     http: reqwest::Client,
     patience: Patience,
-    known: RwLock<HashMap<u32, Known>>,
+    known: Arc<RwLock<HashMap<u32, Arc<WriterSchema>>>>,
     fetching: Mutex<HashSet<u32>>,
-}
-
-struct Known {
-    schema: Arc<WriterSchema>,
-    /// For an id that the registry does not know: ask again after this.
-    until: Option<Instant>,
 }
 
 impl SchemaRegistry {
@@ -107,17 +99,14 @@ impl SchemaRegistry {
             http: http.map_err(|error| unusable(error.without_url().to_string()))?,
             url,
             patience,
-            known: RwLock::default(),
+            known: Arc::default(),
             fetching: Mutex::default(),
         })
     }
 
     /// The schema with `id`, if it is known already. Never waits for the network.
     pub fn cached(&self, id: u32) -> Option<Arc<WriterSchema>> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let known = known.get(&id)?;
-        let valid = known.until.is_none_or(|until| Instant::now() < until);
-        valid.then(|| known.schema.clone())
+        self.known.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
     /// The schema with `id`. Waits for as long as the registry is away. An id that the registry, answering, says it
@@ -134,7 +123,7 @@ impl SchemaRegistry {
                 .await
                 .map_err(|error| fault(format!("schema {id}"), &error))
             {
-                Ok(found) => return self.remember(id, WriterSchema::new(id, found.schema), None),
+                Ok(found) => return self.remember(id, WriterSchema::new(id, found.schema)),
                 Err(RegistryFault::NotFound { .. }) => {
                     unknown += 1;
                     if unknown >= self.patience.unknown_tries {
@@ -142,8 +131,9 @@ impl SchemaRegistry {
                             id,
                             "the schema registry does not know this schema id; its records are dead letters"
                         );
-                        let until = Instant::now() + self.patience.unknown_lasts;
-                        return self.remember(id, WriterSchema::unknown(id), Some(until));
+                        let unknown = self.remember(id, WriterSchema::unknown(id));
+                        self.forget_later(id);
+                        return unknown;
                     }
                 }
                 Err(fault) => {
@@ -178,15 +168,19 @@ impl SchemaRegistry {
         });
     }
 
-    fn remember(&self, id: u32, schema: WriterSchema, until: Option<Instant>) -> Arc<WriterSchema> {
+    fn remember(&self, id: u32, schema: WriterSchema) -> Arc<WriterSchema> {
         let schema = Arc::new(schema);
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if until.is_some() && known.len() >= UNKNOWN_MAX {
-            let now = Instant::now();
-            known.retain(|_, known| known.until.is_none_or(|until| now < until));
-        }
-        known.insert(id, Known { schema: schema.clone(), until });
+        self.known.write().unwrap_or_else(PoisonError::into_inner).insert(id, schema.clone());
         schema
+    }
+
+    /// Forgets `id` after a while: somebody may register it late, and senseless ids must not fill memory.
+    fn forget_later(&self, id: u32) {
+        let (known, pause) = (self.known.clone(), self.patience.unknown_lasts);
+        tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            known.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        });
     }
 
     /// Registers the contract's schema under its topic's subject and gives its id; the same one if it is there already.
@@ -195,7 +189,7 @@ impl SchemaRegistry {
         let registered = post_schema(&self.settings, subject(contract), schema).await;
         let registered =
             registered.map_err(|error| fault(format!("the schema of {}", contract.topic), &error))?;
-        self.remember(registered.id, WriterSchema::new(registered.id, contract.json.to_owned()), None);
+        self.remember(registered.id, WriterSchema::new(registered.id, contract.json.to_owned()));
         Ok(registered.id)
     }
 

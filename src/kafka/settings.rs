@@ -4,6 +4,8 @@
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
+use crate::event::avro::RECORD_BYTES_MAX;
+
 /// What the Kafka clients need to know. Each is a key of the same name in section `kafka` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KafkaSettings {
@@ -23,6 +25,8 @@ pub struct KafkaSettings {
     pub transaction_timeout_ms: u64,
     /// How long a record may wait for its acknowledgement; below the transaction time-out.
     pub message_timeout_ms: u64,
+    /// How long a restore may read nothing, beyond the transaction time-out, until it is given up.
+    pub restore_no_progress_ms: u64,
     /// How long a lane's reader waits at the broker for new records; also how late a resumed lane may start.
     pub fetch_wait_ms: u64,
     /// Bytes that one fetch brings for one partition, if a record is not longer than that.
@@ -45,6 +49,7 @@ impl Default for KafkaSettings {
             heartbeat_interval_ms: 3_000,
             transaction_timeout_ms: 12_000,
             message_timeout_ms: 10_000,
+            restore_no_progress_ms: 30_000,
             fetch_wait_ms: 100,
             fetch_partition_bytes: 256 * 1024,
             acquire_parallel: 8,
@@ -129,6 +134,8 @@ impl KafkaSettings {
     ///
     /// `debug=broker` is no debugging aid: librdkafka keeps quiet about a connection that breaks twice with the same
     /// words within 30 s, and rule T3 must hear of each. The context drops the lines themselves.
+    /// `message.max.bytes`: a dead letter holds its whole record; with the default of 1 MB a larger one would stop its
+    /// task for ever.
     pub(super) fn producer(&self, partition: i32) -> ClientConfig {
         let mut config = self.client();
         config
@@ -136,6 +143,7 @@ impl KafkaSettings {
             .set("acks", "all")
             .set("linger.ms", "0")
             .set("compression.type", "lz4")
+            .set("message.max.bytes", RECORD_BYTES_MAX.to_string())
             .set("retry.backoff.ms", "10")
             .set("transaction.timeout.ms", self.transaction_timeout_ms.to_string())
             .set("message.timeout.ms", self.message_timeout_ms.to_string())

@@ -18,6 +18,9 @@ use crate::processor::input::Incarnation;
 use crate::processor::{Acquired, CommitEnded, Input};
 use crate::time::Timestamp;
 
+/// How often a task that commits nothing listens to what its producer has to say.
+const IDLE: Duration = Duration::from_secs(2);
+
 /// What all tasks of a worker share.
 pub struct Broker {
     settings: KafkaSettings,
@@ -195,7 +198,15 @@ impl Life {
     }
 
     fn carry_out(&self, producer: &TaskProducer, to_do: &Receiver<Order>) {
-        while let Ok(Order { sequence, batch }) = to_do.recv() {
+        loop {
+            let Order { sequence, batch } = match to_do.recv_timeout(IDLE) {
+                Ok(order) => order,
+                Err(RecvTimeoutError::Timeout) => {
+                    producer.serve(Duration::ZERO);
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             if self.is_over() {
                 return;
             }

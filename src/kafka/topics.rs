@@ -5,7 +5,7 @@ mod wanted;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::{
@@ -25,8 +25,9 @@ pub use wanted::{
 
 /// Longest wait for the brokers' answer to one question.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
-/// How long a new topic may take until every broker tells of it.
-const APPEAR_LIMIT: Duration = Duration::from_secs(15);
+/// How often a new topic is looked for, and how long each time is waited, until it must be there.
+const APPEAR_LOOKS: u32 = 150;
+const APPEAR_PAUSE: Duration = Duration::from_millis(100);
 /// Replicas of a new topic: this many, or as many as there are brokers.
 const REPLICATION_DEFAULT: usize = 3;
 
@@ -200,15 +201,15 @@ impl Topics {
 
     /// Brokers answer at once that they will create or change a topic, and tell of it a moment later.
     async fn wait_for_topics(&self, wish: Wish) -> Result<(), TopicFault> {
-        let deadline = Instant::now() + APPEAR_LIMIT;
-        loop {
-            match self.check_topics(wish).await?.into_iter().next() {
-                None => return Ok(()),
-                Some(difference) if Instant::now() >= deadline => {
-                    return Err(TopicFault::Different(difference));
-                }
-                Some(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        for _ in 1..APPEAR_LOOKS {
+            if self.check_topics(wish).await?.is_empty() {
+                return Ok(());
             }
+            tokio::time::sleep(APPEAR_PAUSE).await;
+        }
+        match self.check_topics(wish).await?.into_iter().next() {
+            None => Ok(()),
+            Some(difference) => Err(TopicFault::Different(difference)),
         }
     }
 

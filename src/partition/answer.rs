@@ -5,30 +5,18 @@ use std::sync::Arc;
 
 use crate::appointment::Placement;
 use crate::appointment::fingerprint::fingerprint;
-use crate::booking::{Booking, BookingKey, BookingStatus, PatientKey};
-use crate::healthflow::fault::NotSent;
+use crate::booking::{BookingKey, BookingStatus, PatientKey};
+use crate::healthflow::fault::{Missing, NotSent};
 use crate::healthflow::{Answer, AppointmentFound, Fault, Operation, Reply};
+use crate::partition::fate::{Fate, fate, fields_of};
 use crate::partition::gates::DoubtVerdict;
 use crate::partition::job::{Flight, Job, JobKey, Purpose, Standing};
-use crate::partition::open_write::OpenWrite;
 use crate::partition::task::{Task, Turn};
 use crate::patient::{Candidate, HealthFlowPatientId, LinkOrigin};
 use crate::processor::fact::Fact;
 use crate::state::Link;
 use crate::sync::{Disposition, Outcome, Reason, SyncedOutcome};
 use crate::time::Timestamp;
-
-/// What a fault of a write means for its intent.
-enum Fate {
-    /// It had no effect, and the same may be sent again; whether that counts as an attempt.
-    SendAgain { counts: bool },
-    /// It had no effect and never will: the only request under the intent was refused.
-    Refused,
-    /// It is not known what became of it, or of an earlier request under the same intent.
-    InDoubt,
-    /// It stands there already, under this id.
-    Stands(String),
-}
 
 impl Task {
     /// A call of a job ended.
@@ -92,7 +80,7 @@ impl Task {
         self.reject_version(key, job, (version, reason), fields, turn);
     }
 
-    fn reject_version(
+    pub(super) fn reject_version(
         &mut self,
         key: &BookingKey,
         job: &mut Job,
@@ -227,8 +215,8 @@ impl Task {
             Fate::Refused => {
                 self.close_write(key);
                 match (&fault, flight.operation) {
-                    (Fault::NotFound, Operation::UpdateAppointment) => self.placement_gone(key, job, turn),
-                    (Fault::NotFound, _) => self.patient_gone(key, job, turn),
+                    (Fault::NotFound(Missing::Appointment), _) => self.placement_gone(key, job, turn),
+                    (Fault::NotFound(Missing::Patient), _) => self.patient_gone(key, job, flight, turn),
                     (Fault::SlotTaken, _) => {
                         self.reject_version(key, job, (flight.version, Reason::SlotTaken), &[], turn);
                     }
@@ -349,53 +337,6 @@ impl Task {
         turn.facts.push_back(Fact::DoubtOpened { key: key.cloned(), operation, quiet_at });
     }
 
-    /// HealthFlow does not know the appointment we wrote: believed once a lagging replica can no longer be the reason
-    /// (rule W6).
-    fn placement_gone(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) {
-        let sent_at = self.state.bookings.get(key).map_or(Timestamp(0), |state| state.last_write_at);
-        let believed_at = self.believed_at(sent_at, true, turn);
-        if turn.now < believed_at {
-            return self.try_again_later(key, job, "appointment_not_found", believed_at, turn);
-        }
-        let state = self.change_booking(key);
-        state.placement = None;
-        state.incarnation += 1;
-    }
-
-    /// HealthFlow does not know the patient we linked: the link is dropped once that can be believed (rule W6), and the
-    /// patient is looked for again.
-    fn patient_gone(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) {
-        let Some(booking): Option<Arc<Booking>> = job.newest().map(|newest| Arc::clone(&newest.booking))
-        else {
-            return;
-        };
-        let patient = booking.patient_key();
-        let Some((link, sent_at)) = self
-            .state
-            .patients
-            .get(&patient)
-            .and_then(|state| state.link.clone().map(|link| (link, state.last_write_at)))
-        else {
-            return;
-        };
-        let believed_at = self.believed_at(sent_at, link.origin == LinkOrigin::Created, turn);
-        if turn.now < believed_at {
-            return self.try_again_later(key, job, "patient_not_found", believed_at, turn);
-        }
-        let state = self.change_patient(&patient);
-        state.link = None;
-        state.incarnation += 1;
-        job.gone_patient = Some(link.healthflow_patient_id);
-        job.forget_search();
-        self.count_attempt(job, turn.now);
-    }
-
-    fn believed_at(&self, sent_at: Timestamp, written_by_us: bool, turn: &Turn<'_>) -> Timestamp {
-        let own = sent_at.plus_ms(turn.settings.settle_ms());
-        let inherited = if written_by_us { self.inherited_quiet_at(turn.settings) } else { Timestamp(0) };
-        own.max(inherited)
-    }
-
     /// The intent of a booking's write is closed: its outcome is known, or it was never sent.
     pub(super) fn close_write(&mut self, key: &BookingKey) {
         self.writes.remove(key);
@@ -406,49 +347,5 @@ impl Task {
     pub(super) fn close_creation(&mut self, key: &PatientKey) {
         self.creations.remove(key);
         self.change_patient(key).intent = None;
-    }
-}
-
-/// What `fault` means for the intent `open`, whose request has just ended (rules W3, W4).
-fn fate(open: &mut OpenWrite, fault: &Fault, now: Timestamp, quiet_at: Timestamp) -> Fate {
-    match fault {
-        Fault::NotSent(not_sent) => {
-            open.had_no_effect();
-            Fate::SendAgain { counts: *not_sent == NotSent::Connect }
-        }
-        Fault::Throttled { .. } | Fault::Unauthorised { .. } => {
-            open.had_no_effect();
-            Fate::SendAgain { counts: false }
-        }
-        Fault::AlreadyThere { existing_id: Some(id) } => Fate::Stands(id.clone()),
-        Fault::Refused { .. } | Fault::SlotTaken | Fault::NotFound => {
-            let only_request = open.sends == 1 && open.doubt.is_none();
-            open.had_no_effect();
-            if only_request {
-                return Fate::Refused;
-            }
-            if let Some(doubt) = &mut open.doubt {
-                doubt.repeat_refused = true;
-            }
-            Fate::InDoubt
-        }
-        Fault::Unknown(_) => {
-            open.doubted(now, quiet_at);
-            Fate::InDoubt
-        }
-        Fault::KeyReused | Fault::AlreadyThere { existing_id: None } => {
-            open.doubted(now, quiet_at);
-            if let Some(doubt) = &mut open.doubt {
-                doubt.repeat_refused = true;
-            }
-            Fate::InDoubt
-        }
-    }
-}
-
-fn fields_of(fault: &Fault) -> Vec<String> {
-    match fault {
-        Fault::Refused { fields, .. } => fields.clone(),
-        _ => Vec::new(),
     }
 }

@@ -158,29 +158,45 @@ impl Task {
         }
     }
 
-    /// Dead-letters a record that cannot be used, in the transaction that moves the watermark past it (rule K7).
+    /// Dead-letters a record that cannot be used. State tells after a restart that one with an identity was; one
+    /// without waits until the watermark moves past it in the same transaction (rule K7).
     fn bury(&mut self, unusable: Unusable, (lane, offset): (Lane, i64), turn: &mut Turn<'_>) {
+        let Some(identity) = &unusable.identity else {
+            self.nameless.insert((lane, offset), unusable);
+            return;
+        };
         self.position_finished((lane, offset));
-        if let Some(identity) = &unusable.identity {
-            let at_hand = self
-                .jobs
-                .get(&JobKey::Booking(identity.key.clone()))
-                .is_some_and(|job| job.versions.contains_key(&identity.version));
-            let state = self.change_booking(&identity.key);
-            if at_hand
-                || state.answered.contains(identity.version)
-                || state.parked(identity.version).is_some()
-            {
-                turn.facts.push_back(Fact::DuplicateSkipped {
-                    key: identity.key.clone(),
-                    version: identity.version,
-                    differs: None,
-                });
-                return;
-            }
-            // Answered, but not `newest`: what cannot be true supersedes nothing (rule K5).
-            state.answered.insert(identity.version);
+        let at_hand = self
+            .jobs
+            .get(&JobKey::Booking(identity.key.clone()))
+            .is_some_and(|job| job.versions.contains_key(&identity.version));
+        let state = self.change_booking(&identity.key);
+        if at_hand || state.answered.contains(identity.version) || state.parked(identity.version).is_some() {
+            turn.facts.push_back(Fact::DuplicateSkipped {
+                key: identity.key.clone(),
+                version: identity.version,
+                differs: None,
+            });
+            return;
         }
+        // Answered, but not `newest`: what cannot be true supersedes nothing (rule K5).
+        state.answered.insert(identity.version);
+        self.dead_letter(unusable, (lane, offset), turn.now);
+    }
+
+    /// Dead-letters the records without identity that the watermark has come to.
+    pub fn bury_nameless(&mut self, now: Timestamp) {
+        while let Some((lane, offset)) = self.nameless.keys().copied().find(|(lane, offset)| {
+            self.lanes.get(lane).is_some_and(|progress| progress.watermark() == *offset)
+        }) {
+            if let Some(unusable) = self.nameless.remove(&(lane, offset)) {
+                self.position_finished((lane, offset));
+                self.dead_letter(unusable, (lane, offset), now);
+            }
+        }
+    }
+
+    fn dead_letter(&mut self, unusable: Unusable, (lane, offset): (Lane, i64), now: Timestamp) {
         let origin = Origin { lane, partition: self.partition, offset };
         self.pending.facts.push(PendingFact::Plain(Fact::BookingFailed {
             key: unusable.identity.as_ref().map(|identity| identity.key.clone()),
@@ -197,7 +213,7 @@ impl Task {
             placed_ids: (None, None),
             attempts: 1,
             origin: Some(origin),
-            finished_at: turn.now,
+            finished_at: now,
             content: DeadContent::Record(Box::new(unusable)),
         })));
     }

@@ -13,6 +13,8 @@ pub mod advance;
 pub mod gates;
 pub mod dispatch;
 pub mod answer;
+pub mod fate;
+pub mod gone;
 pub mod finish;
 pub mod commit;
 

@@ -1,11 +1,11 @@
 //! The parts of a task and how it begins: everything found open in state is a doubt until it can no longer land unseen
 //! (rule K1).
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use crate::booking::{BookingKey, PatientKey};
-use crate::event::Outgoing;
 use crate::event::topics::Lane;
+use crate::event::{Outgoing, Unusable};
 use crate::partition::commit::Committing;
 use crate::partition::job::{Job, JobKey, Standing};
 use crate::partition::lane::LaneProgress;
@@ -53,6 +53,7 @@ pub struct Task {
     pub(super) patients_awaited: HashMap<PatientKey, VecDeque<JobKey>>,
     pub(super) timers: BTreeSet<(Timestamp, JobKey)>,
     pub(super) waiting_room: WaitingRoom,
+    pub(super) nameless: BTreeMap<(Lane, i64), Unusable>,
     pub(super) newcomers: Newcomers,
     pub(super) writes: HashMap<BookingKey, OpenWrite>,
     pub(super) creations: HashMap<PatientKey, OpenWrite>,
@@ -114,6 +115,7 @@ impl Task {
             patients_awaited: HashMap::new(),
             timers: BTreeSet::new(),
             waiting_room: WaitingRoom::default(),
+            nameless: BTreeMap::new(),
             newcomers: Newcomers::default(),
             writes: HashMap::new(),
             creations: HashMap::new(),

@@ -120,6 +120,7 @@ impl Processor {
         let interval_ms = self.commit_interval_ms();
         for (partition, slot) in &mut self.tasks {
             let Slot::Live(task) = slot else { continue };
+            task.bury_nameless(now);
             let due = now >= task.commit_started_at().plus_ms(interval_ms) || task.is_draining();
             if due && task.wants_commit() {
                 let (sequence, batch) = task.begin_commit(now);

@@ -2,7 +2,7 @@
 //! answers, our client reads; and every endpoint of the OpenAPI file is there.
 
 use healthflow_sync::booking::{BookingStatus, Patient, PatientId, Visit};
-use healthflow_sync::healthflow::fault::{NotSent, Unknown};
+use healthflow_sync::healthflow::fault::{Missing, NotSent, Unknown};
 use healthflow_sync::healthflow::wire::{Method, TransportFault, WireReply, WireRequest};
 use healthflow_sync::healthflow::{
     Answer, AppointmentContent, Fault, Operation, PatientContent, Reply, Request, decode, encode,
@@ -261,10 +261,13 @@ fn what_is_gone_is_not_found_and_what_is_wrong_is_refused_by_field() {
     assert_eq!(line.ask(&wrong), Err(Fault::Refused { status: 422, fields }));
     line.simulator.delete_appointment("hfa-1");
     let update = Request::UpdateAppointment { id: "hfa-1".into(), content: content("b", &patient) };
-    assert_eq!(line.ask(&update), Err(Fault::NotFound));
-    assert_eq!(line.ask(&Request::GetAppointment { id: "hfa-1".into() }), Err(Fault::NotFound));
+    assert_eq!(line.ask(&update), Err(Fault::NotFound(Missing::Appointment)));
+    assert_eq!(
+        line.ask(&Request::GetAppointment { id: "hfa-1".into() }),
+        Err(Fault::NotFound(Missing::Appointment))
+    );
     line.simulator.delete_patient(patient.as_str());
-    assert_eq!(line.ask(&create("d", &patient)), Err(Fault::NotFound));
+    assert_eq!(line.ask(&create("d", &patient)), Err(Fault::NotFound(Missing::Patient)));
     assert_eq!(line.simulator.audit().orphans, 0);
 }
 

@@ -1,4 +1,5 @@
 //! What we and the world around us have agreed on, held by tests: a contract that nothing holds is a rumour.
 
+mod events;
 mod healthflow;
 mod simulator;

@@ -1,6 +1,6 @@
 //! What each of HealthFlow's answers leads to: a row of `docs/answers.md` each.
 
-use healthflow_sync::healthflow::fault::NotSent;
+use healthflow_sync::healthflow::fault::{Missing, NotSent};
 use healthflow_sync::healthflow::{Fault, Operation, Request};
 use healthflow_sync::processor::{Fact, GuardMode};
 use healthflow_sync::sync::{Disposition, Reason};
@@ -81,7 +81,7 @@ fn what_stands_there_already_is_adopted_and_then_written_as_wanted() {
 #[test]
 fn an_unknown_patient_is_looked_for_again_once_that_can_be_believed() {
     let (mut desk, call) = asked();
-    desk.answer(&call, Err(Fault::NotFound));
+    desk.answer(&call, Err(Fault::NotFound(Missing::Patient)));
     desk.find_nobody();
     desk.expect_and_answer(Operation::CreatePatient, patient_created("hf-2"));
     let request = desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
@@ -96,7 +96,7 @@ fn a_patient_we_created_a_moment_ago_is_not_believed_to_be_gone() {
     desk.arrive(a_booking_of("b", a_patient("p", "Grace", "Hopper")));
     desk.find_nobody();
     desk.expect_and_answer(Operation::CreatePatient, patient_created("hf-9"));
-    desk.expect_and_answer(Operation::CreateAppointment, Err(Fault::NotFound));
+    desk.expect_and_answer(Operation::CreateAppointment, Err(Fault::NotFound(Missing::Patient)));
     desk.expect_silence();
     let retry = desk.retries().pop().expect("it waits");
     assert_eq!(&*retry.schedule.last_error, "patient_not_found");
@@ -113,7 +113,7 @@ fn an_appointment_that_is_gone_for_good_is_created_anew_under_another_key() {
     let first = desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
     desk.pass_ms(90_000);
     desk.arrive(rescheduled("b", 2));
-    desk.expect_and_answer(Operation::UpdateAppointment, Err(Fault::NotFound));
+    desk.expect_and_answer(Operation::UpdateAppointment, Err(Fault::NotFound(Missing::Appointment)));
     let second = desk.expect_and_answer(Operation::CreateAppointment, created("a-2"));
     let key = |request: Request| match request {
         Request::CreateAppointment { idempotency_key, .. } => idempotency_key,
@@ -129,7 +129,7 @@ fn a_404_right_after_our_own_create_is_not_believed() {
     desk.arrive(rescheduled("b", 1));
     desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
     desk.arrive(rescheduled("b", 2));
-    desk.expect_and_answer(Operation::UpdateAppointment, Err(Fault::NotFound));
+    desk.expect_and_answer(Operation::UpdateAppointment, Err(Fault::NotFound(Missing::Appointment)));
     desk.expect_silence();
     assert_eq!(desk.retries().len(), 1, "it waits; the placement is kept");
     assert!(desk.state("b").placement.is_some());
@@ -146,4 +146,29 @@ fn a_search_that_fails_is_begun_again_later() {
     desk.pass_ms(10_000);
     desk.find_nobody();
     desk.expect(Operation::CreatePatient);
+}
+
+#[test]
+fn a_cancellation_for_a_patient_who_is_gone_is_final() {
+    let mut desk = Desk::new(GuardMode::IdempotencyKey);
+    desk.arrive(a_booking("b", 1));
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
+    desk.arrive(cancelled(a_booking("b", 2)));
+    desk.expect_and_answer(Operation::UpdateAppointment, Err(Fault::NotFound(Missing::Patient)));
+    assert_eq!(desk.dead_letters().pop().map(|letter| letter.reason), Some(Reason::Rejected));
+    desk.expect_silence();
+}
+
+#[test]
+fn a_patient_who_is_gone_from_under_an_appointment_is_resolved_anew_for_the_same_appointment() {
+    let mut desk = Desk::new(GuardMode::IdempotencyKey);
+    desk.arrive(rescheduled("b", 1));
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
+    desk.arrive(rescheduled("b", 2));
+    desk.expect_and_answer(Operation::UpdateAppointment, Err(Fault::NotFound(Missing::Patient)));
+    desk.find_nobody();
+    desk.expect_and_answer(Operation::CreatePatient, patient_created("hf-2"));
+    let request = desk.expect_and_answer(Operation::UpdateAppointment, updated("a-1"));
+    assert!(matches!(request, Request::UpdateAppointment { id, content } if id.as_str() == "a-1"
+        && content.patient.as_str() == "hf-2"));
 }

@@ -4,6 +4,8 @@
 
 #[path = "../support/stack.rs"]
 mod stack;
+#[path = "../support/wait.rs"]
+mod wait;
 
 mod commit;
 mod lanes;

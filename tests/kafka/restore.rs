@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use crate::wait::wait_for;
 use healthflow_sync::event::Outgoing;
 use healthflow_sync::event::topics::{self, Lane};
 use healthflow_sync::kafka::{CommitOutcome, TaskProducer, restore};
@@ -50,8 +51,8 @@ fn an_open_transaction_of_a_dead_owner_is_waited_out() {
         (restored, Instant::now())
     });
     // Too short a look can only miss a defect, not invent one.
-    std::thread::sleep(Duration::from_millis(700));
-    assert!(!restoring.is_finished(), "the restore did not wait");
+    let finished = wait_for(Duration::from_millis(700), || restoring.is_finished().then_some(()));
+    assert!(finished.is_none(), "the restore did not wait");
     let ended_at = Instant::now();
     dead.abort_transaction(Duration::from_secs(30)).unwrap();
     let (restored, restored_at) = restoring.join().unwrap();

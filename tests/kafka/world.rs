@@ -3,6 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::wait::wait_for;
 use healthflow_sync::booking::{BookingKey, Source};
 use healthflow_sync::event::requested::{
     AppointmentRequested, RequestedPatient, RequestedStatus, RequestedVisit,
@@ -120,14 +121,7 @@ impl Kept {
     }
 
     pub fn wait_for_failure(&self) -> String {
-        let until = Instant::now() + LIMIT;
-        loop {
-            if let Some(reason) = self.failures.lock().unwrap().pop() {
-                return reason;
-            }
-            assert!(Instant::now() < until, "waited in vain for a failure");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        wait_for(LIMIT, || self.failures.lock().unwrap().pop()).expect("waited in vain for a failure")
     }
 
     pub fn wait_acquired(&self, partition: i32) -> Acquired {

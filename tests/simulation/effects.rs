@@ -28,7 +28,7 @@ impl World {
                     self.random.between(0, 3)
                 };
                 self.workers[worker].calls.insert(call, request.operation());
-                let outbound = Outbound { call, partition, incarnation, lease_until, request };
+                let outbound = Outbound { call, partition, incarnation, lease_until, request: *request };
                 self.judges.rate_limit.called(self.now);
                 self.worker_does(worker, queued_ms, Deed::Socket(outbound));
             }

@@ -4,9 +4,10 @@
 use apache_avro::Schema;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
+use proptest::prelude::*;
 use serde_json::json;
 
-use crate::event::avro::{Contract, Decoder, Undecodable, WriterSchema, contract};
+use crate::event::avro::{Contract, Decoder, FRAME_BYTES, Undecodable, WriterSchema, contract};
 use crate::event::requested::{AppointmentRequested, RequestedStatus};
 use crate::event::tests::sample::*;
 use crate::event::topics;
@@ -53,9 +54,9 @@ fn decode(json: &str, bytes: &[u8]) -> Result<AppointmentRequested, Undecodable>
     Decoder::new(ours(), ID, json).decode(bytes)
 }
 
-#[test]
-fn a_newer_producer_may_add_fields_of_any_kind() {
-    let json = changed(|record| {
+/// Our schema with more fields, of the kinds that are hard to skip.
+fn newer() -> String {
+    changed(|record| {
         let fields = fields(record);
         let channel =
             json!({"type": "enum", "name": "Channel", "symbols": ["WEB", "DESK"], "default": "WEB"});
@@ -65,15 +66,24 @@ fn a_newer_producer_may_add_fields_of_any_kind() {
             json!({"type": "record", "name": "Guardian", "fields": [{"name": "name", "type": "string"}]});
         fields.push(json!({"name": "guardian", "type": ["null", guardian], "default": null}));
         fields.push(json!({"name": "tags", "type": {"type": "map", "values": "long"}, "default": {}}));
-    });
+    })
+}
+
+/// Values for those fields.
+fn newer_values() -> [(&'static str, Value); 4] {
     let guardian = Value::Record(vec![("name".into(), Value::String("Ada".into()))]);
-    let extra = [
+    [
         ("channel", Value::Enum(1, "DESK".into())),
         ("fee", Value::Union(2, Box::new(Value::String("12".into())))),
         ("guardian", Value::Union(1, Box::new(guardian))),
         ("tags", Value::Map([("a".to_owned(), Value::Long(1))].into())),
-    ];
-    let bytes = written_with(&json, &extra);
+    ]
+}
+
+#[test]
+fn a_newer_producer_may_add_fields_of_any_kind() {
+    let json = newer();
+    let bytes = written_with(&json, &newer_values());
     assert_eq!(decode(&json, &bytes), Ok(event()));
     // Its bytes are held to the last one too, and people see what it wrote.
     let decoder = Decoder::new(ours(), ID, &json);
@@ -145,5 +155,24 @@ fn what_cannot_be_resolved_is_refused_whole() {
     for json in foreign {
         let refused = Err(Undecodable::ForeignSchema(ID, topics::REQUESTED));
         assert_eq!(decode(&json, &requested_bytes(&event())), refused, "{json}");
+    }
+}
+
+proptest! {
+    /// Values that are resolved are as untrustworthy as those that are not.
+    #[test]
+    fn damaged_records_of_a_newer_schema_never_panic(
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let json = newer();
+        let mut bytes = written_with(&json, &newer_values());
+        for (index, byte) in damage {
+            let index = index.index(bytes.len() - FRAME_BYTES);
+            bytes[FRAME_BYTES + index] = byte;
+        }
+        let decoder = Decoder::new(ours(), ID, &json);
+        let decoded = decoder.decode::<AppointmentRequested>(&bytes);
+        prop_assert_eq!(&decoded, &decoder.decode::<AppointmentRequested>(&bytes));
+        let _ = decoder.decode_json(&bytes);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::booking::{BookingStatus, PatientId, Visit};
-use crate::healthflow::fault::NotSent;
+use crate::healthflow::fault::{Missing, NotSent};
 use crate::healthflow::{AppointmentContent, PatientContent};
 use crate::patient::search::Pass;
 use crate::private::Private;
@@ -143,10 +143,13 @@ fn gone_is_believed_only_from_healthflow_itself_and_where_something_was_named() 
     for status in [404, 410] {
         let patient = r#"{"code":"PATIENT_NOT_FOUND"}"#;
         let appointment = r#"{"code":"APPOINTMENT_NOT_FOUND"}"#;
-        assert_eq!(decoded(CreateAppointment, status, patient), Err(Fault::NotFound));
-        assert_eq!(decoded(UpdateAppointment, status, patient), Err(Fault::NotFound));
-        assert_eq!(decoded(UpdateAppointment, status, appointment), Err(Fault::NotFound));
-        assert_eq!(decoded(GetAppointment, status, appointment), Err(Fault::NotFound));
+        assert_eq!(decoded(CreateAppointment, status, patient), Err(Fault::NotFound(Missing::Patient)));
+        assert_eq!(decoded(UpdateAppointment, status, patient), Err(Fault::NotFound(Missing::Patient)));
+        assert_eq!(
+            decoded(UpdateAppointment, status, appointment),
+            Err(Fault::NotFound(Missing::Appointment))
+        );
+        assert_eq!(decoded(GetAppointment, status, appointment), Err(Fault::NotFound(Missing::Appointment)));
         assert_eq!(decoded(CreateAppointment, status, appointment), Err(UNREADABLE));
         assert_eq!(decoded(CreatePatient, status, patient), Err(UNREADABLE));
         assert_eq!(decoded(SearchPatients, status, patient), Err(UNREADABLE));

@@ -1,0 +1,63 @@
+//! What a fault of a write means for its intent: whether it may be sent again, is over, or is in doubt (rules W3, W4).
+
+use crate::healthflow::Fault;
+use crate::healthflow::fault::NotSent;
+use crate::partition::open_write::OpenWrite;
+use crate::time::Timestamp;
+
+/// What a fault of a write means for its intent.
+pub(super) enum Fate {
+    /// It had no effect, and the same may be sent again; whether that counts as an attempt.
+    SendAgain { counts: bool },
+    /// It had no effect and never will: the only request under the intent was refused.
+    Refused,
+    /// It is not known what became of it, or of an earlier request under the same intent.
+    InDoubt,
+    /// It stands there already, under this id.
+    Stands(String),
+}
+
+/// What `fault` means for the intent `open`, whose request has just ended (rules W3, W4).
+pub(super) fn fate(open: &mut OpenWrite, fault: &Fault, now: Timestamp, quiet_at: Timestamp) -> Fate {
+    match fault {
+        Fault::NotSent(not_sent) => {
+            open.had_no_effect();
+            Fate::SendAgain { counts: *not_sent == NotSent::Connect }
+        }
+        Fault::Throttled { .. } | Fault::Unauthorised { .. } => {
+            open.had_no_effect();
+            Fate::SendAgain { counts: false }
+        }
+        Fault::AlreadyThere { existing_id: Some(id) } => Fate::Stands(id.clone()),
+        Fault::Refused { .. } | Fault::SlotTaken | Fault::NotFound(_) => {
+            let only_request = open.sends == 1 && open.doubt.is_none();
+            open.had_no_effect();
+            if only_request {
+                return Fate::Refused;
+            }
+            if let Some(doubt) = &mut open.doubt {
+                doubt.repeat_refused = true;
+            }
+            Fate::InDoubt
+        }
+        Fault::Unknown(_) => {
+            open.doubted(now, quiet_at);
+            Fate::InDoubt
+        }
+        Fault::KeyReused | Fault::AlreadyThere { existing_id: None } => {
+            open.doubted(now, quiet_at);
+            if let Some(doubt) = &mut open.doubt {
+                doubt.repeat_refused = true;
+            }
+            Fate::InDoubt
+        }
+    }
+}
+
+/// The fields that a refusal names.
+pub(super) fn fields_of(fault: &Fault) -> Vec<String> {
+    match fault {
+        Fault::Refused { fields, .. } => fields.clone(),
+        _ => Vec::new(),
+    }
+}

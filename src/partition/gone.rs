@@ -1,0 +1,71 @@
+//! What HealthFlow says is gone, and when that is believed (rule W6): not while a replica that lags behind our own write
+//! could be the reason, else the appointment would stand there twice.
+
+use std::sync::Arc;
+
+use crate::booking::{Booking, BookingKey, BookingStatus};
+use crate::partition::job::{Flight, Job};
+use crate::partition::task::{Task, Turn};
+use crate::patient::LinkOrigin;
+use crate::sync::Reason;
+use crate::time::Timestamp;
+
+impl Task {
+    /// HealthFlow does not know the appointment we wrote: believed once a lagging replica can no longer be the reason
+    /// (rule W6).
+    pub(super) fn placement_gone(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) {
+        let sent_at = self.state.bookings.get(key).map_or(Timestamp(0), |state| state.last_write_at);
+        let believed_at = self.believed_at(sent_at, true, turn);
+        if turn.now < believed_at {
+            return self.try_again_later(key, job, "appointment_not_found", believed_at, turn);
+        }
+        let state = self.change_booking(key);
+        state.placement = None;
+        state.incarnation += 1;
+    }
+
+    /// HealthFlow does not know the patient we linked: the link is dropped once that can be believed (rule W6), and the
+    /// patient is looked for again.
+    pub(super) fn patient_gone(
+        &mut self,
+        key: &BookingKey,
+        job: &mut Job,
+        flight: &Flight,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(booking): Option<Arc<Booking>> = job.newest().map(|newest| Arc::clone(&newest.booking))
+        else {
+            return;
+        };
+        // A cancellation names the patient that the appointment stands for: there is nobody else to name.
+        if booking.status == BookingStatus::Cancelled {
+            let fields = ["patient_id: not_found".to_owned()];
+            return self.reject_version(key, job, (flight.version, Reason::Rejected), &fields, turn);
+        }
+        let patient = booking.patient_key();
+        let Some((link, sent_at)) = self
+            .state
+            .patients
+            .get(&patient)
+            .and_then(|state| state.link.clone().map(|link| (link, state.last_write_at)))
+        else {
+            return;
+        };
+        let believed_at = self.believed_at(sent_at, link.origin == LinkOrigin::Created, turn);
+        if turn.now < believed_at {
+            return self.try_again_later(key, job, "patient_not_found", believed_at, turn);
+        }
+        let state = self.change_patient(&patient);
+        state.link = None;
+        state.incarnation += 1;
+        job.gone_patient = Some(link.healthflow_patient_id);
+        job.forget_search();
+        self.count_attempt(job, turn.now);
+    }
+
+    fn believed_at(&self, sent_at: Timestamp, written_by_us: bool, turn: &Turn<'_>) -> Timestamp {
+        let own = sent_at.plus_ms(turn.settings.settle_ms());
+        let inherited = if written_by_us { self.inherited_quiet_at(turn.settings) } else { Timestamp(0) };
+        own.max(inherited)
+    }
+}
