@@ -25,7 +25,7 @@ fn start(command_line: Cli) -> anyhow::Result<ExitCode> {
     let config = Config::load(command.settings().config.as_deref(), &command.settings().set)?;
     let patience = cli::run::registry_patience(&config);
     let connection = Connection {
-        kafka: cli::run::kafka_settings(&config).client(),
+        kafka: cli::run::kafka_settings(&config)?.client(),
         registry: Arc::new(SchemaRegistry::new(&config.schema_registry.url, patience)?),
     };
     let mut out = std::io::stdout();

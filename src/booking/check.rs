@@ -25,7 +25,7 @@ impl fmt::Display for Impossible {
 }
 
 /// The longest identifier, in bytes of UTF-8. Identifiers become parts of keys, headers and URLs.
-pub const IDENTIFIER_BYTES_MAX: usize = 256;
+pub const IDENTIFIER_BYTES_MAX: usize = 200;
 /// The longest given or family name, in bytes of UTF-8.
 pub const NAME_BYTES_MAX: usize = 512;
 /// The longest postal code, telephone number and e-mail address, in bytes of UTF-8 (RFC 5321 allows 254 for the last).
@@ -60,7 +60,7 @@ pub fn identity(practice_id: &str, booking_id: &str) -> Checked<()> {
 /// An identifier of ours or of our neighbours.
 pub fn identifier(field: &'static str, text: &str) -> Checked<()> {
     rule(!text.is_empty(), field, "must not be empty")?;
-    rule(text.len() <= IDENTIFIER_BYTES_MAX, field, "must not be longer than 256 bytes")
+    rule(text.len() <= IDENTIFIER_BYTES_MAX, field, "must not be longer than 200 bytes")
 }
 
 /// Versions are counted from one.

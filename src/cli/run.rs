@@ -2,6 +2,7 @@
 //! the check of the topics, and then the loop.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -10,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::admin;
 use crate::cli::Connection;
-use crate::config::Config;
+use crate::config::{Config, FirstStart, secret};
 use crate::http::TransportSettings;
 use crate::kafka::schema_registry::Patience;
 use crate::kafka::topics::{TopicFault, Topics, Wish};
@@ -24,6 +25,8 @@ use crate::worker::{self, Clock, Observer, RunSettings};
 const BODY_BYTES_MAX: usize = 1 << 20;
 /// How long the start waits before it asks a silent Kafka or registry again.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// How often a start that waits says that it is alive.
+const STILL_STARTING: Duration = Duration::from_secs(1);
 /// Threads of the runtime that carries the calls.
 const RUNTIME_THREADS: usize = 2;
 
@@ -40,9 +43,10 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
     let clock = Clock::start();
     let mut watcher = Watcher::start(config, &runtime, clock)?;
     let partitions = runtime.block_on(check_topics(connection))?;
-    watcher.ends = Some(Ends::start(&kafka_settings(config))?);
+    let kafka = kafka_settings(config)?;
+    watcher.ends = Some(Ends::start(&kafka)?);
     let settings = RunSettings {
-        kafka: kafka_settings(config),
+        kafka,
         registry_url: config.schema_registry.url.clone(),
         registry_patience: registry_patience(config),
         healthflow: TransportSettings {
@@ -60,9 +64,13 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
 }
 
 /// The Kafka settings of a configuration.
-pub fn kafka_settings(config: &Config) -> KafkaSettings {
+///
+/// # Errors
+/// The file with librdkafka's properties cannot be read.
+pub fn kafka_settings(config: &Config) -> anyhow::Result<KafkaSettings> {
     let kafka = &config.kafka;
-    KafkaSettings {
+    let properties = kafka.properties_file.0.as_deref().map(secret::properties).transpose()?;
+    Ok(KafkaSettings {
         brokers: kafka.brokers.clone(),
         group_id: kafka.group_id.clone(),
         group_instance_id: kafka.group_instance_id.0.clone(),
@@ -70,9 +78,13 @@ pub fn kafka_settings(config: &Config) -> KafkaSettings {
         session_timeout_ms: kafka.session_timeout_ms,
         heartbeat_interval_ms: kafka.heartbeat_interval_ms,
         transaction_timeout_ms: kafka.transaction_timeout_ms,
+        // Below it, as librdkafka wants it: a record is given up before its transaction is.
+        message_timeout_ms: kafka.transaction_timeout_ms / 6 * 5,
         restore_no_progress_ms: kafka.restore_no_progress_ms,
+        begins_at_end: kafka.first_start == FirstStart::Latest,
+        properties: properties.unwrap_or_default(),
         ..KafkaSettings::default()
-    }
+    })
 }
 
 /// How patient a configuration is with the schema registry.
@@ -120,13 +132,15 @@ struct Watcher {
     catalogue: Arc<Catalogue>,
     status: watch::Sender<Arc<Status>>,
     ends: Option<Ends>,
+    is_starting: Arc<AtomicBool>,
 }
 
 impl Watcher {
     fn start(config: &Config, runtime: &Runtime, clock: Clock) -> anyhow::Result<Self> {
         log::start(config.log.format, &config.log.level)?;
         let catalogue = Arc::new(Catalogue::new(env!("CARGO_PKG_VERSION"))?);
-        let (status, seen) = watch::channel(Arc::new(Status { taken_at: clock.now(), ..Status::default() }));
+        let starting = move || Arc::new(Status { taken_at: clock.now(), ..Status::default() });
+        let (status, seen) = watch::channel(starting());
         let seen = admin::Seen {
             status: seen,
             catalogue: catalogue.clone(),
@@ -142,7 +156,16 @@ impl Watcher {
                 );
             }
         });
-        Ok(Watcher { catalogue, status, ends: None })
+        let is_starting = Arc::new(AtomicBool::new(true));
+        let (goes_on, says) = (is_starting.clone(), status.clone());
+        // A start that waits for Kafka or the registry is alive all the same: restarting it would not help.
+        runtime.spawn(async move {
+            while goes_on.load(Ordering::SeqCst) {
+                says.send_replace(starting());
+                tokio::time::sleep(STILL_STARTING).await;
+            }
+        });
+        Ok(Watcher { catalogue, status, ends: None, is_starting })
     }
 }
 
@@ -152,9 +175,9 @@ impl Observer for Watcher {
         log::tell(fact);
     }
 
-    fn look(&mut self, processor: &Processor, now: Timestamp) {
-        let mut status = processor.status(now);
-        status.joined = !status.tasks.is_empty();
+    fn look(&mut self, processor: &Processor, has_joined: bool, now: Timestamp) {
+        self.is_starting.store(false, Ordering::SeqCst);
+        let mut status = Status { joined: has_joined, ..processor.status(now) };
         if let Some(ends) = &self.ends {
             ends.fill(&mut status);
         }

@@ -61,6 +61,8 @@ pub struct Kafka {
     pub restore_no_progress_ms: u64,
     /// Where a group without committed offsets begins.
     pub first_start: FirstStart,
+    /// File with more properties for librdkafka (TLS, SASL), one `name=value` a line.
+    pub properties_file: Optional<PathBuf>,
 }
 
 /// Where a group without committed offsets begins.

@@ -4,23 +4,28 @@
 use std::path::Path;
 
 use super::ConfigError;
-use crate::private::Private;
 
-/// The first line of the file at `path`, for `key`. Errors name the key and the path, never what the file holds.
-pub fn read(key: &str, path: &Path) -> Result<Private<String>, ConfigError> {
+/// librdkafka's properties in the file at `path`: one `name=value` a line; empty lines and lines that begin with `#` are
+/// passed over.
+///
+/// # Errors
+/// The file cannot be read, or a line is none; names the path and the line's number, never what it holds.
+pub fn properties(path: &Path) -> Result<Vec<(String, String)>, ConfigError> {
+    let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| {
-        let (path, kind) = (path.display(), error.kind());
+        let kind = error.kind();
         ConfigError(format!(
-            "`{key}` names {path}, which cannot be read ({kind}); correct the path or its rights"
+            "`kafka.properties_file` names {shown}, which cannot be read ({kind}); correct the path or its rights"
         ))
     })?;
-    let line = text.lines().next().unwrap_or_default().trim();
-    let is_printable = !line.is_empty() && line.chars().all(|c| c.is_ascii_graphic());
-    if !is_printable {
-        let path = path.display();
-        return Err(ConfigError(format!(
-            "`{key}` names {path}, which holds no secret in plain ASCII on its first line"
-        )));
-    }
-    Ok(line.to_owned().into())
+    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
+    let properties = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    properties
+        .map(|(number, line)| match line.split_once('=') {
+            Some((name, value)) if !name.trim().is_empty() => {
+                Ok((name.trim().to_owned(), value.trim().to_owned()))
+            }
+            _ => Err(ConfigError(format!("line {number} of {shown} is not name=value; correct it"))),
+        })
+        .collect()
 }

@@ -145,15 +145,15 @@ fn keys_that_contradict_each_other_are_refused() {
 }
 
 #[test]
-fn a_secret_is_read_from_its_file_and_never_told() {
+fn properties_are_read_from_their_file_and_never_told() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("token");
-    std::fs::write(&path, "canary-token\n").unwrap();
-    let token = secret::read("healthflow.token_file", &path).unwrap();
-    assert_eq!(token.reveal(), "canary-token");
-    assert!(!format!("{token:?}").contains("canary"));
-    std::fs::write(&path, "canary \u{7}\n").unwrap();
-    let error = secret::read("healthflow.token_file", &path).unwrap_err().to_string();
-    assert!(error.contains("healthflow.token_file") && !error.contains("canary"), "{error}");
-    assert!(secret::read("healthflow.token_file", &folder.path().join("none")).is_err());
+    let path = folder.path().join("kafka.properties");
+    std::fs::write(&path, "# TLS\n\nsecurity.protocol = SASL_SSL\nsasl.password=a=b\n").unwrap();
+    let expected = [("security.protocol", "SASL_SSL"), ("sasl.password", "a=b")];
+    let read = secret::properties(&path).unwrap();
+    assert_eq!(read, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    std::fs::write(&path, "security.protocol=SSL\nhunter2\n").unwrap();
+    let error = secret::properties(&path).unwrap_err().to_string();
+    assert!(error.contains("line 2") && !error.contains("hunter2"), "{error}");
+    assert!(secret::properties(&folder.path().join("none")).is_err());
 }

@@ -72,9 +72,7 @@ fn missing(operation: Operation, code: &str) -> Option<Missing> {
         (Operation::CreateAppointment | Operation::UpdateAppointment, "PATIENT_NOT_FOUND") => {
             Some(Missing::Patient)
         }
-        (Operation::GetAppointment | Operation::UpdateAppointment, "APPOINTMENT_NOT_FOUND") => {
-            Some(Missing::Appointment)
-        }
+        (Operation::UpdateAppointment, "APPOINTMENT_NOT_FOUND") => Some(Missing::Appointment),
         _ => None,
     }
 }

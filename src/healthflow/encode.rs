@@ -26,7 +26,6 @@ pub fn encode(request: &Request) -> WireRequest {
             let (practice, booking) = (percent_encoded(practice.as_str()), percent_encoded(booking.as_str()));
             get(format!("/appointments?practice_id={practice}&external_id={booking}"))
         }
-        Request::GetAppointment { id } => get(format!("/appointments/{}", percent_encoded(id.as_str()))),
         Request::CreateAppointment { content, idempotency_key } => {
             write(Method::Post, "/appointments".into(), Some(idempotency_key), &AppointmentBody::new(content))
         }

@@ -38,11 +38,6 @@ pub enum Request {
         /// Our reference.
         booking: BookingId,
     },
-    /// GET `/appointments/{id}`: whether it is still there.
-    GetAppointment {
-        /// Which.
-        id: AppointmentId,
-    },
     /// POST `/appointments`.
     CreateAppointment {
         /// What should stand there.
@@ -108,8 +103,6 @@ pub enum Operation {
     CreatePatient,
     /// GET `/appointments`.
     FindAppointment,
-    /// GET `/appointments/{id}`.
-    GetAppointment,
     /// POST `/appointments`.
     CreateAppointment,
     /// PUT `/appointments/{id}`.
@@ -118,11 +111,10 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation, in the order of the contract.
-    pub const ALL: [Operation; 6] = [
+    pub const ALL: [Operation; 5] = [
         Operation::SearchPatients,
         Operation::CreatePatient,
         Operation::FindAppointment,
-        Operation::GetAppointment,
         Operation::CreateAppointment,
         Operation::UpdateAppointment,
     ];
@@ -138,7 +130,6 @@ impl Operation {
             Operation::SearchPatients => "search_patients",
             Operation::CreatePatient => "create_patient",
             Operation::FindAppointment => "find_appointment",
-            Operation::GetAppointment => "get_appointment",
             Operation::CreateAppointment => "create_appointment",
             Operation::UpdateAppointment => "update_appointment",
         }
@@ -152,7 +143,6 @@ impl Request {
             Request::SearchPatients { .. } => Operation::SearchPatients,
             Request::CreatePatient { .. } => Operation::CreatePatient,
             Request::FindAppointment { .. } => Operation::FindAppointment,
-            Request::GetAppointment { .. } => Operation::GetAppointment,
             Request::CreateAppointment { .. } => Operation::CreateAppointment,
             Request::UpdateAppointment { .. } => Operation::UpdateAppointment,
         }

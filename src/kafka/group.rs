@@ -40,6 +40,7 @@ struct GroupContext {
     /// What the group wants back and does not have yet.
     revocation: Mutex<Option<Revocation>>,
     closing: AtomicBool,
+    joined: AtomicBool,
 }
 
 /// One revocation: librdkafka takes the answer to it in one call, for all its partitions.
@@ -58,6 +59,7 @@ impl Group {
             inbox: inbox.clone(),
             revocation: Mutex::default(),
             closing: AtomicBool::new(false),
+            joined: AtomicBool::new(false),
         };
         let consumer: BaseConsumer<GroupContext> = settings
             .group()
@@ -81,6 +83,11 @@ impl Group {
     /// The proof of membership.
     pub fn membership(&self) -> Membership {
         Membership(Arc::downgrade(&self.consumer))
+    }
+
+    /// Whether the group has assigned anything yet, be it nothing.
+    pub fn has_joined(&self) -> bool {
+        self.consumer.context().joined.load(Ordering::SeqCst)
     }
 
     /// A task is drained and committed, or dropped: it may go to somebody else. Does nothing where the group does not
@@ -178,6 +185,7 @@ fn give_back(consumer: &BaseConsumer<GroupContext>, partitions: &[i32]) {
 
 impl GroupContext {
     fn assigned(&self, consumer: &BaseConsumer<Self>, partitions: &[i32]) {
+        self.joined.store(true, Ordering::SeqCst);
         let list = list(partitions);
         if let Err(error) = consumer.incremental_assign(&list).and_then(|()| consumer.pause(&list)) {
             self.inbox.fail(format!("partitions {partitions:?} of {REQUESTED} cannot be taken: {error}"));

@@ -6,7 +6,7 @@ use rdkafka::config::RDKafkaLogLevel;
 
 use crate::event::avro::RECORD_BYTES_MAX;
 
-/// What the Kafka clients need to know. Each is a key of the same name in section `kafka` of the configuration.
+/// What the Kafka clients need to know: most of it from section `kafka` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KafkaSettings {
     /// Host and port of some brokers, comma-separated.
@@ -33,6 +33,8 @@ pub struct KafkaSettings {
     pub fetch_partition_bytes: u64,
     /// Tasks that are acquired at the same time.
     pub acquire_parallel: usize,
+    /// Whether a group without offsets begins at the end of `appointments.requested` instead of its beginning.
+    pub begins_at_end: bool,
     /// More librdkafka properties (TLS, SASL), given to every client after ours and before those that the promise
     /// rests on.
     pub properties: Vec<(String, String)>,
@@ -53,6 +55,7 @@ impl Default for KafkaSettings {
             fetch_wait_ms: 100,
             fetch_partition_bytes: 256 * 1024,
             acquire_parallel: 8,
+            begins_at_end: false,
             properties: Vec::new(),
         }
     }

@@ -166,6 +166,7 @@ impl Life {
             let (topic, partition) = (lane.topic(), self.partition);
             let (low, high) = readers.watermarks(topic, partition)?;
             let position = match offset {
+                None if is_new && lane == Lane::Requested && self.broker.settings.begins_at_end => high,
                 None if is_new => low,
                 None => {
                     return Err(KafkaFault(format!(
@@ -211,7 +212,7 @@ impl Life {
                 return;
             }
             let ended = match producer.commit(&batch, &self.broker.avro, &self.broker.membership) {
-                CommitOutcome::Good { started_at, .. } => CommitEnded::Good { started_at },
+                CommitOutcome::Good { started_at, aborts } => CommitEnded::Good { started_at, aborts },
                 CommitOutcome::Lost(why) => {
                     tracing::warn!(partition = self.partition, "commit lost, the task is dropped: {why}");
                     CommitEnded::TaskLost

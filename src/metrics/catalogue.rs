@@ -76,11 +76,6 @@ impl Catalogue {
         &self.described
     }
 
-    /// Counts a transaction that was aborted and is committed again; no fact tells of it, since nobody need act.
-    pub fn count_aborted_transaction(&self) {
-        self.transactions.aborted.inc();
-    }
-
     /// All metrics in Prometheus' text format, as they stand.
     pub(super) fn text(&self) -> Result<String, prometheus::Error> {
         let mut text = Vec::new();
@@ -180,7 +175,9 @@ impl Calls {
 /// Writes whose outcome is not known.
 pub(super) struct Doubts {
     pub(super) opened: IntCounterVec,
+    pub(super) inherited: IntCounter,
     pub(super) settled: IntCounterVec,
+    pub(super) duplicates: IntCounterVec,
     pub(super) open: IntGauge,
     pub(super) oldest: Gauge,
 }
@@ -191,12 +188,21 @@ impl Doubts {
             opened: book.counters(
                 "healthflow_sync_doubts_opened_total",
                 &["operation"],
-                "Writes whose answer was lost, or that a crash left open.",
+                "Requests to write whose answer was lost.",
+            )?,
+            inherited: book.counter(
+                "healthflow_sync_doubts_inherited_total",
+                "Writes that were found open when a task was acquired: an owner before may have sent them.",
             )?,
             settled: book.counters(
                 "healthflow_sync_doubts_settled_total",
                 &["found"],
-                "Doubtful writes that were settled; found is yes, no or unasked.",
+                "Doubtful writes that were settled by look-up; found is yes, no or unasked.",
+            )?,
+            duplicates: book.counters(
+                "healthflow_sync_doubts_duplicates_total",
+                &["what"],
+                "Found more than once in HealthFlow, though created once; what is patient or appointment.",
             )?,
             open: book.level("healthflow_sync_doubts_open_writes", "Writes in doubt now.")?,
             oldest: book.seconds(
@@ -206,6 +212,9 @@ impl Doubts {
         };
         for operation in Operation::ALL.into_iter().filter(|operation| operation.is_write()) {
             doubts.opened.with_label_values(&[operation.name()]);
+        }
+        for what in ["patient", "appointment"] {
+            doubts.duplicates.with_label_values(&[what]);
         }
         for found in ["yes", "no", "unasked"] {
             doubts.settled.with_label_values(&[found]);
@@ -300,14 +309,32 @@ pub(super) struct Tasks {
 impl Tasks {
     fn enter(book: &mut Book) -> Made<Self> {
         let tasks = Tasks {
-            owned: book.gauges("healthflow_sync_tasks_owned_partitions", &["phase"], "Tasks this worker was assigned; phase is acquiring, live or draining.")?,
+            owned: book.gauges(
+                "healthflow_sync_tasks_owned_partitions",
+                &["phase"],
+                "Tasks this worker was assigned; phase is acquiring, live or draining.",
+            )?,
             acquired: book.counter("healthflow_sync_tasks_acquired_total", "Tasks that went live.")?,
-            released: book.counter("healthflow_sync_tasks_released_total", "Tasks that were drained, committed and given back.")?,
-            dropped: book.counters("healthflow_sync_tasks_dropped_total", &["why"], "Tasks that were dropped with their memory; why is commit_lost, partition_lost or drain_timeout.")?,
-            restore_seconds: book.one_histogram("healthflow_sync_tasks_restore_seconds", "From fencing the old owner to the restored state.", RESTORE_EDGES)?,
-            restored_records: book.counter("healthflow_sync_tasks_restored_records_total", "State records that restores read.")?,
+            released: book.counter(
+                "healthflow_sync_tasks_released_total",
+                "Tasks that were drained, committed and given back.",
+            )?,
+            dropped: book.counters(
+                "healthflow_sync_tasks_dropped_total",
+                &["why"],
+                "Tasks that were dropped with their memory; why is commit_lost or partition_lost.",
+            )?,
+            restore_seconds: book.one_histogram(
+                "healthflow_sync_tasks_restore_seconds",
+                "From fencing the old owner to the restored state.",
+                RESTORE_EDGES,
+            )?,
+            restored_records: book.counter(
+                "healthflow_sync_tasks_restored_records_total",
+                "State records that restores read.",
+            )?,
         };
-        for why in [DropCause::CommitLost, DropCause::PartitionLost, DropCause::DrainTimeout] {
+        for why in [DropCause::CommitLost, DropCause::PartitionLost] {
             tasks.dropped.with_label_values(&[super::tally::drop_cause(why)]);
         }
         Ok(tasks)

@@ -82,14 +82,18 @@ pub fn tell(fact: &Fact) {
         Fact::DoubtSettled { key, found } => {
             info!(booking = named(key.as_ref()), found = found_name(*found), "doubt settled");
         }
+        Fact::DuplicateFound { key, what } => {
+            let booking = named(key.as_ref());
+            error!(booking, what, "HealthFlow holds more than one; tidy up there, and look at its audit");
+        }
         Fact::AccountPaused { until, why: why @ "unauthorised" } => {
             error!(%until, why, "HealthFlow refuses our credentials, nothing is sent; renew the token file");
         }
         Fact::AccountPaused { until, why } => {
             warn!(%until, why, "HealthFlow asks us to wait, nothing is sent")
         }
-        Fact::TransactionCommitted { partition, records, elapsed_ms } => {
-            trace!(partition, records, elapsed_ms, "transaction committed");
+        Fact::TransactionCommitted { partition, records, aborts, elapsed_ms } => {
+            trace!(partition, records, aborts, elapsed_ms, "transaction committed");
         }
     }
 }

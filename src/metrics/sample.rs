@@ -110,6 +110,7 @@ pub(super) fn facts() -> Vec<Fact> {
         Fact::DoubtSettled { key: Some(key), found: Some(true) },
         Fact::AccountPaused { until: Timestamp(9_000), why: "unauthorised" },
         Fact::AccountPaused { until: Timestamp(9_000), why: "throttled" },
-        Fact::TransactionCommitted { partition: 4, records: 12, elapsed_ms: 8 },
+        Fact::TransactionCommitted { partition: 4, records: 12, aborts: 1, elapsed_ms: 8 },
+        Fact::DuplicateFound { key: None, what: "patient" },
     ]
 }

@@ -9,8 +9,9 @@ impl Catalogue {
     /// Counts `fact`.
     pub fn count(&self, fact: &Fact) {
         match fact {
-            Fact::TaskAcquired { restored_records, restore_ms, .. } => {
+            Fact::TaskAcquired { restored_records, restore_ms, open_intents, .. } => {
                 self.tasks.acquired.inc();
+                self.doubts.inherited.inc_by(*open_intents);
                 self.tasks.restored_records.inc_by(*restored_records);
                 self.tasks.restore_seconds.observe(seconds(*restore_ms));
             }
@@ -43,9 +44,11 @@ impl Catalogue {
             Fact::DoubtSettled { found, .. } => {
                 self.doubts.settled.with_label_values(&[found_name(*found)]).inc()
             }
+            Fact::DuplicateFound { what, .. } => self.doubts.duplicates.with_label_values(&[*what]).inc(),
             Fact::AccountPaused { why, .. } => self.calls.pauses.with_label_values(&[*why]).inc(),
-            Fact::TransactionCommitted { records, elapsed_ms, .. } => {
+            Fact::TransactionCommitted { records, aborts, elapsed_ms, .. } => {
                 self.transactions.committed.inc();
+                self.transactions.aborted.inc_by(u64::from(*aborts));
                 self.transactions.records.inc_by(*records);
                 self.transactions.seconds.observe(seconds(*elapsed_ms));
             }
@@ -58,7 +61,6 @@ pub(super) const fn drop_cause(why: DropCause) -> &'static str {
     match why {
         DropCause::CommitLost => "commit_lost",
         DropCause::PartitionLost => "partition_lost",
-        DropCause::DrainTimeout => "drain_timeout",
     }
 }
 

@@ -30,7 +30,7 @@ impl Task {
         match (key, flight.purpose, flight.operation) {
             (JobKey::Patient(patient), ..) => self.patient_looked_up(patient, reply, turn),
             (JobKey::Booking(booking), Purpose::Settle, _) => {
-                self.appointment_looked_up(booking, &mut job, reply, turn);
+                self.appointment_looked_up(booking, reply, turn);
             }
             (JobKey::Booking(booking), Purpose::Flow, Operation::CreatePatient) => {
                 self.patient_created(booking, &mut job, &flight, reply, turn);
@@ -88,6 +88,10 @@ impl Task {
         fields: &[String],
         turn: &mut Turn<'_>,
     ) {
+        // Nothing is given up while a write of it is in doubt (rule W4).
+        if let Some(doubt) = self.writes.get(key).and_then(|open| open.doubt) {
+            return self.try_again_later(key, job, "in_doubt", doubt.quiet_at, turn);
+        }
         let detail = match reason {
             Reason::SlotTaken => Arc::from("the slot is taken; book another one"),
             _ => Arc::from(format!("HealthFlow refuses {}", fields.join(", "))),
@@ -107,13 +111,13 @@ impl Task {
         let Some(patient) = job.patient.clone() else { return };
         let quiet_at = turn.now.plus_ms(turn.settings.settle_ms());
         let fault = match reply {
-            Ok(Answer::PatientCreated(id)) => return self.patient_stands(&patient, id, turn.now),
+            Ok(Answer::PatientCreated(id)) => return self.patient_stands(&patient, id, turn),
             Ok(_) => Fault::Unknown(crate::healthflow::fault::Unknown::Unreadable),
             Err(fault) => fault,
         };
         let Some(open) = self.creations.get_mut(&patient) else { return };
         match fate(open, &fault, turn.now, quiet_at) {
-            Fate::Stands(id) => self.patient_stands(&patient, id.into(), turn.now),
+            Fate::Stands(id) => self.patient_stands(&patient, id.into(), turn),
             Fate::SendAgain { counts } => self.send_again(key, job, &fault, counts, turn),
             Fate::Refused => {
                 self.close_creation(&patient);
@@ -130,12 +134,26 @@ impl Task {
         }
     }
 
-    fn patient_stands(&mut self, patient: &PatientKey, id: HealthFlowPatientId, now: Timestamp) {
+    fn patient_stands(&mut self, patient: &PatientKey, id: HealthFlowPatientId, turn: &mut Turn<'_>) {
         self.close_creation(patient);
-        self.newcomers.answered(patient, &id, now);
+        self.newcomers.answered(patient, &id, turn.now);
         let state = self.change_patient(patient);
-        state.last_write_at = now;
-        state.link.get_or_insert(Link { healthflow_patient_id: id, origin: LinkOrigin::Created });
+        state.last_write_at = turn.now;
+        let created = Link { healthflow_patient_id: id, origin: LinkOrigin::Created };
+        // A link learnt elsewhere meanwhile stays; then what we created is a second chart.
+        let link = state.link.get_or_insert_with(|| created.clone());
+        if link.healthflow_patient_id != created.healthflow_patient_id {
+            turn.facts.push_back(Fact::DuplicateFound { key: None, what: "patient" });
+        }
+    }
+
+    /// A creation that is quiet and not found never happened and never will; a key that was refused is not used again.
+    fn creation_never_happened(&mut self, patient: &PatientKey) {
+        let open = self.creations.get(patient);
+        let key_refused = open.and_then(|open| open.doubt).is_some_and(|doubt| doubt.key_refused);
+        self.change_patient(patient).incarnation += u32::from(key_refused);
+        self.close_creation(patient);
+        self.newcomers.never_happened(patient);
     }
 
     fn patient_looked_up(&mut self, patient: &PatientKey, reply: Reply, turn: &mut Turn<'_>) {
@@ -144,14 +162,15 @@ impl Task {
         let ours = |candidate: &Candidate| candidate.external_id.as_deref() == Some(patient.patient.as_str());
         match reply {
             Ok(Answer::Patients { found, .. }) => {
-                let id = found.into_iter().filter(ours).find_map(|candidate| candidate.id);
+                let mut ids = found.into_iter().filter(ours).filter_map(|candidate| candidate.id);
+                let id = ids.next();
                 turn.facts.push_back(Fact::DoubtSettled { key: None, found: Some(id.is_some()) });
+                if ids.next().is_some() {
+                    turn.facts.push_back(Fact::DuplicateFound { key: None, what: "patient" });
+                }
                 match id {
-                    Some(id) => self.patient_stands(patient, id, turn.now),
-                    None => {
-                        self.close_creation(patient);
-                        self.newcomers.never_happened(patient);
-                    }
+                    Some(id) => self.patient_stands(patient, id, turn),
+                    None => self.creation_never_happened(patient),
                 }
                 if let Some(holder) = self.patients_busy.get(patient) {
                     self.arrivals.push_front(holder.clone());
@@ -174,14 +193,22 @@ impl Task {
         self.timers.insert((again_at, key));
     }
 
-    fn appointment_looked_up(&mut self, key: &BookingKey, _job: &mut Job, reply: Reply, turn: &mut Turn<'_>) {
+    fn appointment_looked_up(&mut self, key: &BookingKey, reply: Reply, turn: &mut Turn<'_>) {
         match reply {
             Ok(Answer::Appointments(found)) => {
-                let found = found.into_iter().next();
+                let mut found = found.into_iter();
+                let first = found.next();
                 turn.facts
-                    .push_back(Fact::DoubtSettled { key: Some(key.clone()), found: Some(found.is_some()) });
-                if let Some(AppointmentFound { id, patient }) = found {
-                    self.adopt(key, id.0, patient.0);
+                    .push_back(Fact::DoubtSettled { key: Some(key.clone()), found: Some(first.is_some()) });
+                if found.next().is_some() {
+                    turn.facts
+                        .push_back(Fact::DuplicateFound { key: Some(key.clone()), what: "appointment" });
+                }
+                let key_refused =
+                    self.writes.get(key).and_then(|open| open.doubt).is_some_and(|doubt| doubt.key_refused);
+                match first {
+                    Some(AppointmentFound { id, patient }) => self.adopt(key, id.0, patient.0),
+                    None => self.change_booking(key).incarnation += u32::from(key_refused),
                 }
                 self.close_write(key);
             }

@@ -171,7 +171,9 @@ impl Task {
             .get(&JobKey::Booking(identity.key.clone()))
             .is_some_and(|job| job.versions.contains_key(&identity.version));
         let state = self.change_booking(&identity.key);
-        if at_hand || state.answered.contains(identity.version) || state.parked(identity.version).is_some() {
+        // A retry record that cannot be used any more is the parked version itself, not a copy of it.
+        let waits_elsewhere = lane != Lane::Retry && state.parked(identity.version).is_some();
+        if at_hand || state.answered.contains(identity.version) || waits_elsewhere {
             turn.facts.push_back(Fact::DuplicateSkipped {
                 key: identity.key.clone(),
                 version: identity.version,
@@ -181,6 +183,7 @@ impl Task {
         }
         // Answered, but not `newest`: what cannot be true supersedes nothing (rule K5).
         state.answered.insert(identity.version);
+        state.parked.retain(|parked| parked.version != identity.version);
         self.dead_letter(unusable, (lane, offset), turn.now);
     }
 

@@ -66,7 +66,12 @@ impl Task {
 
     /// The commit `sequence` is known good: its facts are true now, its intents may be sent under, the lease runs from
     /// its start.
-    pub fn commit_is_good(&mut self, sequence: u64, started_at: Timestamp, turn: &mut Turn<'_>) {
+    pub fn commit_is_good(
+        &mut self,
+        sequence: u64,
+        (started_at, aborts): (Timestamp, u32),
+        turn: &mut Turn<'_>,
+    ) {
         let Some(done) = self.committing.take_if(|committing| committing.sequence == sequence) else {
             return;
         };
@@ -80,6 +85,7 @@ impl Task {
         turn.facts.push_back(Fact::TransactionCommitted {
             partition: self.partition,
             records: done.records,
+            aborts,
             elapsed_ms: turn.now.since_ms(started_at).max(0).unsigned_abs(),
         });
         for fact in done.facts {

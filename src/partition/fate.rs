@@ -48,6 +48,7 @@ pub(super) fn fate(open: &mut OpenWrite, fault: &Fault, now: Timestamp, quiet_at
             open.doubted(now, quiet_at);
             if let Some(doubt) = &mut open.doubt {
                 doubt.repeat_refused = true;
+                doubt.key_refused |= *fault == Fault::KeyReused;
             }
             Fate::InDoubt
         }

@@ -25,6 +25,9 @@ pub struct Doubt {
     pub quiet_at: Timestamp,
     /// Set once HealthFlow refused a repeat: then only a look-up settles it (rule W5).
     pub repeat_refused: bool,
+    /// Set once HealthFlow refused the key itself: if the look-up finds nothing, the next creation needs another one
+    /// (rule W6).
+    pub key_refused: bool,
     /// Found open when the task was acquired: nobody in this process sent it.
     pub inherited: bool,
 }
@@ -41,7 +44,13 @@ impl OpenWrite {
             sequence: 0,
             sends: 1,
             in_flight: false,
-            doubt: Some(Doubt { since: fenced_at, quiet_at, repeat_refused: false, inherited: true }),
+            doubt: Some(Doubt {
+                since: fenced_at,
+                quiet_at,
+                repeat_refused: false,
+                key_refused: false,
+                inherited: true,
+            }),
         }
     }
 
@@ -64,6 +73,7 @@ impl OpenWrite {
             since: previous.map_or(now, |doubt| doubt.since),
             quiet_at: previous.map_or(quiet_at, |doubt| doubt.quiet_at.max(quiet_at)),
             repeat_refused: previous.is_some_and(|doubt| doubt.repeat_refused),
+            key_refused: previous.is_some_and(|doubt| doubt.key_refused),
             inherited: previous.is_some_and(|doubt| doubt.inherited),
         });
     }

@@ -124,6 +124,13 @@ pub enum Fact {
         /// Whether it stands in HealthFlow; none where nobody could be asked.
         found: Option<bool>,
     },
+    /// HealthFlow holds more than one of what we created once: a person must tidy up there.
+    DuplicateFound {
+        /// Which booking; none for a patient.
+        key: Option<BookingKey>,
+        /// `patient` or `appointment`.
+        what: &'static str,
+    },
     /// HealthFlow asks us to wait, or refuses our credentials: nothing is sent before `until`.
     AccountPaused {
         /// Until when.
@@ -137,6 +144,8 @@ pub enum Fact {
         partition: i32,
         /// Records in it.
         records: u64,
+        /// How often it was aborted and begun again first.
+        aborts: u32,
         /// From its start to the answer.
         elapsed_ms: u64,
     },
@@ -149,6 +158,4 @@ pub enum DropCause {
     CommitLost,
     /// The group took the partition away.
     PartitionLost,
-    /// It did not drain in time.
-    DrainTimeout,
 }

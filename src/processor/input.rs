@@ -108,6 +108,8 @@ pub enum CommitEnded {
     Good {
         /// When it was started: the lease runs from here (rule W2).
         started_at: Timestamp,
+        /// How often the batch was aborted and begun again first.
+        aborts: u32,
     },
     /// Fenced, outcome unknown, or good over a connection that broke: the task and its memory are dropped.
     TaskLost,

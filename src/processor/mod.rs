@@ -92,9 +92,9 @@ impl Processor {
             }
             Input::Answered { call, reply } => self.answered(call, reply, now),
             Input::CommitEnded { partition, incarnation, sequence, ended } => match ended {
-                CommitEnded::Good { started_at } => {
+                CommitEnded::Good { started_at, aborts } => {
                     self.with_task(partition, incarnation, now, |task, turn| {
-                        task.commit_is_good(sequence, started_at, turn);
+                        task.commit_is_good(sequence, (started_at, aborts), turn);
                     });
                 }
                 CommitEnded::TaskLost => self.commit_lost(partition, incarnation, now),

@@ -94,7 +94,8 @@ impl Processor {
         match self.tasks.get_mut(&partition) {
             Some(Slot::Acquiring { revoked, .. }) => *revoked = true,
             Some(Slot::Live(task)) => task.begin_drain(now.plus_ms(self.settings.release_drain_ms)),
-            None => {}
+            // Nothing of it is here; but whoever asks waits for an answer.
+            None => self.effects.push_back(Effect::Release { partition, incarnation: 0 }),
         }
     }
 

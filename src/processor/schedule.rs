@@ -135,11 +135,11 @@ impl Processor {
     }
 
     /// The shortest time between two commits of a task, so that all tasks together stay within the worker's budget of
-    /// transactions.
+    /// transactions; but a commit comes in time to renew the lease, however many tasks there are.
     fn commit_interval_ms(&self) -> i64 {
         let budget = self.settings.transactions_per_second_max.max(0.001);
         let shared_ms = (self.tasks.len() as f64 * 1_000.0 / budget).ceil() as i64;
-        self.settings.commit_interval_ms.max(shared_ms)
+        self.settings.commit_interval_ms.max(shared_ms.min(self.settings.lease_ms / 2))
     }
 
     /// Stops and restarts the fetching of lanes by what they hold in memory.

@@ -45,7 +45,7 @@ pub trait Observer {
     fn fact(&mut self, fact: &Fact);
 
     /// Called at least every [`SLEEP_MAX_MS`] or so, between two batches.
-    fn look(&mut self, processor: &Processor, now: Timestamp);
+    fn look(&mut self, processor: &Processor, has_joined: bool, now: Timestamp);
 }
 
 /// Why a worker ended before it was asked to, in one line.
@@ -151,7 +151,7 @@ impl Worker {
             }
             self.tell(observer);
             if look_at <= now {
-                observer.look(&self.processor, now);
+                observer.look(&self.processor, self.group.has_joined(), now);
                 look_at = now.plus_ms(SLEEP_MAX_MS);
             }
         }

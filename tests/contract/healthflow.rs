@@ -117,7 +117,6 @@ fn one_of_each(patient: &HealthFlowPatientId) -> Vec<Request> {
         Request::SearchPatients { practice: practice(), pass, cursor: None },
         create_patient("pat-2"),
         find("b"),
-        Request::GetAppointment { id: "hfa-1".into() },
         create("c", patient),
         Request::UpdateAppointment { id: "hfa-1".into(), content: content("b", patient) },
     ]
@@ -135,7 +134,7 @@ fn every_operation_is_understood_on_both_sides() {
             (Operation::SearchPatients, Ok(Answer::Patients { found, next_cursor: None })) if found.len() == 1
         ) || matches!(
             (operation, answer),
-            (Operation::FindAppointment | Operation::GetAppointment, Ok(Answer::Appointments(found)))
+            (Operation::FindAppointment, Ok(Answer::Appointments(found)))
                 if found.len() == 1 && found[0].id == id && found[0].patient == patient
         ) || matches!(
             (operation, answer),
@@ -262,10 +261,6 @@ fn what_is_gone_is_not_found_and_what_is_wrong_is_refused_by_field() {
     line.simulator.delete_appointment("hfa-1");
     let update = Request::UpdateAppointment { id: "hfa-1".into(), content: content("b", &patient) };
     assert_eq!(line.ask(&update), Err(Fault::NotFound(Missing::Appointment)));
-    assert_eq!(
-        line.ask(&Request::GetAppointment { id: "hfa-1".into() }),
-        Err(Fault::NotFound(Missing::Appointment))
-    );
     line.simulator.delete_patient(patient.as_str());
     assert_eq!(line.ask(&create("d", &patient)), Err(Fault::NotFound(Missing::Patient)));
     assert_eq!(line.simulator.audit().orphans, 0);

@@ -88,3 +88,16 @@ fn a_restart_repeats_no_result() {
     next.expect_silence();
     assert!(next.results().is_empty());
 }
+
+#[test]
+fn a_parked_version_whose_retry_record_cannot_be_used_any_more_still_gets_its_result() {
+    let mut desk = Desk::new(GuardMode::IdempotencyKey);
+    desk.arrive(a_booking("b", 1));
+    let refused =
+        healthflow_sync::healthflow::Fault::NotSent(healthflow_sync::healthflow::fault::NotSent::Connect);
+    desk.expect_and_answer(Operation::CreateAppointment, Err(refused));
+    let identity = Identity::from(&a_booking("b", 1));
+    desk.arrive_on(Lane::Retry, poison(Reason::Impossible, Some(identity)));
+    assert_eq!(desk.dead_letters().len(), 1);
+    assert!(desk.state("b").parked.is_empty());
+}

@@ -170,7 +170,7 @@ impl Desk {
     fn good(&mut self, (incarnation, sequence, batch): (Incarnation, u64, CommitBatch)) {
         self.committed.extend(batch.records);
         self.offsets.extend(batch.offsets);
-        let ended = CommitEnded::Good { started_at: self.now };
+        let ended = CommitEnded::Good { started_at: self.now, aborts: 0 };
         self.processor.handle(Input::CommitEnded { partition: 0, incarnation, sequence, ended }, self.now);
     }
 

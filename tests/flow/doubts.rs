@@ -219,3 +219,27 @@ fn the_state_says_what_may_be_sent_while_a_call_is_under_way() {
     desk.answer(&call, created("a-1"));
     assert!(desk.state("b").intent.is_none());
 }
+
+#[test]
+fn a_key_that_is_refused_while_nothing_stands_is_not_used_again() {
+    let mut desk = Desk::new(GuardMode::IdempotencyKey);
+    desk.arrive(a_booking("b", 1));
+    let first = desk.expect_and_answer(Operation::CreateAppointment, Err(Fault::KeyReused));
+    desk.pass_ms(Q_MS);
+    desk.expect_and_answer(Operation::FindAppointment, not_found());
+    desk.bring_back();
+    let second = desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
+    assert_ne!(key(&first), key(&second));
+    assert_eq!(desk.results(), [("b".into(), 1, "CREATED")]);
+}
+
+#[test]
+fn more_than_one_found_is_told_and_the_first_is_adopted() {
+    let mut desk = Desk::new(GuardMode::Reference);
+    desk.arrive(a_booking("b", 1));
+    desk.expect_and_answer(Operation::CreateAppointment, timeout());
+    desk.pass_ms(Q_MS);
+    let two = ["a-1", "a-2"].map(|id| AppointmentFound { id: id.into(), patient: "hf-patient-1".into() });
+    desk.expect_and_answer(Operation::FindAppointment, Ok(Answer::Appointments(two.to_vec())));
+    assert!(desk.facts.iter().any(|fact| matches!(fact, Fact::DuplicateFound { what: "appointment", .. })));
+}

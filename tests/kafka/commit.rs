@@ -35,7 +35,7 @@ fn results_state_and_offsets_are_one_and_the_next_life_goes_on_from_them() {
 
     task.commit(1, Box::new(batch("b-1", &[(Lane::Requested, 0), (Lane::Retry, 0)])));
     assert!(
-        matches!(member.inbox.wait_committed(1), CommitEnded::Good { started_at } if started_at >= acquired.fenced_at)
+        matches!(member.inbox.wait_committed(1), CommitEnded::Good { started_at, .. } if started_at >= acquired.fenced_at)
     );
     assert_eq!(read(topics::SYNCED, partition, "read_committed").len(), 1);
     assert_eq!(committed(name, Lane::Retry, partition), Some(0), "a real offset from the start");

@@ -106,8 +106,11 @@ impl World {
         let kafka = &self.partitions[partition as usize];
         let in_time = self.now - landing.began_at < TRANSACTION_TIMEOUT_MS;
         let stands = landing.epoch == kafka.epoch && landing.fate != Fate::LostUnknown && in_time;
-        let told =
-            if stands { CommitEnded::Good { started_at: landing.started_at } } else { CommitEnded::TaskLost };
+        let told = if stands {
+            CommitEnded::Good { started_at: landing.started_at, aborts: 0 }
+        } else {
+            CommitEnded::TaskLost
+        };
         if stands {
             self.commit_stands(&landing);
         } else {

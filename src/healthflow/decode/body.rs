@@ -68,10 +68,6 @@ pub(super) fn answer(request: &Request, body: &[u8]) -> Option<Answer> {
             let is_conclusive = !found.is_empty() || is_last(&page.next_cursor);
             is_conclusive.then_some(Answer::Appointments(found))
         }
-        Request::GetAppointment { id } => {
-            let found = appointment(serde_json::from_slice(body).ok()?)?;
-            (found.id == *id).then(|| Answer::Appointments(vec![found]))
-        }
         Request::CreateAppointment { .. } => Some(Answer::AppointmentCreated(created(body)?.into())),
         Request::UpdateAppointment { id, .. } => {
             (created(body)? == id.as_str()).then(|| Answer::AppointmentUpdated(id.clone()))

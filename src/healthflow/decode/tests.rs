@@ -45,7 +45,6 @@ fn requests() -> Vec<Request> {
         Request::SearchPatients { practice: "p".into(), pass, cursor: None },
         Request::CreatePatient { content: patient, idempotency_key: idempotency_key.clone() },
         Request::FindAppointment { practice: "p".into(), booking: "b".into() },
-        Request::GetAppointment { id: "hfa-1".into() },
         Request::CreateAppointment { content: content.clone(), idempotency_key },
         Request::UpdateAppointment { id: "hfa-1".into(), content },
     ]
@@ -149,7 +148,6 @@ fn gone_is_believed_only_from_healthflow_itself_and_where_something_was_named() 
             decoded(UpdateAppointment, status, appointment),
             Err(Fault::NotFound(Missing::Appointment))
         );
-        assert_eq!(decoded(GetAppointment, status, appointment), Err(Fault::NotFound(Missing::Appointment)));
         assert_eq!(decoded(CreateAppointment, status, appointment), Err(UNREADABLE));
         assert_eq!(decoded(CreatePatient, status, patient), Err(UNREADABLE));
         assert_eq!(decoded(SearchPatients, status, patient), Err(UNREADABLE));
@@ -195,8 +193,6 @@ fn an_answer_that_does_not_say_what_was_asked_is_unreadable() {
     let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(300));
     always(reply(200, &long), UNREADABLE);
     assert_eq!(decoded(Operation::UpdateAppointment, 200, r#"{"id":"hfa-2"}"#), Err(UNREADABLE));
-    let other = r#"{"id":"hfa-2","patient_id":"hfp-1"}"#;
-    assert_eq!(decoded(Operation::GetAppointment, 200, other), Err(UNREADABLE));
 }
 
 #[test]
@@ -221,10 +217,9 @@ fn a_look_up_believes_only_what_carries_our_reference() {
     let other_practice = ours.replace(r#""p""#, r#""q""#);
     let one = vec![crate::healthflow::AppointmentFound { id: "hfa-1".into(), patient: "hfp-1".into() }];
     let page = format!(r#"{{"appointments":[{other_booking},{ours},{other_practice}],"next_cursor":"c"}}"#);
-    assert_eq!(found(&page), Ok(Answer::Appointments(one.clone())));
+    assert_eq!(found(&page), Ok(Answer::Appointments(one)));
     assert_eq!(found(r#"{"appointments":[]}"#), Ok(Answer::Appointments(vec![])));
     assert_eq!(found(r#"{"appointments":[],"next_cursor":null}"#), Ok(Answer::Appointments(vec![])));
-    assert_eq!(decoded(Operation::GetAppointment, 200, ours), Ok(Answer::Appointments(one)));
     // More pages follow: that nothing was found cannot be concluded.
     assert_eq!(found(&format!(r#"{{"appointments":[{other_booking}],"next_cursor":"c"}}"#)), Err(UNREADABLE));
 }

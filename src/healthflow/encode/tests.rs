@@ -100,9 +100,9 @@ fn whatever_stands_in_an_identifier_stays_one_value() {
     let find = Request::FindAppointment { practice: "a&b=c".into(), booking: "ä/1?#%".into() };
     let path = encode(&find).path_and_query;
     assert_eq!(path, "/appointments?practice_id=a%26b%3Dc&external_id=%C3%A4%2F1%3F%23%25");
-    let get = encode(&Request::GetAppointment { id: "x/../y".into() });
-    assert_eq!((get.method, get.path_and_query.as_str()), (Method::Get, "/appointments/x%2F..%2Fy"));
-    assert_eq!(get.body, None);
+    let content = appointment(visit("2026-12-01T15:00:00Z", "UTC"));
+    let put = encode(&Request::UpdateAppointment { id: "x/../y".into(), content });
+    assert_eq!((put.method, put.path_and_query.as_str()), (Method::Put, "/appointments/x%2F..%2Fy"));
 }
 
 /// A start is an instant, so a time that a clock skips cannot be asked for: the minute before the gap is followed by
