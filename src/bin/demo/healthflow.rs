@@ -57,10 +57,6 @@ pub struct Patient {
     pub practice_id: String,
     /// DentScheduler's patient, if DentScheduler's booking created it.
     pub external_id: Option<String>,
-    /// Given name.
-    pub given_name: String,
-    /// Family name.
-    pub family_name: String,
     /// Date of birth.
     pub date_of_birth: String,
     /// Whether it was there before.

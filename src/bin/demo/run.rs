@@ -83,7 +83,8 @@ enum Guard {
 
 /// Everything that runs. Dropped in this order: who needs another one goes first.
 struct House {
-    listener: Listener,
+    /// Listens until it is dropped.
+    _listener: Listener,
     publisher: Publisher,
     workers: [Worker; 2],
     simulator: Simulator,
@@ -157,7 +158,7 @@ async fn open(arguments: &Arguments, out: &Path, logs: &Path) -> Result<House> {
     }
     let healthflow = HealthFlow::new(&simulator.url)?;
     let diary = Arc::new(Diary::default());
-    Ok(House { listener, publisher, workers, simulator, stack, healthflow, desk, diary })
+    Ok(House { _listener: listener, publisher, workers, simulator, stack, healthflow, desk, diary })
 }
 
 /// Publishes the morning, breaks things, shows it, and waits until everything has its result or patience is at an end.
@@ -183,7 +184,11 @@ async fn perform(
         let breaking = chaos::perform(&troubles, healthflow, &good_health, &mut workers[0], diary);
         tokio::try_join!(publishing, breaking)?;
         let deadline = Instant::now() + patience;
-        while desk.notes().count().waiting() > 0 && Instant::now() < deadline {
+        while Instant::now() < deadline {
+            // A write that HealthFlow took and has not carried out yet may still become a second appointment.
+            if desk.notes().count().waiting() == 0 && healthflow.totals().await?.pending == 0 {
+                break;
+            }
             for worker in workers.iter_mut() {
                 worker.check()?;
             }

@@ -1,1 +1,124 @@
-//! The audit must see what is wrong; an audit that sees nothing is worth nothing.
+//! The plan must hold what it promises: a morning without its troubles would prove nothing.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::*;
+
+const NOW: Timestamp = Timestamp(1_767_614_400_000);
+
+fn settings(bookings: usize, seed: u64) -> Settings {
+    Settings {
+        practices: 20,
+        bookings,
+        duration_ms: 12_000,
+        first_visit_at: NOW.plus_ms(7 * 86_400_000),
+        seed,
+    }
+}
+
+fn text(morning: &Morning) -> Vec<String> {
+    morning
+        .publications
+        .iter()
+        .map(|one| format!("{} {} {:?}", one.at_ms, one.event.event_id, one.fate))
+        .collect()
+}
+
+#[test]
+fn the_same_seed_plans_the_same_morning() {
+    let plans: Vec<_> = [7, 7, 8].map(|seed| text(&plan(&settings(200, seed)))).into();
+    assert_eq!(plans[0], plans[1]);
+    assert_ne!(plans[0], plans[2]);
+}
+
+#[test]
+fn every_kind_of_story_and_patient_is_in_it() {
+    for seed in 0..20 {
+        let morning = plan(&settings(300, seed));
+        let all = &morning.publications;
+        let has = |what: &str, test: &dyn Fn(&Publication) -> bool| {
+            assert!(all.iter().any(test), "seed {seed}: no {what}");
+        };
+        has("known patient", &|one| matches!(one.scenario, Scenario::Known(_)));
+        has("patient to be found", &|one| matches!(one.scenario, Scenario::Found(_)));
+        has("new patient", &|one| one.scenario == Scenario::New && one.fate == Fate::Synced);
+        has("review", &|one| one.fate == Fate::Review && one.scenario == Scenario::Ambiguous);
+        has("upstream duplicate", &|one| one.fate == Fate::Again);
+        has("third version", &|one| one.event.version == 3);
+        has("cancellation before create", &|one| {
+            one.event.version == 1 && one.event.status == RequestedStatus::Cancelled
+        });
+        for poison in Poison::ALL {
+            has("poison", &|one| one.fate == Fate::Poisoned(poison));
+        }
+        assert!(all.is_sorted_by_key(|one| one.at_ms));
+        let backwards = all.iter().any(|one| {
+            let newer = |other: &&Publication| other.booking() == one.booking();
+            all.iter()
+                .take_while(|other| other.at_ms < one.at_ms)
+                .filter(newer)
+                .any(|other| other.event.version > one.event.version)
+        });
+        assert!(backwards, "seed {seed}: no version goes back");
+    }
+}
+
+#[test]
+fn each_version_is_asked_for_once_and_a_repetition_is_the_same_event() {
+    let morning = plan(&settings(1_000, 3));
+    let mut first: HashMap<(BookingKey, i64), &Publication> = HashMap::new();
+    for one in &morning.publications {
+        let name = (one.booking(), one.event.version);
+        if one.fate == Fate::Again {
+            let before = first.get(&name).expect("it was published before");
+            assert_eq!(before.event, one.event);
+            assert_eq!(before.key, one.key);
+        } else {
+            assert!(first.insert(name, one).is_none(), "asked for twice");
+        }
+    }
+    let bookings: HashSet<BookingKey> = morning
+        .publications
+        .iter()
+        .filter(|one| !matches!(one.fate, Fate::Poisoned(_)))
+        .map(Publication::booking)
+        .collect();
+    assert_eq!(bookings.len(), 1_000);
+}
+
+#[test]
+fn whatever_is_not_poisoned_could_be_true() {
+    for mut one in plan(&settings(1_000, 4)).publications {
+        one.event.requested_at = NOW;
+        if let Fate::Poisoned(poison) = one.fate {
+            poison.spoil_event(&mut one.event);
+        }
+        let is_possible = one.event.into_booking(NOW).is_ok();
+        assert_eq!(is_possible, one.fate != Fate::Poisoned(Poison::NotYetBorn));
+    }
+}
+
+/// Goal: only who is meant to is ambiguous. Method: within a practice nobody shares a birthday or a postal code.
+#[test]
+fn nobody_resembles_another_by_accident() {
+    let morning = plan(&Settings { practices: 200, ..settings(5_000, 5) });
+    let mut people: BTreeMap<(String, String), (String, String)> = BTreeMap::new();
+    for one in &morning.publications {
+        let patient = &one.event.patient;
+        let name = (one.event.practice_id.to_string(), patient.patient_id.reveal().to_string());
+        people.insert(name, (patient.date_of_birth.reveal().clone(), patient.postal_code.reveal().clone()));
+    }
+    let births: HashSet<_> = people.iter().map(|((practice, _), (born, _))| (practice, born)).collect();
+    let codes: HashSet<_> = people.iter().map(|((practice, _), (_, code))| (practice, code)).collect();
+    assert_eq!((births.len(), codes.len()), (people.len(), people.len()));
+}
+
+#[test]
+fn a_few_practices_have_most_bookings() {
+    let (zipf, mut random) = (random::Zipf::new(200), Random::new(1));
+    let mut drawn = [0_u32; 200];
+    (0..10_000).for_each(|_| drawn[zipf.draw(&mut random)] += 1);
+    // 1/H(200) is 0.170.
+    assert!((1_500..1_900).contains(&drawn[0]), "{}", drawn[0]);
+    assert!(drawn[0] > drawn[1] && drawn[1] > drawn[9] && drawn[9] > drawn[99]);
+}

@@ -35,11 +35,6 @@ impl Simulator {
     pub fn check(&mut self) -> Result<()> {
         self.part.check()
     }
-
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.part.pid()
-    }
 }
 
 /// The file with the token that it asks for.

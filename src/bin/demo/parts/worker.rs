@@ -102,11 +102,6 @@ impl Worker {
         }
     }
 
-    /// Stops it in good order; does nothing where it is not running.
-    pub fn stop(&mut self) {
-        drop(self.part.take());
-    }
-
     /// Fails if it has ended by itself.
     pub fn check(&mut self) -> Result<()> {
         self.part.as_mut().map_or(Ok(()), Part::check)
