@@ -2,6 +2,8 @@
 //! fences and rebalances is not to be had from a mock. One stack for all tests; each uses groups, applications and
 //! partitions of its own.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics fails, which is what it should do")]
+
 #[path = "../support/stack.rs"]
 mod stack;
 #[path = "../support/wait.rs"]
