@@ -121,9 +121,10 @@ fn pairs(config: &Config) -> Result<(), Fault> {
         "must be less than `healthflow.request_life_ms`, of which it is a part",
     )?;
     holds(
-        healthflow.request_life_ms < healthflow.key_retention_ms,
+        healthflow.request_life_ms + healthflow.late_landing_ms < healthflow.key_retention_ms,
         "healthflow.key_retention_ms",
-        "must be more than `healthflow.request_life_ms`, or no create can ever be repeated",
+        "must be more than `healthflow.request_life_ms` + `healthflow.late_landing_ms`, or a create that lands late \
+         after its repeat makes a duplicate",
     )?;
     holds(
         kafka.session_timeout_ms >= 3 * kafka.heartbeat_interval_ms,

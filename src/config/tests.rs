@@ -135,7 +135,7 @@ fn keys_that_contradict_each_other_are_refused() {
         ("retry.backoff_min_ms=600001", "retry.backoff_min_ms"),
         ("retry.max_age_ms=1", "retry.backoff_max_ms"),
         ("healthflow.connect_timeout_ms=10000", "healthflow.connect_timeout_ms"),
-        ("healthflow.key_retention_ms=10000", "healthflow.key_retention_ms"),
+        ("healthflow.key_retention_ms=70000", "healthflow.key_retention_ms"),
         ("kafka.session_timeout_ms=8999", "kafka.session_timeout_ms"),
         ("worker.lease_ms=0", "worker.lease_ms"),
     ] {

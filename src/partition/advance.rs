@@ -9,6 +9,7 @@ use crate::partition::gates::{DoubtVerdict, HELD_BY_REVIEW};
 use crate::partition::job::{Job, JobKey, Purpose, Standing};
 use crate::partition::open_write::OpenWrite;
 use crate::partition::task::{Task, Turn};
+use crate::patient::Person;
 use crate::state::{PatientIntent, WriteIntent, WriteOperation};
 use crate::sync::step::{create_patient, look_up_patient};
 use crate::sync::{Knowledge, Step, next_step};
@@ -153,6 +154,7 @@ impl Task {
             match self.creation_verdict(&patient, turn.now, turn.settings) {
                 DoubtVerdict::None => {}
                 DoubtVerdict::Repeat => {
+                    self.newcomers.begin(&patient, Person::from(&booking.patient));
                     let incarnation = self.state.patients.get(&patient).map_or(0, |state| state.incarnation);
                     return Some(Next::Ask(create_patient(booking, incarnation), Purpose::Flow));
                 }
@@ -193,7 +195,9 @@ impl Task {
             None => {}
         }
         match &request {
-            Request::CreatePatient { .. } => self.cover_creation(&patient, turn.now),
+            Request::CreatePatient { .. } => {
+                self.cover_creation(&patient, Person::from(&booking.patient), turn.now);
+            }
             Request::CreateAppointment { .. } => {
                 self.cover_write(key, WriteOperation::Create, booking, turn.now)
             }
@@ -293,12 +297,14 @@ impl Task {
         self.pending.bookings.insert(key.clone());
     }
 
-    /// Makes sure that an intent covers the creation of a patient.
-    fn cover_creation(&mut self, key: &PatientKey, now: Timestamp) {
+    /// Makes sure that an intent covers the creation of a patient. From here on it counts as begun (rule W7): another
+    /// owner may take the intent for a creation that was sent.
+    fn cover_creation(&mut self, key: &PatientKey, person: Person, now: Timestamp) {
         let sequence = self.sequence;
         if self.creations.contains_key(key) {
             return;
         }
+        self.newcomers.begin(key, person);
         self.creations.insert(key.clone(), OpenWrite::unsent(sequence));
         let state = self.change_patient(key);
         state.intent = Some(PatientIntent { incarnation: state.incarnation, since: now });

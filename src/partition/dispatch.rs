@@ -8,7 +8,6 @@ use crate::healthflow::Request;
 use crate::partition::advance::Next;
 use crate::partition::job::{Flight, Job, JobKey, Purpose, Standing};
 use crate::partition::task::{Task, Turn};
-use crate::patient::Person;
 use crate::patient::search::Search;
 use crate::processor::fact::Fact;
 use crate::time::Timestamp;
@@ -94,17 +93,8 @@ impl Task {
             open.in_flight = true;
             open.sends += u32::from(request.operation().is_write());
         }
-        match request {
-            Request::SearchPatients { .. } if purpose == Purpose::Flow => {
-                job.search.get_or_insert_with(|| Search::start(turn.now));
-            }
-            Request::CreatePatient { content, .. } => {
-                let person = Person::from(&content.patient);
-                if let Some(patient) = &job.patient {
-                    self.newcomers.begin(patient, person);
-                }
-            }
-            _ => {}
+        if matches!(request, Request::SearchPatients { .. }) && purpose == Purpose::Flow {
+            job.search.get_or_insert_with(|| Search::start(turn.now));
         }
         turn.facts.push_back(Fact::CallSent { operation: request.operation() });
     }

@@ -52,7 +52,7 @@ impl Newcomers {
             .is_some_and(|open| open.len() > usize::from(open.contains(patient)))
     }
 
-    /// The creation of `patient` begins.
+    /// The creation of `patient` is decided: it may be sent as soon as its intent stands.
     pub fn begin(&mut self, patient: &PatientKey, person: Person) {
         let creations = self.by_practice.entry(patient.practice.clone()).or_default();
         creations.retain(|newcomer| newcomer.patient != *patient);

@@ -74,12 +74,16 @@ impl Plan {
 fn settings(random: &mut Random) -> Settings {
     let guard = if random.chance(0.5) { GuardMode::IdempotencyKey } else { GuardMode::Reference };
     let lease_ms = random.between(3_000, 5_000);
+    let (request_life_ms, late_landing_ms) = (random.between(1_000, 10_000), random.between(1_000, 60_000));
+    // A key that is forgotten before a late request lands protects nothing: shorter ones are not allowed.
+    let key_retention_ms =
+        if random.chance(0.1) { request_life_ms + late_landing_ms + 20_000 } else { 86_400_000 };
     Settings {
         partition_count: random.between(1, 4) as u32,
         guard,
-        key_retention_ms: if random.chance(0.1) { 40_000 } else { 86_400_000 },
-        request_life_ms: random.between(1_000, 10_000),
-        late_landing_ms: random.between(1_000, 60_000),
+        key_retention_ms,
+        request_life_ms,
+        late_landing_ms,
         search_lag_ms: random.between(0, 5_000),
         requests_per_second: *random.pick(&[10.0, 50.0, 1_000.0]),
         unauthorised_pause_ms: 5_000,
