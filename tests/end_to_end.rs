@@ -6,11 +6,13 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+
+#[path = "support/wait.rs"]
+mod wait;
 
 /// Each of these keeps a small machine busy for itself.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -88,8 +90,9 @@ fn an_interrupted_demo_leaves_no_process_behind() {
         .stdout(Stdio::piped())
         .spawn()
         .expect("the demo starts");
-    let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
-    let works = lines.map_while(Result::ok).any(|line| line.starts_with("worker-2 works"));
+    // Read by us to its end: nobody's output may break.
+    let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines().map_while(Result::ok);
+    let works = lines.any(|line| line.starts_with("worker-2 works"));
     assert!(works, "it never came so far; logs in {}", out.display());
     let descendants = descendants(child.id());
     // Two workers, the simulator, and the stack with Kafka and the registry.
@@ -99,11 +102,12 @@ fn an_interrupted_demo_leaves_no_process_behind() {
     kill_process(pid, Signal::INT).expect("it can be interrupted");
     let status = child.wait().expect("it ends");
     assert_eq!(status.code(), Some(130));
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while let Some(left) = descendants.iter().find(|pid| runs(**pid)) {
-        assert!(Instant::now() < deadline, "process {left} was left behind");
-        thread::sleep(Duration::from_millis(20));
-    }
+    drop(lines);
+    let gone = || (!descendants.iter().any(|pid| runs(*pid))).then_some(());
+    assert!(
+        wait::wait_for(Duration::from_secs(5), gone).is_some(),
+        "of {descendants:?} some were left behind"
+    );
     fs::remove_dir_all(&out).expect("nothing runs in there any more");
 }
 
