@@ -122,7 +122,8 @@ fn verdict(doubt: &Doubt, key_since: Option<Timestamp>, now: Timestamp, settings
     if now >= doubt.quiet_at {
         return DoubtVerdict::Settle;
     }
-    let forgotten_at = |since: Timestamp| since.plus_ms(settings.key_retention_ms - settings.request_life_ms);
+    // The key must still be remembered when the repeat lands, which may be late.
+    let forgotten_at = |since: Timestamp| since.plus_ms(settings.key_retention_ms - settings.settle_ms());
     let repeatable = settings.guard == GuardMode::IdempotencyKey
         && !doubt.repeat_refused
         && key_since.is_some_and(|since| now < forgotten_at(since));

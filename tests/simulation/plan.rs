@@ -55,6 +55,7 @@ impl Plan {
         let mut random = Random::new(seed.wrapping_mul(7919));
         let settings = settings(&mut random);
         let many = level > 0 && random.chance(0.8);
+        let skew_max_ms = if settings.key_retention_ms < 1_000_000 { 100 } else { 20_000 };
         let window_ms = random.between(30_000, 180_000);
         Plan {
             seed,
@@ -65,7 +66,8 @@ impl Plan {
             slot_conflicts: random.chance(0.2),
             replays_for_other_bytes: random.chance(0.5),
             page_size: *random.pick(&[1, 2, 50]),
-            skew_max_ms: if level > 1 && random.chance(0.5) { 20_000 } else { 0 },
+            // Rule W5 compares clocks of different machines in one place: whether a key is still remembered.
+            skew_max_ms: if level > 1 && random.chance(0.5) { skew_max_ms } else { 0 },
             settings,
         }
     }
@@ -77,7 +79,7 @@ fn settings(random: &mut Random) -> Settings {
     let (request_life_ms, late_landing_ms) = (random.between(1_000, 10_000), random.between(1_000, 60_000));
     // A key that is forgotten before a late request lands protects nothing: shorter ones are not allowed.
     let key_retention_ms =
-        if random.chance(0.1) { request_life_ms + late_landing_ms + 20_000 } else { 86_400_000 };
+        if random.chance(0.1) { request_life_ms + late_landing_ms + 60_000 } else { 86_400_000 };
     Settings {
         partition_count: random.between(1, 4) as u32,
         guard,
