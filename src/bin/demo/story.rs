@@ -12,6 +12,10 @@ use crate::audit::Span;
 use crate::desk::{Name, Notes};
 use crate::healthflow::{Ledger, Write};
 
+/// Who finds a doubt so long after the kill found it in the state: a worker that lives gives up on an answer before
+/// (`healthflow.request_life_ms` in `config/demo.toml`), and the killed one is back only later (milliseconds).
+const DEAD_MS: i64 = 2_500;
+
 /// What the story is made from.
 pub struct Sources<'a> {
     /// Name and log of each worker.
@@ -33,6 +37,7 @@ struct Line {
     message: String,
     booking: Option<String>,
     found: Option<String>,
+    last_error: Option<String>,
 }
 
 /// What the logs say of one booking's doubts, in order.
@@ -79,6 +84,12 @@ fn read_logs(sources: &Sources) -> BTreeMap<String, Doubts> {
             let doubts = doubts.entry(booking).or_default();
             match &*line.message {
                 "answer lost, write in doubt" => doubts.opened.push((at, worker.clone())),
+                // A doubt that a crash left behind: nobody lost an answer, it was found in the state.
+                "booking parked"
+                    if doubts.opened.is_empty() && line.last_error.as_deref() == Some("in_doubt") =>
+                {
+                    doubts.opened.push((at, worker.clone()));
+                }
                 "doubt settled" => {
                     doubts.settled.push((at, worker.clone(), line.found.unwrap_or_default()));
                 }
@@ -115,8 +126,7 @@ fn story(booking: &str, doubts: &Doubts, sources: &Sources) -> Option<Story> {
     let (killed, back) = sources.killed.unwrap_or((Timestamp::NEVER, Timestamp::NEVER));
     // Carried out, then killed, and nothing was told in between.
     let is_unheard = |at: &Timestamp| *at < killed && !told_at.iter().any(|told| at < told && *told < killed);
-    let was_killed = killed < *opened_at
-        && opened_by == "worker-1"
+    let was_killed = opened_at.since_ms(killed) > DEAD_MS
         && written_at.iter().rfind(|at| **at < killed).is_some_and(is_unheard);
     if was_killed {
         scenes.push((killed, "worker-1 is killed before it can tell anybody".to_owned()));
