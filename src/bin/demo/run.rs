@@ -31,7 +31,7 @@ const BOOKINGS_PER_SECOND: i64 = 125;
 const DURATION_MS_MIN: i64 = 12_000;
 /// What HealthFlow allows, as `config/demo.toml` tells the workers; a little more, because the two count their seconds
 /// from different beginnings.
-const REQUESTS_PER_SECOND: f64 = 550.0;
+const REQUESTS_PER_SECOND: f64 = 1_100.0;
 const PARTITIONS: u32 = 12;
 /// How long after the last result to listen for one too many.
 const QUIET: Duration = Duration::from_secs(2);
@@ -143,6 +143,7 @@ async fn open(arguments: &Arguments, out: &Path, logs: &Path) -> Result<House> {
     settings.extend(set(&[
         ("healthflow.base_url", &simulator.url),
         ("healthflow.token_file", &simulator::token_file()),
+        ("healthflow.requests_per_second", "1000"),
         ("healthflow.duplicate_guard", guard.as_deref().unwrap_or_default()),
     ]));
     let mut workers = [Worker::new("worker-1", logs, &settings)?, Worker::new("worker-2", logs, &settings)?];
