@@ -121,7 +121,10 @@ impl World {
         if landing.fate != Fate::GoodUnknown {
             let ms = self.random.between(0, 20);
             let input = ended(&landing, told);
-            self.after(ms, Event::ForWorker { worker, life: landing.life, deed: Deed::Learn(input) });
+            self.after(
+                ms,
+                Event::ForWorker { worker, life: landing.life, deed: Box::new(Deed::Learn(input)) },
+            );
         }
     }
 

@@ -93,7 +93,7 @@ impl World {
         self.story.tell(self.now, || format!("w{worker} fences p{partition} (epoch {epoch})"));
         let ms = self.random.between(0, 50);
         let deed = Deed::InitReturned { partition, incarnation, called_at, epoch };
-        self.after(ms, Event::ForWorker { worker, life, deed });
+        self.after(ms, Event::ForWorker { worker, life, deed: Box::new(deed) });
     }
 
     pub fn init_returned(

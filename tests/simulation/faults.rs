@@ -80,7 +80,10 @@ impl World {
 
     fn plan_every(&mut self, every_ms: i64, event: impl Fn() -> FaultEvent) {
         let mut at = BEGIN_MS;
-        while every_ms > 0 {
+        if every_ms == 0 {
+            return;
+        }
+        loop {
             at += self.random.between(1, 2 * every_ms);
             if at >= self.plan.faults_until {
                 return;

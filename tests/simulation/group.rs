@@ -62,11 +62,11 @@ impl Group {
         let mut targets = vec![None; self.owner.len()];
         for (partition, target) in targets.iter_mut().enumerate() {
             let keeps = self.whim.get(&partition).copied().or(self.owner[partition]);
-            if let Some(count) = keeps.and_then(|worker| load.get_mut(&worker)) {
-                if *count < share {
-                    *count += 1;
-                    *target = keeps;
-                }
+            if let Some(count) = keeps.and_then(|worker| load.get_mut(&worker))
+                && *count < share
+            {
+                *count += 1;
+                *target = keeps;
             }
         }
         for target in targets.iter_mut().filter(|target| target.is_none()) {

@@ -151,7 +151,7 @@ impl World {
             let clock = self.workers[worker].clock(self.now + latency_ms);
             let reply = decode(&request, received, clock);
             let deed = Deed::Learn(Input::Answered { call, reply });
-            self.after(latency_ms, Event::ForWorker { worker, life, deed });
+            self.after(latency_ms, Event::ForWorker { worker, life, deed: Box::new(deed) });
         }
     }
 

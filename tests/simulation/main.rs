@@ -52,7 +52,7 @@ struct Sum {
 
 /// Lives one seed; every hundredth twice, to see that chance comes from the seed alone.
 fn live(seed: u64, level: u32, sum: &Mutex<Sum>) {
-    let twice = seed % 100 == 0;
+    let twice = seed.is_multiple_of(100);
     let mut world = World::new(Plan::draw(seed, level), twice);
     world.live();
     if twice {
@@ -63,7 +63,7 @@ fn live(seed: u64, level: u32, sum: &Mutex<Sum>) {
             world.violations.push(format!("the same seed lived another life from line {at:?} on"));
         }
     }
-    let mut sum = sum.lock().unwrap();
+    let mut sum = sum.lock().expect("no life panicked");
     sum.coverage.add(&world.coverage);
     sum.slowest = sum.slowest.max((world.quiet_after_ms.unwrap_or(0), seed));
     if let Some(first) = world.violations.first() {

@@ -27,7 +27,7 @@ pub enum Event {
     ForWorker {
         worker: usize,
         life: u64,
-        deed: Deed,
+        deed: Box<Deed>,
     },
     CallArrives(Box<Arrival>),
     FenceLands {
@@ -120,7 +120,7 @@ impl World {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Publish(index) => self.publish(index),
-            Event::ForWorker { worker, life, deed } => self.for_worker(worker, life, deed),
+            Event::ForWorker { worker, life, deed } => self.for_worker(worker, life, *deed),
             Event::CallArrives(arrival) => self.call_arrives(*arrival),
             Event::FenceLands { worker, life, partition, incarnation, called_at } => {
                 self.fence_lands((worker, life), (partition, incarnation), called_at);
@@ -145,7 +145,7 @@ impl World {
     /// The worker does this `ms` from now, if it still lives then.
     pub fn worker_does(&mut self, worker: usize, ms: i64, deed: Deed) {
         let life = self.workers[worker].life;
-        self.after(ms, Event::ForWorker { worker, life, deed });
+        self.after(ms, Event::ForWorker { worker, life, deed: Box::new(deed) });
     }
 
     pub fn worker_learns(&mut self, worker: usize, ms: i64, input: Input) {
@@ -194,7 +194,7 @@ impl World {
         if one.turn_at.is_none_or(|planned| at < planned) {
             one.turn_at = Some(at);
             let life = one.life;
-            self.after_at(at, Event::ForWorker { worker, life, deed: Deed::Turn });
+            self.after_at(at, Event::ForWorker { worker, life, deed: Box::new(Deed::Turn) });
         }
     }
 
