@@ -57,10 +57,14 @@ fn is_open(world: &World, key: &BookingKey) -> bool {
     states.any(|state| !state.parked.is_empty())
 }
 
+/// Whether a person deleted what the result speaks of. A change says that it stood a moment before; a creation does
+/// not: the answer of its repeat, hours later, may be the first one's.
 fn was_deleted(world: &World, key: &BookingKey, outcome: SyncedOutcome, verdict: Verdict) -> bool {
-    let may_be_later =
-        |at: i64| outcome == SyncedOutcome::Unchanged || at > verdict.committed_at - DELETION_RACE_MS;
-    world.healthflow.deleted_bookings.get(key).is_some_and(|at| may_be_later(*at))
+    let mut states = world.partitions.iter().filter_map(|partition| partition.state.bookings.get(key));
+    let placed = states.find_map(|state| state.placement.as_ref());
+    let deleted_at = placed.and_then(|placement| world.healthflow.deleted.get(&placement.appointment_id));
+    deleted_at
+        .is_some_and(|at| outcome != SyncedOutcome::Updated || *at > verdict.committed_at - DELETION_RACE_MS)
 }
 
 fn is_what_stands(world: &World, key: &BookingKey, version: Version, stands: &[&AppointmentBody]) -> bool {
