@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use healthflow_sync::booking::BookingKey;
 use healthflow_sync::healthflow::fault::{NotSent, Unknown};
 use healthflow_sync::healthflow::wire::{TransportFault, WireReply, WireRequest};
 use healthflow_sync::healthflow::{Operation, Request, decode, encode};
@@ -24,8 +23,6 @@ pub struct HealthFlow {
     moods: Moods,
     /// Appointments and patients that a person deleted, and when.
     pub deleted: BTreeMap<Arc<str>, i64>,
-    /// Whose appointments these were.
-    pub deleted_bookings: BTreeMap<BookingKey, i64>,
     pub outage_until: i64,
     /// Requests that were sent and have not arrived.
     pub under_way: usize,
@@ -57,14 +54,7 @@ impl HealthFlow {
         let mut simulator = Simulator::new(moods.clone(), plan.seed);
         let charts = lives.seeded.iter().map(|(body, _)| body.clone()).collect();
         simulator.seed_patients(charts, Timestamp(BEGIN_MS));
-        HealthFlow {
-            simulator,
-            moods,
-            deleted: BTreeMap::new(),
-            deleted_bookings: BTreeMap::new(),
-            outage_until: 0,
-            under_way: 0,
-        }
+        HealthFlow { simulator, moods, deleted: BTreeMap::new(), outage_until: 0, under_way: 0 }
     }
 
     /// Carries a request out now; what it creates may be seen by searches only after a lag.
@@ -81,10 +71,7 @@ impl HealthFlow {
         let ledger = self.simulator.ledger();
         if random.chance(0.6) {
             let one = ledger.appointments.get(random.below(ledger.appointments.len()))?;
-            let (id, body) = (one.record.id.clone(), &one.record.body);
-            let booking = body.external_id.as_deref().unwrap_or_default().into();
-            let key = BookingKey { practice: (&*body.practice_id).into(), booking };
-            self.deleted_bookings.insert(key, now);
+            let id = one.record.id.clone();
             self.simulator.delete_appointment(&id);
             self.deleted.insert(id.clone(), now);
             return Some(id);

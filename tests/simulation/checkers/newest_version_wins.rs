@@ -18,16 +18,15 @@ pub fn broken(world: &World) -> Vec<String> {
     let mut broken = Vec::new();
     for (key, versions) in &world.judges.one_result.verdicts {
         let newest = versions.iter().rev().find_map(|(version, verdict)| match verdict.outcome {
-            Ok(outcome) if outcome != SyncedOutcome::Superseded => Some((*version, outcome, *verdict)),
+            Ok(outcome) if outcome != SyncedOutcome::Superseded => Some((*version, verdict)),
             _ => None,
         });
-        if is_open(world, key) || newest.is_some_and(|(_, outcome, at)| was_deleted(world, key, outcome, at))
-        {
+        if is_open(world, key) || newest.is_some_and(|(_, verdict)| was_deleted(world, verdict)) {
             continue;
         }
         let of_booking = ledger.appointments.iter().map(|one| &one.record.body);
         let stands: Vec<&AppointmentBody> = of_booking.filter(|body| belongs(body, key)).collect();
-        let least = newest.map_or(0, |(version, ..)| version);
+        let least = newest.map_or(0, |(version, _)| version);
         let fits = (newest.is_none() && stands.is_empty())
             || may_stand(versions, least).any(|version| is_what_stands(world, key, version, &stands));
         if !fits {
@@ -57,10 +56,13 @@ fn is_open(world: &World, key: &BookingKey) -> bool {
     states.any(|state| !state.parked.is_empty())
 }
 
-fn was_deleted(world: &World, key: &BookingKey, outcome: SyncedOutcome, verdict: Verdict) -> bool {
-    let may_be_later =
-        |at: i64| outcome == SyncedOutcome::Unchanged || at > verdict.committed_at - DELETION_RACE_MS;
-    world.healthflow.deleted_bookings.get(key).is_some_and(|at| may_be_later(*at))
+/// Whether a person deleted what the result speaks of. A change says that it stood a moment before; a creation does
+/// not: the answer of its repeat, hours later, may be the first one's.
+fn was_deleted(world: &World, verdict: &Verdict) -> bool {
+    let id = verdict.appointment_id.as_ref();
+    id.and_then(|id| world.healthflow.deleted.get(id)).is_some_and(|at| {
+        verdict.outcome != Ok(SyncedOutcome::Updated) || *at > verdict.committed_at - DELETION_RACE_MS
+    })
 }
 
 fn is_what_stands(world: &World, key: &BookingKey, version: Version, stands: &[&AppointmentBody]) -> bool {
