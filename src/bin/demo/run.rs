@@ -77,6 +77,8 @@ pub struct Arguments {
 enum Guard {
     /// It honours `Idempotency-Key`.
     IdempotencyKey,
+    /// It refuses a second record with our reference.
+    UniqueReference,
     /// It can be searched for our reference.
     Reference,
 }
@@ -131,6 +133,7 @@ async fn open(arguments: &Arguments, out: &Path, logs: &Path) -> Result<House> {
     let data = out.join(format!("stack-{}", std::process::id()));
     let mut knobs = good_health(arguments.latency_ms, REQUESTS_PER_SECOND);
     knobs["honours_idempotency_keys"] = (arguments.guard == Guard::IdempotencyKey).into();
+    knobs["unique_external_id"] = (arguments.guard == Guard::UniqueReference).into();
     let flags = ["--moods".to_owned(), knobs.to_string()];
     let (stack, simulator) = tokio::join!(Stack::start(&data, logs, &[]), Simulator::start(logs, &flags));
     let (stack, simulator) = (stack?, simulator?);
