@@ -146,7 +146,6 @@ async fn open(arguments: &Arguments, out: &Path, logs: &Path) -> Result<House> {
     settings.extend(set(&[
         ("healthflow.base_url", &simulator.url),
         ("healthflow.token_file", &simulator::token_file()),
-        ("healthflow.requests_per_second", "1000"),
         ("healthflow.duplicate_guard", guard.as_deref().unwrap_or_default()),
     ]));
     let mut workers = [Worker::new("worker-1", logs, &settings)?, Worker::new("worker-2", logs, &settings)?];

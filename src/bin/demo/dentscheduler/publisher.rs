@@ -31,7 +31,7 @@ pub struct Publisher {
     encoder: Arc<Encoder>,
 }
 
-/// Whether `Published` lays each record on the desk at once, and where.
+/// Where Kafka put a record.
 struct Delivery {
     partition: i32,
     offset: i64,
