@@ -74,7 +74,7 @@ pub struct Arguments {
 /// What HealthFlow offers against duplicates.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
-enum Guard {
+pub enum Guard {
     /// It honours `Idempotency-Key`.
     IdempotencyKey,
     /// It refuses a second record with our reference.
@@ -107,6 +107,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let morning = morning::plan(&morning::Settings {
         practices: arguments.practices,
         bookings: arguments.bookings,
+        poisoned: if arguments.bookings >= 1_000 { 8 } else { 4 },
         duration_ms: duration_ms(arguments.bookings),
         first_visit_at: Timestamp((now().0 / DAY_MS + 7) * DAY_MS),
         seed: arguments.seed,
