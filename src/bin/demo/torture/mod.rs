@@ -117,7 +117,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
 fn rhythm(guard: Guard) -> Rhythm {
     // A doubt that must be looked up waits 14 s (lease and settle time of config/torture.toml) with the same owner.
     let (kill_ms, zombie_ms) = match guard {
-        Guard::IdempotencyKey => ((1_900, 6_200), (8_000, 13_000)),
+        Guard::IdempotencyKey | Guard::UniqueReference => ((1_900, 6_200), (8_000, 13_000)),
         Guard::Reference => ((20_000, 30_000), (25_000, 40_000)),
     };
     Rhythm { kill_ms, zombie_ms, asleep_ms: (7_500, 10_000), broker_ms: (45_000, 75_000) }
@@ -125,7 +125,7 @@ fn rhythm(guard: Guard) -> Rhythm {
 
 fn minimum(guard: Guard) -> Minimum {
     let (worker_kills, zombies_resumed) = match guard {
-        Guard::IdempotencyKey => (100.0, 25.0),
+        Guard::IdempotencyKey | Guard::UniqueReference => (100.0, 25.0),
         Guard::Reference => (20.0, 10.0),
     };
     Minimum { bookings: 20_000.0, worker_kills, zombies_resumed, broker_kills: 8.0, doubtful_writes: 500.0 }
@@ -141,6 +141,7 @@ async fn open(arguments: &Arguments, out: &Path, logs: &Path) -> Result<House> {
     let data = out.join(format!("stack-{}", std::process::id()));
     let mut knobs = moods::calm();
     knobs["honours_idempotency_keys"] = (arguments.guard == Guard::IdempotencyKey).into();
+    knobs["unique_external_id"] = (arguments.guard == Guard::UniqueReference).into();
     let seed = arguments.seed.to_string();
     let flags = ["--moods".to_owned(), knobs.to_string(), "--seed".to_owned(), seed];
     let (stack, simulator) = tokio::join!(Stack::start(&data, logs, &[]), Simulator::start(logs, &flags));
