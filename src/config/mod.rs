@@ -119,6 +119,8 @@ pub struct HealthFlow {
 pub enum DuplicateGuard {
     /// It honours `Idempotency-Key`.
     IdempotencyKey,
+    /// Its `external_id` is unique in a practice.
+    UniqueReference,
     /// It can be searched by `external_id`.
     Reference,
 }
@@ -217,6 +219,7 @@ impl Config {
             partition_count,
             guard: match healthflow.duplicate_guard {
                 DuplicateGuard::IdempotencyKey => GuardMode::IdempotencyKey,
+                DuplicateGuard::UniqueReference => GuardMode::UniqueReference,
                 DuplicateGuard::Reference => GuardMode::Reference,
             },
             key_retention_ms: signed(healthflow.key_retention_ms),

@@ -124,8 +124,10 @@ fn verdict(doubt: &Doubt, key_since: Option<Timestamp>, now: Timestamp, settings
     }
     // The key must still be remembered when the repeat lands, which may be late.
     let forgotten_at = |since: Timestamp| since.plus_ms(settings.key_retention_ms - settings.settle_ms());
-    let repeatable = settings.guard == GuardMode::IdempotencyKey
-        && !doubt.repeat_refused
-        && key_since.is_some_and(|since| now < forgotten_at(since));
-    if repeatable { DoubtVerdict::Repeat } else { DoubtVerdict::Wait(doubt.quiet_at) }
+    let is_safe = match settings.guard {
+        GuardMode::IdempotencyKey => key_since.is_some_and(|since| now < forgotten_at(since)),
+        GuardMode::UniqueReference => key_since.is_some(),
+        GuardMode::Reference => false,
+    };
+    if is_safe && !doubt.repeat_refused { DoubtVerdict::Repeat } else { DoubtVerdict::Wait(doubt.quiet_at) }
 }

@@ -168,7 +168,11 @@ impl Processor {
             Err(Fault::Unauthorised { .. }) => (self.settings.unauthorised_pause_ms, "unauthorised"),
             _ => return,
         };
+        // Every call under way may bring the same word: one pause is told once.
+        let is_new = self.account.paused_until(now).is_none();
         let until = self.account.pause(pause_ms, now);
-        self.facts.push_back(Fact::AccountPaused { until, why });
+        if is_new {
+            self.facts.push_back(Fact::AccountPaused { until, why });
+        }
     }
 }

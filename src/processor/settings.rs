@@ -5,6 +5,9 @@
 pub enum GuardMode {
     /// It honours `Idempotency-Key`: a create in doubt is repeated at once under the same key.
     IdempotencyKey,
+    /// Its `external_id` is unique in a practice: a create in doubt is repeated at once, and what stands there already is
+    /// adopted.
+    UniqueReference,
     /// It can be searched by `external_id`: a create in doubt is looked up once it can no longer land unseen.
     Reference,
 }

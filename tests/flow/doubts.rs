@@ -243,3 +243,15 @@ fn more_than_one_found_is_told_and_the_first_is_adopted() {
     desk.expect_and_answer(Operation::FindAppointment, Ok(Answer::Appointments(two.to_vec())));
     assert!(desk.facts.iter().any(|fact| matches!(fact, Fact::DuplicateFound { what: "appointment", .. })));
 }
+
+#[test]
+fn where_references_are_unique_a_lost_create_is_repeated_at_once_and_what_stands_is_adopted() {
+    let mut desk = Desk::new(GuardMode::UniqueReference);
+    desk.arrive(a_booking("b", 1));
+    desk.expect_and_answer(Operation::CreateAppointment, timeout());
+    let stands = Err(Fault::AlreadyThere { existing_id: Some("a-1".into()) });
+    desk.expect_and_answer(Operation::CreateAppointment, stands);
+    let request = desk.expect_and_answer(Operation::UpdateAppointment, updated("a-1"));
+    assert!(matches!(request, Request::UpdateAppointment { id, .. } if id.as_str() == "a-1"));
+    assert_eq!(desk.results(), [("b".into(), 1, "CREATED")]);
+}

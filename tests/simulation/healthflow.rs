@@ -45,6 +45,7 @@ impl HealthFlow {
     pub fn new(plan: &Plan, lives: &Lives) -> Self {
         let moods = Moods {
             honours_idempotency_keys: plan.settings.guard == GuardMode::IdempotencyKey,
+            unique_external_id: plan.settings.guard == GuardMode::UniqueReference,
             idempotency_key_retention_ms: plan.settings.key_retention_ms as u64,
             replays_for_other_bytes: plan.replays_for_other_bytes,
             slot_conflicts: plan.slot_conflicts,

@@ -74,7 +74,7 @@ impl Plan {
 }
 
 fn settings(random: &mut Random) -> Settings {
-    let guard = if random.chance(0.5) { GuardMode::IdempotencyKey } else { GuardMode::Reference };
+    let guard = *random.pick(&[GuardMode::IdempotencyKey, GuardMode::UniqueReference, GuardMode::Reference]);
     let lease_ms = random.between(3_000, 5_000);
     let (request_life_ms, late_landing_ms) = (random.between(1_000, 10_000), random.between(1_000, 60_000));
     // A key that is forgotten before a late request lands protects nothing: shorter ones are not allowed.

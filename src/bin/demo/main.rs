@@ -12,6 +12,7 @@ mod parts;
 mod run;
 mod screen;
 mod story;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,8 @@ enum Command {
     Run(run::Arguments),
     /// Bookings a second, CPU, memory, confirmation.
     Bench(bench::Arguments),
+    /// Minutes of bookings while everything breaks, and an audit by other hands.
+    Torture(torture::Arguments),
     /// The benchmark's measure: the same requests without Kafka.
     #[command(hide = true)]
     BareLoop(bench::bare_loop::Arguments),
@@ -44,6 +47,7 @@ async fn main() -> ExitCode {
         match &cli.command {
             Command::Run(arguments) => run::run(arguments).await,
             Command::Bench(arguments) => bench::run(arguments).await,
+            Command::Torture(arguments) => torture::run(arguments).await,
             Command::BareLoop(arguments) => bench::bare_loop::run(arguments).await,
         }
     };

@@ -74,9 +74,11 @@ pub struct Arguments {
 /// What HealthFlow offers against duplicates.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
-enum Guard {
+pub enum Guard {
     /// It honours `Idempotency-Key`.
     IdempotencyKey,
+    /// It refuses a second record with our reference.
+    UniqueReference,
     /// It can be searched for our reference.
     Reference,
 }
@@ -105,6 +107,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let morning = morning::plan(&morning::Settings {
         practices: arguments.practices,
         bookings: arguments.bookings,
+        poisoned: if arguments.bookings >= 1_000 { 8 } else { 4 },
         duration_ms: duration_ms(arguments.bookings),
         first_visit_at: Timestamp((now().0 / DAY_MS + 7) * DAY_MS),
         seed: arguments.seed,
@@ -131,6 +134,7 @@ async fn open(arguments: &Arguments, out: &Path, logs: &Path) -> Result<House> {
     let data = out.join(format!("stack-{}", std::process::id()));
     let mut knobs = good_health(arguments.latency_ms, REQUESTS_PER_SECOND);
     knobs["honours_idempotency_keys"] = (arguments.guard == Guard::IdempotencyKey).into();
+    knobs["unique_external_id"] = (arguments.guard == Guard::UniqueReference).into();
     let flags = ["--moods".to_owned(), knobs.to_string()];
     let (stack, simulator) = tokio::join!(Stack::start(&data, logs, &[]), Simulator::start(logs, &flags));
     let (stack, simulator) = (stack?, simulator?);
@@ -143,7 +147,6 @@ async fn open(arguments: &Arguments, out: &Path, logs: &Path) -> Result<House> {
     settings.extend(set(&[
         ("healthflow.base_url", &simulator.url),
         ("healthflow.token_file", &simulator::token_file()),
-        ("healthflow.requests_per_second", "1000"),
         ("healthflow.duplicate_guard", guard.as_deref().unwrap_or_default()),
     ]));
     let mut workers = [Worker::new("worker-1", logs, &settings)?, Worker::new("worker-2", logs, &settings)?];

@@ -8,7 +8,7 @@ use healthflow_sync::state::TaskState;
 /// What is wrong with sending `request` while `state` is what stands. Where repeating is safe, a new owner may have
 /// closed the intent of a worker that does not know yet that it lost the task.
 pub fn broken(state: &TaskState, request: &Request, guard: GuardMode) -> Option<String> {
-    if guard == GuardMode::IdempotencyKey {
+    if guard != GuardMode::Reference {
         return None;
     }
     match request {

@@ -25,6 +25,7 @@ impl Perfect {
         let morning = morning::plan(&morning::Settings {
             practices: 5,
             bookings: 120,
+            poisoned: 4,
             duration_ms: 12_000,
             first_visit_at: Timestamp(1_767_614_400_000),
             seed: 1,

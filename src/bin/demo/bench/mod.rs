@@ -5,6 +5,7 @@ pub mod bare_loop;
 mod load;
 mod process;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -28,7 +29,6 @@ use crate::parts::stack::{Stack, set};
 use crate::parts::worker::Worker;
 use crate::parts::{beside, project};
 
-const PARTITIONS: u32 = 12;
 const DAY_MS: i64 = 86_400_000;
 /// How often to look how far it is; short against the seconds that are measured.
 const LOOK: Duration = Duration::from_millis(10);
@@ -46,6 +46,9 @@ pub struct Arguments {
     /// Calls at the same time; a row for each.
     #[arg(long, value_delimiter = ',', default_values_t = [64, 256])]
     in_flight: Vec<usize>,
+    /// Partitions of every topic, each a task with transactions of its own.
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=200))]
+    partitions: u32,
     /// How long HealthFlow takes, in milliseconds.
     #[arg(long, default_value_t = 20)]
     latency_ms: u64,
@@ -70,6 +73,8 @@ struct Row {
     confirm_ms_p50: f64,
     confirm_ms_p99: f64,
     paced_per_second: f64,
+    /// CPU seconds per 1,000 bookings, by what the worker's threads do.
+    cpu_by_threads: BTreeMap<&'static str, f64>,
 }
 
 #[derive(Serialize)]
@@ -92,10 +97,15 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
         rows.push(measure(arguments, *in_flight, &out).await?);
     }
     println!("\n{}", table(&rows));
+    for row in &rows {
+        let parts: Vec<String> =
+            row.cpu_by_threads.iter().map(|(name, seconds)| format!("{name} {seconds:.3}")).collect();
+        println!("\nCPU s per 1,000 at {} in flight: {}", row.in_flight, parts.join(", "));
+    }
     let report = Report {
         bookings: arguments.bookings,
         latency_ms: arguments.latency_ms,
-        partitions: PARTITIONS,
+        partitions: arguments.partitions,
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         rows: &rows,
     };
@@ -117,7 +127,7 @@ async fn measure(arguments: &Arguments, in_flight: usize, out: &Path) -> Result<
         Simulator::start(&logs, &flags)
     );
     let (stack, simulator) = (stack?, simulator?);
-    stack.create_topics(&beside("healthflow-sync")?, PARTITIONS).await?;
+    stack.create_topics(&beside("healthflow-sync")?, arguments.partitions).await?;
     let load = Load::new(arguments.bookings, Timestamp((now().0 / DAY_MS + 7) * DAY_MS));
     let chart_ids = HealthFlow::new(&simulator.url)?.seed(&load.charts).await?;
 
@@ -162,6 +172,7 @@ async fn measure(arguments: &Arguments, in_flight: usize, out: &Path) -> Result<
         confirm_ms_p50,
         confirm_ms_p99,
         paced_per_second: round(per_second),
+        cpu_by_threads: speed.cpu_by_threads,
     })
 }
 
@@ -181,6 +192,7 @@ fn settings(stack: &Stack, simulator: &Simulator, in_flight: usize) -> Vec<Strin
 struct Speed {
     bookings_per_second: f64,
     cpu_seconds_per_1000: f64,
+    cpu_by_threads: BTreeMap<&'static str, f64>,
 }
 
 /// Waits until `count` results are seen, and tells the speed and the worker's CPU time between a tenth and nine tenths
@@ -189,17 +201,24 @@ async fn drain(desk: &Desk, count: usize, pid: u32, worker: &mut Worker) -> Resu
     let (first, last) = (count / 10, count * 9 / 10);
     until(desk, first, worker).await?;
     let (seen_first, cpu_first) = (desk.notes().told.len(), process::cpu_seconds(pid)?);
+    let threads_first = process::cpu_seconds_by_threads(pid)?;
     until(desk, last, worker).await?;
     let (seen_last, cpu_last) = (desk.notes().told.len(), process::cpu_seconds(pid)?);
+    let threads_last = process::cpu_seconds_by_threads(pid)?;
     until(desk, count, worker).await?;
     let notes = desk.notes();
     let created = notes.told.iter().filter(|told| told.outcome == ResultOutcome::Created).count();
     ensure!(created == count, "only {created} of {count} bookings were created");
     let took_ms = notes.told[last].at.since_ms(notes.told[first].at).max(1);
     let seen = seen_last.saturating_sub(seen_first).max(1);
+    let used = |(name, last): (&'static str, f64)| {
+        let used = last - threads_first.get(name).copied().unwrap_or_default();
+        (name, (used * 1e6 / seen as f64).round() / 1e3)
+    };
     Ok(Speed {
         bookings_per_second: (last - first) as f64 * 1_000.0 / took_ms as f64,
         cpu_seconds_per_1000: (cpu_last - cpu_first) * 1_000.0 / seen as f64,
+        cpu_by_threads: threads_last.into_iter().map(used).collect(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! What a process has used, from /proc.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::{Context, Result};
@@ -33,6 +34,31 @@ fn ticks(stat: &str) -> Option<u64> {
 fn peak_kb(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+/// CPU seconds of a process so far, by what its threads do. Threads that have ended are not in it.
+pub fn cpu_seconds_by_threads(pid: u32) -> Result<BTreeMap<&'static str, f64>> {
+    let mut by_threads = BTreeMap::new();
+    let folder = format!("/proc/{pid}/task");
+    for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {folder}"))? {
+        let path = entry?.path();
+        let read = |name: &str| fs::read_to_string(path.join(name)).unwrap_or_default();
+        let Some(ticks) = ticks(&read("stat")) else { continue };
+        *by_threads.entry(deed(read("comm").trim())).or_default() += ticks as f64 / TICKS_PER_SECOND;
+    }
+    Ok(by_threads)
+}
+
+/// What a thread of this name does.
+fn deed(name: &str) -> &'static str {
+    match name {
+        "lanes" => "read and decode",
+        "tokio-rt-worker" => "call HealthFlow",
+        _ if name.starts_with("task-") => "encode and commit",
+        _ if name.starts_with("rdk:") => "librdkafka",
+        _ if name.starts_with("healthflow-sync") => "decide",
+        _ => "other",
+    }
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ pub struct Settings {
     pub practices: usize,
     /// Bookings, each of one to three versions.
     pub bookings: usize,
+    /// Records that nobody can use, among the others.
+    pub poisoned: usize,
     /// From the first booking to the last one, in milliseconds.
     pub duration_ms: i64,
     /// Visits begin after this.
@@ -239,14 +241,14 @@ impl Planner<'_> {
 
     /// A few records that nobody can use, among the others.
     fn add_poison(&mut self) {
-        let copies = if self.settings.bookings >= 1_000 { 2 } else { 1 };
-        for (nth, poison) in Poison::ALL.iter().copied().cycle().take(4 * copies).enumerate() {
+        let count = self.settings.poisoned;
+        for (nth, poison) in Poison::ALL.iter().copied().cycle().take(count).enumerate() {
             let practice = nth % self.settings.practices.max(1);
             let number = self.settings.bookings + nth;
             // Of a patient of its own: nothing may come of it.
             let patient = self.patients[practice].len() + nth;
             let mut publication = self.publication(number, practice, patient, Scenario::New);
-            publication.at_ms = self.settings.duration_ms * (nth as i64 + 1) / (4 * copies as i64 + 1);
+            publication.at_ms = self.settings.duration_ms * (nth as i64 + 1) / (count as i64 + 1);
             publication.event.requested_at = Timestamp(publication.at_ms);
             publication.event.event_id = format!("ev-{number:06}-1").into();
             publication.fate = Fate::Poisoned(poison);

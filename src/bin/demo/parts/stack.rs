@@ -1,6 +1,6 @@
 //! Apache Kafka and the schema registry, by `stack/stack.sh`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -16,6 +16,7 @@ pub struct Stack {
     pub brokers: String,
     /// Base URL of the registry's Confluent API.
     pub registry_url: String,
+    data: PathBuf,
     part: Part,
 }
 
@@ -31,7 +32,8 @@ impl Stack {
         let line = part.first_line(START_LIMIT).await?;
         let addresses = line.strip_prefix("ready kafka=").and_then(|rest| rest.split_once(" registry="));
         let (brokers, registry_url) = addresses.context("the local stack did not say its addresses")?;
-        Ok(Stack { brokers: brokers.to_owned(), registry_url: registry_url.to_owned(), part })
+        let (brokers, registry_url) = (brokers.to_owned(), registry_url.to_owned());
+        Ok(Stack { brokers, registry_url, data: data.to_owned(), part })
     }
 
     /// Creates topics and registers schemas.
@@ -39,6 +41,18 @@ impl Stack {
         let mut arguments = vec!["topics".to_owned(), "--partitions".to_owned(), partitions.to_string()];
         arguments.extend(self.settings());
         run(program, arguments).await.map(drop)
+    }
+
+    /// Kills Kafka with SIGKILL and waits until it answers again.
+    pub async fn kill_kafka(&self) -> Result<()> {
+        let arguments = ["restart-kafka", "--kill", "--data"].map(str::to_owned);
+        let arguments = [&arguments[..], &[self.data.display().to_string()]].concat();
+        run(&project("stack/stack.sh"), arguments).await.map(drop)
+    }
+
+    /// What Kafka said so far.
+    pub fn kafka_log(&self) -> PathBuf {
+        self.data.join("logs/kafka.log")
     }
 
     /// How `healthflow-sync` is told where it is.

@@ -1,0 +1,209 @@
+//! Everything that breaks, each by its own dice and its own clock, until the time is over. A torture that does not count
+//! what it did proves nothing.
+
+use std::sync::Mutex as Counted;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Serialize;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::moods::{self, Weather};
+use crate::healthflow::HealthFlow;
+use crate::morning::random::Random;
+use crate::parts::stack::Stack;
+use crate::parts::worker::Worker;
+
+/// Which dice throw what: each kind of fault has its own, so that one that takes longer does not change the others.
+const KILLS: u64 = 1;
+const ZOMBIES: u64 = 2;
+const BROKERS: u64 = 3;
+const MOODS: u64 = 4;
+/// How often to look for workers that ended by themselves.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// How often things break: from, until (milliseconds), evenly spread.
+#[derive(Clone, Copy, Debug)]
+pub struct Rhythm {
+    /// Between two kills of a worker.
+    pub kill_ms: (i64, i64),
+    /// From the end of one zombie to the beginning of the next.
+    pub zombie_ms: (i64, i64),
+    /// How long a zombie sleeps: longer than lease and session time-out.
+    pub asleep_ms: (i64, i64),
+    /// Between two kills of the broker.
+    pub broker_ms: (i64, i64),
+}
+
+/// What was done.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Done {
+    /// Workers killed with SIGKILL.
+    pub worker_kills: u64,
+    /// Workers that were stopped for longer than lease and session, and went on.
+    pub zombies_resumed: u64,
+    /// Brokers killed with SIGKILL.
+    pub broker_kills: u64,
+    /// Times that HealthFlow was down.
+    pub outages: u64,
+    /// Times that HealthFlow answered 429 to nearly everything.
+    pub storms: u64,
+    /// Workers that ended by themselves and were started again, as any supervisor would.
+    pub worker_exits: u64,
+    /// Their last words.
+    #[serde(skip)]
+    pub last_words: Vec<String>,
+}
+
+/// Who breaks what.
+pub struct Tormentor<'a> {
+    /// The workers; who holds a lock has one in its hands.
+    pub workers: &'a [Mutex<Worker>],
+    /// Kafka.
+    pub stack: &'a Stack,
+    /// The simulator.
+    pub healthflow: &'a HealthFlow,
+    /// How often.
+    pub rhythm: Rhythm,
+    /// Of all chance.
+    pub seed: u64,
+    /// When the faults stop.
+    pub until: Instant,
+    done: Counted<Done>,
+}
+
+impl<'a> Tormentor<'a> {
+    /// One that has done nothing yet.
+    pub fn new(
+        workers: &'a [Mutex<Worker>],
+        stack: &'a Stack,
+        healthflow: &'a HealthFlow,
+        rhythm: Rhythm,
+        seed: u64,
+        until: Instant,
+    ) -> Self {
+        Tormentor { workers, stack, healthflow, rhythm, seed, until, done: Counted::default() }
+    }
+
+    /// What was done so far.
+    pub fn done(&self) -> Done {
+        self.done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Breaks everything until the time is over; then everybody is awake and HealthFlow in good health.
+    pub async fn torment(&self) -> Result<()> {
+        tokio::try_join!(self.kill_workers(), self.make_zombies(), self.kill_brokers(), self.spoil_moods())?;
+        self.healthflow.set_moods(&moods::calm()).await
+    }
+
+    /// Starts workers again that ended by themselves, for ever.
+    pub async fn keep_alive(&self) -> Result<()> {
+        loop {
+            for worker in self.workers {
+                let Ok(mut worker) = worker.try_lock() else { continue };
+                if let Err(words) = worker.check() {
+                    worker.start()?;
+                    self.count(|done| {
+                        done.worker_exits += 1;
+                        done.last_words.push(words.to_string());
+                    });
+                }
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Done)) {
+        change(&mut self.done.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+
+    fn dice(&self, kind: u64) -> Random {
+        Random::new(self.seed.wrapping_mul(0x0100_0000_01B3).wrapping_add(kind))
+    }
+
+    /// Waits for the next fault; false where none comes any more.
+    async fn wait(&self, random: &mut Random, span: (i64, i64), needs_ms: i64) -> bool {
+        let due = Instant::now() + between(random, span);
+        let comes = due + Duration::from_millis(needs_ms.unsigned_abs()) <= self.until;
+        sleep_until(if comes { due } else { self.until }).await;
+        comes
+    }
+
+    async fn kill_workers(&self) -> Result<()> {
+        let mut random = self.dice(KILLS);
+        while self.wait(&mut random, self.rhythm.kill_ms, 0).await {
+            let first = random.below(self.workers.len());
+            let away = between(&mut random, (100, 1_500));
+            let mut order =
+                (0..self.workers.len()).map(|nth| &self.workers[(first + nth) % self.workers.len()]);
+            let Some(mut worker) = order.find_map(|worker| worker.try_lock().ok()) else { continue };
+            // It may have ended by itself in this very moment; killing the dead is no fault.
+            if worker.check().is_ok() {
+                worker.kill()?;
+                self.count(|done| done.worker_kills += 1);
+                sleep(away).await;
+                worker.start()?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn make_zombies(&self) -> Result<()> {
+        let mut random = self.dice(ZOMBIES);
+        while self.wait(&mut random, self.rhythm.zombie_ms, self.rhythm.asleep_ms.1).await {
+            let asleep = between(&mut random, self.rhythm.asleep_ms);
+            let mut worker = self.workers[random.below(self.workers.len())].lock().await;
+            if worker.check().is_err() {
+                continue;
+            }
+            let pid = worker.pid().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+            let pid = pid.context("a worker that runs has a process id")?;
+            kill_process(pid, Signal::STOP)?;
+            sleep(asleep).await;
+            kill_process(pid, Signal::CONT)?;
+            self.count(|done| done.zombies_resumed += 1);
+        }
+        Ok(())
+    }
+
+    async fn kill_brokers(&self) -> Result<()> {
+        let mut random = self.dice(BROKERS);
+        // The first one early, so that short runs meet one.
+        let mut span = (self.rhythm.broker_ms.0 / 3, self.rhythm.broker_ms.1 / 3);
+        while self.wait(&mut random, span, 0).await {
+            let began = Instant::now();
+            self.stack
+                .kill_kafka()
+                .await
+                .context("the environment failed: Kafka did not survive its kill")?;
+            self.count(|done| done.broker_kills += 1);
+            let took_ms = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
+            let (from, until) = self.rhythm.broker_ms;
+            span = ((from - took_ms).max(1_000), (until - took_ms).max(2_000));
+        }
+        Ok(())
+    }
+
+    async fn spoil_moods(&self) -> Result<()> {
+        let mut random = self.dice(MOODS);
+        let mut next = 0;
+        while Instant::now() < self.until {
+            let weather = moods::weather(next, &mut random);
+            self.healthflow.set_moods(&weather.knobs).await?;
+            self.count(|done| match weather.kind {
+                Weather::Faulty => {}
+                Weather::Storm => done.storms += 1,
+                Weather::Outage => done.outages += 1,
+            });
+            sleep_until((Instant::now() + weather.lasts).min(self.until)).await;
+            next += 1;
+        }
+        Ok(())
+    }
+}
+
+fn between(random: &mut Random, (from, until): (i64, i64)) -> Duration {
+    Duration::from_millis(random.between(from, until.max(from + 1)).unsigned_abs())
+}

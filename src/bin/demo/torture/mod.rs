@@ -1,0 +1,292 @@
+//! `demo torture`: the real programs on a real Kafka while everything breaks that can, and a judgement by three parties
+//! that share no code with the processor: the plan of what was published, the simulator's ledger, and a Java consumer.
+
+mod auditor;
+mod faults;
+mod moods;
+mod report;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use healthflow_sync::time::Timestamp;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+
+use crate::audit::{self, Evidence};
+use crate::dentscheduler::listener::Listener;
+use crate::dentscheduler::now;
+use crate::dentscheduler::publisher::Publisher;
+use crate::desk::{Desk, Notes};
+use crate::healthflow::HealthFlow;
+use crate::morning::{self, Fate, Morning};
+use crate::parts::simulator::{self, Simulator};
+use crate::parts::stack::{Stack, set};
+use crate::parts::worker::Worker;
+use crate::parts::{beside, project};
+use crate::run::Guard;
+use faults::{Done, Rhythm, Tormentor};
+use report::{Minimum, Report, Violations};
+
+/// Bookings a minute, a little more than the 2,000 that must be met.
+const BOOKINGS_PER_MINUTE: f64 = 2_100.0;
+const PRACTICES: usize = 60;
+const PARTITIONS: u32 = 6;
+const WORKERS: usize = 3;
+/// `healthflow.requests_per_second` of `config/torture.toml`, and what a second may see: a worker's burst is a tenth, and
+/// a stalled simulator counts what came in two of its seconds as one.
+const REQUESTS_PER_SECOND: u64 = 300;
+const REQUESTS_PER_SECOND_ALLOWED: u64 = REQUESTS_PER_SECOND * 5 / 4;
+const LOOK: Duration = Duration::from_millis(500);
+/// How often to say how it stands.
+const SAY: Duration = Duration::from_secs(10);
+/// How long after the last result to listen for one too many.
+const QUIET: Duration = Duration::from_secs(3);
+const DAY_MS: i64 = 86_400_000;
+
+/// What `torture` understands.
+#[derive(Args)]
+pub struct Arguments {
+    /// How long bookings come and faults strike.
+    #[arg(long, default_value_t = 10.0)]
+    minutes: f64,
+    /// What HealthFlow offers against duplicates; without keys the kills are rarer, so that doubts can settle.
+    #[arg(long, value_enum, default_value_t = Guard::IdempotencyKey)]
+    guard: Guard,
+    /// Of the bookings and of every fault.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How long to wait for quiet after the last fault, in seconds.
+    #[arg(long, default_value_t = 120)]
+    patience_s: u64,
+    /// Where report.json and the logs go; default: target/torture of the project.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+/// Everything that runs. Dropped in this order: who needs another one goes first.
+struct House {
+    /// Listens until it is dropped.
+    _listener: Listener,
+    publisher: Publisher,
+    workers: Vec<Mutex<Worker>>,
+    simulator: Simulator,
+    stack: Stack,
+    healthflow: HealthFlow,
+    desk: Arc<Desk>,
+}
+
+/// Tortures and judges; good if nothing was violated and enough was broken.
+pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let out = arguments.out.clone().unwrap_or_else(|| project("target/torture"));
+    let logs = out.join("logs");
+    // Logs of an earlier run would tell their own stories.
+    let _ = std::fs::remove_dir_all(&logs);
+    std::fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
+    let bookings = (arguments.minutes * BOOKINGS_PER_MINUTE).ceil() as usize;
+    let morning = morning::plan(&morning::Settings {
+        practices: PRACTICES,
+        bookings,
+        poisoned: bookings.div_ceil(100),
+        duration_ms: (arguments.minutes * 58_000.0) as i64,
+        first_visit_at: Timestamp((now().0 / DAY_MS + 7) * DAY_MS),
+        seed: arguments.seed,
+    });
+    let mut house = open(arguments, &out, &logs).await?;
+    let chart_ids = house.healthflow.seed(&morning.charts).await?;
+    let (done, quiet) = torment(arguments, &mut house, &morning, &chart_ids).await?;
+    // Kept: the stack takes its data along.
+    std::fs::copy(house.stack.kafka_log(), logs.join("kafka.log")).context("Kafka's log is gone")?;
+    println!("The Java auditor reads everything from offset 0");
+    let report = judge(arguments, &house, &morning, &chart_ids, &out, done, quiet).await?;
+    println!("\n{}", report.text());
+    let file = out.join("report.json");
+    std::fs::write(&file, serde_json::to_string_pretty(&report)? + "\n")
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    println!("\nThe numbers are in {}, the logs in {}", file.display(), logs.display());
+    if let Some(fault) = house.desk.notes().faults.first() {
+        bail!("the environment failed: {fault}");
+    }
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn rhythm(guard: Guard) -> Rhythm {
+    // A doubt that must be looked up waits 14 s (lease and settle time of config/torture.toml) with the same owner.
+    let (kill_ms, zombie_ms) = match guard {
+        Guard::IdempotencyKey | Guard::UniqueReference => ((1_900, 6_200), (8_000, 13_000)),
+        Guard::Reference => ((20_000, 30_000), (25_000, 40_000)),
+    };
+    Rhythm { kill_ms, zombie_ms, asleep_ms: (7_500, 10_000), broker_ms: (45_000, 75_000) }
+}
+
+fn minimum(guard: Guard) -> Minimum {
+    let (worker_kills, zombies_resumed) = match guard {
+        Guard::IdempotencyKey | Guard::UniqueReference => (100.0, 25.0),
+        Guard::Reference => (20.0, 10.0),
+    };
+    Minimum { bookings: 20_000.0, worker_kills, zombies_resumed, broker_kills: 8.0, doubtful_writes: 500.0 }
+}
+
+fn guard_name(guard: Guard) -> String {
+    guard.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+/// Starts everything.
+async fn open(arguments: &Arguments, out: &Path, logs: &Path) -> Result<House> {
+    println!("Starting Kafka, the schema registry and HealthFlow (the simulator), about 10 s");
+    let data = out.join(format!("stack-{}", std::process::id()));
+    let mut knobs = moods::calm();
+    knobs["honours_idempotency_keys"] = (arguments.guard == Guard::IdempotencyKey).into();
+    knobs["unique_external_id"] = (arguments.guard == Guard::UniqueReference).into();
+    let seed = arguments.seed.to_string();
+    let flags = ["--moods".to_owned(), knobs.to_string(), "--seed".to_owned(), seed];
+    let (stack, simulator) = tokio::join!(Stack::start(&data, logs, &[]), Simulator::start(logs, &flags));
+    let (stack, simulator) = (stack?, simulator?);
+    stack.create_topics(&beside("healthflow-sync")?, PARTITIONS).await?;
+    let mut settings = vec!["--config".to_owned(), project("config/torture.toml").display().to_string()];
+    settings.extend(stack.settings());
+    settings.extend(set(&[
+        ("healthflow.base_url", &simulator.url),
+        ("healthflow.token_file", &simulator::token_file()),
+        ("healthflow.duplicate_guard", &guard_name(arguments.guard)),
+    ]));
+    let mut workers = Vec::new();
+    for number in 1..=WORKERS {
+        let mut worker = Worker::new(&format!("worker-{number}"), logs, &settings)?;
+        worker.start()?;
+        workers.push(worker);
+    }
+    let desk = Arc::new(Desk::default());
+    let publisher = Publisher::connect(&stack.brokers, &stack.registry_url).await?;
+    let listener = Listener::start(&stack.brokers, desk.clone())?;
+    for worker in &mut workers {
+        worker.ready().await?;
+    }
+    let workers = workers.into_iter().map(Mutex::new).collect();
+    let healthflow = HealthFlow::new(&simulator.url)?;
+    Ok(House { _listener: listener, publisher, workers, simulator, stack, healthflow, desk })
+}
+
+/// Publishes and breaks until the time is over, then waits for quiet: what was done, and how long quiet took.
+async fn torment(
+    arguments: &Arguments,
+    house: &mut House,
+    morning: &Morning,
+    chart_ids: &[String],
+) -> Result<(Done, Option<Duration>)> {
+    let House { publisher, workers, simulator, stack, healthflow, desk, .. } = house;
+    let began = Instant::now();
+    let until = began + Duration::from_secs_f64(arguments.minutes * 60.0);
+    let tormentor =
+        Tormentor::new(workers, stack, healthflow, rhythm(arguments.guard), arguments.seed, until);
+    let quiet = async {
+        tokio::try_join!(publisher.publish(&morning.publications, chart_ids, desk), tormentor.torment())?;
+        println!("{:>5} s  the faults have stopped", began.elapsed().as_secs());
+        wait_for_quiet(desk, healthflow, Duration::from_secs(arguments.patience_s)).await
+    };
+    let say = async {
+        loop {
+            sleep(SAY).await;
+            let (count, published, done) = {
+                let notes = desk.notes();
+                (notes.count(), notes.published, tormentor.done())
+            };
+            println!(
+                "{:>5} s  {published} published, {} wait, {} kills, {} zombies, {} brokers, {} exits",
+                began.elapsed().as_secs(),
+                count.waiting(),
+                done.worker_kills,
+                done.zombies_resumed,
+                done.broker_kills,
+                done.worker_exits,
+            );
+        }
+    };
+    let quiet = tokio::select! {
+        quiet = quiet => quiet?,
+        failed = tormentor.keep_alive() => return failed.map(|()| (Done::default(), None)),
+        () = say => None,
+    };
+    let done = tormentor.done();
+    stack.check()?;
+    simulator.check()?;
+    Ok((done, quiet))
+}
+
+/// Waits until every result is there and HealthFlow has carried out everything it took.
+async fn wait_for_quiet(
+    desk: &Desk,
+    healthflow: &HealthFlow,
+    patience: Duration,
+) -> Result<Option<Duration>> {
+    let began = Instant::now();
+    while began.elapsed() < patience {
+        if desk.notes().count().waiting() == 0 && healthflow.totals().await?.pending == 0 {
+            let took = began.elapsed();
+            sleep(QUIET).await;
+            return Ok(Some(took));
+        }
+        sleep(LOOK).await;
+    }
+    Ok(None)
+}
+
+/// What the three parties say.
+async fn judge(
+    arguments: &Arguments,
+    house: &House,
+    morning: &Morning,
+    chart_ids: &[String],
+    out: &Path,
+    done: Done,
+    quiet: Option<Duration>,
+) -> Result<Report> {
+    let seen = auditor::audit(&house.stack.brokers, out).await?;
+    let healthflow = &house.healthflow;
+    let (ledger, totals, writes) =
+        tokio::try_join!(healthflow.ledger(), healthflow.totals(), healthflow.writes())?;
+    let asked = house.desk.notes().asked.clone();
+    let notes = Notes { asked, told: seen.told, ..Notes::default() };
+    let publications = &morning.publications;
+    let evidence =
+        Evidence { publications, chart_ids, notes: &notes, ledger: &ledger, totals: &totals, chaos: &[] };
+    let audit = audit::audit(&evidence);
+    let (doubtful, faulty) = report::doubtful_and_faulty(&writes);
+    let peak = totals.peak_requests_per_second;
+    let kafka_log = std::fs::read_to_string(house.stack.kafka_log()).context("Kafka's log cannot be read")?;
+    let bookings: std::collections::HashSet<_> = publications
+        .iter()
+        .filter(|one| matches!(one.fate, Fate::Synced | Fate::Review))
+        .map(morning::Publication::booking)
+        .collect();
+    let mut report = Report {
+        minutes: arguments.minutes,
+        guard: guard_name(arguments.guard),
+        seed: arguments.seed,
+        bookings: bookings.len(),
+        results_asked: audit.asked,
+        poisoned: publications.iter().filter(|one| matches!(one.fate, Fate::Poisoned(_))).count(),
+        done,
+        doubtful_writes: doubtful,
+        faulty_writes_percent: 100.0 * faulty as f64 / writes.len().max(1) as f64,
+        seconds_to_quiet: quiet.map(|quiet| quiet.as_secs_f64()),
+        requests_per_second_peak: peak,
+        requests_per_second_allowed: REQUESTS_PER_SECOND_ALLOWED,
+        violations: Violations::of(
+            &audit,
+            seen.hanging.len(),
+            peak.saturating_sub(REQUESTS_PER_SECOND_ALLOWED),
+        ),
+        duplicate_rate_bound_percent: 300.0 / doubtful.max(1) as f64,
+        broker_trap_lines: kafka_log.lines().filter(|line| line.contains(report::BROKER_TRAP)).count(),
+        shortfalls: Vec::new(),
+        examples: audit.examples.iter().chain(&seen.hanging).cloned().collect(),
+    };
+    report.compare(&minimum(arguments.guard));
+    std::fs::write(out.join("worker-exits.txt"), report.done.last_words.join("\n\n"))?;
+    Ok(report)
+}

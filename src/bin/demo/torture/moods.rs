@@ -1,0 +1,86 @@
+//! How HealthFlow feels during the torture: never well.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::healthflow::good_health;
+use crate::morning::random::Random;
+
+/// Every answer takes this long, and up to half as much more.
+const LATENCY_MS: u64 = 40;
+/// How long what was written is invisible to searches; below `healthflow.search_lag_ms`.
+const SEARCH_LAG_MS: u64 = 300;
+/// Late writes land after this long; the longest below `healthflow.late_landing_ms` by more than a busy machine delays.
+const LATE_MS: (i64, i64) = (1_000, 7_000);
+/// Longer than `healthflow.request_life_ms`: the caller gives up first.
+const HANG_MS: u64 = 3_000;
+
+/// What HealthFlow does for a while.
+#[derive(Clone, Debug)]
+pub struct Mood {
+    /// The knobs of the simulator.
+    pub knobs: Value,
+    /// For how long.
+    pub lasts: Duration,
+    /// What it is.
+    pub kind: Weather,
+}
+
+/// Kinds of moods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weather {
+    /// A third of the calls go wrong, in every way.
+    Faulty,
+    /// Nearly everything is answered 429.
+    Storm,
+    /// Nothing works.
+    Outage,
+}
+
+/// The mood number `number`: mostly faulty, every sixth a storm, every tenth an outage.
+pub fn weather(number: usize, random: &mut Random) -> Mood {
+    let mut knobs = calm();
+    let kind = match number {
+        _ if number % 10 == 7 => Weather::Outage,
+        _ if number % 6 == 4 => Weather::Storm,
+        _ => Weather::Faulty,
+    };
+    let (from_ms, until_ms) = match kind {
+        Weather::Faulty => (3_000, 6_000),
+        Weather::Storm => (2_000, 4_000),
+        Weather::Outage => (3_000, 8_000),
+    };
+    match kind {
+        Weather::Outage => knobs["down"] = ["refused", "unavailable"][random.below(2)].into(),
+        Weather::Storm => {
+            knobs["requests_per_second"] = 15.into();
+            knobs["burst"] = 5.into();
+        }
+        Weather::Faulty => {}
+    }
+    for (knob, probability) in [
+        ("server_error_before", 0.07),
+        ("drop_before", 0.05),
+        ("late_landing", 0.09),
+        ("server_error_after", 0.10),
+        ("drop_after", 0.11),
+        ("unreadable_after", 0.03),
+    ] {
+        knobs[knob] = probability.into();
+    }
+    knobs["late_landing_ms"] = random.between(LATE_MS.0, LATE_MS.1).into();
+    knobs["hang_ms"] = [0, HANG_MS][random.below(2)].into();
+    Mood { knobs, lasts: Duration::from_millis(random.between(from_ms, until_ms).unsigned_abs()), kind }
+}
+
+/// A HealthFlow that works, with its latency and its search lag. It has no limit of its own here: whether ours is kept is
+/// judged by counting.
+pub fn calm() -> Value {
+    let mut knobs = good_health(LATENCY_MS, 0.0);
+    knobs["unreadable_after"] = json!(0.0);
+    knobs["burst"] = 0.into();
+    knobs["hang_ms"] = 0.into();
+    knobs["search_lag_ms"] = SEARCH_LAG_MS.into();
+    knobs
+}

@@ -1,0 +1,202 @@
+//! What the torture found: violations by promise, the faults that were met, and whether these were enough to prove
+//! anything.
+
+use serde::Serialize;
+
+use super::faults::Done;
+use crate::audit::Audit;
+use crate::healthflow::Write;
+
+/// Everything, as it is written to `report.json`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// How long bookings came and faults struck.
+    pub minutes: f64,
+    /// `healthflow.duplicate_guard`.
+    pub guard: String,
+    /// Of all chance.
+    pub seed: u64,
+    /// Bookings that were published, each in one or more versions.
+    pub bookings: usize,
+    /// Versions and poisoned records; each asks for one result.
+    pub results_asked: usize,
+    /// Records that nobody could use.
+    pub poisoned: usize,
+    /// What was broken.
+    #[serde(flatten)]
+    pub done: Done,
+    /// Writes whose caller could not know what became of them: no answer, or a 5xx.
+    pub doubtful_writes: usize,
+    /// Of all writes, those that went wrong: doubtful or 429 (percent).
+    pub faulty_writes_percent: f64,
+    /// Seconds from the last fault until every result was there and HealthFlow had nothing left to carry out; none where
+    /// that did not happen within the patience.
+    pub seconds_to_quiet: Option<f64>,
+    /// Requests in HealthFlow's busiest second.
+    pub requests_per_second_peak: u64,
+    /// What may come in one.
+    pub requests_per_second_allowed: u64,
+    /// Must all be zero.
+    pub violations: Violations,
+    /// With zero violations among so many doubtful writes, the rate is below this with 95 % confidence (percent).
+    pub duplicate_rate_bound_percent: f64,
+    /// Transactions that Kafka itself lost after a kill; see [`BROKER_TRAP`].
+    pub broker_trap_lines: usize,
+    /// Why the run proves too little.
+    pub shortfalls: Vec<String>,
+    /// What is wrong, in words.
+    pub examples: Vec<String>,
+}
+
+/// What is wrong, by promise.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Violations {
+    /// Versions without any result, and bookings that should stand in HealthFlow and do not.
+    pub lost: usize,
+    /// Results too many.
+    pub duplicate_results: usize,
+    /// Appointments too many.
+    pub duplicate_appointments: usize,
+    /// Patients too many.
+    pub duplicate_patients: usize,
+    /// Appointments without their patient.
+    pub orphans: usize,
+    /// Appointments that do not show the newest version or stand for another patient; results that say what is not so.
+    pub wrong_content: usize,
+    /// Requests too many in the busiest second.
+    pub limit_exceeded: u64,
+    /// Partitions with a transaction that nobody ends.
+    pub hanging_transactions: usize,
+}
+
+/// What a run of ten minutes must meet at least; a shorter one its share.
+#[derive(Clone, Copy, Debug)]
+pub struct Minimum {
+    /// Bookings.
+    pub bookings: f64,
+    /// Workers killed.
+    pub worker_kills: f64,
+    /// Zombies resumed.
+    pub zombies_resumed: f64,
+    /// Brokers killed.
+    pub broker_kills: f64,
+    /// Doubtful writes.
+    pub doubtful_writes: f64,
+}
+
+/// What Kafka (4.3.1, one node) says when it restarts after SIGKILL, is still fenced while its coordinator loads a
+/// transaction that was about to commit, and takes the partitions for deleted: it never writes their commit markers.
+pub const BROKER_TRAP: &str = "likely deleted already and hence can be skipped";
+
+impl Violations {
+    /// Of an audit and the auditor's findings.
+    pub fn of(audit: &Audit, hanging: usize, limit_exceeded: u64) -> Self {
+        let wrong = &audit.wrong;
+        Violations {
+            lost: audit.waiting + wrong.missing,
+            duplicate_results: wrong.duplicate_results,
+            duplicate_appointments: wrong.duplicate_appointments,
+            duplicate_patients: wrong.duplicate_patients,
+            orphans: wrong.orphans,
+            wrong_content: wrong.wrong_content + wrong.wrong_outcome,
+            limit_exceeded,
+            hanging_transactions: hanging,
+        }
+    }
+
+    fn rows(&self) -> [(&'static str, u64); 8] {
+        [
+            ("lost bookings", self.lost as u64),
+            ("duplicate results", self.duplicate_results as u64),
+            ("duplicate appointments", self.duplicate_appointments as u64),
+            ("duplicate patients", self.duplicate_patients as u64),
+            ("orphans", self.orphans as u64),
+            ("wrong content", self.wrong_content as u64),
+            ("limit exceeded", self.limit_exceeded),
+            ("hanging transactions", self.hanging_transactions as u64),
+        ]
+    }
+}
+
+impl Report {
+    /// Whether every promise was kept and the run was hard enough to say so.
+    pub fn is_good(&self) -> bool {
+        self.violations == Violations::default() && self.shortfalls.is_empty()
+    }
+
+    /// Notes where the run met less than its share of `minimum`.
+    pub fn compare(&mut self, minimum: &Minimum) {
+        let share = self.minutes / 10.0;
+        for (what, met, least) in [
+            ("bookings", self.bookings as f64, minimum.bookings),
+            ("worker kills", self.done.worker_kills as f64, minimum.worker_kills),
+            ("zombies resumed", self.done.zombies_resumed as f64, minimum.zombies_resumed),
+            ("broker kills", self.done.broker_kills as f64, minimum.broker_kills),
+            ("doubtful writes", self.doubtful_writes as f64, minimum.doubtful_writes),
+        ] {
+            let least = least * share;
+            if met < least {
+                self.shortfalls.push(format!("{met} {what}, at least {least:.1} are needed"));
+            }
+        }
+        if self.faulty_writes_percent < FAULTY_PERCENT_MIN {
+            self.shortfalls
+                .push(format!("only {:.1} % of the writes went wrong", self.faulty_writes_percent));
+        }
+        if self.seconds_to_quiet.is_none() {
+            self.shortfalls.push("it never became quiet".to_owned());
+        }
+    }
+
+    /// As a table.
+    pub fn text(&self) -> String {
+        let mut lines =
+            vec![format!("The torture: {} minutes, guard {}, seed {}", self.minutes, self.guard, self.seed)];
+        let mut row = |name: &str, value: String, note: &str| {
+            lines.push(format!("  {name:<24}{value:>9}   {note}").trim_end().to_owned());
+        };
+        row("bookings", self.bookings.to_string(), &format!("{} results asked for", self.results_asked));
+        row("poisoned records", self.poisoned.to_string(), "");
+        row("worker kills", self.done.worker_kills.to_string(), "SIGKILL");
+        row("zombies resumed", self.done.zombies_resumed.to_string(), "asleep longer than lease and session");
+        row("broker kills", self.done.broker_kills.to_string(), "SIGKILL");
+        row(
+            "workers that ended",
+            self.done.worker_exits.to_string(),
+            "by themselves, and were started again",
+        );
+        let moods = format!("{} outages, {} storms of 429", self.done.outages, self.done.storms);
+        row("faulty writes", format!("{:.1} %", self.faulty_writes_percent), &moods);
+        row("doubtful writes", self.doubtful_writes.to_string(), "no answer, or a 5xx");
+        let quiet = self.seconds_to_quiet.map_or("never".to_owned(), |seconds| format!("{seconds:.1} s"));
+        row("quiet after", quiet, "the last fault");
+        let allowed = format!("in the busiest second, at most {}", self.requests_per_second_allowed);
+        row("requests", self.requests_per_second_peak.to_string(), &allowed);
+        for (name, count) in self.violations.rows() {
+            row(name, count.to_string(), if count == 0 { "" } else { "← must be 0" });
+        }
+        let bound = format!("{:.3} %", self.duplicate_rate_bound_percent);
+        row("bound", bound, "3/n of the doubtful writes, where nothing was violated");
+        lines.extend(self.examples.iter().map(|example| format!("  ! {example}")));
+        if self.broker_trap_lines > 0 {
+            lines.push(format!(
+                "  ! Kafka, not the processor: after a kill it skipped the commit markers of {} transactions (\"... \
+                 {BROKER_TRAP}\" in kafka.log); they hang for ever",
+                self.broker_trap_lines
+            ));
+        }
+        lines.extend(self.shortfalls.iter().map(|shortfall| format!("  ! too little: {shortfall}")));
+        lines.join("\n")
+    }
+}
+
+/// Of HealthFlow's writes so many must go wrong (percent).
+const FAULTY_PERCENT_MIN: f64 = 30.0;
+
+/// How many of `writes` left their caller in doubt, and how many went wrong at all.
+pub fn doubtful_and_faulty(writes: &[Write]) -> (usize, usize) {
+    let is_doubtful = |write: &&Write| write.answered.is_none_or(|status| status >= 500);
+    let doubtful = writes.iter().filter(is_doubtful).count();
+    let throttled = writes.iter().filter(|write| write.answered == Some(429)).count();
+    (doubtful, doubtful + throttled)
+}
