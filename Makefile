@@ -4,7 +4,7 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build up down demo test simulate torture bench fmt lint
+.PHONY: help setup build up down demo test simulate defects torture bench fmt lint
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ simulate: ## live SEEDS lives of the processor in virtual time, from SEED on (LE
 
 torture: build ## MINUTES of real processes, killed, frozen and lied to, on a real Kafka, judged by other hands (ARGS=--help)
 	cargo run --release --bin demo -- torture --minutes $(or $(MINUTES),10) $(ARGS)
+
+defects: ## break the processor on purpose, rule by rule: the simulation must notice each
+	cargo test --profile simulate --features planted-defects --test simulation planted -- --nocapture
 
 bench: build ## measure speed, CPU, memory (ARGS=--help)
 	cargo run --release --bin demo -- bench $(ARGS)

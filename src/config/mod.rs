@@ -243,6 +243,8 @@ impl Config {
             retry_backoff_max_ms: signed(retry.backoff_max_ms),
             retry_max_age_ms: signed(retry.max_age_ms),
             waiting_room_max: retry.waiting_room_max as usize,
+            #[cfg(feature = "planted-defects")]
+            defect: None,
         }
     }
 }

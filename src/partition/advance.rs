@@ -10,6 +10,7 @@ use crate::partition::job::{Job, JobKey, Purpose, Standing};
 use crate::partition::open_write::OpenWrite;
 use crate::partition::task::{Task, Turn};
 use crate::patient::Person;
+use crate::processor::defects::planted;
 use crate::state::{PatientIntent, WriteIntent, WriteOperation};
 use crate::sync::step::{create_patient, look_up_patient};
 use crate::sync::{Knowledge, Step, next_step};
@@ -44,8 +45,11 @@ impl Task {
         }
         let next = self.next_of(key, &mut job, turn);
         if let Next::Ask(request, _) = &next {
-            let standing =
-                if self.is_durable(key, &job, request) { Standing::Ready } else { Standing::AwaitsCommit };
+            let standing = if self.may_be_sent(key, &job, request, turn) {
+                Standing::Ready
+            } else {
+                Standing::AwaitsCommit
+            };
             self.stand(key, &mut job, standing, turn.now);
             self.jobs.insert(key.clone(), job);
         } else {
@@ -73,6 +77,9 @@ impl Task {
                     JobKey::Patient(patient) => self.creations.contains_key(patient),
                 };
                 if !doubtful {
+                    continue;
+                }
+                if planted!(turn.settings, DoubtSettledOnlyByRecord) {
                     continue;
                 }
                 self.jobs.insert(key.clone(), Job::default());
@@ -118,20 +125,24 @@ impl Task {
                 self.park_all(key, job, not_before, HELD_BY_REVIEW, turn);
                 continue;
             }
-            if booking.version < newest_known {
+            if booking.version < newest_known && !planted!(turn.settings, OlderVersionWritten) {
                 self.supersede(key, job, booking.version, turn);
                 continue;
             }
             let doubt = self.write_verdict(key, turn.now, turn.settings);
             match doubt {
-                DoubtVerdict::Wait(at) => return Next::Wait(at, "in_doubt"),
+                DoubtVerdict::Wait(at) if !planted!(turn.settings, OtherWriteInDoubt) => {
+                    return Next::Wait(at, "in_doubt");
+                }
                 DoubtVerdict::Settle => match self.settle(key, turn) {
                     Some(request) => return Next::Ask(request, Purpose::Settle),
                     None => continue,
                 },
-                DoubtVerdict::Repeat | DoubtVerdict::None => {}
+                DoubtVerdict::Wait(_) | DoubtVerdict::Repeat | DoubtVerdict::None => {}
             }
-            if !self.lock_patient(key, job, &booking.patient_key()) {
+            if !self.lock_patient(key, job, &booking.patient_key())
+                && !planted!(turn.settings, PatientNotLocked)
+            {
                 return Next::AwaitPatient(booking.patient_key());
             }
             if let Some(next) = self.next_in_flow(key, job, &booking, doubt, turn) {
@@ -172,7 +183,7 @@ impl Task {
                 return None;
             }
             // While a write is in doubt the newest version gets no final result (rule W4).
-            Step::Finish(_) if doubt != DoubtVerdict::None => {
+            Step::Finish(_) if doubt != DoubtVerdict::None && !planted!(turn.settings, FinishedInDoubt) => {
                 let at = self.writes.get(key).and_then(|open| open.doubt).map(|doubt| doubt.quiet_at);
                 return Some(Next::Wait(at.unwrap_or(turn.now), "in_doubt"));
             }
@@ -196,14 +207,11 @@ impl Task {
         }
         match &request {
             Request::CreatePatient { .. } => {
-                self.cover_creation(&patient, Person::from(&booking.patient), turn.now);
+                let person = Person::from(&booking.patient);
+                self.cover_creation(&patient, person, turn);
             }
-            Request::CreateAppointment { .. } => {
-                self.cover_write(key, WriteOperation::Create, booking, turn.now)
-            }
-            Request::UpdateAppointment { .. } => {
-                self.cover_write(key, WriteOperation::Update, booking, turn.now)
-            }
+            Request::CreateAppointment { .. } => self.cover_write(key, WriteOperation::Create, booking, turn),
+            Request::UpdateAppointment { .. } => self.cover_write(key, WriteOperation::Update, booking, turn),
             _ => {}
         }
         Some(Next::Ask(request, Purpose::Flow))
@@ -272,7 +280,7 @@ impl Task {
         key: &BookingKey,
         operation: WriteOperation,
         booking: &Booking,
-        now: Timestamp,
+        turn: &Turn<'_>,
     ) {
         let sequence = self.sequence;
         let version = booking.version;
@@ -284,12 +292,12 @@ impl Task {
             .as_ref()
             .filter(|intent| intent.operation == operation && intent.incarnation == state.incarnation);
         let covered = same.is_some_and(|intent| !unsent || intent.first_version == version);
-        if covered && state.newest >= version {
+        if covered && (state.newest >= version || planted!(turn.settings, NewerUnderOlderIntent)) {
             return;
         }
         let (first_version, since) = match same {
             Some(intent) if !unsent => (intent.first_version, intent.since),
-            _ => (version, now),
+            _ => (version, turn.now),
         };
         state.intent = Some(WriteIntent { operation, incarnation: state.incarnation, first_version, since });
         state.newest = state.newest.max(version);
@@ -299,19 +307,26 @@ impl Task {
 
     /// Makes sure that an intent covers the creation of a patient. From here on it counts as begun (rule W7): another
     /// owner may take the intent for a creation that was sent.
-    fn cover_creation(&mut self, key: &PatientKey, person: Person, now: Timestamp) {
+    fn cover_creation(&mut self, key: &PatientKey, person: Person, turn: &Turn<'_>) {
         let sequence = self.sequence;
         if self.creations.contains_key(key) {
             return;
         }
-        self.newcomers.begin(key, person);
+        if !planted!(turn.settings, CreationCountsFromSending) {
+            self.newcomers.begin(key, person);
+        }
         self.creations.insert(key.clone(), OpenWrite::unsent(sequence));
         let state = self.change_patient(key);
-        state.intent = Some(PatientIntent { incarnation: state.incarnation, since: now });
+        state.intent = Some(PatientIntent { incarnation: state.incarnation, since: turn.now });
+    }
+
+    /// Whether `request` may go out: its intent stands.
+    pub(super) fn may_be_sent(&self, key: &JobKey, job: &Job, request: &Request, turn: &Turn<'_>) -> bool {
+        planted!(turn.settings, IntentNotAwaited) || self.is_durable(key, job, request)
     }
 
     /// Whether the intent under which `request` goes out is in a transaction that is known good; true of reads.
-    pub(super) fn is_durable(&self, key: &JobKey, job: &Job, request: &Request) -> bool {
+    fn is_durable(&self, key: &JobKey, job: &Job, request: &Request) -> bool {
         let open = match (request, key) {
             (Request::CreatePatient { .. }, _) => {
                 job.patient.as_ref().and_then(|patient| self.creations.get(patient))

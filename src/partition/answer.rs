@@ -116,7 +116,7 @@ impl Task {
             Err(fault) => fault,
         };
         let Some(open) = self.creations.get_mut(&patient) else { return };
-        match fate(open, &fault, turn.now, quiet_at) {
+        match fate(open, &fault, quiet_at, turn) {
             Fate::Stands(id) => self.patient_stands(&patient, id.into(), turn),
             Fate::SendAgain { counts } => self.send_again(key, job, &fault, counts, turn),
             Fate::Refused => {
@@ -233,7 +233,7 @@ impl Task {
             Err(fault) => fault,
         };
         let Some(open) = self.writes.get_mut(key) else { return };
-        match fate(open, &fault, turn.now, quiet_at) {
+        match fate(open, &fault, quiet_at, turn) {
             Fate::Stands(id) => {
                 self.close_write(key);
                 self.adopt(key, id.into(), Self::flight_patient(flight));

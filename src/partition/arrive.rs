@@ -10,6 +10,7 @@ use crate::event::topics::Lane;
 use crate::event::{Arrival, DeadLetter, Origin, Outgoing, RetryEntry, Schedule, Unusable};
 use crate::partition::job::{InHand, JobKey, Standing};
 use crate::partition::task::{PendingFact, Task, Turn};
+use crate::processor::defects::planted;
 use crate::processor::fact::Fact;
 use crate::processor::settings::Settings;
 use crate::retry::waiting_room::Waiting;
@@ -108,7 +109,8 @@ impl Task {
             .get(&entry.booking.key)
             .and_then(|state| state.parked(entry.booking.version))
             .is_some_and(|parked| {
-                parked.place == ParkingPlace::Retry && parked.generation == entry.generation
+                parked.place == ParkingPlace::Retry
+                    && (parked.generation == entry.generation || planted!(turn.settings, NoGeneration))
             });
         // Copies that a newer parking or an answer made worthless are passed over (rule K4).
         if !valid {
@@ -162,6 +164,11 @@ impl Task {
     /// without waits until the watermark moves past it in the same transaction (rule K7).
     fn bury(&mut self, unusable: Unusable, (lane, offset): (Lane, i64), turn: &mut Turn<'_>) {
         let Some(identity) = &unusable.identity else {
+            if planted!(turn.settings, NamelessBuriedAtOnce) {
+                self.position_finished((lane, offset));
+                self.dead_letter(unusable, (lane, offset), turn.now);
+                return;
+            }
             self.nameless.insert((lane, offset), unusable);
             return;
         };

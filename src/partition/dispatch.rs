@@ -9,6 +9,7 @@ use crate::partition::advance::Next;
 use crate::partition::job::{Flight, Job, JobKey, Purpose, Standing};
 use crate::partition::task::{Task, Turn};
 use crate::patient::search::Search;
+use crate::processor::defects::planted;
 use crate::processor::fact::Fact;
 use crate::time::Timestamp;
 
@@ -42,7 +43,7 @@ impl Task {
                 self.rest(&key, job, next, turn);
                 continue;
             };
-            if !self.is_durable(&key, &job, &request) {
+            if !self.may_be_sent(&key, &job, &request, turn) {
                 self.stand(&key, &mut job, Standing::AwaitsCommit, turn.now);
                 self.jobs.insert(key, job);
                 continue;
@@ -95,6 +96,11 @@ impl Task {
         }
         if matches!(request, Request::SearchPatients { .. }) && purpose == Purpose::Flow {
             job.search.get_or_insert_with(|| Search::start(turn.now));
+        }
+        if let (true, Some(patient), Request::CreatePatient { content, .. }) =
+            (planted!(turn.settings, CreationCountsFromSending), &job.patient, request)
+        {
+            self.newcomers.begin(patient, crate::patient::Person::from(&content.patient));
         }
         turn.facts.push_back(Fact::CallSent { operation: request.operation() });
     }

@@ -3,6 +3,8 @@
 use crate::healthflow::Fault;
 use crate::healthflow::fault::NotSent;
 use crate::partition::open_write::OpenWrite;
+use crate::partition::task::Turn;
+use crate::processor::defects::planted;
 use crate::time::Timestamp;
 
 /// What a fault of a write means for its intent.
@@ -18,7 +20,7 @@ pub(super) enum Fate {
 }
 
 /// What `fault` means for the intent `open`, whose request has just ended (rules W3, W4).
-pub(super) fn fate(open: &mut OpenWrite, fault: &Fault, now: Timestamp, quiet_at: Timestamp) -> Fate {
+pub(super) fn fate(open: &mut OpenWrite, fault: &Fault, quiet_at: Timestamp, turn: &Turn<'_>) -> Fate {
     match fault {
         Fault::NotSent(not_sent) => {
             open.had_no_effect();
@@ -26,13 +28,16 @@ pub(super) fn fate(open: &mut OpenWrite, fault: &Fault, now: Timestamp, quiet_at
         }
         Fault::Throttled { .. } | Fault::Unauthorised { .. } => {
             open.had_no_effect();
+            if planted!(turn.settings, ThrottledRepeatClosesDoubt) {
+                (open.doubt, open.sends) = (None, 0);
+            }
             Fate::SendAgain { counts: false }
         }
         Fault::AlreadyThere { existing_id: Some(id) } => Fate::Stands(id.clone()),
         Fault::Refused { .. } | Fault::SlotTaken | Fault::NotFound(_) => {
             let only_request = open.sends == 1 && open.doubt.is_none();
             open.had_no_effect();
-            if only_request {
+            if only_request || planted!(turn.settings, RefusedRepeatClosesDoubt) {
                 return Fate::Refused;
             }
             if let Some(doubt) = &mut open.doubt {
@@ -41,11 +46,11 @@ pub(super) fn fate(open: &mut OpenWrite, fault: &Fault, now: Timestamp, quiet_at
             Fate::InDoubt
         }
         Fault::Unknown(_) => {
-            open.doubted(now, quiet_at);
+            open.doubted(turn.now, quiet_at);
             Fate::InDoubt
         }
         Fault::KeyReused | Fault::AlreadyThere { existing_id: None } => {
-            open.doubted(now, quiet_at);
+            open.doubted(turn.now, quiet_at);
             if let Some(doubt) = &mut open.doubt {
                 doubt.repeat_refused = true;
                 doubt.key_refused |= *fault == Fault::KeyReused;

@@ -6,6 +6,7 @@ use crate::partition::newcomers::{Obstacle, SEARCH_LIFE_MAX_MS};
 use crate::partition::open_write::Doubt;
 use crate::partition::task::Task;
 use crate::patient::Person;
+use crate::processor::defects::planted;
 use crate::processor::settings::{GuardMode, Settings};
 use crate::state::WriteOperation;
 use crate::time::Timestamp;
@@ -84,7 +85,11 @@ impl Task {
         if now < opens_at {
             return Some(opens_at);
         }
-        self.newcomers.waits_for_inherited(patient).then(|| now.plus_ms(LOOK_AGAIN_MS))
+        self.waits_for_inherited(patient, settings).then(|| now.plus_ms(LOOK_AGAIN_MS))
+    }
+
+    fn waits_for_inherited(&self, patient: &PatientKey, settings: &Settings) -> bool {
+        self.newcomers.waits_for_inherited(patient) && !planted!(settings, InheritedCreationsIgnored)
     }
 
     /// Until when `booking`'s patient may not be created because it could be somebody we created a moment ago (rule
@@ -97,12 +102,13 @@ impl Task {
         settings: &Settings,
     ) -> Option<Timestamp> {
         let patient = booking.patient_key();
-        if self.newcomers.waits_for_inherited(&patient) {
+        if self.waits_for_inherited(&patient, settings) {
             return Some(now.plus_ms(LOOK_AGAIN_MS));
         }
         let started_at = job.search.as_ref().map_or(now, |search| search.started_at);
         let person = Person::from(&booking.patient);
         match self.newcomers.obstacle(&patient, &person, started_at, settings.search_lag_ms) {
+            _ if planted!(settings, OwnCreationsNotSearched) => None,
             Some(Obstacle::Open) => Some(now.plus_ms(LOOK_AGAIN_MS)),
             Some(Obstacle::SearchAgainAt(at)) => {
                 job.forget_search();

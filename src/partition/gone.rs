@@ -7,6 +7,7 @@ use crate::booking::{Booking, BookingKey, BookingStatus};
 use crate::partition::job::{Flight, Job};
 use crate::partition::task::{Task, Turn};
 use crate::patient::LinkOrigin;
+use crate::processor::defects::planted;
 use crate::sync::Reason;
 use crate::time::Timestamp;
 
@@ -66,6 +67,6 @@ impl Task {
     fn believed_at(&self, sent_at: Timestamp, written_by_us: bool, turn: &Turn<'_>) -> Timestamp {
         let own = sent_at.plus_ms(turn.settings.settle_ms());
         let inherited = if written_by_us { self.inherited_quiet_at(turn.settings) } else { Timestamp(0) };
-        own.max(inherited)
+        if planted!(turn.settings, GoneBelievedAtOnce) { turn.now } else { own.max(inherited) }
     }
 }

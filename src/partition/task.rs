@@ -11,6 +11,7 @@ use crate::partition::job::{Job, JobKey, Standing};
 use crate::partition::lane::LaneProgress;
 use crate::partition::newcomers::Newcomers;
 use crate::partition::open_write::OpenWrite;
+use crate::processor::defects::planted;
 use crate::processor::fact::Fact;
 use crate::processor::input::{Acquired, Incarnation};
 use crate::processor::settings::Settings;
@@ -139,7 +140,8 @@ impl Task {
 
     /// Until when an old owner's writes may still land unseen.
     pub(super) fn inherited_quiet_at(&self, settings: &Settings) -> Timestamp {
-        self.fenced_at.plus_ms(settings.lease_ms + settings.settle_ms())
+        let lease_ms = if planted!(settings, QuietTimeWithoutLease) { 0 } else { settings.lease_ms };
+        self.fenced_at.plus_ms(lease_ms + settings.settle_ms())
     }
 
     fn inherit_doubts(&mut self, settings: &Settings) {

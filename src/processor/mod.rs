@@ -9,6 +9,7 @@ pub mod effect;
 pub mod fact;
 pub mod input;
 pub mod settings;
+pub mod defects;
 pub mod ownership;
 pub mod schedule;
 pub mod status;

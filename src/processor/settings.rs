@@ -61,6 +61,9 @@ pub struct Settings {
     pub retry_max_age_ms: i64,
     /// `retry.waiting_room_max`: records per task.
     pub waiting_room_max: usize,
+    /// How it is broken on purpose, if it is.
+    #[cfg(feature = "planted-defects")]
+    pub defect: Option<crate::processor::defects::Defect>,
 }
 
 impl Settings {

@@ -4,6 +4,7 @@ use healthflow_sync::partition::commit_batch::CommitBatch;
 use healthflow_sync::processor::{CommitEnded, Incarnation, Input};
 use healthflow_sync::time::Timestamp;
 
+use crate::defects::Defect;
 use crate::faults::FaultKind;
 use crate::plan::TRANSACTION_TIMEOUT_MS;
 use crate::worker::Deed;
@@ -40,8 +41,17 @@ impl World {
         worker: usize,
         (partition, incarnation): (i32, Incarnation),
         sequence: u64,
-        batch: CommitBatch,
+        mut batch: CommitBatch,
     ) {
+        if let Some(defect) = self.plan.defect {
+            defect.spoil(&mut batch);
+        }
+        if self.plan.has(Defect::EmptyRenewal) && batch.records.is_empty() {
+            let started_at = self.workers[worker].clock(self.now);
+            let ended = CommitEnded::Good { started_at, aborts: 0 };
+            self.worker_learns(worker, 1, Input::CommitEnded { partition, incarnation, sequence, ended });
+            return;
+        }
         let mut fate = Fate::Good;
         let mut ms = self.random.between(1, 40);
         let mut restarted_ms = 0;
@@ -81,7 +91,7 @@ impl World {
             batch,
             fate,
         };
-        if fate == Fate::GoodUnknown {
+        if fate == Fate::GoodUnknown && !self.takes_it_for_known() {
             // The worker gives up at some time before or after it lands.
             let gives_up_ms = self.random.between(1, 12_000);
             self.worker_learns(worker, gives_up_ms, ended(&landing, CommitEnded::TaskLost));
@@ -101,12 +111,14 @@ impl World {
     pub fn commit_lands(&mut self, landing: Landing) {
         let (worker, partition) = (landing.worker, landing.partition);
         if self.workers[worker].life == landing.life {
-            self.workers[worker].commits -= 1;
+            let commits = &mut self.workers[worker].commits;
+            *commits = commits.saturating_sub(1);
         }
         let kafka = &self.partitions[partition as usize];
         let in_time = self.now - landing.began_at < TRANSACTION_TIMEOUT_MS;
         let stands = landing.epoch == kafka.epoch && landing.fate != Fate::LostUnknown && in_time;
-        let told = if stands {
+        let taken_for_good = landing.fate == Fate::LostUnknown && self.plan.has(Defect::UnknownTakenForGood);
+        let told = if stands || taken_for_good {
             CommitEnded::Good { started_at: landing.started_at, aborts: 0 }
         } else {
             CommitEnded::TaskLost
@@ -118,7 +130,14 @@ impl World {
             self.story
                 .tell(self.now, || format!("commit of w{worker} p{partition} is refused (epoch {epoch})"));
         }
-        if landing.fate != Fate::GoodUnknown {
+        if stands && landing.fate == Fate::GoodUnknown && self.plan.has(Defect::UnknownTakenForFailed) {
+            self.after(100, Event::CommitLands(Box::new(Landing { fate: Fate::Good, ..landing })));
+            return;
+        }
+        if landing.fate == Fate::LostUnknown && self.plan.has(Defect::ResultsApart) {
+            self.judge_results(&landing.batch);
+        }
+        if landing.fate != Fate::GoodUnknown || self.takes_it_for_known() {
             let ms = self.random.between(0, 20);
             let input = ended(&landing, told);
             self.after(
@@ -126,6 +145,11 @@ impl World {
                 Event::ForWorker { worker, life: landing.life, deed: Box::new(Deed::Learn(input)) },
             );
         }
+    }
+
+    /// Whether a worker with a planted defect does not give up where the end is unknown.
+    fn takes_it_for_known(&self) -> bool {
+        self.plan.has(Defect::UnknownTakenForGood) || self.plan.has(Defect::UnknownTakenForFailed)
     }
 
     fn commit_stands(&mut self, landing: &Landing) {

@@ -6,6 +6,7 @@ use healthflow_sync::healthflow::fault::NotSent;
 use healthflow_sync::processor::{Acquired, Effect, Incarnation, Input};
 use healthflow_sync::time::Timestamp;
 
+use crate::defects::Defect;
 use crate::faults::FaultKind;
 use crate::worker::{Deed, Outbound, Reader, Reading, Running, Shell};
 use crate::world::{Event, World};
@@ -15,7 +16,7 @@ impl World {
         match effect {
             Effect::Acquire { partition, incarnation, not_before } => {
                 let wait_ms = not_before.0.saturating_sub(self.workers[worker].skew_ms + self.now).max(0);
-                let shell = Shell { incarnation, epoch: 0, lanes: Default::default() };
+                let shell = Shell { incarnation, epoch: 0, lanes: Default::default(), early_state: None };
                 self.workers[worker].tasks.insert(partition, shell);
                 let wait_ms = wait_ms + self.random.between(0, 20);
                 self.worker_does(worker, wait_ms, Deed::InitCalled { partition, incarnation });
@@ -72,10 +73,11 @@ impl World {
     }
 
     pub fn init_called(&mut self, worker: usize, partition: i32, incarnation: Incarnation) {
+        let too_early = self.plan.has(Defect::RestoreBeforeFence);
+        let early = too_early.then(|| Box::new(self.partitions[partition as usize].state.clone()));
         let one = &mut self.workers[worker];
-        if one.shell(partition, incarnation).is_none() {
-            return;
-        }
+        let Some(shell) = one.shell(partition, incarnation) else { return };
+        shell.early_state = early;
         let (life, called_at) = (one.life, self.now);
         let ms = self.random.between(1, 300);
         self.after(ms, Event::FenceLands { worker, life, partition, incarnation, called_at });
@@ -129,7 +131,9 @@ impl World {
         let kafka = &self.partitions[partition as usize];
         let offsets = Lane::ALL.iter().map(|lane| (*lane, kafka.committed(*lane))).collect();
         let ms = self.random.between(0, 2_000);
-        let acquired = Box::new(Reading { called_at, fenced_at, offsets });
+        let shell = self.workers[worker].shell(partition, incarnation);
+        let stale_state = shell.and_then(|shell| shell.early_state.take()).map(|state| *state);
+        let acquired = Box::new(Reading { called_at, fenced_at, offsets, stale_state });
         self.worker_does(worker, ms, Deed::StateRead { partition, incarnation, acquired });
     }
 
@@ -140,7 +144,10 @@ impl World {
         reading: &Reading,
     ) {
         let kafka = &self.partitions[partition as usize];
-        let (state, restored_records) = (kafka.state.clone(), kafka.state_records);
+        let (state, restored_records) = match &reading.stale_state {
+            Some(stale) => (stale.clone(), kafka.state_records),
+            None => (kafka.state.clone(), kafka.state_records),
+        };
         let one = &mut self.workers[worker];
         let (init_started_at, fenced_at) = (one.clock(reading.called_at), one.clock(reading.fenced_at));
         let restored_at: Timestamp = one.clock(self.now);
@@ -207,7 +214,8 @@ impl World {
         let lives = one.shell(outbound.partition, outbound.incarnation).is_some();
         let margin_ms = self.plan.settings.lease_margin_ms;
         let clock = one.clock(self.now).plus_ms(margin_ms);
-        let leased = outbound.lease_until.is_none_or(|until| clock < until);
+        let leased = outbound.lease_until.is_none_or(|until| clock < until)
+            || self.plan.defect == Some(Defect::LeaseNotCheckedLast);
         if !lives || !leased {
             let reply = Err(Fault::NotSent(NotSent::LeaseOver));
             one.calls.remove(&outbound.call);

@@ -174,7 +174,7 @@ impl World {
         if self.workers[worker].running != Running::Down {
             return;
         }
-        let settings = self.plan.settings.clone();
+        let settings = self.plan.told_settings();
         self.workers[worker].start(&settings, self.now);
         self.story.tell(self.now, || format!("w{worker} starts"));
         self.join(worker);

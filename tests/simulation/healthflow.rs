@@ -98,7 +98,10 @@ impl World {
         let operation = outbound.request.operation();
         let kind = self.call_fault(operation);
         let fate = self.fate(kind);
-        let Outbound { call, request, .. } = outbound;
+        let Outbound { call, mut request, .. } = outbound;
+        if let Some(defect) = self.plan.defect {
+            defect.rekey(&mut request);
+        }
         let wire = encode(&request);
         self.story.tell(self.now, || {
             let fault = kind.map_or(String::new(), |kind| format!(" {kind:?} {:?}", fate.arrives_ms));

@@ -8,6 +8,9 @@
 mod checkers;
 mod commits;
 mod coverage;
+#[cfg(feature = "planted-defects")]
+mod defect_hunt;
+mod defects;
 mod effects;
 mod faults;
 mod group;

@@ -2,6 +2,7 @@
 
 use healthflow_sync::processor::{GuardMode, Settings};
 
+use crate::defects::Defect;
 use crate::random::Random;
 
 /// When every life begins, in milliseconds of the world's clock.
@@ -27,6 +28,8 @@ pub struct Plan {
     pub page_size: usize,
     /// How far workers' clocks may differ from the world's, either way.
     pub skew_max_ms: i64,
+    /// How the shell around the processor is broken on purpose.
+    pub defect: Option<Defect>,
 }
 
 /// How often what goes wrong: probabilities of one event, or mean pauses between two.
@@ -68,8 +71,22 @@ impl Plan {
             page_size: *random.pick(&[1, 2, 50]),
             // Rule W5 compares clocks of different machines in one place: whether a key is still remembered.
             skew_max_ms: if level > 1 && random.chance(0.5) { skew_max_ms } else { 0 },
+            defect: None,
             settings,
         }
+    }
+
+    /// What the workers are told of their surroundings.
+    pub fn told_settings(&self) -> Settings {
+        let mut settings = self.settings.clone();
+        if let Some(defect) = self.defect {
+            defect.mislead(&mut settings);
+        }
+        settings
+    }
+
+    pub fn has(&self, defect: Defect) -> bool {
+        self.defect == Some(defect)
     }
 }
 
@@ -104,6 +121,8 @@ fn settings(random: &mut Random) -> Settings {
         retry_backoff_max_ms: random.between(5_000, 30_000),
         retry_max_age_ms: if random.chance(0.1) { 30_000 } else { 259_200_000 },
         waiting_room_max: *random.pick(&[4, 1_000]),
+        #[cfg(feature = "planted-defects")]
+        defect: None,
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use healthflow_sync::event::topics::Lane;
 use healthflow_sync::healthflow::{Operation, Request};
 use healthflow_sync::processor::{CallId, Incarnation, Input, Processor, Settings};
+use healthflow_sync::state::TaskState;
 use healthflow_sync::time::Timestamp;
 
 /// Whether the process runs.
@@ -62,6 +63,8 @@ pub struct Reading {
     pub called_at: i64,
     pub fenced_at: i64,
     pub offsets: Vec<(Lane, i64)>,
+    /// The state as it was before the fence: only where that defect is planted.
+    pub stale_state: Option<TaskState>,
 }
 
 /// A call on its way to the socket.
@@ -80,6 +83,8 @@ pub struct Shell {
     pub incarnation: Incarnation,
     pub epoch: u64,
     pub lanes: BTreeMap<Lane, Reader>,
+    /// The state as it was before the fence: only where that defect is planted.
+    pub early_state: Option<Box<TaskState>>,
 }
 
 #[derive(Debug, Default)]

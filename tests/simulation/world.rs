@@ -69,7 +69,7 @@ impl World {
         let workers = (0..plan.workers)
             .map(|number| {
                 let skew_ms = random.between(-plan.skew_max_ms, plan.skew_max_ms);
-                Worker::new(number, &plan.settings, skew_ms, BEGIN_MS)
+                Worker::new(number, &plan.told_settings(), skew_ms, BEGIN_MS)
             })
             .collect();
         let mut world = World {

@@ -30,10 +30,20 @@ pub struct Judges {
 impl World {
     /// A transaction stands.
     pub fn judge_commit(&mut self, partition: i32, batch: &CommitBatch, before: &BTreeMap<Lane, i64>) {
-        let mut broken = self.judges.one_result.commit(batch, self.now);
-        broken.extend(watermark::broken(&self.partitions[partition as usize], before));
+        self.judge_results(batch);
+        let broken = watermark::broken(&self.partitions[partition as usize], before);
+        self.violate_all("watermark", broken);
+    }
+
+    /// Results are visible.
+    pub fn judge_results(&mut self, batch: &CommitBatch) {
+        let broken = self.judges.one_result.commit(batch, self.now);
+        self.violate_all("one result", broken);
+    }
+
+    fn violate_all(&mut self, promise: &str, broken: impl IntoIterator<Item = String>) {
         for what in broken {
-            self.violate("commit", what);
+            self.violate(promise, what);
         }
     }
 
@@ -50,18 +60,13 @@ impl World {
         let open = none_lost::open(self);
         if open.is_empty() && self.healthflow.under_way == 0 {
             self.quiet_after_ms = Some(self.now - self.plan.faults_until);
-            let mut broken = no_duplicate::broken(self);
-            broken.extend(no_orphan::broken(self));
-            broken.extend(newest_version_wins::broken(self));
-            broken.extend(right_chart::broken(self));
-            broken.extend(self.judges.rate_limit.broken(&self.plan));
-            for what in broken {
-                self.violate("at rest", what);
-            }
+            self.violate_all("no duplicate", no_duplicate::broken(self));
+            self.violate_all("no orphan", no_orphan::broken(self));
+            self.violate_all("newest version wins", newest_version_wins::broken(self));
+            self.violate_all("right chart", right_chart::broken(self));
+            self.violate_all("rate limit", self.judges.rate_limit.broken(&self.plan));
         } else if self.now > self.plan.faults_until + self.plan.rest_within_ms() {
-            for what in open {
-                self.violate("quiescence", what);
-            }
+            self.violate_all("none lost", open);
         } else {
             self.after(LOOK_EVERY_MS, Event::Look);
         }

@@ -1,0 +1,78 @@
+//! Ways to break the processor on purpose, one a rule of the protocol: a simulation that does not notice them proves
+//! nothing. Compiled only with the feature `planted-defects`; a shipped build knows none of this.
+
+/// One way to break it; each names what is left out or done wrong.
+#[cfg(feature = "planted-defects")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defect {
+    /// A write goes out before its intent is known to stand (W1).
+    IntentNotAwaited,
+    /// A newer version goes out under the intent of an older one (W1).
+    NewerUnderOlderIntent,
+    /// A 429 of a repeat is taken for the end of the doubt (W3).
+    ThrottledRepeatClosesDoubt,
+    /// A refusal of a repeat is taken for an answer to the first request (W3).
+    RefusedRepeatClosesDoubt,
+    /// The newest version gets its result while a write is in doubt (W4).
+    FinishedInDoubt,
+    /// Another write of the booking goes out while one is in doubt (W5).
+    OtherWriteInDoubt,
+    /// The old owner's lease is left out of the quiet time (K1).
+    QuietTimeWithoutLease,
+    /// A doubt waits until a record of its booking or patient is at hand (W5).
+    DoubtSettledOnlyByRecord,
+    /// A 404 is believed at once (W6).
+    GoneBelievedAtOnce,
+    /// People created a moment ago do not count as found (W7).
+    OwnCreationsNotSearched,
+    /// A creation counts only once it is sent (W7).
+    CreationCountsFromSending,
+    /// Creations found open are nobody's business but their patient's (W7).
+    InheritedCreationsIgnored,
+    /// Two bookings of one patient are worked on at once.
+    PatientNotLocked,
+    /// Any record of a parked version is taken, whatever its generation (K4).
+    NoGeneration,
+    /// An older version than one already written or intended is written (K5).
+    OlderVersionWritten,
+    /// A record without identity is dead-lettered before the watermark comes to it (K7).
+    NamelessBuriedAtOnce,
+}
+
+#[cfg(feature = "planted-defects")]
+impl Defect {
+    /// Every defect.
+    pub const ALL: [Defect; 16] = [
+        Defect::IntentNotAwaited,
+        Defect::NewerUnderOlderIntent,
+        Defect::ThrottledRepeatClosesDoubt,
+        Defect::RefusedRepeatClosesDoubt,
+        Defect::FinishedInDoubt,
+        Defect::OtherWriteInDoubt,
+        Defect::QuietTimeWithoutLease,
+        Defect::DoubtSettledOnlyByRecord,
+        Defect::GoneBelievedAtOnce,
+        Defect::OwnCreationsNotSearched,
+        Defect::CreationCountsFromSending,
+        Defect::InheritedCreationsIgnored,
+        Defect::PatientNotLocked,
+        Defect::NoGeneration,
+        Defect::OlderVersionWritten,
+        Defect::NamelessBuriedAtOnce,
+    ];
+}
+
+/// Whether a defect is planted; `false` at compile time in a shipped build.
+macro_rules! planted {
+    ($settings:expr, $defect:ident) => {{
+        #[cfg(feature = "planted-defects")]
+        let planted = $settings.defect == Some($crate::processor::defects::Defect::$defect);
+        #[cfg(not(feature = "planted-defects"))]
+        let planted = {
+            let _ = $settings;
+            false
+        };
+        planted
+    }};
+}
+pub(crate) use planted;

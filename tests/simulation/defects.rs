@@ -1,0 +1,133 @@
+//! Defects planted between the processor and the world: what a worker would do that loses a part of a commit, asks the
+//! broker in the wrong order, or does not look at its lease. Those inside the processor are in `processor::defects`.
+
+use healthflow_sync::event::Outgoing;
+use healthflow_sync::event::topics::Lane;
+use healthflow_sync::healthflow::Request;
+use healthflow_sync::partition::commit_batch::CommitBatch;
+use healthflow_sync::processor::Settings;
+use healthflow_sync::state::{BookingState, StateRecord, VersionSet};
+
+/// A defect of the shell around the processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "planted-defects"), expect(dead_code, reason = "planted by `make defects` only"))]
+pub enum Defect {
+    /// Intents are not written (W1).
+    NoIntent,
+    /// State names one parked version a booking (K4).
+    OneParkingSlot,
+    /// State does not say which version was intended (K5).
+    NewestForgotten,
+    /// Answered versions are one number (K5).
+    AnsweredAsOneNumber,
+    /// Records of the retry topic are lost.
+    RetryRecordLost,
+    /// The offset is one record ahead (K3).
+    OffsetTooEarly,
+    /// Results go out in a transaction of their own (T2).
+    ResultsApart,
+    /// The lease is checked before the queue only (W2).
+    LeaseNotCheckedLast,
+    /// A commit without records asks nobody (W2).
+    EmptyRenewal,
+    /// State is restored before the old owner is fenced (K1).
+    RestoreBeforeFence,
+    /// A commit with an unknown end is taken for good (T3).
+    UnknownTakenForGood,
+    /// A commit with an unknown end is taken for failed, and made again (T3).
+    UnknownTakenForFailed,
+    /// The idempotency key depends on what is sent (W6).
+    ContentInKey,
+    /// Doubts are settled at once (W4).
+    NoQuietTime,
+    /// The search's lag is left out of the quiet time (W4).
+    QuietTimeWithoutLag,
+    /// A request is thought to land within its life (W4).
+    QuietTimeWithoutLateLanding,
+    /// Links are not written with the outcome.
+    LinkNotWritten,
+}
+
+impl Defect {
+    #[cfg(feature = "planted-defects")]
+    pub const ALL: [Defect; 17] = [
+        Defect::NoIntent,
+        Defect::OneParkingSlot,
+        Defect::NewestForgotten,
+        Defect::AnsweredAsOneNumber,
+        Defect::RetryRecordLost,
+        Defect::OffsetTooEarly,
+        Defect::ResultsApart,
+        Defect::LeaseNotCheckedLast,
+        Defect::EmptyRenewal,
+        Defect::RestoreBeforeFence,
+        Defect::UnknownTakenForGood,
+        Defect::UnknownTakenForFailed,
+        Defect::ContentInKey,
+        Defect::NoQuietTime,
+        Defect::QuietTimeWithoutLag,
+        Defect::QuietTimeWithoutLateLanding,
+        Defect::LinkNotWritten,
+    ];
+
+    /// What the processor is told of its surroundings.
+    pub fn mislead(self, settings: &mut Settings) {
+        match self {
+            Defect::NoQuietTime => {
+                (settings.request_life_ms, settings.late_landing_ms, settings.search_lag_ms) = (0, 0, 0);
+            }
+            Defect::QuietTimeWithoutLag => settings.search_lag_ms = 0,
+            Defect::QuietTimeWithoutLateLanding => settings.late_landing_ms = 0,
+            _ => {}
+        }
+    }
+
+    /// What becomes of a batch on its way.
+    pub fn spoil(self, batch: &mut CommitBatch) {
+        match self {
+            Defect::RetryRecordLost => batch.records.retain(|record| !matches!(record, Outgoing::Retry(_))),
+            Defect::OffsetTooEarly => {
+                for (_, offset) in batch.offsets.iter_mut().filter(|(lane, _)| *lane == Lane::Requested) {
+                    *offset += 1;
+                }
+            }
+            _ => {}
+        }
+        for record in &mut batch.records {
+            let Outgoing::State(record) = record else { continue };
+            match (self, &mut **record) {
+                (Defect::NoIntent, StateRecord::Booking(_, state)) => state.intent = None,
+                (Defect::NoIntent, StateRecord::Patient(_, state)) => state.intent = None,
+                (Defect::LinkNotWritten, StateRecord::Patient(_, state)) => state.link = None,
+                (_, StateRecord::Booking(_, state)) => self.spoil_booking(state),
+                _ => {}
+            }
+        }
+    }
+
+    fn spoil_booking(self, state: &mut BookingState) {
+        match self {
+            Defect::OneParkingSlot => {
+                state.parked.sort_by_key(|parked| parked.version);
+                state.parked = state.parked.pop().into_iter().collect();
+            }
+            Defect::NewestForgotten => state.newest = 0,
+            Defect::AnsweredAsOneNumber => {
+                let above = state.answered.above().last().copied();
+                state.answered = VersionSet::new(above.unwrap_or(state.answered.floor()), Vec::new());
+            }
+            _ => {}
+        }
+    }
+
+    /// The key that goes out with a create.
+    pub fn rekey(self, request: &mut Request) {
+        if self != Defect::ContentInKey {
+            return;
+        }
+        if let Request::CreateAppointment { content, idempotency_key } = request {
+            let text = content.visit.note.as_ref().map_or("", |note| note.reveal());
+            idempotency_key.push_str(text);
+        }
+    }
+}
