@@ -46,7 +46,9 @@ impl World {
         if let Some(defect) = self.plan.defect {
             defect.spoil(&mut batch);
         }
-        if self.plan.has(Defect::EmptyRenewal) && batch.records.is_empty() {
+        let offsets = &self.partitions[partition as usize].offsets;
+        let moves = batch.offsets.iter().any(|(lane, offset)| offsets.get(lane) != Some(offset));
+        if self.plan.has(Defect::EmptyRenewal) && batch.records.is_empty() && !moves {
             let started_at = self.workers[worker].clock(self.now);
             let ended = CommitEnded::Good { started_at, aborts: 0 };
             self.worker_learns(worker, 1, Input::CommitEnded { partition, incarnation, sequence, ended });
@@ -56,7 +58,7 @@ impl World {
         let mut ms = self.random.between(1, 40);
         let mut restarted_ms = 0;
         if self.strikes(self.plan.faults.commit) {
-            let kind = *self.random.pick(&FaultKind::COMMITS);
+            let kind = *self.random.pick(&self.plan.faults.commits);
             self.meet(worker, kind);
             self.story.tell(self.now, || format!("w{worker} commit of p{partition}: {kind:?}"));
             match kind {

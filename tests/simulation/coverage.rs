@@ -74,7 +74,7 @@ impl Coverage {
             Phase::LookingUp,
         ];
         let mut pairs: Vec<(FaultKind, Phase)> = Vec::new();
-        for kind in FaultKind::CALLS {
+        for kind in FaultKind::CALLS.into_iter().filter(|kind| *kind != FaultKind::StaleReplica) {
             pairs.extend(calls.map(|phase| (kind, phase)));
         }
         for kind in FaultKind::WORKERS {
@@ -87,6 +87,7 @@ impl Coverage {
         for kind in [FaultKind::LongQueue, FaultKind::AcquireFails] {
             pairs.extend(Phase::ALL[..8].iter().map(|phase| (kind, *phase)));
         }
+        pairs.push((FaultKind::StaleReplica, Phase::Updating));
         pairs.push((FaultKind::Delete, Phase::Any));
         pairs
     }

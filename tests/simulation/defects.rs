@@ -44,13 +44,11 @@ pub enum Defect {
     QuietTimeWithoutLag,
     /// A request is thought to land within its life (W4).
     QuietTimeWithoutLateLanding,
-    /// Links are not written with the outcome.
-    LinkNotWritten,
 }
 
 impl Defect {
     #[cfg(feature = "planted-defects")]
-    pub const ALL: [Defect; 17] = [
+    pub const ALL: [Defect; 16] = [
         Defect::NoIntent,
         Defect::OneParkingSlot,
         Defect::NewestForgotten,
@@ -67,7 +65,6 @@ impl Defect {
         Defect::NoQuietTime,
         Defect::QuietTimeWithoutLag,
         Defect::QuietTimeWithoutLateLanding,
-        Defect::LinkNotWritten,
     ];
 
     /// What the processor is told of its surroundings.
@@ -98,7 +95,6 @@ impl Defect {
             match (self, &mut **record) {
                 (Defect::NoIntent, StateRecord::Booking(_, state)) => state.intent = None,
                 (Defect::NoIntent, StateRecord::Patient(_, state)) => state.intent = None,
-                (Defect::LinkNotWritten, StateRecord::Patient(_, state)) => state.link = None,
                 (_, StateRecord::Booking(_, state)) => self.spoil_booking(state),
                 _ => {}
             }

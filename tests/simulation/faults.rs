@@ -28,15 +28,18 @@ pub enum FaultKind {
     CommitLost,
     CommitGoodUnknown,
     AcquireFails,
+    StaleReplica,
     Kill,
     Pause,
     Stop,
     Migrate,
+    /// The group does not hear of a worker that is well, and that hears of it late.
+    CutFromGroup,
     Delete,
 }
 
 impl FaultKind {
-    pub const CALLS: [FaultKind; 11] = [
+    pub const CALLS: [FaultKind; 12] = [
         FaultKind::Connect,
         FaultKind::Throttled,
         FaultKind::Unauthorised,
@@ -48,11 +51,12 @@ impl FaultKind {
         FaultKind::TimeoutBefore,
         FaultKind::TimeoutAfter,
         FaultKind::LateLanding,
+        FaultKind::StaleReplica,
     ];
     pub const COMMITS: [FaultKind; 4] =
         [FaultKind::CommitAborts, FaultKind::CommitSlow, FaultKind::CommitLost, FaultKind::CommitGoodUnknown];
-    pub const WORKERS: [FaultKind; 4] =
-        [FaultKind::Kill, FaultKind::Pause, FaultKind::Stop, FaultKind::Migrate];
+    pub const WORKERS: [FaultKind; 5] =
+        [FaultKind::Kill, FaultKind::Pause, FaultKind::Stop, FaultKind::Migrate, FaultKind::CutFromGroup];
 }
 
 #[derive(Debug)]
@@ -123,7 +127,7 @@ impl World {
 
     fn strike_worker(&mut self) {
         let worker = self.random.below(self.workers.len());
-        let kind = *self.random.pick(&FaultKind::WORKERS);
+        let kind = *self.random.pick(&self.plan.faults.workers);
         if kind == FaultKind::Migrate {
             self.migrate();
             return;
@@ -146,9 +150,10 @@ impl World {
                 one.pauses += 1;
                 let pauses = one.pauses;
                 self.falls_silent(worker);
-                let ms = self.random.between(200, 25_000);
+                let ms = self.random.between(200, self.plan.faults.pause_max_ms);
                 self.after(ms, Event::Fault(FaultEvent::Resume { worker, pauses }));
             }
+            FaultKind::CutFromGroup => self.cut_off(worker),
             _ => {
                 if !self.workers[worker].stopping {
                     self.workers[worker].stopping = true;
@@ -188,8 +193,6 @@ impl World {
         one.running = Running::Up;
         one.pauses += 1;
         one.turn_at = None;
-        self.judges.rate_limit.woke(self.now);
-        let one = &mut self.workers[worker];
         let stalled = std::mem::take(&mut one.stalled);
         self.story.tell(self.now, || format!("w{worker} wakes"));
         for deed in stalled {

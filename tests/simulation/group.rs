@@ -197,13 +197,27 @@ impl World {
         self.after(SESSION_MS, Event::Group(expired));
     }
 
+    /// The group takes a worker for dead that is well: it hears so later, and goes on working and sending until then.
+    pub fn cut_off(&mut self, worker: usize) {
+        if !self.group.members.contains_key(&worker) {
+            return;
+        }
+        self.exclude(worker);
+        self.hears_of_its_exclusion(worker, 15_000);
+    }
+
     /// A worker wakes that the group may have taken for dead: it learns so at one of its next heartbeats.
     pub fn wakes(&mut self, worker: usize) {
         if self.group.members.contains_key(&worker) || self.workers[worker].stopping {
             self.lose_strangers(worker);
             return;
         }
-        let ms = self.random.between(0, 3_000);
+        self.hears_of_its_exclusion(worker, 3_000);
+    }
+
+    fn hears_of_its_exclusion(&mut self, worker: usize, within_ms: i64) {
+        let ms = self.random.between(0, within_ms);
+        self.judges.rate_limit.shared_twice_until(self.now + ms);
         let at = self.workers[worker].hears_group_at.max(self.now + ms);
         self.workers[worker].hears_group_at = at;
         let owned: Vec<i32> = (0..self.plan.partitions).collect();

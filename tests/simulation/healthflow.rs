@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use healthflow_sync::healthflow::fault::{NotSent, Unknown};
 use healthflow_sync::healthflow::wire::{TransportFault, WireReply, WireRequest};
-use healthflow_sync::healthflow::{Operation, Request, decode, encode};
+use healthflow_sync::healthflow::{Request, decode, encode};
 use healthflow_sync::processor::{CallId, GuardMode, Input};
 use healthflow_sync::simulator::answer::{Ending, Moods, Simulator};
 use healthflow_sync::time::Timestamp;
@@ -95,8 +95,7 @@ struct Fate {
 impl World {
     /// The bytes go out.
     pub fn send(&mut self, worker: usize, outbound: Outbound) {
-        let operation = outbound.request.operation();
-        let kind = self.call_fault(operation);
+        let kind = self.call_fault(&outbound.request);
         let fate = self.fate(kind);
         let Outbound { call, mut request, .. } = outbound;
         if let Some(defect) = self.plan.defect {
@@ -126,7 +125,12 @@ impl World {
         let Arrival { wire, request, worker, life, call, heard, latency_ms } = arrival;
         self.healthflow.under_way -= 1;
         let lag_ms = self.random.between(0, self.plan.settings.search_lag_ms);
-        let reply = self.healthflow.carry_out(&wire, lag_ms, self.now);
+        let reply = if self.refuses_its_own(&request) {
+            let body = br#"{"code":"SLOT_TAKEN","message":"by yourself"}"#.to_vec();
+            Some(WireReply { status: 409, retry_after: None, body })
+        } else {
+            self.healthflow.carry_out(&wire, lag_ms, self.now)
+        };
         self.story.tell(self.now, || {
             let answer = reply.as_ref().map_or(String::new(), |reply| {
                 format!(
@@ -146,7 +150,8 @@ impl World {
         }
     }
 
-    fn call_fault(&mut self, operation: Operation) -> Option<FaultKind> {
+    fn call_fault(&mut self, request: &Request) -> Option<FaultKind> {
+        let operation = request.operation();
         if self.now < self.healthflow.outage_until {
             let kind = *self.random.pick(&[FaultKind::Connect, FaultKind::ErrorBefore]);
             self.meet_call(operation, kind);
@@ -155,9 +160,33 @@ impl World {
         if !self.strikes(self.plan.faults.call) {
             return None;
         }
-        let kind = *self.random.pick(&FaultKind::CALLS);
+        let kind = *self.random.pick(&self.plan.faults.calls);
+        if kind == FaultKind::StaleReplica && !self.is_fresh(request) {
+            return None;
+        }
         self.meet_call(operation, kind);
         Some(kind)
+    }
+
+    /// Whether a replica that lags may not know yet what `request` is about.
+    fn is_fresh(&self, request: &Request) -> bool {
+        let Request::UpdateAppointment { id, .. } = request else { return false };
+        let ledger = self.healthflow.simulator.ledger();
+        let mut of = ledger.appointments.iter().filter(|one| &*one.record.id == id.as_str());
+        of.any(|one| self.now - one.created_at_ms.0 < self.plan.settings.search_lag_ms)
+    }
+
+    /// Whether HealthFlow refuses to create what stands there already, because it takes its own slot.
+    fn refuses_its_own(&self, request: &Request) -> bool {
+        let Request::CreateAppointment { content, .. } = request else { return false };
+        let ledger = self.healthflow.simulator.ledger();
+        self.plan.slot_conflicts
+            && self.plan.slots_before_keys
+            && ledger.appointments.iter().map(|one| &one.record.body).any(|body| {
+                &*body.practice_id == content.practice.as_str()
+                    && body.external_id.as_deref() == Some(content.booking.as_str())
+                    && &*body.status == "scheduled"
+            })
     }
 
     fn fate(&mut self, kind: Option<FaultKind>) -> Fate {
@@ -176,6 +205,10 @@ impl World {
                 let retry_after = self.random.chance(0.7).then(|| self.random.between(1, 3).to_string());
                 let reply = WireReply { status: 429, retry_after, body: b"{}".to_vec() };
                 (None, Some((soon_ms, Ok(reply))))
+            }
+            Some(FaultKind::StaleReplica) => {
+                let body = br#"{"code":"APPOINTMENT_NOT_FOUND","message":"a replica that lags"}"#.to_vec();
+                (None, Some((soon_ms, Ok(WireReply { status: 404, retry_after: None, body }))))
             }
             Some(FaultKind::Unauthorised) => (None, Some((soon_ms, reply(401)))),
             Some(FaultKind::ErrorBefore) => (None, Some((soon_ms, reply(500)))),

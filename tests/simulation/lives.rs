@@ -62,8 +62,8 @@ pub fn draw(plan: &Plan) -> Lives {
     for number in 0..practices {
         let practice = PracticeId::from(format!("pr-{number}"));
         let partition = (number as i32) % plan.partitions;
-        let people = people(&practice, &mut lives, &mut random);
-        let bookings = random.between(1, 8);
+        let people = people(&practice, plan.crowded, &mut lives, &mut random);
+        let bookings = random.between(1, 12);
         for index in 0..bookings {
             let key = BookingKey { practice: practice.clone(), booking: format!("b{number}-{index}").into() };
             versions(&key, partition, &people, plan, &mut lives, &mut random);
@@ -82,9 +82,9 @@ pub fn draw(plan: &Plan) -> Lives {
     lives
 }
 
-fn people(practice: &PracticeId, lives: &mut Lives, random: &mut Random) -> Vec<Person> {
+fn people(practice: &PracticeId, crowded: bool, lives: &mut Lives, random: &mut Random) -> Vec<Person> {
     let mut people: Vec<Person> = Vec::new();
-    for _ in 0..random.between(1, 6) {
+    for _ in 0..random.between(1, if crowded { 2 } else { 6 }) {
         lives.next_human += 1;
         let human = lives.next_human;
         let mut patient = Patient {
@@ -103,20 +103,20 @@ fn people(practice: &PracticeId, lives: &mut Lives, random: &mut Random) -> Vec<
             email: None,
             sex: None,
         };
-        if random.chance(0.35) {
+        if !crowded && random.chance(0.35) {
             lives.seeded.push((chart(practice, &patient), human));
             if random.chance(0.4) {
                 patient.healthflow_patient_id = Some(format!("hfp-{}", lives.seeded.len()).into());
             }
         }
         people.push(Person { practice: practice.clone(), patient: patient.clone(), human });
-        if random.chance(0.25) {
+        for _ in 0..if crowded { 2 } else { i32::from(random.chance(0.25)) } {
             patient.id = format!("{practice}-pt{}", people.len()).into();
-            if random.chance(0.3) {
+            if !crowded && random.chance(0.3) {
                 // A typing error: only a person can tell.
                 patient.given_name = format!("{}x", patient.given_name.reveal()).into();
             }
-            people.push(Person { practice: practice.clone(), patient, human });
+            people.push(Person { practice: practice.clone(), patient: patient.clone(), human });
         }
     }
     for person in &people {

@@ -3,6 +3,7 @@
 use healthflow_sync::processor::{GuardMode, Settings};
 
 use crate::defects::Defect;
+use crate::faults::FaultKind;
 use crate::random::Random;
 
 /// When every life begins, in milliseconds of the world's clock.
@@ -24,6 +25,10 @@ pub struct Plan {
     /// Bookings are published and faults strike until then; afterwards everything is well.
     pub faults_until: i64,
     pub slot_conflicts: bool,
+    /// HealthFlow looks at the slot before it looks at the key: what we created ourselves refuses its own repeat.
+    pub slots_before_keys: bool,
+    /// Few people under many ids, all of them new.
+    pub crowded: bool,
     pub replays_for_other_bytes: bool,
     pub page_size: usize,
     /// How far workers' clocks may differ from the world's, either way.
@@ -33,14 +38,19 @@ pub struct Plan {
 }
 
 /// How often what goes wrong: probabilities of one event, or mean pauses between two.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Faults {
     pub call: f64,
+    /// Each life meets only some kinds, so that those often meet each other.
+    pub calls: Vec<FaultKind>,
+    pub commits: Vec<FaultKind>,
+    pub workers: Vec<FaultKind>,
     pub commit: f64,
     pub acquire: f64,
     /// A call waits long for a connection before it reaches the socket.
     pub queue: f64,
     pub worker_every_ms: i64,
+    pub pause_max_ms: i64,
     pub deletion_every_ms: i64,
     pub outage_every_ms: i64,
 }
@@ -67,6 +77,8 @@ impl Plan {
             faults: faults(&mut random, level),
             faults_until: BEGIN_MS + window_ms,
             slot_conflicts: random.chance(0.2),
+            slots_before_keys: random.chance(0.5),
+            crowded: random.chance(0.25),
             replays_for_other_bytes: random.chance(0.5),
             page_size: *random.pick(&[1, 2, 50]),
             // Rule W5 compares clocks of different machines in one place: whether a key is still remembered.
@@ -93,7 +105,10 @@ impl Plan {
 fn settings(random: &mut Random) -> Settings {
     let guard = *random.pick(&[GuardMode::IdempotencyKey, GuardMode::UniqueReference, GuardMode::Reference]);
     let lease_ms = random.between(3_000, 5_000);
-    let (request_life_ms, late_landing_ms) = (random.between(1_000, 10_000), random.between(1_000, 60_000));
+    let (request_life_ms, late_landing_ms) = (
+        random.between(1_000, 10_000),
+        if random.chance(0.3) { 1_000 } else { random.between(1_000, 60_000) },
+    );
     // A key that is forgotten before a late request lands protects nothing: shorter ones are not allowed.
     let key_retention_ms =
         if random.chance(0.1) { request_life_ms + late_landing_ms + 60_000 } else { 86_400_000 };
@@ -129,17 +144,28 @@ fn settings(random: &mut Random) -> Settings {
 fn faults(random: &mut Random, level: u32) -> Faults {
     let mut faults = Faults::default();
     if level >= 1 {
-        faults.call = *random.pick(&[0.0, 0.05, 0.2, 0.4]);
-        faults.queue = *random.pick(&[0.0, 0.02]);
+        faults.call = *random.pick(&[0.02, 0.1, 0.3, 0.5]);
+        faults.calls = some_of(&FaultKind::CALLS, random);
+        faults.queue = *random.pick(&[0.0, 0.02, 0.2]);
         faults.outage_every_ms = *random.pick(&[0, 60_000]);
     }
     if level >= 2 {
         faults.commit = *random.pick(&[0.0, 0.02, 0.1]);
+        faults.commits = some_of(&FaultKind::COMMITS, random);
         faults.acquire = *random.pick(&[0.0, 0.2]);
-        faults.worker_every_ms = *random.pick(&[0, 5_000, 15_000, 40_000]);
+        faults.worker_every_ms = *random.pick(&[0, 4_000, 10_000, 30_000]);
+        faults.workers = some_of(&FaultKind::WORKERS, random);
+        faults.pause_max_ms = *random.pick(&[25_000, 25_000, 90_000]);
     }
     if level >= 3 {
         faults.deletion_every_ms = *random.pick(&[0, 0, 10_000]);
     }
     faults
+}
+
+/// Two or more of `all`.
+fn some_of(all: &[FaultKind], random: &mut Random) -> Vec<FaultKind> {
+    let share = *random.pick(&[0.3, 0.6, 1.0]);
+    let some: Vec<FaultKind> = all.iter().copied().filter(|_| random.chance(share)).collect();
+    if some.len() < 2 { all.to_vec() } else { some }
 }

@@ -5,8 +5,10 @@ pub mod newest_version_wins;
 pub mod none_lost;
 pub mod no_duplicate;
 pub mod no_orphan;
+pub mod no_step_back;
 pub mod one_result;
 pub mod rate_limit;
+pub mod retry_grows;
 pub mod right_chart;
 pub mod watermark;
 
@@ -25,6 +27,8 @@ const LOOK_EVERY_MS: i64 = 500;
 pub struct Judges {
     pub one_result: one_result::OneResult,
     pub rate_limit: rate_limit::RateLimit,
+    pub retry_grows: retry_grows::RetryGrows,
+    pub no_step_back: no_step_back::NoStepBack,
 }
 
 impl World {
@@ -33,6 +37,8 @@ impl World {
         self.judge_results(batch);
         let broken = watermark::broken(&self.partitions[partition as usize], before);
         self.violate_all("watermark", broken);
+        let broken = self.judges.retry_grows.commit(batch);
+        self.violate_all("retry grows", broken);
     }
 
     /// Results are visible.
@@ -53,6 +59,9 @@ impl World {
         if let Some(what) = intent_first::broken(state, &outbound.request, self.plan.settings.guard) {
             self.violate("intent first", format!("w{worker} {what}"));
         }
+        let guard = self.plan.settings.guard;
+        let broken = self.judges.no_step_back.sent(&outbound.request, &self.lives, guard);
+        self.violate_all("no step back", broken);
     }
 
     /// Whether everything has come to rest; then every promise is checked, and too late it must not be.

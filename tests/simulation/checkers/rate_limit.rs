@@ -1,5 +1,5 @@
 //! Promise 6: the fleet never exceeds HealthFlow's rate limit. One exception, which DESIGN section 8 accepts: a worker
-//! that wakes does not know yet that its share went to others, so for one heartbeat it may read (never write) on it.
+//! that wakes does not know yet that its share went to others, so until it hears of that it may call on it; so may one that lost touch with the group.
 
 use std::collections::VecDeque;
 
@@ -10,11 +10,11 @@ pub struct RateLimit {
     within: VecDeque<i64>,
     pub most: usize,
     most_at: i64,
-    woke_at: i64,
+    shared_twice_until: i64,
 }
 
-/// Until a woken worker has heard of the group, and the second in which that shows is over, in milliseconds.
-const UNAWARE_MS: i64 = 4_500;
+/// Until the message that a share is lost is heard, and the second in which the double use shows is over.
+const UNAWARE_MS: i64 = 1_700;
 
 impl RateLimit {
     /// A worker lets a call go.
@@ -23,14 +23,14 @@ impl RateLimit {
         while self.within.front().is_some_and(|first| now - first >= 1_000) {
             self.within.pop_front();
         }
-        if self.within.len() > self.most && now - self.woke_at > UNAWARE_MS {
+        if self.within.len() > self.most && now > self.shared_twice_until {
             (self.most, self.most_at) = (self.within.len(), now);
         }
     }
 
-    /// A worker was paused and goes on.
-    pub fn woke(&mut self, now: i64) {
-        self.woke_at = now;
+    /// A worker's share went to others; it is told at this time.
+    pub fn shared_twice_until(&mut self, at: i64) {
+        self.shared_twice_until = self.shared_twice_until.max(at + UNAWARE_MS);
     }
 
     /// The limit, and the burst that each worker's share may hold: a tenth of a second's worth, at least one.

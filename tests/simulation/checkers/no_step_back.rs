@@ -1,0 +1,36 @@
+//! Rule K5, which promise 5 rests on: no older version of a booking is sent after a newer one. Creates under a key are
+//! left out: HealthFlow refuses or replays the second one, whoever sends it.
+
+use std::collections::BTreeMap;
+
+use healthflow_sync::booking::{BookingKey, Version};
+use healthflow_sync::healthflow::Request;
+use healthflow_sync::processor::GuardMode;
+
+use crate::lives::Lives;
+
+#[derive(Debug, Default)]
+pub struct NoStepBack(BTreeMap<BookingKey, Version>);
+
+impl NoStepBack {
+    /// A write goes out; what it breaks. Versions that ask for the same are the same to us.
+    pub fn sent(&mut self, request: &Request, lives: &Lives, guard: GuardMode) -> Option<String> {
+        let content = match request {
+            Request::UpdateAppointment { content, .. } => content,
+            Request::CreateAppointment { content, .. } if guard == GuardMode::Reference => content,
+            _ => return None,
+        };
+        let key = BookingKey { practice: content.practice.clone(), booking: content.booking.clone() };
+        let versions = lives.wanted.range((key.clone(), 0)..=(key.clone(), Version::MAX));
+        let mut same = versions
+            .filter(|(_, booking)| booking.visit == content.visit && booking.status == content.status)
+            .map(|((_, version), _)| *version);
+        let least = same.next()?;
+        let most = same.last().unwrap_or(least);
+        let newest = self.0.entry(key).or_default();
+        let broken = most < *newest;
+        let text = broken.then(|| format!("{} v{most} is sent after v{newest}", content.booking));
+        *newest = least.max(*newest);
+        text
+    }
+}

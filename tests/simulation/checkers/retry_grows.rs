@@ -1,0 +1,30 @@
+//! Rule K4: only the newest record of a parked version is taken; whoever takes an older one forgets attempts.
+
+use std::collections::BTreeMap;
+
+use healthflow_sync::booking::{BookingKey, Version};
+use healthflow_sync::event::Outgoing;
+use healthflow_sync::partition::commit_batch::CommitBatch;
+
+#[derive(Debug, Default)]
+pub struct RetryGrows(BTreeMap<(BookingKey, Version), u32>);
+
+impl RetryGrows {
+    /// Takes in what a transaction parks; what it breaks.
+    pub fn commit(&mut self, batch: &CommitBatch) -> Vec<String> {
+        let mut broken = Vec::new();
+        for record in &batch.records {
+            let Outgoing::Retry(entry) = record else { continue };
+            let (key, version) = (&entry.booking.key, entry.booking.version);
+            let attempts = self.0.entry((key.clone(), version)).or_default();
+            if entry.schedule.attempts < *attempts {
+                broken.push(format!(
+                    "{key} v{version} had {attempts} attempts, now {}",
+                    entry.schedule.attempts
+                ));
+            }
+            *attempts = entry.schedule.attempts;
+        }
+        broken
+    }
+}
