@@ -266,7 +266,12 @@ impl Task {
 
     fn next_of_patient(&mut self, key: &PatientKey, turn: &Turn<'_>) -> Next {
         let Some(open) = self.creations.get(key) else { return Next::Rest };
-        let Some(doubt) = open.doubt.filter(|_| !open.in_flight) else { return Next::Rest };
+        let Some(doubt) = open.doubt else { return Next::Rest };
+        if open.in_flight {
+            // A booking repeats it just now; where that settles nothing, somebody must look again.
+            self.timers.insert((turn.now.plus_ms(SETTLE_AGAIN_MS), JobKey::Patient(key.clone())));
+            return Next::Rest;
+        }
         if turn.now < doubt.quiet_at {
             self.timers.insert((doubt.quiet_at, JobKey::Patient(key.clone())));
             return Next::Rest;
