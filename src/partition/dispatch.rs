@@ -30,6 +30,11 @@ impl Task {
         !self.ready.is_empty() && !self.is_draining()
     }
 
+    /// Whether a job waits for a place in the ready queue.
+    pub fn has_arrivals(&self) -> bool {
+        !self.arrivals.is_empty() && !self.is_draining()
+    }
+
     /// The next request that may go out. The caller holds a permit for it already: nothing may wait after this.
     pub fn send_next(&mut self, turn: &mut Turn<'_>) -> Option<Send> {
         while let Some(key) = self.ready.pop_front() {

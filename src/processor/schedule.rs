@@ -12,11 +12,17 @@ impl Processor {
     /// Decides what is to be done now; called once after the inputs of a turn.
     pub fn decide(&mut self, now: Timestamp) {
         self.wake(now);
+        // Before the rest: a task that goes leaves its places to the others.
+        self.release_drained(now);
         self.admit(now);
         self.send(now);
+        // A job that at the last moment had nothing to send leaves its place, or its patient, to the next.
+        while self.can_admit() {
+            self.admit(now);
+            self.send(now);
+        }
         self.commit(now);
         self.hold_back();
-        self.release_drained(now);
     }
 
     /// When `decide` has something to do even if nothing happens.
@@ -65,6 +71,12 @@ impl Processor {
                 places = places + task.places() - before;
             }
         }
+    }
+
+    /// Whether a job waits for a place that is free.
+    fn can_admit(&self) -> bool {
+        let waits = |slot: &Slot| matches!(slot, Slot::Live(task) if task.has_arrivals());
+        self.tasks.values().any(waits) && self.live_places() < self.settings.ready_queue_max
     }
 
     fn live_places(&self) -> usize {
