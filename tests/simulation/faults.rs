@@ -1,7 +1,7 @@
 //! What goes wrong, by name, and when.
 
 use healthflow_sync::healthflow::Operation;
-use healthflow_sync::processor::Input;
+use healthflow_sync::processor::{GuardMode, Input};
 
 use crate::coverage::Phase;
 use crate::plan::BEGIN_MS;
@@ -100,7 +100,12 @@ impl World {
         match event {
             FaultEvent::Worker => self.strike_worker(),
             FaultEvent::Deletion => {
-                if let Some(id) = self.healthflow.delete_one(self.now, &mut self.random) {
+                // A unique reference is free again once its record is deleted: a create that was repeated and then
+                // lands late makes a second one. Nothing protects against that; README and guarantees say so.
+                let settings = &self.plan.settings;
+                let is_freed = settings.guard == GuardMode::UniqueReference;
+                let before = if is_freed { self.now - settings.settle_ms() } else { self.now };
+                if let Some(id) = self.healthflow.delete_one(before, self.now, &mut self.random) {
                     self.coverage.note(FaultKind::Delete, Phase::Any);
                     self.story.tell(self.now, || format!("somebody deletes {id}"));
                 }

@@ -67,9 +67,11 @@ impl HealthFlow {
         }
     }
 
-    /// A person deletes something; its id.
-    pub fn delete_one(&mut self, now: i64, random: &mut Random) -> Option<Arc<str>> {
-        let ledger = self.simulator.ledger();
+    /// A person deletes something that was created before `before`; its id.
+    pub fn delete_one(&mut self, before: i64, now: i64, random: &mut Random) -> Option<Arc<str>> {
+        let mut ledger = self.simulator.ledger();
+        ledger.appointments.retain(|one| one.created_at_ms.0 < before);
+        ledger.patients.retain(|one| one.created_at_ms.0 < before);
         if random.chance(0.6) {
             let one = ledger.appointments.get(random.below(ledger.appointments.len()))?;
             let id = one.record.id.clone();
