@@ -24,7 +24,7 @@ impl World {
             Effect::Call { call, partition, incarnation, lease_until, request } => {
                 let queued_ms = if self.strikes(self.plan.faults.queue) {
                     self.meet(worker, FaultKind::LongQueue);
-                    self.random.between(500, 8_000)
+                    self.random.between(500, 15_000)
                 } else {
                     self.random.between(0, 3)
                 };

@@ -203,7 +203,7 @@ impl World {
             return;
         }
         self.exclude(worker);
-        self.hears_of_its_exclusion(worker, 15_000);
+        self.hears_of_its_exclusion(worker, 25_000);
     }
 
     /// A worker wakes that the group may have taken for dead: it learns so at one of its next heartbeats.

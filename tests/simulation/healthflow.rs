@@ -126,7 +126,8 @@ impl World {
     pub fn call_arrives(&mut self, arrival: Arrival) {
         let Arrival { wire, request, worker, life, call, heard, latency_ms } = arrival;
         self.healthflow.under_way -= 1;
-        let lag_ms = self.random.between(0, self.plan.settings.search_lag_ms);
+        let most_ms = self.plan.settings.search_lag_ms;
+        let lag_ms = if self.random.chance(0.3) { most_ms } else { self.random.between(0, most_ms) };
         let reply = if self.refuses_its_own(&request) {
             let body = br#"{"code":"SLOT_TAKEN","message":"by yourself"}"#.to_vec();
             Some(WireReply { status: 409, retry_after: None, body })
@@ -221,7 +222,9 @@ impl World {
             Some(FaultKind::TimeoutBefore) => (None, Some((life_ms, unknown(Unknown::Timeout)))),
             Some(FaultKind::TimeoutAfter) => (Some(soon_ms), Some((life_ms, unknown(Unknown::Timeout)))),
             Some(_) => {
-                let lands_ms = self.random.between(1, life_ms + late_ms);
+                // The latest moment that is allowed is the most telling one.
+                let least_ms = if self.random.chance(0.4) { life_ms + late_ms } else { 1 };
+                let lands_ms = self.random.between(least_ms, life_ms + late_ms);
                 let why = *self.random.pick(&[Unknown::Reset, Unknown::Timeout]);
                 let told_ms = if why == Unknown::Timeout { life_ms } else { later_ms };
                 (Some(lands_ms), Some((told_ms, unknown(why))))

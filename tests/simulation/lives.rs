@@ -7,6 +7,7 @@ use healthflow_sync::booking::{
     Booking, BookingKey, BookingStatus, Patient, PatientId, PracticeId, Source, Version, Visit,
 };
 use healthflow_sync::event::{Arrival, Identity, Unusable};
+use healthflow_sync::healthflow::AppointmentContent;
 use healthflow_sync::simulator::answer::PatientBody;
 use healthflow_sync::sync::Reason;
 use healthflow_sync::time::Timestamp;
@@ -47,6 +48,17 @@ struct Person {
     practice: PracticeId,
     patient: Patient,
     human: Human,
+}
+
+impl Lives {
+    /// The versions of a booking that ask for exactly this, ascending.
+    pub fn versions_of(&self, content: &AppointmentContent) -> impl Iterator<Item = Version> {
+        let key = BookingKey { practice: content.practice.clone(), booking: content.booking.clone() };
+        let versions = self.wanted.range((key.clone(), 0)..=(key, Version::MAX));
+        versions
+            .filter(|(_, booking)| booking.visit == content.visit && booking.status == content.status)
+            .map(|((_, version), _)| *version)
+    }
 }
 
 /// The text by which a checker knows again what was asked for.
@@ -167,7 +179,7 @@ fn versions(
             key: key.clone(),
             location_id: "loc".into(),
             version,
-            status: if random.chance(0.15) { BookingStatus::Cancelled } else { BookingStatus::Scheduled },
+            status: if random.chance(0.25) { BookingStatus::Cancelled } else { BookingStatus::Scheduled },
             requested_at: Timestamp(at),
             source: if random.chance(0.9) { Source::Live } else { Source::Backfill },
             patient: who.patient.clone(),

@@ -105,10 +105,12 @@ impl Plan {
 fn settings(random: &mut Random) -> Settings {
     let guard = *random.pick(&[GuardMode::IdempotencyKey, GuardMode::UniqueReference, GuardMode::Reference]);
     let lease_ms = random.between(3_000, 5_000);
-    let (request_life_ms, late_landing_ms) = (
-        random.between(1_000, 10_000),
-        if random.chance(0.3) { 1_000 } else { random.between(1_000, 60_000) },
-    );
+    // In a third of the lives a doubt is over soon: only then does a worker sleep longer than its doubts last.
+    let (request_life_ms, late_landing_ms, search_lag_ms) = if random.chance(0.35) {
+        (1_000, 500, random.between(0, 500))
+    } else {
+        (random.between(1_000, 10_000), random.between(1_000, 60_000), random.between(0, 5_000))
+    };
     // A key that is forgotten before a late request lands protects nothing: shorter ones are not allowed.
     let key_retention_ms =
         if random.chance(0.1) { request_life_ms + late_landing_ms + 60_000 } else { 86_400_000 };
@@ -118,7 +120,7 @@ fn settings(random: &mut Random) -> Settings {
         key_retention_ms,
         request_life_ms,
         late_landing_ms,
-        search_lag_ms: random.between(0, 5_000),
+        search_lag_ms,
         requests_per_second: *random.pick(&[10.0, 50.0, 1_000.0]),
         unauthorised_pause_ms: 5_000,
         throttled_pause_ms: 1_000,

@@ -5,22 +5,28 @@ use healthflow_sync::healthflow::Request;
 use healthflow_sync::processor::GuardMode;
 use healthflow_sync::state::TaskState;
 
+use crate::lives::Lives;
+
 /// What is wrong with sending `request` while `state` is what stands. Where repeating is safe, a new owner may have
-/// closed the intent of a worker that does not know yet that it lost the task.
-pub fn broken(state: &TaskState, request: &Request, guard: GuardMode) -> Option<String> {
-    if guard != GuardMode::Reference {
-        return None;
-    }
+/// closed the intent of a worker that does not know yet that it lost the task; the newest intended version never falls.
+pub fn broken(state: &TaskState, request: &Request, guard: GuardMode, lives: &Lives) -> Option<String> {
+    let must_be_open = guard == GuardMode::Reference;
     match request {
         Request::CreatePatient { content, .. } => {
             let key = PatientKey { practice: content.practice.clone(), patient: content.patient.id.clone() };
             let intended = state.patients.get(&key).is_some_and(|patient| patient.intent.is_some());
-            (!intended).then(|| format!("creates {} without an intent", key.patient))
+            (must_be_open && !intended).then(|| format!("creates {} without an intent", key.patient))
         }
         Request::CreateAppointment { content, .. } | Request::UpdateAppointment { content, .. } => {
             let key = BookingKey { practice: content.practice.clone(), booking: content.booking.clone() };
-            let intended = state.bookings.get(&key).is_some_and(|booking| booking.intent.is_some());
-            (!intended).then(|| format!("writes {key} without an intent"))
+            let known = state.bookings.get(&key);
+            let intended = known.is_some_and(|booking| booking.intent.is_some());
+            if must_be_open && !intended {
+                return Some(format!("writes {key} without an intent"));
+            }
+            let newest = known.map_or(0, |booking| booking.newest);
+            let version = lives.versions_of(content).next().unwrap_or(0);
+            (version > newest).then(|| format!("writes {key} v{version}, but only v{newest} is intended"))
         }
         _ => None,
     }

@@ -55,11 +55,11 @@ impl World {
 
     /// A call's bytes go out.
     pub fn judge_send(&mut self, worker: usize, outbound: &Outbound) {
+        let guard = self.plan.settings.guard;
         let state = &self.partitions[outbound.partition as usize].state;
-        if let Some(what) = intent_first::broken(state, &outbound.request, self.plan.settings.guard) {
+        if let Some(what) = intent_first::broken(state, &outbound.request, guard, &self.lives) {
             self.violate("intent first", format!("w{worker} {what}"));
         }
-        let guard = self.plan.settings.guard;
         let broken = self.judges.no_step_back.sent(&outbound.request, &self.lives, guard);
         self.violate_all("no step back", broken);
     }

@@ -21,10 +21,7 @@ impl NoStepBack {
             _ => return None,
         };
         let key = BookingKey { practice: content.practice.clone(), booking: content.booking.clone() };
-        let versions = lives.wanted.range((key.clone(), 0)..=(key.clone(), Version::MAX));
-        let mut same = versions
-            .filter(|(_, booking)| booking.visit == content.visit && booking.status == content.status)
-            .map(|((_, version), _)| *version);
+        let mut same = lives.versions_of(content);
         let least = same.next()?;
         let most = same.last().unwrap_or(least);
         let newest = self.0.entry(key).or_default();
