@@ -205,7 +205,7 @@ impl World {
                 (None, Some((soon_ms, Err(TransportFault::NotSent(NotSent::Connect)))))
             }
             Some(FaultKind::Throttled) => {
-                let retry_after = self.random.chance(0.7).then(|| self.random.between(1, 3).to_string());
+                let retry_after = self.random.chance(0.7).then(|| self.random.between(1, 8).to_string());
                 let reply = WireReply { status: 429, retry_after, body: b"{}".to_vec() };
                 (None, Some((soon_ms, Ok(reply))))
             }

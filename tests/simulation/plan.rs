@@ -15,6 +15,20 @@ pub const SESSION_MS: i64 = 10_000;
 /// A transaction that is open for longer is aborted by the broker, and its producer fenced.
 pub const TRANSACTION_TIMEOUT_MS: i64 = 15_000;
 
+/// What a life is rich in. Most are rich in everything; what needs three things to meet is rare there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Theme {
+    Mixed,
+    /// Workers that do not know that they lost their tasks, while their calls and commits hang: what the lease is for.
+    Zombies,
+    /// People created under several ids, whose creations land late while workers are killed: what rule W7 is for.
+    LateCreations,
+}
+
+impl Theme {
+    const ALL: [Theme; 5] = [Theme::Mixed, Theme::Mixed, Theme::Mixed, Theme::Zombies, Theme::LateCreations];
+}
+
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub seed: u64,
@@ -66,19 +80,24 @@ impl Plan {
     /// `level` 0 is a world without faults and with one worker; from 3 on everything happens.
     pub fn draw(seed: u64, level: u32) -> Plan {
         let mut random = Random::new(seed.wrapping_mul(7919));
-        let settings = settings(&mut random);
-        let many = level > 0 && random.chance(0.8);
+        let theme = if level < 3 { &Theme::Mixed } else { random.pick(&Theme::ALL) };
+        let settings = settings(*theme, &mut random);
+        let many = level > 0 && (*theme != Theme::Mixed || random.chance(0.8));
         let skew_max_ms = if settings.key_retention_ms < 1_000_000 { 100 } else { 20_000 };
         let window_ms = random.between(30_000, 180_000);
         Plan {
             seed,
             partitions: settings.partition_count as i32,
             workers: if many { random.between(2, 5) as usize } else { 1 },
-            faults: faults(&mut random, level),
+            faults: match theme {
+                Theme::Mixed => faults(&mut random, level),
+                Theme::Zombies => zombie_faults(&mut random),
+                Theme::LateCreations => late_creation_faults(&mut random),
+            },
             faults_until: BEGIN_MS + window_ms,
             slot_conflicts: random.chance(0.2),
             slots_before_keys: random.chance(0.5),
-            crowded: random.chance(0.25),
+            crowded: *theme == Theme::LateCreations || random.chance(0.25),
             replays_for_other_bytes: random.chance(0.5),
             page_size: *random.pick(&[1, 2, 50]),
             // Rule W5 compares clocks of different machines in one place: whether a key is still remembered.
@@ -102,11 +121,17 @@ impl Plan {
     }
 }
 
-fn settings(random: &mut Random) -> Settings {
-    let guard = *random.pick(&[GuardMode::IdempotencyKey, GuardMode::UniqueReference, GuardMode::Reference]);
+fn settings(theme: Theme, random: &mut Random) -> Settings {
+    let guards = [GuardMode::IdempotencyKey, GuardMode::UniqueReference, GuardMode::Reference];
+    let guard = if theme != Theme::Mixed && random.chance(0.6) {
+        GuardMode::Reference
+    } else {
+        *random.pick(&guards)
+    };
     let lease_ms = random.between(3_000, 5_000);
     // In a third of the lives a doubt is over soon: only then does a worker sleep longer than its doubts last.
-    let (request_life_ms, late_landing_ms, search_lag_ms) = if random.chance(0.35) {
+    let (request_life_ms, late_landing_ms, search_lag_ms) = if theme == Theme::Zombies || random.chance(0.35)
+    {
         (1_000, 500, random.between(0, 500))
     } else {
         (random.between(1_000, 10_000), random.between(1_000, 60_000), random.between(0, 5_000))
@@ -163,6 +188,35 @@ fn faults(random: &mut Random, level: u32) -> Faults {
         faults.deletion_every_ms = *random.pick(&[0, 0, 10_000]);
     }
     faults
+}
+
+fn late_creation_faults(random: &mut Random) -> Faults {
+    Faults {
+        call: 0.4,
+        calls: vec![FaultKind::LateLanding, FaultKind::Throttled, FaultKind::TimeoutAfter],
+        workers: vec![FaultKind::Kill, FaultKind::Migrate],
+        worker_every_ms: *random.pick(&[4_000, 10_000]),
+        ..Faults::default()
+    }
+}
+
+fn zombie_faults(random: &mut Random) -> Faults {
+    Faults {
+        call: 0.3,
+        calls: vec![
+            FaultKind::Connect,
+            FaultKind::Throttled,
+            FaultKind::LateLanding,
+            FaultKind::TimeoutAfter,
+        ],
+        commit: 0.2,
+        commits: vec![FaultKind::CommitSlow],
+        workers: vec![FaultKind::CutFromGroup, FaultKind::Pause],
+        worker_every_ms: *random.pick(&[4_000, 10_000]),
+        pause_max_ms: 40_000,
+        queue: *random.pick(&[0.05, 0.3]),
+        ..Faults::default()
+    }
 }
 
 /// Two or more of `all`.
