@@ -275,6 +275,7 @@ impl Task {
     ) {
         let intent = self.state.bookings.get(key).and_then(|state| state.intent.clone());
         self.close_write(key);
+        self.change_booking(key).last_write_at = turn.now;
         let patient_id = Self::flight_patient(flight);
         let created = flight.operation == Operation::CreateAppointment;
         let certain = !created || intent.is_some_and(|intent| intent.first_version == flight.version);
@@ -283,7 +284,6 @@ impl Task {
             return self.adopt(key, appointment_id, patient_id);
         };
         let state = self.change_booking(key);
-        state.last_write_at = turn.now;
         let adopted = state.placement.as_ref().is_none_or(|placement| placement.version == 0);
         state.placement = Some(Placement {
             appointment_id,
