@@ -163,7 +163,10 @@ impl World {
         if !self.strikes(self.plan.faults.call) {
             return None;
         }
-        let kind = *self.random.pick(&self.plan.faults.calls);
+        let mut kind = *self.random.pick(&self.plan.faults.calls);
+        if self.plan.faults.calls.contains(&FaultKind::StaleReplica) && self.is_fresh(request) {
+            kind = FaultKind::StaleReplica;
+        }
         if kind == FaultKind::StaleReplica && !self.is_fresh(request) {
             return None;
         }

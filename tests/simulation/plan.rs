@@ -130,8 +130,9 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
     };
     let lease_ms = random.between(3_000, 5_000);
     // In a third of the lives a doubt is over soon: only then does a worker sleep longer than its doubts last.
-    let (request_life_ms, late_landing_ms, search_lag_ms) = if theme == Theme::Zombies || random.chance(0.35)
-    {
+    let (request_life_ms, late_landing_ms, search_lag_ms) = if theme == Theme::Zombies {
+        (500, 200, random.between(0, 200))
+    } else if random.chance(0.35) {
         (1_000, 500, random.between(0, 500))
     } else {
         (random.between(1_000, 10_000), random.between(1_000, 60_000), random.between(0, 5_000))
