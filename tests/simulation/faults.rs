@@ -188,6 +188,8 @@ impl World {
         one.running = Running::Up;
         one.pauses += 1;
         one.turn_at = None;
+        self.judges.rate_limit.woke(self.now);
+        let one = &mut self.workers[worker];
         let stalled = std::mem::take(&mut one.stalled);
         self.story.tell(self.now, || format!("w{worker} wakes"));
         for deed in stalled {

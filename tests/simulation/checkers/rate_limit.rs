@@ -1,4 +1,5 @@
-//! Promise 6: the fleet never exceeds HealthFlow's rate limit.
+//! Promise 6: the fleet never exceeds HealthFlow's rate limit. One exception, which DESIGN section 8 accepts: a worker
+//! that wakes does not know yet that its share went to others, so for one heartbeat it may read (never write) on it.
 
 use std::collections::VecDeque;
 
@@ -9,7 +10,11 @@ pub struct RateLimit {
     within: VecDeque<i64>,
     pub most: usize,
     most_at: i64,
+    woke_at: i64,
 }
+
+/// Until a woken worker has heard of the group, and the second in which that shows is over, in milliseconds.
+const UNAWARE_MS: i64 = 4_500;
 
 impl RateLimit {
     /// A worker lets a call go.
@@ -18,9 +23,14 @@ impl RateLimit {
         while self.within.front().is_some_and(|first| now - first >= 1_000) {
             self.within.pop_front();
         }
-        if self.within.len() > self.most {
+        if self.within.len() > self.most && now - self.woke_at > UNAWARE_MS {
             (self.most, self.most_at) = (self.within.len(), now);
         }
+    }
+
+    /// A worker was paused and goes on.
+    pub fn woke(&mut self, now: i64) {
+        self.woke_at = now;
     }
 
     /// The limit, and the burst that each worker's share may hold: a tenth of a second's worth, at least one.
