@@ -33,6 +33,8 @@ missing_packages() {
   pkg-config --exists openssl 2>/dev/null || echo libssl-dev
   has_java || echo default-jdk-headless
   has_downloads || command -v mvn >/dev/null || echo maven
+  # A test has it read docker-compose.yml; that needs no daemon.
+  command -v docker-compose >/dev/null || echo docker-compose
 }
 
 as_root() {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::admin;
 use crate::cli::Connection;
-use crate::config::{Config, FirstStart, secret};
+use crate::config::{Config, FirstStart, GroupProtocol, secret};
 use crate::http::TransportSettings;
 use crate::kafka::schema_registry::Patience;
 use crate::kafka::topics::{TopicFault, Topics, Wish};
@@ -75,6 +75,7 @@ pub fn kafka_settings(config: &Config) -> anyhow::Result<KafkaSettings> {
         group_id: kafka.group_id.clone(),
         group_instance_id: kafka.group_instance_id.0.clone(),
         application: kafka.application.clone(),
+        consumer_protocol: kafka.group_protocol == GroupProtocol::Consumer,
         session_timeout_ms: kafka.session_timeout_ms,
         heartbeat_interval_ms: kafka.heartbeat_interval_ms,
         transaction_timeout_ms: kafka.transaction_timeout_ms,

@@ -51,6 +51,8 @@ pub struct Kafka {
     pub group_instance_id: Optional<String>,
     /// Prefix of each partition's transactional.id.
     pub application: String,
+    /// Which protocol the group speaks.
+    pub group_protocol: GroupProtocol,
     /// How long the group waits for a silent worker (milliseconds).
     pub session_timeout_ms: u64,
     /// How often a worker tells the group that it lives (milliseconds).
@@ -63,6 +65,16 @@ pub struct Kafka {
     pub first_start: FirstStart,
     /// File with more properties for librdkafka (TLS, SASL), one `name=value` a line.
     pub properties_file: Optional<PathBuf>,
+}
+
+/// Which protocol the group speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupProtocol {
+    /// The classic one, with the assignor cooperative-sticky.
+    Classic,
+    /// The one of KIP-848: the brokers assign.
+    Consumer,
 }
 
 /// Where a group without committed offsets begins.

@@ -17,6 +17,8 @@ pub struct KafkaSettings {
     pub group_instance_id: Option<String>,
     /// First part of every `transactional.id` (rule T1).
     pub application: String,
+    /// Whether the group speaks the `consumer` protocol (KIP-848); the brokers then say how long a worker may be silent.
+    pub consumer_protocol: bool,
     /// How long the group waits for a silent worker before others take its tasks.
     pub session_timeout_ms: u64,
     /// How often a worker says that it is alive; a third of the session time-out or less.
@@ -47,6 +49,7 @@ impl Default for KafkaSettings {
             group_id: "healthflow-sync".into(),
             group_instance_id: None,
             application: "healthflow-sync".into(),
+            consumer_protocol: false,
             session_timeout_ms: 10_000,
             heartbeat_interval_ms: 3_000,
             transaction_timeout_ms: 12_000,
@@ -92,10 +95,14 @@ impl KafkaSettings {
     /// The member of the group. It reads nothing: its partitions stay paused, the lanes' reader reads them.
     pub(super) fn group(&self) -> ClientConfig {
         let mut config = self.reader();
-        config
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", self.session_timeout_ms.to_string())
-            .set("heartbeat.interval.ms", self.heartbeat_interval_ms.to_string());
+        if self.consumer_protocol {
+            config.set("group.protocol", "consumer");
+        } else {
+            config
+                .set("partition.assignment.strategy", "cooperative-sticky")
+                .set("session.timeout.ms", self.session_timeout_ms.to_string())
+                .set("heartbeat.interval.ms", self.heartbeat_interval_ms.to_string());
+        }
         if let Some(instance) = &self.group_instance_id {
             config.set("group.instance.id", instance);
         }

@@ -32,10 +32,19 @@ fn assigned(member: &Member) -> usize {
 /// time-out lasts.
 #[test]
 fn a_revoked_task_is_given_back_when_it_is_released() {
-    let settings = settings("deferred");
-    let first = Member::join(&settings);
+    give_back_when_released(&settings("deferred"));
+}
+
+/// Goal: the same where the brokers assign (KIP-848).
+#[test]
+fn under_the_consumer_protocol_a_revoked_task_is_given_back_when_it_is_released() {
+    give_back_when_released(&KafkaSettings { consumer_protocol: true, ..settings("deferred-consumer") });
+}
+
+fn give_back_when_released(settings: &KafkaSettings) {
+    let first = Member::join(settings);
     first.inbox.wait_assigned(PARTITIONS as usize);
-    let second = Member::join(&settings);
+    let second = Member::join(settings);
     let revoked = revoked(&first);
 
     let partition = *revoked.iter().max().unwrap();

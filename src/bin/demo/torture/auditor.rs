@@ -22,7 +22,7 @@ const STABLE_LIMIT_S: &str = "60";
 const FRAME_BYTES: usize = 5;
 
 /// What it saw.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Seen {
     /// Every result.
     pub told: Vec<Told>,
@@ -52,7 +52,8 @@ fn kafka_home() -> Result<PathBuf> {
     Ok(PathBuf::from(String::from_utf8(output.stdout)?))
 }
 
-fn schemas() -> Result<HashMap<&'static str, Schema>> {
+/// The schemas of what is read, by topic.
+pub(super) fn schemas() -> Result<HashMap<&'static str, Schema>> {
     let schema = |topic: &'static str| {
         let text = std::fs::read_to_string(project(&format!("schemas/{topic}.avsc")))?;
         Ok((topic, Schema::parse_str(&text)?))
@@ -60,7 +61,8 @@ fn schemas() -> Result<HashMap<&'static str, Schema>> {
     TOPICS.into_iter().map(schema).collect()
 }
 
-fn read(text: &str, schemas: &HashMap<&'static str, Schema>) -> Result<Seen> {
+/// What the auditor's `text` says.
+pub(super) fn read(text: &str, schemas: &HashMap<&'static str, Schema>) -> Result<Seen> {
     let mut seen = Seen::default();
     let mut ended = None;
     for line in text.lines() {

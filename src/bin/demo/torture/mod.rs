@@ -63,6 +63,9 @@ pub struct Arguments {
     /// How long to wait for quiet after the last fault, in seconds.
     #[arg(long, default_value_t = 120)]
     patience_s: u64,
+    /// HealthFlow forgets the keys that it says it honours: the judgement must find duplicates. For its test.
+    #[arg(long, hide = true)]
+    lie: bool,
     /// Where report.json and the logs go; default: target/torture of the project.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -140,8 +143,8 @@ async fn open(arguments: &Arguments, out: &Path, logs: &Path) -> Result<House> {
     println!("Starting Kafka, the schema registry and HealthFlow (the simulator), about 10 s");
     let data = out.join(format!("stack-{}", std::process::id()));
     let mut knobs = moods::calm();
-    knobs["honours_idempotency_keys"] = (arguments.guard == Guard::IdempotencyKey).into();
-    knobs["unique_external_id"] = (arguments.guard == Guard::UniqueReference).into();
+    knobs["honours_idempotency_keys"] = (arguments.guard == Guard::IdempotencyKey && !arguments.lie).into();
+    knobs["unique_external_id"] = (arguments.guard == Guard::UniqueReference && !arguments.lie).into();
     let seed = arguments.seed.to_string();
     let flags = ["--moods".to_owned(), knobs.to_string(), "--seed".to_owned(), seed];
     let (stack, simulator) = tokio::join!(Stack::start(&data, logs, &[]), Simulator::start(logs, &flags));
@@ -290,3 +293,6 @@ async fn judge(
     std::fs::write(out.join("worker-exits.txt"), report.done.last_words.join("\n\n"))?;
     Ok(report)
 }
+
+#[cfg(test)]
+mod tests;

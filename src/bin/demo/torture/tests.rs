@@ -1,0 +1,170 @@
+//! The auditor's lines and the report's arithmetic: a judge who cannot read, or never says no, is none.
+
+use healthflow_sync::booking::BookingKey;
+use healthflow_sync::event::avro::{Encoder, contract};
+use healthflow_sync::event::result::{ResultEnvelope, ResultOutcome};
+use healthflow_sync::event::synced::AppointmentSynced;
+use healthflow_sync::time::Timestamp;
+
+use super::auditor::{self, Seen};
+use super::faults::Done;
+use super::moods::{self, Weather};
+use super::report::{Minimum, Report, Violations, doubtful_and_faulty};
+use crate::healthflow::Write;
+use crate::morning::random::Random;
+
+fn read(text: &str) -> anyhow::Result<Seen> {
+    auditor::read(text, &auditor::schemas().expect("the schemas are there"))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Goal: the auditor's own decoding sees what the processor wrote. Method: a record by the processor's encoder.
+#[test]
+fn a_result_is_read_without_the_processors_decoder() {
+    let result = ResultEnvelope {
+        event_id: Some("e-1".into()),
+        booking_id: Some("bk-1".into()),
+        version: Some(3),
+        practice_id: Some("practice-001".into()),
+        outcome: ResultOutcome::Updated,
+        is_final: true,
+        reason: None,
+        healthflow_patient_id: None,
+        healthflow_appointment_id: None,
+        attempts: 2,
+        requested_at: None,
+        finished_at: Timestamp(5),
+    };
+    let mut value = Vec::new();
+    let encoder = Encoder::new(contract("appointments.synced").expect("it is one of ours"), 7);
+    encoder.encode(&AppointmentSynced { result }, &mut value).expect("it can be encoded");
+    let headers = format!("__dlq.errors.partition={},__dlq.errors.offset={}", hex(b"4"), hex(b"99"));
+    let line = format!("record\tappointments.synced\t2\t17\t-\t{}\t{headers}\nend\t1\n", hex(&value));
+    let seen = read(&line).expect("it can be read");
+    let told = &seen.told[0];
+    let booking = BookingKey { practice: "practice-001".into(), booking: "bk-1".into() };
+    assert_eq!((&told.version, told.record), (&Some((booking, 3)), Some((4, 99))));
+    assert_eq!((told.outcome, told.is_final, &told.reason), (ResultOutcome::Updated, true, &None));
+}
+
+#[test]
+fn a_hanging_transaction_is_seen_and_a_tombstone_is_nothing() {
+    let text =
+        "hanging\tappointments.synced\t3\t10\t12\nrecord\tappointments.review\t0\t0\t6b\t-\t\nend\t1\n";
+    let seen = read(text).expect("it can be read");
+    assert_eq!((seen.told.len(), seen.hanging.len()), (0, 1));
+}
+
+#[test]
+fn an_auditor_that_stopped_half_way_is_not_believed() {
+    for text in [
+        "",
+        "record\tappointments.review\t0\t0\t6b\t-\t\n",
+        "nonsense\n",
+        "end\t0\nrecord\tx\t0\t0\t-\t00\t\n",
+    ] {
+        assert!(read(text).is_err(), "{text}");
+    }
+}
+
+fn report() -> Report {
+    let done = Done { worker_kills: 50, zombies_resumed: 13, broker_kills: 4, ..Done::default() };
+    Report {
+        minutes: 5.0,
+        guard: "idempotency_key".to_owned(),
+        seed: 1,
+        bookings: 10_000,
+        results_asked: 12_000,
+        poisoned: 100,
+        done,
+        doubtful_writes: 250,
+        faulty_writes_percent: 31.0,
+        seconds_to_quiet: Some(9.0),
+        requests_per_second_peak: 1,
+        requests_per_second_allowed: 2,
+        violations: Violations::default(),
+        duplicate_rate_bound_percent: 1.2,
+        broker_trap_lines: 0,
+        shortfalls: Vec::new(),
+        examples: Vec::new(),
+    }
+}
+
+const MINIMUM: Minimum = Minimum {
+    bookings: 20_000.0,
+    worker_kills: 100.0,
+    zombies_resumed: 25.0,
+    broker_kills: 8.0,
+    doubtful_writes: 500.0,
+};
+
+#[test]
+fn a_run_that_met_its_share_is_good_and_one_that_met_less_is_not() {
+    let compared = |change: fn(&mut Report)| {
+        let mut report = report();
+        change(&mut report);
+        report.compare(&MINIMUM);
+        report
+    };
+    assert!(compared(|_| {}).is_good());
+    let changes: [fn(&mut Report); 7] = [
+        |report| report.bookings -= 1,
+        |report| report.done.worker_kills -= 1,
+        |report| report.done.zombies_resumed -= 1,
+        |report| report.done.broker_kills -= 1,
+        |report| report.doubtful_writes -= 1,
+        |report| report.faulty_writes_percent = 29.9,
+        |report| report.seconds_to_quiet = None,
+    ];
+    for change in changes {
+        let report = compared(change);
+        assert_eq!((report.is_good(), report.shortfalls.len()), (false, 1), "{report:?}");
+        assert!(report.text().contains("too little"));
+    }
+}
+
+#[test]
+fn a_violation_is_never_good_and_kafkas_own_fault_is_named() {
+    let mut report = report();
+    report.violations.hanging_transactions = 1;
+    report.broker_trap_lines = 1;
+    assert!(!report.is_good());
+    assert!(report.text().contains("Kafka, not the processor"));
+}
+
+#[test]
+fn doubt_is_no_answer_or_5xx() {
+    let write = |answered| Write {
+        operation: "create_appointment".to_owned(),
+        arrived_at_ms: 0,
+        carried_out_at_ms: None,
+        effect: "nothing".to_owned(),
+        id: None,
+        answered,
+    };
+    let writes = [None, Some(500), Some(503), Some(429), Some(201), Some(422)].map(write);
+    assert_eq!(doubtful_and_faulty(&writes), (3, 4));
+}
+
+/// Goal: the faults that are promised are met. Method: the moods of ten minutes.
+#[test]
+fn moods_are_faulty_and_now_and_then_terrible() {
+    let mut random = Random::new(1);
+    let moods: Vec<_> = (0..120).map(|number| moods::weather(number, &mut random)).collect();
+    let count = |kind| moods.iter().filter(|mood| mood.kind == kind).count();
+    assert!(count(Weather::Storm) >= 12 && count(Weather::Outage) >= 12 && count(Weather::Faulty) >= 80);
+    for mood in &moods {
+        let probability = |knob: &str| mood.knobs[knob].as_f64().expect("a number");
+        let good: f64 =
+            ["server_error_before", "drop_before", "late_landing", "server_error_after", "drop_after"]
+                .iter()
+                .map(|knob| 1.0 - probability(knob))
+                .product();
+        assert!(1.0 - good > 0.3, "{}", mood.knobs);
+        // `healthflow.late_landing_ms` of config/torture.toml.
+        assert!(mood.knobs["late_landing_ms"].as_i64() < Some(8_000));
+    }
+}

@@ -1,0 +1,81 @@
+//! A minute of the torture: real processes killed, frozen and lied to on a real Kafka, judged by parties that share no
+//! code with the processor. Whatever only real processes can break is found here or by users.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+
+/// Each of these keeps a small machine busy for itself.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Tortured {
+    output: Output,
+    report: Value,
+    out: PathBuf,
+}
+
+fn torture(arguments: &[&str]) -> Tortured {
+    let name = format!("torture{}-{}", arguments.concat(), std::process::id());
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&out);
+    fs::create_dir_all(&out).expect("a folder for the run");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_demo"));
+    command.arg("torture").args(arguments).arg("--out").arg(&out).stdin(Stdio::null());
+    let output = command.output().expect("the torture runs");
+    let text = fs::read_to_string(out.join("report.json"));
+    let report = text.ok().and_then(|text| serde_json::from_str(&text).ok());
+    let report = report.unwrap_or_else(|| panic!("no numbers were written: {}", told(&output)));
+    Tortured { output, report, out }
+}
+
+fn told(output: &Output) -> String {
+    format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Goal: every promise of the design holds, with enough faults met to say so. Method: a minute, whose exit code is good
+/// only if there was no violation and no shortfall; the numbers it wrote are looked at once more.
+#[test]
+fn a_minute_of_torture_violates_nothing() {
+    let _alone = alone();
+    let Tortured { output, report, out } = torture(&["--minutes", "1", "--seed", "1"]);
+    assert!(output.status.success(), "{} (logs in {})", told(&output), out.display());
+    let violations = report["violations"].as_object().expect("violations by promise");
+    assert!(violations.len() >= 8 && violations.values().all(|count| *count == 0), "{report}");
+    for (fault, least) in [
+        ("bookings", 2_000),
+        ("worker_kills", 10),
+        ("zombies_resumed", 3),
+        ("broker_kills", 1),
+        ("doubtful_writes", 50),
+    ] {
+        assert!(report[fault].as_u64() >= Some(least), "{fault}: {report}");
+    }
+    fs::remove_dir_all(&out).expect("nothing runs in there any more");
+}
+
+/// Goal: the judgement can say no. Method: a HealthFlow that forgets the keys that the workers were promised; a repeated
+/// create makes a second appointment and a second patient, and both are found.
+#[test]
+fn a_healthflow_that_lies_is_found_out() {
+    let _alone = alone();
+    let Tortured { output, report, out } = torture(&["--minutes", "0.25", "--lie"]);
+    assert!(!output.status.success(), "{}", told(&output));
+    for violated in ["duplicate_appointments", "duplicate_patients"] {
+        assert!(report["violations"][violated].as_u64() > Some(0), "{violated}: {report}");
+    }
+    for kept in ["lost", "duplicate_results", "orphans", "hanging_transactions"] {
+        assert_eq!(report["violations"][kept], 0, "{kept}: {report}");
+    }
+    assert!(
+        report["shortfalls"].as_array().is_some_and(|all| !all.is_empty()),
+        "so short a run proves nothing"
+    );
+    fs::remove_dir_all(&out).expect("nothing runs in there any more");
+}
