@@ -152,7 +152,10 @@ impl<'a> Tormentor<'a> {
 
     async fn make_zombies(&self) -> Result<()> {
         let mut random = self.dice(ZOMBIES);
-        while self.wait(&mut random, self.rhythm.zombie_ms, self.rhythm.asleep_ms.1).await {
+        // The first one early, so that short runs meet their share.
+        let mut span = (self.rhythm.zombie_ms.0 / 3, self.rhythm.zombie_ms.1 / 3);
+        while self.wait(&mut random, span, self.rhythm.asleep_ms.1).await {
+            span = self.rhythm.zombie_ms;
             let asleep = between(&mut random, self.rhythm.asleep_ms);
             let mut worker = self.workers[random.below(self.workers.len())].lock().await;
             if worker.check().is_err() {
@@ -170,7 +173,7 @@ impl<'a> Tormentor<'a> {
 
     async fn kill_brokers(&self) -> Result<()> {
         let mut random = self.dice(BROKERS);
-        // The first one early, so that short runs meet one.
+        // As early as the first zombie.
         let mut span = (self.rhythm.broker_ms.0 / 3, self.rhythm.broker_ms.1 / 3);
         while self.wait(&mut random, span, 0).await {
             let began = Instant::now();

@@ -34,12 +34,13 @@ use report::{Minimum, Report, Violations};
 
 /// Bookings a minute, a little more than the 2,000 that must be met.
 const BOOKINGS_PER_MINUTE: f64 = 2_100.0;
-const PRACTICES: usize = 60;
-const PARTITIONS: u32 = 6;
+/// The largest of so many has a sixth of the bookings, and each partition its own share of HealthFlow's limit.
+const PRACTICES: usize = 200;
+const PARTITIONS: u32 = 12;
 const WORKERS: usize = 3;
 /// `healthflow.requests_per_second` of `config/torture.toml`, and what a second may see: a worker's burst is a tenth, and
 /// a stalled simulator counts what came in two of its seconds as one.
-const REQUESTS_PER_SECOND: u64 = 300;
+const REQUESTS_PER_SECOND: u64 = 600;
 const REQUESTS_PER_SECOND_ALLOWED: u64 = REQUESTS_PER_SECOND * 5 / 4;
 const LOOK: Duration = Duration::from_millis(500);
 /// How often to say how it stands.
@@ -61,7 +62,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How long to wait for quiet after the last fault, in seconds.
-    #[arg(long, default_value_t = 120)]
+    #[arg(long, default_value_t = 240)]
     patience_s: u64,
     /// HealthFlow forgets the keys that it says it honours: the judgement must find duplicates. For its test.
     #[arg(long, hide = true)]
