@@ -31,7 +31,7 @@ use crate::plan::Plan;
 use crate::world::World;
 
 /// Lives in a plain `cargo test`.
-const SEEDS_DEFAULT: u64 = 300;
+const SEEDS_DEFAULT: u64 = 2_000;
 
 /// So many lives meet every possible pair of fault and phase.
 const SEEDS_FULL: u64 = 2_000;
