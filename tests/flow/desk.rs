@@ -87,8 +87,18 @@ impl Desk {
         offsets: BTreeMap<Lane, i64>,
         now: Timestamp,
     ) -> Self {
+        Desk::within(settings(guard), state, offsets, now)
+    }
+
+    /// The same, within other limits.
+    pub fn within(
+        settings: Settings,
+        state: TaskState,
+        offsets: BTreeMap<Lane, i64>,
+        now: Timestamp,
+    ) -> Self {
         let mut desk = Desk {
-            processor: Processor::new(settings(guard), now),
+            processor: Processor::new(settings, now),
             now,
             calls: Vec::new(),
             commits: Vec::new(),
