@@ -2,7 +2,7 @@
 //! acquisition. Orders are carried out on its own thread, between two polls, so that a record is always told to the life
 //! of the task that was fetching when it was polled.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
@@ -117,10 +117,8 @@ struct Reading {
     incarnation: Incarnation,
     /// Guards the order: whatever librdkafka brings again after a pause is skipped.
     next_offset: i64,
-    /// The processor has enough.
-    is_paused: bool,
-    /// Records behind one whose schema is not known yet, and that one.
-    held: VecDeque<Held>,
+    /// Records whose schema is not known yet; what comes behind them passes, and the watermark waits.
+    held: Vec<Held>,
 }
 
 struct Held {
@@ -164,10 +162,7 @@ impl Reader {
                     && message.offset() >= of.next_offset
                 {
                     of.next_offset = message.offset() + 1;
-                    if of.take(avro, now(), partition, lane, &message, batch) {
-                        return true;
-                    }
-                    pause(consumer, partition, lane);
+                    of.take(avro, now(), partition, lane, &message, batch);
                 }
                 true
             }
@@ -186,18 +181,14 @@ impl Reader {
             }
             Order::Stop { partition } => self.end(partition),
             Order::Pause { partition, lane } => {
-                if let Some(reading) = self.reading.get_mut(&(partition, lane)) {
-                    reading.is_paused = true;
+                if self.reading.contains_key(&(partition, lane)) {
                     pause(&self.consumer, partition, lane);
                 }
                 Ok(())
             }
             Order::Resume { partition, lane } => {
-                if let Some(reading) = self.reading.get_mut(&(partition, lane)) {
-                    reading.is_paused = false;
-                    if reading.held.is_empty() {
-                        resume(&self.consumer, partition, lane);
-                    }
+                if self.reading.contains_key(&(partition, lane)) {
+                    resume(&self.consumer, partition, lane);
                 }
                 Ok(())
             }
@@ -219,8 +210,7 @@ impl Reader {
         let mut list = TopicPartitionList::with_capacity(positions.len());
         for &(lane, offset) in positions {
             list.add_partition_offset(lane.topic(), partition, Offset::Offset(offset))?;
-            let reading =
-                Reading { incarnation, next_offset: offset, is_paused: false, held: VecDeque::new() };
+            let reading = Reading { incarnation, next_offset: offset, held: Vec::new() };
             self.reading.insert((partition, lane), reading);
         }
         self.consumer.incremental_assign(&list)
@@ -236,20 +226,39 @@ impl Reader {
         if list.count() == 0 { Ok(()) } else { self.consumer.incremental_unassign(&list) }
     }
 
-    /// Tries the records again that wait for a schema, in their order.
+    /// Tries the records again that wait for a schema.
     fn retry_held(&mut self) {
-        let Reader { consumer, avro, now, reading, batch, .. } = self;
+        let Reader { avro, now, reading, batch, .. } = self;
         for (&(partition, lane), of) in reading.iter_mut().filter(|(_, of)| !of.held.is_empty()) {
-            of.retry_held(avro, now(), partition, lane, batch);
-            if of.held.is_empty() && !of.is_paused {
-                resume(consumer, partition, lane);
-            }
+            let incarnation = of.incarnation;
+            of.held.retain(|held| {
+                let record = RawRecord { key: held.key.as_deref(), value: held.value.as_deref() };
+                let offset = held.offset;
+                match avro.arrival(lane, record, now()) {
+                    Ok(arrival) => {
+                        let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
+                        batch.push(Input::Arrived {
+                            partition,
+                            incarnation,
+                            lane,
+                            offset,
+                            size_bytes,
+                            arrival,
+                        });
+                        false
+                    }
+                    Err(schema) => {
+                        avro.fetch_schema(schema);
+                        true
+                    }
+                }
+            });
         }
     }
 }
 
 impl Reading {
-    /// Hands a record on, or keeps it until its schema is known: then false.
+    /// Hands a record on, or keeps it until its schema is known and says that it is there.
     fn take(
         &mut self,
         avro: &Avro,
@@ -258,42 +267,20 @@ impl Reading {
         lane: Lane,
         message: &BorrowedMessage<'_>,
         batch: &mut Vec<Input>,
-    ) -> bool {
-        let record = RawRecord { key: message.key(), value: message.payload() };
-        if self.held.is_empty() {
-            match avro.arrival(lane, record, now) {
-                Ok(arrival) => {
-                    let (incarnation, offset) = (self.incarnation, message.offset());
-                    let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
-                    batch.push(Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival });
-                    return true;
-                }
-                Err(schema) => avro.fetch_schema(schema),
-            }
-        }
-        let (key, value) = (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec));
-        self.held.push_back(Held { offset: message.offset(), key, value });
-        false
-    }
-
-    fn retry_held(
-        &mut self,
-        avro: &Avro,
-        now: Timestamp,
-        partition: i32,
-        lane: Lane,
-        batch: &mut Vec<Input>,
     ) {
-        while let Some(held) = self.held.front() {
-            let record = RawRecord { key: held.key.as_deref(), value: held.value.as_deref() };
-            let (incarnation, offset) = (self.incarnation, held.offset);
-            match avro.arrival(lane, record, now) {
-                Ok(arrival) => {
-                    let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
-                    batch.push(Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival });
-                    self.held.pop_front();
-                }
-                Err(schema) => return avro.fetch_schema(schema),
+        let record = RawRecord { key: message.key(), value: message.payload() };
+        let (incarnation, offset) = (self.incarnation, message.offset());
+        let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
+        match avro.arrival(lane, record, now) {
+            Ok(arrival) => {
+                batch.push(Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival });
+            }
+            Err(schema) => {
+                avro.fetch_schema(schema);
+                let (key, value) = (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec));
+                self.held.push(Held { offset, key, value });
+                let written_at = message.timestamp().to_millis().map(Timestamp);
+                batch.push(Input::Delayed { partition, incarnation, lane, offset, size_bytes, written_at });
             }
         }
     }

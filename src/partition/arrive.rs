@@ -37,6 +37,13 @@ impl Task {
         }
     }
 
+    /// Takes note of a record that cannot be read yet: the watermark does not pass it, and its age counts.
+    pub fn delayed(&mut self, (lane, offset): (Lane, i64), size_bytes: usize, written_at: Option<Timestamp>) {
+        if let Some(progress) = self.lanes.get_mut(&lane) {
+            progress.arrived(offset, size_bytes, written_at);
+        }
+    }
+
     /// Whether fetching `lane` should be stopped (true) or restarted (false) by what it holds in memory; none to leave
     /// it as it is. It restarts at half the limit, so that it does not flutter.
     pub fn hold_back(&mut self, lane: Lane, settings: &Settings) -> Option<bool> {

@@ -35,8 +35,8 @@ impl LaneProgress {
     /// `since` is when the booking was asked for, where that is known.
     pub fn arrived(&mut self, offset: i64, size_bytes: usize, since: Option<Timestamp>) {
         self.next = self.next.max(offset + 1);
-        self.unfinished.insert(offset, Unfinished { size_bytes, since });
-        self.bytes += size_bytes;
+        let delayed = self.unfinished.insert(offset, Unfinished { size_bytes, since });
+        self.bytes = self.bytes + size_bytes - delayed.map_or(0, |record| record.size_bytes);
     }
 
     /// What the record at `offset` called for is in the batch that is being gathered.

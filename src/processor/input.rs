@@ -44,7 +44,22 @@ pub enum Input {
         /// Its number.
         partition: i32,
     },
-    /// A record arrived on a lane, in offset order.
+    /// A record is there whose schema is not known yet: it will arrive later, and the watermark waits for it.
+    Delayed {
+        /// The task.
+        partition: i32,
+        /// The life of the task whose fetch brought it.
+        incarnation: Incarnation,
+        /// The lane.
+        lane: Lane,
+        /// Its offset.
+        offset: i64,
+        /// What it weighs in memory.
+        size_bytes: usize,
+        /// When it was written, if Kafka says so.
+        written_at: Option<Timestamp>,
+    },
+    /// A record arrived on a lane: in offset order, or after it was `Delayed`.
     Arrived {
         /// The task.
         partition: i32,

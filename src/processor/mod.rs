@@ -86,6 +86,11 @@ impl Processor {
             }
             Input::TaskRevoked { partition } => self.revoked(partition, now),
             Input::TaskLost { partition } => self.lost(partition, now),
+            Input::Delayed { partition, incarnation, lane, offset, size_bytes, written_at } => {
+                self.with_task(partition, incarnation, now, |task, _| {
+                    task.delayed((lane, offset), size_bytes, written_at);
+                });
+            }
             Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival } => {
                 self.with_task(partition, incarnation, now, |task, turn| {
                     task.arrived((lane, offset), size_bytes, arrival, turn);

@@ -101,3 +101,14 @@ fn a_parked_version_whose_retry_record_cannot_be_used_any_more_still_gets_its_re
     assert_eq!(desk.dead_letters().len(), 1);
     assert!(desk.state("b").parked.is_empty());
 }
+
+#[test]
+fn a_record_whose_schema_is_not_known_yet_holds_the_watermark_and_nobody_else() {
+    let mut desk = Desk::new(GuardMode::IdempotencyKey);
+    desk.delay(Lane::Requested);
+    desk.arrive(a_booking("b", 1));
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
+    assert_eq!(desk.offsets[&Lane::Requested], 0, "the one that is held is not lost");
+    desk.arrive_late(Lane::Requested, 0, poison(Reason::Undecodable, None));
+    assert_eq!((desk.offsets[&Lane::Requested], desk.dead_letters().len()), (2, 1));
+}
