@@ -180,6 +180,8 @@ impl Task {
         job.standing = standing;
         match standing {
             Standing::AwaitsCommit => self.awaits_commit.push_back((self.sequence, key.clone())),
+            // What was begun is finished first, so that whoever came first is done first.
+            Standing::Ready if job.asked_version > 0 => self.ready.push_front(key.clone()),
             Standing::Ready => self.ready.push_back(key.clone()),
             Standing::AwaitsTime(at) => {
                 self.timers.insert((at, key.clone()));

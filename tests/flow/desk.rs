@@ -7,6 +7,7 @@ use std::sync::Arc;
 use healthflow_sync::booking::*;
 use healthflow_sync::event::topics::Lane;
 use healthflow_sync::event::{Arrival, DeadLetter, Outgoing, RetryEntry, ReviewCase};
+use healthflow_sync::healthflow::fault::Unknown;
 use healthflow_sync::healthflow::{Answer, Fault, Operation, Reply, Request};
 use healthflow_sync::partition::commit_batch::CommitBatch;
 use healthflow_sync::processor::{
@@ -27,7 +28,6 @@ pub struct Call {
     pub lease_until: Option<Timestamp>,
 }
 
-/// The desk.
 pub struct Desk {
     pub processor: Processor,
     pub now: Timestamp,
@@ -87,8 +87,18 @@ impl Desk {
         offsets: BTreeMap<Lane, i64>,
         now: Timestamp,
     ) -> Self {
+        Desk::within(settings(guard), state, offsets, now)
+    }
+
+    /// The same, within other limits.
+    pub fn within(
+        settings: Settings,
+        state: TaskState,
+        offsets: BTreeMap<Lane, i64>,
+        now: Timestamp,
+    ) -> Self {
         let mut desk = Desk {
-            processor: Processor::new(settings(guard), now),
+            processor: Processor::new(settings, now),
             now,
             calls: Vec::new(),
             commits: Vec::new(),
@@ -135,7 +145,6 @@ impl Desk {
         Desk::acquired(guard, state, self.offsets.clone(), self.now)
     }
 
-    /// Takes in one thing and lets the processor decide.
     pub fn handle(&mut self, input: Input) {
         self.processor.handle(input, self.now);
         self.turn();
@@ -228,13 +237,12 @@ impl Desk {
         call
     }
 
-    /// No call waits, and none comes for a while.
+    /// Nothing is asked for a while.
     pub fn expect_silence(&mut self) {
         self.pass_ms(300);
         assert!(self.calls.is_empty(), "nothing is asked: {:?}", self.calls);
     }
 
-    /// Answers a call.
     pub fn answer(&mut self, call: &Call, reply: Reply) {
         self.handle(Input::Answered { call: call.id, reply });
         self.pass_ms(100);
@@ -277,7 +285,6 @@ impl Desk {
         self.committed.iter().filter_map(letter).collect()
     }
 
-    /// Every retry record so far.
     pub fn retries(&self) -> Vec<RetryEntry> {
         let retry = |record: &Outgoing| match record {
             Outgoing::Retry(entry) => Some((**entry).clone()),
@@ -389,5 +396,5 @@ pub fn nobody() -> Reply {
 }
 
 pub fn timeout() -> Reply {
-    Err(Fault::Unknown(healthflow_sync::healthflow::fault::Unknown::Timeout))
+    Err(Fault::Unknown(Unknown::Timeout))
 }

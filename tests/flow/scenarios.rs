@@ -1,8 +1,11 @@
 //! The good days: create, find, reschedule, cancel, nothing to do, superseded.
 
+use std::collections::BTreeMap;
+
 use healthflow_sync::healthflow::{Answer, AppointmentContent, Operation, Request};
 use healthflow_sync::patient::{Candidate, Person};
-use healthflow_sync::processor::GuardMode;
+use healthflow_sync::processor::{GuardMode, Settings};
+use healthflow_sync::state::TaskState;
 use healthflow_sync::sync::Reason;
 
 use crate::desk::*;
@@ -156,4 +159,35 @@ fn later_versions_of_a_booking_in_review_wait_behind_it() {
     let retries = desk.retries();
     assert_eq!((retries.len(), &*retries[0].schedule.last_error), (1, "held_by_review"));
     assert_eq!(retries[0].schedule.attempts, 0, "waiting for a person is no attempt");
+}
+
+#[test]
+fn who_came_first_is_done_first_also_when_it_takes_several_calls() {
+    let one_at_a_time = Settings { max_in_flight: 1, ..settings(GuardMode::IdempotencyKey) };
+    let mut desk = Desk::within(one_at_a_time, TaskState::default(), BTreeMap::new(), START);
+    desk.pass_ms(LAG_MS + 1);
+    let patient = |index: u32| {
+        let mut patient =
+            a_patient(&format!("p-{index}"), &format!("Given{index}"), &format!("Family{index}"));
+        patient.date_of_birth = jiff::civil::date(1950 + index as i16, 1, 1).into();
+        patient.postal_code = format!("{}", 10_000 + index).into();
+        patient
+    };
+    for index in 0..20 {
+        desk.arrive(a_booking_of(&format!("b-{index}"), patient(index)));
+    }
+    // As under a tight limit: the first booking must not wait until all others have searched.
+    let mut calls = 0;
+    while desk.results().is_empty() {
+        desk.pass_ms(200);
+        let call = desk.calls.remove(0);
+        calls += 1;
+        let reply = match call.request.operation() {
+            Operation::SearchPatients => nobody(),
+            Operation::CreatePatient => patient_created(&format!("hf-{calls}")),
+            _ => created("a-1"),
+        };
+        desk.answer(&call, reply);
+    }
+    assert!(calls <= 20, "{calls} calls before the first result");
 }
