@@ -92,6 +92,7 @@ impl World {
     ) {
         let epoch = self.partitions[partition as usize].epoch + 1;
         self.partitions[partition as usize].epoch = epoch;
+        self.partitions[partition as usize].fences.push(self.now);
         self.story.tell(self.now, || format!("w{worker} fences p{partition} (epoch {epoch})"));
         let ms = self.random.between(0, 50);
         let deed = Deed::InitReturned { partition, incarnation, called_at, epoch };

@@ -198,11 +198,13 @@ impl World {
         one.running = Running::Up;
         one.pauses += 1;
         one.turn_at = None;
+        let life = one.life;
         let stalled = std::mem::take(&mut one.stalled);
         self.story.tell(self.now, || format!("w{worker} wakes"));
         for deed in stalled {
             if !matches!(deed, Deed::Turn) {
-                self.worker_does(worker, 0, deed);
+                // At once: what was due at this very moment must not overtake what it has missed.
+                self.for_worker(worker, life, deed);
             }
         }
         self.wakes(worker);

@@ -48,6 +48,8 @@ pub struct Partition {
     pub reviews: BTreeMap<BookingKey, (Version, u32)>,
     /// The producer epoch of the transactional id; whoever has an older one is fenced.
     pub epoch: u64,
+    /// When the owner of each epoch was fenced, from epoch 0 on.
+    pub fences: Vec<i64>,
 }
 
 impl Partition {

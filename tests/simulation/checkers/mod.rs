@@ -1,6 +1,7 @@
 //! One promise, one file. Some are held to at every step, some when everything has come to rest.
 
 pub mod intent_first;
+pub mod lease;
 pub mod newest_version_wins;
 pub mod none_lost;
 pub mod no_duplicate;
@@ -59,6 +60,13 @@ impl World {
         let state = &self.partitions[outbound.partition as usize].state;
         if let Some(what) = intent_first::broken(state, &outbound.request, guard, &self.lives) {
             self.violate("intent first", format!("w{worker} {what}"));
+        }
+        let epoch = self.workers[worker].tasks.get(&outbound.partition).map(|shell| shell.epoch);
+        let epoch = epoch.filter(|_| outbound.request.operation().is_write());
+        let partition = &self.partitions[outbound.partition as usize];
+        let lease_ms = self.plan.settings.lease_ms;
+        if let Some(what) = epoch.and_then(|epoch| lease::broken(partition, epoch, lease_ms, self.now)) {
+            self.violate("lease", format!("w{worker} {what}"));
         }
         let broken = self.judges.no_step_back.sent(&outbound.request, &self.lives, guard);
         self.violate_all("no step back", broken);
