@@ -40,6 +40,11 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("no threads for the runtime")?;
+    if let Some(path) = &config.healthflow.token_file.0 {
+        std::fs::File::open(path).with_context(|| {
+            format!("`healthflow.token_file` names {}, which cannot be read; correct it", path.display())
+        })?;
+    }
     let clock = Clock::start();
     let mut watcher = Watcher::start(config, &runtime, clock)?;
     let partitions = runtime.block_on(check_topics(connection))?;

@@ -77,6 +77,7 @@ pub async fn publish(connection: &Connection, event: &AppointmentRequested) -> a
         .set("partitioner", "murmur2_random")
         .set("enable.idempotence", "true")
         .set("message.max.bytes", RECORD_BYTES_MAX.to_string())
+        .set("message.timeout.ms", SEND_LIMIT.as_millis().to_string())
         .create()
         .context("cannot make a Kafka producer")?;
     let record = FutureRecord::to(REQUESTED).key(event.practice_id.as_str()).payload(&value);

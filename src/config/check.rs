@@ -36,7 +36,7 @@ fn texts(config: &Config) -> Result<(), Fault> {
         holds(is_url, key, "must begin with http:// or https://")?;
         holds(!url.contains('@'), key, "must not carry a user or password; secrets come from files")?;
     }
-    let is_filter = tracing_subscriber::EnvFilter::builder().parse(&log.level).is_ok();
+    let is_filter = crate::metrics::log::is_level(&log.level);
     holds(
         is_filter,
         "log.level",

@@ -107,6 +107,7 @@ fn a_wrong_value_names_its_key_and_its_layer() {
         ("worker.max_in_flight=99999999999", "`worker.max_in_flight` from --set"),
         ("healthflow.requests_per_second=NaN", "must be more than 0"),
         ("healthflow.duplicate_guard=hope", "`healthflow.duplicate_guard` from --set"),
+        ("log.level=nonsense", "`log.level` from --set"),
         ("kafka.first_start=", "`kafka.first_start` from --set"),
         ("admin.listen=localhost", "`admin.listen` from --set"),
         ("log.level=loud=very", "`log.level` from --set"),

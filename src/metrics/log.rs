@@ -33,7 +33,7 @@ pub fn start(format: Format, level: &str) -> anyhow::Result<()> {
 
 /// Whether `level` can be given to [`start`].
 pub fn is_level(level: &str) -> bool {
-    EnvFilter::builder().parse(level).is_ok()
+    EnvFilter::builder().parse(directives(level)).is_ok()
 }
 
 /// A bare level is ours: at `debug` the HTTP client's own lines would tell more than we know to be harmless.

@@ -42,10 +42,10 @@ const DAY_MS: i64 = 86_400_000;
 #[derive(Args)]
 pub struct Arguments {
     /// Practices; the bookings are spread over them by Zipf's law.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 200, value_parser = positive)]
     practices: usize,
     /// Bookings, each of one to three versions.
-    #[arg(long, default_value_t = 5_000)]
+    #[arg(long, default_value_t = 5_000, value_parser = positive)]
     bookings: usize,
     /// How long HealthFlow takes for an answer, in milliseconds, and up to half as much more.
     #[arg(long, default_value_t = 30)]
@@ -122,6 +122,10 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
         keep(&house).await;
     }
     Ok(if audit.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "must be a number above 0".to_owned())
 }
 
 fn duration_ms(bookings: usize) -> i64 {
