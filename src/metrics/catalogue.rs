@@ -239,7 +239,7 @@ impl Inputs {
             lag_records: book.gauges(
                 "healthflow_sync_input_lag_records",
                 LANE,
-                "Records of an input topic that are neither answered nor parked.",
+                "Records of an input topic that are neither answered nor parked; a transaction's end counts as one, so a quiet retry topic may show 1.",
             )?,
             lag_seconds: book.ages(
                 "healthflow_sync_input_lag_seconds",
