@@ -52,8 +52,7 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
     watcher.ends = Some(Ends::start(&kafka)?);
     let settings = RunSettings {
         kafka,
-        registry_url: config.schema_registry.url.clone(),
-        registry_patience: registry_patience(config),
+        registry: connection.registry.clone(),
         healthflow: TransportSettings {
             base_url: config.healthflow.base_url.clone(),
             token_file: config.healthflow.token_file.0.clone(),

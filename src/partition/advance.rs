@@ -11,6 +11,7 @@ use crate::partition::open_write::OpenWrite;
 use crate::partition::task::{Task, Turn};
 use crate::patient::Person;
 use crate::processor::defects::planted;
+use crate::processor::fact::Fact;
 use crate::state::{PatientIntent, WriteIntent, WriteOperation};
 use crate::sync::step::{create_patient, look_up_patient};
 use crate::sync::{Knowledge, Step, next_step};
@@ -32,7 +33,8 @@ pub(super) enum Next {
 /// How old the last commit of an idle task may be before it commits its offsets again, in milliseconds: a day.
 const OFFSETS_AGAIN_MS: i64 = 86_400_000;
 
-/// How long a repeat of a failed settling look-up waits, per failure, in milliseconds.
+/// How long until a booking looks again whether its patient's doubt is settled, and a patient's job whether the repeat
+/// under way settled it, in milliseconds.
 const SETTLE_AGAIN_MS: i64 = 1_000;
 
 impl Task {
@@ -206,10 +208,7 @@ impl Task {
             None => {}
         }
         match &request {
-            Request::CreatePatient { .. } => {
-                let person = Person::from(&booking.patient);
-                self.cover_creation(&patient, person, turn);
-            }
+            Request::CreatePatient { .. } => self.cover_creation(&patient, booking, turn),
             Request::CreateAppointment { .. } => self.cover_write(key, WriteOperation::Create, booking, turn),
             Request::UpdateAppointment { .. } => self.cover_write(key, WriteOperation::Update, booking, turn),
             _ => {}
@@ -259,8 +258,7 @@ impl Task {
         if let Some(placement) = &mut state.placement {
             placement.fingerprint = None;
         }
-        turn.facts
-            .push_back(crate::processor::fact::Fact::DoubtSettled { key: Some(key.clone()), found: None });
+        turn.facts.push_back(Fact::DoubtSettled { key: Some(key.clone()), found: None });
         None
     }
 
@@ -312,13 +310,13 @@ impl Task {
 
     /// Makes sure that an intent covers the creation of a patient. From here on it counts as begun (rule W7): another
     /// owner may take the intent for a creation that was sent.
-    fn cover_creation(&mut self, key: &PatientKey, person: Person, turn: &Turn<'_>) {
+    fn cover_creation(&mut self, key: &PatientKey, booking: &Booking, turn: &Turn<'_>) {
         let sequence = self.sequence;
         if self.creations.contains_key(key) {
             return;
         }
         if !planted!(turn.settings, CreationCountsFromSending) {
-            self.newcomers.begin(key, person);
+            self.newcomers.begin(key, Person::from(&booking.patient));
         }
         self.creations.insert(key.clone(), OpenWrite::unsent(sequence));
         let state = self.change_patient(key);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::appointment::Placement;
 use crate::appointment::fingerprint::fingerprint;
 use crate::booking::{BookingKey, BookingStatus, PatientKey};
-use crate::healthflow::fault::{Missing, NotSent};
+use crate::healthflow::fault::{Missing, NotSent, Unknown};
 use crate::healthflow::{Answer, AppointmentFound, Fault, Operation, Reply};
 use crate::partition::fate::{Fate, fate, fields_of};
 use crate::partition::gates::DoubtVerdict;
@@ -16,7 +16,6 @@ use crate::patient::{Candidate, HealthFlowPatientId, LinkOrigin};
 use crate::processor::fact::Fact;
 use crate::state::Link;
 use crate::sync::{Disposition, Outcome, Reason, SyncedOutcome};
-use crate::time::Timestamp;
 
 impl Task {
     /// A call of a job ended.
@@ -38,13 +37,22 @@ impl Task {
             (JobKey::Booking(booking), Purpose::Flow, operation) if operation.is_write() => {
                 self.appointment_written(booking, &mut job, &flight, reply, turn);
             }
-            (JobKey::Booking(booking), Purpose::Flow, _) => self.searched(booking, &mut job, reply, turn),
+            (JobKey::Booking(booking), Purpose::Flow, _) => {
+                self.searched(booking, &mut job, &flight, reply, turn);
+            }
         }
         self.jobs.insert(key.clone(), job);
         self.advance(key, turn);
     }
 
-    fn searched(&mut self, key: &BookingKey, job: &mut Job, reply: Reply, turn: &mut Turn<'_>) {
+    fn searched(
+        &mut self,
+        key: &BookingKey,
+        job: &mut Job,
+        flight: &Flight,
+        reply: Reply,
+        turn: &mut Turn<'_>,
+    ) {
         match reply {
             Ok(Answer::Patients { found, next_cursor }) => {
                 job.page.0.extend(found);
@@ -57,7 +65,9 @@ impl Task {
                 }
             }
             Err(Fault::Throttled { .. } | Fault::Unauthorised { .. }) => {}
-            Err(Fault::Refused { fields, .. }) => self.reject(key, job, Reason::Rejected, &fields, turn),
+            Err(Fault::Refused { fields, .. }) => {
+                self.reject_version(key, job, (flight.version, Reason::Rejected), &fields, turn);
+            }
             Ok(_) => self.read_failed(key, job, "unreadable", turn),
             Err(fault) => self.read_failed(key, job, fault.name(), turn),
         }
@@ -66,18 +76,6 @@ impl Task {
     fn read_failed(&mut self, key: &BookingKey, job: &mut Job, why: &'static str, turn: &mut Turn<'_>) {
         job.forget_search();
         self.try_again_later(key, job, why, turn.now, turn);
-    }
-
-    fn reject(
-        &mut self,
-        key: &BookingKey,
-        job: &mut Job,
-        reason: Reason,
-        fields: &[String],
-        turn: &mut Turn<'_>,
-    ) {
-        let Some(version) = job.newest().map(|newest| newest.booking.version) else { return };
-        self.reject_version(key, job, (version, reason), fields, turn);
     }
 
     pub(super) fn reject_version(
@@ -112,7 +110,7 @@ impl Task {
         let quiet_at = turn.now.plus_ms(turn.settings.settle_ms());
         let fault = match reply {
             Ok(Answer::PatientCreated(id)) => return self.patient_stands(&patient, id, turn),
-            Ok(_) => Fault::Unknown(crate::healthflow::fault::Unknown::Unreadable),
+            Ok(_) => Fault::Unknown(Unknown::Unreadable),
             Err(fault) => fault,
         };
         let Some(open) = self.creations.get_mut(&patient) else { return };
@@ -126,7 +124,8 @@ impl Task {
             }
             Fate::InDoubt => {
                 self.change_patient(&patient).last_write_at = turn.now;
-                self.doubt_opened(None, flight.operation, quiet_at, turn);
+                let operation = flight.operation;
+                turn.facts.push_back(Fact::DoubtOpened { key: None, operation, quiet_at });
                 self.timers.insert((quiet_at, JobKey::Patient(patient.clone())));
                 let verdict = self.creation_verdict(&patient, turn.now, turn.settings);
                 self.doubtful(key, job, verdict, fault.name(), turn);
@@ -229,7 +228,7 @@ impl Task {
             Ok(Answer::AppointmentCreated(id) | Answer::AppointmentUpdated(id)) => {
                 return self.appointment_stands(key, job, flight, id.0, turn);
             }
-            Ok(_) => Fault::Unknown(crate::healthflow::fault::Unknown::Unreadable),
+            Ok(_) => Fault::Unknown(Unknown::Unreadable),
             Err(fault) => fault,
         };
         let Some(open) = self.writes.get_mut(key) else { return };
@@ -241,10 +240,10 @@ impl Task {
             Fate::SendAgain { counts } => self.send_again(key, job, &fault, counts, turn),
             Fate::Refused => {
                 self.close_write(key);
-                match (&fault, flight.operation) {
-                    (Fault::NotFound(Missing::Appointment), _) => self.placement_gone(key, job, turn),
-                    (Fault::NotFound(Missing::Patient), _) => self.patient_gone(key, job, flight, turn),
-                    (Fault::SlotTaken, _) => {
+                match &fault {
+                    Fault::NotFound(Missing::Appointment) => self.placement_gone(key, job, turn),
+                    Fault::NotFound(Missing::Patient) => self.patient_gone(key, job, flight, turn),
+                    Fault::SlotTaken => {
                         self.reject_version(key, job, (flight.version, Reason::SlotTaken), &[], turn);
                     }
                     _ => {
@@ -255,7 +254,8 @@ impl Task {
             }
             Fate::InDoubt => {
                 self.change_booking(key).last_write_at = turn.now;
-                self.doubt_opened(Some(key), flight.operation, quiet_at, turn);
+                let (key_of, operation) = (Some(key.clone()), flight.operation);
+                turn.facts.push_back(Fact::DoubtOpened { key: key_of, operation, quiet_at });
                 self.timers.insert((quiet_at, JobKey::Booking(key.clone())));
                 let verdict = self.write_verdict(key, turn.now, turn.settings);
                 self.doubtful(key, job, verdict, fault.name(), turn);
@@ -352,16 +352,6 @@ impl Task {
             DoubtVerdict::Wait(at) => self.try_again_later(key, job, why, at, turn),
             _ => self.try_again_later(key, job, why, turn.now, turn),
         }
-    }
-
-    fn doubt_opened(
-        &mut self,
-        key: Option<&BookingKey>,
-        operation: Operation,
-        quiet_at: Timestamp,
-        turn: &mut Turn<'_>,
-    ) {
-        turn.facts.push_back(Fact::DoubtOpened { key: key.cloned(), operation, quiet_at });
     }
 
     /// The intent of a booking's write is closed: its outcome is known, or it was never sent.

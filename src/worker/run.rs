@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::http::transport::Unusable;
 use crate::http::{Transport, TransportSettings};
-use crate::kafka::schema_registry::{Patience, RegistryFault, SchemaRegistry};
+use crate::kafka::schema_registry::{RegistryFault, SchemaRegistry};
 use crate::kafka::{Avro, Broker, Group, Inbox, KafkaFault, KafkaSettings, Lanes, Now, Task, Watchdog};
 use crate::processor::input::Incarnation;
 use crate::processor::{self, Effect, Fact, Input, Processor};
@@ -25,14 +25,12 @@ const PANIC_STATUS: i32 = 101;
 const WATCHDOG_STATUS: i32 = 70;
 
 /// What a worker is told at its start.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RunSettings {
     /// Kafka.
     pub kafka: KafkaSettings,
-    /// Base URL of the schema registry.
-    pub registry_url: String,
-    /// How patient we are with it.
-    pub registry_patience: Patience,
+    /// The schema registry.
+    pub registry: Arc<SchemaRegistry>,
     /// HealthFlow.
     pub healthflow: TransportSettings,
     /// The processor.
@@ -111,8 +109,7 @@ impl Worker {
         let now: Now = Arc::new(move || clock.now());
         let inbox: Arc<dyn Inbox> = mailbox.clone();
         let transport = Transport::new(&settings.healthflow)?;
-        let registry = Arc::new(SchemaRegistry::new(&settings.registry_url, settings.registry_patience)?);
-        let avro = runtime.block_on(Avro::connect(registry, &settings.kafka.group_id))?;
+        let avro = runtime.block_on(Avro::connect(settings.registry, &settings.kafka.group_id))?;
         let watchdog = Watchdog::start(|what, partition| {
             tracing::error!(
                 partition,

@@ -1,4 +1,5 @@
-//! Chance that can be repeated: the same seed plans the same morning, so that a run that went wrong can be run again.
+//! Chance that can be repeated: the same seed plans the same morning, so that a run that went wrong can be run again. The
+//! simulator has dice of its own: who plans and who answers share no code.
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
 pub struct Random(u64);
