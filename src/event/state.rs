@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::appointment::Placement;
+use crate::appointment::{Placement, Slot};
 use crate::booking::{BookingId, BookingKey, BookingStatus, PatientId, PatientKey, PracticeId};
 use crate::patient::LinkOrigin;
 use crate::private::Private;
@@ -47,6 +47,15 @@ struct WriteIntentRecord {
     incarnation: u32,
     first_version: i64,
     since: Timestamp,
+    slot: Option<SlotRecord>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "Slot")]
+struct SlotRecord {
+    patient_id: Arc<str>,
+    start: Timestamp,
+    provider_id: Arc<str>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -122,9 +131,24 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
                 incarnation: intent.incarnation,
                 first_version: intent.first_version.cast_signed(),
                 since: intent.since,
+                slot: intent.slot.as_ref().map(SlotRecord::from),
             }),
             parked: state.parked.iter().map(ParkedRecord::from).collect(),
         }
+    }
+}
+
+impl From<&Slot> for SlotRecord {
+    fn from(slot: &Slot) -> Self {
+        let Slot { patient_id, start, provider_id } = slot.clone();
+        SlotRecord { patient_id, start, provider_id }
+    }
+}
+
+impl From<SlotRecord> for Slot {
+    fn from(record: SlotRecord) -> Self {
+        let SlotRecord { patient_id, start, provider_id } = record;
+        Slot { patient_id, start, provider_id }
     }
 }
 
@@ -177,6 +201,7 @@ impl From<AppointmentStateRecord> for StateRecord {
                 incarnation: intent.incarnation,
                 first_version: intent.first_version.cast_unsigned(),
                 since: intent.since,
+                slot: intent.slot.map(Slot::from),
             }),
             parked: record.parked.into_iter().map(Parked::from).collect(),
             last_write_at: Timestamp::default(),

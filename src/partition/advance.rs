@@ -3,17 +3,18 @@
 
 use std::sync::Arc;
 
+use crate::appointment::Slot;
 use crate::booking::{Booking, BookingKey, PatientKey};
 use crate::healthflow::Request;
 use crate::partition::gates::{DoubtVerdict, HELD_BY_REVIEW};
 use crate::partition::job::{Job, JobKey, Purpose, Standing};
 use crate::partition::open_write::OpenWrite;
+use crate::partition::settle::Settling;
 use crate::partition::task::{Task, Turn};
 use crate::patient::Person;
 use crate::processor::defects::planted;
-use crate::processor::fact::Fact;
 use crate::state::{PatientIntent, WriteIntent, WriteOperation};
-use crate::sync::step::{create_patient, look_up_patient};
+use crate::sync::step::create_patient;
 use crate::sync::{Knowledge, Step, next_step};
 use crate::time::Timestamp;
 
@@ -35,7 +36,7 @@ const OFFSETS_AGAIN_MS: i64 = 86_400_000;
 
 /// How long until a booking looks again whether its patient's doubt is settled, and a patient's job whether the repeat
 /// under way settled it, in milliseconds.
-const SETTLE_AGAIN_MS: i64 = 1_000;
+pub(super) const SETTLE_AGAIN_MS: i64 = 1_000;
 
 impl Task {
     /// Looks at a job again and moves it to where it stands now.
@@ -107,7 +108,7 @@ impl Task {
     fn next_of_booking(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) -> Next {
         loop {
             let Some(booking) = job.newest().map(|newest| Arc::clone(&newest.booking)) else {
-                return self.next_of_doubt(key, turn);
+                return self.next_of_doubt(key, job, turn);
             };
             let (answered, newest_known) = self
                 .state
@@ -136,9 +137,13 @@ impl Task {
                 DoubtVerdict::Wait(at) if !planted!(turn.settings, OtherWriteInDoubt) => {
                     return Next::Wait(at, "in_doubt");
                 }
-                DoubtVerdict::Settle => match self.settle(key, turn) {
-                    Some(request) => return Next::Ask(request, Purpose::Settle),
-                    None => continue,
+                DoubtVerdict::Settle => match self.settle(key, job, turn) {
+                    Settling::Ask(request) => return Next::Ask(*request, Purpose::Settle),
+                    Settling::Settled => continue,
+                    Settling::Unclear => {
+                        self.leave_to_a_person(key, job, turn);
+                        continue;
+                    }
                 },
                 DoubtVerdict::Wait(_) | DoubtVerdict::Repeat | DoubtVerdict::None => {}
             }
@@ -209,8 +214,13 @@ impl Task {
         }
         match &request {
             Request::CreatePatient { .. } => self.cover_creation(&patient, booking, turn),
-            Request::CreateAppointment { .. } => self.cover_write(key, WriteOperation::Create, booking, turn),
-            Request::UpdateAppointment { .. } => self.cover_write(key, WriteOperation::Update, booking, turn),
+            Request::CreateAppointment { content, .. } => {
+                let slot = (!turn.settings.guard.has_references()).then(|| content.slot());
+                self.cover_write(key, (WriteOperation::Create, slot), booking, turn);
+            }
+            Request::UpdateAppointment { .. } => {
+                self.cover_write(key, (WriteOperation::Update, None), booking, turn);
+            }
             _ => {}
         }
         Some(Next::Ask(request, Purpose::Flow))
@@ -230,58 +240,11 @@ impl Task {
         }
     }
 
-    /// A booking with no version at hand: only its doubt is left to settle.
-    fn next_of_doubt(&mut self, key: &BookingKey, turn: &mut Turn<'_>) -> Next {
-        let Some(doubt) = self.writes.get(key).and_then(|open| open.doubt) else { return Next::Rest };
-        if turn.now < doubt.quiet_at {
-            self.timers.insert((doubt.quiet_at, JobKey::Booking(key.clone())));
-            return Next::Rest;
-        }
-        match self.settle(key, turn) {
-            Some(request) => Next::Ask(request, Purpose::Settle),
-            None => Next::Rest,
-        }
-    }
-
-    /// Settles what needs nobody to be asked (an update is simply written again); else the question (rule W5).
-    fn settle(&mut self, key: &BookingKey, turn: &mut Turn<'_>) -> Option<Request> {
-        let operation =
-            self.state.bookings.get(key).and_then(|state| state.intent.as_ref()).map(|i| i.operation);
-        if operation == Some(WriteOperation::Create) {
-            return Some(Request::FindAppointment {
-                practice: key.practice.clone(),
-                booking: key.booking.clone(),
-            });
-        }
-        self.close_write(key);
-        let state = self.change_booking(key);
-        if let Some(placement) = &mut state.placement {
-            placement.fingerprint = None;
-        }
-        turn.facts.push_back(Fact::DoubtSettled { key: Some(key.clone()), found: None });
-        None
-    }
-
-    fn next_of_patient(&mut self, key: &PatientKey, turn: &Turn<'_>) -> Next {
-        let Some(open) = self.creations.get(key) else { return Next::Rest };
-        let Some(doubt) = open.doubt else { return Next::Rest };
-        if open.in_flight {
-            // A booking repeats it just now; where that settles nothing, somebody must look again.
-            self.timers.insert((turn.now.plus_ms(SETTLE_AGAIN_MS), JobKey::Patient(key.clone())));
-            return Next::Rest;
-        }
-        if turn.now < doubt.quiet_at {
-            self.timers.insert((doubt.quiet_at, JobKey::Patient(key.clone())));
-            return Next::Rest;
-        }
-        Next::Ask(look_up_patient(key), Purpose::Settle)
-    }
-
     /// Makes sure that an intent covers this write: opens one, or raises the newest intended version (rule W1).
     fn cover_write(
         &mut self,
         key: &BookingKey,
-        operation: WriteOperation,
+        (operation, slot): (WriteOperation, Option<Slot>),
         booking: &Booking,
         turn: &Turn<'_>,
     ) {
@@ -294,7 +257,8 @@ impl Task {
             .intent
             .as_ref()
             .filter(|intent| intent.operation == operation && intent.incarnation == state.incarnation);
-        let covered = same.is_some_and(|intent| !unsent || intent.first_version == version);
+        let covered =
+            same.is_some_and(|intent| (!unsent || intent.first_version == version) && intent.slot == slot);
         if covered && (state.newest >= version || planted!(turn.settings, NewerUnderOlderIntent)) {
             return;
         }
@@ -302,7 +266,8 @@ impl Task {
             Some(intent) if !unsent => (intent.first_version, intent.since),
             _ => (version, turn.now),
         };
-        state.intent = Some(WriteIntent { operation, incarnation: state.incarnation, first_version, since });
+        state.intent =
+            Some(WriteIntent { operation, incarnation: state.incarnation, first_version, since, slot });
         state.newest = state.newest.max(version);
         open.sequence = sequence;
         self.pending.bookings.insert(key.clone());

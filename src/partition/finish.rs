@@ -90,7 +90,10 @@ impl Task {
     ) {
         let booking = &in_hand.booking;
         let generation = self.repark(key, booking.version, ParkingPlace::Review);
-        self.change_patient(&booking.patient_key()).held_by = Some(key.booking.clone());
+        // Which appointment is meant is a question about this booking only.
+        if reason != Reason::AmbiguousAppointment {
+            self.change_patient(&booking.patient_key()).held_by = Some(key.booking.clone());
+        }
         self.pending.facts.push(PendingFact::Plain(Fact::BookingHeld {
             key: key.clone(),
             version: booking.version,

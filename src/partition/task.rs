@@ -147,7 +147,8 @@ impl Task {
     fn inherit_doubts(&mut self, settings: &Settings) {
         let quiet_at = self.inherited_quiet_at(settings);
         for (key, state) in &self.state.bookings {
-            if state.intent.is_some() {
+            // What is in review is a person's doubt, not ours.
+            if state.intent.is_some() && !state.is_in_review() {
                 self.writes.insert(key.clone(), OpenWrite::inherited(self.fenced_at, quiet_at));
                 self.timers.insert((quiet_at, JobKey::Booking(key.clone())));
             }

@@ -7,7 +7,7 @@ pub mod versions;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::appointment::Placement;
+use crate::appointment::{Placement, Slot};
 use crate::booking::{BookingId, BookingKey, PatientKey, Version};
 use crate::patient::{HealthFlowPatientId, LinkOrigin};
 use crate::time::Timestamp;
@@ -44,6 +44,8 @@ pub struct WriteIntent {
     pub first_version: Version,
     /// When it was opened; used for the retention of idempotency keys only.
     pub since: Timestamp,
+    /// Where a create asks to stand, to look it up by; in guard mode `search` only (rule W5).
+    pub slot: Option<Slot>,
 }
 
 /// The writes of an appointment.

@@ -11,7 +11,7 @@ use crate::patient::decide::Evidence;
 pub enum Outcome {
     /// It ended well: `appointments.synced`.
     Synced(SyncedOutcome),
-    /// A person must decide who the patient is: `appointments.review`.
+    /// A person must decide first, who the patient is or which appointment is meant: `appointments.review`.
     Review {
         /// Why.
         reason: Reason,
@@ -67,6 +67,8 @@ pub enum Reason {
     AmbiguousPatient,
     /// DentScheduler sent a HealthFlow id along that differs from the one we know.
     LinkConflict,
+    /// The answer to a create was lost, and what stands in HealthFlow does not tell which appointment is this booking's.
+    AmbiguousAppointment,
 }
 
 /// What an operator does with a dead letter (header `disposition`).
@@ -107,7 +109,7 @@ impl SyncedOutcome {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 9] = [
+    pub const ALL: [Reason; 10] = [
         Reason::Undecodable,
         Reason::NoIdentity,
         Reason::Impossible,
@@ -117,6 +119,7 @@ impl Reason {
         Reason::VisitBegun,
         Reason::AmbiguousPatient,
         Reason::LinkConflict,
+        Reason::AmbiguousAppointment,
     ];
 
     /// The stable code.
@@ -131,6 +134,7 @@ impl Reason {
             Reason::VisitBegun => "VISIT_BEGUN",
             Reason::AmbiguousPatient => "AMBIGUOUS_PATIENT",
             Reason::LinkConflict => "LINK_CONFLICT",
+            Reason::AmbiguousAppointment => "AMBIGUOUS_APPOINTMENT",
         }
     }
 }

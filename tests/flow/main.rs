@@ -10,4 +10,5 @@ mod doubts;
 mod new_people;
 mod retries;
 mod scenarios;
+mod search_mode;
 mod writes;

@@ -1,6 +1,6 @@
 //! Goal: each record decodes to what was encoded, and its bytes are the schema's. Method: the way out, then the way in.
 
-use crate::appointment::Placement;
+use crate::appointment::{Placement, Slot};
 use crate::booking::{BookingKey, BookingStatus, PatientKey};
 use crate::event::avro::{contract, contracts};
 use crate::event::codec::{Codec, restore};
@@ -228,6 +228,7 @@ fn state_comes_back_as_it_was_committed() {
             incarnation: 3,
             first_version: 8,
             since: NOW,
+            slot: Some(Slot { patient_id: "hf-p".into(), start: NOW, provider_id: "dr-1".into() }),
         }),
         parked: vec![
             Parked { version: 5, place: ParkingPlace::Retry, generation: 1 },
