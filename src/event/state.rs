@@ -90,6 +90,7 @@ pub struct PatientStateRecord {
     incarnation: u32,
     intent: Option<PatientIntentRecord>,
     held_by: Option<BookingId>,
+    unseen: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,6 +105,7 @@ struct LinkRecord {
 struct PatientIntentRecord {
     incarnation: u32,
     since: Timestamp,
+    person: Option<i64>,
 }
 
 impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
@@ -220,11 +222,13 @@ impl From<(&PatientKey, &PatientState)> for PatientStateRecord {
                 origin: link.origin,
             }),
             incarnation: state.incarnation,
-            intent: state
-                .intent
-                .as_ref()
-                .map(|intent| PatientIntentRecord { incarnation: intent.incarnation, since: intent.since }),
+            intent: state.intent.as_ref().map(|intent| PatientIntentRecord {
+                incarnation: intent.incarnation,
+                since: intent.since,
+                person: intent.person,
+            }),
             held_by: state.held_by.clone(),
+            unseen: state.unseen,
         }
     }
 }
@@ -237,10 +241,13 @@ impl From<PatientStateRecord> for StateRecord {
                 origin: link.origin,
             }),
             incarnation: record.incarnation,
-            intent: record
-                .intent
-                .map(|intent| PatientIntent { incarnation: intent.incarnation, since: intent.since }),
+            intent: record.intent.map(|intent| PatientIntent {
+                incarnation: intent.incarnation,
+                since: intent.since,
+                person: intent.person,
+            }),
             held_by: record.held_by,
+            unseen: record.unseen,
             last_write_at: Timestamp::default(),
         };
         let key = PatientKey { practice: record.practice_id, patient: record.patient_id.reveal().clone() };

@@ -13,6 +13,7 @@ use crate::partition::settle::Settling;
 use crate::partition::task::{Task, Turn};
 use crate::patient::Person;
 use crate::processor::defects::planted;
+use crate::processor::settings::Settings;
 use crate::state::{PatientIntent, WriteIntent, WriteOperation};
 use crate::sync::step::create_patient;
 use crate::sync::{Knowledge, Step, next_step};
@@ -120,6 +121,10 @@ impl Task {
                 continue;
             }
             if let Some(older) = job.versions.keys().next().copied().filter(|v| *v < booking.version) {
+                // Whoever was searched for under another description was not searched for.
+                if job.versions.get(&older).is_some_and(|older| older.booking.patient != booking.patient) {
+                    job.forget_search();
+                }
                 self.supersede(key, job, older, turn);
                 continue;
             }
@@ -184,9 +189,10 @@ impl Task {
                 DoubtVerdict::Wait(at) => return Some(Next::Wait(at, "patient_in_doubt")),
             }
         }
-        let request = match next_step(booking, &self.knowledge(key, &patient, job)) {
+        let request = match next_step(booking, &self.knowledge(key, &patient, job, turn.settings)) {
             Step::Remember(link) => {
-                self.change_patient(&patient).link = Some(link);
+                let state = self.change_patient(&patient);
+                (state.link, state.unseen) = (Some(link), None);
                 return None;
             }
             // While a write is in doubt the newest version gets no final result (rule W4).
@@ -226,7 +232,13 @@ impl Task {
         Some(Next::Ask(request, Purpose::Flow))
     }
 
-    fn knowledge<'a>(&'a self, key: &BookingKey, patient: &PatientKey, job: &'a Job) -> Knowledge<'a> {
+    fn knowledge<'a>(
+        &'a self,
+        key: &BookingKey,
+        patient: &PatientKey,
+        job: &'a Job,
+        settings: &Settings,
+    ) -> Knowledge<'a> {
         let booking_state = self.state.bookings.get(key);
         let patient_state = self.state.patients.get(patient);
         Knowledge {
@@ -235,6 +247,8 @@ impl Task {
             search: job.search.as_ref(),
             cursor: job.page.1.as_deref(),
             patient_incarnation: patient_state.map_or(0, |state| state.incarnation),
+            unseen: patient_state.and_then(|state| state.unseen),
+            has_references: settings.guard.has_references(),
             placement: booking_state.and_then(|state| state.placement.as_ref()),
             incarnation: booking_state.map_or(0, |state| state.incarnation),
         }
@@ -277,15 +291,24 @@ impl Task {
     /// owner may take the intent for a creation that was sent.
     fn cover_creation(&mut self, key: &PatientKey, booking: &Booking, turn: &Turn<'_>) {
         let sequence = self.sequence;
-        if self.creations.contains_key(key) {
+        let person = Person::from(&booking.patient);
+        let description = (!turn.settings.guard.has_references()).then(|| person.fingerprint());
+        let open = self.creations.get(key);
+        if open.is_some_and(|open| !open.is_unsent()) {
             return;
         }
         if !planted!(turn.settings, CreationCountsFromSending) {
-            self.newcomers.begin(key, Person::from(&booking.patient));
+            self.newcomers.begin(key, person);
+        }
+        let intent = self.state.patients.get(key).and_then(|state| state.intent.as_ref());
+        if open.is_some() && intent.is_some_and(|intent| intent.person == description) {
+            return;
         }
         self.creations.insert(key.clone(), OpenWrite::unsent(sequence));
         let state = self.change_patient(key);
-        state.intent = Some(PatientIntent { incarnation: state.incarnation, since: turn.now });
+        state.unseen = None;
+        state.intent =
+            Some(PatientIntent { incarnation: state.incarnation, since: turn.now, person: description });
     }
 
     /// Whether `request` may go out: its intent stands.

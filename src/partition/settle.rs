@@ -73,7 +73,7 @@ impl Task {
         Settling::Settled
     }
 
-    pub(super) fn next_of_patient(&mut self, key: &PatientKey, turn: &Turn<'_>) -> Next {
+    pub(super) fn next_of_patient(&mut self, key: &PatientKey, turn: &mut Turn<'_>) -> Next {
         let Some(open) = self.creations.get(key) else { return Next::Rest };
         let Some(doubt) = open.doubt else { return Next::Rest };
         if open.in_flight {
@@ -85,7 +85,30 @@ impl Task {
             self.timers.insert((doubt.quiet_at, JobKey::Patient(key.clone())));
             return Next::Rest;
         }
-        Next::Ask(look_up_patient(key), Purpose::Settle)
+        if turn.settings.guard.has_references() {
+            return Next::Ask(look_up_patient(key), Purpose::Settle);
+        }
+        self.creation_is_unseen(key, turn);
+        Next::Rest
+    }
+
+    /// A creation in doubt is quiet, and HealthFlow cannot be asked for it: from now on every search shows whom it may have
+    /// created, so nobody has to wait for it any more, and the next record of the patient finds it by searching (rules
+    /// W5, W7).
+    fn creation_is_unseen(&mut self, patient: &PatientKey, turn: &mut Turn<'_>) {
+        let state = self.change_patient(patient);
+        if state.link.is_none() {
+            let sent = state.intent.as_ref().and_then(|intent| intent.person).unwrap_or(0);
+            state.unseen = Some(if state.unseen.is_none_or(|earlier| earlier == sent) { sent } else { 0 });
+        }
+        self.close_creation(patient);
+        self.newcomers.unseen(patient, turn.now, turn.settings.search_lag_ms);
+        turn.facts.push_back(Fact::DoubtSettled { key: None, found: None });
+        if let Some(holder) = self.patients_busy.get(patient) {
+            // What it found before was found too early.
+            self.jobs.get_mut(holder).into_iter().for_each(Job::forget_search);
+            self.arrivals.push_front(holder.clone());
+        }
     }
 
     /// A page of a look-up that settles a doubt came, or did not.

@@ -88,6 +88,9 @@ pub struct PatientState {
     pub intent: Option<PatientIntent>,
     /// The booking whose review decides who this patient is; until then all others of the patient wait.
     pub held_by: Option<BookingId>,
+    /// Set where a creation that may stand could not be looked up (guard mode `search`): the fingerprint of whom it
+    /// created, 0 where that is not known. Until the patient is linked, nobody of another description is created.
+    pub unseen: Option<i64>,
     /// When this process last sent a creation for it that may stand (rule W6). In memory only: never written to a topic.
     pub last_write_at: Timestamp,
 }
@@ -108,6 +111,8 @@ pub struct PatientIntent {
     pub incarnation: u32,
     /// When it was opened; used for the retention of idempotency keys only.
     pub since: Timestamp,
+    /// The fingerprint of whom it creates; in guard mode `search` only (rule W5).
+    pub person: Option<i64>,
 }
 
 /// Everything a task remembers.

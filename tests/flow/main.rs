@@ -11,4 +11,5 @@ mod new_people;
 mod retries;
 mod scenarios;
 mod search_mode;
+mod unseen_people;
 mod writes;

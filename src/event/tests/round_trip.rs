@@ -240,8 +240,9 @@ fn state_comes_back_as_it_was_committed() {
     let known = PatientState {
         link: Some(Link { healthflow_patient_id: "hf-p".into(), origin: LinkOrigin::Operator }),
         incarnation: 1,
-        intent: Some(PatientIntent { incarnation: 1, since: NOW }),
+        intent: Some(PatientIntent { incarnation: 1, since: NOW, person: Some(-7) }),
         held_by: Some("b-1".into()),
+        unseen: Some(i64::MAX),
         last_write_at: crate::time::Timestamp::default(),
     };
     let records = [
