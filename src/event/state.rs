@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::appointment::{Placement, Slot};
+use crate::appointment::{Placement, Revision, Slot};
 use crate::booking::{BookingId, BookingKey, BookingStatus, PatientId, PatientKey, PracticeId};
 use crate::patient::LinkOrigin;
 use crate::private::Private;
@@ -38,6 +38,7 @@ struct PlacementRecord {
     version: i64,
     status: BookingStatus,
     fingerprint: Option<i64>,
+    revision: Option<Revision>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +49,7 @@ struct WriteIntentRecord {
     first_version: i64,
     since: Timestamp,
     slot: Option<SlotRecord>,
+    if_match: Option<Revision>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -120,6 +122,7 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
                 version: placement.version.cast_signed(),
                 status: placement.status,
                 fingerprint: placement.fingerprint,
+                revision: placement.revision.clone(),
             }),
             incarnation: state.incarnation,
             answered_floor: state.answered.floor().cast_signed(),
@@ -134,6 +137,7 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
                 first_version: intent.first_version.cast_signed(),
                 since: intent.since,
                 slot: intent.slot.as_ref().map(SlotRecord::from),
+                if_match: intent.if_match.clone(),
             }),
             parked: state.parked.iter().map(ParkedRecord::from).collect(),
         }
@@ -191,6 +195,7 @@ impl From<AppointmentStateRecord> for StateRecord {
                 version: placement.version.cast_unsigned(),
                 status: placement.status,
                 fingerprint: placement.fingerprint,
+                revision: placement.revision,
             }),
             incarnation: record.incarnation,
             answered: VersionSet::new(record.answered_floor.cast_unsigned(), above),
@@ -204,6 +209,7 @@ impl From<AppointmentStateRecord> for StateRecord {
                 first_version: intent.first_version.cast_unsigned(),
                 since: intent.since,
                 slot: intent.slot.map(Slot::from),
+                if_match: intent.if_match,
             }),
             parked: record.parked.into_iter().map(Parked::from).collect(),
             last_write_at: Timestamp::default(),

@@ -16,6 +16,7 @@ pub mod answer;
 pub mod fate;
 pub mod settle;
 pub mod gone;
+pub mod revisions;
 pub mod finish;
 pub mod commit;
 

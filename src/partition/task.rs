@@ -128,6 +128,10 @@ impl Task {
             renewal_wanted: true,
         };
         task.inherit_doubts(turn.settings);
+        if !turn.settings.offers_versions {
+            let placements = task.state.bookings.values_mut().filter_map(|state| state.placement.as_mut());
+            placements.for_each(|placement| placement.revision = None);
+        }
         turn.facts.push_back(Fact::TaskAcquired {
             partition,
             incarnation,

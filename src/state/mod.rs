@@ -7,7 +7,7 @@ pub mod versions;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::appointment::{Placement, Slot};
+use crate::appointment::{Placement, Revision, Slot};
 use crate::booking::{BookingId, BookingKey, PatientKey, Version};
 use crate::patient::{HealthFlowPatientId, LinkOrigin};
 use crate::time::Timestamp;
@@ -46,6 +46,8 @@ pub struct WriteIntent {
     pub since: Timestamp,
     /// Where a create asks to stand, to look it up by; in guard mode `search` only (rule W5).
     pub slot: Option<Slot>,
+    /// The revision that every PUT under it names; none where they name none (rule W5).
+    pub if_match: Option<Revision>,
 }
 
 /// The writes of an appointment.

@@ -46,6 +46,7 @@ pub fn settings(guard: GuardMode) -> Settings {
     Settings {
         partition_count: 1,
         guard,
+        offers_versions: false,
         key_retention_ms: 86_400_000,
         request_life_ms: 10_000,
         late_landing_ms: 60_000,
@@ -136,13 +137,18 @@ impl Desk {
 
     /// The worker dies; another one acquires the task with exactly what was committed.
     pub fn crash(&self, guard: GuardMode) -> Desk {
+        self.crash_within(settings(guard))
+    }
+
+    /// The same, the other one within other limits.
+    pub fn crash_within(&self, settings: Settings) -> Desk {
         let mut state = TaskState::default();
         for record in &self.committed {
             if let Outgoing::State(record) = record {
                 state.apply((**record).clone());
             }
         }
-        Desk::acquired(guard, state, self.offsets.clone(), self.now)
+        Desk::within(settings, state, self.offsets.clone(), self.now)
     }
 
     pub fn handle(&mut self, input: Input) {

@@ -143,6 +143,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
     Settings {
         partition_count: random.between(1, 4) as u32,
         guard,
+        offers_versions: false,
         key_retention_ms,
         request_life_ms,
         late_landing_ms,

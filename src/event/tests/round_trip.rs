@@ -219,6 +219,7 @@ fn state_comes_back_as_it_was_committed() {
             version: 5,
             status: BookingStatus::Cancelled,
             fingerprint: Some(i64::MIN),
+            revision: Some("7".into()),
         }),
         incarnation: 3,
         answered: VersionSet::new(4, vec![6, 9]),
@@ -229,6 +230,7 @@ fn state_comes_back_as_it_was_committed() {
             first_version: 8,
             since: NOW,
             slot: Some(Slot { patient_id: "hf-p".into(), start: NOW, provider_id: "dr-1".into() }),
+            if_match: Some("6".into()),
         }),
         parked: vec![
             Parked { version: 5, place: ParkingPlace::Retry, generation: 1 },
