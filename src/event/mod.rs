@@ -3,6 +3,7 @@
 //! into values given a schema; nothing here talks to a broker or a registry.
 
 pub mod topics;
+pub mod home;
 
 pub mod avro;
 
@@ -39,6 +40,8 @@ pub enum Arrival {
     Retry(Box<RetryEntry>),
     /// A record that cannot be used: it is dead-lettered where it stands (rule K7).
     Unusable(Box<Unusable>),
+    /// A record whose key belongs to another partition: it is forwarded there as it is (rule K8).
+    Misrouted(Box<Misrouted>),
 }
 
 /// A booking on its way through `appointments.retry`.
@@ -80,6 +83,17 @@ pub struct Unusable {
     pub identity: Option<Identity>,
 }
 
+/// A record that lies in another partition than its key says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misrouted {
+    /// The partition it belongs to.
+    pub home: i32,
+    /// The key as it arrived.
+    pub key: Vec<u8>,
+    /// The value as it arrived.
+    pub value: Vec<u8>,
+}
+
 /// Which version of which booking a record speaks of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -104,7 +118,7 @@ impl From<&Booking> for Identity {
     }
 }
 
-/// One record to be written in a commit, to the task's partition of its topic.
+/// One record to be written in a commit, to the task's partition of its topic; a forwarded one to its own.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outgoing {
     /// `appointments.synced`.
@@ -117,6 +131,8 @@ pub enum Outgoing {
     Failed(Box<DeadLetter>),
     /// `appointments.state` or `patients.state`.
     State(Box<StateRecord>),
+    /// A misrouted record, to the same topic, and where it lay (rule K8).
+    Forwarded(Box<Misrouted>, Origin),
 }
 
 /// Where a record came from: the headers of a dead letter name it (KIP-1191).

@@ -17,7 +17,7 @@ fn state_of(booking: &str) -> (String, Vec<u8>) {
     let batch = batch(booking, &[]);
     let state = batch.records.iter().find(|record| matches!(record, Outgoing::State(_))).unwrap();
     let encoded = world().avro.encode(state, &mut buffer).unwrap();
-    (encoded.key.unwrap(), encoded.value.to_vec())
+    (String::from_utf8(encoded.key.unwrap()).unwrap(), encoded.value.to_vec())
 }
 
 /// Goal: a dead owner's open transaction hides nothing that is committed above it, and nothing of it is believed.

@@ -190,6 +190,7 @@ fn told(landing: &Landing) -> String {
             Outgoing::Retry(entry) => {
                 format!(" parked {} v{} g{}", entry.booking.key, entry.booking.version, entry.generation)
             }
+            Outgoing::Forwarded(..) => unreachable!("no life misroutes a record"),
             Outgoing::State(state) => match &**state {
                 StateRecord::Booking(key, state) => format!(
                     " [{key} newest {} intent {} placed {:?}]",

@@ -69,6 +69,7 @@ impl Partition {
         for record in &batch.records {
             match record {
                 Outgoing::Synced(_) | Outgoing::Failed(_) => {}
+                Outgoing::Forwarded(..) => unreachable!("no life misroutes a record"),
                 Outgoing::Retry(entry) => {
                     let entry =
                         AppointmentRetry::from(&**entry).into_entry(now).expect("it was possible before");
