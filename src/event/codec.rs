@@ -96,6 +96,10 @@ impl Codec {
                     self.appointment_state.encode(&AppointmentStateRecord::from((booking, state)), buffer)?;
                     (topics::APPOINTMENT_STATE, Some(key::booking(booking).into_bytes()))
                 }
+                StateRecord::Task(positions) => {
+                    self.appointment_state.encode(&AppointmentStateRecord::from(positions), buffer)?;
+                    (topics::APPOINTMENT_STATE, Some(key::TASK.into()))
+                }
                 StateRecord::Patient(patient, state) => {
                     self.patient_state.encode(&PatientStateRecord::from((patient, state)), buffer)?;
                     (topics::PATIENT_STATE, Some(key::patient(patient).into_bytes()))

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::appointment::Placement;
 use crate::booking::{BookingId, BookingKey, BookingStatus, PatientId, PatientKey, PracticeId};
+use crate::event::topics::Lane;
 use crate::patient::LinkOrigin;
 use crate::private::Private;
 use crate::state::{
-    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, VersionSet,
-    WriteIntent, WriteOperation,
+    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, TaskPositions,
+    VersionSet, WriteIntent, WriteOperation,
 };
 use crate::time::Timestamp;
 
@@ -27,6 +28,21 @@ pub struct AppointmentStateRecord {
     newest: i64,
     intent: Option<WriteIntentRecord>,
     parked: Vec<ParkedRecord>,
+    task: Option<TaskPositionsRecord>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "TaskPositions")]
+struct TaskPositionsRecord {
+    partition_count: u32,
+    next_offsets: Vec<NextOffsetRecord>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "NextOffset")]
+struct NextOffsetRecord {
+    topic: Arc<str>,
+    offset: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -124,6 +140,36 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
                 since: intent.since,
             }),
             parked: state.parked.iter().map(ParkedRecord::from).collect(),
+            task: None,
+        }
+    }
+}
+
+impl From<&TaskPositions> for AppointmentStateRecord {
+    fn from(positions: &TaskPositions) -> Self {
+        let next =
+            |(lane, offset): &(Lane, i64)| NextOffsetRecord { topic: lane.topic().into(), offset: *offset };
+        let of_no_booking = BookingKey { practice: "".into(), booking: "".into() };
+        AppointmentStateRecord {
+            task: Some(TaskPositionsRecord {
+                partition_count: positions.partition_count,
+                next_offsets: positions.next_offsets.iter().map(next).collect(),
+            }),
+            ..AppointmentStateRecord::from((&of_no_booking, &BookingState::default()))
+        }
+    }
+}
+
+impl From<TaskPositionsRecord> for TaskPositions {
+    /// Topics that this version does not read are left out.
+    fn from(record: TaskPositionsRecord) -> Self {
+        let next = |next: &NextOffsetRecord| {
+            let lane = Lane::ALL.into_iter().find(|lane| lane.topic() == &*next.topic)?;
+            Some((lane, next.offset))
+        };
+        TaskPositions {
+            partition_count: record.partition_count,
+            next_offsets: record.next_offsets.iter().filter_map(next).collect(),
         }
     }
 }
@@ -156,6 +202,9 @@ impl From<ParkedRecord> for Parked {
 
 impl From<AppointmentStateRecord> for StateRecord {
     fn from(record: AppointmentStateRecord) -> Self {
+        if let Some(task) = record.task {
+            return StateRecord::Task(task.into());
+        }
         let above = record.answered_above.iter().map(|version| version.cast_unsigned()).collect();
         let state = BookingState {
             placement: record.placement.map(|placement| Placement {

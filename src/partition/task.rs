@@ -64,6 +64,7 @@ pub struct Task {
     pub(super) committed_sequence: u64,
     pub(super) commit_started_at: Timestamp,
     pub(super) renewal_wanted: bool,
+    pub(super) positions_written_at: Option<Timestamp>,
 }
 
 /// What the next commit will carry, as far as it has been gathered. In order, so that the same life always writes the
@@ -126,6 +127,7 @@ impl Task {
             committed_sequence: 0,
             commit_started_at: Timestamp(0),
             renewal_wanted: true,
+            positions_written_at: None,
         };
         task.inherit_doubts(turn.settings);
         turn.facts.push_back(Fact::TaskAcquired {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::appointment::Placement;
 use crate::booking::{BookingId, BookingKey, PatientKey, Version};
+use crate::event::topics::Lane;
 use crate::patient::{HealthFlowPatientId, LinkOrigin};
 use crate::time::Timestamp;
 
@@ -115,6 +116,18 @@ pub struct TaskState {
     pub bookings: HashMap<BookingKey, BookingState>,
     /// By patient.
     pub patients: HashMap<PatientKey, PatientState>,
+    /// How far the task had come; none of one that never committed.
+    pub positions: Option<TaskPositions>,
+}
+
+/// How far a task had come when it last wrote it down: a second copy of what the group remembers, which brokers may lose
+/// (rule K9), and the partition count that state was written with (rule K8).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskPositions {
+    /// Partitions of every topic.
+    pub partition_count: u32,
+    /// The next offset to be read, of every lane.
+    pub next_offsets: Vec<(Lane, i64)>,
 }
 
 /// One record of a state topic, as written in a commit or read in a restore.
@@ -124,6 +137,8 @@ pub enum StateRecord {
     Booking(BookingKey, BookingState),
     /// A patient's newest state.
     Patient(PatientKey, PatientState),
+    /// How far the task had come.
+    Task(TaskPositions),
 }
 
 impl TaskState {
@@ -136,17 +151,18 @@ impl TaskState {
             StateRecord::Patient(key, state) => {
                 self.patients.insert(key, state);
             }
+            StateRecord::Task(positions) => self.positions = Some(positions),
         }
     }
 
-    /// How many keys are remembered.
+    /// How many bookings and patients are remembered.
     pub fn len(&self) -> usize {
         self.bookings.len() + self.patients.len()
     }
 
-    /// Whether nothing is remembered.
+    /// Whether nothing is remembered: no owner ever committed.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == 0 && self.positions.is_none()
     }
 }
 

@@ -8,6 +8,7 @@ mod answers;
 mod bad_input;
 mod doubts;
 mod new_people;
+mod offsets;
 mod retries;
 mod scenarios;
 mod writes;

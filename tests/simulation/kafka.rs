@@ -96,5 +96,6 @@ fn through_the_wire(record: &StateRecord) -> StateRecord {
     match record {
         StateRecord::Booking(key, state) => AppointmentStateRecord::from((key, state)).into(),
         StateRecord::Patient(key, state) => PatientStateRecord::from((key, state)).into(),
+        StateRecord::Task(positions) => AppointmentStateRecord::from(positions).into(),
     }
 }

@@ -17,8 +17,8 @@ use crate::event::{
 use crate::patient::LinkOrigin;
 use crate::patient::decide::{Agreement, Evidence};
 use crate::state::{
-    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, VersionSet,
-    WriteIntent, WriteOperation,
+    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, TaskPositions,
+    VersionSet, WriteIntent, WriteOperation,
 };
 use crate::sync::{Disposition, Reason, SyncedOutcome};
 
@@ -243,9 +243,12 @@ fn state_comes_back_as_it_was_committed() {
         held_by: Some("b-1".into()),
         last_write_at: crate::time::Timestamp::default(),
     };
+    let positions =
+        TaskPositions { partition_count: 12, next_offsets: vec![(Lane::Requested, 17), (Lane::Retry, 3)] };
     let records = [
         (StateRecord::Booking(key.clone(), full), "a%2Fb/c%25d"),
         (StateRecord::Booking(key, BookingState::default()), "a%2Fb/c%25d"),
+        (StateRecord::Task(positions), "/"),
         (
             StateRecord::Patient(patient.clone(), known),
             "a/148de9c5a7a44d19e56cd9ae1a554bf67847afb0c58f6e12fa29ac7ddfca9940",
