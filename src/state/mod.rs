@@ -5,17 +5,19 @@
 pub mod versions;
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::appointment::Placement;
 use crate::booking::{BookingId, BookingKey, PatientKey, Version};
 use crate::patient::{HealthFlowPatientId, LinkOrigin};
 use crate::time::Timestamp;
+use crate::unordered::hash_entries;
 
 pub use versions::VersionSet;
 
 /// Where one booking stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct BookingState {
     /// What stands in HealthFlow; none if nothing was ever created, or what was is gone.
     pub placement: Option<Placement>,
@@ -34,7 +36,7 @@ pub struct BookingState {
 }
 
 /// A durable statement that a write of an appointment may be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WriteIntent {
     /// What may be sent.
     pub operation: WriteOperation,
@@ -47,7 +49,7 @@ pub struct WriteIntent {
 }
 
 /// The writes of an appointment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WriteOperation {
     /// POST.
     Create,
@@ -56,7 +58,7 @@ pub enum WriteOperation {
 }
 
 /// Where the record of a parked version lies; only the record with this lane and generation is taken (rule K4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Parked {
     /// The version that waits.
     pub version: Version,
@@ -67,7 +69,7 @@ pub struct Parked {
 }
 
 /// The topics a version can wait in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ParkingPlace {
     /// `appointments.retry`: for time, a doubt, or another booking.
     Retry,
@@ -76,7 +78,7 @@ pub enum ParkingPlace {
 }
 
 /// What is known of one patient of a practice.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PatientState {
     /// HealthFlow's patient, once known.
     pub link: Option<Link>,
@@ -91,7 +93,7 @@ pub struct PatientState {
 }
 
 /// Our patient is that patient of HealthFlow.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Link {
     /// HealthFlow's id.
     pub healthflow_patient_id: HealthFlowPatientId,
@@ -100,7 +102,7 @@ pub struct Link {
 }
 
 /// A durable statement that the creation of a patient may be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PatientIntent {
     /// Under which incarnation.
     pub incarnation: u32,
@@ -118,12 +120,20 @@ pub struct TaskState {
 }
 
 /// One record of a state topic, as written in a commit or read in a restore.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum StateRecord {
     /// A booking's newest state.
     Booking(BookingKey, BookingState),
     /// A patient's newest state.
     Patient(PatientKey, PatientState),
+}
+
+impl Hash for TaskState {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let TaskState { bookings, patients } = self;
+        hash_entries(bookings, hasher);
+        hash_entries(patients, hasher);
+    }
 }
 
 impl TaskState {
