@@ -8,6 +8,7 @@
 
 pub mod time;
 pub mod private;
+pub mod unordered;
 
 pub mod booking;
 pub mod patient;

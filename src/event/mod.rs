@@ -32,7 +32,7 @@ pub use result::Finished;
 pub use review::ReviewCase;
 
 /// One record of an input lane, decoded and checked.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Arrival {
     /// A booking that could be true.
     Requested(Box<Booking>),
@@ -45,7 +45,7 @@ pub enum Arrival {
 }
 
 /// A booking on its way through `appointments.retry`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct RetryEntry {
     /// The booking.
     pub booking: Booking,
@@ -56,7 +56,7 @@ pub struct RetryEntry {
 }
 
 /// How far a booking has come with its retries.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Schedule {
     /// Attempts that failed so far; waiting for a doubt, a person or another booking is not an attempt.
     pub attempts: u32,
@@ -69,7 +69,7 @@ pub struct Schedule {
 }
 
 /// A record that cannot be used, with everything needed to find out why.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct Unusable {
     /// The key as it arrived.
     pub raw_key: Option<Vec<u8>>,
@@ -84,7 +84,7 @@ pub struct Unusable {
 }
 
 /// A record that lies in another partition than its key says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Misrouted {
     /// The partition it belongs to.
     pub home: i32,
@@ -95,7 +95,7 @@ pub struct Misrouted {
 }
 
 /// Which version of which booking a record speaks of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The booking.
     pub key: BookingKey,
@@ -119,7 +119,7 @@ impl From<&Booking> for Identity {
 }
 
 /// One record to be written in a commit, to the task's partition of its topic; a forwarded one to its own.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Outgoing {
     /// `appointments.synced`.
     Synced(Finished),
@@ -136,7 +136,7 @@ pub enum Outgoing {
 }
 
 /// Where a record came from: the headers of a dead letter name it (KIP-1191).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// The lane, hence the topic.
     pub lane: topics::Lane,

@@ -14,12 +14,12 @@ use crate::time::Timestamp;
 const POSITIONS_AGAIN_MS: i64 = 3_600_000;
 
 /// A commit under way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Committing {
-    sequence: u64,
-    offsets: Vec<(Lane, i64)>,
-    facts: Vec<PendingFact>,
-    records: u64,
+    pub(super) sequence: u64,
+    pub(super) offsets: Vec<(Lane, i64)>,
+    pub(super) facts: Vec<PendingFact>,
+    pub(super) records: u64,
 }
 
 impl Task {

@@ -17,5 +17,6 @@ pub mod fate;
 pub mod gone;
 pub mod finish;
 pub mod commit;
+pub mod identity;
 
 pub use task::{Task, Turn};

@@ -32,7 +32,7 @@ pub struct Turn<'a> {
 }
 
 /// One task that is live.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Task {
     /// The partition number.
     pub partition: i32,
@@ -69,7 +69,7 @@ pub struct Task {
 
 /// What the next commit will carry, as far as it has been gathered. In order, so that the same life always writes the
 /// same batches.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Pending {
     /// Results, retry records, reviews and dead letters, in order.
     pub records: Vec<Outgoing>,

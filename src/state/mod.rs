@@ -5,6 +5,7 @@
 pub mod versions;
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::appointment::Placement;
@@ -12,11 +13,12 @@ use crate::booking::{BookingId, BookingKey, PatientKey, Version};
 use crate::event::topics::Lane;
 use crate::patient::{HealthFlowPatientId, LinkOrigin};
 use crate::time::Timestamp;
+use crate::unordered::hash_entries;
 
 pub use versions::VersionSet;
 
 /// Where one booking stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct BookingState {
     /// What stands in HealthFlow; none if nothing was ever created, or what was is gone.
     pub placement: Option<Placement>,
@@ -35,7 +37,7 @@ pub struct BookingState {
 }
 
 /// A durable statement that a write of an appointment may be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WriteIntent {
     /// What may be sent.
     pub operation: WriteOperation,
@@ -48,7 +50,7 @@ pub struct WriteIntent {
 }
 
 /// The writes of an appointment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WriteOperation {
     /// POST.
     Create,
@@ -57,7 +59,7 @@ pub enum WriteOperation {
 }
 
 /// Where the record of a parked version lies; only the record with this lane and generation is taken (rule K4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Parked {
     /// The version that waits.
     pub version: Version,
@@ -68,7 +70,7 @@ pub struct Parked {
 }
 
 /// The topics a version can wait in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ParkingPlace {
     /// `appointments.retry`: for time, a doubt, or another booking.
     Retry,
@@ -77,7 +79,7 @@ pub enum ParkingPlace {
 }
 
 /// What is known of one patient of a practice.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PatientState {
     /// HealthFlow's patient, once known.
     pub link: Option<Link>,
@@ -92,7 +94,7 @@ pub struct PatientState {
 }
 
 /// Our patient is that patient of HealthFlow.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Link {
     /// HealthFlow's id.
     pub healthflow_patient_id: HealthFlowPatientId,
@@ -101,7 +103,7 @@ pub struct Link {
 }
 
 /// A durable statement that the creation of a patient may be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PatientIntent {
     /// Under which incarnation.
     pub incarnation: u32,
@@ -131,7 +133,7 @@ pub struct TaskPositions {
 }
 
 /// One record of a state topic, as written in a commit or read in a restore.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum StateRecord {
     /// A booking's newest state.
     Booking(BookingKey, BookingState),
@@ -139,6 +141,14 @@ pub enum StateRecord {
     Patient(PatientKey, PatientState),
     /// How far the task had come.
     Task(TaskPositions),
+}
+
+impl Hash for TaskState {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let TaskState { bookings, patients } = self;
+        hash_entries(bookings, hasher);
+        hash_entries(patients, hasher);
+    }
 }
 
 impl TaskState {
