@@ -10,8 +10,8 @@ use crate::event::topics::Lane;
 use crate::patient::LinkOrigin;
 use crate::private::Private;
 use crate::state::{
-    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, TaskPositions,
-    VersionSet, WriteIntent, WriteOperation,
+    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
+    TaskPositions, VersionSet, WriteIntent, WriteOperation,
 };
 use crate::time::Timestamp;
 
@@ -63,6 +63,8 @@ struct WriteIntentRecord {
     incarnation: u32,
     first_version: i64,
     since: Timestamp,
+    unclean_ends: u32,
+    alone: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -111,6 +113,8 @@ struct LinkRecord {
 struct PatientIntentRecord {
     incarnation: u32,
     since: Timestamp,
+    unclean_ends: u32,
+    alone: bool,
 }
 
 impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
@@ -138,6 +142,8 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
                 incarnation: intent.incarnation,
                 first_version: intent.first_version.cast_signed(),
                 since: intent.since,
+                unclean_ends: intent.suspicion.unclean_ends,
+                alone: intent.suspicion.alone,
             }),
             parked: state.parked.iter().map(ParkedRecord::from).collect(),
             task: None,
@@ -226,6 +232,7 @@ impl From<AppointmentStateRecord> for StateRecord {
                 incarnation: intent.incarnation,
                 first_version: intent.first_version.cast_unsigned(),
                 since: intent.since,
+                suspicion: Suspicion { unclean_ends: intent.unclean_ends, alone: intent.alone },
             }),
             parked: record.parked.into_iter().map(Parked::from).collect(),
             last_write_at: Timestamp::default(),
@@ -244,10 +251,12 @@ impl From<(&PatientKey, &PatientState)> for PatientStateRecord {
                 origin: link.origin,
             }),
             incarnation: state.incarnation,
-            intent: state
-                .intent
-                .as_ref()
-                .map(|intent| PatientIntentRecord { incarnation: intent.incarnation, since: intent.since }),
+            intent: state.intent.as_ref().map(|intent| PatientIntentRecord {
+                incarnation: intent.incarnation,
+                since: intent.since,
+                unclean_ends: intent.suspicion.unclean_ends,
+                alone: intent.suspicion.alone,
+            }),
             held_by: state.held_by.clone(),
         }
     }
@@ -261,9 +270,11 @@ impl From<PatientStateRecord> for StateRecord {
                 origin: link.origin,
             }),
             incarnation: record.incarnation,
-            intent: record
-                .intent
-                .map(|intent| PatientIntent { incarnation: intent.incarnation, since: intent.since }),
+            intent: record.intent.map(|intent| PatientIntent {
+                incarnation: intent.incarnation,
+                since: intent.since,
+                suspicion: Suspicion { unclean_ends: intent.unclean_ends, alone: intent.alone },
+            }),
             held_by: record.held_by,
             last_write_at: Timestamp::default(),
         };

@@ -5,6 +5,7 @@
 pub mod lane;
 pub mod newcomers;
 pub mod open_write;
+mod suspects;
 pub mod commit_batch;
 pub mod job;
 pub mod task;

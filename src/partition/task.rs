@@ -58,6 +58,7 @@ pub struct Task {
     pub(super) newcomers: Newcomers,
     pub(super) writes: HashMap<BookingKey, OpenWrite>,
     pub(super) creations: HashMap<PatientKey, OpenWrite>,
+    pub(super) alone: Option<JobKey>,
     pub(super) pending: Pending,
     pub(super) committing: Option<Committing>,
     pub(super) sequence: u64,
@@ -121,6 +122,7 @@ impl Task {
             newcomers: Newcomers::default(),
             writes: HashMap::new(),
             creations: HashMap::new(),
+            alone: None,
             pending: Pending::default(),
             committing: None,
             sequence: 1,
@@ -148,14 +150,19 @@ impl Task {
 
     fn inherit_doubts(&mut self, settings: &Settings) {
         let quiet_at = self.inherited_quiet_at(settings);
-        for (key, state) in &self.state.bookings {
-            if state.intent.is_some() {
+        let suspect_after = settings.crash_suspect_after;
+        for (key, state) in &mut self.state.bookings {
+            if let Some(intent) = &mut state.intent {
+                intent.suspicion = intent.suspicion.after_unclean_end(suspect_after);
+                self.pending.bookings.insert(key.clone());
                 self.writes.insert(key.clone(), OpenWrite::inherited(self.fenced_at, quiet_at));
                 self.timers.insert((quiet_at, JobKey::Booking(key.clone())));
             }
         }
-        for (key, state) in &self.state.patients {
-            if state.intent.is_some() {
+        for (key, state) in &mut self.state.patients {
+            if let Some(intent) = &mut state.intent {
+                intent.suspicion = intent.suspicion.after_unclean_end(suspect_after);
+                self.pending.patients.insert(key.clone());
                 self.creations.insert(key.clone(), OpenWrite::inherited(self.fenced_at, quiet_at));
                 self.newcomers.inherit(key.clone());
                 self.timers.insert((quiet_at, JobKey::Patient(key.clone())));

@@ -47,6 +47,26 @@ pub struct WriteIntent {
     pub first_version: Version,
     /// When it was opened; used for the retention of idempotency keys only.
     pub since: Timestamp,
+    /// Whether it may be what kills the workers.
+    pub suspicion: Suspicion,
+}
+
+/// How often a worker ended uncleanly while an intent was open (rule K6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Suspicion {
+    /// Unclean ends that count against it.
+    pub unclean_ends: u32,
+    /// Whether it runs alone now: if the worker ends, this is the only one that can be the reason.
+    pub alone: bool,
+}
+
+impl Suspicion {
+    /// After one more end of a worker. Anybody who was near is counted until there are `suspect_after` of them; then only
+    /// whoever ran alone.
+    pub fn after_unclean_end(self, suspect_after: u32) -> Suspicion {
+        let counts = self.alone || self.unclean_ends < suspect_after;
+        Suspicion { unclean_ends: self.unclean_ends.saturating_add(u32::from(counts)), alone: false }
+    }
 }
 
 /// The writes of an appointment.
@@ -109,6 +129,8 @@ pub struct PatientIntent {
     pub incarnation: u32,
     /// When it was opened; used for the retention of idempotency keys only.
     pub since: Timestamp,
+    /// Whether it may be what kills the workers.
+    pub suspicion: Suspicion,
 }
 
 /// Everything a task remembers.

@@ -17,8 +17,8 @@ use crate::event::{
 use crate::patient::LinkOrigin;
 use crate::patient::decide::{Agreement, Evidence};
 use crate::state::{
-    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, TaskPositions,
-    VersionSet, WriteIntent, WriteOperation,
+    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
+    TaskPositions, VersionSet, WriteIntent, WriteOperation,
 };
 use crate::sync::{Disposition, Reason, SyncedOutcome};
 
@@ -228,6 +228,7 @@ fn state_comes_back_as_it_was_committed() {
             incarnation: 3,
             first_version: 8,
             since: NOW,
+            suspicion: Suspicion { unclean_ends: 3, alone: true },
         }),
         parked: vec![
             Parked { version: 5, place: ParkingPlace::Retry, generation: 1 },
@@ -239,7 +240,7 @@ fn state_comes_back_as_it_was_committed() {
     let known = PatientState {
         link: Some(Link { healthflow_patient_id: "hf-p".into(), origin: LinkOrigin::Operator }),
         incarnation: 1,
-        intent: Some(PatientIntent { incarnation: 1, since: NOW }),
+        intent: Some(PatientIntent { incarnation: 1, since: NOW, suspicion: Suspicion::default() }),
         held_by: Some("b-1".into()),
         last_write_at: crate::time::Timestamp::default(),
     };
