@@ -36,9 +36,10 @@ impl Hash for Task {
             committed_sequence,
             commit_started_at,
             renewal_wanted,
+            positions_written_at,
         } = self;
         (partition, incarnation, fenced_at, drain_until, lease_from).hash(hasher);
-        (sequence, committed_sequence, commit_started_at, renewal_wanted).hash(hasher);
+        (sequence, committed_sequence, commit_started_at, renewal_wanted, positions_written_at).hash(hasher);
         (arrivals, ready, awaits_commit, places, timers, nameless).hash(hasher);
         hash_entries(lanes, hasher);
         hash_entries(jobs, hasher);

@@ -124,7 +124,7 @@ pub struct TaskState {
 
 /// How far a task had come when it last wrote it down: a second copy of what the group remembers, which brokers may lose
 /// (rule K9), and the partition count that state was written with (rule K8).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TaskPositions {
     /// Partitions of every topic.
     pub partition_count: u32,
@@ -145,9 +145,10 @@ pub enum StateRecord {
 
 impl Hash for TaskState {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let TaskState { bookings, patients } = self;
+        let TaskState { bookings, patients, positions } = self;
         hash_entries(bookings, hasher);
         hash_entries(patients, hasher);
+        positions.hash(hasher);
     }
 }
 
