@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::booking::{BookingStatus, Version};
 
 /// What stands in HealthFlow for a booking, as far as we know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Placement {
     /// HealthFlow's id of the appointment.
     pub appointment_id: Arc<str>,

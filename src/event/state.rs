@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::appointment::Placement;
 use crate::booking::{BookingId, BookingKey, BookingStatus, PatientId, PatientKey, PracticeId};
+use crate::event::topics::Lane;
 use crate::patient::LinkOrigin;
 use crate::private::Private;
 use crate::state::{
-    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, VersionSet,
-    WriteIntent, WriteOperation,
+    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
+    TaskPositions, VersionSet, WriteIntent, WriteOperation,
 };
 use crate::time::Timestamp;
 
@@ -27,6 +28,21 @@ pub struct AppointmentStateRecord {
     newest: i64,
     intent: Option<WriteIntentRecord>,
     parked: Vec<ParkedRecord>,
+    task: Option<TaskPositionsRecord>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "TaskPositions")]
+struct TaskPositionsRecord {
+    partition_count: u32,
+    next_offsets: Vec<NextOffsetRecord>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "NextOffset")]
+struct NextOffsetRecord {
+    topic: Arc<str>,
+    offset: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +63,8 @@ struct WriteIntentRecord {
     incarnation: u32,
     first_version: i64,
     since: Timestamp,
+    unclean_ends: u32,
+    alone: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,6 +113,8 @@ struct LinkRecord {
 struct PatientIntentRecord {
     incarnation: u32,
     since: Timestamp,
+    unclean_ends: u32,
+    alone: bool,
 }
 
 impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
@@ -122,8 +142,40 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
                 incarnation: intent.incarnation,
                 first_version: intent.first_version.cast_signed(),
                 since: intent.since,
+                unclean_ends: intent.suspicion.unclean_ends,
+                alone: intent.suspicion.alone,
             }),
             parked: state.parked.iter().map(ParkedRecord::from).collect(),
+            task: None,
+        }
+    }
+}
+
+impl From<&TaskPositions> for AppointmentStateRecord {
+    fn from(positions: &TaskPositions) -> Self {
+        let next =
+            |(lane, offset): &(Lane, i64)| NextOffsetRecord { topic: lane.topic().into(), offset: *offset };
+        let of_no_booking = BookingKey { practice: "".into(), booking: "".into() };
+        AppointmentStateRecord {
+            task: Some(TaskPositionsRecord {
+                partition_count: positions.partition_count,
+                next_offsets: positions.next_offsets.iter().map(next).collect(),
+            }),
+            ..AppointmentStateRecord::from((&of_no_booking, &BookingState::default()))
+        }
+    }
+}
+
+impl From<TaskPositionsRecord> for TaskPositions {
+    /// Topics that this version does not read are left out.
+    fn from(record: TaskPositionsRecord) -> Self {
+        let next = |next: &NextOffsetRecord| {
+            let lane = Lane::ALL.into_iter().find(|lane| lane.topic() == &*next.topic)?;
+            Some((lane, next.offset))
+        };
+        TaskPositions {
+            partition_count: record.partition_count,
+            next_offsets: record.next_offsets.iter().filter_map(next).collect(),
         }
     }
 }
@@ -156,6 +208,9 @@ impl From<ParkedRecord> for Parked {
 
 impl From<AppointmentStateRecord> for StateRecord {
     fn from(record: AppointmentStateRecord) -> Self {
+        if let Some(task) = record.task {
+            return StateRecord::Task(task.into());
+        }
         let above = record.answered_above.iter().map(|version| version.cast_unsigned()).collect();
         let state = BookingState {
             placement: record.placement.map(|placement| Placement {
@@ -177,6 +232,7 @@ impl From<AppointmentStateRecord> for StateRecord {
                 incarnation: intent.incarnation,
                 first_version: intent.first_version.cast_unsigned(),
                 since: intent.since,
+                suspicion: Suspicion { unclean_ends: intent.unclean_ends, alone: intent.alone },
             }),
             parked: record.parked.into_iter().map(Parked::from).collect(),
             last_write_at: Timestamp::default(),
@@ -195,10 +251,12 @@ impl From<(&PatientKey, &PatientState)> for PatientStateRecord {
                 origin: link.origin,
             }),
             incarnation: state.incarnation,
-            intent: state
-                .intent
-                .as_ref()
-                .map(|intent| PatientIntentRecord { incarnation: intent.incarnation, since: intent.since }),
+            intent: state.intent.as_ref().map(|intent| PatientIntentRecord {
+                incarnation: intent.incarnation,
+                since: intent.since,
+                unclean_ends: intent.suspicion.unclean_ends,
+                alone: intent.suspicion.alone,
+            }),
             held_by: state.held_by.clone(),
         }
     }
@@ -212,9 +270,11 @@ impl From<PatientStateRecord> for StateRecord {
                 origin: link.origin,
             }),
             incarnation: record.incarnation,
-            intent: record
-                .intent
-                .map(|intent| PatientIntent { incarnation: intent.incarnation, since: intent.since }),
+            intent: record.intent.map(|intent| PatientIntent {
+                incarnation: intent.incarnation,
+                since: intent.since,
+                suspicion: Suspicion { unclean_ends: intent.unclean_ends, alone: intent.alone },
+            }),
             held_by: record.held_by,
             last_write_at: Timestamp::default(),
         };

@@ -7,7 +7,7 @@ use crate::patient::{Candidate, HealthFlowPatientId};
 pub type Reply = Result<Answer, Fault>;
 
 /// A good answer, by request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// One page of a search.
     Patients {
@@ -27,7 +27,7 @@ pub enum Answer {
 }
 
 /// An appointment that a look-up returned.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AppointmentFound {
     /// Its id.
     pub id: AppointmentId,

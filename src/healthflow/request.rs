@@ -13,7 +13,7 @@ identifier! {
 }
 
 /// One thing to ask HealthFlow. Reads may be repeated at will; writes only as rules W1–W6 allow.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Request {
     /// POST `/patients/search`: one pass.
     SearchPatients {
@@ -55,7 +55,7 @@ pub enum Request {
 }
 
 /// What a patient created by us is to look like.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PatientContent {
     /// Whose patient.
     pub practice: PracticeId,
@@ -64,7 +64,7 @@ pub struct PatientContent {
 }
 
 /// What an appointment written by us is to look like.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AppointmentContent {
     /// Whose book.
     pub practice: PracticeId,

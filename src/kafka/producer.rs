@@ -152,8 +152,9 @@ impl TaskProducer {
     }
 
     fn send(&self, record: &Encoded<'_>) -> Result<(), Verdict> {
-        let mut message: BaseRecord<'_, str, [u8]> =
-            BaseRecord::to(record.topic).partition(self.partition).payload(record.value);
+        let partition = record.partition.unwrap_or(self.partition);
+        let mut message: BaseRecord<'_, [u8], [u8]> =
+            BaseRecord::to(record.topic).partition(partition).payload(record.value);
         if let Some(key) = &record.key {
             message = message.key(key);
         }

@@ -26,6 +26,7 @@ impl Task {
             return;
         };
         self.stand(key, &mut job, Standing::Arrived, turn.now);
+        self.is_not_alone_any_more(key, job.patient.as_ref());
         match (key, flight.purpose, flight.operation) {
             (JobKey::Patient(patient), ..) => self.patient_looked_up(patient, reply, turn),
             (JobKey::Booking(booking), Purpose::Settle, _) => {

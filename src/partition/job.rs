@@ -23,7 +23,7 @@ pub enum JobKey {
 }
 
 /// A version at hand.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct InHand {
     /// The booking as asked for.
     pub booking: Arc<Booking>,
@@ -34,7 +34,7 @@ pub struct InHand {
 }
 
 /// The call under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Flight {
     /// What was asked.
     pub operation: Operation,
@@ -47,7 +47,7 @@ pub struct Flight {
 }
 
 /// Why a call is made: the same question can be part of the flow or settle a doubt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// The flow of a booking asks.
     Flow,
@@ -56,7 +56,7 @@ pub enum Purpose {
 }
 
 /// Where a job stands between two calls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Standing {
     /// Not looked at yet: waits for a place in the ready queue.
     #[default]
@@ -81,7 +81,7 @@ impl Standing {
 }
 
 /// One booking, or one patient's doubt, in memory.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Job {
     /// The versions at hand; none while only a doubt is settled.
     pub versions: BTreeMap<Version, InHand>,

@@ -67,6 +67,10 @@ pub enum Reason {
     AmbiguousPatient,
     /// DentScheduler sent a HealthFlow id along that differs from the one we know.
     LinkConflict,
+    /// Workers ended again and again while this booking ran alone.
+    CrashSuspect,
+    /// Deciding about this booking failed in a way that nobody foresaw.
+    Defect,
 }
 
 /// What an operator does with a dead letter (header `disposition`).
@@ -107,7 +111,7 @@ impl SyncedOutcome {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 9] = [
+    pub const ALL: [Reason; 11] = [
         Reason::Undecodable,
         Reason::NoIdentity,
         Reason::Impossible,
@@ -117,6 +121,8 @@ impl Reason {
         Reason::VisitBegun,
         Reason::AmbiguousPatient,
         Reason::LinkConflict,
+        Reason::CrashSuspect,
+        Reason::Defect,
     ];
 
     /// The stable code.
@@ -131,6 +137,8 @@ impl Reason {
             Reason::VisitBegun => "VISIT_BEGUN",
             Reason::AmbiguousPatient => "AMBIGUOUS_PATIENT",
             Reason::LinkConflict => "LINK_CONFLICT",
+            Reason::CrashSuspect => "CRASH_SUSPECT",
+            Reason::Defect => "DEFECT",
         }
     }
 }

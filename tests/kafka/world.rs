@@ -72,6 +72,7 @@ pub fn settings(name: &str) -> KafkaSettings {
         application: name.into(),
         session_timeout_ms: 6_000,
         heartbeat_interval_ms: 500,
+        partition_count: PARTITIONS.cast_unsigned(),
         ..KafkaSettings::default()
     }
 }
