@@ -1,6 +1,7 @@
 //! The real parts as child processes. Whatever ends the demo ends them: they hold the other end of a pipe, or the kernel
 //! kills them with it. A terminal's Ctrl-C reaches the demo only, which stops them in good order.
 
+pub mod kafka_proxy;
 pub mod simulator;
 pub mod stack;
 pub mod worker;
