@@ -8,6 +8,8 @@
 
 pub mod time;
 pub mod private;
+pub mod unordered;
+pub mod caught;
 
 pub mod booking;
 pub mod patient;

@@ -11,23 +11,30 @@ usage() {
 stack.sh run --data DIR [OPTIONS]   start in the foreground; ends on a signal or at the end of standard input
 stack.sh up                         start in the background: data in .stack/, Kafka on port 19092, registry on 18081
 stack.sh down                       stop what `up` started and wait until it is gone; the data stay
-stack.sh restart-kafka --data DIR [--kill]
-                                    restart the Kafka of a running stack, same port, same data, and wait until it
-                                    answers; with --kill it dies by SIGKILL instead of stopping cleanly
+stack.sh restart-kafka --data DIR [--node N] [--kill]
+                                    restart broker N (default: 1) of a running stack, same port, same data, and wait
+                                    until it answers; with --kill it dies by SIGKILL instead of stopping cleanly
+stack.sh restart-registry --data DIR [--kill]
+                                    the same for the schema registry
 
 options of run:
-  --kafka-port P      port of Kafka (default: a free one)
+  --brokers N         brokers, 1 or 3 (default: 1); of 3, every record has 3 replicas, 2 of which must have it
+  --kafka-port P      port of the first broker (default: a free one)
   --registry-port P   port of the schema registry (default: a free one)
-  --heap SIZE         Java heap of Kafka, with unit (default: 512m)
+  --heap SIZE         Java heap of each broker, with unit (default: 512m)
   --full-jit          let Java compile Kafka fully: for benchmarks; starts slower, then needs less CPU
+  --proxied           give each broker a second listener, which tells its clients the address of a proxy; whoever wants
+                      one starts it there. DIR/stack.env names both, broker by broker: PROXY_BROKERS is where a proxy is
+                      to listen, PROXIED_BROKERS where it is to connect to
   --remove            remove DIR after a clean stop (after a failure it stays, for its logs)
 
-`run` prints one line when both answer: ready kafka=127.0.0.1:P registry=http://127.0.0.1:P/apis/ccompat/v7
-DIR/stack.env then holds the same as shell variables, and the process ids; DIR/logs holds the logs.
+`run` prints one line when all answer: ready kafka=127.0.0.1:P registry=http://127.0.0.1:P/apis/ccompat/v7
+Several brokers are separated by commas. DIR/stack.env then holds the same as shell variables, and the process ids;
+DIR/logs holds the logs.
 USAGE
 }
 
-# Seconds from start, or restart, until both must answer. Three that started at once on 2 cores took 11.
+# Seconds from start, or restart, until all must answer. Three that started at once on 2 cores took 11.
 start_limit=${HEALTHFLOW_STACK_START_SECONDS:-60}
 # Seconds that a process may take to stop by itself before it is killed.
 stop_limit=10
@@ -50,7 +57,9 @@ claim() {
   return 1
 }
 
-kafka_port='' controller_port='' registry_port=''
+# Of the brokers, by the number of their node, from 1 on: ports, process ids, and where in its log the last start begins.
+kafka_port=() controller_port=() proxied_port=() proxy_port=() kafka=() kafka_log_start=()
+registry_port=''
 
 # port NAME WANTED: sets the variable NAME to the wanted port, or to a free one. Not below 20000, where people's servers
 # are, and not above 32767, where the system takes the ports of outgoing connections.
@@ -73,7 +82,7 @@ port() {
 
 # ---- children ----
 
-kafka='' registry='' signal='' restart=''
+registry='' signal='' restart=''
 
 # child COMMAND...: becomes the command, which the kernel kills the moment this script dies, however it dies. That holds
 # from setpriv on; should the script die even before, the child has another parent by then and gives up.
@@ -89,28 +98,73 @@ quick_start=(-XX:TieredStopAtLevel=1)
 
 alive() { [[ -n $1 ]] && kill -0 "$1" 2>/dev/null; }
 
-write_properties() {
-  cat >"$data/server.properties" <<PROPERTIES
-# Written by stack.sh at each start.
-process.roles=broker,controller
-node.id=1
-listeners=PLAINTEXT://127.0.0.1:$kafka_port,CONTROLLER://127.0.0.1:$controller_port
-advertised.listeners=PLAINTEXT://127.0.0.1:$kafka_port
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-inter.broker.listener.name=PLAINTEXT
-controller.listener.names=CONTROLLER
-controller.quorum.voters=1@127.0.0.1:$controller_port
-log.dirs=$data/kafka
+# of_node N NAME: the name of a thing of broker N. The first one's is plain.
+of_node() {
+  if [[ $1 == 1 ]]; then echo "$2"; else echo "$2-$1"; fi
+}
 
-# Topics are made on purpose, by 'healthflow-sync topics'.
-auto.create.topics.enable=false
+# list WORD...: the words, with commas in between.
+list() {
+  local IFS=,
+  echo "$*"
+}
 
+# addresses PORT...: where they are, with commas in between.
+addresses() { list "${@/#/127.0.0.1:}"; }
+
+replication_properties() {
+  if ((brokers == 1)); then
+    cat <<PROPERTIES
 # There is one broker.
 offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
+PROPERTIES
+  else
+    cat <<PROPERTIES
+# Any one of the brokers may die, with all it has.
+offsets.topic.replication.factor=$brokers
+transaction.state.log.replication.factor=$brokers
+transaction.state.log.min.isr=2
+share.coordinator.state.topic.replication.factor=$brokers
+share.coordinator.state.topic.min.isr=2
+default.replication.factor=$brokers
+min.insync.replicas=2
+PROPERTIES
+  fi
+}
+
+write_properties() {
+  local node=$1 other voters=() listeners advertised protocols=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+  for ((other = 1; other <= brokers; other++)); do voters+=("$other@127.0.0.1:${controller_port[other]}"); done
+  listeners=PLAINTEXT://127.0.0.1:${kafka_port[node]},CONTROLLER://127.0.0.1:${controller_port[node]}
+  advertised=PLAINTEXT://127.0.0.1:${kafka_port[node]}
+  if [[ -n $proxied ]]; then
+    listeners+=,PROXIED://127.0.0.1:${proxied_port[node]}
+    advertised+=,PROXIED://127.0.0.1:${proxy_port[node]}
+    protocols+=,PROXIED:PLAINTEXT
+  fi
+  {
+    cat <<PROPERTIES
+# Written by stack.sh at each start.
+process.roles=broker,controller
+node.id=$node
+listeners=$listeners
+advertised.listeners=$advertised
+listener.security.protocol.map=$protocols
+inter.broker.listener.name=PLAINTEXT
+controller.listener.names=CONTROLLER
+controller.quorum.voters=$(list "${voters[@]}")
+log.dirs=$data/$(of_node "$node" kafka)
+
+# Topics are made on purpose, by 'healthflow-sync topics'.
+auto.create.topics.enable=false
+
+PROPERTIES
+    replication_properties
+    cat <<PROPERTIES
 
 # Partitions of the internal topics. The default of 50 costs a cold broker seconds at the first use.
 offsets.topic.num.partitions=12
@@ -130,27 +184,39 @@ transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 # Bytes of heap for compaction. The default of 128 MiB would take much of a small heap.
 log.cleaner.dedupe.buffer.size=16777216
 PROPERTIES
+  } >"$data/$(of_node "$node" server).properties"
 }
 
+# format_storage: makes the brokers' data folders members of one cluster, unless they are already.
 format_storage() {
+  local id node formatting=()
   [[ ! -f $data/kafka/meta.properties ]] || return 0
-  local id
   # 16 random bytes, in the alphabet of Kafka's ids.
   id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c 1-22)
-  (child "$java" "${java_flags[@]}" "${quick_start[@]}" -Xmx128m -cp "$kafka_home/*" kafka.tools.StorageTool format \
-    --cluster-id="$id" --config "$data/server.properties") >"$data/logs/format.log" 2>&1 </dev/null ||
-    finish 1 "Kafka's storage could not be formatted, see $data/logs/format.log"
+  for ((node = 1; node <= brokers; node++)); do
+    child "$java" "${java_flags[@]}" "${quick_start[@]}" -Xmx128m -cp "$kafka_home/*" kafka.tools.StorageTool format \
+      --cluster-id="$id" --config "$data/$(of_node "$node" server).properties" \
+      >"$data/logs/$(of_node "$node" format).log" 2>&1 </dev/null &
+    formatting[node]=$!
+  done
+  for ((node = 1; node <= brokers; node++)); do
+    wait "${formatting[node]}" && continue
+    [[ -z $signal ]] || finish 0 "stopping on SIG$signal"
+    finish 1 "Kafka's storage could not be formatted, see $data/logs/$(of_node "$node" format).log"
+  done
 }
 
+# start_kafka N: starts broker N.
 start_kafka() {
-  local log=$data/logs/kafka.log
+  local node=$1 log
+  log=$data/logs/$(of_node "$node" kafka).log
   touch "$log"
-  kafka_log_start=$(stat -c %s "$log")
+  kafka_log_start[node]=$(stat -c %s "$log")
   child "$java" "${java_flags[@]}" "${kafka_jit[@]}" "-Xmx$heap" -Djava.io.tmpdir="$data/tmp" \
     -Dlog4j2.configurationFile="$stack_dir/log4j2.properties" \
-    -cp "$kafka_home/*" kafka.Kafka "$data/server.properties" >>"$log" 2>&1 </dev/null &
-  kafka=$!
-  disown "$kafka" # Not a job: its end is told by "pause", not by bash.
+    -cp "$kafka_home/*" kafka.Kafka "$data/$(of_node "$node" server).properties" >>"$log" 2>&1 </dev/null &
+  kafka[node]=$!
+  disown "${kafka[node]}" # Not a job: its end is told by "pause", not by bash.
 }
 
 # The registry keeps its schemas in a file of the data folder, so that a stack that comes back still knows the ids that are
@@ -164,8 +230,12 @@ start_registry() {
   disown "$registry"
 }
 
+# kafka_answers N: whether broker N does; it says that it started when the controller lets others see it.
 kafka_answers() {
-  tail -c "+$((kafka_log_start + 1))" "$data/logs/kafka.log" | grep -qF 'Kafka Server started' && listens "$kafka_port"
+  local log
+  log=$data/logs/$(of_node "$1" kafka).log
+  # Not a pipe: grep leaves a long log before tail has written it.
+  grep -qF 'Kafka Server started' <(tail -c "+$((kafka_log_start[$1] + 1))" "$log") && listens "${kafka_port[$1]}"
 }
 
 registry_answers() {
@@ -181,20 +251,25 @@ registry_answers() {
 # pause: waits a moment, and ends the stack if a signal came, a process died or standard input ended. The wait is a read
 # from standard input, so the end of the owner is noticed, and it costs no process.
 pause() {
-  local status=0
+  local status=0 node
   read -r -t 0.2 -u 0 _ || status=$?
   [[ -z $signal ]] || finish 0 "stopping on SIG$signal"
   # Above 128: nothing came in time.
   [[ $status == 0 || $status -gt 128 ]] || finish 0 "stopping, standard input has ended"
-  alive "$kafka" || finish 1 "Kafka ended by itself, see $data/logs/kafka.log"
+  for node in "${!kafka[@]}"; do
+    alive "${kafka[node]}" || finish 1 "Kafka ended by itself, see $data/logs/$(of_node "$node" kafka).log"
+  done
   alive "$registry" || finish 1 "the schema registry ended by itself, see $data/logs/registry.log"
 }
 
 wait_until_ready() {
-  local deadline=$((SECONDS + start_limit))
-  until kafka_answers; do
-    ((SECONDS < deadline)) || finish 1 "Kafka did not answer within $start_limit s, see $data/logs/kafka.log"
-    pause
+  local deadline=$((SECONDS + start_limit)) node
+  for ((node = 1; node <= brokers; node++)); do
+    until kafka_answers "$node"; do
+      ((SECONDS < deadline)) ||
+        finish 1 "Kafka did not answer within $start_limit s, see $data/logs/$(of_node "$node" kafka).log"
+      pause
+    done
   done
   until registry_answers; do
     ((SECONDS < deadline)) || finish 1 "the registry did not answer within $start_limit s, see $data/logs/registry.log"
@@ -202,13 +277,23 @@ wait_until_ready() {
   done
 }
 
+# pid_name N: the variable of stack.env with the process id of broker N.
+pid_name() {
+  if [[ $1 == 1 ]]; then echo KAFKA_PID; else echo "KAFKA_$1_PID"; fi
+}
+
 write_env() {
-  cat >"$data/stack.env.new" <<ENV
-KAFKA_BROKERS=127.0.0.1:$kafka_port
-REGISTRY_URL=$registry_url
-KAFKA_PID=$kafka
-REGISTRY_PID=$registry
-ENV
+  local node
+  {
+    echo "KAFKA_BROKERS=$kafka_brokers"
+    echo "REGISTRY_URL=$registry_url"
+    if [[ -n $proxied ]]; then
+      echo "PROXY_BROKERS=$(addresses "${proxy_port[@]}")"
+      echo "PROXIED_BROKERS=$(addresses "${proxied_port[@]}")"
+    fi
+    for node in "${!kafka[@]}"; do echo "$(pid_name "$node")=${kafka[node]}"; done
+    echo "REGISTRY_PID=$registry"
+  } >"$data/stack.env.new"
   mv "$data/stack.env.new" "$data/stack.env"
 }
 
@@ -228,31 +313,33 @@ stop() {
 
 # finish STATUS WHY: the only way out once there are children.
 finish() {
-  trap '' TERM INT HUP USR1 USR2
+  trap '' TERM INT HUP USR1
   say "$2"
   rm -f "$data/stack.env"
   # shellcheck disable=SC2086 # One that was not started yet is no argument.
-  stop $kafka $registry
+  stop "${kafka[@]}" $registry
   if [[ $1 == 0 && -n $remove ]]; then rm -rf "$data"; else rm -f "$data/stack.pid"; fi
   exit "$1"
 }
 
 run() {
-  local wanted_kafka='' wanted_registry='' lock
-  data='' heap=512m remove='' kafka_jit=("${quick_start[@]}")
+  local wanted_kafka='' wanted_registry='' lock node
+  data='' brokers=1 heap=512m proxied='' remove='' kafka_jit=("${quick_start[@]}")
   while (($#)); do
     case $1 in
       --data) data=${2:?}; shift ;;
+      --brokers) brokers=${2:?}; shift ;;
       --kafka-port) wanted_kafka=${2:?}; shift ;;
       --registry-port) wanted_registry=${2:?}; shift ;;
       --heap) heap=${2:?}; shift ;;
       --full-jit) kafka_jit=() ;;
+      --proxied) proxied=yes ;;
       --remove) remove=yes ;;
       *) usage >&2; exit 2 ;;
     esac
     shift
   done
-  [[ -n $data ]] || { usage >&2; exit 2; }
+  [[ -n $data && $brokers =~ ^[13]$ ]] || { usage >&2; exit 2; }
   [[ -d $kafka_home && -d $registry_home ]] || die "Kafka and the registry are not here yet: run 'make setup' first"
 
   mkdir -p "$data/logs" "$data/tmp"
@@ -261,11 +348,18 @@ run() {
   exec {lock}>"$data/lock"
   # One second, because a look from outside ("supervisor" below) holds it for an instant.
   flock -w 1 "$lock" || die "$data is in use by another stack"
-  rm -f "$data/stack.env"
+  rm -f "$data/stack.env" "$data/restart"
   echo $$ >"$data/stack.pid"
 
-  port kafka_port "$wanted_kafka"
-  port controller_port ''
+  for ((node = 1; node <= brokers; node++)); do
+    port "kafka_port[$node]" "$wanted_kafka"
+    wanted_kafka=''
+    port "controller_port[$node]" ''
+    [[ -n $proxied ]] || continue
+    port "proxied_port[$node]" ''
+    port "proxy_port[$node]" ''
+  done
+  kafka_brokers=$(addresses "${kafka_port[@]}")
   port registry_port "$wanted_registry"
   registry_url=http://127.0.0.1:$registry_port/apis/ccompat/v7
 
@@ -273,29 +367,34 @@ run() {
   trap 'signal=TERM' TERM
   trap 'signal=INT' INT
   trap 'signal=HUP' HUP
-  trap 'restart=TERM' USR1
-  trap 'restart=KILL' USR2
+  trap 'restart=yes' USR1
 
-  write_properties
+  for ((node = 1; node <= brokers; node++)); do write_properties "$node"; done
   start_registry
   format_storage
-  start_kafka
+  for ((node = 1; node <= brokers; node++)); do start_kafka "$node"; done
   wait_until_ready
   write_env
-  echo "ready kafka=127.0.0.1:$kafka_port registry=$registry_url"
+  echo "ready kafka=$kafka_brokers registry=$registry_url"
 
   while :; do
     pause
-    if [[ -n $restart ]]; then
-      say "restarting Kafka (SIG$restart)"
-      [[ $restart != KILL ]] || kill -KILL "$kafka"
-      restart=''
-      stop "$kafka"
-      start_kafka
-      wait_until_ready
-      write_env
-    fi
+    [[ -z $restart ]] || restart_one
   done
+}
+
+# restart_one: restarts what DIR/restart asks for, the way it asks for: "kafka N SIGNAL" or "registry 1 SIGNAL".
+restart_one() {
+  local what node sig pid
+  restart=''
+  read -r what node sig <"$data/restart"
+  say "restarting $what $node (SIG$sig)"
+  if [[ $what == kafka ]]; then pid=${kafka[node]}; else pid=$registry; fi
+  [[ $sig != KILL ]] || kill -KILL "$pid"
+  stop "$pid"
+  if [[ $what == kafka ]]; then start_kafka "$node"; else start_registry; fi
+  wait_until_ready
+  write_env
 }
 
 # ---- control from outside ----
@@ -309,26 +408,34 @@ supervisor() {
 
 env_value() { sed -n "s/^$2=//p" "$1/stack.env" 2>/dev/null; }
 
-restart_kafka() {
-  local dir='' name=USR1 pid before deadline=$((SECONDS + stop_limit + start_limit))
+# restart_part WHAT OPTIONS...: has the supervisor restart a broker or the registry, and waits until that is done.
+restart_part() {
+  local what=$1 dir='' node=1 sig=TERM name pid before lock deadline=$((SECONDS + 2 * (stop_limit + start_limit)))
+  shift
   while (($#)); do
     case $1 in
       --data) dir=${2:?}; shift ;;
-      --kill) name=USR2 ;;
+      --node) node=${2:?}; shift ;;
+      --kill) sig=KILL ;;
       *) usage >&2; exit 2 ;;
     esac
     shift
   done
   [[ -n $dir ]] || { usage >&2; exit 2; }
-  before=$(env_value "$dir" KAFKA_PID)
   pid=$(supervisor "$dir") || die "no stack is running in $dir"
-  [[ -n $before ]] || die "the stack in $dir is not ready yet"
-  kill "-$name" "$pid"
-  while [[ $(env_value "$dir" KAFKA_PID) == "$before" ]] && kill -0 "$pid" 2>/dev/null && ((SECONDS < deadline)); do
+  # One after the other.
+  exec {lock}>"$dir/restart.lock"
+  flock "$lock"
+  if [[ $what == kafka ]]; then name=$(pid_name "$node"); else name=REGISTRY_PID; fi
+  before=$(env_value "$dir" "$name")
+  [[ -n $before ]] || die "the stack in $dir has no $what $node, or is not ready yet"
+  echo "$what $node $sig" >"$dir/restart"
+  kill -USR1 "$pid"
+  while [[ $(env_value "$dir" "$name") == "$before" ]] && kill -0 "$pid" 2>/dev/null && ((SECONDS < deadline)); do
     sleep 0.1
   done
-  [[ $(env_value "$dir" KAFKA_PID) =~ ^[0-9]+$ && $(env_value "$dir" KAFKA_PID) != "$before" ]] ||
-    die "Kafka did not come back, see $dir/logs"
+  [[ $(env_value "$dir" "$name") =~ ^[0-9]+$ && $(env_value "$dir" "$name") != "$before" ]] ||
+    die "$what $node did not come back, see $dir/logs"
 }
 
 up() {
@@ -372,7 +479,8 @@ case $command in
   run) run "$@" ;;
   up) up ;;
   down) down ;;
-  restart-kafka) restart_kafka "$@" ;;
+  restart-kafka) restart_part kafka "$@" ;;
+  restart-registry) restart_part registry "$@" ;;
   help | --help | -h) usage ;;
   *) usage >&2; exit 2 ;;
 esac

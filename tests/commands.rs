@@ -9,6 +9,7 @@ use std::fs;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use healthflow_sync::event::home::partition_of;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
@@ -130,8 +131,7 @@ async fn topics_are_created_checked_and_mended(person: &Person<'_>) {
 }
 
 fn what_is_sent_is_tailed(person: &Person<'_>) {
-    // Java: Utils.toPositive(Utils.murmur2("practice-17".getBytes(UTF_8))) % 6, as Kafka's own clients place it.
-    let partition = (murmur2(b"practice-17") & 0x7fff_ffff) % 6;
+    let partition = partition_of(b"practice-17", 6);
     let published = person.sends(&booking("practice-17", "Maria"));
     assert_eq!(published, [format!("published to appointments.requested, partition {partition}, offset 0")]);
     let mut impossible = booking("practice-17", &"x".repeat(1024 * 1024));
@@ -166,24 +166,4 @@ fn only_committed_records_are_tailed(person: &Person<'_>) {
     let record = &person.tails("appointments.review", 1)[0];
     assert_eq!(record["undecodable"], "the value does not begin with a zero byte and a schema id");
     assert_eq!(record["offset"], 2, "after the aborted record and its marker");
-}
-
-/// Kafka's murmur2, as its documentation gives it, for a key whose length is not a multiple of four.
-fn murmur2(key: &[u8]) -> u32 {
-    const M: u32 = 0x5bd1_e995;
-    let mut hash = 0x9747_b28c ^ u32::try_from(key.len()).expect("short");
-    let mut words = key.chunks_exact(4);
-    for word in &mut words {
-        let mut k = u32::from_le_bytes(word.try_into().expect("four bytes")).wrapping_mul(M);
-        k = (k ^ (k >> 24)).wrapping_mul(M);
-        hash = hash.wrapping_mul(M) ^ k;
-    }
-    for (index, byte) in words.remainder().iter().enumerate().rev() {
-        hash ^= u32::from(*byte) << (8 * index);
-        if index == 0 {
-            hash = hash.wrapping_mul(M);
-        }
-    }
-    hash = (hash ^ (hash >> 13)).wrapping_mul(M);
-    hash ^ (hash >> 15)
 }

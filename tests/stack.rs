@@ -8,6 +8,7 @@ mod wait;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::Duration;
 
 use stack::Stack;
@@ -35,6 +36,30 @@ fn starts_answers_restarts_and_leaves_nothing_behind() {
     assert!(TcpStream::connect(registry).is_err(), "the registry's port is closed");
     assert!(!before.into_iter().chain(after).any(runs), "a server outlived the stack");
     assert!(!data.exists(), "its data were left behind");
+}
+
+/// Goal: whoever wants replicas has them: three brokers, each killed and restarted by its number, the registry too.
+#[test]
+fn three_brokers_are_one_cluster_and_come_back_one_by_one() {
+    let stack = Stack::start_with(&["--brokers", "3", "--heap", "320m"]);
+    let settings = [("kafka.brokers", &stack.brokers), ("schema_registry.url", &stack.registry_url)];
+    let settings = settings.map(|(key, value)| format!("{key}={value}"));
+    let mut topics = Command::new(env!("CARGO_BIN_EXE_healthflow-sync"));
+    let topics = topics.args(["topics", "--set", &settings[0], "--set", &settings[1]]).output();
+    let made = String::from_utf8(topics.expect("it runs").stdout).expect("text");
+    assert!(made.contains("appointments.synced: created, 12 partitions, 3 replicas"), "{made}");
+
+    let before = stack.server_pids();
+    assert_eq!(before.len(), 4, "three brokers and the registry");
+    stack.restart("restart-kafka", &["--node", "2", "--kill"]);
+    stack.restart("restart-registry", &["--kill"]);
+    let after = stack.server_pids();
+    let is_same: Vec<bool> = before.iter().zip(&after).map(|(before, after)| before == after).collect();
+    assert_eq!(is_same, [true, false, true, false]);
+    assert_eq!(get_status(authority(&stack.registry_url), "/apis/ccompat/v7/subjects"), 200);
+    for broker in stack.brokers.split(',') {
+        assert!(TcpStream::connect(broker).is_ok(), "{broker} answers");
+    }
 }
 
 #[test]

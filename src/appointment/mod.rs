@@ -15,7 +15,7 @@ identifier! {
 }
 
 /// Where in the book a create wanted to be: all there is to find it again by where HealthFlow does not keep our reference.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Slot {
     /// HealthFlow's id of the patient.
     pub patient_id: Arc<str>,
@@ -26,7 +26,7 @@ pub struct Slot {
 }
 
 /// What stands in HealthFlow for a booking, as far as we know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Placement {
     /// HealthFlow's id of the appointment.
     pub appointment_id: Arc<str>,

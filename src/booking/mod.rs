@@ -108,7 +108,7 @@ impl fmt::Debug for PatientKey {
 pub type Version = u64;
 
 /// Whether the visit should take place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum BookingStatus {
     /// The visit should stand in the practice's book.
@@ -118,7 +118,7 @@ pub enum BookingStatus {
 }
 
 /// Where a booking event comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Source {
     /// Somebody booked just now and waits for the confirmation.
@@ -142,7 +142,7 @@ pub enum Sex {
 }
 
 /// The patient of a booking: a full snapshot of what DentScheduler knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Patient {
     /// DentScheduler's id of the patient.
     pub id: PatientId,
@@ -165,7 +165,7 @@ pub struct Patient {
 }
 
 /// The visit of a booking.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Visit {
     /// When it starts: an instant, so it cannot fall into a gap of daylight saving time.
     pub start: Timestamp,
@@ -184,7 +184,7 @@ pub struct Visit {
 }
 
 /// One version of one booking, checked: it could be true.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Booking {
     /// DentScheduler's id of the event that carried this version.
     pub event_id: Arc<str>,

@@ -48,7 +48,7 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
     let clock = Clock::start();
     let mut watcher = Watcher::start(config, &runtime, clock)?;
     let partitions = runtime.block_on(check_topics(connection))?;
-    let kafka = kafka_settings(config)?;
+    let kafka = KafkaSettings { partition_count: partitions, ..kafka_settings(config)? };
     watcher.ends = Some(Ends::start(&kafka)?);
     let settings = RunSettings {
         kafka,

@@ -2,6 +2,7 @@
 //! would be a worker that runs and never sends.
 
 use super::Config;
+use crate::kafka::topics::RETENTION_MS;
 
 /// A key and the rule it breaks.
 pub(super) struct Fault {
@@ -81,6 +82,8 @@ fn bounds(config: &Config) -> Result<(), Fault> {
         ("worker.ready_queue_max", worker.ready_queue_max),
         ("worker.read_ahead_bytes", worker.read_ahead_bytes),
         ("retry.waiting_room_max", retry.waiting_room_max),
+        ("worker.crash_suspect_after", worker.crash_suspect_after),
+        ("worker.crash_review_after", worker.crash_review_after),
     ] {
         holds(value >= 1, key, "must be at least 1")?;
     }
@@ -114,6 +117,12 @@ fn pairs(config: &Config) -> Result<(), Fault> {
         retry.backoff_max_ms <= retry.max_age_ms,
         "retry.backoff_max_ms",
         "must not be more than `retry.max_age_ms`",
+    )?;
+    holds(
+        retry.max_age_ms + retry.backoff_max_ms < RETENTION_MS.unsigned_abs(),
+        "retry.max_age_ms",
+        "must, with `retry.backoff_max_ms`, be less than the 14 days that `appointments.retry` keeps its records, or \
+         Kafka deletes a booking that still waits",
     )?;
     holds(
         healthflow.connect_timeout_ms < healthflow.request_life_ms,

@@ -24,13 +24,15 @@ pub struct Codec {
     appointment_state: Encoder,
 }
 
-/// A record, ready to be sent to the task's partition of `topic`.
+/// A record, ready to be sent.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Encoded<'buffer> {
     /// Where to.
     pub topic: &'static str,
+    /// Another partition than the task's, for a record that is forwarded.
+    pub partition: Option<i32>,
     /// The key; none for a dead letter whose practice is not known.
-    pub key: Option<String>,
+    pub key: Option<Vec<u8>>,
     /// The framed value.
     pub value: &'buffer [u8],
     /// Headers; dead letters have some.
@@ -62,38 +64,49 @@ impl Codec {
         outgoing: &Outgoing,
         buffer: &'buffer mut Vec<u8>,
     ) -> Result<Encoded<'buffer>, Unencodable> {
-        let mut headers = Vec::new();
+        let (mut headers, mut partition) = (Vec::new(), None);
         let (topic, key) = match outgoing {
             Outgoing::Synced(finished) => {
                 self.synced.encode(&AppointmentSynced::from(finished), buffer)?;
-                (topics::SYNCED, Some(finished.identity.key.practice.as_str().to_owned()))
+                (topics::SYNCED, Some(finished.identity.key.practice.as_str().into()))
             }
             Outgoing::Retry(entry) => {
                 self.retry.encode(&AppointmentRetry::from(&**entry), buffer)?;
-                (topics::RETRY, Some(entry.booking.key.practice.as_str().to_owned()))
+                (topics::RETRY, Some(entry.booking.key.practice.as_str().into()))
             }
             Outgoing::Review(case) => {
                 self.review.encode(&AppointmentReview::from(&**case), buffer)?;
-                (topics::REVIEW, Some(key::booking(&case.booking.key)))
+                (topics::REVIEW, Some(key::booking(&case.booking.key).into_bytes()))
             }
             Outgoing::Failed(letter) => {
                 self.failed.encode(&AppointmentFailed::from(&**letter), buffer)?;
                 headers = headers::of_dead_letter(letter, &self.group);
                 let practice = letter.identity.as_ref().map(|identity| &identity.key.practice);
-                (topics::FAILED, practice.map(|practice| practice.as_str().to_owned()))
+                (topics::FAILED, practice.map(|practice| practice.as_str().into()))
+            }
+            Outgoing::Forwarded(record, origin) => {
+                buffer.clear();
+                buffer.extend_from_slice(&record.value);
+                partition = Some(record.home);
+                headers = headers::of_forwarded(*origin);
+                (origin.lane.topic(), Some(record.key.clone()))
             }
             Outgoing::State(record) => match &**record {
                 StateRecord::Booking(booking, state) => {
                     self.appointment_state.encode(&AppointmentStateRecord::from((booking, state)), buffer)?;
-                    (topics::APPOINTMENT_STATE, Some(key::booking(booking)))
+                    (topics::APPOINTMENT_STATE, Some(key::booking(booking).into_bytes()))
+                }
+                StateRecord::Task(positions) => {
+                    self.appointment_state.encode(&AppointmentStateRecord::from(positions), buffer)?;
+                    (topics::APPOINTMENT_STATE, Some(key::TASK.into()))
                 }
                 StateRecord::Patient(patient, state) => {
                     self.patient_state.encode(&PatientStateRecord::from((patient, state)), buffer)?;
-                    (topics::PATIENT_STATE, Some(key::patient(patient)))
+                    (topics::PATIENT_STATE, Some(key::patient(patient).into_bytes()))
                 }
             },
         };
-        Ok(Encoded { topic, key, value: buffer, headers })
+        Ok(Encoded { topic, partition, key, value: buffer, headers })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::sync::{Disposition, Reason};
 use crate::time::Timestamp;
 
 /// A version or record that failed for good.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct DeadLetter {
     /// What failed.
     pub content: DeadContent,
@@ -35,7 +35,7 @@ pub struct DeadLetter {
 }
 
 /// What a dead letter preserves.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum DeadContent {
     /// A booking that was understood.
     Booking(Box<Booking>),

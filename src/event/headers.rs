@@ -1,7 +1,7 @@
-//! The headers of dead letters: those of KIP-1191, which other tools know, and two of ours. They are written anew each
+//! Headers. Those of dead letters are those of KIP-1191, which other tools know, and two of ours. They are written anew each
 //! time, never appended to, so that a letter that dies twice says where it died last.
 
-use crate::event::DeadLetter;
+use crate::event::{DeadLetter, Origin};
 
 /// The topic the record came from.
 pub const TOPIC: &str = "__dlq.errors.topic";
@@ -19,6 +19,9 @@ pub const MESSAGE: &str = "__dlq.errors.message";
 pub const REASON: &str = "reason";
 /// What an operator does with it: the code of a [`Disposition`](crate::sync::Disposition).
 pub const DISPOSITION: &str = "disposition";
+
+/// Where a forwarded record lay: `topic/partition/offset`.
+pub const FORWARDED_FROM: &str = "forwarded-from";
 
 /// A header: name and UTF-8 text.
 pub type Header = (&'static str, String);
@@ -38,4 +41,10 @@ pub fn of_dead_letter(letter: &DeadLetter, group: &str) -> Vec<Header> {
     headers.push((REASON, letter.reason.code().to_owned()));
     headers.push((DISPOSITION, letter.disposition.code().to_owned()));
     headers
+}
+
+/// The header of a record that is forwarded from `origin` (rule K8).
+pub fn of_forwarded(origin: Origin) -> Vec<Header> {
+    let Origin { lane, partition, offset } = origin;
+    vec![(FORWARDED_FROM, format!("{}/{partition}/{offset}", lane.topic()))]
 }

@@ -6,6 +6,10 @@ use sha2::{Digest, Sha256};
 use crate::appointment::reference::hex;
 use crate::booking::{BookingKey, PatientKey};
 
+/// The key of the one record of a partition of `appointments.state` that speaks of the task, not of a booking: the ids of
+/// bookings are never empty.
+pub const TASK: &str = "/";
+
 /// `practice/booking`; `%` and `/` inside the ids are percent-encoded, so that different pairs never look alike.
 pub fn booking(key: &BookingKey) -> String {
     let mut text = String::with_capacity(key.practice.as_str().len() + key.booking.as_str().len() + 1);

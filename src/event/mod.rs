@@ -3,6 +3,7 @@
 //! into values given a schema; nothing here talks to a broker or a registry.
 
 pub mod topics;
+pub mod home;
 
 pub mod avro;
 
@@ -31,7 +32,7 @@ pub use result::Finished;
 pub use review::ReviewCase;
 
 /// One record of an input lane, decoded and checked.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Arrival {
     /// A booking that could be true.
     Requested(Box<Booking>),
@@ -39,10 +40,12 @@ pub enum Arrival {
     Retry(Box<RetryEntry>),
     /// A record that cannot be used: it is dead-lettered where it stands (rule K7).
     Unusable(Box<Unusable>),
+    /// A record whose key belongs to another partition: it is forwarded there as it is (rule K8).
+    Misrouted(Box<Misrouted>),
 }
 
 /// A booking on its way through `appointments.retry`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct RetryEntry {
     /// The booking.
     pub booking: Booking,
@@ -53,7 +56,7 @@ pub struct RetryEntry {
 }
 
 /// How far a booking has come with its retries.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Schedule {
     /// Attempts that failed so far; waiting for a doubt, a person or another booking is not an attempt.
     pub attempts: u32,
@@ -66,7 +69,7 @@ pub struct Schedule {
 }
 
 /// A record that cannot be used, with everything needed to find out why.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct Unusable {
     /// The key as it arrived.
     pub raw_key: Option<Vec<u8>>,
@@ -80,8 +83,19 @@ pub struct Unusable {
     pub identity: Option<Identity>,
 }
 
+/// A record that lies in another partition than its key says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Misrouted {
+    /// The partition it belongs to.
+    pub home: i32,
+    /// The key as it arrived.
+    pub key: Vec<u8>,
+    /// The value as it arrived.
+    pub value: Vec<u8>,
+}
+
 /// Which version of which booking a record speaks of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The booking.
     pub key: BookingKey,
@@ -104,8 +118,8 @@ impl From<&Booking> for Identity {
     }
 }
 
-/// One record to be written in a commit, to the task's partition of its topic.
-#[derive(Clone, Debug, PartialEq)]
+/// One record to be written in a commit, to the task's partition of its topic; a forwarded one to its own.
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Outgoing {
     /// `appointments.synced`.
     Synced(Finished),
@@ -117,10 +131,12 @@ pub enum Outgoing {
     Failed(Box<DeadLetter>),
     /// `appointments.state` or `patients.state`.
     State(Box<StateRecord>),
+    /// A misrouted record, to the same topic, and where it lay (rule K8).
+    Forwarded(Box<Misrouted>, Origin),
 }
 
 /// Where a record came from: the headers of a dead letter name it (KIP-1191).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// The lane, hence the topic.
     pub lane: topics::Lane,

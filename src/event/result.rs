@@ -10,7 +10,7 @@ use crate::sync::{Reason, SyncedOutcome};
 use crate::time::Timestamp;
 
 /// A version that ended well, with everything its result says.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct Finished {
     /// Which version.
     pub identity: Identity,

@@ -11,7 +11,7 @@ use crate::sync::Reason;
 use crate::time::Timestamp;
 
 /// A booking held for a person's decision, with the evidence.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct ReviewCase {
     /// The booking that waits.
     pub booking: Booking,

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::appointment::{Placement, Revision, Slot};
 use crate::booking::{BookingId, BookingKey, BookingStatus, PatientId, PatientKey, PracticeId};
+use crate::event::topics::Lane;
 use crate::patient::LinkOrigin;
 use crate::private::Private;
 use crate::state::{
-    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, VersionSet,
-    WriteIntent, WriteOperation,
+    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
+    TaskPositions, VersionSet, WriteIntent, WriteOperation,
 };
 use crate::time::Timestamp;
 
@@ -27,6 +28,21 @@ pub struct AppointmentStateRecord {
     newest: i64,
     intent: Option<WriteIntentRecord>,
     parked: Vec<ParkedRecord>,
+    task: Option<TaskPositionsRecord>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "TaskPositions")]
+struct TaskPositionsRecord {
+    partition_count: u32,
+    next_offsets: Vec<NextOffsetRecord>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "NextOffset")]
+struct NextOffsetRecord {
+    topic: Arc<str>,
+    offset: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +64,8 @@ struct WriteIntentRecord {
     incarnation: u32,
     first_version: i64,
     since: Timestamp,
+    unclean_ends: u32,
+    alone: bool,
     slot: Option<SlotRecord>,
     if_match: Option<Revision>,
 }
@@ -107,6 +125,8 @@ struct LinkRecord {
 struct PatientIntentRecord {
     incarnation: u32,
     since: Timestamp,
+    unclean_ends: u32,
+    alone: bool,
     person: Option<i64>,
 }
 
@@ -136,10 +156,42 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
                 incarnation: intent.incarnation,
                 first_version: intent.first_version.cast_signed(),
                 since: intent.since,
+                unclean_ends: intent.suspicion.unclean_ends,
+                alone: intent.suspicion.alone,
                 slot: intent.slot.as_ref().map(SlotRecord::from),
                 if_match: intent.if_match.clone(),
             }),
             parked: state.parked.iter().map(ParkedRecord::from).collect(),
+            task: None,
+        }
+    }
+}
+
+impl From<&TaskPositions> for AppointmentStateRecord {
+    fn from(positions: &TaskPositions) -> Self {
+        let next =
+            |(lane, offset): &(Lane, i64)| NextOffsetRecord { topic: lane.topic().into(), offset: *offset };
+        let of_no_booking = BookingKey { practice: "".into(), booking: "".into() };
+        AppointmentStateRecord {
+            task: Some(TaskPositionsRecord {
+                partition_count: positions.partition_count,
+                next_offsets: positions.next_offsets.iter().map(next).collect(),
+            }),
+            ..AppointmentStateRecord::from((&of_no_booking, &BookingState::default()))
+        }
+    }
+}
+
+impl From<TaskPositionsRecord> for TaskPositions {
+    /// Topics that this version does not read are left out.
+    fn from(record: TaskPositionsRecord) -> Self {
+        let next = |next: &NextOffsetRecord| {
+            let lane = Lane::ALL.into_iter().find(|lane| lane.topic() == &*next.topic)?;
+            Some((lane, next.offset))
+        };
+        TaskPositions {
+            partition_count: record.partition_count,
+            next_offsets: record.next_offsets.iter().filter_map(next).collect(),
         }
     }
 }
@@ -186,6 +238,9 @@ impl From<ParkedRecord> for Parked {
 
 impl From<AppointmentStateRecord> for StateRecord {
     fn from(record: AppointmentStateRecord) -> Self {
+        if let Some(task) = record.task {
+            return StateRecord::Task(task.into());
+        }
         let above = record.answered_above.iter().map(|version| version.cast_unsigned()).collect();
         let state = BookingState {
             placement: record.placement.map(|placement| Placement {
@@ -208,6 +263,7 @@ impl From<AppointmentStateRecord> for StateRecord {
                 incarnation: intent.incarnation,
                 first_version: intent.first_version.cast_unsigned(),
                 since: intent.since,
+                suspicion: Suspicion { unclean_ends: intent.unclean_ends, alone: intent.alone },
                 slot: intent.slot.map(Slot::from),
                 if_match: intent.if_match,
             }),
@@ -231,6 +287,8 @@ impl From<(&PatientKey, &PatientState)> for PatientStateRecord {
             intent: state.intent.as_ref().map(|intent| PatientIntentRecord {
                 incarnation: intent.incarnation,
                 since: intent.since,
+                unclean_ends: intent.suspicion.unclean_ends,
+                alone: intent.suspicion.alone,
                 person: intent.person,
             }),
             held_by: state.held_by.clone(),
@@ -250,6 +308,7 @@ impl From<PatientStateRecord> for StateRecord {
             intent: record.intent.map(|intent| PatientIntent {
                 incarnation: intent.incarnation,
                 since: intent.since,
+                suspicion: Suspicion { unclean_ends: intent.unclean_ends, alone: intent.alone },
                 person: intent.person,
             }),
             held_by: record.held_by,

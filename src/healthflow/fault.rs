@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Why a call brought no good answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
     /// Nothing left this process: the connection was refused, or the lease had run out (rule W2). Safe to send again.
     NotSent(NotSent),
@@ -42,7 +42,7 @@ pub enum Fault {
 }
 
 /// Why a request was not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NotSent {
     /// No connection: refused, unreachable, name not resolved, TLS failed, or no connection in time.
     Connect,
@@ -51,7 +51,7 @@ pub enum NotSent {
 }
 
 /// What HealthFlow says is not there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Missing {
     /// The patient that the appointment is for.
     Patient,

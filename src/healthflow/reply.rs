@@ -8,7 +8,7 @@ use crate::patient::{Candidate, HealthFlowPatientId};
 pub type Reply = Result<Answer, Fault>;
 
 /// A good answer, by request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// One page of a search.
     Patients {
@@ -35,7 +35,7 @@ pub enum Answer {
 }
 
 /// An appointment that a look-up returned.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AppointmentFound {
     /// Its id.
     pub id: AppointmentId,
@@ -46,7 +46,7 @@ pub struct AppointmentFound {
 }
 
 /// An appointment that a write left standing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AppointmentStands {
     /// Its id.
     pub id: AppointmentId,
@@ -55,7 +55,7 @@ pub struct AppointmentStands {
 }
 
 /// An appointment as it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AppointmentRead {
     /// Its version, where HealthFlow tells one.
     pub revision: Option<Revision>,

@@ -14,7 +14,7 @@ identifier! {
 }
 
 /// One thing to ask HealthFlow. Reads may be repeated at will; writes only as rules W1–W6 allow.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Request {
     /// POST `/patients/search`: one pass.
     SearchPatients {
@@ -65,7 +65,7 @@ pub enum Request {
 }
 
 /// What the appointment of a create in doubt is looked for by (rule W5).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Sought {
     /// Our reference.
     Reference(BookingId),
@@ -74,7 +74,7 @@ pub enum Sought {
 }
 
 /// What a patient created by us is to look like.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PatientContent {
     /// Whose patient.
     pub practice: PracticeId,
@@ -83,7 +83,7 @@ pub struct PatientContent {
 }
 
 /// What an appointment written by us is to look like.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AppointmentContent {
     /// Whose book.
     pub practice: PracticeId,

@@ -15,6 +15,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::event::topics::Lane;
+use crate::event::{Arrival, home};
 use crate::kafka::context::QuietContext;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::{Avro, Inbox, KafkaFault, Now, RawRecord};
@@ -58,7 +59,9 @@ impl Lanes {
             .create_with_context(QuietContext("lanes"))
             .map_err(|error| KafkaFault::of("the lanes' consumer cannot be made", &error))?;
         let (orders, to_do) = channel();
-        let mut reader = Reader { consumer, avro, inbox, now, reading: HashMap::new(), batch: Vec::new() };
+        let partition_count = settings.partition_count;
+        let (reading, batch) = (HashMap::new(), Vec::new());
+        let mut reader = Reader { consumer, avro, inbox, now, partition_count, reading, batch };
         let thread = std::thread::Builder::new()
             .name("lanes".into())
             .spawn(move || reader.run(&to_do))
@@ -108,6 +111,7 @@ struct Reader {
     avro: Arc<Avro>,
     inbox: Arc<dyn Inbox>,
     now: Now,
+    partition_count: u32,
     reading: HashMap<(i32, Lane), Reading>,
     batch: Vec<Input>,
 }
@@ -151,7 +155,7 @@ impl Reader {
 
     /// Takes one record; false if there is none now.
     fn poll(&mut self, wait: Duration) -> bool {
-        let Reader { consumer, avro, now, reading, batch, .. } = self;
+        let Reader { consumer, avro, now, partition_count, reading, batch, .. } = self;
         match consumer.poll(wait) {
             Some(Ok(message)) => {
                 let Some(lane) = Lane::ALL.into_iter().find(|lane| lane.topic() == message.topic()) else {
@@ -162,7 +166,7 @@ impl Reader {
                     && message.offset() >= of.next_offset
                 {
                     of.next_offset = message.offset() + 1;
-                    of.take(avro, now(), partition, lane, &message, batch);
+                    of.take(avro, now(), *partition_count, lane, &message, batch);
                 }
                 true
             }
@@ -263,15 +267,19 @@ impl Reading {
         &mut self,
         avro: &Avro,
         now: Timestamp,
-        partition: i32,
+        partition_count: u32,
         lane: Lane,
         message: &BorrowedMessage<'_>,
         batch: &mut Vec<Input>,
     ) {
         let record = RawRecord { key: message.key(), value: message.payload() };
-        let (incarnation, offset) = (self.incarnation, message.offset());
+        let (incarnation, partition, offset) = (self.incarnation, message.partition(), message.offset());
         let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
-        match avro.arrival(lane, record, now) {
+        let arrival = match home::misrouted(record.key, record.value, partition, partition_count) {
+            Some(misrouted) => Ok(Arrival::Misrouted(Box::new(misrouted))),
+            None => avro.arrival(lane, record, now),
+        };
+        match arrival {
             Ok(arrival) => {
                 batch.push(Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival });
             }

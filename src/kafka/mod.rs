@@ -11,6 +11,7 @@ mod group;
 mod lanes;
 mod producer;
 mod restore;
+mod start;
 mod task;
 mod watchdog;
 

@@ -152,8 +152,9 @@ impl TaskProducer {
     }
 
     fn send(&self, record: &Encoded<'_>) -> Result<(), Verdict> {
-        let mut message: BaseRecord<'_, str, [u8]> =
-            BaseRecord::to(record.topic).partition(self.partition).payload(record.value);
+        let partition = record.partition.unwrap_or(self.partition);
+        let mut message: BaseRecord<'_, [u8], [u8]> =
+            BaseRecord::to(record.topic).partition(partition).payload(record.value);
         if let Some(key) = &record.key {
             message = message.key(key);
         }
@@ -254,6 +255,10 @@ impl TaskProducer {
 
 fn verdict(what: &str, error: &KafkaError) -> Verdict {
     match error {
+        // librdkafka calls it abortable. But who has our place in the group keeps it, however often we ask.
+        KafkaError::Transaction(inner) if inner.code() == RDKafkaErrorCode::FencedInstanceId => {
+            Verdict::Lost(format!("{what}: another worker has our group_instance_id: {error}"))
+        }
         KafkaError::Transaction(inner) if inner.is_fatal() => {
             Verdict::Lost(format!("{what}: fenced or lost: {error}"))
         }

@@ -35,6 +35,8 @@ pub struct KafkaSettings {
     pub fetch_partition_bytes: u64,
     /// Tasks that are acquired at the same time.
     pub acquire_parallel: usize,
+    /// Partitions of every topic: a record that lies in another one than its key says is misrouted (rule K8).
+    pub partition_count: u32,
     /// Whether a group without offsets begins at the end of `appointments.requested` instead of its beginning.
     pub begins_at_end: bool,
     /// More librdkafka properties (TLS, SASL), given to every client after ours and before those that the promise
@@ -58,6 +60,7 @@ impl Default for KafkaSettings {
             fetch_wait_ms: 100,
             fetch_partition_bytes: 256 * 1024,
             acquire_parallel: 8,
+            partition_count: 1,
             begins_at_end: false,
             properties: Vec::new(),
         }

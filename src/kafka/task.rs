@@ -11,11 +11,13 @@ use crate::kafka::group::Membership;
 use crate::kafka::producer::{CommitOutcome, TaskProducer};
 use crate::kafka::restore::Readers;
 use crate::kafka::settings::KafkaSettings;
+use crate::kafka::start;
 use crate::kafka::watchdog::Watchdog;
 use crate::kafka::{Avro, Inbox, KafkaFault, Now};
 use crate::partition::commit_batch::CommitBatch;
 use crate::processor::input::Incarnation;
 use crate::processor::{Acquired, CommitEnded, Input};
+use crate::state::TaskState;
 use crate::time::Timestamp;
 
 /// How often a task that commits nothing listens to what its producer has to say.
@@ -141,7 +143,7 @@ impl Life {
         let readers = Readers::new(&broker.settings)?;
         let committed = readers.committed_offsets(self.partition)?;
         let restored = readers.restore(self.partition, &broker.avro, &self.ended)?;
-        let next_offsets = self.start_positions(&readers, committed, restored.state.is_empty())?;
+        let next_offsets = self.start_positions(&readers, committed, &restored.state)?;
         let acquired = Acquired {
             init_started_at,
             fenced_at,
@@ -153,49 +155,22 @@ impl Life {
         Ok((producer, acquired))
     }
 
-    /// Where each lane goes on. Only a task that has never remembered anything begins at the beginning; any other
-    /// without an offset has lost it (rule K9).
+    /// Where each lane goes on, by what the group, the state and the topics say.
     fn start_positions(
         &self,
         readers: &Readers,
         committed: Vec<(Lane, Option<i64>)>,
-        is_new: bool,
+        state: &TaskState,
     ) -> Result<Vec<(Lane, i64)>, KafkaFault> {
-        let mut positions = Vec::with_capacity(committed.len());
-        for (lane, offset) in committed {
-            let (topic, partition) = (lane.topic(), self.partition);
-            let (low, high) = readers.watermarks(topic, partition)?;
-            let position = match offset {
-                None if is_new && lane == Lane::Requested && self.broker.settings.begins_at_end => high,
-                None if is_new => low,
-                None => {
-                    return Err(KafkaFault(format!(
-                        "group {} has no committed offset for {topic}/{partition}, although the task has state; put \
-                         it back with kafka-consumer-groups --reset-offsets (reading again is harmless)",
-                        self.broker.settings.group_id
-                    )));
-                }
-                Some(offset) if offset > high => {
-                    return Err(KafkaFault(format!(
-                        "the committed offset {offset} of {topic}/{partition} lies behind its end {high}: was the \
-                         topic made anew? Reset the group's offsets once that is clear"
-                    )));
-                }
-                // Control records that end a transaction take offsets too, so some missing ones need not be a loss.
-                Some(offset) if offset < low => {
-                    tracing::error!(
-                        topic,
-                        partition,
-                        "records {offset} to {low} were deleted before they were read; compare the topic's retention \
-                         with the lag and ask DentScheduler to publish them again"
-                    );
-                    low
-                }
-                Some(offset) => offset,
-            };
-            positions.push((lane, position));
-        }
-        Ok(positions)
+        let settings = &self.broker.settings;
+        start::check_partition_count(self.partition, state, settings.partition_count)?;
+        let start = |(lane, committed): (Lane, Option<i64>)| {
+            let ends = readers.watermarks(lane.topic(), self.partition)?;
+            let begins_at_end = settings.begins_at_end && lane == Lane::Requested;
+            let known = start::Known { lane, partition: self.partition, committed, ends, begins_at_end };
+            Ok((lane, start::position(&known, state)?))
+        };
+        committed.into_iter().map(start).collect()
     }
 
     fn carry_out(&self, producer: &TaskProducer, to_do: &Receiver<Order>) {

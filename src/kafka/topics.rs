@@ -20,7 +20,7 @@ use crate::event::topics;
 use crate::kafka::schema_registry::{COMPATIBILITY, RegistryFault, SchemaRegistry};
 
 pub use wanted::{
-    Actual, Bound, Difference, PARTITIONS_DEFAULT, Remedy, Setting, Wish, differences, settings,
+    Actual, Bound, Difference, PARTITIONS_DEFAULT, RETENTION_MS, Remedy, Setting, Wish, differences, settings,
 };
 
 /// Longest wait for the brokers' answer to one question.

@@ -1,5 +1,7 @@
 //! One HealthFlow account as this worker may use it: its share of the rate, and the pauses HealthFlow asks for.
 
+use std::hash::{Hash, Hasher};
+
 use crate::limits::TokenBucket;
 use crate::time::Timestamp;
 
@@ -12,6 +14,13 @@ pub struct Account {
     requests_per_second: f64,
     bucket: TokenBucket,
     paused_until: Timestamp,
+}
+
+impl Hash for Account {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Account { requests_per_second, bucket, paused_until } = self;
+        (requests_per_second.to_bits(), bucket, paused_until).hash(hasher);
+    }
 }
 
 impl Account {

@@ -1,5 +1,7 @@
 //! A token bucket: so many calls a second, and a small burst at most.
 
+use std::hash::{Hash, Hasher};
+
 use crate::time::Timestamp;
 
 /// Tokens that fill up with time; one is one call.
@@ -9,6 +11,15 @@ pub struct TokenBucket {
     burst: f64,
     tokens: f64,
     filled_at: Timestamp,
+}
+
+impl Hash for TokenBucket {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let TokenBucket { per_second, burst, tokens, filled_at } = self;
+        [per_second, burst, tokens].map(|number| number.to_bits()).hash(hasher);
+        // Since when a full one is full makes no difference.
+        (tokens < burst).then_some(filled_at).hash(hasher);
+    }
 }
 
 impl TokenBucket {

@@ -12,6 +12,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use crate::event::topics::Lane;
 use crate::healthflow::Operation;
 use crate::metrics::book::{Book, Described, Made};
 use crate::processor::fact::DropCause;
@@ -109,7 +110,13 @@ impl Bookings {
         for outcome in SyncedOutcome::ALL {
             bookings.synced.with_label_values(&[outcome.code().to_lowercase()]);
         }
-        for reason in [Reason::AmbiguousPatient, Reason::LinkConflict, Reason::AmbiguousAppointment] {
+        for reason in [
+            Reason::AmbiguousPatient,
+            Reason::LinkConflict,
+            Reason::AmbiguousAppointment,
+            Reason::CrashSuspect,
+            Reason::Defect,
+        ] {
             bookings.held.with_label_values(&[reason.code()]);
         }
         for source in ["live", "backfill"] {
@@ -236,11 +243,12 @@ pub(super) struct Inputs {
     pub(super) read_ahead_bytes: IntGaugeVec,
     pub(super) retry_waiting: IntGauge,
     pub(super) retry_overdue: Gauge,
+    pub(super) forwarded: IntCounterVec,
 }
 
 impl Inputs {
     fn enter(book: &mut Book) -> Made<Self> {
-        Ok(Inputs {
+        let inputs = Inputs {
             lag_records: book.gauges(
                 "healthflow_sync_input_lag_records",
                 LANE,
@@ -269,7 +277,16 @@ impl Inputs {
                 "healthflow_sync_retry_oldest_due_seconds",
                 "How long the earliest of them has been due; 0 if none is.",
             )?,
-        })
+            forwarded: book.counters(
+                "healthflow_sync_input_forwarded_total",
+                &["topic"],
+                "Records that lay in another partition than their key says and were sent on to it.",
+            )?,
+        };
+        for lane in Lane::ALL {
+            inputs.forwarded.with_label_values(&[lane.topic()]);
+        }
+        Ok(inputs)
     }
 }
 

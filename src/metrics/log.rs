@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::booking::BookingKey;
+use crate::event::Origin;
 use crate::metrics::tally::{content, drop_cause, found_name};
 use crate::processor::Fact;
 
@@ -71,6 +72,13 @@ pub fn tell(fact: &Fact) {
         | Fact::BookingHeld { .. }
         | Fact::BookingParked { .. }
         | Fact::DuplicateSkipped { .. } => tell_booking(fact),
+        Fact::RecordForwarded { origin: Origin { lane, partition, offset }, home } => warn!(
+            topic = lane.topic(),
+            partition,
+            offset,
+            home,
+            "record forwarded to the partition of its key; its publisher must use Kafka's default partitioner (murmur2)"
+        ),
         Fact::CallSent { operation } => trace!(operation = operation.name(), "call sent"),
         Fact::CallAnswered { operation, class, elapsed_ms } => {
             debug!(operation = operation.name(), class, elapsed_ms, "call answered");

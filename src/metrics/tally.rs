@@ -33,6 +33,9 @@ impl Catalogue {
             Fact::DuplicateSkipped { differs, .. } => {
                 self.bookings.duplicates.with_label_values(&[content(*differs)]).inc();
             }
+            Fact::RecordForwarded { origin, .. } => {
+                self.inputs.forwarded.with_label_values(&[origin.lane.topic()]).inc();
+            }
             Fact::CallSent { operation } => self.calls.sent.with_label_values(&[operation.name()]).inc(),
             Fact::CallAnswered { operation, class, elapsed_ms } => {
                 self.calls.answered.with_label_values(&[operation.name(), *class]).inc();

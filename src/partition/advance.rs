@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use crate::appointment::{Revision, Slot};
 use crate::booking::{Booking, BookingKey, PatientKey};
+use crate::caught::caught;
 use crate::healthflow::Request;
 use crate::partition::gates::{DoubtVerdict, HELD_BY_REVIEW};
 use crate::partition::job::{Job, JobKey, Purpose, Standing};
 use crate::partition::open_write::OpenWrite;
 use crate::partition::settle::Settling;
+use crate::partition::suspects::subject;
 use crate::partition::task::{Task, Turn};
 use crate::patient::Person;
 use crate::processor::defects::planted;
 use crate::processor::settings::Settings;
-use crate::state::{PatientIntent, WriteIntent, WriteOperation};
+use crate::state::{PatientIntent, Suspicion, WriteIntent, WriteOperation};
 use crate::sync::step::create_patient;
-use crate::sync::{Knowledge, Step, next_step};
+use crate::sync::{Knowledge, Outcome, Reason, Step, next_step};
 use crate::time::Timestamp;
 
 /// What a job does next.
@@ -48,8 +50,8 @@ impl Task {
             return;
         }
         let next = self.next_of(key, &mut job, turn);
-        if let Next::Ask(request, _) = &next {
-            let standing = if self.may_be_sent(key, &job, request, turn) {
+        if let Next::Ask(request, purpose) = &next {
+            let standing = if self.may_be_sent(key, &job, (request, *purpose), turn) {
                 Standing::Ready
             } else {
                 Standing::AwaitsCommit
@@ -100,9 +102,13 @@ impl Task {
         if self.is_draining() {
             return Next::Rest;
         }
-        match key {
+        let next = match key {
             JobKey::Booking(booking) => self.next_of_booking(booking, job, turn),
             JobKey::Patient(patient) => self.next_of_patient(patient, turn),
+        };
+        match next {
+            Next::Ask(request, purpose) => self.one_suspect_at_a_time(key, job, (request, purpose), turn),
+            other => other,
         }
     }
 
@@ -135,6 +141,10 @@ impl Task {
             }
             if booking.version < newest_known && !planted!(turn.settings, OlderVersionWritten) {
                 self.supersede(key, job, booking.version, turn);
+                continue;
+            }
+            if self.kills_workers(&booking, turn.settings) {
+                self.give_up(key, job, &booking, turn);
                 continue;
             }
             let doubt = self.write_verdict(key, turn.now, turn.settings);
@@ -189,7 +199,8 @@ impl Task {
                 DoubtVerdict::Wait(at) => return Some(Next::Wait(at, "patient_in_doubt")),
             }
         }
-        let request = match next_step(booking, &self.knowledge(key, &patient, job, turn.settings)) {
+        let step = caught(|| next_step(booking, &self.knowledge(key, &patient, job, turn.settings)));
+        let request = match step.unwrap_or_else(a_defect) {
             Step::Remember(link) => {
                 let state = self.change_patient(&patient);
                 (state.link, state.unseen) = (Some(link), None);
@@ -281,12 +292,19 @@ impl Task {
         if covered && (state.newest >= version || planted!(turn.settings, NewerUnderOlderIntent)) {
             return;
         }
-        let (first_version, since) = match same {
-            Some(intent) if !unsent => (intent.first_version, intent.since),
-            _ => (version, turn.now),
+        let (first_version, since, suspicion) = match same {
+            Some(intent) if !unsent => (intent.first_version, intent.since, intent.suspicion),
+            _ => (version, turn.now, Suspicion::default()),
         };
-        let incarnation = state.incarnation;
-        state.intent = Some(WriteIntent { operation, incarnation, first_version, since, slot, if_match });
+        state.intent = Some(WriteIntent {
+            operation,
+            incarnation: state.incarnation,
+            first_version,
+            since,
+            suspicion,
+            slot,
+            if_match,
+        });
         state.newest = state.newest.max(version);
         open.sequence = sequence;
         self.pending.bookings.insert(key.clone());
@@ -312,24 +330,30 @@ impl Task {
         self.creations.insert(key.clone(), OpenWrite::unsent(sequence));
         let state = self.change_patient(key);
         state.unseen = None;
-        state.intent =
-            Some(PatientIntent { incarnation: state.incarnation, since: turn.now, person: description });
+        state.intent = Some(PatientIntent {
+            incarnation: state.incarnation,
+            since: turn.now,
+            suspicion: Suspicion::default(),
+            person: description,
+        });
     }
 
-    /// Whether `request` may go out: its intent stands.
-    pub(super) fn may_be_sent(&self, key: &JobKey, job: &Job, request: &Request, turn: &Turn<'_>) -> bool {
-        planted!(turn.settings, IntentNotAwaited) || self.is_durable(key, job, request)
+    /// Whether `request` may go out: the intent it goes out under is in a transaction that is known good, as it stands now;
+    /// true of reads that settle nothing.
+    pub(super) fn may_be_sent(
+        &self,
+        key: &JobKey,
+        job: &Job,
+        (request, purpose): (&Request, Purpose),
+        turn: &Turn<'_>,
+    ) -> bool {
+        let Some(subject) = subject(key, job, request, purpose) else { return true };
+        planted!(turn.settings, IntentNotAwaited)
+            || self.open_write(&subject).is_some_and(|open| open.sequence <= self.committed_sequence)
     }
+}
 
-    /// Whether the intent under which `request` goes out is in a transaction that is known good; true of reads.
-    fn is_durable(&self, key: &JobKey, job: &Job, request: &Request) -> bool {
-        let open = match (request, key) {
-            (Request::CreatePatient { .. }, _) => {
-                job.patient.as_ref().and_then(|patient| self.creations.get(patient))
-            }
-            (_, JobKey::Booking(booking)) if request.operation().is_write() => self.writes.get(booking),
-            _ => return true,
-        };
-        open.is_some_and(|open| open.sequence <= self.committed_sequence)
-    }
+/// Deciding about a booking panicked: a person must look at it, and at us (rule K6).
+fn a_defect() -> Step {
+    Step::Finish(Outcome::Review { reason: Reason::Defect, evidence: Vec::new() })
 }

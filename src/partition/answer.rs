@@ -27,6 +27,7 @@ impl Task {
         };
         self.stand(key, &mut job, Standing::Arrived, turn.now);
         let reply = if turn.settings.offers_versions { reply } else { reply.map(Answer::without_revisions) };
+        self.is_not_alone_any_more(key, job.patient.as_ref());
         match (key, flight.purpose, flight.operation) {
             (JobKey::Patient(patient), ..) => self.patient_looked_up(patient, reply, turn),
             (JobKey::Booking(booking), Purpose::Settle, _) => {

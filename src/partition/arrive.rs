@@ -7,7 +7,7 @@ use crate::appointment::fingerprint::fingerprint;
 use crate::booking::{Booking, Version};
 use crate::event::failed::DeadContent;
 use crate::event::topics::Lane;
-use crate::event::{Arrival, DeadLetter, Origin, Outgoing, RetryEntry, Schedule, Unusable};
+use crate::event::{Arrival, DeadLetter, Misrouted, Origin, Outgoing, RetryEntry, Schedule, Unusable};
 use crate::partition::job::{InHand, JobKey, Standing};
 use crate::partition::task::{PendingFact, Task, Turn};
 use crate::processor::defects::planted;
@@ -34,6 +34,7 @@ impl Task {
             Arrival::Requested(booking) => self.requested(*booking, (lane, offset), turn),
             Arrival::Retry(entry) => self.came_back(*entry, (lane, offset), turn),
             Arrival::Unusable(unusable) => self.bury(*unusable, (lane, offset), turn),
+            Arrival::Misrouted(record) => self.forward(*record, (lane, offset)),
         }
     }
 
@@ -201,6 +202,16 @@ impl Task {
         self.dead_letter(unusable, (lane, offset), turn.now);
     }
 
+    /// Sends a record on to the partition it belongs to (rule K8). Read again after a crash it is sent on again: there a
+    /// copy is absorbed like any other.
+    fn forward(&mut self, record: Misrouted, (lane, offset): (Lane, i64)) {
+        self.position_finished((lane, offset));
+        let origin = Origin { lane, partition: self.partition, offset };
+        let fact = Fact::RecordForwarded { origin, home: record.home };
+        self.pending.facts.push(PendingFact::Plain(fact));
+        self.pending.records.push(Outgoing::Forwarded(Box::new(record), origin));
+    }
+
     /// Dead-letters the records without identity that the watermark has come to.
     pub fn bury_nameless(&mut self, now: Timestamp) {
         while let Some((lane, offset)) = self.nameless.keys().copied().find(|(lane, offset)| {
@@ -242,5 +253,6 @@ fn asked_at(arrival: &Arrival) -> Option<Timestamp> {
         Arrival::Requested(booking) => Some(booking.requested_at),
         Arrival::Retry(entry) => Some(entry.booking.requested_at),
         Arrival::Unusable(unusable) => unusable.identity.as_ref().map(|identity| identity.requested_at),
+        Arrival::Misrouted(_) => None,
     }
 }

@@ -7,16 +7,19 @@ use crate::partition::commit_batch::CommitBatch;
 use crate::partition::job::{JobKey, Standing};
 use crate::partition::task::{PendingFact, Task, Turn};
 use crate::processor::fact::Fact;
-use crate::state::StateRecord;
+use crate::state::{StateRecord, TaskPositions};
 use crate::time::Timestamp;
 
+/// How old the copy of the offsets in state may become, in milliseconds: an hour.
+const POSITIONS_AGAIN_MS: i64 = 3_600_000;
+
 /// A commit under way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Committing {
-    sequence: u64,
-    offsets: Vec<(Lane, i64)>,
-    facts: Vec<PendingFact>,
-    records: u64,
+    pub(super) sequence: u64,
+    pub(super) offsets: Vec<(Lane, i64)>,
+    pub(super) facts: Vec<PendingFact>,
+    pub(super) records: u64,
 }
 
 impl Task {
@@ -37,7 +40,7 @@ impl Task {
     }
 
     /// Gathers the batch and its sequence number; what is gathered from now on goes into the next one.
-    pub fn begin_commit(&mut self, now: Timestamp) -> (u64, CommitBatch) {
+    pub fn begin_commit(&mut self, now: Timestamp, partition_count: u32) -> (u64, CommitBatch) {
         let pending = std::mem::take(&mut self.pending);
         let mut records = pending.records;
         for key in pending.patients {
@@ -51,6 +54,11 @@ impl Task {
         let mut offsets: Vec<(Lane, i64)> =
             self.lanes.iter().map(|(lane, progress)| (*lane, progress.watermark())).collect();
         offsets.sort_unstable();
+        if self.positions_written_at.is_none_or(|at| now.since_ms(at) >= POSITIONS_AGAIN_MS) {
+            self.positions_written_at = Some(now);
+            let positions = TaskPositions { partition_count, next_offsets: offsets.clone() };
+            records.push(Outgoing::State(Box::new(StateRecord::Task(positions))));
+        }
         let sequence = self.sequence;
         self.sequence += 1;
         self.commit_started_at = now;

@@ -4,7 +4,7 @@ use crate::event::Outgoing;
 use crate::event::topics::Lane;
 
 /// Everything that finished since the last commit of a task.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Hash)]
 pub struct CommitBatch {
     /// The records to write, each to the task's partition.
     pub records: Vec<Outgoing>,

@@ -53,6 +53,24 @@ impl Task {
         }
     }
 
+    /// A booking that kills workers goes to a person, and its doubts with it (rule K6): the intent of its appointment stays
+    /// in state until that is decided, for what it may have made may not be taken for another booking's.
+    pub(super) fn give_up(
+        &mut self,
+        key: &BookingKey,
+        job: &mut Job,
+        booking: &Booking,
+        turn: &mut Turn<'_>,
+    ) {
+        self.writes.remove(key);
+        let patient = booking.patient_key();
+        if self.creations.contains_key(&patient) {
+            self.creation_is_unseen(&patient, turn);
+        }
+        let outcome = Outcome::Review { reason: Reason::CrashSuspect, evidence: Vec::new() };
+        self.conclude(key, job, booking.version, outcome, turn);
+    }
+
     fn synced(&mut self, key: &BookingKey, in_hand: InHand, outcome: SyncedOutcome, turn: &Turn<'_>) {
         let booking = &in_hand.booking;
         self.answer(key, booking.version, outcome != SyncedOutcome::Superseded);

@@ -24,7 +24,7 @@ pub enum JobKey {
 }
 
 /// A version at hand.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct InHand {
     /// The booking as asked for.
     pub booking: Arc<Booking>,
@@ -35,7 +35,7 @@ pub struct InHand {
 }
 
 /// The call under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Flight {
     /// What was asked.
     pub operation: Operation,
@@ -50,7 +50,7 @@ pub struct Flight {
 }
 
 /// A revision that is not the current one any more.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Outdated {
     /// Which.
     pub revision: Revision,
@@ -61,7 +61,7 @@ pub struct Outdated {
 }
 
 /// Why a call is made: the same question can be part of the flow or settle a doubt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// The flow of a booking asks.
     Flow,
@@ -70,7 +70,7 @@ pub enum Purpose {
 }
 
 /// Where a job stands between two calls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Standing {
     /// Not looked at yet: waits for a place in the ready queue.
     #[default]
@@ -95,7 +95,7 @@ impl Standing {
 }
 
 /// One booking, or one patient's doubt, in memory.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Job {
     /// The versions at hand; none while only a doubt is settled.
     pub versions: BTreeMap<Version, InHand>,

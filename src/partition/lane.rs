@@ -8,7 +8,7 @@ use crate::processor::status::LaneStatus;
 use crate::time::Timestamp;
 
 /// Progress of one lane of a task.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct LaneProgress {
     next: i64,
     unfinished: BTreeMap<i64, Unfinished>,
@@ -19,7 +19,7 @@ pub struct LaneProgress {
     pub paused: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Unfinished {
     size_bytes: usize,
     since: Option<Timestamp>,

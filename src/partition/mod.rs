@@ -5,6 +5,7 @@
 pub mod lane;
 pub mod newcomers;
 pub mod open_write;
+mod suspects;
 pub mod commit_batch;
 pub mod job;
 pub mod task;
@@ -19,5 +20,6 @@ pub mod gone;
 pub mod revisions;
 pub mod finish;
 pub mod commit;
+pub mod identity;
 
 pub use task::{Task, Turn};

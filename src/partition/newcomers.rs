@@ -1,12 +1,14 @@
 //! The people we created a moment ago (rule W7). HealthFlow's search does not show them yet, so they count as search
 //! results; without that, two bookings of one new person create it twice, without any fault.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 
 use crate::booking::{PatientKey, PracticeId};
 use crate::patient::decide::{Decision, decide};
 use crate::patient::{Candidate, HealthFlowPatientId, Person};
 use crate::time::Timestamp;
+use crate::unordered::hash_entries;
 
 /// A search older than this is begun again, so that newcomers need not be kept for ever.
 pub const SEARCH_LIFE_MAX_MS: i64 = 60_000;
@@ -22,7 +24,7 @@ pub struct Newcomers {
     pruned_at: Timestamp,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Newcomer {
     patient: PatientKey,
     person: Person,
@@ -37,6 +39,15 @@ pub enum Obstacle {
     Open,
     /// One that was answered; search again from this moment on.
     SearchAgainAt(Timestamp),
+}
+
+impl Hash for Newcomers {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Newcomers { by_practice, inherited, pruned_at } = self;
+        hash_entries(by_practice, hasher);
+        let inherited: BTreeSet<&PatientKey> = inherited.values().flatten().collect();
+        (inherited, pruned_at).hash(hasher);
+    }
 }
 
 impl Newcomers {

@@ -4,7 +4,7 @@
 use crate::time::Timestamp;
 
 /// The memory that goes with one open intent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct OpenWrite {
     /// The commit that carries the newest form of the intent; nothing is sent under it before that is good (rule W1).
     pub sequence: u64,
@@ -17,7 +17,7 @@ pub struct OpenWrite {
 }
 
 /// It is not known whether a write was carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Doubt {
     /// Since when.
     pub since: Timestamp,

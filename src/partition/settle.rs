@@ -6,6 +6,7 @@ use crate::booking::{BookingKey, PatientKey};
 use crate::healthflow::{Answer, AppointmentFound, Reply, Request, Sought};
 use crate::partition::advance::{Next, SETTLE_AGAIN_MS};
 use crate::partition::job::{Job, JobKey, Purpose};
+use crate::partition::suspects::Subject;
 use crate::partition::task::{Task, Turn};
 use crate::patient::Candidate;
 use crate::processor::fact::Fact;
@@ -85,9 +86,11 @@ impl Task {
             self.timers.insert((doubt.quiet_at, JobKey::Patient(key.clone())));
             return Next::Rest;
         }
-        if turn.settings.guard.has_references() {
+        let given_up = self.is_given_up(&Subject::Patient(key.clone()), turn.settings);
+        if turn.settings.guard.has_references() && !given_up {
             return Next::Ask(look_up_patient(key), Purpose::Settle);
         }
+        // The next booking of it finds it by searching.
         self.creation_is_unseen(key, turn);
         Next::Rest
     }
@@ -95,7 +98,7 @@ impl Task {
     /// A creation in doubt is quiet, and HealthFlow cannot be asked for it: from now on every search shows whom it may have
     /// created, so nobody has to wait for it any more, and the next record of the patient finds it by searching (rules
     /// W5, W7).
-    fn creation_is_unseen(&mut self, patient: &PatientKey, turn: &mut Turn<'_>) {
+    pub(super) fn creation_is_unseen(&mut self, patient: &PatientKey, turn: &mut Turn<'_>) {
         let state = self.change_patient(patient);
         if state.link.is_none() {
             let sent = state.intent.as_ref().and_then(|intent| intent.person).unwrap_or(0);

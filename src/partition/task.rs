@@ -32,7 +32,7 @@ pub struct Turn<'a> {
 }
 
 /// One task that is live.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Task {
     /// The partition number.
     pub partition: i32,
@@ -58,17 +58,19 @@ pub struct Task {
     pub(super) newcomers: Newcomers,
     pub(super) writes: HashMap<BookingKey, OpenWrite>,
     pub(super) creations: HashMap<PatientKey, OpenWrite>,
+    pub(super) alone: Option<JobKey>,
     pub(super) pending: Pending,
     pub(super) committing: Option<Committing>,
     pub(super) sequence: u64,
     pub(super) committed_sequence: u64,
     pub(super) commit_started_at: Timestamp,
     pub(super) renewal_wanted: bool,
+    pub(super) positions_written_at: Option<Timestamp>,
 }
 
 /// What the next commit will carry, as far as it has been gathered. In order, so that the same life always writes the
 /// same batches.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Pending {
     /// Results, retry records, reviews and dead letters, in order.
     pub records: Vec<Outgoing>,
@@ -120,12 +122,14 @@ impl Task {
             newcomers: Newcomers::default(),
             writes: HashMap::new(),
             creations: HashMap::new(),
+            alone: None,
             pending: Pending::default(),
             committing: None,
             sequence: 1,
             committed_sequence: 0,
             commit_started_at: Timestamp(0),
             renewal_wanted: true,
+            positions_written_at: None,
         };
         task.inherit_doubts(turn.settings);
         if !turn.settings.offers_versions {
@@ -150,15 +154,21 @@ impl Task {
 
     fn inherit_doubts(&mut self, settings: &Settings) {
         let quiet_at = self.inherited_quiet_at(settings);
-        for (key, state) in &self.state.bookings {
+        let suspect_after = settings.crash_suspect_after;
+        for (key, state) in &mut self.state.bookings {
             // What is in review is a person's doubt, not ours.
-            if state.intent.is_some() && !state.is_in_review() {
+            let in_review = state.is_in_review();
+            if let Some(intent) = state.intent.as_mut().filter(|_| !in_review) {
+                intent.suspicion = intent.suspicion.after_unclean_end(suspect_after);
+                self.pending.bookings.insert(key.clone());
                 self.writes.insert(key.clone(), OpenWrite::inherited(self.fenced_at, quiet_at));
                 self.timers.insert((quiet_at, JobKey::Booking(key.clone())));
             }
         }
-        for (key, state) in &self.state.patients {
-            if state.intent.is_some() {
+        for (key, state) in &mut self.state.patients {
+            if let Some(intent) = &mut state.intent {
+                intent.suspicion = intent.suspicion.after_unclean_end(suspect_after);
+                self.pending.patients.insert(key.clone());
                 self.creations.insert(key.clone(), OpenWrite::inherited(self.fenced_at, quiet_at));
                 self.newcomers.inherit(key.clone());
                 self.timers.insert((quiet_at, JobKey::Patient(key.clone())));

@@ -45,7 +45,7 @@ pub enum Decision {
 }
 
 /// How one candidate compares, field by field; levels, never values.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Evidence {
     /// HealthFlow's id of the candidate; empty for a creation of ours under way.
     pub healthflow_patient_id: String,
@@ -60,7 +60,7 @@ pub struct Evidence {
 }
 
 /// Whether a field agrees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Agreement {
     /// Equal after normalisation.

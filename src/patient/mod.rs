@@ -33,7 +33,7 @@ pub enum LinkOrigin {
 }
 
 /// A patient that HealthFlow's search returned, or one that we created a moment ago (rule W7).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Candidate {
     /// HealthFlow's id; none for a creation of ours that is still under way.
     pub id: Option<HealthFlowPatientId>,
@@ -44,7 +44,7 @@ pub struct Candidate {
 }
 
 /// What tells one person from another, in one spelling; see [`normalise`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Person {
     /// Given name, normalised.
     pub given_name: Private<String>,

@@ -7,7 +7,7 @@ use crate::private::Private;
 use crate::time::Timestamp;
 
 /// One query of the search. HealthFlow compares exactly; names and codes are normalised by both sides.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Pass {
     /// Patients created through us for this patient: our reference.
     Reference(PatientId),
@@ -35,7 +35,7 @@ pub fn pass(patient: &Patient, index: usize) -> Option<Pass> {
 }
 
 /// A search under way: which passes have answered completely, and whom they returned.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Search {
     /// When the first pass was sent: what we created after that it may not have seen (rule W7).
     pub started_at: Timestamp,

@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 pub struct CallId(pub u64);
 
 /// One thing to do; the order in which effects come out is the order in which they are started.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Effect {
     /// Fence the old owner, read the committed offsets, restore the state, then start reading its lanes (rule K1).
     /// Answered by `TaskAcquired` or `AcquireFailed`.

@@ -94,6 +94,13 @@ pub enum Fact {
         /// Whether its content differed from the one that stands; none if that cannot be told.
         differs: Option<bool>,
     },
+    /// A record lay in another partition than its key says and was sent on, and the transaction with it is good.
+    RecordForwarded {
+        /// Where it lay.
+        origin: Origin,
+        /// The partition it was sent to.
+        home: i32,
+    },
     /// A call was sent.
     CallSent {
         /// What was asked.

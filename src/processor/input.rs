@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 pub type Incarnation = u64;
 
 /// One thing that happened.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Input {
     /// The group gave us this partition of `appointments.requested`.
     TaskAssigned {
@@ -99,7 +99,7 @@ pub enum Input {
 }
 
 /// What acquiring a task found.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Acquired {
     /// When `init_transactions` was called: the lease runs from here (rule W2).
     pub init_started_at: Timestamp,

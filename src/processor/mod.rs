@@ -10,6 +10,7 @@ pub mod fact;
 pub mod input;
 pub mod settings;
 pub mod defects;
+pub mod identity;
 pub mod ownership;
 pub mod schedule;
 pub mod status;
@@ -30,7 +31,7 @@ pub use settings::{GuardMode, Settings};
 pub use status::Status;
 
 /// The mind of one worker.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Processor {
     settings: Settings,
     tasks: BTreeMap<i32, Slot>,
@@ -46,7 +47,7 @@ pub struct Processor {
 }
 
 /// A call under way.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Call {
     partition: i32,
     incarnation: Incarnation,

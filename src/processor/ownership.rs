@@ -9,7 +9,7 @@ use crate::processor::status::{Status, TaskStatus};
 use crate::time::Timestamp;
 
 /// A task that the group gave us.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) enum Slot {
     /// Being fenced and restored.
     Acquiring {

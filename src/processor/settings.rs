@@ -58,6 +58,10 @@ pub struct Settings {
     pub release_drain_ms: i64,
     /// `worker.reacquire_pause_ms`: two heartbeats, before a task lost by a commit is acquired again.
     pub reacquire_pause_ms: i64,
+    /// `worker.crash_suspect_after`: unclean ends after which a booking with an open write runs alone (rule K6).
+    pub crash_suspect_after: u32,
+    /// `worker.crash_review_after`: unclean ends while it ran alone after which a person must look at it.
+    pub crash_review_after: u32,
     /// `retry.backoff_min_ms`.
     pub retry_backoff_min_ms: i64,
     /// `retry.backoff_max_ms`.

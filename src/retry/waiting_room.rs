@@ -2,13 +2,15 @@
 //! up an earlier one that was written after it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{Hash, Hasher};
 
 use crate::booking::{BookingKey, Version};
 use crate::event::RetryEntry;
 use crate::time::Timestamp;
+use crate::unordered::hash_entries;
 
 /// A record that waits, with where it stands in its lane.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Waiting {
     /// The record.
     pub entry: RetryEntry,
@@ -21,6 +23,14 @@ pub struct Waiting {
 pub struct WaitingRoom {
     by_booking: HashMap<BookingKey, BTreeMap<Version, Waiting>>,
     by_due: BTreeMap<(Timestamp, i64), (BookingKey, Version)>,
+}
+
+impl Hash for WaitingRoom {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let WaitingRoom { by_booking, by_due } = self;
+        hash_entries(by_booking, hasher);
+        by_due.hash(hasher);
+    }
 }
 
 impl WaitingRoom {

@@ -5,17 +5,20 @@
 pub mod versions;
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::appointment::{Placement, Revision, Slot};
 use crate::booking::{BookingId, BookingKey, PatientKey, Version};
+use crate::event::topics::Lane;
 use crate::patient::{HealthFlowPatientId, LinkOrigin};
 use crate::time::Timestamp;
+use crate::unordered::hash_entries;
 
 pub use versions::VersionSet;
 
 /// Where one booking stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct BookingState {
     /// What stands in HealthFlow; none if nothing was ever created, or what was is gone.
     pub placement: Option<Placement>,
@@ -34,7 +37,7 @@ pub struct BookingState {
 }
 
 /// A durable statement that a write of an appointment may be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WriteIntent {
     /// What may be sent.
     pub operation: WriteOperation,
@@ -44,14 +47,34 @@ pub struct WriteIntent {
     pub first_version: Version,
     /// When it was opened; used for the retention of idempotency keys only.
     pub since: Timestamp,
+    /// Whether it may be what kills the workers.
+    pub suspicion: Suspicion,
     /// Where a create asks to stand, to look it up by; in guard mode `search` only (rule W5).
     pub slot: Option<Slot>,
     /// The revision that every PUT under it names; none where they name none (rule W5).
     pub if_match: Option<Revision>,
 }
 
+/// How often a worker ended uncleanly while an intent was open (rule K6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Suspicion {
+    /// Unclean ends that count against it.
+    pub unclean_ends: u32,
+    /// Whether it runs alone now: if the worker ends, this is the only one that can be the reason.
+    pub alone: bool,
+}
+
+impl Suspicion {
+    /// After one more end of a worker. Anybody who was near is counted until there are `suspect_after` of them; then only
+    /// whoever ran alone.
+    pub fn after_unclean_end(self, suspect_after: u32) -> Suspicion {
+        let counts = self.alone || self.unclean_ends < suspect_after;
+        Suspicion { unclean_ends: self.unclean_ends.saturating_add(u32::from(counts)), alone: false }
+    }
+}
+
 /// The writes of an appointment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WriteOperation {
     /// POST.
     Create,
@@ -60,7 +83,7 @@ pub enum WriteOperation {
 }
 
 /// Where the record of a parked version lies; only the record with this lane and generation is taken (rule K4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Parked {
     /// The version that waits.
     pub version: Version,
@@ -71,7 +94,7 @@ pub struct Parked {
 }
 
 /// The topics a version can wait in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ParkingPlace {
     /// `appointments.retry`: for time, a doubt, or another booking.
     Retry,
@@ -80,7 +103,7 @@ pub enum ParkingPlace {
 }
 
 /// What is known of one patient of a practice.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PatientState {
     /// HealthFlow's patient, once known.
     pub link: Option<Link>,
@@ -98,7 +121,7 @@ pub struct PatientState {
 }
 
 /// Our patient is that patient of HealthFlow.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Link {
     /// HealthFlow's id.
     pub healthflow_patient_id: HealthFlowPatientId,
@@ -107,12 +130,14 @@ pub struct Link {
 }
 
 /// A durable statement that the creation of a patient may be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PatientIntent {
     /// Under which incarnation.
     pub incarnation: u32,
     /// When it was opened; used for the retention of idempotency keys only.
     pub since: Timestamp,
+    /// Whether it may be what kills the workers.
+    pub suspicion: Suspicion,
     /// The fingerprint of whom it creates; in guard mode `search` only (rule W5).
     pub person: Option<i64>,
 }
@@ -124,15 +149,38 @@ pub struct TaskState {
     pub bookings: HashMap<BookingKey, BookingState>,
     /// By patient.
     pub patients: HashMap<PatientKey, PatientState>,
+    /// How far the task had come; none of one that never committed.
+    pub positions: Option<TaskPositions>,
+}
+
+/// How far a task had come when it last wrote it down: a second copy of what the group remembers, which brokers may lose
+/// (rule K9), and the partition count that state was written with (rule K8).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TaskPositions {
+    /// Partitions of every topic.
+    pub partition_count: u32,
+    /// The next offset to be read, of every lane.
+    pub next_offsets: Vec<(Lane, i64)>,
 }
 
 /// One record of a state topic, as written in a commit or read in a restore.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum StateRecord {
     /// A booking's newest state.
     Booking(BookingKey, BookingState),
     /// A patient's newest state.
     Patient(PatientKey, PatientState),
+    /// How far the task had come.
+    Task(TaskPositions),
+}
+
+impl Hash for TaskState {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let TaskState { bookings, patients, positions } = self;
+        hash_entries(bookings, hasher);
+        hash_entries(patients, hasher);
+        positions.hash(hasher);
+    }
 }
 
 impl TaskState {
@@ -145,17 +193,18 @@ impl TaskState {
             StateRecord::Patient(key, state) => {
                 self.patients.insert(key, state);
             }
+            StateRecord::Task(positions) => self.positions = Some(positions),
         }
     }
 
-    /// How many keys are remembered.
+    /// How many bookings and patients are remembered.
     pub fn len(&self) -> usize {
         self.bookings.len() + self.patients.len()
     }
 
-    /// Whether nothing is remembered.
+    /// Whether nothing is remembered: no owner ever committed.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == 0 && self.positions.is_none()
     }
 }
 

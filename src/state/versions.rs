@@ -7,7 +7,7 @@ use crate::booking::Version;
 pub const ANSWERED_ABOVE_MAX: usize = 32;
 
 /// A set of versions: everything up to a floor, and single ones above it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct VersionSet {
     floor: Version,
     above: Vec<Version>,

@@ -67,6 +67,10 @@ pub enum Reason {
     AmbiguousPatient,
     /// DentScheduler sent a HealthFlow id along that differs from the one we know.
     LinkConflict,
+    /// Workers ended again and again while this booking ran alone.
+    CrashSuspect,
+    /// Deciding about this booking failed in a way that nobody foresaw.
+    Defect,
     /// The answer to a create was lost, and what stands in HealthFlow does not tell which appointment is this booking's.
     AmbiguousAppointment,
 }
@@ -109,7 +113,7 @@ impl SyncedOutcome {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 10] = [
+    pub const ALL: [Reason; 12] = [
         Reason::Undecodable,
         Reason::NoIdentity,
         Reason::Impossible,
@@ -119,6 +123,8 @@ impl Reason {
         Reason::VisitBegun,
         Reason::AmbiguousPatient,
         Reason::LinkConflict,
+        Reason::CrashSuspect,
+        Reason::Defect,
         Reason::AmbiguousAppointment,
     ];
 
@@ -134,6 +140,8 @@ impl Reason {
             Reason::VisitBegun => "VISIT_BEGUN",
             Reason::AmbiguousPatient => "AMBIGUOUS_PATIENT",
             Reason::LinkConflict => "LINK_CONFLICT",
+            Reason::CrashSuspect => "CRASH_SUSPECT",
+            Reason::Defect => "DEFECT",
             Reason::AmbiguousAppointment => "AMBIGUOUS_APPOINTMENT",
         }
     }

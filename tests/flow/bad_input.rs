@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use healthflow_sync::event::topics::Lane;
-use healthflow_sync::event::{Arrival, Identity, Unusable};
+use healthflow_sync::event::{Arrival, Identity, Misrouted, Origin, Outgoing, Unusable};
 use healthflow_sync::healthflow::Operation;
 use healthflow_sync::processor::{Fact, GuardMode};
 use healthflow_sync::sync::{Disposition, Reason};
@@ -111,4 +111,16 @@ fn a_record_whose_schema_is_not_known_yet_holds_the_watermark_and_nobody_else() 
     assert_eq!(desk.offsets[&Lane::Requested], 0, "the one that is held is not lost");
     desk.arrive_late(Lane::Requested, 0, poison(Reason::Undecodable, None));
     assert_eq!((desk.offsets[&Lane::Requested], desk.dead_letters().len()), (2, 1));
+}
+
+#[test]
+fn a_misrouted_record_is_forwarded_with_its_key_and_bytes_and_asks_nothing() {
+    let mut desk = Desk::new(GuardMode::IdempotencyKey);
+    let record = Misrouted { home: 3, key: b"practice-9".to_vec(), value: b"as it is".to_vec() };
+    desk.arrive_on(Lane::Requested, Arrival::Misrouted(Box::new(record.clone())));
+    desk.expect_silence();
+    let origin = Origin { lane: Lane::Requested, partition: 0, offset: 0 };
+    assert_eq!(desk.committed.last(), Some(&Outgoing::Forwarded(Box::new(record), origin)));
+    assert_eq!(desk.offsets[&Lane::Requested], 1);
+    assert!(desk.facts.contains(&Fact::RecordForwarded { origin, home: 3 }));
 }

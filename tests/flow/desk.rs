@@ -34,6 +34,8 @@ pub struct Desk {
     pub calls: Vec<Call>,
     pub commits: Vec<(Incarnation, u64, CommitBatch)>,
     pub committed: Vec<Outgoing>,
+    /// What all owners have committed.
+    pub durable: TaskState,
     pub offsets: BTreeMap<Lane, i64>,
     pub facts: Vec<Fact>,
     pub others: Vec<Effect>,
@@ -64,6 +66,8 @@ pub fn settings(guard: GuardMode) -> Settings {
         memory_wait_ms: 30_000,
         release_drain_ms: 5_000,
         reacquire_pause_ms: 6_000,
+        crash_suspect_after: 2,
+        crash_review_after: 3,
         retry_backoff_min_ms: 2_000,
         retry_backoff_max_ms: 600_000,
         retry_max_age_ms: 72 * 3_600_000,
@@ -104,6 +108,7 @@ impl Desk {
             calls: Vec::new(),
             commits: Vec::new(),
             committed: Vec::new(),
+            durable: state.clone(),
             offsets: BTreeMap::new(),
             facts: Vec::new(),
             others: Vec::new(),
@@ -142,13 +147,7 @@ impl Desk {
 
     /// The same, the other one within other limits.
     pub fn crash_within(&self, settings: Settings) -> Desk {
-        let mut state = TaskState::default();
-        for record in &self.committed {
-            if let Outgoing::State(record) = record {
-                state.apply((**record).clone());
-            }
-        }
-        Desk::within(settings, state, self.offsets.clone(), self.now)
+        Desk::within(settings, self.durable.clone(), self.offsets.clone(), self.now)
     }
 
     pub fn handle(&mut self, input: Input) {
@@ -185,6 +184,11 @@ impl Desk {
     }
 
     fn good(&mut self, (incarnation, sequence, batch): (Incarnation, u64, CommitBatch)) {
+        for record in &batch.records {
+            if let Outgoing::State(record) = record {
+                self.durable.apply((**record).clone());
+            }
+        }
         self.committed.extend(batch.records);
         self.offsets.extend(batch.offsets);
         let ended = CommitEnded::Good { started_at: self.now, aborts: 0 };

@@ -6,8 +6,10 @@ mod desk;
 
 mod answers;
 mod bad_input;
+mod crash_loops;
 mod doubts;
 mod new_people;
+mod offsets;
 mod retries;
 mod scenarios;
 mod search_mode;

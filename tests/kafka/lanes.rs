@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use healthflow_sync::event::avro::{Encoder, contract};
+use healthflow_sync::event::home::partition_of;
+use healthflow_sync::event::requested::AppointmentRequested;
 use healthflow_sync::event::topics::{self, Lane};
 use healthflow_sync::event::{Arrival, avro};
 use healthflow_sync::kafka::Lanes;
@@ -12,14 +14,24 @@ use healthflow_sync::processor::Input;
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 
 use crate::stack::Stack;
-use crate::world::{Kept, LIMIT, requested, settings, world};
+use crate::world::{Kept, LIMIT, PARTITIONS, requested, settings, world};
+
+/// A practice whose records belong to this partition.
+fn practice(partition: i32) -> String {
+    let at_home = |name: &String| partition_of(name.as_bytes(), PARTITIONS.cast_unsigned()) == partition;
+    (0..).map(|number| format!("practice-{number}")).find(at_home).unwrap()
+}
 
 fn publish(partition: i32, values: impl Iterator<Item = Vec<u8>>) {
+    publish_for(&practice(partition), partition, values);
+}
+
+fn publish_for(practice: &str, partition: i32, values: impl Iterator<Item = Vec<u8>>) {
     let producer: ThreadedProducer<rdkafka::producer::DefaultProducerContext> =
         rdkafka::ClientConfig::new().set("bootstrap.servers", &world().brokers).create().unwrap();
     for value in values {
         producer
-            .send(BaseRecord::to(topics::REQUESTED).partition(partition).key("practice-1").payload(&value))
+            .send(BaseRecord::to(topics::REQUESTED).partition(partition).key(practice).payload(&value))
             .unwrap();
     }
     producer.flush(Duration::from_secs(30)).unwrap();
@@ -32,9 +44,11 @@ fn encoder() -> Encoder {
     Encoder::new(contract, id)
 }
 
-fn encoded(encoder: &Encoder, booking: &str) -> Vec<u8> {
+fn encoded(encoder: &Encoder, partition: i32, booking: &str) -> Vec<u8> {
     let mut buffer = Vec::new();
-    encoder.encode(&requested(booking, 1), &mut buffer).unwrap();
+    let event =
+        AppointmentRequested { practice_id: practice(partition).as_str().into(), ..requested(booking, 1) };
+    encoder.encode(&event, &mut buffer).unwrap();
     buffer
 }
 
@@ -59,7 +73,7 @@ fn start(name: &str) -> (Lanes, Arc<Kept>) {
 fn pauses_lose_nothing_and_repeat_nothing() {
     let partition = 7;
     let encoder = encoder();
-    publish(partition, (0..5_000).map(|number| encoded(&encoder, &format!("b-{number}"))));
+    publish(partition, (0..5_000).map(|number| encoded(&encoder, partition, &format!("b-{number}"))));
     let (lanes, inbox) = start("pauses");
     lanes.read(partition, 1, vec![(Lane::Requested, 100), (Lane::Retry, 0)]);
     let (mut seen, until) = (0, Instant::now() + LIMIT);
@@ -91,7 +105,7 @@ fn a_paused_lane_is_silent_and_a_new_life_begins_anew() {
     lanes.pause(paused, Lane::Requested);
     lanes.read(flowing, 2, vec![(Lane::Requested, 0)]);
     for partition in [paused, flowing] {
-        publish(partition, (0..10).map(|number| encoded(&encoder, &format!("b-{number}"))));
+        publish(partition, (0..10).map(|number| encoded(&encoder, partition, &format!("b-{number}"))));
     }
     inbox.wait("the flowing lane", |inputs| (offsets(inputs, 2).len() == 10).then_some(()));
     inbox.wait("nothing", |inputs| {
@@ -114,8 +128,8 @@ fn an_unknown_schema_delays_only_its_record_and_the_watermark_waits() {
     let (strange, usual) = (10, 11);
     let encoder = encoder();
     let (lanes, inbox) = start("strange");
-    publish(strange, [vec![0, 0x7f, 0, 0, 1, 2, 3], encoded(&encoder, "behind")].into_iter());
-    publish(usual, [encoded(&encoder, "beside")].into_iter());
+    publish(strange, [vec![0, 0x7f, 0, 0, 1, 2, 3], encoded(&encoder, strange, "behind")].into_iter());
+    publish(usual, [encoded(&encoder, usual, "beside")].into_iter());
     lanes.read(strange, 1, vec![(Lane::Requested, 0)]);
     lanes.read(usual, 2, vec![(Lane::Requested, 0)]);
     let arrived = inbox.wait("all four", |inputs| (inputs.len() == 4).then(|| std::mem::take(inputs)));
@@ -134,4 +148,26 @@ fn an_unknown_schema_delays_only_its_record_and_the_watermark_waits() {
     for early in [(1, 0, "delayed"), (1, 1, "arrived"), (2, 0, "arrived")] {
         assert!(told[..3].contains(&early), "{told:?}");
     }
+}
+
+/// Goal: a record in another partition than its key says is told of with its bytes, for its task to forward; its
+/// neighbours are read as ever.
+#[test]
+fn a_misrouted_record_is_seen_and_its_neighbours_are_read() {
+    let (here, elsewhere) = (34, 35);
+    let encoder = encoder();
+    let (lanes, inbox) = start("misrouted");
+    let stray = encoded(&encoder, elsewhere, "stray");
+    publish_for(&practice(elsewhere), here, [stray.clone()].into_iter());
+    publish(here, [encoded(&encoder, here, "neighbour")].into_iter());
+    lanes.read(here, 1, vec![(Lane::Requested, 0)]);
+    let arrived = inbox.wait("both", |inputs| (inputs.len() == 2).then(|| std::mem::take(inputs)));
+    let Input::Arrived { arrival: Arrival::Misrouted(misrouted), .. } = &arrived[0] else {
+        panic!("{:?}", arrived[0])
+    };
+    assert_eq!(
+        (misrouted.home, &misrouted.key, &misrouted.value),
+        (elsewhere, &practice(elsewhere).into_bytes(), &stray)
+    );
+    assert!(matches!(&arrived[1], Input::Arrived { arrival: Arrival::Requested(_), .. }), "{:?}", arrived[1]);
 }

@@ -7,9 +7,12 @@ use crate::wait::wait_for;
 use healthflow_sync::event::Outgoing;
 use healthflow_sync::event::topics::{self, Lane};
 use healthflow_sync::kafka::{CommitOutcome, TaskProducer, restore};
+use healthflow_sync::processor::CommitEnded;
+use healthflow_sync::state::{StateRecord, TaskPositions};
+use rdkafka::admin::AdminOptions;
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 
-use crate::world::{Member, PARTITIONS, batch, settings, watchdog, world};
+use crate::world::{LIMIT, Member, PARTITIONS, batch, committed, settings, watchdog, world};
 
 /// Encodes the state record of a batch as a worker would.
 fn state_of(booking: &str) -> (String, Vec<u8>) {
@@ -17,7 +20,7 @@ fn state_of(booking: &str) -> (String, Vec<u8>) {
     let batch = batch(booking, &[]);
     let state = batch.records.iter().find(|record| matches!(record, Outgoing::State(_))).unwrap();
     let encoded = world().avro.encode(state, &mut buffer).unwrap();
-    (encoded.key.unwrap(), encoded.value.to_vec())
+    (String::from_utf8(encoded.key.unwrap()).unwrap(), encoded.value.to_vec())
 }
 
 /// Goal: a dead owner's open transaction hides nothing that is committed above it, and nothing of it is believed.
@@ -80,4 +83,33 @@ fn the_newest_record_counts_and_a_tombstone_removes() {
     let restored = restore(&settings(name), partition, &world().avro, &AtomicBool::new(false)).unwrap();
     let found: Vec<&str> = restored.state.bookings.keys().map(|key| key.booking.as_str()).collect();
     assert_eq!((found, restored.records), (vec!["kept"], 4));
+}
+
+/// Goal: a group whose offsets the brokers forgot goes on from the copy in state. Method: the group is deleted as they
+/// would delete it.
+#[test]
+fn a_task_whose_offsets_the_broker_forgot_goes_on_from_its_state() {
+    let (name, partition) = ("forgotten", 15);
+    let settings = settings(name);
+    let member = Member::join(&settings);
+    member.inbox.wait_assigned(PARTITIONS as usize);
+    let (task, _) = member.acquire(partition, 1);
+    let next_offsets = vec![(Lane::Requested, 0), (Lane::Retry, 0)];
+    let positions =
+        TaskPositions { partition_count: settings.partition_count, next_offsets: next_offsets.clone() };
+    let mut remembering = batch("b", &next_offsets);
+    remembering.records.push(Outgoing::State(Box::new(StateRecord::Task(positions))));
+    task.commit(1, Box::new(remembering));
+    assert!(matches!(member.inbox.wait_committed(1), CommitEnded::Good { .. }));
+    drop((task, member));
+    let deleted = || {
+        let deleted = world().runtime.block_on(world().admin.delete_groups(&[name], &AdminOptions::new()));
+        deleted.unwrap().into_iter().all(|group| group.is_ok()).then_some(())
+    };
+    wait_for(LIMIT, deleted).expect("the group is empty once its member has left");
+    assert_eq!(committed(name, Lane::Requested, partition), None);
+    let member = Member::join(&settings);
+    member.inbox.wait_assigned(PARTITIONS as usize);
+    let (_task, acquired) = member.acquire(partition, 1);
+    assert_eq!(acquired.next_offsets, next_offsets);
 }

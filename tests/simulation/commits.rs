@@ -190,6 +190,7 @@ fn told(landing: &Landing) -> String {
             Outgoing::Retry(entry) => {
                 format!(" parked {} v{} g{}", entry.booking.key, entry.booking.version, entry.generation)
             }
+            Outgoing::Forwarded(..) => unreachable!("no life misroutes a record"),
             Outgoing::State(state) => match &**state {
                 StateRecord::Booking(key, state) => format!(
                     " [{key} newest {} intent {} placed {:?}]",
@@ -197,6 +198,7 @@ fn told(landing: &Landing) -> String {
                     state.intent.as_ref().map_or("-".to_owned(), |i| format!("{:?}", i.operation)),
                     state.placement.as_ref().map(|p| (p.appointment_id.to_string(), p.version))
                 ),
+                StateRecord::Task(positions) => format!(" [{:?}]", positions.next_offsets),
                 StateRecord::Patient(key, state) => format!(
                     " [{} link {:?} intent {} held {:?}]",
                     key.patient,

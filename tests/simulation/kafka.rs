@@ -69,6 +69,7 @@ impl Partition {
         for record in &batch.records {
             match record {
                 Outgoing::Synced(_) | Outgoing::Failed(_) => {}
+                Outgoing::Forwarded(..) => unreachable!("no life misroutes a record"),
                 Outgoing::Retry(entry) => {
                     let entry =
                         AppointmentRetry::from(&**entry).into_entry(now).expect("it was possible before");
@@ -95,5 +96,6 @@ fn through_the_wire(record: &StateRecord) -> StateRecord {
     match record {
         StateRecord::Booking(key, state) => AppointmentStateRecord::from((key, state)).into(),
         StateRecord::Patient(key, state) => PatientStateRecord::from((key, state)).into(),
+        StateRecord::Task(positions) => AppointmentStateRecord::from(positions).into(),
     }
 }

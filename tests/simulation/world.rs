@@ -249,6 +249,7 @@ fn name(arrival: &healthflow_sync::event::Arrival) -> String {
             )
         }
         Arrival::Retry(entry) => format!("{} v{} back", entry.booking.key, entry.booking.version),
+        Arrival::Misrouted(_) => unreachable!("no life misroutes a record"),
         Arrival::Unusable(unusable) => match &unusable.identity {
             Some(identity) => format!("{} v{} impossible", identity.key, identity.version),
             None => "nonsense".to_owned(),

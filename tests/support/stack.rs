@@ -38,6 +38,14 @@ impl Stack {
     /// # Panics
     /// When it does not answer in time: with the ends of its logs.
     pub fn start() -> Stack {
+        Stack::start_with(&[])
+    }
+
+    /// The same, with options of `stack.sh run`.
+    ///
+    /// # Panics
+    /// As [`Stack::start`].
+    pub fn start_with(options: &[&str]) -> Stack {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let name = format!("stack-{}-{}", std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
         let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -48,6 +56,7 @@ impl Stack {
         let mut supervisor = Command::new(script())
             .args(["run", "--remove", "--data"])
             .arg(&data)
+            .args(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(data.join("logs/stack.log")).expect("a log file for the stack"))
@@ -83,30 +92,38 @@ impl Stack {
     /// dropped: this stack ends when the process does, and removes its data itself.
     pub fn shared() -> &'static Stack {
         static SHARED: OnceLock<Stack> = OnceLock::new();
-        SHARED.get_or_init(Stack::start)
+        SHARED.get_or_init(|| Stack::start_with(&["--proxied"]))
     }
 
     /// Restarts Kafka on the same port and data, and waits until it answers.
     pub fn restart_kafka(&self) {
-        self.restart(&[]);
+        self.restart("restart-kafka", &[]);
     }
 
     /// Kills Kafka with SIGKILL, starts it again on the same port and data, and waits until it answers.
     pub fn kill_kafka(&self) {
-        self.restart(&["--kill"]);
+        self.restart("restart-kafka", &["--kill"]);
     }
 
-    fn restart(&self, how: &[&str]) {
+    /// Has `stack.sh` do `what` (`restart-kafka` or `restart-registry`) with `options`, and waits until that is done.
+    pub fn restart(&self, what: &str, options: &[&str]) {
         let status = Command::new(script())
-            .args(["restart-kafka", "--data"])
+            .args([what, "--data"])
             .arg(&self.data)
-            .args(how)
+            .args(options)
             .status()
             .expect("stack/stack.sh starts");
-        assert!(status.success(), "Kafka did not come back\n{}", log_tails(&self.data));
+        assert!(status.success(), "{what} {options:?} failed\n{}", log_tails(&self.data));
     }
 
-    /// The process ids of Kafka and the registry.
+    /// A value of `stack.env`.
+    pub fn env(&self, name: &str) -> String {
+        let env = fs::read_to_string(self.data.join("stack.env")).expect("a running stack has its stack.env");
+        let value = env.lines().filter_map(|line| line.split_once('=')).find(|(key, _)| *key == name);
+        value.unwrap_or_else(|| panic!("no {name} in stack.env")).1.to_owned()
+    }
+
+    /// The process ids of the brokers in their order, and last the registry's.
     pub fn server_pids(&self) -> Vec<u32> {
         let env = fs::read_to_string(self.data.join("stack.env")).expect("a running stack has its stack.env");
         env.lines()

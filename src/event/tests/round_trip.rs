@@ -17,8 +17,8 @@ use crate::event::{
 use crate::patient::LinkOrigin;
 use crate::patient::decide::{Agreement, Evidence};
 use crate::state::{
-    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, VersionSet,
-    WriteIntent, WriteOperation,
+    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
+    TaskPositions, VersionSet, WriteIntent, WriteOperation,
 };
 use crate::sync::{Disposition, Reason, SyncedOutcome};
 
@@ -98,7 +98,7 @@ fn a_retry_comes_back_as_it_was_parked() {
     let mut buffer = vec![9; 9];
     let outgoing = Outgoing::Retry(Box::new(entry.clone()));
     let encoded = codec().encode(&outgoing, &mut buffer).expect("fits");
-    assert_eq!((encoded.topic, encoded.key.as_deref()), (topics::RETRY, Some("practice-1")));
+    assert_eq!((encoded.topic, encoded.key.as_deref()), (topics::RETRY, Some(&b"practice-1"[..])));
     let arrival = arrival::read(
         Lane::Retry,
         Some(b"practice-1"),
@@ -122,7 +122,7 @@ fn results_say_which_version_and_how_it_ended() {
     let mut buffer = Vec::new();
     let outgoing = Outgoing::Synced(finished);
     let encoded = codec().encode(&outgoing, &mut buffer).expect("fits");
-    assert_eq!((encoded.topic, encoded.key.as_deref()), (topics::SYNCED, Some("practice-1")));
+    assert_eq!((encoded.topic, encoded.key.as_deref()), (topics::SYNCED, Some(&b"practice-1"[..])));
     let read: AppointmentSynced = decoder(topics::SYNCED).decode(encoded.value).expect("decodes");
     assert_eq!((read.result.outcome, read.result.is_final), (ResultOutcome::Superseded, true));
     assert_eq!((read.result.version, read.result.attempts), (Some(3), 2));
@@ -145,7 +145,7 @@ fn results_say_which_version_and_how_it_ended() {
     };
     let outgoing = Outgoing::Review(Box::new(case));
     let encoded = codec().encode(&outgoing, &mut buffer).expect("fits");
-    assert_eq!((encoded.topic, encoded.key.as_deref()), (topics::REVIEW, Some("practice-1/b-1")));
+    assert_eq!((encoded.topic, encoded.key.as_deref()), (topics::REVIEW, Some(&b"practice-1/b-1"[..])));
     let read: AppointmentReview = decoder(topics::REVIEW).decode(encoded.value).expect("decodes");
     assert_eq!((read.result.outcome, read.result.is_final), (ResultOutcome::Review, false));
     assert_eq!((read.evidence, read.event), (vec![evidence], event()));
@@ -199,7 +199,7 @@ fn a_dead_letter_keeps_the_bytes_and_says_where_it_came_from() {
 
     let outgoing = letter(DeadContent::Booking(Box::new(booking())), Some(Identity::from(&booking())), None);
     let encoded = codec().encode(&outgoing, &mut buffer).expect("fits");
-    assert_eq!((encoded.key.as_deref(), encoded.headers.len()), (Some("practice-1"), 5));
+    assert_eq!((encoded.key.as_deref(), encoded.headers.len()), (Some(&b"practice-1"[..]), 5));
     let read: AppointmentFailed = decoder(topics::FAILED).decode(encoded.value).expect("decodes");
     assert_eq!((read.event, read.raw_value), (Some(event()), None));
     assert_eq!(
@@ -229,6 +229,7 @@ fn state_comes_back_as_it_was_committed() {
             incarnation: 3,
             first_version: 8,
             since: NOW,
+            suspicion: Suspicion { unclean_ends: 3, alone: true },
             slot: Some(Slot { patient_id: "hf-p".into(), start: NOW, provider_id: "dr-1".into() }),
             if_match: Some("6".into()),
         }),
@@ -242,14 +243,22 @@ fn state_comes_back_as_it_was_committed() {
     let known = PatientState {
         link: Some(Link { healthflow_patient_id: "hf-p".into(), origin: LinkOrigin::Operator }),
         incarnation: 1,
-        intent: Some(PatientIntent { incarnation: 1, since: NOW, person: Some(-7) }),
+        intent: Some(PatientIntent {
+            incarnation: 1,
+            since: NOW,
+            person: Some(-7),
+            suspicion: Suspicion::default(),
+        }),
         held_by: Some("b-1".into()),
         unseen: Some(i64::MAX),
         last_write_at: crate::time::Timestamp::default(),
     };
+    let positions =
+        TaskPositions { partition_count: 12, next_offsets: vec![(Lane::Requested, 17), (Lane::Retry, 3)] };
     let records = [
         (StateRecord::Booking(key.clone(), full), "a%2Fb/c%25d"),
         (StateRecord::Booking(key, BookingState::default()), "a%2Fb/c%25d"),
+        (StateRecord::Task(positions), "/"),
         (
             StateRecord::Patient(patient.clone(), known),
             "a/148de9c5a7a44d19e56cd9ae1a554bf67847afb0c58f6e12fa29ac7ddfca9940",
@@ -263,7 +272,7 @@ fn state_comes_back_as_it_was_committed() {
         let mut buffer = Vec::new();
         let outgoing = Outgoing::State(Box::new(record.clone()));
         let encoded = codec().encode(&outgoing, &mut buffer).expect("fits");
-        assert_eq!(encoded.key.as_deref(), Some(expected_key));
+        assert_eq!(encoded.key.as_deref(), Some(expected_key.as_bytes()));
         assert_eq!(restore(encoded.topic, encoded.value, &decoder(encoded.topic)), Ok(record));
     }
 }

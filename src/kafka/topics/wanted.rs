@@ -11,7 +11,7 @@ pub const PARTITIONS_DEFAULT: i32 = 12;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// What arrives, waits and ends well is kept two weeks: a long holiday, and well above the longest retry (72 h).
-const RETENTION_MS: i64 = 14 * DAY_MS;
+pub const RETENTION_MS: i64 = 14 * DAY_MS;
 /// Dead letters wait for people.
 const FAILED_RETENTION_MS: i64 = 90 * DAY_MS;
 /// Input records are half as large as what derives from them: a dead letter holds its record and more.
@@ -113,10 +113,13 @@ pub fn settings(topic: &str, replication: i32) -> Vec<Setting> {
         topics::FAILED => {
             wanted.push(exactly("cleanup.policy", "delete"));
             wanted.push(at_least("retention.ms", FAILED_RETENTION_MS));
+            wanted.push(exactly("retention.bytes", "-1"));
         }
         _ => {
             wanted.push(exactly("cleanup.policy", "delete"));
             wanted.push(at_least("retention.ms", RETENTION_MS));
+            // A busy day must not push out what still waits.
+            wanted.push(exactly("retention.bytes", "-1"));
         }
     }
     wanted

@@ -30,6 +30,7 @@ fn left_behind(partition: &Partition, lane: Lane, arrival: &Arrival) -> Option<S
     let (key, version) = match arrival {
         Arrival::Requested(booking) => (&booking.key, booking.version),
         Arrival::Retry(entry) => (&entry.booking.key, entry.booking.version),
+        Arrival::Misrouted(_) => unreachable!("no life misroutes a record"),
         Arrival::Unusable(unusable) => {
             let identity = unusable.identity.as_ref()?;
             (&identity.key, identity.version)

@@ -1,0 +1,28 @@
+//! When two processors are the same: if they will do the same from now on, whatever happens, given the same settings.
+
+use std::hash::{Hash, Hasher};
+
+use crate::processor::Processor;
+use crate::unordered::hash_entries;
+
+impl Hash for Processor {
+    /// What was told decides nothing, nor does what was already handed out to be done.
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Processor {
+            settings: _,
+            tasks,
+            calls,
+            account,
+            effects,
+            facts: _,
+            next_call,
+            next_incarnation,
+            next_turn_of,
+            stopping,
+            stopped,
+        } = self;
+        debug_assert!(effects.is_empty(), "compared between two turns only");
+        (tasks, account, next_call, next_incarnation, next_turn_of, stopping, stopped).hash(hasher);
+        hash_entries(calls, hasher);
+    }
+}
