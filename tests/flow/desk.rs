@@ -129,7 +129,6 @@ impl Desk {
         });
         self.incarnation = acquire.expect("the task is to be acquired");
         let acquired = Acquired {
-            init_started_at: self.now,
             fenced_at: self.now,
             next_offsets: self.next.iter().map(|(lane, offset)| (*lane, *offset)).collect(),
             restored_records: state.len() as u64,
@@ -148,6 +147,11 @@ impl Desk {
     /// The same, the other one within other limits.
     pub fn crash_within(&self, settings: Settings) -> Desk {
         Desk::within(settings, self.durable.clone(), self.offsets.clone(), self.now)
+    }
+
+    /// The acquisition that the processor asks for after it dropped the task is done; where to read is as before.
+    pub fn acquire_again(&mut self) {
+        self.finish_acquisition(self.durable.clone());
     }
 
     pub fn handle(&mut self, input: Input) {
