@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::parts::kafka_proxy::KafkaProxy;
 use crate::parts::simulator::{Simulator, token_file};
 use crate::parts::stack::set;
-use crate::parts::worker::Worker;
+use crate::parts::worker::{Status, Worker};
 use crate::parts::{beside, project, run};
 use crate::stack::Stack;
 use crate::wait::wait_for;
@@ -119,10 +119,18 @@ impl Office {
         self.workers.push(worker);
     }
 
+    fn status(&self, worker: usize) -> Status {
+        world().runtime.block_on(self.workers[worker].status()).unwrap_or_default()
+    }
+
     /// How many tasks of a worker are live.
     pub fn live(&self, worker: usize) -> usize {
-        let status = world().runtime.block_on(self.workers[worker].status()).unwrap_or_default();
-        status.tasks.iter().filter(|task| task.phase == "live").count()
+        self.status(worker).tasks.iter().filter(|task| task.phase == "live").count()
+    }
+
+    /// How many writes a worker has in doubt.
+    pub fn doubts(&self, worker: usize) -> u64 {
+        self.status(worker).open_doubts
     }
 
     /// Waits until a worker has so many live tasks.

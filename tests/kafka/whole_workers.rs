@@ -39,8 +39,8 @@ fn a_killed_broker_in_mid_commit_leaves_each_booking_exactly_one_result() {
     let mut office = Office::open("killed-broker", &[]);
     office.hire_through_proxy();
     office.wait_live(0, PARTITIONS as usize);
-    // The intents are committed; what is committed after the first answers are results.
-    office.moods(&json!({"latency_ms": 300}));
+    // Slow, so that the first results are still to be committed when the first appointments stand.
+    office.moods(&json!({"latency_ms": 1_500}));
     let events = everywhere(&office, &["b-1", "b-2", "b-3", "b-4"]);
     office.publish(&events);
     wait_until("appointments", || office.stands("appointments").len() >= PARTITIONS as usize);
@@ -48,6 +48,7 @@ fn a_killed_broker_in_mid_commit_leaves_each_booking_exactly_one_result() {
     wait_until("commits that are held", || office.proxy().held() >= 2);
     office.kill_kafka();
     office.proxy().calm();
+    office.moods(&json!({"latency_ms": 0}));
     let closed = office.close_after(events.len());
     assert!(closed.results.iter().all(|result| result.outcome == ResultOutcome::Created));
     assert_eq!(closed.appointments.len(), events.len());
@@ -60,7 +61,7 @@ fn a_killed_broker_in_mid_commit_leaves_each_booking_exactly_one_result() {
 fn a_partition_given_away_in_mid_call_is_not_written_twice() {
     let times = [
         SEARCHED,
-        ("healthflow.request_life_ms", "6000"),
+        ("healthflow.request_life_ms", "9000"),
         ("healthflow.late_landing_ms", "1000"),
         ("worker.release_drain_ms", "1000"),
     ];
@@ -75,12 +76,12 @@ fn a_partition_given_away_in_mid_call_is_not_written_twice() {
 
     office.proxy().freeze();
     office.hire_through_proxy();
-    office.moods(&json!({"latency_ms": 5_000}));
+    office.moods(&json!({"latency_ms": 8_000}));
     office.publish(&mid_call);
     let all = known.len() + mid_call.len();
     wait_until("creates under way", || office.stands("appointments").len() == all);
     office.proxy().thaw();
-    wait_until("the second worker", || office.live(1) > 0);
+    wait_until("the second worker, in doubt", || office.doubts(1) > 0);
     office.moods(&json!({"latency_ms": 0}));
     let closed = office.close_after(all);
     assert_eq!((closed.appointments.len(), closed.carried_out("create_appointment")), (all, all));
