@@ -135,6 +135,8 @@ pub enum DuplicateGuard {
     UniqueReference,
     /// It can be searched by `external_id`.
     Reference,
+    /// None of these.
+    Search,
 }
 
 /// The section `[worker]`.
@@ -237,6 +239,7 @@ impl Config {
                 DuplicateGuard::IdempotencyKey => GuardMode::IdempotencyKey,
                 DuplicateGuard::UniqueReference => GuardMode::UniqueReference,
                 DuplicateGuard::Reference => GuardMode::Reference,
+                DuplicateGuard::Search => GuardMode::Search,
             },
             key_retention_ms: signed(healthflow.key_retention_ms),
             request_life_ms: signed(healthflow.request_life_ms),

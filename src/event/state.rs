@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::appointment::Placement;
+use crate::appointment::{Placement, Slot};
 use crate::booking::{BookingId, BookingKey, BookingStatus, PatientId, PatientKey, PracticeId};
 use crate::event::topics::Lane;
 use crate::patient::LinkOrigin;
@@ -65,6 +65,15 @@ struct WriteIntentRecord {
     since: Timestamp,
     unclean_ends: u32,
     alone: bool,
+    slot: Option<SlotRecord>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "Slot")]
+struct SlotRecord {
+    patient_id: Arc<str>,
+    start: Timestamp,
+    provider_id: Arc<str>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,6 +108,7 @@ pub struct PatientStateRecord {
     incarnation: u32,
     intent: Option<PatientIntentRecord>,
     held_by: Option<BookingId>,
+    unseen: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,6 +125,7 @@ struct PatientIntentRecord {
     since: Timestamp,
     unclean_ends: u32,
     alone: bool,
+    person: Option<i64>,
 }
 
 impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
@@ -144,6 +155,7 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
                 since: intent.since,
                 unclean_ends: intent.suspicion.unclean_ends,
                 alone: intent.suspicion.alone,
+                slot: intent.slot.as_ref().map(SlotRecord::from),
             }),
             parked: state.parked.iter().map(ParkedRecord::from).collect(),
             task: None,
@@ -177,6 +189,20 @@ impl From<TaskPositionsRecord> for TaskPositions {
             partition_count: record.partition_count,
             next_offsets: record.next_offsets.iter().filter_map(next).collect(),
         }
+    }
+}
+
+impl From<&Slot> for SlotRecord {
+    fn from(slot: &Slot) -> Self {
+        let Slot { patient_id, start, provider_id } = slot.clone();
+        SlotRecord { patient_id, start, provider_id }
+    }
+}
+
+impl From<SlotRecord> for Slot {
+    fn from(record: SlotRecord) -> Self {
+        let SlotRecord { patient_id, start, provider_id } = record;
+        Slot { patient_id, start, provider_id }
     }
 }
 
@@ -233,6 +259,7 @@ impl From<AppointmentStateRecord> for StateRecord {
                 first_version: intent.first_version.cast_unsigned(),
                 since: intent.since,
                 suspicion: Suspicion { unclean_ends: intent.unclean_ends, alone: intent.alone },
+                slot: intent.slot.map(Slot::from),
             }),
             parked: record.parked.into_iter().map(Parked::from).collect(),
             last_write_at: Timestamp::default(),
@@ -256,8 +283,10 @@ impl From<(&PatientKey, &PatientState)> for PatientStateRecord {
                 since: intent.since,
                 unclean_ends: intent.suspicion.unclean_ends,
                 alone: intent.suspicion.alone,
+                person: intent.person,
             }),
             held_by: state.held_by.clone(),
+            unseen: state.unseen,
         }
     }
 }
@@ -274,8 +303,10 @@ impl From<PatientStateRecord> for StateRecord {
                 incarnation: intent.incarnation,
                 since: intent.since,
                 suspicion: Suspicion { unclean_ends: intent.unclean_ends, alone: intent.alone },
+                person: intent.person,
             }),
             held_by: record.held_by,
+            unseen: record.unseen,
             last_write_at: Timestamp::default(),
         };
         let key = PatientKey { practice: record.practice_id, patient: record.patient_id.reveal().clone() };

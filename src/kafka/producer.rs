@@ -255,6 +255,10 @@ impl TaskProducer {
 
 fn verdict(what: &str, error: &KafkaError) -> Verdict {
     match error {
+        // librdkafka calls it abortable. But who has our place in the group keeps it, however often we ask.
+        KafkaError::Transaction(inner) if inner.code() == RDKafkaErrorCode::FencedInstanceId => {
+            Verdict::Lost(format!("{what}: another worker has our group_instance_id: {error}"))
+        }
         KafkaError::Transaction(inner) if inner.is_fatal() => {
             Verdict::Lost(format!("{what}: fenced or lost: {error}"))
         }

@@ -3,19 +3,21 @@
 
 use std::sync::Arc;
 
+use crate::appointment::Slot;
 use crate::booking::{Booking, BookingKey, PatientKey};
 use crate::caught::caught;
 use crate::healthflow::Request;
 use crate::partition::gates::{DoubtVerdict, HELD_BY_REVIEW};
 use crate::partition::job::{Job, JobKey, Purpose, Standing};
 use crate::partition::open_write::OpenWrite;
-use crate::partition::suspects::{Subject, subject};
+use crate::partition::settle::Settling;
+use crate::partition::suspects::subject;
 use crate::partition::task::{Task, Turn};
 use crate::patient::Person;
 use crate::processor::defects::planted;
-use crate::processor::fact::Fact;
+use crate::processor::settings::Settings;
 use crate::state::{PatientIntent, Suspicion, WriteIntent, WriteOperation};
-use crate::sync::step::{create_patient, look_up_patient};
+use crate::sync::step::create_patient;
 use crate::sync::{Knowledge, Outcome, Reason, Step, next_step};
 use crate::time::Timestamp;
 
@@ -37,7 +39,7 @@ const OFFSETS_AGAIN_MS: i64 = 86_400_000;
 
 /// How long until a booking looks again whether its patient's doubt is settled, and a patient's job whether the repeat
 /// under way settled it, in milliseconds.
-const SETTLE_AGAIN_MS: i64 = 1_000;
+pub(super) const SETTLE_AGAIN_MS: i64 = 1_000;
 
 impl Task {
     /// Looks at a job again and moves it to where it stands now.
@@ -113,7 +115,7 @@ impl Task {
     fn next_of_booking(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) -> Next {
         loop {
             let Some(booking) = job.newest().map(|newest| Arc::clone(&newest.booking)) else {
-                return self.next_of_doubt(key, turn);
+                return self.next_of_doubt(key, job, turn);
             };
             let (answered, newest_known) = self
                 .state
@@ -125,6 +127,10 @@ impl Task {
                 continue;
             }
             if let Some(older) = job.versions.keys().next().copied().filter(|v| *v < booking.version) {
+                // Whoever was searched for under another description was not searched for.
+                if job.versions.get(&older).is_some_and(|older| older.booking.patient != booking.patient) {
+                    job.forget_search();
+                }
                 self.supersede(key, job, older, turn);
                 continue;
             }
@@ -146,9 +152,13 @@ impl Task {
                 DoubtVerdict::Wait(at) if !planted!(turn.settings, OtherWriteInDoubt) => {
                     return Next::Wait(at, "in_doubt");
                 }
-                DoubtVerdict::Settle => match self.settle(key, turn) {
-                    Some(request) => return Next::Ask(request, Purpose::Settle),
-                    None => continue,
+                DoubtVerdict::Settle => match self.settle(key, job, turn) {
+                    Settling::Ask(request) => return Next::Ask(*request, Purpose::Settle),
+                    Settling::Settled => continue,
+                    Settling::Unclear => {
+                        self.leave_to_a_person(key, job, turn);
+                        continue;
+                    }
                 },
                 DoubtVerdict::Wait(_) | DoubtVerdict::Repeat | DoubtVerdict::None => {}
             }
@@ -189,10 +199,11 @@ impl Task {
                 DoubtVerdict::Wait(at) => return Some(Next::Wait(at, "patient_in_doubt")),
             }
         }
-        let step = caught(|| next_step(booking, &self.knowledge(key, &patient, job)));
+        let step = caught(|| next_step(booking, &self.knowledge(key, &patient, job, turn.settings)));
         let request = match step.unwrap_or_else(a_defect) {
             Step::Remember(link) => {
-                self.change_patient(&patient).link = Some(link);
+                let state = self.change_patient(&patient);
+                (state.link, state.unseen) = (Some(link), None);
                 return None;
             }
             // While a write is in doubt the newest version gets no final result (rule W4).
@@ -220,14 +231,25 @@ impl Task {
         }
         match &request {
             Request::CreatePatient { .. } => self.cover_creation(&patient, booking, turn),
-            Request::CreateAppointment { .. } => self.cover_write(key, WriteOperation::Create, booking, turn),
-            Request::UpdateAppointment { .. } => self.cover_write(key, WriteOperation::Update, booking, turn),
+            Request::CreateAppointment { content, .. } => {
+                let slot = (!turn.settings.guard.has_references()).then(|| content.slot());
+                self.cover_write(key, (WriteOperation::Create, slot), booking, turn);
+            }
+            Request::UpdateAppointment { .. } => {
+                self.cover_write(key, (WriteOperation::Update, None), booking, turn);
+            }
             _ => {}
         }
         Some(Next::Ask(request, Purpose::Flow))
     }
 
-    fn knowledge<'a>(&'a self, key: &BookingKey, patient: &PatientKey, job: &'a Job) -> Knowledge<'a> {
+    fn knowledge<'a>(
+        &'a self,
+        key: &BookingKey,
+        patient: &PatientKey,
+        job: &'a Job,
+        settings: &Settings,
+    ) -> Knowledge<'a> {
         let booking_state = self.state.bookings.get(key);
         let patient_state = self.state.patients.get(patient);
         Knowledge {
@@ -236,69 +258,18 @@ impl Task {
             search: job.search.as_ref(),
             cursor: job.page.1.as_deref(),
             patient_incarnation: patient_state.map_or(0, |state| state.incarnation),
+            unseen: patient_state.and_then(|state| state.unseen),
+            has_references: settings.guard.has_references(),
             placement: booking_state.and_then(|state| state.placement.as_ref()),
             incarnation: booking_state.map_or(0, |state| state.incarnation),
         }
-    }
-
-    /// A booking with no version at hand: only its doubt is left to settle.
-    fn next_of_doubt(&mut self, key: &BookingKey, turn: &mut Turn<'_>) -> Next {
-        let Some(doubt) = self.writes.get(key).and_then(|open| open.doubt) else { return Next::Rest };
-        if turn.now < doubt.quiet_at {
-            self.timers.insert((doubt.quiet_at, JobKey::Booking(key.clone())));
-            return Next::Rest;
-        }
-        match self.settle(key, turn) {
-            Some(request) => Next::Ask(request, Purpose::Settle),
-            None => Next::Rest,
-        }
-    }
-
-    /// Settles what needs nobody to be asked (an update is simply written again); else the question (rule W5).
-    fn settle(&mut self, key: &BookingKey, turn: &mut Turn<'_>) -> Option<Request> {
-        let operation =
-            self.state.bookings.get(key).and_then(|state| state.intent.as_ref()).map(|i| i.operation);
-        if operation == Some(WriteOperation::Create) {
-            return Some(Request::FindAppointment {
-                practice: key.practice.clone(),
-                booking: key.booking.clone(),
-            });
-        }
-        self.close_write(key);
-        let state = self.change_booking(key);
-        if let Some(placement) = &mut state.placement {
-            placement.fingerprint = None;
-        }
-        turn.facts.push_back(Fact::DoubtSettled { key: Some(key.clone()), found: None });
-        None
-    }
-
-    fn next_of_patient(&mut self, key: &PatientKey, turn: &Turn<'_>) -> Next {
-        let Some(open) = self.creations.get(key) else { return Next::Rest };
-        let Some(doubt) = open.doubt else { return Next::Rest };
-        if open.in_flight {
-            // A booking repeats it just now; where that settles nothing, somebody must look again.
-            self.timers.insert((turn.now.plus_ms(SETTLE_AGAIN_MS), JobKey::Patient(key.clone())));
-            return Next::Rest;
-        }
-        if turn.now < doubt.quiet_at {
-            self.timers.insert((doubt.quiet_at, JobKey::Patient(key.clone())));
-            return Next::Rest;
-        }
-        if self.is_given_up(&Subject::Patient(key.clone()), turn.settings) {
-            // No booking of it is at hand; the next one searches for it by our reference first.
-            self.close_creation(key);
-            self.newcomers.never_happened(key);
-            return Next::Rest;
-        }
-        Next::Ask(look_up_patient(key), Purpose::Settle)
     }
 
     /// Makes sure that an intent covers this write: opens one, or raises the newest intended version (rule W1).
     fn cover_write(
         &mut self,
         key: &BookingKey,
-        operation: WriteOperation,
+        (operation, slot): (WriteOperation, Option<Slot>),
         booking: &Booking,
         turn: &Turn<'_>,
     ) {
@@ -311,7 +282,8 @@ impl Task {
             .intent
             .as_ref()
             .filter(|intent| intent.operation == operation && intent.incarnation == state.incarnation);
-        let covered = same.is_some_and(|intent| !unsent || intent.first_version == version);
+        let covered =
+            same.is_some_and(|intent| (!unsent || intent.first_version == version) && intent.slot == slot);
         if covered && (state.newest >= version || planted!(turn.settings, NewerUnderOlderIntent)) {
             return;
         }
@@ -319,8 +291,14 @@ impl Task {
             Some(intent) if !unsent => (intent.first_version, intent.since, intent.suspicion),
             _ => (version, turn.now, Suspicion::default()),
         };
-        state.intent =
-            Some(WriteIntent { operation, incarnation: state.incarnation, first_version, since, suspicion });
+        state.intent = Some(WriteIntent {
+            operation,
+            incarnation: state.incarnation,
+            first_version,
+            since,
+            suspicion,
+            slot,
+        });
         state.newest = state.newest.max(version);
         open.sequence = sequence;
         self.pending.bookings.insert(key.clone());
@@ -330,18 +308,27 @@ impl Task {
     /// owner may take the intent for a creation that was sent.
     fn cover_creation(&mut self, key: &PatientKey, booking: &Booking, turn: &Turn<'_>) {
         let sequence = self.sequence;
-        if self.creations.contains_key(key) {
+        let person = Person::from(&booking.patient);
+        let description = (!turn.settings.guard.has_references()).then(|| person.fingerprint());
+        let open = self.creations.get(key);
+        if open.is_some_and(|open| !open.is_unsent()) {
             return;
         }
         if !planted!(turn.settings, CreationCountsFromSending) {
-            self.newcomers.begin(key, Person::from(&booking.patient));
+            self.newcomers.begin(key, person);
+        }
+        let intent = self.state.patients.get(key).and_then(|state| state.intent.as_ref());
+        if open.is_some() && intent.is_some_and(|intent| intent.person == description) {
+            return;
         }
         self.creations.insert(key.clone(), OpenWrite::unsent(sequence));
         let state = self.change_patient(key);
+        state.unseen = None;
         state.intent = Some(PatientIntent {
             incarnation: state.incarnation,
             since: turn.now,
             suspicion: Suspicion::default(),
+            person: description,
         });
     }
 

@@ -152,7 +152,9 @@ impl Task {
         let quiet_at = self.inherited_quiet_at(settings);
         let suspect_after = settings.crash_suspect_after;
         for (key, state) in &mut self.state.bookings {
-            if let Some(intent) = &mut state.intent {
+            // What is in review is a person's doubt, not ours.
+            let in_review = state.is_in_review();
+            if let Some(intent) = state.intent.as_mut().filter(|_| !in_review) {
                 intent.suspicion = intent.suspicion.after_unclean_end(suspect_after);
                 self.pending.bookings.insert(key.clone());
                 self.writes.insert(key.clone(), OpenWrite::inherited(self.fenced_at, quiet_at));

@@ -10,6 +10,9 @@ pub enum GuardMode {
     UniqueReference,
     /// It can be searched by `external_id`: a create in doubt is looked up once it can no longer land unseen.
     Reference,
+    /// It offers none of these: a create in doubt is looked up by what it asked for, and what cannot be told apart is for
+    /// a person.
+    Search,
 }
 
 /// Everything the processor needs to know about its surroundings. All durations are milliseconds.
@@ -68,6 +71,16 @@ pub struct Settings {
     /// How it is broken on purpose, if it is.
     #[cfg(feature = "planted-defects")]
     pub defect: Option<crate::processor::defects::Defect>,
+}
+
+impl GuardMode {
+    /// Whether HealthFlow can be searched by our reference (`external_id`).
+    pub const fn has_references(self) -> bool {
+        match self {
+            GuardMode::IdempotencyKey | GuardMode::UniqueReference | GuardMode::Reference => true,
+            GuardMode::Search => false,
+        }
+    }
 }
 
 impl Settings {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::appointment::Placement;
+use crate::appointment::{Placement, Slot};
 use crate::booking::{BookingId, BookingKey, PatientKey, Version};
 use crate::event::topics::Lane;
 use crate::patient::{HealthFlowPatientId, LinkOrigin};
@@ -49,6 +49,8 @@ pub struct WriteIntent {
     pub since: Timestamp,
     /// Whether it may be what kills the workers.
     pub suspicion: Suspicion,
+    /// Where a create asks to stand, to look it up by; in guard mode `search` only (rule W5).
+    pub slot: Option<Slot>,
 }
 
 /// How often a worker ended uncleanly while an intent was open (rule K6).
@@ -109,6 +111,9 @@ pub struct PatientState {
     pub intent: Option<PatientIntent>,
     /// The booking whose review decides who this patient is; until then all others of the patient wait.
     pub held_by: Option<BookingId>,
+    /// Set where a creation that may stand could not be looked up (guard mode `search`): the fingerprint of whom it
+    /// created, 0 where that is not known. Until the patient is linked, nobody of another description is created.
+    pub unseen: Option<i64>,
     /// When this process last sent a creation for it that may stand (rule W6). In memory only: never written to a topic.
     pub last_write_at: Timestamp,
 }
@@ -131,6 +136,8 @@ pub struct PatientIntent {
     pub since: Timestamp,
     /// Whether it may be what kills the workers.
     pub suspicion: Suspicion,
+    /// The fingerprint of whom it creates; in guard mode `search` only (rule W5).
+    pub person: Option<i64>,
 }
 
 /// Everything a task remembers.

@@ -11,7 +11,7 @@ use crate::patient::decide::Evidence;
 pub enum Outcome {
     /// It ended well: `appointments.synced`.
     Synced(SyncedOutcome),
-    /// A person must decide who the patient is: `appointments.review`.
+    /// A person must decide first, who the patient is or which appointment is meant: `appointments.review`.
     Review {
         /// Why.
         reason: Reason,
@@ -71,6 +71,8 @@ pub enum Reason {
     CrashSuspect,
     /// Deciding about this booking failed in a way that nobody foresaw.
     Defect,
+    /// The answer to a create was lost, and what stands in HealthFlow does not tell which appointment is this booking's.
+    AmbiguousAppointment,
 }
 
 /// What an operator does with a dead letter (header `disposition`).
@@ -111,7 +113,7 @@ impl SyncedOutcome {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 11] = [
+    pub const ALL: [Reason; 12] = [
         Reason::Undecodable,
         Reason::NoIdentity,
         Reason::Impossible,
@@ -123,6 +125,7 @@ impl Reason {
         Reason::LinkConflict,
         Reason::CrashSuspect,
         Reason::Defect,
+        Reason::AmbiguousAppointment,
     ];
 
     /// The stable code.
@@ -139,6 +142,7 @@ impl Reason {
             Reason::LinkConflict => "LINK_CONFLICT",
             Reason::CrashSuspect => "CRASH_SUSPECT",
             Reason::Defect => "DEFECT",
+            Reason::AmbiguousAppointment => "AMBIGUOUS_APPOINTMENT",
         }
     }
 }

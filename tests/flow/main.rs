@@ -12,4 +12,6 @@ mod new_people;
 mod offsets;
 mod retries;
 mod scenarios;
+mod search_mode;
+mod unseen_people;
 mod writes;

@@ -37,9 +37,10 @@ pub struct KafkaProxy {
 /// What all connections do now.
 #[derive(Default)]
 struct Orders {
-    /// Requests of these api keys wait for the next release.
+    /// Requests of these api keys are held.
     holding: BTreeSet<i16>,
-    releases: u64,
+    /// Held requests up to this number may go.
+    released: u64,
     /// Answers to requests of these api keys get lost.
     losing: BTreeSet<i16>,
     is_frozen: bool,
@@ -48,7 +49,10 @@ struct Orders {
 
 #[derive(Default)]
 struct Seen {
-    held: usize,
+    /// The numbers of the requests that are held now.
+    held: BTreeSet<u64>,
+    /// How many ever were.
+    held_ever: u64,
     answered: BTreeMap<i16, u64>,
     lost: u64,
 }
@@ -85,7 +89,14 @@ impl KafkaProxy {
 
     /// Delivers everything that is held now.
     pub fn release(&self) {
-        self.orders.send_modify(|orders| orders.releases += 1);
+        let last = lock(&self.seen).held_ever;
+        self.orders.send_modify(|orders| orders.released = last);
+    }
+
+    /// Delivers what has been held longest.
+    pub fn release_oldest(&self) {
+        let oldest = lock(&self.seen).held.first().copied();
+        self.orders.send_modify(|orders| orders.released = oldest.unwrap_or(orders.released));
     }
 
     /// Loses the answers to requests of this kind from now on: they are carried out, and nobody is told.
@@ -110,6 +121,14 @@ impl KafkaProxy {
         self.orders.send_modify(|orders| orders.is_frozen = false);
     }
 
+    /// Does nothing special any more; what is held is delivered.
+    pub fn calm(&self) {
+        self.hold_no_more();
+        self.lose_no_more();
+        self.thaw();
+        self.release();
+    }
+
     /// Cuts every client off; each may connect again at once. Held requests are still delivered when released.
     pub fn cut(&self) {
         self.orders.send_modify(|orders| orders.cuts += 1);
@@ -117,7 +136,7 @@ impl KafkaProxy {
 
     /// How many requests are held now, not counting what waits behind them.
     pub fn held(&self) -> usize {
-        lock(&self.seen).held
+        lock(&self.seen).held.len()
     }
 
     /// How many requests of this kind the broker has answered, whether the answer got lost or not.
@@ -151,15 +170,25 @@ struct Request {
     held: Option<Held>,
 }
 
-/// A request is held until there is one release more than `since`.
+/// A request is held until its number is released.
 struct Held {
-    since: u64,
+    number: u64,
     seen: Arc<Mutex<Seen>>,
+}
+
+impl Held {
+    fn new(seen: &Arc<Mutex<Seen>>) -> Held {
+        let mut all = lock(seen);
+        all.held_ever += 1;
+        let number = all.held_ever;
+        all.held.insert(number);
+        Held { number, seen: Arc::clone(seen) }
+    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        lock(&self.seen).held -= 1;
+        lock(&self.seen).held.remove(&self.number);
     }
 }
 
@@ -214,14 +243,8 @@ async fn take(
         let Ok(bytes) = bytes else { return };
         let (Some(api_key), Some(correlation)) = (number(&bytes, 4), number(&bytes, 8)) else { return };
         let (api_key, correlation) = (i16::from_be_bytes(api_key), i32::from_be_bytes(correlation));
-        let since = {
-            let orders = orders.borrow();
-            orders.holding.contains(&api_key).then_some(orders.releases)
-        };
-        let held = since.map(|since| {
-            lock(&line.seen).held += 1;
-            Held { since, seen: Arc::clone(&line.seen) }
-        });
+        let is_held = orders.borrow().holding.contains(&api_key);
+        let held = is_held.then(|| Held::new(&line.seen));
         if queue.send(Request { bytes, api_key, correlation, held }).await.is_err() {
             return;
         }
@@ -238,9 +261,8 @@ async fn deliver(
 ) {
     let all = async {
         while let Some(request) = requests.recv().await {
-            let since = request.held.as_ref().map(|held| held.since);
-            let may_go =
-                |orders: &Orders| !orders.is_frozen && since.is_none_or(|since| orders.releases > since);
+            let number = request.held.as_ref().map_or(0, |held| held.number);
+            let may_go = |orders: &Orders| !orders.is_frozen && orders.released >= number;
             if orders.wait_for(may_go).await.is_err() {
                 return;
             }
