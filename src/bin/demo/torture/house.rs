@@ -55,6 +55,7 @@ impl House {
         knobs["honours_idempotency_keys"] =
             (arguments.guard == Guard::IdempotencyKey && !arguments.lie).into();
         knobs["unique_external_id"] = (arguments.guard == Guard::UniqueReference && !arguments.lie).into();
+        knobs["keeps_external_id"] = (arguments.guard != Guard::Search).into();
         let seed = arguments.seed.to_string();
         let flags = ["--moods".to_owned(), knobs.to_string(), "--seed".to_owned(), seed];
         let brokers = arguments.brokers.to_string();
