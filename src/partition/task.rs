@@ -31,6 +31,9 @@ pub struct Turn<'a> {
     pub facts: &'a mut VecDeque<Fact>,
 }
 
+/// Before the first good commit there is no lease: long ago.
+const NO_LEASE: Timestamp = Timestamp(0);
+
 /// One task that is live.
 #[derive(Clone, Debug)]
 pub struct Task {
@@ -106,7 +109,9 @@ impl Task {
             incarnation,
             fenced_at: acquired.fenced_at,
             drain_until: None,
-            lease_from: acquired.init_started_at,
+            // No write before the first commit is good. An owner fenced while it restored may have read what its
+            // successor intends, would take it for a doubt and repeat it, and the successor may yet withdraw it (W2).
+            lease_from: NO_LEASE,
             lanes,
             state: acquired.state,
             jobs: HashMap::new(),

@@ -128,7 +128,6 @@ impl Desk {
         });
         self.incarnation = acquire.expect("the task is to be acquired");
         let acquired = Acquired {
-            init_started_at: self.now,
             fenced_at: self.now,
             next_offsets: self.next.iter().map(|(lane, offset)| (*lane, *offset)).collect(),
             restored_records: state.len() as u64,
@@ -142,6 +141,11 @@ impl Desk {
     /// The worker dies; another one acquires the task with exactly what was committed.
     pub fn crash(&self, guard: GuardMode) -> Desk {
         Desk::acquired(guard, self.durable.clone(), self.offsets.clone(), self.now)
+    }
+
+    /// The acquisition that the processor asks for after it dropped the task is done; where to read is as before.
+    pub fn acquire_again(&mut self) {
+        self.finish_acquisition(self.durable.clone());
     }
 
     pub fn handle(&mut self, input: Input) {

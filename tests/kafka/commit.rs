@@ -30,7 +30,7 @@ fn results_state_and_offsets_are_one_and_the_next_life_goes_on_from_them() {
         [(Lane::Requested, 0), (Lane::Retry, 0)],
         "a first start begins at the beginning"
     );
-    assert!(acquired.state.is_empty() && acquired.init_started_at <= acquired.fenced_at);
+    assert!(acquired.state.is_empty());
 
     task.commit(1, Box::new(batch("b-1", &[(Lane::Requested, 0), (Lane::Retry, 0)])));
     assert!(
