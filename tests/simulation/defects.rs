@@ -26,8 +26,12 @@ pub enum Defect {
     OffsetTooEarly,
     /// Results go out in a transaction of their own (T2).
     ResultsApart,
-    /// The lease is checked before the queue only (W2).
-    LeaseNotCheckedLast,
+    /// The lease is checked before the permit and the queue only, not last (W2).
+    LeaseCheckedEarly,
+    /// The margin is left out of the last check (W2).
+    MarginNotKept,
+    /// The lease is measured by a clock that somebody can set (W2).
+    LeaseByWallClock,
     /// A commit without records asks nobody (W2).
     EmptyRenewal,
     /// State is restored before the old owner is fenced (K1).
@@ -36,6 +40,14 @@ pub enum Defect {
     UnknownTakenForGood,
     /// A commit with an unknown end is taken for failed, and made again (T3).
     UnknownTakenForFailed,
+    /// A commit that is good over a broken connection is taken for good (T3).
+    BrokenConnectionTakenForGood,
+    /// A lost task is initialised anew and goes on with its memory (T3).
+    MemorySurvivesInit,
+    /// An aborted transaction is begun again with the calls that its results tell of (T3).
+    RecommitCallsAgain,
+    /// The doubt about a write stands in the retry record, not in the state of its booking (W5).
+    DoubtInRecord,
     /// The idempotency key depends on what is sent (W6).
     ContentInKey,
     /// Doubts are settled at once (W4).
@@ -48,7 +60,7 @@ pub enum Defect {
 
 impl Defect {
     #[cfg(feature = "planted-defects")]
-    pub const ALL: [Defect; 16] = [
+    pub const ALL: [Defect; 22] = [
         Defect::NoIntent,
         Defect::OneParkingSlot,
         Defect::NewestForgotten,
@@ -56,11 +68,17 @@ impl Defect {
         Defect::RetryRecordLost,
         Defect::OffsetTooEarly,
         Defect::ResultsApart,
-        Defect::LeaseNotCheckedLast,
+        Defect::LeaseCheckedEarly,
+        Defect::MarginNotKept,
+        Defect::LeaseByWallClock,
         Defect::EmptyRenewal,
         Defect::RestoreBeforeFence,
         Defect::UnknownTakenForGood,
         Defect::UnknownTakenForFailed,
+        Defect::BrokenConnectionTakenForGood,
+        Defect::MemorySurvivesInit,
+        Defect::RecommitCallsAgain,
+        Defect::DoubtInRecord,
         Defect::ContentInKey,
         Defect::NoQuietTime,
         Defect::QuietTimeWithoutLag,

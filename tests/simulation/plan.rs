@@ -45,7 +45,8 @@ pub struct Plan {
     pub crowded: bool,
     pub replays_for_other_bytes: bool,
     pub page_size: usize,
-    /// How far workers' clocks may differ from the world's, either way.
+    /// How far the clocks of workers' machines may differ from the world's, either way: restarts on another machine
+    /// have another clock.
     pub skew_max_ms: i64,
     /// How the shell around the processor is broken on purpose.
     pub defect: Option<Defect>,
@@ -63,6 +64,12 @@ pub struct Faults {
     pub acquire: f64,
     /// A call waits long for a connection before it reaches the socket.
     pub queue: f64,
+    /// A worker sleeps between its last look at the lease and the socket.
+    pub nap: f64,
+    pub roll_every_ms: i64,
+    pub clock_every_ms: i64,
+    pub disk_every_ms: i64,
+    pub edit_every_ms: i64,
     pub worker_every_ms: i64,
     pub pause_max_ms: i64,
     pub deletion_every_ms: i64,
@@ -74,7 +81,9 @@ impl Plan {
     /// doubts become quiet (also those of a creation under a newer incarnation), and the longest back-off passes.
     pub fn rest_within_ms(&self) -> i64 {
         let settings = &self.settings;
-        60_000 + 3 * (settings.lease_ms + settings.settle_ms()) + 6 * settings.retry_backoff_max_ms
+        let retries_ms = 6 * settings.retry_backoff_max_ms;
+        // "Not before" is written by one clock and read by another.
+        60_000 + 3 * (settings.lease_ms + settings.settle_ms()) + retries_ms + 2 * self.skew_max_ms
     }
 
     /// `level` 0 is a world without faults and with one worker; from 3 on everything happens.
@@ -83,7 +92,7 @@ impl Plan {
         let theme = if level < 3 { &Theme::Mixed } else { random.pick(&Theme::ALL) };
         let settings = settings(*theme, &mut random);
         let many = level > 0 && (*theme != Theme::Mixed || random.chance(0.8));
-        let skew_max_ms = if settings.key_retention_ms < 1_000_000 { 100 } else { 20_000 };
+        let skew_max_ms = if level < 2 { 0 } else { *random.pick(&[0, 0, 20_000, 300_000]) };
         let window_ms = random.between(30_000, 180_000);
         Plan {
             seed,
@@ -100,8 +109,7 @@ impl Plan {
             crowded: *theme == Theme::LateCreations || random.chance(0.25),
             replays_for_other_bytes: random.chance(0.5),
             page_size: *random.pick(&[1, 2, 50]),
-            // Rule W5 compares clocks of different machines in one place: whether a key is still remembered.
-            skew_max_ms: if level > 1 && random.chance(0.5) { skew_max_ms } else { 0 },
+            skew_max_ms,
             defect: None,
             settings,
         }
@@ -175,6 +183,7 @@ fn faults(random: &mut Random, level: u32) -> Faults {
         faults.call = *random.pick(&[0.02, 0.1, 0.3, 0.5]);
         faults.calls = some_of(&FaultKind::CALLS, random);
         faults.queue = *random.pick(&[0.0, 0.02, 0.2]);
+        faults.nap = *random.pick(&[0.0, 0.02, 0.2]);
         faults.outage_every_ms = *random.pick(&[0, 60_000]);
     }
     if level >= 2 {
@@ -184,9 +193,13 @@ fn faults(random: &mut Random, level: u32) -> Faults {
         faults.worker_every_ms = *random.pick(&[0, 4_000, 10_000, 30_000]);
         faults.workers = some_of(&FaultKind::WORKERS, random);
         faults.pause_max_ms = *random.pick(&[25_000, 25_000, 90_000]);
+        faults.roll_every_ms = *random.pick(&[0, 0, 60_000]);
+        faults.clock_every_ms = *random.pick(&[0, 15_000]);
+        faults.disk_every_ms = *random.pick(&[0, 0, 40_000]);
     }
     if level >= 3 {
         faults.deletion_every_ms = *random.pick(&[0, 0, 10_000]);
+        faults.edit_every_ms = *random.pick(&[0, 0, 10_000]);
     }
     faults
 }
@@ -216,6 +229,8 @@ fn zombie_faults(random: &mut Random) -> Faults {
         worker_every_ms: *random.pick(&[4_000, 10_000]),
         pause_max_ms: 40_000,
         queue: *random.pick(&[0.05, 0.3]),
+        nap: *random.pick(&[0.0, 0.3]),
+        clock_every_ms: *random.pick(&[0, 10_000]),
         ..Faults::default()
     }
 }
