@@ -73,6 +73,9 @@ impl World {
             return;
         }
         let Course { fate, restarted_ms, lands_ms, aborts } = self.course(worker, partition, &batch);
+        if let Some(defect) = self.plan.defect.filter(|_| aborts > 0) {
+            defect.spoil_again(&mut batch);
+        }
         let one = &mut self.workers[worker];
         let Some(shell) = one.shell(partition, incarnation) else { return };
         let epoch = shell.epoch;

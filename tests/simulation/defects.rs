@@ -22,6 +22,8 @@ pub enum Defect {
     AnsweredAsOneNumber,
     /// Records of the retry topic are lost.
     RetryRecordLost,
+    /// A transaction that was aborted is begun again without its retry records (T3).
+    RetryRecordLostOnAbort,
     /// The offset is one record ahead (K3).
     OffsetTooEarly,
     /// Results go out in a transaction of their own (T2).
@@ -60,12 +62,13 @@ pub enum Defect {
 
 impl Defect {
     #[cfg(feature = "planted-defects")]
-    pub const ALL: [Defect; 22] = [
+    pub const ALL: [Defect; 23] = [
         Defect::NoIntent,
         Defect::OneParkingSlot,
         Defect::NewestForgotten,
         Defect::AnsweredAsOneNumber,
         Defect::RetryRecordLost,
+        Defect::RetryRecordLostOnAbort,
         Defect::OffsetTooEarly,
         Defect::ResultsApart,
         Defect::LeaseCheckedEarly,
@@ -131,6 +134,13 @@ impl Defect {
                 state.answered = VersionSet::new(above.unwrap_or(state.answered.floor()), Vec::new());
             }
             _ => {}
+        }
+    }
+
+    /// What becomes of a batch that was aborted before it is sent again.
+    pub fn spoil_again(self, batch: &mut CommitBatch) {
+        if self == Defect::RetryRecordLostOnAbort {
+            batch.records.retain(|record| !matches!(record, Outgoing::Retry(_)));
         }
     }
 
