@@ -9,6 +9,7 @@
 pub mod time;
 pub mod private;
 pub mod unordered;
+pub mod caught;
 
 pub mod booking;
 pub mod patient;

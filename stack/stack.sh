@@ -23,6 +23,9 @@ options of run:
   --registry-port P   port of the schema registry (default: a free one)
   --heap SIZE         Java heap of each broker, with unit (default: 512m)
   --full-jit          let Java compile Kafka fully: for benchmarks; starts slower, then needs less CPU
+  --proxied           give each broker a second listener, which tells its clients the address of a proxy; whoever wants
+                      one starts it there. DIR/stack.env names both, broker by broker: PROXY_BROKERS is where a proxy is
+                      to listen, PROXIED_BROKERS where it is to connect to
   --remove            remove DIR after a clean stop (after a failure it stays, for its logs)
 
 `run` prints one line when all answer: ready kafka=127.0.0.1:P registry=http://127.0.0.1:P/apis/ccompat/v7
@@ -55,7 +58,7 @@ claim() {
 }
 
 # Of the brokers, by the number of their node, from 1 on: ports, process ids, and where in its log the last start begins.
-kafka_port=() controller_port=() kafka=() kafka_log_start=()
+kafka_port=() controller_port=() proxied_port=() proxy_port=() kafka=() kafka_log_start=()
 registry_port=''
 
 # port NAME WANTED: sets the variable NAME to the wanted port, or to a free one. Not below 20000, where people's servers
@@ -106,6 +109,9 @@ list() {
   echo "$*"
 }
 
+# addresses PORT...: where they are, with commas in between.
+addresses() { list "${@/#/127.0.0.1:}"; }
+
 replication_properties() {
   if ((brokers == 1)); then
     cat <<PROPERTIES
@@ -131,16 +137,23 @@ PROPERTIES
 }
 
 write_properties() {
-  local node=$1 other voters=()
+  local node=$1 other voters=() listeners advertised protocols=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
   for ((other = 1; other <= brokers; other++)); do voters+=("$other@127.0.0.1:${controller_port[other]}"); done
+  listeners=PLAINTEXT://127.0.0.1:${kafka_port[node]},CONTROLLER://127.0.0.1:${controller_port[node]}
+  advertised=PLAINTEXT://127.0.0.1:${kafka_port[node]}
+  if [[ -n $proxied ]]; then
+    listeners+=,PROXIED://127.0.0.1:${proxied_port[node]}
+    advertised+=,PROXIED://127.0.0.1:${proxy_port[node]}
+    protocols+=,PROXIED:PLAINTEXT
+  fi
   {
     cat <<PROPERTIES
 # Written by stack.sh at each start.
 process.roles=broker,controller
 node.id=$node
-listeners=PLAINTEXT://127.0.0.1:${kafka_port[node]},CONTROLLER://127.0.0.1:${controller_port[node]}
-advertised.listeners=PLAINTEXT://127.0.0.1:${kafka_port[node]}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=$listeners
+advertised.listeners=$advertised
+listener.security.protocol.map=$protocols
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 controller.quorum.voters=$(list "${voters[@]}")
@@ -274,6 +287,10 @@ write_env() {
   {
     echo "KAFKA_BROKERS=$kafka_brokers"
     echo "REGISTRY_URL=$registry_url"
+    if [[ -n $proxied ]]; then
+      echo "PROXY_BROKERS=$(addresses "${proxy_port[@]}")"
+      echo "PROXIED_BROKERS=$(addresses "${proxied_port[@]}")"
+    fi
     for node in "${!kafka[@]}"; do echo "$(pid_name "$node")=${kafka[node]}"; done
     echo "REGISTRY_PID=$registry"
   } >"$data/stack.env.new"
@@ -306,8 +323,8 @@ finish() {
 }
 
 run() {
-  local wanted_kafka='' wanted_registry='' lock node addresses=()
-  data='' brokers=1 heap=512m remove='' kafka_jit=("${quick_start[@]}")
+  local wanted_kafka='' wanted_registry='' lock node
+  data='' brokers=1 heap=512m proxied='' remove='' kafka_jit=("${quick_start[@]}")
   while (($#)); do
     case $1 in
       --data) data=${2:?}; shift ;;
@@ -316,6 +333,7 @@ run() {
       --registry-port) wanted_registry=${2:?}; shift ;;
       --heap) heap=${2:?}; shift ;;
       --full-jit) kafka_jit=() ;;
+      --proxied) proxied=yes ;;
       --remove) remove=yes ;;
       *) usage >&2; exit 2 ;;
     esac
@@ -337,9 +355,11 @@ run() {
     port "kafka_port[$node]" "$wanted_kafka"
     wanted_kafka=''
     port "controller_port[$node]" ''
-    addresses+=("127.0.0.1:${kafka_port[node]}")
+    [[ -n $proxied ]] || continue
+    port "proxied_port[$node]" ''
+    port "proxy_port[$node]" ''
   done
-  kafka_brokers=$(list "${addresses[@]}")
+  kafka_brokers=$(addresses "${kafka_port[@]}")
   port registry_port "$wanted_registry"
   registry_url=http://127.0.0.1:$registry_port/apis/ccompat/v7
 

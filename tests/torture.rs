@@ -1,4 +1,4 @@
-//! A minute of the torture: real processes killed, frozen and lied to on a real Kafka, judged by parties that share no
+//! Two minutes of the torture: real processes killed, frozen and lied to on a real Kafka, judged by parties that share no
 //! code with the processor. Whatever only real processes can break is found here or by users.
 
 use std::fs;
@@ -39,19 +39,20 @@ fn told(output: &Output) -> String {
     format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Goal: every promise of the design holds, with enough faults met to say so. Method: a minute, whose exit code is good
-/// only if there was no violation and no shortfall; the numbers it wrote are looked at once more.
+/// Goal: every promise of the design holds, with enough faults met to say so. Method: two minutes on one broker; whether
+/// anything was violated is asked before whether enough was broken, since a slow machine breaks less.
 #[test]
-fn a_minute_of_torture_violates_nothing() {
+fn two_minutes_of_torture_violate_nothing() {
     let _alone = alone();
-    let Tortured { output, report, out } = torture(&["--minutes", "1", "--seed", "1"]);
-    assert!(output.status.success(), "{} (logs in {})", told(&output), out.display());
+    let Tortured { output, report, out } = torture(&["--minutes", "2", "--brokers", "1", "--seed", "1"]);
     let violations = report["violations"].as_object().expect("violations by promise");
-    assert!(violations.len() >= 8 && violations.values().all(|count| *count == 0), "{report}");
+    let is_kept = violations.len() >= 9 && violations.values().all(|count| *count == 0);
+    assert!(is_kept, "violated: {} (logs in {})", told(&output), out.display());
+    assert!(output.status.success(), "too little was broken: {} (logs in {})", told(&output), out.display());
     for (fault, least) in [
-        ("bookings", 2_000),
-        ("worker_kills", 10),
-        ("zombies_resumed", 3),
+        ("bookings", 4_000),
+        ("worker_kills", 5),
+        ("zombies_resumed", 1),
         ("broker_kills", 1),
         ("doubtful_writes", 50),
     ] {
@@ -65,7 +66,7 @@ fn a_minute_of_torture_violates_nothing() {
 #[test]
 fn a_healthflow_that_lies_is_found_out() {
     let _alone = alone();
-    let Tortured { output, report, out } = torture(&["--minutes", "0.25", "--lie"]);
+    let Tortured { output, report, out } = torture(&["--minutes", "0.25", "--brokers", "1", "--lie"]);
     assert!(!output.status.success(), "{}", told(&output));
     for violated in ["duplicate_appointments", "duplicate_patients"] {
         assert!(report["violations"][violated].as_u64() > Some(0), "{violated}: {report}");

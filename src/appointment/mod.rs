@@ -6,6 +6,18 @@ pub mod reference;
 use std::sync::Arc;
 
 use crate::booking::{BookingStatus, Version};
+use crate::time::Timestamp;
+
+/// Where in the book a create wanted to be: all there is to find it again by where HealthFlow does not keep our reference.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Slot {
+    /// HealthFlow's id of the patient.
+    pub patient_id: Arc<str>,
+    /// Start of the visit.
+    pub start: Timestamp,
+    /// Who treats.
+    pub provider_id: Arc<str>,
+}
 
 /// What stands in HealthFlow for a booking, as far as we know.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

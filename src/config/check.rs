@@ -82,6 +82,8 @@ fn bounds(config: &Config) -> Result<(), Fault> {
         ("worker.ready_queue_max", worker.ready_queue_max),
         ("worker.read_ahead_bytes", worker.read_ahead_bytes),
         ("retry.waiting_room_max", retry.waiting_room_max),
+        ("worker.crash_suspect_after", worker.crash_suspect_after),
+        ("worker.crash_review_after", worker.crash_review_after),
     ] {
         holds(value >= 1, key, "must be at least 1")?;
     }

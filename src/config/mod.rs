@@ -135,6 +135,8 @@ pub enum DuplicateGuard {
     UniqueReference,
     /// It can be searched by `external_id`.
     Reference,
+    /// None of these.
+    Search,
 }
 
 /// The section `[worker]`.
@@ -161,6 +163,10 @@ pub struct Worker {
     pub release_drain_ms: u64,
     /// How long after a lost commit a task that is still assigned is acquired again (milliseconds).
     pub reacquire_pause_ms: u64,
+    /// Unclean ends of workers after which a booking with an open write runs alone.
+    pub crash_suspect_after: u32,
+    /// Unclean ends while it ran alone after which a person must look at it.
+    pub crash_review_after: u32,
 }
 
 /// The section `[retry]`.
@@ -233,6 +239,7 @@ impl Config {
                 DuplicateGuard::IdempotencyKey => GuardMode::IdempotencyKey,
                 DuplicateGuard::UniqueReference => GuardMode::UniqueReference,
                 DuplicateGuard::Reference => GuardMode::Reference,
+                DuplicateGuard::Search => GuardMode::Search,
             },
             key_retention_ms: signed(healthflow.key_retention_ms),
             request_life_ms: signed(healthflow.request_life_ms),
@@ -251,6 +258,8 @@ impl Config {
             memory_wait_ms: signed(worker.memory_wait_ms),
             release_drain_ms: signed(worker.release_drain_ms),
             reacquire_pause_ms: signed(worker.reacquire_pause_ms),
+            crash_suspect_after: worker.crash_suspect_after,
+            crash_review_after: worker.crash_review_after,
             retry_backoff_min_ms: signed(retry.backoff_min_ms),
             retry_backoff_max_ms: signed(retry.backoff_max_ms),
             retry_max_age_ms: signed(retry.max_age_ms),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::booking::BookingKey;
 use crate::booking::check::{self, Impossible};
+use crate::caught::caught;
 use crate::event::avro::{Decoder, Undecodable, schema_id};
 use crate::event::requested::AppointmentRequested;
 use crate::event::retry::AppointmentRetry;
@@ -22,7 +23,8 @@ pub fn read(
     decoder: Option<&Decoder>,
     now: Timestamp,
 ) -> Arrival {
-    understand(lane, key, value, decoder, now).unwrap_or_else(|refusal| {
+    let understood = caught(|| understand(lane, key, value, decoder, now));
+    understood.unwrap_or_else(|| Err(Refusal::defect())).unwrap_or_else(|refusal| {
         Arrival::Unusable(Box::new(Unusable {
             raw_key: key.map(<[u8]>::to_vec),
             raw_value: value.map(<[u8]>::to_vec),
@@ -40,6 +42,14 @@ struct Refusal {
 }
 
 impl Refusal {
+    fn defect() -> Self {
+        Refusal {
+            reason: Reason::Undecodable,
+            detail: "reading it failed in a way that nobody foresaw".into(),
+            identity: None,
+        }
+    }
+
     fn no_identity(detail: &str) -> Self {
         Refusal { reason: Reason::NoIdentity, detail: detail.into(), identity: None }
     }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::appointment::Placement;
+use crate::appointment::{Placement, Slot};
 use crate::booking::{BookingId, BookingKey, BookingStatus, PatientId, PatientKey, PracticeId};
 use crate::event::topics::Lane;
 use crate::patient::LinkOrigin;
 use crate::private::Private;
 use crate::state::{
-    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, TaskPositions,
-    VersionSet, WriteIntent, WriteOperation,
+    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
+    TaskPositions, VersionSet, WriteIntent, WriteOperation,
 };
 use crate::time::Timestamp;
 
@@ -63,6 +63,17 @@ struct WriteIntentRecord {
     incarnation: u32,
     first_version: i64,
     since: Timestamp,
+    unclean_ends: u32,
+    alone: bool,
+    slot: Option<SlotRecord>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "Slot")]
+struct SlotRecord {
+    patient_id: Arc<str>,
+    start: Timestamp,
+    provider_id: Arc<str>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -97,6 +108,7 @@ pub struct PatientStateRecord {
     incarnation: u32,
     intent: Option<PatientIntentRecord>,
     held_by: Option<BookingId>,
+    unseen: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -111,6 +123,9 @@ struct LinkRecord {
 struct PatientIntentRecord {
     incarnation: u32,
     since: Timestamp,
+    unclean_ends: u32,
+    alone: bool,
+    person: Option<i64>,
 }
 
 impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
@@ -138,6 +153,9 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
                 incarnation: intent.incarnation,
                 first_version: intent.first_version.cast_signed(),
                 since: intent.since,
+                unclean_ends: intent.suspicion.unclean_ends,
+                alone: intent.suspicion.alone,
+                slot: intent.slot.as_ref().map(SlotRecord::from),
             }),
             parked: state.parked.iter().map(ParkedRecord::from).collect(),
             task: None,
@@ -171,6 +189,20 @@ impl From<TaskPositionsRecord> for TaskPositions {
             partition_count: record.partition_count,
             next_offsets: record.next_offsets.iter().filter_map(next).collect(),
         }
+    }
+}
+
+impl From<&Slot> for SlotRecord {
+    fn from(slot: &Slot) -> Self {
+        let Slot { patient_id, start, provider_id } = slot.clone();
+        SlotRecord { patient_id, start, provider_id }
+    }
+}
+
+impl From<SlotRecord> for Slot {
+    fn from(record: SlotRecord) -> Self {
+        let SlotRecord { patient_id, start, provider_id } = record;
+        Slot { patient_id, start, provider_id }
     }
 }
 
@@ -226,6 +258,8 @@ impl From<AppointmentStateRecord> for StateRecord {
                 incarnation: intent.incarnation,
                 first_version: intent.first_version.cast_unsigned(),
                 since: intent.since,
+                suspicion: Suspicion { unclean_ends: intent.unclean_ends, alone: intent.alone },
+                slot: intent.slot.map(Slot::from),
             }),
             parked: record.parked.into_iter().map(Parked::from).collect(),
             last_write_at: Timestamp::default(),
@@ -244,11 +278,15 @@ impl From<(&PatientKey, &PatientState)> for PatientStateRecord {
                 origin: link.origin,
             }),
             incarnation: state.incarnation,
-            intent: state
-                .intent
-                .as_ref()
-                .map(|intent| PatientIntentRecord { incarnation: intent.incarnation, since: intent.since }),
+            intent: state.intent.as_ref().map(|intent| PatientIntentRecord {
+                incarnation: intent.incarnation,
+                since: intent.since,
+                unclean_ends: intent.suspicion.unclean_ends,
+                alone: intent.suspicion.alone,
+                person: intent.person,
+            }),
             held_by: state.held_by.clone(),
+            unseen: state.unseen,
         }
     }
 }
@@ -261,10 +299,14 @@ impl From<PatientStateRecord> for StateRecord {
                 origin: link.origin,
             }),
             incarnation: record.incarnation,
-            intent: record
-                .intent
-                .map(|intent| PatientIntent { incarnation: intent.incarnation, since: intent.since }),
+            intent: record.intent.map(|intent| PatientIntent {
+                incarnation: intent.incarnation,
+                since: intent.since,
+                suspicion: Suspicion { unclean_ends: intent.unclean_ends, alone: intent.alone },
+                person: intent.person,
+            }),
             held_by: record.held_by,
+            unseen: record.unseen,
             last_write_at: Timestamp::default(),
         };
         let key = PatientKey { practice: record.practice_id, patient: record.patient_id.reveal().clone() };

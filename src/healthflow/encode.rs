@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::booking::{BookingStatus, Sex};
 use crate::healthflow::wire::{Method, WireRequest};
-use crate::healthflow::{AppointmentContent, PatientContent, Request};
+use crate::healthflow::{AppointmentContent, PatientContent, Request, Sought};
 use crate::patient::search::Pass;
 use crate::time::Timestamp;
 
@@ -22,9 +22,18 @@ pub fn encode(request: &Request) -> WireRequest {
         Request::CreatePatient { content, idempotency_key } => {
             write(Method::Post, "/patients".into(), Some(idempotency_key), &PatientBody::new(content))
         }
-        Request::FindAppointment { practice, booking } => {
-            let (practice, booking) = (percent_encoded(practice.as_str()), percent_encoded(booking.as_str()));
-            get(format!("/appointments?practice_id={practice}&external_id={booking}"))
+        Request::FindAppointment { practice, sought, cursor } => {
+            let mut path = format!("/appointments?practice_id={}", percent_encoded(practice.as_str()));
+            let (name, text) = match sought {
+                Sought::Reference(booking) => ("external_id", booking.to_string()),
+                // Only by start: HealthFlow's id of a patient must not stand in a URL either.
+                Sought::Slot(slot) => ("start", slot.start.to_string()),
+            };
+            let cursor = cursor.as_deref().map(|cursor| ("cursor", cursor.to_owned()));
+            for (name, text) in [Some((name, text)), cursor].into_iter().flatten() {
+                path.push_str(&format!("&{name}={}", percent_encoded(&text)));
+            }
+            get(path)
         }
         Request::CreateAppointment { content, idempotency_key } => {
             write(Method::Post, "/appointments".into(), Some(idempotency_key), &AppointmentBody::new(content))

@@ -13,4 +13,4 @@ pub use decode::decode;
 pub use encode::encode;
 pub use fault::Fault;
 pub use reply::{Answer, AppointmentFound, Reply};
-pub use request::{AppointmentContent, AppointmentId, Operation, PatientContent, Request};
+pub use request::{AppointmentContent, AppointmentId, Operation, PatientContent, Request, Sought};

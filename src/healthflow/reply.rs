@@ -18,8 +18,13 @@ pub enum Answer {
     },
     /// The patient stands in HealthFlow (newly, or replayed for the same key).
     PatientCreated(HealthFlowPatientId),
-    /// The appointments that carry our reference; normally none or one.
-    Appointments(Vec<AppointmentFound>),
+    /// One page of a look-up: the appointments that are what was sought; normally none or one.
+    Appointments {
+        /// What this page returned.
+        found: Vec<AppointmentFound>,
+        /// Where the next page starts; none on the last one: only there may "nothing" be concluded.
+        next_cursor: Option<String>,
+    },
     /// The appointment stands in HealthFlow (newly, or replayed for the same key).
     AppointmentCreated(AppointmentId),
     /// The appointment now stands as it was sent.

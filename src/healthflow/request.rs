@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::appointment::Slot;
 use crate::booking::identifier;
 use crate::booking::{Booking, BookingId, BookingStatus, Patient, PracticeId, Visit};
 use crate::patient::HealthFlowPatientId;
@@ -31,12 +32,14 @@ pub enum Request {
         /// `Idempotency-Key` (rule W6).
         idempotency_key: String,
     },
-    /// GET `/appointments?practice_id=…&external_id=…`: what was created for this booking.
+    /// GET `/appointments`: one page of what a create in doubt may have become.
     FindAppointment {
         /// Whose book.
         practice: PracticeId,
-        /// Our reference.
-        booking: BookingId,
+        /// What to look for.
+        sought: Sought,
+        /// Where the previous page ended; none for the first page.
+        cursor: Option<String>,
     },
     /// POST `/appointments`.
     CreateAppointment {
@@ -52,6 +55,15 @@ pub enum Request {
         /// What should stand there.
         content: AppointmentContent,
     },
+}
+
+/// What the appointment of a create in doubt is looked for by (rule W5).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Sought {
+    /// Our reference.
+    Reference(BookingId),
+    /// What the create asked for, where HealthFlow does not keep our reference.
+    Slot(Slot),
 }
 
 /// What a patient created by us is to look like.
@@ -90,6 +102,15 @@ impl AppointmentContent {
             location_id: booking.location_id.clone(),
             status: booking.status,
             visit: booking.visit.clone(),
+        }
+    }
+
+    /// Where in the book it asks to stand.
+    pub fn slot(&self) -> Slot {
+        Slot {
+            patient_id: self.patient.0.clone(),
+            start: self.visit.start,
+            provider_id: self.visit.provider_id.clone(),
         }
     }
 }

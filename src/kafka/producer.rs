@@ -83,19 +83,17 @@ impl TaskProducer {
         Ok(TaskProducer { producer, partition, transaction_timeout, watchdog, now })
     }
 
-    /// Fences whoever had this task before, and ends their open transaction (rule K1). Returns when it was called and
-    /// when it was done: F.
+    /// Fences whoever had this task before, and ends their open transaction (rule K1). Returns when it was done: F.
     ///
     /// # Errors
     /// No broker answered within the transaction time-out, or it refused.
-    pub fn fence(&self) -> Result<(Timestamp, Timestamp), KafkaFault> {
-        let started_at = (self.now)();
+    pub fn fence(&self) -> Result<Timestamp, KafkaFault> {
         let limit = self.transaction_timeout;
         let _watch = self.watchdog.watch("init_transactions", self.partition, limit * 3);
         self.producer.init_transactions(limit).map_err(|error| {
             KafkaFault::of(format_args!("task {} cannot be fenced", self.partition), &error)
         })?;
-        Ok((started_at, (self.now)()))
+        Ok((self.now)())
     }
 
     /// Commits one batch: the records, each to the task's partition, and the next offset of every lane. An aborted
@@ -255,6 +253,10 @@ impl TaskProducer {
 
 fn verdict(what: &str, error: &KafkaError) -> Verdict {
     match error {
+        // librdkafka calls it abortable. But who has our place in the group keeps it, however often we ask.
+        KafkaError::Transaction(inner) if inner.code() == RDKafkaErrorCode::FencedInstanceId => {
+            Verdict::Lost(format!("{what}: another worker has our group_instance_id: {error}"))
+        }
         KafkaError::Transaction(inner) if inner.is_fatal() => {
             Verdict::Lost(format!("{what}: fenced or lost: {error}"))
         }

@@ -139,13 +139,12 @@ impl Life {
         let _permit = broker.permits.take(&self.ended)?;
         let producer =
             TaskProducer::new(&broker.settings, self.partition, broker.watchdog.clone(), broker.now.clone())?;
-        let (init_started_at, fenced_at) = producer.fence()?;
+        let fenced_at = producer.fence()?;
         let readers = Readers::new(&broker.settings)?;
         let committed = readers.committed_offsets(self.partition)?;
         let restored = readers.restore(self.partition, &broker.avro, &self.ended)?;
         let next_offsets = self.start_positions(&readers, committed, &restored.state)?;
         let acquired = Acquired {
-            init_started_at,
             fenced_at,
             next_offsets,
             state: restored.state,

@@ -110,7 +110,13 @@ impl Bookings {
         for outcome in SyncedOutcome::ALL {
             bookings.synced.with_label_values(&[outcome.code().to_lowercase()]);
         }
-        for reason in [Reason::AmbiguousPatient, Reason::LinkConflict] {
+        for reason in [
+            Reason::AmbiguousPatient,
+            Reason::LinkConflict,
+            Reason::AmbiguousAppointment,
+            Reason::CrashSuspect,
+            Reason::Defect,
+        ] {
             bookings.held.with_label_values(&[reason.code()]);
         }
         for source in ["live", "backfill"] {

@@ -3,18 +3,22 @@
 
 use std::sync::Arc;
 
+use crate::appointment::Slot;
 use crate::booking::{Booking, BookingKey, PatientKey};
+use crate::caught::caught;
 use crate::healthflow::Request;
 use crate::partition::gates::{DoubtVerdict, HELD_BY_REVIEW};
 use crate::partition::job::{Job, JobKey, Purpose, Standing};
 use crate::partition::open_write::OpenWrite;
+use crate::partition::settle::Settling;
+use crate::partition::suspects::subject;
 use crate::partition::task::{Task, Turn};
 use crate::patient::Person;
 use crate::processor::defects::planted;
-use crate::processor::fact::Fact;
-use crate::state::{PatientIntent, WriteIntent, WriteOperation};
-use crate::sync::step::{create_patient, look_up_patient};
-use crate::sync::{Knowledge, Step, next_step};
+use crate::processor::settings::Settings;
+use crate::state::{PatientIntent, Suspicion, WriteIntent, WriteOperation};
+use crate::sync::step::create_patient;
+use crate::sync::{Knowledge, Outcome, Reason, Step, next_step};
 use crate::time::Timestamp;
 
 /// What a job does next.
@@ -35,7 +39,7 @@ const OFFSETS_AGAIN_MS: i64 = 86_400_000;
 
 /// How long until a booking looks again whether its patient's doubt is settled, and a patient's job whether the repeat
 /// under way settled it, in milliseconds.
-const SETTLE_AGAIN_MS: i64 = 1_000;
+pub(super) const SETTLE_AGAIN_MS: i64 = 1_000;
 
 impl Task {
     /// Looks at a job again and moves it to where it stands now.
@@ -46,8 +50,8 @@ impl Task {
             return;
         }
         let next = self.next_of(key, &mut job, turn);
-        if let Next::Ask(request, _) = &next {
-            let standing = if self.may_be_sent(key, &job, request, turn) {
+        if let Next::Ask(request, purpose) = &next {
+            let standing = if self.may_be_sent(key, &job, (request, *purpose), turn) {
                 Standing::Ready
             } else {
                 Standing::AwaitsCommit
@@ -98,16 +102,20 @@ impl Task {
         if self.is_draining() {
             return Next::Rest;
         }
-        match key {
+        let next = match key {
             JobKey::Booking(booking) => self.next_of_booking(booking, job, turn),
             JobKey::Patient(patient) => self.next_of_patient(patient, turn),
+        };
+        match next {
+            Next::Ask(request, purpose) => self.one_suspect_at_a_time(key, job, (request, purpose), turn),
+            other => other,
         }
     }
 
     fn next_of_booking(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) -> Next {
         loop {
             let Some(booking) = job.newest().map(|newest| Arc::clone(&newest.booking)) else {
-                return self.next_of_doubt(key, turn);
+                return self.next_of_doubt(key, job, turn);
             };
             let (answered, newest_known) = self
                 .state
@@ -119,6 +127,10 @@ impl Task {
                 continue;
             }
             if let Some(older) = job.versions.keys().next().copied().filter(|v| *v < booking.version) {
+                // Whoever was searched for under another description was not searched for.
+                if job.versions.get(&older).is_some_and(|older| older.booking.patient != booking.patient) {
+                    job.forget_search();
+                }
                 self.supersede(key, job, older, turn);
                 continue;
             }
@@ -131,14 +143,22 @@ impl Task {
                 self.supersede(key, job, booking.version, turn);
                 continue;
             }
+            if self.kills_workers(&booking, turn.settings) {
+                self.give_up(key, job, &booking, turn);
+                continue;
+            }
             let doubt = self.write_verdict(key, turn.now, turn.settings);
             match doubt {
                 DoubtVerdict::Wait(at) if !planted!(turn.settings, OtherWriteInDoubt) => {
                     return Next::Wait(at, "in_doubt");
                 }
-                DoubtVerdict::Settle => match self.settle(key, turn) {
-                    Some(request) => return Next::Ask(request, Purpose::Settle),
-                    None => continue,
+                DoubtVerdict::Settle => match self.settle(key, job, turn) {
+                    Settling::Ask(request) => return Next::Ask(*request, Purpose::Settle),
+                    Settling::Settled => continue,
+                    Settling::Unclear => {
+                        self.leave_to_a_person(key, job, turn);
+                        continue;
+                    }
                 },
                 DoubtVerdict::Wait(_) | DoubtVerdict::Repeat | DoubtVerdict::None => {}
             }
@@ -179,9 +199,11 @@ impl Task {
                 DoubtVerdict::Wait(at) => return Some(Next::Wait(at, "patient_in_doubt")),
             }
         }
-        let request = match next_step(booking, &self.knowledge(key, &patient, job)) {
+        let step = caught(|| next_step(booking, &self.knowledge(key, &patient, job, turn.settings)));
+        let request = match step.unwrap_or_else(a_defect) {
             Step::Remember(link) => {
-                self.change_patient(&patient).link = Some(link);
+                let state = self.change_patient(&patient);
+                (state.link, state.unseen) = (Some(link), None);
                 return None;
             }
             // While a write is in doubt the newest version gets no final result (rule W4).
@@ -209,14 +231,25 @@ impl Task {
         }
         match &request {
             Request::CreatePatient { .. } => self.cover_creation(&patient, booking, turn),
-            Request::CreateAppointment { .. } => self.cover_write(key, WriteOperation::Create, booking, turn),
-            Request::UpdateAppointment { .. } => self.cover_write(key, WriteOperation::Update, booking, turn),
+            Request::CreateAppointment { content, .. } => {
+                let slot = (!turn.settings.guard.has_references()).then(|| content.slot());
+                self.cover_write(key, (WriteOperation::Create, slot), booking, turn);
+            }
+            Request::UpdateAppointment { .. } => {
+                self.cover_write(key, (WriteOperation::Update, None), booking, turn);
+            }
             _ => {}
         }
         Some(Next::Ask(request, Purpose::Flow))
     }
 
-    fn knowledge<'a>(&'a self, key: &BookingKey, patient: &PatientKey, job: &'a Job) -> Knowledge<'a> {
+    fn knowledge<'a>(
+        &'a self,
+        key: &BookingKey,
+        patient: &PatientKey,
+        job: &'a Job,
+        settings: &Settings,
+    ) -> Knowledge<'a> {
         let booking_state = self.state.bookings.get(key);
         let patient_state = self.state.patients.get(patient);
         Knowledge {
@@ -225,63 +258,18 @@ impl Task {
             search: job.search.as_ref(),
             cursor: job.page.1.as_deref(),
             patient_incarnation: patient_state.map_or(0, |state| state.incarnation),
+            unseen: patient_state.and_then(|state| state.unseen),
+            has_references: settings.guard.has_references(),
             placement: booking_state.and_then(|state| state.placement.as_ref()),
             incarnation: booking_state.map_or(0, |state| state.incarnation),
         }
-    }
-
-    /// A booking with no version at hand: only its doubt is left to settle.
-    fn next_of_doubt(&mut self, key: &BookingKey, turn: &mut Turn<'_>) -> Next {
-        let Some(doubt) = self.writes.get(key).and_then(|open| open.doubt) else { return Next::Rest };
-        if turn.now < doubt.quiet_at {
-            self.timers.insert((doubt.quiet_at, JobKey::Booking(key.clone())));
-            return Next::Rest;
-        }
-        match self.settle(key, turn) {
-            Some(request) => Next::Ask(request, Purpose::Settle),
-            None => Next::Rest,
-        }
-    }
-
-    /// Settles what needs nobody to be asked (an update is simply written again); else the question (rule W5).
-    fn settle(&mut self, key: &BookingKey, turn: &mut Turn<'_>) -> Option<Request> {
-        let operation =
-            self.state.bookings.get(key).and_then(|state| state.intent.as_ref()).map(|i| i.operation);
-        if operation == Some(WriteOperation::Create) {
-            return Some(Request::FindAppointment {
-                practice: key.practice.clone(),
-                booking: key.booking.clone(),
-            });
-        }
-        self.close_write(key);
-        let state = self.change_booking(key);
-        if let Some(placement) = &mut state.placement {
-            placement.fingerprint = None;
-        }
-        turn.facts.push_back(Fact::DoubtSettled { key: Some(key.clone()), found: None });
-        None
-    }
-
-    fn next_of_patient(&mut self, key: &PatientKey, turn: &Turn<'_>) -> Next {
-        let Some(open) = self.creations.get(key) else { return Next::Rest };
-        let Some(doubt) = open.doubt else { return Next::Rest };
-        if open.in_flight {
-            // A booking repeats it just now; where that settles nothing, somebody must look again.
-            self.timers.insert((turn.now.plus_ms(SETTLE_AGAIN_MS), JobKey::Patient(key.clone())));
-            return Next::Rest;
-        }
-        if turn.now < doubt.quiet_at {
-            self.timers.insert((doubt.quiet_at, JobKey::Patient(key.clone())));
-            return Next::Rest;
-        }
-        Next::Ask(look_up_patient(key), Purpose::Settle)
     }
 
     /// Makes sure that an intent covers this write: opens one, or raises the newest intended version (rule W1).
     fn cover_write(
         &mut self,
         key: &BookingKey,
-        operation: WriteOperation,
+        (operation, slot): (WriteOperation, Option<Slot>),
         booking: &Booking,
         turn: &Turn<'_>,
     ) {
@@ -294,15 +282,23 @@ impl Task {
             .intent
             .as_ref()
             .filter(|intent| intent.operation == operation && intent.incarnation == state.incarnation);
-        let covered = same.is_some_and(|intent| !unsent || intent.first_version == version);
+        let covered =
+            same.is_some_and(|intent| (!unsent || intent.first_version == version) && intent.slot == slot);
         if covered && (state.newest >= version || planted!(turn.settings, NewerUnderOlderIntent)) {
             return;
         }
-        let (first_version, since) = match same {
-            Some(intent) if !unsent => (intent.first_version, intent.since),
-            _ => (version, turn.now),
+        let (first_version, since, suspicion) = match same {
+            Some(intent) if !unsent => (intent.first_version, intent.since, intent.suspicion),
+            _ => (version, turn.now, Suspicion::default()),
         };
-        state.intent = Some(WriteIntent { operation, incarnation: state.incarnation, first_version, since });
+        state.intent = Some(WriteIntent {
+            operation,
+            incarnation: state.incarnation,
+            first_version,
+            since,
+            suspicion,
+            slot,
+        });
         state.newest = state.newest.max(version);
         open.sequence = sequence;
         self.pending.bookings.insert(key.clone());
@@ -312,31 +308,46 @@ impl Task {
     /// owner may take the intent for a creation that was sent.
     fn cover_creation(&mut self, key: &PatientKey, booking: &Booking, turn: &Turn<'_>) {
         let sequence = self.sequence;
-        if self.creations.contains_key(key) {
+        let person = Person::from(&booking.patient);
+        let description = (!turn.settings.guard.has_references()).then(|| person.fingerprint());
+        let open = self.creations.get(key);
+        if open.is_some_and(|open| !open.is_unsent()) {
             return;
         }
         if !planted!(turn.settings, CreationCountsFromSending) {
-            self.newcomers.begin(key, Person::from(&booking.patient));
+            self.newcomers.begin(key, person);
+        }
+        let intent = self.state.patients.get(key).and_then(|state| state.intent.as_ref());
+        if open.is_some() && intent.is_some_and(|intent| intent.person == description) {
+            return;
         }
         self.creations.insert(key.clone(), OpenWrite::unsent(sequence));
         let state = self.change_patient(key);
-        state.intent = Some(PatientIntent { incarnation: state.incarnation, since: turn.now });
+        state.unseen = None;
+        state.intent = Some(PatientIntent {
+            incarnation: state.incarnation,
+            since: turn.now,
+            suspicion: Suspicion::default(),
+            person: description,
+        });
     }
 
-    /// Whether `request` may go out: its intent stands.
-    pub(super) fn may_be_sent(&self, key: &JobKey, job: &Job, request: &Request, turn: &Turn<'_>) -> bool {
-        planted!(turn.settings, IntentNotAwaited) || self.is_durable(key, job, request)
+    /// Whether `request` may go out: the intent it goes out under is in a transaction that is known good, as it stands now;
+    /// true of reads that settle nothing.
+    pub(super) fn may_be_sent(
+        &self,
+        key: &JobKey,
+        job: &Job,
+        (request, purpose): (&Request, Purpose),
+        turn: &Turn<'_>,
+    ) -> bool {
+        let Some(subject) = subject(key, job, request, purpose) else { return true };
+        planted!(turn.settings, IntentNotAwaited)
+            || self.open_write(&subject).is_some_and(|open| open.sequence <= self.committed_sequence)
     }
+}
 
-    /// Whether the intent under which `request` goes out is in a transaction that is known good; true of reads.
-    fn is_durable(&self, key: &JobKey, job: &Job, request: &Request) -> bool {
-        let open = match (request, key) {
-            (Request::CreatePatient { .. }, _) => {
-                job.patient.as_ref().and_then(|patient| self.creations.get(patient))
-            }
-            (_, JobKey::Booking(booking)) if request.operation().is_write() => self.writes.get(booking),
-            _ => return true,
-        };
-        open.is_some_and(|open| open.sequence <= self.committed_sequence)
-    }
+/// Deciding about a booking panicked: a person must look at it, and at us (rule K6).
+fn a_defect() -> Step {
+    Step::Finish(Outcome::Review { reason: Reason::Defect, evidence: Vec::new() })
 }

@@ -1,5 +1,5 @@
-//! What HealthFlow's replies teach: which intents they close, which doubts they open, and which they leave (rules W3 to
-//! W6).
+//! What HealthFlow's replies teach: which intents they close, which doubts they open, and which they leave (rules W3, W4,
+//! W6). What settles a doubt is in `settle.rs`.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use crate::appointment::Placement;
 use crate::appointment::fingerprint::fingerprint;
 use crate::booking::{BookingKey, BookingStatus, PatientKey};
 use crate::healthflow::fault::{Missing, NotSent, Unknown};
-use crate::healthflow::{Answer, AppointmentFound, Fault, Operation, Reply};
+use crate::healthflow::{Answer, Fault, Operation, Reply};
 use crate::partition::fate::{Fate, fate, fields_of};
 use crate::partition::gates::DoubtVerdict;
 use crate::partition::job::{Flight, Job, JobKey, Purpose, Standing};
 use crate::partition::task::{Task, Turn};
-use crate::patient::{Candidate, HealthFlowPatientId, LinkOrigin};
+use crate::patient::{HealthFlowPatientId, LinkOrigin};
 use crate::processor::fact::Fact;
 use crate::state::Link;
 use crate::sync::{Disposition, Outcome, Reason, SyncedOutcome};
@@ -26,10 +26,11 @@ impl Task {
             return;
         };
         self.stand(key, &mut job, Standing::Arrived, turn.now);
+        self.is_not_alone_any_more(key, job.patient.as_ref());
         match (key, flight.purpose, flight.operation) {
             (JobKey::Patient(patient), ..) => self.patient_looked_up(patient, reply, turn),
             (JobKey::Booking(booking), Purpose::Settle, _) => {
-                self.appointment_looked_up(booking, reply, turn);
+                self.appointment_looked_up(booking, &mut job, reply, turn);
             }
             (JobKey::Booking(booking), Purpose::Flow, Operation::CreatePatient) => {
                 self.patient_created(booking, &mut job, &flight, reply, turn);
@@ -133,7 +134,12 @@ impl Task {
         }
     }
 
-    fn patient_stands(&mut self, patient: &PatientKey, id: HealthFlowPatientId, turn: &mut Turn<'_>) {
+    pub(super) fn patient_stands(
+        &mut self,
+        patient: &PatientKey,
+        id: HealthFlowPatientId,
+        turn: &mut Turn<'_>,
+    ) {
         self.close_creation(patient);
         self.newcomers.answered(patient, &id, turn.now);
         let state = self.change_patient(patient);
@@ -143,75 +149,6 @@ impl Task {
         let link = state.link.get_or_insert_with(|| created.clone());
         if link.healthflow_patient_id != created.healthflow_patient_id {
             turn.facts.push_back(Fact::DuplicateFound { key: None, what: "patient" });
-        }
-    }
-
-    /// A creation that is quiet and not found never happened and never will; a key that was refused is not used again.
-    fn creation_never_happened(&mut self, patient: &PatientKey) {
-        let open = self.creations.get(patient);
-        let key_refused = open.and_then(|open| open.doubt).is_some_and(|doubt| doubt.key_refused);
-        self.change_patient(patient).incarnation += u32::from(key_refused);
-        self.close_creation(patient);
-        self.newcomers.never_happened(patient);
-    }
-
-    fn patient_looked_up(&mut self, patient: &PatientKey, reply: Reply, turn: &mut Turn<'_>) {
-        let Some(open) = self.creations.get_mut(patient) else { return };
-        open.in_flight = false;
-        let ours = |candidate: &Candidate| candidate.external_id.as_deref() == Some(patient.patient.as_str());
-        match reply {
-            Ok(Answer::Patients { found, .. }) => {
-                let mut ids = found.into_iter().filter(ours).filter_map(|candidate| candidate.id);
-                let id = ids.next();
-                turn.facts.push_back(Fact::DoubtSettled { key: None, found: Some(id.is_some()) });
-                if ids.next().is_some() {
-                    turn.facts.push_back(Fact::DuplicateFound { key: None, what: "patient" });
-                }
-                match id {
-                    Some(id) => self.patient_stands(patient, id, turn),
-                    None => self.creation_never_happened(patient),
-                }
-                if let Some(holder) = self.patients_busy.get(patient) {
-                    self.arrivals.push_front(holder.clone());
-                }
-            }
-            _ => self.look_up_again(JobKey::Patient(patient.clone()), turn),
-        }
-    }
-
-    /// A settling look-up failed: the doubt stays quiet, so it is asked again a little later.
-    fn look_up_again(&mut self, key: JobKey, turn: &Turn<'_>) {
-        let again_at = turn.now.plus_ms(turn.settings.retry_backoff_min_ms);
-        match &key {
-            JobKey::Booking(booking) => self.writes.get_mut(booking),
-            JobKey::Patient(patient) => self.creations.get_mut(patient),
-        }
-        .and_then(|open| open.doubt.as_mut())
-        .into_iter()
-        .for_each(|doubt| doubt.quiet_at = again_at);
-        self.timers.insert((again_at, key));
-    }
-
-    fn appointment_looked_up(&mut self, key: &BookingKey, reply: Reply, turn: &mut Turn<'_>) {
-        match reply {
-            Ok(Answer::Appointments(found)) => {
-                let mut found = found.into_iter();
-                let first = found.next();
-                turn.facts
-                    .push_back(Fact::DoubtSettled { key: Some(key.clone()), found: Some(first.is_some()) });
-                if found.next().is_some() {
-                    turn.facts
-                        .push_back(Fact::DuplicateFound { key: Some(key.clone()), what: "appointment" });
-                }
-                let key_refused =
-                    self.writes.get(key).and_then(|open| open.doubt).is_some_and(|doubt| doubt.key_refused);
-                match first {
-                    Some(AppointmentFound { id, patient }) => self.adopt(key, id.0, patient.0),
-                    None => self.change_booking(key).incarnation += u32::from(key_refused),
-                }
-                self.close_write(key);
-            }
-            _ => self.look_up_again(JobKey::Booking(key.clone()), turn),
         }
     }
 
@@ -302,7 +239,7 @@ impl Task {
     }
 
     /// Takes over the id of what stands there; what it says is not certain, so the newest version is written next.
-    fn adopt(&mut self, key: &BookingKey, appointment_id: Arc<str>, patient_id: Arc<str>) {
+    pub(super) fn adopt(&mut self, key: &BookingKey, appointment_id: Arc<str>, patient_id: Arc<str>) {
         let state = self.change_booking(key);
         state.placement = Some(Placement {
             appointment_id,

@@ -48,7 +48,7 @@ impl Task {
                 self.rest(&key, job, next, turn);
                 continue;
             };
-            if !self.may_be_sent(&key, &job, &request, turn) {
+            if !self.may_be_sent(&key, &job, (&request, purpose), turn) {
                 self.stand(&key, &mut job, Standing::AwaitsCommit, turn.now);
                 self.jobs.insert(key, job);
                 continue;
@@ -113,6 +113,7 @@ impl Task {
     /// Puts a job that has nothing to send where it belongs: into a wait, into the retry topic, or to its end.
     pub(super) fn rest(&mut self, key: &JobKey, mut job: Job, next: Next, turn: &mut Turn<'_>) {
         let now = turn.now;
+        self.is_not_alone_any_more(key, job.patient.as_ref());
         let give_up_at = |job: &Job| job.waiting_since.unwrap_or(now).plus_ms(turn.settings.memory_wait_ms);
         match next {
             Next::Ask(..) | Next::Rest => {}

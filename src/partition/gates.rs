@@ -134,7 +134,7 @@ fn verdict(doubt: &Doubt, key_since: Option<Timestamp>, now: Timestamp, settings
     let is_safe = match settings.guard {
         GuardMode::IdempotencyKey => key_since.is_some_and(|since| now < forgotten_at(since)),
         GuardMode::UniqueReference => key_since.is_some(),
-        GuardMode::Reference => false,
+        GuardMode::Reference | GuardMode::Search => false,
     };
     if is_safe && !doubt.repeat_refused { DoubtVerdict::Repeat } else { DoubtVerdict::Wait(doubt.quiet_at) }
 }

@@ -30,6 +30,7 @@ impl Hash for Task {
             newcomers,
             writes,
             creations,
+            alone,
             pending,
             committing,
             sequence,
@@ -40,7 +41,7 @@ impl Hash for Task {
         } = self;
         (partition, incarnation, fenced_at, drain_until, lease_from).hash(hasher);
         (sequence, committed_sequence, commit_started_at, renewal_wanted, positions_written_at).hash(hasher);
-        (arrivals, ready, awaits_commit, places, timers, nameless).hash(hasher);
+        (arrivals, ready, awaits_commit, places, timers, nameless, alone).hash(hasher);
         hash_entries(lanes, hasher);
         hash_entries(jobs, hasher);
         hash_entries(patients_busy, hasher);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::booking::{Booking, BookingKey, PatientKey, Version};
 use crate::event::Schedule;
 use crate::event::topics::Lane;
-use crate::healthflow::Operation;
+use crate::healthflow::{AppointmentFound, Operation};
 use crate::patient::Candidate;
 use crate::patient::HealthFlowPatientId;
 use crate::patient::search::Search;
@@ -97,6 +97,8 @@ pub struct Job {
     pub search: Option<Search>,
     /// Pages of the search pass under way, and where the next one starts.
     pub page: (Vec<Candidate>, Option<String>),
+    /// Pages of the look-up under way that settles a doubt, and where the next one starts.
+    pub looked_up: (Vec<AppointmentFound>, Option<String>),
     /// A HealthFlow patient that turned out to be gone.
     pub gone_patient: Option<HealthFlowPatientId>,
     /// Since when it waits in memory without a call.

@@ -1,10 +1,11 @@
 //! One task: the partition number of all topics, with its lanes, its jobs and what it commits. Read [`task`] for the
 //! parts, [`arrive`] for what comes in, [`advance`] for what is done next and why it may have to wait, [`answer`] for
-//! what HealthFlow's replies teach, [`finish`] for how a version ends, [`commit`] for what makes all of it stand.
+//! what HealthFlow's replies teach, [`settle`] for how doubts end, [`finish`] for how a version ends, [`commit`] for what makes all of it stand.
 
 pub mod lane;
 pub mod newcomers;
 pub mod open_write;
+mod suspects;
 pub mod commit_batch;
 pub mod job;
 pub mod task;
@@ -14,6 +15,7 @@ pub mod gates;
 pub mod dispatch;
 pub mod answer;
 pub mod fate;
+pub mod settle;
 pub mod gone;
 pub mod finish;
 pub mod commit;

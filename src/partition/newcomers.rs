@@ -79,6 +79,14 @@ impl Newcomers {
         }
     }
 
+    /// Whether the creation happened is not known, but if it did, every search that begins after `now` shows it.
+    pub fn unseen(&mut self, patient: &PatientKey, now: Timestamp, lag_ms: i64) {
+        self.forget_inherited(patient);
+        if let Some(newcomer) = self.find(patient) {
+            newcomer.answered_at = Some(now.plus_ms(-lag_ms));
+        }
+    }
+
     /// The creation never happened.
     pub fn never_happened(&mut self, patient: &PatientKey) {
         self.forget_inherited(patient);

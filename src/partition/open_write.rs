@@ -30,6 +30,8 @@ pub struct Doubt {
     pub key_refused: bool,
     /// Found open when the task was acquired: nobody in this process sent it.
     pub inherited: bool,
+    /// A look-up did not tell: it waits for a record that can go to review.
+    pub unclear: bool,
 }
 
 impl OpenWrite {
@@ -50,6 +52,7 @@ impl OpenWrite {
                 repeat_refused: false,
                 key_refused: false,
                 inherited: true,
+                unclear: false,
             }),
         }
     }
@@ -75,6 +78,7 @@ impl OpenWrite {
             repeat_refused: previous.is_some_and(|doubt| doubt.repeat_refused),
             key_refused: previous.is_some_and(|doubt| doubt.key_refused),
             inherited: previous.is_some_and(|doubt| doubt.inherited),
+            unclear: false,
         });
     }
 }

@@ -31,6 +31,9 @@ pub struct Turn<'a> {
     pub facts: &'a mut VecDeque<Fact>,
 }
 
+/// Before the first good commit there is no lease: long ago.
+const NO_LEASE: Timestamp = Timestamp(0);
+
 /// One task that is live.
 #[derive(Clone, Debug)]
 pub struct Task {
@@ -58,6 +61,7 @@ pub struct Task {
     pub(super) newcomers: Newcomers,
     pub(super) writes: HashMap<BookingKey, OpenWrite>,
     pub(super) creations: HashMap<PatientKey, OpenWrite>,
+    pub(super) alone: Option<JobKey>,
     pub(super) pending: Pending,
     pub(super) committing: Option<Committing>,
     pub(super) sequence: u64,
@@ -105,7 +109,9 @@ impl Task {
             incarnation,
             fenced_at: acquired.fenced_at,
             drain_until: None,
-            lease_from: acquired.init_started_at,
+            // No write before the first commit is good. An owner fenced while it restored may have read what its
+            // successor intends, would take it for a doubt and repeat it, and the successor may yet withdraw it (W2).
+            lease_from: NO_LEASE,
             lanes,
             state: acquired.state,
             jobs: HashMap::new(),
@@ -121,6 +127,7 @@ impl Task {
             newcomers: Newcomers::default(),
             writes: HashMap::new(),
             creations: HashMap::new(),
+            alone: None,
             pending: Pending::default(),
             committing: None,
             sequence: 1,
@@ -148,14 +155,21 @@ impl Task {
 
     fn inherit_doubts(&mut self, settings: &Settings) {
         let quiet_at = self.inherited_quiet_at(settings);
-        for (key, state) in &self.state.bookings {
-            if state.intent.is_some() {
+        let suspect_after = settings.crash_suspect_after;
+        for (key, state) in &mut self.state.bookings {
+            // What is in review is a person's doubt, not ours.
+            let in_review = state.is_in_review();
+            if let Some(intent) = state.intent.as_mut().filter(|_| !in_review) {
+                intent.suspicion = intent.suspicion.after_unclean_end(suspect_after);
+                self.pending.bookings.insert(key.clone());
                 self.writes.insert(key.clone(), OpenWrite::inherited(self.fenced_at, quiet_at));
                 self.timers.insert((quiet_at, JobKey::Booking(key.clone())));
             }
         }
-        for (key, state) in &self.state.patients {
-            if state.intent.is_some() {
+        for (key, state) in &mut self.state.patients {
+            if let Some(intent) = &mut state.intent {
+                intent.suspicion = intent.suspicion.after_unclean_end(suspect_after);
+                self.pending.patients.insert(key.clone());
                 self.creations.insert(key.clone(), OpenWrite::inherited(self.fenced_at, quiet_at));
                 self.newcomers.inherit(key.clone());
                 self.timers.insert((quiet_at, JobKey::Patient(key.clone())));

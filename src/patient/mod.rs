@@ -8,6 +8,7 @@ pub mod search;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::booking::{Patient, identifier};
 use crate::private::Private;
@@ -53,6 +54,20 @@ pub struct Person {
     pub date_of_birth: Option<Private<jiff::civil::Date>>,
     /// Postal code, normalised.
     pub postal_code: Private<String>,
+}
+
+impl Person {
+    /// 64 bits of SHA-256 over all that tells people apart: whether two records mean a person of the same description.
+    pub fn fingerprint(&self) -> i64 {
+        let born = self.date_of_birth.as_ref().map(|date| date.reveal().to_string()).unwrap_or_default();
+        let mut hasher = Sha256::new();
+        for part in [self.given_name.reveal(), self.family_name.reveal(), &born, self.postal_code.reveal()] {
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part.as_bytes());
+        }
+        let digest = hasher.finalize();
+        i64::from_be_bytes(std::array::from_fn(|index| digest[index]))
+    }
 }
 
 impl From<&Patient> for Person {

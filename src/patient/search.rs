@@ -60,9 +60,4 @@ impl Search {
             }
         }
     }
-
-    /// Whether every pass has answered, so that "new" may be concluded.
-    pub fn is_complete(&self) -> bool {
-        self.answered >= PASSES
-    }
 }

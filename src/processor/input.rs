@@ -101,9 +101,7 @@ pub enum Input {
 /// What acquiring a task found.
 #[derive(Clone, Debug)]
 pub struct Acquired {
-    /// When `init_transactions` was called: the lease runs from here (rule W2).
-    pub init_started_at: Timestamp,
-    /// When it returned: F in the protocol.
+    /// When `init_transactions` returned: F in the protocol.
     pub fenced_at: Timestamp,
     /// Where each lane goes on reading: the committed offset, or the first start's.
     pub next_offsets: Vec<(Lane, i64)>,

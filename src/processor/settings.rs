@@ -10,6 +10,9 @@ pub enum GuardMode {
     UniqueReference,
     /// It can be searched by `external_id`: a create in doubt is looked up once it can no longer land unseen.
     Reference,
+    /// It offers none of these: a create in doubt is looked up by what it asked for, and what cannot be told apart is for
+    /// a person.
+    Search,
 }
 
 /// Everything the processor needs to know about its surroundings. All durations are milliseconds.
@@ -53,6 +56,10 @@ pub struct Settings {
     pub release_drain_ms: i64,
     /// `worker.reacquire_pause_ms`: two heartbeats, before a task lost by a commit is acquired again.
     pub reacquire_pause_ms: i64,
+    /// `worker.crash_suspect_after`: unclean ends after which a booking with an open write runs alone (rule K6).
+    pub crash_suspect_after: u32,
+    /// `worker.crash_review_after`: unclean ends while it ran alone after which a person must look at it.
+    pub crash_review_after: u32,
     /// `retry.backoff_min_ms`.
     pub retry_backoff_min_ms: i64,
     /// `retry.backoff_max_ms`.
@@ -64,6 +71,16 @@ pub struct Settings {
     /// How it is broken on purpose, if it is.
     #[cfg(feature = "planted-defects")]
     pub defect: Option<crate::processor::defects::Defect>,
+}
+
+impl GuardMode {
+    /// Whether HealthFlow can be searched by our reference (`external_id`).
+    pub const fn has_references(self) -> bool {
+        match self {
+            GuardMode::IdempotencyKey | GuardMode::UniqueReference | GuardMode::Reference => true,
+            GuardMode::Search => false,
+        }
+    }
 }
 
 impl Settings {

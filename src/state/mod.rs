@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::appointment::Placement;
+use crate::appointment::{Placement, Slot};
 use crate::booking::{BookingId, BookingKey, PatientKey, Version};
 use crate::event::topics::Lane;
 use crate::patient::{HealthFlowPatientId, LinkOrigin};
@@ -47,6 +47,28 @@ pub struct WriteIntent {
     pub first_version: Version,
     /// When it was opened; used for the retention of idempotency keys only.
     pub since: Timestamp,
+    /// Whether it may be what kills the workers.
+    pub suspicion: Suspicion,
+    /// Where a create asks to stand, to look it up by; in guard mode `search` only (rule W5).
+    pub slot: Option<Slot>,
+}
+
+/// How often a worker ended uncleanly while an intent was open (rule K6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Suspicion {
+    /// Unclean ends that count against it.
+    pub unclean_ends: u32,
+    /// Whether it runs alone now: if the worker ends, this is the only one that can be the reason.
+    pub alone: bool,
+}
+
+impl Suspicion {
+    /// After one more end of a worker. Anybody who was near is counted until there are `suspect_after` of them; then only
+    /// whoever ran alone.
+    pub fn after_unclean_end(self, suspect_after: u32) -> Suspicion {
+        let counts = self.alone || self.unclean_ends < suspect_after;
+        Suspicion { unclean_ends: self.unclean_ends.saturating_add(u32::from(counts)), alone: false }
+    }
 }
 
 /// The writes of an appointment.
@@ -89,6 +111,9 @@ pub struct PatientState {
     pub intent: Option<PatientIntent>,
     /// The booking whose review decides who this patient is; until then all others of the patient wait.
     pub held_by: Option<BookingId>,
+    /// Set where a creation that may stand could not be looked up (guard mode `search`): the fingerprint of whom it
+    /// created, 0 where that is not known. Until the patient is linked, nobody of another description is created.
+    pub unseen: Option<i64>,
     /// When this process last sent a creation for it that may stand (rule W6). In memory only: never written to a topic.
     pub last_write_at: Timestamp,
 }
@@ -109,6 +134,10 @@ pub struct PatientIntent {
     pub incarnation: u32,
     /// When it was opened; used for the retention of idempotency keys only.
     pub since: Timestamp,
+    /// Whether it may be what kills the workers.
+    pub suspicion: Suspicion,
+    /// The fingerprint of whom it creates; in guard mode `search` only (rule W5).
+    pub person: Option<i64>,
 }
 
 /// Everything a task remembers.

@@ -11,7 +11,7 @@ use crate::patient::decide::Evidence;
 pub enum Outcome {
     /// It ended well: `appointments.synced`.
     Synced(SyncedOutcome),
-    /// A person must decide who the patient is: `appointments.review`.
+    /// A person must decide first, who the patient is or which appointment is meant: `appointments.review`.
     Review {
         /// Why.
         reason: Reason,
@@ -67,6 +67,12 @@ pub enum Reason {
     AmbiguousPatient,
     /// DentScheduler sent a HealthFlow id along that differs from the one we know.
     LinkConflict,
+    /// Workers ended again and again while this booking ran alone.
+    CrashSuspect,
+    /// Deciding about this booking failed in a way that nobody foresaw.
+    Defect,
+    /// The answer to a create was lost, and what stands in HealthFlow does not tell which appointment is this booking's.
+    AmbiguousAppointment,
 }
 
 /// What an operator does with a dead letter (header `disposition`).
@@ -107,7 +113,7 @@ impl SyncedOutcome {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 9] = [
+    pub const ALL: [Reason; 12] = [
         Reason::Undecodable,
         Reason::NoIdentity,
         Reason::Impossible,
@@ -117,6 +123,9 @@ impl Reason {
         Reason::VisitBegun,
         Reason::AmbiguousPatient,
         Reason::LinkConflict,
+        Reason::CrashSuspect,
+        Reason::Defect,
+        Reason::AmbiguousAppointment,
     ];
 
     /// The stable code.
@@ -131,6 +140,9 @@ impl Reason {
             Reason::VisitBegun => "VISIT_BEGUN",
             Reason::AmbiguousPatient => "AMBIGUOUS_PATIENT",
             Reason::LinkConflict => "LINK_CONFLICT",
+            Reason::CrashSuspect => "CRASH_SUSPECT",
+            Reason::Defect => "DEFECT",
+            Reason::AmbiguousAppointment => "AMBIGUOUS_APPOINTMENT",
         }
     }
 }

@@ -25,6 +25,12 @@ pub struct Knowledge<'a> {
     pub cursor: Option<&'a str>,
     /// The incarnation to create the patient under.
     pub patient_incarnation: u32,
+    /// Whom a creation that was never looked up may have created: see [`PatientState::unseen`].
+    ///
+    /// [`PatientState::unseen`]: crate::state::PatientState::unseen
+    pub unseen: Option<i64>,
+    /// Whether HealthFlow can be searched by our reference.
+    pub has_references: bool,
     /// What stands in HealthFlow for this booking.
     pub placement: Option<&'a Placement>,
     /// The incarnation to create the appointment under.
@@ -83,16 +89,19 @@ fn who(booking: &Booking, known: &Knowledge<'_>) -> Who {
 fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
     let answered = known.search.map_or(0, |search| search.answered);
     let candidates = known.search.map_or(&[][..], |search| &search.candidates);
-    let decision = || decide(&Person::from(&booking.patient), candidates, &booking.patient.id);
+    let person = Person::from(&booking.patient);
+    let decision = || decide(&person, candidates, &booking.patient.id);
 
     // Our own reference is certain: no further pass can make it less so.
-    if answered == 1
+    if known.has_references
+        && answered == 1
         && !candidates.is_empty()
         && let Decision::Match(id) = decision()
     {
         return remember(id, LinkOrigin::Found);
     }
-    if let Some(next) = pass(&booking.patient, answered) {
+    // Without references the first pass would find nobody, or everybody.
+    if let Some(next) = pass(&booking.patient, answered + usize::from(!known.has_references)) {
         return Step::Ask(Request::SearchPatients {
             practice: booking.key.practice.clone(),
             pass: next,
@@ -101,6 +110,10 @@ fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
     }
     match decision() {
         Decision::Match(id) => remember(id, LinkOrigin::Found),
+        // Under another description it may stand already: only a person can tell.
+        Decision::New if known.unseen.is_some_and(|sent| sent != person.fingerprint()) => {
+            Step::Finish(Outcome::Review { reason: Reason::AmbiguousPatient, evidence: Vec::new() })
+        }
         Decision::New => Step::Ask(create_patient(booking, known.patient_incarnation)),
         Decision::Review(evidence) => {
             Step::Finish(Outcome::Review { reason: Reason::AmbiguousPatient, evidence })

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::caught::caught;
 use crate::healthflow::fault::{NotSent, Unknown};
 use crate::healthflow::{Fault, Reply, Request, decode, encode};
 use crate::http::Transport;
@@ -75,7 +76,9 @@ impl Calls {
         };
         self.runtime.spawn(async move {
             let received = transport.send(encode(&request), may_send).await;
-            answer.post(decode(&request, received, clock.now()));
+            // An answer that our own code cannot take is one that nobody can read.
+            let reply = caught(|| decode(&request, received, clock.now()));
+            answer.post(reply.unwrap_or(Err(Fault::Unknown(Unknown::Unreadable))));
         });
     }
 }

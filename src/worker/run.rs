@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::caught::is_caught;
 use crate::http::transport::Unusable;
 use crate::http::{Transport, TransportSettings};
 use crate::kafka::schema_registry::{RegistryFault, SchemaRegistry};
@@ -234,11 +235,13 @@ fn stop_on_signal(runtime: &tokio::runtime::Runtime, mailbox: &Arc<Mailbox>) -> 
     Ok(())
 }
 
-/// A thread that died silently would leave a worker that looks alive.
+/// A thread that died silently would leave a worker that looks alive. What is caught is told all the same.
 fn end_on_panic() {
     let tell = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         tell(panic);
-        std::process::exit(PANIC_STATUS);
+        if !is_caught() {
+            std::process::exit(PANIC_STATUS);
+        }
     }));
 }

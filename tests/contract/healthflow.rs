@@ -5,7 +5,7 @@ use healthflow_sync::booking::{BookingStatus, Patient, PatientId, Visit};
 use healthflow_sync::healthflow::fault::{Missing, NotSent, Unknown};
 use healthflow_sync::healthflow::wire::{Method, TransportFault, WireReply, WireRequest};
 use healthflow_sync::healthflow::{
-    Answer, AppointmentContent, Fault, Operation, PatientContent, Reply, Request, decode, encode,
+    Answer, AppointmentContent, Fault, Operation, PatientContent, Reply, Request, Sought, decode, encode,
 };
 use healthflow_sync::patient::HealthFlowPatientId;
 use healthflow_sync::patient::search::{PASSES, pass};
@@ -20,23 +20,23 @@ const CONTRACT: &str = include_str!("../../schemas/healthflow.openapi.yaml");
 const NOW: Timestamp = Timestamp(1_795_521_600_000);
 
 /// HealthFlow as our client sees it.
-struct Line {
-    simulator: Simulator,
-    now: Timestamp,
+pub struct Line {
+    pub simulator: Simulator,
+    pub now: Timestamp,
 }
 
 impl Line {
-    fn new(moods: Value) -> Self {
+    pub fn new(moods: Value) -> Self {
         let mut line = Line { simulator: Simulator::new(Moods::default(), 1), now: NOW };
         line.turn(moods);
         line
     }
 
-    fn turn(&mut self, moods: Value) {
+    pub fn turn(&mut self, moods: Value) {
         self.simulator.patch_moods(&moods).expect("as the contract says");
     }
 
-    fn ask(&mut self, request: &Request) -> Reply {
+    pub fn ask(&mut self, request: &Request) -> Reply {
         let received = match self.simulator.handle(&encode(request), self.now).ending {
             Ending::Reply(reply) => Ok(reply),
             Ending::Dropped => Err(TransportFault::Unknown(Unknown::Reset)),
@@ -45,7 +45,7 @@ impl Line {
         decode(request, received, self.now)
     }
 
-    fn create_patient(&mut self) -> HealthFlowPatientId {
+    pub fn create_patient(&mut self) -> HealthFlowPatientId {
         match self.ask(&create_patient("pat-1")) {
             Ok(Answer::PatientCreated(id)) => id,
             other => panic!("{other:?}"),
@@ -53,7 +53,7 @@ impl Line {
     }
 }
 
-fn patient(id: &str) -> Patient {
+pub fn patient(id: &str) -> Patient {
     Patient {
         id: PatientId::from(id),
         healthflow_patient_id: None,
@@ -67,12 +67,12 @@ fn patient(id: &str) -> Patient {
     }
 }
 
-fn create_patient(id: &str) -> Request {
+pub fn create_patient(id: &str) -> Request {
     let content = PatientContent { practice: "p & q".into(), patient: patient(id) };
     Request::CreatePatient { content, idempotency_key: format!("key-{id}") }
 }
 
-fn content(booking: &str, patient: &HealthFlowPatientId) -> AppointmentContent {
+pub fn content(booking: &str, patient: &HealthFlowPatientId) -> AppointmentContent {
     AppointmentContent {
         practice: "p & q".into(),
         booking: booking.into(),
@@ -91,7 +91,7 @@ fn content(booking: &str, patient: &HealthFlowPatientId) -> AppointmentContent {
     }
 }
 
-fn create(booking: &str, patient: &HealthFlowPatientId) -> Request {
+pub fn create(booking: &str, patient: &HealthFlowPatientId) -> Request {
     Request::CreateAppointment {
         content: content(booking, patient),
         idempotency_key: format!("key-{booking}"),
@@ -99,12 +99,13 @@ fn create(booking: &str, patient: &HealthFlowPatientId) -> Request {
 }
 
 fn find(booking: &str) -> Request {
-    Request::FindAppointment { practice: "p & q".into(), booking: booking.into() }
+    let sought = Sought::Reference(booking.into());
+    Request::FindAppointment { practice: "p & q".into(), sought, cursor: None }
 }
 
 fn found(line: &mut Line, booking: &str) -> usize {
     match line.ask(&find(booking)) {
-        Ok(Answer::Appointments(found)) => found.len(),
+        Ok(Answer::Appointments { found, .. }) => found.len(),
         other => panic!("{other:?}"),
     }
 }
@@ -134,7 +135,7 @@ fn every_operation_is_understood_on_both_sides() {
             (Operation::SearchPatients, Ok(Answer::Patients { found, next_cursor: None })) if found.len() == 1
         ) || matches!(
             (operation, answer),
-            (Operation::FindAppointment, Ok(Answer::Appointments(found)))
+            (Operation::FindAppointment, Ok(Answer::Appointments { found, .. }))
                 if found.len() == 1 && found[0].id == id && found[0].patient == patient
         ) || matches!(
             (operation, answer),

@@ -2,4 +2,5 @@
 
 mod events;
 mod healthflow;
+mod search_mode;
 mod simulator;

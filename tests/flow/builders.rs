@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use healthflow_sync::booking::{Booking, BookingKey, BookingStatus, Patient, Source, Version, Visit};
 use healthflow_sync::healthflow::fault::Unknown;
-use healthflow_sync::healthflow::{Answer, Fault, Reply};
+use healthflow_sync::healthflow::{Answer, AppointmentFound, Fault, Reply};
+use healthflow_sync::patient::{Candidate, Person};
 
 use crate::desk::START;
 
@@ -86,6 +87,18 @@ pub fn patient_created(id: &str) -> Reply {
 
 pub fn nobody() -> Reply {
     Ok(Answer::Patients { found: Vec::new(), next_cursor: None })
+}
+
+/// A search pass that found this patient's chart, without our reference.
+pub fn chart(id: &str, patient: &Patient) -> Reply {
+    let chart = Candidate { id: Some(id.into()), external_id: None, person: Person::from(patient) };
+    Ok(Answer::Patients { found: vec![chart], next_cursor: None })
+}
+
+/// The last page of a look-up that found these, all of the known patient.
+pub fn appointments(ids: &[&str]) -> Reply {
+    let found = ids.iter().map(|id| AppointmentFound { id: (*id).into(), patient: "hf-patient-1".into() });
+    Ok(Answer::Appointments { found: found.collect(), next_cursor: None })
 }
 
 pub fn timeout() -> Reply {

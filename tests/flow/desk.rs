@@ -34,6 +34,8 @@ pub struct Desk {
     pub calls: Vec<Call>,
     pub commits: Vec<(Incarnation, u64, CommitBatch)>,
     pub committed: Vec<Outgoing>,
+    /// What all owners have committed.
+    pub durable: TaskState,
     pub offsets: BTreeMap<Lane, i64>,
     pub facts: Vec<Fact>,
     pub others: Vec<Effect>,
@@ -63,6 +65,8 @@ pub fn settings(guard: GuardMode) -> Settings {
         memory_wait_ms: 30_000,
         release_drain_ms: 5_000,
         reacquire_pause_ms: 6_000,
+        crash_suspect_after: 2,
+        crash_review_after: 3,
         retry_backoff_min_ms: 2_000,
         retry_backoff_max_ms: 600_000,
         retry_max_age_ms: 72 * 3_600_000,
@@ -103,6 +107,7 @@ impl Desk {
             calls: Vec::new(),
             commits: Vec::new(),
             committed: Vec::new(),
+            durable: state.clone(),
             offsets: BTreeMap::new(),
             facts: Vec::new(),
             others: Vec::new(),
@@ -123,7 +128,6 @@ impl Desk {
         });
         self.incarnation = acquire.expect("the task is to be acquired");
         let acquired = Acquired {
-            init_started_at: self.now,
             fenced_at: self.now,
             next_offsets: self.next.iter().map(|(lane, offset)| (*lane, *offset)).collect(),
             restored_records: state.len() as u64,
@@ -136,13 +140,12 @@ impl Desk {
 
     /// The worker dies; another one acquires the task with exactly what was committed.
     pub fn crash(&self, guard: GuardMode) -> Desk {
-        let mut state = TaskState::default();
-        for record in &self.committed {
-            if let Outgoing::State(record) = record {
-                state.apply((**record).clone());
-            }
-        }
-        Desk::acquired(guard, state, self.offsets.clone(), self.now)
+        Desk::acquired(guard, self.durable.clone(), self.offsets.clone(), self.now)
+    }
+
+    /// The acquisition that the processor asks for after it dropped the task is done; where to read is as before.
+    pub fn acquire_again(&mut self) {
+        self.finish_acquisition(self.durable.clone());
     }
 
     pub fn handle(&mut self, input: Input) {
@@ -179,6 +182,11 @@ impl Desk {
     }
 
     fn good(&mut self, (incarnation, sequence, batch): (Incarnation, u64, CommitBatch)) {
+        for record in &batch.records {
+            if let Outgoing::State(record) = record {
+                self.durable.apply((**record).clone());
+            }
+        }
         self.committed.extend(batch.records);
         self.offsets.extend(batch.offsets);
         let ended = CommitEnded::Good { started_at: self.now, aborts: 0 };

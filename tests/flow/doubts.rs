@@ -1,6 +1,6 @@
 //! Writes whose answer was lost, and writes that an owner before us may have sent (rules W3 to W5).
 
-use healthflow_sync::healthflow::{Answer, AppointmentFound, Fault, Operation, Request};
+use healthflow_sync::healthflow::{Fault, Operation, Request};
 use healthflow_sync::processor::{Fact, GuardMode};
 use healthflow_sync::state::WriteOperation;
 
@@ -17,11 +17,11 @@ fn key(request: &Request) -> String {
 }
 
 fn found(id: &str) -> healthflow_sync::healthflow::Reply {
-    Ok(Answer::Appointments(vec![AppointmentFound { id: id.into(), patient: "hf-patient-1".into() }]))
+    appointments(&[id])
 }
 
 fn not_found() -> healthflow_sync::healthflow::Reply {
-    Ok(Answer::Appointments(Vec::new()))
+    appointments(&[])
 }
 
 #[test]
@@ -239,8 +239,7 @@ fn more_than_one_found_is_told_and_the_first_is_adopted() {
     desk.arrive(a_booking("b", 1));
     desk.expect_and_answer(Operation::CreateAppointment, timeout());
     desk.pass_ms(Q_MS);
-    let two = ["a-1", "a-2"].map(|id| AppointmentFound { id: id.into(), patient: "hf-patient-1".into() });
-    desk.expect_and_answer(Operation::FindAppointment, Ok(Answer::Appointments(two.to_vec())));
+    desk.expect_and_answer(Operation::FindAppointment, appointments(&["a-1", "a-2"]));
     assert!(desk.facts.iter().any(|fact| matches!(fact, Fact::DuplicateFound { what: "appointment", .. })));
 }
 

@@ -6,9 +6,12 @@ mod desk;
 
 mod answers;
 mod bad_input;
+mod crash_loops;
 mod doubts;
 mod new_people;
 mod offsets;
 mod retries;
 mod scenarios;
+mod search_mode;
+mod unseen_people;
 mod writes;

@@ -44,6 +44,23 @@ fn an_expired_lease_is_renewed_by_a_commit_before_anything_is_sent() {
     assert!(lease_until > desk.now && lease_until <= desk.now.plus_ms(LEASE_MS));
 }
 
+/// An owner that was fenced while it restored finds what its successor intends; the successor may yet withdraw it.
+#[test]
+fn a_new_owner_writes_nothing_before_its_first_commit_is_good() {
+    let mut desk = Desk::new(GuardMode::IdempotencyKey);
+    desk.arrive(a_booking("b", 1));
+    desk.expect(Operation::CreateAppointment);
+    desk.hold_commits = true;
+    desk.arrive(a_booking_of_another("c"));
+    desk.commit_is_lost();
+    desk.acquire_again();
+    desk.arrive(a_booking("b", 1));
+    desk.pass_ms(500);
+    assert!(desk.calls.is_empty(), "the create in doubt may be repeated, but not yet");
+    desk.commit_is_good();
+    desk.expect(Operation::CreateAppointment);
+}
+
 #[test]
 fn what_the_sender_refused_for_its_lease_is_sent_after_a_renewal_and_is_no_attempt() {
     let mut desk = Desk::new(GuardMode::Reference);

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics fails, which is what it should do")]
 
+#[path = "../../src/bin/demo/parts/kafka_proxy/mod.rs"]
+mod kafka_proxy;
 #[path = "../support/stack.rs"]
 mod stack;
 #[path = "../support/wait.rs"]
@@ -13,4 +15,5 @@ mod commit;
 mod lanes;
 mod rebalance;
 mod restore;
+mod torn_commits;
 mod world;

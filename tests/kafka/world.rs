@@ -1,6 +1,6 @@
 //! What the tests of this binary share: topics, a codec, and an inbox whose contents can be waited for.
 
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::wait::wait_for;
@@ -26,10 +26,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::kafka_proxy::KafkaProxy;
 use crate::stack::Stack;
 
-/// Enough that every test has some to itself: those from 12 on are of no test in particular, and more than half.
-pub const PARTITIONS: i32 = 36;
+/// Enough that every test has some to itself: those from 24 on are of no test in particular, and more than half.
+pub const PARTITIONS: i32 = 50;
 /// Longer than anything that should happen takes, even on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
@@ -75,6 +76,24 @@ pub fn settings(name: &str) -> KafkaSettings {
         partition_count: PARTITIONS.cast_unsigned(),
         ..KafkaSettings::default()
     }
+}
+
+/// The same through the proxy.
+pub fn proxied(settings: &KafkaSettings) -> KafkaSettings {
+    KafkaSettings { brokers: Stack::shared().env("PROXY_BROKERS"), ..settings.clone() }
+}
+
+/// The proxy before the shared broker; one test at a time has it.
+pub fn proxy() -> MutexGuard<'static, KafkaProxy> {
+    static PROXY: OnceLock<Mutex<KafkaProxy>> = OnceLock::new();
+    let proxy = PROXY.get_or_init(|| {
+        let (stack, runtime) = (Stack::shared(), world().runtime.handle());
+        let (listen, broker) = (stack.env("PROXY_BROKERS"), stack.env("PROXIED_BROKERS"));
+        Mutex::new(KafkaProxy::start(runtime, &listen, &broker).unwrap())
+    });
+    let proxy = proxy.lock().unwrap_or_else(PoisonError::into_inner);
+    proxy.calm();
+    proxy
 }
 
 /// An inbox that keeps everything.
@@ -140,6 +159,11 @@ impl Kept {
                 _ => None,
             }
         })
+    }
+
+    /// Forgets what came before: another life begins.
+    pub fn clear(&self) {
+        self.inputs.lock().unwrap().clear();
     }
 
     pub fn wait_committed(&self, sequence: u64) -> CommitEnded {
@@ -241,6 +265,19 @@ pub fn read(topic: &str, partition: i32, isolation: &str) -> Vec<Vec<u8>> {
             None => assert!(Instant::now() < until, "no end of {topic}/{partition}"),
         }
     }
+}
+
+/// Whether a transaction is open in this partition: readers of committed records are held back there.
+pub fn is_held_back(topic: &str, partition: i32) -> bool {
+    let end = |isolation: &str| {
+        let consumer: BaseConsumer = rdkafka::ClientConfig::new()
+            .set("bootstrap.servers", &world().brokers)
+            .set("isolation.level", isolation)
+            .create()
+            .unwrap();
+        consumer.fetch_watermarks(topic, partition, LIMIT).unwrap().1
+    };
+    end("read_committed") < end("read_uncommitted")
 }
 
 /// What the group has committed for a lane of a task.

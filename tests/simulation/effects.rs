@@ -79,9 +79,9 @@ impl World {
         let one = &mut self.workers[worker];
         let Some(shell) = one.shell(partition, incarnation) else { return };
         shell.early_state = early;
-        let (life, called_at) = (one.life, self.now);
+        let life = one.life;
         let ms = self.random.between(1, 300);
-        self.after(ms, Event::FenceLands { worker, life, partition, incarnation, called_at });
+        self.after(ms, Event::FenceLands { worker, life, partition, incarnation });
     }
 
     /// The broker fences whoever had the transactional id, whether or not the caller still listens.
@@ -89,7 +89,6 @@ impl World {
         &mut self,
         (worker, life): (usize, u64),
         (partition, incarnation): (i32, Incarnation),
-        called_at: i64,
     ) {
         if self.now < self.disk_full_until {
             self.meet(worker, FaultKind::DiskFull);
@@ -103,17 +102,11 @@ impl World {
         self.partitions[partition as usize].fences.push(self.now);
         self.story.tell(self.now, || format!("w{worker} fences p{partition} (epoch {epoch})"));
         let ms = self.random.between(0, 50);
-        let deed = Deed::InitReturned { partition, incarnation, called_at, epoch };
+        let deed = Deed::InitReturned { partition, incarnation, epoch };
         self.after(ms, Event::ForWorker { worker, life, deed: Box::new(deed) });
     }
 
-    pub fn init_returned(
-        &mut self,
-        worker: usize,
-        (partition, incarnation): (i32, Incarnation),
-        called_at: i64,
-        epoch: u64,
-    ) {
+    pub fn init_returned(&mut self, worker: usize, (partition, incarnation): (i32, Incarnation), epoch: u64) {
         let Some(shell) = self.workers[worker].shell(partition, incarnation) else { return };
         shell.epoch = epoch;
         if self.strikes(self.plan.faults.acquire) {
@@ -123,7 +116,7 @@ impl World {
             return;
         }
         let ms = self.random.between(0, 300);
-        let deed = Deed::OffsetsRead { partition, incarnation, called_at, fenced_at: self.now };
+        let deed = Deed::OffsetsRead { partition, incarnation, fenced_at: self.now };
         self.worker_does(worker, ms, deed);
     }
 
@@ -131,7 +124,6 @@ impl World {
         &mut self,
         worker: usize,
         (partition, incarnation): (i32, Incarnation),
-        called_at: i64,
         fenced_at: i64,
     ) {
         if self.workers[worker].shell(partition, incarnation).is_none() {
@@ -142,7 +134,7 @@ impl World {
         let ms = self.random.between(0, 2_000);
         let shell = self.workers[worker].shell(partition, incarnation);
         let stale_state = shell.and_then(|shell| shell.early_state.take()).map(|state| *state);
-        let acquired = Box::new(Reading { called_at, fenced_at, offsets, stale_state });
+        let acquired = Box::new(Reading { fenced_at, offsets, stale_state });
         self.worker_does(worker, ms, Deed::StateRead { partition, incarnation, acquired });
     }
 
@@ -162,14 +154,13 @@ impl World {
             kafka.doubts_in_records.find_again(&mut state);
         }
         let one = &mut self.workers[worker];
-        let (init_started_at, fenced_at) = (one.clock(reading.called_at), one.clock(reading.fenced_at));
+        let fenced_at = one.clock(reading.fenced_at);
         let restored_at: Timestamp = one.clock(self.now);
         let Some(shell) = one.shell(partition, incarnation) else { return };
         for (lane, position) in &reading.offsets {
             shell.lanes.insert(*lane, Reader { position: *position, ..Reader::default() });
         }
         let acquired = Acquired {
-            init_started_at,
             fenced_at,
             next_offsets: reading.offsets.clone(),
             state,

@@ -38,14 +38,12 @@ pub enum Deed {
     InitReturned {
         partition: i32,
         incarnation: Incarnation,
-        called_at: i64,
         epoch: u64,
     },
     /// ... and the committed offsets are read, then the state.
     OffsetsRead {
         partition: i32,
         incarnation: Incarnation,
-        called_at: i64,
         fenced_at: i64,
     },
     StateRead {
@@ -60,7 +58,6 @@ pub enum Deed {
 /// What an acquisition has read so far.
 #[derive(Debug)]
 pub struct Reading {
-    pub called_at: i64,
     pub fenced_at: i64,
     pub offsets: Vec<(Lane, i64)>,
     /// The state as it was before the fence: only where that defect is planted.

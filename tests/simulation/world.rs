@@ -43,7 +43,6 @@ pub enum Event {
         life: u64,
         partition: i32,
         incarnation: u64,
-        called_at: i64,
     },
     CommitLands(Box<Landing>),
     /// A copy of an EndTxn comes late, from a connection that broke.
@@ -148,8 +147,8 @@ impl World {
                 }
             }
             Event::CallArrives(arrival) => self.call_arrives(*arrival),
-            Event::FenceLands { worker, life, partition, incarnation, called_at } => {
-                self.fence_lands((worker, life), (partition, incarnation), called_at);
+            Event::FenceLands { worker, life, partition, incarnation } => {
+                self.fence_lands((worker, life), (partition, incarnation));
             }
             Event::CommitLands(landing) => self.commit_lands(*landing),
             Event::EndTxnCopy { partition, epoch } => self.copy_lands(partition, epoch),
@@ -201,11 +200,11 @@ impl World {
             Deed::Socket(outbound) => self.socket(worker, outbound),
             Deed::Fetch { partition, incarnation, lane } => self.fetch(worker, partition, incarnation, lane),
             Deed::InitCalled { partition, incarnation } => self.init_called(worker, partition, incarnation),
-            Deed::InitReturned { partition, incarnation, called_at, epoch } => {
-                self.init_returned(worker, (partition, incarnation), called_at, epoch);
+            Deed::InitReturned { partition, incarnation, epoch } => {
+                self.init_returned(worker, (partition, incarnation), epoch);
             }
-            Deed::OffsetsRead { partition, incarnation, called_at, fenced_at } => {
-                self.offsets_read(worker, (partition, incarnation), called_at, fenced_at);
+            Deed::OffsetsRead { partition, incarnation, fenced_at } => {
+                self.offsets_read(worker, (partition, incarnation), fenced_at);
             }
             Deed::StateRead { partition, incarnation, acquired } => {
                 self.state_read(worker, (partition, incarnation), &acquired);

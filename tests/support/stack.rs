@@ -92,7 +92,7 @@ impl Stack {
     /// dropped: this stack ends when the process does, and removes its data itself.
     pub fn shared() -> &'static Stack {
         static SHARED: OnceLock<Stack> = OnceLock::new();
-        SHARED.get_or_init(Stack::start)
+        SHARED.get_or_init(|| Stack::start_with(&["--proxied"]))
     }
 
     /// Restarts Kafka on the same port and data, and waits until it answers.
@@ -114,6 +114,13 @@ impl Stack {
             .status()
             .expect("stack/stack.sh starts");
         assert!(status.success(), "{what} {options:?} failed\n{}", log_tails(&self.data));
+    }
+
+    /// A value of `stack.env`.
+    pub fn env(&self, name: &str) -> String {
+        let env = fs::read_to_string(self.data.join("stack.env")).expect("a running stack has its stack.env");
+        let value = env.lines().filter_map(|line| line.split_once('=')).find(|(key, _)| *key == name);
+        value.unwrap_or_else(|| panic!("no {name} in stack.env")).1.to_owned()
     }
 
     /// The process ids of the brokers in their order, and last the registry's.

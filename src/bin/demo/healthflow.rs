@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use reqwest::{Client, Method};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::morning::people::Chart;
@@ -81,7 +81,7 @@ pub struct Totals {
 }
 
 /// One write that came.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Write {
     /// `create_appointment` and so on.
     pub operation: String,

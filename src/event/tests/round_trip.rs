@@ -1,6 +1,6 @@
 //! Goal: each record decodes to what was encoded, and its bytes are the schema's. Method: the way out, then the way in.
 
-use crate::appointment::Placement;
+use crate::appointment::{Placement, Slot};
 use crate::booking::{BookingKey, BookingStatus, PatientKey};
 use crate::event::avro::{contract, contracts};
 use crate::event::codec::{Codec, restore};
@@ -17,8 +17,8 @@ use crate::event::{
 use crate::patient::LinkOrigin;
 use crate::patient::decide::{Agreement, Evidence};
 use crate::state::{
-    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, TaskPositions,
-    VersionSet, WriteIntent, WriteOperation,
+    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
+    TaskPositions, VersionSet, WriteIntent, WriteOperation,
 };
 use crate::sync::{Disposition, Reason, SyncedOutcome};
 
@@ -228,6 +228,8 @@ fn state_comes_back_as_it_was_committed() {
             incarnation: 3,
             first_version: 8,
             since: NOW,
+            suspicion: Suspicion { unclean_ends: 3, alone: true },
+            slot: Some(Slot { patient_id: "hf-p".into(), start: NOW, provider_id: "dr-1".into() }),
         }),
         parked: vec![
             Parked { version: 5, place: ParkingPlace::Retry, generation: 1 },
@@ -239,8 +241,14 @@ fn state_comes_back_as_it_was_committed() {
     let known = PatientState {
         link: Some(Link { healthflow_patient_id: "hf-p".into(), origin: LinkOrigin::Operator }),
         incarnation: 1,
-        intent: Some(PatientIntent { incarnation: 1, since: NOW }),
+        intent: Some(PatientIntent {
+            incarnation: 1,
+            since: NOW,
+            person: Some(-7),
+            suspicion: Suspicion::default(),
+        }),
         held_by: Some("b-1".into()),
+        unseen: Some(i64::MAX),
         last_write_at: crate::time::Timestamp::default(),
     };
     let positions =

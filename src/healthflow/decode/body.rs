@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::Answer;
 use crate::booking::PracticeId;
-use crate::healthflow::{AppointmentFound, AppointmentId, Request};
+use crate::healthflow::{AppointmentFound, AppointmentId, Request, Sought};
 use crate::patient::{Candidate, HealthFlowPatientId, Person, normalise};
 use crate::private::Private;
 
@@ -57,17 +57,7 @@ pub(super) fn answer(request: &Request, body: &[u8]) -> Option<Answer> {
     match request {
         Request::SearchPatients { practice, .. } => patients(practice, body),
         Request::CreatePatient { .. } => Some(Answer::PatientCreated(created(body)?.into())),
-        Request::FindAppointment { practice, booking } => {
-            let page: AppointmentPage = serde_json::from_slice(body).ok()?;
-            let ours = page.appointments.into_iter().filter(|found| {
-                found.practice_id.as_deref() == Some(practice.as_str())
-                    && found.external_id.as_deref() == Some(booking.as_str())
-            });
-            let found = ours.map(appointment).collect::<Option<Vec<_>>>()?;
-            // "Nobody" may only be concluded from the last page.
-            let is_conclusive = !found.is_empty() || is_last(&page.next_cursor);
-            is_conclusive.then_some(Answer::Appointments(found))
-        }
+        Request::FindAppointment { practice, sought, .. } => appointments(practice, sought, body),
         Request::CreateAppointment { .. } => Some(Answer::AppointmentCreated(created(body)?.into())),
         Request::UpdateAppointment { id, .. } => {
             (created(body)? == id.as_str()).then(|| Answer::AppointmentUpdated(id.clone()))
@@ -82,8 +72,33 @@ fn patients(practice: &PracticeId, body: &[u8]) -> Option<Answer> {
         found.practice_id.as_deref().is_none_or(|found_practice| found_practice == practice.as_str())
     });
     let found = ours.map(candidate).collect::<Option<Vec<_>>>()?;
-    let next_cursor = page.next_cursor.filter(|cursor| !cursor.is_empty());
-    Some(Answer::Patients { found, next_cursor })
+    Some(Answer::Patients { found, next_cursor: further(page.next_cursor) })
+}
+
+fn appointments(practice: &PracticeId, sought: &Sought, body: &[u8]) -> Option<Answer> {
+    let page: AppointmentPage = serde_json::from_slice(body).ok()?;
+    let ours =
+        page.appointments.into_iter().filter(|one| one.practice_id.as_deref() == Some(practice.as_str()));
+    let mut found = Vec::new();
+    for one in ours {
+        if is_sought(&one, sought)? {
+            found.push(appointment(one)?);
+        }
+    }
+    Some(Answer::Appointments { found, next_cursor: further(page.next_cursor) })
+}
+
+/// Whether `found` is what was sought, whatever made HealthFlow return it; none where it does not say.
+fn is_sought(found: &AppointmentSeen, sought: &Sought) -> Option<bool> {
+    match sought {
+        Sought::Reference(booking) => Some(found.external_id.as_deref() == Some(booking.as_str())),
+        Sought::Slot(slot) if found.patient_id == *slot.patient_id => {
+            let start: jiff::Timestamp = found.start.as_deref()?.parse().ok()?;
+            let provider_id = found.provider_id.as_deref()?;
+            Some(start.as_millisecond() == slot.start.0 && provider_id == &*slot.provider_id)
+        }
+        Sought::Slot(_) => Some(false),
+    }
 }
 
 fn candidate(found: PatientSeen) -> Option<Candidate> {
@@ -116,8 +131,9 @@ fn id(text: String) -> Option<String> {
     is_usable.then_some(text)
 }
 
-fn is_last(next_cursor: &Option<String>) -> bool {
-    next_cursor.as_deref().unwrap_or_default().is_empty()
+/// Where the next page starts; none on the last one.
+fn further(next_cursor: Option<String>) -> Option<String> {
+    next_cursor.filter(|cursor| !cursor.is_empty())
 }
 
 #[derive(Deserialize)]
@@ -154,6 +170,8 @@ struct AppointmentSeen {
     practice_id: Option<String>,
     external_id: Option<String>,
     patient_id: String,
+    start: Option<String>,
+    provider_id: Option<String>,
 }
 
 /// What is taken from an error body.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::booking::{BookingStatus, PatientId, Visit};
 use crate::healthflow::fault::{Missing, NotSent};
-use crate::healthflow::{AppointmentContent, PatientContent};
+use crate::healthflow::{AppointmentContent, PatientContent, Sought};
 use crate::patient::search::Pass;
 use crate::private::Private;
 
@@ -44,7 +44,11 @@ fn requests() -> Vec<Request> {
     vec![
         Request::SearchPatients { practice: "p".into(), pass, cursor: None },
         Request::CreatePatient { content: patient, idempotency_key: idempotency_key.clone() },
-        Request::FindAppointment { practice: "p".into(), booking: "b".into() },
+        Request::FindAppointment {
+            practice: "p".into(),
+            sought: Sought::Reference("b".into()),
+            cursor: None,
+        },
         Request::CreateAppointment { content: content.clone(), idempotency_key },
         Request::UpdateAppointment { id: "hfa-1".into(), content },
     ]
@@ -217,11 +221,12 @@ fn a_look_up_believes_only_what_carries_our_reference() {
     let other_practice = ours.replace(r#""p""#, r#""q""#);
     let one = vec![crate::healthflow::AppointmentFound { id: "hfa-1".into(), patient: "hfp-1".into() }];
     let page = format!(r#"{{"appointments":[{other_booking},{ours},{other_practice}],"next_cursor":"c"}}"#);
-    assert_eq!(found(&page), Ok(Answer::Appointments(one)));
-    assert_eq!(found(r#"{"appointments":[]}"#), Ok(Answer::Appointments(vec![])));
-    assert_eq!(found(r#"{"appointments":[],"next_cursor":null}"#), Ok(Answer::Appointments(vec![])));
-    // More pages follow: that nothing was found cannot be concluded.
-    assert_eq!(found(&format!(r#"{{"appointments":[{other_booking}],"next_cursor":"c"}}"#)), Err(UNREADABLE));
+    assert_eq!(found(&page), Ok(Answer::Appointments { found: one, next_cursor: Some("c".into()) }));
+    let nothing = || Ok(Answer::Appointments { found: Vec::new(), next_cursor: None });
+    for last in [r#"{"appointments":[]}"#, r#"{"appointments":[],"next_cursor":null}"#] {
+        assert_eq!(found(last), nothing());
+    }
+    assert_eq!(found(&format!(r#"{{"appointments":[{other_booking}],"next_cursor":""}}"#)), nothing());
 }
 
 #[test]

@@ -97,7 +97,8 @@ fn each_pass_asks_for_its_fields_only_and_in_the_body() {
 
 #[test]
 fn whatever_stands_in_an_identifier_stays_one_value() {
-    let find = Request::FindAppointment { practice: "a&b=c".into(), booking: "ä/1?#%".into() };
+    let sought = Sought::Reference("ä/1?#%".into());
+    let find = Request::FindAppointment { practice: "a&b=c".into(), sought, cursor: None };
     let path = encode(&find).path_and_query;
     assert_eq!(path, "/appointments?practice_id=a%26b%3Dc&external_id=%C3%A4%2F1%3F%23%25");
     let content = appointment(visit("2026-12-01T15:00:00Z", "UTC"));

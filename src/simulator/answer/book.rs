@@ -161,7 +161,7 @@ impl Book {
     }
 
     /// Whom a search returns, oldest chart first: everybody who agrees in every field that is named.
-    pub(super) fn search(&self, body: &SearchBody, now: Timestamp) -> Vec<&PatientRecord> {
+    pub(super) fn search(&self, body: &SearchBody, now: Timestamp) -> Vec<&Stored<PatientRecord>> {
         let practice = body.practice_id.as_str();
         let family = body.family_name.as_deref().map(folded);
         let given = body.given_name.as_deref().map(folded);
@@ -177,8 +177,8 @@ impl Book {
         self.patients
             .under(&key)
             .filter(|stored| stored.is_visible(now))
-            .map(|stored| &stored.record)
-            .filter(|PatientRecord { body: is, .. }| {
+            .filter(|stored| {
+                let is = &stored.record.body;
                 agrees(&body.external_id, is.external_id.as_deref().unwrap_or_default())
                     && agrees(&body.date_of_birth, &is.date_of_birth)
                     && (family.is_none() || agrees(&family, &folded(&is.family_name)))

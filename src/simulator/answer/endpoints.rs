@@ -8,14 +8,14 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::book::{Book, key, slot_key};
+use super::book::{Book, Stored, key, slot_key};
 use super::moods::Moods;
 use super::route::{NoRoute, Query, Route};
 use super::shapes::{
     AppointmentBody, AppointmentPage, AppointmentRecord, ErrorBody, FieldError, PatientBody, PatientPage,
     SearchBody,
 };
-use super::validate;
+use super::{show, validate};
 use crate::healthflow::wire::{WireReply, WireRequest};
 use crate::time::Timestamp;
 
@@ -60,11 +60,11 @@ impl Endpoints {
             Err(NoRoute::Path) => Err(error(404, "NO_SUCH_PATH")),
             Err(NoRoute::Method) => Err(error(405, "METHOD_NOT_ALLOWED")),
             Ok(Route::CreatePatient) => self.create_patient(request, moods, now),
-            Ok(Route::PutPatient(id)) => self.put_patient(id, request, now),
+            Ok(Route::PutPatient(id)) => self.put_patient(id, request, moods, now),
             Ok(Route::CreateAppointment) => self.create_appointment(request, moods, now),
             Ok(Route::PutAppointment(id)) => self.put_appointment(id, request, moods, now),
-            Ok(Route::GetPatient(id)) => return read(self.get_patient(id, now)),
-            Ok(Route::GetAppointment(id)) => return read(self.get_appointment(id, now)),
+            Ok(Route::GetPatient(id)) => return read(self.get_patient(id, moods, now)),
+            Ok(Route::GetAppointment(id)) => return read(self.get_appointment(id, moods, now)),
             Ok(Route::SearchPatients) => return read(self.search_patients(request, moods, now)),
             Ok(Route::ListPatients(query)) => return read(self.list_patients(query, moods, now)),
             Ok(Route::ListAppointments(query)) => return read(self.list_appointments(query, moods, now)),
@@ -74,8 +74,8 @@ impl Endpoints {
 
     fn create_patient(&mut self, request: &WireRequest, moods: &Moods, now: Timestamp) -> Done {
         if let Some(id) = self.replayed("patient", request, moods, now)? {
-            let record = self.book.patients.get_even_gone(&id).map(|stored| &stored.record);
-            return Ok((json(201, &record), Effect::Replayed(id)));
+            let stored = self.book.patients.get_even_gone(&id);
+            return Ok((json(201, &stored.map(|one| show::patient(one, moods))), Effect::Replayed(id)));
         }
         let body: PatientBody = body(request)?;
         refuse_broken(validate::patient(&body, now))?;
@@ -87,22 +87,24 @@ impl Endpoints {
         }
         let id = self.book.add_patient(body, false, now, moods.search_lag_ms as i64);
         self.remember("patient", request, &id, now);
-        Ok((json(201, &self.book.patients.get(&id).map(|stored| &stored.record)), Effect::Created(id)))
+        let stored = self.book.patients.get(&id).map(|one| show::patient(one, moods));
+        Ok((json(201, &stored), Effect::Created(id)))
     }
 
-    fn put_patient(&mut self, id: &str, request: &WireRequest, now: Timestamp) -> Done {
+    fn put_patient(&mut self, id: &str, request: &WireRequest, moods: &Moods, now: Timestamp) -> Done {
         let body: PatientBody = body(request)?;
         refuse_broken(validate::patient(&body, now))?;
         let stands = self.book.patients.get(id).ok_or_else(|| error(404, "PATIENT_NOT_FOUND"))?;
         refuse_moved(&stands.record.body.practice_id, &body.practice_id)?;
         self.book.replace_patient(id, body, now);
-        Ok((json(200, &self.book.patients.get(id).map(|stored| &stored.record)), Effect::Updated(id.into())))
+        let stored = self.book.patients.get(id).map(|one| show::patient(one, moods));
+        Ok((json(200, &stored), Effect::Updated(id.into())))
     }
 
     fn create_appointment(&mut self, request: &WireRequest, moods: &Moods, now: Timestamp) -> Done {
         if let Some(id) = self.replayed("appointment", request, moods, now)? {
-            let record = self.book.appointments.get_even_gone(&id).map(|stored| &stored.record);
-            return Ok((json(201, &record), Effect::Replayed(id)));
+            let stored = self.book.appointments.get_even_gone(&id);
+            return Ok((json(201, &stored.map(|one| show::appointment(one, moods))), Effect::Replayed(id)));
         }
         let body: AppointmentBody = body(request)?;
         refuse_broken(validate::appointment(&body))?;
@@ -116,7 +118,8 @@ impl Endpoints {
         self.refuse_taken_slot(&body, None, moods)?;
         let id = self.book.add_appointment(body, now, moods.search_lag_ms as i64);
         self.remember("appointment", request, &id, now);
-        Ok((json(201, &self.book.appointments.get(&id).map(|stored| &stored.record)), Effect::Created(id)))
+        let stored = self.book.appointments.get(&id).map(|one| show::appointment(one, moods));
+        Ok((json(201, &stored), Effect::Created(id)))
     }
 
     fn put_appointment(&mut self, id: &str, request: &WireRequest, moods: &Moods, now: Timestamp) -> Done {
@@ -127,10 +130,8 @@ impl Endpoints {
         self.refuse_unknown_patient(&body)?;
         self.refuse_taken_slot(&body, Some(id), moods)?;
         self.book.replace_appointment(id, body, now);
-        Ok((
-            json(200, &self.book.appointments.get(id).map(|stored| &stored.record)),
-            Effect::Updated(id.into()),
-        ))
+        let stored = self.book.appointments.get(id).map(|one| show::appointment(one, moods));
+        Ok((json(200, &stored), Effect::Updated(id.into())))
     }
 
     fn refuse_unknown_patient(&self, body: &AppointmentBody) -> Result<(), WireReply> {
@@ -154,14 +155,16 @@ impl Endpoints {
         if is_taken { Err(error(409, "SLOT_TAKEN")) } else { Ok(()) }
     }
 
-    fn get_patient(&self, id: &str, now: Timestamp) -> Result<WireReply, WireReply> {
+    fn get_patient(&self, id: &str, moods: &Moods, now: Timestamp) -> Result<WireReply, WireReply> {
         let found = self.book.patients.get(id).filter(|stored| stored.is_visible(now));
-        found.map(|stored| json(200, &stored.record)).ok_or_else(|| error(404, "PATIENT_NOT_FOUND"))
+        found.map(|one| json(200, &show::patient(one, moods))).ok_or_else(|| error(404, "PATIENT_NOT_FOUND"))
     }
 
-    fn get_appointment(&self, id: &str, now: Timestamp) -> Result<WireReply, WireReply> {
+    fn get_appointment(&self, id: &str, moods: &Moods, now: Timestamp) -> Result<WireReply, WireReply> {
         let found = self.book.appointments.get(id).filter(|stored| stored.is_visible(now));
-        found.map(|stored| json(200, &stored.record)).ok_or_else(|| error(404, "APPOINTMENT_NOT_FOUND"))
+        found
+            .map(|one| json(200, &show::appointment(one, moods)))
+            .ok_or_else(|| error(404, "APPOINTMENT_NOT_FOUND"))
     }
 
     fn search_patients(
@@ -195,7 +198,12 @@ impl Endpoints {
         if body.date_of_birth.as_deref().is_some_and(|date| validate::date(date).is_none()) {
             return Err(fields(422, vec![FieldError { field: "date_of_birth", rule: "format" }]));
         }
-        let (patients, next_cursor) = page(self.book.search(body, now), body.cursor.as_deref(), moods)?;
+        let body = SearchBody {
+            external_id: body.external_id.clone().filter(|_| moods.keeps_external_id),
+            ..body.clone()
+        };
+        let (found, next_cursor) = page(self.book.search(&body, now), body.cursor.as_deref(), moods)?;
+        let patients = found.into_iter().map(|one| show::patient(one, moods)).collect();
         Ok(json(200, &PatientPage { patients, next_cursor }))
     }
 
@@ -207,7 +215,8 @@ impl Endpoints {
     ) -> Result<WireReply, WireReply> {
         let practice = query.get("practice_id").unwrap_or_default();
         require("practice_id", practice)?;
-        let (reference, patient) = (query.get("external_id"), query.get("patient_id"));
+        let reference = query.get("external_id").filter(|_| moods.keeps_external_id);
+        let patient = query.get("patient_id");
         let start = query.get("start").map(validate::instant);
         if start == Some(None) {
             return Err(fields(422, vec![FieldError { field: "start", rule: "format" }]));
@@ -217,14 +226,15 @@ impl Endpoints {
             (None, Some(patient)) => key("patient", practice, patient),
             (None, None) => key("practice", practice, ""),
         };
-        let agrees = |AppointmentRecord { body, .. }: &&AppointmentRecord| {
+        let agrees = |stored: &&Stored<AppointmentRecord>| {
+            let body = &stored.record.body;
             reference.is_none_or(|wanted| body.external_id.as_deref() == Some(wanted))
                 && patient.is_none_or(|wanted| &*body.patient_id == wanted)
                 && start.is_none_or(|wanted| validate::instant(&body.start) == wanted)
         };
         let visible = self.book.appointments.under(&key).filter(|stored| stored.is_visible(now));
-        let found = visible.map(|stored| &stored.record).filter(agrees).collect();
-        let (appointments, next_cursor) = page(found, query.get("cursor"), moods)?;
+        let (found, next_cursor) = page(visible.filter(agrees).collect(), query.get("cursor"), moods)?;
+        let appointments = found.into_iter().map(|one| show::appointment(one, moods)).collect();
         Ok(json(200, &AppointmentPage { appointments, next_cursor }))
     }
 

@@ -9,6 +9,7 @@ mod person;
 mod random;
 mod route;
 mod shapes;
+mod show;
 mod throttle;
 mod validate;
 

@@ -54,6 +54,9 @@ pub struct Moods {
     pub replays_for_other_bytes: bool,
     /// Whether `external_id` is unique in a practice: a second create gets 409 `ALREADY_EXISTS`.
     pub unique_external_id: bool,
+    /// Whether `external_id` can be searched by and is answered. Else it is passed over like any field that HealthFlow does
+    /// not know; the ledger keeps it all the same.
+    pub keeps_external_id: bool,
     /// Whether a provider can have one scheduled appointment a start only: a second one gets 409 `SLOT_TAKEN`.
     pub slot_conflicts: bool,
     /// How many records a page holds; at least 1.
@@ -112,6 +115,7 @@ impl Default for Moods {
             idempotency_key_retention_ms: 86_400_000,
             replays_for_other_bytes: false,
             unique_external_id: false,
+            keeps_external_id: true,
             slot_conflicts: false,
             page_size: 50,
         }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::show::Shown;
+
 /// A patient as stored and answered.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PatientRecord {
@@ -119,13 +121,13 @@ pub(super) struct FieldError {
 /// One page of patients.
 #[derive(Serialize)]
 pub(super) struct PatientPage<'a> {
-    pub patients: Vec<&'a PatientRecord>,
+    pub patients: Vec<Shown<'a, PatientBody>>,
     pub next_cursor: Option<String>,
 }
 
 /// One page of appointments.
 #[derive(Serialize)]
 pub(super) struct AppointmentPage<'a> {
-    pub appointments: Vec<&'a AppointmentRecord>,
+    pub appointments: Vec<Shown<'a, AppointmentBody>>,
     pub next_cursor: Option<String>,
 }

@@ -10,7 +10,7 @@ use crate::lives::Lives;
 /// What is wrong with sending `request` while `state` is what stands. Where repeating is safe, a new owner may have
 /// closed the intent of a worker that does not know yet that it lost the task; the newest intended version never falls.
 pub fn broken(state: &TaskState, request: &Request, guard: GuardMode, lives: &Lives) -> Option<String> {
-    let must_be_open = guard == GuardMode::Reference;
+    let must_be_open = matches!(guard, GuardMode::Reference | GuardMode::Search);
     match request {
         Request::CreatePatient { content, .. } => {
             let key = PatientKey { practice: content.practice.clone(), patient: content.patient.id.clone() };

@@ -17,7 +17,11 @@ impl NoStepBack {
     pub fn sent(&mut self, request: &Request, lives: &Lives, guard: GuardMode) -> Option<String> {
         let content = match request {
             Request::UpdateAppointment { content, .. } => content,
-            Request::CreateAppointment { content, .. } if guard == GuardMode::Reference => content,
+            Request::CreateAppointment { content, .. }
+                if matches!(guard, GuardMode::Reference | GuardMode::Search) =>
+            {
+                content
+            }
             _ => return None,
         };
         let key = BookingKey { practice: content.practice.clone(), booking: content.booking.clone() };

@@ -32,7 +32,8 @@ pub fn open(world: &World) -> Vec<String> {
             }
         }
         for (key, state) in &partition.state.bookings {
-            if state.intent.is_some() {
+            // In review it is a person who knows that it is in doubt.
+            if state.intent.is_some() && !state.is_in_review() {
                 open.push(format!("the write of {key} is still in doubt"));
             }
         }

@@ -1,16 +1,17 @@
 //! The real parts as child processes. Whatever ends the demo ends them: they hold the other end of a pipe, or the kernel
 //! kills them with it. A terminal's Ctrl-C reaches the demo only, which stops them in good order.
 
+pub mod kafka_proxy;
 pub mod simulator;
 pub mod stack;
 pub mod worker;
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -36,6 +37,8 @@ pub struct Part {
     child: Child,
     leash: Leash,
     log: PathBuf,
+    /// What it says on standard output, once somebody listens.
+    lines: Option<mpsc::Receiver<String>>,
     has_ended: bool,
 }
 
@@ -62,19 +65,38 @@ impl Part {
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start {name}: {}", program.display()))?;
-        Ok(Part { name: name.to_owned(), child, leash, log: log.to_owned(), has_ended: false })
+        Ok(Part { name: name.to_owned(), child, leash, log: log.to_owned(), lines: None, has_ended: false })
     }
 
-    /// Waits for its first line on standard output, of a part on the leash `Input`.
-    pub async fn first_line(&mut self, limit: Duration) -> Result<String> {
-        let stdout = self.child.stdout.take().context("its output was read already")?;
+    /// Waits for its next line on standard output, of a part on the leash `Input`.
+    pub async fn next_line(&mut self, limit: Duration) -> Result<String> {
+        let lines = match self.lines.take() {
+            Some(lines) => lines,
+            None => self.listen()?,
+        };
+        let wait = move || (lines.recv_timeout(limit), lines);
+        let (line, lines) = tokio::task::spawn_blocking(wait).await?;
+        self.lines = Some(lines);
+        line.map_err(|why| match why {
+            RecvTimeoutError::Timeout => self.trouble(&format!("said nothing for {} s", limit.as_secs())),
+            RecvTimeoutError::Disconnected => self.trouble("ended before it had said all"),
+        })
+    }
+
+    fn listen(&mut self) -> Result<mpsc::Receiver<String>> {
+        let stdout = self.child.stdout.take().context("its output is not ours to read")?;
         let (lines, line) = mpsc::channel();
         std::thread::spawn(move || {
             // Read to the end, so that the process never waits for a reader.
             BufReader::new(stdout).lines().map_while(Result::ok).for_each(|line| drop(lines.send(line)));
         });
-        let first = tokio::task::spawn_blocking(move || line.recv_timeout(limit)).await?;
-        first.map_err(|_| self.trouble(&format!("did not start within {} s", limit.as_secs())))
+        Ok(line)
+    }
+
+    /// Tells it a line on standard input, of a part on the leash `Input`.
+    pub fn tell(&mut self, line: &str) -> Result<()> {
+        let input = self.child.stdin.as_mut().context("nobody listens to its input")?;
+        writeln!(input, "{line}").with_context(|| format!("{} does not listen", self.name))
     }
 
     /// Its process id.

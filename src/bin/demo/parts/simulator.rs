@@ -26,7 +26,7 @@ impl Simulator {
         let program = beside("healthflow-simulator")?;
         let log = logs.join("simulator.log");
         let mut part = Part::start("the simulator", &program, &arguments, &log, Leash::Input)?;
-        let line = part.first_line(START_LIMIT).await?;
+        let line = part.next_line(START_LIMIT).await?;
         let url = line.strip_prefix("ready healthflow=").context("the simulator did not say its address")?;
         Ok(Simulator { url: url.to_owned(), part })
     }

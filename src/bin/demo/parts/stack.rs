@@ -29,7 +29,7 @@ impl Stack {
         let script = project("stack/stack.sh");
         let log = logs.join("stack.log");
         let mut part = Part::start("the local stack", &script, &arguments, &log, Leash::Input)?;
-        let line = part.first_line(START_LIMIT).await?;
+        let line = part.next_line(START_LIMIT).await?;
         let addresses = line.strip_prefix("ready kafka=").and_then(|rest| rest.split_once(" registry="));
         let (brokers, registry_url) = addresses.context("the local stack did not say its addresses")?;
         let (brokers, registry_url) = (brokers.to_owned(), registry_url.to_owned());
@@ -43,16 +43,26 @@ impl Stack {
         run(program, arguments).await.map(drop)
     }
 
-    /// Kills Kafka with SIGKILL and waits until it answers again.
-    pub async fn kill_kafka(&self) -> Result<()> {
-        let arguments = ["restart-kafka", "--kill", "--data"].map(str::to_owned);
-        let arguments = [&arguments[..], &[self.data.display().to_string()]].concat();
+    /// Kills broker `node` (from 1 on) with SIGKILL and waits until it answers again.
+    pub async fn kill_kafka(&self, node: usize) -> Result<()> {
+        self.restart("restart-kafka", &["--node", &node.to_string()]).await
+    }
+
+    /// Kills the schema registry with SIGKILL and waits until it answers again.
+    pub async fn kill_registry(&self) -> Result<()> {
+        self.restart("restart-registry", &[]).await
+    }
+
+    async fn restart(&self, what: &str, options: &[&str]) -> Result<()> {
+        let mut arguments = [what, "--kill", "--data"].map(str::to_owned).to_vec();
+        arguments.push(self.data.display().to_string());
+        arguments.extend(options.iter().map(|option| (*option).to_owned()));
         run(&project("stack/stack.sh"), arguments).await.map(drop)
     }
 
-    /// What Kafka said so far.
-    pub fn kafka_log(&self) -> PathBuf {
-        self.data.join("logs/kafka.log")
+    /// What its processes say: a file for each.
+    pub fn logs(&self) -> PathBuf {
+        self.data.join("logs")
     }
 
     /// How `healthflow-sync` is told where it is.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use apache_avro::Schema;
@@ -12,12 +13,18 @@ use healthflow_sync::event::result::ResultOutcome;
 
 use crate::dentscheduler::now;
 use crate::desk::Told;
-use crate::parts::{project, run};
+use crate::parts::{Leash, Part, project};
 
 /// The topics with what became of bookings.
 const TOPICS: [&str; 3] = ["appointments.synced", "appointments.review", "appointments.failed"];
 /// A transaction that is not decided within this is one that never will be; ours may last 10 seconds.
 const STABLE_LIMIT_S: &str = "60";
+/// The launcher compiles it first.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// Three times the limit that it has for each of its steps.
+const REPORT_LIMIT: Duration = Duration::from_secs(180);
+/// It shares two cores with what it watches.
+const JAVA_FLAGS: [&str; 3] = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 /// Magic byte and schema id.
 const FRAME_BYTES: usize = 5;
 
@@ -28,19 +35,43 @@ pub struct Seen {
     pub told: Vec<Told>,
     /// Partitions with a transaction that nobody ends.
     pub hanging: Vec<String>,
+    /// Records that were read once and not again, or otherwise.
+    pub changed: Vec<String>,
 }
 
-/// Runs the auditor and reads what it wrote.
-pub async fn audit(brokers: &str, out: &Path) -> Result<Seen> {
-    let file = out.join("auditor.tsv");
-    let mut arguments =
-        vec!["-Xmx512m".to_owned(), "-cp".to_owned(), format!("{}/*", kafka_home()?.display())];
-    arguments.push(project("stack/auditor/Auditor.java").display().to_string());
-    arguments.extend([brokers.to_owned(), file.display().to_string(), STABLE_LIMIT_S.to_owned()]);
-    arguments.extend(TOPICS.map(str::to_owned));
-    run(Path::new("java"), arguments).await?;
-    let text = std::fs::read_to_string(&file).context("the auditor wrote nothing")?;
-    read(&text, &schemas()?)
+/// The auditor at work.
+pub struct Auditor {
+    part: Part,
+    file: PathBuf,
+}
+
+impl Auditor {
+    /// Has it read along from now on.
+    pub async fn start(brokers: &str, out: &Path, logs: &Path) -> Result<Auditor> {
+        let file = out.join("auditor.tsv");
+        let mut arguments = JAVA_FLAGS.map(str::to_owned).to_vec();
+        arguments.extend(["-cp".to_owned(), format!("{}/*", kafka_home()?.display())]);
+        arguments.push(project("stack/auditor/Auditor.java").display().to_string());
+        arguments.extend([brokers.to_owned(), file.display().to_string(), STABLE_LIMIT_S.to_owned()]);
+        arguments.extend(TOPICS.map(str::to_owned));
+        let log = logs.join("auditor.log");
+        let mut part = Part::start("the auditor", Path::new("java"), &arguments, &log, Leash::Input)?;
+        ensure!(part.next_line(START_LIMIT).await? == "reading", "the auditor does not read");
+        Ok(Auditor { part, file })
+    }
+
+    /// Fails if it has ended.
+    pub fn check(&mut self) -> Result<()> {
+        self.part.check()
+    }
+
+    /// Has it read to the end, and all of it once more; what it saw.
+    pub async fn report(&mut self) -> Result<Seen> {
+        self.part.tell("report")?;
+        ensure!(self.part.next_line(REPORT_LIMIT).await? == "reported", "the auditor gave no report");
+        let text = std::fs::read_to_string(&self.file).context("the auditor wrote nothing")?;
+        read(&text, &schemas()?)
+    }
 }
 
 /// Where `stack/setup.sh` put Kafka and its client, as `stack/common.sh` knows it.
@@ -77,6 +108,9 @@ pub(super) fn read(text: &str, schemas: &HashMap<&'static str, Schema>) -> Resul
             }
             ["hanging", topic, partition, stable, end] => {
                 seen.hanging.push(format!("{topic}/{partition}: stable up to {stable} of {end}"));
+            }
+            ["changed", topic, partition, offset, how] => {
+                seen.changed.push(format!("{topic}/{partition} at {offset}: {how}"));
             }
             ["end", records] => ended = Some(records.parse::<usize>()?),
             _ => bail!("the auditor wrote a line that nobody knows"),

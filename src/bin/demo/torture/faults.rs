@@ -21,6 +21,9 @@ const KILLS: u64 = 1;
 const ZOMBIES: u64 = 2;
 const BROKERS: u64 = 3;
 const MOODS: u64 = 4;
+const REGISTRIES: u64 = 5;
+/// What a broker or the registry needs to come back.
+const RESTART_MS: i64 = 8_000;
 /// How often to look for workers that ended by themselves.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -33,8 +36,10 @@ pub struct Rhythm {
     pub zombie_ms: (i64, i64),
     /// How long a zombie sleeps: longer than lease and session time-out.
     pub asleep_ms: (i64, i64),
-    /// Between two kills of the broker.
+    /// Between two kills of a broker.
     pub broker_ms: (i64, i64),
+    /// Between two kills of the schema registry.
+    pub registry_ms: (i64, i64),
 }
 
 /// What was done.
@@ -46,6 +51,8 @@ pub struct Done {
     pub zombies_resumed: u64,
     /// Brokers killed with SIGKILL.
     pub broker_kills: u64,
+    /// Schema registries killed with SIGKILL.
+    pub registry_kills: u64,
     /// Times that HealthFlow was down.
     pub outages: u64,
     /// Times that HealthFlow answered 429 to nearly everything.
@@ -65,28 +72,19 @@ pub struct Tormentor<'a> {
     pub stack: &'a Stack,
     /// The simulator.
     pub healthflow: &'a HealthFlow,
+    /// How many brokers it has.
+    pub brokers: usize,
     /// How often.
     pub rhythm: Rhythm,
     /// Of all chance.
     pub seed: u64,
     /// When the faults stop.
     pub until: Instant,
-    done: Counted<Done>,
+    /// What was done so far.
+    pub done: Counted<Done>,
 }
 
-impl<'a> Tormentor<'a> {
-    /// One that has done nothing yet.
-    pub fn new(
-        workers: &'a [Mutex<Worker>],
-        stack: &'a Stack,
-        healthflow: &'a HealthFlow,
-        rhythm: Rhythm,
-        seed: u64,
-        until: Instant,
-    ) -> Self {
-        Tormentor { workers, stack, healthflow, rhythm, seed, until, done: Counted::default() }
-    }
-
+impl Tormentor<'_> {
     /// What was done so far.
     pub fn done(&self) -> Done {
         self.done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
@@ -94,8 +92,14 @@ impl<'a> Tormentor<'a> {
 
     /// Breaks everything until the time is over; then everybody is awake and HealthFlow in good health.
     pub async fn torment(&self) -> Result<()> {
-        tokio::try_join!(self.kill_workers(), self.make_zombies(), self.kill_brokers(), self.spoil_moods())?;
-        self.healthflow.set_moods(&moods::calm()).await
+        tokio::try_join!(
+            self.kill_workers(),
+            self.make_zombies(),
+            self.kill_brokers(),
+            self.kill_registries(),
+            self.spoil_moods(),
+        )?;
+        Ok(())
     }
 
     /// Starts workers again that ended by themselves, for ever.
@@ -152,8 +156,7 @@ impl<'a> Tormentor<'a> {
 
     async fn make_zombies(&self) -> Result<()> {
         let mut random = self.dice(ZOMBIES);
-        // The first one early, so that short runs meet their share.
-        let mut span = (self.rhythm.zombie_ms.0 / 3, self.rhythm.zombie_ms.1 / 3);
+        let mut span = third(self.rhythm.zombie_ms);
         while self.wait(&mut random, span, self.rhythm.asleep_ms.1).await {
             span = self.rhythm.zombie_ms;
             let asleep = between(&mut random, self.rhythm.asleep_ms);
@@ -173,18 +176,27 @@ impl<'a> Tormentor<'a> {
 
     async fn kill_brokers(&self) -> Result<()> {
         let mut random = self.dice(BROKERS);
-        // As early as the first zombie.
-        let mut span = (self.rhythm.broker_ms.0 / 3, self.rhythm.broker_ms.1 / 3);
-        while self.wait(&mut random, span, 0).await {
+        let mut span = third(self.rhythm.broker_ms);
+        while self.wait(&mut random, span, RESTART_MS).await {
             let began = Instant::now();
-            self.stack
-                .kill_kafka()
-                .await
-                .context("the environment failed: Kafka did not survive its kill")?;
+            let node = 1 + random.below(self.brokers);
+            let killed = self.stack.kill_kafka(node).await;
+            killed.context("the environment failed: Kafka did not survive its kill")?;
             self.count(|done| done.broker_kills += 1);
-            let took_ms = i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX);
-            let (from, until) = self.rhythm.broker_ms;
-            span = ((from - took_ms).max(1_000), (until - took_ms).max(2_000));
+            span = less(self.rhythm.broker_ms, began.elapsed());
+        }
+        Ok(())
+    }
+
+    async fn kill_registries(&self) -> Result<()> {
+        let mut random = self.dice(REGISTRIES);
+        let mut span = third(self.rhythm.registry_ms);
+        while self.wait(&mut random, span, RESTART_MS).await {
+            let began = Instant::now();
+            let killed = self.stack.kill_registry().await;
+            killed.context("the environment failed: the schema registry did not survive its kill")?;
+            self.count(|done| done.registry_kills += 1);
+            span = less(self.rhythm.registry_ms, began.elapsed());
         }
         Ok(())
     }
@@ -203,10 +215,21 @@ impl<'a> Tormentor<'a> {
             sleep_until((Instant::now() + weather.lasts).min(self.until)).await;
             next += 1;
         }
-        Ok(())
+        self.healthflow.set_moods(&moods::calm()).await
     }
 }
 
 fn between(random: &mut Random, (from, until): (i64, i64)) -> Duration {
     Duration::from_millis(random.between(from, until.max(from + 1)).unsigned_abs())
+}
+
+/// The first of its kind comes early, so that short runs meet their share.
+fn third((from, until): (i64, i64)) -> (i64, i64) {
+    (from / 3, until / 3)
+}
+
+/// What is left of `span` after `took`, and some seconds at least.
+fn less((from, until): (i64, i64), took: Duration) -> (i64, i64) {
+    let took_ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
+    ((from - took_ms).max(1_000), (until - took_ms).max(2_000))
 }

@@ -11,8 +11,11 @@ use crate::morning::random::Random;
 const LATENCY_MS: u64 = 40;
 /// How long what was written is invisible to searches; below `healthflow.search_lag_ms`.
 const SEARCH_LAG_MS: u64 = 300;
-/// Late writes land after this long; the longest below `healthflow.late_landing_ms` by more than a busy machine delays.
+/// Most late writes land after this long.
 const LATE_MS: (i64, i64) = (1_000, 7_000);
+/// One mood in five has them land as late as HealthFlow may: below `healthflow.late_landing_ms` by more than a busy machine
+/// delays.
+const LATEST_MS: (i64, i64) = (7_000, 30_000);
 /// Longer than `healthflow.request_life_ms`: the caller gives up first.
 const HANG_MS: u64 = 3_000;
 
@@ -69,7 +72,8 @@ pub fn weather(number: usize, random: &mut Random) -> Mood {
     ] {
         knobs[knob] = probability.into();
     }
-    knobs["late_landing_ms"] = random.between(LATE_MS.0, LATE_MS.1).into();
+    let (soonest_ms, latest_ms) = if random.below(5) == 0 { LATEST_MS } else { LATE_MS };
+    knobs["late_landing_ms"] = random.between(soonest_ms, latest_ms).into();
     knobs["hang_ms"] = [0, HANG_MS][random.below(2)].into();
     Mood { knobs, lasts: Duration::from_millis(random.between(from_ms, until_ms).unsigned_abs()), kind }
 }

@@ -1,8 +1,12 @@
 //! What the torture found: violations by promise, the faults that were met, and whether these were enough to prove
 //! anything.
 
+use std::path::Path;
+
+use anyhow::{Context, Result};
 use serde::Serialize;
 
+use super::auditor::Seen;
 use super::faults::Done;
 use crate::audit::Audit;
 use crate::healthflow::Write;
@@ -16,6 +20,8 @@ pub struct Report {
     pub guard: String,
     /// Of all chance.
     pub seed: u64,
+    /// Kafka's brokers; with three, every record has three replicas.
+    pub brokers: usize,
     /// Bookings that were published, each in one or more versions.
     pub bookings: usize,
     /// Versions and poisoned records; each asks for one result.
@@ -27,6 +33,9 @@ pub struct Report {
     pub done: Done,
     /// Writes whose caller could not know what became of them: no answer, or a 5xx.
     pub doubtful_writes: usize,
+    /// Of these, those that HealthFlow carried out after it had let their caller go.
+    #[serde(flatten)]
+    pub late_landings: LateLandings,
     /// Of all writes, those that went wrong: doubtful or 429 (percent).
     pub faulty_writes_percent: f64,
     /// Seconds from the last fault until every result was there and HealthFlow had nothing left to carry out; none where
@@ -67,9 +76,34 @@ pub struct Violations {
     pub limit_exceeded: u64,
     /// Partitions with a transaction that nobody ends.
     pub hanging_transactions: usize,
+    /// Records of results that a consumer read once and not again, or otherwise.
+    pub changed_results: usize,
 }
 
-/// What a run of ten minutes must meet at least; a shorter one its share.
+/// Writes that were carried out long after they came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct LateLandings {
+    /// How many.
+    pub late_landings: usize,
+    /// The latest, in seconds after it came.
+    pub latest_landing_seconds: f64,
+}
+
+/// What comes of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every promise was kept, and enough was broken to say so.
+    Kept,
+    /// A promise was broken.
+    Violated,
+    /// No promise was broken, but too little else was.
+    ProvesTooLittle,
+}
+
+/// Shorter runs (minutes) are tests of the code, perhaps on a slow machine, and prove little anyway.
+const SHARE_FROM_MINUTES: f64 = 5.0;
+
+/// What a run must meet at least.
 #[derive(Clone, Copy, Debug)]
 pub struct Minimum {
     /// Bookings.
@@ -84,13 +118,32 @@ pub struct Minimum {
     pub doubtful_writes: f64,
 }
 
-/// What Kafka (4.3.1, one node) says when it restarts after SIGKILL, is still fenced while its coordinator loads a
-/// transaction that was about to commit, and takes the partitions for deleted: it never writes their commit markers.
+impl Minimum {
+    /// Of this minimum for ten minutes, what a run of `minutes` must meet: its share, and below
+    /// [`SHARE_FROM_MINUTES`] one of each.
+    pub fn of(self, minutes: f64) -> Minimum {
+        let share = minutes / 10.0;
+        let part = |minimum: f64, least: f64| {
+            if minutes < SHARE_FROM_MINUTES { least } else { minimum * share }
+        };
+        Minimum {
+            bookings: self.bookings * share,
+            worker_kills: part(self.worker_kills, 1.0),
+            zombies_resumed: part(self.zombies_resumed, 1.0),
+            broker_kills: part(self.broker_kills, 1.0),
+            doubtful_writes: part(self.doubtful_writes, 20.0),
+        }
+    }
+}
+
+/// What Kafka (4.3.1, KAFKA-20734) says when it takes a partition that has no leader for deleted and never writes its
+/// commit marker: one node that was killed has no leaders for a moment, while its coordinator finishes what it had begun.
+/// Of three, one is always there to lead.
 pub const BROKER_TRAP: &str = "likely deleted already and hence can be skipped";
 
 impl Violations {
     /// Of an audit and the auditor's findings.
-    pub fn of(audit: &Audit, hanging: usize, limit_exceeded: u64) -> Self {
+    pub fn of(audit: &Audit, seen: &Seen, limit_exceeded: u64) -> Self {
         let wrong = &audit.wrong;
         Violations {
             lost: audit.waiting + wrong.missing,
@@ -100,11 +153,12 @@ impl Violations {
             orphans: wrong.orphans,
             wrong_content: wrong.wrong_content + wrong.wrong_outcome,
             limit_exceeded,
-            hanging_transactions: hanging,
+            hanging_transactions: seen.hanging.len(),
+            changed_results: seen.changed.len(),
         }
     }
 
-    fn rows(&self) -> [(&'static str, u64); 8] {
+    fn rows(&self) -> [(&'static str, u64); 9] {
         [
             ("lost bookings", self.lost as u64),
             ("duplicate results", self.duplicate_results as u64),
@@ -114,19 +168,25 @@ impl Violations {
             ("wrong content", self.wrong_content as u64),
             ("limit exceeded", self.limit_exceeded),
             ("hanging transactions", self.hanging_transactions as u64),
+            ("changed results", self.changed_results as u64),
         ]
     }
 }
 
 impl Report {
-    /// Whether every promise was kept and the run was hard enough to say so.
-    pub fn is_good(&self) -> bool {
-        self.violations == Violations::default() && self.shortfalls.is_empty()
+    /// What comes of it.
+    pub fn verdict(&self) -> Verdict {
+        if self.violations != Violations::default() {
+            Verdict::Violated
+        } else if self.shortfalls.is_empty() {
+            Verdict::Kept
+        } else {
+            Verdict::ProvesTooLittle
+        }
     }
 
-    /// Notes where the run met less than its share of `minimum`.
+    /// Notes where the run met less than `minimum`.
     pub fn compare(&mut self, minimum: &Minimum) {
-        let share = self.minutes / 10.0;
         for (what, met, least) in [
             ("bookings", self.bookings as f64, minimum.bookings),
             ("worker kills", self.done.worker_kills as f64, minimum.worker_kills),
@@ -134,7 +194,6 @@ impl Report {
             ("broker kills", self.done.broker_kills as f64, minimum.broker_kills),
             ("doubtful writes", self.doubtful_writes as f64, minimum.doubtful_writes),
         ] {
-            let least = least * share;
             if met < least {
                 self.shortfalls.push(format!("{met} {what}, at least {least:.1} are needed"));
             }
@@ -159,7 +218,9 @@ impl Report {
         row("poisoned records", self.poisoned.to_string(), "");
         row("worker kills", self.done.worker_kills.to_string(), "SIGKILL");
         row("zombies resumed", self.done.zombies_resumed.to_string(), "asleep longer than lease and session");
-        row("broker kills", self.done.broker_kills.to_string(), "SIGKILL");
+        let replicas = if self.brokers == 1 { "SIGKILL of the only one" } else { "SIGKILL of one of three" };
+        row("broker kills", self.done.broker_kills.to_string(), replicas);
+        row("registry kills", self.done.registry_kills.to_string(), "SIGKILL");
         row(
             "workers that ended",
             self.done.worker_exits.to_string(),
@@ -168,6 +229,8 @@ impl Report {
         let moods = format!("{} outages, {} storms of 429", self.done.outages, self.done.storms);
         row("faulty writes", format!("{:.1} %", self.faulty_writes_percent), &moods);
         row("doubtful writes", self.doubtful_writes.to_string(), "no answer, or a 5xx");
+        let latest = format!("the latest after {:.1} s", self.late_landings.latest_landing_seconds);
+        row("late landings", self.late_landings.late_landings.to_string(), &latest);
         let quiet = self.seconds_to_quiet.map_or("never".to_owned(), |seconds| format!("{seconds:.1} s"));
         row("quiet after", quiet, "the last fault");
         let allowed = format!("in the busiest second, at most {}", self.requests_per_second_allowed);
@@ -186,12 +249,40 @@ impl Report {
             ));
         }
         lines.extend(self.shortfalls.iter().map(|shortfall| format!("  ! too little: {shortfall}")));
+        lines.push(match self.verdict() {
+            Verdict::Kept => "  Nothing was violated.".to_owned(),
+            Verdict::Violated => "  VIOLATED".to_owned(),
+            Verdict::ProvesTooLittle => {
+                "  Nothing was violated, but too little was broken to say so.".to_owned()
+            }
+        });
         lines.join("\n")
     }
 }
 
 /// Of HealthFlow's writes so many must go wrong (percent).
 const FAULTY_PERCENT_MIN: f64 = 30.0;
+
+/// A write that is carried out longer (milliseconds) after it came than any answer takes.
+const LATE_MS: i64 = 500;
+
+/// Which of `writes` landed late.
+pub fn late_landings(writes: &[Write]) -> LateLandings {
+    let waits_ms = writes.iter().filter_map(|write| Some(write.carried_out_at_ms? - write.arrived_at_ms));
+    let late_ms: Vec<i64> = waits_ms.filter(|wait_ms| *wait_ms >= LATE_MS).collect();
+    let latest_ms = late_ms.iter().max().copied().unwrap_or_default();
+    LateLandings { late_landings: late_ms.len(), latest_landing_seconds: latest_ms as f64 / 1_000.0 }
+}
+
+/// How often Kafka, by its `logs`, lost a transaction itself.
+pub fn broker_trap_lines(logs: &Path) -> Result<usize> {
+    let mut count = 0;
+    for log in std::fs::read_dir(logs).context("Kafka's logs are gone")? {
+        let text = std::fs::read(log?.path()).context("Kafka's log cannot be read")?;
+        count += String::from_utf8_lossy(&text).matches(BROKER_TRAP).count();
+    }
+    Ok(count)
+}
 
 /// How many of `writes` left their caller in doubt, and how many went wrong at all.
 pub fn doubtful_and_faulty(writes: &[Write]) -> (usize, usize) {

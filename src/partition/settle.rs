@@ -1,0 +1,254 @@
+//! Settling doubts once they can no longer land unseen (rule W5): what is asked, and what the answer says. From state,
+//! whether or not a record is at hand; without it a doubt that no record leads to would stay for ever.
+
+use crate::appointment::Slot;
+use crate::booking::{BookingKey, PatientKey};
+use crate::healthflow::{Answer, AppointmentFound, Reply, Request, Sought};
+use crate::partition::advance::{Next, SETTLE_AGAIN_MS};
+use crate::partition::job::{Job, JobKey, Purpose};
+use crate::partition::suspects::Subject;
+use crate::partition::task::{Task, Turn};
+use crate::patient::Candidate;
+use crate::processor::fact::Fact;
+use crate::state::WriteOperation;
+use crate::sync::step::look_up_patient;
+use crate::sync::{Outcome, Reason};
+
+/// How a doubt that is quiet is settled.
+pub(super) enum Settling {
+    /// By asking this.
+    Ask(Box<Request>),
+    /// It is settled: nothing needed to be asked.
+    Settled,
+    /// Nothing that can be asked would tell.
+    Unclear,
+}
+
+/// Which of the appointments that a look-up found is the one that a create in doubt made.
+#[derive(Debug, PartialEq, Eq)]
+enum ToldApart {
+    /// This one.
+    Ours(AppointmentFound),
+    /// None: it never happened, and never will.
+    Nothing,
+    /// Another booking's create of the same slot is under way: soon its answer tells more.
+    Soon,
+    /// It cannot be told.
+    Unclear,
+}
+
+impl Task {
+    /// A booking with no version at hand: only its doubt is left to settle.
+    pub(super) fn next_of_doubt(&mut self, key: &BookingKey, job: &Job, turn: &mut Turn<'_>) -> Next {
+        let Some(open) = self.writes.get(key) else { return Next::Rest };
+        let Some(doubt) = open.doubt.filter(|doubt| !doubt.unclear) else { return Next::Rest };
+        if turn.now < doubt.quiet_at {
+            self.timers.insert((doubt.quiet_at, JobKey::Booking(key.clone())));
+            return Next::Rest;
+        }
+        match self.settle(key, job, turn) {
+            Settling::Ask(request) => Next::Ask(*request, Purpose::Settle),
+            Settling::Settled | Settling::Unclear => Next::Rest,
+        }
+    }
+
+    /// Settles what needs nobody to be asked (an update is simply written again); else the question.
+    pub(super) fn settle(&mut self, key: &BookingKey, job: &Job, turn: &mut Turn<'_>) -> Settling {
+        let intent = self.state.bookings.get(key).and_then(|state| state.intent.as_ref());
+        if let Some(intent) = intent.filter(|intent| intent.operation == WriteOperation::Create) {
+            let sought = match &intent.slot {
+                _ if turn.settings.guard.has_references() => Sought::Reference(key.booking.clone()),
+                Some(slot) => Sought::Slot(slot.clone()),
+                // Written in another guard mode: nothing says what to look for.
+                None => return Settling::Unclear,
+            };
+            let (practice, cursor) = (key.practice.clone(), job.looked_up.1.clone());
+            return Settling::Ask(Box::new(Request::FindAppointment { practice, sought, cursor }));
+        }
+        self.close_write(key);
+        let state = self.change_booking(key);
+        if let Some(placement) = &mut state.placement {
+            placement.fingerprint = None;
+        }
+        turn.facts.push_back(Fact::DoubtSettled { key: Some(key.clone()), found: None });
+        Settling::Settled
+    }
+
+    pub(super) fn next_of_patient(&mut self, key: &PatientKey, turn: &mut Turn<'_>) -> Next {
+        let Some(open) = self.creations.get(key) else { return Next::Rest };
+        let Some(doubt) = open.doubt else { return Next::Rest };
+        if open.in_flight {
+            // A booking repeats it just now; where that settles nothing, somebody must look again.
+            self.timers.insert((turn.now.plus_ms(SETTLE_AGAIN_MS), JobKey::Patient(key.clone())));
+            return Next::Rest;
+        }
+        if turn.now < doubt.quiet_at {
+            self.timers.insert((doubt.quiet_at, JobKey::Patient(key.clone())));
+            return Next::Rest;
+        }
+        let given_up = self.is_given_up(&Subject::Patient(key.clone()), turn.settings);
+        if turn.settings.guard.has_references() && !given_up {
+            return Next::Ask(look_up_patient(key), Purpose::Settle);
+        }
+        // The next booking of it finds it by searching.
+        self.creation_is_unseen(key, turn);
+        Next::Rest
+    }
+
+    /// A creation in doubt is quiet, and HealthFlow cannot be asked for it: from now on every search shows whom it may have
+    /// created, so nobody has to wait for it any more, and the next record of the patient finds it by searching (rules
+    /// W5, W7).
+    pub(super) fn creation_is_unseen(&mut self, patient: &PatientKey, turn: &mut Turn<'_>) {
+        let state = self.change_patient(patient);
+        if state.link.is_none() {
+            let sent = state.intent.as_ref().and_then(|intent| intent.person).unwrap_or(0);
+            state.unseen = Some(if state.unseen.is_none_or(|earlier| earlier == sent) { sent } else { 0 });
+        }
+        self.close_creation(patient);
+        self.newcomers.unseen(patient, turn.now, turn.settings.search_lag_ms);
+        turn.facts.push_back(Fact::DoubtSettled { key: None, found: None });
+        if let Some(holder) = self.patients_busy.get(patient) {
+            // What it found before was found too early.
+            self.jobs.get_mut(holder).into_iter().for_each(Job::forget_search);
+            self.arrivals.push_front(holder.clone());
+        }
+    }
+
+    /// A page of a look-up that settles a doubt came, or did not.
+    pub(super) fn appointment_looked_up(
+        &mut self,
+        key: &BookingKey,
+        job: &mut Job,
+        reply: Reply,
+        turn: &mut Turn<'_>,
+    ) {
+        let Ok(Answer::Appointments { found, next_cursor }) = reply else {
+            job.looked_up = (Vec::new(), None);
+            return self.look_up_again(JobKey::Booking(key.clone()), turn);
+        };
+        job.looked_up.0.extend(found);
+        job.looked_up.1 = next_cursor;
+        if job.looked_up.1.is_some() {
+            return;
+        }
+        let found = std::mem::take(&mut job.looked_up.0);
+        let key_refused =
+            self.writes.get(key).and_then(|open| open.doubt).is_some_and(|doubt| doubt.key_refused);
+        let is_ours = match self.told_apart(key, found, turn) {
+            ToldApart::Ours(AppointmentFound { id, patient }) => {
+                self.adopt(key, id.0, patient.0);
+                true
+            }
+            ToldApart::Nothing => {
+                self.change_booking(key).incarnation += u32::from(key_refused);
+                false
+            }
+            ToldApart::Soon => return self.look_up_again(JobKey::Booking(key.clone()), turn),
+            ToldApart::Unclear => return self.leave_to_a_person(key, job, turn),
+        };
+        turn.facts.push_back(Fact::DoubtSettled { key: Some(key.clone()), found: Some(is_ours) });
+        self.close_write(key);
+    }
+
+    /// Which of `found` is what the create in doubt of `key` made. Our reference says so itself; where HealthFlow does not
+    /// keep it, only what can be nobody else's is believed.
+    fn told_apart(
+        &self,
+        key: &BookingKey,
+        mut found: Vec<AppointmentFound>,
+        turn: &mut Turn<'_>,
+    ) -> ToldApart {
+        if turn.settings.guard.has_references() {
+            if found.len() > 1 {
+                turn.facts.push_back(Fact::DuplicateFound { key: Some(key.clone()), what: "appointment" });
+            }
+            return found.into_iter().next().map_or(ToldApart::Nothing, ToldApart::Ours);
+        }
+        if found.is_empty() {
+            return ToldApart::Nothing;
+        }
+        let slot_of = |key: &BookingKey| -> Option<&Slot> {
+            self.state.bookings.get(key)?.intent.as_ref()?.slot.as_ref()
+        };
+        let slot = slot_of(key);
+        let (mut has_rival, mut is_rival_under_way) = (false, false);
+        let others =
+            self.state.bookings.iter().filter(|(other, _)| other.practice == key.practice && *other != key);
+        for (other, state) in others {
+            if let Some(placement) = &state.placement {
+                found.retain(|one| one.id.0 != placement.appointment_id);
+            }
+            if state.intent.is_some() && slot_of(other) == slot {
+                has_rival = true;
+                is_rival_under_way |= self.writes.get(other).is_some_and(|open| open.doubt.is_none());
+            }
+        }
+        match (found.len(), has_rival) {
+            (0, _) => ToldApart::Nothing,
+            (1, false) => ToldApart::Ours(found.remove(0)),
+            _ if is_rival_under_way => ToldApart::Soon,
+            _ => ToldApart::Unclear,
+        }
+    }
+
+    /// Nobody but a person can tell what became of a create in doubt: the newest version at hand goes to review, and with
+    /// it the doubt. The intent stays in state until that is decided, for what it may have made may not be taken for
+    /// another booking's. With no record at hand the doubt waits for one.
+    pub(super) fn leave_to_a_person(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) {
+        let Some(version) = job.newest().map(|newest| newest.booking.version) else {
+            let doubt = self.writes.get_mut(key).and_then(|open| open.doubt.as_mut());
+            doubt.into_iter().for_each(|doubt| doubt.unclear = true);
+            return;
+        };
+        self.writes.remove(key);
+        turn.facts.push_back(Fact::DoubtSettled { key: Some(key.clone()), found: None });
+        let outcome = Outcome::Review { reason: Reason::AmbiguousAppointment, evidence: Vec::new() };
+        self.conclude(key, job, version, outcome, turn);
+    }
+
+    pub(super) fn patient_looked_up(&mut self, patient: &PatientKey, reply: Reply, turn: &mut Turn<'_>) {
+        let Some(open) = self.creations.get_mut(patient) else { return };
+        open.in_flight = false;
+        let ours = |candidate: &Candidate| candidate.external_id.as_deref() == Some(patient.patient.as_str());
+        match reply {
+            Ok(Answer::Patients { found, .. }) => {
+                let mut ids = found.into_iter().filter(ours).filter_map(|candidate| candidate.id);
+                let id = ids.next();
+                turn.facts.push_back(Fact::DoubtSettled { key: None, found: Some(id.is_some()) });
+                if ids.next().is_some() {
+                    turn.facts.push_back(Fact::DuplicateFound { key: None, what: "patient" });
+                }
+                match id {
+                    Some(id) => self.patient_stands(patient, id, turn),
+                    None => self.creation_never_happened(patient),
+                }
+                if let Some(holder) = self.patients_busy.get(patient) {
+                    self.arrivals.push_front(holder.clone());
+                }
+            }
+            _ => self.look_up_again(JobKey::Patient(patient.clone()), turn),
+        }
+    }
+
+    /// A creation that is quiet and not found never happened and never will; a key that was refused is not used again.
+    fn creation_never_happened(&mut self, patient: &PatientKey) {
+        let open = self.creations.get(patient);
+        let key_refused = open.and_then(|open| open.doubt).is_some_and(|doubt| doubt.key_refused);
+        self.change_patient(patient).incarnation += u32::from(key_refused);
+        self.close_creation(patient);
+        self.newcomers.never_happened(patient);
+    }
+
+    /// A settling look-up failed, or came too early: the doubt stays quiet, so it is asked again a little later.
+    fn look_up_again(&mut self, key: JobKey, turn: &Turn<'_>) {
+        let again_at = turn.now.plus_ms(turn.settings.retry_backoff_min_ms);
+        match &key {
+            JobKey::Booking(booking) => self.writes.get_mut(booking),
+            JobKey::Patient(patient) => self.creations.get_mut(patient),
+        }
+        .and_then(|open| open.doubt.as_mut())
+        .into_iter()
+        .for_each(|doubt| doubt.quiet_at = again_at);
+        self.timers.insert((again_at, key));
+    }
+}

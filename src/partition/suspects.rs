@@ -1,0 +1,133 @@
+//! Bookings that may be what kills the workers (rule K6). Every intent found open counts one unclean end; from
+//! `worker.crash_suspect_after` of them on its booking is a suspect and runs alone, marked so durably before it starts;
+//! from then on only an end under that mark counts, and after `worker.crash_review_after` of those a person must look at
+//! it. So one bad booking goes to review after a few crashes, and those that were only near it do not.
+
+use crate::booking::{Booking, BookingKey, PatientKey};
+use crate::healthflow::Request;
+use crate::partition::advance::Next;
+use crate::partition::job::{Job, JobKey, Purpose};
+use crate::partition::open_write::OpenWrite;
+use crate::partition::task::{Task, Turn};
+use crate::processor::settings::Settings;
+use crate::state::Suspicion;
+
+/// How long a suspect waits until it looks again whether another one has ended, in milliseconds.
+const LOOK_AGAIN_MS: i64 = 100;
+
+/// Whose intent a request goes out under.
+#[derive(Clone, Debug)]
+pub(super) enum Subject {
+    /// An appointment's.
+    Booking(BookingKey),
+    /// A patient's.
+    Patient(PatientKey),
+}
+
+/// Whose intent `request` goes out under, or settles; none for the reads of the flow.
+pub(super) fn subject(key: &JobKey, job: &Job, request: &Request, purpose: Purpose) -> Option<Subject> {
+    match (request, key) {
+        (_, JobKey::Patient(patient)) => Some(Subject::Patient(patient.clone())),
+        (Request::CreatePatient { .. }, JobKey::Booking(_)) => job.patient.clone().map(Subject::Patient),
+        (_, JobKey::Booking(booking)) if purpose == Purpose::Settle || request.operation().is_write() => {
+            Some(Subject::Booking(booking.clone()))
+        }
+        _ => None,
+    }
+}
+
+impl Task {
+    /// The memory that goes with the intent of `subject`.
+    pub(super) fn open_write(&self, subject: &Subject) -> Option<&OpenWrite> {
+        match subject {
+            Subject::Booking(key) => self.writes.get(key),
+            Subject::Patient(key) => self.creations.get(key),
+        }
+    }
+
+    /// Lets a suspect ask only while no other one does, and once the next commit has marked it.
+    pub(super) fn one_suspect_at_a_time(
+        &mut self,
+        key: &JobKey,
+        job: &Job,
+        (request, purpose): (Request, Purpose),
+        turn: &Turn<'_>,
+    ) -> Next {
+        let subject = subject(key, job, &request, purpose);
+        let suspect = subject.filter(|subject| self.is_suspect(subject, turn.settings));
+        let Some(subject) = suspect else { return Next::Ask(request, purpose) };
+        if self.alone.as_ref().is_some_and(|other| other != key) {
+            return Next::Wait(turn.now.plus_ms(LOOK_AGAIN_MS), "crash_suspect");
+        }
+        self.alone = Some(key.clone());
+        self.mark(&subject, true);
+        Next::Ask(request, purpose)
+    }
+
+    /// A job asks nothing more for now: another suspect may run.
+    pub(super) fn is_not_alone_any_more(&mut self, key: &JobKey, patient: Option<&PatientKey>) {
+        if self.alone.as_ref() != Some(key) {
+            return;
+        }
+        self.alone = None;
+        match key {
+            JobKey::Booking(booking) => self.mark(&Subject::Booking(booking.clone()), false),
+            JobKey::Patient(patient) => self.mark(&Subject::Patient(patient.clone()), false),
+        }
+        if let Some(patient) = patient {
+            self.mark(&Subject::Patient(patient.clone()), false);
+        }
+    }
+
+    /// Whether workers died so often while `booking` ran alone that a person must look at it.
+    pub(super) fn kills_workers(&self, booking: &Booking, settings: &Settings) -> bool {
+        let patient = Subject::Patient(booking.patient_key());
+        [Subject::Booking(booking.key.clone()), patient]
+            .iter()
+            .any(|subject| self.is_given_up(subject, settings))
+    }
+
+    /// Whether nothing is asked about `subject` any more.
+    pub(super) fn is_given_up(&self, subject: &Subject, settings: &Settings) -> bool {
+        let limit = settings.crash_suspect_after.saturating_add(settings.crash_review_after);
+        self.suspicion(subject).is_some_and(|suspicion| suspicion.unclean_ends >= limit)
+    }
+
+    fn is_suspect(&self, subject: &Subject, settings: &Settings) -> bool {
+        let ends = self.suspicion(subject).map_or(0, |suspicion| suspicion.unclean_ends);
+        ends >= settings.crash_suspect_after
+    }
+
+    fn suspicion(&self, subject: &Subject) -> Option<Suspicion> {
+        match subject {
+            Subject::Booking(key) => {
+                self.state.bookings.get(key)?.intent.as_ref().map(|intent| intent.suspicion)
+            }
+            Subject::Patient(key) => {
+                self.state.patients.get(key)?.intent.as_ref().map(|intent| intent.suspicion)
+            }
+        }
+    }
+
+    /// Marks a suspect as running alone, or takes the mark off; the next commit carries it.
+    fn mark(&mut self, subject: &Subject, alone: bool) {
+        if self.suspicion(subject).is_none_or(|suspicion| suspicion.alone == alone) {
+            return;
+        }
+        let sequence = self.sequence;
+        match subject {
+            Subject::Booking(key) => {
+                self.change_booking(key).intent.iter_mut().for_each(|intent| intent.suspicion.alone = alone);
+            }
+            Subject::Patient(key) => {
+                self.change_patient(key).intent.iter_mut().for_each(|intent| intent.suspicion.alone = alone);
+            }
+        }
+        let open = match subject {
+            Subject::Booking(key) => self.writes.get_mut(key),
+            Subject::Patient(key) => self.creations.get_mut(key),
+        };
+        // Nothing is asked before the mark stands; taking it off delays nobody.
+        open.filter(|_| alone).into_iter().for_each(|open| open.sequence = sequence);
+    }
+}

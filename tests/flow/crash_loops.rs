@@ -1,0 +1,110 @@
+//! A booking that kills every worker that touches it goes to a person, and nobody who was only near it does (rule K6).
+
+use healthflow_sync::booking::Booking;
+use healthflow_sync::healthflow::{Operation, Request};
+use healthflow_sync::processor::GuardMode;
+use healthflow_sync::sync::Reason;
+
+use crate::desk::*;
+
+const GUARD: GuardMode = GuardMode::IdempotencyKey;
+
+fn booking_of(request: &Request) -> &str {
+    match request {
+        Request::CreateAppointment { content, .. } => content.booking.as_str(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The records that the watermark has not passed, read again by the next owner.
+fn read_again(desk: &mut Desk, bookings: &[Booking]) {
+    let from = desk.offsets.get(&healthflow_sync::event::topics::Lane::Requested).copied().unwrap_or(0);
+    for booking in bookings.iter().skip(from.unsigned_abs() as usize) {
+        desk.arrive(booking.clone());
+    }
+}
+
+/// Lives one life: answers every call but that of `killer`, until that is the only one left; how many were under way at
+/// once at most, and whether the killer was under way at the end.
+fn live(desk: &mut Desk, killer: &str) -> (usize, bool) {
+    let mut most = 0;
+    for _ in 0..20 {
+        desk.pass_ms(200);
+        most = most.max(desk.calls.len());
+        let harmless = desk.calls.iter().position(|call| booking_of(&call.request) != killer);
+        let Some(index) = harmless else { continue };
+        let call = desk.calls.remove(index);
+        let id = format!("a-{}", booking_of(&call.request));
+        desk.answer(&call, created(&id));
+    }
+    (most, desk.calls.iter().any(|call| booking_of(&call.request) == killer))
+}
+
+#[test]
+fn a_booking_that_kills_every_worker_goes_to_review_and_its_neighbours_do_not() {
+    let mut bookings: Vec<Booking> = ["a", "killer", "b"].map(|id| a_booking(id, 1)).to_vec();
+    for (booking, patient) in bookings.iter_mut().zip(["p-1", "p-2", "p-3"]) {
+        booking.patient.id = patient.into();
+        booking.patient.healthflow_patient_id = Some(format!("hf-{patient}").into());
+    }
+    let mut desk = Desk::new(GUARD);
+    // Two lives end before anybody is answered: all three are near.
+    for _ in 0..2 {
+        read_again(&mut desk, &bookings);
+        desk.pass_ms(300);
+        assert_eq!(desk.calls.len(), 3);
+        desk = desk.crash(GUARD);
+    }
+    // From now on each runs alone; the neighbours are answered in the first of these lives.
+    for life in 0..3 {
+        read_again(&mut desk, &bookings);
+        let (most, ends_with_killer) = live(&mut desk, "killer");
+        assert_eq!((most, ends_with_killer), (1, true), "life {life}");
+        desk = desk.crash(GUARD);
+    }
+    read_again(&mut desk, &bookings);
+    desk.expect_silence();
+    let review = desk.reviews().pop().expect("the killer waits for a person");
+    assert_eq!((review.booking.key.booking.as_str(), review.reason), ("killer", Reason::CrashSuspect));
+    // Its doubt is the person's now: the next owner asks nothing either.
+    assert!(desk.state("killer").is_in_review());
+    desk = desk.crash(GUARD);
+    desk.pass_ms(200_000);
+    assert!(desk.calls.is_empty(), "{:?}", desk.calls);
+    for neighbour in ["a", "b"] {
+        let of = desk.durable.bookings.iter().find(|(key, _)| key.booking.as_str() == neighbour);
+        assert!(of.is_some_and(|(_, state)| state.placement.is_some()), "{neighbour}");
+    }
+}
+
+#[test]
+fn a_suspect_is_marked_before_it_runs_and_the_mark_goes_with_its_answer() {
+    let bookings = [a_booking("b", 1)];
+    let mut desk = Desk::new(GUARD);
+    for _ in 0..2 {
+        read_again(&mut desk, &bookings);
+        desk.expect(Operation::CreateAppointment);
+        desk = desk.crash(GUARD);
+    }
+    desk.hold_commits = true;
+    read_again(&mut desk, &bookings);
+    desk.expect_silence();
+    desk.commit_is_good();
+    let intent = desk.state("b").intent.expect("open");
+    assert_eq!((intent.suspicion.unclean_ends, intent.suspicion.alone), (2, true));
+    desk.hold_commits = false;
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
+    assert_eq!(desk.results(), [("b".into(), 1, "CREATED")]);
+    assert_eq!(desk.state("b").intent, None);
+}
+
+#[test]
+fn ends_while_others_run_alone_do_not_count() {
+    let mut near = healthflow_sync::state::Suspicion::default();
+    for _ in 0..9 {
+        near = near.after_unclean_end(2);
+    }
+    assert_eq!(near.unclean_ends, 2);
+    near.alone = true;
+    assert_eq!(near.after_unclean_end(2).unclean_ends, 3);
+}
