@@ -4,12 +4,12 @@
 
 pub mod versions;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::appointment::{Placement, Revision, Slot};
-use crate::booking::{BookingId, BookingKey, PatientKey, Version};
+use crate::booking::{BookingId, BookingKey, PatientKey, PracticeId, Version};
 use crate::event::topics::Lane;
 use crate::patient::{HealthFlowPatientId, LinkOrigin};
 use crate::time::Timestamp;
@@ -29,7 +29,8 @@ pub struct BookingState {
     /// The newest version that was answered on its merits or that an intent was ever written for (rule K5).
     pub newest: Version,
     /// "This write may be sent": open from before the first byte until its outcome is known (rule W1).
-    pub intent: Option<WriteIntent>,
+    /// Boxed, for few bookings have one and every booking has this field.
+    pub intent: Option<Box<WriteIntent>>,
     /// Every version seen and not yet answered that waits in another topic (rule K4).
     pub parked: Vec<Parked>,
     /// When this process last sent a write for it that may stand (rule W6). In memory only: never written to a topic.
@@ -110,7 +111,7 @@ pub struct PatientState {
     /// The incarnation that the next creation is made under (rule W6).
     pub incarnation: u32,
     /// The open creation; stands beside a link that was learnt elsewhere meanwhile.
-    pub intent: Option<PatientIntent>,
+    pub intent: Option<Box<PatientIntent>>,
     /// The booking whose review decides who this patient is; until then all others of the patient wait.
     pub held_by: Option<BookingId>,
     /// Set where a creation that may stand could not be looked up (guard mode `search`): the fingerprint of whom it
@@ -146,11 +147,12 @@ pub struct PatientIntent {
 #[derive(Clone, Debug, Default)]
 pub struct TaskState {
     /// By booking.
-    pub bookings: HashMap<BookingKey, BookingState>,
+    pub bookings: HashMap<BookingKey, Box<BookingState>>,
     /// By patient.
-    pub patients: HashMap<PatientKey, PatientState>,
+    pub patients: HashMap<PatientKey, Box<PatientState>>,
     /// How far the task had come; none of one that never committed.
     pub positions: Option<TaskPositions>,
+    practices: HashSet<PracticeId>,
 }
 
 /// How far a task had come when it last wrote it down: a second copy of what the group remembers, which brokers may lose
@@ -176,7 +178,7 @@ pub enum StateRecord {
 
 impl Hash for TaskState {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let TaskState { bookings, patients, positions } = self;
+        let TaskState { bookings, patients, positions, practices: _ } = self;
         hash_entries(bookings, hasher);
         hash_entries(patients, hasher);
         positions.hash(hasher);
@@ -187,14 +189,25 @@ impl TaskState {
     /// Takes in one restored record; a later one of the same key replaces an earlier one.
     pub fn apply(&mut self, record: StateRecord) {
         match record {
-            StateRecord::Booking(key, state) => {
-                self.bookings.insert(key, state);
+            StateRecord::Booking(mut key, state) => {
+                key.practice = self.shared(key.practice);
+                self.bookings.insert(key, Box::new(state));
             }
-            StateRecord::Patient(key, state) => {
-                self.patients.insert(key, state);
+            StateRecord::Patient(mut key, state) => {
+                key.practice = self.shared(key.practice);
+                self.patients.insert(key, Box::new(state));
             }
             StateRecord::Task(positions) => self.positions = Some(positions),
         }
+    }
+
+    /// The one copy of a practice's id that all keys of it share.
+    pub fn shared(&mut self, practice: PracticeId) -> PracticeId {
+        if let Some(known) = self.practices.get(&practice) {
+            return known.clone();
+        }
+        self.practices.insert(practice.clone());
+        practice
     }
 
     /// How many bookings and patients are remembered.
