@@ -252,6 +252,8 @@ impl Task {
     /// The earliest moment at which the task has something to do without being told.
     pub fn next_wakeup(&self) -> Option<Timestamp> {
         let timer = self.timers.first().map(|(at, _)| *at);
-        [timer, self.waiting_room.next_due(), self.drain_until].into_iter().flatten().min()
+        // While a commit is under way only its end lets a drained task go; the clock would only be asked again and again.
+        let drained_at = self.drain_until.filter(|_| self.committing.is_none());
+        [timer, self.waiting_room.next_due(), drained_at].into_iter().flatten().min()
     }
 }
