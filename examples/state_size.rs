@@ -22,6 +22,7 @@ static HELD_BYTES: AtomicI64 = AtomicI64::new(0);
 struct Counting;
 
 // SAFETY: everything is the system's allocator; beside it only a number is kept.
+#[expect(unsafe_code, reason = "an allocator can only be written so")]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         HELD_BYTES.fetch_add(layout.size() as i64, Ordering::Relaxed);
@@ -49,6 +50,7 @@ fn booking(number: u32) -> StateRecord {
         version: 2,
         status: BookingStatus::Scheduled,
         fingerprint: Some(i64::from(number) << 20),
+        revision: None,
     };
     let state = BookingState {
         placement: Some(placement),
@@ -64,8 +66,10 @@ fn patient(number: u32) -> StateRecord {
         practice: format!("practice-{}", number % PRACTICES).as_str().into(),
         patient: format!("p-{number}").as_str().into(),
     };
-    let link =
-        Link { healthflow_patient_id: format!("hf-pat-{number}").as_str().into(), origin: LinkOrigin::Created };
+    let link = Link {
+        healthflow_patient_id: format!("hf-pat-{number}").as_str().into(),
+        origin: LinkOrigin::Created,
+    };
     StateRecord::Patient(key, PatientState { link: Some(link), ..PatientState::default() })
 }
 
