@@ -64,8 +64,10 @@ fn patient(number: u32) -> StateRecord {
         practice: format!("practice-{}", number % PRACTICES).as_str().into(),
         patient: format!("p-{number}").as_str().into(),
     };
-    let link =
-        Link { healthflow_patient_id: format!("hf-pat-{number}").as_str().into(), origin: LinkOrigin::Created };
+    let link = Link {
+        healthflow_patient_id: format!("hf-pat-{number}").as_str().into(),
+        origin: LinkOrigin::Created,
+    };
     StateRecord::Patient(key, PatientState { link: Some(link), ..PatientState::default() })
 }
 
