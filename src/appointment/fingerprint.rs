@@ -2,19 +2,23 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::booking::{Booking, BookingStatus};
+use crate::booking::{Booking, BookingStatus, Visit};
 
 /// 64 bits of SHA-256 over everything of `booking` that HealthFlow would store for `patient_id`.
 pub fn fingerprint(booking: &Booking, patient_id: &str) -> i64 {
+    fingerprint_of(patient_id, &booking.location_id, booking.status, &booking.visit)
+}
+
+/// The same of an appointment that says all of this.
+pub fn fingerprint_of(patient_id: &str, location_id: &str, status: BookingStatus, visit: &Visit) -> i64 {
     let mut hasher = Sha256::new();
     let mut part = |bytes: &[u8]| {
         hasher.update((bytes.len() as u64).to_be_bytes());
         hasher.update(bytes);
     };
-    let visit = &booking.visit;
     part(patient_id.as_bytes());
-    part(booking.location_id.as_bytes());
-    part(match booking.status {
+    part(location_id.as_bytes());
+    part(match status {
         BookingStatus::Scheduled => b"scheduled",
         BookingStatus::Cancelled => b"cancelled",
     });

@@ -5,8 +5,14 @@ pub mod reference;
 
 use std::sync::Arc;
 
-use crate::booking::{BookingStatus, Version};
+use crate::booking::{BookingStatus, Version, identifier};
 use crate::time::Timestamp;
+
+identifier! {
+    /// HealthFlow's own version of an appointment, where it offers versions: another one after every change, never the same
+    /// again. A PUT that names it (`If-Match`) is carried out only while it is the current one.
+    Revision, shown
+}
 
 /// Where in the book a create wanted to be: all there is to find it again by where HealthFlow does not keep our reference.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,4 +40,6 @@ pub struct Placement {
     pub status: BookingStatus,
     /// Fingerprint of the content written last; none where it is not certain what stands (rule W5).
     pub fingerprint: Option<i64>,
+    /// The last revision that HealthFlow told us; none where it offers no versions, or told none yet.
+    pub revision: Option<Revision>,
 }

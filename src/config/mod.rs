@@ -107,6 +107,8 @@ pub struct HealthFlow {
     pub token_file: Optional<PathBuf>,
     /// What HealthFlow offers against duplicates.
     pub duplicate_guard: DuplicateGuard,
+    /// Whether HealthFlow tells versions of appointments and honours `If-Match`.
+    pub offers_versions: bool,
     /// How long HealthFlow remembers an idempotency key (milliseconds).
     pub key_retention_ms: u64,
     /// Longest wait for a connection (milliseconds).
@@ -241,6 +243,7 @@ impl Config {
                 DuplicateGuard::Reference => GuardMode::Reference,
                 DuplicateGuard::Search => GuardMode::Search,
             },
+            offers_versions: healthflow.offers_versions,
             key_retention_ms: signed(healthflow.key_retention_ms),
             request_life_ms: signed(healthflow.request_life_ms),
             late_landing_ms: signed(healthflow.late_landing_ms),

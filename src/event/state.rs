@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::appointment::{Placement, Slot};
+use crate::appointment::{Placement, Revision, Slot};
 use crate::booking::{BookingId, BookingKey, BookingStatus, PatientId, PatientKey, PracticeId};
 use crate::event::topics::Lane;
 use crate::patient::LinkOrigin;
@@ -54,6 +54,7 @@ struct PlacementRecord {
     version: i64,
     status: BookingStatus,
     fingerprint: Option<i64>,
+    revision: Option<Revision>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,6 +67,7 @@ struct WriteIntentRecord {
     unclean_ends: u32,
     alone: bool,
     slot: Option<SlotRecord>,
+    if_match: Option<Revision>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -140,6 +142,7 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
                 version: placement.version.cast_signed(),
                 status: placement.status,
                 fingerprint: placement.fingerprint,
+                revision: placement.revision.clone(),
             }),
             incarnation: state.incarnation,
             answered_floor: state.answered.floor().cast_signed(),
@@ -156,6 +159,7 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
                 unclean_ends: intent.suspicion.unclean_ends,
                 alone: intent.suspicion.alone,
                 slot: intent.slot.as_ref().map(SlotRecord::from),
+                if_match: intent.if_match.clone(),
             }),
             parked: state.parked.iter().map(ParkedRecord::from).collect(),
             task: None,
@@ -246,6 +250,7 @@ impl From<AppointmentStateRecord> for StateRecord {
                 version: placement.version.cast_unsigned(),
                 status: placement.status,
                 fingerprint: placement.fingerprint,
+                revision: placement.revision,
             }),
             incarnation: record.incarnation,
             answered: VersionSet::new(record.answered_floor.cast_unsigned(), above),
@@ -260,6 +265,7 @@ impl From<AppointmentStateRecord> for StateRecord {
                 since: intent.since,
                 suspicion: Suspicion { unclean_ends: intent.unclean_ends, alone: intent.alone },
                 slot: intent.slot.map(Slot::from),
+                if_match: intent.if_match,
             }),
             parked: record.parked.into_iter().map(Parked::from).collect(),
             last_write_at: Timestamp::default(),

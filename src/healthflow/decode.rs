@@ -25,6 +25,7 @@ pub use retry_after::{RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS};
 /// | 401, 403 | `Unauthorised` |
 /// | 404, 410 with our contract's error body, where the request names something | `NotFound` |
 /// | 408 | `Unknown(Timeout)` |
+/// | 412, where the request names a revision | `Changed` |
 /// | 409, by its code | `AlreadyThere`, `SlotTaken`, `KeyReused` |
 /// | 429 | `Throttled` |
 /// | 5xx | `Unknown(ServerError)` |
@@ -37,6 +38,8 @@ pub fn decode(request: &Request, received: Result<WireReply, TransportFault>, no
     };
     match reply.status {
         200 | 201 => body::answer(request, &reply.body).ok_or(Fault::Unknown(Unknown::Unreadable)),
+        // Nothing else was made to depend on anything.
+        412 if matches!(request, Request::UpdateAppointment { if_match: Some(_), .. }) => Err(Fault::Changed),
         status => Err(fault(request.operation(), status, &reply, now)),
     }
 }
@@ -72,7 +75,9 @@ fn missing(operation: Operation, code: &str) -> Option<Missing> {
         (Operation::CreateAppointment | Operation::UpdateAppointment, "PATIENT_NOT_FOUND") => {
             Some(Missing::Patient)
         }
-        (Operation::UpdateAppointment, "APPOINTMENT_NOT_FOUND") => Some(Missing::Appointment),
+        (Operation::UpdateAppointment | Operation::ReadAppointment, "APPOINTMENT_NOT_FOUND") => {
+            Some(Missing::Appointment)
+        }
         _ => None,
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::booking::{BookingStatus, Sex};
 use crate::healthflow::wire::{Method, WireRequest};
-use crate::healthflow::{AppointmentContent, PatientContent, Request, Sought};
+use crate::healthflow::{AppointmentContent, AppointmentId, PatientContent, Request, Sought};
 use crate::patient::search::Pass;
 use crate::time::Timestamp;
 
@@ -38,20 +38,26 @@ pub fn encode(request: &Request) -> WireRequest {
         Request::CreateAppointment { content, idempotency_key } => {
             write(Method::Post, "/appointments".into(), Some(idempotency_key), &AppointmentBody::new(content))
         }
-        Request::UpdateAppointment { id, content } => {
-            let path = format!("/appointments/{}", percent_encoded(id.as_str()));
-            write(Method::Put, path, None, &AppointmentBody::new(content))
+        Request::UpdateAppointment { id, content, if_match } => {
+            let if_match = if_match.as_ref().map(|revision| format!("\"{revision}\""));
+            let put = write(Method::Put, appointment_path(id), None, &AppointmentBody::new(content));
+            WireRequest { if_match, ..put }
         }
+        Request::ReadAppointment { id } => get(appointment_path(id)),
     }
 }
 
+fn appointment_path(id: &AppointmentId) -> String {
+    format!("/appointments/{}", percent_encoded(id.as_str()))
+}
+
 fn get(path_and_query: String) -> WireRequest {
-    WireRequest { method: Method::Get, path_and_query, idempotency_key: None, body: None }
+    WireRequest { method: Method::Get, path_and_query, idempotency_key: None, if_match: None, body: None }
 }
 
 fn write(method: Method, path_and_query: String, key: Option<&String>, body: &impl Serialize) -> WireRequest {
     let body = serde_json::to_vec(body).expect("structs of text and numbers always become JSON");
-    WireRequest { method, path_and_query, idempotency_key: key.cloned(), body: Some(body) }
+    WireRequest { method, path_and_query, idempotency_key: key.cloned(), if_match: None, body: Some(body) }
 }
 
 #[derive(Default, Serialize)]

@@ -35,6 +35,8 @@ pub enum Fault {
     },
     /// 409: somebody else has that slot. Final for a first request; says nothing about an earlier one of ours.
     SlotTaken,
+    /// 412: what stands is not the revision that the request names: nothing was done.
+    Changed,
     /// The idempotency key was used with other bytes: an earlier request of ours arrived (rule W5).
     KeyReused,
 }
@@ -87,6 +89,7 @@ impl Fault {
             Fault::AlreadyThere { .. } => "already_there",
             Fault::SlotTaken => "slot_taken",
             Fault::KeyReused => "key_reused",
+            Fault::Changed => "changed",
         }
     }
 }

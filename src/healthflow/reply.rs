@@ -1,5 +1,6 @@
 //! What HealthFlow answers when it does answer.
 
+use crate::appointment::Revision;
 use crate::healthflow::{AppointmentId, Fault};
 use crate::patient::{Candidate, HealthFlowPatientId};
 
@@ -26,9 +27,11 @@ pub enum Answer {
         next_cursor: Option<String>,
     },
     /// The appointment stands in HealthFlow (newly, or replayed for the same key).
-    AppointmentCreated(AppointmentId),
+    AppointmentCreated(AppointmentStands),
     /// The appointment now stands as it was sent.
-    AppointmentUpdated(AppointmentId),
+    AppointmentUpdated(AppointmentStands),
+    /// This stands there now.
+    AppointmentRead(AppointmentRead),
 }
 
 /// An appointment that a look-up returned.
@@ -38,4 +41,38 @@ pub struct AppointmentFound {
     pub id: AppointmentId,
     /// Whose it is.
     pub patient: HealthFlowPatientId,
+    /// Its version, where HealthFlow tells one.
+    pub revision: Option<Revision>,
+}
+
+/// An appointment that a write left standing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AppointmentStands {
+    /// Its id.
+    pub id: AppointmentId,
+    /// Its version, where HealthFlow tells one.
+    pub revision: Option<Revision>,
+}
+
+/// An appointment as it was read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AppointmentRead {
+    /// Its version, where HealthFlow tells one.
+    pub revision: Option<Revision>,
+    /// The fingerprint of its content; none where it lacks something that we write.
+    pub fingerprint: Option<i64>,
+}
+
+impl Answer {
+    /// The same where HealthFlow offers no versions: what looks like one is none.
+    #[must_use]
+    pub fn without_revisions(mut self) -> Self {
+        match &mut self {
+            Answer::AppointmentCreated(stands) | Answer::AppointmentUpdated(stands) => stands.revision = None,
+            Answer::AppointmentRead(read) => read.revision = None,
+            Answer::Appointments { found, .. } => found.iter_mut().for_each(|one| one.revision = None),
+            Answer::Patients { .. } | Answer::PatientCreated(_) => {}
+        }
+        self
+    }
 }

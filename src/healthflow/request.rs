@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::appointment::Slot;
+use crate::appointment::{Revision, Slot};
 use crate::booking::identifier;
 use crate::booking::{Booking, BookingId, BookingStatus, Patient, PracticeId, Visit};
 use crate::patient::HealthFlowPatientId;
@@ -54,6 +54,13 @@ pub enum Request {
         id: AppointmentId,
         /// What should stand there.
         content: AppointmentContent,
+        /// `If-Match`: only if this is what stands; none to write whatever stands.
+        if_match: Option<Revision>,
+    },
+    /// GET `/appointments/{id}`: what stands there, where it is not what we left there.
+    ReadAppointment {
+        /// Which.
+        id: AppointmentId,
     },
 }
 
@@ -128,16 +135,19 @@ pub enum Operation {
     CreateAppointment,
     /// PUT `/appointments/{id}`.
     UpdateAppointment,
+    /// GET `/appointments/{id}`.
+    ReadAppointment,
 }
 
 impl Operation {
     /// Every operation, in the order of the contract.
-    pub const ALL: [Operation; 5] = [
+    pub const ALL: [Operation; 6] = [
         Operation::SearchPatients,
         Operation::CreatePatient,
         Operation::FindAppointment,
         Operation::CreateAppointment,
         Operation::UpdateAppointment,
+        Operation::ReadAppointment,
     ];
 
     /// Whether HealthFlow changes when it is carried out: such a request needs an intent (rule W1).
@@ -153,6 +163,7 @@ impl Operation {
             Operation::FindAppointment => "find_appointment",
             Operation::CreateAppointment => "create_appointment",
             Operation::UpdateAppointment => "update_appointment",
+            Operation::ReadAppointment => "read_appointment",
         }
     }
 }
@@ -166,6 +177,7 @@ impl Request {
             Request::FindAppointment { .. } => Operation::FindAppointment,
             Request::CreateAppointment { .. } => Operation::CreateAppointment,
             Request::UpdateAppointment { .. } => Operation::UpdateAppointment,
+            Request::ReadAppointment { .. } => Operation::ReadAppointment,
         }
     }
 }

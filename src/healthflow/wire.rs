@@ -9,6 +9,8 @@ pub struct WireRequest {
     pub path_and_query: String,
     /// `Idempotency-Key`, on creates.
     pub idempotency_key: Option<String>,
+    /// `If-Match`, on updates where HealthFlow offers versions: an entity tag, with its quotes.
+    pub if_match: Option<String>,
     /// JSON body; none on GET.
     pub body: Option<Vec<u8>>,
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, IF_MATCH, RETRY_AFTER};
 use reqwest::{Client, Response, Url};
 
 use crate::healthflow::fault::{NotSent, Unknown};
@@ -96,6 +96,9 @@ impl Transport {
         }
         if let Some(key) = request.idempotency_key {
             builder = builder.header(IDEMPOTENCY_KEY, key);
+        }
+        if let Some(entity_tag) = request.if_match {
+            builder = builder.header(IF_MATCH, entity_tag);
         }
         let gate = request.body.is_some().then(|| Gate::new(may_send));
         if let (Some(body), Some(gate)) = (request.body, &gate) {

@@ -132,6 +132,7 @@ pub(super) struct Calls {
     pub(super) answered: IntCounterVec,
     pub(super) seconds: HistogramVec,
     pub(super) in_flight: IntGauge,
+    pub(super) edits: IntCounter,
     pub(super) pauses: IntCounterVec,
     pub(super) paused_seconds: Gauge,
 }
@@ -157,6 +158,10 @@ impl Calls {
             )?,
             in_flight: book
                 .level("healthflow_sync_healthflow_in_flight_calls", "Calls of HealthFlow under way.")?,
+            edits: book.counter(
+                "healthflow_sync_healthflow_edits_overwritten_total",
+                "Appointments that somebody had changed in HealthFlow and a newer version of the booking was written over.",
+            )?,
             pauses: book.counters(
                 "healthflow_sync_healthflow_pauses_total",
                 &["why"],

@@ -94,6 +94,12 @@ pub fn tell(fact: &Fact) {
             let booking = named(key.as_ref());
             error!(booking, what, "HealthFlow holds more than one; tidy up there, and look at its audit");
         }
+        Fact::EditOverwritten { key } => {
+            warn!(
+                booking = key.to_string(),
+                "appointment was changed in HealthFlow, the booking is written over it"
+            );
+        }
         Fact::AccountPaused { until, why: why @ "unauthorised" } => {
             error!(%until, why, "HealthFlow refuses our credentials, nothing is sent; renew the token file");
         }

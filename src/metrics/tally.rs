@@ -48,6 +48,7 @@ impl Catalogue {
                 self.doubts.settled.with_label_values(&[found_name(*found)]).inc()
             }
             Fact::DuplicateFound { what, .. } => self.doubts.duplicates.with_label_values(&[*what]).inc(),
+            Fact::EditOverwritten { .. } => self.calls.edits.inc(),
             Fact::AccountPaused { why, .. } => self.calls.pauses.with_label_values(&[*why]).inc(),
             Fact::TransactionCommitted { records, aborts, elapsed_ms, .. } => {
                 self.transactions.committed.inc();

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::appointment::Slot;
+use crate::appointment::{Revision, Slot};
 use crate::booking::{Booking, BookingKey, PatientKey};
 use crate::caught::caught;
 use crate::healthflow::Request;
@@ -206,12 +206,15 @@ impl Task {
                 (state.link, state.unseen) = (Some(link), None);
                 return None;
             }
+            // What stands is what the doubt is about: it is written, where that is safe.
+            Step::Finish(_) if doubt == DoubtVerdict::Repeat && self.forget_content(key) => return None,
             // While a write is in doubt the newest version gets no final result (rule W4).
             Step::Finish(_) if doubt != DoubtVerdict::None && !planted!(turn.settings, FinishedInDoubt) => {
                 let at = self.writes.get(key).and_then(|open| open.doubt).map(|doubt| doubt.quiet_at);
                 return Some(Next::Wait(at.unwrap_or(turn.now), "in_doubt"));
             }
             Step::Finish(outcome) => {
+                let outcome = self.own_doing(key, job, booking.version, outcome);
                 self.conclude(key, job, booking.version, outcome, turn);
                 return None;
             }
@@ -233,10 +236,10 @@ impl Task {
             Request::CreatePatient { .. } => self.cover_creation(&patient, booking, turn),
             Request::CreateAppointment { content, .. } => {
                 let slot = (!turn.settings.guard.has_references()).then(|| content.slot());
-                self.cover_write(key, (WriteOperation::Create, slot), booking, turn);
+                self.cover_write(key, (WriteOperation::Create, slot, None), booking, turn);
             }
-            Request::UpdateAppointment { .. } => {
-                self.cover_write(key, (WriteOperation::Update, None), booking, turn);
+            Request::UpdateAppointment { if_match, .. } => {
+                self.cover_write(key, (WriteOperation::Update, None, if_match.clone()), booking, turn);
             }
             _ => {}
         }
@@ -262,6 +265,7 @@ impl Task {
             has_references: settings.guard.has_references(),
             placement: booking_state.and_then(|state| state.placement.as_ref()),
             incarnation: booking_state.map_or(0, |state| state.incarnation),
+            outdated: job.outdated.as_ref().map(|outdated| &outdated.revision),
         }
     }
 
@@ -269,7 +273,7 @@ impl Task {
     fn cover_write(
         &mut self,
         key: &BookingKey,
-        (operation, slot): (WriteOperation, Option<Slot>),
+        (operation, slot, if_match): (WriteOperation, Option<Slot>, Option<Revision>),
         booking: &Booking,
         turn: &Turn<'_>,
     ) {
@@ -282,8 +286,9 @@ impl Task {
             .intent
             .as_ref()
             .filter(|intent| intent.operation == operation && intent.incarnation == state.incarnation);
-        let covered =
-            same.is_some_and(|intent| (!unsent || intent.first_version == version) && intent.slot == slot);
+        let covered = same.is_some_and(|intent| {
+            (!unsent || intent.first_version == version) && intent.slot == slot && intent.if_match == if_match
+        });
         if covered && (state.newest >= version || planted!(turn.settings, NewerUnderOlderIntent)) {
             return;
         }
@@ -298,6 +303,7 @@ impl Task {
             since,
             suspicion,
             slot,
+            if_match,
         });
         state.newest = state.newest.max(version);
         open.sequence = sequence;

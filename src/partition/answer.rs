@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use crate::appointment::Placement;
 use crate::appointment::fingerprint::fingerprint;
+use crate::appointment::{Placement, Revision};
 use crate::booking::{BookingKey, BookingStatus, PatientKey};
 use crate::healthflow::fault::{Missing, NotSent, Unknown};
-use crate::healthflow::{Answer, Fault, Operation, Reply};
+use crate::healthflow::{Answer, AppointmentId, AppointmentStands, Fault, Operation, Reply};
 use crate::partition::fate::{Fate, fate, fields_of};
 use crate::partition::gates::DoubtVerdict;
 use crate::partition::job::{Flight, Job, JobKey, Purpose, Standing};
@@ -26,6 +26,7 @@ impl Task {
             return;
         };
         self.stand(key, &mut job, Standing::Arrived, turn.now);
+        let reply = if turn.settings.offers_versions { reply } else { reply.map(Answer::without_revisions) };
         self.is_not_alone_any_more(key, job.patient.as_ref());
         match (key, flight.purpose, flight.operation) {
             (JobKey::Patient(patient), ..) => self.patient_looked_up(patient, reply, turn),
@@ -37,6 +38,9 @@ impl Task {
             }
             (JobKey::Booking(booking), Purpose::Flow, operation) if operation.is_write() => {
                 self.appointment_written(booking, &mut job, &flight, reply, turn);
+            }
+            (JobKey::Booking(booking), Purpose::Flow, Operation::ReadAppointment) => {
+                self.appointment_read(booking, &mut job, reply, turn);
             }
             (JobKey::Booking(booking), Purpose::Flow, _) => {
                 self.searched(booking, &mut job, &flight, reply, turn);
@@ -74,7 +78,13 @@ impl Task {
         }
     }
 
-    fn read_failed(&mut self, key: &BookingKey, job: &mut Job, why: &'static str, turn: &mut Turn<'_>) {
+    pub(super) fn read_failed(
+        &mut self,
+        key: &BookingKey,
+        job: &mut Job,
+        why: &'static str,
+        turn: &mut Turn<'_>,
+    ) {
         job.forget_search();
         self.try_again_later(key, job, why, turn.now, turn);
     }
@@ -117,6 +127,8 @@ impl Task {
         let Some(open) = self.creations.get_mut(&patient) else { return };
         match fate(open, &fault, quiet_at, turn) {
             Fate::Stands(id) => self.patient_stands(&patient, id.into(), turn),
+            // Only an update names a revision.
+            Fate::Outdated => {}
             Fate::SendAgain { counts } => self.send_again(key, job, &fault, counts, turn),
             Fate::Refused => {
                 self.close_creation(&patient);
@@ -162,8 +174,8 @@ impl Task {
     ) {
         let quiet_at = turn.now.plus_ms(turn.settings.settle_ms());
         let fault = match reply {
-            Ok(Answer::AppointmentCreated(id) | Answer::AppointmentUpdated(id)) => {
-                return self.appointment_stands(key, job, flight, id.0, turn);
+            Ok(Answer::AppointmentCreated(stands) | Answer::AppointmentUpdated(stands)) => {
+                return self.appointment_stands(key, job, flight, stands, turn);
             }
             Ok(_) => Fault::Unknown(Unknown::Unreadable),
             Err(fault) => fault,
@@ -172,8 +184,9 @@ impl Task {
         match fate(open, &fault, quiet_at, turn) {
             Fate::Stands(id) => {
                 self.close_write(key);
-                self.adopt(key, id.into(), Self::flight_patient(flight));
+                self.adopt(key, (id.into(), None), Self::flight_patient(flight));
             }
+            Fate::Outdated => self.appointment_changed(key, job, flight, turn),
             Fate::SendAgain { counts } => self.send_again(key, job, &fault, counts, turn),
             Fate::Refused => {
                 self.close_write(key);
@@ -207,7 +220,7 @@ impl Task {
         key: &BookingKey,
         job: &mut Job,
         flight: &Flight,
-        appointment_id: Arc<str>,
+        stands: AppointmentStands,
         turn: &mut Turn<'_>,
     ) {
         let intent = self.state.bookings.get(key).and_then(|state| state.intent.clone());
@@ -218,16 +231,20 @@ impl Task {
         let certain = !created || intent.is_some_and(|intent| intent.first_version == flight.version);
         let written = job.versions.get(&flight.version).map(|in_hand| Arc::clone(&in_hand.booking));
         let Some(booking) = written.filter(|_| certain) else {
-            return self.adopt(key, appointment_id, patient_id);
+            return self.adopt(key, (stands.id, stands.revision), patient_id);
         };
+        if job.outdated.take().is_some_and(|outdated| !outdated.may_be_ours) {
+            turn.facts.push_back(Fact::EditOverwritten { key: key.clone() });
+        }
         let state = self.change_booking(key);
         let adopted = state.placement.as_ref().is_none_or(|placement| placement.version == 0);
         state.placement = Some(Placement {
-            appointment_id,
+            appointment_id: stands.id.0,
             incarnation: state.incarnation,
             version: booking.version,
             status: booking.status,
             fingerprint: Some(fingerprint(&booking, &patient_id)),
+            revision: stands.revision,
             patient_id,
         });
         let outcome = match booking.status {
@@ -239,15 +256,21 @@ impl Task {
     }
 
     /// Takes over the id of what stands there; what it says is not certain, so the newest version is written next.
-    pub(super) fn adopt(&mut self, key: &BookingKey, appointment_id: Arc<str>, patient_id: Arc<str>) {
+    pub(super) fn adopt(
+        &mut self,
+        key: &BookingKey,
+        (id, revision): (AppointmentId, Option<Revision>),
+        patient_id: Arc<str>,
+    ) {
         let state = self.change_booking(key);
         state.placement = Some(Placement {
-            appointment_id,
+            appointment_id: id.0,
             patient_id,
             incarnation: state.incarnation,
             version: 0,
             status: BookingStatus::Scheduled,
             fingerprint: None,
+            revision,
         });
     }
 
@@ -268,7 +291,7 @@ impl Task {
         }
     }
 
-    /// A write is in doubt: the create is repeated at once where that is safe, and the second time after a back-off;
+    /// A write is in doubt: it is repeated at once where that is safe, and the second time after a back-off;
     /// anything else waits until it is quiet.
     fn doubtful(
         &mut self,

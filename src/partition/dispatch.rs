@@ -86,7 +86,11 @@ impl Task {
         };
         let version = job.newest().map_or(0, |newest| newest.booking.version);
         job.asked_version = version;
-        job.flight = Some(Flight { operation: request.operation(), purpose, version, patient_id });
+        let if_match = match request {
+            Request::UpdateAppointment { if_match, .. } => if_match.clone(),
+            _ => None,
+        };
+        job.flight = Some(Flight { operation: request.operation(), purpose, version, patient_id, if_match });
         let open = match (request, key) {
             (Request::SearchPatients { .. }, JobKey::Patient(patient)) => self.creations.get_mut(patient),
             (Request::CreatePatient { .. }, _) => {

@@ -15,6 +15,9 @@ pub(super) enum Fate {
     Refused,
     /// It is not known what became of it, or of an earlier request under the same intent.
     InDoubt,
+    /// It had no effect, and neither will anything that was sent under the intent before and has not landed yet: the
+    /// revision that all of it names has passed.
+    Outdated,
     /// It stands there already, under this id.
     Stands(String),
 }
@@ -45,6 +48,7 @@ pub(super) fn fate(open: &mut OpenWrite, fault: &Fault, quiet_at: Timestamp, tur
             }
             Fate::InDoubt
         }
+        Fault::Changed => Fate::Outdated,
         Fault::Unknown(_) => {
             open.doubted(turn.now, quiet_at);
             Fate::InDoubt

@@ -21,7 +21,7 @@ pub enum DoubtVerdict {
     None,
     /// It can no longer land unseen: settle it.
     Settle,
-    /// The same create may be repeated at once, under the same key (rule W5).
+    /// The same may be sent again at once: a create under the same key, an update of the same revision (rule W5).
     Repeat,
     /// Nothing may be sent before this.
     Wait(Timestamp),
@@ -52,10 +52,18 @@ impl Task {
         settings: &Settings,
     ) -> DoubtVerdict {
         let Some(doubt) = self.writes.get(key).and_then(|open| open.doubt) else { return DoubtVerdict::None };
-        let intent = self.state.bookings.get(key).and_then(|state| state.intent.as_ref());
-        let since =
-            intent.filter(|intent| intent.operation == WriteOperation::Create).map(|intent| intent.since);
-        verdict(&doubt, since, now, settings)
+        let state = self.state.bookings.get(key);
+        let is_safe =
+            state.and_then(|state| state.intent.as_ref()).is_some_and(|intent| match intent.operation {
+                WriteOperation::Create => is_create_safe(intent.since, now, settings),
+                // Of all PUTs that name one revision, one is carried out; then it has passed.
+                WriteOperation::Update => {
+                    let placement = state.and_then(|state| state.placement.as_ref());
+                    let revision = placement.and_then(|placement| placement.revision.as_ref());
+                    revision.is_some() && revision == intent.if_match.as_ref()
+                }
+            });
+        verdict(&doubt, is_safe, now, settings)
     }
 
     /// What the doubt about the creation of `patient` allows.
@@ -70,8 +78,9 @@ impl Task {
         if open.in_flight {
             return DoubtVerdict::Wait(now.plus_ms(LOOK_AGAIN_MS));
         }
-        let since = self.state.patients.get(patient).and_then(|state| state.intent.as_ref()).map(|i| i.since);
-        verdict(&doubt, since, now, settings)
+        let intent = self.state.patients.get(patient).and_then(|state| state.intent.as_ref());
+        let is_safe = intent.is_some_and(|intent| is_create_safe(intent.since, now, settings));
+        verdict(&doubt, is_safe, now, settings)
     }
 
     /// Until when a search for an unknown person may not begin (rule W7); none if it may.
@@ -123,18 +132,24 @@ impl Task {
     }
 }
 
-/// What a doubt allows, given since when its create's key is remembered (none: not a create).
-fn verdict(doubt: &Doubt, key_since: Option<Timestamp>, now: Timestamp, settings: &Settings) -> DoubtVerdict {
-    let believed_early = planted!(settings, EarlyLookUp) && settings.guard != GuardMode::Reference;
-    if now >= doubt.quiet_at || believed_early {
-        return DoubtVerdict::Settle;
+/// What a doubt allows, given whether its write may be repeated.
+fn verdict(doubt: &Doubt, is_safe: bool, now: Timestamp, settings: &Settings) -> DoubtVerdict {
+    let knows_keys = matches!(settings.guard, GuardMode::IdempotencyKey | GuardMode::UniqueReference);
+    if now >= doubt.quiet_at || (knows_keys && planted!(settings, EarlyLookUp)) {
+        DoubtVerdict::Settle
+    } else if is_safe && !doubt.repeat_refused {
+        DoubtVerdict::Repeat
+    } else {
+        DoubtVerdict::Wait(doubt.quiet_at)
     }
-    // The key must still be remembered when the repeat lands, which may be late.
-    let forgotten_at = |since: Timestamp| since.plus_ms(settings.key_retention_ms - settings.settle_ms());
-    let is_safe = match settings.guard {
-        GuardMode::IdempotencyKey => key_since.is_some_and(|since| now < forgotten_at(since)),
-        GuardMode::UniqueReference => key_since.is_some(),
+}
+
+/// Whether a create whose intent was opened at `since` may be repeated: its key must still be remembered when the repeat
+/// lands, which may be late.
+fn is_create_safe(since: Timestamp, now: Timestamp, settings: &Settings) -> bool {
+    match settings.guard {
+        GuardMode::IdempotencyKey => now < since.plus_ms(settings.key_retention_ms - settings.settle_ms()),
+        GuardMode::UniqueReference => true,
         GuardMode::Reference | GuardMode::Search => false,
-    };
-    if is_safe && !doubt.repeat_refused { DoubtVerdict::Repeat } else { DoubtVerdict::Wait(doubt.quiet_at) }
+    }
 }

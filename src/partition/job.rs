@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::appointment::Revision;
 use crate::booking::{Booking, BookingKey, PatientKey, Version};
 use crate::event::Schedule;
 use crate::event::topics::Lane;
@@ -44,6 +45,19 @@ pub struct Flight {
     pub version: Version,
     /// The HealthFlow patient it names, for a write of an appointment.
     pub patient_id: Option<Arc<str>>,
+    /// The revision it names, for an update.
+    pub if_match: Option<Revision>,
+}
+
+/// A revision that is not the current one any more.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Outdated {
+    /// Which.
+    pub revision: Revision,
+    /// At the latest then it was the current one: what is read before every reader sees that may be older still.
+    pub stood_at: Timestamp,
+    /// Whether what stands now may be our own doing: an update of ours was in doubt.
+    pub may_be_ours: bool,
 }
 
 /// Why a call is made: the same question can be part of the flow or settle a doubt.
@@ -103,8 +117,10 @@ pub struct Job {
     pub gone_patient: Option<HealthFlowPatientId>,
     /// Since when it waits in memory without a call.
     pub waiting_since: Option<Timestamp>,
-    /// How often a doubtful create was repeated at once.
+    /// How often a doubtful write was repeated at once.
     pub repeats: u32,
+    /// What HealthFlow said does not stand any more: the appointment is read before it is written.
+    pub outdated: Option<Outdated>,
 }
 
 impl Job {

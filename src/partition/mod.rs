@@ -17,6 +17,7 @@ pub mod answer;
 pub mod fate;
 pub mod settle;
 pub mod gone;
+pub mod revisions;
 pub mod finish;
 pub mod commit;
 pub mod identity;

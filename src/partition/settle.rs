@@ -135,8 +135,8 @@ impl Task {
         let key_refused =
             self.writes.get(key).and_then(|open| open.doubt).is_some_and(|doubt| doubt.key_refused);
         let is_ours = match self.told_apart(key, found, turn) {
-            ToldApart::Ours(AppointmentFound { id, patient }) => {
-                self.adopt(key, id.0, patient.0);
+            ToldApart::Ours(AppointmentFound { id, patient, revision }) => {
+                self.adopt(key, (id, revision), patient.0);
                 true
             }
             ToldApart::Nothing => {

@@ -140,6 +140,10 @@ impl Task {
             task.lease_from = task.fenced_at;
         }
         task.inherit_doubts(turn.settings);
+        if !turn.settings.offers_versions {
+            let placements = task.state.bookings.values_mut().filter_map(|state| state.placement.as_mut());
+            placements.for_each(|placement| placement.revision = None);
+        }
         turn.facts.push_back(Fact::TaskAcquired {
             partition,
             incarnation,

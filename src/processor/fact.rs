@@ -138,6 +138,11 @@ pub enum Fact {
         /// `patient` or `appointment`.
         what: &'static str,
     },
+    /// Somebody changed an appointment in HealthFlow since we wrote it; the newest version is written over that.
+    EditOverwritten {
+        /// Which booking.
+        key: BookingKey,
+    },
     /// HealthFlow asks us to wait, or refuses our credentials: nothing is sent before `until`.
     AccountPaused {
         /// Until when.

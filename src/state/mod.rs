@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::appointment::{Placement, Slot};
+use crate::appointment::{Placement, Revision, Slot};
 use crate::booking::{BookingId, BookingKey, PatientKey, Version};
 use crate::event::topics::Lane;
 use crate::patient::{HealthFlowPatientId, LinkOrigin};
@@ -51,6 +51,8 @@ pub struct WriteIntent {
     pub suspicion: Suspicion,
     /// Where a create asks to stand, to look it up by; in guard mode `search` only (rule W5).
     pub slot: Option<Slot>,
+    /// The revision that every PUT under it names; none where they name none (rule W5).
+    pub if_match: Option<Revision>,
 }
 
 /// How often a worker ended uncleanly while an intent was open (rule K6).

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::appointment::{Placement, fingerprint::fingerprint, reference};
+use crate::appointment::{Placement, Revision, fingerprint::fingerprint, reference};
 use crate::booking::{Booking, BookingStatus};
 use crate::healthflow::{AppointmentContent, AppointmentId, PatientContent, Request};
 use crate::patient::decide::{Decision, decide};
@@ -35,6 +35,8 @@ pub struct Knowledge<'a> {
     pub placement: Option<&'a Placement>,
     /// The incarnation to create the appointment under.
     pub incarnation: u32,
+    /// The revision that HealthFlow said is not the current one any more.
+    pub outdated: Option<&'a Revision>,
 }
 
 /// What to do next.
@@ -156,9 +158,14 @@ fn write(booking: &Booking, patient: &HealthFlowPatientId, known: &Knowledge<'_>
                 BookingStatus::Cancelled => SyncedOutcome::Cancelled,
             }))
         }
+        // Somebody else wrote it, or we did and the answer was lost: what stands there now?
+        Some(placement) if placement.revision.is_some() && placement.revision.as_ref() == known.outdated => {
+            Step::Ask(Request::ReadAppointment { id: AppointmentId(Arc::clone(&placement.appointment_id)) })
+        }
         Some(placement) => Step::Ask(Request::UpdateAppointment {
             id: AppointmentId(Arc::clone(&placement.appointment_id)),
             content: content(),
+            if_match: placement.revision.clone(),
         }),
     }
 }

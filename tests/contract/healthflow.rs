@@ -5,7 +5,8 @@ use healthflow_sync::booking::{BookingStatus, Patient, PatientId, Visit};
 use healthflow_sync::healthflow::fault::{Missing, NotSent, Unknown};
 use healthflow_sync::healthflow::wire::{Method, TransportFault, WireReply, WireRequest};
 use healthflow_sync::healthflow::{
-    Answer, AppointmentContent, Fault, Operation, PatientContent, Reply, Request, Sought, decode, encode,
+    Answer, AppointmentContent, AppointmentStands, Fault, Operation, PatientContent, Reply, Request, Sought,
+    decode, encode,
 };
 use healthflow_sync::patient::HealthFlowPatientId;
 use healthflow_sync::patient::search::{PASSES, pass};
@@ -119,7 +120,8 @@ fn one_of_each(patient: &HealthFlowPatientId) -> Vec<Request> {
         create_patient("pat-2"),
         find("b"),
         create("c", patient),
-        Request::UpdateAppointment { id: "hfa-1".into(), content: content("b", patient) },
+        Request::UpdateAppointment { id: "hfa-1".into(), content: content("b", patient), if_match: None },
+        Request::ReadAppointment { id: "hfa-1".into() },
     ]
 }
 
@@ -127,7 +129,8 @@ fn one_of_each(patient: &HealthFlowPatientId) -> Vec<Request> {
 fn every_operation_is_understood_on_both_sides() {
     let mut line = Line::new(json!({}));
     let patient = line.create_patient();
-    let Ok(Answer::AppointmentCreated(id)) = line.ask(&create("b", &patient)) else { panic!("created") };
+    let Ok(Answer::AppointmentCreated(stands)) = line.ask(&create("b", &patient)) else { panic!("created") };
+    let id = stands.id.clone();
     let answers: Vec<Reply> = one_of_each(&patient).iter().map(|request| line.ask(request)).collect();
     for (operation, answer) in Operation::ALL.iter().zip(&answers) {
         let fits = matches!(
@@ -141,8 +144,9 @@ fn every_operation_is_understood_on_both_sides() {
             (operation, answer),
             (Operation::CreatePatient, Ok(Answer::PatientCreated(_)))
                 | (Operation::CreateAppointment, Ok(Answer::AppointmentCreated(_)))
+                | (Operation::ReadAppointment, Ok(Answer::AppointmentRead(_)))
         ) || (*operation == Operation::UpdateAppointment
-            && *answer == Ok(Answer::AppointmentUpdated(id.clone())));
+            && *answer == Ok(Answer::AppointmentUpdated(stands.clone())));
         assert!(fits, "{operation:?}: {answer:?}");
     }
     let audit = line.simulator.audit();
@@ -218,7 +222,10 @@ fn a_repeated_create_is_what_the_guard_makes_of_it() {
     let patient = line.create_patient();
     assert_eq!(line.ask(&create("b", &patient)), Err(Fault::Unknown(Unknown::Reset)));
     line.turn(json!({"drop_after": 0.0}));
-    assert_eq!(line.ask(&create("b", &patient)), Ok(Answer::AppointmentCreated("hfa-1".into())));
+    assert_eq!(
+        line.ask(&create("b", &patient)),
+        Ok(Answer::AppointmentCreated(AppointmentStands { id: "hfa-1".into(), revision: None }))
+    );
     let mut moved = content("b", &patient);
     moved.visit.duration_minutes = 60;
     let moved = Request::CreateAppointment { content: moved, idempotency_key: "key-b".into() };
@@ -260,7 +267,8 @@ fn what_is_gone_is_not_found_and_what_is_wrong_is_refused_by_field() {
     let fields = vec!["location_id: required".to_owned(), "duration_minutes: too_small".to_owned()];
     assert_eq!(line.ask(&wrong), Err(Fault::Refused { status: 422, fields }));
     line.simulator.delete_appointment("hfa-1");
-    let update = Request::UpdateAppointment { id: "hfa-1".into(), content: content("b", &patient) };
+    let update =
+        Request::UpdateAppointment { id: "hfa-1".into(), content: content("b", &patient), if_match: None };
     assert_eq!(line.ask(&update), Err(Fault::NotFound(Missing::Appointment)));
     line.simulator.delete_patient(patient.as_str());
     assert_eq!(line.ask(&create("d", &patient)), Err(Fault::NotFound(Missing::Patient)));
@@ -312,7 +320,7 @@ fn every_endpoint_of_the_contract_is_answered() {
         };
         let query = if method == Method::Get { "?practice_id=p" } else { "" };
         let path_and_query = format!("{}{query}", path.replace("{id}", id));
-        let request = WireRequest { method, path_and_query, idempotency_key: None, body };
+        let request = WireRequest { method, path_and_query, idempotency_key: None, if_match: None, body };
         let status = line.simulator.answer(&request, NOW).expect("as the contract says").status;
         assert!(matches!(status, 200 | 201), "{method:?} {path}: {status}");
     }
@@ -380,7 +388,7 @@ proptest! {
         path_and_query in prop_oneof!["\\PC{0,60}", "/(appointments|patients|patient)(/\\PC{0,9})?\\?\\PC{0,30}"],
         body in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..100)),
     ) {
-        let request = WireRequest { method, path_and_query, idempotency_key: None, body };
+        let request = WireRequest { method, path_and_query, idempotency_key: None, if_match: None, body };
         let reply = Simulator::new(Moods::default(), 1).answer(&request, NOW);
         prop_assert!(reply.is_some_and(|reply| serde_json::from_slice::<Value>(&reply.body).is_ok()));
     }

@@ -4,3 +4,4 @@ mod events;
 mod healthflow;
 mod search_mode;
 mod simulator;
+mod versions;

@@ -169,6 +169,6 @@ fn a_patient_who_is_gone_from_under_an_appointment_is_resolved_anew_for_the_same
     desk.find_nobody();
     desk.expect_and_answer(Operation::CreatePatient, patient_created("hf-2"));
     let request = desk.expect_and_answer(Operation::UpdateAppointment, updated("a-1"));
-    assert!(matches!(request, Request::UpdateAppointment { id, content } if id.as_str() == "a-1"
+    assert!(matches!(request, Request::UpdateAppointment { id, content, .. } if id.as_str() == "a-1"
         && content.patient.as_str() == "hf-2"));
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use healthflow_sync::booking::{Booking, BookingKey, BookingStatus, Patient, Source, Version, Visit};
 use healthflow_sync::healthflow::fault::Unknown;
-use healthflow_sync::healthflow::{Answer, AppointmentFound, Fault, Reply};
+use healthflow_sync::healthflow::{Answer, AppointmentFound, AppointmentStands, Fault, Reply};
 use healthflow_sync::patient::{Candidate, Person};
 
 use crate::desk::START;
@@ -74,11 +74,11 @@ pub fn rescheduled(id: &str, version: Version) -> Booking {
 }
 
 pub fn created(id: &str) -> Reply {
-    Ok(Answer::AppointmentCreated(id.into()))
+    Ok(Answer::AppointmentCreated(AppointmentStands { id: id.into(), revision: None }))
 }
 
 pub fn updated(id: &str) -> Reply {
-    Ok(Answer::AppointmentUpdated(id.into()))
+    Ok(Answer::AppointmentUpdated(AppointmentStands { id: id.into(), revision: None }))
 }
 
 pub fn patient_created(id: &str) -> Reply {
@@ -97,7 +97,11 @@ pub fn chart(id: &str, patient: &Patient) -> Reply {
 
 /// The last page of a look-up that found these, all of the known patient.
 pub fn appointments(ids: &[&str]) -> Reply {
-    let found = ids.iter().map(|id| AppointmentFound { id: (*id).into(), patient: "hf-patient-1".into() });
+    let found = ids.iter().map(|id| AppointmentFound {
+        id: (*id).into(),
+        patient: "hf-patient-1".into(),
+        revision: None,
+    });
     Ok(Answer::Appointments { found: found.collect(), next_cursor: None })
 }
 

@@ -48,6 +48,7 @@ pub fn settings(guard: GuardMode) -> Settings {
     Settings {
         partition_count: 1,
         guard,
+        offers_versions: false,
         key_retention_ms: 86_400_000,
         request_life_ms: 10_000,
         late_landing_ms: 60_000,
@@ -140,7 +141,12 @@ impl Desk {
 
     /// The worker dies; another one acquires the task with exactly what was committed.
     pub fn crash(&self, guard: GuardMode) -> Desk {
-        Desk::acquired(guard, self.durable.clone(), self.offsets.clone(), self.now)
+        self.crash_within(settings(guard))
+    }
+
+    /// The same, the other one within other limits.
+    pub fn crash_within(&self, settings: Settings) -> Desk {
+        Desk::within(settings, self.durable.clone(), self.offsets.clone(), self.now)
     }
 
     /// The acquisition that the processor asks for after it dropped the task is done; where to read is as before.

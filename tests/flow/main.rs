@@ -14,4 +14,5 @@ mod retries;
 mod scenarios;
 mod search_mode;
 mod unseen_people;
+mod versions;
 mod writes;

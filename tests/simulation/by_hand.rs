@@ -84,7 +84,8 @@ impl HealthFlow {
 
     fn put(&mut self, path_and_query: String, body: &impl Serialize, now: i64) -> Option<()> {
         let body = serde_json::to_vec(body).ok();
-        let put = WireRequest { method: Method::Put, path_and_query, idempotency_key: None, body };
+        let put =
+            WireRequest { method: Method::Put, path_and_query, idempotency_key: None, if_match: None, body };
         let reply = self.simulator.answer(&put, Timestamp(now))?;
         (reply.status == 200).then_some(())
     }

@@ -40,7 +40,7 @@ impl Phase {
         match operation {
             Operation::SearchPatients => Phase::Searching,
             Operation::CreatePatient => Phase::CreatingPatient,
-            Operation::FindAppointment => Phase::LookingUp,
+            Operation::FindAppointment | Operation::ReadAppointment => Phase::LookingUp,
             Operation::CreateAppointment => Phase::CreatingAppointment,
             Operation::UpdateAppointment => Phase::Updating,
         }

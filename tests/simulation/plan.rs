@@ -226,6 +226,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
     Settings {
         partition_count: if theme == Theme::CrashLoop { 1 } else { random.between(1, 4) as u32 },
         guard,
+        offers_versions: false,
         key_retention_ms,
         request_life_ms,
         late_landing_ms,

@@ -219,6 +219,7 @@ fn state_comes_back_as_it_was_committed() {
             version: 5,
             status: BookingStatus::Cancelled,
             fingerprint: Some(i64::MIN),
+            revision: Some("7".into()),
         }),
         incarnation: 3,
         answered: VersionSet::new(4, vec![6, 9]),
@@ -230,6 +231,7 @@ fn state_comes_back_as_it_was_committed() {
             since: NOW,
             suspicion: Suspicion { unclean_ends: 3, alone: true },
             slot: Some(Slot { patient_id: "hf-p".into(), start: NOW, provider_id: "dr-1".into() }),
+            if_match: Some("6".into()),
         }),
         parked: vec![
             Parked { version: 5, place: ParkingPlace::Retry, generation: 1 },

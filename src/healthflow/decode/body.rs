@@ -2,12 +2,18 @@
 //! make the body unreadable, and nothing of an error body but names and codes gets out.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::Answer;
-use crate::booking::PracticeId;
-use crate::healthflow::{AppointmentFound, AppointmentId, Request, Sought};
+use crate::appointment::Revision;
+use crate::appointment::fingerprint::fingerprint_of;
+use crate::booking::{BookingStatus, PracticeId, Visit};
+use crate::healthflow::{
+    AppointmentFound, AppointmentId, AppointmentRead, AppointmentStands, Request, Sought,
+};
 use crate::patient::{Candidate, HealthFlowPatientId, Person, normalise};
 use crate::private::Private;
+use crate::time::Timestamp;
 
 /// Longer than any id of HealthFlow; what is longer is not an id.
 const ID_BYTES_MAX: usize = 200;
@@ -56,11 +62,16 @@ const FIELDS_MAX: usize = 16;
 pub(super) fn answer(request: &Request, body: &[u8]) -> Option<Answer> {
     match request {
         Request::SearchPatients { practice, .. } => patients(practice, body),
-        Request::CreatePatient { .. } => Some(Answer::PatientCreated(created(body)?.into())),
+        Request::CreatePatient { .. } => Some(Answer::PatientCreated(stands(body)?.0.into())),
         Request::FindAppointment { practice, sought, .. } => appointments(practice, sought, body),
-        Request::CreateAppointment { .. } => Some(Answer::AppointmentCreated(created(body)?.into())),
+        Request::CreateAppointment { .. } => appointment_stands(body).map(Answer::AppointmentCreated),
         Request::UpdateAppointment { id, .. } => {
-            (created(body)? == id.as_str()).then(|| Answer::AppointmentUpdated(id.clone()))
+            appointment_stands(body).filter(|stands| stands.id == *id).map(Answer::AppointmentUpdated)
+        }
+        Request::ReadAppointment { id } => {
+            let AppointmentStands { id: read, revision } = appointment_stands(body)?;
+            let fingerprint = content_fingerprint(body);
+            (read == *id).then_some(Answer::AppointmentRead(AppointmentRead { revision, fingerprint }))
         }
     }
 }
@@ -117,12 +128,54 @@ fn candidate(found: PatientSeen) -> Option<Candidate> {
 }
 
 fn appointment(found: AppointmentSeen) -> Option<AppointmentFound> {
-    Some(AppointmentFound { id: AppointmentId::from(id(found.id)?), patient: id(found.patient_id)?.into() })
+    Some(AppointmentFound {
+        id: AppointmentId::from(id(found.id)?),
+        patient: id(found.patient_id)?.into(),
+        revision: revision(found.version),
+    })
 }
 
-fn created(body: &[u8]) -> Option<String> {
-    let created: Created = serde_json::from_slice(body).ok()?;
-    id(created.id)
+/// Id and version of what stands.
+fn stands(body: &[u8]) -> Option<(String, Option<Revision>)> {
+    let stands: Stands = serde_json::from_slice(body).ok()?;
+    Some((id(stands.id)?, revision(stands.version)))
+}
+
+fn appointment_stands(body: &[u8]) -> Option<AppointmentStands> {
+    stands(body).map(|(id, revision)| AppointmentStands { id: id.into(), revision })
+}
+
+/// A version that can be named in a header again; any other is none.
+fn revision(version: Option<Value>) -> Option<Revision> {
+    let text = match version? {
+        Value::String(text) => text,
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    let is_usable = (1..=ID_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
+    is_usable.then(|| text.into())
+}
+
+/// The fingerprint of what stands; none where something is missing or nothing that we could have written.
+fn content_fingerprint(body: &[u8]) -> Option<i64> {
+    let seen: ContentSeen = serde_json::from_slice(body).ok()?;
+    let start: jiff::Timestamp = seen.start.parse().ok()?;
+    let status = match seen.status.as_str() {
+        "scheduled" => BookingStatus::Scheduled,
+        "cancelled" => BookingStatus::Cancelled,
+        _ => return None,
+    };
+    let visit = Visit {
+        start: Timestamp(start.as_millisecond()),
+        duration_minutes: seen.duration_minutes,
+        time_zone: seen.time_zone.into(),
+        provider_id: seen.provider_id.into(),
+        operatory_id: seen.operatory_id.map(Into::into),
+        procedure_codes: seen.procedure_codes,
+        note: seen.note,
+    };
+    Some(fingerprint_of(&seen.patient_id, &seen.location_id, status, &visit))
 }
 
 fn id(text: String) -> Option<String> {
@@ -137,8 +190,9 @@ fn further(next_cursor: Option<String>) -> Option<String> {
 }
 
 #[derive(Deserialize)]
-struct Created {
+struct Stands {
     id: String,
+    version: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -172,6 +226,21 @@ struct AppointmentSeen {
     patient_id: String,
     start: Option<String>,
     provider_id: Option<String>,
+    version: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct ContentSeen {
+    patient_id: String,
+    location_id: String,
+    status: String,
+    start: String,
+    time_zone: String,
+    duration_minutes: u32,
+    provider_id: String,
+    operatory_id: Option<String>,
+    procedure_codes: Vec<String>,
+    note: Option<Private<String>>,
 }
 
 /// What is taken from an error body.

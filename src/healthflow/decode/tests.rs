@@ -1,9 +1,10 @@
 //! The classification table: every row of it, one test each.
 
 use super::*;
+use crate::appointment::fingerprint::fingerprint_of;
 use crate::booking::{BookingStatus, PatientId, Visit};
 use crate::healthflow::fault::{Missing, NotSent};
-use crate::healthflow::{AppointmentContent, PatientContent, Sought};
+use crate::healthflow::{AppointmentContent, AppointmentRead, AppointmentStands, PatientContent, Sought};
 use crate::patient::search::Pass;
 use crate::private::Private;
 
@@ -50,8 +51,13 @@ fn requests() -> Vec<Request> {
             cursor: None,
         },
         Request::CreateAppointment { content: content.clone(), idempotency_key },
-        Request::UpdateAppointment { id: "hfa-1".into(), content },
+        Request::UpdateAppointment { id: "hfa-1".into(), content, if_match: None },
+        Request::ReadAppointment { id: "hfa-1".into() },
     ]
+}
+
+fn stands(revision: Option<&str>) -> AppointmentStands {
+    AppointmentStands { id: "hfa-1".into(), revision: revision.map(Into::into) }
 }
 
 fn request(operation: Operation) -> Request {
@@ -203,14 +209,8 @@ fn an_answer_that_does_not_say_what_was_asked_is_unreadable() {
 fn writes_answer_with_an_id() {
     let id = r#"{"id":"hfa-1","later":"unknown fields are passed over"}"#;
     assert_eq!(decoded(Operation::CreatePatient, 201, id), Ok(Answer::PatientCreated("hfa-1".into())));
-    assert_eq!(
-        decoded(Operation::CreateAppointment, 200, id),
-        Ok(Answer::AppointmentCreated("hfa-1".into()))
-    );
-    assert_eq!(
-        decoded(Operation::UpdateAppointment, 200, id),
-        Ok(Answer::AppointmentUpdated("hfa-1".into()))
-    );
+    assert_eq!(decoded(Operation::CreateAppointment, 200, id), Ok(Answer::AppointmentCreated(stands(None))));
+    assert_eq!(decoded(Operation::UpdateAppointment, 200, id), Ok(Answer::AppointmentUpdated(stands(None))));
 }
 
 #[test]
@@ -219,7 +219,11 @@ fn a_look_up_believes_only_what_carries_our_reference() {
     let ours = r#"{"id":"hfa-1","practice_id":"p","external_id":"b","patient_id":"hfp-1"}"#;
     let other_booking = ours.replace(r#""b""#, r#""c""#);
     let other_practice = ours.replace(r#""p""#, r#""q""#);
-    let one = vec![crate::healthflow::AppointmentFound { id: "hfa-1".into(), patient: "hfp-1".into() }];
+    let one = vec![crate::healthflow::AppointmentFound {
+        id: "hfa-1".into(),
+        patient: "hfp-1".into(),
+        revision: None,
+    }];
     let page = format!(r#"{{"appointments":[{other_booking},{ours},{other_practice}],"next_cursor":"c"}}"#);
     assert_eq!(found(&page), Ok(Answer::Appointments { found: one, next_cursor: Some("c".into()) }));
     let nothing = || Ok(Answer::Appointments { found: Vec::new(), next_cursor: None });
@@ -227,6 +231,81 @@ fn a_look_up_believes_only_what_carries_our_reference() {
         assert_eq!(found(last), nothing());
     }
     assert_eq!(found(&format!(r#"{{"appointments":[{other_booking}],"next_cursor":""}}"#)), nothing());
+}
+
+#[test]
+fn versions_are_told_where_they_can_be_named_again() {
+    let written =
+        |version: &str| decoded(Operation::UpdateAppointment, 200, &format!(r#"{{"id":"hfa-1"{version}}}"#));
+    for (version, revision) in [
+        (r#","version":"7""#, Some("7")),
+        (r#","version":7"#, Some("7")),
+        (r#","version":"""#, None),
+        (r#","version":"\"""#, None),
+        (r#","version":"a b""#, None),
+        (r#","version":{}"#, None),
+        ("", None),
+    ] {
+        assert_eq!(written(version), Ok(Answer::AppointmentUpdated(stands(revision))), "{version}");
+    }
+}
+
+#[test]
+fn what_is_read_is_compared_whole_or_not_at_all() {
+    let body = r#"{"id":"hfa-1","version":"7","practice_id":"p","patient_id":"hfp-1","location_id":"l","status":"scheduled",
+        "start":"2026-11-24T13:00:00+01:00","time_zone":"UTC","duration_minutes":30,"provider_id":"d","procedure_codes":[]}"#;
+    let Request::UpdateAppointment { content, .. } = request(Operation::UpdateAppointment) else { panic!() };
+    let written = fingerprint_of("hfp-1", &content.location_id, content.status, &content.visit);
+    let read = |body: &str| decoded(Operation::ReadAppointment, 200, body);
+    let whole = AppointmentRead { revision: Some("7".into()), fingerprint: Some(written) };
+    assert_eq!(read(body), Ok(Answer::AppointmentRead(whole.clone())));
+    for other in [
+        body.replace("30", "\"30\""),
+        body.replace("location_id", "place"),
+        body.replace("scheduled", "late"),
+    ] {
+        let unknown = AppointmentRead { fingerprint: None, ..whole.clone() };
+        assert_eq!(read(&other), Ok(Answer::AppointmentRead(unknown)), "{other}");
+    }
+    assert_eq!(read(&body.replace("hfa-1", "hfa-2")), Err(UNREADABLE));
+}
+
+#[test]
+fn a_refused_version_is_believed_only_where_one_was_named() {
+    let changed = r#"{"code":"CHANGED","fields":[]}"#;
+    always(reply(412, changed), UNREADABLE);
+    let Request::UpdateAppointment { id, content, .. } = request(Operation::UpdateAppointment) else {
+        panic!()
+    };
+    let put = Request::UpdateAppointment { id, content, if_match: Some("7".into()) };
+    assert_eq!(decode(&put, reply(412, changed), NOW), Err(Fault::Changed));
+}
+
+#[test]
+fn a_slot_is_found_by_patient_start_and_provider_on_any_page() {
+    let slot = crate::appointment::Slot { patient_id: "hfp-1".into(), start: NOW, provider_id: "d".into() };
+    let request = Request::FindAppointment { practice: "p".into(), sought: Sought::Slot(slot), cursor: None };
+    let found = |body: &str| match decode(&request, reply(200, body), NOW) {
+        Ok(Answer::Appointments { found, next_cursor }) => {
+            Some((found.iter().map(|one| one.id.to_string()).collect::<Vec<_>>(), next_cursor))
+        }
+        other => {
+            assert_eq!(other, Err(UNREADABLE));
+            None
+        }
+    };
+    let ours = r#"{"id":"hfa-1","practice_id":"p","patient_id":"hfp-1","start":"2026-11-24T13:00:00+01:00","provider_id":"d"}"#;
+    let page = |one: &str| format!(r#"{{"appointments":[{one}],"next_cursor":"c"}}"#);
+    assert_eq!(found(&page(ours)), Some((vec!["hfa-1".to_owned()], Some("c".to_owned()))));
+    for other in [
+        ours.replace("hfp-1", "hfp-2"),
+        ours.replace("13:00", "13:15"),
+        ours.replace(r#""d""#, r#""e""#),
+        ours.replace(r#""p""#, r#""q""#),
+    ] {
+        assert_eq!(found(&page(&other)), Some((vec![], Some("c".to_owned()))), "{other}");
+    }
+    assert_eq!(found(&page(&ours.replace("start", "begin"))), None, "it does not say when");
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn body(wire: &WireRequest) -> Value {
 
 fn sent_start(start: &str, time_zone: &str) -> Value {
     let content = appointment(visit(start, time_zone));
-    body(&encode(&Request::UpdateAppointment { id: "a".into(), content }))["start"].clone()
+    body(&encode(&Request::UpdateAppointment { id: "a".into(), content, if_match: None }))["start"].clone()
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn whatever_stands_in_an_identifier_stays_one_value() {
     let path = encode(&find).path_and_query;
     assert_eq!(path, "/appointments?practice_id=a%26b%3Dc&external_id=%C3%A4%2F1%3F%23%25");
     let content = appointment(visit("2026-12-01T15:00:00Z", "UTC"));
-    let put = encode(&Request::UpdateAppointment { id: "x/../y".into(), content });
+    let put = encode(&Request::UpdateAppointment { id: "x/../y".into(), content, if_match: None });
     assert_eq!((put.method, put.path_and_query.as_str()), (Method::Put, "/appointments/x%2F..%2Fy"));
 }
 
@@ -123,4 +123,23 @@ fn the_hour_that_the_clock_shows_twice_is_told_apart_by_its_offset() {
 #[test]
 fn an_unknown_zone_still_sends_the_same_instant() {
     assert_eq!(sent_start("2026-06-01T14:30:00Z", "Mars/Olympus"), "2026-06-01T14:30:00Z");
+}
+
+#[test]
+fn an_update_names_the_version_as_an_entity_tag() {
+    let content = appointment(visit("2026-06-01T14:30:00Z", "UTC"));
+    let put = Request::UpdateAppointment { id: "a".into(), content, if_match: Some("7".into()) };
+    assert_eq!(encode(&put).if_match.as_deref(), Some("\"7\""));
+    let get = encode(&Request::ReadAppointment { id: "a/b".into() });
+    assert_eq!((get.method, get.path_and_query.as_str()), (Method::Get, "/appointments/a%2Fb"));
+}
+
+/// Nothing that identifies a patient stands in a URL, HealthFlow's id of it neither.
+#[test]
+fn a_slot_is_asked_for_by_its_start_only() {
+    let slot = appointment(visit("2026-06-01T14:30:00Z", "America/Chicago")).slot();
+    let cursor = Some("a&b".to_owned());
+    let find = Request::FindAppointment { practice: "p".into(), sought: Sought::Slot(slot), cursor };
+    let path = encode(&find).path_and_query;
+    assert_eq!(path, "/appointments?practice_id=p&start=2026-06-01T14%3A30%3A00Z&cursor=a%26b");
 }

@@ -88,6 +88,7 @@ fn write() -> WireRequest {
         method: Method::Post,
         path_and_query: "/appointments?a=b".into(),
         idempotency_key: Some("key-1".into()),
+        if_match: Some("\"7\"".into()),
         body: Some(b"{\"a\":1}".to_vec()),
     }
 }
@@ -97,6 +98,7 @@ fn read() -> WireRequest {
         method: Method::Get,
         path_and_query: "/appointments".into(),
         idempotency_key: None,
+        if_match: None,
         body: None,
     }
 }
@@ -113,7 +115,12 @@ async fn a_request_goes_out_as_it_is_and_the_answer_comes_back() {
     assert_eq!(reply, WireReply { status: 429, retry_after: Some("7".into()), body: b"{}".to_vec() });
     let request = seen.recv().unwrap();
     assert!(request.starts_with("post /v1/appointments?a=b http/1.1\r\n"), "{request}");
-    for line in ["authorization: bearer first", "idempotency-key: key-1", "content-type: application/json"] {
+    for line in [
+        "authorization: bearer first",
+        "idempotency-key: key-1",
+        "if-match: \"7\"",
+        "content-type: application/json",
+    ] {
         assert!(request.contains(&format!("{line}\r\n")), "{line} is missing in {request}");
     }
     assert!(request.ends_with("{\"a\":1}"), "{request}");

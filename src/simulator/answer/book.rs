@@ -12,10 +12,14 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug)]
 pub(super) struct Stored<T> {
     pub record: T,
+    /// Its place on the shelf: older records have lower ones.
+    pub number: u32,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     /// When searches, lists and reads show it.
     pub visible_at: Timestamp,
+    /// Its version: 1 after its create, another one after every change, by whomever.
+    pub version: u32,
     /// How many writes it took: 1 after its create.
     pub writes: u32,
     /// Put there by an operator, not through the API.
@@ -72,13 +76,14 @@ impl<T> Shelf<T> {
 
     fn insert(&mut self, stored: Stored<T>, keys: impl IntoIterator<Item = String>) {
         let number = self.records.len() as u32;
-        self.records.push(stored);
+        self.records.push(Stored { number, ..stored });
         self.enter(number, keys);
     }
 
     fn enter(&mut self, number: u32, keys: impl IntoIterator<Item = String>) {
         for key in keys {
-            self.index.entry(key.into()).or_default().push(number);
+            let numbers = self.index.entry(key.into()).or_default();
+            numbers.insert(numbers.partition_point(|known| *known < number), number);
         }
     }
 
@@ -160,6 +165,21 @@ impl Book {
         true
     }
 
+    /// Changes the appointment `id` by hand; false where there is none.
+    pub(super) fn edit_appointment(&mut self, id: &str, change: impl FnOnce(&mut AppointmentBody)) -> bool {
+        let (Some(number), Some(stored)) = (self.appointments.number(id), self.appointments.get(id)) else {
+            return false;
+        };
+        let old = stored.record.body.clone();
+        let stored = &mut self.appointments.records[number];
+        change(&mut stored.record.body);
+        stored.version += 1;
+        let new_keys = appointment_keys(&stored.record.body);
+        self.appointments.strike_out(number as u32, appointment_keys(&old));
+        self.appointments.enter(number as u32, new_keys);
+        true
+    }
+
     /// Whom a search returns, oldest chart first: everybody who agrees in every field that is named.
     pub(super) fn search(&self, body: &SearchBody, now: Timestamp) -> Vec<&Stored<PatientRecord>> {
         let practice = body.practice_id.as_str();
@@ -191,12 +211,23 @@ impl Book {
 
 fn stored<T>(record: T, is_seeded: bool, now: Timestamp, lag_ms: i64) -> Stored<T> {
     let visible_at = if is_seeded { now } else { now.plus_ms(lag_ms) };
-    Stored { record, created_at: now, updated_at: now, visible_at, writes: 1, is_seeded, is_gone: false }
+    Stored {
+        record,
+        number: 0,
+        version: 1,
+        created_at: now,
+        updated_at: now,
+        visible_at,
+        writes: 1,
+        is_seeded,
+        is_gone: false,
+    }
 }
 
 fn touch<T, Old>(stored: &mut Stored<T>, now: Timestamp, change: impl FnOnce(&mut T) -> Old) -> Old {
     stored.updated_at = now;
     stored.writes += 1;
+    stored.version += 1;
     change(&mut stored.record)
 }
 

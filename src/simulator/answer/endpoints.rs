@@ -127,6 +127,9 @@ impl Endpoints {
         refuse_broken(validate::appointment(&body))?;
         let stands = self.book.appointments.get(id).ok_or_else(|| error(404, "APPOINTMENT_NOT_FOUND"))?;
         refuse_moved(&stands.record.body.practice_id, &body.practice_id)?;
+        if moods.offers_versions {
+            refuse_changed(request.if_match.as_deref(), stands.version)?;
+        }
         self.refuse_unknown_patient(&body)?;
         self.refuse_taken_slot(&body, Some(id), moods)?;
         self.book.replace_appointment(id, body, now);
@@ -298,27 +301,35 @@ fn refuse_existing(existing: Option<&Arc<str>>) -> Result<(), WireReply> {
     ))
 }
 
+/// Refuses an update of another version than the one that stands; one that names none is never refused.
+fn refuse_changed(if_match: Option<&str>, version: u32) -> Result<(), WireReply> {
+    let stands = format!("\"{version}\"");
+    if if_match.is_none_or(|wanted| wanted == stands) { Ok(()) } else { Err(error(412, "CHANGED")) }
+}
+
 fn refuse_moved(stands: &str, wanted: &str) -> Result<(), WireReply> {
     let moved = || fields(422, vec![FieldError { field: "practice_id", rule: "immutable" }]);
     if stands == wanted { Ok(()) } else { Err(moved()) }
 }
 
-/// One page of `found`, from where the cursor of the previous one ended.
-fn page<T>(
-    found: Vec<T>,
+/// One page of `found`, after the last record of the previous one: what stands all the while is on one of the pages,
+/// whatever comes and goes between them.
+fn page<'a, T>(
+    mut found: Vec<&'a Stored<T>>,
     cursor: Option<&str>,
     moods: &Moods,
-) -> Result<(Vec<T>, Option<String>), WireReply> {
+) -> Result<(Vec<&'a Stored<T>>, Option<String>), WireReply> {
     let bad_cursor = || fields(400, vec![FieldError { field: "cursor", rule: "format" }]);
-    let from = match cursor {
-        None => 0,
-        Some(text) => {
-            text.strip_prefix("after-").and_then(|from| from.parse().ok()).ok_or_else(bad_cursor)?
-        }
-    };
+    if let Some(text) = cursor {
+        let after: u32 =
+            text.strip_prefix("after-").and_then(|number| number.parse().ok()).ok_or_else(bad_cursor)?;
+        found.retain(|stored| stored.number > after);
+    }
     let size = moods.page_size.max(1);
-    let next_cursor = (found.len() > size.saturating_add(from)).then(|| format!("after-{}", from + size));
-    Ok((found.into_iter().skip(from).take(size).collect(), next_cursor))
+    let is_last = found.len() <= size;
+    found.truncate(size);
+    let next_cursor = found.last().filter(|_| !is_last).map(|stored| format!("after-{}", stored.number));
+    Ok((found, next_cursor))
 }
 
 fn fields(status: u16, fields: Vec<FieldError>) -> WireReply {

@@ -285,6 +285,11 @@ impl Simulator {
         self.endpoints.book.appointments.delete(id)
     }
 
+    /// Changes an appointment by hand, as an office might; false where there is none.
+    pub fn edit_appointment(&mut self, id: &str, change: impl FnOnce(&mut AppointmentBody)) -> bool {
+        self.endpoints.book.edit_appointment(id, change)
+    }
+
     /// Everything that stands.
     pub fn ledger(&self) -> Ledger<'_> {
         ledger::ledger(&self.endpoints.book)

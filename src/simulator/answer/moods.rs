@@ -57,6 +57,9 @@ pub struct Moods {
     /// Whether `external_id` can be searched by and is answered. Else it is passed over like any field that HealthFlow does
     /// not know; the ledger keeps it all the same.
     pub keeps_external_id: bool,
+    /// Whether appointments are answered with a `version` and a PUT with `If-Match` is carried out only while that stands:
+    /// else 412 `CHANGED`.
+    pub offers_versions: bool,
     /// Whether a provider can have one scheduled appointment a start only: a second one gets 409 `SLOT_TAKEN`.
     pub slot_conflicts: bool,
     /// How many records a page holds; at least 1.
@@ -116,6 +119,7 @@ impl Default for Moods {
             replays_for_other_bytes: false,
             unique_external_id: false,
             keeps_external_id: true,
+            offers_versions: false,
             slot_conflicts: false,
             page_size: 50,
         }

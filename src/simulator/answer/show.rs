@@ -1,4 +1,5 @@
-//! Records as they are answered, which is not all that is stored: a HealthFlow may not keep the caller's reference.
+//! Records as they are answered, which is not what is stored: a HealthFlow may not keep the caller's reference, and may
+//! tell versions.
 
 use std::borrow::Cow;
 
@@ -14,6 +15,8 @@ pub(super) struct Shown<'a, Body: Clone> {
     id: &'a str,
     #[serde(flatten)]
     body: Cow<'a, Body>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
 }
 
 /// A patient as it is answered.
@@ -24,7 +27,7 @@ pub(super) fn patient<'a>(stored: &'a Stored<PatientRecord>, moods: &Moods) -> S
     } else {
         Cow::Owned(PatientBody { external_id: None, ..body.clone() })
     };
-    Shown { id, body }
+    Shown { id, body, version: None }
 }
 
 /// An appointment as it is answered.
@@ -38,5 +41,5 @@ pub(super) fn appointment<'a>(
     } else {
         Cow::Owned(AppointmentBody { external_id: None, ..body.clone() })
     };
-    Shown { id, body }
+    Shown { id, body, version: moods.offers_versions.then(|| stored.version.to_string()) }
 }

@@ -15,7 +15,13 @@ fn simulator(moods: Value) -> Simulator {
 
 fn wire(method: Method, path: &str, key: Option<&str>, body: Value) -> WireRequest {
     let body = (!body.is_null()).then(|| body.to_string().into_bytes());
-    WireRequest { method, path_and_query: path.into(), idempotency_key: key.map(str::to_owned), body }
+    WireRequest {
+        method,
+        path_and_query: path.into(),
+        idempotency_key: key.map(str::to_owned),
+        if_match: None,
+        body,
+    }
 }
 
 fn get(path: &str) -> WireRequest {

@@ -104,11 +104,12 @@ async fn wire_request(request: Request) -> Result<WireRequest, Response> {
     let too_large = |_| plain(StatusCode::PAYLOAD_TOO_LARGE, r#"{"code":"TOO_LARGE","fields":[]}"#);
     let bytes = to_bytes(body, BODY_BYTES_MAX).await.map_err(too_large)?;
     let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let idempotency_key = parts.headers.get("idempotency-key").and_then(|key| key.to_str().ok());
+    let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     Ok(WireRequest {
         method,
         path_and_query,
-        idempotency_key: idempotency_key.map(str::to_owned),
+        idempotency_key: text("idempotency-key"),
+        if_match: text("if-match"),
         body: (!bytes.is_empty()).then(|| bytes.into()),
     })
 }

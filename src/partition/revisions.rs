@@ -1,0 +1,94 @@
+//! What becomes of an update where HealthFlow offers versions and something else stands there than we left (412): our own
+//! update whose answer was lost, or what an office edited by hand. It is read and compared, and written over only as what
+//! was read.
+
+use crate::booking::{BookingKey, Version};
+use crate::healthflow::fault::Missing;
+use crate::healthflow::{Answer, AppointmentRead, Fault, Reply};
+use crate::partition::job::{Flight, Job, Outdated};
+use crate::partition::task::{Task, Turn};
+use crate::processor::fact::Fact;
+use crate::sync::{Outcome, SyncedOutcome};
+
+impl Task {
+    /// HealthFlow did nothing, for what stands is not the revision that the update names. So nothing that was sent under
+    /// the intent can land any more: it is closed, and so is its doubt. The next update names another revision and needs
+    /// an intent of its own: a worker that lost its task must not write over what it read there of its successor.
+    pub(super) fn appointment_changed(
+        &mut self,
+        key: &BookingKey,
+        job: &mut Job,
+        flight: &Flight,
+        turn: &mut Turn<'_>,
+    ) {
+        let was_in_doubt = self.writes.get(key).is_some_and(|open| open.doubt.is_some());
+        if was_in_doubt {
+            turn.facts.push_back(Fact::DoubtSettled { key: Some(key.clone()), found: None });
+        }
+        let intent = self.state.bookings.get(key).and_then(|state| state.intent.as_ref());
+        let stood_at = intent.map_or(turn.now, |intent| intent.since).max(self.fenced_at);
+        self.close_write(key);
+        let was_certain = self.forget_content(key);
+        let is_first = job.outdated.is_none();
+        let may_be_ours = was_in_doubt || !was_certain;
+        job.outdated = flight.if_match.clone().map(|revision| Outdated { revision, stood_at, may_be_ours });
+        // Where it changes faster than we write, after a back-off.
+        if is_first {
+            self.count_attempt(job, turn.now);
+        } else {
+            self.try_again_later(key, job, Fault::Changed.name(), turn.now, turn);
+        }
+    }
+
+    /// What stands there was read: from now on that is known, and the newest version is compared with it.
+    pub(super) fn appointment_read(
+        &mut self,
+        key: &BookingKey,
+        job: &mut Job,
+        reply: Reply,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(outdated) = job.outdated.clone() else { return };
+        let AppointmentRead { revision, fingerprint } = match reply {
+            Ok(Answer::AppointmentRead(read)) => read,
+            Ok(_) => return self.read_failed(key, job, "unreadable", turn),
+            Err(Fault::Throttled { .. } | Fault::Unauthorised { .. }) => return,
+            Err(Fault::NotFound(Missing::Appointment)) => return self.placement_gone(key, job, turn),
+            Err(fault) => return self.read_failed(key, job, fault.name(), turn),
+        };
+        // A replica that lags behind what the update was compared with.
+        if revision.as_ref() == Some(&outdated.revision) {
+            return self.read_failed(key, job, "stale_read", turn);
+        }
+        // One that lags could also show what stood there even earlier: then it is written again to be sure.
+        let is_fresh = turn.now >= outdated.stood_at.plus_ms(turn.settings.search_lag_ms);
+        let Some(placement) = &mut self.change_booking(key).placement else { return };
+        placement.revision = revision;
+        placement.fingerprint = fingerprint.filter(|_| is_fresh);
+    }
+
+    /// How a version ends for which nothing has to be written: where that may be our own doing, as if its update had been
+    /// answered.
+    pub(super) fn own_doing(
+        &mut self,
+        key: &BookingKey,
+        job: &Job,
+        version: Version,
+        outcome: Outcome,
+    ) -> Outcome {
+        let may_be_ours = job.outdated.as_ref().is_some_and(|outdated| outdated.may_be_ours);
+        if !may_be_ours || outcome != Outcome::Synced(SyncedOutcome::Unchanged) {
+            return outcome;
+        }
+        let Some(placement) = &mut self.change_booking(key).placement else { return outcome };
+        let was_adopted = placement.version == 0;
+        placement.version = version;
+        Outcome::Synced(if was_adopted { SyncedOutcome::Created } else { SyncedOutcome::Updated })
+    }
+
+    /// What stands is not certain any more; whether it was.
+    pub(super) fn forget_content(&mut self, key: &BookingKey) -> bool {
+        let Some(placement) = &mut self.change_booking(key).placement else { return false };
+        placement.fingerprint.take().is_some()
+    }
+}
