@@ -255,17 +255,19 @@ impl From<AppointmentStateRecord> for StateRecord {
             incarnation: record.incarnation,
             answered: VersionSet::new(record.answered_floor.cast_unsigned(), above),
             newest: record.newest.cast_unsigned(),
-            intent: record.intent.map(|intent| WriteIntent {
-                operation: match intent.operation {
-                    WriteOperationSymbol::Create => WriteOperation::Create,
-                    WriteOperationSymbol::Update => WriteOperation::Update,
-                },
-                incarnation: intent.incarnation,
-                first_version: intent.first_version.cast_unsigned(),
-                since: intent.since,
-                suspicion: Suspicion { unclean_ends: intent.unclean_ends, alone: intent.alone },
-                slot: intent.slot.map(Slot::from),
-                if_match: intent.if_match,
+            intent: record.intent.map(|intent| {
+                Box::new(WriteIntent {
+                    operation: match intent.operation {
+                        WriteOperationSymbol::Create => WriteOperation::Create,
+                        WriteOperationSymbol::Update => WriteOperation::Update,
+                    },
+                    incarnation: intent.incarnation,
+                    first_version: intent.first_version.cast_unsigned(),
+                    since: intent.since,
+                    suspicion: Suspicion { unclean_ends: intent.unclean_ends, alone: intent.alone },
+                    slot: intent.slot.map(Slot::from),
+                    if_match: intent.if_match,
+                })
             }),
             parked: record.parked.into_iter().map(Parked::from).collect(),
             last_write_at: Timestamp::default(),
@@ -305,11 +307,13 @@ impl From<PatientStateRecord> for StateRecord {
                 origin: link.origin,
             }),
             incarnation: record.incarnation,
-            intent: record.intent.map(|intent| PatientIntent {
-                incarnation: intent.incarnation,
-                since: intent.since,
-                suspicion: Suspicion { unclean_ends: intent.unclean_ends, alone: intent.alone },
-                person: intent.person,
+            intent: record.intent.map(|intent| {
+                Box::new(PatientIntent {
+                    incarnation: intent.incarnation,
+                    since: intent.since,
+                    suspicion: Suspicion { unclean_ends: intent.unclean_ends, alone: intent.alone },
+                    person: intent.person,
+                })
             }),
             held_by: record.held_by,
             unseen: record.unseen,

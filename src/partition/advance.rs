@@ -296,7 +296,7 @@ impl Task {
             Some(intent) if !unsent => (intent.first_version, intent.since, intent.suspicion),
             _ => (version, turn.now, Suspicion::default()),
         };
-        state.intent = Some(WriteIntent {
+        state.intent = Some(Box::new(WriteIntent {
             operation,
             incarnation: state.incarnation,
             first_version,
@@ -304,7 +304,7 @@ impl Task {
             suspicion,
             slot,
             if_match,
-        });
+        }));
         state.newest = state.newest.max(version);
         open.sequence = sequence;
         self.pending.bookings.insert(key.clone());
@@ -330,12 +330,12 @@ impl Task {
         self.creations.insert(key.clone(), OpenWrite::unsent(sequence));
         let state = self.change_patient(key);
         state.unseen = None;
-        state.intent = Some(PatientIntent {
+        state.intent = Some(Box::new(PatientIntent {
             incarnation: state.incarnation,
             since: turn.now,
             suspicion: Suspicion::default(),
             person: description,
-        });
+        }));
     }
 
     /// Whether `request` may go out: the intent it goes out under is in a transaction that is known good, as it stands now;

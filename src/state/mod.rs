@@ -28,8 +28,9 @@ pub struct BookingState {
     pub answered: VersionSet,
     /// The newest version that was answered on its merits or that an intent was ever written for (rule K5).
     pub newest: Version,
-    /// "This write may be sent": open from before the first byte until its outcome is known (rule W1).
-    pub intent: Option<WriteIntent>,
+    /// "This write may be sent": open from before the first byte until its outcome is known (rule W1). Boxed, for nearly
+    /// all bookings have none.
+    pub intent: Option<Box<WriteIntent>>,
     /// Every version seen and not yet answered that waits in another topic (rule K4).
     pub parked: Vec<Parked>,
     /// When this process last sent a write for it that may stand (rule W6). In memory only: never written to a topic.
@@ -110,7 +111,7 @@ pub struct PatientState {
     /// The incarnation that the next creation is made under (rule W6).
     pub incarnation: u32,
     /// The open creation; stands beside a link that was learnt elsewhere meanwhile.
-    pub intent: Option<PatientIntent>,
+    pub intent: Option<Box<PatientIntent>>,
     /// The booking whose review decides who this patient is; until then all others of the patient wait.
     pub held_by: Option<BookingId>,
     /// Set where a creation that may stand could not be looked up (guard mode `search`): the fingerprint of whom it
