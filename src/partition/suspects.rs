@@ -9,6 +9,7 @@ use crate::partition::advance::Next;
 use crate::partition::job::{Job, JobKey, Purpose};
 use crate::partition::open_write::OpenWrite;
 use crate::partition::task::{Task, Turn};
+use crate::processor::defects::planted;
 use crate::processor::settings::Settings;
 use crate::state::Suspicion;
 
@@ -56,7 +57,8 @@ impl Task {
         let subject = subject(key, job, &request, purpose);
         let suspect = subject.filter(|subject| self.is_suspect(subject, turn.settings));
         let Some(subject) = suspect else { return Next::Ask(request, purpose) };
-        if self.alone.as_ref().is_some_and(|other| other != key) {
+        let others_run = self.alone.as_ref().is_some_and(|other| other != key);
+        if others_run && !planted!(turn.settings, SuspectsRunTogether) {
             return Next::Wait(turn.now.plus_ms(LOOK_AGAIN_MS), "crash_suspect");
         }
         self.alone = Some(key.clone());

@@ -136,6 +136,9 @@ impl Task {
             renewal_wanted: true,
             positions_written_at: None,
         };
+        if planted!(turn.settings, LeaseFromTheFence) {
+            task.lease_from = task.fenced_at;
+        }
         task.inherit_doubts(turn.settings);
         if !turn.settings.offers_versions {
             let placements = task.state.bookings.values_mut().filter_map(|state| state.placement.as_mut());
