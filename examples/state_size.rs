@@ -1,9 +1,6 @@
 //! Prints what the state of one booking and one patient's link weigh in memory, restored as a task restores them; a field
 //! that grows shows here first. `cargo run --release --example state_size`
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicI64, Ordering};
-
 use healthflow_sync::appointment::Placement;
 use healthflow_sync::booking::{BookingKey, BookingStatus, PatientKey};
 use healthflow_sync::event::avro::Decoder;
@@ -17,26 +14,11 @@ const PRACTICES: u32 = 40;
 /// How many records: just above and just below a doubling of the map, and in between.
 const COUNTS: [u32; 3] = [115_000, 229_000, 230_000];
 
-static HELD_BYTES: AtomicI64 = AtomicI64::new(0);
-
-struct Counting;
-
-// SAFETY: everything is the system's allocator; beside it only a number is kept.
-#[expect(unsafe_code, reason = "an allocator can only be written so")]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        HELD_BYTES.fetch_add(layout.size() as i64, Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        HELD_BYTES.fetch_sub(layout.size() as i64, Ordering::Relaxed);
-        unsafe { System.dealloc(pointer, layout) }
-    }
+/// Memory of this process that is really there, in bytes (the second field of `/proc/self/statm`, in pages).
+fn resident_bytes() -> f64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    pages.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok()).expect("a number") * 4096.0
 }
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 fn booking(number: u32) -> StateRecord {
     let key = BookingKey {
@@ -82,16 +64,17 @@ fn weigh(count: u32, record: fn(u32) -> StateRecord) -> f64 {
     };
     let decoder = Decoder::own(healthflow_sync::event::avro::contract(topic).expect("one of ours"));
     let mut buffer = Vec::new();
-    let before = HELD_BYTES.load(Ordering::Relaxed);
+    let before = resident_bytes();
     let mut state = TaskState::default();
     for number in 0..count {
         let outgoing = Outgoing::State(Box::new(record(number)));
         let encoded = codec.encode(&outgoing, &mut buffer).expect("fits");
         state.apply(restore(topic, encoded.value, &decoder).expect("was written a moment ago"));
     }
-    let held = HELD_BYTES.load(Ordering::Relaxed) - before - buffer.capacity() as i64;
-    drop(state);
-    held as f64 / f64::from(count)
+    let held = resident_bytes() - before;
+    // Kept, or the next one would move into its memory.
+    std::mem::forget(state);
+    held / f64::from(count)
 }
 
 fn main() {

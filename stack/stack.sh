@@ -173,6 +173,12 @@ share.coordinator.state.topic.num.partitions=3
 
 # Milliseconds that a new group waits for more members. Production waits 3000; here nobody should.
 group.initial.rebalance.delay.ms=0
+# Milliseconds that a group of the consumer protocol (KIP-848) waits for a silent member, and between its heartbeats. The
+# defaults of 45000 and 5000 make tests wait.
+group.consumer.session.timeout.ms=6000
+group.consumer.min.session.timeout.ms=6000
+group.consumer.heartbeat.interval.ms=1000
+group.consumer.min.heartbeat.interval.ms=1000
 # Milliseconds: the longest transaction that a producer may ask for. Ours ask for 10 to 15 seconds.
 transaction.max.timeout.ms=60000
 # Milliseconds without a heartbeat after which a broker counts as dead, and between heartbeats. A broker that was killed

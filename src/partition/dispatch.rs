@@ -54,7 +54,7 @@ impl Task {
                 continue;
             }
             let lease_until = self.lease_from.plus_ms(turn.settings.lease_ms);
-            let is_write = request.operation().is_write();
+            let is_write = request.operation().is_write() && !planted!(turn.settings, LeaseNotChecked);
             if is_write && turn.now.plus_ms(turn.settings.lease_margin_ms) >= lease_until {
                 // Renewed by committing the offset again; an empty transaction would ask nobody (rule W2).
                 self.renewal_wanted = true;

@@ -63,7 +63,7 @@ impl Task {
                     revision.is_some() && revision == intent.if_match.as_ref()
                 }
             });
-        verdict(&doubt, is_safe, now)
+        verdict(&doubt, is_safe, now, settings)
     }
 
     /// What the doubt about the creation of `patient` allows.
@@ -80,7 +80,7 @@ impl Task {
         }
         let intent = self.state.patients.get(patient).and_then(|state| state.intent.as_ref());
         let is_safe = intent.is_some_and(|intent| is_create_safe(intent.since, now, settings));
-        verdict(&doubt, is_safe, now)
+        verdict(&doubt, is_safe, now, settings)
     }
 
     /// Until when a search for an unknown person may not begin (rule W7); none if it may.
@@ -133,8 +133,9 @@ impl Task {
 }
 
 /// What a doubt allows, given whether its write may be repeated.
-fn verdict(doubt: &Doubt, is_safe: bool, now: Timestamp) -> DoubtVerdict {
-    if now >= doubt.quiet_at {
+fn verdict(doubt: &Doubt, is_safe: bool, now: Timestamp, settings: &Settings) -> DoubtVerdict {
+    let knows_keys = matches!(settings.guard, GuardMode::IdempotencyKey | GuardMode::UniqueReference);
+    if now >= doubt.quiet_at || (knows_keys && planted!(settings, EarlyLookUp)) {
         DoubtVerdict::Settle
     } else if is_safe && !doubt.repeat_refused {
         DoubtVerdict::Repeat

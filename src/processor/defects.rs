@@ -9,6 +9,10 @@ pub enum Defect {
     IntentNotAwaited,
     /// A newer version goes out under the intent of an older one (W1).
     NewerUnderOlderIntent,
+    /// A write goes out whether or not its task still has the lease (W2).
+    LeaseNotChecked,
+    /// Where a create may be repeated at once, its look-up is believed at once too (W5).
+    EarlyLookUp,
     /// A 429 of a repeat is taken for the end of the doubt (W3).
     ThrottledRepeatClosesDoubt,
     /// A refusal of a repeat is taken for an answer to the first request (W3).
@@ -42,9 +46,11 @@ pub enum Defect {
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 16] = [
+    pub const ALL: [Defect; 18] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
+        Defect::LeaseNotChecked,
+        Defect::EarlyLookUp,
         Defect::ThrottledRepeatClosesDoubt,
         Defect::RefusedRepeatClosesDoubt,
         Defect::FinishedInDoubt,

@@ -4,8 +4,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics fails, which is what it should do")]
 
-#[path = "../../src/bin/demo/parts/kafka_proxy/mod.rs"]
-mod kafka_proxy;
+#[path = "../../src/bin/demo/parts/mod.rs"]
+#[allow(dead_code, reason = "the tests use a part of what the demo uses")]
+mod parts;
 #[path = "../support/stack.rs"]
 mod stack;
 #[path = "../support/wait.rs"]
@@ -13,7 +14,9 @@ mod wait;
 
 mod commit;
 mod lanes;
+mod office;
 mod rebalance;
 mod restore;
 mod torn_commits;
+mod whole_workers;
 mod world;

@@ -6,7 +6,7 @@ use healthflow_sync::kafka::{CommitOutcome, KafkaSettings, Task, TaskProducer};
 use healthflow_sync::processor::{Acquired, CommitEnded, Input};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
-use crate::kafka_proxy::{END_TXN, KafkaProxy};
+use crate::parts::kafka_proxy::{END_TXN, KafkaProxy};
 use crate::wait::wait_for;
 use crate::world::{
     LIMIT, Member, PARTITIONS, batch, broker, committed, is_held_back, proxied, proxy, read, settings,

@@ -26,7 +26,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::kafka_proxy::KafkaProxy;
+use crate::parts::kafka_proxy::KafkaProxy;
 use crate::stack::Stack;
 
 /// Enough that every test has some to itself: those from 24 on are of no test in particular, and more than half.
@@ -244,27 +244,40 @@ pub fn batch(booking: &str, offsets: &[(Lane, i64)]) -> CommitBatch {
 
 /// What stands in one partition for readers of this isolation level, up to its end.
 pub fn read(topic: &str, partition: i32, isolation: &str) -> Vec<Vec<u8>> {
+    let found = read_all(&world().brokers, &[(topic, partition)], isolation);
+    found.into_iter().map(|(_, value)| value).collect()
+}
+
+/// The same for several partitions at these brokers, each value with its topic.
+pub fn read_all(brokers: &str, partitions: &[(&str, i32)], isolation: &str) -> Vec<(String, Vec<u8>)> {
     let consumer: BaseConsumer = rdkafka::ClientConfig::new()
-        .set("bootstrap.servers", &world().brokers)
+        .set("bootstrap.servers", brokers)
         .set("group.id", "reader")
         .set("isolation.level", isolation)
         .set("enable.partition.eof", "true")
         .set("enable.auto.commit", "false")
+        .set("fetch.wait.max.ms", "10")
         .create()
         .unwrap();
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+    for (topic, partition) in partitions {
+        list.add_partition_offset(topic, *partition, Offset::Beginning).unwrap();
+    }
     consumer.assign(&list).unwrap();
     drop(list);
-    let (mut values, until) = (Vec::new(), Instant::now() + LIMIT);
-    loop {
+    let (mut values, mut ended, until) = (Vec::new(), 0, Instant::now() + LIMIT);
+    while ended < partitions.len() {
         match consumer.poll(Duration::from_millis(100)) {
-            Some(Ok(message)) => values.push(message.payload().unwrap_or_default().to_vec()),
-            Some(Err(KafkaError::PartitionEOF(_))) => return values,
+            Some(Ok(message)) => {
+                values.push((message.topic().to_owned(), message.payload().unwrap_or_default().to_vec()));
+            }
+            // Told once for each partition, unless something comes meanwhile; then a later look sees more.
+            Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
             Some(Err(error)) => panic!("{error}"),
-            None => assert!(Instant::now() < until, "no end of {topic}/{partition}"),
+            None => assert!(Instant::now() < until, "no end of {partitions:?}"),
         }
     }
+    values
 }
 
 /// Whether a transaction is open in this partition: readers of committed records are held back there.

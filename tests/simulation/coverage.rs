@@ -1,4 +1,5 @@
-//! How often each fault met each phase of a booking: a simulation that never met a pair says nothing about it.
+//! What went wrong, each fault counted once, and how often each kind met each phase of a booking: a simulation that
+//! never met a pair says nothing about it.
 
 use std::collections::BTreeMap;
 
@@ -47,21 +48,39 @@ impl Phase {
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct Coverage(BTreeMap<(FaultKind, Phase), u64>);
+pub struct Coverage {
+    faults: BTreeMap<FaultKind, u64>,
+    meetings: BTreeMap<(FaultKind, Phase), u64>,
+}
 
 impl Coverage {
-    pub fn note(&mut self, kind: FaultKind, phase: Phase) {
-        *self.0.entry((kind, phase)).or_default() += 1;
+    /// A fault strikes: one fault, whomever it meets.
+    pub fn strikes(&mut self, kind: FaultKind) {
+        *self.faults.entry(kind).or_default() += 1;
+    }
+
+    /// A fault, counted already, meets something that is in this phase.
+    pub fn meets(&mut self, kind: FaultKind, phase: Phase) {
+        *self.meetings.entry((kind, phase)).or_default() += 1;
     }
 
     pub fn add(&mut self, other: &Coverage) {
-        for (pair, count) in &other.0 {
-            *self.0.entry(*pair).or_default() += count;
+        for (kind, count) in &other.faults {
+            *self.faults.entry(*kind).or_default() += count;
+        }
+        for (pair, count) in &other.meetings {
+            *self.meetings.entry(*pair).or_default() += count;
         }
     }
 
-    pub fn total(&self) -> u64 {
-        self.0.values().sum()
+    /// Faults, each counted once.
+    pub fn faults(&self) -> u64 {
+        self.faults.values().sum()
+    }
+
+    /// Meetings: a fault that meets three phases has three.
+    pub fn meetings(&self) -> u64 {
+        self.meetings.values().sum()
     }
 
     /// Every pair that can be met: a call's fault meets the phase that makes the call, a worker's fault meets all.
@@ -73,42 +92,48 @@ impl Coverage {
             Phase::Updating,
             Phase::LookingUp,
         ];
+        let writes = [Phase::CreatingPatient, Phase::CreatingAppointment, Phase::Updating];
         let mut pairs: Vec<(FaultKind, Phase)> = Vec::new();
         for kind in FaultKind::CALLS.into_iter().filter(|kind| *kind != FaultKind::StaleReplica) {
             pairs.extend(calls.map(|phase| (kind, phase)));
         }
-        for kind in FaultKind::WORKERS {
+        pairs.extend(calls.map(|phase| (FaultKind::Outage, phase)));
+        pairs.extend(writes.map(|phase| (FaultKind::NapAfterGate, phase)));
+        for kind in FaultKind::WORKERS.into_iter().chain([FaultKind::RollingRestart, FaultKind::ClockJump]) {
             pairs.extend(Phase::ALL[..9].iter().map(|phase| (kind, *phase)));
         }
-        for kind in FaultKind::COMMITS {
+        for kind in FaultKind::COMMITS.into_iter().chain([FaultKind::DiskFull]) {
             pairs.extend(Phase::ALL[..5].iter().map(|phase| (kind, *phase)));
             pairs.extend([(kind, Phase::InDoubt), (kind, Phase::Parked)]);
         }
         for kind in [FaultKind::LongQueue, FaultKind::AcquireFails] {
             pairs.extend(Phase::ALL[..8].iter().map(|phase| (kind, *phase)));
         }
-        pairs.push((FaultKind::StaleReplica, Phase::Updating));
-        pairs.push((FaultKind::Delete, Phase::Any));
+        pairs.extend([
+            (FaultKind::SearchLag, Phase::Searching),
+            (FaultKind::SearchLag, Phase::LookingUp),
+            (FaultKind::StaleReplica, Phase::Updating),
+            (FaultKind::Delete, Phase::Any),
+            (FaultKind::EditByHand, Phase::Any),
+        ]);
         pairs
     }
 
     /// The possible pairs that were never met.
     pub fn never_met(&self) -> Vec<(FaultKind, Phase)> {
-        Self::possible().into_iter().filter(|pair| !self.0.contains_key(pair)).collect()
+        Self::possible().into_iter().filter(|pair| !self.meetings.contains_key(pair)).collect()
     }
 
-    /// The table, one line a fault.
+    /// The table, one line a fault: how many struck, and how often each phase was met by one.
     pub fn table(&self) -> String {
-        let mut text = format!("{:18}", "");
+        let mut text = format!("{:18}{:>20}", "", "Faults");
         for phase in Phase::ALL {
             text.push_str(&format!("{:>20}", format!("{phase:?}")));
         }
-        let mut kinds: Vec<FaultKind> = self.0.keys().map(|(kind, _)| *kind).collect();
-        kinds.dedup();
-        for kind in kinds {
-            text.push_str(&format!("\n{:18}", format!("{kind:?}")));
+        for (kind, count) in &self.faults {
+            text.push_str(&format!("\n{:18}{count:>20}", format!("{kind:?}")));
             for phase in Phase::ALL {
-                let count = self.0.get(&(kind, phase)).map_or("-".to_owned(), u64::to_string);
+                let count = self.meetings.get(&(*kind, phase)).map_or("-".to_owned(), u64::to_string);
                 text.push_str(&format!("{count:>20}"));
             }
         }

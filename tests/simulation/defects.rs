@@ -22,12 +22,18 @@ pub enum Defect {
     AnsweredAsOneNumber,
     /// Records of the retry topic are lost.
     RetryRecordLost,
+    /// A transaction that was aborted is begun again without its retry records (T3).
+    RetryRecordLostOnAbort,
     /// The offset is one record ahead (K3).
     OffsetTooEarly,
     /// Results go out in a transaction of their own (T2).
     ResultsApart,
-    /// The lease is checked before the queue only (W2).
-    LeaseNotCheckedLast,
+    /// The lease is checked before the permit and the queue only, not last (W2).
+    LeaseCheckedEarly,
+    /// The margin is left out of the last check (W2).
+    MarginNotKept,
+    /// The lease is measured by a clock that somebody can set (W2).
+    LeaseByWallClock,
     /// A commit without records asks nobody (W2).
     EmptyRenewal,
     /// State is restored before the old owner is fenced (K1).
@@ -36,6 +42,14 @@ pub enum Defect {
     UnknownTakenForGood,
     /// A commit with an unknown end is taken for failed, and made again (T3).
     UnknownTakenForFailed,
+    /// A commit that is good over a broken connection is taken for good (T3).
+    BrokenConnectionTakenForGood,
+    /// A lost task is initialised anew and goes on with its memory (T3).
+    MemorySurvivesInit,
+    /// An aborted transaction is begun again with the calls that its results tell of (T3).
+    RecommitCallsAgain,
+    /// The doubt about a write stands in the retry record, not in the state of its booking (W5).
+    DoubtInRecord,
     /// The idempotency key depends on what is sent (W6).
     ContentInKey,
     /// Doubts are settled at once (W4).
@@ -48,19 +62,26 @@ pub enum Defect {
 
 impl Defect {
     #[cfg(feature = "planted-defects")]
-    pub const ALL: [Defect; 16] = [
+    pub const ALL: [Defect; 23] = [
         Defect::NoIntent,
         Defect::OneParkingSlot,
         Defect::NewestForgotten,
         Defect::AnsweredAsOneNumber,
         Defect::RetryRecordLost,
+        Defect::RetryRecordLostOnAbort,
         Defect::OffsetTooEarly,
         Defect::ResultsApart,
-        Defect::LeaseNotCheckedLast,
+        Defect::LeaseCheckedEarly,
+        Defect::MarginNotKept,
+        Defect::LeaseByWallClock,
         Defect::EmptyRenewal,
         Defect::RestoreBeforeFence,
         Defect::UnknownTakenForGood,
         Defect::UnknownTakenForFailed,
+        Defect::BrokenConnectionTakenForGood,
+        Defect::MemorySurvivesInit,
+        Defect::RecommitCallsAgain,
+        Defect::DoubtInRecord,
         Defect::ContentInKey,
         Defect::NoQuietTime,
         Defect::QuietTimeWithoutLag,
@@ -113,6 +134,13 @@ impl Defect {
                 state.answered = VersionSet::new(above.unwrap_or(state.answered.floor()), Vec::new());
             }
             _ => {}
+        }
+    }
+
+    /// What becomes of a batch that was aborted before it is sent again.
+    pub fn spoil_again(self, batch: &mut CommitBatch) {
+        if self == Defect::RetryRecordLostOnAbort {
+            batch.records.retain(|record| !matches!(record, Outgoing::Retry(_)));
         }
     }
 

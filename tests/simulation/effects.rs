@@ -23,13 +23,14 @@ impl World {
             }
             Effect::Call { call, partition, incarnation, lease_until, request } => {
                 let queued_ms = if self.strikes(self.plan.faults.queue) {
-                    self.meet(worker, FaultKind::LongQueue);
+                    self.strike(worker, FaultKind::LongQueue);
                     self.random.between(500, 15_000)
                 } else {
                     self.random.between(0, 3)
                 };
                 self.workers[worker].calls.insert(call, request.operation());
-                let outbound = Outbound { call, partition, incarnation, lease_until, request: *request };
+                let request = *request;
+                let outbound = Outbound { call, partition, incarnation, lease_until, request, epoch: 0 };
                 self.judges.rate_limit.called(self.now);
                 self.worker_does(worker, queued_ms, Deed::Socket(outbound));
             }
@@ -89,6 +90,13 @@ impl World {
         (worker, life): (usize, u64),
         (partition, incarnation): (i32, Incarnation),
     ) {
+        if self.now < self.disk_full_until {
+            self.meet(worker, FaultKind::DiskFull);
+            let ms = self.random.between(100, 3_000);
+            let deed = Deed::Learn(Input::AcquireFailed { partition, incarnation });
+            self.after(ms, Event::ForWorker { worker, life, deed: Box::new(deed) });
+            return;
+        }
         let epoch = self.partitions[partition as usize].epoch + 1;
         self.partitions[partition as usize].epoch = epoch;
         self.partitions[partition as usize].fences.push(self.now);
@@ -102,7 +110,7 @@ impl World {
         let Some(shell) = self.workers[worker].shell(partition, incarnation) else { return };
         shell.epoch = epoch;
         if self.strikes(self.plan.faults.acquire) {
-            self.meet(worker, FaultKind::AcquireFails);
+            self.strike(worker, FaultKind::AcquireFails);
             self.story.tell(self.now, || format!("w{worker} cannot acquire p{partition}"));
             self.worker_learns(worker, 0, Input::AcquireFailed { partition, incarnation });
             return;
@@ -141,6 +149,10 @@ impl World {
             Some(stale) => (stale.clone(), kafka.state_records),
             None => (kafka.state.clone(), kafka.state_records),
         };
+        let mut state = state;
+        if self.plan.has(Defect::DoubtInRecord) {
+            kafka.doubts_in_records.find_again(&mut state);
+        }
         let one = &mut self.workers[worker];
         let fenced_at = one.clock(reading.fenced_at);
         let restored_at: Timestamp = one.clock(self.now);
@@ -201,19 +213,37 @@ impl World {
     }
 
     /// The last moment before the bytes go out: the lease decides (rule W2).
-    pub fn socket(&mut self, worker: usize, outbound: Outbound) {
+    pub fn socket(&mut self, worker: usize, mut outbound: Outbound) {
         let one = &mut self.workers[worker];
-        let lives = one.shell(outbound.partition, outbound.incarnation).is_some();
+        let shell = one.shell(outbound.partition, outbound.incarnation);
+        let epoch = shell.map(|shell| shell.epoch);
         let margin_ms = self.plan.settings.lease_margin_ms;
-        let clock = one.clock(self.now).plus_ms(margin_ms);
+        let clock = match self.plan.defect {
+            Some(Defect::MarginNotKept) => one.clock(self.now),
+            Some(Defect::LeaseByWallClock) => Timestamp(self.now + one.machine_skew_ms + margin_ms),
+            _ => one.clock(self.now).plus_ms(margin_ms),
+        };
         let leased = outbound.lease_until.is_none_or(|until| clock < until)
-            || self.plan.defect == Some(Defect::LeaseNotCheckedLast);
-        if !lives || !leased {
+            || self.plan.defect == Some(Defect::LeaseCheckedEarly);
+        let Some(epoch) = epoch.filter(|_| leased) else {
             let reply = Err(Fault::NotSent(NotSent::LeaseOver));
             one.calls.remove(&outbound.call);
             self.worker_learns(worker, 0, Input::Answered { call: outbound.call, reply });
             return;
+        };
+        outbound.epoch = epoch;
+        if outbound.lease_until.is_some() && self.strikes(self.plan.faults.nap) {
+            self.strike_call(outbound.request.operation(), FaultKind::NapAfterGate);
+            let ms = self.random.between(1, margin_ms - 1);
+            let life = self.workers[worker].life;
+            self.after(ms, Event::Sends { worker, life, outbound: Box::new(outbound) });
+            return;
         }
+        self.sends(worker, outbound);
+    }
+
+    /// The bytes are written.
+    pub fn sends(&mut self, worker: usize, outbound: Outbound) {
         self.judge_send(worker, &outbound);
         self.send(worker, outbound);
     }

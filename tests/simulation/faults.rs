@@ -1,7 +1,7 @@
 //! What goes wrong, by name, and when.
 
 use healthflow_sync::healthflow::Operation;
-use healthflow_sync::processor::{GuardMode, Input};
+use healthflow_sync::processor::Input;
 
 use crate::coverage::Phase;
 use crate::plan::BEGIN_MS;
@@ -23,19 +23,34 @@ pub enum FaultKind {
     TimeoutAfter,
     LateLanding,
     LongQueue,
+    /// The process sleeps between its last look at the lease and the socket, for less than the margin.
+    NapAfterGate,
+    /// Nobody at HealthFlow answers for a while.
+    Outage,
+    /// A search does not show yet what stands.
+    SearchLag,
+    StaleReplica,
     CommitAborts,
     CommitSlow,
     CommitLost,
     CommitGoodUnknown,
+    /// A commit is good, but its connection broke, and a second copy of its EndTxn is still on its way.
+    EndTxnTwice,
+    /// The broker takes nothing for a while.
+    DiskFull,
     AcquireFails,
-    StaleReplica,
     Kill,
     Pause,
     Stop,
     Migrate,
     /// The group does not hear of a worker that is well, and that hears of it late.
     CutFromGroup,
+    /// Every worker is stopped and started again, one after the other.
+    RollingRestart,
+    /// The wall clock of a worker's machine is set: whoever runs there does not see it, whoever starts there does.
+    ClockJump,
     Delete,
+    EditByHand,
 }
 
 impl FaultKind {
@@ -53,8 +68,13 @@ impl FaultKind {
         FaultKind::LateLanding,
         FaultKind::StaleReplica,
     ];
-    pub const COMMITS: [FaultKind; 4] =
-        [FaultKind::CommitAborts, FaultKind::CommitSlow, FaultKind::CommitLost, FaultKind::CommitGoodUnknown];
+    pub const COMMITS: [FaultKind; 5] = [
+        FaultKind::CommitAborts,
+        FaultKind::CommitSlow,
+        FaultKind::CommitLost,
+        FaultKind::CommitGoodUnknown,
+        FaultKind::EndTxnTwice,
+    ];
     pub const WORKERS: [FaultKind; 5] =
         [FaultKind::Kill, FaultKind::Pause, FaultKind::Stop, FaultKind::Migrate, FaultKind::CutFromGroup];
 }
@@ -63,9 +83,17 @@ impl FaultKind {
 pub enum FaultEvent {
     Worker,
     Deletion,
+    Edit,
     Outage,
+    DiskFull,
+    ClockJump,
+    /// A rolling restart comes to this worker.
+    Roll(usize),
     Restart(usize),
-    Resume { worker: usize, pauses: u64 },
+    Resume {
+        worker: usize,
+        pauses: u64,
+    },
     AllWell,
 }
 
@@ -76,9 +104,14 @@ impl World {
     }
 
     pub fn plan_faults(&mut self) {
-        self.plan_every(self.plan.faults.worker_every_ms, || FaultEvent::Worker);
-        self.plan_every(self.plan.faults.deletion_every_ms, || FaultEvent::Deletion);
-        self.plan_every(self.plan.faults.outage_every_ms, || FaultEvent::Outage);
+        let every = self.plan.faults.clone();
+        self.plan_every(every.worker_every_ms, || FaultEvent::Worker);
+        self.plan_every(every.roll_every_ms, || FaultEvent::Roll(0));
+        self.plan_every(every.clock_every_ms, || FaultEvent::ClockJump);
+        self.plan_every(every.disk_every_ms, || FaultEvent::DiskFull);
+        self.plan_every(every.deletion_every_ms, || FaultEvent::Deletion);
+        self.plan_every(every.edit_every_ms, || FaultEvent::Edit);
+        self.plan_every(every.outage_every_ms, || FaultEvent::Outage);
         self.after_at(self.plan.faults_until, Event::Fault(FaultEvent::AllWell));
     }
 
@@ -99,22 +132,22 @@ impl World {
     pub fn fault_event(&mut self, event: FaultEvent) {
         match event {
             FaultEvent::Worker => self.strike_worker(),
-            FaultEvent::Deletion => {
-                // A unique reference is free again once its record is deleted: a create that was repeated and then
-                // lands late makes a second one. Nothing protects against that; README and guarantees say so.
-                let settings = &self.plan.settings;
-                let is_freed = settings.guard == GuardMode::UniqueReference;
-                let before = if is_freed { self.now - settings.settle_ms() } else { self.now };
-                if let Some(id) = self.healthflow.delete_one(before, self.now, &mut self.random) {
-                    self.coverage.note(FaultKind::Delete, Phase::Any);
-                    self.story.tell(self.now, || format!("somebody deletes {id}"));
-                }
-            }
+            FaultEvent::Deletion => self.somebody_deletes(),
+            FaultEvent::Edit => self.somebody_edits(),
             FaultEvent::Outage => {
                 let ms = self.random.between(1_000, 30_000);
+                self.coverage.strikes(FaultKind::Outage);
                 self.healthflow.outage_until = (self.now + ms).min(self.plan.faults_until);
                 self.story.tell(self.now, || format!("outage for {ms} ms"));
             }
+            FaultEvent::DiskFull => {
+                let ms = self.random.between(500, 20_000);
+                self.coverage.strikes(FaultKind::DiskFull);
+                self.disk_full_until = (self.now + ms).min(self.plan.faults_until);
+                self.story.tell(self.now, || format!("the broker's disk is full for {ms} ms"));
+            }
+            FaultEvent::ClockJump => self.set_a_clock(),
+            FaultEvent::Roll(worker) => self.roll(worker),
             FaultEvent::Restart(worker) => self.restart(worker),
             FaultEvent::Resume { worker, pauses } => {
                 if self.workers[worker].pauses == pauses {
@@ -140,7 +173,7 @@ impl World {
         if self.workers[worker].running != Running::Up {
             return;
         }
-        self.meet(worker, kind);
+        self.strike(worker, kind);
         self.story.tell(self.now, || format!("{kind:?} w{worker}"));
         match kind {
             FaultKind::Kill => {
@@ -159,14 +192,42 @@ impl World {
                 self.after(ms, Event::Fault(FaultEvent::Resume { worker, pauses }));
             }
             FaultKind::CutFromGroup => self.cut_off(worker),
-            _ => {
-                if !self.workers[worker].stopping {
-                    self.workers[worker].stopping = true;
-                    self.leave(worker);
-                    self.worker_learns(worker, 0, Input::StopRequested);
-                }
-            }
+            _ => self.stop(worker),
         }
+    }
+
+    fn stop(&mut self, worker: usize) {
+        if !self.workers[worker].stopping {
+            self.workers[worker].stopping = true;
+            self.leave(worker);
+            self.worker_learns(worker, 0, Input::StopRequested);
+        }
+    }
+
+    /// Stops one worker after the other; each starts again by itself.
+    fn roll(&mut self, worker: usize) {
+        if worker == 0 {
+            self.coverage.strikes(FaultKind::RollingRestart);
+        }
+        if self.workers[worker].running == Running::Up {
+            self.meet(worker, FaultKind::RollingRestart);
+            self.story.tell(self.now, || format!("the rolling restart comes to w{worker}"));
+            self.stop(worker);
+        }
+        if worker + 1 < self.workers.len() {
+            let ms = self.random.between(2_000, 12_000);
+            self.after(ms, Event::Fault(FaultEvent::Roll(worker + 1)));
+        }
+    }
+
+    /// Somebody sets the wall clock of a machine, by up to minutes.
+    fn set_a_clock(&mut self) {
+        let worker = self.random.below(self.workers.len());
+        let most_ms = self.plan.skew_max_ms;
+        let skew_ms = self.random.between(-most_ms, most_ms);
+        self.strike(worker, FaultKind::ClockJump);
+        self.workers[worker].machine_skew_ms = skew_ms;
+        self.story.tell(self.now, || format!("the clock of w{worker}'s machine is set to {skew_ms} ms"));
     }
 
     /// A partition moves between two workers that are well.
@@ -174,7 +235,7 @@ impl World {
         let partition = self.random.below(self.partitions.len());
         let to = self.random.below(self.workers.len());
         if let Some(owner) = self.group.owner[partition] {
-            self.meet(owner, FaultKind::Migrate);
+            self.strike(owner, FaultKind::Migrate);
         }
         self.group.whim.insert(partition, to);
         self.after(0, Event::Group(crate::group::GroupEvent::Rebalance));
@@ -211,15 +272,23 @@ impl World {
         self.turn_by(worker, self.now + 1);
     }
 
-    /// Notes a fault that strikes a whole worker, with every phase its bookings are in.
+    /// A fault strikes a whole worker.
+    pub fn strike(&mut self, worker: usize, kind: FaultKind) {
+        self.coverage.strikes(kind);
+        self.meet(worker, kind);
+    }
+
+    /// A fault that is counted already meets a worker, with every phase its bookings are in.
     pub fn meet(&mut self, worker: usize, kind: FaultKind) {
         for phase in self.phases(worker) {
-            self.coverage.note(kind, phase);
+            self.coverage.meets(kind, phase);
         }
     }
 
-    pub fn meet_call(&mut self, operation: Operation, kind: FaultKind) {
-        self.coverage.note(kind, Phase::of(operation));
+    /// A fault strikes one call.
+    pub fn strike_call(&mut self, operation: Operation, kind: FaultKind) {
+        self.coverage.strikes(kind);
+        self.coverage.meets(kind, Phase::of(operation));
     }
 
     fn phases(&self, worker: usize) -> Vec<Phase> {

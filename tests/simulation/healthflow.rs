@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
+use healthflow_sync::booking::PracticeId;
 use healthflow_sync::healthflow::fault::{NotSent, Unknown};
 use healthflow_sync::healthflow::wire::{TransportFault, WireReply, WireRequest};
 use healthflow_sync::healthflow::{Request, decode, encode};
@@ -11,21 +13,30 @@ use healthflow_sync::processor::{CallId, GuardMode, Input};
 use healthflow_sync::simulator::answer::{Ending, Moods, Simulator};
 use healthflow_sync::time::Timestamp;
 
+use crate::coverage::Phase;
 use crate::faults::FaultKind;
 use crate::lives::Lives;
 use crate::plan::{BEGIN_MS, Plan};
-use crate::random::Random;
 use crate::worker::{Deed, Outbound};
 use crate::world::{Event, World};
 
 pub struct HealthFlow {
     pub simulator: Simulator,
     moods: Moods,
+    hidden: Vec<Hidden>,
     /// Appointments and patients that a person deleted, and when.
     pub deleted: BTreeMap<Arc<str>, i64>,
     pub outage_until: i64,
     /// Requests that were sent and have not arrived.
     pub under_way: usize,
+}
+
+/// Something that stands, and that searches do not show yet.
+#[derive(Debug)]
+struct Hidden {
+    practice: PracticeId,
+    until: i64,
+    is_counted: bool,
 }
 
 /// A request on the wire.
@@ -46,7 +57,8 @@ impl HealthFlow {
         let moods = Moods {
             honours_idempotency_keys: plan.settings.guard == GuardMode::IdempotencyKey,
             unique_external_id: plan.settings.guard == GuardMode::UniqueReference,
-            idempotency_key_retention_ms: plan.settings.key_retention_ms as u64,
+            // Workers are told less, by how far their clocks may differ (rule W5).
+            idempotency_key_retention_ms: (plan.settings.key_retention_ms + 2 * plan.skew_max_ms) as u64,
             replays_for_other_bytes: plan.replays_for_other_bytes,
             slot_conflicts: plan.slot_conflicts,
             page_size: plan.page_size,
@@ -55,34 +67,33 @@ impl HealthFlow {
         let mut simulator = Simulator::new(moods.clone(), plan.seed);
         let charts = lives.seeded.iter().map(|(body, _)| body.clone()).collect();
         simulator.seed_patients(charts, Timestamp(BEGIN_MS));
-        HealthFlow { simulator, moods, deleted: BTreeMap::new(), outage_until: 0, under_way: 0 }
+        HealthFlow {
+            simulator,
+            moods,
+            hidden: Vec::new(),
+            deleted: BTreeMap::new(),
+            outage_until: 0,
+            under_way: 0,
+        }
     }
 
     /// Carries a request out now; what it creates may be seen by searches only after a lag.
-    fn carry_out(&mut self, wire: &WireRequest, lag_ms: i64, now: i64) -> Option<WireReply> {
+    fn carry_out(
+        &mut self,
+        (wire, request): (&WireRequest, &Request),
+        lag_ms: i64,
+        now: i64,
+    ) -> Option<WireReply> {
         self.simulator.set_moods(Moods { search_lag_ms: lag_ms as u64, ..self.moods.clone() });
-        match self.simulator.handle(wire, Timestamp(now)).ending {
+        let ending = self.simulator.handle(wire, Timestamp(now)).ending;
+        let created = self.simulator.writes().last().is_some_and(|write| write.effect == "created");
+        if let (true, true, Some(practice)) = (created, lag_ms > 0, created_in(request)) {
+            self.hidden.push(Hidden { practice: practice.clone(), until: now + lag_ms, is_counted: false });
+        }
+        match ending {
             Ending::Reply(reply) => Some(reply),
             Ending::Dropped | Ending::Refused => None,
         }
-    }
-
-    /// A person deletes something that was created before `before`; its id.
-    pub fn delete_one(&mut self, before: i64, now: i64, random: &mut Random) -> Option<Arc<str>> {
-        let mut ledger = self.simulator.ledger();
-        ledger.appointments.retain(|one| one.created_at_ms.0 < before);
-        ledger.patients.retain(|one| one.created_at_ms.0 < before);
-        if random.chance(0.6) {
-            let one = ledger.appointments.get(random.below(ledger.appointments.len()))?;
-            let id = one.record.id.clone();
-            self.simulator.delete_appointment(&id);
-            self.deleted.insert(id.clone(), now);
-            return Some(id);
-        }
-        let id = ledger.patients.get(random.below(ledger.patients.len()))?.record.id.clone();
-        self.simulator.delete_patient(&id);
-        self.deleted.insert(id.clone(), now);
-        Some(id)
     }
 }
 
@@ -103,6 +114,7 @@ impl World {
         if let Some(defect) = self.plan.defect {
             defect.rekey(&mut request);
         }
+        self.remember_write(&request);
         let wire = encode(&request);
         self.story.tell(self.now, || {
             let fault = kind.map_or(String::new(), |kind| format!(" {kind:?} {:?}", fate.arrives_ms));
@@ -123,6 +135,15 @@ impl World {
         }
     }
 
+    /// A request goes out that the processor knows nothing of: only where that defect is planted.
+    pub fn repeats_unasked(&mut self, worker: usize, request: Request) {
+        let life = self.workers[worker].life;
+        let (wire, call) = (encode(&request), CallId(0));
+        self.healthflow.under_way += 1;
+        let arrival = Arrival { wire, request, worker, life, call, heard: false, latency_ms: 0 };
+        self.after(1, Event::CallArrives(Box::new(arrival)));
+    }
+
     pub fn call_arrives(&mut self, arrival: Arrival) {
         let Arrival { wire, request, worker, life, call, heard, latency_ms } = arrival;
         self.healthflow.under_way -= 1;
@@ -132,7 +153,8 @@ impl World {
             let body = br#"{"code":"SLOT_TAKEN","message":"by yourself"}"#.to_vec();
             Some(WireReply { status: 409, retry_after: None, body })
         } else {
-            self.healthflow.carry_out(&wire, lag_ms, self.now)
+            self.note_search_lag(&request);
+            self.healthflow.carry_out((&wire, &request), lag_ms, self.now)
         };
         self.story.tell(self.now, || {
             let answer = reply.as_ref().map_or(String::new(), |reply| {
@@ -153,11 +175,30 @@ impl World {
         }
     }
 
+    /// A read of a practice in which something stands that is not shown yet.
+    fn note_search_lag(&mut self, request: &Request) {
+        let (Request::SearchPatients { practice, .. } | Request::FindAppointment { practice, .. }) = request
+        else {
+            return;
+        };
+        self.healthflow.hidden.retain(|hidden| hidden.until > self.now);
+        let mut meets = false;
+        for hidden in self.healthflow.hidden.iter_mut().filter(|hidden| hidden.practice == *practice) {
+            meets = true;
+            if !std::mem::replace(&mut hidden.is_counted, true) {
+                self.coverage.strikes(FaultKind::SearchLag);
+            }
+        }
+        if meets {
+            self.coverage.meets(FaultKind::SearchLag, Phase::of(request.operation()));
+        }
+    }
+
     fn call_fault(&mut self, request: &Request) -> Option<FaultKind> {
         let operation = request.operation();
         if self.now < self.healthflow.outage_until {
             let kind = *self.random.pick(&[FaultKind::Connect, FaultKind::ErrorBefore]);
-            self.meet_call(operation, kind);
+            self.coverage.meets(FaultKind::Outage, Phase::of(operation));
             return Some(kind);
         }
         if !self.strikes(self.plan.faults.call) {
@@ -170,7 +211,7 @@ impl World {
         if kind == FaultKind::StaleReplica && !self.is_fresh(request) {
             return None;
         }
-        self.meet_call(operation, kind);
+        self.strike_call(operation, kind);
         Some(kind)
     }
 
@@ -195,6 +236,17 @@ impl World {
             })
     }
 
+    /// Seconds, a date by HealthFlow's clock, or nothing.
+    fn retry_after(&mut self) -> Option<String> {
+        let seconds = self.random.between(1, 8);
+        let at = UNIX_EPOCH + Duration::from_millis((self.now + seconds * 1_000).unsigned_abs());
+        match self.random.below(20) {
+            0 => Some(httpdate::fmt_http_date(at)),
+            1..14 => Some(seconds.to_string()),
+            _ => None,
+        }
+    }
+
     fn fate(&mut self, kind: Option<FaultKind>) -> Fate {
         let life_ms = self.plan.settings.request_life_ms;
         let late_ms = self.plan.settings.late_landing_ms;
@@ -208,7 +260,7 @@ impl World {
                 (None, Some((soon_ms, Err(TransportFault::NotSent(NotSent::Connect)))))
             }
             Some(FaultKind::Throttled) => {
-                let retry_after = self.random.chance(0.7).then(|| self.random.between(1, 8).to_string());
+                let retry_after = self.retry_after();
                 let reply = WireReply { status: 429, retry_after, body: b"{}".to_vec() };
                 (None, Some((soon_ms, Ok(reply))))
             }
@@ -234,6 +286,15 @@ impl World {
             }
         };
         Fate { arrives_ms, told }
+    }
+}
+
+/// The practice in which a create makes something.
+fn created_in(request: &Request) -> Option<&PracticeId> {
+    match request {
+        Request::CreatePatient { content, .. } => Some(&content.practice),
+        Request::CreateAppointment { content, .. } => Some(&content.practice),
+        _ => None,
     }
 }
 

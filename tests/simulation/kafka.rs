@@ -9,9 +9,12 @@ use healthflow_sync::event::state::{AppointmentStateRecord, PatientStateRecord};
 use healthflow_sync::event::topics::Lane;
 use healthflow_sync::event::{Arrival, Outgoing};
 use healthflow_sync::partition::commit_batch::CommitBatch;
+use healthflow_sync::processor::Incarnation;
 use healthflow_sync::state::{StateRecord, TaskState};
 use healthflow_sync::time::Timestamp;
 
+use crate::broken_shell::DoubtsInRecords;
+use crate::commits::Landing;
 use crate::random::Random;
 
 /// One topic's partition.
@@ -50,6 +53,14 @@ pub struct Partition {
     pub epoch: u64,
     /// When the owner of each epoch was fenced, from epoch 0 on.
     pub fences: Vec<i64>,
+    /// Copies of EndTxn requests that are still on their way.
+    pub copies: usize,
+    /// The open transaction, where such a copy could end it.
+    pub open: Option<Box<Landing>>,
+    /// The transaction that a copy ended.
+    pub ended_early: Option<(Incarnation, u64)>,
+    /// Where that defect is planted.
+    pub doubts_in_records: DoubtsInRecords,
 }
 
 impl Partition {
@@ -62,6 +73,18 @@ impl Partition {
 
     pub fn committed(&self, lane: Lane) -> i64 {
         self.offsets.get(&lane).copied().unwrap_or(0)
+    }
+
+    /// A transaction begins.
+    pub fn begins(&mut self, landing: &Landing) {
+        self.open = (self.copies > 0 && landing.epoch == self.epoch).then(|| Box::new(landing.clone()));
+    }
+
+    /// A transaction is to end; whether something has ended it before.
+    pub fn ends(&mut self, landing: &Landing) -> bool {
+        let this = (landing.incarnation, landing.sequence);
+        self.open.take_if(|open| (open.incarnation, open.sequence) == this);
+        self.ended_early.take_if(|early| *early == this).is_some()
     }
 
     /// Makes a transaction stand. What is written goes through the records' wire values, as on a real topic.

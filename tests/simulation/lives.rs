@@ -75,10 +75,15 @@ pub fn draw(plan: &Plan) -> Lives {
         let practice = PracticeId::from(format!("pr-{number}"));
         let partition = (number as i32) % plan.partitions;
         let people = people(&practice, plan.crowded, &mut lives, &mut random);
-        let bookings = random.between(1, 12);
+        let bursts: Vec<i64> = (0..plan.bursts).map(|_| plan.any_moment(&mut random)).collect();
+        let bookings = random.between(2, 20);
         for index in 0..bookings {
             let key = BookingKey { practice: practice.clone(), booking: format!("b{number}-{index}").into() };
-            versions(&key, partition, &people, plan, &mut lives, &mut random);
+            let begins_at = match &bursts[..] {
+                [] => plan.any_moment(&mut random),
+                bursts => random.pick(bursts) + random.between(0, 400),
+            };
+            versions(&key, (partition, begins_at), &people, plan, &mut lives, &mut random);
         }
         if random.chance(0.3) {
             publish_nonsense(&practice, partition, plan, &mut lives, &mut random);
@@ -152,16 +157,18 @@ fn chart(practice: &PracticeId, patient: &Patient) -> PatientBody {
 /// All versions of one booking, published in some order, some twice, some impossible.
 fn versions(
     key: &BookingKey,
-    partition: i32,
+    (partition, begins_at): (i32, i64),
     people: &[Person],
     plan: &Plan,
     lives: &mut Lives,
     random: &mut Random,
 ) {
-    let count = if random.chance(0.5) { 1 } else { random.between(2, 5) as Version };
+    let once = if plan.fickle { 0.1 } else { 0.5 };
+    let count = if random.chance(once) { 1 } else { random.between(2, 5) as Version };
     let mut who = random.pick(people);
-    let mut at = random.between(BEGIN_MS, plan.faults_until - 5_000);
+    let mut at = begins_at;
     let gap_ms = *random.pick(&[5, 500, 20_000]);
+    let cancelled = if plan.fickle { 0.4 } else { 0.25 };
     let visit_soon = random.chance(0.1);
     let mut tag_of = 0;
     let mut published: Vec<Publication> = Vec::new();
@@ -179,7 +186,11 @@ fn versions(
             key: key.clone(),
             location_id: "loc".into(),
             version,
-            status: if random.chance(0.25) { BookingStatus::Cancelled } else { BookingStatus::Scheduled },
+            status: if random.chance(cancelled) {
+                BookingStatus::Cancelled
+            } else {
+                BookingStatus::Scheduled
+            },
             requested_at: Timestamp(at),
             source: if random.chance(0.9) { Source::Live } else { Source::Backfill },
             patient: who.patient.clone(),

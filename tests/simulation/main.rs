@@ -5,6 +5,8 @@
 //! `LEVEL` how hostile the world is (0 no faults … 3 everything). A life that breaks a promise prints its story; the
 //! whole of it goes to `target/simulation/`.
 
+mod broken_shell;
+mod by_hand;
 mod checkers;
 mod commits;
 mod coverage;
@@ -51,6 +53,8 @@ struct Sum {
     coverage: Coverage,
     broken: Vec<(u64, String)>,
     slowest: (i64, u64),
+    /// Faults of every life.
+    faults: Vec<u64>,
 }
 
 /// Lives one seed; every hundredth twice, to see that chance comes from the seed alone.
@@ -68,6 +72,7 @@ fn live(seed: u64, level: u32, sum: &Mutex<Sum>) {
     }
     let mut sum = sum.lock().expect("no life panicked");
     sum.coverage.add(&world.coverage);
+    sum.faults.push(world.coverage.faults());
     sum.slowest = sum.slowest.max((world.quiet_after_ms.unwrap_or(0), seed));
     if let Some(first) = world.violations.first() {
         sum.broken.push((seed, first.clone()));
@@ -112,11 +117,21 @@ fn every_promise_holds_in_every_life() {
     let mut sum = sum.into_inner().unwrap();
     println!("{}", sum.coverage.table());
     println!(
-        "{seeds} seeds from {first} in {:.1} s; {} faults met; the slowest came to rest after {} s (seed {})",
+        "{seeds} seeds from {first} in {:.1} s; the slowest came to rest after {} s (seed {})",
         began.elapsed().as_secs_f64(),
-        sum.coverage.total(),
         sum.slowest.0 / 1_000,
         sum.slowest.1,
+    );
+    sum.faults.sort_unstable();
+    let at = |share: usize| sum.faults.get(sum.faults.len() * share / 100).copied().unwrap_or(0);
+    println!(
+        "{} faults, each counted once; a life has {:.0}, the median {}, one in ten fewer than {}; {} meetings of a \
+         fault and a phase",
+        sum.coverage.faults(),
+        sum.coverage.faults() as f64 / sum.faults.len().max(1) as f64,
+        at(50),
+        at(10),
+        sum.coverage.meetings(),
     );
     sum.broken.sort();
     if let Some((seed, _)) = sum.broken.first() {

@@ -23,10 +23,22 @@ enum Theme {
     Zombies,
     /// People created under several ids, whose creations land late while workers are killed: what rule W7 is for.
     LateCreations,
+    /// Creates that are repeated while a first copy is still on its way, of bookings that change their mind: what rule
+    /// W3 is for.
+    Repeats,
 }
 
 impl Theme {
-    const ALL: [Theme; 5] = [Theme::Mixed, Theme::Mixed, Theme::Mixed, Theme::Zombies, Theme::LateCreations];
+    const ALL: [Theme; 8] = [
+        Theme::Mixed,
+        Theme::Mixed,
+        Theme::Mixed,
+        Theme::Mixed,
+        Theme::Zombies,
+        Theme::Zombies,
+        Theme::LateCreations,
+        Theme::Repeats,
+    ];
 }
 
 #[derive(Clone, Debug)]
@@ -43,9 +55,14 @@ pub struct Plan {
     pub slots_before_keys: bool,
     /// Few people under many ids, all of them new.
     pub crowded: bool,
+    /// Bookings come in so many bursts, as on a Monday morning; 0: evenly.
+    pub bursts: usize,
+    /// Most bookings have several versions, and many are cancelled.
+    pub fickle: bool,
     pub replays_for_other_bytes: bool,
     pub page_size: usize,
-    /// How far workers' clocks may differ from the world's, either way.
+    /// How far the clocks of workers' machines may differ from the world's, either way: restarts on another machine
+    /// have another clock.
     pub skew_max_ms: i64,
     /// How the shell around the processor is broken on purpose.
     pub defect: Option<Defect>,
@@ -63,6 +80,12 @@ pub struct Faults {
     pub acquire: f64,
     /// A call waits long for a connection before it reaches the socket.
     pub queue: f64,
+    /// A worker sleeps between its last look at the lease and the socket.
+    pub nap: f64,
+    pub roll_every_ms: i64,
+    pub clock_every_ms: i64,
+    pub disk_every_ms: i64,
+    pub edit_every_ms: i64,
     pub worker_every_ms: i64,
     pub pause_max_ms: i64,
     pub deletion_every_ms: i64,
@@ -74,7 +97,9 @@ impl Plan {
     /// doubts become quiet (also those of a creation under a newer incarnation), and the longest back-off passes.
     pub fn rest_within_ms(&self) -> i64 {
         let settings = &self.settings;
-        60_000 + 3 * (settings.lease_ms + settings.settle_ms()) + 6 * settings.retry_backoff_max_ms
+        let retries_ms = 6 * settings.retry_backoff_max_ms;
+        // "Not before" is written by one clock and read by another.
+        60_000 + 3 * (settings.lease_ms + settings.settle_ms()) + retries_ms + 2 * self.skew_max_ms
     }
 
     /// `level` 0 is a world without faults and with one worker; from 3 on everything happens.
@@ -83,7 +108,7 @@ impl Plan {
         let theme = if level < 3 { &Theme::Mixed } else { random.pick(&Theme::ALL) };
         let settings = settings(*theme, &mut random);
         let many = level > 0 && (*theme != Theme::Mixed || random.chance(0.8));
-        let skew_max_ms = if settings.key_retention_ms < 1_000_000 { 100 } else { 20_000 };
+        let skew_max_ms = if level < 2 { 0 } else { *random.pick(&[0, 0, 20_000, 300_000]) };
         let window_ms = random.between(30_000, 180_000);
         Plan {
             seed,
@@ -93,18 +118,25 @@ impl Plan {
                 Theme::Mixed => faults(&mut random, level),
                 Theme::Zombies => zombie_faults(&mut random),
                 Theme::LateCreations => late_creation_faults(&mut random),
+                Theme::Repeats => repeat_faults(&mut random),
             },
             faults_until: BEGIN_MS + window_ms,
-            slot_conflicts: random.chance(0.2),
+            slot_conflicts: random.chance(if *theme == Theme::Repeats { 0.5 } else { 0.2 }),
             slots_before_keys: random.chance(0.5),
             crowded: *theme == Theme::LateCreations || random.chance(0.25),
+            bursts: *random.pick(&[0, 1, 3, 6]),
+            fickle: *theme == Theme::Repeats || random.chance(0.2),
             replays_for_other_bytes: random.chance(0.5),
             page_size: *random.pick(&[1, 2, 50]),
-            // Rule W5 compares clocks of different machines in one place: whether a key is still remembered.
-            skew_max_ms: if level > 1 && random.chance(0.5) { skew_max_ms } else { 0 },
+            skew_max_ms,
             defect: None,
             settings,
         }
+    }
+
+    /// A moment at which a booking may be published first.
+    pub fn any_moment(&self, random: &mut Random) -> i64 {
+        random.between(BEGIN_MS, self.faults_until - 5_000)
     }
 
     /// What the workers are told of their surroundings.
@@ -123,10 +155,10 @@ impl Plan {
 
 fn settings(theme: Theme, random: &mut Random) -> Settings {
     let guards = [GuardMode::IdempotencyKey, GuardMode::UniqueReference, GuardMode::Reference];
-    let guard = if theme != Theme::Mixed && random.chance(0.6) {
-        GuardMode::Reference
-    } else {
-        *random.pick(&guards)
+    let guard = match theme {
+        Theme::Zombies | Theme::LateCreations if random.chance(0.6) => GuardMode::Reference,
+        Theme::Repeats => *random.pick(&[GuardMode::IdempotencyKey, GuardMode::UniqueReference]),
+        _ => *random.pick(&guards),
     };
     let lease_ms = random.between(3_000, 5_000);
     // In a third of the lives a doubt is over soon: only then does a worker sleep longer than its doubts last.
@@ -175,21 +207,26 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
 fn faults(random: &mut Random, level: u32) -> Faults {
     let mut faults = Faults::default();
     if level >= 1 {
-        faults.call = *random.pick(&[0.02, 0.1, 0.3, 0.5]);
+        faults.call = *random.pick(&[0.05, 0.1, 0.3, 0.5]);
         faults.calls = some_of(&FaultKind::CALLS, random);
         faults.queue = *random.pick(&[0.0, 0.02, 0.2]);
+        faults.nap = *random.pick(&[0.0, 0.02, 0.2]);
         faults.outage_every_ms = *random.pick(&[0, 60_000]);
     }
     if level >= 2 {
-        faults.commit = *random.pick(&[0.0, 0.02, 0.1]);
+        faults.commit = *random.pick(&[0.0, 0.05, 0.2]);
         faults.commits = some_of(&FaultKind::COMMITS, random);
         faults.acquire = *random.pick(&[0.0, 0.2]);
         faults.worker_every_ms = *random.pick(&[0, 4_000, 10_000, 30_000]);
         faults.workers = some_of(&FaultKind::WORKERS, random);
         faults.pause_max_ms = *random.pick(&[25_000, 25_000, 90_000]);
+        faults.roll_every_ms = *random.pick(&[0, 0, 60_000]);
+        faults.clock_every_ms = *random.pick(&[0, 15_000]);
+        faults.disk_every_ms = *random.pick(&[0, 0, 40_000]);
     }
     if level >= 3 {
         faults.deletion_every_ms = *random.pick(&[0, 0, 10_000]);
+        faults.edit_every_ms = *random.pick(&[0, 0, 10_000]);
     }
     faults
 }
@@ -200,6 +237,20 @@ fn late_creation_faults(random: &mut Random) -> Faults {
         calls: vec![FaultKind::LateLanding, FaultKind::Throttled, FaultKind::TimeoutAfter],
         workers: vec![FaultKind::Kill, FaultKind::Migrate],
         worker_every_ms: *random.pick(&[4_000, 10_000]),
+        ..Faults::default()
+    }
+}
+
+fn repeat_faults(random: &mut Random) -> Faults {
+    let mut calls = vec![FaultKind::LateLanding, FaultKind::Throttled];
+    if random.chance(0.5) {
+        calls.extend([FaultKind::TimeoutAfter, FaultKind::ErrorAfter]);
+    }
+    Faults {
+        call: *random.pick(&[0.3, 0.5]),
+        calls,
+        workers: vec![FaultKind::Kill, FaultKind::Migrate],
+        worker_every_ms: *random.pick(&[0, 20_000]),
         ..Faults::default()
     }
 }
@@ -218,7 +269,9 @@ fn zombie_faults(random: &mut Random) -> Faults {
         workers: vec![FaultKind::CutFromGroup, FaultKind::Pause],
         worker_every_ms: *random.pick(&[4_000, 10_000]),
         pause_max_ms: 40_000,
-        queue: *random.pick(&[0.05, 0.3]),
+        queue: *random.pick(&[0.05, 0.3, 0.6]),
+        nap: *random.pick(&[0.0, 0.3]),
+        clock_every_ms: *random.pick(&[0, 10_000]),
         ..Faults::default()
     }
 }

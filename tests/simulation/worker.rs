@@ -72,6 +72,8 @@ pub struct Outbound {
     pub incarnation: Incarnation,
     pub lease_until: Option<Timestamp>,
     pub request: Request,
+    /// The epoch of the producer that the task had when the lease was looked at last.
+    pub epoch: u64,
 }
 
 /// What the process holds of one task.
@@ -104,7 +106,10 @@ pub struct Worker {
     /// Calls between dispatch and answer, for the table of phases.
     pub calls: BTreeMap<CallId, Operation>,
     pub commits: usize,
+    /// How far the process's clock is off: what the machine's was at its start, for a lease must not jump.
     pub skew_ms: i64,
+    /// How far the machine's wall clock is off now.
+    pub machine_skew_ms: i64,
     /// The group's messages arrive in order.
     pub hears_group_at: i64,
     pub stopping: bool,
@@ -125,15 +130,17 @@ impl Worker {
             calls: BTreeMap::new(),
             commits: 0,
             skew_ms,
+            machine_skew_ms: skew_ms,
             hears_group_at: 0,
             stopping: false,
             pauses: 0,
         }
     }
 
-    /// A fresh process: nothing of the old one's memory is left.
+    /// A fresh process: nothing of the old one's memory is left, and the wall clock is looked at anew.
     pub fn start(&mut self, settings: &Settings, now: i64) {
-        let fresh = Worker::new(self.number, settings, self.skew_ms, now + self.skew_ms);
+        let skew_ms = self.machine_skew_ms;
+        let fresh = Worker::new(self.number, settings, skew_ms, now + skew_ms);
         let life = self.life + 1;
         let pauses = self.pauses;
         *self = fresh;

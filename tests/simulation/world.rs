@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use healthflow_sync::booking::BookingKey;
+use healthflow_sync::healthflow::Request;
 use healthflow_sync::processor::{Effect, Input};
 
 use crate::checkers::Judges;
@@ -15,7 +17,7 @@ use crate::lives::{self, Lives};
 use crate::plan::{BEGIN_MS, Plan};
 use crate::random::Random;
 use crate::story::Story;
-use crate::worker::{Deed, Running, Worker};
+use crate::worker::{Deed, Outbound, Running, Worker};
 
 /// More events than any life needs: somebody runs in circles.
 const EVENTS_MAX: u64 = 3_000_000;
@@ -29,6 +31,12 @@ pub enum Event {
         life: u64,
         deed: Box<Deed>,
     },
+    /// The process was asleep between its last look at the lease and the socket.
+    Sends {
+        worker: usize,
+        life: u64,
+        outbound: Box<Outbound>,
+    },
     CallArrives(Box<Arrival>),
     FenceLands {
         worker: usize,
@@ -37,6 +45,11 @@ pub enum Event {
         incarnation: u64,
     },
     CommitLands(Box<Landing>),
+    /// A copy of an EndTxn comes late, from a connection that broke.
+    EndTxnCopy {
+        partition: i32,
+        epoch: u64,
+    },
     Group(crate::group::GroupEvent),
     Fault(crate::faults::FaultEvent),
     /// Looks whether everything is done.
@@ -52,6 +65,11 @@ pub struct World {
     pub group: Group,
     pub workers: Vec<Worker>,
     pub healthflow: HealthFlow,
+    /// Until then the broker takes nothing.
+    pub disk_full_until: i64,
+    /// The newest write of each booking: only where that defect is planted.
+    pub last_writes: BTreeMap<BookingKey, Request>,
+    pub published: usize,
     pub judges: Judges,
     pub coverage: Coverage,
     pub story: Story,
@@ -77,6 +95,9 @@ impl World {
             group: Group::new(plan.partitions),
             workers,
             healthflow: HealthFlow::new(&plan, &lives),
+            disk_full_until: 0,
+            last_writes: BTreeMap::new(),
+            published: 0,
             judges: Judges::default(),
             coverage: Coverage::default(),
             story: Story::new(recording),
@@ -120,11 +141,17 @@ impl World {
         match event {
             Event::Publish(index) => self.publish(index),
             Event::ForWorker { worker, life, deed } => self.for_worker(worker, life, *deed),
+            Event::Sends { worker, life, outbound } => {
+                if self.workers[worker].life == life && self.workers[worker].running != Running::Down {
+                    self.sends(worker, *outbound);
+                }
+            }
             Event::CallArrives(arrival) => self.call_arrives(*arrival),
             Event::FenceLands { worker, life, partition, incarnation } => {
                 self.fence_lands((worker, life), (partition, incarnation));
             }
             Event::CommitLands(landing) => self.commit_lands(*landing),
+            Event::EndTxnCopy { partition, epoch } => self.copy_lands(partition, epoch),
             Event::Group(event) => self.group_event(event),
             Event::Fault(event) => self.fault_event(event),
             Event::Look => self.look(),
@@ -223,6 +250,12 @@ impl World {
     }
 
     fn publish(&mut self, index: usize) {
+        if self.now < self.disk_full_until {
+            let ms = self.disk_full_until - self.now + self.random.between(0, 1_000);
+            self.after(ms, Event::Publish(index));
+            return;
+        }
+        self.published += 1;
         let record = self.lives.records[index].clone();
         let partition = &mut self.partitions[record.partition as usize];
         let offset = partition.requested.append(record.arrival.clone(), &mut self.random);

@@ -50,7 +50,7 @@ pub struct Arguments {
     /// How long HealthFlow takes for an answer, in milliseconds, and up to half as much more.
     #[arg(long, default_value_t = 30)]
     latency_ms: u64,
-    /// What HealthFlow offers against duplicates: with the first a create in doubt is repeated, with the second it is
+    /// What HealthFlow offers against duplicates: with the first two a create in doubt is repeated, with the others it is
     /// looked up first.
     #[arg(long, value_enum, default_value_t = Guard::Reference)]
     guard: Guard,
@@ -81,6 +81,8 @@ pub enum Guard {
     UniqueReference,
     /// It can be searched for our reference.
     Reference,
+    /// None of these: it can be searched for patient, start and provider.
+    Search,
 }
 
 /// Everything that runs. Dropped in this order: who needs another one goes first.
@@ -139,6 +141,7 @@ async fn open(arguments: &Arguments, out: &Path, logs: &Path) -> Result<House> {
     let mut knobs = good_health(arguments.latency_ms, REQUESTS_PER_SECOND);
     knobs["honours_idempotency_keys"] = (arguments.guard == Guard::IdempotencyKey).into();
     knobs["unique_external_id"] = (arguments.guard == Guard::UniqueReference).into();
+    knobs["keeps_external_id"] = (arguments.guard != Guard::Search).into();
     let flags = ["--moods".to_owned(), knobs.to_string()];
     let (stack, simulator) = tokio::join!(Stack::start(&data, logs, &[]), Simulator::start(logs, &flags));
     let (stack, simulator) = (stack?, simulator?);

@@ -61,8 +61,7 @@ impl World {
         if let Some(what) = intent_first::broken(state, &outbound.request, guard, &self.lives) {
             self.violate("intent first", format!("w{worker} {what}"));
         }
-        let epoch = self.workers[worker].tasks.get(&outbound.partition).map(|shell| shell.epoch);
-        let epoch = epoch.filter(|_| outbound.request.operation().is_write());
+        let epoch = outbound.request.operation().is_write().then_some(outbound.epoch);
         let partition = &self.partitions[outbound.partition as usize];
         let lease_ms = self.plan.settings.lease_ms;
         if let Some(what) = epoch.and_then(|epoch| lease::broken(partition, epoch, lease_ms, self.now)) {

@@ -10,6 +10,9 @@ use crate::world::World;
 /// What is still open.
 pub fn open(world: &World) -> Vec<String> {
     let mut open = Vec::new();
+    if world.published < world.lives.records.len() {
+        open.push("not everything is published".to_owned());
+    }
     for (number, partition) in world.partitions.iter().enumerate() {
         for (offset, arrival) in &partition.requested.records {
             let is_done = match arrival {

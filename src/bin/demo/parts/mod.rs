@@ -177,10 +177,13 @@ pub async fn run(program: &Path, arguments: Vec<String>) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// A program of ours: beside the one that runs.
+/// A program of ours: beside the one that runs, or one folder above, where a test runs.
 pub fn beside(name: &str) -> Result<PathBuf> {
     let this = std::env::current_exe().context("cannot find our own program")?;
-    let program = this.with_file_name(name);
+    let mut program = this.with_file_name(name);
+    if !program.exists() {
+        program = this.with_file_name("..").join(name);
+    }
     if !program.exists() {
         bail!("{} is not there; run 'cargo build --bins' in the same profile first", program.display());
     }

@@ -36,6 +36,17 @@ impl Stack {
         Ok(Stack { brokers, registry_url, data: data.to_owned(), part })
     }
 
+    /// Of each broker, where a proxy is to listen and where it is to connect to; for a stack with `--proxied`.
+    pub fn proxied(&self) -> Result<Vec<(String, String)>> {
+        let env =
+            std::fs::read_to_string(self.data.join("stack.env")).context("the stack has no stack.env")?;
+        let value = |name| env.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        let (listen, connect) = (value("PROXY_BROKERS"), value("PROXIED_BROKERS"));
+        let (listen, connect) = listen.zip(connect).context("the stack was not started with --proxied")?;
+        let both = listen.split(',').zip(connect.split(','));
+        Ok(both.map(|(listen, connect)| (listen.to_owned(), connect.to_owned())).collect())
+    }
+
     /// Creates topics and registers schemas.
     pub async fn create_topics(&self, program: &Path, partitions: u32) -> Result<()> {
         let mut arguments = vec!["topics".to_owned(), "--partitions".to_owned(), partitions.to_string()];

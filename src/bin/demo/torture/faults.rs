@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::moods::{self, Weather};
 use crate::healthflow::HealthFlow;
 use crate::morning::random::Random;
+use crate::parts::kafka_proxy::KafkaProxy;
 use crate::parts::stack::Stack;
 use crate::parts::worker::Worker;
 
@@ -22,6 +23,7 @@ const ZOMBIES: u64 = 2;
 const BROKERS: u64 = 3;
 const MOODS: u64 = 4;
 const REGISTRIES: u64 = 5;
+pub(super) const NETWORK: u64 = 6;
 /// What a broker or the registry needs to come back.
 const RESTART_MS: i64 = 8_000;
 /// How often to look for workers that ended by themselves.
@@ -40,6 +42,8 @@ pub struct Rhythm {
     pub broker_ms: (i64, i64),
     /// Between two kills of the schema registry.
     pub registry_ms: (i64, i64),
+    /// From the end of one trouble between workers and brokers to the beginning of the next.
+    pub network_ms: (i64, i64),
 }
 
 /// What was done.
@@ -53,6 +57,14 @@ pub struct Done {
     pub broker_kills: u64,
     /// Schema registries killed with SIGKILL.
     pub registry_kills: u64,
+    /// Times that the way to a broker was cut.
+    pub connections_cut: u64,
+    /// Times that nothing got through to a broker or back.
+    pub connections_held: u64,
+    /// Ends of transactions that came to the broker late, some after their transaction had timed out.
+    pub transaction_ends_held: u64,
+    /// Ends of transactions that were carried out and not answered for.
+    pub transaction_ends_unanswered: u64,
     /// Times that HealthFlow was down.
     pub outages: u64,
     /// Times that HealthFlow answered 429 to nearly everything.
@@ -70,10 +82,10 @@ pub struct Tormentor<'a> {
     pub workers: &'a [Mutex<Worker>],
     /// Kafka.
     pub stack: &'a Stack,
+    /// The workers' way to each broker.
+    pub proxies: &'a [KafkaProxy],
     /// The simulator.
     pub healthflow: &'a HealthFlow,
-    /// How many brokers it has.
-    pub brokers: usize,
     /// How often.
     pub rhythm: Rhythm,
     /// Of all chance.
@@ -97,6 +109,7 @@ impl Tormentor<'_> {
             self.make_zombies(),
             self.kill_brokers(),
             self.kill_registries(),
+            self.break_network(),
             self.spoil_moods(),
         )?;
         Ok(())
@@ -119,16 +132,16 @@ impl Tormentor<'_> {
         }
     }
 
-    fn count(&self, change: impl FnOnce(&mut Done)) {
+    pub(super) fn count(&self, change: impl FnOnce(&mut Done)) {
         change(&mut self.done.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     }
 
-    fn dice(&self, kind: u64) -> Random {
+    pub(super) fn dice(&self, kind: u64) -> Random {
         Random::new(self.seed.wrapping_mul(0x0100_0000_01B3).wrapping_add(kind))
     }
 
     /// Waits for the next fault; false where none comes any more.
-    async fn wait(&self, random: &mut Random, span: (i64, i64), needs_ms: i64) -> bool {
+    pub(super) async fn wait(&self, random: &mut Random, span: (i64, i64), needs_ms: i64) -> bool {
         let due = Instant::now() + between(random, span);
         let comes = due + Duration::from_millis(needs_ms.unsigned_abs()) <= self.until;
         sleep_until(if comes { due } else { self.until }).await;
@@ -179,7 +192,7 @@ impl Tormentor<'_> {
         let mut span = third(self.rhythm.broker_ms);
         while self.wait(&mut random, span, RESTART_MS).await {
             let began = Instant::now();
-            let node = 1 + random.below(self.brokers);
+            let node = 1 + random.below(self.proxies.len());
             let killed = self.stack.kill_kafka(node).await;
             killed.context("the environment failed: Kafka did not survive its kill")?;
             self.count(|done| done.broker_kills += 1);
@@ -219,7 +232,7 @@ impl Tormentor<'_> {
     }
 }
 
-fn between(random: &mut Random, (from, until): (i64, i64)) -> Duration {
+pub(super) fn between(random: &mut Random, (from, until): (i64, i64)) -> Duration {
     Duration::from_millis(random.between(from, until.max(from + 1)).unsigned_abs())
 }
 

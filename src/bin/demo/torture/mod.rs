@@ -3,44 +3,35 @@
 
 mod auditor;
 mod faults;
+mod house;
 mod moods;
+mod network;
 mod report;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use healthflow_sync::time::Timestamp;
-use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 use crate::audit::{self, Evidence};
-use crate::dentscheduler::listener::Listener;
 use crate::dentscheduler::now;
-use crate::dentscheduler::publisher::Publisher;
 use crate::desk::{Desk, Notes};
 use crate::healthflow::HealthFlow;
 use crate::morning::{self, Fate, Morning};
-use crate::parts::simulator::{self, Simulator};
-use crate::parts::stack::{Stack, set};
-use crate::parts::worker::Worker;
-use crate::parts::{beside, project};
+use crate::parts::project;
 use crate::run::Guard;
-use auditor::Auditor;
 use faults::{Done, Rhythm, Tormentor};
+use house::House;
 use report::{Minimum, Report, Verdict, Violations};
 
 /// Bookings a minute, a little more than the 2,000 that must be met.
 const BOOKINGS_PER_MINUTE: f64 = 2_100.0;
 /// The largest of so many has a sixth of the bookings, and each partition its own share of HealthFlow's limit.
 const PRACTICES: usize = 200;
-const PARTITIONS: u32 = 12;
-const WORKERS: usize = 3;
-/// Of each broker; three of them share a small machine with everybody else.
-const BROKER_HEAP: &str = "320m";
 /// `healthflow.requests_per_second` of `config/torture.toml`, and what a second may see: a worker's burst is a tenth, and
 /// a stalled simulator counts what came in two of its seconds as one.
 const REQUESTS_PER_SECOND: u64 = 600;
@@ -88,19 +79,6 @@ fn brokers(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Everything that runs. Dropped in this order: who needs another one goes first.
-struct House {
-    /// Listens until it is dropped.
-    _listener: Listener,
-    publisher: Publisher,
-    auditor: Auditor,
-    workers: Vec<Mutex<Worker>>,
-    simulator: Simulator,
-    stack: Stack,
-    healthflow: HealthFlow,
-    desk: Arc<Desk>,
-}
-
 /// Tortures and judges; good if nothing was violated and enough was broken.
 pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let out = arguments.out.clone().unwrap_or_else(|| project("target/torture"));
@@ -117,7 +95,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
         first_visit_at: Timestamp((now().0 / DAY_MS + 7) * DAY_MS),
         seed: arguments.seed,
     });
-    let mut house = open(arguments, &out, &logs).await?;
+    let mut house = House::open(arguments, &out, &logs).await?;
     let chart_ids = house.healthflow.seed(&morning.charts).await?;
     let (done, quiet) = torment(arguments, &mut house, &morning, &chart_ids).await?;
     // The stack takes its data along.
@@ -144,63 +122,36 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 fn rhythm(guard: Guard) -> Rhythm {
     // A doubt that must be looked up waits 39 s (lease and settle time of config/torture.toml) with the same owner.
-    let (kill_ms, zombie_ms, broker_ms) = match guard {
-        Guard::IdempotencyKey | Guard::UniqueReference => ((1_900, 6_200), (8_000, 13_000), (40_000, 65_000)),
-        Guard::Reference => ((40_000, 60_000), (50_000, 80_000), (90_000, 120_000)),
+    let often = Rhythm {
+        kill_ms: (1_900, 6_200),
+        zombie_ms: (8_000, 13_000),
+        asleep_ms: (7_500, 10_000),
+        broker_ms: (40_000, 65_000),
+        registry_ms: (60_000, 120_000),
+        network_ms: (4_000, 9_000),
     };
-    Rhythm { kill_ms, zombie_ms, asleep_ms: (7_500, 10_000), broker_ms, registry_ms: (60_000, 120_000) }
+    match guard {
+        Guard::IdempotencyKey | Guard::UniqueReference => often,
+        Guard::Reference | Guard::Search => Rhythm {
+            kill_ms: (40_000, 60_000),
+            zombie_ms: (50_000, 80_000),
+            broker_ms: (90_000, 120_000),
+            network_ms: (60_000, 100_000),
+            ..often
+        },
+    }
 }
 
 fn minimum(guard: Guard) -> Minimum {
     let (worker_kills, zombies_resumed, broker_kills) = match guard {
         Guard::IdempotencyKey | Guard::UniqueReference => (100.0, 25.0, 8.0),
-        Guard::Reference => (10.0, 6.0, 4.0),
+        Guard::Reference | Guard::Search => (10.0, 6.0, 4.0),
     };
     Minimum { bookings: 20_000.0, worker_kills, zombies_resumed, broker_kills, doubtful_writes: 500.0 }
 }
 
 fn guard_name(guard: Guard) -> String {
     guard.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
-}
-
-/// Starts everything.
-async fn open(arguments: &Arguments, out: &Path, logs: &Path) -> Result<House> {
-    println!("Starting Kafka, the schema registry and HealthFlow (the simulator), about 10 s");
-    let data = out.join(format!("stack-{}", std::process::id()));
-    let mut knobs = moods::calm();
-    knobs["honours_idempotency_keys"] = (arguments.guard == Guard::IdempotencyKey && !arguments.lie).into();
-    knobs["unique_external_id"] = (arguments.guard == Guard::UniqueReference && !arguments.lie).into();
-    let seed = arguments.seed.to_string();
-    let flags = ["--moods".to_owned(), knobs.to_string(), "--seed".to_owned(), seed];
-    let brokers = arguments.brokers.to_string();
-    let options = ["--brokers", &brokers, "--heap", BROKER_HEAP];
-    let (stack, simulator) =
-        tokio::join!(Stack::start(&data, logs, &options), Simulator::start(logs, &flags));
-    let (stack, simulator) = (stack?, simulator?);
-    stack.create_topics(&beside("healthflow-sync")?, PARTITIONS).await?;
-    let mut settings = vec!["--config".to_owned(), project("config/torture.toml").display().to_string()];
-    settings.extend(stack.settings());
-    settings.extend(set(&[
-        ("healthflow.base_url", &simulator.url),
-        ("healthflow.token_file", &simulator::token_file()),
-        ("healthflow.duplicate_guard", &guard_name(arguments.guard)),
-    ]));
-    let mut workers = Vec::new();
-    for number in 1..=WORKERS {
-        let mut worker = Worker::new(&format!("worker-{number}"), logs, &settings)?;
-        worker.start()?;
-        workers.push(worker);
-    }
-    let desk = Arc::new(Desk::default());
-    let publisher = Publisher::connect(&stack.brokers, &stack.registry_url).await?;
-    let listener = Listener::start(&stack.brokers, desk.clone())?;
-    let auditor = Auditor::start(&stack.brokers, out, logs).await?;
-    for worker in &mut workers {
-        worker.ready().await?;
-    }
-    let workers = workers.into_iter().map(Mutex::new).collect();
-    let healthflow = HealthFlow::new(&simulator.url)?;
-    Ok(House { _listener: listener, publisher, auditor, workers, simulator, stack, healthflow, desk })
 }
 
 /// Publishes and breaks until the time is over, then waits for quiet: what was done, and how long quiet took.
@@ -210,13 +161,13 @@ async fn torment(
     morning: &Morning,
     chart_ids: &[String],
 ) -> Result<(Done, Option<Duration>)> {
-    let House { publisher, auditor, workers, simulator, stack, healthflow, desk, .. } = house;
+    let House { publisher, auditor, workers, simulator, proxies, stack, healthflow, desk, .. } = house;
     let began = Instant::now();
     let until = began + Duration::from_secs_f64(arguments.minutes * 60.0);
     let tormentor = Tormentor {
         workers,
         stack,
-        brokers: arguments.brokers,
+        proxies,
         healthflow,
         rhythm: rhythm(arguments.guard),
         seed: arguments.seed,

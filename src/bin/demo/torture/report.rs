@@ -221,6 +221,12 @@ impl Report {
         let replicas = if self.brokers == 1 { "SIGKILL of the only one" } else { "SIGKILL of one of three" };
         row("broker kills", self.done.broker_kills.to_string(), replicas);
         row("registry kills", self.done.registry_kills.to_string(), "SIGKILL");
+        let done = &self.done;
+        let cut = format!("and {} times nothing got through to a broker", done.connections_held);
+        row("connections cut", done.connections_cut.to_string(), &cut);
+        let unanswered =
+            format!("and {} were carried out and not answered for", done.transaction_ends_unanswered);
+        row("ends of transactions", done.transaction_ends_held.to_string(), &format!("held; {unanswered}"));
         row(
             "workers that ended",
             self.done.worker_exits.to_string(),

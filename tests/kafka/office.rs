@@ -1,0 +1,258 @@
+//! Whole workers, as processes, on a Kafka of their own, with a pretend HealthFlow for each test. The tests share topics
+//! and group, as mornings of one account do: each has practices of its own, and one at a time has the office.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use healthflow_sync::event::avro::{Decoder, Encoder, contract};
+use healthflow_sync::event::failed::AppointmentFailed;
+use healthflow_sync::event::home::partition_of;
+use healthflow_sync::event::requested::AppointmentRequested;
+use healthflow_sync::event::result::ResultEnvelope;
+use healthflow_sync::event::review::AppointmentReview;
+use healthflow_sync::event::synced::AppointmentSynced;
+use healthflow_sync::event::topics::{FAILED, REQUESTED, REVIEW, SYNCED};
+use healthflow_sync::kafka::schema_registry::{Patience, SchemaRegistry};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use serde_json::{Value, json};
+
+use crate::parts::kafka_proxy::KafkaProxy;
+use crate::parts::simulator::{Simulator, token_file};
+use crate::parts::stack::set;
+use crate::parts::worker::{Status, Worker};
+use crate::parts::{beside, project, run};
+use crate::stack::Stack;
+use crate::wait::wait_for;
+use crate::world::{LIMIT, read_all, requested, world};
+
+/// Of every topic.
+pub const PARTITIONS: i32 = 6;
+
+/// What everybody in the office needs, for as long as the tests run.
+struct House {
+    stack: Stack,
+    proxy: KafkaProxy,
+    encoder: Encoder,
+}
+
+/// Workers and a HealthFlow. Dropping it stops them.
+pub struct Office {
+    /// None runs before [`Office::hire`].
+    pub workers: Vec<Worker>,
+    name: &'static str,
+    logs: PathBuf,
+    settings: Vec<String>,
+    simulator: Simulator,
+    client: reqwest::Client,
+    house: &'static House,
+    _alone: MutexGuard<'static, ()>,
+}
+
+fn house() -> &'static House {
+    static HOUSE: OnceLock<House> = OnceLock::new();
+    HOUSE.get_or_init(|| {
+        let stack = Stack::start_with(&["--proxied"]);
+        let runtime = &world().runtime;
+        let (listen, broker) = (stack.env("PROXY_BROKERS"), stack.env("PROXIED_BROKERS"));
+        let proxy = KafkaProxy::start(runtime.handle(), &listen, &broker).unwrap();
+        let mut arguments: Vec<String> = ["topics", "--partitions"].map(str::to_owned).into();
+        arguments.push(PARTITIONS.to_string());
+        arguments.extend(addresses(&stack.brokers, &stack.registry_url));
+        runtime.block_on(run(&beside("healthflow-sync").unwrap(), arguments)).unwrap();
+        let registry = SchemaRegistry::new(&stack.registry_url, Patience::default()).unwrap();
+        let contract = contract(REQUESTED).unwrap();
+        let encoder = Encoder::new(contract, runtime.block_on(registry.register(contract)).unwrap());
+        House { stack, proxy, encoder }
+    })
+}
+
+fn addresses(brokers: &str, registry_url: &str) -> Vec<String> {
+    set(&[("kafka.brokers", brokers), ("schema_registry.url", registry_url)])
+}
+
+impl Office {
+    /// An office with a HealthFlow in good health and no workers, for the test `name`; `settings` are those of its workers,
+    /// beside those of `config/torture.toml`.
+    pub fn open(name: &'static str, settings: &[(&str, &str)]) -> Office {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let house = house();
+        house.proxy.calm();
+        let logs =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("office-{}-{name}", std::process::id()));
+        fs::create_dir_all(&logs).unwrap();
+        let simulator = world().runtime.block_on(Simulator::start(&logs, &[])).unwrap();
+        let mut all = vec!["--config".to_owned(), project("config/torture.toml").display().to_string()];
+        all.extend(addresses(&house.stack.brokers, &house.stack.registry_url));
+        all.extend(set(&[("healthflow.base_url", &simulator.url), ("healthflow.token_file", &token_file())]));
+        all.extend(set(settings));
+        let client = reqwest::Client::builder().no_proxy().timeout(LIMIT).build().unwrap();
+        Office { workers: Vec::new(), name, logs, settings: all, simulator, client, house, _alone: alone }
+    }
+
+    /// The proxy before Kafka, which the workers use that are hired with [`Office::hire_through_proxy`].
+    pub fn proxy(&self) -> &'static KafkaProxy {
+        &self.house.proxy
+    }
+
+    /// Kills Kafka and waits until it is back.
+    pub fn kill_kafka(&self) {
+        self.house.stack.kill_kafka();
+    }
+
+    /// Starts another worker.
+    pub fn hire(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// Starts another worker, which comes to Kafka through the proxy.
+    pub fn hire_through_proxy(&mut self) {
+        self.start_with(&set(&[("kafka.brokers", &self.house.stack.env("PROXY_BROKERS"))]));
+    }
+
+    fn start_with(&mut self, more: &[String]) {
+        let name = format!("worker-{}", self.workers.len() + 1);
+        let mut worker = Worker::new(&name, &self.logs, &[&self.settings[..], more].concat()).unwrap();
+        worker.start().unwrap();
+        self.workers.push(worker);
+    }
+
+    fn status(&self, worker: usize) -> Status {
+        world().runtime.block_on(self.workers[worker].status()).unwrap_or_default()
+    }
+
+    /// How many tasks of a worker are live.
+    pub fn live(&self, worker: usize) -> usize {
+        self.status(worker).tasks.iter().filter(|task| task.phase == "live").count()
+    }
+
+    /// How many writes a worker has in doubt.
+    pub fn doubts(&self, worker: usize) -> u64 {
+        self.status(worker).open_doubts
+    }
+
+    /// Waits until a worker has so many live tasks.
+    pub fn wait_live(&self, worker: usize, count: usize) {
+        wait_for(LIMIT, || (self.live(worker) == count).then_some(()))
+            .unwrap_or_else(|| panic!("worker {worker} has not {count} live tasks; see {:?}", self.logs));
+    }
+
+    /// Turns knobs of HealthFlow.
+    pub fn moods(&self, knobs: &Value) {
+        self.control(reqwest::Method::PUT, "moods", Some(knobs));
+    }
+
+    /// What HealthFlow has in its books: `ledger`, `audit` or `writes`.
+    pub fn look(&self, what: &str) -> Value {
+        self.control(reqwest::Method::GET, what, None)
+    }
+
+    fn control(&self, method: reqwest::Method, what: &str, body: Option<&Value>) -> Value {
+        let url = format!("{}/control/{what}", self.simulator.url);
+        let body = body.map(ToString::to_string).unwrap_or_default();
+        world().runtime.block_on(async {
+            let response = self.client.request(method, url).body(body).send().await.unwrap();
+            let bytes = response.error_for_status().unwrap().bytes().await.unwrap();
+            serde_json::from_slice(&bytes).unwrap()
+        })
+    }
+
+    /// The `appointments` or `patients` that stand.
+    pub fn stands(&self, what: &str) -> Vec<Value> {
+        self.look("ledger")[what].as_array().unwrap().clone()
+    }
+
+    /// A practice of this test whose records belong to this partition.
+    pub fn practice(&self, partition: i32) -> String {
+        let at_home = |name: &String| partition_of(name.as_bytes(), PARTITIONS.cast_unsigned()) == partition;
+        (0..).map(|number| format!("{}-{number}", self.name)).find(at_home).unwrap()
+    }
+
+    /// An event of a practice as DentScheduler sends it.
+    pub fn event(&self, practice: &str, booking: &str, version: i64) -> AppointmentRequested {
+        AppointmentRequested { practice_id: practice.into(), ..requested(booking, version) }
+    }
+
+    /// Publishes events, each where its practice's records belong.
+    pub fn publish(&self, events: &[AppointmentRequested]) {
+        let producer: ThreadedProducer<DefaultProducerContext> = rdkafka::ClientConfig::new()
+            .set("bootstrap.servers", &self.house.stack.brokers)
+            .create()
+            .unwrap();
+        let mut value = Vec::new();
+        for event in events {
+            self.house.encoder.encode(event, &mut value).unwrap();
+            let key = event.practice_id.as_str();
+            let partition = partition_of(key.as_bytes(), PARTITIONS.cast_unsigned());
+            producer.send(BaseRecord::to(REQUESTED).partition(partition).key(key).payload(&value)).unwrap();
+        }
+        producer.flush(LIMIT).unwrap();
+    }
+
+    /// Every result of this test's practices, as a `read_committed` consumer sees them.
+    pub fn results(&self) -> Vec<ResultEnvelope> {
+        let decoder = |topic| Decoder::own(contract(topic).unwrap());
+        let (synced, failed, review) = (decoder(SYNCED), decoder(FAILED), decoder(REVIEW));
+        let of = |topic| (0..PARTITIONS).map(move |partition| (topic, partition));
+        let partitions: Vec<(&str, i32)> = [SYNCED, FAILED, REVIEW].into_iter().flat_map(of).collect();
+        let found = read_all(&self.house.stack.brokers, &partitions, "read_committed");
+        // A tombstone says that a review is over.
+        let found = found.iter().filter(|(_, value)| !value.is_empty());
+        let mut all: Vec<ResultEnvelope> = found
+            .map(|(topic, value)| match topic.as_str() {
+                SYNCED => synced.decode::<AppointmentSynced>(value).unwrap().result,
+                FAILED => failed.decode::<AppointmentFailed>(value).unwrap().result,
+                _ => review.decode::<AppointmentReview>(value).unwrap().result,
+            })
+            .collect();
+        let ours = |practice: &str| {
+            practice.strip_prefix(self.name).is_some_and(|rest| {
+                rest.strip_prefix('-').is_some_and(|number| number.parse::<u32>().is_ok())
+            })
+        };
+        all.retain(|result| result.practice_id.as_ref().is_some_and(|practice| ours(practice.as_str())));
+        all
+    }
+
+    /// Waits until as many results are there as there are versions, then lets everybody go home, and says what is there.
+    /// A result too many would be among them.
+    pub fn close_after(mut self, versions: usize) -> Closed {
+        let limit = LIMIT + Duration::from_secs(30);
+        wait_for(limit, || (self.results().len() >= versions).then_some(())).unwrap_or_else(|| {
+            panic!("of {versions} results came {:?}; see {:?}", self.results(), self.logs)
+        });
+        wait_for(limit, || (self.look("audit")["pending"] == 0).then_some(())).expect("all writes land");
+        self.workers.clear();
+        let closed = Closed {
+            results: self.results(),
+            appointments: self.stands("appointments"),
+            patients: self.stands("patients"),
+            writes: self.look("writes").as_array().unwrap().clone(),
+        };
+        let audit = self.look("audit");
+        for wrong in ["duplicate_appointments", "duplicate_patients", "duplicate_people", "orphans"] {
+            assert_eq!(audit[wrong], 0, "{wrong}: {audit}");
+        }
+        assert_eq!(closed.results.len(), versions, "{:?}", closed.results);
+        fs::remove_dir_all(&self.logs).unwrap();
+        closed
+    }
+}
+
+/// What is there when everybody has gone home, of this test.
+pub struct Closed {
+    pub results: Vec<ResultEnvelope>,
+    pub appointments: Vec<Value>,
+    pub patients: Vec<Value>,
+    pub writes: Vec<Value>,
+}
+
+impl Closed {
+    /// How many writes of this kind HealthFlow carried out.
+    pub fn carried_out(&self, operation: &str) -> usize {
+        let done = |write: &&Value| write["operation"] == operation && write["effect"] != json!("nothing");
+        self.writes.iter().filter(done).count()
+    }
+}

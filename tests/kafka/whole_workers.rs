@@ -1,0 +1,168 @@
+//! Whole workers that lose their broker, their partitions or their life in the middle of things, judged by the books of
+//! HealthFlow and by a `read_committed` consumer of the results.
+
+use healthflow_sync::event::requested::AppointmentRequested;
+use healthflow_sync::event::result::ResultOutcome;
+use healthflow_sync::time::Timestamp;
+use serde_json::json;
+
+use crate::office::{Office, PARTITIONS};
+use crate::parts::kafka_proxy::END_TXN;
+use crate::wait::wait_for;
+use crate::world::LIMIT;
+
+/// A HealthFlow that can only be searched: nothing but our own care keeps it from doubles.
+const SEARCHED: (&str, &str) = ("healthflow.duplicate_guard", "reference");
+const HOUR_MS: i64 = 3_600_000;
+
+/// Bookings of one patient in a practice of each partition.
+fn everywhere(office: &Office, bookings: &[&str]) -> Vec<AppointmentRequested> {
+    let practices = (0..PARTITIONS).map(|partition| office.practice(partition));
+    let of = |practice: String| bookings.iter().map(move |booking| (practice.clone(), *booking));
+    practices.flat_map(of).map(|(practice, booking)| office.event(&practice, booking, 1)).collect()
+}
+
+fn moved_to(event: AppointmentRequested, hours: i64) -> AppointmentRequested {
+    let mut event = event;
+    event.visit.start = Timestamp(event.visit.start.0 + hours * HOUR_MS);
+    event
+}
+
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    wait_for(LIMIT, || condition().then_some(())).unwrap_or_else(|| panic!("waited in vain for {what}"));
+}
+
+/// Goal: a broker that dies in the middle of commits costs nobody a result or a second one. Method: the ends of the
+/// transactions that hold results are on their way when it is killed.
+#[test]
+fn a_killed_broker_in_mid_commit_leaves_each_booking_exactly_one_result() {
+    let mut office = Office::open("killed-broker", &[]);
+    office.hire_through_proxy();
+    office.wait_live(0, PARTITIONS as usize);
+    // Slow, so that the first results are still to be committed when the first appointments stand.
+    office.moods(&json!({"latency_ms": 1_500}));
+    let events = everywhere(&office, &["b-1", "b-2", "b-3", "b-4"]);
+    office.publish(&events);
+    wait_until("appointments", || office.stands("appointments").len() >= PARTITIONS as usize);
+    office.proxy().hold(END_TXN);
+    wait_until("commits that are held", || office.proxy().held() >= 2);
+    office.kill_kafka();
+    office.proxy().calm();
+    office.moods(&json!({"latency_ms": 0}));
+    let closed = office.close_after(events.len());
+    assert!(closed.results.iter().all(|result| result.outcome == ResultOutcome::Created));
+    assert_eq!(closed.appointments.len(), events.len());
+}
+
+/// Goal: who takes a partition over while a call of its last owner is under way neither repeats nor loses it. Method: a
+/// second worker joins while creates are under way that take longer than the first one may keep the partitions; and
+/// HealthFlow knows no keys.
+#[test]
+fn a_partition_given_away_in_mid_call_is_not_written_twice() {
+    let times = [
+        SEARCHED,
+        ("healthflow.request_life_ms", "9000"),
+        ("healthflow.late_landing_ms", "1000"),
+        ("worker.release_drain_ms", "1000"),
+    ];
+    let mut office = Office::open("given-away", &times);
+    office.moods(&json!({"honours_idempotency_keys": false}));
+    office.hire();
+    office.wait_live(0, PARTITIONS as usize);
+    // The patients are known, so that the next bookings begin with their creates.
+    let (known, mid_call) = (everywhere(&office, &["b-1"]), everywhere(&office, &["b-2", "b-3"]));
+    office.publish(&known);
+    wait_until("patients", || office.results().len() == known.len());
+
+    office.proxy().freeze();
+    office.hire_through_proxy();
+    office.moods(&json!({"latency_ms": 8_000}));
+    office.publish(&mid_call);
+    let all = known.len() + mid_call.len();
+    wait_until("creates under way", || office.stands("appointments").len() == all);
+    office.proxy().thaw();
+    wait_until("the second worker, in doubt", || office.doubts(1) > 0);
+    office.moods(&json!({"latency_ms": 0}));
+    let closed = office.close_after(all);
+    assert_eq!((closed.appointments.len(), closed.carried_out("create_appointment")), (all, all));
+}
+
+/// Goal: two bookings of somebody new make one patient, also if the worker that creates that patient dies, the answer is
+/// lost, and the create lands after the next owner has begun. HealthFlow knows no keys, and does not show at once whom it
+/// has.
+#[test]
+fn two_bookings_of_one_new_patient_create_one_patient_even_across_a_takeover() {
+    let mut office = Office::open("one-patient", &[SEARCHED, ("healthflow.late_landing_ms", "9000")]);
+    office.moods(&json!({
+        "honours_idempotency_keys": false, "search_lag_ms": 400,
+        "faults_strike": "writes", "late_landing": 1.0, "late_landing_ms": 8_000, "hang_ms": 60_000,
+    }));
+    office.hire();
+    office.wait_live(0, PARTITIONS as usize);
+    let practice = office.practice(0);
+    let mut second = office.event(&practice, "b-2", 1);
+    second.patient.patient_id = healthflow_sync::booking::PatientId::from("p-2").into();
+    let second = moved_to(second, 24);
+    office.publish(&[office.event(&practice, "b-1", 1)]);
+    wait_until("a create", || office.look("audit")["pending"] == 1);
+    office.publish(&[second]);
+    office.workers[0].kill().unwrap();
+    office.moods(&json!({"late_landing": 0.0}));
+    office.hire();
+    let closed = office.close_after(2);
+    assert_eq!(closed.patients.len(), 1, "{:?}", closed.patients);
+    let patient = closed.patients[0]["id"].as_str();
+    assert!(closed.results.iter().all(|result| result.healthflow_patient_id.as_deref() == patient));
+    assert_eq!((closed.appointments.len(), closed.carried_out("create_patient")), (2, 1));
+}
+
+/// Goal: of two reschedules the newer one stands in the end, also if the older one's answer is lost and it lands late.
+#[test]
+fn a_reschedule_that_lands_late_does_not_overwrite_the_newer_one() {
+    let mut office = Office::open("late-reschedule", &[("healthflow.late_landing_ms", "5000")]);
+    office.hire();
+    office.wait_live(0, PARTITIONS as usize);
+    let practice = office.practice(1);
+    let event = |version: i64| moved_to(office.event(&practice, "b-1", version), version);
+    let events = [event(1), event(2), event(3)];
+    office.publish(&events[..1]);
+    wait_until("the appointment", || office.results().len() == 1);
+    office.moods(&json!({"faults_strike": "writes", "late_landing": 1.0, "late_landing_ms": 4_000}));
+    office.publish(&events[1..2]);
+    wait_until("the first reschedule", || office.look("audit")["pending"] == 1);
+    office.moods(&json!({"late_landing": 0.0}));
+    office.publish(&events[2..]);
+    let closed = office.close_after(3);
+    let start = closed.appointments[0]["start"].as_str().unwrap();
+    let start: jiff::Timestamp = start.parse().unwrap();
+    assert_eq!(start.as_millisecond(), events[2].visit.start.0, "the newest one stands");
+    assert_eq!(closed.carried_out("update_appointment"), 2, "the older one landed");
+    let outcome = |version| {
+        closed.results.iter().find(|result| result.version == Some(version)).map(|result| result.outcome)
+    };
+    assert_eq!((outcome(2), outcome(3)), (Some(ResultOutcome::Superseded), Some(ResultOutcome::Updated)));
+}
+
+/// Goal: where the brokers assign (KIP-848), a killed worker's partitions go to the others, with everything that it had
+/// in hand. A group of its own: it goes on from what state says of the offsets.
+#[test]
+fn under_the_consumer_protocol_a_killed_workers_partitions_are_taken_over() {
+    let protocol = [("kafka.group_protocol", "consumer"), ("kafka.group_id", "consumer-protocol")];
+    let mut office = Office::open("taken-over", &protocol);
+    office.hire();
+    office.hire();
+    wait_until("both", || {
+        office.live(0) > 0 && office.live(1) > 0 && office.live(0) + office.live(1) == PARTITIONS as usize
+    });
+    office.moods(&json!({"latency_ms": 500}));
+    let (before, after) = (everywhere(&office, &["b-1", "b-2"]), everywhere(&office, &["b-3"]));
+    office.publish(&before);
+    wait_until("appointments", || !office.stands("appointments").is_empty());
+    office.workers[0].kill().unwrap();
+    office.publish(&after);
+    office.wait_live(1, PARTITIONS as usize);
+    let all = before.len() + after.len();
+    let closed = office.close_after(all);
+    assert!(closed.results.iter().all(|result| result.outcome == ResultOutcome::Created));
+    assert_eq!(closed.appointments.len(), all);
+}

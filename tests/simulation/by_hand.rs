@@ -1,0 +1,92 @@
+//! What people do in HealthFlow by hand, beside us: they delete what we created, and they change it.
+
+use std::sync::Arc;
+
+use healthflow_sync::healthflow::wire::{Method, WireRequest};
+use healthflow_sync::processor::GuardMode;
+use healthflow_sync::simulator::answer::{AppointmentBody, PatientBody};
+use healthflow_sync::time::Timestamp;
+use serde::Serialize;
+
+use crate::coverage::Phase;
+use crate::faults::FaultKind;
+use crate::healthflow::HealthFlow;
+use crate::random::Random;
+use crate::world::World;
+
+/// The note of an appointment that somebody changed by hand: until our next write of it nobody can say what should stand.
+pub const NOTE: &str = "changed by hand";
+
+impl World {
+    pub fn somebody_deletes(&mut self) {
+        // A unique reference is free again once its record is deleted: a create that was repeated and then lands late
+        // makes a second one. Nothing protects against that; README and guarantees say so.
+        let settings = &self.plan.settings;
+        let is_freed = settings.guard == GuardMode::UniqueReference;
+        let before = if is_freed { self.now - settings.settle_ms() } else { self.now };
+        if let Some(id) = self.healthflow.delete_one(before, self.now, &mut self.random) {
+            self.coverage.strikes(FaultKind::Delete);
+            self.coverage.meets(FaultKind::Delete, Phase::Any);
+            self.story.tell(self.now, || format!("somebody deletes {id}"));
+        }
+    }
+
+    pub fn somebody_edits(&mut self) {
+        if let Some(id) = self.healthflow.edit_one(self.now, &mut self.random) {
+            self.coverage.strikes(FaultKind::EditByHand);
+            self.coverage.meets(FaultKind::EditByHand, Phase::Any);
+            self.story.tell(self.now, || format!("somebody changes {id}"));
+        }
+    }
+}
+
+impl HealthFlow {
+    /// A person deletes something that was created before `before`; its id.
+    fn delete_one(&mut self, before: i64, now: i64, random: &mut Random) -> Option<Arc<str>> {
+        let mut ledger = self.simulator.ledger();
+        ledger.appointments.retain(|one| one.created_at_ms.0 < before);
+        ledger.patients.retain(|one| one.created_at_ms.0 < before);
+        if random.chance(0.6) {
+            let one = ledger.appointments.get(random.below(ledger.appointments.len()))?;
+            let id = one.record.id.clone();
+            self.simulator.delete_appointment(&id);
+            self.deleted.insert(id.clone(), now);
+            return Some(id);
+        }
+        let id = ledger.patients.get(random.below(ledger.patients.len()))?.record.id.clone();
+        self.simulator.delete_patient(&id);
+        self.deleted.insert(id.clone(), now);
+        Some(id)
+    }
+
+    /// A person changes an appointment, or puts a name right; its id.
+    fn edit_one(&mut self, now: i64, random: &mut Random) -> Option<Arc<str>> {
+        let ledger = self.simulator.ledger();
+        if random.chance(0.8) {
+            let one = ledger.appointments.get(random.below(ledger.appointments.len()))?;
+            let mut body: AppointmentBody = one.record.body.clone();
+            body.note = Some(NOTE.to_owned());
+            body.duration_minutes = 45;
+            if random.chance(0.3) {
+                body.status = if &*body.status == "cancelled" { "scheduled" } else { "cancelled" }.into();
+            }
+            let id = one.record.id.clone();
+            self.put(format!("/appointments/{id}"), &body, now)?;
+            return Some(id);
+        }
+        let one = ledger.patients.get(random.below(ledger.patients.len()))?;
+        let mut body: PatientBody = one.record.body.clone();
+        body.given_name = format!("{} Maria", body.given_name);
+        let id = one.record.id.clone();
+        self.put(format!("/patients/{id}"), &body, now)?;
+        Some(id)
+    }
+
+    fn put(&mut self, path_and_query: String, body: &impl Serialize, now: i64) -> Option<()> {
+        let body = serde_json::to_vec(body).ok();
+        let put =
+            WireRequest { method: Method::Put, path_and_query, idempotency_key: None, if_match: None, body };
+        let reply = self.simulator.answer(&put, Timestamp(now))?;
+        (reply.status == 200).then_some(())
+    }
+}
