@@ -14,6 +14,7 @@ mod offsets;
 mod retries;
 mod scenarios;
 mod search_mode;
+mod steady_load;
 mod unseen_people;
 mod versions;
 mod writes;
