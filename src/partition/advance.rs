@@ -16,7 +16,7 @@ use crate::partition::task::{Task, Turn};
 use crate::patient::Person;
 use crate::processor::defects::planted;
 use crate::processor::settings::Settings;
-use crate::state::{PatientIntent, Suspicion, WriteIntent, WriteOperation};
+use crate::state::{PatientIntent, WriteIntent, WriteOperation};
 use crate::sync::step::create_patient;
 use crate::sync::{Knowledge, Outcome, Reason, Step, next_step};
 use crate::time::Timestamp;
@@ -292,16 +292,15 @@ impl Task {
         if covered && (state.newest >= version || planted!(turn.settings, NewerUnderOlderIntent)) {
             return;
         }
-        let (first_version, since, suspicion) = match same {
-            Some(intent) if !unsent => (intent.first_version, intent.since, intent.suspicion),
-            _ => (version, turn.now, Suspicion::default()),
+        let (first_version, since) = match same {
+            Some(intent) if !unsent => (intent.first_version, intent.since),
+            _ => (version, turn.now),
         };
         state.intent = Some(Box::new(WriteIntent {
             operation,
             incarnation: state.incarnation,
             first_version,
             since,
-            suspicion,
             slot,
             if_match,
         }));
@@ -333,7 +332,6 @@ impl Task {
         state.intent = Some(Box::new(PatientIntent {
             incarnation: state.incarnation,
             since: turn.now,
-            suspicion: Suspicion::default(),
             person: description,
         }));
     }

@@ -1,7 +1,7 @@
 //! Bookings that may be what kills the workers (rule K6). Every intent found open counts one unclean end; from
 //! `worker.crash_suspect_after` of them on its booking is a suspect and runs alone, marked so durably before it starts;
 //! from then on only an end under that mark counts, and after `worker.crash_review_after` of those a person must look at
-//! it. So one bad booking goes to review after a few crashes, and those that were only near it do not.
+//! it, unless one of its versions was answered meanwhile. So one bad booking goes to review after a few crashes, and those that were only near it do not.
 
 use crate::booking::{Booking, BookingKey, PatientKey};
 use crate::healthflow::Request;
@@ -102,12 +102,8 @@ impl Task {
 
     fn suspicion(&self, subject: &Subject) -> Option<Suspicion> {
         match subject {
-            Subject::Booking(key) => {
-                self.state.bookings.get(key)?.intent.as_ref().map(|intent| intent.suspicion)
-            }
-            Subject::Patient(key) => {
-                self.state.patients.get(key)?.intent.as_ref().map(|intent| intent.suspicion)
-            }
+            Subject::Booking(key) => self.state.bookings.get(key).map(|state| state.suspicion),
+            Subject::Patient(key) => self.state.patients.get(key).map(|state| state.suspicion),
         }
     }
 
@@ -119,10 +115,10 @@ impl Task {
         let sequence = self.sequence;
         match subject {
             Subject::Booking(key) => {
-                self.change_booking(key).intent.iter_mut().for_each(|intent| intent.suspicion.alone = alone);
+                self.change_booking(key).suspicion.alone = alone;
             }
             Subject::Patient(key) => {
-                self.change_patient(key).intent.iter_mut().for_each(|intent| intent.suspicion.alone = alone);
+                self.change_patient(key).suspicion.alone = alone;
             }
         }
         let open = match subject {

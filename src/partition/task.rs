@@ -166,16 +166,16 @@ impl Task {
         for (key, state) in &mut self.state.bookings {
             // What is in review is a person's doubt, not ours.
             let in_review = state.is_in_review();
-            if let Some(intent) = state.intent.as_mut().filter(|_| !in_review) {
-                intent.suspicion = intent.suspicion.after_unclean_end(suspect_after);
+            if state.intent.is_some() && !in_review {
+                state.suspicion = state.suspicion.after_unclean_end(suspect_after);
                 self.pending.bookings.insert(key.clone());
                 self.writes.insert(key.clone(), OpenWrite::inherited(self.fenced_at, quiet_at));
                 self.timers.insert((quiet_at, JobKey::Booking(key.clone())));
             }
         }
         for (key, state) in &mut self.state.patients {
-            if let Some(intent) = &mut state.intent {
-                intent.suspicion = intent.suspicion.after_unclean_end(suspect_after);
+            if state.intent.is_some() {
+                state.suspicion = state.suspicion.after_unclean_end(suspect_after);
                 self.pending.patients.insert(key.clone());
                 self.creations.insert(key.clone(), OpenWrite::inherited(self.fenced_at, quiet_at));
                 self.newcomers.inherit(key.clone());

@@ -31,6 +31,8 @@ pub struct BookingState {
     /// "This write may be sent": open from before the first byte until its outcome is known (rule W1).
     /// Boxed, for few bookings have one and every booking has this field.
     pub intent: Option<Box<WriteIntent>>,
+    /// Whether it may be what kills the workers; until one of its versions is answered (rule K6).
+    pub suspicion: Suspicion,
     /// Every version seen and not yet answered that waits in another topic (rule K4).
     pub parked: Vec<Parked>,
     /// When this process last sent a write for it that may stand (rule W6). In memory only: never written to a topic.
@@ -48,15 +50,14 @@ pub struct WriteIntent {
     pub first_version: Version,
     /// When it was opened; used for the retention of idempotency keys only.
     pub since: Timestamp,
-    /// Whether it may be what kills the workers.
-    pub suspicion: Suspicion,
     /// Where a create asks to stand, to look it up by; in guard mode `search` only (rule W5).
     pub slot: Option<Slot>,
     /// The revision that every PUT under it names; none where they name none (rule W5).
     pub if_match: Option<Revision>,
 }
 
-/// How often a worker ended uncleanly while an intent was open (rule K6).
+/// How often a worker ended uncleanly while an intent was open (rule K6). It outlives the intent: a doubt that is settled
+/// closes one, and the next write of the same booking opens another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Suspicion {
     /// Unclean ends that count against it.
@@ -112,6 +113,8 @@ pub struct PatientState {
     pub incarnation: u32,
     /// The open creation; stands beside a link that was learnt elsewhere meanwhile.
     pub intent: Option<Box<PatientIntent>>,
+    /// Whether its creation may be what kills the workers; until it stands (rule K6).
+    pub suspicion: Suspicion,
     /// The booking whose review decides who this patient is; until then all others of the patient wait.
     pub held_by: Option<BookingId>,
     /// Set where a creation that may stand could not be looked up (guard mode `search`): the fingerprint of whom it
@@ -137,8 +140,6 @@ pub struct PatientIntent {
     pub incarnation: u32,
     /// When it was opened; used for the retention of idempotency keys only.
     pub since: Timestamp,
-    /// Whether it may be what kills the workers.
-    pub suspicion: Suspicion,
     /// The fingerprint of whom it creates; in guard mode `search` only (rule W5).
     pub person: Option<i64>,
 }

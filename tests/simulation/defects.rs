@@ -141,9 +141,7 @@ impl Defect {
                 state.parked = state.parked.pop().into_iter().collect();
             }
             Defect::NewestForgotten => state.newest = 0,
-            Defect::SuspicionForgotten => {
-                state.intent.iter_mut().for_each(|intent| intent.suspicion = Suspicion::default());
-            }
+            Defect::SuspicionForgotten => state.suspicion = Suspicion::default(),
             Defect::AnsweredAsOneNumber => {
                 let above = state.answered.above().last().copied();
                 state.answered = VersionSet::new(above.unwrap_or(state.answered.floor()), Vec::new());
