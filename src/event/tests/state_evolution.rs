@@ -81,12 +81,12 @@ fn a_booking_that_an_earlier_worker_wrote_is_restored() {
             revision: Some("3".into()),
         }),
         newest: 3,
+        suspicion: Suspicion { unclean_ends: 1, alone: true },
         intent: Some(Box::new(WriteIntent {
             operation: WriteOperation::Create,
             incarnation: 1,
             first_version: 3,
             since: NOW,
-            suspicion: Suspicion { unclean_ends: 1, alone: true },
             slot: Some(Slot { patient_id: "hf-p".into(), start: NOW, provider_id: "dr-1".into() }),
             if_match: Some("3".into()),
         })),
@@ -94,7 +94,8 @@ fn a_booking_that_an_earlier_worker_wrote_is_restored() {
     };
     let read = restored(StateRecord::Booking(key.clone(), state.clone()));
     let intent = state.intent.as_mut().expect("is there");
-    (intent.suspicion, intent.slot, intent.if_match) = (Suspicion::default(), None, None);
+    (intent.slot, intent.if_match) = (None, None);
+    state.suspicion = Suspicion::default();
     state.placement.as_mut().expect("is there").revision = None;
     assert_eq!(read, StateRecord::Booking(key, state));
 }
@@ -104,18 +105,14 @@ fn a_patient_that_an_earlier_worker_wrote_is_restored() {
     let key = PatientKey { practice: "practice-1".into(), patient: "p".into() };
     let mut state = PatientState {
         incarnation: 1,
-        intent: Some(Box::new(PatientIntent {
-            incarnation: 1,
-            since: NOW,
-            suspicion: Suspicion { unclean_ends: 1, alone: true },
-            person: Some(7),
-        })),
+        intent: Some(Box::new(PatientIntent { incarnation: 1, since: NOW, person: Some(7) })),
+        suspicion: Suspicion { unclean_ends: 1, alone: true },
         held_by: Some("b".into()),
         unseen: Some(8),
         ..PatientState::default()
     };
     let read = restored(StateRecord::Patient(key.clone(), state.clone()));
     let intent = state.intent.as_mut().expect("is there");
-    (intent.suspicion, intent.person, state.unseen) = (Suspicion::default(), None, None);
+    (intent.person, state.suspicion, state.unseen) = (None, Suspicion::default(), None);
     assert_eq!(read, StateRecord::Patient(key, state));
 }
