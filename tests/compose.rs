@@ -50,7 +50,7 @@ fn every_setting_is_a_key_of_the_configuration() {
 
 #[test]
 fn versions_and_broker_settings_are_those_of_the_local_stack() {
-    let (compose, pom, stack) = (file("docker-compose.yml"), file("stack/pom.xml"), file("stack/stack.sh"));
+    let (compose, pom, stack) = (file("docker-compose.yml"), file("stack/pom.xml"), file("stack/brokers.sh"));
     let kafka = version(&pom, "kafka.version");
     assert!(compose.contains(&format!("image: apache/kafka:{kafka}\n")), "Kafka {kafka}");
     let registry = version(&pom, "apicurio.version");
@@ -66,7 +66,7 @@ fn versions_and_broker_settings_are_those_of_the_local_stack() {
             continue;
         }
         let property = format!("{}={value}", name.to_lowercase().replace('_', "."));
-        assert!(stack.lines().any(|line| line == property), "stack.sh does not say {property}");
+        assert!(stack.lines().any(|line| line == property), "stack/brokers.sh does not say {property}");
     }
 }
 

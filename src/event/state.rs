@@ -27,6 +27,8 @@ pub struct AppointmentStateRecord {
     answered_above: Vec<i64>,
     newest: i64,
     intent: Option<WriteIntentRecord>,
+    unclean_ends: u32,
+    alone: bool,
     parked: Vec<ParkedRecord>,
     task: Option<TaskPositionsRecord>,
 }
@@ -64,8 +66,6 @@ struct WriteIntentRecord {
     incarnation: u32,
     first_version: i64,
     since: Timestamp,
-    unclean_ends: u32,
-    alone: bool,
     slot: Option<SlotRecord>,
     if_match: Option<Revision>,
 }
@@ -109,6 +109,8 @@ pub struct PatientStateRecord {
     link: Option<LinkRecord>,
     incarnation: u32,
     intent: Option<PatientIntentRecord>,
+    unclean_ends: u32,
+    alone: bool,
     held_by: Option<BookingId>,
     unseen: Option<i64>,
 }
@@ -125,8 +127,6 @@ struct LinkRecord {
 struct PatientIntentRecord {
     incarnation: u32,
     since: Timestamp,
-    unclean_ends: u32,
-    alone: bool,
     person: Option<i64>,
 }
 
@@ -156,11 +156,11 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
                 incarnation: intent.incarnation,
                 first_version: intent.first_version.cast_signed(),
                 since: intent.since,
-                unclean_ends: intent.suspicion.unclean_ends,
-                alone: intent.suspicion.alone,
                 slot: intent.slot.as_ref().map(SlotRecord::from),
                 if_match: intent.if_match.clone(),
             }),
+            unclean_ends: state.suspicion.unclean_ends,
+            alone: state.suspicion.alone,
             parked: state.parked.iter().map(ParkedRecord::from).collect(),
             task: None,
         }
@@ -255,18 +255,20 @@ impl From<AppointmentStateRecord> for StateRecord {
             incarnation: record.incarnation,
             answered: VersionSet::new(record.answered_floor.cast_unsigned(), above),
             newest: record.newest.cast_unsigned(),
-            intent: record.intent.map(|intent| WriteIntent {
-                operation: match intent.operation {
-                    WriteOperationSymbol::Create => WriteOperation::Create,
-                    WriteOperationSymbol::Update => WriteOperation::Update,
-                },
-                incarnation: intent.incarnation,
-                first_version: intent.first_version.cast_unsigned(),
-                since: intent.since,
-                suspicion: Suspicion { unclean_ends: intent.unclean_ends, alone: intent.alone },
-                slot: intent.slot.map(Slot::from),
-                if_match: intent.if_match,
+            intent: record.intent.map(|intent| {
+                Box::new(WriteIntent {
+                    operation: match intent.operation {
+                        WriteOperationSymbol::Create => WriteOperation::Create,
+                        WriteOperationSymbol::Update => WriteOperation::Update,
+                    },
+                    incarnation: intent.incarnation,
+                    first_version: intent.first_version.cast_unsigned(),
+                    since: intent.since,
+                    slot: intent.slot.map(Slot::from),
+                    if_match: intent.if_match,
+                })
             }),
+            suspicion: Suspicion { unclean_ends: record.unclean_ends, alone: record.alone },
             parked: record.parked.into_iter().map(Parked::from).collect(),
             last_write_at: Timestamp::default(),
         };
@@ -287,10 +289,10 @@ impl From<(&PatientKey, &PatientState)> for PatientStateRecord {
             intent: state.intent.as_ref().map(|intent| PatientIntentRecord {
                 incarnation: intent.incarnation,
                 since: intent.since,
-                unclean_ends: intent.suspicion.unclean_ends,
-                alone: intent.suspicion.alone,
                 person: intent.person,
             }),
+            unclean_ends: state.suspicion.unclean_ends,
+            alone: state.suspicion.alone,
             held_by: state.held_by.clone(),
             unseen: state.unseen,
         }
@@ -305,12 +307,14 @@ impl From<PatientStateRecord> for StateRecord {
                 origin: link.origin,
             }),
             incarnation: record.incarnation,
-            intent: record.intent.map(|intent| PatientIntent {
-                incarnation: intent.incarnation,
-                since: intent.since,
-                suspicion: Suspicion { unclean_ends: intent.unclean_ends, alone: intent.alone },
-                person: intent.person,
+            intent: record.intent.map(|intent| {
+                Box::new(PatientIntent {
+                    incarnation: intent.incarnation,
+                    since: intent.since,
+                    person: intent.person,
+                })
             }),
+            suspicion: Suspicion { unclean_ends: record.unclean_ends, alone: record.alone },
             held_by: record.held_by,
             unseen: record.unseen,
             last_write_at: Timestamp::default(),

@@ -4,3 +4,4 @@ mod evolution;
 mod hostile;
 mod round_trip;
 pub(crate) mod sample;
+mod state_evolution;

@@ -87,11 +87,13 @@ pub(super) fn check_partition_count(partition: i32, state: &TaskState, count: u3
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::TaskPositions;
+    use crate::state::{StateRecord, TaskPositions};
 
     fn remembers(next_offsets: &[(Lane, i64)]) -> TaskState {
-        let positions = TaskPositions { partition_count: 12, next_offsets: next_offsets.to_vec() };
-        TaskState { positions: Some(positions), ..TaskState::default() }
+        let mut state = TaskState::default();
+        let next_offsets = next_offsets.to_vec();
+        state.apply(StateRecord::Task(TaskPositions { partition_count: 12, next_offsets }));
+        state
     }
 
     fn known(committed: Option<i64>, begins_at_end: bool) -> Known {

@@ -16,7 +16,7 @@ use crate::partition::task::{Task, Turn};
 use crate::patient::Person;
 use crate::processor::defects::planted;
 use crate::processor::settings::Settings;
-use crate::state::{PatientIntent, Suspicion, WriteIntent, WriteOperation};
+use crate::state::{PatientIntent, WriteIntent, WriteOperation};
 use crate::sync::step::create_patient;
 use crate::sync::{Knowledge, Outcome, Reason, Step, next_step};
 use crate::time::Timestamp;
@@ -292,19 +292,18 @@ impl Task {
         if covered && (state.newest >= version || planted!(turn.settings, NewerUnderOlderIntent)) {
             return;
         }
-        let (first_version, since, suspicion) = match same {
-            Some(intent) if !unsent => (intent.first_version, intent.since, intent.suspicion),
-            _ => (version, turn.now, Suspicion::default()),
+        let (first_version, since) = match same {
+            Some(intent) if !unsent => (intent.first_version, intent.since),
+            _ => (version, turn.now),
         };
-        state.intent = Some(WriteIntent {
+        state.intent = Some(Box::new(WriteIntent {
             operation,
             incarnation: state.incarnation,
             first_version,
             since,
-            suspicion,
             slot,
             if_match,
-        });
+        }));
         state.newest = state.newest.max(version);
         open.sequence = sequence;
         self.pending.bookings.insert(key.clone());
@@ -330,12 +329,11 @@ impl Task {
         self.creations.insert(key.clone(), OpenWrite::unsent(sequence));
         let state = self.change_patient(key);
         state.unseen = None;
-        state.intent = Some(PatientIntent {
+        state.intent = Some(Box::new(PatientIntent {
             incarnation: state.incarnation,
             since: turn.now,
-            suspicion: Suspicion::default(),
             person: description,
-        });
+        }));
     }
 
     /// Whether `request` may go out: the intent it goes out under is in a transaction that is known good, as it stands now;

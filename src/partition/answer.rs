@@ -14,7 +14,7 @@ use crate::partition::job::{Flight, Job, JobKey, Purpose, Standing};
 use crate::partition::task::{Task, Turn};
 use crate::patient::{HealthFlowPatientId, LinkOrigin};
 use crate::processor::fact::Fact;
-use crate::state::Link;
+use crate::state::{Link, Suspicion};
 use crate::sync::{Disposition, Outcome, Reason, SyncedOutcome};
 
 impl Task {
@@ -156,6 +156,7 @@ impl Task {
         self.newcomers.answered(patient, &id, turn.now);
         let state = self.change_patient(patient);
         state.last_write_at = turn.now;
+        state.suspicion = Suspicion::default();
         let created = Link { healthflow_patient_id: id, origin: LinkOrigin::Created };
         // A link learnt elsewhere meanwhile stays; then what we created is a second chart.
         let link = state.link.get_or_insert_with(|| created.clone());

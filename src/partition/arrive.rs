@@ -66,7 +66,8 @@ impl Task {
         }
     }
 
-    fn requested(&mut self, booking: Booking, position: (Lane, i64), turn: &mut Turn<'_>) {
+    fn requested(&mut self, mut booking: Booking, position: (Lane, i64), turn: &mut Turn<'_>) {
+        booking.key.practice = self.state.shared(booking.key.practice);
         let version = booking.version;
         if let Some(differs) = self.known_already(&booking) {
             turn.facts.push_back(Fact::DuplicateSkipped { key: booking.key, version, differs });

@@ -45,11 +45,11 @@ impl Task {
         let mut records = pending.records;
         for key in pending.patients {
             let state = self.state.patients.get(&key).cloned().unwrap_or_default();
-            records.push(Outgoing::State(Box::new(StateRecord::Patient(key, state))));
+            records.push(Outgoing::State(Box::new(StateRecord::Patient(key, *state))));
         }
         for key in pending.bookings {
             let state = self.state.bookings.get(&key).cloned().unwrap_or_default();
-            records.push(Outgoing::State(Box::new(StateRecord::Booking(key, state))));
+            records.push(Outgoing::State(Box::new(StateRecord::Booking(key, *state))));
         }
         let mut offsets: Vec<(Lane, i64)> =
             self.lanes.iter().map(|(lane, progress)| (*lane, progress.watermark())).collect();

@@ -10,7 +10,7 @@ use crate::partition::job::{InHand, Job};
 use crate::partition::task::{PendingFact, Task, Turn};
 use crate::processor::fact::Fact;
 use crate::retry::schedule::delay_ms;
-use crate::state::{Parked, ParkingPlace};
+use crate::state::{Parked, ParkingPlace, Suspicion};
 use crate::sync::{Disposition, Outcome, Reason, SyncedOutcome};
 use crate::time::Timestamp;
 
@@ -166,6 +166,7 @@ impl Task {
         state.parked.retain(|parked| parked.version != version);
         if on_its_merits {
             state.newest = state.newest.max(version);
+            state.suspicion = Suspicion::default();
         }
     }
 

@@ -33,8 +33,7 @@ pub const HELD_BY_REVIEW: &str = "held_by_review";
 impl Task {
     /// Whether `booking` must wait because a person has to decide first: about itself, or about its patient.
     pub(super) fn is_held(&self, booking: &Booking) -> bool {
-        let in_review =
-            self.state.bookings.get(&booking.key).is_some_and(crate::state::BookingState::is_in_review);
+        let in_review = self.state.bookings.get(&booking.key).is_some_and(|state| state.is_in_review());
         let patient_held = self
             .state
             .patients

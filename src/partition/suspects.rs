@@ -1,7 +1,7 @@
 //! Bookings that may be what kills the workers (rule K6). Every intent found open counts one unclean end; from
 //! `worker.crash_suspect_after` of them on its booking is a suspect and runs alone, marked so durably before it starts;
 //! from then on only an end under that mark counts, and after `worker.crash_review_after` of those a person must look at
-//! it. So one bad booking goes to review after a few crashes, and those that were only near it do not.
+//! it, unless one of its versions was answered meanwhile. So one bad booking goes to review after a few crashes, and those that were only near it do not.
 
 use crate::booking::{Booking, BookingKey, PatientKey};
 use crate::healthflow::Request;
@@ -9,6 +9,7 @@ use crate::partition::advance::Next;
 use crate::partition::job::{Job, JobKey, Purpose};
 use crate::partition::open_write::OpenWrite;
 use crate::partition::task::{Task, Turn};
+use crate::processor::defects::planted;
 use crate::processor::settings::Settings;
 use crate::state::Suspicion;
 
@@ -56,7 +57,8 @@ impl Task {
         let subject = subject(key, job, &request, purpose);
         let suspect = subject.filter(|subject| self.is_suspect(subject, turn.settings));
         let Some(subject) = suspect else { return Next::Ask(request, purpose) };
-        if self.alone.as_ref().is_some_and(|other| other != key) {
+        let others_run = self.alone.as_ref().is_some_and(|other| other != key);
+        if others_run && !planted!(turn.settings, SuspectsRunTogether) {
             return Next::Wait(turn.now.plus_ms(LOOK_AGAIN_MS), "crash_suspect");
         }
         self.alone = Some(key.clone());
@@ -100,12 +102,8 @@ impl Task {
 
     fn suspicion(&self, subject: &Subject) -> Option<Suspicion> {
         match subject {
-            Subject::Booking(key) => {
-                self.state.bookings.get(key)?.intent.as_ref().map(|intent| intent.suspicion)
-            }
-            Subject::Patient(key) => {
-                self.state.patients.get(key)?.intent.as_ref().map(|intent| intent.suspicion)
-            }
+            Subject::Booking(key) => self.state.bookings.get(key).map(|state| state.suspicion),
+            Subject::Patient(key) => self.state.patients.get(key).map(|state| state.suspicion),
         }
     }
 
@@ -117,10 +115,10 @@ impl Task {
         let sequence = self.sequence;
         match subject {
             Subject::Booking(key) => {
-                self.change_booking(key).intent.iter_mut().for_each(|intent| intent.suspicion.alone = alone);
+                self.change_booking(key).suspicion.alone = alone;
             }
             Subject::Patient(key) => {
-                self.change_patient(key).intent.iter_mut().for_each(|intent| intent.suspicion.alone = alone);
+                self.change_patient(key).suspicion.alone = alone;
             }
         }
         let open = match subject {

@@ -136,6 +136,9 @@ impl Task {
             renewal_wanted: true,
             positions_written_at: None,
         };
+        if planted!(turn.settings, LeaseFromTheFence) {
+            task.lease_from = task.fenced_at;
+        }
         task.inherit_doubts(turn.settings);
         if !turn.settings.offers_versions {
             let placements = task.state.bookings.values_mut().filter_map(|state| state.placement.as_mut());
@@ -163,16 +166,16 @@ impl Task {
         for (key, state) in &mut self.state.bookings {
             // What is in review is a person's doubt, not ours.
             let in_review = state.is_in_review();
-            if let Some(intent) = state.intent.as_mut().filter(|_| !in_review) {
-                intent.suspicion = intent.suspicion.after_unclean_end(suspect_after);
+            if state.intent.is_some() && !in_review {
+                state.suspicion = state.suspicion.after_unclean_end(suspect_after);
                 self.pending.bookings.insert(key.clone());
                 self.writes.insert(key.clone(), OpenWrite::inherited(self.fenced_at, quiet_at));
                 self.timers.insert((quiet_at, JobKey::Booking(key.clone())));
             }
         }
         for (key, state) in &mut self.state.patients {
-            if let Some(intent) = &mut state.intent {
-                intent.suspicion = intent.suspicion.after_unclean_end(suspect_after);
+            if state.intent.is_some() {
+                state.suspicion = state.suspicion.after_unclean_end(suspect_after);
                 self.pending.patients.insert(key.clone());
                 self.creations.insert(key.clone(), OpenWrite::inherited(self.fenced_at, quiet_at));
                 self.newcomers.inherit(key.clone());
@@ -252,6 +255,8 @@ impl Task {
     /// The earliest moment at which the task has something to do without being told.
     pub fn next_wakeup(&self) -> Option<Timestamp> {
         let timer = self.timers.first().map(|(at, _)| *at);
-        [timer, self.waiting_room.next_due(), self.drain_until].into_iter().flatten().min()
+        // While a commit is under way only its end lets a drained task go; the clock would only be asked again and again.
+        let drained_at = self.drain_until.filter(|_| self.committing.is_none());
+        [timer, self.waiting_room.next_due(), drained_at].into_iter().flatten().min()
     }
 }

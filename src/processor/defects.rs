@@ -39,6 +39,10 @@ pub enum Defect {
     NoGeneration,
     /// An older version than one already written or intended is written (K5).
     OlderVersionWritten,
+    /// All suspects run at once, each of them marked (K6).
+    SuspectsRunTogether,
+    /// The lease runs from the fence, before any commit was good (W2).
+    LeaseFromTheFence,
     /// A record without identity is dead-lettered before the watermark comes to it (K7).
     NamelessBuriedAtOnce,
 }
@@ -46,7 +50,7 @@ pub enum Defect {
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 18] = [
+    pub const ALL: [Defect; 20] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -64,6 +68,8 @@ impl Defect {
         Defect::PatientNotLocked,
         Defect::NoGeneration,
         Defect::OlderVersionWritten,
+        Defect::SuspectsRunTogether,
+        Defect::LeaseFromTheFence,
         Defect::NamelessBuriedAtOnce,
     ];
 }

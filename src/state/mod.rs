@@ -4,12 +4,12 @@
 
 pub mod versions;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::appointment::{Placement, Revision, Slot};
-use crate::booking::{BookingId, BookingKey, PatientKey, Version};
+use crate::booking::{BookingId, BookingKey, PatientKey, PracticeId, Version};
 use crate::event::topics::Lane;
 use crate::patient::{HealthFlowPatientId, LinkOrigin};
 use crate::time::Timestamp;
@@ -29,7 +29,10 @@ pub struct BookingState {
     /// The newest version that was answered on its merits or that an intent was ever written for (rule K5).
     pub newest: Version,
     /// "This write may be sent": open from before the first byte until its outcome is known (rule W1).
-    pub intent: Option<WriteIntent>,
+    /// Boxed, for few bookings have one and every booking has this field.
+    pub intent: Option<Box<WriteIntent>>,
+    /// Whether it may be what kills the workers; until one of its versions is answered (rule K6).
+    pub suspicion: Suspicion,
     /// Every version seen and not yet answered that waits in another topic (rule K4).
     pub parked: Vec<Parked>,
     /// When this process last sent a write for it that may stand (rule W6). In memory only: never written to a topic.
@@ -47,15 +50,14 @@ pub struct WriteIntent {
     pub first_version: Version,
     /// When it was opened; used for the retention of idempotency keys only.
     pub since: Timestamp,
-    /// Whether it may be what kills the workers.
-    pub suspicion: Suspicion,
     /// Where a create asks to stand, to look it up by; in guard mode `search` only (rule W5).
     pub slot: Option<Slot>,
     /// The revision that every PUT under it names; none where they name none (rule W5).
     pub if_match: Option<Revision>,
 }
 
-/// How often a worker ended uncleanly while an intent was open (rule K6).
+/// How often a worker ended uncleanly while an intent was open (rule K6). It outlives the intent: a doubt that is settled
+/// closes one, and the next write of the same booking opens another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Suspicion {
     /// Unclean ends that count against it.
@@ -110,7 +112,9 @@ pub struct PatientState {
     /// The incarnation that the next creation is made under (rule W6).
     pub incarnation: u32,
     /// The open creation; stands beside a link that was learnt elsewhere meanwhile.
-    pub intent: Option<PatientIntent>,
+    pub intent: Option<Box<PatientIntent>>,
+    /// Whether its creation may be what kills the workers; until it stands (rule K6).
+    pub suspicion: Suspicion,
     /// The booking whose review decides who this patient is; until then all others of the patient wait.
     pub held_by: Option<BookingId>,
     /// Set where a creation that may stand could not be looked up (guard mode `search`): the fingerprint of whom it
@@ -136,8 +140,6 @@ pub struct PatientIntent {
     pub incarnation: u32,
     /// When it was opened; used for the retention of idempotency keys only.
     pub since: Timestamp,
-    /// Whether it may be what kills the workers.
-    pub suspicion: Suspicion,
     /// The fingerprint of whom it creates; in guard mode `search` only (rule W5).
     pub person: Option<i64>,
 }
@@ -146,11 +148,12 @@ pub struct PatientIntent {
 #[derive(Clone, Debug, Default)]
 pub struct TaskState {
     /// By booking.
-    pub bookings: HashMap<BookingKey, BookingState>,
+    pub bookings: HashMap<BookingKey, Box<BookingState>>,
     /// By patient.
-    pub patients: HashMap<PatientKey, PatientState>,
+    pub patients: HashMap<PatientKey, Box<PatientState>>,
     /// How far the task had come; none of one that never committed.
     pub positions: Option<TaskPositions>,
+    practices: HashSet<PracticeId>,
 }
 
 /// How far a task had come when it last wrote it down: a second copy of what the group remembers, which brokers may lose
@@ -176,7 +179,7 @@ pub enum StateRecord {
 
 impl Hash for TaskState {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let TaskState { bookings, patients, positions } = self;
+        let TaskState { bookings, patients, positions, practices: _ } = self;
         hash_entries(bookings, hasher);
         hash_entries(patients, hasher);
         positions.hash(hasher);
@@ -187,14 +190,25 @@ impl TaskState {
     /// Takes in one restored record; a later one of the same key replaces an earlier one.
     pub fn apply(&mut self, record: StateRecord) {
         match record {
-            StateRecord::Booking(key, state) => {
-                self.bookings.insert(key, state);
+            StateRecord::Booking(mut key, state) => {
+                key.practice = self.shared(key.practice);
+                self.bookings.insert(key, Box::new(state));
             }
-            StateRecord::Patient(key, state) => {
-                self.patients.insert(key, state);
+            StateRecord::Patient(mut key, state) => {
+                key.practice = self.shared(key.practice);
+                self.patients.insert(key, Box::new(state));
             }
             StateRecord::Task(positions) => self.positions = Some(positions),
         }
+    }
+
+    /// The one copy of a practice's id that all keys of it share.
+    pub fn shared(&mut self, practice: PracticeId) -> PracticeId {
+        if let Some(known) = self.practices.get(&practice) {
+            return known.clone();
+        }
+        self.practices.insert(practice.clone());
+        practice
     }
 
     /// How many bookings and patients are remembered.

@@ -331,6 +331,7 @@ fn every_endpoint_says_what_we_use_it_for_or_why_not() {
     let used = [
         ("/appointments", Method::Get),
         ("/appointments", Method::Post),
+        ("/appointments/{id}", Method::Get),
         ("/appointments/{id}", Method::Put),
         ("/patients", Method::Post),
         ("/patients/search", Method::Post),

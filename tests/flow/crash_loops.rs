@@ -1,11 +1,17 @@
 //! A booking that kills every worker that touches it goes to a person, and nobody who was only near it does (rule K6).
 
 use healthflow_sync::booking::Booking;
+use healthflow_sync::event::Arrival;
+use healthflow_sync::event::topics::Lane;
 use healthflow_sync::healthflow::{Operation, Request};
 use healthflow_sync::processor::GuardMode;
+use healthflow_sync::state::Suspicion;
 use healthflow_sync::sync::Reason;
 
 use crate::desk::*;
+
+/// Until what an old owner sent can no longer land unseen.
+const QUIET_MS: i64 = LEASE_MS + 75_000;
 
 const GUARD: GuardMode = GuardMode::IdempotencyKey;
 
@@ -18,7 +24,7 @@ fn booking_of(request: &Request) -> &str {
 
 /// The records that the watermark has not passed, read again by the next owner.
 fn read_again(desk: &mut Desk, bookings: &[Booking]) {
-    let from = desk.offsets.get(&healthflow_sync::event::topics::Lane::Requested).copied().unwrap_or(0);
+    let from = desk.offsets.get(&Lane::Requested).copied().unwrap_or(0);
     for booking in bookings.iter().skip(from.unsigned_abs() as usize) {
         desk.arrive(booking.clone());
     }
@@ -90,17 +96,44 @@ fn a_suspect_is_marked_before_it_runs_and_the_mark_goes_with_its_answer() {
     read_again(&mut desk, &bookings);
     desk.expect_silence();
     desk.commit_is_good();
-    let intent = desk.state("b").intent.expect("open");
-    assert_eq!((intent.suspicion.unclean_ends, intent.suspicion.alone), (2, true));
+    let suspicion = desk.state("b").suspicion;
+    assert_eq!((suspicion.unclean_ends, suspicion.alone), (2, true));
     desk.hold_commits = false;
     desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
     assert_eq!(desk.results(), [("b".into(), 1, "CREATED")]);
-    assert_eq!(desk.state("b").intent, None);
+    let state = desk.state("b");
+    assert_eq!((state.intent, state.suspicion), (None, Suspicion::default()));
+}
+
+/// A doubt that is settled closes its intent, and the next write opens another: where that dies too, nobody must have
+/// forgotten the first time.
+#[test]
+fn a_booking_that_kills_by_its_update_goes_to_review_though_every_life_settles_its_doubt() {
+    let mut desk = Desk::new(GUARD);
+    desk.arrive(a_booking("b", 1));
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
+    desk.arrive(rescheduled("b", 2));
+    for _ in 0..5 {
+        desk.expect(Operation::UpdateAppointment);
+        let parked = desk.retries().pop();
+        desk = desk.crash(GUARD);
+        match parked {
+            Some(entry) => desk.arrive_on(Lane::Retry, Arrival::Retry(Box::new(entry))),
+            None => desk.arrive(rescheduled("b", 2)),
+        }
+        desk.pass_ms(QUIET_MS);
+        if !desk.retries().is_empty() {
+            desk.bring_back();
+        }
+    }
+    desk.expect_silence();
+    let review = desk.reviews().pop().expect("it waits for a person");
+    assert_eq!((review.booking.version, review.reason), (2, Reason::CrashSuspect));
 }
 
 #[test]
 fn ends_while_others_run_alone_do_not_count() {
-    let mut near = healthflow_sync::state::Suspicion::default();
+    let mut near = Suspicion::default();
     for _ in 0..9 {
         near = near.after_unclean_end(2);
     }

@@ -229,11 +229,20 @@ impl Desk {
 
     /// A record arrives on a lane.
     pub fn arrive_on(&mut self, lane: Lane, arrival: Arrival) {
+        self.put_on(lane, arrival);
+        self.pass_ms(100);
+    }
+
+    /// A record arrives on the requested lane, and no time passes.
+    pub fn arrive_at_once(&mut self, booking: Booking) {
+        self.put_on(Lane::Requested, Arrival::Requested(Box::new(booking)));
+    }
+
+    fn put_on(&mut self, lane: Lane, arrival: Arrival) {
         let offset = self.next[&lane];
         self.next.insert(lane, offset + 1);
         let incarnation = self.incarnation;
         self.handle(Input::Arrived { partition: 0, incarnation, lane, offset, size_bytes: 100, arrival });
-        self.pass_ms(100);
     }
 
     /// A record is there on a lane that cannot be read yet.

@@ -6,6 +6,7 @@ mod desk;
 
 mod answers;
 mod bad_input;
+mod crowd;
 mod crash_loops;
 mod doubts;
 mod new_people;
@@ -13,6 +14,7 @@ mod offsets;
 mod retries;
 mod scenarios;
 mod search_mode;
+mod steady_load;
 mod unseen_people;
 mod versions;
 mod writes;

@@ -4,7 +4,8 @@
 use healthflow_sync::booking::Patient;
 use healthflow_sync::healthflow::{Operation, Reply, Request};
 use healthflow_sync::patient::search::Pass;
-use healthflow_sync::processor::GuardMode;
+use healthflow_sync::processor::{GuardMode, Settings};
+use healthflow_sync::state::TaskState;
 use healthflow_sync::sync::Reason;
 
 use crate::desk::*;
@@ -152,4 +153,19 @@ fn a_newer_version_that_describes_the_patient_otherwise_is_searched_for_anew() {
     desk.expect_and_answer(Operation::SearchPatients, nobody());
     let born = desk.expect_and_answer(Operation::SearchPatients, chart("hf-1", &renamed));
     assert!(matches!(born, Request::SearchPatients { pass: Pass::DateOfBirth(_), .. }));
+}
+
+/// Where doubts are short its booking waits for it in memory, with a search that is older than the doubt.
+#[test]
+fn what_was_found_before_a_lost_creation_is_not_believed_after_it() {
+    let settings = Settings { request_life_ms: 1_000, late_landing_ms: 1_000, ..settings(GuardMode::Search) };
+    let mut desk = Desk::within(settings, TaskState::default(), [].into(), START);
+    desk.pass_ms(LAG_MS + 1);
+    desk.arrive(a_booking_of("b", grace()));
+    search(&mut desk, &nobody());
+    desk.expect_and_answer(Operation::CreatePatient, timeout());
+    desk.pass_ms(LAG_MS + 2_000);
+    assert!(desk.retries().is_empty(), "it waits in memory");
+    search(&mut desk, &chart("hf-9", &grace()));
+    desk.expect(Operation::CreateAppointment);
 }

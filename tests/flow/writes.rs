@@ -124,6 +124,17 @@ fn a_revoked_task_finishes_its_calls_commits_and_is_released() {
 }
 
 #[test]
+fn a_drained_task_waits_for_its_commit_and_not_for_the_clock() {
+    let mut desk = Desk::new(GuardMode::IdempotencyKey);
+    desk.hold_commits = true;
+    desk.arrive(a_booking("b", 1));
+    desk.handle(Input::TaskRevoked { partition: 0 });
+    desk.pass_ms(6_000);
+    let wakeup = desk.processor.next_wakeup(desk.now);
+    assert!(wakeup.is_none_or(|at| at > desk.now), "else the worker spins until the commit has ended");
+}
+
+#[test]
 fn a_stop_gives_every_task_back_and_ends() {
     let mut desk = Desk::new(GuardMode::IdempotencyKey);
     desk.handle(Input::StopRequested);

@@ -17,8 +17,8 @@ use crate::world::{Event, World};
 /// Open intents that stand in retry records instead of in the state of their bookings.
 #[derive(Clone, Debug, Default)]
 pub struct DoubtsInRecords {
-    records: BTreeMap<(BookingKey, Version, u32), WriteIntent>,
-    newest: BTreeMap<BookingKey, WriteIntent>,
+    records: BTreeMap<(BookingKey, Version, u32), Box<WriteIntent>>,
+    newest: BTreeMap<BookingKey, Box<WriteIntent>>,
 }
 
 impl DoubtsInRecords {

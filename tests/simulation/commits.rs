@@ -1,5 +1,6 @@
 //! Transactions: when one lands, whether it stands, and what its worker is told of it (rule T3).
 
+use healthflow_sync::event::Outgoing;
 use healthflow_sync::partition::commit_batch::CommitBatch;
 use healthflow_sync::processor::{CommitEnded, Incarnation, Input};
 use healthflow_sync::time::Timestamp;
@@ -255,6 +256,11 @@ impl World {
         let before = self.partitions[partition].offsets.clone();
         self.partitions[partition].apply(&landing.batch, Timestamp(self.now), &mut self.random);
         self.story.tell(self.now, || told(landing));
+        for record in &landing.batch.records {
+            if let Outgoing::Forwarded(record, _) = record {
+                self.comes_home(record);
+            }
+        }
         self.judge_commit(landing.partition, &landing.batch, &before);
         self.wake_readers(landing.partition);
     }
@@ -266,7 +272,6 @@ pub fn ended(landing: &Landing, ended: CommitEnded) -> Input {
 }
 
 fn told(landing: &Landing) -> String {
-    use healthflow_sync::event::Outgoing;
     use healthflow_sync::state::StateRecord;
     let mut text = format!(
         "committed w{} p{} #{} to {:?}:",
@@ -286,7 +291,7 @@ fn told(landing: &Landing) -> String {
             Outgoing::Retry(entry) => {
                 format!(" parked {} v{} g{}", entry.booking.key, entry.booking.version, entry.generation)
             }
-            Outgoing::Forwarded(..) => unreachable!("no life misroutes a record"),
+            Outgoing::Forwarded(record, origin) => format!(" @{} goes to p{}", origin.offset, record.home),
             Outgoing::State(state) => match &**state {
                 StateRecord::Booking(key, state) => format!(
                     " [{key} newest {} intent {} placed {:?}]",

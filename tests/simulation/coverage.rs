@@ -113,6 +113,8 @@ impl Coverage {
             (FaultKind::SearchLag, Phase::Searching),
             (FaultKind::SearchLag, Phase::LookingUp),
             (FaultKind::StaleReplica, Phase::Updating),
+            (FaultKind::Misrouted, Phase::Any),
+            (FaultKind::CrashLoop, Phase::CreatingAppointment),
             (FaultKind::Delete, Phase::Any),
             (FaultKind::EditByHand, Phase::Any),
         ]);

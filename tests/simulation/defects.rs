@@ -6,7 +6,7 @@ use healthflow_sync::event::topics::Lane;
 use healthflow_sync::healthflow::Request;
 use healthflow_sync::partition::commit_batch::CommitBatch;
 use healthflow_sync::processor::Settings;
-use healthflow_sync::state::{BookingState, StateRecord, VersionSet};
+use healthflow_sync::state::{BookingState, StateRecord, Suspicion, VersionSet};
 
 /// A defect of the shell around the processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,12 @@ pub enum Defect {
     RecommitCallsAgain,
     /// The doubt about a write stands in the retry record, not in the state of its booking (W5).
     DoubtInRecord,
+    /// A record that belongs to another partition is worked on where it lies (K8).
+    MisroutedTakenHere,
+    /// A record that belongs to another partition is passed over (K8).
+    MisroutedPassedOver,
+    /// How often a booking was near when a worker died is forgotten (K6).
+    SuspicionForgotten,
     /// The idempotency key depends on what is sent (W6).
     ContentInKey,
     /// Doubts are settled at once (W4).
@@ -62,7 +68,7 @@ pub enum Defect {
 
 impl Defect {
     #[cfg(feature = "planted-defects")]
-    pub const ALL: [Defect; 23] = [
+    pub const ALL: [Defect; 26] = [
         Defect::NoIntent,
         Defect::OneParkingSlot,
         Defect::NewestForgotten,
@@ -82,6 +88,9 @@ impl Defect {
         Defect::MemorySurvivesInit,
         Defect::RecommitCallsAgain,
         Defect::DoubtInRecord,
+        Defect::MisroutedTakenHere,
+        Defect::MisroutedPassedOver,
+        Defect::SuspicionForgotten,
         Defect::ContentInKey,
         Defect::NoQuietTime,
         Defect::QuietTimeWithoutLag,
@@ -103,6 +112,9 @@ impl Defect {
     /// What becomes of a batch on its way.
     pub fn spoil(self, batch: &mut CommitBatch) {
         match self {
+            Defect::MisroutedPassedOver => {
+                batch.records.retain(|record| !matches!(record, Outgoing::Forwarded(..)));
+            }
             Defect::RetryRecordLost => batch.records.retain(|record| !matches!(record, Outgoing::Retry(_))),
             Defect::OffsetTooEarly => {
                 for (_, offset) in batch.offsets.iter_mut().filter(|(lane, _)| *lane == Lane::Requested) {
@@ -129,6 +141,7 @@ impl Defect {
                 state.parked = state.parked.pop().into_iter().collect();
             }
             Defect::NewestForgotten => state.newest = 0,
+            Defect::SuspicionForgotten => state.suspicion = Suspicion::default(),
             Defect::AnsweredAsOneNumber => {
                 let above = state.answered.above().last().copied();
                 state.answered = VersionSet::new(above.unwrap_or(state.answered.floor()), Vec::new());

@@ -1,13 +1,15 @@
 //! What becomes of a worker's effects, on the worker's side: reading lanes, acquiring tasks, sending calls.
 
+use healthflow_sync::event::Arrival;
 use healthflow_sync::event::topics::Lane;
-use healthflow_sync::healthflow::Fault;
 use healthflow_sync::healthflow::fault::NotSent;
+use healthflow_sync::healthflow::{Fault, Request, Sought};
 use healthflow_sync::processor::{Acquired, Effect, Incarnation, Input};
 use healthflow_sync::time::Timestamp;
 
 use crate::defects::Defect;
 use crate::faults::FaultKind;
+use crate::plan::Killer;
 use crate::worker::{Deed, Outbound, Reader, Reading, Running, Shell};
 use crate::world::{Event, World};
 
@@ -30,6 +32,9 @@ impl World {
                 };
                 self.workers[worker].calls.insert(call, request.operation());
                 let request = *request;
+                if is_of_killer(&request) {
+                    self.workers[worker].deadly.insert(call);
+                }
                 let outbound = Outbound { call, partition, incarnation, lease_until, request, epoch: 0 };
                 self.judges.rate_limit.called(self.now);
                 self.worker_does(worker, queued_ms, Deed::Socket(outbound));
@@ -204,7 +209,11 @@ impl World {
         if log.from(reader.position).is_empty() {
             reader.position = log.end;
         }
-        for (offset, arrival) in fetched {
+        for (offset, mut arrival) in fetched {
+            if let (true, Arrival::Misrouted(record)) = (self.plan.has(Defect::MisroutedTakenHere), &arrival)
+            {
+                arrival = self.real(record);
+            }
             let input = Input::Arrived { partition, incarnation, lane, offset, size_bytes: 600, arrival };
             self.workers[worker].inbox.push(input);
         }
@@ -214,6 +223,10 @@ impl World {
 
     /// The last moment before the bytes go out: the lease decides (rule W2).
     pub fn socket(&mut self, worker: usize, mut outbound: Outbound) {
+        if self.kills(worker, outbound.call, Killer::AtSocket) {
+            self.dies(worker);
+            return;
+        }
         let one = &mut self.workers[worker];
         let shell = one.shell(outbound.partition, outbound.incarnation);
         let epoch = shell.map(|shell| shell.epoch);
@@ -247,4 +260,16 @@ impl World {
         self.judge_send(worker, &outbound);
         self.send(worker, outbound);
     }
+}
+
+/// Whether a request is about the booking that kills workers in some lives.
+fn is_of_killer(request: &Request) -> bool {
+    let (practice, booking) = match request {
+        Request::CreateAppointment { content, .. } | Request::UpdateAppointment { content, .. } => {
+            (&content.practice, &content.booking)
+        }
+        Request::FindAppointment { practice, sought: Sought::Reference(booking), .. } => (practice, booking),
+        _ => return false,
+    };
+    practice.as_str() == "pr-0" && booking.as_str() == "b0-0"
 }

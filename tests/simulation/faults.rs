@@ -1,10 +1,10 @@
 //! What goes wrong, by name, and when.
 
 use healthflow_sync::healthflow::Operation;
-use healthflow_sync::processor::Input;
+use healthflow_sync::processor::{CallId, Input};
 
 use crate::coverage::Phase;
-use crate::plan::BEGIN_MS;
+use crate::plan::{BEGIN_MS, Killer};
 use crate::worker::{Deed, Running};
 use crate::world::{Event, World};
 
@@ -49,6 +49,10 @@ pub enum FaultKind {
     RollingRestart,
     /// The wall clock of a worker's machine is set: whoever runs there does not see it, whoever starts there does.
     ClockJump,
+    /// A booking kills the worker that touches it.
+    CrashLoop,
+    /// A record is published to another partition than its own.
+    Misrouted,
     Delete,
     EditByHand,
 }
@@ -176,12 +180,7 @@ impl World {
         self.strike(worker, kind);
         self.story.tell(self.now, || format!("{kind:?} w{worker}"));
         match kind {
-            FaultKind::Kill => {
-                self.falls_silent(worker);
-                self.workers[worker].running = Running::Down;
-                let ms = self.random.between(200, 25_000);
-                self.after(ms, Event::Fault(FaultEvent::Restart(worker)));
-            }
+            FaultKind::Kill => self.is_killed(worker, 25_000),
             FaultKind::Pause => {
                 let one = &mut self.workers[worker];
                 one.running = Running::Paused;
@@ -194,6 +193,25 @@ impl World {
             FaultKind::CutFromGroup => self.cut_off(worker),
             _ => self.stop(worker),
         }
+    }
+
+    fn is_killed(&mut self, worker: usize, restarts_within_ms: i64) {
+        self.falls_silent(worker);
+        self.workers[worker].running = Running::Down;
+        let ms = self.random.between(200, restarts_within_ms);
+        self.after(ms, Event::Fault(FaultEvent::Restart(worker)));
+    }
+
+    /// Whether this call is one that a worker dies of.
+    pub fn kills(&self, worker: usize, call: CallId, when: Killer) -> bool {
+        self.plan.killer == Some(when) && self.workers[worker].deadly.contains(&call)
+    }
+
+    /// The worker dies of a booking, and its supervisor starts it again.
+    pub fn dies(&mut self, worker: usize) {
+        self.strike(worker, FaultKind::CrashLoop);
+        self.story.tell(self.now, || format!("w{worker} dies of what it read"));
+        self.is_killed(worker, 5_000);
     }
 
     fn stop(&mut self, worker: usize) {

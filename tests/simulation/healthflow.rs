@@ -41,7 +41,7 @@ struct Hidden {
 
 /// A request on the wire.
 #[derive(Debug)]
-pub struct Arrival {
+pub struct Carried {
     wire: WireRequest,
     request: Request,
     worker: usize,
@@ -57,6 +57,7 @@ impl HealthFlow {
         let moods = Moods {
             honours_idempotency_keys: plan.settings.guard == GuardMode::IdempotencyKey,
             unique_external_id: plan.settings.guard == GuardMode::UniqueReference,
+            keeps_external_id: plan.settings.guard.has_references(),
             // Workers are told less, by how far their clocks may differ (rule W5).
             idempotency_key_retention_ms: (plan.settings.key_retention_ms + 2 * plan.skew_max_ms) as u64,
             replays_for_other_bytes: plan.replays_for_other_bytes,
@@ -130,8 +131,8 @@ impl World {
         if let Some(ms) = fate.arrives_ms {
             self.healthflow.under_way += 1;
             let latency_ms = self.random.between(1, 200);
-            let arrival = Arrival { wire, request, worker, life, call, heard, latency_ms };
-            self.after(ms, Event::CallArrives(Box::new(arrival)));
+            let carried = Carried { wire, request, worker, life, call, heard, latency_ms };
+            self.after(ms, Event::CallArrives(Box::new(carried)));
         }
     }
 
@@ -140,12 +141,12 @@ impl World {
         let life = self.workers[worker].life;
         let (wire, call) = (encode(&request), CallId(0));
         self.healthflow.under_way += 1;
-        let arrival = Arrival { wire, request, worker, life, call, heard: false, latency_ms: 0 };
-        self.after(1, Event::CallArrives(Box::new(arrival)));
+        let carried = Carried { wire, request, worker, life, call, heard: false, latency_ms: 0 };
+        self.after(1, Event::CallArrives(Box::new(carried)));
     }
 
-    pub fn call_arrives(&mut self, arrival: Arrival) {
-        let Arrival { wire, request, worker, life, call, heard, latency_ms } = arrival;
+    pub fn call_arrives(&mut self, carried: Carried) {
+        let Carried { wire, request, worker, life, call, heard, latency_ms } = carried;
         self.healthflow.under_way -= 1;
         let most_ms = self.plan.settings.search_lag_ms;
         let lag_ms = if self.random.chance(0.3) { most_ms } else { self.random.between(0, most_ms) };

@@ -1,7 +1,7 @@
 //! Kafka as far as a task can see it: logs with holes, one transaction that stands or does not, fencing by epoch, and
 //! state that survives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use healthflow_sync::booking::{BookingKey, Version};
 use healthflow_sync::event::retry::AppointmentRetry;
@@ -11,6 +11,7 @@ use healthflow_sync::event::{Arrival, Outgoing};
 use healthflow_sync::partition::commit_batch::CommitBatch;
 use healthflow_sync::processor::Incarnation;
 use healthflow_sync::state::{StateRecord, TaskState};
+use healthflow_sync::sync::Reason;
 use healthflow_sync::time::Timestamp;
 
 use crate::broken_shell::DoubtsInRecords;
@@ -48,7 +49,9 @@ pub struct Partition {
     pub state: TaskState,
     pub state_records: u64,
     pub offsets: BTreeMap<Lane, i64>,
-    pub reviews: BTreeMap<BookingKey, (Version, u32)>,
+    pub reviews: BTreeMap<BookingKey, (Version, Reason)>,
+    /// Where the records lay that were sent on to their own partition.
+    pub forwarded: BTreeSet<i64>,
     /// The producer epoch of the transactional id; whoever has an older one is fenced.
     pub epoch: u64,
     /// When the owner of each epoch was fenced, from epoch 0 on.
@@ -92,15 +95,16 @@ impl Partition {
         for record in &batch.records {
             match record {
                 Outgoing::Synced(_) | Outgoing::Failed(_) => {}
-                Outgoing::Forwarded(..) => unreachable!("no life misroutes a record"),
+                Outgoing::Forwarded(_, origin) => {
+                    self.forwarded.insert(origin.offset);
+                }
                 Outgoing::Retry(entry) => {
                     let entry =
                         AppointmentRetry::from(&**entry).into_entry(now).expect("it was possible before");
                     self.retry.append(Arrival::Retry(Box::new(entry)), random);
                 }
                 Outgoing::Review(case) => {
-                    let version = (case.booking.version, case.generation);
-                    self.reviews.insert(case.booking.key.clone(), version);
+                    self.reviews.insert(case.booking.key.clone(), (case.booking.version, case.reason));
                 }
                 Outgoing::State(state) => {
                     self.state_records += 1;

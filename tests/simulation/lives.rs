@@ -39,7 +39,10 @@ pub type Human = usize;
 #[derive(Clone, Debug)]
 pub struct Publication {
     pub at: i64,
+    /// Where it belongs.
     pub partition: i32,
+    /// Where it is published, if a publisher has a partitioner of its own.
+    pub strays_to: Option<i32>,
     pub arrival: Arrival,
 }
 
@@ -207,10 +210,12 @@ fn versions(
         } else {
             Arrival::Requested(Box::new(booking))
         };
-        published.push(Publication { at, partition, arrival: arrival.clone() });
+        let strays_to = plan.strays_to(partition, random);
+        published.push(Publication { at, partition, strays_to, arrival: arrival.clone() });
         if random.chance(0.15) {
             let again_at = at + random.between(0, 40_000);
-            lives.records.push(Publication { at: again_at, partition, arrival });
+            let strays_to = plan.strays_to(partition, random);
+            lives.records.push(Publication { at: again_at, partition, strays_to, arrival });
         }
         at += random.between(0, gap_ms);
     }
@@ -253,6 +258,7 @@ fn publish_nonsense(
             identity: None,
         };
         let at = random.between(BEGIN_MS, plan.faults_until);
-        lives.records.push(Publication { at, partition, arrival: Arrival::Unusable(Box::new(unusable)) });
+        let arrival = Arrival::Unusable(Box::new(unusable));
+        lives.records.push(Publication { at, partition, strays_to: None, arrival });
     }
 }

@@ -26,18 +26,32 @@ enum Theme {
     /// Creates that are repeated while a first copy is still on its way, of bookings that change their mind: what rule
     /// W3 is for.
     Repeats,
+    /// One booking kills every worker that touches it, and nothing else goes wrong with them: what rule K6 is for.
+    CrashLoop,
 }
 
 impl Theme {
-    const ALL: [Theme; 8] = [
+    const ALL: [Theme; 20] = [
         Theme::Mixed,
         Theme::Mixed,
         Theme::Mixed,
         Theme::Mixed,
+        Theme::Mixed,
+        Theme::Mixed,
+        Theme::Mixed,
+        Theme::Mixed,
+        Theme::Mixed,
+        Theme::Mixed,
+        Theme::Zombies,
+        Theme::Zombies,
         Theme::Zombies,
         Theme::Zombies,
         Theme::LateCreations,
+        Theme::LateCreations,
         Theme::Repeats,
+        Theme::Repeats,
+        Theme::Repeats,
+        Theme::CrashLoop,
     ];
 }
 
@@ -53,6 +67,12 @@ pub struct Plan {
     pub slot_conflicts: bool,
     /// HealthFlow looks at the slot before it looks at the key: what we created ourselves refuses its own repeat.
     pub slots_before_keys: bool,
+    /// A booking that kills the worker that writes it or looks it up, if there is one.
+    pub killer: Option<Killer>,
+    /// The killer is the only one that a person may have to look at as a suspect.
+    pub one_suspect: bool,
+    /// Publishers with a partitioner of their own put records into the wrong partition.
+    pub misroutes: bool,
     /// Few people under many ids, all of them new.
     pub crowded: bool,
     /// Bookings come in so many bursts, as on a Monday morning; 0: evenly.
@@ -66,6 +86,15 @@ pub struct Plan {
     pub skew_max_ms: i64,
     /// How the shell around the processor is broken on purpose.
     pub defect: Option<Defect>,
+}
+
+/// When the booking `b0-0` kills a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Killer {
+    /// When the request is about to be written.
+    AtSocket,
+    /// When the answer is read.
+    AtAnswer,
 }
 
 /// How often what goes wrong: probabilities of one event, or mean pauses between two.
@@ -99,7 +128,11 @@ impl Plan {
         let settings = &self.settings;
         let retries_ms = 6 * settings.retry_backoff_max_ms;
         // "Not before" is written by one clock and read by another.
-        60_000 + 3 * (settings.lease_ms + settings.settle_ms()) + retries_ms + 2 * self.skew_max_ms
+        let quiet_ms = settings.lease_ms + settings.settle_ms();
+        // So often a worker must die of one booking before a person has to look at it.
+        let deaths = if self.killer.is_some() { 8 } else { 0 };
+        let loop_ms = deaths * (20_000 + quiet_ms + settings.retry_backoff_max_ms);
+        60_000 + 3 * quiet_ms + retries_ms + loop_ms + 2 * self.skew_max_ms
     }
 
     /// `level` 0 is a world without faults and with one worker; from 3 on everything happens.
@@ -119,10 +152,19 @@ impl Plan {
                 Theme::Zombies => zombie_faults(&mut random),
                 Theme::LateCreations => late_creation_faults(&mut random),
                 Theme::Repeats => repeat_faults(&mut random),
+                Theme::CrashLoop => Faults {
+                    call: 0.1,
+                    calls: vec![FaultKind::Throttled, FaultKind::Connect, FaultKind::ErrorAfter],
+                    ..Faults::default()
+                },
             },
             faults_until: BEGIN_MS + window_ms,
             slot_conflicts: random.chance(if *theme == Theme::Repeats { 0.5 } else { 0.2 }),
             slots_before_keys: random.chance(0.5),
+            killer: (*theme == Theme::CrashLoop || (level >= 3 && random.chance(0.03)))
+                .then(|| *random.pick(&[Killer::AtSocket, Killer::AtAnswer])),
+            one_suspect: *theme == Theme::CrashLoop,
+            misroutes: level >= 3 && random.chance(0.2),
             crowded: *theme == Theme::LateCreations || random.chance(0.25),
             bursts: *random.pick(&[0, 1, 3, 6]),
             fickle: *theme == Theme::Repeats || random.chance(0.2),
@@ -132,6 +174,13 @@ impl Plan {
             defect: None,
             settings,
         }
+    }
+
+    /// Where a record of this partition is published, if not there.
+    pub fn strays_to(&self, partition: i32, random: &mut Random) -> Option<i32> {
+        let strays = self.misroutes && random.chance(0.2);
+        let to = random.below(self.partitions as usize) as i32;
+        (strays && to != partition).then_some(to)
     }
 
     /// A moment at which a booking may be published first.
@@ -154,9 +203,11 @@ impl Plan {
 }
 
 fn settings(theme: Theme, random: &mut Random) -> Settings {
-    let guards = [GuardMode::IdempotencyKey, GuardMode::UniqueReference, GuardMode::Reference];
+    let guards =
+        [GuardMode::IdempotencyKey, GuardMode::UniqueReference, GuardMode::Reference, GuardMode::Search];
+    let look_first = [GuardMode::Reference, GuardMode::Reference, GuardMode::Search];
     let guard = match theme {
-        Theme::Zombies | Theme::LateCreations if random.chance(0.6) => GuardMode::Reference,
+        Theme::Zombies | Theme::LateCreations if random.chance(0.6) => *random.pick(&look_first),
         Theme::Repeats => *random.pick(&[GuardMode::IdempotencyKey, GuardMode::UniqueReference]),
         _ => *random.pick(&guards),
     };
@@ -173,7 +224,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
     let key_retention_ms =
         if random.chance(0.1) { request_life_ms + late_landing_ms + 60_000 } else { 86_400_000 };
     Settings {
-        partition_count: random.between(1, 4) as u32,
+        partition_count: if theme == Theme::CrashLoop { 1 } else { random.between(1, 4) as u32 },
         guard,
         offers_versions: false,
         key_retention_ms,

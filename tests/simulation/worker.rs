@@ -1,6 +1,6 @@
 //! One worker process around the shipped processor: an inbox, the tasks it reads, and the turns it takes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use healthflow_sync::event::topics::Lane;
 use healthflow_sync::healthflow::{Operation, Request};
@@ -105,6 +105,8 @@ pub struct Worker {
     pub tasks: BTreeMap<i32, Shell>,
     /// Calls between dispatch and answer, for the table of phases.
     pub calls: BTreeMap<CallId, Operation>,
+    /// Calls that this process dies of.
+    pub deadly: BTreeSet<CallId>,
     pub commits: usize,
     /// How far the process's clock is off: what the machine's was at its start, for a lease must not jump.
     pub skew_ms: i64,
@@ -128,6 +130,7 @@ impl Worker {
             stalled: Vec::new(),
             tasks: BTreeMap::new(),
             calls: BTreeMap::new(),
+            deadly: BTreeSet::new(),
             commits: 0,
             skew_ms,
             machine_skew_ms: skew_ms,

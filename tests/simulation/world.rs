@@ -4,17 +4,19 @@
 use std::collections::BTreeMap;
 
 use healthflow_sync::booking::BookingKey;
+use healthflow_sync::event::{Arrival, Misrouted};
 use healthflow_sync::healthflow::Request;
 use healthflow_sync::processor::{Effect, Input};
 
 use crate::checkers::Judges;
 use crate::commits::Landing;
-use crate::coverage::Coverage;
+use crate::coverage::{Coverage, Phase};
+use crate::faults::FaultKind;
 use crate::group::Group;
-use crate::healthflow::{Arrival, HealthFlow};
+use crate::healthflow::{Carried, HealthFlow};
 use crate::kafka::Partition;
 use crate::lives::{self, Lives};
-use crate::plan::{BEGIN_MS, Plan};
+use crate::plan::{BEGIN_MS, Killer, Plan};
 use crate::random::Random;
 use crate::story::Story;
 use crate::worker::{Deed, Outbound, Running, Worker};
@@ -37,7 +39,7 @@ pub enum Event {
         life: u64,
         outbound: Box<Outbound>,
     },
-    CallArrives(Box<Arrival>),
+    CallArrives(Box<Carried>),
     FenceLands {
         worker: usize,
         life: u64,
@@ -187,6 +189,13 @@ impl World {
             one.stalled.push(deed);
             return;
         }
+        if let Deed::Learn(Input::Answered { call, .. }) = deed
+            && self.kills(worker, call, Killer::AtAnswer)
+        {
+            self.dies(worker);
+            return;
+        }
+        let one = &mut self.workers[worker];
         match deed {
             Deed::Turn => self.turn(worker),
             Deed::Learn(input) => {
@@ -257,11 +266,30 @@ impl World {
         }
         self.published += 1;
         let record = self.lives.records[index].clone();
-        let partition = &mut self.partitions[record.partition as usize];
-        let offset = partition.requested.append(record.arrival.clone(), &mut self.random);
-        self.story
-            .tell(self.now, || format!("published p{}@{offset} {}", record.partition, name(&record.arrival)));
-        self.wake_readers(record.partition);
+        let (to, arrival) = match record.strays_to {
+            Some(to) => (to, strayed(index, record.partition)),
+            None => (record.partition, record.arrival.clone()),
+        };
+        if record.strays_to.is_some() {
+            self.coverage.strikes(FaultKind::Misrouted);
+            self.coverage.meets(FaultKind::Misrouted, Phase::Any);
+        }
+        let offset = self.partitions[to as usize].requested.append(arrival, &mut self.random);
+        self.story.tell(self.now, || format!("published p{to}@{offset} {}", name(&record.arrival)));
+        self.wake_readers(to);
+    }
+
+    /// The record itself, wherever it lies.
+    pub fn real(&self, record: &Misrouted) -> Arrival {
+        let index = <[u8; 8]>::try_from(&record.value[..]).map_or(0, usize::from_le_bytes);
+        self.lives.records[index].arrival.clone()
+    }
+
+    /// A record that lay in another partition is sent on to its own.
+    pub fn comes_home(&mut self, record: &Misrouted) {
+        let arrival = self.real(record);
+        self.partitions[record.home as usize].requested.append(arrival, &mut self.random);
+        self.wake_readers(record.home);
     }
 
     pub fn violate(&mut self, promise: &str, what: String) {
@@ -270,8 +298,16 @@ impl World {
     }
 }
 
-fn name(arrival: &healthflow_sync::event::Arrival) -> String {
-    use healthflow_sync::event::Arrival;
+/// A record as whoever reads the wrong partition sees it; its bytes are its number.
+fn strayed(index: usize, home: i32) -> Arrival {
+    Arrival::Misrouted(Box::new(Misrouted {
+        home,
+        key: index.to_le_bytes().to_vec(),
+        value: index.to_le_bytes().to_vec(),
+    }))
+}
+
+fn name(arrival: &Arrival) -> String {
     match arrival {
         Arrival::Requested(booking) => {
             let patient = &booking.patient;
@@ -281,7 +317,7 @@ fn name(arrival: &healthflow_sync::event::Arrival) -> String {
             )
         }
         Arrival::Retry(entry) => format!("{} v{} back", entry.booking.key, entry.booking.version),
-        Arrival::Misrouted(_) => unreachable!("no life misroutes a record"),
+        Arrival::Misrouted(record) => format!("a record of p{}", record.home),
         Arrival::Unusable(unusable) => match &unusable.identity {
             Some(identity) => format!("{} v{} impossible", identity.key, identity.version),
             None => "nonsense".to_owned(),

@@ -224,15 +224,15 @@ fn state_comes_back_as_it_was_committed() {
         incarnation: 3,
         answered: VersionSet::new(4, vec![6, 9]),
         newest: 9,
-        intent: Some(WriteIntent {
+        intent: Some(Box::new(WriteIntent {
             operation: WriteOperation::Update,
             incarnation: 3,
             first_version: 8,
             since: NOW,
-            suspicion: Suspicion { unclean_ends: 3, alone: true },
             slot: Some(Slot { patient_id: "hf-p".into(), start: NOW, provider_id: "dr-1".into() }),
             if_match: Some("6".into()),
-        }),
+        })),
+        suspicion: Suspicion { unclean_ends: 3, alone: true },
         parked: vec![
             Parked { version: 5, place: ParkingPlace::Retry, generation: 1 },
             Parked { version: 7, place: ParkingPlace::Review, generation: 2 },
@@ -243,12 +243,8 @@ fn state_comes_back_as_it_was_committed() {
     let known = PatientState {
         link: Some(Link { healthflow_patient_id: "hf-p".into(), origin: LinkOrigin::Operator }),
         incarnation: 1,
-        intent: Some(PatientIntent {
-            incarnation: 1,
-            since: NOW,
-            person: Some(-7),
-            suspicion: Suspicion::default(),
-        }),
+        intent: Some(Box::new(PatientIntent { incarnation: 1, since: NOW, person: Some(-7) })),
+        suspicion: Suspicion { unclean_ends: 1, alone: false },
         held_by: Some("b-1".into()),
         unseen: Some(i64::MAX),
         last_write_at: crate::time::Timestamp::default(),

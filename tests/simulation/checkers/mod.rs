@@ -5,6 +5,7 @@ pub mod lease;
 pub mod newest_version_wins;
 pub mod none_lost;
 pub mod no_duplicate;
+pub mod no_innocent;
 pub mod no_orphan;
 pub mod no_step_back;
 pub mod one_result;
@@ -77,6 +78,7 @@ impl World {
         if open.is_empty() && self.healthflow.under_way == 0 {
             self.quiet_after_ms = Some(self.now - self.plan.faults_until);
             self.violate_all("no duplicate", no_duplicate::broken(self));
+            self.violate_all("no innocent", no_innocent::broken(self));
             self.violate_all("no orphan", no_orphan::broken(self));
             self.violate_all("newest version wins", newest_version_wins::broken(self));
             self.violate_all("right chart", right_chart::broken(self));

@@ -25,7 +25,7 @@ pub fn open(world: &World) -> Vec<String> {
                     None => world.judges.one_result.nameless.contains(&(number as i32, *offset)),
                 },
                 Arrival::Retry(_) => true,
-                Arrival::Misrouted(_) => unreachable!("no life misroutes a record"),
+                Arrival::Misrouted(_) => partition.forwarded.contains(offset),
             };
             if !is_done {
                 open.push(format!("p{number}@{offset} {}", name(arrival)));
@@ -70,7 +70,7 @@ fn name(arrival: &Arrival) -> String {
     match arrival {
         Arrival::Requested(booking) => format!("{} v{} has no result", booking.key, booking.version),
         Arrival::Retry(_) => "a retry record".to_owned(),
-        Arrival::Misrouted(_) => unreachable!("no life misroutes a record"),
+        Arrival::Misrouted(record) => format!("a record of p{} is not sent on", record.home),
         Arrival::Unusable(unusable) => match &unusable.identity {
             Some(identity) => format!("{} v{} (impossible) has no result", identity.key, identity.version),
             None => "nonsense has no dead letter".to_owned(),

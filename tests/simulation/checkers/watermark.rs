@@ -18,7 +18,7 @@ pub fn broken(partition: &Partition, before: &BTreeMap<Lane, i64>) -> Vec<String
         }
         for (offset, arrival) in partition.log(lane).from(from).iter().take_while(|(offset, _)| *offset < to)
         {
-            if let Some(what) = left_behind(partition, lane, arrival) {
+            if let Some(what) = left_behind(partition, (lane, *offset), arrival) {
                 broken.push(format!("{lane:?}@{offset} {what}, and the watermark {to} passed it"));
             }
         }
@@ -26,11 +26,12 @@ pub fn broken(partition: &Partition, before: &BTreeMap<Lane, i64>) -> Vec<String
     broken
 }
 
-fn left_behind(partition: &Partition, lane: Lane, arrival: &Arrival) -> Option<String> {
+fn left_behind(partition: &Partition, (lane, offset): (Lane, i64), arrival: &Arrival) -> Option<String> {
     let (key, version) = match arrival {
         Arrival::Requested(booking) => (&booking.key, booking.version),
         Arrival::Retry(entry) => (&entry.booking.key, entry.booking.version),
-        Arrival::Misrouted(_) => unreachable!("no life misroutes a record"),
+        Arrival::Misrouted(_) if partition.forwarded.contains(&offset) => return None,
+        Arrival::Misrouted(_) => return Some("was not sent on to its own partition".to_owned()),
         Arrival::Unusable(unusable) => {
             let identity = unusable.identity.as_ref()?;
             (&identity.key, identity.version)

@@ -1,5 +1,7 @@
-//! Prints what the state of one booking and one patient's link weigh in memory, restored as a task restores them; a field
-//! that grows shows here first. `cargo run --release --example state_size`
+//! Prints what the state of one booking and of one patient's link costs: bytes in memory, and how fast one core takes in its
+//! records when a task is restored; a field that grows shows here first. `cargo run --release --example state_cost`
+
+use std::time::Instant;
 
 use healthflow_sync::appointment::Placement;
 use healthflow_sync::booking::{BookingKey, BookingStatus, PatientKey};
@@ -55,32 +57,36 @@ fn patient(number: u32) -> StateRecord {
     StateRecord::Patient(key, PatientState { link: Some(link), ..PatientState::default() })
 }
 
-/// Bytes a record, when `count` of them were written, read and taken in.
-fn weigh(count: u32, record: fn(u32) -> StateRecord) -> f64 {
+/// Bytes a record, and records a second, when `count` of them are read and taken in.
+fn weigh(count: u32, record: fn(u32) -> StateRecord) -> (f64, f64) {
     let codec = Codec::new("group", |_| 1);
     let topic = match record(0) {
         StateRecord::Patient(..) => topics::PATIENT_STATE,
         _ => topics::APPOINTMENT_STATE,
     };
     let decoder = Decoder::own(healthflow_sync::event::avro::contract(topic).expect("one of ours"));
-    let mut buffer = Vec::new();
-    let before = resident_bytes();
+    let encode = |number| {
+        let mut buffer = Vec::new();
+        codec.encode(&Outgoing::State(Box::new(record(number))), &mut buffer).expect("fits");
+        buffer
+    };
+    let written: Vec<Vec<u8>> = (0..count).map(encode).collect();
+    let (before, started) = (resident_bytes(), Instant::now());
     let mut state = TaskState::default();
-    for number in 0..count {
-        let outgoing = Outgoing::State(Box::new(record(number)));
-        let encoded = codec.encode(&outgoing, &mut buffer).expect("fits");
-        state.apply(restore(topic, encoded.value, &decoder).expect("was written a moment ago"));
+    for value in &written {
+        state.apply(restore(topic, value, &decoder).expect("was written a moment ago"));
     }
-    let held = resident_bytes() - before;
+    let (seconds, held) = (started.elapsed().as_secs_f64(), resident_bytes() - before);
     // Kept, or the next one would move into its memory.
-    std::mem::forget(state);
-    held / f64::from(count)
+    std::mem::forget((state, written));
+    (held / f64::from(count), f64::from(count) / seconds)
 }
 
 fn main() {
     for (name, record) in [("booking", booking as fn(u32) -> StateRecord), ("link", patient)] {
         for count in COUNTS {
-            println!("{name:8} {count:>8} records {:6.0} bytes each", weigh(count, record));
+            let (bytes, rate) = weigh(count, record);
+            println!("{name:8} {count:>8} records {bytes:6.0} bytes each, {rate:9.0} records/s");
         }
     }
 }

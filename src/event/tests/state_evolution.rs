@@ -1,0 +1,118 @@
+//! Goal: a worker that is newer than the state it restores understands it. Method: state as it is written today, written
+//! once more with the schema that lacked the fields that came later.
+
+use apache_avro::Schema;
+use apache_avro::types::Value;
+use apache_avro::writer::datum::GenericDatumWriter;
+
+use crate::appointment::{Placement, Slot};
+use crate::booking::{BookingKey, BookingStatus, PatientKey};
+use crate::event::Outgoing;
+use crate::event::avro::{Decoder, contract};
+use crate::event::codec::{Codec, restore};
+use crate::event::tests::sample::*;
+use crate::state::{
+    BookingState, PatientIntent, PatientState, StateRecord, Suspicion, WriteIntent, WriteOperation,
+};
+
+/// The fields that came after the first state was written.
+const LATER: [&str; 7] = ["unclean_ends", "alone", "slot", "if_match", "person", "unseen", "revision"];
+
+/// The schema without the fields that came later.
+fn older_schema(json: &mut serde_json::Value) {
+    match json {
+        serde_json::Value::Object(object) => {
+            if let Some(serde_json::Value::Array(fields)) = object.get_mut("fields") {
+                fields.retain(|field| !LATER.iter().any(|name| field["name"] == *name));
+            }
+            object.values_mut().for_each(older_schema);
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(older_schema),
+        _ => {}
+    }
+}
+
+/// The value without them.
+fn older_value(value: Value) -> Value {
+    match value {
+        Value::Record(fields) => Value::Record(
+            fields
+                .into_iter()
+                .filter(|(name, _)| !LATER.contains(&name.as_str()))
+                .map(|(name, value)| (name, older_value(value)))
+                .collect(),
+        ),
+        Value::Union(branch, value) => Value::Union(branch, Box::new(older_value(*value))),
+        Value::Array(items) => Value::Array(items.into_iter().map(older_value).collect()),
+        other => other,
+    }
+}
+
+/// What is restored of `record` if an earlier worker wrote it.
+fn restored(record: StateRecord) -> StateRecord {
+    let mut buffer = Vec::new();
+    let outgoing = Outgoing::State(Box::new(record));
+    let encoded =
+        Codec::new("healthflow-sync", |_| ID).encode(&outgoing, &mut buffer).expect("it can be written");
+    let contract = contract(encoded.topic).expect("one of ours");
+    let mut json = serde_json::from_str(contract.json).expect("JSON");
+    older_schema(&mut json);
+    let json = json.to_string();
+    assert!(LATER.iter().all(|name| !json.contains(&format!("\"{name}\""))), "{json}");
+    let schema = Schema::parse_str(&json).expect("a schema");
+    let value = older_value(Decoder::own(contract).decode_value(encoded.value).expect("decodes"));
+    let mut bytes = encoded.value[..5].to_vec();
+    let writer = GenericDatumWriter::builder(&schema).build().expect("a writer");
+    writer.write_value(&mut bytes, value).expect("the value fits the schema");
+    restore(encoded.topic, &bytes, &Decoder::new(contract, ID, &json)).expect("is understood")
+}
+
+#[test]
+fn a_booking_that_an_earlier_worker_wrote_is_restored() {
+    let key = BookingKey { practice: "practice-1".into(), booking: "b".into() };
+    let mut state = BookingState {
+        placement: Some(Placement {
+            appointment_id: "hf-a".into(),
+            patient_id: "hf-p".into(),
+            incarnation: 1,
+            version: 2,
+            status: BookingStatus::Scheduled,
+            fingerprint: Some(7),
+            revision: Some("3".into()),
+        }),
+        newest: 3,
+        suspicion: Suspicion { unclean_ends: 1, alone: true },
+        intent: Some(Box::new(WriteIntent {
+            operation: WriteOperation::Create,
+            incarnation: 1,
+            first_version: 3,
+            since: NOW,
+            slot: Some(Slot { patient_id: "hf-p".into(), start: NOW, provider_id: "dr-1".into() }),
+            if_match: Some("3".into()),
+        })),
+        ..BookingState::default()
+    };
+    let read = restored(StateRecord::Booking(key.clone(), state.clone()));
+    let intent = state.intent.as_mut().expect("is there");
+    (intent.slot, intent.if_match) = (None, None);
+    state.suspicion = Suspicion::default();
+    state.placement.as_mut().expect("is there").revision = None;
+    assert_eq!(read, StateRecord::Booking(key, state));
+}
+
+#[test]
+fn a_patient_that_an_earlier_worker_wrote_is_restored() {
+    let key = PatientKey { practice: "practice-1".into(), patient: "p".into() };
+    let mut state = PatientState {
+        incarnation: 1,
+        intent: Some(Box::new(PatientIntent { incarnation: 1, since: NOW, person: Some(7) })),
+        suspicion: Suspicion { unclean_ends: 1, alone: true },
+        held_by: Some("b".into()),
+        unseen: Some(8),
+        ..PatientState::default()
+    };
+    let read = restored(StateRecord::Patient(key.clone(), state.clone()));
+    let intent = state.intent.as_mut().expect("is there");
+    (intent.person, state.suspicion, state.unseen) = (None, Suspicion::default(), None);
+    assert_eq!(read, StateRecord::Patient(key, state));
+}
