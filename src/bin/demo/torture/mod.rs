@@ -133,10 +133,10 @@ fn rhythm(guard: Guard) -> Rhythm {
     match guard {
         Guard::IdempotencyKey | Guard::UniqueReference => often,
         Guard::Reference | Guard::Search => Rhythm {
-            kill_ms: (40_000, 60_000),
-            zombie_ms: (50_000, 80_000),
-            broker_ms: (90_000, 120_000),
-            network_ms: (60_000, 100_000),
+            kill_ms: (20_000, 30_000),
+            zombie_ms: (30_000, 50_000),
+            broker_ms: (60_000, 90_000),
+            network_ms: (25_000, 45_000),
             ..often
         },
     }
@@ -145,7 +145,7 @@ fn rhythm(guard: Guard) -> Rhythm {
 fn minimum(guard: Guard) -> Minimum {
     let (worker_kills, zombies_resumed, broker_kills) = match guard {
         Guard::IdempotencyKey | Guard::UniqueReference => (100.0, 25.0, 8.0),
-        Guard::Reference | Guard::Search => (10.0, 6.0, 4.0),
+        Guard::Reference | Guard::Search => (18.0, 8.0, 5.0),
     };
     Minimum { bookings: 20_000.0, worker_kills, zombies_resumed, broker_kills, doubtful_writes: 500.0 }
 }
