@@ -63,7 +63,12 @@ impl HealthFlow {
     fn edit_one(&mut self, now: i64, random: &mut Random) -> Option<Arc<str>> {
         let ledger = self.simulator.ledger();
         if random.chance(0.8) {
-            let one = ledger.appointments.get(random.below(ledger.appointments.len()))?;
+            // Mostly what was written a moment ago: that is what people look at.
+            let newest = ledger.appointments.iter().max_by_key(|one| one.updated_at_ms);
+            let one = match random.chance(0.5) {
+                true => newest?,
+                false => ledger.appointments.get(random.below(ledger.appointments.len()))?,
+            };
             let mut body: AppointmentBody = one.record.body.clone();
             body.note = Some(NOTE.to_owned());
             body.duration_minutes = 45;

@@ -254,6 +254,7 @@ impl World {
     fn commit_stands(&mut self, landing: &Landing) {
         let partition = landing.partition as usize;
         let before = self.partitions[partition].offsets.clone();
+        self.partitions[partition].newest_committed = landing.epoch;
         self.partitions[partition].apply(&landing.batch, Timestamp(self.now), &mut self.random);
         self.story.tell(self.now, || told(landing));
         for record in &landing.batch.records {

@@ -17,6 +17,7 @@ use crate::coverage::Phase;
 use crate::faults::FaultKind;
 use crate::lives::Lives;
 use crate::plan::{BEGIN_MS, Plan};
+use crate::random::Random;
 use crate::worker::{Deed, Outbound};
 use crate::world::{Event, World};
 
@@ -24,8 +25,8 @@ pub struct HealthFlow {
     pub simulator: Simulator,
     moods: Moods,
     hidden: Vec<Hidden>,
-    /// What stood before the newest change of each appointment, and when that came: what a replica that lags shows.
-    before: BTreeMap<String, (i64, WireReply)>,
+    /// What stood before each change of each appointment, and when that came: what a replica that lags may show.
+    before: BTreeMap<String, Vec<(i64, WireReply)>>,
     /// Appointments and patients that a person deleted, and when.
     pub deleted: BTreeMap<Arc<str>, i64>,
     /// Appointments that a person changed, and when last.
@@ -95,16 +96,19 @@ impl HealthFlow {
             body: None,
         };
         if let Some(reply) = self.simulator.answer(&get, Timestamp(now)).filter(|reply| reply.status == 200) {
-            self.before.insert(path.to_owned(), (now, reply));
+            self.before.entry(path.to_owned()).or_default().push((now, reply));
         }
     }
 
     /// What a replica that lags answers: what stood there before, or that nothing does.
-    fn shown_before(&self, request: &Request) -> WireReply {
-        let before = match request {
-            Request::ReadAppointment { id } => self.before.get(&format!("/appointments/{}", id.as_str())),
-            _ => None,
+    fn shown_before(&self, request: &Request, since: i64, random: &mut Random) -> WireReply {
+        let path = match request {
+            Request::ReadAppointment { id } => format!("/appointments/{}", id.as_str()),
+            _ => String::new(),
         };
+        let all = self.before.get(&path).map_or(&[][..], Vec::as_slice);
+        let within = &all[all.partition_point(|(at, _)| *at <= since)..];
+        let before = within.get(random.below(within.len()));
         let body = br#"{"code":"APPOINTMENT_NOT_FOUND","message":"a replica that lags"}"#.to_vec();
         let nothing = WireReply { status: 404, retry_after: None, body };
         before.map_or(nothing, |(_, reply)| reply.clone())
@@ -257,7 +261,8 @@ impl World {
             Request::UpdateAppointment { id, .. } => id,
             Request::ReadAppointment { id } => {
                 let before = self.healthflow.before.get(&format!("/appointments/{}", id.as_str()));
-                return before.is_some_and(|(at, _)| self.now - at < self.plan.settings.search_lag_ms);
+                let newest = before.and_then(|before| before.last());
+                return newest.is_some_and(|(at, _)| self.now - at < self.plan.settings.search_lag_ms);
             }
             _ => return false,
         };
@@ -308,7 +313,9 @@ impl World {
                 (None, Some((soon_ms, Ok(reply))))
             }
             Some(FaultKind::StaleReplica) => {
-                (None, Some((soon_ms, Ok(self.healthflow.shown_before(request)))))
+                let since = self.now - self.plan.settings.search_lag_ms;
+                let reply = self.healthflow.shown_before(request, since, &mut self.random);
+                (None, Some((soon_ms, Ok(reply))))
             }
             Some(FaultKind::Unauthorised) => (None, Some((soon_ms, reply(401)))),
             Some(FaultKind::ErrorBefore) => (None, Some((soon_ms, reply(500)))),

@@ -54,6 +54,8 @@ pub struct Partition {
     pub forwarded: BTreeSet<i64>,
     /// The producer epoch of the transactional id; whoever has an older one is fenced.
     pub epoch: u64,
+    /// The newest epoch of which a transaction stands.
+    pub newest_committed: u64,
     /// When the owner of each epoch was fenced, from epoch 0 on.
     pub fences: Vec<i64>,
     /// Copies of EndTxn requests that are still on their way.

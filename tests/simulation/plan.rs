@@ -322,7 +322,7 @@ fn revision_faults(random: &mut Random) -> Faults {
         ],
         workers: vec![FaultKind::Kill, FaultKind::Migrate],
         worker_every_ms: *random.pick(&[0, 10_000]),
-        edit_every_ms: 3_000,
+        edit_every_ms: 1_500,
         ..Faults::default()
     }
 }

@@ -65,7 +65,9 @@ impl World {
         let epoch = outbound.request.operation().is_write().then_some(outbound.epoch);
         let partition = &self.partitions[outbound.partition as usize];
         let lease_ms = self.plan.settings.lease_ms;
-        if let Some(what) = epoch.and_then(|epoch| lease::broken(partition, epoch, lease_ms, self.now)) {
+        let late = epoch.and_then(|epoch| lease::broken(partition, epoch, lease_ms, self.now));
+        let unproven = epoch.and_then(|epoch| lease::unproven(partition, epoch));
+        if let Some(what) = late.or(unproven) {
             self.violate("lease", format!("w{worker} {what}"));
         }
         let clock = self.workers[worker].clock(self.now);
