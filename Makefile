@@ -4,7 +4,7 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build up down demo test simulate defects torture bench fmt lint
+.PHONY: help setup build up down demo test simulate exhaust defects torture bench fmt lint
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test: setup ## run every test, on a real Kafka and registry that it starts itsel
 simulate: ## live SEEDS lives of the processor in virtual time, from SEED on (LEVEL=0..3: how hostile)
 	SEEDS=$(or $(SEEDS),2000) SEED=$(or $(SEED),1) LEVEL=$(or $(LEVEL),3) \
 		cargo test --profile simulate --test simulation -- --nocapture
+
+exhaust: ## try all that can happen in small worlds, at most STATES states of each (WORLD=part of a name)
+	STATES=$(or $(STATES),1500000) WORLD="$(WORLD)" cargo test --profile simulate --test exhaust every_small -- --nocapture
 
 torture: build ## MINUTES of real processes, killed, frozen and lied to, on a real Kafka, judged by other hands (ARGS=--help)
 	cargo run --release --bin demo -- torture --minutes $(or $(MINUTES),10) $(ARGS)

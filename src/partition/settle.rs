@@ -9,6 +9,7 @@ use crate::partition::job::{Job, JobKey, Purpose};
 use crate::partition::suspects::Subject;
 use crate::partition::task::{Task, Turn};
 use crate::patient::Candidate;
+use crate::processor::defects::planted;
 use crate::processor::fact::Fact;
 use crate::state::WriteOperation;
 use crate::sync::step::look_up_patient;
@@ -58,7 +59,7 @@ impl Task {
         if let Some(intent) = intent.filter(|intent| intent.operation == WriteOperation::Create) {
             let sought = match &intent.slot {
                 _ if turn.settings.guard.has_references() => Sought::Reference(key.booking.clone()),
-                Some(slot) => Sought::Slot(slot.clone()),
+                Some(slot) => Sought::Slot(sought_slot(slot, job, turn)),
                 // Written in another guard mode: nothing says what to look for.
                 None => return Settling::Unclear,
             };
@@ -175,7 +176,8 @@ impl Task {
         let others =
             self.state.bookings.iter().filter(|(other, _)| other.practice == key.practice && *other != key);
         for (other, state) in others {
-            if let Some(placement) = &state.placement {
+            let counts = !planted!(turn.settings, OthersAppointmentsAdopted);
+            if let Some(placement) = state.placement.as_ref().filter(|_| counts) {
                 found.retain(|one| one.id.0 != placement.appointment_id);
             }
             if state.intent.is_some() && slot_of(other) == slot {
@@ -250,5 +252,13 @@ impl Task {
         .into_iter()
         .for_each(|doubt| doubt.quiet_at = again_at);
         self.timers.insert((again_at, key));
+    }
+}
+
+/// Where to look for what a create in doubt made: where it asked to stand, wherever a newer version wants to.
+fn sought_slot(slot: &Slot, job: &Job, turn: &Turn<'_>) -> Slot {
+    match job.newest().filter(|_| planted!(turn.settings, NewestSlotLookedUp)) {
+        Some(newest) => Slot { start: newest.booking.visit.start, ..slot.clone() },
+        None => slot.clone(),
     }
 }

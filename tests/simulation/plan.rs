@@ -226,7 +226,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
     Settings {
         partition_count: if theme == Theme::CrashLoop { 1 } else { random.between(1, 4) as u32 },
         guard,
-        offers_versions: false,
+        offers_versions: random.chance(0.4),
         key_retention_ms,
         request_life_ms,
         late_landing_ms,
