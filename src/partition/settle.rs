@@ -43,6 +43,10 @@ impl Task {
     pub(super) fn next_of_doubt(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) -> Next {
         let Some(open) = self.writes.get(key) else { return Next::Rest };
         let Some(doubt) = open.doubt.filter(|doubt| !doubt.unclear) else { return Next::Rest };
+        // The look-up too may be what kills the workers: it waits for a record to go to a person with (rule K6).
+        if self.is_given_up(&Subject::Booking(key.clone()), turn.settings) {
+            return Next::Rest;
+        }
         if turn.now < doubt.quiet_at {
             self.timers.insert((doubt.quiet_at, JobKey::Booking(key.clone())));
             return Next::Rest;

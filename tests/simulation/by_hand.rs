@@ -74,6 +74,7 @@ impl HealthFlow {
             let path = format!("/appointments/{id}");
             self.note_before(&path, now);
             self.put(path, &body, now)?;
+            self.edited.insert(id.clone(), now);
             return Some(id);
         }
         let one = ledger.patients.get(random.below(ledger.patients.len()))?;

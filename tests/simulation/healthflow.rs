@@ -28,6 +28,8 @@ pub struct HealthFlow {
     before: BTreeMap<String, (i64, WireReply)>,
     /// Appointments and patients that a person deleted, and when.
     pub deleted: BTreeMap<Arc<str>, i64>,
+    /// Appointments that a person changed, and when last.
+    pub edited: BTreeMap<Arc<str>, i64>,
     pub outage_until: i64,
     /// Requests that were sent and have not arrived.
     pub under_way: usize,
@@ -77,6 +79,7 @@ impl HealthFlow {
             hidden: Vec::new(),
             before: BTreeMap::new(),
             deleted: BTreeMap::new(),
+            edited: BTreeMap::new(),
             outage_until: 0,
             under_way: 0,
         }

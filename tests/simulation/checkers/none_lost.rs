@@ -54,13 +54,16 @@ pub fn open(world: &World) -> Vec<String> {
     open
 }
 
-/// Without references a doubt may need a record of its booking to go to a person with; where the patient of that record is
-/// held by another review, it waits for that one first.
+/// Without references, or where its booking kills workers, a doubt needs a record of the booking to go to a person with;
+/// where the patient of that record is held by another review, it waits for that one first.
 fn is_behind_a_review(world: &World, key: &BookingKey, partition: &Partition) -> bool {
-    let versions = partition.state.bookings.get(key).map_or(&[][..], |state| &state.parked);
+    let settings = &world.plan.settings;
+    let Some(state) = partition.state.bookings.get(key) else { return false };
+    let is_given_up =
+        state.suspicion.unclean_ends >= settings.crash_suspect_after + settings.crash_review_after;
     let mut parked =
-        versions.iter().filter_map(|parked| world.lives.wanted.get(&(key.clone(), parked.version)));
-    world.plan.settings.guard == GuardMode::Search
+        state.parked.iter().filter_map(|parked| world.lives.wanted.get(&(key.clone(), parked.version)));
+    (is_given_up || settings.guard == GuardMode::Search)
         && parked.any(|booking| waits_for_a_person(&partition.state, booking))
 }
 
