@@ -40,7 +40,7 @@ enum ToldApart {
 
 impl Task {
     /// A booking with no version at hand: only its doubt is left to settle.
-    pub(super) fn next_of_doubt(&mut self, key: &BookingKey, job: &Job, turn: &mut Turn<'_>) -> Next {
+    pub(super) fn next_of_doubt(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) -> Next {
         let Some(open) = self.writes.get(key) else { return Next::Rest };
         let Some(doubt) = open.doubt.filter(|doubt| !doubt.unclear) else { return Next::Rest };
         // The look-up too may be what kills the workers: it waits for a record to go to a person with (rule K6).
@@ -53,7 +53,11 @@ impl Task {
         }
         match self.settle(key, job, turn) {
             Settling::Ask(request) => Next::Ask(*request, Purpose::Settle),
-            Settling::Settled | Settling::Unclear => Next::Rest,
+            Settling::Settled => Next::Rest,
+            Settling::Unclear => {
+                self.leave_to_a_person(key, job, turn);
+                Next::Rest
+            }
         }
     }
 
@@ -195,6 +199,11 @@ impl Task {
             _ if is_rival_under_way => ToldApart::Soon,
             _ => ToldApart::Unclear,
         }
+    }
+
+    /// Whether a look-up did not tell what became of a create in doubt.
+    pub(super) fn is_unclear(&self, key: &BookingKey) -> bool {
+        self.writes.get(key).and_then(|open| open.doubt).is_some_and(|doubt| doubt.unclear)
     }
 
     /// Nobody but a person can tell what became of a create in doubt: the newest version at hand goes to review, and with

@@ -248,7 +248,7 @@ async fn judge(
     let evidence =
         Evidence { publications, chart_ids, notes: &notes, ledger: &ledger, totals: &totals, chaos: &[] };
     let audit = audit::audit(&evidence);
-    let (doubtful, faulty) = report::doubtful_and_faulty(&writes);
+    let doubtful = report::doubtful(&writes);
     let peak = totals.peak_requests_per_second;
     let bookings: std::collections::HashSet<_> = publications
         .iter()
@@ -263,10 +263,10 @@ async fn judge(
         bookings: bookings.len(),
         results_asked: audit.asked,
         poisoned: publications.iter().filter(|one| matches!(one.fate, Fate::Poisoned(_))).count(),
+        faulty_writes_percent: report::faulty_percent(&writes, done.well_at_ms),
         done,
         doubtful_writes: doubtful,
         late_landings: report::late_landings(&writes),
-        faulty_writes_percent: 100.0 * faulty as f64 / writes.len().max(1) as f64,
         seconds_to_quiet: quiet.map(|quiet| quiet.as_secs_f64()),
         requests_per_second_peak: peak,
         requests_per_second_allowed: REQUESTS_PER_SECOND_ALLOWED,
