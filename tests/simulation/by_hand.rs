@@ -63,8 +63,9 @@ impl HealthFlow {
     fn edit_one(&mut self, now: i64, random: &mut Random) -> Option<Arc<str>> {
         let ledger = self.simulator.ledger();
         if random.chance(0.8) {
-            // Mostly what was written a moment ago: that is what people look at.
-            let newest = ledger.appointments.iter().max_by_key(|one| one.updated_at_ms);
+            // Often what we wrote a moment ago: that is what people look at.
+            let ours = ledger.appointments.iter().filter(|one| one.record.body.note.as_deref() != Some(NOTE));
+            let newest = ours.max_by_key(|one| one.updated_at_ms);
             let one = match random.chance(0.5) {
                 true => newest?,
                 false => ledger.appointments.get(random.below(ledger.appointments.len()))?,

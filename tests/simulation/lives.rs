@@ -170,7 +170,8 @@ fn versions(
     let count = if random.chance(once) { 1 } else { random.between(2, 5) as Version };
     let mut who = random.pick(people);
     let mut at = begins_at;
-    let gap_ms = *random.pick(&[5, 500, 20_000]);
+    let gap_ms = if plan.wavering { 2_000 } else { *random.pick(&[5, 500, 20_000]) };
+    let anew = if plan.wavering { 0.4 } else { 0.75 };
     let cancelled = if plan.fickle { 0.4 } else { 0.25 };
     let visit_soon = random.chance(0.1);
     let mut visits: Vec<Visit> = Vec::new();
@@ -195,7 +196,7 @@ fn versions(
             source: if random.chance(0.9) { Source::Live } else { Source::Backfill },
             patient: who.patient.clone(),
             // Now and then what was wanted before is wanted again.
-            visit: match visits.is_empty() || random.chance(0.75) {
+            visit: match visits.is_empty() || random.chance(anew) {
                 true => visit(key, version, start_ms, random),
                 false => random.pick(&visits).clone(),
             },

@@ -42,7 +42,6 @@ impl Theme {
         Theme::Mixed,
         Theme::Mixed,
         Theme::Mixed,
-        Theme::Mixed,
         Theme::Zombies,
         Theme::Zombies,
         Theme::Zombies,
@@ -52,6 +51,7 @@ impl Theme {
         Theme::Repeats,
         Theme::Repeats,
         Theme::Repeats,
+        Theme::Revisions,
         Theme::Revisions,
         Theme::CrashLoop,
     ];
@@ -81,6 +81,8 @@ pub struct Plan {
     pub bursts: usize,
     /// Most bookings have several versions, and many are cancelled.
     pub fickle: bool,
+    /// Versions follow each other closely, and ask for what was asked for before.
+    pub wavering: bool,
     pub replays_for_other_bytes: bool,
     pub page_size: usize,
     /// How far the clocks of workers' machines may differ from the world's, either way: restarts on another machine
@@ -172,6 +174,7 @@ impl Plan {
             crowded: *theme == Theme::LateCreations || random.chance(0.25),
             bursts: *random.pick(&[0, 1, 3, 6]),
             fickle: matches!(theme, Theme::Repeats | Theme::Revisions) || random.chance(0.2),
+            wavering: *theme == Theme::Revisions,
             replays_for_other_bytes: random.chance(0.5),
             page_size: *random.pick(&[1, 2, 50]),
             skew_max_ms,
@@ -219,6 +222,8 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
     // In a third of the lives a doubt is over soon: only then does a worker sleep longer than its doubts last.
     let (request_life_ms, late_landing_ms, search_lag_ms) = if theme == Theme::Zombies {
         (500, 200, random.between(0, 200))
+    } else if theme == Theme::Revisions {
+        (1_000, 500, random.between(1_000, 5_000))
     } else if random.chance(0.35) {
         (1_000, 500, random.between(0, 500))
     } else {
@@ -313,7 +318,7 @@ fn repeat_faults(random: &mut Random) -> Faults {
 
 fn revision_faults(random: &mut Random) -> Faults {
     Faults {
-        call: 0.4,
+        call: *random.pick(&[0.2, 0.5]),
         calls: vec![
             FaultKind::StaleReplica,
             FaultKind::TimeoutAfter,
@@ -322,7 +327,7 @@ fn revision_faults(random: &mut Random) -> Faults {
         ],
         workers: vec![FaultKind::Kill, FaultKind::Migrate],
         worker_every_ms: *random.pick(&[0, 10_000]),
-        edit_every_ms: 1_500,
+        edit_every_ms: 1_000,
         ..Faults::default()
     }
 }

@@ -32,7 +32,7 @@ pub fn broken(world: &World) -> Vec<String> {
             && one.body.note.as_deref() == Some(by_hand::NOTE)
         {
             // Whoever changed it by hand did so after our last write of it, which would have put our note back.
-            if newest.is_some_and(|newest| was_written_since(world, key, newest, one)) {
+            if newest.is_some_and(|newest| was_to_be_written(world, key, newest, versions, one)) {
                 broken.push(format!("{key}: {newest:?} ended well last, but an older change by hand stands"));
             }
             continue;
@@ -48,17 +48,27 @@ pub fn broken(world: &World) -> Vec<String> {
     broken
 }
 
-/// Whether a version that was asked for after `one` was changed by hand ended as written: then it was not.
-fn was_written_since(
+/// Whether a version that was asked for after `one` was changed by hand ended well, though it was not written. Where an
+/// earlier version wanted the same, nobody needed to look.
+fn was_to_be_written(
     world: &World,
     key: &BookingKey,
     (version, verdict): (Version, &Verdict),
+    versions: &BTreeMap<Version, Verdict>,
     one: &AppointmentRecord,
 ) -> bool {
     let asked_at = world.published_at.get(&(key.clone(), version));
-    let is_older =
-        world.healthflow.edited.get(&one.id).zip(asked_at).is_some_and(|(edit, asked)| edit < asked);
-    is_older && matches!(verdict.outcome, Ok(SyncedOutcome::Updated | SyncedOutcome::Created))
+    let edited_at = world.healthflow.edited.get(&one.id);
+    let is_older = edited_at.zip(asked_at).is_some_and(|(edit, asked)| edit < asked);
+    let says_so = matches!(verdict.outcome, Ok(SyncedOutcome::Updated | SyncedOutcome::Created));
+    let ended_well = |verdict: &Verdict| verdict.outcome.is_ok_and(|one| one != SyncedOutcome::Superseded);
+    let earlier = versions.range(..version).rev().find(|(_, verdict)| ended_well(verdict));
+    let least = earlier.map_or(0, |(version, _)| *version);
+    let wanted = world.lives.wanted.get(&(key.clone(), version));
+    let mut before = world.lives.wanted.range((key.clone(), least)..(key.clone(), version));
+    let wanted_before =
+        before.any(|(_, one)| wanted.is_some_and(|it| one.visit == it.visit && one.status == it.status));
+    is_older && (says_so || !wanted_before)
 }
 
 fn belongs(body: &AppointmentBody, key: &BookingKey) -> bool {
