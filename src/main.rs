@@ -37,6 +37,10 @@ fn start(command_line: Cli) -> anyhow::Result<ExitCode> {
         match command {
             Command::Run { .. } => Ok(ExitCode::SUCCESS),
             Command::Topics { arguments, .. } => cli::topics::run(&connection, arguments, &mut out).await,
+            Command::Repartition { arguments, .. } => {
+                let kafka = cli::run::kafka_settings(&config)?;
+                cli::repartition::run(&connection, kafka, arguments, &mut out).await
+            }
             Command::Send { arguments, .. } => {
                 cli::send::run(&connection, &arguments, Clock::start().now(), &mut out).await
             }

@@ -184,9 +184,17 @@ finish() {
   trap '' TERM INT HUP USR1
   say "$2"
   rm -f "$data/stack.env"
-  # shellcheck disable=SC2086 # One that was not started yet is no argument.
-  stop "${kafka[@]}" $registry
-  if [[ $1 == 0 && -n $remove ]]; then rm -rf "$data"; else rm -f "$data/stack.pid"; fi
+  local servers=("${kafka[@]}")
+  [[ -z $registry ]] || servers+=("$registry")
+  if [[ $1 == 0 && -n $remove ]]; then
+    # Nobody needs data that end well; brokers that lose their controllers take long to say goodbye.
+    kill -KILL "${servers[@]}" 2>/dev/null || true
+    stop "${servers[@]}"
+    rm -rf "$data"
+  else
+    stop "${servers[@]}"
+    rm -f "$data/stack.pid"
+  fi
   exit "$1"
 }
 

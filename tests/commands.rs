@@ -1,4 +1,4 @@
-//! `topics`, `send` and `tail` as a person types them, on a real Kafka and a real schema registry. One test, because
+//! `topics`, `send`, `tail` and `repartition` as a person types them, on a real Kafka and a real schema registry. One test, because
 //! all of them share the names of our topics.
 
 #[path = "support/stack.rs"]
@@ -10,10 +10,12 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use healthflow_sync::event::home::partition_of;
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use stack::Stack;
 
@@ -88,12 +90,13 @@ fn booking(practice: &str, given_name: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn topics_send_and_tail() {
+async fn commands_do_what_a_person_types() {
     let stack = Stack::start();
     let person = Person(&stack);
     topics_are_created_checked_and_mended(&person).await;
     what_is_sent_is_tailed(&person);
     only_committed_records_are_tailed(&person);
+    what_is_remembered_moves_along_when_partitions_are_added(&person);
 }
 
 async fn topics_are_created_checked_and_mended(person: &Person<'_>) {
@@ -166,4 +169,76 @@ fn only_committed_records_are_tailed(person: &Person<'_>) {
     let record = &person.tails("appointments.review", 1)[0];
     assert_eq!(record["undecodable"], "the value does not begin with a zero byte and a schema id");
     assert_eq!(record["offset"], 2, "after the aborted record and its marker");
+}
+
+/// A record of a state topic as it lies in its topic: partition, key, and whether it has a value.
+fn state_of(person: &Person<'_>, partitions: i32) -> Vec<(i32, String, bool)> {
+    let consumer: BaseConsumer = person
+        .kafka()
+        .set("group.id", "looks")
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true")
+        .create()
+        .expect("a consumer");
+    let mut list = TopicPartitionList::new();
+    list.add_partition_range("appointments.state", 0, partitions - 1);
+    list.set_all_offsets(Offset::Beginning).expect("offsets");
+    consumer.assign(&list).expect("assigned");
+    let (mut found, mut ends) = (HashMap::new(), 0);
+    while ends < partitions {
+        match consumer.poll(LIMIT).expect("within the limit") {
+            Ok(record) => {
+                let key = String::from_utf8(record.key().expect("a key").to_vec()).expect("UTF-8");
+                found.insert((record.partition(), key), record.payload().is_some());
+            }
+            Err(KafkaError::PartitionEOF(_)) => ends += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let mut found: Vec<_> =
+        found.into_iter().map(|((partition, key), is_there)| (partition, key, is_there)).collect();
+    found.sort_unstable();
+    found
+}
+
+/// Goal: after `repartition` every record of state lies where its practice's bookings go, each once, and the tasks know
+/// their new number. Method: two practices that move, one that stays, and offsets as of a worker that has run.
+fn what_is_remembered_moves_along_when_partitions_are_added(person: &Person<'_>) {
+    let home = |practice: &str, count| partition_of(practice.as_bytes(), count);
+    let practices: Vec<String> = (0..40).map(|number| format!("practice-{number}")).collect();
+    let moves = practices.iter().filter(|practice| home(practice, 6) != home(practice, 12)).take(2);
+    let stays = practices.iter().find(|practice| home(practice, 6) == home(practice, 12));
+    let three: Vec<&String> = moves.chain(stays).collect();
+    let producer: ThreadedProducer<DefaultProducerContext> = person.kafka().create().expect("a producer");
+    for practice in &three {
+        let key = format!("{practice}/b-1");
+        let record =
+            BaseRecord::to("appointments.state").key(&key).payload("as it is").partition(home(practice, 6));
+        producer.send(record).map_err(|(error, _)| error).expect("queued");
+    }
+    producer.flush(LIMIT).expect("delivered");
+    let member: BaseConsumer =
+        person.kafka().set("group.id", "healthflow-sync").create().expect("a consumer");
+    let mut offsets = TopicPartitionList::new();
+    for topic in ["appointments.requested", "appointments.retry"] {
+        for partition in 0..6 {
+            offsets.add_partition_offset(topic, partition, Offset::Offset(0)).expect("an offset");
+        }
+    }
+    member.commit(&offsets, CommitMode::Sync).expect("committed");
+
+    let lines = person.sees(&["repartition", "--partitions", "12"]);
+    assert!(lines.contains(&"appointments.requested: 6 partitions, now 12".to_owned()), "{lines:?}");
+    assert_eq!(lines.last().map(String::as_str), Some("2 records of state moved; start the workers"));
+    let state = state_of(person, 12);
+    let there: Vec<_> = state.iter().filter(|(_, key, is_there)| *is_there && key != "/").collect();
+    assert_eq!(there.len(), 3, "{state:?}");
+    for (partition, key, _) in there {
+        assert_eq!(*partition, home(key.trim_end_matches("/b-1"), 12), "{key}");
+    }
+    let tasks = state.iter().filter(|(_, key, is_there)| *is_there && key == "/").count();
+    assert_eq!(tasks, 12, "every task knows how many there are");
+    let again = person.sees(&["repartition"]);
+    assert_eq!(again, ["0 records of state moved; start the workers"]);
+    assert!(person.is_refused(&["repartition", "--partitions", "6"])[0].contains("Kafka cannot make them 6"));
 }

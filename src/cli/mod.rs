@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and one file per command. Each is a thin use of what workers use too,
 //! so that what is tried by hand is what runs.
 
+pub mod repartition;
 pub mod run;
 pub mod send;
 pub mod tail;
@@ -53,6 +54,15 @@ pub enum Command {
         #[command(flatten)]
         arguments: topics::Arguments,
     },
+    /// Give every topic more partitions and move what is remembered along; every worker must be stopped.
+    Repartition {
+        /// Its configuration.
+        #[command(flatten)]
+        settings: Settings,
+        /// What to do.
+        #[command(flatten)]
+        arguments: repartition::Arguments,
+    },
     /// Publish one booking as DentScheduler would.
     Send {
         /// Its configuration.
@@ -79,6 +89,7 @@ impl Command {
         match self {
             Command::Run { settings }
             | Command::Topics { settings, .. }
+            | Command::Repartition { settings, .. }
             | Command::Send { settings, .. }
             | Command::Tail { settings, .. } => settings,
         }

@@ -10,6 +10,12 @@ use crate::booking::{BookingKey, PatientKey};
 /// bookings are never empty.
 pub const TASK: &str = "/";
 
+/// The practice that a compound key begins with; none of a key that has none, as that of the task.
+pub fn practice(key: &[u8]) -> Option<String> {
+    let (practice, _) = std::str::from_utf8(key).ok()?.split_once('/')?;
+    (!practice.is_empty()).then(|| practice.replace("%2F", "/").replace("%25", "%"))
+}
+
 /// `practice/booking`; `%` and `/` inside the ids are percent-encoded, so that different pairs never look alike.
 pub fn booking(key: &BookingKey) -> String {
     let mut text = String::with_capacity(key.practice.as_str().len() + key.booking.as_str().len() + 1);

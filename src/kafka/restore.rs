@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::event::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE};
@@ -99,9 +100,34 @@ impl Readers {
         cancelled: &AtomicBool,
         restored: &mut Restored,
     ) -> Result<(), KafkaFault> {
+        // By the bytes of the key: a tombstone has nothing else.
+        let mut newest: HashMap<Box<[u8]>, StateRecord> = HashMap::new();
+        restored.records += self.each_record(topic, partition, cancelled, |message| {
+            let key = message.key().unwrap_or_default();
+            match message.payload() {
+                Some(value) => {
+                    let at = RecordName { topic, partition, offset: message.offset() };
+                    newest.insert(key.into(), decode(at, value, avro, cancelled)?);
+                }
+                None => drop(newest.remove(key)),
+            }
+            Ok(())
+        })?;
+        newest.into_values().for_each(|record| restored.state.apply(record));
+        Ok(())
+    }
+
+    /// Hands every committed record of a partition to `take`, from its start to the end it has now; how many there were.
+    pub(super) fn each_record(
+        &self,
+        topic: &'static str,
+        partition: i32,
+        cancelled: &AtomicBool,
+        mut take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), KafkaFault>,
+    ) -> Result<u64, KafkaFault> {
         let (low, high) = self.watermarks(topic, partition)?;
         if low >= high {
-            return Ok(());
+            return Ok(0);
         }
         self.wait_until_stable(topic, partition, high, cancelled)?;
         let failed = |error| KafkaFault::of(format_args!("{topic}/{partition} cannot be restored"), &error);
@@ -109,22 +135,13 @@ impl Readers {
         list.add_partition_offset(topic, partition, Offset::Offset(low)).map_err(failed)?;
         self.committed.assign(&list).map_err(failed)?;
         drop(list);
-        // By the bytes of the key: a tombstone has nothing else.
-        let mut newest: HashMap<Box<[u8]>, StateRecord> = HashMap::new();
-        let mut progress_at = Instant::now();
+        let (mut records, mut progress_at) = (0, Instant::now());
         loop {
             check_cancelled(cancelled)?;
             match self.committed.poll(POLL) {
                 Some(Ok(message)) => {
-                    let key = message.key().unwrap_or_default();
-                    match message.payload() {
-                        Some(value) => {
-                            let at = RecordName { topic, partition, offset: message.offset() };
-                            newest.insert(key.into(), decode(at, value, avro, cancelled)?);
-                        }
-                        None => drop(newest.remove(key)),
-                    }
-                    restored.records += 1;
+                    take(&message)?;
+                    records += 1;
                     progress_at = Instant::now();
                 }
                 // The end that is reported cannot lie below `high`: up to there everything was decided before the
@@ -139,8 +156,8 @@ impl Readers {
                 )));
             }
         }
-        newest.into_values().for_each(|record| restored.state.apply(record));
-        self.committed.unassign().map_err(failed)
+        self.committed.unassign().map_err(failed)?;
+        Ok(records)
     }
 
     /// Waits until every transaction below `high` is committed or aborted.

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewTopic, OwnedResourceSpecifier,
-    ResourceSpecifier, TopicReplication,
+    AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewPartitions, NewTopic,
+    OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -104,6 +104,43 @@ impl Topics {
     /// How many partitions the tasks have: those of `appointments.requested`; none if it does not exist.
     pub async fn partition_count(&self) -> Result<Option<i32>, TopicFault> {
         Ok(self.look().await?.topics.get(topics::REQUESTED).map(|topic| topic.partitions))
+    }
+
+    /// Gives every topic as many partitions as wished, or as `appointments.requested` has. Gives how many there
+    /// are now, and a line for each topic that grew.
+    ///
+    /// # Errors
+    /// A topic is missing or would have to shrink, or Kafka does not answer.
+    pub async fn grow(&self, wished: Option<i32>) -> Result<(i32, Vec<String>), TopicFault> {
+        let actual = self.look().await?.topics;
+        let wish = Wish { partitions: wished, ..Wish::default() };
+        let to = wanted::partitions(&actual, wish);
+        let (mut small, mut lines) = (Vec::new(), Vec::new());
+        for topic in topics::ALL {
+            let difference = |what: String| Difference { topic, what, remedy: Remedy::Recreate };
+            match actual.get(topic).map(|topic| topic.partitions) {
+                None => return Err(TopicFault::Different(difference("does not exist".to_owned()))),
+                Some(has) if has > to => {
+                    let what = format!("has {has} partitions, and Kafka cannot make them {to}");
+                    return Err(TopicFault::Different(difference(what)));
+                }
+                Some(has) if has < to => {
+                    small.push(NewPartitions::new(topic, usize::try_from(to).unwrap_or(0)));
+                    lines.push(format!("{topic}: {has} partitions, now {to}"));
+                }
+                Some(_) => {}
+            }
+        }
+        if !small.is_empty() {
+            let what = || "add partitions".to_owned();
+            let added = self.admin.create_partitions(&small, &options()).await;
+            let added = added.map_err(|error| TopicFault::Kafka { what: what(), error })?;
+            if let Some((_, code)) = added.into_iter().find_map(Result::err) {
+                return Err(TopicFault::Kafka { what: what(), error: KafkaError::AdminOp(code) });
+            }
+            self.wait_for_topics(wish).await?;
+        }
+        Ok((to, lines))
     }
 
     /// Creates what is missing, sets what is set differently, registers schemas; gives a line for each thing done. A

@@ -135,6 +135,11 @@ impl Task {
                 continue;
             }
             if self.is_held(&booking) {
+                // Another review does not answer what became of its create.
+                if self.is_unclear(key) {
+                    self.leave_to_a_person(key, job, turn);
+                    continue;
+                }
                 let not_before = turn.now.plus_ms(turn.settings.retry_backoff_max_ms);
                 self.park_all(key, job, not_before, HELD_BY_REVIEW, turn);
                 continue;

@@ -7,6 +7,7 @@ use crate::healthflow::fault::Missing;
 use crate::healthflow::{Answer, AppointmentRead, Fault, Reply};
 use crate::partition::job::{Flight, Job, Outdated};
 use crate::partition::task::{Task, Turn};
+use crate::processor::defects::planted;
 use crate::processor::fact::Fact;
 use crate::sync::{Outcome, SyncedOutcome};
 
@@ -57,11 +58,12 @@ impl Task {
             Err(fault) => return self.read_failed(key, job, fault.name(), turn),
         };
         // A replica that lags behind what the update was compared with.
-        if revision.as_ref() == Some(&outdated.revision) {
+        let believed = planted!(turn.settings, StaleReadBelieved);
+        if revision.as_ref() == Some(&outdated.revision) && !believed {
             return self.read_failed(key, job, "stale_read", turn);
         }
         // One that lags could also show what stood there even earlier: then it is written again to be sure.
-        let is_fresh = turn.now >= outdated.stood_at.plus_ms(turn.settings.search_lag_ms);
+        let is_fresh = believed || turn.now >= outdated.stood_at.plus_ms(turn.settings.search_lag_ms);
         let Some(placement) = &mut self.change_booking(key).placement else { return };
         placement.revision = revision;
         placement.fingerprint = fingerprint.filter(|_| is_fresh);

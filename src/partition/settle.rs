@@ -9,6 +9,7 @@ use crate::partition::job::{Job, JobKey, Purpose};
 use crate::partition::suspects::Subject;
 use crate::partition::task::{Task, Turn};
 use crate::patient::Candidate;
+use crate::processor::defects::planted;
 use crate::processor::fact::Fact;
 use crate::state::WriteOperation;
 use crate::sync::step::look_up_patient;
@@ -39,16 +40,24 @@ enum ToldApart {
 
 impl Task {
     /// A booking with no version at hand: only its doubt is left to settle.
-    pub(super) fn next_of_doubt(&mut self, key: &BookingKey, job: &Job, turn: &mut Turn<'_>) -> Next {
+    pub(super) fn next_of_doubt(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) -> Next {
         let Some(open) = self.writes.get(key) else { return Next::Rest };
         let Some(doubt) = open.doubt.filter(|doubt| !doubt.unclear) else { return Next::Rest };
+        // The look-up too may be what kills the workers: it waits for a record to go to a person with (rule K6).
+        if self.is_given_up(&Subject::Booking(key.clone()), turn.settings) {
+            return Next::Rest;
+        }
         if turn.now < doubt.quiet_at {
             self.timers.insert((doubt.quiet_at, JobKey::Booking(key.clone())));
             return Next::Rest;
         }
         match self.settle(key, job, turn) {
             Settling::Ask(request) => Next::Ask(*request, Purpose::Settle),
-            Settling::Settled | Settling::Unclear => Next::Rest,
+            Settling::Settled => Next::Rest,
+            Settling::Unclear => {
+                self.leave_to_a_person(key, job, turn);
+                Next::Rest
+            }
         }
     }
 
@@ -58,7 +67,7 @@ impl Task {
         if let Some(intent) = intent.filter(|intent| intent.operation == WriteOperation::Create) {
             let sought = match &intent.slot {
                 _ if turn.settings.guard.has_references() => Sought::Reference(key.booking.clone()),
-                Some(slot) => Sought::Slot(slot.clone()),
+                Some(slot) => Sought::Slot(sought_slot(slot, job, turn)),
                 // Written in another guard mode: nothing says what to look for.
                 None => return Settling::Unclear,
             };
@@ -175,7 +184,8 @@ impl Task {
         let others =
             self.state.bookings.iter().filter(|(other, _)| other.practice == key.practice && *other != key);
         for (other, state) in others {
-            if let Some(placement) = &state.placement {
+            let counts = !planted!(turn.settings, OthersAppointmentsAdopted);
+            if let Some(placement) = state.placement.as_ref().filter(|_| counts) {
                 found.retain(|one| one.id.0 != placement.appointment_id);
             }
             if state.intent.is_some() && slot_of(other) == slot {
@@ -189,6 +199,11 @@ impl Task {
             _ if is_rival_under_way => ToldApart::Soon,
             _ => ToldApart::Unclear,
         }
+    }
+
+    /// Whether a look-up did not tell what became of a create in doubt.
+    pub(super) fn is_unclear(&self, key: &BookingKey) -> bool {
+        self.writes.get(key).and_then(|open| open.doubt).is_some_and(|doubt| doubt.unclear)
     }
 
     /// Nobody but a person can tell what became of a create in doubt: the newest version at hand goes to review, and with
@@ -250,5 +265,13 @@ impl Task {
         .into_iter()
         .for_each(|doubt| doubt.quiet_at = again_at);
         self.timers.insert((again_at, key));
+    }
+}
+
+/// Where to look for what a create in doubt made: where it asked to stand, wherever a newer version wants to.
+fn sought_slot(slot: &Slot, job: &Job, turn: &Turn<'_>) -> Slot {
+    match job.newest().filter(|_| planted!(turn.settings, NewestSlotLookedUp)) {
+        Some(newest) => Slot { start: newest.booking.visit.start, ..slot.clone() },
+        None => slot.clone(),
     }
 }

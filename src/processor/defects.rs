@@ -39,6 +39,12 @@ pub enum Defect {
     NoGeneration,
     /// An older version than one already written or intended is written (K5).
     OlderVersionWritten,
+    /// Without references a lost create is looked up where the newest version wants to stand (W5).
+    NewestSlotLookedUp,
+    /// Without references what stands for another booking is taken for our own (W5).
+    OthersAppointmentsAdopted,
+    /// What is read after a 412 is believed, however old the replica may be (W5).
+    StaleReadBelieved,
     /// All suspects run at once, each of them marked (K6).
     SuspectsRunTogether,
     /// The lease runs from the fence, before any commit was good (W2).
@@ -50,7 +56,7 @@ pub enum Defect {
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 20] = [
+    pub const ALL: [Defect; 23] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -68,6 +74,9 @@ impl Defect {
         Defect::PatientNotLocked,
         Defect::NoGeneration,
         Defect::OlderVersionWritten,
+        Defect::NewestSlotLookedUp,
+        Defect::OthersAppointmentsAdopted,
+        Defect::StaleReadBelieved,
         Defect::SuspectsRunTogether,
         Defect::LeaseFromTheFence,
         Defect::NamelessBuriedAtOnce,

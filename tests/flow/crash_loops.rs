@@ -1,11 +1,15 @@
 //! A booking that kills every worker that touches it goes to a person, and nobody who was only near it does (rule K6).
 
+use std::collections::BTreeMap;
+
 use healthflow_sync::booking::Booking;
 use healthflow_sync::event::Arrival;
 use healthflow_sync::event::topics::Lane;
 use healthflow_sync::healthflow::{Operation, Request};
 use healthflow_sync::processor::GuardMode;
-use healthflow_sync::state::Suspicion;
+use healthflow_sync::state::{
+    BookingState, Parked, ParkingPlace, PatientState, Suspicion, TaskState, WriteIntent, WriteOperation,
+};
 use healthflow_sync::sync::Reason;
 
 use crate::desk::*;
@@ -81,6 +85,35 @@ fn a_booking_that_kills_every_worker_goes_to_review_and_its_neighbours_do_not() 
         let of = desk.durable.bookings.iter().find(|(key, _)| key.booking.as_str() == neighbour);
         assert!(of.is_some_and(|(_, state)| state.placement.is_some()), "{neighbour}");
     }
+}
+
+/// While another booking's review holds its patient, its record cannot go to a person yet; its doubt must not be settled
+/// from state meanwhile, for the look-up may be what kills.
+#[test]
+fn a_booking_that_kills_is_left_alone_while_its_patient_is_held() {
+    let booking = a_booking("b", 1);
+    let intent = WriteIntent {
+        operation: WriteOperation::Create,
+        incarnation: 0,
+        first_version: 1,
+        since: START,
+        slot: None,
+        if_match: None,
+    };
+    let state = BookingState {
+        intent: Some(Box::new(intent)),
+        newest: 1,
+        suspicion: Suspicion { unclean_ends: 5, alone: false },
+        parked: vec![Parked { version: 1, place: ParkingPlace::Retry, generation: 1 }],
+        ..BookingState::default()
+    };
+    let patient = PatientState { held_by: Some("another".into()), ..PatientState::default() };
+    let mut state_of_task = TaskState::default();
+    state_of_task.bookings.insert(booking.key.clone(), Box::new(state));
+    state_of_task.patients.insert(booking.patient_key(), Box::new(patient));
+    let mut desk = Desk::acquired(GuardMode::Reference, state_of_task, BTreeMap::new(), START);
+    desk.pass_ms(2 * QUIET_MS);
+    desk.expect_silence();
 }
 
 #[test]

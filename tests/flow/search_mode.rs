@@ -133,6 +133,24 @@ fn several_that_could_be_ours_are_for_a_person_and_never_a_second_post() {
 }
 
 #[test]
+fn what_cannot_be_told_apart_goes_to_a_person_though_its_patient_waits_for_one_already() {
+    let mut desk = in_doubt(a_booking("b", 1));
+    desk.expect_and_answer(Operation::FindAppointment, appointments(&["a-1", "a-2"]));
+    let parked = desk.retries().pop().expect("it waits for its quiet time");
+    let mut conflict = a_booking("c", 1);
+    conflict.patient.healthflow_patient_id = Some("hf-other".into());
+    desk.arrive(conflict);
+    assert_eq!(desk.reviews().len(), 1, "its link differs from the one we know");
+    desk.arrive_on(
+        healthflow_sync::event::topics::Lane::Retry,
+        healthflow_sync::event::Arrival::Retry(Box::new(parked)),
+    );
+    desk.pass_ms(1_000);
+    assert_eq!(reviews(&desk).pop(), Some(held("b")));
+    assert_eq!(desk.processor.status(desk.now).open_doubts, 0);
+}
+
+#[test]
 fn two_lost_creates_of_one_slot_are_not_told_apart() {
     let mut desk = Desk::new(GuardMode::Search);
     for booking in ["b", "c"] {

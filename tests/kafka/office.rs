@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use healthflow_sync::event::avro::{Decoder, Encoder, contract};
@@ -46,13 +46,12 @@ pub struct Office {
     settings: Vec<String>,
     simulator: Simulator,
     client: reqwest::Client,
-    house: &'static House,
+    house: Arc<House>,
     _alone: MutexGuard<'static, ()>,
 }
 
-fn house() -> &'static House {
-    static HOUSE: OnceLock<House> = OnceLock::new();
-    HOUSE.get_or_init(|| {
+impl House {
+    fn build() -> Arc<House> {
         let stack = Stack::start_with(&["--proxied"]);
         let runtime = &world().runtime;
         let (listen, broker) = (stack.env("PROXY_BROKERS"), stack.env("PROXIED_BROKERS"));
@@ -64,8 +63,13 @@ fn house() -> &'static House {
         let registry = SchemaRegistry::new(&stack.registry_url, Patience::default()).unwrap();
         let contract = contract(REQUESTED).unwrap();
         let encoder = Encoder::new(contract, runtime.block_on(registry.register(contract)).unwrap());
-        House { stack, proxy, encoder }
-    })
+        Arc::new(House { stack, proxy, encoder })
+    }
+
+    fn shared() -> Arc<House> {
+        static SHARED: OnceLock<Arc<House>> = OnceLock::new();
+        SHARED.get_or_init(House::build).clone()
+    }
 }
 
 fn addresses(brokers: &str, registry_url: &str) -> Vec<String> {
@@ -76,6 +80,15 @@ impl Office {
     /// An office with a HealthFlow in good health and no workers, for the test `name`; `settings` are those of its workers,
     /// beside those of `config/torture.toml`.
     pub fn open(name: &'static str, settings: &[(&str, &str)]) -> Office {
+        Office::open_in(House::shared, name, settings)
+    }
+
+    /// The same with a Kafka of its own, for a test that breaks it.
+    pub fn open_with_own_kafka(name: &'static str, settings: &[(&str, &str)]) -> Office {
+        Office::open_in(House::build, name, settings)
+    }
+
+    fn open_in(house: fn() -> Arc<House>, name: &'static str, settings: &[(&str, &str)]) -> Office {
         static ALONE: Mutex<()> = Mutex::new(());
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let house = house();
@@ -93,7 +106,7 @@ impl Office {
     }
 
     /// The proxy before Kafka, which the workers use that are hired with [`Office::hire_through_proxy`].
-    pub fn proxy(&self) -> &'static KafkaProxy {
+    pub fn proxy(&self) -> &KafkaProxy {
         &self.house.proxy
     }
 

@@ -33,10 +33,17 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// Goal: a broker that dies in the middle of commits costs nobody a result or a second one. Method: the ends of the
-/// transactions that hold results are on their way when it is killed.
+/// transactions that hold results are on their way when it is killed. It is back before the transactions and the worker's
+/// session are over, so that the tasks live to hear how their commits ended.
 #[test]
 fn a_killed_broker_in_mid_commit_leaves_each_booking_exactly_one_result() {
-    let mut office = Office::open("killed-broker", &[]);
+    let settings = [
+        ("healthflow.duplicate_guard", "idempotency_key"),
+        ("kafka.session_timeout_ms", "50000"),
+        // A broker that comes back to transactions whose time is over loses some of their markers now and then.
+        ("kafka.transaction_timeout_ms", "50000"),
+    ];
+    let mut office = Office::open_with_own_kafka("killed-broker", &settings);
     office.hire_through_proxy();
     office.wait_live(0, PARTITIONS as usize);
     // Slow, so that the first results are still to be committed when the first appointments stand.
@@ -147,8 +154,12 @@ fn a_reschedule_that_lands_late_does_not_overwrite_the_newer_one() {
 /// in hand. A group of its own: it goes on from what state says of the offsets.
 #[test]
 fn under_the_consumer_protocol_a_killed_workers_partitions_are_taken_over() {
-    let protocol = [("kafka.group_protocol", "consumer"), ("kafka.group_id", "consumer-protocol")];
-    let mut office = Office::open("taken-over", &protocol);
+    let settings = [
+        ("healthflow.duplicate_guard", "idempotency_key"),
+        ("kafka.group_protocol", "consumer"),
+        ("kafka.group_id", "consumer-protocol"),
+    ];
+    let mut office = Office::open("taken-over", &settings);
     office.hire();
     office.hire();
     wait_until("both", || {

@@ -71,7 +71,10 @@ impl HealthFlow {
                 body.status = if &*body.status == "cancelled" { "scheduled" } else { "cancelled" }.into();
             }
             let id = one.record.id.clone();
-            self.put(format!("/appointments/{id}"), &body, now)?;
+            let path = format!("/appointments/{id}");
+            self.note_before(&path, now);
+            self.put(path, &body, now)?;
+            self.edited.insert(id.clone(), now);
             return Some(id);
         }
         let one = ledger.patients.get(random.below(ledger.patients.len()))?;

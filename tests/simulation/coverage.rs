@@ -113,6 +113,7 @@ impl Coverage {
             (FaultKind::SearchLag, Phase::Searching),
             (FaultKind::SearchLag, Phase::LookingUp),
             (FaultKind::StaleReplica, Phase::Updating),
+            (FaultKind::StaleReplica, Phase::LookingUp),
             (FaultKind::Misrouted, Phase::Any),
             (FaultKind::CrashLoop, Phase::CreatingAppointment),
             (FaultKind::Delete, Phase::Any),

@@ -58,6 +58,8 @@ pub enum Defect {
     SuspicionForgotten,
     /// The idempotency key depends on what is sent (W6).
     ContentInKey,
+    /// Updates name no revision, though it is counted on (W5).
+    IfMatchLeftOut,
     /// Doubts are settled at once (W4).
     NoQuietTime,
     /// The search's lag is left out of the quiet time (W4).
@@ -68,7 +70,7 @@ pub enum Defect {
 
 impl Defect {
     #[cfg(feature = "planted-defects")]
-    pub const ALL: [Defect; 26] = [
+    pub const ALL: [Defect; 27] = [
         Defect::NoIntent,
         Defect::OneParkingSlot,
         Defect::NewestForgotten,
@@ -92,6 +94,7 @@ impl Defect {
         Defect::MisroutedPassedOver,
         Defect::SuspicionForgotten,
         Defect::ContentInKey,
+        Defect::IfMatchLeftOut,
         Defect::NoQuietTime,
         Defect::QuietTimeWithoutLag,
         Defect::QuietTimeWithoutLateLanding,
@@ -157,14 +160,15 @@ impl Defect {
         }
     }
 
-    /// The key that goes out with a create.
+    /// The key that goes out with a create, and the revision that goes out with an update.
     pub fn rekey(self, request: &mut Request) {
-        if self != Defect::ContentInKey {
-            return;
-        }
-        if let Request::CreateAppointment { content, idempotency_key } = request {
-            let text = content.visit.note.as_ref().map_or("", |note| note.reveal());
-            idempotency_key.push_str(text);
+        match (self, request) {
+            (Defect::ContentInKey, Request::CreateAppointment { content, idempotency_key }) => {
+                let text = content.visit.note.as_ref().map_or("", |note| note.reveal());
+                idempotency_key.push_str(text);
+            }
+            (Defect::IfMatchLeftOut, Request::UpdateAppointment { if_match, .. }) => *if_match = None,
+            _ => {}
         }
     }
 }

@@ -26,7 +26,7 @@ impl World {
             Effect::Call { call, partition, incarnation, lease_until, request } => {
                 let queued_ms = if self.strikes(self.plan.faults.queue) {
                     self.strike(worker, FaultKind::LongQueue);
-                    self.random.between(500, 15_000)
+                    self.random.between(500, self.plan.faults.queue_max_ms)
                 } else {
                     self.random.between(0, 3)
                 };

@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use healthflow_sync::booking::PracticeId;
 use healthflow_sync::healthflow::fault::{NotSent, Unknown};
-use healthflow_sync::healthflow::wire::{TransportFault, WireReply, WireRequest};
+use healthflow_sync::healthflow::wire::{Method, TransportFault, WireReply, WireRequest};
 use healthflow_sync::healthflow::{Request, decode, encode};
 use healthflow_sync::processor::{CallId, GuardMode, Input};
 use healthflow_sync::simulator::answer::{Ending, Moods, Simulator};
@@ -24,8 +24,12 @@ pub struct HealthFlow {
     pub simulator: Simulator,
     moods: Moods,
     hidden: Vec<Hidden>,
+    /// What stood before the newest change of each appointment, and when that came: what a replica that lags shows.
+    before: BTreeMap<String, (i64, WireReply)>,
     /// Appointments and patients that a person deleted, and when.
     pub deleted: BTreeMap<Arc<str>, i64>,
+    /// Appointments that a person changed, and when last.
+    pub edited: BTreeMap<Arc<str>, i64>,
     pub outage_until: i64,
     /// Requests that were sent and have not arrived.
     pub under_way: usize,
@@ -60,6 +64,7 @@ impl HealthFlow {
             keeps_external_id: plan.settings.guard.has_references(),
             // Workers are told less, by how far their clocks may differ (rule W5).
             idempotency_key_retention_ms: (plan.settings.key_retention_ms + 2 * plan.skew_max_ms) as u64,
+            offers_versions: plan.settings.offers_versions,
             replays_for_other_bytes: plan.replays_for_other_bytes,
             slot_conflicts: plan.slot_conflicts,
             page_size: plan.page_size,
@@ -72,10 +77,37 @@ impl HealthFlow {
             simulator,
             moods,
             hidden: Vec::new(),
+            before: BTreeMap::new(),
             deleted: BTreeMap::new(),
+            edited: BTreeMap::new(),
             outage_until: 0,
             under_way: 0,
         }
+    }
+
+    /// Remembers what stands at `path`, which is about to change.
+    pub fn note_before(&mut self, path: &str, now: i64) {
+        let get = WireRequest {
+            method: Method::Get,
+            path_and_query: path.to_owned(),
+            idempotency_key: None,
+            if_match: None,
+            body: None,
+        };
+        if let Some(reply) = self.simulator.answer(&get, Timestamp(now)).filter(|reply| reply.status == 200) {
+            self.before.insert(path.to_owned(), (now, reply));
+        }
+    }
+
+    /// What a replica that lags answers: what stood there before, or that nothing does.
+    fn shown_before(&self, request: &Request) -> WireReply {
+        let before = match request {
+            Request::ReadAppointment { id } => self.before.get(&format!("/appointments/{}", id.as_str())),
+            _ => None,
+        };
+        let body = br#"{"code":"APPOINTMENT_NOT_FOUND","message":"a replica that lags"}"#.to_vec();
+        let nothing = WireReply { status: 404, retry_after: None, body };
+        before.map_or(nothing, |(_, reply)| reply.clone())
     }
 
     /// Carries a request out now; what it creates may be seen by searches only after a lag.
@@ -86,6 +118,9 @@ impl HealthFlow {
         now: i64,
     ) -> Option<WireReply> {
         self.simulator.set_moods(Moods { search_lag_ms: lag_ms as u64, ..self.moods.clone() });
+        if matches!(request, Request::UpdateAppointment { .. }) {
+            self.note_before(&wire.path_and_query, now);
+        }
         let ending = self.simulator.handle(wire, Timestamp(now)).ending;
         let created = self.simulator.writes().last().is_some_and(|write| write.effect == "created");
         if let (true, true, Some(practice)) = (created, lag_ms > 0, created_in(request)) {
@@ -110,7 +145,7 @@ impl World {
     /// The bytes go out.
     pub fn send(&mut self, worker: usize, outbound: Outbound) {
         let kind = self.call_fault(&outbound.request);
-        let fate = self.fate(kind);
+        let fate = self.fate(kind, &outbound.request);
         let Outbound { call, mut request, .. } = outbound;
         if let Some(defect) = self.plan.defect {
             defect.rekey(&mut request);
@@ -218,7 +253,14 @@ impl World {
 
     /// Whether a replica that lags may not know yet what `request` is about.
     fn is_fresh(&self, request: &Request) -> bool {
-        let Request::UpdateAppointment { id, .. } = request else { return false };
+        let id = match request {
+            Request::UpdateAppointment { id, .. } => id,
+            Request::ReadAppointment { id } => {
+                let before = self.healthflow.before.get(&format!("/appointments/{}", id.as_str()));
+                return before.is_some_and(|(at, _)| self.now - at < self.plan.settings.search_lag_ms);
+            }
+            _ => return false,
+        };
         let ledger = self.healthflow.simulator.ledger();
         let mut of = ledger.appointments.iter().filter(|one| &*one.record.id == id.as_str());
         of.any(|one| self.now - one.created_at_ms.0 < self.plan.settings.search_lag_ms)
@@ -248,7 +290,7 @@ impl World {
         }
     }
 
-    fn fate(&mut self, kind: Option<FaultKind>) -> Fate {
+    fn fate(&mut self, kind: Option<FaultKind>, request: &Request) -> Fate {
         let life_ms = self.plan.settings.request_life_ms;
         let late_ms = self.plan.settings.late_landing_ms;
         let soon_ms = self.random.between(1, 20);
@@ -266,8 +308,7 @@ impl World {
                 (None, Some((soon_ms, Ok(reply))))
             }
             Some(FaultKind::StaleReplica) => {
-                let body = br#"{"code":"APPOINTMENT_NOT_FOUND","message":"a replica that lags"}"#.to_vec();
-                (None, Some((soon_ms, Ok(WireReply { status: 404, retry_after: None, body }))))
+                (None, Some((soon_ms, Ok(self.healthflow.shown_before(request)))))
             }
             Some(FaultKind::Unauthorised) => (None, Some((soon_ms, reply(401)))),
             Some(FaultKind::ErrorBefore) => (None, Some((soon_ms, reply(500)))),

@@ -79,7 +79,7 @@ pub fn draw(plan: &Plan) -> Lives {
         let partition = (number as i32) % plan.partitions;
         let people = people(&practice, plan.crowded, &mut lives, &mut random);
         let bursts: Vec<i64> = (0..plan.bursts).map(|_| plan.any_moment(&mut random)).collect();
-        let bookings = random.between(2, 20);
+        let bookings = random.between(3, 26);
         for index in 0..bookings {
             let key = BookingKey { practice: practice.clone(), booking: format!("b{number}-{index}").into() };
             let begins_at = match &bursts[..] {
@@ -173,14 +173,11 @@ fn versions(
     let gap_ms = *random.pick(&[5, 500, 20_000]);
     let cancelled = if plan.fickle { 0.4 } else { 0.25 };
     let visit_soon = random.chance(0.1);
-    let mut tag_of = 0;
+    let mut visits: Vec<Visit> = Vec::new();
     let mut published: Vec<Publication> = Vec::new();
     for version in 1..=count {
         if random.chance(0.1) {
             who = random.pick(people);
-        }
-        if tag_of == 0 || random.chance(0.85) {
-            tag_of = version;
         }
         let start_ms =
             if visit_soon { at + random.between(1_000, 60_000) } else { BEGIN_MS + 30 * 86_400_000 };
@@ -197,8 +194,13 @@ fn versions(
             requested_at: Timestamp(at),
             source: if random.chance(0.9) { Source::Live } else { Source::Backfill },
             patient: who.patient.clone(),
-            visit: visit(key, tag_of, start_ms, random),
+            // Now and then what was wanted before is wanted again.
+            visit: match visits.is_empty() || random.chance(0.75) {
+                true => visit(key, version, start_ms, random),
+                false => random.pick(&visits).clone(),
+            },
         };
+        visits.push(booking.visit.clone());
         let arrival = if random.chance(0.05) {
             Arrival::Unusable(Box::new(Unusable {
                 raw_key: None,

@@ -26,6 +26,8 @@ enum Theme {
     /// Creates that are repeated while a first copy is still on its way, of bookings that change their mind: what rule
     /// W3 is for.
     Repeats,
+    /// Bookings that change their mind back and forth, offices that edit them, and replicas that lag: what `If-Match` is for.
+    Revisions,
     /// One booking kills every worker that touches it, and nothing else goes wrong with them: what rule K6 is for.
     CrashLoop,
 }
@@ -41,7 +43,6 @@ impl Theme {
         Theme::Mixed,
         Theme::Mixed,
         Theme::Mixed,
-        Theme::Mixed,
         Theme::Zombies,
         Theme::Zombies,
         Theme::Zombies,
@@ -51,6 +52,7 @@ impl Theme {
         Theme::Repeats,
         Theme::Repeats,
         Theme::Repeats,
+        Theme::Revisions,
         Theme::CrashLoop,
     ];
 }
@@ -109,6 +111,7 @@ pub struct Faults {
     pub acquire: f64,
     /// A call waits long for a connection before it reaches the socket.
     pub queue: f64,
+    pub queue_max_ms: i64,
     /// A worker sleeps between its last look at the lease and the socket.
     pub nap: f64,
     pub roll_every_ms: i64,
@@ -142,7 +145,7 @@ impl Plan {
         let settings = settings(*theme, &mut random);
         let many = level > 0 && (*theme != Theme::Mixed || random.chance(0.8));
         let skew_max_ms = if level < 2 { 0 } else { *random.pick(&[0, 0, 20_000, 300_000]) };
-        let window_ms = random.between(30_000, 180_000);
+        let window_ms = random.between(45_000, 200_000);
         Plan {
             seed,
             partitions: settings.partition_count as i32,
@@ -152,6 +155,7 @@ impl Plan {
                 Theme::Zombies => zombie_faults(&mut random),
                 Theme::LateCreations => late_creation_faults(&mut random),
                 Theme::Repeats => repeat_faults(&mut random),
+                Theme::Revisions => revision_faults(&mut random),
                 Theme::CrashLoop => Faults {
                     call: 0.1,
                     calls: vec![FaultKind::Throttled, FaultKind::Connect, FaultKind::ErrorAfter],
@@ -167,7 +171,7 @@ impl Plan {
             misroutes: level >= 3 && random.chance(0.2),
             crowded: *theme == Theme::LateCreations || random.chance(0.25),
             bursts: *random.pick(&[0, 1, 3, 6]),
-            fickle: *theme == Theme::Repeats || random.chance(0.2),
+            fickle: matches!(theme, Theme::Repeats | Theme::Revisions) || random.chance(0.2),
             replays_for_other_bytes: random.chance(0.5),
             page_size: *random.pick(&[1, 2, 50]),
             skew_max_ms,
@@ -226,7 +230,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
     Settings {
         partition_count: if theme == Theme::CrashLoop { 1 } else { random.between(1, 4) as u32 },
         guard,
-        offers_versions: false,
+        offers_versions: theme == Theme::Revisions || random.chance(0.4),
         key_retention_ms,
         request_life_ms,
         late_landing_ms,
@@ -258,9 +262,10 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
 fn faults(random: &mut Random, level: u32) -> Faults {
     let mut faults = Faults::default();
     if level >= 1 {
-        faults.call = *random.pick(&[0.05, 0.1, 0.3, 0.5]);
+        faults.call = *random.pick(&[0.1, 0.2, 0.3, 0.5]);
         faults.calls = some_of(&FaultKind::CALLS, random);
         faults.queue = *random.pick(&[0.0, 0.02, 0.2]);
+        faults.queue_max_ms = 15_000;
         faults.nap = *random.pick(&[0.0, 0.02, 0.2]);
         faults.outage_every_ms = *random.pick(&[0, 60_000]);
     }
@@ -268,7 +273,7 @@ fn faults(random: &mut Random, level: u32) -> Faults {
         faults.commit = *random.pick(&[0.0, 0.05, 0.2]);
         faults.commits = some_of(&FaultKind::COMMITS, random);
         faults.acquire = *random.pick(&[0.0, 0.2]);
-        faults.worker_every_ms = *random.pick(&[0, 4_000, 10_000, 30_000]);
+        faults.worker_every_ms = *random.pick(&[0, 4_000, 4_000, 10_000, 30_000]);
         faults.workers = some_of(&FaultKind::WORKERS, random);
         faults.pause_max_ms = *random.pick(&[25_000, 25_000, 90_000]);
         faults.roll_every_ms = *random.pick(&[0, 0, 60_000]);
@@ -277,7 +282,7 @@ fn faults(random: &mut Random, level: u32) -> Faults {
     }
     if level >= 3 {
         faults.deletion_every_ms = *random.pick(&[0, 0, 10_000]);
-        faults.edit_every_ms = *random.pick(&[0, 0, 10_000]);
+        faults.edit_every_ms = *random.pick(&[0, 5_000, 10_000]);
     }
     faults
 }
@@ -306,6 +311,22 @@ fn repeat_faults(random: &mut Random) -> Faults {
     }
 }
 
+fn revision_faults(random: &mut Random) -> Faults {
+    Faults {
+        call: 0.4,
+        calls: vec![
+            FaultKind::StaleReplica,
+            FaultKind::TimeoutAfter,
+            FaultKind::ErrorAfter,
+            FaultKind::LateLanding,
+        ],
+        workers: vec![FaultKind::Kill, FaultKind::Migrate],
+        worker_every_ms: *random.pick(&[0, 10_000]),
+        edit_every_ms: 3_000,
+        ..Faults::default()
+    }
+}
+
 fn zombie_faults(random: &mut Random) -> Faults {
     Faults {
         call: 0.3,
@@ -320,7 +341,9 @@ fn zombie_faults(random: &mut Random) -> Faults {
         workers: vec![FaultKind::CutFromGroup, FaultKind::Pause],
         worker_every_ms: *random.pick(&[4_000, 10_000]),
         pause_max_ms: 40_000,
-        queue: *random.pick(&[0.05, 0.3, 0.6]),
+        queue: *random.pick(&[0.1, 0.3, 0.6]),
+        // Until the lease is over, and a little longer.
+        queue_max_ms: 5_000,
         nap: *random.pick(&[0.0, 0.3]),
         clock_every_ms: *random.pick(&[0, 10_000]),
         ..Faults::default()

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use healthflow_sync::booking::BookingKey;
+use healthflow_sync::booking::{BookingKey, Version};
 use healthflow_sync::event::{Arrival, Misrouted};
 use healthflow_sync::healthflow::Request;
 use healthflow_sync::processor::{Effect, Input};
@@ -72,6 +72,8 @@ pub struct World {
     /// The newest write of each booking: only where that defect is planted.
     pub last_writes: BTreeMap<BookingKey, Request>,
     pub published: usize,
+    /// When each version was first published.
+    pub published_at: BTreeMap<(BookingKey, Version), i64>,
     pub judges: Judges,
     pub coverage: Coverage,
     pub story: Story,
@@ -100,6 +102,7 @@ impl World {
             disk_full_until: 0,
             last_writes: BTreeMap::new(),
             published: 0,
+            published_at: BTreeMap::new(),
             judges: Judges::default(),
             coverage: Coverage::default(),
             story: Story::new(recording),
@@ -266,6 +269,9 @@ impl World {
         }
         self.published += 1;
         let record = self.lives.records[index].clone();
+        if let Arrival::Requested(booking) = &record.arrival {
+            self.published_at.entry((booking.key.clone(), booking.version)).or_insert(self.now);
+        }
         let (to, arrival) = match record.strays_to {
             Some(to) => (to, strayed(index, record.partition)),
             None => (record.partition, record.arrival.clone()),

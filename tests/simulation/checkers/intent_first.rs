@@ -8,9 +8,10 @@ use healthflow_sync::state::TaskState;
 use crate::lives::Lives;
 
 /// What is wrong with sending `request` while `state` is what stands. Where repeating is safe, a new owner may have
-/// closed the intent of a worker that does not know yet that it lost the task; the newest intended version never falls.
+/// closed the intent of a worker that does not know yet that it lost the task (so too for an update that names a revision); the newest intended version never falls.
 pub fn broken(state: &TaskState, request: &Request, guard: GuardMode, lives: &Lives) -> Option<String> {
-    let must_be_open = matches!(guard, GuardMode::Reference | GuardMode::Search);
+    let is_refused_if_changed = matches!(request, Request::UpdateAppointment { if_match: Some(_), .. });
+    let must_be_open = matches!(guard, GuardMode::Reference | GuardMode::Search) && !is_refused_if_changed;
     match request {
         Request::CreatePatient { content, .. } => {
             let key = PatientKey { practice: content.practice.clone(), patient: content.patient.id.clone() };

@@ -1,7 +1,14 @@
 //! Rule W2: whoever was fenced sends no write once his lease is over, for the successor counts on it. Seen at the socket,
 //! whether or not that write does harm in this life.
 
+use healthflow_sync::time::Timestamp;
+
 use crate::kafka::Partition;
+
+/// What is wrong with a write sent at `now` by a worker's own clock under a lease that ends at `until`.
+pub fn outlived(until: Timestamp, now: Timestamp) -> Option<String> {
+    (now >= until).then(|| format!("sends a write {} ms after its own lease was over", now.since_ms(until)))
+}
 
 /// What is wrong with a write sent at `now` by the owner of `epoch`.
 pub fn broken(partition: &Partition, epoch: u64, lease_ms: i64, now: i64) -> Option<String> {

@@ -68,6 +68,10 @@ impl World {
         if let Some(what) = epoch.and_then(|epoch| lease::broken(partition, epoch, lease_ms, self.now)) {
             self.violate("lease", format!("w{worker} {what}"));
         }
+        let clock = self.workers[worker].clock(self.now);
+        if let Some(what) = outbound.lease_until.and_then(|until| lease::outlived(until, clock)) {
+            self.violate("lease", format!("w{worker} {what}"));
+        }
         let broken = self.judges.no_step_back.sent(&outbound.request, &self.lives, guard);
         self.violate_all("no step back", broken);
     }

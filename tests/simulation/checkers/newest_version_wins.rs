@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use healthflow_sync::booking::{BookingKey, BookingStatus, Version};
-use healthflow_sync::simulator::answer::AppointmentBody;
+use healthflow_sync::simulator::answer::{AppointmentBody, AppointmentRecord};
 use healthflow_sync::sync::{Reason, SyncedOutcome};
 
 use crate::by_hand;
@@ -25,10 +25,16 @@ pub fn broken(world: &World) -> Vec<String> {
         if is_open(world, key) || newest.is_some_and(|(_, verdict)| was_deleted(world, verdict)) {
             continue;
         }
-        let of_booking = ledger.appointments.iter().map(|one| &one.record.body);
-        let stands: Vec<&AppointmentBody> = of_booking.filter(|body| belongs(body, key)).collect();
-        // Whoever changed it by hand did so after our last write of it, which would have put our note back.
-        if matches!(&stands[..], [body] if body.note.as_deref() == Some(by_hand::NOTE)) {
+        let of_booking = ledger.appointments.iter().map(|one| one.record);
+        let records: Vec<&AppointmentRecord> = of_booking.filter(|one| belongs(&one.body, key)).collect();
+        let stands: Vec<&AppointmentBody> = records.iter().map(|one| &one.body).collect();
+        if let [one] = records[..]
+            && one.body.note.as_deref() == Some(by_hand::NOTE)
+        {
+            // Whoever changed it by hand did so after our last write of it, which would have put our note back.
+            if newest.is_some_and(|newest| was_written_since(world, key, newest, one)) {
+                broken.push(format!("{key}: {newest:?} ended well last, but an older change by hand stands"));
+            }
             continue;
         }
         let least = newest.map_or(0, |(version, _)| version);
@@ -40,6 +46,19 @@ pub fn broken(world: &World) -> Vec<String> {
         }
     }
     broken
+}
+
+/// Whether a version that was asked for after `one` was changed by hand ended as written: then it was not.
+fn was_written_since(
+    world: &World,
+    key: &BookingKey,
+    (version, verdict): (Version, &Verdict),
+    one: &AppointmentRecord,
+) -> bool {
+    let asked_at = world.published_at.get(&(key.clone(), version));
+    let is_older =
+        world.healthflow.edited.get(&one.id).zip(asked_at).is_some_and(|(edit, asked)| edit < asked);
+    is_older && matches!(verdict.outcome, Ok(SyncedOutcome::Updated | SyncedOutcome::Created))
 }
 
 fn belongs(body: &AppointmentBody, key: &BookingKey) -> bool {

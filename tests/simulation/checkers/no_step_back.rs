@@ -1,5 +1,5 @@
-//! Rule K5, which promise 5 rests on: no older version of a booking is sent after a newer one. Creates under a key are
-//! left out: HealthFlow refuses or replays the second one, whoever sends it.
+//! Rule K5, which promise 5 rests on: no older version of a booking is sent after a newer one. Creates under a key
+//! and updates of a revision are left out: HealthFlow refuses or replays the second one, whoever sends it.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ impl NoStepBack {
     /// A write goes out; what it breaks. Versions that ask for the same are the same to us.
     pub fn sent(&mut self, request: &Request, lives: &Lives, guard: GuardMode) -> Option<String> {
         let content = match request {
-            Request::UpdateAppointment { content, .. } => content,
+            Request::UpdateAppointment { content, if_match: None, .. } => content,
             Request::CreateAppointment { content, .. }
                 if matches!(guard, GuardMode::Reference | GuardMode::Search) =>
             {

@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::moods::{self, Weather};
+use crate::dentscheduler::now;
 use crate::healthflow::HealthFlow;
 use crate::morning::random::Random;
 use crate::parts::kafka_proxy::KafkaProxy;
@@ -74,6 +75,9 @@ pub struct Done {
     /// Their last words.
     #[serde(skip)]
     pub last_words: Vec<String>,
+    /// When HealthFlow's moods ended and it was well again (milliseconds).
+    #[serde(skip)]
+    pub well_at_ms: i64,
 }
 
 /// Who breaks what.
@@ -228,6 +232,7 @@ impl Tormentor<'_> {
             sleep_until((Instant::now() + weather.lasts).min(self.until)).await;
             next += 1;
         }
+        self.count(|done| done.well_at_ms = now().0);
         self.healthflow.set_moods(&moods::calm()).await
     }
 }

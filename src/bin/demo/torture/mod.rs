@@ -133,10 +133,10 @@ fn rhythm(guard: Guard) -> Rhythm {
     match guard {
         Guard::IdempotencyKey | Guard::UniqueReference => often,
         Guard::Reference | Guard::Search => Rhythm {
-            kill_ms: (40_000, 60_000),
-            zombie_ms: (50_000, 80_000),
-            broker_ms: (90_000, 120_000),
-            network_ms: (60_000, 100_000),
+            kill_ms: (20_000, 30_000),
+            zombie_ms: (30_000, 50_000),
+            broker_ms: (60_000, 90_000),
+            network_ms: (25_000, 45_000),
             ..often
         },
     }
@@ -145,7 +145,7 @@ fn rhythm(guard: Guard) -> Rhythm {
 fn minimum(guard: Guard) -> Minimum {
     let (worker_kills, zombies_resumed, broker_kills) = match guard {
         Guard::IdempotencyKey | Guard::UniqueReference => (100.0, 25.0, 8.0),
-        Guard::Reference | Guard::Search => (10.0, 6.0, 4.0),
+        Guard::Reference | Guard::Search => (18.0, 8.0, 5.0),
     };
     Minimum { bookings: 20_000.0, worker_kills, zombies_resumed, broker_kills, doubtful_writes: 500.0 }
 }
@@ -248,7 +248,7 @@ async fn judge(
     let evidence =
         Evidence { publications, chart_ids, notes: &notes, ledger: &ledger, totals: &totals, chaos: &[] };
     let audit = audit::audit(&evidence);
-    let (doubtful, faulty) = report::doubtful_and_faulty(&writes);
+    let doubtful = report::doubtful(&writes);
     let peak = totals.peak_requests_per_second;
     let bookings: std::collections::HashSet<_> = publications
         .iter()
@@ -263,10 +263,10 @@ async fn judge(
         bookings: bookings.len(),
         results_asked: audit.asked,
         poisoned: publications.iter().filter(|one| matches!(one.fate, Fate::Poisoned(_))).count(),
+        faulty_writes_percent: report::faulty_percent(&writes, done.well_at_ms),
         done,
         doubtful_writes: doubtful,
         late_landings: report::late_landings(&writes),
-        faulty_writes_percent: 100.0 * faulty as f64 / writes.len().max(1) as f64,
         seconds_to_quiet: quiet.map(|quiet| quiet.as_secs_f64()),
         requests_per_second_peak: peak,
         requests_per_second_allowed: REQUESTS_PER_SECOND_ALLOWED,

@@ -36,7 +36,7 @@ pub struct Report {
     /// Of these, those that HealthFlow carried out after it had let their caller go.
     #[serde(flatten)]
     pub late_landings: LateLandings,
-    /// Of all writes, those that went wrong: doubtful or 429 (percent).
+    /// Of the writes that came while HealthFlow had its moods, those that went wrong: doubtful or 429 (percent).
     pub faulty_writes_percent: f64,
     /// Seconds from the last fault until every result was there and HealthFlow had nothing left to carry out; none where
     /// that did not happen within the patience.
@@ -290,10 +290,19 @@ pub fn broker_trap_lines(logs: &Path) -> Result<usize> {
     Ok(count)
 }
 
-/// How many of `writes` left their caller in doubt, and how many went wrong at all.
-pub fn doubtful_and_faulty(writes: &[Write]) -> (usize, usize) {
-    let is_doubtful = |write: &&Write| write.answered.is_none_or(|status| status >= 500);
-    let doubtful = writes.iter().filter(is_doubtful).count();
-    let throttled = writes.iter().filter(|write| write.answered == Some(429)).count();
-    (doubtful, doubtful + throttled)
+/// How many of `writes` left their caller in doubt.
+pub fn doubtful(writes: &[Write]) -> usize {
+    writes.iter().filter(|write| is_doubtful(write)).count()
+}
+
+/// How many of those of `writes` that came before HealthFlow was well, at `well_at_ms`, went wrong (percent).
+pub fn faulty_percent(writes: &[Write], well_at_ms: i64) -> f64 {
+    let moody: Vec<_> = writes.iter().filter(|write| write.arrived_at_ms < well_at_ms).collect();
+    let is_faulty = |write: &Write| is_doubtful(write) || write.answered == Some(429);
+    let faulty = moody.iter().filter(|write| is_faulty(write)).count();
+    100.0 * faulty as f64 / moody.len().max(1) as f64
+}
+
+fn is_doubtful(write: &Write) -> bool {
+    write.answered.is_none_or(|status| status >= 500)
 }

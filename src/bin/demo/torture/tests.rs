@@ -9,7 +9,9 @@ use healthflow_sync::time::Timestamp;
 use super::auditor::{self, Seen};
 use super::faults::Done;
 use super::moods::{self, Weather};
-use super::report::{LateLandings, Minimum, Report, Verdict, Violations, doubtful_and_faulty, late_landings};
+use super::report::{
+    LateLandings, Minimum, Report, Verdict, Violations, doubtful, faulty_percent, late_landings,
+};
 use crate::audit::Audit;
 use crate::healthflow::Write;
 use crate::morning::random::Random;
@@ -174,7 +176,10 @@ fn write(answered: Option<u16>, carried_out_at_ms: Option<i64>) -> Write {
 #[test]
 fn doubt_is_no_answer_or_5xx() {
     let answers = [None, Some(500), Some(503), Some(429), Some(201), Some(422)];
-    assert_eq!(doubtful_and_faulty(&answers.map(|answered| write(answered, None))), (3, 4));
+    let writes = answers.map(|answered| write(answered, None));
+    assert_eq!(doubtful(&writes), 3);
+    // Each came at 1,000.
+    assert_eq!((faulty_percent(&writes, 1_001).round(), faulty_percent(&writes, 1_000)), (67.0, 0.0));
 }
 
 #[test]
