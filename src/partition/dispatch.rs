@@ -128,6 +128,8 @@ impl Task {
                     return;
                 }
                 if let JobKey::Booking(booking) = key {
+                    // What looks again every moment in memory must not do so through Kafka.
+                    let at = at.max(now.plus_ms(turn.settings.retry_backoff_min_ms));
                     self.park_all(booking, &mut job, at, why, turn);
                 }
             }

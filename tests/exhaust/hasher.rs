@@ -134,3 +134,19 @@ impl<T> Deref for Part<T> {
         &self.0.value
     }
 }
+
+/// Goal: what differs only in what time it is counts as the same, and nothing else does. Method: one pair moved in time.
+#[test]
+fn instants_count_from_now() {
+    use healthflow_sync::time::Timestamp;
+    let hash = |now: i64, pair: (i64, i64)| {
+        let mut hasher = RelativeHasher::new(now);
+        (Timestamp(pair.0), pair.1).hash(&mut hasher);
+        hasher.finish()
+    };
+    let (now, later) = (1_900_000_000_000, 1_900_000_004_000);
+    assert_eq!(hash(now, (now - 5, 7)), hash(later, (later - 5, 7)));
+    assert_ne!(hash(now, (now - 5, 7)), hash(now, (now - 6, 7)));
+    assert_ne!(hash(now, (now - 5, 7)), hash(now, (now - 5, 8)));
+    assert_eq!(hash(now, (now - 50_000, 7)), hash(now, (now - 60_000, 7)), "long ago is long ago");
+}

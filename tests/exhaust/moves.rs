@@ -64,7 +64,7 @@ pub enum Fault {
     Hangs,
     /// A replica that lags answers that there is no such appointment.
     StaleReplica,
-    /// A call waits for a connection for as long as it likes.
+    /// A call waits for a connection for as long as it may.
     SlowCall,
     /// A transaction never stands, and nobody knows.
     CommitLost,
@@ -193,7 +193,10 @@ impl World {
         }
         for (index, call) in owner.calls.iter().enumerate() {
             match &call.stage {
-                CallStage::Queued { is_slow: true } => lazy.push(Move::Send(o, index as u8)),
+                CallStage::Queued { slow_until: Some(until) } if until.0 > self.now => {
+                    lazy.push(Move::Send(o, index as u8));
+                    moves.at_latest(self.now, *until);
+                }
                 CallStage::Queued { .. } => moves.prompt(Move::Send(o, index as u8)),
                 CallStage::Sent { not_before, .. } if not_before.0 <= self.now => {
                     moves.prompt(Move::Answer(o, index as u8));

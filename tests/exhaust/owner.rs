@@ -56,8 +56,8 @@ pub struct Call {
 
 #[derive(Clone, Debug, Hash)]
 pub enum CallStage {
-    /// Waits for a connection; a slow one for as long as it likes.
-    Queued { is_slow: bool },
+    /// Waits for a connection; a slow one perhaps until then.
+    Queued { slow_until: Option<Timestamp> },
     /// Went out; the process hears this, not before that moment.
     Sent { reply: Reply, not_before: Timestamp },
 }
@@ -94,7 +94,7 @@ impl std::hash::Hash for CommitStage {
 
 impl Call {
     pub fn is_slow(&self) -> bool {
-        matches!(self.stage, CallStage::Queued { is_slow: true })
+        matches!(self.stage, CallStage::Queued { slow_until: Some(_) })
     }
 
     pub fn is_queued(&self) -> bool {
@@ -133,7 +133,7 @@ impl Owner {
                 incarnation,
                 lease_until,
                 request: *request,
-                stage: CallStage::Queued { is_slow: false },
+                stage: CallStage::Queued { slow_until: None },
             }),
             Effect::Commit { incarnation, sequence, batch, .. } => {
                 if let Some(epoch) = self.epoch(incarnation) {

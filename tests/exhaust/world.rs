@@ -22,6 +22,9 @@ use crate::situations::{self, Situation};
 /// A transaction that is open for longer is aborted by the broker.
 pub const TRANSACTION_TIMEOUT_MS: i64 = 1_500;
 
+/// The longest that a call waits for a connection: longer than a lease and a quiet time together.
+const QUEUE_MAX_MS: i64 = 3_000;
+
 /// The only partition.
 pub const PARTITION: i32 = 0;
 
@@ -160,8 +163,9 @@ impl World {
                 self.turn(o, Input::AcquireFailed { partition: PARTITION, incarnation }, log);
             }
             Fault::SlowCall => {
+                let slow_until = Timestamp(self.now + QUEUE_MAX_MS);
                 self.owners[o as usize].change().calls[index as usize].stage =
-                    CallStage::Queued { is_slow: true };
+                    CallStage::Queued { slow_until: Some(slow_until) };
             }
             Fault::CommitLost | Fault::CommitGoodUnknown => self.commit(o, Some(fault), scenario, log),
             Fault::CommitAborted | Fault::CommitSlow => {

@@ -106,9 +106,10 @@ impl Coverage {
             pairs.extend(Phase::ALL[..5].iter().map(|phase| (kind, *phase)));
             pairs.extend([(kind, Phase::InDoubt), (kind, Phase::Parked)]);
         }
-        for kind in [FaultKind::LongQueue, FaultKind::AcquireFails] {
-            pairs.extend(Phase::ALL[..8].iter().map(|phase| (kind, *phase)));
-        }
+        pairs.extend(Phase::ALL[..8].iter().map(|phase| (FaultKind::LongQueue, *phase)));
+        // A task that is being acquired has no call under way; what it will find is what matters.
+        let found = [Phase::Committing, Phase::InDoubt, Phase::Parked, Phase::Idle];
+        pairs.extend(found.map(|phase| (FaultKind::AcquireFails, phase)));
         pairs.extend([
             (FaultKind::SearchLag, Phase::Searching),
             (FaultKind::SearchLag, Phase::LookingUp),

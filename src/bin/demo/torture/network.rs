@@ -5,7 +5,7 @@ use anyhow::Result;
 use tokio::time::sleep;
 
 use super::faults::{NETWORK, Tormentor, between};
-use crate::parts::kafka_proxy::{END_TXN, KafkaProxy};
+use crate::parts::kafka_proxy::END_TXN;
 
 /// How long connections are held (milliseconds): some longer than lease and session.
 const HELD_MS: (i64, i64) = (500, 8_000);
@@ -20,9 +20,12 @@ impl Tormentor<'_> {
     /// Breaks the way to one broker after the other, each in its own way.
     pub(super) async fn break_network(&self) -> Result<()> {
         let mut random = self.dice(NETWORK);
+        // In turn, so that a short run meets each.
+        let mut trouble = random.below(4);
         while self.wait(&mut random, self.rhythm.network_ms, END_HELD_MS.1).await {
             let proxy = &self.proxies[random.below(self.proxies.len())];
-            match random.below(4) {
+            trouble = (trouble + 1) % 4;
+            match trouble {
                 0 => {
                     proxy.cut();
                     self.count(|done| done.connections_cut += 1);
@@ -49,16 +52,8 @@ impl Tormentor<'_> {
                     self.count(|done| done.transaction_ends_unanswered += proxy.lost() - lost);
                 }
             }
-            calm(proxy);
+            proxy.calm();
         }
         Ok(())
     }
-}
-
-/// Lets everything through, also what was held.
-fn calm(proxy: &KafkaProxy) {
-    proxy.hold_no_more();
-    proxy.lose_no_more();
-    proxy.thaw();
-    proxy.release();
 }
