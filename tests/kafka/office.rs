@@ -138,12 +138,28 @@ impl Office {
 
     /// How many tasks of a worker are live.
     pub fn live(&self, worker: usize) -> usize {
-        self.status(worker).tasks.iter().filter(|task| task.phase == "live").count()
+        self.in_phase(worker, "live")
     }
 
     /// How many writes a worker has in doubt.
     pub fn doubts(&self, worker: usize) -> u64 {
         self.status(worker).open_doubts
+    }
+
+    /// How many of a worker's tasks are in this phase.
+    pub fn in_phase(&self, worker: usize, phase: &str) -> usize {
+        self.status(worker).tasks.iter().filter(|task| task.phase == phase).count()
+    }
+
+    /// What a counter of a worker without labels has come to.
+    pub fn counter(&self, worker: usize, name: &str) -> f64 {
+        let url = format!("{}/metrics", self.workers[worker].admin_url);
+        let text = world().runtime.block_on(async {
+            let response = self.client.get(url).send().await.unwrap();
+            response.error_for_status().unwrap().text().await.unwrap()
+        });
+        let value = |line: &str| line.strip_prefix(name)?.trim().parse().ok();
+        text.lines().find_map(value).unwrap_or_else(|| panic!("no counter {name}"))
     }
 
     /// Waits until a worker has so many live tasks.

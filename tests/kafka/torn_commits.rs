@@ -14,7 +14,7 @@ use crate::world::{
 };
 
 /// The api key of TxnOffsetCommit.
-const TXN_OFFSET_COMMIT: i16 = 28;
+pub const TXN_OFFSET_COMMIT: i16 = 28;
 /// Short enough to wait for, long enough for a busy machine to commit within.
 const SHORT_MS: u64 = 5_000;
 
@@ -203,7 +203,7 @@ fn a_zombies_late_transaction_is_fenced() {
 /// Goal: a rebalance in the middle of a commit costs an abort and nothing else: the same batch is committed, once.
 /// Method: the offsets are on their way while a second member joins, so they quote a generation that is over.
 #[test]
-fn a_rebalance_during_a_commit_repeats_nothing() {
+fn a_commit_that_a_rebalance_interrupts_is_committed_again() {
     let proxy = proxy();
     let settings = settings("rebalance-in-commit");
     let member = member(&settings);
