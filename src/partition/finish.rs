@@ -53,8 +53,9 @@ impl Task {
         }
     }
 
-    /// A booking that kills workers goes to a person, and its doubts with it (rule K6): the intent of its appointment stays
-    /// in state until that is decided, for what it may have made may not be taken for another booking's.
+    /// A booking that kills workers goes to a person, and its doubt with it (rule K6): the intent of its appointment stays
+    /// in state until that is decided, for what it may have made may not be taken for another booking's. A creation of
+    /// its patient stays a doubt until it is quiet, for other people wait for that (rule W7).
     pub(super) fn give_up(
         &mut self,
         key: &BookingKey,
@@ -63,10 +64,6 @@ impl Task {
         turn: &mut Turn<'_>,
     ) {
         self.writes.remove(key);
-        let patient = booking.patient_key();
-        if self.creations.contains_key(&patient) {
-            self.creation_is_unseen(&patient, turn);
-        }
         let outcome = Outcome::Review { reason: Reason::CrashSuspect, evidence: Vec::new() };
         self.conclude(key, job, booking.version, outcome, turn);
     }
