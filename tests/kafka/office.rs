@@ -153,13 +153,7 @@ impl Office {
 
     /// What a counter of a worker without labels has come to.
     pub fn counter(&self, worker: usize, name: &str) -> f64 {
-        let url = format!("{}/metrics", self.workers[worker].admin_url);
-        let text = world().runtime.block_on(async {
-            let response = self.client.get(url).send().await.unwrap();
-            response.error_for_status().unwrap().text().await.unwrap()
-        });
-        let value = |line: &str| line.strip_prefix(name)?.trim().parse().ok();
-        text.lines().find_map(value).unwrap_or_else(|| panic!("no counter {name}"))
+        world().runtime.block_on(self.workers[worker].counter(name)).unwrap()
     }
 
     /// Waits until a worker has so many live tasks.
