@@ -107,10 +107,10 @@ async fn check_topics(connection: &Connection) -> anyhow::Result<u32> {
         match topics.check(Wish::default()).await {
             Ok(differences) if differences.is_empty() => break,
             Ok(differences) => {
-                let lines: Vec<String> = differences.iter().map(ToString::to_string).collect();
+                differences.iter().for_each(|difference| tracing::error!("{difference}"));
                 bail!(
-                    "the topics are not as they must be; run `healthflow-sync topics`: {}",
-                    lines.join("; ")
+                    "the topics are not as they must be, in {} things; each has a line above",
+                    differences.len()
                 );
             }
             Err(fault) => wait_out(&fault).await,

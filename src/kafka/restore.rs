@@ -100,20 +100,23 @@ impl Readers {
         cancelled: &AtomicBool,
         restored: &mut Restored,
     ) -> Result<(), KafkaFault> {
-        // By the bytes of the key: a tombstone has nothing else.
-        let mut newest: HashMap<Box<[u8]>, StateRecord> = HashMap::new();
+        // By the bytes of the key: a tombstone has nothing else. Not decoded yet: a newer one of the same key follows most.
+        let mut newest: HashMap<Box<[u8]>, Raw> = HashMap::new();
         restored.records += self.each_record(topic, partition, cancelled, |message| {
             let key = message.key().unwrap_or_default();
             match message.payload() {
                 Some(value) => {
-                    let at = RecordName { topic, partition, offset: message.offset() };
-                    newest.insert(key.into(), decode(at, value, avro, cancelled)?);
+                    newest.insert(key.into(), Raw { offset: message.offset(), value: value.into() });
                 }
                 None => drop(newest.remove(key)),
             }
             Ok(())
         })?;
-        newest.into_values().for_each(|record| restored.state.apply(record));
+        for Raw { offset, value } in newest.into_values() {
+            check_cancelled(cancelled)?;
+            let at = RecordName { topic, partition, offset };
+            restored.state.apply(decode(at, &value, avro, cancelled)?);
+        }
         Ok(())
     }
 
@@ -215,6 +218,12 @@ pub fn restore(
     cancelled: &AtomicBool,
 ) -> Result<Restored, KafkaFault> {
     Readers::new(settings)?.restore(partition, avro, cancelled)
+}
+
+/// A record as it was read.
+struct Raw {
+    offset: i64,
+    value: Box<[u8]>,
 }
 
 /// Which record: for an error's text.
