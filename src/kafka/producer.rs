@@ -151,8 +151,10 @@ impl TaskProducer {
 
     fn send(&self, record: &Encoded<'_>) -> Result<(), Verdict> {
         let partition = record.partition.unwrap_or(self.partition);
-        let mut message: BaseRecord<'_, [u8], [u8]> =
-            BaseRecord::to(record.topic).partition(partition).payload(record.value);
+        let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(record.topic).partition(partition);
+        if let Some(value) = record.value {
+            message = message.payload(value);
+        }
         if let Some(key) = &record.key {
             message = message.key(key);
         }

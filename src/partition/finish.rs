@@ -70,7 +70,7 @@ impl Task {
 
     fn synced(&mut self, key: &BookingKey, in_hand: InHand, outcome: SyncedOutcome, turn: &Turn<'_>) {
         let booking = &in_hand.booking;
-        self.answer(key, booking.version, outcome != SyncedOutcome::Superseded);
+        self.answer(key, booking, outcome != SyncedOutcome::Superseded, turn.now);
         let state = self.change_booking(key);
         let (patient_id, appointment_id) = state.placed_ids();
         let linked = || self.state.patients.get(&booking.patient_key()).and_then(|state| state.link.clone());
@@ -132,7 +132,7 @@ impl Task {
         turn: &Turn<'_>,
     ) {
         let booking = &in_hand.booking;
-        self.answer(key, booking.version, true);
+        self.answer(key, booking, true, turn.now);
         let placed_ids = self.change_booking(key).placed_ids();
         let (lane, offset) = in_hand.position;
         let origin = Some(Origin { lane, partition: self.partition, offset });
@@ -157,8 +157,10 @@ impl Task {
     }
 
     /// Marks a version answered; on its merits, it is also the newest that counts.
-    fn answer(&mut self, key: &BookingKey, version: Version, on_its_merits: bool) {
+    fn answer(&mut self, key: &BookingKey, booking: &Booking, on_its_merits: bool, now: Timestamp) {
+        let version = booking.version;
         let state = self.change_booking(key);
+        state.last_day = state.last_day.max(booking.visit.start.day()).max(now.day());
         state.answered.insert(version);
         state.parked.retain(|parked| parked.version != version);
         if on_its_merits {

@@ -35,6 +35,9 @@ pub struct BookingState {
     pub suspicion: Suspicion,
     /// Every version seen and not yet answered that waits in another topic (rule K4).
     pub parked: Vec<Parked>,
+    /// The later of the days of its last visit and its last answer: it is kept for so long from then (rule K9). 0, and
+    /// kept for ever, while nothing is answered.
+    pub last_day: i32,
     /// When this process last sent a write for it that may stand (rule W6). In memory only: never written to a topic.
     pub last_write_at: Timestamp,
 }
@@ -200,6 +203,11 @@ impl TaskState {
             }
             StateRecord::Task(positions) => self.positions = Some(positions),
         }
+    }
+
+    /// Forgets a booking.
+    pub fn forget(&mut self, key: &BookingKey) {
+        self.bookings.remove(key);
     }
 
     /// The one copy of a practice's id that all keys of it share.

@@ -255,6 +255,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         reacquire_pause_ms: 6_000,
         crash_suspect_after: 2,
         crash_review_after: 3,
+        keep_days: 400,
         retry_backoff_min_ms: random.between(200, 2_000),
         retry_backoff_max_ms: random.between(5_000, 30_000),
         retry_max_age_ms: if random.chance(0.1) { 30_000 } else { 259_200_000 },
