@@ -5,6 +5,8 @@ pub mod reference;
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::booking::{BookingStatus, Version, identifier};
 use crate::time::Timestamp;
 
@@ -15,7 +17,7 @@ identifier! {
 }
 
 /// Where in the book a create wanted to be: all there is to find it again by where HealthFlow does not keep our reference.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Slot {
     /// HealthFlow's id of the patient.
     pub patient_id: Arc<str>,
@@ -26,7 +28,7 @@ pub struct Slot {
 }
 
 /// What stands in HealthFlow for a booking, as far as we know.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Placement {
     /// HealthFlow's id of the appointment.
     pub appointment_id: Arc<str>,

@@ -204,8 +204,7 @@ impl Task {
                 DoubtVerdict::Wait(at) => return Some(Next::Wait(at, "patient_in_doubt")),
             }
         }
-        let step = caught(|| next_step(booking, &self.knowledge(key, &patient, job, turn.settings)));
-        let request = match step.unwrap_or_else(a_defect) {
+        let request = match self.step(booking, job, turn.settings) {
             Step::Remember(link) => {
                 let state = self.change_patient(&patient);
                 (state.link, state.unseen) = (Some(link), None);
@@ -251,16 +250,12 @@ impl Task {
         Some(Next::Ask(request, Purpose::Flow))
     }
 
-    fn knowledge<'a>(
-        &'a self,
-        key: &BookingKey,
-        patient: &PatientKey,
-        job: &'a Job,
-        settings: &Settings,
-    ) -> Knowledge<'a> {
-        let booking_state = self.state.bookings.get(key);
-        let patient_state = self.state.patients.get(patient);
-        Knowledge {
+    /// What the flow proper asks for, from all that is known.
+    fn step(&self, booking: &Booking, job: &Job, settings: &Settings) -> Step {
+        let booking_state = self.state.bookings.get(&booking.key);
+        let patient_state = self.state.patients.get(&booking.patient_key());
+        let (booking_state, patient_state) = (booking_state.as_deref(), patient_state.as_deref());
+        let knowledge = Knowledge {
             link: patient_state.and_then(|state| state.link.as_ref()),
             gone_patient: job.gone_patient.as_ref(),
             search: job.search.as_ref(),
@@ -271,7 +266,8 @@ impl Task {
             placement: booking_state.and_then(|state| state.placement.as_ref()),
             incarnation: booking_state.map_or(0, |state| state.incarnation),
             outdated: job.outdated.as_ref().map(|outdated| &outdated.revision),
-        }
+        };
+        caught(|| next_step(booking, &knowledge)).unwrap_or_else(a_defect)
     }
 
     /// Makes sure that an intent covers this write: opens one, or raises the newest intended version (rule W1).
@@ -286,7 +282,7 @@ impl Task {
         let version = booking.version;
         let open = self.writes.entry(key.clone()).or_insert_with(|| OpenWrite::unsent(sequence));
         let unsent = open.is_unsent();
-        let state = self.state.bookings.entry(key.clone()).or_default();
+        let state = self.state.bookings.change(key);
         let same = state
             .intent
             .as_ref()
@@ -327,7 +323,7 @@ impl Task {
         if !planted!(turn.settings, CreationCountsFromSending) {
             self.newcomers.begin(key, person);
         }
-        let intent = self.state.patients.get(key).and_then(|state| state.intent.as_ref());
+        let intent = self.state.patients.get_open(key).and_then(|state| state.intent.as_ref());
         if open.is_some() && intent.is_some_and(|intent| intent.person == description) {
             return;
         }

@@ -224,7 +224,7 @@ impl Task {
         stands: AppointmentStands,
         turn: &mut Turn<'_>,
     ) {
-        let intent = self.state.bookings.get(key).and_then(|state| state.intent.clone());
+        let intent = self.state.bookings.get_open(key).and_then(|state| state.intent.clone());
         self.close_write(key);
         self.change_booking(key).last_write_at = turn.now;
         let patient_id = Self::flight_patient(flight);

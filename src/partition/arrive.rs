@@ -66,8 +66,7 @@ impl Task {
         }
     }
 
-    fn requested(&mut self, mut booking: Booking, position: (Lane, i64), turn: &mut Turn<'_>) {
-        booking.key.practice = self.state.shared(booking.key.practice);
+    fn requested(&mut self, booking: Booking, position: (Lane, i64), turn: &mut Turn<'_>) {
         let version = booking.version;
         if let Some(differs) = self.known_already(&booking) {
             turn.facts.push_back(Fact::DuplicateSkipped { key: booking.key, version, differs });
@@ -79,11 +78,11 @@ impl Task {
             _ => self.waiting_room.take_older(&booking.key, version),
         };
         for waiting in superseded {
-            self.take_from_waiting_room(waiting);
+            self.take_from_waiting_room(waiting, turn.settings);
         }
         let schedule =
             Schedule { attempts: 0, not_before: turn.now, first_failed_at: None, last_error: Arc::from("") };
-        self.take_in_hand(InHand { booking: Arc::new(booking), position, schedule });
+        self.take_in_hand(InHand { booking: Arc::new(booking), position, schedule }, turn.settings);
     }
 
     /// Whether a version is answered, parked or at hand already (rules K3, K5): then whether its content differs from
@@ -132,7 +131,7 @@ impl Task {
             .is_some_and(|job| job.newest().is_some_and(|n| n.booking.version > entry.booking.version));
         let waiting = Waiting { entry, offset: position.1 };
         if newer_known || waiting.entry.schedule.not_before <= turn.now {
-            self.take_from_waiting_room(waiting);
+            self.take_from_waiting_room(waiting, turn.settings);
         } else if let Some(copy) = self.waiting_room.enter(waiting) {
             self.position_finished((Lane::Retry, copy.offset));
         }
@@ -141,19 +140,27 @@ impl Task {
     /// Takes every record that is due out of the waiting room.
     pub fn take_due(&mut self, turn: &Turn<'_>) {
         while let Some(waiting) = self.waiting_room.take_due(turn.now) {
-            self.take_from_waiting_room(waiting);
+            self.take_from_waiting_room(waiting, turn.settings);
         }
     }
 
-    fn take_from_waiting_room(&mut self, waiting: Waiting) {
-        self.take_in_hand(InHand {
+    fn take_from_waiting_room(&mut self, waiting: Waiting, settings: &Settings) {
+        let in_hand = InHand {
             booking: Arc::new(waiting.entry.booking),
             position: (Lane::Retry, waiting.offset),
             schedule: waiting.entry.schedule,
-        });
+        };
+        self.take_in_hand(in_hand, settings);
     }
 
-    fn take_in_hand(&mut self, in_hand: InHand) {
+    fn take_in_hand(&mut self, in_hand: InHand, settings: &Settings) {
+        let state = self.state.bookings.open(&in_hand.booking.key);
+        if let Some(placement) = state.and_then(|state| state.placement.as_mut())
+            && !settings.offers_versions
+        {
+            // Told when HealthFlow offered versions: now it would not ask for this one.
+            placement.revision = None;
+        }
         let key = JobKey::Booking(in_hand.booking.key.clone());
         let version: Version = in_hand.booking.version;
         let known = self.jobs.contains_key(&key);

@@ -1,6 +1,8 @@
 //! Making it stand: gathers what finished into one batch, and learns what became of it (rules T2, T3). A batch carries
 //! the state as it is when it is gathered, and the watermarks that go with exactly that state.
 
+use std::borrow::Cow;
+
 use crate::event::Outgoing;
 use crate::event::topics::Lane;
 use crate::partition::commit_batch::CommitBatch;
@@ -50,12 +52,15 @@ impl Task {
         let pending = std::mem::take(&mut self.pending);
         let mut records = pending.records;
         for key in pending.patients {
-            let state = self.state.patients.get(&key).cloned().unwrap_or_default();
-            records.push(Outgoing::State(Box::new(StateRecord::Patient(key, *state))));
+            let state = self.state.patients.get(&key).map(Cow::into_owned).unwrap_or_default();
+            self.state.patients.settle(&key);
+            records.push(Outgoing::State(Box::new(StateRecord::Patient(key, state))));
         }
         for key in pending.bookings {
-            records.push(match self.state.bookings.get(&key).cloned() {
-                Some(state) => Outgoing::State(Box::new(StateRecord::Booking(key, *state))),
+            let state = self.state.bookings.get(&key).map(Cow::into_owned);
+            self.put_away(&key);
+            records.push(match state {
+                Some(state) => Outgoing::State(Box::new(StateRecord::Booking(key, state))),
                 None => Outgoing::Forgotten(key),
             });
         }

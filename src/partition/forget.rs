@@ -1,10 +1,8 @@
 //! Forgetting bookings that nobody will speak of again, so that state does not grow for ever (rule K9).
 
 use crate::booking::BookingKey;
-use crate::partition::job::JobKey;
 use crate::partition::task::{PendingFact, Task};
 use crate::processor::fact::Fact;
-use crate::state::BookingState;
 use crate::time::Timestamp;
 
 /// Bookings that are forgotten in one commit; more wait for the next hour.
@@ -19,25 +17,18 @@ impl Task {
             return;
         }
         let before_day = i64::from(now.day()) - i64::from(keep_days);
-        let bookings = self.state.bookings.iter();
-        let old = bookings.filter(|(key, state)| self.may_be_forgotten(key, state, before_day));
-        let forgotten: Vec<BookingKey> = old.take(FORGOTTEN_MAX).map(|(key, _)| key.clone()).collect();
+        let is_old = |last_day: i32| last_day != 0 && i64::from(last_day) < before_day;
+        // What is packed is settled and not at hand.
+        let old = self.state.bookings.packed_by_first_field(is_old);
+        let forgotten: Vec<BookingKey> = old.take(FORGOTTEN_MAX).collect();
         if forgotten.is_empty() {
             return;
         }
         let (partition, count) = (self.partition, forgotten.len() as u64);
         self.pending.facts.push(PendingFact::Plain(Fact::BookingsForgotten { partition, count }));
         for key in forgotten {
-            self.state.forget(&key);
+            self.state.bookings.forget(&key);
             self.pending.bookings.insert(key);
         }
-    }
-
-    fn may_be_forgotten(&self, key: &BookingKey, state: &BookingState, before_day: i64) -> bool {
-        state.last_day != 0
-            && i64::from(state.last_day) < before_day
-            && state.intent.is_none()
-            && state.parked.is_empty()
-            && !self.jobs.contains_key(&JobKey::Booking(key.clone()))
     }
 }

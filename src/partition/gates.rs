@@ -8,7 +8,7 @@ use crate::partition::task::Task;
 use crate::patient::Person;
 use crate::processor::defects::planted;
 use crate::processor::settings::{GuardMode, Settings};
-use crate::state::WriteOperation;
+use crate::state::{BookingState, WriteOperation};
 use crate::time::Timestamp;
 
 /// How long a wait for somebody else's open creation lasts before it is looked at again, in milliseconds.
@@ -33,11 +33,11 @@ pub const HELD_BY_REVIEW: &str = "held_by_review";
 impl Task {
     /// Whether `booking` must wait because a person has to decide first: about itself, or about its patient.
     pub(super) fn is_held(&self, booking: &Booking) -> bool {
-        let in_review = self.state.bookings.get(&booking.key).is_some_and(|state| state.is_in_review());
+        let in_review = self.state.bookings.get_open(&booking.key).is_some_and(BookingState::is_in_review);
         let patient_held = self
             .state
             .patients
-            .get(&booking.patient_key())
+            .get_open(&booking.patient_key())
             .and_then(|patient| patient.held_by.as_ref())
             .is_some_and(|holder| *holder != booking.key.booking);
         in_review || patient_held
@@ -51,7 +51,7 @@ impl Task {
         settings: &Settings,
     ) -> DoubtVerdict {
         let Some(doubt) = self.writes.get(key).and_then(|open| open.doubt) else { return DoubtVerdict::None };
-        let state = self.state.bookings.get(key);
+        let state = self.state.bookings.get_open(key);
         let is_safe =
             state.and_then(|state| state.intent.as_ref()).is_some_and(|intent| match intent.operation {
                 WriteOperation::Create => is_create_safe(intent.since, now, settings),
@@ -77,7 +77,7 @@ impl Task {
         if open.in_flight {
             return DoubtVerdict::Wait(now.plus_ms(LOOK_AGAIN_MS));
         }
-        let intent = self.state.patients.get(patient).and_then(|state| state.intent.as_ref());
+        let intent = self.state.patients.get_open(patient).and_then(|state| state.intent.as_ref());
         let is_safe = intent.is_some_and(|intent| is_create_safe(intent.since, now, settings));
         verdict(&doubt, is_safe, now, settings)
     }

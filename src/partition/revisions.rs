@@ -26,7 +26,7 @@ impl Task {
         if was_in_doubt {
             turn.facts.push_back(Fact::DoubtSettled { key: Some(key.clone()), found: None });
         }
-        let intent = self.state.bookings.get(key).and_then(|state| state.intent.as_ref());
+        let intent = self.state.bookings.get_open(key).and_then(|state| state.intent.as_ref());
         let stood_at = intent.map_or(turn.now, |intent| intent.since).max(self.fenced_at);
         self.close_write(key);
         let was_certain = self.forget_content(key);

@@ -64,7 +64,7 @@ impl Task {
 
     /// Settles what needs nobody to be asked (an update is simply written again); else the question.
     pub(super) fn settle(&mut self, key: &BookingKey, job: &Job, turn: &mut Turn<'_>) -> Settling {
-        let intent = self.state.bookings.get(key).and_then(|state| state.intent.as_ref());
+        let intent = self.state.bookings.get_open(key).and_then(|state| state.intent.as_ref());
         if let Some(intent) = intent.filter(|intent| intent.operation == WriteOperation::Create) {
             let sought = match &intent.slot {
                 _ if turn.settings.guard.has_references() => Sought::Reference(key.booking.clone()),
@@ -180,20 +180,19 @@ impl Task {
             return ToldApart::Nothing;
         }
         let slot_of = |key: &BookingKey| -> Option<&Slot> {
-            self.state.bookings.get(key)?.intent.as_ref()?.slot.as_ref()
+            self.state.bookings.get_open(key)?.intent.as_ref()?.slot.as_ref()
         };
         let slot = slot_of(key);
         let (mut has_rival, mut is_rival_under_way) = (false, false);
-        let others =
-            self.state.bookings.iter().filter(|(other, _)| other.practice == key.practice && *other != key);
-        for (other, state) in others {
+        let of_practice = self.state.bookings.of_practice(&key.practice);
+        for (other, state) in of_practice.filter(|(other, _)| other != key) {
             let counts = !planted!(turn.settings, OthersAppointmentsAdopted);
             if let Some(placement) = state.placement.as_ref().filter(|_| counts) {
                 found.retain(|one| one.id.0 != placement.appointment_id);
             }
-            if state.intent.is_some() && slot_of(other) == slot {
+            if state.intent.is_some() && slot_of(&other) == slot {
                 has_rival = true;
-                is_rival_under_way |= self.writes.get(other).is_some_and(|open| open.doubt.is_none());
+                is_rival_under_way |= self.writes.get(&other).is_some_and(|open| open.doubt.is_none());
             }
         }
         match (found.len(), has_rival) {

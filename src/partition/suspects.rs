@@ -102,8 +102,8 @@ impl Task {
 
     fn suspicion(&self, subject: &Subject) -> Option<Suspicion> {
         match subject {
-            Subject::Booking(key) => self.state.bookings.get(key).map(|state| state.suspicion),
-            Subject::Patient(key) => self.state.patients.get(key).map(|state| state.suspicion),
+            Subject::Booking(key) => self.state.bookings.get_open(key).map(|state| state.suspicion),
+            Subject::Patient(key) => self.state.patients.get_open(key).map(|state| state.suspicion),
         }
     }
 

@@ -140,10 +140,6 @@ impl Task {
             task.lease_from = task.fenced_at;
         }
         task.inherit_doubts(turn.settings);
-        if !turn.settings.offers_versions {
-            let placements = task.state.bookings.values_mut().filter_map(|state| state.placement.as_mut());
-            placements.for_each(|placement| placement.revision = None);
-        }
         turn.facts.push_back(Fact::TaskAcquired {
             partition,
             incarnation,
@@ -163,7 +159,7 @@ impl Task {
     fn inherit_doubts(&mut self, settings: &Settings) {
         let quiet_at = self.inherited_quiet_at(settings);
         let suspect_after = settings.crash_suspect_after;
-        for (key, state) in &mut self.state.bookings {
+        for (key, state) in self.state.bookings.open_entries() {
             // What is in review is a person's doubt, not ours.
             let in_review = state.is_in_review();
             if state.intent.is_some() && !in_review {
@@ -173,7 +169,7 @@ impl Task {
                 self.timers.insert((quiet_at, JobKey::Booking(key.clone())));
             }
         }
-        for (key, state) in &mut self.state.patients {
+        for (key, state) in self.state.patients.open_entries() {
             if state.intent.is_some() {
                 state.suspicion = state.suspicion.after_unclean_end(suspect_after);
                 self.pending.patients.insert(key.clone());
@@ -187,13 +183,20 @@ impl Task {
     /// The state of a booking, for change; the next commit will carry it.
     pub(super) fn change_booking(&mut self, key: &BookingKey) -> &mut BookingState {
         self.pending.bookings.insert(key.clone());
-        self.state.bookings.entry(key.clone()).or_default()
+        self.state.bookings.change(key)
+    }
+
+    /// The state of a booking is not looked at any more, unless a job of it is at hand.
+    pub(super) fn put_away(&mut self, key: &BookingKey) {
+        if !self.jobs.contains_key(&JobKey::Booking(key.clone())) {
+            self.state.bookings.settle(key);
+        }
     }
 
     /// The state of a patient, for change; the next commit will carry it.
     pub(super) fn change_patient(&mut self, key: &PatientKey) -> &mut PatientState {
         self.pending.patients.insert(key.clone());
-        self.state.patients.entry(key.clone()).or_default()
+        self.state.patients.change(key)
     }
 
     /// Moves a job to where it stands now, keeping count of the places taken.

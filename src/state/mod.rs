@@ -2,24 +2,28 @@
 //! topic in the transaction of the result it belongs to. Everything that must survive a crash is here (protocol,
 //! section "State"); everything else may be forgotten at any time.
 
+pub mod shelf;
 pub mod versions;
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use crate::appointment::{Placement, Revision, Slot};
 use crate::booking::{BookingId, BookingKey, PatientKey, PracticeId, Version};
 use crate::event::topics::Lane;
 use crate::patient::{HealthFlowPatientId, LinkOrigin};
 use crate::time::Timestamp;
-use crate::unordered::hash_entries;
 
+pub use shelf::{Shelf, Shelved};
 pub use versions::VersionSet;
 
 /// Where one booking stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BookingState {
+    /// The later of the days of its last visit and its last answer: it is kept for so long from then (rule K9). 0, and
+    /// kept for ever, while nothing is answered. The first field, so that a packed booking tells it without being unpacked.
+    pub last_day: i32,
     /// What stands in HealthFlow; none if nothing was ever created, or what was is gone.
     pub placement: Option<Placement>,
     /// The incarnation that the next creation is made under (rule W6).
@@ -35,15 +39,12 @@ pub struct BookingState {
     pub suspicion: Suspicion,
     /// Every version seen and not yet answered that waits in another topic (rule K4).
     pub parked: Vec<Parked>,
-    /// The later of the days of its last visit and its last answer: it is kept for so long from then (rule K9). 0, and
-    /// kept for ever, while nothing is answered.
-    pub last_day: i32,
     /// When this process last sent a write for it that may stand (rule W6). In memory only: never written to a topic.
     pub last_write_at: Timestamp,
 }
 
 /// A durable statement that a write of an appointment may be sent.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WriteIntent {
     /// What may be sent.
     pub operation: WriteOperation,
@@ -61,7 +62,7 @@ pub struct WriteIntent {
 
 /// How often a worker ended uncleanly while an intent was open (rule K6). It outlives the intent: a doubt that is settled
 /// closes one, and the next write of the same booking opens another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Suspicion {
     /// Unclean ends that count against it.
     pub unclean_ends: u32,
@@ -79,7 +80,7 @@ impl Suspicion {
 }
 
 /// The writes of an appointment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum WriteOperation {
     /// POST.
     Create,
@@ -88,7 +89,7 @@ pub enum WriteOperation {
 }
 
 /// Where the record of a parked version lies; only the record with this lane and generation is taken (rule K4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Parked {
     /// The version that waits.
     pub version: Version,
@@ -99,7 +100,7 @@ pub struct Parked {
 }
 
 /// The topics a version can wait in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ParkingPlace {
     /// `appointments.retry`: for time, a doubt, or another booking.
     Retry,
@@ -108,7 +109,7 @@ pub enum ParkingPlace {
 }
 
 /// What is known of one patient of a practice.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PatientState {
     /// HealthFlow's patient, once known.
     pub link: Option<Link>,
@@ -128,7 +129,7 @@ pub struct PatientState {
 }
 
 /// Our patient is that patient of HealthFlow.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Link {
     /// HealthFlow's id.
     pub healthflow_patient_id: HealthFlowPatientId,
@@ -137,7 +138,7 @@ pub struct Link {
 }
 
 /// A durable statement that the creation of a patient may be sent.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PatientIntent {
     /// Under which incarnation.
     pub incarnation: u32,
@@ -148,15 +149,14 @@ pub struct PatientIntent {
 }
 
 /// Everything a task remembers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct TaskState {
     /// By booking.
-    pub bookings: HashMap<BookingKey, Box<BookingState>>,
+    pub bookings: Shelf<BookingState>,
     /// By patient.
-    pub patients: HashMap<PatientKey, Box<PatientState>>,
+    pub patients: Shelf<PatientState>,
     /// How far the task had come; none of one that never committed.
     pub positions: Option<TaskPositions>,
-    practices: HashSet<PracticeId>,
 }
 
 /// How far a task had come when it last wrote it down: a second copy of what the group remembers, which brokers may lose
@@ -180,43 +180,14 @@ pub enum StateRecord {
     Task(TaskPositions),
 }
 
-impl Hash for TaskState {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let TaskState { bookings, patients, positions, practices: _ } = self;
-        hash_entries(bookings, hasher);
-        hash_entries(patients, hasher);
-        positions.hash(hasher);
-    }
-}
-
 impl TaskState {
     /// Takes in one restored record; a later one of the same key replaces an earlier one.
     pub fn apply(&mut self, record: StateRecord) {
         match record {
-            StateRecord::Booking(mut key, state) => {
-                key.practice = self.shared(key.practice);
-                self.bookings.insert(key, Box::new(state));
-            }
-            StateRecord::Patient(mut key, state) => {
-                key.practice = self.shared(key.practice);
-                self.patients.insert(key, Box::new(state));
-            }
+            StateRecord::Booking(key, state) => self.bookings.put(key, state),
+            StateRecord::Patient(key, state) => self.patients.put(key, state),
             StateRecord::Task(positions) => self.positions = Some(positions),
         }
-    }
-
-    /// Forgets a booking.
-    pub fn forget(&mut self, key: &BookingKey) {
-        self.bookings.remove(key);
-    }
-
-    /// The one copy of a practice's id that all keys of it share.
-    pub fn shared(&mut self, practice: PracticeId) -> PracticeId {
-        if let Some(known) = self.practices.get(&practice) {
-            return known.clone();
-        }
-        self.practices.insert(practice.clone());
-        practice
     }
 
     /// How many bookings and patients are remembered.
@@ -227,6 +198,38 @@ impl TaskState {
     /// Whether nothing is remembered: no owner ever committed.
     pub fn is_empty(&self) -> bool {
         self.len() == 0 && self.positions.is_none()
+    }
+}
+
+impl Shelved for BookingState {
+    type Key = BookingKey;
+
+    fn parts(key: &BookingKey) -> (&PracticeId, &str) {
+        (&key.practice, key.booking.as_str())
+    }
+
+    fn key(practice: &PracticeId, id: &str) -> BookingKey {
+        BookingKey { practice: practice.clone(), booking: id.into() }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.intent.is_none() && self.suspicion == Suspicion::default() && self.parked.is_empty()
+    }
+}
+
+impl Shelved for PatientState {
+    type Key = PatientKey;
+
+    fn parts(key: &PatientKey) -> (&PracticeId, &str) {
+        (&key.practice, key.patient.as_str())
+    }
+
+    fn key(practice: &PracticeId, id: &str) -> PatientKey {
+        PatientKey { practice: practice.clone(), patient: id.into() }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.intent.is_none() && self.suspicion == Suspicion::default() && self.held_by.is_none()
     }
 }
 

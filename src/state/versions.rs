@@ -1,13 +1,15 @@
 //! Which versions of a booking are answered. One number is not enough: version 3 may be answered while 2 still waits
 //! for retry, and after a restart 2 must neither be answered twice nor forgotten (rule K5).
 
+use serde::{Deserialize, Serialize};
+
 use crate::booking::Version;
 
 /// How many answered versions are remembered one by one above the floor.
 pub const ANSWERED_ABOVE_MAX: usize = 32;
 
 /// A set of versions: everything up to a floor, and single ones above it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct VersionSet {
     floor: Version,
     above: Vec<Version>,

@@ -42,7 +42,7 @@ pub fn intent_first(
         Request::CreateAppointment { content, .. } | Request::UpdateAppointment { content, .. } => {
             let key = BookingKey { practice: content.practice.clone(), booking: content.booking.clone() };
             let known = kafka.state.bookings.get(&key);
-            if must_be_open && known.is_none_or(|booking| booking.intent.is_none()) {
+            if must_be_open && known.as_ref().is_none_or(|booking| booking.intent.is_none()) {
                 return Some(format!("intent first: writes {key} without one"));
             }
             let newest = known.map_or(0, |booking| booking.newest);
@@ -154,8 +154,8 @@ pub fn is_done(kafka: &Kafka, healthflow: &HealthFlow, records: &[Booking]) -> b
         && healthflow.late.is_empty()
         && Lane::ALL.iter().all(|lane| kafka.committed(*lane) == kafka.end(*lane))
         && records.iter().all(|one| kafka.verdicts.contains_key(&(one.key.clone(), one.version)))
-        && kafka.state.bookings.values().all(|state| state.intent.is_none() && state.parked.is_empty())
-        && kafka.state.patients.values().all(|state| state.intent.is_none())
+        && kafka.state.bookings.iter().all(|(_, state)| state.intent.is_none() && state.parked.is_empty())
+        && kafka.state.patients.iter().all(|(_, state)| state.intent.is_none())
 }
 
 /// Promise 5, once all is done: what stands is the newest version that ended well. Where newer ones failed, those or the

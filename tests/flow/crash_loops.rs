@@ -110,8 +110,8 @@ fn a_booking_that_kills_is_left_alone_while_its_patient_is_held() {
     };
     let patient = PatientState { held_by: Some("another".into()), ..PatientState::default() };
     let mut state_of_task = TaskState::default();
-    state_of_task.bookings.insert(booking.key.clone(), Box::new(state));
-    state_of_task.patients.insert(booking.patient_key(), Box::new(patient));
+    state_of_task.bookings.put(booking.key.clone(), state);
+    state_of_task.patients.put(booking.patient_key(), patient);
     let mut desk = Desk::acquired(GuardMode::Reference, state_of_task, BTreeMap::new(), START);
     desk.pass_ms(2 * QUIET_MS);
     desk.expect_silence();

@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use crate::wait::wait_for;
+use healthflow_sync::booking::BookingId;
 use healthflow_sync::event::Outgoing;
 use healthflow_sync::event::topics::{self, Lane};
 use healthflow_sync::kafka::{CommitOutcome, TaskProducer, restore};
@@ -60,8 +61,8 @@ fn an_open_transaction_of_a_dead_owner_is_waited_out() {
     dead.abort_transaction(Duration::from_secs(30)).unwrap();
     let (restored, restored_at) = restoring.join().unwrap();
     assert!(restored_at > ended_at);
-    let found: Vec<&str> = restored.state.bookings.keys().map(|key| key.booking.as_str()).collect();
-    assert_eq!((found, restored.records), (vec!["above"], 1));
+    let found: Vec<BookingId> = restored.state.bookings.iter().map(|(key, _)| key.booking).collect();
+    assert_eq!((found, restored.records), (vec!["above".into()], 1));
 }
 
 /// Goal: the newest record of a key counts, what is forgotten stays forgotten (K9), and a last control record does not stop
@@ -87,8 +88,8 @@ fn the_newest_record_counts_and_a_forgotten_booking_stays_forgotten() {
         assert!(matches!(member.inbox.wait_committed(sequence), CommitEnded::Good { .. }));
     }
     let restored = restore(&settings(name), partition, &world().avro, &AtomicBool::new(false)).unwrap();
-    let found: Vec<&str> = restored.state.bookings.keys().map(|key| key.booking.as_str()).collect();
-    assert_eq!((found, restored.records), (vec!["kept"], 4));
+    let found: Vec<BookingId> = restored.state.bookings.iter().map(|(key, _)| key.booking).collect();
+    assert_eq!((found, restored.records), (vec!["kept".into()], 4));
 }
 
 /// Goal: a group whose offsets the brokers forgot goes on from the copy in state. Method: the group is deleted as they

@@ -21,7 +21,7 @@ pub fn broken(state: &TaskState, request: &Request, guard: GuardMode, lives: &Li
         Request::CreateAppointment { content, .. } | Request::UpdateAppointment { content, .. } => {
             let key = BookingKey { practice: content.practice.clone(), booking: content.booking.clone() };
             let known = state.bookings.get(&key);
-            let intended = known.is_some_and(|booking| booking.intent.is_some());
+            let intended = known.as_ref().is_some_and(|booking| booking.intent.is_some());
             if must_be_open && !intended {
                 return Some(format!("writes {key} without an intent"));
             }

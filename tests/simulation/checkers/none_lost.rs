@@ -32,13 +32,14 @@ pub fn open(world: &World) -> Vec<String> {
                 open.push(format!("p{number}@{offset} {}", name(arrival)));
             }
         }
-        for (key, state) in &partition.state.bookings {
+        for (key, state) in partition.state.bookings.iter() {
             // In review it is a person who knows that it is in doubt.
-            if state.intent.is_some() && !state.is_in_review() && !is_behind_a_review(world, key, partition) {
+            if state.intent.is_some() && !state.is_in_review() && !is_behind_a_review(world, &key, partition)
+            {
                 open.push(format!("the write of {key} is still in doubt"));
             }
         }
-        for (key, state) in &partition.state.patients {
+        for (key, state) in partition.state.patients.iter() {
             if state.intent.is_some() {
                 open.push(format!("the creation of {} is still in doubt", key.patient));
             }
