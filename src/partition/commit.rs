@@ -52,7 +52,10 @@ impl Task {
         }
         for key in pending.bookings {
             let state = self.state.bookings.get(&key).map(Cow::into_owned).unwrap_or_default();
-            self.put_away(&key);
+            // A job at hand looks at it again and again, and ends with a change.
+            if !self.jobs.contains_key(&JobKey::Booking(key.clone())) {
+                self.state.bookings.settle(&key);
+            }
             records.push(Outgoing::State(Box::new(StateRecord::Booking(key, state))));
         }
         let mut offsets: Vec<(Lane, i64)> =
