@@ -26,7 +26,7 @@ simulate: ## live SEEDS lives of the processor in virtual time, from SEED on (LE
 		cargo test --profile simulate --test simulation -- --nocapture
 
 exhaust: ## try all that can happen in small worlds, at most STATES states of each (WORLD=part of a name)
-	STATES=$(or $(STATES),400000) WORLD="$(WORLD)" cargo test --profile simulate --test exhaust every_small -- --nocapture
+	STATES=$(or $(STATES),1000000) WORLD="$(WORLD)" cargo test --profile simulate --test exhaust every_small -- --nocapture
 
 torture: build ## MINUTES of real processes, killed, frozen and lied to, on a real Kafka, judged by other hands (ARGS=--help)
 	cargo run --release --bin demo -- torture --minutes $(or $(MINUTES),10) $(ARGS)

@@ -36,7 +36,9 @@ fn start(command_line: Cli) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         match command {
             Command::Run { .. } => Ok(ExitCode::SUCCESS),
-            Command::Topics { arguments, .. } => cli::topics::run(&connection, arguments, &mut out).await,
+            Command::Topics { arguments, .. } => {
+                cli::topics::run(&connection, arguments, config.worker.keep_days, &mut out).await
+            }
             Command::Repartition { arguments, .. } => {
                 let kafka = cli::run::kafka_settings(&config)?;
                 cli::repartition::run(&connection, kafka, arguments, &mut out).await

@@ -5,6 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// Milliseconds of a day.
+pub const DAY_MS: i64 = 86_400_000;
+
 /// Milliseconds since 1970-01-01T00:00:00Z. Avro writes it as `timestamp-millis`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -18,6 +21,13 @@ impl Timestamp {
     #[must_use]
     pub const fn plus_ms(self, ms: i64) -> Timestamp {
         Timestamp(self.0.saturating_add(ms))
+    }
+
+    /// Days since 1970-01-01, in UTC. Avro writes it as `date`.
+    pub const fn day(self) -> i32 {
+        // Whatever an `i64` of milliseconds can say fits but for the saturated ends.
+        let day = self.0.div_euclid(DAY_MS);
+        if day > i32::MAX as i64 { i32::MAX } else { day as i32 }
     }
 
     /// Milliseconds from `earlier` to here; negative when `earlier` is later.

@@ -47,7 +47,7 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
     }
     let clock = Clock::start();
     let mut watcher = Watcher::start(config, &runtime, clock)?;
-    let partitions = runtime.block_on(check_topics(connection))?;
+    let partitions = runtime.block_on(check_topics(connection, config.worker.keep_days))?;
     let kafka = KafkaSettings { partition_count: partitions, ..kafka_settings(config)? };
     watcher.ends = Some(Ends::start(&kafka)?);
     let settings = RunSettings {
@@ -101,16 +101,16 @@ pub fn registry_patience(config: &Config) -> Patience {
 }
 
 /// Refuses to run on topics or schemas that are not as they must be; waits for a Kafka or a registry that is away.
-async fn check_topics(connection: &Connection) -> anyhow::Result<u32> {
+async fn check_topics(connection: &Connection, keep_days: u32) -> anyhow::Result<u32> {
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
     loop {
-        match topics.check(Wish::default()).await {
+        match topics.check(Wish { keep_days, ..Wish::default() }).await {
             Ok(differences) if differences.is_empty() => break,
             Ok(differences) => {
-                let lines: Vec<String> = differences.iter().map(ToString::to_string).collect();
+                differences.iter().for_each(|difference| tracing::error!("{difference}"));
                 bail!(
-                    "the topics are not as they must be; run `healthflow-sync topics`: {}",
-                    lines.join("; ")
+                    "the topics are not as they must be, in {} things; each has a line above",
+                    differences.len()
                 );
             }
             Err(fault) => wait_out(&fault).await,

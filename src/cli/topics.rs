@@ -26,10 +26,12 @@ pub struct Arguments {
 pub async fn run(
     connection: &Connection,
     arguments: Arguments,
+    keep_days: u32,
     out: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
-    let wish = Wish { partitions: arguments.partitions, replication: arguments.replication };
+    let Arguments { partitions, replication, .. } = arguments;
+    let wish = Wish { partitions, replication, keep_days };
     let (lines, otherwise, code) = if arguments.check {
         let found = topics.check(wish).await?;
         let code = if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };

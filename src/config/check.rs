@@ -2,7 +2,8 @@
 //! would be a worker that runs and never sends.
 
 use super::Config;
-use crate::kafka::topics::RETENTION_MS;
+use crate::kafka::topics::{FAILED_RETENTION_MS, RETENTION_MS};
+use crate::time::DAY_MS;
 
 /// A key and the rule it breaks.
 pub(super) struct Fault {
@@ -123,6 +124,11 @@ fn pairs(config: &Config) -> Result<(), Fault> {
         "retry.max_age_ms",
         "must, with `retry.backoff_max_ms`, be less than the 14 days that `appointments.retry` keeps its records, or \
          Kafka deletes a booking that still waits",
+    )?;
+    holds(
+        worker.keep_days == 0 || i64::from(worker.keep_days) * DAY_MS > FAILED_RETENTION_MS,
+        "worker.keep_days",
+        "must be 0, or more than the 90 days that `appointments.failed` keeps its records",
     )?;
     holds(
         healthflow.connect_timeout_ms < healthflow.request_life_ms,

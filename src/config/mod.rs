@@ -169,6 +169,8 @@ pub struct Worker {
     pub crash_suspect_after: u32,
     /// Unclean ends while it ran alone after which a person must look at it.
     pub crash_review_after: u32,
+    /// How long a booking is remembered after its last visit and answer (days); 0: for ever.
+    pub keep_days: u32,
 }
 
 /// The section `[retry]`.
@@ -263,6 +265,7 @@ impl Config {
             reacquire_pause_ms: signed(worker.reacquire_pause_ms),
             crash_suspect_after: worker.crash_suspect_after,
             crash_review_after: worker.crash_review_after,
+            keep_days: worker.keep_days,
             retry_backoff_min_ms: signed(retry.backoff_min_ms),
             retry_backoff_max_ms: signed(retry.backoff_max_ms),
             retry_max_age_ms: signed(retry.max_age_ms),

@@ -135,6 +135,7 @@ fn keys_that_contradict_each_other_are_refused() {
         ("worker.reacquire_pause_ms=5999", "worker.reacquire_pause_ms"),
         ("retry.backoff_min_ms=600001", "retry.backoff_min_ms"),
         ("retry.max_age_ms=1", "retry.backoff_max_ms"),
+        ("worker.keep_days=90", "worker.keep_days"),
         ("retry.max_age_ms=1209600000", "retry.max_age_ms"),
         ("healthflow.connect_timeout_ms=10000", "healthflow.connect_timeout_ms"),
         ("healthflow.key_retention_ms=70000", "healthflow.key_retention_ms"),

@@ -33,8 +33,8 @@ pub struct Encoded<'buffer> {
     pub partition: Option<i32>,
     /// The key; none for a dead letter whose practice is not known.
     pub key: Option<Vec<u8>>,
-    /// The framed value.
-    pub value: &'buffer [u8],
+    /// The framed value; none of a tombstone.
+    pub value: Option<&'buffer [u8]>,
     /// Headers; dead letters have some.
     pub headers: Vec<Header>,
 }
@@ -91,6 +91,16 @@ impl Codec {
                 headers = headers::of_forwarded(*origin);
                 (origin.lane.topic(), Some(record.key.clone()))
             }
+            Outgoing::Forgotten(booking) => {
+                let key = Some(key::booking(booking).into_bytes());
+                return Ok(Encoded {
+                    topic: topics::APPOINTMENT_STATE,
+                    partition,
+                    key,
+                    value: None,
+                    headers,
+                });
+            }
             Outgoing::State(record) => match &**record {
                 StateRecord::Booking(booking, state) => {
                     self.appointment_state.encode(&AppointmentStateRecord::from((booking, state)), buffer)?;
@@ -106,11 +116,11 @@ impl Codec {
                 }
             },
         };
-        Ok(Encoded { topic, partition, key, value: buffer, headers })
+        Ok(Encoded { topic, partition, key, value: Some(buffer), headers })
     }
 }
 
-/// Reads the value of a record of a state topic. (A record without a value forgets its key; none is written yet.)
+/// Reads the value of a record of a state topic. A record without a value forgets its key.
 pub fn restore(topic: &'static str, value: &[u8], decoder: &Decoder) -> Result<StateRecord, Undecodable> {
     if topic == topics::PATIENT_STATE {
         decoder.decode::<PatientStateRecord>(value).map(StateRecord::from)

@@ -131,6 +131,8 @@ pub enum Outgoing {
     Failed(Box<DeadLetter>),
     /// `appointments.state` or `patients.state`.
     State(Box<StateRecord>),
+    /// A booking that is forgotten: a record without a value, to `appointments.state` (rule K9).
+    Forgotten(BookingKey),
     /// A misrouted record, to the same topic, and where it lay (rule K8).
     Forwarded(Box<Misrouted>, Origin),
 }

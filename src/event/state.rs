@@ -30,6 +30,7 @@ pub struct AppointmentStateRecord {
     unclean_ends: u32,
     alone: bool,
     parked: Vec<ParkedRecord>,
+    last_day: i32,
     task: Option<TaskPositionsRecord>,
 }
 
@@ -162,6 +163,7 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
             unclean_ends: state.suspicion.unclean_ends,
             alone: state.suspicion.alone,
             parked: state.parked.iter().map(ParkedRecord::from).collect(),
+            last_day: state.last_day,
             task: None,
         }
     }
@@ -270,6 +272,7 @@ impl From<AppointmentStateRecord> for StateRecord {
             }),
             suspicion: Suspicion { unclean_ends: record.unclean_ends, alone: record.alone },
             parked: record.parked.into_iter().map(Parked::from).collect(),
+            last_day: record.last_day,
             last_write_at: Timestamp::default(),
         };
         StateRecord::Booking(BookingKey { practice: record.practice_id, booking: record.booking_id }, state)

@@ -4,6 +4,7 @@
 
 pub mod fault;
 pub mod request;
+pub mod pages;
 pub mod reply;
 pub mod encode;
 pub mod decode;

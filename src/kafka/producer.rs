@@ -151,8 +151,10 @@ impl TaskProducer {
 
     fn send(&self, record: &Encoded<'_>) -> Result<(), Verdict> {
         let partition = record.partition.unwrap_or(self.partition);
-        let mut message: BaseRecord<'_, [u8], [u8]> =
-            BaseRecord::to(record.topic).partition(partition).payload(record.value);
+        let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(record.topic).partition(partition);
+        if let Some(value) = record.value {
+            message = message.payload(value);
+        }
         if let Some(key) = &record.key {
             message = message.key(key);
         }
@@ -210,18 +212,22 @@ impl TaskProducer {
         }
     }
 
-    /// Calls again what librdkafka says may be called again.
+    /// Calls again what librdkafka says may be called again, until the broker has ended the transaction anyway.
     fn repeat(
         &self,
         what: &'static str,
         call: impl Fn(&BaseProducer<ProducerWatch>) -> Result<(), KafkaError>,
     ) -> Result<(), Verdict> {
-        let _watch = self.watchdog.watch(what, self.partition, self.transaction_timeout * 3);
+        let started = Instant::now();
         let mut repeats = 0;
         loop {
-            match call(&self.producer) {
+            let watched = self.watchdog.watch(what, self.partition, self.transaction_timeout * 3);
+            let called = call(&self.producer);
+            drop(watched);
+            let may_repeat = repeats < REPEATS_MAX && started.elapsed() < self.transaction_timeout;
+            match called {
                 Ok(()) => return Ok(()),
-                Err(KafkaError::Transaction(error)) if error.is_retriable() && repeats < REPEATS_MAX => {
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && may_repeat => {
                     repeats += 1;
                     std::thread::sleep(Duration::from_millis(PAUSE_MIN_MS));
                 }

@@ -93,8 +93,9 @@ pub fn move_state(settings: &KafkaSettings, avro: &Avro, partitions: i32) -> Res
             .encode(&Outgoing::State(Box::new(positions)), &mut buffer)
             .map_err(|why| KafkaFault(why.to_string()))?;
         let (topic, key) = (encoded.topic, encoded.key.unwrap_or_default());
+        let value = encoded.value.unwrap_or_default();
         transact(&producer, |send| {
-            send(BaseRecord::to(topic).partition(partition).key(&key).payload(encoded.value))
+            send(BaseRecord::to(topic).partition(partition).key(&key).payload(value))
         })?;
     }
     Ok(moved)

@@ -2,7 +2,7 @@
 //! by the end that `read_committed` sees would stop below a dead owner's open transaction and miss what is committed
 //! above it; so the end is what a `read_uncommitted` handle sees, and an open transaction is waited out.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::booking::PracticeId;
-use crate::event::key;
 use crate::event::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE};
 use crate::kafka::context::QuietContext;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::{Avro, DecodeFault, KafkaFault};
-use crate::state::{Shelf, Shelved, StateRecord, TaskState};
+use crate::state::{StateRecord, TaskState};
 
 const ASK: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(100);
@@ -102,23 +100,22 @@ impl Readers {
         cancelled: &AtomicBool,
         restored: &mut Restored,
     ) -> Result<(), KafkaFault> {
-        let state = &mut restored.state;
-        let mut removed = Removed::new();
+        // By the bytes of the key: a tombstone has nothing else. Not decoded yet: a newer one of the same key follows most.
+        let mut newest: HashMap<Box<[u8]>, Raw> = HashMap::new();
         restored.records += self.each_record(topic, partition, cancelled, |message| {
             let key = message.key().unwrap_or_default();
             match message.payload() {
                 Some(value) => {
-                    let at = RecordName { topic, partition, offset: message.offset() };
-                    state.apply(decode(at, value, avro, cancelled)?);
-                    removed.remove(key);
+                    newest.insert(key.into(), Raw { offset: message.offset(), value: value.into() });
                 }
-                None => drop(removed.insert(key.into())),
+                None => drop(newest.remove(key)),
             }
             Ok(())
         })?;
-        match topic {
-            PATIENT_STATE => forget(&mut state.patients, &removed, key::patient),
-            _ => forget(&mut state.bookings, &removed, key::booking),
+        for Raw { offset, value } in newest.into_values() {
+            check_cancelled(cancelled)?;
+            let at = RecordName { topic, partition, offset };
+            restored.state.apply(decode(at, &value, avro, cancelled)?);
         }
         Ok(())
     }
@@ -223,18 +220,10 @@ pub fn restore(
     Readers::new(settings)?.restore(partition, avro, cancelled)
 }
 
-/// Keys of records whose last one is a tombstone. It has nothing but its key, and who the patient is cannot be read out
-/// of that; so what it removes is looked for at the end.
-type Removed = HashSet<Box<[u8]>>;
-
-fn forget<V: Shelved>(shelf: &mut Shelf<V>, removed: &Removed, key_of: impl Fn(&V::Key) -> String) {
-    let practices: BTreeSet<String> = removed.iter().filter_map(|key| key::practice(key)).collect();
-    for practice in practices {
-        let practice = PracticeId::from(practice);
-        let of_practice = shelf.of_practice(&practice).map(|(key, _)| key);
-        let gone: Vec<V::Key> = of_practice.filter(|key| removed.contains(key_of(key).as_bytes())).collect();
-        gone.iter().for_each(|key| shelf.forget(key));
-    }
+/// A record as it was read.
+struct Raw {
+    offset: i64,
+    value: Box<[u8]>,
 }
 
 /// Which record: for an error's text.
@@ -275,29 +264,5 @@ fn check_cancelled(cancelled: &AtomicBool) -> Result<(), KafkaFault> {
         Err(KafkaFault("the task is not ours any more".into()))
     } else {
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::booking::PatientKey;
-    use crate::state::PatientState;
-
-    /// Goal: a tombstone removes one patient, whose key names nobody. Method: two patients each of two practices.
-    #[test]
-    fn a_removed_patient_is_found_by_the_digest_in_its_key() {
-        let person =
-            |practice: &str, patient: &str| PatientKey { practice: practice.into(), patient: patient.into() };
-        let mut state = TaskState::default();
-        for (practice, patient) in [("a", "1"), ("a", "2"), ("b/", "1"), ("b/", "2")] {
-            state.apply(StateRecord::Patient(person(practice, patient), PatientState::default()));
-        }
-        let removed: Removed = [key::patient(&person("b/", "1")).into_bytes().into()].into();
-        forget(&mut state.patients, &removed, key::patient);
-        assert!(state.patients.get(&person("b/", "1")).is_none());
-        for (practice, patient) in [("a", "1"), ("a", "2"), ("b/", "2")] {
-            assert!(state.patients.get(&person(practice, patient)).is_some(), "{practice} {patient}");
-        }
     }
 }

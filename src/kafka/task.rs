@@ -34,8 +34,8 @@ pub struct Broker {
     permits: Permits,
 }
 
-/// One life of a task. Dropping it ends that life: nothing of it that has not begun is carried out.
-pub struct Task {
+/// One life of a task, on a thread of its own. Dropping it ends that life: nothing of it that has not begun is carried out.
+pub struct TaskThread {
     orders: Sender<Order>,
     ended: Arc<AtomicBool>,
 }
@@ -68,7 +68,7 @@ impl Broker {
         partition: i32,
         incarnation: Incarnation,
         not_before: Timestamp,
-    ) -> Result<Task, KafkaFault> {
+    ) -> Result<TaskThread, KafkaFault> {
         let (orders, to_do) = channel();
         let ended = Arc::new(AtomicBool::new(false));
         let life = Life { broker: self.clone(), partition, incarnation, ended: ended.clone() };
@@ -76,11 +76,11 @@ impl Broker {
             .name(format!("task-{partition}"))
             .spawn(move || life.live(&to_do, not_before))
             .map_err(|error| KafkaFault(format!("no thread for task {partition}: {error}")))?;
-        Ok(Task { orders, ended })
+        Ok(TaskThread { orders, ended })
     }
 }
 
-impl Task {
+impl TaskThread {
     /// Commits a batch. Ends in `CommitEnded`, unless this life ends first.
     pub fn commit(&self, sequence: u64, batch: Box<CommitBatch>) {
         // A thread that is gone has posted why.
@@ -88,7 +88,7 @@ impl Task {
     }
 }
 
-impl Drop for Task {
+impl Drop for TaskThread {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::SeqCst);
     }

@@ -20,7 +20,8 @@ use crate::event::topics;
 use crate::kafka::schema_registry::{COMPATIBILITY, RegistryFault, SchemaRegistry};
 
 pub use wanted::{
-    Actual, Bound, Difference, PARTITIONS_DEFAULT, RETENTION_MS, Remedy, Setting, Wish, differences, settings,
+    Actual, Bound, Difference, FAILED_RETENTION_MS, PARTITIONS_DEFAULT, RETENTION_MS, Remedy, Setting, Wish,
+    differences, settings,
 };
 
 /// Longest wait for the brokers' answer to one question.
@@ -148,7 +149,7 @@ impl Topics {
     pub async fn create(&self, wish: Wish) -> Result<Vec<String>, TopicFault> {
         let cluster = self.look().await?;
         let found = differences(&cluster.topics, wish);
-        if let Some(hopeless) = found.iter().find(|difference| difference.remedy == Remedy::Recreate) {
+        if let Some(hopeless) = found.iter().find(|difference| difference.remedy != Remedy::Apply) {
             return Err(TopicFault::Different(hopeless.clone()));
         }
         let mut done = self.create_missing(&cluster, wish).await?;

@@ -79,6 +79,7 @@ pub fn tell(fact: &Fact) {
             home,
             "record forwarded to the partition of its key; its publisher must use Kafka's default partitioner (murmur2)"
         ),
+        Fact::BookingsForgotten { partition, count } => info!(partition, count, "old bookings forgotten"),
         Fact::CallSent { operation } => trace!(operation = operation.name(), "call sent"),
         Fact::CallAnswered { operation, class, elapsed_ms } => {
             debug!(operation = operation.name(), class, elapsed_ms, "call answered");

@@ -36,6 +36,7 @@ impl Catalogue {
             Fact::RecordForwarded { origin, .. } => {
                 self.inputs.forwarded.with_label_values(&[origin.lane.topic()]).inc();
             }
+            Fact::BookingsForgotten { count, .. } => self.bookings.forgotten.inc_by(*count),
             Fact::CallSent { operation } => self.calls.sent.with_label_values(&[operation.name()]).inc(),
             Fact::CallAnswered { operation, class, elapsed_ms } => {
                 self.calls.answered.with_label_values(&[operation.name(), *class]).inc();

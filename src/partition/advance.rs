@@ -259,7 +259,7 @@ impl Task {
             link: patient_state.and_then(|state| state.link.as_ref()),
             gone_patient: job.gone_patient.as_ref(),
             search: job.search.as_ref(),
-            cursor: job.page.1.as_deref(),
+            cursor: job.pages.cursor(),
             patient_incarnation: patient_state.map_or(0, |state| state.incarnation),
             unseen: patient_state.and_then(|state| state.unseen),
             has_references: settings.guard.has_references(),

@@ -7,6 +7,7 @@ use crate::appointment::fingerprint::fingerprint;
 use crate::appointment::{Placement, Revision};
 use crate::booking::{BookingKey, BookingStatus, PatientKey};
 use crate::healthflow::fault::{Missing, NotSent, Unknown};
+use crate::healthflow::pages::Endless;
 use crate::healthflow::{Answer, AppointmentId, AppointmentStands, Fault, Operation, Reply};
 use crate::partition::fate::{Fate, fate, fields_of};
 use crate::partition::gates::DoubtVerdict;
@@ -59,16 +60,15 @@ impl Task {
         turn: &mut Turn<'_>,
     ) {
         match reply {
-            Ok(Answer::Patients { found, next_cursor }) => {
-                job.page.0.extend(found);
-                job.page.1 = next_cursor;
-                if job.page.1.is_none() {
-                    let found = std::mem::take(&mut job.page.0);
+            Ok(Answer::Patients { found, next_cursor }) => match job.pages.take_in(found, next_cursor) {
+                Ok(None) => {}
+                Ok(Some(found)) => {
                     if let Some(search) = &mut job.search {
                         search.learn(found);
                     }
                 }
-            }
+                Err(Endless) => self.read_failed(key, job, "too_many_pages", turn),
+            },
             Err(Fault::Throttled { .. } | Fault::Unauthorised { .. }) => {}
             Err(Fault::Refused { fields, .. }) => {
                 self.reject_version(key, job, (flight.version, Reason::Rejected), &fields, turn);

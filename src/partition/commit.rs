@@ -9,11 +9,12 @@ use crate::partition::commit_batch::CommitBatch;
 use crate::partition::job::{JobKey, Standing};
 use crate::partition::task::{PendingFact, Task, Turn};
 use crate::processor::fact::Fact;
+use crate::processor::settings::Settings;
 use crate::state::{StateRecord, TaskPositions};
 use crate::time::Timestamp;
 
-/// How old the copy of the offsets in state may become, in milliseconds: an hour.
-const POSITIONS_AGAIN_MS: i64 = 3_600_000;
+/// How old the copy of the offsets in state may become, and how long what may be forgotten stays, in milliseconds.
+const HOURLY_MS: i64 = 3_600_000;
 
 /// A commit under way.
 #[derive(Clone, Debug)]
@@ -42,7 +43,12 @@ impl Task {
     }
 
     /// Gathers the batch and its sequence number; what is gathered from now on goes into the next one.
-    pub fn begin_commit(&mut self, now: Timestamp, partition_count: u32) -> (u64, CommitBatch) {
+    pub fn begin_commit(&mut self, now: Timestamp, settings: &Settings) -> (u64, CommitBatch) {
+        let hourly = self.positions_written_at.map(|at| now.since_ms(at) >= HOURLY_MS);
+        // Not at once: a new owner begins by reading what the last one left unanswered.
+        if hourly == Some(true) {
+            self.forget_old(now, settings.keep_days);
+        }
         let pending = std::mem::take(&mut self.pending);
         let mut records = pending.records;
         for key in pending.patients {
@@ -51,18 +57,22 @@ impl Task {
             records.push(Outgoing::State(Box::new(StateRecord::Patient(key, state))));
         }
         for key in pending.bookings {
-            let state = self.state.bookings.get(&key).map(Cow::into_owned).unwrap_or_default();
+            let state = self.state.bookings.get(&key).map(Cow::into_owned);
             // A job at hand looks at it again and again, and ends with a change.
             if !self.jobs.contains_key(&JobKey::Booking(key.clone())) {
                 self.state.bookings.settle(&key);
             }
-            records.push(Outgoing::State(Box::new(StateRecord::Booking(key, state))));
+            records.push(match state {
+                Some(state) => Outgoing::State(Box::new(StateRecord::Booking(key, state))),
+                None => Outgoing::Forgotten(key),
+            });
         }
         let mut offsets: Vec<(Lane, i64)> =
             self.lanes.iter().map(|(lane, progress)| (*lane, progress.watermark())).collect();
         offsets.sort_unstable();
-        if self.positions_written_at.is_none_or(|at| now.since_ms(at) >= POSITIONS_AGAIN_MS) {
+        if hourly != Some(false) {
             self.positions_written_at = Some(now);
+            let partition_count = settings.partition_count;
             let positions = TaskPositions { partition_count, next_offsets: offsets.clone() };
             records.push(Outgoing::State(Box::new(StateRecord::Task(positions))));
         }

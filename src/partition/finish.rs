@@ -53,8 +53,9 @@ impl Task {
         }
     }
 
-    /// A booking that kills workers goes to a person, and its doubts with it (rule K6): the intent of its appointment stays
-    /// in state until that is decided, for what it may have made may not be taken for another booking's.
+    /// A booking that kills workers goes to a person, and its doubt with it (rule K6): the intent of its appointment stays
+    /// in state until that is decided, for what it may have made may not be taken for another booking's. A creation of
+    /// its patient stays a doubt until it is quiet, for other people wait for that (rule W7).
     pub(super) fn give_up(
         &mut self,
         key: &BookingKey,
@@ -63,17 +64,13 @@ impl Task {
         turn: &mut Turn<'_>,
     ) {
         self.writes.remove(key);
-        let patient = booking.patient_key();
-        if self.creations.contains_key(&patient) {
-            self.creation_is_unseen(&patient, turn);
-        }
         let outcome = Outcome::Review { reason: Reason::CrashSuspect, evidence: Vec::new() };
         self.conclude(key, job, booking.version, outcome, turn);
     }
 
     fn synced(&mut self, key: &BookingKey, in_hand: InHand, outcome: SyncedOutcome, turn: &Turn<'_>) {
         let booking = &in_hand.booking;
-        self.answer(key, booking.version, outcome != SyncedOutcome::Superseded);
+        self.answer(key, booking, outcome != SyncedOutcome::Superseded, turn.now);
         let state = self.change_booking(key);
         let (patient_id, appointment_id) = state.placed_ids();
         let linked = || self.state.patients.get(&booking.patient_key()).and_then(|state| state.link.clone());
@@ -135,7 +132,7 @@ impl Task {
         turn: &Turn<'_>,
     ) {
         let booking = &in_hand.booking;
-        self.answer(key, booking.version, true);
+        self.answer(key, booking, true, turn.now);
         let placed_ids = self.change_booking(key).placed_ids();
         let (lane, offset) = in_hand.position;
         let origin = Some(Origin { lane, partition: self.partition, offset });
@@ -160,8 +157,10 @@ impl Task {
     }
 
     /// Marks a version answered; on its merits, it is also the newest that counts.
-    fn answer(&mut self, key: &BookingKey, version: Version, on_its_merits: bool) {
+    fn answer(&mut self, key: &BookingKey, booking: &Booking, on_its_merits: bool, now: Timestamp) {
+        let version = booking.version;
         let state = self.change_booking(key);
+        state.last_day = state.last_day.max(booking.visit.start.day()).max(now.day());
         state.answered.insert(version);
         state.parked.retain(|parked| parked.version != version);
         if on_its_merits {

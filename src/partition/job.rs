@@ -8,6 +8,7 @@ use crate::appointment::Revision;
 use crate::booking::{Booking, BookingKey, PatientKey, Version};
 use crate::event::Schedule;
 use crate::event::topics::Lane;
+use crate::healthflow::pages::Pages;
 use crate::healthflow::{AppointmentFound, Operation};
 use crate::patient::Candidate;
 use crate::patient::HealthFlowPatientId;
@@ -109,10 +110,10 @@ pub struct Job {
     pub asked_version: Version,
     /// The search for the patient.
     pub search: Option<Search>,
-    /// Pages of the search pass under way, and where the next one starts.
-    pub page: (Vec<Candidate>, Option<String>),
-    /// Pages of the look-up under way that settles a doubt, and where the next one starts.
-    pub looked_up: (Vec<AppointmentFound>, Option<String>),
+    /// Pages of the search pass under way.
+    pub pages: Pages<Candidate>,
+    /// Pages of the look-up under way that settles a doubt.
+    pub looked_up: Pages<AppointmentFound>,
     /// A HealthFlow patient that turned out to be gone.
     pub gone_patient: Option<HealthFlowPatientId>,
     /// Since when it waits in memory without a call.
@@ -132,6 +133,6 @@ impl Job {
     /// Starts the search for the patient all over again.
     pub fn forget_search(&mut self) {
         self.search = None;
-        self.page = (Vec::new(), None);
+        self.pages = Pages::default();
     }
 }

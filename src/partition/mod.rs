@@ -6,6 +6,7 @@ pub mod lane;
 pub mod newcomers;
 pub mod open_write;
 mod suspects;
+mod forget;
 pub mod commit_batch;
 pub mod job;
 pub mod task;

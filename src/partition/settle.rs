@@ -3,6 +3,7 @@
 
 use crate::appointment::Slot;
 use crate::booking::{BookingKey, PatientKey};
+use crate::healthflow::pages::Pages;
 use crate::healthflow::{Answer, AppointmentFound, Reply, Request, Sought};
 use crate::partition::advance::{Next, SETTLE_AGAIN_MS};
 use crate::partition::job::{Job, JobKey, Purpose};
@@ -71,7 +72,7 @@ impl Task {
                 // Written in another guard mode: nothing says what to look for.
                 None => return Settling::Unclear,
             };
-            let (practice, cursor) = (key.practice.clone(), job.looked_up.1.clone());
+            let (practice, cursor) = (key.practice.clone(), job.looked_up.cursor().map(str::to_owned));
             return Settling::Ask(Box::new(Request::FindAppointment { practice, sought, cursor }));
         }
         self.close_write(key);
@@ -131,16 +132,18 @@ impl Task {
         reply: Reply,
         turn: &mut Turn<'_>,
     ) {
-        let Ok(Answer::Appointments { found, next_cursor }) = reply else {
-            job.looked_up = (Vec::new(), None);
-            return self.look_up_again(JobKey::Booking(key.clone()), turn);
+        let pages = match reply {
+            Ok(Answer::Appointments { found, next_cursor }) => job.looked_up.take_in(found, next_cursor).ok(),
+            _ => None,
         };
-        job.looked_up.0.extend(found);
-        job.looked_up.1 = next_cursor;
-        if job.looked_up.1.is_some() {
-            return;
-        }
-        let found = std::mem::take(&mut job.looked_up.0);
+        let found = match pages {
+            Some(Some(found)) => found,
+            Some(None) => return,
+            None => {
+                job.looked_up = Pages::default();
+                return self.look_up_again(JobKey::Booking(key.clone()), turn);
+            }
+        };
         let key_refused =
             self.writes.get(key).and_then(|open| open.doubt).is_some_and(|doubt| doubt.key_refused);
         let is_ours = match self.told_apart(key, found, turn) {

@@ -101,6 +101,13 @@ pub enum Fact {
         /// The partition it was sent to.
         home: i32,
     },
+    /// Bookings of long ago were forgotten, and the transaction with it is good (rule K9).
+    BookingsForgotten {
+        /// Which task.
+        partition: i32,
+        /// How many.
+        count: u64,
+    },
     /// A call was sent.
     CallSent {
         /// What was asked.

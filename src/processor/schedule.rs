@@ -135,7 +135,7 @@ impl Processor {
             task.bury_nameless(now);
             let due = now >= task.commit_started_at().plus_ms(interval_ms) || task.is_draining();
             if due && task.wants_commit() {
-                let (sequence, batch) = task.begin_commit(now, self.settings.partition_count);
+                let (sequence, batch) = task.begin_commit(now, &self.settings);
                 self.effects.push_back(Effect::Commit {
                     partition: *partition,
                     incarnation: task.incarnation,

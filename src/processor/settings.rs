@@ -62,6 +62,8 @@ pub struct Settings {
     pub crash_suspect_after: u32,
     /// `worker.crash_review_after`: unclean ends while it ran alone after which a person must look at it.
     pub crash_review_after: u32,
+    /// `worker.keep_days`: how long a booking is remembered after its last visit and answer; 0: for ever (rule K9).
+    pub keep_days: u32,
     /// `retry.backoff_min_ms`.
     pub retry_backoff_min_ms: i64,
     /// `retry.backoff_max_ms`.

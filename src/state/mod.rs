@@ -21,6 +21,9 @@ pub use versions::VersionSet;
 /// Where one booking stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BookingState {
+    /// The later of the days of its last visit and its last answer: it is kept for so long from then (rule K9). 0, and
+    /// kept for ever, while nothing is answered. The first field, so that a packed booking tells it without being unpacked.
+    pub last_day: i32,
     /// What stands in HealthFlow; none if nothing was ever created, or what was is gone.
     pub placement: Option<Placement>,
     /// The incarnation that the next creation is made under (rule W6).

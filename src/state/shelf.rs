@@ -144,6 +144,20 @@ impl<V: Shelved> Shelf<V> {
         open.chain(self.packed.keys().flat_map(|practice| self.packed_of(practice)))
     }
 
+    /// The keys of what is packed and whose first field passes; nothing else is unpacked.
+    pub fn packed_by_first_field<'a, T: DeserializeOwned>(
+        &'a self,
+        passes: impl Fn(T) -> bool + Copy + 'a,
+    ) -> impl Iterator<Item = V::Key> + 'a {
+        self.packed.iter().flat_map(move |(practice, entries)| {
+            let of_practice = entries.iter().map(|packed| parts(packed));
+            let passing = of_practice.filter(move |(_, value)| {
+                postcard::take_from_bytes::<T>(value).is_ok_and(|(first, _)| passes(first))
+            });
+            passing.map(|(id, _)| V::key(practice, id))
+        })
+    }
+
     /// All entries of one practice. Unpacks every one.
     pub fn of_practice<'a>(&'a self, practice: &'a PracticeId) -> impl Iterator<Item = (V::Key, Cow<'a, V>)> {
         let open = self.open.iter().filter(move |(key, _)| V::parts(key).0 == practice);

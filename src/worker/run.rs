@@ -8,7 +8,7 @@ use crate::caught::is_caught;
 use crate::http::transport::Unusable;
 use crate::http::{Transport, TransportSettings};
 use crate::kafka::schema_registry::{RegistryFault, SchemaRegistry};
-use crate::kafka::{Avro, Broker, Group, Inbox, KafkaFault, KafkaSettings, Lanes, Now, Task, Watchdog};
+use crate::kafka::{Avro, Broker, Group, Inbox, KafkaFault, KafkaSettings, Lanes, Now, TaskThread, Watchdog};
 use crate::processor::input::Incarnation;
 use crate::processor::{self, Effect, Fact, Input, Processor};
 use crate::time::Timestamp;
@@ -93,7 +93,7 @@ struct Worker {
     clock: Clock,
     mailbox: Arc<Mailbox>,
     calls: Calls,
-    tasks: HashMap<i32, (Incarnation, Task)>,
+    tasks: HashMap<i32, (Incarnation, TaskThread)>,
     // Dropped in this order: who reads ends before the membership does.
     lanes: Lanes,
     broker: Arc<Broker>,

@@ -6,7 +6,7 @@ use crate::scenario;
 use crate::search::{Order, explore, story};
 
 /// States of each world in which a defect is looked for.
-const STATES_MAX: usize = 100_000;
+const STATES_MAX: usize = 50_000;
 
 /// States of one world in which the shortest way is looked for, once there is one.
 const NEAREST_MAX: usize = 300_000;

@@ -84,8 +84,8 @@ impl Kafka {
                     StateRecord::Patient(key, state) => PatientStateRecord::from((key, state)).into(),
                     StateRecord::Task(positions) => AppointmentStateRecord::from(positions).into(),
                 }),
-                Outgoing::Review(_) | Outgoing::Forwarded(..) => {
-                    broken.push("a small world has nothing to review or forward".to_owned());
+                Outgoing::Review(_) | Outgoing::Forwarded(..) | Outgoing::Forgotten(_) => {
+                    broken.push("a small world has nothing to review, forward or forget".to_owned());
                 }
             }
         }

@@ -91,6 +91,7 @@ pub fn settings(guard: GuardMode) -> Settings {
         // Nobody is given up: a person's decision is no part of a small world.
         crash_suspect_after: 2,
         crash_review_after: 100,
+        keep_days: 400,
         retry_backoff_min_ms: 500,
         retry_backoff_max_ms: 500,
         retry_max_age_ms: 1 << 40,
@@ -220,6 +221,7 @@ fn people() -> Vec<Scenario> {
     let both = |who| vec![booking("x", 1, Who::Ada), booking("y", 1, who)];
     let doubted = |scenario| meets(scenario, &[Situation::PatientInDoubt]);
     let once = |scenario| doubted(within(scenario, 1, &ALL));
+    let twins = |scenario| doubted(within(scenario, 1, &DOUBTS));
     vec![
         doubted(scenario("new patient, key", IdempotencyKey, new())),
         doubted(scenario("new patient, unique", UniqueReference, new())),
@@ -227,8 +229,8 @@ fn people() -> Vec<Scenario> {
         doubted(scenario("new patient, search", Search, new())),
         once(scenario("two bookings of a new patient, key", IdempotencyKey, both(Who::Ada))),
         once(scenario("two bookings of a new patient, reference", Reference, both(Who::Ada))),
-        once(scenario("one person under two ids, key", IdempotencyKey, both(Who::AdaAgain))),
-        once(scenario("one person under two ids, reference", Reference, both(Who::AdaAgain))),
+        twins(scenario("one person under two ids, key", IdempotencyKey, both(Who::AdaAgain))),
+        twins(scenario("one person under two ids, reference", Reference, both(Who::AdaAgain))),
     ]
 }
 

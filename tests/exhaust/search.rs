@@ -10,6 +10,9 @@ use crate::scenario::Scenario;
 use crate::situations;
 use crate::world::{Log, World};
 
+/// Every how many turns a search that looks at the deepest first looks at any other world.
+const ANY_OTHER_EVERY: u64 = 64;
+
 /// A fingerprint is a good hash already.
 #[derive(Default)]
 pub struct AsItIs(u64);
@@ -31,7 +34,8 @@ impl Hasher for AsItIs {
 /// In which order worlds are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// The newest first: little memory.
+    /// The newest first, which needs little memory; now and then any other, so that a search that is cut has been
+    /// everywhere.
     DeepestFirst,
     /// The oldest first: the shortest way to whatever is found.
     NearestFirst,
@@ -59,6 +63,7 @@ struct Search<'a> {
     good: Vec<bool>,
     open: VecDeque<(World, u32, u32)>,
     log: Log,
+    turns: u64,
     transitions: u64,
     deepest: u32,
     broken: Option<(String, Vec<Move>)>,
@@ -75,6 +80,7 @@ pub fn explore(scenario: &Scenario, states_max: usize, order: Order) -> Report {
         good: Vec::new(),
         open: VecDeque::new(),
         log: Log::default(),
+        turns: 0,
         transitions: 0,
         deepest: 0,
         broken: None,
@@ -82,9 +88,7 @@ pub fn explore(scenario: &Scenario, states_max: usize, order: Order) -> Report {
     let first = World::new(scenario);
     search.enter(first, (0, Move::Publish), 0);
     while search.broken.is_none() && search.known.len() < states_max {
-        let next =
-            if order == Order::DeepestFirst { search.open.pop_back() } else { search.open.pop_front() };
-        let Some((world, number, depth)) = next else { break };
+        let Some((world, number, depth)) = search.next(order) else { break };
         search.expand(&world, number, depth);
     }
     let is_complete = search.open.is_empty();
@@ -102,6 +106,20 @@ pub fn explore(scenario: &Scenario, states_max: usize, order: Order) -> Report {
 }
 
 impl Search<'_> {
+    /// The world to be looked at next.
+    fn next(&mut self, order: Order) -> Option<(World, u32, u32)> {
+        self.turns += 1;
+        if order == Order::NearestFirst {
+            return self.open.pop_front();
+        }
+        if !self.turns.is_multiple_of(ANY_OTHER_EVERY) {
+            return self.open.pop_back();
+        }
+        // A multiplier with all bits mixed: as good as chance, and always the same.
+        let any = self.turns.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        self.open.swap_remove_back(any as usize % self.open.len().max(1))
+    }
+
     /// Takes note of a world; its number.
     fn enter(&mut self, world: World, from: (u32, Move), depth: u32) -> u32 {
         let next = self.parents.len() as u32;
@@ -145,30 +163,40 @@ impl Search<'_> {
         way
     }
 
-    /// Worlds that were reached but not explored are lived to their end, so that they are known to have a good one.
+    /// Worlds that were reached but not explored are lived on, without a fault, until they end well or come into one that
+    /// was looked at, so that the way back from the good ends finds them.
     fn finish_open(&mut self) {
-        for (world, number, _) in std::mem::take(&mut self.open) {
+        let open = std::mem::take(&mut self.open);
+        let mut is_open = vec![false; self.good.len()];
+        open.iter().for_each(|(_, number, _)| is_open[*number as usize] = true);
+        for (world, number, _) in open {
             if self.broken.is_none() {
-                self.good[number as usize] |= self.ends_well(world, number);
+                self.live_on(world, number, &is_open);
+                is_open[number as usize] = false;
             }
         }
     }
 
-    fn ends_well(&mut self, mut world: World, number: u32) -> bool {
+    fn live_on(&mut self, mut world: World, number: u32, is_open: &[bool]) {
         for _ in 0..STRAIGHT_STEPS_MAX {
             if world.is_done(self.scenario) {
-                return true;
+                self.good[number as usize] = true;
+                return;
             }
-            let Some(one) = world.moves(self.scenario).into_iter().find(|one| !one.is_fault()) else {
-                return false;
-            };
+            let next = world.moves(self.scenario).into_iter().find(|one| !one.is_fault());
+            let Some(one) = next else { return };
             world.apply(one, self.scenario, &mut self.log);
             if let Some(what) = self.log.broken.take() {
-                self.broken = Some((format!("{what} (on the straight way from there)"), self.way_to(number)));
-                return false;
+                let what = format!("{what} (on the straight way from there)");
+                self.broken = Some((what, self.way_to(number)));
+                return;
+            }
+            let known = self.known.get(&world.fingerprint()).filter(|known| !is_open[**known as usize]);
+            if let Some(known) = known {
+                self.steps.push((number, *known));
+                return;
             }
         }
-        false
     }
 
     /// Goes back from every good end; what is not met on the way has none.

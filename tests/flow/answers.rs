@@ -1,7 +1,8 @@
 //! What each of HealthFlow's answers leads to: a row of `docs/answers.md` each.
 
 use healthflow_sync::healthflow::fault::{Missing, NotSent};
-use healthflow_sync::healthflow::{Fault, Operation, Request};
+use healthflow_sync::healthflow::pages::PAGES_MAX;
+use healthflow_sync::healthflow::{Answer, Fault, Operation, Request};
 use healthflow_sync::processor::{Fact, GuardMode};
 use healthflow_sync::sync::{Disposition, Reason};
 
@@ -150,6 +151,39 @@ fn a_search_that_fails_is_begun_again_later() {
     desk.pass_ms(10_000);
     desk.find_nobody();
     desk.expect(Operation::CreatePatient);
+}
+
+/// The next time it is begun at the first page again.
+#[test]
+fn a_search_whose_pages_never_end_is_begun_again_later() {
+    let mut desk = Desk::new(GuardMode::IdempotencyKey);
+    desk.arrive(a_booking_of("b", a_patient("p", "Grace", "Hopper")));
+    for _ in 0..PAGES_MAX {
+        let page = Answer::Patients { found: Vec::new(), next_cursor: Some("more".into()) };
+        desk.expect_and_answer(Operation::SearchPatients, Ok(page));
+    }
+    assert_eq!(desk.retries().pop().map(|entry| entry.schedule.last_error), Some("too_many_pages".into()));
+    desk.bring_back();
+    desk.pass_ms(10_000);
+    let first = desk.expect(Operation::SearchPatients).request;
+    assert!(matches!(first, Request::SearchPatients { cursor: None, .. }), "{first:?}");
+}
+
+/// The doubt stays open, and is asked for again.
+#[test]
+fn a_look_up_whose_pages_never_end_settles_nothing() {
+    let mut desk = Desk::new(GuardMode::Reference);
+    desk.arrive(a_booking("b", 1));
+    desk.expect_and_answer(Operation::CreateAppointment, timeout());
+    desk.pass_ms(75_000);
+    for _ in 0..PAGES_MAX {
+        let page = Answer::Appointments { found: Vec::new(), next_cursor: Some("more".into()) };
+        desk.expect_and_answer(Operation::FindAppointment, Ok(page));
+    }
+    desk.expect_silence();
+    desk.pass_ms(10_000);
+    desk.expect_and_answer(Operation::FindAppointment, appointments(&["a-1"]));
+    assert_eq!(desk.state("b").placement.map(|placement| placement.appointment_id), Some("a-1".into()));
 }
 
 #[test]

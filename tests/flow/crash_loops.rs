@@ -8,7 +8,8 @@ use healthflow_sync::event::topics::Lane;
 use healthflow_sync::healthflow::{Operation, Request};
 use healthflow_sync::processor::GuardMode;
 use healthflow_sync::state::{
-    BookingState, Parked, ParkingPlace, PatientState, Suspicion, TaskState, WriteIntent, WriteOperation,
+    BookingState, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion, TaskState,
+    WriteIntent, WriteOperation,
 };
 use healthflow_sync::sync::Reason;
 
@@ -114,6 +115,28 @@ fn a_booking_that_kills_is_left_alone_while_its_patient_is_held() {
     let mut desk = Desk::acquired(GuardMode::Reference, state_of_task, BTreeMap::new(), START);
     desk.pass_ms(2 * QUIET_MS);
     desk.expect_silence();
+}
+
+/// The creation that kills may still land, and no search shows it before it is quiet: until then nobody else unknown to
+/// the practice is created, though its booking is with a person already.
+#[test]
+fn a_creation_that_kills_makes_other_unknown_people_wait_until_it_is_quiet() {
+    let grace = a_booking_of("b", a_patient("p", "Grace", "Hopper"));
+    let intent = PatientIntent { incarnation: 0, since: START, person: None };
+    let suspicion = Suspicion { unclean_ends: 5, alone: false };
+    let mut state = TaskState::default();
+    let patient = PatientState { intent: Some(Box::new(intent)), suspicion, ..PatientState::default() };
+    state.apply(StateRecord::Patient(grace.patient_key(), patient));
+    let mut desk = Desk::acquired(GUARD, state, BTreeMap::new(), START);
+    desk.arrive(grace);
+    desk.pass_ms(1_000);
+    assert_eq!(desk.reviews()[0].reason, Reason::CrashSuspect);
+    desk.arrive(a_booking_of("c", a_patient("q", "Grace", "Hopper")));
+    desk.pass_ms(QUIET_MS - 2_000);
+    desk.expect_silence();
+    desk.pass_ms(5_000);
+    desk.bring_back();
+    desk.expect(Operation::SearchPatients);
 }
 
 #[test]

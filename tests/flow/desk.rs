@@ -68,6 +68,7 @@ pub fn settings(guard: GuardMode) -> Settings {
         reacquire_pause_ms: 6_000,
         crash_suspect_after: 2,
         crash_review_after: 3,
+        keep_days: 400,
         retry_backoff_min_ms: 2_000,
         retry_backoff_max_ms: 600_000,
         retry_max_age_ms: 72 * 3_600_000,
@@ -189,8 +190,10 @@ impl Desk {
 
     fn good(&mut self, (incarnation, sequence, batch): (Incarnation, u64, CommitBatch)) {
         for record in &batch.records {
-            if let Outgoing::State(record) = record {
-                self.durable.apply((**record).clone());
+            match record {
+                Outgoing::State(record) => self.durable.apply((**record).clone()),
+                Outgoing::Forgotten(key) => self.durable.bookings.forget(key),
+                _ => {}
             }
         }
         self.committed.extend(batch.records);

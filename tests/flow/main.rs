@@ -9,6 +9,7 @@ mod bad_input;
 mod crowd;
 mod crash_loops;
 mod doubts;
+mod forgetting;
 mod new_people;
 mod offsets;
 mod retries;

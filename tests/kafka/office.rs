@@ -138,12 +138,22 @@ impl Office {
 
     /// How many tasks of a worker are live.
     pub fn live(&self, worker: usize) -> usize {
-        self.status(worker).tasks.iter().filter(|task| task.phase == "live").count()
+        self.in_phase(worker, "live")
     }
 
     /// How many writes a worker has in doubt.
     pub fn doubts(&self, worker: usize) -> u64 {
         self.status(worker).open_doubts
+    }
+
+    /// How many of a worker's tasks are in this phase.
+    pub fn in_phase(&self, worker: usize, phase: &str) -> usize {
+        self.status(worker).tasks.iter().filter(|task| task.phase == phase).count()
+    }
+
+    /// What a counter of a worker without labels has come to.
+    pub fn counter(&self, worker: usize, name: &str) -> f64 {
+        world().runtime.block_on(self.workers[worker].counter(name)).unwrap()
     }
 
     /// Waits until a worker has so many live tasks.

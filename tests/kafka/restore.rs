@@ -21,7 +21,7 @@ fn state_of(booking: &str) -> (String, Vec<u8>) {
     let batch = batch(booking, &[]);
     let state = batch.records.iter().find(|record| matches!(record, Outgoing::State(_))).unwrap();
     let encoded = world().avro.encode(state, &mut buffer).unwrap();
-    (String::from_utf8(encoded.key.unwrap()).unwrap(), encoded.value.to_vec())
+    (String::from_utf8(encoded.key.unwrap()).unwrap(), encoded.value.unwrap().to_vec())
 }
 
 /// Goal: a dead owner's open transaction hides nothing that is committed above it, and nothing of it is believed.
@@ -65,22 +65,28 @@ fn an_open_transaction_of_a_dead_owner_is_waited_out() {
     assert_eq!((found, restored.records), (vec!["above".into()], 1));
 }
 
-/// Goal: the newest record of a key counts, a tombstone removes it, and a last control record does not stop the end.
+/// Goal: the newest record of a key counts, what is forgotten stays forgotten (K9), and a last control record does not stop
+/// the end.
 #[test]
-fn the_newest_record_counts_and_a_tombstone_removes() {
+fn the_newest_record_counts_and_a_forgotten_booking_stays_forgotten() {
     let (name, partition) = ("tombstone", 6);
-    let plain: ThreadedProducer<rdkafka::producer::DefaultProducerContext> =
-        rdkafka::ClientConfig::new().set("bootstrap.servers", &world().brokers).create().unwrap();
-    let (kept, removed) = (state_of("kept"), state_of("removed"));
-    for (key, value) in [&kept, &removed, &kept] {
-        plain
-            .send(BaseRecord::to(topics::APPOINTMENT_STATE).partition(partition).key(key).payload(value))
-            .unwrap();
+    let member = Member::join(&settings(name));
+    member.inbox.wait_assigned(PARTITIONS as usize);
+    let (task, _) = member.acquire(partition, 1);
+    let (kept, forgotten) = (batch("kept", &[(Lane::Requested, 0)]), batch("forgotten", &[]));
+    let tombstone = |record: &Outgoing| match record {
+        Outgoing::State(state) => match &**state {
+            StateRecord::Booking(key, _) => Some(Outgoing::Forgotten(key.clone())),
+            _ => None,
+        },
+        _ => None,
+    };
+    let mut last = kept.clone();
+    last.records.extend(forgotten.records.iter().filter_map(tombstone));
+    for (sequence, batch) in [(1, kept), (2, forgotten), (3, last)] {
+        task.commit(sequence, Box::new(batch));
+        assert!(matches!(member.inbox.wait_committed(sequence), CommitEnded::Good { .. }));
     }
-    plain
-        .send(BaseRecord::<_, [u8]>::to(topics::APPOINTMENT_STATE).partition(partition).key(&removed.0))
-        .unwrap();
-    plain.flush(Duration::from_secs(30)).unwrap();
     let restored = restore(&settings(name), partition, &world().avro, &AtomicBool::new(false)).unwrap();
     let found: Vec<BookingId> = restored.state.bookings.iter().map(|(key, _)| key.booking).collect();
     assert_eq!((found, restored.records), (vec!["kept".into()], 4));

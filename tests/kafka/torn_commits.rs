@@ -2,7 +2,7 @@
 //! of transactions, in which an end of a transaction names no transaction, only its producer's epoch.
 
 use healthflow_sync::event::topics::{self, Lane};
-use healthflow_sync::kafka::{CommitOutcome, KafkaSettings, Task, TaskProducer};
+use healthflow_sync::kafka::{CommitOutcome, KafkaSettings, TaskProducer, TaskThread};
 use healthflow_sync::processor::{Acquired, CommitEnded, Input};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
@@ -14,7 +14,7 @@ use crate::world::{
 };
 
 /// The api key of TxnOffsetCommit.
-const TXN_OFFSET_COMMIT: i16 = 28;
+pub const TXN_OFFSET_COMMIT: i16 = 28;
 /// Short enough to wait for, long enough for a busy machine to commit within.
 const SHORT_MS: u64 = 5_000;
 
@@ -33,7 +33,7 @@ fn short(name: &str) -> KafkaSettings {
 }
 
 /// The next life of the task, with time enough for a transaction that a test keeps open.
-fn next_life(member: &mut Member, settings: &KafkaSettings, partition: i32) -> (Task, Acquired) {
+fn next_life(member: &mut Member, settings: &KafkaSettings, partition: i32) -> (TaskThread, Acquired) {
     let patient = KafkaSettings { transaction_timeout_ms: 60_000, ..proxied(settings) };
     member.inbox.clear();
     member.broker = broker(&patient, member.group.membership(), member.inbox.clone());
@@ -126,7 +126,7 @@ fn a_late_copy_of_an_end_of_transaction_does_not_touch_the_next_transaction() {
 fn the_late_one_touches_nothing(
     proxy: &KafkaProxy,
     member: &Member,
-    task: &Task,
+    task: &TaskThread,
     partition: i32,
     before: usize,
 ) {
@@ -203,11 +203,11 @@ fn a_zombies_late_transaction_is_fenced() {
 /// Goal: a rebalance in the middle of a commit costs an abort and nothing else: the same batch is committed, once.
 /// Method: the offsets are on their way while a second member joins, so they quote a generation that is over.
 #[test]
-fn a_rebalance_during_a_commit_repeats_nothing() {
+fn a_commit_that_a_rebalance_interrupts_is_committed_again() {
     let proxy = proxy();
     let settings = settings("rebalance-in-commit");
     let member = member(&settings);
-    let tasks: Vec<(i32, Task)> =
+    let tasks: Vec<(i32, TaskThread)> =
         [22, 23].map(|partition| (partition, member.acquire(partition, 1).0)).into();
     proxy.hold(TXN_OFFSET_COMMIT);
     for (partition, task) in &tasks {

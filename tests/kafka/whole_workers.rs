@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::office::{Office, PARTITIONS};
 use crate::parts::kafka_proxy::END_TXN;
+use crate::torn_commits::TXN_OFFSET_COMMIT;
 use crate::wait::wait_for;
 use crate::world::LIMIT;
 
@@ -59,6 +60,31 @@ fn a_killed_broker_in_mid_commit_leaves_each_booking_exactly_one_result() {
     let closed = office.close_after(events.len());
     assert!(closed.results.iter().all(|result| result.outcome == ResultOutcome::Created));
     assert_eq!(closed.appointments.len(), events.len());
+}
+
+/// Goal: a rebalance in the middle of commits repeats no call and no result. Method: the offsets of results are on their
+/// way when a second worker joins, so that they quote a generation that is over; and HealthFlow knows no keys.
+#[test]
+fn a_rebalance_during_a_commit_repeats_nothing() {
+    let mut office = Office::open("rebalance", &[SEARCHED]);
+    office.moods(&json!({"honours_idempotency_keys": false}));
+    office.hire_through_proxy();
+    office.wait_live(0, PARTITIONS as usize);
+    let events = everywhere(&office, &["b-1", "b-2"]);
+    office.publish(&events);
+    wait_until("appointments", || office.stands("appointments").len() >= PARTITIONS as usize);
+    office.proxy().hold(TXN_OFFSET_COMMIT);
+    wait_until("commits that are held", || office.proxy().held() >= 2);
+    let aborted = |office: &Office| office.counter(0, "healthflow_sync_transactions_aborted_total");
+    let before = aborted(&office);
+    office.hire();
+    wait_until("tasks that are given back", || office.in_phase(0, "draining") > 0);
+    office.proxy().calm();
+    wait_until("transactions that are aborted", || aborted(&office) > before);
+    let closed = office.close_after(events.len());
+    assert!(closed.results.iter().all(|result| result.outcome == ResultOutcome::Created));
+    assert_eq!(closed.carried_out("create_appointment"), events.len());
+    assert_eq!(closed.carried_out("create_patient"), PARTITIONS as usize);
 }
 
 /// Goal: who takes a partition over while a call of its last owner is under way neither repeats nor loses it. Method: a

@@ -12,7 +12,9 @@ use healthflow_sync::event::result::Finished;
 use healthflow_sync::event::topics::{self, Lane};
 use healthflow_sync::event::{Identity, Outgoing};
 use healthflow_sync::kafka::schema_registry::{Patience, SchemaRegistry};
-use healthflow_sync::kafka::{Avro, Broker, Group, Inbox, KafkaSettings, Membership, Now, Task, Watchdog};
+use healthflow_sync::kafka::{
+    Avro, Broker, Group, Inbox, KafkaSettings, Membership, Now, TaskThread, Watchdog,
+};
 use healthflow_sync::partition::commit_batch::CommitBatch;
 use healthflow_sync::processor::{Acquired, CommitEnded, Input};
 use healthflow_sync::state::{BookingState, StateRecord};
@@ -199,7 +201,7 @@ impl Member {
     }
 
     /// Acquires a task as its life `incarnation`.
-    pub fn acquire(&self, partition: i32, incarnation: u64) -> (Task, Acquired) {
+    pub fn acquire(&self, partition: i32, incarnation: u64) -> (TaskThread, Acquired) {
         let task = self.broker.acquire(partition, incarnation, Timestamp(0)).unwrap();
         let acquired = self.inbox.wait_acquired(partition);
         (task, acquired)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use healthflow_sync::healthflow::AppointmentId;
 use healthflow_sync::healthflow::wire::{Method, WireRequest};
 use healthflow_sync::processor::GuardMode;
 use healthflow_sync::simulator::answer::{AppointmentBody, PatientBody};
@@ -31,8 +32,8 @@ impl World {
         }
     }
 
-    pub fn somebody_edits(&mut self) {
-        if let Some(id) = self.healthflow.edit_one(self.now, &mut self.random) {
+    pub fn somebody_edits(&mut self, id: Option<&AppointmentId>) {
+        if let Some(id) = self.healthflow.edit_one(id, self.now, &mut self.random) {
             self.coverage.strikes(FaultKind::EditByHand);
             self.coverage.meets(FaultKind::EditByHand, Phase::Any);
             self.story.tell(self.now, || format!("somebody changes {id}"));
@@ -59,16 +60,13 @@ impl HealthFlow {
         Some(id)
     }
 
-    /// A person changes an appointment, or puts a name right; its id.
-    fn edit_one(&mut self, now: i64, random: &mut Random) -> Option<Arc<str>> {
+    /// A person changes this appointment or any, or puts a name right; its id.
+    fn edit_one(&mut self, which: Option<&AppointmentId>, now: i64, random: &mut Random) -> Option<Arc<str>> {
         let ledger = self.simulator.ledger();
-        if random.chance(0.8) {
-            // Often what we wrote a moment ago: that is what people look at.
-            let ours = ledger.appointments.iter().filter(|one| one.record.body.note.as_deref() != Some(NOTE));
-            let newest = ours.max_by_key(|one| one.updated_at_ms);
-            let one = match random.chance(0.5) {
-                true => newest?,
-                false => ledger.appointments.get(random.below(ledger.appointments.len()))?,
+        if which.is_some() || random.chance(0.8) {
+            let one = match which {
+                Some(id) => ledger.appointments.iter().find(|one| &*one.record.id == id.as_str())?,
+                None => ledger.appointments.get(random.below(ledger.appointments.len()))?,
             };
             let mut body: AppointmentBody = one.record.body.clone();
             body.note = Some(NOTE.to_owned());

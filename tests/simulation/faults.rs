@@ -1,6 +1,6 @@
 //! What goes wrong, by name, and when.
 
-use healthflow_sync::healthflow::Operation;
+use healthflow_sync::healthflow::{AppointmentId, Operation};
 use healthflow_sync::processor::{CallId, Input};
 
 use crate::coverage::Phase;
@@ -87,7 +87,8 @@ impl FaultKind {
 pub enum FaultEvent {
     Worker,
     Deletion,
-    Edit,
+    /// Somebody changes this appointment, or anything.
+    Edit(Option<AppointmentId>),
     Outage,
     DiskFull,
     ClockJump,
@@ -114,7 +115,7 @@ impl World {
         self.plan_every(every.clock_every_ms, || FaultEvent::ClockJump);
         self.plan_every(every.disk_every_ms, || FaultEvent::DiskFull);
         self.plan_every(every.deletion_every_ms, || FaultEvent::Deletion);
-        self.plan_every(every.edit_every_ms, || FaultEvent::Edit);
+        self.plan_every(every.edit_every_ms, || FaultEvent::Edit(None));
         self.plan_every(every.outage_every_ms, || FaultEvent::Outage);
         self.after_at(self.plan.faults_until, Event::Fault(FaultEvent::AllWell));
     }
@@ -137,7 +138,7 @@ impl World {
         match event {
             FaultEvent::Worker => self.strike_worker(),
             FaultEvent::Deletion => self.somebody_deletes(),
-            FaultEvent::Edit => self.somebody_edits(),
+            FaultEvent::Edit(id) => self.somebody_edits(id.as_ref()),
             FaultEvent::Outage => {
                 let ms = self.random.between(1_000, 30_000);
                 self.coverage.strikes(FaultKind::Outage);

@@ -14,7 +14,7 @@ use healthflow_sync::simulator::answer::{Ending, Moods, Simulator};
 use healthflow_sync::time::Timestamp;
 
 use crate::coverage::Phase;
-use crate::faults::FaultKind;
+use crate::faults::{FaultEvent, FaultKind};
 use crate::lives::Lives;
 use crate::plan::{BEGIN_MS, Plan};
 use crate::random::Random;
@@ -108,7 +108,8 @@ impl HealthFlow {
         };
         let all = self.before.get(&path).map_or(&[][..], Vec::as_slice);
         let within = &all[all.partition_point(|(at, _)| *at <= since)..];
-        let before = within.get(random.below(within.len()));
+        // The oldest are the most telling ones.
+        let before = within.get(random.below(within.len()).min(random.below(within.len())));
         let body = br#"{"code":"APPOINTMENT_NOT_FOUND","message":"a replica that lags"}"#.to_vec();
         let nothing = WireReply { status: 404, retry_after: None, body };
         before.map_or(nothing, |(_, reply)| reply.clone())
@@ -194,6 +195,7 @@ impl World {
             Some(WireReply { status: 409, retry_after: None, body })
         } else {
             self.note_search_lag(&request);
+            self.somebody_looks_at_it(&request);
             self.healthflow.carry_out((&wire, &request), lag_ms, self.now)
         };
         self.story.tell(self.now, || {
@@ -212,6 +214,17 @@ impl World {
             let reply = decode(&request, received, clock);
             let deed = Deed::Learn(Input::Answered { call, reply });
             self.after(latency_ms, Event::ForWorker { worker, life, deed: Box::new(deed) });
+        }
+    }
+
+    /// Where bookings waver, so do people: who sees a change changes it again.
+    fn somebody_looks_at_it(&mut self, request: &Request) {
+        if let Request::UpdateAppointment { id, .. } = request
+            && self.plan.wavering
+            && self.strikes(0.4)
+        {
+            let ms = self.random.between(5, 500);
+            self.after(ms, Event::Fault(FaultEvent::Edit(Some(id.clone()))));
         }
     }
 
@@ -258,7 +271,8 @@ impl World {
     /// Whether a replica that lags may not know yet what `request` is about.
     fn is_fresh(&self, request: &Request) -> bool {
         let id = match request {
-            Request::UpdateAppointment { id, .. } => id,
+            // Where bookings waver, replicas lag behind changes, not behind creations.
+            Request::UpdateAppointment { id, .. } if !self.plan.wavering => id,
             Request::ReadAppointment { id } => {
                 let before = self.healthflow.before.get(&format!("/appointments/{}", id.as_str()));
                 let newest = before.and_then(|before| before.last());

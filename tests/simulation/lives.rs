@@ -170,9 +170,9 @@ fn versions(
     let count = if random.chance(once) { 1 } else { random.between(2, 5) as Version };
     let mut who = random.pick(people);
     let mut at = begins_at;
-    let gap_ms = if plan.wavering { 2_000 } else { *random.pick(&[5, 500, 20_000]) };
+    let gap_ms = *random.pick(plan.gaps_ms);
     let anew = if plan.wavering { 0.4 } else { 0.75 };
-    let cancelled = if plan.fickle { 0.4 } else { 0.25 };
+    let cancelled = if plan.fickle && !plan.wavering { 0.4 } else { 0.25 };
     let visit_soon = random.chance(0.1);
     let mut visits: Vec<Visit> = Vec::new();
     let mut published: Vec<Publication> = Vec::new();

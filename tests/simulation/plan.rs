@@ -41,11 +41,11 @@ impl Theme {
         Theme::Mixed,
         Theme::Mixed,
         Theme::Mixed,
-        Theme::Mixed,
         Theme::Zombies,
         Theme::Zombies,
         Theme::Zombies,
         Theme::Zombies,
+        Theme::LateCreations,
         Theme::LateCreations,
         Theme::LateCreations,
         Theme::Repeats,
@@ -81,8 +81,10 @@ pub struct Plan {
     pub bursts: usize,
     /// Most bookings have several versions, and many are cancelled.
     pub fickle: bool,
-    /// Versions follow each other closely, and ask for what was asked for before.
+    /// Versions ask for what was asked for before.
     pub wavering: bool,
+    /// How long after each other the versions of one booking are published, at most; one of these a booking.
+    pub gaps_ms: &'static [i64],
     pub replays_for_other_bytes: bool,
     pub page_size: usize,
     /// How far the clocks of workers' machines may differ from the world's, either way: restarts on another machine
@@ -172,9 +174,14 @@ impl Plan {
             one_suspect: *theme == Theme::CrashLoop,
             misroutes: level >= 3 && random.chance(0.2),
             crowded: *theme == Theme::LateCreations || random.chance(0.25),
-            bursts: *random.pick(&[0, 1, 3, 6]),
+            bursts: *random.pick(if *theme == Theme::LateCreations { &[1, 2, 3, 6] } else { &[0, 1, 3, 6] }),
             fickle: matches!(theme, Theme::Repeats | Theme::Revisions) || random.chance(0.2),
             wavering: *theme == Theme::Revisions,
+            gaps_ms: match theme {
+                Theme::Revisions => &[2_000],
+                Theme::Repeats => &[500, 6_000, 6_000],
+                _ => &[5, 500, 20_000],
+            },
             replays_for_other_bytes: random.chance(0.5),
             page_size: *random.pick(&[1, 2, 50]),
             skew_max_ms,
@@ -214,7 +221,8 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         [GuardMode::IdempotencyKey, GuardMode::UniqueReference, GuardMode::Reference, GuardMode::Search];
     let look_first = [GuardMode::Reference, GuardMode::Reference, GuardMode::Search];
     let guard = match theme {
-        Theme::Zombies | Theme::LateCreations if random.chance(0.6) => *random.pick(&look_first),
+        Theme::Zombies if random.chance(0.6) => *random.pick(&look_first),
+        Theme::LateCreations if random.chance(0.3) => *random.pick(&look_first),
         Theme::Repeats => *random.pick(&[GuardMode::IdempotencyKey, GuardMode::UniqueReference]),
         _ => *random.pick(&guards),
     };
@@ -245,7 +253,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         throttled_pause_ms: 1_000,
         lease_ms,
         lease_margin_ms: 500,
-        max_in_flight: random.between(1, 20) as usize,
+        max_in_flight: random.between(1, if theme == Theme::LateCreations { 4 } else { 20 }) as usize,
         ready_queue_max: random.between(2, 40) as usize,
         commit_interval_ms: random.between(20, 200),
         transactions_per_second_max: *random.pick(&[10.0, 100.0]),
@@ -255,6 +263,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         reacquire_pause_ms: 6_000,
         crash_suspect_after: 2,
         crash_review_after: 3,
+        keep_days: 400,
         retry_backoff_min_ms: random.between(200, 2_000),
         retry_backoff_max_ms: random.between(5_000, 30_000),
         retry_max_age_ms: if random.chance(0.1) { 30_000 } else { 259_200_000 },
@@ -277,13 +286,13 @@ fn faults(random: &mut Random, level: u32) -> Faults {
     if level >= 2 {
         faults.commit = *random.pick(&[0.0, 0.05, 0.2]);
         faults.commits = some_of(&FaultKind::COMMITS, random);
-        faults.acquire = *random.pick(&[0.0, 0.2]);
+        faults.acquire = *random.pick(&[0.1, 0.4]);
         faults.worker_every_ms = *random.pick(&[0, 4_000, 4_000, 10_000, 30_000]);
         faults.workers = some_of(&FaultKind::WORKERS, random);
         faults.pause_max_ms = *random.pick(&[25_000, 25_000, 90_000]);
-        faults.roll_every_ms = *random.pick(&[0, 0, 60_000]);
+        faults.roll_every_ms = *random.pick(&[0, 30_000, 30_000]);
         faults.clock_every_ms = *random.pick(&[0, 15_000]);
-        faults.disk_every_ms = *random.pick(&[0, 0, 40_000]);
+        faults.disk_every_ms = *random.pick(&[0, 30_000, 30_000]);
     }
     if level >= 3 {
         faults.deletion_every_ms = *random.pick(&[0, 0, 10_000]);
@@ -310,7 +319,7 @@ fn repeat_faults(random: &mut Random) -> Faults {
     Faults {
         call: *random.pick(&[0.3, 0.5]),
         calls,
-        workers: vec![FaultKind::Kill, FaultKind::Migrate],
+        workers: vec![FaultKind::Kill, FaultKind::Migrate, FaultKind::Stop],
         worker_every_ms: *random.pick(&[0, 20_000]),
         ..Faults::default()
     }
@@ -325,9 +334,9 @@ fn revision_faults(random: &mut Random) -> Faults {
             FaultKind::ErrorAfter,
             FaultKind::LateLanding,
         ],
-        workers: vec![FaultKind::Kill, FaultKind::Migrate],
+        workers: vec![FaultKind::Kill, FaultKind::Migrate, FaultKind::Stop],
         worker_every_ms: *random.pick(&[0, 10_000]),
-        edit_every_ms: 1_000,
+        edit_every_ms: 5_000,
         ..Faults::default()
     }
 }

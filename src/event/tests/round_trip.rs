@@ -27,6 +27,15 @@ fn codec() -> Codec {
 }
 
 #[test]
+fn what_is_forgotten_leaves_a_tombstone_under_its_key() {
+    let key = BookingKey { practice: "a/b".into(), booking: "c".into() };
+    let mut buffer = vec![9; 9];
+    let encoded = codec().encode(&Outgoing::Forgotten(key), &mut buffer).expect("fits");
+    assert_eq!((encoded.topic, encoded.value), (topics::APPOINTMENT_STATE, None));
+    assert_eq!(encoded.key.as_deref(), Some(&b"a%2Fb/c"[..]));
+}
+
+#[test]
 fn every_topic_has_its_contract_and_each_can_be_built() {
     let named: Vec<_> = contracts().iter().map(|contract| contract.topic).collect();
     assert_eq!(named, topics::ALL);
@@ -99,13 +108,8 @@ fn a_retry_comes_back_as_it_was_parked() {
     let outgoing = Outgoing::Retry(Box::new(entry.clone()));
     let encoded = codec().encode(&outgoing, &mut buffer).expect("fits");
     assert_eq!((encoded.topic, encoded.key.as_deref()), (topics::RETRY, Some(&b"practice-1"[..])));
-    let arrival = arrival::read(
-        Lane::Retry,
-        Some(b"practice-1"),
-        Some(encoded.value),
-        Some(&decoder(topics::RETRY)),
-        NOW,
-    );
+    let arrival =
+        arrival::read(Lane::Retry, Some(b"practice-1"), encoded.value, Some(&decoder(topics::RETRY)), NOW);
     assert_eq!(arrival, Arrival::Retry(Box::new(entry)));
 }
 
@@ -123,7 +127,8 @@ fn results_say_which_version_and_how_it_ended() {
     let outgoing = Outgoing::Synced(finished);
     let encoded = codec().encode(&outgoing, &mut buffer).expect("fits");
     assert_eq!((encoded.topic, encoded.key.as_deref()), (topics::SYNCED, Some(&b"practice-1"[..])));
-    let read: AppointmentSynced = decoder(topics::SYNCED).decode(encoded.value).expect("decodes");
+    let read: AppointmentSynced =
+        decoder(topics::SYNCED).decode(encoded.value.expect("a value")).expect("decodes");
     assert_eq!((read.result.outcome, read.result.is_final), (ResultOutcome::Superseded, true));
     assert_eq!((read.result.version, read.result.attempts), (Some(3), 2));
     assert_eq!(read.result.requested_at, Some(NOW.plus_ms(-2_000)));
@@ -146,7 +151,8 @@ fn results_say_which_version_and_how_it_ended() {
     let outgoing = Outgoing::Review(Box::new(case));
     let encoded = codec().encode(&outgoing, &mut buffer).expect("fits");
     assert_eq!((encoded.topic, encoded.key.as_deref()), (topics::REVIEW, Some(&b"practice-1/b-1"[..])));
-    let read: AppointmentReview = decoder(topics::REVIEW).decode(encoded.value).expect("decodes");
+    let read: AppointmentReview =
+        decoder(topics::REVIEW).decode(encoded.value.expect("a value")).expect("decodes");
     assert_eq!((read.result.outcome, read.result.is_final), (ResultOutcome::Review, false));
     assert_eq!((read.evidence, read.event), (vec![evidence], event()));
 }
@@ -193,14 +199,16 @@ fn a_dead_letter_keeps_the_bytes_and_says_where_it_came_from() {
             ("disposition", "REJECTED"),
         ]
     );
-    let read: AppointmentFailed = decoder(topics::FAILED).decode(encoded.value).expect("decodes");
+    let read: AppointmentFailed =
+        decoder(topics::FAILED).decode(encoded.value.expect("a value")).expect("decodes");
     assert!(read.event.is_none() && read.raw_key.is_none());
     assert_eq!((read.raw_value, read.result.booking_id), (Some(vec![1, 2, 255]), None));
 
     let outgoing = letter(DeadContent::Booking(Box::new(booking())), Some(Identity::from(&booking())), None);
     let encoded = codec().encode(&outgoing, &mut buffer).expect("fits");
     assert_eq!((encoded.key.as_deref(), encoded.headers.len()), (Some(&b"practice-1"[..]), 5));
-    let read: AppointmentFailed = decoder(topics::FAILED).decode(encoded.value).expect("decodes");
+    let read: AppointmentFailed =
+        decoder(topics::FAILED).decode(encoded.value.expect("a value")).expect("decodes");
     assert_eq!((read.event, read.raw_value), (Some(event()), None));
     assert_eq!(
         (read.result.outcome, read.result.reason.as_deref()),
@@ -237,6 +245,7 @@ fn state_comes_back_as_it_was_committed() {
             Parked { version: 5, place: ParkingPlace::Retry, generation: 1 },
             Parked { version: 7, place: ParkingPlace::Review, generation: 2 },
         ],
+        last_day: 20_454,
         last_write_at: crate::time::Timestamp::default(),
     };
     let patient = PatientKey { practice: "a".into(), patient: "p".into() };
@@ -269,6 +278,9 @@ fn state_comes_back_as_it_was_committed() {
         let outgoing = Outgoing::State(Box::new(record.clone()));
         let encoded = codec().encode(&outgoing, &mut buffer).expect("fits");
         assert_eq!(encoded.key.as_deref(), Some(expected_key.as_bytes()));
-        assert_eq!(restore(encoded.topic, encoded.value, &decoder(encoded.topic)), Ok(record));
+        assert_eq!(
+            restore(encoded.topic, encoded.value.expect("a value"), &decoder(encoded.topic)),
+            Ok(record)
+        );
     }
 }

@@ -60,8 +60,9 @@ fn restored(record: StateRecord) -> StateRecord {
     let json = json.to_string();
     assert!(LATER.iter().all(|name| !json.contains(&format!("\"{name}\""))), "{json}");
     let schema = Schema::parse_str(&json).expect("a schema");
-    let value = older_value(Decoder::own(contract).decode_value(encoded.value).expect("decodes"));
-    let mut bytes = encoded.value[..5].to_vec();
+    let value =
+        older_value(Decoder::own(contract).decode_value(encoded.value.expect("a value")).expect("decodes"));
+    let mut bytes = encoded.value.expect("a value")[..5].to_vec();
     let writer = GenericDatumWriter::builder(&schema).build().expect("a writer");
     writer.write_value(&mut bytes, value).expect("the value fits the schema");
     restore(encoded.topic, &bytes, &Decoder::new(contract, ID, &json)).expect("is understood")

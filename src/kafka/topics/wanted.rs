@@ -4,28 +4,30 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::event::avro::RECORD_BYTES_MAX;
-use crate::event::topics;
+use crate::event::topics::{self, Lane};
+use crate::time::DAY_MS;
 
 /// Partitions of new topics unless said otherwise: speed comes from concurrency inside a task, not from many of them.
 pub const PARTITIONS_DEFAULT: i32 = 12;
 
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// What arrives, waits and ends well is kept two weeks: a long holiday, and well above the longest retry (72 h).
 pub const RETENTION_MS: i64 = 14 * DAY_MS;
 /// Dead letters wait for people.
-const FAILED_RETENTION_MS: i64 = 90 * DAY_MS;
+pub const FAILED_RETENTION_MS: i64 = 90 * DAY_MS;
 /// Input records are half as large as what derives from them: a dead letter holds its record and more.
 const INPUT_BYTES_MAX: usize = RECORD_BYTES_MAX / 2;
 /// Small segments in compacted topics: the newest one is never compacted, and a restore reads it all.
 const SEGMENT_BYTES: usize = 64 * 1024 * 1024;
 
-/// What was asked for on the command line; none: as it is, or as is usual.
+/// What was asked for on the command line (none: as it is, or as is usual) or is configured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wish {
     /// Partitions of every topic.
     pub partitions: Option<i32>,
     /// Replicas of every topic.
     pub replication: Option<i32>,
+    /// `worker.keep_days`: no input topic may keep its records for so long; 0: as long as it likes.
+    pub keep_days: u32,
 }
 
 /// A topic as the cluster has it.
@@ -79,6 +81,8 @@ pub enum Remedy {
     Apply,
     /// A person must.
     Recreate,
+    /// A person must say which is meant.
+    Choose,
 }
 
 impl fmt::Display for Difference {
@@ -86,6 +90,7 @@ impl fmt::Display for Difference {
         let remedy = match self.remedy {
             Remedy::Apply => "run 'healthflow-sync topics'",
             Remedy::Recreate => "stop all workers and create it again, or ask for what is there",
+            Remedy::Choose => "lower it, or set worker.keep_days to more, or to 0 to forget nothing",
         };
         write!(f, "{}: {}; {remedy}", self.topic, self.what)
     }
@@ -173,8 +178,25 @@ pub fn differences(actual: &BTreeMap<String, Actual>, wish: Wish) -> Vec<Differe
                 report(what, Remedy::Apply);
             }
         }
+        if keeps_too_long(topic, actual, wish.keep_days) {
+            let value = actual.settings.get("retention.ms").map_or("unset", String::as_str);
+            let what = format!(
+                "retention.ms is {value}, must be less than the {} days after which bookings are forgotten",
+                wish.keep_days
+            );
+            report(what, Remedy::Choose);
+        }
     }
     found
+}
+
+/// Whether records of bookings that are forgotten by then could be read again from `topic` (rule K9). Dead letters can,
+/// by a redrive.
+fn keeps_too_long(topic: &str, actual: &Actual, keep_days: u32) -> bool {
+    let is_read_again = Lane::ALL.into_iter().any(|lane| lane.topic() == topic) || topic == topics::FAILED;
+    let retention_ms = actual.settings.get("retention.ms").and_then(|text| text.parse::<i64>().ok());
+    let keep_ms = i64::from(keep_days) * DAY_MS;
+    keep_days > 0 && is_read_again && retention_ms.is_none_or(|ms| ms < 0 || ms >= keep_ms)
 }
 
 #[cfg(test)]
@@ -199,7 +221,7 @@ mod tests {
     fn what_is_created_is_what_is_wanted() {
         assert_eq!(texts(&as_wanted(3, 3), Wish::default()), Vec::<String>::new());
         assert_eq!(
-            texts(&as_wanted(3, 1), Wish { partitions: Some(3), replication: Some(1) }),
+            texts(&as_wanted(3, 1), Wish { partitions: Some(3), replication: Some(1), keep_days: 400 }),
             Vec::<String>::new()
         );
         assert_eq!(differences(&BTreeMap::new(), Wish::default()).len(), topics::ALL.len());
@@ -238,5 +260,27 @@ mod tests {
         assert!(
             texts(&actual, Wish { replication: Some(2), ..Wish::default() })[0].contains("has 3 replicas")
         );
+    }
+
+    #[test]
+    fn what_can_be_read_again_is_not_kept_longer_than_bookings_are_remembered() {
+        let mut actual = as_wanted(12, 3);
+        for (topic, value) in
+            [(topics::REQUESTED, "-1"), (topics::RETRY, "8640000000"), (topics::SYNCED, "-1")]
+        {
+            let topic = actual.get_mut(topic).expect("is there");
+            topic.settings.insert("retention.ms".into(), value.into());
+        }
+        let kept = |keep_days| texts(&actual, Wish { keep_days, ..Wish::default() });
+        assert_eq!(
+            kept(100),
+            [
+                "appointments.requested: retention.ms is -1, must be less than the 100 days after which bookings are \
+                 forgotten; lower it, or set worker.keep_days to more, or to 0 to forget nothing",
+                "appointments.retry: retention.ms is 8640000000, must be less than the 100 days after which bookings are \
+                 forgotten; lower it, or set worker.keep_days to more, or to 0 to forget nothing",
+            ]
+        );
+        assert_eq!((kept(101).len(), kept(0).len()), (1, 0));
     }
 }

@@ -21,6 +21,7 @@ fn state(number: u8) -> BookingState {
     let parked = Parked { version: 1, place: ParkingPlace::Retry, generation: 1 };
     BookingState {
         newest: number.into(),
+        last_day: number.into(),
         parked: (number.is_multiple_of(3)).then_some(parked).into_iter().collect(),
         last_write_at: Timestamp(i64::from(number) << 33),
         ..BookingState::default()
@@ -53,6 +54,7 @@ fn everything_set() -> (BookingState, PatientState) {
         })),
         suspicion: Suspicion { unclean_ends: 3, alone: true },
         parked: vec![Parked { version: 4, place: ParkingPlace::Review, generation: 8 }],
+        last_day: 20_454,
         last_write_at: Timestamp(1_900_000_000_000),
     };
     let patient = PatientState {
@@ -104,6 +106,12 @@ proptest! {
             let practice = self::key(which).practice;
             let of_practice = map.keys().filter(|key| key.practice == practice).count();
             prop_assert_eq!(shelf.of_practice(&practice).count(), of_practice);
+            let mut early: Vec<_> = shelf.packed_by_first_field(|day: i32| day < 100).collect();
+            early.sort_unstable();
+            let is_early = |key: &BookingKey| map[key].last_day < 100 && shelf.get_open(key).is_none();
+            let mut expected: Vec<_> = map.keys().filter(|key| is_early(key)).cloned().collect();
+            expected.sort_unstable();
+            prop_assert_eq!(early, expected);
             let mut packed = Shelf::default();
             map.iter().for_each(|(key, state)| packed.put(key.clone(), state.clone()));
             prop_assert_eq!(hash(&shelf), hash(&packed));

@@ -3,7 +3,6 @@
 use healthflow_sync::booking::{Booking, BookingKey, Version};
 use healthflow_sync::event::Arrival;
 use healthflow_sync::event::topics::Lane;
-use healthflow_sync::processor::GuardMode;
 use healthflow_sync::state::TaskState;
 
 use crate::kafka::Partition;
@@ -55,8 +54,8 @@ pub fn open(world: &World) -> Vec<String> {
     open
 }
 
-/// Without references, or where its booking kills workers, a doubt needs a record of the booking to go to a person with;
-/// where the patient of that record is held by another review, it waits for that one first.
+/// Where its booking kills workers, a doubt needs a record of the booking to go to a person with; where the patient of that
+/// record is held by another review, it waits for that one first.
 fn is_behind_a_review(world: &World, key: &BookingKey, partition: &Partition) -> bool {
     let settings = &world.plan.settings;
     let Some(state) = partition.state.bookings.get(key) else { return false };
@@ -64,8 +63,7 @@ fn is_behind_a_review(world: &World, key: &BookingKey, partition: &Partition) ->
         state.suspicion.unclean_ends >= settings.crash_suspect_after + settings.crash_review_after;
     let mut parked =
         state.parked.iter().filter_map(|parked| world.lives.wanted.get(&(key.clone(), parked.version)));
-    (is_given_up || settings.guard == GuardMode::Search)
-        && parked.any(|booking| waits_for_a_person(&partition.state, booking))
+    is_given_up && parked.any(|booking| waits_for_a_person(&partition.state, booking))
 }
 
 fn answered(world: &World, key: &BookingKey, version: Version) -> bool {

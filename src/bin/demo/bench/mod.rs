@@ -4,6 +4,7 @@
 pub mod bare_loop;
 mod load;
 mod process;
+mod restore;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use self::load::Load;
+use self::restore::Restore;
 use crate::audit::seconds;
 use crate::dentscheduler::listener::Listener;
 use crate::dentscheduler::now;
@@ -75,6 +77,7 @@ struct Row {
     paced_per_second: f64,
     /// CPU seconds per 1,000 bookings, by what the worker's threads do.
     cpu_by_threads: BTreeMap<&'static str, f64>,
+    restore: Restore,
 }
 
 #[derive(Serialize)]
@@ -101,6 +104,11 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
         let parts: Vec<String> =
             row.cpu_by_threads.iter().map(|(name, seconds)| format!("{name} {seconds:.3}")).collect();
         println!("\nCPU s per 1,000 at {} in flight: {}", row.in_flight, parts.join(", "));
+        let Restore { records, seconds, records_per_cpu_second } = row.restore;
+        println!(
+            "Killed and started again: {records:.0} records of state, {records_per_cpu_second:.0} per CPU s, \
+             every task live after {seconds:.1} s"
+        );
     }
     let report = Report {
         bookings: arguments.bookings,
@@ -158,6 +166,8 @@ async fn measure(arguments: &Arguments, in_flight: usize, out: &Path) -> Result<
     until(&desk, paced, &mut worker).await?;
     let (confirm_ms_p50, confirm_ms_p99) = confirmations(&desk);
     let peak_rss_mb = process::peak_rss_mb(pid)?;
+    println!("  the worker is killed and started again");
+    let restore = restore::measure(&mut worker).await?;
     drop((publisher, listener, worker, simulator, stack));
     Ok(Row {
         in_flight,
@@ -173,6 +183,7 @@ async fn measure(arguments: &Arguments, in_flight: usize, out: &Path) -> Result<
         confirm_ms_p99,
         paced_per_second: round(per_second),
         cpu_by_threads: speed.cpu_by_threads,
+        restore,
     })
 }
 

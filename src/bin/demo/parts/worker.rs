@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
@@ -115,6 +115,14 @@ impl Worker {
     /// How it says it stands; none where it does not answer.
     pub async fn status(&self) -> Option<Status> {
         status(&self.client, &self.admin_url).await
+    }
+
+    /// What a counter without labels has come to.
+    pub async fn counter(&self, name: &str) -> Result<f64> {
+        let response = self.client.get(format!("{}/metrics", self.admin_url)).send().await?;
+        let text = response.error_for_status()?.text().await?;
+        let value = |line: &str| line.strip_prefix(name)?.trim().parse().ok();
+        text.lines().find_map(value).with_context(|| format!("{} has no counter {name}", self.name))
     }
 }
 
