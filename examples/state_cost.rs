@@ -1,5 +1,6 @@
-//! Prints what the state of one booking and of one patient's link costs: bytes in memory, and how fast one core takes in its
-//! records when a task is restored; a field that grows shows here first. `cargo run --release --example state_cost`
+//! Prints what the state of one booking and of one patient's link costs: bytes in memory, how fast one core takes in its
+//! records when a task is restored, and how long a look at one takes; a field that grows shows here first.
+//! `cargo run --release --example state_cost`
 
 use std::time::Instant;
 
@@ -9,12 +10,14 @@ use healthflow_sync::event::avro::Decoder;
 use healthflow_sync::event::codec::{Codec, restore};
 use healthflow_sync::event::{Outgoing, topics};
 use healthflow_sync::patient::LinkOrigin;
-use healthflow_sync::state::{BookingState, Link, PatientState, StateRecord, TaskState, VersionSet};
+use healthflow_sync::state::{
+    BookingState, Link, PatientState, Shelf, Shelved, StateRecord, TaskState, VersionSet,
+};
 
 /// Practices that the records belong to.
 const PRACTICES: u32 = 40;
-/// How many records: just above and just below a doubling of the map, and in between.
-const COUNTS: [u32; 3] = [115_000, 229_000, 230_000];
+/// How many records: as many as just fit, one a practice more, for which every table doubles, and in between.
+const COUNTS: [u32; 3] = [143_360, 143_400, 200_000];
 
 /// Memory of this process that is really there, in bytes (the second field of `/proc/self/statm`, in pages).
 fn resident_bytes() -> f64 {
@@ -57,8 +60,25 @@ fn patient(number: u32) -> StateRecord {
     StateRecord::Patient(key, PatientState { link: Some(link), ..PatientState::default() })
 }
 
-/// Bytes a record, and records a second, when `count` of them are read and taken in.
-fn weigh(count: u32, record: fn(u32) -> StateRecord) -> (f64, f64) {
+/// Nanoseconds that one look takes, and one change: opened, and packed again.
+fn times<V: Shelved>(shelf: &mut Shelf<V>) -> [f64; 2] {
+    let keys: Vec<V::Key> = shelf.iter().map(|(key, _)| key).collect();
+    // Not in the order in which they lie in memory.
+    let mixed = || (0..keys.len()).map(|index| &keys[index * 7_919 % keys.len()]);
+    let each_ns = |began: Instant| began.elapsed().as_nanos() as f64 / keys.len() as f64;
+    let began = Instant::now();
+    assert!(mixed().all(|key| shelf.get(key).is_some()));
+    let look_ns = each_ns(began);
+    let began = Instant::now();
+    for key in mixed() {
+        shelf.change(key);
+        shelf.settle(key);
+    }
+    [look_ns, each_ns(began)]
+}
+
+/// What `count` records cost when they are read and taken in.
+fn weigh(count: u32, record: fn(u32) -> StateRecord) -> String {
     let codec = Codec::new("group", |_| 1);
     let topic = match record(0) {
         StateRecord::Patient(..) => topics::PATIENT_STATE,
@@ -77,16 +97,18 @@ fn weigh(count: u32, record: fn(u32) -> StateRecord) -> (f64, f64) {
         state.apply(restore(topic, value, &decoder).expect("was written a moment ago"));
     }
     let (seconds, held) = (started.elapsed().as_secs_f64(), resident_bytes() - before);
+    let is_booking = topic == topics::APPOINTMENT_STATE;
+    let [look, change] = if is_booking { times(&mut state.bookings) } else { times(&mut state.patients) };
     // Kept, or the next one would move into its memory.
     std::mem::forget((state, written));
-    (held / f64::from(count), f64::from(count) / seconds)
+    let (bytes, rate) = (held / f64::from(count), f64::from(count) / seconds);
+    format!("{bytes:4.0} bytes each, {rate:9.0} records/s, a look {look:4.0} ns, a change {change:4.0} ns")
 }
 
 fn main() {
     for (name, record) in [("booking", booking as fn(u32) -> StateRecord), ("link", patient)] {
         for count in COUNTS {
-            let (bytes, rate) = weigh(count, record);
-            println!("{name:8} {count:>8} records {bytes:6.0} bytes each, {rate:9.0} records/s");
+            println!("{name:8} {count:>8} records {}", weigh(count, record));
         }
     }
 }

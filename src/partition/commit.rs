@@ -58,7 +58,10 @@ impl Task {
         }
         for key in pending.bookings {
             let state = self.state.bookings.get(&key).map(Cow::into_owned);
-            self.put_away(&key);
+            // A job at hand looks at it again and again, and ends with a change.
+            if !self.jobs.contains_key(&JobKey::Booking(key.clone())) {
+                self.state.bookings.settle(&key);
+            }
             records.push(match state {
                 Some(state) => Outgoing::State(Box::new(StateRecord::Booking(key, state))),
                 None => Outgoing::Forgotten(key),

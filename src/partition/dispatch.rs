@@ -164,11 +164,6 @@ impl Task {
             self.withdraw_creation(&patient);
             self.unlock_patient(&patient);
         }
-        if let JobKey::Booking(booking) = key
-            && !self.pending.bookings.contains(booking)
-        {
-            self.put_away(booking);
-        }
     }
 
     pub(super) fn withdraw_write(&mut self, key: &BookingKey) {

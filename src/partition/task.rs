@@ -186,13 +186,6 @@ impl Task {
         self.state.bookings.change(key)
     }
 
-    /// The state of a booking is not looked at any more, unless a job of it is at hand.
-    pub(super) fn put_away(&mut self, key: &BookingKey) {
-        if !self.jobs.contains_key(&JobKey::Booking(key.clone())) {
-            self.state.bookings.settle(key);
-        }
-    }
-
     /// The state of a patient, for change; the next commit will carry it.
     pub(super) fn change_patient(&mut self, key: &PatientKey) -> &mut PatientState {
         self.pending.patients.insert(key.clone());

@@ -268,3 +268,12 @@ fn where_no_versions_are_offered_what_looks_like_one_is_none() {
     desk.pass_ms(Q_MS - 1_000);
     assert!(desk.calls.is_empty(), "it could land after what is written now");
 }
+
+/// It was told one before, by a HealthFlow that offered them then.
+#[test]
+fn where_versions_are_not_offered_any_more_an_update_names_none() {
+    let mut desk = placed(true).crash_within(offering(false));
+    desk.arrive(rescheduled("b", 2));
+    let put = desk.expect_and_answer(Operation::UpdateAppointment, updated_to("2"));
+    assert_eq!((named(&put).1, last(&desk)), (None, ("b".into(), 2, "UPDATED")));
+}
