@@ -55,6 +55,7 @@ fn main() {
         healthflow_patient_id: Some("hf-pat-5512".into()),
         healthflow_appointment_id: Some("hf-apt-90017".into()),
         attempts: 1,
+        generation: 0,
         finished_at: NOW,
     });
     measure("encode a result", || codec.encode(black_box(&outgoing), &mut buffer).is_ok());

@@ -43,6 +43,11 @@ fn start(command_line: Cli) -> anyhow::Result<ExitCode> {
                 let kafka = cli::run::kafka_settings(&config)?;
                 cli::repartition::run(&connection, kafka, arguments, &mut out).await
             }
+            Command::Redrive { arguments, .. } => {
+                let kafka = cli::run::kafka_settings(&config)?;
+                let now = Clock::start().now();
+                cli::redrive::run(&connection, kafka, &arguments, now, &mut out).await
+            }
             Command::Send { arguments, .. } => {
                 cli::send::run(&connection, &arguments, Clock::start().now(), &mut out).await
             }

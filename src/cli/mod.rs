@@ -1,6 +1,8 @@
 //! The command line: what can be typed, and one file per command. Each is a thin use of what workers use too,
 //! so that what is tried by hand is what runs.
 
+mod publish;
+pub mod redrive;
 pub mod repartition;
 pub mod run;
 pub mod send;
@@ -63,6 +65,15 @@ pub enum Command {
         #[command(flatten)]
         arguments: repartition::Arguments,
     },
+    /// Let dead letters be tried once more.
+    Redrive {
+        /// Its configuration.
+        #[command(flatten)]
+        settings: Settings,
+        /// Which.
+        #[command(flatten)]
+        arguments: redrive::Arguments,
+    },
     /// Publish one booking as DentScheduler would.
     Send {
         /// Its configuration.
@@ -90,6 +101,7 @@ impl Command {
             Command::Run { settings }
             | Command::Topics { settings, .. }
             | Command::Repartition { settings, .. }
+            | Command::Redrive { settings, .. }
             | Command::Send { settings, .. }
             | Command::Tail { settings, .. } => settings,
         }

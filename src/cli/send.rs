@@ -3,20 +3,16 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::Value;
 
 use crate::cli::Connection;
-use crate::event::avro::{Encoder, RECORD_BYTES_MAX, contract};
+use crate::cli::publish::Publisher;
+use crate::event::avro::{Encoder, contract};
 use crate::event::requested::AppointmentRequested;
 use crate::event::topics::REQUESTED;
 use crate::time::Timestamp;
-
-/// Longest wait until the broker has the record.
-const SEND_LIMIT: Duration = Duration::from_secs(15);
 
 /// What `send` understands.
 #[derive(Clone, Debug, clap::Args)]
@@ -71,21 +67,7 @@ pub async fn publish(connection: &Connection, event: &AppointmentRequested) -> a
     let id = connection.registry.register(contract).await?;
     let mut value = Vec::new();
     Encoder::new(contract, id).encode(event, &mut value)?;
-    let producer: FutureProducer = connection
-        .kafka
-        .clone()
-        .set("partitioner", "murmur2_random")
-        .set("enable.idempotence", "true")
-        .set("message.max.bytes", RECORD_BYTES_MAX.to_string())
-        .set("message.timeout.ms", SEND_LIMIT.as_millis().to_string())
-        .create()
-        .context("cannot make a Kafka producer")?;
-    let record = FutureRecord::to(REQUESTED).key(event.practice_id.as_str()).payload(&value);
-    let delivered = producer.send(record, SEND_LIMIT).await;
-    let delivered = delivered
-        .map_err(|(error, _)| error)
-        .context("Kafka did not take the booking; check kafka.brokers")?;
-    Ok((delivered.partition, delivered.offset))
+    Publisher::new(connection)?.publish(REQUESTED, event.practice_id.as_str().as_bytes(), &value).await
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::booking::Booking;
+use crate::booking::check::Impossible;
 use crate::event::requested::AppointmentRequested;
 use crate::event::result::{ResultEnvelope, ResultOutcome};
-use crate::event::{Identity, Origin, Unusable};
+use crate::event::{Identity, Origin, RetryEntry, Schedule, Unusable};
 use crate::sync::{Disposition, Reason};
 use crate::time::Timestamp;
 
@@ -28,6 +29,8 @@ pub struct DeadLetter {
     pub placed_ids: (Option<Arc<str>>, Option<Arc<str>>),
     /// Attempts, the last one included.
     pub attempts: u32,
+    /// Which parking of the version this is: a redrive quotes the next one (rule K10). 0 where there is no booking to redrive.
+    pub generation: u32,
     /// Where the record came from; none for a booking whose record was settled from state.
     pub origin: Option<Origin>,
     /// When it ended.
@@ -62,6 +65,31 @@ pub struct AppointmentFailed {
     pub detail: Arc<str>,
 }
 
+/// Why a dead letter cannot be redriven.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotRedrivable {
+    /// It holds a record that is no booking.
+    #[error("its record was not understood")]
+    NotUnderstood,
+    /// It could be true then, and cannot now.
+    #[error("{0}")]
+    Impossible(Impossible),
+}
+
+impl AppointmentFailed {
+    /// What re-opens its version: the booking as it was asked for, under the generation that follows (rule K10).
+    ///
+    /// # Errors
+    /// There is no booking that could be true.
+    pub fn into_redrive(self, now: Timestamp) -> Result<RetryEntry, NotRedrivable> {
+        let event = self.event.ok_or(NotRedrivable::NotUnderstood)?;
+        let booking = event.into_booking(now).map_err(NotRedrivable::Impossible)?;
+        let last_error = self.result.reason.unwrap_or_default();
+        let schedule = Schedule { attempts: 0, not_before: now, first_failed_at: None, last_error };
+        Ok(RetryEntry { booking, schedule, generation: self.result.generation.saturating_add(1) })
+    }
+}
+
 impl From<&DeadLetter> for AppointmentFailed {
     fn from(letter: &DeadLetter) -> Self {
         let identity = letter.identity.as_ref();
@@ -75,6 +103,7 @@ impl From<&DeadLetter> for AppointmentFailed {
                 healthflow_patient_id,
                 healthflow_appointment_id,
                 attempts: letter.attempts,
+                generation: letter.generation,
                 ..ResultEnvelope::new(
                     identity,
                     ResultOutcome::Failed,

@@ -22,6 +22,8 @@ pub struct Finished {
     pub healthflow_appointment_id: Option<Arc<str>>,
     /// Attempts, the last one included.
     pub attempts: u32,
+    /// Which parking of the version it came from; 0 if it never was parked.
+    pub generation: u32,
     /// When it ended.
     pub finished_at: Timestamp,
 }
@@ -50,6 +52,9 @@ pub struct ResultEnvelope {
     pub healthflow_appointment_id: Option<Arc<str>>,
     /// Attempts, the last one included.
     pub attempts: u32,
+    /// Which parking of the version it came from; 0 if it never was parked. There is one final result per version and
+    /// generation: a version that is redriven gets a second one, under a higher number (rule K10).
+    pub generation: u32,
     /// When the version was asked for.
     pub requested_at: Option<Timestamp>,
     /// When it ended.
@@ -91,7 +96,7 @@ impl From<SyncedOutcome> for ResultOutcome {
 }
 
 impl ResultEnvelope {
-    /// The envelope of `identity`, as far as that is known, without HealthFlow ids and attempts.
+    /// The envelope of `identity`, as far as that is known, without HealthFlow ids, attempts and generation.
     pub fn new(
         identity: Option<&Identity>,
         outcome: ResultOutcome,
@@ -109,6 +114,7 @@ impl ResultEnvelope {
             healthflow_patient_id: None,
             healthflow_appointment_id: None,
             attempts: 0,
+            generation: 0,
             requested_at: identity.map(|identity| identity.requested_at),
             finished_at,
         }

@@ -34,8 +34,6 @@ pub struct AppointmentReview {
     pub result: ResultEnvelope,
     /// The booking as it was asked for.
     pub event: AppointmentRequested,
-    /// Which parking of it this is (rule K4).
-    pub generation: u32,
     /// How each candidate compares.
     pub evidence: Vec<Evidence>,
 }
@@ -46,10 +44,10 @@ impl From<&ReviewCase> for AppointmentReview {
         AppointmentReview {
             result: ResultEnvelope {
                 attempts: case.attempts,
+                generation: case.generation,
                 ..ResultEnvelope::new(Some(&identity), ResultOutcome::Review, Some(case.reason), case.since)
             },
             event: (&case.booking).into(),
-            generation: case.generation,
             evidence: case.evidence.clone(),
         }
     }

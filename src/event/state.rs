@@ -99,6 +99,7 @@ struct ParkedRecord {
 enum ParkingPlaceSymbol {
     Retry,
     Review,
+    Failed,
 }
 
 /// The record, field by field as in `schemas/patients.state.avsc`.
@@ -219,6 +220,7 @@ impl From<&Parked> for ParkedRecord {
             place: match parked.place {
                 ParkingPlace::Retry => ParkingPlaceSymbol::Retry,
                 ParkingPlace::Review => ParkingPlaceSymbol::Review,
+                ParkingPlace::Failed => ParkingPlaceSymbol::Failed,
             },
             generation: parked.generation,
         }
@@ -232,6 +234,7 @@ impl From<ParkedRecord> for Parked {
             place: match record.place {
                 ParkingPlaceSymbol::Retry => ParkingPlace::Retry,
                 ParkingPlaceSymbol::Review => ParkingPlace::Review,
+                ParkingPlaceSymbol::Failed => ParkingPlace::Failed,
             },
             generation: record.generation,
         }

@@ -19,6 +19,7 @@ impl From<&Finished> for AppointmentSynced {
                 healthflow_patient_id: finished.healthflow_patient_id.clone(),
                 healthflow_appointment_id: finished.healthflow_appointment_id.clone(),
                 attempts: finished.attempts,
+                generation: finished.generation,
                 ..ResultEnvelope::new(
                     Some(&finished.identity),
                     ResultOutcome::from(finished.outcome),

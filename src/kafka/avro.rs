@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::event::avro::{Contract, Unencodable, contract, contracts, schema_id};
+use serde::de::DeserializeOwned;
+
+use crate::event::avro::{Contract, Decoder, Undecodable, Unencodable, contract, contracts, schema_id};
 use crate::event::codec::{Codec, Encoded};
 use crate::event::topics::Lane;
 use crate::event::{Arrival, Outgoing, arrival, codec};
@@ -20,7 +22,7 @@ pub struct RawRecord<'a> {
     pub value: Option<&'a [u8]>,
 }
 
-/// Why a state record was not decoded.
+/// Why a record was not decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DecodeFault {
     /// Its writer's schema is not known yet: ask for it with [`Avro::fetch_schema`] and try again.
@@ -72,11 +74,28 @@ impl Avro {
     /// # Errors
     /// See [`DecodeFault`].
     pub fn state(&self, topic: &'static str, value: &[u8]) -> Result<StateRecord, DecodeFault> {
+        self.decode(topic, value, |decoder| codec::restore(topic, value, decoder))
+    }
+
+    /// Decodes the value of a record of any of our topics.
+    ///
+    /// # Errors
+    /// See [`DecodeFault`].
+    pub fn value<R: DeserializeOwned>(&self, topic: &'static str, value: &[u8]) -> Result<R, DecodeFault> {
+        self.decode(topic, value, |decoder| decoder.decode(value))
+    }
+
+    fn decode<R>(
+        &self,
+        topic: &'static str,
+        value: &[u8],
+        read: impl FnOnce(&Decoder) -> Result<R, Undecodable>,
+    ) -> Result<R, DecodeFault> {
         let unreadable = |why: &dyn std::fmt::Display| DecodeFault::Unreadable(why.to_string());
         let id = schema_id(value).map_err(|why| unreadable(&why))?;
         let contract = contract(topic).ok_or_else(|| unreadable(&"not a topic of ours"))?;
         let schema = self.registry.cached(id).ok_or(DecodeFault::UnknownSchema(id))?;
-        codec::restore(topic, value, schema.decoder(contract)).map_err(|why| unreadable(&why))
+        read(schema.decoder(contract)).map_err(|why| unreadable(&why))
     }
 
     /// Encodes one record of a commit into `buffer`, over whatever it held.

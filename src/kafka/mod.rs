@@ -10,6 +10,7 @@ mod ends;
 mod group;
 mod lanes;
 mod producer;
+pub mod dead_letters;
 pub mod repartition;
 mod restore;
 mod start;

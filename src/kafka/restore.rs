@@ -16,7 +16,7 @@ use crate::event::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE};
 use crate::kafka::context::QuietContext;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::{Avro, DecodeFault, KafkaFault};
-use crate::state::{StateRecord, TaskState};
+use crate::state::TaskState;
 
 const ASK: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(100);
@@ -115,7 +115,7 @@ impl Readers {
         for Raw { offset, value } in newest.into_values() {
             check_cancelled(cancelled)?;
             let at = RecordName { topic, partition, offset };
-            restored.state.apply(decode(at, &value, avro, cancelled)?);
+            restored.state.apply(decode(at, avro, cancelled, || avro.state(topic, &value))?);
         }
         Ok(())
     }
@@ -228,20 +228,21 @@ struct Raw {
 
 /// Which record: for an error's text.
 #[derive(Clone, Copy)]
-struct RecordName {
-    topic: &'static str,
-    partition: i32,
-    offset: i64,
+pub(super) struct RecordName {
+    pub(super) topic: &'static str,
+    pub(super) partition: i32,
+    pub(super) offset: i64,
 }
 
-fn decode(
+/// Decodes a record with `read`, and waits for its schema where that is not known yet.
+pub(super) fn decode<R>(
     at: RecordName,
-    value: &[u8],
     avro: &Avro,
     cancelled: &AtomicBool,
-) -> Result<StateRecord, KafkaFault> {
+    read: impl Fn() -> Result<R, DecodeFault>,
+) -> Result<R, KafkaFault> {
     loop {
-        match avro.state(at.topic, value) {
+        match read() {
             Ok(record) => return Ok(record),
             Err(DecodeFault::UnknownSchema(id)) => {
                 avro.fetch_schema(id);

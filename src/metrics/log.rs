@@ -71,6 +71,7 @@ pub fn tell(fact: &Fact) {
         | Fact::BookingFailed { .. }
         | Fact::BookingHeld { .. }
         | Fact::BookingParked { .. }
+        | Fact::BookingReopened { .. }
         | Fact::DuplicateSkipped { .. } => tell_booking(fact),
         Fact::RecordForwarded { origin: Origin { lane, partition, offset }, home } => warn!(
             topic = lane.topic(),
@@ -147,6 +148,10 @@ fn tell_booking(fact: &Fact) {
         Fact::BookingParked { key, version, attempts, not_before, last_error } => {
             let (booking, last_error) = (key.to_string(), &**last_error);
             info!(booking, version, attempts, %not_before, last_error, "booking parked");
+        }
+        Fact::BookingReopened { key, version } => {
+            let booking = key.to_string();
+            info!(booking, version, "dead letter redriven");
         }
         Fact::DuplicateSkipped { key, version, differs: differs @ Some(true) } => {
             let booking = key.to_string();

@@ -101,6 +101,7 @@ pub(super) fn facts() -> Vec<Fact> {
         Fact::DuplicateSkipped { key: key.clone(), version, differs: Some(true) },
         Fact::DuplicateSkipped { key: key.clone(), version, differs: Some(false) },
         Fact::RecordForwarded { origin: Origin { lane: Lane::Requested, partition: 4, offset: 17 }, home: 3 },
+        Fact::BookingReopened { key: key.clone(), version },
         Fact::BookingsForgotten { partition: 4, count: 7 },
         Fact::CallSent { operation: Operation::CreateAppointment },
         Fact::CallAnswered { operation: Operation::CreateAppointment, class: "ok", elapsed_ms: 40 },

@@ -36,6 +36,7 @@ impl Catalogue {
             Fact::RecordForwarded { origin, .. } => {
                 self.inputs.forwarded.with_label_values(&[origin.lane.topic()]).inc();
             }
+            Fact::BookingReopened { .. } => self.bookings.reopened.inc(),
             Fact::BookingsForgotten { count, .. } => self.bookings.forgotten.inc_by(*count),
             Fact::CallSent { operation } => self.calls.sent.with_label_values(&[operation.name()]).inc(),
             Fact::CallAnswered { operation, class, elapsed_ms } => {

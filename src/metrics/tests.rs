@@ -80,6 +80,7 @@ fn every_fact_is_counted_and_nothing_of_a_patient_with_it() {
         (r#"healthflow_sync_bookings_duplicates_total{content="differs"}"#, 1.0),
         (r#"healthflow_sync_bookings_confirmation_seconds_bucket{source="live",le="30"}"#, 1.0),
         (r#"healthflow_sync_bookings_confirmation_seconds_bucket{source="live",le="20"}"#, 0.0),
+        ("healthflow_sync_bookings_reopened_total", 1.0),
         ("healthflow_sync_bookings_forgotten_total", 7.0),
         (r#"healthflow_sync_healthflow_calls_sent_total{operation="create_appointment"}"#, 1.0),
         (

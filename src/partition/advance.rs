@@ -121,7 +121,7 @@ impl Task {
                 .state
                 .bookings
                 .get(key)
-                .map_or((false, 0), |state| (state.answered.contains(booking.version), state.newest));
+                .map_or((false, 0), |state| (state.is_answered(booking.version), state.newest));
             if answered {
                 self.drop_version(job, booking.version);
                 continue;

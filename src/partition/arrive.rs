@@ -111,17 +111,8 @@ impl Task {
     }
 
     fn came_back(&mut self, entry: RetryEntry, position: (Lane, i64), turn: &mut Turn<'_>) {
-        let valid = self
-            .state
-            .bookings
-            .get(&entry.booking.key)
-            .and_then(|state| state.parked(entry.booking.version))
-            .is_some_and(|parked| {
-                parked.place == ParkingPlace::Retry
-                    && (parked.generation == entry.generation || planted!(turn.settings, NoGeneration))
-            });
         // Copies that a newer parking or an answer made worthless are passed over (rule K4).
-        if !valid {
+        if !self.is_awaited(&entry, turn) && !self.reopens(&entry, turn) {
             self.position_finished(position);
             return;
         }
@@ -135,6 +126,40 @@ impl Task {
         } else if let Some(copy) = self.waiting_room.enter(waiting) {
             self.position_finished((Lane::Retry, copy.offset));
         }
+    }
+
+    /// Whether state names this record as the one that its version waits in.
+    fn is_awaited(&self, entry: &RetryEntry, turn: &Turn<'_>) -> bool {
+        let state = self.state.bookings.get_open(&entry.booking.key);
+        state.and_then(|state| state.parked(entry.booking.version)).is_some_and(|parked| {
+            parked.place == ParkingPlace::Retry
+                && (parked.generation == entry.generation || planted!(turn.settings, NoGeneration))
+        })
+    }
+
+    /// Re-opens a version that is dead-lettered, if this record is the redrive of its newest dead letter: it quotes the
+    /// generation after that one, under which the version waits from now on (rule K10). Read again after a crash it is
+    /// awaited, or answered for.
+    fn reopens(&mut self, entry: &RetryEntry, turn: &mut Turn<'_>) -> bool {
+        let Booking { key, version, .. } = &entry.booking;
+        let known = self.state.bookings.get(key).and_then(|state| state.parked(*version));
+        let is_redrive = known.is_some_and(|parked| {
+            parked.place == ParkingPlace::Failed
+                && (entry.generation == parked.generation + 1
+                    || planted!(turn.settings, RedriveOfAnyGeneration))
+        });
+        if is_redrive {
+            let parked = self.change_booking(key).parked.iter_mut().find(|parked| parked.version == *version);
+            if let Some(parked) = parked {
+                parked.place = ParkingPlace::Retry;
+                if !planted!(turn.settings, RedriveKeepsGeneration) {
+                    parked.generation = entry.generation;
+                }
+            }
+            let (key, version) = (key.clone(), *version);
+            self.pending.facts.push(PendingFact::Plain(Fact::BookingReopened { key, version }));
+        }
+        is_redrive
     }
 
     /// Takes every record that is due out of the waiting room.
@@ -206,6 +231,7 @@ impl Task {
         }
         // Answered, but not `newest`: what cannot be true supersedes nothing (rule K5).
         state.answered.insert(identity.version);
+        state.last_day = state.last_day.max(turn.now.day());
         state.parked.retain(|parked| parked.version != identity.version);
         self.dead_letter(unusable, (lane, offset), turn.now);
     }
@@ -248,6 +274,7 @@ impl Task {
             detail: unusable.detail.clone(),
             placed_ids: (None, None),
             attempts: 1,
+            generation: 0,
             origin: Some(origin),
             finished_at: now,
             content: DeadContent::Record(Box::new(unusable)),

@@ -70,6 +70,9 @@ impl Task {
 
     fn synced(&mut self, key: &BookingKey, in_hand: InHand, outcome: SyncedOutcome, turn: &Turn<'_>) {
         let booking = &in_hand.booking;
+        let known = self.state.bookings.get_open(key);
+        let generation =
+            known.and_then(|state| state.parked(booking.version)).map_or(0, |one| one.generation);
         self.answer(key, booking, outcome != SyncedOutcome::Superseded, turn.now);
         let state = self.change_booking(key);
         let (patient_id, appointment_id) = state.placed_ids();
@@ -81,6 +84,7 @@ impl Task {
             healthflow_patient_id: patient_id,
             healthflow_appointment_id: appointment_id,
             attempts: in_hand.schedule.attempts + 1,
+            generation,
             finished_at: turn.now,
         }));
         self.pending.facts.push(PendingFact::Synced {
@@ -132,6 +136,7 @@ impl Task {
         turn: &Turn<'_>,
     ) {
         let booking = &in_hand.booking;
+        let generation = self.repark(key, booking.version, ParkingPlace::Failed);
         self.answer(key, booking, true, turn.now);
         let placed_ids = self.change_booking(key).placed_ids();
         let (lane, offset) = in_hand.position;
@@ -151,18 +156,23 @@ impl Task {
             detail,
             placed_ids,
             attempts: in_hand.schedule.attempts + 1,
+            generation,
             origin,
             finished_at: turn.now,
         })));
     }
 
-    /// Marks a version answered; on its merits, it is also the newest that counts.
+    /// Marks a version answered; on its merits, it is also the newest that counts. Of its own parkings only a dead letter
+    /// stays, of older ones not even that: a redrive could only be superseded (rule K10).
     fn answer(&mut self, key: &BookingKey, booking: &Booking, on_its_merits: bool, now: Timestamp) {
         let version = booking.version;
         let state = self.change_booking(key);
         state.last_day = state.last_day.max(booking.visit.start.day()).max(now.day());
         state.answered.insert(version);
-        state.parked.retain(|parked| parked.version != version);
+        state.parked.retain(|parked| match parked.place {
+            ParkingPlace::Failed => parked.version >= version || !on_its_merits,
+            ParkingPlace::Retry | ParkingPlace::Review => parked.version != version,
+        });
         if on_its_merits {
             state.newest = state.newest.max(version);
             state.suspicion = Suspicion::default();

@@ -37,6 +37,10 @@ pub enum Defect {
     PatientNotLocked,
     /// Any record of a parked version is taken, whatever its generation (K4).
     NoGeneration,
+    /// A redrive re-opens its version whichever of its dead letters it was made from (K10).
+    RedriveOfAnyGeneration,
+    /// A version that is redriven keeps the generation of its dead letter (K10).
+    RedriveKeepsGeneration,
     /// An older version than one already written or intended is written (K5).
     OlderVersionWritten,
     /// Without references a lost create is looked up where the newest version wants to stand (W5).
@@ -56,7 +60,7 @@ pub enum Defect {
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 23] = [
+    pub const ALL: [Defect; 25] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -73,6 +77,8 @@ impl Defect {
         Defect::InheritedCreationsIgnored,
         Defect::PatientNotLocked,
         Defect::NoGeneration,
+        Defect::RedriveOfAnyGeneration,
+        Defect::RedriveKeepsGeneration,
         Defect::OlderVersionWritten,
         Defect::NewestSlotLookedUp,
         Defect::OthersAppointmentsAdopted,

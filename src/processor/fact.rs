@@ -101,6 +101,13 @@ pub enum Fact {
         /// The partition it was sent to.
         home: i32,
     },
+    /// A redrive re-opened a version that was dead-lettered, and the transaction with it is good (rule K10).
+    BookingReopened {
+        /// Which booking.
+        key: BookingKey,
+        /// Which version.
+        version: Version,
+    },
     /// Bookings of long ago were forgotten, and the transaction with it is good (rule K9).
     BookingsForgotten {
         /// Which task.

@@ -37,7 +37,8 @@ pub struct BookingState {
     pub intent: Option<Box<WriteIntent>>,
     /// Whether it may be what kills the workers; until one of its versions is answered (rule K6).
     pub suspicion: Suspicion,
-    /// Every version seen and not yet answered that waits in another topic (rule K4).
+    /// Every version seen and not yet answered that waits in another topic (rule K4), and the dead letters that can still
+    /// be redriven (rule K10).
     pub parked: Vec<Parked>,
     /// When this process last sent a write for it that may stand (rule W6). In memory only: never written to a topic.
     pub last_write_at: Timestamp,
@@ -106,6 +107,8 @@ pub enum ParkingPlace {
     Retry,
     /// `appointments.review`: for a person.
     Review,
+    /// `appointments.failed`: for a redrive. It has its result, so it waits for nobody (rule K10).
+    Failed,
 }
 
 /// What is known of one patient of a practice.
@@ -213,7 +216,8 @@ impl Shelved for BookingState {
     }
 
     fn is_settled(&self) -> bool {
-        self.intent.is_none() && self.suspicion == Suspicion::default() && self.parked.is_empty()
+        let waits = self.parked.iter().any(|parked| parked.place != ParkingPlace::Failed);
+        self.intent.is_none() && self.suspicion == Suspicion::default() && !waits
     }
 }
 
@@ -237,6 +241,16 @@ impl BookingState {
     /// Where `version` waits, if it does.
     pub fn parked(&self, version: Version) -> Option<Parked> {
         self.parked.iter().copied().find(|parked| parked.version == version)
+    }
+
+    /// Whether `version` waits: seen, and without its final result.
+    pub fn waits(&self, version: Version) -> bool {
+        self.parked(version).is_some_and(|parked| parked.place != ParkingPlace::Failed)
+    }
+
+    /// Whether `version` has its final result; not one that a redrive has re-opened (rule K10).
+    pub fn is_answered(&self, version: Version) -> bool {
+        self.answered.contains(version) && !self.waits(version)
     }
 
     /// Whether a version of this booking waits for a person's decision.

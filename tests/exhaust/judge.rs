@@ -6,7 +6,7 @@ use healthflow_sync::booking::{Booking, BookingKey, BookingStatus, PatientKey, V
 use healthflow_sync::event::topics::Lane;
 use healthflow_sync::healthflow::{AppointmentContent, Request};
 use healthflow_sync::processor::GuardMode;
-use healthflow_sync::state::ParkingPlace;
+use healthflow_sync::state::{BookingState, ParkingPlace};
 use healthflow_sync::sync::SyncedOutcome;
 
 use crate::healthflow::{Entry, HealthFlow};
@@ -138,7 +138,7 @@ fn left_behind(kafka: &Kafka, booking: &Booking, generation: Option<u32>) -> Opt
     let Some(state) = kafka.state.bookings.get(&booking.key) else {
         return Some(format!("{text} is unknown"));
     };
-    if state.answered.contains(booking.version) {
+    if state.is_answered(booking.version) {
         return None;
     }
     let Some(parked) = state.parked(booking.version) else {
@@ -154,7 +154,7 @@ pub fn is_done(kafka: &Kafka, healthflow: &HealthFlow, records: &[Booking]) -> b
         && healthflow.late.is_empty()
         && Lane::ALL.iter().all(|lane| kafka.committed(*lane) == kafka.end(*lane))
         && records.iter().all(|one| kafka.verdicts.contains_key(&(one.key.clone(), one.version)))
-        && kafka.state.bookings.iter().all(|(_, state)| state.intent.is_none() && state.parked.is_empty())
+        && kafka.state.bookings.iter().all(|(_, state)| state.intent.is_none() && !is_waited_for(&state))
         && kafka.state.patients.iter().all(|(_, state)| state.intent.is_none())
 }
 
@@ -201,4 +201,8 @@ fn is_what_stands(wanted: &Booking, stands: &[&Entry]) -> bool {
         }
         _ => false,
     }
+}
+
+fn is_waited_for(state: &BookingState) -> bool {
+    state.parked.iter().any(|parked| parked.place != ParkingPlace::Failed)
 }

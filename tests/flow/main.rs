@@ -12,6 +12,7 @@ mod doubts;
 mod forgetting;
 mod new_people;
 mod offsets;
+mod redrive;
 mod retries;
 mod scenarios;
 mod search_mode;

@@ -101,6 +101,7 @@ fn large_dead_letter() -> Outgoing {
         detail: "noise".into(),
         placed_ids: (None, None),
         attempts: 1,
+        generation: 0,
         origin: None,
         finished_at: Timestamp(1_767_614_401_000),
     }))

@@ -136,6 +136,13 @@ impl Office {
         world().runtime.block_on(self.workers[worker].status()).unwrap_or_default()
     }
 
+    /// What `healthflow-sync` prints when an operator of this office calls it with `words`.
+    pub fn operate(&self, words: &[&str]) -> String {
+        let addresses = addresses(&self.house.stack.brokers, &self.house.stack.registry_url);
+        let arguments = words.iter().map(|word| (*word).to_owned()).chain(addresses).collect();
+        world().runtime.block_on(run(&beside("healthflow-sync").unwrap(), arguments)).unwrap()
+    }
+
     /// How many tasks of a worker are live.
     pub fn live(&self, worker: usize) -> usize {
         self.in_phase(worker, "live")

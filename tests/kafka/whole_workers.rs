@@ -1,7 +1,7 @@
 //! Whole workers that lose their broker, their partitions or their life in the middle of things, judged by the books of
 //! HealthFlow and by a `read_committed` consumer of the results.
 
-use healthflow_sync::event::requested::AppointmentRequested;
+use healthflow_sync::event::requested::{AppointmentRequested, RequestedStatus};
 use healthflow_sync::event::result::ResultOutcome;
 use healthflow_sync::time::Timestamp;
 use serde_json::json;
@@ -202,4 +202,38 @@ fn under_the_consumer_protocol_a_killed_workers_partitions_are_taken_over() {
     let closed = office.close_after(all);
     assert!(closed.results.iter().all(|result| result.outcome == ResultOutcome::Created));
     assert_eq!(closed.appointments.len(), all);
+}
+
+/// Goal: what failed is tried once more after it was mended, and gets one more result (K10). Method: a booking whose slot
+/// another one has; that one is called off, and an operator redrives the dead letter, twice.
+#[test]
+fn a_dead_letter_is_redriven_once_its_cause_is_gone() {
+    let mut office = Office::open("redriven", &[("healthflow.duplicate_guard", "idempotency_key")]);
+    office.moods(&json!({"slot_conflicts": true}));
+    office.hire();
+    office.wait_live(0, PARTITIONS as usize);
+    let practice = office.practice(2);
+    let (first, second) = (office.event(&practice, "b-1", 1), office.event(&practice, "b-2", 1));
+    let called_off =
+        AppointmentRequested { status: RequestedStatus::Cancelled, ..office.event(&practice, "b-1", 2) };
+    for (event, results) in [(first, 1), (second, 2), (called_off, 3)] {
+        office.publish(&[event]);
+        wait_until("a result", || office.results().len() == results);
+    }
+    let redrive = ["redrive", "--practice", &practice, "--reason", "SLOT_TAKEN"];
+    let listed = office.operate(&[&redrive[..], &["--dry-run"]].concat());
+    assert!(listed.contains(&format!("{practice}/b-2 version 1, SLOT_TAKEN at")), "{listed}");
+    assert!(listed.ends_with("\n1 would be redriven\n"), "{listed}");
+    for _ in 0..2 {
+        let done = office.operate(&redrive);
+        assert!(done.ends_with(": redriven\n1 redriven\n"), "{done}");
+    }
+    let closed = office.close_after(4);
+    let of_second =
+        closed.results.iter().filter(|one| one.booking_id.as_ref().is_some_and(|id| id.as_str() == "b-2"));
+    let outcomes: Vec<_> = of_second.map(|one| (one.outcome, one.generation)).collect();
+    assert_eq!(outcomes.len(), 2);
+    for expected in [(ResultOutcome::Failed, 1), (ResultOutcome::Created, 2)] {
+        assert!(outcomes.contains(&expected), "{outcomes:?}");
+    }
 }

@@ -233,6 +233,7 @@ pub fn batch(booking: &str, offsets: &[(Lane, i64)]) -> CommitBatch {
         healthflow_patient_id: None,
         healthflow_appointment_id: Some("hf-1".into()),
         attempts: 1,
+        generation: 0,
         finished_at: Timestamp(1_767_614_401_000),
     };
     CommitBatch {

@@ -1,7 +1,10 @@
-//! What people do in HealthFlow by hand, beside us: they delete what we created, and they change it.
+//! What people do by hand, beside us: in HealthFlow they delete what we created, and they change it; and they redrive dead
+//! letters.
 
 use std::sync::Arc;
 
+use healthflow_sync::event::Arrival;
+use healthflow_sync::event::failed::AppointmentFailed;
 use healthflow_sync::healthflow::AppointmentId;
 use healthflow_sync::healthflow::wire::{Method, WireRequest};
 use healthflow_sync::processor::GuardMode;
@@ -38,6 +41,29 @@ impl World {
             self.coverage.meets(FaultKind::EditByHand, Phase::Any);
             self.story.tell(self.now, || format!("somebody changes {id}"));
         }
+    }
+}
+
+impl World {
+    /// An operator redrives a dead letter of somewhere: mostly the newest, now and then an old one, or twice.
+    pub fn somebody_redrives(&mut self) {
+        let partition = self.random.below(self.partitions.len());
+        let count = self.partitions[partition].letters.len();
+        let which = if self.random.chance(0.6) { count.saturating_sub(1) } else { self.random.below(count) };
+        let Some(letter) = self.partitions[partition].letters.get(which).cloned() else { return };
+        let Ok(entry) = AppointmentFailed::from(&letter).into_redrive(Timestamp(self.now)) else { return };
+        self.coverage.strikes(FaultKind::Redrive);
+        self.coverage.meets(FaultKind::Redrive, Phase::Any);
+        let (key, version, generation) = (entry.booking.key.clone(), entry.booking.version, entry.generation);
+        self.story.tell(self.now, || format!("somebody redrives {key} v{version} g{generation}"));
+        self.judges.one_result.redriven.insert((key, version, generation));
+        for _ in 0..if self.random.chance(0.3) { 2 } else { 1 } {
+            let arrival = Arrival::Retry(Box::new(entry.clone()));
+            let kafka = &mut self.partitions[partition];
+            let offset = kafka.retry.append(arrival, &mut self.random);
+            kafka.redrives.push(offset);
+        }
+        self.wake_readers(partition as i32);
     }
 }
 

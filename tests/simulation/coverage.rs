@@ -119,6 +119,7 @@ impl Coverage {
             (FaultKind::CrashLoop, Phase::CreatingAppointment),
             (FaultKind::Delete, Phase::Any),
             (FaultKind::EditByHand, Phase::Any),
+            (FaultKind::Redrive, Phase::Any),
         ]);
         pairs
     }

@@ -55,6 +55,8 @@ pub enum FaultKind {
     Misrouted,
     Delete,
     EditByHand,
+    /// An operator redrives a dead letter, also one that is answered for, or twice.
+    Redrive,
 }
 
 impl FaultKind {
@@ -89,6 +91,7 @@ pub enum FaultEvent {
     Deletion,
     /// Somebody changes this appointment, or anything.
     Edit(Option<AppointmentId>),
+    Redrive,
     Outage,
     DiskFull,
     ClockJump,
@@ -116,6 +119,7 @@ impl World {
         self.plan_every(every.disk_every_ms, || FaultEvent::DiskFull);
         self.plan_every(every.deletion_every_ms, || FaultEvent::Deletion);
         self.plan_every(every.edit_every_ms, || FaultEvent::Edit(None));
+        self.plan_every(every.redrive_every_ms, || FaultEvent::Redrive);
         self.plan_every(every.outage_every_ms, || FaultEvent::Outage);
         self.after_at(self.plan.faults_until, Event::Fault(FaultEvent::AllWell));
     }
@@ -139,6 +143,7 @@ impl World {
             FaultEvent::Worker => self.strike_worker(),
             FaultEvent::Deletion => self.somebody_deletes(),
             FaultEvent::Edit(id) => self.somebody_edits(id.as_ref()),
+            FaultEvent::Redrive => self.somebody_redrives(),
             FaultEvent::Outage => {
                 let ms = self.random.between(1_000, 30_000);
                 self.coverage.strikes(FaultKind::Outage);

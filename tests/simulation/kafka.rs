@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use healthflow_sync::booking::{BookingKey, Version};
+use healthflow_sync::event::failed::DeadContent;
 use healthflow_sync::event::retry::AppointmentRetry;
 use healthflow_sync::event::state::{AppointmentStateRecord, PatientStateRecord};
 use healthflow_sync::event::topics::Lane;
-use healthflow_sync::event::{Arrival, Outgoing};
+use healthflow_sync::event::{Arrival, DeadLetter, Outgoing};
 use healthflow_sync::partition::commit_batch::CommitBatch;
 use healthflow_sync::processor::Incarnation;
 use healthflow_sync::state::{StateRecord, TaskState};
@@ -49,6 +50,10 @@ pub struct Partition {
     pub state: TaskState,
     pub state_records: u64,
     pub offsets: BTreeMap<Lane, i64>,
+    /// The dead letters of bookings.
+    pub letters: Vec<DeadLetter>,
+    /// Where redrives lie in the retry lane.
+    pub redrives: Vec<i64>,
     pub reviews: BTreeMap<BookingKey, (Version, Reason)>,
     /// Where the records lay that were sent on to their own partition.
     pub forwarded: BTreeSet<i64>,
@@ -96,7 +101,12 @@ impl Partition {
     pub fn apply(&mut self, batch: &CommitBatch, now: Timestamp, random: &mut Random) {
         for record in &batch.records {
             match record {
-                Outgoing::Synced(_) | Outgoing::Failed(_) => {}
+                Outgoing::Synced(_) => {}
+                Outgoing::Failed(letter) => {
+                    if matches!(letter.content, DeadContent::Booking(_)) {
+                        self.letters.push((**letter).clone());
+                    }
+                }
                 Outgoing::Forwarded(_, origin) => {
                     self.forwarded.insert(origin.offset);
                 }

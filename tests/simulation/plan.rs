@@ -126,6 +126,7 @@ pub struct Faults {
     pub pause_max_ms: i64,
     pub deletion_every_ms: i64,
     pub outage_every_ms: i64,
+    pub redrive_every_ms: i64,
 }
 
 impl Plan {
@@ -297,6 +298,7 @@ fn faults(random: &mut Random, level: u32) -> Faults {
     if level >= 3 {
         faults.deletion_every_ms = *random.pick(&[0, 0, 10_000]);
         faults.edit_every_ms = *random.pick(&[0, 5_000, 10_000]);
+        faults.redrive_every_ms = *random.pick(&[0, 3_000, 10_000]);
     }
     faults
 }

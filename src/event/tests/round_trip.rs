@@ -4,7 +4,7 @@ use crate::appointment::{Placement, Slot};
 use crate::booking::{BookingKey, BookingStatus, PatientKey};
 use crate::event::avro::{contract, contracts};
 use crate::event::codec::{Codec, restore};
-use crate::event::failed::{AppointmentFailed, DeadContent};
+use crate::event::failed::{AppointmentFailed, DeadContent, NotRedrivable};
 use crate::event::result::ResultOutcome;
 use crate::event::review::AppointmentReview;
 use crate::event::synced::AppointmentSynced;
@@ -121,6 +121,7 @@ fn results_say_which_version_and_how_it_ended() {
         healthflow_patient_id: Some("hf-1".into()),
         healthflow_appointment_id: None,
         attempts: 2,
+        generation: 3,
         finished_at: NOW,
     };
     let mut buffer = Vec::new();
@@ -130,7 +131,7 @@ fn results_say_which_version_and_how_it_ended() {
     let read: AppointmentSynced =
         decoder(topics::SYNCED).decode(encoded.value.expect("a value")).expect("decodes");
     assert_eq!((read.result.outcome, read.result.is_final), (ResultOutcome::Superseded, true));
-    assert_eq!((read.result.version, read.result.attempts), (Some(3), 2));
+    assert_eq!((read.result.version, read.result.attempts, read.result.generation), (Some(3), 2, 3));
     assert_eq!(read.result.requested_at, Some(NOW.plus_ms(-2_000)));
 
     let evidence = Evidence {
@@ -154,6 +155,7 @@ fn results_say_which_version_and_how_it_ended() {
     let read: AppointmentReview =
         decoder(topics::REVIEW).decode(encoded.value.expect("a value")).expect("decodes");
     assert_eq!((read.result.outcome, read.result.is_final), (ResultOutcome::Review, false));
+    assert_eq!(read.result.generation, 1);
     assert_eq!((read.evidence, read.event), (vec![evidence], event()));
 }
 
@@ -166,6 +168,7 @@ fn letter(content: DeadContent, identity: Option<Identity>, origin: Option<Origi
         detail: "the slot is taken".into(),
         placed_ids: (Some("hf-1".into()), None),
         attempts: 2,
+        generation: 4,
         origin,
         finished_at: NOW,
     }))
@@ -202,18 +205,21 @@ fn a_dead_letter_keeps_the_bytes_and_says_where_it_came_from() {
     let read: AppointmentFailed =
         decoder(topics::FAILED).decode(encoded.value.expect("a value")).expect("decodes");
     assert!(read.event.is_none() && read.raw_key.is_none());
-    assert_eq!((read.raw_value, read.result.booking_id), (Some(vec![1, 2, 255]), None));
+    assert_eq!((read.raw_value.as_deref(), read.result.booking_id.as_ref()), (Some(&[1, 2, 255][..]), None));
+    assert_eq!(read.into_redrive(NOW), Err(NotRedrivable::NotUnderstood));
 
     let outgoing = letter(DeadContent::Booking(Box::new(booking())), Some(Identity::from(&booking())), None);
     let encoded = codec().encode(&outgoing, &mut buffer).expect("fits");
     assert_eq!((encoded.key.as_deref(), encoded.headers.len()), (Some(&b"practice-1"[..]), 5));
     let read: AppointmentFailed =
         decoder(topics::FAILED).decode(encoded.value.expect("a value")).expect("decodes");
-    assert_eq!((read.event, read.raw_value), (Some(event()), None));
+    assert_eq!((read.event.as_ref(), read.raw_value.as_ref()), (Some(&event()), None));
     assert_eq!(
         (read.result.outcome, read.result.reason.as_deref()),
         (ResultOutcome::Failed, Some("SLOT_TAKEN"))
     );
+    let redrive = read.into_redrive(NOW).expect("a booking that could be true");
+    assert_eq!((redrive.booking, redrive.generation, redrive.schedule.attempts), (booking(), 5, 0));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use healthflow_sync::booking::{BookingKey, BookingStatus, Version};
 use healthflow_sync::simulator::answer::{AppointmentBody, AppointmentRecord};
+use healthflow_sync::state::ParkingPlace;
 use healthflow_sync::sync::{Reason, SyncedOutcome};
 
 use crate::by_hand;
@@ -87,7 +88,7 @@ fn may_stand(versions: &BTreeMap<Version, Verdict>, least: Version) -> impl Iter
 /// Whether a version waits for a person: what stands is the last answer, or an attempt before the question arose.
 fn is_open(world: &World, key: &BookingKey) -> bool {
     let mut states = world.partitions.iter().filter_map(|partition| partition.state.bookings.get(key));
-    states.any(|state| !state.parked.is_empty())
+    states.any(|state| state.parked.iter().any(|parked| parked.place != ParkingPlace::Failed))
 }
 
 /// Whether a person deleted what the result speaks of. A change says that it stood a moment before; a creation does

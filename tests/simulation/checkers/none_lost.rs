@@ -33,6 +33,13 @@ pub fn open(world: &World) -> Vec<String> {
             }
         }
         for (key, state) in partition.state.bookings.iter() {
+            // A version that was redriven has a result of before, and needs another one.
+            for version in state.parked.iter().map(|parked| parked.version).filter(|one| state.waits(*one)) {
+                let booking = world.lives.wanted.get(&(key.clone(), version));
+                if booking.is_some_and(|booking| !waits_for_a_person(&partition.state, booking)) {
+                    open.push(format!("{key} v{version} is still parked"));
+                }
+            }
             // In review it is a person who knows that it is in doubt.
             if state.intent.is_some() && !state.is_in_review() && !is_behind_a_review(world, &key, partition)
             {
@@ -43,6 +50,10 @@ pub fn open(world: &World) -> Vec<String> {
             if state.intent.is_some() {
                 open.push(format!("the creation of {} is still in doubt", key.patient));
             }
+        }
+        let retried = partition.committed(Lane::Retry);
+        if let Some(offset) = partition.redrives.iter().find(|offset| **offset >= retried) {
+            open.push(format!("p{number} has not come to the redrive at {offset}"));
         }
         if partition.committed(Lane::Requested)
             < partition.requested.records.last().map_or(0, |(at, _)| at + 1)
@@ -77,7 +88,7 @@ pub fn waits_for_a_person(state: &TaskState, booking: &Booking) -> bool {
         .patients
         .get(&booking.patient_key())
         .is_some_and(|patient| patient.held_by.as_ref().is_some_and(|by| *by != booking.key.booking));
-    of.parked(booking.version).is_some() && (of.is_in_review() || patient_held)
+    of.waits(booking.version) && (of.is_in_review() || patient_held)
 }
 
 fn name(arrival: &Arrival) -> String {

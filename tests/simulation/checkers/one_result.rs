@@ -1,4 +1,5 @@
-//! Promise 4: every (booking, version) gets exactly one final result.
+//! Promise 4: every (booking, version) gets exactly one final result; a dead letter that is redriven is followed by one more,
+//! under a higher generation (rule K10).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ pub struct Verdict {
     /// The appointment it speaks of.
     pub appointment_id: Option<Arc<str>>,
     pub committed_at: i64,
+    pub generation: u32,
 }
 
 #[derive(Debug, Default)]
@@ -22,6 +24,8 @@ pub struct OneResult {
     pub verdicts: BTreeMap<BookingKey, BTreeMap<Version, Verdict>>,
     /// Dead letters of records without identity: (partition, offset).
     pub nameless: BTreeSet<(i32, i64)>,
+    /// The generations under which somebody redrove a version.
+    pub redriven: BTreeSet<(BookingKey, Version, u32)>,
 }
 
 impl OneResult {
@@ -29,18 +33,24 @@ impl OneResult {
     pub fn commit(&mut self, batch: &CommitBatch, now: i64) -> Vec<String> {
         let mut broken = Vec::new();
         for record in &batch.records {
-            let (identity, outcome, appointment_id) = match record {
+            let (identity, outcome, appointment_id, generation) = match record {
                 Outgoing::Synced(done) => {
-                    (Some(&done.identity), Ok(done.outcome), done.healthflow_appointment_id.clone())
+                    let appointment_id = done.healthflow_appointment_id.clone();
+                    (Some(&done.identity), Ok(done.outcome), appointment_id, done.generation)
                 }
-                Outgoing::Failed(letter) => (letter.identity.as_ref(), Err(letter.reason), None),
+                Outgoing::Failed(letter) => {
+                    (letter.identity.as_ref(), Err(letter.reason), None, letter.generation)
+                }
                 _ => continue,
             };
-            let verdict = Verdict { outcome, appointment_id, committed_at: now };
+            let verdict = Verdict { outcome, appointment_id, committed_at: now, generation };
             if let Some(identity) = identity {
                 let versions = self.verdicts.entry(identity.key.clone()).or_default();
-                if let Some(first) = versions.insert(identity.version, verdict.clone()) {
-                    let (key, version) = (&identity.key, identity.version);
+                let (key, version) = (&identity.key, identity.version);
+                let first = versions.insert(version, verdict.clone());
+                if let Some(first) = first
+                    && !is_redriven(&self.redriven, (key, version), &first, &verdict)
+                {
                     broken.push(format!(
                         "{key} v{version} got {:?} after {:?}",
                         verdict.outcome, first.outcome
@@ -59,4 +69,17 @@ impl OneResult {
     pub fn verdict(&self, key: &BookingKey, version: Version) -> Option<&Verdict> {
         self.verdicts.get(key)?.get(&version)
     }
+}
+
+/// Whether a redrive of the dead letter `first` accounts for `second`.
+fn is_redriven(
+    redriven: &BTreeSet<(BookingKey, Version, u32)>,
+    (key, version): (&BookingKey, Version),
+    first: &Verdict,
+    second: &Verdict,
+) -> bool {
+    let quotes = first.generation + 1;
+    first.outcome.is_err()
+        && second.generation >= quotes
+        && redriven.contains(&(key.clone(), version, quotes))
 }

@@ -14,6 +14,12 @@ impl RetryGrows {
     pub fn commit(&mut self, batch: &CommitBatch) -> Vec<String> {
         let mut broken = Vec::new();
         for record in &batch.records {
+            if let Outgoing::Failed(letter) = record
+                && let Some(identity) = &letter.identity
+            {
+                // Redriven, it begins anew.
+                self.0.remove(&(identity.key.clone(), identity.version));
+            }
             let Outgoing::Retry(entry) = record else { continue };
             let (key, version) = (&entry.booking.key, entry.booking.version);
             let attempts = self.0.entry((key.clone(), version)).or_default();

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use healthflow_sync::event::Arrival;
 use healthflow_sync::event::topics::Lane;
+use healthflow_sync::event::{Arrival, RetryEntry};
 use healthflow_sync::state::ParkingPlace;
 
 use crate::kafka::Partition;
@@ -26,6 +26,14 @@ pub fn broken(partition: &Partition, before: &BTreeMap<Lane, i64>) -> Vec<String
     broken
 }
 
+/// Whether a copy of a redrive lies where the lane goes on: one of them is enough.
+fn has_copy(partition: &Partition, redrive: &RetryEntry) -> bool {
+    partition.retry.from(partition.committed(Lane::Retry)).iter().any(|(_, arrival)| match arrival {
+        Arrival::Retry(entry) => entry.booking == redrive.booking && entry.generation == redrive.generation,
+        _ => false,
+    })
+}
+
 fn left_behind(partition: &Partition, (lane, offset): (Lane, i64), arrival: &Arrival) -> Option<String> {
     let (key, version) = match arrival {
         Arrival::Requested(booking) => (&booking.key, booking.version),
@@ -40,7 +48,7 @@ fn left_behind(partition: &Partition, (lane, offset): (Lane, i64), arrival: &Arr
     let Some(state) = partition.state.bookings.get(key) else {
         return Some(format!("{key} v{version} is unknown to state"));
     };
-    if state.answered.contains(version) {
+    if state.is_answered(version) {
         return None;
     }
     let Some(parked) = state.parked(version) else {
@@ -48,7 +56,9 @@ fn left_behind(partition: &Partition, (lane, offset): (Lane, i64), arrival: &Arr
     };
     let is_the_valid_one = match (lane, arrival) {
         (Lane::Retry, Arrival::Retry(entry)) => {
-            parked.place == ParkingPlace::Retry && entry.generation == parked.generation
+            parked.place == ParkingPlace::Retry
+                && entry.generation == parked.generation
+                && !has_copy(partition, entry)
         }
         _ => false,
     };

@@ -39,6 +39,7 @@ fn a_result_is_read_without_the_processors_decoder() {
         healthflow_patient_id: None,
         healthflow_appointment_id: None,
         attempts: 2,
+        generation: 0,
         requested_at: None,
         finished_at: Timestamp(5),
     };

@@ -1,0 +1,42 @@
+//! Publishing single records by hand, where Kafka's own default partitioner would put them.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+
+use crate::cli::Connection;
+use crate::event::avro::RECORD_BYTES_MAX;
+
+/// Longest wait until the broker has a record.
+const SEND_LIMIT: Duration = Duration::from_secs(15);
+
+/// A producer for a few records, one after the other.
+pub struct Publisher {
+    producer: FutureProducer,
+}
+
+impl Publisher {
+    /// Makes it; nothing is asked of a broker yet.
+    ///
+    /// # Errors
+    /// The settings are refused.
+    pub fn new(connection: &Connection) -> anyhow::Result<Publisher> {
+        let mut settings = connection.kafka.clone();
+        settings.set("partitioner", "murmur2_random").set("enable.idempotence", "true");
+        settings.set("message.max.bytes", RECORD_BYTES_MAX.to_string());
+        settings.set("message.timeout.ms", SEND_LIMIT.as_millis().to_string());
+        Ok(Publisher { producer: settings.create().context("cannot make a Kafka producer")? })
+    }
+
+    /// Publishes one record and gives its partition and offset.
+    ///
+    /// # Errors
+    /// The broker does not take it in time.
+    pub async fn publish(&self, topic: &str, key: &[u8], value: &[u8]) -> anyhow::Result<(i32, i64)> {
+        let record = FutureRecord::to(topic).key(key).payload(value);
+        let delivered = self.producer.send(record, SEND_LIMIT).await.map_err(|(error, _)| error);
+        let delivered = delivered.context("Kafka did not take the record; check kafka.brokers")?;
+        Ok((delivered.partition, delivered.offset))
+    }
+}

@@ -1,0 +1,125 @@
+//! `healthflow-sync redrive`: lets dead letters be tried once more, after what killed them was mended.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+
+use crate::booking::BookingKey;
+use crate::cli::Connection;
+use crate::cli::publish::Publisher;
+use crate::event::failed::AppointmentFailed;
+use crate::event::{Outgoing, RetryEntry};
+use crate::kafka::dead_letters::{self, DeadLetters};
+use crate::kafka::topics::Topics;
+use crate::kafka::{Avro, KafkaSettings};
+use crate::time::Timestamp;
+
+/// What `redrive` understands. A dead letter must match everything that is given.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Arguments {
+    /// Of this practice.
+    #[arg(long, value_name = "PRACTICE_ID")]
+    pub practice: Option<String>,
+    /// Of this booking.
+    #[arg(long, value_name = "BOOKING_ID", requires = "practice")]
+    pub booking: Option<String>,
+    /// Of this version.
+    #[arg(long, value_name = "N", requires = "booking")]
+    pub version: Option<i64>,
+    /// With this reason, as in SLOT_TAKEN.
+    #[arg(long, value_name = "CODE")]
+    pub reason: Option<String>,
+    /// That ended at or after this moment (RFC 3339, as in 2026-03-02T09:30:00Z).
+    #[arg(long, value_name = "MOMENT")]
+    pub since: Option<jiff::Timestamp>,
+    /// Publish nothing; list what would be.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+impl Arguments {
+    /// Which versions are meant: asked of every dead letter, so that of each version the newest is known.
+    fn names(&self, letter: &AppointmentFailed) -> bool {
+        let result = &letter.result;
+        let is =
+            |wanted: &Option<String>, given: Option<&str>| wanted.is_none() || wanted.as_deref() == given;
+        is(&self.practice, result.practice_id.as_ref().map(|id| id.as_str()))
+            && is(&self.booking, result.booking_id.as_ref().map(|id| id.as_str()))
+            && (self.version.is_none() || self.version == result.version)
+    }
+
+    /// Whether the newest dead letter of a version is one that is meant.
+    fn means(&self, letter: &AppointmentFailed) -> bool {
+        let since = self.since.map(|since| since.as_millisecond());
+        (self.reason.is_none() || self.reason.as_deref() == letter.result.reason.as_deref())
+            && since.is_none_or(|since| letter.result.finished_at.0 >= since)
+    }
+}
+
+/// Does it; one line in `out` for each dead letter, and a last one that counts them. A version that has another result by
+/// now, or whose newer version has one, is passed over by its worker.
+///
+/// # Errors
+/// Nothing selects, or Kafka or the registry do not do their part.
+pub async fn run(
+    connection: &Connection,
+    kafka: KafkaSettings,
+    arguments: &Arguments,
+    now: Timestamp,
+    out: &mut impl Write,
+) -> anyhow::Result<ExitCode> {
+    if arguments.practice.is_none() && arguments.reason.is_none() && arguments.since.is_none() {
+        bail!("say which dead letters are meant, with --practice, --reason or --since");
+    }
+    let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
+    let partitions = topics.partition_count().await?;
+    let partitions =
+        partitions.context("appointments.requested does not exist; run `healthflow-sync topics`")?;
+    let avro = Avro::connect(connection.registry.clone(), &kafka.group_id).await?;
+    let (reads, names) = (avro.clone(), arguments.clone());
+    let found = tokio::task::spawn_blocking(move || {
+        dead_letters::read(&kafka, &reads, partitions, |letter| names.names(letter))
+    });
+    let DeadLetters { newest, records } = found.await??;
+    let publisher = Publisher::new(connection)?;
+    let mut redriven = 0_u64;
+    for ((key, version), letter) in newest {
+        if !arguments.means(&letter) {
+            continue;
+        }
+        let reason = letter.result.reason.clone().unwrap_or_default();
+        let what = format!("{key} version {version}, {reason} at {}", letter.result.finished_at);
+        let entry = match letter.into_redrive(now) {
+            Ok(entry) => entry,
+            Err(why) => {
+                writeln!(out, "{what}: cannot be redriven, {why}; DentScheduler must send it anew")?;
+                continue;
+            }
+        };
+        if !arguments.dry_run {
+            publish(&publisher, &avro, &key, entry).await?;
+        }
+        writeln!(out, "{what}: {}", if arguments.dry_run { "would be redriven" } else { "redriven" })?;
+        redriven += 1;
+    }
+    if records > 0 {
+        writeln!(out, "{records} hold records that were not understood; DentScheduler must send those anew")?;
+    }
+    let done = if arguments.dry_run { "would be redriven" } else { "redriven" };
+    writeln!(out, "{redriven} {done}").context("cannot write to the output")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn publish(
+    publisher: &Publisher,
+    avro: &Avro,
+    key: &BookingKey,
+    entry: RetryEntry,
+) -> anyhow::Result<()> {
+    let mut buffer = Vec::new();
+    let encoded = avro.encode(&Outgoing::Retry(Box::new(entry)), &mut buffer)?;
+    let value = encoded.value.unwrap_or_default();
+    publisher.publish(encoded.topic, key.practice.as_str().as_bytes(), value).await?;
+    Ok(())
+}
