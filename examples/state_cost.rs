@@ -40,6 +40,7 @@ fn booking(number: u32) -> StateRecord {
         revision: None,
     };
     let state = BookingState {
+        last_day: 20_000,
         placement: Some(placement),
         answered: VersionSet::new(2, Vec::new()),
         newest: 2,

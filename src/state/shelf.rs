@@ -53,8 +53,13 @@ fn pack<V: Shelved>(id: &str, value: &V) -> Option<Packed> {
     Some(Box::from(bytes.as_slice()))
 }
 
-fn parts(packed: &[u8]) -> (&str, &[u8]) {
+/// Id and value. The id as bytes: most ids that are met are not the one that is wanted.
+fn parts(packed: &[u8]) -> (&[u8], &[u8]) {
     postcard::take_from_bytes(packed).expect("an id is packed first")
+}
+
+fn key_of<V: Shelved>(practice: &PracticeId, packed: &[u8]) -> V::Key {
+    V::key(practice, str::from_utf8(parts(packed).0).expect("an id is text"))
 }
 
 fn unpack<V: Shelved>(packed: &[u8]) -> V {
@@ -62,6 +67,7 @@ fn unpack<V: Shelved>(packed: &[u8]) -> V {
 }
 
 fn take(tables: &mut Tables, hasher: &RandomState, (practice, id): (&PracticeId, &str)) -> Option<Packed> {
+    let id = id.as_bytes();
     let found = tables.get_mut(practice)?.find_entry(hasher.hash_one(id), |one| parts(one).0 == id);
     found.ok().map(|entry| entry.remove().0)
 }
@@ -73,7 +79,8 @@ impl<V: Shelved> Shelf<V> {
             return Some(Cow::Borrowed(value));
         }
         let (practice, id) = V::parts(key);
-        let entry = self.packed.get(practice)?.find(self.hasher.hash_one(id), |one| parts(one).0 == id)?;
+        let hash = self.hasher.hash_one(id.as_bytes());
+        let entry = self.packed.get(practice)?.find(hash, |one| parts(one).0 == id.as_bytes())?;
         Some(Cow::Owned(unpack(entry)))
     }
 
@@ -150,11 +157,10 @@ impl<V: Shelved> Shelf<V> {
         passes: impl Fn(T) -> bool + Copy + 'a,
     ) -> impl Iterator<Item = V::Key> + 'a {
         self.packed.iter().flat_map(move |(practice, entries)| {
-            let of_practice = entries.iter().map(|packed| parts(packed));
-            let passing = of_practice.filter(move |(_, value)| {
-                postcard::take_from_bytes::<T>(value).is_ok_and(|(first, _)| passes(first))
+            let passing = entries.iter().filter(move |packed| {
+                postcard::take_from_bytes::<T>(parts(packed).1).is_ok_and(|(first, _)| passes(first))
             });
-            passing.map(|(id, _)| V::key(practice, id))
+            passing.map(|packed| key_of::<V>(practice, packed))
         })
     }
 
@@ -166,7 +172,7 @@ impl<V: Shelved> Shelf<V> {
 
     fn packed_of<'a>(&'a self, practice: &'a PracticeId) -> impl Iterator<Item = (V::Key, Cow<'a, V>)> {
         let entries = self.packed.get(practice).into_iter().flatten();
-        entries.map(move |packed| (V::key(practice, parts(packed).0), Cow::Owned(unpack(packed))))
+        entries.map(move |packed| (key_of::<V>(practice, packed), Cow::Owned(unpack(packed))))
     }
 
     fn packed_count(&self) -> usize {
@@ -179,7 +185,7 @@ impl<V: Shelved> Shelf<V> {
         let Some(entry) = value.is_settled().then(|| pack(id, value)).flatten() else { return false };
         let hasher = &self.hasher;
         let table = self.packed.entry(practice.clone()).or_default();
-        table.insert_unique(hasher.hash_one(id), entry, |one| hasher.hash_one(parts(one).0));
+        table.insert_unique(hasher.hash_one(id.as_bytes()), entry, |one| hasher.hash_one(parts(one).0));
         true
     }
 }
