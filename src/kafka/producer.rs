@@ -107,7 +107,7 @@ impl TaskProducer {
                 Err(Verdict::Lost(why)) => return CommitOutcome::Lost(why),
                 Err(Verdict::Abort(why)) => {
                     tracing::debug!(partition = self.partition, "transaction aborted: {why}");
-                    if let Err(lost) = self.abort() {
+                    if let Err(lost) = self.abort_once() {
                         return CommitOutcome::Lost(lost);
                     }
                     aborts += 1;
@@ -140,11 +140,28 @@ impl TaskProducer {
             return Err(Verdict::Abort("records were not acknowledged in time".into()));
         }
         self.send_offsets(&batch.offsets, membership)?;
-        self.repeat("commit", |producer| producer.commit_transaction(Timeout::Never))?;
-        // Whatever librdkafka had to say up to now is told to the context here.
+        let committed = self.repeat("commit", |producer| producer.commit_transaction(Timeout::Never));
+        if self.heard_of_a_broken_connection() {
+            return Err(Verdict::Lost("committed or not, but over a connection that broke".into()));
+        }
+        committed
+    }
+
+    /// Whether a connection broke since the watch was reset. Whatever librdkafka had to say up to now is told to the
+    /// context here.
+    fn heard_of_a_broken_connection(&self) -> bool {
         self.serve(LAST_WORDS);
-        if watch.is_broken() {
-            return Err(Verdict::Lost("committed, but over a connection that broke".into()));
+        self.producer.context().is_broken()
+    }
+
+    /// Aborts, and makes sure that this was said once: a second end of transaction that is still on its way could end the
+    /// next one, its records gone and its offsets committed (rule T3).
+    fn abort_once(&self) -> Result<(), String> {
+        self.serve(LAST_WORDS);
+        self.producer.context().reset();
+        self.abort()?;
+        if self.heard_of_a_broken_connection() {
+            return Err("aborted, but over a connection that broke".into());
         }
         Ok(())
     }

@@ -132,23 +132,44 @@ impl Readers {
         if low >= high {
             return Ok(0);
         }
-        self.wait_until_stable(topic, partition, high, cancelled)?;
+        let (mut records, mut next) = (0, low);
+        loop {
+            self.wait_until_stable(topic, partition, high, cancelled)?;
+            let before = records;
+            self.each_to_an_end((topic, partition), next, cancelled, |message| {
+                (records, next) = (records + 1, message.offset() + 1);
+                take(message)
+            })?;
+            // A broker that took the partition over a moment ago may name an end that lies below its predecessor's. So the
+            // end counts that is met again by going on after it was asked whether it has come to `high`.
+            if records == before {
+                return Ok(records);
+            }
+        }
+    }
+
+    /// Hands every committed record from `next` on to `take`, up to an end that some broker names.
+    fn each_to_an_end(
+        &self,
+        (topic, partition): (&'static str, i32),
+        next: i64,
+        cancelled: &AtomicBool,
+        mut take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), KafkaFault>,
+    ) -> Result<(), KafkaFault> {
         let failed = |error| KafkaFault::of(format_args!("{topic}/{partition} cannot be restored"), &error);
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, Offset::Offset(low)).map_err(failed)?;
+        list.add_partition_offset(topic, partition, Offset::Offset(next)).map_err(failed)?;
         self.committed.assign(&list).map_err(failed)?;
         drop(list);
-        let (mut records, mut progress_at) = (0, Instant::now());
+        let mut progress_at = Instant::now();
         loop {
             check_cancelled(cancelled)?;
             match self.committed.poll(POLL) {
                 Some(Ok(message)) => {
                     take(&message)?;
-                    records += 1;
                     progress_at = Instant::now();
                 }
-                // The end that is reported cannot lie below `high`: up to there everything was decided before the
-                // first fetch. A last control record is no message, but the end lies past it.
+                // A last control record is no message, but the end lies past it.
                 Some(Err(KafkaError::PartitionEOF(_))) => break,
                 Some(Err(error)) => tracing::debug!(topic, partition, "restore: {error}"),
                 None => {}
@@ -159,8 +180,7 @@ impl Readers {
                 )));
             }
         }
-        self.committed.unassign().map_err(failed)?;
-        Ok(records)
+        self.committed.unassign().map_err(failed)
     }
 
     /// Waits until every transaction below `high` is committed or aborted.

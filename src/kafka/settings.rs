@@ -91,6 +91,8 @@ impl KafkaSettings {
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
+            // Only a leader knows its end: a follower that is nearer, as KIP-392 would have it, may lag behind.
+            .set("client.rack", "")
             .set("allow.auto.create.topics", "false");
         config
     }

@@ -113,6 +113,8 @@ impl Task {
     fn came_back(&mut self, entry: RetryEntry, position: (Lane, i64), turn: &mut Turn<'_>) {
         // Copies that a newer parking or an answer made worthless are passed over (rule K4).
         if !self.is_awaited(&entry, turn) && !self.reopens(&entry, turn) {
+            let Booking { key, version, .. } = entry.booking;
+            turn.facts.push_back(Fact::DuplicateSkipped { key, version, differs: None });
             self.position_finished(position);
             return;
         }
@@ -207,7 +209,7 @@ impl Task {
         let Some(identity) = &unusable.identity else {
             if planted!(turn.settings, NamelessBuriedAtOnce) {
                 self.position_finished((lane, offset));
-                self.dead_letter(unusable, (lane, offset), turn.now);
+                self.dead_letter(unusable, (lane, offset), 0, turn.now);
                 return;
             }
             self.nameless.insert((lane, offset), unusable);
@@ -220,8 +222,8 @@ impl Task {
             .is_some_and(|job| job.versions.contains_key(&identity.version));
         let state = self.change_booking(&identity.key);
         // A retry record that cannot be used any more is the parked version itself, not a copy of it.
-        let waits_elsewhere = lane != Lane::Retry && state.parked(identity.version).is_some();
-        if at_hand || state.answered.contains(identity.version) || waits_elsewhere {
+        let waits_elsewhere = lane != Lane::Retry && state.waits(identity.version);
+        if at_hand || state.is_answered(identity.version) || waits_elsewhere {
             turn.facts.push_back(Fact::DuplicateSkipped {
                 key: identity.key.clone(),
                 version: identity.version,
@@ -230,10 +232,11 @@ impl Task {
             return;
         }
         // Answered, but not `newest`: what cannot be true supersedes nothing (rule K5).
+        let generation = state.parked(identity.version).map_or(0, |parked| parked.generation + 1);
         state.answered.insert(identity.version);
         state.last_day = state.last_day.max(turn.now.day());
         state.parked.retain(|parked| parked.version != identity.version);
-        self.dead_letter(unusable, (lane, offset), turn.now);
+        self.dead_letter(unusable, (lane, offset), generation, turn.now);
     }
 
     /// Sends a record on to the partition it belongs to (rule K8). Read again after a crash it is sent on again: there a
@@ -253,12 +256,18 @@ impl Task {
         }) {
             if let Some(unusable) = self.nameless.remove(&(lane, offset)) {
                 self.position_finished((lane, offset));
-                self.dead_letter(unusable, (lane, offset), now);
+                self.dead_letter(unusable, (lane, offset), 0, now);
             }
         }
     }
 
-    fn dead_letter(&mut self, unusable: Unusable, (lane, offset): (Lane, i64), now: Timestamp) {
+    fn dead_letter(
+        &mut self,
+        unusable: Unusable,
+        (lane, offset): (Lane, i64),
+        generation: u32,
+        now: Timestamp,
+    ) {
         let origin = Origin { lane, partition: self.partition, offset };
         self.pending.facts.push(PendingFact::Plain(Fact::BookingFailed {
             key: unusable.identity.as_ref().map(|identity| identity.key.clone()),
@@ -274,7 +283,7 @@ impl Task {
             detail: unusable.detail.clone(),
             placed_ids: (None, None),
             attempts: 1,
-            generation: 0,
+            generation,
             origin: Some(origin),
             finished_at: now,
             content: DeadContent::Record(Box::new(unusable)),

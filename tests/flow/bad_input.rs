@@ -10,7 +10,7 @@ use healthflow_sync::sync::{Disposition, Reason};
 
 use crate::desk::*;
 
-fn poison(reason: Reason, identity: Option<Identity>) -> Arrival {
+pub fn poison(reason: Reason, identity: Option<Identity>) -> Arrival {
     Arrival::Unusable(Box::new(Unusable {
         raw_key: Some(b"practice-1".to_vec()),
         raw_value: Some(b"not avro".to_vec()),

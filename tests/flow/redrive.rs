@@ -4,12 +4,13 @@
 use healthflow_sync::booking::Version;
 use healthflow_sync::event::failed::AppointmentFailed;
 use healthflow_sync::event::topics::Lane;
-use healthflow_sync::event::{Arrival, Outgoing, RetryEntry};
+use healthflow_sync::event::{Arrival, Identity, Outgoing, RetryEntry};
 use healthflow_sync::healthflow::fault::NotSent;
 use healthflow_sync::healthflow::{Fault, Operation};
 use healthflow_sync::processor::{Fact, GuardMode};
 use healthflow_sync::sync::Reason;
 
+use crate::bad_input::poison;
 use crate::desk::*;
 
 const GUARD: GuardMode = GuardMode::IdempotencyKey;
@@ -123,6 +124,19 @@ fn a_redrive_is_parked_and_comes_back_like_any_other_booking() {
     desk.pass_ms(10_000);
     desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
     assert_eq!(finals(&desk).last(), Some(&(1, "CREATED", 3)));
+}
+
+/// It waits as any other does, and gets its second result as any other would.
+#[test]
+fn a_redriven_version_whose_record_cannot_be_used_any_more_still_gets_its_result() {
+    let mut desk = refused();
+    let entry = redrive(&desk);
+    publish(&mut desk, entry);
+    desk.expect_and_answer(Operation::CreateAppointment, Err(Fault::NotSent(NotSent::Connect)));
+    let identity = Some(Identity::from(&a_booking("b", 1)));
+    desk.arrive_on(Lane::Retry, poison(Reason::Impossible, identity));
+    assert_eq!(finals(&desk), [(1, "SLOT_TAKEN", 1), (1, "IMPOSSIBLE", 4)]);
+    assert!(desk.state("b").is_answered(1) && desk.state("b").parked.is_empty());
 }
 
 /// Only the newest wish counts: once a newer version has its result, the older one could only be superseded.

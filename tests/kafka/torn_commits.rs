@@ -122,6 +122,35 @@ fn a_late_copy_of_an_end_of_transaction_does_not_touch_the_next_transaction() {
     the_late_one_touches_nothing(&proxy, &member, &task, partition, 1);
 }
 
+/// Goal: the same for an abort that was said twice: its late copy would take the records of the next transaction away, and
+/// let its offsets stand. Method: a rebalance makes the commit end in an abort, which is held while its connection breaks.
+#[test]
+fn an_abort_over_a_broken_connection_drops_the_task() {
+    let proxy = proxy();
+    let (settings, partition) = (settings("torn-abort"), 21);
+    let mut member = member(&settings);
+    let (task, _) = member.acquire(partition, 1);
+    proxy.hold(TXN_OFFSET_COMMIT);
+    task.commit(1, Box::new(batch("b-1", &OFFSETS)));
+    wait_held(&proxy, 1);
+    let second = Member::join(&settings);
+    member.inbox.wait("TaskRevoked", |inputs| {
+        inputs.iter().any(|input| matches!(input, Input::TaskRevoked { .. })).then_some(())
+    });
+    proxy.hold_no_more();
+    proxy.hold(END_TXN);
+    let answered = proxy.answered(TXN_OFFSET_COMMIT);
+    proxy.release();
+    wait_for(LIMIT, || (proxy.answered(TXN_OFFSET_COMMIT) > answered).then_some(())).expect("it is refused");
+    let_only_the_copy_through(&proxy);
+    assert_eq!(member.inbox.wait_committed(1), CommitEnded::TaskLost);
+    drop((task, second));
+
+    let (task, acquired) = next_life(&mut member, &settings, partition);
+    assert!(acquired.state.is_empty(), "nothing was committed");
+    the_late_one_touches_nothing(&proxy, &member, &task, partition, 0);
+}
+
 /// What is held lands while a transaction of this task is open, which then ends as its task wants.
 fn the_late_one_touches_nothing(
     proxy: &KafkaProxy,
