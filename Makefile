@@ -4,7 +4,7 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build up down demo test simulate exhaust defects torture bench fmt lint
+.PHONY: help setup build up down demo test simulate exhaust defects torture bench compare fmt lint
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ defects: ## break the processor on purpose, rule by rule: the simulation must no
 bench: build ## measure speed, CPU, memory (ARGS=--help)
 	cargo run --release --bin demo -- bench $(ARGS)
 
+compare: setup ## benchmark the commit OLD and this tree in turn, RUNS times each
+	stack/bench_pair.sh $(OLD) $(or $(RUNS),3) $(ARGS)
+
 up: setup ## start Kafka and the schema registry in the background
 	@stack/stack.sh up
 
@@ -49,3 +52,4 @@ fmt: ## format the code
 lint: setup ## check format and clippy, warnings are errors
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+	cargo clippy --all-targets --features planted-defects -- -D warnings

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::admin;
 use crate::cli::Connection;
-use crate::config::{Config, FirstStart, GroupProtocol, secret};
+use crate::config::{Config, FirstStart, GroupProtocol, HOSTNAME, secret};
 use crate::http::TransportSettings;
 use crate::kafka::schema_registry::Patience;
 use crate::kafka::topics::{TopicFault, Topics, Wish};
@@ -77,7 +77,7 @@ pub fn kafka_settings(config: &Config) -> anyhow::Result<KafkaSettings> {
     Ok(KafkaSettings {
         brokers: kafka.brokers.clone(),
         group_id: kafka.group_id.clone(),
-        group_instance_id: kafka.group_instance_id.0.clone(),
+        group_instance_id: kafka.group_instance_id.0.as_deref().map(instance_name),
         application: kafka.application.clone(),
         consumer_protocol: kafka.group_protocol == GroupProtocol::Consumer,
         session_timeout_ms: kafka.session_timeout_ms,
@@ -90,6 +90,14 @@ pub fn kafka_settings(config: &Config) -> anyhow::Result<KafkaSettings> {
         properties: properties.unwrap_or_default(),
         ..KafkaSettings::default()
     })
+}
+
+/// The name of a worker within its group, which may be that of its machine.
+fn instance_name(configured: &str) -> String {
+    match configured {
+        HOSTNAME => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        name => name.to_owned(),
+    }
 }
 
 /// How patient a configuration is with the schema registry.

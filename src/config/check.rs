@@ -13,6 +13,8 @@ pub(super) struct Fault {
 
 /// No duration is longer: ten years.
 const DURATION_MAX_MS: u64 = 10 * 366 * 24 * 60 * 60 * 1000;
+/// What `kafka.transaction_timeout_ms` may be (rule T4 wants 10 to 15 s; a slower or busier cluster may need more).
+const TRANSACTION_TIMEOUT_MS: std::ops::RangeInclusive<u64> = 5_000..=60_000;
 
 /// The first rule that is broken, if one is.
 pub(super) fn check(config: &Config) -> Result<(), Fault> {
@@ -140,6 +142,12 @@ fn pairs(config: &Config) -> Result<(), Fault> {
         "healthflow.key_retention_ms",
         "must be more than `healthflow.request_life_ms` + `healthflow.late_landing_ms`, or a create that lands late \
          after its repeat makes a duplicate",
+    )?;
+    holds(
+        TRANSACTION_TIMEOUT_MS.contains(&kafka.transaction_timeout_ms),
+        "kafka.transaction_timeout_ms",
+        "must be at least 5000, or a busy broker aborts good transactions, and at most 60000, or a worker that was killed \
+         holds readers back for longer",
     )?;
     holds(
         kafka.session_timeout_ms >= 3 * kafka.heartbeat_interval_ms,

@@ -39,6 +39,9 @@ pub struct Config {
     pub log: Log,
 }
 
+/// The value of `kafka.group_instance_id` that stands for the name of the machine.
+pub const HOSTNAME: &str = "hostname";
+
 /// The section `[kafka]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,7 +50,8 @@ pub struct Kafka {
     pub brokers: String,
     /// Consumer group.
     pub group_id: String,
-    /// Name of this worker within the group (static membership), unique among its workers.
+    /// Name of this worker within the group (static membership), unique among its workers; [`HOSTNAME`]: that of its
+    /// machine.
     pub group_instance_id: Optional<String>,
     /// Prefix of each partition's transactional.id.
     pub application: String,

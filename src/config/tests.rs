@@ -69,7 +69,7 @@ fn later_layers_win() {
     let config = layers.into_config().unwrap();
     assert_eq!((config.worker.lease_ms, config.worker.max_in_flight), (8000, 7));
     assert_eq!(config.kafka.group_id, "blue");
-    assert_eq!(config.kafka.group_instance_id, Optional(None));
+    assert_eq!(config.kafka.group_instance_id, Optional(Some("hostname".into())));
 }
 
 /// Goal: an unknown key stops in every layer and is named with its origin.
@@ -136,6 +136,8 @@ fn keys_that_contradict_each_other_are_refused() {
         ("retry.backoff_min_ms=600001", "retry.backoff_min_ms"),
         ("retry.max_age_ms=1", "retry.backoff_max_ms"),
         ("worker.keep_days=90", "worker.keep_days"),
+        ("kafka.transaction_timeout_ms=4999", "kafka.transaction_timeout_ms"),
+        ("kafka.transaction_timeout_ms=60001", "kafka.transaction_timeout_ms"),
         ("retry.max_age_ms=1209600000", "retry.max_age_ms"),
         ("healthflow.connect_timeout_ms=10000", "healthflow.connect_timeout_ms"),
         ("healthflow.key_retention_ms=70000", "healthflow.key_retention_ms"),

@@ -9,7 +9,7 @@ use crate::search::{Order, explore, story};
 const STATES_MAX: usize = 50_000;
 
 /// States of one world in which the shortest way is looked for, once there is one.
-const NEAREST_MAX: usize = 300_000;
+const NEAREST_MAX: usize = 20_000;
 
 /// What no small world can show: nothing in them is without identity, and nobody counts attempts.
 const BEYOND: [Defect; 2] = [Defect::NamelessBuriedAtOnce, Defect::NoGeneration];

@@ -27,6 +27,10 @@ use crate::scenario::Scenario;
 use crate::search::{Order, Report, explore, story};
 use crate::situations::Situation;
 
+/// States of each world in a whole search, and of all worlds together at the least.
+const STATES_WHOLE: usize = 1_000_000;
+const STATES_LEAST: usize = 5_000_000;
+
 /// States of each world in a plain `cargo test`; what a world must meet is asked only of larger searches.
 const STATES_DEFAULT: usize = 1_000;
 
@@ -63,8 +67,10 @@ fn every_small_world_keeps_every_promise() {
         "| world | states | steps | deepest | faults a path | seconds | |\n|---|---|---|---|---|---|---|"
     );
     reports.iter().for_each(|(index, report)| println!("{}", row(&worlds[*index], report)));
-    println!("{} states", reports.iter().map(|(_, report)| report.states).sum::<usize>());
+    let states = reports.iter().map(|(_, report)| report.states).sum::<usize>();
+    println!("{states} states");
     if only.is_empty() {
+        assert!(is_small || states_max < STATES_WHOLE || states >= STATES_LEAST, "only {states} states");
         let met = |one: &Situation| reports.iter().any(|(_, report)| report.met[*one as usize] > 0);
         let never: Vec<Situation> = Situation::ALL.into_iter().filter(|one| !met(one)).collect();
         assert!(never.is_empty() || reports.iter().any(|(_, report)| report.broken.is_some()), "{never:?}");

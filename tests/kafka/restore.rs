@@ -7,7 +7,7 @@ use crate::wait::wait_for;
 use healthflow_sync::booking::BookingId;
 use healthflow_sync::event::Outgoing;
 use healthflow_sync::event::topics::{self, Lane};
-use healthflow_sync::kafka::{CommitOutcome, TaskProducer, restore};
+use healthflow_sync::kafka::{CommitOutcome, KafkaSettings, TaskProducer, restore};
 use healthflow_sync::processor::CommitEnded;
 use healthflow_sync::state::{StateRecord, TaskPositions};
 use rdkafka::admin::AdminOptions;
@@ -63,6 +63,30 @@ fn an_open_transaction_of_a_dead_owner_is_waited_out() {
     assert!(restored_at > ended_at);
     let found: Vec<BookingId> = restored.state.bookings.iter().map(|(key, _)| key.booking).collect();
     assert_eq!((found, restored.records), (vec!["above".into()], 1));
+}
+
+/// Goal: a restore that cannot go on says so and ends, so that its task can be acquired anew (K1). Method: a transaction
+/// that nobody ends for longer than a restore may stand still.
+#[test]
+fn a_restore_that_stands_still_ends_and_says_why() {
+    let (name, partition) = ("stands-still", 4);
+    let open: ThreadedProducer<rdkafka::producer::DefaultProducerContext> = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", &world().brokers)
+        .set("transactional.id", name)
+        .set("transaction.timeout.ms", "60000")
+        .create()
+        .unwrap();
+    open.init_transactions(LIMIT).unwrap();
+    open.begin_transaction().unwrap();
+    let (key, value) = state_of("b-1");
+    open.send(BaseRecord::to(topics::APPOINTMENT_STATE).partition(partition).key(&key).payload(&value))
+        .unwrap();
+    open.flush(LIMIT).unwrap();
+    let hasty = KafkaSettings { restore_no_progress_ms: 200, transaction_timeout_ms: 300, ..settings(name) };
+    let why = restore(&hasty, partition, &world().avro, &AtomicBool::new(false)).unwrap_err().to_string();
+    assert!(why.contains("of appointments.state/4 stays open") && why.contains("find-hanging"), "{why}");
+    open.abort_transaction(LIMIT).unwrap();
+    restore(&hasty, partition, &world().avro, &AtomicBool::new(false)).unwrap();
 }
 
 /// Goal: the newest record of a key counts, what is forgotten stays forgotten (K9), and a last control record does not stop

@@ -157,10 +157,6 @@ impl World {
         course.lands_ms += course.restarted_ms;
     }
 
-    pub fn commit_sent(&mut self, landing: Landing) {
-        self.commit_lands(landing);
-    }
-
     pub fn commit_lands(&mut self, landing: Landing) {
         if self.now < self.disk_full_until && landing.fate != Fate::LostUnknown {
             // No marker can be written: the coordinator answers once it can.

@@ -92,7 +92,7 @@ fn print_story(seed: u64, level: u32) {
     println!("{}", world.violations.join("\n"));
 }
 
-/// Goal: every promise of DESIGN section 1 holds in every life. Method: seeded lives, a checker a promise.
+/// Goal: every promise of `docs/guarantees.md` holds in every life. Method: seeded lives, a checker a promise.
 #[test]
 fn every_promise_holds_in_every_life() {
     let (seeds, first) = (number("SEEDS", SEEDS_DEFAULT), number("SEED", 1));

@@ -221,7 +221,7 @@ impl World {
             Deed::StateRead { partition, incarnation, acquired } => {
                 self.state_read(worker, (partition, incarnation), &acquired);
             }
-            Deed::CommitSent(landing) => self.commit_sent(*landing),
+            Deed::CommitSent(landing) => self.commit_lands(*landing),
         }
     }
 

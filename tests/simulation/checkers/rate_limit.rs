@@ -1,4 +1,4 @@
-//! Promise 6: the fleet never exceeds HealthFlow's rate limit. One exception, which DESIGN section 8 accepts: a worker
+//! Promise 6: the fleet never exceeds HealthFlow's rate limit. One exception (`docs/guarantees.md`, "What remains"): a worker
 //! that wakes does not know yet that its share went to others, so until it hears of that it may call on it; so may one that lost touch with the group.
 
 use std::collections::VecDeque;

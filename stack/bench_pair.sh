@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Benchmarks an older commit and this tree in turn, so that both meet the same noise, and prints the medians.
+#   stack/bench_pair.sh COMMIT RUNS [flags of `demo bench`]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+commit=$1 runs=$2
+shift 2
+pair="$PWD/target/bench-pair"
+tree="$pair/tree"
+trap 'git worktree remove --force "$tree"' EXIT
+rm -rf "$pair"
+mkdir -p "$pair/old" "$pair/new"
+git worktree add --quiet --force --detach "$tree" "$commit"
+programs=(healthflow-sync healthflow-simulator demo)
+# One target folder for both: what they depend on is compiled once.
+(cd "$tree" && CARGO_TARGET_DIR="$pair/../" cargo build --quiet --release --bins)
+cp "${programs[@]/#/target/release/}" "$pair/old/"
+cargo build --quiet --release --bins
+cp "${programs[@]/#/target/release/}" "$pair/new/"
+
+for run in $(seq "$runs"); do
+    for side in old new; do
+        echo "run $run of $runs, $side"
+        "$pair/$side/demo" bench --in-flight 64 --out "$pair/$side-$run" "$@" >"$pair/$side-$run.log"
+    done
+done
+
+# The median of a number in the reports of one side.
+median() {
+    grep -h "\"$2\"" "$pair/$1"-*/bench.json | tr -dc '0-9.\n' | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
+}
+echo "| medians of $runs runs at 64 in flight | $commit | this tree |"
+echo "|---|---|---|"
+for name in bookings_per_second percent_of_bare_loop cpu_seconds_per_1000 peak_rss_mb confirm_ms_p99; do
+    echo "| $name | $(median old "$name") | $(median new "$name") |"
+done
