@@ -78,7 +78,7 @@ impl Task {
             _ => self.waiting_room.take_older(&booking.key, version),
         };
         for waiting in superseded {
-            self.take_from_waiting_room(waiting, turn.settings);
+            self.take_from_waiting_room(waiting, turn);
         }
         let schedule =
             Schedule { attempts: 0, not_before: turn.now, first_failed_at: None, last_error: Arc::from("") };
@@ -124,7 +124,7 @@ impl Task {
             .is_some_and(|job| job.newest().is_some_and(|n| n.booking.version > entry.booking.version));
         let waiting = Waiting { entry, offset: position.1 };
         if newer_known || waiting.entry.schedule.not_before <= turn.now {
-            self.take_from_waiting_room(waiting, turn.settings);
+            self.take_back(waiting, turn.settings);
         } else if let Some(copy) = self.waiting_room.enter(waiting) {
             self.position_finished((Lane::Retry, copy.offset));
         }
@@ -167,11 +167,21 @@ impl Task {
     /// Takes every record that is due out of the waiting room.
     pub fn take_due(&mut self, turn: &Turn<'_>) {
         while let Some(waiting) = self.waiting_room.take_due(turn.now) {
-            self.take_from_waiting_room(waiting, turn.settings);
+            self.take_from_waiting_room(waiting, turn);
         }
     }
 
-    fn take_from_waiting_room(&mut self, waiting: Waiting, settings: &Settings) {
+    /// Takes a record in hand that has waited, if it is still the one that its version waits in: another copy of a redrive
+    /// may have come due earlier (rule K4).
+    fn take_from_waiting_room(&mut self, waiting: Waiting, turn: &Turn<'_>) {
+        if self.is_awaited(&waiting.entry, turn) {
+            self.take_back(waiting, turn.settings);
+        } else {
+            self.position_finished((Lane::Retry, waiting.offset));
+        }
+    }
+
+    fn take_back(&mut self, waiting: Waiting, settings: &Settings) {
         let in_hand = InHand {
             booking: Arc::new(waiting.entry.booking),
             position: (Lane::Retry, waiting.offset),

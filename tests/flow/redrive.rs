@@ -179,3 +179,21 @@ fn a_redriven_change_is_written_to_the_appointment_that_stands() {
     desk.expect_and_answer(Operation::UpdateAppointment, updated("a-1"));
     assert_eq!(finals(&desk).last(), Some(&(2, "UPDATED", 2)));
 }
+
+/// Another machine's clock may be ahead: the first copy then waits, while the second one runs.
+#[test]
+fn a_copy_of_a_redrive_that_comes_due_after_its_version_was_parked_anew_is_passed_over() {
+    let mut desk = refused();
+    let entry = redrive(&desk);
+    let mut ahead = entry.clone();
+    ahead.schedule.not_before = desk.now.plus_ms(20_000);
+    publish(&mut desk, ahead);
+    publish(&mut desk, entry);
+    desk.expect_and_answer(Operation::CreateAppointment, Err(Fault::NotSent(NotSent::Connect)));
+    desk.pass_ms(30_000);
+    desk.expect_silence();
+    assert_eq!(desk.offsets[&Lane::Retry], 2, "nothing of it is left");
+    desk.bring_back();
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
+    assert_eq!(finals(&desk).last(), Some(&(1, "CREATED", 3)));
+}
