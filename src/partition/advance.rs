@@ -104,7 +104,7 @@ impl Task {
         }
         let next = match key {
             JobKey::Booking(booking) => self.next_of_booking(booking, job, turn),
-            JobKey::Patient(patient) => self.next_of_patient(patient, turn),
+            JobKey::Patient(patient) => self.next_of_patient(patient, job, turn),
         };
         match next {
             Next::Ask(request, purpose) => self.one_suspect_at_a_time(key, job, (request, purpose), turn),

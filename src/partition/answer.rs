@@ -30,7 +30,7 @@ impl Task {
         let reply = if turn.settings.offers_versions { reply } else { reply.map(Answer::without_revisions) };
         self.is_not_alone_any_more(key, job.patient.as_ref());
         match (key, flight.purpose, flight.operation) {
-            (JobKey::Patient(patient), ..) => self.patient_looked_up(patient, reply, turn),
+            (JobKey::Patient(patient), ..) => self.patient_looked_up(patient, &mut job, reply, turn),
             (JobKey::Booking(booking), Purpose::Settle, _) => {
                 self.appointment_looked_up(booking, &mut job, reply, turn);
             }

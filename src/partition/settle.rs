@@ -84,7 +84,7 @@ impl Task {
         Settling::Settled
     }
 
-    pub(super) fn next_of_patient(&mut self, key: &PatientKey, turn: &mut Turn<'_>) -> Next {
+    pub(super) fn next_of_patient(&mut self, key: &PatientKey, job: &Job, turn: &mut Turn<'_>) -> Next {
         let Some(open) = self.creations.get(key) else { return Next::Rest };
         let Some(doubt) = open.doubt else { return Next::Rest };
         if open.in_flight {
@@ -98,7 +98,7 @@ impl Task {
         }
         let given_up = self.is_given_up(&Subject::Patient(key.clone()), turn.settings);
         if turn.settings.guard.has_references() && !given_up {
-            return Next::Ask(look_up_patient(key), Purpose::Settle);
+            return Next::Ask(look_up_patient(key, job.pages.cursor()), Purpose::Settle);
         }
         // The next booking of it finds it by searching.
         self.creation_is_unseen(key, turn);
@@ -223,27 +223,41 @@ impl Task {
         self.conclude(key, job, version, outcome, turn);
     }
 
-    pub(super) fn patient_looked_up(&mut self, patient: &PatientKey, reply: Reply, turn: &mut Turn<'_>) {
+    /// A page of a look-up that settles a patient's creation came, or did not.
+    pub(super) fn patient_looked_up(
+        &mut self,
+        patient: &PatientKey,
+        job: &mut Job,
+        reply: Reply,
+        turn: &mut Turn<'_>,
+    ) {
         let Some(open) = self.creations.get_mut(patient) else { return };
         open.in_flight = false;
-        let ours = |candidate: &Candidate| candidate.external_id.as_deref() == Some(patient.patient.as_str());
-        match reply {
-            Ok(Answer::Patients { found, .. }) => {
-                let mut ids = found.into_iter().filter(ours).filter_map(|candidate| candidate.id);
-                let id = ids.next();
-                turn.facts.push_back(Fact::DoubtSettled { key: None, found: Some(id.is_some()) });
-                if ids.next().is_some() {
-                    turn.facts.push_back(Fact::DuplicateFound { key: None, what: "patient" });
-                }
-                match id {
-                    Some(id) => self.patient_stands(patient, id, turn),
-                    None => self.creation_never_happened(patient),
-                }
-                if let Some(holder) = self.patients_busy.get(patient) {
-                    self.arrivals.push_front(holder.clone());
-                }
+        let pages = match reply {
+            Ok(Answer::Patients { found, next_cursor }) => job.pages.take_in(found, next_cursor).ok(),
+            _ => None,
+        };
+        let found = match pages {
+            Some(Some(found)) => found,
+            Some(None) => return,
+            None => {
+                job.pages = Pages::default();
+                return self.look_up_again(JobKey::Patient(patient.clone()), turn);
             }
-            _ => self.look_up_again(JobKey::Patient(patient.clone()), turn),
+        };
+        let ours = |candidate: &Candidate| candidate.external_id.as_deref() == Some(patient.patient.as_str());
+        let mut ids = found.into_iter().filter(ours).filter_map(|candidate| candidate.id);
+        let id = ids.next();
+        turn.facts.push_back(Fact::DoubtSettled { key: None, found: Some(id.is_some()) });
+        if ids.next().is_some() {
+            turn.facts.push_back(Fact::DuplicateFound { key: None, what: "patient" });
+        }
+        match id {
+            Some(id) => self.patient_stands(patient, id, turn),
+            None => self.creation_never_happened(patient),
+        }
+        if let Some(holder) = self.patients_busy.get(patient) {
+            self.arrivals.push_front(holder.clone());
         }
     }
 

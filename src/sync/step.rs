@@ -135,12 +135,12 @@ pub fn create_patient(booking: &Booking, incarnation: u32) -> Request {
     }
 }
 
-/// The question that settles the creation of a patient: whom did we create under our reference?
-pub fn look_up_patient(patient: &crate::booking::PatientKey) -> Request {
+/// The question that settles the creation of a patient: whom did we create under our reference? Page by page.
+pub fn look_up_patient(patient: &crate::booking::PatientKey, cursor: Option<&str>) -> Request {
     Request::SearchPatients {
         practice: patient.practice.clone(),
         pass: Pass::Reference(patient.patient.clone()),
-        cursor: None,
+        cursor: cursor.map(str::to_owned),
     }
 }
 

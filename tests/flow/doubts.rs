@@ -1,6 +1,7 @@
 //! Writes whose answer was lost, and writes that an owner before us may have sent (rules W3 to W5).
 
-use healthflow_sync::healthflow::{Fault, Operation, Request};
+use healthflow_sync::healthflow::{Answer, Fault, Operation, Request};
+use healthflow_sync::patient::{Candidate, Person};
 use healthflow_sync::processor::{Fact, GuardMode};
 use healthflow_sync::state::WriteOperation;
 
@@ -252,5 +253,29 @@ fn where_references_are_unique_a_lost_create_is_repeated_at_once_and_what_stands
     desk.expect_and_answer(Operation::CreateAppointment, stands);
     let request = desk.expect_and_answer(Operation::UpdateAppointment, updated("a-1"));
     assert!(matches!(request, Request::UpdateAppointment { id, .. } if id.as_str() == "a-1"));
+    assert_eq!(desk.results(), [("b".into(), 1, "CREATED")]);
+}
+
+/// A page may be empty and yet not be the last one: what was lost stands on the next.
+#[test]
+fn a_lost_creation_of_a_patient_is_looked_up_to_the_last_page() {
+    let mut desk = Desk::new(GuardMode::Reference);
+    let patient = a_patient("patient-9", "Grace", "Hopper");
+    desk.arrive(a_booking_of("b", patient.clone()));
+    desk.find_nobody();
+    desk.expect_and_answer(Operation::CreatePatient, timeout());
+    desk.pass_ms(Q_MS);
+    let empty = Answer::Patients { found: Vec::new(), next_cursor: Some("page-2".into()) };
+    desk.expect_and_answer(Operation::SearchPatients, Ok(empty));
+    let ours = Candidate {
+        id: Some("hf-9".into()),
+        external_id: Some("patient-9".into()),
+        person: Person::from(&patient),
+    };
+    let last = Answer::Patients { found: vec![ours], next_cursor: None };
+    let asked = desk.expect_and_answer(Operation::SearchPatients, Ok(last));
+    assert!(matches!(asked, Request::SearchPatients { cursor: Some(cursor), .. } if cursor == "page-2"));
+    desk.bring_back();
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
     assert_eq!(desk.results(), [("b".into(), 1, "CREATED")]);
 }
