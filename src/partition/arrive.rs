@@ -232,7 +232,8 @@ impl Task {
             .is_some_and(|job| job.versions.contains_key(&identity.version));
         let state = self.change_booking(&identity.key);
         // A retry record that cannot be used any more is the parked version itself, not a copy of it.
-        let waits_elsewhere = lane != Lane::Retry && state.waits(identity.version);
+        let in_review = state.parked(identity.version).is_some_and(|at| at.place == ParkingPlace::Review);
+        let waits_elsewhere = in_review || lane != Lane::Retry && state.waits(identity.version);
         if at_hand || state.is_answered(identity.version) || waits_elsewhere {
             turn.facts.push_back(Fact::DuplicateSkipped {
                 key: identity.key.clone(),

@@ -102,6 +102,21 @@ fn a_parked_version_whose_retry_record_cannot_be_used_any_more_still_gets_its_re
     assert!(desk.state("b").parked.is_empty());
 }
 
+/// What was processed may be read again after a crash, by a worker that cannot use it; the version waits for a person now.
+#[test]
+fn an_old_retry_record_that_cannot_be_used_does_not_end_a_version_in_review() {
+    let mut desk = Desk::new(GuardMode::IdempotencyKey);
+    let stranger = a_booking_of("b", a_patient("patient-9", "Ada", "Lovelace"));
+    desk.arrive(stranger.clone());
+    let similar = a_patient("patient-9", "Ada", "Lovelac");
+    while desk.reviews().is_empty() {
+        desk.expect_and_answer(Operation::SearchPatients, chart("hf-9", &similar));
+    }
+    desk.arrive_on(Lane::Retry, poison(Reason::Impossible, Some(Identity::from(&stranger))));
+    assert!(desk.dead_letters().is_empty());
+    assert!(desk.state("b").is_in_review());
+}
+
 #[test]
 fn a_record_whose_schema_is_not_known_yet_holds_the_watermark_and_nobody_else() {
     let mut desk = Desk::new(GuardMode::IdempotencyKey);
