@@ -18,6 +18,9 @@ use crate::state::ParkingPlace;
 use crate::sync::Disposition;
 use crate::time::Timestamp;
 
+/// HealthFlow's ids of what stands there: patient, appointment.
+type PlacedIds = (Option<Arc<str>>, Option<Arc<str>>);
+
 impl Task {
     /// Takes in one record of a lane.
     pub fn arrived(
@@ -219,7 +222,7 @@ impl Task {
         let Some(identity) = &unusable.identity else {
             if planted!(turn.settings, NamelessBuriedAtOnce) {
                 self.position_finished((lane, offset));
-                self.dead_letter(unusable, (lane, offset), 0, turn.now);
+                self.dead_letter(unusable, (lane, offset), (0, (None, None)), turn.now);
                 return;
             }
             self.nameless.insert((lane, offset), unusable);
@@ -247,7 +250,8 @@ impl Task {
         state.answered.insert(identity.version);
         state.last_day = state.last_day.max(turn.now.day());
         state.parked.retain(|parked| parked.version != identity.version);
-        self.dead_letter(unusable, (lane, offset), generation, turn.now);
+        let known = (generation, state.placed_ids());
+        self.dead_letter(unusable, (lane, offset), known, turn.now);
     }
 
     /// Sends a record on to the partition it belongs to (rule K8). Read again after a crash it is sent on again: there a
@@ -267,7 +271,7 @@ impl Task {
         }) {
             if let Some(unusable) = self.nameless.remove(&(lane, offset)) {
                 self.position_finished((lane, offset));
-                self.dead_letter(unusable, (lane, offset), 0, now);
+                self.dead_letter(unusable, (lane, offset), (0, (None, None)), now);
             }
         }
     }
@@ -276,7 +280,7 @@ impl Task {
         &mut self,
         unusable: Unusable,
         (lane, offset): (Lane, i64),
-        generation: u32,
+        (generation, placed_ids): (u32, PlacedIds),
         now: Timestamp,
     ) {
         let origin = Origin { lane, partition: self.partition, offset };
@@ -292,7 +296,7 @@ impl Task {
             reason: unusable.reason,
             disposition: Disposition::Poison,
             detail: unusable.detail.clone(),
-            placed_ids: (None, None),
+            placed_ids,
             attempts: 1,
             generation,
             origin: Some(origin),

@@ -44,6 +44,18 @@ fn a_version_that_cannot_be_true_is_answered_once_and_supersedes_nothing() {
     assert_eq!(desk.results(), [("b".into(), 1, "CREATED")]);
 }
 
+/// Whoever reads the dead letter must learn that the older version stands there.
+#[test]
+fn a_version_that_cannot_be_true_names_what_stands_nevertheless() {
+    let mut desk = Desk::new(GuardMode::IdempotencyKey);
+    desk.arrive(a_booking("b", 1));
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
+    let identity = Identity::from(&a_booking("b", 2));
+    desk.arrive_on(Lane::Requested, poison(Reason::Impossible, Some(identity)));
+    let letter = desk.dead_letters().pop().expect("a dead letter");
+    assert_eq!(letter.placed_ids.1.as_deref(), Some("a-1"));
+}
+
 #[test]
 fn the_same_version_again_is_skipped_and_the_first_content_stands() {
     let mut desk = Desk::new(GuardMode::IdempotencyKey);
