@@ -79,15 +79,19 @@ pub async fn run(
     let avro = Avro::connect(connection.registry.clone(), &kafka.group_id).await?;
     let (reads, names) = (avro.clone(), arguments.clone());
     let found = tokio::task::spawn_blocking(move || {
-        dead_letters::read(&kafka, &reads, partitions, |letter| names.names(letter))
+        dead_letters::read(
+            &kafka,
+            &reads,
+            partitions,
+            |letter| names.names(letter),
+            |letter| names.means(letter),
+        )
     });
-    let DeadLetters { newest, records } = found.await??;
+    let DeadLetters { newest, nameless, .. } = found.await??;
     let publisher = Publisher::new(connection)?;
     let mut redriven = 0_u64;
-    for ((key, version), letter) in newest {
-        if !arguments.means(&letter) {
-            continue;
-        }
+    for ((key, version), newest) in newest {
+        let Some(letter) = newest.letter else { continue };
         let reason = letter.result.reason.clone().unwrap_or_default();
         let what = format!("{key} version {version}, {reason} at {}", letter.result.finished_at);
         let entry = match letter.into_redrive(now) {
@@ -103,8 +107,11 @@ pub async fn run(
         writeln!(out, "{what}: {}", if arguments.dry_run { "would be redriven" } else { "redriven" })?;
         redriven += 1;
     }
-    if records > 0 {
-        writeln!(out, "{records} hold records that were not understood; DentScheduler must send those anew")?;
+    if nameless > 0 {
+        writeln!(
+            out,
+            "{nameless} hold records that say not even which version they are; DentScheduler must send those anew"
+        )?;
     }
     let done = if arguments.dry_run { "would be redriven" } else { "redriven" };
     writeln!(out, "{redriven} {done}").context("cannot write to the output")?;

@@ -20,13 +20,22 @@ pub const LETTERS_MAX: usize = 100_000;
 /// The dead letters that were found.
 #[derive(Default)]
 pub struct DeadLetters {
-    /// The newest of each version whose booking was understood, in the order of bookings and versions.
-    pub newest: BTreeMap<(BookingKey, i64), AppointmentFailed>,
-    /// How many hold a record that was not understood.
-    pub records: u64,
+    /// Of each version the newest, if it is meant, in the order of bookings and versions.
+    pub newest: BTreeMap<(BookingKey, i64), Newest>,
+    /// How many hold a record that says not even which version it is.
+    pub nameless: u64,
+    held: usize,
 }
 
-/// Reads every dead letter that stands in one of `partitions` and that `is_wanted`, up to the end that there is now.
+/// The newest dead letter of a version.
+pub struct Newest {
+    generation: u32,
+    /// The letter; none of one that is not meant.
+    pub letter: Option<AppointmentFailed>,
+}
+
+/// Reads every dead letter that stands in one of `partitions`, up to the end that there is now. `names` says which versions
+/// are asked for, `means` which of their newest letters.
 ///
 /// # Errors
 /// A broker or the registry does not answer, a record cannot be read, or there are more than [`LETTERS_MAX`].
@@ -34,7 +43,8 @@ pub fn read(
     settings: &KafkaSettings,
     avro: &Avro,
     partitions: i32,
-    is_wanted: impl Fn(&AppointmentFailed) -> bool,
+    names: impl Fn(&AppointmentFailed) -> bool,
+    means: impl Fn(&AppointmentFailed) -> bool,
 ) -> Result<DeadLetters, KafkaFault> {
     let (readers, cancelled) = (Readers::new(settings)?, AtomicBool::new(false));
     let mut found = DeadLetters::default();
@@ -43,10 +53,11 @@ pub fn read(
             let Some(value) = message.payload() else { return Ok(()) };
             let at = RecordName { topic: FAILED, partition, offset: message.offset() };
             let letter: AppointmentFailed = decode(at, avro, &cancelled, || avro.value(FAILED, value))?;
-            if is_wanted(&letter) {
-                found.take_in(letter);
+            if names(&letter) {
+                let is_meant = means(&letter);
+                found.take_in(letter, is_meant);
             }
-            if found.newest.len() > LETTERS_MAX {
+            if found.held > LETTERS_MAX {
                 return Err(KafkaFault(format!("more than {LETTERS_MAX} dead letters match; ask for fewer")));
             }
             Ok(())
@@ -56,16 +67,24 @@ pub fn read(
 }
 
 impl DeadLetters {
-    fn take_in(&mut self, letter: AppointmentFailed) {
-        let Some(event) = &letter.event else {
-            self.records += 1;
+    fn take_in(&mut self, letter: AppointmentFailed, is_meant: bool) {
+        let result = &letter.result;
+        let (Some(practice), Some(booking), Some(version)) =
+            (result.practice_id.clone(), result.booking_id.clone(), result.version)
+        else {
+            self.nameless += 1;
             return;
         };
-        let key = BookingKey { practice: event.practice_id.clone(), booking: event.booking_id.clone() };
-        match self.newest.entry((key, event.version)) {
-            Entry::Vacant(place) => drop(place.insert(letter)),
-            Entry::Occupied(mut older) if older.get().result.generation < letter.result.generation => {
-                older.insert(letter);
+        let key = (BookingKey { practice, booking }, version);
+        let newest = Newest { generation: result.generation, letter: is_meant.then_some(letter) };
+        match self.newest.entry(key) {
+            Entry::Vacant(place) => {
+                self.held += usize::from(is_meant);
+                place.insert(newest);
+            }
+            Entry::Occupied(mut older) if older.get().generation < newest.generation => {
+                self.held += usize::from(is_meant);
+                self.held -= usize::from(older.insert(newest).letter.is_some());
             }
             Entry::Occupied(_) => {}
         }

@@ -187,6 +187,8 @@ impl TaskProducer {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                     message = back;
+                    // Room is made by serving the reports of what was delivered.
+                    self.serve(Duration::ZERO);
                     std::thread::sleep(Duration::from_millis(PAUSE_MIN_MS));
                 }
                 Err((error, _)) => return Err(Verdict::Abort(format!("a record was not taken: {error}"))),

@@ -14,6 +14,8 @@ pub const PARTITIONS_DEFAULT: i32 = 12;
 pub const RETENTION_MS: i64 = 14 * DAY_MS;
 /// Dead letters wait for people.
 pub const FAILED_RETENTION_MS: i64 = 90 * DAY_MS;
+/// Kafka deletes whole segments, and begins a new one after a week: so much longer may a record be kept.
+const SEGMENT_MS: i64 = 7 * DAY_MS;
 /// Input records are half as large as what derives from them: a dead letter holds its record and more.
 const INPUT_BYTES_MAX: usize = RECORD_BYTES_MAX / 2;
 /// Small segments in compacted topics: the newest one is never compacted, and a restore reads it all.
@@ -181,7 +183,7 @@ pub fn differences(actual: &BTreeMap<String, Actual>, wish: Wish) -> Vec<Differe
         if keeps_too_long(topic, actual, wish.keep_days) {
             let value = actual.settings.get("retention.ms").map_or("unset", String::as_str);
             let what = format!(
-                "retention.ms is {value}, must be less than the {} days after which bookings are forgotten",
+                "retention.ms is {value}, must be a week less than the {} days after which bookings are forgotten",
                 wish.keep_days
             );
             report(what, Remedy::Choose);
@@ -196,7 +198,7 @@ fn keeps_too_long(topic: &str, actual: &Actual, keep_days: u32) -> bool {
     let is_read_again = Lane::ALL.into_iter().any(|lane| lane.topic() == topic) || topic == topics::FAILED;
     let retention_ms = actual.settings.get("retention.ms").and_then(|text| text.parse::<i64>().ok());
     let keep_ms = i64::from(keep_days) * DAY_MS;
-    keep_days > 0 && is_read_again && retention_ms.is_none_or(|ms| ms < 0 || ms >= keep_ms)
+    keep_days > 0 && is_read_again && retention_ms.is_none_or(|ms| ms < 0 || ms + SEGMENT_MS >= keep_ms)
 }
 
 #[cfg(test)]
@@ -275,12 +277,12 @@ mod tests {
         assert_eq!(
             kept(100),
             [
-                "appointments.requested: retention.ms is -1, must be less than the 100 days after which bookings are \
+                "appointments.requested: retention.ms is -1, must be a week less than the 100 days after which bookings are \
                  forgotten; lower it, or set worker.keep_days to more, or to 0 to forget nothing",
-                "appointments.retry: retention.ms is 8640000000, must be less than the 100 days after which bookings are \
+                "appointments.retry: retention.ms is 8640000000, must be a week less than the 100 days after which bookings are \
                  forgotten; lower it, or set worker.keep_days to more, or to 0 to forget nothing",
             ]
         );
-        assert_eq!((kept(101).len(), kept(0).len()), (1, 0));
+        assert_eq!((kept(107).len(), kept(108).len(), kept(0).len()), (2, 1, 0));
     }
 }
