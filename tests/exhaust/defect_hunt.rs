@@ -11,8 +11,13 @@ const STATES_MAX: usize = 50_000;
 /// States of one world in which the shortest way is looked for, once there is one.
 const NEAREST_MAX: usize = 20_000;
 
-/// What no small world can show: nothing in them is without identity, and nobody counts attempts.
-const BEYOND: [Defect; 2] = [Defect::NamelessBuriedAtOnce, Defect::NoGeneration];
+/// What no small world can show: nothing in them is without identity, nobody counts attempts, nobody redrives.
+const BEYOND: [Defect; 4] = [
+    Defect::NamelessBuriedAtOnce,
+    Defect::NoGeneration,
+    Defect::RedriveOfAnyGeneration,
+    Defect::RedriveKeepsGeneration,
+];
 
 /// Goal: the search finds what is there to be found. Method: break the shipped processor, rule by rule.
 #[test]

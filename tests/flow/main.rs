@@ -6,6 +6,7 @@ mod desk;
 
 mod answers;
 mod bad_input;
+mod budget;
 mod crowd;
 mod crash_loops;
 mod doubts;
