@@ -27,7 +27,7 @@ done
 
 # The median of a number in the reports of one side.
 median() {
-    grep -h "\"$2\"" "$pair/$1"-*/bench.json | tr -dc '0-9.\n' | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
+    sed -n "s/.*\"$2\": \([0-9.]*\).*/\1/p" "$pair/$1"-*/bench.json | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
 }
 echo "| medians of $runs runs at 64 in flight | $commit | this tree |"
 echo "|---|---|---|"
