@@ -89,6 +89,7 @@ pub async fn run(
     });
     let DeadLetters { newest, nameless, .. } = found.await??;
     let publisher = Publisher::new(connection)?;
+    let done = if arguments.dry_run { "would be redriven" } else { "redriven" };
     let mut redriven = 0_u64;
     for ((key, version), newest) in newest {
         let Some(letter) = newest.letter else { continue };
@@ -104,7 +105,7 @@ pub async fn run(
         if !arguments.dry_run {
             publish(&publisher, &avro, &key, entry).await?;
         }
-        writeln!(out, "{what}: {}", if arguments.dry_run { "would be redriven" } else { "redriven" })?;
+        writeln!(out, "{what}: {done}")?;
         redriven += 1;
     }
     if nameless > 0 {
@@ -113,7 +114,6 @@ pub async fn run(
             "{nameless} hold records that say not even which version they are; DentScheduler must send those anew"
         )?;
     }
-    let done = if arguments.dry_run { "would be redriven" } else { "redriven" };
     writeln!(out, "{redriven} {done}").context("cannot write to the output")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -29,7 +29,7 @@ pub struct DeadLetter {
     pub placed_ids: (Option<Arc<str>>, Option<Arc<str>>),
     /// Attempts, the last one included.
     pub attempts: u32,
-    /// Which parking of the version this is: a redrive quotes the next one (rule K10). 0 where there is no booking to redrive.
+    /// Which parking of the version this is: a redrive quotes the next one (rule K10). 0 if it never was parked.
     pub generation: u32,
     /// Where the record came from; none for a booking whose record was settled from state.
     pub origin: Option<Origin>,
