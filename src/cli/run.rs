@@ -13,7 +13,7 @@ use crate::admin;
 use crate::cli::Connection;
 use crate::config::{Config, FirstStart, GroupProtocol, HOSTNAME, secret};
 use crate::http::TransportSettings;
-use crate::kafka::schema_registry::Patience;
+use crate::kafka::schema_registry::{Patience, SchemaRegistry};
 use crate::kafka::topics::{TopicFault, Topics, Wish};
 use crate::kafka::{Ends, KafkaSettings};
 use crate::metrics::{Catalogue, log};
@@ -50,6 +50,7 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
     let partitions = runtime.block_on(check_topics(connection, config.worker.keep_days))?;
     let kafka = KafkaSettings { partition_count: partitions, ..kafka_settings(config)? };
     watcher.ends = Some(Ends::start(&kafka)?);
+    watcher.registry = Some(connection.registry.clone());
     let settings = RunSettings {
         kafka,
         registry: connection.registry.clone(),
@@ -100,11 +101,24 @@ fn instance_name(configured: &str) -> String {
     }
 }
 
+/// How long a command waits for a schema that the registry does not know: somebody looks at it.
+const COMMAND_UNKNOWN_WAIT: Duration = Duration::from_secs(2);
+
+/// How patient a command is with the schema registry; a worker is patient as configured.
+pub fn command_patience(config: &Config) -> Patience {
+    let patience = registry_patience(config);
+    Patience { unknown_wait: patience.unknown_wait.min(COMMAND_UNKNOWN_WAIT), ..patience }
+}
+
 /// How patient a configuration is with the schema registry.
 pub fn registry_patience(config: &Config) -> Patience {
+    let (patience, unknown_wait_ms) = (Patience::default(), config.schema_registry.unknown_schema_wait_ms);
+    let unknown_wait = Duration::from_millis(unknown_wait_ms);
     Patience {
         request_timeout: Duration::from_millis(config.schema_registry.timeout_ms),
-        ..Patience::default()
+        unknown_wait,
+        unknown_wait_min: patience.unknown_wait_min.min(unknown_wait),
+        ..patience
     }
 }
 
@@ -145,6 +159,7 @@ struct Watcher {
     catalogue: Arc<Catalogue>,
     status: watch::Sender<Arc<Status>>,
     ends: Option<Ends>,
+    registry: Option<Arc<SchemaRegistry>>,
     is_starting: Arc<AtomicBool>,
 }
 
@@ -178,7 +193,7 @@ impl Watcher {
                 tokio::time::sleep(STILL_STARTING).await;
             }
         });
-        Ok(Watcher { catalogue, status, ends: None, is_starting })
+        Ok(Watcher { catalogue, status, ends: None, registry: None, is_starting })
     }
 }
 
@@ -193,6 +208,9 @@ impl Observer for Watcher {
         let mut status = Status { joined: has_joined, ..processor.status(now) };
         if let Some(ends) = &self.ends {
             ends.fill(&mut status);
+        }
+        if let Some(registry) = &self.registry {
+            registry.fill(&mut status);
         }
         self.status.send_replace(Arc::new(status));
     }

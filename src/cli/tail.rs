@@ -109,7 +109,7 @@ fn partitions(consumer: &StreamConsumer, topic: &str) -> anyhow::Result<Vec<i32>
     Ok(partitions)
 }
 
-async fn line(contract: &'static Contract, registry: &SchemaRegistry, message: &impl Message) -> Value {
+async fn line(contract: &'static Contract, registry: &Arc<SchemaRegistry>, message: &impl Message) -> Value {
     let mut line = Map::new();
     line.insert("partition".into(), message.partition().into());
     line.insert("offset".into(), message.offset().into());

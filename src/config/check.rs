@@ -56,6 +56,7 @@ fn bounds(config: &Config) -> Result<(), Fault> {
         ("kafka.transaction_timeout_ms", kafka.transaction_timeout_ms),
         ("kafka.restore_no_progress_ms", kafka.restore_no_progress_ms),
         ("schema_registry.timeout_ms", schema_registry.timeout_ms),
+        ("schema_registry.unknown_schema_wait_ms", schema_registry.unknown_schema_wait_ms),
         ("healthflow.key_retention_ms", healthflow.key_retention_ms),
         ("healthflow.connect_timeout_ms", healthflow.connect_timeout_ms),
         ("healthflow.request_life_ms", healthflow.request_life_ms),

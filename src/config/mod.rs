@@ -99,6 +99,8 @@ pub struct SchemaRegistry {
     pub url: String,
     /// Longest wait for one answer of the registry (milliseconds).
     pub timeout_ms: u64,
+    /// How long records wait for a schema that the registry says it does not know (milliseconds).
+    pub unknown_schema_wait_ms: u64,
 }
 
 /// The section `[healthflow]`.

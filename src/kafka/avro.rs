@@ -2,6 +2,7 @@
 //! that is not known yet is fetched beside those threads, so that it delays only the records that need it.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
@@ -9,7 +10,7 @@ use crate::event::avro::{Contract, Decoder, Undecodable, Unencodable, contract, 
 use crate::event::codec::{Codec, Encoded};
 use crate::event::topics::Lane;
 use crate::event::{Arrival, Outgoing, arrival, codec};
-use crate::kafka::schema_registry::{RegistryFault, SchemaRegistry};
+use crate::kafka::schema_registry::{RegistryFault, SchemaRegistry, Standing};
 use crate::state::StateRecord;
 use crate::time::Timestamp;
 
@@ -25,7 +26,7 @@ pub struct RawRecord<'a> {
 /// Why a record was not decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DecodeFault {
-    /// Its writer's schema is not known yet: ask for it with [`Avro::fetch_schema`] and try again.
+    /// Its writer's schema is not known yet: ask where it stands with [`Avro::standing`] and try again.
     UnknownSchema(u32),
     /// It never will be; what is wrong, without any value.
     Unreadable(String),
@@ -110,8 +111,31 @@ impl Avro {
         self.codec.encode(outgoing, buffer)
     }
 
-    /// Starts fetching a schema unless that is under way; returns at once.
-    pub fn fetch_schema(&self, id: u32) {
-        self.registry.fetch(&self.runtime, id, || {});
+    /// Where the schema with `id` stands, at once; one that is not known is asked for from now on.
+    pub fn standing(&self, id: u32) -> Standing {
+        self.registry.standing(&self.runtime, id)
+    }
+
+    /// What becomes of a record that has waited since `held_since` for its schema, which stands as `standing`: an arrival
+    /// when the schema is here, and one that cannot be used when it has waited long enough; `in_the_way` says that
+    /// others wait for the place it takes.
+    pub fn late_arrival(
+        &self,
+        lane: Lane,
+        record: RawRecord<'_>,
+        (held_since, in_the_way): (Instant, bool),
+        standing: &Standing,
+        now: Timestamp,
+    ) -> Option<Arrival> {
+        match *standing {
+            Standing::Known(_) => self.arrival(lane, record, now).ok(),
+            Standing::Asked => None,
+            Standing::Denied { at } => {
+                let wait_min = self.registry.patience().unknown_wait_min;
+                let wait = if in_the_way { Duration::ZERO } else { wait_min };
+                let has_waited = at >= held_since + wait;
+                has_waited.then(|| arrival::read(lane, record.key, record.value, None, now))
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -121,12 +121,16 @@ struct Reading {
     incarnation: Incarnation,
     /// Guards the order: whatever librdkafka brings again after a pause is skipped.
     next_offset: i64,
+    /// Whether enough of it is in memory.
+    is_paused: bool,
     /// Records whose schema is not known yet; what comes behind them passes, and the watermark waits.
     held: Vec<Held>,
 }
 
 struct Held {
     offset: i64,
+    schema: u32,
+    since: Instant,
     key: Option<Vec<u8>>,
     value: Option<Vec<u8>>,
 }
@@ -185,13 +189,15 @@ impl Reader {
             }
             Order::Stop { partition } => self.end(partition),
             Order::Pause { partition, lane } => {
-                if self.reading.contains_key(&(partition, lane)) {
+                if let Some(of) = self.reading.get_mut(&(partition, lane)) {
+                    of.is_paused = true;
                     pause(&self.consumer, partition, lane);
                 }
                 Ok(())
             }
             Order::Resume { partition, lane } => {
-                if self.reading.contains_key(&(partition, lane)) {
+                if let Some(of) = self.reading.get_mut(&(partition, lane)) {
+                    of.is_paused = false;
                     resume(&self.consumer, partition, lane);
                 }
                 Ok(())
@@ -214,7 +220,7 @@ impl Reader {
         let mut list = TopicPartitionList::with_capacity(positions.len());
         for &(lane, offset) in positions {
             list.add_partition_offset(lane.topic(), partition, Offset::Offset(offset))?;
-            let reading = Reading { incarnation, next_offset: offset, held: Vec::new() };
+            let reading = Reading { incarnation, next_offset: offset, is_paused: false, held: Vec::new() };
             self.reading.insert((partition, lane), reading);
         }
         self.consumer.incremental_assign(&list)
@@ -233,29 +239,19 @@ impl Reader {
     /// Tries the records again that wait for a schema.
     fn retry_held(&mut self) {
         let Reader { avro, now, reading, batch, .. } = self;
+        let mut standings = HashMap::new();
         for (&(partition, lane), of) in reading.iter_mut().filter(|(_, of)| !of.held.is_empty()) {
-            let incarnation = of.incarnation;
+            let (incarnation, is_paused) = (of.incarnation, of.is_paused);
             of.held.retain(|held| {
                 let record = RawRecord { key: held.key.as_deref(), value: held.value.as_deref() };
-                let offset = held.offset;
-                match avro.arrival(lane, record, now()) {
-                    Ok(arrival) => {
-                        let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
-                        batch.push(Input::Arrived {
-                            partition,
-                            incarnation,
-                            lane,
-                            offset,
-                            size_bytes,
-                            arrival,
-                        });
-                        false
-                    }
-                    Err(schema) => {
-                        avro.fetch_schema(schema);
-                        true
-                    }
-                }
+                let standing = standings.entry(held.schema).or_insert_with(|| avro.standing(held.schema));
+                let waits = (held.since, is_paused);
+                let Some(arrival) = avro.late_arrival(lane, record, waits, standing, now()) else {
+                    return true;
+                };
+                let (offset, size_bytes) = (held.offset, record.size_bytes() + RECORD_OVERHEAD_BYTES);
+                batch.push(Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival });
+                false
             });
         }
     }
@@ -284,9 +280,9 @@ impl Reading {
                 batch.push(Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival });
             }
             Err(schema) => {
-                avro.fetch_schema(schema);
+                avro.standing(schema);
                 let (key, value) = (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec));
-                self.held.push(Held { offset, key, value });
+                self.held.push(Held { offset, schema, since: Instant::now(), key, value });
                 let written_at = message.timestamp().to_millis().map(Timestamp);
                 batch.push(Input::Delayed { partition, incarnation, lane, offset, size_bytes, written_at });
             }

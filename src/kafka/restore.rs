@@ -12,8 +12,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::event::avro::Undecodable;
 use crate::event::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE};
 use crate::kafka::context::QuietContext;
+use crate::kafka::schema_registry::Standing;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::{Avro, DecodeFault, KafkaFault};
 use crate::state::TaskState;
@@ -265,19 +267,25 @@ pub(super) fn decode<R>(
         match read() {
             Ok(record) => return Ok(record),
             Err(DecodeFault::UnknownSchema(id)) => {
-                avro.fetch_schema(id);
+                if let Standing::Denied { .. } = avro.standing(id) {
+                    return Err(unreadable(at, &Undecodable::UnknownSchema(id)));
+                }
                 std::thread::sleep(STABLE_PAUSE);
                 check_cancelled(cancelled)?;
             }
-            Err(DecodeFault::Unreadable(why)) => {
-                let RecordName { topic, partition, offset } = at;
-                return Err(KafkaFault(format!(
-                    "record {offset} of {topic}/{partition} cannot be read ({why}); was it written by a newer worker? \
-                     Then run that one here too"
-                )));
-            }
+            Err(DecodeFault::Unreadable(why)) => return Err(unreadable(at, &why)),
         }
     }
+}
+
+fn unreadable(
+    RecordName { topic, partition, offset }: RecordName,
+    why: &dyn std::fmt::Display,
+) -> KafkaFault {
+    KafkaFault(format!(
+        "record {offset} of {topic}/{partition} cannot be read ({why}); was it written by a newer worker? \
+         Then run that one here too"
+    ))
 }
 
 fn check_cancelled(cancelled: &AtomicBool) -> Result<(), KafkaFault> {

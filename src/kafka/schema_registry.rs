@@ -1,11 +1,13 @@
-//! The schema registry: schemas by id, and ours registered. A registry that is down, slow or broken delays the records
-//! whose schema is not known yet, and nothing else. The converter crate does the talking; its own cache is not used,
-//! because it keeps an answer like 500 for ever.
+//! The schema registry: schemas by id, and ours registered. A registry that is down, slow, broken or late delays the
+//! records whose schema is not known yet, and nothing else. The converter crate does the talking; its own cache is not
+//! used, because it keeps an answer like 500 for ever.
 
-use std::collections::{HashMap, HashSet};
+mod asked;
+
+use std::collections::HashMap;
 use std::error::Error as _;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use schema_registry_converter::async_impl::schema_registry::{SrSettings, get_schema_by_id, post_schema};
 use schema_registry_converter::error::SRCError;
@@ -13,11 +15,15 @@ use schema_registry_converter::schema_registry_common::{RawError, SchemaType, Su
 use serde_json::json;
 
 use crate::event::avro::{Contract, WriterSchema};
+use crate::kafka::schema_registry::asked::Asked;
+use crate::processor::Status;
 
 /// The registry says that it does not know the subject, version or schema (Confluent's error codes).
 const NOT_FOUND: [u32; 3] = [40401, 40402, 40403];
 /// What we hold every subject to: others read our topics, and workers of two versions run side by side.
 pub const COMPATIBILITY: &str = "FULL_TRANSITIVE";
+/// How often a command that waits for a schema looks whether it is here.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// How patient we are with the registry.
 #[derive(Clone, Copy, Debug)]
@@ -28,10 +34,14 @@ pub struct Patience {
     pub pause_min: Duration,
     /// The longest pause.
     pub pause_max: Duration,
-    /// How often in a row the registry itself must say that it does not know an id until that is believed.
-    pub unknown_tries: u32,
-    /// For how long it is believed.
-    pub unknown_lasts: Duration,
+    /// For how long the registry itself must say that it does not know an id until that is believed. Time in which it
+    /// gives no answer does not count.
+    pub unknown_wait: Duration,
+    /// How long a record waits at least, also one whose id the registry has denied for so long already: the id may
+    /// have been registered a moment ago.
+    pub unknown_wait_min: Duration,
+    /// After how long without a record that wants it an id is asked for no more, and what was said of it forgotten.
+    pub unwanted_after: Duration,
 }
 
 impl Default for Patience {
@@ -40,8 +50,9 @@ impl Default for Patience {
             request_timeout: Duration::from_secs(5),
             pause_min: Duration::from_millis(100),
             pause_max: Duration::from_secs(5),
-            unknown_tries: 4,
-            unknown_lasts: Duration::from_secs(60),
+            unknown_wait: Duration::from_secs(180),
+            unknown_wait_min: Duration::from_secs(10),
+            unwanted_after: Duration::from_secs(30),
         }
     }
 }
@@ -81,8 +92,23 @@ pub struct SchemaRegistry {
     settings: SrSettings,
     http: reqwest::Client,
     patience: Patience,
-    known: Arc<RwLock<HashMap<u32, Arc<WriterSchema>>>>,
-    fetching: Mutex<HashSet<u32>>,
+    known: RwLock<HashMap<u32, Arc<WriterSchema>>>,
+    asked: Asked,
+}
+
+/// Where the schema behind an id stands.
+#[derive(Clone)]
+pub enum Standing {
+    /// It is here.
+    Known(Arc<WriterSchema>),
+    /// It is being asked for.
+    Asked,
+    /// The registry has said for [`Patience::unknown_wait`] that it does not know it. It is asked for all the same, for
+    /// as long as anything wants it.
+    Denied {
+        /// When it said so last.
+        at: Instant,
+    },
 }
 
 impl SchemaRegistry {
@@ -99,8 +125,8 @@ impl SchemaRegistry {
             http: http.map_err(|error| unusable(error.without_url().to_string()))?,
             url,
             patience,
-            known: Arc::default(),
-            fetching: Mutex::default(),
+            known: RwLock::default(),
+            asked: Asked::default(),
         })
     }
 
@@ -109,39 +135,55 @@ impl SchemaRegistry {
         self.known.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
-    /// The schema with `id`. Waits for as long as the registry is away. An id that the registry, answering, says it
-    /// does not know, several times in a row, ends as a schema whose decoders refuse with `UnknownSchema`; it is
-    /// asked for again a while later.
-    pub async fn schema(&self, id: u32) -> Arc<WriterSchema> {
-        let mut unknown = 0;
+    /// Where the schema with `id` stands; at once. One that is not known is asked for from now on, on `runtime`, until it
+    /// is here or nothing has wanted it for [`Patience::unwanted_after`].
+    pub fn standing(self: &Arc<Self>, runtime: &tokio::runtime::Handle, id: u32) -> Standing {
+        if let Some(schema) = self.cached(id) {
+            return Standing::Known(schema);
+        }
+        let (standing, is_new) = self.asked.standing(id, self.patience.unknown_wait);
+        if is_new {
+            let registry = self.clone();
+            runtime.spawn(async move { registry.ask_for(id).await });
+        }
+        standing
+    }
+
+    /// The schema with `id`, or one whose decoders refuse with `UnknownSchema` if the registry denies it for long enough.
+    /// Waits for as long as the registry is away.
+    pub async fn schema(self: &Arc<Self>, id: u32) -> Arc<WriterSchema> {
+        loop {
+            match self.standing(&tokio::runtime::Handle::current(), id) {
+                Standing::Known(schema) => return schema,
+                Standing::Denied { .. } => return Arc::new(WriterSchema::unknown(id)),
+                Standing::Asked => tokio::time::sleep(LOOK_AGAIN).await,
+            }
+        }
+    }
+
+    /// How patient it is.
+    pub fn patience(&self) -> &Patience {
+        &self.patience
+    }
+
+    /// Says in `status` which ids the registry denies.
+    pub fn fill(&self, status: &mut Status) {
+        status.schemas = self.asked.denied(status.taken_at);
+    }
+
+    async fn ask_for(&self, id: u32) {
         let mut pause = self.patience.pause_min;
         loop {
-            if let Some(schema) = self.cached(id) {
-                return schema;
-            }
-            match get_schema_by_id(id, &self.settings)
-                .await
-                .map_err(|error| fault(format!("schema {id}"), &error))
-            {
-                Ok(found) => return self.remember(id, WriterSchema::new(id, found.schema)),
-                Err(RegistryFault::NotFound { .. }) => {
-                    unknown += 1;
-                    if unknown >= self.patience.unknown_tries {
-                        tracing::warn!(
-                            id,
-                            "the schema registry does not know this schema id; its records are dead letters"
-                        );
-                        let unknown = self.remember(id, WriterSchema::unknown(id));
-                        self.forget_later(id);
-                        return unknown;
-                    }
+            match self.get(id).await {
+                Ok(schema) => {
+                    self.remember(id, schema);
+                    self.asked.answered(id);
+                    return;
                 }
                 Err(fault) => {
-                    unknown = 0;
-                    tracing::warn!(
-                        id,
-                        "{fault}; records with this schema wait, the next try is in {pause:?}"
-                    );
+                    if !self.asked.not_given(id, &fault, &self.patience) {
+                        return;
+                    }
                 }
             }
             tokio::time::sleep(pause).await;
@@ -149,38 +191,15 @@ impl SchemaRegistry {
         }
     }
 
-    /// Starts to get the schema with `id` on `runtime`, unless that is under way, and returns at once; `then` is called
-    /// when it is [`cached`](Self::cached).
-    pub fn fetch(
-        self: &Arc<Self>,
-        runtime: &tokio::runtime::Handle,
-        id: u32,
-        then: impl FnOnce() + Send + 'static,
-    ) {
-        if !self.fetching.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
-            return;
-        }
-        let registry = self.clone();
-        runtime.spawn(async move {
-            registry.schema(id).await;
-            registry.fetching.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-            then();
-        });
+    async fn get(&self, id: u32) -> Result<WriterSchema, RegistryFault> {
+        let _turn = self.asked.turn().await;
+        let found = get_schema_by_id(id, &self.settings).await;
+        let found = found.map_err(|error| fault(format!("schema {id}"), &error))?;
+        Ok(WriterSchema::new(id, found.schema))
     }
 
-    fn remember(&self, id: u32, schema: WriterSchema) -> Arc<WriterSchema> {
-        let schema = Arc::new(schema);
-        self.known.write().unwrap_or_else(PoisonError::into_inner).insert(id, schema.clone());
-        schema
-    }
-
-    /// Forgets `id` after a while: somebody may register it late, and senseless ids must not fill memory.
-    fn forget_later(&self, id: u32) {
-        let (known, pause) = (self.known.clone(), self.patience.unknown_lasts);
-        tokio::spawn(async move {
-            tokio::time::sleep(pause).await;
-            known.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
-        });
+    fn remember(&self, id: u32, schema: WriterSchema) {
+        self.known.write().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::new(schema));
     }
 
     /// Registers the contract's schema under its topic's subject and gives its id; the same one if it is there already.

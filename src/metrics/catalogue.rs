@@ -247,6 +247,7 @@ pub(super) struct Inputs {
     pub(super) read_ahead_bytes: IntGaugeVec,
     pub(super) retry_waiting: IntGauge,
     pub(super) retry_overdue: Gauge,
+    pub(super) schemas: GaugeVec,
     pub(super) forwarded: IntCounterVec,
 }
 
@@ -280,6 +281,11 @@ impl Inputs {
             retry_overdue: book.seconds(
                 "healthflow_sync_retry_oldest_due_seconds",
                 "How long the earliest of them has been due; 0 if none is.",
+            )?,
+            schemas: book.ages(
+                "healthflow_sync_input_schema_trouble_seconds",
+                &["id", "trouble"],
+                "How long records with this schema id have not been readable; trouble is unknown.",
             )?,
             forwarded: book.counters(
                 "healthflow_sync_input_forwarded_total",

@@ -9,6 +9,9 @@ use crate::time::Timestamp;
 /// What `Content-Type` the page has.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// Schema ids that get a series of their own: whoever writes nonsense invents as many as they like.
+const SCHEMAS_MAX: usize = 20;
+
 impl Catalogue {
     /// Everything in Prometheus' text format, gauges as `status` has them, ages counted up to `now`.
     pub fn page(&self, status: &Status, now: Timestamp) -> Result<String, prometheus::Error> {
@@ -32,6 +35,11 @@ impl Catalogue {
             self.tasks.owned.with_label_values(&[phase.name()]).set(signed(owned));
         }
         self.set_lanes(status, now);
+        self.inputs.schemas.reset();
+        for schema in status.schemas.iter().take(SCHEMAS_MAX) {
+            let labels = [schema.id.to_string(), schema.trouble.name().to_owned()];
+            self.inputs.schemas.with_label_values(&labels).set(age_seconds(schema.since, now));
+        }
     }
 
     /// Lanes of tasks that are gone must not keep their last value.

@@ -10,7 +10,7 @@ use super::log::{self, Format};
 use super::sample::{CANARIES, facts};
 use super::*;
 use crate::processor::Status;
-use crate::processor::status::{LaneStatus, TaskPhase, TaskStatus};
+use crate::processor::status::{LaneStatus, SchemaStatus, SchemaTrouble, TaskPhase, TaskStatus};
 use crate::time::Timestamp;
 
 fn catalogue() -> Catalogue {
@@ -134,6 +134,7 @@ fn status() -> Status {
         open_doubts: 1,
         oldest_doubt_since: Some(Timestamp(5_000)),
         paused_until: Some(Timestamp(14_000)),
+        schemas: vec![SchemaStatus { id: 57, trouble: SchemaTrouble::Unknown, since: Timestamp(9_000) }],
         ..Status::default()
     }
 }
@@ -158,6 +159,7 @@ fn gauges_follow_the_status_and_ages_the_clock() {
         ("healthflow_sync_doubts_oldest_seconds".into(), 8.0),
         (r#"healthflow_sync_tasks_owned_partitions{phase="live"}"#.into(), 1.0),
         (r#"healthflow_sync_tasks_owned_partitions{phase="draining"}"#.into(), 0.0),
+        (r#"healthflow_sync_input_schema_trouble_seconds{id="57",trouble="unknown"}"#.into(), 4.0),
         ("healthflow_sync_worker_status_age_seconds".into(), 1.0),
     ] {
         assert_eq!(value(&page, &series), Some(expected), "{series}\n{page}");
@@ -167,6 +169,11 @@ fn gauges_follow_the_status_and_ages_the_clock() {
     assert_eq!(value(&later, "healthflow_sync_worker_status_age_seconds"), Some(3.0));
     let without_tasks = catalogue.page(&Status::default(), Timestamp(15_000)).unwrap();
     assert!(!without_tasks.contains(lane), "a lane that is gone must not keep its value");
+    assert!(!without_tasks.contains(r#"id="57""#), "a schema that is readable must not keep its value");
+    let nonsense = |id| SchemaStatus { id, trouble: SchemaTrouble::Unknown, since: Timestamp(0) };
+    let many = Status { schemas: (0..1_000).map(nonsense).collect(), ..Status::default() };
+    let series = catalogue.page(&many, Timestamp(0)).unwrap();
+    assert_eq!(series.matches("schema_trouble_seconds{").count(), 20, "invented ids make no more series");
 }
 
 /// A place to write lines to.

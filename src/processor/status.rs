@@ -24,6 +24,36 @@ pub struct Status {
     pub oldest_doubt_since: Option<Timestamp>,
     /// Nothing is sent before this, since HealthFlow asked us to wait or refuses our credentials.
     pub paused_until: Option<Timestamp>,
+    /// Schemas of records that cannot be read; said by the worker.
+    pub schemas: Vec<SchemaStatus>,
+}
+
+/// A schema that keeps records from being read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SchemaStatus {
+    /// Its id in the registry.
+    pub id: u32,
+    /// What is wrong with it.
+    pub trouble: SchemaTrouble,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What is wrong with a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SchemaTrouble {
+    /// The registry does not know it.
+    Unknown,
+}
+
+impl SchemaTrouble {
+    /// The name on the status page and as a metric label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            SchemaTrouble::Unknown => "unknown",
+        }
+    }
 }
 
 /// One task at that moment.

@@ -17,12 +17,12 @@ use crate::stack::Stack;
 use crate::world::{Kept, LIMIT, PARTITIONS, requested, settings, world};
 
 /// A practice whose records belong to this partition.
-fn practice(partition: i32) -> String {
+pub fn practice(partition: i32) -> String {
     let at_home = |name: &String| partition_of(name.as_bytes(), PARTITIONS.cast_unsigned()) == partition;
     (0..).map(|number| format!("practice-{number}")).find(at_home).unwrap()
 }
 
-fn publish(partition: i32, values: impl Iterator<Item = Vec<u8>>) {
+pub fn publish(partition: i32, values: impl Iterator<Item = Vec<u8>>) {
     publish_for(&practice(partition), partition, values);
 }
 
@@ -44,7 +44,7 @@ fn encoder() -> Encoder {
     Encoder::new(contract, id)
 }
 
-fn encoded(encoder: &Encoder, partition: i32, booking: &str) -> Vec<u8> {
+pub fn encoded(encoder: &Encoder, partition: i32, booking: &str) -> Vec<u8> {
     let mut buffer = Vec::new();
     let event =
         AppointmentRequested { practice_id: practice(partition).as_str().into(), ..requested(booking, 1) };
@@ -52,7 +52,7 @@ fn encoded(encoder: &Encoder, partition: i32, booking: &str) -> Vec<u8> {
     buffer
 }
 
-fn offsets(inputs: &[Input], life: u64) -> Vec<i64> {
+pub fn offsets(inputs: &[Input], life: u64) -> Vec<i64> {
     let of_life = |input: &Input| match input {
         Input::Arrived { offset, incarnation, .. } if *incarnation == life => Some(*offset),
         _ => None,

@@ -17,6 +17,7 @@ mod lanes;
 mod office;
 mod rebalance;
 mod restore;
+mod schemas;
 mod torn_commits;
 mod whole_workers;
 mod world;

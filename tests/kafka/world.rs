@@ -60,7 +60,9 @@ pub fn world() -> &'static World {
         let new = topics::ALL.map(|topic| NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1)));
         let made = runtime.block_on(admin.create_topics(&new, &AdminOptions::new())).unwrap();
         assert!(made.iter().all(Result::is_ok), "{made:?}");
-        let registry = Arc::new(SchemaRegistry::new(&stack.registry_url, Patience::default()).unwrap());
+        let second = Duration::from_secs(1);
+        let brief = Patience { unknown_wait: second, unknown_wait_min: second, ..Patience::default() };
+        let registry = Arc::new(SchemaRegistry::new(&stack.registry_url, brief).unwrap());
         let avro = runtime.block_on(Avro::connect(registry, "tests")).unwrap();
         let clock = Clock::start();
         World { brokers: stack.brokers.clone(), avro, now: Arc::new(move || clock.now()), admin, runtime }

@@ -1,8 +1,10 @@
-//! Goal: whatever the registry does, a schema that exists is got in the end, and one that does not is not waited for.
+//! Goal: whatever the registry does, a schema that exists is got in the end, and one that does not is not waited for
+//! for ever.
 //! Method: a small server that answers from a script, one line a request.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use axum::Router;
@@ -65,8 +67,9 @@ fn patience() -> Patience {
         request_timeout: Duration::from_millis(200),
         pause_min: Duration::from_millis(1),
         pause_max: Duration::from_millis(4),
-        unknown_tries: 3,
-        unknown_lasts: Duration::from_secs(600),
+        unknown_wait: Duration::from_secs(600),
+        unknown_wait_min: Duration::from_millis(10),
+        unwanted_after: Duration::from_secs(600),
     }
 }
 
@@ -138,48 +141,88 @@ async fn a_registry_that_is_down_is_waited_for() {
     assert!(waiting.await.expect("no panic").is_ok());
 }
 
-#[tokio::test]
-async fn an_id_that_stays_unknown_is_given_up_and_not_asked_for_again_at_once() {
-    let (registry, script) = registry([answer(404, UNKNOWN)], patience()).await;
-    assert_eq!(decode(registry.schema(7).await), Err(Undecodable::UnknownSchema(7)));
-    assert_eq!(decode(registry.cached(7).expect("remembered")), Err(Undecodable::UnknownSchema(7)));
-    assert_eq!(requests(&script), 3);
-}
-
-#[tokio::test]
-async fn an_id_that_was_unknown_becomes_known() {
-    let forgetful = Patience { unknown_lasts: Duration::ZERO, ..patience() };
-    let acts = [answer(404, UNKNOWN), answer(404, UNKNOWN), answer(404, UNKNOWN), found()];
-    let (registry, _) = registry(acts, forgetful).await;
-    assert_eq!(decode(registry.schema(7).await), Err(Undecodable::UnknownSchema(7)));
-    let forgotten = async {
-        while registry.cached(7).is_some() {
-            tokio::task::yield_now().await;
+/// Waits for a condition, with a limit.
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let wait = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), forgotten).await.expect("it is forgotten");
+    tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap_or_else(|_| panic!("in vain: {what}"));
+}
+
+fn standing(registry: &Arc<SchemaRegistry>) -> Standing {
+    registry.standing(&tokio::runtime::Handle::current(), 7)
+}
+
+fn denied(registry: &SchemaRegistry) -> Vec<u32> {
+    let mut status = Status::default();
+    registry.fill(&mut status);
+    status.schemas.iter().map(|schema| schema.id).collect()
+}
+
+/// Goal: a follower that learns of a schema seconds after its leader makes no dead letter. Method: many denials, then
+/// the schema.
+#[tokio::test]
+async fn a_schema_that_the_registry_learns_late_is_waited_for() {
+    let acts = std::iter::repeat_n(answer(404, UNKNOWN), 20).chain([found()]);
+    let (registry, script) = registry(acts, patience()).await;
+    assert!(decode(registry.schema(7).await).is_ok());
+    assert_eq!(requests(&script), 21);
+}
+
+/// Goal: an id that stays unknown is denied in the end, seen in the status meanwhile, and known as soon as somebody
+/// registers it after all.
+#[tokio::test]
+async fn an_id_that_stays_unknown_is_denied_and_heals() {
+    let brief = Patience { unknown_wait: Duration::from_millis(20), ..patience() };
+    let (registry, script) = registry([answer(404, UNKNOWN)], brief).await;
+    assert_eq!(decode(registry.schema(7).await), Err(Undecodable::UnknownSchema(7)));
+    assert!(registry.cached(7).is_none(), "a denial is not kept as if it were a schema");
+    assert_eq!(denied(&registry), [7]);
+    script.lock().expect("not poisoned").acts = [found()].into();
+    until("known", || matches!(standing(&registry), Standing::Known(_))).await;
+    assert!(decode(registry.schema(7).await).is_ok());
+    assert!(denied(&registry).is_empty());
+}
+
+#[tokio::test]
+async fn silence_is_no_denial_however_long_it_lasts() {
+    let brief = Patience { unknown_wait: Duration::from_millis(20), ..patience() };
+    let (registry, script) = registry([answer(404, UNKNOWN), answer(503, "")], brief).await;
+    // Pauses of up to 4 ms: many times as long as it would wait for an id that is denied.
+    until("many silent answers", || {
+        assert!(matches!(standing(&registry), Standing::Asked));
+        requests(&script) > 60
+    })
+    .await;
+    script.lock().expect("not poisoned").acts = [found()].into();
     assert!(decode(registry.schema(7).await).is_ok());
 }
 
 #[tokio::test]
-async fn an_outage_in_between_starts_the_count_again() {
-    let acts = [answer(404, UNKNOWN), answer(404, UNKNOWN), answer(500, ""), answer(404, UNKNOWN), found()];
-    let (registry, _) = registry(acts, patience()).await;
-    assert!(decode(registry.schema(7).await).is_ok());
+async fn what_nobody_wants_any_more_is_not_asked_for_and_forgotten() {
+    let forgetful = Patience { unwanted_after: Duration::from_millis(5), ..patience() };
+    let (registry, script) = registry([answer(404, UNKNOWN)], forgetful).await;
+    standing(&registry);
+    until("denied", || requests(&script) > 0).await;
+    until("forgotten", || registry.asked.is_empty()).await;
+    let before = requests(&script);
+    assert!(matches!(standing(&registry), Standing::Asked), "it begins anew");
+    until("asked again", || requests(&script) > before).await;
 }
 
+/// Goal: whoever invents ids fills neither memory nor the registry's connections.
 #[tokio::test]
-async fn a_fetch_in_the_background_runs_once_and_tells() {
-    let (registry, script) = registry([answer(503, ""), found()], patience()).await;
-    let runtime = tokio::runtime::Handle::current();
-    let (tell, told) = tokio::sync::oneshot::channel();
-    registry.fetch(&runtime, 7, move || {
-        let _ = tell.send(());
-    });
-    registry.fetch(&runtime, 7, || panic!("the same id is under way"));
-    told.await.expect("it tells");
-    assert!(registry.cached(7).is_some());
-    assert_eq!(requests(&script), 2);
+async fn ids_that_are_asked_for_have_a_limit() {
+    let patient = Patience { request_timeout: Duration::from_secs(60), ..patience() };
+    let (registry, script) = registry([Act::Hang], patient).await;
+    for id in 0..2_000 {
+        let standing = registry.standing(&tokio::runtime::Handle::current(), id);
+        assert!(matches!(standing, Standing::Asked));
+    }
+    until("requests", || requests(&script) >= 8).await;
+    assert_eq!((registry.asked.len(), requests(&script)), (1_000, 8));
 }
 
 #[tokio::test]

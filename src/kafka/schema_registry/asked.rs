@@ -1,0 +1,173 @@
+//! Ids that the registry has given no schema for yet. A follower may learn a new schema seconds after its leader, so "I do
+//! not know it" is believed late and forgotten soon; and an id that never comes must not be asked for until the end of
+//! days, nor fill memory. Without it a producer that deploys would turn its first bookings into dead letters.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::kafka::schema_registry::{Patience, RegistryFault, Standing};
+use crate::processor::status::{SchemaStatus, SchemaTrouble};
+use crate::time::Timestamp;
+
+/// Ids that are asked for at a time; records of further ones wait until there is room.
+const IDS_MAX: usize = 1_000;
+/// Requests for schemas under way at a time.
+const REQUESTS_MAX: usize = 8;
+
+/// The ids that are being asked for.
+pub(super) struct Asked {
+    questions: Mutex<HashMap<u32, Question>>,
+    turns: Semaphore,
+}
+
+struct Question {
+    /// When something last wanted it.
+    wanted_at: Instant,
+    /// When an answer last came, or none in time.
+    answered_at: Option<Instant>,
+    /// Since when the registry has denied it.
+    denied_since: Option<Instant>,
+    /// When it denied it last.
+    denied_at: Option<Instant>,
+    /// For how long, without the time in which it gave no answer.
+    denied_for: Duration,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Asked { questions: Mutex::default(), turns: Semaphore::new(REQUESTS_MAX) }
+    }
+}
+
+impl Asked {
+    /// Where `id` stands, and whether somebody must begin to ask for it.
+    pub(super) fn standing(&self, id: u32, unknown_wait: Duration) -> (Standing, bool) {
+        let mut questions = self.lock();
+        let room = questions.len() < IDS_MAX;
+        match questions.entry(id) {
+            Entry::Occupied(mut entry) => {
+                entry.get_mut().wanted_at = Instant::now();
+                (entry.get().standing(unknown_wait), false)
+            }
+            Entry::Vacant(place) if room => {
+                place.insert(Question {
+                    wanted_at: Instant::now(),
+                    answered_at: None,
+                    denied_since: None,
+                    denied_at: None,
+                    denied_for: Duration::ZERO,
+                });
+                (Standing::Asked, true)
+            }
+            Entry::Vacant(_) => (Standing::Asked, false),
+        }
+    }
+
+    /// One of the few requests at a time.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.turns.acquire().await.ok()
+    }
+
+    /// The schema of `id` is here.
+    pub(super) fn answered(&self, id: u32) {
+        let question = self.lock().remove(&id);
+        if question.is_some_and(|question| question.denied_at.is_some()) {
+            tracing::info!(id, "the schema registry knows this schema id now");
+        }
+    }
+
+    /// The registry did not give the schema of `id`. False if nothing wants it any more.
+    pub(super) fn not_given(&self, id: u32, fault: &RegistryFault, patience: &Patience) -> bool {
+        let mut questions = self.lock();
+        let Some(question) = questions.get_mut(&id) else { return false };
+        if question.wanted_at.elapsed() > patience.unwanted_after {
+            questions.remove(&id);
+            return false;
+        }
+        let before = question.standing(patience.unknown_wait);
+        question.hear(matches!(fault, RegistryFault::NotFound { .. }));
+        let now = question.standing(patience.unknown_wait);
+        tell(id, fault, question, patience, (&before, &now));
+        true
+    }
+
+    /// The ids that the registry denies.
+    pub(super) fn denied(&self, now: Timestamp) -> Vec<SchemaStatus> {
+        let questions = self.lock();
+        let mut denied: Vec<_> = questions
+            .iter()
+            .filter_map(|(id, question)| {
+                let ago_ms = i64::try_from(question.denied_since?.elapsed().as_millis()).unwrap_or(i64::MAX);
+                Some(SchemaStatus { id: *id, trouble: SchemaTrouble::Unknown, since: now.plus_ms(-ago_ms) })
+            })
+            .collect();
+        denied.sort_unstable_by_key(|schema| schema.id);
+        denied
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Question>> {
+        self.questions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Question {
+    fn standing(&self, unknown_wait: Duration) -> Standing {
+        match self.denied_at {
+            Some(at) if self.denied_for >= unknown_wait => Standing::Denied { at },
+            _ => Standing::Asked,
+        }
+    }
+
+    fn hear(&mut self, denies: bool) {
+        let now = Instant::now();
+        if denies {
+            // Between two denials it was unknown all the time; after silence only for as long as since the last try.
+            let since_last = self.answered_at.filter(|_| self.denied_at.is_some());
+            self.denied_for += since_last.map_or(Duration::ZERO, |last| now.duration_since(last));
+            self.denied_since.get_or_insert(now);
+            self.denied_at = Some(now);
+        }
+        self.answered_at = Some(now);
+    }
+}
+
+/// One line when something changes: the first denial, the end of patience, and every silence.
+fn tell(
+    id: u32,
+    fault: &RegistryFault,
+    question: &Question,
+    patience: &Patience,
+    (before, now): (&Standing, &Standing),
+) {
+    match (before, now) {
+        (Standing::Asked, Standing::Denied { .. }) => tracing::error!(
+            id,
+            "the schema registry has not known this schema id for {:?}: records with it become dead letters; have the \
+             schema registered, then run `healthflow-sync redrive --reason UNDECODABLE`",
+            patience.unknown_wait
+        ),
+        _ if !matches!(fault, RegistryFault::NotFound { .. }) => {
+            tracing::warn!(id, "{fault}; records with this schema wait, and it is asked again");
+        }
+        _ if question.denied_for.is_zero() => tracing::warn!(
+            id,
+            "the schema registry does not know this schema id; records with it wait up to {:?} for it",
+            patience.unknown_wait
+        ),
+        _ => {}
+    }
+}
