@@ -71,6 +71,7 @@ fn bounds(config: &Config) -> Result<(), Fault> {
         ("retry.backoff_min_ms", retry.backoff_min_ms),
         ("retry.backoff_max_ms", retry.backoff_max_ms),
         ("retry.max_age_ms", retry.max_age_ms),
+        ("retry.visit_grace_ms", retry.visit_grace_ms),
         ("admin.status_age_max_ms", admin.status_age_max_ms),
     ] {
         holds((1..=DURATION_MAX_MS).contains(&value), key, "must be at least 1 and at most ten years")?;
@@ -121,6 +122,11 @@ fn pairs(config: &Config) -> Result<(), Fault> {
         retry.backoff_max_ms <= retry.max_age_ms,
         "retry.backoff_max_ms",
         "must not be more than `retry.max_age_ms`",
+    )?;
+    holds(
+        retry.backoff_max_ms <= retry.visit_grace_ms,
+        "retry.visit_grace_ms",
+        "must not be less than `retry.backoff_max_ms`, or a visit that begins is given up without another try",
     )?;
     holds(
         retry.max_age_ms + retry.backoff_max_ms < RETENTION_MS.unsigned_abs(),

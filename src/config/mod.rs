@@ -187,8 +187,10 @@ pub struct Retry {
     pub backoff_min_ms: u64,
     /// Longest wait between two attempts (milliseconds).
     pub backoff_max_ms: u64,
-    /// How long after its first failure a booking is tried (milliseconds).
+    /// How long a booking that fails is tried (milliseconds).
     pub max_age_ms: u64,
+    /// How long after its visit began a live booking that failed before is still tried (milliseconds).
+    pub visit_grace_ms: u64,
     /// Retry records of a task in memory that wait for their time (records).
     pub waiting_room_max: u32,
 }
@@ -275,6 +277,7 @@ impl Config {
             retry_backoff_min_ms: signed(retry.backoff_min_ms),
             retry_backoff_max_ms: signed(retry.backoff_max_ms),
             retry_max_age_ms: signed(retry.max_age_ms),
+            retry_visit_grace_ms: signed(retry.visit_grace_ms),
             waiting_room_max: retry.waiting_room_max as usize,
             #[cfg(feature = "planted-defects")]
             defect: None,

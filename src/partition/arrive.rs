@@ -13,6 +13,7 @@ use crate::partition::task::{PendingFact, Task, Turn};
 use crate::processor::defects::planted;
 use crate::processor::fact::Fact;
 use crate::processor::settings::Settings;
+use crate::retry::deadline::taken_up;
 use crate::retry::waiting_room::Waiting;
 use crate::state::ParkingPlace;
 use crate::sync::Disposition;
@@ -127,7 +128,7 @@ impl Task {
             .is_some_and(|job| job.newest().is_some_and(|n| n.booking.version > entry.booking.version));
         let waiting = Waiting { entry, offset: position.1 };
         if newer_known || waiting.entry.schedule.not_before <= turn.now {
-            self.take_back(waiting, turn.settings);
+            self.take_back(waiting, turn);
         } else if let Some(copy) = self.waiting_room.enter(waiting) {
             self.position_finished((Lane::Retry, copy.offset));
         }
@@ -178,19 +179,19 @@ impl Task {
     /// may have come due earlier (rule K4).
     fn take_from_waiting_room(&mut self, waiting: Waiting, turn: &Turn<'_>) {
         if self.is_awaited(&waiting.entry, turn) {
-            self.take_back(waiting, turn.settings);
+            self.take_back(waiting, turn);
         } else {
             self.position_finished((Lane::Retry, waiting.offset));
         }
     }
 
-    fn take_back(&mut self, waiting: Waiting, settings: &Settings) {
+    fn take_back(&mut self, waiting: Waiting, turn: &Turn<'_>) {
         let in_hand = InHand {
             booking: Arc::new(waiting.entry.booking),
             position: (Lane::Retry, waiting.offset),
-            schedule: waiting.entry.schedule,
+            schedule: taken_up(waiting.entry.schedule, turn.now),
         };
-        self.take_in_hand(in_hand, settings);
+        self.take_in_hand(in_hand, turn.settings);
     }
 
     fn take_in_hand(&mut self, in_hand: InHand, settings: &Settings) {

@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
-use crate::booking::{Booking, BookingKey, PatientKey, Source, Version};
+use crate::booking::{Booking, BookingKey, PatientKey, Version};
 use crate::event::failed::DeadContent;
 use crate::event::{DeadLetter, Finished, Identity, Origin, Outgoing, RetryEntry, ReviewCase};
 use crate::partition::job::{InHand, Job};
 use crate::partition::task::{PendingFact, Task, Turn};
+use crate::processor::defects::planted;
 use crate::processor::fact::Fact;
+use crate::retry::deadline::{Patience, leave_out};
 use crate::retry::schedule::delay_ms;
 use crate::state::{Parked, ParkingPlace, Suspicion};
 use crate::sync::{Disposition, Outcome, Reason, SyncedOutcome};
@@ -188,7 +190,7 @@ impl Task {
         generation
     }
 
-    /// Puts every version at hand aside; it is no attempt, and its age does not count against it.
+    /// Puts every version at hand aside; it is no attempt, and what it waits is no part of its age.
     pub(super) fn park_all(
         &mut self,
         key: &BookingKey,
@@ -198,7 +200,8 @@ impl Task {
         turn: &mut Turn<'_>,
     ) {
         let versions = std::mem::take(&mut job.versions);
-        for in_hand in versions.into_values() {
+        for mut in_hand in versions.into_values() {
+            leave_out(&mut in_hand.schedule, not_before.since_ms(turn.now));
             self.park(key, in_hand, not_before, why, turn);
         }
     }
@@ -262,7 +265,10 @@ impl Task {
             settings.retry_backoff_max_ms,
         );
         let not_before = not_before.max(turn.now.plus_ms(delay));
-        self.park_all(key, job, not_before, why, turn);
+        let versions = std::mem::take(&mut job.versions);
+        for in_hand in versions.into_values() {
+            self.park(key, in_hand, not_before, why, turn);
+        }
     }
 
     /// Counts a failed attempt for the version that the last call was made for.
@@ -274,18 +280,18 @@ impl Task {
     }
 
     fn time_is_up(&self, key: &BookingKey, in_hand: &InHand, turn: &Turn<'_>) -> Option<Reason> {
-        if self.is_in_doubt(key, &in_hand.booking.patient_key()) {
+        let booking = &in_hand.booking;
+        if self.is_in_doubt(key, &booking.patient_key()) {
             return None;
         }
-        let failing_for_ms = in_hand.schedule.first_failed_at.map_or(0, |since| turn.now.since_ms(since));
-        let visit_begun = in_hand.booking.source == Source::Live && in_hand.booking.visit.start <= turn.now;
-        if failing_for_ms >= turn.settings.retry_max_age_ms {
-            Some(Reason::AgeExhausted)
-        } else if visit_begun {
-            Some(Reason::VisitBegun)
-        } else {
-            None
+        if booking.visit.start <= turn.now && planted!(turn.settings, GivenUpAtTheFirstHiccup) {
+            return Some(Reason::VisitBegun);
         }
+        let patience = Patience {
+            max_age_ms: turn.settings.retry_max_age_ms,
+            visit_grace_ms: turn.settings.retry_visit_grace_ms,
+        };
+        patience.is_over(booking, &in_hand.schedule, turn.now)
     }
 
     fn is_in_doubt(&self, key: &BookingKey, patient: &PatientKey) -> bool {

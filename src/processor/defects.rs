@@ -55,12 +55,14 @@ pub enum Defect {
     LeaseFromTheFence,
     /// A record without identity is dead-lettered before the watermark comes to it (K7).
     NamelessBuriedAtOnce,
+    /// A version whose visit has begun is given up when an attempt fails, however short it was tried.
+    GivenUpAtTheFirstHiccup,
 }
 
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 25] = [
+    pub const ALL: [Defect; 26] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -86,6 +88,7 @@ impl Defect {
         Defect::SuspectsRunTogether,
         Defect::LeaseFromTheFence,
         Defect::NamelessBuriedAtOnce,
+        Defect::GivenUpAtTheFirstHiccup,
     ];
 }
 

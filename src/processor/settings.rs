@@ -70,6 +70,8 @@ pub struct Settings {
     pub retry_backoff_max_ms: i64,
     /// `retry.max_age_ms`.
     pub retry_max_age_ms: i64,
+    /// `retry.visit_grace_ms`.
+    pub retry_visit_grace_ms: i64,
     /// `retry.waiting_room_max`: records per task.
     pub waiting_room_max: usize,
     /// How it is broken on purpose, if it is.

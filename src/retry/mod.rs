@@ -1,5 +1,6 @@
 //! When a booking is tried again, and where it waits until then.
 
+pub mod deadline;
 pub mod schedule;
 pub mod waiting_room;
 

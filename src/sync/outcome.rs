@@ -59,9 +59,9 @@ pub enum Reason {
     Rejected,
     /// Somebody else has the slot.
     SlotTaken,
-    /// It could not be synced within the longest age.
+    /// It was tried for the longest age, in vain.
     AgeExhausted,
-    /// It could not be synced before the visit began.
+    /// It was tried since before the visit began, in vain.
     VisitBegun,
     /// Several patients of HealthFlow, or one that is only similar, could be this person.
     AmbiguousPatient,

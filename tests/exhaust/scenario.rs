@@ -95,6 +95,7 @@ pub fn settings(guard: GuardMode) -> Settings {
         retry_backoff_min_ms: 500,
         retry_backoff_max_ms: 500,
         retry_max_age_ms: 1 << 40,
+        retry_visit_grace_ms: 1 << 40,
         waiting_room_max: 100,
         #[cfg(feature = "planted-defects")]
         defect: None,

@@ -72,6 +72,7 @@ pub fn settings(guard: GuardMode) -> Settings {
         retry_backoff_min_ms: 2_000,
         retry_backoff_max_ms: 600_000,
         retry_max_age_ms: 72 * 3_600_000,
+        retry_visit_grace_ms: 30 * 60_000,
         waiting_room_max: 1_000,
         #[cfg(feature = "planted-defects")]
         defect: None,

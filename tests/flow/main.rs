@@ -9,6 +9,7 @@ mod bad_input;
 mod budget;
 mod crowd;
 mod crash_loops;
+mod deadlines;
 mod doubts;
 mod forgetting;
 mod new_people;

@@ -173,15 +173,18 @@ fn versions(
     let gap_ms = *random.pick(plan.gaps_ms);
     let anew = if plan.wavering { 0.4 } else { 0.75 };
     let cancelled = if plan.fickle && !plan.wavering { 0.4 } else { 0.25 };
-    let visit_soon = random.chance(0.1);
+    let visit_soon = random.chance(if plan.walk_ins { 0.6 } else { 0.1 });
     let mut visits: Vec<Visit> = Vec::new();
     let mut published: Vec<Publication> = Vec::new();
     for version in 1..=count {
         if random.chance(0.1) {
             who = random.pick(people);
         }
-        let start_ms =
-            if visit_soon { at + random.between(1_000, 60_000) } else { BEGIN_MS + 30 * 86_400_000 };
+        // Some are walk-ins, some are cancelled or changed after they began.
+        let start_ms = match visit_soon {
+            true => at + random.between(-30_000, 60_000),
+            false => BEGIN_MS + 30 * 86_400_000 + random.between(0, 12) * 900_000,
+        };
         let booking = Booking {
             event_id: format!("e-{}-{version}", key.booking).into(),
             key: key.clone(),
@@ -234,7 +237,7 @@ fn versions(
 
 fn visit(key: &BookingKey, tag_of: Version, start_ms: i64, random: &mut Random) -> Visit {
     Visit {
-        start: Timestamp(start_ms + random.between(0, 12) * 900_000),
+        start: Timestamp(start_ms),
         duration_minutes: 30,
         time_zone: "America/Chicago".into(),
         provider_id: format!("dr-{}", random.between(0, 1)).into(),

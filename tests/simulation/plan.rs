@@ -81,6 +81,8 @@ pub struct Plan {
     pub bursts: usize,
     /// Most bookings have several versions, and many are cancelled.
     pub fickle: bool,
+    /// Most visits begin while it lives, some before they are asked for.
+    pub walk_ins: bool,
     /// Versions ask for what was asked for before.
     pub wavering: bool,
     /// How long after each other the versions of one booking are published, at most; one of these a booking.
@@ -177,6 +179,7 @@ impl Plan {
             crowded: *theme == Theme::LateCreations || random.chance(0.25),
             bursts: *random.pick(if *theme == Theme::LateCreations { &[1, 2, 3, 6] } else { &[0, 1, 3, 6] }),
             fickle: matches!(theme, Theme::Repeats | Theme::Revisions) || random.chance(0.2),
+            walk_ins: random.chance(0.15),
             wavering: *theme == Theme::Revisions,
             gaps_ms: match theme {
                 Theme::Revisions => &[2_000],
@@ -268,6 +271,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         retry_backoff_min_ms: random.between(200, 2_000),
         retry_backoff_max_ms: random.between(5_000, 30_000),
         retry_max_age_ms: if random.chance(0.1) { 30_000 } else { 259_200_000 },
+        retry_visit_grace_ms: *random.pick(&[1_000, 30_000, 1_800_000]),
         waiting_room_max: *random.pick(&[4, 1_000]),
         #[cfg(feature = "planted-defects")]
         defect: None,

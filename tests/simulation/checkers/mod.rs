@@ -1,5 +1,6 @@
 //! One promise, one file. Some are held to at every step, some when everything has come to rest.
 
+pub mod honest_tries;
 pub mod intent_first;
 pub mod lease;
 pub mod newest_version_wins;
@@ -31,6 +32,7 @@ pub struct Judges {
     pub rate_limit: rate_limit::RateLimit,
     pub retry_grows: retry_grows::RetryGrows,
     pub no_step_back: no_step_back::NoStepBack,
+    pub honest_tries: honest_tries::HonestTries,
 }
 
 impl World {
@@ -47,6 +49,9 @@ impl World {
     pub fn judge_results(&mut self, batch: &CommitBatch) {
         let broken = self.judges.one_result.commit(batch, self.now);
         self.violate_all("one result", broken);
+        let published = (&self.lives, &self.published_at);
+        let broken = self.judges.honest_tries.commit(batch, published, &self.plan, self.now);
+        self.violate_all("honest tries", broken);
     }
 
     fn violate_all(&mut self, promise: &str, broken: impl IntoIterator<Item = String>) {
@@ -74,6 +79,7 @@ impl World {
         if let Some(what) = outbound.lease_until.and_then(|until| lease::outlived(until, clock)) {
             self.violate("lease", format!("w{worker} {what}"));
         }
+        self.judges.honest_tries.sent(&outbound.request, self.now);
         let broken = self.judges.no_step_back.sent(&outbound.request, &self.lives, guard);
         self.violate_all("no step back", broken);
     }

@@ -1,0 +1,99 @@
+//! When a version that keeps failing is given up. The question is how long it was tried, not how late it is: a walk-in comes
+//! after its visit began, and so does everything that waited out an outage. Without this rule the first hiccup ends them,
+//! and a visit that was cancelled in time to be told stands in the practice's book.
+
+use crate::booking::{Booking, BookingStatus, Source};
+use crate::event::Schedule;
+use crate::sync::Reason;
+use crate::time::Timestamp;
+
+/// How long a version is tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// `retry.max_age_ms`: any version.
+    pub max_age_ms: i64,
+    /// `retry.visit_grace_ms`: a live, scheduled one, after its visit began.
+    pub visit_grace_ms: i64,
+}
+
+impl Patience {
+    /// Whether a version that has just failed again has been tried for long enough, and why.
+    pub fn is_over(self, booking: &Booking, schedule: &Schedule, now: Timestamp) -> Option<Reason> {
+        let since = schedule.first_failed_at?;
+        if now.since_ms(since) >= self.max_age_ms {
+            Some(Reason::AgeExhausted)
+        } else if is_for_its_visit(booking)
+            && since <= booking.visit.start
+            && booking.visit.start.plus_ms(self.visit_grace_ms) <= now
+        {
+            Some(Reason::VisitBegun)
+        } else {
+            None
+        }
+    }
+}
+
+/// Whether a version serves only a practice that waits for its visit to begin. A cancellation takes away what stands
+/// wrongly, and what was asked for once the visit had begun is for the practice's records.
+fn is_for_its_visit(booking: &Booking) -> bool {
+    booking.source == Source::Live
+        && booking.status == BookingStatus::Scheduled
+        && booking.requested_at < booking.visit.start
+}
+
+/// Leaves time in which a version is not tried, or was not, out of its age.
+pub fn leave_out(schedule: &mut Schedule, ms: i64) {
+    schedule.first_failed_at = schedule.first_failed_at.map(|since| since.plus_ms(ms.max(0)));
+}
+
+/// The schedule of a record that is taken in hand: how long it lay there although it was due is no part of its age, and
+/// no attempt failed later than now, whatever the clock said that was read then.
+pub fn taken_up(mut schedule: Schedule, now: Timestamp) -> Schedule {
+    let lay_ms = now.since_ms(schedule.not_before);
+    leave_out(&mut schedule, lay_ms);
+    schedule.first_failed_at = schedule.first_failed_at.map(|since| since.min(now));
+    schedule
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+    fn failed_at(not_before_in_ms: i64, first_failed_in_ms: i64) -> Schedule {
+        Schedule {
+            attempts: 1,
+            not_before: NOW.plus_ms(not_before_in_ms),
+            first_failed_at: Some(NOW.plus_ms(first_failed_in_ms)),
+            last_error: "connect".into(),
+        }
+    }
+
+    #[test]
+    fn a_record_that_lay_there_is_no_older_than_when_it_was_due() {
+        let taken = taken_up(failed_at(-1_000_000, -1_002_000), NOW);
+        assert_eq!(taken.first_failed_at, Some(NOW.plus_ms(-2_000)));
+    }
+
+    #[test]
+    fn a_version_that_never_failed_has_no_age() {
+        let never = Schedule { first_failed_at: None, ..failed_at(-1_000_000, 0) };
+        assert_eq!(taken_up(never, NOW).first_failed_at, None);
+    }
+
+    proptest! {
+        /// Whatever clock wrote a record, its version neither gets older by being taken up nor fails in the future.
+        #[test]
+        fn no_first_failure_lies_in_the_future(not_before in any::<i64>(), first_failed in any::<i64>()) {
+            let schedule = Schedule {
+                not_before: Timestamp(not_before),
+                first_failed_at: Some(Timestamp(first_failed)),
+                ..failed_at(0, 0)
+            };
+            let taken = taken_up(schedule, NOW).first_failed_at.unwrap();
+            prop_assert!(taken <= NOW && taken >= Timestamp(first_failed).min(NOW));
+        }
+    }
+}
