@@ -8,13 +8,14 @@ use clap::Parser;
 use healthflow_sync::cli::{self, Cli, Command, Connection};
 use healthflow_sync::config::Config;
 use healthflow_sync::kafka::schema_registry::SchemaRegistry;
+use healthflow_sync::metrics::log;
 use healthflow_sync::worker::Clock;
 
 fn main() -> ExitCode {
     match start(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("healthflow-sync: {error:#}");
+            log::say(&format!("healthflow-sync: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -19,7 +19,7 @@ use crate::kafka::{Ends, KafkaSettings};
 use crate::metrics::{Catalogue, log};
 use crate::processor::{Fact, Processor, Status};
 use crate::time::Timestamp;
-use crate::worker::{self, Clock, Observer, RunSettings};
+use crate::worker::{self, Clock, Observer, RunSettings, StopRequest};
 
 /// The longest answer of HealthFlow that is read, in bytes.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -46,8 +46,14 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
         })?;
     }
     let clock = Clock::start();
+    let mut stop = StopRequest::listen(&runtime).context("the system gives no signals")?;
     let mut watcher = Watcher::start(config, &runtime, clock)?;
-    let partitions = runtime.block_on(check_topics(connection, config.worker.keep_days))?;
+    let checked = stop.unless_requested(check_topics(connection, config.worker.keep_days));
+    let Some(partitions) = runtime.block_on(checked).transpose()? else {
+        // A question that Kafka has not answered yet is not waited for.
+        runtime.shutdown_background();
+        return Ok(());
+    };
     let kafka = KafkaSettings { partition_count: partitions, ..kafka_settings(config)? };
     watcher.ends = Some(Ends::start(&kafka)?);
     watcher.registry = Some(connection.registry.clone());
@@ -64,7 +70,7 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
         },
         processor: config.processor_settings(partitions),
     };
-    worker::run(settings, runtime, clock, &mut watcher)?;
+    worker::run(settings, runtime, clock, stop, &mut watcher)?;
     Ok(())
 }
 

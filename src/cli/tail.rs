@@ -16,6 +16,7 @@ use crate::cli::Connection;
 use crate::event::avro::{Contract, contract, schema_id};
 use crate::event::topics;
 use crate::kafka::schema_registry::SchemaRegistry;
+use crate::metrics::log;
 
 /// Longest wait for the broker to say which partitions there are.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
@@ -64,7 +65,7 @@ pub async fn run(
                 | RDKafkaErrorCode::OperationTimedOut,
             )) => {
                 if !std::mem::replace(&mut waiting, true) {
-                    eprintln!("Kafka does not answer; waiting for it");
+                    log::say("Kafka does not answer; waiting for it");
                 }
                 continue;
             }

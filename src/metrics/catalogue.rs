@@ -46,6 +46,7 @@ pub struct Catalogue {
     pub(super) transactions: Transactions,
     pub(super) tasks: Tasks,
     pub(super) status_age: Gauge,
+    pub(super) log_lines_lost: IntCounter,
 }
 
 impl Catalogue {
@@ -65,6 +66,10 @@ impl Catalogue {
             status_age: book.seconds(
                 "healthflow_sync_worker_status_age_seconds",
                 "How long ago the worker last said how it stands; grows when it hangs.",
+            )?,
+            log_lines_lost: book.counter(
+                "healthflow_sync_worker_log_lines_lost_total",
+                "Log lines that could not be written: the reader of the log is too slow or gone, or its disk is full.",
             )?,
             scrape: Mutex::new(()),
             registry: book.registry,

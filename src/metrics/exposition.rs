@@ -1,7 +1,7 @@
 //! The metrics page: gauges are set from the worker's last status at the moment somebody looks, so that ages go on
 //! growing even when the worker hangs.
 
-use crate::metrics::Catalogue;
+use crate::metrics::{Catalogue, log};
 use crate::processor::Status;
 use crate::processor::status::{LaneStatus, TaskPhase, TaskStatus};
 use crate::time::Timestamp;
@@ -17,6 +17,7 @@ impl Catalogue {
     pub fn page(&self, status: &Status, now: Timestamp) -> Result<String, prometheus::Error> {
         let _one_at_a_time = self.scrape.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.set_gauges(status, now);
+        self.log_lines_lost.inc_by(log::lines_lost().saturating_sub(self.log_lines_lost.get()));
         self.text()
     }
 

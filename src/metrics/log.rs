@@ -2,7 +2,9 @@
 //! to tasks is info, what happens to single bookings that end well is debug. Texts from outside are quoted, so that no
 //! identifier can forge a line. No line carries patient data; a booking's practice and id it may carry.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use serde::Deserialize;
 use tracing::{debug, error, info, trace, warn};
@@ -11,6 +13,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::booking::BookingKey;
 use crate::event::Origin;
+use crate::metrics::log_writer::LogWriter;
 use crate::metrics::tally::{content, drop_cause, found_name};
 use crate::processor::Fact;
 
@@ -24,12 +27,42 @@ pub enum Format {
     Json,
 }
 
+/// How long the end of a process waits until its last lines are written.
+const LAST_LINES_LIMIT: Duration = Duration::from_secs(1);
+
+/// The way to standard error, once logging has begun.
+static WRITER: OnceLock<LogWriter> = OnceLock::new();
+
 /// Starts logging to standard error for the whole process; to be called once, before anything is logged. `level` is a
 /// level or a list like `info,librdkafka=warn`; fails if it is neither.
 pub fn start(format: Format, level: &str) -> anyhow::Result<()> {
-    let dispatch = dispatch(format, level, std::io::stderr, std::io::stderr().is_terminal())?;
+    let writer = LogWriter::start(std::io::stderr())?;
+    let dispatch = dispatch(format, level, writer.clone(), std::io::stderr().is_terminal())?;
     tracing::dispatcher::set_global_default(dispatch)?;
+    WRITER.get_or_init(|| writer);
     Ok(())
+}
+
+/// Lines of the log that nobody could read: its reader was too slow, or gone.
+pub fn lines_lost() -> u64 {
+    WRITER.get().map_or(0, LogWriter::lines_lost)
+}
+
+/// Waits for a moment until what was logged is written: the process is about to end.
+pub fn flush() {
+    WRITER.get().into_iter().for_each(|writer| writer.flush(LAST_LINES_LIMIT));
+}
+
+/// Says `line` on standard error, if anybody reads it: why a program ends, behind whatever it has logged.
+pub fn say(line: &str) {
+    match WRITER.get() {
+        Some(writer) => {
+            writer.put(format!("{line}\n").into_bytes());
+            flush();
+        }
+        // A reader that has gone changes nothing.
+        None => drop(writeln!(std::io::stderr(), "{line}")),
+    }
 }
 
 /// Whether `level` can be given to [`start`].

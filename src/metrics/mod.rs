@@ -6,6 +6,7 @@ mod book;
 pub mod catalogue;
 pub mod exposition;
 pub mod log;
+mod log_writer;
 pub mod tally;
 
 pub use book::Described;

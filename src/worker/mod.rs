@@ -5,7 +5,9 @@ pub mod clock;
 mod calls;
 mod mailbox;
 mod run;
+mod stop;
 
 pub use clock::Clock;
 pub use mailbox::Mailbox;
 pub use run::{Observer, RunSettings, WorkerFault, run};
+pub use stop::StopRequest;

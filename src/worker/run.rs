@@ -1,5 +1,6 @@
 //! A worker from its start to its end: sets up the world around the processor, then loops.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +10,14 @@ use crate::http::transport::Unusable;
 use crate::http::{Transport, TransportSettings};
 use crate::kafka::schema_registry::{RegistryFault, SchemaRegistry};
 use crate::kafka::{Avro, Broker, Group, Inbox, KafkaFault, KafkaSettings, Lanes, Now, TaskThread, Watchdog};
+use crate::metrics::log;
 use crate::processor::input::Incarnation;
 use crate::processor::{self, Effect, Fact, Input, Processor};
 use crate::time::Timestamp;
 use crate::worker::calls::Calls;
 use crate::worker::clock::Clock;
 use crate::worker::mailbox::Mailbox;
+use crate::worker::stop::StopRequest;
 
 /// How long the loop sleeps at most; also how often the observer may look.
 const SLEEP_MAX_MS: i64 = 500;
@@ -67,7 +70,7 @@ pub enum WorkerFault {
     Failed(String),
 }
 
-/// Runs a worker until SIGTERM or SIGINT, and returns once every task is given back. The runtime carries the calls and
+/// Runs a worker until `stop` is requested, and returns once every task is given back. The runtime carries the calls and
 /// the registry; the loop has the calling thread to itself. A panic on any thread, and a transactional call that does
 /// not return, end the process.
 ///
@@ -77,13 +80,23 @@ pub fn run(
     settings: RunSettings,
     runtime: tokio::runtime::Runtime,
     clock: Clock,
+    mut stop: StopRequest,
     observer: &mut dyn Observer,
 ) -> Result<(), WorkerFault> {
     end_on_panic();
-    let mailbox = Arc::new(Mailbox::default());
-    stop_on_signal(&runtime, &mailbox)?;
-    let result =
-        Worker::start(settings, &runtime, &mailbox, clock).and_then(|mut worker| worker.turn(observer));
+    let connected = Avro::connect(settings.registry.clone(), &settings.kafka.group_id);
+    let result = match runtime.block_on(stop.unless_requested(connected)) {
+        Some(avro) => avro.map_err(WorkerFault::from).and_then(|avro| {
+            let mailbox = Arc::new(Mailbox::default());
+            let mut worker = Worker::start(settings, avro, &runtime, &mailbox, clock)?;
+            runtime.spawn(async move {
+                stop.requested().await;
+                mailbox.post(Input::StopRequested);
+            });
+            worker.turn(observer)
+        }),
+        None => Ok(()),
+    };
     runtime.shutdown_timeout(SHUTDOWN);
     result
 }
@@ -103,6 +116,7 @@ struct Worker {
 impl Worker {
     fn start(
         settings: RunSettings,
+        avro: Arc<Avro>,
         runtime: &tokio::runtime::Runtime,
         mailbox: &Arc<Mailbox>,
         clock: Clock,
@@ -110,12 +124,12 @@ impl Worker {
         let now: Now = Arc::new(move || clock.now());
         let inbox: Arc<dyn Inbox> = mailbox.clone();
         let transport = Transport::new(&settings.healthflow)?;
-        let avro = runtime.block_on(Avro::connect(settings.registry, &settings.kafka.group_id))?;
         let watchdog = Watchdog::start(|what, partition| {
             tracing::error!(
                 partition,
                 "{what} did not return within its limit; this worker ends, another takes over"
             );
+            log::flush();
             std::process::exit(WATCHDOG_STATUS);
         })?;
         let lanes = Lanes::start(&settings.kafka, avro.clone(), inbox.clone(), now.clone())?;
@@ -212,35 +226,18 @@ impl Drop for Worker {
     }
 }
 
-/// The first signal stops the worker in good order, the second one at once.
-fn stop_on_signal(runtime: &tokio::runtime::Runtime, mailbox: &Arc<Mailbox>) -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let _guard = runtime.enter();
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let mailbox = mailbox.clone();
-    runtime.spawn(async move {
-        let mut signals = 0;
-        loop {
-            let status = tokio::select! {
-                _ = terminate.recv() => 143,
-                _ = interrupt.recv() => 130,
-            };
-            signals += 1;
-            if signals > 1 {
-                std::process::exit(status);
-            }
-            mailbox.post(Input::StopRequested);
-        }
-    });
-    Ok(())
-}
-
-/// A thread that died silently would leave a worker that looks alive. What is caught is told all the same.
+/// A thread that died silently would leave a worker that looks alive. What is caught is logged all the same. By the log's
+/// own way, for the usual hook would wait for ever for somebody who reads standard error.
 fn end_on_panic() {
-    let tell = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        tell(panic);
+    std::panic::set_hook(Box::new(|panic| {
+        let what = panic.to_string().replace('\n', " ");
+        let backtrace = Backtrace::capture();
+        match backtrace.status() {
+            BacktraceStatus::Captured => tracing::error!(%backtrace, "{what}"),
+            _ => tracing::error!("{what}"),
+        }
         if !is_caught() {
+            log::flush();
             std::process::exit(PANIC_STATUS);
         }
     }));

@@ -14,6 +14,7 @@ mod wait;
 
 mod commit;
 mod lanes;
+mod log_readers;
 mod office;
 mod rebalance;
 mod restore;

@@ -125,11 +125,28 @@ impl Office {
         self.start_with(&set(&[("kafka.brokers", &self.house.stack.env("PROXY_BROKERS"))]));
     }
 
-    fn start_with(&mut self, more: &[String]) {
-        let name = format!("worker-{}", self.workers.len() + 1);
-        let mut worker = Worker::new(&name, &self.logs, &[&self.settings[..], more].concat()).unwrap();
+    /// Starts another worker, which logs everything to `log`.
+    pub fn hire_logging_to(&mut self, log: &Path) {
+        let mut worker = self.worker(&set(&[("log.level", "trace")]));
+        worker.log = log.to_owned();
         worker.start().unwrap();
         self.workers.push(worker);
+    }
+
+    fn start_with(&mut self, more: &[String]) {
+        let mut worker = self.worker(more);
+        worker.start().unwrap();
+        self.workers.push(worker);
+    }
+
+    fn worker(&self, more: &[String]) -> Worker {
+        let name = format!("worker-{}", self.workers.len() + 1);
+        Worker::new(&name, &self.logs, &[&self.settings[..], more].concat()).unwrap()
+    }
+
+    /// A folder of this test.
+    pub fn folder(&self) -> &Path {
+        &self.logs
     }
 
     fn status(&self, worker: usize) -> Status {

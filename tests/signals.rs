@@ -1,0 +1,47 @@
+//! A worker that is told to stop before it has begun to work.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A worker that is stopped, whatever becomes of its test.
+struct Worker(Child);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // One that has ended cannot be killed, which is as well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The status with which a worker ends that is told to stop while its start waits for a server at `address`.
+fn stopped_while_it_waits_for(address: &str) -> Option<i32> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_healthflow-sync"));
+    command.args(["run", "--set=admin.listen=127.0.0.1:0", "--set=schema_registry.timeout_ms=1000"]);
+    command.arg(format!("--set=kafka.brokers={address}"));
+    command.arg(format!("--set=schema_registry.url=http://{address}"));
+    let mut worker = Worker(command.stderr(Stdio::piped()).spawn().expect("the program starts"));
+    let log = worker.0.stderr.take().expect("its log is ours to read");
+    let mut lines = BufReader::new(log).lines().map_while(Result::ok);
+    let waits = lines.any(|line| line.contains("the start waits"));
+    assert!(waits, "the worker does not wait for {address}");
+    let pid = Pid::from_raw(worker.0.id().cast_signed()).expect("it has a process id");
+    kill_process(pid, Signal::TERM).expect("it still runs");
+    // It ends: the test run's own limit is the limit here, and `Drop` stops it in any case.
+    worker.0.wait().expect("it ends").code()
+}
+
+/// Goal: SIGTERM ends a worker with status 0, as documented, also while it waits for Kafka and the registry. Method: nobody
+/// listens there, or somebody who never answers.
+#[test]
+fn a_worker_that_is_stopped_before_it_has_joined_ends_well() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let silent = silent.local_addr().expect("an address").to_string();
+    std::thread::scope(|scope| {
+        let both = [silent.as_str(), "127.0.0.1:1"].map(|at| scope.spawn(|| stopped_while_it_waits_for(at)));
+        assert_eq!(both.map(|one| one.join().expect("no panic")), [Some(0); 2]);
+    });
+}
