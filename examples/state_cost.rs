@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use healthflow_sync::appointment::Placement;
+use healthflow_sync::appointment::{Placement, Span};
 use healthflow_sync::booking::{BookingKey, BookingStatus, PatientKey};
 use healthflow_sync::event::avro::Decoder;
 use healthflow_sync::event::codec::{Codec, restore};
@@ -13,6 +13,7 @@ use healthflow_sync::patient::LinkOrigin;
 use healthflow_sync::state::{
     BookingState, Link, PatientState, Shelf, Shelved, StateRecord, TaskState, VersionSet,
 };
+use healthflow_sync::time::Timestamp;
 
 /// Practices that the records belong to.
 const PRACTICES: u32 = 40;
@@ -38,6 +39,11 @@ fn booking(number: u32) -> StateRecord {
         status: BookingStatus::Scheduled,
         fingerprint: Some(i64::from(number) << 20),
         revision: None,
+        span: Some(Span {
+            provider_id: format!("provider-{}", number % 5).into(),
+            start: Timestamp(1_767_600_000_000 + i64::from(number) * 900_000),
+            minutes: 30,
+        }),
     };
     let state = BookingState {
         last_day: 20_000,

@@ -2,6 +2,7 @@
 
 pub mod fingerprint;
 pub mod reference;
+pub mod span;
 
 use std::sync::Arc;
 
@@ -9,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::booking::{BookingStatus, Version, identifier};
 use crate::time::Timestamp;
+
+pub use span::Span;
 
 identifier! {
     /// HealthFlow's own version of an appointment, where it offers versions: another one after every change, never the same
@@ -44,4 +47,6 @@ pub struct Placement {
     pub fingerprint: Option<i64>,
     /// The last revision that HealthFlow told us; none where it offers no versions, or told none yet.
     pub revision: Option<Revision>,
+    /// What it occupies; none where nothing, or where it is not certain what stands (rule K11).
+    pub span: Option<Span>,
 }

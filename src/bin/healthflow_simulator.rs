@@ -50,7 +50,7 @@ struct Flags {
     /// Whether a second create with the same external_id is refused.
     #[arg(long, action = ArgAction::Set, default_value_t = false)]
     unique_external_id: bool,
-    /// Whether a provider has one appointment a start only.
+    /// Whether a provider has one appointment at a time only.
     #[arg(long, action = ArgAction::Set, default_value_t = false)]
     slot_conflicts: bool,
     /// Any other knobs, as the JSON of /control/moods: '{"drop_after": 0.1}'.

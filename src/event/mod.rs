@@ -56,7 +56,7 @@ pub struct RetryEntry {
 }
 
 /// How far a booking has come with its retries.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Schedule {
     /// Attempts that failed so far; waiting for a doubt, a person or another booking is not an attempt.
     pub attempts: u32,
@@ -66,6 +66,8 @@ pub struct Schedule {
     pub first_failed_at: Option<Timestamp>,
     /// What went wrong last, or what is waited for: a code, never a value.
     pub last_error: Arc<str>,
+    /// Since when it waits for a slot that another booking will free; none while it waits for anything else (rule K11).
+    pub slot_since: Option<Timestamp>,
 }
 
 /// A record that cannot be used, with everything needed to find out why.

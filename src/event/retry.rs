@@ -24,6 +24,8 @@ pub struct AppointmentRetry {
     pub first_failed_at: Option<Timestamp>,
     /// A code, never a value.
     pub last_error: Arc<str>,
+    /// Since when it waits for a slot that another booking will free (rule K11).
+    pub slot_since: Option<Timestamp>,
 }
 
 impl AppointmentRetry {
@@ -36,6 +38,7 @@ impl AppointmentRetry {
                 not_before: self.not_before,
                 first_failed_at: self.first_failed_at,
                 last_error: self.last_error,
+                slot_since: self.slot_since,
             },
             generation: self.generation,
         })
@@ -51,6 +54,7 @@ impl From<&RetryEntry> for AppointmentRetry {
             not_before: entry.schedule.not_before,
             first_failed_at: entry.schedule.first_failed_at,
             last_error: entry.schedule.last_error.clone(),
+            slot_since: entry.schedule.slot_since,
         }
     }
 }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::appointment::{Placement, Revision, Slot};
+use crate::appointment::{Placement, Revision, Slot, Span};
 use crate::booking::{BookingId, BookingKey, BookingStatus, PatientId, PatientKey, PracticeId};
 use crate::event::topics::Lane;
 use crate::patient::LinkOrigin;
 use crate::private::Private;
 use crate::state::{
     BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
-    TaskPositions, VersionSet, WriteIntent, WriteOperation,
+    TaskPositions, VersionSet, Wish, WriteIntent, WriteOperation,
 };
 use crate::time::Timestamp;
 
@@ -58,6 +58,7 @@ struct PlacementRecord {
     status: BookingStatus,
     fingerprint: Option<i64>,
     revision: Option<Revision>,
+    span: Option<Span>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,6 +70,7 @@ struct WriteIntentRecord {
     since: Timestamp,
     slot: Option<SlotRecord>,
     if_match: Option<Revision>,
+    asked: Vec<Span>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,6 +94,7 @@ struct ParkedRecord {
     version: i64,
     place: ParkingPlaceSymbol,
     generation: u32,
+    wish: Option<Wish>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -145,6 +148,7 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
                 status: placement.status,
                 fingerprint: placement.fingerprint,
                 revision: placement.revision.clone(),
+                span: placement.span.clone(),
             }),
             incarnation: state.incarnation,
             answered_floor: state.answered.floor().cast_signed(),
@@ -160,6 +164,7 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
                 since: intent.since,
                 slot: intent.slot.as_ref().map(SlotRecord::from),
                 if_match: intent.if_match.clone(),
+                asked: intent.asked.clone(),
             }),
             unclean_ends: state.suspicion.unclean_ends,
             alone: state.suspicion.alone,
@@ -223,6 +228,7 @@ impl From<&Parked> for ParkedRecord {
                 ParkingPlace::Failed => ParkingPlaceSymbol::Failed,
             },
             generation: parked.generation,
+            wish: parked.wish.as_deref().cloned(),
         }
     }
 }
@@ -237,6 +243,7 @@ impl From<ParkedRecord> for Parked {
                 ParkingPlaceSymbol::Failed => ParkingPlace::Failed,
             },
             generation: record.generation,
+            wish: record.wish.map(Box::new),
         }
     }
 }
@@ -256,6 +263,7 @@ impl From<AppointmentStateRecord> for StateRecord {
                 status: placement.status,
                 fingerprint: placement.fingerprint,
                 revision: placement.revision,
+                span: placement.span,
             }),
             incarnation: record.incarnation,
             answered: VersionSet::new(record.answered_floor.cast_unsigned(), above),
@@ -271,6 +279,7 @@ impl From<AppointmentStateRecord> for StateRecord {
                     since: intent.since,
                     slot: intent.slot.map(Slot::from),
                     if_match: intent.if_match,
+                    asked: intent.asked,
                 })
             }),
             suspicion: Suspicion { unclean_ends: record.unclean_ends, alone: record.alone },

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::appointment::{Revision, Slot};
+use crate::appointment::{Revision, Slot, Span};
 use crate::booking::{Booking, BookingKey, PatientKey};
 use crate::caught::caught;
 use crate::healthflow::Request;
@@ -36,6 +36,9 @@ pub(super) enum Next {
 
 /// How old the last commit of an idle task may be before it commits its offsets again, in milliseconds: a day.
 const OFFSETS_AGAIN_MS: i64 = 86_400_000;
+
+/// How many places one intent remembers: a create that is repeated for newer and newer versions asks for one each.
+const ASKED_MAX: usize = 8;
 
 /// How long until a booking looks again whether its patient's doubt is settled, and a patient's job whether the repeat
 /// under way settled it, in milliseconds.
@@ -293,6 +296,7 @@ impl Task {
         if covered && (state.newest >= version || planted!(turn.settings, NewerUnderOlderIntent)) {
             return;
         }
+        let asked = asked(same.filter(|_| !unsent).map(|intent| &**intent), Span::wanted(booking));
         let (first_version, since) = match same {
             Some(intent) if !unsent => (intent.first_version, intent.since),
             _ => (version, turn.now),
@@ -304,6 +308,7 @@ impl Task {
             since,
             slot,
             if_match,
+            asked,
         }));
         state.newest = state.newest.max(version);
         open.sequence = sequence;
@@ -350,6 +355,15 @@ impl Task {
         planted!(turn.settings, IntentNotAwaited)
             || self.open_write(&subject).is_some_and(|open| open.sequence <= self.committed_sequence)
     }
+}
+
+/// What the writes under an intent ask to occupy when one more is covered.
+fn asked(sent: Option<&WriteIntent>, wanted: Option<Span>) -> Vec<Span> {
+    let mut asked = sent.map_or(Vec::new(), |intent| intent.asked.clone());
+    if let Some(wanted) = wanted.filter(|wanted| !asked.contains(wanted) && asked.len() < ASKED_MAX) {
+        asked.push(wanted);
+    }
+    asked
 }
 
 /// Deciding about a booking panicked: a person must look at it, and at us (rule K6).

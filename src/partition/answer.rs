@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::appointment::fingerprint::fingerprint;
-use crate::appointment::{Placement, Revision};
+use crate::appointment::{Placement, Revision, Span};
 use crate::booking::{BookingKey, BookingStatus, PatientKey};
 use crate::healthflow::fault::{Missing, NotSent, Unknown};
 use crate::healthflow::pages::Endless;
@@ -184,8 +184,8 @@ impl Task {
         let Some(open) = self.writes.get_mut(key) else { return };
         match fate(open, &fault, quiet_at, turn) {
             Fate::Stands(id) => {
-                self.close_write(key);
                 self.adopt(key, (id.into(), None), Self::flight_patient(flight));
+                self.close_write(key);
             }
             Fate::Outdated => self.appointment_changed(key, job, flight, turn),
             Fate::SendAgain { counts } => self.send_again(key, job, &fault, counts, turn),
@@ -247,6 +247,7 @@ impl Task {
             fingerprint: Some(fingerprint(&booking, &patient_id)),
             revision: stands.revision,
             patient_id,
+            span: Span::wanted(&booking),
         });
         let outcome = match booking.status {
             BookingStatus::Cancelled => SyncedOutcome::Cancelled,
@@ -264,6 +265,10 @@ impl Task {
         patient_id: Arc<str>,
     ) {
         let state = self.change_booking(key);
+        let span = match state.intent.as_deref().map(|intent| &intent.asked[..]) {
+            Some([asked]) => Some(asked.clone()),
+            _ => None,
+        };
         state.placement = Some(Placement {
             appointment_id: id.0,
             patient_id,
@@ -272,6 +277,7 @@ impl Task {
             status: BookingStatus::Scheduled,
             fingerprint: None,
             revision,
+            span,
         });
     }
 

@@ -9,6 +9,7 @@ use crate::event::failed::DeadContent;
 use crate::event::topics::Lane;
 use crate::event::{Arrival, DeadLetter, Misrouted, Origin, Outgoing, RetryEntry, Schedule, Unusable};
 use crate::partition::job::{InHand, JobKey, Standing};
+use crate::partition::lane::LaneProgress;
 use crate::partition::task::{PendingFact, Task, Turn};
 use crate::processor::defects::planted;
 use crate::processor::fact::Fact;
@@ -84,9 +85,9 @@ impl Task {
         for waiting in superseded {
             self.take_from_waiting_room(waiting, turn);
         }
-        let schedule =
-            Schedule { attempts: 0, not_before: turn.now, first_failed_at: None, last_error: Arc::from("") };
-        self.take_in_hand(InHand { booking: Arc::new(booking), position, schedule }, turn.settings);
+        let schedule = Schedule { not_before: turn.now, ..Schedule::default() };
+        let order = position.1;
+        self.take_in_hand(InHand { booking: Arc::new(booking), position, schedule, order }, turn.settings);
     }
 
     /// Whether a version is answered, parked or at hand already (rules K3, K5): then whether its content differs from
@@ -148,7 +149,8 @@ impl Task {
     /// awaited, or answered for.
     fn reopens(&mut self, entry: &RetryEntry, turn: &mut Turn<'_>) -> bool {
         let Booking { key, version, .. } = &entry.booking;
-        let known = self.state.bookings.get(key).and_then(|state| state.parked(*version));
+        let state = self.state.bookings.get(key);
+        let known = state.as_deref().and_then(|state| state.parked(*version));
         let is_redrive = known.is_some_and(|parked| {
             parked.place == ParkingPlace::Failed
                 && (entry.generation == parked.generation + 1
@@ -186,12 +188,23 @@ impl Task {
     }
 
     fn take_back(&mut self, waiting: Waiting, turn: &Turn<'_>) {
+        let order = self.order_of(&waiting.entry);
         let in_hand = InHand {
+            order,
             booking: Arc::new(waiting.entry.booking),
             position: (Lane::Retry, waiting.offset),
             schedule: taken_up(waiting.entry.schedule, turn.now),
         };
         self.take_in_hand(in_hand, turn.settings);
+    }
+
+    /// When a version that waited came first; one whose order nobody remembers comes now.
+    fn order_of(&self, entry: &RetryEntry) -> i64 {
+        let state = self.state.bookings.get_open(&entry.booking.key);
+        let wish =
+            state.and_then(|state| state.parked(entry.booking.version)).and_then(|one| one.wish.as_deref());
+        let next = self.lanes.get(&Lane::Requested).map_or(0, LaneProgress::next);
+        wish.map_or(next, |wish| wish.order)
     }
 
     fn take_in_hand(&mut self, in_hand: InHand, settings: &Settings) {

@@ -110,7 +110,7 @@ impl Task {
         turn: &Turn<'_>,
     ) {
         let booking = &in_hand.booking;
-        let generation = self.repark(key, booking.version, ParkingPlace::Review);
+        let generation = self.repark(key, &in_hand, ParkingPlace::Review);
         // Which appointment is meant is a question about this booking only.
         if reason != Reason::AmbiguousAppointment {
             self.change_patient(&booking.patient_key()).held_by = Some(key.booking.clone());
@@ -138,7 +138,7 @@ impl Task {
         turn: &Turn<'_>,
     ) {
         let booking = &in_hand.booking;
-        let generation = self.repark(key, booking.version, ParkingPlace::Failed);
+        let generation = self.repark(key, &in_hand, ParkingPlace::Failed);
         self.answer(key, booking, true, turn.now);
         let placed_ids = self.change_booking(key).placed_ids();
         let (lane, offset) = in_hand.position;
@@ -182,11 +182,13 @@ impl Task {
     }
 
     /// Names the one valid place of a version that is put aside; its generation rises every time (rule K4).
-    fn repark(&mut self, key: &BookingKey, version: Version, place: ParkingPlace) -> u32 {
+    fn repark(&mut self, key: &BookingKey, in_hand: &InHand, place: ParkingPlace) -> u32 {
+        let version = in_hand.booking.version;
+        let wish = (place == ParkingPlace::Retry).then(|| Box::new(in_hand.wish()));
         let state = self.change_booking(key);
         let generation = state.parked(version).map_or(0, |parked| parked.generation) + 1;
         state.parked.retain(|parked| parked.version != version);
-        state.parked.push(Parked { version, place, generation });
+        state.parked.push(Parked { version, place, generation, wish });
         generation
     }
 
@@ -216,7 +218,7 @@ impl Task {
     ) {
         self.position_finished(in_hand.position);
         let version = in_hand.booking.version;
-        let generation = self.repark(key, version, ParkingPlace::Retry);
+        let generation = self.repark(key, &in_hand, ParkingPlace::Retry);
         let mut schedule = in_hand.schedule;
         schedule.not_before = not_before;
         schedule.last_error = Arc::from(why);

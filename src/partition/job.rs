@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::appointment::Revision;
+use crate::appointment::{Revision, Span};
 use crate::booking::{Booking, BookingKey, PatientKey, Version};
 use crate::event::Schedule;
 use crate::event::topics::Lane;
@@ -13,6 +13,7 @@ use crate::healthflow::{AppointmentFound, Operation};
 use crate::patient::Candidate;
 use crate::patient::HealthFlowPatientId;
 use crate::patient::search::Search;
+use crate::state::Wish;
 use crate::time::Timestamp;
 
 /// What a job is about.
@@ -33,6 +34,15 @@ pub struct InHand {
     pub position: (Lane, i64),
     /// Its retries so far.
     pub schedule: Schedule,
+    /// When it came, as its offset in `appointments.requested`; of one that was redriven, when that came (rule K11).
+    pub order: i64,
+}
+
+impl InHand {
+    /// What it wants of the book.
+    pub fn wish(&self) -> Wish {
+        Wish { order: self.order, span: Span::wanted(&self.booking) }
+    }
 }
 
 /// The call under way.

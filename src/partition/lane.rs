@@ -31,6 +31,11 @@ impl LaneProgress {
         LaneProgress { next, unfinished: BTreeMap::new(), bytes: 0, committed: None, paused: false }
     }
 
+    /// The offset after the last record that arrived.
+    pub fn next(&self) -> i64 {
+        self.next
+    }
+
     /// A record arrived. Offsets rise, but with gaps: transaction markers and compaction leave holes.
     /// `since` is when the booking was asked for, where that is known.
     pub fn arrived(&mut self, offset: i64, size_bytes: usize, since: Option<Timestamp>) {

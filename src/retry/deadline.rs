@@ -68,6 +68,7 @@ mod tests {
             not_before: NOW.plus_ms(not_before_in_ms),
             first_failed_at: Some(NOW.plus_ms(first_failed_in_ms)),
             last_error: "connect".into(),
+            slot_since: None,
         }
     }
 

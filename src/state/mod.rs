@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::appointment::{Placement, Revision, Slot};
+use crate::appointment::{Placement, Revision, Slot, Span};
 use crate::booking::{BookingId, BookingKey, PatientKey, PracticeId, Version};
 use crate::event::topics::Lane;
 use crate::patient::{HealthFlowPatientId, LinkOrigin};
@@ -59,6 +59,8 @@ pub struct WriteIntent {
     pub slot: Option<Slot>,
     /// The revision that every PUT under it names; none where they name none (rule W5).
     pub if_match: Option<Revision>,
+    /// What the writes that may have been sent under it ask to occupy, each once (rule K11).
+    pub asked: Vec<Span>,
 }
 
 /// How often a worker ended uncleanly while an intent was open (rule K6). It outlives the intent: a doubt that is settled
@@ -90,7 +92,7 @@ pub enum WriteOperation {
 }
 
 /// Where the record of a parked version lies; only the record with this lane and generation is taken (rule K4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Parked {
     /// The version that waits.
     pub version: Version,
@@ -98,6 +100,18 @@ pub struct Parked {
     pub place: ParkingPlace,
     /// Which of its records is the valid one; rises with every re-parking.
     pub generation: u32,
+    /// What it wants of the book, while it waits in the retry topic; none where an earlier worker parked it (rule K11).
+    /// Boxed, for few bookings have one and many a dead letter has none.
+    pub wish: Option<Box<Wish>>,
+}
+
+/// What a version that waits wants of the book: enough to know whose slot it will free without its record.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Wish {
+    /// When it came, as its offset in `appointments.requested`: desks take one step after the other.
+    pub order: i64,
+    /// What it wants to occupy; none if it is cancelled.
+    pub span: Option<Span>,
 }
 
 /// The topics a version can wait in.
@@ -239,8 +253,8 @@ impl Shelved for PatientState {
 
 impl BookingState {
     /// Where `version` waits, if it does.
-    pub fn parked(&self, version: Version) -> Option<Parked> {
-        self.parked.iter().copied().find(|parked| parked.version == version)
+    pub fn parked(&self, version: Version) -> Option<&Parked> {
+        self.parked.iter().find(|parked| parked.version == version)
     }
 
     /// Whether `version` waits: seen, and without its final result.

@@ -277,11 +277,19 @@ impl HealthFlow {
     }
 
     fn is_taken(&self, content: &AppointmentContent, own: Option<usize>, nature: &Nature) -> bool {
+        let minutes = |one: &AppointmentContent| {
+            let start = one.visit.start.0 / 60_000;
+            start..start + i64::from(one.visit.duration_minutes)
+        };
+        let wanted = minutes(content);
         let takes = |(index, entry): (usize, &Entry)| {
+            let taken = minutes(&entry.content);
             !entry.is_gone
                 && Some(index) != own
                 && entry.content.status == BookingStatus::Scheduled
-                && entry.content.visit.start == content.visit.start
+                && entry.content.visit.provider_id == content.visit.provider_id
+                && taken.start < wanted.end
+                && wanted.start < taken.end
         };
         nature.slot_conflicts
             && content.status == BookingStatus::Scheduled

@@ -99,13 +99,14 @@ fn a_booking_that_kills_is_left_alone_while_its_patient_is_held() {
         first_version: 1,
         since: START,
         slot: None,
+        asked: Vec::new(),
         if_match: None,
     };
     let state = BookingState {
         intent: Some(Box::new(intent)),
         newest: 1,
         suspicion: Suspicion { unclean_ends: 5, alone: false },
-        parked: vec![Parked { version: 1, place: ParkingPlace::Retry, generation: 1 }],
+        parked: vec![Parked { version: 1, place: ParkingPlace::Retry, generation: 1, wish: None }],
         ..BookingState::default()
     };
     let patient = PatientState { held_by: Some("another".into()), ..PatientState::default() };

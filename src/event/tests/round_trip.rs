@@ -1,6 +1,6 @@
 //! Goal: each record decodes to what was encoded, and its bytes are the schema's. Method: the way out, then the way in.
 
-use crate::appointment::{Placement, Slot};
+use crate::appointment::{Placement, Slot, Span};
 use crate::booking::{BookingKey, BookingStatus, PatientKey};
 use crate::event::avro::{contract, contracts};
 use crate::event::codec::{Codec, restore};
@@ -18,7 +18,7 @@ use crate::patient::LinkOrigin;
 use crate::patient::decide::{Agreement, Evidence};
 use crate::state::{
     BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
-    TaskPositions, VersionSet, WriteIntent, WriteOperation,
+    TaskPositions, VersionSet, Wish, WriteIntent, WriteOperation,
 };
 use crate::sync::{Disposition, Reason, SyncedOutcome};
 
@@ -101,6 +101,7 @@ fn a_retry_comes_back_as_it_was_parked() {
             not_before: NOW,
             first_failed_at: Some(NOW.plus_ms(-5)),
             last_error: "timeout".into(),
+            slot_since: Some(NOW.plus_ms(-3)),
         },
         generation: 7,
     };
@@ -225,6 +226,8 @@ fn a_dead_letter_keeps_the_bytes_and_says_where_it_came_from() {
 #[test]
 fn state_comes_back_as_it_was_committed() {
     let key = BookingKey { practice: "a/b".into(), booking: "c%d".into() };
+    let span = Span { provider_id: "dr-1".into(), start: NOW, minutes: 30 };
+    let wish = |span| Some(Box::new(Wish { order: 17, span }));
     let full = BookingState {
         placement: Some(Placement {
             appointment_id: "hf-a".into(),
@@ -234,6 +237,7 @@ fn state_comes_back_as_it_was_committed() {
             status: BookingStatus::Cancelled,
             fingerprint: Some(i64::MIN),
             revision: Some("7".into()),
+            span: Some(span.clone()),
         }),
         incarnation: 3,
         answered: VersionSet::new(4, vec![6, 9]),
@@ -245,11 +249,13 @@ fn state_comes_back_as_it_was_committed() {
             since: NOW,
             slot: Some(Slot { patient_id: "hf-p".into(), start: NOW, provider_id: "dr-1".into() }),
             if_match: Some("6".into()),
+            asked: vec![span.clone(), Span { minutes: 45, ..span.clone() }],
         })),
         suspicion: Suspicion { unclean_ends: 3, alone: true },
         parked: vec![
-            Parked { version: 5, place: ParkingPlace::Retry, generation: 1 },
-            Parked { version: 7, place: ParkingPlace::Review, generation: 2 },
+            Parked { version: 5, place: ParkingPlace::Retry, generation: 1, wish: wish(Some(span)) },
+            Parked { version: 6, place: ParkingPlace::Retry, generation: 1, wish: wish(None) },
+            Parked { version: 7, place: ParkingPlace::Review, generation: 2, wish: None },
         ],
         last_day: 20_454,
         last_write_at: crate::time::Timestamp::default(),

@@ -5,18 +5,20 @@ use apache_avro::Schema;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
 
-use crate::appointment::{Placement, Slot};
+use crate::appointment::{Placement, Slot, Span};
 use crate::booking::{BookingKey, BookingStatus, PatientKey};
 use crate::event::Outgoing;
 use crate::event::avro::{Decoder, contract};
 use crate::event::codec::{Codec, restore};
 use crate::event::tests::sample::*;
 use crate::state::{
-    BookingState, PatientIntent, PatientState, StateRecord, Suspicion, WriteIntent, WriteOperation,
+    BookingState, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion, Wish,
+    WriteIntent, WriteOperation,
 };
 
 /// The fields that came after the first state was written.
-const LATER: [&str; 7] = ["unclean_ends", "alone", "slot", "if_match", "person", "unseen", "revision"];
+const LATER: [&str; 10] =
+    ["unclean_ends", "alone", "slot", "if_match", "person", "unseen", "revision", "span", "asked", "wish"];
 
 /// The schema without the fields that came later.
 fn older_schema(json: &mut serde_json::Value) {
@@ -71,6 +73,8 @@ fn restored(record: StateRecord) -> StateRecord {
 #[test]
 fn a_booking_that_an_earlier_worker_wrote_is_restored() {
     let key = BookingKey { practice: "practice-1".into(), booking: "b".into() };
+    let span = Span { provider_id: "dr-1".into(), start: NOW, minutes: 30 };
+    let wish = Some(Box::new(Wish { order: 17, span: None }));
     let mut state = BookingState {
         placement: Some(Placement {
             appointment_id: "hf-a".into(),
@@ -80,6 +84,7 @@ fn a_booking_that_an_earlier_worker_wrote_is_restored() {
             status: BookingStatus::Scheduled,
             fingerprint: Some(7),
             revision: Some("3".into()),
+            span: Some(span.clone()),
         }),
         newest: 3,
         suspicion: Suspicion { unclean_ends: 1, alone: true },
@@ -90,14 +95,18 @@ fn a_booking_that_an_earlier_worker_wrote_is_restored() {
             since: NOW,
             slot: Some(Slot { patient_id: "hf-p".into(), start: NOW, provider_id: "dr-1".into() }),
             if_match: Some("3".into()),
+            asked: vec![span],
         })),
+        parked: vec![Parked { version: 4, place: ParkingPlace::Retry, generation: 2, wish }],
         ..BookingState::default()
     };
     let read = restored(StateRecord::Booking(key.clone(), state.clone()));
     let intent = state.intent.as_mut().expect("is there");
-    (intent.slot, intent.if_match) = (None, None);
+    (intent.slot, intent.if_match, intent.asked) = (None, None, Vec::new());
+    state.parked[0].wish = None;
     state.suspicion = Suspicion::default();
-    state.placement.as_mut().expect("is there").revision = None;
+    let placement = state.placement.as_mut().expect("is there");
+    (placement.revision, placement.span) = (None, None);
     assert_eq!(read, StateRecord::Booking(key, state));
 }
 

@@ -1,12 +1,13 @@
 //! What HealthFlow stores, and how it finds it again.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::person::{folded, folded_code};
 use super::shapes::{AppointmentBody, AppointmentRecord, PatientBody, PatientRecord, SearchBody};
 use super::validate::instant;
-use crate::time::Timestamp;
+use crate::time::{DAY_MS, Timestamp};
 
 /// A record with its history.
 #[derive(Clone, Debug)]
@@ -240,10 +241,23 @@ pub(super) fn key(kind: &str, practice: &str, rest: &str) -> String {
     key
 }
 
-/// The index key of a provider's slot.
-pub(super) fn slot_key(body: &AppointmentBody) -> String {
+/// From when to when an appointment takes its provider, in milliseconds.
+fn taken_ms(body: &AppointmentBody) -> Range<i64> {
     let start_ms = instant(&body.start).map_or(0, |start| start.0);
-    key("slot", &body.practice_id, &format!("{}\0{start_ms}", body.provider_id))
+    start_ms..start_ms + i64::from(body.duration_minutes) * 60_000
+}
+
+/// The index keys of the days, in UTC, on which an appointment takes its provider: what overlaps has one in common.
+pub(super) fn slot_keys(body: &AppointmentBody) -> impl Iterator<Item = String> + '_ {
+    let taken = taken_ms(body);
+    let days = taken.start.div_euclid(DAY_MS)..=(taken.end - 1).div_euclid(DAY_MS);
+    days.map(|day| key("slot", &body.practice_id, &format!("{}\0{day}", body.provider_id)))
+}
+
+/// Whether two appointments of one provider would take him or her at the same time.
+pub(super) fn overlap(one: &AppointmentBody, other: &AppointmentBody) -> bool {
+    let (one, other) = (taken_ms(one), taken_ms(other));
+    one.start < other.end && other.start < one.end
 }
 
 fn patient_keys(body: &PatientBody) -> Vec<String> {
@@ -261,8 +275,8 @@ fn patient_keys(body: &PatientBody) -> Vec<String> {
 
 fn appointment_keys(body: &AppointmentBody) -> Vec<String> {
     let practice = &*body.practice_id;
-    let mut keys =
-        vec![key("practice", practice, ""), key("patient", practice, &body.patient_id), slot_key(body)];
+    let mut keys = vec![key("practice", practice, ""), key("patient", practice, &body.patient_id)];
+    keys.extend(slot_keys(body));
     keys.extend(body.external_id.as_deref().map(|reference| key("reference", practice, reference)));
     keys
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::book::{Book, Stored, key, slot_key};
+use super::book::{Book, Stored, key, overlap, slot_keys};
 use super::moods::Moods;
 use super::route::{NoRoute, Query, Route};
 use super::shapes::{
@@ -152,9 +152,12 @@ impl Endpoints {
         if !moods.slot_conflicts || &*body.status != "scheduled" {
             return Ok(());
         }
-        let slot = slot_key(body);
-        let mut others = self.book.appointments.under(&slot).map(|stored| &stored.record);
-        let is_taken = others.any(|other| &*other.body.status == "scheduled" && Some(&*other.id) != own);
+        let is_taken = slot_keys(body).any(|day| {
+            let mut others = self.book.appointments.under(&day).map(|stored| &stored.record);
+            others.any(|other| {
+                &*other.body.status == "scheduled" && Some(&*other.id) != own && overlap(&other.body, body)
+            })
+        });
         if is_taken { Err(error(409, "SLOT_TAKEN")) } else { Ok(()) }
     }
 

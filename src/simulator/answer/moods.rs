@@ -60,7 +60,8 @@ pub struct Moods {
     /// Whether appointments are answered with a `version` and a PUT with `If-Match` is carried out only while that stands:
     /// else 412 `CHANGED`.
     pub offers_versions: bool,
-    /// Whether a provider can have one scheduled appointment a start only: a second one gets 409 `SLOT_TAKEN`.
+    /// Whether a provider of a practice can have one scheduled appointment at a time only: one that overlaps another, by
+    /// a minute, gets 409 `SLOT_TAKEN`.
     pub slot_conflicts: bool,
     /// How many records a page holds; at least 1.
     pub page_size: usize,

@@ -198,6 +198,28 @@ fn a_slot_belongs_to_one_scheduled_appointment() {
     assert_eq!(asked(&mut simulator, &create("c", None), NOW).0, 201);
 }
 
+/// Goal: a provider has one visit at a time. Method: visits of half an hour that touch, overlap by a minute, across
+/// midnight, of another provider, of another practice's provider of the same name.
+#[test]
+fn a_slot_is_taken_by_whatever_overlaps_it() {
+    let mut simulator = simulator(json!({"slot_conflicts": true}));
+    create_patient(&mut simulator, "pat-1");
+    let mut ask = |booking: &str, start: &str, minutes: u32, provider: &str| {
+        let mut body = appointment(booking, "hfp-1");
+        body["start"] = start.into();
+        body["duration_minutes"] = minutes.into();
+        body["provider_id"] = provider.into();
+        asked(&mut simulator, &wire(Method::Post, "/appointments", None, body), NOW).0
+    };
+    assert_eq!(ask("a", "2030-01-07T17:45:00-06:00", 30, "d"), 201);
+    assert_eq!(ask("b", "2030-01-07T18:14:00-06:00", 30, "d"), 409);
+    assert_eq!(ask("b", "2030-01-07T18:15:00-06:00", 30, "d"), 201);
+    assert_eq!(ask("c", "2030-01-07T17:16:00-06:00", 30, "d"), 409);
+    assert_eq!(ask("c", "2030-01-07T17:15:00-06:00", 30, "d"), 201);
+    assert_eq!(ask("e", "2030-01-07T06:00:00-06:00", 1_440, "d"), 409);
+    assert_eq!(ask("e", "2030-01-07T06:00:00-06:00", 1_440, "other"), 201);
+}
+
 #[test]
 fn faults_happen_before_or_after_the_effect_as_told() {
     for (knob, stands, status) in [

@@ -1,11 +1,11 @@
 //! What a shelf promises: nobody can tell what is packed from what lies open, and nothing private is printed.
 
 use super::*;
-use crate::appointment::Placement;
+use crate::appointment::{Placement, Span};
 use crate::booking::{BookingKey, BookingStatus, PatientKey};
 use crate::patient::LinkOrigin;
 use crate::state::{
-    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, Suspicion, VersionSet,
+    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, Suspicion, VersionSet, Wish,
     WriteIntent, WriteOperation,
 };
 use crate::time::Timestamp;
@@ -18,7 +18,7 @@ fn key(number: u8) -> BookingKey {
 
 /// A state that says `number`; every third one is not settled.
 fn state(number: u8) -> BookingState {
-    let parked = Parked { version: 1, place: ParkingPlace::Retry, generation: 1 };
+    let parked = Parked { version: 1, place: ParkingPlace::Retry, generation: 1, wish: None };
     BookingState {
         newest: number.into(),
         last_day: number.into(),
@@ -31,6 +31,7 @@ fn state(number: u8) -> BookingState {
 fn everything_set() -> (BookingState, PatientState) {
     let slot =
         crate::appointment::Slot { patient_id: "hfp".into(), start: Timestamp(-5), provider_id: "dr".into() };
+    let span = Span { provider_id: "dr".into(), start: Timestamp(-5), minutes: 30 };
     let booking = BookingState {
         placement: Some(Placement {
             appointment_id: "hfa".into(),
@@ -40,6 +41,7 @@ fn everything_set() -> (BookingState, PatientState) {
             status: BookingStatus::Cancelled,
             fingerprint: Some(i64::MIN),
             revision: Some("\"7".into()),
+            span: Some(span.clone()),
         }),
         incarnation: 2,
         answered: VersionSet::new(3, vec![5, 9]),
@@ -51,9 +53,15 @@ fn everything_set() -> (BookingState, PatientState) {
             since: Timestamp(6),
             slot: Some(slot),
             if_match: Some("7".into()),
+            asked: vec![span.clone()],
         })),
         suspicion: Suspicion { unclean_ends: 3, alone: true },
-        parked: vec![Parked { version: 4, place: ParkingPlace::Review, generation: 8 }],
+        parked: vec![Parked {
+            version: 4,
+            place: ParkingPlace::Review,
+            generation: 8,
+            wish: Some(Box::new(Wish { order: 7, span: Some(span) })),
+        }],
         last_day: 20_454,
         last_write_at: Timestamp(1_900_000_000_000),
     };
