@@ -14,7 +14,7 @@ use crate::partition::task::{PendingFact, Task, Turn};
 use crate::processor::defects::planted;
 use crate::processor::fact::Fact;
 use crate::processor::settings::Settings;
-use crate::retry::deadline::taken_up;
+use crate::retry::deadline::{believable, taken_up};
 use crate::retry::waiting_room::Waiting;
 use crate::state::ParkingPlace;
 use crate::sync::Disposition;
@@ -115,13 +115,17 @@ impl Task {
         }))
     }
 
-    fn came_back(&mut self, entry: RetryEntry, position: (Lane, i64), turn: &mut Turn<'_>) {
+    fn came_back(&mut self, mut entry: RetryEntry, position: (Lane, i64), turn: &mut Turn<'_>) {
         // Copies that a newer parking or an answer made worthless are passed over (rule K4).
         if !self.is_awaited(&entry, turn) && !self.reopens(&entry, turn) {
             let Booking { key, version, .. } = entry.booking;
             turn.facts.push_back(Fact::DuplicateSkipped { key, version, differs: None });
             self.position_finished(position);
             return;
+        }
+        if !planted!(turn.settings, FutureBelieved) {
+            entry.schedule.not_before =
+                believable(entry.schedule.not_before, turn.now, turn.settings.longest_wait_ms());
         }
         let newer_known = self
             .jobs

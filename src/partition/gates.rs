@@ -144,10 +144,13 @@ fn verdict(doubt: &Doubt, is_safe: bool, now: Timestamp, settings: &Settings) ->
 }
 
 /// Whether a create whose intent was opened at `since` may be repeated: its key must still be remembered when the repeat
-/// lands, which may be late.
+/// lands, which may be late. An intent of the future is one of a wrong clock, and says nothing about its age.
 fn is_create_safe(since: Timestamp, now: Timestamp, settings: &Settings) -> bool {
+    let is_of_our_time = since <= now || planted!(settings, FutureBelieved);
     match settings.guard {
-        GuardMode::IdempotencyKey => now < since.plus_ms(settings.key_retention_ms - settings.settle_ms()),
+        GuardMode::IdempotencyKey => {
+            is_of_our_time && now < since.plus_ms(settings.key_retention_ms - settings.settle_ms())
+        }
         GuardMode::UniqueReference => true,
         GuardMode::Reference | GuardMode::Search => false,
     }

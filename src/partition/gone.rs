@@ -65,8 +65,11 @@ impl Task {
     }
 
     fn believed_at(&self, sent_at: Timestamp, written_by_us: bool, turn: &Turn<'_>) -> Timestamp {
-        let own = sent_at.plus_ms(turn.settings.settle_ms());
-        let inherited = if written_by_us { self.inherited_quiet_at(turn.settings) } else { Timestamp(0) };
+        // What was sent in the future was sent by an earlier owner, whose clock was wrong.
+        let is_of_another_clock = sent_at > turn.now && !planted!(turn.settings, FutureBelieved);
+        let own = if is_of_another_clock { Timestamp(0) } else { sent_at.plus_ms(turn.settings.settle_ms()) };
+        let counts_from_fence = written_by_us || is_of_another_clock;
+        let inherited = if counts_from_fence { self.inherited_quiet_at(turn.settings) } else { Timestamp(0) };
         if planted!(turn.settings, GoneBelievedAtOnce) { turn.now } else { own.max(inherited) }
     }
 }

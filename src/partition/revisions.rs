@@ -27,7 +27,8 @@ impl Task {
             turn.facts.push_back(Fact::DoubtSettled { key: Some(key.clone()), found: None });
         }
         let intent = self.state.bookings.get_open(key).and_then(|state| state.intent.as_ref());
-        let stood_at = intent.map_or(turn.now, |intent| intent.since).max(self.fenced_at);
+        // An intent of the future is one of a wrong clock.
+        let stood_at = intent.map_or(turn.now, |intent| intent.since.min(turn.now)).max(self.fenced_at);
         self.close_write(key);
         let was_certain = self.forget_content(key);
         let is_first = job.outdated.is_none();

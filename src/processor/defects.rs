@@ -57,12 +57,14 @@ pub enum Defect {
     NamelessBuriedAtOnce,
     /// A version whose visit has begun is given up when an attempt fails, however short it was tried.
     GivenUpAtTheFirstHiccup,
+    /// A time that lies further ahead than anything can wait is waited for; it was written by a wrong clock.
+    FutureBelieved,
 }
 
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 26] = [
+    pub const ALL: [Defect; 27] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -89,6 +91,7 @@ impl Defect {
         Defect::LeaseFromTheFence,
         Defect::NamelessBuriedAtOnce,
         Defect::GivenUpAtTheFirstHiccup,
+        Defect::FutureBelieved,
     ];
 }
 

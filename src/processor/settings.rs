@@ -94,4 +94,9 @@ impl Settings {
     pub const fn settle_ms(&self) -> i64 {
         self.request_life_ms + self.late_landing_ms + self.search_lag_ms
     }
+
+    /// The longest that a parked version can have to wait: for its next attempt, or for a doubt of an earlier owner.
+    pub fn longest_wait_ms(&self) -> i64 {
+        self.retry_backoff_max_ms.max(self.lease_ms + self.settle_ms())
+    }
 }

@@ -55,6 +55,12 @@ pub fn taken_up(mut schedule: Schedule, now: Timestamp) -> Schedule {
     schedule
 }
 
+/// When a parked version is due: no later than it can have to wait from now on. A later moment was written by a worker whose
+/// clock was wrong; believed, it keeps the version for longer than Kafka keeps its record.
+pub fn believable(not_before: Timestamp, now: Timestamp, longest_wait_ms: i64) -> Timestamp {
+    not_before.min(now.plus_ms(longest_wait_ms))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -49,6 +49,8 @@ pub enum FaultKind {
     RollingRestart,
     /// The wall clock of a worker's machine is set: whoever runs there does not see it, whoever starts there does.
     ClockJump,
+    /// A machine crashes and comes back with a clock that is days off.
+    WrongClock,
     /// A booking kills the worker that touches it.
     CrashLoop,
     /// A record is published to another partition than its own.
@@ -95,6 +97,8 @@ pub enum FaultEvent {
     Outage,
     DiskFull,
     ClockJump,
+    WrongClock,
+    ClockMended(usize),
     /// A rolling restart comes to this worker.
     Roll(usize),
     Restart(usize),
@@ -116,6 +120,7 @@ impl World {
         self.plan_every(every.worker_every_ms, || FaultEvent::Worker);
         self.plan_every(every.roll_every_ms, || FaultEvent::Roll(0));
         self.plan_every(every.clock_every_ms, || FaultEvent::ClockJump);
+        self.plan_every(every.wrong_clock_every_ms, || FaultEvent::WrongClock);
         self.plan_every(every.disk_every_ms, || FaultEvent::DiskFull);
         self.plan_every(every.deletion_every_ms, || FaultEvent::Deletion);
         self.plan_every(every.edit_every_ms, || FaultEvent::Edit(None));
@@ -157,6 +162,8 @@ impl World {
                 self.story.tell(self.now, || format!("the broker's disk is full for {ms} ms"));
             }
             FaultEvent::ClockJump => self.set_a_clock(),
+            FaultEvent::WrongClock => self.boots_with_a_wrong_clock(),
+            FaultEvent::ClockMended(worker) => self.clock_is_mended(worker),
             FaultEvent::Roll(worker) => self.roll(worker),
             FaultEvent::Restart(worker) => self.restart(worker),
             FaultEvent::Resume { worker, pauses } => {
@@ -201,7 +208,7 @@ impl World {
         }
     }
 
-    fn is_killed(&mut self, worker: usize, restarts_within_ms: i64) {
+    pub fn is_killed(&mut self, worker: usize, restarts_within_ms: i64) {
         self.falls_silent(worker);
         self.workers[worker].running = Running::Down;
         let ms = self.random.between(200, restarts_within_ms);
@@ -266,7 +273,7 @@ impl World {
     }
 
     fn restart(&mut self, worker: usize) {
-        if self.workers[worker].running != Running::Down {
+        if self.workers[worker].running != Running::Down || self.refuses_its_clock(worker) {
             return;
         }
         let settings = self.plan.told_settings();

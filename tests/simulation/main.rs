@@ -24,6 +24,7 @@ mod random;
 mod story;
 mod worker;
 mod world;
+mod wrong_clocks;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -92,6 +92,8 @@ pub struct Plan {
     /// How far the clocks of workers' machines may differ from the world's, either way: restarts on another machine
     /// have another clock.
     pub skew_max_ms: i64,
+    /// Whether workers compare their clock with the brokers' before they start.
+    pub clocks_are_compared: bool,
     /// How the shell around the processor is broken on purpose.
     pub defect: Option<Defect>,
 }
@@ -122,6 +124,7 @@ pub struct Faults {
     pub nap: f64,
     pub roll_every_ms: i64,
     pub clock_every_ms: i64,
+    pub wrong_clock_every_ms: i64,
     pub disk_every_ms: i64,
     pub edit_every_ms: i64,
     pub worker_every_ms: i64,
@@ -189,6 +192,7 @@ impl Plan {
             replays_for_other_bytes: random.chance(0.5),
             page_size: *random.pick(&[1, 2, 50]),
             skew_max_ms,
+            clocks_are_compared: random.chance(0.5),
             defect: None,
             settings,
         }
@@ -300,6 +304,7 @@ fn faults(random: &mut Random, level: u32) -> Faults {
         faults.disk_every_ms = *random.pick(&[0, 30_000, 30_000]);
     }
     if level >= 3 {
+        faults.wrong_clock_every_ms = *random.pick(&[0, 0, 0, 15_000]);
         faults.deletion_every_ms = *random.pick(&[0, 0, 10_000]);
         faults.edit_every_ms = *random.pick(&[0, 5_000, 10_000]);
         faults.redrive_every_ms = *random.pick(&[0, 3_000, 10_000]);
