@@ -1,4 +1,4 @@
-//! A worker that is told to stop before it has begun to work.
+//! A worker before it has begun to work: how it is stopped, and what it asks of the system.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -17,9 +17,10 @@ impl Drop for Worker {
     }
 }
 
-/// The status with which a worker ends that is told to stop while its start waits for a server at `address`.
-fn stopped_while_it_waits_for(address: &str) -> Option<i32> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_healthflow-sync"));
+/// A worker whose start waits for a server at `address`; few files may be open until it raises that limit itself.
+fn waiting_for(address: &str) -> Worker {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -Sn 200 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_healthflow-sync")]);
     command.args(["run", "--set=admin.listen=127.0.0.1:0", "--set=schema_registry.timeout_ms=1000"]);
     command.arg(format!("--set=kafka.brokers={address}"));
     command.arg(format!("--set=schema_registry.url=http://{address}"));
@@ -28,6 +29,12 @@ fn stopped_while_it_waits_for(address: &str) -> Option<i32> {
     let mut lines = BufReader::new(log).lines().map_while(Result::ok);
     let waits = lines.any(|line| line.contains("the start waits"));
     assert!(waits, "the worker does not wait for {address}");
+    worker
+}
+
+/// The status with which a worker ends that is told to stop while its start waits for a server at `address`.
+fn stopped_while_it_waits_for(address: &str) -> Option<i32> {
+    let mut worker = waiting_for(address);
     let pid = Pid::from_raw(worker.0.id().cast_signed()).expect("it has a process id");
     kill_process(pid, Signal::TERM).expect("it still runs");
     // It ends: the test run's own limit is the limit here, and `Drop` stops it in any case.
@@ -44,4 +51,15 @@ fn a_worker_that_is_stopped_before_it_has_joined_ends_well() {
         let both = [silent.as_str(), "127.0.0.1:1"].map(|at| scope.spawn(|| stopped_while_it_waits_for(at)));
         assert_eq!(both.map(|one| one.join().expect("no panic")), [Some(0); 2]);
     });
+}
+
+/// Goal: the usual soft limit of open files does not hold a worker back that may raise it.
+#[test]
+fn a_worker_raises_its_limit_of_open_files() {
+    let worker = waiting_for("127.0.0.1:1");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", worker.0.id())).expect("it runs");
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("a line for files");
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words[3], words[4], "soft and hard limit: {line}");
+    assert_ne!(words[3], "200", "{line}");
 }

@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and one file per command. Each is a thin use of what workers use too,
 //! so that what is tried by hand is what runs.
 
+mod open_files;
 mod publish;
 pub mod redrive;
 pub mod repartition;

@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::admin;
-use crate::cli::Connection;
+use crate::cli::{Connection, open_files};
 use crate::config::{Config, FirstStart, GroupProtocol, HOSTNAME, secret};
 use crate::http::TransportSettings;
 use crate::kafka::schema_registry::{Patience, SchemaRegistry};
@@ -45,6 +45,7 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
             format!("`healthflow.token_file` names {}, which cannot be read; correct it", path.display())
         })?;
     }
+    let open_files = open_files::raise_limit();
     let clock = Clock::start();
     let mut stop = StopRequest::listen(&runtime).context("the system gives no signals")?;
     let mut watcher = Watcher::start(config, &runtime, clock)?;
@@ -54,6 +55,7 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
         runtime.shutdown_background();
         return Ok(());
     };
+    open_files::check_limit(open_files, partitions, u64::from(config.worker.max_in_flight))?;
     let kafka = KafkaSettings { partition_count: partitions, ..kafka_settings(config)? };
     watcher.ends = Some(Ends::start(&kafka)?);
     watcher.registry = Some(connection.registry.clone());
@@ -66,6 +68,7 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
             connect_timeout_ms: config.healthflow.connect_timeout_ms,
             request_life_ms: config.healthflow.request_life_ms,
             idle_connections_max: config.worker.max_in_flight as usize,
+            idle_connection_ms: config.healthflow.idle_connection_ms,
             body_bytes_max: BODY_BYTES_MAX,
         },
         processor: config.processor_settings(partitions),

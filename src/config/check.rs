@@ -59,6 +59,7 @@ fn bounds(config: &Config) -> Result<(), Fault> {
         ("schema_registry.unknown_schema_wait_ms", schema_registry.unknown_schema_wait_ms),
         ("healthflow.key_retention_ms", healthflow.key_retention_ms),
         ("healthflow.connect_timeout_ms", healthflow.connect_timeout_ms),
+        ("healthflow.idle_connection_ms", healthflow.idle_connection_ms),
         ("healthflow.request_life_ms", healthflow.request_life_ms),
         ("healthflow.unauthorised_pause_ms", healthflow.unauthorised_pause_ms),
         ("healthflow.throttled_pause_ms", healthflow.throttled_pause_ms),

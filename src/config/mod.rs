@@ -119,6 +119,8 @@ pub struct HealthFlow {
     pub key_retention_ms: u64,
     /// Longest wait for a connection (milliseconds).
     pub connect_timeout_ms: u64,
+    /// How long a connection may be idle and still be used (milliseconds).
+    pub idle_connection_ms: u64,
     /// Longest life of a request: connect, send and answer (milliseconds).
     pub request_life_ms: u64,
     /// How long after that HealthFlow may still carry out a request whose answer was lost (milliseconds).

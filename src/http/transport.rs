@@ -2,7 +2,7 @@
 //! goes out a second time without anybody knowing is a second appointment (rule W6).
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, IF_MATCH, RETRY_AFTER};
@@ -14,6 +14,7 @@ use crate::http::gate::{Gate, GatedBody, Passage};
 use crate::http::token::TokenFile;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Where HealthFlow is and how patient we are with it.
@@ -29,6 +30,8 @@ pub struct TransportSettings {
     pub request_life_ms: u64,
     /// Connections kept open while idle; at least as many as calls are under way at once.
     pub idle_connections_max: usize,
+    /// How long a connection may be idle and still be used; shorter than HealthFlow, or what is in front of it, keeps it.
+    pub idle_connection_ms: u64,
     /// The longest body that is read; a longer one is unreadable.
     pub body_bytes_max: usize,
 }
@@ -40,10 +43,16 @@ pub struct Unusable(String);
 
 /// A connection pool to HealthFlow. Shared by all calls.
 pub struct Transport {
-    client: Client,
+    settings: TransportSettings,
+    pool: RwLock<Pool>,
     base_url: String,
     token: Option<TokenFile>,
-    body_bytes_max: usize,
+}
+
+/// The connections, and how long they may be idle.
+struct Pool {
+    client: Client,
+    idle_connection_ms: u64,
 }
 
 impl Transport {
@@ -55,20 +64,8 @@ impl Transport {
         let base_url = settings.base_url.trim_end_matches('/').to_owned();
         Url::parse(&base_url).map_err(|error| Unusable(format!("its base URL is none: {error}")))?;
         let token = settings.token_file.as_deref().map(TokenFile::open).transpose().map_err(Unusable)?;
-        let client = Client::builder()
-            .retry(reqwest::retry::never())
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .referer(false)
-            .http1_only()
-            .tcp_nodelay(true)
-            .user_agent(concat!("healthflow-sync/", env!("CARGO_PKG_VERSION")))
-            .pool_max_idle_per_host(settings.idle_connections_max)
-            .connect_timeout(Duration::from_millis(settings.connect_timeout_ms))
-            .timeout(Duration::from_millis(settings.request_life_ms))
-            .build()
-            .map_err(|error| Unusable(error.to_string()))?;
-        Ok(Arc::new(Transport { client, base_url, token, body_bytes_max: settings.body_bytes_max }))
+        let pool = Pool::new(settings, settings.idle_connection_ms)?;
+        Ok(Arc::new(Transport { settings: settings.clone(), pool: RwLock::new(pool), base_url, token }))
     }
 
     /// Sends `request`, once. A request with a body goes out only if `may_send` says yes right before its bytes do, on
@@ -87,8 +84,8 @@ impl Transport {
             Method::Post => reqwest::Method::POST,
             Method::Put => reqwest::Method::PUT,
         };
-        let mut builder = self
-            .client
+        let client = self.pool.read().unwrap_or_else(PoisonError::into_inner).client.clone();
+        let mut builder = client
             .request(method, format!("{}{}", self.base_url, request.path_and_query))
             .header(ACCEPT, JSON);
         if let Some(token) = &self.token {
@@ -115,20 +112,72 @@ impl Transport {
         let status = response.status().as_u16();
         let retry_after =
             response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let kept_alive = response.headers().get(KEEP_ALIVE).and_then(|value| value.to_str().ok());
+        kept_alive.and_then(kept_alive_ms).into_iter().for_each(|ms| self.keep_no_longer_than(ms));
         let body = self.read(response).await?;
         Ok(WireReply { status, retry_after, body })
+    }
+
+    /// Whoever answered closes idle connections after `ms`. A request that meets that moment is a doubt, so from here on
+    /// ours end well before it.
+    fn keep_no_longer_than(&self, ms: u64) {
+        let wanted_ms = ms / 5 * 4;
+        let is_longer = |pool: &Pool| pool.idle_connection_ms > wanted_ms;
+        if !is_longer(&self.pool.read().unwrap_or_else(PoisonError::into_inner)) {
+            return;
+        }
+        let mut pool = self.pool.write().unwrap_or_else(PoisonError::into_inner);
+        if !is_longer(&pool) {
+            return;
+        }
+        match Pool::new(&self.settings, wanted_ms) {
+            Ok(shorter) => {
+                tracing::info!(
+                    "HealthFlow keeps idle connections for {ms} ms, ours end after {wanted_ms} ms"
+                );
+                *pool = shorter;
+            }
+            Err(error) => tracing::warn!("{error}; idle connections live on as before"),
+        }
     }
 
     async fn read(&self, mut response: Response) -> Result<Vec<u8>, Broken> {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await? {
-            if body.len() + chunk.len() > self.body_bytes_max {
+            if body.len() + chunk.len() > self.settings.body_bytes_max {
                 return Err(Broken::TooLong);
             }
             body.extend_from_slice(&chunk);
         }
         Ok(body)
     }
+}
+
+impl Pool {
+    fn new(settings: &TransportSettings, idle_connection_ms: u64) -> Result<Self, Unusable> {
+        let client = Client::builder()
+            .retry(reqwest::retry::never())
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .referer(false)
+            .http1_only()
+            .tcp_nodelay(true)
+            .user_agent(concat!("healthflow-sync/", env!("CARGO_PKG_VERSION")))
+            // Of those that are idle the one that was used last is taken first.
+            .pool_max_idle_per_host(settings.idle_connections_max)
+            .pool_idle_timeout(Duration::from_millis(idle_connection_ms))
+            .connect_timeout(Duration::from_millis(settings.connect_timeout_ms))
+            .timeout(Duration::from_millis(settings.request_life_ms))
+            .build()
+            .map_err(|error| Unusable(error.to_string()))?;
+        Ok(Pool { client, idle_connection_ms })
+    }
+}
+
+/// For how many milliseconds an idle connection is kept, by the header `Keep-Alive: timeout=5, max=100` (RFC 2068, 19.7.1).
+fn kept_alive_ms(header: &str) -> Option<u64> {
+    let seconds = header.split(',').find_map(|part| part.trim().strip_prefix("timeout="))?;
+    seconds.trim().parse::<u64>().ok()?.checked_mul(1_000)
 }
 
 /// How an exchange ended without a reply.

@@ -32,8 +32,10 @@ const PAUSE_MAX_MS: u64 = 500;
 const REPEATS_MAX: u32 = 20;
 /// How long after a commit the producer's last events are waited for; they are there already.
 const LAST_WORDS: Duration = Duration::from_millis(20);
-/// Pause between two looks for events while records are on their way.
-const EVENT_PAUSE: Duration = Duration::from_micros(400);
+/// Pause between two looks for events while records are on their way. It grows by a quarter with each look in vain: a broker
+/// answers within milliseconds or is in trouble, and then every task of a worker looks again and again.
+const EVENT_PAUSE_MIN: Duration = Duration::from_micros(400);
+const EVENT_PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// How a commit ended (rule T3).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,9 +218,10 @@ impl TaskProducer {
         let done = AtomicBool::new(false);
         let aborted = std::thread::scope(|scope| {
             scope.spawn(|| {
+                let mut pause = EVENT_PAUSE_MIN;
                 while !done.load(Ordering::SeqCst) {
                     self.serve(Duration::ZERO);
-                    std::thread::sleep(EVENT_PAUSE);
+                    pause = rest(pause);
                 }
             });
             let aborted = self.repeat("abort", |producer| producer.abort_transaction(Timeout::Never));
@@ -259,6 +262,7 @@ impl TaskProducer {
     /// limit. A limit of zero serves what is there.
     pub(super) fn serve(&self, limit: Duration) -> bool {
         let started = Instant::now();
+        let mut pause = EVENT_PAUSE_MIN;
         loop {
             let before = self.producer.in_flight_count();
             if before == 0 {
@@ -266,14 +270,21 @@ impl TaskProducer {
             }
             // With no time to wait, a poll serves one event.
             self.producer.poll(Duration::ZERO);
-            if self.producer.in_flight_count() >= before {
-                if started.elapsed() >= limit {
-                    return false;
-                }
-                std::thread::sleep(EVENT_PAUSE);
+            if self.producer.in_flight_count() < before {
+                pause = EVENT_PAUSE_MIN;
+            } else if started.elapsed() >= limit {
+                return false;
+            } else {
+                pause = rest(pause);
             }
         }
     }
+}
+
+/// Sleeps for `pause`; gives the next one.
+fn rest(pause: Duration) -> Duration {
+    std::thread::sleep(pause);
+    (pause + pause / 4).min(EVENT_PAUSE_MAX)
 }
 
 fn verdict(what: &str, error: &KafkaError) -> Verdict {

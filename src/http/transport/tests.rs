@@ -78,6 +78,7 @@ fn transport(base_url: &str, token_file: Option<PathBuf>) -> Arc<Transport> {
         connect_timeout_ms: 2_000,
         request_life_ms: 1_000,
         idle_connections_max: 4,
+        idle_connection_ms: 4_000,
         body_bytes_max: 1_000,
     };
     Transport::new(&settings).unwrap()
@@ -200,4 +201,41 @@ fn a_closed_gate_stays_closed() {
     let frame = http_body::Body::poll_frame(body.as_mut(), &mut context);
     assert!(matches!(frame, std::task::Poll::Ready(Some(Err(_)))));
     assert_eq!(gate.close(), Passage::NeverAsked);
+}
+
+fn keep_for_a_second(connection: &mut TcpStream) {
+    let _ = connection
+        .write_all(b"HTTP/1.1 201 Made\r\nkeep-alive: timeout=1, max=9\r\ncontent-length: 2\r\n\r\n{}");
+}
+
+fn answer_202(connection: &mut TcpStream) {
+    let _ = connection.write_all(b"HTTP/1.1 202 Made\r\ncontent-length: 2\r\n\r\n{}");
+}
+
+fn answer_203(connection: &mut TcpStream) {
+    let _ = connection.write_all(b"HTTP/1.1 203 Made\r\ncontent-length: 2\r\n\r\n{}");
+}
+
+/// Goal: no write goes out on a connection that the other side is about to close. Method: the server says how long it keeps
+/// one; each connection answers with another status, so the statuses tell which one was used.
+#[tokio::test]
+async fn a_connection_that_was_idle_for_nearly_as_long_as_the_server_keeps_it_is_not_used() {
+    let (address, _seen) = server(vec![keep_for_a_second, answer_202, answer_203]);
+    let transport = transport(&address, None);
+    let status = async || transport.send(write(), || true).await.unwrap().status;
+    assert_eq!(status().await, 201);
+    // From here on the server's word is known.
+    assert_eq!(status().await, 202);
+    // Longer than we keep it, shorter than the server does.
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    assert_eq!(status().await, 203);
+}
+
+#[test]
+fn the_keep_alive_header_is_read_and_nonsense_is_passed_over() {
+    assert_eq!(kept_alive_ms("timeout=5, max=100"), Some(5_000));
+    assert_eq!(kept_alive_ms("max=100, timeout=15"), Some(15_000));
+    for nonsense in ["", "timeout=", "timeout=-1", "timeout=x", "max=7", "timeout=99999999999999999999"] {
+        assert_eq!(kept_alive_ms(nonsense), None, "{nonsense}");
+    }
 }
