@@ -59,6 +59,7 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
     let kafka = KafkaSettings { partition_count: partitions, ..kafka_settings(config)? };
     watcher.ends = Some(Ends::start(&kafka)?);
     watcher.registry = Some(connection.registry.clone());
+    runtime.spawn(connection.registry.clone().look_ahead());
     let settings = RunSettings {
         kafka,
         registry: connection.registry.clone(),

@@ -2,21 +2,29 @@
 //! values and back; where the schema comes from is not known here. Without reader-schema resolution a producer one
 //! version ahead of us would turn every booking into a dead letter.
 
-use std::sync::{LazyLock, OnceLock};
+mod datum;
+mod resolve;
+mod schema;
 
-use apache_avro::Schema;
+use std::sync::{Arc, LazyLock, OnceLock};
+
 use apache_avro::reader::datum::GenericDatumReader;
-use apache_avro::schema_compatibility::SchemaCompatibility;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::event::avro::datum::{Datum, Misfit};
+use crate::event::avro::resolve::Step;
+use crate::event::avro::schema::Schema;
 use crate::event::topics;
 
 /// The largest record that any of our topics takes; also the most that a length inside a datum may claim. A hostile
 /// length of gigabytes is refused before memory is taken for it.
 pub const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The longest text that says in what a schema differs.
+const DIFFERS_CHARS_MAX: usize = 300;
 
 /// Bytes before the datum: a zero and the schema's id.
 pub const FRAME_BYTES: usize = 5;
@@ -29,8 +37,8 @@ pub struct Contract {
     /// The schema as text, to be registered.
     pub json: &'static str,
     index: usize,
-    schema: Schema,
-    canonical: String,
+    schema: apache_avro::Schema,
+    shape: Schema,
 }
 
 const SCHEMAS: [&str; topics::ALL.len()] = [
@@ -48,9 +56,10 @@ static CONTRACTS: LazyLock<[Contract; topics::ALL.len()]> = LazyLock::new(|| {
     apache_avro::util::max_allocation_bytes(RECORD_BYTES_MAX);
     std::array::from_fn(|index| {
         let json = SCHEMAS[index];
-        let schema =
-            Schema::parse_str(json).expect("the schemas are part of the program, and a test parses them");
-        Contract { topic: topics::ALL[index], json, index, canonical: schema.canonical_form(), schema }
+        let schema = apache_avro::Schema::parse_str(json)
+            .expect("the schemas are part of the program, and a test parses them");
+        let shape = Schema::parse(json, &[]).expect("as above");
+        Contract { topic: topics::ALL[index], json, index, schema, shape }
     })
 });
 
@@ -73,12 +82,15 @@ pub enum Undecodable {
     /// The registry does not know the id.
     #[error("schema id {0} is not known to the schema registry")]
     UnknownSchema(u32),
-    /// The schema behind the id cannot be read with ours.
-    #[error("the schema with id {0} cannot be read with the schema of {1}")]
-    ForeignSchema(u32, &'static str),
+    /// The schema behind the id, or a value that it allows, cannot be read with ours; what differs.
+    #[error("the schema with id {0} cannot be read with the schema of {1}: {2}")]
+    ForeignSchema(u32, &'static str, Arc<str>),
     /// The bytes are not a datum of the schema.
     #[error("the value is not a datum of its schema")]
     Malformed,
+    /// It unfolds to more values than any booking has.
+    #[error("the value holds more than {} values, or too deep ones", datum::ITEMS_MAX)]
+    TooMany,
     /// There is something after the datum.
     #[error("{0} bytes follow the datum")]
     TrailingBytes(usize),
@@ -102,83 +114,77 @@ pub fn schema_id(value: &[u8]) -> Result<u32, Undecodable> {
 
 /// Turns framed values of one writer's schema into records of ours.
 pub struct Decoder {
-    plan: Plan,
+    id: u32,
+    ours: &'static Contract,
+    plan: Result<Plan, Undecodable>,
 }
 
-enum Plan {
+/// A writer's schema that ours can read.
+struct Plan {
+    writer: Schema,
     /// The writer's schema is ours: straight into the record.
-    Same(GenericDatumReader<'static>),
-    /// Another one that ours can read: resolved by Avro's rules.
-    Resolve { writer: GenericDatumReader<'static>, both: GenericDatumReader<'static> },
-    /// None that ours can read.
-    Refuse(Undecodable),
+    own: Option<GenericDatumReader<'static>>,
+    /// Otherwise by way of a value.
+    step: Step,
+    /// In what some of its values differ, so that ours cannot read those.
+    partly: Vec<String>,
 }
 
 impl Decoder {
     /// For values of the schema `writer_json`, which the registry gave for `id`, to be read with `ours`. A schema that
     /// ours cannot read gives a decoder that refuses every value.
-    ///
-    /// The parsed writer's schema stays in memory for the life of the process, as its decoder does: there are as many
-    /// as versions of our topics' schemas.
     pub fn new(ours: &'static Contract, id: u32, writer_json: &str) -> Decoder {
-        let foreign = Undecodable::ForeignSchema(id, ours.topic);
-        let Ok(writer) = Schema::parse_str(writer_json) else {
-            return Decoder { plan: Plan::Refuse(foreign) };
-        };
-        if writer.canonical_form() == ours.canonical {
-            return Decoder::own(ours);
-        }
-        if SchemaCompatibility::can_read(&writer, &ours.schema).is_err()
-            || nests_itself(&writer, &mut Vec::new())
-        {
-            return Decoder { plan: Plan::Refuse(foreign) };
-        }
-        let writer: &'static Schema = Box::leak(Box::new(writer));
-        let both = GenericDatumReader::builder(writer).reader_schema(&ours.schema).build();
-        match (GenericDatumReader::builder(writer).build(), both) {
-            (Ok(writer), Ok(both)) => Decoder { plan: Plan::Resolve { writer, both } },
-            _ => Decoder { plan: Plan::Refuse(foreign) },
-        }
+        Decoder::with_references(ours, id, writer_json, &[])
+    }
+
+    /// The same for a schema that names types of `references`, each of which may name types of those before it.
+    pub fn with_references(
+        ours: &'static Contract,
+        id: u32,
+        writer_json: &str,
+        references: &[String],
+    ) -> Decoder {
+        let plan = Schema::parse(writer_json, references).map_err(|why| format!("it {why}"));
+        let plan = plan.and_then(|writer| {
+            let way = resolve::resolve(&writer, &ours.shape)?;
+            Ok(Plan { writer, own: way.is_own.then(|| own_reader(ours)), step: way.step, partly: way.partly })
+        });
+        Decoder { id, ours, plan: plan.map_err(|differs| foreign(id, ours, &differs)) }
     }
 
     /// For values written with our own schema.
     pub fn own(ours: &'static Contract) -> Decoder {
-        let reader = GenericDatumReader::builder(&ours.schema).build();
-        Decoder {
-            plan: Plan::Same(
-                reader.expect("a contract names no schema outside itself, and a test builds all"),
-            ),
-        }
+        Decoder::new(ours, 0, ours.json)
     }
 
     /// For an id that the registry does not know: refuses every value.
-    pub fn unknown(id: u32) -> Decoder {
-        Decoder { plan: Plan::Refuse(Undecodable::UnknownSchema(id)) }
+    pub fn unknown(ours: &'static Contract, id: u32) -> Decoder {
+        Decoder { id, ours, plan: Err(Undecodable::UnknownSchema(id)) }
     }
 
     /// The record in the framed `value`; all of it, to the last byte.
     pub fn decode<R: DeserializeOwned>(&self, value: &[u8]) -> Result<R, Undecodable> {
         let mut datum = datum(value)?;
-        let record = match &self.plan {
-            Plan::Same(reader) => reader.read_deser(&mut datum),
-            Plan::Resolve { both, .. } => {
-                both.read_value(&mut datum).and_then(|value| apache_avro::from_value(&value))
+        let plan = self.plan.as_ref().map_err(Undecodable::clone)?;
+        let record = match &plan.own {
+            Some(reader) => reader.read_deser(&mut datum).map_err(|_| Undecodable::Malformed)?,
+            None => {
+                let mut read = Datum::new(datum);
+                let value = read.value(&plan.step, &plan.writer).map_err(|misfit| self.misfit(misfit))?;
+                datum = read.rest;
+                apache_avro::from_value(&value).map_err(|_| Undecodable::Malformed)?
             }
-            Plan::Refuse(why) => return Err(why.clone()),
         };
-        let record = record.map_err(|_| Undecodable::Malformed)?;
         all_read(datum).map(|()| record)
     }
 
     /// The framed `value` as its writer wrote it, with every field of the writer's schema.
     pub fn decode_value(&self, value: &[u8]) -> Result<Value, Undecodable> {
-        let mut datum = datum(value)?;
-        let read = match &self.plan {
-            Plan::Same(reader) | Plan::Resolve { writer: reader, .. } => reader.read_value(&mut datum),
-            Plan::Refuse(why) => return Err(why.clone()),
-        };
-        let read = read.map_err(|_| Undecodable::Malformed)?;
-        all_read(datum).map(|()| read)
+        let mut datum = Datum::new(datum(value)?);
+        let plan = self.plan.as_ref().map_err(Undecodable::clone)?;
+        let read = datum.written(&plan.writer, plan.writer.root(), true);
+        let read = read.map_err(|misfit| self.misfit(misfit))?;
+        all_read(datum.rest).map(|()| read)
     }
 
     /// [`decode_value`](Self::decode_value) as JSON, for people.
@@ -186,10 +192,44 @@ impl Decoder {
         serde_json::Value::try_from(self.decode_value(value)?).map_err(|_| Undecodable::Malformed)
     }
 
-    /// Whether it refuses every value.
-    pub fn refuses(&self) -> bool {
-        matches!(self.plan, Plan::Refuse(_))
+    /// Why it refuses every value, if it does.
+    pub fn refusal(&self) -> Option<&Undecodable> {
+        self.plan.as_ref().err()
     }
+
+    /// Whether it reads whatever its schema allows.
+    pub fn reads_all(&self) -> bool {
+        self.plan.as_ref().is_ok_and(|plan| plan.partly.is_empty())
+    }
+
+    /// In what the schema differs, so that ours cannot read some or all of its values: in words, for people.
+    pub fn differences(&self) -> Vec<String> {
+        match &self.plan {
+            Ok(plan) => {
+                plan.partly.iter().map(|what| foreign(self.id, self.ours, what).to_string()).collect()
+            }
+            Err(why) => vec![why.to_string()],
+        }
+    }
+
+    fn misfit(&self, misfit: Misfit) -> Undecodable {
+        match misfit {
+            Misfit::Malformed => Undecodable::Malformed,
+            Misfit::TooMany => Undecodable::TooMany,
+            Misfit::Differs(differs) => foreign(self.id, self.ours, &differs),
+        }
+    }
+}
+
+/// Names in a schema may be of any length.
+fn foreign(id: u32, ours: &Contract, differs: &str) -> Undecodable {
+    let short: String = differs.chars().take(DIFFERS_CHARS_MAX).collect();
+    Undecodable::ForeignSchema(id, ours.topic, short.into())
+}
+
+fn own_reader(ours: &'static Contract) -> GenericDatumReader<'static> {
+    let reader = GenericDatumReader::builder(&ours.schema).build();
+    reader.expect("a contract names no schema outside itself, and a test builds all")
 }
 
 fn datum(value: &[u8]) -> Result<&[u8], Undecodable> {
@@ -200,47 +240,36 @@ fn all_read(rest: &[u8]) -> Result<(), Undecodable> {
     if rest.is_empty() { Ok(()) } else { Err(Undecodable::TrailingBytes(rest.len())) }
 }
 
-/// Whether a record contains itself. Decoding such a schema recurses as deep as the data say: a stack overflow.
-fn nests_itself(schema: &Schema, open: &mut Vec<apache_avro::schema::Name>) -> bool {
-    match schema {
-        Schema::Record(record) => {
-            open.push(record.name.clone());
-            let found = record.fields.iter().any(|field| nests_itself(&field.schema, open));
-            open.pop();
-            found
-        }
-        Schema::Ref { name } => open.contains(name),
-        Schema::Array(array) => nests_itself(&array.items, open),
-        Schema::Map(map) => nests_itself(&map.types, open),
-        Schema::Union(union) => union.variants().iter().any(|variant| nests_itself(variant, open)),
-        _ => false,
-    }
-}
-
 /// The schema behind an id, with a decoder for each of our topics that has met it. Requested and backfill share a
 /// schema, hence an id.
 pub struct WriterSchema {
     id: u32,
     json: Option<String>,
+    references: Vec<String>,
     decoders: [OnceLock<Decoder>; topics::ALL.len()],
 }
 
 impl WriterSchema {
-    /// What the registry gave for `id`.
-    pub fn new(id: u32, json: String) -> WriterSchema {
-        WriterSchema { id, json: Some(json), decoders: Default::default() }
+    /// What the registry gave for `id`, and the schemas that it refers to: each may refer to those before it.
+    pub fn new(id: u32, json: String, references: Vec<String>) -> WriterSchema {
+        WriterSchema { id, json: Some(json), references, decoders: Default::default() }
     }
 
     /// The registry does not know `id`: its decoders refuse every value.
     pub fn unknown(id: u32) -> WriterSchema {
-        WriterSchema { id, json: None, decoders: Default::default() }
+        WriterSchema { id, json: None, references: Vec::new(), decoders: Default::default() }
+    }
+
+    /// Its id in the registry.
+    pub fn id(&self) -> u32 {
+        self.id
     }
 
     /// The decoder that reads values of this schema with `ours`; made once.
     pub fn decoder(&self, ours: &'static Contract) -> &Decoder {
         self.decoders[ours.index].get_or_init(|| match &self.json {
-            Some(json) => Decoder::new(ours, self.id, json),
-            None => Decoder::unknown(self.id),
+            Some(json) => Decoder::with_references(ours, self.id, json, &self.references),
+            None => Decoder::unknown(ours, self.id),
         })
     }
 }

@@ -2,6 +2,7 @@
 
 mod evolution;
 mod hostile;
+mod meaning;
 mod round_trip;
 pub(crate) mod sample;
 mod state_evolution;

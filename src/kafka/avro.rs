@@ -67,7 +67,7 @@ impl Avro {
             return Ok(read(None));
         };
         let schema = self.registry.cached(id).ok_or(id)?;
-        Ok(read(Some(schema.decoder(contract))))
+        Ok(read(Some(self.registry.decoder(&schema, contract))))
     }
 
     /// Decodes the value of a record of a state topic.
@@ -96,7 +96,7 @@ impl Avro {
         let id = schema_id(value).map_err(|why| unreadable(&why))?;
         let contract = contract(topic).ok_or_else(|| unreadable(&"not a topic of ours"))?;
         let schema = self.registry.cached(id).ok_or(DecodeFault::UnknownSchema(id))?;
-        read(schema.decoder(contract)).map_err(|why| unreadable(&why))
+        read(self.registry.decoder(&schema, contract)).map_err(|why| unreadable(&why))
     }
 
     /// Encodes one record of a commit into `buffer`, over whatever it held.

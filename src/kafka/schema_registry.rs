@@ -3,25 +3,36 @@
 //! used, because it keeps an answer like 500 for ever.
 
 mod asked;
+mod differing;
+mod referred;
 
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use schema_registry_converter::async_impl::schema_registry::{SrSettings, get_schema_by_id, post_schema};
+use schema_registry_converter::async_impl::schema_registry::{
+    SrSettings, get_schema_by_id, get_schema_by_subject, post_schema,
+};
 use schema_registry_converter::error::SRCError;
-use schema_registry_converter::schema_registry_common::{RawError, SchemaType, SuppliedSchema};
+use schema_registry_converter::schema_registry_common::{
+    RawError, SchemaType, SubjectNameStrategy, SuppliedSchema,
+};
 use serde_json::json;
 
-use crate::event::avro::{Contract, WriterSchema};
+use crate::event::avro::{Contract, Decoder, WriterSchema, contract};
+use crate::event::topics::Lane;
 use crate::kafka::schema_registry::asked::Asked;
+use crate::kafka::schema_registry::differing::Differing;
 use crate::processor::Status;
+use crate::time::Timestamp;
 
 /// The registry says that it does not know the subject, version or schema (Confluent's error codes).
 const NOT_FOUND: [u32; 3] = [40401, 40402, 40403];
 /// What we hold every subject to: others read our topics, and workers of two versions run side by side.
 pub const COMPATIBILITY: &str = "FULL_TRANSITIVE";
+/// How often the newest schemas are looked at.
+const LOOK_AHEAD: Duration = Duration::from_secs(60);
 /// How often a command that waits for a schema looks whether it is here.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
@@ -94,6 +105,7 @@ pub struct SchemaRegistry {
     patience: Patience,
     known: RwLock<HashMap<u32, Arc<WriterSchema>>>,
     asked: Asked,
+    differing: Differing,
 }
 
 /// Where the schema behind an id stands.
@@ -127,6 +139,7 @@ impl SchemaRegistry {
             patience,
             known: RwLock::default(),
             asked: Asked::default(),
+            differing: Differing::default(),
         })
     }
 
@@ -166,9 +179,53 @@ impl SchemaRegistry {
         &self.patience
     }
 
-    /// Says in `status` which ids the registry denies.
+    /// Says in `status` which ids the registry denies, and which schemas differ from ours.
     pub fn fill(&self, status: &mut Status) {
         status.schemas = self.asked.denied(status.taken_at);
+        status.schemas.extend(self.differing.shown(status.taken_at));
+    }
+
+    /// The decoder that reads values of `schema` with `ours`; tells what differs, once.
+    pub fn decoder<'schema>(
+        &self,
+        schema: &'schema WriterSchema,
+        ours: &'static Contract,
+    ) -> &'schema Decoder {
+        let decoder = schema.decoder(ours);
+        self.differing.met(schema.id(), ours, decoder);
+        decoder
+    }
+
+    /// Looks at the newest schemas of our input topics every minute, for as long as the process lives: one that we cannot
+    /// read is told before the first record of it comes, and one that we can is here already then.
+    pub async fn look_ahead(self: Arc<Self>) {
+        loop {
+            for lane in Lane::ALL {
+                if let Some(contract) = contract(lane.topic())
+                    && let Err(fault) = self.look_at_latest(contract).await
+                {
+                    tracing::debug!("{fault}");
+                }
+            }
+            tokio::time::sleep(LOOK_AHEAD).await;
+        }
+    }
+
+    /// Gets the newest schema of the topic's subject, and tells what differs from ours.
+    pub async fn look_at_latest(&self, contract: &'static Contract) -> Result<(), RegistryFault> {
+        let about = format!("the newest schema of {}", contract.topic);
+        let strategy = SubjectNameStrategy::TopicNameStrategy(contract.topic.to_owned(), false);
+        let found = get_schema_by_subject(&self.settings, &strategy).await;
+        let found = found.map_err(|error| fault(about, &error))?;
+        let id = found.id;
+        if self.cached(id).is_none() {
+            let references = referred::schemas(&found, &self.settings).await?;
+            self.remember(id, WriterSchema::new(id, found.schema, references));
+        }
+        if let Some(schema) = self.cached(id) {
+            self.decoder(&schema, contract);
+        }
+        Ok(())
     }
 
     async fn ask_for(&self, id: u32) {
@@ -195,7 +252,8 @@ impl SchemaRegistry {
         let _turn = self.asked.turn().await;
         let found = get_schema_by_id(id, &self.settings).await;
         let found = found.map_err(|error| fault(format!("schema {id}"), &error))?;
-        Ok(WriterSchema::new(id, found.schema))
+        let references = referred::schemas(&found, &self.settings).await?;
+        Ok(WriterSchema::new(id, found.schema, references))
     }
 
     fn remember(&self, id: u32, schema: WriterSchema) {
@@ -208,7 +266,7 @@ impl SchemaRegistry {
         let registered = post_schema(&self.settings, subject(contract), schema).await;
         let registered =
             registered.map_err(|error| fault(format!("the schema of {}", contract.topic), &error))?;
-        self.remember(registered.id, WriterSchema::new(registered.id, contract.json.to_owned()));
+        self.remember(registered.id, WriterSchema::new(registered.id, contract.json.to_owned(), Vec::new()));
         Ok(registered.id)
     }
 
@@ -286,6 +344,11 @@ impl SchemaRegistry {
             _ => Err(RegistryFault::Unavailable { about, what: format!("status {status}") }),
         }
     }
+}
+
+/// The moment `since`, on the clock that says `now`.
+fn ago(now: Timestamp, since: Instant) -> Timestamp {
+    now.plus_ms(-i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX))
 }
 
 /// The subject of a topic's values (Confluent's TopicNameStrategy).

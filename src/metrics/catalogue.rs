@@ -290,7 +290,7 @@ impl Inputs {
             schemas: book.ages(
                 "healthflow_sync_input_schema_trouble_seconds",
                 &["id", "trouble"],
-                "How long records with this schema id have not been readable; trouble is unknown.",
+                "How long records with this schema id have not been readable; trouble is unknown (to the registry) or unreadable (with our schema, all or some).",
             )?,
             forwarded: book.counters(
                 "healthflow_sync_input_forwarded_total",

@@ -134,7 +134,12 @@ fn status() -> Status {
         open_doubts: 1,
         oldest_doubt_since: Some(Timestamp(5_000)),
         paused_until: Some(Timestamp(14_000)),
-        schemas: vec![SchemaStatus { id: 57, trouble: SchemaTrouble::Unknown, since: Timestamp(9_000) }],
+        schemas: vec![SchemaStatus {
+            id: 57,
+            trouble: SchemaTrouble::Unknown,
+            since: Timestamp(9_000),
+            what: None,
+        }],
         ..Status::default()
     }
 }
@@ -170,7 +175,7 @@ fn gauges_follow_the_status_and_ages_the_clock() {
     let without_tasks = catalogue.page(&Status::default(), Timestamp(15_000)).unwrap();
     assert!(!without_tasks.contains(lane), "a lane that is gone must not keep its value");
     assert!(!without_tasks.contains(r#"id="57""#), "a schema that is readable must not keep its value");
-    let nonsense = |id| SchemaStatus { id, trouble: SchemaTrouble::Unknown, since: Timestamp(0) };
+    let nonsense = |id| SchemaStatus { id, trouble: SchemaTrouble::Unknown, since: Timestamp(0), what: None };
     let many = Status { schemas: (0..1_000).map(nonsense).collect(), ..Status::default() };
     let series = catalogue.page(&many, Timestamp(0)).unwrap();
     assert_eq!(series.matches("schema_trouble_seconds{").count(), 20, "invented ids make no more series");

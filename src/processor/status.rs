@@ -37,6 +37,8 @@ pub struct SchemaStatus {
     pub trouble: SchemaTrouble,
     /// Since when.
     pub since: Timestamp,
+    /// In what it differs from ours, if that is the trouble: names of fields and types.
+    pub what: Option<String>,
 }
 
 /// What is wrong with a schema.
@@ -45,6 +47,8 @@ pub struct SchemaStatus {
 pub enum SchemaTrouble {
     /// The registry does not know it.
     Unknown,
+    /// Some or all of its records cannot be read with ours.
+    Unreadable,
 }
 
 impl SchemaTrouble {
@@ -52,6 +56,7 @@ impl SchemaTrouble {
     pub const fn name(self) -> &'static str {
         match self {
             SchemaTrouble::Unknown => "unknown",
+            SchemaTrouble::Unreadable => "unreadable",
         }
     }
 }

@@ -13,6 +13,7 @@ mod stack;
 mod wait;
 
 mod commit;
+mod compatible;
 mod lanes;
 mod log_readers;
 mod office;

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use crate::booking::check::NAME_BYTES_MAX;
-use crate::event::avro::Decoder;
+use crate::event::avro::{Decoder, contract};
 use crate::event::requested::AppointmentRequested;
 use crate::event::tests::sample::*;
 use crate::event::topics::{self, Lane};
@@ -52,7 +52,7 @@ fn trailing_bytes_are_undecodable() {
 fn without_a_known_schema_it_is_undecodable() {
     let bytes = requested_bytes(&event());
     let none = arrival::read(Lane::Requested, Some(b"practice-1"), Some(&bytes), None, NOW);
-    let unknown = Decoder::unknown(ID);
+    let unknown = Decoder::unknown(contract(topics::REQUESTED).expect("one of ours"), ID);
     let unknown = arrival::read(Lane::Requested, Some(b"practice-1"), Some(&bytes), Some(&unknown), NOW);
     for arrival in [none, unknown] {
         let refused = unusable(arrival);

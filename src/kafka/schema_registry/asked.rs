@@ -101,8 +101,8 @@ impl Asked {
         let mut denied: Vec<_> = questions
             .iter()
             .filter_map(|(id, question)| {
-                let ago_ms = i64::try_from(question.denied_since?.elapsed().as_millis()).unwrap_or(i64::MAX);
-                Some(SchemaStatus { id: *id, trouble: SchemaTrouble::Unknown, since: now.plus_ms(-ago_ms) })
+                let since = super::ago(now, question.denied_since?);
+                Some(SchemaStatus { id: *id, trouble: SchemaTrouble::Unknown, since, what: None })
             })
             .collect();
         denied.sort_unstable_by_key(|schema| schema.id);

@@ -16,6 +16,7 @@ use super::*;
 use crate::event::avro::{Encoder, Undecodable, contract};
 use crate::event::requested::AppointmentRequested;
 use crate::event::topics;
+use crate::processor::status::SchemaTrouble;
 
 /// What the server does with a request.
 #[derive(Clone)]
@@ -240,5 +241,75 @@ async fn what_is_registered_needs_no_fetching() {
     let (registry, script) = registry([answer(503, ""), answer(200, r#"{"id": 7}"#)], patience()).await;
     assert_eq!(registry.register_patiently(ours()).await, Ok(7));
     assert!(decode(registry.cached(7).expect("known")).is_ok());
+    assert_eq!(requests(&script), 2);
+}
+
+/// The contract's schema without the type of its patient, which stands in a schema of its own.
+fn divided() -> (String, String) {
+    let mut json: serde_json::Value = serde_json::from_str(ours().json).expect("JSON");
+    let fields = json["fields"].as_array_mut().expect("fields");
+    let patient = fields.iter_mut().find(|field| field["name"] == "patient").expect("a patient");
+    let mut taken = std::mem::replace(&mut patient["type"], json!("com.dentscheduler.Patient"));
+    taken["namespace"] = json!("com.dentscheduler");
+    (json.to_string(), taken.to_string())
+}
+
+fn reference(subject: &str) -> serde_json::Value {
+    json!({ "name": subject, "subject": subject, "version": 1 })
+}
+
+/// An answer about a version of a subject.
+fn version(schema: &str, references: &[serde_json::Value]) -> Act {
+    let body = json!({ "id": 90, "version": 1, "subject": "s", "schema": schema, "references": references });
+    Act::Answer(200, body.to_string())
+}
+
+/// Goal: what a schema refers to is fetched with it, each once, and a reference that a follower does not know yet is
+/// waited for like the schema itself. Method: two references, of which one refers to the other.
+#[tokio::test]
+async fn what_a_schema_refers_to_comes_with_it() {
+    let (main, patient) = divided();
+    let other = r#"{"type": "enum", "name": "Other", "symbols": ["A"]}"#;
+    let acts = [
+        version(&main, &[reference("other"), reference("patient")]),
+        answer(404, UNKNOWN),
+        version(&main, &[reference("other"), reference("patient")]),
+        version(other, &[]),
+        version(&patient, &[reference("other")]),
+    ];
+    let (registry, script) = registry(acts, patience()).await;
+    assert!(decode(registry.schema(7).await).is_ok());
+    assert_eq!(requests(&script), 5);
+}
+
+/// A registry that answers nonsense must not be asked for ever.
+#[tokio::test]
+async fn references_that_go_in_circles_or_on_for_ever_have_an_end() {
+    let (main, _) = divided();
+    let (registry, script) = registry([version(&main, &[reference("itself")])], patience()).await;
+    let refused = decode(registry.schema(7).await).expect_err("the patient is nowhere");
+    assert!(refused.to_string().contains("names the type com.dentscheduler.Patient"), "{refused}");
+    assert_eq!(requests(&script), 2, "the schema and its reference");
+    let many: Vec<_> = (0..200).map(|number| reference(&format!("s-{number}"))).collect();
+    let (registry, script) = super::tests::registry([version(&main, &many)], patience()).await;
+    assert!(decode(registry.schema(7).await).is_err());
+    assert_eq!(requests(&script), 65);
+}
+
+/// Goal: a schema that we cannot read is told before its first record, once, and shown for as long as it is met.
+#[tokio::test]
+async fn a_schema_that_means_something_else_is_told_before_its_records_come() {
+    let local = ours().json.replace("timestamp-millis", "local-timestamp-millis");
+    let (registry, script) = registry([version(&local, &[])], patience()).await;
+    registry.look_at_latest(ours()).await.expect("an answer");
+    registry.look_at_latest(ours()).await.expect("an answer");
+    let mut status = Status { taken_at: Timestamp(1_000_000), ..Status::default() };
+    registry.fill(&mut status);
+    let [schema] = &status.schemas[..] else { panic!("{status:?}") };
+    assert_eq!((schema.id, schema.trouble), (90, SchemaTrouble::Unreadable));
+    let what = schema.what.as_deref().expect("says what differs");
+    assert!(what.contains("requested_at is a long of the logical type local-timestamp-millis"), "{what}");
+    // Its records need no request more.
+    assert!(decode(registry.cached(90).expect("is here")).is_err());
     assert_eq!(requests(&script), 2);
 }

@@ -1,0 +1,45 @@
+//! The schemas that a schema refers to, by the registry's references: without them it names types that nobody defines, and
+//! every record of it would be a dead letter.
+
+use std::collections::HashSet;
+
+use schema_registry_converter::async_impl::schema_registry::{SrSettings, get_referenced_schema};
+use schema_registry_converter::schema_registry_common::{RegisteredReference, RegisteredSchema};
+
+use crate::kafka::schema_registry::{RegistryFault, fault};
+
+/// Schemas that one may refer to, directly or not.
+const REFERRED_MAX: usize = 64;
+
+/// The texts of all schemas that `schema` refers to, each after those it refers to itself. One beyond [`REFERRED_MAX`] is
+/// left out: then the schema names a type that is not defined, and is refused for that.
+pub(super) async fn schemas(
+    schema: &RegisteredSchema,
+    settings: &SrSettings,
+) -> Result<Vec<String>, RegistryFault> {
+    enum Visit {
+        Fetch(RegisteredReference),
+        Done(String),
+    }
+    let mut seen = HashSet::new();
+    let mut texts = Vec::new();
+    let mut to_do: Vec<Visit> = schema.references.iter().rev().cloned().map(Visit::Fetch).collect();
+    while let Some(visit) = to_do.pop() {
+        match visit {
+            Visit::Done(text) => texts.push(text),
+            Visit::Fetch(reference) => {
+                // One version of a subject is one schema, by however many ways it is referred to.
+                let is_new = seen.insert((reference.subject.clone(), reference.version));
+                if !is_new || seen.len() > REFERRED_MAX {
+                    continue;
+                }
+                let about = format!("version {} of {}", reference.version, reference.subject);
+                let found = get_referenced_schema(settings, &reference).await;
+                let found = found.map_err(|error| fault(about, &error))?;
+                to_do.push(Visit::Done(found.schema));
+                to_do.extend(found.references.into_iter().rev().map(Visit::Fetch));
+            }
+        }
+    }
+    Ok(texts)
+}
