@@ -101,7 +101,6 @@ impl<'a> Datum<'a> {
     /// The next value as its writer wrote it; one that is only skipped is `Null`, and nothing is built.
     pub(super) fn written(&mut self, writer: &Schema, place: usize, builds: bool) -> Read<Value> {
         self.item()?;
-        let made = |value: Value| if builds { value } else { Value::Null };
         Ok(match &writer.node(place).kind {
             Kind::Null => Value::Null,
             Kind::Boolean => Value::Boolean(self.boolean()?),
@@ -130,6 +129,14 @@ impl<'a> Datum<'a> {
                     Value::Null
                 }
             }
+            kind => self.written_holder(writer, kind, builds)?,
+        })
+    }
+
+    /// The same of a type that holds others.
+    fn written_holder(&mut self, writer: &Schema, kind: &Kind, builds: bool) -> Read<Value> {
+        let made = |value: Value| if builds { value } else { Value::Null };
+        Ok(match kind {
             Kind::Array(items) => {
                 let mut values = Vec::new();
                 self.blocks(|datum| {
@@ -176,6 +183,7 @@ impl<'a> Datum<'a> {
                 })?;
                 made(Value::Record(values))
             }
+            _ => return Err(Misfit::Malformed),
         })
     }
 

@@ -104,7 +104,7 @@ impl<'a> Resolver<'a> {
                 self.partly.extend(differ);
                 Ok(Step::Union(steps))
             }
-            (_, Kind::Union(branches)) => self.into_branch(written, branches),
+            (_, Kind::Union(branches)) => self.branch_of_ours(written, branches),
             (Kind::Record { fields: written_fields, name }, Kind::Record { fields, name: our_name }) => {
                 same_name(name, our_name).map_err(|what| self.differs(&what))?;
                 self.record(written_fields, fields)
@@ -138,7 +138,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The first branch of ours that is the same type, else the first that can be read.
-    fn into_branch(&mut self, written: usize, branches: &[usize]) -> Result<Step, Differs> {
+    fn branch_of_ours(&mut self, written: usize, branches: &[usize]) -> Result<Step, Differs> {
         let (was_own, partly) = (self.is_own, self.partly.len());
         let kind = &self.writer.node(written).kind;
         let is_same = |branch: &usize| {
