@@ -85,8 +85,7 @@ impl AppointmentFailed {
         let event = self.event.ok_or(NotRedrivable::NotUnderstood)?;
         let booking = event.into_booking(now).map_err(NotRedrivable::Impossible)?;
         let last_error = self.result.reason.unwrap_or_default();
-        let schedule =
-            Schedule { attempts: 0, not_before: now, first_failed_at: None, last_error, slot_since: None };
+        let schedule = Schedule { not_before: now, last_error, ..Schedule::default() };
         Ok(RetryEntry { booking, schedule, generation: self.result.generation.saturating_add(1) })
     }
 }

@@ -64,6 +64,8 @@ pub struct Schedule {
     pub not_before: Timestamp,
     /// When the first attempt failed; none while none has.
     pub first_failed_at: Option<Timestamp>,
+    /// When the last attempt failed; none while none has, and in a record of an earlier worker.
+    pub last_failed_at: Option<Timestamp>,
     /// What went wrong last, or what is waited for: a code, never a value.
     pub last_error: Arc<str>,
     /// Since when it waits for a slot that another booking will free; none while it waits for anything else (rule K11).

@@ -22,6 +22,8 @@ pub struct AppointmentRetry {
     pub not_before: Timestamp,
     /// When the first attempt failed.
     pub first_failed_at: Option<Timestamp>,
+    /// When the last attempt failed.
+    pub last_failed_at: Option<Timestamp>,
     /// A code, never a value.
     pub last_error: Arc<str>,
     /// Since when it waits for a slot that another booking will free (rule K11).
@@ -37,6 +39,7 @@ impl AppointmentRetry {
                 attempts: self.attempt,
                 not_before: self.not_before,
                 first_failed_at: self.first_failed_at,
+                last_failed_at: self.last_failed_at,
                 last_error: self.last_error,
                 slot_since: self.slot_since,
             },
@@ -53,6 +56,7 @@ impl From<&RetryEntry> for AppointmentRetry {
             attempt: entry.schedule.attempts,
             not_before: entry.schedule.not_before,
             first_failed_at: entry.schedule.first_failed_at,
+            last_failed_at: entry.schedule.last_failed_at,
             last_error: entry.schedule.last_error.clone(),
             slot_since: entry.schedule.slot_since,
         }

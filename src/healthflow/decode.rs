@@ -1,5 +1,6 @@
 //! What an HTTP reply means. One row of the classification table is one arm here; a row that is too hopeful loses or
-//! doubles a booking, so whatever the contract does not promise counts as "unknown", never as "did not happen".
+//! doubles a booking, so whatever the contract does not promise counts as "unknown", never as "did not happen" and never
+//! as HealthFlow's last word.
 
 mod body;
 mod retry_after;
@@ -9,27 +10,31 @@ use crate::healthflow::wire::{TransportFault, WireReply};
 use crate::healthflow::{Answer, Fault, Operation, Reply, Request};
 use crate::time::Timestamp;
 
+use body::ErrorSeen;
+
 pub use retry_after::{RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS};
 
 /// What `received` says about `request`. `now` only serves to read a `Retry-After` that is a date.
 ///
-/// The table, the same for every operation unless it says otherwise:
+/// The table, the same for every operation unless it says otherwise. The contract's words are its error body: a code
+/// that it names, and the fields. Anybody between us and HealthFlow can answer with a status; nobody else with these.
 ///
-/// | received | fault |
-/// |---|---|
-/// | nothing sent | `NotSent` |
-/// | time-out, reset after sending | `Unknown(Timeout)`, `Unknown(Reset)` |
-/// | 200 or 201 with what was asked for | none |
-/// | 200 or 201 that cannot be read, or without id | `Unknown(Unreadable)` |
-/// | 400, 413, 422 | `Refused` with field names and rule codes |
-/// | 401, 403 | `Unauthorised` |
-/// | 404, 410 with our contract's error body, where the request names something | `NotFound` |
-/// | 408 | `Unknown(Timeout)` |
-/// | 412, where the request names a revision | `Changed` |
-/// | 409, by its code | `AlreadyThere`, `SlotTaken`, `KeyReused` |
-/// | 429 | `Throttled` |
-/// | 5xx | `Unknown(ServerError)` |
-/// | anything else | `Unknown(Unreadable)` |
+/// | received | in the contract's words | in any other words |
+/// |---|---|---|
+/// | nothing sent | `NotSent` | |
+/// | time-out, reset after sending | `Unknown(Timeout)`, `Unknown(Reset)` | |
+/// | 200, 201 | none, where it is what was asked for | `Unknown(Unreadable)` |
+/// | 401 | `Unauthorised` | `Unauthorised` |
+/// | 403 | `Forbidden` | `Unknown(Foreign)` |
+/// | 404, 410, where the request names something | `NotFound` | `Unknown(Foreign)` |
+/// | 408 | `Unknown(Timeout)` | `Unknown(Timeout)` |
+/// | 409, by its code | `AlreadyThere`, `SlotTaken`, `KeyReused` | `Unknown(Foreign)` |
+/// | 412, where the request names a revision | `Changed` | `Unknown(Foreign)` |
+/// | 429 | `Throttled` | `Throttled` |
+/// | any 4xx whose code says that the request is wrong | `Refused` with field names and rule codes | `Unknown(Foreign)` |
+/// | 5xx | `Unknown(ServerError)` | `Unknown(ServerError)` |
+/// | other 2xx | | `Unknown(Unreadable)` |
+/// | anything else | | `Unknown(Foreign)` |
 pub fn decode(request: &Request, received: Result<WireReply, TransportFault>, now: Timestamp) -> Reply {
     let reply = match received {
         Ok(reply) => reply,
@@ -38,38 +43,50 @@ pub fn decode(request: &Request, received: Result<WireReply, TransportFault>, no
     };
     match reply.status {
         200 | 201 => body::answer(request, &reply.body).ok_or(Fault::Unknown(Unknown::Unreadable)),
-        // Nothing else was made to depend on anything.
-        412 if matches!(request, Request::UpdateAppointment { if_match: Some(_), .. }) => Err(Fault::Changed),
-        status => Err(fault(request.operation(), status, &reply, now)),
+        _ => Err(fault(request, &reply, now)),
     }
 }
 
-fn fault(operation: Operation, status: u16, reply: &WireReply, now: Timestamp) -> Fault {
-    let error = || body::error(&reply.body);
-    match status {
-        400 | 413 | 422 => Fault::Refused { status, fields: error().map(|e| e.fields).unwrap_or_default() },
-        401 | 403 => Fault::Unauthorised { status },
-        404 | 410 => match error() {
-            Some(error) => {
-                missing(operation, &error.code).map_or(Fault::Unknown(Unknown::Unreadable), Fault::NotFound)
-            }
-            None => Fault::Unknown(Unknown::Unreadable),
-        },
-        408 => Fault::Unknown(Unknown::Timeout),
-        409 => conflict(error()),
+fn fault(request: &Request, reply: &WireReply, now: Timestamp) -> Fault {
+    match reply.status {
+        // Said before a request is looked at, by whoever says it: it did nothing.
+        401 => Fault::Unauthorised,
         429 => Fault::Throttled {
             retry_after_ms: reply
                 .retry_after
                 .as_deref()
                 .and_then(|text| retry_after::milliseconds(text, now)),
         },
+        202..=299 => Fault::Unknown(Unknown::Unreadable),
+        408 => Fault::Unknown(Unknown::Timeout),
         500..=599 => Fault::Unknown(Unknown::ServerError),
-        _ => Fault::Unknown(Unknown::Unreadable),
+        status => body::error(&reply.body)
+            .and_then(|error| said(request, status, error))
+            .unwrap_or(Fault::Unknown(Unknown::Foreign { status })),
     }
 }
 
-/// What a 404 with this error code says is gone, if it is HealthFlow's word. A proxy's 404, or one from a wrong base
-/// URL, is not: believing it would drop every link and placement there is.
+/// What HealthFlow itself says with `error`; none where the contract does not know it of such a request. A proxy's word
+/// must neither end a booking nor drop a link.
+fn said(request: &Request, status: u16, error: ErrorSeen) -> Option<Fault> {
+    match (status, error.code) {
+        (403, _) => Some(Fault::Forbidden),
+        (404 | 410, "PATIENT_NOT_FOUND" | "APPOINTMENT_NOT_FOUND") => {
+            missing(request.operation(), error.code).map(Fault::NotFound)
+        }
+        (409, "ALREADY_EXISTS") => Some(Fault::AlreadyThere { existing_id: error.existing_id }),
+        (409, "SLOT_TAKEN") => Some(Fault::SlotTaken),
+        (409, "KEY_REUSED") => Some(Fault::KeyReused),
+        // Nothing else was made to depend on anything.
+        (412, "CHANGED") if matches!(request, Request::UpdateAppointment { if_match: Some(_), .. }) => {
+            Some(Fault::Changed)
+        }
+        (400..=499, "INVALID" | "MALFORMED") => Some(Fault::Refused { status, fields: error.fields }),
+        _ => None,
+    }
+}
+
+/// What such a request can be told is gone.
 fn missing(operation: Operation, code: &str) -> Option<Missing> {
     match (operation, code) {
         (Operation::CreateAppointment | Operation::UpdateAppointment, "PATIENT_NOT_FOUND") => {
@@ -79,16 +96,6 @@ fn missing(operation: Operation, code: &str) -> Option<Missing> {
             Some(Missing::Appointment)
         }
         _ => None,
-    }
-}
-
-fn conflict(error: Option<body::ErrorSeen>) -> Fault {
-    let Some(error) = error else { return Fault::Unknown(Unknown::Unreadable) };
-    match error.code.as_str() {
-        "ALREADY_EXISTS" => Fault::AlreadyThere { existing_id: error.existing_id },
-        "SLOT_TAKEN" => Fault::SlotTaken,
-        "KEY_REUSED" => Fault::KeyReused,
-        _ => Fault::Unknown(Unknown::Unreadable),
     }
 }
 

@@ -14,14 +14,14 @@ pub enum Fault {
         /// `Retry-After`, in milliseconds from the answer; none where HealthFlow did not say.
         retry_after_ms: Option<u64>,
     },
-    /// The credentials are refused: stop the account and alert; spend no attempt.
-    Unauthorised {
-        /// 401 or 403.
-        status: u16,
-    },
-    /// HealthFlow will never accept this: final.
+    /// 401: the credentials are refused: stop the account and alert; spend no attempt.
+    Unauthorised,
+    /// 403 in the contract's words: HealthFlow did nothing and will not, for this booking. It is tried again until its
+    /// time is up; it is the account's only where several practices hear it in a row.
+    Forbidden,
+    /// HealthFlow says in the contract's words that it will never accept this: final.
     Refused {
-        /// 400, 422 or another client error that repeats itself.
+        /// The status it came under.
         status: u16,
         /// The fields it names, with its rule codes; never values.
         fields: Vec<String>,
@@ -68,8 +68,14 @@ pub enum Unknown {
     Reset,
     /// A 5xx answer: the effect may have happened before the error.
     ServerError,
-    /// An answer that cannot be read: not JSON, no id in it, an unexpected status.
+    /// A good answer that cannot be read: not JSON, no id in it.
     Unreadable,
+    /// An answer that is neither good nor in the contract's words: a proxy's, or of something else at that address. It
+    /// says nothing about what HealthFlow did.
+    Foreign {
+        /// The status it came under.
+        status: u16,
+    },
 }
 
 impl Fault {
@@ -82,8 +88,10 @@ impl Fault {
             Fault::Unknown(Unknown::Reset) => "reset",
             Fault::Unknown(Unknown::ServerError) => "server_error",
             Fault::Unknown(Unknown::Unreadable) => "unreadable",
+            Fault::Unknown(Unknown::Foreign { .. }) => "foreign",
             Fault::Throttled { .. } => "throttled",
-            Fault::Unauthorised { .. } => "unauthorised",
+            Fault::Unauthorised => "unauthorised",
+            Fault::Forbidden => "forbidden",
             Fault::Refused { .. } => "refused",
             Fault::NotFound(_) => "not_found",
             Fault::AlreadyThere { .. } => "already_there",

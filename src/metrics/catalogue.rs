@@ -141,6 +141,7 @@ pub(super) struct Calls {
     pub(super) answered: IntCounterVec,
     pub(super) seconds: HistogramVec,
     pub(super) in_flight: IntGauge,
+    pub(super) foreign: IntCounterVec,
     pub(super) edits: IntCounter,
     pub(super) pauses: IntCounterVec,
     pub(super) paused_seconds: Gauge,
@@ -167,6 +168,11 @@ impl Calls {
             )?,
             in_flight: book
                 .level("healthflow_sync_healthflow_in_flight_calls", "Calls of HealthFlow under way.")?,
+            foreign: book.counters(
+                "healthflow_sync_healthflow_foreign_answers_total",
+                &["status"],
+                "Errors in other words than the contract's, which nobody believes; status is 1xx, 3xx, 4xx or other.",
+            )?,
             edits: book.counter(
                 "healthflow_sync_healthflow_edits_overwritten_total",
                 "Appointments that somebody had changed in HealthFlow and a newer version of the booking was written over.",
@@ -174,7 +180,7 @@ impl Calls {
             pauses: book.counters(
                 "healthflow_sync_healthflow_pauses_total",
                 &["why"],
-                "Times sending was paused; why is throttled or unauthorised.",
+                "Times sending was paused; why is throttled, unauthorised or forbidden.",
             )?,
             paused_seconds: book.seconds(
                 "healthflow_sync_healthflow_paused_seconds",
@@ -186,7 +192,10 @@ impl Calls {
             calls.answered.with_label_values(&[operation.name(), "ok"]);
             calls.seconds.with_label_values(&[operation.name()]);
         }
-        for why in ["throttled", "unauthorised"] {
+        for status in ["1xx", "3xx", "4xx", "other"] {
+            calls.foreign.with_label_values(&[status]);
+        }
+        for why in ["throttled", "unauthorised", "forbidden"] {
             calls.pauses.with_label_values(&[why]);
         }
         Ok(calls)

@@ -11,7 +11,7 @@ use tracing::{debug, error, info, trace, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::booking::BookingKey;
+use crate::booking::{BookingId, BookingKey};
 use crate::event::Origin;
 use crate::metrics::log_writer::LogWriter;
 use crate::metrics::tally::{content, drop_cause, found_name};
@@ -118,6 +118,7 @@ pub fn tell(fact: &Fact) {
         Fact::CallAnswered { operation, class, elapsed_ms } => {
             debug!(operation = operation.name(), class, elapsed_ms, "call answered");
         }
+        Fact::ForeignAnswer { .. } | Fact::CallForbidden { .. } => tell_refusal(fact),
         Fact::DoubtOpened { key, operation, quiet_at } => {
             let booking = named(key.as_ref());
             warn!(booking, operation = operation.name(), %quiet_at, "answer lost, write in doubt");
@@ -138,12 +139,35 @@ pub fn tell(fact: &Fact) {
         Fact::AccountPaused { until, why: why @ "unauthorised" } => {
             error!(%until, why, "HealthFlow refuses our credentials, nothing is sent; renew the token file");
         }
+        Fact::AccountPaused { until, why: why @ "forbidden" } => {
+            error!(%until, why, "HealthFlow refuses several practices (403), nothing is sent; look at the account's rights");
+        }
         Fact::AccountPaused { until, why } => {
             warn!(%until, why, "HealthFlow asks us to wait, nothing is sent")
         }
         Fact::TransactionCommitted { partition, records, aborts, elapsed_ms } => {
             trace!(partition, records, aborts, elapsed_ms, "transaction committed");
         }
+    }
+}
+
+fn tell_refusal(fact: &Fact) {
+    let name = |booking: &Option<BookingId>| booking.as_ref().map(BookingId::to_string);
+    match fact {
+        Fact::ForeignAnswer { practice, booking, operation, status } => warn!(
+            practice = practice.as_str(),
+            booking = name(booking),
+            operation = operation.name(),
+            status,
+            "error not in HealthFlow's words, not believed; look at what stands between, and at healthflow.base_url",
+        ),
+        Fact::CallForbidden { practice, booking, operation } => warn!(
+            practice = practice.as_str(),
+            booking = name(booking),
+            operation = operation.name(),
+            "HealthFlow forbids it (403), tried again later; look whether the account may still serve the practice",
+        ),
+        _ => {}
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::booking::{Booking, BookingStatus, Patient, Sex, Source, Visit};
+use crate::booking::{Booking, BookingKey, BookingStatus, Patient, Sex, Source, Visit};
 use crate::event::topics::Lane;
 use crate::event::{Identity, Origin};
 use crate::healthflow::Operation;
@@ -66,7 +66,7 @@ pub(super) fn facts() -> Vec<Fact> {
     }
     .to_string()
     .into();
-    vec![
+    let mut facts = vec![
         Fact::TaskAcquired {
             partition: 4,
             incarnation: 1,
@@ -103,8 +103,6 @@ pub(super) fn facts() -> Vec<Fact> {
         Fact::RecordForwarded { origin: Origin { lane: Lane::Requested, partition: 4, offset: 17 }, home: 3 },
         Fact::BookingReopened { key: key.clone(), version },
         Fact::BookingsForgotten { partition: 4, count: 7 },
-        Fact::CallSent { operation: Operation::CreateAppointment },
-        Fact::CallAnswered { operation: Operation::CreateAppointment, class: "ok", elapsed_ms: 40 },
         Fact::DoubtOpened {
             key: Some(key.clone()),
             operation: Operation::CreateAppointment,
@@ -112,9 +110,31 @@ pub(super) fn facts() -> Vec<Fact> {
         },
         Fact::DoubtSettled { key: Some(key.clone()), found: Some(true) },
         Fact::EditOverwritten { key },
-        Fact::AccountPaused { until: Timestamp(9_000), why: "unauthorised" },
-        Fact::AccountPaused { until: Timestamp(9_000), why: "throttled" },
         Fact::TransactionCommitted { partition: 4, records: 12, aborts: 1, elapsed_ms: 8 },
         Fact::DuplicateFound { key: None, what: "patient" },
+    ];
+    facts.extend(call_facts(&booking.key));
+    facts
+}
+
+/// What calls bring.
+fn call_facts(key: &BookingKey) -> Vec<Fact> {
+    vec![
+        Fact::CallSent { operation: Operation::CreateAppointment },
+        Fact::CallAnswered { operation: Operation::CreateAppointment, class: "ok", elapsed_ms: 40 },
+        Fact::ForeignAnswer {
+            practice: key.practice.clone(),
+            booking: Some(key.booking.clone()),
+            operation: Operation::CreateAppointment,
+            status: 413,
+        },
+        Fact::CallForbidden {
+            practice: key.practice.clone(),
+            booking: None,
+            operation: Operation::CreateAppointment,
+        },
+        Fact::AccountPaused { until: Timestamp(9_000), why: "unauthorised" },
+        Fact::AccountPaused { until: Timestamp(9_000), why: "throttled" },
+        Fact::AccountPaused { until: Timestamp(9_000), why: "forbidden" },
     ]
 }

@@ -43,6 +43,11 @@ impl Catalogue {
                 self.calls.answered.with_label_values(&[operation.name(), *class]).inc();
                 self.calls.seconds.with_label_values(&[operation.name()]).observe(seconds(*elapsed_ms));
             }
+            Fact::ForeignAnswer { status, .. } => {
+                self.calls.foreign.with_label_values(&[status_class(*status)]).inc();
+            }
+            // Counted by its class already.
+            Fact::CallForbidden { .. } => {}
             Fact::DoubtOpened { operation, .. } => {
                 self.doubts.opened.with_label_values(&[operation.name()]).inc()
             }
@@ -85,6 +90,16 @@ pub(super) const fn found_name(found: Option<bool>) -> &'static str {
         Some(true) => "yes",
         Some(false) => "no",
         None => "unasked",
+    }
+}
+
+/// The label of a status: its first digit, for what comes under an unforeseen one has no bound.
+const fn status_class(status: u16) -> &'static str {
+    match status / 100 {
+        1 => "1xx",
+        3 => "3xx",
+        4 => "4xx",
+        _ => "other",
     }
 }
 

@@ -98,6 +98,7 @@ fn every_fact_is_counted_and_nothing_of_a_patient_with_it() {
         ("healthflow_sync_tasks_acquired_total", 1.0),
         ("healthflow_sync_tasks_released_total", 1.0),
         (r#"healthflow_sync_tasks_dropped_total{why="commit_lost"}"#, 1.0),
+        (r#"healthflow_sync_healthflow_foreign_answers_total{status="4xx"}"#, 1.0),
         ("healthflow_sync_tasks_restored_records_total", 10.0),
         ("healthflow_sync_tasks_restore_seconds_sum", 1.5),
         (r#"healthflow_sync_build_info{version="1.2.3"}"#, 1.0),
@@ -239,8 +240,9 @@ fn every_fact_is_one_line_without_a_patient() {
 fn levels_tell_what_a_person_should_look_at() {
     let count = |level: &str| lines(Format::Human, level).len();
     let told = lines(Format::Human, "error");
-    assert!(told.len() == 2 && told.iter().any(|line| line.contains("renew the token file")), "{told:#?}");
+    assert!(told.len() == 3 && told.iter().any(|line| line.contains("renew the token file")), "{told:#?}");
     assert!(told.iter().any(|line| line.contains("more than one")), "{told:#?}");
+    assert!(told.iter().any(|line| line.contains("the account's rights")), "{told:#?}");
     assert!(count("error") < count("warn") && count("warn") < count("info"));
     assert!(lines(Format::Human, "warn").iter().any(|line| line.contains("booking failed")));
     assert!(!lines(Format::Human, "info").iter().any(|line| line.contains("booking synced")));

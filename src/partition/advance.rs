@@ -155,7 +155,11 @@ impl Task {
                 self.give_up(key, job, &booking, turn);
                 continue;
             }
-            let doubt = self.write_verdict(key, turn.now, turn.settings);
+            if self.ends_late(key, job, turn) {
+                continue;
+            }
+            let is_over = job.newest().is_some_and(|newest| newest.is_over(turn.settings));
+            let doubt = self.write_verdict(key, is_over, turn.now, turn.settings);
             match doubt {
                 DoubtVerdict::Wait(at) if !planted!(turn.settings, OtherWriteInDoubt) => {
                     return Next::Wait(at, "in_doubt");
@@ -191,8 +195,9 @@ impl Task {
         turn: &mut Turn<'_>,
     ) -> Option<Next> {
         let patient = booking.patient_key();
+        let is_over = job.newest().is_some_and(|newest| newest.is_over(turn.settings));
         if self.state.patients.get(&patient).is_none_or(|state| state.link.is_none()) {
-            match self.creation_verdict(&patient, turn.now, turn.settings) {
+            match self.creation_verdict(&patient, is_over, turn.now, turn.settings) {
                 DoubtVerdict::None => {}
                 DoubtVerdict::Repeat => {
                     self.newcomers.begin(&patient, Person::from(&booking.patient));

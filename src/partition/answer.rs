@@ -69,7 +69,7 @@ impl Task {
                 }
                 Err(Endless) => self.read_failed(key, job, "too_many_pages", turn),
             },
-            Err(Fault::Throttled { .. } | Fault::Unauthorised { .. }) => {}
+            Err(Fault::Throttled { .. } | Fault::Unauthorised) => {}
             Err(Fault::Refused { fields, .. }) => {
                 self.reject_version(key, job, (flight.version, Reason::Rejected), &fields, turn);
             }
@@ -103,6 +103,7 @@ impl Task {
         }
         let detail = match reason {
             Reason::SlotTaken => Arc::from("the slot is taken; book another one"),
+            _ if fields.is_empty() => Arc::from("HealthFlow refuses it and names no field"),
             _ => Arc::from(format!("HealthFlow refuses {}", fields.join(", "))),
         };
         let outcome = Outcome::Failed { reason, disposition: Disposition::Rejected, detail };
@@ -140,7 +141,7 @@ impl Task {
                 let operation = flight.operation;
                 turn.facts.push_back(Fact::DoubtOpened { key: None, operation, quiet_at });
                 self.timers.insert((quiet_at, JobKey::Patient(patient.clone())));
-                let verdict = self.creation_verdict(&patient, turn.now, turn.settings);
+                let verdict = self.creation_verdict(&patient, false, turn.now, turn.settings);
                 self.doubtful(key, job, verdict, fault.name(), turn);
             }
         }
@@ -208,7 +209,7 @@ impl Task {
                 let (key_of, operation) = (Some(key.clone()), flight.operation);
                 turn.facts.push_back(Fact::DoubtOpened { key: key_of, operation, quiet_at });
                 self.timers.insert((quiet_at, JobKey::Booking(key.clone())));
-                let verdict = self.write_verdict(key, turn.now, turn.settings);
+                let verdict = self.write_verdict(key, false, turn.now, turn.settings);
                 self.doubtful(key, job, verdict, fault.name(), turn);
             }
         }

@@ -1,7 +1,7 @@
 //! What a fault of a write means for its intent: whether it may be sent again, is over, or is in doubt (rules W3, W4).
 
 use crate::healthflow::Fault;
-use crate::healthflow::fault::NotSent;
+use crate::healthflow::fault::{NotSent, Unknown};
 use crate::partition::open_write::OpenWrite;
 use crate::partition::task::Turn;
 use crate::processor::defects::planted;
@@ -29,7 +29,11 @@ pub(super) fn fate(open: &mut OpenWrite, fault: &Fault, quiet_at: Timestamp, tur
             open.had_no_effect();
             Fate::SendAgain { counts: *not_sent == NotSent::Connect }
         }
-        Fault::Throttled { .. } | Fault::Unauthorised { .. } => {
+        Fault::Forbidden => {
+            open.had_no_effect();
+            Fate::SendAgain { counts: true }
+        }
+        Fault::Throttled { .. } | Fault::Unauthorised => {
             open.had_no_effect();
             if planted!(turn.settings, ThrottledRepeatClosesDoubt) {
                 (open.doubt, open.sends) = (None, 0);
@@ -49,6 +53,10 @@ pub(super) fn fate(open: &mut OpenWrite, fault: &Fault, quiet_at: Timestamp, tur
             Fate::InDoubt
         }
         Fault::Changed => Fate::Outdated,
+        Fault::Unknown(Unknown::Foreign { .. }) if planted!(turn.settings, ForeignRefusalBelieved) => {
+            open.had_no_effect();
+            Fate::Refused
+        }
         Fault::Unknown(_) => {
             open.doubted(turn.now, quiet_at);
             Fate::InDoubt

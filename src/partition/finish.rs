@@ -278,6 +278,7 @@ impl Task {
         if let Some(asked) = job.versions.get_mut(&job.asked_version) {
             asked.schedule.attempts += 1;
             asked.schedule.first_failed_at.get_or_insert(now);
+            asked.schedule.last_failed_at = Some(now);
         }
     }
 
@@ -294,6 +295,20 @@ impl Task {
             visit_grace_ms: turn.settings.retry_visit_grace_ms,
         };
         patience.is_over(booking, &in_hand.schedule, turn.now)
+    }
+
+    /// Ends the newest version if its time was up when its last attempt failed, which it could not end with then, for a write
+    /// of it was in doubt: that is settled now, and writing again could only open the next doubt, without end.
+    pub(super) fn ends_late(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) -> bool {
+        let over = job.newest().filter(|newest| newest.is_over(turn.settings));
+        let Some(over) = over.filter(|over| !self.is_in_doubt(key, &over.booking.patient_key())) else {
+            return false;
+        };
+        let (version, why) = (over.booking.version, &over.schedule.last_error);
+        let detail = Arc::from(format!("last error {why}; redrive it once the cause is gone"));
+        let (reason, disposition) = (Reason::AgeExhausted, Disposition::Exhausted);
+        self.conclude(key, job, version, Outcome::Failed { reason, disposition, detail }, turn);
+        true
     }
 
     fn is_in_doubt(&self, key: &BookingKey, patient: &PatientKey) -> bool {

@@ -43,10 +43,12 @@ impl Task {
         in_review || patient_held
     }
 
-    /// What the doubt about the appointment of `key` allows.
+    /// What the doubt about the appointment of `key` allows; one whose version is over is not repeated, so that it
+    /// becomes quiet.
     pub(super) fn write_verdict(
         &self,
         key: &BookingKey,
+        is_over: bool,
         now: Timestamp,
         settings: &Settings,
     ) -> DoubtVerdict {
@@ -62,13 +64,14 @@ impl Task {
                     revision.is_some() && revision == intent.if_match.as_ref()
                 }
             });
-        verdict(&doubt, is_safe, now, settings)
+        verdict(&doubt, is_safe && !is_over, now, settings)
     }
 
-    /// What the doubt about the creation of `patient` allows.
+    /// What the doubt about the creation of `patient` allows; one whose booking is over does not repeat it.
     pub(super) fn creation_verdict(
         &self,
         patient: &PatientKey,
+        is_over: bool,
         now: Timestamp,
         settings: &Settings,
     ) -> DoubtVerdict {
@@ -79,7 +82,7 @@ impl Task {
         }
         let intent = self.state.patients.get_open(patient).and_then(|state| state.intent.as_ref());
         let is_safe = intent.is_some_and(|intent| is_create_safe(intent.since, now, settings));
-        verdict(&doubt, is_safe, now, settings)
+        verdict(&doubt, is_safe && !is_over, now, settings)
     }
 
     /// Until when a search for an unknown person may not begin (rule W7); none if it may.

@@ -13,6 +13,7 @@ use crate::healthflow::{AppointmentFound, Operation};
 use crate::patient::Candidate;
 use crate::patient::HealthFlowPatientId;
 use crate::patient::search::Search;
+use crate::processor::settings::Settings;
 use crate::state::Wish;
 use crate::time::Timestamp;
 
@@ -42,6 +43,13 @@ impl InHand {
     /// What it wants of the book.
     pub fn wish(&self) -> Wish {
         Wish { order: self.order, span: Span::wanted(&self.booking) }
+    }
+
+    /// Whether its time was up when its last attempt failed: where a write is in doubt it ends only later.
+    pub fn is_over(&self, settings: &Settings) -> bool {
+        let Schedule { first_failed_at, last_failed_at, .. } = &self.schedule;
+        let tried_ms = first_failed_at.zip(*last_failed_at).map(|(first, last)| last.since_ms(first));
+        tried_ms.is_some_and(|tried_ms| tried_ms >= settings.retry_max_age_ms)
     }
 }
 

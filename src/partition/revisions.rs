@@ -54,7 +54,7 @@ impl Task {
         let AppointmentRead { revision, fingerprint } = match reply {
             Ok(Answer::AppointmentRead(read)) => read,
             Ok(_) => return self.read_failed(key, job, "unreadable", turn),
-            Err(Fault::Throttled { .. } | Fault::Unauthorised { .. }) => return,
+            Err(Fault::Throttled { .. } | Fault::Unauthorised) => return,
             Err(Fault::NotFound(Missing::Appointment)) => return self.placement_gone(key, job, turn),
             Err(fault) => return self.read_failed(key, job, fault.name(), turn),
         };

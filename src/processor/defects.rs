@@ -17,6 +17,8 @@ pub enum Defect {
     ThrottledRepeatClosesDoubt,
     /// A refusal of a repeat is taken for an answer to the first request (W3).
     RefusedRepeatClosesDoubt,
+    /// An error in other words than the contract's is taken for HealthFlow's refusal (W3).
+    ForeignRefusalBelieved,
     /// The newest version gets its result while a write is in doubt (W4).
     FinishedInDoubt,
     /// Another write of the booking goes out while one is in doubt (W5).
@@ -64,13 +66,14 @@ pub enum Defect {
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 27] = [
+    pub const ALL: [Defect; 28] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
         Defect::EarlyLookUp,
         Defect::ThrottledRepeatClosesDoubt,
         Defect::RefusedRepeatClosesDoubt,
+        Defect::ForeignRefusalBelieved,
         Defect::FinishedInDoubt,
         Defect::OtherWriteInDoubt,
         Defect::QuietTimeWithoutLease,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::booking::{BookingKey, Source, Version};
+use crate::booking::{BookingId, BookingKey, PracticeId, Source, Version};
 use crate::event::Origin;
 use crate::healthflow::Operation;
 use crate::processor::input::Incarnation;
@@ -129,6 +129,26 @@ pub enum Fact {
         /// From dispatch to the answer.
         elapsed_ms: u64,
     },
+    /// An error came in other words than the contract's: of a proxy, or of something else at that address.
+    ForeignAnswer {
+        /// Whose practice.
+        practice: PracticeId,
+        /// Which booking; none for a patient.
+        booking: Option<BookingId>,
+        /// What was asked.
+        operation: Operation,
+        /// The status it came under.
+        status: u16,
+    },
+    /// HealthFlow refuses our account what it was asked for this booking (403).
+    CallForbidden {
+        /// Whose practice.
+        practice: PracticeId,
+        /// Which booking; none for a patient.
+        booking: Option<BookingId>,
+        /// What was asked.
+        operation: Operation,
+    },
     /// It is not known whether a write was carried out (rule W4).
     DoubtOpened {
         /// Which booking; none for a patient.
@@ -161,7 +181,7 @@ pub enum Fact {
     AccountPaused {
         /// Until when.
         until: Timestamp,
-        /// `throttled` or `unauthorised`.
+        /// `throttled`, `unauthorised` or `forbidden`.
         why: &'static str,
     },
     /// A transaction is good.

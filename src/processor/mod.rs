@@ -17,6 +17,7 @@ pub mod status;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use crate::healthflow::fault::Unknown;
 use crate::healthflow::{Fault, Operation, Reply};
 use crate::limits::Account;
 use crate::partition::job::JobKey;
@@ -159,21 +160,50 @@ impl Processor {
         let class = reply.as_ref().map_or_else(Fault::name, |_| "ok");
         let elapsed_ms = now.since_ms(call.sent_at).max(0).unsigned_abs();
         self.facts.push_back(Fact::CallAnswered { operation: call.operation, class, elapsed_ms });
-        self.heed(&reply, now);
+        self.tell_refusal(&call, &reply);
+        self.heed(&call.job, &reply, now);
         self.with_task(call.partition, call.incarnation, now, |task, turn| {
             task.answered(&call.job, reply, turn);
         });
     }
 
+    /// Tells of whom nothing else does: a refusal that nobody believes, or that is only this booking's.
+    fn tell_refusal(&mut self, call: &Call, reply: &Reply) {
+        let (practice, booking) = match &call.job {
+            JobKey::Booking(key) => (key.practice.clone(), Some(key.booking.clone())),
+            JobKey::Patient(key) => (key.practice.clone(), None),
+        };
+        let operation = call.operation;
+        match reply {
+            Err(Fault::Unknown(Unknown::Foreign { status })) => {
+                let status = *status;
+                self.facts.push_back(Fact::ForeignAnswer { practice, booking, operation, status });
+            }
+            Err(Fault::Forbidden) => {
+                self.facts.push_back(Fact::CallForbidden { practice, booking, operation });
+            }
+            _ => {}
+        }
+    }
+
     /// What a reply says about the whole account: wait, or stop.
-    fn heed(&mut self, reply: &Reply, now: Timestamp) {
+    fn heed(&mut self, job: &JobKey, reply: &Reply, now: Timestamp) {
+        let practice = match job {
+            JobKey::Booking(key) => &key.practice,
+            JobKey::Patient(key) => &key.practice,
+        };
         let (pause_ms, why) = match reply {
             Err(Fault::Throttled { retry_after_ms }) => {
                 let asked = retry_after_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
                 (asked.unwrap_or(self.settings.throttled_pause_ms), "throttled")
             }
-            Err(Fault::Unauthorised { .. }) => (self.settings.unauthorised_pause_ms, "unauthorised"),
-            _ => return,
+            Err(Fault::Unauthorised) => (self.settings.unauthorised_pause_ms, "unauthorised"),
+            Err(Fault::Forbidden) if self.account.is_forbidden(practice) => {
+                (self.settings.unauthorised_pause_ms, "forbidden")
+            }
+            Err(Fault::Forbidden | Fault::NotSent(_) | Fault::Unknown(_)) => return,
+            // HealthFlow's own word about the matter: the account may ask.
+            _ => return self.account.is_served(),
         };
         // Every call under way may bring the same word: one pause is told once.
         let is_new = self.account.paused_until(now).is_none();

@@ -43,7 +43,9 @@ fn is_for_its_visit(booking: &Booking) -> bool {
 
 /// Leaves time in which a version is not tried, or was not, out of its age.
 pub fn leave_out(schedule: &mut Schedule, ms: i64) {
-    schedule.first_failed_at = schedule.first_failed_at.map(|since| since.plus_ms(ms.max(0)));
+    for failed_at in [&mut schedule.first_failed_at, &mut schedule.last_failed_at] {
+        *failed_at = failed_at.map(|at| at.plus_ms(ms.max(0)));
+    }
 }
 
 /// The schedule of a record that is taken in hand: how long it lay there although it was due is no part of its age, and
@@ -51,7 +53,9 @@ pub fn leave_out(schedule: &mut Schedule, ms: i64) {
 pub fn taken_up(mut schedule: Schedule, now: Timestamp) -> Schedule {
     let lay_ms = now.since_ms(schedule.not_before);
     leave_out(&mut schedule, lay_ms);
-    schedule.first_failed_at = schedule.first_failed_at.map(|since| since.min(now));
+    for failed_at in [&mut schedule.first_failed_at, &mut schedule.last_failed_at] {
+        *failed_at = failed_at.map(|at| at.min(now));
+    }
     schedule
 }
 
@@ -71,10 +75,10 @@ mod tests {
     fn failed_at(not_before_in_ms: i64, first_failed_in_ms: i64) -> Schedule {
         Schedule {
             attempts: 1,
-            not_before: NOW.plus_ms(not_before_in_ms),
             first_failed_at: Some(NOW.plus_ms(first_failed_in_ms)),
+            not_before: NOW.plus_ms(not_before_in_ms),
             last_error: "connect".into(),
-            slot_since: None,
+            ..Schedule::default()
         }
     }
 

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 const CONTRACT: &str = include_str!("../../schemas/healthflow.openapi.yaml");
 
 /// 2026-11-24T12:00:00Z.
-const NOW: Timestamp = Timestamp(1_795_521_600_000);
+pub const NOW: Timestamp = Timestamp(1_795_521_600_000);
 
 /// HealthFlow as our client sees it.
 pub struct Line {
@@ -112,7 +112,7 @@ fn found(line: &mut Line, booking: &str) -> usize {
 }
 
 /// One request of every operation, answered well when `line` is in health and holds a patient and booking `b`.
-fn one_of_each(patient: &HealthFlowPatientId) -> Vec<Request> {
+pub fn one_of_each(patient: &HealthFlowPatientId) -> Vec<Request> {
     let practice = || "p & q".into();
     let pass = pass(&self::patient("pat-1"), 0).expect("as the contract says");
     vec![
@@ -199,7 +199,10 @@ fn every_fault_of_every_operation_is_read_as_what_it_is() {
         (json!({"drop_after": 1.0}), unknown(Unknown::Reset)),
         (json!({"late_landing": 1.0}), unknown(Unknown::Reset)),
         (json!({"unreadable_after": 1.0}), unknown(Unknown::Unreadable)),
-        (json!({"unauthorised": true}), Fault::Unauthorised { status: 401 }),
+        (json!({"proxy_before": 1.0}), unknown(Unknown::Foreign { status: 400 })),
+        (json!({"proxy_after": 1.0, "proxy_status": 413}), unknown(Unknown::Foreign { status: 413 })),
+        (json!({"proxy_after": 1.0, "proxy_status": 200}), unknown(Unknown::Unreadable)),
+        (json!({"unauthorised": true}), Fault::Unauthorised),
     ] {
         let mut line = Line::new(json!({}));
         let patient = line.create_patient();

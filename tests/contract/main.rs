@@ -5,3 +5,4 @@ mod healthflow;
 mod search_mode;
 mod simulator;
 mod versions;
+mod words;

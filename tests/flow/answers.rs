@@ -45,7 +45,7 @@ fn too_many_requests_stop_everything_for_as_long_as_asked_and_cost_no_attempt() 
 #[test]
 fn refused_credentials_stop_the_account_and_cost_no_attempt() {
     let (mut desk, call) = asked();
-    desk.answer(&call, Err(Fault::Unauthorised { status: 401 }));
+    desk.answer(&call, Err(Fault::Unauthorised));
     desk.pass_ms(29_000);
     assert!(desk.calls.is_empty() && desk.retries().is_empty());
     assert!(desk.facts.iter().any(|fact| matches!(fact, Fact::AccountPaused { why: "unauthorised", .. })));

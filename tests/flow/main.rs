@@ -16,6 +16,7 @@ mod forgetting;
 mod new_people;
 mod offsets;
 mod redrive;
+mod refusals;
 mod retries;
 mod scenarios;
 mod search_mode;

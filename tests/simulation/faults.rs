@@ -19,6 +19,12 @@ pub enum FaultKind {
     ResetBefore,
     ResetAfter,
     Unreadable,
+    /// Something between answers in words of its own; HealthFlow never hears of the request.
+    ProxyBefore,
+    /// The same once HealthFlow has carried it out.
+    ProxyAfter,
+    /// HealthFlow forbids it, in its own words.
+    Forbidden,
     TimeoutBefore,
     TimeoutAfter,
     LateLanding,
@@ -62,7 +68,7 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    pub const CALLS: [FaultKind; 12] = [
+    pub const CALLS: [FaultKind; 15] = [
         FaultKind::Connect,
         FaultKind::Throttled,
         FaultKind::Unauthorised,
@@ -71,6 +77,9 @@ impl FaultKind {
         FaultKind::ResetBefore,
         FaultKind::ResetAfter,
         FaultKind::Unreadable,
+        FaultKind::ProxyBefore,
+        FaultKind::ProxyAfter,
+        FaultKind::Forbidden,
         FaultKind::TimeoutBefore,
         FaultKind::TimeoutAfter,
         FaultKind::LateLanding,

@@ -1,11 +1,11 @@
 //! HealthFlow in virtual time: the simulator's pure core carries requests out, this file says when they arrive and what
 //! the caller hears of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use healthflow_sync::booking::PracticeId;
+use healthflow_sync::booking::{BookingKey, PracticeId};
 use healthflow_sync::healthflow::fault::{NotSent, Unknown};
 use healthflow_sync::healthflow::wire::{Method, TransportFault, WireReply, WireRequest};
 use healthflow_sync::healthflow::{Request, decode, encode};
@@ -31,6 +31,8 @@ pub struct HealthFlow {
     pub deleted: BTreeMap<Arc<str>, i64>,
     /// Appointments that a person changed, and when last.
     pub edited: BTreeMap<Arc<str>, i64>,
+    /// Bookings of which HealthFlow itself refused something.
+    pub refused: BTreeSet<BookingKey>,
     pub outage_until: i64,
     /// Requests that were sent and have not arrived.
     pub under_way: usize,
@@ -81,6 +83,7 @@ impl HealthFlow {
             before: BTreeMap::new(),
             deleted: BTreeMap::new(),
             edited: BTreeMap::new(),
+            refused: BTreeSet::new(),
             outage_until: 0,
             under_way: 0,
         }
@@ -110,7 +113,8 @@ impl HealthFlow {
         let within = &all[all.partition_point(|(at, _)| *at <= since)..];
         // The oldest are the most telling ones.
         let before = within.get(random.below(within.len()).min(random.below(within.len())));
-        let body = br#"{"code":"APPOINTMENT_NOT_FOUND","message":"a replica that lags"}"#.to_vec();
+        let body =
+            br#"{"code":"APPOINTMENT_NOT_FOUND","message":"a replica that lags","fields":[]}"#.to_vec();
         let nothing = WireReply { status: 404, retry_after: None, body };
         before.map_or(nothing, |(_, reply)| reply.clone())
     }
@@ -191,13 +195,16 @@ impl World {
         let most_ms = self.plan.settings.search_lag_ms;
         let lag_ms = if self.random.chance(0.3) { most_ms } else { self.random.between(0, most_ms) };
         let reply = if self.refuses_its_own(&request) {
-            let body = br#"{"code":"SLOT_TAKEN","message":"by yourself"}"#.to_vec();
+            let body = br#"{"code":"SLOT_TAKEN","message":"by yourself","fields":[]}"#.to_vec();
             Some(WireReply { status: 409, retry_after: None, body })
         } else {
             self.note_search_lag(&request);
             self.somebody_looks_at_it(&request);
             self.healthflow.carry_out((&wire, &request), lag_ms, self.now)
         };
+        if reply.as_ref().is_some_and(|reply| (400..500).contains(&reply.status)) {
+            self.healthflow.refused.extend(whose(&request));
+        }
         self.story.tell(self.now, || {
             let answer = reply.as_ref().map_or(String::new(), |reply| {
                 format!(
@@ -309,6 +316,14 @@ impl World {
         }
     }
 
+    /// What something between answers with.
+    fn of_a_proxy(&mut self) -> WireReply {
+        let status = *self.random.pick(&[200, 302, 400, 403, 404, 405, 409, 410, 412, 413, 422, 502]);
+        let words: [&[u8]; 4] =
+            [b"", b"<html><h1>nginx</h1>", br#"{"message":"Forbidden"}"#, br#"{"code":"INVALID"}"#];
+        WireReply { status, retry_after: None, body: self.random.pick(&words).to_vec() }
+    }
+
     fn fate(&mut self, kind: Option<FaultKind>, request: &Request) -> Fate {
         let life_ms = self.plan.settings.request_life_ms;
         let late_ms = self.plan.settings.late_landing_ms;
@@ -337,6 +352,12 @@ impl World {
             Some(FaultKind::ResetBefore) => (None, Some((soon_ms, unknown(Unknown::Reset)))),
             Some(FaultKind::ResetAfter) => (Some(soon_ms), Some((later_ms, unknown(Unknown::Reset)))),
             Some(FaultKind::Unreadable) => (Some(soon_ms), Some((later_ms, reply(200)))),
+            Some(FaultKind::ProxyBefore) => (None, Some((soon_ms, Ok(self.of_a_proxy())))),
+            Some(FaultKind::ProxyAfter) => (Some(soon_ms), Some((later_ms, Ok(self.of_a_proxy())))),
+            Some(FaultKind::Forbidden) => {
+                let body = br#"{"code":"FORBIDDEN","message":"not yours","fields":[]}"#.to_vec();
+                (None, Some((soon_ms, Ok(WireReply { status: 403, retry_after: None, body }))))
+            }
             Some(FaultKind::TimeoutBefore) => (None, Some((life_ms, unknown(Unknown::Timeout)))),
             Some(FaultKind::TimeoutAfter) => (Some(soon_ms), Some((life_ms, unknown(Unknown::Timeout)))),
             Some(_) => {
@@ -349,6 +370,16 @@ impl World {
             }
         };
         Fate { arrives_ms, told }
+    }
+}
+
+/// The booking that a write of an appointment is of.
+fn whose(request: &Request) -> Option<BookingKey> {
+    match request {
+        Request::CreateAppointment { content, .. } | Request::UpdateAppointment { content, .. } => {
+            Some(BookingKey { practice: content.practice.clone(), booking: content.booking.clone() })
+        }
+        _ => None,
     }
 }
 

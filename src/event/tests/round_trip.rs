@@ -100,6 +100,7 @@ fn a_retry_comes_back_as_it_was_parked() {
             attempts: 4,
             not_before: NOW,
             first_failed_at: Some(NOW.plus_ms(-5)),
+            last_failed_at: Some(NOW.plus_ms(-3)),
             last_error: "timeout".into(),
             slot_since: Some(NOW.plus_ms(-3)),
         },

@@ -7,10 +7,11 @@ use apache_avro::writer::datum::GenericDatumWriter;
 
 use crate::appointment::{Placement, Slot, Span};
 use crate::booking::{BookingKey, BookingStatus, PatientKey};
-use crate::event::Outgoing;
 use crate::event::avro::{Decoder, contract};
 use crate::event::codec::{Codec, restore};
 use crate::event::tests::sample::*;
+use crate::event::topics::{self, Lane};
+use crate::event::{Arrival, Outgoing, RetryEntry, Schedule, arrival};
 use crate::state::{
     BookingState, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion, Wish,
     WriteIntent, WriteOperation,
@@ -108,6 +109,38 @@ fn a_booking_that_an_earlier_worker_wrote_is_restored() {
     let placement = state.placement.as_mut().expect("is there");
     (placement.revision, placement.span) = (None, None);
     assert_eq!(read, StateRecord::Booking(key, state));
+}
+
+/// A retry record of an earlier worker does not say when it failed last.
+#[test]
+fn a_retry_that_an_earlier_worker_parked_comes_back() {
+    let schedule = Schedule {
+        attempts: 2,
+        not_before: NOW,
+        first_failed_at: Some(NOW.plus_ms(-5)),
+        last_error: "timeout".into(),
+        ..Schedule::default()
+    };
+    let newer = Schedule { last_failed_at: Some(NOW), ..schedule.clone() };
+    let entry = |schedule| RetryEntry { booking: booking(), schedule, generation: 2 };
+    let mut buffer = Vec::new();
+    let outgoing = Outgoing::Retry(Box::new(entry(newer)));
+    let encoded = Codec::new("healthflow-sync", |_| ID).encode(&outgoing, &mut buffer).expect("fits");
+    let contract = contract(topics::RETRY).expect("one of ours");
+    let mut json: serde_json::Value = serde_json::from_str(contract.json).expect("JSON");
+    let fields = json["fields"].as_array_mut().expect("fields");
+    fields.retain(|field| field["name"] != "last_failed_at");
+    let json = json.to_string();
+    let value = Decoder::own(contract).decode_value(encoded.value.expect("a value")).expect("decodes");
+    let Value::Record(mut values) = value else { panic!("a record") };
+    values.retain(|(name, _)| name != "last_failed_at");
+    let mut bytes = encoded.value.expect("a value")[..5].to_vec();
+    let schema = Schema::parse_str(&json).expect("a schema");
+    let writer = GenericDatumWriter::builder(&schema).build().expect("a writer");
+    writer.write_value(&mut bytes, Value::Record(values)).expect("the value fits the schema");
+    let decoder = Decoder::new(contract, ID, &json);
+    let arrival = arrival::read(Lane::Retry, Some(b"practice-1"), Some(&bytes), Some(&decoder), NOW);
+    assert_eq!(arrival, Arrival::Retry(Box::new(entry(schedule))));
 }
 
 #[test]

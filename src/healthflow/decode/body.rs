@@ -55,6 +55,23 @@ const RULES: [&str; 9] = [
     "offset_mismatch",
 ];
 
+/// The error codes of the contract.
+const CODES: [&str; 13] = [
+    "INVALID",
+    "MALFORMED",
+    "UNAUTHORISED",
+    "FORBIDDEN",
+    "PATIENT_NOT_FOUND",
+    "APPOINTMENT_NOT_FOUND",
+    "ALREADY_EXISTS",
+    "SLOT_TAKEN",
+    "KEY_REUSED",
+    "CHANGED",
+    "TOO_MANY_REQUESTS",
+    "UNAVAILABLE",
+    "INTERNAL",
+];
+
 /// How many field errors are kept.
 const FIELDS_MAX: usize = 16;
 
@@ -245,8 +262,8 @@ struct ContentSeen {
 
 /// What is taken from an error body.
 pub(super) struct ErrorSeen {
-    /// HealthFlow's error code; empty where it is none.
-    pub code: String,
+    /// HealthFlow's error code.
+    pub code: &'static str,
     /// The id of what stands there already.
     pub existing_id: Option<String>,
     /// `field: rule` for each field named; names and codes only.
@@ -257,7 +274,6 @@ pub(super) struct ErrorSeen {
 struct ErrorBody {
     code: String,
     existing_id: Option<String>,
-    #[serde(default)]
     fields: Vec<FieldError>,
 }
 
@@ -267,18 +283,20 @@ struct FieldError {
     rule: String,
 }
 
-/// The error in `body`; none where it is not one of the contract.
+/// The error in `body`; none where it is not in the contract's words: a code that it names, and the list of fields.
 pub(super) fn error(body: &[u8]) -> Option<ErrorSeen> {
     let error: ErrorBody = serde_json::from_slice(body).ok()?;
+    let code = known(&error.code, &CODES)?;
+    let name = |text: &str, words| known(text, words).unwrap_or("other");
     let fields = error.fields.iter().take(FIELDS_MAX);
     Some(ErrorSeen {
-        code: error.code,
+        code,
         existing_id: error.existing_id.and_then(id),
-        fields: fields.map(|e| format!("{}: {}", known(&e.field, &FIELDS), known(&e.rule, &RULES))).collect(),
+        fields: fields.map(|e| format!("{}: {}", name(&e.field, &FIELDS), name(&e.rule, &RULES))).collect(),
     })
 }
 
-/// `text` where the contract knows it.
-fn known(text: &str, words: &[&'static str]) -> &'static str {
-    words.iter().find(|word| **word == text).copied().unwrap_or("other")
+/// `text` where it is one of the contract's `words`.
+fn known(text: &str, words: &[&'static str]) -> Option<&'static str> {
+    words.iter().find(|word| **word == text).copied()
 }

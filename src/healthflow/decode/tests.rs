@@ -81,6 +81,10 @@ fn always(received: Result<WireReply, TransportFault>, fault: Fault) {
 
 const UNREADABLE: Fault = Fault::Unknown(Unknown::Unreadable);
 
+fn foreign(status: u16) -> Fault {
+    Fault::Unknown(Unknown::Foreign { status })
+}
+
 #[test]
 fn a_failed_connection_sent_nothing() {
     always(Err(TransportFault::NotSent(NotSent::Connect)), Fault::NotSent(NotSent::Connect));
@@ -103,15 +107,28 @@ fn every_5xx_leaves_doubt() {
 
 #[test]
 fn what_the_contract_does_not_know_leaves_doubt() {
-    for status in [100, 202, 204, 206, 301, 302, 304, 307, 402, 405, 418, 451, 600] {
+    for status in [202, 204, 206, 299] {
         always(reply(status, r#"{"id":"hfa-1"}"#), UNREADABLE);
+    }
+    for status in [0, 100, 301, 302, 304, 307, 402, 405, 411, 414, 415, 418, 426, 431, 451, 600] {
+        always(reply(status, r#"{"id":"hfa-1"}"#), foreign(status));
     }
 }
 
 #[test]
 fn credentials_refused_stop_the_account() {
-    always(reply(401, ""), Fault::Unauthorised { status: 401 });
-    always(reply(403, "<html>"), Fault::Unauthorised { status: 403 });
+    always(reply(401, r#"{"code":"UNAUTHORISED","fields":[]}"#), Fault::Unauthorised);
+    always(reply(401, "<html>"), Fault::Unauthorised);
+}
+
+/// A firewall's 403 is not HealthFlow's.
+#[test]
+fn what_is_forbidden_is_believed_in_the_contracts_words_only() {
+    always(reply(403, r#"{"code":"FORBIDDEN","fields":[]}"#), Fault::Forbidden);
+    always(reply(403, r#"{"code":"UNAUTHORISED","message":"no right","fields":[]}"#), Fault::Forbidden);
+    for body in ["", "<html>blocked", r#"{"message":"Forbidden"}"#, r#"{"code":"FORBIDDEN"}"#] {
+        always(reply(403, body), foreign(403));
+    }
 }
 
 #[test]
@@ -120,8 +137,39 @@ fn a_refusal_names_fields_and_rules_and_nothing_else() {
         {"field":"date_of_birth","rule":"in_future"},{"field":"Ann Lee","rule":"Lee"}]}"#;
     let fields = vec!["date_of_birth: in_future".to_owned(), "other: other".to_owned()];
     always(reply(422, body), Fault::Refused { status: 422, fields });
-    always(reply(400, "no JSON"), Fault::Refused { status: 400, fields: vec![] });
-    always(reply(413, ""), Fault::Refused { status: 413, fields: vec![] });
+    let malformed = r#"{"code":"MALFORMED","fields":[]}"#;
+    for status in [400, 405, 413, 414, 415, 422, 431, 451] {
+        always(reply(status, malformed), Fault::Refused { status, fields: vec![] });
+    }
+}
+
+/// What nginx, a gateway or a framework answers with, and bodies that only resemble the contract's.
+#[test]
+fn a_refusal_in_other_words_than_the_contracts_leaves_doubt() {
+    let bodies = [
+        "",
+        "<html><center><h1>413 Request Entity Too Large</h1></center><hr><center>nginx</center></html>",
+        "no JSON",
+        "null",
+        "[]",
+        "\"INVALID\"",
+        "{}",
+        r#"{"message":"Bad Request"}"#,
+        r#"{"code":400,"fields":[]}"#,
+        r#"{"code":"","fields":[]}"#,
+        r#"{"code":"invalid","fields":[]}"#,
+        r#"{"code":"INVALID"}"#,
+        r#"{"code":"INVALID","fields":{}}"#,
+        r#"{"code":"INVALID","fields":["note"]}"#,
+        r#"{"code":"NO_SUCH_PATH","fields":[]}"#,
+        r#"{"error":{"code":"INVALID","fields":[]}}"#,
+        "{\"code\":\"INVALID\",\"fields\":[]",
+    ];
+    for status in [400, 402, 404, 405, 409, 410, 411, 412, 413, 414, 415, 422, 426, 431, 451] {
+        for body in bodies {
+            always(reply(status, body), foreign(status));
+        }
+    }
 }
 
 #[test]
@@ -150,38 +198,39 @@ fn a_throttle_is_waited_for_within_bounds() {
 fn gone_is_believed_only_from_healthflow_itself_and_where_something_was_named() {
     use Operation::*;
     for status in [404, 410] {
-        let patient = r#"{"code":"PATIENT_NOT_FOUND"}"#;
-        let appointment = r#"{"code":"APPOINTMENT_NOT_FOUND"}"#;
+        let patient = r#"{"code":"PATIENT_NOT_FOUND","fields":[]}"#;
+        let appointment = r#"{"code":"APPOINTMENT_NOT_FOUND","fields":[]}"#;
+        let other_words = Err(foreign(status));
         assert_eq!(decoded(CreateAppointment, status, patient), Err(Fault::NotFound(Missing::Patient)));
         assert_eq!(decoded(UpdateAppointment, status, patient), Err(Fault::NotFound(Missing::Patient)));
         assert_eq!(
             decoded(UpdateAppointment, status, appointment),
             Err(Fault::NotFound(Missing::Appointment))
         );
-        assert_eq!(decoded(CreateAppointment, status, appointment), Err(UNREADABLE));
-        assert_eq!(decoded(CreatePatient, status, patient), Err(UNREADABLE));
-        assert_eq!(decoded(SearchPatients, status, patient), Err(UNREADABLE));
-        assert_eq!(decoded(FindAppointment, status, appointment), Err(UNREADABLE));
-        always(reply(status, "<html>no such host"), UNREADABLE);
-        always(reply(status, r#"{"code":"NO_SUCH_PATH"}"#), UNREADABLE);
+        assert_eq!(decoded(CreateAppointment, status, appointment), other_words);
+        assert_eq!(decoded(CreatePatient, status, patient), other_words);
+        assert_eq!(decoded(SearchPatients, status, patient), other_words);
+        assert_eq!(decoded(FindAppointment, status, appointment), other_words);
+        always(reply(status, "<html>no such host"), foreign(status));
+        always(reply(status, r#"{"code":"NO_SUCH_PATH","fields":[]}"#), foreign(status));
     }
 }
 
 #[test]
 fn each_conflict_is_what_its_code_says() {
     always(
-        reply(409, r#"{"code":"ALREADY_EXISTS","existing_id":"hfa-9"}"#),
+        reply(409, r#"{"code":"ALREADY_EXISTS","existing_id":"hfa-9","fields":[]}"#),
         Fault::AlreadyThere { existing_id: Some("hfa-9".into()) },
     );
-    always(reply(409, r#"{"code":"ALREADY_EXISTS"}"#), Fault::AlreadyThere { existing_id: None });
+    always(reply(409, r#"{"code":"ALREADY_EXISTS","fields":[]}"#), Fault::AlreadyThere { existing_id: None });
     always(
-        reply(409, r#"{"code":"ALREADY_EXISTS","existing_id":".."}"#),
+        reply(409, r#"{"code":"ALREADY_EXISTS","existing_id":"..","fields":[]}"#),
         Fault::AlreadyThere { existing_id: None },
     );
-    always(reply(409, r#"{"code":"SLOT_TAKEN"}"#), Fault::SlotTaken);
-    always(reply(409, r#"{"code":"KEY_REUSED"}"#), Fault::KeyReused);
-    always(reply(409, r#"{"code":"SOMETHING"}"#), UNREADABLE);
-    always(reply(409, ""), UNREADABLE);
+    always(reply(409, r#"{"code":"SLOT_TAKEN","fields":[]}"#), Fault::SlotTaken);
+    always(reply(409, r#"{"code":"KEY_REUSED","fields":[]}"#), Fault::KeyReused);
+    always(reply(409, r#"{"code":"SOMETHING","fields":[]}"#), foreign(409));
+    always(reply(409, ""), foreign(409));
 }
 
 #[test]
@@ -273,12 +322,14 @@ fn what_is_read_is_compared_whole_or_not_at_all() {
 #[test]
 fn a_refused_version_is_believed_only_where_one_was_named() {
     let changed = r#"{"code":"CHANGED","fields":[]}"#;
-    always(reply(412, changed), UNREADABLE);
+    always(reply(412, changed), foreign(412));
     let Request::UpdateAppointment { id, content, .. } = request(Operation::UpdateAppointment) else {
         panic!()
     };
     let put = Request::UpdateAppointment { id, content, if_match: Some("7".into()) };
     assert_eq!(decode(&put, reply(412, changed), NOW), Err(Fault::Changed));
+    // A cache knows preconditions too; it does not know what may still land.
+    assert_eq!(decode(&put, reply(412, "<html>"), NOW), Err(foreign(412)));
 }
 
 #[test]

@@ -139,6 +139,9 @@ impl Simulator {
         if strikes(self.moods.server_error_before) {
             return (Ending::Reply(error(500, "INTERNAL")), None);
         }
+        if strikes(self.moods.proxy_before) {
+            return (Ending::Reply(self.of_a_proxy()), None);
+        }
         if strikes(self.moods.drop_before) {
             return (Ending::Dropped, None);
         }
@@ -151,6 +154,7 @@ impl Simulator {
         let error_after = strikes(self.moods.server_error_after);
         let drop_after = strikes(self.moods.drop_after);
         let unreadable_after = strikes(self.moods.unreadable_after);
+        let proxy_after = strikes(self.moods.proxy_after);
         let reply = self.carry_out(&route, request, write, now);
         let ending = if error_after {
             Ending::Reply(error(500, "INTERNAL"))
@@ -158,10 +162,19 @@ impl Simulator {
             Ending::Dropped
         } else if unreadable_after {
             Ending::Reply(WireReply { status: 200, retry_after: None, body: b"<html>".to_vec() })
+        } else if proxy_after {
+            Ending::Reply(self.of_a_proxy())
         } else {
             Ending::Reply(reply)
         };
         (ending, None)
+    }
+
+    /// What nginx would say.
+    fn of_a_proxy(&self) -> WireReply {
+        let status = self.moods.proxy_status;
+        let body = format!("<html><center><h1>{status}</h1></center><hr><center>nginx</center></html>");
+        WireReply { status, retry_after: None, body: body.into_bytes() }
     }
 
     /// What happens to everybody, whatever they ask.

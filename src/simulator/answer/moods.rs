@@ -41,6 +41,12 @@ pub struct Moods {
     pub late_landing_ms: u64,
     /// Does it, then answers 200 with something that is not JSON.
     pub unreadable_after: f64,
+    /// Something between answers with an HTML page under `proxy_status`, and HealthFlow never hears of the request.
+    pub proxy_before: f64,
+    /// Does it, then something between answers with an HTML page under `proxy_status`.
+    pub proxy_after: f64,
+    /// See `proxy_before`: any status from 200 to 599.
+    pub proxy_status: u16,
     /// How long a connection that gets no answer stays open before it is dropped, in milliseconds: longer than the
     /// client's time-out makes a time-out of it, 0 a reset.
     pub hang_ms: u64,
@@ -113,6 +119,9 @@ impl Default for Moods {
             late_landing: 0.0,
             late_landing_ms: 1_000,
             unreadable_after: 0.0,
+            proxy_before: 0.0,
+            proxy_after: 0.0,
+            proxy_status: 400,
             hang_ms: 0,
             search_lag_ms: 0,
             honours_idempotency_keys: true,
@@ -149,6 +158,8 @@ impl Moods {
             ("drop_after", self.drop_after),
             ("late_landing", self.late_landing),
             ("unreadable_after", self.unreadable_after),
+            ("proxy_before", self.proxy_before),
+            ("proxy_after", self.proxy_after),
         ];
         if let Some((knob, _)) = probabilities.iter().find(|(_, value)| !(0.0..=1.0).contains(value)) {
             return Err(format!("{knob} must be a probability from 0 to 1"));
@@ -165,6 +176,9 @@ impl Moods {
         ];
         if let Some((knob, _)) = times_ms.iter().find(|(_, value)| *value > WAIT_MS_MAX) {
             return Err(format!("{knob} must be at most {WAIT_MS_MAX} milliseconds"));
+        }
+        if !(200..=599).contains(&self.proxy_status) {
+            return Err("proxy_status must be a status from 200 to 599".into());
         }
         if self.page_size == 0 {
             return Err("page_size must be at least 1".into());

@@ -101,7 +101,7 @@ async fn wire_request(request: Request) -> Result<WireRequest, Response> {
             ));
         }
     };
-    let too_large = |_| plain(StatusCode::PAYLOAD_TOO_LARGE, r#"{"code":"TOO_LARGE","fields":[]}"#);
+    let too_large = |_| plain(StatusCode::PAYLOAD_TOO_LARGE, r#"{"code":"INVALID","fields":[]}"#);
     let bytes = to_bytes(body, BODY_BYTES_MAX).await.map_err(too_large)?;
     let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);

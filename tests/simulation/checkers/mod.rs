@@ -10,6 +10,7 @@ pub mod no_innocent;
 pub mod no_orphan;
 pub mod no_step_back;
 pub mod one_result;
+pub mod own_word;
 pub mod rate_limit;
 pub mod retry_grows;
 pub mod right_chart;
@@ -91,6 +92,7 @@ impl World {
             self.quiet_after_ms = Some(self.now - self.plan.faults_until);
             self.violate_all("no duplicate", no_duplicate::broken(self));
             self.violate_all("no innocent", no_innocent::broken(self));
+            self.violate_all("own word", own_word::broken(self));
             self.violate_all("no orphan", no_orphan::broken(self));
             self.violate_all("newest version wins", newest_version_wins::broken(self));
             self.violate_all("right chart", right_chart::broken(self));

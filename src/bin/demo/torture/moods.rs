@@ -19,6 +19,9 @@ const LATEST_MS: (i64, i64) = (7_000, 30_000);
 /// Longer than `healthflow.request_life_ms`: the caller gives up first.
 const HANG_MS: u64 = 3_000;
 
+/// What something between answers with, in HTML.
+const PROXY_STATUSES: [u16; 8] = [200, 302, 400, 403, 404, 413, 422, 502];
+
 /// What HealthFlow does for a while.
 #[derive(Clone, Debug)]
 pub struct Mood {
@@ -69,12 +72,15 @@ pub fn weather(number: usize, random: &mut Random) -> Mood {
         ("server_error_after", 0.10),
         ("drop_after", 0.11),
         ("unreadable_after", 0.03),
+        ("proxy_before", 0.03),
+        ("proxy_after", 0.03),
     ] {
         knobs[knob] = probability.into();
     }
     let (soonest_ms, latest_ms) = if random.below(5) == 0 { LATEST_MS } else { LATE_MS };
     knobs["late_landing_ms"] = random.between(soonest_ms, latest_ms).into();
     knobs["hang_ms"] = [0, HANG_MS][random.below(2)].into();
+    knobs["proxy_status"] = PROXY_STATUSES[random.below(PROXY_STATUSES.len())].into();
     Mood { knobs, lasts: Duration::from_millis(random.between(from_ms, until_ms).unsigned_abs()), kind }
 }
 
@@ -82,7 +88,9 @@ pub fn weather(number: usize, random: &mut Random) -> Mood {
 /// judged by counting.
 pub fn calm() -> Value {
     let mut knobs = good_health(LATENCY_MS, 0.0);
-    knobs["unreadable_after"] = json!(0.0);
+    for knob in ["unreadable_after", "proxy_before", "proxy_after"] {
+        knobs[knob] = json!(0.0);
+    }
     knobs["burst"] = 0.into();
     knobs["hang_ms"] = 0.into();
     knobs["search_lag_ms"] = SEARCH_LAG_MS.into();
