@@ -36,7 +36,9 @@ fn start(command_line: Cli) -> anyhow::Result<ExitCode> {
     if let Command::Run { .. } = command {
         return cli::run::run(&config, &connection).map(|()| ExitCode::SUCCESS);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    // One thread beside this one, which may wait for Kafka.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.context("no runtime")?;
     runtime.block_on(async {
         match command {
             Command::Run { .. } => Ok(ExitCode::SUCCESS),
@@ -45,7 +47,11 @@ fn start(command_line: Cli) -> anyhow::Result<ExitCode> {
             }
             Command::Repartition { arguments, .. } => {
                 let kafka = cli::run::kafka_settings(&config)?;
-                cli::repartition::run(&connection, kafka, arguments, &mut out).await
+                cli::repartition::run(&connection, kafka, arguments, Clock::start().now(), &mut out).await
+            }
+            Command::Takeover { arguments, .. } => {
+                let kafka = cli::run::kafka_settings(&config)?;
+                cli::takeover::run(&connection, kafka, &arguments, Clock::start().now(), &mut out).await
             }
             Command::Redrive { arguments, .. } => {
                 let kafka = cli::run::kafka_settings(&config)?;

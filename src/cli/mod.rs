@@ -8,6 +8,7 @@ pub mod repartition;
 pub mod run;
 pub mod send;
 pub mod tail;
+pub mod takeover;
 pub mod topics;
 
 use std::path::PathBuf;
@@ -66,6 +67,15 @@ pub enum Command {
         #[command(flatten)]
         arguments: repartition::Arguments,
     },
+    /// Hand the state of another fleet over to the one configured here; every worker of both must be stopped.
+    Takeover {
+        /// Its configuration.
+        #[command(flatten)]
+        settings: Settings,
+        /// From whom.
+        #[command(flatten)]
+        arguments: takeover::Arguments,
+    },
     /// Let dead letters be tried once more.
     Redrive {
         /// Its configuration.
@@ -102,6 +112,7 @@ impl Command {
             Command::Run { settings }
             | Command::Topics { settings, .. }
             | Command::Repartition { settings, .. }
+            | Command::Takeover { settings, .. }
             | Command::Redrive { settings, .. }
             | Command::Send { settings, .. }
             | Command::Tail { settings, .. } => settings,

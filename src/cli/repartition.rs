@@ -4,38 +4,51 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use tokio::task::block_in_place;
 
 use crate::cli::Connection;
+use crate::kafka::repartition::{Repartition, check_no_worker_runs};
 use crate::kafka::topics::Topics;
-use crate::kafka::{Avro, KafkaSettings, repartition};
+use crate::kafka::{Avro, KafkaFault, KafkaSettings};
+use crate::time::Timestamp;
 
 /// What `repartition` understands.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Arguments {
-    /// Partitions of every topic from now on; never fewer than there are. By default as many as
-    /// appointments.requested has, for topics that were grown by other means.
+    /// Partitions of every topic from now on; never fewer than there are. By default as many as the topic with the most
+    /// has, for topics that were grown by other means.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     pub partitions: Option<i32>,
 }
 
-/// Does it; one line in `out` for each thing done. Every worker must be stopped.
+/// Does it; one line in `out` for each thing done. Every worker must be stopped. Broken off at any line, no worker starts
+/// until it was run again. Needs a runtime with several threads.
 pub async fn run(
     connection: &Connection,
     kafka: KafkaSettings,
     arguments: Arguments,
+    now: Timestamp,
     out: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
-    let settings = kafka.clone();
-    tokio::task::spawn_blocking(move || repartition::check_no_worker_runs(&settings)).await??;
+    let no_output = "cannot write to the output";
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
-    let (partitions, lines) = topics.grow(arguments.partitions).await?;
+    block_in_place(|| check_no_worker_runs(&kafka))?;
+    let (has, to) = topics.before_growth(arguments.partitions).await?;
     let avro = Avro::connect(connection.registry.clone(), &kafka.group_id).await?;
-    let moved =
-        tokio::task::spawn_blocking(move || repartition::move_state(&kafka, &avro, partitions)).await??;
-    for line in lines {
-        writeln!(out, "{line}").context("cannot write to the output")?;
+    let begin = || Repartition::begin(&kafka, &avro, (has, to), now);
+    let (mut repartition, from) = block_in_place(begin)?;
+    writeln!(out, "state moves from {from} to {to} partitions; no worker starts until that is done")
+        .context(no_output)?;
+    for line in topics.grow(to).await? {
+        writeln!(out, "{line}").context(no_output)?;
     }
-    writeln!(out, "{moved} records of state moved; start the workers")
-        .context("cannot write to the output")?;
+    let moved = block_in_place(|| {
+        let mut say = |line: String| {
+            writeln!(out, "{line}").map_err(|error| KafkaFault(format!("{no_output}: {error}")))
+        };
+        let moved = repartition.move_state(&mut say)?;
+        repartition.finish().map(|()| moved)
+    })?;
+    writeln!(out, "{moved} records of state moved; start the workers").context(no_output)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -8,16 +8,18 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 
 use crate::admin;
 use crate::cli::{Connection, open_files};
 use crate::config::{Config, FirstStart, GroupProtocol, HOSTNAME, secret};
 use crate::http::TransportSettings;
 use crate::kafka::schema_registry::{Patience, SchemaRegistry};
-use crate::kafka::topics::{TopicFault, Topics, Wish};
-use crate::kafka::{Ends, KafkaSettings};
+use crate::kafka::topics::{Topics, Wish};
+use crate::kafka::{Avro, Ends, Fleet, KafkaSettings, NotEntered};
 use crate::metrics::{Catalogue, log};
 use crate::processor::{Fact, Processor, Status};
+use crate::state::Owner;
 use crate::time::Timestamp;
 use crate::worker::{self, Clock, Observer, RunSettings, StopRequest};
 
@@ -60,9 +62,15 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
     watcher.ends = Some(Ends::start(&kafka)?);
     watcher.registry = Some(connection.registry.clone());
     runtime.spawn(connection.registry.clone().look_ahead());
+    let entered = stop.unless_requested(enter(connection, &kafka, clock));
+    let Some((avro, fleet)) = runtime.block_on(entered).transpose()? else {
+        runtime.shutdown_background();
+        return Ok(());
+    };
     let settings = RunSettings {
         kafka,
-        registry: connection.registry.clone(),
+        fleet,
+        avro,
         healthflow: TransportSettings {
             base_url: config.healthflow.base_url.clone(),
             token_file: config.healthflow.token_file.0.clone(),
@@ -159,7 +167,26 @@ async fn check_topics(connection: &Connection, keep_days: u32) -> anyhow::Result
     }
 }
 
-async fn wait_out(fault: &TopicFault) {
+/// Refuses to run where the state is another fleet's, or laid out for another number of partitions; waits for a registry
+/// or a Kafka that is away.
+async fn enter(
+    connection: &Connection,
+    kafka: &KafkaSettings,
+    clock: Clock,
+) -> anyhow::Result<(Arc<Avro>, Fleet)> {
+    let avro = Avro::connect(connection.registry.clone(), &kafka.group_id).await?;
+    loop {
+        let (fleet, kafka, schemas) = (Fleet::new(Owner::of(kafka)), kafka.clone(), avro.clone());
+        let asked = spawn_blocking(move || fleet.enter(&kafka, &schemas, clock.now()).map(|()| fleet));
+        match asked.await? {
+            Ok(fleet) => return Ok((avro, fleet)),
+            Err(NotEntered::Refused(why)) => bail!("{why}"),
+            Err(NotEntered::Kafka(fault)) => wait_out(&fault).await,
+        }
+    }
+}
+
+async fn wait_out(fault: &impl std::fmt::Display) {
     tracing::warn!("the start waits: {fault}");
     tokio::time::sleep(ASK_AGAIN).await;
 }

@@ -11,7 +11,7 @@ use crate::event::review::AppointmentReview;
 use crate::event::state::{AppointmentStateRecord, PatientStateRecord};
 use crate::event::synced::AppointmentSynced;
 use crate::event::{Outgoing, key, topics};
-use crate::state::StateRecord;
+use crate::state::{FleetRecord, StateRecord};
 
 /// Encodes everything that a commit writes. One for the whole worker; shared between threads.
 pub struct Codec {
@@ -117,6 +117,22 @@ impl Codec {
             },
         };
         Ok(Encoded { topic, partition, key, value: Some(buffer), headers })
+    }
+
+    /// The same for the fleet's record, which no task writes.
+    pub fn encode_fleet<'buffer>(
+        &self,
+        record: &FleetRecord,
+        buffer: &'buffer mut Vec<u8>,
+    ) -> Result<Encoded<'buffer>, Unencodable> {
+        self.appointment_state.encode(&AppointmentStateRecord::from(record), buffer)?;
+        Ok(Encoded {
+            topic: topics::APPOINTMENT_STATE,
+            partition: Some(0),
+            key: Some(key::FLEET.into()),
+            value: Some(buffer),
+            headers: Vec::new(),
+        })
     }
 }
 

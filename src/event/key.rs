@@ -10,6 +10,9 @@ use crate::booking::{BookingKey, PatientKey};
 /// bookings are never empty.
 pub const TASK: &str = "/";
 
+/// The key of the one record of the whole fleet, in partition 0 of `appointments.state`.
+pub const FLEET: &str = "/fleet";
+
 /// The practice that a compound key begins with; none of a key that has none, as that of the task.
 pub fn practice(key: &[u8]) -> Option<String> {
     let (practice, _) = std::str::from_utf8(key).ok()?.split_once('/')?;

@@ -14,6 +14,7 @@ pub mod review;
 pub mod failed;
 pub mod result;
 pub mod state;
+pub mod fleet;
 
 pub mod key;
 pub mod headers;

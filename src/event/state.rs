@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::appointment::{Placement, Revision, Slot, Span};
 use crate::booking::{BookingId, BookingKey, BookingStatus, PatientId, PatientKey, PracticeId};
+use crate::event::fleet::FleetFields;
 use crate::event::topics::Lane;
 use crate::patient::LinkOrigin;
 use crate::private::Private;
@@ -32,6 +33,7 @@ pub struct AppointmentStateRecord {
     parked: Vec<ParkedRecord>,
     last_day: i32,
     task: Option<TaskPositionsRecord>,
+    pub(super) fleet: Option<FleetFields>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -171,6 +173,7 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
             parked: state.parked.iter().map(ParkedRecord::from).collect(),
             last_day: state.last_day,
             task: None,
+            fleet: None,
         }
     }
 }
@@ -179,14 +182,21 @@ impl From<&TaskPositions> for AppointmentStateRecord {
     fn from(positions: &TaskPositions) -> Self {
         let next =
             |(lane, offset): &(Lane, i64)| NextOffsetRecord { topic: lane.topic().into(), offset: *offset };
-        let of_no_booking = BookingKey { practice: "".into(), booking: "".into() };
         AppointmentStateRecord {
             task: Some(TaskPositionsRecord {
                 partition_count: positions.partition_count,
                 next_offsets: positions.next_offsets.iter().map(next).collect(),
             }),
-            ..AppointmentStateRecord::from((&of_no_booking, &BookingState::default()))
+            ..AppointmentStateRecord::of_no_booking()
         }
+    }
+}
+
+impl AppointmentStateRecord {
+    /// A record that speaks of no booking: both ids are empty.
+    pub(super) fn of_no_booking() -> Self {
+        let nobody = BookingKey { practice: "".into(), booking: "".into() };
+        AppointmentStateRecord::from((&nobody, &BookingState::default()))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::event::codec::{Codec, Encoded};
 use crate::event::topics::Lane;
 use crate::event::{Arrival, Outgoing, arrival, codec};
 use crate::kafka::schema_registry::{RegistryFault, SchemaRegistry, Standing};
-use crate::state::StateRecord;
+use crate::state::{FleetRecord, StateRecord};
 use crate::time::Timestamp;
 
 /// A record as it came.
@@ -137,5 +137,17 @@ impl Avro {
                 has_waited.then(|| arrival::read(lane, record.key, record.value, None, now))
             }
         }
+    }
+
+    /// Encodes the fleet's record into `buffer`, over whatever it held.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_fleet<'buffer>(
+        &self,
+        record: &FleetRecord,
+        buffer: &'buffer mut Vec<u8>,
+    ) -> Result<Encoded<'buffer>, Unencodable> {
+        self.codec.encode_fleet(record, buffer)
     }
 }

@@ -11,10 +11,14 @@ mod group;
 mod lanes;
 mod producer;
 pub mod dead_letters;
+pub mod fleet;
 pub mod repartition;
+pub mod takeover;
 mod restore;
+mod said;
 mod start;
 mod task;
+mod transaction;
 mod watchdog;
 
 use std::sync::Arc;
@@ -26,6 +30,7 @@ use crate::time::Timestamp;
 
 pub use avro::{Avro, DecodeFault, RawRecord};
 pub use ends::Ends;
+pub use fleet::{Fleet, NotEntered};
 pub use group::{Group, Membership};
 pub use lanes::Lanes;
 pub use producer::{CommitOutcome, TaskProducer};

@@ -1,31 +1,33 @@
 //! Growing the number of partitions (rule K8). Kafka's partitioner then gives many practices another partition, and their
 //! new task would not know what the old one remembers; so what is remembered moves along, while no worker runs. Records
 //! of the input lanes stay where they lie: their tasks forward them.
+//!
+//! The fleet's record says "moving" from before the first topic grows until after the last record has moved. So however
+//! it is broken off, no task goes live on half of its state, and running it again does the rest.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use rdkafka::Message;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use rdkafka::util::Timeout;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::BaseRecord;
 
 use crate::event::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, REVIEW};
 use crate::event::{Outgoing, home, key};
-use crate::kafka::context::{ProducerWatch, QuietContext};
+use crate::kafka::fleet::{Fleet, laid_out, written_positions};
 use crate::kafka::restore::Readers;
 use crate::kafka::settings::KafkaSettings;
+use crate::kafka::transaction::{ANSWER_LIMIT, Fenced, fence, transact};
 use crate::kafka::{Avro, KafkaFault};
-use crate::state::{StateRecord, TaskPositions};
+use crate::state::{FleetRecord, Owner, StateRecord, TaskPositions};
+use crate::time::Timestamp;
 
 /// What is remembered, by practice.
 const REMEMBERED: [&str; 3] = [PATIENT_STATE, APPOINTMENT_STATE, REVIEW];
 /// Records moved in one transaction: each is written at its new place and removed from its old one together.
 const MOVES_MAX: usize = 1_000;
-/// Longest wait for an answer of the brokers.
-const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// What a failed transaction means.
+const OR_ELSE: &str = "state cannot be moved; see that no worker runs, and try again";
 
 /// A record on its way from one partition to another.
 struct Move {
@@ -34,6 +36,9 @@ struct Move {
     key: Vec<u8>,
     value: Vec<u8>,
 }
+
+/// Where the lanes of a task go on, as far as anybody knows.
+pub(super) type Known = Vec<(Lane, Option<i64>)>;
 
 /// Refuses while the group has members: they would go on writing where nobody will look.
 ///
@@ -57,118 +62,198 @@ pub fn check_no_worker_runs(settings: &KafkaSettings) -> Result<(), KafkaFault> 
     )))
 }
 
-/// Moves what is remembered to where `partitions` have it, as many as every topic has already. What a run that was broken
-/// off has moved stays moved; the next one does the rest. Gives how many records were moved.
-///
-/// # Errors
-/// A broker does not answer or refuses, or a worker runs after all and fenced us.
-pub fn move_state(settings: &KafkaSettings, avro: &Avro, partitions: i32) -> Result<u64, KafkaFault> {
-    let readers = Readers::new(settings)?;
-    let count = partitions.unsigned_abs();
-    let mut moved = 0;
-    let known = (0..partitions).map(|partition| committed(&readers, partition));
-    let known: Vec<Option<Vec<(Lane, i64)>>> = known.collect::<Result<_, _>>()?;
-    let has_run = known.iter().any(Option::is_some);
-    for (partition, next_offsets) in (0..partitions).zip(known) {
-        let producer = fence(settings, partition)?;
-        let moves = misplaced(&readers, partition, count)?;
-        for some in moves.chunks(MOVES_MAX) {
-            transact(&producer, |send| {
-                some.iter().try_for_each(|Move { topic, home, key, value }| {
-                    send(BaseRecord::to(topic).partition(*home).key(key).payload(value))?;
-                    send(BaseRecord::to(topic).partition(partition).key(key))
-                })
-            })?;
-        }
-        moved += moves.len() as u64;
-        let next_offsets = match next_offsets {
-            Some(known) => known,
-            None if has_run => begin(settings, &readers, partition)?,
-            // No worker ever ran: the first one begins as it is configured.
-            None => continue,
+/// One move of a fleet's state to another number of partitions.
+pub struct Repartition<'a> {
+    settings: &'a KafkaSettings,
+    avro: &'a Avro,
+    fleet: Fleet,
+    readers: Readers,
+    to: u32,
+    now: Timestamp,
+}
+
+impl<'a> Repartition<'a> {
+    /// Puts on record that state is moving to `to` partitions: from now on no task goes live. `has` is how many
+    /// `appointments.state` has before it grows. Gives for how many it was laid out, too.
+    ///
+    /// # Errors
+    /// The state is another fleet's or laid out for more, or a broker does not answer.
+    pub fn begin(
+        settings: &'a KafkaSettings,
+        avro: &'a Avro,
+        (has, to): (u32, u32),
+        now: Timestamp,
+    ) -> Result<(Self, u32), KafkaFault> {
+        let fleet = Fleet::new(Owner::of(settings));
+        let readers = Readers::new(settings)?;
+        let mut begun = Repartition { settings, avro, fleet, readers, to, now };
+        let nobody_yet = match begun.look()? {
+            Some(_) => has,
+            // Where one was broken off before there was such a record, the smaller number is the older one.
+            None => laid_out(&begun.readers, avro, has)?.first().copied().unwrap_or(has),
         };
-        let positions = StateRecord::Task(TaskPositions { partition_count: count, next_offsets });
+        let from = begun.write(|owner, record| {
+            let record = record.unwrap_or_else(|| FleetRecord::new(owner.clone(), nobody_yet, now));
+            record.check_owner(owner).map_err(|refusal| KafkaFault(refusal.to_string()))?;
+            if record.partition_count > to {
+                return Err(KafkaFault(format!(
+                    "the state is laid out for {} partitions, and cannot be for {to}; were the topics made anew?",
+                    record.partition_count
+                )));
+            }
+            Ok(FleetRecord { moving_to: Some(to), written_at: now, ..record })
+        })?;
+        Ok((begun, from.partition_count))
+    }
+
+    fn look(&self) -> Result<Option<FleetRecord>, KafkaFault> {
+        self.fleet.look(&self.readers, self.avro, &AtomicBool::new(false))
+    }
+
+    fn write(
+        &mut self,
+        decide: impl FnOnce(&Owner, Option<FleetRecord>) -> Result<FleetRecord, KafkaFault>,
+    ) -> Result<FleetRecord, KafkaFault> {
+        let Repartition { settings, avro, fleet, readers, .. } = self;
+        fleet.rewrite(settings, readers, avro, |record| decide(fleet.owner(), record))
+    }
+
+    /// Puts on record that the state is where it belongs: tasks may go live.
+    ///
+    /// # Errors
+    /// A broker does not answer, or another command has changed the record meanwhile.
+    pub fn finish(mut self) -> Result<(), KafkaFault> {
+        let (to, now) = (self.to, self.now);
+        self.write(|owner, record| match record {
+            Some(record) if record.moving_to == Some(to) && record.check_owner(owner).is_ok() => {
+                Ok(FleetRecord { partition_count: to, moving_to: None, written_at: now, ..record })
+            }
+            _ => {
+                Err(KafkaFault("another command has changed the fleet's record meanwhile; try again".into()))
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Moves what is remembered to where `to` partitions have it, as many as every topic has by now. What a run that was
+    /// broken off has moved stays moved; the next one does the rest. Gives how many records were moved.
+    ///
+    /// # Errors
+    /// A broker does not answer or refuses, a worker runs after all and fenced us, or `say` fails.
+    pub fn move_state(
+        &mut self,
+        say: &mut dyn FnMut(String) -> Result<(), KafkaFault>,
+    ) -> Result<u64, KafkaFault> {
+        // Those that looked at the record do not know the partitions that were added since.
+        self.readers = Readers::new(self.settings)?;
+        let producers = fence_all(self.settings, self.to.cast_signed())?;
+        let known = (0..self.to.cast_signed()).map(|partition| known(&self.readers, self.avro, partition));
+        let known: Vec<Known> = known.collect::<Result<_, _>>()?;
+        let has_run = known.iter().flatten().any(|(_, offset)| offset.is_some());
+        let mut moved = 0;
+        for ((partition, producer), known) in (0..).zip(&producers).zip(known) {
+            let moves = self.misplaced(partition)?;
+            for some in moves.chunks(MOVES_MAX) {
+                transact(producer, OR_ELSE, |send| {
+                    some.iter().try_for_each(|Move { topic, home, key, value }| {
+                        send(BaseRecord::to(topic).partition(*home).key(key).payload(value))?;
+                        send(BaseRecord::to(topic).partition(partition).key(key))
+                    })
+                })?;
+            }
+            moved += moves.len() as u64;
+            say(format!("partition {partition}: {} records of state moved", moves.len()))?;
+            // Where no worker ever ran, the first one begins as it is configured.
+            if has_run {
+                self.write_positions(producer, partition, known)?;
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Writes down for a task's next owner where its lanes go on: in the group and in its state. A lane that nobody has
+    /// read begins at its beginning.
+    fn write_positions(&self, producer: &Fenced, partition: i32, known: Known) -> Result<(), KafkaFault> {
+        let next_offsets = beginning_where_unknown(&self.readers, partition, known)?;
+        self.readers.commit_offsets(partition, &next_offsets)?;
+        let positions = StateRecord::Task(TaskPositions { partition_count: self.to, next_offsets });
         let mut buffer = Vec::new();
-        let encoded = avro
+        let encoded = self
+            .avro
             .encode(&Outgoing::State(Box::new(positions)), &mut buffer)
             .map_err(|why| KafkaFault(why.to_string()))?;
-        let (topic, key) = (encoded.topic, encoded.key.unwrap_or_default());
-        let value = encoded.value.unwrap_or_default();
-        transact(&producer, |send| {
-            send(BaseRecord::to(topic).partition(partition).key(&key).payload(value))
-        })?;
+        let (key, value) = (encoded.key.unwrap_or_default(), encoded.value.unwrap_or_default());
+        transact(producer, OR_ELSE, |send| {
+            send(BaseRecord::to(encoded.topic).partition(partition).key(&key).payload(value))
+        })
     }
-    Ok(moved)
+
+    /// What `partition` holds and does not belong there any more.
+    fn misplaced(&self, partition: i32) -> Result<Vec<Move>, KafkaFault> {
+        let mut moves = Vec::new();
+        for topic in REMEMBERED {
+            let mut newest: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
+            self.readers.each_record(topic, partition, &AtomicBool::new(false), |message| {
+                let key = message.key().unwrap_or_default();
+                match message.payload() {
+                    Some(value) => drop(newest.insert(key.to_vec(), value.to_vec())),
+                    None => drop(newest.remove(key)),
+                }
+                Ok(())
+            })?;
+            moves.extend(newest.into_iter().filter_map(|(key, value)| {
+                let practice = key::practice(&key)?;
+                let home = home::partition_of(practice.as_bytes(), self.to);
+                (home != partition).then_some(Move { topic, home, key, value })
+            }));
+        }
+        Ok(moves)
+    }
 }
 
-/// Where the lanes of a task go on; none of one that never ran.
-fn committed(readers: &Readers, partition: i32) -> Result<Option<Vec<(Lane, i64)>>, KafkaFault> {
+/// Where the lanes of a task go on: as the group says, and where it does not, as its state does.
+pub(super) fn known(readers: &Readers, avro: &Avro, partition: i32) -> Result<Known, KafkaFault> {
     let committed = readers.committed_offsets(partition)?;
-    Ok(committed.into_iter().map(|(lane, offset)| Some((lane, offset?))).collect())
+    if committed.iter().all(|(_, offset)| offset.is_some()) {
+        return Ok(committed);
+    }
+    let positions = written_positions(readers, avro, partition)?;
+    let copy = |lane| {
+        positions
+            .iter()
+            .flat_map(|copy| &copy.next_offsets)
+            .find(|(of, _)| *of == lane)
+            .map(|(_, offset)| *offset)
+    };
+    Ok(committed.into_iter().map(|(lane, offset)| (lane, offset.or_else(|| copy(lane)))).collect())
 }
 
-/// Commits the beginning of a new task's lanes, so that its first owner goes on from there.
-fn begin(
-    settings: &KafkaSettings,
+/// The same with the first offset there is where nobody knows: what was answered is passed over when it is read again.
+pub(super) fn beginning_where_unknown(
     readers: &Readers,
     partition: i32,
+    known: Known,
 ) -> Result<Vec<(Lane, i64)>, KafkaFault> {
-    let low = |lane: Lane| Ok((lane, readers.watermarks(lane.topic(), partition)?.0));
-    let begin: Vec<(Lane, i64)> = Lane::ALL.into_iter().map(low).collect::<Result<_, KafkaFault>>()?;
-    let failed =
-        |error| KafkaFault::of(format_args!("no offset was committed for partition {partition}"), &error);
-    let consumer: BaseConsumer<QuietContext> =
-        settings.restore().create_with_context(QuietContext("repartition")).map_err(failed)?;
-    let mut list = TopicPartitionList::new();
-    for (lane, offset) in &begin {
-        list.add_partition_offset(lane.topic(), partition, Offset::Offset(*offset)).map_err(failed)?;
+    let of = |(lane, offset): (Lane, Option<i64>)| match offset {
+        Some(offset) => Ok((lane, offset)),
+        None => Ok((lane, readers.watermarks(lane.topic(), partition)?.0)),
+    };
+    known.into_iter().map(of).collect()
+}
+
+/// Fences the tasks that the settings' application has, some at a time, for each takes a while. In the order of partitions.
+pub(super) fn fence_all(settings: &KafkaSettings, partitions: i32) -> Result<Vec<Fenced>, KafkaFault> {
+    let all: Vec<i32> = (0..partitions).collect();
+    let mut fenced = Vec::new();
+    for some in all.chunks(settings.acquire_parallel.max(1)) {
+        let one = |partition: i32| fence(&settings.producer(partition), &format!("task {partition}"));
+        let results = std::thread::scope(|scope| {
+            let threads: Vec<_> = some.iter().map(|partition| scope.spawn(move || one(*partition))).collect();
+            threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
+        });
+        for result in results {
+            fenced.push(result.map_err(|_| KafkaFault("a thread that fences a task panicked".into()))??);
+        }
     }
-    consumer.commit(&list, CommitMode::Sync).map_err(failed)?;
-    Ok(begin)
-}
-
-/// What `partition` holds and does not belong there any more.
-fn misplaced(readers: &Readers, partition: i32, count: u32) -> Result<Vec<Move>, KafkaFault> {
-    let mut moves = Vec::new();
-    for topic in REMEMBERED {
-        let mut newest: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
-        readers.each_record(topic, partition, &AtomicBool::new(false), |message| {
-            let key = message.key().unwrap_or_default();
-            match message.payload() {
-                Some(value) => drop(newest.insert(key.to_vec(), value.to_vec())),
-                None => drop(newest.remove(key)),
-            }
-            Ok(())
-        })?;
-        moves.extend(newest.into_iter().filter_map(|(key, value)| {
-            let practice = key::practice(&key)?;
-            let home = home::partition_of(practice.as_bytes(), count);
-            (home != partition).then_some(Move { topic, home, key, value })
-        }));
-    }
-    Ok(moves)
-}
-
-/// Ends whatever transaction the task's last owner left open, and keeps it from committing any more.
-fn fence(settings: &KafkaSettings, partition: i32) -> Result<BaseProducer<ProducerWatch>, KafkaFault> {
-    let failed = |error| KafkaFault::of(format_args!("task {partition} cannot be fenced"), &error);
-    let producer: BaseProducer<ProducerWatch> =
-        settings.producer(partition).create_with_context(ProducerWatch::default()).map_err(failed)?;
-    producer.init_transactions(ANSWER_LIMIT).map_err(failed)?;
-    Ok(producer)
-}
-
-type Sent = Result<(), KafkaFault>;
-
-/// One transaction with what `write` sends.
-fn transact<'record>(
-    producer: &BaseProducer<ProducerWatch>,
-    write: impl FnOnce(&mut dyn FnMut(BaseRecord<'record, Vec<u8>, [u8]>) -> Sent) -> Sent,
-) -> Result<(), KafkaFault> {
-    let failed =
-        |error| KafkaFault::of("state cannot be moved; see that no worker runs, and try again", &error);
-    producer.begin_transaction().map_err(failed)?;
-    write(&mut |record| producer.send(record).map_err(|(error, _)| failed(error)))?;
-    producer.flush(ANSWER_LIMIT).map_err(failed)?;
-    producer.commit_transaction(Timeout::After(ANSWER_LIMIT)).map_err(failed)
+    Ok(fenced)
 }

@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::Message;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::event::avro::Undecodable;
+use crate::event::key::FLEET;
 use crate::event::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE};
 use crate::kafka::context::QuietContext;
 use crate::kafka::schema_registry::Standing;
@@ -86,6 +87,21 @@ impl Readers {
         Lane::ALL.into_iter().map(offset).collect()
     }
 
+    /// Commits offsets of a task's lanes for their group, which must be without members.
+    pub(super) fn commit_offsets(
+        &self,
+        partition: i32,
+        next_offsets: &[(Lane, i64)],
+    ) -> Result<(), KafkaFault> {
+        let failed =
+            |error| KafkaFault::of(format_args!("no offset was committed for partition {partition}"), &error);
+        let mut list = TopicPartitionList::new();
+        for (lane, offset) in next_offsets {
+            list.add_partition_offset(lane.topic(), partition, Offset::Offset(*offset)).map_err(failed)?;
+        }
+        self.committed.commit(&list, CommitMode::Sync).map_err(failed)
+    }
+
     /// First offset there is, and one past the last, committed or not.
     pub(super) fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaFault> {
         self.uncommitted.fetch_watermarks(topic, partition, ASK).map_err(|error| {
@@ -107,6 +123,8 @@ impl Readers {
         restored.records += self.each_record(topic, partition, cancelled, |message| {
             let key = message.key().unwrap_or_default();
             match message.payload() {
+                // The whole fleet's, not the task's.
+                Some(_) if key == FLEET.as_bytes() => {}
                 Some(value) => {
                     newest.insert(key.into(), Raw { offset: message.offset(), value: value.into() });
                 }
@@ -128,9 +146,21 @@ impl Readers {
         topic: &'static str,
         partition: i32,
         cancelled: &AtomicBool,
+        take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), KafkaFault>,
+    ) -> Result<u64, KafkaFault> {
+        let ends = self.watermarks(topic, partition)?;
+        self.each_record_between(topic, partition, ends, cancelled, take)
+    }
+
+    /// The same from `low` on, to an end at or past `high`.
+    pub(super) fn each_record_between(
+        &self,
+        topic: &'static str,
+        partition: i32,
+        (low, high): (i64, i64),
+        cancelled: &AtomicBool,
         mut take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), KafkaFault>,
     ) -> Result<u64, KafkaFault> {
-        let (low, high) = self.watermarks(topic, partition)?;
         if low >= high {
             return Ok(0);
         }

@@ -152,9 +152,14 @@ impl KafkaSettings {
     /// `message.max.bytes`: a dead letter holds its whole record; with the default of 1 MB a larger one would stop its
     /// task for ever.
     pub(super) fn producer(&self, partition: i32) -> ClientConfig {
+        self.producer_named(&self.transactional_id(partition))
+    }
+
+    /// The same under another transactional id.
+    pub(super) fn producer_named(&self, transactional_id: &str) -> ClientConfig {
         let mut config = self.client();
         config
-            .set("transactional.id", self.transactional_id(partition))
+            .set("transactional.id", transactional_id)
             .set("acks", "all")
             .set("linger.ms", "0")
             .set("compression.type", "lz4")

@@ -7,9 +7,11 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::event::topics::Lane;
+use crate::kafka::fleet::Fleet;
 use crate::kafka::group::Membership;
 use crate::kafka::producer::{CommitOutcome, TaskProducer};
 use crate::kafka::restore::Readers;
+use crate::kafka::said::Said;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::start;
 use crate::kafka::watchdog::Watchdog;
@@ -17,7 +19,7 @@ use crate::kafka::{Avro, Inbox, KafkaFault, Now};
 use crate::partition::commit_batch::CommitBatch;
 use crate::processor::input::Incarnation;
 use crate::processor::{Acquired, CommitEnded, Input};
-use crate::state::TaskState;
+use crate::state::{Refusal, TaskState};
 use crate::time::Timestamp;
 
 /// How often a task that commits nothing listens to what its producer has to say.
@@ -26,12 +28,14 @@ const IDLE: Duration = Duration::from_secs(2);
 /// What all tasks of a worker share.
 pub struct Broker {
     settings: KafkaSettings,
+    fleet: Fleet,
     avro: Arc<Avro>,
     membership: Membership,
     inbox: Arc<dyn Inbox>,
     watchdog: Watchdog,
     now: Now,
     permits: Permits,
+    said: Said,
 }
 
 /// One life of a task, on a thread of its own. Dropping it ends that life: nothing of it that has not begun is carried out.
@@ -49,6 +53,7 @@ impl Broker {
     /// Collects what tasks share.
     pub fn new(
         settings: KafkaSettings,
+        fleet: Fleet,
         avro: Arc<Avro>,
         membership: Membership,
         inbox: Arc<dyn Inbox>,
@@ -56,7 +61,8 @@ impl Broker {
         now: Now,
     ) -> Arc<Self> {
         let permits = Permits::new(settings.acquire_parallel);
-        Arc::new(Broker { settings, avro, membership, inbox, watchdog, now, permits })
+        let said = Said::default();
+        Arc::new(Broker { settings, fleet, avro, membership, inbox, watchdog, now, permits, said })
     }
 
     /// Starts to acquire a task, not before `not_before`. Ends in `TaskAcquired` or `AcquireFailed`.
@@ -122,7 +128,7 @@ impl Life {
                 self.carry_out(&producer, to_do);
             }
             Err(fault) => {
-                if !self.is_over() {
+                if !self.is_over() && self.broker.said.is_news(&fault.0) {
                     tracing::warn!(partition, "task not acquired, trying again: {fault}");
                 }
                 self.broker.inbox.post(Input::AcquireFailed { partition, incarnation });
@@ -137,10 +143,12 @@ impl Life {
     fn acquire(&self) -> Result<(TaskProducer, Acquired), KafkaFault> {
         let broker = &self.broker;
         let _permit = broker.permits.take(&self.ended)?;
+        let readers = Readers::new(&broker.settings)?;
+        self.ask_the_fleet(&readers)?;
         let producer =
             TaskProducer::new(&broker.settings, self.partition, broker.watchdog.clone(), broker.now.clone())?;
         let fenced_at = producer.fence()?;
-        let readers = Readers::new(&broker.settings)?;
+        self.ask_the_fleet(&readers)?;
         let committed = readers.committed_offsets(self.partition)?;
         let restored = readers.restore(self.partition, &broker.avro, &self.ended)?;
         let next_offsets = self.start_positions(&readers, committed, &restored.state)?;
@@ -152,6 +160,18 @@ impl Life {
             restored_at: (broker.now)(),
         };
         Ok((producer, acquired))
+    }
+
+    /// Whether this task may go live, by what is on record of the fleet. Where it never may in this process, that ends.
+    fn ask_the_fleet(&self, readers: &Readers) -> Result<(), KafkaFault> {
+        let Broker { settings, fleet, avro, inbox, .. } = &*self.broker;
+        fleet.admit(settings, self.partition, readers, avro, &self.ended).map_err(|refusal| {
+            let why = refusal.to_string();
+            if let Refusal::End(why) = refusal {
+                inbox.fail(why);
+            }
+            KafkaFault(why)
+        })
     }
 
     /// Where each lane goes on, by what the group, the state and the topics say.

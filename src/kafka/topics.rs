@@ -107,41 +107,56 @@ impl Topics {
         Ok(self.look().await?.topics.get(topics::REQUESTED).map(|topic| topic.partitions))
     }
 
-    /// Gives every topic as many partitions as wished, or as `appointments.requested` has. Gives how many there
-    /// are now, and a line for each topic that grew.
+    /// How many partitions `appointments.state` has, and how many every topic will have once [`grow`](Self::grow) was
+    /// called: as wished, or as many as the largest has.
     ///
     /// # Errors
     /// A topic is missing or would have to shrink, or Kafka does not answer.
-    pub async fn grow(&self, wished: Option<i32>) -> Result<(i32, Vec<String>), TopicFault> {
+    pub async fn before_growth(&self, wished: Option<i32>) -> Result<(u32, u32), TopicFault> {
         let actual = self.look().await?.topics;
-        let wish = Wish { partitions: wished, ..Wish::default() };
-        let to = wanted::partitions(&actual, wish);
-        let (mut small, mut lines) = (Vec::new(), Vec::new());
+        let largest = actual.values().map(|topic| topic.partitions).max();
+        let to = wished.or(largest).unwrap_or(PARTITIONS_DEFAULT);
+        let mut state_has = 0;
         for topic in topics::ALL {
-            let difference = |what: String| Difference { topic, what, remedy: Remedy::Recreate };
+            let difference =
+                |what: String, remedy| Err(TopicFault::Different(Difference { topic, what, remedy }));
             match actual.get(topic).map(|topic| topic.partitions) {
-                None => return Err(TopicFault::Different(difference("does not exist".to_owned()))),
+                None => return difference("does not exist".to_owned(), Remedy::Apply),
                 Some(has) if has > to => {
                     let what = format!("has {has} partitions, and Kafka cannot make them {to}");
-                    return Err(TopicFault::Different(difference(what)));
+                    return difference(what, Remedy::Recreate);
                 }
-                Some(has) if has < to => {
-                    small.push(NewPartitions::new(topic, usize::try_from(to).unwrap_or(0)));
-                    lines.push(format!("{topic}: {has} partitions, now {to}"));
-                }
+                Some(has) if topic == topics::APPOINTMENT_STATE => state_has = has,
                 Some(_) => {}
             }
         }
-        if !small.is_empty() {
-            let what = || "add partitions".to_owned();
-            let added = self.admin.create_partitions(&small, &options()).await;
-            let added = added.map_err(|error| TopicFault::Kafka { what: what(), error })?;
-            if let Some((_, code)) = added.into_iter().find_map(Result::err) {
-                return Err(TopicFault::Kafka { what: what(), error: KafkaError::AdminOp(code) });
-            }
-            self.wait_for_topics(wish).await?;
+        Ok((state_has.unsigned_abs(), to.unsigned_abs()))
+    }
+
+    /// Gives every topic `to` partitions; a line for each topic that grew.
+    ///
+    /// # Errors
+    /// Kafka does not answer, or refuses.
+    pub async fn grow(&self, to: u32) -> Result<Vec<String>, TopicFault> {
+        let actual = self.look().await?.topics;
+        let small: Vec<_> = topics::ALL
+            .into_iter()
+            .filter_map(|topic| Some((topic, actual.get(topic)?.partitions)))
+            .collect();
+        let small: Vec<_> = small.into_iter().filter(|(_, has)| has.unsigned_abs() < to).collect();
+        if small.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok((to, lines))
+        let count = usize::try_from(to).unwrap_or(usize::MAX);
+        let wanted: Vec<_> = small.iter().map(|(topic, _)| NewPartitions::new(topic, count)).collect();
+        let what = || "add partitions".to_owned();
+        let added = self.admin.create_partitions(&wanted, &options()).await;
+        let added = added.map_err(|error| TopicFault::Kafka { what: what(), error })?;
+        if let Some((_, code)) = added.into_iter().find_map(Result::err) {
+            return Err(TopicFault::Kafka { what: what(), error: KafkaError::AdminOp(code) });
+        }
+        self.wait_for_topics(Wish { partitions: Some(to.cast_signed()), ..Wish::default() }).await?;
+        Ok(small.into_iter().map(|(topic, has)| format!("{topic}: {has} partitions, now {to}")).collect())
     }
 
     /// Creates what is missing, sets what is set differently, registers schemas; gives a line for each thing done. A

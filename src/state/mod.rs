@@ -2,6 +2,7 @@
 //! topic in the transaction of the result it belongs to. Everything that must survive a crash is here (protocol,
 //! section "State"); everything else may be forgotten at any time.
 
+pub mod fleet;
 pub mod shelf;
 pub mod versions;
 
@@ -15,6 +16,7 @@ use crate::event::topics::Lane;
 use crate::patient::{HealthFlowPatientId, LinkOrigin};
 use crate::time::Timestamp;
 
+pub use fleet::{FleetRecord, Owner, Refusal};
 pub use shelf::{Shelf, Shelved};
 pub use versions::VersionSet;
 

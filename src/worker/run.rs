@@ -8,8 +8,9 @@ use std::time::Duration;
 use crate::caught::is_caught;
 use crate::http::transport::Unusable;
 use crate::http::{Transport, TransportSettings};
-use crate::kafka::schema_registry::{RegistryFault, SchemaRegistry};
-use crate::kafka::{Avro, Broker, Group, Inbox, KafkaFault, KafkaSettings, Lanes, Now, TaskThread, Watchdog};
+use crate::kafka::{
+    Avro, Broker, Fleet, Group, Inbox, KafkaFault, KafkaSettings, Lanes, Now, TaskThread, Watchdog,
+};
 use crate::metrics::log;
 use crate::processor::input::Incarnation;
 use crate::processor::{self, Effect, Fact, Input, Processor};
@@ -29,12 +30,13 @@ const PANIC_STATUS: i32 = 101;
 const WATCHDOG_STATUS: i32 = 70;
 
 /// What a worker is told at its start.
-#[derive(Clone)]
 pub struct RunSettings {
     /// Kafka.
     pub kafka: KafkaSettings,
-    /// The schema registry.
-    pub registry: Arc<SchemaRegistry>,
+    /// Whose state it is, once this worker has entered.
+    pub fleet: Fleet,
+    /// The schemas.
+    pub avro: Arc<Avro>,
     /// HealthFlow.
     pub healthflow: TransportSettings,
     /// The processor.
@@ -56,9 +58,6 @@ pub enum WorkerFault {
     /// Kafka, for good.
     #[error(transparent)]
     Kafka(#[from] KafkaFault),
-    /// The schema registry refuses a schema.
-    #[error(transparent)]
-    Registry(#[from] RegistryFault),
     /// HealthFlow's settings.
     #[error(transparent)]
     HealthFlow(#[from] Unusable),
@@ -84,19 +83,14 @@ pub fn run(
     observer: &mut dyn Observer,
 ) -> Result<(), WorkerFault> {
     end_on_panic();
-    let connected = Avro::connect(settings.registry.clone(), &settings.kafka.group_id);
-    let result = match runtime.block_on(stop.unless_requested(connected)) {
-        Some(avro) => avro.map_err(WorkerFault::from).and_then(|avro| {
-            let mailbox = Arc::new(Mailbox::default());
-            let mut worker = Worker::start(settings, avro, &runtime, &mailbox, clock)?;
-            runtime.spawn(async move {
-                stop.requested().await;
-                mailbox.post(Input::StopRequested);
-            });
-            worker.turn(observer)
-        }),
-        None => Ok(()),
-    };
+    let mailbox = Arc::new(Mailbox::default());
+    let result = Worker::start(settings, &runtime, &mailbox, clock).and_then(|mut worker| {
+        runtime.spawn(async move {
+            stop.requested().await;
+            mailbox.post(Input::StopRequested);
+        });
+        worker.turn(observer)
+    });
     runtime.shutdown_timeout(SHUTDOWN);
     result
 }
@@ -116,7 +110,6 @@ struct Worker {
 impl Worker {
     fn start(
         settings: RunSettings,
-        avro: Arc<Avro>,
         runtime: &tokio::runtime::Runtime,
         mailbox: &Arc<Mailbox>,
         clock: Clock,
@@ -124,6 +117,7 @@ impl Worker {
         let now: Now = Arc::new(move || clock.now());
         let inbox: Arc<dyn Inbox> = mailbox.clone();
         let transport = Transport::new(&settings.healthflow)?;
+        let avro = settings.avro;
         let watchdog = Watchdog::start(|what, partition| {
             tracing::error!(
                 partition,
@@ -134,7 +128,8 @@ impl Worker {
         })?;
         let lanes = Lanes::start(&settings.kafka, avro.clone(), inbox.clone(), now.clone())?;
         let group = Group::join(&settings.kafka, inbox.clone())?;
-        let broker = Broker::new(settings.kafka, avro, group.membership(), inbox, watchdog, now);
+        let broker =
+            Broker::new(settings.kafka, settings.fleet, avro, group.membership(), inbox, watchdog, now);
         let margin_ms = settings.processor.lease_margin_ms;
         let calls = Calls::new(runtime.handle().clone(), transport, mailbox.clone(), clock, margin_ms);
         let processor = Processor::new(settings.processor, clock.now());

@@ -14,6 +14,7 @@ mod wait;
 
 mod commit;
 mod compatible;
+mod fleets;
 mod lanes;
 mod log_readers;
 mod office;

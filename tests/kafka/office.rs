@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use healthflow_sync::cli::Connection;
 use healthflow_sync::event::avro::{Decoder, Encoder, contract};
 use healthflow_sync::event::failed::AppointmentFailed;
 use healthflow_sync::event::home::partition_of;
@@ -14,8 +15,10 @@ use healthflow_sync::event::result::ResultEnvelope;
 use healthflow_sync::event::review::AppointmentReview;
 use healthflow_sync::event::synced::AppointmentSynced;
 use healthflow_sync::event::topics::{FAILED, REQUESTED, REVIEW, SYNCED};
+use healthflow_sync::kafka::KafkaSettings;
 use healthflow_sync::kafka::schema_registry::{Patience, SchemaRegistry};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::parts::kafka_proxy::KafkaProxy;
@@ -41,6 +44,8 @@ struct House {
 pub struct Office {
     /// None runs before [`Office::hire`].
     pub workers: Vec<Worker>,
+    /// Of every topic, as whoever publishes counts them.
+    pub partitions: i32,
     name: &'static str,
     logs: PathBuf,
     settings: Vec<String>,
@@ -102,7 +107,17 @@ impl Office {
         all.extend(set(&[("healthflow.base_url", &simulator.url), ("healthflow.token_file", &token_file())]));
         all.extend(set(settings));
         let client = reqwest::Client::builder().no_proxy().timeout(LIMIT).build().unwrap();
-        Office { workers: Vec::new(), name, logs, settings: all, simulator, client, house, _alone: alone }
+        Office {
+            workers: Vec::new(),
+            partitions: PARTITIONS,
+            name,
+            logs,
+            settings: all,
+            simulator,
+            client,
+            house,
+            _alone: alone,
+        }
     }
 
     /// The proxy before Kafka, which the workers use that are hired with [`Office::hire_through_proxy`].
@@ -123,6 +138,68 @@ impl Office {
     /// Starts another worker, which comes to Kafka through the proxy.
     pub fn hire_through_proxy(&mut self) {
         self.start_with(&set(&[("kafka.brokers", &self.house.stack.env("PROXY_BROKERS"))]));
+    }
+
+    /// Starts another worker with settings of its own.
+    pub fn hire_with(&mut self, settings: &[(&str, &str)]) {
+        self.start_with(&set(settings));
+    }
+
+    /// Waits until a worker has ended by itself, and gives the last line of its log.
+    pub fn wait_refused(&mut self, worker: usize) -> String {
+        let ended = || self.workers[worker].check().is_err().then_some(());
+        wait_for(LIMIT, ended).unwrap_or_else(|| panic!("worker {worker} runs; see {:?}", self.logs));
+        self.log(worker).lines().last().unwrap_or_default().to_owned()
+    }
+
+    /// What it says where it must fail.
+    pub fn operate_in_vain(&self, words: &[&str]) -> String {
+        let addresses = addresses(&self.house.stack.brokers, &self.house.stack.registry_url);
+        let arguments = words.iter().map(|word| (*word).to_owned()).chain(addresses).collect();
+        let ended = world().runtime.block_on(run(&beside("healthflow-sync").unwrap(), arguments));
+        format!("{:#}", ended.expect_err("it is refused"))
+    }
+
+    /// Stops a worker in its tracks.
+    pub fn freeze(&self, worker: usize) {
+        self.signal(worker, Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self, worker: usize) {
+        self.signal(worker, Signal::CONT);
+    }
+
+    fn signal(&self, worker: usize, signal: Signal) {
+        let pid = self.workers[worker].pid().and_then(|pid| Pid::from_raw(pid.cast_signed())).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// A file with this text, beside the logs.
+    pub fn file(&self, name: &str, text: &str) -> String {
+        let path = self.logs.join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+
+    /// Everything in the log of a worker.
+    pub fn log(&self, worker: usize) -> String {
+        fs::read_to_string(&self.workers[worker].log).unwrap()
+    }
+
+    /// The Kafka settings of this office's workers, as far as a test needs them.
+    pub fn kafka(&self) -> KafkaSettings {
+        KafkaSettings {
+            brokers: self.house.stack.brokers.clone(),
+            partition_count: self.partitions.cast_unsigned(),
+            ..KafkaSettings::default()
+        }
+    }
+
+    /// How this office's commands reach Kafka and the registry.
+    pub fn connection(&self) -> Connection {
+        let registry = SchemaRegistry::new(&self.house.stack.registry_url, Patience::default()).unwrap();
+        Connection { kafka: self.kafka().client(), registry: Arc::new(registry) }
     }
 
     /// Starts another worker, which logs everything to `log`.
@@ -232,7 +309,7 @@ impl Office {
         for event in events {
             self.house.encoder.encode(event, &mut value).unwrap();
             let key = event.practice_id.as_str();
-            let partition = partition_of(key.as_bytes(), PARTITIONS.cast_unsigned());
+            let partition = partition_of(key.as_bytes(), self.partitions.cast_unsigned());
             producer.send(BaseRecord::to(REQUESTED).partition(partition).key(key).payload(&value)).unwrap();
         }
         producer.flush(LIMIT).unwrap();
@@ -242,7 +319,7 @@ impl Office {
     pub fn results(&self) -> Vec<ResultEnvelope> {
         let decoder = |topic| Decoder::own(contract(topic).unwrap());
         let (synced, failed, review) = (decoder(SYNCED), decoder(FAILED), decoder(REVIEW));
-        let of = |topic| (0..PARTITIONS).map(move |partition| (topic, partition));
+        let of = |topic| (0..self.partitions).map(move |partition| (topic, partition));
         let partitions: Vec<(&str, i32)> = [SYNCED, FAILED, REVIEW].into_iter().flat_map(of).collect();
         let found = read_all(&self.house.stack.brokers, &partitions, "read_committed");
         // A tombstone says that a review is over.

@@ -177,15 +177,12 @@ fn a_reschedule_that_lands_late_does_not_overwrite_the_newer_one() {
 }
 
 /// Goal: where the brokers assign (KIP-848), a killed worker's partitions go to the others, with everything that it had
-/// in hand. A group of its own: it goes on from what state says of the offsets.
+/// in hand.
 #[test]
 fn under_the_consumer_protocol_a_killed_workers_partitions_are_taken_over() {
-    let settings = [
-        ("healthflow.duplicate_guard", "idempotency_key"),
-        ("kafka.group_protocol", "consumer"),
-        ("kafka.group_id", "consumer-protocol"),
-    ];
-    let mut office = Office::open("taken-over", &settings);
+    let settings = [("healthflow.duplicate_guard", "idempotency_key"), ("kafka.group_protocol", "consumer")];
+    // A group that spoke the classic protocol a moment ago still has members.
+    let mut office = Office::open_with_own_kafka("taken-over", &settings);
     office.hire();
     office.hire();
     wait_until("both", || {

@@ -13,11 +13,11 @@ use healthflow_sync::event::topics::{self, Lane};
 use healthflow_sync::event::{Identity, Outgoing};
 use healthflow_sync::kafka::schema_registry::{Patience, SchemaRegistry};
 use healthflow_sync::kafka::{
-    Avro, Broker, Group, Inbox, KafkaSettings, Membership, Now, TaskThread, Watchdog,
+    Avro, Broker, Fleet, Group, Inbox, KafkaSettings, Membership, Now, TaskThread, Watchdog,
 };
 use healthflow_sync::partition::commit_batch::CommitBatch;
 use healthflow_sync::processor::{Acquired, CommitEnded, Input};
-use healthflow_sync::state::{BookingState, StateRecord};
+use healthflow_sync::state::{BookingState, Owner, StateRecord};
 use healthflow_sync::sync::SyncedOutcome;
 use healthflow_sync::time::Timestamp;
 use healthflow_sync::worker::Clock;
@@ -65,8 +65,22 @@ pub fn world() -> &'static World {
         let registry = Arc::new(SchemaRegistry::new(&stack.registry_url, brief).unwrap());
         let avro = runtime.block_on(Avro::connect(registry, "tests")).unwrap();
         let clock = Clock::start();
+        let kafka = KafkaSettings {
+            brokers: stack.brokers.clone(),
+            partition_count: PARTITIONS.cast_unsigned(),
+            ..KafkaSettings::default()
+        };
+        // Topics that were made a moment ago have no leaders yet.
+        let entered = || Fleet::new(everybody()).enter(&kafka, &avro, clock.now()).ok();
+        wait_for(LIMIT, entered).expect("everybody is one fleet");
         World { brokers: stack.brokers.clone(), avro, now: Arc::new(move || clock.now()), admin, runtime }
     })
+}
+
+/// The tests have groups and applications of their own on the same topics, which one fleet never has: so they say that
+/// they are one.
+fn everybody() -> Owner {
+    Owner { application: "tests".into(), group_id: "tests".into() }
 }
 
 /// Settings for one test: a group and an application of its own name.
@@ -212,7 +226,8 @@ impl Member {
 
 pub fn broker(settings: &KafkaSettings, membership: Membership, inbox: Arc<Kept>) -> Arc<Broker> {
     let world = world();
-    Broker::new(settings.clone(), world.avro.clone(), membership, inbox, watchdog(), world.now.clone())
+    let fleet = Fleet::new(everybody());
+    Broker::new(settings.clone(), fleet, world.avro.clone(), membership, inbox, watchdog(), world.now.clone())
 }
 
 pub fn watchdog() -> Watchdog {

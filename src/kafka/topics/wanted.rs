@@ -81,6 +81,8 @@ pub struct Difference {
 pub enum Remedy {
     /// `healthflow-sync topics` mends it.
     Apply,
+    /// `healthflow-sync repartition` does.
+    Repartition,
     /// A person must.
     Recreate,
     /// A person must say which is meant.
@@ -91,6 +93,7 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let remedy = match self.remedy {
             Remedy::Apply => "run 'healthflow-sync topics'",
+            Remedy::Repartition => "stop all workers and run 'healthflow-sync repartition'",
             Remedy::Recreate => "stop all workers and create it again, or ask for what is there",
             Remedy::Choose => "lower it, or set worker.keep_days to more, or to 0 to forget nothing",
         };
@@ -166,7 +169,9 @@ pub fn differences(actual: &BTreeMap<String, Actual>, wish: Wish) -> Vec<Differe
             let reason =
                 if wish.partitions.is_some() { "as was asked for" } else { "as appointments.requested has" };
             let what = format!("has {} partitions, must have {partitions} {reason}", actual.partitions);
-            report(what, Remedy::Recreate);
+            // Grown by other means, or by a repartition that was broken off; a wish for more is no such thing.
+            let remedy = if wish.partitions.is_none() { Remedy::Repartition } else { Remedy::Recreate };
+            report(what, remedy);
         }
         if let Some(wished) = wish.replication.filter(|wished| *wished != actual.replication) {
             let what = format!("has {} replicas, must have {wished} as was asked for", actual.replication);
@@ -253,7 +258,7 @@ mod tests {
             [
                 "appointments.backfill: does not exist; run 'healthflow-sync topics'",
                 "appointments.retry: has 6 partitions, must have 12 as appointments.requested has; stop all workers \
-                 and create it again, or ask for what is there",
+                 and run 'healthflow-sync repartition'",
                 "appointments.synced: retention.ms is 1000, must be at least 1209600000; run 'healthflow-sync topics'",
                 "appointments.review: cleanup.policy is delete, must be compact; run 'healthflow-sync topics'",
                 "patients.state: min.insync.replicas is 1, must be at least 2; run 'healthflow-sync topics'",

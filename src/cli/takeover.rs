@@ -1,0 +1,50 @@
+//! `healthflow-sync takeover`: hands the state of another fleet over to the one that is configured here.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tokio::task::block_in_place;
+
+use crate::cli::Connection;
+use crate::kafka::takeover::take_over;
+use crate::kafka::topics::Topics;
+use crate::kafka::{Avro, KafkaFault, KafkaSettings};
+use crate::state::Owner;
+use crate::time::Timestamp;
+
+/// What `takeover` understands.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// `kafka.application` of the fleet that has the state.
+    #[arg(long, value_name = "NAME")]
+    pub from_application: String,
+    /// Its `kafka.group_id`.
+    #[arg(long, value_name = "NAME")]
+    pub from_group: String,
+}
+
+/// Does it; one line in `out` for each thing done. Every worker of both fleets must be stopped. Broken off at any line, no
+/// worker of either starts until it was run again. Needs a runtime with several threads.
+pub async fn run(
+    connection: &Connection,
+    kafka: KafkaSettings,
+    arguments: &Arguments,
+    now: Timestamp,
+    out: &mut impl Write,
+) -> anyhow::Result<ExitCode> {
+    let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
+    let (_, partitions) = topics.before_growth(None).await?;
+    let avro = Avro::connect(connection.registry.clone(), &kafka.group_id).await?;
+    let from = Owner {
+        application: arguments.from_application.as_str().into(),
+        group_id: arguments.from_group.as_str().into(),
+    };
+    let mut say = |line: String| {
+        writeln!(out, "{line}").map_err(|error| KafkaFault(format!("cannot write to the output: {error}")))
+    };
+    block_in_place(|| take_over(&kafka, &avro, &from, (partitions, now), &mut say))?;
+    writeln!(out, "the state belongs to {} now; start its workers", Owner::of(&kafka))
+        .context("cannot write to the output")?;
+    Ok(ExitCode::SUCCESS)
+}

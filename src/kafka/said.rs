@@ -1,0 +1,34 @@
+//! What was said already: a task that waits for a person asks again every few seconds, and its reason is told once in a
+//! while only, or nobody would find the line before it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long the same line is not repeated.
+const QUIET: Duration = Duration::from_secs(300);
+
+/// Lines, and when each was said last.
+#[derive(Default)]
+pub(super) struct Said(Mutex<HashMap<String, Instant>>);
+
+impl Said {
+    /// Whether `line` was not said for a while; it counts as said now.
+    pub(super) fn is_news(&self, line: &str) -> bool {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        said.retain(|_, at| at.elapsed() < QUIET);
+        said.insert(line.to_owned(), Instant::now()).is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_line_is_said_once_and_another_one_at_once() {
+        let said = Said::default();
+        let news = ["a", "a", "b", "a", "b"].map(|line| said.is_news(line));
+        assert_eq!(news, [true, false, true, false, false]);
+    }
+}

@@ -1,0 +1,108 @@
+//! Handing a fleet's state over to another one (rule K11), on purpose: to another `kafka.application`, another
+//! `kafka.group_id`, or both. While it is under way nobody goes live; when it is through, no zombie of the old fleet can
+//! commit, and the new one goes on where the old one stopped.
+
+use crate::kafka::fleet::Fleet;
+use crate::kafka::repartition::{beginning_where_unknown, check_no_worker_runs, fence_all, known};
+use crate::kafka::restore::Readers;
+use crate::kafka::settings::KafkaSettings;
+use crate::kafka::{Avro, KafkaFault};
+use crate::state::{FleetRecord, Owner};
+use crate::time::Timestamp;
+
+/// Hands the state of `from` over to the owner that `settings` name, of topics with `partitions` partitions. `say` hears
+/// of each step. What was broken off is finished by running it again, or taken back by `from` for `from`.
+///
+/// # Errors
+/// A worker of either fleet runs, the state is not `from`'s, a broker does not answer, or `say` fails.
+pub fn take_over(
+    settings: &KafkaSettings,
+    avro: &Avro,
+    from: &Owner,
+    (partitions, now): (u32, Timestamp),
+    say: &mut dyn FnMut(String) -> Result<(), KafkaFault>,
+) -> Result<(), KafkaFault> {
+    let to = Owner::of(settings);
+    let old = KafkaSettings {
+        application: from.application.to_string(),
+        group_id: from.group_id.to_string(),
+        ..settings.clone()
+    };
+    check_no_worker_runs(&old)?;
+    check_no_worker_runs(settings)?;
+    let (fleet, readers) = (Fleet::new(to.clone()), Readers::new(settings)?);
+    fleet.rewrite(settings, &readers, avro, |record| {
+        let record = record.ok_or_else(|| KafkaFault("no fleet is on record; start a worker".into()))?;
+        begin(record, from, &to, now)
+    })?;
+    say(format!(
+        "the state changes hands, from {from} to {to}; no worker of either starts until that is done"
+    ))?;
+    if *from != to {
+        fence_all(&old, partitions.cast_signed())?;
+        say(format!("no worker of {from} can commit any more"))?;
+    }
+    if from.group_id != to.group_id {
+        copy_offsets(&Readers::new(&old)?, &readers, avro, partitions)?;
+        say(format!("the offsets of group {} are those of group {} now", to.group_id, from.group_id))?;
+    }
+    fleet.rewrite(settings, &readers, avro, |record| match record {
+        Some(record) if record.owner == *from && record.handing_over_to.as_ref() == Some(&to) => {
+            Ok(FleetRecord { owner: to.clone(), handing_over_to: None, written_at: now, ..record })
+        }
+        _ => Err(KafkaFault("another command has changed the fleet's record meanwhile; try again".into())),
+    })?;
+    Ok(())
+}
+
+/// The record while the state changes hands.
+fn begin(record: FleetRecord, from: &Owner, to: &Owner, now: Timestamp) -> Result<FleetRecord, KafkaFault> {
+    if record.owner != *from {
+        return Err(KafkaFault(format!("the state belongs to {}, not to {from}", record.owner)));
+    }
+    match &record.handing_over_to {
+        None if from == to => Err(KafkaFault(format!("the state belongs to {to} already"))),
+        // Nobody of them has gone live: who has it may take it back.
+        Some(other) if other != to && from != to => Err(KafkaFault(format!(
+            "the state is being handed over to {other}; finish that, or let {from} take it back first"
+        ))),
+        _ => Ok(FleetRecord { handing_over_to: Some(to.clone()), written_at: now, ..record }),
+    }
+}
+
+/// Commits for the new group what the old one has come to. A group that never committed leaves nothing to copy.
+fn copy_offsets(old: &Readers, new: &Readers, avro: &Avro, partitions: u32) -> Result<(), KafkaFault> {
+    let all = (0..partitions.cast_signed()).map(|partition| known(old, avro, partition));
+    let all: Vec<_> = all.collect::<Result<_, _>>()?;
+    if all.iter().flatten().all(|(_, offset)| offset.is_none()) {
+        return Ok(());
+    }
+    for (partition, known) in (0..).zip(all) {
+        new.commit_offsets(partition, &beginning_where_unknown(new, partition, known)?)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner(name: &str) -> Owner {
+        Owner { application: name.into(), group_id: name.into() }
+    }
+
+    #[test]
+    fn only_who_has_the_state_hands_it_over_and_only_to_one() {
+        let (a, b, c) = (owner("a"), owner("b"), owner("c"));
+        let of_a = FleetRecord::new(a.clone(), 4, Timestamp(0));
+        let now = Timestamp(1);
+        assert!(begin(of_a.clone(), &b, &c, now).is_err(), "it is not b's");
+        assert!(begin(of_a.clone(), &a, &a, now).is_err(), "it is a's already");
+        let begun = begin(of_a, &a, &b, now).expect("a's");
+        assert_eq!(begun.handing_over_to, Some(b.clone()));
+        assert_eq!(begin(begun.clone(), &a, &b, now), Ok(begun.clone()), "it was broken off");
+        assert!(begin(begun.clone(), &a, &c, now).is_err(), "b is on the way to it");
+        let back = begin(begun, &a, &a, now).expect("a takes it back");
+        assert_eq!((back.owner, back.handing_over_to), (a.clone(), Some(a)));
+    }
+}

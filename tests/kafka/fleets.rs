@@ -1,0 +1,232 @@
+//! Facts of a whole fleet: for how many partitions its state is laid out (rule K8) and whose it is (rule K11). Each test
+//! has a Kafka of its own, for it changes the topics for everybody.
+
+use std::io::{Error, Write};
+use std::sync::Arc;
+
+use healthflow_sync::cli::{repartition, takeover};
+use healthflow_sync::event::requested::AppointmentRequested;
+use healthflow_sync::event::topics;
+use healthflow_sync::kafka::repartition::check_no_worker_runs;
+use healthflow_sync::kafka::{Avro, Broker, Fleet, KafkaSettings, NotEntered};
+use healthflow_sync::processor::Input;
+use healthflow_sync::state::Owner;
+use healthflow_sync::time::Timestamp;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::client::DefaultClientContext;
+
+use crate::office::{Office, PARTITIONS};
+use crate::wait::wait_for;
+use crate::world::{Kept, LIMIT, Member, settings, watchdog, world};
+
+const BOOKINGS: usize = 40;
+/// As the commands' clock has it.
+const NOW: Timestamp = Timestamp(1_767_614_400_000);
+const GROWN: i32 = PARTITIONS + 2;
+
+/// The same version of forty bookings, each of a practice of its own.
+fn forty(office: &Office, name: &str, version: i64) -> Vec<AppointmentRequested> {
+    (0..BOOKINGS).map(|number| office.event(&format!("{name}-{number}"), "b-1", version)).collect()
+}
+
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    wait_for(LIMIT, || condition().then_some(())).unwrap_or_else(|| panic!("waited in vain for {what}"));
+}
+
+/// Adds partitions as Kafka's own tools do.
+fn grow(office: &Office, topics: &[&str], count: i32) {
+    let admin: AdminClient<DefaultClientContext> = office.kafka().client().create().unwrap();
+    let count = usize::try_from(count).unwrap();
+    let new: Vec<_> = topics.iter().map(|topic| NewPartitions::new(topic, count)).collect();
+    let grown = world().runtime.block_on(admin.create_partitions(&new, &AdminOptions::new())).unwrap();
+    assert!(grown.iter().all(Result::is_ok), "{grown:?}");
+}
+
+/// An output that breaks off whoever writes to it, at a line.
+struct BreaksAt {
+    line: usize,
+    written: Vec<u8>,
+}
+
+impl BreaksAt {
+    /// Whether the command was broken off before it had done everything: its last line comes then.
+    fn broke(&self, error: Option<anyhow::Error>) -> bool {
+        if let Some(error) = error {
+            assert!(format!("{error:#}").contains("broken off"), "at line {}: {error:#}", self.line);
+        }
+        let last = ["start the workers", "start its workers"];
+        let written = String::from_utf8_lossy(&self.written);
+        !last.iter().any(|line| written.contains(line))
+    }
+}
+
+impl Write for BreaksAt {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        self.written.extend_from_slice(bytes);
+        let lines = self.written.iter().filter(|byte| **byte == b'\n').count();
+        if lines < self.line { Ok(bytes.len()) } else { Err(Error::other("broken off")) }
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// Runs `repartition` and breaks it off when it has done what its line `line` tells of; false if it was done before.
+fn repartition_breaks_at(office: &Office, partitions: Option<i32>, line: usize) -> bool {
+    let mut out = BreaksAt { line, written: Vec::new() };
+    let (arguments, connection) = (repartition::Arguments { partitions }, office.connection());
+    let run = repartition::run(&connection, office.kafka(), arguments, NOW, &mut out);
+    let ended = world().runtime.block_on(run);
+    out.broke(ended.err())
+}
+
+/// The same of `takeover`, from the office's fleet to another one.
+fn takeover_breaks_at(office: &Office, to: &KafkaSettings, line: usize) -> bool {
+    let mut out = BreaksAt { line, written: Vec::new() };
+    let (from, connection) = (office.kafka(), office.connection());
+    let arguments = takeover::Arguments { from_application: from.application, from_group: from.group_id };
+    let run = takeover::run(&connection, to.clone(), &arguments, NOW, &mut out);
+    let ended = world().runtime.block_on(run);
+    out.broke(ended.err())
+}
+
+/// Workers that come back with each of these settings: none may enter, and no task of them, however it is come by, goes
+/// live.
+fn nobody_goes_live(avro: &Arc<Avro>, outsider: &Member, workers: &[KafkaSettings]) {
+    for kafka in workers {
+        let entered = Fleet::new(Owner::of(kafka)).enter(kafka, avro, Timestamp(0));
+        assert!(matches!(entered, Err(NotEntered::Refused(_))), "{entered:?}");
+        let (inbox, fleet) = (Arc::new(Kept::default()), Fleet::new(Owner::of(kafka)));
+        let (membership, now) = (outsider.group.membership(), world().now.clone());
+        let broker =
+            Broker::new(kafka.clone(), fleet, avro.clone(), membership, inbox.clone(), watchdog(), now);
+        let last = kafka.partition_count.cast_signed() - 1;
+        let tasks = [0, last].map(|partition| broker.acquire(partition, 1, Timestamp(0)).unwrap());
+        inbox.wait("both to be refused", |inputs| {
+            let live = inputs.iter().any(|input| matches!(input, Input::TaskAcquired { .. }));
+            assert!(!live, "a task went live");
+            let failed = inputs.iter().filter(|input| matches!(input, Input::AcquireFailed { .. })).count();
+            (failed == tasks.len()).then_some(())
+        });
+    }
+}
+
+/// Workers of the office's fleet that count so many partitions.
+fn counting(office: &Office, counts: [i32; 2]) -> [KafkaSettings; 2] {
+    counts.map(|count| KafkaSettings { partition_count: count.cast_unsigned(), ..office.kafka() })
+}
+
+fn avro(office: &Office) -> Arc<Avro> {
+    world().runtime.block_on(Avro::connect(office.connection().registry, "healthflow-sync")).unwrap()
+}
+
+/// Goal: partitions that somebody adds with Kafka's own tools double nothing: not while workers run, not when they are
+/// started again, and not when `repartition` is broken off at any step with workers coming back in between; and nothing
+/// is forgotten. Method: version 1 of 40 bookings stands; 6 partitions become 8; version 2 is published where the
+/// partitioner now puts it.
+#[test]
+fn partitions_grown_by_other_means_double_nothing_until_repartition_is_through() {
+    let mut office =
+        Office::open_with_own_kafka("grown", &[("healthflow.duplicate_guard", "idempotency_key")]);
+    // A HealthFlow that does not protect itself: who creates again, doubles.
+    office.moods(&serde_json::json!({"honours_idempotency_keys": false}));
+    let properties = office.file("quick.properties", "topic.metadata.refresh.interval.ms=500\n");
+    office.hire_with(&[("kafka.properties_file", &properties)]);
+    office.wait_live(0, PARTITIONS as usize);
+    office.publish(&forty(&office, "grown", 1));
+    wait_until("version 1", || office.results().len() == BOOKINGS);
+
+    // While a worker runs: its tasks go on, the new ones wait, and it says so once.
+    grow(&office, &topics::ALL, GROWN);
+    office.partitions = GROWN;
+    wait_until("the new tasks to wait", || office.in_phase(0, "acquiring") == (GROWN - PARTITIONS) as usize);
+    assert_eq!(office.live(0), PARTITIONS as usize);
+    office.publish(&forty(&office, "grown", 2));
+    let told =
+        |log: &str| log.matches("partitions were added to appointments.requested beside the 6").count();
+    wait_until("a word about it", || told(&office.log(0)) > 0);
+    office.workers.clear();
+
+    // Started again, it refuses by one line that names the remedy.
+    office.hire();
+    let why = office.wait_refused(0);
+    assert!(why.contains("laid out for 6 partitions, and appointments.requested has 8"), "{why}");
+    assert!(why.contains("run `healthflow-sync repartition`"), "{why}");
+    assert_eq!(told(&office.log(0)), 1, "it is told once, not every few seconds");
+    office.workers.clear();
+
+    let outsider = Member::join(&settings("outsider"));
+    let avro =
+        world().runtime.block_on(Avro::connect(office.connection().registry, "healthflow-sync")).unwrap();
+    wait_until("no members", || check_no_worker_runs(&office.kafka()).is_ok());
+    let mut steps = 0;
+    while repartition_breaks_at(&office, None, steps + 1) {
+        steps += 1;
+        nobody_goes_live(&avro, &outsider, &counting(&office, [PARTITIONS, GROWN]));
+    }
+    assert!(steps >= GROWN as usize, "broken off at {steps} steps only");
+
+    // The same with topics that the command itself grows, broken off before and after that.
+    for step in [1, 2] {
+        assert!(repartition_breaks_at(&office, Some(GROWN + 1), step));
+        nobody_goes_live(&avro, &outsider, &counting(&office, [GROWN, GROWN + 1]));
+    }
+    assert!(!repartition_breaks_at(&office, Some(GROWN + 1), usize::MAX));
+    office.partitions = GROWN + 1;
+    office.hire();
+    office.wait_live(0, office.partitions as usize);
+    let closed = office.close_after(2 * BOOKINGS);
+    assert_eq!((closed.appointments.len(), closed.carried_out("create_appointment")), (BOOKINGS, BOOKINGS));
+}
+
+/// Goal: a second fleet on the same topics doubles nothing, and gets the state only on purpose; then nothing of the old
+/// one, a zombie that wakes included, writes any more. Method: a careful copy of the configuration, and each half of it
+/// alone; a worker that is stopped in its tracks while its fleet's state is handed over, broken off at every step.
+#[test]
+fn another_fleet_is_refused_by_name_until_the_state_is_handed_over() {
+    let mut office =
+        Office::open_with_own_kafka("staging", &[("healthflow.duplicate_guard", "idempotency_key")]);
+    office.moods(&serde_json::json!({"honours_idempotency_keys": false}));
+    office.hire();
+    office.wait_live(0, PARTITIONS as usize);
+    office.publish(&forty(&office, "staging", 1));
+    wait_until("version 1", || office.results().len() == BOOKINGS);
+
+    let (application, group) = (("kafka.application", "copy"), ("kafka.group_id", "copy"));
+    for settings in [&[application, group][..], &[application], &[group]] {
+        office.hire_with(settings);
+        let why = office.wait_refused(1);
+        let name = |which: (&str, &str)| if settings.contains(&which) { "copy" } else { "healthflow-sync" };
+        let (its, copy) =
+            ("application healthflow-sync, group healthflow-sync", (name(application), name(group)));
+        assert!(why.contains(&format!("the state of these topics belongs to {its} (since ")), "{why}");
+        assert!(why.contains(&format!("this is application {}, group {};", copy.0, copy.1)), "{why}");
+        assert!(
+            why.contains("`healthflow-sync takeover --from-application healthflow-sync --from-group"),
+            "{why}"
+        );
+        office.workers.truncate(1);
+    }
+    let copy = KafkaSettings { application: "copy".into(), group_id: "copy".into(), ..office.kafka() };
+    let takeover = ["takeover", "--from-application", "healthflow-sync", "--from-group", "healthflow-sync"];
+    let refused = office.operate_in_vain(&[&takeover[..], &["--set", "kafka.application=copy"]].concat());
+    assert!(refused.contains("group healthflow-sync has 1 members; stop every worker"), "{refused}");
+
+    office.freeze(0);
+    office.publish(&forty(&office, "staging", 2));
+    wait_until("no members", || check_no_worker_runs(&office.kafka()).is_ok());
+    let (avro, outsider, mut steps) = (avro(&office), Member::join(&settings("outsider-too")), 0);
+    while takeover_breaks_at(&office, &copy, steps + 1) {
+        steps += 1;
+        nobody_goes_live(&avro, &outsider, &[office.kafka(), copy.clone()]);
+    }
+    assert_eq!(steps, 3, "one for each line but the last");
+    office.hire_with(&[application, group]);
+    office.wait_live(1, PARTITIONS as usize);
+    office.thaw(0);
+    let why = office.wait_refused(0);
+    assert!(why.contains("belongs to application copy, group copy"), "{why}");
+    let closed = office.close_after(2 * BOOKINGS);
+    assert_eq!((closed.appointments.len(), closed.carried_out("create_appointment")), (BOOKINGS, BOOKINGS));
+}
