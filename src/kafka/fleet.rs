@@ -1,4 +1,4 @@
-//! The fleet's record (rules K8, K11): whose the state is and for how many partitions it is laid out. It lies in partition
+//! The fleet's record (rules K8, K12): whose the state is and for how many partitions it is laid out. It lies in partition
 //! 0 of `appointments.state`, and every worker reads it before any of its tasks goes live.
 //!
 //! Task 0's producer would be the wrong fence for it: another fleet's has another transactional id, and a worker that has

@@ -11,6 +11,7 @@ mod group;
 mod lanes;
 mod producer;
 pub mod dead_letters;
+mod doubled;
 pub mod fleet;
 pub mod repartition;
 pub mod takeover;

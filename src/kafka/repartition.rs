@@ -14,6 +14,7 @@ use rdkafka::producer::BaseRecord;
 
 use crate::event::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, REVIEW};
 use crate::event::{Outgoing, home, key};
+use crate::kafka::doubled::Doubled;
 use crate::kafka::fleet::{Fleet, laid_out, written_positions};
 use crate::kafka::restore::Readers;
 use crate::kafka::settings::KafkaSettings;
@@ -150,9 +151,15 @@ impl<'a> Repartition<'a> {
         let known = (0..self.to.cast_signed()).map(|partition| known(&self.readers, self.avro, partition));
         let known: Vec<Known> = known.collect::<Result<_, _>>()?;
         let has_run = known.iter().flatten().any(|(_, offset)| offset.is_some());
+        let mut doubled = Doubled::find(&self.readers, self.avro, &REMEMBERED, self.to)?;
         let mut moved = 0;
         for ((partition, producer), known) in (0..).zip(&producers).zip(known) {
-            let moves = self.misplaced(partition)?;
+            let mut moves = self.misplaced(partition)?;
+            for one in &mut moves {
+                let place = (one.topic, one.key.clone());
+                one.value =
+                    doubled.resolve(place, std::mem::take(&mut one.value), (partition, one.home), say)?;
+            }
             for some in moves.chunks(MOVES_MAX) {
                 transact(producer, OR_ELSE, |send| {
                     some.iter().try_for_each(|Move { topic, home, key, value }| {

@@ -1,4 +1,4 @@
-//! Handing a fleet's state over to another one (rule K11), on purpose: to another `kafka.application`, another
+//! Handing a fleet's state over to another one (rule K12), on purpose: to another `kafka.application`, another
 //! `kafka.group_id`, or both. While it is under way nobody goes live; when it is through, no zombie of the old fleet can
 //! commit, and the new one goes on where the old one stopped.
 

@@ -1,4 +1,4 @@
-//! Whose the state is, and for how many partitions it is written (rules K8, K11): facts of the whole fleet, not of a task.
+//! Whose the state is, and for how many partitions it is written (rules K8, K12): facts of the whole fleet, not of a task.
 //! Without them a second fleet would write every booking once more, and a practice whose partition number changed would
 //! be met by a task that knows nothing of it. Pure: who may go live is decided here.
 

@@ -3,6 +3,7 @@
 //! section "State"); everything else may be forgotten at any time.
 
 pub mod fleet;
+pub mod join;
 pub mod shelf;
 pub mod versions;
 
@@ -17,6 +18,7 @@ use crate::patient::{HealthFlowPatientId, LinkOrigin};
 use crate::time::Timestamp;
 
 pub use fleet::{FleetRecord, Owner, Refusal};
+pub use join::LeftOver;
 pub use shelf::{Shelf, Shelved};
 pub use versions::VersionSet;
 

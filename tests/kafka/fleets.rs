@@ -1,19 +1,25 @@
-//! Facts of a whole fleet: for how many partitions its state is laid out (rule K8) and whose it is (rule K11). Each test
+//! Facts of a whole fleet: for how many partitions its state is laid out (rule K8) and whose it is (rule K12). Each test
 //! has a Kafka of its own, for it changes the topics for everybody.
 
 use std::io::{Error, Write};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
+use healthflow_sync::appointment::Placement;
+use healthflow_sync::booking::{BookingKey, BookingStatus};
 use healthflow_sync::cli::{repartition, takeover};
+use healthflow_sync::event::Outgoing;
+use healthflow_sync::event::home::partition_of;
 use healthflow_sync::event::requested::AppointmentRequested;
 use healthflow_sync::event::topics;
 use healthflow_sync::kafka::repartition::check_no_worker_runs;
-use healthflow_sync::kafka::{Avro, Broker, Fleet, KafkaSettings, NotEntered};
+use healthflow_sync::kafka::{Avro, Broker, Fleet, KafkaSettings, NotEntered, restore};
 use healthflow_sync::processor::Input;
-use healthflow_sync::state::Owner;
+use healthflow_sync::state::{BookingState, Owner, StateRecord, VersionSet};
 use healthflow_sync::time::Timestamp;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
 use crate::office::{Office, PARTITIONS};
 use crate::wait::wait_for;
@@ -73,11 +79,12 @@ impl Write for BreaksAt {
 }
 
 /// Runs `repartition` and breaks it off when it has done what its line `line` tells of; false if it was done before.
-fn repartition_breaks_at(office: &Office, partitions: Option<i32>, line: usize) -> bool {
+fn repartition_breaks_at(office: &Office, partitions: Option<i32>, line: usize, said: &mut String) -> bool {
     let mut out = BreaksAt { line, written: Vec::new() };
     let (arguments, connection) = (repartition::Arguments { partitions }, office.connection());
     let run = repartition::run(&connection, office.kafka(), arguments, NOW, &mut out);
     let ended = world().runtime.block_on(run);
+    said.push_str(&String::from_utf8_lossy(&out.written));
     out.broke(ended.err())
 }
 
@@ -115,6 +122,40 @@ fn nobody_goes_live(avro: &Arc<Avro>, outsider: &Member, workers: &[KafkaSetting
 /// Workers of the office's fleet that count so many partitions.
 fn counting(office: &Office, counts: [i32; 2]) -> [KafkaSettings; 2] {
     counts.map(|count| KafkaSettings { partition_count: count.cast_unsigned(), ..office.kafka() })
+}
+
+/// A booking of which a task without state wrote version 2 again, as it was before the fleet was on record; and where it is
+/// at home.
+fn known_twice(office: &Office, avro: &Avro) -> (BookingKey, i32) {
+    let homes = |name: &str| [PARTITIONS, GROWN].map(|count| partition_of(name.as_bytes(), count as u32));
+    let moves = |name: &String| homes(name)[1] >= PARTITIONS;
+    let practice = (0..).map(|number| format!("twice-{number}")).find(moves).unwrap();
+    let key = BookingKey { practice: practice.as_str().into(), booking: "b-1".into() };
+    let producer: ThreadedProducer<DefaultProducerContext> = office.kafka().client().create().unwrap();
+    for (partition, version) in homes(&practice).into_iter().zip(1..) {
+        let placement = Placement {
+            appointment_id: format!("hf-{version}").as_str().into(),
+            patient_id: "hf-p".into(),
+            incarnation: 0,
+            version,
+            status: BookingStatus::Scheduled,
+            fingerprint: None,
+            revision: None,
+            span: None,
+        };
+        let state = BookingState {
+            placement: Some(placement),
+            answered: VersionSet::new(0, vec![version]),
+            newest: version,
+            ..BookingState::default()
+        };
+        let (mut buffer, record) = (Vec::new(), StateRecord::Booking(key.clone(), state));
+        let encoded = avro.encode(&Outgoing::State(Box::new(record)), &mut buffer).unwrap();
+        let (key, value) = (encoded.key.unwrap(), encoded.value.unwrap());
+        producer.send(BaseRecord::to(encoded.topic).partition(partition).key(&key).payload(value)).unwrap();
+    }
+    producer.flush(LIMIT).unwrap();
+    (key, homes(&practice)[1])
 }
 
 fn avro(office: &Office) -> Arc<Avro> {
@@ -160,19 +201,26 @@ fn partitions_grown_by_other_means_double_nothing_until_repartition_is_through()
     let avro =
         world().runtime.block_on(Avro::connect(office.connection().registry, "healthflow-sync")).unwrap();
     wait_until("no members", || check_no_worker_runs(&office.kafka()).is_ok());
-    let mut steps = 0;
-    while repartition_breaks_at(&office, None, steps + 1) {
+    let (twice, home) = known_twice(&office, &avro);
+    let (mut steps, mut said) = (0, String::new());
+    while repartition_breaks_at(&office, None, steps + 1, &mut said) {
         steps += 1;
         nobody_goes_live(&avro, &outsider, &counting(&office, [PARTITIONS, GROWN]));
     }
     assert!(steps >= GROWN as usize, "broken off at {steps} steps only");
 
+    assert!(said.contains("appointment hf-1 is left over in HealthFlow"), "{said}");
+    let restored = restore(&office.kafka(), home, &avro, &AtomicBool::new(false)).unwrap().state;
+    let joined = restored.bookings.get(&twice).expect("it is at home").into_owned();
+    assert_eq!(joined.placed_ids().1.as_deref(), Some("hf-2"));
+    assert!(joined.answered.contains(1) && joined.answered.contains(2));
+
     // The same with topics that the command itself grows, broken off before and after that.
     for step in [1, 2] {
-        assert!(repartition_breaks_at(&office, Some(GROWN + 1), step));
+        assert!(repartition_breaks_at(&office, Some(GROWN + 1), step, &mut said));
         nobody_goes_live(&avro, &outsider, &counting(&office, [GROWN, GROWN + 1]));
     }
-    assert!(!repartition_breaks_at(&office, Some(GROWN + 1), usize::MAX));
+    assert!(!repartition_breaks_at(&office, Some(GROWN + 1), usize::MAX, &mut said));
     office.partitions = GROWN + 1;
     office.hire();
     office.wait_live(0, office.partitions as usize);

@@ -1,0 +1,158 @@
+//! Keys that two partitions know (rule K8): a task that had no state of a practice wrote its own. Moving the old record
+//! over the new one would forget what the new one did in HealthFlow, so they are joined, and what is left over is told.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::AtomicBool;
+
+use rdkafka::Message;
+
+use crate::event::topics::REVIEW;
+use crate::event::{Outgoing, home, key};
+use crate::kafka::restore::{Readers, RecordName, decode};
+use crate::kafka::{Avro, KafkaFault};
+use crate::state::{LeftOver, StateRecord};
+
+/// A topic and a key in it.
+type Place = (&'static str, Vec<u8>);
+
+/// The keys that are known in more than one partition.
+pub(super) struct Doubled<'a> {
+    avro: &'a Avro,
+    /// What stands at home of those that lie elsewhere too.
+    at_home: HashMap<Place, Vec<u8>>,
+    /// Hashes of those that lie elsewhere twice, whether anything stands at home or not.
+    elsewhere_twice: HashSet<u64>,
+}
+
+impl<'a> Doubled<'a> {
+    /// Looks through all partitions; call it when every task is fenced.
+    pub(super) fn find(
+        readers: &Readers,
+        avro: &'a Avro,
+        topics: &[&'static str],
+        count: u32,
+    ) -> Result<Doubled<'a>, KafkaFault> {
+        let (mut elsewhere, mut elsewhere_twice) = (HashSet::new(), HashSet::new());
+        let mut at_home = HashMap::new();
+        for partition in 0..count.cast_signed() {
+            for topic in topics {
+                // The keys only: there are many.
+                for key in live(readers, topic, partition, |_, _| Some(Vec::new()))?.into_keys() {
+                    let hash = hash(topic, &key);
+                    if home_of(&key, count).is_some_and(|home| home != partition) && !elsewhere.insert(hash) {
+                        elsewhere_twice.insert(hash);
+                    }
+                }
+            }
+        }
+        let partitions = if elsewhere.is_empty() { 0 } else { count.cast_signed() };
+        for partition in 0..partitions {
+            for topic in topics {
+                let keep = |key: &[u8], value: &[u8]| {
+                    let is_asked =
+                        elsewhere.contains(&hash(topic, key)) && home_of(key, count) == Some(partition);
+                    is_asked.then(|| value.to_vec())
+                };
+                let found = live(readers, topic, partition, keep)?;
+                at_home.extend(found.into_iter().map(|(key, value)| ((*topic, key), value)));
+            }
+        }
+        Ok(Doubled { avro, at_home, elsewhere_twice })
+    }
+
+    /// What is to be written at home of a record that lies in partition `from`. `say` hears of what is left over.
+    pub(super) fn resolve(
+        &mut self,
+        (topic, key): Place,
+        value: Vec<u8>,
+        (from, home): (i32, i32),
+        say: &mut dyn FnMut(String) -> Result<(), KafkaFault>,
+    ) -> Result<Vec<u8>, KafkaFault> {
+        let is_again = self.elsewhere_twice.contains(&hash(topic, &key));
+        let place = (topic, key);
+        let Some(here) = self.at_home.remove(&place) else {
+            if is_again {
+                self.at_home.insert(place, value.clone());
+            }
+            return Ok(value);
+        };
+        let name = String::from_utf8_lossy(&place.1).into_owned();
+        let at = RecordName { topic, partition: from, offset: -1 };
+        let read =
+            |value: &[u8]| decode(at, self.avro, &AtomicBool::new(false), || self.avro.state(topic, value));
+        let (joined, what) = if topic == REVIEW {
+            (here, "the review in the second one is kept, and the other one is dropped: let DentScheduler send it anew".into())
+        } else {
+            let (record, left_over) = match (read(&here)?, read(&value)?) {
+                (StateRecord::Booking(key, here), StateRecord::Booking(_, there)) => {
+                    let (joined, left_over) = here.join(there);
+                    (StateRecord::Booking(key, joined), left_over)
+                }
+                (StateRecord::Patient(key, here), StateRecord::Patient(_, there)) => {
+                    let (joined, left_over) = here.join(there);
+                    (StateRecord::Patient(key, joined), left_over)
+                }
+                _ => return Err(KafkaFault(format!("{name} of {topic} is not what its key says"))),
+            };
+            let mut buffer = Vec::new();
+            let encoded = self.avro.encode(&Outgoing::State(Box::new(record)), &mut buffer);
+            let encoded = encoded.map_err(|why| KafkaFault(why.to_string()))?;
+            (encoded.value.unwrap_or_default().to_vec(), words(&left_over))
+        };
+        if is_again {
+            self.at_home.insert(place, joined.clone());
+        }
+        say(format!("{name} is known in partitions {from} and {home}, and is joined; {what}"))?;
+        Ok(joined)
+    }
+}
+
+/// What a person has to do about it.
+fn words(left_over: &LeftOver) -> String {
+    let mut todo = Vec::new();
+    if let Some(id) = &left_over.appointment_id {
+        todo.push(format!("appointment {id} is left over in HealthFlow: cancel it there if it is a double"));
+    }
+    if left_over.write_in_doubt {
+        todo.push("another write may have been sent for it: look in HealthFlow for a double".to_owned());
+    }
+    if left_over.chart {
+        todo.push("its patient has two charts in HealthFlow: have them merged".to_owned());
+    }
+    if todo.is_empty() { "nothing is left over".to_owned() } else { todo.join("; ") }
+}
+
+fn home_of(key: &[u8], count: u32) -> Option<i32> {
+    key::practice(key).map(|practice| home::partition_of(practice.as_bytes(), count))
+}
+
+fn hash(topic: &str, key: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (topic, key).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The live records of a partition that `keep` keeps something of.
+fn live(
+    readers: &Readers,
+    topic: &'static str,
+    partition: i32,
+    keep: impl Fn(&[u8], &[u8]) -> Option<Vec<u8>>,
+) -> Result<HashMap<Vec<u8>, Vec<u8>>, KafkaFault> {
+    let mut newest = HashMap::new();
+    readers.each_record(topic, partition, &AtomicBool::new(false), |message| {
+        let key = message.key().unwrap_or_default();
+        match message.payload() {
+            Some(value) => {
+                if let Some(kept) = keep(key, value) {
+                    newest.insert(key.to_vec(), kept);
+                }
+            }
+            None => drop(newest.remove(key)),
+        }
+        Ok(())
+    })?;
+    Ok(newest)
+}
