@@ -9,11 +9,18 @@ use std::fs;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use healthflow_sync::event::avro::{Encoder, contract};
+use healthflow_sync::event::failed::AppointmentFailed;
 use healthflow_sync::event::home::partition_of;
+use healthflow_sync::event::result::{ResultEnvelope, ResultOutcome};
+use healthflow_sync::kafka::schema_registry::{Patience, SchemaRegistry};
+use healthflow_sync::sync::Reason;
+use healthflow_sync::time::Timestamp;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use serde_json::{Value, json};
@@ -58,6 +65,14 @@ impl Person<'_> {
         self.sees(&["send", file.to_str().expect("UTF-8")])
     }
 
+    /// The registry's id of our schema of a topic.
+    fn schema_id(&self, topic: &str) -> u32 {
+        let registry = SchemaRegistry::new(&self.0.registry_url, Patience::default()).expect("a client");
+        let contract = contract(topic).expect("one of ours");
+        let register = registry.register(contract);
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(register)).expect("its id")
+    }
+
     fn kafka(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.0.brokers);
@@ -96,6 +111,7 @@ async fn commands_do_what_a_person_types() {
     topics_are_created_checked_and_mended(&person).await;
     what_is_sent_is_tailed(&person);
     only_committed_records_are_tailed(&person);
+    records_that_were_not_understood_are_redriven_once_they_are(&person);
     what_is_remembered_moves_along_when_partitions_are_added(&person);
 }
 
@@ -169,6 +185,80 @@ fn only_committed_records_are_tailed(person: &Person<'_>) {
     let record = &person.tails("appointments.review", 1)[0];
     assert_eq!(record["undecodable"], "the value does not begin with a zero byte and a schema id");
     assert_eq!(record["offset"], 2, "after the aborted record and its marker");
+}
+
+/// Goal: a dead letter with a record that nobody understood is published again as it was, once it is understood and not
+/// before, and each record once. Method: letters of a record of a schema that nobody knows, of a booking twice, and of text.
+fn records_that_were_not_understood_are_redriven_once_they_are(person: &Person<'_>) {
+    person.sends(&booking("practice-17", "Ada"));
+    let raw = |partition: i32, offset: i64| {
+        let (_, value) = record_at(person, "appointments.requested", partition, offset);
+        value
+    };
+    let partition = partition_of(b"practice-17", 6);
+    let good = raw(partition, 2);
+    let mut unknown = good.clone();
+    unknown[1..5].copy_from_slice(&[0, 0x7f, 0, 0]);
+    let (contract, mut letters) = (contract("appointments.failed").expect("one of ours"), Vec::new());
+    let id = person.schema_id("appointments.failed");
+    let encoder = Encoder::new(contract, id);
+    for raw_value in [&good, &unknown, &good, &b"not Avro".to_vec()] {
+        let letter = AppointmentFailed {
+            result: ResultEnvelope::new(
+                None,
+                ResultOutcome::Failed,
+                Some(Reason::Undecodable),
+                Timestamp(1_767_600_000_000),
+            ),
+            event: None,
+            raw_key: Some(b"practice-17".to_vec()),
+            raw_value: Some(raw_value.clone()),
+            disposition: "POISON".into(),
+            detail: "whatever".into(),
+        };
+        let mut value = Vec::new();
+        encoder.encode(&letter, &mut value).expect("fits");
+        letters.push(value);
+    }
+    let producer: ThreadedProducer<DefaultProducerContext> = person.kafka().create().expect("a producer");
+    for letter in &letters {
+        let topic = Header { key: "__dlq.errors.topic", value: Some("appointments.requested") };
+        let headers = OwnedHeaders::new().insert(topic);
+        let record = BaseRecord::to("appointments.failed").key("practice-17").payload(letter).partition(2);
+        producer.send(record.headers(headers)).map_err(|(error, _)| error).expect("queued");
+    }
+    producer.flush(LIMIT).expect("delivered");
+
+    let line = ["redrive", "--practice", "practice-17", "--reason", "UNDECODABLE"];
+    let at = "UNDECODABLE at 2026-01-05T08:00:00Z";
+    let expected = [
+        format!("letter 0 of partition 2, {at}: redriven as practice-17/b-1 version 1"),
+        format!(
+            "letter 1 of partition 2, {at}: cannot be redriven yet, schema id 8323072 is not known to the schema registry"
+        ),
+        format!(
+            "letter 3 of partition 2, {at}: cannot be redriven yet, the value does not begin with a zero byte and a schema id"
+        ),
+        "1 redriven".to_owned(),
+    ];
+    let dry = person.sees(&[&line[..], &["--dry-run"]].concat());
+    assert_eq!(dry[0], expected[0].replace("redriven", "would be redriven"));
+    assert_eq!(person.sees(&line), expected);
+    assert_eq!(record_at(person, "appointments.requested", partition, 3), (b"practice-17".to_vec(), good));
+    let other = person.sees(&["redrive", "--practice", "practice-18", "--reason", "UNDECODABLE"]);
+    assert_eq!(other, ["0 redriven"]);
+    let another = [&line[..], &["--booking", "b-2"]].concat();
+    assert_eq!(person.sees(&another), ["0 redriven"]);
+}
+
+/// Key and value of one record, as they lie in the topic.
+fn record_at(person: &Person<'_>, topic: &str, partition: i32, offset: i64) -> (Vec<u8>, Vec<u8>) {
+    let consumer: BaseConsumer = person.kafka().set("group.id", "looks").create().expect("a consumer");
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("an offset");
+    consumer.assign(&list).expect("assigned");
+    let record = consumer.poll(LIMIT).expect("within the limit").expect("a record");
+    (record.key().expect("a key").to_vec(), record.payload().expect("a value").to_vec())
 }
 
 /// A record of a state topic as it lies in its topic: partition, key, and whether it has a value.

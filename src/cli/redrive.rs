@@ -9,8 +9,8 @@ use crate::booking::BookingKey;
 use crate::cli::Connection;
 use crate::cli::publish::Publisher;
 use crate::event::failed::AppointmentFailed;
-use crate::event::{Outgoing, RetryEntry};
-use crate::kafka::dead_letters::{self, DeadLetters};
+use crate::event::{Identity, Outgoing, RetryEntry};
+use crate::kafka::dead_letters::{self, DeadLetters, DeadRecord, Selects};
 use crate::kafka::topics::Topics;
 use crate::kafka::{Avro, KafkaSettings};
 use crate::time::Timestamp;
@@ -38,8 +38,7 @@ pub struct Arguments {
     pub dry_run: bool,
 }
 
-impl Arguments {
-    /// Which versions are meant: asked of every dead letter, so that of each version the newest is known.
+impl Selects for Arguments {
     fn names(&self, letter: &AppointmentFailed) -> bool {
         let result = &letter.result;
         let is =
@@ -49,16 +48,27 @@ impl Arguments {
             && (self.version.is_none() || self.version == result.version)
     }
 
-    /// Whether the newest dead letter of a version is one that is meant.
     fn means(&self, letter: &AppointmentFailed) -> bool {
         let since = self.since.map(|since| since.as_millisecond());
         (self.reason.is_none() || self.reason.as_deref() == letter.result.reason.as_deref())
             && since.is_none_or(|since| letter.result.finished_at.0 >= since)
     }
+
+    fn names_key(&self, key: &[u8]) -> bool {
+        self.practice.as_ref().is_none_or(|practice| practice.as_bytes() == key)
+    }
+
+    fn names_identity(&self, identity: Option<&Identity>) -> bool {
+        let booking = identity.map(|identity| identity.key.booking.as_str());
+        (self.booking.is_none() || self.booking.as_deref() == booking)
+            && (self.version.is_none()
+                || self.version == identity.map(|identity| identity.version.cast_signed()))
+    }
 }
 
 /// Does it; one line in `out` for each dead letter, and a last one that counts them. A version that has another result by
-/// now, or whose newer version has one, is passed over by its worker.
+/// now, or whose newer version has one, is passed over by its worker. A record that nobody understood is
+/// published again as it was, if it is understood by now.
 ///
 /// # Errors
 /// Nothing selects, or Kafka or the registry do not do their part.
@@ -77,17 +87,10 @@ pub async fn run(
     let partitions =
         partitions.context("appointments.requested does not exist; run `healthflow-sync topics`")?;
     let avro = Avro::connect(connection.registry.clone(), &kafka.group_id).await?;
-    let (reads, names) = (avro.clone(), arguments.clone());
-    let found = tokio::task::spawn_blocking(move || {
-        dead_letters::read(
-            &kafka,
-            &reads,
-            partitions,
-            |letter| names.names(letter),
-            |letter| names.means(letter),
-        )
-    });
-    let DeadLetters { newest, nameless, .. } = found.await??;
+    let (reads, wanted) = (avro.clone(), arguments.clone());
+    let found =
+        tokio::task::spawn_blocking(move || dead_letters::read(&kafka, &reads, partitions, &wanted, now));
+    let DeadLetters { newest, records, nameless, unreadable, .. } = found.await??;
     let publisher = Publisher::new(connection)?;
     let done = if arguments.dry_run { "would be redriven" } else { "redriven" };
     let mut redriven = 0_u64;
@@ -108,14 +111,45 @@ pub async fn run(
         writeln!(out, "{what}: {done}")?;
         redriven += 1;
     }
+    for record in records {
+        redriven += u64::from(again(&publisher, &record, arguments.dry_run, out).await?);
+    }
     if nameless > 0 {
         writeln!(
             out,
             "{nameless} hold records that say not even which version they are; DentScheduler must send those anew"
         )?;
     }
+    if unreadable > 0 {
+        writeln!(out, "{unreadable} cannot be read themselves; was a newer worker at work here?")?;
+    }
     writeln!(out, "{redriven} {done}").context("cannot write to the output")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Publishes a record that is understood by now once more, as it was, to the topic it came from. It speaks of no version in
+/// any state, so reading it again is reading it first; copies of it are absorbed like any copy (rule K5).
+async fn again(
+    publisher: &Publisher,
+    record: &DeadRecord,
+    dry_run: bool,
+    out: &mut impl Write,
+) -> anyhow::Result<bool> {
+    let (partition, offset) = record.letter_at;
+    let what = format!("letter {offset} of partition {partition}, UNDECODABLE at {}", record.finished_at);
+    let identity = match &record.read {
+        Ok(identity) => identity,
+        Err(why) => {
+            writeln!(out, "{what}: cannot be redriven yet, {why}")?;
+            return Ok(false);
+        }
+    };
+    if !dry_run {
+        publisher.publish(record.lane.topic(), &record.key, &record.value).await?;
+    }
+    let done = if dry_run { "would be redriven" } else { "redriven" };
+    writeln!(out, "{what}: {done} as {} version {}", identity.key, identity.version)?;
+    Ok(true)
 }
 
 async fn publish(

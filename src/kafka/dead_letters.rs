@@ -1,30 +1,48 @@
 //! Reading dead letters for a redrive (rule K10): of each version only the newest one counts, for a redrive of an older one
-//! would be passed over.
+//! would be passed over. A letter that holds a record nobody understood speaks of no version; it is read again here, so that
+//! only what is understood by now is published again.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use rdkafka::Message;
+use rdkafka::message::{BorrowedMessage, Headers};
 
 use crate::booking::BookingKey;
+use crate::event::avro::Undecodable;
 use crate::event::failed::AppointmentFailed;
-use crate::event::topics::FAILED;
+use crate::event::topics::{FAILED, Lane};
+use crate::event::{Arrival, Identity, headers};
 use crate::kafka::restore::{Readers, RecordName, decode};
+use crate::kafka::schema_registry::Standing;
 use crate::kafka::settings::KafkaSettings;
-use crate::kafka::{Avro, KafkaFault};
+use crate::kafka::{Avro, KafkaFault, RawRecord};
+use crate::sync::Reason;
+use crate::time::Timestamp;
 
 /// Dead letters that are held in memory at most.
 pub const LETTERS_MAX: usize = 100_000;
+/// Bytes of records that were not understood that are held in memory at most.
+pub const RECORD_BYTES_HELD_MAX: usize = 256 * 1024 * 1024;
+/// How often it looks whether a schema is here.
+const SCHEMA_PAUSE: Duration = Duration::from_millis(20);
 
 /// The dead letters that were found.
 #[derive(Default)]
 pub struct DeadLetters {
     /// Of each version the newest, if it is meant, in the order of bookings and versions.
     pub newest: BTreeMap<(BookingKey, i64), Newest>,
-    /// How many hold a record that says not even which version it is.
+    /// Those that hold a record that was not Avro that we could read, each record once, in their order.
+    pub records: Vec<DeadRecord>,
+    /// How many others hold a record that says not even which version it is.
     pub nameless: u64,
+    /// How many cannot be read themselves.
+    pub unreadable: u64,
     held: usize,
+    seen: HashSet<(Vec<u8>, Vec<u8>)>,
+    bytes: usize,
 }
 
 /// The newest dead letter of a version.
@@ -34,17 +52,44 @@ pub struct Newest {
     pub letter: Option<AppointmentFailed>,
 }
 
-/// Reads every dead letter that stands in one of `partitions`, up to the end that there is now. `names` says which versions
-/// are asked for, `means` which of their newest letters.
+/// A record that was not understood when it died.
+pub struct DeadRecord {
+    /// Where its letter stands: partition and offset of `appointments.failed`.
+    pub letter_at: (i32, i64),
+    /// When it died.
+    pub finished_at: Timestamp,
+    /// Where it came from.
+    pub lane: Lane,
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Its value.
+    pub value: Vec<u8>,
+    /// Which version it is, if it is understood by now; else what is still wrong.
+    pub read: Result<Identity, String>,
+}
+
+/// Which dead letters are asked for.
+pub trait Selects {
+    /// Whether the letter's version is one of those.
+    fn names(&self, letter: &AppointmentFailed) -> bool;
+    /// Whether the newest letter of a version is meant, by reason and moment.
+    fn means(&self, letter: &AppointmentFailed) -> bool;
+    /// Whether a record with this key, which is a practice's id, may be one of those.
+    fn names_key(&self, key: &[u8]) -> bool;
+    /// Whether this version is one of those.
+    fn names_identity(&self, identity: Option<&Identity>) -> bool;
+}
+
+/// Reads every dead letter that stands in one of `partitions`, up to the end that there is now.
 ///
 /// # Errors
-/// A broker or the registry does not answer, a record cannot be read, or there are more than [`LETTERS_MAX`].
+/// A broker or the registry does not answer, or there are more than [`LETTERS_MAX`], or [`RECORD_BYTES_HELD_MAX`] of them.
 pub fn read(
     settings: &KafkaSettings,
     avro: &Avro,
     partitions: i32,
-    names: impl Fn(&AppointmentFailed) -> bool,
-    means: impl Fn(&AppointmentFailed) -> bool,
+    wanted: &impl Selects,
+    now: Timestamp,
 ) -> Result<DeadLetters, KafkaFault> {
     let (readers, cancelled) = (Readers::new(settings)?, AtomicBool::new(false));
     let mut found = DeadLetters::default();
@@ -52,13 +97,22 @@ pub fn read(
         readers.each_record(FAILED, partition, &cancelled, |message| {
             let Some(value) = message.payload() else { return Ok(()) };
             let at = RecordName { topic: FAILED, partition, offset: message.offset() };
-            let letter: AppointmentFailed = decode(at, avro, &cancelled, || avro.value(FAILED, value))?;
-            if names(&letter) {
-                let is_meant = means(&letter);
+            let read = decode(at, avro, &cancelled, || avro.value::<AppointmentFailed>(FAILED, value));
+            let Ok(letter) = read else {
+                found.unreadable += 1;
+                return Ok(());
+            };
+            if letter.result.reason.as_deref() == Some(Reason::Undecodable.code()) {
+                found.take_in_record(letter, message, avro, wanted, now);
+            } else if wanted.names(&letter) {
+                let is_meant = wanted.means(&letter);
                 found.take_in(letter, is_meant);
             }
-            if found.held > LETTERS_MAX {
-                return Err(KafkaFault(format!("more than {LETTERS_MAX} dead letters match; ask for fewer")));
+            if found.held > LETTERS_MAX || found.bytes > RECORD_BYTES_HELD_MAX {
+                return Err(KafkaFault(format!(
+                    "more than {LETTERS_MAX} dead letters match, or {RECORD_BYTES_HELD_MAX} bytes of them; ask for \
+                     fewer, with --practice or --since"
+                )));
             }
             Ok(())
         })?;
@@ -67,6 +121,33 @@ pub fn read(
 }
 
 impl DeadLetters {
+    fn take_in_record(
+        &mut self,
+        letter: AppointmentFailed,
+        message: &BorrowedMessage<'_>,
+        avro: &Avro,
+        wanted: &impl Selects,
+        now: Timestamp,
+    ) {
+        let is_meant = wanted.means(&letter);
+        let (Some(lane), Some(key), Some(value)) = (lane(message), letter.raw_key, letter.raw_value) else {
+            self.nameless += 1;
+            return;
+        };
+        // One record may have died more than once.
+        if !is_meant || !wanted.names_key(&key) || !self.seen.insert((key.clone(), value.clone())) {
+            return;
+        }
+        let read = read_again(avro, lane, RawRecord { key: Some(&key), value: Some(&value) }, now);
+        self.held += 1;
+        self.bytes += 2 * (key.len() + value.len());
+        if wanted.names_identity(read.as_ref().ok()) {
+            let letter_at = (message.partition(), message.offset());
+            let finished_at = letter.result.finished_at;
+            self.records.push(DeadRecord { letter_at, finished_at, lane, key, value, read });
+        }
+    }
+
     fn take_in(&mut self, letter: AppointmentFailed, is_meant: bool) {
         let result = &letter.result;
         let (Some(practice), Some(booking), Some(version)) =
@@ -87,6 +168,29 @@ impl DeadLetters {
                 self.held -= usize::from(older.insert(newest).letter.is_some());
             }
             Entry::Occupied(_) => {}
+        }
+    }
+}
+
+/// The lane that the record of a dead letter came from.
+fn lane(message: &BorrowedMessage<'_>) -> Option<Lane> {
+    let header = message.headers()?.iter().find(|header| header.key == headers::TOPIC)?;
+    let topic = std::str::from_utf8(header.value?).ok()?;
+    Lane::ALL.into_iter().find(|lane| lane.topic() == topic)
+}
+
+/// Which version a record is that was not understood when it died.
+fn read_again(avro: &Avro, lane: Lane, record: RawRecord<'_>, now: Timestamp) -> Result<Identity, String> {
+    loop {
+        match avro.arrival(lane, record, now) {
+            Ok(Arrival::Requested(booking)) => return Ok(Identity::from(&*booking)),
+            Ok(Arrival::Retry(entry)) => return Ok(Identity::from(&entry.booking)),
+            Ok(Arrival::Unusable(still)) => return Err(still.detail.to_string()),
+            Ok(Arrival::Misrouted(_)) => return Err("it lay in a wrong partition".to_owned()),
+            Err(id) => match avro.standing(id) {
+                Standing::Denied { .. } => return Err(Undecodable::UnknownSchema(id).to_string()),
+                Standing::Asked | Standing::Known(_) => std::thread::sleep(SCHEMA_PAUSE),
+            },
         }
     }
 }

@@ -46,6 +46,44 @@ fn publish(desk: &mut Desk, entry: RetryEntry) {
     desk.arrive_on(Lane::Retry, Arrival::Retry(Box::new(entry)));
 }
 
+/// A record that nobody understood speaks of no version. Published again once it is understood, it is a first reading,
+/// whatever was answered meanwhile, and however often it comes.
+#[test]
+fn a_record_that_was_not_understood_gets_one_result_however_often_it_is_published_again() {
+    let mut desk = Desk::new(GUARD);
+    desk.arrive_on(Lane::Requested, poison(Reason::Undecodable, None));
+    desk.arrive(a_booking("b", 1));
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
+    desk.arrive(a_booking("b", 1));
+    assert_eq!(finals(&desk), [(1, "CREATED", 0)]);
+    // Another one, whose booking has a newer version by now.
+    desk.arrive_on(Lane::Requested, poison(Reason::Undecodable, None));
+    desk.arrive(a_booking("c", 2));
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-2"));
+    for _ in 0..3 {
+        desk.arrive(a_booking("c", 1));
+    }
+    assert_eq!(finals(&desk), [(1, "CREATED", 0), (2, "CREATED", 0), (1, "SUPERSEDED", 0)]);
+}
+
+/// A retry record whose schema could not be had: its version is still parked under the generation that it quotes.
+#[test]
+fn a_retry_record_that_was_not_understood_goes_on_where_it_was() {
+    let mut desk = Desk::new(GUARD);
+    desk.arrive(a_booking("b", 1));
+    desk.expect_and_answer(Operation::CreateAppointment, Err(Fault::NotSent(NotSent::Connect)));
+    let entry = desk.retries().pop().expect("it was parked");
+    desk.arrive_on(Lane::Retry, poison(Reason::Undecodable, None));
+    desk.pass_ms(60_000);
+    publish(&mut desk, entry.clone());
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
+    publish(&mut desk, entry);
+    assert_eq!(
+        finals(&desk).iter().map(|(version, how, _)| (*version, *how)).collect::<Vec<_>>(),
+        [(1, "CREATED")]
+    );
+}
+
 #[test]
 fn a_redriven_version_gets_a_result_under_the_next_generation() {
     let mut desk = refused();
