@@ -53,6 +53,10 @@ fn start(command_line: Cli) -> anyhow::Result<ExitCode> {
                 let kafka = cli::run::kafka_settings(&config)?;
                 cli::takeover::run(&connection, kafka, &arguments, Clock::start().now(), &mut out).await
             }
+            Command::AcceptTopics { arguments, .. } => {
+                let kafka = cli::run::kafka_settings(&config)?;
+                cli::accept_topics::run(&connection, kafka, arguments, &mut out).await
+            }
             Command::Redrive { arguments, .. } => {
                 let kafka = cli::run::kafka_settings(&config)?;
                 let now = Clock::start().now();

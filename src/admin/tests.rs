@@ -13,6 +13,7 @@ fn status(phase: TaskPhase) -> Status {
         read_ahead_records: 2,
         read_ahead_bytes: 300,
         oldest_unfinished_at: Some(Timestamp(99_000)),
+        stalled_since: None,
         paused: false,
     };
     let task = TaskStatus {

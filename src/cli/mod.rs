@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and one file per command. Each is a thin use of what workers use too,
 //! so that what is tried by hand is what runs.
 
+pub mod accept_topics;
 mod open_files;
 mod publish;
 pub mod redrive;
@@ -76,6 +77,15 @@ pub enum Command {
         #[command(flatten)]
         arguments: takeover::Arguments,
     },
+    /// Go on with topics that are others than before, as after a restore from a backup; every worker must be stopped.
+    AcceptTopics {
+        /// Its configuration.
+        #[command(flatten)]
+        settings: Settings,
+        /// What to do.
+        #[command(flatten)]
+        arguments: accept_topics::Arguments,
+    },
     /// Let dead letters be tried once more.
     Redrive {
         /// Its configuration.
@@ -113,6 +123,7 @@ impl Command {
             | Command::Topics { settings, .. }
             | Command::Repartition { settings, .. }
             | Command::Takeover { settings, .. }
+            | Command::AcceptTopics { settings, .. }
             | Command::Redrive { settings, .. }
             | Command::Send { settings, .. }
             | Command::Tail { settings, .. } => settings,

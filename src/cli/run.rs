@@ -18,10 +18,11 @@ use crate::kafka::schema_registry::{Patience, SchemaRegistry};
 use crate::kafka::topics::{Topics, Wish};
 use crate::kafka::{Avro, Ends, Fleet, KafkaSettings, NotEntered};
 use crate::metrics::{Catalogue, log};
+use crate::processor::stall::Stalls;
 use crate::processor::{Fact, Processor, Status};
 use crate::state::Owner;
 use crate::time::Timestamp;
-use crate::worker::{self, Clock, Observer, RunSettings, StopRequest};
+use crate::worker::{self, Clock, Observer, RunSettings, Seen, StopRequest};
 
 /// The longest answer of HealthFlow that is read, in bytes.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -197,6 +198,7 @@ struct Watcher {
     status: watch::Sender<Arc<Status>>,
     ends: Option<Ends>,
     registry: Option<Arc<SchemaRegistry>>,
+    stalls: Stalls,
     is_starting: Arc<AtomicBool>,
 }
 
@@ -230,7 +232,8 @@ impl Watcher {
                 tokio::time::sleep(STILL_STARTING).await;
             }
         });
-        Ok(Watcher { catalogue, status, ends: None, registry: None, is_starting })
+        let stalls = Stalls::default();
+        Ok(Watcher { catalogue, status, ends: None, registry: None, stalls, is_starting })
     }
 }
 
@@ -240,15 +243,16 @@ impl Observer for Watcher {
         log::tell(fact);
     }
 
-    fn look(&mut self, processor: &Processor, has_joined: bool, now: Timestamp) {
+    fn look(&mut self, processor: &Processor, seen: Seen, now: Timestamp) {
         self.is_starting.store(false, Ordering::SeqCst);
-        let mut status = Status { joined: has_joined, ..processor.status(now) };
+        let mut status = Status { joined: seen.has_joined, ..processor.status(now) };
         if let Some(ends) = &self.ends {
             ends.fill(&mut status);
         }
         if let Some(registry) = &self.registry {
             registry.fill(&mut status);
         }
+        self.stalls.note(&mut status, |topic, partition| seen.fetched.get(&(topic, partition)).copied());
         self.status.send_replace(Arc::new(status));
     }
 }

@@ -44,6 +44,8 @@ pub enum DeadContent {
     Booking(Box<Booking>),
     /// A record that was not.
     Record(Box<Unusable>),
+    /// Nothing: its record is gone from its topic, and only the ids are known.
+    Lost,
 }
 
 /// The record, field by field as in `schemas/appointments.failed.avsc`.
@@ -68,8 +70,8 @@ pub struct AppointmentFailed {
 /// Why a dead letter cannot be redriven.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotRedrivable {
-    /// It holds a record that is no booking.
-    #[error("its record was not understood")]
+    /// It holds no booking: its record was not understood, or is gone.
+    #[error("it holds no booking")]
     NotUnderstood,
     /// It could be true then, and cannot now.
     #[error("{0}")]
@@ -96,20 +98,21 @@ impl From<&DeadLetter> for AppointmentFailed {
         let (event, raw_key, raw_value) = match &letter.content {
             DeadContent::Booking(booking) => (Some(AppointmentRequested::from(&**booking)), None, None),
             DeadContent::Record(record) => (None, record.raw_key.clone(), record.raw_value.clone()),
+            DeadContent::Lost => (None, None, None),
         };
+        let is_lost = letter.content == DeadContent::Lost;
         let (healthflow_patient_id, healthflow_appointment_id) = letter.placed_ids.clone();
+        let envelope =
+            ResultEnvelope::new(identity, ResultOutcome::Failed, Some(letter.reason), letter.finished_at);
         AppointmentFailed {
             result: ResultEnvelope {
+                event_id: envelope.event_id.clone().filter(|_| !is_lost),
+                requested_at: envelope.requested_at.filter(|_| !is_lost),
                 healthflow_patient_id,
                 healthflow_appointment_id,
                 attempts: letter.attempts,
                 generation: letter.generation,
-                ..ResultEnvelope::new(
-                    identity,
-                    ResultOutcome::Failed,
-                    Some(letter.reason),
-                    letter.finished_at,
-                )
+                ..envelope
             },
             event,
             raw_key,

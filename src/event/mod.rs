@@ -112,6 +112,13 @@ pub struct Identity {
     pub requested_at: Timestamp,
 }
 
+impl Identity {
+    /// Of a version whose record is gone: only its ids are known, and the rest is left out of its dead letter.
+    pub fn of_lost(key: BookingKey, version: Version) -> Self {
+        Identity { key, version, event_id: Arc::from(""), requested_at: Timestamp(0) }
+    }
+}
+
 impl From<&Booking> for Identity {
     fn from(booking: &Booking) -> Self {
         Identity {

@@ -12,7 +12,7 @@ use crate::patient::LinkOrigin;
 use crate::private::Private;
 use crate::state::{
     BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
-    TaskPositions, VersionSet, Wish, WriteIntent, WriteOperation,
+    TaskPositions, TopicId, TopicIds, VersionSet, Wish, WriteIntent, WriteOperation,
 };
 use crate::time::Timestamp;
 
@@ -31,6 +31,7 @@ pub struct AppointmentStateRecord {
     unclean_ends: u32,
     alone: bool,
     parked: Vec<ParkedRecord>,
+    lost: Vec<i64>,
     last_day: i32,
     task: Option<TaskPositionsRecord>,
     pub(super) fleet: Option<FleetFields>,
@@ -41,6 +42,14 @@ pub struct AppointmentStateRecord {
 struct TaskPositionsRecord {
     partition_count: u32,
     next_offsets: Vec<NextOffsetRecord>,
+    topic_ids: Vec<TopicIdRecord>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "TopicId")]
+struct TopicIdRecord {
+    topic: Arc<str>,
+    id: Arc<str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -171,6 +180,7 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
             unclean_ends: state.suspicion.unclean_ends,
             alone: state.suspicion.alone,
             parked: state.parked.iter().map(ParkedRecord::from).collect(),
+            lost: state.lost.iter().map(|version| version.cast_signed()).collect(),
             last_day: state.last_day,
             task: None,
             fleet: None,
@@ -182,10 +192,13 @@ impl From<&TaskPositions> for AppointmentStateRecord {
     fn from(positions: &TaskPositions) -> Self {
         let next =
             |(lane, offset): &(Lane, i64)| NextOffsetRecord { topic: lane.topic().into(), offset: *offset };
+        let topic_id =
+            |(topic, TopicId(id)): (&str, &TopicId)| TopicIdRecord { topic: topic.into(), id: id.clone() };
         AppointmentStateRecord {
             task: Some(TaskPositionsRecord {
                 partition_count: positions.partition_count,
                 next_offsets: positions.next_offsets.iter().map(next).collect(),
+                topic_ids: positions.topic_ids.iter().map(topic_id).collect(),
             }),
             ..AppointmentStateRecord::of_no_booking()
         }
@@ -207,9 +220,14 @@ impl From<TaskPositionsRecord> for TaskPositions {
             let lane = Lane::ALL.into_iter().find(|lane| lane.topic() == &*next.topic)?;
             Some((lane, next.offset))
         };
+        let mut topic_ids = TopicIds::default();
+        for TopicIdRecord { topic, id } in record.topic_ids {
+            topic_ids.note(&topic, TopicId(id));
+        }
         TaskPositions {
             partition_count: record.partition_count,
             next_offsets: record.next_offsets.iter().filter_map(next).collect(),
+            topic_ids,
         }
     }
 }
@@ -294,6 +312,7 @@ impl From<AppointmentStateRecord> for StateRecord {
             }),
             suspicion: Suspicion { unclean_ends: record.unclean_ends, alone: record.alone },
             parked: record.parked.into_iter().map(Parked::from).collect(),
+            lost: record.lost.into_iter().map(i64::cast_unsigned).collect(),
             last_day: record.last_day,
             last_write_at: Timestamp::default(),
         };

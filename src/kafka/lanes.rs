@@ -10,28 +10,31 @@ use std::time::{Duration, Instant};
 
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::event::topics::Lane;
 use crate::event::{Arrival, home};
-use crate::kafka::context::QuietContext;
+use crate::kafka::fetching::{Fetched, Fetching, LanesContext};
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::{Avro, Inbox, KafkaFault, Now, RawRecord};
 use crate::processor::Input;
-use crate::processor::input::Incarnation;
+use crate::processor::input::{Incarnation, LaneEnd};
 use crate::time::Timestamp;
 
 /// How long a poll waits for a record; also how late an order may be carried out.
 const POLL: Duration = Duration::from_millis(10);
 /// Records handed over at once.
 const BATCH_MAX: usize = 256;
+/// How often in a row a lane must be found not to be fetched until its task is told.
+const ENDED_ROUNDS: u32 = 2;
 /// What a decoded record weighs beside its bytes, roughly.
 const RECORD_OVERHEAD_BYTES: usize = 512;
 
 /// The reader. Dropping it ends the reading.
 pub struct Lanes {
+    fetching: Fetching,
     orders: Option<Sender<Order>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -54,19 +57,22 @@ impl Lanes {
         inbox: Arc<dyn Inbox>,
         now: Now,
     ) -> Result<Self, KafkaFault> {
+        let fetching = Fetching::default();
         let consumer = settings
             .lanes()
-            .create_with_context(QuietContext("lanes"))
+            .create_with_context(LanesContext(fetching.clone()))
             .map_err(|error| KafkaFault::of("the lanes' consumer cannot be made", &error))?;
         let (orders, to_do) = channel();
         let partition_count = settings.partition_count;
         let (reading, batch) = (HashMap::new(), Vec::new());
-        let mut reader = Reader { consumer, avro, inbox, now, partition_count, reading, batch };
+        let (shown, round) = (fetching.clone(), 0);
+        let mut reader =
+            Reader { consumer, fetching, round, avro, inbox, now, partition_count, reading, batch };
         let thread = std::thread::Builder::new()
             .name("lanes".into())
             .spawn(move || reader.run(&to_do))
             .map_err(|error| KafkaFault(format!("no thread for the lanes' consumer: {error}")))?;
-        Ok(Lanes { orders: Some(orders), thread: Some(thread) })
+        Ok(Lanes { fetching: shown, orders: Some(orders), thread: Some(thread) })
     }
 
     /// Starts to read the lanes of a task from these positions.
@@ -89,6 +95,11 @@ impl Lanes {
         self.order(Order::Resume { partition, lane });
     }
 
+    /// How far each lane is fetched.
+    pub fn fetched(&self) -> Fetched {
+        self.fetching.fetched()
+    }
+
     fn order(&self, order: Order) {
         if let Some(orders) = &self.orders {
             // A thread that is gone has told the inbox why.
@@ -107,7 +118,10 @@ impl Drop for Lanes {
 }
 
 struct Reader {
-    consumer: BaseConsumer<QuietContext>,
+    consumer: BaseConsumer<LanesContext>,
+    fetching: Fetching,
+    /// Which of librdkafka's statistics were looked at.
+    round: u64,
     avro: Arc<Avro>,
     inbox: Arc<dyn Inbox>,
     now: Now,
@@ -125,6 +139,8 @@ struct Reading {
     is_paused: bool,
     /// Records whose schema is not known yet; what comes behind them passes, and the watermark waits.
     held: Vec<Held>,
+    /// How often in a row it was seen that nothing is fetched.
+    ended: u32,
 }
 
 struct Held {
@@ -146,6 +162,7 @@ impl Reader {
                 }
             }
             self.retry_held();
+            self.tell_ended();
             let mut wait = POLL;
             while self.batch.len() < BATCH_MAX && self.poll(wait) {
                 wait = Duration::ZERO;
@@ -220,7 +237,8 @@ impl Reader {
         let mut list = TopicPartitionList::with_capacity(positions.len());
         for &(lane, offset) in positions {
             list.add_partition_offset(lane.topic(), partition, Offset::Offset(offset))?;
-            let reading = Reading { incarnation, next_offset: offset, is_paused: false, held: Vec::new() };
+            let (held, is_paused) = (Vec::new(), false);
+            let reading = Reading { incarnation, next_offset: offset, is_paused, held, ended: 0 };
             self.reading.insert((partition, lane), reading);
         }
         self.consumer.incremental_assign(&list)
@@ -234,6 +252,24 @@ impl Reader {
             }
         }
         if list.count() == 0 { Ok(()) } else { self.consumer.incremental_unassign(&list) }
+    }
+
+    /// Tells of lanes that librdkafka has stopped fetching: once that is seen twice, for one that was assigned a moment ago
+    /// is not fetched yet.
+    fn tell_ended(&mut self) {
+        let Some(ended) = self.fetching.ended_since(&mut self.round) else { return };
+        for (&(partition, lane), of) in &mut self.reading {
+            of.ended = if ended.contains(&(partition, lane)) { of.ended + 1 } else { 0 };
+            if of.ended == ENDED_ROUNDS {
+                let (incarnation, topic) = (of.incarnation, lane.topic());
+                self.inbox.post(Input::LaneEnded {
+                    partition,
+                    incarnation,
+                    topic,
+                    why: LaneEnd::ReadingEnded,
+                });
+            }
+        }
     }
 
     /// Tries the records again that wait for a schema.
@@ -302,13 +338,13 @@ fn one(partition: i32, lane: Lane) -> TopicPartitionList {
     list
 }
 
-fn pause(consumer: &BaseConsumer<QuietContext>, partition: i32, lane: Lane) {
+fn pause(consumer: &BaseConsumer<LanesContext>, partition: i32, lane: Lane) {
     if let Err(error) = consumer.pause(&one(partition, lane)) {
         tracing::warn!(partition, ?lane, "not paused: {error}");
     }
 }
 
-fn resume(consumer: &BaseConsumer<QuietContext>, partition: i32, lane: Lane) {
+fn resume(consumer: &BaseConsumer<LanesContext>, partition: i32, lane: Lane) {
     if let Err(error) = consumer.resume(&one(partition, lane)) {
         tracing::warn!(partition, ?lane, "not resumed: {error}");
     }
@@ -316,6 +352,9 @@ fn resume(consumer: &BaseConsumer<QuietContext>, partition: i32, lane: Lane) {
 
 fn report(error: &KafkaError) {
     match error {
+        KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset) => {
+            tracing::warn!(client = "lanes", "a position is out of range; its task will be acquired anew");
+        }
         KafkaError::MessageConsumption(code) => {
             tracing::warn!(client = "lanes", "{code}; librdkafka goes on trying");
         }

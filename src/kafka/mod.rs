@@ -15,11 +15,15 @@ mod doubled;
 pub mod fleet;
 pub mod repartition;
 pub mod takeover;
+pub mod accept;
 mod restore;
 mod said;
 mod start;
 mod task;
 mod transaction;
+mod topic_ids;
+mod lane_watch;
+mod fetching;
 mod watchdog;
 
 use std::sync::Arc;
@@ -31,8 +35,10 @@ use crate::time::Timestamp;
 
 pub use avro::{Avro, DecodeFault, RawRecord};
 pub use ends::Ends;
+pub use fetching::Fetched;
 pub use fleet::{Fleet, NotEntered};
 pub use group::{Group, Membership};
+pub use lane_watch::LaneWatch;
 pub use lanes::Lanes;
 pub use producer::{CommitOutcome, TaskProducer};
 pub use restore::{Restored, restore};

@@ -183,7 +183,11 @@ impl<'a> Repartition<'a> {
     fn write_positions(&self, producer: &Fenced, partition: i32, known: Known) -> Result<(), KafkaFault> {
         let next_offsets = beginning_where_unknown(&self.readers, partition, known)?;
         self.readers.commit_offsets(partition, &next_offsets)?;
-        let positions = StateRecord::Task(TaskPositions { partition_count: self.to, next_offsets });
+        // As they were: a topic that was made anew meanwhile is for the next owner to notice. What is new is adopted.
+        let written = written_positions(&self.readers, self.avro, partition)?;
+        let topic_ids = written.map(|positions| positions.topic_ids).unwrap_or_default();
+        let positions =
+            StateRecord::Task(TaskPositions { partition_count: self.to, next_offsets, topic_ids });
         let mut buffer = Vec::new();
         let encoded = self
             .avro

@@ -2,7 +2,7 @@
 //! by the end that `read_committed` sees would stop below a dead owner's open transaction and miss what is committed
 //! above it; so the end is what a `read_uncommitted` handle sees, and an open transaction is waited out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,14 +12,17 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::event::Arrival;
 use crate::event::avro::Undecodable;
 use crate::event::key::FLEET;
-use crate::event::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE};
+use crate::event::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, RETRY};
 use crate::kafka::context::QuietContext;
 use crate::kafka::schema_registry::Standing;
 use crate::kafka::settings::KafkaSettings;
-use crate::kafka::{Avro, DecodeFault, KafkaFault};
+use crate::kafka::{Avro, DecodeFault, KafkaFault, RawRecord};
+use crate::partition::start::InRetry;
 use crate::state::TaskState;
+use crate::time::Timestamp;
 
 const ASK: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(100);
@@ -138,6 +141,36 @@ impl Readers {
             restored.state.apply(decode(at, avro, cancelled, || avro.state(topic, &value))?);
         }
         Ok(())
+    }
+
+    /// The versions whose record lies in the retry topic, of those that `state` says wait there. What cannot be read is passed
+    /// over here: its lane buries it.
+    pub(super) fn in_retry(
+        &self,
+        partition: i32,
+        avro: &Avro,
+        cancelled: &AtomicBool,
+        (state, now): (&TaskState, Timestamp),
+    ) -> Result<HashSet<InRetry>, KafkaFault> {
+        let mut found = HashSet::new();
+        self.each_record(RETRY, partition, cancelled, |message| {
+            let record = RawRecord { key: message.key(), value: message.payload() };
+            let at = RecordName { topic: RETRY, partition, offset: message.offset() };
+            let arrival = decode(at, avro, cancelled, || {
+                avro.arrival(Lane::Retry, record, now).map_err(DecodeFault::UnknownSchema)
+            })?;
+            if let Arrival::Retry(entry) = arrival
+                && let Some(parked) = state
+                    .bookings
+                    .get_open(&entry.booking.key)
+                    .and_then(|of| of.parked(entry.booking.version))
+                && parked.generation == entry.generation
+            {
+                found.insert((entry.booking.key, entry.booking.version, entry.generation));
+            }
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// Hands every committed record of a partition to `take`, from its start to the end it has now; how many there were.

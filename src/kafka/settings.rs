@@ -5,6 +5,7 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
 use crate::event::avro::RECORD_BYTES_MAX;
+use crate::kafka::fetching::STATISTICS_MS;
 
 /// What the Kafka clients need to know: most of it from section `kafka` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,7 +124,8 @@ impl KafkaSettings {
             .set("fetch.message.max.bytes", self.fetch_partition_bytes.to_string())
             .set("queued.max.messages.kbytes", (self.fetch_partition_bytes / 512).max(64).to_string())
             .set("queued.min.messages", "1000")
-            .set("fetch.queue.backoff.ms", "10");
+            .set("fetch.queue.backoff.ms", "10")
+            .set("statistics.interval.ms", STATISTICS_MS.to_string());
         config
     }
 

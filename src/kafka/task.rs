@@ -14,12 +14,14 @@ use crate::kafka::restore::Readers;
 use crate::kafka::said::Said;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::start;
+use crate::kafka::topic_ids::TopicIdentities;
 use crate::kafka::watchdog::Watchdog;
 use crate::kafka::{Avro, Inbox, KafkaFault, Now};
 use crate::partition::commit_batch::CommitBatch;
+use crate::partition::start::{Known, KnownLane, Start, mark_lost};
 use crate::processor::input::Incarnation;
 use crate::processor::{Acquired, CommitEnded, Input};
-use crate::state::{Refusal, TaskState};
+use crate::state::{Refusal, TaskState, TopicIds};
 use crate::time::Timestamp;
 
 /// How often a task that commits nothing listens to what its producer has to say.
@@ -34,6 +36,7 @@ pub struct Broker {
     inbox: Arc<dyn Inbox>,
     watchdog: Watchdog,
     now: Now,
+    identities: TopicIdentities,
     permits: Permits,
     said: Said,
 }
@@ -51,6 +54,9 @@ struct Order {
 
 impl Broker {
     /// Collects what tasks share.
+    ///
+    /// # Errors
+    /// The settings are refused.
     pub fn new(
         settings: KafkaSettings,
         fleet: Fleet,
@@ -59,10 +65,21 @@ impl Broker {
         inbox: Arc<dyn Inbox>,
         watchdog: Watchdog,
         now: Now,
-    ) -> Arc<Self> {
+    ) -> Result<Arc<Self>, KafkaFault> {
         let permits = Permits::new(settings.acquire_parallel);
-        let said = Said::default();
-        Arc::new(Broker { settings, fleet, avro, membership, inbox, watchdog, now, permits, said })
+        let (said, identities) = (Said::default(), TopicIdentities::new(&settings)?);
+        Ok(Arc::new(Broker {
+            settings,
+            fleet,
+            avro,
+            membership,
+            inbox,
+            watchdog,
+            now,
+            identities,
+            permits,
+            said,
+        }))
     }
 
     /// Starts to acquire a task, not before `not_before`. Ends in `TaskAcquired` or `AcquireFailed`.
@@ -149,12 +166,20 @@ impl Life {
             TaskProducer::new(&broker.settings, self.partition, broker.watchdog.clone(), broker.now.clone())?;
         let fenced_at = producer.fence()?;
         self.ask_the_fleet(&readers)?;
+        // Before everything that is read of the topics: one that is made anew meanwhile is then noticed by whoever compares
+        // these ids with the topics' later.
+        let topic_ids = broker.identities.ids();
         let committed = readers.committed_offsets(self.partition)?;
-        let restored = readers.restore(self.partition, &broker.avro, &self.ended)?;
-        let next_offsets = self.start_positions(&readers, committed, &restored.state)?;
+        let mut restored = readers.restore(self.partition, &broker.avro, &self.ended)?;
+        let start = self.start(&readers, topic_ids, &committed, &restored.state)?;
+        if start.is_retry_cut {
+            let what = (&restored.state, (broker.now)());
+            let found = readers.in_retry(self.partition, &broker.avro, &self.ended, what)?;
+            mark_lost(&mut restored.state, &found);
+        }
         let acquired = Acquired {
             fenced_at,
-            next_offsets,
+            start,
             state: restored.state,
             restored_records: restored.records,
             restored_at: (broker.now)(),
@@ -175,21 +200,23 @@ impl Life {
     }
 
     /// Where each lane goes on, by what the group, the state and the topics say.
-    fn start_positions(
+    fn start(
         &self,
         readers: &Readers,
-        committed: Vec<(Lane, Option<i64>)>,
+        topic_ids: TopicIds,
+        committed: &[(Lane, Option<i64>)],
         state: &TaskState,
-    ) -> Result<Vec<(Lane, i64)>, KafkaFault> {
+    ) -> Result<Start, KafkaFault> {
         let settings = &self.broker.settings;
         start::check_partition_count(self.partition, state, settings.partition_count)?;
-        let start = |(lane, committed): (Lane, Option<i64>)| {
-            let ends = readers.watermarks(lane.topic(), self.partition)?;
-            let begins_at_end = settings.begins_at_end && lane == Lane::Requested;
-            let known = start::Known { lane, partition: self.partition, committed, ends, begins_at_end };
-            Ok((lane, start::position(&known, state)?))
+        let known = |&(lane, committed): &(Lane, Option<i64>)| {
+            let (low, high) = readers.watermarks(lane.topic(), self.partition)?;
+            Ok(KnownLane { lane, committed, low, high })
         };
-        committed.into_iter().map(start).collect()
+        let lanes = committed.iter().map(known).collect::<Result<_, KafkaFault>>()?;
+        let (partition, begins_at_end) = (self.partition, settings.begins_at_end);
+        let known = Known { partition, topic_ids, lanes, begins_at_end };
+        Start::decide(&known, state).map_err(|refusal| KafkaFault(refusal.to_string()))
     }
 
     fn carry_out(&self, producer: &TaskProducer, to_do: &Receiver<Order>) {

@@ -15,7 +15,9 @@ use prometheus::{
 use crate::event::topics::Lane;
 use crate::healthflow::Operation;
 use crate::metrics::book::{Book, Described, Made};
+use crate::partition::start::Loss;
 use crate::processor::fact::DropCause;
+use crate::processor::input::LaneEnd;
 use crate::sync::{Reason, SyncedOutcome};
 
 /// Edges for a practice's wait, in seconds: 30 s is the promise, so it is an edge.
@@ -263,6 +265,7 @@ pub(super) struct Inputs {
     pub(super) retry_overdue: Gauge,
     pub(super) schemas: GaugeVec,
     pub(super) forwarded: IntCounterVec,
+    pub(super) positions_lost: IntCounterVec,
 }
 
 impl Inputs {
@@ -276,7 +279,7 @@ impl Inputs {
             lag_seconds: book.ages(
                 "healthflow_sync_input_lag_seconds",
                 LANE,
-                "Age of the oldest record in memory that is neither answered nor parked; 0 if there is none.",
+                "Age of the oldest record in memory that is neither answered nor parked, or how long a lane that should move has not; 0 if there is neither.",
             )?,
             read_ahead_records: book.gauges(
                 "healthflow_sync_input_read_ahead_records",
@@ -306,8 +309,16 @@ impl Inputs {
                 &["topic"],
                 "Records that lay in another partition than their key says and were sent on to it.",
             )?,
+            positions_lost: book.counters(
+                "healthflow_sync_input_positions_lost_total",
+                &["topic", "why"],
+                "Times a lane could not go on from where it was; why is offset_forgotten, records_deleted or topic_made_anew.",
+            )?,
         };
         for lane in Lane::ALL {
+            for why in [Loss::OffsetForgotten, Loss::RecordsDeleted, Loss::TopicMadeAnew] {
+                inputs.positions_lost.with_label_values(&[lane.topic(), super::tally::loss(why)]);
+            }
             inputs.forwarded.with_label_values(&[lane.topic()]);
         }
         Ok(inputs)
@@ -368,7 +379,7 @@ impl Tasks {
             dropped: book.counters(
                 "healthflow_sync_tasks_dropped_total",
                 &["why"],
-                "Tasks that were dropped with their memory; why is commit_lost or partition_lost.",
+                "Tasks that were dropped with their memory; why is commit_lost, partition_lost or lane_ended.",
             )?,
             restore_seconds: book.one_histogram(
                 "healthflow_sync_tasks_restore_seconds",
@@ -380,7 +391,8 @@ impl Tasks {
                 "State records that restores read.",
             )?,
         };
-        for why in [DropCause::CommitLost, DropCause::PartitionLost] {
+        let lane_ended = DropCause::LaneEnded { topic: "", why: LaneEnd::ReadingEnded };
+        for why in [DropCause::CommitLost, DropCause::PartitionLost, lane_ended] {
             tasks.dropped.with_label_values(&[super::tally::drop_cause(why)]);
         }
         Ok(tasks)

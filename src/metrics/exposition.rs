@@ -61,7 +61,7 @@ impl Catalogue {
         if let Some(lag) = lane.lag_records() {
             self.inputs.lag_records.with_label_values(&labels).set(lag);
         }
-        let oldest = lane.oldest_unfinished_at;
+        let oldest = lane.late_since();
         self.inputs.lag_seconds.with_label_values(&labels).set(oldest.map_or(0.0, |at| age_seconds(at, now)));
         self.inputs.read_ahead_records.with_label_values(&labels).set(signed(lane.read_ahead_records));
         self.inputs.read_ahead_bytes.with_label_values(&labels).set(signed(lane.read_ahead_bytes));

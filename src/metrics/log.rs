@@ -15,7 +15,10 @@ use crate::booking::{BookingId, BookingKey};
 use crate::event::Origin;
 use crate::metrics::log_writer::LogWriter;
 use crate::metrics::tally::{content, drop_cause, found_name};
+use crate::partition::start::{Loss, LostPosition};
 use crate::processor::Fact;
+use crate::processor::fact::DropCause;
+use crate::processor::input::LaneEnd;
 
 /// Who reads the log (`log.format`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -99,7 +102,10 @@ where
 /// Tells `fact`.
 pub fn tell(fact: &Fact) {
     match fact {
-        Fact::TaskAcquired { .. } | Fact::TaskReleased { .. } | Fact::TaskDropped { .. } => tell_task(fact),
+        Fact::TaskAcquired { .. }
+        | Fact::TaskReleased { .. }
+        | Fact::TaskDropped { .. }
+        | Fact::PositionLost { .. } => tell_task(fact),
         Fact::BookingSynced { .. }
         | Fact::BookingFailed { .. }
         | Fact::BookingHeld { .. }
@@ -177,8 +183,48 @@ fn tell_task(fact: &Fact) {
             info!(partition, incarnation, restored_records, restore_ms, open_intents, "task acquired");
         }
         Fact::TaskReleased { partition } => info!(partition, "task released"),
+        Fact::TaskDropped { partition, why: why @ DropCause::LaneEnded { topic, why: end } } => {
+            let end = lane_end(*end);
+            error!(partition, why = drop_cause(*why), topic, "{end}; the task is acquired anew");
+        }
+        Fact::PositionLost { partition, position } => tell_loss(*partition, *position),
         Fact::TaskDropped { partition, why } => warn!(partition, why = drop_cause(*why), "task dropped"),
         _ => {}
+    }
+}
+
+const fn lane_end(why: LaneEnd) -> &'static str {
+    match why {
+        LaneEnd::ReadingEnded => {
+            "the topic is not read any more, as its records were deleted or the position is out of range"
+        }
+        LaneEnd::TopicGone => "the topic does not exist any more",
+        LaneEnd::TopicMadeAnew => "the topic was made anew",
+    }
+}
+
+fn tell_loss(partition: i32, LostPosition { lane, why, from, to }: LostPosition) {
+    let topic = lane.topic();
+    match why {
+        Loss::OffsetForgotten => {
+            error!(topic, partition, to, "the group has lost its offset; going on from the copy in state");
+        }
+        Loss::RecordsDeleted => error!(
+            topic,
+            partition,
+            from,
+            to,
+            "records were deleted before they were read; compare the topic's retention with the lag, and see \"An offset got \
+             lost\" in the runbook"
+        ),
+        Loss::TopicMadeAnew => error!(
+            topic,
+            partition,
+            from,
+            to,
+            "the topic was made anew, its records are gone; reading the new one from its beginning; see \"An offset got \
+             lost\" in the runbook"
+        ),
     }
 }
 

@@ -6,8 +6,10 @@ use crate::booking::{Booking, BookingKey, BookingStatus, Patient, Sex, Source, V
 use crate::event::topics::Lane;
 use crate::event::{Identity, Origin};
 use crate::healthflow::Operation;
+use crate::partition::start::{Loss, LostPosition};
 use crate::processor::Fact;
 use crate::processor::fact::DropCause;
+use crate::processor::input::LaneEnd;
 use crate::sync::{Disposition, Reason, SyncedOutcome};
 use crate::time::Timestamp;
 
@@ -76,6 +78,14 @@ pub(super) fn facts() -> Vec<Fact> {
         },
         Fact::TaskReleased { partition: 4 },
         Fact::TaskDropped { partition: 4, why: DropCause::CommitLost },
+        Fact::TaskDropped {
+            partition: 4,
+            why: DropCause::LaneEnded { topic: Lane::Retry.topic(), why: LaneEnd::TopicGone },
+        },
+        Fact::PositionLost {
+            partition: 4,
+            position: LostPosition { lane: Lane::Retry, why: Loss::TopicMadeAnew, from: Some(9), to: 0 },
+        },
         Fact::BookingSynced {
             key: key.clone(),
             version,

@@ -2,6 +2,7 @@
 
 use crate::booking::Source;
 use crate::metrics::Catalogue;
+use crate::partition::start::Loss;
 use crate::processor::Fact;
 use crate::processor::fact::DropCause;
 
@@ -17,6 +18,10 @@ impl Catalogue {
             }
             Fact::TaskReleased { .. } => self.tasks.released.inc(),
             Fact::TaskDropped { why, .. } => self.tasks.dropped.with_label_values(&[drop_cause(*why)]).inc(),
+            Fact::PositionLost { position, .. } => {
+                let labels = [position.lane.topic(), loss(position.why)];
+                self.inputs.positions_lost.with_label_values(&labels).inc();
+            }
             Fact::BookingSynced { outcome, source, end_to_end_ms, .. } => {
                 self.bookings.synced.with_label_values(&[outcome.code().to_lowercase()]).inc();
                 let waited_ms = u64::try_from(*end_to_end_ms).unwrap_or_default();
@@ -72,6 +77,16 @@ pub(super) const fn drop_cause(why: DropCause) -> &'static str {
     match why {
         DropCause::CommitLost => "commit_lost",
         DropCause::PartitionLost => "partition_lost",
+        DropCause::LaneEnded { .. } => "lane_ended",
+    }
+}
+
+/// The label of how a position was lost.
+pub(super) const fn loss(why: Loss) -> &'static str {
+    match why {
+        Loss::OffsetForgotten => "offset_forgotten",
+        Loss::RecordsDeleted => "records_deleted",
+        Loss::TopicMadeAnew => "topic_made_anew",
     }
 }
 

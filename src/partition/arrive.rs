@@ -106,7 +106,8 @@ impl Task {
             return Some(Some(!same));
         }
         let state = self.state.bookings.get(&booking.key)?;
-        if !state.answered.contains(version) && state.parked(version).is_none() {
+        let is_parked = state.parked(version).is_some() && !state.lost.contains(&version);
+        if !state.answered.contains(version) && !is_parked {
             return None;
         }
         let stands = state.placement.as_ref().filter(|placement| placement.version == version);

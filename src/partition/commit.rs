@@ -49,6 +49,7 @@ impl Task {
         if hourly == Some(true) {
             self.forget_old(now, settings.keep_days);
         }
+        self.bury_lost(now);
         let pending = std::mem::take(&mut self.pending);
         let mut records = pending.records;
         for key in pending.patients {
@@ -73,7 +74,8 @@ impl Task {
         if hourly != Some(false) {
             self.positions_written_at = Some(now);
             let partition_count = settings.partition_count;
-            let positions = TaskPositions { partition_count, next_offsets: offsets.clone() };
+            let (next_offsets, topic_ids) = (offsets.clone(), self.topic_ids.clone());
+            let positions = TaskPositions { partition_count, next_offsets, topic_ids };
             records.push(Outgoing::State(Box::new(StateRecord::Task(positions))));
         }
         let sequence = self.sequence;

@@ -169,6 +169,7 @@ impl Task {
     fn answer(&mut self, key: &BookingKey, booking: &Booking, on_its_merits: bool, now: Timestamp) {
         let version = booking.version;
         let state = self.change_booking(key);
+        state.lost.retain(|lost| *lost != version);
         state.last_day = state.last_day.max(booking.visit.start.day()).max(now.day());
         state.answered.insert(version);
         state.parked.retain(|parked| match parked.place {
@@ -188,6 +189,7 @@ impl Task {
         let state = self.change_booking(key);
         let generation = state.parked(version).map_or(0, |parked| parked.generation) + 1;
         state.parked.retain(|parked| parked.version != version);
+        state.lost.retain(|lost| *lost != version);
         state.parked.push(Parked { version, place, generation, wish });
         generation
     }

@@ -85,6 +85,7 @@ impl LaneProgress {
             read_ahead_records: self.len(),
             read_ahead_bytes: self.bytes,
             oldest_unfinished_at: self.oldest_unfinished_at(),
+            stalled_since: None,
             paused: self.paused,
         }
     }

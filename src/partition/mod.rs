@@ -6,6 +6,8 @@ pub mod lane;
 pub mod newcomers;
 pub mod open_write;
 mod suspects;
+pub mod start;
+mod lost;
 mod forget;
 pub mod commit_batch;
 pub mod job;

@@ -17,7 +17,7 @@ use crate::processor::input::{Acquired, Incarnation};
 use crate::processor::settings::Settings;
 use crate::processor::status::{TaskPhase, TaskStatus};
 use crate::retry::WaitingRoom;
-use crate::state::{BookingState, PatientState, TaskState};
+use crate::state::{BookingState, PatientState, TaskState, TopicIds};
 use crate::time::Timestamp;
 
 /// What every step of a task is given: the moment, the limits, and where to tell what happened.
@@ -69,6 +69,8 @@ pub struct Task {
     pub(super) commit_started_at: Timestamp,
     pub(super) renewal_wanted: bool,
     pub(super) positions_written_at: Option<Timestamp>,
+    pub(super) topic_ids: TopicIds,
+    pub(super) lost: BTreeSet<BookingKey>,
 }
 
 /// What the next commit will carry, as far as it has been gathered. In order, so that the same life always writes the
@@ -102,8 +104,12 @@ pub enum PendingFact {
 impl Task {
     /// A task that was just acquired. Its first commit carries the start positions as real offsets (rule T2).
     pub fn new(partition: i32, incarnation: Incarnation, acquired: Acquired, turn: &mut Turn<'_>) -> Task {
-        let lanes =
-            acquired.next_offsets.iter().map(|(lane, next)| (*lane, LaneProgress::new(*next))).collect();
+        let lanes = acquired
+            .start
+            .next_offsets
+            .iter()
+            .map(|(lane, next)| (*lane, LaneProgress::new(*next)))
+            .collect();
         let mut task = Task {
             partition,
             incarnation,
@@ -135,11 +141,14 @@ impl Task {
             commit_started_at: Timestamp(0),
             renewal_wanted: true,
             positions_written_at: None,
+            topic_ids: acquired.start.topic_ids,
+            lost: BTreeSet::new(),
         };
         if planted!(turn.settings, LeaseFromTheFence) {
             task.lease_from = task.fenced_at;
         }
         task.inherit_doubts(turn.settings);
+        task.inherit_lost();
         turn.facts.push_back(Fact::TaskAcquired {
             partition,
             incarnation,
@@ -147,6 +156,8 @@ impl Task {
             restore_ms: acquired.restored_at.since_ms(acquired.fenced_at).max(0).unsigned_abs(),
             open_intents: (task.writes.len() + task.creations.len()) as u64,
         });
+        let lost = acquired.start.lost.into_iter();
+        turn.facts.extend(lost.map(|position| Fact::PositionLost { partition, position }));
         task
     }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::booking::{BookingId, BookingKey, PracticeId, Source, Version};
 use crate::event::Origin;
 use crate::healthflow::Operation;
-use crate::processor::input::Incarnation;
+use crate::partition::start::LostPosition;
+use crate::processor::input::{Incarnation, LaneEnd};
 use crate::sync::{Disposition, Reason, SyncedOutcome};
 use crate::time::Timestamp;
 
@@ -36,6 +37,13 @@ pub enum Fact {
         partition: i32,
         /// Why.
         why: DropCause,
+    },
+    /// A lane could not go on from where it was (rule K9).
+    PositionLost {
+        /// The task.
+        partition: i32,
+        /// Which lane, how, and where it goes on.
+        position: LostPosition,
     },
     /// A version got its final good result, and the transaction with it is good.
     BookingSynced {
@@ -204,4 +212,11 @@ pub enum DropCause {
     CommitLost,
     /// The group took the partition away.
     PartitionLost,
+    /// A topic of it could not be read on (rule K9).
+    LaneEnded {
+        /// Which.
+        topic: &'static str,
+        /// How.
+        why: LaneEnd,
+    },
 }

@@ -3,6 +3,7 @@
 use crate::event::Arrival;
 use crate::event::topics::Lane;
 use crate::healthflow::Reply;
+use crate::partition::start::Start;
 use crate::processor::effect::CallId;
 use crate::state::TaskState;
 use crate::time::Timestamp;
@@ -92,6 +93,18 @@ pub enum Input {
         /// How.
         ended: CommitEnded,
     },
+    /// A topic of the task cannot be read on from where it was: it is no more, another one has its name, or the records
+    /// were deleted. Acquiring the task anew finds out what that calls for (rule K9).
+    LaneEnded {
+        /// The task.
+        partition: i32,
+        /// The life of the task that was reading.
+        incarnation: Incarnation,
+        /// The topic.
+        topic: &'static str,
+        /// How it ended.
+        why: LaneEnd,
+    },
     /// The worker should finish what is under way, commit, give its tasks back and stop.
     StopRequested,
     /// Nothing happened but time.
@@ -103,8 +116,8 @@ pub enum Input {
 pub struct Acquired {
     /// When `init_transactions` returned: F in the protocol.
     pub fenced_at: Timestamp,
-    /// Where each lane goes on reading: the committed offset, or the first start's.
-    pub next_offsets: Vec<(Lane, i64)>,
+    /// Where each lane goes on reading, and what was lost on the way there.
+    pub start: Start,
     /// The restored state.
     pub state: TaskState,
     /// How many records the restore read.
@@ -126,4 +139,15 @@ pub enum CommitEnded {
     },
     /// Fenced, outcome unknown, or good over a connection that broke: the task and its memory are dropped.
     TaskLost,
+}
+
+/// How reading a topic of a task ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LaneEnd {
+    /// Nothing is fetched any more: the position is out of range, or the reader met an error that it does not mend.
+    ReadingEnded,
+    /// The topic does not exist.
+    TopicGone,
+    /// Another topic has its name.
+    TopicMadeAnew,
 }

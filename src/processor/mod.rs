@@ -14,6 +14,7 @@ pub mod identity;
 pub mod ownership;
 pub mod schedule;
 pub mod status;
+pub mod stall;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -107,6 +108,9 @@ impl Processor {
                 }
                 CommitEnded::TaskLost => self.commit_lost(partition, incarnation, now),
             },
+            Input::LaneEnded { partition, incarnation, topic, why } => {
+                self.lane_ended((partition, incarnation), topic, why, now);
+            }
             Input::StopRequested => self.stop_requested(now),
             Input::TimePassed => {}
         }

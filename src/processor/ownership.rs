@@ -4,7 +4,7 @@ use crate::partition::{Task, Turn};
 use crate::processor::Processor;
 use crate::processor::effect::Effect;
 use crate::processor::fact::{DropCause, Fact};
-use crate::processor::input::{Acquired, Incarnation};
+use crate::processor::input::{Acquired, Incarnation, LaneEnd};
 use crate::processor::status::{Status, TaskStatus};
 use crate::time::Timestamp;
 
@@ -114,11 +114,26 @@ impl Processor {
     /// A commit ended in a way that memory must not survive: the task is acquired again like by any other owner, if it
     /// is still ours two heartbeats later (rule T3).
     pub(super) fn commit_lost(&mut self, partition: i32, incarnation: Incarnation, now: Timestamp) {
+        self.start_anew(partition, incarnation, DropCause::CommitLost, now);
+    }
+
+    /// A topic of the task cannot be read on: whoever acquires the task knows what to do about that (rule K9).
+    pub(super) fn lane_ended(
+        &mut self,
+        (partition, incarnation): (i32, Incarnation),
+        topic: &'static str,
+        why: LaneEnd,
+        now: Timestamp,
+    ) {
+        self.start_anew(partition, incarnation, DropCause::LaneEnded { topic, why }, now);
+    }
+
+    fn start_anew(&mut self, partition: i32, incarnation: Incarnation, why: DropCause, now: Timestamp) {
         let draining = match self.tasks.get(&partition) {
             Some(Slot::Live(task)) if task.incarnation == incarnation => task.is_draining(),
             _ => return,
         };
-        self.facts.push_back(Fact::TaskDropped { partition, why: DropCause::CommitLost });
+        self.facts.push_back(Fact::TaskDropped { partition, why });
         if draining {
             self.release(partition, incarnation);
         } else {

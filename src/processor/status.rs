@@ -107,18 +107,24 @@ pub struct LaneStatus {
     pub read_ahead_bytes: usize,
     /// When the oldest record that is neither answered nor parked was requested, or written where that is not known.
     pub oldest_unfinished_at: Option<Timestamp>,
+    /// Since when the lane should move and does not, if that is so for too long. Said by the worker.
+    pub stalled_since: Option<Timestamp>,
     /// Whether fetching is stopped because enough is in memory.
     pub paused: bool,
 }
 
 impl Status {
-    /// Whether it takes part in the group and every task it was given works.
+    /// Whether it takes part in the group and every task it was given works, and moves where there is something to read.
     pub fn is_ready(&self) -> bool {
-        self.joined && !self.stopping && self.tasks.iter().all(|task| task.phase == TaskPhase::Live)
+        self.joined && !self.stopping && self.tasks.iter().all(TaskStatus::is_well)
     }
 }
 
 impl TaskStatus {
+    fn is_well(&self) -> bool {
+        self.phase == TaskPhase::Live && self.lanes.iter().all(|lane| lane.stalled_since.is_none())
+    }
+
     /// A task that is not live yet.
     pub fn acquiring(partition: i32, incarnation: u64) -> Self {
         TaskStatus {
@@ -148,6 +154,11 @@ impl TaskPhase {
 }
 
 impl LaneStatus {
+    /// When what this lane is late with was asked for, or since when it stands still, where one of them is known.
+    pub fn late_since(&self) -> Option<Timestamp> {
+        [self.oldest_unfinished_at, self.stalled_since].into_iter().flatten().min()
+    }
+
     /// Records not yet answered or parked; none while the end is not known.
     pub fn lag_records(&self) -> Option<i64> {
         self.end_offset.map(|end| end.saturating_sub(self.next_offset).max(0))

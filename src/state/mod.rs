@@ -5,6 +5,7 @@
 pub mod fleet;
 pub mod join;
 pub mod shelf;
+pub mod topic_ids;
 pub mod versions;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::time::Timestamp;
 pub use fleet::{FleetRecord, Owner, Refusal};
 pub use join::LeftOver;
 pub use shelf::{Shelf, Shelved};
+pub use topic_ids::{TopicId, TopicIds};
 pub use versions::VersionSet;
 
 /// Where one booking stands.
@@ -44,6 +46,9 @@ pub struct BookingState {
     /// Every version seen and not yet answered that waits in another topic (rule K4), and the dead letters that can still
     /// be redriven (rule K10).
     pub parked: Vec<Parked>,
+    /// Versions that were parked in `appointments.retry` and whose record is gone from there: each gets its dead letter
+    /// once no write of the booking is in doubt (rule K9).
+    pub lost: Vec<Version>,
     /// When this process last sent a write for it that may stand (rule W6). In memory only: never written to a topic.
     pub last_write_at: Timestamp,
 }
@@ -182,12 +187,14 @@ pub struct TaskState {
 
 /// How far a task had come when it last wrote it down: a second copy of what the group remembers, which brokers may lose
 /// (rule K9), and the partition count that state was written with (rule K8).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TaskPositions {
     /// Partitions of every topic.
     pub partition_count: u32,
     /// The next offset to be read, of every lane.
     pub next_offsets: Vec<(Lane, i64)>,
+    /// Which topics these are positions in, and which the state lies in.
+    pub topic_ids: TopicIds,
 }
 
 /// One record of a state topic, as written in a commit or read in a restore.

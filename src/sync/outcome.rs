@@ -73,6 +73,8 @@ pub enum Reason {
     Defect,
     /// The answer to a create was lost, and what stands in HealthFlow does not tell which appointment is this booking's.
     AmbiguousAppointment,
+    /// It waited in the retry topic, and its record there was deleted with the topic or by hand.
+    RecordLost,
 }
 
 /// What an operator does with a dead letter (header `disposition`).
@@ -85,7 +87,7 @@ pub enum Disposition {
     Rejected,
     /// Time ran out: redrive it once the cause is gone.
     Exhausted,
-    /// A person decided so.
+    /// A person decided so, or deleted what was needed.
     Operator,
 }
 
@@ -113,7 +115,7 @@ impl SyncedOutcome {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 12] = [
+    pub const ALL: [Reason; 13] = [
         Reason::Undecodable,
         Reason::NoIdentity,
         Reason::Impossible,
@@ -126,6 +128,7 @@ impl Reason {
         Reason::CrashSuspect,
         Reason::Defect,
         Reason::AmbiguousAppointment,
+        Reason::RecordLost,
     ];
 
     /// The stable code.
@@ -143,6 +146,7 @@ impl Reason {
             Reason::CrashSuspect => "CRASH_SUSPECT",
             Reason::Defect => "DEFECT",
             Reason::AmbiguousAppointment => "AMBIGUOUS_APPOINTMENT",
+            Reason::RecordLost => "RECORD_LOST",
         }
     }
 }

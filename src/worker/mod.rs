@@ -9,5 +9,5 @@ mod stop;
 
 pub use clock::Clock;
 pub use mailbox::Mailbox;
-pub use run::{Observer, RunSettings, WorkerFault, run};
+pub use run::{Observer, RunSettings, Seen, WorkerFault, run};
 pub use stop::StopRequest;

@@ -9,7 +9,8 @@ use crate::caught::is_caught;
 use crate::http::transport::Unusable;
 use crate::http::{Transport, TransportSettings};
 use crate::kafka::{
-    Avro, Broker, Fleet, Group, Inbox, KafkaFault, KafkaSettings, Lanes, Now, TaskThread, Watchdog,
+    Avro, Broker, Fetched, Fleet, Group, Inbox, KafkaFault, KafkaSettings, LaneWatch, Lanes, Now, TaskThread,
+    Watchdog,
 };
 use crate::metrics::log;
 use crate::processor::input::Incarnation;
@@ -49,7 +50,16 @@ pub trait Observer {
     fn fact(&mut self, fact: &Fact);
 
     /// Called at least every [`SLEEP_MAX_MS`] or so, between two batches.
-    fn look(&mut self, processor: &Processor, has_joined: bool, now: Timestamp);
+    fn look(&mut self, processor: &Processor, seen: Seen, now: Timestamp);
+}
+
+/// What the processor does not know of its surroundings.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Whether the group has assigned anything yet, be it nothing.
+    pub has_joined: bool,
+    /// How far each lane is fetched.
+    pub fetched: Fetched,
 }
 
 /// Why a worker ended before it was asked to, in one line.
@@ -102,6 +112,7 @@ struct Worker {
     calls: Calls,
     tasks: HashMap<i32, (Incarnation, TaskThread)>,
     // Dropped in this order: who reads ends before the membership does.
+    watch: LaneWatch,
     lanes: Lanes,
     broker: Arc<Broker>,
     group: Group,
@@ -127,14 +138,15 @@ impl Worker {
             std::process::exit(WATCHDOG_STATUS);
         })?;
         let lanes = Lanes::start(&settings.kafka, avro.clone(), inbox.clone(), now.clone())?;
+        let watch = LaneWatch::start(&settings.kafka, inbox.clone())?;
         let group = Group::join(&settings.kafka, inbox.clone())?;
         let broker =
-            Broker::new(settings.kafka, settings.fleet, avro, group.membership(), inbox, watchdog, now);
+            Broker::new(settings.kafka, settings.fleet, avro, group.membership(), inbox, watchdog, now)?;
         let margin_ms = settings.processor.lease_margin_ms;
         let calls = Calls::new(runtime.handle().clone(), transport, mailbox.clone(), clock, margin_ms);
         let processor = Processor::new(settings.processor, clock.now());
         let mailbox = mailbox.clone();
-        Ok(Worker { processor, clock, mailbox, calls, tasks: HashMap::new(), lanes, broker, group })
+        Ok(Worker { processor, clock, mailbox, calls, tasks: HashMap::new(), watch, lanes, broker, group })
     }
 
     fn turn(&mut self, observer: &mut dyn Observer) -> Result<(), WorkerFault> {
@@ -158,7 +170,8 @@ impl Worker {
             }
             self.tell(observer);
             if look_at <= now {
-                observer.look(&self.processor, self.group.has_joined(), now);
+                let seen = Seen { has_joined: self.group.has_joined(), fetched: self.lanes.fetched() };
+                observer.look(&self.processor, seen, now);
                 look_at = now.plus_ms(SLEEP_MAX_MS);
             }
         }
@@ -180,7 +193,8 @@ impl Worker {
         if let Input::TaskAcquired { partition, incarnation, acquired } = input
             && self.tasks.get(partition).is_some_and(|(life, _)| life == incarnation)
         {
-            self.lanes.read(*partition, *incarnation, acquired.next_offsets.clone());
+            self.watch.watch(*partition, *incarnation, acquired.start.topic_ids.clone());
+            self.lanes.read(*partition, *incarnation, acquired.start.next_offsets.clone());
         }
     }
 
@@ -201,6 +215,7 @@ impl Worker {
             }
             Effect::Release { partition, .. } | Effect::Drop { partition, .. } => {
                 self.calls.end(partition);
+                self.watch.forget(partition);
                 self.lanes.stop(partition);
                 self.tasks.remove(&partition);
                 self.group.release(partition);

@@ -6,6 +6,7 @@ use std::hash::Hasher;
 use healthflow_sync::event::topics::Lane;
 use healthflow_sync::healthflow::fault::{Missing, NotSent, Unknown};
 use healthflow_sync::healthflow::{Fault as CallFault, Reply};
+use healthflow_sync::partition::start::Start;
 use healthflow_sync::processor::{Acquired, Effect, Input};
 use healthflow_sync::time::Timestamp;
 
@@ -250,8 +251,9 @@ impl World {
         let Stage::Fenced { at, epoch } = shell.stage else { return };
         shell.stage = Stage::Live { epoch };
         shell.positions = Lane::ALL.map(|lane| next_offsets[lane as usize].1);
+        let start = Start { next_offsets, ..Start::default() };
         let acquired =
-            Box::new(Acquired { fenced_at: at, next_offsets, restored_records: 0, state, restored_at: now });
+            Box::new(Acquired { fenced_at: at, start, restored_records: 0, state, restored_at: now });
         let incarnation = shell.incarnation;
         self.turn(o, Input::TaskAcquired { partition: PARTITION, incarnation, acquired }, log);
     }

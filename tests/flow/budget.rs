@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use healthflow_sync::event::Identity;
 use healthflow_sync::event::topics::Lane;
+use healthflow_sync::partition::start::Start;
 use healthflow_sync::processor::{
     Acquired, CommitEnded, Effect, GuardMode, Incarnation, Input, Processor, Settings,
 };
@@ -44,7 +45,10 @@ fn commits(tasks: i32, settings: Settings) -> BTreeMap<i32, Vec<Timestamp>> {
                 Effect::Acquire { partition, incarnation, .. } => {
                     let acquired = Acquired {
                         fenced_at: now,
-                        next_offsets: Lane::ALL.map(|lane| (lane, 0)).to_vec(),
+                        start: Start {
+                            next_offsets: Lane::ALL.map(|lane| (lane, 0)).to_vec(),
+                            ..Start::default()
+                        },
                         restored_records: 0,
                         state: TaskState::default(),
                         restored_at: now,

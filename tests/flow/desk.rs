@@ -8,6 +8,7 @@ use healthflow_sync::event::topics::Lane;
 use healthflow_sync::event::{Arrival, DeadLetter, Outgoing, RetryEntry, ReviewCase};
 use healthflow_sync::healthflow::{Operation, Reply, Request};
 use healthflow_sync::partition::commit_batch::CommitBatch;
+use healthflow_sync::partition::start::Start;
 use healthflow_sync::processor::{
     Acquired, CallId, CommitEnded, Effect, Fact, GuardMode, Incarnation, Input, Processor, Settings,
 };
@@ -40,7 +41,7 @@ pub struct Desk {
     pub facts: Vec<Fact>,
     pub others: Vec<Effect>,
     pub hold_commits: bool,
-    incarnation: Incarnation,
+    pub incarnation: Incarnation,
     next: BTreeMap<Lane, i64>,
 }
 
@@ -132,7 +133,10 @@ impl Desk {
         self.incarnation = acquire.expect("the task is to be acquired");
         let acquired = Acquired {
             fenced_at: self.now,
-            next_offsets: self.next.iter().map(|(lane, offset)| (*lane, *offset)).collect(),
+            start: Start {
+                next_offsets: self.next.iter().map(|(lane, offset)| (*lane, *offset)).collect(),
+                ..Start::default()
+            },
             restored_records: state.len() as u64,
             state,
             restored_at: self.now,

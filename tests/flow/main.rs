@@ -13,6 +13,7 @@ mod crash_loops;
 mod deadlines;
 mod doubts;
 mod forgetting;
+mod lost_records;
 mod new_people;
 mod offsets;
 mod redrive;

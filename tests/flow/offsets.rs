@@ -5,7 +5,7 @@ use healthflow_sync::event::Outgoing;
 use healthflow_sync::event::topics::Lane;
 use healthflow_sync::healthflow::Operation;
 use healthflow_sync::processor::GuardMode;
-use healthflow_sync::state::{StateRecord, TaskPositions};
+use healthflow_sync::state::{StateRecord, TaskPositions, TopicIds};
 
 use crate::desk::*;
 
@@ -24,7 +24,8 @@ fn copies(desk: &Desk) -> Vec<TaskPositions> {
 }
 
 fn at(requested: i64) -> TaskPositions {
-    TaskPositions { partition_count: 1, next_offsets: vec![(Lane::Requested, requested), (Lane::Retry, 0)] }
+    let next_offsets = vec![(Lane::Requested, requested), (Lane::Retry, 0)];
+    TaskPositions { partition_count: 1, next_offsets, topic_ids: TopicIds::default() }
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn results_state_and_offsets_are_one_and_the_next_life_goes_on_from_them() {
     member.inbox.wait_assigned(PARTITIONS as usize);
     let (task, acquired) = member.acquire(partition, 1);
     assert_eq!(
-        acquired.next_offsets,
+        acquired.start.next_offsets,
         [(Lane::Requested, 0), (Lane::Retry, 0)],
         "a first start begins at the beginning"
     );
@@ -41,8 +41,8 @@ fn results_state_and_offsets_are_one_and_the_next_life_goes_on_from_them() {
 
     drop(task);
     let (_task, again) = member.acquire(partition, 2);
-    assert_eq!(again.next_offsets, [(Lane::Requested, 0), (Lane::Retry, 0)]);
-    // The fleet's record lies in partition 0 too, and is passed over.
+    assert_eq!(again.start.next_offsets, [(Lane::Requested, 0), (Lane::Retry, 0)]);
+    // With the copy of its offsets; the fleet's record lies in partition 0 too, and is passed over or counted.
     assert_eq!((again.state.bookings.len(), again.restored_records), (1, 2));
 }
 

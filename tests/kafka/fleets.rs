@@ -107,7 +107,8 @@ fn nobody_goes_live(avro: &Arc<Avro>, outsider: &Member, workers: &[KafkaSetting
         let (inbox, fleet) = (Arc::new(Kept::default()), Fleet::new(Owner::of(kafka)));
         let (membership, now) = (outsider.group.membership(), world().now.clone());
         let broker =
-            Broker::new(kafka.clone(), fleet, avro.clone(), membership, inbox.clone(), watchdog(), now);
+            Broker::new(kafka.clone(), fleet, avro.clone(), membership, inbox.clone(), watchdog(), now)
+                .unwrap();
         let last = kafka.partition_count.cast_signed() - 1;
         let tasks = [0, last].map(|partition| broker.acquire(partition, 1, Timestamp(0)).unwrap());
         inbox.wait("both to be refused", |inputs| {

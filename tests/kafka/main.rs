@@ -17,6 +17,7 @@ mod compatible;
 mod fleets;
 mod lanes;
 mod log_readers;
+mod lost_positions;
 mod office;
 mod rebalance;
 mod restore;

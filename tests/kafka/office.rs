@@ -130,6 +130,13 @@ impl Office {
         self.house.stack.kill_kafka();
     }
 
+    /// Whether a worker says that it is ready.
+    pub fn is_ready(&self, worker: usize) -> bool {
+        let url = format!("{}/health/ready", self.workers[worker].admin_url);
+        let ask = async { self.client.get(url).send().await };
+        world().runtime.block_on(ask).is_ok_and(|answer| answer.status().is_success())
+    }
+
     /// Starts another worker.
     pub fn hire(&mut self) {
         self.start_with(&[]);
@@ -232,9 +239,14 @@ impl Office {
 
     /// What `healthflow-sync` prints when an operator of this office calls it with `words`.
     pub fn operate(&self, words: &[&str]) -> String {
+        self.try_to_operate(words).unwrap()
+    }
+
+    /// The same, where it may be refused.
+    pub fn try_to_operate(&self, words: &[&str]) -> anyhow::Result<String> {
         let addresses = addresses(&self.house.stack.brokers, &self.house.stack.registry_url);
         let arguments = words.iter().map(|word| (*word).to_owned()).chain(addresses).collect();
-        world().runtime.block_on(run(&beside("healthflow-sync").unwrap(), arguments)).unwrap()
+        world().runtime.block_on(run(&beside("healthflow-sync").unwrap(), arguments))
     }
 
     /// How many tasks of a worker are live.
@@ -245,6 +257,11 @@ impl Office {
     /// How many writes a worker has in doubt.
     pub fn doubts(&self, worker: usize) -> u64 {
         self.status(worker).open_doubts
+    }
+
+    /// How many bookings of a worker wait for their time.
+    pub fn waiting(&self, worker: usize) -> u64 {
+        self.status(worker).tasks.iter().map(|task| task.waiting_room).sum()
     }
 
     /// How many of a worker's tasks are in this phase.

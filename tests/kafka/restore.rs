@@ -9,7 +9,7 @@ use healthflow_sync::event::Outgoing;
 use healthflow_sync::event::topics::{self, Lane};
 use healthflow_sync::kafka::{CommitOutcome, KafkaSettings, TaskProducer, restore};
 use healthflow_sync::processor::CommitEnded;
-use healthflow_sync::state::{StateRecord, TaskPositions};
+use healthflow_sync::state::StateRecord;
 use rdkafka::admin::AdminOptions;
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 
@@ -62,7 +62,7 @@ fn an_open_transaction_of_a_dead_owner_is_waited_out() {
     let (restored, restored_at) = restoring.join().unwrap();
     assert!(restored_at > ended_at);
     let found: Vec<BookingId> = restored.state.bookings.iter().map(|(key, _)| key.booking).collect();
-    assert_eq!((found, restored.records), (vec!["above".into()], 1));
+    assert_eq!((found, restored.records), (vec!["above".into()], 2));
 }
 
 /// Goal: a restore that cannot go on says so and ends, so that its task can be acquired anew (K1). Method: a transaction
@@ -113,7 +113,7 @@ fn the_newest_record_counts_and_a_forgotten_booking_stays_forgotten() {
     }
     let restored = restore(&settings(name), partition, &world().avro, &AtomicBool::new(false)).unwrap();
     let found: Vec<BookingId> = restored.state.bookings.iter().map(|(key, _)| key.booking).collect();
-    assert_eq!((found, restored.records), (vec!["kept".into()], 4));
+    assert_eq!((found, restored.records), (vec!["kept".into()], 6));
 }
 
 /// Goal: a group whose offsets the brokers forgot goes on from the copy in state. Method: the group is deleted as they
@@ -126,11 +126,7 @@ fn a_task_whose_offsets_the_broker_forgot_goes_on_from_its_state() {
     member.inbox.wait_assigned(PARTITIONS as usize);
     let (task, _) = member.acquire(partition, 1);
     let next_offsets = vec![(Lane::Requested, 0), (Lane::Retry, 0)];
-    let positions =
-        TaskPositions { partition_count: settings.partition_count, next_offsets: next_offsets.clone() };
-    let mut remembering = batch("b", &next_offsets);
-    remembering.records.push(Outgoing::State(Box::new(StateRecord::Task(positions))));
-    task.commit(1, Box::new(remembering));
+    task.commit(1, Box::new(batch("b", &next_offsets)));
     assert!(matches!(member.inbox.wait_committed(1), CommitEnded::Good { .. }));
     drop((task, member));
     let deleted = || {
@@ -142,5 +138,5 @@ fn a_task_whose_offsets_the_broker_forgot_goes_on_from_its_state() {
     let member = Member::join(&settings);
     member.inbox.wait_assigned(PARTITIONS as usize);
     let (_task, acquired) = member.acquire(partition, 1);
-    assert_eq!(acquired.next_offsets, next_offsets);
+    assert_eq!(acquired.start.next_offsets, next_offsets);
 }

@@ -17,7 +17,7 @@ use healthflow_sync::kafka::{
 };
 use healthflow_sync::partition::commit_batch::CommitBatch;
 use healthflow_sync::processor::{Acquired, CommitEnded, Input};
-use healthflow_sync::state::{BookingState, Owner, StateRecord};
+use healthflow_sync::state::{BookingState, Owner, StateRecord, TaskPositions, TopicIds};
 use healthflow_sync::sync::SyncedOutcome;
 use healthflow_sync::time::Timestamp;
 use healthflow_sync::worker::Clock;
@@ -228,13 +228,14 @@ pub fn broker(settings: &KafkaSettings, membership: Membership, inbox: Arc<Kept>
     let world = world();
     let fleet = Fleet::new(everybody());
     Broker::new(settings.clone(), fleet, world.avro.clone(), membership, inbox, watchdog(), world.now.clone())
+        .unwrap()
 }
 
 pub fn watchdog() -> Watchdog {
     Watchdog::start(|what, partition| panic!("{what} of task {partition} did not return")).unwrap()
 }
 
-/// A batch with the result and the state of one booking.
+/// A batch with the result and the state of one booking; with offsets, also with the copy of them.
 pub fn batch(booking: &str, offsets: &[(Lane, i64)]) -> CommitBatch {
     let key = BookingKey { practice: "practice-1".into(), booking: booking.into() };
     let state = BookingState { newest: 1, ..BookingState::default() };
@@ -253,13 +254,18 @@ pub fn batch(booking: &str, offsets: &[(Lane, i64)]) -> CommitBatch {
         generation: 0,
         finished_at: Timestamp(1_767_614_401_000),
     };
-    CommitBatch {
-        records: vec![
-            Outgoing::Synced(finished),
-            Outgoing::State(Box::new(StateRecord::Booking(key, state))),
-        ],
-        offsets: offsets.to_vec(),
+    let mut records =
+        vec![Outgoing::Synced(finished), Outgoing::State(Box::new(StateRecord::Booking(key, state)))];
+    if !offsets.is_empty() {
+        // As the first commit of every owner has it: offsets that state knows nothing of are not believed.
+        let positions = TaskPositions {
+            partition_count: PARTITIONS.cast_unsigned(),
+            next_offsets: offsets.to_vec(),
+            topic_ids: TopicIds::default(),
+        };
+        records.push(Outgoing::State(Box::new(StateRecord::Task(positions))));
     }
+    CommitBatch { records, offsets: offsets.to_vec() }
 }
 
 /// What stands in one partition for readers of this isolation level, up to its end.

@@ -249,16 +249,21 @@ impl World {
 
     fn commit_stands(&mut self, landing: &Landing) {
         let partition = landing.partition as usize;
-        let before = self.partitions[partition].offsets.clone();
+        let before = self.partitions[partition].offsets_of_these_topics();
         self.partitions[partition].newest_committed = landing.epoch;
-        self.partitions[partition].apply(&landing.batch, Timestamp(self.now), &mut self.random);
+        self.partitions[partition].apply(
+            &landing.batch,
+            landing.epoch,
+            Timestamp(self.now),
+            &mut self.random,
+        );
         self.story.tell(self.now, || told(landing));
         for record in &landing.batch.records {
             if let Outgoing::Forwarded(record, _) = record {
                 self.comes_home(record);
             }
         }
-        self.judge_commit(landing.partition, &landing.batch, &before);
+        self.judge_commit((landing.partition, landing.epoch), &landing.batch, &before);
         self.wake_readers(landing.partition);
     }
 }

@@ -123,6 +123,9 @@ impl Coverage {
             (FaultKind::Delete, Phase::Any),
             (FaultKind::EditByHand, Phase::Any),
             (FaultKind::Redrive, Phase::Any),
+            (FaultKind::TopicMadeAnew, Phase::Any),
+            (FaultKind::RecordsDeleted, Phase::Any),
+            (FaultKind::OffsetsForgotten, Phase::Any),
         ]);
         pairs
     }

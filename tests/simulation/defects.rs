@@ -56,6 +56,12 @@ pub enum Defect {
     MisroutedPassedOver,
     /// How often a booking was near when a worker died is forgotten (K6).
     SuspicionForgotten,
+    /// A position is believed whatever the topic (K9).
+    PositionOfAnyTopic,
+    /// Versions whose retry record is gone are waited for (K9).
+    LostRecordsPassedOver,
+    /// A lane that ends under a task at work is not told (K9).
+    EndedLaneUnnoticed,
     /// The idempotency key depends on what is sent (W6).
     ContentInKey,
     /// Updates name no revision, though it is counted on (W5).
@@ -70,7 +76,7 @@ pub enum Defect {
 
 impl Defect {
     #[cfg(feature = "planted-defects")]
-    pub const ALL: [Defect; 27] = [
+    pub const ALL: [Defect; 30] = [
         Defect::NoIntent,
         Defect::OneParkingSlot,
         Defect::NewestForgotten,
@@ -93,6 +99,9 @@ impl Defect {
         Defect::MisroutedTakenHere,
         Defect::MisroutedPassedOver,
         Defect::SuspicionForgotten,
+        Defect::PositionOfAnyTopic,
+        Defect::LostRecordsPassedOver,
+        Defect::EndedLaneUnnoticed,
         Defect::ContentInKey,
         Defect::IfMatchLeftOut,
         Defect::NoQuietTime,

@@ -135,7 +135,7 @@ impl World {
             return;
         }
         let kafka = &self.partitions[partition as usize];
-        let offsets = Lane::ALL.iter().map(|lane| (*lane, kafka.committed(*lane))).collect();
+        let offsets = Lane::ALL.iter().map(|lane| (*lane, kafka.offsets.get(lane).copied())).collect();
         let ms = self.random.between(0, 2_000);
         let shell = self.workers[worker].shell(partition, incarnation);
         let stale_state = shell.and_then(|shell| shell.early_state.take()).map(|state| *state);
@@ -149,29 +149,30 @@ impl World {
         (partition, incarnation): (i32, Incarnation),
         reading: &Reading,
     ) {
-        let kafka = &self.partitions[partition as usize];
-        let (state, restored_records) = match &reading.stale_state {
-            Some(stale) => (stale.clone(), kafka.state_records),
-            None => (kafka.state.clone(), kafka.state_records),
-        };
-        let mut state = state;
+        let kafka = &mut self.partitions[partition as usize];
+        let mut state = reading.stale_state.clone().unwrap_or_else(|| kafka.state.clone());
         if self.plan.has(Defect::DoubtInRecord) {
             kafka.doubts_in_records.find_again(&mut state);
         }
+        let restored_records = kafka.state_records;
         let one = &mut self.workers[worker];
         let fenced_at = one.clock(reading.fenced_at);
         let restored_at: Timestamp = one.clock(self.now);
         let Some(shell) = one.shell(partition, incarnation) else { return };
-        for (lane, position) in &reading.offsets {
+        let start = match kafka.start(&reading.offsets, &mut state, self.plan.defect) {
+            Ok(start) => start,
+            Err(refusal) => {
+                self.story.tell(self.now, || format!("w{worker} cannot go on: {refusal}"));
+                self.worker_learns(worker, 0, Input::AcquireFailed { partition, incarnation });
+                return;
+            }
+        };
+        let topics = Lane::ALL.map(|lane| (lane, kafka.log(lane).id));
+        kafka.topics_of.insert(shell.epoch, topics.into());
+        for (lane, position) in &start.next_offsets {
             shell.lanes.insert(*lane, Reader { position: *position, ..Reader::default() });
         }
-        let acquired = Acquired {
-            fenced_at,
-            next_offsets: reading.offsets.clone(),
-            state,
-            restored_records,
-            restored_at,
-        };
+        let acquired = Acquired { fenced_at, start, state, restored_records, restored_at };
         let acquired = Box::new(acquired);
         self.worker_learns(worker, 0, Input::TaskAcquired { partition, incarnation, acquired });
         self.wake_readers(partition);
@@ -181,11 +182,12 @@ impl World {
     pub fn wake_readers(&mut self, partition: i32) {
         for worker in 0..self.workers.len() {
             for lane in Lane::ALL {
-                let end = self.partitions[partition as usize].log(lane).end;
+                let log = self.partitions[partition as usize].log(lane);
+                let (low, end) = (log.low, log.end);
                 let Some(shell) = self.workers[worker].tasks.get_mut(&partition) else { continue };
                 let incarnation = shell.incarnation;
                 let Some(reader) = shell.lanes.get_mut(&lane) else { continue };
-                if reader.paused || reader.fetching || reader.position >= end {
+                if reader.paused || reader.fetching || reader.position >= end || reader.position < low {
                     continue;
                 }
                 reader.fetching = true;
@@ -201,6 +203,9 @@ impl World {
         let Some(shell) = self.workers[worker].shell(partition, incarnation) else { return };
         let Some(reader) = shell.lanes.get_mut(&lane) else { return };
         reader.fetching = false;
+        if reader.position < log.low {
+            return;
+        }
         let mut fetched = Vec::new();
         for (offset, arrival) in log.from(reader.position).iter().take(most) {
             reader.position = offset + 1;

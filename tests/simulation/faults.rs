@@ -65,6 +65,12 @@ pub enum FaultKind {
     EditByHand,
     /// An operator redrives a dead letter, also one that is answered for, or twice.
     Redrive,
+    /// A topic is deleted and made anew under its name.
+    TopicMadeAnew,
+    /// Records of a topic are deleted, be they read or not.
+    RecordsDeleted,
+    /// The group forgets its offsets.
+    OffsetsForgotten,
 }
 
 impl FaultKind {
@@ -103,6 +109,7 @@ pub enum FaultEvent {
     /// Somebody changes this appointment, or anything.
     Edit(Option<AppointmentId>),
     Redrive,
+    Topic,
     Outage,
     DiskFull,
     ClockJump,
@@ -134,6 +141,7 @@ impl World {
         self.plan_every(every.deletion_every_ms, || FaultEvent::Deletion);
         self.plan_every(every.edit_every_ms, || FaultEvent::Edit(None));
         self.plan_every(every.redrive_every_ms, || FaultEvent::Redrive);
+        self.plan_every(every.topic_every_ms, || FaultEvent::Topic);
         self.plan_every(every.outage_every_ms, || FaultEvent::Outage);
         self.after_at(self.plan.faults_until, Event::Fault(FaultEvent::AllWell));
     }
@@ -158,6 +166,7 @@ impl World {
             FaultEvent::Deletion => self.somebody_deletes(),
             FaultEvent::Edit(id) => self.somebody_edits(id.as_ref()),
             FaultEvent::Redrive => self.somebody_redrives(),
+            FaultEvent::Topic => self.somebody_breaks_a_topic(),
             FaultEvent::Outage => {
                 let ms = self.random.between(1_000, 30_000);
                 self.coverage.strikes(FaultKind::Outage);

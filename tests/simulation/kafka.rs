@@ -22,6 +22,10 @@ use crate::random::Random;
 /// One topic's partition.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
+    /// Which topic of this name it is.
+    pub id: u64,
+    /// The first offset that is not deleted.
+    pub low: i64,
     pub records: Vec<(i64, Arrival)>,
     pub end: i64,
 }
@@ -50,6 +54,10 @@ pub struct Partition {
     pub state: TaskState,
     pub state_records: u64,
     pub offsets: BTreeMap<Lane, i64>,
+    /// How far each lane was ever committed, and in which topic, whatever the group forgets.
+    pub reached: BTreeMap<Lane, (u64, i64)>,
+    /// The topics that the owner of each epoch acquired its task with.
+    pub topics_of: BTreeMap<u64, BTreeMap<Lane, u64>>,
     /// The dead letters of bookings.
     pub letters: Vec<DeadLetter>,
     /// Where redrives lie in the retry lane.
@@ -85,6 +93,29 @@ impl Partition {
         self.offsets.get(&lane).copied().unwrap_or(0)
     }
 
+    /// What the group has committed, where that was in the topics that are there now.
+    pub fn offsets_of_these_topics(&self) -> BTreeMap<Lane, i64> {
+        let is_of_this =
+            |lane: &Lane| self.reached.get(lane).is_some_and(|(id, _)| *id == self.log(*lane).id);
+        let offsets = self.offsets.iter().filter(|(lane, _)| is_of_this(lane));
+        offsets.map(|(lane, offset)| (*lane, *offset)).collect()
+    }
+
+    /// How far the topic that is there now was ever committed.
+    pub fn reached(&self, lane: Lane) -> i64 {
+        let here = self.reached.get(&lane).filter(|(id, _)| *id == self.log(lane).id);
+        here.map_or(0, |(_, offset)| *offset)
+    }
+
+    /// Whether the owner of this epoch reads the topic that is there now.
+    pub fn reads_this(&self, epoch: u64, lane: Lane) -> bool {
+        self.topic_of(epoch, lane) == Some(self.log(lane).id)
+    }
+
+    fn topic_of(&self, epoch: u64, lane: Lane) -> Option<u64> {
+        self.topics_of.get(&epoch)?.get(&lane).copied()
+    }
+
     /// A transaction begins.
     pub fn begins(&mut self, landing: &Landing) {
         self.open = (self.copies > 0 && landing.epoch == self.epoch).then(|| Box::new(landing.clone()));
@@ -98,7 +129,7 @@ impl Partition {
     }
 
     /// Makes a transaction stand. What is written goes through the records' wire values, as on a real topic.
-    pub fn apply(&mut self, batch: &CommitBatch, now: Timestamp, random: &mut Random) {
+    pub fn apply(&mut self, batch: &CommitBatch, epoch: u64, now: Timestamp, random: &mut Random) {
         for record in &batch.records {
             match record {
                 Outgoing::Synced(_) => {}
@@ -127,6 +158,9 @@ impl Partition {
         }
         for (lane, offset) in &batch.offsets {
             self.offsets.insert(*lane, *offset);
+            if let Some(id) = self.topic_of(epoch, *lane) {
+                self.reached.insert(*lane, (id, *offset));
+            }
         }
     }
 }

@@ -22,6 +22,7 @@ mod lives;
 mod plan;
 mod random;
 mod story;
+mod topics;
 mod worker;
 mod world;
 mod wrong_clocks;

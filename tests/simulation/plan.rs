@@ -30,10 +30,12 @@ enum Theme {
     Revisions,
     /// One booking kills every worker that touches it, and nothing else goes wrong with them: what rule K6 is for.
     CrashLoop,
+    /// Topics are made anew, records deleted and offsets forgotten, under workers that come and go: what rule K9 is for.
+    Topics,
 }
 
 impl Theme {
-    const ALL: [Theme; 20] = [
+    const ALL: [Theme; 22] = [
         Theme::Mixed,
         Theme::Mixed,
         Theme::Mixed,
@@ -54,6 +56,8 @@ impl Theme {
         Theme::Revisions,
         Theme::Revisions,
         Theme::CrashLoop,
+        Theme::Topics,
+        Theme::Topics,
     ];
 }
 
@@ -132,6 +136,7 @@ pub struct Faults {
     pub deletion_every_ms: i64,
     pub outage_every_ms: i64,
     pub redrive_every_ms: i64,
+    pub topic_every_ms: i64,
 }
 
 impl Plan {
@@ -166,6 +171,7 @@ impl Plan {
                 Theme::LateCreations => late_creation_faults(&mut random),
                 Theme::Repeats => repeat_faults(&mut random),
                 Theme::Revisions => revision_faults(&mut random),
+                Theme::Topics => crate::topics::faults(&mut random),
                 Theme::CrashLoop => Faults {
                     call: 0.1,
                     calls: vec![FaultKind::Throttled, FaultKind::Connect, FaultKind::ErrorAfter],
@@ -175,10 +181,11 @@ impl Plan {
             faults_until: BEGIN_MS + window_ms,
             slot_conflicts: random.chance(if *theme == Theme::Repeats { 0.5 } else { 0.2 }),
             slots_before_keys: random.chance(0.5),
-            killer: (*theme == Theme::CrashLoop || (level >= 3 && random.chance(0.03)))
-                .then(|| *random.pick(&[Killer::AtSocket, Killer::AtAnswer])),
+            killer: (*theme == Theme::CrashLoop
+                || (level >= 3 && *theme != Theme::Topics && random.chance(0.03)))
+            .then(|| *random.pick(&[Killer::AtSocket, Killer::AtAnswer])),
             one_suspect: *theme == Theme::CrashLoop,
-            misroutes: level >= 3 && random.chance(0.2),
+            misroutes: level >= 3 && *theme != Theme::Topics && random.chance(0.2),
             crowded: *theme == Theme::LateCreations || random.chance(0.25),
             bursts: *random.pick(if *theme == Theme::LateCreations { &[1, 2, 3, 6] } else { &[0, 1, 3, 6] }),
             fickle: matches!(theme, Theme::Repeats | Theme::Revisions) || random.chance(0.2),

@@ -59,7 +59,7 @@ pub enum Deed {
 #[derive(Debug)]
 pub struct Reading {
     pub fenced_at: i64,
-    pub offsets: Vec<(Lane, i64)>,
+    pub offsets: Vec<(Lane, Option<i64>)>,
     /// The state as it was before the fence: only where that defect is planted.
     pub stale_state: Option<TaskState>,
 }

@@ -1,7 +1,7 @@
 //! The world: one clock, everything that is under way ordered by its time, and who is told what. The files beside this
 //! one say what each event does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use healthflow_sync::booking::{BookingKey, Version};
 use healthflow_sync::event::{Arrival, Misrouted};
@@ -74,6 +74,8 @@ pub struct World {
     pub published: usize,
     /// When each version was first published.
     pub published_at: BTreeMap<(BookingKey, Version), i64>,
+    /// Versions whose record was deleted from `requested`, be it published again or not.
+    pub gone: BTreeSet<(BookingKey, Version)>,
     pub judges: Judges,
     pub coverage: Coverage,
     pub story: Story,
@@ -103,6 +105,7 @@ impl World {
             last_writes: BTreeMap::new(),
             published: 0,
             published_at: BTreeMap::new(),
+            gone: BTreeSet::new(),
             judges: Judges::default(),
             coverage: Coverage::default(),
             story: Story::new(recording),

@@ -33,7 +33,11 @@ fn state_of_before_there_was_a_fleet_on_record_is_read() {
     older["fields"].as_array_mut().expect("fields").retain(|field| field["name"] != "fleet");
     let schema = older.to_string();
     Schema::parse_str(&schema).expect("a schema");
-    let positions = TaskPositions { partition_count: 12, next_offsets: vec![(Lane::Requested, 17)] };
+    let positions = TaskPositions {
+        partition_count: 12,
+        next_offsets: vec![(Lane::Requested, 17)],
+        ..TaskPositions::default()
+    };
     let record = AppointmentStateRecord::from(&positions);
     let mut bytes = Vec::new();
     encoder(topics::APPOINTMENT_STATE).encode(&record, &mut bytes).expect("fits");

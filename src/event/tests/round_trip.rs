@@ -18,7 +18,7 @@ use crate::patient::LinkOrigin;
 use crate::patient::decide::{Agreement, Evidence};
 use crate::state::{
     BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
-    TaskPositions, VersionSet, Wish, WriteIntent, WriteOperation,
+    TaskPositions, TopicId, TopicIds, VersionSet, Wish, WriteIntent, WriteOperation,
 };
 use crate::sync::{Disposition, Reason, SyncedOutcome};
 
@@ -224,6 +224,16 @@ fn a_dead_letter_keeps_the_bytes_and_says_where_it_came_from() {
     assert_eq!((redrive.booking, redrive.generation, redrive.schedule.attempts), (booking(), 5, 0));
 }
 
+/// Positions with the id of every topic that has one.
+fn positions() -> TaskPositions {
+    let mut topic_ids = TopicIds::default();
+    for topic in topics::IDENTIFIED {
+        topic_ids.note(topic, TopicId(format!("id of {topic}").into()));
+    }
+    let next_offsets = vec![(Lane::Requested, 17), (Lane::Retry, 3)];
+    TaskPositions { partition_count: 12, next_offsets, topic_ids }
+}
+
 #[test]
 fn state_comes_back_as_it_was_committed() {
     let key = BookingKey { practice: "a/b".into(), booking: "c%d".into() };
@@ -258,6 +268,7 @@ fn state_comes_back_as_it_was_committed() {
             Parked { version: 6, place: ParkingPlace::Retry, generation: 1, wish: wish(None) },
             Parked { version: 7, place: ParkingPlace::Review, generation: 2, wish: None },
         ],
+        lost: vec![5],
         last_day: 20_454,
         last_write_at: crate::time::Timestamp::default(),
     };
@@ -271,12 +282,10 @@ fn state_comes_back_as_it_was_committed() {
         unseen: Some(i64::MAX),
         last_write_at: crate::time::Timestamp::default(),
     };
-    let positions =
-        TaskPositions { partition_count: 12, next_offsets: vec![(Lane::Requested, 17), (Lane::Retry, 3)] };
     let records = [
         (StateRecord::Booking(key.clone(), full), "a%2Fb/c%25d"),
         (StateRecord::Booking(key, BookingState::default()), "a%2Fb/c%25d"),
-        (StateRecord::Task(positions), "/"),
+        (StateRecord::Task(positions()), "/"),
         (
             StateRecord::Patient(patient.clone(), known),
             "a/148de9c5a7a44d19e56cd9ae1a554bf67847afb0c58f6e12fa29ac7ddfca9940",

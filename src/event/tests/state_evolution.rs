@@ -13,13 +13,25 @@ use crate::event::tests::sample::*;
 use crate::event::topics::{self, Lane};
 use crate::event::{Arrival, Outgoing, RetryEntry, Schedule, arrival};
 use crate::state::{
-    BookingState, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion, Wish,
-    WriteIntent, WriteOperation,
+    BookingState, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion, TaskPositions,
+    TopicId, TopicIds, Wish, WriteIntent, WriteOperation,
 };
 
 /// The fields that came after the first state was written.
-const LATER: [&str; 10] =
-    ["unclean_ends", "alone", "slot", "if_match", "person", "unseen", "revision", "span", "asked", "wish"];
+const LATER: [&str; 12] = [
+    "unclean_ends",
+    "alone",
+    "slot",
+    "if_match",
+    "person",
+    "unseen",
+    "revision",
+    "span",
+    "asked",
+    "wish",
+    "lost",
+    "topic_ids",
+];
 
 /// The schema without the fields that came later.
 fn older_schema(json: &mut serde_json::Value) {
@@ -88,6 +100,7 @@ fn a_booking_that_an_earlier_worker_wrote_is_restored() {
             span: Some(span.clone()),
         }),
         newest: 3,
+        lost: vec![2],
         suspicion: Suspicion { unclean_ends: 1, alone: true },
         intent: Some(Box::new(WriteIntent {
             operation: WriteOperation::Create,
@@ -105,6 +118,7 @@ fn a_booking_that_an_earlier_worker_wrote_is_restored() {
     let intent = state.intent.as_mut().expect("is there");
     (intent.slot, intent.if_match, intent.asked) = (None, None, Vec::new());
     state.parked[0].wish = None;
+    state.lost.clear();
     state.suspicion = Suspicion::default();
     let placement = state.placement.as_mut().expect("is there");
     (placement.revision, placement.span) = (None, None);
@@ -158,4 +172,14 @@ fn a_patient_that_an_earlier_worker_wrote_is_restored() {
     let intent = state.intent.as_mut().expect("is there");
     (intent.person, state.suspicion, state.unseen) = (None, Suspicion::default(), None);
     assert_eq!(read, StateRecord::Patient(key, state));
+}
+
+#[test]
+fn positions_that_an_earlier_worker_wrote_are_restored_without_the_ids_of_their_topics() {
+    let mut topic_ids = TopicIds::default();
+    topic_ids.note(topics::RETRY, TopicId("6iTlRQgCQjKHGPgzlsnk1w".into()));
+    let mut positions = TaskPositions { partition_count: 6, next_offsets: vec![(Lane::Retry, 3)], topic_ids };
+    let read = restored(StateRecord::Task(positions.clone()));
+    positions.topic_ids = TopicIds::default();
+    assert_eq!(read, StateRecord::Task(positions));
 }

@@ -62,6 +62,7 @@ fn everything_set() -> (BookingState, PatientState) {
             generation: 8,
             wish: Some(Box::new(Wish { order: 7, span: Some(span) })),
         }],
+        lost: vec![6],
         last_day: 20_454,
         last_write_at: Timestamp(1_900_000_000_000),
     };

@@ -38,9 +38,14 @@ pub struct Judges {
 
 impl World {
     /// A transaction stands.
-    pub fn judge_commit(&mut self, partition: i32, batch: &CommitBatch, before: &BTreeMap<Lane, i64>) {
+    pub fn judge_commit(
+        &mut self,
+        (partition, epoch): (i32, u64),
+        batch: &CommitBatch,
+        before: &BTreeMap<Lane, i64>,
+    ) {
         self.judge_results(batch);
-        let broken = watermark::broken(&self.partitions[partition as usize], before);
+        let broken = watermark::broken(&self.partitions[partition as usize], epoch, before);
         self.violate_all("watermark", broken);
         let broken = self.judges.retry_grows.commit(batch);
         self.violate_all("retry grows", broken);

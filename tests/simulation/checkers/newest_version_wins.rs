@@ -23,7 +23,10 @@ pub fn broken(world: &World) -> Vec<String> {
             Ok(outcome) if outcome != SyncedOutcome::Superseded => Some((*version, verdict)),
             _ => None,
         });
-        if is_open(world, key) || newest.is_some_and(|(_, verdict)| was_deleted(world, verdict)) {
+        if is_open(world, key)
+            || was_deleted_unanswered(world, key)
+            || newest.is_some_and(|(_, verdict)| was_deleted(world, verdict))
+        {
             continue;
         }
         let of_booking = ledger.appointments.iter().map(|one| one.record);
@@ -89,6 +92,12 @@ fn may_stand(versions: &BTreeMap<Version, Verdict>, least: Version) -> impl Iter
 fn is_open(world: &World, key: &BookingKey) -> bool {
     let mut states = world.partitions.iter().filter_map(|partition| partition.state.bookings.get(key));
     states.any(|state| state.parked.iter().any(|parked| parked.place != ParkingPlace::Failed))
+}
+
+/// Whether a version was deleted from its topic before it got a result: it may have been written all the same.
+fn was_deleted_unanswered(world: &World, key: &BookingKey) -> bool {
+    let mut gone = world.gone.range((key.clone(), 0)..=(key.clone(), Version::MAX));
+    gone.any(|(key, version)| world.judges.one_result.verdict(key, *version).is_none())
 }
 
 /// Whether a person deleted what the result speaks of. A change says that it stood a moment before; a creation does

@@ -3,7 +3,7 @@
 use healthflow_sync::booking::{Booking, BookingKey, Version};
 use healthflow_sync::event::Arrival;
 use healthflow_sync::event::topics::Lane;
-use healthflow_sync::state::TaskState;
+use healthflow_sync::state::{BookingState, TaskState};
 
 use crate::kafka::Partition;
 use crate::world::World;
@@ -33,6 +33,9 @@ pub fn open(world: &World) -> Vec<String> {
             }
         }
         for (key, state) in partition.state.bookings.iter() {
+            if is_out_of_reach(world, &key, &state) {
+                continue;
+            }
             // A version that was redriven has a result of before, and needs another one.
             for version in state.parked.iter().map(|parked| parked.version).filter(|one| state.waits(*one)) {
                 let booking = world.lives.wanted.get(&(key.clone(), version));
@@ -51,18 +54,26 @@ pub fn open(world: &World) -> Vec<String> {
                 open.push(format!("the creation of {} is still in doubt", key.patient));
             }
         }
-        let retried = partition.committed(Lane::Retry);
+        let retried = partition.reached(Lane::Retry);
         if let Some(offset) = partition.redrives.iter().find(|offset| **offset >= retried) {
             open.push(format!("p{number} has not come to the redrive at {offset}"));
         }
-        if partition.committed(Lane::Requested)
-            < partition.requested.records.last().map_or(0, |(at, _)| at + 1)
+        if partition.reached(Lane::Requested) < partition.requested.records.last().map_or(0, |(at, _)| at + 1)
         {
-            open.push(format!("p{number} has read only up to {}", partition.committed(Lane::Requested)));
+            open.push(format!("p{number} has read only up to {}", partition.reached(Lane::Requested)));
         }
     }
     open.sort_unstable();
     open
+}
+
+/// A suspect's doubt goes to a person with a record of its booking (rule K6): where that was deleted, it stays open.
+fn is_out_of_reach(world: &World, key: &BookingKey, state: &BookingState) -> bool {
+    let settings = &world.plan.settings;
+    let limit = settings.crash_suspect_after + settings.crash_review_after;
+    let mut gone = world.gone.range((key.clone(), 0)..=(key.clone(), Version::MAX));
+    let is_gone = gone.next().is_some() || !state.lost.is_empty();
+    state.suspicion.unclean_ends >= limit && is_gone
 }
 
 /// Where its booking kills workers, a doubt needs a record of the booking to go to a person with; where the patient of that

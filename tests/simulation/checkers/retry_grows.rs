@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use healthflow_sync::booking::{BookingKey, Version};
+use healthflow_sync::booking::{Booking, BookingKey, Version};
 use healthflow_sync::event::Outgoing;
 use healthflow_sync::partition::commit_batch::CommitBatch;
 
@@ -10,6 +10,11 @@ use healthflow_sync::partition::commit_batch::CommitBatch;
 pub struct RetryGrows(BTreeMap<(BookingKey, Version), u32>);
 
 impl RetryGrows {
+    /// The record of a version was deleted: should it be published again, it begins anew.
+    pub fn forget(&mut self, booking: &Booking) {
+        self.0.remove(&(booking.key.clone(), booking.version));
+    }
+
     /// Takes in what a transaction parks; what it breaks.
     pub fn commit(&mut self, batch: &CommitBatch) -> Vec<String> {
         let mut broken = Vec::new();

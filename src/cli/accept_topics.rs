@@ -1,0 +1,55 @@
+//! `healthflow-sync accept-topics`: goes on, on purpose, with state topics that are others than those the state was written to.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use crate::cli::Connection;
+use crate::kafka::topics::Topics;
+use crate::kafka::{Avro, KafkaSettings, accept, repartition};
+
+/// What `accept-topics` understands.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Arguments {
+    /// Do it. Without this, it only says what would be done.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// Says of each task which topics are others than before and where it goes on, and accepts them where that is meant. Every
+/// worker must be stopped.
+///
+/// # Errors
+/// A worker runs, or Kafka or the registry do not do their part.
+pub async fn run(
+    connection: &Connection,
+    kafka: KafkaSettings,
+    arguments: Arguments,
+    out: &mut impl Write,
+) -> anyhow::Result<ExitCode> {
+    let settings = kafka.clone();
+    tokio::task::spawn_blocking(move || repartition::check_no_worker_runs(&settings)).await??;
+    let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
+    let partitions = topics.partition_count().await?;
+    let partitions =
+        partitions.context("appointments.requested does not exist; run `healthflow-sync topics`")?;
+    let avro = Avro::connect(connection.registry.clone(), &kafka.group_id).await?;
+    let work = move || {
+        let tasks = accept::compare(&kafka, &avro, partitions)?;
+        let accepted = if arguments.yes { Some(accept::accept(&kafka, &avro, &tasks)?) } else { None };
+        let lines: Vec<String> = tasks.iter().flat_map(accept::Remembered::lines).collect();
+        Ok::<_, crate::kafka::KafkaFault>((lines, accepted))
+    };
+    let (lines, accepted) = tokio::task::spawn_blocking(work).await??;
+    for line in &lines {
+        writeln!(out, "{line}")?;
+    }
+    let last = match accepted {
+        _ if lines.is_empty() => "every topic is the one that was remembered".to_owned(),
+        Some(accepted) => format!("the state topics of {accepted} tasks are accepted; start the workers"),
+        None => "nothing is changed; say --yes to go on like this".to_owned(),
+    };
+    writeln!(out, "{last}").context("cannot write to the output")?;
+    Ok(ExitCode::SUCCESS)
+}

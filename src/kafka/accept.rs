@@ -1,0 +1,117 @@
+//! Accepting topics that are others than the state remembers: a cluster restored from a backup, or mirrored. Only a person can
+//! say that what a new state topic holds is the state; what the input topics then call for, the next owner of each task finds
+//! out by itself.
+
+use rdkafka::producer::BaseRecord;
+
+use crate::event::Outgoing;
+use crate::event::topics::{APPOINTMENT_STATE, IDENTIFIED, Lane, PATIENT_STATE};
+use crate::kafka::fleet::written_positions;
+use crate::kafka::restore::Readers;
+use crate::kafka::settings::KafkaSettings;
+use crate::kafka::topic_ids::TopicIdentities;
+use crate::kafka::transaction::{fence, transact};
+use crate::kafka::{Avro, KafkaFault};
+use crate::state::{StateRecord, TaskPositions, TopicIds};
+
+/// What a failed transaction means.
+const OR_ELSE: &str = "the topics are not accepted; see that no worker runs, and try again";
+
+/// What a task remembers of topics that are others now.
+pub struct Remembered {
+    /// The task.
+    pub partition: i32,
+    /// What it wrote down; none of a task without a record.
+    positions: Option<TaskPositions>,
+    now: TopicIds,
+    /// The first offset of each lane that is another topic now.
+    low: Vec<(Lane, i64)>,
+}
+
+/// Compares what every task remembers with the topics that are there.
+///
+/// # Errors
+/// The brokers do not answer, or have no ids of topics.
+pub fn compare(
+    settings: &KafkaSettings,
+    avro: &Avro,
+    partitions: i32,
+) -> Result<Vec<Remembered>, KafkaFault> {
+    let now = TopicIdentities::new(settings)?.describe()?;
+    if let Some(topic) = now.gone.first() {
+        return Err(KafkaFault(format!("{topic} does not exist; run `healthflow-sync topics` first")));
+    }
+    if IDENTIFIED.iter().any(|topic| now.ids.of(topic).is_none()) {
+        let why = "the brokers do not tell the ids of our topics, so there is nothing to accept";
+        return Err(KafkaFault(why.into()));
+    }
+    let readers = Readers::new(settings)?;
+    let task = |partition| {
+        let positions = written_positions(&readers, avro, partition)?;
+        let differs =
+            |topic| positions.as_ref().is_some_and(|positions| now.ids.differs(topic, &positions.topic_ids));
+        let other = Lane::ALL.into_iter().filter(|lane| differs(lane.topic()));
+        let low = other.map(|lane| Ok((lane, readers.watermarks(lane.topic(), partition)?.0)));
+        let low = low.collect::<Result<_, KafkaFault>>()?;
+        Ok(Remembered { partition, positions, now: now.ids.clone(), low })
+    };
+    (0..partitions).map(task).collect()
+}
+
+/// Writes down that the state topics of these tasks are the ones that hold their state.
+///
+/// # Errors
+/// A broker does not answer or refuses, or a worker runs after all.
+pub fn accept(settings: &KafkaSettings, avro: &Avro, tasks: &[Remembered]) -> Result<usize, KafkaFault> {
+    let mut accepted = 0;
+    for task in tasks {
+        let Some(positions) = &task.positions else { continue };
+        if task.other_state().next().is_none() {
+            continue;
+        }
+        let mut positions = positions.clone();
+        for topic in [APPOINTMENT_STATE, PATIENT_STATE] {
+            task.now.of(topic).into_iter().for_each(|id| positions.topic_ids.note(topic, id.clone()));
+        }
+        let record = Outgoing::State(Box::new(StateRecord::Task(positions)));
+        let mut buffer = Vec::new();
+        let encoded = avro.encode(&record, &mut buffer).map_err(|why| KafkaFault(why.to_string()))?;
+        let (topic, key) = (encoded.topic, encoded.key.unwrap_or_default());
+        let value = encoded.value.unwrap_or_default();
+        let producer = fence(&settings.producer(task.partition), &format!("task {}", task.partition))?;
+        transact(&producer, OR_ELSE, |send| {
+            send(BaseRecord::to(topic).partition(task.partition).key(&key).payload(value))
+        })?;
+        accepted += 1;
+    }
+    Ok(accepted)
+}
+
+impl Remembered {
+    /// The state topics that are others than before.
+    fn other_state(&self) -> impl Iterator<Item = &'static str> {
+        let differs = |topic: &&str| {
+            let remembered = self.positions.as_ref().map(|positions| &positions.topic_ids);
+            remembered.is_some_and(|remembered| self.now.differs(topic, remembered))
+        };
+        [APPOINTMENT_STATE, PATIENT_STATE].into_iter().filter(differs)
+    }
+
+    /// What to tell of it, a line each; nothing where every topic is the one that was remembered.
+    pub fn lines(&self) -> Vec<String> {
+        let partition = self.partition;
+        if self.positions.is_none() {
+            return vec![format!("{APPOINTMENT_STATE}/{partition} holds nothing of task {partition}")];
+        }
+        let state = self.other_state().map(|topic| {
+            format!("task {partition}: {topic} is another topic than before; what it holds now is its state")
+        });
+        let lanes = self.low.iter().map(|(lane, low)| {
+            format!(
+                "task {partition}: {} is another topic than before; it is read from its beginning, offset {low}",
+                lane.topic()
+            )
+        });
+        state.chain(lanes).collect()
+    }
+}

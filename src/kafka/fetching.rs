@@ -1,0 +1,82 @@
+//! Which lanes librdkafka really fetches, and how far it has come, by its own statistics. An error that ends one lane comes
+//! out of the consumer without the lane's name, and afterwards there is silence; here that silence shows.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::KafkaError;
+use rdkafka::statistics::Statistics;
+
+use crate::event::topics::Lane;
+use crate::kafka::context;
+
+/// How often librdkafka says how it stands, in milliseconds.
+pub(super) const STATISTICS_MS: u64 = 2_000;
+/// librdkafka's names for a partition that it is assigned and does not fetch, nor is about to.
+const ENDED: [&str; 2] = ["none", "stopped"];
+
+/// How far each lane of each task is fetched: one past the last offset that librdkafka has seen, ends of transactions
+/// included, which no record announces.
+pub type Fetched = HashMap<(&'static str, i32), i64>;
+
+/// What the statistics said last. Shared with whoever shows how the lanes stand.
+#[derive(Clone, Default)]
+pub(super) struct Fetching(Arc<Mutex<Seen>>);
+
+#[derive(Default)]
+struct Seen {
+    /// Counts the statistics.
+    round: u64,
+    fetched: Fetched,
+    ended: Vec<(i32, Lane)>,
+}
+
+impl Fetching {
+    /// How far each lane is fetched.
+    pub(super) fn fetched(&self) -> Fetched {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).fetched.clone()
+    }
+
+    /// The lanes that are not fetched, if the statistics are newer than `round`, which becomes theirs.
+    pub(super) fn ended_since(&self, round: &mut u64) -> Option<Vec<(i32, Lane)>> {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (std::mem::replace(round, seen.round) != seen.round).then(|| seen.ended.clone())
+    }
+
+    fn note(&self, statistics: &Statistics) {
+        let (mut fetched, mut ended) = (Fetched::new(), Vec::new());
+        for lane in Lane::ALL {
+            let partitions = statistics.topics.get(lane.topic()).map(|topic| &topic.partitions);
+            for (&partition, of) in partitions.into_iter().flatten() {
+                fetched.insert((lane.topic(), partition), of.next_offset);
+                if ENDED.contains(&of.fetch_state.as_str()) {
+                    ended.push((partition, lane));
+                }
+            }
+        }
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *seen = Seen { round: seen.round + 1, fetched, ended };
+    }
+}
+
+/// The context of the lanes' consumer.
+pub(super) struct LanesContext(pub(super) Fetching);
+
+impl ClientContext for LanesContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        context::log("lanes", level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(client = "lanes", "{error}: {reason}");
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.0.note(&statistics);
+    }
+}
+
+impl ConsumerContext for LanesContext {}

@@ -1,0 +1,202 @@
+//! Which topics there are now, by Kafka's ids (KIP-516). rdkafka does not wrap `DescribeTopics`, so this file talks to
+//! librdkafka itself; nothing outside of it does. An id that cannot be had (brokers before 2.8, no right to describe) stops
+//! nobody: positions are then compared by their numbers alone.
+
+use std::ffi::{CStr, CString, c_char, c_int};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rdkafka::bindings as c;
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::event::topics::IDENTIFIED;
+use crate::kafka::KafkaFault;
+use crate::kafka::context::QuietContext;
+use crate::kafka::settings::KafkaSettings;
+use crate::state::{TopicId, TopicIds};
+
+/// How long the brokers may take to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// What librdkafka may need beyond that until it says that they did not.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What is there now.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Described {
+    /// The ids of those that exist and have one.
+    pub(super) ids: TopicIds,
+    /// Those that do not exist.
+    pub(super) gone: Vec<&'static str>,
+}
+
+/// Asks for the ids of our topics.
+pub(super) struct TopicIdentities(BaseConsumer<QuietContext>);
+
+impl TopicIdentities {
+    pub(super) fn new(settings: &KafkaSettings) -> Result<Self, KafkaFault> {
+        let client = settings.uncommitted().create_with_context(QuietContext("topic ids"));
+        let refused = |error| KafkaFault::of("the client that asks for topic ids cannot be made", &error);
+        Ok(TopicIdentities(client.map_err(refused)?))
+    }
+
+    /// What is there now; an error only where nobody answers at all.
+    pub(super) fn describe(&self) -> Result<Described, KafkaFault> {
+        let mut described = Described::default();
+        let answers = describe(&self.0, &IDENTIFIED)
+            .map_err(|error| KafkaFault::of("the brokers do not tell the ids of our topics", &error))?;
+        for (topic, answer) in answers {
+            match answer {
+                Ok(Some(id)) => described.ids.note(&topic, id),
+                Ok(None) => tell_once("the brokers are older than 2.8"),
+                Err(RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                    described.gone.extend(IDENTIFIED.into_iter().find(|ours| *ours == topic));
+                }
+                Err(code) => {
+                    tell_once(&format!("{topic}: {code}; give this worker the right to describe it"))
+                }
+            }
+        }
+        Ok(described)
+    }
+
+    /// The ids that can be had now.
+    pub(super) fn ids(&self) -> TopicIds {
+        match self.describe() {
+            Ok(described) => described.ids,
+            Err(fault) => {
+                tell_once(&fault.to_string());
+                TopicIds::default()
+            }
+        }
+    }
+}
+
+/// A worker without ids works, and whoever runs it should know what it does not notice.
+fn tell_once(why: &str) {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    if !TOLD.swap(true, Ordering::SeqCst) {
+        tracing::warn!("no topic ids ({why}): a topic that is made anew is noticed only by its offsets");
+    }
+}
+
+type Answer = (String, Result<Option<TopicId>, RDKafkaErrorCode>);
+
+/// One object of librdkafka's that is ours to destroy.
+struct Owned<T>(NonNull<T>, unsafe extern "C" fn(*mut T));
+
+#[allow(unsafe_code, reason = "rdkafka wraps neither DescribeTopics nor the objects it takes")]
+impl<T> Owned<T> {
+    /// # Safety
+    /// `object` must be ours, and `destroy` what librdkafka wants called with it, once.
+    unsafe fn new(object: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Option<Self> {
+        NonNull::new(object).map(|object| Owned(object, destroy))
+    }
+
+    fn ptr(&self) -> *mut T {
+        self.0.as_ptr()
+    }
+}
+
+#[allow(unsafe_code, reason = "as above")]
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        // SAFETY: as `new` demands.
+        unsafe { (self.1)(self.0.as_ptr()) }
+    }
+}
+
+/// `DescribeTopics` of these topics, and what is said of each.
+#[allow(unsafe_code, reason = "rdkafka does not wrap DescribeTopics")]
+fn describe<C: ClientContext + ConsumerContext>(
+    client: &BaseConsumer<C>,
+    topics: &[&str],
+) -> Result<Vec<Answer>, KafkaError> {
+    let refused = || KafkaError::AdminOpCreation("librdkafka gives no memory".into());
+    let names: Vec<CString> = topics.iter().filter_map(|topic| CString::new(*topic).ok()).collect();
+    let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+    let native = client.client().native_ptr();
+    // SAFETY: `native` lives as long as `client`, which outlives every object here; each object is ours and destroyed once,
+    // the event before the queue it came from; librdkafka copies the names.
+    unsafe {
+        let queue =
+            Owned::new(c::rd_kafka_queue_new(native), c::rd_kafka_queue_destroy).ok_or_else(refused)?;
+        let operation = c::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+        let options =
+            Owned::new(c::rd_kafka_AdminOptions_new(native, operation), c::rd_kafka_AdminOptions_destroy);
+        let options = options.ok_or_else(refused)?;
+        let limit_ms = c_int::try_from(ANSWER_LIMIT.as_millis()).unwrap_or(c_int::MAX);
+        let mut text = [0; 128];
+        c::rd_kafka_AdminOptions_set_request_timeout(options.ptr(), limit_ms, text.as_mut_ptr(), text.len());
+        let asked = c::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+        let asked = Owned::new(asked, c::rd_kafka_TopicCollection_destroy).ok_or_else(refused)?;
+        c::rd_kafka_DescribeTopics(native, asked.ptr(), options.ptr(), queue.ptr());
+        let wait_ms = c_int::try_from((ANSWER_LIMIT + GRACE).as_millis()).unwrap_or(c_int::MAX);
+        let event = Owned::new(c::rd_kafka_queue_poll(queue.ptr(), wait_ms), c::rd_kafka_event_destroy);
+        let event = event.ok_or(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut))?;
+        answers(&event)
+    }
+}
+
+/// What the event of a `DescribeTopics` says of each topic.
+///
+/// # Safety
+/// Called with a live event only; everything that is read belongs to it and is copied.
+#[allow(unsafe_code, reason = "rdkafka does not wrap DescribeTopics")]
+unsafe fn answers(event: &Owned<c::rd_kafka_event_t>) -> Result<Vec<Answer>, KafkaError> {
+    // SAFETY: the event is live; librdkafka checks what kind it is and answers null where it is another.
+    unsafe {
+        let error = c::rd_kafka_event_error(event.ptr());
+        if error != c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Err(KafkaError::AdminOp(error.into()));
+        }
+        let result = c::rd_kafka_event_DescribeTopics_result(event.ptr());
+        if result.is_null() {
+            return Err(KafkaError::AdminOp(RDKafkaErrorCode::Fail));
+        }
+        let mut count = 0;
+        let descriptions = c::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
+        let mut answers = Vec::with_capacity(count);
+        for index in 0..count {
+            let description = *descriptions.add(index);
+            let name = c::rd_kafka_TopicDescription_name(description);
+            let name = CStr::from_ptr(name).to_string_lossy().into_owned();
+            let error = c::rd_kafka_TopicDescription_error(description);
+            let code = if error.is_null() {
+                c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
+            } else {
+                c::rd_kafka_error_code(error)
+            };
+            let answer = if code == c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                Ok(id(c::rd_kafka_TopicDescription_topic_id(description)))
+            } else {
+                Err(code.into())
+            };
+            answers.push((name, answer));
+        }
+        Ok(answers)
+    }
+}
+
+/// The id as Kafka's own tools print it; none where the brokers do not have ids, which is zero on the wire.
+///
+/// # Safety
+/// `uuid` is null, or lives while this is called.
+#[allow(unsafe_code, reason = "rdkafka does not wrap DescribeTopics")]
+unsafe fn id(uuid: *const c::rd_kafka_Uuid_t) -> Option<TopicId> {
+    if uuid.is_null() {
+        return None;
+    }
+    // SAFETY: as demanded; the text belongs to the id and is copied.
+    unsafe {
+        let bits =
+            (c::rd_kafka_Uuid_most_significant_bits(uuid), c::rd_kafka_Uuid_least_significant_bits(uuid));
+        if bits == (0, 0) {
+            return None;
+        }
+        let text = c::rd_kafka_Uuid_base64str(uuid);
+        (!text.is_null()).then(|| TopicId(CStr::from_ptr(text).to_string_lossy().into()))
+    }
+}

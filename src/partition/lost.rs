@@ -1,0 +1,77 @@
+//! Versions that waited in the retry topic and whose record is gone from there: state knows that each is owed a result, and
+//! nothing will bring it back. Each gets its dead letter, once, in the transaction that takes it off the state.
+
+use crate::booking::{BookingKey, Version};
+use crate::event::failed::DeadContent;
+use crate::event::{DeadLetter, Identity, Outgoing};
+use crate::partition::job::JobKey;
+use crate::partition::task::{PendingFact, Task};
+use crate::processor::fact::Fact;
+use crate::state::ParkingPlace;
+use crate::sync::{Disposition, Reason};
+use crate::time::Timestamp;
+
+const DETAIL: &str =
+    "its record in appointments.retry was deleted; publish the booking again under a higher version";
+
+impl Task {
+    /// Notes what the acquisition found lost. It is written again with the first commit: the next owner will not find it
+    /// by looking, for the positions that tell of it are good by then.
+    pub(super) fn inherit_lost(&mut self) {
+        let owed = self.state.bookings.open_entries().filter(|(_, state)| !state.lost.is_empty());
+        for (key, _) in owed {
+            self.pending.bookings.insert(key.clone());
+            self.lost.insert(key.clone());
+        }
+    }
+
+    /// Dead-letters what is lost, unless a write of its booking may yet turn out to stand (rule W4), or the version has come
+    /// again and is at hand.
+    pub(super) fn bury_lost(&mut self, now: Timestamp) {
+        if self.lost.is_empty() {
+            return;
+        }
+        for key in std::mem::take(&mut self.lost) {
+            if self.writes.contains_key(&key) || self.jobs.contains_key(&JobKey::Booking(key.clone())) {
+                self.lost.insert(key);
+                continue;
+            }
+            let versions =
+                self.state.bookings.get_open(&key).map_or_else(Vec::new, |state| state.lost.clone());
+            for version in versions {
+                self.bury_lost_version(&key, version, now);
+            }
+        }
+    }
+
+    fn bury_lost_version(&mut self, key: &BookingKey, version: Version, now: Timestamp) {
+        let state = self.change_booking(key);
+        state.lost.retain(|lost| *lost != version);
+        let waits = state.parked(version).filter(|parked| parked.place == ParkingPlace::Retry);
+        let Some(generation) = waits.map(|parked| parked.generation + 1) else { return };
+        state.parked.retain(|parked| parked.version != version);
+        state.answered.insert(version);
+        state.last_day = state.last_day.max(now.day());
+        let placed_ids = state.placed_ids();
+        let (reason, disposition) = (Reason::RecordLost, Disposition::Operator);
+        self.pending.facts.push(PendingFact::Plain(Fact::BookingFailed {
+            key: Some(key.clone()),
+            origin: None,
+            reason,
+            disposition,
+            detail: DETAIL.into(),
+        }));
+        self.pending.records.push(Outgoing::Failed(Box::new(DeadLetter {
+            content: DeadContent::Lost,
+            identity: Some(Identity::of_lost(key.clone(), version)),
+            reason,
+            disposition,
+            detail: DETAIL.into(),
+            placed_ids,
+            attempts: 1,
+            generation,
+            origin: None,
+            finished_at: now,
+        })));
+    }
+}

@@ -1,0 +1,228 @@
+//! Positions that are lost on a real Kafka: topics that are deleted and made anew, before a worker starts and under one at
+//! work, records that are deleted, offsets that the group forgot (rule K9). Nobody else
+//! works meanwhile.
+
+use healthflow_sync::event::requested::AppointmentRequested;
+use healthflow_sync::event::result::{ResultEnvelope, ResultOutcome};
+use healthflow_sync::event::topics::{APPOINTMENT_STATE, PATIENT_STATE, REQUESTED, RETRY};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use crate::office::{Office, PARTITIONS};
+use crate::wait::wait_for;
+use crate::world::{LIMIT, world};
+
+const KEYED: [(&str, &str); 1] = [("healthflow.duplicate_guard", "idempotency_key")];
+
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    wait_for(LIMIT, || condition().then_some(())).unwrap_or_else(|| panic!("waited in vain for {what}"));
+}
+
+/// So many bookings in a practice of each partition, under names that begin with `prefix`.
+fn everywhere(office: &Office, prefix: &str, each: usize) -> Vec<AppointmentRequested> {
+    let practices = (0..PARTITIONS).map(|partition| office.practice(partition));
+    let of = |practice: String| {
+        (0..each).map(move |number| office.event(&practice, &format!("{prefix}-{number}"), 1))
+    };
+    practices.flat_map(of).collect()
+}
+
+fn signal(office: &Office, worker: usize, signal: Signal) {
+    let pid = i32::try_from(office.workers[worker].pid().unwrap()).unwrap();
+    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
+/// Somebody deletes a topic and makes it anew, as it is said in the settings.
+fn make_anew(office: &Office, topic: &str) {
+    delete_topic(office, topic);
+    let made = || {
+        let partitions = PARTITIONS.to_string();
+        office.try_to_operate(&["topics", "--partitions", &partitions]).is_ok().then_some(())
+    };
+    wait_for(LIMIT, made).unwrap_or_else(|| panic!("{topic} cannot be made anew"));
+}
+
+/// Somebody deletes a topic.
+fn delete_topic(office: &Office, topic: &str) {
+    let admin = admin(office);
+    let deleted = world().runtime.block_on(admin.delete_topics(&[topic], &AdminOptions::new())).unwrap();
+    assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
+    let has_it = || {
+        let all = admin.inner().fetch_metadata(None, LIMIT).unwrap();
+        all.topics().iter().any(|one| one.name() == topic)
+    };
+    wait_for(LIMIT, || (!has_it()).then_some(())).unwrap_or_else(|| panic!("{topic} stays"));
+}
+
+/// Somebody deletes every record of a partition that is there now.
+fn delete_records(office: &Office, topic: &str, partition: i32) {
+    let mut before = TopicPartitionList::new();
+    before.add_partition_offset(topic, partition, Offset::End).unwrap();
+    world().runtime.block_on(admin(office).delete_records(&before, &AdminOptions::new())).unwrap();
+}
+
+/// The brokers forget a group, once it has no member.
+fn delete_group(office: &Office, group: &str) {
+    let admin = admin(office);
+    let deleted = || {
+        let deleted = world().runtime.block_on(admin.delete_groups(&[group], &AdminOptions::new()));
+        deleted.unwrap().iter().all(Result::is_ok).then_some(())
+    };
+    wait_for(LIMIT, deleted).unwrap_or_else(|| panic!("{group} stays"));
+}
+
+fn admin(office: &Office) -> AdminClient<DefaultClientContext> {
+    rdkafka::ClientConfig::new().set("bootstrap.servers", &office.kafka().brokers).create().unwrap()
+}
+
+/// Goal: what is published to a topic that was made anew is read, all of it, wherever the task had come to in the old one:
+/// while no worker runs, with and without the group's offsets, and under one at work. Method: fewer and more records than
+/// before, so that the old position lies within the new topic and behind its end.
+#[test]
+fn a_topic_that_is_made_anew_is_read_from_its_beginning() {
+    let mut office = Office::open("made-anew", &KEYED);
+    office.hire();
+    office.wait_live(0, PARTITIONS as usize);
+    let mut expected = 0;
+    let mut publish = |office: &Office, prefix: &str, each: usize| {
+        let events = everywhere(office, prefix, each);
+        office.publish(&events);
+        expected += events.len();
+        expected
+    };
+    let first = publish(&office, "first", 10);
+    wait_until("the first results", || office.results().len() == first);
+
+    office.workers.clear();
+    make_anew(&office, REQUESTED);
+    let second = publish(&office, "second", 33);
+    office.hire();
+    wait_until("the results of the topic made anew while nobody worked", || office.results().len() == second);
+
+    office.workers.clear();
+    make_anew(&office, REQUESTED);
+    delete_group(&office, "healthflow-sync");
+    let third = publish(&office, "third", 40);
+    office.hire();
+    wait_until("the results without the group's offsets", || office.results().len() == third);
+
+    for (prefix, each) in [("fewer", 5), ("more", 60)] {
+        make_anew(&office, REQUESTED);
+        let so_many = publish(&office, prefix, each);
+        wait_until("the results of the topic made anew under a worker", || office.results().len() == so_many);
+        office.wait_live(0, PARTITIONS as usize);
+    }
+    let log = office.log(0);
+    assert!(log.contains("the topic was made anew, its records are gone"), "{log}");
+    let all = expected;
+    let closed = office.close_after(all);
+    assert!(closed.results.iter().all(|result| result.outcome == ResultOutcome::Created));
+    assert_eq!(closed.appointments.len(), all);
+}
+
+/// Goal: a lane whose records are deleted under a worker goes on with what comes then, and the loss is told. Method: the
+/// worker is stopped while records are published and deleted that it has not fetched.
+#[test]
+fn records_deleted_under_a_worker_are_told_and_the_lane_goes_on() {
+    let mut office = Office::open("deleted-records", &KEYED);
+    office.hire();
+    office.wait_live(0, PARTITIONS as usize);
+    let practice = office.practice(4);
+    office.publish(&[office.event(&practice, "read", 1)]);
+    wait_until("the first result", || office.results().len() == 1);
+    signal(&office, 0, Signal::STOP);
+    let unread: Vec<_> =
+        (0..50).map(|number| office.event(&practice, &format!("unread-{number}"), 1)).collect();
+    // The fetch that waits at the broker takes the first one; there is no other while the worker is stopped.
+    office.publish(&unread[..1]);
+    office.publish(&unread[1..]);
+    delete_records(&office, REQUESTED, 4);
+    signal(&office, 0, Signal::CONT);
+    office.publish(&[office.event(&practice, "later", 1)]);
+    wait_until("a word about it", || office.log(0).contains("records were deleted before they were read"));
+    let is_later =
+        |result: &ResultEnvelope| result.booking_id.as_ref().is_some_and(|id| id.as_str() == "later");
+    wait_until("a result of what came later", || office.results().iter().any(is_later));
+    wait_until("a worker that is ready", || office.is_ready(0));
+    // What a fetch under way brought was read.
+    let found = office.results().len();
+    office.close_after(found);
+}
+
+/// Goal: every version that waits in a retry topic that was made anew gets its dead letter, once, also over a crash, and
+/// nothing else of its booking is lost. Method: HealthFlow is away until all bookings are parked; the worker that finds the
+/// topic made anew is killed as soon as the first letter is there.
+#[test]
+fn each_version_that_waited_in_a_retry_topic_made_anew_gets_one_dead_letter() {
+    let late = [KEYED[0], ("retry.backoff_min_ms", "600000"), ("retry.backoff_max_ms", "600000")];
+    let mut office = Office::open("retry-anew", &late);
+    office.moods(&json!({"down": "unavailable"}));
+    office.hire();
+    office.wait_live(0, PARTITIONS as usize);
+    let events = everywhere(&office, "b", 5);
+    office.publish(&events);
+    let parked = || office.counter(0, "healthflow_sync_bookings_parked_total") as usize;
+    wait_until("parked bookings", || parked() >= events.len());
+    wait_until("commits", || office.waiting(0) >= events.len() as u64);
+    office.workers[0].kill().unwrap();
+    make_anew(&office, RETRY);
+    office.moods(&json!({"down": "no"}));
+    office.hire();
+    wait_until("a dead letter", || !office.results().is_empty());
+    office.workers[1].kill().unwrap();
+    office.hire();
+    wait_until("all dead letters", || office.results().len() >= events.len());
+    let again: Vec<_> =
+        events.iter().map(|event| AppointmentRequested { version: 2, ..event.clone() }).collect();
+    office.publish(&again);
+    let closed = office.close_after(2 * events.len());
+    for result in &closed.results {
+        let outcome = (result.version, result.outcome, result.reason.as_deref());
+        let expected = match result.version {
+            Some(1) => (Some(1), ResultOutcome::Failed, Some("RECORD_LOST")),
+            _ => (Some(2), ResultOutcome::Created, None),
+        };
+        assert_eq!(outcome, expected);
+    }
+}
+
+/// Goal: state that is gone, or that is another topic's, is not gone on from: one line names the topic and the remedy, and
+/// an operator accepts a copy on purpose.
+#[test]
+fn a_state_topic_made_anew_is_refused_until_it_is_accepted_or_restored() {
+    let mut office = Office::open_with_own_kafka("state-anew", &KEYED);
+    office.hire();
+    office.wait_live(0, PARTITIONS as usize);
+    let first = everywhere(&office, "first", 2);
+    office.publish(&first);
+    wait_until("results", || office.results().len() == first.len());
+
+    // Under the worker, and the next one is refused as well.
+    make_anew(&office, PATIENT_STATE);
+    let refused = "patients.state was made anew since task";
+    wait_until("a worker that is not ready", || !office.is_ready(0) && office.log(0).contains(refused));
+    office.workers.clear();
+    // A static member is missed only after a while.
+    let listed = wait_for(LIMIT, || office.try_to_operate(&["accept-topics"]).ok()).expect("no worker runs");
+    assert!(listed.contains("patients.state is another topic than before"), "{listed}");
+    assert!(listed.contains("nothing is changed; say --yes"), "{listed}");
+    office.operate(&["accept-topics", "--yes"]);
+    office.hire();
+    office.wait_live(0, PARTITIONS as usize);
+    let refused = office.try_to_operate(&["accept-topics", "--yes"]).unwrap_err().to_string();
+    assert!(refused.contains("stop every worker"), "{refused}");
+    let second = everywhere(&office, "second", 2);
+    office.publish(&second);
+    wait_until("results after it was accepted", || office.results().len() == first.len() + second.len());
+
+    office.workers.clear();
+    make_anew(&office, APPOINTMENT_STATE);
+    office.hire();
+    wait_until("a refusal", || office.log(0).contains("appointments.state/0 holds nothing of task 0"));
+    assert_eq!(office.live(0), 0);
+    let all = first.len() + second.len();
+    office.close_after(all);
+}
