@@ -57,6 +57,10 @@ fn start(command_line: Cli) -> anyhow::Result<ExitCode> {
                 let kafka = cli::run::kafka_settings(&config)?;
                 cli::accept_topics::run(&connection, kafka, arguments, &mut out).await
             }
+            Command::DropRecord { arguments, .. } => {
+                let kafka = cli::run::kafka_settings(&config)?;
+                cli::drop_record::run(&connection, kafka, arguments, &mut out).await
+            }
             Command::Redrive { arguments, .. } => {
                 let kafka = cli::run::kafka_settings(&config)?;
                 let now = Clock::start().now();

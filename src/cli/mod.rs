@@ -3,6 +3,7 @@
 
 pub mod accept_topics;
 mod open_files;
+pub mod drop_record;
 mod publish;
 pub mod redrive;
 pub mod repartition;
@@ -86,6 +87,15 @@ pub enum Command {
         #[command(flatten)]
         arguments: accept_topics::Arguments,
     },
+    /// Remove a record of a state topic that no worker can use, and that keeps its task from going live.
+    DropRecord {
+        /// Its configuration.
+        #[command(flatten)]
+        settings: Settings,
+        /// Which.
+        #[command(flatten)]
+        arguments: drop_record::Arguments,
+    },
     /// Let dead letters be tried once more.
     Redrive {
         /// Its configuration.
@@ -124,6 +134,7 @@ impl Command {
             | Command::Repartition { settings, .. }
             | Command::Takeover { settings, .. }
             | Command::AcceptTopics { settings, .. }
+            | Command::DropRecord { settings, .. }
             | Command::Redrive { settings, .. }
             | Command::Send { settings, .. }
             | Command::Tail { settings, .. } => settings,

@@ -16,7 +16,7 @@ use crate::config::{Config, FirstStart, GroupProtocol, HOSTNAME, secret};
 use crate::http::TransportSettings;
 use crate::kafka::schema_registry::{Patience, SchemaRegistry};
 use crate::kafka::topics::{Topics, Wish};
-use crate::kafka::{Avro, Ends, Fleet, KafkaSettings, NotEntered};
+use crate::kafka::{Avro, BrokerClock, ClockFault, ClockWatch, Ends, Fleet, KafkaSettings, NotEntered, Now};
 use crate::metrics::{Catalogue, log};
 use crate::processor::stall::Stalls;
 use crate::processor::{Fact, Processor, Status};
@@ -52,14 +52,25 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
     let clock = Clock::start();
     let mut stop = StopRequest::listen(&runtime).context("the system gives no signals")?;
     let mut watcher = Watcher::start(config, &runtime, clock)?;
-    let checked = stop.unless_requested(check_topics(connection, config.worker.keep_days));
+    let now: Now = Arc::new(move || clock.now());
+    let settings = kafka_settings(config)?;
+    let skew_max_ms = i64::try_from(config.worker.clock_skew_max_ms).unwrap_or(i64::MAX);
+    let brokers_clock = (skew_max_ms > 0).then(|| BrokerClock::new(&settings).map(Arc::new)).transpose()?;
+    let checked = stop.unless_requested(async {
+        let partitions = check_topics(connection, config.worker.keep_days).await?;
+        if let Some(brokers) = &brokers_clock {
+            check_clock(brokers, &now, skew_max_ms).await?;
+        }
+        anyhow::Ok(partitions)
+    });
     let Some(partitions) = runtime.block_on(checked).transpose()? else {
         // A question that Kafka has not answered yet is not waited for.
         runtime.shutdown_background();
         return Ok(());
     };
     open_files::check_limit(open_files, partitions, u64::from(config.worker.max_in_flight))?;
-    let kafka = KafkaSettings { partition_count: partitions, ..kafka_settings(config)? };
+    let kafka = KafkaSettings { partition_count: partitions, ..settings };
+    watcher.clock = brokers_clock.map(|brokers| brokers.watch(now, skew_max_ms)).transpose()?;
     watcher.ends = Some(Ends::start(&kafka)?);
     watcher.registry = Some(connection.registry.clone());
     runtime.spawn(connection.registry.clone().look_ahead());
@@ -192,11 +203,26 @@ async fn wait_out(fault: &impl std::fmt::Display) {
     tokio::time::sleep(ASK_AGAIN).await;
 }
 
+/// Refuses to run with a clock that is not the brokers' (`docs/decisions/one-clock-since-boot.md`); waits for brokers that are
+/// away.
+async fn check_clock(brokers: &Arc<BrokerClock>, now: &Now, skew_max_ms: i64) -> anyhow::Result<()> {
+    loop {
+        let (brokers, now) = (brokers.clone(), now.clone());
+        match tokio::task::spawn_blocking(move || brokers.check(&now, skew_max_ms)).await? {
+            Ok(()) => return Ok(()),
+            Err(fault @ ClockFault::Silent(_)) => tracing::warn!("the start waits: {fault}"),
+            Err(fault) => bail!(fault),
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+}
+
 /// Whoever watches the worker: logs and metrics from facts, the status page from the processor.
 struct Watcher {
     catalogue: Arc<Catalogue>,
     status: watch::Sender<Arc<Status>>,
     ends: Option<Ends>,
+    clock: Option<ClockWatch>,
     registry: Option<Arc<SchemaRegistry>>,
     stalls: Stalls,
     is_starting: Arc<AtomicBool>,
@@ -233,7 +259,7 @@ impl Watcher {
             }
         });
         let stalls = Stalls::default();
-        Ok(Watcher { catalogue, status, ends: None, registry: None, stalls, is_starting })
+        Ok(Watcher { catalogue, status, ends: None, clock: None, registry: None, stalls, is_starting })
     }
 }
 
@@ -248,6 +274,9 @@ impl Observer for Watcher {
         let mut status = Status { joined: seen.has_joined, ..processor.status(now) };
         if let Some(ends) = &self.ends {
             ends.fill(&mut status);
+        }
+        if let Some(clock) = &self.clock {
+            clock.fill(&mut status);
         }
         if let Some(registry) = &self.registry {
             registry.fill(&mut status);

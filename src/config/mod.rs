@@ -173,6 +173,8 @@ pub struct Worker {
     pub release_drain_ms: u64,
     /// How long after a lost commit a task that is still assigned is acquired again (milliseconds).
     pub reacquire_pause_ms: u64,
+    /// How far a worker's clock may be from the brokers' when it starts (milliseconds); 0: it is not asked.
+    pub clock_skew_max_ms: u64,
     /// Unclean ends of workers after which a booking with an open write runs alone.
     pub crash_suspect_after: u32,
     /// Unclean ends while it ran alone after which a person must look at it.

@@ -101,20 +101,24 @@ impl Codec {
                     headers,
                 });
             }
-            Outgoing::State(record) => match &**record {
-                StateRecord::Booking(booking, state) => {
-                    self.appointment_state.encode(&AppointmentStateRecord::from((booking, state)), buffer)?;
-                    (topics::APPOINTMENT_STATE, Some(key::booking(booking).into_bytes()))
+            Outgoing::State(record) => {
+                let key = Some(key::state(record).into_bytes());
+                match &**record {
+                    StateRecord::Booking(booking, state) => {
+                        let value = AppointmentStateRecord::from((booking, state));
+                        self.appointment_state.encode(&value, buffer)?;
+                        (topics::APPOINTMENT_STATE, key)
+                    }
+                    StateRecord::Task(positions) => {
+                        self.appointment_state.encode(&AppointmentStateRecord::from(positions), buffer)?;
+                        (topics::APPOINTMENT_STATE, key)
+                    }
+                    StateRecord::Patient(patient, state) => {
+                        self.patient_state.encode(&PatientStateRecord::from((patient, state)), buffer)?;
+                        (topics::PATIENT_STATE, key)
+                    }
                 }
-                StateRecord::Task(positions) => {
-                    self.appointment_state.encode(&AppointmentStateRecord::from(positions), buffer)?;
-                    (topics::APPOINTMENT_STATE, Some(key::TASK.into()))
-                }
-                StateRecord::Patient(patient, state) => {
-                    self.patient_state.encode(&PatientStateRecord::from((patient, state)), buffer)?;
-                    (topics::PATIENT_STATE, Some(key::patient(patient).into_bytes()))
-                }
-            },
+            }
         };
         Ok(Encoded { topic, partition, key, value: Some(buffer), headers })
     }

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::appointment::reference::hex;
 use crate::booking::{BookingKey, PatientKey};
+use crate::state::StateRecord;
 
 /// The key of the one record of a partition of `appointments.state` that speaks of the task, not of a booking: the ids of
 /// bookings are never empty.
@@ -17,6 +18,15 @@ pub const FLEET: &str = "/fleet";
 pub fn practice(key: &[u8]) -> Option<String> {
     let (practice, _) = std::str::from_utf8(key).ok()?.split_once('/')?;
     (!practice.is_empty()).then(|| practice.replace("%2F", "/").replace("%25", "%"))
+}
+
+/// The key of a record of state.
+pub fn state(record: &StateRecord) -> String {
+    match record {
+        StateRecord::Booking(key, _) => booking(key),
+        StateRecord::Patient(key, _) => patient(key),
+        StateRecord::Task(_) => TASK.to_owned(),
+    }
 }
 
 /// `practice/booking`; `%` and `/` inside the ids are percent-encoded, so that different pairs never look alike.

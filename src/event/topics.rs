@@ -43,6 +43,9 @@ pub const APPOINTMENT_STATE: &str = "appointments.state";
 /// The topics whose identity is remembered: what is read of them again, by offset or as a whole.
 pub const IDENTIFIED: [&str; 4] = [REQUESTED, RETRY, PATIENT_STATE, APPOINTMENT_STATE];
 
-/// Every topic, in the order in which a booking meets them.
+/// Where workers ask the brokers for their time: the leader stamps what it appends, and nobody reads it.
+pub const CLOCK: &str = "healthflow.clock";
+
+/// Every topic that holds records of ours, in the order in which a booking meets them.
 pub const ALL: [&str; 8] =
     [REQUESTED, BACKFILL, RETRY, SYNCED, REVIEW, FAILED, PATIENT_STATE, APPOINTMENT_STATE];

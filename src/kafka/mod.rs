@@ -4,6 +4,7 @@
 pub mod avro;
 pub mod schema_registry;
 pub mod topics;
+mod broker_clock;
 pub mod settings;
 mod context;
 mod ends;
@@ -14,6 +15,7 @@ pub mod dead_letters;
 mod doubled;
 pub mod fleet;
 pub mod repartition;
+pub mod stray;
 pub mod takeover;
 pub mod accept;
 mod restore;
@@ -34,6 +36,7 @@ use crate::processor::Input;
 use crate::time::Timestamp;
 
 pub use avro::{Avro, DecodeFault, RawRecord};
+pub use broker_clock::{BrokerClock, BrokerTime, ClockFault, ClockWatch};
 pub use ends::Ends;
 pub use fetching::Fetched;
 pub use fleet::{Fleet, NotEntered};

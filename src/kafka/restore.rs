@@ -14,14 +14,14 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::event::Arrival;
 use crate::event::avro::Undecodable;
-use crate::event::key::FLEET;
+use crate::event::key::{self, FLEET};
 use crate::event::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, RETRY};
 use crate::kafka::context::QuietContext;
 use crate::kafka::schema_registry::Standing;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::{Avro, DecodeFault, KafkaFault, RawRecord};
 use crate::partition::start::InRetry;
-use crate::state::TaskState;
+use crate::state::{StateRecord, TaskState};
 use crate::time::Timestamp;
 
 const ASK: Duration = Duration::from_secs(10);
@@ -135,10 +135,12 @@ impl Readers {
             }
             Ok(())
         })?;
-        for Raw { offset, value } in newest.into_values() {
+        for (key, Raw { offset, value }) in newest {
             check_cancelled(cancelled)?;
+            let record = try_decode(avro, cancelled, || avro.state(topic, &value))?;
+            let record = record.and_then(|record| usable(&key, record));
             let at = RecordName { topic, partition, offset };
-            restored.state.apply(decode(at, avro, cancelled, || avro.state(topic, &value))?);
+            restored.state.apply(record.map_err(|why| is_stray(at, &why))?);
         }
         Ok(())
     }
@@ -321,33 +323,55 @@ pub(super) struct RecordName {
 
 /// Decodes a record with `read`, and waits for its schema where that is not known yet.
 pub(super) fn decode<R>(
-    at: RecordName,
+    RecordName { topic, partition, offset }: RecordName,
     avro: &Avro,
     cancelled: &AtomicBool,
     read: impl Fn() -> Result<R, DecodeFault>,
 ) -> Result<R, KafkaFault> {
+    try_decode(avro, cancelled, read)?.map_err(|why| {
+        KafkaFault(format!(
+            "record {offset} of {topic}/{partition} {why}; was it written by a newer worker? Then run that one here too"
+        ))
+    })
+}
+
+/// The same; the inner error says why it cannot be read, as the end of a sentence.
+pub(super) fn try_decode<R>(
+    avro: &Avro,
+    cancelled: &AtomicBool,
+    read: impl Fn() -> Result<R, DecodeFault>,
+) -> Result<Result<R, String>, KafkaFault> {
+    let unreadable = |why: &dyn std::fmt::Display| Ok(Err(format!("cannot be read ({why})")));
     loop {
         match read() {
-            Ok(record) => return Ok(record),
+            Ok(record) => return Ok(Ok(record)),
             Err(DecodeFault::UnknownSchema(id)) => {
                 if let Standing::Denied { .. } = avro.standing(id) {
-                    return Err(unreadable(at, &Undecodable::UnknownSchema(id)));
+                    return unreadable(&Undecodable::UnknownSchema(id));
                 }
                 std::thread::sleep(STABLE_PAUSE);
                 check_cancelled(cancelled)?;
             }
-            Err(DecodeFault::Unreadable(why)) => return Err(unreadable(at, &why)),
+            Err(DecodeFault::Unreadable(why)) => return unreadable(&why),
         }
     }
 }
 
-fn unreadable(
-    RecordName { topic, partition, offset }: RecordName,
-    why: &dyn std::fmt::Display,
-) -> KafkaFault {
+/// A record of state, if it lies under its own key: under another one it would hide what it speaks of, or come back when that is
+/// forgotten.
+pub(super) fn usable(key: &[u8], record: StateRecord) -> Result<StateRecord, String> {
+    if key::state(&record).as_bytes() == key {
+        Ok(record)
+    } else {
+        Err("lies under a key that is not its own".to_owned())
+    }
+}
+
+/// State that is not understood is never passed over: it may be a newer worker's, and what it says may have been sent.
+fn is_stray(RecordName { topic, partition, offset }: RecordName, why: &str) -> KafkaFault {
     KafkaFault(format!(
-        "record {offset} of {topic}/{partition} cannot be read ({why}); was it written by a newer worker? \
-         Then run that one here too"
+        "record {offset} of {topic}/{partition} {why}; if a newer worker wrote it, run that one here too; if no worker did, \
+         `healthflow-sync drop-record --topic {topic} --partition {partition} --offset {offset}` removes it"
     ))
 }
 

@@ -168,7 +168,7 @@ impl Topics {
             return Err(TopicFault::Different(hopeless.clone()));
         }
         let mut done = self.create_missing(&cluster, wish).await?;
-        for topic in topics::ALL {
+        for topic in wanted::ALL {
             let wrong = cluster.topics.contains_key(topic)
                 && found.iter().any(|difference| difference.topic == topic);
             if wrong {
@@ -193,13 +193,17 @@ impl Topics {
         let partitions = wanted::partitions(&cluster.topics, wish);
         let usual = i32::try_from(cluster.brokers.clamp(1, REPLICATION_DEFAULT)).unwrap_or(1);
         let replication = wish.replication.unwrap_or(usual);
-        let missing: Vec<_> = topics::ALL
+        let missing: Vec<_> = wanted::ALL
             .into_iter()
             .filter(|topic| !cluster.topics.contains_key(*topic))
             .map(|topic| (topic, settings(topic, replication)))
             .collect();
         let new_topics = missing.iter().map(|(topic, settings)| {
-            let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(replication));
+            let new = NewTopic::new(
+                topic,
+                wanted::partitions_of(topic, partitions),
+                TopicReplication::Fixed(replication),
+            );
             settings.iter().fold(new, |new, setting| new.set(setting.name, &setting.value))
         });
         let new_topics: Vec<_> = new_topics.collect();
@@ -217,6 +221,7 @@ impl Topics {
             }
         }
         let line = |(topic, _): &(&str, _)| {
+            let partitions = wanted::partitions_of(topic, partitions);
             format!("{topic}: created, {partitions} partitions, {replication} replicas")
         };
         Ok(missing.iter().map(line).collect())
@@ -275,7 +280,7 @@ impl Topics {
         };
         let metadata =
             metadata.map_err(|error| TopicFault::Kafka { what: "list its topics".into(), error })?;
-        let ours = metadata.topics().iter().filter(|topic| topics::ALL.contains(&topic.name()));
+        let ours = metadata.topics().iter().filter(|topic| wanted::ALL.contains(&topic.name()));
         let mut found: BTreeMap<String, Actual> = ours
             .filter(|topic| !topic.partitions().is_empty())
             .map(|topic| {
@@ -288,7 +293,7 @@ impl Topics {
                 (topic.name().to_owned(), actual)
             })
             .collect();
-        let names: Vec<&str> = topics::ALL.into_iter().filter(|topic| found.contains_key(*topic)).collect();
+        let names: Vec<&str> = wanted::ALL.into_iter().filter(|topic| found.contains_key(*topic)).collect();
         for resource in self.describe(&names).await? {
             if let OwnedResourceSpecifier::Topic(name) = &resource.specifier
                 && let Some(actual) = found.get_mut(name)

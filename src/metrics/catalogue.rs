@@ -5,19 +5,20 @@
 //! the first two would be without bound, the last is forbidden. Counters begin at zero where their labels are known: one
 //! that first appears with its first event hides that event from `rate()`.
 
+mod tasks;
+
 use std::sync::Mutex;
 
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    TextEncoder,
 };
 
 use crate::event::topics::Lane;
 use crate::healthflow::Operation;
 use crate::metrics::book::{Book, Described, Made};
+use crate::metrics::catalogue::tasks::{Tasks, Transactions};
 use crate::partition::start::Loss;
-use crate::processor::fact::DropCause;
-use crate::processor::input::LaneEnd;
 use crate::sync::{Reason, SyncedOutcome};
 
 /// Edges for a practice's wait, in seconds: 30 s is the promise, so it is an edge.
@@ -27,11 +28,6 @@ const CONFIRMATION_EDGES: &[f64] = &[
 ];
 /// Edges for one call of HealthFlow, in seconds.
 const CALL_EDGES: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0];
-/// Edges for one transaction, in seconds.
-const TRANSACTION_EDGES: &[f64] =
-    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-/// Edges for one restore, in seconds.
-const RESTORE_EDGES: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
 
 /// The labels of an input topic's metrics.
 const LANE: &[&str] = &["topic", "partition"];
@@ -49,6 +45,7 @@ pub struct Catalogue {
     pub(super) tasks: Tasks,
     pub(super) status_age: Gauge,
     pub(super) log_lines_lost: IntCounter,
+    pub(super) clock_ahead: Gauge,
 }
 
 impl Catalogue {
@@ -72,6 +69,10 @@ impl Catalogue {
             log_lines_lost: book.counter(
                 "healthflow_sync_worker_log_lines_lost_total",
                 "Log lines that could not be written: the reader of the log is too slow or gone, or its disk is full.",
+            )?,
+            clock_ahead: book.seconds(
+                "healthflow_sync_worker_clock_ahead_seconds",
+                "How far the worker's clock is ahead of the brokers' beyond the round trip (negative: behind); 0 if unknown.",
             )?,
             scrape: Mutex::new(()),
             registry: book.registry,
@@ -322,79 +323,5 @@ impl Inputs {
             inputs.forwarded.with_label_values(&[lane.topic()]);
         }
         Ok(inputs)
-    }
-}
-
-/// What is committed.
-pub(super) struct Transactions {
-    pub(super) committed: IntCounter,
-    pub(super) aborted: IntCounter,
-    pub(super) records: IntCounter,
-    pub(super) seconds: Histogram,
-}
-
-impl Transactions {
-    fn enter(book: &mut Book) -> Made<Self> {
-        Ok(Transactions {
-            committed: book
-                .counter("healthflow_sync_transactions_committed_total", "Transactions that are good.")?,
-            aborted: book.counter(
-                "healthflow_sync_transactions_aborted_total",
-                "Transactions that were aborted and committed again from memory.",
-            )?,
-            records: book
-                .counter("healthflow_sync_transactions_records_total", "Records in good transactions.")?,
-            seconds: book.one_histogram(
-                "healthflow_sync_transactions_commit_seconds",
-                "From the start of a transaction to the broker's word that it is good.",
-                TRANSACTION_EDGES,
-            )?,
-        })
-    }
-}
-
-/// What this worker owns.
-pub(super) struct Tasks {
-    pub(super) owned: IntGaugeVec,
-    pub(super) acquired: IntCounter,
-    pub(super) released: IntCounter,
-    pub(super) dropped: IntCounterVec,
-    pub(super) restore_seconds: Histogram,
-    pub(super) restored_records: IntCounter,
-}
-
-impl Tasks {
-    fn enter(book: &mut Book) -> Made<Self> {
-        let tasks = Tasks {
-            owned: book.gauges(
-                "healthflow_sync_tasks_owned_partitions",
-                &["phase"],
-                "Tasks this worker was assigned; phase is acquiring, live or draining.",
-            )?,
-            acquired: book.counter("healthflow_sync_tasks_acquired_total", "Tasks that went live.")?,
-            released: book.counter(
-                "healthflow_sync_tasks_released_total",
-                "Tasks that were drained, committed and given back.",
-            )?,
-            dropped: book.counters(
-                "healthflow_sync_tasks_dropped_total",
-                &["why"],
-                "Tasks that were dropped with their memory; why is commit_lost, partition_lost or lane_ended.",
-            )?,
-            restore_seconds: book.one_histogram(
-                "healthflow_sync_tasks_restore_seconds",
-                "From fencing the old owner to the restored state.",
-                RESTORE_EDGES,
-            )?,
-            restored_records: book.counter(
-                "healthflow_sync_tasks_restored_records_total",
-                "State records that restores read.",
-            )?,
-        };
-        let lane_ended = DropCause::LaneEnded { topic: "", why: LaneEnd::ReadingEnded };
-        for why in [DropCause::CommitLost, DropCause::PartitionLost, lane_ended] {
-            tasks.dropped.with_label_values(&[super::tally::drop_cause(why)]);
-        }
-        Ok(tasks)
     }
 }

@@ -31,6 +31,7 @@ impl Catalogue {
         let oldest_due = status.tasks.iter().filter_map(|task| task.oldest_due).min();
         self.inputs.retry_overdue.set(oldest_due.map_or(0.0, |due| age_seconds(due, now)));
         self.status_age.set(age_seconds(status.taken_at, now));
+        self.clock_ahead.set(status.clock_ahead_ms.map_or(0.0, |ms| ms as f64 / 1_000.0));
         for phase in TaskPhase::ALL {
             let owned = status.tasks.iter().filter(|task| task.phase == phase).count();
             self.tasks.owned.with_label_values(&[phase.name()]).set(signed(owned));

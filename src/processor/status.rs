@@ -24,6 +24,8 @@ pub struct Status {
     pub oldest_doubt_since: Option<Timestamp>,
     /// Nothing is sent before this, since HealthFlow asked us to wait or refuses our credentials.
     pub paused_until: Option<Timestamp>,
+    /// How far the worker's clock is ahead of the brokers', as far as a round trip tells; negative: behind; said by the worker.
+    pub clock_ahead_ms: Option<i64>,
     /// Schemas of records that cannot be read; said by the worker.
     pub schemas: Vec<SchemaStatus>,
 }

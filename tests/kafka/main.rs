@@ -12,6 +12,7 @@ mod stack;
 #[path = "../support/wait.rs"]
 mod wait;
 
+mod broker_clock;
 mod commit;
 mod compatible;
 mod fleets;
@@ -22,6 +23,7 @@ mod office;
 mod rebalance;
 mod restore;
 mod schemas;
+mod stray;
 mod torn_commits;
 mod whole_workers;
 mod world;

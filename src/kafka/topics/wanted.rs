@@ -10,6 +10,21 @@ use crate::time::DAY_MS;
 /// Partitions of new topics unless said otherwise: speed comes from concurrency inside a task, not from many of them.
 pub const PARTITIONS_DEFAULT: i32 = 12;
 
+/// The topics that must be there.
+pub const ALL: [&str; topics::ALL.len() + 1] = {
+    let mut all = [topics::CLOCK; topics::ALL.len() + 1];
+    let mut index = 0;
+    while index < topics::ALL.len() {
+        all[index] = topics::ALL[index];
+        index += 1;
+    }
+    all
+};
+/// Partitions of `healthflow.clock`: so many brokers are asked for the time, and the answer in the middle counts.
+pub const CLOCK_PARTITIONS: i32 = 3;
+/// Nobody reads what is there.
+const CLOCK_RETENTION_MS: i64 = 3_600_000;
+
 /// What arrives, waits and ends well is kept two weeks: a long holiday, and well above the longest retry (72 h).
 pub const RETENTION_MS: i64 = 14 * DAY_MS;
 /// Dead letters wait for people.
@@ -114,7 +129,12 @@ pub fn settings(topic: &str, replication: i32) -> Vec<Setting> {
         at_least("max.message.bytes", i64::try_from(record_bytes).unwrap_or(i64::MAX)),
         at_least("min.insync.replicas", if replication >= 3 { 2 } else { 1 }),
     ];
+    // How long these are kept must not depend on a worker's clock: one that is behind would have Kafka delete at once what waits.
+    if matches!(topic, topics::RETRY | topics::FAILED | topics::CLOCK) {
+        wanted.push(exactly("message.timestamp.type", "LogAppendTime"));
+    }
     match topic {
+        topics::CLOCK => wanted.push(any("retention.ms", CLOCK_RETENTION_MS.to_string())),
         topics::REVIEW | topics::PATIENT_STATE | topics::APPOINTMENT_STATE => {
             wanted.push(exactly("cleanup.policy", "compact"));
             wanted.push(any("segment.bytes", SEGMENT_BYTES.to_string()));
@@ -155,17 +175,22 @@ pub fn partitions(actual: &BTreeMap<String, Actual>, wish: Wish) -> i32 {
     wish.partitions.or(there).unwrap_or(PARTITIONS_DEFAULT)
 }
 
+/// How many partitions a new topic gets, where each that holds records gets `partitions`.
+pub fn partitions_of(topic: &str, partitions: i32) -> i32 {
+    if topic == topics::CLOCK { CLOCK_PARTITIONS } else { partitions }
+}
+
 /// In what the topics of a cluster differ from what they must be.
 pub fn differences(actual: &BTreeMap<String, Actual>, wish: Wish) -> Vec<Difference> {
     let partitions = partitions(actual, wish);
     let mut found = Vec::new();
-    for topic in topics::ALL {
+    for topic in ALL {
         let mut report = |what, remedy| found.push(Difference { topic, what, remedy });
         let Some(actual) = actual.get(topic) else {
             report("does not exist".to_owned(), Remedy::Apply);
             continue;
         };
-        if actual.partitions != partitions {
+        if actual.partitions != partitions && topic != topics::CLOCK {
             let reason =
                 if wish.partitions.is_some() { "as was asked for" } else { "as appointments.requested has" };
             let what = format!("has {} partitions, must have {partitions} {reason}", actual.partitions);
@@ -217,7 +242,7 @@ mod tests {
                 settings.into_iter().map(|setting| (setting.name.to_owned(), setting.value)).collect();
             (topic.to_string(), Actual { partitions, replication, settings })
         };
-        topics::ALL.iter().map(topic).collect()
+        ALL.iter().map(topic).collect()
     }
 
     fn texts(actual: &BTreeMap<String, Actual>, wish: Wish) -> Vec<String> {
@@ -231,7 +256,7 @@ mod tests {
             texts(&as_wanted(3, 1), Wish { partitions: Some(3), replication: Some(1), keep_days: 400 }),
             Vec::<String>::new()
         );
-        assert_eq!(differences(&BTreeMap::new(), Wish::default()).len(), topics::ALL.len());
+        assert_eq!(differences(&BTreeMap::new(), Wish::default()).len(), ALL.len());
     }
 
     #[test]

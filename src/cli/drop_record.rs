@@ -1,0 +1,72 @@
+//! `healthflow-sync drop-record`: removes a record of a state topic that no worker can use, so that its task goes live again.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+
+use crate::cli::Connection;
+use crate::event::topics::{APPOINTMENT_STATE, PATIENT_STATE};
+use crate::kafka::stray::{self, Place, Stray};
+use crate::kafka::{Avro, KafkaSettings};
+
+/// What `drop-record` understands: the place as the worker's log names it.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// patients.state or appointments.state.
+    #[arg(long)]
+    pub topic: String,
+    /// The partition, which is the number of the task.
+    #[arg(long, value_parser = clap::value_parser!(i32).range(0..))]
+    pub partition: i32,
+    /// The offset.
+    #[arg(long, value_parser = clap::value_parser!(i64).range(0..))]
+    pub offset: i64,
+    /// Remove nothing; say what would be removed.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Does it; says in `out` first what it is about to remove, by sizes and first bytes only.
+///
+/// # Errors
+/// There is no such record, a worker can use it, or Kafka or the registry do not do their part.
+pub async fn run(
+    connection: &Connection,
+    kafka: KafkaSettings,
+    arguments: Arguments,
+    out: &mut impl Write,
+) -> anyhow::Result<ExitCode> {
+    let Some(topic) = [PATIENT_STATE, APPOINTMENT_STATE].into_iter().find(|topic| *topic == arguments.topic)
+    else {
+        bail!("--topic must be {PATIENT_STATE} or {APPOINTMENT_STATE}; nothing else stops a task");
+    };
+    let place = Place { topic, partition: arguments.partition, offset: arguments.offset };
+    let avro = Avro::connect(connection.registry.clone(), &kafka.group_id).await?;
+    let (settings, reader) = (kafka.clone(), avro.clone());
+    let found = tokio::task::spawn_blocking(move || stray::find(&settings, &reader, place)).await??;
+    for line in lines(place, &found) {
+        writeln!(out, "{line}").context("cannot write to the output")?;
+    }
+    if !arguments.dry_run {
+        tokio::task::spawn_blocking(move || stray::remove(&kafka, &avro, place)).await??;
+        writeln!(out, "removed; its worker takes the task up again by itself")
+            .context("cannot write to the output")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn lines(Place { topic, partition, offset }: Place, stray: &Stray) -> [String; 2] {
+    let Stray { why, key_bytes, value_bytes, head, before, .. } = stray;
+    let what = format!(
+        "record {offset} of {topic}/{partition}: {value_bytes} bytes that begin with {head}, under a key of {key_bytes} bytes; \
+         {why}"
+    );
+    let then = match before {
+        Some(before) => format!("record {before}, which stood under its key before, takes its place again"),
+        None => "nothing that can be used stood under its key before; if that is the key of a booking or patient of yours, \
+                 compare them with HealthFlow"
+            .to_owned(),
+    };
+    [what, then]
+}

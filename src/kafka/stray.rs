@@ -1,0 +1,117 @@
+//! A record in a state topic that no worker can use: written by somebody else, or under a key that is not its own. It stops
+//! its task, for it could as well be a newer worker's; a person who knows better has it removed here.
+
+use std::sync::atomic::AtomicBool;
+
+use rdkafka::Message;
+use rdkafka::producer::BaseRecord;
+
+use crate::kafka::restore::{Readers, try_decode, usable};
+use crate::kafka::settings::KafkaSettings;
+use crate::kafka::transaction::{fence, transact};
+use crate::kafka::{Avro, KafkaFault};
+
+/// Bytes of the value that are shown: the framing byte and the schema's id, no content.
+const HEAD_BYTES: usize = 5;
+
+/// Which record.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// The state topic.
+    pub topic: &'static str,
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+}
+
+/// A record that no worker can use.
+pub struct Stray {
+    /// Why it cannot be used.
+    pub why: String,
+    /// The length of its key.
+    pub key_bytes: usize,
+    /// The length of its value.
+    pub value_bytes: usize,
+    /// The first bytes of its value, in hexadecimal digits.
+    pub head: String,
+    /// The offset of the newest usable record under the same key, which takes its place again.
+    pub before: Option<i64>,
+    key: Vec<u8>,
+    value_before: Option<Vec<u8>>,
+}
+
+/// Looks at a record, and refuses any that the restore does not trip over.
+///
+/// # Errors
+/// It is not there, a worker can use it, a newer one of its key has replaced it, or a broker does not answer.
+pub fn find(settings: &KafkaSettings, avro: &Avro, place: Place) -> Result<Stray, KafkaFault> {
+    let Place { topic, partition, offset } = place;
+    let (readers, cancelled) = (Readers::new(settings)?, AtomicBool::new(false));
+    let refused = |why: &str| Err(KafkaFault(format!("record {offset} of {topic}/{partition} {why}")));
+    let mut found = None;
+    readers.each_record(topic, partition, &cancelled, |message| {
+        if message.offset() == offset {
+            let key = message.key().unwrap_or_default().to_vec();
+            found = Some((key, message.payload().map(<[u8]>::to_vec)));
+        }
+        Ok(())
+    })?;
+    let Some((key, value)) = found else {
+        return refused("is not there; was it compacted away? Take the offset from the worker's newest line");
+    };
+    let Some(value) = value else { return refused("has no value: it forgets its key, and stops nobody") };
+    let is_usable = |key: &[u8], value: &[u8]| -> Result<Result<(), String>, KafkaFault> {
+        let record = try_decode(avro, &cancelled, || avro.state(topic, value))?;
+        Ok(record.and_then(|record| usable(key, record)).map(drop))
+    };
+    let Err(why) = is_usable(&key, &value)? else {
+        return refused("can be used: a worker wrote it, and its task does not stop for it");
+    };
+    let (mut before, mut newer) = (None, None);
+    readers.each_record(topic, partition, &cancelled, |message| {
+        if message.key().unwrap_or_default() != key {
+            return Ok(());
+        }
+        match (message.offset(), message.payload()) {
+            (at, _) if at > offset => newer = Some(at),
+            (at, Some(value)) if at < offset && is_usable(&key, value)?.is_ok() => {
+                before = Some((at, value.to_vec()));
+            }
+            (at, None) if at < offset => before = None,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    if let Some(newer) = newer {
+        return refused(&format!("is replaced by record {newer} of the same key, and stops nobody"));
+    }
+    Ok(Stray {
+        why,
+        key_bytes: key.len(),
+        value_bytes: value.len(),
+        head: value.iter().take(HEAD_BYTES).map(|byte| format!("{byte:02x}")).collect(),
+        before: before.as_ref().map(|(at, _)| *at),
+        key,
+        value_before: before.map(|(_, value)| value),
+    })
+}
+
+/// Removes a record that no worker can use: writes what stood under its key before, or that nothing does. The task's owner
+/// is fenced first, so that nobody writes in between; the others go on.
+///
+/// # Errors
+/// As [`find`]; or the owner fenced us in turn, then it may be tried again.
+pub fn remove(settings: &KafkaSettings, avro: &Avro, place: Place) -> Result<Stray, KafkaFault> {
+    let producer = fence(&settings.producer(place.partition), &format!("task {}", place.partition))?;
+    let stray = find(settings, avro, place)?;
+    let or_else = "nothing was removed: its worker was faster; try again";
+    transact(&producer, or_else, |send| {
+        let record = BaseRecord::to(place.topic).partition(place.partition).key(&stray.key);
+        send(match &stray.value_before {
+            Some(value) => record.payload(&value[..]),
+            None => record,
+        })
+    })?;
+    Ok(stray)
+}
