@@ -49,7 +49,7 @@ impl Task {
         if hourly == Some(true) {
             self.forget_old(now, settings.keep_days);
         }
-        self.bury_lost(now);
+        self.bury_lost(now, settings);
         let pending = std::mem::take(&mut self.pending);
         let mut records = pending.records;
         for key in pending.patients {

@@ -5,8 +5,10 @@ use crate::booking::{BookingKey, Version};
 use crate::event::failed::DeadContent;
 use crate::event::{DeadLetter, Identity, Outgoing};
 use crate::partition::job::JobKey;
+use crate::partition::suspects::Subject;
 use crate::partition::task::{PendingFact, Task};
 use crate::processor::fact::Fact;
+use crate::processor::settings::Settings;
 use crate::state::ParkingPlace;
 use crate::sync::{Disposition, Reason};
 use crate::time::Timestamp;
@@ -26,13 +28,16 @@ impl Task {
     }
 
     /// Dead-letters what is lost, unless a write of its booking may yet turn out to stand (rule W4), or the version has come
-    /// again and is at hand.
-    pub(super) fn bury_lost(&mut self, now: Timestamp) {
+    /// again and is at hand. A doubt that only a person could settle, with the record that is gone, is not waited for.
+    pub(super) fn bury_lost(&mut self, now: Timestamp, settings: &Settings) {
         if self.lost.is_empty() {
             return;
         }
         for key in std::mem::take(&mut self.lost) {
-            if self.writes.contains_key(&key) || self.jobs.contains_key(&JobKey::Booking(key.clone())) {
+            let settles = self.writes.contains_key(&key)
+                && !self.is_unclear(&key)
+                && !self.is_given_up(&Subject::Booking(key.clone()), settings);
+            if settles || self.has_at_hand(&key) {
                 self.lost.insert(key);
                 continue;
             }
@@ -42,6 +47,10 @@ impl Task {
                 self.bury_lost_version(&key, version, now);
             }
         }
+    }
+
+    fn has_at_hand(&self, key: &BookingKey) -> bool {
+        self.jobs.get(&JobKey::Booking(key.clone())).is_some_and(|job| !job.versions.is_empty())
     }
 
     fn bury_lost_version(&mut self, key: &BookingKey, version: Version, now: Timestamp) {

@@ -215,6 +215,8 @@ impl Task {
         let Some(version) = job.newest().map(|newest| newest.booking.version) else {
             let doubt = self.writes.get_mut(key).and_then(|open| open.doubt.as_mut());
             doubt.into_iter().for_each(|doubt| doubt.unclear = true);
+            // A version that is owed its dead letter need not wait for a record that is gone.
+            self.renewal_wanted |= self.lost.contains(key);
             return;
         };
         self.writes.remove(key);

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use healthflow_sync::booking::Booking;
 use healthflow_sync::event::failed::DeadContent;
 use healthflow_sync::healthflow::fault::NotSent;
 use healthflow_sync::healthflow::{Fault, Operation};
@@ -92,6 +93,25 @@ fn a_lost_version_that_is_published_again_before_its_dead_letter_ends_on_its_mer
     assert_eq!(next.results(), [("b".into(), 1, "CREATED")]);
     assert!(next.dead_letters().is_empty());
     assert!(next.state("b").lost.is_empty());
+}
+
+#[test]
+fn a_lost_version_whose_doubt_only_a_person_could_settle_gets_its_dead_letter_nevertheless() {
+    let mut desk = Desk::new(GuardMode::Search);
+    let of_another = || Booking { visit: a_booking("b", 1).visit, ..a_booking_of_another("c") };
+    for booking in [a_booking("b", 1), Booking { patient: a_booking("b", 1).patient, ..of_another() }] {
+        desk.arrive(booking);
+        desk.expect_and_answer(Operation::CreateAppointment, timeout());
+    }
+    desk.pass_ms(Q_MS - 1_000);
+    let mut next = after_the_retry_topic_is_gone(&desk, GuardMode::Search);
+    next.pass_ms(2 * Q_MS);
+    for call in std::mem::take(&mut next.calls) {
+        next.answer(&call, appointments(&["a-1"]));
+    }
+    next.pass_ms(1_000);
+    assert_eq!(lost(&next), [("b".to_owned(), 1), ("c".to_owned(), 1)]);
+    assert!(next.state("b").intent.is_some(), "what it may have made is not taken for another booking's");
 }
 
 #[test]

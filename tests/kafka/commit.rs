@@ -42,8 +42,8 @@ fn results_state_and_offsets_are_one_and_the_next_life_goes_on_from_them() {
     drop(task);
     let (_task, again) = member.acquire(partition, 2);
     assert_eq!(again.start.next_offsets, [(Lane::Requested, 0), (Lane::Retry, 0)]);
-    // With the copy of its offsets; the fleet's record lies in partition 0 too, and is passed over or counted.
-    assert_eq!((again.state.bookings.len(), again.restored_records), (1, 2));
+    // The booking, the copy of the offsets, and the fleet's record, which lies in partition 0 too and is passed over.
+    assert_eq!((again.state.bookings.len(), again.restored_records), (1, 3));
 }
 
 /// Goal: an aborted batch is committed again as it was, once. Method: the broker refuses one of its records, until
@@ -67,8 +67,9 @@ fn an_aborted_batch_is_committed_again() {
     limit_failed("1000000");
     let outcome = committing.join().unwrap();
     assert!(matches!(outcome, CommitOutcome::Good { aborts: 1.., .. }), "{outcome:?}");
-    for topic in [topics::SYNCED, topics::APPOINTMENT_STATE, topics::FAILED] {
-        assert_eq!(read(topic, partition, "read_committed").len(), 1, "{topic}");
+    // With the state of the booking goes the copy of the offsets.
+    for (topic, records) in [(topics::SYNCED, 1), (topics::APPOINTMENT_STATE, 2), (topics::FAILED, 1)] {
+        assert_eq!(read(topic, partition, "read_committed").len(), records, "{topic}");
     }
     assert_eq!(committed(name, Lane::Requested, partition), Some(7));
 }

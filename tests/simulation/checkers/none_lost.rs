@@ -3,7 +3,9 @@
 use healthflow_sync::booking::{Booking, BookingKey, Version};
 use healthflow_sync::event::Arrival;
 use healthflow_sync::event::topics::Lane;
+use healthflow_sync::processor::GuardMode;
 use healthflow_sync::state::{BookingState, TaskState};
+use healthflow_sync::sync::Reason;
 
 use crate::kafka::Partition;
 use crate::world::World;
@@ -33,9 +35,6 @@ pub fn open(world: &World) -> Vec<String> {
             }
         }
         for (key, state) in partition.state.bookings.iter() {
-            if is_out_of_reach(world, &key, &state) {
-                continue;
-            }
             // A version that was redriven has a result of before, and needs another one.
             for version in state.parked.iter().map(|parked| parked.version).filter(|one| state.waits(*one)) {
                 let booking = world.lives.wanted.get(&(key.clone(), version));
@@ -44,7 +43,10 @@ pub fn open(world: &World) -> Vec<String> {
                 }
             }
             // In review it is a person who knows that it is in doubt.
-            if state.intent.is_some() && !state.is_in_review() && !is_behind_a_review(world, &key, partition)
+            if state.intent.is_some()
+                && !state.is_in_review()
+                && !is_behind_a_review(world, &key, partition)
+                && !is_out_of_reach(world, &key, &state)
             {
                 open.push(format!("the write of {key} is still in doubt"));
             }
@@ -67,13 +69,17 @@ pub fn open(world: &World) -> Vec<String> {
     open
 }
 
-/// A suspect's doubt goes to a person with a record of its booking (rule K6): where that was deleted, it stays open.
+/// A suspect's doubt (rule K6), and one that cannot be told apart without references (rule W5), go to a person with a
+/// record of the booking: where that was deleted, they stay open.
 fn is_out_of_reach(world: &World, key: &BookingKey, state: &BookingState) -> bool {
     let settings = &world.plan.settings;
     let limit = settings.crash_suspect_after + settings.crash_review_after;
     let mut gone = world.gone.range((key.clone(), 0)..=(key.clone(), Version::MAX));
-    let is_gone = gone.next().is_some() || !state.lost.is_empty();
-    state.suspicion.unclean_ends >= limit && is_gone
+    let verdicts = world.judges.one_result.verdicts.get(key);
+    let mut verdicts = verdicts.into_iter().flat_map(|versions| versions.values());
+    let is_gone = gone.next().is_some() || verdicts.any(|one| one.outcome == Err(Reason::RecordLost));
+    let is_a_persons = state.suspicion.unclean_ends >= limit || settings.guard == GuardMode::Search;
+    is_gone && is_a_persons
 }
 
 /// Where its booking kills workers, a doubt needs a record of the booking to go to a person with; where the patient of that
