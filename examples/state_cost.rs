@@ -10,6 +10,7 @@ use healthflow_sync::event::avro::Decoder;
 use healthflow_sync::event::codec::{Codec, restore};
 use healthflow_sync::event::{Outgoing, topics};
 use healthflow_sync::patient::LinkOrigin;
+use healthflow_sync::patient::digests::PersonDigests;
 use healthflow_sync::state::{
     BookingState, Link, PatientState, Shelf, Shelved, StateRecord, TaskState, VersionSet,
 };
@@ -63,6 +64,8 @@ fn patient(number: u32) -> StateRecord {
     let link = Link {
         healthflow_patient_id: format!("hf-pat-{number}").as_str().into(),
         origin: LinkOrigin::Created,
+        // A birthday and three words of a name.
+        digests: Some(PersonDigests { born: Some(number), name_words: vec![number / 3, number / 2, number] }),
     };
     StateRecord::Patient(key, PatientState { link: Some(link), ..PatientState::default() })
 }

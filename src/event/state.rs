@@ -9,6 +9,7 @@ use crate::booking::{BookingId, BookingKey, BookingStatus, PatientId, PatientKey
 use crate::event::fleet::FleetFields;
 use crate::event::topics::Lane;
 use crate::patient::LinkOrigin;
+use crate::patient::digests::PersonDigests;
 use crate::private::Private;
 use crate::state::{
     BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
@@ -33,6 +34,7 @@ pub struct AppointmentStateRecord {
     parked: Vec<ParkedRecord>,
     lost: Vec<i64>,
     last_day: i32,
+    lone_review: i64,
     task: Option<TaskPositionsRecord>,
     pub(super) fleet: Option<FleetFields>,
 }
@@ -136,6 +138,7 @@ pub struct PatientStateRecord {
 struct LinkRecord {
     healthflow_patient_id: Arc<str>,
     origin: LinkOrigin,
+    digests: Option<PersonDigests>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -144,6 +147,7 @@ struct PatientIntentRecord {
     incarnation: u32,
     since: Timestamp,
     person: Option<i64>,
+    digests: Option<PersonDigests>,
 }
 
 impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
@@ -182,6 +186,7 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
             parked: state.parked.iter().map(ParkedRecord::from).collect(),
             lost: state.lost.iter().map(|version| version.cast_signed()).collect(),
             last_day: state.last_day,
+            lone_review: state.lone_review.cast_signed(),
             task: None,
             fleet: None,
         }
@@ -314,6 +319,7 @@ impl From<AppointmentStateRecord> for StateRecord {
             parked: record.parked.into_iter().map(Parked::from).collect(),
             lost: record.lost.into_iter().map(i64::cast_unsigned).collect(),
             last_day: record.last_day,
+            lone_review: record.lone_review.cast_unsigned(),
             last_write_at: Timestamp::default(),
         };
         StateRecord::Booking(BookingKey { practice: record.practice_id, booking: record.booking_id }, state)
@@ -328,12 +334,14 @@ impl From<(&PatientKey, &PatientState)> for PatientStateRecord {
             link: state.link.as_ref().map(|link| LinkRecord {
                 healthflow_patient_id: link.healthflow_patient_id.0.clone(),
                 origin: link.origin,
+                digests: link.digests.clone(),
             }),
             incarnation: state.incarnation,
             intent: state.intent.as_ref().map(|intent| PatientIntentRecord {
                 incarnation: intent.incarnation,
                 since: intent.since,
                 person: intent.person,
+                digests: intent.digests.clone(),
             }),
             unclean_ends: state.suspicion.unclean_ends,
             alone: state.suspicion.alone,
@@ -349,6 +357,7 @@ impl From<PatientStateRecord> for StateRecord {
             link: record.link.map(|link| Link {
                 healthflow_patient_id: crate::patient::HealthFlowPatientId(link.healthflow_patient_id),
                 origin: link.origin,
+                digests: link.digests,
             }),
             incarnation: record.incarnation,
             intent: record.intent.map(|intent| {
@@ -356,6 +365,7 @@ impl From<PatientStateRecord> for StateRecord {
                     incarnation: intent.incarnation,
                     since: intent.since,
                     person: intent.person,
+                    digests: intent.digests,
                 })
             }),
             suspicion: Suspicion { unclean_ends: record.unclean_ends, alone: record.alone },

@@ -102,6 +102,7 @@ pub(super) struct Bookings {
     pub(super) reopened: IntCounter,
     pub(super) forgotten: IntCounter,
     pub(super) duplicates: IntCounterVec,
+    pub(super) links_changed: IntCounterVec,
     pub(super) confirmation: HistogramVec,
     pub(super) in_work: IntGauge,
 }
@@ -116,6 +117,7 @@ impl Bookings {
             reopened: book.counter("healthflow_sync_bookings_reopened_total", "Dead letters that a redrive re-opened.")?,
             forgotten: book.counter("healthflow_sync_bookings_forgotten_total", "Bookings of long ago that are remembered no more (worker.keep_days).")?,
             duplicates: book.counters("healthflow_sync_bookings_duplicates_total", &["content"], "Versions that came again and were skipped; content is same, differs or unknown.")?,
+            links_changed: book.counters("healthflow_sync_links_changed_total", &["how"], "Links to HealthFlow's patients of which something new is known; how is renamed: another name under the same birthday.")?,
             confirmation: book.histogram("healthflow_sync_bookings_confirmation_seconds", &["source"], "From the request to the good transaction with its result, of versions that ended well; source is live or backfill.", CONFIRMATION_EDGES)?,
             in_work: book.level("healthflow_sync_bookings_in_work_records", "Bookings in memory that are worked on or ready.")?,
         };
@@ -125,11 +127,15 @@ impl Bookings {
         for reason in [
             Reason::AmbiguousPatient,
             Reason::LinkConflict,
+            Reason::LinkMismatch,
             Reason::AmbiguousAppointment,
             Reason::CrashSuspect,
             Reason::Defect,
         ] {
             bookings.held.with_label_values(&[reason.code()]);
+        }
+        for how in LinkChange::ALL {
+            bookings.links_changed.with_label_values(&[how.name()]);
         }
         for source in ["live", "backfill"] {
             bookings.confirmation.with_label_values(&[source]);

@@ -111,6 +111,7 @@ pub fn tell(fact: &Fact) {
         | Fact::BookingHeld { .. }
         | Fact::BookingParked { .. }
         | Fact::BookingReopened { .. }
+        | Fact::LinkChanged { .. }
         | Fact::DuplicateSkipped { .. } => tell_booking(fact),
         Fact::RecordForwarded { origin: Origin { lane, partition, offset }, home } => warn!(
             topic = lane.topic(),
@@ -251,6 +252,10 @@ fn tell_booking(fact: &Fact) {
         Fact::BookingParked { key, version, attempts, not_before, last_error } => {
             let (booking, last_error) = (key.to_string(), &**last_error);
             info!(booking, version, attempts, %not_before, last_error, "booking parked");
+        }
+        Fact::LinkChanged { key, how } => {
+            let booking = key.to_string();
+            info!(booking, how = how.name(), "link to HealthFlow's patient has changed");
         }
         Fact::BookingReopened { key, version } => {
             let booking = key.to_string();

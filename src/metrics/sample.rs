@@ -8,7 +8,7 @@ use crate::event::{Identity, Origin};
 use crate::healthflow::Operation;
 use crate::partition::start::{Loss, LostPosition};
 use crate::processor::Fact;
-use crate::processor::fact::DropCause;
+use crate::processor::fact::{DropCause, LinkChange};
 use crate::processor::input::LaneEnd;
 use crate::sync::{Disposition, Reason, SyncedOutcome};
 use crate::time::Timestamp;
@@ -111,6 +111,7 @@ pub(super) fn facts() -> Vec<Fact> {
         Fact::DuplicateSkipped { key: key.clone(), version, differs: Some(true) },
         Fact::DuplicateSkipped { key: key.clone(), version, differs: Some(false) },
         Fact::RecordForwarded { origin: Origin { lane: Lane::Requested, partition: 4, offset: 17 }, home: 3 },
+        Fact::LinkChanged { key: key.clone(), how: LinkChange::Renamed },
         Fact::BookingReopened { key: key.clone(), version },
         Fact::BookingsForgotten { partition: 4, count: 7 },
         Fact::DoubtOpened {

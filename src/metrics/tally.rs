@@ -41,6 +41,9 @@ impl Catalogue {
             Fact::RecordForwarded { origin, .. } => {
                 self.inputs.forwarded.with_label_values(&[origin.lane.topic()]).inc();
             }
+            Fact::LinkChanged { how, .. } => {
+                self.bookings.links_changed.with_label_values(&[how.name()]).inc()
+            }
             Fact::BookingReopened { .. } => self.bookings.reopened.inc(),
             Fact::BookingsForgotten { count, .. } => self.bookings.forgotten.inc_by(*count),
             Fact::CallSent { operation } => self.calls.sent.with_label_values(&[operation.name()]).inc(),

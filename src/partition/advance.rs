@@ -12,11 +12,13 @@ use crate::partition::job::{Job, JobKey, Purpose, Standing};
 use crate::partition::open_write::OpenWrite;
 use crate::partition::settle::Settling;
 use crate::partition::suspects::subject;
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::{PendingFact, Task, Turn};
 use crate::patient::Person;
+use crate::patient::digests::{Likeness, PersonDigests};
 use crate::processor::defects::planted;
+use crate::processor::fact::{Fact, LinkChange};
 use crate::processor::settings::Settings;
-use crate::state::{PatientIntent, WriteIntent, WriteOperation};
+use crate::state::{Link, PatientIntent, WriteIntent, WriteOperation};
 use crate::sync::step::create_patient;
 use crate::sync::{Knowledge, Outcome, Reason, Step, next_step};
 use crate::time::Timestamp;
@@ -199,6 +201,12 @@ impl Task {
         if self.state.patients.get(&patient).is_none_or(|state| state.link.is_none()) {
             match self.creation_verdict(&patient, is_over, turn.now, turn.settings) {
                 DoubtVerdict::None => {}
+                // Whom the creation was decided for: only that one is created again (rule W6), this one is compared with it.
+                DoubtVerdict::Repeat if self.creates_somebody_else(booking) => {
+                    let doubt = self.creations.get(&patient).and_then(|open| open.doubt);
+                    let at = doubt.map_or(turn.now, |doubt| doubt.quiet_at);
+                    return Some(Next::Wait(at, "patient_in_doubt"));
+                }
                 DoubtVerdict::Repeat => {
                     self.newcomers.begin(&patient, Person::from(&booking.patient));
                     let incarnation = self.state.patients.get(&patient).map_or(0, |state| state.incarnation);
@@ -214,8 +222,7 @@ impl Task {
         }
         let request = match self.step(booking, job, turn.settings) {
             Step::Remember(link) => {
-                let state = self.change_patient(&patient);
-                (state.link, state.unseen) = (Some(link), None);
+                self.remember(booking, link);
                 return None;
             }
             // What stands is what the doubt is about: it is written, where that is safe.
@@ -258,13 +265,39 @@ impl Task {
         Some(Next::Ask(request, Purpose::Flow))
     }
 
+    /// Remembers who the patient is; in the batch that the first intent under the link is in, or an earlier one.
+    fn remember(&mut self, booking: &Booking, link: Link) {
+        let state = self.change_patient(&booking.patient_key());
+        let was_made_for = state.link.as_ref().and_then(|link| link.digests.as_ref());
+        let learns = was_made_for.zip(link.digests.as_ref()).map(|(one, other)| one.compare(other));
+        (state.link, state.unseen) = (Some(link), None);
+        if learns == Some(Likeness::Renamed) {
+            let fact = Fact::LinkChanged { key: booking.key.clone(), how: LinkChange::Renamed };
+            self.pending.facts.push(PendingFact::Plain(fact));
+        }
+    }
+
+    /// Whether the open creation of the patient of `booking` was decided for somebody who agrees with it in nothing.
+    fn creates_somebody_else(&self, booking: &Booking) -> bool {
+        let patient = booking.patient_key();
+        let intent = self.state.patients.get_open(&patient).and_then(|state| state.intent.as_ref());
+        let digests = intent.and_then(|intent| intent.digests.as_ref());
+        let this_one = PersonDigests::of(&patient, &Person::from(&booking.patient));
+        digests.is_some_and(|digests| digests.compare(&this_one) == Likeness::Stranger)
+    }
+
     /// What the flow proper asks for, from all that is known.
     fn step(&self, booking: &Booking, job: &Job, settings: &Settings) -> Step {
         let booking_state = self.state.bookings.get(&booking.key);
         let patient_state = self.state.patients.get(&booking.patient_key());
         let (booking_state, patient_state) = (booking_state.as_deref(), patient_state.as_deref());
+        let link = patient_state.and_then(|state| state.link.as_ref());
+        let believed = link.filter(|_| planted!(settings, LinkNotCompared)).map(|link| {
+            let digests = PersonDigests::of(&booking.patient_key(), &Person::from(&booking.patient));
+            Link { digests: Some(digests), ..link.clone() }
+        });
         let knowledge = Knowledge {
-            link: patient_state.and_then(|state| state.link.as_ref()),
+            link: believed.as_ref().or(link),
             gone_patient: job.gone_patient.as_ref(),
             search: job.search.as_ref(),
             cursor: job.pages.cursor(),
@@ -326,6 +359,7 @@ impl Task {
         let sequence = self.sequence;
         let person = Person::from(&booking.patient);
         let description = (!turn.settings.guard.has_references()).then(|| person.fingerprint());
+        let digests = Some(PersonDigests::of(key, &person));
         let open = self.creations.get(key);
         if open.is_some_and(|open| !open.is_unsent()) {
             return;
@@ -334,7 +368,9 @@ impl Task {
             self.newcomers.begin(key, person);
         }
         let intent = self.state.patients.get_open(key).and_then(|state| state.intent.as_ref());
-        if open.is_some() && intent.is_some_and(|intent| intent.person == description) {
+        if open.is_some()
+            && intent.is_some_and(|intent| intent.person == description && intent.digests == digests)
+        {
             return;
         }
         self.creations.insert(key.clone(), OpenWrite::unsent(sequence));
@@ -344,6 +380,7 @@ impl Task {
             incarnation: state.incarnation,
             since: turn.now,
             person: description,
+            digests,
         }));
     }
 

@@ -13,6 +13,7 @@ use crate::partition::fate::{Fate, fate, fields_of};
 use crate::partition::gates::DoubtVerdict;
 use crate::partition::job::{Flight, Job, JobKey, Purpose, Standing};
 use crate::partition::task::{Task, Turn};
+use crate::patient::digests::PersonDigests;
 use crate::patient::{HealthFlowPatientId, LinkOrigin};
 use crate::processor::fact::Fact;
 use crate::state::{Link, Suspicion};
@@ -121,13 +122,13 @@ impl Task {
         let Some(patient) = job.patient.clone() else { return };
         let quiet_at = turn.now.plus_ms(turn.settings.settle_ms());
         let fault = match reply {
-            Ok(Answer::PatientCreated(id)) => return self.patient_stands(&patient, id, turn),
+            Ok(Answer::PatientCreated(id)) => return self.patient_stands(&patient, id, None, turn),
             Ok(_) => Fault::Unknown(Unknown::Unreadable),
             Err(fault) => fault,
         };
         let Some(open) = self.creations.get_mut(&patient) else { return };
         match fate(open, &fault, quiet_at, turn) {
-            Fate::Stands(id) => self.patient_stands(&patient, id.into(), turn),
+            Fate::Stands(id) => self.patient_stands(&patient, id.into(), None, turn),
             // Only an update names a revision.
             Fate::Outdated => {}
             Fate::SendAgain { counts } => self.send_again(key, job, &fault, counts, turn),
@@ -147,18 +148,23 @@ impl Task {
         }
     }
 
+    /// The patient we created stands. The link is made for whom the creation was decided, whoever asked for it again;
+    /// where that is not known, for whom a look-up `found`.
     pub(super) fn patient_stands(
         &mut self,
         patient: &PatientKey,
         id: HealthFlowPatientId,
+        found: Option<PersonDigests>,
         turn: &mut Turn<'_>,
     ) {
+        let intent = self.state.patients.get_open(patient).and_then(|state| state.intent.as_ref());
+        let digests = intent.and_then(|intent| intent.digests.clone()).or(found);
         self.close_creation(patient);
         self.newcomers.answered(patient, &id, turn.now);
         let state = self.change_patient(patient);
         state.last_write_at = turn.now;
         state.suspicion = Suspicion::default();
-        let created = Link { healthflow_patient_id: id, origin: LinkOrigin::Created };
+        let created = Link { healthflow_patient_id: id, origin: LinkOrigin::Created, digests };
         // A link learnt elsewhere meanwhile stays; then what we created is a second chart.
         let link = state.link.get_or_insert_with(|| created.clone());
         if link.healthflow_patient_id != created.healthflow_patient_id {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::booking::{Booking, BookingKey, PatientKey, Version};
 use crate::event::failed::DeadContent;
 use crate::event::{DeadLetter, Finished, Identity, Origin, Outgoing, RetryEntry, ReviewCase};
+use crate::partition::gates::HELD_BY_REVIEW;
 use crate::partition::job::{InHand, Job};
 use crate::partition::task::{PendingFact, Task, Turn};
 use crate::processor::defects::planted;
@@ -107,12 +108,20 @@ impl Task {
         in_hand: InHand,
         reason: Reason,
         evidence: Vec<crate::patient::decide::Evidence>,
-        turn: &Turn<'_>,
+        turn: &mut Turn<'_>,
     ) {
         let booking = &in_hand.booking;
+        // A booking has one place in the review topic: what would replace the older question waits behind it.
+        if self.change_booking(key).has_other_review(booking.version) {
+            let not_before = turn.now.plus_ms(turn.settings.retry_backoff_max_ms);
+            return self.park(key, in_hand, not_before, HELD_BY_REVIEW, turn);
+        }
         let generation = self.repark(key, &in_hand, ParkingPlace::Review);
+        if reason.holds_nobody_else() {
+            self.change_booking(key).lone_review = booking.version;
+        }
         // Which appointment is meant is a question about this booking only.
-        if reason != Reason::AmbiguousAppointment {
+        if reason != Reason::AmbiguousAppointment && !reason.holds_nobody_else() {
             self.change_patient(&booking.patient_key()).held_by = Some(key.booking.clone());
         }
         self.pending.facts.push(PendingFact::Plain(Fact::BookingHeld {

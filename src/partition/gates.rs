@@ -1,6 +1,6 @@
 //! Why a job may have to wait before it may ask: a review, a doubt, a newcomer, a patient that is busy.
 
-use crate::booking::{Booking, BookingKey, PatientKey};
+use crate::booking::{Booking, BookingKey, BookingStatus, PatientKey, Version};
 use crate::partition::job::Job;
 use crate::partition::newcomers::{Obstacle, SEARCH_LIFE_MAX_MS};
 use crate::partition::open_write::Doubt;
@@ -31,9 +31,14 @@ pub enum DoubtVerdict {
 pub const HELD_BY_REVIEW: &str = "held_by_review";
 
 impl Task {
-    /// Whether `booking` must wait because a person has to decide first: about itself, or about its patient.
+    /// Whether `booking` must wait because a person has to decide first: about itself, or about its patient. A hold is no
+    /// wider than its question: a cancellation asks for nobody.
     pub(super) fn is_held(&self, booking: &Booking) -> bool {
-        let in_review = self.state.bookings.get_open(&booking.key).is_some_and(BookingState::is_in_review);
+        let state = self.state.bookings.get_open(&booking.key);
+        let in_review = state.is_some_and(BookingState::is_in_review);
+        if booking.status == BookingStatus::Cancelled {
+            return in_review && !state.is_some_and(|state| cancels_what_stands(booking.version, state));
+        }
         let patient_held = self
             .state
             .patients
@@ -132,6 +137,14 @@ impl Task {
             None => None,
         }
     }
+}
+
+/// Whether a cancellation of this version cancels what is known to stand, whatever a person decides about the versions in
+/// review: none of them is newer, and no write is left to that person.
+fn cancels_what_stands(version: Version, state: &BookingState) -> bool {
+    state.placement.is_some()
+        && state.held_behind().is_none_or(|held| held < version)
+        && !state.leaves_write_to_a_person()
 }
 
 /// What a doubt allows, given whether its write may be repeated.

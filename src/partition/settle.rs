@@ -9,7 +9,8 @@ use crate::partition::advance::{Next, SETTLE_AGAIN_MS};
 use crate::partition::job::{Job, JobKey, Purpose};
 use crate::partition::suspects::Subject;
 use crate::partition::task::{Task, Turn};
-use crate::patient::Candidate;
+use crate::patient::digests::PersonDigests;
+use crate::patient::{Candidate, Person};
 use crate::processor::defects::planted;
 use crate::processor::fact::Fact;
 use crate::state::WriteOperation;
@@ -248,14 +249,16 @@ impl Task {
             }
         };
         let ours = |candidate: &Candidate| candidate.external_id.as_deref() == Some(patient.patient.as_str());
-        let mut ids = found.into_iter().filter(ours).filter_map(|candidate| candidate.id);
-        let id = ids.next();
-        turn.facts.push_back(Fact::DoubtSettled { key: None, found: Some(id.is_some()) });
-        if ids.next().is_some() {
+        let digests = |person: &Person| PersonDigests::of(patient, person);
+        let with_id = |found: Candidate| found.id.map(|id| (id, digests(&found.person)));
+        let mut charts = found.into_iter().filter(ours).filter_map(with_id);
+        let chart = charts.next();
+        turn.facts.push_back(Fact::DoubtSettled { key: None, found: Some(chart.is_some()) });
+        if charts.next().is_some() {
             turn.facts.push_back(Fact::DuplicateFound { key: None, what: "patient" });
         }
-        match id {
-            Some(id) => self.patient_stands(patient, id, turn),
+        match chart {
+            Some((id, digests)) => self.patient_stands(patient, id, Some(digests), turn),
             None => self.creation_never_happened(patient),
         }
         if let Some(holder) = self.patients_busy.get(patient) {

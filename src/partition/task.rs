@@ -172,8 +172,7 @@ impl Task {
         let suspect_after = settings.crash_suspect_after;
         for (key, state) in self.state.bookings.open_entries() {
             // What is in review is a person's doubt, not ours.
-            let in_review = state.is_in_review();
-            if state.intent.is_some() && !in_review {
+            if state.intent.is_some() && !state.leaves_write_to_a_person() {
                 state.suspicion = state.suspicion.after_unclean_end(suspect_after);
                 self.pending.bookings.insert(key.clone());
                 self.writes.insert(key.clone(), OpenWrite::inherited(self.fenced_at, quiet_at));

@@ -118,6 +118,12 @@ pub fn is_similar(person: &Person, other: &Person) -> bool {
     row_1 || row_2 || row_3 || row_4 || row_5
 }
 
+/// Whether `other` agrees with `person` in something that tells people apart: the birthday, or a word of the name. A chart
+/// that does not is somebody else's, whatever reference or id leads to it.
+pub fn agrees_in_something(person: &Person, other: &Person) -> bool {
+    date_of_birth(person, other) == Agreement::Equal || has_word_in_common(person, other)
+}
+
 /// How `candidate` compares with `person`.
 pub fn evidence(person: &Person, candidate: &Candidate) -> Evidence {
     let other = &candidate.person;

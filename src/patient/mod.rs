@@ -2,6 +2,7 @@
 //! it never guesses. Pure; knows nothing of HealthFlow's wire format.
 
 pub mod decide;
+pub mod digests;
 pub mod normalise;
 pub mod search;
 

@@ -55,6 +55,8 @@ pub enum Defect {
     SuspectsRunTogether,
     /// The lease runs from the fence, before any commit was good (W2).
     LeaseFromTheFence,
+    /// A link is believed for whoever comes under its id.
+    LinkNotCompared,
     /// A record without identity is dead-lettered before the watermark comes to it (K7).
     NamelessBuriedAtOnce,
     /// A version whose visit has begun is given up when an attempt fails, however short it was tried.
@@ -92,6 +94,7 @@ impl Defect {
         Defect::StaleReadBelieved,
         Defect::SuspectsRunTogether,
         Defect::LeaseFromTheFence,
+        Defect::LinkNotCompared,
         Defect::NamelessBuriedAtOnce,
         Defect::GivenUpAtTheFirstHiccup,
         Defect::FutureBelieved,

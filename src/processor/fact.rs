@@ -109,6 +109,13 @@ pub enum Fact {
         /// The partition it was sent to.
         home: i32,
     },
+    /// What is known of a link has changed, and the transaction with it is good.
+    LinkChanged {
+        /// The booking that brought the change.
+        key: BookingKey,
+        /// How.
+        how: LinkChange,
+    },
     /// A redrive re-opened a version that was dead-lettered, and the transaction with it is good (rule K10).
     BookingReopened {
         /// Which booking.
@@ -203,6 +210,25 @@ pub enum Fact {
         /// From its start to the answer.
         elapsed_ms: u64,
     },
+}
+
+/// How what is known of a link has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LinkChange {
+    /// The patient came with another name and the same birthday: the link has learnt the name.
+    Renamed,
+}
+
+impl LinkChange {
+    /// Every change.
+    pub const ALL: [LinkChange; 1] = [LinkChange::Renamed];
+
+    /// The metric label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            LinkChange::Renamed => "renamed",
+        }
+    }
 }
 
 /// Why a task was dropped.

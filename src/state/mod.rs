@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::appointment::{Placement, Revision, Slot, Span};
 use crate::booking::{BookingId, BookingKey, PatientKey, PracticeId, Version};
 use crate::event::topics::Lane;
+use crate::patient::digests::PersonDigests;
 use crate::patient::{HealthFlowPatientId, LinkOrigin};
 use crate::time::Timestamp;
 
@@ -49,6 +50,9 @@ pub struct BookingState {
     /// Versions that were parked in `appointments.retry` and whose record is gone from there: each gets its dead letter
     /// once no write of the booking is in doubt (rule K9).
     pub lost: Vec<Version>,
+    /// The version in review whose question is about that version alone, so that later ones need not wait behind it; 0
+    /// if there is none.
+    pub lone_review: Version,
     /// When this process last sent a write for it that may stand (rule W6). In memory only: never written to a topic.
     pub last_write_at: Timestamp,
 }
@@ -161,6 +165,8 @@ pub struct Link {
     pub healthflow_patient_id: HealthFlowPatientId,
     /// How we know.
     pub origin: LinkOrigin,
+    /// Whom it was made for; none of a link that an earlier release stored and that no booking has used since.
+    pub digests: Option<PersonDigests>,
 }
 
 /// A durable statement that the creation of a patient may be sent.
@@ -172,6 +178,8 @@ pub struct PatientIntent {
     pub since: Timestamp,
     /// The fingerprint of whom it creates; in guard mode `search` only (rule W5).
     pub person: Option<i64>,
+    /// Whom it creates: that is whom the link will be made for, whoever asks for it again.
+    pub digests: Option<PersonDigests>,
 }
 
 /// Everything a task remembers.
@@ -278,9 +286,30 @@ impl BookingState {
         self.answered.contains(version) && !self.waits(version)
     }
 
-    /// Whether a version of this booking waits for a person's decision.
+    /// The newest version that waits for a person's decision and that later ones wait behind.
+    pub fn held_behind(&self) -> Option<Version> {
+        let holds =
+            |parked: &&Parked| parked.place == ParkingPlace::Review && parked.version != self.lone_review;
+        self.parked.iter().filter(holds).map(|parked| parked.version).max()
+    }
+
+    /// Whether a version of this booking waits for a person's decision, and later ones behind it.
     pub fn is_in_review(&self) -> bool {
-        self.parked.iter().any(|parked| parked.place == ParkingPlace::Review)
+        self.held_behind().is_some()
+    }
+
+    /// Whether another version than `version` waits for a person's decision.
+    pub fn has_other_review(&self, version: Version) -> bool {
+        self.parked.iter().any(|parked| parked.place == ParkingPlace::Review && parked.version != version)
+    }
+
+    /// Whether what became of the open write is for a person to find out. What was opened later, to cancel what stands, is
+    /// our own doubt.
+    pub fn leaves_write_to_a_person(&self) -> bool {
+        let held_behind = self.held_behind();
+        self.intent
+            .as_ref()
+            .is_some_and(|intent| held_behind.is_some_and(|held| intent.first_version <= held))
     }
 
     /// The HealthFlow ids to put into a result: patient, appointment.

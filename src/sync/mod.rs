@@ -2,6 +2,7 @@
 
 pub mod outcome;
 pub mod step;
+mod who;
 
 pub use outcome::{Disposition, Outcome, Reason, SyncedOutcome};
 pub use step::{Knowledge, Step, next_step};

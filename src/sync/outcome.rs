@@ -67,6 +67,8 @@ pub enum Reason {
     AmbiguousPatient,
     /// DentScheduler sent a HealthFlow id along that differs from the one we know.
     LinkConflict,
+    /// The patient id is linked to a chart, and this booking describes somebody else.
+    LinkMismatch,
     /// Workers ended again and again while this booking ran alone.
     CrashSuspect,
     /// Deciding about this booking failed in a way that nobody foresaw.
@@ -114,6 +116,12 @@ impl SyncedOutcome {
 }
 
 impl Reason {
+    /// Whether the question is about the booking's version alone: nobody else waits for its answer. Each other booking of
+    /// the patient is compared for itself.
+    pub const fn holds_nobody_else(self) -> bool {
+        matches!(self, Reason::LinkMismatch)
+    }
+
     /// Every reason.
     pub const ALL: [Reason; 13] = [
         Reason::Undecodable,
@@ -125,6 +133,7 @@ impl Reason {
         Reason::VisitBegun,
         Reason::AmbiguousPatient,
         Reason::LinkConflict,
+        Reason::LinkMismatch,
         Reason::CrashSuspect,
         Reason::Defect,
         Reason::AmbiguousAppointment,
@@ -143,6 +152,7 @@ impl Reason {
             Reason::VisitBegun => "VISIT_BEGUN",
             Reason::AmbiguousPatient => "AMBIGUOUS_PATIENT",
             Reason::LinkConflict => "LINK_CONFLICT",
+            Reason::LinkMismatch => "LINK_MISMATCH",
             Reason::CrashSuspect => "CRASH_SUSPECT",
             Reason::Defect => "DEFECT",
             Reason::AmbiguousAppointment => "AMBIGUOUS_APPOINTMENT",

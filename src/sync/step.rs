@@ -6,11 +6,11 @@ use std::sync::Arc;
 use crate::appointment::{Placement, Revision, fingerprint::fingerprint, reference};
 use crate::booking::{Booking, BookingStatus};
 use crate::healthflow::{AppointmentContent, AppointmentId, PatientContent, Request};
-use crate::patient::decide::{Decision, decide};
-use crate::patient::search::{Pass, Search, pass};
-use crate::patient::{HealthFlowPatientId, LinkOrigin, Person};
+use crate::patient::HealthFlowPatientId;
+use crate::patient::search::{Pass, Search};
 use crate::state::Link;
-use crate::sync::{Outcome, Reason, SyncedOutcome};
+use crate::sync::who::{Who, who};
+use crate::sync::{Outcome, SyncedOutcome};
 
 /// Everything learnt so far that bears on one booking. It only grows, until what it says is found to be gone.
 #[derive(Clone, Copy, Debug)]
@@ -64,67 +64,6 @@ pub fn next_step(booking: &Booking, known: &Knowledge<'_>) -> Step {
         Who::Known(patient) => write(booking, &patient, known),
         Who::Next(step) => step,
     }
-}
-
-enum Who {
-    Known(HealthFlowPatientId),
-    Next(Step),
-}
-
-fn who(booking: &Booking, known: &Knowledge<'_>) -> Who {
-    let sent_along = booking
-        .patient
-        .healthflow_patient_id
-        .as_ref()
-        .map(|id| HealthFlowPatientId(id.clone()))
-        .filter(|id| known.gone_patient != Some(id));
-    match (known.link, sent_along) {
-        (Some(link), Some(id)) if link.healthflow_patient_id != id => {
-            Who::Next(Step::Finish(Outcome::Review { reason: Reason::LinkConflict, evidence: Vec::new() }))
-        }
-        (Some(link), _) => Who::Known(link.healthflow_patient_id.clone()),
-        (None, Some(id)) => Who::Next(remember(id, LinkOrigin::Provided)),
-        (None, None) => Who::Next(find_or_create(booking, known)),
-    }
-}
-
-fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
-    let answered = known.search.map_or(0, |search| search.answered);
-    let candidates = known.search.map_or(&[][..], |search| &search.candidates);
-    let person = Person::from(&booking.patient);
-    let decision = || decide(&person, candidates, &booking.patient.id);
-
-    // Our own reference is certain: no further pass can make it less so.
-    if known.has_references
-        && answered == 1
-        && !candidates.is_empty()
-        && let Decision::Match(id) = decision()
-    {
-        return remember(id, LinkOrigin::Found);
-    }
-    // Without references the first pass would find nobody, or everybody.
-    if let Some(next) = pass(&booking.patient, answered + usize::from(!known.has_references)) {
-        return Step::Ask(Request::SearchPatients {
-            practice: booking.key.practice.clone(),
-            pass: next,
-            cursor: known.cursor.map(str::to_owned),
-        });
-    }
-    match decision() {
-        Decision::Match(id) => remember(id, LinkOrigin::Found),
-        // Under another description it may stand already: only a person can tell.
-        Decision::New if known.unseen.is_some_and(|sent| sent != person.fingerprint()) => {
-            Step::Finish(Outcome::Review { reason: Reason::AmbiguousPatient, evidence: Vec::new() })
-        }
-        Decision::New => Step::Ask(create_patient(booking, known.patient_incarnation)),
-        Decision::Review(evidence) => {
-            Step::Finish(Outcome::Review { reason: Reason::AmbiguousPatient, evidence })
-        }
-    }
-}
-
-fn remember(healthflow_patient_id: HealthFlowPatientId, origin: LinkOrigin) -> Step {
-    Step::Remember(Link { healthflow_patient_id, origin })
 }
 
 /// The order to create the patient of `booking`: the same under every owner (rule W6).

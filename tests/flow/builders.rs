@@ -95,6 +95,13 @@ pub fn chart(id: &str, patient: &Patient) -> Reply {
     Ok(Answer::Patients { found: vec![chart], next_cursor: None })
 }
 
+/// A search pass that found this patient's chart, created by us.
+pub fn ours(id: &str, patient: &Patient) -> Reply {
+    let external_id = Some(patient.id.as_str().into());
+    let chart = Candidate { id: Some(id.into()), external_id, person: Person::from(patient) };
+    Ok(Answer::Patients { found: vec![chart], next_cursor: None })
+}
+
 /// The last page of a look-up that found these, all of the known patient.
 pub fn appointments(ids: &[&str]) -> Reply {
     let found = ids.iter().map(|id| AppointmentFound {

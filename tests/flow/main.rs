@@ -13,6 +13,7 @@ mod crash_loops;
 mod deadlines;
 mod doubts;
 mod forgetting;
+mod links;
 mod lost_records;
 mod new_people;
 mod offsets;

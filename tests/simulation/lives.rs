@@ -26,8 +26,8 @@ pub struct Lives {
     pub records: Vec<Publication>,
     /// Charts that stand in HealthFlow before it begins, and whose they are.
     pub seeded: Vec<(PatientBody, Human)>,
-    /// Whose id a DentScheduler patient id is.
-    pub humans: BTreeMap<(PracticeId, PatientId), Human>,
+    /// Who is meant by a patient id and a family name: ids are reused for others.
+    humans: BTreeMap<(PracticeId, PatientId, String), Human>,
     /// Every version that could be true, as it is asked for first.
     pub wanted: BTreeMap<(BookingKey, Version), Arc<Booking>>,
     next_human: Human,
@@ -54,6 +54,11 @@ struct Person {
 }
 
 impl Lives {
+    /// Who is meant by a patient id under which somebody of this family name comes.
+    pub fn human(&self, practice: &str, patient: &str, family_name: &str) -> Option<Human> {
+        self.humans.get(&(practice.into(), patient.into(), family_name.to_owned())).copied()
+    }
+
     /// The versions of a booking that ask for exactly this, ascending.
     pub fn versions_of(&self, content: &AppointmentContent) -> impl Iterator<Item = Version> {
         let key = BookingKey { practice: content.practice.clone(), booking: content.booking.clone() };
@@ -140,10 +145,28 @@ fn people(practice: &PracticeId, crowded: bool, lives: &mut Lives, random: &mut 
             people.push(Person { practice: practice.clone(), patient: patient.clone(), human });
         }
     }
-    for person in &people {
-        lives.humans.insert((person.practice.clone(), person.patient.id.clone()), person.human);
+    if !crowded && random.chance(0.5) {
+        let reused = random.pick(&people).clone();
+        lives.next_human += 1;
+        people.push(Person { patient: another(&reused.patient, random), human: lives.next_human, ..reused });
+    }
+    for Person { practice, patient, human } in &people {
+        let family_name = patient.family_name.reveal().clone();
+        lives.humans.insert((practice.clone(), patient.id.clone(), family_name), *human);
     }
     people
+}
+
+/// Somebody who agrees with nobody in anything, under the id of `patient`.
+fn another(patient: &Patient, random: &mut Random) -> Patient {
+    Patient {
+        healthflow_patient_id: None,
+        given_name: (*random.pick(&["Xaver", "Yann", "Zoe"])).into(),
+        family_name: (*random.pick(&["Umber", "Vogt", "Wolf"])).into(),
+        date_of_birth: jiff::civil::date(random.between(1900, 1930) as i16, 6, 5).into(),
+        postal_code: random.between(20_000, 20_020).to_string().into(),
+        ..patient.clone()
+    }
 }
 
 fn chart(practice: &PracticeId, patient: &Patient) -> PatientBody {

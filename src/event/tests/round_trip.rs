@@ -16,6 +16,7 @@ use crate::event::{
 };
 use crate::patient::LinkOrigin;
 use crate::patient::decide::{Agreement, Evidence};
+use crate::patient::digests::PersonDigests;
 use crate::state::{
     BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
     TaskPositions, TopicId, TopicIds, VersionSet, Wish, WriteIntent, WriteOperation,
@@ -234,6 +235,27 @@ fn positions() -> TaskPositions {
     TaskPositions { partition_count: 12, next_offsets, topic_ids }
 }
 
+fn known_patient() -> PatientState {
+    PatientState {
+        link: Some(Link {
+            healthflow_patient_id: "hf-p".into(),
+            origin: LinkOrigin::Operator,
+            digests: Some(PersonDigests { born: Some(u32::MAX), name_words: vec![0, 7, u32::MAX] }),
+        }),
+        incarnation: 1,
+        intent: Some(Box::new(PatientIntent {
+            incarnation: 1,
+            since: NOW,
+            person: Some(-7),
+            digests: Some(PersonDigests { born: None, name_words: Vec::new() }),
+        })),
+        suspicion: Suspicion { unclean_ends: 1, alone: false },
+        held_by: Some("b-1".into()),
+        unseen: Some(i64::MAX),
+        last_write_at: crate::time::Timestamp::default(),
+    }
+}
+
 #[test]
 fn state_comes_back_as_it_was_committed() {
     let key = BookingKey { practice: "a/b".into(), booking: "c%d".into() };
@@ -270,24 +292,16 @@ fn state_comes_back_as_it_was_committed() {
         ],
         lost: vec![5],
         last_day: 20_454,
+        lone_review: 7,
         last_write_at: crate::time::Timestamp::default(),
     };
     let patient = PatientKey { practice: "a".into(), patient: "p".into() };
-    let known = PatientState {
-        link: Some(Link { healthflow_patient_id: "hf-p".into(), origin: LinkOrigin::Operator }),
-        incarnation: 1,
-        intent: Some(Box::new(PatientIntent { incarnation: 1, since: NOW, person: Some(-7) })),
-        suspicion: Suspicion { unclean_ends: 1, alone: false },
-        held_by: Some("b-1".into()),
-        unseen: Some(i64::MAX),
-        last_write_at: crate::time::Timestamp::default(),
-    };
     let records = [
         (StateRecord::Booking(key.clone(), full), "a%2Fb/c%25d"),
         (StateRecord::Booking(key, BookingState::default()), "a%2Fb/c%25d"),
         (StateRecord::Task(positions()), "/"),
         (
-            StateRecord::Patient(patient.clone(), known),
+            StateRecord::Patient(patient.clone(), known_patient()),
             "a/148de9c5a7a44d19e56cd9ae1a554bf67847afb0c58f6e12fa29ac7ddfca9940",
         ),
         (

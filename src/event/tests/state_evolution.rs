@@ -12,13 +12,15 @@ use crate::event::codec::{Codec, restore};
 use crate::event::tests::sample::*;
 use crate::event::topics::{self, Lane};
 use crate::event::{Arrival, Outgoing, RetryEntry, Schedule, arrival};
+use crate::patient::LinkOrigin;
+use crate::patient::digests::PersonDigests;
 use crate::state::{
-    BookingState, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion, TaskPositions,
-    TopicId, TopicIds, Wish, WriteIntent, WriteOperation,
+    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
+    TaskPositions, TopicId, TopicIds, Wish, WriteIntent, WriteOperation,
 };
 
 /// The fields that came after the first state was written.
-const LATER: [&str; 12] = [
+const LATER: [&str; 14] = [
     "unclean_ends",
     "alone",
     "slot",
@@ -31,6 +33,8 @@ const LATER: [&str; 12] = [
     "wish",
     "lost",
     "topic_ids",
+    "digests",
+    "lone_review",
 ];
 
 /// The schema without the fields that came later.
@@ -101,6 +105,7 @@ fn a_booking_that_an_earlier_worker_wrote_is_restored() {
         }),
         newest: 3,
         lost: vec![2],
+        lone_review: 2,
         suspicion: Suspicion { unclean_ends: 1, alone: true },
         intent: Some(Box::new(WriteIntent {
             operation: WriteOperation::Create,
@@ -119,7 +124,7 @@ fn a_booking_that_an_earlier_worker_wrote_is_restored() {
     (intent.slot, intent.if_match, intent.asked) = (None, None, Vec::new());
     state.parked[0].wish = None;
     state.lost.clear();
-    state.suspicion = Suspicion::default();
+    (state.suspicion, state.lone_review) = (Suspicion::default(), 0);
     let placement = state.placement.as_mut().expect("is there");
     (placement.revision, placement.span) = (None, None);
     assert_eq!(read, StateRecord::Booking(key, state));
@@ -162,14 +167,26 @@ fn a_patient_that_an_earlier_worker_wrote_is_restored() {
     let key = PatientKey { practice: "practice-1".into(), patient: "p".into() };
     let mut state = PatientState {
         incarnation: 1,
-        intent: Some(Box::new(PatientIntent { incarnation: 1, since: NOW, person: Some(7) })),
+        link: Some(Link {
+            healthflow_patient_id: "hf-p".into(),
+            origin: LinkOrigin::Provided,
+            digests: Some(PersonDigests { born: Some(7), name_words: vec![8, 9] }),
+        }),
+        intent: Some(Box::new(PatientIntent {
+            incarnation: 1,
+            since: NOW,
+            person: Some(7),
+            digests: Some(PersonDigests::default()),
+        })),
         suspicion: Suspicion { unclean_ends: 1, alone: true },
         held_by: Some("b".into()),
         unseen: Some(8),
         ..PatientState::default()
     };
     let read = restored(StateRecord::Patient(key.clone(), state.clone()));
+    state.link.as_mut().expect("is there").digests = None;
     let intent = state.intent.as_mut().expect("is there");
+    intent.digests = None;
     (intent.person, state.suspicion, state.unseen) = (None, Suspicion::default(), None);
     assert_eq!(read, StateRecord::Patient(key, state));
 }

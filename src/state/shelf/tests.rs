@@ -4,6 +4,7 @@ use super::*;
 use crate::appointment::{Placement, Span};
 use crate::booking::{BookingKey, BookingStatus, PatientKey};
 use crate::patient::LinkOrigin;
+use crate::patient::digests::PersonDigests;
 use crate::state::{
     BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, Suspicion, VersionSet, Wish,
     WriteIntent, WriteOperation,
@@ -64,12 +65,22 @@ fn everything_set() -> (BookingState, PatientState) {
         }],
         lost: vec![6],
         last_day: 20_454,
+        lone_review: 5,
         last_write_at: Timestamp(1_900_000_000_000),
     };
     let patient = PatientState {
-        link: Some(Link { healthflow_patient_id: "hfp".into(), origin: LinkOrigin::Operator }),
+        link: Some(Link {
+            healthflow_patient_id: "hfp".into(),
+            origin: LinkOrigin::Operator,
+            digests: Some(PersonDigests { born: Some(1), name_words: vec![2, u32::MAX] }),
+        }),
         incarnation: 4,
-        intent: Some(Box::new(PatientIntent { incarnation: 4, since: Timestamp(1), person: Some(-1) })),
+        intent: Some(Box::new(PatientIntent {
+            incarnation: 4,
+            since: Timestamp(1),
+            person: Some(-1),
+            digests: Some(PersonDigests { born: None, name_words: vec![9] }),
+        })),
         suspicion: Suspicion { unclean_ends: 1, alone: false },
         held_by: Some("b-1".into()),
         unseen: Some(0),
@@ -149,7 +160,8 @@ fn no_patient_is_printed() {
     let mut shelf = Shelf::default();
     for patient in ["open-person", "packed-person"] {
         let key = PatientKey { practice: "practice".into(), patient: patient.into() };
-        let link = Link { healthflow_patient_id: "their-person".into(), origin: LinkOrigin::Found };
+        let link =
+            Link { healthflow_patient_id: "their-person".into(), origin: LinkOrigin::Found, digests: None };
         shelf.put(key.clone(), PatientState { link: Some(link), ..PatientState::default() });
         if patient == "open-person" {
             shelf.open(&key);

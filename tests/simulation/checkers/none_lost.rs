@@ -1,10 +1,10 @@
 //! Promise 1: no booking is lost. At rest every version has its result or waits for a person, and no write is in doubt.
 
-use healthflow_sync::booking::{Booking, BookingKey, Version};
+use healthflow_sync::booking::{Booking, BookingKey, BookingStatus, Version};
 use healthflow_sync::event::Arrival;
 use healthflow_sync::event::topics::Lane;
 use healthflow_sync::processor::GuardMode;
-use healthflow_sync::state::{BookingState, TaskState};
+use healthflow_sync::state::{BookingState, ParkingPlace, TaskState};
 use healthflow_sync::sync::Reason;
 
 use crate::kafka::Partition;
@@ -44,7 +44,7 @@ pub fn open(world: &World) -> Vec<String> {
             }
             // In review it is a person who knows that it is in doubt.
             if state.intent.is_some()
-                && !state.is_in_review()
+                && !state.leaves_write_to_a_person()
                 && !is_behind_a_review(world, &key, partition)
                 && !is_out_of_reach(world, &key, &state)
             {
@@ -105,7 +105,10 @@ pub fn waits_for_a_person(state: &TaskState, booking: &Booking) -> bool {
         .patients
         .get(&booking.patient_key())
         .is_some_and(|patient| patient.held_by.as_ref().is_some_and(|by| *by != booking.key.booking));
-    of.waits(booking.version) && (of.is_in_review() || patient_held)
+    let in_review = of.parked.iter().any(|parked| parked.place == ParkingPlace::Review);
+    // A cancellation asks for nobody.
+    let patient_held = patient_held && booking.status == BookingStatus::Scheduled;
+    of.waits(booking.version) && (in_review || patient_held)
 }
 
 fn name(arrival: &Arrival) -> String {

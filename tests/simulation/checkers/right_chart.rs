@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use healthflow_sync::booking::PatientId;
-
 use crate::by_hand;
 use crate::lives::{Human, tag};
 use crate::world::World;
@@ -17,11 +15,9 @@ pub fn broken(world: &World) -> Vec<String> {
     }
     for chart in &ledger.patients {
         let body = &chart.record.body;
-        if let Some(reference) = body.external_id.as_deref() {
-            let patient = ((&*body.practice_id).into(), PatientId::from(reference));
-            if let Some(human) = world.lives.humans.get(&patient) {
-                charts.insert(chart.record.id.to_string(), *human);
-            }
+        let human = |reference| world.lives.human(&body.practice_id, reference, &body.family_name);
+        if let Some(human) = body.external_id.as_deref().and_then(human) {
+            charts.insert(chart.record.id.to_string(), human);
         }
     }
     let mut broken = Vec::new();
@@ -34,8 +30,9 @@ pub fn broken(world: &World) -> Vec<String> {
                 booking.key.practice.as_str() == &*body.practice_id && tag(booking) == text
             });
         let fits = booked.any(|booking| {
-            let patient = (booking.key.practice.clone(), booking.patient.id.clone());
-            world.lives.humans.get(&patient) == Some(human)
+            let patient = &booking.patient;
+            let family_name = patient.family_name.reveal();
+            world.lives.human(&body.practice_id, patient.id.as_str(), family_name) == Some(*human)
         });
         if !fits && text != by_hand::NOTE {
             broken.push(format!("{text} stands in the chart {} of somebody else", body.patient_id));

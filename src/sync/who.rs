@@ -1,0 +1,112 @@
+//! Who a booking is for: the link is asked first, then HealthFlow. A link is believed only for whom it was made.
+
+use crate::booking::Booking;
+use crate::healthflow::Request;
+use crate::patient::decide::{Agreement, Decision, Evidence, agrees_in_something, decide, evidence};
+use crate::patient::digests::{Likeness, PersonDigests};
+use crate::patient::search::pass;
+use crate::patient::{Candidate, HealthFlowPatientId, LinkOrigin, Person};
+use crate::state::Link;
+use crate::sync::step::create_patient;
+use crate::sync::{Knowledge, Outcome, Reason, Step};
+
+/// Who it is for, or what to do to find out.
+pub(super) enum Who {
+    /// This patient of HealthFlow.
+    Known(HealthFlowPatientId),
+    /// Not known yet.
+    Next(Step),
+}
+
+/// Who `booking` is for, from what is known.
+pub(super) fn who(booking: &Booking, known: &Knowledge<'_>) -> Who {
+    let sent_along = booking
+        .patient
+        .healthflow_patient_id
+        .as_ref()
+        .map(|id| HealthFlowPatientId(id.clone()))
+        .filter(|id| known.gone_patient != Some(id));
+    match (known.link, sent_along) {
+        (Some(link), Some(id)) if link.healthflow_patient_id != id => {
+            Who::Next(review(Reason::LinkConflict, Vec::new()))
+        }
+        (Some(link), _) => linked(booking, link),
+        (None, Some(id)) => Who::Next(remember(booking, id, LinkOrigin::Provided)),
+        (None, None) => Who::Next(find_or_create(booking, known)),
+    }
+}
+
+/// A link is there: is it this person's?
+fn linked(booking: &Booking, link: &Link) -> Who {
+    let digests = PersonDigests::of(&booking.patient_key(), &Person::from(&booking.patient));
+    let remembered = |digests| Who::Next(Step::Remember(Link { digests: Some(digests), ..link.clone() }));
+    match link.digests.as_ref().map(|made_for| made_for.compare(&digests)) {
+        // Stored by an earlier release, which did not ask.
+        None | Some(Likeness::Renamed) => remembered(digests),
+        Some(Likeness::Same | Likeness::OtherBirthday) => Who::Known(link.healthflow_patient_id.clone()),
+        Some(Likeness::Stranger) => Who::Next(review(Reason::LinkMismatch, vec![agrees_in_nothing(link)])),
+    }
+}
+
+/// How whom the link was made for compares with somebody who agrees neither in birthday nor in any word of the name.
+fn agrees_in_nothing(link: &Link) -> Evidence {
+    Evidence {
+        healthflow_patient_id: link.healthflow_patient_id.as_str().to_owned(),
+        given_name: Agreement::Differs,
+        family_name: Agreement::Differs,
+        date_of_birth: Agreement::Differs,
+        postal_code: Agreement::Missing,
+    }
+}
+
+fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
+    let answered = known.search.map_or(0, |search| search.answered);
+    let candidates = known.search.map_or(&[][..], |search| &search.candidates);
+    let person = Person::from(&booking.patient);
+    let decision = || decide(&person, candidates, &booking.patient.id);
+
+    // Our own reference is certain: no further pass can make it less so.
+    if known.has_references
+        && answered == 1
+        && !candidates.is_empty()
+        && let Decision::Match(id) = decision()
+    {
+        return found(booking, &person, id, candidates);
+    }
+    // Without references the first pass would find nobody, or everybody.
+    if let Some(next) = pass(&booking.patient, answered + usize::from(!known.has_references)) {
+        return Step::Ask(Request::SearchPatients {
+            practice: booking.key.practice.clone(),
+            pass: next,
+            cursor: known.cursor.map(str::to_owned),
+        });
+    }
+    match decision() {
+        Decision::Match(id) => found(booking, &person, id, candidates),
+        // Under another description it may stand already: only a person can tell.
+        Decision::New if known.unseen.is_some_and(|sent| sent != person.fingerprint()) => {
+            review(Reason::AmbiguousPatient, Vec::new())
+        }
+        Decision::New => Step::Ask(create_patient(booking, known.patient_incarnation)),
+        Decision::Review(evidence) => review(Reason::AmbiguousPatient, evidence),
+    }
+}
+
+/// Remembers whom the search found, unless only our reference leads there and the chart is somebody else's: the patient id
+/// was reused.
+fn found(booking: &Booking, person: &Person, id: HealthFlowPatientId, candidates: &[Candidate]) -> Step {
+    let chart = candidates.iter().find(|candidate| candidate.id.as_ref() == Some(&id));
+    match chart.filter(|chart| !agrees_in_something(person, &chart.person)) {
+        Some(chart) => review(Reason::LinkMismatch, vec![evidence(person, chart)]),
+        None => remember(booking, id, LinkOrigin::Found),
+    }
+}
+
+fn remember(booking: &Booking, healthflow_patient_id: HealthFlowPatientId, origin: LinkOrigin) -> Step {
+    let digests = PersonDigests::of(&booking.patient_key(), &Person::from(&booking.patient));
+    Step::Remember(Link { healthflow_patient_id, origin, digests: Some(digests) })
+}
+
+fn review(reason: Reason, evidence: Vec<Evidence>) -> Step {
+    Step::Finish(Outcome::Review { reason, evidence })
+}
