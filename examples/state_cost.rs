@@ -66,6 +66,7 @@ fn patient(number: u32) -> StateRecord {
         origin: LinkOrigin::Created,
         // A birthday and three words of a name.
         digests: Some(PersonDigests { born: Some(number), name_words: vec![number / 3, number / 2, number] }),
+        outranks: None,
     };
     StateRecord::Patient(key, PatientState { link: Some(link), ..PatientState::default() })
 }

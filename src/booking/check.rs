@@ -63,6 +63,12 @@ pub fn identifier(field: &'static str, text: &str) -> Checked<()> {
     rule(text.len() <= IDENTIFIER_BYTES_MAX, field, "must not be longer than 200 bytes")
 }
 
+/// An id of HealthFlow's, which becomes a part of a path.
+pub fn healthflow_id(field: &'static str, text: &str) -> Checked<()> {
+    identifier(field, text)?;
+    rule(!matches!(text, "." | ".."), field, "must be an id; a dot would change the path it is put into")
+}
+
 /// Versions are counted from one.
 pub fn version(version: i64) -> Checked<Version> {
     rule(version >= 1, "version", "must be at least 1")?;

@@ -135,9 +135,11 @@ impl AppointmentRequested {
 impl RequestedPatient {
     fn into_patient(self, time_zone: &str, now: Timestamp) -> Result<Patient, Impossible> {
         check::identifier("patient.patient_id", self.patient_id.reveal().as_str())?;
-        let healthflow_patient_id = self.healthflow_patient_id.filter(|id| !id.is_empty());
+        // A field that was left blank says nothing: refusing the booking for it would lose a visit.
+        let healthflow_patient_id = self.healthflow_patient_id.filter(|id| !id.trim().is_empty());
+        let healthflow_patient_id = healthflow_patient_id.map(|id| trimmed(&id));
         if let Some(id) = &healthflow_patient_id {
-            check::identifier("patient.healthflow_patient_id", id)?;
+            check::healthflow_id("patient.healthflow_patient_id", id)?;
         }
         check::name("patient.given_name", self.given_name.reveal())?;
         check::name("patient.family_name", self.family_name.reveal())?;
@@ -181,6 +183,11 @@ impl RequestedVisit {
             note: self.note,
         })
     }
+}
+
+/// No id begins or ends in blanks; what was typed or padded may.
+fn trimmed(id: &Arc<str>) -> Arc<str> {
+    if id.trim().len() == id.len() { id.clone() } else { id.trim().into() }
 }
 
 impl From<&Booking> for AppointmentRequested {

@@ -139,6 +139,7 @@ struct LinkRecord {
     healthflow_patient_id: Arc<str>,
     origin: LinkOrigin,
     digests: Option<PersonDigests>,
+    outranks: Option<Private<Arc<str>>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -335,6 +336,7 @@ impl From<(&PatientKey, &PatientState)> for PatientStateRecord {
                 healthflow_patient_id: link.healthflow_patient_id.0.clone(),
                 origin: link.origin,
                 digests: link.digests.clone(),
+                outranks: link.outranks.as_ref().map(|id| id.0.clone().into()),
             }),
             incarnation: state.incarnation,
             intent: state.intent.as_ref().map(|intent| PatientIntentRecord {
@@ -358,6 +360,7 @@ impl From<PatientStateRecord> for StateRecord {
                 healthflow_patient_id: crate::patient::HealthFlowPatientId(link.healthflow_patient_id),
                 origin: link.origin,
                 digests: link.digests,
+                outranks: link.outranks.map(|id| crate::patient::HealthFlowPatientId(id.reveal().clone())),
             }),
             incarnation: record.incarnation,
             intent: record.intent.map(|intent| {

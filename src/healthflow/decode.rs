@@ -89,9 +89,10 @@ fn said(request: &Request, status: u16, error: ErrorSeen) -> Option<Fault> {
 /// What such a request can be told is gone.
 fn missing(operation: Operation, code: &str) -> Option<Missing> {
     match (operation, code) {
-        (Operation::CreateAppointment | Operation::UpdateAppointment, "PATIENT_NOT_FOUND") => {
-            Some(Missing::Patient)
-        }
+        (
+            Operation::CreateAppointment | Operation::UpdateAppointment | Operation::ReadPatient,
+            "PATIENT_NOT_FOUND",
+        ) => Some(Missing::Patient),
         (Operation::UpdateAppointment | Operation::ReadAppointment, "APPOINTMENT_NOT_FOUND") => {
             Some(Missing::Appointment)
         }

@@ -12,7 +12,8 @@ use crate::patient::search::Pass;
 use crate::time::Timestamp;
 
 /// The HTTP request for `request`, from the base URL on, without credentials. Names, dates of birth and our patient
-/// ids only ever stand in a body, never in the path or query.
+/// ids only ever stand in a body, never in the path or query; HealthFlow's own id of a patient stands in one path, that of
+/// the chart that is read.
 pub fn encode(request: &Request) -> WireRequest {
     match request {
         Request::SearchPatients { practice, pass, cursor } => {
@@ -44,6 +45,7 @@ pub fn encode(request: &Request) -> WireRequest {
             WireRequest { if_match, ..put }
         }
         Request::ReadAppointment { id } => get(appointment_path(id)),
+        Request::ReadPatient { id, .. } => get(format!("/patient/{}", percent_encoded(id.as_str()))),
     }
 }
 

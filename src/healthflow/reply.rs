@@ -32,6 +32,8 @@ pub enum Answer {
     AppointmentUpdated(AppointmentStands),
     /// This stands there now.
     AppointmentRead(AppointmentRead),
+    /// Whose chart it is; none where it is nobody's of this practice.
+    PatientRead(Option<Candidate>),
 }
 
 /// An appointment that a look-up returned.
@@ -71,7 +73,7 @@ impl Answer {
             Answer::AppointmentCreated(stands) | Answer::AppointmentUpdated(stands) => stands.revision = None,
             Answer::AppointmentRead(read) => read.revision = None,
             Answer::Appointments { found, .. } => found.iter_mut().for_each(|one| one.revision = None),
-            Answer::Patients { .. } | Answer::PatientCreated(_) => {}
+            Answer::Patients { .. } | Answer::PatientCreated(_) | Answer::PatientRead(_) => {}
         }
         self
     }

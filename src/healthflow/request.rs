@@ -62,6 +62,13 @@ pub enum Request {
         /// Which.
         id: AppointmentId,
     },
+    /// GET `/patient/{id}`: whose chart it is, before an id that was sent along is believed.
+    ReadPatient {
+        /// Whose patient it must be.
+        practice: PracticeId,
+        /// Which.
+        id: HealthFlowPatientId,
+    },
 }
 
 /// What the appointment of a create in doubt is looked for by (rule W5).
@@ -137,17 +144,20 @@ pub enum Operation {
     UpdateAppointment,
     /// GET `/appointments/{id}`.
     ReadAppointment,
+    /// GET `/patient/{id}`.
+    ReadPatient,
 }
 
 impl Operation {
     /// Every operation, in the order of the contract.
-    pub const ALL: [Operation; 6] = [
+    pub const ALL: [Operation; 7] = [
         Operation::SearchPatients,
         Operation::CreatePatient,
         Operation::FindAppointment,
         Operation::CreateAppointment,
         Operation::UpdateAppointment,
         Operation::ReadAppointment,
+        Operation::ReadPatient,
     ];
 
     /// Whether HealthFlow changes when it is carried out: such a request needs an intent (rule W1).
@@ -164,6 +174,7 @@ impl Operation {
             Operation::CreateAppointment => "create_appointment",
             Operation::UpdateAppointment => "update_appointment",
             Operation::ReadAppointment => "read_appointment",
+            Operation::ReadPatient => "read_patient",
         }
     }
 }
@@ -178,6 +189,7 @@ impl Request {
             Request::CreateAppointment { .. } => Operation::CreateAppointment,
             Request::UpdateAppointment { .. } => Operation::UpdateAppointment,
             Request::ReadAppointment { .. } => Operation::ReadAppointment,
+            Request::ReadPatient { .. } => Operation::ReadPatient,
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::healthflow::Operation;
 use crate::metrics::book::{Book, Described, Made};
 use crate::metrics::catalogue::tasks::{Tasks, Transactions};
 use crate::partition::start::Loss;
+use crate::processor::fact::LinkChange;
 use crate::sync::{Reason, SyncedOutcome};
 
 /// Edges for a practice's wait, in seconds: 30 s is the promise, so it is an edge.
@@ -117,21 +118,14 @@ impl Bookings {
             reopened: book.counter("healthflow_sync_bookings_reopened_total", "Dead letters that a redrive re-opened.")?,
             forgotten: book.counter("healthflow_sync_bookings_forgotten_total", "Bookings of long ago that are remembered no more (worker.keep_days).")?,
             duplicates: book.counters("healthflow_sync_bookings_duplicates_total", &["content"], "Versions that came again and were skipped; content is same, differs or unknown.")?,
-            links_changed: book.counters("healthflow_sync_links_changed_total", &["how"], "Links to HealthFlow's patients of which something new is known; how is renamed: another name under the same birthday.")?,
+            links_changed: book.counters("healthflow_sync_links_changed_total", &["how"], "Links to HealthFlow's patients of which something new is known; how is renamed (another name under the same birthday), replaced (an id that was sent along is right), kept (it is wrong) or dropped (it was never confirmed).")?,
             confirmation: book.histogram("healthflow_sync_bookings_confirmation_seconds", &["source"], "From the request to the good transaction with its result, of versions that ended well; source is live or backfill.", CONFIRMATION_EDGES)?,
             in_work: book.level("healthflow_sync_bookings_in_work_records", "Bookings in memory that are worked on or ready.")?,
         };
         for outcome in SyncedOutcome::ALL {
             bookings.synced.with_label_values(&[outcome.code().to_lowercase()]);
         }
-        for reason in [
-            Reason::AmbiguousPatient,
-            Reason::LinkConflict,
-            Reason::LinkMismatch,
-            Reason::AmbiguousAppointment,
-            Reason::CrashSuspect,
-            Reason::Defect,
-        ] {
+        for reason in Reason::HELD {
             bookings.held.with_label_values(&[reason.code()]);
         }
         for how in LinkChange::ALL {

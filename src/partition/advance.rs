@@ -5,22 +5,19 @@ use std::sync::Arc;
 
 use crate::appointment::{Revision, Slot, Span};
 use crate::booking::{Booking, BookingKey, PatientKey};
-use crate::caught::caught;
 use crate::healthflow::Request;
 use crate::partition::gates::{DoubtVerdict, HELD_BY_REVIEW};
 use crate::partition::job::{Job, JobKey, Purpose, Standing};
 use crate::partition::open_write::OpenWrite;
 use crate::partition::settle::Settling;
 use crate::partition::suspects::subject;
-use crate::partition::task::{PendingFact, Task, Turn};
+use crate::partition::task::{Task, Turn};
 use crate::patient::Person;
-use crate::patient::digests::{Likeness, PersonDigests};
+use crate::patient::digests::PersonDigests;
 use crate::processor::defects::planted;
-use crate::processor::fact::{Fact, LinkChange};
-use crate::processor::settings::Settings;
-use crate::state::{Link, PatientIntent, WriteIntent, WriteOperation};
+use crate::state::{PatientIntent, WriteIntent, WriteOperation};
+use crate::sync::Step;
 use crate::sync::step::create_patient;
-use crate::sync::{Knowledge, Outcome, Reason, Step, next_step};
 use crate::time::Timestamp;
 
 /// What a job does next.
@@ -225,6 +222,10 @@ impl Task {
                 self.remember(booking, link);
                 return None;
             }
+            Step::Forget => {
+                self.forget_link(booking);
+                return None;
+            }
             // What stands is what the doubt is about: it is written, where that is safe.
             Step::Finish(_) if doubt == DoubtVerdict::Repeat && self.forget_content(key) => return None,
             // While a write is in doubt the newest version gets no final result (rule W4).
@@ -263,52 +264,6 @@ impl Task {
             _ => {}
         }
         Some(Next::Ask(request, Purpose::Flow))
-    }
-
-    /// Remembers who the patient is; in the batch that the first intent under the link is in, or an earlier one.
-    fn remember(&mut self, booking: &Booking, link: Link) {
-        let state = self.change_patient(&booking.patient_key());
-        let was_made_for = state.link.as_ref().and_then(|link| link.digests.as_ref());
-        let learns = was_made_for.zip(link.digests.as_ref()).map(|(one, other)| one.compare(other));
-        (state.link, state.unseen) = (Some(link), None);
-        if learns == Some(Likeness::Renamed) {
-            let fact = Fact::LinkChanged { key: booking.key.clone(), how: LinkChange::Renamed };
-            self.pending.facts.push(PendingFact::Plain(fact));
-        }
-    }
-
-    /// Whether the open creation of the patient of `booking` was decided for somebody who agrees with it in nothing.
-    fn creates_somebody_else(&self, booking: &Booking) -> bool {
-        let patient = booking.patient_key();
-        let intent = self.state.patients.get_open(&patient).and_then(|state| state.intent.as_ref());
-        let digests = intent.and_then(|intent| intent.digests.as_ref());
-        let this_one = PersonDigests::of(&patient, &Person::from(&booking.patient));
-        digests.is_some_and(|digests| digests.compare(&this_one) == Likeness::Stranger)
-    }
-
-    /// What the flow proper asks for, from all that is known.
-    fn step(&self, booking: &Booking, job: &Job, settings: &Settings) -> Step {
-        let booking_state = self.state.bookings.get(&booking.key);
-        let patient_state = self.state.patients.get(&booking.patient_key());
-        let (booking_state, patient_state) = (booking_state.as_deref(), patient_state.as_deref());
-        let link = patient_state.and_then(|state| state.link.as_ref());
-        let believed = link.filter(|_| planted!(settings, LinkNotCompared)).map(|link| {
-            let digests = PersonDigests::of(&booking.patient_key(), &Person::from(&booking.patient));
-            Link { digests: Some(digests), ..link.clone() }
-        });
-        let knowledge = Knowledge {
-            link: believed.as_ref().or(link),
-            gone_patient: job.gone_patient.as_ref(),
-            search: job.search.as_ref(),
-            cursor: job.pages.cursor(),
-            patient_incarnation: patient_state.map_or(0, |state| state.incarnation),
-            unseen: patient_state.and_then(|state| state.unseen),
-            has_references: settings.guard.has_references(),
-            placement: booking_state.and_then(|state| state.placement.as_ref()),
-            incarnation: booking_state.map_or(0, |state| state.incarnation),
-            outdated: job.outdated.as_ref().map(|outdated| &outdated.revision),
-        };
-        caught(|| next_step(booking, &knowledge)).unwrap_or_else(a_defect)
     }
 
     /// Makes sure that an intent covers this write: opens one, or raises the newest intended version (rule W1).
@@ -406,9 +361,4 @@ fn asked(sent: Option<&WriteIntent>, wanted: Option<Span>) -> Vec<Span> {
         asked.push(wanted);
     }
     asked
-}
-
-/// Deciding about a booking panicked: a person must look at it, and at us (rule K6).
-fn a_defect() -> Step {
-    Step::Finish(Outcome::Review { reason: Reason::Defect, evidence: Vec::new() })
 }

@@ -44,6 +44,9 @@ impl Task {
             (JobKey::Booking(booking), Purpose::Flow, Operation::ReadAppointment) => {
                 self.appointment_read(booking, &mut job, reply, turn);
             }
+            (JobKey::Booking(booking), Purpose::Flow, Operation::ReadPatient) => {
+                self.chart_read(booking, &mut job, &flight, reply, turn);
+            }
             (JobKey::Booking(booking), Purpose::Flow, _) => {
                 self.searched(booking, &mut job, &flight, reply, turn);
             }
@@ -164,7 +167,8 @@ impl Task {
         let state = self.change_patient(patient);
         state.last_write_at = turn.now;
         state.suspicion = Suspicion::default();
-        let created = Link { healthflow_patient_id: id, origin: LinkOrigin::Created, digests };
+        let created =
+            Link { healthflow_patient_id: id, origin: LinkOrigin::Created, digests, outranks: None };
         // A link learnt elsewhere meanwhile stays; then what we created is a second chart.
         let link = state.link.get_or_insert_with(|| created.clone());
         if link.healthflow_patient_id != created.healthflow_patient_id {
@@ -201,6 +205,9 @@ impl Task {
                 match &fault {
                     Fault::NotFound(Missing::Appointment) => self.placement_gone(key, job, turn),
                     Fault::NotFound(Missing::Patient) => self.patient_gone(key, job, flight, turn),
+                    Fault::Refused { fields, .. } if self.was_sent_along(job, flight, fields) => {
+                        self.sent_along_refused(key, job, flight, turn);
+                    }
                     Fault::SlotTaken => {
                         self.reject_version(key, job, (flight.version, Reason::SlotTaken), &[], turn);
                     }

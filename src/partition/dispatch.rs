@@ -82,6 +82,7 @@ impl Task {
             Request::CreateAppointment { content, .. } | Request::UpdateAppointment { content, .. } => {
                 Some(content.patient.0.clone())
             }
+            Request::ReadPatient { id, .. } => Some(id.0.clone()),
             _ => None,
         };
         let version = job.newest().map_or(0, |newest| newest.booking.version);
@@ -211,7 +212,7 @@ impl Task {
         }
     }
 
-    /// The id of the patient that a write in flight names.
+    /// The id of the patient that a call in flight names.
     pub(super) fn flight_patient(flight: &Flight) -> Arc<str> {
         flight.patient_id.clone().unwrap_or_else(|| Arc::from(""))
     }

@@ -111,8 +111,9 @@ impl Task {
         turn: &mut Turn<'_>,
     ) {
         let booking = &in_hand.booking;
-        // A booking has one place in the review topic: what would replace the older question waits behind it.
-        if self.change_booking(key).has_other_review(booking.version) {
+        // A booking has one place in the review topic: what would replace the older question waits behind it. But what takes
+        // a doubt along, or holds others, goes there at once: parked, it would be written again.
+        if reason.holds_nobody_else() && self.change_booking(key).has_other_review(booking.version) {
             let not_before = turn.now.plus_ms(turn.settings.retry_backoff_max_ms);
             return self.park(key, in_hand, not_before, HELD_BY_REVIEW, turn);
         }

@@ -52,6 +52,13 @@ impl Task {
         else {
             return;
         };
+        if link.origin == LinkOrigin::Provided {
+            // Nothing of ours is gone. What is still sent along is read again, after a back-off: that ends with its age.
+            self.forget_link(&booking);
+            job.charts.clear();
+            job.forget_search();
+            return self.try_again_later(key, job, "patient_not_found", turn.now, turn);
+        }
         let believed_at = self.believed_at(sent_at, link.origin == LinkOrigin::Created, turn);
         if turn.now < believed_at {
             return self.try_again_later(key, job, "patient_not_found", believed_at, turn);
@@ -64,7 +71,7 @@ impl Task {
         self.count_attempt(job, turn.now);
     }
 
-    fn believed_at(&self, sent_at: Timestamp, written_by_us: bool, turn: &Turn<'_>) -> Timestamp {
+    pub(super) fn believed_at(&self, sent_at: Timestamp, written_by_us: bool, turn: &Turn<'_>) -> Timestamp {
         // What was sent in the future was sent by an earlier owner, whose clock was wrong.
         let is_of_another_clock = sent_at > turn.now && !planted!(turn.settings, FutureBelieved);
         let own = if is_of_another_clock { Timestamp(0) } else { sent_at.plus_ms(turn.settings.settle_ms()) };

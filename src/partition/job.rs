@@ -62,7 +62,7 @@ pub struct Flight {
     pub purpose: Purpose,
     /// For which version; 0 where none is at hand.
     pub version: Version,
-    /// The HealthFlow patient it names, for a write of an appointment.
+    /// The HealthFlow patient it names, for a write of an appointment or the read of a chart.
     pub patient_id: Option<Arc<str>>,
     /// The revision it names, for an update.
     pub if_match: Option<Revision>,
@@ -132,6 +132,8 @@ pub struct Job {
     pub pages: Pages<Candidate>,
     /// Pages of the look-up under way that settles a doubt.
     pub looked_up: Pages<AppointmentFound>,
+    /// The charts that were read before an id was believed; none where HealthFlow knows nobody.
+    pub charts: BTreeMap<HealthFlowPatientId, Option<Candidate>>,
     /// A HealthFlow patient that turned out to be gone.
     pub gone_patient: Option<HealthFlowPatientId>,
     /// Since when it waits in memory without a call.

@@ -2,6 +2,7 @@
 //! parts, [`arrive`] for what comes in, [`advance`] for what is done next and why it may have to wait, [`answer`] for
 //! what HealthFlow's replies teach, [`settle`] for how doubts end, [`finish`] for how a version ends, [`commit`] for what makes all of it stand.
 
+mod knowledge;
 pub mod lane;
 pub mod newcomers;
 pub mod open_write;
@@ -22,7 +23,8 @@ pub mod settle;
 pub mod gone;
 pub mod revisions;
 pub mod finish;
-pub mod commit;
+mod charts;
+mod commit;
 pub mod identity;
 
 pub use task::{Task, Turn};

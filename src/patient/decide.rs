@@ -124,6 +124,12 @@ pub fn agrees_in_something(person: &Person, other: &Person) -> bool {
     date_of_birth(person, other) == Agreement::Equal || has_word_in_common(person, other)
 }
 
+/// Whether the chart of `other` may be that of `person`, given that somebody says so: the birthday is equal, or the two are
+/// similar.
+pub fn may_be_chart_of(person: &Person, other: &Person) -> bool {
+    date_of_birth(person, other) == Agreement::Equal || is_similar(person, other)
+}
+
 /// How `candidate` compares with `person`.
 pub fn evidence(person: &Person, candidate: &Candidate) -> Evidence {
     let other = &candidate.person;

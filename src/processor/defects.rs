@@ -57,6 +57,8 @@ pub enum Defect {
     LeaseFromTheFence,
     /// A link is believed for whoever comes under its id.
     LinkNotCompared,
+    /// An id that was sent along is believed unread.
+    SentAlongBelieved,
     /// A record without identity is dead-lettered before the watermark comes to it (K7).
     NamelessBuriedAtOnce,
     /// A version whose visit has begun is given up when an attempt fails, however short it was tried.
@@ -68,7 +70,7 @@ pub enum Defect {
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 28] = [
+    pub const ALL: [Defect; 30] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -95,6 +97,7 @@ impl Defect {
         Defect::SuspectsRunTogether,
         Defect::LeaseFromTheFence,
         Defect::LinkNotCompared,
+        Defect::SentAlongBelieved,
         Defect::NamelessBuriedAtOnce,
         Defect::GivenUpAtTheFirstHiccup,
         Defect::FutureBelieved,

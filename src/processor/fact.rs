@@ -217,16 +217,26 @@ pub enum Fact {
 pub enum LinkChange {
     /// The patient came with another name and the same birthday: the link has learnt the name.
     Renamed,
+    /// An id that DentScheduler sent along is right: HealthFlow does not know ours, or shows it to be somebody else's.
+    Replaced,
+    /// An id that DentScheduler sent along is not: ours stays.
+    Kept,
+    /// It had been sent along, and HealthFlow does not know it, refuses it, or shows it to be somebody else's.
+    Dropped,
 }
 
 impl LinkChange {
     /// Every change.
-    pub const ALL: [LinkChange; 1] = [LinkChange::Renamed];
+    pub const ALL: [LinkChange; 4] =
+        [LinkChange::Renamed, LinkChange::Replaced, LinkChange::Kept, LinkChange::Dropped];
 
     /// The metric label.
     pub const fn name(self) -> &'static str {
         match self {
             LinkChange::Renamed => "renamed",
+            LinkChange::Replaced => "replaced",
+            LinkChange::Kept => "kept",
+            LinkChange::Dropped => "dropped",
         }
     }
 }

@@ -45,6 +45,10 @@ impl BookingState {
                 base.parked.push(parked);
             }
         }
+        // Of two questions the older one is then waited behind: that is the careful side.
+        if base.lone_review == 0 {
+            base.lone_review = older.lone_review;
+        }
         base.answered = union(&base.answered, &older.answered);
         base.newest = base.newest.max(older.newest);
         base.incarnation = base.incarnation.max(older.incarnation);
@@ -166,6 +170,8 @@ mod tests {
             link: Some(Link {
                 healthflow_patient_id: HealthFlowPatientId(id.into()),
                 origin: LinkOrigin::Created,
+                digests: None,
+                outranks: None,
             }),
             ..PatientState::default()
         };

@@ -167,6 +167,9 @@ pub struct Link {
     pub origin: LinkOrigin,
     /// Whom it was made for; none of a link that an earlier release stored and that no booking has used since.
     pub digests: Option<PersonDigests>,
+    /// Another id that DentScheduler sends along for this patient, and that HealthFlow does not know or shows to be somebody
+    /// else's: it is not asked about again.
+    pub outranks: Option<HealthFlowPatientId>,
 }
 
 /// A durable statement that the creation of a patient may be sent.

@@ -69,6 +69,8 @@ pub enum Reason {
     LinkConflict,
     /// The patient id is linked to a chart, and this booking describes somebody else.
     LinkMismatch,
+    /// HealthFlow does not know the id that DentScheduler sent along, or refuses it.
+    LinkUnknown,
     /// Workers ended again and again while this booking ran alone.
     CrashSuspect,
     /// Deciding about this booking failed in a way that nobody foresaw.
@@ -119,11 +121,11 @@ impl Reason {
     /// Whether the question is about the booking's version alone: nobody else waits for its answer. Each other booking of
     /// the patient is compared for itself.
     pub const fn holds_nobody_else(self) -> bool {
-        matches!(self, Reason::LinkMismatch)
+        matches!(self, Reason::LinkMismatch | Reason::LinkUnknown)
     }
 
     /// Every reason.
-    pub const ALL: [Reason; 13] = [
+    pub const ALL: [Reason; 15] = [
         Reason::Undecodable,
         Reason::NoIdentity,
         Reason::Impossible,
@@ -134,10 +136,22 @@ impl Reason {
         Reason::AmbiguousPatient,
         Reason::LinkConflict,
         Reason::LinkMismatch,
+        Reason::LinkUnknown,
         Reason::CrashSuspect,
         Reason::Defect,
         Reason::AmbiguousAppointment,
         Reason::RecordLost,
+    ];
+
+    /// Those that a version is held for: a person must decide.
+    pub const HELD: [Reason; 7] = [
+        Reason::AmbiguousPatient,
+        Reason::LinkConflict,
+        Reason::LinkMismatch,
+        Reason::LinkUnknown,
+        Reason::AmbiguousAppointment,
+        Reason::CrashSuspect,
+        Reason::Defect,
     ];
 
     /// The stable code.
@@ -153,6 +167,7 @@ impl Reason {
             Reason::AmbiguousPatient => "AMBIGUOUS_PATIENT",
             Reason::LinkConflict => "LINK_CONFLICT",
             Reason::LinkMismatch => "LINK_MISMATCH",
+            Reason::LinkUnknown => "LINK_UNKNOWN",
             Reason::CrashSuspect => "CRASH_SUSPECT",
             Reason::Defect => "DEFECT",
             Reason::AmbiguousAppointment => "AMBIGUOUS_APPOINTMENT",

@@ -1,13 +1,14 @@
 //! The next thing to do for one booking, given everything learnt so far. A newcomer who reads [`next_step`] knows the
 //! business.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::appointment::{Placement, Revision, fingerprint::fingerprint, reference};
 use crate::booking::{Booking, BookingStatus};
 use crate::healthflow::{AppointmentContent, AppointmentId, PatientContent, Request};
-use crate::patient::HealthFlowPatientId;
 use crate::patient::search::{Pass, Search};
+use crate::patient::{Candidate, HealthFlowPatientId};
 use crate::state::Link;
 use crate::sync::who::{Who, who};
 use crate::sync::{Outcome, SyncedOutcome};
@@ -21,6 +22,8 @@ pub struct Knowledge<'a> {
     pub gone_patient: Option<&'a HealthFlowPatientId>,
     /// The search for the patient, as far as it has come.
     pub search: Option<&'a Search>,
+    /// The charts that were read, by the ids they were asked for; none where HealthFlow knows nobody of the practice.
+    pub charts: &'a BTreeMap<HealthFlowPatientId, Option<Candidate>>,
     /// Where the next page of the pass under way starts.
     pub cursor: Option<&'a str>,
     /// The incarnation to create the patient under.
@@ -46,6 +49,8 @@ pub enum Step {
     Ask(Request),
     /// Remember who the patient is, then ask again for the next step.
     Remember(Link),
+    /// Forget the link: what was sent along leads nowhere, or to somebody else. Then ask again for the next step.
+    Forget,
     /// This version has come to its end.
     Finish(Outcome),
 }

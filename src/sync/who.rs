@@ -1,8 +1,11 @@
-//! Who a booking is for: the link is asked first, then HealthFlow. A link is believed only for whom it was made.
+//! Who a booking is for: the link is asked first, then HealthFlow. A link is believed only for whom it was made, and an id
+//! that was sent along only once its chart was read.
 
 use crate::booking::Booking;
 use crate::healthflow::Request;
-use crate::patient::decide::{Agreement, Decision, Evidence, agrees_in_something, decide, evidence};
+use crate::patient::decide::{
+    Agreement, Decision, Evidence, agrees_in_something, decide, evidence, may_be_chart_of,
+};
 use crate::patient::digests::{Likeness, PersonDigests};
 use crate::patient::search::pass;
 use crate::patient::{Candidate, HealthFlowPatientId, LinkOrigin, Person};
@@ -27,25 +30,90 @@ pub(super) fn who(booking: &Booking, known: &Knowledge<'_>) -> Who {
         .map(|id| HealthFlowPatientId(id.clone()))
         .filter(|id| known.gone_patient != Some(id));
     match (known.link, sent_along) {
-        (Some(link), Some(id)) if link.healthflow_patient_id != id => {
-            Who::Next(review(Reason::LinkConflict, Vec::new()))
+        (Some(link), Some(id)) if link.healthflow_patient_id != id && link.outranks.as_ref() != Some(&id) => {
+            Who::Next(conflicting(booking, known, link, id))
         }
-        (Some(link), _) => linked(booking, link),
-        (None, Some(id)) => Who::Next(remember(booking, id, LinkOrigin::Provided)),
+        (Some(link), _) => linked(booking, known, link),
+        (None, Some(id)) => Who::Next(sent(booking, known, id)),
         (None, None) => Who::Next(find_or_create(booking, known)),
     }
 }
 
+/// What is known of the chart under an id.
+enum Chart<'a> {
+    /// Nothing yet: it is to be read.
+    Unread(Box<Step>),
+    /// There is none, or none of this practice.
+    Nobody,
+    /// It may be this person's.
+    Theirs,
+    /// It is somebody else's.
+    Stranger(&'a Candidate),
+}
+
+fn chart<'a>(booking: &Booking, known: &Knowledge<'a>, id: &HealthFlowPatientId) -> Chart<'a> {
+    match known.charts.get(id) {
+        None => Chart::Unread(Box::new(Step::Ask(Request::ReadPatient {
+            practice: booking.key.practice.clone(),
+            id: id.clone(),
+        }))),
+        Some(None) => Chart::Nobody,
+        Some(Some(chart)) if may_be_chart_of(&Person::from(&booking.patient), &chart.person) => Chart::Theirs,
+        Some(Some(chart)) => Chart::Stranger(chart),
+    }
+}
+
 /// A link is there: is it this person's?
-fn linked(booking: &Booking, link: &Link) -> Who {
-    let digests = PersonDigests::of(&booking.patient_key(), &Person::from(&booking.patient));
+fn linked(booking: &Booking, known: &Knowledge<'_>, link: &Link) -> Who {
+    let id = &link.healthflow_patient_id;
+    let digests = digests(booking);
     let remembered = |digests| Who::Next(Step::Remember(Link { digests: Some(digests), ..link.clone() }));
     match link.digests.as_ref().map(|made_for| made_for.compare(&digests)) {
-        // Stored by an earlier release, which did not ask.
+        // Stored by an earlier release, which believed what was sent along.
+        None if link.origin == LinkOrigin::Provided => match chart(booking, known, id) {
+            Chart::Unread(read) => Who::Next(*read),
+            Chart::Theirs => remembered(digests),
+            Chart::Nobody | Chart::Stranger(_) => Who::Next(Step::Forget),
+        },
         None | Some(Likeness::Renamed) => remembered(digests),
-        Some(Likeness::Same | Likeness::OtherBirthday) => Who::Known(link.healthflow_patient_id.clone()),
+        Some(Likeness::Same | Likeness::OtherBirthday) => Who::Known(id.clone()),
         Some(Likeness::Stranger) => Who::Next(review(Reason::LinkMismatch, vec![agrees_in_nothing(link)])),
     }
+}
+
+/// Nothing but an id that was sent along leads to the patient: whose chart is it?
+fn sent(booking: &Booking, known: &Knowledge<'_>, id: HealthFlowPatientId) -> Step {
+    match chart(booking, known, &id) {
+        Chart::Unread(read) => *read,
+        Chart::Theirs => remember(booking, id, LinkOrigin::Provided),
+        Chart::Nobody => review(Reason::LinkUnknown, Vec::new()),
+        Chart::Stranger(chart) => {
+            review(Reason::LinkMismatch, vec![evidence(&Person::from(&booking.patient), chart)])
+        }
+    }
+}
+
+/// The id that was sent along is not the one we know: HealthFlow is asked for both charts before a person is. Where one is
+/// gone (merged into the other, mostly) or somebody else's, the other is right.
+fn conflicting(booking: &Booking, known: &Knowledge<'_>, link: &Link, sent: HealthFlowPatientId) -> Step {
+    match (chart(booking, known, &sent), chart(booking, known, &link.healthflow_patient_id)) {
+        (Chart::Unread(read), _) | (_, Chart::Unread(read)) => *read,
+        (Chart::Theirs, Chart::Nobody | Chart::Stranger(_)) => remember(booking, sent, LinkOrigin::Provided),
+        (Chart::Nobody | Chart::Stranger(_), Chart::Theirs) => {
+            Step::Remember(Link { digests: Some(digests(booking)), outranks: Some(sent), ..link.clone() })
+        }
+        (Chart::Nobody, Chart::Nobody) => Step::Forget,
+        _ => {
+            let person = Person::from(&booking.patient);
+            let charts = [&sent, &link.healthflow_patient_id];
+            let charts = charts.into_iter().filter_map(|id| known.charts.get(id)?.as_ref());
+            review(Reason::LinkConflict, charts.map(|chart| evidence(&person, chart)).collect())
+        }
+    }
+}
+
+fn digests(booking: &Booking) -> PersonDigests {
+    PersonDigests::of(&booking.patient_key(), &Person::from(&booking.patient))
 }
 
 /// How whom the link was made for compares with somebody who agrees neither in birthday nor in any word of the name.
@@ -103,8 +171,8 @@ fn found(booking: &Booking, person: &Person, id: HealthFlowPatientId, candidates
 }
 
 fn remember(booking: &Booking, healthflow_patient_id: HealthFlowPatientId, origin: LinkOrigin) -> Step {
-    let digests = PersonDigests::of(&booking.patient_key(), &Person::from(&booking.patient));
-    Step::Remember(Link { healthflow_patient_id, origin, digests: Some(digests) })
+    let digests = Some(digests(booking));
+    Step::Remember(Link { healthflow_patient_id, origin, digests, outranks: None })
 }
 
 fn review(reason: Reason, evidence: Vec<Evidence>) -> Step {

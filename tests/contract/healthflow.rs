@@ -9,7 +9,7 @@ use healthflow_sync::healthflow::{
     decode, encode,
 };
 use healthflow_sync::patient::HealthFlowPatientId;
-use healthflow_sync::patient::search::{PASSES, pass};
+use healthflow_sync::patient::search::pass;
 use healthflow_sync::simulator::answer::{Ending, Moods, Simulator};
 use healthflow_sync::time::Timestamp;
 use proptest::prelude::*;
@@ -122,6 +122,7 @@ pub fn one_of_each(patient: &HealthFlowPatientId) -> Vec<Request> {
         create("c", patient),
         Request::UpdateAppointment { id: "hfa-1".into(), content: content("b", patient), if_match: None },
         Request::ReadAppointment { id: "hfa-1".into() },
+        Request::ReadPatient { practice: practice(), id: patient.clone() },
     ]
 }
 
@@ -145,27 +146,15 @@ fn every_operation_is_understood_on_both_sides() {
             (Operation::CreatePatient, Ok(Answer::PatientCreated(_)))
                 | (Operation::CreateAppointment, Ok(Answer::AppointmentCreated(_)))
                 | (Operation::ReadAppointment, Ok(Answer::AppointmentRead(_)))
+        ) || matches!(
+            (operation, answer),
+            (Operation::ReadPatient, Ok(Answer::PatientRead(Some(chart)))) if chart.id.as_ref() == Some(&patient)
         ) || (*operation == Operation::UpdateAppointment
             && *answer == Ok(Answer::AppointmentUpdated(stands.clone())));
         assert!(fits, "{operation:?}: {answer:?}");
     }
     let audit = line.simulator.audit();
     assert_eq!((audit.appointments, audit.patients, audit.orphans, audit.duplicate_patients), (2, 2, 0, 0));
-}
-
-#[test]
-fn every_pass_finds_the_patient_that_we_created() {
-    let mut line = Line::new(json!({}));
-    let id = line.create_patient();
-    for index in 0..PASSES {
-        let pass = pass(&patient("pat-1"), index).expect("as the contract says");
-        let request = Request::SearchPatients { practice: "p & q".into(), pass, cursor: None };
-        let Ok(Answer::Patients { found, .. }) = line.ask(&request) else { panic!("pass {index}") };
-        assert_eq!(found.len(), 1, "pass {index}");
-        assert_eq!(found[0].id.as_ref(), Some(&id));
-        assert_eq!(found[0].external_id.as_deref(), Some("pat-1"));
-        assert_eq!(found[0].person, (&patient("pat-1")).into());
-    }
 }
 
 #[test]
@@ -336,6 +325,7 @@ fn every_endpoint_says_what_we_use_it_for_or_why_not() {
         ("/appointments", Method::Post),
         ("/appointments/{id}", Method::Get),
         ("/appointments/{id}", Method::Put),
+        ("/patient/{id}", Method::Get),
         ("/patients", Method::Post),
         ("/patients/search", Method::Post),
     ];

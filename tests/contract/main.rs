@@ -1,5 +1,6 @@
 //! What we and the world around us have agreed on, held by tests: a contract that nothing holds is a rumour.
 
+mod charts;
 mod events;
 mod healthflow;
 mod search_mode;

@@ -92,7 +92,7 @@ fn can_be_told(request: &Request, status: u16, code: &str) -> bool {
     use Operation::*;
     match (status, code) {
         (404 | 410, "PATIENT_NOT_FOUND") => {
-            matches!(request.operation(), CreateAppointment | UpdateAppointment)
+            matches!(request.operation(), CreateAppointment | UpdateAppointment | ReadPatient)
         }
         (404 | 410, "APPOINTMENT_NOT_FOUND") => {
             matches!(request.operation(), UpdateAppointment | ReadAppointment)

@@ -134,6 +134,13 @@ impl HealthFlow {
                 let revision = Some(entry.revision.to_string().into());
                 Ok(Answer::AppointmentRead(AppointmentRead { revision, fingerprint }))
             }
+            Request::ReadPatient { id, .. } => {
+                let chart = number(id.as_str()).and_then(|number| self.charts.get(number));
+                let chart = chart.filter(|chart| !chart.is_gone && chart.visible_at <= Timestamp(now));
+                let chart = chart.ok_or(Fault::NotFound(Missing::Patient))?;
+                let (id, person) = (Some(id.clone()), chart.person.clone());
+                Ok(Answer::PatientRead(Some(Candidate { id, external_id: None, person })))
+            }
             write => unreachable!("{write:?} is no read"),
         }
     }

@@ -191,6 +191,7 @@ pub fn told(request: &Request) -> String {
             format!("the creation of {} as of v{}", content.booking, version(&content.visit))
         }
         Request::ReadAppointment { id } => format!("a read of {id}"),
+        Request::ReadPatient { id, .. } => format!("a read of the chart {id}"),
         Request::UpdateAppointment { id, content, .. } => {
             format!(
                 "the change of {} ({id}) to v{} {:?}",

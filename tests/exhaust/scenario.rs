@@ -1,13 +1,15 @@
 //! The small worlds that are explored: few bookings, few owners, every guard mode, and what may go wrong in each.
 
 use healthflow_sync::booking::{Booking, Patient};
-use healthflow_sync::patient::Person;
+use healthflow_sync::patient::digests::PersonDigests;
+use healthflow_sync::patient::{LinkOrigin, Person};
 use healthflow_sync::processor::GuardMode::{self, IdempotencyKey, Reference, Search, UniqueReference};
 use healthflow_sync::processor::Settings;
+use healthflow_sync::state::{Link, PatientState, StateRecord, TaskState};
 use healthflow_sync::time::Timestamp;
 
 use crate::bookings::{BEGIN_MS, Who, asking_for, booking, cancelled};
-use crate::healthflow::{Chart, Nature};
+use crate::healthflow::{Chart, Nature, chart_id};
 use crate::moves::Fault;
 use crate::situations::Situation;
 
@@ -18,6 +20,8 @@ pub struct Scenario {
     pub nature: Nature,
     /// What DentScheduler publishes, in order.
     pub records: Vec<Booking>,
+    /// Whether the patient who is sent along was never read: else the link is there from the beginning.
+    pub is_unread: bool,
     pub owners: usize,
     /// Faults a path may have.
     pub faults_max: u8,
@@ -48,6 +52,24 @@ pub const ALL: [Fault; 17] = [
 ];
 
 impl Scenario {
+    /// What an owner before has committed: that the patient who is sent along was read.
+    pub fn committed(&self) -> TaskState {
+        let mut state = TaskState::default();
+        if !self.is_unread {
+            let known = booking("x", 1, Who::Known);
+            let key = known.patient_key();
+            let link = Link {
+                healthflow_patient_id: chart_id(0).as_ref().into(),
+                origin: LinkOrigin::Provided,
+                digests: Some(PersonDigests::of(&key, &Person::from(&known.patient))),
+                outranks: None,
+            };
+            let patient = PatientState { link: Some(link), ..PatientState::default() };
+            state.apply(StateRecord::Patient(key, patient));
+        }
+        state
+    }
+
     /// Who stands in HealthFlow before it begins.
     pub fn charts(&self) -> impl Iterator<Item = Chart> {
         let known: Patient = booking("x", 1, Who::Known).patient;
@@ -151,6 +173,7 @@ fn scenario(name: &'static str, guard: GuardMode, records: Vec<Booking>) -> Scen
             replays_for_other_bytes: false,
         },
         records,
+        is_unread: false,
         owners: 2,
         faults_max: 2,
         faults: &ALL,
@@ -183,6 +206,7 @@ fn single_bookings() -> Vec<Scenario> {
         scenario("one booking, unique", UniqueReference, one()),
         scenario("one booking, reference", Reference, one()),
         scenario("one booking, search", Search, one()),
+        within(Scenario { is_unread: true, ..scenario("sent along, key", IdempotencyKey, one()) }, 1, &ALL),
     ]
 }
 

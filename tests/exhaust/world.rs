@@ -75,7 +75,7 @@ impl World {
         healthflow.charts.extend(scenario.charts());
         World {
             now: BEGIN_MS,
-            kafka: Part::new(Kafka::default()),
+            kafka: Part::new(Kafka { state: scenario.committed(), ..Kafka::default() }),
             healthflow: Part::new(healthflow),
             owners: (0..scenario.owners)
                 .map(|_| Part::new(Owner::new(&scenario.settings, BEGIN_MS)))

@@ -1,5 +1,6 @@
 //! What each of HealthFlow's answers leads to: a row of `docs/answers.md` each.
 
+use healthflow_sync::booking::Booking;
 use healthflow_sync::healthflow::fault::{Missing, NotSent};
 use healthflow_sync::healthflow::pages::PAGES_MAX;
 use healthflow_sync::healthflow::{Answer, Fault, Operation, Request};
@@ -82,7 +83,12 @@ fn what_stands_there_already_is_adopted_and_then_written_as_wanted() {
 #[test]
 fn an_unknown_patient_is_looked_for_again_once_that_can_be_believed() {
     let (mut desk, call) = asked();
-    desk.answer(&call, Err(Fault::NotFound(Missing::Patient)));
+    desk.answer(&call, created("a-0"));
+    // Not sent along any more, and gone.
+    desk.arrive(a_booking_of("c", a_patient("patient-1", "Ada", "Lovelace")));
+    desk.expect_and_answer(Operation::CreateAppointment, Err(Fault::NotFound(Missing::Patient)));
+    desk.pass_ms(5_000);
+    desk.bring_back();
     desk.find_nobody();
     desk.expect_and_answer(Operation::CreatePatient, patient_created("hf-2"));
     let request = desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
@@ -202,8 +208,11 @@ fn a_patient_who_is_gone_from_under_an_appointment_is_resolved_anew_for_the_same
     let mut desk = Desk::new(GuardMode::IdempotencyKey);
     desk.arrive(rescheduled("b", 1));
     desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
-    desk.arrive(rescheduled("b", 2));
+    // Not sent along any more, and gone.
+    desk.arrive(Booking { patient: a_patient("patient-1", "Ada", "Lovelace"), ..rescheduled("b", 2) });
     desk.expect_and_answer(Operation::UpdateAppointment, Err(Fault::NotFound(Missing::Patient)));
+    desk.pass_ms(5_000);
+    desk.bring_back();
     desk.find_nobody();
     desk.expect_and_answer(Operation::CreatePatient, patient_created("hf-2"));
     let request = desk.expect_and_answer(Operation::UpdateAppointment, updated("a-1"));

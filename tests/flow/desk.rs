@@ -41,6 +41,10 @@ pub struct Desk {
     pub facts: Vec<Fact>,
     pub others: Vec<Effect>,
     pub hold_commits: bool,
+    /// What HealthFlow shows of patients who are sent along; of any other somebody born on the day of everybody.
+    pub charts: BTreeMap<String, Reply>,
+    /// Whether charts are asked for like anything else.
+    pub reads_wait: bool,
     pub incarnation: Incarnation,
     next: BTreeMap<Lane, i64>,
 }
@@ -116,6 +120,8 @@ impl Desk {
             facts: Vec::new(),
             others: Vec::new(),
             hold_commits: false,
+            charts: BTreeMap::new(),
+            reads_wait: false,
             incarnation: 0,
             next: BTreeMap::from([(Lane::Requested, 0), (Lane::Retry, 0)]),
         };
@@ -171,6 +177,11 @@ impl Desk {
             let mut done = Vec::new();
             while let Some(effect) = self.processor.next_effect() {
                 match effect {
+                    Effect::Call { call, request, .. } if self.reads(&request) => {
+                        let reply = self.shown(&request);
+                        self.processor.handle(Input::Answered { call, reply }, self.now);
+                        self.processor.decide(self.now);
+                    }
                     Effect::Call { call, request, lease_until, .. } => {
                         self.calls.push(Call { id: call, request: *request, lease_until });
                     }
@@ -191,6 +202,18 @@ impl Desk {
                 self.good(commit);
             }
         }
+    }
+
+    fn reads(&self, request: &Request) -> bool {
+        matches!(request, Request::ReadPatient { .. }) && !self.reads_wait
+    }
+
+    fn shown(&self, request: &Request) -> Reply {
+        let Request::ReadPatient { id, .. } = request else { panic!("a chart is read") };
+        self.charts
+            .get(id.as_str())
+            .cloned()
+            .unwrap_or_else(|| a_chart(id.as_str(), &a_patient("", "Any", "Body")))
     }
 
     fn good(&mut self, (incarnation, sequence, batch): (Incarnation, u64, CommitBatch)) {

@@ -116,7 +116,12 @@ fn a_patient_found_by_search_is_linked_for_whom_it_was_found() {
 #[test]
 fn a_link_of_an_earlier_release_learns_at_its_first_use() {
     let key = version_of("a", 1, ada()).patient_key();
-    let old = Link { healthflow_patient_id: "hf-9".into(), origin: LinkOrigin::Found, digests: None };
+    let old = Link {
+        healthflow_patient_id: "hf-9".into(),
+        origin: LinkOrigin::Found,
+        digests: None,
+        outranks: None,
+    };
     let mut state = TaskState::default();
     state.apply(StateRecord::Patient(key, PatientState { link: Some(old), ..PatientState::default() }));
     let mut desk = Desk::acquired(GuardMode::IdempotencyKey, state, Default::default(), START);
@@ -237,4 +242,22 @@ fn a_later_version_that_describes_the_right_person_does_not_wait_behind_a_wrong_
     desk.arrive(version_of("b", 3, ada()));
     desk.expect_and_answer(Operation::CreateAppointment, created("a-2"));
     assert!(desk.results().contains(&("b".into(), 3, "CREATED")));
+}
+
+/// Goal: a doubt that goes to a person stays with that person, whatever else is asked about the booking. Method: the first
+/// version describes somebody else; the answer to the next one's create is lost, and two appointments could be its.
+#[test]
+fn a_doubt_goes_to_a_person_although_an_older_version_is_in_review() {
+    let mut desk = after_ada(GuardMode::Search);
+    desk.arrive(version_of("b", 1, boris()));
+    desk.arrive(version_of("b", 2, ada()));
+    desk.expect_and_answer(Operation::CreateAppointment, timeout());
+    desk.pass_ms(100_000);
+    desk.bring_back();
+    desk.expect_and_answer(Operation::FindAppointment, appointments(&["a-7", "a-8"]));
+    desk.expect_silence();
+    let reasons: Vec<Reason> = desk.reviews().iter().map(|case| case.reason).collect();
+    assert_eq!(reasons, [Reason::LinkMismatch, Reason::AmbiguousAppointment]);
+    let state = desk.state("b");
+    assert!(state.intent.is_some() && state.leaves_write_to_a_person());
 }

@@ -21,6 +21,7 @@ mod redrive;
 mod refusals;
 mod retries;
 mod scenarios;
+mod sent_along;
 mod search_mode;
 mod steady_load;
 mod unseen_people;

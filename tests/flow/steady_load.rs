@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use healthflow_sync::patient::digests::PersonDigests;
+use healthflow_sync::patient::{LinkOrigin, Person};
 use healthflow_sync::processor::{GuardMode, Input, Settings};
-use healthflow_sync::state::TaskState;
+use healthflow_sync::state::{Link, PatientState, StateRecord, TaskState};
 use healthflow_sync::time::Timestamp;
 
 use crate::desk::*;
@@ -23,10 +25,21 @@ fn milliseconds_with_a_free_place(ready_queue_max: usize) -> usize {
         requests_per_second: 1e6,
         ..settings(GuardMode::IdempotencyKey)
     };
-    let mut desk = Desk::within(settings, TaskState::default(), BTreeMap::new(), START);
-    for number in 0..BOOKINGS {
+    let bookings = (0..BOOKINGS).map(|number| {
         let mut booking = a_booking(&format!("b-{number}"), 1);
         booking.patient.id = format!("p-{number}").into();
+        booking
+    });
+    let mut state = TaskState::default();
+    for booking in bookings.clone() {
+        let digests = Some(PersonDigests::of(&booking.patient_key(), &Person::from(&booking.patient)));
+        let healthflow_patient_id = "hf-patient-1".into();
+        let link = Link { healthflow_patient_id, origin: LinkOrigin::Found, digests, outranks: None };
+        let patient = PatientState { link: Some(link), ..PatientState::default() };
+        state.apply(StateRecord::Patient(booking.patient_key(), patient));
+    }
+    let mut desk = Desk::within(settings, state, BTreeMap::new(), START);
+    for booking in bookings {
         desk.hold_commits = true;
         desk.arrive_at_once(booking);
     }

@@ -38,7 +38,7 @@ impl Phase {
 
     pub fn of(operation: Operation) -> Phase {
         match operation {
-            Operation::SearchPatients => Phase::Searching,
+            Operation::SearchPatients | Operation::ReadPatient => Phase::Searching,
             Operation::CreatePatient => Phase::CreatingPatient,
             Operation::FindAppointment | Operation::ReadAppointment => Phase::LookingUp,
             Operation::CreateAppointment => Phase::CreatingAppointment,

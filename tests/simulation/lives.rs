@@ -150,11 +150,40 @@ fn people(practice: &PracticeId, crowded: bool, lives: &mut Lives, random: &mut 
         lives.next_human += 1;
         people.push(Person { patient: another(&reused.patient, random), human: lives.next_human, ..reused });
     }
+    if !crowded {
+        mislead(&mut people, lives, random);
+    }
     for Person { practice, patient, human } in &people {
         let family_name = patient.family_name.reveal().clone();
         lives.humans.insert((practice.clone(), patient.id.clone(), family_name), *human);
     }
     people
+}
+
+/// What else DentScheduler may send along: an id that nobody knows, or that of somebody else's chart.
+fn mislead(people: &mut Vec<Person>, lives: &Lives, random: &mut Random) {
+    for index in 0..people.len() {
+        if !random.chance(0.15) {
+            continue;
+        }
+        let mut misled = people[index].clone();
+        let (family_name, born) =
+            (misled.patient.family_name.reveal(), misled.patient.date_of_birth.reveal());
+        let other = lives.seeded.iter().position(|(chart, human)| {
+            let born_then = chart.date_of_birth.starts_with(&born.year().to_string());
+            *human != misled.human && chart.family_name != *family_name && !born_then
+        });
+        let id = match other.filter(|_| random.chance(0.7)) {
+            Some(index) => format!("hfp-{}", index + 1),
+            None => "hfp-99999".to_owned(),
+        };
+        misled.patient.healthflow_patient_id = Some(id.into());
+        // Now and then always, else on some bookings only.
+        match random.chance(0.5) {
+            true => people[index] = misled,
+            false => people.push(misled),
+        }
+    }
 }
 
 /// Somebody who agrees with nobody in anything, under the id of `patient`.

@@ -89,7 +89,7 @@ fn without_an_identity_there_is_no_version_to_speak_of() {
 #[test]
 fn what_cannot_be_true_names_field_and_rule() {
     type Change = fn(&mut AppointmentRequested);
-    let cases: [(Change, &str); 19] = [
+    let cases: [(Change, &str); 20] = [
         (|event| event.version = 0, "version must be at least 1"),
         (|event| event.version = i64::MIN, "version must be at least 1"),
         (|event| event.event_id = "".into(), "event_id must not be empty"),
@@ -101,6 +101,10 @@ fn what_cannot_be_true_names_field_and_rule() {
         (
             |event| event.patient.patient_id = crate::booking::PatientId::from("").into(),
             "patient.patient_id must not be empty",
+        ),
+        (
+            |event| event.patient.healthflow_patient_id = Some("..".into()),
+            "patient.healthflow_patient_id must be an id; a dot would change the path it is put into",
         ),
         (|event| event.patient.given_name = " ".into(), "patient.given_name must not be empty"),
         (

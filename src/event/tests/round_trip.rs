@@ -241,6 +241,7 @@ fn known_patient() -> PatientState {
             healthflow_patient_id: "hf-p".into(),
             origin: LinkOrigin::Operator,
             digests: Some(PersonDigests { born: Some(u32::MAX), name_words: vec![0, 7, u32::MAX] }),
+            outranks: Some("hf-q".into()),
         }),
         incarnation: 1,
         intent: Some(Box::new(PatientIntent {
@@ -318,5 +319,17 @@ fn state_comes_back_as_it_was_committed() {
             restore(encoded.topic, encoded.value.expect("a value"), &decoder(encoded.topic)),
             Ok(record)
         );
+    }
+}
+
+#[test]
+fn an_id_of_blanks_that_is_sent_along_is_none_and_blanks_around_one_are_cut_off() {
+    for (sent, known) in
+        [("", None), (" ", None), ("\t\u{a0}\n", None), (" hf-1 ", Some("hf-1")), ("hf-1", Some("hf-1"))]
+    {
+        let mut event = event();
+        event.patient.healthflow_patient_id = Some(sent.into());
+        let read = event.into_booking(NOW).expect("the visit is not lost for it");
+        assert_eq!(read.patient.healthflow_patient_id.as_deref(), known, "{sent:?}");
     }
 }

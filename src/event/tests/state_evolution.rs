@@ -20,7 +20,7 @@ use crate::state::{
 };
 
 /// The fields that came after the first state was written.
-const LATER: [&str; 14] = [
+const LATER: [&str; 15] = [
     "unclean_ends",
     "alone",
     "slot",
@@ -35,6 +35,7 @@ const LATER: [&str; 14] = [
     "topic_ids",
     "digests",
     "lone_review",
+    "outranks",
 ];
 
 /// The schema without the fields that came later.
@@ -171,6 +172,7 @@ fn a_patient_that_an_earlier_worker_wrote_is_restored() {
             healthflow_patient_id: "hf-p".into(),
             origin: LinkOrigin::Provided,
             digests: Some(PersonDigests { born: Some(7), name_words: vec![8, 9] }),
+            outranks: Some("hf-q".into()),
         }),
         intent: Some(Box::new(PatientIntent {
             incarnation: 1,
@@ -184,7 +186,8 @@ fn a_patient_that_an_earlier_worker_wrote_is_restored() {
         ..PatientState::default()
     };
     let read = restored(StateRecord::Patient(key.clone(), state.clone()));
-    state.link.as_mut().expect("is there").digests = None;
+    let link = state.link.as_mut().expect("is there");
+    (link.digests, link.outranks) = (None, None);
     let intent = state.intent.as_mut().expect("is there");
     intent.digests = None;
     (intent.person, state.suspicion, state.unseen) = (None, Suspicion::default(), None);

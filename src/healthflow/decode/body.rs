@@ -90,6 +90,7 @@ pub(super) fn answer(request: &Request, body: &[u8]) -> Option<Answer> {
             let fingerprint = content_fingerprint(body);
             (read == *id).then_some(Answer::AppointmentRead(AppointmentRead { revision, fingerprint }))
         }
+        Request::ReadPatient { practice, id } => patient(practice, id, body),
     }
 }
 
@@ -101,6 +102,15 @@ fn patients(practice: &PracticeId, body: &[u8]) -> Option<Answer> {
     });
     let found = ours.map(candidate).collect::<Option<Vec<_>>>()?;
     Some(Answer::Patients { found, next_cursor: further(page.next_cursor) })
+}
+
+/// Whose chart `id` is. One of another practice is nobody's to us.
+fn patient(practice: &PracticeId, id: &HealthFlowPatientId, body: &[u8]) -> Option<Answer> {
+    let seen: PatientSeen =
+        serde_json::from_slice(body).ok().filter(|seen: &PatientSeen| seen.id == id.as_str())?;
+    let is_ours = seen.practice_id.as_deref().is_none_or(|of| of == practice.as_str());
+    let chart = candidate(seen)?;
+    Some(Answer::PatientRead(is_ours.then_some(chart)))
 }
 
 fn appointments(practice: &PracticeId, sought: &Sought, body: &[u8]) -> Option<Answer> {

@@ -53,6 +53,7 @@ fn requests() -> Vec<Request> {
         Request::CreateAppointment { content: content.clone(), idempotency_key },
         Request::UpdateAppointment { id: "hfa-1".into(), content, if_match: None },
         Request::ReadAppointment { id: "hfa-1".into() },
+        Request::ReadPatient { practice: "p".into(), id: "hfp-1".into() },
     ]
 }
 
@@ -203,6 +204,7 @@ fn gone_is_believed_only_from_healthflow_itself_and_where_something_was_named() 
         let other_words = Err(foreign(status));
         assert_eq!(decoded(CreateAppointment, status, patient), Err(Fault::NotFound(Missing::Patient)));
         assert_eq!(decoded(UpdateAppointment, status, patient), Err(Fault::NotFound(Missing::Patient)));
+        assert_eq!(decoded(ReadPatient, status, patient), Err(Fault::NotFound(Missing::Patient)));
         assert_eq!(
             decoded(UpdateAppointment, status, appointment),
             Err(Fault::NotFound(Missing::Appointment))

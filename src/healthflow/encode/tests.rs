@@ -134,7 +134,18 @@ fn an_update_names_the_version_as_an_entity_tag() {
     assert_eq!((get.method, get.path_and_query.as_str()), (Method::Get, "/appointments/a%2Fb"));
 }
 
-/// Nothing that identifies a patient stands in a URL, HealthFlow's id of it neither.
+/// HealthFlow's contract has its id of a chart in the path: nowhere else.
+#[test]
+fn a_chart_is_read_by_its_id_which_stays_one_segment() {
+    for (id, path) in
+        [("hfp-1", "/patient/hfp-1"), (" ", "/patient/%20"), ("a/../b?c#d", "/patient/a%2F..%2Fb%3Fc%23d")]
+    {
+        let get = encode(&Request::ReadPatient { practice: "p".into(), id: id.into() });
+        assert_eq!((get.method, get.path_and_query.as_str(), get.body), (Method::Get, path, None));
+    }
+}
+
+/// Nothing that identifies a patient stands in any other URL, HealthFlow's id of it neither.
 #[test]
 fn a_slot_is_asked_for_by_its_start_only() {
     let slot = appointment(visit("2026-06-01T14:30:00Z", "America/Chicago")).slot();

@@ -1,3 +1,5 @@
+//! Whom a link is believed for, and that nothing small after something small leads to somebody else.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -73,6 +73,7 @@ fn everything_set() -> (BookingState, PatientState) {
             healthflow_patient_id: "hfp".into(),
             origin: LinkOrigin::Operator,
             digests: Some(PersonDigests { born: Some(1), name_words: vec![2, u32::MAX] }),
+            outranks: Some("hfq".into()),
         }),
         incarnation: 4,
         intent: Some(Box::new(PatientIntent {
@@ -160,8 +161,12 @@ fn no_patient_is_printed() {
     let mut shelf = Shelf::default();
     for patient in ["open-person", "packed-person"] {
         let key = PatientKey { practice: "practice".into(), patient: patient.into() };
-        let link =
-            Link { healthflow_patient_id: "their-person".into(), origin: LinkOrigin::Found, digests: None };
+        let link = Link {
+            healthflow_patient_id: "their-person".into(),
+            origin: LinkOrigin::Found,
+            digests: None,
+            outranks: None,
+        };
         shelf.put(key.clone(), PatientState { link: Some(link), ..PatientState::default() });
         if patient == "open-person" {
             shelf.open(&key);

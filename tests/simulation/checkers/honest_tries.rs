@@ -30,9 +30,9 @@ impl HonestTries {
             Request::FindAppointment { practice, sought: Sought::Reference(booking), .. } => {
                 (practice.clone(), Some(booking.clone()))
             }
-            Request::FindAppointment { practice, .. } | Request::SearchPatients { practice, .. } => {
-                (practice.clone(), None)
-            }
+            Request::FindAppointment { practice, .. }
+            | Request::SearchPatients { practice, .. }
+            | Request::ReadPatient { practice, .. } => (practice.clone(), None),
             Request::CreatePatient { content, .. } => (content.practice.clone(), None),
             // It follows an update of the same booking.
             Request::ReadAppointment { .. } => return,
