@@ -12,8 +12,8 @@ use crate::partition::open_write::OpenWrite;
 use crate::partition::settle::Settling;
 use crate::partition::suspects::subject;
 use crate::partition::task::{Task, Turn};
-use crate::patient::Person;
 use crate::patient::digests::PersonDigests;
+use crate::patient::{Person, description};
 use crate::processor::defects::planted;
 use crate::state::{PatientIntent, WriteIntent, WriteOperation};
 use crate::sync::Step;
@@ -313,7 +313,8 @@ impl Task {
     fn cover_creation(&mut self, key: &PatientKey, booking: &Booking, turn: &Turn<'_>) {
         let sequence = self.sequence;
         let person = Person::from(&booking.patient);
-        let description = (!turn.settings.guard.has_references()).then(|| person.fingerprint());
+        let description =
+            (!turn.settings.guard.has_references()).then(|| description::fingerprint(&booking.patient));
         let digests = Some(PersonDigests::of(key, &person));
         let open = self.creations.get(key);
         if open.is_some_and(|open| !open.is_unsent()) {

@@ -8,6 +8,8 @@ use crate::partition::job::Job;
 use crate::partition::task::Task;
 use crate::patient::digests::{Likeness, PersonDigests};
 use crate::patient::{Candidate, HealthFlowPatientId, Person};
+#[cfg(feature = "planted-defects")]
+use crate::processor::defects::mistaken;
 use crate::processor::defects::planted;
 use crate::processor::settings::Settings;
 use crate::state::Link;
@@ -38,11 +40,17 @@ impl Task {
             let theirs = |id: HealthFlowPatientId| (id.clone(), Some(its_chart(booking, id)));
             id.map(theirs).into_iter().chain(job.charts.clone()).collect::<BTreeMap<_, _>>()
         });
+        #[cfg(feature = "planted-defects")]
+        let mistaken = job.search.as_ref().map(|search| mistaken(search, booking, settings.defect));
+        #[cfg(feature = "planted-defects")]
+        let search = mistaken.as_ref();
+        #[cfg(not(feature = "planted-defects"))]
+        let search = job.search.as_ref();
         let knowledge = Knowledge {
             link: believed.as_ref().or(link),
             gone_patient: job.gone_patient.as_ref(),
             charts: believed_unread.as_ref().unwrap_or(&job.charts),
-            search: job.search.as_ref(),
+            search,
             cursor: job.pages.cursor(),
             patient_incarnation: patient_state.map_or(0, |state| state.incarnation),
             unseen: patient_state.and_then(|state| state.unseen),

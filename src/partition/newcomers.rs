@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 
 use crate::booking::{PatientKey, PracticeId};
-use crate::patient::decide::{Decision, decide};
-use crate::patient::{Candidate, HealthFlowPatientId, Person};
+use crate::patient::decide::is_similar;
+use crate::patient::{HealthFlowPatientId, Person};
 use crate::time::Timestamp;
 use crate::unordered::hash_entries;
 
@@ -107,7 +107,7 @@ impl Newcomers {
         let mut worst = None;
         for newcomer in creations.iter().filter(|newcomer| newcomer.patient != *patient) {
             let visible_at = newcomer.answered_at.map(|at| at.plus_ms(lag_ms));
-            if visible_at.is_some_and(|at| at < search_started_at) || !could_be(person, newcomer) {
+            if visible_at.is_some_and(|at| at < search_started_at) || !is_similar(person, &newcomer.person) {
                 continue;
             }
             match visible_at {
@@ -150,14 +150,4 @@ impl Newcomers {
             }
         }
     }
-}
-
-/// Whether `person` would be decided match or review against `newcomer`.
-fn could_be(person: &Person, newcomer: &Newcomer) -> bool {
-    let candidate = Candidate {
-        id: newcomer.id.clone().or_else(|| Some("under way".into())),
-        external_id: None,
-        person: newcomer.person.clone(),
-    };
-    decide(person, &[candidate], &newcomer.patient.patient) != Decision::New
 }

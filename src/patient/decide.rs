@@ -1,19 +1,29 @@
-//! Match, new or review. The rule here is plain and explicit: everything equal after normalisation is a match, nobody
-//! similar is new, and whatever lies between is for a person to decide. Guessing here would put one person's treatment
-//! into another person's chart.
+//! Match, new or review. The rule here is plain and explicit: everything equal is a match, nobody similar is new, and
+//! whatever lies between is for a person to decide. Guessing here would put one person's treatment into another
+//! person's chart.
+//!
+//! Names are *equal* where they are spelled alike but for case, width, apostrophes, hyphens and the marks that a
+//! spelling may lack ([`Name::is_same`]); *similar* looks at them without any mark ([`Name::plain`]). So what is equal
+//! only without marks (たいき and だいき) is similar, never equal. A sex *differs* where both sides give one (female, male
+//! or other; "unknown" gives none) and the two are not the same.
 //!
 //! | what the candidates say | decision |
 //! |---|---|
-//! | exactly one carries our reference (`external_id` is our patient id) | match, whatever its fields say: we created it |
+//! | exactly one carries our reference (`external_id` is our patient id), and date of birth or a name agrees | match: we created it |
+//! | exactly one carries our reference, but it has another date of birth and no name in common | review: the id was used again, or mistyped |
 //! | several carry our reference | review |
-//! | exactly one agrees in all four fields, and each field has a value | match |
+//! | exactly one agrees in all four fields, each field has a value, and no sex differs | match |
+//! | exactly one agrees in all four fields, but its sex differs | review |
 //! | several agree in all four fields | review |
 //! | the one that matches is a creation of ours still under way, so it has no id | review |
 //! | at least one is similar | review |
 //! | none is similar | new |
 //!
-//! A candidate is *similar* if one of these rows holds (a *slip* of a date: two of year, month and day are equal, or
-//! day and month are swapped):
+//! A chart under our reference may differ in a name, postal code or sex: the practice corrected it, or the person
+//! married or moved.
+//!
+//! A candidate is *similar* if one of these rows holds, all names without marks, whatever the sex (a *slip* of a date:
+//! two of year, month and day are equal, or day and month are swapped):
 //!
 //! | | date of birth | names | postal code | thinks of |
 //! |---|---|---|---|---|
@@ -31,7 +41,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::booking::PatientId;
-use crate::patient::{Candidate, HealthFlowPatientId, Person};
+use crate::patient::{Candidate, HealthFlowPatientId, Name, Person};
 
 /// What the candidates say about who the patient is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +67,12 @@ pub struct Evidence {
     pub date_of_birth: Agreement,
     /// Postal code.
     pub postal_code: Agreement,
+    /// Given name without any mark: where it is `equal` and the given name `differs`, only marks do.
+    pub given_name_without_marks: Agreement,
+    /// Family name without any mark.
+    pub family_name_without_marks: Agreement,
+    /// Sex.
+    pub sex: Agreement,
 }
 
 /// Whether a field agrees.
@@ -77,12 +93,12 @@ pub fn decide(person: &Person, candidates: &[Candidate], own_reference: &Patient
     let is_ours = |candidate: &&Candidate| candidate.external_id.as_deref() == Some(own_reference.as_str());
     let ours: Vec<&Candidate> = candidates.iter().filter(is_ours).collect();
     if !ours.is_empty() {
-        return the_only_one(person, &ours);
+        return the_only_one(person, &ours, |one| !is_somebody_else(person, &one.person));
     }
     let equal: Vec<&Candidate> =
         candidates.iter().filter(|candidate| evidence(person, candidate).is_all_equal()).collect();
     if !equal.is_empty() {
-        return the_only_one(person, &equal);
+        return the_only_one(person, &equal, |one| sex(person, &one.person) != Agreement::Differs);
     }
     let similar: Vec<&Candidate> =
         candidates.iter().filter(|candidate| is_similar(person, &candidate.person)).collect();
@@ -93,18 +109,20 @@ pub fn decide(person: &Person, candidates: &[Candidate], own_reference: &Patient
 /// table of this file holds, or all four fields are equal. Symmetric; also tells which new people wait for each other
 /// (rule W7).
 pub fn is_similar(person: &Person, other: &Person) -> bool {
-    let given = text(person.given_name.reveal(), other.given_name.reveal());
-    let family = text(person.family_name.reveal(), other.family_name.reveal());
+    let given = plain(&person.given_name, &other.given_name);
+    let family = plain(&person.family_name, &other.family_name);
     let postal_code = text(person.postal_code.reveal(), other.postal_code.reveal());
     let born = date_of_birth(person, other);
     let both_names =
         (given == Agreement::Equal && family == Agreement::Equal) || names_are_swapped(person, other);
     let one_name = given == Agreement::Equal || family == Agreement::Equal;
-    let initial = |ours: &str, theirs: &str| {
-        ours.is_empty() || theirs.is_empty() || ours.chars().next() == theirs.chars().next()
+    let initial = |ours: &Name, theirs: &Name| {
+        ours.is_missing()
+            || theirs.is_missing()
+            || ours.plain().chars().next() == theirs.plain().chars().next()
     };
-    let given_initial = initial(person.given_name.reveal(), other.given_name.reveal());
-    let family_initial = initial(person.family_name.reveal(), other.family_name.reveal());
+    let given_initial = initial(&person.given_name, &other.given_name);
+    let family_initial = initial(&person.family_name, &other.family_name);
 
     let row_1 = born == Agreement::Equal && has_word_in_common(person, other);
     let row_2 =
@@ -135,15 +153,18 @@ pub fn evidence(person: &Person, candidate: &Candidate) -> Evidence {
     let other = &candidate.person;
     Evidence {
         healthflow_patient_id: candidate.id.as_ref().map(|id| id.as_str().to_owned()).unwrap_or_default(),
-        given_name: text(person.given_name.reveal(), other.given_name.reveal()),
-        family_name: text(person.family_name.reveal(), other.family_name.reveal()),
+        given_name: name(&person.given_name, &other.given_name),
+        family_name: name(&person.family_name, &other.family_name),
         date_of_birth: date_of_birth(person, other),
         postal_code: text(person.postal_code.reveal(), other.postal_code.reveal()),
+        given_name_without_marks: plain(&person.given_name, &other.given_name),
+        family_name_without_marks: plain(&person.family_name, &other.family_name),
+        sex: sex(person, other),
     }
 }
 
 impl Evidence {
-    /// Whether every field has a value on both sides and agrees.
+    /// Whether every field that a person is found by has a value on both sides and agrees.
     pub fn is_all_equal(&self) -> bool {
         [self.given_name, self.family_name, self.date_of_birth, self.postal_code]
             .iter()
@@ -151,18 +172,36 @@ impl Evidence {
     }
 
     /// An order that does not depend on the order in which HealthFlow returned the candidates.
-    fn sort_key(&self) -> (&str, [u8; 4]) {
-        let fields = [self.given_name, self.family_name, self.date_of_birth, self.postal_code];
+    fn sort_key(&self) -> (&str, [u8; 7]) {
+        let fields = [
+            self.given_name,
+            self.family_name,
+            self.date_of_birth,
+            self.postal_code,
+            self.given_name_without_marks,
+            self.family_name_without_marks,
+            self.sex,
+        ];
         (&self.healthflow_patient_id, fields.map(|agreement| agreement as u8))
     }
 }
 
-/// A match if there is one and it has an id, else review.
-fn the_only_one(person: &Person, certain: &[&Candidate]) -> Decision {
-    match certain {
-        [Candidate { id: Some(id), .. }] => Decision::Match(id.clone()),
-        _ => review(person, certain),
+/// A match if there is one, it has an id and `is_certain`; else review.
+fn the_only_one(person: &Person, found: &[&Candidate], is_certain: impl Fn(&Candidate) -> bool) -> Decision {
+    match found {
+        [one @ Candidate { id: Some(id), .. }] if is_certain(one) => Decision::Match(id.clone()),
+        _ => review(person, found),
     }
+}
+
+/// Whether the two have nothing in common that stays with a person: neither date of birth nor any word of a name. What
+/// is missing on one side says nothing.
+fn is_somebody_else(person: &Person, other: &Person) -> bool {
+    let has_name = |one: &Person| !(one.given_name.is_missing() && one.family_name.is_missing());
+    date_of_birth(person, other) == Agreement::Differs
+        && has_name(person)
+        && has_name(other)
+        && words(person).is_disjoint(&words(other))
 }
 
 fn review(person: &Person, candidates: &[&Candidate]) -> Decision {
@@ -170,6 +209,25 @@ fn review(person: &Person, candidates: &[&Candidate]) -> Decision {
         candidates.iter().map(|candidate| evidence(person, candidate)).collect();
     compared.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
     Decision::Review(compared)
+}
+
+fn name(ours: &Name, theirs: &Name) -> Agreement {
+    match plain(ours, theirs) {
+        Agreement::Equal if !ours.is_same(theirs) => Agreement::Differs,
+        agreement => agreement,
+    }
+}
+
+fn plain(ours: &Name, theirs: &Name) -> Agreement {
+    text(ours.plain(), theirs.plain())
+}
+
+fn sex(ours: &Person, theirs: &Person) -> Agreement {
+    match (&ours.sex, &theirs.sex) {
+        (Some(ours), Some(theirs)) if ours == theirs => Agreement::Equal,
+        (Some(_), Some(_)) => Agreement::Differs,
+        _ => Agreement::Missing,
+    }
 }
 
 fn text(ours: &str, theirs: &str) -> Agreement {
@@ -205,17 +263,18 @@ fn is_slip(ours: &Person, theirs: &Person) -> bool {
 }
 
 fn names_are_swapped(ours: &Person, theirs: &Person) -> bool {
-    text(ours.given_name.reveal(), theirs.family_name.reveal()) == Agreement::Equal
-        && text(ours.family_name.reveal(), theirs.given_name.reveal()) == Agreement::Equal
+    plain(&ours.given_name, &theirs.family_name) == Agreement::Equal
+        && plain(&ours.family_name, &theirs.given_name) == Agreement::Equal
+}
+
+fn words(person: &Person) -> HashSet<&str> {
+    let names = [person.given_name.plain(), person.family_name.plain()];
+    names.into_iter().flat_map(|name| name.split(' ')).filter(|word| !word.is_empty()).collect()
 }
 
 /// Single letters are initials and say too little.
 fn has_word_in_common(ours: &Person, theirs: &Person) -> bool {
-    fn words(person: &Person) -> HashSet<&str> {
-        let names = [person.given_name.reveal(), person.family_name.reveal()];
-        names.into_iter().flat_map(|name| name.split(' ')).filter(|word| word.chars().count() > 1).collect()
-    }
-    !words(ours).is_disjoint(&words(theirs))
+    words(ours).intersection(&words(theirs)).any(|word| word.chars().count() > 1)
 }
 
 #[cfg(test)]

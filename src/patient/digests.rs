@@ -41,7 +41,7 @@ impl PersonDigests {
     /// The digests of `person`, who is known as `patient`.
     pub fn of(patient: &PatientKey, person: &Person) -> Self {
         let born = person.date_of_birth.as_ref().map(|date| date.reveal().to_string());
-        let words = [person.given_name.reveal(), person.family_name.reveal()];
+        let words = [person.given_name.plain(), person.family_name.plain()];
         let words = words.into_iter().flat_map(|name| name.split(' ')).filter(|word| counts(word));
         let mut name_words: Vec<u32> =
             words.take(NAME_WORDS_MAX).map(|word| digest("name", patient, word)).collect();

@@ -2,17 +2,22 @@
 //! it never guesses. Pure; knows nothing of HealthFlow's wire format.
 
 pub mod decide;
+pub mod description;
 pub mod digests;
-pub mod normalise;
+mod marks;
+mod name;
+mod postal_code;
 pub mod search;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use crate::booking::{Patient, identifier};
+use crate::booking::{Patient, Sex, identifier};
 use crate::private::Private;
+
+pub use name::Name;
+pub use postal_code::postal_code;
 
 identifier! {
     /// A patient's id in HealthFlow.
@@ -44,40 +49,29 @@ pub struct Candidate {
     pub person: Person,
 }
 
-/// What tells one person from another, in one spelling; see [`normalise`].
+/// What tells one person from another, in one spelling.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Person {
-    /// Given name, normalised.
-    pub given_name: Private<String>,
-    /// Family name, normalised.
-    pub family_name: Private<String>,
+    /// Given name.
+    pub given_name: Name,
+    /// Family name.
+    pub family_name: Name,
     /// Date of birth; none where HealthFlow has none.
     pub date_of_birth: Option<Private<jiff::civil::Date>>,
-    /// Postal code, normalised.
+    /// Postal code, see [`postal_code`].
     pub postal_code: Private<String>,
-}
-
-impl Person {
-    /// 64 bits of SHA-256 over all that tells people apart: whether two records mean a person of the same description.
-    pub fn fingerprint(&self) -> i64 {
-        let born = self.date_of_birth.as_ref().map(|date| date.reveal().to_string()).unwrap_or_default();
-        let mut hasher = Sha256::new();
-        for part in [self.given_name.reveal(), self.family_name.reveal(), &born, self.postal_code.reveal()] {
-            hasher.update((part.len() as u64).to_be_bytes());
-            hasher.update(part.as_bytes());
-        }
-        let digest = hasher.finalize();
-        i64::from_be_bytes(std::array::from_fn(|index| digest[index]))
-    }
+    /// Sex; none where nobody asked or told.
+    pub sex: Option<Private<Sex>>,
 }
 
 impl From<&Patient> for Person {
     fn from(patient: &Patient) -> Self {
         Person {
-            given_name: normalise::name(patient.given_name.reveal()).into(),
-            family_name: normalise::name(patient.family_name.reveal()).into(),
+            given_name: Name::new(patient.given_name.reveal()),
+            family_name: Name::new(patient.family_name.reveal()),
             date_of_birth: Some(patient.date_of_birth.clone()),
-            postal_code: normalise::postal_code(patient.postal_code.reveal()).into(),
+            postal_code: postal_code(patient.postal_code.reveal()).into(),
+            sex: patient.sex.filter(|sex| *sex != Sex::Unknown).map(Private::new),
         }
     }
 }

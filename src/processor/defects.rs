@@ -1,6 +1,11 @@
 //! Ways to break the processor on purpose, one a rule of the protocol: a simulation that does not notice them proves
 //! nothing. Compiled only with the feature `planted-defects`; a shipped build knows none of this.
 
+#[cfg(feature = "planted-defects")]
+use crate::booking::Booking;
+#[cfg(feature = "planted-defects")]
+use crate::patient::{Person, search::Search};
+
 /// One way to break it; each names what is left out or done wrong.
 #[cfg(feature = "planted-defects")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +40,10 @@ pub enum Defect {
     CreationCountsFromSending,
     /// Creations found open are nobody's business but their patient's (W7).
     InheritedCreationsIgnored,
+    /// People are compared by the key that only searches: letters are dropped first.
+    LettersDropped,
+    /// People of another sex are taken for the same.
+    SexNotCompared,
     /// Two bookings of one patient are worked on at once.
     PatientNotLocked,
     /// Any record of a parked version is taken, whatever its generation (K4).
@@ -70,7 +79,7 @@ pub enum Defect {
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 30] = [
+    pub const ALL: [Defect; 32] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -86,6 +95,8 @@ impl Defect {
         Defect::OwnCreationsNotSearched,
         Defect::CreationCountsFromSending,
         Defect::InheritedCreationsIgnored,
+        Defect::LettersDropped,
+        Defect::SexNotCompared,
         Defect::PatientNotLocked,
         Defect::NoGeneration,
         Defect::RedriveOfAnyGeneration,
@@ -102,6 +113,26 @@ impl Defect {
         Defect::GivenUpAtTheFirstHiccup,
         Defect::FutureBelieved,
     ];
+}
+
+/// What a search found, as somebody sees it in whom one of the two defects of comparing people is planted.
+#[cfg(feature = "planted-defects")]
+pub fn mistaken(search: &Search, booking: &Booking, defect: Option<Defect>) -> Search {
+    let person = Person::from(&booking.patient);
+    let mut search = search.clone();
+    for found in search.candidates.iter_mut().map(|candidate| &mut candidate.person) {
+        let names = [
+            (&mut found.given_name, person.given_name.clone()),
+            (&mut found.family_name, person.family_name.clone()),
+        ];
+        for (theirs, ours) in names {
+            if defect == Some(Defect::LettersDropped) && theirs.plain() == ours.plain() {
+                *theirs = ours;
+            }
+        }
+        found.sex.take_if(|_| defect == Some(Defect::SexNotCompared));
+    }
+    search
 }
 
 /// Whether a defect is planted; `false` at compile time in a shipped build.

@@ -8,7 +8,7 @@ use crate::patient::decide::{
 };
 use crate::patient::digests::{Likeness, PersonDigests};
 use crate::patient::search::pass;
-use crate::patient::{Candidate, HealthFlowPatientId, LinkOrigin, Person};
+use crate::patient::{Candidate, HealthFlowPatientId, LinkOrigin, Person, description};
 use crate::state::Link;
 use crate::sync::step::create_patient;
 use crate::sync::{Knowledge, Outcome, Reason, Step};
@@ -124,6 +124,9 @@ fn agrees_in_nothing(link: &Link) -> Evidence {
         family_name: Agreement::Differs,
         date_of_birth: Agreement::Differs,
         postal_code: Agreement::Missing,
+        given_name_without_marks: Agreement::Differs,
+        family_name_without_marks: Agreement::Differs,
+        sex: Agreement::Missing,
     }
 }
 
@@ -152,7 +155,9 @@ fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
     match decision() {
         Decision::Match(id) => found(booking, &person, id, candidates),
         // Under another description it may stand already: only a person can tell.
-        Decision::New if known.unseen.is_some_and(|sent| sent != person.fingerprint()) => {
+        Decision::New
+            if known.unseen.is_some_and(|sent| sent != description::fingerprint(&booking.patient)) =>
+        {
             review(Reason::AmbiguousPatient, Vec::new())
         }
         Decision::New => Step::Ask(create_patient(booking, known.patient_incarnation)),

@@ -3,6 +3,7 @@
 mod charts;
 mod events;
 mod healthflow;
+mod people;
 mod search_mode;
 mod simulator;
 mod versions;

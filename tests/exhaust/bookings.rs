@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use healthflow_sync::booking::{Booking, BookingKey, BookingStatus, Patient, Source, Version, Visit};
+use healthflow_sync::booking::{Booking, BookingKey, BookingStatus, Patient, Sex, Source, Version, Visit};
 use healthflow_sync::time::Timestamp;
 
 /// When every small world begins.
@@ -25,6 +25,12 @@ pub enum Who {
     Ada,
     /// The same person, whom DentScheduler has under a second id.
     AdaAgain,
+    /// Twins whom nobody at HealthFlow knows; only a mark tells their names apart.
+    Taiki,
+    Daiki,
+    /// Brother and sister of one name and birthday.
+    Sister,
+    Brother,
 }
 
 /// A version of a booking that asks for content number `version`.
@@ -55,6 +61,10 @@ fn patient(who: Who) -> Patient {
         Who::Known => ("k", Some("hfp-1".into()), "Grace"),
         Who::Ada => ("a", None, "Ada"),
         Who::AdaAgain => ("b", None, "Ada"),
+        Who::Taiki => ("t", None, "たいき"),
+        Who::Daiki => ("d", None, "だいき"),
+        Who::Sister => ("s", None, "Kim"),
+        Who::Brother => ("r", None, "Kim"),
     };
     Patient {
         id: id.into(),
@@ -65,7 +75,11 @@ fn patient(who: Who) -> Patient {
         postal_code: if who == Who::Known { "10001" } else { "60601" }.into(),
         phone: None,
         email: None,
-        sex: None,
+        sex: match who {
+            Who::Sister => Some(Sex::Female),
+            Who::Brother => Some(Sex::Male),
+            _ => None,
+        },
     }
 }
 

@@ -14,7 +14,7 @@ use healthflow_sync::healthflow::{
     PatientContent, Reply, Request, Sought,
 };
 use healthflow_sync::patient::search::Pass;
-use healthflow_sync::patient::{Candidate, Person, normalise};
+use healthflow_sync::patient::{Candidate, Name, Person, postal_code};
 use healthflow_sync::processor::GuardMode;
 use healthflow_sync::time::Timestamp;
 
@@ -150,12 +150,12 @@ impl HealthFlow {
             Pass::Reference(id) => chart.external_id.as_ref() == Some(id),
             Pass::DateOfBirth(date) => chart.person.date_of_birth.as_ref() == Some(date),
             Pass::FamilyNameAndPostalCode(family, code) => {
-                chart.person.family_name.reveal() == &normalise::name(family.reveal())
-                    && chart.person.postal_code.reveal() == &normalise::postal_code(code.reveal())
+                chart.person.family_name.plain() == Name::new(family.reveal()).plain()
+                    && chart.person.postal_code.reveal() == &postal_code(code.reveal())
             }
             Pass::GivenNameAndPostalCode(given, code) => {
-                chart.person.given_name.reveal() == &normalise::name(given.reveal())
-                    && chart.person.postal_code.reveal() == &normalise::postal_code(code.reveal())
+                chart.person.given_name.plain() == Name::new(given.reveal()).plain()
+                    && chart.person.postal_code.reveal() == &postal_code(code.reveal())
             }
         };
         let visible = |chart: &Chart| !chart.is_gone && chart.visible_at <= Timestamp(now);
@@ -278,9 +278,14 @@ impl HealthFlow {
         self.entries.get(number(id.as_str())?).filter(|entry| !entry.is_gone)
     }
 
+    /// The chart of this id, even if it is gone.
+    pub fn chart(&self, id: &str) -> Option<&Chart> {
+        self.charts.get(number(id)?)
+    }
+
     /// Whether a patient of this id stands.
     pub fn stands(&self, id: &str) -> bool {
-        number(id).and_then(|number| self.charts.get(number)).is_some_and(|chart| !chart.is_gone)
+        self.chart(id).is_some_and(|chart| !chart.is_gone)
     }
 
     fn is_taken(&self, content: &AppointmentContent, own: Option<usize>, nature: &Nature) -> bool {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use healthflow_sync::booking::{Booking, BookingKey, BookingStatus, PatientKey, Version};
 use healthflow_sync::event::topics::Lane;
 use healthflow_sync::healthflow::{AppointmentContent, Request};
+use healthflow_sync::patient::Person;
 use healthflow_sync::processor::GuardMode;
 use healthflow_sync::state::{BookingState, ParkingPlace};
 use healthflow_sync::sync::SyncedOutcome;
@@ -108,6 +109,16 @@ pub fn standing(healthflow: &HealthFlow) -> Option<String> {
     None
 }
 
+/// Promise 3, at any moment: every appointment stands in the chart of the person it was booked for.
+pub fn right_chart(healthflow: &HealthFlow, records: &[Booking]) -> Option<String> {
+    healthflow.entries.iter().filter(|entry| !entry.is_gone).find_map(|entry| {
+        let chart = healthflow.chart(entry.content.patient.as_str())?;
+        let mut booked = records.iter().filter(|record| record.key.booking == entry.content.booking);
+        let fits = booked.any(|record| Person::from(&record.patient) == chart.person);
+        (!fits).then(|| format!("right chart: {} stands in somebody else's", entry.content.booking))
+    })
+}
+
 /// Rules K3, K4: no offset is committed past a record that is neither answered nor parked where state says.
 pub fn watermark(kafka: &Kafka, before: &BTreeMap<Lane, i64>, records: &[Booking]) -> Option<String> {
     for lane in Lane::ALL {
@@ -153,7 +164,10 @@ pub fn is_done(kafka: &Kafka, healthflow: &HealthFlow, records: &[Booking]) -> b
     kafka.published == records.len()
         && healthflow.late.is_empty()
         && Lane::ALL.iter().all(|lane| kafka.committed(*lane) == kafka.end(*lane))
-        && records.iter().all(|one| kafka.verdicts.contains_key(&(one.key.clone(), one.version)))
+        && records
+            .iter()
+            .map(|one| (one.key.clone(), one.version))
+            .all(|version| kafka.verdicts.contains_key(&version) || kafka.in_review.contains(&version))
         && kafka.state.bookings.iter().all(|(_, state)| state.intent.is_none() && !is_waited_for(&state))
         && kafka.state.patients.iter().all(|(_, state)| state.intent.is_none())
 }
@@ -204,5 +218,5 @@ fn is_what_stands(wanted: &Booking, stands: &[&Entry]) -> bool {
 }
 
 fn is_waited_for(state: &BookingState) -> bool {
-    state.parked.iter().any(|parked| parked.place != ParkingPlace::Failed)
+    state.parked.iter().any(|parked| parked.place == ParkingPlace::Retry)
 }

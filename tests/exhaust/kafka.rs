@@ -1,14 +1,15 @@
 //! Kafka as far as one task can see it: two logs, what a restore reads, the committed offsets, and the epoch of the
 //! transactional id. A transaction stands whole or not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use healthflow_sync::booking::{Booking, BookingKey, Version};
 use healthflow_sync::event::retry::AppointmentRetry;
 use healthflow_sync::event::state::{AppointmentStateRecord, PatientStateRecord};
 use healthflow_sync::event::topics::Lane;
-use healthflow_sync::event::{Arrival, Outgoing, RetryEntry};
+use healthflow_sync::event::{Arrival, Outgoing, RetryEntry, ReviewCase};
 use healthflow_sync::partition::commit_batch::CommitBatch;
+use healthflow_sync::patient::decide::Agreement;
 use healthflow_sync::state::{StateRecord, TaskState};
 use healthflow_sync::sync::{Reason, SyncedOutcome};
 use healthflow_sync::time::Timestamp;
@@ -28,6 +29,8 @@ pub struct Kafka {
     pub epoch: u64,
     /// When the owner of each epoch was fenced off by the next, from epoch 0 on.
     pub fences: Vec<Timestamp>,
+    /// Versions that wait for a person's decision, which never comes.
+    pub in_review: BTreeSet<(BookingKey, Version)>,
     /// Final results of each version.
     pub verdicts: BTreeMap<(BookingKey, Version), Verdict>,
 }
@@ -84,6 +87,9 @@ impl Kafka {
                     StateRecord::Patient(key, state) => PatientStateRecord::from((key, state)).into(),
                     StateRecord::Task(positions) => AppointmentStateRecord::from(positions).into(),
                 }),
+                Outgoing::Review(case) if is_about_near_twins(case) => {
+                    self.in_review.insert((case.booking.key.clone(), case.booking.version));
+                }
                 Outgoing::Review(_) | Outgoing::Forwarded(..) | Outgoing::Forgotten(_) => {
                     broken.push("a small world has nothing to review, forward or forget".to_owned());
                 }
@@ -99,4 +105,13 @@ impl Kafka {
             broken.push(format!("one result: {text} got {verdict:?} after {first:?}"));
         }
     }
+}
+
+/// Only they are held in a small world: all is equal but for a mark or the sex.
+fn is_about_near_twins(case: &ReviewCase) -> bool {
+    case.reason == Reason::AmbiguousPatient
+        && case.evidence.iter().all(|one| {
+            one.given_name_without_marks == Agreement::Equal
+                && (one.given_name == Agreement::Differs || one.sex == Agreement::Differs)
+        })
 }

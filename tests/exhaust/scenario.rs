@@ -243,10 +243,12 @@ fn versions() -> Vec<Scenario> {
 /// Patients whom nobody at HealthFlow knows.
 fn people() -> Vec<Scenario> {
     let new = || vec![booking("x", 1, Who::Ada)];
-    let both = |who| vec![booking("x", 1, Who::Ada), booking("y", 1, who)];
+    let pair = |who, other| vec![booking("x", 1, who), booking("y", 1, other)];
+    let both = |who| pair(Who::Ada, who);
     let doubted = |scenario| meets(scenario, &[Situation::PatientInDoubt]);
     let once = |scenario| doubted(within(scenario, 1, &ALL));
     let twins = |scenario| doubted(within(scenario, 1, &DOUBTS));
+    let reviewed = |scenario| meets(twins(scenario), &[Situation::InReview]);
     vec![
         doubted(scenario("new patient, key", IdempotencyKey, new())),
         doubted(scenario("new patient, unique", UniqueReference, new())),
@@ -254,6 +256,9 @@ fn people() -> Vec<Scenario> {
         doubted(scenario("new patient, search", Search, new())),
         once(scenario("two bookings of a new patient, key", IdempotencyKey, both(Who::Ada))),
         once(scenario("two bookings of a new patient, reference", Reference, both(Who::Ada))),
+        reviewed(scenario("near twins, key", IdempotencyKey, pair(Who::Taiki, Who::Daiki))),
+        reviewed(scenario("near twins, reference", Reference, pair(Who::Taiki, Who::Daiki))),
+        reviewed(scenario("brother and sister, key", IdempotencyKey, pair(Who::Sister, Who::Brother))),
         twins(scenario("one person under two ids, key", IdempotencyKey, both(Who::AdaAgain))),
         twins(scenario("one person under two ids, reference", Reference, both(Who::AdaAgain))),
     ]

@@ -29,12 +29,13 @@ pub enum Situation {
     Cancelled,
     Unchanged,
     Failed,
+    InReview,
     PatientInDoubt,
     LandedLate,
 }
 
 impl Situation {
-    pub const ALL: [Situation; 22] = [
+    pub const ALL: [Situation; 23] = [
         Situation::FoundByLookUp,
         Situation::NotFoundByLookUp,
         Situation::UpdateSettled,
@@ -55,6 +56,7 @@ impl Situation {
         Situation::Cancelled,
         Situation::Unchanged,
         Situation::Failed,
+        Situation::InReview,
         Situation::PatientInDoubt,
         Situation::LandedLate,
     ];
@@ -74,6 +76,7 @@ pub fn of_fact(fact: &Fact) -> Option<Situation> {
         Fact::BookingParked { .. } => Situation::Parked,
         Fact::DuplicateSkipped { .. } => Situation::CopySkipped,
         Fact::BookingFailed { .. } => Situation::Failed,
+        Fact::BookingHeld { .. } => Situation::InReview,
         Fact::TransactionCommitted { aborts: 1.., .. } => Situation::CommittedAgain,
         Fact::BookingSynced { outcome, .. } => match outcome {
             SyncedOutcome::Created => Situation::Created,

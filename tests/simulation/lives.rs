@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use healthflow_sync::booking::{
-    Booking, BookingKey, BookingStatus, Patient, PatientId, PracticeId, Source, Version, Visit,
+    Booking, BookingKey, BookingStatus, Patient, PatientId, PracticeId, Sex, Source, Version, Visit,
 };
 use healthflow_sync::event::{Arrival, Identity, Unusable};
 use healthflow_sync::healthflow::AppointmentContent;
@@ -18,6 +18,16 @@ use crate::random::Random;
 const GIVEN: [&str; 10] = ["Ada", "Bea", "Cleo", "Dora", "Emil", "Finn", "Gus", "Hugo", "Ines", "Jon"];
 const FAMILY: [&str; 10] =
     ["Kant", "Lund", "Mohr", "Nash", "Olsen", "Pratt", "Quist", "Rowe", "Stone", "Thorn"];
+
+/// Given names of twins that only a mark tells apart; of the last ones only the sex.
+const TWINS: [(&str, &str); 6] = [
+    ("たいき", "だいき"),
+    ("राम", "रोमा"),
+    ("Anh", "Ánh"),
+    ("Begona", "Begoña"),
+    ("אוֹרִי", "אוּרִי"),
+    ("Kim", "Kim"),
+];
 
 /// One life.
 #[derive(Clone, Debug, Default)]
@@ -129,13 +139,23 @@ fn people(practice: &PracticeId, crowded: bool, lives: &mut Lives, random: &mut 
             email: None,
             sex: None,
         };
-        if !crowded && random.chance(0.35) {
-            lives.seeded.push((chart(practice, &patient), human));
-            if random.chance(0.4) {
-                patient.healthflow_patient_id = Some(format!("hfp-{}", lives.seeded.len()).into());
-            }
+        let twins = random.chance(0.2).then(|| random.pick(&TWINS));
+        if let Some((name, other)) = twins {
+            patient.given_name = (*name).into();
+            patient.sex = (name == other).then_some(Sex::Female);
         }
+        stands_perhaps(practice, (&mut patient, human), crowded, lives, random);
         people.push(Person { practice: practice.clone(), patient: patient.clone(), human });
+        if let Some((_, name)) = twins {
+            lives.next_human += 1;
+            let mut twin = patient.clone();
+            twin.id = format!("{practice}-pt{}", people.len()).into();
+            twin.healthflow_patient_id = None;
+            twin.given_name = (*name).into();
+            twin.sex = patient.sex.map(|_| Sex::Male);
+            stands_perhaps(practice, (&mut twin, lives.next_human), crowded, lives, random);
+            people.push(Person { practice: practice.clone(), patient: twin, human: lives.next_human });
+        }
         for _ in 0..if crowded { 2 } else { i32::from(random.chance(0.25)) } {
             patient.id = format!("{practice}-pt{}", people.len()).into();
             if !crowded && random.chance(0.3) {
@@ -198,6 +218,22 @@ fn another(patient: &Patient, random: &mut Random) -> Patient {
     }
 }
 
+/// Now and then somebody has a chart before the life begins, and now and then DentScheduler knows which.
+fn stands_perhaps(
+    practice: &PracticeId,
+    (patient, human): (&mut Patient, Human),
+    crowded: bool,
+    lives: &mut Lives,
+    random: &mut Random,
+) {
+    if !crowded && random.chance(0.35) {
+        lives.seeded.push((chart(practice, patient), human));
+        if random.chance(0.4) {
+            patient.healthflow_patient_id = Some(format!("hfp-{}", lives.seeded.len()).into());
+        }
+    }
+}
+
 fn chart(practice: &PracticeId, patient: &Patient) -> PatientBody {
     PatientBody {
         practice_id: practice.as_str().into(),
@@ -206,6 +242,7 @@ fn chart(practice: &PracticeId, patient: &Patient) -> PatientBody {
         family_name: patient.family_name.reveal().clone(),
         date_of_birth: patient.date_of_birth.reveal().to_string(),
         postal_code: patient.postal_code.reveal().clone(),
+        sex: patient.sex.map(|sex| if sex == Sex::Male { "male" } else { "female" }.to_owned()),
         ..PatientBody::default()
     }
 }

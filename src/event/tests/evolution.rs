@@ -9,8 +9,12 @@ use serde_json::json;
 
 use crate::event::avro::{Contract, Decoder, FRAME_BYTES, Undecodable, WriterSchema, contract};
 use crate::event::requested::{AppointmentRequested, RequestedStatus};
+use crate::event::review::{AppointmentReview, ReviewCase};
 use crate::event::tests::sample::*;
 use crate::event::topics;
+use crate::event::{Outgoing, codec::Codec};
+use crate::patient::decide::{Agreement, Evidence};
+use crate::sync::Reason;
 
 fn ours() -> &'static Contract {
     contract(topics::REQUESTED).expect("one of ours")
@@ -170,4 +174,82 @@ proptest! {
         prop_assert_eq!(&decoded, &decoder.decode::<AppointmentRequested>(&bytes));
         let _ = decoder.decode_json(&bytes);
     }
+}
+
+/// The evidence's fields that came after the first reviews were written.
+const LATER_EVIDENCE: [&str; 3] = ["given_name_without_marks", "family_name_without_marks", "sex"];
+
+/// The schema of `appointments.review` without them, and a record's value without them.
+fn older_review(value: Value) -> (String, Value) {
+    let contract = contract(topics::REVIEW).expect("one of ours");
+    let mut json: serde_json::Value = serde_json::from_str(contract.json).expect("JSON");
+    let evidence = &mut field(&mut json, "evidence")["type"]["items"];
+    fields(evidence).retain(|field| LATER_EVIDENCE.iter().all(|name| field["name"] != *name));
+    let Value::Record(mut record) = value else { panic!("a record") };
+    for (_, value) in record.iter_mut().filter(|(name, _)| name == "evidence") {
+        let Value::Array(candidates) = value else { panic!("an array") };
+        for candidate in candidates {
+            let Value::Record(candidate) = candidate else { panic!("a record") };
+            candidate.retain(|(name, _)| !LATER_EVIDENCE.contains(&name.as_str()));
+        }
+    }
+    (json.to_string(), Value::Record(record))
+}
+
+/// Goal: reviews are read by whoever is one version older or newer. Method: one case, written with either schema and
+/// read with the other.
+#[test]
+fn evidence_gains_fields_and_is_read_both_ways() {
+    let evidence = Evidence {
+        healthflow_patient_id: "hf-2".into(),
+        given_name: Agreement::Differs,
+        family_name: Agreement::Equal,
+        date_of_birth: Agreement::Equal,
+        postal_code: Agreement::Missing,
+        given_name_without_marks: Agreement::Equal,
+        family_name_without_marks: Agreement::Equal,
+        sex: Agreement::Differs,
+    };
+    let case = ReviewCase {
+        booking: booking(),
+        generation: 1,
+        reason: Reason::AmbiguousPatient,
+        evidence: vec![evidence.clone()],
+        attempts: 1,
+        since: NOW,
+    };
+    let mut buffer = Vec::new();
+    let outgoing = Outgoing::Review(Box::new(case));
+    let encoded = Codec::new("healthflow-sync", |_| ID).encode(&outgoing, &mut buffer).expect("fits");
+    let newer_bytes = encoded.value.expect("a value").to_vec();
+    let ours = contract(topics::REVIEW).expect("one of ours");
+    let (older_json, older_value) =
+        older_review(Decoder::own(ours).decode_value(&newer_bytes).expect("decodes"));
+    let older_schema = Schema::parse_str(&older_json).expect("a schema");
+    let mut older_bytes = newer_bytes[..5].to_vec();
+    let writer = GenericDatumWriter::builder(&older_schema).build().expect("a writer");
+    writer.write_value(&mut older_bytes, older_value.clone()).expect("the value fits the schema");
+
+    let read: AppointmentReview =
+        Decoder::new(ours, ID, &older_json).decode(&older_bytes).expect("an older record is read");
+    let unknown = Evidence {
+        given_name_without_marks: Agreement::Missing,
+        family_name_without_marks: Agreement::Missing,
+        sex: Agreement::Missing,
+        ..evidence
+    };
+    assert_eq!(read.evidence, [unknown]);
+
+    let newer_schema = Schema::parse_str(ours.json).expect("a schema");
+    let reader = apache_avro::reader::datum::GenericDatumReader::builder(&newer_schema)
+        .reader_schema(&older_schema)
+        .build()
+        .expect("the older reader resolves the newer schema");
+    let newer_value = reader.read_value(&mut &newer_bytes[5..]).expect("a newer record is read");
+    let evidence = |value: Value| match value {
+        Value::Record(fields) => fields.into_iter().find(|(name, _)| name == "evidence"),
+        _ => None,
+    };
+    assert!(evidence(older_value.clone()).is_some());
+    assert_eq!(evidence(newer_value), evidence(older_value));
 }

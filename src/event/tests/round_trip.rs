@@ -143,6 +143,9 @@ fn results_say_which_version_and_how_it_ended() {
         family_name: Agreement::Differs,
         date_of_birth: Agreement::Missing,
         postal_code: Agreement::Equal,
+        given_name_without_marks: Agreement::Equal,
+        family_name_without_marks: Agreement::Missing,
+        sex: Agreement::Differs,
     };
     let case = ReviewCase {
         booking: booking(),

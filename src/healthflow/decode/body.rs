@@ -7,11 +7,11 @@ use serde_json::Value;
 use super::Answer;
 use crate::appointment::Revision;
 use crate::appointment::fingerprint::fingerprint_of;
-use crate::booking::{BookingStatus, PracticeId, Visit};
+use crate::booking::{BookingStatus, PracticeId, Sex, Visit};
 use crate::healthflow::{
     AppointmentFound, AppointmentId, AppointmentRead, AppointmentStands, Request, Sought,
 };
-use crate::patient::{Candidate, HealthFlowPatientId, Person, normalise};
+use crate::patient::{Candidate, HealthFlowPatientId, Name, Person, postal_code};
 use crate::private::Private;
 use crate::time::Timestamp;
 
@@ -140,7 +140,7 @@ fn is_sought(found: &AppointmentSeen, sought: &Sought) -> Option<bool> {
 }
 
 fn candidate(found: PatientSeen) -> Option<Candidate> {
-    let name = |text: Option<String>| normalise::name(text.as_deref().unwrap_or_default()).into();
+    let name = |text: Option<String>| Name::new(text.as_deref().unwrap_or_default());
     Some(Candidate {
         id: Some(HealthFlowPatientId::from(id(found.id)?)),
         external_id: found.external_id.filter(|reference| !reference.is_empty()).map(Into::into),
@@ -149,9 +149,21 @@ fn candidate(found: PatientSeen) -> Option<Candidate> {
             family_name: name(found.family_name),
             // A date that is none counts as missing: the chart is still a candidate, for a person to look at.
             date_of_birth: found.date_of_birth.and_then(|date| date.parse().ok()).map(Private::new),
-            postal_code: normalise::postal_code(found.postal_code.as_deref().unwrap_or_default()).into(),
+            postal_code: postal_code(found.postal_code.as_deref().unwrap_or_default()).into(),
+            sex: found.sex.as_ref().and_then(Value::as_str).and_then(sex).map(Private::new),
         },
     })
+}
+
+/// The sex that a chart gives. "unknown" gives none, nor does a word that the contract does not have: it would hold
+/// every patient of that HealthFlow for a person.
+fn sex(text: &str) -> Option<Sex> {
+    match text.to_ascii_lowercase().as_str() {
+        "female" => Some(Sex::Female),
+        "male" => Some(Sex::Male),
+        "other" => Some(Sex::Other),
+        _ => None,
+    }
 }
 
 fn appointment(found: AppointmentSeen) -> Option<AppointmentFound> {
@@ -237,6 +249,8 @@ struct PatientSeen {
     family_name: Option<String>,
     date_of_birth: Option<String>,
     postal_code: Option<String>,
+    /// Of any shape: a page is not unreadable for it.
+    sex: Option<Value>,
 }
 
 #[derive(Deserialize)]

@@ -1,5 +1,7 @@
 //! The classification table: every row of it, one test each.
 
+mod candidates;
+
 use super::*;
 use crate::appointment::fingerprint::fingerprint_of;
 use crate::booking::{BookingStatus, PatientId, Visit};
@@ -359,28 +361,4 @@ fn a_slot_is_found_by_patient_start_and_provider_on_any_page() {
         assert_eq!(found(&page(&other)), Some((vec![], Some("c".to_owned()))), "{other}");
     }
     assert_eq!(found(&page(&ours.replace("start", "begin"))), None, "it does not say when");
-}
-
-#[test]
-fn candidates_come_normalised_and_of_our_practice_only() {
-    let body = r#"{"patients":[
-        {"id":"hfp-1","practice_id":"p","external_id":"pat-1","given_name":" ANN ","family_name":"O’Brien",
-         "date_of_birth":"1980-02-29","postal_code":"60601-1234"},
-        {"id":"hfp-2","practice_id":"p","given_name":null,"date_of_birth":"unknown"},
-        {"id":"hfp-3","practice_id":"q"}],"next_cursor":"c2"}"#;
-    let Ok(Answer::Patients { found, next_cursor }) = decoded(Operation::SearchPatients, 200, body) else {
-        panic!("a page of patients");
-    };
-    assert_eq!(next_cursor.as_deref(), Some("c2"));
-    let ids: Vec<_> = found.iter().map(|candidate| candidate.id.as_ref().unwrap().as_str()).collect();
-    assert_eq!(ids, ["hfp-1", "hfp-2"]);
-    assert_eq!(found[0].external_id.as_deref(), Some("pat-1"));
-    let person = &found[0].person;
-    assert_eq!(
-        (person.given_name.reveal().as_str(), person.family_name.reveal().as_str()),
-        ("ann", "obrien")
-    );
-    assert_eq!(person.date_of_birth, Some(Private::new(jiff::civil::date(1980, 2, 29))));
-    assert_eq!(person.postal_code.reveal(), "60601");
-    assert_eq!(found[1].person.date_of_birth, None);
 }

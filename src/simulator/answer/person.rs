@@ -1,6 +1,7 @@
 //! Names and codes as HealthFlow compares them. Its own spelling rules, not our client's.
 
 use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 use super::shapes::PatientBody;
 
@@ -21,9 +22,15 @@ pub(super) fn folded_code(text: &str) -> String {
     code
 }
 
+/// A name with all its marks, in lower case: who differs by a mark may be somebody else.
+fn spelled(text: &str) -> String {
+    let letters = text.nfkc().filter(|c| c.is_alphanumeric() || is_combining_mark(*c));
+    letters.flat_map(char::to_lowercase).collect()
+}
+
 /// Who this is, in one text: equal for two charts of one person.
 pub(super) fn identity(body: &PatientBody) -> String {
-    let names = (folded(&body.given_name), folded(&body.family_name));
+    let names = (spelled(&body.given_name), spelled(&body.family_name));
     format!(
         "{}\0{}\0{}\0{}\0{}",
         body.practice_id,

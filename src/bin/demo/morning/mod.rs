@@ -183,7 +183,7 @@ impl Planner<'_> {
 
     fn new_patient(&mut self, practice: usize, is_ambiguous: bool) -> (usize, Scenario) {
         let number = self.patients[practice].len();
-        let chart = people::chart(&practice_id(practice), &people::patient(practice, number));
+        let (practice_id, patient) = (practice_id(practice), people::patient(practice, number));
         let charts = &mut self.morning.charts;
         let scenario = match self.random.below(10) {
             _ if is_ambiguous => Scenario::Ambiguous,
@@ -191,12 +191,11 @@ impl Planner<'_> {
             6..8 => Scenario::Found(charts.len()),
             _ => Scenario::New,
         };
-        let copies = match scenario {
-            Scenario::Known(_) | Scenario::Found(_) => 1,
-            Scenario::New => 0,
-            Scenario::Ambiguous => 2,
-        };
-        charts.extend(std::iter::repeat_n(chart, copies));
+        charts.extend(match scenario {
+            Scenario::Known(_) | Scenario::Found(_) => vec![people::chart(&practice_id, &patient)],
+            Scenario::New => Vec::new(),
+            Scenario::Ambiguous => people::doubtful_charts(&practice_id, &patient, number),
+        });
         self.patients[practice].push(scenario);
         (number, scenario)
     }

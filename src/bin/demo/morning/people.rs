@@ -1,6 +1,7 @@
 //! The patients of the morning. Two people of one practice never share a date of birth or a postal code, so that none
 //! of them resembles another by accident: who is ambiguous is so on purpose.
 
+use healthflow_sync::booking::Sex;
 use healthflow_sync::event::requested::RequestedPatient;
 use jiff::ToSpan;
 use jiff::civil::date;
@@ -40,6 +41,9 @@ const FAMILY: [&str; 24] = [
 const BIRTH_DAYS: usize = 27_000;
 const BIRTH_STEP: usize = 37;
 
+/// A mark that makes another letter of whatever is before it.
+const TILDE: char = '\u{303}';
+
 /// How a patient stands before the morning begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scenario {
@@ -49,7 +53,7 @@ pub enum Scenario {
     Found(ChartNumber),
     /// Not in HealthFlow.
     New,
-    /// In HealthFlow twice: a person must decide.
+    /// In HealthFlow twice, or only somebody is whom a mark or the sex tells apart: a person must decide.
     Ambiguous,
 }
 
@@ -69,6 +73,8 @@ pub struct Chart {
     pub date_of_birth: String,
     /// Postal code.
     pub postal_code: String,
+    /// Sex, in HealthFlow's words.
+    pub sex: &'static str,
 }
 
 /// Patient number `number` (from 0) of a practice, as DentScheduler knows it.
@@ -86,7 +92,7 @@ pub fn patient(practice: usize, number: usize) -> RequestedPatient {
         postal_code: format!("{:05}", 10_000 + (number * 7) % 89_999).into(),
         phone: None,
         email: None,
-        sex: None,
+        sex: Some(if mix.is_multiple_of(2) { Sex::Female } else { Sex::Male }),
     }
 }
 
@@ -98,5 +104,21 @@ pub fn chart(practice_id: &str, patient: &RequestedPatient) -> Chart {
         family_name: patient.family_name.reveal().replace('\'', "’").to_uppercase(),
         date_of_birth: patient.date_of_birth.reveal().clone(),
         postal_code: format!("{}-0042", patient.postal_code.reveal()),
+        sex: sex(patient.sex == Some(Sex::Female)),
     }
+}
+
+/// Charts that leave it to a person who `patient` is: the same one twice, a twin's whose name only a mark tells apart, or
+/// that of a brother or sister of the same name.
+pub fn doubtful_charts(practice_id: &str, patient: &RequestedPatient, number: usize) -> Vec<Chart> {
+    let chart = chart(practice_id, patient);
+    match number % 3 {
+        0 => vec![chart.clone(), chart],
+        1 => vec![Chart { given_name: format!("{}{TILDE}", chart.given_name), ..chart }],
+        _ => vec![Chart { sex: sex(patient.sex != Some(Sex::Female)), ..chart }],
+    }
+}
+
+fn sex(is_female: bool) -> &'static str {
+    if is_female { "female" } else { "male" }
 }
