@@ -47,6 +47,6 @@ pub struct Placement {
     pub fingerprint: Option<i64>,
     /// The last revision that HealthFlow told us; none where it offers no versions, or told none yet.
     pub revision: Option<Revision>,
-    /// What it occupies; none where nothing, or where it is not certain what stands (rule K11).
+    /// What it occupies; none where nothing, or where it is not certain what stands.
     pub span: Option<Span>,
 }

@@ -69,7 +69,7 @@ pub struct Schedule {
     pub last_failed_at: Option<Timestamp>,
     /// What went wrong last, or what is waited for: a code, never a value.
     pub last_error: Arc<str>,
-    /// Since when it waits for a slot that another booking will free; none while it waits for anything else (rule K11).
+    /// Since when it waits for a slot that another booking will free; none while it waits for anything else.
     pub slot_since: Option<Timestamp>,
 }
 

@@ -26,7 +26,7 @@ pub struct AppointmentRetry {
     pub last_failed_at: Option<Timestamp>,
     /// A code, never a value.
     pub last_error: Arc<str>,
-    /// Since when it waits for a slot that another booking will free (rule K11).
+    /// Since when it waits for a slot that another booking will free.
     pub slot_since: Option<Timestamp>,
 }
 

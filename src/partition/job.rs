@@ -35,7 +35,7 @@ pub struct InHand {
     pub position: (Lane, i64),
     /// Its retries so far.
     pub schedule: Schedule,
-    /// When it came, as its offset in `appointments.requested`; of one that was redriven, when that came (rule K11).
+    /// When it came, as its offset in `appointments.requested`; of one that was redriven, when that came.
     pub order: i64,
 }
 

@@ -72,7 +72,7 @@ pub struct WriteIntent {
     pub slot: Option<Slot>,
     /// The revision that every PUT under it names; none where they name none (rule W5).
     pub if_match: Option<Revision>,
-    /// What the writes that may have been sent under it ask to occupy, each once (rule K11).
+    /// What the writes that may have been sent under it ask to occupy, each once.
     pub asked: Vec<Span>,
 }
 
@@ -113,7 +113,7 @@ pub struct Parked {
     pub place: ParkingPlace,
     /// Which of its records is the valid one; rises with every re-parking.
     pub generation: u32,
-    /// What it wants of the book, while it waits in the retry topic; none where an earlier worker parked it (rule K11).
+    /// What it wants of the book, while it waits in the retry topic; none where an earlier worker parked it.
     /// Boxed, for few bookings have one and many a dead letter has none.
     pub wish: Option<Box<Wish>>,
 }
