@@ -6,7 +6,8 @@ use std::fmt;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::booking::Version;
+use crate::booking::texts::{self, PROCEDURE_CODES_MAX};
+use crate::booking::{Source, Version};
 use crate::time::Timestamp;
 
 /// Why a booking cannot be true: the field and the rule it breaks, never the value.
@@ -24,18 +25,6 @@ impl fmt::Display for Impossible {
     }
 }
 
-/// The longest identifier, in bytes of UTF-8. Identifiers become parts of keys, headers and URLs.
-pub const IDENTIFIER_BYTES_MAX: usize = 200;
-/// The longest given or family name, in bytes of UTF-8.
-pub const NAME_BYTES_MAX: usize = 512;
-/// The longest postal code, telephone number and e-mail address, in bytes of UTF-8 (RFC 5321 allows 254 for the last).
-pub const SHORT_TEXT_BYTES_MAX: usize = 320;
-/// The longest note, in bytes of UTF-8.
-pub const NOTE_BYTES_MAX: usize = 16 * 1024;
-/// The most procedure codes of one visit.
-pub const PROCEDURE_CODES_MAX: usize = 100;
-/// The longest procedure code, in bytes of UTF-8.
-pub const PROCEDURE_CODE_BYTES_MAX: usize = 32;
 /// The longest visit: a day.
 pub const DURATION_MINUTES_MAX: i32 = 24 * 60;
 /// Instants lie from here, 1900-01-01T00:00:00Z ...
@@ -44,6 +33,14 @@ pub const INSTANT_MIN: Timestamp = Timestamp(-2_208_988_800_000);
 pub const INSTANT_END: Timestamp = Timestamp(7_258_118_400_000);
 /// The first year in which a patient may have been born.
 pub const BIRTH_YEAR_MIN: i16 = 1850;
+/// A visit that is booked live starts here, 2000-01-01T00:00:00Z, or later. Seconds taken for milliseconds lie in early 1970,
+/// whatever century they mean.
+pub const LIVE_START_MIN: Timestamp = Timestamp(946_684_800_000);
+/// How long before it is asked for a visit that is booked live may start, in days: two years. A correction of an older one
+/// would find that nobody remembers the booking (`worker.keep_days`).
+pub const LIVE_START_BEFORE_REQUEST_DAYS_MAX: i64 = 731;
+/// Names that the database of time zones knows, and that say that the zone is not known: each would be read as UTC.
+const ZONES_THAT_ARE_NONE: [&str; 2] = ["Etc/Unknown", "Factory"];
 
 type Checked<T> = Result<T, Impossible>;
 
@@ -53,20 +50,15 @@ fn rule(holds: bool, field: &'static str, rule: &'static str) -> Checked<()> {
 
 /// Which booking it is must be said; without that there is no version to speak of.
 pub fn identity(practice_id: &str, booking_id: &str) -> Checked<()> {
-    identifier("practice_id", practice_id)?;
-    identifier("booking_id", booking_id)
-}
-
-/// An identifier of ours or of our neighbours.
-pub fn identifier(field: &'static str, text: &str) -> Checked<()> {
-    rule(!text.is_empty(), field, "must not be empty")?;
-    rule(text.len() <= IDENTIFIER_BYTES_MAX, field, "must not be longer than 200 bytes")
+    texts::PRACTICE_ID.check(practice_id)?;
+    texts::BOOKING_ID.check(booking_id)
 }
 
 /// An id of HealthFlow's, which becomes a part of a path.
-pub fn healthflow_id(field: &'static str, text: &str) -> Checked<()> {
-    identifier(field, text)?;
-    rule(!matches!(text, "." | ".."), field, "must be an id; a dot would change the path it is put into")
+pub fn healthflow_id(id: &str) -> Checked<()> {
+    let text = texts::HEALTHFLOW_PATIENT_ID;
+    text.check(id)?;
+    rule(!matches!(id, "." | ".."), text.field, "must be an id; a dot would change the path it is put into")
 }
 
 /// Versions are counted from one.
@@ -92,42 +84,33 @@ pub fn duration_minutes(minutes: i32) -> Checked<u32> {
     Ok(minutes.unsigned_abs())
 }
 
-/// A time zone that the bundled database knows.
-pub fn time_zone(name: &str) -> Checked<()> {
-    rule(jiff::tz::db().get(name).is_ok(), "visit.time_zone", "must be an IANA time zone")
-}
-
-/// A given or family name.
-pub fn name(field: &'static str, text: &str) -> Checked<()> {
-    rule(!text.trim().is_empty(), field, "must not be empty")?;
-    rule(text.len() <= NAME_BYTES_MAX, field, "must not be longer than 512 bytes")
-}
-
-/// A postal code, telephone number or e-mail address, if there is one.
-pub fn short_text(field: &'static str, text: Option<&String>) -> Checked<()> {
+/// A visit that is booked live is not asked for years after it was. History may be as old as it is.
+pub fn start_of(source: Source, start: Timestamp, requested_at: Timestamp) -> Checked<()> {
+    if source == Source::Backfill {
+        return Ok(());
+    }
+    let field = "visit.start";
+    rule(start >= LIVE_START_MIN, field, "must not lie before the year 2000; it is counted in milliseconds")?;
+    let before_ms = requested_at.since_ms(start);
+    let is_near = before_ms <= LIVE_START_BEFORE_REQUEST_DAYS_MAX * 86_400_000;
     rule(
-        text.is_none_or(|text| text.len() <= SHORT_TEXT_BYTES_MAX),
+        is_near,
         field,
-        "must not be longer than 320 bytes",
+        "must not lie more than 731 days before requested_at; history has the source BACKFILL",
     )
 }
 
-/// A note, if there is one.
-pub fn note(text: Option<&String>) -> Checked<()> {
-    rule(
-        text.is_none_or(|text| text.len() <= NOTE_BYTES_MAX),
-        "visit.note",
-        "must not be longer than 16384 bytes",
-    )
+/// A time zone that the bundled database knows, and that is one.
+pub fn time_zone(name: &str) -> Checked<()> {
+    texts::TIME_ZONE.check(name)?;
+    let is_one = !ZONES_THAT_ARE_NONE.iter().any(|none| none.eq_ignore_ascii_case(name));
+    rule(is_one && jiff::tz::db().get(name).is_ok(), texts::TIME_ZONE.field, "must be an IANA time zone")
 }
 
 /// Procedure codes.
 pub fn procedure_codes(codes: &[String]) -> Checked<()> {
-    let field = "visit.procedure_codes";
-    rule(codes.len() <= PROCEDURE_CODES_MAX, field, "must not be more than 100")?;
-    rule(codes.iter().all(|code| !code.is_empty()), field, "must not be empty")?;
-    let short = codes.iter().all(|code| code.len() <= PROCEDURE_CODE_BYTES_MAX);
-    rule(short, field, "must not be longer than 32 bytes each")
+    rule(codes.len() <= PROCEDURE_CODES_MAX, texts::PROCEDURE_CODE.field, "must not be more than 100")?;
+    codes.iter().try_for_each(|code| texts::PROCEDURE_CODE.check(code))
 }
 
 /// A date of birth, `YYYY-MM-DD`, that is not in the future where the visit takes place.

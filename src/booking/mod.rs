@@ -2,6 +2,7 @@
 //! refused by [`check`] before it gets here. Knows nothing of HealthFlow or Kafka.
 
 pub mod check;
+pub mod texts;
 
 use std::fmt;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use crate::admin;
 use crate::cli::{Connection, open_files};
 use crate::config::{Config, FirstStart, GroupProtocol, HOSTNAME, secret};
-use crate::http::TransportSettings;
+use crate::http::{TransportSettings, check_token_file};
 use crate::kafka::schema_registry::{Patience, SchemaRegistry};
 use crate::kafka::topics::{Topics, Wish};
 use crate::kafka::{Avro, BrokerClock, ClockFault, ClockWatch, Ends, Fleet, KafkaSettings, NotEntered, Now};
@@ -44,9 +44,7 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
         .build()
         .context("no threads for the runtime")?;
     if let Some(path) = &config.healthflow.token_file.0 {
-        std::fs::File::open(path).with_context(|| {
-            format!("`healthflow.token_file` names {}, which cannot be read; correct it", path.display())
-        })?;
+        check_token_file(path).map_err(|why| anyhow!("{why}; correct it, or `healthflow.token_file`"))?;
     }
     let open_files = open_files::raise_limit();
     let clock = Clock::start();
@@ -271,7 +269,11 @@ impl Observer for Watcher {
 
     fn look(&mut self, processor: &Processor, seen: Seen, now: Timestamp) {
         self.is_starting.store(false, Ordering::SeqCst);
-        let mut status = Status { joined: seen.has_joined, ..processor.status(now) };
+        let mut status = Status {
+            joined: seen.has_joined,
+            has_stale_token: seen.has_stale_token,
+            ..processor.status(now)
+        };
         if let Some(ends) = &self.ends {
             ends.fill(&mut status);
         }

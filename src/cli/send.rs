@@ -43,7 +43,7 @@ pub async fn run(
 
 /// The booking in `text`.
 fn parse(text: &str, now: Timestamp) -> anyhow::Result<AppointmentRequested> {
-    let mut json: Value = serde_json::from_str(text)?;
+    let mut json: Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))?;
     let event = json.as_object_mut().ok_or_else(|| anyhow!("it must be a JSON object"))?;
     event.entry("requested_at").or_insert(now.0.into());
     event.entry("event_id").or_insert_with(|| format!("sent-by-hand-{}", now.0).into());

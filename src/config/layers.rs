@@ -36,7 +36,7 @@ impl Layers {
                 error.kind()
             ))
         })?;
-        self.with_toml(&text, &path.display().to_string())
+        self.with_toml(text.trim_start_matches('\u{feff}'), &path.display().to_string())
     }
 
     /// Lays `text` over it; `origin` is its name in errors.

@@ -18,7 +18,9 @@ pub fn properties(path: &Path) -> Result<Vec<(String, String)>, ConfigError> {
             "`kafka.properties_file` names {shown}, which cannot be read ({kind}); correct the path or its rights"
         ))
     })?;
-    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
+    // Some editors begin a file with a byte order mark; it would become a part of the first name.
+    let lines =
+        text.trim_start_matches('\u{feff}').lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
     let properties = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     properties
         .map(|(number, line)| match line.split_once('=') {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::booking::check::{self, Impossible};
+use crate::booking::texts;
 use crate::booking::{
     Booking, BookingId, BookingKey, BookingStatus, Patient, PatientId, PracticeId, Sex, Source, Visit,
 };
@@ -105,8 +106,8 @@ impl AppointmentRequested {
     /// The booking, if it could be true; else the first field that cannot be and the rule it breaks.
     pub fn into_booking(self, now: Timestamp) -> Result<Booking, Impossible> {
         check::identity(self.practice_id.as_str(), self.booking_id.as_str())?;
-        check::identifier("event_id", &self.event_id)?;
-        check::identifier("location_id", &self.location_id)?;
+        texts::EVENT_ID.check(&self.event_id)?;
+        texts::LOCATION_ID.check(&self.location_id)?;
         let version = check::version(self.version)?;
         let status = match self.status {
             RequestedStatus::Scheduled => BookingStatus::Scheduled,
@@ -117,6 +118,7 @@ impl AppointmentRequested {
         };
         check::instant("requested_at", self.requested_at)?;
         let visit = self.visit.into_visit()?;
+        check::start_of(self.source, visit.start, self.requested_at)?;
         let patient = self.patient.into_patient(&visit.time_zone, now)?;
         Ok(Booking {
             event_id: self.event_id,
@@ -134,18 +136,18 @@ impl AppointmentRequested {
 
 impl RequestedPatient {
     fn into_patient(self, time_zone: &str, now: Timestamp) -> Result<Patient, Impossible> {
-        check::identifier("patient.patient_id", self.patient_id.reveal().as_str())?;
+        texts::PATIENT_ID.check(self.patient_id.reveal().as_str())?;
         // A field that was left blank says nothing: refusing the booking for it would lose a visit.
         let healthflow_patient_id = self.healthflow_patient_id.filter(|id| !id.trim().is_empty());
         let healthflow_patient_id = healthflow_patient_id.map(|id| trimmed(&id));
         if let Some(id) = &healthflow_patient_id {
-            check::healthflow_id("patient.healthflow_patient_id", id)?;
+            check::healthflow_id(id)?;
         }
-        check::name("patient.given_name", self.given_name.reveal())?;
-        check::name("patient.family_name", self.family_name.reveal())?;
-        check::short_text("patient.postal_code", Some(self.postal_code.reveal()))?;
-        check::short_text("patient.phone", self.phone.as_ref().map(Private::reveal))?;
-        check::short_text("patient.email", self.email.as_ref().map(Private::reveal))?;
+        texts::GIVEN_NAME.check(self.given_name.reveal())?;
+        texts::FAMILY_NAME.check(self.family_name.reveal())?;
+        texts::POSTAL_CODE.check(self.postal_code.reveal())?;
+        texts::PHONE.check_some(self.phone.as_ref().map(Private::reveal))?;
+        texts::EMAIL.check_some(self.email.as_ref().map(Private::reveal))?;
         let date_of_birth = check::date_of_birth(self.date_of_birth.reveal(), time_zone, now)?;
         Ok(Patient {
             id: self.patient_id.reveal().clone(),
@@ -166,13 +168,13 @@ impl RequestedVisit {
         check::instant("visit.start", self.start)?;
         let duration_minutes = check::duration_minutes(self.duration_minutes)?;
         check::time_zone(&self.time_zone)?;
-        check::identifier("visit.provider_id", &self.provider_id)?;
-        let operatory_id = self.operatory_id.filter(|id| !id.is_empty());
+        texts::PROVIDER_ID.check(&self.provider_id)?;
+        let operatory_id = self.operatory_id.filter(|id| !id.trim().is_empty());
         if let Some(id) = &operatory_id {
-            check::identifier("visit.operatory_id", id)?;
+            texts::OPERATORY_ID.check(id)?;
         }
         check::procedure_codes(&self.procedure_codes)?;
-        check::note(self.note.as_ref().map(Private::reveal))?;
+        texts::NOTE.check_some(self.note.as_ref().map(Private::reveal))?;
         Ok(Visit {
             start: self.start,
             duration_minutes,

@@ -1,5 +1,6 @@
 //! HealthFlow's bearer token. It comes from a file, is read again when the file changes (so that a rotated secret needs
-//! no restart), and is never printed.
+//! no restart), and is never printed. A file that holds no token leaves the one that was read before in use: without that, a
+//! secret that is half written stops the account.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -14,44 +15,78 @@ pub(super) struct TokenFile {
 }
 
 struct Read {
-    changed_at: Option<SystemTime>,
+    stamp: Option<Stamp>,
     header: HeaderValue,
+    is_stale: bool,
 }
+
+/// What changes when somebody writes the file: when, and how long it is. The moment alone may be the same for two writes.
+type Stamp = (SystemTime, u64);
 
 impl TokenFile {
     /// Reads the token for the first time.
     pub(super) fn open(path: &Path) -> Result<Self, String> {
-        let read = read(path)?;
+        let stamp = stamp(path);
+        let read = Read { stamp, header: read(path)?, is_stale: false };
         Ok(TokenFile { path: path.to_owned(), read: Mutex::new(read) })
     }
 
-    /// The `Authorization` header's value. One that cannot be read now stays what it was.
+    /// The `Authorization` header's value.
     pub(super) fn header(&self) -> HeaderValue {
-        let changed_at = changed_at(&self.path);
+        self.look(|known| known.header.clone())
+    }
+
+    /// Whether the file holds no token any more, and an older one is used.
+    pub(super) fn is_stale(&self) -> bool {
+        self.look(|known| known.is_stale)
+    }
+
+    fn look<T>(&self, at: impl FnOnce(&Read) -> T) -> T {
+        let stamp = stamp(&self.path);
         let mut known = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if changed_at.is_some() && changed_at != known.changed_at {
+        if stamp != known.stamp {
+            known.stamp = stamp;
             match read(&self.path) {
-                Ok(new) => *known = new,
+                Ok(header) => {
+                    *known = Read { stamp, header, is_stale: false };
+                    tracing::info!("the token file {} was read again", self.path.display());
+                }
                 Err(why) => {
-                    tracing::warn!("{why}; the token read before is used");
-                    known.changed_at = changed_at;
+                    known.is_stale = true;
+                    tracing::warn!("{why}; the token that was read before stays in use, put a new one there");
                 }
             }
         }
-        known.header.clone()
+        at(&known)
     }
 }
 
-fn changed_at(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+/// Whether the file at `path` holds a token; what is wrong with it if not, in one line without what it holds.
+pub fn check(path: &Path) -> Result<(), String> {
+    read(path).map(|_| ())
 }
 
-fn read(path: &Path) -> Result<Read, String> {
-    let changed_at = changed_at(path);
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("the token file {} cannot be read: {error}", path.display()))?;
-    let mut header = HeaderValue::try_from(format!("Bearer {}", text.trim()))
-        .map_err(|_| format!("the token file {} holds more than one line of plain text", path.display()))?;
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
+
+fn read(path: &Path) -> Result<HeaderValue, String> {
+    let shown = path.display();
+    let bytes = std::fs::read(path)
+        .map_err(|error| format!("the token file {shown} cannot be read ({})", error.kind()))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| format!("the token file {shown} is not UTF-8 text (an editor may write UTF-16)"))?;
+    // Some editors begin a file with a byte order mark.
+    let token = text.trim_start_matches('\u{feff}').trim();
+    if token.is_empty() {
+        return Err(format!("the token file {shown} is empty"));
+    }
+    let is_one_word = token.bytes().all(|byte| byte.is_ascii_graphic());
+    let header = HeaderValue::try_from(format!("Bearer {token}")).ok().filter(|_| is_one_word);
+    let mut header = header.ok_or_else(|| {
+        format!("the token file {shown} holds something else than one token, a word of printable ASCII")
+    })?;
     header.set_sensitive(true);
-    Ok(Read { changed_at, header })
+    Ok(header)
 }

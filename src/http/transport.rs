@@ -59,13 +59,18 @@ impl Transport {
     /// Makes the pool; connects to nothing yet.
     ///
     /// # Errors
-    /// The base URL is none, or the token file cannot be read.
+    /// The base URL is none, or the token file holds no token.
     pub fn new(settings: &TransportSettings) -> Result<Arc<Self>, Unusable> {
         let base_url = settings.base_url.trim_end_matches('/').to_owned();
         Url::parse(&base_url).map_err(|error| Unusable(format!("its base URL is none: {error}")))?;
         let token = settings.token_file.as_deref().map(TokenFile::open).transpose().map_err(Unusable)?;
         let pool = Pool::new(settings, settings.idle_connection_ms)?;
         Ok(Arc::new(Transport { settings: settings.clone(), pool: RwLock::new(pool), base_url, token }))
+    }
+
+    /// Whether the token file holds no token any more, and the one that was read before is used.
+    pub fn has_stale_token(&self) -> bool {
+        self.token.as_ref().is_some_and(TokenFile::is_stale)
     }
 
     /// Sends `request`, once. A request with a body goes out only if `may_send` says yes right before its bytes do, on

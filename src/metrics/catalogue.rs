@@ -105,6 +105,7 @@ pub(super) struct Bookings {
     pub(super) duplicates: IntCounterVec,
     pub(super) links_changed: IntCounterVec,
     pub(super) confirmation: HistogramVec,
+    pub(super) unmeasured: IntCounterVec,
     pub(super) in_work: IntGauge,
 }
 
@@ -120,6 +121,7 @@ impl Bookings {
             duplicates: book.counters("healthflow_sync_bookings_duplicates_total", &["content"], "Versions that came again and were skipped; content is same, differs or unknown.")?,
             links_changed: book.counters("healthflow_sync_links_changed_total", &["how"], "Links to HealthFlow's patients of which something new is known; how is renamed (another name under the same birthday), replaced (an id that was sent along is right), kept (it is wrong) or dropped (it was never confirmed).")?,
             confirmation: book.histogram("healthflow_sync_bookings_confirmation_seconds", &["source"], "From the request to the good transaction with its result, of versions that ended well; source is live or backfill.", CONFIRMATION_EDGES)?,
+            unmeasured: book.counters("healthflow_sync_bookings_unmeasured_total", &["source"], "Versions that ended well and are not in the histogram: requested_at lies more than 30 days back, or a day ahead.")?,
             in_work: book.level("healthflow_sync_bookings_in_work_records", "Bookings in memory that are worked on or ready.")?,
         };
         for outcome in SyncedOutcome::ALL {
@@ -133,6 +135,7 @@ impl Bookings {
         }
         for source in ["live", "backfill"] {
             bookings.confirmation.with_label_values(&[source]);
+            bookings.unmeasured.with_label_values(&[source]);
         }
         Ok(bookings)
     }
@@ -148,6 +151,7 @@ pub(super) struct Calls {
     pub(super) edits: IntCounter,
     pub(super) pauses: IntCounterVec,
     pub(super) paused_seconds: Gauge,
+    pub(super) stale_token: IntGauge,
 }
 
 impl Calls {
@@ -188,6 +192,10 @@ impl Calls {
             paused_seconds: book.seconds(
                 "healthflow_sync_healthflow_paused_seconds",
                 "How much longer nothing is sent; 0 while sending.",
+            )?,
+            stale_token: book.level(
+                "healthflow_sync_healthflow_stale_tokens",
+                "1 while the token file holds no token and the one that was read before is used; else 0.",
             )?,
         };
         for operation in Operation::ALL {

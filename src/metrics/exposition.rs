@@ -24,6 +24,7 @@ impl Catalogue {
     fn set_gauges(&self, status: &Status, now: Timestamp) {
         self.calls.in_flight.set(signed(status.in_flight));
         self.calls.paused_seconds.set(status.paused_until.map_or(0.0, |until| age_seconds(now, until)));
+        self.calls.stale_token.set(i64::from(status.has_stale_token));
         self.doubts.open.set(signed(status.open_doubts));
         self.doubts.oldest.set(status.oldest_doubt_since.map_or(0.0, |since| age_seconds(since, now)));
         self.bookings.in_work.set(signed(status.tasks.iter().map(|task| task.jobs).sum()));

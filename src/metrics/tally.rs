@@ -24,11 +24,7 @@ impl Catalogue {
             }
             Fact::BookingSynced { outcome, source, end_to_end_ms, .. } => {
                 self.bookings.synced.with_label_values(&[outcome.code().to_lowercase()]).inc();
-                let waited_ms = u64::try_from(*end_to_end_ms).unwrap_or_default();
-                self.bookings
-                    .confirmation
-                    .with_label_values(&[source_name(*source)])
-                    .observe(seconds(waited_ms));
+                self.measure_confirmation(source_name(*source), *end_to_end_ms);
             }
             Fact::BookingFailed { reason, disposition, .. } => {
                 self.bookings.failed.with_label_values(&[reason.code(), disposition.code()]).inc();
@@ -73,7 +69,22 @@ impl Catalogue {
             }
         }
     }
+
+    fn measure_confirmation(&self, source: &str, waited_ms: i64) {
+        if (-AHEAD_MAX_MS..=MEASURED_MAX_MS).contains(&waited_ms) {
+            let waited_ms = waited_ms.max(0).unsigned_abs();
+            self.bookings.confirmation.with_label_values(&[source]).observe(seconds(waited_ms));
+        } else {
+            self.bookings.unmeasured.with_label_values(&[source]).inc();
+        }
+    }
 }
+
+/// The longest wait for a confirmation that is measured, in milliseconds: 30 days. One `requested_at` of 1970 is 56 years,
+/// more than all other waits together, and no histogram forgets it.
+const MEASURED_MAX_MS: i64 = 30 * 86_400_000;
+/// How far ahead of our clock `requested_at` may lie and count as just now, in milliseconds: a day.
+const AHEAD_MAX_MS: i64 = 86_400_000;
 
 /// The label of a cause, in metrics and logs.
 pub(super) const fn drop_cause(why: DropCause) -> &'static str {

@@ -142,6 +142,7 @@ fn status() -> Status {
             since: Timestamp(9_000),
             what: None,
         }],
+        has_stale_token: true,
         ..Status::default()
     }
 }
@@ -162,6 +163,7 @@ fn gauges_follow_the_status_and_ages_the_clock() {
         ("healthflow_sync_bookings_in_work_records".into(), 3.0),
         ("healthflow_sync_healthflow_in_flight_calls".into(), 6.0),
         ("healthflow_sync_healthflow_paused_seconds".into(), 1.0),
+        ("healthflow_sync_healthflow_stale_tokens".into(), 1.0),
         ("healthflow_sync_doubts_open_writes".into(), 1.0),
         ("healthflow_sync_doubts_oldest_seconds".into(), 8.0),
         (r#"healthflow_sync_tasks_owned_partitions{phase="live"}"#.into(), 1.0),
@@ -181,6 +183,36 @@ fn gauges_follow_the_status_and_ages_the_clock() {
     let many = Status { schemas: (0..1_000).map(nonsense).collect(), ..Status::default() };
     let series = catalogue.page(&many, Timestamp(0)).unwrap();
     assert_eq!(series.matches("schema_trouble_seconds{").count(), 20, "invented ids make no more series");
+}
+
+/// Goal: one producer that counts in seconds does not spoil for ever what everybody's waits are measured by.
+#[test]
+fn a_request_of_1970_is_counted_and_not_measured() {
+    let catalogue = catalogue();
+    let day_ms = 86_400_000;
+    let waits =
+        [4_000, -3_000, 30 * day_ms, 30 * day_ms + 1, 1_767_614_400_000, i64::MAX, i64::MIN, -2 * day_ms];
+    for end_to_end_ms in waits {
+        let (version, outcome, source) =
+            (1, crate::sync::SyncedOutcome::Created, crate::booking::Source::Live);
+        let key = sample::booking().key;
+        catalogue.count(&crate::processor::Fact::BookingSynced {
+            key,
+            version,
+            outcome,
+            source,
+            end_to_end_ms,
+        });
+    }
+    let page = catalogue.page(&Status::default(), Timestamp(0)).unwrap();
+    for (series, expected) in [
+        (r#"healthflow_sync_bookings_confirmation_seconds_count{source="live"}"#, 3.0),
+        (r#"healthflow_sync_bookings_confirmation_seconds_sum{source="live"}"#, 2_592_004.0),
+        (r#"healthflow_sync_bookings_unmeasured_total{source="live"}"#, 5.0),
+        (r#"healthflow_sync_bookings_synced_total{outcome="created"}"#, 8.0),
+    ] {
+        assert_eq!(value(&page, series), Some(expected), "{series}");
+    }
 }
 
 /// A place to write lines to.

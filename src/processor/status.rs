@@ -28,6 +28,8 @@ pub struct Status {
     pub clock_ahead_ms: Option<i64>,
     /// Schemas of records that cannot be read; said by the worker.
     pub schemas: Vec<SchemaStatus>,
+    /// Whether HealthFlow's token file holds no token any more, and the one that was read before is used.
+    pub has_stale_token: bool,
 }
 
 /// A schema that keeps records from being read.

@@ -43,6 +43,11 @@ impl Calls {
         Calls { runtime, transport, mailbox, clock, lease_margin_ms, lives: HashMap::new() }
     }
 
+    /// Whether an older token is used than the token file should hold.
+    pub(super) fn have_stale_token(&self) -> bool {
+        self.transport.has_stale_token()
+    }
+
     /// A life of a task begins; what an earlier one had queued is not sent.
     pub(super) fn begin(&mut self, partition: i32, incarnation: Incarnation) {
         self.end(partition);

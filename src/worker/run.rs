@@ -60,6 +60,8 @@ pub struct Seen {
     pub has_joined: bool,
     /// How far each lane is fetched.
     pub fetched: Fetched,
+    /// Whether an older token is used than the token file should hold.
+    pub has_stale_token: bool,
 }
 
 /// Why a worker ended before it was asked to, in one line.
@@ -170,7 +172,11 @@ impl Worker {
             }
             self.tell(observer);
             if look_at <= now {
-                let seen = Seen { has_joined: self.group.has_joined(), fetched: self.lanes.fetched() };
+                let seen = Seen {
+                    has_joined: self.group.has_joined(),
+                    fetched: self.lanes.fetched(),
+                    has_stale_token: self.calls.have_stale_token(),
+                };
                 observer.look(&self.processor, seen, now);
                 look_at = now.plus_ms(SLEEP_MAX_MS);
             }

@@ -15,7 +15,7 @@ use healthflow_sync::time::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-const CONTRACT: &str = include_str!("../../schemas/healthflow.openapi.yaml");
+pub const CONTRACT: &str = include_str!("../../schemas/healthflow.openapi.yaml");
 
 /// 2026-11-24T12:00:00Z.
 pub const NOW: Timestamp = Timestamp(1_795_521_600_000);

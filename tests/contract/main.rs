@@ -2,6 +2,7 @@
 
 mod charts;
 mod events;
+mod fields;
 mod healthflow;
 mod people;
 mod search_mode;

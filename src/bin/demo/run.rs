@@ -109,7 +109,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let morning = morning::plan(&morning::Settings {
         practices: arguments.practices,
         bookings: arguments.bookings,
-        poisoned: if arguments.bookings >= 1_000 { 8 } else { 4 },
+        poisoned: if arguments.bookings >= 1_000 { 8 } else { 6 },
         duration_ms: duration_ms(arguments.bookings),
         first_visit_at: Timestamp((now().0 / DAY_MS + 7) * DAY_MS),
         seed: arguments.seed,

@@ -16,7 +16,7 @@ use crate::private::Private;
 use crate::time::Timestamp;
 
 /// Longer than any id of HealthFlow; what is longer is not an id.
-const ID_BYTES_MAX: usize = 200;
+const ID_CHARS_MAX: usize = 200;
 
 /// The field names of the contract. Any other text may quote a value, so it is not repeated.
 const FIELDS: [&str; 20] = [
@@ -191,7 +191,7 @@ fn revision(version: Option<Value>) -> Option<Revision> {
         Value::Number(number) => number.to_string(),
         _ => return None,
     };
-    let is_usable = (1..=ID_BYTES_MAX).contains(&text.len())
+    let is_usable = (1..=ID_CHARS_MAX).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
     is_usable.then(|| text.into())
 }
@@ -219,7 +219,7 @@ fn content_fingerprint(body: &[u8]) -> Option<i64> {
 
 fn id(text: String) -> Option<String> {
     // "." and ".." would change the path that they are put into.
-    let is_usable = !matches!(text.as_str(), "" | "." | "..") && text.len() <= ID_BYTES_MAX;
+    let is_usable = !matches!(text.as_str(), "" | "." | "..") && text.chars().count() <= ID_CHARS_MAX;
     is_usable.then_some(text)
 }
 

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, SystemTime};
 
 use super::*;
+use crate::http::check_token_file;
 
 /// What the server does with one connection after it has read a whole request.
 type Behaviour = fn(&mut TcpStream);
@@ -130,6 +131,49 @@ async fn a_request_goes_out_as_it_is_and_the_answer_comes_back() {
     std::fs::File::open(&token).unwrap().set_modified(SystemTime::now() + Duration::from_secs(9)).unwrap();
     transport.send(read(), || true).await.unwrap();
     assert!(seen.recv().unwrap().contains("authorization: bearer second\r\n"));
+}
+
+/// Goal: a rotation that goes wrong does not stop the account. Method: the token file as an editor, a torn write or a wrong
+/// file leaves it, one after the other, and a good one at the end.
+#[tokio::test]
+async fn a_token_file_without_a_token_leaves_the_last_one_in_use() {
+    let (address, seen) = server(vec![answer]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "\u{feff}first\r\n").unwrap();
+    let transport = transport(&address, Some(file.clone()));
+    let sent = async || {
+        transport.send(read(), || true).await.unwrap();
+        let request = seen.recv().unwrap();
+        let line = request.lines().find_map(|line| line.strip_prefix("authorization: ")).map(str::to_owned);
+        line.expect("a token goes along")
+    };
+    assert_eq!(sent().await, "bearer first", "a byte order mark is none of it");
+    for nothing in
+        [&b""[..], b" \n", b"\xef\xbb\xbf", b"two words", b"two\nlines\n", b"t\xc3\xb6ken", b"\xff\xfet\0"]
+    {
+        std::fs::write(&file, nothing).unwrap();
+        assert!(check_token_file(&file).is_err(), "{nothing:?}");
+        assert!(transport.has_stale_token(), "{nothing:?}");
+        assert_eq!(sent().await, "bearer first", "{nothing:?}");
+    }
+    std::fs::remove_file(&file).unwrap();
+    assert!(transport.has_stale_token());
+    assert_eq!(sent().await, "bearer first", "the file is gone");
+    std::fs::write(&file, "another-one").unwrap();
+    assert_eq!(sent().await, "bearer another-one");
+    assert!(!transport.has_stale_token());
+}
+
+#[test]
+fn a_start_without_a_token_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "\n").unwrap();
+    let shown = file.display();
+    assert_eq!(check_token_file(&file), Err(format!("the token file {shown} is empty")));
+    std::fs::write(&file, "secret of two words").unwrap();
+    assert!(!check_token_file(&file).unwrap_err().contains("secret"));
 }
 
 /// Goal: each way to fail is told apart from the others, and nothing is sent twice (rule W6).

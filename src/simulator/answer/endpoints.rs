@@ -56,6 +56,9 @@ impl Endpoints {
     ) -> (WireReply, Effect) {
         let read =
             |reply: Result<WireReply, WireReply>| (reply.unwrap_or_else(|refusal| refusal), Effect::Nothing);
+        if validate::holds_a_nul(request) {
+            return (error(500, "INTERNAL"), Effect::Nothing);
+        }
         let done = match route {
             Err(NoRoute::Path) => Err(error(404, "NO_SUCH_PATH")),
             Err(NoRoute::Method) => Err(error(405, "METHOD_NOT_ALLOWED")),

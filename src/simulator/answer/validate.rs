@@ -1,10 +1,15 @@
 //! What HealthFlow refuses in a body: the contract's rules, one code each.
 
+use serde_json::Value;
+
 use super::shapes::{AppointmentBody, FieldError, PatientBody};
+use crate::healthflow::wire::WireRequest;
 use crate::time::Timestamp;
 
-const TEXT_BYTES_MAX: usize = 200;
-const NOTE_BYTES_MAX: usize = 4_000;
+const TEXT_CHARS_MAX: usize = 200;
+const NOTE_CHARS_MAX: usize = 4_000;
+const PROCEDURE_CODES_MAX: usize = 100;
+const PROCEDURE_CODE_CHARS_MAX: usize = 32;
 const DURATION_MINUTES_MAX: u32 = 24 * 60;
 
 /// Collects broken rules.
@@ -25,10 +30,26 @@ impl Broken {
     }
 
     fn optional(&mut self, field: &'static str, text: Option<&str>) {
-        if text.is_some_and(|text| text.len() > TEXT_BYTES_MAX) {
+        if text.is_some_and(|text| text.chars().count() > TEXT_CHARS_MAX) {
             self.add(field, "too_long");
         }
     }
+}
+
+/// Whether a text of `request` holds a NUL. PostgreSQL cannot store one, and whoever builds upon it answers 500.
+pub(super) fn holds_a_nul(request: &WireRequest) -> bool {
+    fn any(value: &Value) -> bool {
+        match value {
+            Value::String(text) => text.contains('\0'),
+            Value::Array(items) => items.iter().any(any),
+            Value::Object(fields) => fields.values().any(any),
+            _ => false,
+        }
+    }
+    // JSON can spell it in one way only, and hardly any body does.
+    let body = request.body.as_deref().filter(|body| body.windows(6).any(|part| part == br"\u0000"));
+    request.path_and_query.contains("%00")
+        || body.and_then(|body| serde_json::from_slice(body).ok()).is_some_and(|value| any(&value))
 }
 
 /// The rules that a patient's body breaks.
@@ -86,10 +107,11 @@ pub(super) fn appointment(body: &AppointmentBody) -> Vec<FieldError> {
         minutes if minutes > DURATION_MINUTES_MAX => broken.add("duration_minutes", "too_large"),
         _ => {}
     }
-    if body.note.as_ref().is_some_and(|note| note.len() > NOTE_BYTES_MAX) {
+    if body.note.as_ref().is_some_and(|note| note.chars().count() > NOTE_CHARS_MAX) {
         broken.add("note", "too_long");
     }
-    if body.procedure_codes.iter().any(|code| code.is_empty() || code.len() > TEXT_BYTES_MAX) {
+    let is_code = |code: &String| (1..=PROCEDURE_CODE_CHARS_MAX).contains(&code.chars().count());
+    if body.procedure_codes.len() > PROCEDURE_CODES_MAX || !body.procedure_codes.iter().all(is_code) {
         broken.add("procedure_codes", "format");
     }
     if !body.start.is_empty() && !body.time_zone.is_empty() {

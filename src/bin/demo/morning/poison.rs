@@ -1,6 +1,7 @@
 //! Records that no processor can use. Each must end in the dead letters, with its reason, and hold nobody up.
 
 use healthflow_sync::event::requested::AppointmentRequested;
+use healthflow_sync::time::Timestamp;
 
 /// What is wrong with a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,27 +12,41 @@ pub enum Poison {
     Truncated,
     /// The patient will be born later.
     NotYetBorn,
+    /// The given name holds a NUL, which no PostgreSQL stores.
+    Nul,
+    /// The visit starts in January 1970: seconds where milliseconds are meant.
+    InSeconds,
     /// The key names another practice than the value.
     ForeignKey,
 }
 
 impl Poison {
     /// Every kind.
-    pub const ALL: [Poison; 4] = [Poison::NotAvro, Poison::Truncated, Poison::NotYetBorn, Poison::ForeignKey];
+    pub const ALL: [Poison; 6] = [
+        Poison::NotAvro,
+        Poison::Truncated,
+        Poison::NotYetBorn,
+        Poison::Nul,
+        Poison::InSeconds,
+        Poison::ForeignKey,
+    ];
 
     /// The reason that its dead letter must give (`docs/reasons.md`).
     pub fn reason(self) -> &'static str {
         match self {
             Poison::NotAvro | Poison::Truncated => "UNDECODABLE",
-            Poison::NotYetBorn => "IMPOSSIBLE",
+            Poison::NotYetBorn | Poison::Nul | Poison::InSeconds => "IMPOSSIBLE",
             Poison::ForeignKey => "NO_IDENTITY",
         }
     }
 
     /// Spoils the event before it is encoded.
     pub fn spoil_event(self, event: &mut AppointmentRequested) {
-        if self == Poison::NotYetBorn {
-            event.patient.date_of_birth = "2199-12-31".into();
+        match self {
+            Poison::NotYetBorn => event.patient.date_of_birth = "2199-12-31".into(),
+            Poison::Nul => event.patient.given_name = "Ada\0".into(),
+            Poison::InSeconds => event.visit.start = Timestamp(event.visit.start.0 / 1_000),
+            Poison::NotAvro | Poison::Truncated | Poison::ForeignKey => {}
         }
     }
 
@@ -40,7 +55,7 @@ impl Poison {
         match self {
             Poison::NotAvro => *bytes = b"this is not Avro".to_vec(),
             Poison::Truncated => bytes.truncate(bytes.len() * 2 / 3),
-            Poison::NotYetBorn | Poison::ForeignKey => {}
+            Poison::NotYetBorn | Poison::Nul | Poison::InSeconds | Poison::ForeignKey => {}
         }
     }
 }
