@@ -43,7 +43,7 @@ fn start(command_line: Cli) -> anyhow::Result<ExitCode> {
         match command {
             Command::Run { .. } => Ok(ExitCode::SUCCESS),
             Command::Topics { arguments, .. } => {
-                cli::topics::run(&connection, arguments, config.worker.keep_days, &mut out).await
+                cli::topics::run(&connection, arguments, &config, &mut out).await
             }
             Command::Repartition { arguments, .. } => {
                 let kafka = cli::run::kafka_settings(&config)?;

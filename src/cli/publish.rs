@@ -6,7 +6,7 @@ use anyhow::Context;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
 use crate::cli::Connection;
-use crate::event::avro::RECORD_BYTES_MAX;
+use crate::event::size::RECORD_BYTES_RANGE;
 
 /// Longest wait until the broker has a record.
 const SEND_LIMIT: Duration = Duration::from_secs(15);
@@ -24,7 +24,7 @@ impl Publisher {
     pub fn new(connection: &Connection) -> anyhow::Result<Publisher> {
         let mut settings = connection.kafka.clone();
         settings.set("partitioner", "murmur2_random").set("enable.idempotence", "true");
-        settings.set("message.max.bytes", RECORD_BYTES_MAX.to_string());
+        settings.set("message.max.bytes", RECORD_BYTES_RANGE.end().to_string());
         settings.set("message.timeout.ms", SEND_LIMIT.as_millis().to_string());
         Ok(Publisher { producer: settings.create().context("cannot make a Kafka producer")? })
     }

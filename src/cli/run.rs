@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use crate::admin;
+use crate::cli::topics::wish;
 use crate::cli::{Connection, open_files};
 use crate::config::{Config, FirstStart, GroupProtocol, HOSTNAME, secret};
 use crate::http::{TransportSettings, check_token_file};
@@ -55,7 +56,7 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
     let skew_max_ms = i64::try_from(config.worker.clock_skew_max_ms).unwrap_or(i64::MAX);
     let brokers_clock = (skew_max_ms > 0).then(|| BrokerClock::new(&settings).map(Arc::new)).transpose()?;
     let checked = stop.unless_requested(async {
-        let partitions = check_topics(connection, config.worker.keep_days).await?;
+        let partitions = check_topics(connection, wish(config)).await?;
         if let Some(brokers) = &brokers_clock {
             check_clock(brokers, &now, skew_max_ms).await?;
         }
@@ -115,6 +116,7 @@ pub fn kafka_settings(config: &Config) -> anyhow::Result<KafkaSettings> {
         // Below it, as librdkafka wants it: a record is given up before its transaction is.
         message_timeout_ms: kafka.transaction_timeout_ms / 6 * 5,
         restore_no_progress_ms: kafka.restore_no_progress_ms,
+        record_bytes_max: kafka.record_bytes_max as usize,
         begins_at_end: kafka.first_start == FirstStart::Latest,
         properties: properties.unwrap_or_default(),
         ..KafkaSettings::default()
@@ -151,10 +153,10 @@ pub fn registry_patience(config: &Config) -> Patience {
 }
 
 /// Refuses to run on topics or schemas that are not as they must be; waits for a Kafka or a registry that is away.
-async fn check_topics(connection: &Connection, keep_days: u32) -> anyhow::Result<u32> {
+async fn check_topics(connection: &Connection, wish: Wish) -> anyhow::Result<u32> {
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
     loop {
-        match topics.check(Wish { keep_days, ..Wish::default() }).await {
+        match topics.check(wish).await {
             Ok(differences) if differences.is_empty() => break,
             Ok(differences) => {
                 differences.iter().for_each(|difference| tracing::error!("{difference}"));

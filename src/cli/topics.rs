@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use crate::cli::Connection;
+use crate::config::Config;
 use crate::kafka::topics::{Topics, Wish};
 
 /// What `topics` understands.
@@ -26,12 +27,12 @@ pub struct Arguments {
 pub async fn run(
     connection: &Connection,
     arguments: Arguments,
-    keep_days: u32,
+    config: &Config,
     out: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
     let Arguments { partitions, replication, .. } = arguments;
-    let wish = Wish { partitions, replication, keep_days };
+    let wish = Wish { partitions, replication, ..wish(config) };
     let (lines, otherwise, code) = if arguments.check {
         let found = topics.check(wish).await?;
         let code = if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
@@ -48,4 +49,10 @@ pub async fn run(
         writeln!(out, "{line}").context("cannot write to the output")?;
     }
     Ok(code)
+}
+
+/// What `config` asks of the topics.
+pub fn wish(config: &Config) -> Wish {
+    let (keep_days, record_bytes_max) = (config.worker.keep_days, config.kafka.record_bytes_max as usize);
+    Wish { keep_days, record_bytes_max, ..Wish::default() }
 }

@@ -2,6 +2,7 @@
 //! would be a worker that runs and never sends.
 
 use super::Config;
+use crate::event::size::RECORD_BYTES_RANGE;
 use crate::kafka::topics::{FAILED_RETENTION_MS, RETENTION_MS};
 use crate::time::DAY_MS;
 
@@ -94,6 +95,12 @@ fn bounds(config: &Config) -> Result<(), Fault> {
     ] {
         holds(value >= 1, key, "must be at least 1")?;
     }
+    holds(
+        RECORD_BYTES_RANGE.contains(&(kafka.record_bytes_max as usize)),
+        "kafka.record_bytes_max",
+        "must be at least 262144, so that any result of a booking fits, and at most 67108864, which Kafka's clients read at \
+         once",
+    )?;
     for (key, value) in [
         ("healthflow.requests_per_second", healthflow.requests_per_second),
         ("worker.transactions_per_second_max", worker.transactions_per_second_max),

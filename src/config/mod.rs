@@ -63,6 +63,8 @@ pub struct Kafka {
     pub heartbeat_interval_ms: u64,
     /// How long the broker keeps a transaction that nobody ends (milliseconds).
     pub transaction_timeout_ms: u64,
+    /// The largest record that is written, uncompressed (bytes).
+    pub record_bytes_max: u32,
     /// How long a restore may stand still before it is given up and begun again (milliseconds).
     pub restore_no_progress_ms: u64,
     /// Where a group without committed offsets begins.

@@ -3,12 +3,16 @@
 
 use std::sync::Arc;
 
-use crate::booking::BookingKey;
+use serde::Deserialize;
+
 use crate::booking::check::{self, Impossible};
+use crate::booking::texts;
+use crate::booking::{BookingId, BookingKey, PracticeId};
 use crate::caught::caught;
 use crate::event::avro::{Decoder, Undecodable, schema_id};
 use crate::event::requested::AppointmentRequested;
 use crate::event::retry::AppointmentRetry;
+use crate::event::size::{TooLarge, part};
 use crate::event::topics::Lane;
 use crate::event::{Arrival, Identity, Unusable};
 use crate::sync::Reason;
@@ -33,6 +37,60 @@ pub fn read(
             identity: refusal.identity,
         }))
     })
+}
+
+/// What becomes of a record that is too large to be written again: its version, where that can be read, has failed, and the
+/// beginning of its bytes is kept. `decoder` as for [`read`].
+pub fn too_large(
+    lane: Lane,
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
+    decoder: Option<&Decoder>,
+    sizes: TooLarge,
+) -> Arrival {
+    let named = caught(|| version_of(lane, key?, decoder?, value?));
+    Arrival::Unusable(Box::new(Unusable {
+        raw_key: part(key),
+        raw_value: part(value),
+        reason: Reason::TooLarge,
+        detail: sizes.to_string().into(),
+        identity: named.flatten(),
+    }))
+}
+
+/// The names in a record of `appointments.requested`, and nothing else of it.
+const NAMES: &str = r#"{"type": "record", "name": "AppointmentRequested", "fields": [
+    {"name": "event_id", "type": "string"}, {"name": "booking_id", "type": "string"},
+    {"name": "practice_id", "type": "string"}, {"name": "version", "type": "long"},
+    {"name": "requested_at", "type": {"type": "long", "logicalType": "timestamp-millis"}}]}"#;
+
+/// Which version a record is, by its names.
+#[derive(Deserialize)]
+struct Names {
+    event_id: Arc<str>,
+    booking_id: BookingId,
+    practice_id: PracticeId,
+    version: i64,
+    requested_at: Timestamp,
+}
+
+/// The same in a record of `appointments.retry`.
+#[derive(Deserialize)]
+struct RetryNames {
+    event: Names,
+}
+
+fn version_of(lane: Lane, key: &[u8], decoder: &Decoder, value: &[u8]) -> Option<Identity> {
+    let names = match lane {
+        Lane::Requested => decoder.decode_part::<Names>(value, NAMES),
+        Lane::Retry => {
+            let reader = format!(
+                r#"{{"type": "record", "name": "AppointmentRetry", "fields": [{{"name": "event", "type": {NAMES}}}]}}"#
+            );
+            decoder.decode_part::<RetryNames>(value, &reader).map(|retry| retry.event)
+        }
+    };
+    identity(key, &names.ok()?).ok().flatten()
 }
 
 struct Refusal {
@@ -79,30 +137,45 @@ fn understand(
     match lane {
         Lane::Requested => {
             let event: AppointmentRequested = decoder.decode(value)?;
-            let identity = identity(key, &event)?;
+            let identity = identity(key, &Names::from(&event))?;
             let booking = event.into_booking(now).map_err(|why| Refusal::impossible(why, identity))?;
             Ok(Arrival::Requested(Box::new(booking)))
         }
         Lane::Retry => {
             let retry: AppointmentRetry = decoder.decode(value)?;
-            let identity = identity(key, &retry.event)?;
+            let identity = identity(key, &Names::from(&retry.event))?;
             let entry = retry.into_entry(now).map_err(|why| Refusal::impossible(why, identity))?;
             Ok(Arrival::Retry(Box::new(entry)))
         }
     }
 }
 
-/// Which version `event` speaks of, if its version is one at all. It must be said, and the key must agree.
-fn identity(key: &[u8], event: &AppointmentRequested) -> Result<Option<Identity>, Refusal> {
-    check::identity(event.practice_id.as_str(), event.booking_id.as_str())
+impl From<&AppointmentRequested> for Names {
+    fn from(event: &AppointmentRequested) -> Self {
+        Names {
+            event_id: event.event_id.clone(),
+            booking_id: event.booking_id.clone(),
+            practice_id: event.practice_id.clone(),
+            version: event.version,
+            requested_at: event.requested_at,
+        }
+    }
+}
+
+/// Which version a record speaks of, if its version is one at all. It must be said, and the key must agree.
+fn identity(key: &[u8], names: &Names) -> Result<Option<Identity>, Refusal> {
+    let Names { event_id, booking_id, practice_id, version, requested_at } = names;
+    check::identity(practice_id.as_str(), booking_id.as_str())
         .map_err(|why| Refusal::no_identity(&why.to_string()))?;
-    if key != event.practice_id.as_str().as_bytes() {
+    if key != practice_id.as_str().as_bytes() {
         return Err(Refusal::no_identity("practice_id must equal the key of the record"));
     }
-    Ok(check::version(event.version).ok().map(|version| Identity {
-        key: BookingKey { practice: event.practice_id.clone(), booking: event.booking_id.clone() },
+    // One of megabytes would be in a dead letter twice: in the record, and as the name of its version.
+    let is_id = texts::EVENT_ID.check(event_id).is_ok();
+    Ok(check::version(*version).ok().map(|version| Identity {
+        key: BookingKey { practice: practice_id.clone(), booking: booking_id.clone() },
         version,
-        event_id: event.event_id.clone(),
-        requested_at: event.requested_at,
+        event_id: if is_id { event_id.clone() } else { Arc::from("") },
+        requested_at: *requested_at,
     }))
 }

@@ -17,11 +17,8 @@ use serde::de::DeserializeOwned;
 use crate::event::avro::datum::{Datum, Misfit};
 use crate::event::avro::resolve::Step;
 use crate::event::avro::schema::Schema;
+use crate::event::size::RECORD_BYTES_RANGE;
 use crate::event::topics;
-
-/// The largest record that any of our topics takes; also the most that a length inside a datum may claim. A hostile
-/// length of gigabytes is refused before memory is taken for it.
-pub const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The longest text that says in what a schema differs.
 const DIFFERS_CHARS_MAX: usize = 300;
@@ -53,7 +50,8 @@ const SCHEMAS: [&str; topics::ALL.len()] = [
 ];
 
 static CONTRACTS: LazyLock<[Contract; topics::ALL.len()]> = LazyLock::new(|| {
-    apache_avro::util::max_allocation_bytes(RECORD_BYTES_MAX);
+    // A hostile length of gigabytes is refused before memory is taken for it.
+    apache_avro::util::max_allocation_bytes(*RECORD_BYTES_RANGE.end());
     std::array::from_fn(|index| {
         let json = SCHEMAS[index];
         let schema = apache_avro::Schema::parse_str(json)
@@ -185,6 +183,22 @@ impl Decoder {
         let read = datum.written(&plan.writer, plan.writer.root(), true);
         let read = read.map_err(|misfit| self.misfit(misfit))?;
         all_read(datum.rest).map(|()| read)
+    }
+
+    /// What `reader_json`, a schema with some of ours' fields, asks for of the framed `value`; nothing else of it is built,
+    /// however large it is.
+    pub fn decode_part<R: DeserializeOwned>(
+        &self,
+        value: &[u8],
+        reader_json: &str,
+    ) -> Result<R, Undecodable> {
+        let mut datum = Datum::new(datum(value)?);
+        let plan = self.plan.as_ref().map_err(Undecodable::clone)?;
+        let differs = |what: String| foreign(self.id, self.ours, &what);
+        let reader = Schema::parse(reader_json, &[]).map_err(differs)?;
+        let way = resolve::resolve(&plan.writer, &reader).map_err(differs)?;
+        let part = datum.value(&way.step, &plan.writer).map_err(|misfit| self.misfit(misfit))?;
+        apache_avro::from_value(&part).map_err(|_| Undecodable::Malformed)
     }
 
     /// [`decode_value`](Self::decode_value) as JSON, for people.

@@ -4,6 +4,8 @@
 
 pub mod topics;
 pub mod home;
+pub mod size;
+mod smaller;
 
 pub mod avro;
 
@@ -76,11 +78,11 @@ pub struct Schedule {
 /// A record that cannot be used, with everything needed to find out why.
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub struct Unusable {
-    /// The key as it arrived.
+    /// The key as it arrived; the beginning of one that is too large.
     pub raw_key: Option<Vec<u8>>,
-    /// The value as it arrived.
+    /// The value as it arrived; the beginning of one that is too large.
     pub raw_value: Option<Vec<u8>>,
-    /// `UNDECODABLE`, `NO_IDENTITY` or `IMPOSSIBLE`.
+    /// `UNDECODABLE`, `NO_IDENTITY`, `IMPOSSIBLE` or `TOO_LARGE`.
     pub reason: Reason,
     /// Field and rule, or what the decoder missed; never a value.
     pub detail: Arc<str>,
@@ -106,7 +108,7 @@ pub struct Identity {
     pub key: BookingKey,
     /// The version.
     pub version: Version,
-    /// DentScheduler's event id.
+    /// DentScheduler's event id; empty where it is not known, or could not be one.
     pub event_id: Arc<str>,
     /// When it was asked for.
     pub requested_at: Timestamp,

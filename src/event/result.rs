@@ -104,7 +104,7 @@ impl ResultEnvelope {
         finished_at: Timestamp,
     ) -> Self {
         ResultEnvelope {
-            event_id: identity.map(|identity| identity.event_id.clone()),
+            event_id: identity.map(|identity| identity.event_id.clone()).filter(|id| !id.is_empty()),
             booking_id: identity.map(|identity| identity.key.booking.clone()),
             version: identity.map(|identity| identity.version.cast_signed()),
             practice_id: identity.map(|identity| identity.key.practice.clone()),

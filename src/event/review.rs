@@ -10,6 +10,9 @@ use crate::patient::decide::Evidence;
 use crate::sync::Reason;
 use crate::time::Timestamp;
 
+/// Candidates that a review shows at most, the first ones: a person cannot choose from more, and the record must fit.
+pub const EVIDENCE_MAX: usize = 200;
+
 /// A booking held for a person's decision, with the evidence.
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub struct ReviewCase {
@@ -48,7 +51,7 @@ impl From<&ReviewCase> for AppointmentReview {
                 ..ResultEnvelope::new(Some(&identity), ResultOutcome::Review, Some(case.reason), case.since)
             },
             event: (&case.booking).into(),
-            evidence: case.evidence.clone(),
+            evidence: case.evidence.iter().take(EVIDENCE_MAX).cloned().collect(),
         }
     }
 }

@@ -6,5 +6,6 @@ mod fleet;
 mod hostile;
 mod meaning;
 mod round_trip;
+mod size;
 pub(crate) mod sample;
 mod state_evolution;

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::event::avro::{Contract, Decoder, Undecodable, Unencodable, contract, contracts, schema_id};
 use crate::event::codec::{Codec, Encoded};
+use crate::event::size::TooLarge;
 use crate::event::topics::Lane;
 use crate::event::{Arrival, Outgoing, arrival, codec};
 use crate::kafka::schema_registry::{RegistryFault, SchemaRegistry, Standing};
@@ -57,12 +58,19 @@ impl Avro {
         Ok(Arc::new(Avro { codec: Codec::new(group, id), registry, runtime }))
     }
 
-    /// Decodes and checks a record of a lane; one that never will be readable is an [`Arrival::Unusable`].
+    /// Decodes and checks a record of a lane; one that never will be readable, or has more than `bytes_max`, is an
+    /// [`Arrival::Unusable`].
     ///
     /// # Errors
     /// The id of the schema that is not known yet.
-    pub fn arrival(&self, lane: Lane, record: RawRecord<'_>, now: Timestamp) -> Result<Arrival, u32> {
-        let read = |decoder| arrival::read(lane, record.key, record.value, decoder, now);
+    pub fn arrival(
+        &self,
+        lane: Lane,
+        record: RawRecord<'_>,
+        bytes_max: usize,
+        now: Timestamp,
+    ) -> Result<Arrival, u32> {
+        let read = |decoder| read(lane, record, decoder, bytes_max, now);
         let (Some(Ok(id)), Some(contract)) = (record.value.map(schema_id), contract(lane.topic())) else {
             return Ok(read(None));
         };
@@ -125,16 +133,17 @@ impl Avro {
         record: RawRecord<'_>,
         (held_since, in_the_way): (Instant, bool),
         standing: &Standing,
+        bytes_max: usize,
         now: Timestamp,
     ) -> Option<Arrival> {
         match *standing {
-            Standing::Known(_) => self.arrival(lane, record, now).ok(),
+            Standing::Known(_) => self.arrival(lane, record, bytes_max, now).ok(),
             Standing::Asked => None,
             Standing::Denied { at } => {
                 let wait_min = self.registry.patience().unknown_wait_min;
                 let wait = if in_the_way { Duration::ZERO } else { wait_min };
                 let has_waited = at >= held_since + wait;
-                has_waited.then(|| arrival::read(lane, record.key, record.value, None, now))
+                has_waited.then(|| read(lane, record, None, bytes_max, now))
             }
         }
     }
@@ -149,5 +158,19 @@ impl Avro {
         buffer: &'buffer mut Vec<u8>,
     ) -> Result<Encoded<'buffer>, Unencodable> {
         self.codec.encode_fleet(record, buffer)
+    }
+}
+
+/// Size first: what is too large is not built to be looked at.
+fn read(
+    lane: Lane,
+    RawRecord { key, value }: RawRecord<'_>,
+    decoder: Option<&Decoder>,
+    bytes_max: usize,
+    now: Timestamp,
+) -> Arrival {
+    match TooLarge::check(key, value, bytes_max) {
+        Some(sizes) => arrival::too_large(lane, key, value, decoder, sizes),
+        None => arrival::read(lane, key, value, decoder, now),
     }
 }

@@ -2,11 +2,12 @@
 //! which a connection broke or a request timed out, may have been ended twice (rule T3): so every client of ours hears.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 
@@ -46,12 +47,23 @@ impl ConsumerContext for QuietContext {}
 #[derive(Default)]
 pub(super) struct ProducerWatch {
     broken: AtomicBool,
+    refused: Mutex<Vec<usize>>,
 }
 
 impl ProducerWatch {
     /// Forgets what broke before: a new transaction begins.
     pub(super) fn reset(&self) {
         self.broken.store(false, Ordering::SeqCst);
+    }
+
+    /// Which records were refused for their size since this was asked last, by their place in the batch.
+    pub(super) fn take_refused(&self) -> Vec<usize> {
+        std::mem::take(&mut *self.refused.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes a record that is refused for its size.
+    pub(super) fn note_refused(&self, place: usize) {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).push(place);
     }
 
     /// Whether a connection broke or a request timed out since the last reset, as far as events were served.
@@ -76,12 +88,16 @@ impl ClientContext for ProducerWatch {
 }
 
 impl ProducerContext for ProducerWatch {
-    type DeliveryOpaque = ();
+    /// The record's place in the batch.
+    type DeliveryOpaque = usize;
 
-    /// A failed delivery makes the transaction abortable, and so needs no note here.
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+    /// A failed delivery makes the transaction abortable; only whom it is about is noted, if it is about one record.
+    fn delivery(&self, result: &DeliveryResult<'_>, place: usize) {
         if let Err((error, _)) = result {
             tracing::debug!(client = "producer", "a record was not delivered: {error}");
+            if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
+                self.note_refused(place);
+            }
         }
     }
 }

@@ -182,7 +182,7 @@ fn lane(message: &BorrowedMessage<'_>) -> Option<Lane> {
 /// Which version a record is that was not understood when it died.
 fn read_again(avro: &Avro, lane: Lane, record: RawRecord<'_>, now: Timestamp) -> Result<Identity, String> {
     loop {
-        match avro.arrival(lane, record, now) {
+        match avro.arrival(lane, record, usize::MAX, now) {
             Ok(Arrival::Requested(booking)) => return Ok(Identity::from(&*booking)),
             Ok(Arrival::Retry(entry)) => return Ok(Identity::from(&entry.booking)),
             Ok(Arrival::Unusable(still)) => return Err(still.detail.to_string()),

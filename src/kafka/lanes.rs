@@ -14,8 +14,9 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::event::size::{TooLarge, input_bytes_max};
 use crate::event::topics::Lane;
-use crate::event::{Arrival, home};
+use crate::event::{Arrival, Misrouted, arrival, home};
 use crate::kafka::fetching::{Fetched, Fetching, LanesContext};
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::{Avro, Inbox, KafkaFault, Now, RawRecord};
@@ -63,11 +64,13 @@ impl Lanes {
             .create_with_context(LanesContext(fetching.clone()))
             .map_err(|error| KafkaFault::of("the lanes' consumer cannot be made", &error))?;
         let (orders, to_do) = channel();
-        let partition_count = settings.partition_count;
+        let limits = Limits {
+            partition_count: settings.partition_count,
+            input_bytes_max: input_bytes_max(settings.record_bytes_max),
+        };
         let (reading, batch) = (HashMap::new(), Vec::new());
         let (shown, round) = (fetching.clone(), 0);
-        let mut reader =
-            Reader { consumer, fetching, round, avro, inbox, now, partition_count, reading, batch };
+        let mut reader = Reader { consumer, fetching, round, avro, inbox, now, limits, reading, batch };
         let thread = std::thread::Builder::new()
             .name("lanes".into())
             .spawn(move || reader.run(&to_do))
@@ -125,9 +128,16 @@ struct Reader {
     avro: Arc<Avro>,
     inbox: Arc<dyn Inbox>,
     now: Now,
-    partition_count: u32,
+    limits: Limits,
     reading: HashMap<(i32, Lane), Reading>,
     batch: Vec<Input>,
+}
+
+/// What a record is judged by before it is decoded.
+#[derive(Clone, Copy)]
+struct Limits {
+    partition_count: u32,
+    input_bytes_max: usize,
 }
 
 /// One lane of one life of a task.
@@ -176,7 +186,7 @@ impl Reader {
 
     /// Takes one record; false if there is none now.
     fn poll(&mut self, wait: Duration) -> bool {
-        let Reader { consumer, avro, now, partition_count, reading, batch, .. } = self;
+        let Reader { consumer, avro, now, limits, reading, batch, .. } = self;
         match consumer.poll(wait) {
             Some(Ok(message)) => {
                 let Some(lane) = Lane::ALL.into_iter().find(|lane| lane.topic() == message.topic()) else {
@@ -187,7 +197,7 @@ impl Reader {
                     && message.offset() >= of.next_offset
                 {
                     of.next_offset = message.offset() + 1;
-                    of.take(avro, now(), *partition_count, lane, &message, batch);
+                    of.take(avro, now(), *limits, lane, &message, batch);
                 }
                 true
             }
@@ -274,7 +284,8 @@ impl Reader {
 
     /// Tries the records again that wait for a schema.
     fn retry_held(&mut self) {
-        let Reader { avro, now, reading, batch, .. } = self;
+        let Reader { avro, now, limits, reading, batch, .. } = self;
+        let bytes_max = limits.input_bytes_max;
         let mut standings = HashMap::new();
         for (&(partition, lane), of) in reading.iter_mut().filter(|(_, of)| !of.held.is_empty()) {
             let (incarnation, is_paused) = (of.incarnation, of.is_paused);
@@ -282,7 +293,7 @@ impl Reader {
                 let record = RawRecord { key: held.key.as_deref(), value: held.value.as_deref() };
                 let standing = standings.entry(held.schema).or_insert_with(|| avro.standing(held.schema));
                 let waits = (held.since, is_paused);
-                let Some(arrival) = avro.late_arrival(lane, record, waits, standing, now()) else {
+                let Some(arrival) = avro.late_arrival(lane, record, waits, standing, bytes_max, now()) else {
                     return true;
                 };
                 let (offset, size_bytes) = (held.offset, record.size_bytes() + RECORD_OVERHEAD_BYTES);
@@ -299,7 +310,7 @@ impl Reading {
         &mut self,
         avro: &Avro,
         now: Timestamp,
-        partition_count: u32,
+        Limits { partition_count, input_bytes_max }: Limits,
         lane: Lane,
         message: &BorrowedMessage<'_>,
         batch: &mut Vec<Input>,
@@ -308,8 +319,8 @@ impl Reading {
         let (incarnation, partition, offset) = (self.incarnation, message.partition(), message.offset());
         let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
         let arrival = match home::misrouted(record.key, record.value, partition, partition_count) {
-            Some(misrouted) => Ok(Arrival::Misrouted(Box::new(misrouted))),
-            None => avro.arrival(lane, record, now),
+            Some(misrouted) => Ok(passed_on(lane, record, misrouted, input_bytes_max)),
+            None => avro.arrival(lane, record, input_bytes_max, now),
         };
         match arrival {
             Ok(arrival) => {
@@ -323,6 +334,15 @@ impl Reading {
                 batch.push(Input::Delayed { partition, incarnation, lane, offset, size_bytes, written_at });
             }
         }
+    }
+}
+
+/// A misrouted record, if its own partition can take it. Else it ends where it lies, without a name: whether its version has
+/// a result only the task that owns it could tell.
+fn passed_on(lane: Lane, record: RawRecord<'_>, misrouted: Misrouted, bytes_max: usize) -> Arrival {
+    match TooLarge::check(record.key, record.value, bytes_max) {
+        Some(sizes) => arrival::too_large(lane, record.key, record.value, None, sizes),
+        None => Arrival::Misrouted(Box::new(misrouted)),
     }
 }
 

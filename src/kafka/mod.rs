@@ -11,6 +11,7 @@ mod ends;
 mod group;
 mod lanes;
 mod producer;
+mod refused;
 pub mod dead_letters;
 mod doubled;
 pub mod fleet;

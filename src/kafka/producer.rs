@@ -16,6 +16,7 @@ use crate::event::codec::Encoded;
 use crate::event::topics::Lane;
 use crate::kafka::context::ProducerWatch;
 use crate::kafka::group::Membership;
+use crate::kafka::refused::Refused;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::watchdog::Watchdog;
 use crate::kafka::{Avro, KafkaFault, Now};
@@ -102,9 +103,11 @@ impl TaskProducer {
     /// batch is committed again, with a new proof of membership; no HTTP call is repeated for that (rule T3).
     pub fn commit(&self, batch: &CommitBatch, avro: &Avro, membership: &Membership) -> CommitOutcome {
         let mut aborts = 0;
+        let mut refused = Refused::default();
+        self.producer.context().take_refused();
         loop {
             let started_at = (self.now)();
-            match self.attempt(batch, avro, membership) {
+            match self.attempt(batch, &refused, avro, membership) {
                 Ok(()) => return CommitOutcome::Good { started_at, aborts },
                 Err(Verdict::Lost(why)) => return CommitOutcome::Lost(why),
                 Err(Verdict::Abort(why)) => {
@@ -112,6 +115,7 @@ impl TaskProducer {
                     if let Err(lost) = self.abort_once() {
                         return CommitOutcome::Lost(lost);
                     }
+                    refused.note(self.producer.context().take_refused());
                     aborts += 1;
                     if aborts > ABORTS_MAX {
                         return CommitOutcome::Lost(format!("aborted {aborts} times, the last time: {why}"));
@@ -123,7 +127,13 @@ impl TaskProducer {
         }
     }
 
-    fn attempt(&self, batch: &CommitBatch, avro: &Avro, membership: &Membership) -> Result<(), Verdict> {
+    fn attempt(
+        &self,
+        batch: &CommitBatch,
+        refused: &Refused,
+        avro: &Avro,
+        membership: &Membership,
+    ) -> Result<(), Verdict> {
         if membership.proof().is_none() {
             return Err(Verdict::Lost("this worker is no member of the group now".into()));
         }
@@ -132,15 +142,7 @@ impl TaskProducer {
         self.serve(LAST_WORDS);
         watch.reset();
         self.producer.begin_transaction().map_err(|error| verdict("begin", &error))?;
-        let mut buffer = Vec::new();
-        for record in &batch.records {
-            let encoded = avro.encode(record, &mut buffer).map_err(|why| Verdict::Lost(why.to_string()))?;
-            self.send(&encoded)?;
-        }
-        // rdkafka's flush, which its commit begins with, would wait in slices of 100 ms.
-        if !self.serve(self.transaction_timeout) {
-            return Err(Verdict::Abort("records were not acknowledged in time".into()));
-        }
+        self.send_all(batch, refused, avro)?;
         self.send_offsets(&batch.offsets, membership)?;
         let committed = self.repeat("commit", |producer| producer.commit_transaction(Timeout::Never));
         if self.heard_of_a_broken_connection() {
@@ -168,9 +170,40 @@ impl TaskProducer {
         Ok(())
     }
 
-    fn send(&self, record: &Encoded<'_>) -> Result<(), Verdict> {
+    /// Sends the records, and waits until the brokers have them: first those that were never refused for their size, then
+    /// each of the others alone, so that a refusal is its own.
+    fn send_all(&self, batch: &CommitBatch, refused: &Refused, avro: &Avro) -> Result<(), Verdict> {
+        let mut buffer = Vec::new();
+        for alone in [false, true] {
+            for (place, record) in batch.records.iter().enumerate() {
+                if refused.goes_alone(place) != alone {
+                    continue;
+                }
+                let form = refused.form(place, record, (self.now)());
+                let encoded =
+                    avro.encode(&form, &mut buffer).map_err(|why| Verdict::Lost(why.to_string()))?;
+                self.send(place, &encoded)?;
+                if alone {
+                    self.wait_delivered()?;
+                }
+            }
+            self.wait_delivered()?;
+        }
+        Ok(())
+    }
+
+    /// rdkafka's flush, which its commit begins with, would wait in slices of 100 ms.
+    fn wait_delivered(&self) -> Result<(), Verdict> {
+        if self.serve(self.transaction_timeout) {
+            return Ok(());
+        }
+        Err(Verdict::Abort("records were not acknowledged in time".into()))
+    }
+
+    fn send(&self, place: usize, record: &Encoded<'_>) -> Result<(), Verdict> {
         let partition = record.partition.unwrap_or(self.partition);
-        let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(record.topic).partition(partition);
+        let mut message: BaseRecord<'_, [u8], [u8], usize> =
+            BaseRecord::with_opaque_to(record.topic, place).partition(partition);
         if let Some(value) = record.value {
             message = message.payload(value);
         }
@@ -193,7 +226,13 @@ impl TaskProducer {
                     self.serve(Duration::ZERO);
                     std::thread::sleep(Duration::from_millis(PAUSE_MIN_MS));
                 }
-                Err((error, _)) => return Err(Verdict::Abort(format!("a record was not taken: {error}"))),
+                Err((error, _)) => {
+                    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
+                        self.producer.context().note_refused(place);
+                    }
+                    let topic = record.topic;
+                    return Err(Verdict::Abort(format!("a record for {topic} was not taken: {error}")));
+                }
             }
         }
         Err(Verdict::Abort("the producer's queue stayed full".into()))

@@ -159,7 +159,7 @@ impl Readers {
             let record = RawRecord { key: message.key(), value: message.payload() };
             let at = RecordName { topic: RETRY, partition, offset: message.offset() };
             let arrival = decode(at, avro, cancelled, || {
-                avro.arrival(Lane::Retry, record, now).map_err(DecodeFault::UnknownSchema)
+                avro.arrival(Lane::Retry, record, usize::MAX, now).map_err(DecodeFault::UnknownSchema)
             })?;
             if let Arrival::Retry(entry) = arrival
                 && let Some(parked) = state

@@ -4,7 +4,7 @@
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
-use crate::event::avro::RECORD_BYTES_MAX;
+use crate::event::size::RECORD_BYTES_MAX;
 use crate::kafka::fetching::STATISTICS_MS;
 
 /// What the Kafka clients need to know: most of it from section `kafka` of the configuration.
@@ -26,6 +26,8 @@ pub struct KafkaSettings {
     pub heartbeat_interval_ms: u64,
     /// How long the broker keeps an open transaction whose owner is silent (rule T4: 10–15 s).
     pub transaction_timeout_ms: u64,
+    /// The largest record that is written, uncompressed, in bytes.
+    pub record_bytes_max: usize,
     /// How long a record may wait for its acknowledgement; below the transaction time-out.
     pub message_timeout_ms: u64,
     /// How long a restore may read nothing, beyond the transaction time-out, until it is given up.
@@ -56,6 +58,7 @@ impl Default for KafkaSettings {
             session_timeout_ms: 10_000,
             heartbeat_interval_ms: 3_000,
             transaction_timeout_ms: 12_000,
+            record_bytes_max: RECORD_BYTES_MAX,
             message_timeout_ms: 10_000,
             restore_no_progress_ms: 30_000,
             fetch_wait_ms: 100,
@@ -151,8 +154,8 @@ impl KafkaSettings {
     ///
     /// `debug=broker` is no debugging aid: librdkafka keeps quiet about a connection that breaks twice with the same
     /// words within 30 s, and rule T3 must hear of each. The context drops the lines themselves.
-    /// `message.max.bytes`: a dead letter holds its whole record; with the default of 1 MB a larger one would stop its
-    /// task for ever.
+    /// `message.max.bytes`: a dead letter holds its whole record; what may arrive derives from it
+    /// ([`input_bytes_max`](crate::event::size::input_bytes_max)).
     pub(super) fn producer(&self, partition: i32) -> ClientConfig {
         self.producer_named(&self.transactional_id(partition))
     }
@@ -165,7 +168,7 @@ impl KafkaSettings {
             .set("acks", "all")
             .set("linger.ms", "0")
             .set("compression.type", "lz4")
-            .set("message.max.bytes", RECORD_BYTES_MAX.to_string())
+            .set("message.max.bytes", self.record_bytes_max.to_string())
             .set("retry.backoff.ms", "10")
             .set("transaction.timeout.ms", self.transaction_timeout_ms.to_string())
             .set("message.timeout.ms", self.message_timeout_ms.to_string())

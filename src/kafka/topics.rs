@@ -155,7 +155,8 @@ impl Topics {
         if let Some((_, code)) = added.into_iter().find_map(Result::err) {
             return Err(TopicFault::Kafka { what: what(), error: KafkaError::AdminOp(code) });
         }
-        self.wait_for_topics(Wish { partitions: Some(to.cast_signed()), ..Wish::default() }).await?;
+        let grown = Wish { partitions: Some(to.cast_signed()), record_bytes_max: 0, ..Wish::default() };
+        self.wait_for_topics(grown).await?;
         Ok(small.into_iter().map(|(topic, has)| format!("{topic}: {has} partitions, now {to}")).collect())
     }
 
@@ -172,7 +173,7 @@ impl Topics {
             let wrong = cluster.topics.contains_key(topic)
                 && found.iter().any(|difference| difference.topic == topic);
             if wrong {
-                done.extend(self.set_settings(topic, &cluster.topics[topic]).await?);
+                done.extend(self.set_settings(topic, &cluster.topics[topic], wish).await?);
             }
         }
         self.wait_for_topics(wish).await?;
@@ -196,7 +197,7 @@ impl Topics {
         let missing: Vec<_> = wanted::ALL
             .into_iter()
             .filter(|topic| !cluster.topics.contains_key(*topic))
-            .map(|topic| (topic, settings(topic, replication)))
+            .map(|topic| (topic, settings(topic, replication, wish.record_bytes_max)))
             .collect();
         let new_topics = missing.iter().map(|(topic, settings)| {
             let new = NewTopic::new(
@@ -228,8 +229,13 @@ impl Topics {
     }
 
     /// Sets what differs, and repeats what was set by others: the request replaces all settings of a topic.
-    async fn set_settings(&self, topic: &'static str, actual: &Actual) -> Result<Vec<String>, TopicFault> {
-        let wrong: Vec<_> = settings(topic, actual.replication)
+    async fn set_settings(
+        &self,
+        topic: &'static str,
+        actual: &Actual,
+        wish: Wish,
+    ) -> Result<Vec<String>, TopicFault> {
+        let wrong: Vec<_> = settings(topic, actual.replication, wish.record_bytes_max)
             .into_iter()
             .filter(|setting| !setting.allows(actual.settings.get(setting.name).map_or("", String::as_str)))
             .collect();

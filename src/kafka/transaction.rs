@@ -34,7 +34,11 @@ pub(super) fn transact<'record>(
 ) -> Result<(), KafkaFault> {
     let failed = |error| KafkaFault::of(or_else, &error);
     producer.begin_transaction().map_err(failed)?;
-    write(&mut |record| producer.send(record).map_err(|(error, _)| failed(error)))?;
+    write(&mut |record| {
+        let BaseRecord { topic, partition, payload, key, timestamp, headers, .. } = record;
+        let record = BaseRecord { topic, partition, payload, key, timestamp, headers, delivery_opaque: 0 };
+        producer.send(record).map_err(|(error, _)| failed(error))
+    })?;
     producer.flush(ANSWER_LIMIT).map_err(failed)?;
     producer.commit_transaction(Timeout::After(ANSWER_LIMIT)).map_err(failed)
 }

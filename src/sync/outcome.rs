@@ -79,6 +79,8 @@ pub enum Reason {
     AmbiguousAppointment,
     /// It waited in the retry topic, and its record there was deleted with the topic or by hand.
     RecordLost,
+    /// The record is larger than what can be written again.
+    TooLarge,
 }
 
 /// What an operator does with a dead letter (header `disposition`).
@@ -125,7 +127,7 @@ impl Reason {
     }
 
     /// Every reason.
-    pub const ALL: [Reason; 15] = [
+    pub const ALL: [Reason; 16] = [
         Reason::Undecodable,
         Reason::NoIdentity,
         Reason::Impossible,
@@ -141,6 +143,7 @@ impl Reason {
         Reason::Defect,
         Reason::AmbiguousAppointment,
         Reason::RecordLost,
+        Reason::TooLarge,
     ];
 
     /// Those that a version is held for: a person must decide.
@@ -172,6 +175,7 @@ impl Reason {
             Reason::Defect => "DEFECT",
             Reason::AmbiguousAppointment => "AMBIGUOUS_APPOINTMENT",
             Reason::RecordLost => "RECORD_LOST",
+            Reason::TooLarge => "TOO_LARGE",
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use healthflow_sync::event::size::RECORD_BYTES_MAX;
 use healthflow_sync::event::topics::CLOCK;
 use healthflow_sync::kafka::topics::settings as wanted;
 use healthflow_sync::kafka::{BrokerClock, ClockFault, Now};
@@ -29,7 +30,7 @@ fn set(name: &str, value: &str) {
 /// the same brokers are asked with clocks that are right, ahead and behind; then their topic stamps nothing any more.
 #[test]
 fn a_worker_with_another_clock_than_the_brokers_is_refused() {
-    let stamps = wanted(CLOCK, 1);
+    let stamps = wanted(CLOCK, 1, RECORD_BYTES_MAX);
     let new = NewTopic::new(CLOCK, 3, TopicReplication::Fixed(1));
     let new = stamps.iter().fold(new, |new, setting| new.set(setting.name, &setting.value));
     let made = world().runtime.block_on(world().admin.create_topics([&new], &AdminOptions::new()));

@@ -17,6 +17,7 @@ mod commit;
 mod compatible;
 mod fleets;
 mod lanes;
+mod large;
 mod log_readers;
 mod lost_positions;
 mod office;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::event::avro::RECORD_BYTES_MAX;
+use crate::event::size::{RECORD_BYTES_MAX, input_topic_bytes};
 use crate::event::topics::{self, Lane};
 use crate::time::DAY_MS;
 
@@ -31,13 +31,11 @@ pub const RETENTION_MS: i64 = 14 * DAY_MS;
 pub const FAILED_RETENTION_MS: i64 = 90 * DAY_MS;
 /// Kafka deletes whole segments, and begins a new one after a week: so much longer may a record be kept.
 const SEGMENT_MS: i64 = 7 * DAY_MS;
-/// Input records are half as large as what derives from them: a dead letter holds its record and more.
-const INPUT_BYTES_MAX: usize = RECORD_BYTES_MAX / 2;
 /// Small segments in compacted topics: the newest one is never compacted, and a restore reads it all.
 const SEGMENT_BYTES: usize = 64 * 1024 * 1024;
 
 /// What was asked for on the command line (none: as it is, or as is usual) or is configured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wish {
     /// Partitions of every topic.
     pub partitions: Option<i32>,
@@ -45,6 +43,14 @@ pub struct Wish {
     pub replication: Option<i32>,
     /// `worker.keep_days`: no input topic may keep its records for so long; 0: as long as it likes.
     pub keep_days: u32,
+    /// `kafka.record_bytes_max`: the topics must take records of that size, those that are only read half of it.
+    pub record_bytes_max: usize,
+}
+
+impl Default for Wish {
+    fn default() -> Self {
+        Wish { partitions: None, replication: None, keep_days: 0, record_bytes_max: RECORD_BYTES_MAX }
+    }
 }
 
 /// A topic as the cluster has it.
@@ -116,14 +122,14 @@ impl fmt::Display for Difference {
     }
 }
 
-/// The settings of `topic`, with that many replicas.
-pub fn settings(topic: &str, replication: i32) -> Vec<Setting> {
+/// The settings of `topic`, with that many replicas, where the largest record has `record_bytes_max`.
+pub fn settings(topic: &str, replication: i32, record_bytes_max: usize) -> Vec<Setting> {
     let exactly = |name, value: &str| Setting { name, value: value.to_owned(), bound: Bound::Exactly };
     let at_least = |name, value: i64| Setting { name, value: value.to_string(), bound: Bound::AtLeast };
     let any = |name, value: String| Setting { name, value, bound: Bound::Any };
     let record_bytes = match topic {
-        topics::REQUESTED | topics::BACKFILL => INPUT_BYTES_MAX,
-        _ => RECORD_BYTES_MAX,
+        topics::REQUESTED | topics::BACKFILL => input_topic_bytes(record_bytes_max),
+        _ => record_bytes_max,
     };
     let mut wanted = vec![
         at_least("max.message.bytes", i64::try_from(record_bytes).unwrap_or(i64::MAX)),
@@ -202,7 +208,7 @@ pub fn differences(actual: &BTreeMap<String, Actual>, wish: Wish) -> Vec<Differe
             let what = format!("has {} replicas, must have {wished} as was asked for", actual.replication);
             report(what, Remedy::Recreate);
         }
-        for setting in settings(topic, actual.replication) {
+        for setting in settings(topic, actual.replication, wish.record_bytes_max) {
             let value = actual.settings.get(setting.name).map_or("unset", String::as_str);
             if !setting.allows(value) {
                 let least = if setting.bound == Bound::AtLeast { "at least " } else { "" };
@@ -237,7 +243,7 @@ mod tests {
 
     fn as_wanted(partitions: i32, replication: i32) -> BTreeMap<String, Actual> {
         let topic = |topic: &&str| {
-            let settings = settings(topic, replication);
+            let settings = settings(topic, replication, RECORD_BYTES_MAX);
             let settings =
                 settings.into_iter().map(|setting| (setting.name.to_owned(), setting.value)).collect();
             (topic.to_string(), Actual { partitions, replication, settings })
@@ -253,7 +259,10 @@ mod tests {
     fn what_is_created_is_what_is_wanted() {
         assert_eq!(texts(&as_wanted(3, 3), Wish::default()), Vec::<String>::new());
         assert_eq!(
-            texts(&as_wanted(3, 1), Wish { partitions: Some(3), replication: Some(1), keep_days: 400 }),
+            texts(
+                &as_wanted(3, 1),
+                Wish { partitions: Some(3), replication: Some(1), keep_days: 400, ..Wish::default() }
+            ),
             Vec::<String>::new()
         );
         assert_eq!(differences(&BTreeMap::new(), Wish::default()).len(), ALL.len());

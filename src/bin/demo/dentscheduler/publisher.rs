@@ -22,6 +22,8 @@ use crate::morning::{Fate, Publication};
 
 /// How long Kafka may take for a record: longer than one that was killed needs to come back on a busy machine.
 const DELIVERY_LIMIT_MS: &str = "120000";
+/// What one record may have before it is compressed: more than a worker admits.
+const RECORD_BYTES_MAX: &str = "10000000";
 /// How long to wait for room in the producer's queue.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
 
@@ -46,6 +48,7 @@ impl Publisher {
         settings.set("bootstrap.servers", brokers).set("client.id", "dentscheduler");
         settings.set("enable.idempotence", "true").set("partitioner", "murmur2_random").set("linger.ms", "2");
         settings.set("delivery.timeout.ms", DELIVERY_LIMIT_MS);
+        settings.set("compression.type", "zstd").set("message.max.bytes", RECORD_BYTES_MAX);
         let producer = settings.create().context("cannot make DentScheduler's producer")?;
         Ok(Publisher { producer, encoder: Arc::new(Encoder::new(contract, id)) })
     }

@@ -18,17 +18,23 @@ pub enum Poison {
     InSeconds,
     /// The key names another practice than the value.
     ForeignKey,
+    /// A note of megabytes, in one letter: a few hundred bytes on the wire, and too much to be written again.
+    TooLarge,
 }
+
+/// More than any record may have that is admitted by default.
+const LARGE_NOTE_BYTES: usize = 2_200_000;
 
 impl Poison {
     /// Every kind.
-    pub const ALL: [Poison; 6] = [
+    pub const ALL: [Poison; 7] = [
         Poison::NotAvro,
         Poison::Truncated,
         Poison::NotYetBorn,
         Poison::Nul,
         Poison::InSeconds,
         Poison::ForeignKey,
+        Poison::TooLarge,
     ];
 
     /// The reason that its dead letter must give (`docs/reasons.md`).
@@ -37,6 +43,7 @@ impl Poison {
             Poison::NotAvro | Poison::Truncated => "UNDECODABLE",
             Poison::NotYetBorn | Poison::Nul | Poison::InSeconds => "IMPOSSIBLE",
             Poison::ForeignKey => "NO_IDENTITY",
+            Poison::TooLarge => "TOO_LARGE",
         }
     }
 
@@ -46,6 +53,7 @@ impl Poison {
             Poison::NotYetBorn => event.patient.date_of_birth = "2199-12-31".into(),
             Poison::Nul => event.patient.given_name = "Ada\0".into(),
             Poison::InSeconds => event.visit.start = Timestamp(event.visit.start.0 / 1_000),
+            Poison::TooLarge => event.visit.note = Some("n".repeat(LARGE_NOTE_BYTES).into()),
             Poison::NotAvro | Poison::Truncated | Poison::ForeignKey => {}
         }
     }
@@ -55,7 +63,7 @@ impl Poison {
         match self {
             Poison::NotAvro => *bytes = b"this is not Avro".to_vec(),
             Poison::Truncated => bytes.truncate(bytes.len() * 2 / 3),
-            Poison::NotYetBorn | Poison::Nul | Poison::InSeconds | Poison::ForeignKey => {}
+            Poison::NotYetBorn | Poison::Nul | Poison::InSeconds | Poison::ForeignKey | Poison::TooLarge => {}
         }
     }
 }

@@ -1,0 +1,75 @@
+//! Records of one batch that Kafka refused for their size: which they are, and how each is sent next. A refusal may be
+//! meant for a neighbour in the same request, so a record is at fault only once it was refused on its own.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crate::event::Outgoing;
+use crate::time::Timestamp;
+
+/// How often each record was refused, by its place in the batch.
+#[derive(Default)]
+pub(super) struct Refused(BTreeMap<usize, u32>);
+
+impl Refused {
+    /// Notes those that the last attempt was refused for.
+    pub(super) fn note(&mut self, places: impl IntoIterator<Item = usize>) {
+        for place in places {
+            *self.0.entry(place).or_default() += 1;
+        }
+    }
+
+    /// Whether a record goes alone.
+    pub(super) fn goes_alone(&self, place: usize) -> bool {
+        self.0.contains_key(&place)
+    }
+
+    /// What is sent for the record at `place`: itself; once it was refused alone, something smaller, if there is such a
+    /// thing.
+    pub(super) fn form<'a>(&self, place: usize, record: &'a Outgoing, now: Timestamp) -> Cow<'a, Outgoing> {
+        let smaller = match self.0.get(&place) {
+            None | Some(0 | 1) => None,
+            Some(2) => record.smaller(false, now).or_else(|| record.smaller(true, now)),
+            Some(_) => record.smaller(true, now),
+        };
+        smaller.map_or(Cow::Borrowed(record), Cow::Owned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::failed::{DeadContent, DeadLetter};
+    use crate::event::topics::Lane;
+    use crate::event::{Misrouted, Origin};
+    use crate::sync::Reason;
+
+    const NOW: Timestamp = Timestamp(1_767_614_400_000);
+
+    fn bytes_of(record: &Outgoing) -> Option<usize> {
+        let Outgoing::Failed(letter) = record else { return None };
+        let DeadLetter { content: DeadContent::Record(record), reason: Reason::TooLarge, .. } = &**letter
+        else {
+            return None;
+        };
+        Some(record.raw_value.as_ref().map_or(0, Vec::len))
+    }
+
+    #[test]
+    fn a_record_is_tried_alone_before_it_is_at_fault_and_shrinks_until_it_has_no_bytes() {
+        let origin = Origin { lane: Lane::Requested, partition: 1, offset: 2 };
+        let record = Misrouted { home: 3, key: b"practice-1".to_vec(), value: vec![7; 100_000] };
+        let forwarded = Outgoing::Forwarded(Box::new(record), origin);
+        let mut refused = Refused::default();
+        let seen: Vec<(bool, Option<usize>)> = (0..4)
+            .map(|_| {
+                let form = bytes_of(&refused.form(5, &forwarded, NOW));
+                let alone = refused.goes_alone(5);
+                refused.note([5]);
+                (alone, form)
+            })
+            .collect();
+        assert_eq!(seen, [(false, None), (true, None), (true, Some(8192)), (true, Some(0))]);
+        assert!(!refused.goes_alone(4));
+    }
+}

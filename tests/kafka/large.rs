@@ -1,0 +1,83 @@
+//! Records that are small on the wire and too large to be written again: a broker limits what a producer compressed, our
+//! own producer what it writes. Each is one dead letter, and its partition goes on.
+
+use healthflow_sync::event::avro::{Decoder, Encoder, contract};
+use healthflow_sync::event::failed::AppointmentFailed;
+use healthflow_sync::event::home::partition_of;
+use healthflow_sync::event::requested::AppointmentRequested;
+use healthflow_sync::event::result::ResultOutcome;
+use healthflow_sync::event::topics::{FAILED, REQUESTED};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+
+use crate::office::{Office, PARTITIONS};
+use crate::wait::wait_for;
+use crate::world::{LIMIT, read_all, world};
+
+/// What the finder used: more than the producer's 4 MiB with what comes on top, a few hundred bytes under zstd.
+const NOTE_BYTES: usize = 4_194_000;
+
+/// Publishes a record compressed, to a partition that the publisher chose.
+pub fn publish_compressed(office: &Office, partition: i32, key: &[u8], value: &[u8]) {
+    let producer: ThreadedProducer<DefaultProducerContext> = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", office.kafka().brokers)
+        .set("compression.type", "zstd")
+        .set("message.max.bytes", "50000000")
+        .create()
+        .unwrap();
+    producer.send(BaseRecord::to(REQUESTED).partition(partition).key(key).payload(value)).unwrap();
+    producer.flush(LIMIT).unwrap();
+    assert_eq!(producer.in_flight_count(), 0, "the broker took it");
+}
+
+fn encoded(office: &Office, event: &AppointmentRequested) -> Vec<u8> {
+    let contract = contract(REQUESTED).unwrap();
+    let id = world().runtime.block_on(office.connection().registry.register(contract)).unwrap();
+    let mut value = Vec::new();
+    Encoder::new(contract, id).encode(event, &mut value).unwrap();
+    value
+}
+
+fn letters(office: &Office, practice: &str) -> Vec<AppointmentFailed> {
+    let partitions: Vec<(&str, i32)> = (0..PARTITIONS).map(|partition| (FAILED, partition)).collect();
+    let decoder = Decoder::own(contract(FAILED).unwrap());
+    let found = read_all(&office.kafka().brokers, &partitions, "read_committed");
+    let letters = found.iter().map(|(_, value)| decoder.decode::<AppointmentFailed>(value).unwrap());
+    letters.filter(|letter| letter.raw_key.as_deref() == Some(practice.as_bytes())).collect()
+}
+
+/// Goal: a booking with a note of 4.19 MB in one letter, one like it in a wrong partition, and one that is no Avro cost
+/// nobody else anything. Method: they stand between ordinary bookings of two partitions; no transaction is aborted for
+/// them, and each has one dead letter.
+#[test]
+fn what_is_too_large_is_a_dead_letter_and_its_partition_goes_on() {
+    let mut office = Office::open("too-large", &[("healthflow.duplicate_guard", "idempotency_key")]);
+    let (practice, neighbour) = (office.practice(0), office.practice(1));
+    let mut large = office.event(&practice, "b-large", 1);
+    large.visit.note = Some("n".repeat(NOTE_BYTES).into());
+    let misrouted = AppointmentRequested { booking_id: "b-stray".into(), ..large.clone() };
+    let key = practice.as_bytes();
+    assert_eq!(partition_of(key, PARTITIONS.cast_unsigned()), 0);
+
+    office.publish(&[office.event(&practice, "b-1", 1), office.event(&neighbour, "b-1", 1)]);
+    publish_compressed(&office, 0, key, &encoded(&office, &large));
+    publish_compressed(&office, 0, key, &vec![b'x'; NOTE_BYTES]);
+    publish_compressed(&office, 1, key, &encoded(&office, &misrouted));
+    office.publish(&[office.event(&practice, "b-2", 1), office.event(&neighbour, "b-2", 1)]);
+    office.hire();
+    let confirmed = || (office.results().len() == 5).then_some(());
+    wait_for(LIMIT, confirmed).unwrap_or_else(|| panic!("{:?}; {}", office.results(), office.log(0)));
+    let letters = wait_for(LIMIT, || Some(letters(&office, &practice)).filter(|letters| letters.len() == 3));
+    let letters = letters.expect("each has its dead letter");
+
+    assert_eq!(office.counter(0, "healthflow_sync_transactions_aborted_total"), 0.0);
+    for letter in &letters {
+        assert_eq!(letter.result.reason.as_deref(), Some("TOO_LARGE"), "{}", letter.detail);
+        assert!(letter.detail.contains(" bytes"), "{}", letter.detail);
+        assert!(letter.raw_value.as_ref().is_some_and(|value| value.len() < 100_000));
+    }
+    let named: Vec<_> = letters.iter().filter_map(|letter| letter.result.booking_id.as_ref()).collect();
+    assert_eq!(named.iter().map(|id| id.as_str()).collect::<Vec<_>>(), ["b-large"]);
+    let closed = office.close_after(5);
+    let count = |wanted| closed.results.iter().filter(|result| result.outcome == wanted).count();
+    assert_eq!((count(ResultOutcome::Created), count(ResultOutcome::Failed)), (4, 1));
+}
