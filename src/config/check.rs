@@ -21,6 +21,7 @@ const TRANSACTION_TIMEOUT_MS: std::ops::RangeInclusive<u64> = 5_000..=60_000;
 pub(super) fn check(config: &Config) -> Result<(), Fault> {
     texts(config)?;
     bounds(config)?;
+    pauses(config)?;
     pairs(config)
 }
 
@@ -64,6 +65,7 @@ fn bounds(config: &Config) -> Result<(), Fault> {
         ("healthflow.request_life_ms", healthflow.request_life_ms),
         ("healthflow.unauthorised_pause_ms", healthflow.unauthorised_pause_ms),
         ("healthflow.throttled_pause_ms", healthflow.throttled_pause_ms),
+        ("healthflow.pause_max_ms", healthflow.pause_max_ms),
         ("worker.lease_ms", worker.lease_ms),
         ("worker.lease_margin_ms", worker.lease_margin_ms),
         ("worker.commit_interval_ms", worker.commit_interval_ms),
@@ -108,6 +110,14 @@ fn bounds(config: &Config) -> Result<(), Fault> {
         holds(value.is_finite() && value > 0.0, key, "must be more than 0")?;
     }
     Ok(())
+}
+
+fn pauses(Config { healthflow, .. }: &Config) -> Result<(), Fault> {
+    holds(
+        healthflow.throttled_pause_ms <= healthflow.pause_max_ms,
+        "healthflow.throttled_pause_ms",
+        "must not be more than `healthflow.pause_max_ms`",
+    )
 }
 
 fn pairs(config: &Config) -> Result<(), Fault> {

@@ -135,6 +135,8 @@ pub struct HealthFlow {
     pub unauthorised_pause_ms: u64,
     /// How long nothing is sent after a 429 that does not say how long to wait (milliseconds).
     pub throttled_pause_ms: u64,
+    /// How long nothing is sent at most after one 429 or 503 (milliseconds).
+    pub pause_max_ms: u64,
 }
 
 /// What HealthFlow offers against duplicates.
@@ -267,6 +269,7 @@ impl Config {
             requests_per_second: healthflow.requests_per_second,
             unauthorised_pause_ms: signed(healthflow.unauthorised_pause_ms),
             throttled_pause_ms: signed(healthflow.throttled_pause_ms),
+            pause_max_ms: signed(healthflow.pause_max_ms),
             lease_ms: signed(worker.lease_ms),
             lease_margin_ms: signed(worker.lease_margin_ms),
             max_in_flight: worker.max_in_flight as usize,

@@ -32,7 +32,8 @@ pub use retry_after::{RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS};
 /// | 412, where the request names a revision | `Changed` | `Unknown(Foreign)` |
 /// | 429 | `Throttled` | `Throttled` |
 /// | any 4xx whose code says that the request is wrong | `Refused` with field names and rule codes | `Unknown(Foreign)` |
-/// | 5xx | `Unknown(ServerError)` | `Unknown(ServerError)` |
+/// | 503 with `Retry-After` | `Unknown(Unavailable)` | `Unknown(Unavailable)` |
+/// | any other 5xx | `Unknown(ServerError)` | `Unknown(ServerError)` |
 /// | other 2xx | | `Unknown(Unreadable)` |
 /// | anything else | | `Unknown(Foreign)` |
 pub fn decode(request: &Request, received: Result<WireReply, TransportFault>, now: Timestamp) -> Reply {
@@ -48,19 +49,16 @@ pub fn decode(request: &Request, received: Result<WireReply, TransportFault>, no
 }
 
 fn fault(request: &Request, reply: &WireReply, now: Timestamp) -> Fault {
-    match reply.status {
+    let retry_after_ms = reply.retry_after.as_deref().and_then(|text| retry_after::milliseconds(text, now));
+    match (reply.status, retry_after_ms) {
         // Said before a request is looked at, by whoever says it: it did nothing.
-        401 => Fault::Unauthorised,
-        429 => Fault::Throttled {
-            retry_after_ms: reply
-                .retry_after
-                .as_deref()
-                .and_then(|text| retry_after::milliseconds(text, now)),
-        },
-        202..=299 => Fault::Unknown(Unknown::Unreadable),
-        408 => Fault::Unknown(Unknown::Timeout),
-        500..=599 => Fault::Unknown(Unknown::ServerError),
-        status => body::error(&reply.body)
+        (401, _) => Fault::Unauthorised,
+        (429, _) => Fault::Throttled { retry_after_ms },
+        (202..=299, _) => Fault::Unknown(Unknown::Unreadable),
+        (408, _) => Fault::Unknown(Unknown::Timeout),
+        (503, Some(retry_after_ms)) => Fault::Unknown(Unknown::Unavailable { retry_after_ms }),
+        (500..=599, _) => Fault::Unknown(Unknown::ServerError),
+        (status, _) => body::error(&reply.body)
             .and_then(|error| said(request, status, error))
             .unwrap_or(Fault::Unknown(Unknown::Foreign { status })),
     }

@@ -68,6 +68,11 @@ pub enum Unknown {
     Reset,
     /// A 5xx answer: the effect may have happened before the error.
     ServerError,
+    /// 503 with `Retry-After`: as a 5xx, and everybody waits before the next call.
+    Unavailable {
+        /// `Retry-After`, in milliseconds from the answer.
+        retry_after_ms: u64,
+    },
     /// A good answer that cannot be read: not JSON, no id in it.
     Unreadable,
     /// An answer that is neither good nor in the contract's words: a proxy's, or of something else at that address. It
@@ -87,6 +92,7 @@ impl Fault {
             Fault::Unknown(Unknown::Timeout) => "timeout",
             Fault::Unknown(Unknown::Reset) => "reset",
             Fault::Unknown(Unknown::ServerError) => "server_error",
+            Fault::Unknown(Unknown::Unavailable { .. }) => "unavailable",
             Fault::Unknown(Unknown::Unreadable) => "unreadable",
             Fault::Unknown(Unknown::Foreign { .. }) => "foreign",
             Fault::Throttled { .. } => "throttled",

@@ -3,5 +3,5 @@
 pub mod account;
 pub mod token_bucket;
 
-pub use account::{Account, FORBIDDEN_PRACTICES_MAX};
+pub use account::{Account, Asked, FORBIDDEN_PRACTICES_MAX};
 pub use token_bucket::TokenBucket;

@@ -187,7 +187,7 @@ impl Calls {
             pauses: book.counters(
                 "healthflow_sync_healthflow_pauses_total",
                 &["why"],
-                "Times sending was paused; why is throttled, unauthorised or forbidden.",
+                "Times sending was paused; why is throttled, unavailable, unauthorised or forbidden.",
             )?,
             paused_seconds: book.seconds(
                 "healthflow_sync_healthflow_paused_seconds",
@@ -206,7 +206,7 @@ impl Calls {
         for status in ["1xx", "3xx", "4xx", "other"] {
             calls.foreign.with_label_values(&[status]);
         }
-        for why in ["throttled", "unauthorised", "forbidden"] {
+        for why in ["throttled", "unavailable", "unauthorised", "forbidden"] {
             calls.pauses.with_label_values(&[why]);
         }
         Ok(calls)

@@ -125,7 +125,9 @@ pub fn tell(fact: &Fact) {
         Fact::CallAnswered { operation, class, elapsed_ms } => {
             debug!(operation = operation.name(), class, elapsed_ms, "call answered");
         }
-        Fact::ForeignAnswer { .. } | Fact::CallForbidden { .. } => tell_refusal(fact),
+        Fact::ForeignAnswer { .. } | Fact::CallForbidden { .. } | Fact::CallThrottled { .. } => {
+            tell_refusal(fact)
+        }
         Fact::DoubtOpened { key, operation, quiet_at } => {
             let booking = named(key.as_ref());
             warn!(booking, operation = operation.name(), %quiet_at, "answer lost, write in doubt");
@@ -143,15 +145,7 @@ pub fn tell(fact: &Fact) {
                 "appointment was changed in HealthFlow, the booking is written over it"
             );
         }
-        Fact::AccountPaused { until, why: why @ "unauthorised" } => {
-            error!(%until, why, "HealthFlow refuses our credentials, nothing is sent; renew the token file");
-        }
-        Fact::AccountPaused { until, why: why @ "forbidden" } => {
-            error!(%until, why, "HealthFlow refuses several practices (403), nothing is sent; look at the account's rights");
-        }
-        Fact::AccountPaused { until, why } => {
-            warn!(%until, why, "HealthFlow asks us to wait, nothing is sent")
-        }
+        Fact::AccountPaused { .. } => tell_pause(fact),
         Fact::TransactionCommitted { partition, records, aborts, elapsed_ms } => {
             trace!(partition, records, aborts, elapsed_ms, "transaction committed");
         }
@@ -174,7 +168,30 @@ fn tell_refusal(fact: &Fact) {
             operation = operation.name(),
             "HealthFlow forbids it (403), tried again later; look whether the account may still serve the practice",
         ),
+        Fact::CallThrottled { practice, booking, operation, until } => warn!(
+            practice = practice.as_str(),
+            booking = name(booking),
+            operation = operation.name(),
+            %until,
+            "HealthFlow asks this booking to wait and serves others, which go on; look at the limit of this operation",
+        ),
         _ => {}
+    }
+}
+
+fn tell_pause(fact: &Fact) {
+    let Fact::AccountPaused { until, why, practice, booking } = fact else { return };
+    let (practice, booking) = (practice.as_str(), booking.as_ref().map(BookingId::to_string));
+    match *why {
+        "unauthorised" => error!(
+            %until, why, practice, booking,
+            "HealthFlow refuses our credentials, nothing is sent; renew the token file"
+        ),
+        "forbidden" => error!(
+            %until, why, practice, booking,
+            "HealthFlow refuses several practices (403), nothing is sent; look at the account's rights"
+        ),
+        _ => warn!(%until, why, practice, booking, "HealthFlow asks us to wait, nothing is sent"),
     }
 }
 

@@ -144,8 +144,20 @@ fn call_facts(key: &BookingKey) -> Vec<Fact> {
             booking: None,
             operation: Operation::CreateAppointment,
         },
-        Fact::AccountPaused { until: Timestamp(9_000), why: "unauthorised" },
-        Fact::AccountPaused { until: Timestamp(9_000), why: "throttled" },
-        Fact::AccountPaused { until: Timestamp(9_000), why: "forbidden" },
+        Fact::CallThrottled {
+            practice: key.practice.clone(),
+            booking: Some(key.booking.clone()),
+            operation: Operation::CreateAppointment,
+            until: Timestamp(9_000),
+        },
+        paused(key, "unauthorised"),
+        paused(key, "throttled"),
+        paused(key, "unavailable"),
+        paused(key, "forbidden"),
     ]
+}
+
+fn paused(key: &BookingKey, why: &'static str) -> Fact {
+    let (practice, booking) = (key.practice.clone(), Some(key.booking.clone()));
+    Fact::AccountPaused { until: Timestamp(9_000), why, practice, booking }
 }

@@ -51,7 +51,7 @@ impl Catalogue {
                 self.calls.foreign.with_label_values(&[status_class(*status)]).inc();
             }
             // Counted by its class already.
-            Fact::CallForbidden { .. } => {}
+            Fact::CallForbidden { .. } | Fact::CallThrottled { .. } => {}
             Fact::DoubtOpened { operation, .. } => {
                 self.doubts.opened.with_label_values(&[operation.name()]).inc()
             }

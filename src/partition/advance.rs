@@ -109,6 +109,9 @@ impl Task {
             JobKey::Patient(patient) => self.next_of_patient(patient, job, turn),
         };
         match next {
+            Next::Ask(..) if let Some(told) = job.told.filter(|told| turn.now < told.until) => {
+                Next::Wait(told.until, "throttled")
+            }
             Next::Ask(request, purpose) => self.one_suspect_at_a_time(key, job, (request, purpose), turn),
             other => other,
         }

@@ -11,7 +11,7 @@ use crate::healthflow::pages::Endless;
 use crate::healthflow::{Answer, AppointmentId, AppointmentStands, Fault, Operation, Reply};
 use crate::partition::fate::{Fate, fate, fields_of};
 use crate::partition::gates::DoubtVerdict;
-use crate::partition::job::{Flight, Job, JobKey, Purpose, Standing};
+use crate::partition::job::{Flight, Job, JobKey, Purpose, Standing, Told};
 use crate::partition::task::{Task, Turn};
 use crate::patient::digests::PersonDigests;
 use crate::patient::{HealthFlowPatientId, LinkOrigin};
@@ -19,9 +19,12 @@ use crate::processor::fact::Fact;
 use crate::state::{Link, Suspicion};
 use crate::sync::{Disposition, Outcome, Reason, SyncedOutcome};
 
+/// The names of the answers that ask for a wait.
+const TOLD_TO_WAIT: [&str; 2] = ["throttled", "unavailable"];
+
 impl Task {
-    /// A call of a job ended.
-    pub fn answered(&mut self, key: &JobKey, reply: Reply, turn: &mut Turn<'_>) {
+    /// A call of a job ended; it may be told to wait.
+    pub fn answered(&mut self, key: &JobKey, reply: Reply, told: Option<Told>, turn: &mut Turn<'_>) {
         let Some(mut job) = self.jobs.remove(key) else { return };
         let Some(flight) = job.flight.take() else {
             self.jobs.insert(key.clone(), job);
@@ -30,6 +33,8 @@ impl Task {
         self.stand(key, &mut job, Standing::Arrived, turn.now);
         let reply = if turn.settings.offers_versions { reply } else { reply.map(Answer::without_revisions) };
         self.is_not_alone_any_more(key, job.patient.as_ref());
+        let name = reply.as_ref().map_or_else(Fault::name, |_| "ok");
+        job.told = told;
         match (key, flight.purpose, flight.operation) {
             (JobKey::Patient(patient), ..) => self.patient_looked_up(patient, &mut job, reply, turn),
             (JobKey::Booking(booking), Purpose::Settle, _) => {
@@ -51,8 +56,24 @@ impl Task {
                 self.searched(booking, &mut job, &flight, reply, turn);
             }
         }
+        if let (Some(Told { until, by_itself: true, .. }), JobKey::Booking(booking)) = (job.told, key) {
+            // What has put it aside has heeded that; a write in doubt has counted its attempt already.
+            if matches!(name, "unavailable") {
+                self.park_all(booking, &mut job, until, name, turn);
+            } else {
+                self.try_again_later(booking, &mut job, name, until, turn);
+            }
+        }
         self.jobs.insert(key.clone(), job);
         self.advance(key, turn);
+    }
+
+    /// In which of the account's pauses a booking was told to wait, if its last answer said so: in this life or before it
+    /// was put aside.
+    pub fn told_to_wait_in(&self, key: &JobKey) -> Option<u32> {
+        let job = self.jobs.get(key)?;
+        let put_aside = job.newest().map_or("", |newest| &*newest.schedule.last_error);
+        job.told.map(|told| told.in_pause).or(TOLD_TO_WAIT.contains(&put_aside).then_some(0))
     }
 
     fn searched(

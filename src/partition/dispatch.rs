@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::booking::{BookingKey, PatientKey};
+use crate::booking::{BookingKey, PatientKey, PracticeId};
 use crate::healthflow::Request;
 use crate::partition::advance::Next;
 use crate::partition::job::{Flight, Job, JobKey, Purpose, Standing};
@@ -33,6 +33,15 @@ impl Task {
     /// Whether a job waits for a place in the ready queue.
     pub fn has_arrivals(&self) -> bool {
         !self.arrivals.is_empty() && !self.is_draining()
+    }
+
+    /// Puts a job of another practice than this first, if one is ready.
+    pub fn puts_another_first(&mut self, practice: &PracticeId) -> bool {
+        let other = self.ready.iter().position(|key| key.practice() != practice);
+        if let Some(key) = other.and_then(|index| self.ready.remove(index)) {
+            self.ready.push_front(key);
+        }
+        other.is_some()
     }
 
     /// The next request that may go out. The caller holds a permit for it already: nothing may wait after this.

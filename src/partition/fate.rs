@@ -57,6 +57,12 @@ pub(super) fn fate(open: &mut OpenWrite, fault: &Fault, quiet_at: Timestamp, tur
             open.had_no_effect();
             Fate::Refused
         }
+        Fault::Unknown(Unknown::Unavailable { .. })
+            if planted!(turn.settings, UnavailableTakenForThrottled) =>
+        {
+            open.had_no_effect();
+            Fate::SendAgain { counts: false }
+        }
         Fault::Unknown(_) => {
             open.doubted(turn.now, quiet_at);
             Fate::InDoubt

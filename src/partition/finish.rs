@@ -278,7 +278,8 @@ impl Task {
             settings.retry_backoff_min_ms,
             settings.retry_backoff_max_ms,
         );
-        let not_before = not_before.max(turn.now.plus_ms(delay));
+        let asked = job.told.map_or(turn.now, |told| told.until);
+        let not_before = not_before.max(turn.now.plus_ms(delay)).max(asked);
         let versions = std::mem::take(&mut job.versions);
         for in_hand in versions.into_values() {
             self.park(key, in_hand, not_before, why, turn);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::appointment::{Revision, Span};
-use crate::booking::{Booking, BookingKey, PatientKey, Version};
+use crate::booking::{Booking, BookingKey, PatientKey, PracticeId, Version};
 use crate::event::Schedule;
 use crate::event::topics::Lane;
 use crate::healthflow::pages::Pages;
@@ -24,6 +24,16 @@ pub enum JobKey {
     Booking(BookingKey),
     /// The doubt about a patient's creation, settled from state whether or not a booking is at hand (rule W5).
     Patient(PatientKey),
+}
+
+impl JobKey {
+    /// Whose practice.
+    pub fn practice(&self) -> &PracticeId {
+        match self {
+            JobKey::Booking(key) => &key.practice,
+            JobKey::Patient(key) => &key.practice,
+        }
+    }
 }
 
 /// A version at hand.
@@ -77,6 +87,17 @@ pub struct Outdated {
     pub stood_at: Timestamp,
     /// Whether what stands now may be our own doing: an update of ours was in doubt.
     pub may_be_ours: bool,
+}
+
+/// HealthFlow answered that a booking should wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Told {
+    /// In which of the account's pauses it was told so first.
+    pub in_pause: u32,
+    /// Until when it does not ask.
+    pub until: Timestamp,
+    /// Whether it waits for longer than the others, and so is put aside.
+    pub by_itself: bool,
 }
 
 /// Why a call is made: the same question can be part of the flow or settle a doubt.
@@ -140,6 +161,8 @@ pub struct Job {
     pub waiting_since: Option<Timestamp>,
     /// How often a doubtful write was repeated at once.
     pub repeats: u32,
+    /// What HealthFlow told it, if its last answer was that it should wait.
+    pub told: Option<Told>,
     /// What HealthFlow said does not stand any more: the appointment is read before it is written.
     pub outdated: Option<Outdated>,
 }

@@ -142,7 +142,7 @@ impl Task {
             Some(None) => return,
             None => {
                 job.looked_up = Pages::default();
-                return self.look_up_again(JobKey::Booking(key.clone()), turn);
+                return self.look_up_again(JobKey::Booking(key.clone()), job, turn);
             }
         };
         let key_refused =
@@ -156,7 +156,7 @@ impl Task {
                 self.change_booking(key).incarnation += u32::from(key_refused);
                 false
             }
-            ToldApart::Soon => return self.look_up_again(JobKey::Booking(key.clone()), turn),
+            ToldApart::Soon => return self.look_up_again(JobKey::Booking(key.clone()), job, turn),
             ToldApart::Unclear => return self.leave_to_a_person(key, job, turn),
         };
         turn.facts.push_back(Fact::DoubtSettled { key: Some(key.clone()), found: Some(is_ours) });
@@ -245,7 +245,7 @@ impl Task {
             Some(None) => return,
             None => {
                 job.pages = Pages::default();
-                return self.look_up_again(JobKey::Patient(patient.clone()), turn);
+                return self.look_up_again(JobKey::Patient(patient.clone()), job, turn);
             }
         };
         let ours = |candidate: &Candidate| candidate.external_id.as_deref() == Some(patient.patient.as_str());
@@ -276,8 +276,9 @@ impl Task {
     }
 
     /// A settling look-up failed, or came too early: the doubt stays quiet, so it is asked again a little later.
-    fn look_up_again(&mut self, key: JobKey, turn: &Turn<'_>) {
-        let again_at = turn.now.plus_ms(turn.settings.retry_backoff_min_ms);
+    fn look_up_again(&mut self, key: JobKey, job: &Job, turn: &Turn<'_>) {
+        let asked = job.told.map_or(turn.now, |told| told.until);
+        let again_at = turn.now.plus_ms(turn.settings.retry_backoff_min_ms).max(asked);
         match &key {
             JobKey::Booking(booking) => self.writes.get_mut(booking),
             JobKey::Patient(patient) => self.creations.get_mut(patient),

@@ -24,6 +24,8 @@ pub enum Defect {
     RefusedRepeatClosesDoubt,
     /// An error in other words than the contract's is taken for HealthFlow's refusal (W3).
     ForeignRefusalBelieved,
+    /// A 503 with `Retry-After` is taken for a 429: as if nothing had been done (W4).
+    UnavailableTakenForThrottled,
     /// The newest version gets its result while a write is in doubt (W4).
     FinishedInDoubt,
     /// Another write of the booking goes out while one is in doubt (W5).
@@ -79,7 +81,7 @@ pub enum Defect {
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 32] = [
+    pub const ALL: [Defect; 33] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -87,6 +89,7 @@ impl Defect {
         Defect::ThrottledRepeatClosesDoubt,
         Defect::RefusedRepeatClosesDoubt,
         Defect::ForeignRefusalBelieved,
+        Defect::UnavailableTakenForThrottled,
         Defect::FinishedInDoubt,
         Defect::OtherWriteInDoubt,
         Defect::QuietTimeWithoutLease,

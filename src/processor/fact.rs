@@ -196,8 +196,23 @@ pub enum Fact {
     AccountPaused {
         /// Until when.
         until: Timestamp,
-        /// `throttled`, `unauthorised` or `forbidden`.
+        /// `throttled`, `unavailable`, `unauthorised` or `forbidden`.
         why: &'static str,
+        /// The practice that was asked for.
+        practice: PracticeId,
+        /// Which booking; none for a patient.
+        booking: Option<BookingId>,
+    },
+    /// HealthFlow asks this booking to wait and serves others meanwhile: only this one waits.
+    CallThrottled {
+        /// Whose practice.
+        practice: PracticeId,
+        /// Which booking; none for a patient.
+        booking: Option<BookingId>,
+        /// What was asked.
+        operation: Operation,
+        /// Until when.
+        until: Timestamp,
     },
     /// A transaction is good.
     TransactionCommitted {

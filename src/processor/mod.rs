@@ -7,6 +7,7 @@
 
 pub mod effect;
 pub mod fact;
+pub mod heed;
 pub mod input;
 pub mod settings;
 pub mod defects;
@@ -18,8 +19,7 @@ pub mod stall;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use crate::healthflow::fault::Unknown;
-use crate::healthflow::{Fault, Operation, Reply};
+use crate::healthflow::Operation;
 use crate::limits::Account;
 use crate::partition::job::JobKey;
 use crate::partition::{Task, Turn};
@@ -56,12 +56,14 @@ struct Call {
     job: JobKey,
     operation: Operation,
     sent_at: Timestamp,
+    /// How often HealthFlow had asked everybody to wait when it went out.
+    sent_after: u32,
 }
 
 impl Processor {
     /// A worker that owns nothing yet.
     pub fn new(settings: Settings, now: Timestamp) -> Self {
-        let account = Account::new(settings.requests_per_second, now);
+        let account = Account::new(settings.requests_per_second, settings.pause_max_ms, now);
         Processor {
             settings,
             tasks: BTreeMap::new(),
@@ -154,66 +156,6 @@ impl Processor {
         {
             let mut turn = Turn { now, settings: &self.settings, facts: &mut self.facts };
             then(task, &mut turn);
-        }
-    }
-
-    /// A call ended. Answers to calls of an earlier life of a task are thrown away: what became of those writes is a
-    /// doubt that the restore has found already (rule T3).
-    fn answered(&mut self, call: CallId, reply: Reply, now: Timestamp) {
-        let Some(call) = self.calls.remove(&call) else { return };
-        let class = reply.as_ref().map_or_else(Fault::name, |_| "ok");
-        let elapsed_ms = now.since_ms(call.sent_at).max(0).unsigned_abs();
-        self.facts.push_back(Fact::CallAnswered { operation: call.operation, class, elapsed_ms });
-        self.tell_refusal(&call, &reply);
-        self.heed(&call.job, &reply, now);
-        self.with_task(call.partition, call.incarnation, now, |task, turn| {
-            task.answered(&call.job, reply, turn);
-        });
-    }
-
-    /// Tells of whom nothing else does: a refusal that nobody believes, or that is only this booking's.
-    fn tell_refusal(&mut self, call: &Call, reply: &Reply) {
-        let (practice, booking) = match &call.job {
-            JobKey::Booking(key) => (key.practice.clone(), Some(key.booking.clone())),
-            JobKey::Patient(key) => (key.practice.clone(), None),
-        };
-        let operation = call.operation;
-        match reply {
-            Err(Fault::Unknown(Unknown::Foreign { status })) => {
-                let status = *status;
-                self.facts.push_back(Fact::ForeignAnswer { practice, booking, operation, status });
-            }
-            Err(Fault::Forbidden) => {
-                self.facts.push_back(Fact::CallForbidden { practice, booking, operation });
-            }
-            _ => {}
-        }
-    }
-
-    /// What a reply says about the whole account: wait, or stop.
-    fn heed(&mut self, job: &JobKey, reply: &Reply, now: Timestamp) {
-        let practice = match job {
-            JobKey::Booking(key) => &key.practice,
-            JobKey::Patient(key) => &key.practice,
-        };
-        let (pause_ms, why) = match reply {
-            Err(Fault::Throttled { retry_after_ms }) => {
-                let asked = retry_after_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
-                (asked.unwrap_or(self.settings.throttled_pause_ms), "throttled")
-            }
-            Err(Fault::Unauthorised) => (self.settings.unauthorised_pause_ms, "unauthorised"),
-            Err(Fault::Forbidden) if self.account.is_forbidden(practice) => {
-                (self.settings.unauthorised_pause_ms, "forbidden")
-            }
-            Err(Fault::Forbidden | Fault::NotSent(_) | Fault::Unknown(_)) => return,
-            // HealthFlow's own word about the matter: the account may ask.
-            _ => return self.account.is_served(),
-        };
-        // Every call under way may bring the same word: one pause is told once.
-        let is_new = self.account.paused_until(now).is_none();
-        let until = self.account.pause(pause_ms, now);
-        if is_new {
-            self.facts.push_back(Fact::AccountPaused { until, why });
         }
     }
 }

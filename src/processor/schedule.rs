@@ -85,7 +85,15 @@ impl Processor {
 
     /// Sends what is ready, one task after the other, while there are permits.
     fn send(&mut self, now: Timestamp) {
-        let partitions: Vec<i32> = self.rotation();
+        let mut partitions: Vec<i32> = self.rotation();
+        if let Some(practice) = self.account.on_trial(now).cloned() {
+            let puts_another_first = |partition: &i32| match self.tasks.get_mut(partition) {
+                Some(Slot::Live(task)) => task.puts_another_first(&practice),
+                _ => false,
+            };
+            let (others, same): (Vec<i32>, Vec<i32>) = partitions.into_iter().partition(puts_another_first);
+            partitions = [others, same].concat();
+        }
         let mut sent = true;
         while sent {
             sent = false;
@@ -120,8 +128,11 @@ impl Processor {
         self.account.try_take(now);
         let call = CallId(self.next_call);
         self.next_call += 1;
+        self.account.is_sent(call.0);
         let operation = send.request.operation();
-        self.calls.insert(call, Call { partition, incarnation, job: send.job, operation, sent_at: now });
+        let sent_after = self.account.pauses();
+        let job = send.job;
+        self.calls.insert(call, Call { partition, incarnation, job, operation, sent_at: now, sent_after });
         let (lease_until, request) = (send.lease_until, Box::new(send.request));
         self.effects.push_back(Effect::Call { call, partition, incarnation, lease_until, request });
         true

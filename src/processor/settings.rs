@@ -38,6 +38,8 @@ pub struct Settings {
     pub unauthorised_pause_ms: i64,
     /// `healthflow.throttled_pause_ms`: how long nothing is sent after a 429 without `Retry-After`.
     pub throttled_pause_ms: i64,
+    /// `healthflow.pause_max_ms`: how long nothing is sent at most after one 429 or 503, whatever its `Retry-After` says.
+    pub pause_max_ms: i64,
     /// `worker.lease_ms`.
     pub lease_ms: i64,
     /// `worker.lease_margin_ms`.

@@ -102,6 +102,7 @@ pub fn settings(guard: GuardMode) -> Settings {
         commit_interval_ms: 0,
         unauthorised_pause_ms: 300,
         throttled_pause_ms: 300,
+        pause_max_ms: 300,
         lease_ms: 1_000,
         lease_margin_ms: 100,
         max_in_flight: 4,

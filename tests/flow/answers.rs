@@ -31,7 +31,7 @@ fn too_many_requests_stop_everything_for_as_long_as_asked_and_cost_no_attempt() 
     desk.answer(&call, Err(Fault::Throttled { retry_after_ms: Some(7_000) }));
     desk.pass_ms(6_500);
     assert!(desk.calls.is_empty());
-    desk.pass_ms(1_000);
+    desk.pass_ms(1_500);
     desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
     assert!(desk.retries().is_empty());
     assert!(matches!(

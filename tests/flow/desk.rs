@@ -61,6 +61,7 @@ pub fn settings(guard: GuardMode) -> Settings {
         requests_per_second: 1_000.0,
         unauthorised_pause_ms: 30_000,
         throttled_pause_ms: 1_000,
+        pause_max_ms: 30_000,
         lease_ms: LEASE_MS,
         lease_margin_ms: 500,
         max_in_flight: 16,

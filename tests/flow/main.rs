@@ -18,6 +18,7 @@ mod lost_records;
 mod near_twins;
 mod new_people;
 mod offsets;
+mod pauses;
 mod redrive;
 mod refusals;
 mod retries;

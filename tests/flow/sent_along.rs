@@ -168,7 +168,7 @@ fn a_read_that_fails_is_tried_again_and_counts() {
     desk.pass_ms(5_000);
     desk.bring_back();
     desk.expect_and_answer(Operation::ReadPatient, Err(Fault::Throttled { retry_after_ms: Some(500) }));
-    desk.pass_ms(1_000);
+    desk.pass_ms(1_500);
     desk.expect_and_answer(Operation::ReadPatient, a_chart("hf-1", &ada()));
     desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
     assert_eq!(desk.retries().len(), 1, "being throttled is no attempt");

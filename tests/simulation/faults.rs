@@ -16,6 +16,10 @@ pub enum FaultKind {
     Unauthorised,
     ErrorBefore,
     ErrorAfter,
+    /// 503, mostly with `Retry-After`.
+    UnavailableBefore,
+    /// The same once HealthFlow has carried it out.
+    UnavailableAfter,
     ResetBefore,
     ResetAfter,
     Unreadable,
@@ -74,12 +78,14 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    pub const CALLS: [FaultKind; 15] = [
+    pub const CALLS: [FaultKind; 17] = [
         FaultKind::Connect,
         FaultKind::Throttled,
         FaultKind::Unauthorised,
         FaultKind::ErrorBefore,
         FaultKind::ErrorAfter,
+        FaultKind::UnavailableBefore,
+        FaultKind::UnavailableAfter,
         FaultKind::ResetBefore,
         FaultKind::ResetAfter,
         FaultKind::Unreadable,

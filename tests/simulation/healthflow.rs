@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
 
 use healthflow_sync::booking::{BookingKey, PracticeId};
 use healthflow_sync::healthflow::fault::{NotSent, Unknown};
@@ -305,25 +304,6 @@ impl World {
             })
     }
 
-    /// Seconds, a date by HealthFlow's clock, or nothing.
-    fn retry_after(&mut self) -> Option<String> {
-        let seconds = self.random.between(1, 8);
-        let at = UNIX_EPOCH + Duration::from_millis((self.now + seconds * 1_000).unsigned_abs());
-        match self.random.below(20) {
-            0 => Some(httpdate::fmt_http_date(at)),
-            1..14 => Some(seconds.to_string()),
-            _ => None,
-        }
-    }
-
-    /// What something between answers with.
-    fn of_a_proxy(&mut self) -> WireReply {
-        let status = *self.random.pick(&[200, 302, 400, 403, 404, 405, 409, 410, 412, 413, 422, 502]);
-        let words: [&[u8]; 4] =
-            [b"", b"<html><h1>nginx</h1>", br#"{"message":"Forbidden"}"#, br#"{"code":"INVALID"}"#];
-        WireReply { status, retry_after: None, body: self.random.pick(&words).to_vec() }
-    }
-
     fn fate(&mut self, kind: Option<FaultKind>, request: &Request) -> Fate {
         let life_ms = self.plan.settings.request_life_ms;
         let late_ms = self.plan.settings.late_landing_ms;
@@ -348,7 +328,9 @@ impl World {
             }
             Some(FaultKind::Unauthorised) => (None, Some((soon_ms, reply(401)))),
             Some(FaultKind::ErrorBefore) => (None, Some((soon_ms, reply(500)))),
-            Some(FaultKind::ErrorAfter) => (Some(soon_ms), Some((later_ms, reply(503)))),
+            Some(FaultKind::ErrorAfter) => (Some(soon_ms), Some((later_ms, reply(500)))),
+            Some(FaultKind::UnavailableBefore) => (None, Some((soon_ms, Ok(self.unavailable())))),
+            Some(FaultKind::UnavailableAfter) => (Some(soon_ms), Some((later_ms, Ok(self.unavailable())))),
             Some(FaultKind::ResetBefore) => (None, Some((soon_ms, unknown(Unknown::Reset)))),
             Some(FaultKind::ResetAfter) => (Some(soon_ms), Some((later_ms, unknown(Unknown::Reset)))),
             Some(FaultKind::Unreadable) => (Some(soon_ms), Some((later_ms, reply(200)))),

@@ -23,6 +23,7 @@ mod plan;
 mod random;
 mod story;
 mod topics;
+mod words;
 mod worker;
 mod world;
 mod wrong_clocks;

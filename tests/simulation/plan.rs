@@ -266,6 +266,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         requests_per_second: *random.pick(&[10.0, 50.0, 1_000.0]),
         unauthorised_pause_ms: 5_000,
         throttled_pause_ms: 1_000,
+        pause_max_ms: *random.pick(&[3_000, 30_000]),
         lease_ms,
         lease_margin_ms: 500,
         max_in_flight: random.between(1, if theme == Theme::LateCreations { 4 } else { 20 }) as usize,

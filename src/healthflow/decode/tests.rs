@@ -193,7 +193,12 @@ fn a_throttle_is_waited_for_within_bounds() {
     ];
     for (text, retry_after_ms) in cases {
         let received = WireReply { status: 429, retry_after: text.map(str::to_owned), body: Vec::new() };
-        always(Ok(received), Fault::Throttled { retry_after_ms });
+        always(Ok(received.clone()), Fault::Throttled { retry_after_ms });
+        // Whatever the header says, the write may have been carried out.
+        let doubt = retry_after_ms
+            .map_or(Unknown::ServerError, |retry_after_ms| Unknown::Unavailable { retry_after_ms });
+        always(Ok(WireReply { status: 503, ..received.clone() }), Fault::Unknown(doubt));
+        always(Ok(WireReply { status: 502, ..received }), Fault::Unknown(Unknown::ServerError));
     }
 }
 

@@ -1,0 +1,134 @@
+//! What HealthFlow's answers say beyond the booking that was asked for: whether everybody waits, or stops. Without it a
+//! limit of one endpoint would be everybody's, or one of the account's nobody's.
+
+use crate::booking::{BookingId, PracticeId};
+use crate::healthflow::fault::{NotSent, Unknown};
+use crate::healthflow::{Fault, Reply};
+use crate::limits::Asked;
+use crate::partition::job::{JobKey, Told};
+use crate::processor::effect::CallId;
+use crate::processor::fact::Fact;
+use crate::processor::ownership::Slot;
+use crate::processor::{Call, Processor};
+use crate::time::Timestamp;
+
+/// How much later than the others a booking asks again that was told to wait with them, in milliseconds: whether they are
+/// served says whether the wait is its own.
+const AFTER_THE_OTHERS_MS: i64 = 1_000;
+
+/// Of whom a call was: the practice, and the booking where it was of one.
+type Whose = (PracticeId, Option<BookingId>);
+
+impl Processor {
+    /// A call ended. Answers to calls of an earlier life of a task are thrown away: what became of those writes is a
+    /// doubt that the restore has found already (rule T3).
+    pub(super) fn answered(&mut self, id: CallId, reply: Reply, now: Timestamp) {
+        let Some(call) = self.calls.remove(&id) else { return };
+        let class = reply.as_ref().map_or_else(Fault::name, |_| "ok");
+        let elapsed_ms = now.since_ms(call.sent_at).max(0).unsigned_abs();
+        self.facts.push_back(Fact::CallAnswered { operation: call.operation, class, elapsed_ms });
+        self.tell_refusal(&call, &reply);
+        let told = self.heed((id, &call), &reply, now);
+        self.with_task(call.partition, call.incarnation, now, |task, turn| {
+            task.answered(&call.job, reply, told, turn);
+        });
+    }
+
+    /// Tells of whom nothing else does: a refusal that nobody believes, or that is only this booking's.
+    fn tell_refusal(&mut self, call: &Call, reply: &Reply) {
+        let ((practice, booking), operation) = (whose(&call.job), call.operation);
+        match reply {
+            Err(Fault::Unknown(Unknown::Foreign { status })) => {
+                let status = *status;
+                self.facts.push_back(Fact::ForeignAnswer { practice, booking, operation, status });
+            }
+            Err(Fault::Forbidden) => {
+                self.facts.push_back(Fact::CallForbidden { practice, booking, operation });
+            }
+            _ => {}
+        }
+    }
+
+    /// What a reply says about the whole account, and what it tells the booking that asked, if that is to wait.
+    fn heed(&mut self, (id, call): (CallId, &Call), reply: &Reply, now: Timestamp) -> Option<Told> {
+        let (practice, _) = whose(&call.job);
+        let pause_ms = self.settings.unauthorised_pause_ms;
+        match reply {
+            Err(Fault::Throttled { retry_after_ms }) => {
+                return Some(self.told_to_wait((id, call), (*retry_after_ms, "throttled"), now));
+            }
+            Err(Fault::Unknown(Unknown::Unavailable { retry_after_ms })) => {
+                return Some(self.told_to_wait((id, call), (Some(*retry_after_ms), "unavailable"), now));
+            }
+            Err(Fault::Unauthorised) => {
+                self.account.is_unanswered(id.0, true);
+                self.pause((pause_ms, "unauthorised"), call, now);
+            }
+            Err(Fault::Forbidden) if self.account.is_forbidden(&practice) => {
+                self.account.is_unanswered(id.0, true);
+                self.pause((pause_ms, "forbidden"), call, now);
+            }
+            Err(Fault::NotSent(NotSent::Connect | NotSent::LeaseOver)) => {
+                self.account.is_unanswered(id.0, false);
+            }
+            Err(Fault::Forbidden | Fault::Unknown(_)) => self.account.is_unanswered(id.0, true),
+            // HealthFlow's own word about the matter: the account may ask.
+            _ => self.account.is_served(id.0, call.sent_after),
+        }
+        None
+    }
+
+    /// HealthFlow answered that we should wait (429, or 503 with `Retry-After`): whether all do, and the booking by itself.
+    fn told_to_wait(
+        &mut self,
+        (id, call): (CallId, &Call),
+        (retry_after_ms, why): (Option<u64>, &'static str),
+        now: Timestamp,
+    ) -> Told {
+        let (practice, booking) = whose(&call.job);
+        let told = match self.tasks.get(&call.partition) {
+            Some(Slot::Live(task)) => task.told_to_wait_in(&call.job),
+            _ => None,
+        };
+        let asked_ms = retry_after_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
+        let unsaid_ms = self.settings.throttled_pause_ms;
+        let was_sending = self.account.paused_until(now).is_none();
+        let asked = self.account.throttled(id.0, (&practice, told), (asked_ms, unsaid_ms), now);
+        let own_ms = asked_ms.unwrap_or(unsaid_ms);
+        let until = now.plus_ms(own_ms.min(self.settings.longest_wait_ms()));
+        let in_pause = told.unwrap_or_else(|| self.account.pauses());
+        match asked {
+            Asked::One => {
+                let operation = call.operation;
+                self.facts.push_back(Fact::CallThrottled { practice, booking, operation, until });
+                Told { in_pause, until, by_itself: true }
+            }
+            Asked::All(until_all) => {
+                let is_longer = until_all > now.plus_ms(self.settings.pause_max_ms);
+                if was_sending || is_longer {
+                    self.facts.push_back(Fact::AccountPaused { until: until_all, why, practice, booking });
+                }
+                let by_itself = own_ms > self.settings.pause_max_ms;
+                let until = if by_itself { until } else { until_all.plus_ms(AFTER_THE_OTHERS_MS) };
+                Told { in_pause, until, by_itself }
+            }
+        }
+    }
+
+    /// Nothing is sent for a while. Every call under way may bring the same word: one pause is told once.
+    fn pause(&mut self, (pause_ms, why): (i64, &'static str), call: &Call, now: Timestamp) {
+        let is_new = self.account.paused_until(now).is_none();
+        let until = self.account.pause(pause_ms, now);
+        if is_new {
+            let (practice, booking) = whose(&call.job);
+            self.facts.push_back(Fact::AccountPaused { until, why, practice, booking });
+        }
+    }
+}
+
+fn whose(job: &JobKey) -> Whose {
+    match job {
+        JobKey::Booking(key) => (key.practice.clone(), Some(key.booking.clone())),
+        JobKey::Patient(key) => (key.practice.clone(), None),
+    }
+}
