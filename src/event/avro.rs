@@ -87,7 +87,7 @@ pub enum Undecodable {
     #[error("the value is not a datum of its schema")]
     Malformed,
     /// It unfolds to more values than any booking has.
-    #[error("the value holds more than {} values, or too deep ones", datum::ITEMS_MAX)]
+    #[error("the value unfolds to more than {} values, or to too deep or too large ones", datum::ITEMS_MAX)]
     TooMany,
     /// There is something after the datum.
     #[error("{0} bytes follow the datum")]
@@ -165,7 +165,11 @@ impl Decoder {
         let mut datum = datum(value)?;
         let plan = self.plan.as_ref().map_err(Undecodable::clone)?;
         let record = match &plan.own {
-            Some(reader) => reader.read_deser(&mut datum).map_err(|_| Undecodable::Malformed)?,
+            Some(reader) => {
+                // This reader knows no budget.
+                Datum::measure(datum, &plan.writer).map_err(|misfit| self.misfit(misfit))?;
+                reader.read_deser(&mut datum).map_err(|_| Undecodable::Malformed)?
+            }
             None => {
                 let mut read = Datum::new(datum);
                 let value = read.value(&plan.step, &plan.writer).map_err(|misfit| self.misfit(misfit))?;

@@ -8,6 +8,7 @@ use healthflow_sync::event::requested::AppointmentRequested;
 use healthflow_sync::event::result::ResultOutcome;
 use healthflow_sync::event::topics::{FAILED, REQUESTED};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use serde_json::{Value, json};
 
 use crate::office::{Office, PARTITIONS};
 use crate::wait::wait_for;
@@ -45,11 +46,37 @@ fn letters(office: &Office, practice: &str) -> Vec<AppointmentFailed> {
     letters.filter(|letter| letter.raw_key.as_deref() == Some(practice.as_bytes())).collect()
 }
 
-/// Goal: a booking with a note of 4.19 MB in one letter, one like it in a wrong partition, and one that is no Avro cost
-/// nobody else anything. Method: they stand between ordinary bookings of two partitions; no transaction is aborted for
+/// A booking of a newer schema, 12 kB that unfold to three thousand million nulls.
+fn unfolding(office: &Office, event: &AppointmentRequested) -> Vec<u8> {
+    let nulls = json!({"type": "array", "items": {"type": "array", "items": "null"}});
+    let mut schema: Value = serde_json::from_str(contract(REQUESTED).unwrap().json).unwrap();
+    let fields = schema["fields"].as_array_mut().unwrap();
+    fields.push(json!({"name": "padding", "type": nulls, "default": []}));
+    let id = registered(office, &schema.to_string());
+    let padding = [&[0xf0, 0x2e][..], &[0x80, 0x89, 0x7a, 0].repeat(3_000), &[0]].concat();
+    [&[0][..], &id.to_be_bytes(), &encoded(office, event)[5..], &padding].concat()
+}
+
+fn registered(office: &Office, schema: &str) -> u32 {
+    let url =
+        office.settings.iter().find_map(|setting| setting.strip_prefix("schema_registry.url=")).unwrap();
+    let url = format!("{url}/subjects/{REQUESTED}-value/versions");
+    let body = json!({"schema": schema}).to_string();
+    let answer = world().runtime.block_on(async {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request =
+            client.post(url).header("content-type", "application/vnd.schemaregistry.v1+json").body(body);
+        request.send().await.unwrap().error_for_status().unwrap().bytes().await.unwrap()
+    });
+    let answer: Value = serde_json::from_slice(&answer).unwrap();
+    u32::try_from(answer["id"].as_u64().unwrap()).unwrap()
+}
+
+/// Goal: a booking with a note of 4.19 MB in one letter, one like it in a wrong partition, one that is no Avro, and 12 kB
+/// that unfold to gigabytes cost nobody else anything. Method: they stand between ordinary bookings of two partitions; no transaction is aborted for
 /// them, and each has one dead letter.
 #[test]
-fn what_is_too_large_is_a_dead_letter_and_its_partition_goes_on() {
+fn what_is_too_large_or_unfolds_is_a_dead_letter_and_its_partition_goes_on() {
     let mut office = Office::open("too-large", &[("healthflow.duplicate_guard", "idempotency_key")]);
     let (practice, neighbour) = (office.practice(0), office.practice(1));
     let mut large = office.event(&practice, "b-large", 1);
@@ -62,16 +89,21 @@ fn what_is_too_large_is_a_dead_letter_and_its_partition_goes_on() {
     publish_compressed(&office, 0, key, &encoded(&office, &large));
     publish_compressed(&office, 0, key, &vec![b'x'; NOTE_BYTES]);
     publish_compressed(&office, 1, key, &encoded(&office, &misrouted));
+    publish_compressed(&office, 0, key, &unfolding(&office, &office.event(&practice, "b-unfolds", 1)));
     office.publish(&[office.event(&practice, "b-2", 1), office.event(&neighbour, "b-2", 1)]);
     office.hire();
     let confirmed = || (office.results().len() == 5).then_some(());
     wait_for(LIMIT, confirmed).unwrap_or_else(|| panic!("{:?}; {}", office.results(), office.log(0)));
-    let letters = wait_for(LIMIT, || Some(letters(&office, &practice)).filter(|letters| letters.len() == 3));
+    let letters = wait_for(LIMIT, || Some(letters(&office, &practice)).filter(|letters| letters.len() == 4));
     let letters = letters.expect("each has its dead letter");
 
     assert_eq!(office.counter(0, "healthflow_sync_transactions_aborted_total"), 0.0);
-    for letter in &letters {
-        assert_eq!(letter.result.reason.as_deref(), Some("TOO_LARGE"), "{}", letter.detail);
+    let (large, unfolded): (Vec<_>, Vec<_>) =
+        letters.iter().partition(|letter| letter.result.reason.as_deref() == Some("TOO_LARGE"));
+    assert_eq!(unfolded.len(), 1);
+    assert_eq!(unfolded[0].result.reason.as_deref(), Some("UNDECODABLE"));
+    assert!(unfolded[0].detail.contains("unfolds to more than 200000 values"), "{}", unfolded[0].detail);
+    for letter in large {
         assert!(letter.detail.contains(" bytes"), "{}", letter.detail);
         assert!(letter.raw_value.as_ref().is_some_and(|value| value.len() < 100_000));
     }

@@ -48,7 +48,7 @@ pub struct Office {
     pub partitions: i32,
     name: &'static str,
     logs: PathBuf,
-    settings: Vec<String>,
+    pub settings: Vec<String>,
     simulator: Simulator,
     client: reqwest::Client,
     house: Arc<House>,

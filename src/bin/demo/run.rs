@@ -17,6 +17,7 @@ use crate::dentscheduler::now;
 use crate::dentscheduler::publisher::Publisher;
 use crate::desk::Desk;
 use crate::healthflow::{HealthFlow, good_health};
+use crate::morning::poison::Poison;
 use crate::morning::{self, Fate, Morning};
 use crate::parts::simulator::{self, Simulator};
 use crate::parts::stack::{Stack, set};
@@ -109,7 +110,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let morning = morning::plan(&morning::Settings {
         practices: arguments.practices,
         bookings: arguments.bookings,
-        poisoned: if arguments.bookings >= 1_000 { 8 } else { 6 },
+        poisoned: Poison::ALL.len(),
         duration_ms: duration_ms(arguments.bookings),
         first_visit_at: Timestamp((now().0 / DAY_MS + 7) * DAY_MS),
         seed: arguments.seed,

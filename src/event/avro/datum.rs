@@ -1,5 +1,6 @@
 //! Reads the bytes of a datum. Whatever they say, it takes no more memory than they are long, times a constant: a length is
-//! believed only where so many bytes follow, and values that take no bytes, as a million nulls, have a budget.
+//! believed only where so many bytes follow, values that take no bytes, as a million nulls, have a budget, and so has what is
+//! built of them, for the names in a schema may be of any length.
 
 use apache_avro::types::Value;
 
@@ -10,13 +11,17 @@ use super::schema::{Kind, Schema};
 pub(super) const ITEMS_MAX: usize = 200_000;
 /// How deep values may stand in each other.
 const DEPTH_MAX: usize = 64;
+/// What may be built of one datum, in bytes, beside twice its own length.
+const BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What a value takes beside its text, roughly.
+const VALUE_BYTES: usize = 64;
 
 /// Why a datum cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Misfit {
     /// The bytes are not what the schema says.
     Malformed,
-    /// There are more values than [`ITEMS_MAX`], or deeper ones than [`DEPTH_MAX`].
+    /// There are more values than [`ITEMS_MAX`], deeper ones than [`DEPTH_MAX`], or larger ones than [`BYTES_MAX`].
     TooMany,
     /// A value that the writer's schema allows and ours does not.
     Differs(Differs),
@@ -29,18 +34,26 @@ pub(super) struct Datum<'a> {
     /// What is not read yet.
     pub(super) rest: &'a [u8],
     items_left: usize,
+    bytes_left: usize,
     depth: usize,
 }
 
 impl<'a> Datum<'a> {
     /// From its first byte on.
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Datum { rest: bytes, items_left: ITEMS_MAX, depth: 0 }
+        let bytes_left = BYTES_MAX + 2 * bytes.len();
+        Datum { rest: bytes, items_left: ITEMS_MAX, bytes_left, depth: 0 }
+    }
+
+    /// Goes through the whole datum and builds nothing: whoever reads it by other means reads no more than the budget.
+    pub(super) fn measure(bytes: &[u8], writer: &Schema) -> Read<()> {
+        Datum::new(bytes).written(writer, writer.root(), false).map(drop)
     }
 
     /// The next value, as ours; `writer` is the schema that the places in `step` belong to.
     pub(super) fn value(&mut self, step: &Step, writer: &Schema) -> Read<Value> {
         self.item()?;
+        self.builds(VALUE_BYTES)?;
         Ok(match step {
             Step::Null => Value::Null,
             Step::Boolean => Value::Boolean(self.boolean()?),
@@ -48,12 +61,14 @@ impl<'a> Datum<'a> {
             Step::Instant { divisor } => Value::Long(self.long()?.div_euclid(*divisor)),
             Step::Blob { size, is_text } => {
                 let bytes = self.blob(*size)?;
+                self.builds(bytes.len())?;
                 if *is_text { Value::String(text(bytes)?) } else { Value::Bytes(bytes.to_vec()) }
             }
             Step::Enum(symbols) => {
                 let symbol = symbols.get(self.index()?).ok_or(Misfit::Malformed)?;
-                let (place, symbol) = symbol.clone().map_err(Misfit::Differs)?;
-                Value::Enum(place, symbol)
+                let (place, symbol) = symbol.as_ref().map_err(|why| Misfit::Differs(why.clone()))?;
+                self.builds(symbol.len())?;
+                Value::Enum(*place, symbol.clone())
             }
             Step::Array(items) => {
                 let mut values = Vec::new();
@@ -63,7 +78,9 @@ impl<'a> Datum<'a> {
             Step::Map(of) => {
                 let mut values = std::collections::HashMap::new();
                 self.blocks(|datum| {
-                    let key = text(datum.blob(None)?)?;
+                    let key = datum.blob(None)?;
+                    datum.builds(key.len())?;
+                    let key = text(key)?;
                     datum.value(of, writer).map(|value| drop(values.insert(key, value)))
                 })?;
                 Value::Map(values)
@@ -79,6 +96,11 @@ impl<'a> Datum<'a> {
     }
 
     fn record(&mut self, fields: &Fields, writer: &Schema) -> Read<Value> {
+        // Its names, and values that the writer does not have: those have no bytes, so they count like others.
+        for (name, _) in &fields.ours {
+            self.item()?;
+            self.builds(VALUE_BYTES + name.len())?;
+        }
         let mut values: Vec<Option<Value>> = vec![None; fields.ours.len()];
         for (place, step) in &fields.steps {
             match step {
@@ -101,6 +123,9 @@ impl<'a> Datum<'a> {
     /// The next value as its writer wrote it; one that is only skipped is `Null`, and nothing is built.
     pub(super) fn written(&mut self, writer: &Schema, place: usize, builds: bool) -> Read<Value> {
         self.item()?;
+        if builds {
+            self.builds(VALUE_BYTES)?;
+        }
         Ok(match &writer.node(place).kind {
             Kind::Null => Value::Null,
             Kind::Boolean => Value::Boolean(self.boolean()?),
@@ -108,22 +133,20 @@ impl<'a> Datum<'a> {
             Kind::Long => Value::Long(self.long()?),
             Kind::Float => self.number(Number::Float, Number::Float)?,
             Kind::Double => self.number(Number::Double, Number::Double)?,
-            Kind::String => {
-                let bytes = self.blob(None)?;
-                if builds { Value::String(text(bytes)?) } else { Value::Null }
+            Kind::String | Kind::Bytes | Kind::Fixed { .. } if !builds => {
+                let size =
+                    if let Kind::Fixed { size, .. } = &writer.node(place).kind { Some(*size) } else { None };
+                self.blob(size)?;
+                Value::Null
             }
-            Kind::Bytes => {
-                let bytes = self.blob(None)?;
-                if builds { Value::Bytes(bytes.to_vec()) } else { Value::Null }
-            }
-            Kind::Fixed { size, .. } => {
-                let bytes = self.blob(Some(*size))?;
-                if builds { Value::Fixed(*size, bytes.to_vec()) } else { Value::Null }
-            }
+            Kind::String => Value::String(text(self.built_blob(None)?)?),
+            Kind::Bytes => Value::Bytes(self.built_blob(None)?.to_vec()),
+            Kind::Fixed { size, .. } => Value::Fixed(*size, self.built_blob(Some(*size))?.to_vec()),
             Kind::Enum { symbols, .. } => {
                 let index = self.index()?;
                 let symbol = symbols.get(index).ok_or(Misfit::Malformed)?;
                 if builds {
+                    self.builds(symbol.len())?;
                     Value::Enum(u32::try_from(index).unwrap_or(0), symbol.clone())
                 } else {
                     Value::Null
@@ -154,6 +177,7 @@ impl<'a> Datum<'a> {
                     let key = datum.blob(None)?;
                     let value = datum.written(writer, *of, builds)?;
                     if builds {
+                        datum.builds(key.len())?;
                         values.insert(text(key)?, value);
                     }
                     Ok(())
@@ -176,6 +200,7 @@ impl<'a> Datum<'a> {
                     for field in fields {
                         let value = datum.written(writer, field.node, builds)?;
                         if builds {
+                            datum.builds(field.name.len())?;
                             values.push((field.name.clone(), value));
                         }
                     }
@@ -190,6 +215,17 @@ impl<'a> Datum<'a> {
     fn item(&mut self) -> Read<()> {
         self.items_left = self.items_left.checked_sub(1).ok_or(Misfit::TooMany)?;
         Ok(())
+    }
+
+    /// So many bytes are about to be taken.
+    fn builds(&mut self, bytes: usize) -> Read<()> {
+        self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or(Misfit::TooMany)?;
+        Ok(())
+    }
+
+    fn built_blob(&mut self, size: Option<usize>) -> Read<&'a [u8]> {
+        let bytes = self.blob(size)?;
+        self.builds(bytes.len()).map(|()| bytes)
     }
 
     fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Read<T>) -> Read<T> {
@@ -292,3 +328,6 @@ impl<'a> Datum<'a> {
 fn text(bytes: &[u8]) -> Read<String> {
     std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| Misfit::Malformed)
 }
+
+#[cfg(test)]
+mod tests;

@@ -198,6 +198,17 @@ fn hostile_lengths_are_refused() {
     }
 }
 
+/// A writer's own schema has a budget like any other: 300 kB of texts without a letter are 300,000 texts.
+#[test]
+fn too_many_values_are_refused_in_our_own_schema_too() {
+    let mut event = event();
+    event.visit.procedure_codes = vec![String::new(); 300_000];
+    let bytes = requested_bytes(&event);
+    assert!(bytes.len() < 301_000);
+    let expected = "the value unfolds to more than 200000 values, or to too deep or too large ones";
+    assert_eq!(refused(Some(b"practice-1"), Some(&bytes)), (Reason::Undecodable, expected.to_owned()));
+}
+
 proptest! {
     /// Random bytes after a good frame: any outcome, but an outcome, and the same one each time.
     #[test]

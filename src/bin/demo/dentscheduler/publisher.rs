@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use healthflow_sync::booking::BookingKey;
-use healthflow_sync::event::avro::{Contract, Encoder, contract};
+use healthflow_sync::event::avro::{Encoder, contract};
 use healthflow_sync::event::requested::AppointmentRequested;
 use healthflow_sync::event::topics::REQUESTED;
 use healthflow_sync::time::Timestamp;
@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::now;
 use crate::desk::{Asked, Desk, Name};
 use crate::morning::people::Scenario;
+use crate::morning::poison::unfolding_schema;
 use crate::morning::{Fate, Publication};
 
 /// How long Kafka may take for a record: longer than one that was killed needs to come back on a busy machine.
@@ -31,6 +32,7 @@ const FULL_PAUSE: Duration = Duration::from_millis(5);
 pub struct Publisher {
     producer: FutureProducer,
     encoder: Arc<Encoder>,
+    unfolding: u32,
 }
 
 /// Where Kafka put a record.
@@ -43,14 +45,15 @@ impl Publisher {
     /// Connects, and registers the schema as any producer would.
     pub async fn connect(brokers: &str, registry_url: &str) -> Result<Publisher> {
         let contract = contract(REQUESTED).context("appointments.requested has no schema")?;
-        let id = register(registry_url, contract).await?;
+        let id = register(registry_url, contract.topic, contract.json).await?;
+        let unfolding = register(registry_url, contract.topic, &unfolding_schema(contract.json)?).await?;
         let mut settings = ClientConfig::new();
         settings.set("bootstrap.servers", brokers).set("client.id", "dentscheduler");
         settings.set("enable.idempotence", "true").set("partitioner", "murmur2_random").set("linger.ms", "2");
         settings.set("delivery.timeout.ms", DELIVERY_LIMIT_MS);
         settings.set("compression.type", "zstd").set("message.max.bytes", RECORD_BYTES_MAX);
         let producer = settings.create().context("cannot make DentScheduler's producer")?;
-        Ok(Publisher { producer, encoder: Arc::new(Encoder::new(contract, id)) })
+        Ok(Publisher { producer, encoder: Arc::new(Encoder::new(contract, id)), unfolding })
     }
 
     /// Publishes `publications`, the first one now and each other at its time after it, and waits until Kafka has them
@@ -84,7 +87,7 @@ impl Publisher {
         self.encoder.encode(&event, &mut value)?;
         let fate = publication.fate;
         if let Fate::Poisoned(poison) = fate {
-            poison.spoil_bytes(&mut value);
+            poison.spoil_bytes(&mut value, self.unfolding);
         }
         let at = now();
         {
@@ -155,10 +158,10 @@ fn event(publication: &Publication, chart_ids: &[String], start_at: Timestamp) -
 }
 
 /// Registers the topic's schema with the registry (Confluent's API) and gives its id.
-async fn register(registry_url: &str, contract: &'static Contract) -> Result<u32> {
+async fn register(registry_url: &str, topic: &str, schema: &str) -> Result<u32> {
     let client = reqwest::Client::builder().no_proxy().build()?;
-    let url = format!("{registry_url}/subjects/{}-value/versions", contract.topic);
-    let body = serde_json::to_vec(&serde_json::json!({ "schema": contract.json }))?;
+    let url = format!("{registry_url}/subjects/{topic}-value/versions");
+    let body = serde_json::to_vec(&serde_json::json!({ "schema": schema }))?;
     let request =
         client.post(url).header("content-type", "application/vnd.schemaregistry.v1+json").body(body);
     let answer = async { request.send().await?.error_for_status()?.bytes().await };

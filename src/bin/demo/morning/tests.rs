@@ -10,7 +10,7 @@ fn settings(bookings: usize, seed: u64) -> Settings {
     Settings {
         practices: 20,
         bookings,
-        poisoned: if bookings >= 1_000 { 8 } else { 6 },
+        poisoned: Poison::ALL.len(),
         duration_ms: 12_000,
         first_visit_at: NOW.plus_ms(7 * 86_400_000),
         seed,
