@@ -157,7 +157,7 @@ fn what_is_sent_is_tailed(person: &Person<'_>) {
     impossible["version"] = json!(2);
     let published = person.sends(&impossible);
     assert!(
-        published[1].contains("patient.given_name must not be longer than 512 bytes"),
+        published[1].contains("patient.given_name must not be longer than 200 characters"),
         "a 1 MiB name goes through"
     );
 

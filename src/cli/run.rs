@@ -16,7 +16,7 @@ use crate::cli::{Connection, open_files};
 use crate::config::{Config, FirstStart, GroupProtocol, HOSTNAME, secret};
 use crate::http::{TransportSettings, check_token_file};
 use crate::kafka::schema_registry::{Patience, SchemaRegistry};
-use crate::kafka::topics::{Topics, Wish};
+use crate::kafka::topics::{TopicFault, Topics, Wish};
 use crate::kafka::{Avro, BrokerClock, ClockFault, ClockWatch, Ends, Fleet, KafkaSettings, NotEntered, Now};
 use crate::metrics::{Catalogue, log};
 use crate::processor::stall::Stalls;
@@ -165,6 +165,7 @@ async fn check_topics(connection: &Connection, wish: Wish) -> anyhow::Result<u32
                     differences.len()
                 );
             }
+            Err(TopicFault::Registry(fault)) if !fault.passes() => bail!(fault),
             Err(fault) => wait_out(&fault).await,
         }
     }

@@ -64,7 +64,7 @@ fn parse(text: &str, now: Timestamp) -> anyhow::Result<AppointmentRequested> {
 /// partition and offset.
 pub async fn publish(connection: &Connection, event: &AppointmentRequested) -> anyhow::Result<(i32, i64)> {
     let contract = contract(REQUESTED).context("appointments.requested has no schema")?;
-    let id = connection.registry.register(contract).await?;
+    let id = connection.registry.look_up_patiently(contract).await?;
     let mut value = Vec::new();
     Encoder::new(contract, id).encode(event, &mut value)?;
     Publisher::new(connection)?.publish(REQUESTED, event.practice_id.as_str().as_bytes(), &value).await

@@ -41,15 +41,15 @@ pub struct Avro {
 }
 
 impl Avro {
-    /// Registers what we write, waiting for as long as the registry is away, and remembers the ids. `group` is what dead
-    /// letters name as the group that gave them up.
+    /// Looks up what we write, waiting for as long as the registry is away, and remembers the ids. Registers nothing. `group`
+    /// is what dead letters name as the group that gave them up.
     ///
     /// # Errors
-    /// The registry refuses one of our schemas.
+    /// One of our schemas is not registered, or we may not look.
     pub async fn connect(registry: Arc<SchemaRegistry>, group: &str) -> Result<Arc<Self>, RegistryFault> {
         let mut ids: Vec<(&'static str, u32)> = Vec::new();
         for contract in contracts() {
-            ids.push((contract.topic, registry.register_patiently(contract).await?));
+            ids.push((contract.topic, registry.look_up_patiently(contract).await?));
         }
         let id = |wanted: &'static Contract| {
             ids.iter().find(|(topic, _)| *topic == wanted.topic).map_or(0, |(_, id)| *id)

@@ -1,9 +1,10 @@
-//! The schema registry: schemas by id, and ours registered. A registry that is down, slow, broken or late delays the
+//! The schema registry: schemas by id, and ours looked up. A registry that is down, slow, broken or late delays the
 //! records whose schema is not known yet, and nothing else. The converter crate does the talking; its own cache is not
 //! used, because it keeps an answer like 500 for ever.
 
 mod asked;
 mod differing;
+mod ours;
 mod referred;
 
 use std::collections::HashMap;
@@ -12,13 +13,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use schema_registry_converter::async_impl::schema_registry::{
-    SrSettings, get_schema_by_id, get_schema_by_subject, post_schema,
+    SrSettings, get_schema_by_id, get_schema_by_subject,
 };
 use schema_registry_converter::error::SRCError;
-use schema_registry_converter::schema_registry_common::{
-    RawError, SchemaType, SubjectNameStrategy, SuppliedSchema,
-};
-use serde_json::json;
+use schema_registry_converter::schema_registry_common::{RawError, SubjectNameStrategy};
 
 use crate::event::avro::{Contract, Decoder, WriterSchema, contract};
 use crate::event::topics::Lane;
@@ -29,6 +27,8 @@ use crate::time::Timestamp;
 
 /// The registry says that it does not know the subject, version or schema (Confluent's error codes).
 const NOT_FOUND: [u32; 3] = [40401, 40402, 40403];
+/// Statuses that say that somebody must give us a right.
+const FORBIDDEN: [u32; 2] = [401, 403];
 /// What we hold every subject to: others read our topics, and workers of two versions run side by side.
 pub const COMPATIBILITY: &str = "FULL_TRANSITIVE";
 /// How often the newest schemas are looked at.
@@ -89,12 +89,39 @@ pub enum RegistryFault {
         /// Its words.
         what: String,
     },
+    /// Whom we are there as may not do this. While a worker runs it is asked again; a start ends.
+    #[error(
+        "the schema registry does not let us {right} (status {status}); give that right to whom `schema_registry.url` \
+         stands for there, and start again"
+    )]
+    Forbidden {
+        /// The right that is missing, as the end of "does not let us".
+        right: String,
+        /// 401 or 403.
+        status: u32,
+    },
+    /// One of our schemas is not registered, and only `topics` registers.
+    #[error(
+        "the schema of {topic}, as this version has it, is not registered; run `healthflow-sync topics`, as somebody who \
+         may register it"
+    )]
+    NotRegistered {
+        /// The topic.
+        topic: &'static str,
+    },
     /// It does not know what was asked for.
     #[error("the schema registry does not know {about}")]
     NotFound {
         /// What was asked about.
         about: String,
     },
+}
+
+impl RegistryFault {
+    /// Whether asking again may help.
+    pub const fn passes(&self) -> bool {
+        matches!(self, RegistryFault::Unavailable { .. })
+    }
 }
 
 /// A connection to a registry with Confluent's API, and what it has told us. Shared by all threads of a worker.
@@ -259,91 +286,6 @@ impl SchemaRegistry {
     fn remember(&self, id: u32, schema: WriterSchema) {
         self.known.write().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::new(schema));
     }
-
-    /// Registers the contract's schema under its topic's subject and gives its id; the same one if it is there already.
-    pub async fn register(&self, contract: &'static Contract) -> Result<u32, RegistryFault> {
-        let schema = SuppliedSchema::new(None, SchemaType::Avro, contract.json.to_owned());
-        let registered = post_schema(&self.settings, subject(contract), schema).await;
-        let registered =
-            registered.map_err(|error| fault(format!("the schema of {}", contract.topic), &error))?;
-        self.remember(registered.id, WriterSchema::new(registered.id, contract.json.to_owned(), Vec::new()));
-        Ok(registered.id)
-    }
-
-    /// Registers like [`register`](Self::register), waiting for as long as the registry is away; only a refusal ends it.
-    pub async fn register_patiently(&self, contract: &'static Contract) -> Result<u32, RegistryFault> {
-        let mut pause = self.patience.pause_min;
-        loop {
-            match self.register(contract).await {
-                Err(fault @ RegistryFault::Unavailable { .. }) => {
-                    tracing::warn!("{fault}; the next try is in {pause:?}");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(self.patience.pause_max);
-                }
-                other => return other,
-            }
-        }
-    }
-
-    /// Whether exactly the contract's schema is registered under its topic's subject.
-    pub async fn is_registered(&self, contract: &'static Contract) -> Result<bool, RegistryFault> {
-        let body = json!({ "schema": contract.json });
-        match self.ask(reqwest::Method::POST, "subjects", contract, Some(body)).await {
-            Ok(_) => Ok(true),
-            Err(RegistryFault::NotFound { .. }) => Ok(false),
-            Err(fault) => Err(fault),
-        }
-    }
-
-    /// The compatibility level of the topic's subject; none if it has none of its own.
-    pub async fn compatibility(&self, contract: &'static Contract) -> Result<Option<String>, RegistryFault> {
-        match self.ask(reqwest::Method::GET, "config", contract, None).await {
-            Ok(answer) => Ok(answer["compatibilityLevel"].as_str().map(str::to_owned)),
-            Err(RegistryFault::NotFound { .. }) => Ok(None),
-            Err(fault) => Err(fault),
-        }
-    }
-
-    /// Holds the topic's subject to [`COMPATIBILITY`].
-    pub async fn set_compatibility(&self, contract: &'static Contract) -> Result<(), RegistryFault> {
-        let body = json!({ "compatibility": COMPATIBILITY });
-        self.ask(reqwest::Method::PUT, "config", contract, Some(body)).await.map(|_| ())
-    }
-
-    /// One request that the converter crate has no function for.
-    async fn ask(
-        &self,
-        method: reqwest::Method,
-        path: &str,
-        contract: &'static Contract,
-        body: Option<serde_json::Value>,
-    ) -> Result<serde_json::Value, RegistryFault> {
-        let subject = subject(contract);
-        let about = format!("{path} of {subject}");
-        let away = |error: reqwest::Error| RegistryFault::Unavailable {
-            about: about.clone(),
-            what: error.without_url().to_string(),
-        };
-        let mut request = self.http.request(method, format!("{}/{path}/{subject}", self.url));
-        if let Some(body) = body {
-            request = request
-                .header("content-type", "application/vnd.schemaregistry.v1+json")
-                .body(body.to_string());
-        }
-        let reply = request.send().await.map_err(away)?;
-        let status = reply.status();
-        let text = reply.text().await.map_err(away)?;
-        let parsed = serde_json::from_str::<serde_json::Value>(&text);
-        match parsed {
-            Ok(answer) if status.is_success() => Ok(answer),
-            Ok(answer) if answer["error_code"].is_u64() => Err(judge(
-                about,
-                u32::try_from(answer["error_code"].as_u64().unwrap_or(0)).unwrap_or(0),
-                answer["message"].as_str().unwrap_or_default(),
-            )),
-            _ => Err(RegistryFault::Unavailable { about, what: format!("status {status}") }),
-        }
-    }
 }
 
 /// The moment `since`, on the clock that says `now`.
@@ -351,25 +293,25 @@ fn ago(now: Timestamp, since: Instant) -> Timestamp {
     now.plus_ms(-i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX))
 }
 
-/// The subject of a topic's values (Confluent's TopicNameStrategy).
-fn subject(contract: &Contract) -> String {
-    format!("{}-value", contract.topic)
-}
-
 /// What an error of the converter crate means: only what the registry itself says, in its own words, is final; a 404 of
 /// something in between is not.
 fn fault(about: String, error: &SRCError) -> RegistryFault {
     match error.source().and_then(|source| source.downcast_ref::<RawError>()) {
-        Some(raw) if raw.error_code != 0 => judge(about, raw.error_code, &raw.message),
+        Some(raw) if raw.error_code != 0 => {
+            let right = format!("read {about}");
+            judge(about, right, raw.error_code, &raw.message)
+        }
         _ => RegistryFault::Unavailable { about, what: error.error.clone() },
     }
 }
 
-fn judge(about: String, code: u32, message: &str) -> RegistryFault {
+fn judge(about: String, right: String, code: u32, message: &str) -> RegistryFault {
     // Codes are a status, or a status with two more digits.
     let status = if code >= 1_000 { code / 100 } else { code };
     if NOT_FOUND.contains(&code) {
         RegistryFault::NotFound { about }
+    } else if FORBIDDEN.contains(&status) {
+        RegistryFault::Forbidden { right, status }
     } else if matches!(status, 409 | 422) {
         RegistryFault::Refused { about, what: message.lines().next().unwrap_or_default().to_owned() }
     } else {

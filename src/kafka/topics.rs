@@ -90,7 +90,7 @@ impl Topics {
         for contract in contracts() {
             let mut report =
                 |what| found.push(Difference { topic: contract.topic, what, remedy: Remedy::Apply });
-            if !self.registry.is_registered(contract).await? {
+            if self.registry.look_up(contract).await?.is_none() {
                 report("this version's schema is not registered".to_owned());
             }
             match self.registry.compatibility(contract).await? {
@@ -182,7 +182,7 @@ impl Topics {
                 self.registry.set_compatibility(contract).await?;
                 done.push(format!("{}: schema compatibility set to {COMPATIBILITY}", contract.topic));
             }
-            if !self.registry.is_registered(contract).await? {
+            if self.registry.look_up(contract).await?.is_none() {
                 let id = self.registry.register(contract).await?;
                 done.push(format!("{}: schema registered with id {id}", contract.topic));
             }

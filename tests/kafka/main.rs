@@ -13,6 +13,7 @@ mod stack;
 mod wait;
 
 mod broker_clock;
+mod closed;
 mod commit;
 mod compatible;
 mod fleets;
@@ -22,6 +23,7 @@ mod log_readers;
 mod lost_positions;
 mod office;
 mod rebalance;
+mod registry_rights;
 mod restore;
 mod schemas;
 mod stray;

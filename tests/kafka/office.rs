@@ -19,8 +19,9 @@ use healthflow_sync::kafka::KafkaSettings;
 use healthflow_sync::kafka::schema_registry::{Patience, SchemaRegistry};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::closed::Closed;
 use crate::parts::kafka_proxy::KafkaProxy;
 use crate::parts::simulator::{Simulator, token_file};
 use crate::parts::stack::set;
@@ -161,10 +162,7 @@ impl Office {
 
     /// What it says where it must fail.
     pub fn operate_in_vain(&self, words: &[&str]) -> String {
-        let addresses = addresses(&self.house.stack.brokers, &self.house.stack.registry_url);
-        let arguments = words.iter().map(|word| (*word).to_owned()).chain(addresses).collect();
-        let ended = world().runtime.block_on(run(&beside("healthflow-sync").unwrap(), arguments));
-        format!("{:#}", ended.expect_err("it is refused"))
+        format!("{:#}", self.try_to_operate(words).expect_err("it is refused"))
     }
 
     /// Stops a worker in its tracks.
@@ -203,9 +201,14 @@ impl Office {
         }
     }
 
+    /// Where the registry is.
+    pub fn registry_url(&self) -> String {
+        self.house.stack.registry_url.clone()
+    }
+
     /// How this office's commands reach Kafka and the registry.
     pub fn connection(&self) -> Connection {
-        let registry = SchemaRegistry::new(&self.house.stack.registry_url, Patience::default()).unwrap();
+        let registry = SchemaRegistry::new(&self.registry_url(), Patience::default()).unwrap();
         Connection { kafka: self.kafka().client(), registry: Arc::new(registry) }
     }
 
@@ -244,7 +247,12 @@ impl Office {
 
     /// The same, where it may be refused.
     pub fn try_to_operate(&self, words: &[&str]) -> anyhow::Result<String> {
-        let addresses = addresses(&self.house.stack.brokers, &self.house.stack.registry_url);
+        self.operate_at(&self.registry_url(), words)
+    }
+
+    /// The same with another registry.
+    pub fn operate_at(&self, registry_url: &str, words: &[&str]) -> anyhow::Result<String> {
+        let addresses = addresses(&self.house.stack.brokers, registry_url);
         let arguments = words.iter().map(|word| (*word).to_owned()).chain(addresses).collect();
         world().runtime.block_on(run(&beside("healthflow-sync").unwrap(), arguments))
     }
@@ -379,21 +387,5 @@ impl Office {
         assert_eq!(closed.results.len(), versions, "{:?}", closed.results);
         fs::remove_dir_all(&self.logs).unwrap();
         closed
-    }
-}
-
-/// What is there when everybody has gone home, of this test.
-pub struct Closed {
-    pub results: Vec<ResultEnvelope>,
-    pub appointments: Vec<Value>,
-    pub patients: Vec<Value>,
-    pub writes: Vec<Value>,
-}
-
-impl Closed {
-    /// How many writes of this kind HealthFlow carried out.
-    pub fn carried_out(&self, operation: &str) -> usize {
-        let done = |write: &&Value| write["operation"] == operation && write["effect"] != json!("nothing");
-        self.writes.iter().filter(done).count()
     }
 }

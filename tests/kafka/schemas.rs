@@ -33,7 +33,8 @@ struct Follower {
     denials: AtomicU32,
 }
 
-async fn register(State(follower): State<Arc<Follower>>, Path(_): Path<String>, body: String) -> Response {
+/// Every schema that is looked up is registered.
+async fn look_up(State(follower): State<Arc<Follower>>, Path(_): Path<String>, body: String) -> Response {
     let body: Value = serde_json::from_str(&body).unwrap();
     let mut schemas = follower.schemas.lock().unwrap();
     let id = u32::try_from(schemas.len()).unwrap() + 1;
@@ -59,7 +60,7 @@ async fn by_id(State(follower): State<Arc<Follower>>, Path(id): Path<u32>) -> Re
 fn start(name: &str, patience: Patience) -> (Arc<Follower>, Lanes, Arc<Kept>) {
     let (world, follower) = (world(), Arc::new(Follower::default()));
     let routes = Router::new()
-        .route("/subjects/{subject}/versions", post(register))
+        .route("/subjects/{subject}", post(look_up))
         .route("/schemas/ids/{id}", get(by_id))
         .with_state(follower.clone());
     let avro = world.runtime.block_on(async {

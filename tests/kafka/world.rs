@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::wait::wait_for;
 use healthflow_sync::booking::{BookingKey, Source};
+use healthflow_sync::event::avro::contracts;
 use healthflow_sync::event::requested::{
     AppointmentRequested, RequestedPatient, RequestedStatus, RequestedVisit,
 };
@@ -63,6 +64,9 @@ pub fn world() -> &'static World {
         let second = Duration::from_secs(1);
         let brief = Patience { unknown_wait: second, unknown_wait_min: second, ..Patience::default() };
         let registry = Arc::new(SchemaRegistry::new(&stack.registry_url, brief).unwrap());
+        for contract in contracts() {
+            runtime.block_on(registry.register(contract)).unwrap();
+        }
         let avro = runtime.block_on(Avro::connect(registry, "tests")).unwrap();
         let clock = Clock::start();
         let kafka = KafkaSettings {

@@ -12,11 +12,16 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+use serde_json::json;
+
 use super::*;
 use crate::event::avro::{Encoder, Undecodable, contract};
 use crate::event::requested::AppointmentRequested;
 use crate::event::topics;
 use crate::processor::status::SchemaTrouble;
+
+/// How long anything may take.
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// What the server does with a request.
 #[derive(Clone)]
@@ -227,19 +232,57 @@ async fn ids_that_are_asked_for_have_a_limit() {
 }
 
 #[tokio::test]
-async fn a_refusal_ends_a_registration_and_an_outage_does_not() {
+async fn a_refusal_ends_a_registration() {
     let refusal = r#"{"error_code": 409, "message": "Incompatible: field x"}"#;
-    let (registry, script) = registry([answer(500, ""), answer(409, refusal)], patience()).await;
-    let fault = registry.register_patiently(ours()).await.expect_err("refused");
+    let (registry, script) = registry([answer(409, refusal)], patience()).await;
+    let fault = registry.register(ours()).await.expect_err("refused");
     let expected = "the schema registry refuses the schema of appointments.requested: Incompatible: field x";
     assert_eq!(fault.to_string(), expected);
-    assert_eq!(requests(&script), 2);
+    assert_eq!(requests(&script), 1);
+}
+
+/// Goal: a start waits for a registry that is away, and ends where only a person can help: with one line that names the right
+/// that is missing, whoever says so and in whatever words, or the command that registers.
+#[tokio::test]
+async fn a_look_up_outlives_an_outage_and_ends_with_what_is_missing() {
+    let read = "read subject appointments.requested-value";
+    for (status, words) in [
+        (401, r#"{"error_code": 40101, "message": "Unauthorized"}"#),
+        (403, r#"{"error_code": 40301, "message": "User is denied operation Read on Subject"}"#),
+        (403, "<html>a proxy</html>"),
+        (401, ""),
+    ] {
+        let acts =
+            [answer(503, ""), Act::Hang, answer(200, "no JSON"), answer(200, "{}"), answer(status, words)];
+        let (registry, script) = registry(acts, patience()).await;
+        let looked_up = tokio::time::timeout(LIMIT, registry.look_up_patiently(ours())).await;
+        let fault = looked_up.expect("it does not wait").expect_err("we may not");
+        assert!(fault.to_string().contains(&format!("does not let us {read} (status {status})")), "{fault}");
+        assert!(!fault.to_string().contains('\n'), "{fault}");
+        assert_eq!(requests(&script), 5);
+    }
+    let none = r#"{"error_code": 40403, "message": "Schema not found"}"#;
+    let (registry, _) = registry([answer(404, none)], patience()).await;
+    let fault = registry.look_up_patiently(ours()).await.expect_err("it is not there");
+    assert!(fault.to_string().contains("run `healthflow-sync topics`"), "{fault}");
+    for (fault, right) in [
+        (registry_that_forbids().await.register(ours()).await.map(|_| ()), "register schemas under subject"),
+        (registry_that_forbids().await.set_compatibility(ours()).await, "set the compatibility of subject"),
+        (registry_that_forbids().await.compatibility(ours()).await.map(|_| ()), "read the compatibility of"),
+    ] {
+        let fault = fault.expect_err("we may not").to_string();
+        assert!(fault.contains(right), "{fault}");
+    }
+}
+
+async fn registry_that_forbids() -> Arc<SchemaRegistry> {
+    registry([answer(403, "no")], patience()).await.0
 }
 
 #[tokio::test]
-async fn what_is_registered_needs_no_fetching() {
+async fn what_is_looked_up_needs_no_fetching() {
     let (registry, script) = registry([answer(503, ""), answer(200, r#"{"id": 7}"#)], patience()).await;
-    assert_eq!(registry.register_patiently(ours()).await, Ok(7));
+    assert_eq!(registry.look_up_patiently(ours()).await, Ok(7));
     assert!(decode(registry.cached(7).expect("known")).is_ok());
     assert_eq!(requests(&script), 2);
 }

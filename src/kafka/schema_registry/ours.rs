@@ -1,0 +1,150 @@
+//! Our own schemas in the registry. Workers and commands look them up, which a registry in read-only mode and a user without
+//! the right to write allow; only `healthflow-sync topics` registers. Registering what is registered is a write all the same, and is
+//! refused: no worker would start.
+
+use serde_json::{Value, json};
+
+use super::{COMPATIBILITY, FORBIDDEN, RegistryFault, SchemaRegistry, judge};
+use crate::event::avro::{Contract, WriterSchema};
+
+/// One request about a subject of ours.
+struct Question {
+    method: reqwest::Method,
+    path: String,
+    about: String,
+    /// What we must be allowed to do, as the end of "does not let us".
+    right: String,
+    body: Option<Value>,
+}
+
+impl SchemaRegistry {
+    /// The id under which exactly the contract's schema is registered under its topic's subject; none if it is not. Writes
+    /// nothing.
+    pub async fn look_up(&self, contract: &'static Contract) -> Result<Option<u32>, RegistryFault> {
+        let subject = subject(contract);
+        let asked = self.ask(Question {
+            method: reqwest::Method::POST,
+            path: format!("subjects/{subject}"),
+            about: format!("the schema of {}", contract.topic),
+            right: format!("read subject {subject}"),
+            body: Some(json!({ "schema": contract.json })),
+        });
+        match asked.await {
+            Ok(answer) => self.remember_ours(contract, &answer).map(Some),
+            Err(RegistryFault::NotFound { .. }) => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// The same, waiting for as long as the registry is away.
+    ///
+    /// # Errors
+    /// It is not registered, or we may not look.
+    pub async fn look_up_patiently(&self, contract: &'static Contract) -> Result<u32, RegistryFault> {
+        let mut pause = self.patience.pause_min;
+        loop {
+            match self.look_up(contract).await {
+                Ok(Some(id)) => return Ok(id),
+                Ok(None) => return Err(RegistryFault::NotRegistered { topic: contract.topic }),
+                Err(fault) if fault.passes() => {
+                    tracing::warn!("{fault}; the next try is in {pause:?}");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(self.patience.pause_max);
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    /// Registers the contract's schema under its topic's subject and gives its id; the same one if it is there already.
+    pub async fn register(&self, contract: &'static Contract) -> Result<u32, RegistryFault> {
+        let subject = subject(contract);
+        let answer = self.ask(Question {
+            method: reqwest::Method::POST,
+            path: format!("subjects/{subject}/versions"),
+            about: format!("the schema of {}", contract.topic),
+            right: format!("register schemas under subject {subject}"),
+            body: Some(json!({ "schema": contract.json })),
+        });
+        self.remember_ours(contract, &answer.await?)
+    }
+
+    /// The compatibility level of the topic's subject; none if it has none of its own.
+    pub async fn compatibility(&self, contract: &'static Contract) -> Result<Option<String>, RegistryFault> {
+        let subject = subject(contract);
+        let asked = self.ask(Question {
+            method: reqwest::Method::GET,
+            path: format!("config/{subject}"),
+            about: format!("the compatibility of {subject}"),
+            right: format!("read the compatibility of subject {subject}"),
+            body: None,
+        });
+        match asked.await {
+            Ok(answer) => Ok(answer["compatibilityLevel"].as_str().map(str::to_owned)),
+            Err(RegistryFault::NotFound { .. }) => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Holds the topic's subject to [`COMPATIBILITY`].
+    pub async fn set_compatibility(&self, contract: &'static Contract) -> Result<(), RegistryFault> {
+        let subject = subject(contract);
+        let asked = self.ask(Question {
+            method: reqwest::Method::PUT,
+            path: format!("config/{subject}"),
+            about: format!("the compatibility of {subject}"),
+            right: format!("set the compatibility of subject {subject}"),
+            body: Some(json!({ "compatibility": COMPATIBILITY })),
+        });
+        asked.await.map(|_| ())
+    }
+
+    /// The id in an answer about a schema of ours, which needs no fetching from here on.
+    fn remember_ours(&self, contract: &'static Contract, answer: &Value) -> Result<u32, RegistryFault> {
+        let id = answer["id"].as_u64().and_then(|id| u32::try_from(id).ok());
+        let id = id.ok_or_else(|| RegistryFault::Unavailable {
+            about: format!("the schema of {}", contract.topic),
+            what: "an answer without an id".to_owned(),
+        })?;
+        self.remember(id, WriterSchema::new(id, contract.json.to_owned(), Vec::new()));
+        Ok(id)
+    }
+
+    /// One request; the converter crate has no function for most of them, and hides the status of an error.
+    async fn ask(&self, question: Question) -> Result<Value, RegistryFault> {
+        let Question { method, path, about, right, body } = question;
+        let away = |error: reqwest::Error| RegistryFault::Unavailable {
+            about: about.clone(),
+            what: error.without_url().to_string(),
+        };
+        let mut request = self.http.request(method, format!("{}/{path}", self.url));
+        if let Some(body) = body {
+            request = request
+                .header("content-type", "application/vnd.schemaregistry.v1+json")
+                .body(body.to_string());
+        }
+        let reply = request.send().await.map_err(away)?;
+        let status = reply.status();
+        let code = u32::from(status.as_u16());
+        // Whoever guards the registry may say so in words of its own.
+        if FORBIDDEN.contains(&code) {
+            return Err(RegistryFault::Forbidden { right, status: code });
+        }
+        let text = reply.text().await.map_err(away)?;
+        match serde_json::from_str::<Value>(&text) {
+            Ok(answer) if status.is_success() => Ok(answer),
+            Ok(answer) if answer["error_code"].is_u64() => Err(judge(
+                about,
+                right,
+                u32::try_from(answer["error_code"].as_u64().unwrap_or(0)).unwrap_or(0),
+                answer["message"].as_str().unwrap_or_default(),
+            )),
+            _ => Err(RegistryFault::Unavailable { about, what: format!("status {status}") }),
+        }
+    }
+}
+
+/// The subject of a topic's values (Confluent's TopicNameStrategy).
+fn subject(contract: &Contract) -> String {
+    format!("{}-value", contract.topic)
+}

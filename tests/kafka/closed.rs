@@ -1,0 +1,20 @@
+//! What an office leaves behind at the end of its test.
+
+use healthflow_sync::event::result::ResultEnvelope;
+use serde_json::{Value, json};
+
+/// What is there when everybody has gone home, of this test.
+pub struct Closed {
+    pub results: Vec<ResultEnvelope>,
+    pub appointments: Vec<Value>,
+    pub patients: Vec<Value>,
+    pub writes: Vec<Value>,
+}
+
+impl Closed {
+    /// How many writes of this kind HealthFlow carried out.
+    pub fn carried_out(&self, operation: &str) -> usize {
+        let done = |write: &&Value| write["operation"] == operation && write["effect"] != json!("nothing");
+        self.writes.iter().filter(done).count()
+    }
+}
