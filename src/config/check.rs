@@ -103,6 +103,8 @@ fn bounds(config: &Config) -> Result<(), Fault> {
         "must be at least 262144, so that any result of a booking fits, and at most 67108864, which Kafka's clients read at \
          once",
     )?;
+    let key = "healthflow.search_pages_max";
+    holds((1..=100).contains(&healthflow.search_pages_max), key, "must be from 1 to 100 pages")?;
     for (key, value) in [
         ("healthflow.requests_per_second", healthflow.requests_per_second),
         ("worker.transactions_per_second_max", worker.transactions_per_second_max),

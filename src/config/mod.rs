@@ -129,6 +129,8 @@ pub struct HealthFlow {
     pub late_landing_ms: u64,
     /// How long after that a search may still miss what was written (milliseconds).
     pub search_lag_ms: u64,
+    /// Pages that one pass of a search for a patient may have (pages).
+    pub search_pages_max: u32,
     /// What the account allows, for all workers together (requests a second).
     pub requests_per_second: f64,
     /// How long nothing is sent after HealthFlow refused our credentials (milliseconds).
@@ -266,6 +268,7 @@ impl Config {
             request_life_ms: signed(healthflow.request_life_ms),
             late_landing_ms: signed(healthflow.late_landing_ms),
             search_lag_ms: signed(healthflow.search_lag_ms),
+            search_pages_max: healthflow.search_pages_max as usize,
             requests_per_second: healthflow.requests_per_second,
             unauthorised_pause_ms: signed(healthflow.unauthorised_pause_ms),
             throttled_pause_ms: signed(healthflow.throttled_pause_ms),

@@ -85,6 +85,10 @@ impl<'a> SearchBody<'a> {
         match pass {
             Pass::Reference(patient) => body.external_id = Some(patient.as_str()),
             Pass::DateOfBirth(date) => body.date_of_birth = Some(date.reveal().to_string()),
+            Pass::Names(given, family) => {
+                body.given_name = Some(given.reveal());
+                body.family_name = Some(family.reveal());
+            }
             Pass::FamilyNameAndPostalCode(family, code) => {
                 body.family_name = Some(family.reveal());
                 body.postal_code = Some(code.reveal());

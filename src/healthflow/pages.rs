@@ -1,6 +1,6 @@
 //! An answer that comes in pages, gathered until the last one.
 
-/// Pages that one answer may have. A HealthFlow whose cursors lead nowhere must neither keep a booking nor fill the memory.
+/// Pages that a look-up may have. A HealthFlow whose cursors lead nowhere must neither keep a booking nor fill the memory.
 pub const PAGES_MAX: usize = 100;
 
 /// The pages of one answer that came so far.
@@ -11,7 +11,7 @@ pub struct Pages<T> {
     read: usize,
 }
 
-/// There were more than [`PAGES_MAX`] pages.
+/// There were more pages than there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endless;
 
@@ -27,19 +27,24 @@ impl<T> Pages<T> {
         self.cursor.as_deref()
     }
 
-    /// Takes in one more page. Everything that was found once it was the last one; then, and after an error, the next
+    /// Takes in one more page, of at most `pages_max`. Everything that was found once it was the last one; then, and after an error, the next
     /// answer begins.
     ///
     /// # Errors
     /// It is one page too many.
-    pub fn take_in(&mut self, found: Vec<T>, next: Option<String>) -> Result<Option<Vec<T>>, Endless> {
+    pub fn take_in(
+        &mut self,
+        found: Vec<T>,
+        next: Option<String>,
+        pages_max: usize,
+    ) -> Result<Option<Vec<T>>, Endless> {
         self.found.extend(found);
         self.cursor = next;
         self.read += 1;
         if self.cursor.is_none() {
             return Ok(Some(std::mem::take(self).found));
         }
-        if self.read >= PAGES_MAX {
+        if self.read >= pages_max {
             *self = Pages::default();
             return Err(Endless);
         }
@@ -54,14 +59,14 @@ mod tests {
     #[test]
     fn pages_are_gathered_until_the_last_one_and_end_at_the_limit() {
         let mut pages = Pages::default();
-        assert_eq!(pages.take_in(vec![1, 2], Some("next".into())), Ok(None));
+        assert_eq!(pages.take_in(vec![1, 2], Some("next".into()), PAGES_MAX), Ok(None));
         assert_eq!(pages.cursor(), Some("next"));
-        assert_eq!(pages.take_in(vec![3], None), Ok(Some(vec![1, 2, 3])));
+        assert_eq!(pages.take_in(vec![3], None, PAGES_MAX), Ok(Some(vec![1, 2, 3])));
         assert_eq!(pages.cursor(), None);
         for _ in 1..PAGES_MAX {
-            assert_eq!(pages.take_in(vec![1], Some("next".into())), Ok(None));
+            assert_eq!(pages.take_in(vec![1], Some("next".into()), PAGES_MAX), Ok(None));
         }
-        assert_eq!(pages.take_in(vec![1], Some("next".into())), Err(Endless));
-        assert_eq!(pages.take_in(vec![4], None), Ok(Some(vec![4])), "nothing of it is left");
+        assert_eq!(pages.take_in(vec![1], Some("next".into()), PAGES_MAX), Err(Endless));
+        assert_eq!(pages.take_in(vec![4], None, PAGES_MAX), Ok(Some(vec![4])), "nothing of it is left");
     }
 }

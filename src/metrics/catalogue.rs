@@ -19,6 +19,7 @@ use crate::healthflow::Operation;
 use crate::metrics::book::{Book, Described, Made};
 use crate::metrics::catalogue::tasks::{Tasks, Transactions};
 use crate::partition::start::Loss;
+use crate::patient::search::Pass;
 use crate::processor::fact::LinkChange;
 use crate::sync::{Reason, SyncedOutcome};
 
@@ -148,6 +149,7 @@ pub(super) struct Calls {
     pub(super) seconds: HistogramVec,
     pub(super) in_flight: IntGauge,
     pub(super) foreign: IntCounterVec,
+    pub(super) searches_too_wide: IntCounterVec,
     pub(super) edits: IntCounter,
     pub(super) pauses: IntCounterVec,
     pub(super) paused_seconds: Gauge,
@@ -180,6 +182,11 @@ impl Calls {
                 &["status"],
                 "Errors in other words than the contract's, which nobody believes; status is 1xx, 3xx, 4xx or other.",
             )?,
+            searches_too_wide: book.counters(
+                "healthflow_sync_healthflow_searches_too_wide_total",
+                &["pass"],
+                "Searches for a patient that found more than healthflow.search_pages_max pages; pass says by what.",
+            )?,
             edits: book.counter(
                 "healthflow_sync_healthflow_edits_overwritten_total",
                 "Appointments that somebody had changed in HealthFlow and a newer version of the booking was written over.",
@@ -205,6 +212,9 @@ impl Calls {
         }
         for status in ["1xx", "3xx", "4xx", "other"] {
             calls.foreign.with_label_values(&[status]);
+        }
+        for pass in Pass::NAMES {
+            calls.searches_too_wide.with_label_values(&[pass]);
         }
         for why in ["throttled", "unavailable", "unauthorised", "forbidden"] {
             calls.pauses.with_label_values(&[why]);

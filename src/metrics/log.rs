@@ -128,6 +128,13 @@ pub fn tell(fact: &Fact) {
         Fact::ForeignAnswer { .. } | Fact::CallForbidden { .. } | Fact::CallThrottled { .. } => {
             tell_refusal(fact)
         }
+        Fact::SearchTooWide { key, pass } => {
+            let booking = named(Some(key));
+            warn!(
+                booking,
+                pass, "a search finds too many patients and is given up; which value do so many share?"
+            );
+        }
         Fact::DoubtOpened { key, operation, quiet_at } => {
             let booking = named(key.as_ref());
             warn!(booking, operation = operation.name(), %quiet_at, "answer lost, write in doubt");

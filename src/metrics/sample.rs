@@ -139,6 +139,7 @@ fn call_facts(key: &BookingKey) -> Vec<Fact> {
             operation: Operation::CreateAppointment,
             status: 413,
         },
+        Fact::SearchTooWide { key: key.clone(), pass: "date_of_birth" },
         Fact::CallForbidden {
             practice: key.practice.clone(),
             booking: None,

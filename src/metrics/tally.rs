@@ -50,6 +50,9 @@ impl Catalogue {
             Fact::ForeignAnswer { status, .. } => {
                 self.calls.foreign.with_label_values(&[status_class(*status)]).inc();
             }
+            Fact::SearchTooWide { pass, .. } => {
+                self.calls.searches_too_wide.with_label_values(&[*pass]).inc()
+            }
             // Counted by its class already.
             Fact::CallForbidden { .. } | Fact::CallThrottled { .. } => {}
             Fact::DoubtOpened { operation, .. } => {

@@ -15,6 +15,7 @@ use crate::partition::job::{Flight, Job, JobKey, Purpose, Standing, Told};
 use crate::partition::task::{Task, Turn};
 use crate::patient::digests::PersonDigests;
 use crate::patient::{HealthFlowPatientId, LinkOrigin};
+use crate::processor::defects::planted;
 use crate::processor::fact::Fact;
 use crate::state::{Link, Suspicion};
 use crate::sync::{Disposition, Outcome, Reason, SyncedOutcome};
@@ -85,15 +86,17 @@ impl Task {
         turn: &mut Turn<'_>,
     ) {
         match reply {
-            Ok(Answer::Patients { found, next_cursor }) => match job.pages.take_in(found, next_cursor) {
-                Ok(None) => {}
-                Ok(Some(found)) => {
-                    if let Some(search) = &mut job.search {
-                        search.learn(found);
+            Ok(Answer::Patients { found, next_cursor }) => {
+                match job.pages.take_in(found, next_cursor, turn.settings.search_pages_max) {
+                    Ok(None) => {}
+                    Ok(Some(found)) => {
+                        if let Some(search) = &mut job.search {
+                            search.learn(found);
+                        }
                     }
+                    Err(Endless) => self.too_wide(key, job, flight, turn),
                 }
-                Err(Endless) => self.read_failed(key, job, "too_many_pages", turn),
-            },
+            }
             Err(Fault::Throttled { .. } | Fault::Unauthorised) => {}
             Err(Fault::Refused { fields, .. }) => {
                 self.reject_version(key, job, (flight.version, Reason::Rejected), &fields, turn);
@@ -101,6 +104,19 @@ impl Task {
             Ok(_) => self.read_failed(key, job, "unreadable", turn),
             Err(fault) => self.read_failed(key, job, fault.name(), turn),
         }
+    }
+
+    /// A pass finds more than is read. Asking for it again would find as many.
+    fn too_wide(&mut self, key: &BookingKey, job: &mut Job, flight: &Flight, turn: &mut Turn<'_>) {
+        if planted!(turn.settings, WideSearchBegunAgain) {
+            return self.read_failed(key, job, "too_many_pages", turn);
+        }
+        let has_references = turn.settings.guard.has_references();
+        let patient = job.versions.get(&flight.version).map(|in_hand| &in_hand.booking.patient);
+        let (Some(patient), Some(search)) = (patient, &mut job.search) else { return };
+        let Some(pass) = search.next_pass(patient, has_references) else { return };
+        turn.facts.push_back(Fact::SearchTooWide { key: key.clone(), pass: pass.name() });
+        search.too_wide(&pass);
     }
 
     pub(super) fn read_failed(

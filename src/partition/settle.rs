@@ -3,7 +3,7 @@
 
 use crate::appointment::Slot;
 use crate::booking::{BookingKey, PatientKey};
-use crate::healthflow::pages::Pages;
+use crate::healthflow::pages::{PAGES_MAX, Pages};
 use crate::healthflow::{Answer, AppointmentFound, Reply, Request, Sought};
 use crate::partition::advance::{Next, SETTLE_AGAIN_MS};
 use crate::partition::job::{Job, JobKey, Purpose};
@@ -134,7 +134,9 @@ impl Task {
         turn: &mut Turn<'_>,
     ) {
         let pages = match reply {
-            Ok(Answer::Appointments { found, next_cursor }) => job.looked_up.take_in(found, next_cursor).ok(),
+            Ok(Answer::Appointments { found, next_cursor }) => {
+                job.looked_up.take_in(found, next_cursor, PAGES_MAX).ok()
+            }
             _ => None,
         };
         let found = match pages {
@@ -237,7 +239,9 @@ impl Task {
         let Some(open) = self.creations.get_mut(patient) else { return };
         open.in_flight = false;
         let pages = match reply {
-            Ok(Answer::Patients { found, next_cursor }) => job.pages.take_in(found, next_cursor).ok(),
+            Ok(Answer::Patients { found, next_cursor }) => {
+                job.pages.take_in(found, next_cursor, PAGES_MAX).ok()
+            }
             _ => None,
         };
         let found = match pages {

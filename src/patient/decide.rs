@@ -19,6 +19,8 @@
 //! | at least one is similar | review |
 //! | none is similar | new |
 //!
+//! A date of birth or a postal code that is only a placeholder ([`placeholder`](super::placeholder)) is missing, on either side.
+//!
 //! A chart under our reference may differ in a name, postal code or sex: the practice corrected it, or the person
 //! married or moved.
 //!

@@ -17,7 +17,7 @@ pub const NAME_WORDS_MAX: usize = 16;
 /// in four thousand million.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PersonDigests {
-    /// Of the date of birth; none where there was none.
+    /// Of the date of birth; none where there was none, or only a placeholder.
     pub born: Option<u32>,
     /// Of each word of given and family name, in ascending order, each once.
     pub name_words: Vec<u32>,
@@ -30,8 +30,8 @@ pub enum Likeness {
     Same,
     /// The birthday agrees, the name has changed: what is remembered of the name changes with it.
     Renamed,
-    /// The birthday differs, at least one word of the name agrees. Nothing is learnt from that: while the first birthday
-    /// is kept, no chain of small changes leads from one person to another.
+    /// The birthday differs, or there is none to compare; at least one word of the name agrees. Nothing is learnt from that:
+    /// while the first birthday, or else the first name, is kept, no chain of small changes leads from one person to another.
     OtherBirthday,
     /// Neither the birthday nor any word of the name agrees: somebody else.
     Stranger,
@@ -58,8 +58,9 @@ impl PersonDigests {
                 Likeness::Same
             }
             (Some(one), Some(another)) if one == another => Likeness::Renamed,
+            (None, None) if self.name_words == other.name_words => Likeness::Same,
             // There was no birthday to keep: this is the first one.
-            (None, _) if has_word_in_common => Likeness::Renamed,
+            (None, Some(_)) if has_word_in_common => Likeness::Renamed,
             _ if has_word_in_common => Likeness::OtherBirthday,
             _ => Likeness::Stranger,
         }

@@ -6,6 +6,7 @@ pub mod description;
 pub mod digests;
 mod marks;
 mod name;
+pub mod placeholder;
 mod postal_code;
 pub mod search;
 
@@ -56,7 +57,7 @@ pub struct Person {
     pub given_name: Name,
     /// Family name.
     pub family_name: Name,
-    /// Date of birth; none where HealthFlow has none.
+    /// Date of birth; none where there is none, or only a placeholder (see [`placeholder`]).
     pub date_of_birth: Option<Private<jiff::civil::Date>>,
     /// Postal code, see [`postal_code`].
     pub postal_code: Private<String>,
@@ -69,7 +70,7 @@ impl From<&Patient> for Person {
         Person {
             given_name: Name::new(patient.given_name.reveal()),
             family_name: Name::new(patient.family_name.reveal()),
-            date_of_birth: Some(patient.date_of_birth.clone()),
+            date_of_birth: placeholder::birthday(*patient.date_of_birth.reveal()),
             postal_code: postal_code(patient.postal_code.reveal()).into(),
             sex: patient.sex.filter(|sex| *sex != Sex::Unknown).map(Private::new),
         }

@@ -2,11 +2,20 @@
 
 use unicode_normalization::UnicodeNormalization;
 
-/// A postal code for comparison: NFKC, letters and digits only, upper case; of a US ZIP+4 the first five digits.
+use crate::patient::placeholder::is_no_postal_code;
+
+/// A postal code for comparison: NFKC, letters and digits only, upper case; of a US ZIP+4 the first five digits. Empty
+/// where it is a placeholder.
 pub fn postal_code(text: &str) -> String {
     let code: String = text.nfkc().flat_map(char::to_uppercase).filter(|c| c.is_alphanumeric()).collect();
     let is_zip_plus_4 = code.len() == 9 && code.bytes().all(|b| b.is_ascii_digit());
-    if is_zip_plus_4 { code[..5].to_owned() } else { code }
+    if is_no_postal_code(&code) {
+        String::new()
+    } else if is_zip_plus_4 {
+        code[..5].to_owned()
+    } else {
+        code
+    }
 }
 
 #[cfg(test)]

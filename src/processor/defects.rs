@@ -72,6 +72,10 @@ pub enum Defect {
     SentAlongBelieved,
     /// A record without identity is dead-lettered before the watermark comes to it (K7).
     NamelessBuriedAtOnce,
+    /// A placeholder for a birthday is taken for one.
+    PlaceholderBelieved,
+    /// A search that finds too many is begun again, and again.
+    WideSearchBegunAgain,
     /// A version whose visit has begun is given up when an attempt fails, however short it was tried.
     GivenUpAtTheFirstHiccup,
     /// A time that lies further ahead than anything can wait is waited for; it was written by a wrong clock.
@@ -81,7 +85,7 @@ pub enum Defect {
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 33] = [
+    pub const ALL: [Defect; 35] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -113,16 +117,29 @@ impl Defect {
         Defect::LinkNotCompared,
         Defect::SentAlongBelieved,
         Defect::NamelessBuriedAtOnce,
+        Defect::PlaceholderBelieved,
+        Defect::WideSearchBegunAgain,
         Defect::GivenUpAtTheFirstHiccup,
         Defect::FutureBelieved,
     ];
 }
 
-/// What a search found, as somebody sees it in whom one of the two defects of comparing people is planted.
+/// What a search found, as somebody sees it in whom one of the defects of comparing people is planted.
 #[cfg(feature = "planted-defects")]
 pub fn mistaken(search: &Search, booking: &Booking, defect: Option<Defect>) -> Search {
     let person = Person::from(&booking.patient);
     let mut search = search.clone();
+    if defect == Some(Defect::PlaceholderBelieved) && person.date_of_birth.is_none() {
+        let is_alike = |other: &Person| {
+            other.given_name == person.given_name
+                && other.family_name == person.family_name
+                && other.date_of_birth.is_none()
+        };
+        // As one whose birthday is equal too would be decided: for this patient's own.
+        for alike in search.candidates.iter_mut().filter(|candidate| is_alike(&candidate.person)) {
+            alike.external_id = Some(booking.patient.id.as_str().into());
+        }
+    }
     for found in search.candidates.iter_mut().map(|candidate| &mut candidate.person) {
         let names = [
             (&mut found.given_name, person.given_name.clone()),

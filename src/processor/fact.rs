@@ -155,6 +155,13 @@ pub enum Fact {
         /// The status it came under.
         status: u16,
     },
+    /// A pass of the search for a patient finds more than is read: it is given up, and others stand in for it.
+    SearchTooWide {
+        /// For which booking.
+        key: BookingKey,
+        /// Which pass.
+        pass: &'static str,
+    },
     /// HealthFlow refuses our account what it was asked for this booking (403).
     CallForbidden {
         /// Whose practice.

@@ -32,6 +32,8 @@ pub struct Settings {
     pub late_landing_ms: i64,
     /// `healthflow.search_lag_ms`: how long after that a search may miss it.
     pub search_lag_ms: i64,
+    /// `healthflow.search_pages_max`: pages that one pass of a search for a patient may have.
+    pub search_pages_max: usize,
     /// `healthflow.requests_per_second`: the account's limit, for the whole fleet.
     pub requests_per_second: f64,
     /// `healthflow.unauthorised_pause_ms`: how long nothing is sent after 401 or 403.

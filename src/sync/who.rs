@@ -7,11 +7,12 @@ use crate::patient::decide::{
     Agreement, Decision, Evidence, agrees_in_something, decide, evidence, may_be_chart_of,
 };
 use crate::patient::digests::{Likeness, PersonDigests};
-use crate::patient::search::pass;
+use crate::patient::search::Search;
 use crate::patient::{Candidate, HealthFlowPatientId, LinkOrigin, Person, description};
 use crate::state::Link;
 use crate::sync::step::create_patient;
 use crate::sync::{Knowledge, Outcome, Reason, Step};
+use crate::time::Timestamp;
 
 /// Who it is for, or what to do to find out.
 pub(super) enum Who {
@@ -131,9 +132,10 @@ fn agrees_in_nothing(link: &Link) -> Evidence {
 }
 
 fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
-    let answered = known.search.map_or(0, |search| search.answered);
-    let candidates = known.search.map_or(&[][..], |search| &search.candidates);
-    let person = Person::from(&booking.patient);
+    let not_begun = Search::start(Timestamp(0));
+    let search = known.search.unwrap_or(&not_begun);
+    let (answered, candidates) = (search.answered, &search.candidates[..]);
+    let person = search.person(&booking.patient);
     let decision = || decide(&person, candidates, &booking.patient.id);
 
     // Our own reference is certain: no further pass can make it less so.
@@ -144,8 +146,7 @@ fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
     {
         return found(booking, &person, id, candidates);
     }
-    // Without references the first pass would find nobody, or everybody.
-    if let Some(next) = pass(&booking.patient, answered + usize::from(!known.has_references)) {
+    if let Some(next) = search.next_pass(&booking.patient, known.has_references) {
         return Step::Ask(Request::SearchPatients {
             practice: booking.key.practice.clone(),
             pass: next,
@@ -154,6 +155,8 @@ fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
     }
     match decision() {
         Decision::Match(id) => found(booking, &person, id, candidates),
+        // Whoever it is may be among those that nobody has read.
+        Decision::New if search.is_incomplete => review(Reason::AmbiguousPatient, Vec::new()),
         // Under another description it may stand already: only a person can tell.
         Decision::New
             if known.unseen.is_some_and(|sent| sent != description::fingerprint(&booking.patient)) =>

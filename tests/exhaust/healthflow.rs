@@ -149,6 +149,10 @@ impl HealthFlow {
         let agrees = |chart: &Chart| match pass {
             Pass::Reference(id) => chart.external_id.as_ref() == Some(id),
             Pass::DateOfBirth(date) => chart.person.date_of_birth.as_ref() == Some(date),
+            Pass::Names(given, family) => {
+                chart.person.given_name.plain() == Name::new(given.reveal()).plain()
+                    && chart.person.family_name.plain() == Name::new(family.reveal()).plain()
+            }
             Pass::FamilyNameAndPostalCode(family, code) => {
                 chart.person.family_name.plain() == Name::new(family.reveal()).plain()
                     && chart.person.postal_code.reveal() == &postal_code(code.reveal())

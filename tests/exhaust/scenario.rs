@@ -96,6 +96,7 @@ pub fn settings(guard: GuardMode) -> Settings {
         request_life_ms: REQUEST_LIFE_MS,
         late_landing_ms: LATE_LANDING_MS,
         search_lag_ms: SEARCH_LAG_MS,
+        search_pages_max: 3,
         // Permits and commits never wait: what waits for them waits for nothing.
         requests_per_second: f64::INFINITY,
         transactions_per_second_max: f64::INFINITY,

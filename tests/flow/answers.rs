@@ -159,22 +159,6 @@ fn a_search_that_fails_is_begun_again_later() {
     desk.expect(Operation::CreatePatient);
 }
 
-/// The next time it is begun at the first page again.
-#[test]
-fn a_search_whose_pages_never_end_is_begun_again_later() {
-    let mut desk = Desk::new(GuardMode::IdempotencyKey);
-    desk.arrive(a_booking_of("b", a_patient("p", "Grace", "Hopper")));
-    for _ in 0..PAGES_MAX {
-        let page = Answer::Patients { found: Vec::new(), next_cursor: Some("more".into()) };
-        desk.expect_and_answer(Operation::SearchPatients, Ok(page));
-    }
-    assert_eq!(desk.retries().pop().map(|entry| entry.schedule.last_error), Some("too_many_pages".into()));
-    desk.bring_back();
-    desk.pass_ms(10_000);
-    let first = desk.expect(Operation::SearchPatients).request;
-    assert!(matches!(first, Request::SearchPatients { cursor: None, .. }), "{first:?}");
-}
-
 /// The doubt stays open, and is asked for again.
 #[test]
 fn a_look_up_whose_pages_never_end_settles_nothing() {

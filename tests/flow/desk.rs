@@ -49,6 +49,9 @@ pub struct Desk {
     next: BTreeMap<Lane, i64>,
 }
 
+/// Pages that one pass of a search may have.
+pub const SEARCH_PAGES_MAX: usize = 3;
+
 pub fn settings(guard: GuardMode) -> Settings {
     Settings {
         partition_count: 1,
@@ -58,6 +61,7 @@ pub fn settings(guard: GuardMode) -> Settings {
         request_life_ms: 10_000,
         late_landing_ms: 60_000,
         search_lag_ms: LAG_MS,
+        search_pages_max: SEARCH_PAGES_MAX,
         requests_per_second: 1_000.0,
         unauthorised_pause_ms: 30_000,
         throttled_pause_ms: 1_000,

@@ -19,6 +19,7 @@ mod near_twins;
 mod new_people;
 mod offsets;
 mod pauses;
+mod placeholders;
 mod redrive;
 mod refusals;
 mod retries;

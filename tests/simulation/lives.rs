@@ -12,6 +12,7 @@ use healthflow_sync::simulator::answer::PatientBody;
 use healthflow_sync::sync::Reason;
 use healthflow_sync::time::Timestamp;
 
+use crate::placeholders;
 use crate::plan::{BEGIN_MS, Plan};
 use crate::random::Random;
 
@@ -40,7 +41,7 @@ pub struct Lives {
     humans: BTreeMap<(PracticeId, PatientId, String), Human>,
     /// Every version that could be true, as it is asked for first.
     pub wanted: BTreeMap<(BookingKey, Version), Arc<Booking>>,
-    next_human: Human,
+    pub next_human: Human,
 }
 
 /// A real person; ids and charts are only names for one.
@@ -56,11 +57,12 @@ pub struct Publication {
     pub arrival: Arrival,
 }
 
+/// Somebody as DentScheduler sends them.
 #[derive(Clone, Debug)]
-struct Person {
-    practice: PracticeId,
-    patient: Patient,
-    human: Human,
+pub struct Person {
+    pub practice: PracticeId,
+    pub patient: Patient,
+    pub human: Human,
 }
 
 impl Lives {
@@ -173,6 +175,12 @@ fn people(practice: &PracticeId, crowded: bool, lives: &mut Lives, random: &mut 
     if !crowded {
         mislead(&mut people, lives, random);
     }
+    if !crowded && random.chance(0.15) {
+        placeholders::namesakes(practice, &mut people, lives);
+    }
+    if !crowded && random.chance(0.1) {
+        placeholders::crowd(practice, &mut people, lives, random);
+    }
     for Person { practice, patient, human } in &people {
         let family_name = patient.family_name.reveal().clone();
         lives.humans.insert((practice.clone(), patient.id.clone(), family_name), *human);
@@ -234,7 +242,7 @@ fn stands_perhaps(
     }
 }
 
-fn chart(practice: &PracticeId, patient: &Patient) -> PatientBody {
+pub fn chart(practice: &PracticeId, patient: &Patient) -> PatientBody {
     PatientBody {
         practice_id: practice.as_str().into(),
         external_id: None,

@@ -19,6 +19,7 @@ mod group;
 mod healthflow;
 mod kafka;
 mod lives;
+mod placeholders;
 mod plan;
 mod random;
 mod story;

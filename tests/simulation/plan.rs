@@ -263,6 +263,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         request_life_ms,
         late_landing_ms,
         search_lag_ms,
+        search_pages_max: *random.pick(&[3, 20]),
         requests_per_second: *random.pick(&[10.0, 50.0, 1_000.0]),
         unauthorised_pause_ms: 5_000,
         throttled_pause_ms: 1_000,

@@ -11,6 +11,7 @@ use crate::booking::{BookingStatus, PracticeId, Sex, Visit};
 use crate::healthflow::{
     AppointmentFound, AppointmentId, AppointmentRead, AppointmentStands, Request, Sought,
 };
+use crate::patient::placeholder::birthday;
 use crate::patient::{Candidate, HealthFlowPatientId, Name, Person, postal_code};
 use crate::private::Private;
 use crate::time::Timestamp;
@@ -147,8 +148,8 @@ fn candidate(found: PatientSeen) -> Option<Candidate> {
         person: Person {
             given_name: name(found.given_name),
             family_name: name(found.family_name),
-            // A date that is none counts as missing: the chart is still a candidate, for a person to look at.
-            date_of_birth: found.date_of_birth.and_then(|date| date.parse().ok()).map(Private::new),
+            // A date that is none, or a placeholder, counts as missing: the chart is still a candidate, for a person to look at.
+            date_of_birth: found.date_of_birth.and_then(|date| birthday(date.parse().ok()?)),
             postal_code: postal_code(found.postal_code.as_deref().unwrap_or_default()).into(),
             sex: found.sex.as_ref().and_then(Value::as_str).and_then(sex).map(Private::new),
         },

@@ -80,15 +80,19 @@ fn a_patient_is_written_whole() {
 
 #[test]
 fn each_pass_asks_for_its_fields_only_and_in_the_body() {
-    let patient = patient();
-    let sent = |index: usize, cursor: Option<&str>| {
-        let pass = crate::patient::search::pass(&patient, index).unwrap();
+    let (patient, mut nobody_knows) = (patient(), patient());
+    nobody_knows.date_of_birth = jiff::civil::date(1900, 1, 1).into();
+    let sent_for = |patient: &Patient, index: usize, cursor: Option<&str>| {
+        let pass = crate::patient::search::passes(patient, false)[index].clone();
         let cursor = cursor.map(str::to_owned);
         let wire = encode(&Request::SearchPatients { practice: "p".into(), pass, cursor });
         assert_eq!((wire.method, wire.path_and_query.as_str()), (Method::Post, "/patients/search"));
         assert_eq!(wire.idempotency_key, None);
         body(&wire)
     };
+    let sent = |index, cursor| sent_for(&patient, index, cursor);
+    let names = json!({"practice_id": "p", "given_name": "Ann", "family_name": "O’Brien"});
+    assert_eq!(sent_for(&nobody_knows, 1, None), names);
     assert_eq!(sent(0, None), json!({"practice_id": "p", "external_id": "pat-1"}));
     assert_eq!(sent(1, Some("c")), json!({"practice_id": "p", "date_of_birth": "1980-02-29", "cursor": "c"}));
     assert_eq!(sent(2, None), json!({"practice_id": "p", "family_name": "O’Brien", "postal_code": "60601"}));

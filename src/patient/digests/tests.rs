@@ -70,6 +70,19 @@ fn where_there_was_no_birthday_the_first_one_is_learnt() {
     assert_eq!(without.compare(&of("Boris", "Byron", 1961)), Likeness::Stranger);
 }
 
+/// Without a birthday on either side nothing keeps a chain of small changes from leading to somebody else but the first name.
+#[test]
+fn where_nobody_ever_knew_a_birthday_the_first_name_is_kept() {
+    let without = |given, family| PersonDigests::of(&key("p-20931"), &person(given, family, None));
+    let ada = without("Ada", "Lovelace");
+    assert_eq!(ada.compare(&without("Ada", "Lovelace")), Likeness::Same);
+    assert_eq!(ada.compare(&without("Ada", "King")), Likeness::OtherBirthday);
+    assert_eq!(ada.compare(&without("Boris", "King")), Likeness::Stranger);
+    // A placeholder that an earlier release stored as a birthday agrees with nothing.
+    assert_eq!(of("Ada", "Lovelace", 1900).compare(&without("Ada", "King")), Likeness::OtherBirthday);
+    assert_eq!(of("Ada", "Lovelace", 1900).compare(&without("Boris", "King")), Likeness::Stranger);
+}
+
 #[test]
 fn the_same_person_has_other_digests_under_another_id() {
     let ada = person("Ada", "Lovelace", Some((1961, 12, 10)));
