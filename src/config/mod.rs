@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::metrics::log::Format;
 use crate::processor::{GuardMode, Settings};
+use crate::state::ANSWERED_BYTES_MAX;
 
 pub use layers::Layers;
 
@@ -285,6 +286,7 @@ impl Config {
             reacquire_pause_ms: signed(worker.reacquire_pause_ms),
             crash_suspect_after: worker.crash_suspect_after,
             crash_review_after: worker.crash_review_after,
+            answered_bytes_max: ANSWERED_BYTES_MAX,
             keep_days: worker.keep_days,
             retry_backoff_min_ms: signed(retry.backoff_min_ms),
             retry_backoff_max_ms: signed(retry.backoff_max_ms),

@@ -145,6 +145,7 @@ pub fn restore(topic: &'static str, value: &[u8], decoder: &Decoder) -> Result<S
     if topic == topics::PATIENT_STATE {
         decoder.decode::<PatientStateRecord>(value).map(StateRecord::from)
     } else {
-        decoder.decode::<AppointmentStateRecord>(value).map(StateRecord::from)
+        let record = decoder.decode::<AppointmentStateRecord>(value)?;
+        StateRecord::try_from(record).map_err(|_| Undecodable::Malformed)
     }
 }

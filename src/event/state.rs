@@ -5,14 +5,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::appointment::{Placement, Revision, Slot, Span};
-use crate::booking::{BookingId, BookingKey, BookingStatus, PatientId, PatientKey, PracticeId};
+use crate::booking::{BookingId, BookingKey, BookingStatus, PatientId, PatientKey, PracticeId, Version};
 use crate::event::fleet::FleetFields;
 use crate::event::topics::Lane;
 use crate::patient::LinkOrigin;
 use crate::patient::digests::PersonDigests;
 use crate::private::Private;
 use crate::state::{
-    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
+    BookingState, Link, NotRuns, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
     TaskPositions, TopicId, TopicIds, VersionSet, Wish, WriteIntent, WriteOperation,
 };
 use crate::time::Timestamp;
@@ -27,6 +27,9 @@ pub struct AppointmentStateRecord {
     incarnation: u32,
     answered_floor: i64,
     answered_above: Vec<i64>,
+    #[serde(with = "apache_avro::serde::bytes")]
+    answered_runs: Vec<u8>,
+    answered_forgotten: i64,
     newest: i64,
     intent: Option<WriteIntentRecord>,
     unclean_ends: u32,
@@ -153,6 +156,11 @@ struct PatientIntentRecord {
 
 impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
     fn from((key, state): (&BookingKey, &BookingState)) -> Self {
+        // As a list where that is enough: so earlier workers know it.
+        let (above, runs) = match state.answered.above() {
+            Some(above) => (above, &[][..]),
+            None => (Vec::new(), state.answered.runs()),
+        };
         AppointmentStateRecord {
             practice_id: key.practice.clone(),
             booking_id: key.booking.clone(),
@@ -168,7 +176,9 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
             }),
             incarnation: state.incarnation,
             answered_floor: state.answered.floor().cast_signed(),
-            answered_above: state.answered.above().iter().map(|version| version.cast_signed()).collect(),
+            answered_above: above.into_iter().map(Version::cast_signed).collect(),
+            answered_runs: runs.to_vec(),
+            answered_forgotten: state.answered.forgotten().cast_signed(),
             newest: state.newest.cast_signed(),
             intent: state.intent.as_ref().map(|intent| WriteIntentRecord {
                 operation: match intent.operation {
@@ -282,12 +292,19 @@ impl From<ParkedRecord> for Parked {
     }
 }
 
-impl From<AppointmentStateRecord> for StateRecord {
-    fn from(record: AppointmentStateRecord) -> Self {
+impl TryFrom<AppointmentStateRecord> for StateRecord {
+    type Error = NotRuns;
+
+    fn try_from(record: AppointmentStateRecord) -> Result<Self, NotRuns> {
         if let Some(task) = record.task {
-            return StateRecord::Task(task.into());
+            return Ok(StateRecord::Task(task.into()));
         }
-        let above = record.answered_above.iter().map(|version| version.cast_unsigned()).collect();
+        let floor = record.answered_floor.cast_unsigned();
+        let answered = if record.answered_runs.is_empty() && record.answered_forgotten == 0 {
+            VersionSet::new(floor, record.answered_above.iter().map(|one| one.cast_unsigned()).collect())
+        } else {
+            VersionSet::restored(floor, &record.answered_runs, record.answered_forgotten.cast_unsigned())?
+        };
         let state = BookingState {
             placement: record.placement.map(|placement| Placement {
                 appointment_id: placement.appointment_id,
@@ -300,7 +317,7 @@ impl From<AppointmentStateRecord> for StateRecord {
                 span: placement.span,
             }),
             incarnation: record.incarnation,
-            answered: VersionSet::new(record.answered_floor.cast_unsigned(), above),
+            answered,
             newest: record.newest.cast_unsigned(),
             intent: record.intent.map(|intent| {
                 Box::new(WriteIntent {
@@ -323,7 +340,8 @@ impl From<AppointmentStateRecord> for StateRecord {
             lone_review: record.lone_review.cast_unsigned(),
             last_write_at: Timestamp::default(),
         };
-        StateRecord::Booking(BookingKey { practice: record.practice_id, booking: record.booking_id }, state)
+        let key = BookingKey { practice: record.practice_id, booking: record.booking_id };
+        Ok(StateRecord::Booking(key, state))
     }
 }
 

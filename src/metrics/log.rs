@@ -111,6 +111,7 @@ pub fn tell(fact: &Fact) {
         | Fact::BookingHeld { .. }
         | Fact::BookingParked { .. }
         | Fact::BookingReopened { .. }
+        | Fact::AnswerForgotten { .. }
         | Fact::LinkChanged { .. }
         | Fact::DuplicateSkipped { .. } => tell_booking(fact),
         Fact::RecordForwarded { origin: Origin { lane, partition, offset }, home } => warn!(
@@ -284,6 +285,13 @@ fn tell_booking(fact: &Fact) {
         Fact::BookingReopened { key, version } => {
             let booking = key.to_string();
             info!(booking, version, "dead letter redriven");
+        }
+        Fact::AnswerForgotten { key, version } => {
+            let booking = key.to_string();
+            warn!(
+                booking,
+                version, "too many versions to remember, this one gets a result, perhaps once more"
+            );
         }
         Fact::DuplicateSkipped { key, version, differs: differs @ Some(true) } => {
             let booking = key.to_string();

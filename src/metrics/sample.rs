@@ -110,6 +110,7 @@ pub(super) fn facts() -> Vec<Fact> {
         },
         Fact::DuplicateSkipped { key: key.clone(), version, differs: Some(true) },
         Fact::DuplicateSkipped { key: key.clone(), version, differs: Some(false) },
+        Fact::AnswerForgotten { key: key.clone(), version },
         Fact::RecordForwarded { origin: Origin { lane: Lane::Requested, partition: 4, offset: 17 }, home: 3 },
         Fact::LinkChanged { key: key.clone(), how: LinkChange::Renamed },
         Fact::BookingReopened { key: key.clone(), version },

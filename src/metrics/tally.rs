@@ -34,6 +34,7 @@ impl Catalogue {
             Fact::DuplicateSkipped { differs, .. } => {
                 self.bookings.duplicates.with_label_values(&[content(*differs)]).inc();
             }
+            Fact::AnswerForgotten { .. } => self.bookings.answers_forgotten.inc(),
             Fact::RecordForwarded { origin, .. } => {
                 self.inputs.forwarded.with_label_values(&[origin.lane.topic()]).inc();
             }

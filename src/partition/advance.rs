@@ -140,13 +140,7 @@ impl Task {
                 continue;
             }
             if self.is_held(&booking) {
-                // Another review does not answer what became of its create.
-                if self.is_unclear(key) {
-                    self.leave_to_a_person(key, job, turn);
-                    continue;
-                }
-                let not_before = turn.now.plus_ms(turn.settings.retry_backoff_max_ms);
-                self.park_all(key, job, not_before, HELD_BY_REVIEW, turn);
+                self.wait_behind_review(key, job, turn);
                 continue;
             }
             if booking.version < newest_known && !planted!(turn.settings, OlderVersionWritten) {
@@ -185,6 +179,16 @@ impl Task {
                 return next;
             }
         }
+    }
+
+    /// Parks what another review holds; that review does not answer what became of this one's create.
+    fn wait_behind_review(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) {
+        if self.is_unclear(key) {
+            self.leave_to_a_person(key, job, turn);
+            return;
+        }
+        let not_before = turn.now.plus_ms(turn.settings.retry_backoff_max_ms);
+        self.park_all(key, job, not_before, HELD_BY_REVIEW, turn);
     }
 
     /// The next step of the flow proper, with the gates that the protocol puts before it; none to look again.

@@ -73,26 +73,31 @@ impl Task {
 
     fn requested(&mut self, booking: Booking, position: (Lane, i64), turn: &mut Turn<'_>) {
         let version = booking.version;
-        if let Some(differs) = self.known_already(&booking) {
+        if let Some(differs) = self.known_already(&booking, turn) {
             turn.facts.push_back(Fact::DuplicateSkipped { key: booking.key, version, differs });
             self.position_finished(position);
             return;
         }
-        let superseded = match self.state.bookings.get(&booking.key) {
+        let state = self.state.bookings.get(&booking.key);
+        let schedule = Schedule { not_before: turn.now, ..Schedule::default() };
+        let in_hand = InHand { booking: Arc::new(booking), position, schedule, order: position.1 };
+        if state.as_deref().is_some_and(|state| state.may_be_forgotten(version)) {
+            self.supersede_forgotten(in_hand, turn);
+            return;
+        }
+        let superseded = match state {
             Some(state) if state.is_in_review() => Vec::new(),
-            _ => self.waiting_room.take_older(&booking.key, version),
+            _ => self.waiting_room.take_older(&in_hand.booking.key, version),
         };
         for waiting in superseded {
             self.take_from_waiting_room(waiting, turn);
         }
-        let schedule = Schedule { not_before: turn.now, ..Schedule::default() };
-        let order = position.1;
-        self.take_in_hand(InHand { booking: Arc::new(booking), position, schedule, order }, turn.settings);
+        self.take_in_hand(in_hand, turn.settings);
     }
 
     /// Whether a version is answered, parked or at hand already (rules K3, K5): then whether its content differs from
     /// the first one's, where that can be told.
-    fn known_already(&self, booking: &Booking) -> Option<Option<bool>> {
+    fn known_already(&self, booking: &Booking, turn: &mut Turn<'_>) -> Option<Option<bool>> {
         let version = booking.version;
         if let Some(at_hand) =
             self.jobs.get(&JobKey::Booking(booking.key.clone())).and_then(|job| job.versions.get(&version))
@@ -108,7 +113,8 @@ impl Task {
         let state = self.state.bookings.get(&booking.key)?;
         let is_parked = state.parked(version).is_some() && !state.lost.contains(&version);
         if !state.answered.contains(version) && !is_parked {
-            return None;
+            let forgotten = state.may_be_forgotten(version);
+            return (forgotten && planted!(turn.settings, ForgottenTakenForAnswered)).then_some(None);
         }
         let stands = state.placement.as_ref().filter(|placement| placement.version == version);
         Some(stands.and_then(|placement| {
@@ -266,7 +272,7 @@ impl Task {
         }
         // Answered, but not `newest`: what cannot be true supersedes nothing (rule K5).
         let generation = state.parked(identity.version).map_or(0, |parked| parked.generation + 1);
-        state.answered.insert(identity.version);
+        state.answered.insert(identity.version, turn.settings.answered_bytes_max);
         state.last_day = state.last_day.max(turn.now.day());
         state.parked.retain(|parked| parked.version != identity.version);
         let known = (generation, state.placed_ids());

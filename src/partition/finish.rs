@@ -49,6 +49,15 @@ impl Task {
         self.conclude(key, job, version, Outcome::Synced(SyncedOutcome::Superseded), turn);
     }
 
+    /// A version that may have been answered and forgotten: newer ones were answered since, so it may neither be written over
+    /// what they left nor wait for anybody (rule K5).
+    pub(super) fn supersede_forgotten(&mut self, in_hand: InHand, turn: &mut Turn<'_>) {
+        let (key, version) = (in_hand.booking.key.clone(), in_hand.booking.version);
+        turn.facts.push_back(Fact::AnswerForgotten { key: key.clone(), version });
+        self.position_finished(in_hand.position);
+        self.synced(&key, in_hand, SyncedOutcome::Superseded, turn);
+    }
+
     /// A copy of a version that is answered: only its position is left to finish.
     pub(super) fn drop_version(&mut self, job: &mut Job, version: Version) {
         if let Some(in_hand) = job.versions.remove(&version) {
@@ -76,7 +85,7 @@ impl Task {
         let known = self.state.bookings.get_open(key);
         let generation =
             known.and_then(|state| state.parked(booking.version)).map_or(0, |one| one.generation);
-        self.answer(key, booking, outcome != SyncedOutcome::Superseded, turn.now);
+        self.answer(key, booking, outcome != SyncedOutcome::Superseded, turn);
         let state = self.change_booking(key);
         let (patient_id, appointment_id) = state.placed_ids();
         let linked = || self.state.patients.get(&booking.patient_key()).and_then(|state| state.link.clone());
@@ -149,7 +158,7 @@ impl Task {
     ) {
         let booking = &in_hand.booking;
         let generation = self.repark(key, &in_hand, ParkingPlace::Failed);
-        self.answer(key, booking, true, turn.now);
+        self.answer(key, booking, true, turn);
         let placed_ids = self.change_booking(key).placed_ids();
         let (lane, offset) = in_hand.position;
         let origin = Some(Origin { lane, partition: self.partition, offset });
@@ -176,12 +185,12 @@ impl Task {
 
     /// Marks a version answered; on its merits, it is also the newest that counts. Of its own parkings only a dead letter
     /// stays, of older ones not even that: a redrive could only be superseded (rule K10).
-    fn answer(&mut self, key: &BookingKey, booking: &Booking, on_its_merits: bool, now: Timestamp) {
+    fn answer(&mut self, key: &BookingKey, booking: &Booking, on_its_merits: bool, turn: &Turn<'_>) {
         let version = booking.version;
         let state = self.change_booking(key);
         state.lost.retain(|lost| *lost != version);
-        state.last_day = state.last_day.max(booking.visit.start.day()).max(now.day());
-        state.answered.insert(version);
+        state.last_day = state.last_day.max(booking.visit.start.day()).max(turn.now.day());
+        state.answered.insert(version, turn.settings.answered_bytes_max);
         state.parked.retain(|parked| match parked.place {
             ParkingPlace::Failed => parked.version >= version || !on_its_merits,
             ParkingPlace::Retry | ParkingPlace::Review => parked.version != version,

@@ -44,7 +44,7 @@ impl Task {
             let versions =
                 self.state.bookings.get_open(&key).map_or_else(Vec::new, |state| state.lost.clone());
             for version in versions {
-                self.bury_lost_version(&key, version, now);
+                self.bury_lost_version((&key, version), now, settings.answered_bytes_max);
             }
         }
     }
@@ -53,13 +53,18 @@ impl Task {
         self.jobs.get(&JobKey::Booking(key.clone())).is_some_and(|job| !job.versions.is_empty())
     }
 
-    fn bury_lost_version(&mut self, key: &BookingKey, version: Version, now: Timestamp) {
+    fn bury_lost_version(
+        &mut self,
+        (key, version): (&BookingKey, Version),
+        now: Timestamp,
+        bytes_max: usize,
+    ) {
         let state = self.change_booking(key);
         state.lost.retain(|lost| *lost != version);
         let waits = state.parked(version).filter(|parked| parked.place == ParkingPlace::Retry);
         let Some(generation) = waits.map(|parked| parked.generation + 1) else { return };
         state.parked.retain(|parked| parked.version != version);
-        state.answered.insert(version);
+        state.answered.insert(version, bytes_max);
         state.last_day = state.last_day.max(now.day());
         let placed_ids = state.placed_ids();
         let (reason, disposition) = (Reason::RecordLost, Disposition::Operator);

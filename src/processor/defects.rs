@@ -54,6 +54,8 @@ pub enum Defect {
     RedriveOfAnyGeneration,
     /// A version that is redriven keeps the generation of its dead letter (K10).
     RedriveKeepsGeneration,
+    /// A version that may have been answered and forgotten is skipped as if it were (K5).
+    ForgottenTakenForAnswered,
     /// An older version than one already written or intended is written (K5).
     OlderVersionWritten,
     /// Without references a lost create is looked up where the newest version wants to stand (W5).
@@ -85,7 +87,7 @@ pub enum Defect {
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 35] = [
+    pub const ALL: [Defect; 36] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -108,6 +110,7 @@ impl Defect {
         Defect::NoGeneration,
         Defect::RedriveOfAnyGeneration,
         Defect::RedriveKeepsGeneration,
+        Defect::ForgottenTakenForAnswered,
         Defect::OlderVersionWritten,
         Defect::NewestSlotLookedUp,
         Defect::OthersAppointmentsAdopted,

@@ -102,6 +102,14 @@ pub enum Fact {
         /// Whether its content differed from the one that stands; none if that cannot be told.
         differs: Option<bool>,
     },
+    /// A version came that may have been answered and forgotten, for its booking has had too many to remember: it is
+    /// answered, perhaps once more (rule K5).
+    AnswerForgotten {
+        /// Which booking.
+        key: BookingKey,
+        /// Which version.
+        version: Version,
+    },
     /// A record lay in another partition than its key says and was sent on, and the transaction with it is good.
     RecordForwarded {
         /// Where it lay.

@@ -68,6 +68,8 @@ pub struct Settings {
     pub crash_review_after: u32,
     /// `worker.keep_days`: how long a booking is remembered after its last visit and answer; 0: for ever (rule K9).
     pub keep_days: u32,
+    /// What the answered versions of one booking may take up in its state, in bytes.
+    pub answered_bytes_max: usize,
     /// `retry.backoff_min_ms`.
     pub retry_backoff_min_ms: i64,
     /// `retry.backoff_max_ms`.

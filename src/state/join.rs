@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::state::{BookingState, PatientState, VersionSet};
+use crate::state::{ANSWERED_BYTES_MAX, BookingState, PatientState, VersionSet};
 use crate::time::Timestamp;
 
 /// What one of two tasks did in HealthFlow and nobody will look after any more.
@@ -59,7 +59,7 @@ impl BookingState {
 }
 
 fn union(one: &VersionSet, other: &VersionSet) -> VersionSet {
-    VersionSet::new(one.floor().max(other.floor()), [one.above(), other.above()].concat())
+    one.joined(other, ANSWERED_BYTES_MAX)
 }
 
 impl PatientState {

@@ -23,7 +23,7 @@ pub use fleet::{FleetRecord, Owner, Refusal};
 pub use join::LeftOver;
 pub use shelf::{Shelf, Shelved};
 pub use topic_ids::{TopicId, TopicIds};
-pub use versions::VersionSet;
+pub use versions::{ANSWERED_BYTES_MAX, NotRuns, VersionSet};
 
 /// Where one booking stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -287,6 +287,11 @@ impl BookingState {
     /// Whether `version` has its final result; not one that a redrive has re-opened (rule K10).
     pub fn is_answered(&self, version: Version) -> bool {
         self.answered.contains(version) && !self.waits(version)
+    }
+
+    /// Whether `version` may have been answered and forgotten; not one that waits.
+    pub fn may_be_forgotten(&self, version: Version) -> bool {
+        self.answered.may_have_forgotten(version) && !self.waits(version)
     }
 
     /// The newest version that waits for a person's decision and that later ones wait behind.

@@ -1,28 +1,56 @@
 //! Which versions of a booking are answered. One number is not enough: version 3 may be answered while 2 still waits
-//! for retry, and after a restart 2 must neither be answered twice nor forgotten (rule K5).
+//! for retry, and after a restart 2 must neither be answered twice nor forgotten (rule K5). Nor is a number of gaps: where
+//! versions are taken from a clock, every one of them lies by itself.
 
 use serde::{Deserialize, Serialize};
 
 use crate::booking::Version;
 
-/// How many answered versions are remembered one by one above the floor.
+/// How many bytes the answered versions of one booking may take up above the floor. Versions from a clock take about six
+/// each, neighbours two all together.
+pub const ANSWERED_BYTES_MAX: usize = 4_096;
+
+/// How many single versions are written as a list, as earlier workers know it.
 pub const ANSWERED_ABOVE_MAX: usize = 32;
 
-/// A set of versions: everything up to a floor, and single ones above it.
+/// A set of versions: everything up to a floor, and runs above it. What it contains was put in. What was put in may be
+/// missing only up to [`VersionSet::forgotten`]: there is a bound to what is remembered of a booking, and its lowest runs go
+/// first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct VersionSet {
     floor: Version,
-    above: Vec<Version>,
+    /// Runs above the floor, ascending and apart from each other: how many versions lie before each, and how many more
+    /// than one are in it; as varints, for most bookings have none and some have hundreds.
+    runs: Vec<u8>,
+    forgotten: Version,
 }
+
+/// Versions one after the other, the last one included.
+type Run = (Version, Version);
+
+/// What was written as runs is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("its answered versions cannot be read")]
+pub struct NotRuns;
 
 impl VersionSet {
     /// The set with everything up to `floor` and each of `above`.
     pub fn new(floor: Version, mut above: Vec<Version>) -> Self {
         above.sort_unstable();
-        above.dedup();
-        let mut set = VersionSet { floor, above };
-        set.raise_floor();
+        let mut set = VersionSet { floor, ..VersionSet::default() };
+        set.take_over(above.into_iter().map(|version| (version, version)));
         set
+    }
+
+    /// The set as [`VersionSet::floor`], [`VersionSet::runs`] and [`VersionSet::forgotten`] told it.
+    ///
+    /// # Errors
+    /// Nobody wrote `runs`.
+    pub fn restored(floor: Version, runs: &[u8], forgotten: Version) -> Result<Self, NotRuns> {
+        let read = Runs { bytes: runs, end: floor }.collect::<Result<Vec<Run>, NotRuns>>()?;
+        let mut set = VersionSet { floor, runs: Vec::new(), forgotten };
+        set.take_over(read.into_iter());
+        Ok(set)
     }
 
     /// Everything up to here is in the set.
@@ -30,68 +58,162 @@ impl VersionSet {
         self.floor
     }
 
-    /// The single versions above the floor, ascending.
-    pub fn above(&self) -> &[Version] {
-        &self.above
+    /// What is in the set above the floor, as bytes.
+    pub fn runs(&self) -> &[u8] {
+        &self.runs
     }
 
-    /// Whether `version` is in the set. Also true of one under the floor that was never seen: more than
-    /// [`ANSWERED_ABOVE_MAX`] gaps in one booking are not remembered.
+    /// Up to here versions may have been forgotten; 0 where none was.
+    pub fn forgotten(&self) -> Version {
+        self.forgotten
+    }
+
+    /// The versions above the floor one by one, ascending; none where they are more than [`ANSWERED_ABOVE_MAX`], or some
+    /// were forgotten.
+    pub fn above(&self) -> Option<Vec<Version>> {
+        let mut above = Vec::new();
+        for (first, last) in self.iter() {
+            if self.forgotten > 0 || last - first >= ANSWERED_ABOVE_MAX as Version {
+                return None;
+            }
+            above.extend(first..=last);
+        }
+        (above.len() <= ANSWERED_ABOVE_MAX).then_some(above)
+    }
+
+    /// Whether `version` is in the set for certain.
     pub fn contains(&self, version: Version) -> bool {
-        version <= self.floor || self.above.binary_search(&version).is_ok()
+        version <= self.floor || self.iter().any(|(first, last)| (first..=last).contains(&version))
     }
 
-    /// Adds `version`.
-    pub fn insert(&mut self, version: Version) {
-        if version <= self.floor {
+    /// Whether `version` is not in the set, but may have been.
+    pub fn may_have_forgotten(&self, version: Version) -> bool {
+        version <= self.forgotten && !self.contains(version)
+    }
+
+    /// Adds `version`, and forgets the lowest runs where all of them take up more than `bytes_max`.
+    pub fn insert(&mut self, version: Version, bytes_max: usize) {
+        if self.contains(version) {
             return;
         }
-        if let Err(index) = self.above.binary_search(&version) {
-            self.above.insert(index, version);
-            self.raise_floor();
+        let mut runs: Vec<Run> = self.iter().collect();
+        runs.insert(runs.partition_point(|(first, _)| *first < version), (version, version));
+        self.take_over(runs.into_iter());
+        self.keep_within(bytes_max);
+    }
+
+    /// What is in either set; the lowest runs are forgotten as in [`VersionSet::insert`].
+    #[must_use]
+    pub fn joined(&self, other: &VersionSet, bytes_max: usize) -> VersionSet {
+        let mut runs: Vec<Run> = self.iter().chain(other.iter()).collect();
+        runs.sort_unstable();
+        let (floor, forgotten) = (self.floor.max(other.floor), self.forgotten.max(other.forgotten));
+        let mut set = VersionSet { floor, runs: Vec::new(), forgotten };
+        set.take_over(runs.into_iter());
+        set.keep_within(bytes_max);
+        set
+    }
+
+    fn keep_within(&mut self, bytes_max: usize) {
+        while self.runs.len() > bytes_max {
+            let runs: Vec<Run> = self.iter().collect();
+            let Some(((_, last), others)) = runs.split_first() else { return };
+            self.forgotten = self.forgotten.max(*last);
+            self.take_over(others.iter().copied());
         }
     }
 
-    fn raise_floor(&mut self) {
-        let mut raised = 0;
-        while raised < self.above.len()
-            && (self.above[raised] <= self.floor + 1 || self.above.len() - raised > ANSWERED_ABOVE_MAX)
-        {
-            self.floor = self.floor.max(self.above[raised]);
-            raised += 1;
-        }
-        self.above.drain(..raised);
+    fn iter(&self) -> impl Iterator<Item = Run> + '_ {
+        // What is in memory was written here.
+        Runs { bytes: &self.runs, end: self.floor }.map_while(Result::ok)
     }
+
+    /// Takes over runs that come in ascending order; those that touch become one, and with the floor the floor.
+    fn take_over(&mut self, ascending: impl Iterator<Item = Run>) {
+        self.runs.clear();
+        let (mut end, mut open): (Version, Option<Run>) = (self.floor, None);
+        for (first, last) in ascending {
+            match &mut open {
+                None if first <= end.saturating_add(1) => end = end.max(last),
+                Some(run) if first <= run.1.saturating_add(1) => run.1 = run.1.max(last),
+                _ => {
+                    if open.is_none() {
+                        self.floor = end;
+                    }
+                    end = self.write(open.replace((first, last)), end);
+                }
+            }
+        }
+        if open.is_none() {
+            self.floor = end;
+        }
+        self.write(open, end);
+        if self.forgotten <= self.floor {
+            self.forgotten = 0;
+        }
+    }
+
+    /// Writes a run that lies apart behind `end`; where the next one has to lie behind.
+    fn write(&mut self, run: Option<Run>, end: Version) -> Version {
+        let Some((first, last)) = run else { return end };
+        write_varint(&mut self.runs, first - end - 2);
+        write_varint(&mut self.runs, last - first);
+        last
+    }
+}
+
+/// Reads runs one after the other.
+struct Runs<'a> {
+    bytes: &'a [u8],
+    end: Version,
+}
+
+impl Iterator for Runs<'_> {
+    type Item = Result<Run, NotRuns>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.bytes.is_empty() {
+            return None;
+        }
+        let run = self.read();
+        if run.is_none() {
+            self.bytes = &[];
+        }
+        Some(run.ok_or(NotRuns))
+    }
+}
+
+impl Runs<'_> {
+    fn read(&mut self) -> Option<Run> {
+        let first = self.end.checked_add(2)?.checked_add(read_varint(&mut self.bytes)?)?;
+        let last = first.checked_add(read_varint(&mut self.bytes)?)?;
+        self.end = last;
+        Some((first, last))
+    }
+}
+
+/// Seven bits a byte, the lowest first; all but the last byte have the highest bit set.
+fn write_varint(bytes: &mut Vec<u8>, mut number: u64) {
+    while number > 0x7f {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        let bits = u64::from(byte & 0x7f);
+        number |= bits.checked_shl(shift).filter(|shifted| shifted >> shift == bits)?;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        /// Whatever was inserted is contained, and nothing else within the limit is.
-        #[test]
-        fn contains_exactly_what_was_inserted(versions in proptest::collection::vec(1_u64..60, 0..30)) {
-            let mut set = VersionSet::default();
-            for version in &versions {
-                set.insert(*version);
-            }
-            for version in 1..60 {
-                prop_assert_eq!(set.contains(version), versions.contains(&version));
-            }
-            prop_assert_eq!(&VersionSet::new(set.floor(), set.above().to_vec()), &set);
-        }
-    }
-
-    /// Goal: memory of a booking stays bounded. Method: only even versions, many more than the limit.
-    #[test]
-    fn more_gaps_than_the_limit_raise_the_floor() {
-        let mut set = VersionSet::default();
-        for version in (2..=200).step_by(2) {
-            set.insert(version);
-        }
-        assert_eq!(set.above().len(), ANSWERED_ABOVE_MAX);
-        assert!(set.contains(200) && !set.contains(199) && set.contains(set.floor() - 1));
-    }
-}
+mod tests;

@@ -83,9 +83,9 @@ impl Kafka {
                     self.retry.push(record.into_entry(Timestamp(now)).expect("it was possible before"));
                 }
                 Outgoing::State(state) => self.state.apply(match &**state {
-                    StateRecord::Booking(key, state) => AppointmentStateRecord::from((key, state)).into(),
+                    StateRecord::Booking(key, state) => as_read(AppointmentStateRecord::from((key, state))),
                     StateRecord::Patient(key, state) => PatientStateRecord::from((key, state)).into(),
-                    StateRecord::Task(positions) => AppointmentStateRecord::from(positions).into(),
+                    StateRecord::Task(positions) => as_read(AppointmentStateRecord::from(positions)),
                 }),
                 Outgoing::Review(case) if is_about_near_twins(case) => {
                     self.in_review.insert((case.booking.key.clone(), case.booking.version));
@@ -114,4 +114,8 @@ fn is_about_near_twins(case: &ReviewCase) -> bool {
             one.given_name_without_marks == Agreement::Equal
                 && (one.given_name == Agreement::Differs || one.sex == Agreement::Differs)
         })
+}
+
+fn as_read(record: AppointmentStateRecord) -> StateRecord {
+    StateRecord::try_from(record).expect("what was written can be read")
 }

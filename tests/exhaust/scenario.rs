@@ -115,6 +115,7 @@ pub fn settings(guard: GuardMode) -> Settings {
         // Nobody is given up: a person's decision is no part of a small world.
         crash_suspect_after: 2,
         crash_review_after: 100,
+        answered_bytes_max: 4_096,
         keep_days: 400,
         retry_backoff_min_ms: 500,
         retry_backoff_max_ms: 500,

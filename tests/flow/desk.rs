@@ -12,7 +12,7 @@ use healthflow_sync::partition::start::Start;
 use healthflow_sync::processor::{
     Acquired, CallId, CommitEnded, Effect, Fact, GuardMode, Incarnation, Input, Processor, Settings,
 };
-use healthflow_sync::state::{StateRecord, TaskState};
+use healthflow_sync::state::{ANSWERED_BYTES_MAX, StateRecord, TaskState};
 use healthflow_sync::time::Timestamp;
 
 pub use crate::builders::*;
@@ -78,6 +78,7 @@ pub fn settings(guard: GuardMode) -> Settings {
         reacquire_pause_ms: 6_000,
         crash_suspect_after: 2,
         crash_review_after: 3,
+        answered_bytes_max: ANSWERED_BYTES_MAX,
         keep_days: 400,
         retry_backoff_min_ms: 2_000,
         retry_backoff_max_ms: 600_000,

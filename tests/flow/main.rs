@@ -15,6 +15,7 @@ mod doubts;
 mod forgetting;
 mod links;
 mod lost_records;
+mod many_versions;
 mod near_twins;
 mod new_people;
 mod offsets;

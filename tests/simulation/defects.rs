@@ -155,7 +155,7 @@ impl Defect {
             Defect::NewestForgotten => state.newest = 0,
             Defect::SuspicionForgotten => state.suspicion = Suspicion::default(),
             Defect::AnsweredAsOneNumber => {
-                let above = state.answered.above().last().copied();
+                let above = state.answered.above().and_then(|above| above.last().copied());
                 state.answered = VersionSet::new(above.unwrap_or(state.answered.floor()), Vec::new());
             }
             _ => {}

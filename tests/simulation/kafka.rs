@@ -168,8 +168,12 @@ impl Partition {
 /// What is only memory must not survive: so state takes the way through its records.
 fn through_the_wire(record: &StateRecord) -> StateRecord {
     match record {
-        StateRecord::Booking(key, state) => AppointmentStateRecord::from((key, state)).into(),
+        StateRecord::Booking(key, state) => as_read(AppointmentStateRecord::from((key, state))),
         StateRecord::Patient(key, state) => PatientStateRecord::from((key, state)).into(),
-        StateRecord::Task(positions) => AppointmentStateRecord::from(positions).into(),
+        StateRecord::Task(positions) => as_read(AppointmentStateRecord::from(positions)),
     }
+}
+
+fn as_read(record: AppointmentStateRecord) -> StateRecord {
+    StateRecord::try_from(record).expect("what was written can be read")
 }

@@ -265,16 +265,19 @@ fn versions(
     random: &mut Random,
 ) {
     let once = if plan.fickle { 0.1 } else { 0.5 };
-    let count = if random.chance(once) { 1 } else { random.between(2, 5) as Version };
+    let most = if plan.clocked { 12 } else { 5 };
+    let count = if random.chance(once) { 1 } else { random.between(2, most) as Version };
     let mut who = random.pick(people);
     let mut at = begins_at;
-    let gap_ms = *random.pick(plan.gaps_ms);
+    // Many versions come closer together: the last one, too, is published while the life lasts.
+    let gap_ms = random.pick(plan.gaps_ms) * 5 / most;
     let anew = if plan.wavering { 0.4 } else { 0.75 };
     let cancelled = if plan.fickle && !plan.wavering { 0.4 } else { 0.25 };
     let visit_soon = random.chance(if plan.walk_ins { 0.6 } else { 0.1 });
     let mut visits: Vec<Visit> = Vec::new();
     let mut published: Vec<Publication> = Vec::new();
-    for version in 1..=count {
+    for number in 1..=count {
+        let version = if plan.clocked { number * 7 + random.between(0, 5) as Version } else { number };
         if random.chance(0.1) {
             who = random.pick(people);
         }
@@ -323,14 +326,23 @@ fn versions(
         }
         at += random.between(0, gap_ms);
     }
-    if count > 1 && random.chance(0.25) {
-        let last = published.len() - 1;
+    reorder(&mut published, plan, random);
+    lives.records.extend(published);
+}
+
+/// Versions that are not published in their order: two of them swapped, or all of them backwards.
+fn reorder(published: &mut [Publication], plan: &Plan, random: &mut Random) {
+    let last = published.len() - 1;
+    if plan.clocked && random.chance(0.5) {
+        for index in 0..published.len() / 2 {
+            let (left, right) = (published[index].at, published[last - index].at);
+            (published[index].at, published[last - index].at) = (right, left);
+        }
+    } else if last > 0 && random.chance(0.25) {
         let swap = random.below(last);
         let (left, right) = (published[swap].at, published[last].at);
-        published[swap].at = right;
-        published[last].at = left;
+        (published[swap].at, published[last].at) = (right, left);
     }
-    lives.records.extend(published);
 }
 
 fn visit(key: &BookingKey, tag_of: Version, start_ms: i64, random: &mut Random) -> Visit {

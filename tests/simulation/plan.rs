@@ -87,6 +87,8 @@ pub struct Plan {
     pub fickle: bool,
     /// Most visits begin while it lives, some before they are asked for.
     pub walk_ins: bool,
+    /// Versions are many and far apart, as from a producer's clock, and come in any order.
+    pub clocked: bool,
     /// Versions ask for what was asked for before.
     pub wavering: bool,
     /// How long after each other the versions of one booking are published, at most; one of these a booking.
@@ -157,7 +159,10 @@ impl Plan {
     pub fn draw(seed: u64, level: u32) -> Plan {
         let mut random = Random::new(seed.wrapping_mul(7919));
         let theme = if level < 3 { &Theme::Mixed } else { random.pick(&Theme::ALL) };
-        let settings = settings(*theme, &mut random);
+        let mut settings = settings(*theme, &mut random);
+        let clocked = random.chance(0.12);
+        // Nine bytes hold four versions that lie apart, and no more.
+        settings.answered_bytes_max = if clocked && random.chance(0.6) { 9 } else { 4_096 };
         let many = level > 0 && (*theme != Theme::Mixed || random.chance(0.8));
         let skew_max_ms = if level < 2 { 0 } else { *random.pick(&[0, 0, 20_000, 300_000]) };
         let window_ms = random.between(45_000, 200_000);
@@ -190,6 +195,7 @@ impl Plan {
             bursts: *random.pick(if *theme == Theme::LateCreations { &[1, 2, 3, 6] } else { &[0, 1, 3, 6] }),
             fickle: matches!(theme, Theme::Repeats | Theme::Revisions) || random.chance(0.2),
             walk_ins: random.chance(0.15),
+            clocked,
             wavering: *theme == Theme::Revisions,
             gaps_ms: match theme {
                 Theme::Revisions => &[2_000],
@@ -280,6 +286,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         reacquire_pause_ms: 6_000,
         crash_suspect_after: 2,
         crash_review_after: 3,
+        answered_bytes_max: 4_096,
         keep_days: 400,
         retry_backoff_min_ms: random.between(200, 2_000),
         retry_backoff_max_ms: random.between(5_000, 30_000),

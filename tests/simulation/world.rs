@@ -106,7 +106,7 @@ impl World {
             published: 0,
             published_at: BTreeMap::new(),
             gone: BTreeSet::new(),
-            judges: Judges::default(),
+            judges: Judges::of(&plan),
             coverage: Coverage::default(),
             story: Story::new(recording),
             violations: Vec::new(),

@@ -238,6 +238,42 @@ fn positions() -> TaskPositions {
     TaskPositions { partition_count: 12, next_offsets, topic_ids }
 }
 
+/// A booking whose versions a clock gave.
+fn with_many_versions(bytes_max: usize) -> BookingState {
+    let mut state = BookingState::default();
+    (0..60).for_each(|minute| state.answered.insert(1_795_521_600_000 + minute * 60_000, bytes_max));
+    state
+}
+
+#[test]
+fn many_answered_versions_come_back_as_they_were_committed() {
+    let key = BookingKey { practice: "p".into(), booking: "b".into() };
+    for bytes_max in [4_096, 30] {
+        let record = StateRecord::Booking(key.clone(), with_many_versions(bytes_max));
+        let mut buffer = Vec::new();
+        let outgoing = Outgoing::State(Box::new(record.clone()));
+        let encoded = codec().encode(&outgoing, &mut buffer).expect("fits");
+        let restored = restore(encoded.topic, encoded.value.expect("a value"), &decoder(encoded.topic));
+        assert_eq!(restored, Ok(record), "{bytes_max}");
+    }
+}
+
+#[test]
+fn answered_versions_that_nobody_wrote_are_malformed() {
+    let key = BookingKey { practice: "p".into(), booking: "b".into() };
+    let mut buffer = Vec::new();
+    let state = with_many_versions(4_096);
+    let runs = state.answered.runs().to_vec();
+    let outgoing = Outgoing::State(Box::new(StateRecord::Booking(key, state)));
+    let encoded = codec().encode(&outgoing, &mut buffer).expect("fits");
+    let mut value = encoded.value.expect("a value").to_vec();
+    let begin = value.windows(runs.len()).position(|bytes| bytes == runs).expect("the runs");
+    // Numbers without an end.
+    value[begin..begin + runs.len()].fill(0xff);
+    let restored = restore(encoded.topic, &value, &decoder(encoded.topic));
+    assert_eq!(restored, Err(crate::event::avro::Undecodable::Malformed));
+}
+
 fn known_patient() -> PatientState {
     PatientState {
         link: Some(Link {

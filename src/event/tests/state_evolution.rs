@@ -16,11 +16,11 @@ use crate::patient::LinkOrigin;
 use crate::patient::digests::PersonDigests;
 use crate::state::{
     BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
-    TaskPositions, TopicId, TopicIds, Wish, WriteIntent, WriteOperation,
+    TaskPositions, TopicId, TopicIds, VersionSet, Wish, WriteIntent, WriteOperation,
 };
 
 /// The fields that came after the first state was written.
-const LATER: [&str; 15] = [
+const LATER: [&str; 17] = [
     "unclean_ends",
     "alone",
     "slot",
@@ -33,6 +33,8 @@ const LATER: [&str; 15] = [
     "wish",
     "lost",
     "topic_ids",
+    "answered_runs",
+    "answered_forgotten",
     "digests",
     "lone_review",
     "outranks",
@@ -104,6 +106,7 @@ fn a_booking_that_an_earlier_worker_wrote_is_restored() {
             revision: Some("3".into()),
             span: Some(span.clone()),
         }),
+        answered: VersionSet::new(2, vec![5, 9]),
         newest: 3,
         lost: vec![2],
         lone_review: 2,

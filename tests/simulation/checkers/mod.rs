@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use healthflow_sync::event::topics::Lane;
 use healthflow_sync::partition::commit_batch::CommitBatch;
 
+use crate::plan::Plan;
 use crate::worker::Outbound;
 use crate::world::{Event, World};
 
@@ -34,6 +35,14 @@ pub struct Judges {
     pub retry_grows: retry_grows::RetryGrows,
     pub no_step_back: no_step_back::NoStepBack,
     pub honest_tries: honest_tries::HonestTries,
+}
+
+impl Judges {
+    pub fn of(plan: &Plan) -> Self {
+        let mut judges = Judges::default();
+        judges.one_result.forgetful = plan.settings.answered_bytes_max < 4_096;
+        judges
+    }
 }
 
 impl World {

@@ -26,6 +26,8 @@ pub struct OneResult {
     pub nameless: BTreeSet<(i32, i64)>,
     /// The generations under which somebody redrove a version.
     pub redriven: BTreeSet<(BookingKey, Version, u32)>,
+    /// Workers remember so little of each booking that a copy of an old version may get a second result.
+    pub forgetful: bool,
 }
 
 impl OneResult {
@@ -47,6 +49,10 @@ impl OneResult {
             if let Some(identity) = identity {
                 let versions = self.verdicts.entry(identity.key.clone()).or_default();
                 let (key, version) = (&identity.key, identity.version);
+                let is_repeated = matches!(outcome, Ok(SyncedOutcome::Superseded) | Err(Reason::Impossible));
+                if self.forgetful && is_repeated && versions.contains_key(&version) {
+                    continue;
+                }
                 let first = versions.insert(version, verdict.clone());
                 if let Some(first) = first
                     && !is_redriven(&self.redriven, (key, version), &first, &verdict)
