@@ -76,6 +76,7 @@ fn bounds(config: &Config) -> Result<(), Fault> {
         ("retry.backoff_max_ms", retry.backoff_max_ms),
         ("retry.max_age_ms", retry.max_age_ms),
         ("retry.visit_grace_ms", retry.visit_grace_ms),
+        ("retry.held_wait_max_ms", retry.held_wait_max_ms),
         ("admin.status_age_max_ms", admin.status_age_max_ms),
     ] {
         holds((1..=DURATION_MAX_MS).contains(&value), key, "must be at least 1 and at most ten years")?;
@@ -92,6 +93,7 @@ fn bounds(config: &Config) -> Result<(), Fault> {
         ("worker.ready_queue_max", worker.ready_queue_max),
         ("worker.read_ahead_bytes", worker.read_ahead_bytes),
         ("retry.waiting_room_max", retry.waiting_room_max),
+        ("retry.held_room_max", retry.held_room_max),
         ("worker.crash_suspect_after", worker.crash_suspect_after),
         ("worker.crash_review_after", worker.crash_review_after),
     ] {
@@ -111,14 +113,22 @@ fn bounds(config: &Config) -> Result<(), Fault> {
     ] {
         holds(value.is_finite() && value > 0.0, key, "must be more than 0")?;
     }
+    let is_part = (0.01..=0.9).contains(&worker.again_share);
+    holds(is_part, "worker.again_share", "must be at least 0.01 and at most 0.9")?;
     Ok(())
 }
 
-fn pauses(Config { healthflow, .. }: &Config) -> Result<(), Fault> {
+fn pauses(Config { healthflow, retry, .. }: &Config) -> Result<(), Fault> {
     holds(
         healthflow.throttled_pause_ms <= healthflow.pause_max_ms,
         "healthflow.throttled_pause_ms",
         "must not be more than `healthflow.pause_max_ms`",
+    )?;
+    let is_kept = retry.held_wait_max_ms < RETENTION_MS.unsigned_abs();
+    holds(
+        is_kept && retry.backoff_max_ms <= retry.held_wait_max_ms,
+        "retry.held_wait_max_ms",
+        "must not be less than `retry.backoff_max_ms`, and be less than the 14 days that `appointments.retry` keeps its records",
     )
 }
 

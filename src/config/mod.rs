@@ -168,6 +168,8 @@ pub struct Worker {
     pub max_in_flight: u32,
     /// Bookings that stand ready with their intent written ahead (bookings, per worker).
     pub ready_queue_max: u32,
+    /// Part of calls, permits and places for what failed before (0 to 1).
+    pub again_share: f64,
     /// Shortest time between two commits of a task (milliseconds).
     pub commit_interval_ms: u64,
     /// Commits of all tasks of a worker together (transactions a second).
@@ -204,6 +206,10 @@ pub struct Retry {
     pub visit_grace_ms: u64,
     /// Retry records of a task in memory that wait for their time (records).
     pub waiting_room_max: u32,
+    /// Longest wait between two looks at a booking that waits for a person (milliseconds).
+    pub held_wait_max_ms: u64,
+    /// Retry records of a task in memory that wait for a person (records).
+    pub held_room_max: u32,
 }
 
 /// The section `[admin]`.
@@ -278,6 +284,7 @@ impl Config {
             lease_margin_ms: signed(worker.lease_margin_ms),
             max_in_flight: worker.max_in_flight as usize,
             ready_queue_max: worker.ready_queue_max as usize,
+            again_share: worker.again_share,
             commit_interval_ms: signed(worker.commit_interval_ms),
             transactions_per_second_max: worker.transactions_per_second_max,
             read_ahead_bytes: worker.read_ahead_bytes as usize,
@@ -293,6 +300,8 @@ impl Config {
             retry_max_age_ms: signed(retry.max_age_ms),
             retry_visit_grace_ms: signed(retry.visit_grace_ms),
             waiting_room_max: retry.waiting_room_max as usize,
+            held_wait_max_ms: signed(retry.held_wait_max_ms),
+            held_room_max: retry.held_room_max as usize,
             #[cfg(feature = "planted-defects")]
             defect: None,
         }

@@ -136,6 +136,15 @@ pub fn tell(fact: &Fact) {
                 pass, "a search finds too many patients and is given up; which value do so many share?"
             );
         }
+        Fact::ReadsFail { operation } => {
+            warn!(
+                operation = operation.name(),
+                "HealthFlow does not answer these; one asks, the others wait"
+            );
+        }
+        Fact::ReadsAnswered { operation } => {
+            info!(operation = operation.name(), "HealthFlow answers these again");
+        }
         Fact::DoubtOpened { key, operation, quiet_at } => {
             let booking = named(key.as_ref());
             warn!(booking, operation = operation.name(), %quiet_at, "answer lost, write in doubt");

@@ -152,6 +152,8 @@ fn call_facts(key: &BookingKey) -> Vec<Fact> {
             operation: Operation::CreateAppointment,
             until: Timestamp(9_000),
         },
+        Fact::ReadsFail { operation: Operation::SearchPatients },
+        Fact::ReadsAnswered { operation: Operation::SearchPatients },
         paused(key, "unauthorised"),
         paused(key, "throttled"),
         paused(key, "unavailable"),

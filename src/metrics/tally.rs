@@ -55,7 +55,10 @@ impl Catalogue {
                 self.calls.searches_too_wide.with_label_values(&[*pass]).inc()
             }
             // Counted by its class already.
-            Fact::CallForbidden { .. } | Fact::CallThrottled { .. } => {}
+            Fact::CallForbidden { .. }
+            | Fact::CallThrottled { .. }
+            | Fact::ReadsFail { .. }
+            | Fact::ReadsAnswered { .. } => {}
             Fact::DoubtOpened { operation, .. } => {
                 self.doubts.opened.with_label_values(&[operation.name()]).inc()
             }

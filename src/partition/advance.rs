@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::appointment::{Revision, Slot, Span};
 use crate::booking::{Booking, BookingKey, PatientKey};
 use crate::healthflow::Request;
-use crate::partition::gates::{DoubtVerdict, HELD_BY_REVIEW};
-use crate::partition::job::{Job, JobKey, Purpose, Standing};
+use crate::partition::gates::DoubtVerdict;
+use crate::partition::job::{Job, JobKey, Purpose, Share, Standing};
 use crate::partition::open_write::OpenWrite;
 use crate::partition::settle::Settling;
 use crate::partition::suspects::subject;
@@ -15,6 +15,7 @@ use crate::partition::task::{Task, Turn};
 use crate::patient::digests::PersonDigests;
 use crate::patient::{Person, description};
 use crate::processor::defects::planted;
+use crate::retry::HELD_BY_REVIEW;
 use crate::state::{PatientIntent, WriteIntent, WriteOperation};
 use crate::sync::Step;
 use crate::sync::step::create_patient;
@@ -53,6 +54,7 @@ impl Task {
         }
         let next = self.next_of(key, &mut job, turn);
         if let Next::Ask(request, purpose) = &next {
+            job.share = Share::of(&job, *purpose);
             let standing = if self.may_be_sent(key, &job, (request, *purpose), turn) {
                 Standing::Ready
             } else {
@@ -65,9 +67,9 @@ impl Task {
         }
     }
 
-    /// Takes the next job that waits for a place, if there is one.
-    pub fn admit(&mut self, turn: &mut Turn<'_>) -> bool {
-        let Some(key) = self.arrivals.pop_front() else { return false };
+    /// Takes the next job that waits for a place of this share, if there is one.
+    pub fn admit(&mut self, share: Share, turn: &mut Turn<'_>) -> bool {
+        let Some(key) = self.arrivals[share.index()].pop_front() else { return false };
         self.advance(&key, turn);
         true
     }
@@ -108,13 +110,17 @@ impl Task {
             JobKey::Booking(booking) => self.next_of_booking(booking, job, turn),
             JobKey::Patient(patient) => self.next_of_patient(patient, job, turn),
         };
-        match next {
-            Next::Ask(..) if let Some(told) = job.told.filter(|told| turn.now < told.until) => {
-                Next::Wait(told.until, "throttled")
-            }
-            Next::Ask(request, purpose) => self.one_suspect_at_a_time(key, job, (request, purpose), turn),
-            other => other,
+        let Next::Ask(request, purpose) = next else { return next };
+        if let Some(told) = job.told.filter(|told| turn.now < told.until) {
+            return Next::Wait(told.until, "throttled");
         }
+        let operation = request.operation();
+        if !operation.is_write()
+            && let Some(at) = turn.reads.wait_until(operation, key, turn.now)
+        {
+            return Next::Wait(at, "reads_fail");
+        }
+        self.one_suspect_at_a_time(key, job, (request, purpose), turn)
     }
 
     fn next_of_booking(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) -> Next {
@@ -187,7 +193,8 @@ impl Task {
             self.leave_to_a_person(key, job, turn);
             return;
         }
-        let not_before = turn.now.plus_ms(turn.settings.retry_backoff_max_ms);
+        let version = job.newest().map_or(0, |newest| newest.booking.version);
+        let not_before = self.held_until(key, version, turn);
         self.park_all(key, job, not_before, HELD_BY_REVIEW, turn);
     }
 

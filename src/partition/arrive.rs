@@ -16,6 +16,7 @@ use crate::processor::fact::Fact;
 use crate::processor::settings::Settings;
 use crate::retry::deadline::{believable, taken_up};
 use crate::retry::waiting_room::Waiting;
+use crate::retry::{HELD_BY_REVIEW, WaitingRoom};
 use crate::state::ParkingPlace;
 use crate::sync::Disposition;
 use crate::time::Timestamp;
@@ -53,7 +54,9 @@ impl Task {
     /// Whether fetching `lane` should be stopped (true) or restarted (false) by what it holds in memory; none to leave
     /// it as it is. It restarts at half the limit, so that it does not flutter.
     pub fn hold_back(&mut self, lane: Lane, settings: &Settings) -> Option<bool> {
-        let waiting = if lane == Lane::Retry { self.waiting_room.len() } else { 0 };
+        // What only a person can move has a window of its own; beyond that it counts like the rest, for memory is not endless.
+        let in_window = |room: &WaitingRoom| room.len() - room.held().min(settings.held_room_max);
+        let waiting = if lane == Lane::Retry { in_window(&self.waiting_room) } else { 0 };
         let progress = self.lanes.get_mut(&lane)?;
         let full = progress.bytes() > settings.read_ahead_bytes || waiting > settings.waiting_room_max;
         let half_empty =
@@ -131,8 +134,10 @@ impl Task {
             return;
         }
         if !planted!(turn.settings, FutureBelieved) {
-            entry.schedule.not_before =
-                believable(entry.schedule.not_before, turn.now, turn.settings.longest_wait_ms());
+            let is_held = &*entry.schedule.last_error == HELD_BY_REVIEW;
+            let longest_ms =
+                if is_held { turn.settings.held_wait_max_ms } else { turn.settings.longest_wait_ms() };
+            entry.schedule.not_before = believable(entry.schedule.not_before, turn.now, longest_ms);
         }
         let newer_known = self
             .jobs
@@ -141,8 +146,13 @@ impl Task {
         let waiting = Waiting { entry, offset: position.1 };
         if newer_known || waiting.entry.schedule.not_before <= turn.now {
             self.take_back(waiting, turn);
-        } else if let Some(copy) = self.waiting_room.enter(waiting) {
-            self.position_finished((Lane::Retry, copy.offset));
+        } else {
+            if waiting.is_held() && self.waiting_room.held() < turn.settings.held_room_max {
+                self.lanes.get_mut(&Lane::Retry).into_iter().for_each(|lane| lane.set_aside(position.1));
+            }
+            if let Some(copy) = self.waiting_room.enter(waiting) {
+                self.position_finished((Lane::Retry, copy.offset));
+            }
         }
     }
 
@@ -237,7 +247,8 @@ impl Task {
         }
         // A job that waits is looked at again: the newer version may not have to wait.
         if !known || awaits {
-            self.arrivals.push_back(key);
+            let share = self.share_of(&key);
+            self.arrivals[share].push_back(key);
         }
     }
 

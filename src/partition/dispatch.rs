@@ -6,11 +6,12 @@ use std::sync::Arc;
 use crate::booking::{BookingKey, PatientKey, PracticeId};
 use crate::healthflow::Request;
 use crate::partition::advance::Next;
-use crate::partition::job::{Flight, Job, JobKey, Purpose, Standing};
+use crate::partition::job::{Flight, Job, JobKey, Purpose, Share, Standing};
 use crate::partition::task::{Task, Turn};
 use crate::patient::search::Search;
 use crate::processor::defects::planted;
 use crate::processor::fact::Fact;
+use crate::retry::schedule::delay_ms;
 use crate::time::Timestamp;
 
 /// A request that may go out now.
@@ -25,28 +26,32 @@ pub struct Send {
 }
 
 impl Task {
-    /// Whether a job is ready to send.
-    pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty() && !self.is_draining()
+    /// Whether a job of this share is ready to send.
+    pub fn has_ready(&self, share: Share) -> bool {
+        !self.ready[share.index()].is_empty() && !self.is_draining()
     }
 
-    /// Whether a job waits for a place in the ready queue.
-    pub fn has_arrivals(&self) -> bool {
-        !self.arrivals.is_empty() && !self.is_draining()
+    /// Whether a job of this share waits for a place in the ready queue.
+    pub fn has_arrivals(&self, share: Share) -> bool {
+        !self.arrivals[share.index()].is_empty() && !self.is_draining()
     }
 
     /// Puts a job of another practice than this first, if one is ready.
     pub fn puts_another_first(&mut self, practice: &PracticeId) -> bool {
-        let other = self.ready.iter().position(|key| key.practice() != practice);
-        if let Some(key) = other.and_then(|index| self.ready.remove(index)) {
-            self.ready.push_front(key);
+        let mut is_there = false;
+        for ready in &mut self.ready {
+            let other = ready.iter().position(|key| key.practice() != practice);
+            if let Some(key) = other.and_then(|index| ready.remove(index)) {
+                ready.push_front(key);
+                is_there = true;
+            }
         }
-        other.is_some()
+        is_there
     }
 
-    /// The next request that may go out. The caller holds a permit for it already: nothing may wait after this.
-    pub fn send_next(&mut self, turn: &mut Turn<'_>) -> Option<Send> {
-        while let Some(key) = self.ready.pop_front() {
+    /// The next request of this share that may go out. The caller holds a permit for it already: nothing may wait after this.
+    pub fn send_next(&mut self, share: Share, turn: &mut Turn<'_>) -> Option<Send> {
+        while let Some(key) = self.ready[share.index()].pop_front() {
             let Some(mut job) = self.jobs.remove(&key) else { continue };
             if job.standing != Standing::Ready {
                 self.jobs.insert(key, job);
@@ -67,7 +72,7 @@ impl Task {
             if is_write && turn.now.plus_ms(turn.settings.lease_margin_ms) >= lease_until {
                 // Renewed by committing the offset again; an empty transaction would ask nobody (rule W2).
                 self.renewal_wanted = true;
-                self.ready.push_front(key.clone());
+                self.ready[share.index()].push_front(key.clone());
                 self.jobs.insert(key, job);
                 return None;
             }
@@ -139,8 +144,12 @@ impl Task {
                 }
                 if let JobKey::Booking(booking) = key {
                     // What looks again every moment in memory must not do so through Kafka.
-                    let at = at.max(now.plus_ms(turn.settings.retry_backoff_min_ms));
-                    self.park_all(booking, &mut job, at, why, turn);
+                    let parked_until = at.max(self.next_parking_ends(booking, &job, turn));
+                    self.park_all(booking, &mut job, parked_until, why, turn);
+                    // Its doubt settles meanwhile all the same.
+                    if self.writes.get(booking).is_some_and(|open| open.doubt.is_some()) {
+                        self.timers.insert((at, key.clone()));
+                    }
                 }
             }
             Next::AwaitPatient(patient) => {
@@ -156,12 +165,21 @@ impl Task {
                     return;
                 }
                 if let JobKey::Booking(booking) = key {
-                    let at = now.plus_ms(turn.settings.retry_backoff_min_ms);
+                    let at = self.next_parking_ends(booking, &job, turn);
                     self.park_all(booking, &mut job, at, "patient_busy", turn);
                 }
             }
         }
         self.end(key, &mut job, now);
+    }
+
+    /// Until when a job is parked that only waits: longer each time, for it may be parked again and again.
+    fn next_parking_ends(&self, key: &BookingKey, job: &Job, turn: &Turn<'_>) -> Timestamp {
+        let version = job.newest().map_or(0, |newest| newest.booking.version);
+        let parked = self.state.bookings.get_open(key).and_then(|state| state.parked(version));
+        let times = parked.map_or(0, |parked| parked.generation) + 1;
+        let (min_ms, max_ms) = (turn.settings.retry_backoff_min_ms, turn.settings.retry_backoff_max_ms);
+        turn.now.plus_ms(delay_ms(key, version, times, min_ms, max_ms))
     }
 
     /// A job has nothing more to do: no unsent intent stays behind (rule W1), the patient is free for the next one.
@@ -212,7 +230,8 @@ impl Task {
         let Some(mut awaited) = self.patients_awaited.remove(patient) else { return };
         while let Some(next) = awaited.pop_front() {
             if self.jobs.get(&next).is_some_and(|job| job.standing == Standing::AwaitsPatient) {
-                self.arrivals.push_front(next);
+                let share = self.share_of(&next);
+                self.arrivals[share].push_front(next);
                 break;
             }
         }

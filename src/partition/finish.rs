@@ -6,11 +6,11 @@ use std::sync::Arc;
 use crate::booking::{Booking, BookingKey, PatientKey, Version};
 use crate::event::failed::DeadContent;
 use crate::event::{DeadLetter, Finished, Identity, Origin, Outgoing, RetryEntry, ReviewCase};
-use crate::partition::gates::HELD_BY_REVIEW;
 use crate::partition::job::{InHand, Job};
 use crate::partition::task::{PendingFact, Task, Turn};
 use crate::processor::defects::planted;
 use crate::processor::fact::Fact;
+use crate::retry::HELD_BY_REVIEW;
 use crate::retry::deadline::{Patience, leave_out};
 use crate::retry::schedule::delay_ms;
 use crate::state::{Parked, ParkingPlace, Suspicion};
@@ -123,7 +123,7 @@ impl Task {
         // A booking has one place in the review topic: what would replace the older question waits behind it. But what takes
         // a doubt along, or holds others, goes there at once: parked, it would be written again.
         if reason.holds_nobody_else() && self.change_booking(key).has_other_review(booking.version) {
-            let not_before = turn.now.plus_ms(turn.settings.retry_backoff_max_ms);
+            let not_before = self.held_until(key, booking.version, turn);
             return self.park(key, in_hand, not_before, HELD_BY_REVIEW, turn);
         }
         let generation = self.repark(key, &in_hand, ParkingPlace::Review);
@@ -211,6 +211,15 @@ impl Task {
         state.lost.retain(|lost| *lost != version);
         state.parked.push(Parked { version, place, generation, wish });
         generation
+    }
+
+    /// Until when a version that waits for a person is put aside: longer each time, for nothing but that person moves it, and
+    /// each time is written.
+    pub(super) fn held_until(&self, key: &BookingKey, version: Version, turn: &Turn<'_>) -> Timestamp {
+        let parked = self.state.bookings.get_open(key).and_then(|state| state.parked(version));
+        let times = parked.map_or(0, |parked| parked.generation) + 1;
+        let (min_ms, max_ms) = (turn.settings.retry_backoff_max_ms, turn.settings.held_wait_max_ms);
+        turn.now.plus_ms(delay_ms(key, version, times, min_ms, max_ms))
     }
 
     /// Puts every version at hand aside; it is no attempt, and what it waits is no part of its age.

@@ -27,9 +27,6 @@ pub enum DoubtVerdict {
     Wait(Timestamp),
 }
 
-/// Why a booking waits for a person or for another booking's review, as its last error.
-pub const HELD_BY_REVIEW: &str = "held_by_review";
-
 impl Task {
     /// Whether `booking` must wait because a person has to decide first: about itself, or about its patient. A hold is no
     /// wider than its question: a cancellation asks for nobody.

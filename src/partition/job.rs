@@ -109,6 +109,36 @@ pub enum Purpose {
     Settle,
 }
 
+/// From which share of places and permits a job is served. What failed before must not stand in front of what was never
+/// tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Share {
+    /// It was not tried yet, and is in nobody's way.
+    #[default]
+    First,
+    /// It failed before, or settles a doubt.
+    Again,
+}
+
+impl Share {
+    /// Both.
+    pub const ALL: [Share; 2] = [Share::First, Share::Again];
+
+    /// Which one a job belongs to that asks for this purpose.
+    pub fn of(job: &Job, purpose: Purpose) -> Share {
+        let was_tried = job.newest().is_none_or(|newest| newest.schedule.attempts > 0);
+        if was_tried || purpose == Purpose::Settle { Share::Again } else { Share::First }
+    }
+
+    /// Its place in a pair.
+    pub const fn index(self) -> usize {
+        match self {
+            Share::First => 0,
+            Share::Again => 1,
+        }
+    }
+}
+
 /// Where a job stands between two calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Standing {
@@ -141,6 +171,8 @@ pub struct Job {
     pub versions: BTreeMap<Version, InHand>,
     /// Where it stands.
     pub standing: Standing,
+    /// From which share it is served.
+    pub share: Share,
     /// The patient whose lock it holds.
     pub patient: Option<PatientKey>,
     /// The call under way.

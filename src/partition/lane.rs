@@ -44,6 +44,13 @@ impl LaneProgress {
         self.bytes = self.bytes + size_bytes - delayed.map_or(0, |record| record.size_bytes);
     }
 
+    /// The record at `offset` waits outside the window of its lane: it weighs nothing in it.
+    pub fn set_aside(&mut self, offset: i64) {
+        if let Some(record) = self.unfinished.get_mut(&offset) {
+            self.bytes -= std::mem::take(&mut record.size_bytes);
+        }
+    }
+
     /// What the record at `offset` called for is in the batch that is being gathered.
     pub fn finished(&mut self, offset: i64) {
         if let Some(record) = self.unfinished.remove(&offset) {

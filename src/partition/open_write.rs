@@ -32,6 +32,8 @@ pub struct Doubt {
     pub inherited: bool,
     /// A look-up did not tell: it waits for a record that can go to review.
     pub unclear: bool,
+    /// How many look-ups failed.
+    pub look_ups: u32,
 }
 
 impl OpenWrite {
@@ -53,6 +55,7 @@ impl OpenWrite {
                 key_refused: false,
                 inherited: true,
                 unclear: false,
+                look_ups: 0,
             }),
         }
     }
@@ -79,6 +82,7 @@ impl OpenWrite {
             key_refused: previous.is_some_and(|doubt| doubt.key_refused),
             inherited: previous.is_some_and(|doubt| doubt.inherited),
             unclear: false,
+            look_ups: 0,
         });
     }
 }

@@ -4,7 +4,7 @@
 use crate::appointment::Slot;
 use crate::booking::{BookingKey, PatientKey};
 use crate::healthflow::pages::{PAGES_MAX, Pages};
-use crate::healthflow::{Answer, AppointmentFound, Reply, Request, Sought};
+use crate::healthflow::{Answer, AppointmentFound, Operation, Reply, Request, Sought};
 use crate::partition::advance::{Next, SETTLE_AGAIN_MS};
 use crate::partition::job::{Job, JobKey, Purpose};
 use crate::partition::suspects::Subject;
@@ -13,9 +13,14 @@ use crate::patient::digests::PersonDigests;
 use crate::patient::{Candidate, Person};
 use crate::processor::defects::planted;
 use crate::processor::fact::Fact;
+use crate::retry::schedule::delay_ms;
 use crate::state::WriteOperation;
 use crate::sync::step::look_up_patient;
 use crate::sync::{Outcome, Reason};
+use crate::time::Timestamp;
+
+/// So many look-ups that failed make the longest pause, whatever follows.
+const LOOK_UPS_MAX: u32 = 30;
 
 /// How a doubt that is quiet is settled.
 pub(super) enum Settling {
@@ -121,7 +126,8 @@ impl Task {
         if let Some(holder) = self.patients_busy.get(patient) {
             // What it found before was found too early.
             self.jobs.get_mut(holder).into_iter().for_each(Job::forget_search);
-            self.arrivals.push_front(holder.clone());
+            let share = self.share_of(holder);
+            self.arrivals[share].push_front(holder.clone());
         }
     }
 
@@ -144,7 +150,7 @@ impl Task {
             Some(None) => return,
             None => {
                 job.looked_up = Pages::default();
-                return self.look_up_again(JobKey::Booking(key.clone()), job, turn);
+                return self.look_up_failed(JobKey::Booking(key.clone()), job, turn);
             }
         };
         let key_refused =
@@ -158,7 +164,10 @@ impl Task {
                 self.change_booking(key).incarnation += u32::from(key_refused);
                 false
             }
-            ToldApart::Soon => return self.look_up_again(JobKey::Booking(key.clone()), job, turn),
+            ToldApart::Soon => {
+                let again_at = turn.now.plus_ms(turn.settings.retry_backoff_min_ms);
+                return self.look_up_again(JobKey::Booking(key.clone()), again_at, job, turn);
+            }
             ToldApart::Unclear => return self.leave_to_a_person(key, job, turn),
         };
         turn.facts.push_back(Fact::DoubtSettled { key: Some(key.clone()), found: Some(is_ours) });
@@ -249,7 +258,7 @@ impl Task {
             Some(None) => return,
             None => {
                 job.pages = Pages::default();
-                return self.look_up_again(JobKey::Patient(patient.clone()), job, turn);
+                return self.look_up_failed(JobKey::Patient(patient.clone()), job, turn);
             }
         };
         let ours = |candidate: &Candidate| candidate.external_id.as_deref() == Some(patient.patient.as_str());
@@ -266,7 +275,8 @@ impl Task {
             None => self.creation_never_happened(patient),
         }
         if let Some(holder) = self.patients_busy.get(patient) {
-            self.arrivals.push_front(holder.clone());
+            let share = self.share_of(holder);
+            self.arrivals[share].push_front(holder.clone());
         }
     }
 
@@ -279,10 +289,30 @@ impl Task {
         self.newcomers.never_happened(patient);
     }
 
-    /// A settling look-up failed, or came too early: the doubt stays quiet, so it is asked again a little later.
-    fn look_up_again(&mut self, key: JobKey, job: &Job, turn: &Turn<'_>) {
+    /// A settling look-up failed: the doubt stays quiet, and is asked about again after a pause that grows, unless all such
+    /// look-ups fail: then that is not its own trouble.
+    fn look_up_failed(&mut self, key: JobKey, job: &Job, turn: &Turn<'_>) {
+        let doubt = match &key {
+            JobKey::Booking(booking) => self.writes.get_mut(booking),
+            JobKey::Patient(patient) => self.creations.get_mut(patient),
+        }
+        .and_then(|open| open.doubt.as_mut());
+        let Some(doubt) = doubt else { return };
+        let operation = match &key {
+            JobKey::Booking(_) => Operation::FindAppointment,
+            JobKey::Patient(_) => Operation::SearchPatients,
+        };
+        doubt.look_ups =
+            if turn.reads.do_fail(operation) { 1 } else { (doubt.look_ups + 1).min(LOOK_UPS_MAX) };
+        let (min_ms, max_ms) = (turn.settings.retry_backoff_min_ms, turn.settings.retry_backoff_max_ms);
+        let again_at = turn.now.plus_ms(delay_ms(&key, 0, doubt.look_ups, min_ms, max_ms));
+        self.look_up_again(key, again_at, job, turn);
+    }
+
+    /// The doubt stays quiet and is asked about again at `again_at`.
+    fn look_up_again(&mut self, key: JobKey, again_at: Timestamp, job: &Job, turn: &Turn<'_>) {
         let asked = job.told.map_or(turn.now, |told| told.until);
-        let again_at = turn.now.plus_ms(turn.settings.retry_backoff_min_ms).max(asked);
+        let again_at = again_at.max(asked);
         match &key {
             JobKey::Booking(booking) => self.writes.get_mut(booking),
             JobKey::Patient(patient) => self.creations.get_mut(patient),

@@ -7,7 +7,7 @@ use crate::booking::{BookingKey, PatientKey};
 use crate::event::topics::Lane;
 use crate::event::{Outgoing, Unusable};
 use crate::partition::commit::Committing;
-use crate::partition::job::{Job, JobKey, Standing};
+use crate::partition::job::{Job, JobKey, Purpose, Share, Standing};
 use crate::partition::lane::LaneProgress;
 use crate::partition::newcomers::Newcomers;
 use crate::partition::open_write::OpenWrite;
@@ -16,7 +16,7 @@ use crate::processor::fact::Fact;
 use crate::processor::input::{Acquired, Incarnation};
 use crate::processor::settings::Settings;
 use crate::processor::status::{TaskPhase, TaskStatus};
-use crate::retry::WaitingRoom;
+use crate::retry::{Reads, WaitingRoom};
 use crate::state::{BookingState, PatientState, TaskState, TopicIds};
 use crate::time::Timestamp;
 
@@ -27,6 +27,8 @@ pub struct Turn<'a> {
     pub now: Timestamp,
     /// The limits.
     pub settings: &'a Settings,
+    /// Reads that fail.
+    pub reads: &'a Reads,
     /// Facts, in order.
     pub facts: &'a mut VecDeque<Fact>,
 }
@@ -49,10 +51,10 @@ pub struct Task {
     pub(super) lanes: HashMap<Lane, LaneProgress>,
     pub(super) state: TaskState,
     pub(super) jobs: HashMap<JobKey, Job>,
-    pub(super) arrivals: VecDeque<JobKey>,
-    pub(super) ready: VecDeque<JobKey>,
+    pub(super) arrivals: [VecDeque<JobKey>; 2],
+    pub(super) ready: [VecDeque<JobKey>; 2],
     pub(super) awaits_commit: VecDeque<(u64, JobKey)>,
-    pub(super) places: usize,
+    pub(super) places: [usize; 2],
     pub(super) patients_busy: HashMap<PatientKey, JobKey>,
     pub(super) patients_awaited: HashMap<PatientKey, VecDeque<JobKey>>,
     pub(super) timers: BTreeSet<(Timestamp, JobKey)>,
@@ -121,10 +123,10 @@ impl Task {
             lanes,
             state: acquired.state,
             jobs: HashMap::new(),
-            arrivals: VecDeque::new(),
-            ready: VecDeque::new(),
+            arrivals: Default::default(),
+            ready: Default::default(),
             awaits_commit: VecDeque::new(),
-            places: 0,
+            places: [0; 2],
             patients_busy: HashMap::new(),
             patients_awaited: HashMap::new(),
             timers: BTreeSet::new(),
@@ -204,14 +206,15 @@ impl Task {
 
     /// Moves a job to where it stands now, keeping count of the places taken.
     pub(super) fn stand(&mut self, key: &JobKey, job: &mut Job, standing: Standing, now: Timestamp) {
-        self.places -= usize::from(job.standing.takes_place());
-        self.places += usize::from(standing.takes_place());
+        let share = job.share.index();
+        self.places[share] -= usize::from(job.standing.takes_place());
+        self.places[share] += usize::from(standing.takes_place());
         job.standing = standing;
         match standing {
             Standing::AwaitsCommit => self.awaits_commit.push_back((self.sequence, key.clone())),
             // What was begun is finished first, so that whoever came first is done first.
-            Standing::Ready if job.asked_version > 0 => self.ready.push_front(key.clone()),
-            Standing::Ready => self.ready.push_back(key.clone()),
+            Standing::Ready if job.asked_version > 0 => self.ready[share].push_front(key.clone()),
+            Standing::Ready => self.ready[share].push_back(key.clone()),
             Standing::AwaitsTime(at) => {
                 self.timers.insert((at, key.clone()));
             }
@@ -228,9 +231,14 @@ impl Task {
         self.drain_until.is_some()
     }
 
-    /// Places of the ready queue that this task takes up.
-    pub fn places(&self) -> usize {
+    /// Places of the ready queue that this task takes up, by share.
+    pub fn places(&self) -> [usize; 2] {
         self.places
+    }
+
+    /// Which share a job that has just come back or woken belongs to.
+    pub(super) fn share_of(&self, key: &JobKey) -> usize {
+        self.jobs.get(key).map_or(Share::Again, |job| Share::of(job, Purpose::Flow)).index()
     }
 
     /// Calls under way.

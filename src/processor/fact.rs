@@ -179,6 +179,16 @@ pub enum Fact {
         /// What was asked.
         operation: Operation,
     },
+    /// HealthFlow did not answer several reads of a kind in a row: from now on one asks, and the others wait for it.
+    ReadsFail {
+        /// Which kind.
+        operation: Operation,
+    },
+    /// It answers them again.
+    ReadsAnswered {
+        /// Which kind.
+        operation: Operation,
+    },
     /// It is not known whether a write was carried out (rule W4).
     DoubtOpened {
         /// Which booking; none for a patient.

@@ -28,6 +28,9 @@ impl Processor {
         let elapsed_ms = now.since_ms(call.sent_at).max(0).unsigned_abs();
         self.facts.push_back(Fact::CallAnswered { operation: call.operation, class, elapsed_ms });
         self.tell_refusal(&call, &reply);
+        if !call.operation.is_write() {
+            self.note_read((id, &call), &reply, now);
+        }
         let told = self.heed((id, &call), &reply, now);
         self.with_task(call.partition, call.incarnation, now, |task, turn| {
             task.answered(&call.job, reply, told, turn);
@@ -111,6 +114,27 @@ impl Processor {
                 let by_itself = own_ms > self.settings.pause_max_ms;
                 let until = if by_itself { until } else { until_all.plus_ms(AFTER_THE_OTHERS_MS) };
                 Told { in_pause, until, by_itself }
+            }
+        }
+    }
+
+    /// A read ended: whether one of its kind asks for all from now on, or need not any more.
+    fn note_read(&mut self, (id, call): (CallId, &Call), reply: &Reply, now: Timestamp) {
+        let operation = call.operation;
+        match reply {
+            Err(Fault::Throttled { .. } | Fault::Unauthorised | Fault::Forbidden) => {
+                self.reads.is_put_off(operation, id.0);
+            }
+            Err(Fault::NotSent(_) | Fault::Unknown(_)) => {
+                let pauses_ms = (self.settings.retry_backoff_min_ms, self.settings.pause_max_ms);
+                if self.reads.has_failed(operation, id.0, pauses_ms, now) {
+                    self.facts.push_back(Fact::ReadsFail { operation });
+                }
+            }
+            _ => {
+                if self.reads.is_answered(operation) {
+                    self.facts.push_back(Fact::ReadsAnswered { operation });
+                }
             }
         }
     }

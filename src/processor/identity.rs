@@ -13,6 +13,8 @@ impl Hash for Processor {
             tasks,
             calls,
             account,
+            reads,
+            first_in_a_row,
             effects,
             facts: _,
             next_call,
@@ -22,6 +24,7 @@ impl Hash for Processor {
             stopped,
         } = self;
         debug_assert!(effects.is_empty(), "compared between two turns only");
+        (reads, first_in_a_row).hash(hasher);
         (tasks, account, next_call, next_incarnation, next_turn_of, stopping, stopped).hash(hasher);
         hash_entries(calls, hasher);
     }

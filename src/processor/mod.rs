@@ -21,9 +21,10 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::healthflow::Operation;
 use crate::limits::Account;
-use crate::partition::job::JobKey;
+use crate::partition::job::{JobKey, Share};
 use crate::partition::{Task, Turn};
 use crate::processor::ownership::Slot;
+use crate::retry::Reads;
 use crate::time::Timestamp;
 
 pub use effect::{CallId, Effect};
@@ -39,6 +40,9 @@ pub struct Processor {
     tasks: BTreeMap<i32, Slot>,
     calls: HashMap<CallId, Call>,
     account: Account,
+    reads: Reads,
+    /// How many calls in a row were of bookings that were not tried before, while others waited.
+    first_in_a_row: u32,
     effects: VecDeque<Effect>,
     facts: VecDeque<Fact>,
     next_call: u64,
@@ -58,6 +62,8 @@ struct Call {
     sent_at: Timestamp,
     /// How often HealthFlow had asked everybody to wait when it went out.
     sent_after: u32,
+    /// From which share it was sent.
+    share: Share,
 }
 
 impl Processor {
@@ -69,6 +75,8 @@ impl Processor {
             tasks: BTreeMap::new(),
             calls: HashMap::new(),
             account,
+            reads: Reads::default(),
+            first_in_a_row: 0,
             effects: VecDeque::new(),
             facts: VecDeque::new(),
             next_call: 1,
@@ -154,7 +162,7 @@ impl Processor {
         if let Some(Slot::Live(task)) = self.tasks.get_mut(&partition)
             && task.incarnation == incarnation
         {
-            let mut turn = Turn { now, settings: &self.settings, facts: &mut self.facts };
+            let mut turn = Turn { now, settings: &self.settings, reads: &self.reads, facts: &mut self.facts };
             then(task, &mut turn);
         }
     }

@@ -71,7 +71,7 @@ impl Processor {
             }
             _ => return,
         }
-        let mut turn = Turn { now, settings: &self.settings, facts: &mut self.facts };
+        let mut turn = Turn { now, settings: &self.settings, reads: &self.reads, facts: &mut self.facts };
         let task = Task::new(partition, incarnation, acquired, &mut turn);
         self.tasks.insert(partition, Slot::Live(Box::new(task)));
         self.share_limit(now);

@@ -2,7 +2,8 @@
 //! the limits of the whole worker.
 
 use crate::event::topics::Lane;
-use crate::partition::Turn;
+use crate::partition::job::Share;
+use crate::partition::{Task, Turn};
 use crate::processor::effect::{CallId, Effect};
 use crate::processor::ownership::Slot;
 use crate::processor::{Call, Processor};
@@ -37,7 +38,8 @@ impl Processor {
             if task.wants_commit() {
                 at_latest(task.commit_started_at().plus_ms(interval_ms));
             }
-            ready |= task.has_ready();
+            let may_send = |share: &Share| task.has_ready(*share) && self.has_call_left(*share);
+            ready |= Share::ALL.iter().any(may_send);
         }
         if ready && self.calls.len() < self.settings.max_in_flight {
             let permit_at = self.account.next_at(now);
@@ -51,7 +53,7 @@ impl Processor {
     fn wake(&mut self, now: Timestamp) {
         for slot in self.tasks.values_mut() {
             let Slot::Live(task) = slot else { continue };
-            let mut turn = Turn { now, settings: &self.settings, facts: &mut self.facts };
+            let mut turn = Turn { now, settings: &self.settings, reads: &self.reads, facts: &mut self.facts };
             task.take_due(&turn);
             task.wake(&mut turn);
         }
@@ -59,31 +61,59 @@ impl Processor {
 
     /// Admits jobs, one task after the other, while there are places in the ready queue.
     fn admit(&mut self, now: Timestamp) {
-        let mut places: usize = self.live_places();
-        let mut admitted = true;
-        while admitted && places < self.settings.ready_queue_max {
-            admitted = false;
-            for slot in self.tasks.values_mut() {
-                let Slot::Live(task) = slot else { continue };
-                let before = task.places();
-                let mut turn = Turn { now, settings: &self.settings, facts: &mut self.facts };
-                admitted |= !task.is_draining() && task.admit(&mut turn);
-                places = places + task.places() - before;
+        for share in Share::ALL {
+            let mut places = self.live_places();
+            let mut admitted = true;
+            while admitted && self.has_place_left(share, places) {
+                admitted = false;
+                for slot in self.tasks.values_mut() {
+                    let Slot::Live(task) = slot else { continue };
+                    let before = task.places();
+                    let mut turn =
+                        Turn { now, settings: &self.settings, reads: &self.reads, facts: &mut self.facts };
+                    admitted |= !task.is_draining() && task.admit(share, &mut turn);
+                    for (all, (before, after)) in places.iter_mut().zip(before.into_iter().zip(task.places()))
+                    {
+                        *all = *all + after - before;
+                    }
+                }
             }
         }
     }
 
     /// Whether a job waits for a place that is free.
     fn can_admit(&self) -> bool {
-        let waits = |slot: &Slot| matches!(slot, Slot::Live(task) if task.has_arrivals());
-        self.tasks.values().any(waits) && self.live_places() < self.settings.ready_queue_max
+        let places = self.live_places();
+        let waits = |slot: &Slot, share| matches!(slot, Slot::Live(task) if task.has_arrivals(share));
+        Share::ALL.into_iter().any(|share| {
+            self.tasks.values().any(|slot| waits(slot, share)) && self.has_place_left(share, places)
+        })
     }
 
-    fn live_places(&self) -> usize {
-        self.tasks.values().map(|slot| if let Slot::Live(task) = slot { task.places() } else { 0 }).sum()
+    /// Whether the ready queue has a place for this share; what failed before never takes them all.
+    fn has_place_left(&self, share: Share, [first, again]: [usize; 2]) -> bool {
+        let most = self.settings.ready_queue_max;
+        first + again < most && (share == Share::First || again < self.settings.again_part_of(most))
     }
 
-    /// Sends what is ready, one task after the other, while there are permits.
+    /// Whether another call of this share may be under way; what failed before never takes them all, for it may hang.
+    fn has_call_left(&self, share: Share) -> bool {
+        let most = self.settings.max_in_flight;
+        let again = || self.calls.values().filter(|call| call.share == Share::Again).count();
+        self.calls.len() < most && (share == Share::First || again() < self.settings.again_part_of(most))
+    }
+
+    fn live_places(&self) -> [usize; 2] {
+        let mut places = [0; 2];
+        for slot in self.tasks.values() {
+            let Slot::Live(task) = slot else { continue };
+            places.iter_mut().zip(task.places()).for_each(|(all, one)| *all += one);
+        }
+        places
+    }
+
+    /// Sends what is ready, one task after the other, while there are permits: what was not tried before goes first, and of
+    /// some calls in a row one is left to what was.
     fn send(&mut self, now: Timestamp) {
         let mut partitions: Vec<i32> = self.rotation();
         if let Some(practice) = self.account.on_trial(now).cloned() {
@@ -94,21 +124,28 @@ impl Processor {
             let (others, same): (Vec<i32>, Vec<i32>) = partitions.into_iter().partition(puts_another_first);
             partitions = [others, same].concat();
         }
-        let mut sent = true;
-        while sent {
-            sent = false;
-            for partition in &partitions {
-                if self.calls.len() >= self.settings.max_in_flight || self.account.next_at(now) > now {
-                    return;
+        for share in Share::ALL {
+            let mut sent = true;
+            while sent {
+                sent = false;
+                for partition in &partitions {
+                    if self.account.next_at(now) > now {
+                        return;
+                    }
+                    let is_their_turn = self.first_in_a_row >= self.settings.firsts_in_a_row();
+                    sent |= (is_their_turn && self.send_one(*partition, Share::Again, now))
+                        || self.send_one(*partition, share, now);
                 }
-                sent |= self.send_one(*partition, now);
             }
         }
+        // Nobody waits for a turn.
+        self.first_in_a_row = 0;
     }
 
     /// Every live task with something ready, beginning with another one each time, so that none is always last.
     fn rotation(&mut self) -> Vec<i32> {
-        let ready = |slot: &Slot| matches!(slot, Slot::Live(task) if task.has_ready());
+        let is_ready = |task: &Task| Share::ALL.into_iter().any(|share| task.has_ready(share));
+        let ready = |slot: &Slot| matches!(slot, Slot::Live(task) if is_ready(task));
         let mut partitions: Vec<i32> =
             self.tasks.iter().filter(|(_, slot)| ready(slot)).map(|(partition, _)| *partition).collect();
         let first = partitions.iter().position(|partition| *partition >= self.next_turn_of).unwrap_or(0);
@@ -117,22 +154,31 @@ impl Processor {
         partitions
     }
 
-    fn send_one(&mut self, partition: i32, now: Timestamp) -> bool {
+    fn send_one(&mut self, partition: i32, share: Share, now: Timestamp) -> bool {
+        if !self.has_call_left(share) || self.account.next_at(now) > now {
+            return false;
+        }
         let Some(Slot::Live(task)) = self.tasks.get_mut(&partition) else { return false };
         if task.is_draining() {
             return false;
         }
-        let mut turn = Turn { now, settings: &self.settings, facts: &mut self.facts };
-        let Some(send) = task.send_next(&mut turn) else { return false };
+        let mut turn = Turn { now, settings: &self.settings, reads: &self.reads, facts: &mut self.facts };
+        let Some(send) = task.send_next(share, &mut turn) else { return false };
         let incarnation = task.incarnation;
         self.account.try_take(now);
         let call = CallId(self.next_call);
         self.next_call += 1;
         self.account.is_sent(call.0);
+        self.first_in_a_row = match share {
+            Share::First => (self.first_in_a_row + 1).min(self.settings.firsts_in_a_row()),
+            Share::Again => 0,
+        };
         let operation = send.request.operation();
+        self.reads.is_sent(operation, call.0);
         let sent_after = self.account.pauses();
         let job = send.job;
-        self.calls.insert(call, Call { partition, incarnation, job, operation, sent_at: now, sent_after });
+        self.calls
+            .insert(call, Call { partition, incarnation, job, operation, sent_at: now, sent_after, share });
         let (lease_until, request) = (send.lease_until, Box::new(send.request));
         self.effects.push_back(Effect::Call { call, partition, incarnation, lease_until, request });
         true

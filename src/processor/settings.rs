@@ -50,6 +50,8 @@ pub struct Settings {
     pub max_in_flight: usize,
     /// `worker.ready_queue_max`: bookings with an intent written ahead.
     pub ready_queue_max: usize,
+    /// `worker.again_share`: the part of calls, permits and places for what failed before.
+    pub again_share: f64,
     /// `worker.commit_interval_ms`.
     pub commit_interval_ms: i64,
     /// `worker.transactions_per_second_max`: for all tasks of the worker together.
@@ -80,6 +82,10 @@ pub struct Settings {
     pub retry_visit_grace_ms: i64,
     /// `retry.waiting_room_max`: records per task.
     pub waiting_room_max: usize,
+    /// `retry.held_wait_max_ms`: the longest wait of a version that a person must move.
+    pub held_wait_max_ms: i64,
+    /// `retry.held_room_max`: records per task.
+    pub held_room_max: usize,
     /// How it is broken on purpose, if it is.
     #[cfg(feature = "planted-defects")]
     pub defect: Option<crate::processor::defects::Defect>,
@@ -99,6 +105,16 @@ impl Settings {
     /// Q: from the end of a request until it can no longer land unseen.
     pub const fn settle_ms(&self) -> i64 {
         self.request_life_ms + self.late_landing_ms + self.search_lag_ms
+    }
+
+    /// How many of `most` calls or places what failed before may take.
+    pub fn again_part_of(&self, most: usize) -> usize {
+        ((most as f64 * self.again_share) as usize).max(1)
+    }
+
+    /// After how many calls in a row of bookings that were not tried before one that was has its turn.
+    pub fn firsts_in_a_row(&self) -> u32 {
+        ((1.0 / self.again_share.max(0.001)).round() as u32).saturating_sub(1).max(1)
     }
 
     /// The longest that a parked version can have to wait: for its next attempt, or for a doubt of an earlier owner.

@@ -3,11 +3,11 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::booking::{BookingKey, Version};
+use crate::booking::Version;
 
 /// The delay after `attempts` failures (at least one), in milliseconds: between `min_ms` and
 /// `min_ms × 2^attempts`, capped at `max_ms`.
-pub fn delay_ms(key: &BookingKey, version: Version, attempts: u32, min_ms: i64, max_ms: i64) -> i64 {
+pub fn delay_ms(key: &impl Hash, version: Version, attempts: u32, min_ms: i64, max_ms: i64) -> i64 {
     let ceiling = min_ms.saturating_mul(1_i64 << attempts.min(30)).clamp(min_ms, max_ms.max(min_ms));
     let mut hasher = DefaultHasher::new();
     (key, version, attempts).hash(&mut hasher);
@@ -18,6 +18,7 @@ pub fn delay_ms(key: &BookingKey, version: Version, attempts: u32, min_ms: i64, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::booking::BookingKey;
     use proptest::prelude::*;
 
     proptest! {

@@ -108,6 +108,7 @@ pub fn settings(guard: GuardMode) -> Settings {
         lease_margin_ms: 100,
         max_in_flight: 4,
         ready_queue_max: 4,
+        again_share: 0.5,
         read_ahead_bytes: 1 << 20,
         memory_wait_ms: 2_500,
         release_drain_ms: 300,
@@ -122,6 +123,8 @@ pub fn settings(guard: GuardMode) -> Settings {
         retry_max_age_ms: 1 << 40,
         retry_visit_grace_ms: 1 << 40,
         waiting_room_max: 100,
+        held_wait_max_ms: 500,
+        held_room_max: 100,
         #[cfg(feature = "planted-defects")]
         defect: None,
     }

@@ -188,7 +188,7 @@ fn days_behind_a_review_do_not_make_a_version_too_old() {
         assert!(desk.calls.is_empty());
     }
     let mut desk = held_by(&desk, None);
-    desk.pass_ms(HOUR_MS);
+    desk.pass_ms(6 * HOUR_MS);
     desk.bring_back();
     desk.expect_and_answer(Operation::CreateAppointment, no_connection());
     assert_eq!(reasons(&desk), []);

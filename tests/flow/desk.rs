@@ -70,6 +70,7 @@ pub fn settings(guard: GuardMode) -> Settings {
         lease_margin_ms: 500,
         max_in_flight: 16,
         ready_queue_max: 64,
+        again_share: 0.25,
         commit_interval_ms: 100,
         transactions_per_second_max: 100.0,
         read_ahead_bytes: 1 << 20,
@@ -85,6 +86,8 @@ pub fn settings(guard: GuardMode) -> Settings {
         retry_max_age_ms: 72 * 3_600_000,
         retry_visit_grace_ms: 30 * 60_000,
         waiting_room_max: 1_000,
+        held_wait_max_ms: 21_600_000,
+        held_room_max: 1_000,
         #[cfg(feature = "planted-defects")]
         defect: None,
     }
@@ -275,7 +278,8 @@ impl Desk {
         self.put_on(Lane::Requested, Arrival::Requested(Box::new(booking)));
     }
 
-    fn put_on(&mut self, lane: Lane, arrival: Arrival) {
+    /// The same, and no time passes.
+    pub fn put_on(&mut self, lane: Lane, arrival: Arrival) {
         let offset = self.next[&lane];
         self.next.insert(lane, offset + 1);
         let incarnation = self.incarnation;

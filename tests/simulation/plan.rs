@@ -278,6 +278,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         lease_margin_ms: 500,
         max_in_flight: random.between(1, if theme == Theme::LateCreations { 4 } else { 20 }) as usize,
         ready_queue_max: random.between(2, 40) as usize,
+        again_share: *random.pick(&[0.01, 0.25, 0.9]),
         commit_interval_ms: random.between(20, 200),
         transactions_per_second_max: *random.pick(&[10.0, 100.0]),
         read_ahead_bytes: *random.pick(&[2_000, 20_000, 1_000_000]),
@@ -293,6 +294,8 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         retry_max_age_ms: if random.chance(0.1) { 30_000 } else { 259_200_000 },
         retry_visit_grace_ms: *random.pick(&[1_000, 30_000, 1_800_000]),
         waiting_room_max: *random.pick(&[4, 1_000]),
+        held_wait_max_ms: 30_000,
+        held_room_max: *random.pick(&[1, 1_000]),
         #[cfg(feature = "planted-defects")]
         defect: None,
     }
