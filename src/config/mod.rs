@@ -118,6 +118,8 @@ pub struct HealthFlow {
     pub duplicate_guard: DuplicateGuard,
     /// Whether HealthFlow tells versions of appointments and honours `If-Match`.
     pub offers_versions: bool,
+    /// Whether HealthFlow answers a PUT that it carried out with 204 and no content.
+    pub updates_without_content: bool,
     /// How long HealthFlow remembers an idempotency key (milliseconds).
     pub key_retention_ms: u64,
     /// Longest wait for a connection (milliseconds).
@@ -271,6 +273,7 @@ impl Config {
                 DuplicateGuard::Search => GuardMode::Search,
             },
             offers_versions: healthflow.offers_versions,
+            updates_without_content: healthflow.updates_without_content,
             key_retention_ms: signed(healthflow.key_retention_ms),
             request_life_ms: signed(healthflow.request_life_ms),
             late_landing_ms: signed(healthflow.late_landing_ms),

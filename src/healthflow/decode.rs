@@ -34,6 +34,7 @@ pub use retry_after::{RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS};
 /// | any 4xx whose code says that the request is wrong | `Refused` with field names and rule codes | `Unknown(Foreign)` |
 /// | 503 with `Retry-After` | `Unknown(Unavailable)` | `Unknown(Unavailable)` |
 /// | any other 5xx | `Unknown(ServerError)` | `Unknown(ServerError)` |
+/// | 204 to an update | `UpdateUnseen` | |
 /// | other 2xx | | `Unknown(Unreadable)` |
 /// | anything else | | `Unknown(Foreign)` |
 pub fn decode(request: &Request, received: Result<WireReply, TransportFault>, now: Timestamp) -> Reply {
@@ -44,6 +45,7 @@ pub fn decode(request: &Request, received: Result<WireReply, TransportFault>, no
     };
     match reply.status {
         200 | 201 => body::answer(request, &reply.body).ok_or(Fault::Unknown(Unknown::Unreadable)),
+        204 if request.operation() == Operation::UpdateAppointment => Ok(Answer::UpdateUnseen),
         _ => Err(fault(request, &reply, now)),
     }
 }

@@ -30,6 +30,8 @@ pub enum Answer {
     AppointmentCreated(AppointmentStands),
     /// The appointment now stands as it was sent.
     AppointmentUpdated(AppointmentStands),
+    /// HealthFlow says that the update was carried out, and shows nothing (204): believed only where the configuration declares it.
+    UpdateUnseen,
     /// This stands there now.
     AppointmentRead(AppointmentRead),
     /// Whose chart it is; none where it is nobody's of this practice.
@@ -73,7 +75,10 @@ impl Answer {
             Answer::AppointmentCreated(stands) | Answer::AppointmentUpdated(stands) => stands.revision = None,
             Answer::AppointmentRead(read) => read.revision = None,
             Answer::Appointments { found, .. } => found.iter_mut().for_each(|one| one.revision = None),
-            Answer::Patients { .. } | Answer::PatientCreated(_) | Answer::PatientRead(_) => {}
+            Answer::Patients { .. }
+            | Answer::PatientCreated(_)
+            | Answer::PatientRead(_)
+            | Answer::UpdateUnseen => {}
         }
         self
     }

@@ -222,12 +222,19 @@ impl Task {
         turn: &mut Turn<'_>,
     ) {
         let quiet_at = turn.now.plus_ms(turn.settings.settle_ms());
-        let fault = match reply {
-            Ok(Answer::AppointmentCreated(stands) | Answer::AppointmentUpdated(stands)) => {
+        let placement = self.state.bookings.get(key).and_then(|state| state.placement.clone());
+        let fault = match (reply, placement) {
+            // What stands is what was sent; which version that is, nobody said.
+            (Ok(Answer::UpdateUnseen), Some(placement)) => {
+                let stands =
+                    AppointmentStands { id: AppointmentId(placement.appointment_id), revision: None };
                 return self.appointment_stands(key, job, flight, stands, turn);
             }
-            Ok(_) => Fault::Unknown(Unknown::Unreadable),
-            Err(fault) => fault,
+            (Ok(Answer::AppointmentCreated(stands) | Answer::AppointmentUpdated(stands)), _) => {
+                return self.appointment_stands(key, job, flight, stands, turn);
+            }
+            (Ok(_), _) => Fault::Unknown(Unknown::Unreadable),
+            (Err(fault), _) => fault,
         };
         let Some(open) = self.writes.get_mut(key) else { return };
         match fate(open, &fault, quiet_at, turn) {

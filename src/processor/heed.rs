@@ -3,7 +3,7 @@
 
 use crate::booking::{BookingId, PracticeId};
 use crate::healthflow::fault::{NotSent, Unknown};
-use crate::healthflow::{Fault, Reply};
+use crate::healthflow::{Answer, Fault, Reply};
 use crate::limits::Asked;
 use crate::partition::job::{JobKey, Told};
 use crate::processor::effect::CallId;
@@ -24,6 +24,13 @@ impl Processor {
     /// doubt that the restore has found already (rule T3).
     pub(super) fn answered(&mut self, id: CallId, reply: Reply, now: Timestamp) {
         let Some(call) = self.calls.remove(&id) else { return };
+        let reply = match reply {
+            // Not what was asked for: the contract's answer to an update is what stands.
+            Ok(Answer::UpdateUnseen) if !self.settings.updates_without_content => {
+                Err(Fault::Unknown(Unknown::Unreadable))
+            }
+            reply => reply,
+        };
         let class = reply.as_ref().map_or_else(Fault::name, |_| "ok");
         let elapsed_ms = now.since_ms(call.sent_at).max(0).unsigned_abs();
         self.facts.push_back(Fact::CallAnswered { operation: call.operation, class, elapsed_ms });

@@ -24,6 +24,8 @@ pub struct Settings {
     pub guard: GuardMode,
     /// `healthflow.offers_versions`: whether a PUT with `If-Match` is carried out only while that revision is the current one.
     pub offers_versions: bool,
+    /// `healthflow.updates_without_content`: whether a PUT answered 204 was carried out.
+    pub updates_without_content: bool,
     /// `healthflow.key_retention_ms`: how long HealthFlow remembers an idempotency key.
     pub key_retention_ms: i64,
     /// `healthflow.request_life_ms`: R, connect + send + answer.

@@ -92,6 +92,7 @@ pub fn settings(guard: GuardMode) -> Settings {
         partition_count: 1,
         guard,
         offers_versions: false,
+        updates_without_content: false,
         key_retention_ms: 1 << 40,
         request_life_ms: REQUEST_LIFE_MS,
         late_landing_ms: LATE_LANDING_MS,

@@ -57,6 +57,7 @@ pub fn settings(guard: GuardMode) -> Settings {
         partition_count: 1,
         guard,
         offers_versions: false,
+        updates_without_content: false,
         key_retention_ms: 86_400_000,
         request_life_ms: 10_000,
         late_landing_ms: 60_000,
@@ -278,7 +279,6 @@ impl Desk {
         self.put_on(Lane::Requested, Arrival::Requested(Box::new(booking)));
     }
 
-    /// The same, and no time passes.
     pub fn put_on(&mut self, lane: Lane, arrival: Arrival) {
         let offset = self.next[&lane];
         self.next.insert(lane, offset + 1);
@@ -323,7 +323,6 @@ impl Desk {
         call
     }
 
-    /// Nothing is asked for a while.
     pub fn expect_silence(&mut self) {
         self.pass_ms(300);
         assert!(self.calls.is_empty(), "nothing is asked: {:?}", self.calls);
@@ -364,9 +363,8 @@ impl Desk {
 
     /// Every dead letter so far.
     pub fn dead_letters(&self) -> Vec<DeadLetter> {
-        let letter = |record: &Outgoing| match record {
-            Outgoing::Failed(letter) => Some((**letter).clone()),
-            _ => None,
+        let letter = |record: &Outgoing| {
+            if let Outgoing::Failed(letter) = record { Some((**letter).clone()) } else { None }
         };
         self.committed.iter().filter_map(letter).collect()
     }

@@ -5,8 +5,9 @@ use healthflow_sync::appointment::Revision;
 use healthflow_sync::appointment::fingerprint::fingerprint;
 use healthflow_sync::booking::Booking;
 use healthflow_sync::healthflow::fault::Missing;
+use healthflow_sync::healthflow::wire::WireReply;
 use healthflow_sync::healthflow::{
-    Answer, AppointmentRead, AppointmentStands, Fault, Operation, Reply, Request,
+    Answer, AppointmentRead, AppointmentStands, Fault, Operation, Reply, Request, decode,
 };
 use healthflow_sync::processor::{Fact, GuardMode, Settings};
 use healthflow_sync::state::TaskState;
@@ -276,4 +277,41 @@ fn where_versions_are_not_offered_any_more_an_update_names_none() {
     desk.arrive(rescheduled("b", 2));
     let put = desk.expect_and_answer(Operation::UpdateAppointment, updated_to("2"));
     assert_eq!((named(&put).1, last(&desk)), (None, ("b".into(), 2, "UPDATED")));
+}
+
+/// A HealthFlow that answers an update with 204 shows nothing, so not which version stands now.
+#[test]
+fn an_update_without_content_is_believed_only_where_that_is_declared() {
+    for declared in [true, false] {
+        let settings = Settings { updates_without_content: declared, ..offering(true) };
+        let mut desk = Desk::within(settings, TaskState::default(), [].into(), START);
+        desk.pass_ms(LAG_MS + 1);
+        desk.arrive(rescheduled("b", 1));
+        let stands = AppointmentStands { id: "a-1".into(), revision: Some("7".into()) };
+        desk.expect_and_answer(Operation::CreateAppointment, Ok(Answer::AppointmentCreated(stands)));
+        desk.arrive(rescheduled("b", 2));
+        desk.expect_and_answer(Operation::UpdateAppointment, Ok(Answer::UpdateUnseen));
+        assert_eq!(desk.processor.status(desk.now).open_doubts, usize::from(!declared));
+        if declared {
+            assert_eq!(desk.results().last(), Some(&("b".into(), 2, "UPDATED")));
+            assert_eq!(desk.state("b").placement.expect("it stands").revision, None);
+            desk.arrive(rescheduled("b", 3));
+            let asked = desk.expect_and_answer(Operation::UpdateAppointment, updated("a-1"));
+            assert!(matches!(asked, Request::UpdateAppointment { if_match: None, .. }), "{asked:?}");
+        }
+    }
+}
+
+#[test]
+fn a_create_without_content_is_in_doubt_whatever_is_declared() {
+    let settings = Settings { updates_without_content: true, ..offering(false) };
+    let mut desk = Desk::within(settings, TaskState::default(), [].into(), START);
+    desk.pass_ms(LAG_MS + 1);
+    desk.arrive(rescheduled("b", 1));
+    let call = desk.expect(Operation::CreateAppointment);
+    let no_content = WireReply { status: 204, retry_after: None, body: Vec::new() };
+    let reply = decode(&call.request, Ok(no_content), desk.now);
+    desk.answer(&call, reply);
+    assert_eq!(desk.processor.status(desk.now).open_doubts, 1);
+    assert!(desk.results().is_empty());
 }

@@ -35,7 +35,7 @@ pub enum FaultKind {
     LongQueue,
     /// The process sleeps between its last look at the lease and the socket, for less than the margin.
     NapAfterGate,
-    /// Nobody at HealthFlow answers for a while.
+    /// Nobody at HealthFlow answers for a while, or nobody a certain kind of read.
     Outage,
     /// A search does not show yet what stands.
     SearchLag,
@@ -177,7 +177,11 @@ impl World {
                 let ms = self.random.between(1_000, 30_000);
                 self.coverage.strikes(FaultKind::Outage);
                 self.healthflow.outage_until = (self.now + ms).min(self.plan.faults_until);
-                self.story.tell(self.now, || format!("outage for {ms} ms"));
+                // Now and then only the look-up, or only the search.
+                let reads = [Operation::FindAppointment, Operation::SearchPatients];
+                let down = self.random.chance(0.4).then(|| *self.random.pick(&reads));
+                self.healthflow.outage_of = down;
+                self.story.tell(self.now, || format!("outage of {down:?} for {ms} ms"));
             }
             FaultEvent::DiskFull => {
                 let ms = self.random.between(500, 20_000);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use healthflow_sync::booking::{BookingKey, PracticeId};
 use healthflow_sync::healthflow::fault::{NotSent, Unknown};
 use healthflow_sync::healthflow::wire::{Method, TransportFault, WireReply, WireRequest};
-use healthflow_sync::healthflow::{Request, decode, encode};
+use healthflow_sync::healthflow::{Operation, Request, decode, encode};
 use healthflow_sync::processor::{CallId, GuardMode, Input};
 use healthflow_sync::simulator::answer::{Ending, Moods, Simulator};
 use healthflow_sync::time::Timestamp;
@@ -33,6 +33,8 @@ pub struct HealthFlow {
     /// Bookings of which HealthFlow itself refused something.
     pub refused: BTreeSet<BookingKey>,
     pub outage_until: i64,
+    /// What nobody answers then; none: everything.
+    pub outage_of: Option<Operation>,
     /// Requests that were sent and have not arrived.
     pub under_way: usize,
 }
@@ -67,6 +69,7 @@ impl HealthFlow {
             // Workers are told less, by how far their clocks may differ (rule W5).
             idempotency_key_retention_ms: (plan.settings.key_retention_ms + 2 * plan.skew_max_ms) as u64,
             offers_versions: plan.settings.offers_versions,
+            updates_without_content: plan.settings.updates_without_content,
             replays_for_other_bytes: plan.replays_for_other_bytes,
             slot_conflicts: plan.slot_conflicts,
             page_size: plan.page_size,
@@ -84,6 +87,7 @@ impl HealthFlow {
             edited: BTreeMap::new(),
             refused: BTreeSet::new(),
             outage_until: 0,
+            outage_of: None,
             under_way: 0,
         }
     }
@@ -255,8 +259,12 @@ impl World {
 
     fn call_fault(&mut self, request: &Request) -> Option<FaultKind> {
         let operation = request.operation();
-        if self.now < self.healthflow.outage_until {
-            let kind = *self.random.pick(&[FaultKind::Connect, FaultKind::ErrorBefore]);
+        let is_down = self.healthflow.outage_of.is_none_or(|down| down == operation);
+        if self.now < self.healthflow.outage_until && is_down {
+            // What answers others is reached.
+            let all = [FaultKind::ErrorBefore, FaultKind::TimeoutBefore, FaultKind::Connect];
+            let some = if self.healthflow.outage_of.is_some() { &all[..2] } else { &all };
+            let kind = *self.random.pick(some);
             self.coverage.meets(FaultKind::Outage, Phase::of(operation));
             return Some(kind);
         }

@@ -265,6 +265,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         partition_count: if theme == Theme::CrashLoop { 1 } else { random.between(1, 4) as u32 },
         guard,
         offers_versions: theme == Theme::Revisions || random.chance(0.4),
+        updates_without_content: random.chance(0.2),
         key_retention_ms,
         request_life_ms,
         late_landing_ms,
@@ -356,14 +357,10 @@ fn repeat_faults(random: &mut Random) -> Faults {
 }
 
 fn revision_faults(random: &mut Random) -> Faults {
+    use FaultKind::{ErrorAfter, LateLanding, StaleReplica, TimeoutAfter};
     Faults {
         call: *random.pick(&[0.2, 0.5]),
-        calls: vec![
-            FaultKind::StaleReplica,
-            FaultKind::TimeoutAfter,
-            FaultKind::ErrorAfter,
-            FaultKind::LateLanding,
-        ],
+        calls: vec![StaleReplica, TimeoutAfter, ErrorAfter, LateLanding],
         workers: vec![FaultKind::Kill, FaultKind::Migrate, FaultKind::Stop],
         worker_every_ms: *random.pick(&[0, 10_000]),
         edit_every_ms: 5_000,

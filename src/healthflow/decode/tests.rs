@@ -110,11 +110,20 @@ fn every_5xx_leaves_doubt() {
 
 #[test]
 fn what_the_contract_does_not_know_leaves_doubt() {
-    for status in [202, 204, 206, 299] {
+    for status in [202, 206, 299] {
         always(reply(status, r#"{"id":"hfa-1"}"#), UNREADABLE);
     }
     for status in [0, 100, 301, 302, 304, 307, 402, 405, 411, 414, 415, 418, 426, 431, 451, 600] {
         always(reply(status, r#"{"id":"hfa-1"}"#), foreign(status));
+    }
+}
+
+#[test]
+fn no_content_answers_nothing_but_an_update() {
+    for operation in Operation::ALL {
+        let is_update = operation == Operation::UpdateAppointment;
+        let expected = if is_update { Ok(Answer::UpdateUnseen) } else { Err(UNREADABLE) };
+        assert_eq!(decoded(operation, 204, ""), expected, "{operation:?}");
     }
 }
 

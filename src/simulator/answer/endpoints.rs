@@ -136,6 +136,10 @@ impl Endpoints {
         self.refuse_unknown_patient(&body)?;
         self.refuse_taken_slot(&body, Some(id), moods)?;
         self.book.replace_appointment(id, body, now);
+        if moods.updates_without_content {
+            let reply = WireReply { status: 204, retry_after: None, body: Vec::new() };
+            return Ok((reply, Effect::Updated(id.into())));
+        }
         let stored = self.book.appointments.get(id).map(|one| show::appointment(one, moods));
         Ok((json(200, &stored), Effect::Updated(id.into())))
     }

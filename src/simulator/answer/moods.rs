@@ -66,6 +66,8 @@ pub struct Moods {
     /// Whether appointments are answered with a `version` and a PUT with `If-Match` is carried out only while that stands:
     /// else 412 `CHANGED`.
     pub offers_versions: bool,
+    /// Whether an appointment's PUT that is carried out is answered with 204 and no body.
+    pub updates_without_content: bool,
     /// Whether a provider of a practice can have one scheduled appointment at a time only: one that overlaps another, by
     /// a minute, gets 409 `SLOT_TAKEN`.
     pub slot_conflicts: bool,
@@ -130,6 +132,7 @@ impl Default for Moods {
             unique_external_id: false,
             keeps_external_id: true,
             offers_versions: false,
+            updates_without_content: false,
             slot_conflicts: false,
             page_size: 50,
         }
