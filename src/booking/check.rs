@@ -39,6 +39,11 @@ pub const LIVE_START_MIN: Timestamp = Timestamp(946_684_800_000);
 /// How long before it is asked for a visit that is booked live may start, in days: two years. A correction of an older one
 /// would find that nobody remembers the booking (`worker.keep_days`).
 pub const LIVE_START_BEFORE_REQUEST_DAYS_MAX: i64 = 731;
+/// The longest wait since `requested_at` that anybody measures, in milliseconds: 30 days. One of 1970 is 56 years, more than all
+/// other waits together.
+const WAIT_MAX_MS: i64 = 30 * 86_400_000;
+/// How far ahead of our clock `requested_at` may lie and count as just now, in milliseconds: a day.
+const AHEAD_MAX_MS: i64 = 86_400_000;
 /// Names that the database of time zones knows, and that say that the zone is not known: each would be read as UTC.
 const ZONES_THAT_ARE_NONE: [&str; 2] = ["Etc/Unknown", "Factory"];
 
@@ -71,6 +76,12 @@ pub fn version(version: i64) -> Checked<Version> {
 pub fn instant(field: &'static str, instant: Timestamp) -> Checked<()> {
     let inside = INSTANT_MIN <= instant && instant < INSTANT_END;
     rule(inside, field, "must lie between the years 1900 and 2200")
+}
+
+/// Whether `waited_ms` since `requested_at` may have been a wait. What is no wait is a producer's mistake in a field that no
+/// visit depends on, or history: it is booked, and must not spoil what waits are measured by.
+pub fn is_a_wait(waited_ms: i64) -> bool {
+    (-AHEAD_MAX_MS..=WAIT_MAX_MS).contains(&waited_ms)
 }
 
 /// A visit ends after it starts, and within a day.

@@ -1,6 +1,7 @@
 //! Facts become numbers: one exhaustive match, so that a new fact cannot be forgotten here.
 
 use crate::booking::Source;
+use crate::booking::check::is_a_wait;
 use crate::metrics::Catalogue;
 use crate::partition::start::Loss;
 use crate::processor::Fact;
@@ -78,7 +79,7 @@ impl Catalogue {
     }
 
     fn measure_confirmation(&self, source: &str, waited_ms: i64) {
-        if (-AHEAD_MAX_MS..=MEASURED_MAX_MS).contains(&waited_ms) {
+        if is_a_wait(waited_ms) {
             let waited_ms = waited_ms.max(0).unsigned_abs();
             self.bookings.confirmation.with_label_values(&[source]).observe(seconds(waited_ms));
         } else {
@@ -86,12 +87,6 @@ impl Catalogue {
         }
     }
 }
-
-/// The longest wait for a confirmation that is measured, in milliseconds: 30 days. One `requested_at` of 1970 is 56 years,
-/// more than all other waits together, and no histogram forgets it.
-const MEASURED_MAX_MS: i64 = 30 * 86_400_000;
-/// How far ahead of our clock `requested_at` may lie and count as just now, in milliseconds: a day.
-const AHEAD_MAX_MS: i64 = 86_400_000;
 
 /// The label of a cause, in metrics and logs.
 pub(super) const fn drop_cause(why: DropCause) -> &'static str {

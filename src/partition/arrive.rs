@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::appointment::fingerprint::fingerprint;
+use crate::booking::check::is_a_wait;
 use crate::booking::{Booking, Version};
 use crate::event::failed::DeadContent;
 use crate::event::topics::Lane;
@@ -34,7 +35,7 @@ impl Task {
         turn: &mut Turn<'_>,
     ) {
         if let Some(progress) = self.lanes.get_mut(&lane) {
-            progress.arrived(offset, size_bytes, asked_at(&arrival));
+            progress.arrived(offset, size_bytes, asked_at(&arrival, turn.now));
         }
         match arrival {
             Arrival::Requested(booking) => self.requested(*booking, (lane, offset), turn),
@@ -342,12 +343,14 @@ impl Task {
     }
 }
 
-/// When the booking of a record was asked for, where that can be read.
-fn asked_at(arrival: &Arrival) -> Option<Timestamp> {
-    match arrival {
+/// When the booking of a record was asked for, where that can be read; now where it cannot be right, for the lane's lag counts
+/// from it.
+fn asked_at(arrival: &Arrival, now: Timestamp) -> Option<Timestamp> {
+    let asked_at = match arrival {
         Arrival::Requested(booking) => Some(booking.requested_at),
         Arrival::Retry(entry) => Some(entry.booking.requested_at),
         Arrival::Unusable(unusable) => unusable.identity.as_ref().map(|identity| identity.requested_at),
         Arrival::Misrouted(_) => None,
-    }
+    };
+    asked_at.map(|at| if is_a_wait(now.since_ms(at)) { at } else { now })
 }

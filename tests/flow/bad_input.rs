@@ -151,3 +151,19 @@ fn a_misrouted_record_is_forwarded_with_its_key_and_bytes_and_asks_nothing() {
     assert_eq!(desk.offsets[&Lane::Requested], 1);
     assert!(desk.facts.contains(&Fact::RecordForwarded { origin, home: 3 }));
 }
+
+/// Goal: a producer that counts in seconds, or history, does not make a lane look years late.
+#[test]
+fn a_request_of_1970_makes_no_lane_late() {
+    for (ago_ms, late_ms) in [(4_000, 4_000), (40 * 86_400_000, 0), (START.0 - 1_900_000, 0)] {
+        let mut desk = Desk::new(GuardMode::IdempotencyKey);
+        let mut booking = a_booking("b", 1);
+        booking.requested_at = desk.now.plus_ms(-ago_ms);
+        let arrived_at = desk.now;
+        desk.arrive(booking);
+        let status = desk.processor.status(desk.now);
+        let lane = status.tasks[0].lanes.iter().find(|lane| lane.topic == Lane::Requested.topic());
+        let since = lane.and_then(|lane| lane.late_since()).expect("it is unfinished");
+        assert_eq!(arrived_at.since_ms(since), late_ms);
+    }
+}
