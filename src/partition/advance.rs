@@ -96,7 +96,9 @@ impl Task {
             }
             self.advance(&key, turn);
         }
-        self.newcomers.prune(turn.now, turn.settings.search_lag_ms);
+        let searches = self.jobs.values().filter_map(|job| job.search.as_ref());
+        let oldest_search = || searches.map(|search| search.started_at).min();
+        self.newcomers.prune(turn.now, turn.settings.search_lag_ms, oldest_search);
         // Brokers expire the offsets of topics that an active group does not subscribe to (rule T2).
         self.renewal_wanted |= turn.now.since_ms(self.commit_started_at()) >= OFFSETS_AGAIN_MS;
     }

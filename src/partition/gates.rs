@@ -2,7 +2,7 @@
 
 use crate::booking::{Booking, BookingKey, BookingStatus, PatientKey, Version};
 use crate::partition::job::Job;
-use crate::partition::newcomers::{Obstacle, SEARCH_LIFE_MAX_MS};
+use crate::partition::newcomers::Obstacle;
 use crate::partition::open_write::Doubt;
 use crate::partition::task::Task;
 use crate::patient::Person;
@@ -127,7 +127,8 @@ impl Task {
                 job.forget_search();
                 Some(at.max(now))
             }
-            None if now.since_ms(started_at) > SEARCH_LIFE_MAX_MS => {
+            None if now.since_ms(started_at) > job.search_life_ms() => {
+                job.outlived_searches += 1;
                 job.forget_search();
                 Some(now)
             }

@@ -17,6 +17,11 @@ use crate::processor::settings::Settings;
 use crate::state::Wish;
 use crate::time::Timestamp;
 
+/// How old a search may be at first, in milliseconds.
+const SEARCH_LIFE_MS: i64 = 60_000;
+/// How often that doubles: up to 17 hours.
+const SEARCH_LIFE_DOUBLINGS_MAX: u32 = 10;
+
 /// What a job is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum JobKey {
@@ -187,6 +192,8 @@ pub struct Job {
     pub looked_up: Pages<AppointmentFound>,
     /// The charts that were read before an id was believed; none where HealthFlow knows nobody.
     pub charts: BTreeMap<HealthFlowPatientId, Option<Candidate>>,
+    /// How many searches took so long that they were begun again.
+    pub outlived_searches: u32,
     /// A HealthFlow patient that turned out to be gone.
     pub gone_patient: Option<HealthFlowPatientId>,
     /// Since when it waits in memory without a call.
@@ -203,6 +210,12 @@ impl Job {
     /// The newest version at hand.
     pub fn newest(&self) -> Option<&InHand> {
         self.versions.last_key_value().map(|(_, in_hand)| in_hand)
+    }
+
+    /// How old a search may be that somebody is created upon, in milliseconds: an office may have entered the patient by
+    /// hand meanwhile. Twice as old each time that was not enough, so that a search ends however slow HealthFlow is.
+    pub fn search_life_ms(&self) -> i64 {
+        SEARCH_LIFE_MS << self.outlived_searches.min(SEARCH_LIFE_DOUBLINGS_MAX)
     }
 
     /// Starts the search for the patient all over again.

@@ -10,9 +10,6 @@ use crate::patient::{HealthFlowPatientId, Person};
 use crate::time::Timestamp;
 use crate::unordered::hash_entries;
 
-/// A search older than this is begun again, so that newcomers need not be kept for ever.
-pub const SEARCH_LIFE_MAX_MS: i64 = 60_000;
-
 /// How often newcomers are looked through for those that may be forgotten, in milliseconds.
 const PRUNE_INTERVAL_MS: i64 = 1_000;
 
@@ -124,16 +121,17 @@ impl Newcomers {
         worst
     }
 
-    /// Forgets everybody whom every search that may still be under way has seen.
-    pub fn prune(&mut self, now: Timestamp, lag_ms: i64) {
+    /// Forgets everybody whom every search under way has seen: the oldest one began at `oldest_search`. So they are as many as
+    /// were created since then.
+    pub fn prune(&mut self, now: Timestamp, lag_ms: i64, oldest_search: impl FnOnce() -> Option<Timestamp>) {
         if now.since_ms(self.pruned_at) < PRUNE_INTERVAL_MS {
             return;
         }
         self.pruned_at = now;
+        let seen_by_all = oldest_search().map_or(now, |started_at| started_at.min(now));
         for creations in self.by_practice.values_mut() {
-            creations.retain(|newcomer| {
-                newcomer.answered_at.is_none_or(|at| now.since_ms(at) <= lag_ms + SEARCH_LIFE_MAX_MS)
-            });
+            creations
+                .retain(|newcomer| newcomer.answered_at.is_none_or(|at| at.plus_ms(lag_ms) >= seen_by_all));
         }
         self.by_practice.retain(|_, creations| !creations.is_empty());
     }

@@ -1,12 +1,15 @@
 //! Values that stand for "not known", and searches that find half a practice: each booking ends soon, with few calls, and
 //! nobody is taken for somebody else.
 
+use std::collections::BTreeMap;
+
 use healthflow_sync::booking::Patient;
 use healthflow_sync::healthflow::{Answer, Operation, Request};
 use healthflow_sync::patient::decide::Agreement;
 use healthflow_sync::patient::search::Pass;
 use healthflow_sync::patient::{Candidate, Person};
-use healthflow_sync::processor::{Fact, GuardMode};
+use healthflow_sync::processor::{Fact, GuardMode, Settings};
+use healthflow_sync::state::TaskState;
 use healthflow_sync::sync::Reason;
 
 use crate::desk::*;
@@ -24,9 +27,18 @@ fn page(charts: Vec<Candidate>, more: bool) -> Answer {
 /// Answers the searches of a booking: `by` says whom a pass finds, or that it finds more than can be read. Gives the
 /// names of the passes, each once a call.
 fn search(desk: &mut Desk, by: impl Fn(&Pass) -> Option<Vec<Candidate>>) -> Vec<&'static str> {
+    search_slowly(desk, 300, by)
+}
+
+/// The same, where each answer takes `call_ms`.
+fn search_slowly(
+    desk: &mut Desk,
+    call_ms: i64,
+    by: impl Fn(&Pass) -> Option<Vec<Candidate>>,
+) -> Vec<&'static str> {
     let mut asked = Vec::new();
     loop {
-        desk.pass_ms(300);
+        desk.pass_ms(call_ms);
         let Some(place) =
             desk.calls.iter().position(|call| matches!(call.request, Request::SearchPatients { .. }))
         else {
@@ -167,4 +179,41 @@ fn a_link_of_a_patient_with_a_placeholder_is_believed_by_the_name_alone() {
     desk.arrive(a_booking_of("e", unknown_birthday("p", "Alan", "Turing")));
     desk.expect_silence();
     assert_eq!(desk.reviews().pop().map(|review| review.reason), Some(Reason::LinkMismatch));
+}
+
+/// Goal: a search has an end also where HealthFlow is slow: one that took too long to be believed is begun again with twice as
+/// long to go. Method: four seconds a call, and a birthday that is read for twenty pages in vain: 96 seconds.
+#[test]
+fn a_search_that_lasts_for_minutes_is_begun_again_once_and_ends() {
+    let settings = Settings { search_pages_max: 20, ..settings(GuardMode::IdempotencyKey) };
+    let mut desk = Desk::within(settings, TaskState::default(), BTreeMap::new(), START);
+    desk.pass_ms(LAG_MS + 1);
+    desk.arrive(a_booking_of("b", a_patient("p", "Grace", "Hopper")));
+    let slow = |pass: &Pass| (!matches!(pass, Pass::DateOfBirth(_))).then(Vec::new);
+    assert_eq!(search_slowly(&mut desk, 4_000, slow).len(), 2 * 24);
+    desk.expect_and_answer(Operation::CreatePatient, patient_created("hf-9"));
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
+}
+
+/// Goal: a search that lasts for long and has not seen somebody whom we created meanwhile does not make a second chart (rule
+/// W7). Method: the same person under another id, created and answered long before a search ends that may last for 120 s.
+#[test]
+fn who_was_created_while_a_search_lasted_for_long_is_searched_for_once_more() {
+    let mut desk = Desk::new(GuardMode::IdempotencyKey);
+    desk.arrive(a_booking_of("b", a_patient("p-1", "Grace", "Hopper")));
+    let first = desk.expect(Operation::SearchPatients);
+    desk.pass_ms(61_000);
+    desk.answer(&first, nobody());
+    for _ in 0..3 {
+        desk.expect_and_answer(Operation::SearchPatients, nobody());
+    }
+    let again = desk.expect(Operation::SearchPatients);
+    desk.arrive(a_booking_of("c", a_patient("p-2", "Grace", "Hopper")));
+    search(&mut desk, |_| Some(Vec::new()));
+    desk.expect_and_answer(Operation::CreatePatient, patient_created("hf-9"));
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
+    desk.pass_ms(100_000);
+    desk.answer(&again, nobody());
+    assert_eq!(search(&mut desk, |_| Some(Vec::new())).len(), 3 + 4, "the rest of it, and all of it again");
+    desk.expect(Operation::CreatePatient);
 }
