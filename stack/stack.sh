@@ -36,8 +36,8 @@ DIR/logs holds the logs.
 USAGE
 }
 
-# Seconds from start, or restart, until all must answer. Three that started at once on 2 cores took 11; a machine that others load took
-# more than 60.
+# Seconds from start, or restart, until all must answer. Three that started at once on 2 cores took 11, and more than 60
+# where others loaded the machine.
 start_limit=${HEALTHFLOW_STACK_START_SECONDS:-180}
 # Seconds that a process may take to stop by itself before it is killed.
 stop_limit=10
