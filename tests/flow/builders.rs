@@ -89,22 +89,25 @@ pub fn nobody() -> Reply {
     Ok(Answer::Patients { found: Vec::new(), next_cursor: None })
 }
 
+/// The chart of this patient, without our reference.
+pub fn a_candidate(id: &str, patient: &Patient) -> Candidate {
+    Candidate { id: Some(id.into()), external_id: None, person: Person::from(patient) }
+}
+
 /// A search pass that found this patient's chart, without our reference.
 pub fn chart(id: &str, patient: &Patient) -> Reply {
-    let chart = Candidate { id: Some(id.into()), external_id: None, person: Person::from(patient) };
-    Ok(Answer::Patients { found: vec![chart], next_cursor: None })
+    Ok(Answer::Patients { found: vec![a_candidate(id, patient)], next_cursor: None })
 }
 
 /// The chart of this patient, read by its id.
 pub fn a_chart(id: &str, patient: &Patient) -> Reply {
-    let chart = Candidate { id: Some(id.into()), external_id: None, person: Person::from(patient) };
-    Ok(Answer::PatientRead(Some(chart)))
+    Ok(Answer::PatientRead(Some(a_candidate(id, patient))))
 }
 
 /// A search pass that found this patient's chart, created by us.
 pub fn ours(id: &str, patient: &Patient) -> Reply {
     let external_id = Some(patient.id.as_str().into());
-    let chart = Candidate { id: Some(id.into()), external_id, person: Person::from(patient) };
+    let chart = Candidate { external_id, ..a_candidate(id, patient) };
     Ok(Answer::Patients { found: vec![chart], next_cursor: None })
 }
 

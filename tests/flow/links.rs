@@ -132,16 +132,22 @@ fn a_link_of_an_earlier_release_learns_at_its_first_use() {
     assert_eq!((desk.reviews().len(), renamed(&desk)), (1, 0));
 }
 
-/// Goal: whoever repeats a creation in doubt is not linked to whom the first one created. Method: the answer to Ada's
-/// creation is lost, the worker dies, and Boris comes first under her id.
-#[test]
-fn a_creation_in_doubt_is_repeated_only_for_whom_it_was_decided() {
+/// The answer to Ada's creation was lost, the worker died, and the next one has seen nobody yet.
+fn after_a_lost_creation() -> Desk {
     let mut desk = Desk::new(GuardMode::IdempotencyKey);
     desk.arrive(version_of("a", 1, ada()));
     desk.find_nobody();
     desk.expect(Operation::CreatePatient);
     let mut desk = desk.crash(GuardMode::IdempotencyKey);
     desk.pass_ms(LAG_MS + 1);
+    desk
+}
+
+/// Goal: whoever repeats a creation in doubt is not linked to whom the first one created. Method: the answer to Ada's
+/// creation is lost, the worker dies, and Boris comes first under her id.
+#[test]
+fn a_creation_in_doubt_is_repeated_only_for_whom_it_was_decided() {
+    let mut desk = after_a_lost_creation();
     desk.arrive(version_of("b", 1, boris()));
     desk.expect_silence();
     desk.pass_ms(90_000);
@@ -157,12 +163,7 @@ fn a_creation_in_doubt_is_repeated_only_for_whom_it_was_decided() {
 
 #[test]
 fn a_repeat_under_another_description_links_for_whom_the_first_one_created() {
-    let mut desk = Desk::new(GuardMode::IdempotencyKey);
-    desk.arrive(version_of("a", 1, ada()));
-    desk.find_nobody();
-    desk.expect(Operation::CreatePatient);
-    let mut desk = desk.crash(GuardMode::IdempotencyKey);
-    desk.pass_ms(LAG_MS + 1);
+    let mut desk = after_a_lost_creation();
     let renamed = Patient { family_name: "Byron".into(), ..ada() };
     desk.arrive(version_of("b", 1, renamed));
     // The key replays the first answer.

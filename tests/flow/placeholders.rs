@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use healthflow_sync::booking::Patient;
 use healthflow_sync::healthflow::{Answer, Operation, Request};
+use healthflow_sync::patient::Candidate;
 use healthflow_sync::patient::decide::Agreement;
 use healthflow_sync::patient::search::Pass;
-use healthflow_sync::patient::{Candidate, Person};
 use healthflow_sync::processor::{Fact, GuardMode, Settings};
 use healthflow_sync::state::TaskState;
 use healthflow_sync::sync::Reason;
@@ -80,7 +80,7 @@ fn two_placeholders_are_no_evidence_for_one_person() {
     let mut desk = Desk::new(GuardMode::IdempotencyKey);
     let patient = unknown_birthday("p", "Grace", "Hopper");
     desk.arrive(a_booking_of("b", patient.clone()));
-    let chart = Candidate { id: Some("hf-1".into()), external_id: None, person: Person::from(&patient) };
+    let chart = a_candidate("hf-1", &patient);
     search(&mut desk, |_| Some(vec![chart.clone()]));
     let review = desk.reviews().pop().expect("a person decides");
     assert_eq!((review.reason, review.evidence.len()), (Reason::AmbiguousPatient, 1));
@@ -107,7 +107,7 @@ fn a_birthday_that_too_many_share_matches_nobody() {
     let mut desk = Desk::new(GuardMode::IdempotencyKey);
     let patient = a_patient("p", "Grace", "Hopper");
     desk.arrive(a_booking_of("b", patient.clone()));
-    let chart = Candidate { id: Some("hf-1".into()), external_id: None, person: Person::from(&patient) };
+    let chart = a_candidate("hf-1", &patient);
     search(&mut desk, |pass| match pass {
         Pass::Reference(_) => Some(Vec::new()),
         Pass::DateOfBirth(_) => None,
@@ -137,7 +137,7 @@ fn a_match_that_another_pass_found_completely_is_believed() {
     let mut desk = Desk::new(GuardMode::IdempotencyKey);
     let patient = a_patient("p", "Grace", "Hopper");
     desk.arrive(a_booking_of("b", patient.clone()));
-    let chart = Candidate { id: Some("hf-1".into()), external_id: None, person: Person::from(&patient) };
+    let chart = a_candidate("hf-1", &patient);
     search(&mut desk, |pass| match pass {
         Pass::Reference(_) => Some(Vec::new()),
         Pass::FamilyNameAndPostalCode(..) => None,

@@ -9,12 +9,11 @@ use serde_json::json;
 
 use crate::event::avro::{Contract, Decoder, FRAME_BYTES, Undecodable, WriterSchema, contract};
 use crate::event::requested::{AppointmentRequested, RequestedStatus};
-use crate::event::review::{AppointmentReview, ReviewCase};
+use crate::event::review::AppointmentReview;
 use crate::event::tests::sample::*;
 use crate::event::topics;
 use crate::event::{Outgoing, codec::Codec};
 use crate::patient::decide::{Agreement, Evidence};
-use crate::sync::Reason;
 
 fn ours() -> &'static Contract {
     contract(topics::REQUESTED).expect("one of ours")
@@ -210,14 +209,7 @@ fn evidence_gains_fields_and_is_read_both_ways() {
         family_name_without_marks: Agreement::Equal,
         sex: Agreement::Differs,
     };
-    let case = ReviewCase {
-        booking: booking(),
-        generation: 1,
-        reason: Reason::AmbiguousPatient,
-        evidence: vec![evidence.clone()],
-        attempts: 1,
-        since: NOW,
-    };
+    let case = case(vec![evidence.clone()]);
     let mut buffer = Vec::new();
     let outgoing = Outgoing::Review(Box::new(case));
     let encoded = Codec::new("healthflow-sync", |_| ID).encode(&outgoing, &mut buffer).expect("fits");

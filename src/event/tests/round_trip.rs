@@ -11,8 +11,7 @@ use crate::event::synced::AppointmentSynced;
 use crate::event::tests::sample::*;
 use crate::event::topics::{self, Lane};
 use crate::event::{
-    Arrival, DeadLetter, Finished, Identity, Origin, Outgoing, RetryEntry, ReviewCase, Schedule, Unusable,
-    arrival,
+    Arrival, DeadLetter, Finished, Identity, Origin, Outgoing, RetryEntry, Schedule, Unusable, arrival,
 };
 use crate::patient::LinkOrigin;
 use crate::patient::decide::{Agreement, Evidence};
@@ -147,14 +146,7 @@ fn results_say_which_version_and_how_it_ended() {
         family_name_without_marks: Agreement::Missing,
         sex: Agreement::Differs,
     };
-    let case = ReviewCase {
-        booking: booking(),
-        generation: 1,
-        reason: Reason::AmbiguousPatient,
-        evidence: vec![evidence.clone()],
-        attempts: 1,
-        since: NOW,
-    };
+    let case = case(vec![evidence.clone()]);
     let outgoing = Outgoing::Review(Box::new(case));
     let encoded = codec().encode(&outgoing, &mut buffer).expect("fits");
     assert_eq!((encoded.topic, encoded.key.as_deref()), (topics::REVIEW, Some(&b"practice-1/b-1"[..])));

@@ -3,7 +3,10 @@
 use crate::booking::{Booking, Sex, Source};
 use crate::event::avro::{Decoder, Encoder, contract};
 use crate::event::requested::{AppointmentRequested, RequestedPatient, RequestedStatus, RequestedVisit};
+use crate::event::review::ReviewCase;
 use crate::event::topics;
+use crate::patient::decide::Evidence;
+use crate::sync::Reason;
 use crate::time::Timestamp;
 
 /// 2026-01-05T12:00:00Z.
@@ -46,6 +49,18 @@ pub fn event() -> AppointmentRequested {
 
 pub fn booking() -> Booking {
     event().into_booking(NOW).expect("the sample is possible")
+}
+
+/// A review of that booking.
+pub fn case(evidence: Vec<Evidence>) -> ReviewCase {
+    ReviewCase {
+        booking: booking(),
+        generation: 1,
+        reason: Reason::AmbiguousPatient,
+        evidence,
+        attempts: 1,
+        since: NOW,
+    }
 }
 
 pub fn encoder(topic: &str) -> Encoder {
