@@ -81,7 +81,7 @@ fn an_aborted_batch_is_committed_again() {
 /// as it was.
 #[test]
 fn a_dead_letter_that_its_topic_refuses_for_its_size_is_written_without_its_bytes() {
-    let (name, partition) = ("refused", 22);
+    let (name, partition) = ("refused", 42);
     let member = Member::join(&settings(name));
     member.inbox.wait_assigned(PARTITIONS as usize);
     let producer = producer(name, partition);
