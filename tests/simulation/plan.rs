@@ -361,6 +361,9 @@ fn revision_faults(random: &mut Random) -> Faults {
     Faults {
         call: *random.pick(&[0.2, 0.5]),
         calls: vec![StaleReplica, TimeoutAfter, ErrorAfter, LateLanding],
+        // In these lives appointments are read most: what is read while nobody knows what became of a commit.
+        commit: 0.2,
+        commits: FaultKind::COMMITS.to_vec(),
         workers: vec![FaultKind::Kill, FaultKind::Migrate, FaultKind::Stop],
         worker_every_ms: *random.pick(&[0, 10_000]),
         edit_every_ms: 5_000,
@@ -369,14 +372,10 @@ fn revision_faults(random: &mut Random) -> Faults {
 }
 
 fn zombie_faults(random: &mut Random) -> Faults {
+    use FaultKind::{Connect, LateLanding, Throttled, TimeoutAfter};
     Faults {
         call: 0.3,
-        calls: vec![
-            FaultKind::Connect,
-            FaultKind::Throttled,
-            FaultKind::LateLanding,
-            FaultKind::TimeoutAfter,
-        ],
+        calls: vec![Connect, Throttled, LateLanding, TimeoutAfter],
         commit: 0.2,
         commits: vec![FaultKind::CommitSlow],
         workers: vec![FaultKind::CutFromGroup, FaultKind::Pause],
