@@ -7,6 +7,7 @@ use healthflow_sync::event::requested::RequestedStatus;
 use healthflow_sync::time::Timestamp;
 
 use super::{Audit, Evidence};
+use crate::desk::Name;
 use crate::healthflow::{Appointment, Patient};
 use crate::morning::people::Scenario;
 use crate::morning::{Fate, Publication};
@@ -32,7 +33,12 @@ pub(super) fn audit_books(evidence: &Evidence, audit: &mut Audit) {
         }
     }
     let mut wanted = newest(evidence.publications);
+    let answered = evidence.notes.told_by_name();
     for (booking, publication) in &wanted {
+        // It waits and counts as that; until it has a result, HealthFlow may still show the version before it.
+        if !answered.contains_key(&Name::Version(booking.clone(), publication.event.version)) {
+            continue;
+        }
         let stands = standing.get(&(booking.practice.as_str(), booking.booking.as_str()));
         audit_booking(booking, publication, stands.map(|all| all[0]), &patients, evidence, audit);
     }

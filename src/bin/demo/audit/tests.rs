@@ -205,6 +205,21 @@ fn a_version_without_result_waits() {
 }
 
 #[test]
+fn an_appointment_whose_newest_version_waits_is_counted_as_waiting_only() {
+    let audit = audit_with(|perfect| {
+        let position = perfect.scheduled();
+        let appointment = &mut perfect.ledger.appointments[position];
+        appointment.provider_id = "dr-of-the-version-before".into();
+        let booking = appointment.external_id.clone();
+        perfect.notes.told.retain(|told| {
+            told.version.as_ref().is_none_or(|(named, _)| Some(named.booking.as_str()) != booking.as_deref())
+        });
+    });
+    assert_eq!(audit.wrong, Wrong::default());
+    assert!(audit.waiting > 0 && !audit.is_clean());
+}
+
+#[test]
 fn an_appointment_that_does_not_show_the_newest_version_is_seen() {
     type Change = fn(&mut Appointment);
     let changes: [Change; 4] = [
