@@ -111,6 +111,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
         practices: arguments.practices,
         bookings: arguments.bookings,
         poisoned: Poison::ALL.len(),
+        singled_out: 0,
         duration_ms: duration_ms(arguments.bookings),
         first_visit_at: Timestamp((now().0 / DAY_MS + 7) * DAY_MS),
         seed: arguments.seed,

@@ -10,6 +10,7 @@ mod random;
 mod route;
 mod shapes;
 mod show;
+mod singled_out;
 mod throttle;
 mod validate;
 
@@ -111,10 +112,15 @@ impl Simulator {
         let route = Route::find(request);
         let write = self.note_write(&route, now);
         let latency_ms = self.moods.latency_ms + self.random.up_to(self.moods.latency_jitter_ms);
-        let (ending, lands_at) = self.fate(route, request, write, now);
+        let singled_out = singled_out::ending(&self.moods, &route, request);
+        let hang_ms = singled_out.as_ref().map_or(self.moods.hang_ms, |(_, after_ms)| *after_ms);
+        let (ending, lands_at) = match self.turned_away(now).or(singled_out.map(|(ending, _)| ending)) {
+            Some(ending) => (ending, None),
+            None => self.fate(route, request, write, now),
+        };
         let wait_ms = match ending {
             Ending::Reply(_) => latency_ms,
-            Ending::Dropped => latency_ms.max(self.moods.hang_ms),
+            Ending::Dropped => latency_ms.max(hang_ms),
             Ending::Refused => 0,
         };
         if let (Some(write), Ending::Reply(reply)) = (write, &ending) {
@@ -131,9 +137,6 @@ impl Simulator {
         write: Option<usize>,
         now: Timestamp,
     ) -> (Ending, Option<Timestamp>) {
-        if let Some(ending) = self.turned_away(now) {
-            return (ending, None);
-        }
         let is_struck = self.is_struck(&route);
         let mut strikes = |probability: f64| is_struck && self.random.happens(probability);
         if strikes(self.moods.server_error_before) {

@@ -25,6 +25,10 @@ pub struct Moods {
     pub down: Down,
     /// Answers 401 to everything.
     pub unauthorised: bool,
+    /// Answers 403 `FORBIDDEN` to every request that holds this text; empty: to none.
+    pub forbidden_text: String,
+    /// Never answers a read or search that holds this text; empty: all are answered.
+    pub unanswered_text: String,
     /// Which requests the probabilities below strike.
     pub faults_strike: Strikes,
     /// Answers 500 and does nothing.
@@ -113,6 +117,8 @@ impl Default for Moods {
             requests_per_day: 0,
             down: Down::No,
             unauthorised: false,
+            forbidden_text: String::new(),
+            unanswered_text: String::new(),
             faults_strike: Strikes::All,
             server_error_before: 0.0,
             server_error_after: 0.0,

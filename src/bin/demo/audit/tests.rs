@@ -26,6 +26,7 @@ impl Perfect {
             practices: 5,
             bookings: 120,
             poisoned: 4,
+            singled_out: 0,
             duration_ms: 12_000,
             first_visit_at: Timestamp(1_767_614_400_000),
             seed: 1,

@@ -4,6 +4,7 @@
 pub mod people;
 pub mod poison;
 pub mod random;
+pub mod singled_out;
 
 use healthflow_sync::booking::{BookingId, BookingKey, PracticeId, Source};
 use healthflow_sync::event::requested::{AppointmentRequested, RequestedStatus, RequestedVisit};
@@ -25,6 +26,8 @@ pub struct Settings {
     pub bookings: usize,
     /// Records that nobody can use, among the others.
     pub poisoned: usize,
+    /// Bookings that HealthFlow has something against for a while, among the others.
+    pub singled_out: usize,
     /// From the first booking to the last one, in milliseconds.
     pub duration_ms: i64,
     /// Visits begin after this.
@@ -124,6 +127,7 @@ pub fn plan(settings: &Settings) -> Morning {
         planner.add_booking(number, practice, is_ambiguous);
     }
     planner.add_poison();
+    planner.add_singled_out();
     let mut morning = planner.morning;
     // A stable sort: the versions of one booking keep their order.
     morning.publications.sort_by_key(|publication| publication.at_ms);
@@ -235,6 +239,22 @@ impl Planner<'_> {
             },
             scenario,
             fate: if scenario == Scenario::Ambiguous { Fate::Review } else { Fate::Synced },
+        }
+    }
+
+    /// A few bookings of new patients that HealthFlow has something against, and serves in the end.
+    fn add_singled_out(&mut self) {
+        let Settings { singled_out: count, poisoned, bookings, practices, duration_ms, .. } = *self.settings;
+        for nth in 0..count {
+            let practice = nth % practices.max(1);
+            let number = bookings + poisoned + nth;
+            let patient = self.patients[practice].len() + poisoned + nth;
+            let mut publication = self.publication(number, practice, patient, Scenario::New);
+            publication.at_ms = duration_ms * (nth as i64 + 1) / (count as i64 + 1);
+            publication.event.requested_at = Timestamp(publication.at_ms);
+            publication.event.event_id = format!("ev-{number:06}-1").into();
+            singled_out::ALL[nth % singled_out::ALL.len()](&mut publication.event, nth);
+            self.morning.publications.push(publication);
         }
     }
 

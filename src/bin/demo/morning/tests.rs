@@ -11,6 +11,7 @@ fn settings(bookings: usize, seed: u64) -> Settings {
         practices: 20,
         bookings,
         poisoned: Poison::ALL.len(),
+        singled_out: 2,
         duration_ms: 12_000,
         first_visit_at: NOW.plus_ms(7 * 86_400_000),
         seed,
@@ -49,6 +50,8 @@ fn every_kind_of_story_and_patient_is_in_it() {
         has("cancellation before create", &|one| {
             one.event.version == 1 && one.event.status == RequestedStatus::Cancelled
         });
+        let of_them = all.iter().filter(|one| singled_out::is_one(&one.event)).count();
+        assert_eq!(of_them, 2, "seed {seed}: one is forbidden, one never answered for, and nobody else");
         for poison in Poison::ALL {
             has("poison", &|one| one.fate == Fate::Poisoned(poison));
         }
@@ -84,7 +87,7 @@ fn each_version_is_asked_for_once_and_a_repetition_is_the_same_event() {
         .filter(|one| !matches!(one.fate, Fate::Poisoned(_)))
         .map(Publication::booking)
         .collect();
-    assert_eq!(bookings.len(), 1_000);
+    assert_eq!(bookings.len(), 1_000 + settings(1_000, 3).singled_out);
 }
 
 #[test]

@@ -2,12 +2,14 @@
 //! kills them with it. A terminal's Ctrl-C reaches the demo only, which stops them in good order.
 
 pub mod kafka_proxy;
+pub mod log_reader;
 pub mod simulator;
 pub mod stack;
 pub mod worker;
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -45,6 +47,18 @@ pub struct Part {
 impl Part {
     /// Starts `program`; its messages are added to the file `log`.
     pub fn start(name: &str, program: &Path, arguments: &[String], log: &Path, leash: Leash) -> Result<Part> {
+        Part::start_telling(name, program, arguments, (log, append(log)?), leash)
+    }
+
+    /// Starts `program`; its messages go to `told`, and from there to the file `log`.
+    pub fn start_telling(
+        name: &str,
+        program: &Path,
+        arguments: &[String],
+        (log, told): (&Path, impl Into<OwnedFd>),
+        leash: Leash,
+    ) -> Result<Part> {
+        let told = told.into();
         let mut command = match leash {
             Leash::Input => Command::new(program),
             Leash::Signal => {
@@ -55,13 +69,13 @@ impl Part {
         };
         let (input, output) = match leash {
             Leash::Input => (Stdio::piped(), Stdio::piped()),
-            Leash::Signal => (Stdio::null(), append(log)?.into()),
+            Leash::Signal => (Stdio::null(), told.try_clone()?.into()),
         };
         let child = command
             .args(arguments)
             .stdin(input)
             .stdout(output)
-            .stderr(append(log)?)
+            .stderr(told)
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start {name}: {}", program.display()))?;

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
+use super::log_reader::LogReader;
 use super::{Leash, Part, beside, free_port};
 
 const READY_LIMIT: Duration = Duration::from_secs(40);
@@ -22,6 +23,9 @@ pub struct Worker {
     pub log: PathBuf,
     arguments: Vec<String>,
     part: Option<Part>,
+    is_read: bool,
+    /// Dropped after the worker, so that it hears its last words.
+    log_reader: Option<LogReader>,
     client: reqwest::Client,
 }
 
@@ -60,15 +64,36 @@ impl Worker {
             log: logs.join(format!("{name}.log")),
             arguments,
             part: None,
+            is_read: false,
+            log_reader: None,
             client: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build()?,
         })
+    }
+
+    /// The same, whose log goes through a [`LogReader`].
+    pub fn with_log_reader(self) -> Worker {
+        Worker { is_read: true, ..self }
     }
 
     /// Starts it.
     pub fn start(&mut self) -> Result<()> {
         let program = beside("healthflow-sync")?;
-        self.part = Some(Part::start(&self.name, &program, &self.arguments, &self.log, Leash::Signal)?);
+        let (name, arguments, log) = (&self.name, &self.arguments, &self.log);
+        // The one before hears the end of its own worker.
+        (self.part, self.log_reader) = (None, None);
+        if self.is_read {
+            let (reader, pipe) = LogReader::start(log)?;
+            self.part = Some(Part::start_telling(name, &program, arguments, (log, pipe), Leash::Signal)?);
+            self.log_reader = Some(reader);
+        } else {
+            self.part = Some(Part::start(name, &program, arguments, log, Leash::Signal)?);
+        }
         Ok(())
+    }
+
+    /// Kills who reads its log with SIGKILL. Whether there was one.
+    pub fn kill_log_reader(&mut self) -> Result<bool> {
+        self.log_reader.as_mut().map_or(Ok(false), LogReader::kill)
     }
 
     /// Waits until it works on something.

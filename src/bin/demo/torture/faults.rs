@@ -25,8 +25,11 @@ const BROKERS: u64 = 3;
 const MOODS: u64 = 4;
 const REGISTRIES: u64 = 5;
 pub(super) const NETWORK: u64 = 6;
+const LOG_READERS: u64 = 7;
 /// What a broker or the registry needs to come back.
 const RESTART_MS: i64 = 8_000;
+/// How a program of Rust ends that panicked, in the words of [`std::process::ExitStatus`].
+const PANICKED: &str = "(exit status: 101)";
 /// How often to look for workers that ended by themselves.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -43,6 +46,8 @@ pub struct Rhythm {
     pub broker_ms: (i64, i64),
     /// Between two kills of the schema registry.
     pub registry_ms: (i64, i64),
+    /// Between two kills of a worker's log reader.
+    pub log_reader_ms: (i64, i64),
     /// From the end of one trouble between workers and brokers to the beginning of the next.
     pub network_ms: (i64, i64),
 }
@@ -58,6 +63,8 @@ pub struct Done {
     pub broker_kills: u64,
     /// Schema registries killed with SIGKILL.
     pub registry_kills: u64,
+    /// Log readers killed with SIGKILL, while their worker ran.
+    pub log_reader_kills: u64,
     /// Times that the way to a broker was cut.
     pub connections_cut: u64,
     /// Times that nothing got through to a broker or back.
@@ -72,6 +79,8 @@ pub struct Done {
     pub storms: u64,
     /// Workers that ended by themselves and were started again, as any supervisor would.
     pub worker_exits: u64,
+    /// Of these, those that panicked.
+    pub worker_panics: u64,
     /// Their last words.
     #[serde(skip)]
     pub last_words: Vec<String>,
@@ -113,6 +122,7 @@ impl Tormentor<'_> {
             self.make_zombies(),
             self.kill_brokers(),
             self.kill_registries(),
+            self.kill_log_readers(),
             self.break_network(),
             self.spoil_moods(),
         )?;
@@ -128,6 +138,7 @@ impl Tormentor<'_> {
                     worker.start()?;
                     self.count(|done| {
                         done.worker_exits += 1;
+                        done.worker_panics += u64::from(words.to_string().contains(PANICKED));
                         done.last_words.push(words.to_string());
                     });
                 }
@@ -214,6 +225,19 @@ impl Tormentor<'_> {
             killed.context("the environment failed: the schema registry did not survive its kill")?;
             self.count(|done| done.registry_kills += 1);
             span = less(self.rhythm.registry_ms, began.elapsed());
+        }
+        Ok(())
+    }
+
+    async fn kill_log_readers(&self) -> Result<()> {
+        let mut random = self.dice(LOG_READERS);
+        let mut span = third(self.rhythm.log_reader_ms);
+        while self.wait(&mut random, span, 0).await {
+            span = self.rhythm.log_reader_ms;
+            let mut worker = self.workers[random.below(self.workers.len())].lock().await;
+            if worker.check().is_ok() && worker.kill_log_reader()? {
+                self.count(|done| done.log_reader_kills += 1);
+            }
         }
         Ok(())
     }

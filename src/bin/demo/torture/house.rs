@@ -75,7 +75,7 @@ impl House {
         ]));
         let mut workers = Vec::new();
         for number in 1..=WORKERS {
-            let mut worker = Worker::new(&format!("worker-{number}"), logs, &settings)?;
+            let mut worker = Worker::new(&format!("worker-{number}"), logs, &settings)?.with_log_reader();
             worker.start()?;
             workers.push(worker);
         }

@@ -21,7 +21,7 @@ use crate::audit::{self, Evidence};
 use crate::dentscheduler::now;
 use crate::desk::{Desk, Notes};
 use crate::healthflow::HealthFlow;
-use crate::morning::{self, Fate, Morning};
+use crate::morning::{self, Fate, Morning, singled_out};
 use crate::parts::project;
 use crate::run::Guard;
 use faults::{Done, Rhythm, Tormentor};
@@ -32,6 +32,8 @@ use report::{Minimum, Report, Verdict, Violations};
 const BOOKINGS_PER_MINUTE: f64 = 2_100.0;
 /// The largest of so many has a sixth of the bookings, and each partition its own share of HealthFlow's limit.
 const PRACTICES: usize = 200;
+/// Of so many bookings HealthFlow has something against one, until the faults stop.
+const SINGLED_OUT_ONE_IN: usize = 400;
 /// `healthflow.requests_per_second` of `config/torture.toml`, and what a second may see: a worker's burst is a tenth, and
 /// a stalled simulator counts what came in two of its seconds as one.
 const REQUESTS_PER_SECOND: u64 = 600;
@@ -91,6 +93,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
         practices: PRACTICES,
         bookings,
         poisoned: bookings.div_ceil(100),
+        singled_out: bookings.div_ceil(SINGLED_OUT_ONE_IN),
         duration_ms: (arguments.minutes * 58_000.0) as i64,
         first_visit_at: Timestamp((now().0 / DAY_MS + 7) * DAY_MS),
         seed: arguments.seed,
@@ -129,6 +132,7 @@ fn rhythm(guard: Guard) -> Rhythm {
         broker_ms: (40_000, 65_000),
         registry_ms: (60_000, 120_000),
         network_ms: (4_000, 9_000),
+        log_reader_ms: (15_000, 30_000),
     };
     match guard {
         Guard::IdempotencyKey | Guard::UniqueReference => often,
@@ -264,13 +268,18 @@ async fn judge(
         results_asked: audit.asked,
         poisoned: publications.iter().filter(|one| matches!(one.fate, Fate::Poisoned(_))).count(),
         faulty_writes_percent: report::faulty_percent(&writes, done.well_at_ms),
+        violations: Violations {
+            limit_exceeded: peak.saturating_sub(REQUESTS_PER_SECOND_ALLOWED),
+            panics: done.worker_panics,
+            ..Violations::of(&audit, &seen)
+        },
+        singled_out: publications.iter().filter(|one| singled_out::is_one(&one.event)).count(),
         done,
         doubtful_writes: doubtful,
         late_landings: report::late_landings(&writes),
         seconds_to_quiet: quiet.map(|quiet| quiet.as_secs_f64()),
         requests_per_second_peak: peak,
         requests_per_second_allowed: REQUESTS_PER_SECOND_ALLOWED,
-        violations: Violations::of(&audit, &seen, peak.saturating_sub(REQUESTS_PER_SECOND_ALLOWED)),
         duplicate_rate_bound_percent: 300.0 / doubtful.max(1) as f64,
         broker_trap_lines: report::broker_trap_lines(&house.stack.logs())?,
         shortfalls: Vec::new(),

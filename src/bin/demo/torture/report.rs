@@ -28,6 +28,8 @@ pub struct Report {
     pub results_asked: usize,
     /// Records that nobody could use.
     pub poisoned: usize,
+    /// Bookings that HealthFlow forbade, or never answered about, until the faults stopped.
+    pub singled_out: usize,
     /// What was broken.
     #[serde(flatten)]
     pub done: Done,
@@ -78,6 +80,8 @@ pub struct Violations {
     pub hanging_transactions: usize,
     /// Records of results that a consumer read once and not again, or otherwise.
     pub changed_results: usize,
+    /// Workers that panicked.
+    pub panics: u64,
 }
 
 /// Writes that were carried out long after they came.
@@ -143,7 +147,7 @@ pub const BROKER_TRAP: &str = "likely deleted already and hence can be skipped";
 
 impl Violations {
     /// Of an audit and the auditor's findings.
-    pub fn of(audit: &Audit, seen: &Seen, limit_exceeded: u64) -> Self {
+    pub fn of(audit: &Audit, seen: &Seen) -> Self {
         let wrong = &audit.wrong;
         Violations {
             lost: audit.waiting + wrong.missing,
@@ -152,13 +156,13 @@ impl Violations {
             duplicate_patients: wrong.duplicate_patients,
             orphans: wrong.orphans,
             wrong_content: wrong.wrong_content + wrong.wrong_outcome,
-            limit_exceeded,
             hanging_transactions: seen.hanging.len(),
             changed_results: seen.changed.len(),
+            ..Violations::default()
         }
     }
 
-    fn rows(&self) -> [(&'static str, u64); 9] {
+    fn rows(&self) -> [(&'static str, u64); 10] {
         [
             ("lost bookings", self.lost as u64),
             ("duplicate results", self.duplicate_results as u64),
@@ -169,6 +173,7 @@ impl Violations {
             ("limit exceeded", self.limit_exceeded),
             ("hanging transactions", self.hanging_transactions as u64),
             ("changed results", self.changed_results as u64),
+            ("panics", self.panics),
         ]
     }
 }
@@ -216,11 +221,17 @@ impl Report {
         };
         row("bookings", self.bookings.to_string(), &format!("{} results asked for", self.results_asked));
         row("poisoned records", self.poisoned.to_string(), "");
+        row(
+            "singled out",
+            self.singled_out.to_string(),
+            "forbidden or never answered for, until the faults stopped",
+        );
         row("worker kills", self.done.worker_kills.to_string(), "SIGKILL");
         row("zombies resumed", self.done.zombies_resumed.to_string(), "asleep longer than lease and session");
         let replicas = if self.brokers == 1 { "SIGKILL of the only one" } else { "SIGKILL of one of three" };
         row("broker kills", self.done.broker_kills.to_string(), replicas);
         row("registry kills", self.done.registry_kills.to_string(), "SIGKILL");
+        row("log reader kills", self.done.log_reader_kills.to_string(), "SIGKILL");
         let done = &self.done;
         let cut = format!("and {} times nothing got through to a broker", done.connections_held);
         row("connections cut", done.connections_cut.to_string(), &cut);
