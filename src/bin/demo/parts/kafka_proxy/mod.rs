@@ -177,12 +177,17 @@ struct Held {
 }
 
 impl Held {
-    fn new(seen: &Arc<Mutex<Seen>>) -> Held {
+    /// Holds a request if `orders` say so. Asked under the lock that a release counts under: else one that is held in the
+    /// very moment in which holding ends would never be released.
+    fn by(orders: &watch::Receiver<Orders>, api_key: i16, seen: &Arc<Mutex<Seen>>) -> Option<Held> {
         let mut all = lock(seen);
+        if !orders.borrow().holding.contains(&api_key) {
+            return None;
+        }
         all.held_ever += 1;
         let number = all.held_ever;
         all.held.insert(number);
-        Held { number, seen: Arc::clone(seen) }
+        Some(Held { number, seen: Arc::clone(seen) })
     }
 }
 
@@ -243,8 +248,7 @@ async fn take(
         let Ok(bytes) = bytes else { return };
         let (Some(api_key), Some(correlation)) = (number(&bytes, 4), number(&bytes, 8)) else { return };
         let (api_key, correlation) = (i16::from_be_bytes(api_key), i32::from_be_bytes(correlation));
-        let is_held = orders.borrow().holding.contains(&api_key);
-        let held = is_held.then(|| Held::new(&line.seen));
+        let held = Held::by(&orders, api_key, &line.seen);
         if queue.send(Request { bytes, api_key, correlation, held }).await.is_err() {
             return;
         }
