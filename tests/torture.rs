@@ -59,7 +59,7 @@ fn is_kafkas_own_loss(report: &Value) -> bool {
         && others.iter().all(|violation| count(violation) == 0)
 }
 
-/// Goal: every promise of the design holds, with enough faults met to say so. Method: two minutes on one broker; whether
+/// Goal: every promise of the design holds, with enough faults met to say so. Method: two minutes on three brokers; whether
 /// anything was violated is asked before whether enough was broken, since a slow machine breaks less. A run in which Kafka
 /// itself lost a transaction says nothing; another one is made.
 #[test]
