@@ -55,32 +55,6 @@ fn create(reference: &str, key: Option<&str>) -> WireRequest {
     wire(Method::Post, "/appointments", key, appointment(reference, "hfp-1"))
 }
 
-/// Goal: who has something against one booking serves all others. Method: a word in a body is forbidden, a reference never
-/// looked up; the same requests without them, and writes with the reference, are answered.
-#[test]
-fn one_request_is_singled_out_and_no_other() {
-    let mut simulator =
-        simulator(json!({"forbidden_text": "b-forbidden", "unanswered_text": "b-unanswered"}));
-    let patient = create_patient(&mut simulator, "r-1");
-    let mut create = |reference: &str| {
-        asked(
-            &mut simulator,
-            &wire(Method::Post, "/appointments", None, appointment(reference, &patient)),
-            NOW,
-        )
-    };
-    let (status, body) = create("b-forbidden");
-    assert_eq!((status, &body["code"]), (403, &json!("FORBIDDEN")));
-    assert_eq!((create("b-unanswered").0, create("b-other").0), (201, 201));
-    let look_up = get("/appointments?practice_id=p&external_id=b-unanswered");
-    let handling = simulator.handle(&look_up, NOW);
-    assert_eq!(handling.ending, Ending::Dropped);
-    assert!(handling.reply_at.since_ms(NOW) >= 600_000);
-    assert_eq!(listed(&mut simulator, "b-other", NOW), 1);
-    simulator.patch_moods(&json!({"unanswered_text": ""})).unwrap();
-    assert_eq!(listed(&mut simulator, "b-unanswered", NOW), 1);
-}
-
 fn listed(simulator: &mut Simulator, reference: &str, now: Timestamp) -> usize {
     let path = format!("/appointments?practice_id=p&external_id={reference}");
     asked(simulator, &get(&path), now).1["appointments"].as_array().unwrap().len()
