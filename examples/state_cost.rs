@@ -40,11 +40,11 @@ fn booking(number: u32) -> StateRecord {
         status: BookingStatus::Scheduled,
         fingerprint: Some(i64::from(number) << 20),
         revision: None,
-        span: Some(Span {
+        spans: vec![Span {
             provider_id: format!("provider-{}", number % 5).into(),
             start: Timestamp(1_767_600_000_000 + i64::from(number) * 900_000),
             minutes: 30,
-        }),
+        }],
     };
     let state = BookingState {
         last_day: 20_000,

@@ -47,6 +47,7 @@ pub struct Placement {
     pub fingerprint: Option<i64>,
     /// The last revision that HealthFlow told us; none where it offers no versions, or told none yet.
     pub revision: Option<Revision>,
-    /// What it occupies; none where nothing, or where it is not certain what stands.
-    pub span: Option<Span>,
+    /// What it may occupy: several where it is not certain what stands, none where nothing, or where an earlier worker wrote
+    /// it (rule K11).
+    pub spans: Vec<Span>,
 }

@@ -1,7 +1,7 @@
 //! What single keys cannot say: bounds, and keys that contradict each other. Without it a lease shorter than its margin
 //! would be a worker that runs and never sends.
 
-use super::Config;
+use super::{Config, Retry};
 use crate::event::size::RECORD_BYTES_RANGE;
 use crate::kafka::topics::{FAILED_RETENTION_MS, RETENTION_MS};
 use crate::time::DAY_MS;
@@ -22,7 +22,8 @@ pub(super) fn check(config: &Config) -> Result<(), Fault> {
     texts(config)?;
     bounds(config)?;
     pauses(config)?;
-    pairs(config)
+    pairs(config)?;
+    retries(&config.retry)
 }
 
 fn texts(config: &Config) -> Result<(), Fault> {
@@ -77,6 +78,7 @@ fn bounds(config: &Config) -> Result<(), Fault> {
         ("retry.max_age_ms", retry.max_age_ms),
         ("retry.visit_grace_ms", retry.visit_grace_ms),
         ("retry.held_wait_max_ms", retry.held_wait_max_ms),
+        ("retry.slot_wait_max_ms", retry.slot_wait_max_ms),
         ("admin.status_age_max_ms", admin.status_age_max_ms),
     ] {
         holds((1..=DURATION_MAX_MS).contains(&value), key, "must be at least 1 and at most ten years")?;
@@ -133,7 +135,7 @@ fn pauses(Config { healthflow, retry, .. }: &Config) -> Result<(), Fault> {
 }
 
 fn pairs(config: &Config) -> Result<(), Fault> {
-    let Config { kafka, healthflow, worker, retry, .. } = config;
+    let Config { kafka, healthflow, worker, .. } = config;
     holds(
         worker.lease_margin_ms < worker.lease_ms,
         "worker.lease_margin_ms",
@@ -143,27 +145,6 @@ fn pairs(config: &Config) -> Result<(), Fault> {
         worker.commit_interval_ms < worker.lease_ms - worker.lease_margin_ms,
         "worker.commit_interval_ms",
         "must be less than `worker.lease_ms` minus `worker.lease_margin_ms`, or nothing can be sent between two commits",
-    )?;
-    holds(
-        retry.backoff_min_ms <= retry.backoff_max_ms,
-        "retry.backoff_min_ms",
-        "must not be more than `retry.backoff_max_ms`",
-    )?;
-    holds(
-        retry.backoff_max_ms <= retry.max_age_ms,
-        "retry.backoff_max_ms",
-        "must not be more than `retry.max_age_ms`",
-    )?;
-    holds(
-        retry.backoff_max_ms <= retry.visit_grace_ms,
-        "retry.visit_grace_ms",
-        "must not be less than `retry.backoff_max_ms`, or a visit that begins is given up without another try",
-    )?;
-    holds(
-        retry.max_age_ms + retry.backoff_max_ms < RETENTION_MS.unsigned_abs(),
-        "retry.max_age_ms",
-        "must, with `retry.backoff_max_ms`, be less than the 14 days that `appointments.retry` keeps its records, or \
-         Kafka deletes a booking that still waits",
     )?;
     holds(
         worker.keep_days == 0 || i64::from(worker.keep_days) * DAY_MS > FAILED_RETENTION_MS,
@@ -201,6 +182,36 @@ fn pairs(config: &Config) -> Result<(), Fault> {
         worker.ready_queue_max >= worker.max_in_flight,
         "worker.ready_queue_max",
         "must be at least `worker.max_in_flight`, or sending waits for commits",
+    )
+}
+
+fn retries(retry: &Retry) -> Result<(), Fault> {
+    holds(
+        retry.backoff_min_ms <= retry.backoff_max_ms,
+        "retry.backoff_min_ms",
+        "must not be more than `retry.backoff_max_ms`",
+    )?;
+    holds(
+        retry.backoff_max_ms <= retry.max_age_ms,
+        "retry.backoff_max_ms",
+        "must not be more than `retry.max_age_ms`",
+    )?;
+    holds(
+        (retry.backoff_max_ms..=retry.max_age_ms).contains(&retry.slot_wait_max_ms),
+        "retry.slot_wait_max_ms",
+        "must not be less than `retry.backoff_max_ms`, or who will free the slot has no other try within it, nor more \
+         than `retry.max_age_ms`",
+    )?;
+    holds(
+        retry.backoff_max_ms <= retry.visit_grace_ms,
+        "retry.visit_grace_ms",
+        "must not be less than `retry.backoff_max_ms`, or a visit that begins is given up without another try",
+    )?;
+    holds(
+        retry.max_age_ms + retry.backoff_max_ms < RETENTION_MS.unsigned_abs(),
+        "retry.max_age_ms",
+        "must, with `retry.backoff_max_ms`, be less than the 14 days that `appointments.retry` keeps its records, or \
+         Kafka deletes a booking that still waits",
     )
 }
 

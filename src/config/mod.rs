@@ -206,6 +206,8 @@ pub struct Retry {
     pub max_age_ms: u64,
     /// How long after its visit began a live booking that failed before is still tried (milliseconds).
     pub visit_grace_ms: u64,
+    /// How long a booking waits for a slot that another one will free (milliseconds).
+    pub slot_wait_max_ms: u64,
     /// Retry records of a task in memory that wait for their time (records).
     pub waiting_room_max: u32,
     /// Longest wait between two looks at a booking that waits for a person (milliseconds).
@@ -302,6 +304,7 @@ impl Config {
             retry_backoff_max_ms: signed(retry.backoff_max_ms),
             retry_max_age_ms: signed(retry.max_age_ms),
             retry_visit_grace_ms: signed(retry.visit_grace_ms),
+            slot_wait_max_ms: signed(retry.slot_wait_max_ms),
             waiting_room_max: retry.waiting_room_max as usize,
             held_wait_max_ms: signed(retry.held_wait_max_ms),
             held_room_max: retry.held_room_max as usize,

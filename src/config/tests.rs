@@ -135,6 +135,7 @@ fn keys_that_contradict_each_other_are_refused() {
         ("worker.reacquire_pause_ms=5999", "worker.reacquire_pause_ms"),
         ("retry.backoff_min_ms=600001", "retry.backoff_min_ms"),
         ("retry.max_age_ms=1", "retry.backoff_max_ms"),
+        ("retry.slot_wait_max_ms=1000", "retry.slot_wait_max_ms"),
         ("worker.keep_days=90", "worker.keep_days"),
         ("kafka.transaction_timeout_ms=4999", "kafka.transaction_timeout_ms"),
         ("kafka.transaction_timeout_ms=60001", "kafka.transaction_timeout_ms"),

@@ -74,7 +74,7 @@ struct PlacementRecord {
     status: BookingStatus,
     fingerprint: Option<i64>,
     revision: Option<Revision>,
-    span: Option<Span>,
+    spans: Vec<Span>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -172,7 +172,7 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
                 status: placement.status,
                 fingerprint: placement.fingerprint,
                 revision: placement.revision.clone(),
-                span: placement.span.clone(),
+                spans: placement.spans.clone(),
             }),
             incarnation: state.incarnation,
             answered_floor: state.answered.floor().cast_signed(),
@@ -314,7 +314,7 @@ impl TryFrom<AppointmentStateRecord> for StateRecord {
                 status: placement.status,
                 fingerprint: placement.fingerprint,
                 revision: placement.revision,
-                span: placement.span,
+                spans: placement.spans,
             }),
             incarnation: record.incarnation,
             answered,

@@ -114,6 +114,9 @@ pub fn tell(fact: &Fact) {
         | Fact::AnswerForgotten { .. }
         | Fact::LinkChanged { .. }
         | Fact::DuplicateSkipped { .. } => tell_booking(fact),
+        Fact::SlotAwaited { .. } | Fact::SlotAwaitedInVain { .. } | Fact::WrittenFirst { .. } => {
+            tell_slot(fact)
+        }
         Fact::RecordForwarded { origin: Origin { lane, partition, offset }, home } => warn!(
             topic = lane.topic(),
             partition,
@@ -166,6 +169,22 @@ pub fn tell(fact: &Fact) {
         Fact::TransactionCommitted { partition, records, aborts, elapsed_ms } => {
             trace!(partition, records, aborts, elapsed_ms, "transaction committed");
         }
+    }
+}
+
+fn tell_slot(fact: &Fact) {
+    match fact {
+        Fact::SlotAwaited { key, version } => {
+            info!(booking = key.to_string(), version, "slot awaited, another booking is about to free it");
+        }
+        Fact::SlotAwaitedInVain { key, version, is_cycle } => {
+            warn!(booking = key.to_string(), version, is_cycle, "slot awaited in vain");
+        }
+        Fact::WrittenFirst { key, version } => info!(
+            booking = key.to_string(),
+            version, "older version written first, another booking waits for its slot"
+        ),
+        _ => {}
     }
 }
 

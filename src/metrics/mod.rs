@@ -8,6 +8,7 @@ pub mod exposition;
 pub mod log;
 mod log_writer;
 pub mod tally;
+mod waits;
 
 pub use book::Described;
 pub use catalogue::Catalogue;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::booking::{Booking, BookingKey, BookingStatus, Patient, Sex, Source, Visit};
+use crate::booking::{Booking, BookingKey, BookingStatus, Patient, Sex, Source, Version, Visit};
 use crate::event::topics::Lane;
 use crate::event::{Identity, Origin};
 use crate::healthflow::Operation;
@@ -126,7 +126,17 @@ pub(super) fn facts() -> Vec<Fact> {
         Fact::DuplicateFound { key: None, what: "patient" },
     ];
     facts.extend(call_facts(&booking.key));
+    facts.extend(slot_facts(&booking.key, version));
     facts
+}
+
+fn slot_facts(key: &BookingKey, version: Version) -> Vec<Fact> {
+    vec![
+        Fact::SlotAwaited { key: key.clone(), version },
+        Fact::SlotAwaitedInVain { key: key.clone(), version, is_cycle: true },
+        Fact::SlotAwaitedInVain { key: key.clone(), version, is_cycle: false },
+        Fact::WrittenFirst { key: key.clone(), version },
+    ]
 }
 
 /// What calls bring.

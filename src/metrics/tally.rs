@@ -31,7 +31,10 @@ impl Catalogue {
                 self.bookings.failed.with_label_values(&[reason.code(), disposition.code()]).inc();
             }
             Fact::BookingHeld { reason, .. } => self.bookings.held.with_label_values(&[reason.code()]).inc(),
-            Fact::BookingParked { .. } => self.bookings.parked.inc(),
+            Fact::BookingParked { .. } => self.bookings.waits.parked.inc(),
+            Fact::SlotAwaited { .. } => self.bookings.waits.slots_awaited.inc(),
+            Fact::SlotAwaitedInVain { is_cycle, .. } => self.bookings.waits.awaited_in_vain(*is_cycle),
+            Fact::WrittenFirst { .. } => self.bookings.waits.written_first.inc(),
             Fact::DuplicateSkipped { differs, .. } => {
                 self.bookings.duplicates.with_label_values(&[content(*differs)]).inc();
             }

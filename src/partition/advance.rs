@@ -30,6 +30,8 @@ pub(super) enum Next {
     Wait(Timestamp, &'static str),
     /// Another booking of this patient is under way.
     AwaitPatient(PatientKey),
+    /// Another booking will free the slot; at this moment it is tried all the same.
+    AwaitSlot(Timestamp),
     /// Nothing more: every version has ended or is parked.
     Rest,
 }
@@ -65,6 +67,7 @@ impl Task {
         } else {
             self.rest(key, job, next, turn);
         }
+        self.note_job(key, turn);
     }
 
     /// Takes the next job that waits for a place of this share, if there is one.
@@ -126,8 +129,10 @@ impl Task {
     }
 
     fn next_of_booking(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) -> Next {
+        self.note_slots(key, Some(job), turn);
         loop {
-            let Some(booking) = job.newest().map(|newest| Arc::clone(&newest.booking)) else {
+            let parked_first = self.choose_version(key, job, turn);
+            let Some(booking) = job.at_work().map(|at_work| Arc::clone(&at_work.booking)) else {
                 return self.next_of_doubt(key, job, turn);
             };
             let (answered, newest_known) = self
@@ -139,7 +144,8 @@ impl Task {
                 self.drop_version(job, booking.version);
                 continue;
             }
-            if let Some(older) = job.versions.keys().next().copied().filter(|v| *v < booking.version) {
+            let before = parked_first.unwrap_or(booking.version).min(booking.version);
+            if let Some(older) = job.versions.keys().next().copied().filter(|version| *version < before) {
                 // Whoever was searched for under another description was not searched for.
                 if job.versions.get(&older).is_some_and(|older| older.booking.patient != booking.patient) {
                     job.forget_search();
@@ -250,12 +256,15 @@ impl Task {
                 return Some(Next::Wait(at.unwrap_or(turn.now), "in_doubt"));
             }
             Step::Finish(outcome) => {
-                let outcome = self.own_doing(key, job, booking.version, outcome);
+                let outcome = self.own_doing(key, job, booking, outcome);
                 self.conclude(key, job, booking.version, outcome, turn);
                 return None;
             }
             Step::Ask(request) => request,
         };
+        if let Some(wait) = self.awaits_slot(key, job, (booking, &request), turn) {
+            return Some(wait);
+        }
         let opens_at = match &request {
             Request::SearchPatients { .. } if job.search.is_none() => {
                 self.search_opens_at(&patient, turn.now, turn.settings)

@@ -12,6 +12,7 @@ use crate::healthflow::{Answer, AppointmentId, AppointmentStands, Fault, Operati
 use crate::partition::fate::{Fate, fate, fields_of};
 use crate::partition::gates::DoubtVerdict;
 use crate::partition::job::{Flight, Job, JobKey, Purpose, Standing, Told};
+use crate::partition::slot_waits::may_stand_too;
 use crate::partition::task::{Task, Turn};
 use crate::patient::digests::PersonDigests;
 use crate::patient::{HealthFlowPatientId, LinkOrigin};
@@ -252,9 +253,7 @@ impl Task {
                     Fault::Refused { fields, .. } if self.was_sent_along(job, flight, fields) => {
                         self.sent_along_refused(key, job, flight, turn);
                     }
-                    Fault::SlotTaken => {
-                        self.reject_version(key, job, (flight.version, Reason::SlotTaken), &[], turn);
-                    }
+                    Fault::SlotTaken => self.slot_taken(key, job, flight, turn),
                     _ => {
                         let fields = fields_of(&fault);
                         self.reject_version(key, job, (flight.version, Reason::Rejected), &fields, turn);
@@ -287,10 +286,15 @@ impl Task {
         self.change_booking(key).last_write_at = turn.now;
         let patient_id = Self::flight_patient(flight);
         let created = flight.operation == Operation::CreateAppointment;
-        let certain = !created || intent.is_some_and(|intent| intent.first_version == flight.version);
+        let certain =
+            !created || intent.as_ref().is_some_and(|intent| intent.first_version == flight.version);
         let written = job.versions.get(&flight.version).map(|in_hand| Arc::clone(&in_hand.booking));
         let Some(booking) = written.filter(|_| certain) else {
-            return self.adopt(key, (stands.id, stands.revision), patient_id);
+            self.adopt(key, (stands.id, stands.revision), patient_id);
+            return may_stand_too(
+                self.change_booking(key),
+                intent.map_or_else(Vec::new, |intent| intent.asked),
+            );
         };
         if job.outdated.take().is_some_and(|outdated| !outdated.may_be_ours) {
             turn.facts.push_back(Fact::EditOverwritten { key: key.clone() });
@@ -305,7 +309,7 @@ impl Task {
             fingerprint: Some(fingerprint(&booking, &patient_id)),
             revision: stands.revision,
             patient_id,
-            span: Span::wanted(&booking),
+            spans: Span::wanted(&booking).into_iter().collect(),
         });
         let outcome = match booking.status {
             BookingStatus::Cancelled => SyncedOutcome::Cancelled,
@@ -323,10 +327,7 @@ impl Task {
         patient_id: Arc<str>,
     ) {
         let state = self.change_booking(key);
-        let span = match state.intent.as_deref().map(|intent| &intent.asked[..]) {
-            Some([asked]) => Some(asked.clone()),
-            _ => None,
-        };
+        let spans = state.intent.as_deref().map_or_else(Vec::new, |intent| intent.asked.clone());
         state.placement = Some(Placement {
             appointment_id: id.0,
             patient_id,
@@ -335,7 +336,7 @@ impl Task {
             status: BookingStatus::Scheduled,
             fingerprint: None,
             revision,
-            span,
+            spans,
         });
     }
 
@@ -381,8 +382,12 @@ impl Task {
 
     /// The intent of a booking's write is closed: its outcome is known, or it was never sent.
     pub(super) fn close_write(&mut self, key: &BookingKey) {
-        self.writes.remove(key);
-        self.change_booking(key).intent = None;
+        let open = self.writes.remove(key);
+        let state = self.change_booking(key);
+        let intent = state.intent.take();
+        if open.is_some_and(|open| open.doubt.is_some()) {
+            may_stand_too(state, intent.map_or_else(Vec::new, |intent| intent.asked));
+        }
     }
 
     /// The intent of a patient's creation is closed.

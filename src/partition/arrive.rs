@@ -43,12 +43,15 @@ impl Task {
             Arrival::Unusable(unusable) => self.bury(*unusable, (lane, offset), turn),
             Arrival::Misrouted(record) => self.forward(*record, (lane, offset)),
         }
+        if lane == Lane::Requested {
+            self.slots_are_known(turn);
+        }
     }
 
     /// Takes note of a record that cannot be read yet: the watermark does not pass it, and its age counts.
     pub fn delayed(&mut self, (lane, offset): (Lane, i64), size_bytes: usize, written_at: Option<Timestamp>) {
         if let Some(progress) = self.lanes.get_mut(&lane) {
-            progress.arrived(offset, size_bytes, written_at);
+            progress.delayed(offset, size_bytes, written_at);
         }
     }
 
@@ -96,7 +99,9 @@ impl Task {
         for waiting in superseded {
             self.take_from_waiting_room(waiting, turn);
         }
+        let key = in_hand.booking.key.clone();
         self.take_in_hand(in_hand, turn.settings);
+        self.note_slots(&key, None, turn);
     }
 
     /// Whether a version is answered, parked or at hand already (rules K3, K5): then whether its content differs from
@@ -145,7 +150,7 @@ impl Task {
             .get(&JobKey::Booking(entry.booking.key.clone()))
             .is_some_and(|job| job.newest().is_some_and(|n| n.booking.version > entry.booking.version));
         let waiting = Waiting { entry, offset: position.1 };
-        if newer_known || waiting.entry.schedule.not_before <= turn.now {
+        if newer_known || waiting.entry.schedule.not_before <= turn.now || self.is_slot_free(&waiting.entry) {
             self.take_back(waiting, turn);
         } else {
             if waiting.is_held() && self.waiting_room.held() < turn.settings.held_room_max {
@@ -201,7 +206,7 @@ impl Task {
 
     /// Takes a record in hand that has waited, if it is still the one that its version waits in: another copy of a redrive
     /// may have come due earlier (rule K4).
-    fn take_from_waiting_room(&mut self, waiting: Waiting, turn: &Turn<'_>) {
+    pub(super) fn take_from_waiting_room(&mut self, waiting: Waiting, turn: &Turn<'_>) {
         if self.is_awaited(&waiting.entry, turn) {
             self.take_back(waiting, turn);
         } else {
@@ -217,11 +222,13 @@ impl Task {
             position: (Lane::Retry, waiting.offset),
             schedule: taken_up(waiting.entry.schedule, turn.now),
         };
+        let key = in_hand.booking.key.clone();
         self.take_in_hand(in_hand, turn.settings);
+        self.note_slots(&key, None, turn);
     }
 
     /// When a version that waited came first; one whose order nobody remembers comes now.
-    fn order_of(&self, entry: &RetryEntry) -> i64 {
+    pub(super) fn order_of(&self, entry: &RetryEntry) -> i64 {
         let state = self.state.bookings.get_open(&entry.booking.key);
         let wish =
             state.and_then(|state| state.parked(entry.booking.version)).and_then(|one| one.wish.as_deref());

@@ -60,6 +60,7 @@ impl Task {
             let next = self.next_of(&key, &mut job, turn);
             let Next::Ask(request, purpose) = next else {
                 self.rest(&key, job, next, turn);
+                self.note_job(&key, turn);
                 continue;
             };
             if !self.may_be_sent(&key, &job, (&request, purpose), turn) {
@@ -78,6 +79,7 @@ impl Task {
             }
             self.launch(&key, &mut job, &request, purpose, turn);
             self.jobs.insert(key.clone(), job);
+            self.note_job(&key, turn);
             return Some(Send { job: key, request, lease_until: is_write.then_some(lease_until) });
         }
         None
@@ -99,13 +101,18 @@ impl Task {
             Request::ReadPatient { id, .. } => Some(id.0.clone()),
             _ => None,
         };
-        let version = job.newest().map_or(0, |newest| newest.booking.version);
+        let version = job.at_work().map_or(0, |at_work| at_work.booking.version);
         job.asked_version = version;
         let if_match = match request {
             Request::UpdateAppointment { if_match, .. } => if_match.clone(),
             _ => None,
         };
-        job.flight = Some(Flight { operation: request.operation(), purpose, version, patient_id, if_match });
+        let near_unknown = match key {
+            JobKey::Booking(booking) => self.slots.is_anybody_somewhere(&booking.practice),
+            JobKey::Patient(_) => false,
+        };
+        let operation = request.operation();
+        job.flight = Some(Flight { operation, purpose, version, patient_id, if_match, near_unknown });
         let open = match (request, key) {
             (Request::SearchPatients { .. }, JobKey::Patient(patient)) => self.creations.get_mut(patient),
             (Request::CreatePatient { .. }, _) => {
@@ -136,6 +143,7 @@ impl Task {
         let give_up_at = |job: &Job| job.waiting_since.unwrap_or(now).plus_ms(turn.settings.memory_wait_ms);
         match next {
             Next::Ask(..) | Next::Rest => {}
+            Next::AwaitSlot(until) => return self.rest_for_slot(key, job, until, turn),
             Next::Wait(at, why) => {
                 if at <= give_up_at(&job) || job.versions.is_empty() {
                     self.stand(key, &mut job, Standing::AwaitsTime(at.max(now.plus_ms(1))), now);
@@ -183,7 +191,7 @@ impl Task {
     }
 
     /// A job has nothing more to do: no unsent intent stays behind (rule W1), the patient is free for the next one.
-    fn end(&mut self, key: &JobKey, job: &mut Job, now: Timestamp) {
+    pub(super) fn end(&mut self, key: &JobKey, job: &mut Job, now: Timestamp) {
         self.stand(key, job, Standing::Arrived, now);
         if let JobKey::Booking(booking) = key {
             self.withdraw_write(booking);

@@ -183,7 +183,7 @@ impl Task {
         })));
     }
 
-    /// Marks a version answered; on its merits, it is also the newest that counts. Of its own parkings only a dead letter
+    /// Marks a version answered, and what is older replaced. Of its own parkings only a dead letter
     /// stays, of older ones not even that: a redrive could only be superseded (rule K10).
     fn answer(&mut self, key: &BookingKey, booking: &Booking, on_its_merits: bool, turn: &Turn<'_>) {
         let version = booking.version;
@@ -195,8 +195,10 @@ impl Task {
             ParkingPlace::Failed => parked.version >= version || !on_its_merits,
             ParkingPlace::Retry | ParkingPlace::Review => parked.version != version,
         });
+        // Also of one that a newer one replaced: what is older still may not be written after it, or it would stand where
+        // another booking goes by what was left out (rules K5, K11).
+        state.newest = state.newest.max(version);
         if on_its_merits {
-            state.newest = state.newest.max(version);
             state.suspicion = Suspicion::default();
         }
     }
@@ -234,11 +236,12 @@ impl Task {
         let versions = std::mem::take(&mut job.versions);
         for mut in_hand in versions.into_values() {
             leave_out(&mut in_hand.schedule, not_before.since_ms(turn.now));
+            in_hand.schedule.slot_since = None;
             self.park(key, in_hand, not_before, why, turn);
         }
     }
 
-    fn park(
+    pub(super) fn park(
         &mut self,
         key: &BookingKey,
         in_hand: InHand,
@@ -278,11 +281,15 @@ impl Task {
     ) {
         self.count_attempt(job, turn.now);
         // A newer version that arrived meanwhile has not failed: it goes on at once.
-        let Some(newest) = job.newest().filter(|newest| newest.booking.version == job.asked_version) else {
+        let Some(at_work) = job.at_work().filter(|one| one.booking.version == job.asked_version) else {
             return;
         };
-        let booking = Arc::clone(&newest.booking);
-        if let Some(reason) = self.time_is_up(key, newest, turn) {
+        let booking = Arc::clone(&at_work.booking);
+        if let Some(reason) = self.time_is_up(key, at_work, turn) {
+            // Written for another booking's sake only: the newest goes on.
+            if job.newest().is_some_and(|newest| newest.booking.version > booking.version) {
+                return self.supersede(key, job, booking.version, turn);
+            }
             let detail = Arc::from(format!("last error {why}; redrive it once the cause is gone"));
             let outcome = Outcome::Failed { reason, disposition: Disposition::Exhausted, detail };
             self.conclude(key, job, booking.version, outcome, turn);
@@ -292,14 +299,15 @@ impl Task {
         let delay = delay_ms(
             key,
             booking.version,
-            newest.schedule.attempts,
+            at_work.schedule.attempts,
             settings.retry_backoff_min_ms,
             settings.retry_backoff_max_ms,
         );
         let asked = job.told.map_or(turn.now, |told| told.until);
         let not_before = not_before.max(turn.now.plus_ms(delay)).max(asked);
         let versions = std::mem::take(&mut job.versions);
-        for in_hand in versions.into_values() {
+        for mut in_hand in versions.into_values() {
+            in_hand.schedule.slot_since = None;
             self.park(key, in_hand, not_before, why, turn);
         }
     }

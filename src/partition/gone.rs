@@ -34,7 +34,7 @@ impl Task {
         flight: &Flight,
         turn: &mut Turn<'_>,
     ) {
-        let Some(booking): Option<Arc<Booking>> = job.newest().map(|newest| Arc::clone(&newest.booking))
+        let Some(booking): Option<Arc<Booking>> = job.at_work().map(|at_work| Arc::clone(&at_work.booking))
         else {
             return;
         };

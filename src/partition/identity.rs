@@ -28,6 +28,8 @@ impl Hash for Task {
             waiting_room,
             nameless,
             newcomers,
+            slots,
+            requested_end,
             writes,
             creations,
             alone,
@@ -43,7 +45,7 @@ impl Hash for Task {
         } = self;
         (partition, incarnation, fenced_at, drain_until, lease_from).hash(hasher);
         (sequence, committed_sequence, commit_started_at, renewal_wanted, positions_written_at).hash(hasher);
-        (arrivals, ready, awaits_commit, places, timers, nameless, alone).hash(hasher);
+        (arrivals, ready, awaits_commit, places, timers, nameless, alone, requested_end).hash(hasher);
         (topic_ids, lost).hash(hasher);
         hash_entries(lanes, hasher);
         hash_entries(jobs, hasher);
@@ -51,7 +53,7 @@ impl Hash for Task {
         hash_entries(patients_awaited, hasher);
         hash_entries(writes, hasher);
         hash_entries(creations, hasher);
-        (state, waiting_room, newcomers, pending, committing).hash(hasher);
+        (state, waiting_room, newcomers, slots, pending, committing).hash(hasher);
     }
 }
 

@@ -81,6 +81,8 @@ pub struct Flight {
     pub patient_id: Option<Arc<str>>,
     /// The revision it names, for an update.
     pub if_match: Option<Revision>,
+    /// Whether something of its practice stood nobody knew where when it was sent (rule K11).
+    pub near_unknown: bool,
 }
 
 /// A revision that is not the current one any more.
@@ -202,6 +204,10 @@ pub struct Job {
     pub repeats: u32,
     /// What HealthFlow told it, if its last answer was that it should wait.
     pub told: Option<Told>,
+    /// An older version that is written before the newest, for another booking waits for what it frees (rule K11).
+    pub first: Option<Version>,
+    /// The version of which HealthFlow said that its slot is taken.
+    pub slot_refused: Option<Version>,
     /// What HealthFlow said does not stand any more: the appointment is read before it is written.
     pub outdated: Option<Outdated>,
 }
@@ -216,6 +222,11 @@ impl Job {
     /// hand meanwhile. Twice as old each time that was not enough, so that a search ends however slow HealthFlow is.
     pub fn search_life_ms(&self) -> i64 {
         SEARCH_LIFE_MS << self.outlived_searches.min(SEARCH_LIFE_DOUBLINGS_MAX)
+    }
+
+    /// The version that is written next: the newest, but for one that must be written first.
+    pub fn at_work(&self) -> Option<&InHand> {
+        self.first.and_then(|version| self.versions.get(&version)).or_else(|| self.newest())
     }
 
     /// Starts the search for the patient all over again.

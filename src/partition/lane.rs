@@ -1,7 +1,7 @@
 //! How far a lane has come: its low watermark. Bookings finish out of order; the offset that is committed is the lowest
 //! one that is not finished, and what finished above it is known from state (rule K3).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::topics::Lane;
 use crate::processor::status::LaneStatus;
@@ -13,6 +13,8 @@ pub struct LaneProgress {
     next: i64,
     unfinished: BTreeMap<i64, Unfinished>,
     bytes: usize,
+    /// Records that are there and cannot be read yet.
+    delayed: BTreeSet<i64>,
     /// The watermark that was committed last; none before the first commit of this owner.
     pub committed: Option<i64>,
     /// Whether fetching is stopped because enough is in memory.
@@ -28,7 +30,14 @@ struct Unfinished {
 impl LaneProgress {
     /// A lane that goes on reading at `next`.
     pub fn new(next: i64) -> Self {
-        LaneProgress { next, unfinished: BTreeMap::new(), bytes: 0, committed: None, paused: false }
+        LaneProgress {
+            next,
+            unfinished: BTreeMap::new(),
+            bytes: 0,
+            delayed: BTreeSet::new(),
+            committed: None,
+            paused: false,
+        }
     }
 
     /// The offset after the last record that arrived.
@@ -42,6 +51,18 @@ impl LaneProgress {
         self.next = self.next.max(offset + 1);
         let delayed = self.unfinished.insert(offset, Unfinished { size_bytes, since });
         self.bytes = self.bytes + size_bytes - delayed.map_or(0, |record| record.size_bytes);
+        self.delayed.remove(&offset);
+    }
+
+    /// A record is there that cannot be read yet; it will arrive later.
+    pub fn delayed(&mut self, offset: i64, size_bytes: usize, since: Option<Timestamp>) {
+        self.arrived(offset, size_bytes, since);
+        self.delayed.insert(offset);
+    }
+
+    /// Whether every record before `end` was read.
+    pub fn is_read_until(&self, end: i64) -> bool {
+        self.next >= end && self.delayed.is_empty()
     }
 
     /// The record at `offset` waits outside the window of its lane: it weighs nothing in it.
@@ -107,6 +128,17 @@ impl LaneProgress {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_record_that_is_delayed_is_not_read() {
+        let mut lane = LaneProgress::new(3);
+        assert!(lane.is_read_until(3) && !lane.is_read_until(4));
+        lane.delayed(3, 10, None);
+        lane.arrived(4, 10, None);
+        assert!(!lane.is_read_until(5));
+        lane.arrived(3, 10, None);
+        assert!(lane.is_read_until(5));
+    }
 
     proptest! {
         /// Goal: the watermark never passes an unfinished record and ends at the end. Method: any order of finishing.

@@ -22,6 +22,8 @@ pub mod fate;
 pub mod settle;
 pub mod gone;
 pub mod revisions;
+pub mod slots;
+pub mod slot_waits;
 pub mod finish;
 mod charts;
 mod commit;

@@ -2,7 +2,7 @@
 //! update whose answer was lost, or what an office edited by hand. It is read and compared, and written over only as what
 //! was read.
 
-use crate::booking::{BookingKey, Version};
+use crate::booking::{Booking, BookingKey};
 use crate::healthflow::fault::Missing;
 use crate::healthflow::{Answer, AppointmentRead, Fault, Reply};
 use crate::partition::job::{Flight, Job, Outdated};
@@ -76,16 +76,17 @@ impl Task {
         &mut self,
         key: &BookingKey,
         job: &Job,
-        version: Version,
+        booking: &Booking,
         outcome: Outcome,
     ) -> Outcome {
+        self.stands_as_wanted(key, booking, &outcome);
         let may_be_ours = job.outdated.as_ref().is_some_and(|outdated| outdated.may_be_ours);
         if !may_be_ours || outcome != Outcome::Synced(SyncedOutcome::Unchanged) {
             return outcome;
         }
         let Some(placement) = &mut self.change_booking(key).placement else { return outcome };
         let was_adopted = placement.version == 0;
-        placement.version = version;
+        placement.version = booking.version;
         Outcome::Synced(if was_adopted { SyncedOutcome::Created } else { SyncedOutcome::Updated })
     }
 

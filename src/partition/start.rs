@@ -39,6 +39,8 @@ pub struct KnownLane {
 pub struct Start {
     /// The next offset to be read, of every lane.
     pub next_offsets: Vec<(Lane, i64)>,
+    /// Where `appointments.requested` ended: what lies before it, an earlier owner may have read.
+    pub requested_end: i64,
     /// Which topics these are positions in: to be remembered with them.
     pub topic_ids: TopicIds,
     /// Positions that could not be gone on from, to be told.
@@ -142,6 +144,9 @@ impl Start {
             let is_new = known.topic_ids.differs(lane.lane.topic(), remembered);
             let (offset, lost) = position(known, lane, is_new, state)?;
             start.next_offsets.push((lane.lane, offset));
+            if lane.lane == Lane::Requested {
+                start.requested_end = lane.high;
+            }
             let is_cut = lost.iter().any(|lost| lost.why != Loss::OffsetForgotten);
             start.is_retry_cut |= is_cut && lane.lane == Lane::Retry;
             start.lost.extend(lost);

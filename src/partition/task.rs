@@ -11,6 +11,7 @@ use crate::partition::job::{Job, JobKey, Purpose, Share, Standing};
 use crate::partition::lane::LaneProgress;
 use crate::partition::newcomers::Newcomers;
 use crate::partition::open_write::OpenWrite;
+use crate::partition::slots::Slots;
 use crate::processor::defects::planted;
 use crate::processor::fact::Fact;
 use crate::processor::input::{Acquired, Incarnation};
@@ -61,6 +62,8 @@ pub struct Task {
     pub(super) waiting_room: WaitingRoom,
     pub(super) nameless: BTreeMap<(Lane, i64), Unusable>,
     pub(super) newcomers: Newcomers,
+    pub(super) slots: Slots,
+    pub(super) requested_end: i64,
     pub(super) writes: HashMap<BookingKey, OpenWrite>,
     pub(super) creations: HashMap<PatientKey, OpenWrite>,
     pub(super) alone: Option<JobKey>,
@@ -133,6 +136,8 @@ impl Task {
             waiting_room: WaitingRoom::default(),
             nameless: BTreeMap::new(),
             newcomers: Newcomers::default(),
+            slots: Slots::default(),
+            requested_end: acquired.start.requested_end,
             writes: HashMap::new(),
             creations: HashMap::new(),
             alone: None,
@@ -151,6 +156,7 @@ impl Task {
         }
         task.inherit_doubts(turn.settings);
         task.inherit_lost();
+        task.inherit_slots();
         turn.facts.push_back(Fact::TaskAcquired {
             partition,
             incarnation,

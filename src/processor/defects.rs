@@ -72,6 +72,14 @@ pub enum Defect {
     LinkNotCompared,
     /// An id that was sent along is believed unread.
     SentAlongBelieved,
+    /// A slot that another booking is about to free is not waited for (K11).
+    SlotNotAwaited,
+    /// An older version that frees a slot which another booking waits for is superseded unwritten (K11).
+    FreeingVersionSuperseded,
+    /// Who waits for a slot keeps its patient as long as it waits (K11).
+    SlotWaiterKeepsPatient,
+    /// Who waits for a slot is not woken when it is free, and waits for ever (K11).
+    SlotWaiterNotWoken,
     /// A record without identity is dead-lettered before the watermark comes to it (K7).
     NamelessBuriedAtOnce,
     /// A placeholder for a birthday is taken for one.
@@ -87,7 +95,7 @@ pub enum Defect {
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 36] = [
+    pub const ALL: [Defect; 40] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -122,6 +130,10 @@ impl Defect {
         Defect::NamelessBuriedAtOnce,
         Defect::PlaceholderBelieved,
         Defect::WideSearchBegunAgain,
+        Defect::SlotNotAwaited,
+        Defect::FreeingVersionSuperseded,
+        Defect::SlotWaiterKeepsPatient,
+        Defect::SlotWaiterNotWoken,
         Defect::GivenUpAtTheFirstHiccup,
         Defect::FutureBelieved,
     ];

@@ -93,6 +93,29 @@ pub enum Fact {
         /// What went wrong, or what is waited for.
         last_error: Arc<str>,
     },
+    /// A version waits for a slot that another booking of the practice will free (rule K11).
+    SlotAwaited {
+        /// Which booking.
+        key: BookingKey,
+        /// Which version.
+        version: Version,
+    },
+    /// A version that waited for its slot found it taken all the same.
+    SlotAwaitedInVain {
+        /// Which booking.
+        key: BookingKey,
+        /// Which version.
+        version: Version,
+        /// Whether whoever had it waited, at one or more removes, for this booking's.
+        is_cycle: bool,
+    },
+    /// An older version is written though a newer one is at hand, for another booking waits for what it frees.
+    WrittenFirst {
+        /// Which booking.
+        key: BookingKey,
+        /// Which version.
+        version: Version,
+    },
     /// A version that is answered or parked already came again and was skipped.
     DuplicateSkipped {
         /// Which booking.

@@ -82,6 +82,8 @@ pub struct Settings {
     pub retry_max_age_ms: i64,
     /// `retry.visit_grace_ms`.
     pub retry_visit_grace_ms: i64,
+    /// `retry.slot_wait_max_ms`: how long a booking waits for a slot that another one will free.
+    pub slot_wait_max_ms: i64,
     /// `retry.waiting_room_max`: records per task.
     pub waiting_room_max: usize,
     /// `retry.held_wait_max_ms`: the longest wait of a version that a person must move.

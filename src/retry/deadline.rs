@@ -49,12 +49,12 @@ pub fn leave_out(schedule: &mut Schedule, ms: i64) {
 }
 
 /// The schedule of a record that is taken in hand: how long it lay there although it was due is no part of its age, and
-/// no attempt failed later than now, whatever the clock said that was read then.
+/// no attempt failed and no wait began later than now, whatever the clock said that was read then.
 pub fn taken_up(mut schedule: Schedule, now: Timestamp) -> Schedule {
     let lay_ms = now.since_ms(schedule.not_before);
     leave_out(&mut schedule, lay_ms);
-    for failed_at in [&mut schedule.first_failed_at, &mut schedule.last_failed_at] {
-        *failed_at = failed_at.map(|at| at.min(now));
+    for since in [&mut schedule.first_failed_at, &mut schedule.last_failed_at, &mut schedule.slot_since] {
+        *since = since.map(|at| at.min(now));
     }
     schedule
 }
@@ -101,9 +101,12 @@ mod tests {
             let schedule = Schedule {
                 not_before: Timestamp(not_before),
                 first_failed_at: Some(Timestamp(first_failed)),
+                slot_since: Some(Timestamp(first_failed)),
                 ..failed_at(0, 0)
             };
-            let taken = taken_up(schedule, NOW).first_failed_at.unwrap();
+            let taken = taken_up(schedule, NOW);
+            prop_assert_eq!(taken.slot_since, Some(Timestamp(first_failed).min(NOW)));
+            let taken = taken.first_failed_at.unwrap();
             prop_assert!(taken <= NOW && taken >= Timestamp(first_failed).min(NOW));
         }
     }

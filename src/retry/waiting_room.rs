@@ -94,6 +94,15 @@ impl WaitingRoom {
         older.into_iter().filter_map(|version| self.take(booking, version)).collect()
     }
 
+    /// Every record of `booking` that waits for a slot.
+    pub fn take_slot_waiters(&mut self, booking: &BookingKey) -> Vec<Waiting> {
+        let Some(versions) = self.by_booking.get(booking) else { return Vec::new() };
+        let waits = |waiting: &Waiting| waiting.entry.schedule.slot_since.is_some();
+        let for_slot: Vec<Version> =
+            versions.iter().filter(|(_, waiting)| waits(waiting)).map(|(version, _)| *version).collect();
+        for_slot.into_iter().filter_map(|version| self.take(booking, version)).collect()
+    }
+
     fn take(&mut self, booking: &BookingKey, version: Version) -> Option<Waiting> {
         let versions = self.by_booking.get_mut(booking)?;
         let waiting = versions.remove(&version)?;

@@ -108,7 +108,7 @@ mod tests {
                 status: BookingStatus::Scheduled,
                 fingerprint: None,
                 revision: None,
-                span: None,
+                spans: Vec::new(),
             }),
             answered: VersionSet::new(0, vec![version]),
             newest: version,

@@ -37,7 +37,8 @@ pub struct BookingState {
     pub incarnation: u32,
     /// The versions that have their final result.
     pub answered: VersionSet,
-    /// The newest version that was answered on its merits or that an intent was ever written for (rule K5).
+    /// The newest version that was answered, also as superseded, or that an intent was ever written for (rule K5); one that
+    /// could not be true is none.
     pub newest: Version,
     /// "This write may be sent": open from before the first byte until its outcome is known (rule W1).
     /// Boxed, for few bookings have one and every booking has this field.

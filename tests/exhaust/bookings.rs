@@ -93,3 +93,9 @@ pub fn cancelled(mut booking: Booking) -> Booking {
 pub fn asking_for(content: Version, id: &str, version: Version, who: Who) -> Booking {
     Booking { event_id: Arc::from(format!("event-{id}-{version}")), version, ..booking(id, content, who) }
 }
+
+/// The same version, so many hours later.
+pub fn moved(mut booking: Booking, hours: i64) -> Booking {
+    booking.visit.start = booking.visit.start.plus_ms(hours * 3_600_000);
+    booking
+}

@@ -8,7 +8,7 @@ use healthflow_sync::healthflow::{AppointmentContent, Request};
 use healthflow_sync::patient::Person;
 use healthflow_sync::processor::GuardMode;
 use healthflow_sync::state::{BookingState, ParkingPlace};
-use healthflow_sync::sync::SyncedOutcome;
+use healthflow_sync::sync::{Reason, SyncedOutcome};
 
 use crate::healthflow::{Entry, HealthFlow};
 use crate::kafka::Kafka;
@@ -204,6 +204,13 @@ pub fn newest_wins(kafka: &Kafka, healthflow: &HealthFlow, records: &[Booking]) 
         }
     }
     None
+}
+
+/// Rule K11, once all is done: after legal steps nobody found a slot taken.
+pub fn slots(kafka: &Kafka, is_legal: bool) -> Option<String> {
+    let mut taken = kafka.verdicts.iter().filter(|(_, verdict)| **verdict == Err(Reason::SlotTaken));
+    let ((key, version), _) = taken.next().filter(|_| is_legal)?;
+    Some(format!("slots: {key} v{version} found its slot taken"))
 }
 
 fn is_what_stands(wanted: &Booking, stands: &[&Entry]) -> bool {

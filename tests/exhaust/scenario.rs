@@ -8,7 +8,7 @@ use healthflow_sync::processor::Settings;
 use healthflow_sync::state::{Link, PatientState, StateRecord, TaskState};
 use healthflow_sync::time::Timestamp;
 
-use crate::bookings::{BEGIN_MS, Who, asking_for, booking, cancelled};
+use crate::bookings::{BEGIN_MS, Who, asking_for, booking, cancelled, moved};
 use crate::healthflow::{Chart, Nature, chart_id};
 use crate::moves::Fault;
 use crate::situations::Situation;
@@ -26,6 +26,8 @@ pub struct Scenario {
     /// Faults a path may have.
     pub faults_max: u8,
     pub faults: &'static [Fault],
+    /// Whether desks took legal steps only: then no slot may be found taken.
+    pub is_legal: bool,
     /// What must have been met, or it proves nothing.
     pub must_meet: Vec<Situation>,
 }
@@ -123,6 +125,7 @@ pub fn settings(guard: GuardMode) -> Settings {
         retry_backoff_max_ms: 500,
         retry_max_age_ms: 1 << 40,
         retry_visit_grace_ms: 1 << 40,
+        slot_wait_max_ms: 1 << 40,
         waiting_room_max: 100,
         held_wait_max_ms: 500,
         held_room_max: 100,
@@ -182,6 +185,7 @@ fn scenario(name: &'static str, guard: GuardMode, records: Vec<Booking>) -> Scen
         records,
         is_unread: false,
         owners: 2,
+        is_legal: false,
         faults_max: 2,
         faults: &ALL,
         must_meet: [&ANYWHERE[..], settled_by(guard)].concat(),
@@ -192,6 +196,8 @@ fn scenario(name: &'static str, guard: GuardMode, records: Vec<Booking>) -> Scen
 const ZOMBIES: [Fault; 5] = [Fault::Pause, Fault::CutOff, Fault::Late, Fault::SlowCall, Fault::CommitSlow];
 /// Writes of which nobody knows, again and again.
 const DOUBTS: [Fault; 5] = [Fault::Crash, Fault::Vanish, Fault::LostAnswer, Fault::Late, Fault::Throttled];
+/// What may come between one step and the next.
+const STEPS: [Fault; 5] = [Fault::Crash, Fault::Connect, Fault::LostAnswer, Fault::Late, Fault::CommitLost];
 const DELETIONS: [Fault; 5] =
     [Fault::DeleteAppointment, Fault::Crash, Fault::LostAnswer, Fault::Late, Fault::StaleReplica];
 const EDITS: [Fault; 5] = [Fault::Edit, Fault::Crash, Fault::LostAnswer, Fault::Late, Fault::CutOff];
@@ -199,7 +205,7 @@ const DELETED_PATIENTS: [Fault; 4] = [Fault::DeletePatient, Fault::Crash, Fault:
 
 /// Every small world.
 pub fn all() -> Vec<Scenario> {
-    [single_bookings(), versions(), people(), oddities(), revisions(), few_faults_many_times()]
+    [single_bookings(), versions(), people(), oddities(), legal_steps(), revisions(), few_faults_many_times()]
         .into_iter()
         .flatten()
         .collect()
@@ -289,6 +295,27 @@ fn oddities() -> Vec<Scenario> {
         within(scenario("deleted, key", IdempotencyKey, two(Who::Known)), 2, &DELETIONS),
         within(scenario("deleted, reference", Reference, two(Who::Known)), 2, &DELETIONS),
         within(scenario("deleted patient, key", IdempotencyKey, two(Who::Ada)), 2, &DELETED_PATIENTS),
+    ]
+}
+
+/// Bookings of one provider that take each other's slots, one legal step after the other.
+fn legal_steps() -> Vec<Scenario> {
+    let at = |hour, id, version| moved(booking(id, version, Who::Known), hour);
+    let freed = || vec![at(1, "x", 1), cancelled(at(1, "x", 2)), at(1, "y", 1)];
+    let exchanged = || vec![at(1, "x", 1), at(2, "y", 1), at(3, "x", 2), at(1, "y", 2), at(2, "x", 3)];
+    let legal = |scenario, also: &[Situation]| {
+        let mut scenario = within(scenario, 1, &STEPS);
+        (scenario.is_legal, scenario.nature.slot_conflicts) = (true, true);
+        scenario.must_meet = vec![Situation::Created];
+        meets(scenario, also)
+    };
+    vec![
+        legal(scenario("freed and booked anew, key", IdempotencyKey, freed()), &[Situation::SlotAwaited]),
+        legal(scenario("freed and booked anew, reference", Reference, freed()), &[Situation::SlotAwaited]),
+        legal(
+            scenario("exchanged by a third time, key", IdempotencyKey, exchanged()),
+            &[Situation::SlotAwaited],
+        ),
     ]
 }
 

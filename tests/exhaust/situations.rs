@@ -32,10 +32,11 @@ pub enum Situation {
     InReview,
     PatientInDoubt,
     LandedLate,
+    SlotAwaited,
 }
 
 impl Situation {
-    pub const ALL: [Situation; 23] = [
+    pub const ALL: [Situation; 24] = [
         Situation::FoundByLookUp,
         Situation::NotFoundByLookUp,
         Situation::UpdateSettled,
@@ -59,6 +60,7 @@ impl Situation {
         Situation::InReview,
         Situation::PatientInDoubt,
         Situation::LandedLate,
+        Situation::SlotAwaited,
     ];
 }
 
@@ -73,6 +75,7 @@ pub fn of_fact(fact: &Fact) -> Option<Situation> {
         Fact::DoubtOpened { operation: Operation::CreatePatient, .. } => Situation::PatientInDoubt,
         Fact::TaskDropped { why: DropCause::CommitLost, .. } => Situation::Dropped,
         Fact::TaskReleased { .. } => Situation::GivenBack,
+        Fact::SlotAwaited { .. } => Situation::SlotAwaited,
         Fact::BookingParked { .. } => Situation::Parked,
         Fact::DuplicateSkipped { .. } => Situation::CopySkipped,
         Fact::BookingFailed { .. } => Situation::Failed,

@@ -146,6 +146,7 @@ impl World {
         log.judge(judge::standing(&self.healthflow));
         log.judge(judge::right_chart(&self.healthflow, &scenario.records));
         if log.broken.is_none() && self.is_done(scenario) {
+            log.judge(judge::slots(&self.kafka, scenario.is_legal));
             log.judge(judge::newest_wins(&self.kafka, &self.healthflow, &scenario.records));
         }
     }

@@ -86,6 +86,7 @@ pub fn settings(guard: GuardMode) -> Settings {
         retry_backoff_max_ms: 600_000,
         retry_max_age_ms: 72 * 3_600_000,
         retry_visit_grace_ms: 30 * 60_000,
+        slot_wait_max_ms: 1_800_000,
         waiting_room_max: 1_000,
         held_wait_max_ms: 21_600_000,
         held_room_max: 1_000,
@@ -280,25 +281,24 @@ impl Desk {
     }
 
     pub fn put_on(&mut self, lane: Lane, arrival: Arrival) {
-        let offset = self.next[&lane];
+        self.write_on(lane, arrival);
+        self.turn();
+    }
+
+    /// The same, and nothing is decided yet.
+    pub fn write_on(&mut self, lane: Lane, arrival: Arrival) {
+        let (offset, incarnation) = (self.next[&lane], self.incarnation);
         self.next.insert(lane, offset + 1);
-        let incarnation = self.incarnation;
-        self.handle(Input::Arrived { partition: 0, incarnation, lane, offset, size_bytes: 100, arrival });
+        let arrived = Input::Arrived { partition: 0, incarnation, lane, offset, size_bytes: 100, arrival };
+        self.processor.handle(arrived, self.now);
     }
 
     /// A record is there on a lane that cannot be read yet.
     pub fn delay(&mut self, lane: Lane) {
-        let offset = self.next[&lane];
+        let (offset, incarnation) = (self.next[&lane], self.incarnation);
         self.next.insert(lane, offset + 1);
-        let incarnation = self.incarnation;
-        self.handle(Input::Delayed {
-            partition: 0,
-            incarnation,
-            lane,
-            offset,
-            size_bytes: 100,
-            written_at: None,
-        });
+        let (partition, size_bytes) = (0, 100);
+        self.handle(Input::Delayed { partition, incarnation, lane, offset, size_bytes, written_at: None });
     }
 
     /// The record that was delayed can be read now.

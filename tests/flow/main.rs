@@ -29,6 +29,7 @@ mod retries;
 mod scenarios;
 mod sent_along;
 mod search_mode;
+mod slots;
 mod steady_load;
 mod unseen_people;
 mod versions;

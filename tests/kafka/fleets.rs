@@ -142,7 +142,7 @@ fn known_twice(office: &Office, avro: &Avro) -> (BookingKey, i32) {
             status: BookingStatus::Scheduled,
             fingerprint: None,
             revision: None,
-            span: None,
+            spans: Vec::new(),
         };
         let state = BookingState {
             placement: Some(placement),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use healthflow_sync::healthflow::Operation;
+use healthflow_sync::processor::Fact;
 
 use crate::faults::FaultKind;
 
@@ -51,6 +52,8 @@ impl Phase {
 pub struct Coverage {
     faults: BTreeMap<FaultKind, u64>,
     meetings: BTreeMap<(FaultKind, Phase), u64>,
+    /// Slots that were awaited, versions that were written first, and slots awaited in vain.
+    pub slots: [u64; 3],
 }
 
 impl Coverage {
@@ -65,12 +68,24 @@ impl Coverage {
     }
 
     pub fn add(&mut self, other: &Coverage) {
+        self.slots.iter_mut().zip(other.slots).for_each(|(sum, one)| *sum += one);
         for (kind, count) in &other.faults {
             *self.faults.entry(*kind).or_default() += count;
         }
         for (pair, count) in &other.meetings {
             *self.meetings.entry(*pair).or_default() += count;
         }
+    }
+
+    /// What bookings did for each other's slots.
+    pub fn notes(&mut self, fact: &Fact) {
+        let index = match fact {
+            Fact::SlotAwaited { .. } => 0,
+            Fact::WrittenFirst { .. } => 1,
+            Fact::SlotAwaitedInVain { .. } => 2,
+            _ => return,
+        };
+        self.slots[index] += 1;
     }
 
     /// Faults, each counted once.

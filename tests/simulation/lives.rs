@@ -71,6 +71,15 @@ impl Lives {
         self.humans.get(&(practice.into(), patient.into(), family_name.to_owned())).copied()
     }
 
+    /// Makes sure that somebody is meant by this patient id and family name.
+    pub fn introduce(&mut self, practice: &PracticeId, patient: &PatientId, family_name: &str) {
+        let known = (practice.clone(), patient.clone(), family_name.to_owned());
+        if !self.humans.contains_key(&known) {
+            self.next_human += 1;
+            self.humans.insert(known, self.next_human);
+        }
+    }
+
     /// The versions of a booking that ask for exactly this, ascending.
     pub fn versions_of(&self, content: &AppointmentContent) -> impl Iterator<Item = Version> {
         let key = BookingKey { practice: content.practice.clone(), booking: content.booking.clone() };
@@ -94,6 +103,10 @@ pub fn draw(plan: &Plan) -> Lives {
     for number in 0..practices {
         let practice = PracticeId::from(format!("pr-{number}"));
         let partition = (number as i32) % plan.partitions;
+        if plan.legal_days {
+            crate::desk::publish_days(&practice, partition, plan, &mut lives, &mut random);
+            continue;
+        }
         let people = people(&practice, plan.crowded, &mut lives, &mut random);
         let bursts: Vec<i64> = (0..plan.bursts).map(|_| plan.any_moment(&mut random)).collect();
         let bookings = random.between(3, 26);

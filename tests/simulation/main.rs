@@ -13,10 +13,12 @@ mod coverage;
 #[cfg(feature = "planted-defects")]
 mod defect_hunt;
 mod defects;
+mod desk;
 mod effects;
 mod faults;
 mod group;
 mod healthflow;
+mod hostility;
 mod kafka;
 mod lives;
 mod placeholders;
@@ -137,6 +139,8 @@ fn every_promise_holds_in_every_life() {
         at(10),
         sum.coverage.meetings(),
     );
+    let [awaited, first, in_vain] = sum.coverage.slots;
+    println!("{awaited} slots awaited, {in_vain} of them in vain; {first} older versions written first");
     sum.broken.sort();
     if let Some((seed, _)) = sum.broken.first() {
         print_story(*seed, level);
@@ -146,5 +150,6 @@ fn every_promise_holds_in_every_life() {
     if seeds >= SEEDS_FULL && level >= 3 {
         let never = sum.coverage.never_met();
         assert!(never.is_empty(), "never met: {never:?}");
+        assert!(awaited > 0 && first > 0, "no booking waited for another one's slot");
     }
 }

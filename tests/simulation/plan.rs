@@ -4,6 +4,9 @@ use healthflow_sync::processor::{GuardMode, Settings};
 
 use crate::defects::Defect;
 use crate::faults::FaultKind;
+use crate::hostility::{
+    day_faults, faults, late_creation_faults, repeat_faults, revision_faults, zombie_faults,
+};
 use crate::random::Random;
 
 /// When every life begins, in milliseconds of the world's clock.
@@ -28,6 +31,8 @@ enum Theme {
     Repeats,
     /// Bookings that change their mind back and forth, offices that edit them, and replicas that lag: what `If-Match` is for.
     Revisions,
+    /// Legal days of practices whose HealthFlow keeps slots exclusive: what rule K11 is for.
+    Days,
     /// One booking kills every worker that touches it, and nothing else goes wrong with them: what rule K6 is for.
     CrashLoop,
     /// Topics are made anew, records deleted and offsets forgotten, under workers that come and go: what rule K9 is for.
@@ -35,7 +40,7 @@ enum Theme {
 }
 
 impl Theme {
-    const ALL: [Theme; 22] = [
+    const ALL: [Theme; 24] = [
         Theme::Mixed,
         Theme::Mixed,
         Theme::Mixed,
@@ -58,6 +63,8 @@ impl Theme {
         Theme::CrashLoop,
         Theme::Topics,
         Theme::Topics,
+        Theme::Days,
+        Theme::Days,
     ];
 }
 
@@ -71,6 +78,8 @@ pub struct Plan {
     /// Bookings are published and faults strike until then; afterwards everything is well.
     pub faults_until: i64,
     pub slot_conflicts: bool,
+    /// Desks take legal steps only, and nobody does anything by hand.
+    pub legal_days: bool,
     /// HealthFlow looks at the slot before it looks at the key: what we created ourselves refuses its own repeat.
     pub slots_before_keys: bool,
     /// A booking that kills the worker that writes it or looks it up, if there is one.
@@ -152,7 +161,9 @@ impl Plan {
         // So often a worker must die of one booking before a person has to look at it.
         let deaths = if self.killer.is_some() { 8 } else { 0 };
         let loop_ms = deaths * (20_000 + quiet_ms + settings.retry_backoff_max_ms);
-        60_000 + 3 * quiet_ms + retries_ms + loop_ms + 2 * self.skew_max_ms
+        // Whoever waits for a slot that is not freed waits for the longest time; on legal days nobody does.
+        let slot_ms = if self.legal_days || !self.slot_conflicts { 0 } else { 4 * settings.slot_wait_max_ms };
+        60_000 + slot_ms + 3 * quiet_ms + retries_ms + loop_ms + 2 * self.skew_max_ms
     }
 
     /// `level` 0 is a world without faults and with one worker; from 3 on everything happens.
@@ -172,6 +183,7 @@ impl Plan {
             workers: if many { random.between(2, 5) as usize } else { 1 },
             faults: match theme {
                 Theme::Mixed => faults(&mut random, level),
+                Theme::Days => day_faults(&mut random, level),
                 Theme::Zombies => zombie_faults(&mut random),
                 Theme::LateCreations => late_creation_faults(&mut random),
                 Theme::Repeats => repeat_faults(&mut random),
@@ -184,13 +196,18 @@ impl Plan {
                 },
             },
             faults_until: BEGIN_MS + window_ms,
-            slot_conflicts: random.chance(if *theme == Theme::Repeats { 0.5 } else { 0.2 }),
+            slot_conflicts: random.chance(match theme {
+                Theme::Days => 1.0,
+                Theme::Repeats => 0.5,
+                _ => 0.2,
+            }),
+            legal_days: *theme == Theme::Days,
             slots_before_keys: random.chance(0.5),
             killer: (*theme == Theme::CrashLoop
-                || (level >= 3 && *theme != Theme::Topics && random.chance(0.03)))
+                || (level >= 3 && !matches!(theme, Theme::Topics | Theme::Days) && random.chance(0.03)))
             .then(|| *random.pick(&[Killer::AtSocket, Killer::AtAnswer])),
             one_suspect: *theme == Theme::CrashLoop,
-            misroutes: level >= 3 && *theme != Theme::Topics && random.chance(0.2),
+            misroutes: level >= 3 && !matches!(theme, Theme::Topics | Theme::Days) && random.chance(0.2),
             crowded: *theme == Theme::LateCreations || random.chance(0.25),
             bursts: *random.pick(if *theme == Theme::LateCreations { &[1, 2, 3, 6] } else { &[0, 1, 3, 6] }),
             fickle: matches!(theme, Theme::Repeats | Theme::Revisions) || random.chance(0.2),
@@ -200,12 +217,14 @@ impl Plan {
             gaps_ms: match theme {
                 Theme::Revisions => &[2_000],
                 Theme::Repeats => &[500, 6_000, 6_000],
+                Theme::Days => &[2, 100, 3_000],
                 _ => &[5, 500, 20_000],
             },
             replays_for_other_bytes: random.chance(0.5),
             page_size: *random.pick(&[1, 2, 50]),
             skew_max_ms,
-            clocks_are_compared: random.chance(0.5),
+            // A clock that is ahead ends every wait for a slot.
+            clocks_are_compared: random.chance(0.5) || *theme == Theme::Days,
             defect: None,
             settings,
         }
@@ -245,6 +264,8 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         Theme::Zombies if random.chance(0.6) => *random.pick(&look_first),
         Theme::LateCreations if random.chance(0.3) => *random.pick(&look_first),
         Theme::Repeats => *random.pick(&[GuardMode::IdempotencyKey, GuardMode::UniqueReference]),
+        // Without references a person may have to tell what became of a write.
+        Theme::Days => *random.pick(&guards[..3]),
         _ => *random.pick(&guards),
     };
     let lease_ms = random.between(3_000, 5_000);
@@ -287,112 +308,18 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         release_drain_ms: 5_000,
         reacquire_pause_ms: 6_000,
         crash_suspect_after: 2,
-        crash_review_after: 3,
+        crash_review_after: if theme == Theme::Days { 1_000 } else { 3 },
         answered_bytes_max: 4_096,
         keep_days: 400,
         retry_backoff_min_ms: random.between(200, 2_000),
         retry_backoff_max_ms: random.between(5_000, 30_000),
-        retry_max_age_ms: if random.chance(0.1) { 30_000 } else { 259_200_000 },
+        retry_max_age_ms: if theme != Theme::Days && random.chance(0.1) { 30_000 } else { 259_200_000 },
         retry_visit_grace_ms: *random.pick(&[1_000, 30_000, 1_800_000]),
+        slot_wait_max_ms: if theme == Theme::Days { 3_600_000 } else { *random.pick(&[5_000, 60_000]) },
         waiting_room_max: *random.pick(&[4, 1_000]),
         held_wait_max_ms: 30_000,
         held_room_max: *random.pick(&[1, 1_000]),
         #[cfg(feature = "planted-defects")]
         defect: None,
     }
-}
-
-fn faults(random: &mut Random, level: u32) -> Faults {
-    let mut faults = Faults::default();
-    if level >= 1 {
-        faults.call = *random.pick(&[0.1, 0.2, 0.3, 0.5]);
-        faults.calls = some_of(&FaultKind::CALLS, random);
-        faults.queue = *random.pick(&[0.0, 0.02, 0.2]);
-        faults.queue_max_ms = 15_000;
-        faults.nap = *random.pick(&[0.0, 0.02, 0.2]);
-        faults.outage_every_ms = *random.pick(&[0, 60_000]);
-    }
-    if level >= 2 {
-        faults.commit = *random.pick(&[0.0, 0.05, 0.2]);
-        faults.commits = some_of(&FaultKind::COMMITS, random);
-        faults.acquire = *random.pick(&[0.1, 0.4]);
-        faults.worker_every_ms = *random.pick(&[0, 4_000, 4_000, 10_000, 30_000]);
-        faults.workers = some_of(&FaultKind::WORKERS, random);
-        faults.pause_max_ms = *random.pick(&[25_000, 25_000, 90_000]);
-        faults.roll_every_ms = *random.pick(&[0, 30_000, 30_000]);
-        faults.clock_every_ms = *random.pick(&[0, 15_000]);
-        faults.disk_every_ms = *random.pick(&[0, 30_000, 30_000]);
-    }
-    if level >= 3 {
-        faults.wrong_clock_every_ms = *random.pick(&[0, 0, 0, 15_000]);
-        faults.deletion_every_ms = *random.pick(&[0, 0, 10_000]);
-        faults.edit_every_ms = *random.pick(&[0, 5_000, 10_000]);
-        faults.redrive_every_ms = *random.pick(&[0, 3_000, 10_000]);
-    }
-    faults
-}
-
-fn late_creation_faults(random: &mut Random) -> Faults {
-    Faults {
-        call: 0.4,
-        calls: vec![FaultKind::LateLanding, FaultKind::Throttled, FaultKind::TimeoutAfter],
-        workers: vec![FaultKind::Kill, FaultKind::Migrate],
-        worker_every_ms: *random.pick(&[4_000, 10_000]),
-        ..Faults::default()
-    }
-}
-
-fn repeat_faults(random: &mut Random) -> Faults {
-    let mut calls = vec![FaultKind::LateLanding, FaultKind::Throttled];
-    if random.chance(0.5) {
-        calls.extend([FaultKind::TimeoutAfter, FaultKind::ErrorAfter]);
-    }
-    Faults {
-        call: *random.pick(&[0.3, 0.5]),
-        calls,
-        workers: vec![FaultKind::Kill, FaultKind::Migrate, FaultKind::Stop],
-        worker_every_ms: *random.pick(&[0, 20_000]),
-        ..Faults::default()
-    }
-}
-
-fn revision_faults(random: &mut Random) -> Faults {
-    use FaultKind::{ErrorAfter, LateLanding, StaleReplica, TimeoutAfter};
-    Faults {
-        call: *random.pick(&[0.2, 0.5]),
-        calls: vec![StaleReplica, TimeoutAfter, ErrorAfter, LateLanding],
-        // In these lives appointments are read most: what is read while nobody knows what became of a commit.
-        commit: 0.2,
-        commits: FaultKind::COMMITS.to_vec(),
-        workers: vec![FaultKind::Kill, FaultKind::Migrate, FaultKind::Stop],
-        worker_every_ms: *random.pick(&[0, 10_000]),
-        edit_every_ms: 5_000,
-        ..Faults::default()
-    }
-}
-
-fn zombie_faults(random: &mut Random) -> Faults {
-    use FaultKind::{Connect, LateLanding, Throttled, TimeoutAfter};
-    Faults {
-        call: 0.3,
-        calls: vec![Connect, Throttled, LateLanding, TimeoutAfter],
-        commit: 0.2,
-        commits: vec![FaultKind::CommitSlow],
-        workers: vec![FaultKind::CutFromGroup, FaultKind::Pause],
-        worker_every_ms: *random.pick(&[4_000, 10_000]),
-        pause_max_ms: 40_000,
-        queue: *random.pick(&[0.1, 0.3, 0.6]),
-        // Until the lease is over, and a little longer.
-        queue_max_ms: 5_000,
-        nap: *random.pick(&[0.0, 0.3]),
-        clock_every_ms: *random.pick(&[0, 10_000]),
-        ..Faults::default()
-    }
-}
-
-/// Two or more of `all`.
-fn some_of(all: &[FaultKind], random: &mut Random) -> Vec<FaultKind> {
-    let share = *random.pick(&[0.3, 0.6, 1.0]);
-    let some: Vec<FaultKind> = all.iter().copied().filter(|_| random.chance(share)).collect();
-    if some.len() < 2 { all.to_vec() } else { some }
 }

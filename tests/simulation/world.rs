@@ -252,6 +252,7 @@ impl World {
         one.processor.decide(clock);
         let effects: Vec<Effect> = std::iter::from_fn(|| one.processor.next_effect()).collect();
         while let Some(fact) = one.processor.next_fact() {
+            self.coverage.notes(&fact);
             self.story.tell(self.now, || format!("w{worker} {fact:?}"));
         }
         let skew_ms = one.skew_ms;
@@ -319,10 +320,17 @@ fn strayed(index: usize, home: i32) -> Arrival {
 fn name(arrival: &Arrival) -> String {
     match arrival {
         Arrival::Requested(booking) => {
-            let patient = &booking.patient;
+            let (patient, visit) = (&booking.patient, &booking.visit);
+            let minute = (visit.start.0 - BEGIN_MS) / 60_000;
             format!(
-                "{} v{} {:?} patient {} {:?}",
-                booking.key, booking.version, booking.status, patient.id, patient.healthflow_patient_id
+                "{} v{} {:?} {} {minute}+{} patient {} {:?}",
+                booking.key,
+                booking.version,
+                booking.status,
+                visit.provider_id,
+                visit.duration_minutes,
+                patient.id,
+                patient.healthflow_patient_id
             )
         }
         Arrival::Retry(entry) => format!("{} v{} back", entry.booking.key, entry.booking.version),

@@ -302,7 +302,7 @@ fn state_comes_back_as_it_was_committed() {
             status: BookingStatus::Cancelled,
             fingerprint: Some(i64::MIN),
             revision: Some("7".into()),
-            span: Some(span.clone()),
+            spans: vec![span.clone()],
         }),
         incarnation: 3,
         answered: VersionSet::new(4, vec![6, 9]),

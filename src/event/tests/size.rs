@@ -163,7 +163,7 @@ fn state(booking: &Booking, id: &Arc<str>) -> BookingState {
             status: BookingStatus::Cancelled,
             fingerprint: Some(i64::MIN),
             revision: Some(id.to_string().as_str().into()),
-            span: Some(span.clone()),
+            spans: vec![span.clone(); 16],
         }),
         answered: VersionSet::new(4, (10..).take(ANSWERED_ABOVE_MAX).collect()),
         intent: Some(Box::new(WriteIntent {

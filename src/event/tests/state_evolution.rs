@@ -28,7 +28,7 @@ const LATER: [&str; 17] = [
     "person",
     "unseen",
     "revision",
-    "span",
+    "spans",
     "asked",
     "wish",
     "lost",
@@ -104,7 +104,7 @@ fn a_booking_that_an_earlier_worker_wrote_is_restored() {
             status: BookingStatus::Scheduled,
             fingerprint: Some(7),
             revision: Some("3".into()),
-            span: Some(span.clone()),
+            spans: vec![span.clone()],
         }),
         answered: VersionSet::new(2, vec![5, 9]),
         newest: 3,
@@ -130,7 +130,7 @@ fn a_booking_that_an_earlier_worker_wrote_is_restored() {
     state.lost.clear();
     (state.suspicion, state.lone_review) = (Suspicion::default(), 0);
     let placement = state.placement.as_mut().expect("is there");
-    (placement.revision, placement.span) = (None, None);
+    (placement.revision, placement.spans) = (None, Vec::new());
     assert_eq!(read, StateRecord::Booking(key, state));
 }
 

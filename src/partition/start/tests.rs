@@ -53,6 +53,7 @@ fn only_a_first_start_begins_at_an_end_of_the_topic() {
     assert_eq!((offsets(&first), &first.topic_ids, first.is_retry_cut), ([10, 10], &ids("rtpa"), false));
     let at_end = Known { begins_at_end: true, ..known("rtpa", None, None) };
     assert_eq!(offsets(&Start::decide(&at_end, &empty).expect("a first start")), [90, 10]);
+    assert_eq!(first.requested_end, 90, "an earlier owner may have read that far");
     let later = Start::decide(
         &Known { begins_at_end: true, ..known("rtpa", Some(60), Some(70)) },
         &remembers(&BOTH, "rtpa"),

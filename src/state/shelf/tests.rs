@@ -42,7 +42,7 @@ fn everything_set() -> (BookingState, PatientState) {
             status: BookingStatus::Cancelled,
             fingerprint: Some(i64::MIN),
             revision: Some("\"7".into()),
-            span: Some(span.clone()),
+            spans: vec![span.clone()],
         }),
         incarnation: 2,
         answered: VersionSet::new(3, vec![5, 9]),

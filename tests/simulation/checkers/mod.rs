@@ -14,6 +14,7 @@ pub mod own_word;
 pub mod rate_limit;
 pub mod retry_grows;
 pub mod right_chart;
+pub mod slots;
 pub mod watermark;
 
 use std::collections::BTreeMap;
@@ -109,6 +110,7 @@ impl World {
             self.violate_all("own word", own_word::broken(self));
             self.violate_all("no orphan", no_orphan::broken(self));
             self.violate_all("newest version wins", newest_version_wins::broken(self));
+            self.violate_all("slots", slots::broken(self));
             self.violate_all("right chart", right_chart::broken(self));
             self.violate_all("rate limit", self.judges.rate_limit.broken(&self.plan));
         } else if self.now > self.plan.faults_until + self.plan.rest_within_ms() {

@@ -1,0 +1,36 @@
+//! Bookings that wait for something: how often, and what became of it.
+
+use prometheus::{IntCounter, IntCounterVec};
+
+use crate::metrics::book::{Book, Made};
+
+/// Counters of what is put aside and of what waits for another booking's slot.
+pub(super) struct Waits {
+    pub(super) parked: IntCounter,
+    pub(super) slots_awaited: IntCounter,
+    pub(super) slots_in_vain: IntCounterVec,
+    pub(super) written_first: IntCounter,
+}
+
+impl Waits {
+    pub(super) fn enter(book: &mut Book) -> Made<Self> {
+        let waits = Waits {
+            parked: book.counter("healthflow_sync_bookings_parked_total", "Times a version was put aside into the retry topic.")?,
+            slots_awaited: book.counter("healthflow_sync_slots_awaited_total", "Versions that waited for a slot that another booking of the practice was about to free.")?,
+            slots_in_vain: book.counters("healthflow_sync_slots_awaited_in_vain_total", &["cycle"], "Of those, versions that found it taken all the same; cycle says whether two or more waited for each other.")?,
+            written_first: book.counter("healthflow_sync_versions_written_first_total", "Older versions that were written before a newer one at hand, for another booking waited for the slot they freed: one call more each.")?,
+        };
+        for is_cycle in [true, false] {
+            waits.slots_in_vain.with_label_values(&[yes_or_no(is_cycle)]);
+        }
+        Ok(waits)
+    }
+
+    pub(super) fn awaited_in_vain(&self, is_cycle: bool) {
+        self.slots_in_vain.with_label_values(&[yes_or_no(is_cycle)]).inc();
+    }
+}
+
+const fn yes_or_no(is_so: bool) -> &'static str {
+    if is_so { "true" } else { "false" }
+}

@@ -1,0 +1,304 @@
+//! Waiting for a slot that another booking will free, and the order in which versions of one booking are written for
+//! others' sake (rule K11). What is known of slots is in `slots.rs`.
+
+use crate::appointment::{Placement, Span};
+use crate::booking::{Booking, BookingKey, BookingStatus, Version};
+use crate::event::RetryEntry;
+use crate::event::topics::Lane;
+use crate::healthflow::Request;
+use crate::partition::advance::Next;
+use crate::partition::job::{Flight, Job, JobKey, Standing};
+use crate::partition::slots::Footprint;
+use crate::partition::task::{Task, Turn};
+use crate::processor::defects::planted;
+use crate::processor::fact::Fact;
+use crate::retry::deadline::leave_out;
+use crate::state::{BookingState, ParkingPlace};
+use crate::sync::{Outcome, Reason, SyncedOutcome};
+use crate::time::Timestamp;
+
+/// Why a booking waits whose slot another one will free, as its last error.
+pub const AWAITS_SLOT: &str = "awaits_slot";
+
+/// How many places an appointment may stand in, as far as is remembered: each write in doubt may add one.
+const SPANS_MAX: usize = 16;
+
+impl Task {
+    /// Looks again at what a booking takes and wants; who waits for it looks again too.
+    pub(super) fn note_slots(&mut self, key: &BookingKey, job: Option<&Job>, turn: &Turn<'_>) {
+        let footprint = self.footprint(key, job);
+        for waiter in self.slots.put(key, footprint) {
+            if !planted!(turn.settings, SlotWaiterNotWoken) {
+                self.look_again(&waiter, turn);
+            }
+        }
+    }
+
+    /// The same for whatever job this is.
+    pub(super) fn note_job(&mut self, key: &JobKey, turn: &Turn<'_>) {
+        if let JobKey::Booking(booking) = key {
+            self.note_slots(booking, None, turn);
+        }
+    }
+
+    fn look_again(&mut self, waiter: &BookingKey, turn: &Turn<'_>) {
+        let key = JobKey::Booking(waiter.clone());
+        if self.jobs.get(&key).is_some_and(|job| matches!(job.standing, Standing::AwaitsTime(_))) {
+            let share = self.share_of(&key);
+            self.arrivals[share].push_back(key);
+        }
+        for waiting in self.waiting_room.take_slot_waiters(waiter) {
+            self.take_from_waiting_room(waiting, turn);
+        }
+    }
+
+    /// Whether records are unread of which some may free a slot or replace who was refused: those that an earlier owner may
+    /// have read, and those whose schema is not known yet. Until then no refusal is final.
+    fn is_anything_unread(&self) -> bool {
+        let requested = self.lanes.get(&Lane::Requested);
+        requested.is_some_and(|lane| !lane.is_read_until(self.requested_end))
+    }
+
+    /// Once everything is read, whoever waited for that looks again.
+    pub(super) fn slots_are_known(&mut self, turn: &Turn<'_>) {
+        if !self.is_anything_unread() {
+            for waiter in self.slots.take_undecided() {
+                self.look_again(&waiter, turn);
+            }
+        }
+    }
+
+    /// Takes note of what the bookings that an earlier owner left unanswered take and want.
+    pub(super) fn inherit_slots(&mut self) {
+        let waits = |(key, state): (&BookingKey, &mut BookingState)| {
+            state.parked.iter().any(|parked| parked.place == ParkingPlace::Retry).then(|| key.clone())
+        };
+        let keys: Vec<BookingKey> = self.state.bookings.open_entries().filter_map(waits).collect();
+        for key in keys {
+            let footprint = self.footprint(&key, None);
+            self.slots.put(&key, footprint);
+        }
+    }
+
+    /// What a booking takes of the book and what its unanswered versions want. Of one that waits for a person nothing: who
+    /// knows when.
+    fn footprint(&self, key: &BookingKey, job: Option<&Job>) -> Footprint {
+        let mut footprint = Footprint::default();
+        let job = job.or_else(|| self.jobs.get(&JobKey::Booking(key.clone())));
+        let state = self.state.bookings.get_open(key);
+        if state.is_some_and(BookingState::is_in_review) {
+            return footprint;
+        }
+        // What is older than the newest that was ever intended is not written any more (rule K5).
+        let newest = state.map_or(0, |state| state.newest);
+        for parked in state.into_iter().flat_map(|state| &state.parked) {
+            if parked.place == ParkingPlace::Retry && parked.version >= newest {
+                footprint.wishes.insert(parked.version, parked.wish.as_deref().cloned());
+            }
+        }
+        for (version, in_hand) in job.into_iter().flat_map(|job| job.versions.range(newest..)) {
+            footprint.wishes.insert(*version, Some(in_hand.wish()));
+        }
+        let placement = state.and_then(|state| state.placement.as_ref());
+        if let Some(Placement { status, spans, .. }) = placement {
+            footprint.somewhere = *status == BookingStatus::Scheduled && spans.is_empty();
+            footprint.occupied.extend(spans.iter().cloned());
+        }
+        if self.writes.get(key).is_some_and(|open| !open.is_unsent()) {
+            let intent = state.and_then(|state| state.intent.as_deref());
+            footprint.occupied.extend(intent.into_iter().flat_map(|intent| intent.asked.iter().cloned()));
+        }
+        footprint
+    }
+
+    /// Nothing has to be written for a booking, for what it wants stands: then that is what it occupies.
+    pub(super) fn stands_as_wanted(&mut self, key: &BookingKey, booking: &Booking, outcome: &Outcome) {
+        let wanted: Vec<Span> = Span::wanted(booking).into_iter().collect();
+        let state = self.state.bookings.get_open(key);
+        let known = state.and_then(|state| state.placement.as_ref());
+        let is_news = known.is_some_and(|placement| placement.spans != wanted);
+        if is_news
+            && *outcome == Outcome::Synced(SyncedOutcome::Unchanged)
+            && let Some(placement) = &mut self.change_booking(key).placement
+        {
+            placement.spans = wanted;
+        }
+    }
+
+    /// Chooses the version that is written next: an older one before the newest where another booking waits for what it
+    /// frees. Never once a newer one was intended (rule K5), nor one that waits for a person. The oldest that must be written
+    /// first and is parked: until it comes back no later one but the newest is answered.
+    pub(super) fn choose_version(&self, key: &BookingKey, job: &mut Job, turn: &Turn<'_>) -> Option<Version> {
+        let mut first = self.slots.first_of(key);
+        if planted!(turn.settings, FreeingVersionSuperseded) {
+            first.clear();
+        }
+        let may_go = |version: &&Version| {
+            job.versions.get(version).is_some_and(|in_hand| !self.is_held(&in_hand.booking))
+        };
+        job.first = first.iter().find(may_go).copied();
+        first.into_iter().find(|version| !job.versions.contains_key(version))
+    }
+
+    /// Tells that an older version is about to be written that would else be superseded unwritten.
+    fn tell_of_first(&self, key: &BookingKey, job: &Job, booking: &Booking, turn: &mut Turn<'_>) {
+        let is_new = self.state.bookings.get_open(key).is_none_or(|state| state.newest < booking.version);
+        if is_new && job.first == Some(booking.version) {
+            turn.facts.push_back(Fact::WrittenFirst { key: key.clone(), version: booking.version });
+        }
+    }
+
+    /// The wait for the slot that `request` would take, if another booking is about to free it: bounded, then it is tried
+    /// for better or worse. What may have been sent already is a doubt's business (rules W4, W5).
+    pub(super) fn awaits_slot(
+        &mut self,
+        key: &BookingKey,
+        job: &mut Job,
+        (booking, request): (&Booking, &Request),
+        turn: &mut Turn<'_>,
+    ) -> Option<Next> {
+        self.slots.stop_waiting(key);
+        if !matches!(request, Request::CreateAppointment { .. } | Request::UpdateAppointment { .. }) {
+            return None;
+        }
+        let wait = self.slot_wait(key, job, booking, turn);
+        if wait.is_none() {
+            self.tell_of_first(key, job, booking, turn);
+        }
+        wait
+    }
+
+    fn slot_wait(
+        &mut self,
+        key: &BookingKey,
+        job: &mut Job,
+        booking: &Booking,
+        turn: &mut Turn<'_>,
+    ) -> Option<Next> {
+        let is_sent = self.writes.get(key).is_some_and(|open| !open.is_unsent());
+        let wanted = Span::wanted(booking).filter(|_| !is_sent)?;
+        let state = self.state.bookings.get_open(key);
+        if state
+            .and_then(|state| state.placement.as_ref())
+            .is_some_and(|stands| stands.spans == [wanted.clone()])
+        {
+            // It has that time already: nobody else can.
+            return None;
+        }
+        let in_hand = job.versions.get_mut(&booking.version)?;
+        let was_refused = job.slot_refused == Some(booking.version);
+        let blockers = self.slots.blockers(key, (in_hand.order, &wanted), was_refused);
+        let is_unclear = was_refused && self.is_anything_unread();
+        if (blockers.is_empty() && !is_unclear) || planted!(turn.settings, SlotNotAwaited) {
+            return None;
+        }
+        let is_first = in_hand.schedule.slot_since.is_none();
+        let since = *in_hand.schedule.slot_since.get_or_insert(turn.now);
+        let until = since.plus_ms(turn.settings.slot_wait_max_ms);
+        if turn.now >= until && !planted!(turn.settings, SlotWaiterNotWoken) {
+            return None;
+        }
+        if is_first {
+            turn.facts.push_back(Fact::SlotAwaited { key: key.clone(), version: booking.version });
+        }
+        self.slots.wait(key, blockers);
+        Some(Next::AwaitSlot(until))
+    }
+
+    /// Puts a job aside that waits for a slot. It is in nobody's way: it holds no intent, no place and no patient, for the
+    /// booking that will free the slot may be the same patient's. In memory for a while, then in the retry topic.
+    pub(super) fn rest_for_slot(
+        &mut self,
+        key: &JobKey,
+        mut job: Job,
+        until: Timestamp,
+        turn: &mut Turn<'_>,
+    ) {
+        let now = turn.now;
+        let waiting_since = job.waiting_since;
+        if planted!(turn.settings, SlotWaiterKeepsPatient) {
+            self.stand(key, &mut job, Standing::AwaitsTime(until.max(now.plus_ms(1))), now);
+            self.jobs.insert(key.clone(), job);
+            return;
+        }
+        self.end(key, &mut job, now);
+        job.waiting_since = waiting_since;
+        let give_up_at = waiting_since.unwrap_or(now).plus_ms(turn.settings.memory_wait_ms);
+        if let (true, JobKey::Booking(booking)) = (now >= give_up_at, key) {
+            for (_, mut in_hand) in std::mem::take(&mut job.versions) {
+                leave_out(&mut in_hand.schedule, until.since_ms(now));
+                in_hand.schedule.slot_since.get_or_insert(now);
+                self.park(booking, in_hand, until, AWAITS_SLOT, turn);
+            }
+            self.end(key, &mut job, now);
+            return;
+        }
+        self.stand(key, &mut job, Standing::AwaitsTime(until.min(give_up_at).max(now.plus_ms(1))), now);
+        self.jobs.insert(key.clone(), job);
+    }
+
+    /// Whether a record that came back need not wait for a slot any more.
+    pub(super) fn is_slot_free(&mut self, entry: &RetryEntry) -> bool {
+        let (Some(_), Some(wanted)) = (entry.schedule.slot_since, Span::wanted(&entry.booking)) else {
+            return false;
+        };
+        let blockers = self.slots.blockers(&entry.booking.key, (self.order_of(entry), &wanted), true);
+        let is_free = blockers.is_empty() && !self.is_anything_unread();
+        if !is_free {
+            self.slots.wait(&entry.booking.key, blockers);
+        }
+        is_free
+    }
+
+    /// HealthFlow says that the slot is taken, and not by ourselves: waited for while another booking is about to free it,
+    /// else final. A version that the desk has changed meanwhile gives way to the newer one.
+    pub(super) fn slot_taken(
+        &mut self,
+        key: &BookingKey,
+        job: &mut Job,
+        flight: &Flight,
+        turn: &mut Turn<'_>,
+    ) {
+        // Also one that is parked: then this one came back alone, and its slot is somebody else's by now.
+        let newest =
+            self.footprint(key, Some(job)).wishes.last_key_value().map_or(0, |(version, _)| *version);
+        let is_newest = newest <= flight.version;
+        let Some(in_hand) = job.versions.get_mut(&flight.version) else { return };
+        let (order, wanted) = (in_hand.order, Span::wanted(&in_hand.booking));
+        let blockers =
+            wanted.map_or_else(Default::default, |wanted| self.slots.blockers(key, (order, &wanted), true));
+        let since = in_hand.schedule.slot_since;
+        let is_over = since.is_some_and(|since| turn.now >= since.plus_ms(turn.settings.slot_wait_max_ms));
+        // Somebody who stood nobody knew where may have gone while we asked.
+        let asks_once_more = since.is_none() && flight.near_unknown;
+        let may_free = !blockers.is_empty() || self.is_anything_unread();
+        let may_wait = (may_free && !is_over) || asks_once_more;
+        if may_wait && !planted!(turn.settings, SlotNotAwaited) {
+            in_hand.schedule.slot_since.get_or_insert(turn.now);
+            job.slot_refused = Some(flight.version);
+            if since.is_none() {
+                turn.facts.push_back(Fact::SlotAwaited { key: key.clone(), version: flight.version });
+            }
+            return;
+        }
+        if !is_newest {
+            return self.supersede(key, job, flight.version, turn);
+        }
+        if since.is_some() {
+            let is_cycle = self.slots.is_in_cycle(key, &blockers);
+            let key = key.clone();
+            turn.facts.push_back(Fact::SlotAwaitedInVain { key, version: flight.version, is_cycle });
+        }
+        self.reject_version(key, job, (flight.version, Reason::SlotTaken), &[], turn);
+    }
+}
+
+/// A write that is not known to have failed may have moved what stands (rule K11).
+pub(super) fn may_stand_too(state: &mut BookingState, asked: Vec<Span>) {
+    let Some(placement) = &mut state.placement else { return };
+    for span in asked {
+        if !placement.spans.contains(&span) && placement.spans.len() < SPANS_MAX {
+            placement.spans.push(span);
+        }
+    }
+}
