@@ -18,7 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a stack may take to answer: longer than `stack.sh`'s own limit, which says more about the cause.
-const START_LIMIT: Duration = Duration::from_secs(65);
+const START_LIMIT: Duration = Duration::from_secs(190);
 /// How long it may take to stop: `stack.sh` gives both servers 10 s before it kills them.
 const STOP_LIMIT: Duration = Duration::from_secs(25);
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use super::{Leash, Part, project, run};
 
 /// Longer than the script's own limit, which says more about the cause.
-const START_LIMIT: Duration = Duration::from_secs(65);
+const START_LIMIT: Duration = Duration::from_secs(190);
 
 /// A stack of our own.
 pub struct Stack {
