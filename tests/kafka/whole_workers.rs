@@ -1,6 +1,7 @@
 //! Whole workers that lose their broker, their partitions or their life in the middle of things, judged by the books of
 //! HealthFlow and by a `read_committed` consumer of the results.
 
+use healthflow_sync::booking::PatientId;
 use healthflow_sync::event::requested::{AppointmentRequested, RequestedStatus};
 use healthflow_sync::event::result::ResultOutcome;
 use healthflow_sync::time::Timestamp;
@@ -233,4 +234,51 @@ fn a_dead_letter_is_redriven_once_its_cause_is_gone() {
     for expected in [(ResultOutcome::Failed, 1), (ResultOutcome::Created, 2)] {
         assert!(outcomes.contains(&expected), "{outcomes:?}");
     }
+}
+
+/// Goal: legal steps of a desk lose nobody a visit where HealthFlow keeps slots exclusive (K11), nor does a worker that dies
+/// in between. Method: slots that are cancelled and booked anew, and pairs of visits that are exchanged by way of a third
+/// time, all published at once.
+#[test]
+fn freed_slots_and_exchanged_visits_lose_nobody_a_visit() {
+    const EACH: i64 = 6;
+    let mut office = Office::open("changed-places", &[("healthflow.duplicate_guard", "idempotency_key")]);
+    office.moods(&json!({"slot_conflicts": true, "latency_ms": 100}));
+    office.hire();
+    office.wait_live(0, PARTITIONS as usize);
+    let practice = office.practice(3);
+    let kind_of = |kind: &str| "abxy".find(kind).expect("one of four");
+    let visit = |kind: &str, number: i64, version: i64, hour: i64| {
+        let name = format!("{kind}-{number}");
+        let mut event = moved_to(office.event(&practice, &name, version), hour);
+        // Nobody is like anybody else, or a person would have to tell them apart.
+        event.patient.patient_id = PatientId::from(&*name).into();
+        event.patient.given_name =
+            ["Ada", "Boris", "Chidi", "Dolores", "Emil", "Farah"][number as usize].into();
+        event.patient.family_name = ["Quist", "Marlowe", "Tanaka", "Obi"][kind_of(kind)].into();
+        let (nth, month) = (6 * kind_of(kind) + number as usize, number + 1);
+        event.patient.date_of_birth = format!("19{}-0{month}-{:02}", 31 + 2 * nth, 28 - nth).as_str().into();
+        event.patient.postal_code = format!("{}", 10_000 + 3_571 * nth).into();
+        event
+    };
+    let stand = |n: i64| [visit("a", n, 1, n), visit("x", n, 1, 10 + n), visit("y", n, 1, 20 + n)];
+    let first: Vec<_> = (0..EACH).flat_map(stand).collect();
+    let steps = |n: i64| {
+        let called_off = AppointmentRequested { status: RequestedStatus::Cancelled, ..visit("a", n, 2, n) };
+        let aside = visit("x", n, 2, 30 + n);
+        [called_off, visit("b", n, 1, n), aside, visit("y", n, 2, 10 + n), visit("x", n, 3, 20 + n)]
+    };
+    let then: Vec<_> = (0..EACH).flat_map(steps).collect();
+    office.publish(&first);
+    wait_until("the appointments", || office.results().len() == first.len());
+    office.publish(&then);
+    wait_until("some results", || office.results().len() > first.len());
+    office.workers[0].kill().unwrap();
+    office.hire();
+    let closed = office.close_after(first.len() + then.len());
+    let lost: Vec<_> =
+        closed.results.iter().filter(|result| result.outcome == ResultOutcome::Failed).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+    let stands = closed.appointments.iter().filter(|one| one["status"] == "scheduled").count();
+    assert_eq!(stands, 3 * EACH as usize);
 }
