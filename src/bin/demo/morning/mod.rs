@@ -244,15 +244,9 @@ impl Planner<'_> {
 
     /// A few bookings of new patients that HealthFlow has something against, and serves in the end.
     fn add_singled_out(&mut self) {
-        let Settings { singled_out: count, poisoned, bookings, practices, duration_ms, .. } = *self.settings;
+        let Settings { singled_out: count, poisoned, .. } = *self.settings;
         for nth in 0..count {
-            let practice = nth % practices.max(1);
-            let number = bookings + poisoned + nth;
-            let patient = self.patients[practice].len() + poisoned + nth;
-            let mut publication = self.publication(number, practice, patient, Scenario::New);
-            publication.at_ms = duration_ms * (nth as i64 + 1) / (count as i64 + 1);
-            publication.event.requested_at = Timestamp(publication.at_ms);
-            publication.event.event_id = format!("ev-{number:06}-1").into();
+            let mut publication = self.extra(nth, count, poisoned);
             singled_out::ALL[nth % singled_out::ALL.len()](&mut publication.event, nth);
             self.morning.publications.push(publication);
         }
@@ -262,20 +256,26 @@ impl Planner<'_> {
     fn add_poison(&mut self) {
         let count = self.settings.poisoned;
         for (nth, poison) in Poison::ALL.iter().copied().cycle().take(count).enumerate() {
-            let practice = nth % self.settings.practices.max(1);
-            let number = self.settings.bookings + nth;
-            // Of a patient of its own: nothing may come of it.
-            let patient = self.patients[practice].len() + nth;
-            let mut publication = self.publication(number, practice, patient, Scenario::New);
-            publication.at_ms = self.settings.duration_ms * (nth as i64 + 1) / (count as i64 + 1);
-            publication.event.requested_at = Timestamp(publication.at_ms);
-            publication.event.event_id = format!("ev-{number:06}-1").into();
+            let mut publication = self.extra(nth, count, 0);
             publication.fate = Fate::Poisoned(poison);
             if poison == Poison::ForeignKey {
                 publication.key = "practice-of-somebody-else".to_owned();
             }
             self.morning.publications.push(publication);
         }
+    }
+
+    /// The `nth` of `count` bookings that are spread over the morning, after `before` others like it. Each has a new patient
+    /// of its own: nothing of another booking may come of it.
+    fn extra(&mut self, nth: usize, count: usize, before: usize) -> Publication {
+        let practice = nth % self.settings.practices.max(1);
+        let number = self.settings.bookings + before + nth;
+        let patient = self.patients[practice].len() + before + nth;
+        let mut publication = self.publication(number, practice, patient, Scenario::New);
+        publication.at_ms = self.settings.duration_ms * (nth as i64 + 1) / (count as i64 + 1);
+        publication.event.requested_at = Timestamp(publication.at_ms);
+        publication.event.event_id = format!("ev-{number:06}-1").into();
+        publication
     }
 }
 
