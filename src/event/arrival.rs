@@ -58,6 +58,20 @@ pub fn too_large(
     }))
 }
 
+/// What becomes of a record that ended so many workers while nothing but it was read: nobody looks into it any more (rule K6).
+pub fn deadly(key: Option<&[u8]>, value: Option<&[u8]>, unclean_ends: u32) -> Arrival {
+    Arrival::Unusable(Box::new(Unusable {
+        raw_key: key.map(<[u8]>::to_vec),
+        raw_value: value.map(<[u8]>::to_vec),
+        reason: Reason::CrashSuspect,
+        detail: format!(
+            "{unclean_ends} workers ended while this record, and nothing else, was read; it was not decoded"
+        )
+        .into(),
+        identity: None,
+    }))
+}
+
 /// The names in a record of `appointments.requested`, and nothing else of it.
 const NAMES: &str = r#"{"type": "record", "name": "AppointmentRequested", "fields": [
     {"name": "event_id", "type": "string"}, {"name": "booking_id", "type": "string"},

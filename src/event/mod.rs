@@ -17,6 +17,7 @@ pub mod failed;
 pub mod result;
 pub mod state;
 pub mod fleet;
+mod positions;
 
 pub mod key;
 pub mod headers;

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use crate::appointment::{Placement, Revision, Slot, Span};
 use crate::booking::{BookingId, BookingKey, BookingStatus, PatientId, PatientKey, PracticeId, Version};
 use crate::event::fleet::FleetFields;
-use crate::event::topics::Lane;
+use crate::event::positions::TaskPositionsRecord;
 use crate::patient::LinkOrigin;
 use crate::patient::digests::PersonDigests;
 use crate::private::Private;
 use crate::state::{
     BookingState, Link, NotRuns, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
-    TaskPositions, TopicId, TopicIds, VersionSet, Wish, WriteIntent, WriteOperation,
+    TaskPositions, VersionSet, Wish, WriteIntent, WriteOperation,
 };
 use crate::time::Timestamp;
 
@@ -40,28 +40,6 @@ pub struct AppointmentStateRecord {
     lone_review: i64,
     task: Option<TaskPositionsRecord>,
     pub(super) fleet: Option<FleetFields>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename = "TaskPositions")]
-struct TaskPositionsRecord {
-    partition_count: u32,
-    next_offsets: Vec<NextOffsetRecord>,
-    topic_ids: Vec<TopicIdRecord>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename = "TopicId")]
-struct TopicIdRecord {
-    topic: Arc<str>,
-    id: Arc<str>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename = "NextOffset")]
-struct NextOffsetRecord {
-    topic: Arc<str>,
-    offset: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -206,18 +184,7 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
 
 impl From<&TaskPositions> for AppointmentStateRecord {
     fn from(positions: &TaskPositions) -> Self {
-        let next =
-            |(lane, offset): &(Lane, i64)| NextOffsetRecord { topic: lane.topic().into(), offset: *offset };
-        let topic_id =
-            |(topic, TopicId(id)): (&str, &TopicId)| TopicIdRecord { topic: topic.into(), id: id.clone() };
-        AppointmentStateRecord {
-            task: Some(TaskPositionsRecord {
-                partition_count: positions.partition_count,
-                next_offsets: positions.next_offsets.iter().map(next).collect(),
-                topic_ids: positions.topic_ids.iter().map(topic_id).collect(),
-            }),
-            ..AppointmentStateRecord::of_no_booking()
-        }
+        AppointmentStateRecord { task: Some(positions.into()), ..AppointmentStateRecord::of_no_booking() }
     }
 }
 
@@ -226,25 +193,6 @@ impl AppointmentStateRecord {
     pub(super) fn of_no_booking() -> Self {
         let nobody = BookingKey { practice: "".into(), booking: "".into() };
         AppointmentStateRecord::from((&nobody, &BookingState::default()))
-    }
-}
-
-impl From<TaskPositionsRecord> for TaskPositions {
-    /// Topics that this version does not read are left out.
-    fn from(record: TaskPositionsRecord) -> Self {
-        let next = |next: &NextOffsetRecord| {
-            let lane = Lane::ALL.into_iter().find(|lane| lane.topic() == &*next.topic)?;
-            Some((lane, next.offset))
-        };
-        let mut topic_ids = TopicIds::default();
-        for TopicIdRecord { topic, id } in record.topic_ids {
-            topic_ids.note(&topic, TopicId(id));
-        }
-        TaskPositions {
-            partition_count: record.partition_count,
-            next_offsets: record.next_offsets.iter().filter_map(next).collect(),
-            topic_ids,
-        }
     }
 }
 

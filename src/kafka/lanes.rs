@@ -6,23 +6,22 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::event::size::{TooLarge, input_bytes_max};
+use crate::event::size::input_bytes_max;
 use crate::event::topics::Lane;
-use crate::event::{Arrival, Misrouted, arrival, home};
 use crate::kafka::fetching::{Fetched, Fetching, LanesContext};
+use crate::kafka::lane_reading::{Limits, RECORD_OVERHEAD_BYTES, Reading};
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::{Avro, Inbox, KafkaFault, Now, RawRecord};
+use crate::partition::reading::Release;
 use crate::processor::Input;
 use crate::processor::input::{Incarnation, LaneEnd};
-use crate::time::Timestamp;
 
 /// How long a poll waits for a record; also how late an order may be carried out.
 const POLL: Duration = Duration::from_millis(10);
@@ -30,8 +29,6 @@ const POLL: Duration = Duration::from_millis(10);
 const BATCH_MAX: usize = 256;
 /// How often in a row a lane must be found not to be fetched until its task is told.
 const ENDED_ROUNDS: u32 = 2;
-/// What a decoded record weighs beside its bytes, roughly.
-const RECORD_OVERHEAD_BYTES: usize = 512;
 
 /// The reader. Dropping it ends the reading.
 pub struct Lanes {
@@ -41,7 +38,8 @@ pub struct Lanes {
 }
 
 enum Order {
-    Start { partition: i32, incarnation: Incarnation, positions: Vec<(Lane, i64)> },
+    Start { partition: i32, incarnation: Incarnation, positions: Vec<(Lane, i64)>, guarded: Vec<(Lane, i64)> },
+    Read { partition: i32, release: Release },
     Stop { partition: i32 },
     Pause { partition: i32, lane: Lane },
     Resume { partition: i32, lane: Lane },
@@ -80,7 +78,23 @@ impl Lanes {
 
     /// Starts to read the lanes of a task from these positions.
     pub fn read(&self, partition: i32, incarnation: Incarnation, positions: Vec<(Lane, i64)>) {
-        self.order(Order::Start { partition, incarnation, positions });
+        self.read_with_care(partition, incarnation, positions, Vec::new());
+    }
+
+    /// The same; what lies below the offsets in `guarded` is fetched, and decoded when it is said (rule K6).
+    pub fn read_with_care(
+        &self,
+        partition: i32,
+        incarnation: Incarnation,
+        positions: Vec<(Lane, i64)>,
+        guarded: Vec<(Lane, i64)>,
+    ) {
+        self.order(Order::Start { partition, incarnation, positions, guarded });
+    }
+
+    /// Decodes records that were held.
+    pub fn release(&self, partition: i32, release: Release) {
+        self.order(Order::Read { partition, release });
     }
 
     /// Stops reading the lanes of a task.
@@ -133,34 +147,6 @@ struct Reader {
     batch: Vec<Input>,
 }
 
-/// What a record is judged by before it is decoded.
-#[derive(Clone, Copy)]
-struct Limits {
-    partition_count: u32,
-    input_bytes_max: usize,
-}
-
-/// One lane of one life of a task.
-struct Reading {
-    incarnation: Incarnation,
-    /// Guards the order: whatever librdkafka brings again after a pause is skipped.
-    next_offset: i64,
-    /// Whether enough of it is in memory.
-    is_paused: bool,
-    /// Records whose schema is not known yet; what comes behind them passes, and the watermark waits.
-    held: Vec<Held>,
-    /// How often in a row it was seen that nothing is fetched.
-    ended: u32,
-}
-
-struct Held {
-    offset: i64,
-    schema: u32,
-    since: Instant,
-    key: Option<Vec<u8>>,
-    value: Option<Vec<u8>>,
-}
-
 impl Reader {
     fn run(&mut self, to_do: &Receiver<Order>) {
         loop {
@@ -197,7 +183,7 @@ impl Reader {
                     && message.offset() >= of.next_offset
                 {
                     of.next_offset = message.offset() + 1;
-                    of.take(avro, now(), *limits, lane, &message, batch);
+                    of.fetched(avro, now(), *limits, &message, batch);
                 }
                 true
             }
@@ -211,8 +197,15 @@ impl Reader {
 
     fn carry_out(&mut self, order: Order) {
         let done = match order {
-            Order::Start { partition, incarnation, positions } => {
-                self.begin(partition, incarnation, &positions)
+            Order::Start { partition, incarnation, positions, guarded } => {
+                self.begin(partition, incarnation, &positions, &guarded)
+            }
+            Order::Read { partition, release } => {
+                let Reader { avro, now, limits, reading, batch, .. } = self;
+                if let Some(of) = reading.get_mut(&(partition, release.lane)) {
+                    of.read(avro, now(), *limits, release, batch);
+                }
+                Ok(())
             }
             Order::Stop { partition } => self.end(partition),
             Order::Pause { partition, lane } => {
@@ -242,13 +235,14 @@ impl Reader {
         partition: i32,
         incarnation: Incarnation,
         positions: &[(Lane, i64)],
+        guarded: &[(Lane, i64)],
     ) -> KafkaResult<()> {
         self.end(partition)?;
         let mut list = TopicPartitionList::with_capacity(positions.len());
         for &(lane, offset) in positions {
             list.add_partition_offset(lane.topic(), partition, Offset::Offset(offset))?;
-            let (held, is_paused) = (Vec::new(), false);
-            let reading = Reading { incarnation, next_offset: offset, is_paused, held, ended: 0 };
+            let guarded_until = guarded.iter().find(|(of, _)| *of == lane).map_or(0, |(_, offset)| *offset);
+            let reading = Reading::new((partition, lane), incarnation, offset, guarded_until);
             self.reading.insert((partition, lane), reading);
         }
         self.consumer.incremental_assign(&list)
@@ -301,54 +295,6 @@ impl Reader {
                 false
             });
         }
-    }
-}
-
-impl Reading {
-    /// Hands a record on, or keeps it until its schema is known and says that it is there.
-    fn take(
-        &mut self,
-        avro: &Avro,
-        now: Timestamp,
-        Limits { partition_count, input_bytes_max }: Limits,
-        lane: Lane,
-        message: &BorrowedMessage<'_>,
-        batch: &mut Vec<Input>,
-    ) {
-        let record = RawRecord { key: message.key(), value: message.payload() };
-        let (incarnation, partition, offset) = (self.incarnation, message.partition(), message.offset());
-        let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
-        let arrival = match home::misrouted(record.key, record.value, partition, partition_count) {
-            Some(misrouted) => Ok(passed_on(lane, record, misrouted, input_bytes_max)),
-            None => avro.arrival(lane, record, input_bytes_max, now),
-        };
-        match arrival {
-            Ok(arrival) => {
-                batch.push(Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival });
-            }
-            Err(schema) => {
-                avro.standing(schema);
-                let (key, value) = (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec));
-                self.held.push(Held { offset, schema, since: Instant::now(), key, value });
-                let written_at = message.timestamp().to_millis().map(Timestamp);
-                batch.push(Input::Delayed { partition, incarnation, lane, offset, size_bytes, written_at });
-            }
-        }
-    }
-}
-
-/// A misrouted record, if its own partition can take it. Else it ends where it lies, without a name: whether its version has
-/// a result only the task that owns it could tell.
-fn passed_on(lane: Lane, record: RawRecord<'_>, misrouted: Misrouted, bytes_max: usize) -> Arrival {
-    match TooLarge::check(record.key, record.value, bytes_max) {
-        Some(sizes) => arrival::too_large(lane, record.key, record.value, None, sizes),
-        None => Arrival::Misrouted(Box::new(misrouted)),
-    }
-}
-
-impl RawRecord<'_> {
-    fn size_bytes(&self) -> usize {
-        self.key.map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len)
     }
 }
 

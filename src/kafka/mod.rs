@@ -10,6 +10,7 @@ mod context;
 mod ends;
 mod group;
 mod lanes;
+mod lane_reading;
 mod producer;
 mod refused;
 pub mod dead_letters;

@@ -186,8 +186,12 @@ impl<'a> Repartition<'a> {
         // As they were: a topic that was made anew meanwhile is for the next owner to notice. What is new is adopted.
         let written = written_positions(&self.readers, self.avro, partition)?;
         let topic_ids = written.map(|positions| positions.topic_ids).unwrap_or_default();
-        let positions =
-            StateRecord::Task(TaskPositions { partition_count: self.to, next_offsets, topic_ids });
+        let positions = StateRecord::Task(TaskPositions {
+            partition_count: self.to,
+            next_offsets,
+            topic_ids,
+            ..TaskPositions::default()
+        });
         let mut buffer = Vec::new();
         let encoded = self
             .avro

@@ -30,6 +30,7 @@ mod tests {
             partition_count: 12,
             next_offsets: Vec::new(),
             topic_ids,
+            ..TaskPositions::default()
         }));
         state
     }

@@ -37,6 +37,7 @@ impl Task {
         if let Some(progress) = self.lanes.get_mut(&lane) {
             progress.arrived(offset, size_bytes, asked_at(&arrival, turn.now));
         }
+        self.passed(lane, offset);
         match arrival {
             Arrival::Requested(booking) => self.requested(*booking, (lane, offset), turn),
             Arrival::Retry(entry) => self.came_back(*entry, (lane, offset), turn),
@@ -53,6 +54,7 @@ impl Task {
         if let Some(progress) = self.lanes.get_mut(&lane) {
             progress.delayed(offset, size_bytes, written_at);
         }
+        self.passed(lane, offset);
     }
 
     /// Whether fetching `lane` should be stopped (true) or restarted (false) by what it holds in memory; none to leave

@@ -34,6 +34,7 @@ impl Task {
                 || !pending.records.is_empty()
                 || !pending.bookings.is_empty()
                 || !pending.patients.is_empty()
+                || self.reading.is_news()
                 || self.lanes.values().any(crate::partition::lane::LaneProgress::has_moved))
     }
 
@@ -71,11 +72,12 @@ impl Task {
         let mut offsets: Vec<(Lane, i64)> =
             self.lanes.iter().map(|(lane, progress)| (*lane, progress.watermark())).collect();
         offsets.sort_unstable();
-        if hourly != Some(false) {
+        if hourly != Some(false) || self.reading.is_news() {
             self.positions_written_at = Some(now);
             let partition_count = settings.partition_count;
             let (next_offsets, topic_ids) = (offsets.clone(), self.topic_ids.clone());
-            let positions = TaskPositions { partition_count, next_offsets, topic_ids };
+            let reading = self.reading.state(self.drain_until.is_none());
+            let positions = TaskPositions { partition_count, next_offsets, topic_ids, reading };
             records.push(Outgoing::State(Box::new(StateRecord::Task(positions))));
         }
         let sequence = self.sequence;
@@ -138,6 +140,7 @@ impl Task {
             return;
         }
         self.drain_until = Some(until);
+        self.reading.tell();
         let unsent = |open: &crate::partition::open_write::OpenWrite| open.is_unsent();
         let writes: Vec<_> =
             self.writes.iter().filter(|(_, open)| unsent(open)).map(|(key, _)| key.clone()).collect();

@@ -42,11 +42,12 @@ impl Hash for Task {
             positions_written_at,
             topic_ids,
             lost,
+            reading,
         } = self;
         (partition, incarnation, fenced_at, drain_until, lease_from).hash(hasher);
         (sequence, committed_sequence, commit_started_at, renewal_wanted, positions_written_at).hash(hasher);
         (arrivals, ready, awaits_commit, places, timers, nameless, alone, requested_end).hash(hasher);
-        (topic_ids, lost).hash(hasher);
+        (topic_ids, lost, reading).hash(hasher);
         hash_entries(lanes, hasher);
         hash_entries(jobs, hasher);
         hash_entries(patients_busy, hasher);

@@ -6,6 +6,7 @@ mod knowledge;
 pub mod lane;
 pub mod newcomers;
 pub mod open_write;
+pub mod reading;
 mod suspects;
 pub mod start;
 mod lost;

@@ -47,6 +47,8 @@ pub struct Start {
     pub lost: Vec<LostPosition>,
     /// Whether records of the retry lane may be gone that versions wait in: whoever acquires looks which are.
     pub is_retry_cut: bool,
+    /// Up to where each lane is read with care: what the owner before may have read, if it ended uncleanly (rule K6).
+    pub guarded: Vec<(Lane, i64)>,
 }
 
 /// A position that was lost.
@@ -140,10 +142,14 @@ impl Start {
         let remembered = state.positions.as_ref().map_or(&nothing, |positions| &positions.topic_ids);
         check_state(known, state, remembered)?;
         let mut start = Start { topic_ids: known.topic_ids.clone().or(remembered), ..Start::default() };
+        let is_suspicious = state.positions.as_ref().is_some_and(|known| known.reading.is_suspicious());
         for lane in &known.lanes {
             let is_new = known.topic_ids.differs(lane.lane.topic(), remembered);
             let (offset, lost) = position(known, lane, is_new, state)?;
             start.next_offsets.push((lane.lane, offset));
+            if is_suspicious && offset < lane.high {
+                start.guarded.push((lane.lane, lane.high));
+            }
             if lane.lane == Lane::Requested {
                 start.requested_end = lane.high;
             }

@@ -11,6 +11,7 @@ use crate::partition::job::{Job, JobKey, Purpose, Share, Standing};
 use crate::partition::lane::LaneProgress;
 use crate::partition::newcomers::Newcomers;
 use crate::partition::open_write::OpenWrite;
+use crate::partition::reading::ReadGuard;
 use crate::partition::slots::Slots;
 use crate::processor::defects::planted;
 use crate::processor::fact::Fact;
@@ -76,6 +77,7 @@ pub struct Task {
     pub(super) positions_written_at: Option<Timestamp>,
     pub(super) topic_ids: TopicIds,
     pub(super) lost: BTreeSet<BookingKey>,
+    pub(super) reading: ReadGuard,
 }
 
 /// What the next commit will carry, as far as it has been gathered. In order, so that the same life always writes the
@@ -108,13 +110,21 @@ pub enum PendingFact {
 
 impl Task {
     /// A task that was just acquired. Its first commit carries the start positions as real offsets (rule T2).
-    pub fn new(partition: i32, incarnation: Incarnation, acquired: Acquired, turn: &mut Turn<'_>) -> Task {
+    pub fn new(
+        partition: i32,
+        incarnation: Incarnation,
+        acquired: Acquired,
+        process: Timestamp,
+        turn: &mut Turn<'_>,
+    ) -> Task {
         let lanes = acquired
             .start
             .next_offsets
             .iter()
             .map(|(lane, next)| (*lane, LaneProgress::new(*next)))
             .collect();
+        let found = acquired.state.positions.as_ref().map(|positions| &positions.reading);
+        let reading = ReadGuard::new(found, &acquired.start, process);
         let mut task = Task {
             partition,
             incarnation,
@@ -150,6 +160,7 @@ impl Task {
             positions_written_at: None,
             topic_ids: acquired.start.topic_ids,
             lost: BTreeSet::new(),
+            reading,
         };
         if planted!(turn.settings, LeaseFromTheFence) {
             task.lease_from = task.fenced_at;

@@ -90,12 +90,16 @@ pub enum Defect {
     GivenUpAtTheFirstHiccup,
     /// A time that lies further ahead than anything can wait is waited for; it was written by a wrong clock.
     FutureBelieved,
+    /// A record that may be deadly is read while calls are under way, and ends of their making count against it (K6).
+    ReadInCompany,
+    /// A record that ended worker after worker is decoded once more (K6).
+    DeadlyDecodedForEver,
 }
 
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 40] = [
+    pub const ALL: [Defect; 42] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -136,6 +140,8 @@ impl Defect {
         Defect::SlotWaiterNotWoken,
         Defect::GivenUpAtTheFirstHiccup,
         Defect::FutureBelieved,
+        Defect::ReadInCompany,
+        Defect::DeadlyDecodedForEver,
     ];
 }
 

@@ -3,6 +3,7 @@
 use crate::event::topics::Lane;
 use crate::healthflow::Request;
 use crate::partition::commit_batch::CommitBatch;
+use crate::partition::reading::Release;
 use crate::processor::input::Incarnation;
 use crate::time::Timestamp;
 
@@ -62,6 +63,13 @@ pub enum Effect {
         partition: i32,
         /// The life of the task.
         incarnation: Incarnation,
+    },
+    /// Decode these records of a lane, which were `Held` (rule K6). Each arrives, or is delayed.
+    Read {
+        /// The task.
+        partition: i32,
+        /// Which.
+        release: Release,
     },
     /// Stop fetching a lane: enough of it is in memory.
     Pause {

@@ -10,6 +10,7 @@ impl Hash for Processor {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let Processor {
             settings: _,
+            began_at,
             tasks,
             calls,
             account,
@@ -24,7 +25,7 @@ impl Hash for Processor {
             stopped,
         } = self;
         debug_assert!(effects.is_empty(), "compared between two turns only");
-        (reads, first_in_a_row).hash(hasher);
+        (began_at, reads, first_in_a_row).hash(hasher);
         (tasks, account, next_call, next_incarnation, next_turn_of, stopping, stopped).hash(hasher);
         hash_entries(calls, hasher);
     }

@@ -60,7 +60,20 @@ pub enum Input {
         /// When it was written, if Kafka says so.
         written_at: Option<Timestamp>,
     },
-    /// A record arrived on a lane: in offset order, or after it was `Delayed`.
+    /// A record is there that is read with care: it is decoded when an `Effect::Read` says so, and arrives then (rule K6).
+    Held {
+        /// The task.
+        partition: i32,
+        /// The life of the task whose fetch brought it.
+        incarnation: Incarnation,
+        /// The lane.
+        lane: Lane,
+        /// Its offset.
+        offset: i64,
+        /// What it weighs in memory.
+        size_bytes: usize,
+    },
+    /// A record arrived on a lane: in offset order, or after it was `Delayed` or `Held`.
     Arrived {
         /// The task.
         partition: i32,

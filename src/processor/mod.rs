@@ -37,6 +37,8 @@ pub use status::Status;
 #[derive(Clone, Debug)]
 pub struct Processor {
     settings: Settings,
+    /// When this process began: what tells it from the others in state.
+    began_at: Timestamp,
     tasks: BTreeMap<i32, Slot>,
     calls: HashMap<CallId, Call>,
     account: Account,
@@ -72,6 +74,7 @@ impl Processor {
         let account = Account::new(settings.requests_per_second, settings.pause_max_ms, now);
         Processor {
             settings,
+            began_at: now,
             tasks: BTreeMap::new(),
             calls: HashMap::new(),
             account,
@@ -103,6 +106,9 @@ impl Processor {
                 self.with_task(partition, incarnation, now, |task, _| {
                     task.delayed((lane, offset), size_bytes, written_at);
                 });
+            }
+            Input::Held { partition, incarnation, lane, offset, size_bytes } => {
+                self.with_task(partition, incarnation, now, |task, _| task.held((lane, offset), size_bytes));
             }
             Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival } => {
                 self.with_task(partition, incarnation, now, |task, turn| {

@@ -72,7 +72,7 @@ impl Processor {
             _ => return,
         }
         let mut turn = Turn { now, settings: &self.settings, reads: &self.reads, facts: &mut self.facts };
-        let task = Task::new(partition, incarnation, acquired, &mut turn);
+        let task = Task::new(partition, incarnation, acquired, self.began_at, &mut turn);
         self.tasks.insert(partition, Slot::Live(Box::new(task)));
         self.share_limit(now);
     }

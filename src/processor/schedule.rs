@@ -1,9 +1,12 @@
 //! Whose turn it is: jobs to be admitted, requests to be sent, batches to be committed, lanes to be stopped, each within
 //! the limits of the whole worker.
 
+use std::collections::BTreeMap;
+
 use crate::event::topics::Lane;
 use crate::partition::job::Share;
 use crate::partition::{Task, Turn};
+use crate::processor::defects::planted;
 use crate::processor::effect::{CallId, Effect};
 use crate::processor::ownership::Slot;
 use crate::processor::{Call, Processor};
@@ -15,6 +18,8 @@ impl Processor {
         self.wake(now);
         // Before the rest: a task that goes leaves its places to the others.
         self.release_drained(now);
+        // Before anything is sent: a record that is read alone is read while nothing is under way.
+        self.read_on();
         self.admit(now);
         self.send(now);
         // A job that at the last moment had nothing to send leaves its place, or its patient, to the next.
@@ -24,6 +29,23 @@ impl Processor {
         }
         self.commit(now);
         self.hold_back();
+    }
+
+    /// Tasks that read with care go on; only one of them at a time where an end would count (rule K6).
+    fn read_on(&mut self) {
+        let mark = |slot: &Slot| if let Slot::Live(task) = slot { task.reading_mark() } else { None };
+        let mut marks: BTreeMap<i32, bool> =
+            self.tasks.iter().filter_map(|(partition, slot)| Some((*partition, mark(slot)?))).collect();
+        for (partition, slot) in &mut self.tasks {
+            let Slot::Live(task) = slot else { continue };
+            marks.remove(partition);
+            let others_work = !marks.is_empty() || !self.calls.is_empty();
+            let others = (others_work, marks.values().any(|alone| *alone));
+            while let Some(release) = task.read_on(others, &self.settings) {
+                self.effects.push_back(Effect::Read { partition: *partition, release });
+            }
+            marks.extend(task.reading_mark().map(|alone| (*partition, alone)));
+        }
     }
 
     /// When `decide` has something to do even if nothing happens.
@@ -115,6 +137,11 @@ impl Processor {
     /// Sends what is ready, one task after the other, while there are permits: what was not tried before goes first, and of
     /// some calls in a row one is left to what was.
     fn send(&mut self, now: Timestamp) {
+        let alone =
+            |slot: &Slot| matches!(slot, Slot::Live(task) if task.wants_to_read_alone(&self.settings));
+        if self.tasks.values().any(alone) && !planted!(self.settings, ReadInCompany) {
+            return;
+        }
         let mut partitions: Vec<i32> = self.rotation();
         if let Some(practice) = self.account.on_trial(now).cloned() {
             let puts_another_first = |partition: &i32| match self.tasks.get_mut(partition) {

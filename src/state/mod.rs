@@ -4,6 +4,7 @@
 
 pub mod fleet;
 pub mod join;
+pub mod reading;
 pub mod shelf;
 pub mod topic_ids;
 pub mod versions;
@@ -21,6 +22,7 @@ use crate::time::Timestamp;
 
 pub use fleet::{FleetRecord, Owner, Refusal};
 pub use join::LeftOver;
+pub use reading::{ReadMark, ReadingState};
 pub use shelf::{Shelf, Shelved};
 pub use topic_ids::{TopicId, TopicIds};
 pub use versions::{ANSWERED_BYTES_MAX, NotRuns, VersionSet};
@@ -207,6 +209,8 @@ pub struct TaskPositions {
     pub next_offsets: Vec<(Lane, i64)>,
     /// Which topics these are positions in, and which the state lies in.
     pub topic_ids: TopicIds,
+    /// How the owner reads (rule K6).
+    pub reading: ReadingState,
 }
 
 /// One record of a state topic, as written in a commit or read in a restore.

@@ -200,7 +200,9 @@ impl Worker {
             && self.tasks.get(partition).is_some_and(|(life, _)| life == incarnation)
         {
             self.watch.watch(*partition, *incarnation, acquired.start.topic_ids.clone());
-            self.lanes.read(*partition, *incarnation, acquired.start.next_offsets.clone());
+            let start = &acquired.start;
+            let (next, guarded) = (start.next_offsets.clone(), start.guarded.clone());
+            self.lanes.read_with_care(*partition, *incarnation, next, guarded);
         }
     }
 
@@ -226,6 +228,7 @@ impl Worker {
                 self.tasks.remove(&partition);
                 self.group.release(partition);
             }
+            Effect::Read { partition, release } => self.lanes.release(partition, release),
             Effect::Pause { partition, lane } => self.lanes.pause(partition, lane),
             Effect::Resume { partition, lane } => self.lanes.resume(partition, lane),
             // The loop has seen to it.

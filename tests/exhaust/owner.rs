@@ -152,7 +152,7 @@ impl Owner {
                 return true;
             }
             Effect::Drop { incarnation, .. } => self.forget(incarnation),
-            Effect::Pause { .. } | Effect::Resume { .. } | Effect::Stop => {}
+            Effect::Read { .. } | Effect::Pause { .. } | Effect::Resume { .. } | Effect::Stop => {}
         }
         false
     }

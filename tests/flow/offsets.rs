@@ -5,7 +5,7 @@ use healthflow_sync::event::Outgoing;
 use healthflow_sync::event::topics::Lane;
 use healthflow_sync::healthflow::Operation;
 use healthflow_sync::processor::GuardMode;
-use healthflow_sync::state::{StateRecord, TaskPositions, TopicIds};
+use healthflow_sync::state::{ReadingState, StateRecord, TaskPositions, TopicIds};
 
 use crate::desk::*;
 
@@ -25,7 +25,8 @@ fn copies(desk: &Desk) -> Vec<TaskPositions> {
 
 fn at(requested: i64) -> TaskPositions {
     let next_offsets = vec![(Lane::Requested, requested), (Lane::Retry, 0)];
-    TaskPositions { partition_count: 1, next_offsets, topic_ids: TopicIds::default() }
+    let reading = ReadingState { live_since: Some(START), ..ReadingState::default() };
+    TaskPositions { partition_count: 1, next_offsets, topic_ids: TopicIds::default(), reading }
 }
 
 #[test]

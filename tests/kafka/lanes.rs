@@ -10,7 +10,9 @@ use healthflow_sync::event::topics::{self, Lane};
 use healthflow_sync::event::{Arrival, avro};
 use healthflow_sync::kafka::Lanes;
 use healthflow_sync::kafka::schema_registry::{Patience, SchemaRegistry};
+use healthflow_sync::partition::reading::Release;
 use healthflow_sync::processor::Input;
+use healthflow_sync::sync::Reason;
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 
 use crate::stack::Stack;
@@ -170,4 +172,36 @@ fn a_misrouted_record_is_seen_and_its_neighbours_are_read() {
         (elsewhere, &practice(elsewhere).into_bytes(), &stray)
     );
     assert!(matches!(&arrived[1], Input::Arrived { arrival: Arrival::Requested(_), .. }), "{:?}", arrived[1]);
+}
+
+/// Goal: after an unclean end nothing is decoded before it is said, in whatever order that is, and what is buried is not
+/// decoded at all (K6). Method: the first five of eight records are read with care; what lies behind them waits too.
+#[test]
+fn what_is_read_with_care_is_decoded_when_it_is_said_and_buried_undecoded() {
+    let partition = 36;
+    let encoder = encoder();
+    publish(partition, (0..8).map(|number| encoded(&encoder, partition, &format!("b-{number}"))));
+    let (lanes, inbox) = start("with-care");
+    lanes.read_with_care(partition, 1, vec![(Lane::Requested, 0)], vec![(Lane::Requested, 5)]);
+    let held =
+        |inputs: &mut Vec<Input>| inputs.iter().filter(|input| matches!(input, Input::Held { .. })).count();
+    inbox.wait("all are held", |inputs| (held(inputs) == 8).then_some(()));
+    inbox.wait("nothing is decoded", |inputs| offsets(inputs, 1).is_empty().then_some(()));
+    let release = |from, to, buried_after| Release { lane: Lane::Requested, from, to, buried_after };
+    lanes.release(partition, release(0, 2, None));
+    inbox.wait("three are decoded", |inputs| (offsets(inputs, 1) == [0, 1, 2]).then_some(()));
+    lanes.release(partition, release(3, 3, Some(3)));
+    lanes.release(partition, release(4, 7, None));
+    inbox.wait("all", |inputs| (offsets(inputs, 1) == (0..8).collect::<Vec<i64>>()).then_some(()));
+    let buried = inbox.wait("one is buried", |inputs| {
+        inputs.iter().find_map(|input| match input {
+            Input::Arrived { offset: 3, arrival: Arrival::Unusable(unusable), .. } => Some(unusable.clone()),
+            _ => None,
+        })
+    });
+    assert_eq!((buried.reason, buried.identity), (Reason::CrashSuspect, None));
+    assert!(buried.raw_value.is_some_and(|value| !value.is_empty()), "with its bytes");
+    // What comes later is read as ever.
+    publish(partition, [encoded(&encoder, partition, "b-8")].into_iter());
+    inbox.wait("the newest", |inputs| (offsets(inputs, 1).last() == Some(&8)).then_some(()));
 }

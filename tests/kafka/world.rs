@@ -266,6 +266,7 @@ pub fn batch(booking: &str, offsets: &[(Lane, i64)]) -> CommitBatch {
             partition_count: PARTITIONS.cast_unsigned(),
             next_offsets: offsets.to_vec(),
             topic_ids: TopicIds::default(),
+            ..TaskPositions::default()
         };
         records.push(Outgoing::State(Box::new(StateRecord::Task(positions))));
     }

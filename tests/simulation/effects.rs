@@ -1,12 +1,14 @@
 //! What becomes of a worker's effects, on the worker's side: reading lanes, acquiring tasks, sending calls.
 
-use healthflow_sync::event::Arrival;
 use healthflow_sync::event::topics::Lane;
+use healthflow_sync::event::{Arrival, arrival};
 use healthflow_sync::healthflow::fault::NotSent;
 use healthflow_sync::healthflow::{Fault, Request, Sought};
+use healthflow_sync::partition::reading::Release;
 use healthflow_sync::processor::{Acquired, Effect, Incarnation, Input};
 use healthflow_sync::time::Timestamp;
 
+use crate::deadly;
 use crate::defects::Defect;
 use crate::faults::FaultKind;
 use crate::plan::Killer;
@@ -47,6 +49,12 @@ impl World {
                 self.released(worker, partition);
             }
             Effect::Drop { partition, incarnation } => self.forget_shell(worker, partition, incarnation),
+            Effect::Read { partition, release } => {
+                let Some(shell) = self.workers[worker].tasks.get(&partition) else { return };
+                let incarnation = shell.incarnation;
+                let ms = self.random.between(0, 5);
+                self.worker_does(worker, ms, Deed::Decode { partition, incarnation, release });
+            }
             Effect::Pause { partition, lane } => {
                 if let Some(reader) = self.reader(worker, partition, lane) {
                     reader.paused = true;
@@ -170,7 +178,9 @@ impl World {
         let topics = Lane::ALL.map(|lane| (lane, kafka.log(lane).id));
         kafka.topics_of.insert(shell.epoch, topics.into());
         for (lane, position) in &start.next_offsets {
-            shell.lanes.insert(*lane, Reader { position: *position, ..Reader::default() });
+            let guarded = start.guarded.iter().find(|(of, _)| of == lane);
+            let guarded_until = guarded.map_or(0, |(_, offset)| *offset);
+            shell.lanes.insert(*lane, Reader { position: *position, guarded_until, ..Reader::default() });
         }
         let acquired = Acquired { fenced_at, start, state, restored_records, restored_at };
         let acquired = Box::new(acquired);
@@ -206,15 +216,56 @@ impl World {
         if reader.position < log.low {
             return;
         }
-        let mut fetched = Vec::new();
+        let (mut fetched, mut held) = (Vec::new(), Vec::new());
         for (offset, arrival) in log.from(reader.position).iter().take(most) {
             reader.position = offset + 1;
-            fetched.push((*offset, arrival.clone()));
+            if *offset < reader.guarded_until || !reader.held.is_empty() {
+                reader.held.insert(*offset, arrival.clone());
+                held.push(*offset);
+            } else {
+                fetched.push((*offset, arrival.clone()));
+            }
         }
         if log.from(reader.position).is_empty() {
             reader.position = log.end;
         }
-        for (offset, mut arrival) in fetched {
+        for offset in held {
+            let input = Input::Held { partition, incarnation, lane, offset, size_bytes: 600 };
+            self.workers[worker].inbox.push(input);
+        }
+        self.decoded(worker, (partition, incarnation), lane, fetched);
+        self.wake_readers(partition);
+    }
+
+    /// What was held is decoded, or buried.
+    pub fn decode(&mut self, worker: usize, (partition, incarnation): (i32, Incarnation), release: Release) {
+        let Some(shell) = self.workers[worker].shell(partition, incarnation) else { return };
+        let Some(reader) = shell.lanes.get_mut(&release.lane) else { return };
+        let offsets: Vec<i64> = reader.held.range(release.from..=release.to).map(|(at, _)| *at).collect();
+        let mut records: Vec<(i64, Arrival)> =
+            offsets.into_iter().filter_map(|offset| Some((offset, reader.held.remove(&offset)?))).collect();
+        if let Some(ends) = release.buried_after {
+            for (_, arrival) in &mut records {
+                *arrival = arrival::deadly(Some(b"pr-0"), Some(&deadly::VALUE), ends);
+            }
+            self.story.tell(self.now, || format!("w{worker} buries {release:?} of p{partition}"));
+        }
+        self.decoded(worker, (partition, incarnation), release.lane, records);
+    }
+
+    /// The process looks into records; one of them may be its end.
+    fn decoded(
+        &mut self,
+        worker: usize,
+        (partition, incarnation): (i32, Incarnation),
+        lane: Lane,
+        records: Vec<(i64, Arrival)>,
+    ) {
+        for (offset, mut arrival) in records {
+            if deadly::kills(&arrival) {
+                self.dies(worker);
+                return;
+            }
             if let (true, Arrival::Misrouted(record)) = (self.plan.has(Defect::MisroutedTakenHere), &arrival)
             {
                 arrival = self.real(record);
@@ -223,7 +274,6 @@ impl World {
             self.workers[worker].inbox.push(input);
         }
         self.turn_by(worker, self.now);
-        self.wake_readers(partition);
     }
 
     /// The last moment before the bytes go out: the lease decides (rule W2).

@@ -12,6 +12,7 @@ use healthflow_sync::simulator::answer::PatientBody;
 use healthflow_sync::sync::Reason;
 use healthflow_sync::time::Timestamp;
 
+use crate::deadly;
 use crate::placeholders;
 use crate::plan::{BEGIN_MS, Plan};
 use crate::random::Random;
@@ -123,6 +124,7 @@ pub fn draw(plan: &Plan) -> Lives {
             publish_nonsense(&practice, partition, plan, &mut lives, &mut random);
         }
     }
+    lives.records.extend(plan.deadly_record.then(|| deadly::record(plan)));
     lives.records.sort_by_key(|record| record.at);
     for record in &lives.records {
         if let Arrival::Requested(booking) = &record.arrival {

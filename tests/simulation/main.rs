@@ -12,6 +12,7 @@ mod commits;
 mod coverage;
 #[cfg(feature = "planted-defects")]
 mod defect_hunt;
+mod deadly;
 mod defects;
 mod desk;
 mod effects;

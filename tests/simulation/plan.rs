@@ -2,6 +2,7 @@
 
 use healthflow_sync::processor::{GuardMode, Settings};
 
+use crate::deadly;
 use crate::defects::Defect;
 use crate::faults::FaultKind;
 use crate::hostility::{
@@ -86,6 +87,7 @@ pub struct Plan {
     pub killer: Option<Killer>,
     /// The killer is the only one that a person may have to look at as a suspect.
     pub one_suspect: bool,
+    pub deadly_record: bool,
     /// Publishers with a partitioner of their own put records into the wrong partition.
     pub misroutes: bool,
     /// Few people under many ids, all of them new.
@@ -104,8 +106,7 @@ pub struct Plan {
     pub gaps_ms: &'static [i64],
     pub replays_for_other_bytes: bool,
     pub page_size: usize,
-    /// How far the clocks of workers' machines may differ from the world's, either way: restarts on another machine
-    /// have another clock.
+    /// How far the clocks of workers' machines may differ from the world's, either way; a restart has another one.
     pub skew_max_ms: i64,
     /// Whether workers compare their clock with the brokers' before they start.
     pub clocks_are_compared: bool,
@@ -159,7 +160,7 @@ impl Plan {
         // "Not before" is written by one clock and read by another.
         let quiet_ms = settings.lease_ms + settings.settle_ms();
         // So often a worker must die of one booking before a person has to look at it.
-        let deaths = if self.killer.is_some() { 8 } else { 0 };
+        let deaths = if self.killer.is_some() { 8 } else { 0 } + if self.deadly_record { 8 } else { 0 };
         let loop_ms = deaths * (20_000 + quiet_ms + settings.retry_backoff_max_ms);
         // Whoever waits for a slot that is not freed waits for the longest time; on legal days nobody does.
         let slot_ms = if self.legal_days || !self.slot_conflicts { 0 } else { 4 * settings.slot_wait_max_ms };
@@ -207,6 +208,7 @@ impl Plan {
                 || (level >= 3 && !matches!(theme, Theme::Topics | Theme::Days) && random.chance(0.03)))
             .then(|| *random.pick(&[Killer::AtSocket, Killer::AtAnswer])),
             one_suspect: *theme == Theme::CrashLoop,
+            deadly_record: level >= 3 && !matches!(theme, Theme::Topics | Theme::Days) && deadly::is_in(seed),
             misroutes: level >= 3 && !matches!(theme, Theme::Topics | Theme::Days) && random.chance(0.2),
             crowded: *theme == Theme::LateCreations || random.chance(0.25),
             bursts: *random.pick(if *theme == Theme::LateCreations { &[1, 2, 3, 6] } else { &[0, 1, 3, 6] }),

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use healthflow_sync::event::Arrival;
 use healthflow_sync::event::topics::Lane;
 use healthflow_sync::healthflow::{Operation, Request};
+use healthflow_sync::partition::reading::Release;
 use healthflow_sync::processor::{CallId, Incarnation, Input, Processor, Settings};
 use healthflow_sync::state::TaskState;
 use healthflow_sync::time::Timestamp;
@@ -28,6 +30,12 @@ pub enum Deed {
         partition: i32,
         incarnation: Incarnation,
         lane: Lane,
+    },
+    /// Records that were held are decoded, or buried.
+    Decode {
+        partition: i32,
+        incarnation: Incarnation,
+        release: Release,
     },
     /// `init_transactions` is called ...
     InitCalled {
@@ -91,6 +99,9 @@ pub struct Reader {
     pub position: i64,
     pub paused: bool,
     pub fetching: bool,
+    /// What lies below is read with care.
+    pub guarded_until: i64,
+    pub held: BTreeMap<i64, Arrival>,
 }
 
 pub struct Worker {

@@ -214,6 +214,9 @@ impl World {
             }
             Deed::Socket(outbound) => self.socket(worker, outbound),
             Deed::Fetch { partition, incarnation, lane } => self.fetch(worker, partition, incarnation, lane),
+            Deed::Decode { partition, incarnation, release } => {
+                self.decode(worker, (partition, incarnation), release);
+            }
             Deed::InitCalled { partition, incarnation } => self.init_called(worker, partition, incarnation),
             Deed::InitReturned { partition, incarnation, epoch } => {
                 self.init_returned(worker, (partition, incarnation), epoch);

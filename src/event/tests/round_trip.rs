@@ -17,10 +17,11 @@ use crate::patient::LinkOrigin;
 use crate::patient::decide::{Agreement, Evidence};
 use crate::patient::digests::PersonDigests;
 use crate::state::{
-    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
-    TaskPositions, TopicId, TopicIds, VersionSet, Wish, WriteIntent, WriteOperation,
+    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, ReadMark, ReadingState,
+    StateRecord, Suspicion, TaskPositions, TopicId, TopicIds, VersionSet, Wish, WriteIntent, WriteOperation,
 };
 use crate::sync::{Disposition, Reason, SyncedOutcome};
+use crate::time::Timestamp;
 
 fn codec() -> Codec {
     Codec::new("healthflow-sync", |_| ID)
@@ -227,7 +228,21 @@ fn positions() -> TaskPositions {
         topic_ids.note(topic, TopicId(format!("id of {topic}").into()));
     }
     let next_offsets = vec![(Lane::Requested, 17), (Lane::Retry, 3)];
-    TaskPositions { partition_count: 12, next_offsets, topic_ids }
+    let mark = ReadMark { lane: Lane::Retry, from: 3, to: 70, records: 64, alone: false, ended: vec![] };
+    let one = ReadMark {
+        lane: Lane::Requested,
+        from: 17,
+        to: 17,
+        records: 1,
+        alone: true,
+        ended: [5, 8].map(Timestamp).to_vec(),
+    };
+    let reading = ReadingState {
+        live_since: Some(Timestamp(9)),
+        marked: Some(mark.clone()),
+        suspects: vec![one, mark],
+    };
+    TaskPositions { partition_count: 12, next_offsets, topic_ids, reading }
 }
 
 /// A booking whose versions a clock gave.

@@ -15,12 +15,13 @@ use crate::event::{Arrival, Outgoing, RetryEntry, Schedule, arrival};
 use crate::patient::LinkOrigin;
 use crate::patient::digests::PersonDigests;
 use crate::state::{
-    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
-    TaskPositions, TopicId, TopicIds, VersionSet, Wish, WriteIntent, WriteOperation,
+    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, ReadMark, ReadingState,
+    StateRecord, Suspicion, TaskPositions, TopicId, TopicIds, VersionSet, Wish, WriteIntent, WriteOperation,
 };
+use crate::time::Timestamp;
 
 /// The fields that came after the first state was written.
-const LATER: [&str; 17] = [
+const LATER: [&str; 20] = [
     "unclean_ends",
     "alone",
     "slot",
@@ -38,6 +39,9 @@ const LATER: [&str; 17] = [
     "digests",
     "lone_review",
     "outranks",
+    "live_since",
+    "reading",
+    "suspects",
 ];
 
 /// The schema without the fields that came later.
@@ -201,8 +205,13 @@ fn a_patient_that_an_earlier_worker_wrote_is_restored() {
 fn positions_that_an_earlier_worker_wrote_are_restored_without_the_ids_of_their_topics() {
     let mut topic_ids = TopicIds::default();
     topic_ids.note(topics::RETRY, TopicId("6iTlRQgCQjKHGPgzlsnk1w".into()));
-    let mut positions = TaskPositions { partition_count: 6, next_offsets: vec![(Lane::Retry, 3)], topic_ids };
+    let next_offsets = vec![(Lane::Retry, 3)];
+    let mark =
+        ReadMark { lane: Lane::Retry, from: 3, to: 3, records: 1, alone: true, ended: vec![Timestamp(7)] };
+    let reading =
+        ReadingState { live_since: Some(Timestamp(5)), marked: Some(mark.clone()), suspects: vec![mark] };
+    let mut positions = TaskPositions { partition_count: 6, next_offsets, topic_ids, reading };
     let read = restored(StateRecord::Task(positions.clone()));
-    positions.topic_ids = TopicIds::default();
+    (positions.topic_ids, positions.reading) = (TopicIds::default(), ReadingState::default());
     assert_eq!(read, StateRecord::Task(positions));
 }

@@ -21,7 +21,12 @@ fn ids(letters: &str) -> TopicIds {
 fn remembers(next_offsets: &[(Lane, i64)], letters: &str) -> TaskState {
     let mut state = TaskState::default();
     let (next_offsets, topic_ids) = (next_offsets.to_vec(), ids(letters));
-    state.apply(StateRecord::Task(TaskPositions { partition_count: 12, next_offsets, topic_ids }));
+    state.apply(StateRecord::Task(TaskPositions {
+        partition_count: 12,
+        next_offsets,
+        topic_ids,
+        ..TaskPositions::default()
+    }));
     state
 }
 

@@ -1,0 +1,161 @@
+//! One lane as its reader has it: what was fetched becomes an arrival, now, once its schema is known, or, in a life that
+//! began after an unclean end, once its mark stands.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use rdkafka::Message;
+use rdkafka::message::BorrowedMessage;
+
+use crate::event::size::TooLarge;
+use crate::event::topics::Lane;
+use crate::event::{Arrival, Misrouted, arrival, home};
+use crate::kafka::{Avro, RawRecord};
+use crate::partition::reading::Release;
+use crate::processor::Input;
+use crate::processor::input::Incarnation;
+use crate::time::Timestamp;
+
+/// What a decoded record weighs beside its bytes, roughly.
+pub(super) const RECORD_OVERHEAD_BYTES: usize = 512;
+
+/// What a record is judged by before it is decoded.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) partition_count: u32,
+    pub(super) input_bytes_max: usize,
+}
+
+/// One lane of one life of a task.
+pub(super) struct Reading {
+    place: (i32, Lane),
+    pub(super) incarnation: Incarnation,
+    /// Guards the order: whatever librdkafka brings again after a pause is skipped.
+    pub(super) next_offset: i64,
+    /// Whether enough of it is in memory.
+    pub(super) is_paused: bool,
+    /// Records whose schema is not known yet; what comes behind them passes, and the watermark waits.
+    pub(super) held: Vec<Held>,
+    /// How often in a row it was seen that nothing is fetched.
+    pub(super) ended: u32,
+    /// Up to here records are decoded only when it is said.
+    guarded_until: i64,
+    guarded: BTreeMap<i64, Guarded>,
+}
+
+/// A record that nobody has looked into yet.
+struct Guarded {
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    written_at: Option<Timestamp>,
+}
+
+pub(super) struct Held {
+    pub(super) offset: i64,
+    pub(super) schema: u32,
+    pub(super) since: Instant,
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) value: Option<Vec<u8>>,
+}
+
+impl Reading {
+    pub(super) fn new(
+        place: (i32, Lane),
+        incarnation: Incarnation,
+        next_offset: i64,
+        guarded_until: i64,
+    ) -> Self {
+        let (held, guarded) = (Vec::new(), BTreeMap::new());
+        Reading { place, incarnation, next_offset, is_paused: false, held, ended: 0, guarded_until, guarded }
+    }
+
+    /// Takes a record that was fetched; what is guarded is only kept.
+    pub(super) fn fetched(
+        &mut self,
+        avro: &Avro,
+        now: Timestamp,
+        limits: Limits,
+        message: &BorrowedMessage<'_>,
+        batch: &mut Vec<Input>,
+    ) {
+        let record = RawRecord { key: message.key(), value: message.payload() };
+        let (offset, written_at) = (message.offset(), message.timestamp().to_millis().map(Timestamp));
+        // In their order, so that the first copy of a version is met first.
+        if offset >= self.guarded_until && self.guarded.is_empty() {
+            self.take(avro, now, limits, (offset, record, written_at), batch);
+            return;
+        }
+        let (key, value) = (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec));
+        self.guarded.insert(offset, Guarded { key, value, written_at });
+        let ((partition, lane), incarnation) = (self.place, self.incarnation);
+        let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
+        batch.push(Input::Held { partition, incarnation, lane, offset, size_bytes });
+    }
+
+    /// Decodes what was kept, or buries it.
+    pub(super) fn read(
+        &mut self,
+        avro: &Avro,
+        now: Timestamp,
+        limits: Limits,
+        release: Release,
+        batch: &mut Vec<Input>,
+    ) {
+        let ((partition, lane), incarnation) = (self.place, self.incarnation);
+        let offsets: Vec<i64> = self.guarded.range(release.from..=release.to).map(|(at, _)| *at).collect();
+        for offset in offsets {
+            let Some(Guarded { key, value, written_at }) = self.guarded.remove(&offset) else { continue };
+            let record = RawRecord { key: key.as_deref(), value: value.as_deref() };
+            let Some(unclean_ends) = release.buried_after else {
+                self.take(avro, now, limits, (offset, record, written_at), batch);
+                continue;
+            };
+            let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
+            let arrival = arrival::deadly(record.key, record.value, unclean_ends);
+            batch.push(Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival });
+        }
+    }
+
+    /// Hands a record on, or keeps it until its schema is known and says that it is there.
+    fn take(
+        &mut self,
+        avro: &Avro,
+        now: Timestamp,
+        Limits { partition_count, input_bytes_max }: Limits,
+        (offset, record, written_at): (i64, RawRecord<'_>, Option<Timestamp>),
+        batch: &mut Vec<Input>,
+    ) {
+        let ((partition, lane), incarnation) = (self.place, self.incarnation);
+        let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
+        let arrival = match home::misrouted(record.key, record.value, partition, partition_count) {
+            Some(misrouted) => Ok(passed_on(lane, record, misrouted, input_bytes_max)),
+            None => avro.arrival(lane, record, input_bytes_max, now),
+        };
+        match arrival {
+            Ok(arrival) => {
+                batch.push(Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival });
+            }
+            Err(schema) => {
+                avro.standing(schema);
+                let (key, value) = (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec));
+                self.held.push(Held { offset, schema, since: Instant::now(), key, value });
+                batch.push(Input::Delayed { partition, incarnation, lane, offset, size_bytes, written_at });
+            }
+        }
+    }
+}
+
+/// A misrouted record, if its own partition can take it. Else it ends where it lies, without a name: whether its version has
+/// a result only the task that owns it could tell.
+fn passed_on(lane: Lane, record: RawRecord<'_>, misrouted: Misrouted, bytes_max: usize) -> Arrival {
+    match TooLarge::check(record.key, record.value, bytes_max) {
+        Some(sizes) => arrival::too_large(lane, record.key, record.value, None, sizes),
+        None => Arrival::Misrouted(Box::new(misrouted)),
+    }
+}
+
+impl RawRecord<'_> {
+    pub(super) fn size_bytes(&self) -> usize {
+        self.key.map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len)
+    }
+}

@@ -1,0 +1,218 @@
+//! Reading with care after an unclean end (rule K6): what kills the process before there is an intent is found by its
+//! position. What the life before may have read is decoded in steps, and each step is marked durably before it begins. Who
+//! ends under a mark leaves a smaller range to the next life, at last a single record. That one is read alone: no other task
+//! reads with care and no call is under way in its process, so an end under its mark is its own; and after
+//! `worker.crash_review_after` of those it is buried undecoded. Without it one record that the decoder cannot survive would
+//! end every worker for ever.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::event::topics::Lane;
+use crate::partition::start::Start;
+use crate::partition::task::Task;
+use crate::processor::defects::planted;
+use crate::processor::settings::Settings;
+use crate::state::{ReadMark, ReadingState};
+use crate::time::Timestamp;
+
+/// Records of one step where nothing is suspected: a commit each, and commits are made anyway.
+const STEP_RECORDS: usize = 64;
+/// In how many steps a range is read that an end left suspect.
+const NARROWING: u32 = 8;
+
+/// How a task reads.
+#[derive(Clone, Debug, Default, Hash)]
+pub struct ReadGuard {
+    /// When this process began.
+    process: Timestamp,
+    /// What was fetched and is not decoded.
+    held: BTreeMap<Lane, BTreeSet<i64>>,
+    suspects: Vec<ReadMark>,
+    step: Option<Step>,
+    /// Until this commit is good, a mark of a step that is over stands in state; whether it is one that counts.
+    cleared_by: Option<(u64, bool)>,
+    /// What state must learn with the next commit.
+    is_news: bool,
+}
+
+#[derive(Clone, Debug, Hash)]
+struct Step {
+    mark: ReadMark,
+    left: BTreeSet<i64>,
+    /// The commit that marks it.
+    sequence: u64,
+    is_released: bool,
+}
+
+/// Records to be decoded now, or buried without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// The lane.
+    pub lane: Lane,
+    /// The first offset.
+    pub from: i64,
+    /// The last offset.
+    pub to: i64,
+    /// After so many ends nobody decodes it any more.
+    pub buried_after: Option<u32>,
+}
+
+impl ReadGuard {
+    /// For an owner that found `found` and goes on at `start`, in a process that began at `process`. Suspects of another topic of the same name, or below the
+    /// start, are nobody.
+    pub(super) fn new(found: Option<&ReadingState>, start: &Start, process: Timestamp) -> Self {
+        let is_here = |suspect: &ReadMark| {
+            let next = start.next_offsets.iter().find(|(lane, _)| *lane == suspect.lane);
+            next.is_some_and(|(_, next)| *next <= suspect.to)
+                && start.lost.iter().all(|lost| lost.lane != suspect.lane)
+        };
+        let mut suspects = found.map(|found| found.suspects_of_next(process)).unwrap_or_default();
+        suspects.retain(is_here);
+        ReadGuard { process, suspects, ..ReadGuard::default() }
+    }
+
+    /// What the task record says of it; the next owner believes that this one lives unless it has drained.
+    pub(super) fn state(&mut self, is_live: bool) -> ReadingState {
+        self.is_news = false;
+        let marked = self.step.as_ref().map(|step| step.mark.clone());
+        let live_since = is_live.then_some(self.process);
+        ReadingState { live_since, marked, suspects: self.suspects.clone() }
+    }
+
+    /// Whether state must learn of how this task reads.
+    pub(super) fn is_news(&self) -> bool {
+        self.is_news
+    }
+
+    /// State must learn whether an owner lives.
+    pub(super) fn tell(&mut self) {
+        self.is_news = true;
+    }
+
+    fn hold(&mut self, lane: Lane, offset: i64) {
+        self.held.entry(lane).or_default().insert(offset);
+    }
+
+    /// The record was decoded, or waits for its schema: the process lives.
+    fn passed(&mut self, lane: Lane, offset: i64) {
+        if let Some(held) = self.held.get_mut(&lane) {
+            held.remove(&offset);
+        }
+        let before = self.suspects.len();
+        self.suspects.retain(|suspect| !(suspect.lane == lane && suspect.to == offset));
+        self.is_news |= self.suspects.len() != before;
+        if let Some(step) = self.step.as_mut().filter(|step| step.mark.holds(lane, offset)) {
+            step.left.remove(&offset);
+        }
+        if self.step.as_ref().is_some_and(|step| step.left.is_empty()) {
+            self.step = None;
+            self.is_news = true;
+        }
+    }
+
+    /// The records that may be read together next: those of the first lane that has some, up to a suspect or within it.
+    fn next_mark(&self) -> Option<(ReadMark, BTreeSet<i64>)> {
+        let (lane, held) = self.held.iter().find(|(_, held)| !held.is_empty())?;
+        let (lane, first) = (*lane, *held.first()?);
+        let within = self.suspects.iter().find(|suspect| suspect.holds(lane, first));
+        let next_suspect = self
+            .suspects
+            .iter()
+            .filter(|suspect| suspect.lane == lane && suspect.from > first)
+            .map(|s| s.from)
+            .min();
+        let count = within.map_or(STEP_RECORDS, |suspect| (suspect.records / NARROWING).max(1) as usize);
+        let is_one = |offset: &&i64| {
+            next_suspect.is_none_or(|from| **offset < from)
+                && within.is_none_or(|suspect| **offset <= suspect.to)
+        };
+        let offsets: BTreeSet<i64> = held.iter().take_while(is_one).take(count).copied().collect();
+        let (to, records) = (*offsets.last()?, u32::try_from(offsets.len()).unwrap_or(u32::MAX));
+        let known = within.filter(|suspect| suspect.records == 1 && records == 1);
+        let (alone, ended) = (known.is_some(), known.map_or_else(Vec::new, |suspect| suspect.ended.clone()));
+        Some((ReadMark { lane, from: first, to, records, alone, ended }, offsets))
+    }
+
+    /// Whether a mark of this task may stand in state, and whether it is one of a record that is read alone.
+    pub(super) fn stands(&self) -> Option<bool> {
+        let counts = self.step.as_ref().is_some_and(|step| step.mark.alone)
+            || self.cleared_by.is_some_and(|(_, counts)| counts);
+        (self.step.is_some() || self.cleared_by.is_some()).then_some(counts)
+    }
+}
+
+impl Task {
+    /// Takes note of a record that is not decoded before its mark stands; the watermark does not pass it.
+    pub fn held(&mut self, (lane, offset): (Lane, i64), size_bytes: usize) {
+        if let Some(progress) = self.lanes.get_mut(&lane) {
+            progress.delayed(offset, size_bytes, None);
+        }
+        self.reading.hold(lane, offset);
+    }
+
+    pub(super) fn passed(&mut self, lane: Lane, offset: i64) {
+        let counted = self.reading.step.as_ref().map(|step| step.mark.alone);
+        self.reading.passed(lane, offset);
+        if let Some(counted) = counted.filter(|_| self.reading.step.is_none()) {
+            self.reading.cleared_by = Some((self.sequence, counted));
+        }
+    }
+
+    /// Whether the next record is to be read alone: nothing new is begun until it was.
+    pub fn wants_to_read_alone(&self, settings: &Settings) -> bool {
+        let next =
+            || self.reading.next_mark().is_some_and(|(mark, _)| mark.alone && !is_buried(&mark, settings));
+        self.reading.stands() == Some(true) || self.reading.step.is_none() && !self.is_draining() && next()
+    }
+
+    /// Goes on reading with care. `others` says whether anything else is under way in this process, another mark or a call,
+    /// and whether one reads alone: then an end could be another's.
+    pub fn read_on(&mut self, others: (bool, bool), settings: &Settings) -> Option<Release> {
+        let (others_work, others_are_alone) = others;
+        if self.reading.cleared_by.is_some_and(|(sequence, _)| sequence <= self.committed_sequence) {
+            self.reading.cleared_by = None;
+        }
+        if let Some(step) = &mut self.reading.step {
+            if step.is_released || step.sequence > self.committed_sequence {
+                return None;
+            }
+            step.is_released = true;
+            let ReadMark { lane, from, to, .. } = &step.mark;
+            let (lane, from, to) = (*lane, *from, *to);
+            return Some(Release { lane, from, to, buried_after: None });
+        }
+        if self.is_draining() {
+            return None;
+        }
+        let (mark, left) = self.reading.next_mark()?;
+        if is_buried(&mark, settings) {
+            // No mark: nothing is decoded.
+            self.reading.held.get_mut(&mark.lane)?.remove(&mark.from);
+            let (ends, ReadMark { lane, from, to, .. }) = (ends_under(&mark), mark);
+            return Some(Release { lane, from, to, buried_after: Some(ends) });
+        }
+        if others_are_alone || others_work && mark.alone && !planted!(settings, ReadInCompany) {
+            return None;
+        }
+        self.reading.step = Some(Step { mark, left, sequence: self.sequence, is_released: false });
+        self.reading.is_news = true;
+        None
+    }
+
+    /// Whether a mark of this task stands, and whether it reads alone.
+    pub fn reading_mark(&self) -> Option<bool> {
+        self.reading.stands()
+    }
+}
+
+/// How many processes were lost while they read it alone.
+fn ends_under(mark: &ReadMark) -> u32 {
+    u32::try_from(mark.ended.len()).unwrap_or(u32::MAX)
+}
+
+fn is_buried(mark: &ReadMark, settings: &Settings) -> bool {
+    ends_under(mark) >= settings.crash_review_after && !planted!(settings, DeadlyDecodedForEver)
+}
+
+#[cfg(test)]
+mod tests;

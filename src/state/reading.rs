@@ -1,0 +1,76 @@
+//! What a task remembers of its reading, so that a record that kills the process while it is read is found by its position
+//! (rule K6): whether an owner works on it, what is read right now, and what may be to blame.
+
+use crate::event::topics::Lane;
+use crate::time::Timestamp;
+
+/// Ranges that may hold what kills, at most: the newest ones. One is forgotten rather than all kept for ever.
+pub const SUSPECTS_MAX: usize = 8;
+
+/// Reading, as the task record has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ReadingState {
+    /// When the process began whose task this is, if one works on it. A new owner that finds it knows that this one was lost:
+    /// its process ended, or it could not commit. Nobody can see which, but the process itself once it is the owner again.
+    pub live_since: Option<Timestamp>,
+    /// What is read right now, and nothing else of this task with it.
+    pub marked: Option<ReadMark>,
+    /// What was read when workers ended.
+    pub suspects: Vec<ReadMark>,
+}
+
+/// Some records of a lane, one after the other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ReadMark {
+    /// The lane.
+    pub lane: Lane,
+    /// The offset of the first.
+    pub from: i64,
+    /// The offset of the last.
+    pub to: i64,
+    /// How many they are.
+    pub records: u32,
+    /// Whether it is one record, and its process does nothing else meanwhile: an end counts against it.
+    pub alone: bool,
+    /// When the processes began that were lost while they read it alone.
+    pub ended: Vec<Timestamp>,
+}
+
+impl ReadingState {
+    /// Whether the next owner must read with care.
+    pub fn is_suspicious(&self) -> bool {
+        self.live_since.is_some() || !self.suspects.is_empty()
+    }
+
+    /// What may be to blame, for an owner that finds this and whose process began at `process`. Only an end while a record was
+    /// read alone counts, once for each process, and not that of a process that is here to deny it.
+    pub fn suspects_of_next(&self, process: Timestamp) -> Vec<ReadMark> {
+        let mut suspects = self.suspects.clone();
+        let lost = self.live_since.filter(|owner| *owner != process);
+        if let Some((mark, owner)) = self.marked.as_ref().zip(lost) {
+            // What it was part of is suspected no more: the rest was read.
+            suspects.retain(|suspect| !suspect.overlaps(mark));
+            let mut suspect = ReadMark { alone: false, ..mark.clone() };
+            if mark.alone && !mark.ended.contains(&owner) {
+                suspect.ended.push(owner);
+            }
+            suspects.insert(0, suspect);
+            suspects.truncate(SUSPECTS_MAX);
+        }
+        for suspect in &mut suspects {
+            suspect.ended.retain(|ended| *ended != process);
+        }
+        suspects
+    }
+}
+
+impl ReadMark {
+    /// Whether the record at `offset` of `lane` is one of these.
+    pub fn holds(&self, lane: Lane, offset: i64) -> bool {
+        self.lane == lane && (self.from..=self.to).contains(&offset)
+    }
+
+    fn overlaps(&self, other: &ReadMark) -> bool {
+        self.lane == other.lane && self.from <= other.to && other.from <= self.to
+    }
+}
