@@ -4,7 +4,7 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build up down demo test simulate exhaust defects torture bench compare fmt lint
+.PHONY: help setup build up down demo test simulate exhaust defects poison torture bench compare fmt lint
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,8 +28,13 @@ simulate: ## live SEEDS lives of the processor in virtual time, from SEED on (LE
 exhaust: ## try all that can happen in small worlds, at most STATES states of each (WORLD=part of a name)
 	STATES=$(or $(STATES),1000000) WORLD="$(WORLD)" cargo test --profile simulate --test exhaust every_small -- --nocapture
 
-torture: build ## MINUTES of real processes, killed, frozen and lied to, on a real Kafka, judged by other hands (ARGS=--help)
-	cargo run --release --bin demo -- torture --minutes $(or $(MINUTES),10) $(ARGS)
+torture: setup ## MINUTES of real processes, killed, frozen and lied to, on a real Kafka, judged by other hands (ARGS=--help)
+	cargo build --profile simulate --features planted-defects --bins
+	cargo run --profile simulate --features planted-defects --bin demo -- torture --minutes $(or $(MINUTES),10) $(ARGS)
+
+poison: setup ## how fast the others are confirmed beside one bad record of a hundred, kind by kind (ARGS=--help)
+	cargo build --profile simulate --features planted-defects --bins
+	cargo run --profile simulate --features planted-defects --bin demo -- poison $(ARGS)
 
 defects: ## break the processor on purpose, rule by rule: the simulation must notice each
 	cargo test --profile simulate --features planted-defects --test simulation planted -- --nocapture

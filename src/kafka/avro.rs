@@ -12,6 +12,7 @@ use crate::event::size::TooLarge;
 use crate::event::topics::Lane;
 use crate::event::{Arrival, Outgoing, arrival, codec};
 use crate::kafka::schema_registry::{RegistryFault, SchemaRegistry, Standing};
+use crate::processor::defects::die_of;
 use crate::state::{FleetRecord, StateRecord};
 use crate::time::Timestamp;
 
@@ -75,6 +76,7 @@ impl Avro {
             return Ok(read(None));
         };
         let schema = self.registry.cached(id).ok_or(id)?;
+        die_of(record.value);
         Ok(read(Some(self.registry.decoder(&schema, contract))))
     }
 

@@ -9,6 +9,7 @@ mod desk;
 mod healthflow;
 mod morning;
 mod parts;
+mod poison;
 mod run;
 mod screen;
 mod story;
@@ -35,6 +36,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Minutes of bookings while everything breaks, and an audit by other hands.
     Torture(torture::Arguments),
+    /// Whether one bad record of a hundred slows the others, kind by kind.
+    Poison(poison::Arguments),
     /// The benchmark's measure: the same requests without Kafka.
     #[command(hide = true)]
     BareLoop(bench::bare_loop::Arguments),
@@ -48,6 +51,7 @@ async fn main() -> ExitCode {
             Command::Run(arguments) => run::run(arguments).await,
             Command::Bench(arguments) => bench::run(arguments).await,
             Command::Torture(arguments) => torture::run(arguments).await,
+            Command::Poison(arguments) => poison::run(arguments).await,
             Command::BareLoop(arguments) => bench::bare_loop::run(arguments).await,
         }
     };

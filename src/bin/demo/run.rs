@@ -18,6 +18,7 @@ use crate::dentscheduler::publisher::Publisher;
 use crate::desk::Desk;
 use crate::healthflow::{HealthFlow, good_health};
 use crate::morning::poison::Poison;
+use crate::morning::spoiled::spread;
 use crate::morning::{self, Fate, Morning};
 use crate::parts::simulator::{self, Simulator};
 use crate::parts::stack::{Stack, set};
@@ -107,15 +108,15 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let _ = std::fs::remove_dir_all(&logs);
     std::fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
     let began = Instant::now();
-    let morning = morning::plan(&morning::Settings {
+    let duration_ms = duration_ms(arguments.bookings);
+    let settings = morning::Settings {
         practices: arguments.practices,
         bookings: arguments.bookings,
-        poisoned: Poison::ALL.len(),
-        singled_out: 0,
-        duration_ms: duration_ms(arguments.bookings),
+        duration_ms,
         first_visit_at: Timestamp((now().0 / DAY_MS + 7) * DAY_MS),
         seed: arguments.seed,
-    });
+    };
+    let morning = morning::plan(&settings, &spread(Poison::ALL.len(), 0, duration_ms));
     let mut house = open(arguments, &out, &logs).await?;
     println!("{} charts are in HealthFlow already", morning.charts.len());
     let chart_ids = house.healthflow.seed(&morning.charts).await?;

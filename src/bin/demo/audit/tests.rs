@@ -9,6 +9,7 @@ use healthflow_sync::event::requested::RequestedStatus;
 use super::*;
 use crate::healthflow::{Appointment, Patient};
 use crate::morning::people::Scenario;
+use crate::morning::spoiled::spread;
 use crate::morning::{self, Morning};
 
 /// A morning in which everything went well.
@@ -22,15 +23,14 @@ struct Perfect {
 
 impl Perfect {
     fn new() -> Perfect {
-        let morning = morning::plan(&morning::Settings {
+        let settings = morning::Settings {
             practices: 5,
             bookings: 120,
-            poisoned: 4,
-            singled_out: 0,
             duration_ms: 12_000,
             first_visit_at: Timestamp(1_767_614_400_000),
             seed: 1,
-        });
+        };
+        let morning = morning::plan(&settings, &spread(4, 0, settings.duration_ms));
         let chart_ids: Vec<String> = (0..morning.charts.len()).map(|number| format!("hf-{number}")).collect();
         let mut perfect = Perfect {
             morning,

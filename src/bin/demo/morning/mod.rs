@@ -4,7 +4,7 @@
 pub mod people;
 pub mod poison;
 pub mod random;
-pub mod singled_out;
+pub mod spoiled;
 
 use healthflow_sync::booking::{BookingId, BookingKey, PracticeId, Source};
 use healthflow_sync::event::requested::{AppointmentRequested, RequestedStatus, RequestedVisit};
@@ -13,6 +13,7 @@ use healthflow_sync::time::Timestamp;
 use people::{Chart, Scenario};
 use poison::Poison;
 use random::{Random, Zipf};
+use spoiled::Spoiled;
 
 const ZONES: [&str; 4] = ["America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles"];
 const QUARTER_MS: i64 = 15 * 60_000;
@@ -24,10 +25,6 @@ pub struct Settings {
     pub practices: usize,
     /// Bookings, each of one to three versions.
     pub bookings: usize,
-    /// Records that nobody can use, among the others.
-    pub poisoned: usize,
-    /// Bookings that HealthFlow has something against for a while, among the others.
-    pub singled_out: usize,
     /// From the first booking to the last one, in milliseconds.
     pub duration_ms: i64,
     /// Visits begin after this.
@@ -110,8 +107,8 @@ fn story(random: &mut Random) -> &'static Story {
     &STORIES[0].1
 }
 
-/// Plans the morning.
-pub fn plan(settings: &Settings) -> Morning {
+/// Plans the morning, with what is spoiled in it at these times (milliseconds after the first).
+pub fn plan(settings: &Settings, spoiled: &[(i64, Spoiled)]) -> Morning {
     let mut planner = Planner {
         settings,
         random: Random::new(settings.seed),
@@ -126,8 +123,9 @@ pub fn plan(settings: &Settings) -> Morning {
         let is_ambiguous = number % (settings.bookings / ambiguous).max(1) == 1;
         planner.add_booking(number, practice, is_ambiguous);
     }
-    planner.add_poison();
-    planner.add_singled_out();
+    for (nth, (at_ms, spoiled)) in spoiled.iter().enumerate() {
+        planner.add_spoiled(nth, *at_ms, *spoiled);
+    }
     let mut morning = planner.morning;
     // A stable sort: the versions of one booking keep their order.
     morning.publications.sort_by_key(|publication| publication.at_ms);
@@ -242,40 +240,25 @@ impl Planner<'_> {
         }
     }
 
-    /// A few bookings of new patients that HealthFlow has something against, and serves in the end.
-    fn add_singled_out(&mut self) {
-        let Settings { singled_out: count, poisoned, .. } = *self.settings;
-        for nth in 0..count {
-            let mut publication = self.extra(nth, count, poisoned);
-            singled_out::ALL[nth % singled_out::ALL.len()](&mut publication.event, nth);
-            self.morning.publications.push(publication);
-        }
-    }
-
-    /// A few records that nobody can use, among the others.
-    fn add_poison(&mut self) {
-        let count = self.settings.poisoned;
-        for (nth, poison) in Poison::ALL.iter().copied().cycle().take(count).enumerate() {
-            let mut publication = self.extra(nth, count, 0);
-            publication.fate = Fate::Poisoned(poison);
-            if poison == Poison::ForeignKey {
-                publication.key = "practice-of-somebody-else".to_owned();
-            }
-            self.morning.publications.push(publication);
-        }
-    }
-
-    /// The `nth` of `count` bookings that are spread over the morning, after `before` others like it. Each has a new patient
-    /// of its own: nothing of another booking may come of it.
-    fn extra(&mut self, nth: usize, count: usize, before: usize) -> Publication {
+    /// A record that is spoiled, of a patient of its own.
+    fn add_spoiled(&mut self, nth: usize, at_ms: i64, spoiled: Spoiled) {
         let practice = nth % self.settings.practices.max(1);
-        let number = self.settings.bookings + before + nth;
-        let patient = self.patients[practice].len() + before + nth;
+        let number = self.settings.bookings + nth;
+        let patient = self.patients[practice].len() + nth;
         let mut publication = self.publication(number, practice, patient, Scenario::New);
-        publication.at_ms = self.settings.duration_ms * (nth as i64 + 1) / (count as i64 + 1);
-        publication.event.requested_at = Timestamp(publication.at_ms);
+        publication.at_ms = at_ms;
+        publication.event.requested_at = Timestamp(at_ms);
         publication.event.event_id = format!("ev-{number:06}-1").into();
-        publication
+        match spoiled {
+            Spoiled::Poison(poison) => {
+                publication.fate = Fate::Poisoned(poison);
+                if poison == Poison::ForeignKey {
+                    publication.key = "practice-of-somebody-else".to_owned();
+                }
+            }
+            Spoiled::SingledOut(singled_out) => singled_out.mark(&mut publication.event, nth),
+        }
+        self.morning.publications.push(publication);
     }
 }
 

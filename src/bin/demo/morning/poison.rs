@@ -1,6 +1,7 @@
 //! Records that no processor can use. Each must end in the dead letters, with its reason, and hold nobody up.
 
 use healthflow_sync::event::requested::AppointmentRequested;
+use healthflow_sync::processor::defects::DEADLY;
 use healthflow_sync::time::Timestamp;
 
 /// What is wrong with a record.
@@ -22,13 +23,15 @@ pub enum Poison {
     TooLarge,
     /// A newer schema, and 12 kB that unfold to three thousand million nulls in a field that is new.
     Unfolding,
+    /// Ends the process that decodes it; only a build with planted defects does.
+    Deadly,
 }
 
 /// More than any record may have that is admitted by default.
 const LARGE_NOTE_BYTES: usize = 2_200_000;
 
 impl Poison {
-    /// Every kind.
+    /// Every kind that a shipped program meets.
     pub const ALL: [Poison; 8] = [
         Poison::NotAvro,
         Poison::Truncated,
@@ -47,6 +50,7 @@ impl Poison {
             Poison::NotYetBorn | Poison::Nul | Poison::InSeconds => "IMPOSSIBLE",
             Poison::ForeignKey => "NO_IDENTITY",
             Poison::TooLarge => "TOO_LARGE",
+            Poison::Deadly => "CRASH_SUSPECT",
         }
     }
 
@@ -57,6 +61,7 @@ impl Poison {
             Poison::Nul => event.patient.given_name = "Ada\0".into(),
             Poison::InSeconds => event.visit.start = Timestamp(event.visit.start.0 / 1_000),
             Poison::TooLarge => event.visit.note = Some("n".repeat(LARGE_NOTE_BYTES).into()),
+            Poison::Deadly => event.visit.note = Some(DEADLY.to_owned().into()),
             Poison::NotAvro | Poison::Truncated | Poison::ForeignKey | Poison::Unfolding => {}
         }
     }
@@ -67,7 +72,12 @@ impl Poison {
             Poison::NotAvro => *bytes = b"this is not Avro".to_vec(),
             Poison::Truncated => bytes.truncate(bytes.len() * 2 / 3),
             Poison::Unfolding => unfold(bytes, unfolding),
-            Poison::NotYetBorn | Poison::Nul | Poison::InSeconds | Poison::ForeignKey | Poison::TooLarge => {}
+            Poison::NotYetBorn
+            | Poison::Nul
+            | Poison::InSeconds
+            | Poison::ForeignKey
+            | Poison::TooLarge
+            | Poison::Deadly => {}
         }
     }
 }

@@ -21,7 +21,9 @@ use crate::audit::{self, Evidence};
 use crate::dentscheduler::now;
 use crate::desk::{Desk, Notes};
 use crate::healthflow::HealthFlow;
-use crate::morning::{self, Fate, Morning, singled_out};
+use crate::morning::poison::Poison;
+use crate::morning::spoiled::{SingledOut, Spoiled, spread};
+use crate::morning::{self, Fate, Morning};
 use crate::parts::project;
 use crate::run::Guard;
 use faults::{Done, Rhythm, Tormentor};
@@ -89,15 +91,14 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let _ = std::fs::remove_dir_all(&logs);
     std::fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
     let bookings = (arguments.minutes * BOOKINGS_PER_MINUTE).ceil() as usize;
-    let morning = morning::plan(&morning::Settings {
+    let settings = morning::Settings {
         practices: PRACTICES,
         bookings,
-        poisoned: bookings.div_ceil(100),
-        singled_out: bookings.div_ceil(SINGLED_OUT_ONE_IN),
         duration_ms: (arguments.minutes * 58_000.0) as i64,
         first_visit_at: Timestamp((now().0 / DAY_MS + 7) * DAY_MS),
         seed: arguments.seed,
-    });
+    };
+    let morning = morning::plan(&settings, &spoiled(bookings, settings.duration_ms));
     let mut house = House::open(arguments, &out, &logs).await?;
     let chart_ids = house.healthflow.seed(&morning.charts).await?;
     let (done, quiet) = torment(arguments, &mut house, &morning, &chart_ids).await?;
@@ -121,6 +122,15 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
         Verdict::Violated => ExitCode::FAILURE,
         Verdict::ProvesTooLittle => ExitCode::from(PROVES_TOO_LITTLE),
     })
+}
+
+/// One record of a hundred is poison, and in a build with planted defects one ends whoever decodes it.
+fn spoiled(bookings: usize, duration_ms: i64) -> Vec<(i64, Spoiled)> {
+    let mut spoiled = spread(bookings.div_ceil(100), bookings.div_ceil(SINGLED_OUT_ONE_IN), duration_ms);
+    if cfg!(feature = "planted-defects") {
+        spoiled.push((duration_ms / 4, Spoiled::Poison(Poison::Deadly)));
+    }
+    spoiled
 }
 
 fn rhythm(guard: Guard) -> Rhythm {
@@ -273,7 +283,7 @@ async fn judge(
             panics: done.worker_panics,
             ..Violations::of(&audit, &seen)
         },
-        singled_out: publications.iter().filter(|one| singled_out::is_one(&one.event)).count(),
+        singled_out: publications.iter().filter(|one| SingledOut::is_one(&one.event)).count(),
         done,
         doubtful_writes: doubtful,
         late_landings: report::late_landings(&writes),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::healthflow::good_health;
 use crate::morning::random::Random;
-use crate::morning::singled_out;
+use crate::morning::spoiled::SingledOut;
 
 /// Every answer takes this long, and up to half as much more.
 const LATENCY_MS: u64 = 40;
@@ -78,8 +78,7 @@ pub fn weather(number: usize, random: &mut Random) -> Mood {
     ] {
         knobs[knob] = probability.into();
     }
-    knobs["forbidden_text"] = singled_out::FORBIDDEN.into();
-    knobs["unanswered_text"] = singled_out::UNANSWERED.into();
+    SingledOut::turn(&mut knobs, true);
     let (soonest_ms, latest_ms) = if random.below(5) == 0 { LATEST_MS } else { LATE_MS };
     knobs["late_landing_ms"] = random.between(soonest_ms, latest_ms).into();
     knobs["hang_ms"] = [0, HANG_MS][random.below(2)].into();
@@ -96,8 +95,7 @@ pub fn calm() -> Value {
     }
     knobs["burst"] = 0.into();
     knobs["hang_ms"] = 0.into();
-    knobs["forbidden_text"] = "".into();
-    knobs["unanswered_text"] = "".into();
+    SingledOut::turn(&mut knobs, false);
     knobs["search_lag_ms"] = SEARCH_LAG_MS.into();
     knobs
 }
