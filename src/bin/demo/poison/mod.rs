@@ -1,5 +1,5 @@
-//! `demo poison`: bookings at a steady pace, in turns. In each turn one record of a hundred is bad in one way, in the first
-//! and in the last none is; how fast the others are confirmed says whether one bad record slows anybody.
+//! `demo poison`: bookings at a steady pace, in turns. In each turn one record of a hundred is bad in one way, in some
+//! none is; how fast the others are confirmed says whether one bad record slows anybody.
 
 mod report;
 
@@ -40,8 +40,9 @@ const DAY_MS: i64 = 86_400_000;
 const ONE_IN: i64 = 100;
 
 /// What is bad in each turn.
-const TURNS: [(&str, Option<Spoiled>); 7] = [
-    ("nothing", None),
+const TURNS: [(&str, Option<Spoiled>); 8] = [
+    ("warm-up", None),
+    (report::NOTHING, None),
     ("too large", Some(Spoiled::Poison(Poison::TooLarge))),
     ("unfolding", Some(Spoiled::Poison(Poison::Unfolding))),
     ("answered 403", Some(Spoiled::SingledOut(SingledOut::Forbidden))),

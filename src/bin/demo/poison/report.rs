@@ -9,6 +9,9 @@ use crate::audit::seconds;
 use crate::desk::{Name, Notes};
 use crate::morning::spoiled::Spoiled;
 
+/// The turn that the others are compared with.
+pub const NOTHING: &str = "nothing";
+
 /// A worker that ended by itself.
 #[derive(Clone, Debug, Serialize)]
 pub struct End {
@@ -81,13 +84,13 @@ impl Report {
         }
     }
 
-    /// As a table; each turn beside the first.
+    /// As a table; each turn beside [`NOTHING`].
     pub fn text(&self) -> String {
         let mut lines = vec![format!(
             "  {:<16}{:>8}{:>11}{:>9}{:>9}{:>10}{:>10}",
             "bad", "others", "confirmed", "p50 s", "p99 s", "p50 rel.", "p99 rel."
         )];
-        let first = self.turns.first();
+        let nothing = self.turns.iter().find(|turn| turn.bad == NOTHING);
         let beside = |value: f64, of: Option<f64>| value / of.unwrap_or(value).max(0.001);
         for turn in &self.turns {
             lines.push(format!(
@@ -97,8 +100,8 @@ impl Report {
                 turn.confirmed,
                 turn.seconds_p50,
                 turn.seconds_p99,
-                beside(turn.seconds_p50, first.map(|first| first.seconds_p50)),
-                beside(turn.seconds_p99, first.map(|first| first.seconds_p99)),
+                beside(turn.seconds_p50, nothing.map(|turn| turn.seconds_p50)),
+                beside(turn.seconds_p99, nothing.map(|turn| turn.seconds_p99)),
             ));
         }
         if let Some(seconds) = self.seconds_after_last_end {
