@@ -191,7 +191,7 @@ impl Task {
             let (ends, ReadMark { lane, from, to, .. }) = (ends_under(&mark), mark);
             return Some(Release { lane, from, to, buried_after: Some(ends) });
         }
-        if others_are_alone || others_work && mark.alone && !planted!(settings, ReadInCompany) {
+        if others_are_alone || others_work && mark.alone {
             return None;
         }
         self.reading.step = Some(Step { mark, left, sequence: self.sequence, is_released: false });

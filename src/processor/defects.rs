@@ -90,8 +90,6 @@ pub enum Defect {
     GivenUpAtTheFirstHiccup,
     /// A time that lies further ahead than anything can wait is waited for; it was written by a wrong clock.
     FutureBelieved,
-    /// A record that may be deadly is read while calls are under way, and ends of their making count against it (K6).
-    ReadInCompany,
     /// A record that ended worker after worker is decoded once more (K6).
     DeadlyDecodedForEver,
 }
@@ -99,7 +97,7 @@ pub enum Defect {
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 42] = [
+    pub const ALL: [Defect; 41] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -140,7 +138,6 @@ impl Defect {
         Defect::SlotWaiterNotWoken,
         Defect::GivenUpAtTheFirstHiccup,
         Defect::FutureBelieved,
-        Defect::ReadInCompany,
         Defect::DeadlyDecodedForEver,
     ];
 }

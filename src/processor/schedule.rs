@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use crate::event::topics::Lane;
 use crate::partition::job::Share;
 use crate::partition::{Task, Turn};
-use crate::processor::defects::planted;
 use crate::processor::effect::{CallId, Effect};
 use crate::processor::ownership::Slot;
 use crate::processor::{Call, Processor};
@@ -139,7 +138,7 @@ impl Processor {
     fn send(&mut self, now: Timestamp) {
         let alone =
             |slot: &Slot| matches!(slot, Slot::Live(task) if task.wants_to_read_alone(&self.settings));
-        if self.tasks.values().any(alone) && !planted!(self.settings, ReadInCompany) {
+        if self.tasks.values().any(alone) {
             return;
         }
         let mut partitions: Vec<i32> = self.rotation();

@@ -46,7 +46,7 @@ pub struct Desk {
     /// Whether charts are asked for like anything else.
     pub reads_wait: bool,
     pub incarnation: Incarnation,
-    next: BTreeMap<Lane, i64>,
+    pub next: BTreeMap<Lane, i64>,
 }
 
 /// Pages that one pass of a search may have.

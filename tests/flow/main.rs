@@ -22,6 +22,7 @@ mod new_people;
 mod offsets;
 mod pauses;
 mod placeholders;
+mod reading;
 mod redrive;
 mod repair;
 mod refusals;

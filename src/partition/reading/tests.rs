@@ -136,6 +136,12 @@ fn a_process_that_lost_its_task_and_lives_buries_nobody() {
     }
     assert_eq!(state.suspects_of_next(Timestamp(6))[0].ended, [2, 1, 3, 4, 5].map(Timestamp));
     assert_eq!(state.suspects_of_next(Timestamp(4))[0].ended, [2, 1, 3, 5].map(Timestamp));
+    // What it read itself when it lost the task ended nobody.
+    let range = ReadMark { lane: record.0, from: 6, to: 60, records: 55, alone: false, ended: Vec::new() };
+    let own =
+        ReadingState { live_since: Some(Timestamp(6)), marked: Some(range.clone()), suspects: Vec::new() };
+    assert_eq!(own.suspects_of_next(Timestamp(6)), []);
+    assert_eq!(own.suspects_of_next(Timestamp(7)), [range]);
 }
 
 #[test]
