@@ -30,6 +30,8 @@ pub struct HealthFlow {
     pub deleted: BTreeMap<Arc<str>, i64>,
     /// Appointments that a person changed, and when last.
     pub edited: BTreeMap<Arc<str>, i64>,
+    /// Appointments of which an update was answered that something else stands (412), and when last.
+    pub told: BTreeMap<Arc<str>, i64>,
     /// Bookings of which HealthFlow itself refused something.
     pub refused: BTreeSet<BookingKey>,
     pub outage_until: i64,
@@ -85,6 +87,7 @@ impl HealthFlow {
             before: BTreeMap::new(),
             deleted: BTreeMap::new(),
             edited: BTreeMap::new(),
+            told: BTreeMap::new(),
             refused: BTreeSet::new(),
             outage_until: 0,
             outage_of: None,
@@ -207,6 +210,11 @@ impl World {
         };
         if reply.as_ref().is_some_and(|reply| (400..500).contains(&reply.status)) {
             self.healthflow.refused.extend(whose(&request));
+        }
+        if let (Some(412), Request::UpdateAppointment { id, .. }) =
+            (reply.as_ref().map(|it| it.status), &request)
+        {
+            self.healthflow.told.insert(Arc::from(id.as_str()), self.now);
         }
         self.story.tell(self.now, || {
             let answer = reply.as_ref().map_or(String::new(), |reply| {

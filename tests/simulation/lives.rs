@@ -16,6 +16,7 @@ use crate::deadly;
 use crate::placeholders;
 use crate::plan::{BEGIN_MS, Plan};
 use crate::random::Random;
+use crate::returns;
 
 const GIVEN: [&str; 10] = ["Ada", "Bea", "Cleo", "Dora", "Emil", "Finn", "Gus", "Hugo", "Ines", "Jon"];
 const FAMILY: [&str; 10] =
@@ -110,6 +111,7 @@ pub fn draw(plan: &Plan) -> Lives {
         }
         let people = people(&practice, plan.crowded, &mut lives, &mut random);
         let bursts: Vec<i64> = (0..plan.bursts).map(|_| plan.any_moment(&mut random)).collect();
+        let publish = if plan.returns { returns::versions } else { versions };
         let bookings = random.between(3, 26);
         for index in 0..bookings {
             let key = BookingKey { practice: practice.clone(), booking: format!("b{number}-{index}").into() };
@@ -117,7 +119,7 @@ pub fn draw(plan: &Plan) -> Lives {
                 [] => plan.any_moment(&mut random),
                 bursts => random.pick(bursts) + random.between(0, 400),
             };
-            versions(&key, (partition, begins_at), &people, plan, &mut lives, &mut random);
+            publish(&key, (partition, begins_at), &people, plan, &mut lives, &mut random);
         }
         // A record without identity is told from others by its offset: there must be one topic only.
         if plan.faults.topic_every_ms == 0 && random.chance(0.3) {
@@ -360,7 +362,7 @@ fn reorder(published: &mut [Publication], plan: &Plan, random: &mut Random) {
     }
 }
 
-fn visit(key: &BookingKey, tag_of: Version, start_ms: i64, random: &mut Random) -> Visit {
+pub fn visit(key: &BookingKey, tag_of: Version, start_ms: i64, random: &mut Random) -> Visit {
     Visit {
         start: Timestamp(start_ms),
         duration_minutes: 30,

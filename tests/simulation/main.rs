@@ -25,6 +25,7 @@ mod lives;
 mod placeholders;
 mod plan;
 mod random;
+mod returns;
 mod story;
 mod topics;
 mod words;

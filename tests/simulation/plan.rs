@@ -102,6 +102,8 @@ pub struct Plan {
     pub clocked: bool,
     /// Versions ask for what was asked for before.
     pub wavering: bool,
+    /// Bookings want their first visit back while an update to their second is in doubt.
+    pub returns: bool,
     /// How long after each other the versions of one booking are published, at most; one of these a booking.
     pub gaps_ms: &'static [i64],
     pub replays_for_other_bytes: bool,
@@ -171,6 +173,7 @@ impl Plan {
     pub fn draw(seed: u64, level: u32) -> Plan {
         let mut random = Random::new(seed.wrapping_mul(7919));
         let theme = if level < 3 { &Theme::Mixed } else { random.pick(&Theme::ALL) };
+        let returns = *theme == Theme::Revisions && crate::returns::is_in(seed);
         let mut settings = settings(*theme, &mut random);
         let clocked = random.chance(0.12);
         // Nine bytes hold four versions that lie apart, and no more.
@@ -188,6 +191,7 @@ impl Plan {
                 Theme::Zombies => zombie_faults(&mut random),
                 Theme::LateCreations => late_creation_faults(&mut random),
                 Theme::Repeats => repeat_faults(&mut random),
+                Theme::Revisions if returns => crate::returns::faults(&mut random),
                 Theme::Revisions => revision_faults(&mut random),
                 Theme::Topics => crate::topics::faults(&mut random),
                 Theme::CrashLoop => Faults {
@@ -216,6 +220,7 @@ impl Plan {
             walk_ins: random.chance(0.15),
             clocked,
             wavering: *theme == Theme::Revisions,
+            returns,
             gaps_ms: match theme {
                 Theme::Revisions => &[2_000],
                 Theme::Repeats => &[500, 6_000, 6_000],

@@ -53,7 +53,7 @@ pub fn broken(world: &World) -> Vec<String> {
 }
 
 /// Whether a version that was asked for after `one` was changed by hand ended well, though it was not written. Where an
-/// earlier version wanted the same, nobody needed to look.
+/// earlier version wanted the same, nobody needed to look, but for who was told that something else stands.
 fn was_to_be_written(
     world: &World,
     key: &BookingKey,
@@ -72,7 +72,9 @@ fn was_to_be_written(
     let mut before = world.lives.wanted.range((key.clone(), least)..(key.clone(), version));
     let wanted_before =
         before.any(|(_, one)| wanted.is_some_and(|it| one.visit == it.visit && one.status == it.status));
-    is_older && (says_so || !wanted_before)
+    let told_at = world.healthflow.told.get(&one.id);
+    let was_told = told_at.is_some_and(|told| edited_at < Some(told) && *told < verdict.committed_at);
+    is_older && (says_so || !wanted_before || was_told)
 }
 
 fn belongs(body: &AppointmentBody, key: &BookingKey) -> bool {
