@@ -170,6 +170,20 @@ fn what_was_under_way_does_not_confirm_a_long_wait() {
     assert!(pauses(&desk)[0].0.since_ms(told_at) <= USUAL_MS + 1_000);
 }
 
+/// Else nobody could say whether the wait is its own: it would ask first again and again.
+#[test]
+fn who_was_told_to_wait_asks_a_second_after_the_others() {
+    let mut desk = asked(1);
+    desk.expect_and_answer(Operation::UpdateAppointment, throttled(5_000));
+    desk.arrive(of_practice(1, 2));
+    desk.pass_ms(5_200);
+    let asks: Vec<String> = desk.calls.iter().map(practice).collect();
+    assert_eq!(asks, ["practice-1"]);
+    desk.pass_ms(1_000);
+    let asks: Vec<String> = desk.calls.iter().map(practice).collect();
+    assert_eq!(asks, ["practice-1", "practice-0"]);
+}
+
 /// Goal: an endpoint with a limit of its own stops nobody but who needs it. Method: HealthFlow throttles every creation of a
 /// patient for ever, while bookings of known patients come all the time.
 #[test]
