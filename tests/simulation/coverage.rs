@@ -141,6 +141,7 @@ impl Coverage {
             (FaultKind::TopicMadeAnew, Phase::Any),
             (FaultKind::RecordsDeleted, Phase::Any),
             (FaultKind::OffsetsForgotten, Phase::Any),
+            (FaultKind::SchemaUnknown, Phase::Any),
         ]);
         pairs
     }

@@ -60,6 +60,8 @@ pub enum Defect {
     PositionOfAnyTopic,
     /// Versions whose retry record is gone are waited for (K9).
     LostRecordsPassedOver,
+    /// A record that waits for its schema is not told of (K3).
+    DelayUntold,
     /// A lane that ends under a task at work is not told (K9).
     EndedLaneUnnoticed,
     /// The idempotency key depends on what is sent (W6).
@@ -76,7 +78,7 @@ pub enum Defect {
 
 impl Defect {
     #[cfg(feature = "planted-defects")]
-    pub const ALL: [Defect; 30] = [
+    pub const ALL: [Defect; 31] = [
         Defect::NoIntent,
         Defect::OneParkingSlot,
         Defect::NewestForgotten,
@@ -101,6 +103,7 @@ impl Defect {
         Defect::SuspicionForgotten,
         Defect::PositionOfAnyTopic,
         Defect::LostRecordsPassedOver,
+        Defect::DelayUntold,
         Defect::EndedLaneUnnoticed,
         Defect::ContentInKey,
         Defect::IfMatchLeftOut,

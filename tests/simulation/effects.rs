@@ -233,7 +233,8 @@ impl World {
             let input = Input::Held { partition, incarnation, lane, offset, size_bytes: 600 };
             self.workers[worker].inbox.push(input);
         }
-        self.decoded(worker, (partition, incarnation), lane, fetched);
+        let known = self.wait_for_schema(worker, (partition, incarnation), lane, fetched);
+        self.decoded(worker, (partition, incarnation), lane, known);
         self.wake_readers(partition);
     }
 
@@ -254,7 +255,7 @@ impl World {
     }
 
     /// The process looks into records; one of them may be its end.
-    fn decoded(
+    pub fn decoded(
         &mut self,
         worker: usize,
         (partition, incarnation): (i32, Incarnation),

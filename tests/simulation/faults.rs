@@ -75,6 +75,8 @@ pub enum FaultKind {
     RecordsDeleted,
     /// The group forgets its offsets.
     OffsetsForgotten,
+    /// A record waits for a schema that the registry does not know yet.
+    SchemaUnknown,
 }
 
 impl FaultKind {

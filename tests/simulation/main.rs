@@ -26,6 +26,7 @@ mod placeholders;
 mod plan;
 mod random;
 mod returns;
+mod schemas;
 mod story;
 mod topics;
 mod words;

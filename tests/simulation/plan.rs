@@ -9,6 +9,7 @@ use crate::hostility::{
     day_faults, faults, late_creation_faults, repeat_faults, revision_faults, zombie_faults,
 };
 use crate::random::Random;
+use crate::schemas::NewSchema;
 
 /// When every life begins, in milliseconds of the world's clock.
 pub const BEGIN_MS: i64 = 1_900_000_000_000;
@@ -88,6 +89,8 @@ pub struct Plan {
     /// The killer is the only one that a person may have to look at as a suspect.
     pub one_suspect: bool,
     pub deadly_record: bool,
+    /// When a producer's new schema is not known yet; never on legal days, whose records may not overtake each other.
+    pub new_schema: Option<NewSchema>,
     /// Publishers with a partitioner of their own put records into the wrong partition.
     pub misroutes: bool,
     /// Few people under many ids, all of them new.
@@ -213,6 +216,9 @@ impl Plan {
             .then(|| *random.pick(&[Killer::AtSocket, Killer::AtAnswer])),
             one_suspect: *theme == Theme::CrashLoop,
             deadly_record: level >= 3 && !matches!(theme, Theme::Topics | Theme::Days) && deadly::is_in(seed),
+            new_schema: (level >= 3 && *theme != Theme::Days)
+                .then(|| NewSchema::draw(seed, BEGIN_MS + window_ms))
+                .flatten(),
             misroutes: level >= 3 && !matches!(theme, Theme::Topics | Theme::Days) && random.chance(0.2),
             crowded: *theme == Theme::LateCreations || random.chance(0.25),
             bursts: *random.pick(if *theme == Theme::LateCreations { &[1, 2, 3, 6] } else { &[0, 1, 3, 6] }),

@@ -37,6 +37,13 @@ pub enum Deed {
         incarnation: Incarnation,
         release: Release,
     },
+    /// The schema is known that records waited for.
+    SchemaKnown {
+        partition: i32,
+        incarnation: Incarnation,
+        lane: Lane,
+        waiting: Vec<(i64, Arrival)>,
+    },
     /// `init_transactions` is called ...
     InitCalled {
         partition: i32,

@@ -217,6 +217,11 @@ impl World {
             Deed::Decode { partition, incarnation, release } => {
                 self.decode(worker, (partition, incarnation), release);
             }
+            Deed::SchemaKnown { partition, incarnation, lane, waiting } => {
+                if one.shell(partition, incarnation).is_some() {
+                    self.decoded(worker, (partition, incarnation), lane, waiting);
+                }
+            }
             Deed::InitCalled { partition, incarnation } => self.init_called(worker, partition, incarnation),
             Deed::InitReturned { partition, incarnation, epoch } => {
                 self.init_returned(worker, (partition, incarnation), epoch);
