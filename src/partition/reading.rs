@@ -1,6 +1,6 @@
 //! Reading with care after an unclean end (rule K6): what kills the process before there is an intent is found by its
-//! position. What the life before may have read is decoded in steps, and each step is marked durably before it begins. Who
-//! ends under a mark leaves a smaller range to the next life, at last a single record. That one is read alone: no other task
+//! position. What the life before may have read is marked durably before it is decoded, all that is fetched at once. Who
+//! ends under a mark leaves a suspect range to the next life, which reads it in smaller steps, at last a single record. That one is read alone: no other task
 //! reads with care and no call is under way in its process, so an end under its mark is its own; and after
 //! `worker.crash_review_after` of those it is buried undecoded. Without it one record that the decoder cannot survive would
 //! end every worker for ever.
@@ -15,10 +15,9 @@ use crate::processor::settings::Settings;
 use crate::state::{ReadMark, ReadingState};
 use crate::time::Timestamp;
 
-/// Records of one step where nothing is suspected: a commit each, and commits are made anyway.
-const STEP_RECORDS: usize = 64;
-/// In how many steps a range is read that an end left suspect.
-const NARROWING: u32 = 8;
+/// In how many steps a range is read that an end left suspect: a commit each. More find what kills in fewer ends; fewer let
+/// those behind it wait for less.
+const NARROWING: u32 = 16;
 
 /// How a task reads.
 #[derive(Clone, Debug, Default, Hash)]
@@ -121,7 +120,7 @@ impl ReadGuard {
             .filter(|suspect| suspect.lane == lane && suspect.from > first)
             .map(|s| s.from)
             .min();
-        let count = within.map_or(STEP_RECORDS, |suspect| (suspect.records / NARROWING).max(1) as usize);
+        let count = within.map_or(usize::MAX, |suspect| (suspect.records / NARROWING).max(1) as usize);
         let is_one = |offset: &&i64| {
             next_suspect.is_none_or(|from| **offset < from)
                 && within.is_none_or(|suspect| **offset <= suspect.to)
