@@ -214,7 +214,8 @@ impl Plan {
             killer: (*theme == Theme::CrashLoop
                 || (level >= 3 && !matches!(theme, Theme::Topics | Theme::Days) && random.chance(0.03)))
             .then(|| *random.pick(&[Killer::AtSocket, Killer::AtAnswer])),
-            one_suspect: *theme == Theme::CrashLoop,
+            // A record that kills beside it leaves others open too.
+            one_suspect: *theme == Theme::CrashLoop && !deadly::is_in(seed),
             deadly_record: level >= 3 && !matches!(theme, Theme::Topics | Theme::Days) && deadly::is_in(seed),
             new_schema: (level >= 3 && *theme != Theme::Days)
                 .then(|| NewSchema::draw(seed, BEGIN_MS + window_ms))

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use healthflow_sync::booking::Booking;
 use healthflow_sync::event::topics::Lane;
 use healthflow_sync::event::{Arrival, RetryEntry};
 use healthflow_sync::state::ParkingPlace;
@@ -35,8 +36,18 @@ fn has_copy(partition: &Partition, redrive: &RetryEntry) -> bool {
     })
 }
 
+/// Whether a copy of a version lies where the lane goes on. Of two copies the later one is worked on if the earlier one
+/// waited for its schema.
+fn has_later_copy(partition: &Partition, of: &Booking) -> bool {
+    let ahead = partition.requested.from(partition.committed(Lane::Requested));
+    ahead.iter().any(|(_, arrival)| {
+        matches!(arrival, Arrival::Requested(copy) if copy.key == of.key && copy.version == of.version)
+    })
+}
+
 fn left_behind(partition: &Partition, (lane, offset): (Lane, i64), arrival: &Arrival) -> Option<String> {
     let (key, version) = match arrival {
+        Arrival::Requested(booking) if has_later_copy(partition, booking) => return None,
         Arrival::Requested(booking) => (&booking.key, booking.version),
         Arrival::Retry(entry) => (&entry.booking.key, entry.booking.version),
         Arrival::Misrouted(_) if partition.forwarded.contains(&offset) => return None,
