@@ -116,10 +116,10 @@ pub enum Refusal {
     },
     /// The position cannot be one in this topic.
     #[error(
-        "the committed offset {offset} of {topic}/{partition} lies behind its end {high}: records were lost, or the topic was \
+        "the committed offset {offset} of {topic}/{partition} is past the end of its log ({high}): records were lost, or the topic was \
          made anew; reset the group's offsets of it to the earliest once that is clear (reading again is harmless)"
     )]
-    BehindTheEnd {
+    PastTheEnd {
         /// The lane's topic.
         topic: &'static str,
         /// The task.
@@ -203,10 +203,14 @@ fn position(
         (None, None) if state.is_empty() => {
             return Ok((if known.begins_at_end && lane == Lane::Requested { high } else { low }, lost));
         }
+        // Whoever writes positions names every lane it reads: no owner has read this one yet.
+        (None, None) if state.positions.as_ref().is_some_and(|known| !known.next_offsets.is_empty()) => {
+            return Ok((low, lost));
+        }
         (None, None) => return Err(Refusal::NoPosition { topic, partition }),
     };
     if offset > high {
-        return Err(Refusal::BehindTheEnd { topic, partition, offset, high });
+        return Err(Refusal::PastTheEnd { topic, partition, offset, high });
     }
     // Control records that end a transaction take offsets too, so some missing ones need not be a loss.
     if offset < low {

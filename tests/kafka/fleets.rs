@@ -159,10 +159,6 @@ fn known_twice(office: &Office, avro: &Avro) -> (BookingKey, i32) {
     (key, homes(&practice)[1])
 }
 
-fn avro(office: &Office) -> Arc<Avro> {
-    world().runtime.block_on(Avro::connect(office.connection().registry, "healthflow-sync")).unwrap()
-}
-
 /// Goal: partitions that somebody adds with Kafka's own tools double nothing: not while workers run, not when they are
 /// started again, and not when `repartition` is broken off at any step with workers coming back in between; and nothing
 /// is forgotten. Method: version 1 of 40 bookings stands; 6 partitions become 8; version 2 is published where the
@@ -199,8 +195,7 @@ fn partitions_grown_by_other_means_double_nothing_until_repartition_is_through()
     office.workers.clear();
 
     let outsider = Member::join(&settings("outsider"));
-    let avro =
-        world().runtime.block_on(Avro::connect(office.connection().registry, "healthflow-sync")).unwrap();
+    let avro = office.avro();
     wait_until("no members", || check_no_worker_runs(&office.kafka()).is_ok());
     let (twice, home) = known_twice(&office, &avro);
     let (mut steps, mut said) = (0, String::new());
@@ -265,7 +260,7 @@ fn another_fleet_is_refused_by_name_until_the_state_is_handed_over() {
     office.freeze(0);
     office.publish(&forty(&office, "staging", 2));
     wait_until("no members", || check_no_worker_runs(&office.kafka()).is_ok());
-    let (avro, outsider, mut steps) = (avro(&office), Member::join(&settings("outsider-too")), 0);
+    let (avro, outsider, mut steps) = (office.avro(), Member::join(&settings("outsider-too")), 0);
     while takeover_breaks_at(&office, &copy, steps + 1) {
         steps += 1;
         nobody_goes_live(&avro, &outsider, &[office.kafka(), copy.clone()]);

@@ -2,11 +2,14 @@
 //! work, records that are deleted, offsets that the group forgot (rule K9). Nobody else
 //! works meanwhile.
 
+use healthflow_sync::event::Outgoing;
 use healthflow_sync::event::requested::AppointmentRequested;
 use healthflow_sync::event::result::{ResultEnvelope, ResultOutcome};
-use healthflow_sync::event::topics::{APPOINTMENT_STATE, PATIENT_STATE, REQUESTED, RETRY};
+use healthflow_sync::event::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, REQUESTED, RETRY};
+use healthflow_sync::state::{StateRecord, TaskPositions};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -80,7 +83,7 @@ fn admin(office: &Office) -> AdminClient<DefaultClientContext> {
 
 /// Goal: what is published to a topic that was made anew is read, all of it, wherever the task had come to in the old one:
 /// while no worker runs, with and without the group's offsets, and under one at work. Method: fewer and more records than
-/// before, so that the old position lies within the new topic and behind its end.
+/// before, so that the old position lies within the new topic and past its end.
 #[test]
 fn a_topic_that_is_made_anew_is_read_from_its_beginning() {
     let mut office = Office::open("made-anew", &KEYED);
@@ -150,6 +153,52 @@ fn records_deleted_under_a_worker_are_told_and_the_lane_goes_on() {
     // What a fetch under way brought was read.
     let found = office.results().len();
     office.close_after(found);
+}
+
+/// Writes the state as a version left it that does not read the retry lane, and lets the group forget it.
+fn forget_the_retry_lane(office: &Office) {
+    delete_group(office, "healthflow-sync");
+    let avro = office.avro();
+    let producer: ThreadedProducer<DefaultProducerContext> = office.kafka().client().create().unwrap();
+    for partition in 0..PARTITIONS {
+        let (_, end) = producer.client().fetch_watermarks(REQUESTED, partition, LIMIT).unwrap();
+        let positions = TaskPositions {
+            partition_count: PARTITIONS.cast_unsigned(),
+            next_offsets: vec![(Lane::Requested, end)],
+            ..TaskPositions::default()
+        };
+        let (mut buffer, record) = (Vec::new(), Outgoing::State(Box::new(StateRecord::Task(positions))));
+        let encoded = avro.encode(&record, &mut buffer).unwrap();
+        let (key, value) = (encoded.key.unwrap(), encoded.value.unwrap());
+        producer.send(BaseRecord::to(encoded.topic).partition(partition).key(&key).payload(value)).unwrap();
+    }
+    producer.flush(LIMIT).unwrap();
+}
+
+/// Goal: a lane that did not exist yet can be rolled out: its tasks go live, by themselves and after `repartition`, read it
+/// from its beginning, and double nothing. Method: state is rewritten as a version left it that did not read the retry lane.
+#[test]
+fn a_lane_that_no_owner_has_read_yet_can_be_rolled_out() {
+    let mut office = Office::open_with_own_kafka("new-lane", &KEYED);
+    let mut asked = 0;
+    for step in ["before", "with-the-lane", "after-repartition"] {
+        if asked > 0 {
+            office.workers.clear();
+            forget_the_retry_lane(&office);
+        }
+        if step == "after-repartition" {
+            let done = || office.try_to_operate(&["repartition"]).is_ok().then_some(());
+            wait_for(LIMIT, done).expect("no worker runs");
+        }
+        office.hire();
+        office.wait_live(office.workers.len() - 1, PARTITIONS as usize);
+        let events = everywhere(&office, step, 3);
+        office.publish(&events);
+        asked += events.len();
+        wait_until(step, || office.results().len() == asked);
+    }
+    let closed = office.close_after(asked);
+    assert_eq!(closed.appointments.len(), asked);
 }
 
 /// Goal: every version that waits in a retry topic that was made anew gets its dead letter, once, also over a crash, and

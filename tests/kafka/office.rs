@@ -15,8 +15,8 @@ use healthflow_sync::event::result::ResultEnvelope;
 use healthflow_sync::event::review::AppointmentReview;
 use healthflow_sync::event::synced::AppointmentSynced;
 use healthflow_sync::event::topics::{FAILED, REQUESTED, REVIEW, SYNCED};
-use healthflow_sync::kafka::KafkaSettings;
 use healthflow_sync::kafka::schema_registry::{Patience, SchemaRegistry};
+use healthflow_sync::kafka::{Avro, KafkaSettings};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -210,6 +210,11 @@ impl Office {
     pub fn connection(&self) -> Connection {
         let registry = SchemaRegistry::new(&self.registry_url(), Patience::default()).unwrap();
         Connection { kafka: self.kafka().client(), registry: Arc::new(registry) }
+    }
+
+    /// What encodes records as the workers do.
+    pub fn avro(&self) -> Arc<Avro> {
+        world().runtime.block_on(Avro::connect(self.connection().registry, "healthflow-sync")).unwrap()
     }
 
     /// Starts another worker, which logs everything to `log`.

@@ -72,9 +72,24 @@ fn a_group_that_lost_its_offsets_goes_on_from_the_copy_in_state() {
     let start = Start::decide(&known("rtpa", None, Some(60)), &state).expect("the copy is as good");
     assert_eq!(offsets(&start), [40, 60]);
     assert_eq!(start.lost, [loss(Lane::Requested, Loss::OffsetForgotten, None, 40)]);
-    let refused = Start::decide(&known("rtpa", None, Some(60)), &remembers(&BOTH[1..], "rtpa"));
+    let refused = Start::decide(&known("rtpa", None, None), &remembers(&[], "rtpa"));
     let refused = refused.expect_err("nobody knows").to_string();
     assert!(refused.contains("no committed offset for appointments.requested/3"), "{refused}");
+}
+
+#[test]
+fn a_lane_that_no_owner_has_read_yet_begins_at_its_low_end() {
+    let older = remembers(&BOTH[..1], "rtpa");
+    for begins_at_end in [false, true] {
+        for committed in [None, Some(60)] {
+            let known = Known { begins_at_end, ..known("rtpa", committed, None) };
+            let start = Start::decide(&known, &older).expect("the other lane says that it is new");
+            assert_eq!((offsets(&start), start.is_retry_cut), ([committed.unwrap_or(40), 10], false));
+            assert!(start.lost.iter().all(|lost| lost.lane == Lane::Requested), "{:?}", start.lost);
+        }
+    }
+    let newer = Start::decide(&known("rtpa", None, Some(60)), &older).expect("the group knows more");
+    assert_eq!(offsets(&newer), [40, 60]);
 }
 
 #[test]
@@ -108,7 +123,7 @@ fn what_was_deleted_is_passed_and_what_cannot_be_is_refused() {
     assert_eq!(start.lost, [deleted(Lane::Requested, 4), deleted(Lane::Retry, 5)]);
     let refused =
         Start::decide(&known("rtpa", Some(91), Some(5)), &state).expect_err("behind the end").to_string();
-    assert!(refused.contains("91 of appointments.requested/3 lies behind its end 90"), "{refused}");
+    assert!(refused.contains("91 of appointments.requested/3 is past the end of its log (90)"), "{refused}");
 }
 
 #[test]
