@@ -125,8 +125,8 @@ async fn topics_are_created_checked_and_mended(person: &Person<'_>) {
 
     let created = person.sees(&["topics", "--partitions", "6"]);
     assert_eq!(created.len(), 8 * 3 + 1, "topic, compatibility, schema each, and the clock: {created:?}");
-    assert_eq!(person.sees(&["topics"]), ["nothing to do, topics and schemas are as they must be"]);
-    assert_eq!(person.sees(&["topics", "--check"]), ["topics and schemas are as they must be"]);
+    assert_eq!(person.sees(&["topics"]), ["nothing to do, topics and schemas are as required"]);
+    assert_eq!(person.sees(&["topics", "--check"]), ["topics and schemas are as required"]);
     let more = person.is_refused(&["topics", "--partitions", "12"]);
     assert!(more[0].contains("appointments.requested: has 6 partitions, must have 12"), "{more:?}");
 

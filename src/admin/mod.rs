@@ -4,7 +4,7 @@
 //! | route | answer |
 //! |---|---|
 //! | `GET /metrics` | every metric, in Prometheus' text format |
-//! | `GET /health/live` | 200 while the worker says how it stands; 503 when it has gone silent: restart it |
+//! | `GET /health/live` | 200 while the worker keeps publishing its status; 503 when it has gone silent: restart it |
 //! | `GET /health/ready` | 200 while live, member of the group and every assigned task at work; else 503 |
 //! | `GET /status` | the worker's last status as JSON: tasks, input topics, lag, in flight |
 //!

@@ -117,7 +117,7 @@ pub async fn run(
     if nameless > 0 {
         writeln!(
             out,
-            "{nameless} hold records that say not even which version they are; DentScheduler must send those anew"
+            "{nameless} hold records that carry no readable booking id; DentScheduler must send those anew"
         )?;
     }
     if unreadable > 0 {

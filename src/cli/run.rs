@@ -152,7 +152,7 @@ pub fn registry_patience(config: &Config) -> Patience {
     }
 }
 
-/// Refuses to run on topics or schemas that are not as they must be; waits for a Kafka or a registry that is away.
+/// Refuses to run on topics or schemas that differ from what is required; waits for a Kafka or a registry that is away.
 async fn check_topics(connection: &Connection, wish: Wish) -> anyhow::Result<u32> {
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
     loop {
@@ -161,7 +161,7 @@ async fn check_topics(connection: &Connection, wish: Wish) -> anyhow::Result<u32
             Ok(differences) => {
                 differences.iter().for_each(|difference| tracing::error!("{difference}"));
                 bail!(
-                    "the topics are not as they must be, in {} things; each has a line above",
+                    "the topics differ from what is required in {} ways; each has a line above",
                     differences.len()
                 );
             }

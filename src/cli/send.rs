@@ -36,7 +36,7 @@ pub async fn run(
     let (partition, offset) = publish(connection, &event).await?;
     writeln!(out, "published to {REQUESTED}, partition {partition}, offset {offset}")?;
     if let Err(why) = event.into_booking(now) {
-        writeln!(out, "note: it cannot be true and will be dead-lettered: {why}")?;
+        writeln!(out, "note: this booking is invalid and will be dead-lettered: {why}")?;
     }
     Ok(ExitCode::SUCCESS)
 }

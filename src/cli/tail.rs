@@ -41,7 +41,11 @@ pub async fn run(
     out: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
     let Some(contract) = contract(&arguments.topic) else {
-        bail!("{} is none of our topics, which are {}", arguments.topic, topics::ALL.join(", "));
+        bail!(
+            "{} is not one of this service's topics, which are {}",
+            arguments.topic,
+            topics::ALL.join(", ")
+        );
     };
     let consumer = Arc::new(consumer(connection)?);
     let start = if arguments.from_beginning { Offset::Beginning } else { Offset::End };

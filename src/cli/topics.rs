@@ -36,13 +36,9 @@ pub async fn run(
     let (lines, otherwise, code) = if arguments.check {
         let found = topics.check(wish).await?;
         let code = if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-        (found.iter().map(ToString::to_string).collect(), "topics and schemas are as they must be", code)
+        (found.iter().map(ToString::to_string).collect(), "topics and schemas are as required", code)
     } else {
-        (
-            topics.create(wish).await?,
-            "nothing to do, topics and schemas are as they must be",
-            ExitCode::SUCCESS,
-        )
+        (topics.create(wish).await?, "nothing to do, topics and schemas are as required", ExitCode::SUCCESS)
     };
     let lines: Vec<String> = if lines.is_empty() { vec![otherwise.to_owned()] } else { lines };
     for line in lines {

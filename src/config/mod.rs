@@ -222,7 +222,7 @@ pub struct Retry {
 pub struct Admin {
     /// Address and port for metrics, health and status.
     pub listen: SocketAddr,
-    /// How old the worker's word of how it stands may be before /health/live says no (milliseconds).
+    /// Maximum age of the worker's status before /health/live returns 503 (milliseconds).
     pub status_age_max_ms: u64,
 }
 

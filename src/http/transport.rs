@@ -59,10 +59,11 @@ impl Transport {
     /// Makes the pool; connects to nothing yet.
     ///
     /// # Errors
-    /// The base URL is none, or the token file holds no token.
+    /// The base URL is not valid, or the token file holds no token.
     pub fn new(settings: &TransportSettings) -> Result<Arc<Self>, Unusable> {
         let base_url = settings.base_url.trim_end_matches('/').to_owned();
-        Url::parse(&base_url).map_err(|error| Unusable(format!("its base URL is none: {error}")))?;
+        Url::parse(&base_url)
+            .map_err(|error| Unusable(format!("healthflow.base_url is not a valid URL: {error}")))?;
         let token = settings.token_file.as_deref().map(TokenFile::open).transpose().map_err(Unusable)?;
         let pool = Pool::new(settings, settings.idle_connection_ms)?;
         Ok(Arc::new(Transport { settings: settings.clone(), pool: RwLock::new(pool), base_url, token }))

@@ -13,7 +13,7 @@ use rdkafka::statistics::Statistics;
 use crate::event::topics::Lane;
 use crate::kafka::context;
 
-/// How often librdkafka says how it stands, in milliseconds.
+/// How often librdkafka reports its statistics, in milliseconds.
 pub(super) const STATISTICS_MS: u64 = 2_000;
 /// librdkafka's names for a partition that it is assigned and does not fetch, nor is about to.
 const ENDED: [&str; 2] = ["none", "stopped"];

@@ -242,7 +242,7 @@ impl TaskProducer {
         let mut list = TopicPartitionList::with_capacity(offsets.len());
         for (lane, offset) in offsets {
             list.add_partition_offset(lane.topic(), self.partition, Offset::Offset(*offset)).map_err(
-                |error| Verdict::Lost(format!("offset {offset} of lane {lane:?} is none: {error}")),
+                |error| Verdict::Lost(format!("offset {offset} is not valid for lane {lane:?}: {error}")),
             )?;
         }
         let Some(proof) = membership.proof() else {

@@ -243,7 +243,7 @@ impl Readers {
             }
             if progress_at.elapsed() > self.no_progress {
                 return Err(KafkaFault(format!(
-                    "the restore of {topic}/{partition} stands still; is the broker up?"
+                    "the restore of {topic}/{partition} makes no progress; check the brokers"
                 )));
             }
         }

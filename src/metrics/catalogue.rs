@@ -66,7 +66,7 @@ impl Catalogue {
             tasks: Tasks::enter(&mut book)?,
             status_age: book.seconds(
                 "healthflow_sync_worker_status_age_seconds",
-                "How long ago the worker last said how it stands; grows when it hangs.",
+                "Age of the worker's last status; keeps growing while the worker hangs.",
             )?,
             log_lines_lost: book.counter(
                 "healthflow_sync_worker_log_lines_lost_total",
@@ -119,7 +119,7 @@ impl Bookings {
             held: book.counters("healthflow_sync_bookings_held_total", &["reason"], "Versions that were held for a person's decision, by reason code.")?,
             waits: crate::metrics::waits::Waits::enter(book)?,
             reopened: book.counter("healthflow_sync_bookings_reopened_total", "Dead letters that a redrive re-opened.")?,
-            forgotten: book.counter("healthflow_sync_bookings_forgotten_total", "Bookings of long ago that are remembered no more (worker.keep_days).")?,
+            forgotten: book.counter("healthflow_sync_bookings_forgotten_total", "Old bookings that were removed from state (worker.keep_days).")?,
             duplicates: book.counters("healthflow_sync_bookings_duplicates_total", &["content"], "Versions that came again and were skipped; content is same, differs or unknown.")?,
             answers_forgotten: book.counter("healthflow_sync_bookings_answers_forgotten_total", "Old versions that may have been answered before: their booking has had too many to remember, and each gets a result, perhaps once more.")?,
             links_changed: book.counters("healthflow_sync_links_changed_total", &["how"], "Links to HealthFlow's patients of which something new is known; how is renamed (another name under the same birthday), replaced (an id that was sent along is right), kept (it is wrong) or dropped (it was never confirmed).")?,

@@ -49,7 +49,7 @@ impl Task {
         is_there
     }
 
-    /// The next request of this share that may go out. The caller holds a permit for it already: nothing may wait after this.
+    /// The next request of this share that may go out. The caller takes a permit for it next: nothing may wait after this.
     pub fn send_next(&mut self, share: Share, turn: &mut Turn<'_>) -> Option<Send> {
         while let Some(key) = self.ready[share.index()].pop_front() {
             let Some(mut job) = self.jobs.remove(&key) else { continue };
