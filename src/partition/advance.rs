@@ -10,6 +10,7 @@ use crate::partition::gates::DoubtVerdict;
 use crate::partition::job::{Job, JobKey, Purpose, Share, Standing};
 use crate::partition::open_write::OpenWrite;
 use crate::partition::settle::Settling;
+use crate::partition::subject::Subject;
 use crate::partition::suspects::subject;
 use crate::partition::task::{Task, Turn};
 use crate::patient::digests::PersonDigests;
@@ -35,9 +36,6 @@ pub(super) enum Next {
     /// Nothing more: every version has ended or is parked.
     Rest,
 }
-
-/// How old the last commit of an idle task may be before it commits its offsets again, in milliseconds: a day.
-const OFFSETS_AGAIN_MS: i64 = 86_400_000;
 
 /// How many places one intent remembers: a create that is repeated for newer and newer versions asks for one each.
 const ASKED_MAX: usize = 8;
@@ -102,8 +100,7 @@ impl Task {
         let searches = self.jobs.values().filter_map(|job| job.search.as_ref());
         let oldest_search = || searches.map(|search| search.started_at).min();
         self.newcomers.prune(turn.now, turn.settings.search_lag_ms, oldest_search);
-        // Brokers expire the offsets of topics that an active group does not subscribe to (rule T2).
-        self.renewal_wanted |= turn.now.since_ms(self.commit_started_at()) >= OFFSETS_AGAIN_MS;
+        self.outbox.renew_if_old(turn.now);
     }
 
     /// What the job does next.
@@ -299,7 +296,7 @@ impl Task {
         booking: &Booking,
         turn: &Turn<'_>,
     ) {
-        let sequence = self.sequence;
+        let sequence = self.outbox.next_sequence();
         let version = booking.version;
         let open = self.writes.entry(key.clone()).or_insert_with(|| OpenWrite::unsent(sequence));
         let unsent = open.is_unsent();
@@ -330,13 +327,13 @@ impl Task {
         }));
         state.newest = state.newest.max(version);
         open.sequence = sequence;
-        self.pending.bookings.insert(key.clone());
+        self.outbox.write_state(Subject::Booking(key.clone()));
     }
 
     /// Makes sure that an intent covers the creation of a patient. From here on it counts as begun (rule W7): another
     /// owner may take the intent for a creation that was sent.
     fn cover_creation(&mut self, key: &PatientKey, booking: &Booking, turn: &Turn<'_>) {
-        let sequence = self.sequence;
+        let sequence = self.outbox.next_sequence();
         let person = Person::from(&booking.patient);
         let description =
             (!turn.settings.guard.has_references()).then(|| description::fingerprint(&booking.patient));
@@ -376,7 +373,7 @@ impl Task {
     ) -> bool {
         let Some(subject) = subject(key, job, request, purpose) else { return true };
         planted!(turn.settings, IntentNotAwaited)
-            || self.open_write(&subject).is_some_and(|open| open.sequence <= self.committed_sequence)
+            || self.open_write(&subject).is_some_and(|open| self.outbox.is_good(open.sequence))
     }
 }
 

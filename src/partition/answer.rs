@@ -350,7 +350,7 @@ impl Task {
         turn: &mut Turn<'_>,
     ) {
         if *fault == Fault::NotSent(NotSent::LeaseOver) {
-            self.renewal_wanted = true;
+            self.outbox.renew();
         }
         if counts {
             self.try_again_later(key, job, fault.name(), turn.now, turn);

@@ -11,7 +11,7 @@ use crate::event::topics::Lane;
 use crate::event::{Arrival, DeadLetter, Misrouted, Origin, Outgoing, RetryEntry, Schedule, Unusable};
 use crate::partition::job::{InHand, JobKey, Standing};
 use crate::partition::lane::LaneProgress;
-use crate::partition::task::{PendingFact, Task, Turn};
+use crate::partition::task::{Task, Turn};
 use crate::processor::defects::planted;
 use crate::processor::fact::Fact;
 use crate::processor::settings::Settings;
@@ -194,7 +194,7 @@ impl Task {
                 }
             }
             let (key, version) = (key.clone(), *version);
-            self.pending.facts.push(PendingFact::Plain(Fact::BookingReopened { key, version }));
+            self.outbox.tell(Fact::BookingReopened { key, version });
         }
         is_redrive
     }
@@ -306,8 +306,8 @@ impl Task {
         self.position_finished((lane, offset));
         let origin = Origin { lane, partition: self.partition, offset };
         let fact = Fact::RecordForwarded { origin, home: record.home };
-        self.pending.facts.push(PendingFact::Plain(fact));
-        self.pending.records.push(Outgoing::Forwarded(Box::new(record), origin));
+        self.outbox.tell(fact);
+        self.outbox.write(Outgoing::Forwarded(Box::new(record), origin));
     }
 
     /// Dead-letters the records without identity that the watermark has come to.
@@ -330,14 +330,14 @@ impl Task {
         now: Timestamp,
     ) {
         let origin = Origin { lane, partition: self.partition, offset };
-        self.pending.facts.push(PendingFact::Plain(Fact::BookingFailed {
+        self.outbox.tell(Fact::BookingFailed {
             key: unusable.identity.as_ref().map(|identity| identity.key.clone()),
             origin: Some(origin),
             reason: unusable.reason,
             disposition: Disposition::Poison,
             detail: unusable.detail.clone(),
-        }));
-        self.pending.records.push(Outgoing::Failed(Box::new(DeadLetter {
+        });
+        self.outbox.write(Outgoing::Failed(Box::new(DeadLetter {
             identity: unusable.identity.clone(),
             reason: unusable.reason,
             disposition: Disposition::Poison,

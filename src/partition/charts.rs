@@ -7,7 +7,7 @@ use crate::booking::{Booking, BookingKey};
 use crate::healthflow::fault::{Fault, Missing};
 use crate::healthflow::{Answer, Reply};
 use crate::partition::job::{Flight, Job};
-use crate::partition::task::{PendingFact, Task, Turn};
+use crate::partition::task::{Task, Turn};
 use crate::patient::digests::Likeness;
 use crate::patient::{HealthFlowPatientId, LinkOrigin};
 use crate::processor::fact::{Fact, LinkChange};
@@ -85,8 +85,9 @@ impl Task {
     }
 
     fn tell_link(&mut self, key: &BookingKey, change: Option<LinkChange>) {
-        let fact = change.map(|how| PendingFact::Plain(Fact::LinkChanged { key: key.clone(), how }));
-        self.pending.facts.extend(fact);
+        if let Some(how) = change {
+            self.outbox.tell(Fact::LinkChanged { key: key.clone(), how });
+        }
     }
 
     /// Whether HealthFlow refuses the patient of a write, and that patient is one that DentScheduler sent along.

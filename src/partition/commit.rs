@@ -1,46 +1,36 @@
-//! Making it stand: gathers what finished into one batch, and learns what became of it (rules T2, T3). A batch carries
-//! the state as it is when it is gathered, and the watermarks that go with exactly that state.
+//! Making it stand: puts the state and the watermarks that belong together into the batch of `outbox.rs`, and does what
+//! follows once that is known good (rules T2, T3). A batch carries the state as it is when it is gathered, and the watermarks
+//! that go with exactly that state.
 
 use std::borrow::Cow;
 
+use crate::booking::{BookingKey, PatientKey};
 use crate::event::Outgoing;
 use crate::event::topics::Lane;
 use crate::partition::commit_batch::CommitBatch;
 use crate::partition::job::{JobKey, Standing};
-use crate::partition::task::{PendingFact, Task, Turn};
+use crate::partition::lane::LaneProgress;
+use crate::partition::open_write::OpenWrite;
+use crate::partition::subject::Subject;
+use crate::partition::task::{Task, Turn};
 use crate::processor::fact::Fact;
 use crate::processor::settings::Settings;
-use crate::state::{StateRecord, TaskPositions};
+use crate::state::{StateRecord, TaskPositions, TaskState};
 use crate::time::Timestamp;
 
 /// How old the copy of the offsets in state may become, and how long what may be forgotten stays, in milliseconds.
 const HOURLY_MS: i64 = 3_600_000;
 
-/// A commit under way.
-#[derive(Clone, Debug)]
-pub struct Committing {
-    pub(super) sequence: u64,
-    pub(super) offsets: Vec<(Lane, i64)>,
-    pub(super) facts: Vec<PendingFact>,
-    pub(super) records: u64,
-}
-
 impl Task {
     /// Whether there is something to commit and no commit under way.
     pub fn wants_commit(&self) -> bool {
-        let pending = &self.pending;
-        self.committing.is_none()
-            && (self.renewal_wanted
-                || !pending.records.is_empty()
-                || !pending.bookings.is_empty()
-                || !pending.patients.is_empty()
-                || self.reading.is_news()
-                || self.lanes.values().any(crate::partition::lane::LaneProgress::has_moved))
+        let has_moved = || self.lanes.values().any(LaneProgress::has_moved);
+        self.outbox.wants_commit(self.reading.is_news() || has_moved())
     }
 
     /// When the last commit was begun: the next one waits for the interval.
     pub fn commit_started_at(&self) -> Timestamp {
-        self.commit_started_at
+        self.outbox.started_at()
     }
 
     /// Gathers the batch and its sequence number; what is gathered from now on goes into the next one.
@@ -51,46 +41,25 @@ impl Task {
             self.forget_old(now, settings.keep_days);
         }
         self.bury_lost(now, settings);
-        let pending = std::mem::take(&mut self.pending);
-        let mut records = pending.records;
-        for key in pending.patients {
-            let state = self.state.patients.get(&key).map(Cow::into_owned).unwrap_or_default();
-            self.state.patients.settle(&key);
-            records.push(Outgoing::State(Box::new(StateRecord::Patient(key, state))));
-        }
-        for key in pending.bookings {
-            let state = self.state.bookings.get(&key).map(Cow::into_owned);
-            // A job at hand looks at it again and again, and ends with a change.
-            if !self.jobs.contains_key(&JobKey::Booking(key.clone())) {
-                self.state.bookings.settle(&key);
-            }
-            records.push(match state {
-                Some(state) => Outgoing::State(Box::new(StateRecord::Booking(key, state))),
-                None => Outgoing::Forgotten(key),
-            });
-        }
         let mut offsets: Vec<(Lane, i64)> =
             self.lanes.iter().map(|(lane, progress)| (*lane, progress.watermark())).collect();
         offsets.sort_unstable();
-        if hourly != Some(false) || self.reading.is_news() {
+        let positions = (hourly != Some(false) || self.reading.is_news()).then(|| {
             self.positions_written_at = Some(now);
             let partition_count = settings.partition_count;
             let (next_offsets, topic_ids) = (offsets.clone(), self.topic_ids.clone());
             let reading = self.reading.state(self.drain_until.is_none());
             let positions = TaskPositions { partition_count, next_offsets, topic_ids, reading };
-            records.push(Outgoing::State(Box::new(StateRecord::Task(positions))));
-        }
-        let sequence = self.sequence;
-        self.sequence += 1;
-        self.commit_started_at = now;
-        self.renewal_wanted = false;
-        self.committing = Some(Committing {
-            sequence,
-            offsets: offsets.clone(),
-            facts: pending.facts,
-            records: records.len() as u64,
+            Outgoing::State(Box::new(StateRecord::Task(positions)))
         });
-        (sequence, CommitBatch { records, offsets })
+        let Task { outbox, state, jobs, .. } = self;
+        outbox.begin(now, offsets, positions, |subject| match subject {
+            Subject::Patient(key) => patient_record(state, key),
+            Subject::Booking(key) => {
+                let is_at_hand = jobs.contains_key(&JobKey::Booking(key.clone()));
+                booking_record(state, key, is_at_hand)
+            }
+        })
     }
 
     /// The commit `sequence` is known good: its facts are true now, its intents may be sent under, the lease runs from
@@ -101,27 +70,21 @@ impl Task {
         (started_at, aborts): (Timestamp, u32),
         turn: &mut Turn<'_>,
     ) {
-        let Some(done) = self.committing.take_if(|committing| committing.sequence == sequence) else {
-            return;
-        };
-        self.committed_sequence = sequence;
+        let Some(good) = self.outbox.is_known_good(sequence, turn.now) else { return };
         self.lease_from = self.lease_from.max(started_at);
-        for (lane, offset) in done.offsets {
+        for (lane, offset) in good.offsets {
             if let Some(progress) = self.lanes.get_mut(&lane) {
                 progress.committed = Some(offset);
             }
         }
         turn.facts.push_back(Fact::TransactionCommitted {
             partition: self.partition,
-            records: done.records,
+            records: good.records,
             aborts,
             elapsed_ms: turn.now.since_ms(started_at).max(0).unsigned_abs(),
         });
-        for fact in done.facts {
-            turn.facts.push_back(at_commit(fact, turn.now));
-        }
-        while self.awaits_commit.front().is_some_and(|(awaited, _)| *awaited <= sequence) {
-            let Some((_, key)) = self.awaits_commit.pop_front() else { break };
+        turn.facts.extend(good.facts);
+        for key in good.awaited_by {
             self.ready_after_commit(&key, turn.now);
         }
     }
@@ -141,7 +104,7 @@ impl Task {
         }
         self.drain_until = Some(until);
         self.reading.tell();
-        let unsent = |open: &crate::partition::open_write::OpenWrite| open.is_unsent();
+        let unsent = |open: &OpenWrite| open.is_unsent();
         let writes: Vec<_> =
             self.writes.iter().filter(|(_, open)| unsent(open)).map(|(key, _)| key.clone()).collect();
         for key in writes {
@@ -158,18 +121,26 @@ impl Task {
     pub fn is_drained(&self, now: Timestamp) -> bool {
         let Some(until) = self.drain_until else { return false };
         let answered = self.calls_in_flight() == 0 || now >= until;
-        answered && self.committing.is_none() && !self.wants_commit()
+        answered && !self.outbox.is_committing() && !self.wants_commit()
     }
 }
 
-fn at_commit(fact: PendingFact, now: Timestamp) -> Fact {
-    match fact {
-        PendingFact::Plain(fact) => fact,
-        PendingFact::Synced { mut fact, requested_at } => {
-            if let Fact::BookingSynced { end_to_end_ms, .. } = &mut fact {
-                *end_to_end_ms = now.since_ms(requested_at);
-            }
-            fact
-        }
+/// The state of a patient as it is now, for the batch; it is packed if nothing of it is open.
+fn patient_record(state: &mut TaskState, key: PatientKey) -> Outgoing {
+    let patient = state.patients.get(&key).map(Cow::into_owned).unwrap_or_default();
+    state.patients.settle(&key);
+    Outgoing::State(Box::new(StateRecord::Patient(key, patient)))
+}
+
+/// The state of a booking as it is now, for the batch, or that it was forgotten. One that is not at hand is packed if nothing
+/// of it is open; a job at hand looks at it again and again, and ends with a change.
+fn booking_record(state: &mut TaskState, key: BookingKey, is_at_hand: bool) -> Outgoing {
+    let booking = state.bookings.get(&key).map(Cow::into_owned);
+    if !is_at_hand {
+        state.bookings.settle(&key);
+    }
+    match booking {
+        Some(booking) => Outgoing::State(Box::new(StateRecord::Booking(key, booking))),
+        None => Outgoing::Forgotten(key),
     }
 }

@@ -72,7 +72,7 @@ impl Task {
             let is_write = request.operation().is_write() && !planted!(turn.settings, LeaseNotChecked);
             if is_write && turn.now.plus_ms(turn.settings.lease_margin_ms) >= lease_until {
                 // Renewed by committing the offset again; an empty transaction would ask nobody (rule W2).
-                self.renewal_wanted = true;
+                self.outbox.renew();
                 self.ready[share.index()].push_front(key.clone());
                 self.jobs.insert(key, job);
                 return None;

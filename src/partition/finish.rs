@@ -7,7 +7,7 @@ use crate::booking::{Booking, BookingKey, PatientKey, Version};
 use crate::event::failed::DeadContent;
 use crate::event::{DeadLetter, Finished, Identity, Origin, Outgoing, RetryEntry, ReviewCase};
 use crate::partition::job::{InHand, Job};
-use crate::partition::task::{PendingFact, Task, Turn};
+use crate::partition::task::{Task, Turn};
 use crate::processor::defects::planted;
 use crate::processor::fact::Fact;
 use crate::retry::HELD_BY_REVIEW;
@@ -90,7 +90,7 @@ impl Task {
         let (patient_id, appointment_id) = state.placed_ids();
         let linked = || self.state.patients.get(&booking.patient_key()).and_then(|state| state.link.clone());
         let patient_id = patient_id.or_else(|| linked().map(|link| link.healthflow_patient_id.0));
-        self.pending.records.push(Outgoing::Synced(Finished {
+        self.outbox.write(Outgoing::Synced(Finished {
             identity: Identity::from(&**booking),
             outcome,
             healthflow_patient_id: patient_id,
@@ -99,16 +99,7 @@ impl Task {
             generation,
             finished_at: turn.now,
         }));
-        self.pending.facts.push(PendingFact::Synced {
-            fact: Fact::BookingSynced {
-                key: key.clone(),
-                version: booking.version,
-                outcome,
-                source: booking.source,
-                end_to_end_ms: 0,
-            },
-            requested_at: booking.requested_at,
-        });
+        self.outbox.tell_synced(in_hand.booking, outcome);
     }
 
     fn hold(
@@ -134,12 +125,8 @@ impl Task {
         if reason != Reason::AmbiguousAppointment && !reason.holds_nobody_else() {
             self.change_patient(&booking.patient_key()).held_by = Some(key.booking.clone());
         }
-        self.pending.facts.push(PendingFact::Plain(Fact::BookingHeld {
-            key: key.clone(),
-            version: booking.version,
-            reason,
-        }));
-        self.pending.records.push(Outgoing::Review(Box::new(ReviewCase {
+        self.outbox.tell(Fact::BookingHeld { key: key.clone(), version: booking.version, reason });
+        self.outbox.write(Outgoing::Review(Box::new(ReviewCase {
             booking: Booking::clone(booking),
             generation,
             reason,
@@ -162,14 +149,14 @@ impl Task {
         let placed_ids = self.change_booking(key).placed_ids();
         let (lane, offset) = in_hand.position;
         let origin = Some(Origin { lane, partition: self.partition, offset });
-        self.pending.facts.push(PendingFact::Plain(Fact::BookingFailed {
+        self.outbox.tell(Fact::BookingFailed {
             key: Some(key.clone()),
             origin,
             reason,
             disposition,
             detail: detail.clone(),
-        }));
-        self.pending.records.push(Outgoing::Failed(Box::new(DeadLetter {
+        });
+        self.outbox.write(Outgoing::Failed(Box::new(DeadLetter {
             content: DeadContent::Booking(Box::new(Booking::clone(booking))),
             identity: Some(Identity::from(&**booking)),
             reason,
@@ -262,7 +249,7 @@ impl Task {
             not_before,
             last_error: schedule.last_error.clone(),
         });
-        self.pending.records.push(Outgoing::Retry(Box::new(RetryEntry {
+        self.outbox.write(Outgoing::Retry(Box::new(RetryEntry {
             booking: Booking::clone(&in_hand.booking),
             schedule,
             generation,

@@ -1,7 +1,8 @@
 //! Forgetting bookings that nobody will speak of again, so that state does not grow for ever (rule K9).
 
 use crate::booking::BookingKey;
-use crate::partition::task::{PendingFact, Task};
+use crate::partition::subject::Subject;
+use crate::partition::task::Task;
 use crate::processor::fact::Fact;
 use crate::time::Timestamp;
 
@@ -25,10 +26,10 @@ impl Task {
             return;
         }
         let (partition, count) = (self.partition, forgotten.len() as u64);
-        self.pending.facts.push(PendingFact::Plain(Fact::BookingsForgotten { partition, count }));
+        self.outbox.tell(Fact::BookingsForgotten { partition, count });
         for key in forgotten {
             self.state.bookings.forget(&key);
-            self.pending.bookings.insert(key);
+            self.outbox.write_state(Subject::Booking(key));
         }
     }
 }

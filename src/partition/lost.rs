@@ -5,8 +5,8 @@ use crate::booking::{BookingKey, Version};
 use crate::event::failed::DeadContent;
 use crate::event::{DeadLetter, Identity, Outgoing};
 use crate::partition::job::JobKey;
-use crate::partition::suspects::Subject;
-use crate::partition::task::{PendingFact, Task};
+use crate::partition::subject::Subject;
+use crate::partition::task::Task;
 use crate::processor::fact::Fact;
 use crate::processor::settings::Settings;
 use crate::state::ParkingPlace;
@@ -22,7 +22,7 @@ impl Task {
     pub(super) fn inherit_lost(&mut self) {
         let owed = self.state.bookings.open_entries().filter(|(_, state)| !state.lost.is_empty());
         for (key, _) in owed {
-            self.pending.bookings.insert(key.clone());
+            self.outbox.write_state(Subject::Booking(key.clone()));
             self.lost.insert(key.clone());
         }
     }
@@ -68,14 +68,14 @@ impl Task {
         state.last_day = state.last_day.max(now.day());
         let placed_ids = state.placed_ids();
         let (reason, disposition) = (Reason::RecordLost, Disposition::Operator);
-        self.pending.facts.push(PendingFact::Plain(Fact::BookingFailed {
+        self.outbox.tell(Fact::BookingFailed {
             key: Some(key.clone()),
             origin: None,
             reason,
             disposition,
             detail: DETAIL.into(),
-        }));
-        self.pending.records.push(Outgoing::Failed(Box::new(DeadLetter {
+        });
+        self.outbox.write(Outgoing::Failed(Box::new(DeadLetter {
             content: DeadContent::Lost,
             identity: Some(Identity::of_lost(key.clone(), version)),
             reason,

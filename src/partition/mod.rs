@@ -8,6 +8,8 @@ pub mod newcomers;
 pub mod open_write;
 pub mod reading;
 mod suspects;
+mod subject;
+mod outbox;
 pub mod start;
 mod lost;
 mod forget;

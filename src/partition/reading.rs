@@ -153,7 +153,7 @@ impl Task {
         let counted = self.reading.step.as_ref().map(|step| step.mark.alone);
         self.reading.passed(lane, offset);
         if let Some(counted) = counted.filter(|_| self.reading.step.is_none()) {
-            self.reading.cleared_by = Some((self.sequence, counted));
+            self.reading.cleared_by = Some((self.outbox.next_sequence(), counted));
         }
     }
 
@@ -168,11 +168,11 @@ impl Task {
     /// and whether one reads alone: then an end could be another's.
     pub fn read_on(&mut self, others: (bool, bool), settings: &Settings) -> Option<Release> {
         let (others_work, others_are_alone) = others;
-        if self.reading.cleared_by.is_some_and(|(sequence, _)| sequence <= self.committed_sequence) {
+        if self.reading.cleared_by.is_some_and(|(sequence, _)| self.outbox.is_good(sequence)) {
             self.reading.cleared_by = None;
         }
         if let Some(step) = &mut self.reading.step {
-            if step.is_released || step.sequence > self.committed_sequence {
+            if step.is_released || !self.outbox.is_good(step.sequence) {
                 return None;
             }
             step.is_released = true;
@@ -193,7 +193,8 @@ impl Task {
         if others_are_alone || others_work && mark.alone {
             return None;
         }
-        self.reading.step = Some(Step { mark, left, sequence: self.sequence, is_released: false });
+        self.reading.step =
+            Some(Step { mark, left, sequence: self.outbox.next_sequence(), is_released: false });
         self.reading.is_news = true;
         None
     }

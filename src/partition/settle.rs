@@ -7,7 +7,7 @@ use crate::healthflow::pages::{PAGES_MAX, Pages};
 use crate::healthflow::{Answer, AppointmentFound, Operation, Reply, Request, Sought};
 use crate::partition::advance::{Next, SETTLE_AGAIN_MS};
 use crate::partition::job::{Job, JobKey, Purpose};
-use crate::partition::suspects::Subject;
+use crate::partition::subject::Subject;
 use crate::partition::task::{Task, Turn};
 use crate::patient::digests::PersonDigests;
 use crate::patient::{Candidate, Person};
@@ -228,7 +228,9 @@ impl Task {
             let doubt = self.writes.get_mut(key).and_then(|open| open.doubt.as_mut());
             doubt.into_iter().for_each(|doubt| doubt.unclear = true);
             // A version that is owed its dead letter need not wait for a record that is gone.
-            self.renewal_wanted |= self.lost.contains(key);
+            if self.lost.contains(key) {
+                self.outbox.renew();
+            }
             return;
         };
         self.writes.remove(key);

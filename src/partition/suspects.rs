@@ -3,11 +3,12 @@
 //! from then on only an end under that mark counts, and after `worker.crash_review_after` of those a person must look at
 //! it, unless one of its versions was answered meanwhile. So one bad booking goes to review after a few crashes, and those that were only near it do not.
 
-use crate::booking::{Booking, BookingKey, PatientKey};
+use crate::booking::{Booking, PatientKey};
 use crate::healthflow::Request;
 use crate::partition::advance::Next;
 use crate::partition::job::{Job, JobKey, Purpose};
 use crate::partition::open_write::OpenWrite;
+use crate::partition::subject::Subject;
 use crate::partition::task::{Task, Turn};
 use crate::processor::defects::planted;
 use crate::processor::settings::Settings;
@@ -15,15 +16,6 @@ use crate::state::Suspicion;
 
 /// How long a suspect waits until it looks again whether another one has ended, in milliseconds.
 const LOOK_AGAIN_MS: i64 = 100;
-
-/// Whose intent a request goes out under.
-#[derive(Clone, Debug)]
-pub(super) enum Subject {
-    /// An appointment's.
-    Booking(BookingKey),
-    /// A patient's.
-    Patient(PatientKey),
-}
 
 /// Whose intent `request` goes out under, or settles; none for the reads of the flow.
 pub(super) fn subject(key: &JobKey, job: &Job, request: &Request, purpose: Purpose) -> Option<Subject> {
@@ -72,10 +64,7 @@ impl Task {
             return;
         }
         self.alone = None;
-        match key {
-            JobKey::Booking(booking) => self.mark(&Subject::Booking(booking.clone()), false),
-            JobKey::Patient(patient) => self.mark(&Subject::Patient(patient.clone()), false),
-        }
+        self.mark(&Subject::settled_by(key), false);
         if let Some(patient) = patient {
             self.mark(&Subject::Patient(patient.clone()), false);
         }
@@ -112,7 +101,7 @@ impl Task {
         if self.suspicion(subject).is_none_or(|suspicion| suspicion.alone == alone) {
             return;
         }
-        let sequence = self.sequence;
+        let sequence = self.outbox.next_sequence();
         match subject {
             Subject::Booking(key) => {
                 self.change_booking(key).suspicion.alone = alone;

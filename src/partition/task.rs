@@ -4,15 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use crate::booking::{BookingKey, PatientKey};
+use crate::event::Unusable;
 use crate::event::topics::Lane;
-use crate::event::{Outgoing, Unusable};
-use crate::partition::commit::Committing;
 use crate::partition::job::{Job, JobKey, Purpose, Share, Standing};
 use crate::partition::lane::LaneProgress;
 use crate::partition::newcomers::Newcomers;
 use crate::partition::open_write::OpenWrite;
+use crate::partition::outbox::Outbox;
 use crate::partition::reading::ReadGuard;
 use crate::partition::slots::Slots;
+use crate::partition::subject::Subject;
 use crate::processor::defects::planted;
 use crate::processor::fact::Fact;
 use crate::processor::input::{Acquired, Incarnation};
@@ -55,7 +56,6 @@ pub struct Task {
     pub(super) jobs: HashMap<JobKey, Job>,
     pub(super) arrivals: [VecDeque<JobKey>; 2],
     pub(super) ready: [VecDeque<JobKey>; 2],
-    pub(super) awaits_commit: VecDeque<(u64, JobKey)>,
     pub(super) places: [usize; 2],
     pub(super) patients_busy: HashMap<PatientKey, JobKey>,
     pub(super) patients_awaited: HashMap<PatientKey, VecDeque<JobKey>>,
@@ -68,44 +68,12 @@ pub struct Task {
     pub(super) writes: HashMap<BookingKey, OpenWrite>,
     pub(super) creations: HashMap<PatientKey, OpenWrite>,
     pub(super) alone: Option<JobKey>,
-    pub(super) pending: Pending,
-    pub(super) committing: Option<Committing>,
-    pub(super) sequence: u64,
-    pub(super) committed_sequence: u64,
-    pub(super) commit_started_at: Timestamp,
-    pub(super) renewal_wanted: bool,
+    /// What the next commit will carry, and which commits are known good.
+    pub(super) outbox: Outbox,
     pub(super) positions_written_at: Option<Timestamp>,
     pub(super) topic_ids: TopicIds,
     pub(super) lost: BTreeSet<BookingKey>,
     pub(super) reading: ReadGuard,
-}
-
-/// What the next commit will carry, as far as it has been gathered. In order, so that the same life always writes the
-/// same batches.
-#[derive(Clone, Debug, Default)]
-pub struct Pending {
-    /// Results, retry records, reviews and dead letters, in order.
-    pub records: Vec<Outgoing>,
-    /// Bookings whose state changed.
-    pub bookings: BTreeSet<BookingKey>,
-    /// Patients whose state changed.
-    pub patients: BTreeSet<PatientKey>,
-    /// To be told once the commit is good.
-    pub facts: Vec<PendingFact>,
-}
-
-/// A fact that is true once its commit is good.
-#[derive(Clone, Debug)]
-pub enum PendingFact {
-    /// Told as it is.
-    Plain(Fact),
-    /// A good end: its age is measured when the commit is good.
-    Synced {
-        /// The fact, its age not known yet.
-        fact: Fact,
-        /// When the version was asked for.
-        requested_at: Timestamp,
-    },
 }
 
 impl Task {
@@ -138,7 +106,6 @@ impl Task {
             jobs: HashMap::new(),
             arrivals: Default::default(),
             ready: Default::default(),
-            awaits_commit: VecDeque::new(),
             places: [0; 2],
             patients_busy: HashMap::new(),
             patients_awaited: HashMap::new(),
@@ -151,12 +118,7 @@ impl Task {
             writes: HashMap::new(),
             creations: HashMap::new(),
             alone: None,
-            pending: Pending::default(),
-            committing: None,
-            sequence: 1,
-            committed_sequence: 0,
-            commit_started_at: Timestamp(0),
-            renewal_wanted: true,
+            outbox: Outbox::new(),
             positions_written_at: None,
             topic_ids: acquired.start.topic_ids,
             lost: BTreeSet::new(),
@@ -193,7 +155,7 @@ impl Task {
             // What is in review is a person's doubt, not ours.
             if state.intent.is_some() && !state.leaves_write_to_a_person() {
                 state.suspicion = state.suspicion.after_unclean_end(suspect_after);
-                self.pending.bookings.insert(key.clone());
+                self.outbox.write_state(Subject::Booking(key.clone()));
                 self.writes.insert(key.clone(), OpenWrite::inherited(self.fenced_at, quiet_at));
                 self.timers.insert((quiet_at, JobKey::Booking(key.clone())));
             }
@@ -201,7 +163,7 @@ impl Task {
         for (key, state) in self.state.patients.open_entries() {
             if state.intent.is_some() {
                 state.suspicion = state.suspicion.after_unclean_end(suspect_after);
-                self.pending.patients.insert(key.clone());
+                self.outbox.write_state(Subject::Patient(key.clone()));
                 self.creations.insert(key.clone(), OpenWrite::inherited(self.fenced_at, quiet_at));
                 self.newcomers.inherit(key.clone());
                 self.timers.insert((quiet_at, JobKey::Patient(key.clone())));
@@ -211,13 +173,13 @@ impl Task {
 
     /// The state of a booking, for change; the next commit will carry it.
     pub(super) fn change_booking(&mut self, key: &BookingKey) -> &mut BookingState {
-        self.pending.bookings.insert(key.clone());
+        self.outbox.write_state(Subject::Booking(key.clone()));
         self.state.bookings.change(key)
     }
 
     /// The state of a patient, for change; the next commit will carry it.
     pub(super) fn change_patient(&mut self, key: &PatientKey) -> &mut PatientState {
-        self.pending.patients.insert(key.clone());
+        self.outbox.write_state(Subject::Patient(key.clone()));
         self.state.patients.change(key)
     }
 
@@ -228,7 +190,7 @@ impl Task {
         self.places[share] += usize::from(standing.takes_place());
         job.standing = standing;
         match standing {
-            Standing::AwaitsCommit => self.awaits_commit.push_back((self.sequence, key.clone())),
+            Standing::AwaitsCommit => self.outbox.await_commit(key.clone()),
             // What was begun is finished first, so that whoever came first is done first.
             Standing::Ready if job.asked_version > 0 => self.ready[share].push_front(key.clone()),
             Standing::Ready => self.ready[share].push_back(key.clone()),
@@ -287,7 +249,7 @@ impl Task {
     pub fn next_wakeup(&self) -> Option<Timestamp> {
         let timer = self.timers.first().map(|(at, _)| *at);
         // While a commit is under way only its end lets a drained task go; the clock would only be asked again and again.
-        let drained_at = self.drain_until.filter(|_| self.committing.is_none());
+        let drained_at = self.drain_until.filter(|_| !self.outbox.is_committing());
         [timer, self.waiting_room.next_due(), drained_at].into_iter().flatten().min()
     }
 }

@@ -1,0 +1,240 @@
+//! What the next commit of a task will carry, and which of the commits before it are known good. One commit at a time:
+//! what comes about while one is under way goes into the next one, and whoever needs it to be durable asks here whether it
+//! is (rules W1, T2). Without it a request could go out under an intent that an aborted transaction took along.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use crate::booking::Booking;
+use crate::event::Outgoing;
+use crate::event::topics::Lane;
+use crate::partition::commit_batch::CommitBatch;
+use crate::partition::job::JobKey;
+use crate::partition::subject::Subject;
+use crate::processor::fact::Fact;
+use crate::sync::SyncedOutcome;
+use crate::time::Timestamp;
+
+/// How old the last commit of an idle task may be before it commits its offsets again, in milliseconds: a day.
+const OFFSETS_AGAIN_MS: i64 = 86_400_000;
+
+/// What is gathered for the next commit of a task, the commit under way, and how far commits are known good.
+#[derive(Clone, Debug)]
+pub(super) struct Outbox {
+    /// Results, retry records, reviews and dead letters for the next commit, in the order in which they came about.
+    records: Vec<Outgoing>,
+    /// Whose state the next commit will carry, as it is by then. Ordered, so that the same life always writes the same
+    /// batches.
+    changed: BTreeSet<Subject>,
+    /// Facts that are true once the next commit is good.
+    facts: Vec<PendingFact>,
+    /// Whether the offsets are to be committed again although nothing changed: that renews the lease (rule W2).
+    renewal_wanted: bool,
+    /// The number of the next commit. The first is 1, so that everything is after 0.
+    sequence: u64,
+    /// The commit under way.
+    committing: Option<Committing>,
+    /// The number of the last commit that is known good; 0 before the first.
+    committed_sequence: u64,
+    /// When the last commit was begun; long ago before the first.
+    started_at: Timestamp,
+    /// Jobs that go on once the commit with this number is good, in the order in which they began to wait.
+    awaits_commit: VecDeque<(u64, JobKey)>,
+}
+
+/// A commit under way.
+#[derive(Clone, Debug)]
+struct Committing {
+    /// Its number.
+    sequence: u64,
+    /// The offsets that it carries.
+    offsets: Vec<(Lane, i64)>,
+    /// Facts that are true once it is good.
+    facts: Vec<PendingFact>,
+    /// How many records it writes.
+    records: u64,
+}
+
+/// A fact that is true once its commit is good.
+#[derive(Clone, Debug)]
+enum PendingFact {
+    /// Told as it is.
+    Plain(Fact),
+    /// A version got its good end: how long that took is known when the commit is good.
+    Synced(Arc<Booking>, SyncedOutcome),
+}
+
+/// What follows from a commit that is known good.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Good {
+    /// The offsets that are committed now.
+    pub offsets: Vec<(Lane, i64)>,
+    /// How many records were written.
+    pub records: u64,
+    /// What is true now.
+    pub facts: Vec<Fact>,
+    /// Jobs that waited for it.
+    pub awaited_by: Vec<JobKey>,
+}
+
+impl Outbox {
+    /// The outbox of a task that was just acquired: its first commit is wanted at once, whatever it carries (rule T2).
+    pub fn new() -> Self {
+        Outbox {
+            records: Vec::new(),
+            changed: BTreeSet::new(),
+            facts: Vec::new(),
+            renewal_wanted: true,
+            sequence: 1,
+            committing: None,
+            committed_sequence: 0,
+            started_at: Timestamp(0),
+            awaits_commit: VecDeque::new(),
+        }
+    }
+
+    /// The next commit writes `record`.
+    pub fn write(&mut self, record: Outgoing) {
+        self.records.push(record);
+    }
+
+    /// The next commit writes the state of `subject`, as it is by then.
+    pub fn write_state(&mut self, subject: Subject) {
+        self.changed.insert(subject);
+    }
+
+    /// Once the next commit is good, `fact` is told.
+    pub fn tell(&mut self, fact: Fact) {
+        self.facts.push(PendingFact::Plain(fact));
+    }
+
+    /// Once the next commit is good, it is told that this version got its good end.
+    pub fn tell_synced(&mut self, booking: Arc<Booking>, outcome: SyncedOutcome) {
+        self.facts.push(PendingFact::Synced(booking, outcome));
+    }
+
+    /// A commit is wanted although it may carry nothing but offsets.
+    pub fn renew(&mut self) {
+        self.renewal_wanted = true;
+    }
+
+    /// The same, if the last commit is a day old: brokers expire the offsets of topics that an active group does not
+    /// subscribe to (rule T2).
+    pub fn renew_if_old(&mut self, now: Timestamp) {
+        self.renewal_wanted |= now.since_ms(self.started_at) >= OFFSETS_AGAIN_MS;
+    }
+
+    /// The number of the commit that will carry what comes about now.
+    pub fn next_sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Whether the commit with this number is known good.
+    pub fn is_good(&self, sequence: u64) -> bool {
+        sequence <= self.committed_sequence
+    }
+
+    /// Whether a commit is under way.
+    pub fn is_committing(&self) -> bool {
+        self.committing.is_some()
+    }
+
+    /// Whether a commit should begin: none is under way, and there is something to commit, here or as the caller says.
+    pub fn wants_commit(&self, is_news_elsewhere: bool) -> bool {
+        let has_something = !self.records.is_empty() || !self.changed.is_empty();
+        self.committing.is_none() && (self.renewal_wanted || has_something || is_news_elsewhere)
+    }
+
+    /// When the last commit was begun.
+    pub fn started_at(&self) -> Timestamp {
+        self.started_at
+    }
+
+    /// The job goes on once what has come about until now is durable.
+    pub fn await_commit(&mut self, key: JobKey) {
+        self.awaits_commit.push_back((self.sequence, key));
+    }
+
+    /// Begins a commit with everything that came about: the records, then the states as `state_of` gives them, then
+    /// `positions`.
+    pub fn begin(
+        &mut self,
+        now: Timestamp,
+        offsets: Vec<(Lane, i64)>,
+        positions: Option<Outgoing>,
+        state_of: impl FnMut(Subject) -> Outgoing,
+    ) -> (u64, CommitBatch) {
+        let mut records = std::mem::take(&mut self.records);
+        records.extend(std::mem::take(&mut self.changed).into_iter().map(state_of));
+        records.extend(positions);
+        let sequence = self.sequence;
+        self.sequence += 1;
+        self.started_at = now;
+        self.renewal_wanted = false;
+        self.committing = Some(Committing {
+            sequence,
+            offsets: offsets.clone(),
+            facts: std::mem::take(&mut self.facts),
+            records: records.len() as u64,
+        });
+        (sequence, CommitBatch { records, offsets })
+    }
+
+    /// The commit with this number is known good; none if it is not the one under way.
+    pub fn is_known_good(&mut self, sequence: u64, now: Timestamp) -> Option<Good> {
+        let Committing { offsets, facts, records, .. } =
+            self.committing.take_if(|committing| committing.sequence == sequence)?;
+        self.committed_sequence = sequence;
+        let later = self.awaits_commit.partition_point(|(awaited, _)| *awaited <= sequence);
+        let awaited_by = self.awaits_commit.drain(..later).map(|(_, key)| key).collect();
+        let facts = facts.into_iter().map(|fact| fact.at(now)).collect();
+        Some(Good { offsets, records, facts, awaited_by })
+    }
+}
+
+impl PendingFact {
+    /// The fact, as its commit is known good.
+    fn at(self, now: Timestamp) -> Fact {
+        match self {
+            PendingFact::Plain(fact) => fact,
+            PendingFact::Synced(booking, outcome) => Fact::BookingSynced {
+                key: booking.key.clone(),
+                version: booking.version,
+                outcome,
+                source: booking.source,
+                end_to_end_ms: now.since_ms(booking.requested_at),
+            },
+        }
+    }
+}
+
+impl Hash for Outbox {
+    /// What will be told decides nothing.
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Outbox {
+            records,
+            changed,
+            facts: _,
+            renewal_wanted,
+            sequence,
+            committing,
+            committed_sequence,
+            started_at,
+            awaits_commit,
+        } = self;
+        (records, changed, renewal_wanted, sequence, committing).hash(hasher);
+        (committed_sequence, started_at, awaits_commit).hash(hasher);
+    }
+}
+
+impl Hash for Committing {
+    /// What will be told decides nothing.
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Committing { sequence, offsets, facts: _, records: _ } = self;
+        (sequence, offsets).hash(hasher);
+    }
+}
+
+#[cfg(test)]
+mod tests;
