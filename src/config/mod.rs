@@ -263,6 +263,12 @@ impl Config {
             .into_config()
     }
 
+    /// What `config/default.toml` says.
+    #[cfg(test)]
+    pub(crate) fn of_defaults() -> Config {
+        Layers::new().and_then(Layers::into_config).expect("the defaults are valid")
+    }
+
     /// What the processor works within, when every topic has `partition_count` partitions.
     pub fn processor_settings(&self, partition_count: u32) -> Settings {
         let Config { healthflow, worker, retry, .. } = self;

@@ -3,21 +3,17 @@
 
 use std::sync::Arc;
 
-use crate::appointment::{Revision, Slot, Span};
 use crate::booking::{Booking, BookingKey, PatientKey};
 use crate::healthflow::Request;
 use crate::partition::gates::DoubtVerdict;
 use crate::partition::job::{Job, JobKey, Purpose, Share, Standing};
-use crate::partition::open_write::OpenWrite;
 use crate::partition::settle::Settling;
 use crate::partition::subject::Subject;
-use crate::partition::suspects::subject;
 use crate::partition::task::{Task, Turn};
-use crate::patient::digests::PersonDigests;
-use crate::patient::{Person, description};
+use crate::patient::Person;
 use crate::processor::defects::planted;
 use crate::retry::HELD_BY_REVIEW;
-use crate::state::{PatientIntent, WriteIntent, WriteOperation};
+use crate::state::WriteOperation;
 use crate::sync::Step;
 use crate::sync::step::create_patient;
 use crate::time::Timestamp;
@@ -36,9 +32,6 @@ pub(super) enum Next {
     /// Nothing more: every version has ended or is parked.
     Rest,
 }
-
-/// How many places one intent remembers: a create that is repeated for newer and newer versions asks for one each.
-const ASKED_MAX: usize = 8;
 
 /// How long until a booking looks again whether its patient's doubt is settled, and a patient's job whether the repeat
 /// under way settled it, in milliseconds.
@@ -83,11 +76,7 @@ impl Task {
             }
             let Some((_, key)) = self.timers.pop_first() else { break };
             if !self.jobs.contains_key(&key) {
-                let doubtful = match &key {
-                    JobKey::Booking(booking) => self.writes.contains_key(booking),
-                    JobKey::Patient(patient) => self.creations.contains_key(patient),
-                };
-                if !doubtful {
+                if !self.intents.is_open(Subject::settled_by(&key)) {
                     continue;
                 }
                 if planted!(turn.settings, DoubtSettledOnlyByRecord) {
@@ -166,7 +155,7 @@ impl Task {
                 continue;
             }
             let is_over = job.newest().is_some_and(|newest| newest.is_over(turn.settings));
-            let doubt = self.write_verdict(key, is_over, turn.now, turn.settings);
+            let doubt = self.verdict(&key.into(), is_over, turn.now, turn.settings);
             match doubt {
                 DoubtVerdict::Wait(at) if !planted!(turn.settings, OtherWriteInDoubt) => {
                     return Next::Wait(at, "in_doubt");
@@ -194,7 +183,7 @@ impl Task {
 
     /// Parks what another review holds; that review does not answer what became of this one's create.
     fn wait_behind_review(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) {
-        if self.is_unclear(key) {
+        if self.intents.is_unclear(key) {
             self.leave_to_a_person(key, job, turn);
             return;
         }
@@ -215,12 +204,11 @@ impl Task {
         let patient = booking.patient_key();
         let is_over = job.newest().is_some_and(|newest| newest.is_over(turn.settings));
         if self.state.patients.get(&patient).is_none_or(|state| state.link.is_none()) {
-            match self.creation_verdict(&patient, is_over, turn.now, turn.settings) {
+            match self.verdict(&(&patient).into(), is_over, turn.now, turn.settings) {
                 DoubtVerdict::None => {}
                 // Whom the creation was decided for: only that one is created again (rule W6), this one is compared with it.
                 DoubtVerdict::Repeat if self.creates_somebody_else(booking) => {
-                    let doubt = self.creations.get(&patient).and_then(|open| open.doubt);
-                    let at = doubt.map_or(turn.now, |doubt| doubt.quiet_at);
+                    let at = self.intents.doubt(&patient).map_or(turn.now, |doubt| doubt.quiet_at);
                     return Some(Next::Wait(at, "patient_in_doubt"));
                 }
                 DoubtVerdict::Repeat => {
@@ -249,8 +237,8 @@ impl Task {
             Step::Finish(_) if doubt == DoubtVerdict::Repeat && self.forget_content(key) => return None,
             // While a write is in doubt the newest version gets no final result (rule W4).
             Step::Finish(_) if doubt != DoubtVerdict::None && !planted!(turn.settings, FinishedInDoubt) => {
-                let at = self.writes.get(key).and_then(|open| open.doubt).map(|doubt| doubt.quiet_at);
-                return Some(Next::Wait(at.unwrap_or(turn.now), "in_doubt"));
+                let at = self.intents.doubt(key).map_or(turn.now, |doubt| doubt.quiet_at);
+                return Some(Next::Wait(at, "in_doubt"));
             }
             Step::Finish(outcome) => {
                 let outcome = self.own_doing(key, job, booking, outcome);
@@ -287,101 +275,4 @@ impl Task {
         }
         Some(Next::Ask(request, Purpose::Flow))
     }
-
-    /// Makes sure that an intent covers this write: opens one, or raises the newest intended version (rule W1).
-    fn cover_write(
-        &mut self,
-        key: &BookingKey,
-        (operation, slot, if_match): (WriteOperation, Option<Slot>, Option<Revision>),
-        booking: &Booking,
-        turn: &Turn<'_>,
-    ) {
-        let sequence = self.outbox.next_sequence();
-        let version = booking.version;
-        let open = self.writes.entry(key.clone()).or_insert_with(|| OpenWrite::unsent(sequence));
-        let unsent = open.is_unsent();
-        let state = self.state.bookings.change(key);
-        let same = state
-            .intent
-            .as_ref()
-            .filter(|intent| intent.operation == operation && intent.incarnation == state.incarnation);
-        let covered = same.is_some_and(|intent| {
-            (!unsent || intent.first_version == version) && intent.slot == slot && intent.if_match == if_match
-        });
-        if covered && (state.newest >= version || planted!(turn.settings, NewerUnderOlderIntent)) {
-            return;
-        }
-        let asked = asked(same.filter(|_| !unsent).map(|intent| &**intent), Span::wanted(booking));
-        let (first_version, since) = match same {
-            Some(intent) if !unsent => (intent.first_version, intent.since),
-            _ => (version, turn.now),
-        };
-        state.intent = Some(Box::new(WriteIntent {
-            operation,
-            incarnation: state.incarnation,
-            first_version,
-            since,
-            slot,
-            if_match,
-            asked,
-        }));
-        state.newest = state.newest.max(version);
-        open.sequence = sequence;
-        self.outbox.write_state(Subject::Booking(key.clone()));
-    }
-
-    /// Makes sure that an intent covers the creation of a patient. From here on it counts as begun (rule W7): another
-    /// owner may take the intent for a creation that was sent.
-    fn cover_creation(&mut self, key: &PatientKey, booking: &Booking, turn: &Turn<'_>) {
-        let sequence = self.outbox.next_sequence();
-        let person = Person::from(&booking.patient);
-        let description =
-            (!turn.settings.guard.has_references()).then(|| description::fingerprint(&booking.patient));
-        let digests = Some(PersonDigests::of(key, &person));
-        let open = self.creations.get(key);
-        if open.is_some_and(|open| !open.is_unsent()) {
-            return;
-        }
-        if !planted!(turn.settings, CreationCountsFromSending) {
-            self.newcomers.begin(key, person);
-        }
-        let intent = self.state.patients.get_open(key).and_then(|state| state.intent.as_ref());
-        if open.is_some()
-            && intent.is_some_and(|intent| intent.person == description && intent.digests == digests)
-        {
-            return;
-        }
-        self.creations.insert(key.clone(), OpenWrite::unsent(sequence));
-        let state = self.change_patient(key);
-        state.unseen = None;
-        state.intent = Some(Box::new(PatientIntent {
-            incarnation: state.incarnation,
-            since: turn.now,
-            person: description,
-            digests,
-        }));
-    }
-
-    /// Whether `request` may go out: the intent it goes out under is in a transaction that is known good, as it stands now;
-    /// true of reads that settle nothing.
-    pub(super) fn may_be_sent(
-        &self,
-        key: &JobKey,
-        job: &Job,
-        (request, purpose): (&Request, Purpose),
-        turn: &Turn<'_>,
-    ) -> bool {
-        let Some(subject) = subject(key, job, request, purpose) else { return true };
-        planted!(turn.settings, IntentNotAwaited)
-            || self.open_write(&subject).is_some_and(|open| self.outbox.is_good(open.sequence))
-    }
-}
-
-/// What the writes under an intent ask to occupy when one more is covered.
-fn asked(sent: Option<&WriteIntent>, wanted: Option<Span>) -> Vec<Span> {
-    let mut asked = sent.map_or(Vec::new(), |intent| intent.asked.clone());
-    if let Some(wanted) = wanted.filter(|wanted| !asked.contains(wanted) && asked.len() < ASKED_MAX) {
-        asked.push(wanted);
-    }
-    asked
 }

@@ -9,8 +9,8 @@ use crate::booking::{BookingKey, BookingStatus, PatientKey};
 use crate::healthflow::fault::{Missing, NotSent, Unknown};
 use crate::healthflow::pages::Endless;
 use crate::healthflow::{Answer, AppointmentId, AppointmentStands, Fault, Operation, Reply};
-use crate::partition::fate::{Fate, fate, fields_of};
 use crate::partition::gates::DoubtVerdict;
+use crate::partition::intents::{Fate, fields_of};
 use crate::partition::job::{Flight, Job, JobKey, Purpose, Standing, Told};
 use crate::partition::slot_waits::may_stand_too;
 use crate::partition::task::{Task, Turn};
@@ -140,7 +140,7 @@ impl Task {
         turn: &mut Turn<'_>,
     ) {
         // Nothing is given up while a write of it is in doubt (rule W4).
-        if let Some(doubt) = self.writes.get(key).and_then(|open| open.doubt) {
+        if let Some(doubt) = self.intents.doubt(key) {
             return self.try_again_later(key, job, "in_doubt", doubt.quiet_at, turn);
         }
         let detail = match reason {
@@ -167,14 +167,14 @@ impl Task {
             Ok(_) => Fault::Unknown(Unknown::Unreadable),
             Err(fault) => fault,
         };
-        let Some(open) = self.creations.get_mut(&patient) else { return };
-        match fate(open, &fault, quiet_at, turn) {
+        let Some(fate) = self.intents.fate(&patient, &fault, quiet_at, turn) else { return };
+        match fate {
             Fate::Stands(id) => self.patient_stands(&patient, id.into(), None, turn),
             // Only an update names a revision.
             Fate::Outdated => {}
             Fate::SendAgain { counts } => self.send_again(key, job, &fault, counts, turn),
             Fate::Refused => {
-                self.close_creation(&patient);
+                self.close(&(&patient).into());
                 self.newcomers.never_happened(&patient);
                 self.reject_version(key, job, (flight.version, Reason::Rejected), &fields_of(&fault), turn);
             }
@@ -183,7 +183,7 @@ impl Task {
                 let operation = flight.operation;
                 turn.facts.push_back(Fact::DoubtOpened { key: None, operation, quiet_at });
                 self.timers.insert((quiet_at, JobKey::Patient(patient.clone())));
-                let verdict = self.creation_verdict(&patient, false, turn.now, turn.settings);
+                let verdict = self.verdict(&(&patient).into(), false, turn.now, turn.settings);
                 self.doubtful(key, job, verdict, fault.name(), turn);
             }
         }
@@ -200,7 +200,7 @@ impl Task {
     ) {
         let intent = self.state.patients.get_open(patient).and_then(|state| state.intent.as_ref());
         let digests = intent.and_then(|intent| intent.digests.clone()).or(found);
-        self.close_creation(patient);
+        self.close(&patient.into());
         self.newcomers.answered(patient, &id, turn.now);
         let state = self.change_patient(patient);
         state.last_write_at = turn.now;
@@ -237,16 +237,16 @@ impl Task {
             (Ok(_), _) => Fault::Unknown(Unknown::Unreadable),
             (Err(fault), _) => fault,
         };
-        let Some(open) = self.writes.get_mut(key) else { return };
-        match fate(open, &fault, quiet_at, turn) {
+        let Some(fate) = self.intents.fate(key, &fault, quiet_at, turn) else { return };
+        match fate {
             Fate::Stands(id) => {
                 self.adopt(key, (id.into(), None), Self::flight_patient(flight));
-                self.close_write(key);
+                self.close(&key.into());
             }
             Fate::Outdated => self.appointment_changed(key, job, flight, turn),
             Fate::SendAgain { counts } => self.send_again(key, job, &fault, counts, turn),
             Fate::Refused => {
-                self.close_write(key);
+                self.close(&key.into());
                 match &fault {
                     Fault::NotFound(Missing::Appointment) => self.placement_gone(key, job, turn),
                     Fault::NotFound(Missing::Patient) => self.patient_gone(key, job, flight, turn),
@@ -265,7 +265,7 @@ impl Task {
                 let (key_of, operation) = (Some(key.clone()), flight.operation);
                 turn.facts.push_back(Fact::DoubtOpened { key: key_of, operation, quiet_at });
                 self.timers.insert((quiet_at, JobKey::Booking(key.clone())));
-                let verdict = self.write_verdict(key, false, turn.now, turn.settings);
+                let verdict = self.verdict(&key.into(), false, turn.now, turn.settings);
                 self.doubtful(key, job, verdict, fault.name(), turn);
             }
         }
@@ -282,7 +282,7 @@ impl Task {
         turn: &mut Turn<'_>,
     ) {
         let intent = self.state.bookings.get_open(key).and_then(|state| state.intent.clone());
-        self.close_write(key);
+        self.close(&key.into());
         self.change_booking(key).last_write_at = turn.now;
         let patient_id = Self::flight_patient(flight);
         let created = flight.operation == Operation::CreateAppointment;
@@ -378,21 +378,5 @@ impl Task {
             DoubtVerdict::Wait(at) => self.try_again_later(key, job, why, at, turn),
             _ => self.try_again_later(key, job, why, turn.now, turn),
         }
-    }
-
-    /// The intent of a booking's write is closed: its outcome is known, or it was never sent.
-    pub(super) fn close_write(&mut self, key: &BookingKey) {
-        let open = self.writes.remove(key);
-        let state = self.change_booking(key);
-        let intent = state.intent.take();
-        if open.is_some_and(|open| open.doubt.is_some()) {
-            may_stand_too(state, intent.map_or_else(Vec::new, |intent| intent.asked));
-        }
-    }
-
-    /// The intent of a patient's creation is closed.
-    pub(super) fn close_creation(&mut self, key: &PatientKey) {
-        self.creations.remove(key);
-        self.change_patient(key).intent = None;
     }
 }

@@ -10,7 +10,6 @@ use crate::event::topics::Lane;
 use crate::partition::commit_batch::CommitBatch;
 use crate::partition::job::{JobKey, Standing};
 use crate::partition::lane::LaneProgress;
-use crate::partition::open_write::OpenWrite;
 use crate::partition::subject::Subject;
 use crate::partition::task::{Task, Turn};
 use crate::processor::fact::Fact;
@@ -71,7 +70,7 @@ impl Task {
         turn: &mut Turn<'_>,
     ) {
         let Some(good) = self.outbox.is_known_good(sequence, turn.now) else { return };
-        self.lease_from = self.lease_from.max(started_at);
+        self.intents.renew_lease(started_at);
         for (lane, offset) in good.offsets {
             if let Some(progress) = self.lanes.get_mut(&lane) {
                 progress.committed = Some(offset);
@@ -104,16 +103,8 @@ impl Task {
         }
         self.drain_until = Some(until);
         self.reading.tell();
-        let unsent = |open: &OpenWrite| open.is_unsent();
-        let writes: Vec<_> =
-            self.writes.iter().filter(|(_, open)| unsent(open)).map(|(key, _)| key.clone()).collect();
-        for key in writes {
-            self.close_write(&key);
-        }
-        let creations: Vec<_> =
-            self.creations.iter().filter(|(_, open)| unsent(open)).map(|(key, _)| key.clone()).collect();
-        for key in creations {
-            self.close_creation(&key);
+        for subject in self.intents.all_unsent() {
+            self.close(&subject);
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::booking::{BookingKey, PatientKey, PracticeId};
 use crate::healthflow::Request;
 use crate::partition::advance::Next;
+use crate::partition::cover::subject;
 use crate::partition::job::{Flight, Job, JobKey, Purpose, Share, Standing};
 use crate::partition::task::{Task, Turn};
 use crate::patient::search::Search;
@@ -68,7 +69,7 @@ impl Task {
                 self.jobs.insert(key, job);
                 continue;
             }
-            let lease_until = self.lease_from.plus_ms(turn.settings.lease_ms);
+            let lease_until = self.intents.lease_until(turn.settings);
             let is_write = request.operation().is_write() && !planted!(turn.settings, LeaseNotChecked);
             if is_write && turn.now.plus_ms(turn.settings.lease_margin_ms) >= lease_until {
                 // Renewed by committing the offset again; an empty transaction would ask nobody (rule W2).
@@ -113,17 +114,8 @@ impl Task {
         };
         let operation = request.operation();
         job.flight = Some(Flight { operation, purpose, version, patient_id, if_match, near_unknown });
-        let open = match (request, key) {
-            (Request::SearchPatients { .. }, JobKey::Patient(patient)) => self.creations.get_mut(patient),
-            (Request::CreatePatient { .. }, _) => {
-                job.patient.as_ref().and_then(|patient| self.creations.get_mut(patient))
-            }
-            (_, JobKey::Booking(booking)) if request.operation().is_write() => self.writes.get_mut(booking),
-            _ => None,
-        };
-        if let Some(open) = open {
-            open.in_flight = true;
-            open.sends += u32::from(request.operation().is_write());
+        if let Some(subject) = subject(key, job, request, purpose) {
+            self.intents.sent(&subject, operation.is_write());
         }
         if matches!(request, Request::SearchPatients { .. }) && purpose == Purpose::Flow {
             job.search.get_or_insert_with(|| Search::start(turn.now));
@@ -155,7 +147,7 @@ impl Task {
                     let parked_until = at.max(self.next_parking_ends(booking, &job, turn));
                     self.park_all(booking, &mut job, parked_until, why, turn);
                     // Its doubt settles meanwhile all the same.
-                    if self.writes.get(booking).is_some_and(|open| open.doubt.is_some()) {
+                    if self.intents.is_in_doubt(booking) {
                         self.timers.insert((at, key.clone()));
                     }
                 }
@@ -194,24 +186,11 @@ impl Task {
     pub(super) fn end(&mut self, key: &JobKey, job: &mut Job, now: Timestamp) {
         self.stand(key, job, Standing::Arrived, now);
         if let JobKey::Booking(booking) = key {
-            self.withdraw_write(booking);
+            self.withdraw(&booking.into());
         }
         if let Some(patient) = job.patient.take() {
-            self.withdraw_creation(&patient);
+            self.withdraw(&(&patient).into());
             self.unlock_patient(&patient);
-        }
-    }
-
-    pub(super) fn withdraw_write(&mut self, key: &BookingKey) {
-        if self.writes.get(key).is_some_and(crate::partition::open_write::OpenWrite::is_unsent) {
-            self.close_write(key);
-        }
-    }
-
-    pub(super) fn withdraw_creation(&mut self, key: &PatientKey) {
-        if self.creations.get(key).is_some_and(crate::partition::open_write::OpenWrite::is_unsent) {
-            self.close_creation(key);
-            self.newcomers.never_happened(key);
         }
     }
 
@@ -221,7 +200,7 @@ impl Task {
             return true;
         }
         if let Some(other) = job.patient.take() {
-            self.withdraw_creation(&other);
+            self.withdraw(&(&other).into());
             self.unlock_patient(&other);
             job.forget_search();
         }

@@ -75,7 +75,7 @@ impl Task {
         booking: &Booking,
         turn: &mut Turn<'_>,
     ) {
-        self.writes.remove(key);
+        self.intents.forget(key);
         let outcome = Outcome::Review { reason: Reason::CrashSuspect, evidence: Vec::new() };
         self.conclude(key, job, booking.version, outcome, turn);
     }
@@ -338,7 +338,6 @@ impl Task {
     }
 
     fn is_in_doubt(&self, key: &BookingKey, patient: &PatientKey) -> bool {
-        self.writes.get(key).is_some_and(|open| open.doubt.is_some())
-            || self.creations.get(patient).is_some_and(|open| open.doubt.is_some())
+        self.intents.is_in_doubt(key) || self.intents.is_in_doubt(patient)
     }
 }

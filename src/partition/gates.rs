@@ -1,9 +1,10 @@
 //! Why a job may have to wait before it may ask: a review, a doubt, a newcomer, a patient that is busy.
 
-use crate::booking::{Booking, BookingKey, BookingStatus, PatientKey, Version};
+use crate::booking::{Booking, BookingStatus, PatientKey, Version};
+use crate::partition::intents::Doubt;
 use crate::partition::job::Job;
 use crate::partition::newcomers::Obstacle;
-use crate::partition::open_write::Doubt;
+use crate::partition::subject::Subject;
 use crate::partition::task::Task;
 use crate::patient::Person;
 use crate::processor::defects::planted;
@@ -45,45 +46,28 @@ impl Task {
         in_review || patient_held
     }
 
-    /// What the doubt about the appointment of `key` allows; one whose version is over is not repeated, so that it
-    /// becomes quiet.
-    pub(super) fn write_verdict(
+    /// What the doubt about `subject` allows; nobody whose version is over repeats its write, so that it becomes quiet.
+    pub(super) fn verdict(
         &self,
-        key: &BookingKey,
+        subject: &Subject,
         is_over: bool,
         now: Timestamp,
         settings: &Settings,
     ) -> DoubtVerdict {
-        let Some(doubt) = self.writes.get(key).and_then(|open| open.doubt) else { return DoubtVerdict::None };
-        let state = self.state.bookings.get_open(key);
-        let is_safe =
-            state.and_then(|state| state.intent.as_ref()).is_some_and(|intent| match intent.operation {
-                WriteOperation::Create => is_create_safe(intent.since, now, settings),
-                // Of all PUTs that name one revision, one is carried out; then it has passed.
-                WriteOperation::Update => {
-                    let placement = state.and_then(|state| state.placement.as_ref());
-                    let revision = placement.and_then(|placement| placement.revision.as_ref());
-                    revision.is_some() && revision == intent.if_match.as_ref()
-                }
-            });
-        verdict(&doubt, is_safe && !is_over, now, settings)
-    }
-
-    /// What the doubt about the creation of `patient` allows; one whose booking is over does not repeat it.
-    pub(super) fn creation_verdict(
-        &self,
-        patient: &PatientKey,
-        is_over: bool,
-        now: Timestamp,
-        settings: &Settings,
-    ) -> DoubtVerdict {
-        let Some(open) = self.creations.get(patient) else { return DoubtVerdict::None };
-        let Some(doubt) = open.doubt else { return DoubtVerdict::None };
-        if open.in_flight {
+        let Some(doubt) = self.intents.doubt(subject) else { return DoubtVerdict::None };
+        if self.intents.is_in_flight(subject) {
             return DoubtVerdict::Wait(now.plus_ms(LOOK_AGAIN_MS));
         }
-        let intent = self.state.patients.get_open(patient).and_then(|state| state.intent.as_ref());
-        let is_safe = intent.is_some_and(|intent| is_create_safe(intent.since, now, settings));
+        let is_safe = match subject {
+            Subject::Booking(key) => {
+                let state = self.state.bookings.get_open(key);
+                state.is_some_and(|state| is_write_safe(state, now, settings))
+            }
+            Subject::Patient(key) => {
+                let intent = self.state.patients.get_open(key).and_then(|state| state.intent.as_ref());
+                intent.is_some_and(|intent| is_create_safe(intent.since, now, settings))
+            }
+        };
         verdict(&doubt, is_safe && !is_over, now, settings)
     }
 
@@ -94,7 +78,7 @@ impl Task {
         now: Timestamp,
         settings: &Settings,
     ) -> Option<Timestamp> {
-        let opens_at = self.fenced_at.plus_ms(settings.search_lag_ms);
+        let opens_at = self.intents.fenced_at().plus_ms(settings.search_lag_ms);
         if now < opens_at {
             return Some(opens_at);
         }
@@ -155,6 +139,18 @@ fn verdict(doubt: &Doubt, is_safe: bool, now: Timestamp, settings: &Settings) ->
     } else {
         DoubtVerdict::Wait(doubt.quiet_at)
     }
+}
+
+/// Whether the open write of a booking may be repeated.
+fn is_write_safe(state: &BookingState, now: Timestamp, settings: &Settings) -> bool {
+    state.intent.as_ref().is_some_and(|intent| match intent.operation {
+        WriteOperation::Create => is_create_safe(intent.since, now, settings),
+        // Of all PUTs that name one revision, one is carried out; then it has passed.
+        WriteOperation::Update => {
+            let revision = state.placement.as_ref().and_then(|placement| placement.revision.as_ref());
+            revision.is_some() && revision == intent.if_match.as_ref()
+        }
+    })
 }
 
 /// Whether a create whose intent was opened at `since` may be repeated: its key must still be remembered when the repeat

@@ -76,7 +76,8 @@ impl Task {
         let is_of_another_clock = sent_at > turn.now && !planted!(turn.settings, FutureBelieved);
         let own = if is_of_another_clock { Timestamp(0) } else { sent_at.plus_ms(turn.settings.settle_ms()) };
         let counts_from_fence = written_by_us || is_of_another_clock;
-        let inherited = if counts_from_fence { self.inherited_quiet_at(turn.settings) } else { Timestamp(0) };
+        let inherited =
+            if counts_from_fence { self.intents.inherited_quiet_at(turn.settings) } else { Timestamp(0) };
         if planted!(turn.settings, GoneBelievedAtOnce) { turn.now } else { own.max(inherited) }
     }
 }

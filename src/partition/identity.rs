@@ -11,9 +11,7 @@ impl Hash for Task {
         let Task {
             partition,
             incarnation,
-            fenced_at,
             drain_until,
-            lease_from,
             lanes,
             state,
             jobs,
@@ -28,8 +26,7 @@ impl Hash for Task {
             newcomers,
             slots,
             requested_end,
-            writes,
-            creations,
+            intents,
             alone,
             outbox,
             positions_written_at,
@@ -37,16 +34,14 @@ impl Hash for Task {
             lost,
             reading,
         } = self;
-        (partition, incarnation, fenced_at, drain_until, lease_from).hash(hasher);
-        (outbox, positions_written_at).hash(hasher);
+        (partition, incarnation, drain_until).hash(hasher);
+        (intents, outbox, positions_written_at).hash(hasher);
         (arrivals, ready, places, timers, nameless, alone, requested_end).hash(hasher);
         (topic_ids, lost, reading).hash(hasher);
         hash_entries(lanes, hasher);
         hash_entries(jobs, hasher);
         hash_entries(patients_busy, hasher);
         hash_entries(patients_awaited, hasher);
-        hash_entries(writes, hasher);
-        hash_entries(creations, hasher);
         (state, waiting_room, newcomers, slots).hash(hasher);
     }
 }

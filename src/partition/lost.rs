@@ -22,7 +22,7 @@ impl Task {
     pub(super) fn inherit_lost(&mut self) {
         let owed = self.state.bookings.open_entries().filter(|(_, state)| !state.lost.is_empty());
         for (key, _) in owed {
-            self.outbox.write_state(Subject::Booking(key.clone()));
+            self.outbox.write_state(key.into());
             self.lost.insert(key.clone());
         }
     }
@@ -34,8 +34,8 @@ impl Task {
             return;
         }
         for key in std::mem::take(&mut self.lost) {
-            let settles = self.writes.contains_key(&key)
-                && !self.is_unclear(&key)
+            let settles = self.intents.is_open(&key)
+                && !self.intents.is_unclear(&key)
                 && !self.is_given_up(&Subject::Booking(key.clone()), settings);
             if settles || self.has_at_hand(&key) {
                 self.lost.insert(key);

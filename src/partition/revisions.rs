@@ -22,14 +22,15 @@ impl Task {
         flight: &Flight,
         turn: &mut Turn<'_>,
     ) {
-        let was_in_doubt = self.writes.get(key).is_some_and(|open| open.doubt.is_some());
+        let was_in_doubt = self.intents.is_in_doubt(key);
         if was_in_doubt {
             turn.facts.push_back(Fact::DoubtSettled { key: Some(key.clone()), found: None });
         }
         let intent = self.state.bookings.get_open(key).and_then(|state| state.intent.as_ref());
         // An intent of the future is one of a wrong clock.
-        let stood_at = intent.map_or(turn.now, |intent| intent.since.min(turn.now)).max(self.fenced_at);
-        self.close_write(key);
+        let stood_at =
+            intent.map_or(turn.now, |intent| intent.since.min(turn.now)).max(self.intents.fenced_at());
+        self.close(&key.into());
         let was_certain = self.forget_content(key);
         let is_first = job.outdated.is_none();
         let may_be_ours = was_in_doubt || !was_certain;

@@ -19,9 +19,6 @@ use crate::sync::step::look_up_patient;
 use crate::sync::{Outcome, Reason};
 use crate::time::Timestamp;
 
-/// So many look-ups that failed make the longest pause, whatever follows.
-const LOOK_UPS_MAX: u32 = 30;
-
 /// How a doubt that is quiet is settled.
 pub(super) enum Settling {
     /// By asking this.
@@ -48,10 +45,10 @@ enum ToldApart {
 impl Task {
     /// A booking with no version at hand: only its doubt is left to settle.
     pub(super) fn next_of_doubt(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) -> Next {
-        let Some(open) = self.writes.get(key) else { return Next::Rest };
-        let Some(doubt) = open.doubt.filter(|doubt| !doubt.unclear) else { return Next::Rest };
+        let doubt = self.intents.doubt(key).filter(|doubt| !doubt.unclear);
+        let Some(doubt) = doubt else { return Next::Rest };
         // The look-up too may be what kills the workers: it waits for a record to go to a person with (rule K6).
-        if self.is_given_up(&Subject::Booking(key.clone()), turn.settings) {
+        if self.is_given_up(&key.into(), turn.settings) {
             return Next::Rest;
         }
         if turn.now < doubt.quiet_at {
@@ -81,7 +78,7 @@ impl Task {
             let (practice, cursor) = (key.practice.clone(), job.looked_up.cursor().map(str::to_owned));
             return Settling::Ask(Box::new(Request::FindAppointment { practice, sought, cursor }));
         }
-        self.close_write(key);
+        self.close(&key.into());
         let state = self.change_booking(key);
         if let Some(placement) = &mut state.placement {
             placement.fingerprint = None;
@@ -91,9 +88,8 @@ impl Task {
     }
 
     pub(super) fn next_of_patient(&mut self, key: &PatientKey, job: &Job, turn: &mut Turn<'_>) -> Next {
-        let Some(open) = self.creations.get(key) else { return Next::Rest };
-        let Some(doubt) = open.doubt else { return Next::Rest };
-        if open.in_flight {
+        let Some(doubt) = self.intents.doubt(key) else { return Next::Rest };
+        if self.intents.is_in_flight(key) {
             // A booking repeats it just now; where that settles nothing, somebody must look again.
             self.timers.insert((turn.now.plus_ms(SETTLE_AGAIN_MS), JobKey::Patient(key.clone())));
             return Next::Rest;
@@ -102,7 +98,7 @@ impl Task {
             self.timers.insert((doubt.quiet_at, JobKey::Patient(key.clone())));
             return Next::Rest;
         }
-        let given_up = self.is_given_up(&Subject::Patient(key.clone()), turn.settings);
+        let given_up = self.is_given_up(&key.into(), turn.settings);
         if turn.settings.guard.has_references() && !given_up {
             return Next::Ask(look_up_patient(key, job.pages.cursor()), Purpose::Settle);
         }
@@ -120,7 +116,7 @@ impl Task {
             let sent = state.intent.as_ref().and_then(|intent| intent.person).unwrap_or(0);
             state.unseen = Some(if state.unseen.is_none_or(|earlier| earlier == sent) { sent } else { 0 });
         }
-        self.close_creation(patient);
+        self.close(&patient.into());
         self.newcomers.unseen(patient, turn.now, turn.settings.search_lag_ms);
         turn.facts.push_back(Fact::DoubtSettled { key: None, found: None });
         if let Some(holder) = self.patients_busy.get(patient) {
@@ -139,6 +135,7 @@ impl Task {
         reply: Reply,
         turn: &mut Turn<'_>,
     ) {
+        self.intents.looked_up(key);
         let pages = match reply {
             Ok(Answer::Appointments { found, next_cursor }) => {
                 job.looked_up.take_in(found, next_cursor, PAGES_MAX).ok()
@@ -150,11 +147,10 @@ impl Task {
             Some(None) => return,
             None => {
                 job.looked_up = Pages::default();
-                return self.look_up_failed(JobKey::Booking(key.clone()), job, turn);
+                return self.look_up_failed(key.into(), job, turn);
             }
         };
-        let key_refused =
-            self.writes.get(key).and_then(|open| open.doubt).is_some_and(|doubt| doubt.key_refused);
+        let key_refused = self.intents.doubt(key).is_some_and(|doubt| doubt.key_refused);
         let is_ours = match self.told_apart(key, found, turn) {
             ToldApart::Ours(AppointmentFound { id, patient, revision }) => {
                 self.adopt(key, (id, revision), patient.0);
@@ -166,12 +162,12 @@ impl Task {
             }
             ToldApart::Soon => {
                 let again_at = turn.now.plus_ms(turn.settings.retry_backoff_min_ms);
-                return self.look_up_again(JobKey::Booking(key.clone()), again_at, job, turn);
+                return self.look_up_again(key.into(), again_at, job, turn);
             }
             ToldApart::Unclear => return self.leave_to_a_person(key, job, turn),
         };
         turn.facts.push_back(Fact::DoubtSettled { key: Some(key.clone()), found: Some(is_ours) });
-        self.close_write(key);
+        self.close(&key.into());
     }
 
     /// Which of `found` is what the create in doubt of `key` made. Our reference says so itself; where HealthFlow does not
@@ -204,7 +200,7 @@ impl Task {
             }
             if state.intent.is_some() && slot_of(&other) == slot {
                 has_rival = true;
-                is_rival_under_way |= self.writes.get(&other).is_some_and(|open| open.doubt.is_none());
+                is_rival_under_way |= self.intents.is_open(&other) && !self.intents.is_in_doubt(&other);
             }
         }
         match (found.len(), has_rival) {
@@ -215,25 +211,19 @@ impl Task {
         }
     }
 
-    /// Whether a look-up did not tell what became of a create in doubt.
-    pub(super) fn is_unclear(&self, key: &BookingKey) -> bool {
-        self.writes.get(key).and_then(|open| open.doubt).is_some_and(|doubt| doubt.unclear)
-    }
-
     /// Nobody but a person can tell what became of a create in doubt: the newest version at hand goes to review, and with
     /// it the doubt. The intent stays in state until that is decided, for what it may have made may not be taken for
     /// another booking's. With no record at hand the doubt waits for one.
     pub(super) fn leave_to_a_person(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) {
         let Some(version) = job.newest().map(|newest| newest.booking.version) else {
-            let doubt = self.writes.get_mut(key).and_then(|open| open.doubt.as_mut());
-            doubt.into_iter().for_each(|doubt| doubt.unclear = true);
+            self.intents.leave_unclear(key);
             // A version that is owed its dead letter need not wait for a record that is gone.
             if self.lost.contains(key) {
                 self.outbox.renew();
             }
             return;
         };
-        self.writes.remove(key);
+        self.intents.forget(key);
         turn.facts.push_back(Fact::DoubtSettled { key: Some(key.clone()), found: None });
         let outcome = Outcome::Review { reason: Reason::AmbiguousAppointment, evidence: Vec::new() };
         self.conclude(key, job, version, outcome, turn);
@@ -247,8 +237,9 @@ impl Task {
         reply: Reply,
         turn: &mut Turn<'_>,
     ) {
-        let Some(open) = self.creations.get_mut(patient) else { return };
-        open.in_flight = false;
+        if !self.intents.looked_up(patient) {
+            return;
+        }
         let pages = match reply {
             Ok(Answer::Patients { found, next_cursor }) => {
                 job.pages.take_in(found, next_cursor, PAGES_MAX).ok()
@@ -260,7 +251,7 @@ impl Task {
             Some(None) => return,
             None => {
                 job.pages = Pages::default();
-                return self.look_up_failed(JobKey::Patient(patient.clone()), job, turn);
+                return self.look_up_failed(patient.into(), job, turn);
             }
         };
         let ours = |candidate: &Candidate| candidate.external_id.as_deref() == Some(patient.patient.as_str());
@@ -284,45 +275,32 @@ impl Task {
 
     /// A creation that is quiet and not found never happened and never will; a key that was refused is not used again.
     fn creation_never_happened(&mut self, patient: &PatientKey) {
-        let open = self.creations.get(patient);
-        let key_refused = open.and_then(|open| open.doubt).is_some_and(|doubt| doubt.key_refused);
+        let key_refused = self.intents.doubt(patient).is_some_and(|doubt| doubt.key_refused);
         self.change_patient(patient).incarnation += u32::from(key_refused);
-        self.close_creation(patient);
+        self.close(&patient.into());
         self.newcomers.never_happened(patient);
     }
 
     /// A settling look-up failed: the doubt stays quiet, and is asked about again after a pause that grows, unless all such
     /// look-ups fail: then that is not its own trouble.
-    fn look_up_failed(&mut self, key: JobKey, job: &Job, turn: &Turn<'_>) {
-        let doubt = match &key {
-            JobKey::Booking(booking) => self.writes.get_mut(booking),
-            JobKey::Patient(patient) => self.creations.get_mut(patient),
-        }
-        .and_then(|open| open.doubt.as_mut());
-        let Some(doubt) = doubt else { return };
-        let operation = match &key {
-            JobKey::Booking(_) => Operation::FindAppointment,
-            JobKey::Patient(_) => Operation::SearchPatients,
+    fn look_up_failed(&mut self, subject: Subject, job: &Job, turn: &Turn<'_>) {
+        let operation = match &subject {
+            Subject::Booking(_) => Operation::FindAppointment,
+            Subject::Patient(_) => Operation::SearchPatients,
         };
-        doubt.look_ups =
-            if turn.reads.do_fail(operation) { 1 } else { (doubt.look_ups + 1).min(LOOK_UPS_MAX) };
+        let do_all = turn.reads.do_fail(operation);
+        let Some(times) = self.intents.look_up_failed(&subject, do_all) else { return };
         let (min_ms, max_ms) = (turn.settings.retry_backoff_min_ms, turn.settings.retry_backoff_max_ms);
-        let again_at = turn.now.plus_ms(delay_ms(&key, 0, doubt.look_ups, min_ms, max_ms));
-        self.look_up_again(key, again_at, job, turn);
+        let again_at = turn.now.plus_ms(delay_ms(&subject.clone().settling_job(), 0, times, min_ms, max_ms));
+        self.look_up_again(subject, again_at, job, turn);
     }
 
     /// The doubt stays quiet and is asked about again at `again_at`.
-    fn look_up_again(&mut self, key: JobKey, again_at: Timestamp, job: &Job, turn: &Turn<'_>) {
+    fn look_up_again(&mut self, subject: Subject, again_at: Timestamp, job: &Job, turn: &Turn<'_>) {
         let asked = job.told.map_or(turn.now, |told| told.until);
         let again_at = again_at.max(asked);
-        match &key {
-            JobKey::Booking(booking) => self.writes.get_mut(booking),
-            JobKey::Patient(patient) => self.creations.get_mut(patient),
-        }
-        .and_then(|open| open.doubt.as_mut())
-        .into_iter()
-        .for_each(|doubt| doubt.quiet_at = again_at);
-        self.timers.insert((again_at, key));
+        self.intents.ask_again_at(&subject, again_at);
+        self.timers.insert((again_at, subject.settling_job()));
     }
 }
 

@@ -104,7 +104,7 @@ impl Task {
             footprint.somewhere = *status == BookingStatus::Scheduled && spans.is_empty();
             footprint.occupied.extend(spans.iter().cloned());
         }
-        if self.writes.get(key).is_some_and(|open| !open.is_unsent()) {
+        if self.intents.may_have_effect(key) {
             let intent = state.and_then(|state| state.intent.as_deref());
             footprint.occupied.extend(intent.into_iter().flat_map(|intent| intent.asked.iter().cloned()));
         }
@@ -175,7 +175,7 @@ impl Task {
         booking: &Booking,
         turn: &mut Turn<'_>,
     ) -> Option<Next> {
-        let is_sent = self.writes.get(key).is_some_and(|open| !open.is_unsent());
+        let is_sent = self.intents.may_have_effect(key);
         let wanted = Span::wanted(booking).filter(|_| !is_sent)?;
         let state = self.state.bookings.get_open(key);
         if state

@@ -17,8 +17,34 @@ impl Subject {
     /// Whose doubt the job of `key` settles.
     pub fn settled_by(key: &JobKey) -> Self {
         match key {
-            JobKey::Booking(booking) => Subject::Booking(booking.clone()),
-            JobKey::Patient(patient) => Subject::Patient(patient.clone()),
+            JobKey::Booking(booking) => booking.into(),
+            JobKey::Patient(patient) => patient.into(),
         }
+    }
+
+    /// The job that settles a doubt about it.
+    pub fn settling_job(self) -> JobKey {
+        match self {
+            Subject::Booking(booking) => JobKey::Booking(booking),
+            Subject::Patient(patient) => JobKey::Patient(patient),
+        }
+    }
+}
+
+impl From<&BookingKey> for Subject {
+    fn from(key: &BookingKey) -> Self {
+        Subject::Booking(key.clone())
+    }
+}
+
+impl From<&PatientKey> for Subject {
+    fn from(key: &PatientKey) -> Self {
+        Subject::Patient(key.clone())
+    }
+}
+
+impl From<&Subject> for Subject {
+    fn from(subject: &Subject) -> Self {
+        subject.clone()
     }
 }

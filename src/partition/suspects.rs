@@ -6,8 +6,8 @@
 use crate::booking::{Booking, PatientKey};
 use crate::healthflow::Request;
 use crate::partition::advance::Next;
+use crate::partition::cover::subject;
 use crate::partition::job::{Job, JobKey, Purpose};
-use crate::partition::open_write::OpenWrite;
 use crate::partition::subject::Subject;
 use crate::partition::task::{Task, Turn};
 use crate::processor::defects::planted;
@@ -17,27 +17,7 @@ use crate::state::Suspicion;
 /// How long a suspect waits until it looks again whether another one has ended, in milliseconds.
 const LOOK_AGAIN_MS: i64 = 100;
 
-/// Whose intent `request` goes out under, or settles; none for the reads of the flow.
-pub(super) fn subject(key: &JobKey, job: &Job, request: &Request, purpose: Purpose) -> Option<Subject> {
-    match (request, key) {
-        (_, JobKey::Patient(patient)) => Some(Subject::Patient(patient.clone())),
-        (Request::CreatePatient { .. }, JobKey::Booking(_)) => job.patient.clone().map(Subject::Patient),
-        (_, JobKey::Booking(booking)) if purpose == Purpose::Settle || request.operation().is_write() => {
-            Some(Subject::Booking(booking.clone()))
-        }
-        _ => None,
-    }
-}
-
 impl Task {
-    /// The memory that goes with the intent of `subject`.
-    pub(super) fn open_write(&self, subject: &Subject) -> Option<&OpenWrite> {
-        match subject {
-            Subject::Booking(key) => self.writes.get(key),
-            Subject::Patient(key) => self.creations.get(key),
-        }
-    }
-
     /// Lets a suspect ask only while no other one does, and once the next commit has marked it.
     pub(super) fn one_suspect_at_a_time(
         &mut self,
@@ -101,7 +81,6 @@ impl Task {
         if self.suspicion(subject).is_none_or(|suspicion| suspicion.alone == alone) {
             return;
         }
-        let sequence = self.outbox.next_sequence();
         match subject {
             Subject::Booking(key) => {
                 self.change_booking(key).suspicion.alone = alone;
@@ -110,11 +89,9 @@ impl Task {
                 self.change_patient(key).suspicion.alone = alone;
             }
         }
-        let open = match subject {
-            Subject::Booking(key) => self.writes.get_mut(key),
-            Subject::Patient(key) => self.creations.get_mut(key),
-        };
         // Nothing is asked before the mark stands; taking it off delays nobody.
-        open.filter(|_| alone).into_iter().for_each(|open| open.sequence = sequence);
+        if alone {
+            self.intents.raise(subject, self.outbox.next_sequence());
+        }
     }
 }

@@ -6,15 +6,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use crate::booking::{BookingKey, PatientKey};
 use crate::event::Unusable;
 use crate::event::topics::Lane;
+use crate::partition::intents::Intents;
 use crate::partition::job::{Job, JobKey, Purpose, Share, Standing};
 use crate::partition::lane::LaneProgress;
 use crate::partition::newcomers::Newcomers;
-use crate::partition::open_write::OpenWrite;
 use crate::partition::outbox::Outbox;
 use crate::partition::reading::ReadGuard;
 use crate::partition::slots::Slots;
-use crate::partition::subject::Subject;
-use crate::processor::defects::planted;
 use crate::processor::fact::Fact;
 use crate::processor::input::{Acquired, Incarnation};
 use crate::processor::settings::Settings;
@@ -36,9 +34,6 @@ pub struct Turn<'a> {
     pub facts: &'a mut VecDeque<Fact>,
 }
 
-/// Before the first good commit there is no lease: long ago.
-const NO_LEASE: Timestamp = Timestamp(0);
-
 /// One task that is live.
 #[derive(Clone, Debug)]
 pub struct Task {
@@ -46,11 +41,8 @@ pub struct Task {
     pub partition: i32,
     /// Which life of it in this process.
     pub incarnation: Incarnation,
-    /// F: when the old owner was fenced.
-    pub fenced_at: Timestamp,
     /// When draining must be over; none while live (rule K2).
     pub drain_until: Option<Timestamp>,
-    pub(super) lease_from: Timestamp,
     pub(super) lanes: HashMap<Lane, LaneProgress>,
     pub(super) state: TaskState,
     pub(super) jobs: HashMap<JobKey, Job>,
@@ -65,8 +57,8 @@ pub struct Task {
     pub(super) newcomers: Newcomers,
     pub(super) slots: Slots,
     pub(super) requested_end: i64,
-    pub(super) writes: HashMap<BookingKey, OpenWrite>,
-    pub(super) creations: HashMap<PatientKey, OpenWrite>,
+    /// What is known of the open intents beyond state, and the lease.
+    pub(super) intents: Intents,
     pub(super) alone: Option<JobKey>,
     /// What the next commit will carry, and which commits are known good.
     pub(super) outbox: Outbox,
@@ -96,11 +88,7 @@ impl Task {
         let mut task = Task {
             partition,
             incarnation,
-            fenced_at: acquired.fenced_at,
             drain_until: None,
-            // No write before the first commit is good. An owner fenced while it restored may have read what its
-            // successor intends, would take it for a doubt and repeat it, and the successor may yet withdraw it (W2).
-            lease_from: NO_LEASE,
             lanes,
             state: acquired.state,
             jobs: HashMap::new(),
@@ -115,8 +103,7 @@ impl Task {
             newcomers: Newcomers::default(),
             slots: Slots::default(),
             requested_end: acquired.start.requested_end,
-            writes: HashMap::new(),
-            creations: HashMap::new(),
+            intents: Intents::new(acquired.fenced_at, turn.settings),
             alone: None,
             outbox: Outbox::new(),
             positions_written_at: None,
@@ -124,9 +111,6 @@ impl Task {
             lost: BTreeSet::new(),
             reading,
         };
-        if planted!(turn.settings, LeaseFromTheFence) {
-            task.lease_from = task.fenced_at;
-        }
         task.inherit_doubts(turn.settings);
         task.inherit_lost();
         task.inherit_slots();
@@ -135,51 +119,22 @@ impl Task {
             incarnation,
             restored_records: acquired.restored_records,
             restore_ms: acquired.restored_at.since_ms(acquired.fenced_at).max(0).unsigned_abs(),
-            open_intents: (task.writes.len() + task.creations.len()) as u64,
+            open_intents: task.intents.len() as u64,
         });
         let lost = acquired.start.lost.into_iter();
         turn.facts.extend(lost.map(|position| Fact::PositionLost { partition, position }));
         task
     }
 
-    /// Until when an old owner's writes may still land unseen.
-    pub(super) fn inherited_quiet_at(&self, settings: &Settings) -> Timestamp {
-        let lease_ms = if planted!(settings, QuietTimeWithoutLease) { 0 } else { settings.lease_ms };
-        self.fenced_at.plus_ms(lease_ms + settings.settle_ms())
-    }
-
-    fn inherit_doubts(&mut self, settings: &Settings) {
-        let quiet_at = self.inherited_quiet_at(settings);
-        let suspect_after = settings.crash_suspect_after;
-        for (key, state) in self.state.bookings.open_entries() {
-            // What is in review is a person's doubt, not ours.
-            if state.intent.is_some() && !state.leaves_write_to_a_person() {
-                state.suspicion = state.suspicion.after_unclean_end(suspect_after);
-                self.outbox.write_state(Subject::Booking(key.clone()));
-                self.writes.insert(key.clone(), OpenWrite::inherited(self.fenced_at, quiet_at));
-                self.timers.insert((quiet_at, JobKey::Booking(key.clone())));
-            }
-        }
-        for (key, state) in self.state.patients.open_entries() {
-            if state.intent.is_some() {
-                state.suspicion = state.suspicion.after_unclean_end(suspect_after);
-                self.outbox.write_state(Subject::Patient(key.clone()));
-                self.creations.insert(key.clone(), OpenWrite::inherited(self.fenced_at, quiet_at));
-                self.newcomers.inherit(key.clone());
-                self.timers.insert((quiet_at, JobKey::Patient(key.clone())));
-            }
-        }
-    }
-
     /// The state of a booking, for change; the next commit will carry it.
     pub(super) fn change_booking(&mut self, key: &BookingKey) -> &mut BookingState {
-        self.outbox.write_state(Subject::Booking(key.clone()));
+        self.outbox.write_state(key.into());
         self.state.bookings.change(key)
     }
 
     /// The state of a patient, for change; the next commit will carry it.
     pub(super) fn change_patient(&mut self, key: &PatientKey) -> &mut PatientState {
-        self.outbox.write_state(Subject::Patient(key.clone()));
+        self.outbox.write_state(key.into());
         self.state.patients.change(key)
     }
 
@@ -242,7 +197,7 @@ impl Task {
 
     /// Since when each open doubt is open.
     pub fn doubts(&self) -> impl Iterator<Item = Timestamp> {
-        self.writes.values().chain(self.creations.values()).filter_map(|open| open.doubt).map(|d| d.since)
+        self.intents.doubts().map(|doubt| doubt.since)
     }
 
     /// The earliest moment at which the task has something to do without being told.

@@ -126,3 +126,11 @@ impl Settings {
         self.retry_backoff_max_ms.max(self.lease_ms + self.settle_ms())
     }
 }
+
+#[cfg(test)]
+impl Settings {
+    /// What `config/default.toml` says, for one partition.
+    pub(crate) fn for_tests() -> Self {
+        crate::config::Config::of_defaults().processor_settings(1)
+    }
+}

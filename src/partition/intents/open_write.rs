@@ -7,13 +7,13 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct OpenWrite {
     /// The commit that carries the newest form of the intent; nothing is sent under it before that is good (rule W1).
-    pub sequence: u64,
+    pub(super) sequence: u64,
     /// Requests sent under it that may have been carried out, the one in flight included.
-    pub sends: u32,
+    pub(super) sends: u32,
     /// Whether a request or the look-up that settles it is under way.
-    pub in_flight: bool,
+    pub(super) in_flight: bool,
     /// Set when the outcome is not known (rule W4).
-    pub doubt: Option<Doubt>,
+    pub(super) doubt: Option<Doubt>,
 }
 
 /// It is not known whether a write was carried out.
@@ -37,11 +37,6 @@ pub struct Doubt {
 }
 
 impl OpenWrite {
-    /// An intent that the commit `sequence` will carry, and under which nothing was sent.
-    pub fn unsent(sequence: u64) -> Self {
-        OpenWrite { sequence, ..OpenWrite::default() }
-    }
-
     /// An intent found in state at acquisition (rule K1).
     pub fn inherited(fenced_at: Timestamp, quiet_at: Timestamp) -> Self {
         OpenWrite {

@@ -1,14 +1,15 @@
 //! What a fault of a write means for its intent: whether it may be sent again, is over, or is in doubt (rules W3, W4).
 
+use super::open_write::OpenWrite;
 use crate::healthflow::Fault;
 use crate::healthflow::fault::{NotSent, Unknown};
-use crate::partition::open_write::OpenWrite;
 use crate::partition::task::Turn;
 use crate::processor::defects::planted;
 use crate::time::Timestamp;
 
 /// What a fault of a write means for its intent.
-pub(super) enum Fate {
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fate {
     /// It had no effect, and the same may be sent again; whether that counts as an attempt.
     SendAgain { counts: bool },
     /// It had no effect and never will: the only request under the intent was refused.
@@ -79,7 +80,7 @@ pub(super) fn fate(open: &mut OpenWrite, fault: &Fault, quiet_at: Timestamp, tur
 }
 
 /// The fields that a refusal names.
-pub(super) fn fields_of(fault: &Fault) -> Vec<String> {
+pub fn fields_of(fault: &Fault) -> Vec<String> {
     match fault {
         Fault::Refused { fields, .. } => fields.clone(),
         _ => Vec::new(),

@@ -1,0 +1,177 @@
+//! Opening intents and closing them, in state and in memory together (rules W1, K1): what may be sent is in both, and
+//! what is closed in neither. What memory alone knows of them is in `intents.rs`.
+
+use crate::appointment::{Revision, Slot, Span};
+use crate::booking::{Booking, BookingKey, PatientKey};
+use crate::healthflow::Request;
+use crate::partition::job::{Job, JobKey, Purpose};
+use crate::partition::slot_waits::may_stand_too;
+use crate::partition::subject::Subject;
+use crate::partition::task::{Task, Turn};
+use crate::patient::digests::PersonDigests;
+use crate::patient::{Person, description};
+use crate::processor::defects::planted;
+use crate::processor::settings::Settings;
+use crate::state::{PatientIntent, WriteIntent, WriteOperation};
+
+/// How many places one intent remembers: a create that is repeated for newer and newer versions asks for one each.
+const ASKED_MAX: usize = 8;
+
+impl Task {
+    pub(super) fn inherit_doubts(&mut self, settings: &Settings) {
+        let quiet_at = self.intents.inherited_quiet_at(settings);
+        let suspect_after = settings.crash_suspect_after;
+        for (key, state) in self.state.bookings.open_entries() {
+            // What is in review is a person's doubt, not ours.
+            if state.intent.is_some() && !state.leaves_write_to_a_person() {
+                state.suspicion = state.suspicion.after_unclean_end(suspect_after);
+                self.outbox.write_state(key.into());
+                self.intents.inherit(key.into(), quiet_at);
+                self.timers.insert((quiet_at, JobKey::Booking(key.clone())));
+            }
+        }
+        for (key, state) in self.state.patients.open_entries() {
+            if state.intent.is_some() {
+                state.suspicion = state.suspicion.after_unclean_end(suspect_after);
+                self.outbox.write_state(key.into());
+                self.intents.inherit(key.into(), quiet_at);
+                self.newcomers.inherit(key.clone());
+                self.timers.insert((quiet_at, JobKey::Patient(key.clone())));
+            }
+        }
+    }
+
+    /// Makes sure that an intent covers this write: opens one, or raises the newest intended version (rule W1).
+    pub(super) fn cover_write(
+        &mut self,
+        key: &BookingKey,
+        (operation, slot, if_match): (WriteOperation, Option<Slot>, Option<Revision>),
+        booking: &Booking,
+        turn: &Turn<'_>,
+    ) {
+        let sequence = self.outbox.next_sequence();
+        let version = booking.version;
+        let unsent = !self.intents.may_have_effect(key);
+        if !self.intents.is_open(key) {
+            self.intents.open(key, sequence);
+        }
+        let state = self.state.bookings.change(key);
+        let same = state
+            .intent
+            .as_ref()
+            .filter(|intent| intent.operation == operation && intent.incarnation == state.incarnation);
+        let covered = same.is_some_and(|intent| {
+            (!unsent || intent.first_version == version) && intent.slot == slot && intent.if_match == if_match
+        });
+        if covered && (state.newest >= version || planted!(turn.settings, NewerUnderOlderIntent)) {
+            return;
+        }
+        let asked = asked(same.filter(|_| !unsent).map(|intent| &**intent), Span::wanted(booking));
+        let (first_version, since) = match same {
+            Some(intent) if !unsent => (intent.first_version, intent.since),
+            _ => (version, turn.now),
+        };
+        state.intent = Some(Box::new(WriteIntent {
+            operation,
+            incarnation: state.incarnation,
+            first_version,
+            since,
+            slot,
+            if_match,
+            asked,
+        }));
+        state.newest = state.newest.max(version);
+        self.intents.open(key, sequence);
+        self.outbox.write_state(key.into());
+    }
+
+    /// Makes sure that an intent covers the creation of a patient. From here on it counts as begun (rule W7): another
+    /// owner may take the intent for a creation that was sent.
+    pub(super) fn cover_creation(&mut self, key: &PatientKey, booking: &Booking, turn: &Turn<'_>) {
+        let person = Person::from(&booking.patient);
+        let description =
+            (!turn.settings.guard.has_references()).then(|| description::fingerprint(&booking.patient));
+        let digests = Some(PersonDigests::of(key, &person));
+        if self.intents.may_have_effect(key) {
+            return;
+        }
+        if !planted!(turn.settings, CreationCountsFromSending) {
+            self.newcomers.begin(key, person);
+        }
+        let intent = self.state.patients.get_open(key).and_then(|state| state.intent.as_ref());
+        if self.intents.is_open(key)
+            && intent.is_some_and(|intent| intent.person == description && intent.digests == digests)
+        {
+            return;
+        }
+        self.intents.open(key, self.outbox.next_sequence());
+        let state = self.change_patient(key);
+        state.unseen = None;
+        state.intent = Some(Box::new(PatientIntent {
+            incarnation: state.incarnation,
+            since: turn.now,
+            person: description,
+            digests,
+        }));
+    }
+
+    /// Whether `request` may go out: the intent it goes out under is in a transaction that is known good, as it stands now;
+    /// true of reads that settle nothing.
+    pub(super) fn may_be_sent(
+        &self,
+        key: &JobKey,
+        job: &Job,
+        (request, purpose): (&Request, Purpose),
+        turn: &Turn<'_>,
+    ) -> bool {
+        let Some(subject) = subject(key, job, request, purpose) else { return true };
+        planted!(turn.settings, IntentNotAwaited) || self.intents.is_durable(&subject, &self.outbox)
+    }
+
+    /// The intent of `subject` is closed: its outcome is known, or it was never sent.
+    pub(super) fn close(&mut self, subject: &Subject) {
+        let was_in_doubt = self.intents.forget(subject).is_some();
+        match subject {
+            Subject::Booking(key) => {
+                let state = self.change_booking(key);
+                let intent = state.intent.take();
+                if was_in_doubt {
+                    may_stand_too(state, intent.map_or_else(Vec::new, |intent| intent.asked));
+                }
+            }
+            Subject::Patient(key) => self.change_patient(key).intent = None,
+        }
+    }
+
+    /// Closes the intent of `subject` if nothing was sent under it: none is left behind that may never be (rule W1).
+    pub(super) fn withdraw(&mut self, subject: &Subject) {
+        if !self.intents.is_unsent(subject) {
+            return;
+        }
+        self.close(subject);
+        if let Subject::Patient(patient) = subject {
+            self.newcomers.never_happened(patient);
+        }
+    }
+}
+
+/// Whose intent `request` goes out under, or settles; none for the reads of the flow.
+pub(super) fn subject(key: &JobKey, job: &Job, request: &Request, purpose: Purpose) -> Option<Subject> {
+    match (request, key) {
+        (_, JobKey::Patient(patient)) => Some(Subject::Patient(patient.clone())),
+        (Request::CreatePatient { .. }, JobKey::Booking(_)) => job.patient.clone().map(Subject::Patient),
+        (_, JobKey::Booking(booking)) if purpose == Purpose::Settle || request.operation().is_write() => {
+            Some(Subject::Booking(booking.clone()))
+        }
+        _ => None,
+    }
+}
+
+/// What the writes under an intent ask to occupy when one more is covered.
+fn asked(sent: Option<&WriteIntent>, wanted: Option<Span>) -> Vec<Span> {
+    let mut asked = sent.map_or(Vec::new(), |intent| intent.asked.clone());
+    if let Some(wanted) = wanted.filter(|wanted| !asked.contains(wanted) && asked.len() < ASKED_MAX) {
+        asked.push(wanted);
+    }
+    asked
+}
