@@ -10,7 +10,6 @@ use crate::event::failed::DeadContent;
 use crate::event::topics::Lane;
 use crate::event::{Arrival, DeadLetter, Misrouted, Origin, Outgoing, RetryEntry, Schedule, Unusable};
 use crate::partition::job::{InHand, JobKey, Standing};
-use crate::partition::lane::LaneProgress;
 use crate::partition::task::{Task, Turn};
 use crate::processor::defects::planted;
 use crate::processor::fact::Fact;
@@ -34,9 +33,7 @@ impl Task {
         arrival: Arrival,
         turn: &mut Turn<'_>,
     ) {
-        if let Some(progress) = self.lanes.get_mut(&lane) {
-            progress.arrived(offset, size_bytes, asked_at(&arrival, turn.now));
-        }
+        self.progress.arrived((lane, offset), size_bytes, asked_at(&arrival, turn.now));
         self.passed(lane, offset);
         match arrival {
             Arrival::Requested(booking) => self.requested(*booking, (lane, offset), turn),
@@ -51,9 +48,7 @@ impl Task {
 
     /// Takes note of a record that cannot be read yet: the watermark does not pass it, and its age counts.
     pub fn delayed(&mut self, (lane, offset): (Lane, i64), size_bytes: usize, written_at: Option<Timestamp>) {
-        if let Some(progress) = self.lanes.get_mut(&lane) {
-            progress.delayed(offset, size_bytes, written_at);
-        }
+        self.progress.delayed((lane, offset), size_bytes, written_at);
         self.passed(lane, offset);
     }
 
@@ -63,28 +58,14 @@ impl Task {
         // What only a person can move has a window of its own; beyond that it counts like the rest, for memory is not endless.
         let in_window = |room: &WaitingRoom| room.len() - room.held().min(settings.held_room_max);
         let waiting = if lane == Lane::Retry { in_window(&self.waiting_room) } else { 0 };
-        let progress = self.lanes.get_mut(&lane)?;
-        let full = progress.bytes() > settings.read_ahead_bytes || waiting > settings.waiting_room_max;
-        let half_empty =
-            progress.bytes() <= settings.read_ahead_bytes / 2 && waiting <= settings.waiting_room_max / 2;
-        let change = if progress.paused { half_empty } else { full };
-        change.then(|| {
-            progress.paused = !progress.paused;
-            progress.paused
-        })
-    }
-
-    pub(super) fn position_finished(&mut self, (lane, offset): (Lane, i64)) {
-        if let Some(progress) = self.lanes.get_mut(&lane) {
-            progress.finished(offset);
-        }
+        self.progress.hold_back(lane, waiting, settings)
     }
 
     fn requested(&mut self, booking: Booking, position: (Lane, i64), turn: &mut Turn<'_>) {
         let version = booking.version;
         if let Some(differs) = self.known_already(&booking, turn) {
             turn.facts.push_back(Fact::DuplicateSkipped { key: booking.key, version, differs });
-            self.position_finished(position);
+            self.progress.finished(position);
             return;
         }
         let state = self.state.bookings.get(&booking.key);
@@ -138,7 +119,7 @@ impl Task {
         if !self.is_awaited(&entry, turn) && !self.reopens(&entry, turn) {
             let Booking { key, version, .. } = entry.booking;
             turn.facts.push_back(Fact::DuplicateSkipped { key, version, differs: None });
-            self.position_finished(position);
+            self.progress.finished(position);
             return;
         }
         if !planted!(turn.settings, FutureBelieved) {
@@ -156,10 +137,10 @@ impl Task {
             self.take_back(waiting, turn);
         } else {
             if waiting.is_held() && self.waiting_room.held() < turn.settings.held_room_max {
-                self.lanes.get_mut(&Lane::Retry).into_iter().for_each(|lane| lane.set_aside(position.1));
+                self.progress.set_aside((Lane::Retry, position.1));
             }
             if let Some(copy) = self.waiting_room.enter(waiting) {
-                self.position_finished((Lane::Retry, copy.offset));
+                self.progress.finished((Lane::Retry, copy.offset));
             }
         }
     }
@@ -212,7 +193,7 @@ impl Task {
         if self.is_awaited(&waiting.entry, turn) {
             self.take_back(waiting, turn);
         } else {
-            self.position_finished((Lane::Retry, waiting.offset));
+            self.progress.finished((Lane::Retry, waiting.offset));
         }
     }
 
@@ -234,8 +215,7 @@ impl Task {
         let state = self.state.bookings.get_open(&entry.booking.key);
         let wish =
             state.and_then(|state| state.parked(entry.booking.version)).and_then(|one| one.wish.as_deref());
-        let next = self.lanes.get(&Lane::Requested).map_or(0, LaneProgress::next);
-        wish.map_or(next, |wish| wish.order)
+        wish.map_or_else(|| self.progress.next_requested(), |wish| wish.order)
     }
 
     fn take_in_hand(&mut self, in_hand: InHand, settings: &Settings) {
@@ -253,7 +233,7 @@ impl Task {
         let copy = job.versions.insert(version, in_hand);
         let awaits = matches!(job.standing, Standing::AwaitsTime(_) | Standing::AwaitsPatient);
         if let Some(copy) = copy {
-            self.position_finished(copy.position);
+            self.progress.finished(copy.position);
         }
         // A job that waits is looked at again: the newer version may not have to wait.
         if !known || awaits {
@@ -267,14 +247,14 @@ impl Task {
     fn bury(&mut self, unusable: Unusable, (lane, offset): (Lane, i64), turn: &mut Turn<'_>) {
         let Some(identity) = &unusable.identity else {
             if planted!(turn.settings, NamelessBuriedAtOnce) {
-                self.position_finished((lane, offset));
+                self.progress.finished((lane, offset));
                 self.dead_letter(unusable, (lane, offset), (0, (None, None)), turn.now);
                 return;
             }
-            self.nameless.insert((lane, offset), unusable);
+            self.progress.keep_nameless((lane, offset), unusable);
             return;
         };
-        self.position_finished((lane, offset));
+        self.progress.finished((lane, offset));
         let at_hand = self
             .jobs
             .get(&JobKey::Booking(identity.key.clone()))
@@ -303,7 +283,7 @@ impl Task {
     /// Sends a record on to the partition it belongs to (rule K8). Read again after a crash it is sent on again: there a
     /// copy is absorbed like any other.
     fn forward(&mut self, record: Misrouted, (lane, offset): (Lane, i64)) {
-        self.position_finished((lane, offset));
+        self.progress.finished((lane, offset));
         let origin = Origin { lane, partition: self.partition, offset };
         let fact = Fact::RecordForwarded { origin, home: record.home };
         self.outbox.tell(fact);
@@ -312,13 +292,8 @@ impl Task {
 
     /// Dead-letters the records without identity that the watermark has come to.
     pub fn bury_nameless(&mut self, now: Timestamp) {
-        while let Some((lane, offset)) = self.nameless.keys().copied().find(|(lane, offset)| {
-            self.lanes.get(lane).is_some_and(|progress| progress.watermark() == *offset)
-        }) {
-            if let Some(unusable) = self.nameless.remove(&(lane, offset)) {
-                self.position_finished((lane, offset));
-                self.dead_letter(unusable, (lane, offset), (0, (None, None)), now);
-            }
+        while let Some((position, unusable)) = self.progress.finish_nameless() {
+            self.dead_letter(unusable, position, (0, (None, None)), now);
         }
     }
 

@@ -6,25 +6,19 @@ use std::borrow::Cow;
 
 use crate::booking::{BookingKey, PatientKey};
 use crate::event::Outgoing;
-use crate::event::topics::Lane;
 use crate::partition::commit_batch::CommitBatch;
 use crate::partition::job::{JobKey, Standing};
-use crate::partition::lane::LaneProgress;
 use crate::partition::subject::Subject;
 use crate::partition::task::{Task, Turn};
 use crate::processor::fact::Fact;
 use crate::processor::settings::Settings;
-use crate::state::{StateRecord, TaskPositions, TaskState};
+use crate::state::{StateRecord, TaskState};
 use crate::time::Timestamp;
-
-/// How old the copy of the offsets in state may become, and how long what may be forgotten stays, in milliseconds.
-const HOURLY_MS: i64 = 3_600_000;
 
 impl Task {
     /// Whether there is something to commit and no commit under way.
     pub fn wants_commit(&self) -> bool {
-        let has_moved = || self.lanes.values().any(LaneProgress::has_moved);
-        self.outbox.wants_commit(self.reading.is_news() || has_moved())
+        self.outbox.wants_commit(self.reading.is_news() || self.progress.has_moved())
     }
 
     /// When the last commit was begun: the next one waits for the interval.
@@ -34,21 +28,16 @@ impl Task {
 
     /// Gathers the batch and its sequence number; what is gathered from now on goes into the next one.
     pub fn begin_commit(&mut self, now: Timestamp, settings: &Settings) -> (u64, CommitBatch) {
-        let hourly = self.positions_written_at.map(|at| now.since_ms(at) >= HOURLY_MS);
+        let hourly = self.progress.is_copy_old(now);
         // Not at once: a new owner begins by reading what the last one left unanswered.
         if hourly == Some(true) {
             self.forget_old(now, settings.keep_days);
         }
         self.bury_lost(now, settings);
-        let mut offsets: Vec<(Lane, i64)> =
-            self.lanes.iter().map(|(lane, progress)| (*lane, progress.watermark())).collect();
-        offsets.sort_unstable();
+        let offsets = self.progress.watermarks();
         let positions = (hourly != Some(false) || self.reading.is_news()).then(|| {
-            self.positions_written_at = Some(now);
-            let partition_count = settings.partition_count;
-            let (next_offsets, topic_ids) = (offsets.clone(), self.topic_ids.clone());
             let reading = self.reading.state(self.drain_until.is_none());
-            let positions = TaskPositions { partition_count, next_offsets, topic_ids, reading };
+            let positions = self.progress.copy(now, &offsets, settings.partition_count, reading);
             Outgoing::State(Box::new(StateRecord::Task(positions)))
         });
         let Task { outbox, state, jobs, .. } = self;
@@ -71,11 +60,7 @@ impl Task {
     ) {
         let Some(good) = self.outbox.is_known_good(sequence, turn.now) else { return };
         self.intents.renew_lease(started_at);
-        for (lane, offset) in good.offsets {
-            if let Some(progress) = self.lanes.get_mut(&lane) {
-                progress.committed = Some(offset);
-            }
-        }
+        self.progress.committed(&good.offsets);
         turn.facts.push_back(Fact::TransactionCommitted {
             partition: self.partition,
             records: good.records,

@@ -28,7 +28,7 @@ impl Task {
         turn: &mut Turn<'_>,
     ) {
         let Some(in_hand) = job.versions.remove(&version) else { return };
-        self.position_finished(in_hand.position);
+        self.progress.finished(in_hand.position);
         match outcome {
             Outcome::Synced(outcome) => self.synced(key, in_hand, outcome, turn),
             Outcome::Review { reason, evidence } => self.hold(key, in_hand, reason, evidence, turn),
@@ -54,14 +54,14 @@ impl Task {
     pub(super) fn supersede_forgotten(&mut self, in_hand: InHand, turn: &mut Turn<'_>) {
         let (key, version) = (in_hand.booking.key.clone(), in_hand.booking.version);
         turn.facts.push_back(Fact::AnswerForgotten { key: key.clone(), version });
-        self.position_finished(in_hand.position);
+        self.progress.finished(in_hand.position);
         self.synced(&key, in_hand, SyncedOutcome::Superseded, turn);
     }
 
     /// A copy of a version that is answered: only its position is left to finish.
     pub(super) fn drop_version(&mut self, job: &mut Job, version: Version) {
         if let Some(in_hand) = job.versions.remove(&version) {
-            self.position_finished(in_hand.position);
+            self.progress.finished(in_hand.position);
         }
     }
 
@@ -236,7 +236,7 @@ impl Task {
         why: &str,
         turn: &mut Turn<'_>,
     ) {
-        self.position_finished(in_hand.position);
+        self.progress.finished(in_hand.position);
         let version = in_hand.booking.version;
         let generation = self.repark(key, &in_hand, ParkingPlace::Retry);
         let mut schedule = in_hand.schedule;

@@ -12,7 +12,7 @@ impl Hash for Task {
             partition,
             incarnation,
             drain_until,
-            lanes,
+            progress,
             state,
             jobs,
             arrivals,
@@ -22,23 +22,18 @@ impl Hash for Task {
             patients_awaited,
             timers,
             waiting_room,
-            nameless,
             newcomers,
             slots,
-            requested_end,
             intents,
             alone,
             outbox,
-            positions_written_at,
-            topic_ids,
             lost,
             reading,
         } = self;
         (partition, incarnation, drain_until).hash(hasher);
-        (intents, outbox, positions_written_at).hash(hasher);
-        (arrivals, ready, places, timers, nameless, alone, requested_end).hash(hasher);
-        (topic_ids, lost, reading).hash(hasher);
-        hash_entries(lanes, hasher);
+        (intents, outbox, progress).hash(hasher);
+        (arrivals, ready, places, timers, alone).hash(hasher);
+        (lost, reading).hash(hasher);
         hash_entries(jobs, hasher);
         hash_entries(patients_busy, hasher);
         hash_entries(patients_awaited, hasher);

@@ -4,21 +4,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::topics::Lane;
+use crate::processor::settings::Settings;
 use crate::processor::status::LaneStatus;
 use crate::time::Timestamp;
 
 /// Progress of one lane of a task.
 #[derive(Clone, Debug, Hash)]
 pub struct LaneProgress {
+    /// The offset after the last record that arrived.
     next: i64,
+    /// What arrived and is not finished, by offset.
     unfinished: BTreeMap<i64, Unfinished>,
+    /// Bytes of what is unfinished and weighs in the lane's window.
     bytes: usize,
     /// Records that are there and cannot be read yet.
     delayed: BTreeSet<i64>,
     /// The watermark that was committed last; none before the first commit of this owner.
-    pub committed: Option<i64>,
+    committed: Option<i64>,
     /// Whether fetching is stopped because enough is in memory.
-    pub paused: bool,
+    paused: bool,
 }
 
 #[derive(Clone, Copy, Debug, Hash)]
@@ -87,6 +91,24 @@ impl LaneProgress {
     /// Whether a commit would move the committed offset.
     pub fn has_moved(&self) -> bool {
         self.committed != Some(self.watermark())
+    }
+
+    /// The watermark `offset` is committed.
+    pub fn committed(&mut self, offset: i64) {
+        self.committed = Some(offset);
+    }
+
+    /// Whether fetching should be stopped (true) or restarted (false), given `waiting` records of the lane that wait
+    /// elsewhere; none to leave it as it is. It restarts at half the limits, so that it does not flutter.
+    pub fn hold_back(&mut self, waiting: usize, settings: &Settings) -> Option<bool> {
+        let (bytes_max, waiting_max) = (settings.read_ahead_bytes, settings.waiting_room_max);
+        let full = self.bytes > bytes_max || waiting > waiting_max;
+        let half_empty = self.bytes <= bytes_max / 2 && waiting <= waiting_max / 2;
+        let change = if self.paused { half_empty } else { full };
+        change.then(|| {
+            self.paused = !self.paused;
+            self.paused
+        })
     }
 
     /// When the oldest unfinished record was asked for.

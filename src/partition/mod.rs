@@ -9,6 +9,7 @@ pub mod reading;
 mod suspects;
 mod subject;
 mod outbox;
+mod progress;
 mod intents;
 mod cover;
 pub mod start;

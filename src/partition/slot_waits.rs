@@ -4,7 +4,6 @@
 use crate::appointment::{Placement, Span};
 use crate::booking::{Booking, BookingKey, BookingStatus, Version};
 use crate::event::RetryEntry;
-use crate::event::topics::Lane;
 use crate::healthflow::Request;
 use crate::partition::advance::Next;
 use crate::partition::job::{Flight, Job, JobKey, Standing};
@@ -55,8 +54,7 @@ impl Task {
     /// Whether records are unread of which some may free a slot or replace who was refused: those that an earlier owner may
     /// have read, and those whose schema is not known yet. Until then no refusal is final.
     fn is_anything_unread(&self) -> bool {
-        let requested = self.lanes.get(&Lane::Requested);
-        requested.is_some_and(|lane| !lane.is_read_until(self.requested_end))
+        !self.progress.is_caught_up()
     }
 
     /// Once everything is read, whoever waited for that looks again.

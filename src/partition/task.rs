@@ -1,16 +1,14 @@
 //! The parts of a task and how it begins: everything found open in state is a doubt until it can no longer land unseen
 //! (rule K1).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::booking::{BookingKey, PatientKey};
-use crate::event::Unusable;
-use crate::event::topics::Lane;
 use crate::partition::intents::Intents;
 use crate::partition::job::{Job, JobKey, Purpose, Share, Standing};
-use crate::partition::lane::LaneProgress;
 use crate::partition::newcomers::Newcomers;
 use crate::partition::outbox::Outbox;
+use crate::partition::progress::Progress;
 use crate::partition::reading::ReadGuard;
 use crate::partition::slots::Slots;
 use crate::processor::fact::Fact;
@@ -18,7 +16,7 @@ use crate::processor::input::{Acquired, Incarnation};
 use crate::processor::settings::Settings;
 use crate::processor::status::{TaskPhase, TaskStatus};
 use crate::retry::{Reads, WaitingRoom};
-use crate::state::{BookingState, PatientState, TaskState, TopicIds};
+use crate::state::{BookingState, PatientState, TaskState};
 use crate::time::Timestamp;
 
 /// What every step of a task is given: the moment, the limits, and where to tell what happened.
@@ -43,7 +41,8 @@ pub struct Task {
     pub incarnation: Incarnation,
     /// When draining must be over; none while live (rule K2).
     pub drain_until: Option<Timestamp>,
-    pub(super) lanes: HashMap<Lane, LaneProgress>,
+    /// How far each lane has come.
+    pub(super) progress: Progress,
     pub(super) state: TaskState,
     pub(super) jobs: HashMap<JobKey, Job>,
     pub(super) arrivals: [VecDeque<JobKey>; 2],
@@ -53,17 +52,13 @@ pub struct Task {
     pub(super) patients_awaited: HashMap<PatientKey, VecDeque<JobKey>>,
     pub(super) timers: BTreeSet<(Timestamp, JobKey)>,
     pub(super) waiting_room: WaitingRoom,
-    pub(super) nameless: BTreeMap<(Lane, i64), Unusable>,
     pub(super) newcomers: Newcomers,
     pub(super) slots: Slots,
-    pub(super) requested_end: i64,
     /// What is known of the open intents beyond state, and the lease.
     pub(super) intents: Intents,
     pub(super) alone: Option<JobKey>,
     /// What the next commit will carry, and which commits are known good.
     pub(super) outbox: Outbox,
-    pub(super) positions_written_at: Option<Timestamp>,
-    pub(super) topic_ids: TopicIds,
     pub(super) lost: BTreeSet<BookingKey>,
     pub(super) reading: ReadGuard,
 }
@@ -77,19 +72,13 @@ impl Task {
         process: Timestamp,
         turn: &mut Turn<'_>,
     ) -> Task {
-        let lanes = acquired
-            .start
-            .next_offsets
-            .iter()
-            .map(|(lane, next)| (*lane, LaneProgress::new(*next)))
-            .collect();
         let found = acquired.state.positions.as_ref().map(|positions| &positions.reading);
         let reading = ReadGuard::new(found, &acquired.start, process);
         let mut task = Task {
             partition,
             incarnation,
             drain_until: None,
-            lanes,
+            progress: Progress::new(&acquired.start),
             state: acquired.state,
             jobs: HashMap::new(),
             arrivals: Default::default(),
@@ -99,15 +88,11 @@ impl Task {
             patients_awaited: HashMap::new(),
             timers: BTreeSet::new(),
             waiting_room: WaitingRoom::default(),
-            nameless: BTreeMap::new(),
             newcomers: Newcomers::default(),
             slots: Slots::default(),
-            requested_end: acquired.start.requested_end,
             intents: Intents::new(acquired.fenced_at, turn.settings),
             alone: None,
             outbox: Outbox::new(),
-            positions_written_at: None,
-            topic_ids: acquired.start.topic_ids,
             lost: BTreeSet::new(),
             reading,
         };
@@ -182,13 +167,11 @@ impl Task {
 
     /// How the task stands.
     pub fn status(&self) -> TaskStatus {
-        let mut lanes: Vec<_> = self.lanes.iter().map(|(lane, progress)| progress.status(*lane)).collect();
-        lanes.sort_by_key(|lane| lane.topic);
         TaskStatus {
             partition: self.partition,
             phase: if self.is_draining() { TaskPhase::Draining } else { TaskPhase::Live },
             incarnation: self.incarnation,
-            lanes,
+            lanes: self.progress.status(),
             jobs: self.jobs.len(),
             waiting_room: self.waiting_room.len(),
             oldest_due: self.waiting_room.next_due(),

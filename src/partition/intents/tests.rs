@@ -1,6 +1,7 @@
 //! What is known of an open intent, and how long its owner may write, from this part alone.
 
 use std::collections::VecDeque;
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
@@ -12,6 +13,7 @@ use crate::retry::Reads;
 const FENCED: Timestamp = Timestamp(1_000_000);
 const NOW: Timestamp = Timestamp(1_500_000);
 const QUIET: Timestamp = Timestamp(1_600_000);
+static SETTINGS: LazyLock<Settings> = LazyLock::new(Settings::for_tests);
 
 fn key() -> BookingKey {
     BookingKey { practice: "p".into(), booking: "b".into() }
@@ -23,12 +25,12 @@ fn subjects() -> [Subject; 2] {
 }
 
 fn intents() -> Intents {
-    Intents::new(FENCED, &Settings::for_tests())
+    Intents::new(FENCED, &SETTINGS)
 }
 
 fn fate(intents: &mut Intents, subject: &Subject, fault: &Fault, quiet_at: Timestamp) -> Option<Fate> {
-    let (settings, reads, mut facts) = (Settings::for_tests(), Reads::default(), VecDeque::new());
-    let turn = Turn { now: NOW, settings: &settings, reads: &reads, facts: &mut facts };
+    let (reads, mut facts) = (Reads::default(), VecDeque::new());
+    let turn = Turn { now: NOW, settings: &SETTINGS, reads: &reads, facts: &mut facts };
     intents.fate(subject, fault, quiet_at, &turn)
 }
 
@@ -38,16 +40,15 @@ fn refused() -> Fault {
 
 #[test]
 fn before_a_good_commit_there_is_no_lease_and_a_late_word_of_an_early_one_does_not_shorten_it() {
-    let settings = Settings::for_tests();
-    let mut intents = intents();
-    assert!(intents.lease_until(&settings) < FENCED);
+    let (mut intents, settings) = (intents(), &*SETTINGS);
+    assert!(intents.lease_until(settings) < FENCED);
     let until = NOW.plus_ms(settings.lease_ms);
     for started_at in [NOW, NOW.plus_ms(-1)] {
         intents.renew_lease(started_at);
-        assert_eq!(intents.lease_until(&settings), until);
+        assert_eq!(intents.lease_until(settings), until);
     }
     assert_eq!(
-        intents.inherited_quiet_at(&settings),
+        intents.inherited_quiet_at(settings),
         FENCED.plus_ms(settings.lease_ms + settings.settle_ms())
     );
 }

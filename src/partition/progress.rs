@@ -1,0 +1,166 @@
+//! How far a task has come on its lanes: what is unfinished, what may be fetched, where the next owner would go on. Records
+//! without identity wait here for the watermark, for only an offset tells after a restart that they were buried (rules K3,
+//! K7, K9).
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{Hash, Hasher};
+
+use crate::event::Unusable;
+use crate::event::topics::Lane;
+use crate::partition::lane::LaneProgress;
+use crate::partition::start::Start;
+use crate::processor::settings::Settings;
+use crate::processor::status::LaneStatus;
+use crate::state::{ReadingState, TaskPositions, TopicIds};
+use crate::time::Timestamp;
+use crate::unordered::hash_entries;
+
+/// How old the copy of the offsets in state may become, in milliseconds.
+const HOURLY_MS: i64 = 3_600_000;
+
+/// How far a task has come on all its lanes.
+#[derive(Clone, Debug)]
+pub(super) struct Progress {
+    /// Each lane that the task reads.
+    lanes: HashMap<Lane, LaneProgress>,
+    /// Records that nobody can use and that have no identity, by where they lie: each is buried when the watermark has
+    /// come to it.
+    nameless: BTreeMap<(Lane, i64), Unusable>,
+    /// Where `appointments.requested` ended at the acquisition: what lies before it, an earlier owner may have read.
+    requested_end: i64,
+    /// Which topics the offsets are positions in: remembered with them.
+    topic_ids: TopicIds,
+    /// When this owner last wrote the copy of the offsets into state; none before it did.
+    copied_at: Option<Timestamp>,
+}
+
+impl Progress {
+    /// Of a task that goes on at `start`.
+    pub fn new(start: &Start) -> Self {
+        let lanes = start.next_offsets.iter().map(|(lane, next)| (*lane, LaneProgress::new(*next)));
+        Progress {
+            lanes: lanes.collect(),
+            nameless: BTreeMap::new(),
+            requested_end: start.requested_end,
+            topic_ids: start.topic_ids.clone(),
+            copied_at: None,
+        }
+    }
+
+    /// A record arrived; `since` is when its booking was asked for, where that is known.
+    pub fn arrived(&mut self, (lane, offset): (Lane, i64), size_bytes: usize, since: Option<Timestamp>) {
+        if let Some(progress) = self.lanes.get_mut(&lane) {
+            progress.arrived(offset, size_bytes, since);
+        }
+    }
+
+    /// A record is there that cannot be read yet; it will arrive later.
+    pub fn delayed(&mut self, (lane, offset): (Lane, i64), size_bytes: usize, since: Option<Timestamp>) {
+        if let Some(progress) = self.lanes.get_mut(&lane) {
+            progress.delayed(offset, size_bytes, since);
+        }
+    }
+
+    /// The record waits outside the window of its lane: it weighs nothing in it.
+    pub fn set_aside(&mut self, (lane, offset): (Lane, i64)) {
+        if let Some(progress) = self.lanes.get_mut(&lane) {
+            progress.set_aside(offset);
+        }
+    }
+
+    /// What the record called for is in the batch that is being gathered.
+    pub fn finished(&mut self, (lane, offset): (Lane, i64)) {
+        if let Some(progress) = self.lanes.get_mut(&lane) {
+            progress.finished(offset);
+        }
+    }
+
+    /// Keeps a record without identity until the watermark has come to it.
+    pub fn keep_nameless(&mut self, position: (Lane, i64), unusable: Unusable) {
+        self.nameless.insert(position, unusable);
+    }
+
+    /// Takes out and finishes a record without identity that the watermark has come to.
+    pub fn finish_nameless(&mut self) -> Option<((Lane, i64), Unusable)> {
+        let is_next = |(lane, offset): &&(Lane, i64)| {
+            self.lanes.get(lane).is_some_and(|progress| progress.watermark() == *offset)
+        };
+        let position = self.nameless.keys().find(is_next).copied()?;
+        let unusable = self.nameless.remove(&position)?;
+        self.finished(position);
+        Some((position, unusable))
+    }
+
+    /// Whether fetching `lane` should be stopped (true) or restarted (false), given the records of it in the waiting room;
+    /// none to leave it as it is. It restarts at half the limit, so that it does not flutter.
+    pub fn hold_back(&mut self, lane: Lane, waiting: usize, settings: &Settings) -> Option<bool> {
+        self.lanes.get_mut(&lane)?.hold_back(waiting, settings)
+    }
+
+    /// The offset after the last record of `appointments.requested` that arrived.
+    pub fn next_requested(&self) -> i64 {
+        self.lanes.get(&Lane::Requested).map_or(0, LaneProgress::next)
+    }
+
+    /// Whether every record of `appointments.requested` was read that an earlier owner may have read.
+    pub fn is_caught_up(&self) -> bool {
+        self.lanes.get(&Lane::Requested).is_none_or(|lane| lane.is_read_until(self.requested_end))
+    }
+
+    /// Whether a commit would move the committed offset of a lane.
+    pub fn has_moved(&self) -> bool {
+        self.lanes.values().any(LaneProgress::has_moved)
+    }
+
+    /// The first offset of every lane that is not finished: what a commit carries.
+    pub fn watermarks(&self) -> Vec<(Lane, i64)> {
+        let mut offsets: Vec<_> = self.lanes.iter().map(|(lane, of)| (*lane, of.watermark())).collect();
+        offsets.sort_unstable();
+        offsets
+    }
+
+    /// These offsets are committed.
+    pub fn committed(&mut self, offsets: &[(Lane, i64)]) {
+        for (lane, offset) in offsets {
+            if let Some(progress) = self.lanes.get_mut(lane) {
+                progress.committed(*offset);
+            }
+        }
+    }
+
+    /// Whether the copy of the offsets in state is an hour old; none if this owner has not written one yet.
+    pub fn is_copy_old(&self, now: Timestamp) -> Option<bool> {
+        self.copied_at.map(|at| now.since_ms(at) >= HOURLY_MS)
+    }
+
+    /// The copy of `offsets` that goes into state now.
+    pub fn copy(
+        &mut self,
+        now: Timestamp,
+        offsets: &[(Lane, i64)],
+        partition_count: u32,
+        reading: ReadingState,
+    ) -> TaskPositions {
+        self.copied_at = Some(now);
+        let (next_offsets, topic_ids) = (offsets.to_vec(), self.topic_ids.clone());
+        TaskPositions { partition_count, next_offsets, topic_ids, reading }
+    }
+
+    /// How every lane stands, as far as the task knows.
+    pub fn status(&self) -> Vec<LaneStatus> {
+        let mut lanes: Vec<_> = self.lanes.iter().map(|(lane, progress)| progress.status(*lane)).collect();
+        lanes.sort_by_key(|lane| lane.topic);
+        lanes
+    }
+}
+
+impl Hash for Progress {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Progress { lanes, nameless, requested_end, topic_ids, copied_at } = self;
+        hash_entries(lanes, hasher);
+        (nameless, requested_end, topic_ids, copied_at).hash(hasher);
+    }
+}
+
+#[cfg(test)]
+mod tests;
