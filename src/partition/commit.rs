@@ -58,7 +58,7 @@ impl Task {
         (started_at, aborts): (Timestamp, u32),
         turn: &mut Turn<'_>,
     ) {
-        let Some(good) = self.outbox.is_known_good(sequence, turn.now) else { return };
+        let Some(good) = self.outbox.take_good(sequence, turn.now) else { return };
         self.intents.renew_lease(started_at);
         self.progress.committed(&good.offsets);
         turn.facts.push_back(Fact::TransactionCommitted {

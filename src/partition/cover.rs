@@ -18,6 +18,7 @@ use crate::state::{PatientIntent, WriteIntent, WriteOperation};
 const ASKED_MAX: usize = 8;
 
 impl Task {
+    /// Every intent found open is a doubt until it can no longer land unseen (rule K1).
     pub(super) fn inherit_doubts(&mut self, settings: &Settings) {
         let quiet_at = self.intents.inherited_quiet_at(settings);
         let suspect_after = settings.crash_suspect_after;
@@ -115,8 +116,8 @@ impl Task {
         }));
     }
 
-    /// Whether `request` may go out: the intent it goes out under is in a transaction that is known good, as it stands now;
-    /// true of reads that settle nothing.
+    /// Whether `request` may go out: the intent it goes out under is in a transaction that is known good, as it stands
+    /// now; true of reads that settle nothing.
     pub(super) fn may_be_sent(
         &self,
         key: &JobKey,

@@ -1,6 +1,6 @@
-//! What this owner knows of its open intents beyond what state says, for bookings and patients alike: which commit carries
-//! each, what was sent under it, whether its outcome is in doubt; and how long it may write at all. Lives in memory only: a
-//! new owner starts with a doubt for every intent that it finds open (rule K1).
+//! What this owner knows of its open intents beyond what state says, for bookings and patients alike: which commit
+//! carries each, what was sent under it, whether its outcome is in doubt; and how long it may write at all. Lives in
+//! memory only: a new owner starts with a doubt for every intent that it finds open (rule K1).
 
 mod fate;
 mod open_write;
@@ -39,9 +39,9 @@ pub(super) struct Intents {
 }
 
 impl Intents {
-    /// Those of a task whose old owner was fenced at `fenced_at`. No write before the first commit is good: an owner that was
-    /// fenced while it restored may have read what its successor intends, would take it for a doubt and repeat it, and
-    /// the successor may yet withdraw it (W2).
+    /// Those of a task whose old owner was fenced at `fenced_at`. No write before the first commit is good: an owner that
+    /// was fenced while it restored may have read what its successor intends, would take it for a doubt and repeat it,
+    /// and the successor may yet withdraw it (W2).
     pub fn new(fenced_at: Timestamp, settings: &Settings) -> Self {
         let lease_from = if planted!(settings, LeaseFromTheFence) { fenced_at } else { NO_LEASE };
         Intents { open: HashMap::new(), fenced_at, lease_from }
@@ -79,7 +79,8 @@ impl Intents {
         self.open.entry(subject.into()).or_default().sequence = sequence;
     }
 
-    /// The commit `sequence` will carry what must be durable before anything more is asked under the intent, if it is open.
+    /// The commit `sequence` will carry what must be durable before anything more is asked under the intent, if it is
+    /// open.
     pub fn raise(&mut self, subject: &Subject, sequence: u64) {
         self.open.get_mut(subject).into_iter().for_each(|open| open.sequence = sequence);
     }
@@ -104,8 +105,8 @@ impl Intents {
         self.open.get(subject).is_some_and(|open| outbox.is_good(open.sequence))
     }
 
-    /// Whether the intent is open and nothing that was sent under it can still have an effect: then it may be withdrawn or
-    /// replaced.
+    /// Whether the intent is open and nothing that was sent under it can still have an effect: then it may be withdrawn
+    /// or replaced.
     pub fn is_unsent(&self, subject: impl Into<Subject>) -> bool {
         self.open.get(&subject.into()).is_some_and(OpenWrite::is_unsent)
     }
@@ -178,8 +179,8 @@ impl Intents {
         doubt.into_iter().for_each(|doubt| doubt.unclear = true);
     }
 
-    /// A look-up that would settle the doubt failed: how many did by now, one after the other; one where all of them fail,
-    /// for that is not its own trouble. None if there is no doubt.
+    /// A look-up that would settle the doubt failed: how many did by now, one after the other; one where all of them
+    /// fail, for that is not its own trouble. None if there is no doubt.
     pub fn look_up_failed(&mut self, subject: &Subject, do_all: bool) -> Option<u32> {
         let doubt = self.open.get_mut(subject).and_then(|open| open.doubt.as_mut())?;
         doubt.look_ups = if do_all { 1 } else { (doubt.look_ups + 1).min(LOOK_UPS_MAX) };

@@ -1,6 +1,6 @@
 //! What the next commit of a task will carry, and which of the commits before it are known good. One commit at a time:
-//! what comes about while one is under way goes into the next one, and whoever needs it to be durable asks here whether it
-//! is (rules W1, T2). Without it a request could go out under an intent that an aborted transaction took along.
+//! what comes about while one is under way goes into the next one, and whoever needs it to be durable asks here whether
+//! it is (rules W1, T2). Without it a request could go out under an intent that an aborted transaction took along.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::{Hash, Hasher};
@@ -181,8 +181,8 @@ impl Outbox {
         (sequence, CommitBatch { records, offsets })
     }
 
-    /// The commit with this number is known good; none if it is not the one under way.
-    pub fn is_known_good(&mut self, sequence: u64, now: Timestamp) -> Option<Good> {
+    /// The commit with this number is known good: takes out what follows from that; none if it is not the one under way.
+    pub fn take_good(&mut self, sequence: u64, now: Timestamp) -> Option<Good> {
         let Committing { offsets, facts, records, .. } =
             self.committing.take_if(|committing| committing.sequence == sequence)?;
         self.committed_sequence = sequence;

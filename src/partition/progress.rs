@@ -1,6 +1,6 @@
-//! How far a task has come on its lanes: what is unfinished, what may be fetched, where the next owner would go on. Records
-//! without identity wait here for the watermark, for only an offset tells after a restart that they were buried (rules K3,
-//! K7, K9).
+//! How far a task has come on its lanes: what is unfinished, what may be fetched, where the next owner would go on.
+//! Records without identity wait here for the watermark, for only an offset tells after a restart that they were buried
+//! (rules K3, K7, K9).
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
@@ -91,8 +91,8 @@ impl Progress {
         Some((position, unusable))
     }
 
-    /// Whether fetching `lane` should be stopped (true) or restarted (false), given the records of it in the waiting room;
-    /// none to leave it as it is. It restarts at half the limit, so that it does not flutter.
+    /// Whether fetching `lane` should be stopped (true) or restarted (false), given how many records of it wait elsewhere;
+    /// none to leave it as it is.
     pub fn hold_back(&mut self, lane: Lane, waiting: usize, settings: &Settings) -> Option<bool> {
         self.lanes.get_mut(&lane)?.hold_back(waiting, settings)
     }

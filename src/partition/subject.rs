@@ -1,5 +1,5 @@
-//! What an intent is about. A booking's job may ask under its own intent or under its patient's, so the key of a job does
-//! not say under whose.
+//! What an intent is about. A booking's job may ask under its own intent or under its patient's, so the key of a job
+//! does not say under whose.
 
 use crate::booking::{BookingKey, PatientKey};
 use crate::partition::job::JobKey;

@@ -1,5 +1,4 @@
-//! The parts of a task and how it begins: everything found open in state is a doubt until it can no longer land unseen
-//! (rule K1).
+//! The parts of a task, how it begins and how it stands. A part keeps its fields to itself; what is here has none yet.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 

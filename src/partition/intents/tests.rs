@@ -60,7 +60,7 @@ fn an_intent_is_durable_once_the_commit_that_carries_its_newest_form_is_good() {
     let commit = |outbox: &mut Outbox| {
         let nothing = |_| crate::event::Outgoing::Forgotten(key());
         let (sequence, _) = outbox.begin(NOW, Vec::new(), None, nothing);
-        outbox.is_known_good(sequence, NOW);
+        outbox.take_good(sequence, NOW);
     };
     intents.open(&subject, outbox.next_sequence());
     assert!(!intents.is_durable(&subject, &outbox));
@@ -95,8 +95,8 @@ fn a_booking_and_a_patient_of_the_same_id_are_two() {
     }
 }
 
-/// What a fault says of the only request under an intent, and of a repeat of one in doubt: whether the intent may be
-/// withdrawn then, and the fate.
+/// What a fault means for the only request under an intent, which may be withdrawn if that had no effect, and for the
+/// repeat of a doubtful one, which may not.
 #[test]
 fn each_fault_has_its_fate_for_the_only_request_and_for_a_repeat_of_a_doubtful_one() {
     use Fate::{InDoubt, Outdated, Refused, SendAgain, Stands};
@@ -181,8 +181,8 @@ fn look_ups_that_fail_are_counted_until_all_of_them_do() {
 }
 
 proptest! {
-    /// Goal: an intent may be withdrawn exactly while no request under it can have had an effect. Method: any requests, one
-    /// after the other, each ended without effect, with an unknown end, or under way.
+    /// Goal: an intent may be withdrawn exactly while no request under it can have had an effect. Method: any requests,
+    /// one after the other, that end without effect or nobody knows how.
     #[test]
     fn an_intent_is_unsent_exactly_while_nothing_under_it_can_have_had_an_effect(
         ends in prop::collection::vec(0_u8..3, 0..20),

@@ -33,7 +33,7 @@ fn begin(outbox: &mut Outbox) -> (u64, CommitBatch) {
 fn settled() -> Outbox {
     let mut outbox = Outbox::new();
     let (sequence, _) = begin(&mut outbox);
-    assert!(outbox.is_known_good(sequence, Timestamp(6)).is_some());
+    assert!(outbox.take_good(sequence, Timestamp(6)).is_some());
     outbox
 }
 
@@ -83,7 +83,7 @@ fn how_long_a_good_end_took_counts_until_its_commit_is_good() {
     let booking = Arc::new(sample::booking());
     outbox.tell_synced(Arc::clone(&booking), SyncedOutcome::Created);
     let (sequence, _) = begin(&mut outbox);
-    let good = outbox.is_known_good(sequence, booking.requested_at.plus_ms(321)).unwrap_or_default();
+    let good = outbox.take_good(sequence, booking.requested_at.plus_ms(321)).unwrap_or_default();
     let told = Fact::BookingSynced {
         key: booking.key.clone(),
         version: booking.version,
@@ -103,8 +103,8 @@ struct Gathered {
     stamps: Vec<u64>,
 }
 
-/// Goal: what comes about is written, told and woken for exactly once, in order, and is good exactly from when the commit
-/// that carries it is. Method: any order of gathering, beginning and hearing of a commit, the right one or another.
+/// Goal: what comes about is written, told and woken for exactly once, in order, and is good exactly from when the
+/// commit that carries it is. Method: any order of gathering, beginning and hearing of a commit, the right one or another.
 fn lives_as_its_model(steps: &[u8]) -> Result<(), TestCaseError> {
     let mut outbox = Outbox::new();
     let (mut gathered, mut under_way) = (Gathered::default(), VecDeque::<(u64, Gathered)>::new());
@@ -133,7 +133,7 @@ fn lives_as_its_model(steps: &[u8]) -> Result<(), TestCaseError> {
             }
             4 => {
                 let Some((sequence, carried)) = under_way.pop_front() else { continue };
-                let found = outbox.is_known_good(sequence, Timestamp(7)).unwrap_or_default();
+                let found = outbox.take_good(sequence, Timestamp(7)).unwrap_or_default();
                 prop_assert_eq!(found.records, carried.records.len() as u64);
                 prop_assert_eq!((found.facts, found.awaited_by), (carried.facts, carried.jobs));
                 open.retain(|stamp| !carried.stamps.contains(stamp));
@@ -141,7 +141,7 @@ fn lives_as_its_model(steps: &[u8]) -> Result<(), TestCaseError> {
             }
             _ => {
                 let another = outbox.next_sequence() + u64::from(*step);
-                prop_assert!(outbox.is_known_good(another, Timestamp(7)).is_none());
+                prop_assert!(outbox.take_good(another, Timestamp(7)).is_none());
             }
         }
         prop_assert!(good.iter().all(|stamp| outbox.is_good(*stamp)));
