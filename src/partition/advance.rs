@@ -40,9 +40,9 @@ pub(super) const SETTLE_AGAIN_MS: i64 = 1_000;
 impl Task {
     /// Looks at a job again and moves it to where it stands now.
     pub(super) fn advance(&mut self, key: &JobKey, turn: &mut Turn<'_>) {
-        let Some(mut job) = self.jobs.remove(key) else { return };
+        let Some(mut job) = self.jobs.take(key) else { return };
         if job.flight.is_some() || matches!(job.standing, Standing::Ready | Standing::AwaitsCommit) {
-            self.jobs.insert(key.clone(), job);
+            self.jobs.put_back(key, job);
             return;
         }
         let next = self.next_of(key, &mut job, turn);
@@ -54,7 +54,7 @@ impl Task {
                 Standing::AwaitsCommit
             };
             self.stand(key, &mut job, standing, turn.now);
-            self.jobs.insert(key.clone(), job);
+            self.jobs.put_back(key, job);
         } else {
             self.rest(key, job, next, turn);
         }
@@ -63,30 +63,26 @@ impl Task {
 
     /// Takes the next job that waits for a place of this share, if there is one.
     pub fn admit(&mut self, share: Share, turn: &mut Turn<'_>) -> bool {
-        let Some(key) = self.arrivals[share.index()].pop_front() else { return false };
+        let Some(key) = self.jobs.next_arrival(share) else { return false };
         self.advance(&key, turn);
         true
     }
 
     /// Wakes every job whose moment has come; a doubt that is quiet gets a job of its own if it has none (rule W5).
     pub fn wake(&mut self, turn: &mut Turn<'_>) {
-        while let Some((at, _)) = self.timers.first() {
-            if *at > turn.now {
-                break;
-            }
-            let Some((_, key)) = self.timers.pop_first() else { break };
-            if !self.jobs.contains_key(&key) {
+        while let Some(key) = self.jobs.take_due(turn.now) {
+            if !self.jobs.is_at_hand(&key) {
                 if !self.intents.is_open(Subject::settled_by(&key)) {
                     continue;
                 }
                 if planted!(turn.settings, DoubtSettledOnlyByRecord) {
                     continue;
                 }
-                self.jobs.insert(key.clone(), Job::default());
+                self.jobs.open(&key);
             }
             self.advance(&key, turn);
         }
-        let searches = self.jobs.values().filter_map(|job| job.search.as_ref());
+        let searches = self.jobs.iter().filter_map(|job| job.search.as_ref());
         let oldest_search = || searches.map(|search| search.started_at).min();
         self.newcomers.prune(turn.now, turn.settings.search_lag_ms, oldest_search);
         self.outbox.renew_if_old(turn.now);
@@ -218,7 +214,7 @@ impl Task {
                 }
                 // The patient's own job settles it.
                 DoubtVerdict::Settle => {
-                    self.timers.insert((turn.now, JobKey::Patient(patient)));
+                    self.jobs.wake_at(turn.now, JobKey::Patient(patient));
                     return Some(Next::Wait(turn.now.plus_ms(SETTLE_AGAIN_MS), "patient_in_doubt"));
                 }
                 DoubtVerdict::Wait(at) => return Some(Next::Wait(at, "patient_in_doubt")),

@@ -27,9 +27,9 @@ const TOLD_TO_WAIT: [&str; 2] = ["throttled", "unavailable"];
 impl Task {
     /// A call of a job ended; it may be told to wait.
     pub fn answered(&mut self, key: &JobKey, reply: Reply, told: Option<Told>, turn: &mut Turn<'_>) {
-        let Some(mut job) = self.jobs.remove(key) else { return };
+        let Some(mut job) = self.jobs.take(key) else { return };
         let Some(flight) = job.flight.take() else {
-            self.jobs.insert(key.clone(), job);
+            self.jobs.put_back(key, job);
             return;
         };
         self.stand(key, &mut job, Standing::Arrived, turn.now);
@@ -66,7 +66,7 @@ impl Task {
                 self.try_again_later(booking, &mut job, name, until, turn);
             }
         }
-        self.jobs.insert(key.clone(), job);
+        self.jobs.put_back(key, job);
         self.advance(key, turn);
     }
 
@@ -182,7 +182,7 @@ impl Task {
                 self.change_patient(&patient).last_write_at = turn.now;
                 let operation = flight.operation;
                 turn.facts.push_back(Fact::DoubtOpened { key: None, operation, quiet_at });
-                self.timers.insert((quiet_at, JobKey::Patient(patient.clone())));
+                self.jobs.wake_at(quiet_at, JobKey::Patient(patient.clone()));
                 let verdict = self.verdict(&(&patient).into(), false, turn.now, turn.settings);
                 self.doubtful(key, job, verdict, fault.name(), turn);
             }
@@ -264,7 +264,7 @@ impl Task {
                 self.change_booking(key).last_write_at = turn.now;
                 let (key_of, operation) = (Some(key.clone()), flight.operation);
                 turn.facts.push_back(Fact::DoubtOpened { key: key_of, operation, quiet_at });
-                self.timers.insert((quiet_at, JobKey::Booking(key.clone())));
+                self.jobs.wake_at(quiet_at, JobKey::Booking(key.clone()));
                 let verdict = self.verdict(&key.into(), false, turn.now, turn.settings);
                 self.doubtful(key, job, verdict, fault.name(), turn);
             }

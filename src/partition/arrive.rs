@@ -228,8 +228,8 @@ impl Task {
         }
         let key = JobKey::Booking(in_hand.booking.key.clone());
         let version: Version = in_hand.booking.version;
-        let known = self.jobs.contains_key(&key);
-        let job = self.jobs.entry(key.clone()).or_default();
+        let known = self.jobs.is_at_hand(&key);
+        let job = self.jobs.open(&key);
         let copy = job.versions.insert(version, in_hand);
         let awaits = matches!(job.standing, Standing::AwaitsTime(_) | Standing::AwaitsPatient);
         if let Some(copy) = copy {
@@ -237,8 +237,7 @@ impl Task {
         }
         // A job that waits is looked at again: the newer version may not have to wait.
         if !known || awaits {
-            let share = self.share_of(&key);
-            self.arrivals[share].push_back(key);
+            self.jobs.look_again(key);
         }
     }
 

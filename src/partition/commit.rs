@@ -44,7 +44,7 @@ impl Task {
         outbox.begin(now, offsets, positions, |subject| match subject {
             Subject::Patient(key) => patient_record(state, key),
             Subject::Booking(key) => {
-                let is_at_hand = jobs.contains_key(&JobKey::Booking(key.clone()));
+                let is_at_hand = jobs.is_at_hand(&JobKey::Booking(key.clone()));
                 booking_record(state, key, is_at_hand)
             }
         })
@@ -74,11 +74,11 @@ impl Task {
     }
 
     fn ready_after_commit(&mut self, key: &JobKey, now: Timestamp) {
-        let Some(mut job) = self.jobs.remove(key) else { return };
+        let Some(mut job) = self.jobs.take(key) else { return };
         if job.standing == Standing::AwaitsCommit {
             self.stand(key, &mut job, Standing::Ready, now);
         }
-        self.jobs.insert(key.clone(), job);
+        self.jobs.put_back(key, job);
     }
 
     /// The partition is wanted back: nothing new is sent, calls in flight may finish until `until` (rule K2).

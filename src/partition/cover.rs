@@ -28,7 +28,7 @@ impl Task {
                 state.suspicion = state.suspicion.after_unclean_end(suspect_after);
                 self.outbox.write_state(key.into());
                 self.intents.inherit(key.into(), quiet_at);
-                self.timers.insert((quiet_at, JobKey::Booking(key.clone())));
+                self.jobs.wake_at(quiet_at, JobKey::Booking(key.clone()));
             }
         }
         for (key, state) in self.state.patients.open_entries() {
@@ -37,7 +37,7 @@ impl Task {
                 self.outbox.write_state(key.into());
                 self.intents.inherit(key.into(), quiet_at);
                 self.newcomers.inherit(key.clone());
-                self.timers.insert((quiet_at, JobKey::Patient(key.clone())));
+                self.jobs.wake_at(quiet_at, JobKey::Patient(key.clone()));
             }
         }
     }

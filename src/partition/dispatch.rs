@@ -29,35 +29,22 @@ pub struct Send {
 impl Task {
     /// Whether a job of this share is ready to send.
     pub fn has_ready(&self, share: Share) -> bool {
-        !self.ready[share.index()].is_empty() && !self.is_draining()
+        self.jobs.has_ready(share) && !self.is_draining()
     }
 
     /// Whether a job of this share waits for a place in the ready queue.
     pub fn has_arrivals(&self, share: Share) -> bool {
-        !self.arrivals[share.index()].is_empty() && !self.is_draining()
+        self.jobs.has_arrivals(share) && !self.is_draining()
     }
 
     /// Puts a job of another practice than this first, if one is ready.
     pub fn puts_another_first(&mut self, practice: &PracticeId) -> bool {
-        let mut is_there = false;
-        for ready in &mut self.ready {
-            let other = ready.iter().position(|key| key.practice() != practice);
-            if let Some(key) = other.and_then(|index| ready.remove(index)) {
-                ready.push_front(key);
-                is_there = true;
-            }
-        }
-        is_there
+        self.jobs.puts_another_first(practice)
     }
 
     /// The next request of this share that may go out. The caller takes a permit for it next: nothing may wait after this.
     pub fn send_next(&mut self, share: Share, turn: &mut Turn<'_>) -> Option<Send> {
-        while let Some(key) = self.ready[share.index()].pop_front() {
-            let Some(mut job) = self.jobs.remove(&key) else { continue };
-            if job.standing != Standing::Ready {
-                self.jobs.insert(key, job);
-                continue;
-            }
+        while let Some((key, mut job)) = self.jobs.take_ready(share) {
             let next = self.next_of(&key, &mut job, turn);
             let Next::Ask(request, purpose) = next else {
                 self.rest(&key, job, next, turn);
@@ -66,7 +53,7 @@ impl Task {
             };
             if !self.may_be_sent(&key, &job, (&request, purpose), turn) {
                 self.stand(&key, &mut job, Standing::AwaitsCommit, turn.now);
-                self.jobs.insert(key, job);
+                self.jobs.put_back(&key, job);
                 continue;
             }
             let lease_until = self.intents.lease_until(turn.settings);
@@ -74,12 +61,11 @@ impl Task {
             if is_write && turn.now.plus_ms(turn.settings.lease_margin_ms) >= lease_until {
                 // Renewed by committing the offset again; an empty transaction would ask nobody (rule W2).
                 self.outbox.renew();
-                self.ready[share.index()].push_front(key.clone());
-                self.jobs.insert(key, job);
+                self.jobs.put_back_ready(share, &key, job);
                 return None;
             }
             self.launch(&key, &mut job, &request, purpose, turn);
-            self.jobs.insert(key.clone(), job);
+            self.jobs.put_back(&key, job);
             self.note_job(&key, turn);
             return Some(Send { job: key, request, lease_until: is_write.then_some(lease_until) });
         }
@@ -139,7 +125,7 @@ impl Task {
             Next::Wait(at, why) => {
                 if at <= give_up_at(&job) || job.versions.is_empty() {
                     self.stand(key, &mut job, Standing::AwaitsTime(at.max(now.plus_ms(1))), now);
-                    self.jobs.insert(key.clone(), job);
+                    self.jobs.put_back(key, job);
                     return;
                 }
                 if let JobKey::Booking(booking) = key {
@@ -148,20 +134,17 @@ impl Task {
                     self.park_all(booking, &mut job, parked_until, why, turn);
                     // Its doubt settles meanwhile all the same.
                     if self.intents.is_in_doubt(booking) {
-                        self.timers.insert((at, key.clone()));
+                        self.jobs.wake_at(at, key.clone());
                     }
                 }
             }
             Next::AwaitPatient(patient) => {
                 let give_up_at = give_up_at(&job);
                 if now < give_up_at {
-                    let awaited = self.patients_awaited.entry(patient).or_default();
-                    if !awaited.contains(key) {
-                        awaited.push_back(key.clone());
-                    }
+                    self.jobs.await_patient(patient, key);
                     self.stand(key, &mut job, Standing::AwaitsPatient, now);
-                    self.timers.insert((give_up_at, key.clone()));
-                    self.jobs.insert(key.clone(), job);
+                    self.jobs.wake_at(give_up_at, key.clone());
+                    self.jobs.put_back(key, job);
                     return;
                 }
                 if let JobKey::Booking(booking) = key {
@@ -190,7 +173,7 @@ impl Task {
         }
         if let Some(patient) = job.patient.take() {
             self.withdraw(&(&patient).into());
-            self.unlock_patient(&patient);
+            self.jobs.unlock_patient(&patient);
         }
     }
 
@@ -201,30 +184,12 @@ impl Task {
         }
         if let Some(other) = job.patient.take() {
             self.withdraw(&(&other).into());
-            self.unlock_patient(&other);
+            self.jobs.unlock_patient(&other);
             job.forget_search();
         }
-        if self.patients_busy.contains_key(patient) {
-            return false;
-        }
-        self.patients_busy.insert(patient.clone(), JobKey::Booking(key.clone()));
-        job.patient = Some(patient.clone());
-        true
-    }
-
-    fn unlock_patient(&mut self, patient: &PatientKey) {
-        self.patients_busy.remove(patient);
-        let Some(mut awaited) = self.patients_awaited.remove(patient) else { return };
-        while let Some(next) = awaited.pop_front() {
-            if self.jobs.get(&next).is_some_and(|job| job.standing == Standing::AwaitsPatient) {
-                let share = self.share_of(&next);
-                self.arrivals[share].push_front(next);
-                break;
-            }
-        }
-        if !awaited.is_empty() {
-            self.patients_awaited.insert(patient.clone(), awaited);
-        }
+        let is_free = self.jobs.lock_patient(patient, &JobKey::Booking(key.clone()));
+        job.patient = is_free.then(|| patient.clone());
+        is_free
     }
 
     /// The id of the patient that a call in flight names.

@@ -4,7 +4,6 @@
 use std::hash::{Hash, Hasher};
 
 use crate::partition::task::Task;
-use crate::unordered::hash_entries;
 
 impl Hash for Task {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
@@ -15,12 +14,6 @@ impl Hash for Task {
             progress,
             state,
             jobs,
-            arrivals,
-            ready,
-            places,
-            patients_busy,
-            patients_awaited,
-            timers,
             waiting_room,
             newcomers,
             slots,
@@ -31,12 +24,8 @@ impl Hash for Task {
             reading,
         } = self;
         (partition, incarnation, drain_until).hash(hasher);
-        (intents, outbox, progress).hash(hasher);
-        (arrivals, ready, places, timers, alone).hash(hasher);
-        (lost, reading).hash(hasher);
-        hash_entries(jobs, hasher);
-        hash_entries(patients_busy, hasher);
-        hash_entries(patients_awaited, hasher);
+        (jobs, intents, outbox, progress).hash(hasher);
+        (alone, lost, reading).hash(hasher);
         (state, waiting_room, newcomers, slots).hash(hasher);
     }
 }

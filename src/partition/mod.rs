@@ -9,6 +9,7 @@ pub mod reading;
 mod suspects;
 mod subject;
 mod outbox;
+mod jobs;
 mod progress;
 mod intents;
 mod cover;

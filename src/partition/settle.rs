@@ -52,7 +52,7 @@ impl Task {
             return Next::Rest;
         }
         if turn.now < doubt.quiet_at {
-            self.timers.insert((doubt.quiet_at, JobKey::Booking(key.clone())));
+            self.jobs.wake_at(doubt.quiet_at, JobKey::Booking(key.clone()));
             return Next::Rest;
         }
         match self.settle(key, job, turn) {
@@ -91,11 +91,11 @@ impl Task {
         let Some(doubt) = self.intents.doubt(key) else { return Next::Rest };
         if self.intents.is_in_flight(key) {
             // A booking repeats it just now; where that settles nothing, somebody must look again.
-            self.timers.insert((turn.now.plus_ms(SETTLE_AGAIN_MS), JobKey::Patient(key.clone())));
+            self.jobs.wake_at(turn.now.plus_ms(SETTLE_AGAIN_MS), JobKey::Patient(key.clone()));
             return Next::Rest;
         }
         if turn.now < doubt.quiet_at {
-            self.timers.insert((doubt.quiet_at, JobKey::Patient(key.clone())));
+            self.jobs.wake_at(doubt.quiet_at, JobKey::Patient(key.clone()));
             return Next::Rest;
         }
         let given_up = self.is_given_up(&key.into(), turn.settings);
@@ -119,12 +119,7 @@ impl Task {
         self.close(&patient.into());
         self.newcomers.unseen(patient, turn.now, turn.settings.search_lag_ms);
         turn.facts.push_back(Fact::DoubtSettled { key: None, found: None });
-        if let Some(holder) = self.patients_busy.get(patient) {
-            // What it found before was found too early.
-            self.jobs.get_mut(holder).into_iter().for_each(Job::forget_search);
-            let share = self.share_of(holder);
-            self.arrivals[share].push_front(holder.clone());
-        }
+        self.jobs.wake_holder(patient, true);
     }
 
     /// A page of a look-up that settles a doubt came, or did not.
@@ -267,10 +262,7 @@ impl Task {
             Some((id, digests)) => self.patient_stands(patient, id, Some(digests), turn),
             None => self.creation_never_happened(patient),
         }
-        if let Some(holder) = self.patients_busy.get(patient) {
-            let share = self.share_of(holder);
-            self.arrivals[share].push_front(holder.clone());
-        }
+        self.jobs.wake_holder(patient, false);
     }
 
     /// A creation that is quiet and not found never happened and never will; a key that was refused is not used again.
@@ -300,7 +292,7 @@ impl Task {
         let asked = job.told.map_or(turn.now, |told| told.until);
         let again_at = again_at.max(asked);
         self.intents.ask_again_at(&subject, again_at);
-        self.timers.insert((again_at, subject.settling_job()));
+        self.jobs.wake_at(again_at, subject.settling_job());
     }
 }
 

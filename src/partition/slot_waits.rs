@@ -43,8 +43,7 @@ impl Task {
     fn look_again(&mut self, waiter: &BookingKey, turn: &Turn<'_>) {
         let key = JobKey::Booking(waiter.clone());
         if self.jobs.get(&key).is_some_and(|job| matches!(job.standing, Standing::AwaitsTime(_))) {
-            let share = self.share_of(&key);
-            self.arrivals[share].push_back(key);
+            self.jobs.look_again(key);
         }
         for waiting in self.waiting_room.take_slot_waiters(waiter) {
             self.take_from_waiting_room(waiting, turn);
@@ -216,7 +215,7 @@ impl Task {
         let waiting_since = job.waiting_since;
         if planted!(turn.settings, SlotWaiterKeepsPatient) {
             self.stand(key, &mut job, Standing::AwaitsTime(until.max(now.plus_ms(1))), now);
-            self.jobs.insert(key.clone(), job);
+            self.jobs.put_back(key, job);
             return;
         }
         self.end(key, &mut job, now);
@@ -232,7 +231,7 @@ impl Task {
             return;
         }
         self.stand(key, &mut job, Standing::AwaitsTime(until.min(give_up_at).max(now.plus_ms(1))), now);
-        self.jobs.insert(key.clone(), job);
+        self.jobs.put_back(key, job);
     }
 
     /// Whether a record that came back need not wait for a slot any more.

@@ -1,10 +1,11 @@
 //! The parts of a task, how it begins and how it stands. A part keeps its fields to itself; what is here has none yet.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::booking::{BookingKey, PatientKey};
 use crate::partition::intents::Intents;
-use crate::partition::job::{Job, JobKey, Purpose, Share, Standing};
+use crate::partition::job::{Job, JobKey, Standing};
+use crate::partition::jobs::Jobs;
 use crate::partition::newcomers::Newcomers;
 use crate::partition::outbox::Outbox;
 use crate::partition::progress::Progress;
@@ -43,13 +44,8 @@ pub struct Task {
     /// How far each lane has come.
     pub(super) progress: Progress,
     pub(super) state: TaskState,
-    pub(super) jobs: HashMap<JobKey, Job>,
-    pub(super) arrivals: [VecDeque<JobKey>; 2],
-    pub(super) ready: [VecDeque<JobKey>; 2],
-    pub(super) places: [usize; 2],
-    pub(super) patients_busy: HashMap<PatientKey, JobKey>,
-    pub(super) patients_awaited: HashMap<PatientKey, VecDeque<JobKey>>,
-    pub(super) timers: BTreeSet<(Timestamp, JobKey)>,
+    /// The jobs at hand, and who of them waits for what.
+    pub(super) jobs: Jobs,
     pub(super) waiting_room: WaitingRoom,
     pub(super) newcomers: Newcomers,
     pub(super) slots: Slots,
@@ -79,13 +75,7 @@ impl Task {
             drain_until: None,
             progress: Progress::new(&acquired.start),
             state: acquired.state,
-            jobs: HashMap::new(),
-            arrivals: Default::default(),
-            ready: Default::default(),
-            places: [0; 2],
-            patients_busy: HashMap::new(),
-            patients_awaited: HashMap::new(),
-            timers: BTreeSet::new(),
+            jobs: Jobs::default(),
             waiting_room: WaitingRoom::default(),
             newcomers: Newcomers::default(),
             slots: Slots::default(),
@@ -122,26 +112,12 @@ impl Task {
         self.state.patients.change(key)
     }
 
-    /// Moves a job to where it stands now, keeping count of the places taken.
+    /// Moves a job that is taken out to where it stands now.
     pub(super) fn stand(&mut self, key: &JobKey, job: &mut Job, standing: Standing, now: Timestamp) {
-        let share = job.share.index();
-        self.places[share] -= usize::from(job.standing.takes_place());
-        self.places[share] += usize::from(standing.takes_place());
-        job.standing = standing;
-        match standing {
-            Standing::AwaitsCommit => self.outbox.await_commit(key.clone()),
-            // What was begun is finished first, so that whoever came first is done first.
-            Standing::Ready if job.asked_version > 0 => self.ready[share].push_front(key.clone()),
-            Standing::Ready => self.ready[share].push_back(key.clone()),
-            Standing::AwaitsTime(at) => {
-                self.timers.insert((at, key.clone()));
-            }
-            Standing::Arrived | Standing::InFlight | Standing::AwaitsPatient => {}
+        if standing == Standing::AwaitsCommit {
+            self.outbox.await_commit(key.clone());
         }
-        job.waiting_since = match standing {
-            Standing::AwaitsPatient | Standing::AwaitsTime(_) => job.waiting_since.or(Some(now)),
-            _ => None,
-        };
+        self.jobs.stand(key, job, standing, now);
     }
 
     /// Whether the task is being given back.
@@ -151,17 +127,12 @@ impl Task {
 
     /// Places of the ready queue that this task takes up, by share.
     pub fn places(&self) -> [usize; 2] {
-        self.places
-    }
-
-    /// Which share a job that has just come back or woken belongs to.
-    pub(super) fn share_of(&self, key: &JobKey) -> usize {
-        self.jobs.get(key).map_or(Share::Again, |job| Share::of(job, Purpose::Flow)).index()
+        self.jobs.places()
     }
 
     /// Calls under way.
     pub fn calls_in_flight(&self) -> usize {
-        self.jobs.values().filter(|job| job.flight.is_some()).count()
+        self.jobs.calls_in_flight()
     }
 
     /// How the task stands.
@@ -184,7 +155,7 @@ impl Task {
 
     /// The earliest moment at which the task has something to do without being told.
     pub fn next_wakeup(&self) -> Option<Timestamp> {
-        let timer = self.timers.first().map(|(at, _)| *at);
+        let timer = self.jobs.next_due();
         // While a commit is under way only its end lets a drained task go; the clock would only be asked again and again.
         let drained_at = self.drain_until.filter(|_| !self.outbox.is_committing());
         [timer, self.waiting_room.next_due(), drained_at].into_iter().flatten().min()

@@ -1,0 +1,235 @@
+//! The jobs of a task: which are at hand, in which queue each waits, when each looks again without being told, and who
+//! has which patient. A job is looked at by one caller at a time, which takes it out and puts it back. Without one place
+//! for all of this a job could stand in no queue at all, and its booking would wait for ever.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::{Hash, Hasher};
+
+use crate::booking::{PatientKey, PracticeId};
+use crate::partition::job::{Job, JobKey, Purpose, Share, Standing};
+use crate::time::Timestamp;
+use crate::unordered::hash_entries;
+
+/// The jobs of a task, and who of them waits for what.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Jobs {
+    /// Each job at hand. The one that is just looked at is taken out.
+    at_hand: HashMap<JobKey, Job>,
+    /// Who waits for a place of its share, or is to look again, in that order. A key may stand here whose job has
+    /// ended.
+    arrivals: [VecDeque<JobKey>; 2],
+    /// Who may be sent, by share, in that order. A key may stand here whose job has moved on.
+    ready: [VecDeque<JobKey>; 2],
+    /// Places of the ready queue taken, by share.
+    places: [usize; 2],
+    /// Who has a patient.
+    patients_busy: HashMap<PatientKey, JobKey>,
+    /// Who waits for a patient that somebody else has, in the order in which they came.
+    patients_awaited: HashMap<PatientKey, VecDeque<JobKey>>,
+    /// When whom must be looked at again; a doubt has an entry whether or not there is a job for it.
+    timers: BTreeSet<(Timestamp, JobKey)>,
+}
+
+impl Jobs {
+    /// The job of `key`, if it is at hand.
+    pub fn get(&self, key: &JobKey) -> Option<&Job> {
+        self.at_hand.get(key)
+    }
+
+    /// Whether the job of `key` is at hand.
+    pub fn is_at_hand(&self, key: &JobKey) -> bool {
+        self.at_hand.contains_key(key)
+    }
+
+    /// Every job at hand.
+    pub fn iter(&self) -> impl Iterator<Item = &Job> {
+        self.at_hand.values()
+    }
+
+    /// How many are at hand.
+    pub fn len(&self) -> usize {
+        self.at_hand.len()
+    }
+
+    /// The job of `key`; a new one if there is none.
+    pub fn open(&mut self, key: &JobKey) -> &mut Job {
+        self.at_hand.entry(key.clone()).or_default()
+    }
+
+    /// Takes a job out, to look at it.
+    pub fn take(&mut self, key: &JobKey) -> Option<Job> {
+        self.at_hand.remove(key)
+    }
+
+    /// Puts a job back that was looked at and goes on.
+    pub fn put_back(&mut self, key: &JobKey, job: Job) {
+        self.at_hand.insert(key.clone(), job);
+    }
+
+    /// Moves a job that is taken out to where it stands now, keeping count of the places taken. Whoever stands before a
+    /// commit also waits for it in the outbox.
+    pub fn stand(&mut self, key: &JobKey, job: &mut Job, standing: Standing, now: Timestamp) {
+        let share = job.share.index();
+        self.places[share] -= usize::from(job.standing.takes_place());
+        self.places[share] += usize::from(standing.takes_place());
+        job.standing = standing;
+        match standing {
+            // What was begun is finished first, so that whoever came first is done first.
+            Standing::Ready if job.asked_version > 0 => self.ready[share].push_front(key.clone()),
+            Standing::Ready => self.ready[share].push_back(key.clone()),
+            Standing::AwaitsTime(at) => self.wake_at(at, key.clone()),
+            Standing::AwaitsCommit | Standing::Arrived | Standing::InFlight | Standing::AwaitsPatient => {}
+        }
+        job.waiting_since = match standing {
+            Standing::AwaitsPatient | Standing::AwaitsTime(_) => job.waiting_since.or(Some(now)),
+            _ => None,
+        };
+    }
+
+    /// Places of the ready queue that are taken, by share.
+    pub fn places(&self) -> [usize; 2] {
+        self.places
+    }
+
+    /// Calls under way.
+    pub fn calls_in_flight(&self) -> usize {
+        self.iter().filter(|job| job.flight.is_some()).count()
+    }
+
+    /// A job is to be looked at as soon as there is a place, behind those that wait for one already.
+    pub fn look_again(&mut self, key: JobKey) {
+        let share = self.share_of(&key);
+        self.arrivals[share].push_back(key);
+    }
+
+    /// The same, before those that wait for a place already.
+    pub fn look_again_first(&mut self, key: JobKey) {
+        let share = self.share_of(&key);
+        self.arrivals[share].push_front(key);
+    }
+
+    /// Which share a job that has just come back or woken belongs to.
+    fn share_of(&self, key: &JobKey) -> usize {
+        self.get(key).map_or(Share::Again, |job| Share::of(job, Purpose::Flow)).index()
+    }
+
+    /// Whether somebody of this share waits for a place.
+    pub fn has_arrivals(&self, share: Share) -> bool {
+        !self.arrivals[share.index()].is_empty()
+    }
+
+    /// Takes the next of this share out of the queue that waits for a place.
+    pub fn next_arrival(&mut self, share: Share) -> Option<JobKey> {
+        self.arrivals[share.index()].pop_front()
+    }
+
+    /// Whether somebody of this share may be sent.
+    pub fn has_ready(&self, share: Share) -> bool {
+        !self.ready[share.index()].is_empty()
+    }
+
+    /// Takes the next of this share out that may be sent, with its job.
+    pub fn take_ready(&mut self, share: Share) -> Option<(JobKey, Job)> {
+        while let Some(key) = self.ready[share.index()].pop_front() {
+            if self.get(&key).is_some_and(|job| job.standing == Standing::Ready)
+                && let Some(job) = self.take(&key)
+            {
+                return Some((key, job));
+            }
+        }
+        None
+    }
+
+    /// Puts back who could not be sent just now: it stays the next one of this share.
+    pub fn put_back_ready(&mut self, share: Share, key: &JobKey, job: Job) {
+        self.ready[share.index()].push_front(key.clone());
+        self.put_back(key, job);
+    }
+
+    /// Puts a job of another practice than this first, if one is ready.
+    pub fn puts_another_first(&mut self, practice: &PracticeId) -> bool {
+        let mut is_there = false;
+        for ready in &mut self.ready {
+            let other = ready.iter().position(|key| key.practice() != practice);
+            if let Some(key) = other.and_then(|index| ready.remove(index)) {
+                ready.push_front(key);
+                is_there = true;
+            }
+        }
+        is_there
+    }
+
+    /// Whoever this is will be looked at at `at`, at the latest.
+    pub fn wake_at(&mut self, at: Timestamp, key: JobKey) {
+        self.timers.insert((at, key));
+    }
+
+    /// When somebody must be looked at next.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Takes out who must be looked at by `now`.
+    pub fn take_due(&mut self, now: Timestamp) -> Option<JobKey> {
+        let (at, _) = self.timers.first()?;
+        if *at > now {
+            return None;
+        }
+        self.timers.pop_first().map(|(_, key)| key)
+    }
+
+    /// Takes a patient for the job of `key`; false while another one has it.
+    pub fn lock_patient(&mut self, patient: &PatientKey, key: &JobKey) -> bool {
+        if self.patients_busy.contains_key(patient) {
+            return false;
+        }
+        self.patients_busy.insert(patient.clone(), key.clone());
+        true
+    }
+
+    /// The job of `key` waits until a patient is free.
+    pub fn await_patient(&mut self, patient: PatientKey, key: &JobKey) {
+        let awaited = self.patients_awaited.entry(patient).or_default();
+        if !awaited.contains(key) {
+            awaited.push_back(key.clone());
+        }
+    }
+
+    /// Frees a patient: whoever waits for it longest looks again.
+    pub fn unlock_patient(&mut self, patient: &PatientKey) {
+        self.patients_busy.remove(patient);
+        let Some(mut awaited) = self.patients_awaited.remove(patient) else { return };
+        while let Some(next) = awaited.pop_front() {
+            if self.get(&next).is_some_and(|job| job.standing == Standing::AwaitsPatient) {
+                self.look_again_first(next);
+                break;
+            }
+        }
+        if !awaited.is_empty() {
+            self.patients_awaited.insert(patient.clone(), awaited);
+        }
+    }
+
+    /// Something was learnt about a patient: whoever has it looks again, at once. What it found by searching counts no
+    /// more if it `was_too_early`.
+    pub fn wake_holder(&mut self, patient: &PatientKey, was_too_early: bool) {
+        let Some(holder) = self.patients_busy.get(patient).cloned() else { return };
+        if was_too_early {
+            self.at_hand.get_mut(&holder).into_iter().for_each(Job::forget_search);
+        }
+        self.look_again_first(holder);
+    }
+}
+
+impl Hash for Jobs {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Jobs { at_hand, arrivals, ready, places, patients_busy, patients_awaited, timers } = self;
+        (arrivals, ready, places, timers).hash(hasher);
+        hash_entries(at_hand, hasher);
+        hash_entries(patients_busy, hasher);
+        hash_entries(patients_awaited, hasher);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! Who waits for what, from the jobs of one task alone.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::booking::BookingKey;
+
+const NOW: Timestamp = Timestamp(1_000);
+
+fn key(number: usize) -> JobKey {
+    let practice = if number.is_multiple_of(2) { "even" } else { "odd" };
+    JobKey::Booking(BookingKey { practice: practice.into(), booking: number.to_string().as_str().into() })
+}
+
+fn patient() -> PatientKey {
+    PatientKey { practice: "even".into(), patient: "someone".into() }
+}
+
+/// Jobs of which each of these stands so.
+fn jobs(standing: &[(usize, Standing)]) -> Jobs {
+    let mut jobs = Jobs::default();
+    for (number, standing) in standing {
+        move_to(&mut jobs, *number, *standing);
+    }
+    jobs
+}
+
+fn move_to(jobs: &mut Jobs, number: usize, standing: Standing) {
+    jobs.open(&key(number));
+    let mut job = jobs.take(&key(number)).unwrap_or_default();
+    jobs.stand(&key(number), &mut job, standing, NOW);
+    jobs.put_back(&key(number), job);
+}
+
+/// A job without a version at hand settles a doubt, so it is of this share.
+const SHARE: Share = Share::Again;
+
+fn arrivals(jobs: &mut Jobs) -> Vec<JobKey> {
+    std::iter::from_fn(|| jobs.next_arrival(SHARE)).collect()
+}
+
+#[test]
+fn a_patient_is_one_jobs_and_then_goes_to_whoever_waits_for_it_longest() {
+    let mut jobs = jobs(&[(2, Standing::AwaitsPatient), (3, Standing::Ready), (4, Standing::AwaitsPatient)]);
+    assert!(jobs.lock_patient(&patient(), &key(1)));
+    assert!(!jobs.lock_patient(&patient(), &key(2)));
+    // The second of them was parked meanwhile, the third has something else to do.
+    for number in [5, 3, 2, 4, 2] {
+        jobs.await_patient(patient(), &key(number));
+    }
+    jobs.unlock_patient(&patient());
+    assert_eq!(arrivals(&mut jobs), [key(2)]);
+    assert!(jobs.lock_patient(&patient(), &key(2)));
+    jobs.unlock_patient(&patient());
+    assert_eq!(arrivals(&mut jobs), [key(4)], "each waits once");
+    assert!(jobs.lock_patient(&patient(), &key(4)));
+    jobs.unlock_patient(&patient());
+    assert_eq!(arrivals(&mut jobs), []);
+}
+
+#[test]
+fn what_is_learnt_of_a_patient_wakes_whoever_has_it_before_all_others() {
+    let mut jobs = jobs(&[(1, Standing::Arrived), (2, Standing::Arrived)]);
+    jobs.wake_holder(&patient(), true);
+    assert!(!jobs.has_arrivals(SHARE), "nobody has it");
+    jobs.look_again(key(2));
+    assert!(jobs.lock_patient(&patient(), &key(1)));
+    for (was_too_early, is_kept) in [(false, true), (true, false)] {
+        jobs.open(&key(1)).search = Some(crate::patient::search::Search::start(NOW));
+        jobs.wake_holder(&patient(), was_too_early);
+        assert_eq!(jobs.get(&key(1)).is_some_and(|job| job.search.is_some()), is_kept);
+    }
+    assert_eq!(arrivals(&mut jobs), [key(1), key(1), key(2)]);
+}
+
+#[test]
+fn who_may_be_sent_comes_in_order_but_what_was_begun_first() {
+    let mut jobs = Jobs::default();
+    for (number, asked_version) in [(1, 0), (3, 0), (4, 7)] {
+        jobs.open(&key(number)).asked_version = asked_version;
+        jobs.open(&key(number)).share = SHARE;
+        move_to(&mut jobs, number, Standing::Ready);
+    }
+    let (first, job) = jobs.take_ready(SHARE).expect("three are ready");
+    assert_eq!(first, key(4));
+    jobs.put_back_ready(SHARE, &first, job);
+    assert!(jobs.puts_another_first(key(4).practice()));
+    move_to(&mut jobs, 3, Standing::AwaitsTime(NOW));
+    let rest: Vec<_> = std::iter::from_fn(|| jobs.take_ready(SHARE)).map(|(key, _)| key).collect();
+    assert_eq!(rest, [key(1), key(4)], "one has moved on");
+    assert!(!jobs.has_ready(SHARE) && !jobs.puts_another_first(key(4).practice()));
+}
+
+#[test]
+fn who_is_due_comes_in_the_order_of_time() {
+    let mut jobs = jobs(&[(1, Standing::AwaitsTime(NOW.plus_ms(2)))]);
+    jobs.wake_at(NOW.plus_ms(1), key(2));
+    jobs.wake_at(NOW.plus_ms(3), key(3));
+    assert_eq!((jobs.next_due(), jobs.take_due(NOW)), (Some(NOW.plus_ms(1)), None));
+    let due: Vec<_> = std::iter::from_fn(|| jobs.take_due(NOW.plus_ms(2))).collect();
+    assert_eq!((due, jobs.next_due()), (vec![key(2), key(1)], Some(NOW.plus_ms(3))));
+}
+
+#[test]
+fn a_job_waits_since_it_began_to_and_not_since_it_looked_again() {
+    let (mut jobs, mut job) = (Jobs::default(), Job::default());
+    let mut since = |standing, at| {
+        jobs.stand(&key(1), &mut job, standing, at);
+        job.waiting_since
+    };
+    assert_eq!(since(Standing::AwaitsPatient, NOW), Some(NOW));
+    assert_eq!(since(Standing::AwaitsTime(NOW), NOW.plus_ms(1)), Some(NOW));
+    assert_eq!(since(Standing::Ready, NOW.plus_ms(2)), None);
+}
+
+proptest! {
+    /// Goal: places are taken by exactly those that stand before the calls, whatever moves where. Method: any moves of
+    /// a few jobs of both shares.
+    #[test]
+    fn the_places_taken_are_those_of_the_jobs_that_take_one(
+        moves in prop::collection::vec((0_usize..6, 0_u8..6), 0..80),
+    ) {
+        let mut jobs = Jobs::default();
+        for (number, standing) in moves {
+            let standing = match standing {
+                0 => Standing::Arrived,
+                1 => Standing::AwaitsCommit,
+                2 => Standing::Ready,
+                3 => Standing::InFlight,
+                4 => Standing::AwaitsPatient,
+                _ => Standing::AwaitsTime(NOW),
+            };
+            jobs.open(&key(number)).share = Share::ALL[number % 2];
+            move_to(&mut jobs, number, standing);
+            let taken = Share::ALL.map(|share| {
+                jobs.iter().filter(|job| job.share == share && job.standing.takes_place()).count()
+            });
+            prop_assert_eq!(jobs.places(), taken);
+        }
+    }
+}
