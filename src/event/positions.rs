@@ -58,7 +58,7 @@ impl ReadMarkRecord {
     /// None of a topic that this version does not read.
     fn mark(self) -> Option<ReadMark> {
         let ReadMarkRecord { topic, from, to, records, alone, ended } = self;
-        let lane = Lane::ALL.into_iter().find(|lane| lane.topic() == &*topic)?;
+        let lane = Lane::of(&topic)?;
         Some(ReadMark { lane, from, to, records, alone, ended: ended.into_iter().map(Timestamp).collect() })
     }
 }
@@ -83,10 +83,7 @@ impl From<&TaskPositions> for TaskPositionsRecord {
 impl From<TaskPositionsRecord> for TaskPositions {
     /// Topics that this version does not read are left out.
     fn from(record: TaskPositionsRecord) -> Self {
-        let next = |next: &NextOffsetRecord| {
-            let lane = Lane::ALL.into_iter().find(|lane| lane.topic() == &*next.topic)?;
-            Some((lane, next.offset))
-        };
+        let next = |next: &NextOffsetRecord| Some((Lane::of(&next.topic)?, next.offset));
         let mut topic_ids = TopicIds::default();
         for TopicIdRecord { topic, id } in record.topic_ids {
             topic_ids.note(&topic, TopicId(id));

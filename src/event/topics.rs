@@ -21,6 +21,16 @@ impl Lane {
             Lane::Retry => RETRY,
         }
     }
+
+    /// The lane that reads `topic`; none of a topic that is no input.
+    pub fn of(topic: &str) -> Option<Lane> {
+        Lane::ALL.into_iter().find(|lane| lane.topic() == topic)
+    }
+
+    /// Its offset among those of several lanes.
+    pub fn offset_in(self, offsets: &[(Lane, i64)]) -> Option<i64> {
+        offsets.iter().find(|(lane, _)| *lane == self).map(|(_, offset)| *offset)
+    }
 }
 
 /// What DentScheduler asks for.

@@ -175,8 +175,7 @@ impl DeadLetters {
 /// The lane that the record of a dead letter came from.
 fn lane(message: &BorrowedMessage<'_>) -> Option<Lane> {
     let header = message.headers()?.iter().find(|header| header.key == headers::TOPIC)?;
-    let topic = std::str::from_utf8(header.value?).ok()?;
-    Lane::ALL.into_iter().find(|lane| lane.topic() == topic)
+    Lane::of(std::str::from_utf8(header.value?).ok()?)
 }
 
 /// Which version a record is that was not understood when it died.

@@ -175,7 +175,7 @@ impl Reader {
         let Reader { consumer, avro, now, limits, reading, batch, .. } = self;
         match consumer.poll(wait) {
             Some(Ok(message)) => {
-                let Some(lane) = Lane::ALL.into_iter().find(|lane| lane.topic() == message.topic()) else {
+                let Some(lane) = Lane::of(message.topic()) else {
                     return true;
                 };
                 let partition = message.partition();
@@ -241,7 +241,7 @@ impl Reader {
         let mut list = TopicPartitionList::with_capacity(positions.len());
         for &(lane, offset) in positions {
             list.add_partition_offset(lane.topic(), partition, Offset::Offset(offset))?;
-            let guarded_until = guarded.iter().find(|(of, _)| *of == lane).map_or(0, |(_, offset)| *offset);
+            let guarded_until = lane.offset_in(guarded).unwrap_or(0);
             let reading = Reading::new((partition, lane), incarnation, offset, guarded_until);
             self.reading.insert((partition, lane), reading);
         }

@@ -233,13 +233,7 @@ pub(super) fn known(readers: &Readers, avro: &Avro, partition: i32) -> Result<Kn
         return Ok(committed);
     }
     let positions = written_positions(readers, avro, partition)?;
-    let copy = |lane| {
-        positions
-            .iter()
-            .flat_map(|copy| &copy.next_offsets)
-            .find(|(of, _)| *of == lane)
-            .map(|(_, offset)| *offset)
-    };
+    let copy = |lane: Lane| positions.as_ref().and_then(|copy| lane.offset_in(&copy.next_offsets));
     Ok(committed.into_iter().map(|(lane, offset)| (lane, offset.or_else(|| copy(lane)))).collect())
 }
 

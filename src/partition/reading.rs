@@ -1,9 +1,9 @@
 //! Reading with care after an unclean end (rule K6): what kills the process before there is an intent is found by its
 //! position. What the life before may have read is marked durably before it is decoded, all that is fetched at once. Who
-//! ends under a mark leaves a suspect range to the next life, which reads it in smaller steps, at last a single record. That one is read alone: no other task
-//! reads with care and no call is under way in its process, so an end under its mark is its own; and after
-//! `worker.crash_review_after` of those it is buried undecoded. Without it one record that the decoder cannot survive would
-//! end every worker for ever.
+//! ends under a mark leaves a suspect range to the next life, which reads it in smaller steps, at last a single record.
+//! That one is read alone: no other task reads with care and no call is under way in its process, so an end under its mark
+//! is its own; and after `worker.crash_review_after` of those it is buried undecoded. Without it one record that the
+//! decoder cannot survive would end every worker for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,12 +57,11 @@ pub struct Release {
 }
 
 impl ReadGuard {
-    /// For an owner that found `found` and goes on at `start`, in a process that began at `process`. Suspects of another topic of the same name, or below the
-    /// start, are nobody.
+    /// For an owner that found `found` and goes on at `start`, in a process that began at `process`. Suspects of another
+    /// topic of the same name, or below the start, are nobody.
     pub(super) fn new(found: Option<&ReadingState>, start: &Start, process: Timestamp) -> Self {
         let is_here = |suspect: &ReadMark| {
-            let next = start.next_offsets.iter().find(|(lane, _)| *lane == suspect.lane);
-            next.is_some_and(|(_, next)| *next <= suspect.to)
+            suspect.lane.offset_in(&start.next_offsets).is_some_and(|next| next <= suspect.to)
                 && start.lost.iter().all(|lost| lost.lane != suspect.lane)
         };
         let mut suspects = found.map(|found| found.suspects_of_next(process)).unwrap_or_default();

@@ -186,9 +186,7 @@ fn position(
 ) -> Result<(i64, Vec<LostPosition>), Refusal> {
     let &KnownLane { lane, committed, low, high } = lane;
     let (topic, partition) = (lane.topic(), known.partition);
-    let copy = state.positions.as_ref().and_then(|positions| {
-        positions.next_offsets.iter().find(|(of, _)| *of == lane).map(|(_, offset)| *offset)
-    });
+    let copy = state.positions.as_ref().and_then(|positions| lane.offset_in(&positions.next_offsets));
     let loss = |why, from, to| LostPosition { lane, why, from, to };
     if is_new {
         return Ok((low, vec![loss(Loss::TopicMadeAnew, committed.or(copy), low)]));

@@ -178,8 +178,7 @@ impl World {
         let topics = Lane::ALL.map(|lane| (lane, kafka.log(lane).id));
         kafka.topics_of.insert(shell.epoch, topics.into());
         for (lane, position) in &start.next_offsets {
-            let guarded = start.guarded.iter().find(|(of, _)| of == lane);
-            let guarded_until = guarded.map_or(0, |(_, offset)| *offset);
+            let guarded_until = lane.offset_in(&start.guarded).unwrap_or(0);
             shell.lanes.insert(*lane, Reader { position: *position, guarded_until, ..Reader::default() });
         }
         let acquired = Acquired { fenced_at, start, state, restored_records, restored_at };

@@ -231,7 +231,7 @@ pub fn differences(actual: &BTreeMap<String, Actual>, wish: Wish) -> Vec<Differe
 /// Whether records of bookings that are forgotten by then could be read again from `topic` (rule K9). Dead letters can,
 /// by a redrive.
 fn keeps_too_long(topic: &str, actual: &Actual, keep_days: u32) -> bool {
-    let is_read_again = Lane::ALL.into_iter().any(|lane| lane.topic() == topic) || topic == topics::FAILED;
+    let is_read_again = Lane::of(topic).is_some() || topic == topics::FAILED;
     let retention_ms = actual.settings.get("retention.ms").and_then(|text| text.parse::<i64>().ok());
     let keep_ms = i64::from(keep_days) * DAY_MS;
     keep_days > 0 && is_read_again && retention_ms.is_none_or(|ms| ms < 0 || ms + SEGMENT_MS >= keep_ms)

@@ -122,7 +122,7 @@ fn what_was_deleted_is_passed_and_what_cannot_be_is_refused() {
     let deleted = |lane, from| loss(lane, Loss::RecordsDeleted, Some(from), 10);
     assert_eq!(start.lost, [deleted(Lane::Requested, 4), deleted(Lane::Retry, 5)]);
     let refused =
-        Start::decide(&known("rtpa", Some(91), Some(5)), &state).expect_err("behind the end").to_string();
+        Start::decide(&known("rtpa", Some(91), Some(5)), &state).expect_err("past the end").to_string();
     assert!(refused.contains("91 of appointments.requested/3 is past the end of its log (90)"), "{refused}");
 }
 
