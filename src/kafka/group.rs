@@ -90,8 +90,7 @@ impl Group {
         self.consumer.context().joined.load(Ordering::SeqCst)
     }
 
-    /// A task is drained and committed, or dropped: it may go to somebody else. Does nothing where the group does not
-    /// want it back.
+    /// A task is drained and committed: it may go to somebody else. Does nothing where the group does not want it back.
     pub fn release(&self, partition: i32) {
         let context = self.consumer.context();
         let mut revocation = context.revocation.lock().unwrap_or_else(PoisonError::into_inner);

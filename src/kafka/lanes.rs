@@ -245,7 +245,10 @@ impl Reader {
             let reading = Reading::new((partition, lane), incarnation, offset, guarded_until);
             self.reading.insert((partition, lane), reading);
         }
-        self.consumer.incremental_assign(&list)
+        self.consumer.incremental_assign(&list)?;
+        // librdkafka remembers that a partition was paused, also when nobody is assigned to it any more: a lane that the life
+        // before had paused would never be fetched.
+        self.consumer.resume(&list)
     }
 
     fn end(&mut self, partition: i32) -> KafkaResult<()> {

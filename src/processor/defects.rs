@@ -92,12 +92,14 @@ pub enum Defect {
     FutureBelieved,
     /// A record that ended worker after worker is decoded once more (K6).
     DeadlyDecodedForEver,
+    /// A task that is ours again before it was given back is not acquired anew (K2).
+    ReassignmentIgnored,
 }
 
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 41] = [
+    pub const ALL: [Defect; 42] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -139,6 +141,7 @@ impl Defect {
         Defect::GivenUpAtTheFirstHiccup,
         Defect::FutureBelieved,
         Defect::DeadlyDecodedForEver,
+        Defect::ReassignmentIgnored,
     ];
 }
 

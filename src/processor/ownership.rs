@@ -2,6 +2,7 @@
 
 use crate::partition::{Task, Turn};
 use crate::processor::Processor;
+use crate::processor::defects::planted;
 use crate::processor::effect::Effect;
 use crate::processor::fact::{DropCause, Fact};
 use crate::processor::input::{Acquired, Incarnation, LaneEnd};
@@ -23,6 +24,21 @@ pub(super) enum Slot {
 }
 
 impl Slot {
+    fn incarnation(&self) -> Incarnation {
+        match self {
+            Slot::Acquiring { incarnation, .. } => *incarnation,
+            Slot::Live(task) => task.incarnation,
+        }
+    }
+
+    /// Whether the group wants it back.
+    fn is_given_back(&self) -> bool {
+        match self {
+            Slot::Acquiring { revoked, .. } => *revoked,
+            Slot::Live(task) => task.is_draining(),
+        }
+    }
+
     /// Adds this task to the picture of the worker.
     pub(super) fn tell(&self, partition: i32, status: &mut Status) {
         match self {
@@ -42,9 +58,18 @@ impl Slot {
 }
 
 impl Processor {
+    /// A task is ours. Whoever is told so while it is still about to give that task back gave it back already, as far as the
+    /// group knows: that life is over, and nothing that it read counts any more.
     pub(super) fn assigned(&mut self, partition: i32, now: Timestamp) {
-        if !self.tasks.contains_key(&partition) {
-            self.acquire(partition, now);
+        match self.tasks.get(&partition) {
+            None => self.acquire(partition, now),
+            Some(slot) if slot.is_given_back() && !planted!(self.settings, ReassignmentIgnored) => {
+                let incarnation = slot.incarnation();
+                self.effects.push_back(Effect::Drop { partition, incarnation });
+                self.acquire(partition, now);
+                self.share_limit(now);
+            }
+            Some(_) => {}
         }
     }
 
@@ -101,10 +126,7 @@ impl Processor {
 
     pub(super) fn lost(&mut self, partition: i32, now: Timestamp) {
         if let Some(slot) = self.tasks.remove(&partition) {
-            let incarnation = match slot {
-                Slot::Acquiring { incarnation, .. } => incarnation,
-                Slot::Live(task) => task.incarnation,
-            };
+            let incarnation = slot.incarnation();
             self.effects.push_back(Effect::Drop { partition, incarnation });
             self.facts.push_back(Fact::TaskDropped { partition, why: DropCause::PartitionLost });
             self.share_limit(now);

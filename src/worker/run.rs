@@ -221,13 +221,12 @@ impl Worker {
                     task.commit(sequence, batch);
                 }
             }
-            Effect::Release { partition, .. } | Effect::Drop { partition, .. } => {
-                self.calls.end(partition);
-                self.watch.forget(partition);
-                self.lanes.stop(partition);
-                self.tasks.remove(&partition);
+            Effect::Release { partition, .. } => {
+                self.forget(partition);
                 self.group.release(partition);
             }
+            // Not given back: the group may be about to ask for it, and gets its answer by a release.
+            Effect::Drop { partition, .. } => self.forget(partition),
             Effect::Read { partition, release } => self.lanes.release(partition, release),
             Effect::Pause { partition, lane } => self.lanes.pause(partition, lane),
             Effect::Resume { partition, lane } => self.lanes.resume(partition, lane),
@@ -235,6 +234,13 @@ impl Worker {
             Effect::Stop => {}
         }
         Ok(())
+    }
+
+    fn forget(&mut self, partition: i32) {
+        self.calls.end(partition);
+        self.watch.forget(partition);
+        self.lanes.stop(partition);
+        self.tasks.remove(&partition);
     }
 }
 

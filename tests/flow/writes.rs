@@ -134,6 +134,30 @@ fn a_drained_task_waits_for_its_commit_and_not_for_the_clock() {
     assert!(wakeup.is_none_or(|at| at > desk.now), "else the worker spins until the commit has ended");
 }
 
+/// Goal: no task is the group's gift and nobody's work. Method: it is wanted back while it is acquired, and given again before
+/// that has ended, as a group does that had its answer otherwise.
+#[test]
+fn a_task_that_is_ours_again_before_it_was_given_back_is_acquired_anew() {
+    let mut desk = Desk::new(GuardMode::IdempotencyKey);
+    desk.hold_commits = true;
+    desk.arrive(a_booking("b", 1));
+    desk.commit_is_lost();
+    desk.hold_commits = false;
+    desk.handle(Input::TaskRevoked { partition: 0 });
+    desk.handle(Input::TaskAssigned { partition: 0 });
+    let [.., Effect::Drop { incarnation: over, .. }, Effect::Acquire { incarnation, .. }] = desk.others[..]
+    else {
+        panic!("{:?}", desk.others);
+    };
+    assert!(over < incarnation, "what the life before read counts no more");
+    desk.acquire_again();
+    desk.arrive(a_booking("b", 1));
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
+    desk.handle(Input::TaskRevoked { partition: 0 });
+    desk.pass_ms(200);
+    assert!(matches!(desk.others.last(), Some(Effect::Release { .. })), "{:?}", desk.others.last());
+}
+
 #[test]
 fn a_stop_gives_every_task_back_and_ends() {
     let mut desk = Desk::new(GuardMode::IdempotencyKey);

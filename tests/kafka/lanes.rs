@@ -123,6 +123,23 @@ fn a_paused_lane_is_silent_and_a_new_life_begins_anew() {
     });
 }
 
+/// Goal: nobody waits for ever for a lane that was paused when the life before ended. Method: a life that pauses its lane ends,
+/// and the next one of the same process reads it. librdkafka remembers the pause of a partition that is not assigned any
+/// more.
+#[test]
+fn a_lane_that_was_paused_by_the_life_before_is_read_by_the_next() {
+    let partition = 47;
+    let encoder = encoder();
+    publish(partition, (0..10).map(|number| encoded(&encoder, partition, &format!("b-{number}"))));
+    let (lanes, inbox) = start("paused-before");
+    lanes.read(partition, 1, vec![(Lane::Requested, 0)]);
+    inbox.wait("the first life", |inputs| (offsets(inputs, 1).len() == 10).then_some(()));
+    lanes.pause(partition, Lane::Requested);
+    lanes.stop(partition);
+    lanes.read(partition, 2, vec![(Lane::Requested, 4)]);
+    inbox.wait("the second life", |inputs| (offsets(inputs, 2) == (4..10).collect::<Vec<_>>()).then_some(()));
+}
+
 /// Goal: a schema nobody knows delays only the record that has it, which is told of at once, so that the watermark waits,
 /// and ends as one that cannot be used.
 #[test]

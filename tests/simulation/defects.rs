@@ -64,6 +64,8 @@ pub enum Defect {
     DelayUntold,
     /// A lane that ends under a task at work is not told (K9).
     EndedLaneUnnoticed,
+    /// A lane that was paused when its task ended stays so for the next life in the same process (K2).
+    PauseOutlivesTask,
     /// The idempotency key depends on what is sent (W6).
     ContentInKey,
     /// Updates name no revision, though it is counted on (W5).
@@ -78,7 +80,7 @@ pub enum Defect {
 
 impl Defect {
     #[cfg(feature = "planted-defects")]
-    pub const ALL: [Defect; 31] = [
+    pub const ALL: [Defect; 32] = [
         Defect::NoIntent,
         Defect::OneParkingSlot,
         Defect::NewestForgotten,
@@ -105,6 +107,7 @@ impl Defect {
         Defect::LostRecordsPassedOver,
         Defect::DelayUntold,
         Defect::EndedLaneUnnoticed,
+        Defect::PauseOutlivesTask,
         Defect::ContentInKey,
         Defect::IfMatchLeftOut,
         Defect::NoQuietTime,

@@ -77,8 +77,11 @@ impl World {
 
     fn forget_shell(&mut self, worker: usize, partition: i32, incarnation: Incarnation) {
         let one = &mut self.workers[worker];
-        if one.shell(partition, incarnation).is_some() {
-            one.tasks.remove(&partition);
+        if one.shell(partition, incarnation).is_some()
+            && let Some(shell) = one.tasks.remove(&partition)
+        {
+            let paused = shell.lanes.into_iter().filter(|(_, reader)| reader.paused);
+            one.left_paused.extend(paused.map(|(lane, _)| (partition, lane)));
         }
     }
 
@@ -163,7 +166,9 @@ impl World {
             kafka.doubts_in_records.find_again(&mut state);
         }
         let restored_records = kafka.state_records;
+        let stays_paused = self.plan.has(Defect::PauseOutlivesTask);
         let one = &mut self.workers[worker];
+        let left_paused = one.left_paused.clone();
         let fenced_at = one.clock(reading.fenced_at);
         let restored_at: Timestamp = one.clock(self.now);
         let Some(shell) = one.shell(partition, incarnation) else { return };
@@ -179,7 +184,9 @@ impl World {
         kafka.topics_of.insert(shell.epoch, topics.into());
         for (lane, position) in &start.next_offsets {
             let guarded_until = lane.offset_in(&start.guarded).unwrap_or(0);
-            shell.lanes.insert(*lane, Reader { position: *position, guarded_until, ..Reader::default() });
+            let paused = stays_paused && left_paused.contains(&(partition, *lane));
+            let reader = Reader { position: *position, guarded_until, paused, ..Reader::default() };
+            shell.lanes.insert(*lane, reader);
         }
         let acquired = Acquired { fenced_at, start, state, restored_records, restored_at };
         let acquired = Box::new(acquired);

@@ -10,6 +10,8 @@ use crate::world::{Event, World};
 
 /// A revocation that is not answered for so long ends with the member's exclusion.
 const REBALANCE_TIMEOUT_MS: i64 = 60_000;
+/// How soon a group may take a partition for given back that is not.
+const ANSWERED_WITHIN_MS: i64 = 2_000;
 
 #[derive(Debug)]
 pub struct Group {
@@ -32,6 +34,11 @@ pub enum GroupEvent {
         pauses: u64,
     },
     RevokeTimeout {
+        partition: usize,
+        revocation: u64,
+    },
+    /// The group has its answer from somewhere else than the worker, which still drains, or acquires.
+    AnsweredOtherwise {
         partition: usize,
         revocation: u64,
     },
@@ -100,6 +107,22 @@ impl World {
                     self.rebalance_soon();
                 }
             }
+            GroupEvent::AnsweredOtherwise { partition, revocation } => {
+                if self.group.revoking[partition] == Some(revocation) {
+                    self.story.tell(self.now, || format!("the group takes p{partition} for given back"));
+                    self.judges.rate_limit.shared_twice_until(self.now + REBALANCE_TIMEOUT_MS);
+                    self.group.revoking[partition] = None;
+                    let owner = self.group.owner[partition].take();
+                    match owner.filter(|_| self.random.chance(0.5)) {
+                        Some(worker) => {
+                            self.group.whim.remove(&partition);
+                            self.group.owner[partition] = Some(worker);
+                            self.tell_worker(worker, Input::TaskAssigned { partition: partition as i32 });
+                        }
+                        None => self.rebalance_soon(),
+                    }
+                }
+            }
             GroupEvent::Join { worker, life } => {
                 let one = &self.workers[worker];
                 if one.life == life && one.running != Running::Down && !one.stopping {
@@ -132,6 +155,11 @@ impl World {
                     self.tell_worker(owner, Input::TaskRevoked { partition: partition as i32 });
                     let timeout = GroupEvent::RevokeTimeout { partition, revocation };
                     self.after(REBALANCE_TIMEOUT_MS, Event::Group(timeout));
+                    if self.strikes(self.plan.faults.acquire) {
+                        let ms = self.random.between(0, ANSWERED_WITHIN_MS);
+                        let answered = GroupEvent::AnsweredOtherwise { partition, revocation };
+                        self.after(ms, Event::Group(answered));
+                    }
                 }
                 Some(_) => {}
             }
@@ -183,7 +211,8 @@ impl World {
     pub fn released(&mut self, worker: usize, partition: i32) {
         let partition = partition as usize;
         self.story.tell(self.now, || format!("w{worker} gives p{partition} back"));
-        if self.group.owner[partition] == Some(worker) {
+        let is_wanted = self.group.revoking[partition].is_some() || self.workers[worker].stopping;
+        if self.group.owner[partition] == Some(worker) && is_wanted {
             self.group.owner[partition] = None;
             self.group.revoking[partition] = None;
         }

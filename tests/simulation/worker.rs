@@ -134,6 +134,8 @@ pub struct Worker {
     pub hears_group_at: i64,
     pub stopping: bool,
     pub pauses: u64,
+    /// Lanes that were paused when their task ended, as the Kafka client remembers them.
+    pub left_paused: BTreeSet<(i32, Lane)>,
 }
 
 impl Worker {
@@ -155,6 +157,7 @@ impl Worker {
             hears_group_at: 0,
             stopping: false,
             pauses: 0,
+            left_paused: BTreeSet::new(),
         }
     }
 

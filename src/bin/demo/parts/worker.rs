@@ -142,6 +142,17 @@ impl Worker {
         status(&self.client, &self.admin_url).await
     }
 
+    /// Its whole status page and the last `count` warnings and errors of its log, for whoever asks why something waits.
+    pub async fn account(&self, count: usize) -> String {
+        let page = status_page(&self.client, &self.admin_url).await;
+        let page = page.map_or("no answer".into(), |page| String::from_utf8_lossy(&page).into_owned());
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let is_serious = |line: &&str| line.contains("\"WARN\"") || line.contains("\"ERROR\"");
+        let mut serious: Vec<&str> = log.lines().rev().filter(is_serious).take(count).collect();
+        serious.reverse();
+        format!("{}: {page}\n{}", self.name, serious.join("\n"))
+    }
+
     /// What a counter without labels has come to.
     pub async fn counter(&self, name: &str) -> Result<f64> {
         let response = self.client.get(format!("{}/metrics", self.admin_url)).send().await?;
@@ -153,6 +164,9 @@ impl Worker {
 
 /// How the worker at `admin_url` says it stands; none where it does not answer.
 pub async fn status(client: &reqwest::Client, admin_url: &str) -> Option<Status> {
-    let response = client.get(format!("{admin_url}/status")).send().await.ok()?;
-    serde_json::from_slice(&response.bytes().await.ok()?).ok()
+    serde_json::from_slice(&status_page(client, admin_url).await?).ok()
+}
+
+async fn status_page(client: &reqwest::Client, admin_url: &str) -> Option<bytes::Bytes> {
+    client.get(format!("{admin_url}/status")).send().await.ok()?.bytes().await.ok()
 }

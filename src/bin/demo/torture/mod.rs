@@ -45,6 +45,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const SAY: Duration = Duration::from_secs(10);
 /// How long after the last result to listen for one too many.
 const QUIET: Duration = Duration::from_secs(3);
+/// How many warnings of each worker to show where it never became quiet.
+const SERIOUS_LINES: usize = 20;
 const DAY_MS: i64 = 86_400_000;
 /// Exit code where nothing was violated and too little was broken to say so: a matter of the machine, not of the promise.
 const PROVES_TOO_LITTLE: u8 = 3;
@@ -217,6 +219,11 @@ async fn torment(
         failed = tormentor.keep_alive() => return failed.map(|()| (Done::default(), None)),
         () = say => None,
     };
+    if quiet.is_none() {
+        for worker in tormentor.workers {
+            println!("{}", worker.lock().await.account(SERIOUS_LINES).await);
+        }
+    }
     let done = tormentor.done();
     stack.check()?;
     auditor.check()?;
