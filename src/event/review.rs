@@ -6,7 +6,7 @@ use crate::booking::Booking;
 use crate::event::Identity;
 use crate::event::requested::AppointmentRequested;
 use crate::event::result::{ResultEnvelope, ResultOutcome};
-use crate::patient::decide::Evidence;
+use crate::patient::decide::{Agreement, Evidence};
 use crate::sync::Reason;
 use crate::time::Timestamp;
 
@@ -38,7 +38,73 @@ pub struct AppointmentReview {
     /// The booking as it was asked for.
     pub event: AppointmentRequested,
     /// How each candidate compares.
-    pub evidence: Vec<Evidence>,
+    pub evidence: Vec<CandidateEvidence>,
+}
+
+/// How one candidate compares. A list, so that a rule that compares more fields, or weighs them, changes no schema.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "Evidence")]
+pub struct CandidateEvidence {
+    /// HealthFlow's id of the candidate; none for a creation of ours under way.
+    pub healthflow_patient_id: Option<String>,
+    /// Every field that was compared.
+    pub fields: Vec<FieldEvidence>,
+}
+
+/// How one field of a candidate compares: a level, never a value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FieldEvidence {
+    /// Which field, by its name in `appointments.requested`.
+    pub field: String,
+    /// How far the two values agree.
+    pub level: Level,
+    /// The weight of this level in bits (Fellegi and Sunter, A Theory for Record Linkage, 1969); none where the rule that
+    /// decided does not weigh.
+    pub weight: Option<f64>,
+}
+
+/// How far two values agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Level {
+    /// The values are equal after normalisation.
+    Equal,
+    /// Only marks differ.
+    Similar,
+    /// The values differ.
+    Differs,
+    /// One side has no value.
+    Missing,
+    /// A level that a newer writer knows.
+    Unknown,
+}
+
+impl From<Agreement> for Level {
+    fn from(agreement: Agreement) -> Self {
+        match agreement {
+            Agreement::Equal => Level::Equal,
+            Agreement::Differs => Level::Differs,
+            Agreement::Missing => Level::Missing,
+        }
+    }
+}
+
+impl From<&Evidence> for CandidateEvidence {
+    fn from(of: &Evidence) -> Self {
+        let name = |agreement, without_marks| match (agreement, without_marks) {
+            (Agreement::Differs, Agreement::Equal) => Level::Similar,
+            _ => Level::from(agreement),
+        };
+        let fields = [
+            ("given_name", name(of.given_name, of.given_name_without_marks)),
+            ("family_name", name(of.family_name, of.family_name_without_marks)),
+            ("date_of_birth", of.date_of_birth.into()),
+            ("postal_code", of.postal_code.into()),
+            ("sex", of.sex.into()),
+        ];
+        let fields = fields.map(|(field, level)| FieldEvidence { field: field.into(), level, weight: None });
+        CandidateEvidence { healthflow_patient_id: of.healthflow_patient_id.clone(), fields: fields.into() }
+    }
 }
 
 impl From<&ReviewCase> for AppointmentReview {
@@ -51,7 +117,7 @@ impl From<&ReviewCase> for AppointmentReview {
                 ..ResultEnvelope::new(Some(&identity), ResultOutcome::Review, Some(case.reason), case.since)
             },
             event: (&case.booking).into(),
-            evidence: case.evidence.iter().take(EVIDENCE_MAX).cloned().collect(),
+            evidence: case.evidence.iter().take(EVIDENCE_MAX).map(CandidateEvidence::from).collect(),
         }
     }
 }

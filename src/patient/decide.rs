@@ -40,7 +40,6 @@
 use std::collections::HashSet;
 
 use jiff::civil::Date;
-use serde::{Deserialize, Serialize};
 
 use crate::booking::PatientId;
 use crate::patient::{Candidate, HealthFlowPatientId, Name, Person};
@@ -57,11 +56,11 @@ pub enum Decision {
 }
 
 /// How one candidate compares, field by field; levels, never values.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Evidence {
-    /// HealthFlow's id of the candidate; empty for a creation of ours under way.
-    pub healthflow_patient_id: String,
-    /// Given name: `equal`, `differs` or `missing`.
+    /// HealthFlow's id of the candidate; none for a creation of ours under way.
+    pub healthflow_patient_id: Option<String>,
+    /// Given name.
     pub given_name: Agreement,
     /// Family name.
     pub family_name: Agreement,
@@ -78,8 +77,7 @@ pub struct Evidence {
 }
 
 /// Whether a field agrees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Agreement {
     /// Equal after normalisation.
     Equal,
@@ -154,7 +152,7 @@ pub fn may_be_chart_of(person: &Person, other: &Person) -> bool {
 pub fn evidence(person: &Person, candidate: &Candidate) -> Evidence {
     let other = &candidate.person;
     Evidence {
-        healthflow_patient_id: candidate.id.as_ref().map(|id| id.as_str().to_owned()).unwrap_or_default(),
+        healthflow_patient_id: candidate.id.as_ref().map(|id| id.as_str().to_owned()),
         given_name: name(&person.given_name, &other.given_name),
         family_name: name(&person.family_name, &other.family_name),
         date_of_birth: date_of_birth(person, other),
@@ -174,7 +172,7 @@ impl Evidence {
     }
 
     /// An order that does not depend on the order in which HealthFlow returned the candidates.
-    fn sort_key(&self) -> (&str, [u8; 7]) {
+    fn sort_key(&self) -> (Option<&str>, [u8; 7]) {
         let fields = [
             self.given_name,
             self.family_name,
@@ -184,7 +182,7 @@ impl Evidence {
             self.family_name_without_marks,
             self.sex,
         ];
-        (&self.healthflow_patient_id, fields.map(|agreement| agreement as u8))
+        (self.healthflow_patient_id.as_deref(), fields.map(|agreement| agreement as u8))
     }
 }
 

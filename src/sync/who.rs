@@ -120,7 +120,7 @@ fn digests(booking: &Booking) -> PersonDigests {
 /// How whom the link was made for compares with somebody who agrees neither in birthday nor in any word of the name.
 fn agrees_in_nothing(link: &Link) -> Evidence {
     Evidence {
-        healthflow_patient_id: link.healthflow_patient_id.as_str().to_owned(),
+        healthflow_patient_id: Some(link.healthflow_patient_id.as_str().to_owned()),
         given_name: Agreement::Differs,
         family_name: Agreement::Differs,
         date_of_birth: Agreement::Differs,

@@ -58,7 +58,7 @@ fn somebody_else_under_a_known_id_goes_to_review_and_nothing_into_that_chart() {
     let case = desk.reviews().pop().expect("a person must look");
     assert_eq!((case.reason, case.booking.key.booking.as_str()), (Reason::LinkMismatch, "b"));
     let [evidence] = &case.evidence[..] else { panic!("{:?}", case.evidence) };
-    assert_eq!(evidence.healthflow_patient_id, "hf-9");
+    assert_eq!(evidence.healthflow_patient_id.as_deref(), Some("hf-9"));
     assert_eq!([evidence.family_name, evidence.date_of_birth], [Agreement::Differs; 2]);
 }
 

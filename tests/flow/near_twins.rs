@@ -22,7 +22,7 @@ fn reviewed(in_healthflow: &Patient, booked: Patient) -> Evidence {
     let [case] = &desk.reviews()[..] else { panic!("one review") };
     assert_eq!(case.reason, Reason::AmbiguousPatient);
     let [evidence] = &case.evidence[..] else { panic!("one candidate") };
-    assert_eq!(evidence.healthflow_patient_id, "hf-9");
+    assert_eq!(evidence.healthflow_patient_id.as_deref(), Some("hf-9"));
     evidence.clone()
 }
 

@@ -262,7 +262,8 @@ fn a_conflict_that_both_charts_leave_open_is_for_a_person_with_the_evidence() {
     desk.expect_and_answer(Operation::ReadPatient, a_chart("hf-1", &ada()));
     desk.expect_silence();
     let case = desk.reviews().pop().expect("a person must look");
-    let ids: Vec<&str> = case.evidence.iter().map(|one| one.healthflow_patient_id.as_str()).collect();
+    let ids: Vec<&str> =
+        case.evidence.iter().filter_map(|one| one.healthflow_patient_id.as_deref()).collect();
     assert_eq!((case.reason, ids), (Reason::LinkConflict, vec!["hf-2", "hf-1"]));
 }
 

@@ -9,11 +9,10 @@ use serde_json::json;
 
 use crate::event::avro::{Contract, Decoder, FRAME_BYTES, Undecodable, WriterSchema, contract};
 use crate::event::requested::{AppointmentRequested, RequestedStatus};
-use crate::event::review::AppointmentReview;
+use crate::event::review::{AppointmentReview, CandidateEvidence, Level};
 use crate::event::tests::sample::*;
 use crate::event::topics;
 use crate::event::{Outgoing, codec::Codec};
-use crate::patient::decide::{Agreement, Evidence};
 
 fn ours() -> &'static Contract {
     contract(topics::REQUESTED).expect("one of ours")
@@ -175,73 +174,62 @@ proptest! {
     }
 }
 
-/// The evidence's fields that came after the first reviews were written.
-const LATER_EVIDENCE: [&str; 3] = ["given_name_without_marks", "family_name_without_marks", "sex"];
-
-/// The schema of `appointments.review` without them, and a record's value without them.
-fn older_review(value: Value) -> (String, Value) {
+/// The schema of `appointments.review` as somebody has it who compares by more levels, and says more of each field.
+fn newer_review() -> String {
     let contract = contract(topics::REVIEW).expect("one of ours");
     let mut json: serde_json::Value = serde_json::from_str(contract.json).expect("JSON");
-    let evidence = &mut field(&mut json, "evidence")["type"]["items"];
-    fields(evidence).retain(|field| LATER_EVIDENCE.iter().all(|name| field["name"] != *name));
-    let Value::Record(mut record) = value else { panic!("a record") };
-    for (_, value) in record.iter_mut().filter(|(name, _)| name == "evidence") {
-        let Value::Array(candidates) = value else { panic!("an array") };
-        for candidate in candidates {
-            let Value::Record(candidate) = candidate else { panic!("a record") };
-            candidate.retain(|(name, _)| !LATER_EVIDENCE.contains(&name.as_str()));
-        }
-    }
-    (json.to_string(), Value::Record(record))
+    let candidate = &mut field(&mut json, "evidence")["type"]["items"];
+    let of_field = &mut field(candidate, "fields")["type"]["items"];
+    field(of_field, "level")["type"]["symbols"]
+        .as_array_mut()
+        .expect("symbols")
+        .insert(1, json!("SOUNDS_EQUAL"));
+    fields(of_field).insert(0, json!({"name": "frequency", "type": ["null", "double"], "default": null}));
+    json.to_string()
 }
 
-/// Goal: reviews are read by whoever is one version older or newer. Method: one case, written with either schema and
-/// read with the other.
+/// Goal: reviews of a writer that compares otherwise are read, by us and by whoever has our schema. Method: one more level, one
+/// more property of a field, and fields of names that nobody knows.
 #[test]
-fn evidence_gains_fields_and_is_read_both_ways() {
-    let evidence = Evidence {
-        healthflow_patient_id: "hf-2".into(),
-        given_name: Agreement::Differs,
-        family_name: Agreement::Equal,
-        date_of_birth: Agreement::Equal,
-        postal_code: Agreement::Missing,
-        given_name_without_marks: Agreement::Equal,
-        family_name_without_marks: Agreement::Equal,
-        sex: Agreement::Differs,
-    };
-    let case = case(vec![evidence.clone()]);
+fn evidence_of_a_newer_rule_is_read() {
     let mut buffer = Vec::new();
-    let outgoing = Outgoing::Review(Box::new(case));
+    let outgoing = Outgoing::Review(Box::new(case(Vec::new())));
     let encoded = Codec::new("healthflow-sync", |_| ID).encode(&outgoing, &mut buffer).expect("fits");
-    let newer_bytes = encoded.value.expect("a value").to_vec();
+    let bytes = encoded.value.expect("a value").to_vec();
     let ours = contract(topics::REVIEW).expect("one of ours");
-    let (older_json, older_value) =
-        older_review(Decoder::own(ours).decode_value(&newer_bytes).expect("decodes"));
-    let older_schema = Schema::parse_str(&older_json).expect("a schema");
-    let mut older_bytes = newer_bytes[..5].to_vec();
-    let writer = GenericDatumWriter::builder(&older_schema).build().expect("a writer");
-    writer.write_value(&mut older_bytes, older_value.clone()).expect("the value fits the schema");
-
+    let Value::Record(mut record) = Decoder::own(ours).decode_value(&bytes).expect("decodes") else {
+        panic!("a record")
+    };
+    let some = |value: f64| Value::Union(1, Box::new(Value::Double(value)));
+    let of_field = |name: &str, level: Value| {
+        Value::Record(vec![
+            ("frequency".into(), some(0.01)),
+            ("field".into(), Value::String(name.into())),
+            ("level".into(), level),
+            ("weight".into(), some(6.5)),
+        ])
+    };
+    let candidate = Value::Record(vec![
+        ("healthflow_patient_id".into(), Value::Union(1, Box::new(Value::String("hf-2".into())))),
+        (
+            "fields".into(),
+            Value::Array(vec![
+                of_field("given_name", Value::Enum(1, "SOUNDS_EQUAL".into())),
+                of_field("phone", Value::Enum(0, "EQUAL".into())),
+            ]),
+        ),
+    ]);
+    for (_, value) in record.iter_mut().filter(|(name, _)| name == "evidence") {
+        *value = Value::Array(vec![candidate.clone()]);
+    }
+    let newer_json = newer_review();
+    let newer_schema = Schema::parse_str(&newer_json).expect("a schema");
+    let mut newer_bytes = bytes[..FRAME_BYTES].to_vec();
+    let writer = GenericDatumWriter::builder(&newer_schema).build().expect("a writer");
+    writer.write_value(&mut newer_bytes, Value::Record(record)).expect("the value fits the schema");
     let read: AppointmentReview =
-        Decoder::new(ours, ID, &older_json).decode(&older_bytes).expect("an older record is read");
-    let unknown = Evidence {
-        given_name_without_marks: Agreement::Missing,
-        family_name_without_marks: Agreement::Missing,
-        sex: Agreement::Missing,
-        ..evidence
-    };
-    assert_eq!(read.evidence, [unknown]);
-
-    let newer_schema = Schema::parse_str(ours.json).expect("a schema");
-    let reader = apache_avro::reader::datum::GenericDatumReader::builder(&newer_schema)
-        .reader_schema(&older_schema)
-        .build()
-        .expect("the older reader resolves the newer schema");
-    let newer_value = reader.read_value(&mut &newer_bytes[5..]).expect("a newer record is read");
-    let evidence = |value: Value| match value {
-        Value::Record(fields) => fields.into_iter().find(|(name, _)| name == "evidence"),
-        _ => None,
-    };
-    assert!(evidence(older_value.clone()).is_some());
-    assert_eq!(evidence(newer_value), evidence(older_value));
+        Decoder::new(ours, ID, &newer_json).decode(&newer_bytes).expect("a newer record is read");
+    let [CandidateEvidence { fields, .. }] = &read.evidence[..] else { panic!("one candidate") };
+    let levels: Vec<_> = fields.iter().map(|of| (of.field.as_str(), of.level, of.weight)).collect();
+    assert_eq!(levels, [("given_name", Level::Unknown, Some(6.5)), ("phone", Level::Equal, Some(6.5))]);
 }

@@ -6,7 +6,7 @@ use crate::event::avro::{contract, contracts};
 use crate::event::codec::{Codec, restore};
 use crate::event::failed::{AppointmentFailed, DeadContent, NotRedrivable};
 use crate::event::result::ResultOutcome;
-use crate::event::review::AppointmentReview;
+use crate::event::review::{AppointmentReview, Level};
 use crate::event::synced::AppointmentSynced;
 use crate::event::tests::sample::*;
 use crate::event::topics::{self, Lane};
@@ -138,16 +138,16 @@ fn results_say_which_version_and_how_it_ended() {
     assert_eq!(read.result.requested_at, Some(NOW.plus_ms(-2_000)));
 
     let evidence = Evidence {
-        healthflow_patient_id: "hf-2".into(),
-        given_name: Agreement::Equal,
+        healthflow_patient_id: Some("hf-2".into()),
+        given_name: Agreement::Differs,
         family_name: Agreement::Differs,
         date_of_birth: Agreement::Missing,
         postal_code: Agreement::Equal,
         given_name_without_marks: Agreement::Equal,
-        family_name_without_marks: Agreement::Missing,
+        family_name_without_marks: Agreement::Differs,
         sex: Agreement::Differs,
     };
-    let case = case(vec![evidence.clone()]);
+    let case = case(vec![evidence]);
     let outgoing = Outgoing::Review(Box::new(case));
     let encoded = codec().encode(&outgoing, &mut buffer).expect("fits");
     assert_eq!((encoded.topic, encoded.key.as_deref()), (topics::REVIEW, Some(&b"practice-1/b-1"[..])));
@@ -155,7 +155,18 @@ fn results_say_which_version_and_how_it_ended() {
         decoder(topics::REVIEW).decode(encoded.value.expect("a value")).expect("decodes");
     assert_eq!((read.result.outcome, read.result.is_final), (ResultOutcome::Review, false));
     assert_eq!(read.result.generation, 1);
-    assert_eq!((read.evidence, read.event), (vec![evidence], event()));
+    assert_eq!(read.event, event());
+    let [candidate] = &read.evidence[..] else { panic!("one candidate") };
+    assert_eq!(candidate.healthflow_patient_id.as_deref(), Some("hf-2"));
+    let levels: Vec<_> = candidate.fields.iter().map(|of| (of.field.as_str(), of.level, of.weight)).collect();
+    let expected = [
+        ("given_name", Level::Similar, None),
+        ("family_name", Level::Differs, None),
+        ("date_of_birth", Level::Missing, None),
+        ("postal_code", Level::Equal, None),
+        ("sex", Level::Differs, None),
+    ];
+    assert_eq!(levels, expected);
 }
 
 fn letter(content: DeadContent, identity: Option<Identity>, origin: Option<Origin>) -> Outgoing {

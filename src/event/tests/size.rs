@@ -110,7 +110,7 @@ fn results(booking: &Booking) -> Vec<Outgoing> {
     let identity = Identity::from(booking);
     let id: Arc<str> = "i".repeat(200).into();
     let evidence = Evidence {
-        healthflow_patient_id: id.to_string(),
+        healthflow_patient_id: Some(id.to_string()),
         given_name: Agreement::Missing,
         family_name: Agreement::Missing,
         date_of_birth: Agreement::Missing,
