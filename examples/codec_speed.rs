@@ -7,10 +7,10 @@ use std::time::Instant;
 use healthflow_sync::event::avro::{Decoder, Encoder, contract};
 use healthflow_sync::event::codec::Codec;
 use healthflow_sync::event::requested::AppointmentRequested;
-use healthflow_sync::event::topics::{Lane, REQUESTED};
 use healthflow_sync::event::{Finished, Identity, Outgoing, arrival};
 use healthflow_sync::sync::SyncedOutcome;
 use healthflow_sync::time::Timestamp;
+use healthflow_sync::topics::{Lane, REQUESTED};
 
 const NOW: Timestamp = Timestamp(1_767_614_400_000);
 const REPEATS: u32 = 200_000;

@@ -6,15 +6,16 @@ use std::time::Instant;
 
 use healthflow_sync::appointment::{Placement, Span};
 use healthflow_sync::booking::{BookingKey, BookingStatus, PatientKey};
+use healthflow_sync::event::Outgoing;
 use healthflow_sync::event::avro::Decoder;
 use healthflow_sync::event::codec::{Codec, restore};
-use healthflow_sync::event::{Outgoing, topics};
-use healthflow_sync::patient::LinkOrigin;
 use healthflow_sync::patient::digests::PersonDigests;
+use healthflow_sync::patient::{Link, LinkOrigin};
 use healthflow_sync::state::{
-    BookingState, Link, PatientState, Shelf, Shelved, StateRecord, TaskState, VersionSet,
+    BookingState, PatientState, Shelf, Shelved, StateRecord, TaskState, VersionSet,
 };
 use healthflow_sync::time::Timestamp;
+use healthflow_sync::topics;
 
 /// Practices that the records belong to.
 const PRACTICES: u32 = 40;

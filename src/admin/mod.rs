@@ -26,7 +26,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::metrics::{Catalogue, exposition};
-use crate::processor::Status;
+use crate::status::Status;
 use crate::time::Timestamp;
 
 /// What the server looks at.

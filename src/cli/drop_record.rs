@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 use crate::cli::Connection;
-use crate::event::topics::{APPOINTMENT_STATE, PATIENT_STATE};
 use crate::kafka::stray::{self, Place, Stray};
 use crate::kafka::{Avro, KafkaSettings};
+use crate::topics::{APPOINTMENT_STATE, PATIENT_STATE};
 
 /// What `drop-record` understands: the place as the worker's log names it.
 #[derive(Clone, Debug, clap::Args)]

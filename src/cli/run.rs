@@ -14,14 +14,16 @@ use crate::admin;
 use crate::cli::topics::wish;
 use crate::cli::{Connection, open_files};
 use crate::config::{Config, FirstStart, GroupProtocol, HOSTNAME, secret};
+use crate::fact::Fact;
 use crate::http::{TransportSettings, check_token_file};
 use crate::kafka::schema_registry::{Patience, SchemaRegistry};
 use crate::kafka::topics::{TopicFault, Topics, Wish};
 use crate::kafka::{Avro, BrokerClock, ClockFault, ClockWatch, Ends, Fleet, KafkaSettings, NotEntered, Now};
 use crate::metrics::{Catalogue, log};
+use crate::processor::Processor;
 use crate::processor::stall::Stalls;
-use crate::processor::{Fact, Processor, Status};
 use crate::state::Owner;
+use crate::status::Status;
 use crate::time::Timestamp;
 use crate::worker::{self, Clock, Observer, RunSettings, Seen, StopRequest};
 

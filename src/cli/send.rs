@@ -11,8 +11,8 @@ use crate::cli::Connection;
 use crate::cli::publish::Publisher;
 use crate::event::avro::{Encoder, contract};
 use crate::event::requested::AppointmentRequested;
-use crate::event::topics::REQUESTED;
 use crate::time::Timestamp;
+use crate::topics::REQUESTED;
 
 /// What `send` understands.
 #[derive(Clone, Debug, clap::Args)]

@@ -14,9 +14,9 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::Connection;
 use crate::event::avro::{Contract, contract, schema_id};
-use crate::event::topics;
 use crate::kafka::schema_registry::SchemaRegistry;
 use crate::metrics::log;
+use crate::topics;
 
 /// Longest wait for the broker to say which partitions there are.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::metrics::log::Format;
-use crate::processor::{GuardMode, Settings};
+use crate::settings::{GuardMode, Settings};
 use crate::state::ANSWERED_BYTES_MAX;
 
 pub use layers::Layers;

@@ -13,10 +13,10 @@ use crate::event::avro::{Decoder, Undecodable, schema_id};
 use crate::event::requested::AppointmentRequested;
 use crate::event::retry::AppointmentRetry;
 use crate::event::size::{TooLarge, part};
-use crate::event::topics::Lane;
 use crate::event::{Arrival, Identity, Unusable};
 use crate::sync::Reason;
 use crate::time::Timestamp;
+use crate::topics::Lane;
 
 /// Reads one record of `lane`. `decoder` is the one for the schema id in the value's frame
 /// ([`schema_id`]); none is needed where there is no such id.

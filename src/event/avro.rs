@@ -18,7 +18,7 @@ use crate::event::avro::datum::{Datum, Misfit};
 use crate::event::avro::resolve::Step;
 use crate::event::avro::schema::Schema;
 use crate::event::size::RECORD_BYTES_RANGE;
-use crate::event::topics;
+use crate::topics;
 
 /// The longest text that says in what a schema differs.
 const DIFFERS_CHARS_MAX: usize = 300;

@@ -10,8 +10,9 @@ use crate::event::retry::AppointmentRetry;
 use crate::event::review::AppointmentReview;
 use crate::event::state::{AppointmentStateRecord, PatientStateRecord};
 use crate::event::synced::AppointmentSynced;
-use crate::event::{Outgoing, key, topics};
+use crate::event::{Outgoing, key};
 use crate::state::{FleetRecord, StateRecord};
+use crate::topics;
 
 /// Encodes everything that a commit writes. One for the whole worker; shared between threads.
 pub struct Codec {

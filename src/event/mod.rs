@@ -2,7 +2,6 @@
 //! is a record of an input lane after decoding and checking; `Outgoing` is a record for a commit. [`avro`] turns bytes
 //! into values given a schema; nothing here talks to a broker or a registry.
 
-pub mod topics;
 pub mod home;
 pub mod size;
 mod smaller;
@@ -156,7 +155,7 @@ pub enum Outgoing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// The lane, hence the topic.
-    pub lane: topics::Lane,
+    pub lane: crate::topics::Lane,
     /// The partition, which is the task.
     pub partition: i32,
     /// The offset.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::topics::Lane;
 use crate::state::{ReadMark, ReadingState, TaskPositions, TopicId, TopicIds};
 use crate::time::Timestamp;
+use crate::topics::Lane;
 
 /// Field by field as in `schemas/appointments.state.avsc`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,11 +8,11 @@ use crate::appointment::{Placement, Revision, Slot, Span};
 use crate::booking::{BookingId, BookingKey, BookingStatus, PatientId, PatientKey, PracticeId, Version};
 use crate::event::fleet::FleetFields;
 use crate::event::positions::TaskPositionsRecord;
-use crate::patient::LinkOrigin;
 use crate::patient::digests::PersonDigests;
+use crate::patient::{Link, LinkOrigin};
 use crate::private::Private;
 use crate::state::{
-    BookingState, Link, NotRuns, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
+    BookingState, NotRuns, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
     TaskPositions, VersionSet, Wish, WriteIntent, WriteOperation,
 };
 use crate::time::Timestamp;

@@ -5,7 +5,6 @@
 use rdkafka::producer::BaseRecord;
 
 use crate::event::Outgoing;
-use crate::event::topics::{APPOINTMENT_STATE, IDENTIFIED, Lane, PATIENT_STATE};
 use crate::kafka::fleet::written_positions;
 use crate::kafka::restore::Readers;
 use crate::kafka::settings::KafkaSettings;
@@ -13,6 +12,7 @@ use crate::kafka::topic_ids::TopicIdentities;
 use crate::kafka::transaction::{fence, transact};
 use crate::kafka::{Avro, KafkaFault};
 use crate::state::{StateRecord, TaskPositions, TopicIds};
+use crate::topics::{APPOINTMENT_STATE, IDENTIFIED, Lane, PATIENT_STATE};
 
 /// What a failed transaction means.
 const OR_ELSE: &str = "the topics are not accepted; see that no worker runs, and try again";

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
+use crate::defects::die_of;
 use crate::event::avro::{Contract, Decoder, Undecodable, Unencodable, contract, contracts, schema_id};
 use crate::event::codec::{Codec, Encoded};
 use crate::event::size::TooLarge;
-use crate::event::topics::Lane;
 use crate::event::{Arrival, Outgoing, arrival, codec};
 use crate::kafka::schema_registry::{RegistryFault, SchemaRegistry, Standing};
-use crate::processor::defects::die_of;
 use crate::state::{FleetRecord, StateRecord};
 use crate::time::Timestamp;
+use crate::topics::Lane;
 
 /// A record as it came.
 #[derive(Clone, Copy, Debug)]

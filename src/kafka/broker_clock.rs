@@ -13,11 +13,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message, Timestamp as Stamp};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
-use crate::event::topics::CLOCK;
 use crate::kafka::context::log;
 use crate::kafka::{KafkaFault, KafkaSettings, Now};
-use crate::processor::Status;
+use crate::status::Status;
 use crate::time::Timestamp;
+use crate::topics::CLOCK;
 
 /// How long the brokers may take for one answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);

@@ -13,7 +13,6 @@ use rdkafka::message::{BorrowedMessage, Headers};
 use crate::booking::BookingKey;
 use crate::event::avro::Undecodable;
 use crate::event::failed::AppointmentFailed;
-use crate::event::topics::{FAILED, Lane};
 use crate::event::{Arrival, Identity, headers};
 use crate::kafka::restore::{Readers, RecordName, decode};
 use crate::kafka::schema_registry::Standing;
@@ -21,6 +20,7 @@ use crate::kafka::settings::KafkaSettings;
 use crate::kafka::{Avro, KafkaFault, RawRecord};
 use crate::sync::Reason;
 use crate::time::Timestamp;
+use crate::topics::{FAILED, Lane};
 
 /// Dead letters that are held in memory at most.
 pub const LETTERS_MAX: usize = 100_000;

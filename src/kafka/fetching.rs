@@ -10,8 +10,8 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
 
-use crate::event::topics::Lane;
 use crate::kafka::context;
+use crate::topics::Lane;
 
 /// How often librdkafka reports its statistics, in milliseconds.
 pub(super) const STATISTICS_MS: u64 = 2_000;

@@ -13,13 +13,13 @@ use rdkafka::producer::BaseRecord;
 
 use crate::event::key::{FLEET, TASK};
 use crate::event::state::AppointmentStateRecord;
-use crate::event::topics::APPOINTMENT_STATE;
 use crate::kafka::restore::{Readers, RecordName, decode};
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::transaction::{fence, transact};
 use crate::kafka::{Avro, KafkaFault};
 use crate::state::{FleetRecord, Owner, Refusal, StateRecord, TaskPositions};
 use crate::time::Timestamp;
+use crate::topics::APPOINTMENT_STATE;
 
 /// The transactional id of whoever writes the record. The topics have fixed names, and so has this.
 pub const TRANSACTIONAL_ID: &str = "healthflow-sync.fleet";

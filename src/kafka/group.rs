@@ -17,10 +17,10 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
-use crate::event::topics::REQUESTED;
 use crate::kafka::settings::KafkaSettings;
-use crate::kafka::{Inbox, KafkaFault, context};
-use crate::processor::Input;
+use crate::kafka::{KafkaFault, context};
+use crate::processor::{Inbox, Input};
+use crate::topics::REQUESTED;
 
 const POLL: Duration = Duration::from_millis(100);
 

@@ -8,13 +8,13 @@ use rdkafka::Message;
 use rdkafka::message::BorrowedMessage;
 
 use crate::event::size::TooLarge;
-use crate::event::topics::Lane;
 use crate::event::{Arrival, Misrouted, arrival, home};
 use crate::kafka::{Avro, RawRecord};
+use crate::life::Incarnation;
 use crate::partition::reading::Release;
 use crate::processor::Input;
-use crate::processor::input::Incarnation;
 use crate::time::Timestamp;
+use crate::topics::Lane;
 
 /// What a decoded record weighs beside its bytes, roughly.
 pub(super) const RECORD_OVERHEAD_BYTES: usize = 512;

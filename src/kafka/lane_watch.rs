@@ -9,9 +9,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::kafka::topic_ids::{Described, TopicIdentities};
-use crate::kafka::{Inbox, KafkaFault, KafkaSettings};
-use crate::processor::Input;
-use crate::processor::input::{Incarnation, LaneEnd};
+use crate::kafka::{KafkaFault, KafkaSettings};
+use crate::life::{Incarnation, LaneEnd};
+use crate::processor::{Inbox, Input};
 use crate::state::TopicIds;
 
 /// How long the thread rests between two looks.
@@ -114,8 +114,8 @@ fn ended_by(acquired_with: &TopicIds, now: &Described) -> Option<(&'static str, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::topics::{PATIENT_STATE, REQUESTED, RETRY};
     use crate::state::TopicId;
+    use crate::topics::{PATIENT_STATE, REQUESTED, RETRY};
 
     fn ids(of: &[(&str, &str)]) -> TopicIds {
         let mut ids = TopicIds::default();

@@ -14,14 +14,14 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::event::size::input_bytes_max;
-use crate::event::topics::Lane;
 use crate::kafka::fetching::{Fetched, Fetching, LanesContext};
 use crate::kafka::lane_reading::{Limits, RECORD_OVERHEAD_BYTES, Reading};
 use crate::kafka::settings::KafkaSettings;
-use crate::kafka::{Avro, Inbox, KafkaFault, Now, RawRecord};
+use crate::kafka::{Avro, KafkaFault, Now, RawRecord};
+use crate::life::{Incarnation, LaneEnd};
 use crate::partition::reading::Release;
-use crate::processor::Input;
-use crate::processor::input::{Incarnation, LaneEnd};
+use crate::processor::{Inbox, Input};
+use crate::topics::Lane;
 
 /// How long a poll waits for a record; also how late an order may be carried out.
 const POLL: Duration = Duration::from_millis(10);

@@ -34,7 +34,6 @@ use std::sync::Arc;
 
 use rdkafka::error::KafkaError;
 
-use crate::processor::Input;
 use crate::time::Timestamp;
 
 pub use avro::{Avro, DecodeFault, RawRecord};
@@ -53,18 +52,6 @@ pub use watchdog::Watchdog;
 
 /// The worker's one clock, as it is handed to threads.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
-
-/// Where the world tells the worker what happened. Called from any thread.
-pub trait Inbox: Send + Sync + 'static {
-    /// Takes one thing in, at once.
-    fn post(&self, input: Input);
-
-    /// Takes records in, in their order; waits while too many are there already.
-    fn post_records(&self, records: &mut Vec<Input>);
-
-    /// Something happened that this process cannot live with; the text says what, to which thing, and what to do.
-    fn fail(&self, reason: String);
-}
 
 /// Why something that was asked of Kafka did not work; one line, no record content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -13,7 +13,6 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::util::Timeout;
 
 use crate::event::codec::Encoded;
-use crate::event::topics::Lane;
 use crate::kafka::context::ProducerWatch;
 use crate::kafka::group::Membership;
 use crate::kafka::refused::Refused;
@@ -22,6 +21,7 @@ use crate::kafka::watchdog::Watchdog;
 use crate::kafka::{Avro, KafkaFault, Now};
 use crate::partition::commit_batch::CommitBatch;
 use crate::time::Timestamp;
+use crate::topics::Lane;
 
 /// How often the same batch is committed again after an abort before the task is given up.
 const ABORTS_MAX: u32 = 10;

@@ -40,9 +40,9 @@ impl Refused {
 mod tests {
     use super::*;
     use crate::event::failed::{DeadContent, DeadLetter};
-    use crate::event::topics::Lane;
     use crate::event::{Misrouted, Origin};
     use crate::sync::Reason;
+    use crate::topics::Lane;
 
     const NOW: Timestamp = Timestamp(1_767_614_400_000);
 

@@ -12,7 +12,6 @@ use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::BaseRecord;
 
-use crate::event::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, REVIEW};
 use crate::event::{Outgoing, home, key};
 use crate::kafka::doubled::Doubled;
 use crate::kafka::fleet::{Fleet, laid_out, written_positions};
@@ -22,6 +21,7 @@ use crate::kafka::transaction::{ANSWER_LIMIT, Fenced, fence, transact};
 use crate::kafka::{Avro, KafkaFault};
 use crate::state::{FleetRecord, Owner, StateRecord, TaskPositions};
 use crate::time::Timestamp;
+use crate::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, REVIEW};
 
 /// What is remembered, by practice.
 const REMEMBERED: [&str; 3] = [PATIENT_STATE, APPOINTMENT_STATE, REVIEW];

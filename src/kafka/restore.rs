@@ -15,7 +15,6 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use crate::event::Arrival;
 use crate::event::avro::Undecodable;
 use crate::event::key::{self, FLEET};
-use crate::event::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, RETRY};
 use crate::kafka::context::QuietContext;
 use crate::kafka::schema_registry::Standing;
 use crate::kafka::settings::KafkaSettings;
@@ -23,6 +22,7 @@ use crate::kafka::{Avro, DecodeFault, KafkaFault, RawRecord};
 use crate::partition::start::InRetry;
 use crate::state::{StateRecord, TaskState};
 use crate::time::Timestamp;
+use crate::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, RETRY};
 
 const ASK: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(100);

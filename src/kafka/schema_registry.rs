@@ -19,11 +19,11 @@ use schema_registry_converter::error::SRCError;
 use schema_registry_converter::schema_registry_common::{RawError, SubjectNameStrategy};
 
 use crate::event::avro::{Contract, Decoder, WriterSchema, contract};
-use crate::event::topics::Lane;
 use crate::kafka::schema_registry::asked::Asked;
 use crate::kafka::schema_registry::differing::Differing;
-use crate::processor::Status;
+use crate::status::Status;
 use crate::time::Timestamp;
+use crate::topics::Lane;
 
 /// The registry says that it does not know the subject, version or schema (Confluent's error codes).
 const NOT_FOUND: [u32; 3] = [40401, 40402, 40403];

@@ -6,7 +6,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::event::topics::Lane;
 use crate::kafka::fleet::Fleet;
 use crate::kafka::group::Membership;
 use crate::kafka::producer::{CommitOutcome, TaskProducer};
@@ -16,13 +15,14 @@ use crate::kafka::settings::KafkaSettings;
 use crate::kafka::start;
 use crate::kafka::topic_ids::TopicIdentities;
 use crate::kafka::watchdog::Watchdog;
-use crate::kafka::{Avro, Inbox, KafkaFault, Now};
+use crate::kafka::{Avro, KafkaFault, Now};
+use crate::life::Incarnation;
 use crate::partition::commit_batch::CommitBatch;
-use crate::partition::start::{Known, KnownLane, Start, mark_lost};
-use crate::processor::input::Incarnation;
-use crate::processor::{Acquired, CommitEnded, Input};
+use crate::partition::start::{Acquired, Known, KnownLane, Start, mark_lost};
+use crate::processor::{CommitEnded, Inbox, Input};
 use crate::state::{Refusal, TaskState, TopicIds};
 use crate::time::Timestamp;
+use crate::topics::Lane;
 
 /// How often a task that commits nothing listens to what its producer has to say.
 const IDLE: Duration = Duration::from_secs(2);

@@ -12,11 +12,11 @@ use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::event::topics::IDENTIFIED;
 use crate::kafka::KafkaFault;
 use crate::kafka::context::QuietContext;
 use crate::kafka::settings::KafkaSettings;
 use crate::state::{TopicId, TopicIds};
+use crate::topics::IDENTIFIED;
 
 /// How long the brokers may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);

@@ -16,8 +16,8 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::event::avro::contracts;
-use crate::event::topics;
 use crate::kafka::schema_registry::{COMPATIBILITY, RegistryFault, SchemaRegistry};
+use crate::topics;
 
 pub use wanted::{
     Actual, Bound, Difference, FAILED_RETENTION_MS, PARTITIONS_DEFAULT, RETENTION_MS, Remedy, Setting, Wish,

@@ -14,14 +14,14 @@ use prometheus::{
     TextEncoder,
 };
 
-use crate::event::topics::Lane;
+use crate::fact::LinkChange;
 use crate::healthflow::Operation;
+use crate::life::Loss;
 use crate::metrics::book::{Book, Described, Made};
 use crate::metrics::catalogue::tasks::{Tasks, Transactions};
-use crate::partition::start::Loss;
 use crate::patient::search::Pass;
-use crate::processor::fact::LinkChange;
 use crate::sync::{Reason, SyncedOutcome};
+use crate::topics::Lane;
 
 /// Edges for a practice's wait, in seconds: 30 s is the promise, so it is an edge.
 const CONFIRMATION_EDGES: &[f64] = &[

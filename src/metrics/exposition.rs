@@ -2,8 +2,7 @@
 //! growing even when the worker hangs.
 
 use crate::metrics::{Catalogue, log};
-use crate::processor::Status;
-use crate::processor::status::{LaneStatus, TaskPhase, TaskStatus};
+use crate::status::{LaneStatus, Status, TaskPhase, TaskStatus};
 use crate::time::Timestamp;
 
 /// What `Content-Type` the page has.

@@ -13,12 +13,10 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::booking::{BookingId, BookingKey};
 use crate::event::Origin;
+use crate::fact::{DropCause, Fact};
+use crate::life::{LaneEnd, Loss, LostPosition};
 use crate::metrics::log_writer::LogWriter;
 use crate::metrics::tally::{content, drop_cause, found_name};
-use crate::partition::start::{Loss, LostPosition};
-use crate::processor::Fact;
-use crate::processor::fact::DropCause;
-use crate::processor::input::LaneEnd;
 
 /// Who reads the log (`log.format`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use crate::booking::{Booking, BookingKey, BookingStatus, Patient, Sex, Source, Version, Visit};
-use crate::event::topics::Lane;
 use crate::event::{Identity, Origin};
+use crate::fact::{DropCause, Fact, LinkChange};
 use crate::healthflow::Operation;
-use crate::partition::start::{Loss, LostPosition};
-use crate::processor::Fact;
-use crate::processor::fact::{DropCause, LinkChange};
-use crate::processor::input::LaneEnd;
+use crate::life::{LaneEnd, Loss, LostPosition};
 use crate::sync::{Disposition, Reason, SyncedOutcome};
 use crate::time::Timestamp;
+use crate::topics::Lane;
 
 /// What must never be seen outside: each stands in the booking of [`facts`].
 pub(super) const CANARIES: [&str; 9] = [

@@ -2,10 +2,9 @@
 
 use crate::booking::Source;
 use crate::booking::check::is_a_wait;
+use crate::fact::{DropCause, Fact};
+use crate::life::Loss;
 use crate::metrics::Catalogue;
-use crate::partition::start::Loss;
-use crate::processor::Fact;
-use crate::processor::fact::DropCause;
 
 impl Catalogue {
     /// Counts `fact`.

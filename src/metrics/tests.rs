@@ -9,8 +9,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::log::{self, Format};
 use super::sample::{CANARIES, facts};
 use super::*;
-use crate::processor::Status;
-use crate::processor::status::{LaneStatus, SchemaStatus, SchemaTrouble, TaskPhase, TaskStatus};
+use crate::status::{LaneStatus, SchemaStatus, SchemaTrouble, Status, TaskPhase, TaskStatus};
 use crate::time::Timestamp;
 
 fn catalogue() -> Catalogue {
@@ -196,13 +195,7 @@ fn a_request_of_1970_is_counted_and_not_measured() {
         let (version, outcome, source) =
             (1, crate::sync::SyncedOutcome::Created, crate::booking::Source::Live);
         let key = sample::booking().key;
-        catalogue.count(&crate::processor::Fact::BookingSynced {
-            key,
-            version,
-            outcome,
-            source,
-            end_to_end_ms,
-        });
+        catalogue.count(&crate::fact::Fact::BookingSynced { key, version, outcome, source, end_to_end_ms });
     }
     let page = catalogue.page(&Status::default(), Timestamp(0)).unwrap();
     for (series, expected) in [

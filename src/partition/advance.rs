@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::booking::{Booking, BookingKey, PatientKey};
+use crate::defects::planted;
 use crate::healthflow::Request;
 use crate::partition::gates::DoubtVerdict;
 use crate::partition::job::{Job, JobKey, Purpose, Share, Standing};
@@ -11,7 +12,6 @@ use crate::partition::settle::Settling;
 use crate::partition::subject::Subject;
 use crate::partition::task::{Task, Turn};
 use crate::patient::Person;
-use crate::processor::defects::planted;
 use crate::retry::HELD_BY_REVIEW;
 use crate::state::WriteOperation;
 use crate::sync::Step;

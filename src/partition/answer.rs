@@ -6,6 +6,8 @@ use std::sync::Arc;
 use crate::appointment::fingerprint::fingerprint;
 use crate::appointment::{Placement, Revision, Span};
 use crate::booking::{BookingKey, BookingStatus, PatientKey};
+use crate::defects::planted;
+use crate::fact::Fact;
 use crate::healthflow::fault::{Missing, NotSent, Unknown};
 use crate::healthflow::pages::Endless;
 use crate::healthflow::{Answer, AppointmentId, AppointmentStands, Fault, Operation, Reply};
@@ -15,10 +17,8 @@ use crate::partition::job::{Flight, Job, JobKey, Purpose, Standing, Told};
 use crate::partition::slot_waits::may_stand_too;
 use crate::partition::task::{Task, Turn};
 use crate::patient::digests::PersonDigests;
-use crate::patient::{HealthFlowPatientId, LinkOrigin};
-use crate::processor::defects::planted;
-use crate::processor::fact::Fact;
-use crate::state::{Link, Suspicion};
+use crate::patient::{HealthFlowPatientId, Link, LinkOrigin};
+use crate::state::Suspicion;
 use crate::sync::{Disposition, Outcome, Reason, SyncedOutcome};
 
 /// The names of the answers that ask for a wait.

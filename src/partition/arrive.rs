@@ -6,20 +6,20 @@ use std::sync::Arc;
 use crate::appointment::fingerprint::fingerprint;
 use crate::booking::check::is_a_wait;
 use crate::booking::{Booking, Version};
+use crate::defects::planted;
 use crate::event::failed::DeadContent;
-use crate::event::topics::Lane;
 use crate::event::{Arrival, DeadLetter, Misrouted, Origin, Outgoing, RetryEntry, Schedule, Unusable};
+use crate::fact::Fact;
 use crate::partition::job::{InHand, JobKey, Standing};
 use crate::partition::task::{Task, Turn};
-use crate::processor::defects::planted;
-use crate::processor::fact::Fact;
-use crate::processor::settings::Settings;
 use crate::retry::deadline::{believable, taken_up};
 use crate::retry::waiting_room::Waiting;
 use crate::retry::{HELD_BY_REVIEW, WaitingRoom};
+use crate::settings::Settings;
 use crate::state::ParkingPlace;
 use crate::sync::Disposition;
 use crate::time::Timestamp;
+use crate::topics::Lane;
 
 /// HealthFlow's ids of what stands there: patient, appointment.
 type PlacedIds = (Option<Arc<str>>, Option<Arc<str>>);

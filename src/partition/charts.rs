@@ -4,14 +4,13 @@
 use std::sync::Arc;
 
 use crate::booking::{Booking, BookingKey};
+use crate::fact::{Fact, LinkChange};
 use crate::healthflow::fault::{Fault, Missing};
 use crate::healthflow::{Answer, Reply};
 use crate::partition::job::{Flight, Job};
 use crate::partition::task::{Task, Turn};
 use crate::patient::digests::Likeness;
-use crate::patient::{HealthFlowPatientId, LinkOrigin};
-use crate::processor::fact::{Fact, LinkChange};
-use crate::state::Link;
+use crate::patient::{HealthFlowPatientId, Link, LinkOrigin};
 use crate::sync::{Outcome, Reason};
 use crate::time::Timestamp;
 

@@ -6,12 +6,12 @@ use std::borrow::Cow;
 
 use crate::booking::{BookingKey, PatientKey};
 use crate::event::Outgoing;
+use crate::fact::Fact;
 use crate::partition::commit_batch::CommitBatch;
 use crate::partition::job::{JobKey, Standing};
 use crate::partition::subject::Subject;
 use crate::partition::task::{Task, Turn};
-use crate::processor::fact::Fact;
-use crate::processor::settings::Settings;
+use crate::settings::Settings;
 use crate::state::{StateRecord, TaskState};
 use crate::time::Timestamp;
 

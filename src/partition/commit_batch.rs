@@ -1,7 +1,7 @@
 //! What one transaction carries: results, state and the offsets they answer, together or not at all (rule T2).
 
 use crate::event::Outgoing;
-use crate::event::topics::Lane;
+use crate::topics::Lane;
 
 /// Everything that finished since the last commit of a task.
 #[derive(Clone, Debug, Default, PartialEq, Hash)]

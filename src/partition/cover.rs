@@ -3,6 +3,7 @@
 
 use crate::appointment::{Revision, Slot, Span};
 use crate::booking::{Booking, BookingKey, PatientKey};
+use crate::defects::planted;
 use crate::healthflow::Request;
 use crate::partition::job::{Job, JobKey, Purpose};
 use crate::partition::slot_waits::may_stand_too;
@@ -10,8 +11,7 @@ use crate::partition::subject::Subject;
 use crate::partition::task::{Task, Turn};
 use crate::patient::digests::PersonDigests;
 use crate::patient::{Person, description};
-use crate::processor::defects::planted;
-use crate::processor::settings::Settings;
+use crate::settings::Settings;
 use crate::state::{PatientIntent, WriteIntent, WriteOperation};
 
 /// How many places one intent remembers: a create that is repeated for newer and newer versions asks for one each.

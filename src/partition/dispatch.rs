@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use crate::booking::{BookingKey, PatientKey, PracticeId};
+use crate::defects::planted;
+use crate::fact::Fact;
 use crate::healthflow::Request;
 use crate::partition::advance::Next;
 use crate::partition::cover::subject;
 use crate::partition::job::{Flight, Job, JobKey, Purpose, Share, Standing};
 use crate::partition::task::{Task, Turn};
 use crate::patient::search::Search;
-use crate::processor::defects::planted;
-use crate::processor::fact::Fact;
 use crate::retry::schedule::delay_ms;
 use crate::time::Timestamp;
 

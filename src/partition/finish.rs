@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use crate::booking::{Booking, BookingKey, PatientKey, Version};
+use crate::defects::planted;
 use crate::event::failed::DeadContent;
 use crate::event::{DeadLetter, Finished, Identity, Origin, Outgoing, RetryEntry, ReviewCase};
+use crate::fact::Fact;
 use crate::partition::job::{InHand, Job};
 use crate::partition::task::{Task, Turn};
-use crate::processor::defects::planted;
-use crate::processor::fact::Fact;
 use crate::retry::HELD_BY_REVIEW;
 use crate::retry::deadline::{Patience, leave_out};
 use crate::retry::schedule::delay_ms;

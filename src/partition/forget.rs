@@ -1,9 +1,9 @@
 //! Forgetting bookings that nobody will speak of again, so that state does not grow for ever (rule K9).
 
 use crate::booking::BookingKey;
+use crate::fact::Fact;
 use crate::partition::subject::Subject;
 use crate::partition::task::Task;
-use crate::processor::fact::Fact;
 use crate::time::Timestamp;
 
 /// Bookings that are forgotten in one commit; more wait for the next hour.

@@ -1,14 +1,14 @@
 //! Why a job may have to wait before it may ask: a review, a doubt, a newcomer, a patient that is busy.
 
 use crate::booking::{Booking, BookingStatus, PatientKey, Version};
+use crate::defects::planted;
 use crate::partition::intents::Doubt;
 use crate::partition::job::Job;
 use crate::partition::newcomers::Obstacle;
 use crate::partition::subject::Subject;
 use crate::partition::task::Task;
 use crate::patient::Person;
-use crate::processor::defects::planted;
-use crate::processor::settings::{GuardMode, Settings};
+use crate::settings::{GuardMode, Settings};
 use crate::state::{BookingState, WriteOperation};
 use crate::time::Timestamp;
 

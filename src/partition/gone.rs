@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use crate::booking::{Booking, BookingKey, BookingStatus};
+use crate::defects::planted;
 use crate::partition::job::{Flight, Job};
 use crate::partition::task::{Task, Turn};
 use crate::patient::LinkOrigin;
-use crate::processor::defects::planted;
 use crate::sync::Reason;
 use crate::time::Timestamp;
 

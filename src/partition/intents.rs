@@ -8,12 +8,12 @@ mod open_write;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 
+use crate::defects::planted;
 use crate::healthflow::Fault;
 use crate::partition::outbox::Outbox;
 use crate::partition::subject::Subject;
 use crate::partition::task::Turn;
-use crate::processor::defects::planted;
-use crate::processor::settings::Settings;
+use crate::settings::Settings;
 use crate::time::Timestamp;
 use crate::unordered::hash_entries;
 

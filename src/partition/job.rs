@@ -7,15 +7,14 @@ use std::sync::Arc;
 use crate::appointment::{Revision, Span};
 use crate::booking::{Booking, BookingKey, PatientKey, PracticeId, Version};
 use crate::event::Schedule;
-use crate::event::topics::Lane;
 use crate::healthflow::pages::Pages;
 use crate::healthflow::{AppointmentFound, Operation};
-use crate::patient::Candidate;
-use crate::patient::HealthFlowPatientId;
 use crate::patient::search::Search;
-use crate::processor::settings::Settings;
+use crate::patient::{Candidate, HealthFlowPatientId};
+use crate::settings::Settings;
 use crate::state::Wish;
 use crate::time::Timestamp;
+use crate::topics::Lane;
 
 /// How old a search may be at first, in milliseconds.
 const SEARCH_LIFE_MS: i64 = 60_000;

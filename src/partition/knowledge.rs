@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::booking::Booking;
 use crate::caught::caught;
+#[cfg(feature = "planted-defects")]
+use crate::defects::mistaken;
+use crate::defects::planted;
 use crate::partition::job::Job;
 use crate::partition::task::Task;
 use crate::patient::digests::{Likeness, PersonDigests};
-use crate::patient::{Candidate, HealthFlowPatientId, Person};
-#[cfg(feature = "planted-defects")]
-use crate::processor::defects::mistaken;
-use crate::processor::defects::planted;
-use crate::processor::settings::Settings;
-use crate::state::Link;
+use crate::patient::{Candidate, HealthFlowPatientId, Link, Person};
+use crate::settings::Settings;
 use crate::sync::{Knowledge, Outcome, Reason, Step, next_step};
 
 impl Task {

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::topics::Lane;
-use crate::processor::settings::Settings;
-use crate::processor::status::LaneStatus;
+use crate::settings::Settings;
+use crate::status::LaneStatus;
 use crate::time::Timestamp;
+use crate::topics::Lane;
 
 /// Progress of one lane of a task.
 #[derive(Clone, Debug, Hash)]

@@ -4,11 +4,11 @@
 use crate::booking::{BookingKey, Version};
 use crate::event::failed::DeadContent;
 use crate::event::{DeadLetter, Identity, Outgoing};
+use crate::fact::Fact;
 use crate::partition::job::JobKey;
 use crate::partition::subject::Subject;
 use crate::partition::task::Task;
-use crate::processor::fact::Fact;
-use crate::processor::settings::Settings;
+use crate::settings::Settings;
 use crate::state::ParkingPlace;
 use crate::sync::{Disposition, Reason};
 use crate::time::Timestamp;

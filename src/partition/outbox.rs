@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use crate::booking::Booking;
 use crate::event::Outgoing;
-use crate::event::topics::Lane;
+use crate::fact::Fact;
 use crate::partition::commit_batch::CommitBatch;
 use crate::partition::job::JobKey;
 use crate::partition::subject::Subject;
-use crate::processor::fact::Fact;
 use crate::sync::SyncedOutcome;
 use crate::time::Timestamp;
+use crate::topics::Lane;
 
 /// How old the last commit of an idle task may be before it commits its offsets again, in milliseconds: a day.
 const OFFSETS_AGAIN_MS: i64 = 86_400_000;

@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 
 use crate::event::Unusable;
-use crate::event::topics::Lane;
 use crate::partition::lane::LaneProgress;
 use crate::partition::start::Start;
-use crate::processor::settings::Settings;
-use crate::processor::status::LaneStatus;
+use crate::settings::Settings;
 use crate::state::{ReadingState, TaskPositions, TopicIds};
+use crate::status::LaneStatus;
 use crate::time::Timestamp;
+use crate::topics::Lane;
 use crate::unordered::hash_entries;
 
 /// How old the copy of the offsets in state may become, in milliseconds.

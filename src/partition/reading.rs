@@ -7,13 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::topics::Lane;
+use crate::defects::planted;
 use crate::partition::start::Start;
 use crate::partition::task::Task;
-use crate::processor::defects::planted;
-use crate::processor::settings::Settings;
+use crate::settings::Settings;
 use crate::state::{ReadMark, ReadingState};
 use crate::time::Timestamp;
+use crate::topics::Lane;
 
 /// In how many steps a range is read that an end left suspect: a commit each. More find what kills in fewer ends; fewer let
 /// those behind it wait for less.

@@ -3,12 +3,12 @@
 //! was read.
 
 use crate::booking::{Booking, BookingKey};
+use crate::defects::planted;
+use crate::fact::Fact;
 use crate::healthflow::fault::Missing;
 use crate::healthflow::{Answer, AppointmentRead, Fault, Reply};
 use crate::partition::job::{Flight, Job, Outdated};
 use crate::partition::task::{Task, Turn};
-use crate::processor::defects::planted;
-use crate::processor::fact::Fact;
 use crate::sync::{Outcome, SyncedOutcome};
 
 impl Task {

@@ -3,6 +3,8 @@
 
 use crate::appointment::Slot;
 use crate::booking::{BookingKey, PatientKey};
+use crate::defects::planted;
+use crate::fact::Fact;
 use crate::healthflow::pages::{PAGES_MAX, Pages};
 use crate::healthflow::{Answer, AppointmentFound, Operation, Reply, Request, Sought};
 use crate::partition::advance::{Next, SETTLE_AGAIN_MS};
@@ -11,8 +13,6 @@ use crate::partition::subject::Subject;
 use crate::partition::task::{Task, Turn};
 use crate::patient::digests::PersonDigests;
 use crate::patient::{Candidate, Person};
-use crate::processor::defects::planted;
-use crate::processor::fact::Fact;
 use crate::retry::schedule::delay_ms;
 use crate::state::WriteOperation;
 use crate::sync::step::look_up_patient;

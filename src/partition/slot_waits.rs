@@ -3,14 +3,14 @@
 
 use crate::appointment::{Placement, Span};
 use crate::booking::{Booking, BookingKey, BookingStatus, Version};
+use crate::defects::planted;
 use crate::event::RetryEntry;
+use crate::fact::Fact;
 use crate::healthflow::Request;
 use crate::partition::advance::Next;
 use crate::partition::job::{Flight, Job, JobKey, Standing};
 use crate::partition::slots::Footprint;
 use crate::partition::task::{Task, Turn};
-use crate::processor::defects::planted;
-use crate::processor::fact::Fact;
 use crate::retry::deadline::leave_out;
 use crate::state::{BookingState, ParkingPlace};
 use crate::sync::{Outcome, Reason, SyncedOutcome};

@@ -5,8 +5,10 @@
 use std::collections::HashSet;
 
 use crate::booking::{BookingKey, Version};
-use crate::event::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE};
+use crate::life::{Loss, LostPosition};
 use crate::state::{ParkingPlace, TaskState, TopicIds};
+use crate::time::Timestamp;
+use crate::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE};
 
 /// What Kafka says at the acquisition of a task, after the fence.
 #[derive(Clone, Debug)]
@@ -51,28 +53,19 @@ pub struct Start {
     pub guarded: Vec<(Lane, i64)>,
 }
 
-/// A position that was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LostPosition {
-    /// Of which lane.
-    pub lane: Lane,
-    /// How.
-    pub why: Loss,
-    /// What it was, where anybody knows.
-    pub from: Option<i64>,
-    /// Where the lane goes on.
-    pub to: i64,
-}
-
-/// How a position is lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Loss {
-    /// The group forgot it; the copy in state is as good.
-    OffsetForgotten,
-    /// What lies there was deleted before it was read.
-    RecordsDeleted,
-    /// Its topic is no more; another one has its name.
-    TopicMadeAnew,
+/// What acquiring a task found.
+#[derive(Clone, Debug)]
+pub struct Acquired {
+    /// When `init_transactions` returned: the lease runs from then at the earliest.
+    pub fenced_at: Timestamp,
+    /// Where each lane goes on reading, and what was lost on the way there.
+    pub start: Start,
+    /// The restored state.
+    pub state: TaskState,
+    /// How many records the restore read.
+    pub restored_records: u64,
+    /// When the restore was done.
+    pub restored_at: Timestamp,
 }
 
 /// Why a task cannot go on, in one line.

@@ -4,14 +4,14 @@
 //! it, unless one of its versions was answered meanwhile. So one bad booking goes to review after a few crashes, and those that were only near it do not.
 
 use crate::booking::{Booking, PatientKey};
+use crate::defects::planted;
 use crate::healthflow::Request;
 use crate::partition::advance::Next;
 use crate::partition::cover::subject;
 use crate::partition::job::{Job, JobKey, Purpose};
 use crate::partition::subject::Subject;
 use crate::partition::task::{Task, Turn};
-use crate::processor::defects::planted;
-use crate::processor::settings::Settings;
+use crate::settings::Settings;
 use crate::state::Suspicion;
 
 /// How long a suspect waits until it looks again whether another one has ended, in milliseconds.

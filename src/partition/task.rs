@@ -3,6 +3,8 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::booking::{BookingKey, PatientKey};
+use crate::fact::Fact;
+use crate::life::Incarnation;
 use crate::partition::intents::Intents;
 use crate::partition::job::{Job, JobKey, Standing};
 use crate::partition::jobs::Jobs;
@@ -11,12 +13,11 @@ use crate::partition::outbox::Outbox;
 use crate::partition::progress::Progress;
 use crate::partition::reading::ReadGuard;
 use crate::partition::slots::Slots;
-use crate::processor::fact::Fact;
-use crate::processor::input::{Acquired, Incarnation};
-use crate::processor::settings::Settings;
-use crate::processor::status::{TaskPhase, TaskStatus};
+use crate::partition::start::Acquired;
 use crate::retry::{Reads, WaitingRoom};
+use crate::settings::Settings;
 use crate::state::{BookingState, PatientState, TaskState};
+use crate::status::{TaskPhase, TaskStatus};
 use crate::time::Timestamp;
 
 /// What every step of a task is given: the moment, the limits, and where to tell what happened.

@@ -4,6 +4,7 @@
 pub mod decide;
 pub mod description;
 pub mod digests;
+mod link;
 mod marks;
 mod name;
 pub mod placeholder;
@@ -12,31 +13,16 @@ pub mod search;
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::booking::{Patient, Sex, identifier};
 use crate::private::Private;
 
+pub use link::{Link, LinkOrigin};
 pub use name::Name;
 pub use postal_code::postal_code;
 
 identifier! {
     /// A patient's id in HealthFlow.
     HealthFlowPatientId, private
-}
-
-/// How a link between DentScheduler's patient and HealthFlow's came about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum LinkOrigin {
-    /// DentScheduler sent HealthFlow's id along.
-    Provided,
-    /// The search found one certain match.
-    Found,
-    /// We created the patient.
-    Created,
-    /// A person decided.
-    Operator,
 }
 
 /// A patient that HealthFlow's search returned, or one that we created a moment ago (rule W7).

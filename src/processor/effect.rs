@@ -1,15 +1,11 @@
 //! Everything a worker can be asked to do.
 
-use crate::event::topics::Lane;
 use crate::healthflow::Request;
+use crate::life::{CallId, Incarnation};
 use crate::partition::commit_batch::CommitBatch;
 use crate::partition::reading::Release;
-use crate::processor::input::Incarnation;
 use crate::time::Timestamp;
-
-/// Names one call of this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CallId(pub u64);
+use crate::topics::Lane;
 
 /// One thing to do; the order in which effects come out is the order in which they are started.
 #[derive(Clone, Debug)]

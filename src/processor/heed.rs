@@ -2,12 +2,12 @@
 //! limit of one endpoint would be everybody's, or one of the account's nobody's.
 
 use crate::booking::{BookingId, PracticeId};
+use crate::fact::Fact;
 use crate::healthflow::fault::{NotSent, Unknown};
 use crate::healthflow::{Answer, Fault, Reply};
+use crate::life::CallId;
 use crate::limits::Asked;
 use crate::partition::job::{JobKey, Told};
-use crate::processor::effect::CallId;
-use crate::processor::fact::Fact;
 use crate::processor::ownership::Slot;
 use crate::processor::{Call, Processor};
 use crate::time::Timestamp;

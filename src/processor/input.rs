@@ -1,15 +1,11 @@
 //! Everything that can happen to a worker.
 
 use crate::event::Arrival;
-use crate::event::topics::Lane;
 use crate::healthflow::Reply;
-use crate::partition::start::Start;
-use crate::processor::effect::CallId;
-use crate::state::TaskState;
+use crate::life::{CallId, Incarnation, LaneEnd};
+use crate::partition::start::Acquired;
 use crate::time::Timestamp;
-
-/// Which life of a task in this process: rises with every acquisition. What belongs to an earlier life is ignored.
-pub type Incarnation = u64;
+use crate::topics::Lane;
 
 /// One thing that happened.
 #[derive(Clone, Debug)]
@@ -124,21 +120,6 @@ pub enum Input {
     TimePassed,
 }
 
-/// What acquiring a task found.
-#[derive(Clone, Debug)]
-pub struct Acquired {
-    /// When `init_transactions` returned: F in the protocol.
-    pub fenced_at: Timestamp,
-    /// Where each lane goes on reading, and what was lost on the way there.
-    pub start: Start,
-    /// The restored state.
-    pub state: TaskState,
-    /// How many records the restore read.
-    pub restored_records: u64,
-    /// When the restore was done.
-    pub restored_at: Timestamp,
-}
-
 /// How a commit ended (rule T3). Aborted ones are committed again by the worker, without asking anybody, and end here
 /// only once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,13 +135,14 @@ pub enum CommitEnded {
     TaskLost,
 }
 
-/// How reading a topic of a task ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum LaneEnd {
-    /// Nothing is fetched any more: the position is out of range, or the reader met an error that it does not mend.
-    ReadingEnded,
-    /// The topic does not exist.
-    TopicGone,
-    /// Another topic has its name.
-    TopicMadeAnew,
+/// Where the world tells the worker what happened. Called from any thread.
+pub trait Inbox: Send + Sync + 'static {
+    /// Takes one thing in, at once.
+    fn post(&self, input: Input);
+
+    /// Takes records in, in their order; waits while too many are there already.
+    fn post_records(&self, records: &mut Vec<Input>);
+
+    /// Something happened that this process cannot live with; the text says what, to which thing, and what to do.
+    fn fail(&self, reason: String);
 }

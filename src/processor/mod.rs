@@ -6,32 +6,29 @@
 //! [`Processor::next_wakeup`].
 
 pub mod effect;
-pub mod fact;
 pub mod heed;
 pub mod input;
-pub mod settings;
-pub mod defects;
 pub mod identity;
 pub mod ownership;
 pub mod schedule;
-pub mod status;
 pub mod stall;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use crate::fact::Fact;
 use crate::healthflow::Operation;
+use crate::life::{CallId, Incarnation};
 use crate::limits::Account;
 use crate::partition::job::{JobKey, Share};
 use crate::partition::{Task, Turn};
 use crate::processor::ownership::Slot;
 use crate::retry::Reads;
+use crate::settings::Settings;
+use crate::status::Status;
 use crate::time::Timestamp;
 
-pub use effect::{CallId, Effect};
-pub use fact::Fact;
-pub use input::{Acquired, CommitEnded, Incarnation, Input};
-pub use settings::{GuardMode, Settings};
-pub use status::Status;
+pub use effect::Effect;
+pub use input::{CommitEnded, Inbox, Input};
 
 /// The mind of one worker.
 #[derive(Clone, Debug)]

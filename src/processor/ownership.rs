@@ -1,12 +1,13 @@
 //! Which tasks are ours, and in which stage of their life: being acquired, live, being given back (rules K1, K2, T3).
 
+use crate::defects::planted;
+use crate::fact::{DropCause, Fact};
+use crate::life::{Incarnation, LaneEnd};
+use crate::partition::start::Acquired;
 use crate::partition::{Task, Turn};
 use crate::processor::Processor;
-use crate::processor::defects::planted;
 use crate::processor::effect::Effect;
-use crate::processor::fact::{DropCause, Fact};
-use crate::processor::input::{Acquired, Incarnation, LaneEnd};
-use crate::processor::status::{Status, TaskStatus};
+use crate::status::{Status, TaskStatus};
 use crate::time::Timestamp;
 
 /// A task that the group gave us.

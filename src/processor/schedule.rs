@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::topics::Lane;
+use crate::life::CallId;
 use crate::partition::job::Share;
 use crate::partition::{Task, Turn};
-use crate::processor::effect::{CallId, Effect};
+use crate::processor::effect::Effect;
 use crate::processor::ownership::Slot;
 use crate::processor::{Call, Processor};
 use crate::time::Timestamp;
+use crate::topics::Lane;
 
 impl Processor {
     /// Decides what is to be done now; called once after the inputs of a turn.

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use crate::processor::Incarnation;
-use crate::processor::status::{Status, TaskPhase};
+use crate::life::Incarnation;
+use crate::status::{Status, TaskPhase};
 use crate::time::Timestamp;
 
 /// How long a lane may stand still before its worker is not ready, in milliseconds: several rounds of asking for ends and of
@@ -53,8 +53,8 @@ impl Stalls {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::topics::RETRY;
-    use crate::processor::status::{LaneStatus, TaskStatus};
+    use crate::status::{LaneStatus, TaskStatus};
+    use crate::topics::RETRY;
 
     fn lane(next_offset: i64, end_offset: Option<i64>) -> LaneStatus {
         LaneStatus {

@@ -95,8 +95,9 @@ mod tests {
     use super::*;
     use crate::appointment::Placement;
     use crate::booking::{BookingStatus, Version};
+    use crate::patient::Link;
     use crate::patient::{HealthFlowPatientId, LinkOrigin};
-    use crate::state::{Link, Parked, ParkingPlace, WriteIntent, WriteOperation};
+    use crate::state::{Parked, ParkingPlace, WriteIntent, WriteOperation};
 
     fn placed(appointment: &str, version: Version) -> BookingState {
         BookingState {

@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::appointment::{Placement, Revision, Slot, Span};
 use crate::booking::{BookingId, BookingKey, PatientKey, PracticeId, Version};
-use crate::event::topics::Lane;
+use crate::patient::Link;
 use crate::patient::digests::PersonDigests;
-use crate::patient::{HealthFlowPatientId, LinkOrigin};
 use crate::time::Timestamp;
+use crate::topics::Lane;
 
 pub use fleet::{FleetRecord, Owner, Refusal};
 pub use join::LeftOver;
@@ -159,20 +159,6 @@ pub struct PatientState {
     pub unseen: Option<i64>,
     /// When this process last sent a creation for it that may stand (rule W6). In memory only: never written to a topic.
     pub last_write_at: Timestamp,
-}
-
-/// Our patient is that patient of HealthFlow.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Link {
-    /// HealthFlow's id.
-    pub healthflow_patient_id: HealthFlowPatientId,
-    /// How we know.
-    pub origin: LinkOrigin,
-    /// Whom it was made for; none of a link that an earlier release stored and that no booking has used since.
-    pub digests: Option<PersonDigests>,
-    /// Another id that DentScheduler sends along for this patient, and that HealthFlow does not know or shows to be somebody
-    /// else's: it is not asked about again.
-    pub outranks: Option<HealthFlowPatientId>,
 }
 
 /// A durable statement that the creation of a patient may be sent.

@@ -1,8 +1,8 @@
 //! What a task remembers of its reading, so that a record that kills the process while it is read is found by its position
 //! (rule K6): whether an owner works on it, what is read right now, and what may be to blame.
 
-use crate::event::topics::Lane;
 use crate::time::Timestamp;
+use crate::topics::Lane;
 
 /// Ranges that may hold what kills, at most: the newest ones. One is forgotten rather than all kept for ever.
 pub const SUSPECTS_MAX: usize = 8;

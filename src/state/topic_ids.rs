@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::event::topics::IDENTIFIED;
+use crate::topics::IDENTIFIED;
 
 /// Kafka's id of a topic, as `kafka-topics --describe` prints it. Only ever compared.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

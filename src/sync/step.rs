@@ -8,8 +8,7 @@ use crate::appointment::{Placement, Revision, fingerprint::fingerprint, referenc
 use crate::booking::{Booking, BookingStatus};
 use crate::healthflow::{AppointmentContent, AppointmentId, PatientContent, Request};
 use crate::patient::search::{Pass, Search};
-use crate::patient::{Candidate, HealthFlowPatientId};
-use crate::state::Link;
+use crate::patient::{Candidate, HealthFlowPatientId, Link};
 use crate::sync::who::{Who, who};
 use crate::sync::{Outcome, SyncedOutcome};
 
@@ -28,9 +27,7 @@ pub struct Knowledge<'a> {
     pub cursor: Option<&'a str>,
     /// The incarnation to create the patient under.
     pub patient_incarnation: u32,
-    /// Whom a creation that was never looked up may have created: see [`PatientState::unseen`].
-    ///
-    /// [`PatientState::unseen`]: crate::state::PatientState::unseen
+    /// Whom a creation that was never looked up may have created: `PatientState::unseen`, in the state above.
     pub unseen: Option<i64>,
     /// Whether HealthFlow can be searched by our reference.
     pub has_references: bool,

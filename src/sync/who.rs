@@ -8,8 +8,7 @@ use crate::patient::decide::{
 };
 use crate::patient::digests::{Likeness, PersonDigests};
 use crate::patient::search::Search;
-use crate::patient::{Candidate, HealthFlowPatientId, LinkOrigin, Person, description};
-use crate::state::Link;
+use crate::patient::{Candidate, HealthFlowPatientId, Link, LinkOrigin, Person, description};
 use crate::sync::step::create_patient;
 use crate::sync::{Knowledge, Outcome, Reason, Step};
 use crate::time::Timestamp;

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::caught::is_caught;
+use crate::fact::Fact;
 use crate::http::transport::Unusable;
 use crate::http::{Transport, TransportSettings};
 use crate::kafka::{
-    Avro, Broker, Fetched, Fleet, Group, Inbox, KafkaFault, KafkaSettings, LaneWatch, Lanes, Now, TaskThread,
+    Avro, Broker, Fetched, Fleet, Group, KafkaFault, KafkaSettings, LaneWatch, Lanes, Now, TaskThread,
     Watchdog,
 };
+use crate::life::Incarnation;
 use crate::metrics::log;
-use crate::processor::input::Incarnation;
-use crate::processor::{self, Effect, Fact, Input, Processor};
+use crate::processor::{Effect, Inbox, Input, Processor};
+use crate::settings::Settings;
 use crate::time::Timestamp;
 use crate::worker::calls::Calls;
 use crate::worker::clock::Clock;
@@ -41,7 +43,7 @@ pub struct RunSettings {
     /// HealthFlow.
     pub healthflow: TransportSettings,
     /// The processor.
-    pub processor: processor::Settings,
+    pub processor: Settings,
 }
 
 /// Who watches a worker: logs, metrics, the status page.

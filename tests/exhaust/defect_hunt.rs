@@ -1,6 +1,6 @@
 //! Planted defects in the small worlds: what breaks a rule must break a promise here too, and the way there tells how.
 
-use healthflow_sync::processor::defects::Defect;
+use healthflow_sync::defects::Defect;
 
 use crate::scenario;
 use crate::search::{Order, explore, story};

@@ -15,7 +15,7 @@ use healthflow_sync::healthflow::{
 };
 use healthflow_sync::patient::search::Pass;
 use healthflow_sync::patient::{Candidate, Name, Person, postal_code};
-use healthflow_sync::processor::GuardMode;
+use healthflow_sync::settings::GuardMode;
 use healthflow_sync::time::Timestamp;
 
 /// What nobody at DentScheduler asks for.

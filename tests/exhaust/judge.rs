@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use healthflow_sync::booking::{Booking, BookingKey, BookingStatus, PatientKey, Version};
-use healthflow_sync::event::topics::Lane;
 use healthflow_sync::healthflow::{AppointmentContent, Request};
 use healthflow_sync::patient::Person;
-use healthflow_sync::processor::GuardMode;
+use healthflow_sync::settings::GuardMode;
 use healthflow_sync::state::{BookingState, ParkingPlace};
 use healthflow_sync::sync::{Reason, SyncedOutcome};
+use healthflow_sync::topics::Lane;
 
 use crate::healthflow::{Entry, HealthFlow};
 use crate::kafka::Kafka;

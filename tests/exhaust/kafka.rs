@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use healthflow_sync::booking::{Booking, BookingKey, Version};
 use healthflow_sync::event::retry::AppointmentRetry;
 use healthflow_sync::event::state::{AppointmentStateRecord, PatientStateRecord};
-use healthflow_sync::event::topics::Lane;
 use healthflow_sync::event::{Arrival, Outgoing, RetryEntry, ReviewCase};
 use healthflow_sync::partition::commit_batch::CommitBatch;
 use healthflow_sync::patient::decide::Agreement;
 use healthflow_sync::state::{StateRecord, TaskState};
 use healthflow_sync::sync::{Reason, SyncedOutcome};
 use healthflow_sync::time::Timestamp;
+use healthflow_sync::topics::Lane;
 
 /// How a version ended, as subscribers see it.
 pub type Verdict = Result<SyncedOutcome, Reason>;

@@ -1,9 +1,9 @@
 //! Everything that can happen next in a small world. What is prompt comes before any time passes; what is late, paused
 //! or not published yet may happen at any time.
 
-use healthflow_sync::event::topics::Lane;
 use healthflow_sync::healthflow::Request;
 use healthflow_sync::time::Timestamp;
+use healthflow_sync::topics::Lane;
 
 use crate::owner::{CallStage, CommitStage, Owner, Stage};
 use crate::scenario::Scenario;

@@ -1,11 +1,13 @@
 //! One worker process with its one task: the shipped processor, and what the process around it holds.
 
 use healthflow_sync::booking::Version;
-use healthflow_sync::event::topics::Lane;
 use healthflow_sync::healthflow::{Reply, Request};
+use healthflow_sync::life::{CallId, Incarnation};
 use healthflow_sync::partition::commit_batch::CommitBatch;
-use healthflow_sync::processor::{CallId, CommitEnded, Effect, Incarnation, Processor, Settings};
+use healthflow_sync::processor::{CommitEnded, Effect, Processor};
+use healthflow_sync::settings::Settings;
 use healthflow_sync::time::Timestamp;
+use healthflow_sync::topics::Lane;
 
 #[derive(Clone, Debug, Hash)]
 pub struct Owner {

@@ -2,10 +2,10 @@
 
 use healthflow_sync::booking::{Booking, Patient};
 use healthflow_sync::patient::digests::PersonDigests;
-use healthflow_sync::patient::{LinkOrigin, Person};
-use healthflow_sync::processor::GuardMode::{self, IdempotencyKey, Reference, Search, UniqueReference};
-use healthflow_sync::processor::Settings;
-use healthflow_sync::state::{Link, PatientState, StateRecord, TaskState};
+use healthflow_sync::patient::{Link, LinkOrigin, Person};
+use healthflow_sync::settings::GuardMode::{self, IdempotencyKey, Reference, Search, UniqueReference};
+use healthflow_sync::settings::Settings;
+use healthflow_sync::state::{PatientState, StateRecord, TaskState};
 use healthflow_sync::time::Timestamp;
 
 use crate::bookings::{BEGIN_MS, Who, asking_for, booking, cancelled, moved};

@@ -1,8 +1,7 @@
 //! Situations that a search must have met, or it proves nothing: counted wherever a step of any path comes into one.
 
+use healthflow_sync::fact::{DropCause, Fact};
 use healthflow_sync::healthflow::Operation;
-use healthflow_sync::processor::Fact;
-use healthflow_sync::processor::fact::DropCause;
 use healthflow_sync::sync::SyncedOutcome;
 
 use crate::healthflow::Met;

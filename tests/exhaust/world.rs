@@ -3,12 +3,12 @@
 
 use std::hash::Hasher;
 
-use healthflow_sync::event::topics::Lane;
 use healthflow_sync::healthflow::fault::{Missing, NotSent, Unknown};
 use healthflow_sync::healthflow::{Fault as CallFault, Reply};
-use healthflow_sync::partition::start::Start;
-use healthflow_sync::processor::{Acquired, Effect, Input};
+use healthflow_sync::partition::start::{Acquired, Start};
+use healthflow_sync::processor::{Effect, Input};
 use healthflow_sync::time::Timestamp;
+use healthflow_sync::topics::Lane;
 
 use crate::bookings::BEGIN_MS;
 use crate::hasher::{Part, RelativeHasher};

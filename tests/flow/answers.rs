@@ -1,10 +1,11 @@
 //! What each of HealthFlow's answers leads to: a row of `docs/answers.md` each.
 
 use healthflow_sync::booking::Booking;
+use healthflow_sync::fact::Fact;
 use healthflow_sync::healthflow::fault::{Missing, NotSent};
 use healthflow_sync::healthflow::pages::PAGES_MAX;
 use healthflow_sync::healthflow::{Answer, Fault, Operation, Request};
-use healthflow_sync::processor::{Fact, GuardMode};
+use healthflow_sync::settings::GuardMode;
 use healthflow_sync::sync::{Disposition, Reason};
 
 use crate::desk::*;

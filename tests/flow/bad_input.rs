@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use healthflow_sync::event::topics::Lane;
 use healthflow_sync::event::{Arrival, Identity, Misrouted, Origin, Outgoing, Unusable};
+use healthflow_sync::fact::Fact;
 use healthflow_sync::healthflow::Operation;
-use healthflow_sync::processor::{Fact, GuardMode};
+use healthflow_sync::settings::GuardMode;
 use healthflow_sync::sync::{Disposition, Reason};
+use healthflow_sync::topics::Lane;
 
 use crate::desk::*;
 

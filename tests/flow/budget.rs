@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use healthflow_sync::event::Identity;
-use healthflow_sync::event::topics::Lane;
-use healthflow_sync::partition::start::Start;
-use healthflow_sync::processor::{
-    Acquired, CommitEnded, Effect, GuardMode, Incarnation, Input, Processor, Settings,
-};
+use healthflow_sync::life::Incarnation;
+use healthflow_sync::partition::start::{Acquired, Start};
+use healthflow_sync::processor::{CommitEnded, Effect, Input, Processor};
+use healthflow_sync::settings::{GuardMode, Settings};
 use healthflow_sync::state::TaskState;
 use healthflow_sync::sync::Reason;
 use healthflow_sync::time::Timestamp;
+use healthflow_sync::topics::Lane;
 
 use crate::bad_input::poison;
 use crate::desk::*;

@@ -1,13 +1,13 @@
 //! Times that a worker with a wrong clock wrote down: whoever reads them later waits no longer than anything can have to
 //! wait, and repeats nothing that is older than it looks.
 
-use healthflow_sync::event::topics::Lane;
 use healthflow_sync::event::{Arrival, RetryEntry};
 use healthflow_sync::healthflow::fault::{Missing, NotSent, Unknown};
 use healthflow_sync::healthflow::{Fault, Operation};
-use healthflow_sync::processor::{GuardMode, Settings};
+use healthflow_sync::settings::{GuardMode, Settings};
 use healthflow_sync::state::TaskState;
 use healthflow_sync::time::Timestamp;
+use healthflow_sync::topics::Lane;
 
 use crate::desk::*;
 

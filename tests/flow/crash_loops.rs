@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use healthflow_sync::booking::Booking;
 use healthflow_sync::event::Arrival;
-use healthflow_sync::event::topics::Lane;
 use healthflow_sync::healthflow::{Operation, Request};
-use healthflow_sync::processor::GuardMode;
+use healthflow_sync::settings::GuardMode;
 use healthflow_sync::state::{
     BookingState, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion, TaskState,
     WriteIntent, WriteOperation,
 };
 use healthflow_sync::sync::Reason;
+use healthflow_sync::topics::Lane;
 
 use crate::desk::*;
 

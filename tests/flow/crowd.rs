@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use healthflow_sync::booking::Patient;
+use healthflow_sync::fact::Fact;
 use healthflow_sync::healthflow::{Operation, Reply};
-use healthflow_sync::processor::{Fact, GuardMode, Input, Settings};
+use healthflow_sync::processor::Input;
+use healthflow_sync::settings::{GuardMode, Settings};
 use healthflow_sync::state::TaskState;
 
 use crate::desk::*;

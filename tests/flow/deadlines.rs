@@ -3,12 +3,12 @@
 
 use healthflow_sync::booking::{Booking, BookingStatus, Source};
 use healthflow_sync::event::failed::AppointmentFailed;
-use healthflow_sync::event::topics::Lane;
 use healthflow_sync::event::{Arrival, RetryEntry};
 use healthflow_sync::healthflow::fault::NotSent;
 use healthflow_sync::healthflow::{Fault, Operation};
-use healthflow_sync::processor::GuardMode;
+use healthflow_sync::settings::GuardMode;
 use healthflow_sync::sync::Reason;
+use healthflow_sync::topics::Lane;
 
 use crate::desk::*;
 

@@ -1,8 +1,9 @@
 //! Writes whose answer was lost, and writes that an owner before us may have sent (rules W3 to W5).
 
+use healthflow_sync::fact::Fact;
 use healthflow_sync::healthflow::{Answer, Fault, Operation, Request};
 use healthflow_sync::patient::{Candidate, Person};
-use healthflow_sync::processor::{Fact, GuardMode};
+use healthflow_sync::settings::GuardMode;
 use healthflow_sync::state::WriteOperation;
 
 use crate::desk::*;

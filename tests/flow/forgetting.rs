@@ -2,8 +2,9 @@
 
 use healthflow_sync::booking::Booking;
 use healthflow_sync::event::Outgoing;
+use healthflow_sync::fact::Fact;
 use healthflow_sync::healthflow::{Fault, Operation};
-use healthflow_sync::processor::{Fact, GuardMode};
+use healthflow_sync::settings::GuardMode;
 
 use crate::desk::*;
 

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use healthflow_sync::event::topics::Lane;
 use healthflow_sync::event::{Arrival, RetryEntry};
 use healthflow_sync::healthflow::fault::NotSent;
 use healthflow_sync::healthflow::{Fault, Operation};
-use healthflow_sync::processor::{Effect, GuardMode, Settings};
+use healthflow_sync::processor::Effect;
+use healthflow_sync::settings::{GuardMode, Settings};
 use healthflow_sync::state::TaskState;
+use healthflow_sync::topics::Lane;
 
 use crate::desk::*;
 

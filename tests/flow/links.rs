@@ -1,13 +1,13 @@
 //! A known patient: a link is believed only for whom it was made, for ids are reused, merged and mistyped.
 
 use healthflow_sync::booking::{Booking, Patient, Version};
+use healthflow_sync::fact::{Fact, LinkChange};
 use healthflow_sync::healthflow::{Operation, Request};
 use healthflow_sync::patient::decide::Agreement;
 use healthflow_sync::patient::digests::{Likeness, PersonDigests};
-use healthflow_sync::patient::{LinkOrigin, Person};
-use healthflow_sync::processor::fact::LinkChange;
-use healthflow_sync::processor::{Fact, GuardMode};
-use healthflow_sync::state::{Link, PatientState, StateRecord, TaskState};
+use healthflow_sync::patient::{Link, LinkOrigin, Person};
+use healthflow_sync::settings::GuardMode;
+use healthflow_sync::state::{PatientState, StateRecord, TaskState};
 use healthflow_sync::sync::Reason;
 
 use crate::desk::*;

@@ -4,12 +4,13 @@ use std::collections::HashSet;
 
 use healthflow_sync::booking::Booking;
 use healthflow_sync::event::failed::DeadContent;
+use healthflow_sync::fact::{DropCause, Fact};
 use healthflow_sync::healthflow::fault::NotSent;
 use healthflow_sync::healthflow::{Fault, Operation};
+use healthflow_sync::life::LaneEnd;
 use healthflow_sync::partition::start::mark_lost;
-use healthflow_sync::processor::fact::DropCause;
-use healthflow_sync::processor::input::LaneEnd;
-use healthflow_sync::processor::{Effect, Fact, GuardMode, Input};
+use healthflow_sync::processor::{Effect, Input};
+use healthflow_sync::settings::GuardMode;
 use healthflow_sync::sync::{Disposition, Reason};
 
 use crate::desk::*;

@@ -14,6 +14,7 @@ mod deadlines;
 mod doubts;
 mod forgetting;
 mod held;
+mod limits;
 mod links;
 mod lost_records;
 mod many_versions;

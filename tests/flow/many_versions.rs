@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use healthflow_sync::booking::Version;
+use healthflow_sync::fact::Fact;
 use healthflow_sync::healthflow::Operation;
-use healthflow_sync::processor::{Fact, GuardMode, Settings};
+use healthflow_sync::settings::{GuardMode, Settings};
 use healthflow_sync::state::TaskState;
 
 use crate::desk::*;

@@ -4,7 +4,7 @@
 use healthflow_sync::booking::{Patient, Sex};
 use healthflow_sync::healthflow::{Operation, Request};
 use healthflow_sync::patient::decide::{Agreement, Evidence};
-use healthflow_sync::processor::GuardMode;
+use healthflow_sync::settings::GuardMode;
 use healthflow_sync::sync::Reason;
 
 use crate::desk::*;

@@ -1,7 +1,7 @@
 //! People nobody knows yet: each is created once, whoever asks for them (rule W7).
 
 use healthflow_sync::healthflow::{Operation, Request};
-use healthflow_sync::processor::GuardMode;
+use healthflow_sync::settings::GuardMode;
 
 use crate::desk::*;
 

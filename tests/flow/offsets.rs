@@ -2,10 +2,10 @@
 //! K9).
 
 use healthflow_sync::event::Outgoing;
-use healthflow_sync::event::topics::Lane;
 use healthflow_sync::healthflow::Operation;
-use healthflow_sync::processor::GuardMode;
+use healthflow_sync::settings::GuardMode;
 use healthflow_sync::state::{ReadingState, StateRecord, TaskPositions, TopicIds};
+use healthflow_sync::topics::Lane;
 
 use crate::desk::*;
 

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use healthflow_sync::booking::Booking;
 use healthflow_sync::event::Arrival;
-use healthflow_sync::event::topics::Lane;
+use healthflow_sync::fact::Fact;
 use healthflow_sync::healthflow::fault::{NotSent, Unknown};
 use healthflow_sync::healthflow::{Fault, Operation, Reply, Request};
-use healthflow_sync::processor::{Fact, GuardMode};
+use healthflow_sync::settings::GuardMode;
 use healthflow_sync::time::Timestamp;
+use healthflow_sync::topics::Lane;
 
 use crate::desk::*;
 

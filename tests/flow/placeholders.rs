@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use healthflow_sync::booking::Patient;
+use healthflow_sync::fact::Fact;
 use healthflow_sync::healthflow::{Answer, Operation, Request};
 use healthflow_sync::patient::Candidate;
 use healthflow_sync::patient::decide::Agreement;
 use healthflow_sync::patient::search::Pass;
-use healthflow_sync::processor::{Fact, GuardMode, Settings};
+use healthflow_sync::settings::{GuardMode, Settings};
 use healthflow_sync::state::TaskState;
 use healthflow_sync::sync::Reason;
 

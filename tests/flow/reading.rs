@@ -1,13 +1,14 @@
 //! Reading with care (rule K6), as far as the rest of a task has to do with it.
 
-use healthflow_sync::event::topics::Lane;
 use healthflow_sync::event::{Arrival, Unusable};
 use healthflow_sync::healthflow::Operation;
 use healthflow_sync::partition::reading::Release;
-use healthflow_sync::processor::{Effect, GuardMode, Input};
+use healthflow_sync::processor::{Effect, Input};
+use healthflow_sync::settings::GuardMode;
 use healthflow_sync::state::{ReadMark, ReadingState, TaskPositions, TaskState};
 use healthflow_sync::sync::Reason;
 use healthflow_sync::time::Timestamp;
+use healthflow_sync::topics::Lane;
 
 use crate::desk::*;
 

@@ -3,12 +3,13 @@
 
 use healthflow_sync::booking::Version;
 use healthflow_sync::event::failed::AppointmentFailed;
-use healthflow_sync::event::topics::Lane;
 use healthflow_sync::event::{Arrival, Identity, Outgoing, RetryEntry};
+use healthflow_sync::fact::Fact;
 use healthflow_sync::healthflow::fault::NotSent;
 use healthflow_sync::healthflow::{Fault, Operation};
-use healthflow_sync::processor::{Fact, GuardMode};
+use healthflow_sync::settings::GuardMode;
 use healthflow_sync::sync::Reason;
+use healthflow_sync::topics::Lane;
 
 use crate::bad_input::poison;
 use crate::desk::*;

@@ -3,13 +3,14 @@
 
 use healthflow_sync::booking::Booking;
 use healthflow_sync::event::Arrival;
-use healthflow_sync::event::topics::Lane;
+use healthflow_sync::fact::Fact;
 use healthflow_sync::healthflow::fault::Unknown;
 use healthflow_sync::healthflow::{Fault, Operation, Reply};
 use healthflow_sync::limits::FORBIDDEN_PRACTICES_MAX;
-use healthflow_sync::processor::{Fact, GuardMode};
+use healthflow_sync::settings::GuardMode;
 use healthflow_sync::state::TaskState;
 use healthflow_sync::sync::Reason;
+use healthflow_sync::topics::Lane;
 
 use crate::desk::*;
 
@@ -26,7 +27,7 @@ fn refused_by_a_proxy() -> Reply {
 }
 
 fn impatient_desk(guard: GuardMode) -> Desk {
-    let settings = healthflow_sync::processor::Settings {
+    let settings = healthflow_sync::settings::Settings {
         retry_max_age_ms: MAX_AGE_MS,
         retry_backoff_max_ms: 60_000,
         ..settings(guard)

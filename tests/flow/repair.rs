@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 
 use healthflow_sync::booking::Booking;
-use healthflow_sync::event::topics::Lane;
 use healthflow_sync::event::{Arrival, Outgoing};
+use healthflow_sync::fact::Fact;
 use healthflow_sync::healthflow::fault::{NotSent, Unknown};
 use healthflow_sync::healthflow::{Fault, Operation, Reply, Request};
-use healthflow_sync::processor::{Fact, GuardMode, Input, Settings};
+use healthflow_sync::processor::Input;
+use healthflow_sync::settings::{GuardMode, Settings};
 use healthflow_sync::state::TaskState;
 use healthflow_sync::time::Timestamp;
+use healthflow_sync::topics::Lane;
 
 use crate::desk::*;
 

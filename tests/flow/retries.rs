@@ -1,11 +1,11 @@
 //! Bookings that wait: the delayed retry, its exact places, and when it ends.
 
-use healthflow_sync::event::topics::Lane;
 use healthflow_sync::event::{Arrival, RetryEntry, Schedule};
 use healthflow_sync::healthflow::fault::{NotSent, Unknown};
 use healthflow_sync::healthflow::{Fault, Operation};
-use healthflow_sync::processor::GuardMode;
+use healthflow_sync::settings::GuardMode;
 use healthflow_sync::sync::Reason;
+use healthflow_sync::topics::Lane;
 
 use crate::desk::*;
 

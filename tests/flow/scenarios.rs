@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use healthflow_sync::healthflow::{Answer, AppointmentContent, Operation, Request};
 use healthflow_sync::patient::{Candidate, Person};
-use healthflow_sync::processor::{GuardMode, Settings};
+use healthflow_sync::settings::{GuardMode, Settings};
 use healthflow_sync::state::TaskState;
 use healthflow_sync::sync::Reason;
 
@@ -23,7 +23,7 @@ fn a_known_patient_costs_exactly_one_call() {
         if patient.as_str() == "hf-patient-1"));
     desk.expect_silence();
     assert_eq!(desk.results(), [("b".into(), 1, "CREATED")]);
-    assert_eq!(desk.offsets[&healthflow_sync::event::topics::Lane::Requested], 1);
+    assert_eq!(desk.offsets[&healthflow_sync::topics::Lane::Requested], 1);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use healthflow_sync::booking::Booking;
 use healthflow_sync::healthflow::{Answer, Operation, Reply, Request, Sought};
-use healthflow_sync::processor::GuardMode;
+use healthflow_sync::settings::GuardMode;
 use healthflow_sync::state::StateRecord;
 use healthflow_sync::sync::Reason;
 
@@ -142,7 +142,7 @@ fn what_cannot_be_told_apart_goes_to_a_person_though_its_patient_waits_for_one_a
     desk.arrive(conflict);
     assert_eq!(desk.reviews().len(), 1, "its link differs from the one we know");
     desk.arrive_on(
-        healthflow_sync::event::topics::Lane::Retry,
+        healthflow_sync::topics::Lane::Retry,
         healthflow_sync::event::Arrival::Retry(Box::new(parked)),
     );
     desk.pass_ms(1_000);
@@ -165,7 +165,7 @@ fn two_lost_creates_of_one_slot_are_not_told_apart() {
     }
     for entry in parked {
         let arrival = healthflow_sync::event::Arrival::Retry(Box::new(entry));
-        desk.arrive_on(healthflow_sync::event::topics::Lane::Retry, arrival);
+        desk.arrive_on(healthflow_sync::topics::Lane::Retry, arrival);
         desk.expect_and_answer(Operation::FindAppointment, appointments(&["a-1"]));
     }
     assert_eq!(reviews(&desk), [held("b"), held("c")], "the second may not take what may be the first one's");

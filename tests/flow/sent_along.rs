@@ -2,13 +2,13 @@
 
 use healthflow_sync::booking::{Booking, Patient};
 use healthflow_sync::event::Outgoing;
+use healthflow_sync::fact::{Fact, LinkChange};
 use healthflow_sync::healthflow::fault::Missing;
 use healthflow_sync::healthflow::{Answer, Fault, Operation, Reply, Request};
-use healthflow_sync::patient::LinkOrigin;
 use healthflow_sync::patient::decide::Agreement;
-use healthflow_sync::processor::fact::LinkChange;
-use healthflow_sync::processor::{Fact, GuardMode, Settings};
-use healthflow_sync::state::{Link, PatientState, StateRecord, TaskState};
+use healthflow_sync::patient::{Link, LinkOrigin};
+use healthflow_sync::settings::{GuardMode, Settings};
+use healthflow_sync::state::{PatientState, StateRecord, TaskState};
 use healthflow_sync::sync::Reason;
 
 use crate::desk::*;

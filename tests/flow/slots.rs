@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 
 use healthflow_sync::booking::{Booking, Version};
 use healthflow_sync::event::Arrival;
-use healthflow_sync::event::topics::Lane;
+use healthflow_sync::fact::Fact;
 use healthflow_sync::healthflow::fault::NotSent;
 use healthflow_sync::healthflow::{Fault, Operation, Request, decode, encode};
-use healthflow_sync::processor::{Fact, GuardMode, Input};
+use healthflow_sync::processor::Input;
+use healthflow_sync::settings::GuardMode;
 use healthflow_sync::simulator::answer::{Moods, PatientBody, Simulator};
 use healthflow_sync::sync::Reason;
+use healthflow_sync::topics::Lane;
 
 use crate::desk::*;
 use crate::reading;

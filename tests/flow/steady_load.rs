@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use healthflow_sync::patient::digests::PersonDigests;
-use healthflow_sync::patient::{LinkOrigin, Person};
-use healthflow_sync::processor::{GuardMode, Input, Settings};
-use healthflow_sync::state::{Link, PatientState, StateRecord, TaskState};
+use healthflow_sync::patient::{Link, LinkOrigin, Person};
+use healthflow_sync::processor::Input;
+use healthflow_sync::settings::{GuardMode, Settings};
+use healthflow_sync::state::{PatientState, StateRecord, TaskState};
 use healthflow_sync::time::Timestamp;
 
 use crate::desk::*;

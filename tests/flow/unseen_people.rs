@@ -4,7 +4,7 @@
 use healthflow_sync::booking::Patient;
 use healthflow_sync::healthflow::{Operation, Reply, Request};
 use healthflow_sync::patient::search::Pass;
-use healthflow_sync::processor::{GuardMode, Settings};
+use healthflow_sync::settings::{GuardMode, Settings};
 use healthflow_sync::state::TaskState;
 use healthflow_sync::sync::Reason;
 

@@ -4,12 +4,13 @@
 use healthflow_sync::appointment::Revision;
 use healthflow_sync::appointment::fingerprint::fingerprint;
 use healthflow_sync::booking::Booking;
+use healthflow_sync::fact::Fact;
 use healthflow_sync::healthflow::fault::Missing;
 use healthflow_sync::healthflow::wire::WireReply;
 use healthflow_sync::healthflow::{
     Answer, AppointmentRead, AppointmentStands, Fault, Operation, Reply, Request, decode,
 };
-use healthflow_sync::processor::{Fact, GuardMode, Settings};
+use healthflow_sync::settings::{GuardMode, Settings};
 use healthflow_sync::state::TaskState;
 
 use crate::desk::*;

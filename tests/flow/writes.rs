@@ -2,7 +2,8 @@
 
 use healthflow_sync::healthflow::fault::NotSent;
 use healthflow_sync::healthflow::{Fault, Operation};
-use healthflow_sync::processor::{Effect, GuardMode, Input};
+use healthflow_sync::processor::{Effect, Input};
+use healthflow_sync::settings::GuardMode;
 
 use crate::desk::*;
 
@@ -120,7 +121,7 @@ fn a_revoked_task_finishes_its_calls_commits_and_is_released() {
     assert!(desk.others.iter().any(|effect| matches!(effect, Effect::Release { .. })));
     assert_eq!(desk.results(), [("b".into(), 1, "CREATED")]);
     assert!(desk.state("c").intent.is_none(), "what was not sent leaves no doubt to the successor");
-    assert_eq!(desk.offsets[&healthflow_sync::event::topics::Lane::Requested], 1, "c is the successor's");
+    assert_eq!(desk.offsets[&healthflow_sync::topics::Lane::Requested], 1, "c is the successor's");
 }
 
 #[test]

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use healthflow_sync::event::size::RECORD_BYTES_MAX;
-use healthflow_sync::event::topics::CLOCK;
 use healthflow_sync::kafka::topics::settings as wanted;
 use healthflow_sync::kafka::{BrokerClock, ClockFault, Now};
+use healthflow_sync::topics::CLOCK;
 use rdkafka::admin::{AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 
 use crate::wait::wait_for;

@@ -9,8 +9,8 @@ use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
 use healthflow_sync::event::avro::{Decoder, Encoder, contract};
 use healthflow_sync::event::requested::AppointmentRequested;
-use healthflow_sync::event::topics;
 use healthflow_sync::kafka::schema_registry::{Patience, SchemaRegistry};
+use healthflow_sync::topics;
 use serde_json::{Value as Json, json};
 
 use crate::stack::Stack;

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use healthflow_sync::event::avro::{Encoder, contract};
 use healthflow_sync::event::home::partition_of;
 use healthflow_sync::event::requested::AppointmentRequested;
-use healthflow_sync::event::topics::{self, Lane};
 use healthflow_sync::event::{Arrival, avro};
 use healthflow_sync::kafka::Lanes;
 use healthflow_sync::kafka::schema_registry::{Patience, SchemaRegistry};
 use healthflow_sync::partition::reading::Release;
 use healthflow_sync::processor::Input;
 use healthflow_sync::sync::Reason;
+use healthflow_sync::topics::{self, Lane};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 
 use crate::stack::Stack;

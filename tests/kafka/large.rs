@@ -6,7 +6,7 @@ use healthflow_sync::event::failed::AppointmentFailed;
 use healthflow_sync::event::home::partition_of;
 use healthflow_sync::event::requested::AppointmentRequested;
 use healthflow_sync::event::result::ResultOutcome;
-use healthflow_sync::event::topics::{FAILED, REQUESTED};
+use healthflow_sync::topics::{FAILED, REQUESTED};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use serde_json::{Value, json};
 

@@ -5,8 +5,8 @@
 use healthflow_sync::event::Outgoing;
 use healthflow_sync::event::requested::AppointmentRequested;
 use healthflow_sync::event::result::{ResultEnvelope, ResultOutcome};
-use healthflow_sync::event::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, REQUESTED, RETRY};
 use healthflow_sync::state::{StateRecord, TaskPositions};
+use healthflow_sync::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, REQUESTED, RETRY};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};

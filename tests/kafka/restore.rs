@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use crate::wait::wait_for;
 use healthflow_sync::booking::BookingId;
 use healthflow_sync::event::Outgoing;
-use healthflow_sync::event::topics::{self, Lane};
 use healthflow_sync::kafka::{CommitOutcome, KafkaSettings, TaskProducer, restore};
 use healthflow_sync::processor::CommitEnded;
 use healthflow_sync::state::StateRecord;
+use healthflow_sync::topics::{self, Lane};
 use rdkafka::admin::AdminOptions;
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 

@@ -13,10 +13,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use healthflow_sync::event::Arrival;
 use healthflow_sync::event::avro::{Encoder, contract};
-use healthflow_sync::event::topics::{self, Lane};
 use healthflow_sync::kafka::schema_registry::{Patience, SchemaRegistry};
 use healthflow_sync::kafka::{Avro, Lanes};
 use healthflow_sync::processor::Input;
+use healthflow_sync::topics::{self, Lane};
 use serde_json::{Value, json};
 
 use crate::lanes::{encoded, publish};

@@ -1,9 +1,10 @@
 //! Commits whose requests or answers get lost, late or doubled on their way (rules T1, T3). librdkafka speaks version 1
 //! of transactions, in which an end of a transaction names no transaction, only its producer's epoch.
 
-use healthflow_sync::event::topics::{self, Lane};
 use healthflow_sync::kafka::{CommitOutcome, KafkaSettings, TaskProducer, TaskThread};
-use healthflow_sync::processor::{Acquired, CommitEnded, Input};
+use healthflow_sync::partition::start::Acquired;
+use healthflow_sync::processor::{CommitEnded, Input};
+use healthflow_sync::topics::{self, Lane};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
 use crate::parts::kafka_proxy::{END_TXN, KafkaProxy};

@@ -10,17 +10,18 @@ use healthflow_sync::event::requested::{
     AppointmentRequested, RequestedPatient, RequestedStatus, RequestedVisit,
 };
 use healthflow_sync::event::result::Finished;
-use healthflow_sync::event::topics::{self, Lane};
 use healthflow_sync::event::{Identity, Outgoing};
 use healthflow_sync::kafka::schema_registry::{Patience, SchemaRegistry};
 use healthflow_sync::kafka::{
-    Avro, Broker, Fleet, Group, Inbox, KafkaSettings, Membership, Now, TaskThread, Watchdog,
+    Avro, Broker, Fleet, Group, KafkaSettings, Membership, Now, TaskThread, Watchdog,
 };
 use healthflow_sync::partition::commit_batch::CommitBatch;
-use healthflow_sync::processor::{Acquired, CommitEnded, Input};
+use healthflow_sync::partition::start::Acquired;
+use healthflow_sync::processor::{CommitEnded, Inbox, Input};
 use healthflow_sync::state::{BookingState, Owner, StateRecord, TaskPositions, TopicIds};
 use healthflow_sync::sync::SyncedOutcome;
 use healthflow_sync::time::Timestamp;
+use healthflow_sync::topics::{self, Lane};
 use healthflow_sync::worker::Clock;
 use rdkafka::Message;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};

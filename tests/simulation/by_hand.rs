@@ -7,7 +7,7 @@ use healthflow_sync::event::Arrival;
 use healthflow_sync::event::failed::AppointmentFailed;
 use healthflow_sync::healthflow::AppointmentId;
 use healthflow_sync::healthflow::wire::{Method, WireRequest};
-use healthflow_sync::processor::GuardMode;
+use healthflow_sync::settings::GuardMode;
 use healthflow_sync::simulator::answer::{AppointmentBody, PatientBody};
 use healthflow_sync::time::Timestamp;
 use serde::Serialize;

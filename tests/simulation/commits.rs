@@ -1,8 +1,9 @@
 //! Transactions: when one lands, whether it stands, and what its worker is told of it (rule T3).
 
 use healthflow_sync::event::Outgoing;
+use healthflow_sync::life::Incarnation;
 use healthflow_sync::partition::commit_batch::CommitBatch;
-use healthflow_sync::processor::{CommitEnded, Incarnation, Input};
+use healthflow_sync::processor::{CommitEnded, Input};
 use healthflow_sync::time::Timestamp;
 
 use crate::defects::Defect;

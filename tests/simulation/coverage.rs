@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use healthflow_sync::fact::Fact;
 use healthflow_sync::healthflow::Operation;
-use healthflow_sync::processor::Fact;
 
 use crate::faults::FaultKind;
 

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use healthflow_sync::processor::defects;
+use healthflow_sync::defects;
 
 use crate::defects::Defect;
 use crate::plan::Plan;

@@ -1,12 +1,12 @@
 //! Defects planted between the processor and the world: what a worker would do that loses a part of a commit, asks the
-//! broker in the wrong order, or does not look at its lease. Those inside the processor are in `processor::defects`.
+//! broker in the wrong order, or does not look at its lease. Those inside the processor are in `src/defects.rs`.
 
 use healthflow_sync::event::Outgoing;
-use healthflow_sync::event::topics::Lane;
 use healthflow_sync::healthflow::Request;
 use healthflow_sync::partition::commit_batch::CommitBatch;
-use healthflow_sync::processor::Settings;
+use healthflow_sync::settings::Settings;
 use healthflow_sync::state::{BookingState, StateRecord, Suspicion, VersionSet};
+use healthflow_sync::topics::Lane;
 
 /// A defect of the shell around the processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

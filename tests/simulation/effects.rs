@@ -1,12 +1,14 @@
 //! What becomes of a worker's effects, on the worker's side: reading lanes, acquiring tasks, sending calls.
 
-use healthflow_sync::event::topics::Lane;
 use healthflow_sync::event::{Arrival, arrival};
 use healthflow_sync::healthflow::fault::NotSent;
 use healthflow_sync::healthflow::{Fault, Request, Sought};
+use healthflow_sync::life::Incarnation;
 use healthflow_sync::partition::reading::Release;
-use healthflow_sync::processor::{Acquired, Effect, Incarnation, Input};
+use healthflow_sync::partition::start::Acquired;
+use healthflow_sync::processor::{Effect, Input};
 use healthflow_sync::time::Timestamp;
+use healthflow_sync::topics::Lane;
 
 use crate::deadly;
 use crate::defects::Defect;

@@ -1,7 +1,8 @@
 //! What goes wrong, by name, and when.
 
 use healthflow_sync::healthflow::{AppointmentId, Operation};
-use healthflow_sync::processor::{CallId, Input};
+use healthflow_sync::life::CallId;
+use healthflow_sync::processor::Input;
 
 use crate::coverage::Phase;
 use crate::plan::{BEGIN_MS, Killer};

@@ -8,7 +8,9 @@ use healthflow_sync::booking::{BookingKey, PracticeId};
 use healthflow_sync::healthflow::fault::{NotSent, Unknown};
 use healthflow_sync::healthflow::wire::{Method, TransportFault, WireReply, WireRequest};
 use healthflow_sync::healthflow::{Operation, Request, decode, encode};
-use healthflow_sync::processor::{CallId, GuardMode, Input};
+use healthflow_sync::life::CallId;
+use healthflow_sync::processor::Input;
+use healthflow_sync::settings::GuardMode;
 use healthflow_sync::simulator::answer::{Ending, Moods, Simulator};
 use healthflow_sync::time::Timestamp;
 

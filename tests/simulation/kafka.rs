@@ -7,13 +7,13 @@ use healthflow_sync::booking::{BookingKey, Version};
 use healthflow_sync::event::failed::DeadContent;
 use healthflow_sync::event::retry::AppointmentRetry;
 use healthflow_sync::event::state::{AppointmentStateRecord, PatientStateRecord};
-use healthflow_sync::event::topics::Lane;
 use healthflow_sync::event::{Arrival, DeadLetter, Outgoing};
+use healthflow_sync::life::Incarnation;
 use healthflow_sync::partition::commit_batch::CommitBatch;
-use healthflow_sync::processor::Incarnation;
 use healthflow_sync::state::{StateRecord, TaskState};
 use healthflow_sync::sync::Reason;
 use healthflow_sync::time::Timestamp;
+use healthflow_sync::topics::Lane;
 
 use crate::broken_shell::DoubtsInRecords;
 use crate::commits::Landing;

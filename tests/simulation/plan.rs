@@ -1,6 +1,6 @@
 //! What one seed is about: the limits, the modes and how hostile the world is. Drawn once, before the life begins.
 
-use healthflow_sync::processor::{GuardMode, Settings};
+use healthflow_sync::settings::{GuardMode, Settings};
 
 use crate::deadly;
 use crate::defects::Defect;

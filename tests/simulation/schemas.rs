@@ -2,8 +2,9 @@
 //! behind it passes. Whoever takes such a record for read loses its booking with the next restart.
 
 use healthflow_sync::event::Arrival;
-use healthflow_sync::event::topics::Lane;
-use healthflow_sync::processor::{Incarnation, Input};
+use healthflow_sync::life::Incarnation;
+use healthflow_sync::processor::Input;
+use healthflow_sync::topics::Lane;
 
 use crate::coverage::Phase;
 use crate::defects::Defect;

@@ -4,11 +4,11 @@
 use std::collections::HashSet;
 
 use healthflow_sync::event::Arrival;
-use healthflow_sync::event::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE};
+use healthflow_sync::life::LaneEnd;
 use healthflow_sync::partition::start::{InRetry, Known, KnownLane, Refusal, Start, mark_lost};
 use healthflow_sync::processor::Input;
-use healthflow_sync::processor::input::LaneEnd;
 use healthflow_sync::state::{TaskState, TopicId, TopicIds};
+use healthflow_sync::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE};
 
 use crate::coverage::Phase;
 use crate::defects::Defect;

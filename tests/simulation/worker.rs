@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use healthflow_sync::event::Arrival;
-use healthflow_sync::event::topics::Lane;
 use healthflow_sync::healthflow::{Operation, Request};
+use healthflow_sync::life::{CallId, Incarnation};
 use healthflow_sync::partition::reading::Release;
-use healthflow_sync::processor::{CallId, Incarnation, Input, Processor, Settings};
+use healthflow_sync::processor::{Input, Processor};
+use healthflow_sync::settings::Settings;
 use healthflow_sync::state::TaskState;
 use healthflow_sync::time::Timestamp;
+use healthflow_sync::topics::Lane;
 
 /// Whether the process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use crate::event::avro::{Contract, Decoder, FRAME_BYTES, Undecodable, WriterSche
 use crate::event::requested::{AppointmentRequested, RequestedStatus};
 use crate::event::review::{AppointmentReview, CandidateEvidence, Level};
 use crate::event::tests::sample::*;
-use crate::event::topics;
 use crate::event::{Outgoing, codec::Codec};
+use crate::topics;
 
 fn ours() -> &'static Contract {
     contract(topics::REQUESTED).expect("one of ours")

@@ -5,8 +5,8 @@ use crate::booking::texts::{self, Kind, Text};
 use crate::booking::{PatientId, Source};
 use crate::event::avro::contract;
 use crate::event::requested::AppointmentRequested;
-use crate::event::topics;
 use crate::time::Timestamp;
+use crate::topics;
 
 /// The sample with `text` in the field that `of` names.
 fn with(of: &Text, text: &str) -> AppointmentRequested {

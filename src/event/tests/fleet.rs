@@ -6,8 +6,8 @@ use crate::event::avro::{Decoder, contract};
 use crate::event::codec::Codec;
 use crate::event::state::AppointmentStateRecord;
 use crate::event::tests::sample::*;
-use crate::event::topics::{self, Lane};
 use crate::state::{FleetRecord, Owner, TaskPositions};
+use crate::topics::{self, Lane};
 
 #[test]
 fn what_is_on_record_of_the_fleet_comes_back_under_a_key_of_its_own() {

@@ -6,10 +6,10 @@ use proptest::prelude::*;
 use crate::event::avro::{Decoder, contract};
 use crate::event::requested::AppointmentRequested;
 use crate::event::tests::sample::*;
-use crate::event::topics::{self, Lane};
 use crate::event::{Arrival, Unusable, arrival};
 use crate::sync::Reason;
 use crate::time::Timestamp;
+use crate::topics::{self, Lane};
 
 fn read(key: Option<&[u8]>, value: Option<&[u8]>) -> Arrival {
     arrival::read(Lane::Requested, key, value, Some(&decoder(topics::REQUESTED)), NOW)

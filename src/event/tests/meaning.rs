@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::event::avro::{Contract, Decoder, Undecodable, contract};
 use crate::event::requested::AppointmentRequested;
 use crate::event::tests::sample::*;
-use crate::event::topics;
+use crate::topics;
 
 fn ours() -> &'static Contract {
     contract(topics::REQUESTED).expect("one of ours")

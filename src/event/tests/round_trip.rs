@@ -9,19 +9,19 @@ use crate::event::result::ResultOutcome;
 use crate::event::review::{AppointmentReview, Level};
 use crate::event::synced::AppointmentSynced;
 use crate::event::tests::sample::*;
-use crate::event::topics::{self, Lane};
 use crate::event::{
     Arrival, DeadLetter, Finished, Identity, Origin, Outgoing, RetryEntry, Schedule, Unusable, arrival,
 };
-use crate::patient::LinkOrigin;
 use crate::patient::decide::{Agreement, Evidence};
 use crate::patient::digests::PersonDigests;
+use crate::patient::{Link, LinkOrigin};
 use crate::state::{
-    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, ReadMark, ReadingState,
-    StateRecord, Suspicion, TaskPositions, TopicId, TopicIds, VersionSet, Wish, WriteIntent, WriteOperation,
+    BookingState, Parked, ParkingPlace, PatientIntent, PatientState, ReadMark, ReadingState, StateRecord,
+    Suspicion, TaskPositions, TopicId, TopicIds, VersionSet, Wish, WriteIntent, WriteOperation,
 };
 use crate::sync::{Disposition, Reason, SyncedOutcome};
 use crate::time::Timestamp;
+use crate::topics::{self, Lane};
 
 fn codec() -> Codec {
     Codec::new("healthflow-sync", |_| ID)

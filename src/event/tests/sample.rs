@@ -4,10 +4,10 @@ use crate::booking::{Booking, Sex, Source};
 use crate::event::avro::{Decoder, Encoder, contract};
 use crate::event::requested::{AppointmentRequested, RequestedPatient, RequestedStatus, RequestedVisit};
 use crate::event::review::ReviewCase;
-use crate::event::topics;
 use crate::patient::decide::Evidence;
 use crate::sync::Reason;
 use crate::time::Timestamp;
+use crate::topics;
 
 /// 2026-01-05T12:00:00Z.
 pub const NOW: Timestamp = Timestamp(1_767_614_400_000);

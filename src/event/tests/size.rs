@@ -16,7 +16,6 @@ use crate::event::size::{
     input_topic_bytes,
 };
 use crate::event::tests::sample::*;
-use crate::event::topics::{self, Lane};
 use crate::event::{Arrival, Identity, Misrouted, Origin, Outgoing, RetryEntry, Schedule, Unusable, arrival};
 use crate::patient::decide::{Agreement, Evidence};
 use crate::state::versions::ANSWERED_ABOVE_MAX;
@@ -24,6 +23,7 @@ use crate::state::{
     BookingState, Parked, ParkingPlace, StateRecord, VersionSet, Wish, WriteIntent, WriteOperation,
 };
 use crate::sync::{Disposition, Reason, SyncedOutcome};
+use crate::topics::{self, Lane};
 
 /// What a record takes in a batch of its own beside key, value and the texts of its headers: 61 bytes of the batch, and
 /// lengths and checks of the record and of each header.

@@ -10,15 +10,15 @@ use crate::booking::{BookingKey, BookingStatus, PatientKey};
 use crate::event::avro::{Decoder, contract};
 use crate::event::codec::{Codec, restore};
 use crate::event::tests::sample::*;
-use crate::event::topics::{self, Lane};
 use crate::event::{Arrival, Outgoing, RetryEntry, Schedule, arrival};
-use crate::patient::LinkOrigin;
 use crate::patient::digests::PersonDigests;
+use crate::patient::{Link, LinkOrigin};
 use crate::state::{
-    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, ReadMark, ReadingState,
-    StateRecord, Suspicion, TaskPositions, TopicId, TopicIds, VersionSet, Wish, WriteIntent, WriteOperation,
+    BookingState, Parked, ParkingPlace, PatientIntent, PatientState, ReadMark, ReadingState, StateRecord,
+    Suspicion, TaskPositions, TopicId, TopicIds, VersionSet, Wish, WriteIntent, WriteOperation,
 };
 use crate::time::Timestamp;
+use crate::topics::{self, Lane};
 
 /// The fields that came after the first state was written.
 const LATER: [&str; 20] = [

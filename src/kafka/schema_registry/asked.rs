@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::kafka::schema_registry::{Patience, RegistryFault, Standing};
-use crate::processor::status::{SchemaStatus, SchemaTrouble};
+use crate::status::{SchemaStatus, SchemaTrouble};
 use crate::time::Timestamp;
 
 /// Ids that are asked for at a time; records of further ones wait until there is room.

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::event::avro::{Contract, Decoder};
-use crate::processor::status::{SchemaStatus, SchemaTrouble};
+use crate::status::{SchemaStatus, SchemaTrouble};
 use crate::time::Timestamp;
 
 /// Schemas that are remembered as told.

@@ -17,8 +17,8 @@ use serde_json::json;
 use super::*;
 use crate::event::avro::{Encoder, Undecodable, contract};
 use crate::event::requested::AppointmentRequested;
-use crate::event::topics;
-use crate::processor::status::SchemaTrouble;
+use crate::status::SchemaTrouble;
+use crate::topics;
 
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_secs(20);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::event::size::{RECORD_BYTES_MAX, input_topic_bytes};
-use crate::event::topics::{self, Lane};
 use crate::time::DAY_MS;
+use crate::topics::{self, Lane};
 
 /// Partitions of new topics unless said otherwise: speed comes from concurrency inside a task, not from many of them.
 pub const PARTITIONS_DEFAULT: i32 = 12;

@@ -2,9 +2,9 @@
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGaugeVec};
 
+use crate::fact::DropCause;
+use crate::life::LaneEnd;
 use crate::metrics::book::{Book, Made};
-use crate::processor::fact::DropCause;
-use crate::processor::input::LaneEnd;
 
 /// Edges for one transaction, in seconds.
 const TRANSACTION_EDGES: &[f64] =

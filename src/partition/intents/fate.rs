@@ -1,10 +1,10 @@
 //! What a fault of a write means for its intent: whether it may be sent again, is over, or is in doubt (rules W3, W4).
 
 use super::open_write::OpenWrite;
+use crate::defects::planted;
 use crate::healthflow::Fault;
 use crate::healthflow::fault::{NotSent, Unknown};
 use crate::partition::task::Turn;
-use crate::processor::defects::planted;
 use crate::time::Timestamp;
 
 /// What a fault of a write means for its intent.

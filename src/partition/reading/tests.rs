@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::partition::start::{Loss, LostPosition};
+use crate::life::{Loss, LostPosition};
 
 const LANES: [Lane; 2] = Lane::ALL;
 /// Ends under the mark of a single record after which it is buried.

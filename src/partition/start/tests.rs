@@ -1,8 +1,8 @@
 //! Every way to have lost a position, a row each.
 
 use super::*;
-use crate::event::topics::{REQUESTED, RETRY};
 use crate::state::{BookingState, Parked, StateRecord, TaskPositions, TopicId};
+use crate::topics::{REQUESTED, RETRY};
 
 /// The ids of our topics, one letter each: requested, retry, patients' state, appointments' state. A dash is not known.
 fn ids(letters: &str) -> TopicIds {

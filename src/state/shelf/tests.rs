@@ -3,10 +3,10 @@
 use super::*;
 use crate::appointment::{Placement, Span};
 use crate::booking::{BookingKey, BookingStatus, PatientKey};
-use crate::patient::LinkOrigin;
 use crate::patient::digests::PersonDigests;
+use crate::patient::{Link, LinkOrigin};
 use crate::state::{
-    BookingState, Link, Parked, ParkingPlace, PatientIntent, PatientState, Suspicion, VersionSet, Wish,
+    BookingState, Parked, ParkingPlace, PatientIntent, PatientState, Suspicion, VersionSet, Wish,
     WriteIntent, WriteOperation,
 };
 use crate::time::Timestamp;

@@ -2,7 +2,7 @@
 
 use healthflow_sync::booking::{BookingKey, PatientKey};
 use healthflow_sync::healthflow::Request;
-use healthflow_sync::processor::GuardMode;
+use healthflow_sync::settings::GuardMode;
 use healthflow_sync::state::TaskState;
 
 use crate::lives::Lives;

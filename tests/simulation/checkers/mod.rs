@@ -19,8 +19,8 @@ pub mod watermark;
 
 use std::collections::BTreeMap;
 
-use healthflow_sync::event::topics::Lane;
 use healthflow_sync::partition::commit_batch::CommitBatch;
+use healthflow_sync::topics::Lane;
 
 use crate::plan::Plan;
 use crate::worker::Outbound;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use healthflow_sync::booking::{BookingKey, Version};
 use healthflow_sync::healthflow::Request;
-use healthflow_sync::processor::GuardMode;
+use healthflow_sync::settings::GuardMode;
 
 use crate::lives::Lives;
 

@@ -2,10 +2,10 @@
 
 use healthflow_sync::booking::{Booking, BookingKey, BookingStatus, Version};
 use healthflow_sync::event::Arrival;
-use healthflow_sync::event::topics::Lane;
-use healthflow_sync::processor::GuardMode;
+use healthflow_sync::settings::GuardMode;
 use healthflow_sync::state::{BookingState, ParkingPlace, TaskState};
 use healthflow_sync::sync::Reason;
+use healthflow_sync::topics::Lane;
 
 use crate::kafka::Partition;
 use crate::world::World;

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use healthflow_sync::booking::Booking;
-use healthflow_sync::event::topics::Lane;
 use healthflow_sync::event::{Arrival, RetryEntry};
 use healthflow_sync::state::ParkingPlace;
+use healthflow_sync::topics::Lane;
 
 use crate::kafka::Partition;
 

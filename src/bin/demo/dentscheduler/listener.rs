@@ -13,7 +13,7 @@ use healthflow_sync::event::headers;
 use healthflow_sync::event::result::ResultEnvelope;
 use healthflow_sync::event::review::AppointmentReview;
 use healthflow_sync::event::synced::AppointmentSynced;
-use healthflow_sync::event::topics::{FAILED, REVIEW, SYNCED};
+use healthflow_sync::topics::{FAILED, REVIEW, SYNCED};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers, Message};

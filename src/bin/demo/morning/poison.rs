@@ -1,7 +1,7 @@
 //! Records that no processor can use. Each must end in the dead letters, with its reason, and hold nobody up.
 
+use healthflow_sync::defects::DEADLY;
 use healthflow_sync::event::requested::AppointmentRequested;
-use healthflow_sync::processor::defects::DEADLY;
 use healthflow_sync::time::Timestamp;
 
 /// What is wrong with a record.

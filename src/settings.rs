@@ -92,7 +92,7 @@ pub struct Settings {
     pub held_room_max: usize,
     /// How it is broken on purpose, if it is.
     #[cfg(feature = "planted-defects")]
-    pub defect: Option<crate::processor::defects::Defect>,
+    pub defect: Option<crate::defects::Defect>,
 }
 
 impl GuardMode {

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use crate::booking::{BookingId, BookingKey, PracticeId, Source, Version};
 use crate::event::Origin;
 use crate::healthflow::Operation;
-use crate::partition::start::LostPosition;
-use crate::processor::input::{Incarnation, LaneEnd};
+use crate::life::{Incarnation, LaneEnd, LostPosition};
 use crate::sync::{Disposition, Reason, SyncedOutcome};
 use crate::time::Timestamp;
 

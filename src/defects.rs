@@ -191,7 +191,7 @@ pub(crate) fn die_of(value: Option<&[u8]>) {
 macro_rules! planted {
     ($settings:expr, $defect:ident) => {{
         #[cfg(feature = "planted-defects")]
-        let planted = $settings.defect == Some($crate::processor::defects::Defect::$defect);
+        let planted = $settings.defect == Some($crate::defects::Defect::$defect);
         #[cfg(not(feature = "planted-defects"))]
         let planted = {
             let _ = $settings;

@@ -1,0 +1,34 @@
+//! Who of HealthFlow's patients ours is, and for whom that was found out.
+
+use serde::{Deserialize, Serialize};
+
+use crate::patient::HealthFlowPatientId;
+use crate::patient::digests::PersonDigests;
+
+/// Our patient is that patient of HealthFlow.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Link {
+    /// HealthFlow's id.
+    pub healthflow_patient_id: HealthFlowPatientId,
+    /// How we know.
+    pub origin: LinkOrigin,
+    /// Whom it was made for; none of a link that an earlier release stored and that no booking has used since.
+    pub digests: Option<PersonDigests>,
+    /// Another id that DentScheduler sends along for this patient, and that HealthFlow does not know or shows to be somebody
+    /// else's: it is not asked about again.
+    pub outranks: Option<HealthFlowPatientId>,
+}
+
+/// How a link between DentScheduler's patient and HealthFlow's came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum LinkOrigin {
+    /// DentScheduler sent HealthFlow's id along.
+    Provided,
+    /// The search found one certain match.
+    Found,
+    /// We created the patient.
+    Created,
+    /// A person decided.
+    Operator,
+}
