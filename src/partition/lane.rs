@@ -69,6 +69,11 @@ impl LaneProgress {
         self.next >= end && self.delayed.is_empty()
     }
 
+    /// The same, whatever waits past `end`.
+    pub fn has_read_before(&self, end: i64) -> bool {
+        self.next >= end && self.delayed.iter().all(|delayed| *delayed >= end)
+    }
+
     /// The record at `offset` waits outside the window of its lane: it weighs nothing in it.
     pub fn set_aside(&mut self, offset: i64) {
         if let Some(record) = self.unfinished.get_mut(&offset) {

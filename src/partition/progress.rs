@@ -107,6 +107,12 @@ impl Progress {
         self.lanes.get(&Lane::Requested).is_none_or(|lane| lane.is_read_until(self.requested_end))
     }
 
+    /// The same, of those before this offset only.
+    pub fn is_caught_up_until(&self, offset: i64) -> bool {
+        let end = offset.min(self.requested_end);
+        self.lanes.get(&Lane::Requested).is_none_or(|lane| lane.has_read_before(end))
+    }
+
     /// Whether a commit would move the committed offset of a lane.
     pub fn has_moved(&self) -> bool {
         self.lanes.values().any(LaneProgress::has_moved)

@@ -8,7 +8,7 @@ use crate::event::RetryEntry;
 use crate::fact::Fact;
 use crate::healthflow::Request;
 use crate::partition::advance::Next;
-use crate::partition::job::{Flight, Job, JobKey, Standing};
+use crate::partition::job::{Flight, InHand, Job, JobKey, Standing};
 use crate::partition::slots::Footprint;
 use crate::partition::task::{Task, Turn};
 use crate::retry::deadline::leave_out;
@@ -137,6 +137,13 @@ impl Task {
         first.into_iter().find(|version| !job.versions.contains_key(version))
     }
 
+    /// Whether an older version at hand may yet have to be written before the newest: who wants what it frees may lie among
+    /// the records before the newest, of which some are unread. Only after a restart: a version came by the retry topic.
+    pub(super) fn may_be_first(&self, job: &Job) -> bool {
+        let is_unread = |newest: &InHand| !self.progress.is_caught_up_until(newest.order);
+        job.versions.len() > 1 && job.newest().is_some_and(is_unread)
+    }
+
     /// Tells that an older version is about to be written that would else be superseded unwritten.
     fn tell_of_first(&self, key: &BookingKey, job: &Job, booking: &Booking, turn: &mut Turn<'_>) {
         let is_new = self.state.bookings.get_open(key).is_none_or(|state| state.newest < booking.version);
@@ -182,10 +189,11 @@ impl Task {
             // It has that time already: nobody else can.
             return None;
         }
+        let may_be_first = self.may_be_first(job);
         let in_hand = job.versions.get_mut(&booking.version)?;
         let was_refused = job.slot_refused == Some(booking.version);
         let blockers = self.slots.blockers(key, (in_hand.order, &wanted), was_refused);
-        let is_unclear = was_refused && self.is_anything_unread();
+        let is_unclear = may_be_first || was_refused && self.is_anything_unread();
         if (blockers.is_empty() && !is_unclear) || planted!(turn.settings, SlotNotAwaited) {
             return None;
         }

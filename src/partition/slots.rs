@@ -146,7 +146,7 @@ impl Slots {
         first.map(|(version, _)| version).collect()
     }
 
-    /// Older versions that free what another booking wants that came after them and before the newest: a desk that
+    /// Older versions that free what another booking wants that came before the newest: a desk that
     /// exchanges two visits by way of a third time takes three steps, and without the first one the other two wait for each other.
     fn written_first<'a>(
         &'a self,
@@ -169,13 +169,13 @@ impl Slots {
         })
     }
 
-    /// Whether another booking wants something of `span` that `wish` leaves, after it and before `until`.
+    /// Whether another booking wants something of `span` that `wish` leaves, before `until`. Also one that came before `wish`:
+    /// an older version that would have freed it was left out.
     fn is_wanted(&self, key: &BookingKey, span: &Span, wish: &Wish, until: i64) -> bool {
         let others = days(&key.practice, span).filter_map(|day| self.by_day.get(&day)).flatten();
         let wishes = others.filter(|other| *other != key).filter_map(|other| self.known.get(other));
         wishes.flat_map(|footprint| footprint.wishes.values().flatten()).any(|other| {
-            wish.order < other.order
-                && other.order < until
+            other.order < until
                 && other.span.as_ref().is_some_and(|wanted| wanted.overlaps(span) && leaves(wish, wanted))
         })
     }

@@ -4,14 +4,15 @@ use crate::healthflow::Request;
 use crate::life::{CallId, Incarnation};
 use crate::partition::commit_batch::CommitBatch;
 use crate::partition::reading::Release;
+use crate::state::TopicIds;
 use crate::time::Timestamp;
 use crate::topics::Lane;
 
 /// One thing to do; the order in which effects come out is the order in which they are started.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Fence the old owner, read the committed offsets, restore the state, then start reading its lanes (rule K1).
-    /// Answered by `TaskAcquired` or `AcquireFailed`.
+    /// Fence the old owner, read the committed offsets, restore the state (rule K1). Answered by `TaskAcquired` or
+    /// `AcquireFailed`.
     Acquire {
         /// The task.
         partition: i32,
@@ -19,6 +20,20 @@ pub enum Effect {
         incarnation: Incarnation,
         /// Not to be started before this (rule T3: two heartbeats after an own loss).
         not_before: Timestamp,
+    },
+    /// The task is live: read its lanes, and watch that its topics stay what they are. Answered by `Arrived`, `Delayed` or
+    /// `Held` for each record, and by `LaneEnded`.
+    Fetch {
+        /// The task.
+        partition: i32,
+        /// The life of the task.
+        incarnation: Incarnation,
+        /// The next offset of each lane.
+        next_offsets: Vec<(Lane, i64)>,
+        /// Up to where each lane is held until it is to be decoded (rule K6).
+        guarded: Vec<(Lane, i64)>,
+        /// The topics that these are offsets in.
+        topic_ids: TopicIds,
     },
     /// Send this to HealthFlow, once, and bring back whatever becomes of it. Answered by `Answered`, always.
     Call {
@@ -61,7 +76,7 @@ pub enum Effect {
         incarnation: Incarnation,
     },
     /// Decode these records of a lane, which were `Held` (rule K6). Each arrives, or is delayed.
-    Read {
+    Decode {
         /// The task.
         partition: i32,
         /// Which.

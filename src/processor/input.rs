@@ -56,7 +56,7 @@ pub enum Input {
         /// When it was written, if Kafka says so.
         written_at: Option<Timestamp>,
     },
-    /// A record is there that is read with care: it is decoded when an `Effect::Read` says so, and arrives then (rule K6).
+    /// A record is there that is read with care: it is decoded when an `Effect::Decode` says so, and arrives then (rule K6).
     Held {
         /// The task.
         partition: i32,

@@ -3,7 +3,7 @@
 use crate::defects::planted;
 use crate::fact::{DropCause, Fact};
 use crate::life::{Incarnation, LaneEnd};
-use crate::partition::start::Acquired;
+use crate::partition::start::{Acquired, Start};
 use crate::partition::{Task, Turn};
 use crate::processor::Processor;
 use crate::processor::effect::Effect;
@@ -97,6 +97,8 @@ impl Processor {
             }
             _ => return,
         }
+        let Start { next_offsets, guarded, topic_ids, .. } = acquired.start.clone();
+        self.effects.push_back(Effect::Fetch { partition, incarnation, next_offsets, guarded, topic_ids });
         let mut turn = Turn { now, settings: &self.settings, reads: &self.reads, facts: &mut self.facts };
         let task = Task::new(partition, incarnation, acquired, self.began_at, &mut turn);
         self.tasks.insert(partition, Slot::Live(Box::new(task)));

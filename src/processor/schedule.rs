@@ -42,7 +42,7 @@ impl Processor {
             let others_work = !marks.is_empty() || !self.calls.is_empty();
             let others = (others_work, marks.values().any(|alone| *alone));
             while let Some(release) = task.read_on(others, &self.settings) {
-                self.effects.push_back(Effect::Read { partition: *partition, release });
+                self.effects.push_back(Effect::Decode { partition: *partition, release });
             }
             marks.extend(task.reading_mark().map(|alone| (*partition, alone)));
         }

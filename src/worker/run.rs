@@ -13,7 +13,6 @@ use crate::kafka::{
     Avro, Broker, Fetched, Fleet, Group, KafkaFault, KafkaSettings, LaneWatch, Lanes, Now, TaskThread,
     Watchdog,
 };
-use crate::life::Incarnation;
 use crate::metrics::log;
 use crate::processor::{Effect, Inbox, Input, Processor};
 use crate::settings::Settings;
@@ -114,7 +113,7 @@ struct Worker {
     clock: Clock,
     mailbox: Arc<Mailbox>,
     calls: Calls,
-    tasks: HashMap<i32, (Incarnation, TaskThread)>,
+    tasks: HashMap<i32, TaskThread>,
     // Dropped in this order: who reads ends before the membership does.
     watch: LaneWatch,
     lanes: Lanes,
@@ -161,7 +160,6 @@ impl Worker {
             self.mailbox.take(&mut inputs, Duration::from_millis(sleep_ms)).map_err(WorkerFault::Failed)?;
             let now = self.clock.now();
             for input in inputs.drain(..) {
-                self.before(&input);
                 self.processor.handle(input, now);
             }
             self.processor.decide(now);
@@ -196,30 +194,23 @@ impl Worker {
         }
     }
 
-    /// A task that is acquired is read from here on, unless that life is over already.
-    fn before(&self, input: &Input) {
-        if let Input::TaskAcquired { partition, incarnation, acquired } = input
-            && self.tasks.get(partition).is_some_and(|(life, _)| life == incarnation)
-        {
-            self.watch.watch(*partition, *incarnation, acquired.start.topic_ids.clone());
-            let start = &acquired.start;
-            let (next, guarded) = (start.next_offsets.clone(), start.guarded.clone());
-            self.lanes.read_with_care(*partition, *incarnation, next, guarded);
-        }
-    }
-
     fn perform(&mut self, effect: Effect) -> Result<(), WorkerFault> {
         match effect {
             Effect::Acquire { partition, incarnation, not_before } => {
                 self.calls.begin(partition, incarnation);
                 let task = self.broker.acquire(partition, incarnation, not_before)?;
-                self.tasks.insert(partition, (incarnation, task));
+                self.tasks.insert(partition, task);
+            }
+            Effect::Fetch { partition, incarnation, next_offsets, guarded, topic_ids } => {
+                self.watch.watch(partition, incarnation, topic_ids);
+                self.lanes.read_with_care(partition, incarnation, next_offsets, guarded);
             }
             Effect::Call { call, partition, incarnation, lease_until, request } => {
                 self.calls.start(call, (partition, incarnation), lease_until, *request);
             }
-            Effect::Commit { partition, incarnation, sequence, batch } => {
-                if let Some((_, task)) = self.tasks.get(&partition).filter(|(life, _)| *life == incarnation) {
+            Effect::Commit { partition, sequence, batch, .. } => {
+                // Effects come in order: what is here is the life that the processor means.
+                if let Some(task) = self.tasks.get(&partition) {
                     task.commit(sequence, batch);
                 }
             }
@@ -229,7 +220,7 @@ impl Worker {
             }
             // Not given back: the group may be about to ask for it, and gets its answer by a release.
             Effect::Drop { partition, .. } => self.forget(partition),
-            Effect::Read { partition, release } => self.lanes.release(partition, release),
+            Effect::Decode { partition, release } => self.lanes.release(partition, release),
             Effect::Pause { partition, lane } => self.lanes.pause(partition, lane),
             Effect::Resume { partition, lane } => self.lanes.resume(partition, lane),
             // The loop has seen to it.

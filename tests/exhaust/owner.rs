@@ -154,7 +154,12 @@ impl Owner {
                 return true;
             }
             Effect::Drop { incarnation, .. } => self.forget(incarnation),
-            Effect::Read { .. } | Effect::Pause { .. } | Effect::Resume { .. } | Effect::Stop => {}
+            Effect::Fetch { incarnation, next_offsets, .. } => {
+                if let Some(shell) = self.shell.as_mut().filter(|shell| shell.incarnation == incarnation) {
+                    shell.positions = Lane::ALL.map(|lane| lane.offset_in(&next_offsets).unwrap_or(0));
+                }
+            }
+            Effect::Decode { .. } | Effect::Pause { .. } | Effect::Resume { .. } | Effect::Stop => {}
         }
         false
     }

@@ -252,7 +252,6 @@ impl World {
         let Some(shell) = &mut owner.shell else { return };
         let Stage::Fenced { at, epoch } = shell.stage else { return };
         shell.stage = Stage::Live { epoch };
-        shell.positions = Lane::ALL.map(|lane| next_offsets[lane as usize].1);
         let start = Start { next_offsets, ..Start::default() };
         let acquired =
             Box::new(Acquired { fenced_at: at, start, restored_records: 0, state, restored_at: now });

@@ -43,7 +43,7 @@ fn decode(desk: &mut Desk) {
 
 fn releases(desk: &Desk) -> Vec<Release> {
     let release = |effect: &Effect| match effect {
-        Effect::Read { release, .. } => Some(*release),
+        Effect::Decode { release, .. } => Some(*release),
         _ => None,
     };
     desk.others.iter().filter_map(release).collect()

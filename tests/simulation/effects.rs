@@ -51,7 +51,10 @@ impl World {
                 self.released(worker, partition);
             }
             Effect::Drop { partition, incarnation } => self.forget_shell(worker, partition, incarnation),
-            Effect::Read { partition, release } => {
+            Effect::Fetch { partition, incarnation, next_offsets, guarded, .. } => {
+                self.fetch_from(worker, (partition, incarnation), &next_offsets, &guarded);
+            }
+            Effect::Decode { partition, release } => {
                 let Some(shell) = self.workers[worker].tasks.get(&partition) else { return };
                 let incarnation = shell.incarnation;
                 let ms = self.random.between(0, 5);
@@ -168,9 +171,7 @@ impl World {
             kafka.doubts_in_records.find_again(&mut state);
         }
         let restored_records = kafka.state_records;
-        let stays_paused = self.plan.has(Defect::PauseOutlivesTask);
         let one = &mut self.workers[worker];
-        let left_paused = one.left_paused.clone();
         let fenced_at = one.clock(reading.fenced_at);
         let restored_at: Timestamp = one.clock(self.now);
         let Some(shell) = one.shell(partition, incarnation) else { return };
@@ -184,15 +185,31 @@ impl World {
         };
         let topics = Lane::ALL.map(|lane| (lane, kafka.log(lane).id));
         kafka.topics_of.insert(shell.epoch, topics.into());
-        for (lane, position) in &start.next_offsets {
-            let guarded_until = lane.offset_in(&start.guarded).unwrap_or(0);
-            let paused = stays_paused && left_paused.contains(&(partition, *lane));
-            let reader = Reader { position: *position, guarded_until, paused, ..Reader::default() };
-            shell.lanes.insert(*lane, reader);
-        }
         let acquired = Acquired { fenced_at, start, state, restored_records, restored_at };
         let acquired = Box::new(acquired);
         self.worker_learns(worker, 0, Input::TaskAcquired { partition, incarnation, acquired });
+    }
+
+    /// A task is live: its lanes are read from here on.
+    fn fetch_from(
+        &mut self,
+        worker: usize,
+        (partition, incarnation): (i32, Incarnation),
+        next_offsets: &[(Lane, i64)],
+        guarded: &[(Lane, i64)],
+    ) {
+        let one = &mut self.workers[worker];
+        let left_paused = match self.plan.has(Defect::PauseOutlivesTask) {
+            true => one.left_paused.clone(),
+            false => Default::default(),
+        };
+        let Some(shell) = one.shell(partition, incarnation) else { return };
+        for (lane, position) in next_offsets {
+            let guarded_until = lane.offset_in(guarded).unwrap_or(0);
+            let paused = left_paused.contains(&(partition, *lane));
+            let reader = Reader { position: *position, guarded_until, paused, ..Reader::default() };
+            shell.lanes.insert(*lane, reader);
+        }
         self.wake_readers(partition);
     }
 

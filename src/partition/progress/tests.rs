@@ -46,6 +46,21 @@ fn a_task_has_caught_up_once_everything_was_read_that_an_earlier_owner_may_have_
 }
 
 #[test]
+fn a_task_has_caught_up_until_an_offset_once_every_record_before_it_was_read() {
+    let mut progress = progress();
+    progress.arrived((Lane::Requested, 10), 1, None);
+    assert_eq!(
+        [10, 11, 12, 99].map(|offset| progress.is_caught_up_until(offset)),
+        [true, true, false, false]
+    );
+    progress.delayed((Lane::Requested, 11), 1, None);
+    assert_eq!([11, 12].map(|offset| progress.is_caught_up_until(offset)), [true, false]);
+    progress.arrived((Lane::Requested, 11), 1, None);
+    progress.delayed((Lane::Requested, 12), 1, None);
+    assert!(progress.is_caught_up_until(99), "no earlier owner may have read what waits for its schema");
+}
+
+#[test]
 fn the_copy_in_state_is_written_at_first_and_is_old_after_an_hour() {
     let mut progress = progress();
     assert_eq!(progress.is_copy_old(NOW), None);

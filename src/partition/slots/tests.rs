@@ -75,6 +75,15 @@ fn the_step_aside_is_written_first_and_who_wants_that_place_waits() {
     assert_eq!((blockers(&slots, "x", 2), slots.first_of(&key("x"))), (vec![], vec![]));
 }
 
+/// Goal: whoever wants a slot gets it although an older version that would have freed it was left out. Method: what is left of
+/// the versions came after that wish, and only the older one of them is in time for it.
+#[test]
+fn a_step_aside_takes_the_place_of_an_older_one_that_was_left_out() {
+    let wants = Footprint { wishes: BTreeMap::from([(1, wish(9, Some(1)))]), ..Footprint::default() };
+    let slots = slots(&[("x", stands(1, &[(10, Some(3)), (12, Some(2))])), ("y", wants)]);
+    assert_eq!(slots.first_of(&key("x")), [2]);
+}
+
 #[test]
 fn a_version_that_nobody_needs_is_not_written_first() {
     let wants =
