@@ -297,3 +297,32 @@ fn the_example_booking_is_one() {
     let booking = event.into_booking(Timestamp(1_795_521_600_000)).expect("it could be true");
     assert_eq!(booking.visit.start, Timestamp(start.as_millisecond()));
 }
+
+/// What the checks above find in a text: a check that finds nothing would pass for ever.
+mod what_is_found {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_each_place_beside_a_path() {
+        let text = "`src/a.rs` (`one`,\n`two`), `Three::four` in `src/b.rs`; `Five` (`src/c.rs`), `six` and `src/d.rs`,\n\
+                    `src/e.rs` (`a_test_is_a_sentence`, found elsewhere), `src/f.rs` (not `seven`)";
+        let found = names_beside_paths(text);
+        let found: Vec<(&str, &str)> = found.iter().map(|(name, path)| (&**name, &**path)).collect();
+        let expected =
+            [("one", "src/a.rs"), ("two", "src/a.rs"), ("Three::four", "src/b.rs"), ("Five", "src/c.rs")];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn only_what_a_file_defines_counts() {
+        let source = "pub fn one_more() {}\nenum Kind {\n    First,\n}\nlet two = call();\n";
+        assert!(defines(source, "one_more") && defines(source, "Kind") && defines(source, "Kind::First"));
+        assert!(!defines(source, "one") && !defines(source, "two") && !defines(source, "First"));
+    }
+
+    #[test]
+    fn rules_are_cited_by_whole_words() {
+        let cited = rules_cited("Waits (rules W1, K3–K12; T2's own), not KW4, W, W123 or T1_MS");
+        assert_eq!(cited, BTreeSet::from(["W1", "K3", "K12", "T2"]));
+    }
+}
