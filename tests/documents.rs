@@ -1,5 +1,5 @@
-//! The documents against the project: links resolve, paths, commands and tests that they name exist. A page that names what is
-//! no longer there sends its reader astray in the middle of the night.
+//! The documents against the project: links resolve; paths, functions, commands and tests that they name exist; each rule
+//! has its page. A page that names what is no longer there sends its reader astray in the middle of the night.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,10 +16,18 @@ const ROOTS: [&str; 8] = ["src/", "tests/", "docs/", "schemas/", "stack/", "conf
 const NAMING_TESTS: [(&str, usize); 5] = [
     ("ARCHITECTURE.md", 30),
     ("CONTRIBUTING.md", 4),
-    ("docs/guarantees.md", 30),
+    ("docs/guarantees.md", 5),
     ("docs/answers.md", 25),
     ("docs/testing.md", 5),
 ];
+
+/// What the page of a rule has, once or once a part.
+const RULE_SECTIONS: [&str; 4] = ["Statement", "The hole without it", "Code", "Tests"];
+/// The kinds of rules: of writing, of transactions, of tasks. A number follows.
+const RULE_LETTERS: [char; 3] = ['W', 'T', 'K'];
+/// What may stand before the name of something that a file defines.
+const DEFINING: [&str; 9] =
+    ["fn ", "struct ", "enum ", "trait ", "type ", "const ", "static ", "mod ", "macro_rules! "];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -80,6 +88,83 @@ fn tests_of_the_project() -> BTreeSet<String> {
     names
 }
 
+/// The pages of the rules, by name without ending.
+fn rule_pages() -> Vec<(String, String)> {
+    let name = |path: &Path| path.file_stem().expect("a page has a name").to_string_lossy().into_owned();
+    files(&root().join("docs/rules"), "md").iter().map(|path| (name(path), read(path))).collect()
+}
+
+/// Whether `text` is the code of a rule, like W4 or K12.
+fn is_rule_code(text: &str) -> bool {
+    text.strip_prefix(RULE_LETTERS).is_some_and(|number| {
+        (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+/// The rules that a text cites. A range like K3–K5 cites its two ends.
+fn rules_cited(text: &str) -> BTreeSet<&str> {
+    text.split(|c: char| c != '_' && !c.is_alphanumeric()).filter(|word| is_rule_code(word)).collect()
+}
+
+/// The comments of a source file.
+fn comments(text: &str) -> String {
+    let comments = text.lines().filter_map(|line| line.split_once("//")).map(|(_, comment)| comment);
+    comments.collect::<Vec<_>>().join("\n")
+}
+
+/// The names in backticks that stand right beside a path to a Rust file, each with that path: "`path` (`name`, `name`)",
+/// "`name` (`path`)" and "`name` in `path`".
+fn names_beside_paths(text: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for paragraph in prose(text).split("\n\n") {
+        let paragraph = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+        // What is in backticks has the odd places.
+        let pieces: Vec<&str> = paragraph.split('`').collect();
+        let piece = |index: usize| pieces.get(index).copied().unwrap_or_default();
+        for at in (1..pieces.len()).step_by(2).filter(|at| is_rust_path(piece(*at))) {
+            let mut names = Vec::new();
+            if at > 1 && [" (", " in "].contains(&piece(at - 1)) {
+                names.push(piece(at - 2));
+            }
+            if piece(at + 1) == " (" {
+                names.push(piece(at + 2));
+                let more = (at + 4..pieces.len()).step_by(2).take_while(|next| piece(next - 1) == ", ");
+                names.extend(more.map(piece));
+            }
+            // Tests may be named beside what they test; another test looks whether they exist.
+            let names = names.into_iter().filter(|name| is_identifier(name) && !is_test_name(name));
+            found.extend(names.map(|name| (name.to_owned(), piece(at).to_owned())));
+        }
+    }
+    found
+}
+
+fn is_rust_path(text: &str) -> bool {
+    text.ends_with(".rs") && ROOTS.iter().any(|begin| text.starts_with(begin))
+}
+
+/// Whether `text` can be the name of something in Rust, with or without what it belongs to: `cover_write`, `Task::end`.
+fn is_identifier(text: &str) -> bool {
+    let is_name = |part: &str| !part.is_empty() && part.chars().all(|c| c == '_' || c.is_alphanumeric());
+    text.split("::").all(is_name)
+}
+
+/// Whether a source file defines `name`: as an item, as a code in quotes or, for one that belongs to something, as a variant
+/// of that.
+fn defines(source: &str, name: &str) -> bool {
+    let own = name.rsplit("::").next().unwrap_or(name);
+    let ends = |rest: &str| !rest.starts_with(|c: char| c == '_' || c.is_alphanumeric());
+    let is_item = DEFINING.iter().any(|keyword| {
+        let definition = format!("{keyword}{own}");
+        source.match_indices(&definition).any(|(at, _)| ends(&source[at + definition.len()..]))
+    });
+    let is_variant = |line: &str| {
+        line.trim_start().strip_prefix(own).is_some_and(|rest| rest.starts_with([',', '(', ' ']))
+    };
+    let is_code = source.contains(&format!("\"{own}\""));
+    is_item || is_code || (name.contains("::") && source.lines().any(is_variant))
+}
+
 fn refuse(problems: &[String]) {
     assert!(problems.is_empty(), "{} documents are wrong:\n{}", problems.len(), problems.join("\n"));
 }
@@ -132,15 +217,70 @@ fn every_make_command_is_a_target() {
 fn every_test_that_is_named_exists() {
     let tests = tests_of_the_project();
     let mut problems = Vec::new();
-    for (document, least) in NAMING_TESTS {
+    let pages = rule_pages().into_iter().map(|(code, _)| (format!("docs/rules/{code}.md"), 1));
+    for (document, least) in
+        NAMING_TESTS.map(|(page, least)| (page.to_owned(), least)).into_iter().chain(pages)
+    {
         let names: BTreeSet<String> =
-            quoted(&read(&root().join(document))).into_iter().filter(|name| is_test_name(name)).collect();
+            quoted(&read(&root().join(&document))).into_iter().filter(|name| is_test_name(name)).collect();
         let known: Vec<&String> = names.iter().filter(|name| tests.contains(*name)).collect();
         assert!(known.len() >= least, "{document} names {} tests, not {least}", known.len());
         for name in names.iter().filter(|name| !tests.contains(*name)) {
             problems.push(format!("{document}: there is no test {name}"));
         }
     }
+    refuse(&problems);
+}
+
+#[test]
+fn every_rule_that_is_cited_has_its_page_and_every_page_is_linked() {
+    let pages = rule_pages();
+    let overview = read(&root().join("docs/guarantees.md"));
+    let mut problems = Vec::new();
+    let mut cited = 0;
+    let sources = [files(&root().join("src"), "rs"), files(&root().join("tests"), "rs")].concat();
+    let sources = sources.into_iter().map(|path| (comments(&read(&path)), path));
+    for (text, path) in sources.chain(documents().into_iter().map(|(path, text)| (prose(&text), path))) {
+        for rule in rules_cited(&text) {
+            cited += 1;
+            if !pages.iter().any(|(code, _)| code == rule) {
+                problems.push(format!("{}: rule {rule} has no page in docs/rules/", path.display()));
+            }
+        }
+    }
+    for (code, text) in &pages {
+        if is_rule_code(code) && !text.starts_with(&format!("# {code}: ")) {
+            problems.push(format!("docs/rules/{code}.md: its title does not begin with its code"));
+        }
+        if !overview.contains(&format!("](rules/{code}.md)")) {
+            problems.push(format!("docs/guarantees.md does not link rules/{code}.md"));
+        }
+        let headings: Vec<&str> = text.lines().filter(|line| line.starts_with('#')).collect();
+        let times = RULE_SECTIONS.map(|section| {
+            headings.iter().filter(|heading| heading.trim_start_matches('#').trim() == section).count()
+        });
+        if times[0] == 0 || times.iter().any(|count| *count != times[0]) {
+            problems.push(format!("docs/rules/{code}.md: not every part has the sections {RULE_SECTIONS:?}"));
+        }
+    }
+    refuse(&problems);
+    assert!(pages.len() >= 29 && cited >= 100, "{} pages, cited in {cited} places", pages.len());
+}
+
+#[test]
+fn every_name_beside_a_path_is_in_that_file() {
+    let mut problems = Vec::new();
+    let mut found = 0;
+    for (document, text) in documents() {
+        for (name, path) in names_beside_paths(&text) {
+            found += 1;
+            let source = fs::read_to_string(root().join(&path)).unwrap_or_default();
+            if !defines(&source, &name) {
+                problems.push(format!("{}: {path} defines no {name}", document.display()));
+            }
+        }
+    }
+    assert!(found >= 30, "the documents name {found} things beside their files");
     refuse(&problems);
 }
 
@@ -156,4 +296,33 @@ fn the_example_booking_is_one() {
     let event: AppointmentRequested = serde_json::from_value(event).expect("a booking of the schema");
     let booking = event.into_booking(Timestamp(1_795_521_600_000)).expect("it could be true");
     assert_eq!(booking.visit.start, Timestamp(start.as_millisecond()));
+}
+
+/// What the checks above find in a text: a check that finds nothing would pass for ever.
+mod what_is_found {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_each_place_beside_a_path() {
+        let text = "`src/a.rs` (`one`,\n`two`), `Three::four` in `src/b.rs`; `Five` (`src/c.rs`), `six` and `src/d.rs`,\n\
+                    `src/e.rs` (`a_test_is_a_sentence`, found elsewhere), `src/f.rs` (not `seven`)";
+        let found = names_beside_paths(text);
+        let found: Vec<(&str, &str)> = found.iter().map(|(name, path)| (&**name, &**path)).collect();
+        let expected =
+            [("one", "src/a.rs"), ("two", "src/a.rs"), ("Three::four", "src/b.rs"), ("Five", "src/c.rs")];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn only_what_a_file_defines_counts() {
+        let source = "pub fn one_more() {}\nenum Kind {\n    First,\n}\nlet two = call();\n";
+        assert!(defines(source, "one_more") && defines(source, "Kind") && defines(source, "Kind::First"));
+        assert!(!defines(source, "one") && !defines(source, "two") && !defines(source, "First"));
+    }
+
+    #[test]
+    fn rules_are_cited_by_whole_words() {
+        let cited = rules_cited("Waits (rules W1, K3–K12; T2's own), not KW4, W, W123 or T1_MS");
+        assert_eq!(cited, BTreeSet::from(["W1", "K3", "K12", "T2"]));
+    }
 }
