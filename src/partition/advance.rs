@@ -12,7 +12,7 @@ use crate::partition::settle::Settling;
 use crate::partition::subject::Subject;
 use crate::partition::task::{Task, Turn};
 use crate::patient::Person;
-use crate::retry::HELD_BY_REVIEW;
+use crate::retry::WaitReason;
 use crate::state::WriteOperation;
 use crate::sync::Step;
 use crate::sync::step::create_patient;
@@ -23,8 +23,8 @@ use crate::time::Timestamp;
 pub(super) enum Next {
     /// Ask HealthFlow, as soon as there is a permit and, for a write, its intent stands.
     Ask(Request, Purpose),
-    /// Nothing before this moment; the text says what is waited for.
-    Wait(Timestamp, &'static str),
+    /// Nothing before this moment; and for what.
+    Wait(Timestamp, WaitReason),
     /// Another booking of this patient is under way.
     AwaitPatient(PatientKey),
     /// Another booking will free the slot; at this moment it is tried all the same.
@@ -99,13 +99,13 @@ impl Task {
         };
         let Next::Ask(request, purpose) = next else { return next };
         if let Some(told) = job.told.filter(|told| turn.now < told.until) {
-            return Next::Wait(told.until, "throttled");
+            return Next::Wait(told.until, WaitReason::Throttled);
         }
         let operation = request.operation();
         if !operation.is_write()
             && let Some(at) = turn.reads.wait_until(operation, key, turn.now)
         {
-            return Next::Wait(at, "reads_fail");
+            return Next::Wait(at, WaitReason::ReadsFail);
         }
         self.one_suspect_at_a_time(key, job, (request, purpose), turn)
     }
@@ -155,7 +155,7 @@ impl Task {
             let doubt = self.verdict(&key.into(), is_over, turn.now, turn.settings);
             match doubt {
                 DoubtVerdict::Wait(at) if !planted!(turn.settings, OtherWriteInDoubt) => {
-                    return Next::Wait(at, "in_doubt");
+                    return Next::Wait(at, WaitReason::InDoubt);
                 }
                 DoubtVerdict::Settle => match self.settle(key, job, turn) {
                     Settling::Ask(request) => return Next::Ask(*request, Purpose::Settle),
@@ -186,7 +186,7 @@ impl Task {
         }
         let version = job.newest().map_or(0, |newest| newest.booking.version);
         let not_before = self.held_until(key, version, turn);
-        self.park_all(key, job, not_before, HELD_BY_REVIEW, turn);
+        self.park_all(key, job, not_before, WaitReason::HeldByReview, turn);
     }
 
     /// The next step of the flow proper, with the gates that the protocol puts before it; none to look again.
@@ -206,7 +206,7 @@ impl Task {
                 // Whom the creation was decided for: only that one is created again (rule W6), this one is compared with it.
                 DoubtVerdict::Repeat if self.creates_somebody_else(booking) => {
                     let at = self.intents.doubt(&patient).map_or(turn.now, |doubt| doubt.quiet_at);
-                    return Some(Next::Wait(at, "patient_in_doubt"));
+                    return Some(Next::Wait(at, WaitReason::PatientInDoubt));
                 }
                 DoubtVerdict::Repeat => {
                     self.newcomers.begin(&patient, Person::from(&booking.patient));
@@ -216,9 +216,9 @@ impl Task {
                 // The patient's own job settles it.
                 DoubtVerdict::Settle => {
                     self.jobs.wake_at(turn.now, JobKey::Patient(patient));
-                    return Some(Next::Wait(turn.now.plus_ms(SETTLE_AGAIN_MS), "patient_in_doubt"));
+                    return Some(Next::Wait(turn.now.plus_ms(SETTLE_AGAIN_MS), WaitReason::PatientInDoubt));
                 }
-                DoubtVerdict::Wait(at) => return Some(Next::Wait(at, "patient_in_doubt")),
+                DoubtVerdict::Wait(at) => return Some(Next::Wait(at, WaitReason::PatientInDoubt)),
             }
         }
         let request = match self.step(booking, job, turn.settings) {
@@ -235,7 +235,7 @@ impl Task {
             // While a write is in doubt the newest version gets no final result (rule W4).
             Step::Finish(_) if doubt != DoubtVerdict::None && !planted!(turn.settings, FinishedInDoubt) => {
                 let at = self.intents.doubt(key).map_or(turn.now, |doubt| doubt.quiet_at);
-                return Some(Next::Wait(at, "in_doubt"));
+                return Some(Next::Wait(at, WaitReason::InDoubt));
             }
             Step::Finish(outcome) => {
                 let outcome = self.own_doing(key, job, booking, outcome);
@@ -255,7 +255,7 @@ impl Task {
             _ => None,
         };
         match opens_at {
-            Some(at) if at > turn.now => return Some(Next::Wait(at, "newcomers")),
+            Some(at) if at > turn.now => return Some(Next::Wait(at, WaitReason::Newcomers)),
             Some(_) => return None,
             None => {}
         }

@@ -18,11 +18,9 @@ use crate::partition::slot_waits::may_stand_too;
 use crate::partition::task::{Task, Turn};
 use crate::patient::digests::PersonDigests;
 use crate::patient::{HealthFlowPatientId, Link, LinkOrigin};
+use crate::retry::WaitReason;
 use crate::state::Suspicion;
 use crate::sync::{Disposition, Outcome, Reason, SyncedOutcome};
-
-/// The names of the answers that ask for a wait.
-const TOLD_TO_WAIT: [&str; 2] = ["throttled", "unavailable"];
 
 impl Task {
     /// A call of a job ended; it may be told to wait.
@@ -35,7 +33,7 @@ impl Task {
         self.stand(key, &mut job, Standing::Arrived, turn.now);
         let reply = if turn.settings.offers_versions { reply } else { reply.map(Answer::without_revisions) };
         self.is_not_alone_any_more(key, job.patient.as_ref());
-        let name = reply.as_ref().map_or_else(Fault::name, |_| "ok");
+        let why = reply.as_ref().err().map_or(WaitReason::Throttled, WaitReason::from);
         job.told = told;
         match (key, flight.purpose, flight.operation) {
             (JobKey::Patient(patient), ..) => self.patient_looked_up(patient, &mut job, reply, turn),
@@ -60,10 +58,10 @@ impl Task {
         }
         if let (Some(Told { until, by_itself: true, .. }), JobKey::Booking(booking)) = (job.told, key) {
             // What has put it aside has heeded that; a write in doubt has counted its attempt already.
-            if matches!(name, "unavailable") {
-                self.park_all(booking, &mut job, until, name, turn);
+            if why == WaitReason::Unavailable {
+                self.park_all(booking, &mut job, until, why, turn);
             } else {
-                self.try_again_later(booking, &mut job, name, until, turn);
+                self.try_again_later(booking, &mut job, why, until, turn);
             }
         }
         self.jobs.put_back(key, job);
@@ -75,7 +73,7 @@ impl Task {
     pub fn told_to_wait_in(&self, key: &JobKey) -> Option<u32> {
         let job = self.jobs.get(key)?;
         let put_aside = job.newest().map_or("", |newest| &*newest.schedule.last_error);
-        job.told.map(|told| told.in_pause).or(TOLD_TO_WAIT.contains(&put_aside).then_some(0))
+        job.told.map(|told| told.in_pause).or(WaitReason::is_told_to_wait(put_aside).then_some(0))
     }
 
     fn searched(
@@ -102,15 +100,15 @@ impl Task {
             Err(Fault::Refused { fields, .. }) => {
                 self.reject_version(key, job, (flight.version, Reason::Rejected), &fields, turn);
             }
-            Ok(_) => self.read_failed(key, job, "unreadable", turn),
-            Err(fault) => self.read_failed(key, job, fault.name(), turn),
+            Ok(_) => self.read_failed(key, job, WaitReason::Unreadable, turn),
+            Err(fault) => self.read_failed(key, job, WaitReason::from(&fault), turn),
         }
     }
 
     /// A pass finds more than is read. Asking for it again would find as many.
     fn too_wide(&mut self, key: &BookingKey, job: &mut Job, flight: &Flight, turn: &mut Turn<'_>) {
         if planted!(turn.settings, WideSearchBegunAgain) {
-            return self.read_failed(key, job, "too_many_pages", turn);
+            return self.read_failed(key, job, WaitReason::Unreadable, turn);
         }
         let has_references = turn.settings.guard.has_references();
         let patient = job.versions.get(&flight.version).map(|in_hand| &in_hand.booking.patient);
@@ -124,7 +122,7 @@ impl Task {
         &mut self,
         key: &BookingKey,
         job: &mut Job,
-        why: &'static str,
+        why: WaitReason,
         turn: &mut Turn<'_>,
     ) {
         job.forget_search();
@@ -141,7 +139,7 @@ impl Task {
     ) {
         // Nothing is given up while a write of it is in doubt (rule W4).
         if let Some(doubt) = self.intents.doubt(key) {
-            return self.try_again_later(key, job, "in_doubt", doubt.quiet_at, turn);
+            return self.try_again_later(key, job, WaitReason::InDoubt, doubt.quiet_at, turn);
         }
         let detail = match reason {
             Reason::SlotTaken => Arc::from("the slot is taken; book another one"),
@@ -184,7 +182,7 @@ impl Task {
                 turn.facts.push_back(Fact::DoubtOpened { key: None, operation, quiet_at });
                 self.jobs.wake_at(quiet_at, JobKey::Patient(patient.clone()));
                 let verdict = self.verdict(&(&patient).into(), false, turn.now, turn.settings);
-                self.doubtful(key, job, verdict, fault.name(), turn);
+                self.doubtful(key, job, verdict, WaitReason::from(&fault), turn);
             }
         }
     }
@@ -266,7 +264,7 @@ impl Task {
                 turn.facts.push_back(Fact::DoubtOpened { key: key_of, operation, quiet_at });
                 self.jobs.wake_at(quiet_at, JobKey::Booking(key.clone()));
                 let verdict = self.verdict(&key.into(), false, turn.now, turn.settings);
-                self.doubtful(key, job, verdict, fault.name(), turn);
+                self.doubtful(key, job, verdict, WaitReason::from(&fault), turn);
             }
         }
     }
@@ -353,7 +351,7 @@ impl Task {
             self.outbox.renew();
         }
         if counts {
-            self.try_again_later(key, job, fault.name(), turn.now, turn);
+            self.try_again_later(key, job, WaitReason::from(fault), turn.now, turn);
         }
     }
 
@@ -364,7 +362,7 @@ impl Task {
         key: &BookingKey,
         job: &mut Job,
         verdict: DoubtVerdict,
-        why: &'static str,
+        why: WaitReason,
         turn: &mut Turn<'_>,
     ) {
         match verdict {

@@ -14,7 +14,7 @@ use crate::partition::job::{InHand, JobKey, Standing};
 use crate::partition::task::{Task, Turn};
 use crate::retry::deadline::{believable, taken_up};
 use crate::retry::waiting_room::Waiting;
-use crate::retry::{HELD_BY_REVIEW, WaitingRoom};
+use crate::retry::{WaitReason, WaitingRoom};
 use crate::settings::Settings;
 use crate::state::ParkingPlace;
 use crate::sync::Disposition;
@@ -123,7 +123,7 @@ impl Task {
             return;
         }
         if !planted!(turn.settings, FutureBelieved) {
-            let is_held = &*entry.schedule.last_error == HELD_BY_REVIEW;
+            let is_held = &*entry.schedule.last_error == WaitReason::HeldByReview.code();
             let longest_ms =
                 if is_held { turn.settings.held_wait_max_ms } else { turn.settings.longest_wait_ms() };
             entry.schedule.not_before = believable(entry.schedule.not_before, turn.now, longest_ms);

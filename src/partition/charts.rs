@@ -11,6 +11,7 @@ use crate::partition::job::{Flight, Job};
 use crate::partition::task::{Task, Turn};
 use crate::patient::digests::Likeness;
 use crate::patient::{HealthFlowPatientId, Link, LinkOrigin};
+use crate::retry::WaitReason;
 use crate::sync::{Outcome, Reason};
 use crate::time::Timestamp;
 
@@ -33,12 +34,12 @@ impl Task {
             // An id that cannot even be one is nobody's either.
             Err(Fault::NotFound(Missing::Patient) | Fault::Refused { .. }) => None,
             Err(Fault::Throttled { .. } | Fault::Unauthorised) => return,
-            Ok(_) => return self.read_failed(key, job, "unreadable", turn),
-            Err(fault) => return self.read_failed(key, job, fault.name(), turn),
+            Ok(_) => return self.read_failed(key, job, WaitReason::Unreadable, turn),
+            Err(fault) => return self.read_failed(key, job, WaitReason::from(&fault), turn),
         };
         let believed_at = self.nobody_believed_at(job, &id, turn);
         if chart.is_none() && turn.now < believed_at {
-            return self.try_again_later(key, job, "patient_not_found", believed_at, turn);
+            return self.try_again_later(key, job, WaitReason::PatientNotFound, believed_at, turn);
         }
         job.charts.insert(id, chart);
     }

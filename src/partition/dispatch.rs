@@ -12,6 +12,7 @@ use crate::partition::cover::subject;
 use crate::partition::job::{Flight, Job, JobKey, Purpose, Share, Standing};
 use crate::partition::task::{Task, Turn};
 use crate::patient::search::Search;
+use crate::retry::WaitReason;
 use crate::retry::schedule::delay_ms;
 use crate::time::Timestamp;
 
@@ -149,7 +150,7 @@ impl Task {
                 }
                 if let JobKey::Booking(booking) = key {
                     let at = self.next_parking_ends(booking, &job, turn);
-                    self.park_all(booking, &mut job, at, "patient_busy", turn);
+                    self.park_all(booking, &mut job, at, WaitReason::PatientBusy, turn);
                 }
             }
         }

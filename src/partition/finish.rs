@@ -10,7 +10,7 @@ use crate::event::{DeadLetter, Finished, Identity, Origin, Outgoing, RetryEntry,
 use crate::fact::Fact;
 use crate::partition::job::{InHand, Job};
 use crate::partition::task::{Task, Turn};
-use crate::retry::HELD_BY_REVIEW;
+use crate::retry::WaitReason;
 use crate::retry::deadline::{Patience, leave_out};
 use crate::retry::schedule::delay_ms;
 use crate::state::{Parked, ParkingPlace, Suspicion};
@@ -115,7 +115,7 @@ impl Task {
         // a doubt along, or holds others, goes there at once: parked, it would be written again.
         if reason.holds_nobody_else() && self.change_booking(key).has_other_review(booking.version) {
             let not_before = self.held_until(key, booking.version, turn);
-            return self.park(key, in_hand, not_before, HELD_BY_REVIEW, turn);
+            return self.park(key, in_hand, not_before, WaitReason::HeldByReview, turn);
         }
         let generation = self.repark(key, &in_hand, ParkingPlace::Review);
         if reason.holds_nobody_else() {
@@ -217,7 +217,7 @@ impl Task {
         key: &BookingKey,
         job: &mut Job,
         not_before: Timestamp,
-        why: &'static str,
+        why: WaitReason,
         turn: &mut Turn<'_>,
     ) {
         let versions = std::mem::take(&mut job.versions);
@@ -233,7 +233,7 @@ impl Task {
         key: &BookingKey,
         in_hand: InHand,
         not_before: Timestamp,
-        why: &str,
+        why: WaitReason,
         turn: &mut Turn<'_>,
     ) {
         self.progress.finished(in_hand.position);
@@ -241,7 +241,7 @@ impl Task {
         let generation = self.repark(key, &in_hand, ParkingPlace::Retry);
         let mut schedule = in_hand.schedule;
         schedule.not_before = not_before;
-        schedule.last_error = Arc::from(why);
+        schedule.last_error = Arc::from(why.code());
         turn.facts.push_back(Fact::BookingParked {
             key: key.clone(),
             version,
@@ -262,7 +262,7 @@ impl Task {
         &mut self,
         key: &BookingKey,
         job: &mut Job,
-        why: &'static str,
+        why: WaitReason,
         not_before: Timestamp,
         turn: &mut Turn<'_>,
     ) {

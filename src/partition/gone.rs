@@ -8,6 +8,7 @@ use crate::defects::planted;
 use crate::partition::job::{Flight, Job};
 use crate::partition::task::{Task, Turn};
 use crate::patient::LinkOrigin;
+use crate::retry::WaitReason;
 use crate::sync::Reason;
 use crate::time::Timestamp;
 
@@ -18,7 +19,7 @@ impl Task {
         let sent_at = self.state.bookings.get(key).map_or(Timestamp(0), |state| state.last_write_at);
         let believed_at = self.believed_at(sent_at, true, turn);
         if turn.now < believed_at {
-            return self.try_again_later(key, job, "appointment_not_found", believed_at, turn);
+            return self.try_again_later(key, job, WaitReason::AppointmentNotFound, believed_at, turn);
         }
         let state = self.change_booking(key);
         state.placement = None;
@@ -57,11 +58,11 @@ impl Task {
             self.forget_link(&booking);
             job.charts.clear();
             job.forget_search();
-            return self.try_again_later(key, job, "patient_not_found", turn.now, turn);
+            return self.try_again_later(key, job, WaitReason::PatientNotFound, turn.now, turn);
         }
         let believed_at = self.believed_at(sent_at, link.origin == LinkOrigin::Created, turn);
         if turn.now < believed_at {
-            return self.try_again_later(key, job, "patient_not_found", believed_at, turn);
+            return self.try_again_later(key, job, WaitReason::PatientNotFound, believed_at, turn);
         }
         let state = self.change_patient(&patient);
         state.link = None;

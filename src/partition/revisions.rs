@@ -9,6 +9,7 @@ use crate::healthflow::fault::Missing;
 use crate::healthflow::{Answer, AppointmentRead, Fault, Reply};
 use crate::partition::job::{Flight, Job, Outdated};
 use crate::partition::task::{Task, Turn};
+use crate::retry::WaitReason;
 use crate::sync::{Outcome, SyncedOutcome};
 
 impl Task {
@@ -39,7 +40,7 @@ impl Task {
         if is_first {
             self.count_attempt(job, turn.now);
         } else {
-            self.try_again_later(key, job, Fault::Changed.name(), turn.now, turn);
+            self.try_again_later(key, job, WaitReason::Changed, turn.now, turn);
         }
     }
 
@@ -54,15 +55,15 @@ impl Task {
         let Some(outdated) = job.outdated.clone() else { return };
         let AppointmentRead { revision, fingerprint } = match reply {
             Ok(Answer::AppointmentRead(read)) => read,
-            Ok(_) => return self.read_failed(key, job, "unreadable", turn),
+            Ok(_) => return self.read_failed(key, job, WaitReason::Unreadable, turn),
             Err(Fault::Throttled { .. } | Fault::Unauthorised) => return,
             Err(Fault::NotFound(Missing::Appointment)) => return self.placement_gone(key, job, turn),
-            Err(fault) => return self.read_failed(key, job, fault.name(), turn),
+            Err(fault) => return self.read_failed(key, job, WaitReason::from(&fault), turn),
         };
         // A replica that lags behind what the update was compared with.
         let believed = planted!(turn.settings, StaleReadBelieved);
         if revision.as_ref() == Some(&outdated.revision) && !believed {
-            return self.read_failed(key, job, "stale_read", turn);
+            return self.read_failed(key, job, WaitReason::StaleRead, turn);
         }
         // One that lags could also show what stood there even earlier: then it is written again to be sure.
         let is_fresh = believed || turn.now >= outdated.stood_at.plus_ms(turn.settings.search_lag_ms);

@@ -11,13 +11,11 @@ use crate::partition::advance::Next;
 use crate::partition::job::{Flight, InHand, Job, JobKey, Standing};
 use crate::partition::slots::Footprint;
 use crate::partition::task::{Task, Turn};
+use crate::retry::WaitReason;
 use crate::retry::deadline::leave_out;
 use crate::state::{BookingState, ParkingPlace};
 use crate::sync::{Outcome, Reason, SyncedOutcome};
 use crate::time::Timestamp;
-
-/// Why a booking waits whose slot another one will free, as its last error.
-pub const AWAITS_SLOT: &str = "awaits_slot";
 
 /// How many places an appointment may stand in, as far as is remembered: each write in doubt may add one.
 const SPANS_MAX: usize = 16;
@@ -233,7 +231,7 @@ impl Task {
             for (_, mut in_hand) in std::mem::take(&mut job.versions) {
                 leave_out(&mut in_hand.schedule, until.since_ms(now));
                 in_hand.schedule.slot_since.get_or_insert(now);
-                self.park(booking, in_hand, until, AWAITS_SLOT, turn);
+                self.park(booking, in_hand, until, WaitReason::AwaitsSlot, turn);
             }
             self.end(key, &mut job, now);
             return;

@@ -11,6 +11,7 @@ use crate::partition::cover::subject;
 use crate::partition::job::{Job, JobKey, Purpose};
 use crate::partition::subject::Subject;
 use crate::partition::task::{Task, Turn};
+use crate::retry::WaitReason;
 use crate::settings::Settings;
 use crate::state::Suspicion;
 
@@ -31,7 +32,7 @@ impl Task {
         let Some(subject) = suspect else { return Next::Ask(request, purpose) };
         let others_run = self.alone.as_ref().is_some_and(|other| other != key);
         if others_run && !planted!(turn.settings, SuspectsRunTogether) {
-            return Next::Wait(turn.now.plus_ms(LOOK_AGAIN_MS), "crash_suspect");
+            return Next::Wait(turn.now.plus_ms(LOOK_AGAIN_MS), WaitReason::CrashSuspect);
         }
         self.alone = Some(key.clone());
         self.mark(&subject, true);

@@ -3,7 +3,9 @@
 pub mod deadline;
 pub mod reads;
 pub mod schedule;
+pub mod wait_reason;
 pub mod waiting_room;
 
 pub use reads::Reads;
-pub use waiting_room::{HELD_BY_REVIEW, WaitingRoom};
+pub use wait_reason::WaitReason;
+pub use waiting_room::WaitingRoom;

@@ -6,11 +6,9 @@ use std::hash::{Hash, Hasher};
 
 use crate::booking::{BookingKey, Version};
 use crate::event::RetryEntry;
+use crate::retry::WaitReason;
 use crate::time::Timestamp;
 use crate::unordered::hash_entries;
-
-/// Why a booking waits for a person or for another booking's review, as its last error.
-pub const HELD_BY_REVIEW: &str = "held_by_review";
 
 /// A record that waits, with where it stands in its lane.
 #[derive(Clone, Debug, Hash)]
@@ -33,7 +31,7 @@ pub struct WaitingRoom {
 impl Waiting {
     /// Whether only a person can end its wait.
     pub fn is_held(&self) -> bool {
-        &*self.entry.schedule.last_error == HELD_BY_REVIEW
+        &*self.entry.schedule.last_error == WaitReason::HeldByReview.code()
     }
 }
 
