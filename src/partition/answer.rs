@@ -32,7 +32,7 @@ impl Task {
         };
         self.stand(key, &mut job, Standing::Arrived, turn.now);
         let reply = if turn.settings.offers_versions { reply } else { reply.map(Answer::without_revisions) };
-        self.is_not_alone_any_more(key, job.patient.as_ref());
+        self.is_not_alone_any_more(key, job.patient.as_ref(), turn.now);
         let why = reply.as_ref().err().map_or(WaitReason::Throttled, WaitReason::from);
         job.told = told;
         match (key, flight.purpose, flight.operation) {

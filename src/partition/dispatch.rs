@@ -118,7 +118,7 @@ impl Task {
     /// Puts a job that has nothing to send where it belongs: into a wait, into the retry topic, or to its end.
     pub(super) fn rest(&mut self, key: &JobKey, mut job: Job, next: Next, turn: &mut Turn<'_>) {
         let now = turn.now;
-        self.is_not_alone_any_more(key, job.patient.as_ref());
+        self.is_not_alone_any_more(key, job.patient.as_ref(), now);
         let give_up_at = |job: &Job| job.waiting_since.unwrap_or(now).plus_ms(turn.settings.memory_wait_ms);
         match next {
             Next::Ask(..) | Next::Rest => {}

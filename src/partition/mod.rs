@@ -21,6 +21,7 @@ pub mod job;
 pub mod task;
 pub mod arrive;
 pub mod advance;
+mod alone;
 pub mod gates;
 pub mod dispatch;
 pub mod answer;

@@ -7,6 +7,7 @@ use crate::booking::{Booking, PatientKey};
 use crate::defects::planted;
 use crate::healthflow::Request;
 use crate::partition::advance::Next;
+use crate::partition::alone::Alone;
 use crate::partition::cover::subject;
 use crate::partition::job::{Job, JobKey, Purpose};
 use crate::partition::subject::Subject;
@@ -14,9 +15,7 @@ use crate::partition::task::{Task, Turn};
 use crate::retry::WaitReason;
 use crate::settings::Settings;
 use crate::state::Suspicion;
-
-/// How long a suspect waits until it looks again whether another one has ended, in milliseconds.
-const LOOK_AGAIN_MS: i64 = 100;
+use crate::time::Timestamp;
 
 impl Task {
     /// Lets a suspect ask only while no other one does, and once the next commit has marked it.
@@ -30,21 +29,30 @@ impl Task {
         let subject = subject(key, job, &request, purpose);
         let suspect = subject.filter(|subject| self.is_suspect(subject, turn.settings));
         let Some(subject) = suspect else { return Next::Ask(request, purpose) };
-        let others_run = self.alone.as_ref().is_some_and(|other| other != key);
-        if others_run && !planted!(turn.settings, SuspectsRunTogether) {
-            return Next::Wait(turn.now.plus_ms(LOOK_AGAIN_MS), WaitReason::CrashSuspect);
+        if planted!(turn.settings, SuspectsRunTogether) {
+            self.alone = Alone::default();
         }
-        self.alone = Some(key.clone());
+        if !self.alone.take(key) {
+            // It is woken; by then it goes where whatever waits in memory for too long goes.
+            let waits_since = job.waiting_since.unwrap_or(turn.now);
+            let at = waits_since.plus_ms(turn.settings.memory_wait_ms).max(turn.now.plus_ms(1));
+            return Next::Wait(at, WaitReason::CrashSuspect);
+        }
         self.mark(&subject, true);
         Next::Ask(request, purpose)
     }
 
     /// A job asks nothing more for now: another suspect may run.
-    pub(super) fn is_not_alone_any_more(&mut self, key: &JobKey, patient: Option<&PatientKey>) {
-        if self.alone.as_ref() != Some(key) {
-            return;
+    pub(super) fn is_not_alone_any_more(
+        &mut self,
+        key: &JobKey,
+        patient: Option<&PatientKey>,
+        now: Timestamp,
+    ) {
+        let Some(awaited_by) = self.alone.give_back(key) else { return };
+        for waiting in awaited_by {
+            self.jobs.wake_at(now, waiting);
         }
-        self.alone = None;
         self.mark(&Subject::settled_by(key), false);
         if let Some(patient) = patient {
             self.mark(&Subject::Patient(patient.clone()), false);

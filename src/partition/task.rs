@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use crate::booking::{BookingKey, PatientKey};
 use crate::fact::Fact;
 use crate::life::Incarnation;
+use crate::partition::alone::Alone;
 use crate::partition::intents::Intents;
 use crate::partition::job::{Job, JobKey, Standing};
 use crate::partition::jobs::Jobs;
@@ -52,7 +53,8 @@ pub struct Task {
     pub(super) slots: Slots,
     /// What is known of the open intents beyond state, and the lease.
     pub(super) intents: Intents,
-    pub(super) alone: Option<JobKey>,
+    /// Which suspect runs alone.
+    pub(super) alone: Alone,
     /// What the next commit will carry, and which commits are known good.
     pub(super) outbox: Outbox,
     pub(super) lost: BTreeSet<BookingKey>,
@@ -81,7 +83,7 @@ impl Task {
             newcomers: Newcomers::default(),
             slots: Slots::default(),
             intents: Intents::new(acquired.fenced_at, turn.settings),
-            alone: None,
+            alone: Alone::default(),
             outbox: Outbox::new(),
             lost: BTreeSet::new(),
             reading,
