@@ -128,7 +128,7 @@ impl Task {
             }
             let before = parked_first.unwrap_or(booking.version).min(booking.version);
             let older = job.versions.keys().next().copied().filter(|version| *version < before);
-            if let Some(older) = older.filter(|_| !self.may_be_first(job)) {
+            if let Some(older) = older.filter(|_| !self.may_be_first(key, job)) {
                 // Whoever was searched for under another description was not searched for.
                 if job.versions.get(&older).is_some_and(|older| older.booking.patient != booking.patient) {
                     job.forget_search();

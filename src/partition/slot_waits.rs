@@ -54,12 +54,23 @@ impl Task {
         !self.progress.is_caught_up()
     }
 
-    /// Once everything is read, whoever waited for that looks again.
+    /// Once everything is read, whoever waited for that looks again; who was not refused, once everything before its newest
+    /// version is.
     pub(super) fn slots_are_known(&mut self, turn: &Turn<'_>) {
         if !self.is_anything_unread() {
             for waiter in self.slots.take_undecided() {
                 self.look_again(&waiter, turn);
             }
+            return;
+        }
+        let may_go = |key: &&BookingKey| {
+            let job = self.jobs.get(&JobKey::Booking((*key).clone()));
+            job.is_some_and(|job| job.slot_refused.is_none() && !self.is_order_unknown(job))
+        };
+        let waiters: Vec<BookingKey> = self.slots.undecided().filter(may_go).cloned().collect();
+        for waiter in waiters {
+            self.slots.stop_waiting(&waiter);
+            self.look_again(&waiter, turn);
         }
     }
 
@@ -111,12 +122,13 @@ impl Task {
         let wanted: Vec<Span> = Span::wanted(booking).into_iter().collect();
         let state = self.state.bookings.get_open(key);
         let known = state.and_then(|state| state.placement.as_ref());
-        let is_news = known.is_some_and(|placement| placement.spans != wanted);
-        if is_news
-            && *outcome == Outcome::Synced(SyncedOutcome::Unchanged)
+        let is_news = |placement: &Placement| placement.spans != wanted || placement.status != booking.status;
+        let stands = matches!(outcome, Outcome::Synced(SyncedOutcome::Unchanged | SyncedOutcome::Cancelled));
+        if stands
+            && known.is_some_and(is_news)
             && let Some(placement) = &mut self.change_booking(key).placement
         {
-            placement.spans = wanted;
+            (placement.spans, placement.status) = (wanted, booking.status);
         }
     }
 
@@ -137,9 +149,17 @@ impl Task {
 
     /// Whether an older version at hand may yet have to be written before the newest: who wants what it frees may lie among
     /// the records before the newest, of which some are unread. Only after a restart: a version came by the retry topic.
-    pub(super) fn may_be_first(&self, job: &Job) -> bool {
-        let is_unread = |newest: &InHand| !self.progress.is_caught_up_until(newest.order);
-        job.versions.len() > 1 && job.newest().is_some_and(is_unread)
+    pub(super) fn may_be_first(&self, key: &BookingKey, job: &Job) -> bool {
+        if job.versions.len() < 2 || !self.is_order_unknown(job) {
+            return false;
+        }
+        // Who has nothing frees nothing.
+        let footprint = self.footprint(key, Some(job));
+        footprint.wishes.len() > 1 && !footprint.occupied.is_empty()
+    }
+
+    fn is_order_unknown(&self, job: &Job) -> bool {
+        job.newest().is_some_and(|newest: &InHand| !self.progress.is_caught_up_until(newest.order))
     }
 
     /// Tells that an older version is about to be written that would else be superseded unwritten.
@@ -187,7 +207,7 @@ impl Task {
             // It has that time already: nobody else can.
             return None;
         }
-        let may_be_first = self.may_be_first(job);
+        let may_be_first = self.may_be_first(key, job);
         let in_hand = job.versions.get_mut(&booking.version)?;
         let was_refused = job.slot_refused == Some(booking.version);
         let blockers = self.slots.blockers(key, (in_hand.order, &wanted), was_refused);

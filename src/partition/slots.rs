@@ -169,13 +169,16 @@ impl Slots {
         })
     }
 
-    /// Whether another booking wants something of `span` that `wish` leaves, before `until`. Also one that came before `wish`:
-    /// an older version that would have freed it was left out.
+    /// Whether another booking wants something of `span` that `wish` leaves, before `until`. Also one that came before `wish`,
+    /// for an older version that would have freed it may have been left out; but not if `wish` needs what that one has: each
+    /// would wait for the other.
     fn is_wanted(&self, key: &BookingKey, span: &Span, wish: &Wish, until: i64) -> bool {
         let others = days(&key.practice, span).filter_map(|day| self.by_day.get(&day)).flatten();
         let wishes = others.filter(|other| *other != key).filter_map(|other| self.known.get(other));
-        wishes.flat_map(|footprint| footprint.wishes.values().flatten()).any(|other| {
-            other.order < until
+        wishes.flat_map(|of| of.wishes.values().flatten().map(move |other| (of, other))).any(|(of, other)| {
+            let comes_after = wish.order < other.order;
+            (comes_after || of.occupied.iter().all(|span| leaves(wish, span)))
+                && other.order < until
                 && other.span.as_ref().is_some_and(|wanted| wanted.overlaps(span) && leaves(wish, wanted))
         })
     }
@@ -195,6 +198,11 @@ impl Slots {
             self.undecided.insert(key.clone());
         }
         self.waits_for.insert(key.clone(), blockers);
+    }
+
+    /// Who waits for nobody in particular.
+    pub fn undecided(&self) -> impl Iterator<Item = &BookingKey> {
+        self.undecided.iter()
     }
 
     /// Takes out everybody who waits for nobody in particular.

@@ -19,6 +19,8 @@ pub(super) enum Slot {
         incarnation: Incarnation,
         /// Wanted back before it was live.
         revoked: bool,
+        /// Nothing is fenced before this.
+        not_before: Timestamp,
     },
     /// Live, or draining.
     Live(Box<Task>),
@@ -67,6 +69,7 @@ impl Processor {
             Some(slot) if slot.is_given_back() && !planted!(self.settings, ReassignmentIgnored) => {
                 let incarnation = slot.incarnation();
                 self.effects.push_back(Effect::Drop { partition, incarnation });
+                self.facts.push_back(Fact::TaskDropped { partition, why: DropCause::PartitionLost });
                 self.acquire(partition, now);
                 self.share_limit(now);
             }
@@ -77,7 +80,7 @@ impl Processor {
     fn acquire(&mut self, partition: i32, not_before: Timestamp) {
         let incarnation = self.next_incarnation;
         self.next_incarnation += 1;
-        self.tasks.insert(partition, Slot::Acquiring { incarnation, revoked: self.stopping });
+        self.tasks.insert(partition, Slot::Acquiring { incarnation, revoked: self.stopping, not_before });
         self.effects.push_back(Effect::Acquire { partition, incarnation, not_before });
     }
 
@@ -89,7 +92,7 @@ impl Processor {
         now: Timestamp,
     ) {
         match self.tasks.get(&partition) {
-            Some(Slot::Acquiring { incarnation: wanted, revoked }) if *wanted == incarnation => {
+            Some(Slot::Acquiring { incarnation: wanted, revoked, .. }) if *wanted == incarnation => {
                 if *revoked {
                     self.release(partition, incarnation);
                     return;
@@ -107,7 +110,7 @@ impl Processor {
 
     pub(super) fn acquire_failed(&mut self, partition: i32, incarnation: Incarnation, now: Timestamp) {
         match self.tasks.get(&partition) {
-            Some(Slot::Acquiring { incarnation: wanted, revoked }) if *wanted == incarnation => {
+            Some(Slot::Acquiring { incarnation: wanted, revoked, .. }) if *wanted == incarnation => {
                 if *revoked {
                     self.release(partition, incarnation);
                 } else {
@@ -120,6 +123,11 @@ impl Processor {
 
     pub(super) fn revoked(&mut self, partition: i32, now: Timestamp) {
         match self.tasks.get_mut(&partition) {
+            // Nothing is under way yet that somebody would have to wait for.
+            Some(Slot::Acquiring { incarnation, not_before, .. }) if now < *not_before => {
+                let incarnation = *incarnation;
+                self.release(partition, incarnation);
+            }
             Some(Slot::Acquiring { revoked, .. }) => *revoked = true,
             Some(Slot::Live(task)) => task.begin_drain(now.plus_ms(self.settings.release_drain_ms)),
             // Nothing of it is here; but whoever asks waits for an answer.

@@ -1,5 +1,6 @@
 //! When a write may go out: under an intent that stands, within the lease (rules W1, W2), and what a lost commit does.
 
+use healthflow_sync::booking::BookingStatus;
 use healthflow_sync::healthflow::fault::NotSent;
 use healthflow_sync::healthflow::{Fault, Operation};
 use healthflow_sync::processor::{Effect, Input};
@@ -72,6 +73,28 @@ fn what_the_sender_refused_for_its_lease_is_sent_after_a_renewal_and_is_no_attem
     assert!(desk.retries().is_empty());
 }
 
+/// Goal: a slot is known to be free as soon as anybody knows it. Method: a cancellation changes nothing, for what stands was
+/// cancelled already, and state says that it still occupies its time, as it does after a read.
+#[test]
+fn a_cancellation_that_changes_nothing_says_that_nothing_is_occupied() {
+    let mut desk = Desk::new(GuardMode::IdempotencyKey);
+    let booking = a_booking("b", 1);
+    desk.arrive(booking.clone());
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
+    let stood = desk.state("b").placement.expect("it stands");
+    desk.arrive(cancelled(a_booking("b", 2)));
+    desk.expect_and_answer(Operation::UpdateAppointment, updated("a-1"));
+    let mut durable = desk.durable.clone();
+    let known = durable.bookings.change(&booking.key).placement.as_mut().expect("it is known");
+    (known.spans, known.status) = (stood.spans, stood.status);
+    let mut next = Desk::acquired(GuardMode::IdempotencyKey, durable, desk.offsets.clone(), desk.now);
+    next.arrive(cancelled(a_booking("b", 3)));
+    next.pass_ms(1_000);
+    assert!(next.calls.is_empty(), "{:?}", next.calls);
+    let known = next.state("b").placement.expect("it is known");
+    assert_eq!((known.spans, known.status), (Vec::new(), BookingStatus::Cancelled));
+}
+
 #[test]
 fn reads_need_no_lease() {
     let mut desk = Desk::new(GuardMode::IdempotencyKey);
@@ -135,6 +158,18 @@ fn a_drained_task_waits_for_its_commit_and_not_for_the_clock() {
     assert!(wakeup.is_none_or(|at| at > desk.now), "else the worker spins until the commit has ended");
 }
 
+/// Goal: the group does not wait for what is not under way. Method: a task is wanted back in the pause before it is acquired
+/// again.
+#[test]
+fn a_task_that_is_not_being_acquired_yet_is_given_back_at_once() {
+    let mut desk = Desk::new(GuardMode::IdempotencyKey);
+    desk.hold_commits = true;
+    desk.arrive(a_booking("b", 1));
+    desk.commit_is_lost();
+    desk.handle(Input::TaskRevoked { partition: 0 });
+    assert!(matches!(desk.others.last(), Some(Effect::Release { .. })), "{:?}", desk.others.last());
+}
+
 /// Goal: no task is the group's gift and nobody's work. Method: it is wanted back while it is acquired, and given again before
 /// that has ended, as a group does that had its answer otherwise.
 #[test]
@@ -144,6 +179,7 @@ fn a_task_that_is_ours_again_before_it_was_given_back_is_acquired_anew() {
     desk.arrive(a_booking("b", 1));
     desk.commit_is_lost();
     desk.hold_commits = false;
+    desk.pass_ms(6_000);
     desk.handle(Input::TaskRevoked { partition: 0 });
     desk.handle(Input::TaskAssigned { partition: 0 });
     let [.., Effect::Drop { incarnation: over, .. }, Effect::Acquire { incarnation, .. }] = desk.others[..]

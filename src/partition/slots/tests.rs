@@ -80,8 +80,11 @@ fn the_step_aside_is_written_first_and_who_wants_that_place_waits() {
 #[test]
 fn a_step_aside_takes_the_place_of_an_older_one_that_was_left_out() {
     let wants = Footprint { wishes: BTreeMap::from([(1, wish(9, Some(1)))]), ..Footprint::default() };
-    let slots = slots(&[("x", stands(1, &[(10, Some(3)), (12, Some(2))])), ("y", wants)]);
-    assert_eq!(slots.first_of(&key("x")), [2]);
+    let aside = slots(&[("x", stands(1, &[(10, Some(3)), (12, Some(2))])), ("y", wants)]);
+    assert_eq!(aside.first_of(&key("x")), [2]);
+    let onto_its_place =
+        slots(&[("x", stands(1, &[(10, Some(2)), (12, Some(3))])), ("y", stands(2, &[(5, Some(1))]))]);
+    assert!(onto_its_place.first_of(&key("x")).is_empty(), "each would wait for the other");
 }
 
 #[test]
