@@ -11,7 +11,7 @@
 pub mod time;
 pub mod private;
 pub mod unordered;
-pub mod caught;
+pub mod panic_guard;
 pub mod topics;
 
 pub mod booking;

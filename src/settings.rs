@@ -22,8 +22,8 @@ pub struct Settings {
     pub partition_count: u32,
     /// `healthflow.duplicate_guard`.
     pub guard: GuardMode,
-    /// `healthflow.offers_versions`: whether a PUT with `If-Match` is carried out only while that revision is the current one.
-    pub offers_versions: bool,
+    /// `healthflow.supports_if_match`: whether a PUT with `If-Match` is carried out only while that revision is the current one.
+    pub supports_if_match: bool,
     /// `healthflow.updates_without_content`: whether a PUT answered 204 was carried out.
     pub updates_without_content: bool,
     /// `healthflow.key_retention_ms`: how long HealthFlow remembers an idempotency key.

@@ -13,7 +13,7 @@ use healthflow_sync::event::avro::{Encoder, contract};
 use healthflow_sync::event::failed::AppointmentFailed;
 use healthflow_sync::event::home::partition_of;
 use healthflow_sync::event::result::{ResultEnvelope, ResultOutcome};
-use healthflow_sync::kafka::schema_registry::{Patience, SchemaRegistry};
+use healthflow_sync::kafka::schema_registry::{RetryPolicy, SchemaRegistry};
 use healthflow_sync::sync::Reason;
 use healthflow_sync::time::Timestamp;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
@@ -67,7 +67,7 @@ impl Person<'_> {
 
     /// The registry's id of our schema of a topic.
     fn schema_id(&self, topic: &str) -> u32 {
-        let registry = SchemaRegistry::new(&self.0.registry_url, Patience::default()).expect("a client");
+        let registry = SchemaRegistry::new(&self.0.registry_url, RetryPolicy::default()).expect("a client");
         let contract = contract(topic).expect("one of ours");
         let register = registry.register(contract);
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(register)).expect("its id")

@@ -12,7 +12,7 @@ const ORDER: [&str; 28] = [
     "time",
     "private",
     "unordered",
-    "caught",
+    "panic_guard",
     "topics",
     "booking",
     "patient",

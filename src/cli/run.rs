@@ -16,8 +16,8 @@ use crate::cli::{Connection, open_files};
 use crate::config::{Config, FirstStart, GroupProtocol, HOSTNAME, secret};
 use crate::fact::Fact;
 use crate::http::{TransportSettings, check_token_file};
-use crate::kafka::schema_registry::{Patience, SchemaRegistry};
-use crate::kafka::topics::{TopicFault, Topics, Wish};
+use crate::kafka::schema_registry::{RetryPolicy, SchemaRegistry};
+use crate::kafka::topics::{TopicFault, TopicSpec, Topics};
 use crate::kafka::{Avro, BrokerClock, ClockFault, ClockWatch, Ends, Fleet, KafkaSettings, NotEntered, Now};
 use crate::metrics::{Catalogue, log};
 use crate::processor::Processor;
@@ -137,16 +137,16 @@ fn instance_name(configured: &str) -> String {
 const COMMAND_UNKNOWN_WAIT: Duration = Duration::from_secs(2);
 
 /// How patient a command is with the schema registry; a worker is patient as configured.
-pub fn command_patience(config: &Config) -> Patience {
+pub fn command_patience(config: &Config) -> RetryPolicy {
     let patience = registry_patience(config);
-    Patience { unknown_wait: patience.unknown_wait.min(COMMAND_UNKNOWN_WAIT), ..patience }
+    RetryPolicy { unknown_wait: patience.unknown_wait.min(COMMAND_UNKNOWN_WAIT), ..patience }
 }
 
 /// How patient a configuration is with the schema registry.
-pub fn registry_patience(config: &Config) -> Patience {
-    let (patience, unknown_wait_ms) = (Patience::default(), config.schema_registry.unknown_schema_wait_ms);
+pub fn registry_patience(config: &Config) -> RetryPolicy {
+    let (patience, unknown_wait_ms) = (RetryPolicy::default(), config.schema_registry.unknown_schema_wait_ms);
     let unknown_wait = Duration::from_millis(unknown_wait_ms);
-    Patience {
+    RetryPolicy {
         request_timeout: Duration::from_millis(config.schema_registry.timeout_ms),
         unknown_wait,
         unknown_wait_min: patience.unknown_wait_min.min(unknown_wait),
@@ -155,7 +155,7 @@ pub fn registry_patience(config: &Config) -> Patience {
 }
 
 /// Refuses to run on topics or schemas that differ from what is required; waits for a Kafka or a registry that is away.
-async fn check_topics(connection: &Connection, wish: Wish) -> anyhow::Result<u32> {
+async fn check_topics(connection: &Connection, wish: TopicSpec) -> anyhow::Result<u32> {
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
     loop {
         match topics.check(wish).await {

@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use crate::cli::Connection;
 use crate::config::Config;
-use crate::kafka::topics::{Topics, Wish};
+use crate::kafka::topics::{TopicSpec, Topics};
 
 /// What `topics` understands.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -32,7 +32,7 @@ pub async fn run(
 ) -> anyhow::Result<ExitCode> {
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
     let Arguments { partitions, replication, .. } = arguments;
-    let wish = Wish { partitions, replication, ..wish(config) };
+    let wish = TopicSpec { partitions, replication, ..wish(config) };
     let (lines, otherwise, code) = if arguments.check {
         let found = topics.check(wish).await?;
         let code = if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
@@ -48,7 +48,7 @@ pub async fn run(
 }
 
 /// What `config` asks of the topics.
-pub fn wish(config: &Config) -> Wish {
+pub fn wish(config: &Config) -> TopicSpec {
     let (keep_days, record_bytes_max) = (config.worker.keep_days, config.kafka.record_bytes_max as usize);
-    Wish { keep_days, record_bytes_max, ..Wish::default() }
+    TopicSpec { keep_days, record_bytes_max, ..TopicSpec::default() }
 }

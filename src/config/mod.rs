@@ -117,7 +117,7 @@ pub struct HealthFlow {
     /// What HealthFlow offers against duplicates.
     pub duplicate_guard: DuplicateGuard,
     /// Whether HealthFlow tells versions of appointments and honours `If-Match`.
-    pub offers_versions: bool,
+    pub supports_if_match: bool,
     /// Whether HealthFlow answers a PUT that it carried out with 204 and no content.
     pub updates_without_content: bool,
     /// How long HealthFlow remembers an idempotency key (milliseconds).
@@ -280,7 +280,7 @@ impl Config {
                 DuplicateGuard::Reference => GuardMode::Reference,
                 DuplicateGuard::Search => GuardMode::Search,
             },
-            offers_versions: healthflow.offers_versions,
+            supports_if_match: healthflow.supports_if_match,
             updates_without_content: healthflow.updates_without_content,
             key_retention_ms: signed(healthflow.key_retention_ms),
             request_life_ms: signed(healthflow.request_life_ms),

@@ -47,7 +47,7 @@ pub use lanes::Lanes;
 pub use producer::{CommitOutcome, TaskProducer};
 pub use restore::{Restored, restore};
 pub use settings::KafkaSettings;
-pub use task::{Broker, TaskThread};
+pub use task::{TaskSpawner, TaskThread};
 pub use watchdog::Watchdog;
 
 /// The worker's one clock, as it is handed to threads.

@@ -38,7 +38,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// How patient we are with the registry.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// Longest wait for one answer.
     pub request_timeout: Duration,
     /// Pause after the first failure; doubles with each further one.
@@ -55,9 +55,9 @@ pub struct Patience {
     pub unwanted_after: Duration,
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     fn default() -> Self {
-        Patience {
+        RetryPolicy {
             request_timeout: Duration::from_secs(5),
             pause_min: Duration::from_millis(100),
             pause_max: Duration::from_secs(5),
@@ -129,7 +129,7 @@ pub struct SchemaRegistry {
     url: String,
     settings: SrSettings,
     http: reqwest::Client,
-    patience: Patience,
+    patience: RetryPolicy,
     known: RwLock<HashMap<u32, Arc<WriterSchema>>>,
     asked: Asked,
     differing: Differing,
@@ -142,7 +142,7 @@ pub enum Standing {
     Known(Arc<WriterSchema>),
     /// It is being asked for.
     Asked,
-    /// The registry has said for [`Patience::unknown_wait`] that it does not know it. It is asked for all the same, for
+    /// The registry has said for [`RetryPolicy::unknown_wait`] that it does not know it. It is asked for all the same, for
     /// as long as anything wants it.
     Denied {
         /// When it said so last.
@@ -152,7 +152,7 @@ pub enum Standing {
 
 impl SchemaRegistry {
     /// For the registry at `url`, the base path of Confluent's API. Connects to nothing yet.
-    pub fn new(url: &str, patience: Patience) -> Result<SchemaRegistry, RegistryFault> {
+    pub fn new(url: &str, patience: RetryPolicy) -> Result<SchemaRegistry, RegistryFault> {
         let unusable =
             |what: String| RegistryFault::Refused { about: "the settings for its client".into(), what };
         let url = url.trim_end_matches('/').to_owned();
@@ -176,7 +176,7 @@ impl SchemaRegistry {
     }
 
     /// Where the schema with `id` stands; at once. One that is not known is asked for from now on, on `runtime`, until it
-    /// is here or nothing has wanted it for [`Patience::unwanted_after`].
+    /// is here or nothing has wanted it for [`RetryPolicy::unwanted_after`].
     pub fn standing(self: &Arc<Self>, runtime: &tokio::runtime::Handle, id: u32) -> Standing {
         if let Some(schema) = self.cached(id) {
             return Standing::Known(schema);
@@ -202,7 +202,7 @@ impl SchemaRegistry {
     }
 
     /// How patient it is.
-    pub fn patience(&self) -> &Patience {
+    pub fn patience(&self) -> &RetryPolicy {
         &self.patience
     }
 

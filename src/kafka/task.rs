@@ -28,7 +28,7 @@ use crate::topics::Lane;
 const IDLE: Duration = Duration::from_secs(2);
 
 /// What all tasks of a worker share.
-pub struct Broker {
+pub struct TaskSpawner {
     settings: KafkaSettings,
     fleet: Fleet,
     avro: Arc<Avro>,
@@ -52,7 +52,7 @@ struct Order {
     batch: Box<CommitBatch>,
 }
 
-impl Broker {
+impl TaskSpawner {
     /// Collects what tasks share.
     ///
     /// # Errors
@@ -68,7 +68,7 @@ impl Broker {
     ) -> Result<Arc<Self>, KafkaFault> {
         let permits = Permits::new(settings.acquire_parallel);
         let (said, identities) = (Said::default(), TopicIdentities::new(&settings)?);
-        Ok(Arc::new(Broker {
+        Ok(Arc::new(TaskSpawner {
             settings,
             fleet,
             avro,
@@ -118,7 +118,7 @@ impl Drop for TaskThread {
 }
 
 struct Life {
-    broker: Arc<Broker>,
+    broker: Arc<TaskSpawner>,
     partition: i32,
     incarnation: Incarnation,
     ended: Arc<AtomicBool>,
@@ -189,7 +189,7 @@ impl Life {
 
     /// Whether this task may go live, by what is on record of the fleet. Where it never may in this process, that ends.
     fn ask_the_fleet(&self, readers: &Readers) -> Result<(), KafkaFault> {
-        let Broker { settings, fleet, avro, inbox, .. } = &*self.broker;
+        let TaskSpawner { settings, fleet, avro, inbox, .. } = &*self.broker;
         fleet.admit(settings, self.partition, readers, avro, &self.ended).map_err(|refusal| {
             let why = refusal.to_string();
             if let Refusal::End(why) = refusal {

@@ -20,8 +20,8 @@ use crate::kafka::schema_registry::{COMPATIBILITY, RegistryFault, SchemaRegistry
 use crate::topics;
 
 pub use wanted::{
-    Actual, Bound, Difference, FAILED_RETENTION_MS, PARTITIONS_DEFAULT, RETENTION_MS, Remedy, Setting, Wish,
-    differences, settings,
+    Actual, Bound, Difference, FAILED_RETENTION_MS, PARTITIONS_DEFAULT, RETENTION_MS, Remedy, Setting,
+    TopicSpec, differences, settings,
 };
 
 /// Longest wait for the brokers' answer to one question.
@@ -73,14 +73,14 @@ impl Topics {
     }
 
     /// Everything in which topics and schemas differ from what they must be; empty when a worker may start.
-    pub async fn check(&self, wish: Wish) -> Result<Vec<Difference>, TopicFault> {
+    pub async fn check(&self, wish: TopicSpec) -> Result<Vec<Difference>, TopicFault> {
         let mut found = self.check_topics(wish).await?;
         found.extend(self.check_schemas().await?);
         Ok(found)
     }
 
     /// The part of [`check`](Self::check) that asks Kafka only.
-    pub async fn check_topics(&self, wish: Wish) -> Result<Vec<Difference>, TopicFault> {
+    pub async fn check_topics(&self, wish: TopicSpec) -> Result<Vec<Difference>, TopicFault> {
         Ok(differences(&self.look().await?.topics, wish))
     }
 
@@ -155,14 +155,15 @@ impl Topics {
         if let Some((_, code)) = added.into_iter().find_map(Result::err) {
             return Err(TopicFault::Kafka { what: what(), error: KafkaError::AdminOp(code) });
         }
-        let grown = Wish { partitions: Some(to.cast_signed()), record_bytes_max: 0, ..Wish::default() };
+        let grown =
+            TopicSpec { partitions: Some(to.cast_signed()), record_bytes_max: 0, ..TopicSpec::default() };
         self.wait_for_topics(grown).await?;
         Ok(small.into_iter().map(|(topic, has)| format!("{topic}: {has} partitions, now {to}")).collect())
     }
 
     /// Creates what is missing, sets what is set differently, registers schemas; gives a line for each thing done. A
     /// second run does nothing.
-    pub async fn create(&self, wish: Wish) -> Result<Vec<String>, TopicFault> {
+    pub async fn create(&self, wish: TopicSpec) -> Result<Vec<String>, TopicFault> {
         let cluster = self.look().await?;
         let found = differences(&cluster.topics, wish);
         if let Some(hopeless) = found.iter().find(|difference| difference.remedy != Remedy::Apply) {
@@ -190,7 +191,7 @@ impl Topics {
         Ok(done)
     }
 
-    async fn create_missing(&self, cluster: &Cluster, wish: Wish) -> Result<Vec<String>, TopicFault> {
+    async fn create_missing(&self, cluster: &Cluster, wish: TopicSpec) -> Result<Vec<String>, TopicFault> {
         let partitions = wanted::partitions(&cluster.topics, wish);
         let usual = i32::try_from(cluster.brokers.clamp(1, REPLICATION_DEFAULT)).unwrap_or(1);
         let replication = wish.replication.unwrap_or(usual);
@@ -233,7 +234,7 @@ impl Topics {
         &self,
         topic: &'static str,
         actual: &Actual,
-        wish: Wish,
+        wish: TopicSpec,
     ) -> Result<Vec<String>, TopicFault> {
         let wrong: Vec<_> = settings(topic, actual.replication, wish.record_bytes_max)
             .into_iter()
@@ -264,7 +265,7 @@ impl Topics {
     }
 
     /// Brokers answer at once that they will create or change a topic, and tell of it a moment later.
-    async fn wait_for_topics(&self, wish: Wish) -> Result<(), TopicFault> {
+    async fn wait_for_topics(&self, wish: TopicSpec) -> Result<(), TopicFault> {
         for _ in 1..APPEAR_LOOKS {
             if self.check_topics(wish).await?.is_empty() {
                 return Ok(());

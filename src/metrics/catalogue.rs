@@ -17,7 +17,7 @@ use prometheus::{
 use crate::fact::LinkChange;
 use crate::healthflow::Operation;
 use crate::life::Loss;
-use crate::metrics::book::{Book, Described, Made};
+use crate::metrics::builder::{Described, Made, MetricsBuilder};
 use crate::metrics::catalogue::tasks::{Tasks, Transactions};
 use crate::patient::search::Pass;
 use crate::sync::{Reason, SyncedOutcome};
@@ -53,32 +53,32 @@ pub struct Catalogue {
 impl Catalogue {
     /// Registers everything; `version` is the program's. Fails only if two metrics have one name.
     pub fn new(version: &str) -> Result<Self, prometheus::Error> {
-        let mut book = Book::default();
+        let mut builder = MetricsBuilder::default();
         let info =
-            book.gauges("healthflow_sync_build_info", &["version"], "Always 1; the version that runs.")?;
+            builder.gauges("healthflow_sync_build_info", &["version"], "Always 1; the version that runs.")?;
         info.with_label_values(&[version]).set(1);
         Ok(Catalogue {
-            bookings: Bookings::enter(&mut book)?,
-            calls: Calls::enter(&mut book)?,
-            doubts: Doubts::enter(&mut book)?,
-            inputs: Inputs::enter(&mut book)?,
-            transactions: Transactions::enter(&mut book)?,
-            tasks: Tasks::enter(&mut book)?,
-            status_age: book.seconds(
+            bookings: Bookings::enter(&mut builder)?,
+            calls: Calls::enter(&mut builder)?,
+            doubts: Doubts::enter(&mut builder)?,
+            inputs: Inputs::enter(&mut builder)?,
+            transactions: Transactions::enter(&mut builder)?,
+            tasks: Tasks::enter(&mut builder)?,
+            status_age: builder.seconds(
                 "healthflow_sync_worker_status_age_seconds",
                 "Age of the worker's last status; keeps growing while the worker hangs.",
             )?,
-            log_lines_lost: book.counter(
+            log_lines_lost: builder.counter(
                 "healthflow_sync_worker_log_lines_lost_total",
                 "Log lines that could not be written: the reader of the log is too slow or gone, or its disk is full.",
             )?,
-            clock_ahead: book.seconds(
+            clock_ahead: builder.seconds(
                 "healthflow_sync_worker_clock_ahead_seconds",
                 "How far the worker's clock is ahead of the brokers' beyond the round trip (negative: behind); 0 if unknown.",
             )?,
             scrape: Mutex::new(()),
-            registry: book.registry,
-            described: book.described,
+            registry: builder.registry,
+            described: builder.described,
         })
     }
 
@@ -112,20 +112,20 @@ pub(super) struct Bookings {
 }
 
 impl Bookings {
-    fn enter(book: &mut Book) -> Made<Self> {
+    fn enter(builder: &mut MetricsBuilder) -> Made<Self> {
         let bookings = Bookings {
-            synced: book.counters("healthflow_sync_bookings_synced_total", &["outcome"], "Versions of bookings that ended well, by outcome, once their transaction is good.")?,
-            failed: book.counters("healthflow_sync_bookings_failed_total", &["reason", "disposition"], "Versions and records that were dead-lettered, by reason code and by what to do with them.")?,
-            held: book.counters("healthflow_sync_bookings_held_total", &["reason"], "Versions that were held for a person's decision, by reason code.")?,
-            waits: crate::metrics::waits::Waits::enter(book)?,
-            reopened: book.counter("healthflow_sync_bookings_reopened_total", "Dead letters that a redrive re-opened.")?,
-            forgotten: book.counter("healthflow_sync_bookings_forgotten_total", "Old bookings that were removed from state (worker.keep_days).")?,
-            duplicates: book.counters("healthflow_sync_bookings_duplicates_total", &["content"], "Versions that came again and were skipped; content is same, differs or unknown.")?,
-            answers_forgotten: book.counter("healthflow_sync_bookings_answers_forgotten_total", "Old versions that may have been answered before: their booking has had too many to remember, and each gets a result, perhaps once more.")?,
-            links_changed: book.counters("healthflow_sync_links_changed_total", &["how"], "Links to HealthFlow's patients of which something new is known; how is renamed (another name under the same birthday), replaced (an id that was sent along is right), kept (it is wrong) or dropped (it was never confirmed).")?,
-            confirmation: book.histogram("healthflow_sync_bookings_confirmation_seconds", &["source"], "From the request to the good transaction with its result, of versions that ended well; source is live or backfill.", CONFIRMATION_EDGES)?,
-            unmeasured: book.counters("healthflow_sync_bookings_unmeasured_total", &["source"], "Versions that ended well and are not in the histogram: requested_at lies more than 30 days back, or a day ahead.")?,
-            in_work: book.level("healthflow_sync_bookings_in_work_records", "Bookings in memory that are worked on or ready.")?,
+            synced: builder.counters("healthflow_sync_bookings_synced_total", &["outcome"], "Versions of bookings that ended well, by outcome, once their transaction is good.")?,
+            failed: builder.counters("healthflow_sync_bookings_failed_total", &["reason", "disposition"], "Versions and records that were dead-lettered, by reason code and by what to do with them.")?,
+            held: builder.counters("healthflow_sync_bookings_held_total", &["reason"], "Versions that were held for a person's decision, by reason code.")?,
+            waits: crate::metrics::waits::Waits::enter(builder)?,
+            reopened: builder.counter("healthflow_sync_bookings_reopened_total", "Dead letters that a redrive re-opened.")?,
+            forgotten: builder.counter("healthflow_sync_bookings_forgotten_total", "Old bookings that were removed from state (worker.keep_days).")?,
+            duplicates: builder.counters("healthflow_sync_bookings_duplicates_total", &["content"], "Versions that came again and were skipped; content is same, differs or unknown.")?,
+            answers_forgotten: builder.counter("healthflow_sync_bookings_answers_forgotten_total", "Old versions that may have been answered before: their booking has had too many to remember, and each gets a result, perhaps once more.")?,
+            links_changed: builder.counters("healthflow_sync_links_changed_total", &["how"], "Links to HealthFlow's patients of which something new is known; how is renamed (another name under the same birthday), replaced (an id that was sent along is right), kept (it is wrong) or dropped (it was never confirmed).")?,
+            confirmation: builder.histogram("healthflow_sync_bookings_confirmation_seconds", &["source"], "From the request to the good transaction with its result, of versions that ended well; source is live or backfill.", CONFIRMATION_EDGES)?,
+            unmeasured: builder.counters("healthflow_sync_bookings_unmeasured_total", &["source"], "Versions that ended well and are not in the histogram: requested_at lies more than 30 days back, or a day ahead.")?,
+            in_work: builder.level("healthflow_sync_bookings_in_work_records", "Bookings in memory that are worked on or ready.")?,
         };
         for outcome in SyncedOutcome::ALL {
             bookings.synced.with_label_values(&[outcome.code().to_lowercase()]);
@@ -159,50 +159,50 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    fn enter(book: &mut Book) -> Made<Self> {
+    fn enter(builder: &mut MetricsBuilder) -> Made<Self> {
         let calls = Calls {
-            sent: book.counters(
+            sent: builder.counters(
                 "healthflow_sync_healthflow_calls_sent_total",
                 &["operation"],
                 "Calls of HealthFlow that were started.",
             )?,
-            answered: book.counters(
+            answered: builder.counters(
                 "healthflow_sync_healthflow_calls_answered_total",
                 &["operation", "class"],
                 "Calls of HealthFlow that ended; class is ok or the name of the fault.",
             )?,
-            seconds: book.histogram(
+            seconds: builder.histogram(
                 "healthflow_sync_healthflow_call_seconds",
                 &["operation"],
                 "From the start of a call to its end, whatever the end.",
                 CALL_EDGES,
             )?,
-            in_flight: book
+            in_flight: builder
                 .level("healthflow_sync_healthflow_in_flight_calls", "Calls of HealthFlow under way.")?,
-            foreign: book.counters(
+            foreign: builder.counters(
                 "healthflow_sync_healthflow_foreign_answers_total",
                 &["status"],
                 "Errors in other words than the contract's, which nobody believes; status is 1xx, 3xx, 4xx or other.",
             )?,
-            searches_too_wide: book.counters(
+            searches_too_wide: builder.counters(
                 "healthflow_sync_healthflow_searches_too_wide_total",
                 &["pass"],
                 "Searches for a patient that found more than healthflow.search_pages_max pages; pass says by what.",
             )?,
-            edits: book.counter(
+            edits: builder.counter(
                 "healthflow_sync_healthflow_edits_overwritten_total",
                 "Appointments that somebody had changed in HealthFlow and a newer version of the booking was written over.",
             )?,
-            pauses: book.counters(
+            pauses: builder.counters(
                 "healthflow_sync_healthflow_pauses_total",
                 &["why"],
                 "Times sending was paused; why is throttled, unavailable, unauthorised or forbidden.",
             )?,
-            paused_seconds: book.seconds(
+            paused_seconds: builder.seconds(
                 "healthflow_sync_healthflow_paused_seconds",
                 "How much longer nothing is sent; 0 while sending.",
             )?,
-            stale_token: book.level(
+            stale_token: builder.level(
                 "healthflow_sync_healthflow_stale_tokens",
                 "1 while the token file holds no token and the one that was read before is used; else 0.",
             )?,
@@ -236,29 +236,29 @@ pub(super) struct Doubts {
 }
 
 impl Doubts {
-    fn enter(book: &mut Book) -> Made<Self> {
+    fn enter(builder: &mut MetricsBuilder) -> Made<Self> {
         let doubts = Doubts {
-            opened: book.counters(
+            opened: builder.counters(
                 "healthflow_sync_doubts_opened_total",
                 &["operation"],
                 "Requests to write whose answer was lost.",
             )?,
-            inherited: book.counter(
+            inherited: builder.counter(
                 "healthflow_sync_doubts_inherited_total",
                 "Writes that were found open when a task was acquired: an owner before may have sent them.",
             )?,
-            settled: book.counters(
+            settled: builder.counters(
                 "healthflow_sync_doubts_settled_total",
                 &["found"],
                 "Doubtful writes that were settled by look-up; found is yes, no or unasked.",
             )?,
-            duplicates: book.counters(
+            duplicates: builder.counters(
                 "healthflow_sync_doubts_duplicates_total",
                 &["what"],
                 "Found more than once in HealthFlow, though created once; what is patient or appointment.",
             )?,
-            open: book.level("healthflow_sync_doubts_open_writes", "Writes in doubt now.")?,
-            oldest: book.seconds(
+            open: builder.level("healthflow_sync_doubts_open_writes", "Writes in doubt now.")?,
+            oldest: builder.seconds(
                 "healthflow_sync_doubts_oldest_seconds",
                 "Age of the oldest write in doubt; 0 if there is none.",
             )?,
@@ -290,47 +290,47 @@ pub(super) struct Inputs {
 }
 
 impl Inputs {
-    fn enter(book: &mut Book) -> Made<Self> {
+    fn enter(builder: &mut MetricsBuilder) -> Made<Self> {
         let inputs = Inputs {
-            lag_records: book.gauges(
+            lag_records: builder.gauges(
                 "healthflow_sync_input_lag_records",
                 LANE,
                 "Records of an input topic that are neither answered nor parked; a transaction's end counts as one, so a quiet retry topic may show 1.",
             )?,
-            lag_seconds: book.ages(
+            lag_seconds: builder.ages(
                 "healthflow_sync_input_lag_seconds",
                 LANE,
                 "Age of the oldest record in memory that is neither answered nor parked, or how long a lane that should move has not; 0 if there is neither.",
             )?,
-            read_ahead_records: book.gauges(
+            read_ahead_records: builder.gauges(
                 "healthflow_sync_input_read_ahead_records",
                 LANE,
                 "Records of an input topic in memory.",
             )?,
-            read_ahead_bytes: book.gauges(
+            read_ahead_bytes: builder.gauges(
                 "healthflow_sync_input_read_ahead_bytes",
                 LANE,
                 "What they weigh.",
             )?,
-            retry_waiting: book.level(
+            retry_waiting: builder.level(
                 "healthflow_sync_retry_waiting_records",
                 "Retry records in memory that wait for their time.",
             )?,
-            retry_overdue: book.seconds(
+            retry_overdue: builder.seconds(
                 "healthflow_sync_retry_oldest_due_seconds",
                 "How long the earliest of them has been due; 0 if none is.",
             )?,
-            schemas: book.ages(
+            schemas: builder.ages(
                 "healthflow_sync_input_schema_trouble_seconds",
                 &["id", "trouble"],
                 "How long records with this schema id have not been readable; trouble is unknown (to the registry) or unreadable (with our schema, all or some).",
             )?,
-            forwarded: book.counters(
+            forwarded: builder.counters(
                 "healthflow_sync_input_forwarded_total",
                 &["topic"],
                 "Records that lay in another partition than their key says and were sent on to it.",
             )?,
-            positions_lost: book.counters(
+            positions_lost: builder.counters(
                 "healthflow_sync_input_positions_lost_total",
                 &["topic", "why"],
                 "Times a lane could not go on from where it was; why is offset_forgotten, records_deleted or topic_made_anew.",

@@ -2,7 +2,7 @@
 //! the spot where something happens. So no line and no number can be forgotten, told twice, or carry patient data that
 //! a fact does not have.
 
-mod book;
+mod builder;
 pub mod catalogue;
 pub mod exposition;
 pub mod log;
@@ -10,7 +10,7 @@ mod log_writer;
 pub mod tally;
 mod waits;
 
-pub use book::Described;
+pub use builder::Described;
 pub use catalogue::Catalogue;
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::booking::{Booking, BookingKey, PatientKey};
 use crate::defects::planted;
 use crate::healthflow::Request;
-use crate::partition::gates::DoubtVerdict;
+use crate::partition::blockers::DoubtVerdict;
 use crate::partition::job::{Job, JobKey, Purpose, Share, Standing};
 use crate::partition::settle::Settling;
 use crate::partition::subject::Subject;
@@ -30,7 +30,7 @@ pub(super) enum Next {
     /// Another booking will free the slot; at this moment it is tried all the same.
     AwaitSlot(Timestamp),
     /// Nothing more: every version has ended or is parked.
-    Rest,
+    Done,
 }
 
 /// How long until a booking looks again whether its patient's doubt is settled, and a patient's job whether the repeat
@@ -56,7 +56,7 @@ impl Task {
             self.stand(key, &mut job, standing, turn.now);
             self.jobs.put_back(key, job);
         } else {
-            self.rest(key, job, next, turn);
+            self.put_aside(key, job, next, turn);
         }
         self.note_job(key, turn);
     }
@@ -91,7 +91,7 @@ impl Task {
     /// What the job does next.
     pub(super) fn next_of(&mut self, key: &JobKey, job: &mut Job, turn: &mut Turn<'_>) -> Next {
         if self.is_draining() {
-            return Next::Rest;
+            return Next::Done;
         }
         let next = match key {
             JobKey::Booking(booking) => self.next_of_booking(booking, job, turn),

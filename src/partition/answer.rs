@@ -11,8 +11,8 @@ use crate::fact::Fact;
 use crate::healthflow::fault::{Missing, NotSent, Unknown};
 use crate::healthflow::pages::Endless;
 use crate::healthflow::{Answer, AppointmentId, AppointmentStands, Fault, Operation, Reply};
-use crate::partition::gates::DoubtVerdict;
-use crate::partition::intents::{Fate, fields_of};
+use crate::partition::blockers::DoubtVerdict;
+use crate::partition::intents::{FaultOutcome, fields_of};
 use crate::partition::job::{Flight, Job, JobKey, Purpose, Standing, Told};
 use crate::partition::slot_waits::may_stand_too;
 use crate::partition::task::{Task, Turn};
@@ -31,7 +31,8 @@ impl Task {
             return;
         };
         self.stand(key, &mut job, Standing::Arrived, turn.now);
-        let reply = if turn.settings.offers_versions { reply } else { reply.map(Answer::without_revisions) };
+        let reply =
+            if turn.settings.supports_if_match { reply } else { reply.map(Answer::without_revisions) };
         self.is_not_alone_any_more(key, job.patient.as_ref(), turn.now);
         let why = reply.as_ref().err().map_or(WaitReason::Throttled, WaitReason::from);
         job.told = told;
@@ -165,18 +166,18 @@ impl Task {
             Ok(_) => Fault::Unknown(Unknown::Unreadable),
             Err(fault) => fault,
         };
-        let Some(fate) = self.intents.fate(&patient, &fault, quiet_at, turn) else { return };
-        match fate {
-            Fate::Stands(id) => self.patient_stands(&patient, id.into(), None, turn),
+        let Some(outcome) = self.intents.apply_fault(&patient, &fault, quiet_at, turn) else { return };
+        match outcome {
+            FaultOutcome::Stands(id) => self.patient_stands(&patient, id.into(), None, turn),
             // Only an update names a revision.
-            Fate::Outdated => {}
-            Fate::SendAgain { counts } => self.send_again(key, job, &fault, counts, turn),
-            Fate::Refused => {
+            FaultOutcome::Outdated => {}
+            FaultOutcome::SendAgain { counts } => self.send_again(key, job, &fault, counts, turn),
+            FaultOutcome::Refused => {
                 self.close(&(&patient).into());
                 self.newcomers.never_happened(&patient);
                 self.reject_version(key, job, (flight.version, Reason::Rejected), &fields_of(&fault), turn);
             }
-            Fate::InDoubt => {
+            FaultOutcome::InDoubt => {
                 self.change_patient(&patient).last_write_at = turn.now;
                 let operation = flight.operation;
                 turn.facts.push_back(Fact::DoubtOpened { key: None, operation, quiet_at });
@@ -235,15 +236,15 @@ impl Task {
             (Ok(_), _) => Fault::Unknown(Unknown::Unreadable),
             (Err(fault), _) => fault,
         };
-        let Some(fate) = self.intents.fate(key, &fault, quiet_at, turn) else { return };
-        match fate {
-            Fate::Stands(id) => {
+        let Some(outcome) = self.intents.apply_fault(key, &fault, quiet_at, turn) else { return };
+        match outcome {
+            FaultOutcome::Stands(id) => {
                 self.adopt(key, (id.into(), None), Self::flight_patient(flight));
                 self.close(&key.into());
             }
-            Fate::Outdated => self.appointment_changed(key, job, flight, turn),
-            Fate::SendAgain { counts } => self.send_again(key, job, &fault, counts, turn),
-            Fate::Refused => {
+            FaultOutcome::Outdated => self.appointment_changed(key, job, flight, turn),
+            FaultOutcome::SendAgain { counts } => self.send_again(key, job, &fault, counts, turn),
+            FaultOutcome::Refused => {
                 self.close(&key.into());
                 match &fault {
                     Fault::NotFound(Missing::Appointment) => self.placement_gone(key, job, turn),
@@ -258,7 +259,7 @@ impl Task {
                     }
                 }
             }
-            Fate::InDoubt => {
+            FaultOutcome::InDoubt => {
                 self.change_booking(key).last_write_at = turn.now;
                 let (key_of, operation) = (Some(key.clone()), flight.operation);
                 turn.facts.push_back(Fact::DoubtOpened { key: key_of, operation, quiet_at });

@@ -221,7 +221,7 @@ impl Task {
     fn take_in_hand(&mut self, in_hand: InHand, settings: &Settings) {
         let state = self.state.bookings.open(&in_hand.booking.key);
         if let Some(placement) = state.and_then(|state| state.placement.as_mut())
-            && !settings.offers_versions
+            && !settings.supports_if_match
         {
             // Told when HealthFlow offered versions: now it would not ask for this one.
             placement.revision = None;

@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 
 /// A request that may go out now.
 #[derive(Debug)]
-pub struct Send {
+pub struct ReadyCall {
     /// Whose it is.
     pub job: JobKey,
     /// What to send.
@@ -44,11 +44,11 @@ impl Task {
     }
 
     /// The next request of this share that may go out. The caller takes a permit for it next: nothing may wait after this.
-    pub fn send_next(&mut self, share: Share, turn: &mut Turn<'_>) -> Option<Send> {
+    pub fn send_next(&mut self, share: Share, turn: &mut Turn<'_>) -> Option<ReadyCall> {
         while let Some((key, mut job)) = self.jobs.take_ready(share) {
             let next = self.next_of(&key, &mut job, turn);
             let Next::Ask(request, purpose) = next else {
-                self.rest(&key, job, next, turn);
+                self.put_aside(&key, job, next, turn);
                 self.note_job(&key, turn);
                 continue;
             };
@@ -68,7 +68,7 @@ impl Task {
             self.launch(&key, &mut job, &request, purpose, turn);
             self.jobs.put_back(&key, job);
             self.note_job(&key, turn);
-            return Some(Send { job: key, request, lease_until: is_write.then_some(lease_until) });
+            return Some(ReadyCall { job: key, request, lease_until: is_write.then_some(lease_until) });
         }
         None
     }
@@ -116,13 +116,13 @@ impl Task {
     }
 
     /// Puts a job that has nothing to send where it belongs: into a wait, into the retry topic, or to its end.
-    pub(super) fn rest(&mut self, key: &JobKey, mut job: Job, next: Next, turn: &mut Turn<'_>) {
+    pub(super) fn put_aside(&mut self, key: &JobKey, mut job: Job, next: Next, turn: &mut Turn<'_>) {
         let now = turn.now;
         self.is_not_alone_any_more(key, job.patient.as_ref(), now);
         let give_up_at = |job: &Job| job.waiting_since.unwrap_or(now).plus_ms(turn.settings.memory_wait_ms);
         match next {
-            Next::Ask(..) | Next::Rest => {}
-            Next::AwaitSlot(until) => return self.rest_for_slot(key, job, until, turn),
+            Next::Ask(..) | Next::Done => {}
+            Next::AwaitSlot(until) => return self.put_aside_for_slot(key, job, until, turn),
             Next::Wait(at, why) => {
                 if at <= give_up_at(&job) || job.versions.is_empty() {
                     self.stand(key, &mut job, Standing::AwaitsTime(at.max(now.plus_ms(1))), now);

@@ -2,7 +2,7 @@
 //! carries each, what was sent under it, whether its outcome is in doubt; and how long it may write at all. Lives in
 //! memory only: a new owner starts with a doubt for every intent that it finds open (rule K1).
 
-mod fate;
+mod fault_outcome;
 mod open_write;
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use crate::settings::Settings;
 use crate::time::Timestamp;
 use crate::unordered::hash_entries;
 
-pub(super) use fate::{Fate, fields_of};
+pub(super) use fault_outcome::{FaultOutcome, fields_of};
 pub(super) use open_write::Doubt;
 use open_write::OpenWrite;
 
@@ -162,15 +162,15 @@ impl Intents {
     }
 
     /// What the fault of a request under it means for it (rules W3, W4); none if it is not open any more.
-    pub fn fate(
+    pub fn apply_fault(
         &mut self,
         subject: impl Into<Subject>,
         fault: &Fault,
         quiet_at: Timestamp,
         turn: &Turn<'_>,
-    ) -> Option<Fate> {
+    ) -> Option<FaultOutcome> {
         let open = self.open.get_mut(&subject.into())?;
-        Some(fate::fate(open, fault, quiet_at, turn))
+        Some(fault_outcome::apply(open, fault, quiet_at, turn))
     }
 
     /// A look-up did not tell what became of it: the doubt waits for a record that can go to review.

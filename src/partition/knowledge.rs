@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::booking::Booking;
-use crate::caught::caught;
 #[cfg(feature = "planted-defects")]
 use crate::defects::mistaken;
 use crate::defects::planted;
+use crate::panic_guard::caught;
 use crate::partition::job::Job;
 use crate::partition::task::Task;
 use crate::patient::digests::{Likeness, PersonDigests};

@@ -4,9 +4,9 @@
 
 mod knowledge;
 pub mod lane;
-pub mod newcomers;
+pub mod recent_creations;
 pub mod reading;
-mod suspects;
+mod crash_suspects;
 mod subject;
 mod outbox;
 mod jobs;
@@ -22,7 +22,7 @@ pub mod task;
 pub mod arrive;
 pub mod advance;
 mod alone;
-pub mod gates;
+pub mod blockers;
 pub mod dispatch;
 pub mod answer;
 pub mod settle;
@@ -33,6 +33,6 @@ pub mod slot_waits;
 pub mod finish;
 mod charts;
 mod commit;
-pub mod identity;
+pub mod state_hash;
 
 pub use task::{Task, Turn};

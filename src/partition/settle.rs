@@ -46,21 +46,21 @@ impl Task {
     /// A booking with no version at hand: only its doubt is left to settle.
     pub(super) fn next_of_doubt(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) -> Next {
         let doubt = self.intents.doubt(key).filter(|doubt| !doubt.unclear);
-        let Some(doubt) = doubt else { return Next::Rest };
+        let Some(doubt) = doubt else { return Next::Done };
         // The look-up too may be what kills the workers: it waits for a record to go to a person with (rule K6).
         if self.is_given_up(&key.into(), turn.settings) {
-            return Next::Rest;
+            return Next::Done;
         }
         if turn.now < doubt.quiet_at {
             self.jobs.wake_at(doubt.quiet_at, JobKey::Booking(key.clone()));
-            return Next::Rest;
+            return Next::Done;
         }
         match self.settle(key, job, turn) {
             Settling::Ask(request) => Next::Ask(*request, Purpose::Settle),
-            Settling::Settled => Next::Rest,
+            Settling::Settled => Next::Done,
             Settling::Unclear => {
                 self.leave_to_a_person(key, job, turn);
-                Next::Rest
+                Next::Done
             }
         }
     }
@@ -88,15 +88,15 @@ impl Task {
     }
 
     pub(super) fn next_of_patient(&mut self, key: &PatientKey, job: &Job, turn: &mut Turn<'_>) -> Next {
-        let Some(doubt) = self.intents.doubt(key) else { return Next::Rest };
+        let Some(doubt) = self.intents.doubt(key) else { return Next::Done };
         if self.intents.is_in_flight(key) {
             // A booking repeats it just now; where that settles nothing, somebody must look again.
             self.jobs.wake_at(turn.now.plus_ms(SETTLE_AGAIN_MS), JobKey::Patient(key.clone()));
-            return Next::Rest;
+            return Next::Done;
         }
         if turn.now < doubt.quiet_at {
             self.jobs.wake_at(doubt.quiet_at, JobKey::Patient(key.clone()));
-            return Next::Rest;
+            return Next::Done;
         }
         let given_up = self.is_given_up(&key.into(), turn.settings);
         if turn.settings.guard.has_references() && !given_up {
@@ -104,7 +104,7 @@ impl Task {
         }
         // The next booking of it finds it by searching.
         self.creation_is_unseen(key, turn);
-        Next::Rest
+        Next::Done
     }
 
     /// A creation in doubt is quiet, and HealthFlow cannot be asked for it: from now on every search shows whom it may have

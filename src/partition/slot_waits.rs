@@ -230,7 +230,7 @@ impl Task {
 
     /// Puts a job aside that waits for a slot. It is in nobody's way: it holds no intent, no place and no patient, for the
     /// booking that will free the slot may be the same patient's. In memory for a while, then in the retry topic.
-    pub(super) fn rest_for_slot(
+    pub(super) fn put_aside_for_slot(
         &mut self,
         key: &JobKey,
         mut job: Job,

@@ -8,7 +8,7 @@
 pub mod effect;
 pub mod heed;
 pub mod input;
-pub mod identity;
+pub mod state_hash;
 pub mod ownership;
 pub mod schedule;
 pub mod stall;

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::caught::caught;
 use crate::healthflow::fault::{NotSent, Unknown};
 use crate::healthflow::{Fault, Reply, Request, decode, encode};
 use crate::http::Transport;
 use crate::life::{CallId, Incarnation};
+use crate::panic_guard::caught;
 use crate::processor::{Inbox, Input};
 use crate::time::Timestamp;
 use crate::worker::clock::Clock;

@@ -5,15 +5,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::caught::is_caught;
 use crate::fact::Fact;
 use crate::http::transport::Unusable;
 use crate::http::{Transport, TransportSettings};
 use crate::kafka::{
-    Avro, Broker, Fetched, Fleet, Group, KafkaFault, KafkaSettings, LaneWatch, Lanes, Now, TaskThread,
+    Avro, Fetched, Fleet, Group, KafkaFault, KafkaSettings, LaneWatch, Lanes, Now, TaskSpawner, TaskThread,
     Watchdog,
 };
 use crate::metrics::log;
+use crate::panic_guard::is_caught;
 use crate::processor::{Effect, Inbox, Input, Processor};
 use crate::settings::Settings;
 use crate::time::Timestamp;
@@ -117,7 +117,7 @@ struct Worker {
     // Dropped in this order: who reads ends before the membership does.
     watch: LaneWatch,
     lanes: Lanes,
-    broker: Arc<Broker>,
+    broker: Arc<TaskSpawner>,
     group: Group,
 }
 
@@ -144,7 +144,7 @@ impl Worker {
         let watch = LaneWatch::start(&settings.kafka, inbox.clone())?;
         let group = Group::join(&settings.kafka, inbox.clone())?;
         let broker =
-            Broker::new(settings.kafka, settings.fleet, avro, group.membership(), inbox, watchdog, now)?;
+            TaskSpawner::new(settings.kafka, settings.fleet, avro, group.membership(), inbox, watchdog, now)?;
         let margin_ms = settings.processor.lease_margin_ms;
         let calls = Calls::new(runtime.handle().clone(), transport, mailbox.clone(), clock, margin_ms);
         let processor = Processor::new(settings.processor, clock.now());

@@ -29,7 +29,7 @@ fn read(line: &mut Line) -> AppointmentRead {
 
 #[test]
 fn an_update_is_carried_out_only_while_the_version_it_names_stands() {
-    let mut line = Line::new(json!({"offers_versions": true}));
+    let mut line = Line::new(json!({"supports_if_match": true}));
     let patient = line.create_patient();
     let first = revision(line.ask(&create("b", &patient)));
     let mut longer = content("b", &patient);
@@ -45,7 +45,7 @@ fn an_update_is_carried_out_only_while_the_version_it_names_stands() {
 
 #[test]
 fn an_edit_by_hand_is_another_version_and_other_content() {
-    let mut line = Line::new(json!({"offers_versions": true}));
+    let mut line = Line::new(json!({"supports_if_match": true}));
     let patient = line.create_patient();
     let first = revision(line.ask(&create("b", &patient)));
     let before = read(&mut line);

@@ -32,7 +32,7 @@ pub struct Nature {
     /// Looks at the slot before it looks at the key: our own creation refuses its repeat.
     pub slots_before_keys: bool,
     /// Offers versions: a change that names an older one is refused.
-    pub offers_versions: bool,
+    pub supports_if_match: bool,
     /// Replays the first answer to a key, whatever the bytes.
     pub replays_for_other_bytes: bool,
 }
@@ -248,7 +248,7 @@ impl HealthFlow {
     ) -> Reply {
         let Some(entry) = self.entry(id) else { return Err(Fault::NotFound(Missing::Appointment)) };
         let is_current = if_match.is_none_or(|revision| revision.as_str() == entry.revision.to_string());
-        if nature.offers_versions && !is_current {
+        if nature.supports_if_match && !is_current {
             return Err(Fault::Changed);
         }
         if !self.stands(content.patient.as_str()) {

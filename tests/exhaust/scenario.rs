@@ -93,7 +93,7 @@ pub fn settings(guard: GuardMode) -> Settings {
     Settings {
         partition_count: 1,
         guard,
-        offers_versions: false,
+        supports_if_match: false,
         updates_without_content: false,
         key_retention_ms: 1 << 40,
         request_life_ms: REQUEST_LIFE_MS,
@@ -179,7 +179,7 @@ fn scenario(name: &'static str, guard: GuardMode, records: Vec<Booking>) -> Scen
             lag_ms: SEARCH_LAG_MS,
             slot_conflicts: false,
             slots_before_keys: false,
-            offers_versions: false,
+            supports_if_match: false,
             replays_for_other_bytes: false,
         },
         records,
@@ -323,7 +323,7 @@ fn legal_steps() -> Vec<Scenario> {
 fn revisions() -> Vec<Scenario> {
     let two = || vec![booking("x", 1, Who::Known), booking("x", 2, Who::Known)];
     let offering = |mut scenario: Scenario| {
-        (scenario.settings.offers_versions, scenario.nature.offers_versions) = (true, true);
+        (scenario.settings.supports_if_match, scenario.nature.supports_if_match) = (true, true);
         scenario
     };
     vec![

@@ -12,7 +12,7 @@ pub fn settings(guard: GuardMode) -> Settings {
     Settings {
         partition_count: 1,
         guard,
-        offers_versions: false,
+        supports_if_match: false,
         updates_without_content: false,
         key_retention_ms: 86_400_000,
         request_life_ms: 10_000,

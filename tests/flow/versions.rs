@@ -17,13 +17,13 @@ use crate::desk::*;
 
 const Q_MS: i64 = 75_000;
 
-fn offering(offers_versions: bool) -> Settings {
-    Settings { offers_versions, ..settings(GuardMode::Reference) }
+fn offering(supports_if_match: bool) -> Settings {
+    Settings { supports_if_match, ..settings(GuardMode::Reference) }
 }
 
 /// A booking whose first version stands as version 1 of HealthFlow.
-fn placed(offers_versions: bool) -> Desk {
-    let mut desk = Desk::within(offering(offers_versions), TaskState::default(), [].into(), START);
+fn placed(supports_if_match: bool) -> Desk {
+    let mut desk = Desk::within(offering(supports_if_match), TaskState::default(), [].into(), START);
     desk.pass_ms(LAG_MS + 1);
     desk.arrive(rescheduled("b", 1));
     desk.expect_and_answer(Operation::CreateAppointment, Ok(Answer::AppointmentCreated(stands("1"))));

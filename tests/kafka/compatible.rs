@@ -9,7 +9,7 @@ use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
 use healthflow_sync::event::avro::{Decoder, Encoder, contract};
 use healthflow_sync::event::requested::AppointmentRequested;
-use healthflow_sync::kafka::schema_registry::{Patience, SchemaRegistry};
+use healthflow_sync::kafka::schema_registry::{RetryPolicy, SchemaRegistry};
 use healthflow_sync::topics;
 use serde_json::{Value as Json, json};
 
@@ -266,7 +266,8 @@ fn a_schema_with_references_is_read() {
     });
     let mut bytes = Vec::new();
     Encoder::new(ours, id).encode(&sample(), &mut bytes).unwrap();
-    let registry = Arc::new(SchemaRegistry::new(&Stack::shared().registry_url, Patience::default()).unwrap());
+    let registry =
+        Arc::new(SchemaRegistry::new(&Stack::shared().registry_url, RetryPolicy::default()).unwrap());
     let schema = world().runtime.block_on(registry.schema(id));
     assert_eq!(schema.decoder(ours).decode(&bytes), Ok(sample()));
 }

@@ -12,7 +12,7 @@ use healthflow_sync::event::Outgoing;
 use healthflow_sync::event::home::partition_of;
 use healthflow_sync::event::requested::AppointmentRequested;
 use healthflow_sync::kafka::repartition::check_no_worker_runs;
-use healthflow_sync::kafka::{Avro, Broker, Fleet, KafkaSettings, NotEntered, restore};
+use healthflow_sync::kafka::{Avro, Fleet, KafkaSettings, NotEntered, TaskSpawner, restore};
 use healthflow_sync::processor::Input;
 use healthflow_sync::state::{BookingState, Owner, StateRecord, VersionSet};
 use healthflow_sync::time::Timestamp;
@@ -107,7 +107,7 @@ fn nobody_goes_live(avro: &Arc<Avro>, outsider: &Member, workers: &[KafkaSetting
         let (inbox, fleet) = (Arc::new(Kept::default()), Fleet::new(Owner::of(kafka)));
         let (membership, now) = (outsider.group.membership(), world().now.clone());
         let broker =
-            Broker::new(kafka.clone(), fleet, avro.clone(), membership, inbox.clone(), watchdog(), now)
+            TaskSpawner::new(kafka.clone(), fleet, avro.clone(), membership, inbox.clone(), watchdog(), now)
                 .unwrap();
         let last = kafka.partition_count.cast_signed() - 1;
         let tasks = [0, last].map(|partition| broker.acquire(partition, 1, Timestamp(0)).unwrap());

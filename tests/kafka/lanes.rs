@@ -8,7 +8,7 @@ use healthflow_sync::event::home::partition_of;
 use healthflow_sync::event::requested::AppointmentRequested;
 use healthflow_sync::event::{Arrival, avro};
 use healthflow_sync::kafka::Lanes;
-use healthflow_sync::kafka::schema_registry::{Patience, SchemaRegistry};
+use healthflow_sync::kafka::schema_registry::{RetryPolicy, SchemaRegistry};
 use healthflow_sync::partition::reading::Release;
 use healthflow_sync::processor::Input;
 use healthflow_sync::sync::Reason;
@@ -40,7 +40,7 @@ fn publish_for(practice: &str, partition: i32, values: impl Iterator<Item = Vec<
 }
 
 fn encoder() -> Encoder {
-    let registry = SchemaRegistry::new(&Stack::shared().registry_url, Patience::default()).unwrap();
+    let registry = SchemaRegistry::new(&Stack::shared().registry_url, RetryPolicy::default()).unwrap();
     let contract: &'static avro::Contract = contract(topics::REQUESTED).unwrap();
     let id = world().runtime.block_on(registry.register(contract)).unwrap();
     Encoder::new(contract, id)

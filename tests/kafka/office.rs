@@ -14,7 +14,7 @@ use healthflow_sync::event::requested::AppointmentRequested;
 use healthflow_sync::event::result::ResultEnvelope;
 use healthflow_sync::event::review::AppointmentReview;
 use healthflow_sync::event::synced::AppointmentSynced;
-use healthflow_sync::kafka::schema_registry::{Patience, SchemaRegistry};
+use healthflow_sync::kafka::schema_registry::{RetryPolicy, SchemaRegistry};
 use healthflow_sync::kafka::{Avro, KafkaSettings};
 use healthflow_sync::topics::{FAILED, REQUESTED, REVIEW, SYNCED};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
@@ -66,7 +66,7 @@ impl House {
         arguments.push(PARTITIONS.to_string());
         arguments.extend(addresses(&stack.brokers, &stack.registry_url));
         runtime.block_on(run(&beside("healthflow-sync").unwrap(), arguments)).unwrap();
-        let registry = SchemaRegistry::new(&stack.registry_url, Patience::default()).unwrap();
+        let registry = SchemaRegistry::new(&stack.registry_url, RetryPolicy::default()).unwrap();
         let contract = contract(REQUESTED).unwrap();
         let encoder = Encoder::new(contract, runtime.block_on(registry.register(contract)).unwrap());
         Arc::new(House { stack, proxy, encoder })
@@ -208,7 +208,7 @@ impl Office {
 
     /// How this office's commands reach Kafka and the registry.
     pub fn connection(&self) -> Connection {
-        let registry = SchemaRegistry::new(&self.registry_url(), Patience::default()).unwrap();
+        let registry = SchemaRegistry::new(&self.registry_url(), RetryPolicy::default()).unwrap();
         Connection { kafka: self.kafka().client(), registry: Arc::new(registry) }
     }
 

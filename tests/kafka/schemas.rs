@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use healthflow_sync::event::Arrival;
 use healthflow_sync::event::avro::{Encoder, contract};
-use healthflow_sync::kafka::schema_registry::{Patience, SchemaRegistry};
+use healthflow_sync::kafka::schema_registry::{RetryPolicy, SchemaRegistry};
 use healthflow_sync::kafka::{Avro, Lanes};
 use healthflow_sync::processor::Input;
 use healthflow_sync::topics::{self, Lane};
@@ -57,7 +57,7 @@ async fn by_id(State(follower): State<Arc<Follower>>, Path(id): Path<u32>) -> Re
 }
 
 /// A pretended registry, and lanes that ask it.
-fn start(name: &str, patience: Patience) -> (Arc<Follower>, Lanes, Arc<Kept>) {
+fn start(name: &str, patience: RetryPolicy) -> (Arc<Follower>, Lanes, Arc<Kept>) {
     let (world, follower) = (world(), Arc::new(Follower::default()));
     let routes = Router::new()
         .route("/subjects/{subject}", post(look_up))
@@ -95,7 +95,7 @@ fn told(inputs: &[Input]) -> Vec<(i64, &'static str)> {
 fn a_schema_that_the_registry_learns_late_makes_no_dead_letter() {
     let partition = 40;
     let (pause_max, unknown_wait_min) = (Duration::from_millis(20), Duration::ZERO);
-    let hasty = Patience { pause_max, unknown_wait_min, ..Patience::default() };
+    let hasty = RetryPolicy { pause_max, unknown_wait_min, ..RetryPolicy::default() };
     let (follower, lanes, inbox) = start("learns-late", hasty);
     let mut records: Vec<_> = (0..20).map(|n| encoded(&late(), partition, &format!("late-{n}"))).collect();
     records.push(encoded(&Encoder::new(contract(topics::REQUESTED).unwrap(), 1), partition, "behind"));
@@ -117,12 +117,12 @@ fn a_schema_that_the_registry_learns_late_makes_no_dead_letter() {
 #[test]
 fn an_id_that_never_comes_costs_its_lane_one_wait_and_heals() {
     let partition = 41;
-    let brief = Patience {
+    let brief = RetryPolicy {
         pause_max: Duration::from_millis(20),
         unknown_wait: Duration::from_secs(1),
         // For ever, here: only a lane that is full ends the wait.
         unknown_wait_min: Duration::from_secs(600),
-        ..Patience::default()
+        ..RetryPolicy::default()
     };
     let (follower, lanes, inbox) = start("never-comes", brief);
     let records = |count: usize| (0..count).map(|n| encoded(&late(), partition, &format!("b-{n}")));

@@ -11,9 +11,9 @@ use healthflow_sync::event::requested::{
 };
 use healthflow_sync::event::result::Finished;
 use healthflow_sync::event::{Identity, Outgoing};
-use healthflow_sync::kafka::schema_registry::{Patience, SchemaRegistry};
+use healthflow_sync::kafka::schema_registry::{RetryPolicy, SchemaRegistry};
 use healthflow_sync::kafka::{
-    Avro, Broker, Fleet, Group, KafkaSettings, Membership, Now, TaskThread, Watchdog,
+    Avro, Fleet, Group, KafkaSettings, Membership, Now, TaskSpawner, TaskThread, Watchdog,
 };
 use healthflow_sync::partition::commit_batch::CommitBatch;
 use healthflow_sync::partition::start::Acquired;
@@ -63,7 +63,7 @@ pub fn world() -> &'static World {
         let made = runtime.block_on(admin.create_topics(&new, &AdminOptions::new())).unwrap();
         assert!(made.iter().all(Result::is_ok), "{made:?}");
         let second = Duration::from_secs(1);
-        let brief = Patience { unknown_wait: second, unknown_wait_min: second, ..Patience::default() };
+        let brief = RetryPolicy { unknown_wait: second, unknown_wait_min: second, ..RetryPolicy::default() };
         let registry = Arc::new(SchemaRegistry::new(&stack.registry_url, brief).unwrap());
         for contract in contracts() {
             runtime.block_on(registry.register(contract)).unwrap();
@@ -210,7 +210,7 @@ impl Kept {
 pub struct Member {
     pub inbox: Arc<Kept>,
     pub group: Group,
-    pub broker: Arc<Broker>,
+    pub broker: Arc<TaskSpawner>,
 }
 
 impl Member {
@@ -229,11 +229,19 @@ impl Member {
     }
 }
 
-pub fn broker(settings: &KafkaSettings, membership: Membership, inbox: Arc<Kept>) -> Arc<Broker> {
+pub fn broker(settings: &KafkaSettings, membership: Membership, inbox: Arc<Kept>) -> Arc<TaskSpawner> {
     let world = world();
     let fleet = Fleet::new(everybody());
-    Broker::new(settings.clone(), fleet, world.avro.clone(), membership, inbox, watchdog(), world.now.clone())
-        .unwrap()
+    TaskSpawner::new(
+        settings.clone(),
+        fleet,
+        world.avro.clone(),
+        membership,
+        inbox,
+        watchdog(),
+        world.now.clone(),
+    )
+    .unwrap()
 }
 
 pub fn watchdog() -> Watchdog {

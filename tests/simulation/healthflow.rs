@@ -72,7 +72,7 @@ impl HealthFlow {
             keeps_external_id: plan.settings.guard.has_references(),
             // Workers are told less, by how far their clocks may differ (rule W5).
             idempotency_key_retention_ms: (plan.settings.key_retention_ms + 2 * plan.skew_max_ms) as u64,
-            offers_versions: plan.settings.offers_versions,
+            supports_if_match: plan.settings.supports_if_match,
             updates_without_content: plan.settings.updates_without_content,
             replays_for_other_bytes: plan.replays_for_other_bytes,
             slot_conflicts: plan.slot_conflicts,

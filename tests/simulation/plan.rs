@@ -299,7 +299,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
     Settings {
         partition_count: if theme == Theme::CrashLoop { 1 } else { random.between(1, 4) as u32 },
         guard,
-        offers_versions: theme == Theme::Revisions || random.chance(0.4),
+        supports_if_match: theme == Theme::Revisions || random.chance(0.4),
         updates_without_content: random.chance(0.2),
         key_retention_ms,
         request_life_ms,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::kafka::schema_registry::{Patience, RegistryFault, Standing};
+use crate::kafka::schema_registry::{RegistryFault, RetryPolicy, Standing};
 use crate::status::{SchemaStatus, SchemaTrouble};
 use crate::time::Timestamp;
 
@@ -81,7 +81,7 @@ impl Asked {
     }
 
     /// The registry did not give the schema of `id`. False if nothing wants it any more.
-    pub(super) fn not_given(&self, id: u32, fault: &RegistryFault, patience: &Patience) -> bool {
+    pub(super) fn not_given(&self, id: u32, fault: &RegistryFault, patience: &RetryPolicy) -> bool {
         let mut questions = self.lock();
         let Some(question) = questions.get_mut(&id) else { return false };
         if question.wanted_at.elapsed() > patience.unwanted_after {
@@ -150,7 +150,7 @@ fn tell(
     id: u32,
     fault: &RegistryFault,
     question: &Question,
-    patience: &Patience,
+    patience: &RetryPolicy,
     (before, now): (&Standing, &Standing),
 ) {
     match (before, now) {

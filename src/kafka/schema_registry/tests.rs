@@ -68,8 +68,8 @@ async fn act(State(script): State<Shared>) -> Response {
     }
 }
 
-fn patience() -> Patience {
-    Patience {
+fn patience() -> RetryPolicy {
+    RetryPolicy {
         request_timeout: Duration::from_millis(200),
         pause_min: Duration::from_millis(1),
         pause_max: Duration::from_millis(4),
@@ -83,7 +83,10 @@ async fn serve(listener: tokio::net::TcpListener, script: Shared) {
     axum::serve(listener, Router::new().fallback(act).with_state(script)).await.expect("serves");
 }
 
-async fn registry(acts: impl IntoIterator<Item = Act>, patience: Patience) -> (Arc<SchemaRegistry>, Shared) {
+async fn registry(
+    acts: impl IntoIterator<Item = Act>,
+    patience: RetryPolicy,
+) -> (Arc<SchemaRegistry>, Shared) {
     let script: Shared = Arc::new(Mutex::new(Script { acts: acts.into_iter().collect(), requests: 0 }));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -181,7 +184,7 @@ async fn a_schema_that_the_registry_learns_late_is_waited_for() {
 /// registers it after all.
 #[tokio::test]
 async fn an_id_that_stays_unknown_is_denied_and_heals() {
-    let brief = Patience { unknown_wait: Duration::from_millis(20), ..patience() };
+    let brief = RetryPolicy { unknown_wait: Duration::from_millis(20), ..patience() };
     let (registry, script) = registry([answer(404, UNKNOWN)], brief).await;
     assert_eq!(decode(registry.schema(7).await), Err(Undecodable::UnknownSchema(7)));
     assert!(registry.cached(7).is_none(), "a denial is not kept as if it were a schema");
@@ -194,7 +197,7 @@ async fn an_id_that_stays_unknown_is_denied_and_heals() {
 
 #[tokio::test]
 async fn silence_is_no_denial_however_long_it_lasts() {
-    let brief = Patience { unknown_wait: Duration::from_millis(20), ..patience() };
+    let brief = RetryPolicy { unknown_wait: Duration::from_millis(20), ..patience() };
     let (registry, script) = registry([answer(404, UNKNOWN), answer(503, "")], brief).await;
     // Pauses of up to 4 ms: many times as long as it would wait for an id that is denied.
     until("many silent answers", || {
@@ -208,7 +211,7 @@ async fn silence_is_no_denial_however_long_it_lasts() {
 
 #[tokio::test]
 async fn what_nobody_wants_any_more_is_not_asked_for_and_forgotten() {
-    let forgetful = Patience { unwanted_after: Duration::from_millis(5), ..patience() };
+    let forgetful = RetryPolicy { unwanted_after: Duration::from_millis(5), ..patience() };
     let (registry, script) = registry([answer(404, UNKNOWN)], forgetful).await;
     standing(&registry);
     until("denied", || requests(&script) > 0).await;
@@ -221,7 +224,7 @@ async fn what_nobody_wants_any_more_is_not_asked_for_and_forgotten() {
 /// Goal: whoever invents ids fills neither memory nor the registry's connections.
 #[tokio::test]
 async fn ids_that_are_asked_for_have_a_limit() {
-    let patient = Patience { request_timeout: Duration::from_secs(60), ..patience() };
+    let patient = RetryPolicy { request_timeout: Duration::from_secs(60), ..patience() };
     let (registry, script) = registry([Act::Hang], patient).await;
     for id in 0..2_000 {
         let standing = registry.standing(&tokio::runtime::Handle::current(), id);

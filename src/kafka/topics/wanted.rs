@@ -36,7 +36,7 @@ const SEGMENT_BYTES: usize = 64 * 1024 * 1024;
 
 /// What was asked for on the command line (none: as it is, or as is usual) or is configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wish {
+pub struct TopicSpec {
     /// Partitions of every topic.
     pub partitions: Option<i32>,
     /// Replicas of every topic.
@@ -47,9 +47,9 @@ pub struct Wish {
     pub record_bytes_max: usize,
 }
 
-impl Default for Wish {
+impl Default for TopicSpec {
     fn default() -> Self {
-        Wish { partitions: None, replication: None, keep_days: 0, record_bytes_max: RECORD_BYTES_MAX }
+        TopicSpec { partitions: None, replication: None, keep_days: 0, record_bytes_max: RECORD_BYTES_MAX }
     }
 }
 
@@ -176,7 +176,7 @@ impl Setting {
 }
 
 /// How many partitions every topic must have: as wished, else as `appointments.requested` has, else the usual.
-pub fn partitions(actual: &BTreeMap<String, Actual>, wish: Wish) -> i32 {
+pub fn partitions(actual: &BTreeMap<String, Actual>, wish: TopicSpec) -> i32 {
     let there = actual.get(topics::REQUESTED).map(|topic| topic.partitions);
     wish.partitions.or(there).unwrap_or(PARTITIONS_DEFAULT)
 }
@@ -187,7 +187,7 @@ pub fn partitions_of(topic: &str, partitions: i32) -> i32 {
 }
 
 /// In what the topics of a cluster differ from what they must be.
-pub fn differences(actual: &BTreeMap<String, Actual>, wish: Wish) -> Vec<Difference> {
+pub fn differences(actual: &BTreeMap<String, Actual>, wish: TopicSpec) -> Vec<Difference> {
     let partitions = partitions(actual, wish);
     let mut found = Vec::new();
     for topic in ALL {
@@ -251,21 +251,26 @@ mod tests {
         ALL.iter().map(topic).collect()
     }
 
-    fn texts(actual: &BTreeMap<String, Actual>, wish: Wish) -> Vec<String> {
+    fn texts(actual: &BTreeMap<String, Actual>, wish: TopicSpec) -> Vec<String> {
         differences(actual, wish).iter().map(Difference::to_string).collect()
     }
 
     #[test]
     fn what_is_created_is_what_is_wanted() {
-        assert_eq!(texts(&as_wanted(3, 3), Wish::default()), Vec::<String>::new());
+        assert_eq!(texts(&as_wanted(3, 3), TopicSpec::default()), Vec::<String>::new());
         assert_eq!(
             texts(
                 &as_wanted(3, 1),
-                Wish { partitions: Some(3), replication: Some(1), keep_days: 400, ..Wish::default() }
+                TopicSpec {
+                    partitions: Some(3),
+                    replication: Some(1),
+                    keep_days: 400,
+                    ..TopicSpec::default()
+                }
             ),
             Vec::<String>::new()
         );
-        assert_eq!(differences(&BTreeMap::new(), Wish::default()).len(), ALL.len());
+        assert_eq!(differences(&BTreeMap::new(), TopicSpec::default()).len(), ALL.len());
     }
 
     #[test]
@@ -288,7 +293,7 @@ mod tests {
             topic.settings.insert("min.insync.replicas".into(), "1".into());
         });
         assert_eq!(
-            texts(&actual, Wish::default()),
+            texts(&actual, TopicSpec::default()),
             [
                 "appointments.backfill: does not exist; run 'healthflow-sync topics'",
                 "appointments.retry: has 6 partitions, must have 12 as appointments.requested has; stop all workers \
@@ -299,7 +304,8 @@ mod tests {
             ]
         );
         assert!(
-            texts(&actual, Wish { replication: Some(2), ..Wish::default() })[0].contains("has 3 replicas")
+            texts(&actual, TopicSpec { replication: Some(2), ..TopicSpec::default() })[0]
+                .contains("has 3 replicas")
         );
     }
 
@@ -312,7 +318,7 @@ mod tests {
             let topic = actual.get_mut(topic).expect("is there");
             topic.settings.insert("retention.ms".into(), value.into());
         }
-        let kept = |keep_days| texts(&actual, Wish { keep_days, ..Wish::default() });
+        let kept = |keep_days| texts(&actual, TopicSpec { keep_days, ..TopicSpec::default() });
         assert_eq!(
             kept(100),
             [

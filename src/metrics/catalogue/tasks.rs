@@ -4,7 +4,7 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGaugeVec};
 
 use crate::fact::DropCause;
 use crate::life::LaneEnd;
-use crate::metrics::book::{Book, Made};
+use crate::metrics::builder::{Made, MetricsBuilder};
 
 /// Edges for one transaction, in seconds.
 const TRANSACTION_EDGES: &[f64] =
@@ -21,17 +21,17 @@ pub(in crate::metrics) struct Transactions {
 }
 
 impl Transactions {
-    pub(super) fn enter(book: &mut Book) -> Made<Self> {
+    pub(super) fn enter(builder: &mut MetricsBuilder) -> Made<Self> {
         Ok(Transactions {
-            committed: book
+            committed: builder
                 .counter("healthflow_sync_transactions_committed_total", "Transactions that are good.")?,
-            aborted: book.counter(
+            aborted: builder.counter(
                 "healthflow_sync_transactions_aborted_total",
                 "Transactions that were aborted and committed again from memory.",
             )?,
-            records: book
+            records: builder
                 .counter("healthflow_sync_transactions_records_total", "Records in good transactions.")?,
-            seconds: book.one_histogram(
+            seconds: builder.one_histogram(
                 "healthflow_sync_transactions_commit_seconds",
                 "From the start of a transaction to the broker's word that it is good.",
                 TRANSACTION_EDGES,
@@ -51,29 +51,29 @@ pub(in crate::metrics) struct Tasks {
 }
 
 impl Tasks {
-    pub(super) fn enter(book: &mut Book) -> Made<Self> {
+    pub(super) fn enter(builder: &mut MetricsBuilder) -> Made<Self> {
         let tasks = Tasks {
-            owned: book.gauges(
+            owned: builder.gauges(
                 "healthflow_sync_tasks_owned_partitions",
                 &["phase"],
                 "Tasks this worker was assigned; phase is acquiring, live or draining.",
             )?,
-            acquired: book.counter("healthflow_sync_tasks_acquired_total", "Tasks that went live.")?,
-            released: book.counter(
+            acquired: builder.counter("healthflow_sync_tasks_acquired_total", "Tasks that went live.")?,
+            released: builder.counter(
                 "healthflow_sync_tasks_released_total",
                 "Tasks that were drained, committed and given back.",
             )?,
-            dropped: book.counters(
+            dropped: builder.counters(
                 "healthflow_sync_tasks_dropped_total",
                 &["why"],
                 "Tasks that were dropped with their memory; why is commit_lost, partition_lost or lane_ended.",
             )?,
-            restore_seconds: book.one_histogram(
+            restore_seconds: builder.one_histogram(
                 "healthflow_sync_tasks_restore_seconds",
                 "From fencing the old owner to the restored state.",
                 RESTORE_EDGES,
             )?,
-            restored_records: book.counter(
+            restored_records: builder.counter(
                 "healthflow_sync_tasks_restored_records_total",
                 "State records that restores read.",
             )?,

@@ -28,10 +28,15 @@ fn intents() -> Intents {
     Intents::new(FENCED, &SETTINGS)
 }
 
-fn fate(intents: &mut Intents, subject: &Subject, fault: &Fault, quiet_at: Timestamp) -> Option<Fate> {
+fn apply(
+    intents: &mut Intents,
+    subject: &Subject,
+    fault: &Fault,
+    quiet_at: Timestamp,
+) -> Option<FaultOutcome> {
     let (reads, mut facts) = (Reads::default(), VecDeque::new());
     let turn = Turn { now: NOW, settings: &SETTINGS, reads: &reads, facts: &mut facts };
-    intents.fate(subject, fault, quiet_at, &turn)
+    intents.apply_fault(subject, fault, quiet_at, &turn)
 }
 
 fn refused() -> Fault {
@@ -98,8 +103,8 @@ fn a_booking_and_a_patient_of_the_same_id_are_two() {
 /// What a fault means for the only request under an intent, which may be withdrawn if that had no effect, and for the
 /// repeat of a doubtful one, which may not.
 #[test]
-fn each_fault_has_its_fate_for_the_only_request_and_for_a_repeat_of_a_doubtful_one() {
-    use Fate::{InDoubt, Outdated, Refused, SendAgain, Stands};
+fn each_fault_has_its_outcome_for_the_only_request_and_for_a_repeat_of_a_doubtful_one() {
+    use FaultOutcome::{InDoubt, Outdated, Refused, SendAgain, Stands};
     let again = |counts| SendAgain { counts };
     let there = |id: Option<&str>| Fault::AlreadyThere { existing_id: id.map(str::to_owned) };
     let table = [
@@ -125,18 +130,18 @@ fn each_fault_has_its_fate_for_the_only_request_and_for_a_repeat_of_a_doubtful_o
             let mut only = intents();
             only.open(&subject, 1);
             only.sent(&subject, true);
-            assert_eq!(fate(&mut only, &subject, fault, QUIET).as_ref(), Some(of_only_one), "{fault:?}");
+            assert_eq!(apply(&mut only, &subject, fault, QUIET).as_ref(), Some(of_only_one), "{fault:?}");
             let may_withdraw = matches!(of_only_one, SendAgain { .. } | Refused);
             assert_eq!(only.is_unsent(&subject), may_withdraw, "{fault:?}");
 
             let mut repeat = intents();
             repeat.inherit(subject.clone(), QUIET);
             repeat.sent(&subject, true);
-            assert_eq!(fate(&mut repeat, &subject, fault, QUIET).as_ref(), Some(of_repeat), "{fault:?}");
+            assert_eq!(apply(&mut repeat, &subject, fault, QUIET).as_ref(), Some(of_repeat), "{fault:?}");
             assert!(repeat.is_in_doubt(&subject) && repeat.may_have_effect(&subject), "{fault:?}");
         }
     }
-    assert_eq!(fate(&mut intents(), &subjects()[0], &refused(), QUIET), None);
+    assert_eq!(apply(&mut intents(), &subjects()[0], &refused(), QUIET), None);
 }
 
 #[test]
@@ -152,7 +157,7 @@ fn a_refused_repeat_is_remembered_until_the_doubt_is_over() {
         intents.inherit(subject.clone(), QUIET);
         for fault in [fault, Fault::Unknown(Unknown::Reset)] {
             intents.sent(&subject, true);
-            fate(&mut intents, &subject, &fault, QUIET.plus_ms(-1));
+            apply(&mut intents, &subject, &fault, QUIET.plus_ms(-1));
         }
         let doubt =
             intents.doubt(&subject).map(|doubt| (doubt.repeat_refused, doubt.key_refused, doubt.quiet_at));
@@ -195,7 +200,7 @@ proptest! {
                 intents.sent(&subject, true);
                 prop_assert!(intents.may_have_effect(&subject) && intents.is_in_flight(&subject));
                 let fault = if *end == 0 { Fault::Unknown(Unknown::Timeout) } else { Fault::Unauthorised };
-                fate(&mut intents, &subject, &fault, QUIET);
+                apply(&mut intents, &subject, &fault, QUIET);
                 may_have_effect |= *end == 0;
                 prop_assert!(!intents.is_in_flight(&subject));
                 prop_assert_eq!(intents.is_unsent(&subject), !may_have_effect);

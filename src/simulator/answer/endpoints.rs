@@ -130,7 +130,7 @@ impl Endpoints {
         refuse_broken(validate::appointment(&body))?;
         let stands = self.book.appointments.get(id).ok_or_else(|| error(404, "APPOINTMENT_NOT_FOUND"))?;
         refuse_moved(&stands.record.body.practice_id, &body.practice_id)?;
-        if moods.offers_versions {
+        if moods.supports_if_match {
             refuse_changed(request.if_match.as_deref(), stands.version)?;
         }
         self.refuse_unknown_patient(&body)?;

@@ -69,7 +69,7 @@ pub struct Moods {
     pub keeps_external_id: bool,
     /// Whether appointments are answered with a `version` and a PUT with `If-Match` is carried out only while that stands:
     /// else 412 `CHANGED`.
-    pub offers_versions: bool,
+    pub supports_if_match: bool,
     /// Whether an appointment's PUT that is carried out is answered with 204 and no body.
     pub updates_without_content: bool,
     /// Whether a provider of a practice can have one scheduled appointment at a time only: one that overlaps another, by
@@ -137,7 +137,7 @@ impl Default for Moods {
             replays_for_other_bytes: false,
             unique_external_id: false,
             keeps_external_id: true,
-            offers_versions: false,
+            supports_if_match: false,
             updates_without_content: false,
             slot_conflicts: false,
             page_size: 50,

@@ -41,5 +41,5 @@ pub(super) fn appointment<'a>(
     } else {
         Cow::Owned(AppointmentBody { external_id: None, ..body.clone() })
     };
-    Shown { id, body, version: moods.offers_versions.then(|| stored.version.to_string()) }
+    Shown { id, body, version: moods.supports_if_match.then(|| stored.version.to_string()) }
 }

@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 
 /// What a fault of a write means for its intent.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum FaultOutcome {
     /// It had no effect, and the same may be sent again; whether that counts as an attempt.
     SendAgain { counts: bool },
     /// It had no effect and never will: the only request under the intent was refused.
@@ -24,49 +24,54 @@ pub enum Fate {
 }
 
 /// What `fault` means for the intent `open`, whose request has just ended (rules W3, W4).
-pub(super) fn fate(open: &mut OpenWrite, fault: &Fault, quiet_at: Timestamp, turn: &Turn<'_>) -> Fate {
+pub(super) fn apply(
+    open: &mut OpenWrite,
+    fault: &Fault,
+    quiet_at: Timestamp,
+    turn: &Turn<'_>,
+) -> FaultOutcome {
     match fault {
         Fault::NotSent(not_sent) => {
             open.had_no_effect();
-            Fate::SendAgain { counts: *not_sent == NotSent::Connect }
+            FaultOutcome::SendAgain { counts: *not_sent == NotSent::Connect }
         }
         Fault::Forbidden => {
             open.had_no_effect();
-            Fate::SendAgain { counts: true }
+            FaultOutcome::SendAgain { counts: true }
         }
         Fault::Throttled { .. } | Fault::Unauthorised => {
             open.had_no_effect();
             if planted!(turn.settings, ThrottledRepeatClosesDoubt) {
                 (open.doubt, open.sends) = (None, 0);
             }
-            Fate::SendAgain { counts: false }
+            FaultOutcome::SendAgain { counts: false }
         }
-        Fault::AlreadyThere { existing_id: Some(id) } => Fate::Stands(id.clone()),
+        Fault::AlreadyThere { existing_id: Some(id) } => FaultOutcome::Stands(id.clone()),
         Fault::Refused { .. } | Fault::SlotTaken | Fault::NotFound(_) => {
             let only_request = open.sends == 1 && open.doubt.is_none();
             open.had_no_effect();
             if only_request || planted!(turn.settings, RefusedRepeatClosesDoubt) {
-                return Fate::Refused;
+                return FaultOutcome::Refused;
             }
             if let Some(doubt) = &mut open.doubt {
                 doubt.repeat_refused = true;
             }
-            Fate::InDoubt
+            FaultOutcome::InDoubt
         }
-        Fault::Changed => Fate::Outdated,
+        Fault::Changed => FaultOutcome::Outdated,
         Fault::Unknown(Unknown::Foreign { .. }) if planted!(turn.settings, ForeignRefusalBelieved) => {
             open.had_no_effect();
-            Fate::Refused
+            FaultOutcome::Refused
         }
         Fault::Unknown(Unknown::Unavailable { .. })
             if planted!(turn.settings, UnavailableTakenForThrottled) =>
         {
             open.had_no_effect();
-            Fate::SendAgain { counts: false }
+            FaultOutcome::SendAgain { counts: false }
         }
         Fault::Unknown(_) => {
             open.doubted(turn.now, quiet_at);
-            Fate::InDoubt
+            FaultOutcome::InDoubt
         }
         Fault::KeyReused | Fault::AlreadyThere { existing_id: None } => {
             open.doubted(turn.now, quiet_at);
@@ -74,7 +79,7 @@ pub(super) fn fate(open: &mut OpenWrite, fault: &Fault, quiet_at: Timestamp, tur
                 doubt.repeat_refused = true;
                 doubt.key_refused |= *fault == Fault::KeyReused;
             }
-            Fate::InDoubt
+            FaultOutcome::InDoubt
         }
     }
 }

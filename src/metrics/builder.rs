@@ -21,7 +21,7 @@ pub struct Described {
 
 /// Registers metrics and keeps their descriptions.
 #[derive(Default)]
-pub(super) struct Book {
+pub(super) struct MetricsBuilder {
     pub(super) registry: Registry,
     pub(super) described: Vec<Described>,
 }
@@ -30,7 +30,7 @@ pub(super) struct Book {
 pub(super) type Made<T> = Result<T, prometheus::Error>;
 type Text = &'static str;
 
-impl Book {
+impl MetricsBuilder {
     fn enter<C: Collector + Clone + 'static>(&mut self, metric: C, described: Described) -> Made<C> {
         self.registry.register(Box::new(metric.clone()))?;
         self.described.push(described);

@@ -4,7 +4,7 @@ use crate::booking::{Booking, BookingStatus, PatientKey, Version};
 use crate::defects::planted;
 use crate::partition::intents::Doubt;
 use crate::partition::job::Job;
-use crate::partition::newcomers::Obstacle;
+use crate::partition::recent_creations::Obstacle;
 use crate::partition::subject::Subject;
 use crate::partition::task::Task;
 use crate::patient::Person;
