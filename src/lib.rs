@@ -8,6 +8,7 @@
 //! [`partition`] is one task with all of that, [`processor`] all tasks of a worker. Up to there everything is a value: no
 //! I/O, no clock, no log. Below it the world, thin.
 
+pub mod coded;
 pub mod time;
 pub mod private;
 pub mod unordered;

@@ -3,89 +3,70 @@
 
 use std::fmt;
 
+use crate::coded::coded;
 use crate::healthflow::Fault;
 use crate::healthflow::fault::{NotSent, Unknown};
 
-/// Names every variant, its code and all of them once.
-macro_rules! wait_reasons {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal,)+) => {
-        /// Why a version waits: stable codes, documented in `docs/waits.md`.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum WaitReason {
-            $($(#[doc = $doc])+ $variant,)+
-        }
-
-        impl WaitReason {
-            /// Every reason, in the order of the page.
-            pub const ALL: &[WaitReason] = &[$(WaitReason::$variant,)+];
-
-            /// The stable code.
-            pub const fn code(self) -> &'static str {
-                match self {
-                    $(WaitReason::$variant => $code,)+
-                }
-            }
-        }
-    };
-}
-
-wait_reasons! {
-    /// A write of the booking is in doubt (rule W4).
-    InDoubt = "in_doubt",
-    /// The creation of its patient is in doubt (rule W4).
-    PatientInDoubt = "patient_in_doubt",
-    /// Somebody who could be the same person is being created, or was a moment ago (rule W7).
-    Newcomers = "newcomers",
-    /// Another booking of the patient is at work.
-    PatientBusy = "patient_busy",
-    /// A person must decide about this booking, or about another one of the patient.
-    HeldByReview = "held_by_review",
-    /// Another booking that may have ended workers runs alone (rule K6).
-    CrashSuspect = "crash_suspect",
-    /// Another booking is about to free the slot (rule K11).
-    AwaitsSlot = "awaits_slot",
-    /// All reads of this kind fail; one job asks for all.
-    ReadsFail = "reads_fail",
-    /// HealthFlow showed an older revision than one it had shown before.
-    StaleRead = "stale_read",
-    /// HealthFlow does not know an appointment, and may not be believed yet.
-    AppointmentNotFound = "appointment_not_found",
-    /// HealthFlow does not know a patient, and may not be believed yet.
-    PatientNotFound = "patient_not_found",
-    /// There was no connection.
-    Connect = "connect",
-    /// The lease ended before the request went out (rule W2).
-    LeaseOver = "lease_over",
-    /// No answer came in time.
-    Timeout = "timeout",
-    /// The connection broke before the answer came.
-    Reset = "reset",
-    /// HealthFlow answered 5xx.
-    ServerError = "server_error",
-    /// HealthFlow answered 503 and said when to come back.
-    Unavailable = "unavailable",
-    /// The answer could not be read.
-    Unreadable = "unreadable",
-    /// Something between us and HealthFlow answered.
-    Foreign = "foreign",
-    /// HealthFlow answered 429.
-    Throttled = "throttled",
-    /// HealthFlow refused the token.
-    Unauthorised = "unauthorised",
-    /// HealthFlow refused what the account may not do.
-    Forbidden = "forbidden",
-    /// HealthFlow refused the content.
-    Refused = "refused",
-    /// HealthFlow does not know what was asked for.
-    NotFound = "not_found",
-    /// HealthFlow has it already.
-    AlreadyThere = "already_there",
-    /// The slot is taken.
-    SlotTaken = "slot_taken",
-    /// The idempotency key was used for something else.
-    KeyReused = "key_reused",
-    /// The revision is not the current one any more.
-    Changed = "changed",
+coded! {
+    /// Why a version waits: stable codes, documented in `docs/waits.md`.
+    pub enum WaitReason {
+        /// A write of the booking is in doubt (rule W4).
+        InDoubt = "in_doubt",
+        /// The creation of its patient is in doubt (rule W4).
+        PatientInDoubt = "patient_in_doubt",
+        /// Somebody who could be the same person is being created, or was a moment ago (rule W7).
+        Newcomers = "newcomers",
+        /// Another booking of the patient is at work.
+        PatientBusy = "patient_busy",
+        /// A person must decide about this booking, or about another one of the patient.
+        HeldByReview = "held_by_review",
+        /// Another booking that may have ended workers runs alone (rule K6).
+        CrashSuspect = "crash_suspect",
+        /// Another booking is about to free the slot (rule K11).
+        AwaitsSlot = "awaits_slot",
+        /// All reads of this kind fail; one job asks for all.
+        ReadsFail = "reads_fail",
+        /// HealthFlow showed an older revision than one it had shown before.
+        StaleRead = "stale_read",
+        /// HealthFlow does not know an appointment, and may not be believed yet.
+        AppointmentNotFound = "appointment_not_found",
+        /// HealthFlow does not know a patient, and may not be believed yet.
+        PatientNotFound = "patient_not_found",
+        /// There was no connection.
+        Connect = "connect",
+        /// The lease ended before the request went out (rule W2).
+        LeaseOver = "lease_over",
+        /// No answer came in time.
+        Timeout = "timeout",
+        /// The connection broke before the answer came.
+        Reset = "reset",
+        /// HealthFlow answered 5xx.
+        ServerError = "server_error",
+        /// HealthFlow answered 503 and said when to come back.
+        Unavailable = "unavailable",
+        /// The answer could not be read.
+        Unreadable = "unreadable",
+        /// Something between us and HealthFlow answered.
+        Foreign = "foreign",
+        /// HealthFlow answered 429.
+        Throttled = "throttled",
+        /// HealthFlow refused the token.
+        Unauthorised = "unauthorised",
+        /// HealthFlow refused what the account may not do.
+        Forbidden = "forbidden",
+        /// HealthFlow refused the content.
+        Refused = "refused",
+        /// HealthFlow does not know what was asked for.
+        NotFound = "not_found",
+        /// HealthFlow has it already.
+        AlreadyThere = "already_there",
+        /// The slot is taken.
+        SlotTaken = "slot_taken",
+        /// The idempotency key was used for something else.
+        KeyReused = "key_reused",
+        /// The revision is not the current one any more.
+        Changed = "changed",
+    }
 }
 
 impl WaitReason {
@@ -136,7 +117,7 @@ mod tests {
         let page = include_str!("../../docs/waits.md");
         let sections: Vec<&str> = page.split("\n## ").skip(1).collect();
         let documented: Vec<&str> = sections.iter().filter_map(|section| section.lines().next()).collect();
-        assert_eq!(documented, WaitReason::ALL.iter().map(|reason| reason.code()).collect::<Vec<_>>());
+        assert_eq!(documented, WaitReason::ALL.map(WaitReason::code));
         for section in sections {
             assert!(section.contains("**It ends**"), "{section}");
         }

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
+use crate::coded::coded;
 use crate::patient::decide::Evidence;
 
 /// How one version of a booking ended, or that a person must decide first.
@@ -29,93 +28,71 @@ pub enum Outcome {
     },
 }
 
-/// The good ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum SyncedOutcome {
-    /// The appointment was created.
-    Created,
-    /// The appointment was changed.
-    Updated,
-    /// The appointment was cancelled, or never had to be created.
-    Cancelled,
-    /// Nothing had to be changed.
-    Unchanged,
-    /// A newer version of the booking counts instead.
-    Superseded,
+coded! {
+    /// The good ends.
+    pub enum SyncedOutcome {
+        /// The appointment was created.
+        Created = "CREATED",
+        /// The appointment was changed.
+        Updated = "UPDATED",
+        /// The appointment was cancelled, or never had to be created.
+        Cancelled = "CANCELLED",
+        /// Nothing had to be changed.
+        Unchanged = "UNCHANGED",
+        /// A newer version of the booking counts instead.
+        Superseded = "SUPERSEDED",
+    }
 }
 
-/// Why a booking failed or waits: stable codes, documented in `docs/reasons.md`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Reason {
-    /// The record is not Avro in a schema we can read.
-    Undecodable,
-    /// The record has no usable identity: no key, no value, or ids that are empty or contradict each other.
-    NoIdentity,
-    /// The booking cannot be true; the detail names field and rule.
-    Impossible,
-    /// HealthFlow refuses the content; the detail names the fields.
-    Rejected,
-    /// Somebody else has the slot.
-    SlotTaken,
-    /// It was tried for the longest age, in vain.
-    AgeExhausted,
-    /// It was tried since before the visit began, in vain.
-    VisitBegun,
-    /// Several patients of HealthFlow, or one that is only similar, could be this person.
-    AmbiguousPatient,
-    /// DentScheduler sent a HealthFlow id along that differs from the one we know.
-    LinkConflict,
-    /// The patient id is linked to a chart, and this booking describes somebody else.
-    LinkMismatch,
-    /// HealthFlow does not know the id that DentScheduler sent along, or refuses it.
-    LinkUnknown,
-    /// Workers ended again and again while this booking ran alone.
-    CrashSuspect,
-    /// Deciding about this booking failed in a way that nobody foresaw.
-    Defect,
-    /// The answer to a create was lost, and what stands in HealthFlow does not tell which appointment is this booking's.
-    AmbiguousAppointment,
-    /// It waited in the retry topic, and its record there was deleted with the topic or by hand.
-    RecordLost,
-    /// The record is larger than what can be written again.
-    TooLarge,
+coded! {
+    /// Why a booking failed or waits: stable codes, documented in `docs/reasons.md`.
+    pub enum Reason {
+        /// The record is not Avro in a schema we can read.
+        Undecodable = "UNDECODABLE",
+        /// The record has no usable identity: no key, no value, or ids that are empty or contradict each other.
+        NoIdentity = "NO_IDENTITY",
+        /// The booking cannot be true; the detail names field and rule.
+        Impossible = "IMPOSSIBLE",
+        /// HealthFlow refuses the content; the detail names the fields.
+        Rejected = "REJECTED",
+        /// Somebody else has the slot.
+        SlotTaken = "SLOT_TAKEN",
+        /// It was tried for the longest age, in vain.
+        AgeExhausted = "AGE_EXHAUSTED",
+        /// It was tried since before the visit began, in vain.
+        VisitBegun = "VISIT_BEGUN",
+        /// Several patients of HealthFlow, or one that is only similar, could be this person.
+        AmbiguousPatient = "AMBIGUOUS_PATIENT",
+        /// DentScheduler sent a HealthFlow id along that differs from the one we know.
+        LinkConflict = "LINK_CONFLICT",
+        /// The patient id is linked to a chart, and this booking describes somebody else.
+        LinkMismatch = "LINK_MISMATCH",
+        /// HealthFlow does not know the id that DentScheduler sent along, or refuses it.
+        LinkUnknown = "LINK_UNKNOWN",
+        /// Workers ended again and again while this booking ran alone.
+        CrashSuspect = "CRASH_SUSPECT",
+        /// Deciding about this booking failed in a way that nobody foresaw.
+        Defect = "DEFECT",
+        /// The answer to a create was lost, and what stands in HealthFlow does not tell which appointment is this booking's.
+        AmbiguousAppointment = "AMBIGUOUS_APPOINTMENT",
+        /// It waited in the retry topic, and its record there was deleted with the topic or by hand.
+        RecordLost = "RECORD_LOST",
+        /// The record is larger than what can be written again.
+        TooLarge = "TOO_LARGE",
+    }
 }
 
-/// What an operator does with a dead letter (header `disposition`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Disposition {
-    /// The record itself is at fault: put the producer right.
-    Poison,
-    /// HealthFlow will not have it: put the booking right.
-    Rejected,
-    /// Time ran out: redrive it once the cause is gone.
-    Exhausted,
-    /// A person decided so, or deleted what was needed.
-    Operator,
-}
-
-impl SyncedOutcome {
-    /// Every good end.
-    pub const ALL: [SyncedOutcome; 5] = [
-        SyncedOutcome::Created,
-        SyncedOutcome::Updated,
-        SyncedOutcome::Cancelled,
-        SyncedOutcome::Unchanged,
-        SyncedOutcome::Superseded,
-    ];
-
-    /// The code in results, and in lower case the metric label.
-    pub const fn code(self) -> &'static str {
-        match self {
-            SyncedOutcome::Created => "CREATED",
-            SyncedOutcome::Updated => "UPDATED",
-            SyncedOutcome::Cancelled => "CANCELLED",
-            SyncedOutcome::Unchanged => "UNCHANGED",
-            SyncedOutcome::Superseded => "SUPERSEDED",
-        }
+coded! {
+    /// What an operator does with a dead letter (header `disposition`).
+    pub enum Disposition {
+        /// The record itself is at fault: put the producer right.
+        Poison = "POISON",
+        /// HealthFlow will not have it: put the booking right.
+        Rejected = "REJECTED",
+        /// Time ran out: redrive it once the cause is gone.
+        Exhausted = "EXHAUSTED",
+        /// A person decided so, or deleted what was needed.
+        Operator = "OPERATOR",
     }
 }
 
@@ -125,26 +102,6 @@ impl Reason {
     pub const fn holds_nobody_else(self) -> bool {
         matches!(self, Reason::LinkMismatch | Reason::LinkUnknown)
     }
-
-    /// Every reason.
-    pub const ALL: [Reason; 16] = [
-        Reason::Undecodable,
-        Reason::NoIdentity,
-        Reason::Impossible,
-        Reason::Rejected,
-        Reason::SlotTaken,
-        Reason::AgeExhausted,
-        Reason::VisitBegun,
-        Reason::AmbiguousPatient,
-        Reason::LinkConflict,
-        Reason::LinkMismatch,
-        Reason::LinkUnknown,
-        Reason::CrashSuspect,
-        Reason::Defect,
-        Reason::AmbiguousAppointment,
-        Reason::RecordLost,
-        Reason::TooLarge,
-    ];
 
     /// Those that a version is held for: a person must decide.
     pub const HELD: [Reason; 7] = [
@@ -156,40 +113,6 @@ impl Reason {
         Reason::CrashSuspect,
         Reason::Defect,
     ];
-
-    /// The stable code.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Reason::Undecodable => "UNDECODABLE",
-            Reason::NoIdentity => "NO_IDENTITY",
-            Reason::Impossible => "IMPOSSIBLE",
-            Reason::Rejected => "REJECTED",
-            Reason::SlotTaken => "SLOT_TAKEN",
-            Reason::AgeExhausted => "AGE_EXHAUSTED",
-            Reason::VisitBegun => "VISIT_BEGUN",
-            Reason::AmbiguousPatient => "AMBIGUOUS_PATIENT",
-            Reason::LinkConflict => "LINK_CONFLICT",
-            Reason::LinkMismatch => "LINK_MISMATCH",
-            Reason::LinkUnknown => "LINK_UNKNOWN",
-            Reason::CrashSuspect => "CRASH_SUSPECT",
-            Reason::Defect => "DEFECT",
-            Reason::AmbiguousAppointment => "AMBIGUOUS_APPOINTMENT",
-            Reason::RecordLost => "RECORD_LOST",
-            Reason::TooLarge => "TOO_LARGE",
-        }
-    }
-}
-
-impl Disposition {
-    /// The code in the header `disposition`.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Disposition::Poison => "POISON",
-            Disposition::Rejected => "REJECTED",
-            Disposition::Exhausted => "EXHAUSTED",
-            Disposition::Operator => "OPERATOR",
-        }
-    }
 }
 
 #[cfg(test)]
