@@ -1,7 +1,5 @@
 //! What can go wrong with a call, by what is to be done now: one variant a decision, not one a status code.
 
-use std::fmt;
-
 /// Why a call brought no good answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
@@ -81,35 +79,4 @@ pub enum Unknown {
         /// The status it came under.
         status: u16,
     },
-}
-
-impl Fault {
-    /// The name used as a metric label, in logs and as the last error of a retry.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Fault::NotSent(NotSent::Connect) => "connect",
-            Fault::NotSent(NotSent::LeaseOver) => "lease_over",
-            Fault::Unknown(Unknown::Timeout) => "timeout",
-            Fault::Unknown(Unknown::Reset) => "reset",
-            Fault::Unknown(Unknown::ServerError) => "server_error",
-            Fault::Unknown(Unknown::Unavailable { .. }) => "unavailable",
-            Fault::Unknown(Unknown::Unreadable) => "unreadable",
-            Fault::Unknown(Unknown::Foreign { .. }) => "foreign",
-            Fault::Throttled { .. } => "throttled",
-            Fault::Unauthorised => "unauthorised",
-            Fault::Forbidden => "forbidden",
-            Fault::Refused { .. } => "refused",
-            Fault::NotFound(_) => "not_found",
-            Fault::AlreadyThere { .. } => "already_there",
-            Fault::SlotTaken => "slot_taken",
-            Fault::KeyReused => "key_reused",
-            Fault::Changed => "changed",
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
 }

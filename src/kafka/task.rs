@@ -94,7 +94,7 @@ impl TaskSpawner {
     ) -> Result<TaskThread, KafkaFault> {
         let (orders, to_do) = channel();
         let ended = Arc::new(AtomicBool::new(false));
-        let life = Life { broker: self.clone(), partition, incarnation, ended: ended.clone() };
+        let life = Life { spawner: self.clone(), partition, incarnation, ended: ended.clone() };
         std::thread::Builder::new()
             .name(format!("task-{partition}"))
             .spawn(move || life.live(&to_do, not_before))
@@ -118,7 +118,7 @@ impl Drop for TaskThread {
 }
 
 struct Life {
-    broker: Arc<TaskSpawner>,
+    spawner: Arc<TaskSpawner>,
     partition: i32,
     incarnation: Incarnation,
     ended: Arc<AtomicBool>,
@@ -126,7 +126,7 @@ struct Life {
 
 impl Life {
     fn live(self, to_do: &Receiver<Order>, not_before: Timestamp) {
-        let wait_ms = not_before.since_ms((self.broker.now)());
+        let wait_ms = not_before.since_ms((self.spawner.now)());
         if wait_ms > 0 {
             // Nothing is ordered before the task is acquired: this ends early only if the life does.
             match to_do.recv_timeout(Duration::from_millis(wait_ms.unsigned_abs())) {
@@ -137,7 +137,7 @@ impl Life {
         let (partition, incarnation) = (self.partition, self.incarnation);
         match self.acquire() {
             Ok((producer, acquired)) => {
-                self.broker.inbox.post(Input::TaskAcquired {
+                self.spawner.inbox.post(Input::TaskAcquired {
                     partition,
                     incarnation,
                     acquired: Box::new(acquired),
@@ -145,10 +145,10 @@ impl Life {
                 self.carry_out(&producer, to_do);
             }
             Err(fault) => {
-                if !self.is_over() && self.broker.said.is_news(&fault.0) {
+                if !self.is_over() && self.spawner.said.is_news(&fault.0) {
                     tracing::warn!(partition, "task not acquired, trying again: {fault}");
                 }
-                self.broker.inbox.post(Input::AcquireFailed { partition, incarnation });
+                self.spawner.inbox.post(Input::AcquireFailed { partition, incarnation });
             }
         }
     }
@@ -158,23 +158,27 @@ impl Life {
     }
 
     fn acquire(&self) -> Result<(TaskProducer, Acquired), KafkaFault> {
-        let broker = &self.broker;
-        let _permit = broker.permits.take(&self.ended)?;
-        let readers = Readers::new(&broker.settings)?;
+        let spawner = &self.spawner;
+        let _permit = spawner.permits.take(&self.ended)?;
+        let readers = Readers::new(&spawner.settings)?;
         self.ask_the_fleet(&readers)?;
-        let producer =
-            TaskProducer::new(&broker.settings, self.partition, broker.watchdog.clone(), broker.now.clone())?;
+        let producer = TaskProducer::new(
+            &spawner.settings,
+            self.partition,
+            spawner.watchdog.clone(),
+            spawner.now.clone(),
+        )?;
         let fenced_at = producer.fence()?;
         self.ask_the_fleet(&readers)?;
         // Before everything that is read of the topics: one that is made anew meanwhile is then noticed by whoever compares
         // these ids with the topics' later.
-        let topic_ids = broker.identities.ids();
+        let topic_ids = spawner.identities.ids();
         let committed = readers.committed_offsets(self.partition)?;
-        let mut restored = readers.restore(self.partition, &broker.avro, &self.ended)?;
+        let mut restored = readers.restore(self.partition, &spawner.avro, &self.ended)?;
         let start = self.start(&readers, topic_ids, &committed, &restored.state)?;
         if start.is_retry_cut {
-            let what = (&restored.state, (broker.now)());
-            let found = readers.in_retry(self.partition, &broker.avro, &self.ended, what)?;
+            let what = (&restored.state, (spawner.now)());
+            let found = readers.in_retry(self.partition, &spawner.avro, &self.ended, what)?;
             mark_lost(&mut restored.state, &found);
         }
         let acquired = Acquired {
@@ -182,14 +186,14 @@ impl Life {
             start,
             state: restored.state,
             restored_records: restored.records,
-            restored_at: (broker.now)(),
+            restored_at: (spawner.now)(),
         };
         Ok((producer, acquired))
     }
 
     /// Whether this task may go live, by what is on record of the fleet. Where it never may in this process, that ends.
     fn ask_the_fleet(&self, readers: &Readers) -> Result<(), KafkaFault> {
-        let TaskSpawner { settings, fleet, avro, inbox, .. } = &*self.broker;
+        let TaskSpawner { settings, fleet, avro, inbox, .. } = &*self.spawner;
         fleet.admit(settings, self.partition, readers, avro, &self.ended).map_err(|refusal| {
             let why = refusal.to_string();
             if let Refusal::End(why) = refusal {
@@ -207,7 +211,7 @@ impl Life {
         committed: &[(Lane, Option<i64>)],
         state: &TaskState,
     ) -> Result<Start, KafkaFault> {
-        let settings = &self.broker.settings;
+        let settings = &self.spawner.settings;
         start::check_partition_count(self.partition, state, settings.partition_count)?;
         let known = |&(lane, committed): &(Lane, Option<i64>)| {
             let (low, high) = readers.watermarks(lane.topic(), self.partition)?;
@@ -232,7 +236,7 @@ impl Life {
             if self.is_over() {
                 return;
             }
-            let ended = match producer.commit(&batch, &self.broker.avro, &self.broker.membership) {
+            let ended = match producer.commit(&batch, &self.spawner.avro, &self.spawner.membership) {
                 CommitOutcome::Good { started_at, aborts } => CommitEnded::Good { started_at, aborts },
                 CommitOutcome::Lost(why) => {
                     tracing::warn!(partition = self.partition, "commit lost, the task is dropped: {why}");
@@ -240,7 +244,7 @@ impl Life {
                 }
             };
             let (partition, incarnation) = (self.partition, self.incarnation);
-            self.broker.inbox.post(Input::CommitEnded { partition, incarnation, sequence, ended });
+            self.spawner.inbox.post(Input::CommitEnded { partition, incarnation, sequence, ended });
             if ended == CommitEnded::TaskLost {
                 return;
             }

@@ -189,7 +189,7 @@ impl Task {
         self.park_all(key, job, not_before, WaitReason::HeldByReview, turn);
     }
 
-    /// The next step of the flow proper, with the gates that the protocol puts before it; none to look again.
+    /// The next step of the flow proper, with the blockers that the protocol puts before it; none to look again.
     fn next_in_flow(
         &mut self,
         key: &BookingKey,

@@ -71,7 +71,7 @@ impl LaneProgress {
 
     /// The same, whatever waits past `end`.
     pub fn has_read_before(&self, end: i64) -> bool {
-        self.next >= end && self.delayed.iter().all(|delayed| *delayed >= end)
+        self.next >= end && self.delayed.first().is_none_or(|delayed| *delayed >= end)
     }
 
     /// The record at `offset` waits outside the window of its lane: it weighs nothing in it.

@@ -10,6 +10,7 @@ use crate::limits::Asked;
 use crate::partition::job::{JobKey, Told};
 use crate::processor::ownership::Slot;
 use crate::processor::{Call, Processor};
+use crate::retry::WaitReason;
 use crate::time::Timestamp;
 
 /// How much later than the others a booking asks again that was told to wait with them, in milliseconds: whether they are
@@ -31,7 +32,7 @@ impl Processor {
             }
             reply => reply,
         };
-        let class = reply.as_ref().map_or_else(Fault::name, |_| "ok");
+        let class = reply.as_ref().map_or_else(|fault| WaitReason::from(fault).code(), |_| "ok");
         let elapsed_ms = now.since_ms(call.sent_at).max(0).unsigned_abs();
         self.facts.push_back(Fact::CallAnswered { operation: call.operation, class, elapsed_ms });
         self.tell_refusal(&call, &reply);

@@ -1,5 +1,6 @@
 //! Why a version waits: `last_error` of its retry record. Stable codes with a page of their own, so that whoever reads the
-//! topic or a dead letter's detail can look up what a booking waited for.
+//! topic or a dead letter's detail can look up what a booking waited for. Those of faults are also the `class` of a call in
+//! metrics and logs.
 
 use std::fmt;
 
@@ -126,18 +127,18 @@ mod tests {
     #[test]
     fn a_fault_has_one_name_in_metrics_and_in_retry_records() {
         let faults = [
-            Fault::NotSent(NotSent::Connect),
-            Fault::NotSent(NotSent::LeaseOver),
-            Fault::Unknown(Unknown::Timeout),
-            Fault::Unknown(Unknown::Unreadable),
-            Fault::Throttled { retry_after_ms: None },
-            Fault::Forbidden,
-            Fault::SlotTaken,
-            Fault::KeyReused,
-            Fault::Changed,
+            (Fault::NotSent(NotSent::Connect), "connect"),
+            (Fault::NotSent(NotSent::LeaseOver), "lease_over"),
+            (Fault::Unknown(Unknown::Timeout), "timeout"),
+            (Fault::Unknown(Unknown::Unreadable), "unreadable"),
+            (Fault::Throttled { retry_after_ms: None }, "throttled"),
+            (Fault::Forbidden, "forbidden"),
+            (Fault::SlotTaken, "slot_taken"),
+            (Fault::KeyReused, "key_reused"),
+            (Fault::Changed, "changed"),
         ];
-        for fault in faults {
-            assert_eq!(WaitReason::from(&fault).code(), fault.name());
+        for (fault, code) in faults {
+            assert_eq!(WaitReason::from(&fault).code(), code);
         }
     }
 }

@@ -117,7 +117,7 @@ struct Worker {
     // Dropped in this order: who reads ends before the membership does.
     watch: LaneWatch,
     lanes: Lanes,
-    broker: Arc<TaskSpawner>,
+    spawner: Arc<TaskSpawner>,
     group: Group,
 }
 
@@ -143,13 +143,13 @@ impl Worker {
         let lanes = Lanes::start(&settings.kafka, avro.clone(), inbox.clone(), now.clone())?;
         let watch = LaneWatch::start(&settings.kafka, inbox.clone())?;
         let group = Group::join(&settings.kafka, inbox.clone())?;
-        let broker =
+        let spawner =
             TaskSpawner::new(settings.kafka, settings.fleet, avro, group.membership(), inbox, watchdog, now)?;
         let margin_ms = settings.processor.lease_margin_ms;
         let calls = Calls::new(runtime.handle().clone(), transport, mailbox.clone(), clock, margin_ms);
         let processor = Processor::new(settings.processor, clock.now());
         let mailbox = mailbox.clone();
-        Ok(Worker { processor, clock, mailbox, calls, tasks: HashMap::new(), watch, lanes, broker, group })
+        Ok(Worker { processor, clock, mailbox, calls, tasks: HashMap::new(), watch, lanes, spawner, group })
     }
 
     fn turn(&mut self, observer: &mut dyn Observer) -> Result<(), WorkerFault> {
@@ -198,7 +198,7 @@ impl Worker {
         match effect {
             Effect::Acquire { partition, incarnation, not_before } => {
                 self.calls.begin(partition, incarnation);
-                let task = self.broker.acquire(partition, incarnation, not_before)?;
+                let task = self.spawner.acquire(partition, incarnation, not_before)?;
                 self.tasks.insert(partition, task);
             }
             Effect::Fetch { partition, incarnation, next_offsets, guarded, topic_ids } => {

@@ -4,6 +4,7 @@
 use healthflow_sync::healthflow::wire::WireReply;
 use healthflow_sync::healthflow::{Operation, Request, decode};
 use healthflow_sync::patient::HealthFlowPatientId;
+use healthflow_sync::retry::WaitReason;
 
 use crate::healthflow::{NOW, one_of_each};
 
@@ -69,7 +70,7 @@ fn class(request: &Request, status: u16, body: &str) -> &'static str {
     let reply = WireReply { status, retry_after: None, body: body.as_bytes().to_vec() };
     match decode(request, Ok(reply), NOW) {
         Ok(_) => "ok",
-        Err(fault) => fault.name(),
+        Err(fault) => WaitReason::from(&fault).code(),
     }
 }
 
