@@ -18,7 +18,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::kafka::settings::KafkaSettings;
-use crate::kafka::{KafkaFault, context};
+use crate::kafka::{KafkaFault, context, unowned};
 use crate::processor::{Inbox, Input};
 use crate::topics::REQUESTED;
 
@@ -40,7 +40,7 @@ struct GroupContext {
     /// What the group wants back and does not have yet.
     revocation: Mutex<Option<Revocation>>,
     closing: AtomicBool,
-    joined: AtomicBool,
+    joined: Arc<AtomicBool>,
 }
 
 /// One revocation: librdkafka takes the answer to it in one call, for all its partitions.
@@ -55,11 +55,12 @@ impl Group {
     /// # Errors
     /// The settings are refused, or no thread could be started.
     pub fn join(settings: &KafkaSettings, inbox: Arc<dyn Inbox>) -> Result<Self, KafkaFault> {
+        let joined = Arc::new(AtomicBool::new(false));
         let context = GroupContext {
             inbox: inbox.clone(),
             revocation: Mutex::default(),
             closing: AtomicBool::new(false),
-            joined: AtomicBool::new(false),
+            joined: joined.clone(),
         };
         let consumer: BaseConsumer<GroupContext> = settings
             .group()
@@ -77,6 +78,7 @@ impl Group {
                 .spawn(move || poll(&consumer, &stop))
                 .map_err(|error| KafkaFault(format!("no thread for the group's consumer: {error}")))?
         };
+        unowned::start(settings, joined, stop.clone())?;
         Ok(Group { consumer, stop, thread: Some(thread) })
     }
 

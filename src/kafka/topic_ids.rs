@@ -1,27 +1,21 @@
 //! Which topics there are now, by Kafka's ids (KIP-516). rdkafka does not wrap `DescribeTopics`, so this file talks to
-//! librdkafka itself; nothing outside of it does. An id that cannot be had (brokers before 2.8, no right to describe) stops
+//! librdkafka itself. An id that cannot be had (brokers before 2.8, no right to describe) stops
 //! nobody: positions are then compared by their numbers alone.
 
-use std::ffi::{CStr, CString, c_char, c_int};
-use std::ptr::NonNull;
+use std::ffi::{CStr, CString, c_char};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use rdkafka::bindings as c;
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::kafka::KafkaFault;
 use crate::kafka::context::QuietContext;
+use crate::kafka::native::{self, Owned};
 use crate::kafka::settings::KafkaSettings;
 use crate::state::{TopicId, TopicIds};
 use crate::topics::IDENTIFIED;
-
-/// How long the brokers may take to answer.
-const ANSWER_LIMIT: Duration = Duration::from_secs(10);
-/// What librdkafka may need beyond that until it says that they did not.
-const GRACE: Duration = Duration::from_secs(2);
 
 /// What is there now.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -84,58 +78,23 @@ fn tell_once(why: &str) {
 
 type Answer = (String, Result<Option<TopicId>, RDKafkaErrorCode>);
 
-/// One object of librdkafka's that is ours to destroy.
-struct Owned<T>(NonNull<T>, unsafe extern "C" fn(*mut T));
-
-#[allow(unsafe_code, reason = "rdkafka wraps neither DescribeTopics nor the objects it takes")]
-impl<T> Owned<T> {
-    /// # Safety
-    /// `object` must be ours, and `destroy` what librdkafka wants called with it, once.
-    unsafe fn new(object: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Option<Self> {
-        NonNull::new(object).map(|object| Owned(object, destroy))
-    }
-
-    fn ptr(&self) -> *mut T {
-        self.0.as_ptr()
-    }
-}
-
-#[allow(unsafe_code, reason = "as above")]
-impl<T> Drop for Owned<T> {
-    fn drop(&mut self) {
-        // SAFETY: as `new` demands.
-        unsafe { (self.1)(self.0.as_ptr()) }
-    }
-}
-
 /// `DescribeTopics` of these topics, and what is said of each.
 #[allow(unsafe_code, reason = "rdkafka does not wrap DescribeTopics")]
 fn describe<C: ClientContext + ConsumerContext>(
     client: &BaseConsumer<C>,
     topics: &[&str],
 ) -> Result<Vec<Answer>, KafkaError> {
-    let refused = || KafkaError::AdminOpCreation("librdkafka gives no memory".into());
     let names: Vec<CString> = topics.iter().filter_map(|topic| CString::new(*topic).ok()).collect();
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
-    let native = client.client().native_ptr();
-    // SAFETY: `native` lives as long as `client`, which outlives every object here; each object is ours and destroyed once,
-    // the event before the queue it came from; librdkafka copies the names.
+    let operation = c::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+    // SAFETY: librdkafka copies the names; the collection is ours and destroyed once.
     unsafe {
-        let queue =
-            Owned::new(c::rd_kafka_queue_new(native), c::rd_kafka_queue_destroy).ok_or_else(refused)?;
-        let operation = c::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
-        let options =
-            Owned::new(c::rd_kafka_AdminOptions_new(native, operation), c::rd_kafka_AdminOptions_destroy);
-        let options = options.ok_or_else(refused)?;
-        let limit_ms = c_int::try_from(ANSWER_LIMIT.as_millis()).unwrap_or(c_int::MAX);
-        let mut text = [0; 128];
-        c::rd_kafka_AdminOptions_set_request_timeout(options.ptr(), limit_ms, text.as_mut_ptr(), text.len());
-        let asked = c::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
-        let asked = Owned::new(asked, c::rd_kafka_TopicCollection_destroy).ok_or_else(refused)?;
-        c::rd_kafka_DescribeTopics(native, asked.ptr(), options.ptr(), queue.ptr());
-        let wait_ms = c_int::try_from((ANSWER_LIMIT + GRACE).as_millis()).unwrap_or(c_int::MAX);
-        let event = Owned::new(c::rd_kafka_queue_poll(queue.ptr(), wait_ms), c::rd_kafka_event_destroy);
-        let event = event.ok_or(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut))?;
+        let event = native::answer(client, operation, |asking| {
+            let asked = c::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+            let asked = Owned::new(asked, c::rd_kafka_TopicCollection_destroy)?;
+            c::rd_kafka_DescribeTopics(asking.client, asked.ptr(), asking.options, asking.queue);
+            Ok(())
+        })?;
         answers(&event)
     }
 }
@@ -148,10 +107,6 @@ fn describe<C: ClientContext + ConsumerContext>(
 unsafe fn answers(event: &Owned<c::rd_kafka_event_t>) -> Result<Vec<Answer>, KafkaError> {
     // SAFETY: the event is live; librdkafka checks what kind it is and answers null where it is another.
     unsafe {
-        let error = c::rd_kafka_event_error(event.ptr());
-        if error != c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return Err(KafkaError::AdminOp(error.into()));
-        }
         let result = c::rd_kafka_event_DescribeTopics_result(event.ptr());
         if result.is_null() {
             return Err(KafkaError::AdminOp(RDKafkaErrorCode::Fail));

@@ -94,3 +94,19 @@ fn a_second_worker_of_the_same_name_ends_the_first() {
     let reason = first.inbox.wait_for_failure();
     assert!(reason.contains("group_instance_id"), "{reason}");
 }
+
+/// Goal: no partition stays nobody's (rule K13). Method: of two workers with names the first has to give half of its partitions
+/// back, and is replaced under its name before it does, as after a kill: the group gives the new one the other half at once,
+/// without any rebalance, and nobody asks for the round in which the first half would change hands.
+#[test]
+fn what_a_killed_worker_was_giving_back_is_somebodys_again() {
+    let settings = settings("unowned");
+    let named = |name: &str| KafkaSettings { group_instance_id: Some(name.into()), ..settings.clone() };
+    let killed = Member::join(&named("worker-1"));
+    killed.inbox.wait_assigned(PARTITIONS as usize);
+    let second = Member::join(&named("worker-2"));
+    let given_back = revoked(&killed);
+    let first = Member::join(&named("worker-1"));
+    first.inbox.wait_assigned(PARTITIONS as usize - given_back.len());
+    second.inbox.wait_assigned(given_back.len());
+}

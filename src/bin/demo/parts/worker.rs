@@ -1,5 +1,6 @@
 //! A worker, by `healthflow-sync run`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use super::{Leash, Part, beside, free_port};
 
 const READY_LIMIT: Duration = Duration::from_secs(40);
 const LOOK: Duration = Duration::from_millis(50);
+/// Of so many last lines of its log the warnings count.
+const WARNINGS_FROM_LINES: usize = 1_000;
 
 /// A worker that can be killed and started again.
 pub struct Worker {
@@ -27,6 +30,13 @@ pub struct Worker {
     /// Dropped after the worker, so that it hears its last words.
     log_reader: Option<LogReader>,
     client: reqwest::Client,
+}
+
+/// What is read of one line of its log.
+#[derive(Deserialize)]
+struct Logged {
+    level: String,
+    message: String,
 }
 
 /// What of its status page is shown.
@@ -142,15 +152,24 @@ impl Worker {
         status(&self.client, &self.admin_url).await
     }
 
-    /// Its whole status page and the last `count` warnings and errors of its log, for whoever asks why something waits.
-    pub async fn account(&self, count: usize) -> String {
-        let page = status_page(&self.client, &self.admin_url).await;
-        let page = page.map_or("no answer".into(), |page| String::from_utf8_lossy(&page).into_owned());
+    /// Its whole status page, as JSON; none where it does not answer.
+    pub async fn page(&self) -> Option<String> {
+        let page = status_page(&self.client, &self.admin_url).await?;
+        Some(String::from_utf8_lossy(&page).into_owned())
+    }
+
+    /// What its log warned of last, and how often, in one line: for whoever asks why something waits.
+    pub fn warnings(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let is_serious = |line: &&str| line.contains("\"WARN\"") || line.contains("\"ERROR\"");
-        let mut serious: Vec<&str> = log.lines().rev().filter(is_serious).take(count).collect();
-        serious.reverse();
-        format!("{}: {page}\n{}", self.name, serious.join("\n"))
+        let lines = log.lines().rev().take(WARNINGS_FROM_LINES);
+        let logged = lines.filter_map(|line| serde_json::from_str::<Logged>(line).ok());
+        let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+        for one in logged.filter(|one| one.level == "WARN" || one.level == "ERROR") {
+            *counts.entry(one.message).or_default() += 1;
+        }
+        let counts: Vec<String> =
+            counts.into_iter().map(|(message, count)| format!("{count} × {message}")).collect();
+        counts.join("; ")
     }
 
     /// What a counter without labels has come to.

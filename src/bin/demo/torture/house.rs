@@ -19,7 +19,8 @@ use crate::parts::worker::Worker;
 use crate::parts::{beside, project};
 use crate::run::Guard;
 
-const PARTITIONS: u32 = 12;
+/// Of every topic.
+pub const PARTITIONS: u32 = 12;
 const WORKERS: usize = 3;
 /// Of each broker; three of them share a small machine with everybody else.
 const BROKER_HEAP: &str = "320m";

@@ -7,6 +7,7 @@ mod house;
 mod moods;
 mod network;
 mod report;
+mod what_waits;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use healthflow_sync::time::Timestamp;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 use crate::audit::{self, Evidence};
@@ -25,10 +27,12 @@ use crate::morning::poison::Poison;
 use crate::morning::spoiled::{SingledOut, Spoiled, spread};
 use crate::morning::{self, Fate, Morning};
 use crate::parts::project;
+use crate::parts::worker::Worker;
 use crate::run::Guard;
 use faults::{Done, Rhythm, Tormentor};
 use house::House;
 use report::{Minimum, Report, Verdict, Violations};
+use what_waits::Account;
 
 /// Bookings a minute, a little more than the 2,000 that must be met.
 const BOOKINGS_PER_MINUTE: f64 = 2_100.0;
@@ -45,8 +49,6 @@ const LOOK: Duration = Duration::from_millis(500);
 const SAY: Duration = Duration::from_secs(10);
 /// How long after the last result to listen for one too many.
 const QUIET: Duration = Duration::from_secs(3);
-/// How many warnings of each worker to show where it never became quiet.
-const SERIOUS_LINES: usize = 20;
 const DAY_MS: i64 = 86_400_000;
 /// Exit code where nothing was violated and too little was broken to say so: a matter of the machine, not of the promise.
 const PROVES_TOO_LITTLE: u8 = 3;
@@ -103,7 +105,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let morning = morning::plan(&settings, &spoiled(bookings, settings.duration_ms));
     let mut house = House::open(arguments, &out, &logs).await?;
     let chart_ids = house.healthflow.seed(&morning.charts).await?;
-    let (done, quiet) = torment(arguments, &mut house, &morning, &chart_ids).await?;
+    let (done, quiet) = torment(arguments, &mut house, &morning, &chart_ids, &logs).await?;
     // The stack takes its data along.
     for log in std::fs::read_dir(house.stack.logs()).context("Kafka's logs are gone")? {
         let log = log?;
@@ -176,6 +178,7 @@ async fn torment(
     house: &mut House,
     morning: &Morning,
     chart_ids: &[String],
+    logs: &Path,
 ) -> Result<(Done, Option<Duration>)> {
     let House { publisher, auditor, workers, simulator, proxies, stack, healthflow, desk, .. } = house;
     let began = Instant::now();
@@ -220,15 +223,30 @@ async fn torment(
         () = say => None,
     };
     if quiet.is_none() {
-        for worker in tormentor.workers {
-            println!("{}", worker.lock().await.account(SERIOUS_LINES).await);
-        }
+        tell_what_waits(tormentor.workers, logs).await?;
     }
     let done = tormentor.done();
     stack.check()?;
     auditor.check()?;
     simulator.check()?;
     Ok((done, quiet))
+}
+
+/// Prints which tasks wait, and keeps every worker's whole status page beside the logs.
+async fn tell_what_waits(workers: &[Mutex<Worker>], logs: &Path) -> Result<()> {
+    let mut accounts = Vec::new();
+    for worker in workers {
+        let worker = worker.lock().await;
+        let page = worker.page().await;
+        if let Some(page) = &page {
+            let file = logs.join(format!("{}.status.json", worker.name));
+            std::fs::write(&file, page).with_context(|| format!("cannot write {}", file.display()))?;
+        }
+        let page = page.and_then(|page| serde_json::from_str(&page).ok());
+        accounts.push(Account { worker: worker.name.clone(), page, warnings: worker.warnings() });
+    }
+    what_waits::lines(&accounts).iter().for_each(|line| println!("{line}"));
+    Ok(())
 }
 
 /// Waits until every result is there and HealthFlow has carried out everything it took.

@@ -1,0 +1,227 @@
+//! Partitions that are nobody's (rule K13). A cooperative rebalance (KIP-429) takes a partition from one member first, and
+//! gives it to another one in a second round, which the first one asks for once it has let go. A static member (KIP-345)
+//! that is killed in between comes back under its name without any rebalance, and knows nothing of the round that it owes
+//! the group: the partition stays nobody's until something else makes the group share out again.
+//!
+//! So whoever begins a life under a name looks at the group until it has seen every partition with somebody. Where some stay
+//! without an owner, a member that reads nothing joins the group and leaves it again: each of the two makes the group share
+//! out, and nobody loses anything by it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaRespErr;
+
+use crate::kafka::KafkaFault;
+use crate::kafka::context::{self, QuietContext};
+use crate::kafka::group_members::{self, Assignment};
+use crate::kafka::settings::KafkaSettings;
+use crate::topics::{APPOINTMENT_STATE, REQUESTED};
+
+/// How long to rest between two looks at the group.
+const ROUND: Duration = Duration::from_secs(1);
+/// In how many looks in a row a partition must be nobody's: for as long, the member that gives it back may be draining.
+const LOOKS_MIN: u32 = 6;
+/// How long the member that reads nothing waits for its turn.
+const NUDGE_LIMIT: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(100);
+
+/// What to do after a look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Move {
+    /// Look again.
+    Wait,
+    /// Make the group share out: these stay nobody's.
+    Nudge(Vec<i32>),
+    /// Every partition is somebody's, and no round is owed.
+    End,
+}
+
+/// What the looks so far have shown.
+#[derive(Debug, Default)]
+struct Looks {
+    unowned: Vec<i32>,
+    in_a_row: u32,
+}
+
+impl Looks {
+    /// Of a group that shares `partition_count` partitions.
+    fn after(&mut self, seen: &Assignment, partition_count: u32) -> Move {
+        if !seen.is_stable {
+            *self = Looks::default();
+            return Move::Wait;
+        }
+        let unowned: Vec<i32> =
+            (0..partition_count.cast_signed()).filter(|partition| !seen.owned.contains(partition)).collect();
+        if unowned.is_empty() {
+            return Move::End;
+        }
+        if self.unowned != unowned {
+            *self = Looks { unowned, in_a_row: 0 };
+        }
+        self.in_a_row += 1;
+        if self.in_a_row < LOOKS_MIN {
+            return Move::Wait;
+        }
+        Move::Nudge(std::mem::take(self).unowned)
+    }
+}
+
+/// Starts to look where it may be needed, from `joined` on until every partition is somebody's or `stop` is set. Nobody has
+/// to wait for the thread: it holds nothing of the group's.
+///
+/// # Errors
+/// The settings are refused, or no thread could be started.
+pub(super) fn start(
+    settings: &KafkaSettings,
+    joined: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
+) -> Result<(), KafkaFault> {
+    // Under the consumer protocol (KIP-848) the brokers share out, and nobody owes them a round.
+    if settings.group_instance_id.is_none() || settings.consumer_protocol {
+        return Ok(());
+    }
+    let client = settings.uncommitted().create_with_context(QuietContext("group watch"));
+    let client =
+        client.map_err(|error| KafkaFault::of("the client that watches the group cannot be made", &error))?;
+    let settings = settings.clone();
+    let builder = std::thread::Builder::new().name("group watch".into());
+    builder
+        .spawn(move || watch(&settings, &client, &joined, &stop))
+        .map_err(|error| KafkaFault(format!("no thread to watch the group: {error}")))?;
+    Ok(())
+}
+
+fn watch(
+    settings: &KafkaSettings,
+    client: &BaseConsumer<QuietContext>,
+    joined: &AtomicBool,
+    stop: &AtomicBool,
+) {
+    let mut looks = Looks::default();
+    while !stop.load(Ordering::SeqCst) {
+        if joined.load(Ordering::SeqCst) {
+            let next = match group_members::assignment(client, &settings.group_id, REQUESTED) {
+                Ok(seen) => looks.after(&seen, settings.partition_count),
+                Err(error) => {
+                    tracing::debug!("the group's coordinator does not say who has what: {error}");
+                    Move::Wait
+                }
+            };
+            match next {
+                Move::End => return,
+                Move::Wait => {}
+                Move::Nudge(partitions) => {
+                    tracing::warn!(
+                        ?partitions,
+                        "nobody has these partitions: a worker gave them back and was killed; the group is made to share out \
+                         again"
+                    );
+                    if let Err(error) = nudge(settings, stop) {
+                        tracing::warn!("the group was not made to share out, which is tried again: {error}");
+                    }
+                }
+            }
+        }
+        std::thread::sleep(ROUND);
+    }
+}
+
+/// A member that joins for the sake of the rebalance. Its topic is one that the workers do not subscribe to, so that no
+/// partition of theirs becomes its own.
+fn nudge(settings: &KafkaSettings, stop: &AtomicBool) -> KafkaResult<()> {
+    let unnamed = KafkaSettings { group_instance_id: None, ..settings.clone() };
+    let member: BaseConsumer<Nudge> = unnamed.group().create_with_context(Nudge::default())?;
+    member.subscribe(&[APPOINTMENT_STATE])?;
+    let until = Instant::now() + NUDGE_LIMIT;
+    while !member.context().had_its_turn.load(Ordering::SeqCst)
+        && Instant::now() < until
+        && !stop.load(Ordering::SeqCst)
+    {
+        if let Some(Err(error)) = member.poll(POLL) {
+            tracing::debug!(client = "nudge", "{error}");
+        }
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Nudge {
+    had_its_turn: AtomicBool,
+}
+
+impl ClientContext for Nudge {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        context::log("nudge", level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(client = "nudge", "{error}: {reason}");
+    }
+}
+
+impl ConsumerContext for Nudge {
+    fn rebalance(
+        &self,
+        member: &BaseConsumer<Self>,
+        event: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let answered = match event {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.had_its_turn.store(true, Ordering::SeqCst);
+                partitions
+                    .set_all_offsets(Offset::End)
+                    .and_then(|()| member.incremental_assign(partitions))
+                    .and_then(|()| member.pause(partitions))
+            }
+            _ => member.incremental_unassign(partitions),
+        };
+        if let Err(error) = answered {
+            tracing::debug!(client = "nudge", "{error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(is_stable: bool, owned: &[i32]) -> Assignment {
+        Assignment { is_stable, owned: owned.iter().copied().collect() }
+    }
+
+    #[test]
+    fn a_partition_that_stays_nobodys_makes_the_group_share_out_again() {
+        let mut looks = Looks::default();
+        for _ in 1..LOOKS_MIN {
+            assert_eq!(looks.after(&seen(true, &[0, 2]), 3), Move::Wait);
+        }
+        assert_eq!(looks.after(&seen(true, &[0, 2]), 3), Move::Nudge(vec![1]));
+        assert_eq!(looks.after(&seen(true, &[0, 2]), 3), Move::Wait, "the group needs its time");
+    }
+
+    #[test]
+    fn a_rebalance_and_another_partition_begin_the_count_anew() {
+        for between in [seen(false, &[0, 2]), seen(true, &[0, 1])] {
+            let mut looks = Looks::default();
+            for _ in 1..LOOKS_MIN {
+                assert_eq!(looks.after(&seen(true, &[0, 2]), 3), Move::Wait);
+            }
+            assert_eq!(looks.after(&between, 3), Move::Wait);
+            assert_eq!(looks.after(&seen(true, &[0, 2]), 3), Move::Wait);
+        }
+    }
+
+    #[test]
+    fn nobody_looks_on_once_every_partition_is_somebodys() {
+        assert_eq!(Looks::default().after(&seen(true, &[0, 1, 2]), 3), Move::End);
+        assert_eq!(Looks::default().after(&seen(false, &[0, 1, 2]), 3), Move::Wait);
+    }
+}
