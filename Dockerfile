@@ -5,10 +5,11 @@ FROM rust:1.95-bookworm AS build
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 COPY src src
+COPY crates crates
 # What the programs take in when they are compiled.
 COPY schemas schemas
 COPY config config
-RUN cargo build --release --locked --bin healthflow-sync --bin healthflow-simulator
+RUN cargo build --release --locked -p healthflow-sync -p healthflow-simulator --bins
 
 FROM debian:bookworm-slim
 # OpenSSL and the authorities' certificates for TLS, curl for health checks.

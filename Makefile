@@ -13,34 +13,34 @@ setup: ## install what is missing, fetch Kafka and the schema registry (once, 16
 	@stack/setup.sh
 
 build: setup ## compile the three programs for production
-	cargo build --release --bins
+	cargo build --release --workspace --bins
 
 demo: build ## show it all: two workers, a Monday morning of bookings, failures, an audit (ARGS=--help)
-	cargo run --release --bin demo -- run $(ARGS)
+	cargo run --release -p healthflow-lab --bin demo -- run $(ARGS)
 
 test: setup ## run every test, on a real Kafka and registry that it starts itself
-	cargo test $(ARGS)
+	cargo test --workspace $(ARGS)
 
 simulate: ## live SEEDS lives of the processor in virtual time, from SEED on (LEVEL=0..3: how hostile)
 	SEEDS=$(or $(SEEDS),2000) SEED=$(or $(SEED),1) LEVEL=$(or $(LEVEL),3) \
-		cargo test --profile simulate --test simulation -- --nocapture
+		cargo test --profile simulate -p healthflow-core --test simulation -- --nocapture
 
 exhaust: ## try all that can happen in small worlds, at most STATES states of each (WORLD=part of a name)
-	STATES=$(or $(STATES),1000000) WORLD="$(WORLD)" cargo test --profile simulate --test exhaust every_small -- --nocapture
+	STATES=$(or $(STATES),1000000) WORLD="$(WORLD)" cargo test --profile simulate -p healthflow-core --test exhaust every_small -- --nocapture
 
 torture: setup ## MINUTES of real processes, killed, frozen and lied to, on a real Kafka, judged by other hands (ARGS=--help)
-	cargo build --profile simulate --features planted-defects --bins
-	cargo run --profile simulate --features planted-defects --bin demo -- torture --minutes $(or $(MINUTES),10) $(ARGS)
+	cargo build --profile simulate --workspace --features planted-defects --bins
+	cargo run --profile simulate -p healthflow-lab --features planted-defects --bin demo -- torture --minutes $(or $(MINUTES),10) $(ARGS)
 
 poison: setup ## how fast the others are confirmed beside one bad record of a hundred, kind by kind (ARGS=--help)
-	cargo build --profile simulate --features planted-defects --bins
-	cargo run --profile simulate --features planted-defects --bin demo -- poison $(ARGS)
+	cargo build --profile simulate --workspace --features planted-defects --bins
+	cargo run --profile simulate -p healthflow-lab --features planted-defects --bin demo -- poison $(ARGS)
 
 defects: ## break the processor on purpose, rule by rule: the simulation must notice each
-	cargo test --profile simulate --features planted-defects --test simulation planted -- --nocapture
+	cargo test --profile simulate -p healthflow-core --features planted-defects --test simulation planted -- --nocapture
 
 bench: build ## measure speed, CPU, memory (ARGS=--help)
-	cargo run --release --bin demo -- bench $(ARGS)
+	cargo run --release -p healthflow-lab --bin demo -- bench $(ARGS)
 
 compare: setup ## benchmark the commit OLD and this tree in turn, RUNS times each
 	stack/bench_pair.sh $(OLD) $(or $(RUNS),3) $(ARGS)
@@ -52,9 +52,9 @@ down: ## stop what `make up` started
 	@stack/stack.sh down
 
 fmt: ## format the code
-	cargo fmt
+	cargo fmt --all
 
 lint: setup ## check format and clippy, warnings are errors
-	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
-	cargo clippy --all-targets --features planted-defects -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets --features planted-defects -- -D warnings

@@ -1,36 +1,8 @@
 //! healthflow-sync puts a dental practice's bookings into its health record, exactly once.
 //!
-//! The story, in the order of the modules: a [`booking`] arrives; [`patient`] says who it is for; [`appointment`] says
-//! what should stand in the book; [`healthflow`] is what the health record can be asked; [`sync`] decides the next step
-//! of one booking. [`event`] is what arrives and leaves on Kafka, [`state`] what is remembered, [`limits`] how fast we
-//! may call, [`retry`] when we try again. [`topics`] and [`life`] name what records, tasks and calls are told apart by;
-//! [`fact`] and [`status`] are what is reported, [`settings`] the limits, [`defects`] the ways to break it all on purpose.
-//! [`partition`] is one task with all of that, [`processor`] all tasks of a worker. Up to there everything is a value: no
-//! I/O, no clock, no log. Below it the world, thin.
-
-pub mod coded;
-pub mod time;
-pub mod private;
-pub mod unordered;
-pub mod panic_guard;
-pub mod topics;
-
-pub mod booking;
-pub mod patient;
-pub mod appointment;
-pub mod healthflow;
-pub mod sync;
-pub mod state;
-pub mod event;
-pub mod limits;
-pub mod retry;
-pub mod life;
-pub mod fact;
-pub mod status;
-pub mod defects;
-pub mod settings;
-pub mod partition;
-pub mod processor;
+//! What is decided, and how, is `healthflow_core`: values, with no I/O, no clock and no log. Here is the world around it,
+//! thin: [`kafka`] brings what arrives and carries what is committed, [`http`] asks HealthFlow, [`worker`] runs the processor
+//! between the two. [`metrics`] and [`admin`] report how it goes, [`config`] says what it may do, [`cli`] is what people type.
 
 pub mod kafka;
 pub mod http;
@@ -39,4 +11,3 @@ pub mod admin;
 pub mod config;
 pub mod worker;
 pub mod cli;
-pub mod simulator;

@@ -13,9 +13,9 @@ mkdir -p "$pair/old" "$pair/new"
 git worktree add --quiet --force --detach "$tree" "$commit"
 programs=(healthflow-sync healthflow-simulator demo)
 # One target folder for both: what they depend on is compiled once.
-(cd "$tree" && CARGO_TARGET_DIR="$pair/../" cargo build --quiet --release --bins)
+(cd "$tree" && CARGO_TARGET_DIR="$pair/../" cargo build --quiet --release --workspace --bins)
 cp "${programs[@]/#/target/release/}" "$pair/old/"
-cargo build --quiet --release --bins
+cargo build --quiet --release --workspace --bins
 cp "${programs[@]/#/target/release/}" "$pair/new/"
 
 for run in $(seq "$runs"); do

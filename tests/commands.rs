@@ -1,21 +1,19 @@
 //! `topics`, `send`, `tail` and `repartition` as a person types them, on a real Kafka and a real schema registry. One test, because
 //! all of them share the names of our topics.
 
-#[path = "support/stack.rs"]
-mod stack;
-
 use std::collections::HashMap;
 use std::fs;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use healthflow_sync::event::avro::{Encoder, contract};
-use healthflow_sync::event::failed::AppointmentFailed;
-use healthflow_sync::event::home::partition_of;
-use healthflow_sync::event::result::{ResultEnvelope, ResultOutcome};
+use healthflow_core::event::avro::{Encoder, contract};
+use healthflow_core::event::failed::AppointmentFailed;
+use healthflow_core::event::home::partition_of;
+use healthflow_core::event::result::{ResultEnvelope, ResultOutcome};
+use healthflow_core::sync::Reason;
+use healthflow_core::time::Timestamp;
 use healthflow_sync::kafka::schema_registry::{RetryPolicy, SchemaRegistry};
-use healthflow_sync::sync::Reason;
-use healthflow_sync::time::Timestamp;
+use healthflow_testkit::stack::Stack;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -24,7 +22,6 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use serde_json::{Value, json};
-use stack::Stack;
 
 const LIMIT: Duration = Duration::from_secs(30);
 

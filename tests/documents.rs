@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use healthflow_sync::event::requested::AppointmentRequested;
-use healthflow_sync::time::Timestamp;
+use healthflow_core::event::requested::AppointmentRequested;
+use healthflow_core::time::Timestamp;
 use serde_json::{Value, json};
 
 /// Where a path in backticks begins if it is one of ours; `target/` and what is made at run time is not.
-const ROOTS: [&str; 8] = ["src/", "tests/", "docs/", "schemas/", "stack/", "config/", "examples/", ".ci/"];
+const ROOTS: [&str; 8] = ["src/", "crates/", "tests/", "docs/", "schemas/", "stack/", "config/", ".ci/"];
 /// Documents that promise that the tests they name exist, and how many names each holds at least, so that a change of
 /// their form does not leave this test with nothing to look at.
 const NAMING_TESTS: [(&str, usize); 5] = [
@@ -77,7 +77,7 @@ fn is_test_name(text: &str) -> bool {
 /// A function is a test if `#[test]`, `#[tokio::test]` or a proptest block stands somewhere before it in its file; that is
 /// near enough.
 fn tests_of_the_project() -> BTreeSet<String> {
-    let sources = [files(&root().join("src"), "rs"), files(&root().join("tests"), "rs")].concat();
+    let sources = ["src", "tests", "crates"].map(|folder| files(&root().join(folder), "rs")).concat();
     let mut names = BTreeSet::new();
     for text in sources.iter().map(|path| read(path)) {
         let begin = ["#[test]", "#[tokio::test", "proptest!"].iter().filter_map(|mark| text.find(mark)).min();
@@ -238,7 +238,7 @@ fn every_rule_that_is_cited_has_its_page_and_every_page_is_linked() {
     let overview = read(&root().join("docs/guarantees.md"));
     let mut problems = Vec::new();
     let mut cited = 0;
-    let sources = [files(&root().join("src"), "rs"), files(&root().join("tests"), "rs")].concat();
+    let sources = ["src", "tests", "crates"].map(|folder| files(&root().join(folder), "rs")).concat();
     let sources = sources.into_iter().map(|path| (comments(&read(&path)), path));
     for (text, path) in sources.chain(documents().into_iter().map(|(path, text)| (prose(&text), path))) {
         for rule in rules_cited(&text) {

@@ -1,18 +1,13 @@
 //! The local stack itself: it starts, it answers, it comes back, and it leaves nothing behind.
 
-#[path = "support/stack.rs"]
-mod stack;
-#[path = "support/wait.rs"]
-mod wait;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
-use stack::Stack;
-use wait::wait_for;
+use healthflow_testkit::stack::Stack;
+use healthflow_testkit::wait::wait_for;
 
 #[test]
 fn starts_answers_restarts_and_leaves_nothing_behind() {

@@ -26,8 +26,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::metrics::{Catalogue, exposition};
-use crate::status::Status;
-use crate::time::Timestamp;
+use healthflow_core::status::Status;
+use healthflow_core::time::Timestamp;
 
 /// What the server looks at.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 //! The routes, over a real socket.
 
 use super::*;
-use crate::status::{LaneStatus, TaskPhase, TaskStatus};
+use healthflow_core::status::{LaneStatus, TaskPhase, TaskStatus};
 
 const NOW: Timestamp = Timestamp(100_000);
 

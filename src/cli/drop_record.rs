@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use crate::cli::Connection;
 use crate::kafka::stray::{self, Place, Stray};
 use crate::kafka::{Avro, KafkaSettings};
-use crate::topics::{APPOINTMENT_STATE, PATIENT_STATE};
+use healthflow_core::topics::{APPOINTMENT_STATE, PATIENT_STATE};
 
 /// What `drop-record` understands: the place as the worker's log names it.
 #[derive(Clone, Debug, clap::Args)]

@@ -6,7 +6,7 @@ use anyhow::Context;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
 use crate::cli::Connection;
-use crate::event::size::RECORD_BYTES_RANGE;
+use healthflow_core::event::size::RECORD_BYTES_RANGE;
 
 /// Longest wait until the broker has a record.
 const SEND_LIMIT: Duration = Duration::from_secs(15);

@@ -5,15 +5,15 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
-use crate::booking::BookingKey;
 use crate::cli::Connection;
 use crate::cli::publish::Publisher;
-use crate::event::failed::AppointmentFailed;
-use crate::event::{Identity, Outgoing, RetryEntry};
 use crate::kafka::dead_letters::{self, DeadLetters, DeadRecord, Selects};
 use crate::kafka::topics::Topics;
 use crate::kafka::{Avro, KafkaSettings};
-use crate::time::Timestamp;
+use healthflow_core::booking::BookingKey;
+use healthflow_core::event::failed::AppointmentFailed;
+use healthflow_core::event::{Identity, Outgoing, RetryEntry};
+use healthflow_core::time::Timestamp;
 
 /// What `redrive` understands. A dead letter must match everything that is given.
 #[derive(Clone, Debug, Default, clap::Args)]

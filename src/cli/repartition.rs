@@ -10,7 +10,7 @@ use crate::cli::Connection;
 use crate::kafka::repartition::{Repartition, check_no_worker_runs};
 use crate::kafka::topics::Topics;
 use crate::kafka::{Avro, KafkaFault, KafkaSettings};
-use crate::time::Timestamp;
+use healthflow_core::time::Timestamp;
 
 /// What `repartition` understands.
 #[derive(Clone, Copy, Debug, clap::Args)]

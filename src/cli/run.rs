@@ -14,18 +14,17 @@ use crate::admin;
 use crate::cli::topics::wish;
 use crate::cli::{Connection, open_files};
 use crate::config::{Config, FirstStart, GroupProtocol, HOSTNAME, secret};
-use crate::fact::Fact;
 use crate::http::{TransportSettings, check_token_file};
 use crate::kafka::schema_registry::{RetryPolicy, SchemaRegistry};
 use crate::kafka::topics::{TopicFault, TopicSpec, Topics};
 use crate::kafka::{Avro, BrokerClock, ClockFault, ClockWatch, Ends, Fleet, KafkaSettings, NotEntered, Now};
 use crate::metrics::{Catalogue, log};
-use crate::processor::Processor;
-use crate::processor::stall::Stalls;
-use crate::state::Owner;
-use crate::status::Status;
-use crate::time::Timestamp;
 use crate::worker::{self, Clock, Observer, RunSettings, Seen, StopRequest};
+use healthflow_core::fact::Fact;
+use healthflow_core::processor::Processor;
+use healthflow_core::processor::stall::Stalls;
+use healthflow_core::status::Status;
+use healthflow_core::time::Timestamp;
 
 /// The longest answer of HealthFlow that is read, in bytes.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -191,7 +190,7 @@ async fn enter(
 ) -> anyhow::Result<(Arc<Avro>, Fleet)> {
     let avro = Avro::connect(connection.registry.clone(), &kafka.group_id).await?;
     loop {
-        let (fleet, kafka, schemas) = (Fleet::new(Owner::of(kafka)), kafka.clone(), avro.clone());
+        let (fleet, kafka, schemas) = (Fleet::new(kafka.owner()), kafka.clone(), avro.clone());
         let asked = spawn_blocking(move || fleet.enter(&kafka, &schemas, clock.now()).map(|()| fleet));
         match asked.await? {
             Ok(fleet) => return Ok((avro, fleet)),

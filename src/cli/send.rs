@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use crate::cli::Connection;
 use crate::cli::publish::Publisher;
-use crate::event::avro::{Encoder, contract};
-use crate::event::requested::AppointmentRequested;
-use crate::time::Timestamp;
-use crate::topics::REQUESTED;
+use healthflow_core::event::avro::{Encoder, contract};
+use healthflow_core::event::requested::AppointmentRequested;
+use healthflow_core::time::Timestamp;
+use healthflow_core::topics::REQUESTED;
 
 /// What `send` understands.
 #[derive(Clone, Debug, clap::Args)]
@@ -87,7 +87,7 @@ mod tests {
         let event = parse(BOOKING, Timestamp(77)).expect("complete enough");
         assert_eq!((event.requested_at, &*event.event_id), (Timestamp(77), "sent-by-hand-77"));
         assert_eq!(event.visit.start, Timestamp(1_772_465_400_000));
-        assert_eq!(event.source, crate::booking::Source::Live);
+        assert_eq!(event.source, healthflow_core::booking::Source::Live);
         assert!(event.into_booking(Timestamp(1_767_614_400_000)).is_ok());
     }
 

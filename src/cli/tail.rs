@@ -13,10 +13,10 @@ use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Map, Value, json};
 
 use crate::cli::Connection;
-use crate::event::avro::{Contract, contract, schema_id};
 use crate::kafka::schema_registry::SchemaRegistry;
 use crate::metrics::log;
-use crate::topics;
+use healthflow_core::event::avro::{Contract, contract, schema_id};
+use healthflow_core::topics;
 
 /// Longest wait for the broker to say which partitions there are.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);

@@ -10,8 +10,8 @@ use crate::cli::Connection;
 use crate::kafka::takeover::take_over;
 use crate::kafka::topics::Topics;
 use crate::kafka::{Avro, KafkaFault, KafkaSettings};
-use crate::state::Owner;
-use crate::time::Timestamp;
+use healthflow_core::state::Owner;
+use healthflow_core::time::Timestamp;
 
 /// What `takeover` understands.
 #[derive(Clone, Debug, clap::Args)]
@@ -44,7 +44,7 @@ pub async fn run(
         writeln!(out, "{line}").map_err(|error| KafkaFault(format!("cannot write to the output: {error}")))
     };
     block_in_place(|| take_over(&kafka, &avro, &from, (partitions, now), &mut say))?;
-    writeln!(out, "the state belongs to {} now; start its workers", Owner::of(&kafka))
+    writeln!(out, "the state belongs to {} now; start its workers", kafka.owner())
         .context("cannot write to the output")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -2,9 +2,9 @@
 //! would be a worker that runs and never sends.
 
 use super::{Config, Retry};
-use crate::event::size::RECORD_BYTES_RANGE;
 use crate::kafka::topics::{FAILED_RETENTION_MS, RETENTION_MS};
-use crate::time::DAY_MS;
+use healthflow_core::event::size::RECORD_BYTES_RANGE;
+use healthflow_core::time::DAY_MS;
 
 /// A key and the rule it breaks.
 pub(super) struct Fault {

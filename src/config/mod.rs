@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::metrics::log::Format;
-use crate::settings::{GuardMode, Settings};
-use crate::state::ANSWERED_BYTES_MAX;
+use healthflow_core::settings::{GuardMode, Settings};
+use healthflow_core::state::ANSWERED_BYTES_MAX;
 
 pub use layers::Layers;
 

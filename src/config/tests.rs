@@ -26,6 +26,13 @@ fn every_key_is_a_field_and_every_field_is_a_key() {
     defaults().into_config().expect("the defaults are valid");
 }
 
+/// Goal: tests decide by the limits that a worker has unless somebody says otherwise.
+#[test]
+fn what_tests_assume_is_the_default() {
+    let settings = Config::of_defaults().processor_settings(1);
+    assert_eq!(settings, healthflow_core::settings::Settings::for_tests());
+}
+
 #[test]
 fn every_key_has_a_comment_with_its_meaning_its_unit_and_the_worst_cases() {
     let mut comment = String::new();

@@ -8,10 +8,10 @@ use std::time::Duration;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, IF_MATCH, RETRY_AFTER};
 use reqwest::{Client, Response, Url};
 
-use crate::healthflow::fault::{NotSent, Unknown};
-use crate::healthflow::wire::{Method, TransportFault, WireReply, WireRequest};
 use crate::http::gate::{Gate, GatedBody, Passage};
 use crate::http::token::TokenFile;
+use healthflow_core::healthflow::fault::{NotSent, Unknown};
+use healthflow_core::healthflow::wire::{Method, TransportFault, WireReply, WireRequest};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");

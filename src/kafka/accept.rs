@@ -4,15 +4,15 @@
 
 use rdkafka::producer::BaseRecord;
 
-use crate::event::Outgoing;
 use crate::kafka::fleet::written_positions;
 use crate::kafka::restore::Readers;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::topic_ids::TopicIdentities;
 use crate::kafka::transaction::{fence, transact};
 use crate::kafka::{Avro, KafkaFault};
-use crate::state::{StateRecord, TaskPositions, TopicIds};
-use crate::topics::{APPOINTMENT_STATE, IDENTIFIED, Lane, PATIENT_STATE};
+use healthflow_core::event::Outgoing;
+use healthflow_core::state::{StateRecord, TaskPositions, TopicIds};
+use healthflow_core::topics::{APPOINTMENT_STATE, IDENTIFIED, Lane, PATIENT_STATE};
 
 /// What a failed transaction means.
 const OR_ELSE: &str = "the topics are not accepted; see that no worker runs, and try again";

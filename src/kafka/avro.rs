@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
-use crate::defects::die_of;
-use crate::event::avro::{Contract, Decoder, Undecodable, Unencodable, contract, contracts, schema_id};
-use crate::event::codec::{Codec, Encoded};
-use crate::event::size::TooLarge;
-use crate::event::{Arrival, Outgoing, arrival, codec};
 use crate::kafka::schema_registry::{RegistryFault, SchemaRegistry, Standing};
-use crate::state::{FleetRecord, StateRecord};
-use crate::time::Timestamp;
-use crate::topics::Lane;
+use healthflow_core::defects::die_of;
+use healthflow_core::event::avro::{
+    Contract, Decoder, Undecodable, Unencodable, contract, contracts, schema_id,
+};
+use healthflow_core::event::codec::{Codec, Encoded};
+use healthflow_core::event::size::TooLarge;
+use healthflow_core::event::{Arrival, Outgoing, arrival, codec};
+use healthflow_core::state::{FleetRecord, StateRecord};
+use healthflow_core::time::Timestamp;
+use healthflow_core::topics::Lane;
 
 /// A record as it came.
 #[derive(Clone, Copy, Debug)]

@@ -15,9 +15,9 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use crate::kafka::context::log;
 use crate::kafka::{KafkaFault, KafkaSettings, Now};
-use crate::status::Status;
-use crate::time::Timestamp;
-use crate::topics::CLOCK;
+use healthflow_core::status::Status;
+use healthflow_core::time::Timestamp;
+use healthflow_core::topics::CLOCK;
 
 /// How long the brokers may take for one answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);

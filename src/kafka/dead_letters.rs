@@ -10,17 +10,17 @@ use std::time::Duration;
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Headers};
 
-use crate::booking::BookingKey;
-use crate::event::avro::Undecodable;
-use crate::event::failed::AppointmentFailed;
-use crate::event::{Arrival, Identity, headers};
 use crate::kafka::restore::{Readers, RecordName, decode};
 use crate::kafka::schema_registry::Standing;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::{Avro, KafkaFault, RawRecord};
-use crate::sync::Reason;
-use crate::time::Timestamp;
-use crate::topics::{FAILED, Lane};
+use healthflow_core::booking::BookingKey;
+use healthflow_core::event::avro::Undecodable;
+use healthflow_core::event::failed::AppointmentFailed;
+use healthflow_core::event::{Arrival, Identity, headers};
+use healthflow_core::sync::Reason;
+use healthflow_core::time::Timestamp;
+use healthflow_core::topics::{FAILED, Lane};
 
 /// Dead letters that are held in memory at most.
 pub const LETTERS_MAX: usize = 100_000;

@@ -8,11 +8,11 @@ use std::sync::atomic::AtomicBool;
 
 use rdkafka::Message;
 
-use crate::event::{Outgoing, home, key};
 use crate::kafka::restore::{Readers, RecordName, decode};
 use crate::kafka::{Avro, KafkaFault};
-use crate::state::{LeftOver, StateRecord};
-use crate::topics::REVIEW;
+use healthflow_core::event::{Outgoing, home, key};
+use healthflow_core::state::{LeftOver, StateRecord};
+use healthflow_core::topics::REVIEW;
 
 /// A topic and a key in it.
 type Place = (&'static str, Vec<u8>);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::kafka::{KafkaFault, KafkaSettings};
-use crate::status::Status;
+use healthflow_core::status::Status;
 
 /// How long the thread rests between two rounds.
 const ROUND: Duration = Duration::from_secs(2);

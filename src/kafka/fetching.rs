@@ -11,7 +11,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
 
 use crate::kafka::context;
-use crate::topics::Lane;
+use healthflow_core::topics::Lane;
 
 /// How often librdkafka reports its statistics, in milliseconds.
 pub(super) const STATISTICS_MS: u64 = 2_000;

@@ -11,15 +11,15 @@ use std::sync::{Mutex, PoisonError};
 use rdkafka::Message;
 use rdkafka::producer::BaseRecord;
 
-use crate::event::key::{FLEET, TASK};
-use crate::event::state::AppointmentStateRecord;
 use crate::kafka::restore::{Readers, RecordName, decode};
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::transaction::{fence, transact};
 use crate::kafka::{Avro, KafkaFault};
-use crate::state::{FleetRecord, Owner, Refusal, StateRecord, TaskPositions};
-use crate::time::Timestamp;
-use crate::topics::APPOINTMENT_STATE;
+use healthflow_core::event::key::{FLEET, TASK};
+use healthflow_core::event::state::AppointmentStateRecord;
+use healthflow_core::state::{FleetRecord, Owner, Refusal, StateRecord, TaskPositions};
+use healthflow_core::time::Timestamp;
+use healthflow_core::topics::APPOINTMENT_STATE;
 
 /// The transactional id of whoever writes the record. The topics have fixed names, and so has this.
 pub const TRANSACTIONAL_ID: &str = "healthflow-sync.fleet";
@@ -48,16 +48,6 @@ pub enum NotEntered {
     /// It could not be read or written; worth another try.
     #[error(transparent)]
     Kafka(#[from] KafkaFault),
-}
-
-impl Owner {
-    /// The owner that these settings name.
-    pub fn of(settings: &KafkaSettings) -> Owner {
-        Owner {
-            application: settings.application.as_str().into(),
-            group_id: settings.group_id.as_str().into(),
-        }
-    }
 }
 
 impl Fleet {

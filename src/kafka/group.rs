@@ -19,8 +19,8 @@ use rdkafka::types::RDKafkaRespErr;
 
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::{KafkaFault, context, unowned};
-use crate::processor::{Inbox, Input};
-use crate::topics::REQUESTED;
+use healthflow_core::processor::{Inbox, Input};
+use healthflow_core::topics::REQUESTED;
 
 const POLL: Duration = Duration::from_millis(100);
 

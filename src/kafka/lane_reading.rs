@@ -7,14 +7,14 @@ use std::time::Instant;
 use rdkafka::Message;
 use rdkafka::message::BorrowedMessage;
 
-use crate::event::size::TooLarge;
-use crate::event::{Arrival, Misrouted, arrival, home};
 use crate::kafka::{Avro, RawRecord};
-use crate::life::Incarnation;
-use crate::partition::reading::Release;
-use crate::processor::Input;
-use crate::time::Timestamp;
-use crate::topics::Lane;
+use healthflow_core::event::size::TooLarge;
+use healthflow_core::event::{Arrival, Misrouted, arrival, home};
+use healthflow_core::life::Incarnation;
+use healthflow_core::partition::reading::Release;
+use healthflow_core::processor::Input;
+use healthflow_core::time::Timestamp;
+use healthflow_core::topics::Lane;
 
 /// What a decoded record weighs beside its bytes, roughly.
 pub(super) const RECORD_OVERHEAD_BYTES: usize = 512;

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use crate::kafka::topic_ids::{Described, TopicIdentities};
 use crate::kafka::{KafkaFault, KafkaSettings};
-use crate::life::{Incarnation, LaneEnd};
-use crate::processor::{Inbox, Input};
-use crate::state::TopicIds;
+use healthflow_core::life::{Incarnation, LaneEnd};
+use healthflow_core::processor::{Inbox, Input};
+use healthflow_core::state::TopicIds;
 
 /// How long the thread rests between two looks.
 const ROUND: Duration = Duration::from_secs(2);
@@ -114,8 +114,8 @@ fn ended_by(acquired_with: &TopicIds, now: &Described) -> Option<(&'static str, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::TopicId;
-    use crate::topics::{PATIENT_STATE, REQUESTED, RETRY};
+    use healthflow_core::state::TopicId;
+    use healthflow_core::topics::{PATIENT_STATE, REQUESTED, RETRY};
 
     fn ids(of: &[(&str, &str)]) -> TopicIds {
         let mut ids = TopicIds::default();

@@ -13,15 +13,15 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::event::size::input_bytes_max;
 use crate::kafka::fetching::{Fetched, Fetching, LanesContext};
 use crate::kafka::lane_reading::{Limits, RECORD_OVERHEAD_BYTES, Reading};
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::{Avro, KafkaFault, Now, RawRecord};
-use crate::life::{Incarnation, LaneEnd};
-use crate::partition::reading::Release;
-use crate::processor::{Inbox, Input};
-use crate::topics::Lane;
+use healthflow_core::event::size::input_bytes_max;
+use healthflow_core::life::{Incarnation, LaneEnd};
+use healthflow_core::partition::reading::Release;
+use healthflow_core::processor::{Inbox, Input};
+use healthflow_core::topics::Lane;
 
 /// How long a poll waits for a record; also how late an order may be carried out.
 const POLL: Duration = Duration::from_millis(10);

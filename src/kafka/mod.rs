@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 use rdkafka::error::KafkaError;
 
-use crate::time::Timestamp;
+use healthflow_core::time::Timestamp;
 
 pub use avro::{Avro, DecodeFault, RawRecord};
 pub use broker_clock::{BrokerClock, BrokerTime, ClockFault, ClockWatch};

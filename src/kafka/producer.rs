@@ -12,16 +12,16 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::util::Timeout;
 
-use crate::event::codec::Encoded;
 use crate::kafka::context::ProducerWatch;
 use crate::kafka::group::Membership;
 use crate::kafka::refused::Refused;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::watchdog::Watchdog;
 use crate::kafka::{Avro, KafkaFault, Now};
-use crate::partition::commit_batch::CommitBatch;
-use crate::time::Timestamp;
-use crate::topics::Lane;
+use healthflow_core::event::codec::Encoded;
+use healthflow_core::partition::commit_batch::CommitBatch;
+use healthflow_core::time::Timestamp;
+use healthflow_core::topics::Lane;
 
 /// How often the same batch is committed again after an abort before the task is given up.
 const ABORTS_MAX: u32 = 10;

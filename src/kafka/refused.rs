@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::event::Outgoing;
-use crate::time::Timestamp;
+use healthflow_core::event::Outgoing;
+use healthflow_core::time::Timestamp;
 
 /// How often each record was refused, by its place in the batch.
 #[derive(Default)]
@@ -39,10 +39,10 @@ impl Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::failed::{DeadContent, DeadLetter};
-    use crate::event::{Misrouted, Origin};
-    use crate::sync::Reason;
-    use crate::topics::Lane;
+    use healthflow_core::event::failed::{DeadContent, DeadLetter};
+    use healthflow_core::event::{Misrouted, Origin};
+    use healthflow_core::sync::Reason;
+    use healthflow_core::topics::Lane;
 
     const NOW: Timestamp = Timestamp(1_767_614_400_000);
 

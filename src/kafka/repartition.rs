@@ -12,16 +12,16 @@ use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::BaseRecord;
 
-use crate::event::{Outgoing, home, key};
 use crate::kafka::doubled::Doubled;
 use crate::kafka::fleet::{Fleet, laid_out, written_positions};
 use crate::kafka::restore::Readers;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::transaction::{ANSWER_LIMIT, Fenced, fence, transact};
 use crate::kafka::{Avro, KafkaFault};
-use crate::state::{FleetRecord, Owner, StateRecord, TaskPositions};
-use crate::time::Timestamp;
-use crate::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, REVIEW};
+use healthflow_core::event::{Outgoing, home, key};
+use healthflow_core::state::{FleetRecord, Owner, StateRecord, TaskPositions};
+use healthflow_core::time::Timestamp;
+use healthflow_core::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, REVIEW};
 
 /// What is remembered, by practice.
 const REMEMBERED: [&str; 3] = [PATIENT_STATE, APPOINTMENT_STATE, REVIEW];
@@ -85,7 +85,7 @@ impl<'a> Repartition<'a> {
         (has, to): (u32, u32),
         now: Timestamp,
     ) -> Result<(Self, u32), KafkaFault> {
-        let fleet = Fleet::new(Owner::of(settings));
+        let fleet = Fleet::new(settings.owner());
         let readers = Readers::new(settings)?;
         let mut begun = Repartition { settings, avro, fleet, readers, to, now };
         let nobody_yet = match begun.look()? {

@@ -12,17 +12,17 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::event::Arrival;
-use crate::event::avro::Undecodable;
-use crate::event::key::{self, FLEET};
 use crate::kafka::context::QuietContext;
 use crate::kafka::schema_registry::Standing;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::{Avro, DecodeFault, KafkaFault, RawRecord};
-use crate::partition::start::InRetry;
-use crate::state::{StateRecord, TaskState};
-use crate::time::Timestamp;
-use crate::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, RETRY};
+use healthflow_core::event::Arrival;
+use healthflow_core::event::avro::Undecodable;
+use healthflow_core::event::key::{self, FLEET};
+use healthflow_core::partition::start::InRetry;
+use healthflow_core::state::{StateRecord, TaskState};
+use healthflow_core::time::Timestamp;
+use healthflow_core::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, RETRY};
 
 const ASK: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(100);

@@ -18,12 +18,12 @@ use schema_registry_converter::async_impl::schema_registry::{
 use schema_registry_converter::error::SRCError;
 use schema_registry_converter::schema_registry_common::{RawError, SubjectNameStrategy};
 
-use crate::event::avro::{Contract, Decoder, WriterSchema, contract};
 use crate::kafka::schema_registry::asked::Asked;
 use crate::kafka::schema_registry::differing::Differing;
-use crate::status::Status;
-use crate::time::Timestamp;
-use crate::topics::Lane;
+use healthflow_core::event::avro::{Contract, Decoder, WriterSchema, contract};
+use healthflow_core::status::Status;
+use healthflow_core::time::Timestamp;
+use healthflow_core::topics::Lane;
 
 /// The registry says that it does not know the subject, version or schema (Confluent's error codes).
 const NOT_FOUND: [u32; 3] = [40401, 40402, 40403];

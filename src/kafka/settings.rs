@@ -4,8 +4,9 @@
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
-use crate::event::size::RECORD_BYTES_MAX;
 use crate::kafka::fetching::STATISTICS_MS;
+use healthflow_core::event::size::RECORD_BYTES_MAX;
+use healthflow_core::state::Owner;
 
 /// What the Kafka clients need to know: most of it from section `kafka` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +76,11 @@ impl KafkaSettings {
     /// The transactional id of a task (rule T1).
     pub fn transactional_id(&self, partition: i32) -> String {
         format!("{}-{partition}", self.application)
+    }
+
+    /// Whose the state is under these settings (rule K12).
+    pub fn owner(&self) -> Owner {
+        Owner { application: self.application.as_str().into(), group_id: self.group_id.as_str().into() }
     }
 
     /// What all clients share.
@@ -155,7 +161,7 @@ impl KafkaSettings {
     /// `debug=broker` is no debugging aid: librdkafka keeps quiet about a connection that breaks twice with the same
     /// words within 30 s, and rule T3 must hear of each. The context drops the lines themselves.
     /// `message.max.bytes`: a dead letter holds its whole record; what may arrive derives from it
-    /// ([`input_bytes_max`](crate::event::size::input_bytes_max)).
+    /// ([`input_bytes_max`](healthflow_core::event::size::input_bytes_max)).
     pub(super) fn producer(&self, partition: i32) -> ClientConfig {
         self.producer_named(&self.transactional_id(partition))
     }

@@ -1,8 +1,8 @@
 //! Whether a task may start at all: apart from the broker, so that it has a test. Where its lanes go on is decided in
-//! [`crate::partition::start`].
+//! [`healthflow_core::partition::start`].
 
 use crate::kafka::KafkaFault;
-use crate::state::TaskState;
+use healthflow_core::state::TaskState;
 
 /// Whether the state was written with as many partitions as there are now (rule K8).
 ///
@@ -21,7 +21,7 @@ pub(super) fn check_partition_count(partition: i32, state: &TaskState, count: u3
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::{StateRecord, TaskPositions, TopicIds};
+    use healthflow_core::state::{StateRecord, TaskPositions, TopicIds};
 
     fn remembers() -> TaskState {
         let mut state = TaskState::default();

@@ -7,8 +7,8 @@ use crate::kafka::repartition::{beginning_where_unknown, check_no_worker_runs, f
 use crate::kafka::restore::Readers;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::{Avro, KafkaFault};
-use crate::state::{FleetRecord, Owner};
-use crate::time::Timestamp;
+use healthflow_core::state::{FleetRecord, Owner};
+use healthflow_core::time::Timestamp;
 
 /// Hands the state of `from` over to the owner that `settings` name, of topics with `partitions` partitions. `say` hears
 /// of each step. What was broken off is finished by running it again, or taken back by `from` for `from`.
@@ -22,7 +22,7 @@ pub fn take_over(
     (partitions, now): (u32, Timestamp),
     say: &mut dyn FnMut(String) -> Result<(), KafkaFault>,
 ) -> Result<(), KafkaFault> {
-    let to = Owner::of(settings);
+    let to = settings.owner();
     let old = KafkaSettings {
         application: from.application.to_string(),
         group_id: from.group_id.to_string(),

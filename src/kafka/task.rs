@@ -16,13 +16,13 @@ use crate::kafka::start;
 use crate::kafka::topic_ids::TopicIdentities;
 use crate::kafka::watchdog::Watchdog;
 use crate::kafka::{Avro, KafkaFault, Now};
-use crate::life::Incarnation;
-use crate::partition::commit_batch::CommitBatch;
-use crate::partition::start::{Acquired, Known, KnownLane, Start, mark_lost};
-use crate::processor::{CommitEnded, Inbox, Input};
-use crate::state::{Refusal, TaskState, TopicIds};
-use crate::time::Timestamp;
-use crate::topics::Lane;
+use healthflow_core::life::Incarnation;
+use healthflow_core::partition::commit_batch::CommitBatch;
+use healthflow_core::partition::start::{Acquired, Known, KnownLane, Start, mark_lost};
+use healthflow_core::processor::{CommitEnded, Inbox, Input};
+use healthflow_core::state::{Refusal, TaskState, TopicIds};
+use healthflow_core::time::Timestamp;
+use healthflow_core::topics::Lane;
 
 /// How often a task that commits nothing listens to what its producer has to say.
 const IDLE: Duration = Duration::from_secs(2);

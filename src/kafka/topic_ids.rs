@@ -14,8 +14,8 @@ use crate::kafka::KafkaFault;
 use crate::kafka::context::QuietContext;
 use crate::kafka::native::{self, Owned};
 use crate::kafka::settings::KafkaSettings;
-use crate::state::{TopicId, TopicIds};
-use crate::topics::IDENTIFIED;
+use healthflow_core::state::{TopicId, TopicIds};
+use healthflow_core::topics::IDENTIFIED;
 
 /// What is there now.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -15,9 +15,9 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::event::avro::contracts;
 use crate::kafka::schema_registry::{COMPATIBILITY, RegistryFault, SchemaRegistry};
-use crate::topics;
+use healthflow_core::event::avro::contracts;
+use healthflow_core::topics;
 
 pub use wanted::{
     Actual, Bound, Difference, FAILED_RETENTION_MS, PARTITIONS_DEFAULT, RETENTION_MS, Remedy, Setting,

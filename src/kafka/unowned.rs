@@ -22,7 +22,7 @@ use crate::kafka::KafkaFault;
 use crate::kafka::context::{self, QuietContext};
 use crate::kafka::group_members::{self, Assignment};
 use crate::kafka::settings::KafkaSettings;
-use crate::topics::{APPOINTMENT_STATE, REQUESTED};
+use healthflow_core::topics::{APPOINTMENT_STATE, REQUESTED};
 
 /// How long to rest between two looks at the group.
 const ROUND: Duration = Duration::from_secs(1);

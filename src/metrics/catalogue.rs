@@ -14,14 +14,14 @@ use prometheus::{
     TextEncoder,
 };
 
-use crate::fact::LinkChange;
-use crate::healthflow::Operation;
-use crate::life::Loss;
 use crate::metrics::builder::{Described, Made, MetricsBuilder};
 use crate::metrics::catalogue::tasks::{Tasks, Transactions};
-use crate::patient::search::Pass;
-use crate::sync::{Reason, SyncedOutcome};
-use crate::topics::Lane;
+use healthflow_core::fact::LinkChange;
+use healthflow_core::healthflow::Operation;
+use healthflow_core::life::Loss;
+use healthflow_core::patient::search::Pass;
+use healthflow_core::sync::{Reason, SyncedOutcome};
+use healthflow_core::topics::Lane;
 
 /// Edges for a practice's wait, in seconds: 30 s is the promise, so it is an edge.
 const CONFIRMATION_EDGES: &[f64] = &[

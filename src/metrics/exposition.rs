@@ -2,8 +2,8 @@
 //! growing even when the worker hangs.
 
 use crate::metrics::{Catalogue, log};
-use crate::status::{LaneStatus, Status, TaskPhase, TaskStatus};
-use crate::time::Timestamp;
+use healthflow_core::status::{LaneStatus, Status, TaskPhase, TaskStatus};
+use healthflow_core::time::Timestamp;
 
 /// What `Content-Type` the page has.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

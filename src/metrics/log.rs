@@ -11,12 +11,12 @@ use tracing::{debug, error, info, trace, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::booking::{BookingId, BookingKey};
-use crate::event::Origin;
-use crate::fact::{DropCause, Fact};
-use crate::life::{LaneEnd, Loss, LostPosition};
 use crate::metrics::log_writer::LogWriter;
 use crate::metrics::tally::{content, drop_cause, found_name};
+use healthflow_core::booking::{BookingId, BookingKey};
+use healthflow_core::event::Origin;
+use healthflow_core::fact::{DropCause, Fact};
+use healthflow_core::life::{LaneEnd, Loss, LostPosition};
 
 /// Who reads the log (`log.format`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

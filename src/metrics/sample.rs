@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::booking::{Booking, BookingKey, BookingStatus, Patient, Sex, Source, Version, Visit};
-use crate::event::{Identity, Origin};
-use crate::fact::{DropCause, Fact, LinkChange};
-use crate::healthflow::Operation;
-use crate::life::{LaneEnd, Loss, LostPosition};
-use crate::sync::{Disposition, Reason, SyncedOutcome};
-use crate::time::Timestamp;
-use crate::topics::Lane;
+use healthflow_core::booking::{Booking, BookingKey, BookingStatus, Patient, Sex, Source, Version, Visit};
+use healthflow_core::event::{Identity, Origin};
+use healthflow_core::fact::{DropCause, Fact, LinkChange};
+use healthflow_core::healthflow::Operation;
+use healthflow_core::life::{LaneEnd, Loss, LostPosition};
+use healthflow_core::sync::{Disposition, Reason, SyncedOutcome};
+use healthflow_core::time::Timestamp;
+use healthflow_core::topics::Lane;
 
 /// What must never be seen outside: each stands in the booking of [`facts`].
 pub(super) const CANARIES: [&str; 9] = [
@@ -27,7 +27,10 @@ pub(super) const CANARIES: [&str; 9] = [
 pub(super) fn booking() -> Booking {
     Booking {
         event_id: "e-1".into(),
-        key: crate::booking::BookingKey { practice: "p-1".into(), booking: "b-1\nERROR forged".into() },
+        key: healthflow_core::booking::BookingKey {
+            practice: "p-1".into(),
+            booking: "b-1\nERROR forged".into(),
+        },
         location_id: "l-1".into(),
         version: 3,
         status: BookingStatus::Scheduled,
@@ -60,7 +63,7 @@ pub(super) fn booking() -> Booking {
 pub(super) fn facts() -> Vec<Fact> {
     let booking = booking();
     let Identity { key, version, requested_at, .. } = Identity::from(&booking);
-    let detail: Arc<str> = crate::booking::check::Impossible {
+    let detail: Arc<str> = healthflow_core::booking::check::Impossible {
         field: "patient.date_of_birth",
         rule: "must not lie in the future",
     }

@@ -1,10 +1,10 @@
 //! Facts become numbers: one exhaustive match, so that a new fact cannot be forgotten here.
 
-use crate::booking::Source;
-use crate::booking::check::is_a_wait;
-use crate::fact::{DropCause, Fact};
-use crate::life::Loss;
 use crate::metrics::Catalogue;
+use healthflow_core::booking::Source;
+use healthflow_core::booking::check::is_a_wait;
+use healthflow_core::fact::{DropCause, Fact};
+use healthflow_core::life::Loss;
 
 impl Catalogue {
     /// Counts `fact`.

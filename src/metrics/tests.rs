@@ -9,8 +9,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::log::{self, Format};
 use super::sample::{CANARIES, facts};
 use super::*;
-use crate::status::{LaneStatus, SchemaStatus, SchemaTrouble, Status, TaskPhase, TaskStatus};
-use crate::time::Timestamp;
+use healthflow_core::status::{LaneStatus, SchemaStatus, SchemaTrouble, Status, TaskPhase, TaskStatus};
+use healthflow_core::time::Timestamp;
 
 fn catalogue() -> Catalogue {
     Catalogue::new("1.2.3").expect("no name is taken twice")
@@ -193,9 +193,15 @@ fn a_request_of_1970_is_counted_and_not_measured() {
         [4_000, -3_000, 30 * day_ms, 30 * day_ms + 1, 1_767_614_400_000, i64::MAX, i64::MIN, -2 * day_ms];
     for end_to_end_ms in waits {
         let (version, outcome, source) =
-            (1, crate::sync::SyncedOutcome::Created, crate::booking::Source::Live);
+            (1, healthflow_core::sync::SyncedOutcome::Created, healthflow_core::booking::Source::Live);
         let key = sample::booking().key;
-        catalogue.count(&crate::fact::Fact::BookingSynced { key, version, outcome, source, end_to_end_ms });
+        catalogue.count(&healthflow_core::fact::Fact::BookingSynced {
+            key,
+            version,
+            outcome,
+            source,
+            end_to_end_ms,
+        });
     }
     let page = catalogue.page(&Status::default(), Timestamp(0)).unwrap();
     for (series, expected) in [

@@ -5,15 +5,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::healthflow::fault::{NotSent, Unknown};
-use crate::healthflow::{Fault, Reply, Request, decode, encode};
 use crate::http::Transport;
-use crate::life::{CallId, Incarnation};
-use crate::panic_guard::caught;
-use crate::processor::{Inbox, Input};
-use crate::time::Timestamp;
 use crate::worker::clock::Clock;
 use crate::worker::mailbox::Mailbox;
+use healthflow_core::healthflow::fault::{NotSent, Unknown};
+use healthflow_core::healthflow::{Fault, Reply, Request, decode, encode};
+use healthflow_core::life::{CallId, Incarnation};
+use healthflow_core::panic_guard::caught;
+use healthflow_core::processor::{Inbox, Input};
+use healthflow_core::time::Timestamp;
 
 /// Everything a call needs beside its request.
 pub(super) struct Calls {

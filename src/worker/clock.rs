@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::time::Timestamp;
+use healthflow_core::time::Timestamp;
 
 /// Time since boot, moved to wall-clock time once, at the start of the process.
 #[derive(Clone, Copy, Debug)]

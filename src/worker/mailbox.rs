@@ -4,7 +4,7 @@
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::processor::{Inbox, Input};
+use healthflow_core::processor::{Inbox, Input};
 
 /// Records that may wait; their reader waits beyond that. Everything else is never kept waiting.
 const RECORDS_MAX: usize = 1024;

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::fact::Fact;
 use crate::http::transport::Unusable;
 use crate::http::{Transport, TransportSettings};
 use crate::kafka::{
@@ -13,14 +12,15 @@ use crate::kafka::{
     Watchdog,
 };
 use crate::metrics::log;
-use crate::panic_guard::is_caught;
-use crate::processor::{Effect, Inbox, Input, Processor};
-use crate::settings::Settings;
-use crate::time::Timestamp;
 use crate::worker::calls::Calls;
 use crate::worker::clock::Clock;
 use crate::worker::mailbox::Mailbox;
 use crate::worker::stop::StopRequest;
+use healthflow_core::fact::Fact;
+use healthflow_core::panic_guard::is_caught;
+use healthflow_core::processor::{Effect, Inbox, Input, Processor};
+use healthflow_core::settings::Settings;
+use healthflow_core::time::Timestamp;
 
 /// How long the loop sleeps at most; also how often the observer may look.
 const SLEEP_MAX_MS: i64 = 500;

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use healthflow_sync::event::size::RECORD_BYTES_MAX;
+use healthflow_core::event::size::RECORD_BYTES_MAX;
+use healthflow_core::topics::CLOCK;
 use healthflow_sync::kafka::topics::settings as wanted;
 use healthflow_sync::kafka::{BrokerClock, ClockFault, Now};
-use healthflow_sync::topics::CLOCK;
 use rdkafka::admin::{AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 
-use crate::wait::wait_for;
 use crate::world::{LIMIT, settings, world};
+use healthflow_testkit::wait::wait_for;
 
 const DAY_MS: i64 = 86_400_000;
 

@@ -1,6 +1,6 @@
 //! What an office leaves behind at the end of its test.
 
-use healthflow_sync::event::result::ResultEnvelope;
+use healthflow_core::event::result::ResultEnvelope;
 use serde_json::{Value, json};
 
 /// What is there when everybody has gone home, of this test.

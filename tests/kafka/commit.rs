@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use healthflow_sync::event::avro::{Decoder, contract};
-use healthflow_sync::event::failed::{AppointmentFailed, DeadContent, DeadLetter};
-use healthflow_sync::event::review::ReviewCase;
-use healthflow_sync::event::{Outgoing, Unusable};
+use healthflow_core::event::avro::{Decoder, contract};
+use healthflow_core::event::failed::{AppointmentFailed, DeadContent, DeadLetter};
+use healthflow_core::event::review::ReviewCase;
+use healthflow_core::event::{Outgoing, Unusable};
+use healthflow_core::processor::CommitEnded;
+use healthflow_core::sync::{Disposition, Reason};
+use healthflow_core::time::Timestamp;
+use healthflow_core::topics::{self, Lane};
 use healthflow_sync::kafka::{CommitOutcome, KafkaSettings, Membership, TaskProducer};
-use healthflow_sync::processor::CommitEnded;
-use healthflow_sync::sync::{Disposition, Reason};
-use healthflow_sync::time::Timestamp;
-use healthflow_sync::topics::{self, Lane};
 use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
 
 use crate::world::{LIMIT, Member, PARTITIONS, batch, committed, read, requested, settings, watchdog, world};

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use apache_avro::Schema;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
-use healthflow_sync::event::avro::{Decoder, Encoder, contract};
-use healthflow_sync::event::requested::AppointmentRequested;
+use healthflow_core::event::avro::{Decoder, Encoder, contract};
+use healthflow_core::event::requested::AppointmentRequested;
+use healthflow_core::topics;
 use healthflow_sync::kafka::schema_registry::{RetryPolicy, SchemaRegistry};
-use healthflow_sync::topics;
 use serde_json::{Value as Json, json};
 
-use crate::stack::Stack;
 use crate::world::{requested, world};
+use healthflow_testkit::stack::Stack;
 
 const SUBJECT: &str = "compatible-value";
 

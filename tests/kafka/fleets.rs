@@ -5,25 +5,25 @@ use std::io::{Error, Write};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use healthflow_sync::appointment::Placement;
-use healthflow_sync::booking::{BookingKey, BookingStatus};
+use healthflow_core::appointment::Placement;
+use healthflow_core::booking::{BookingKey, BookingStatus};
+use healthflow_core::event::Outgoing;
+use healthflow_core::event::home::partition_of;
+use healthflow_core::event::requested::AppointmentRequested;
+use healthflow_core::processor::Input;
+use healthflow_core::state::{BookingState, StateRecord, VersionSet};
+use healthflow_core::time::Timestamp;
+use healthflow_core::topics;
 use healthflow_sync::cli::{repartition, takeover};
-use healthflow_sync::event::Outgoing;
-use healthflow_sync::event::home::partition_of;
-use healthflow_sync::event::requested::AppointmentRequested;
 use healthflow_sync::kafka::repartition::check_no_worker_runs;
 use healthflow_sync::kafka::{Avro, Fleet, KafkaSettings, NotEntered, TaskSpawner, restore};
-use healthflow_sync::processor::Input;
-use healthflow_sync::state::{BookingState, Owner, StateRecord, VersionSet};
-use healthflow_sync::time::Timestamp;
-use healthflow_sync::topics;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
 use crate::office::{Office, PARTITIONS};
-use crate::wait::wait_for;
 use crate::world::{Kept, LIMIT, Member, settings, watchdog, world};
+use healthflow_testkit::wait::wait_for;
 
 const BOOKINGS: usize = 40;
 /// As the commands' clock has it.
@@ -102,9 +102,9 @@ fn takeover_breaks_at(office: &Office, to: &KafkaSettings, line: usize) -> bool 
 /// live.
 fn nobody_goes_live(avro: &Arc<Avro>, outsider: &Member, workers: &[KafkaSettings]) {
     for kafka in workers {
-        let entered = Fleet::new(Owner::of(kafka)).enter(kafka, avro, Timestamp(0));
+        let entered = Fleet::new(kafka.owner()).enter(kafka, avro, Timestamp(0));
         assert!(matches!(entered, Err(NotEntered::Refused(_))), "{entered:?}");
-        let (inbox, fleet) = (Arc::new(Kept::default()), Fleet::new(Owner::of(kafka)));
+        let (inbox, fleet) = (Arc::new(Kept::default()), Fleet::new(kafka.owner()));
         let (membership, now) = (outsider.group.membership(), world().now.clone());
         let broker =
             TaskSpawner::new(kafka.clone(), fleet, avro.clone(), membership, inbox.clone(), watchdog(), now)

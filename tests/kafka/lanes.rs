@@ -3,20 +3,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use healthflow_sync::event::avro::{Encoder, contract};
-use healthflow_sync::event::home::partition_of;
-use healthflow_sync::event::requested::AppointmentRequested;
-use healthflow_sync::event::{Arrival, avro};
+use healthflow_core::event::avro::{Encoder, contract};
+use healthflow_core::event::home::partition_of;
+use healthflow_core::event::requested::AppointmentRequested;
+use healthflow_core::event::{Arrival, avro};
+use healthflow_core::partition::reading::Release;
+use healthflow_core::processor::Input;
+use healthflow_core::sync::Reason;
+use healthflow_core::topics::{self, Lane};
 use healthflow_sync::kafka::Lanes;
 use healthflow_sync::kafka::schema_registry::{RetryPolicy, SchemaRegistry};
-use healthflow_sync::partition::reading::Release;
-use healthflow_sync::processor::Input;
-use healthflow_sync::sync::Reason;
-use healthflow_sync::topics::{self, Lane};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 
-use crate::stack::Stack;
 use crate::world::{Kept, LIMIT, PARTITIONS, requested, settings, world};
+use healthflow_testkit::stack::Stack;
 
 /// A practice whose records belong to this partition.
 pub fn practice(partition: i32) -> String {

@@ -1,18 +1,18 @@
 //! Records that are small on the wire and too large to be written again: a broker limits what a producer compressed, our
 //! own producer what it writes. Each is one dead letter, and its partition goes on.
 
-use healthflow_sync::event::avro::{Decoder, Encoder, contract};
-use healthflow_sync::event::failed::AppointmentFailed;
-use healthflow_sync::event::home::partition_of;
-use healthflow_sync::event::requested::AppointmentRequested;
-use healthflow_sync::event::result::ResultOutcome;
-use healthflow_sync::topics::{FAILED, REQUESTED};
+use healthflow_core::event::avro::{Decoder, Encoder, contract};
+use healthflow_core::event::failed::AppointmentFailed;
+use healthflow_core::event::home::partition_of;
+use healthflow_core::event::requested::AppointmentRequested;
+use healthflow_core::event::result::ResultOutcome;
+use healthflow_core::topics::{FAILED, REQUESTED};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use serde_json::{Value, json};
 
 use crate::office::{Office, PARTITIONS};
-use crate::wait::wait_for;
 use crate::world::{LIMIT, read_all, world};
+use healthflow_testkit::wait::wait_for;
 
 /// What the finder used: more than the producer's 4 MiB with what comes on top, a few hundred bytes under zstd.
 const NOTE_BYTES: usize = 4_194_000;

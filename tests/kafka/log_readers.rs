@@ -3,13 +3,13 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use healthflow_sync::event::requested::AppointmentRequested;
-use healthflow_sync::event::result::ResultOutcome;
+use healthflow_core::event::requested::AppointmentRequested;
+use healthflow_core::event::result::ResultOutcome;
 use rustix::fs::{CWD, Mode, OFlags, mkfifoat, open};
 
 use crate::office::{Office, PARTITIONS};
-use crate::wait::wait_for;
 use crate::world::LIMIT;
+use healthflow_testkit::wait::wait_for;
 
 /// Some pages of log lines at the level `trace`.
 const BOOKINGS: usize = 30;

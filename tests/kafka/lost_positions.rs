@@ -2,11 +2,11 @@
 //! work, records that are deleted, offsets that the group forgot (rule K9). Nobody else
 //! works meanwhile.
 
-use healthflow_sync::event::Outgoing;
-use healthflow_sync::event::requested::AppointmentRequested;
-use healthflow_sync::event::result::{ResultEnvelope, ResultOutcome};
-use healthflow_sync::state::{StateRecord, TaskPositions};
-use healthflow_sync::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, REQUESTED, RETRY};
+use healthflow_core::event::Outgoing;
+use healthflow_core::event::requested::AppointmentRequested;
+use healthflow_core::event::result::{ResultEnvelope, ResultOutcome};
+use healthflow_core::state::{StateRecord, TaskPositions};
+use healthflow_core::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, REQUESTED, RETRY};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
@@ -15,8 +15,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::office::{Office, PARTITIONS};
-use crate::wait::wait_for;
 use crate::world::{LIMIT, world};
+use healthflow_testkit::wait::wait_for;
 
 const KEYED: [(&str, &str); 1] = [("healthflow.duplicate_guard", "idempotency_key")];
 

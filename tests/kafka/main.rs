@@ -4,14 +4,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics fails, which is what it should do")]
 
-#[path = "../../src/bin/demo/parts/mod.rs"]
-#[allow(dead_code, reason = "the tests use a part of what the demo uses")]
-mod parts;
-#[path = "../support/stack.rs"]
-mod stack;
-#[path = "../support/wait.rs"]
-mod wait;
-
 mod broker_clock;
 mod closed;
 mod commit;

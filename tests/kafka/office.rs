@@ -6,30 +6,31 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use healthflow_core::event::avro::{Decoder, Encoder, contract};
+use healthflow_core::event::failed::AppointmentFailed;
+use healthflow_core::event::home::partition_of;
+use healthflow_core::event::requested::AppointmentRequested;
+use healthflow_core::event::result::ResultEnvelope;
+use healthflow_core::event::review::AppointmentReview;
+use healthflow_core::event::synced::AppointmentSynced;
+use healthflow_core::topics::{FAILED, REQUESTED, REVIEW, SYNCED};
 use healthflow_sync::cli::Connection;
-use healthflow_sync::event::avro::{Decoder, Encoder, contract};
-use healthflow_sync::event::failed::AppointmentFailed;
-use healthflow_sync::event::home::partition_of;
-use healthflow_sync::event::requested::AppointmentRequested;
-use healthflow_sync::event::result::ResultEnvelope;
-use healthflow_sync::event::review::AppointmentReview;
-use healthflow_sync::event::synced::AppointmentSynced;
 use healthflow_sync::kafka::schema_registry::{RetryPolicy, SchemaRegistry};
 use healthflow_sync::kafka::{Avro, KafkaSettings};
-use healthflow_sync::topics::{FAILED, REQUESTED, REVIEW, SYNCED};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::closed::Closed;
-use crate::parts::kafka_proxy::KafkaProxy;
-use crate::parts::simulator::{Simulator, token_file};
-use crate::parts::stack::set;
-use crate::parts::worker::{Status, Worker};
-use crate::parts::{beside, project, run};
-use crate::stack::Stack;
-use crate::wait::wait_for;
 use crate::world::{LIMIT, read_all, requested, world};
+use healthflow_testkit::parts::kafka_proxy::KafkaProxy;
+use healthflow_testkit::parts::simulator::{Simulator, token_file};
+use healthflow_testkit::parts::stack::set;
+use healthflow_testkit::parts::worker::{Status, Worker};
+use healthflow_testkit::parts::{beside, run};
+use healthflow_testkit::project;
+use healthflow_testkit::stack::Stack;
+use healthflow_testkit::wait::wait_for;
 
 /// Of every topic.
 pub const PARTITIONS: i32 = 6;

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use healthflow_core::processor::{CommitEnded, Input};
+use healthflow_core::topics::Lane;
 use healthflow_sync::kafka::KafkaSettings;
-use healthflow_sync::processor::{CommitEnded, Input};
-use healthflow_sync::topics::Lane;
 
 use crate::world::{Member, PARTITIONS, batch, settings};
 

@@ -8,12 +8,12 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use healthflow_sync::event::result::ResultOutcome;
+use healthflow_core::event::result::ResultOutcome;
 use serde_json::json;
 
 use crate::office::Office;
-use crate::wait::wait_for;
 use crate::world::{LIMIT, world};
+use healthflow_testkit::wait::wait_for;
 
 /// What the guard lets through.
 #[derive(Clone, Copy)]

@@ -3,13 +3,13 @@
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use crate::wait::wait_for;
-use healthflow_sync::booking::BookingId;
-use healthflow_sync::event::Outgoing;
+use healthflow_core::booking::BookingId;
+use healthflow_core::event::Outgoing;
+use healthflow_core::processor::CommitEnded;
+use healthflow_core::state::StateRecord;
+use healthflow_core::topics::{self, Lane};
 use healthflow_sync::kafka::{CommitOutcome, KafkaSettings, TaskProducer, restore};
-use healthflow_sync::processor::CommitEnded;
-use healthflow_sync::state::StateRecord;
-use healthflow_sync::topics::{self, Lane};
+use healthflow_testkit::wait::wait_for;
 use rdkafka::admin::AdminOptions;
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 

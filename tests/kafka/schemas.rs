@@ -11,17 +11,17 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use healthflow_sync::event::Arrival;
-use healthflow_sync::event::avro::{Encoder, contract};
+use healthflow_core::event::Arrival;
+use healthflow_core::event::avro::{Encoder, contract};
+use healthflow_core::processor::Input;
+use healthflow_core::topics::{self, Lane};
 use healthflow_sync::kafka::schema_registry::{RetryPolicy, SchemaRegistry};
 use healthflow_sync::kafka::{Avro, Lanes};
-use healthflow_sync::processor::Input;
-use healthflow_sync::topics::{self, Lane};
 use serde_json::{Value, json};
 
 use crate::lanes::{encoded, publish};
-use crate::wait::wait_for;
 use crate::world::{Kept, LIMIT, settings, world};
+use healthflow_testkit::wait::wait_for;
 
 /// The id that the registry learns late.
 const LATE: u32 = 777;

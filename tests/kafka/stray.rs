@@ -2,11 +2,11 @@
 
 use std::sync::atomic::AtomicBool;
 
-use healthflow_sync::event::Outgoing;
+use healthflow_core::event::Outgoing;
+use healthflow_core::processor::{CommitEnded, Input};
+use healthflow_core::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE};
 use healthflow_sync::kafka::restore;
 use healthflow_sync::kafka::stray::{self, Place};
-use healthflow_sync::processor::{CommitEnded, Input};
-use healthflow_sync::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE};
 use rdkafka::message::ToBytes;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 

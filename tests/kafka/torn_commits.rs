@@ -1,18 +1,18 @@
 //! Commits whose requests or answers get lost, late or doubled on their way (rules T1, T3). librdkafka speaks version 1
 //! of transactions, in which an end of a transaction names no transaction, only its producer's epoch.
 
+use healthflow_core::partition::start::Acquired;
+use healthflow_core::processor::{CommitEnded, Input};
+use healthflow_core::topics::{self, Lane};
 use healthflow_sync::kafka::{CommitOutcome, KafkaSettings, TaskProducer, TaskThread};
-use healthflow_sync::partition::start::Acquired;
-use healthflow_sync::processor::{CommitEnded, Input};
-use healthflow_sync::topics::{self, Lane};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
-use crate::parts::kafka_proxy::{END_TXN, KafkaProxy};
-use crate::wait::wait_for;
 use crate::world::{
     LIMIT, Member, PARTITIONS, batch, broker, committed, is_held_back, proxied, proxy, read, settings,
     watchdog, world,
 };
+use healthflow_testkit::parts::kafka_proxy::{END_TXN, KafkaProxy};
+use healthflow_testkit::wait::wait_for;
 
 /// The api key of TxnOffsetCommit.
 pub const TXN_OFFSET_COMMIT: i16 = 28;

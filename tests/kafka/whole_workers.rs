@@ -1,17 +1,17 @@
 //! Whole workers that lose their broker, their partitions or their life in the middle of things, judged by the books of
 //! HealthFlow and by a `read_committed` consumer of the results.
 
-use healthflow_sync::booking::PatientId;
-use healthflow_sync::event::requested::{AppointmentRequested, RequestedStatus};
-use healthflow_sync::event::result::ResultOutcome;
-use healthflow_sync::time::Timestamp;
+use healthflow_core::booking::PatientId;
+use healthflow_core::event::requested::{AppointmentRequested, RequestedStatus};
+use healthflow_core::event::result::ResultOutcome;
+use healthflow_core::time::Timestamp;
 use serde_json::json;
 
 use crate::office::{Office, PARTITIONS};
-use crate::parts::kafka_proxy::END_TXN;
 use crate::torn_commits::TXN_OFFSET_COMMIT;
-use crate::wait::wait_for;
 use crate::world::LIMIT;
+use healthflow_testkit::parts::kafka_proxy::END_TXN;
+use healthflow_testkit::wait::wait_for;
 
 /// A HealthFlow that can only be searched: nothing but our own care keeps it from doubles.
 const SEARCHED: (&str, &str) = ("healthflow.duplicate_guard", "reference");
@@ -135,7 +135,7 @@ fn two_bookings_of_one_new_patient_create_one_patient_even_across_a_takeover() {
     office.wait_live(0, PARTITIONS as usize);
     let practice = office.practice(0);
     let mut second = office.event(&practice, "b-2", 1);
-    second.patient.patient_id = healthflow_sync::booking::PatientId::from("p-2").into();
+    second.patient.patient_id = healthflow_core::booking::PatientId::from("p-2").into();
     let second = moved_to(second, 24);
     office.publish(&[office.event(&practice, "b-1", 1)]);
     wait_until("a create", || office.look("audit")["pending"] == 1);

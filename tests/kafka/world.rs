@@ -3,26 +3,26 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::wait::wait_for;
-use healthflow_sync::booking::{BookingKey, Source};
-use healthflow_sync::event::avro::contracts;
-use healthflow_sync::event::requested::{
+use healthflow_core::booking::{BookingKey, Source};
+use healthflow_core::event::avro::contracts;
+use healthflow_core::event::requested::{
     AppointmentRequested, RequestedPatient, RequestedStatus, RequestedVisit,
 };
-use healthflow_sync::event::result::Finished;
-use healthflow_sync::event::{Identity, Outgoing};
+use healthflow_core::event::result::Finished;
+use healthflow_core::event::{Identity, Outgoing};
+use healthflow_core::partition::commit_batch::CommitBatch;
+use healthflow_core::partition::start::Acquired;
+use healthflow_core::processor::{CommitEnded, Inbox, Input};
+use healthflow_core::state::{BookingState, Owner, StateRecord, TaskPositions, TopicIds};
+use healthflow_core::sync::SyncedOutcome;
+use healthflow_core::time::Timestamp;
+use healthflow_core::topics::{self, Lane};
 use healthflow_sync::kafka::schema_registry::{RetryPolicy, SchemaRegistry};
 use healthflow_sync::kafka::{
     Avro, Fleet, Group, KafkaSettings, Membership, Now, TaskSpawner, TaskThread, Watchdog,
 };
-use healthflow_sync::partition::commit_batch::CommitBatch;
-use healthflow_sync::partition::start::Acquired;
-use healthflow_sync::processor::{CommitEnded, Inbox, Input};
-use healthflow_sync::state::{BookingState, Owner, StateRecord, TaskPositions, TopicIds};
-use healthflow_sync::sync::SyncedOutcome;
-use healthflow_sync::time::Timestamp;
-use healthflow_sync::topics::{self, Lane};
 use healthflow_sync::worker::Clock;
+use healthflow_testkit::wait::wait_for;
 use rdkafka::Message;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -30,8 +30,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::parts::kafka_proxy::KafkaProxy;
-use crate::stack::Stack;
+use healthflow_testkit::parts::kafka_proxy::KafkaProxy;
+use healthflow_testkit::stack::Stack;
 
 /// Enough that every test has some to itself: those from 24 on are of no test in particular, and more than half.
 pub const PARTITIONS: i32 = 50;
@@ -361,7 +361,7 @@ pub fn requested(booking: &str, version: i64) -> AppointmentRequested {
         requested_at: Timestamp(1_767_614_400_000),
         source: Source::Live,
         patient: RequestedPatient {
-            patient_id: healthflow_sync::booking::PatientId::from("p-1").into(),
+            patient_id: healthflow_core::booking::PatientId::from("p-1").into(),
             healthflow_patient_id: None,
             given_name: "Zoë".into(),
             family_name: "Lopez".into(),

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::kafka::schema_registry::{RegistryFault, RetryPolicy, Standing};
-use crate::status::{SchemaStatus, SchemaTrouble};
-use crate::time::Timestamp;
+use healthflow_core::status::{SchemaStatus, SchemaTrouble};
+use healthflow_core::time::Timestamp;
 
 /// Ids that are asked for at a time; records of further ones wait until there is room.
 const IDS_MAX: usize = 1_000;

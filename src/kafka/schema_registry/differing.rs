@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::event::avro::{Contract, Decoder};
-use crate::status::{SchemaStatus, SchemaTrouble};
-use crate::time::Timestamp;
+use healthflow_core::event::avro::{Contract, Decoder};
+use healthflow_core::status::{SchemaStatus, SchemaTrouble};
+use healthflow_core::time::Timestamp;
 
 /// Schemas that are remembered as told.
 const TOLD_MAX: usize = 1_000;

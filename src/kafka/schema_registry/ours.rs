@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::{COMPATIBILITY, FORBIDDEN, RegistryFault, SchemaRegistry, judge};
-use crate::event::avro::{Contract, WriterSchema};
+use healthflow_core::event::avro::{Contract, WriterSchema};
 
 /// One request about a subject of ours.
 struct Question {

@@ -15,10 +15,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::*;
-use crate::event::avro::{Encoder, Undecodable, contract};
-use crate::event::requested::AppointmentRequested;
-use crate::status::SchemaTrouble;
-use crate::topics;
+use healthflow_core::event::avro::{Encoder, Undecodable, contract};
+use healthflow_core::event::requested::AppointmentRequested;
+use healthflow_core::status::SchemaTrouble;
+use healthflow_core::topics;
 
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -101,7 +101,7 @@ fn requests(script: &Shared) -> usize {
 /// What a record of schema 7 becomes.
 fn decode(schema: Arc<WriterSchema>) -> Result<AppointmentRequested, Undecodable> {
     let mut bytes = Vec::new();
-    Encoder::new(ours(), 7).encode(&crate::event::tests::sample::event(), &mut bytes).expect("fits");
+    Encoder::new(ours(), 7).encode(&healthflow_core::event::sample::event(), &mut bytes).expect("fits");
     schema.decoder(ours()).decode(&bytes)
 }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::event::size::{RECORD_BYTES_MAX, input_topic_bytes};
-use crate::time::DAY_MS;
-use crate::topics::{self, Lane};
+use healthflow_core::event::size::{RECORD_BYTES_MAX, input_topic_bytes};
+use healthflow_core::time::DAY_MS;
+use healthflow_core::topics::{self, Lane};
 
 /// Partitions of new topics unless said otherwise: speed comes from concurrency inside a task, not from many of them.
 pub const PARTITIONS_DEFAULT: i32 = 12;

@@ -2,9 +2,9 @@
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGaugeVec};
 
-use crate::fact::DropCause;
-use crate::life::LaneEnd;
 use crate::metrics::builder::{Made, MetricsBuilder};
+use healthflow_core::fact::DropCause;
+use healthflow_core::life::LaneEnd;
 
 /// Edges for one transaction, in seconds.
 const TRANSACTION_EDGES: &[f64] =

@@ -1,0 +1,203 @@
+//! Ways to break the processor on purpose, one a rule of the protocol: a simulation that does not notice them proves
+//! nothing. Compiled only with the feature `planted-defects`; a shipped build knows none of this.
+
+#[cfg(feature = "planted-defects")]
+use crate::booking::Booking;
+#[cfg(feature = "planted-defects")]
+use crate::patient::{Person, search::Search};
+
+/// One way to break it; each names what is left out or done wrong.
+#[cfg(feature = "planted-defects")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defect {
+    /// A write goes out before its intent is known to stand (W1).
+    IntentNotAwaited,
+    /// A newer version goes out under the intent of an older one (W1).
+    NewerUnderOlderIntent,
+    /// A write goes out whether or not its task still has the lease (W2).
+    LeaseNotChecked,
+    /// Where a create may be repeated at once, its look-up is believed at once too (W5).
+    EarlyLookUp,
+    /// A 429 of a repeat is taken for the end of the doubt (W3).
+    ThrottledRepeatClosesDoubt,
+    /// A refusal of a repeat is taken for an answer to the first request (W3).
+    RefusedRepeatClosesDoubt,
+    /// An error in other words than the contract's is taken for HealthFlow's refusal (W3).
+    ForeignRefusalBelieved,
+    /// A 503 with `Retry-After` is taken for a 429: as if nothing had been done (W4).
+    UnavailableTakenForThrottled,
+    /// The newest version gets its result while a write is in doubt (W4).
+    FinishedInDoubt,
+    /// Another write of the booking goes out while one is in doubt (W5).
+    OtherWriteInDoubt,
+    /// The old owner's lease is left out of the quiet time (K1).
+    QuietTimeWithoutLease,
+    /// A doubt waits until a record of its booking or patient is at hand (W5).
+    DoubtSettledOnlyByRecord,
+    /// A 404 is believed at once (W6).
+    GoneBelievedAtOnce,
+    /// People created a moment ago do not count as found (W7).
+    OwnCreationsNotSearched,
+    /// A creation counts only once it is sent (W7).
+    CreationCountsFromSending,
+    /// Creations found open are nobody's business but their patient's (W7).
+    InheritedCreationsIgnored,
+    /// People are compared by the key that only searches: letters are dropped first.
+    LettersDropped,
+    /// People of another sex are taken for the same.
+    SexNotCompared,
+    /// Two bookings of one patient are worked on at once.
+    PatientNotLocked,
+    /// Any record of a parked version is taken, whatever its generation (K4).
+    NoGeneration,
+    /// A redrive re-opens its version whichever of its dead letters it was made from (K10).
+    RedriveOfAnyGeneration,
+    /// A version that is redriven keeps the generation of its dead letter (K10).
+    RedriveKeepsGeneration,
+    /// A version that may have been answered and forgotten is skipped as if it were (K5).
+    ForgottenTakenForAnswered,
+    /// An older version than one already written or intended is written (K5).
+    OlderVersionWritten,
+    /// Without references a lost create is looked up where the newest version wants to stand (W5).
+    NewestSlotLookedUp,
+    /// Without references what stands for another booking is taken for our own (W5).
+    OthersAppointmentsAdopted,
+    /// What is read after a 412 is believed, however old the replica may be (W5).
+    StaleReadBelieved,
+    /// All suspects run at once, each of them marked (K6).
+    SuspectsRunTogether,
+    /// The lease runs from the fence, before any commit was good (W2).
+    LeaseFromTheFence,
+    /// A link is believed for whoever comes under its id.
+    LinkNotCompared,
+    /// An id that was sent along is believed unread.
+    SentAlongBelieved,
+    /// A slot that another booking is about to free is not waited for (K11).
+    SlotNotAwaited,
+    /// An older version that frees a slot which another booking waits for is superseded unwritten (K11).
+    FreeingVersionSuperseded,
+    /// Who waits for a slot keeps its patient as long as it waits (K11).
+    SlotWaiterKeepsPatient,
+    /// Who waits for a slot is not woken when it is free, and waits for ever (K11).
+    SlotWaiterNotWoken,
+    /// A record without identity is dead-lettered before the watermark comes to it (K7).
+    NamelessBuriedAtOnce,
+    /// A placeholder for a birthday is taken for one.
+    PlaceholderBelieved,
+    /// A search that finds too many is begun again, and again.
+    WideSearchBegunAgain,
+    /// A version whose visit has begun is given up when an attempt fails, however short it was tried.
+    GivenUpAtTheFirstHiccup,
+    /// A time that lies further ahead than anything can wait is waited for; it was written by a wrong clock.
+    FutureBelieved,
+    /// A record that ended worker after worker is decoded once more (K6).
+    DeadlyDecodedForEver,
+    /// A task that is ours again before it was given back is not acquired anew (K2).
+    ReassignmentIgnored,
+}
+
+#[cfg(feature = "planted-defects")]
+impl Defect {
+    /// Every defect.
+    pub const ALL: [Defect; 42] = [
+        Defect::IntentNotAwaited,
+        Defect::NewerUnderOlderIntent,
+        Defect::LeaseNotChecked,
+        Defect::EarlyLookUp,
+        Defect::ThrottledRepeatClosesDoubt,
+        Defect::RefusedRepeatClosesDoubt,
+        Defect::ForeignRefusalBelieved,
+        Defect::UnavailableTakenForThrottled,
+        Defect::FinishedInDoubt,
+        Defect::OtherWriteInDoubt,
+        Defect::QuietTimeWithoutLease,
+        Defect::DoubtSettledOnlyByRecord,
+        Defect::GoneBelievedAtOnce,
+        Defect::OwnCreationsNotSearched,
+        Defect::CreationCountsFromSending,
+        Defect::InheritedCreationsIgnored,
+        Defect::LettersDropped,
+        Defect::SexNotCompared,
+        Defect::PatientNotLocked,
+        Defect::NoGeneration,
+        Defect::RedriveOfAnyGeneration,
+        Defect::RedriveKeepsGeneration,
+        Defect::ForgottenTakenForAnswered,
+        Defect::OlderVersionWritten,
+        Defect::NewestSlotLookedUp,
+        Defect::OthersAppointmentsAdopted,
+        Defect::StaleReadBelieved,
+        Defect::SuspectsRunTogether,
+        Defect::LeaseFromTheFence,
+        Defect::LinkNotCompared,
+        Defect::SentAlongBelieved,
+        Defect::NamelessBuriedAtOnce,
+        Defect::PlaceholderBelieved,
+        Defect::WideSearchBegunAgain,
+        Defect::SlotNotAwaited,
+        Defect::FreeingVersionSuperseded,
+        Defect::SlotWaiterKeepsPatient,
+        Defect::SlotWaiterNotWoken,
+        Defect::GivenUpAtTheFirstHiccup,
+        Defect::FutureBelieved,
+        Defect::DeadlyDecodedForEver,
+        Defect::ReassignmentIgnored,
+    ];
+}
+
+/// What a search found, as somebody sees it in whom one of the defects of comparing people is planted.
+#[cfg(feature = "planted-defects")]
+pub fn mistaken(search: &Search, booking: &Booking, defect: Option<Defect>) -> Search {
+    let person = Person::from(&booking.patient);
+    let mut search = search.clone();
+    if defect == Some(Defect::PlaceholderBelieved) && person.date_of_birth.is_none() {
+        let is_alike = |other: &Person| {
+            other.given_name == person.given_name
+                && other.family_name == person.family_name
+                && other.date_of_birth.is_none()
+        };
+        // As one whose birthday is equal too would be decided: for this patient's own.
+        for alike in search.candidates.iter_mut().filter(|candidate| is_alike(&candidate.person)) {
+            alike.external_id = Some(booking.patient.id.as_str().into());
+        }
+    }
+    for found in search.candidates.iter_mut().map(|candidate| &mut candidate.person) {
+        let names = [
+            (&mut found.given_name, person.given_name.clone()),
+            (&mut found.family_name, person.family_name.clone()),
+        ];
+        for (theirs, ours) in names {
+            if defect == Some(Defect::LettersDropped) && theirs.plain() == ours.plain() {
+                *theirs = ours;
+            }
+        }
+        found.sex.take_if(|_| defect == Some(Defect::SexNotCompared));
+    }
+    search
+}
+
+/// What a record holds that no process survives, as if the decoder had a defect: in a build with planted defects.
+pub const DEADLY: &str = "deadly to whoever decodes it";
+
+/// Ends the process if it is about to decode a record that holds [`DEADLY`], in a build with planted defects.
+pub fn die_of(value: Option<&[u8]>) {
+    let holds = |value: &[u8]| value.windows(DEADLY.len()).any(|bytes| bytes == DEADLY.as_bytes());
+    if cfg!(feature = "planted-defects") && value.is_some_and(holds) {
+        std::process::abort();
+    }
+}
+
+/// Whether a defect is planted; `false` at compile time in a shipped build.
+macro_rules! planted {
+    ($settings:expr, $defect:ident) => {{
+        #[cfg(feature = "planted-defects")]
+        let planted = $settings.defect == Some($crate::defects::Defect::$defect);
+        #[cfg(not(feature = "planted-defects"))]
+        let planted = {
+            let _ = $settings;
+            false
+        };
+        planted
+    }};
+}
+pub(crate) use planted;

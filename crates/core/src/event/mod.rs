@@ -1,0 +1,168 @@
+//! What arrives and what leaves: one file per topic, each the exact shape of its Avro schema in `schemas/`. `Arrival`
+//! is a record of an input lane after decoding and checking; `Outgoing` is a record for a commit. [`avro`] turns bytes
+//! into values given a schema; nothing here talks to a broker or a registry.
+
+pub mod home;
+pub mod size;
+mod smaller;
+
+pub mod avro;
+
+pub mod requested;
+pub mod retry;
+pub mod synced;
+pub mod review;
+pub mod failed;
+pub mod result;
+pub mod state;
+pub mod fleet;
+mod positions;
+
+pub mod key;
+pub mod headers;
+pub mod arrival;
+pub mod codec;
+
+use std::sync::Arc;
+
+use crate::booking::{Booking, BookingKey, Version};
+use crate::state::StateRecord;
+use crate::sync::Reason;
+use crate::time::Timestamp;
+
+pub use failed::DeadLetter;
+pub use result::Finished;
+pub use review::ReviewCase;
+
+/// One record of an input lane, decoded and checked.
+#[derive(Clone, Debug, PartialEq, Hash)]
+pub enum Arrival {
+    /// A booking that could be true.
+    Requested(Box<Booking>),
+    /// A booking that comes back (`appointments.retry`).
+    Retry(Box<RetryEntry>),
+    /// A record that cannot be used: it is dead-lettered where it stands (rule K7).
+    Unusable(Box<Unusable>),
+    /// A record whose key belongs to another partition: it is forwarded there as it is (rule K8).
+    Misrouted(Box<Misrouted>),
+}
+
+/// A booking on its way through `appointments.retry`.
+#[derive(Clone, Debug, PartialEq, Hash)]
+pub struct RetryEntry {
+    /// The booking.
+    pub booking: Booking,
+    /// Its schedule.
+    pub schedule: Schedule,
+    /// Which of the records of this version is the valid one (rule K4).
+    pub generation: u32,
+}
+
+/// How far a booking has come with its retries.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Schedule {
+    /// Attempts that failed so far; waiting for a doubt, a person or another booking is not an attempt.
+    pub attempts: u32,
+    /// Not to be tried before this.
+    pub not_before: Timestamp,
+    /// When the first attempt failed; none while none has.
+    pub first_failed_at: Option<Timestamp>,
+    /// When the last attempt failed; none while none has, and in a record of an earlier worker.
+    pub last_failed_at: Option<Timestamp>,
+    /// What went wrong last, or what is waited for: a code, never a value.
+    pub last_error: Arc<str>,
+    /// Since when it waits for a slot that another booking will free; none while it waits for anything else.
+    pub slot_since: Option<Timestamp>,
+}
+
+/// A record that cannot be used, with everything needed to find out why.
+#[derive(Clone, Debug, PartialEq, Hash)]
+pub struct Unusable {
+    /// The key as it arrived; the beginning of one that is too large.
+    pub raw_key: Option<Vec<u8>>,
+    /// The value as it arrived; the beginning of one that is too large.
+    pub raw_value: Option<Vec<u8>>,
+    /// `UNDECODABLE`, `NO_IDENTITY`, `IMPOSSIBLE` or `TOO_LARGE`.
+    pub reason: Reason,
+    /// Field and rule, or what the decoder missed; never a value.
+    pub detail: Arc<str>,
+    /// Which version it would have been, if that much can be read.
+    pub identity: Option<Identity>,
+}
+
+/// A record that lies in another partition than its key says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Misrouted {
+    /// The partition it belongs to.
+    pub home: i32,
+    /// The key as it arrived.
+    pub key: Vec<u8>,
+    /// The value as it arrived.
+    pub value: Vec<u8>,
+}
+
+/// Which version of which booking a record speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// The booking.
+    pub key: BookingKey,
+    /// The version.
+    pub version: Version,
+    /// DentScheduler's event id; empty where it is not known, or could not be one.
+    pub event_id: Arc<str>,
+    /// When it was asked for.
+    pub requested_at: Timestamp,
+}
+
+impl Identity {
+    /// Of a version whose record is gone: only its ids are known, and the rest is left out of its dead letter.
+    pub fn of_lost(key: BookingKey, version: Version) -> Self {
+        Identity { key, version, event_id: Arc::from(""), requested_at: Timestamp(0) }
+    }
+}
+
+impl From<&Booking> for Identity {
+    fn from(booking: &Booking) -> Self {
+        Identity {
+            key: booking.key.clone(),
+            version: booking.version,
+            event_id: booking.event_id.clone(),
+            requested_at: booking.requested_at,
+        }
+    }
+}
+
+/// One record to be written in a commit, to the task's partition of its topic; a forwarded one to its own.
+#[derive(Clone, Debug, PartialEq, Hash)]
+pub enum Outgoing {
+    /// `appointments.synced`.
+    Synced(Finished),
+    /// `appointments.retry`.
+    Retry(Box<RetryEntry>),
+    /// `appointments.review`.
+    Review(Box<ReviewCase>),
+    /// `appointments.failed`.
+    Failed(Box<DeadLetter>),
+    /// `appointments.state` or `patients.state`.
+    State(Box<StateRecord>),
+    /// A booking that is forgotten: a record without a value, to `appointments.state` (rule K9).
+    Forgotten(BookingKey),
+    /// A misrouted record, to the same topic, and where it lay (rule K8).
+    Forwarded(Box<Misrouted>, Origin),
+}
+
+/// Where a record came from: the headers of a dead letter name it (KIP-1191).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// The lane, hence the topic.
+    pub lane: crate::topics::Lane,
+    /// The partition, which is the task.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+}
+
+#[cfg(any(test, feature = "for-tests"))]
+pub mod sample;
+#[cfg(test)]
+mod tests;

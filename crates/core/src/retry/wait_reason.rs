@@ -1,0 +1,144 @@
+//! Why a version waits: `last_error` of its retry record. Stable codes with a page of their own, so that whoever reads the
+//! topic or a dead letter's detail can look up what a booking waited for. Those of faults are also the `class` of a call in
+//! metrics and logs.
+
+use std::fmt;
+
+use crate::coded::coded;
+use crate::healthflow::Fault;
+use crate::healthflow::fault::{NotSent, Unknown};
+
+coded! {
+    /// Why a version waits: stable codes, documented in `docs/waits.md`.
+    pub enum WaitReason {
+        /// A write of the booking is in doubt (rule W4).
+        InDoubt = "in_doubt",
+        /// The creation of its patient is in doubt (rule W4).
+        PatientInDoubt = "patient_in_doubt",
+        /// Somebody who could be the same person is being created, or was a moment ago (rule W7).
+        Newcomers = "newcomers",
+        /// Another booking of the patient is at work.
+        PatientBusy = "patient_busy",
+        /// A person must decide about this booking, or about another one of the patient.
+        HeldByReview = "held_by_review",
+        /// Another booking that may have ended workers runs alone (rule K6).
+        CrashSuspect = "crash_suspect",
+        /// Another booking is about to free the slot (rule K11).
+        AwaitsSlot = "awaits_slot",
+        /// All reads of this kind fail; one job asks for all.
+        ReadsFail = "reads_fail",
+        /// HealthFlow showed an older revision than one it had shown before.
+        StaleRead = "stale_read",
+        /// HealthFlow does not know an appointment, and may not be believed yet.
+        AppointmentNotFound = "appointment_not_found",
+        /// HealthFlow does not know a patient, and may not be believed yet.
+        PatientNotFound = "patient_not_found",
+        /// There was no connection.
+        Connect = "connect",
+        /// The lease ended before the request went out (rule W2).
+        LeaseOver = "lease_over",
+        /// No answer came in time.
+        Timeout = "timeout",
+        /// The connection broke before the answer came.
+        Reset = "reset",
+        /// HealthFlow answered 5xx.
+        ServerError = "server_error",
+        /// HealthFlow answered 503 and said when to come back.
+        Unavailable = "unavailable",
+        /// The answer could not be read.
+        Unreadable = "unreadable",
+        /// Something between us and HealthFlow answered.
+        Foreign = "foreign",
+        /// HealthFlow answered 429.
+        Throttled = "throttled",
+        /// HealthFlow refused the token.
+        Unauthorised = "unauthorised",
+        /// HealthFlow refused what the account may not do.
+        Forbidden = "forbidden",
+        /// HealthFlow refused the content.
+        Refused = "refused",
+        /// HealthFlow does not know what was asked for.
+        NotFound = "not_found",
+        /// HealthFlow has it already.
+        AlreadyThere = "already_there",
+        /// The slot is taken.
+        SlotTaken = "slot_taken",
+        /// The idempotency key was used for something else.
+        KeyReused = "key_reused",
+        /// The revision is not the current one any more.
+        Changed = "changed",
+    }
+}
+
+impl WaitReason {
+    /// Whether HealthFlow asked to wait.
+    pub fn is_told_to_wait(code: &str) -> bool {
+        [WaitReason::Throttled, WaitReason::Unavailable].iter().any(|reason| reason.code() == code)
+    }
+}
+
+impl From<&Fault> for WaitReason {
+    fn from(fault: &Fault) -> Self {
+        match fault {
+            Fault::NotSent(NotSent::Connect) => WaitReason::Connect,
+            Fault::NotSent(NotSent::LeaseOver) => WaitReason::LeaseOver,
+            Fault::Unknown(Unknown::Timeout) => WaitReason::Timeout,
+            Fault::Unknown(Unknown::Reset) => WaitReason::Reset,
+            Fault::Unknown(Unknown::ServerError) => WaitReason::ServerError,
+            Fault::Unknown(Unknown::Unavailable { .. }) => WaitReason::Unavailable,
+            Fault::Unknown(Unknown::Unreadable) => WaitReason::Unreadable,
+            Fault::Unknown(Unknown::Foreign { .. }) => WaitReason::Foreign,
+            Fault::Throttled { .. } => WaitReason::Throttled,
+            Fault::Unauthorised => WaitReason::Unauthorised,
+            Fault::Forbidden => WaitReason::Forbidden,
+            Fault::Refused { .. } => WaitReason::Refused,
+            Fault::NotFound(_) => WaitReason::NotFound,
+            Fault::AlreadyThere { .. } => WaitReason::AlreadyThere,
+            Fault::SlotTaken => WaitReason::SlotTaken,
+            Fault::KeyReused => WaitReason::KeyReused,
+            Fault::Changed => WaitReason::Changed,
+        }
+    }
+}
+
+impl fmt::Display for WaitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: whoever meets a code finds what it means. Method: the page has a section for each, in the same order, which says
+    /// how the wait ends.
+    #[test]
+    fn every_wait_has_its_section() {
+        let page = include_str!("../../../../docs/waits.md");
+        let sections: Vec<&str> = page.split("\n## ").skip(1).collect();
+        let documented: Vec<&str> = sections.iter().filter_map(|section| section.lines().next()).collect();
+        assert_eq!(documented, WaitReason::ALL.map(WaitReason::code));
+        for section in sections {
+            assert!(section.contains("**It ends**"), "{section}");
+        }
+    }
+
+    #[test]
+    fn a_fault_has_one_name_in_metrics_and_in_retry_records() {
+        let faults = [
+            (Fault::NotSent(NotSent::Connect), "connect"),
+            (Fault::NotSent(NotSent::LeaseOver), "lease_over"),
+            (Fault::Unknown(Unknown::Timeout), "timeout"),
+            (Fault::Unknown(Unknown::Unreadable), "unreadable"),
+            (Fault::Throttled { retry_after_ms: None }, "throttled"),
+            (Fault::Forbidden, "forbidden"),
+            (Fault::SlotTaken, "slot_taken"),
+            (Fault::KeyReused, "key_reused"),
+            (Fault::Changed, "changed"),
+        ];
+        for (fault, code) in faults {
+            assert_eq!(WaitReason::from(&fault).code(), code);
+        }
+    }
+}

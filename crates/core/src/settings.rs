@@ -1,0 +1,175 @@
+//! The limits the processor works within; each is a key of `config/default.toml` of the same name.
+
+/// What HealthFlow offers against duplicates (`healthflow.duplicate_guard`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuardMode {
+    /// It honours `Idempotency-Key`: a create in doubt is repeated at once under the same key.
+    IdempotencyKey,
+    /// Its `external_id` is unique in a practice: a create in doubt is repeated at once, and what stands there already is
+    /// adopted.
+    UniqueReference,
+    /// It can be searched by `external_id`: a create in doubt is looked up once it can no longer land unseen.
+    Reference,
+    /// It offers none of these: a create in doubt is looked up by what it asked for, and what cannot be told apart is for
+    /// a person.
+    Search,
+}
+
+/// Everything the processor needs to know about its surroundings. All durations are milliseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Partitions of every topic; the share of the rate limit is owned ÷ this.
+    pub partition_count: u32,
+    /// `healthflow.duplicate_guard`.
+    pub guard: GuardMode,
+    /// `healthflow.supports_if_match`: whether a PUT with `If-Match` is carried out only while that revision is the current one.
+    pub supports_if_match: bool,
+    /// `healthflow.updates_without_content`: whether a PUT answered 204 was carried out.
+    pub updates_without_content: bool,
+    /// `healthflow.key_retention_ms`: how long HealthFlow remembers an idempotency key.
+    pub key_retention_ms: i64,
+    /// `healthflow.request_life_ms`: R, connect + send + answer.
+    pub request_life_ms: i64,
+    /// `healthflow.late_landing_ms`: how long after R a request may still be carried out.
+    pub late_landing_ms: i64,
+    /// `healthflow.search_lag_ms`: how long after that a search may miss it.
+    pub search_lag_ms: i64,
+    /// `healthflow.search_pages_max`: pages that one pass of a search for a patient may have.
+    pub search_pages_max: usize,
+    /// `healthflow.requests_per_second`: the account's limit, for the whole fleet.
+    pub requests_per_second: f64,
+    /// `healthflow.unauthorised_pause_ms`: how long nothing is sent after 401 or 403.
+    pub unauthorised_pause_ms: i64,
+    /// `healthflow.throttled_pause_ms`: how long nothing is sent after a 429 without `Retry-After`.
+    pub throttled_pause_ms: i64,
+    /// `healthflow.pause_max_ms`: how long nothing is sent at most after one 429 or 503, whatever its `Retry-After` says.
+    pub pause_max_ms: i64,
+    /// `worker.lease_ms`.
+    pub lease_ms: i64,
+    /// `worker.lease_margin_ms`.
+    pub lease_margin_ms: i64,
+    /// `worker.max_in_flight`: calls at the same time.
+    pub max_in_flight: usize,
+    /// `worker.ready_queue_max`: bookings with an intent written ahead.
+    pub ready_queue_max: usize,
+    /// `worker.again_share`: the part of calls, permits and places for what failed before.
+    pub again_share: f64,
+    /// `worker.commit_interval_ms`.
+    pub commit_interval_ms: i64,
+    /// `worker.transactions_per_second_max`: for all tasks of the worker together.
+    pub transactions_per_second_max: f64,
+    /// `worker.read_ahead_bytes`: per lane and task.
+    pub read_ahead_bytes: usize,
+    /// `worker.memory_wait_ms`: how long a booking waits in memory for another before it is parked.
+    pub memory_wait_ms: i64,
+    /// `worker.release_drain_ms`.
+    pub release_drain_ms: i64,
+    /// `worker.reacquire_pause_ms`: two heartbeats, before a task lost by a commit is acquired again.
+    pub reacquire_pause_ms: i64,
+    /// `worker.crash_suspect_after`: unclean ends after which a booking with an open write runs alone (rule K6).
+    pub crash_suspect_after: u32,
+    /// `worker.crash_review_after`: unclean ends while it ran alone after which a person must look at it.
+    pub crash_review_after: u32,
+    /// `worker.keep_days`: how long a booking is remembered after its last visit and answer; 0: for ever (rule K9).
+    pub keep_days: u32,
+    /// What the answered versions of one booking may take up in its state, in bytes.
+    pub answered_bytes_max: usize,
+    /// `retry.backoff_min_ms`.
+    pub retry_backoff_min_ms: i64,
+    /// `retry.backoff_max_ms`.
+    pub retry_backoff_max_ms: i64,
+    /// `retry.max_age_ms`.
+    pub retry_max_age_ms: i64,
+    /// `retry.visit_grace_ms`.
+    pub retry_visit_grace_ms: i64,
+    /// `retry.slot_wait_max_ms`: how long a booking waits for a slot that another one will free.
+    pub slot_wait_max_ms: i64,
+    /// `retry.waiting_room_max`: records per task.
+    pub waiting_room_max: usize,
+    /// `retry.held_wait_max_ms`: the longest wait of a version that a person must move.
+    pub held_wait_max_ms: i64,
+    /// `retry.held_room_max`: records per task.
+    pub held_room_max: usize,
+    /// How it is broken on purpose, if it is.
+    #[cfg(feature = "planted-defects")]
+    pub defect: Option<crate::defects::Defect>,
+}
+
+impl GuardMode {
+    /// Whether HealthFlow can be searched by our reference (`external_id`).
+    pub const fn has_references(self) -> bool {
+        match self {
+            GuardMode::IdempotencyKey | GuardMode::UniqueReference | GuardMode::Reference => true,
+            GuardMode::Search => false,
+        }
+    }
+}
+
+impl Settings {
+    /// Q: from the end of a request until it can no longer land unseen.
+    pub const fn settle_ms(&self) -> i64 {
+        self.request_life_ms + self.late_landing_ms + self.search_lag_ms
+    }
+
+    /// How many of `most` calls or places what failed before may take.
+    pub fn again_part_of(&self, most: usize) -> usize {
+        ((most as f64 * self.again_share) as usize).max(1)
+    }
+
+    /// After how many calls in a row of bookings that were not tried before one that was has its turn.
+    pub fn firsts_in_a_row(&self) -> u32 {
+        ((1.0 / self.again_share.max(0.001)).round() as u32).saturating_sub(1).max(1)
+    }
+
+    /// The longest that a parked version can have to wait: for its next attempt, or for a doubt of an earlier owner.
+    pub fn longest_wait_ms(&self) -> i64 {
+        self.retry_backoff_max_ms.max(self.lease_ms + self.settle_ms())
+    }
+}
+
+#[cfg(any(test, feature = "for-tests"))]
+impl Settings {
+    /// What `config/default.toml` says, for one partition; a test of the configuration holds the two together.
+    pub const fn for_tests() -> Self {
+        Settings {
+            partition_count: 1,
+            guard: GuardMode::Reference,
+            supports_if_match: false,
+            updates_without_content: false,
+            key_retention_ms: 86_400_000,
+            request_life_ms: 10_000,
+            late_landing_ms: 60_000,
+            search_lag_ms: 5_000,
+            search_pages_max: 20,
+            requests_per_second: 100.0,
+            unauthorised_pause_ms: 30_000,
+            throttled_pause_ms: 1_000,
+            pause_max_ms: 30_000,
+            lease_ms: 5_000,
+            lease_margin_ms: 500,
+            max_in_flight: 64,
+            ready_queue_max: 640,
+            again_share: 0.25,
+            commit_interval_ms: 100,
+            transactions_per_second_max: 100.0,
+            read_ahead_bytes: 1 << 20,
+            memory_wait_ms: 30_000,
+            release_drain_ms: 5_000,
+            reacquire_pause_ms: 6_000,
+            crash_suspect_after: 3,
+            crash_review_after: 3,
+            keep_days: 400,
+            answered_bytes_max: 4_096,
+            retry_backoff_min_ms: 2_000,
+            retry_backoff_max_ms: 600_000,
+            retry_max_age_ms: 72 * 3_600_000,
+            retry_visit_grace_ms: 30 * 60_000,
+            slot_wait_max_ms: 30 * 60_000,
+            waiting_room_max: 10_000,
+            held_wait_max_ms: 6 * 3_600_000,
+            held_room_max: 20_000,
+            #[cfg(feature = "planted-defects")]
+            defect: None,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! How a version of a booking can end, and the stable codes that name why.
+
+use std::sync::Arc;
+
+use crate::coded::coded;
+use crate::patient::decide::Evidence;
+
+/// How one version of a booking ended, or that a person must decide first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It ended well: `appointments.synced`.
+    Synced(SyncedOutcome),
+    /// A person must decide first, who the patient is or which appointment is meant: `appointments.review`.
+    Review {
+        /// Why.
+        reason: Reason,
+        /// How the candidates compare.
+        evidence: Vec<Evidence>,
+    },
+    /// It will never succeed: `appointments.failed`.
+    Failed {
+        /// Why.
+        reason: Reason,
+        /// Whose fault, roughly: what an operator does with it.
+        disposition: Disposition,
+        /// One clause for a person: the field and the rule, never a value.
+        detail: Arc<str>,
+    },
+}
+
+coded! {
+    /// The good ends.
+    pub enum SyncedOutcome {
+        /// The appointment was created.
+        Created = "CREATED",
+        /// The appointment was changed.
+        Updated = "UPDATED",
+        /// The appointment was cancelled, or never had to be created.
+        Cancelled = "CANCELLED",
+        /// Nothing had to be changed.
+        Unchanged = "UNCHANGED",
+        /// A newer version of the booking counts instead.
+        Superseded = "SUPERSEDED",
+    }
+}
+
+coded! {
+    /// Why a booking failed or waits: stable codes, documented in `docs/reasons.md`.
+    pub enum Reason {
+        /// The record is not Avro in a schema we can read.
+        Undecodable = "UNDECODABLE",
+        /// The record has no usable identity: no key, no value, or ids that are empty or contradict each other.
+        NoIdentity = "NO_IDENTITY",
+        /// The booking cannot be true; the detail names field and rule.
+        Impossible = "IMPOSSIBLE",
+        /// HealthFlow refuses the content; the detail names the fields.
+        Rejected = "REJECTED",
+        /// Somebody else has the slot.
+        SlotTaken = "SLOT_TAKEN",
+        /// It was tried for the longest age, in vain.
+        AgeExhausted = "AGE_EXHAUSTED",
+        /// It was tried since before the visit began, in vain.
+        VisitBegun = "VISIT_BEGUN",
+        /// Several patients of HealthFlow, or one that is only similar, could be this person.
+        AmbiguousPatient = "AMBIGUOUS_PATIENT",
+        /// DentScheduler sent a HealthFlow id along that differs from the one we know.
+        LinkConflict = "LINK_CONFLICT",
+        /// The patient id is linked to a chart, and this booking describes somebody else.
+        LinkMismatch = "LINK_MISMATCH",
+        /// HealthFlow does not know the id that DentScheduler sent along, or refuses it.
+        LinkUnknown = "LINK_UNKNOWN",
+        /// Workers ended again and again while this booking ran alone.
+        CrashSuspect = "CRASH_SUSPECT",
+        /// Deciding about this booking failed in a way that nobody foresaw.
+        Defect = "DEFECT",
+        /// The answer to a create was lost, and what stands in HealthFlow does not tell which appointment is this booking's.
+        AmbiguousAppointment = "AMBIGUOUS_APPOINTMENT",
+        /// It waited in the retry topic, and its record there was deleted with the topic or by hand.
+        RecordLost = "RECORD_LOST",
+        /// The record is larger than what can be written again.
+        TooLarge = "TOO_LARGE",
+    }
+}
+
+coded! {
+    /// What an operator does with a dead letter (header `disposition`).
+    pub enum Disposition {
+        /// The record itself is at fault: put the producer right.
+        Poison = "POISON",
+        /// HealthFlow will not have it: put the booking right.
+        Rejected = "REJECTED",
+        /// Time ran out: redrive it once the cause is gone.
+        Exhausted = "EXHAUSTED",
+        /// A person decided so, or deleted what was needed.
+        Operator = "OPERATOR",
+    }
+}
+
+impl Reason {
+    /// Whether the question is about the booking's version alone: nobody else waits for its answer. Each other booking of
+    /// the patient is compared for itself.
+    pub const fn holds_nobody_else(self) -> bool {
+        matches!(self, Reason::LinkMismatch | Reason::LinkUnknown)
+    }
+
+    /// Those that a version is held for: a person must decide.
+    pub const HELD: [Reason; 7] = [
+        Reason::AmbiguousPatient,
+        Reason::LinkConflict,
+        Reason::LinkMismatch,
+        Reason::LinkUnknown,
+        Reason::AmbiguousAppointment,
+        Reason::CrashSuspect,
+        Reason::Defect,
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: whoever meets a code finds out what to do. Method: the headings of the page are the codes, each section
+    /// says what to do.
+    #[test]
+    fn every_reason_has_its_section() {
+        let page = include_str!("../../../../docs/reasons.md");
+        let sections: Vec<&str> = page.split("\n## ").skip(1).collect();
+        let documented: Vec<&str> = sections.iter().filter_map(|section| section.lines().next()).collect();
+        assert_eq!(documented, Reason::ALL.map(Reason::code));
+        for section in sections {
+            assert!(section.contains("**To do:**"), "{section}");
+        }
+    }
+
+    #[test]
+    fn codes_are_what_serde_writes() {
+        for reason in Reason::ALL {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.code());
+        }
+        for outcome in SyncedOutcome::ALL {
+            assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.code());
+        }
+    }
+}

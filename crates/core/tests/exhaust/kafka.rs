@@ -1,0 +1,121 @@
+//! Kafka as far as one task can see it: two logs, what a restore reads, the committed offsets, and the epoch of the
+//! transactional id. A transaction stands whole or not at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use healthflow_core::booking::{Booking, BookingKey, Version};
+use healthflow_core::event::retry::AppointmentRetry;
+use healthflow_core::event::state::{AppointmentStateRecord, PatientStateRecord};
+use healthflow_core::event::{Arrival, Outgoing, RetryEntry, ReviewCase};
+use healthflow_core::partition::commit_batch::CommitBatch;
+use healthflow_core::patient::decide::Agreement;
+use healthflow_core::state::{StateRecord, TaskState};
+use healthflow_core::sync::{Reason, SyncedOutcome};
+use healthflow_core::time::Timestamp;
+use healthflow_core::topics::Lane;
+
+/// How a version ended, as subscribers see it.
+pub type Verdict = Result<SyncedOutcome, Reason>;
+
+#[derive(Clone, Debug, Default, Hash)]
+pub struct Kafka {
+    /// How many of the scenario's records are published.
+    pub published: usize,
+    pub retry: Vec<RetryEntry>,
+    /// What a restore reads.
+    pub state: TaskState,
+    pub offsets: BTreeMap<Lane, i64>,
+    /// The producer epoch; whoever has an older one is fenced.
+    pub epoch: u64,
+    /// When the owner of each epoch was fenced off by the next, from epoch 0 on.
+    pub fences: Vec<Timestamp>,
+    /// Versions that wait for a person's decision, which never comes.
+    pub in_review: BTreeSet<(BookingKey, Version)>,
+    /// Final results of each version.
+    pub verdicts: BTreeMap<(BookingKey, Version), Verdict>,
+}
+
+impl Kafka {
+    pub fn committed(&self, lane: Lane) -> i64 {
+        self.offsets.get(&lane).copied().unwrap_or(0)
+    }
+
+    /// Where a lane ends.
+    pub fn end(&self, lane: Lane) -> i64 {
+        match lane {
+            Lane::Requested => self.published as i64,
+            Lane::Retry => self.retry.len() as i64,
+        }
+    }
+
+    /// The record of a lane at `offset`.
+    pub fn record(&self, lane: Lane, offset: i64, records: &[Booking]) -> Arrival {
+        let index = offset as usize;
+        match lane {
+            Lane::Requested => Arrival::Requested(Box::new(records[index].clone())),
+            Lane::Retry => Arrival::Retry(Box::new(self.retry[index].clone())),
+        }
+    }
+
+    /// Fences whoever had the task; the new epoch.
+    pub fn fence(&mut self, now: i64) -> u64 {
+        self.fences.push(Timestamp(now));
+        self.epoch += 1;
+        self.epoch
+    }
+
+    /// Makes a transaction stand; what it breaks. What is written goes through the records' wire values, so that what
+    /// is only memory does not survive.
+    pub fn apply(&mut self, batch: &CommitBatch, now: i64) -> Vec<String> {
+        let mut broken = Vec::new();
+        for record in &batch.records {
+            match record {
+                Outgoing::Synced(done) => {
+                    let version = (done.identity.key.clone(), done.identity.version);
+                    self.answer(version, Ok(done.outcome), &mut broken);
+                }
+                Outgoing::Failed(letter) => {
+                    let identity = letter.identity.as_ref().expect("every record of a small world has one");
+                    self.answer((identity.key.clone(), identity.version), Err(letter.reason), &mut broken);
+                }
+                Outgoing::Retry(entry) => {
+                    let record = AppointmentRetry::from(&**entry);
+                    self.retry.push(record.into_entry(Timestamp(now)).expect("it was possible before"));
+                }
+                Outgoing::State(state) => self.state.apply(match &**state {
+                    StateRecord::Booking(key, state) => as_read(AppointmentStateRecord::from((key, state))),
+                    StateRecord::Patient(key, state) => PatientStateRecord::from((key, state)).into(),
+                    StateRecord::Task(positions) => as_read(AppointmentStateRecord::from(positions)),
+                }),
+                Outgoing::Review(case) if is_about_near_twins(case) => {
+                    self.in_review.insert((case.booking.key.clone(), case.booking.version));
+                }
+                Outgoing::Review(_) | Outgoing::Forwarded(..) | Outgoing::Forgotten(_) => {
+                    broken.push("a small world has nothing to review, forward or forget".to_owned());
+                }
+            }
+        }
+        self.offsets.extend(batch.offsets.iter().copied());
+        broken
+    }
+
+    fn answer(&mut self, version: (BookingKey, Version), verdict: Verdict, broken: &mut Vec<String>) {
+        let text = format!("{} v{}", version.0, version.1);
+        if let Some(first) = self.verdicts.insert(version, verdict) {
+            broken.push(format!("one result: {text} got {verdict:?} after {first:?}"));
+        }
+    }
+}
+
+/// Only they are held in a small world: all is equal but for a mark or the sex.
+fn is_about_near_twins(case: &ReviewCase) -> bool {
+    case.reason == Reason::AmbiguousPatient
+        && case.evidence.iter().all(|one| {
+            one.given_name_without_marks == Agreement::Equal
+                && (one.given_name == Agreement::Differs || one.sex == Agreement::Differs)
+        })
+}
+
+fn as_read(record: AppointmentStateRecord) -> StateRecord {
+    StateRecord::try_from(record).expect("what was written can be read")
+}

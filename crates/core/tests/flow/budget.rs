@@ -1,0 +1,91 @@
+//! The worker's budget of transactions (rule T2): many tasks share it, and each still commits in time for its lease.
+
+use std::collections::BTreeMap;
+
+use healthflow_core::event::Identity;
+use healthflow_core::life::Incarnation;
+use healthflow_core::partition::start::{Acquired, Start};
+use healthflow_core::processor::{CommitEnded, Effect, Input, Processor};
+use healthflow_core::settings::{GuardMode, Settings};
+use healthflow_core::state::TaskState;
+use healthflow_core::sync::Reason;
+use healthflow_core::time::Timestamp;
+use healthflow_core::topics::Lane;
+
+use crate::bad_input::poison;
+use crate::desk::*;
+
+const STEP_MS: i64 = 10;
+const SECONDS: i64 = 20;
+
+/// When each of so many tasks commits, in which a record ends all the time.
+fn commits(tasks: i32, settings: Settings) -> BTreeMap<i32, Vec<Timestamp>> {
+    let mut processor = Processor::new(settings, START);
+    let mut now = START;
+    let mut seen: BTreeMap<i32, Vec<Timestamp>> = BTreeMap::new();
+    let mut live: BTreeMap<i32, Incarnation> = BTreeMap::new();
+    (0..tasks).for_each(|partition| processor.handle(Input::TaskAssigned { partition }, now));
+    for step in 0..SECONDS * 1_000 / STEP_MS {
+        for (partition, incarnation) in &live {
+            let mut booking = a_booking(&format!("b-{partition}-{step}"), 1);
+            booking.patient.id = "p".into();
+            let arrived = Input::Arrived {
+                partition: *partition,
+                incarnation: *incarnation,
+                lane: Lane::Requested,
+                offset: step,
+                size_bytes: 100,
+                arrival: poison(Reason::Impossible, Some(Identity::from(&booking))),
+            };
+            processor.handle(arrived, now);
+        }
+        processor.decide(now);
+        while let Some(effect) = processor.next_effect() {
+            match effect {
+                Effect::Acquire { partition, incarnation, .. } => {
+                    let acquired = Acquired {
+                        fenced_at: now,
+                        start: Start {
+                            next_offsets: Lane::ALL.map(|lane| (lane, 0)).to_vec(),
+                            ..Start::default()
+                        },
+                        restored_records: 0,
+                        state: TaskState::default(),
+                        restored_at: now,
+                    };
+                    let acquired = Box::new(acquired);
+                    processor.handle(Input::TaskAcquired { partition, incarnation, acquired }, now);
+                    live.insert(partition, incarnation);
+                }
+                Effect::Commit { partition, incarnation, sequence, .. } => {
+                    seen.entry(partition).or_default().push(now);
+                    let ended = CommitEnded::Good { started_at: now, aborts: 0 };
+                    processor.handle(Input::CommitEnded { partition, incarnation, sequence, ended }, now);
+                }
+                _ => {}
+            }
+        }
+        now = now.plus_ms(STEP_MS);
+    }
+    seen
+}
+
+#[test]
+fn all_tasks_of_a_worker_share_its_budget_of_transactions() {
+    let budget = Settings { transactions_per_second_max: 10.0, ..settings(GuardMode::IdempotencyKey) };
+    let seen = commits(8, budget);
+    let all = seen.values().map(Vec::len).sum::<usize>() as i64;
+    // The first commit of each is its own.
+    assert!((SECONDS * 10 / 2..=SECONDS * 10 + 8).contains(&all), "{all} transactions in {SECONDS} s");
+    assert!(seen.values().all(|of_one| of_one.len() as i64 >= SECONDS / 2), "somebody got none: {seen:?}");
+}
+
+#[test]
+fn however_small_the_budget_each_task_commits_in_time_for_its_lease() {
+    let budget = Settings { transactions_per_second_max: 1.0, ..settings(GuardMode::IdempotencyKey) };
+    let lease_ms = budget.lease_ms;
+    for (partition, of_one) in commits(40, budget) {
+        let longest = of_one.windows(2).map(|two| two[1].since_ms(two[0])).max().expect("it commits");
+        assert!(longest <= lease_ms / 2 + STEP_MS, "task {partition} waited {longest} ms");
+    }
+}

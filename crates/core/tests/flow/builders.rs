@@ -1,0 +1,126 @@
+//! Bookings, patients and answers for the stories: defaults everywhere.
+
+use std::sync::Arc;
+
+use healthflow_core::booking::{Booking, BookingKey, BookingStatus, Patient, Source, Version, Visit};
+use healthflow_core::healthflow::fault::Unknown;
+use healthflow_core::healthflow::{Answer, AppointmentFound, AppointmentStands, Fault, Reply};
+use healthflow_core::patient::{Candidate, Person};
+
+use crate::desk::START;
+
+/// A booking of a known patient (DentScheduler sends HealthFlow's id along), far in the future.
+pub fn a_booking(id: &str, version: Version) -> Booking {
+    Booking {
+        event_id: Arc::from(format!("event-{id}-{version}")),
+        key: BookingKey { practice: "practice-1".into(), booking: id.into() },
+        location_id: Arc::from("location-1"),
+        version,
+        status: BookingStatus::Scheduled,
+        requested_at: START,
+        source: Source::Live,
+        patient: Patient {
+            healthflow_patient_id: Some(Arc::from("hf-patient-1")),
+            ..a_patient("patient-1", "Ada", "Lovelace")
+        },
+        visit: Visit {
+            start: START.plus_ms(30 * 86_400_000),
+            duration_minutes: 30,
+            time_zone: Arc::from("America/Chicago"),
+            provider_id: Arc::from("provider-1"),
+            operatory_id: None,
+            procedure_codes: vec!["D0120".into()],
+            note: None,
+        },
+    }
+}
+
+pub fn a_patient(id: &str, given_name: &str, family_name: &str) -> Patient {
+    Patient {
+        id: id.into(),
+        healthflow_patient_id: None,
+        given_name: given_name.into(),
+        family_name: family_name.into(),
+        date_of_birth: jiff::civil::date(1990, 12, 10).into(),
+        postal_code: "60601".into(),
+        phone: None,
+        email: None,
+        sex: None,
+    }
+}
+
+/// A booking of somebody HealthFlow's id of whom nobody knows.
+pub fn a_booking_of(id: &str, patient: Patient) -> Booking {
+    Booking { patient, ..a_booking(id, 1) }
+}
+
+/// A booking of another known patient.
+pub fn a_booking_of_another(id: &str) -> Booking {
+    let mut patient = a_patient("patient-2", "Alan", "Turing");
+    patient.healthflow_patient_id = Some(Arc::from("hf-patient-2"));
+    a_booking_of(id, patient)
+}
+
+pub fn cancelled(mut booking: Booking) -> Booking {
+    booking.status = BookingStatus::Cancelled;
+    booking
+}
+
+/// The same booking an hour per version later.
+pub fn rescheduled(id: &str, version: Version) -> Booking {
+    let mut booking = a_booking(id, version);
+    booking.visit.start = booking.visit.start.plus_ms(version as i64 * 3_600_000);
+    booking
+}
+
+pub fn created(id: &str) -> Reply {
+    Ok(Answer::AppointmentCreated(AppointmentStands { id: id.into(), revision: None }))
+}
+
+pub fn updated(id: &str) -> Reply {
+    Ok(Answer::AppointmentUpdated(AppointmentStands { id: id.into(), revision: None }))
+}
+
+pub fn patient_created(id: &str) -> Reply {
+    Ok(Answer::PatientCreated(id.into()))
+}
+
+pub fn nobody() -> Reply {
+    Ok(Answer::Patients { found: Vec::new(), next_cursor: None })
+}
+
+/// The chart of this patient, without our reference.
+pub fn a_candidate(id: &str, patient: &Patient) -> Candidate {
+    Candidate { id: Some(id.into()), external_id: None, person: Person::from(patient) }
+}
+
+/// A search pass that found this patient's chart, without our reference.
+pub fn chart(id: &str, patient: &Patient) -> Reply {
+    Ok(Answer::Patients { found: vec![a_candidate(id, patient)], next_cursor: None })
+}
+
+/// The chart of this patient, read by its id.
+pub fn a_chart(id: &str, patient: &Patient) -> Reply {
+    Ok(Answer::PatientRead(Some(a_candidate(id, patient))))
+}
+
+/// A search pass that found this patient's chart, created by us.
+pub fn ours(id: &str, patient: &Patient) -> Reply {
+    let external_id = Some(patient.id.as_str().into());
+    let chart = Candidate { external_id, ..a_candidate(id, patient) };
+    Ok(Answer::Patients { found: vec![chart], next_cursor: None })
+}
+
+/// The last page of a look-up that found these, all of the known patient.
+pub fn appointments(ids: &[&str]) -> Reply {
+    let found = ids.iter().map(|id| AppointmentFound {
+        id: (*id).into(),
+        patient: "hf-patient-1".into(),
+        revision: None,
+    });
+    Ok(Answer::Appointments { found: found.collect(), next_cursor: None })
+}
+
+pub fn timeout() -> Reply {
+    Err(Fault::Unknown(Unknown::Timeout))
+}

@@ -1,0 +1,105 @@
+//! No version is given up for its age or its visit unless it was tried for so long: a deadline is no reason to end at the
+//! first hiccup what came late. Judged by what went out on the wire, not by what a worker says of it.
+
+use std::collections::BTreeMap;
+
+use healthflow_core::booking::{Booking, BookingId, BookingKey, BookingStatus, PracticeId, Source, Version};
+use healthflow_core::event::Outgoing;
+use healthflow_core::healthflow::{Request, Sought};
+use healthflow_core::partition::commit_batch::CommitBatch;
+use healthflow_core::sync::Reason;
+
+use crate::lives::Lives;
+use crate::plan::Plan;
+
+#[derive(Debug, Default)]
+pub struct HonestTries {
+    /// When requests went out, by whom they were for; none: somebody of that practice.
+    sent: BTreeMap<(PracticeId, Option<BookingId>), Vec<i64>>,
+    /// When each version got its last dead letter: a redrive is tried anew.
+    ended: BTreeMap<(BookingKey, Version), i64>,
+}
+
+impl HonestTries {
+    /// A request goes out.
+    pub fn sent(&mut self, request: &Request, now: i64) {
+        let whose = match request {
+            Request::CreateAppointment { content, .. } | Request::UpdateAppointment { content, .. } => {
+                (content.practice.clone(), Some(content.booking.clone()))
+            }
+            Request::FindAppointment { practice, sought: Sought::Reference(booking), .. } => {
+                (practice.clone(), Some(booking.clone()))
+            }
+            Request::FindAppointment { practice, .. }
+            | Request::SearchPatients { practice, .. }
+            | Request::ReadPatient { practice, .. } => (practice.clone(), None),
+            Request::CreatePatient { content, .. } => (content.practice.clone(), None),
+            // It follows an update of the same booking.
+            Request::ReadAppointment { .. } => return,
+        };
+        self.sent.entry(whose).or_default().push(now);
+    }
+
+    /// Takes in what a transaction made visible; what it breaks.
+    pub fn commit(
+        &mut self,
+        batch: &CommitBatch,
+        (lives, published_at): (&Lives, &BTreeMap<(BookingKey, Version), i64>),
+        plan: &Plan,
+        now: i64,
+    ) -> Vec<String> {
+        let mut broken = Vec::new();
+        for record in &batch.records {
+            let Outgoing::Failed(letter) = record else { continue };
+            let Some(identity) = &letter.identity else { continue };
+            let version = (identity.key.clone(), identity.version);
+            let Some(booking) = lives.wanted.get(&version) else { continue };
+            let published_at = published_at.get(&version).copied().unwrap_or(now);
+            let tried_since = self.tried_since(booking, published_at);
+            let what = match letter.reason {
+                Reason::AgeExhausted => too_young(tried_since, plan, now),
+                Reason::VisitBegun => too_soon(booking, tried_since, plan, now),
+                _ => None,
+            };
+            broken.extend(what.map(|what| format!("{} v{} is given up {what}", version.0, version.1)));
+            self.ended.insert(version, now);
+        }
+        broken
+    }
+
+    /// When the first request went out that may have been for this version, since it was last given up.
+    fn tried_since(&self, booking: &Booking, published_at: i64) -> Option<i64> {
+        let from = self.ended.get(&(booking.key.clone(), booking.version)).copied().unwrap_or(0);
+        let BookingKey { practice, booking: id } = &booking.key;
+        let of = |whose: Option<BookingId>| self.sent.get(&(practice.clone(), whose));
+        let times = of(Some(id.clone())).into_iter().chain(of(None)).flatten();
+        times.copied().filter(|at| *at >= from.max(published_at)).min()
+    }
+}
+
+/// One worker's clock says when an attempt failed first, another's that it is too late.
+fn tolerance_ms(plan: &Plan) -> i64 {
+    2 * plan.skew_max_ms
+}
+
+fn too_young(tried_since: Option<i64>, plan: &Plan, now: i64) -> Option<String> {
+    let age_ms = tried_since.map_or(0, |since| now - since);
+    let least_ms = plan.settings.retry_max_age_ms - tolerance_ms(plan);
+    (age_ms < least_ms).then(|| format!("for its age after {age_ms} ms"))
+}
+
+fn too_soon(booking: &Booking, tried_since: Option<i64>, plan: &Plan, now: i64) -> Option<String> {
+    let start = booking.visit.start.0;
+    let tolerance_ms = tolerance_ms(plan);
+    if booking.source != Source::Live || booking.status != BookingStatus::Scheduled {
+        Some("for its visit, which it is not about".to_owned())
+    } else if booking.requested_at.0 >= start {
+        Some("for its visit, which had begun when it was asked for".to_owned())
+    } else if now < start + plan.settings.retry_visit_grace_ms - tolerance_ms {
+        Some("before the grace after its visit began is over".to_owned())
+    } else if tried_since.is_none_or(|since| since > start + tolerance_ms) {
+        Some("for its visit, before which it was not tried".to_owned())
+    } else {
+        None
+    }
+}

@@ -1,0 +1,122 @@
+//! One promise, one file. Some are held to at every step, some when everything has come to rest.
+
+pub mod honest_tries;
+pub mod intent_first;
+pub mod lease;
+pub mod newest_version_wins;
+pub mod none_lost;
+pub mod no_duplicate;
+pub mod no_innocent;
+pub mod no_orphan;
+pub mod no_step_back;
+pub mod one_result;
+pub mod own_word;
+pub mod rate_limit;
+pub mod retry_grows;
+pub mod right_chart;
+pub mod slots;
+pub mod watermark;
+
+use std::collections::BTreeMap;
+
+use healthflow_core::partition::commit_batch::CommitBatch;
+use healthflow_core::topics::Lane;
+
+use crate::plan::Plan;
+use crate::worker::Outbound;
+use crate::world::{Event, World};
+
+/// How often the world is asked whether it has come to rest, in milliseconds.
+const LOOK_EVERY_MS: i64 = 500;
+
+#[derive(Default)]
+pub struct Judges {
+    pub one_result: one_result::OneResult,
+    pub rate_limit: rate_limit::RateLimit,
+    pub retry_grows: retry_grows::RetryGrows,
+    pub no_step_back: no_step_back::NoStepBack,
+    pub honest_tries: honest_tries::HonestTries,
+}
+
+impl Judges {
+    pub fn of(plan: &Plan) -> Self {
+        let mut judges = Judges::default();
+        judges.one_result.forgetful = plan.settings.answered_bytes_max < 4_096;
+        judges
+    }
+}
+
+impl World {
+    /// A transaction stands.
+    pub fn judge_commit(
+        &mut self,
+        (partition, epoch): (i32, u64),
+        batch: &CommitBatch,
+        before: &BTreeMap<Lane, i64>,
+    ) {
+        self.judge_results(batch);
+        let broken = watermark::broken(&self.partitions[partition as usize], epoch, before);
+        self.violate_all("watermark", broken);
+        let broken = self.judges.retry_grows.commit(batch);
+        self.violate_all("retry grows", broken);
+    }
+
+    /// Results are visible.
+    pub fn judge_results(&mut self, batch: &CommitBatch) {
+        let broken = self.judges.one_result.commit(batch, self.now);
+        self.violate_all("one result", broken);
+        let published = (&self.lives, &self.published_at);
+        let broken = self.judges.honest_tries.commit(batch, published, &self.plan, self.now);
+        self.violate_all("honest tries", broken);
+    }
+
+    fn violate_all(&mut self, promise: &str, broken: impl IntoIterator<Item = String>) {
+        for what in broken {
+            self.violate(promise, what);
+        }
+    }
+
+    /// A call's bytes go out.
+    pub fn judge_send(&mut self, worker: usize, outbound: &Outbound) {
+        let guard = self.plan.settings.guard;
+        let state = &self.partitions[outbound.partition as usize].state;
+        if let Some(what) = intent_first::broken(state, &outbound.request, guard, &self.lives) {
+            self.violate("intent first", format!("w{worker} {what}"));
+        }
+        let epoch = outbound.request.operation().is_write().then_some(outbound.epoch);
+        let partition = &self.partitions[outbound.partition as usize];
+        let lease_ms = self.plan.settings.lease_ms;
+        let late = epoch.and_then(|epoch| lease::broken(partition, epoch, lease_ms, self.now));
+        let unproven = epoch.and_then(|epoch| lease::unproven(partition, epoch));
+        if let Some(what) = late.or(unproven) {
+            self.violate("lease", format!("w{worker} {what}"));
+        }
+        let clock = self.workers[worker].clock(self.now);
+        if let Some(what) = outbound.lease_until.and_then(|until| lease::outlived(until, clock)) {
+            self.violate("lease", format!("w{worker} {what}"));
+        }
+        self.judges.honest_tries.sent(&outbound.request, self.now);
+        let broken = self.judges.no_step_back.sent(&outbound.request, &self.lives, guard);
+        self.violate_all("no step back", broken);
+    }
+
+    /// Whether everything has come to rest; then every promise is checked, and too late it must not be.
+    pub fn look(&mut self) {
+        let open = none_lost::open(self);
+        if open.is_empty() && self.healthflow.under_way == 0 {
+            self.quiet_after_ms = Some(self.now - self.plan.faults_until);
+            self.violate_all("no duplicate", no_duplicate::broken(self));
+            self.violate_all("no innocent", no_innocent::broken(self));
+            self.violate_all("own word", own_word::broken(self));
+            self.violate_all("no orphan", no_orphan::broken(self));
+            self.violate_all("newest version wins", newest_version_wins::broken(self));
+            self.violate_all("slots", slots::broken(self));
+            self.violate_all("right chart", right_chart::broken(self));
+            self.violate_all("rate limit", self.judges.rate_limit.broken(&self.plan));
+        } else if self.now > self.plan.faults_until + self.plan.rest_within_ms() {
+            self.violate_all("none lost", open);
+        } else {
+            self.after(LOOK_EVERY_MS, Event::Look);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Promise 5: what stands in HealthFlow is the newest version that ended well, whatever the order of arrival.
+
+use std::collections::BTreeMap;
+
+use healthflow_core::booking::{BookingKey, BookingStatus, Version};
+use healthflow_core::state::ParkingPlace;
+use healthflow_core::sync::{Reason, SyncedOutcome};
+use healthflow_simulator::answer::{AppointmentBody, AppointmentRecord};
+
+use crate::by_hand;
+use crate::checkers::one_result::Verdict;
+use crate::lives::tag;
+use crate::world::World;
+
+/// Somebody who deletes so shortly before a result is committed may have come after its write.
+const DELETION_RACE_MS: i64 = 60_000;
+
+pub fn broken(world: &World) -> Vec<String> {
+    let ledger = world.healthflow.simulator.ledger();
+    let mut broken = Vec::new();
+    for (key, versions) in &world.judges.one_result.verdicts {
+        let newest = versions.iter().rev().find_map(|(version, verdict)| match verdict.outcome {
+            Ok(outcome) if outcome != SyncedOutcome::Superseded => Some((*version, verdict)),
+            _ => None,
+        });
+        if is_open(world, key)
+            || was_deleted_unanswered(world, key)
+            || newest.is_some_and(|(_, verdict)| was_deleted(world, verdict))
+        {
+            continue;
+        }
+        let of_booking = ledger.appointments.iter().map(|one| one.record);
+        let records: Vec<&AppointmentRecord> = of_booking.filter(|one| belongs(&one.body, key)).collect();
+        let stands: Vec<&AppointmentBody> = records.iter().map(|one| &one.body).collect();
+        if let [one] = records[..]
+            && one.body.note.as_deref() == Some(by_hand::NOTE)
+        {
+            // Whoever changed it by hand did so after our last write of it, which would have put our note back.
+            if newest.is_some_and(|newest| was_to_be_written(world, key, newest, versions, one)) {
+                broken.push(format!("{key}: {newest:?} ended well last, but an older change by hand stands"));
+            }
+            continue;
+        }
+        let least = newest.map_or(0, |(version, _)| version);
+        let fits = (newest.is_none() && stands.is_empty())
+            || may_stand(versions, least).any(|version| is_what_stands(world, key, version, &stands));
+        if !fits {
+            let seen: Vec<_> = stands.iter().map(|body| (&*body.status, body.note.as_deref())).collect();
+            broken.push(format!("{key}: {newest:?} ended well last, but {seen:?} stands"));
+        }
+    }
+    broken
+}
+
+/// Whether a version that was asked for after `one` was changed by hand ended well, though it was not written. Where an
+/// earlier version wanted the same, nobody needed to look, but for who was told that something else stands.
+fn was_to_be_written(
+    world: &World,
+    key: &BookingKey,
+    (version, verdict): (Version, &Verdict),
+    versions: &BTreeMap<Version, Verdict>,
+    one: &AppointmentRecord,
+) -> bool {
+    let asked_at = world.published_at.get(&(key.clone(), version));
+    let edited_at = world.healthflow.edited.get(&one.id);
+    let is_older = edited_at.zip(asked_at).is_some_and(|(edit, asked)| edit < asked);
+    let says_so = matches!(verdict.outcome, Ok(SyncedOutcome::Updated | SyncedOutcome::Created));
+    let ended_well = |verdict: &Verdict| verdict.outcome.is_ok_and(|one| one != SyncedOutcome::Superseded);
+    let earlier = versions.range(..version).rev().find(|(_, verdict)| ended_well(verdict));
+    let least = earlier.map_or(0, |(version, _)| *version);
+    let wanted = world.lives.wanted.get(&(key.clone(), version));
+    let mut before = world.lives.wanted.range((key.clone(), least)..(key.clone(), version));
+    let wanted_before =
+        before.any(|(_, one)| wanted.is_some_and(|it| one.visit == it.visit && one.status == it.status));
+    let told_at = world.healthflow.told.get(&one.id);
+    let was_told = told_at.is_some_and(|told| edited_at < Some(told) && *told < verdict.committed_at);
+    is_older && (says_so || !wanted_before || was_told)
+}
+
+fn belongs(body: &AppointmentBody, key: &BookingKey) -> bool {
+    &*body.practice_id == key.practice.as_str() && body.external_id.as_deref() == Some(key.booking.as_str())
+}
+
+/// The newest version that ended well. Where newer ones failed, those or the ones they superseded may have been carried
+/// out before, their answers lost: a version superseded by one that HealthFlow rejects stays superseded (rule K5).
+fn may_stand(versions: &BTreeMap<Version, Verdict>, least: Version) -> impl Iterator<Item = Version> {
+    let tried = |verdict: &Verdict| verdict.outcome.is_err_and(|reason| reason != Reason::Impossible);
+    let most =
+        versions.iter().rev().find(|(_, verdict)| tried(verdict)).map_or(least, |(version, _)| *version);
+    least.max(1)..=most.max(least)
+}
+
+/// Whether a version waits for a person: what stands is the last answer, or an attempt before the question arose.
+fn is_open(world: &World, key: &BookingKey) -> bool {
+    let mut states = world.partitions.iter().filter_map(|partition| partition.state.bookings.get(key));
+    states.any(|state| state.parked.iter().any(|parked| parked.place != ParkingPlace::Failed))
+}
+
+/// Whether a version was deleted from its topic before it got a result: it may have been written all the same.
+fn was_deleted_unanswered(world: &World, key: &BookingKey) -> bool {
+    let mut gone = world.gone.range((key.clone(), 0)..=(key.clone(), Version::MAX));
+    gone.any(|(key, version)| world.judges.one_result.verdict(key, *version).is_none())
+}
+
+/// Whether a person deleted what the result speaks of. A change says that it stood a moment before; a creation does
+/// not: the answer of its repeat, hours later, may be the first one's.
+fn was_deleted(world: &World, verdict: &Verdict) -> bool {
+    let id = verdict.appointment_id.as_ref();
+    id.and_then(|id| world.healthflow.deleted.get(id)).is_some_and(|at| {
+        verdict.outcome != Ok(SyncedOutcome::Updated) || *at > verdict.committed_at - DELETION_RACE_MS
+    })
+}
+
+fn is_what_stands(world: &World, key: &BookingKey, version: Version, stands: &[&AppointmentBody]) -> bool {
+    let Some(wanted) = world.lives.wanted.get(&(key.clone(), version)) else { return false };
+    match (wanted.status, stands) {
+        (BookingStatus::Cancelled, []) => true,
+        (BookingStatus::Cancelled, [body]) => &*body.status == "cancelled",
+        (BookingStatus::Scheduled, [body]) => {
+            &*body.status == "scheduled" && body.note.as_deref() == Some(tag(wanted))
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,124 @@
+//! Promise 1: no booking is lost. At rest every version has its result or waits for a person, and no write is in doubt.
+
+use healthflow_core::booking::{Booking, BookingKey, BookingStatus, Version};
+use healthflow_core::event::Arrival;
+use healthflow_core::settings::GuardMode;
+use healthflow_core::state::{BookingState, ParkingPlace, TaskState};
+use healthflow_core::sync::Reason;
+use healthflow_core::topics::Lane;
+
+use crate::kafka::Partition;
+use crate::world::World;
+
+/// What is still open.
+pub fn open(world: &World) -> Vec<String> {
+    let mut open = Vec::new();
+    if world.published < world.lives.records.len() {
+        open.push("not everything is published".to_owned());
+    }
+    for (number, partition) in world.partitions.iter().enumerate() {
+        for (offset, arrival) in &partition.requested.records {
+            let is_done = match arrival {
+                Arrival::Requested(booking) => {
+                    answered(world, &booking.key, booking.version)
+                        || waits_for_a_person(&partition.state, booking)
+                }
+                Arrival::Unusable(unusable) => match &unusable.identity {
+                    Some(identity) => answered(world, &identity.key, identity.version),
+                    None => world.judges.one_result.nameless.contains(&(number as i32, *offset)),
+                },
+                Arrival::Retry(_) => true,
+                Arrival::Misrouted(_) => partition.forwarded.contains(offset),
+            };
+            if !is_done {
+                open.push(format!("p{number}@{offset} {}", name(arrival)));
+            }
+        }
+        for (key, state) in partition.state.bookings.iter() {
+            // A version that was redriven has a result of before, and needs another one.
+            for version in state.parked.iter().map(|parked| parked.version).filter(|one| state.waits(*one)) {
+                let booking = world.lives.wanted.get(&(key.clone(), version));
+                if booking.is_some_and(|booking| !waits_for_a_person(&partition.state, booking)) {
+                    open.push(format!("{key} v{version} is still parked"));
+                }
+            }
+            // In review it is a person who knows that it is in doubt.
+            if state.intent.is_some()
+                && !state.leaves_write_to_a_person()
+                && !is_behind_a_review(world, &key, partition)
+                && !is_out_of_reach(world, &key, &state)
+            {
+                open.push(format!("the write of {key} is still in doubt"));
+            }
+        }
+        for (key, state) in partition.state.patients.iter() {
+            if state.intent.is_some() {
+                open.push(format!("the creation of {} is still in doubt", key.patient));
+            }
+        }
+        let retried = partition.reached(Lane::Retry);
+        if let Some(offset) = partition.redrives.iter().find(|offset| **offset >= retried) {
+            open.push(format!("p{number} has not come to the redrive at {offset}"));
+        }
+        if partition.reached(Lane::Requested) < partition.requested.records.last().map_or(0, |(at, _)| at + 1)
+        {
+            open.push(format!("p{number} has read only up to {}", partition.reached(Lane::Requested)));
+        }
+    }
+    open.sort_unstable();
+    open
+}
+
+/// A suspect's doubt (rule K6), and one that cannot be told apart without references (rule W5), go to a person with a
+/// record of the booking: where that was deleted, they stay open.
+fn is_out_of_reach(world: &World, key: &BookingKey, state: &BookingState) -> bool {
+    let settings = &world.plan.settings;
+    let limit = settings.crash_suspect_after + settings.crash_review_after;
+    let mut gone = world.gone.range((key.clone(), 0)..=(key.clone(), Version::MAX));
+    let verdicts = world.judges.one_result.verdicts.get(key);
+    let mut verdicts = verdicts.into_iter().flat_map(|versions| versions.values());
+    let is_gone = gone.next().is_some() || verdicts.any(|one| one.outcome == Err(Reason::RecordLost));
+    let is_a_persons = state.suspicion.unclean_ends >= limit || settings.guard == GuardMode::Search;
+    is_gone && is_a_persons
+}
+
+/// Where its booking kills workers, a doubt needs a record of the booking to go to a person with; where the patient of that
+/// record is held by another review, it waits for that one first.
+fn is_behind_a_review(world: &World, key: &BookingKey, partition: &Partition) -> bool {
+    let settings = &world.plan.settings;
+    let Some(state) = partition.state.bookings.get(key) else { return false };
+    let is_given_up =
+        state.suspicion.unclean_ends >= settings.crash_suspect_after + settings.crash_review_after;
+    let mut parked =
+        state.parked.iter().filter_map(|parked| world.lives.wanted.get(&(key.clone(), parked.version)));
+    is_given_up && parked.any(|booking| waits_for_a_person(&partition.state, booking))
+}
+
+fn answered(world: &World, key: &BookingKey, version: Version) -> bool {
+    world.judges.one_result.verdict(key, version).is_some()
+}
+
+/// Whether a version is parked because somebody must decide first, about this booking or about its patient.
+pub fn waits_for_a_person(state: &TaskState, booking: &Booking) -> bool {
+    let Some(of) = state.bookings.get(&booking.key) else { return false };
+    let patient_held = state
+        .patients
+        .get(&booking.patient_key())
+        .is_some_and(|patient| patient.held_by.as_ref().is_some_and(|by| *by != booking.key.booking));
+    let in_review = of.parked.iter().any(|parked| parked.place == ParkingPlace::Review);
+    // A cancellation asks for nobody.
+    let patient_held = patient_held && booking.status == BookingStatus::Scheduled;
+    of.waits(booking.version) && (in_review || patient_held)
+}
+
+fn name(arrival: &Arrival) -> String {
+    match arrival {
+        Arrival::Requested(booking) => format!("{} v{} has no result", booking.key, booking.version),
+        Arrival::Retry(_) => "a retry record".to_owned(),
+        Arrival::Misrouted(record) => format!("a record of p{} is not sent on", record.home),
+        Arrival::Unusable(unusable) => match &unusable.identity {
+            Some(identity) => format!("{} v{} (impossible) has no result", identity.key, identity.version),
+            None => "nonsense has no dead letter".to_owned(),
+        },
+    }
+}

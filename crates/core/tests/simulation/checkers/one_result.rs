@@ -1,0 +1,91 @@
+//! Promise 4: every (booking, version) gets exactly one final result; a dead letter that is redriven is followed by one more,
+//! under a higher generation (rule K10).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use healthflow_core::booking::{BookingKey, Version};
+use healthflow_core::event::Outgoing;
+use healthflow_core::partition::commit_batch::CommitBatch;
+use healthflow_core::sync::{Reason, SyncedOutcome};
+
+/// A final result as subscribers see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub outcome: Result<SyncedOutcome, Reason>,
+    /// The appointment it speaks of.
+    pub appointment_id: Option<Arc<str>>,
+    pub committed_at: i64,
+    pub generation: u32,
+}
+
+#[derive(Debug, Default)]
+pub struct OneResult {
+    pub verdicts: BTreeMap<BookingKey, BTreeMap<Version, Verdict>>,
+    /// Dead letters of records without identity: (partition, offset).
+    pub nameless: BTreeSet<(i32, i64)>,
+    /// The generations under which somebody redrove a version.
+    pub redriven: BTreeSet<(BookingKey, Version, u32)>,
+    /// Workers remember so little of each booking that a copy of an old version may get a second result.
+    pub forgetful: bool,
+}
+
+impl OneResult {
+    /// Takes in what a transaction made visible; what it breaks.
+    pub fn commit(&mut self, batch: &CommitBatch, now: i64) -> Vec<String> {
+        let mut broken = Vec::new();
+        for record in &batch.records {
+            let (identity, outcome, appointment_id, generation) = match record {
+                Outgoing::Synced(done) => {
+                    let appointment_id = done.healthflow_appointment_id.clone();
+                    (Some(&done.identity), Ok(done.outcome), appointment_id, done.generation)
+                }
+                Outgoing::Failed(letter) => {
+                    (letter.identity.as_ref(), Err(letter.reason), None, letter.generation)
+                }
+                _ => continue,
+            };
+            let verdict = Verdict { outcome, appointment_id, committed_at: now, generation };
+            if let Some(identity) = identity {
+                let versions = self.verdicts.entry(identity.key.clone()).or_default();
+                let (key, version) = (&identity.key, identity.version);
+                let is_repeated = matches!(outcome, Ok(SyncedOutcome::Superseded) | Err(Reason::Impossible));
+                if self.forgetful && is_repeated && versions.contains_key(&version) {
+                    continue;
+                }
+                let first = versions.insert(version, verdict.clone());
+                if let Some(first) = first
+                    && !is_redriven(&self.redriven, (key, version), &first, &verdict)
+                {
+                    broken.push(format!(
+                        "{key} v{version} got {:?} after {:?}",
+                        verdict.outcome, first.outcome
+                    ));
+                }
+            } else if let Outgoing::Failed(letter) = record {
+                let origin = letter.origin.map_or((-1, -1), |origin| (origin.partition, origin.offset));
+                if !self.nameless.insert(origin) {
+                    broken.push(format!("the record at {origin:?} was dead-lettered twice"));
+                }
+            }
+        }
+        broken
+    }
+
+    pub fn verdict(&self, key: &BookingKey, version: Version) -> Option<&Verdict> {
+        self.verdicts.get(key)?.get(&version)
+    }
+}
+
+/// Whether a redrive of the dead letter `first` accounts for `second`.
+fn is_redriven(
+    redriven: &BTreeSet<(BookingKey, Version, u32)>,
+    (key, version): (&BookingKey, Version),
+    first: &Verdict,
+    second: &Verdict,
+) -> bool {
+    let quotes = first.generation + 1;
+    first.outcome.is_err()
+        && second.generation >= quotes
+        && redriven.contains(&(key.clone(), version, quotes))
+}

@@ -1,0 +1,80 @@
+//! No offset is committed past a record that is neither answered nor parked where state says (rule K3), and every
+//! record that state calls parked is still ahead of the retry lane's offset (rule K4).
+
+use std::collections::BTreeMap;
+
+use healthflow_core::booking::Booking;
+use healthflow_core::event::{Arrival, RetryEntry};
+use healthflow_core::state::ParkingPlace;
+use healthflow_core::topics::Lane;
+
+use crate::kafka::Partition;
+
+/// A position in a topic that is no more says nothing of the one that has its name.
+pub fn broken(partition: &Partition, epoch: u64, before: &BTreeMap<Lane, i64>) -> Vec<String> {
+    let mut broken = Vec::new();
+    for lane in Lane::ALL.into_iter().filter(|lane| partition.reads_this(epoch, *lane)) {
+        let (from, to) = (before.get(&lane).copied().unwrap_or(0), partition.committed(lane));
+        if to < from {
+            broken.push(format!("the offset of {lane:?} went back from {from} to {to}"));
+        }
+        for (offset, arrival) in partition.log(lane).from(from).iter().take_while(|(offset, _)| *offset < to)
+        {
+            if let Some(what) = left_behind(partition, (lane, *offset), arrival) {
+                broken.push(format!("{lane:?}@{offset} {what}, and the watermark {to} passed it"));
+            }
+        }
+    }
+    broken
+}
+
+/// Whether a copy of a redrive lies where the lane goes on: one of them is enough.
+fn has_copy(partition: &Partition, redrive: &RetryEntry) -> bool {
+    partition.retry.from(partition.committed(Lane::Retry)).iter().any(|(_, arrival)| match arrival {
+        Arrival::Retry(entry) => entry.booking == redrive.booking && entry.generation == redrive.generation,
+        _ => false,
+    })
+}
+
+/// Whether a copy of a version lies where the lane goes on. Of two copies the later one is worked on if the earlier one
+/// waited for its schema.
+fn has_later_copy(partition: &Partition, of: &Booking) -> bool {
+    let ahead = partition.requested.from(partition.committed(Lane::Requested));
+    ahead.iter().any(|(_, arrival)| {
+        matches!(arrival, Arrival::Requested(copy) if copy.key == of.key && copy.version == of.version)
+    })
+}
+
+fn left_behind(partition: &Partition, (lane, offset): (Lane, i64), arrival: &Arrival) -> Option<String> {
+    let (key, version) = match arrival {
+        Arrival::Requested(booking) if has_later_copy(partition, booking) => return None,
+        Arrival::Requested(booking) => (&booking.key, booking.version),
+        Arrival::Retry(entry) => (&entry.booking.key, entry.booking.version),
+        Arrival::Misrouted(_) if partition.forwarded.contains(&offset) => return None,
+        Arrival::Misrouted(_) => return Some("was not sent on to its own partition".to_owned()),
+        Arrival::Unusable(unusable) => {
+            let identity = unusable.identity.as_ref()?;
+            (&identity.key, identity.version)
+        }
+    };
+    let Some(state) = partition.state.bookings.get(key) else {
+        return Some(format!("{key} v{version} is unknown to state"));
+    };
+    // What is forgotten is answered as far as anybody can tell; whether it was, "none lost" finds out.
+    let is_forgotten = !state.waits(version) && state.answered.may_have_forgotten(version);
+    if state.is_answered(version) || is_forgotten {
+        return None;
+    }
+    let Some(parked) = state.parked(version) else {
+        return Some(format!("{key} v{version} is neither answered nor parked"));
+    };
+    let is_the_valid_one = match (lane, arrival) {
+        (Lane::Retry, Arrival::Retry(entry)) => {
+            parked.place == ParkingPlace::Retry
+                && entry.generation == parked.generation
+                && !has_copy(partition, entry)
+        }
+        _ => false,
+    };
+    is_the_valid_one.then(|| format!("{key} v{version} is the valid parked record"))
+}

@@ -1,0 +1,356 @@
+//! What becomes of a worker's effects, on the worker's side: reading lanes, acquiring tasks, sending calls.
+
+use healthflow_core::event::{Arrival, arrival};
+use healthflow_core::healthflow::fault::NotSent;
+use healthflow_core::healthflow::{Fault, Request, Sought};
+use healthflow_core::life::Incarnation;
+use healthflow_core::partition::reading::Release;
+use healthflow_core::partition::start::Acquired;
+use healthflow_core::processor::{Effect, Input};
+use healthflow_core::time::Timestamp;
+use healthflow_core::topics::Lane;
+
+use crate::deadly;
+use crate::defects::Defect;
+use crate::faults::FaultKind;
+use crate::plan::Killer;
+use crate::worker::{Deed, Outbound, Reader, Reading, Running, Shell};
+use crate::world::{Event, World};
+
+impl World {
+    pub fn perform(&mut self, worker: usize, effect: Effect) {
+        match effect {
+            Effect::Acquire { partition, incarnation, not_before } => {
+                let wait_ms = not_before.0.saturating_sub(self.workers[worker].skew_ms + self.now).max(0);
+                let shell = Shell { incarnation, epoch: 0, lanes: Default::default(), early_state: None };
+                self.workers[worker].tasks.insert(partition, shell);
+                let wait_ms = wait_ms + self.random.between(0, 20);
+                self.worker_does(worker, wait_ms, Deed::InitCalled { partition, incarnation });
+            }
+            Effect::Call { call, partition, incarnation, lease_until, request } => {
+                let queued_ms = if self.strikes(self.plan.faults.queue) {
+                    self.strike(worker, FaultKind::LongQueue);
+                    self.random.between(500, self.plan.faults.queue_max_ms)
+                } else {
+                    self.random.between(0, 3)
+                };
+                self.workers[worker].calls.insert(call, request.operation());
+                let request = *request;
+                if is_of_killer(&request) {
+                    self.workers[worker].deadly.insert(call);
+                }
+                let outbound = Outbound { call, partition, incarnation, lease_until, request, epoch: 0 };
+                self.judges.rate_limit.called(self.now);
+                self.worker_does(worker, queued_ms, Deed::Socket(outbound));
+            }
+            Effect::Commit { partition, incarnation, sequence, batch } => {
+                self.commit_begins(worker, (partition, incarnation), sequence, *batch);
+            }
+            Effect::Release { partition, incarnation } => {
+                self.forget_shell(worker, partition, incarnation);
+                self.released(worker, partition);
+            }
+            Effect::Drop { partition, incarnation } => self.forget_shell(worker, partition, incarnation),
+            Effect::Fetch { partition, incarnation, next_offsets, guarded, .. } => {
+                self.fetch_from(worker, (partition, incarnation), &next_offsets, &guarded);
+            }
+            Effect::Decode { partition, release } => {
+                let Some(shell) = self.workers[worker].tasks.get(&partition) else { return };
+                let incarnation = shell.incarnation;
+                let ms = self.random.between(0, 5);
+                self.worker_does(worker, ms, Deed::Decode { partition, incarnation, release });
+            }
+            Effect::Pause { partition, lane } => {
+                if let Some(reader) = self.reader(worker, partition, lane) {
+                    reader.paused = true;
+                }
+            }
+            Effect::Resume { partition, lane } => {
+                if let Some(reader) = self.reader(worker, partition, lane) {
+                    reader.paused = false;
+                    self.wake_readers(partition);
+                }
+            }
+            Effect::Stop => {
+                self.story.tell(self.now, || format!("w{worker} stopped"));
+                self.workers[worker].running = Running::Down;
+                let restart_ms = self.random.between(500, 5_000);
+                self.after(restart_ms, Event::Fault(crate::faults::FaultEvent::Restart(worker)));
+            }
+        }
+    }
+
+    fn forget_shell(&mut self, worker: usize, partition: i32, incarnation: Incarnation) {
+        let one = &mut self.workers[worker];
+        if one.shell(partition, incarnation).is_some()
+            && let Some(shell) = one.tasks.remove(&partition)
+        {
+            let paused = shell.lanes.into_iter().filter(|(_, reader)| reader.paused);
+            one.left_paused.extend(paused.map(|(lane, _)| (partition, lane)));
+        }
+    }
+
+    fn reader(&mut self, worker: usize, partition: i32, lane: Lane) -> Option<&mut Reader> {
+        self.workers[worker].tasks.get_mut(&partition)?.lanes.get_mut(&lane)
+    }
+
+    pub fn init_called(&mut self, worker: usize, partition: i32, incarnation: Incarnation) {
+        let too_early = self.plan.has(Defect::RestoreBeforeFence);
+        let early = too_early.then(|| Box::new(self.partitions[partition as usize].state.clone()));
+        let one = &mut self.workers[worker];
+        let Some(shell) = one.shell(partition, incarnation) else { return };
+        shell.early_state = early;
+        let life = one.life;
+        let ms = self.random.between(1, 300);
+        self.after(ms, Event::FenceLands { worker, life, partition, incarnation });
+    }
+
+    /// The broker fences whoever had the transactional id, whether or not the caller still listens.
+    pub fn fence_lands(
+        &mut self,
+        (worker, life): (usize, u64),
+        (partition, incarnation): (i32, Incarnation),
+    ) {
+        if self.now < self.disk_full_until {
+            self.meet(worker, FaultKind::DiskFull);
+            let ms = self.random.between(100, 3_000);
+            let deed = Deed::Learn(Input::AcquireFailed { partition, incarnation });
+            self.after(ms, Event::ForWorker { worker, life, deed: Box::new(deed) });
+            return;
+        }
+        let epoch = self.partitions[partition as usize].epoch + 1;
+        self.partitions[partition as usize].epoch = epoch;
+        self.partitions[partition as usize].fences.push(self.now);
+        self.story.tell(self.now, || format!("w{worker} fences p{partition} (epoch {epoch})"));
+        let ms = self.random.between(0, 50);
+        let deed = Deed::InitReturned { partition, incarnation, epoch };
+        self.after(ms, Event::ForWorker { worker, life, deed: Box::new(deed) });
+    }
+
+    pub fn init_returned(&mut self, worker: usize, (partition, incarnation): (i32, Incarnation), epoch: u64) {
+        let Some(shell) = self.workers[worker].shell(partition, incarnation) else { return };
+        shell.epoch = epoch;
+        if self.strikes(self.plan.faults.acquire) {
+            self.strike(worker, FaultKind::AcquireFails);
+            self.story.tell(self.now, || format!("w{worker} cannot acquire p{partition}"));
+            self.worker_learns(worker, 0, Input::AcquireFailed { partition, incarnation });
+            return;
+        }
+        let ms = self.random.between(0, 300);
+        let deed = Deed::OffsetsRead { partition, incarnation, fenced_at: self.now };
+        self.worker_does(worker, ms, deed);
+    }
+
+    pub fn offsets_read(
+        &mut self,
+        worker: usize,
+        (partition, incarnation): (i32, Incarnation),
+        fenced_at: i64,
+    ) {
+        if self.workers[worker].shell(partition, incarnation).is_none() {
+            return;
+        }
+        let kafka = &self.partitions[partition as usize];
+        let offsets = Lane::ALL.iter().map(|lane| (*lane, kafka.offsets.get(lane).copied())).collect();
+        let ms = self.random.between(0, 2_000);
+        let shell = self.workers[worker].shell(partition, incarnation);
+        let stale_state = shell.and_then(|shell| shell.early_state.take()).map(|state| *state);
+        let acquired = Box::new(Reading { fenced_at, offsets, stale_state });
+        self.worker_does(worker, ms, Deed::StateRead { partition, incarnation, acquired });
+    }
+
+    pub fn state_read(
+        &mut self,
+        worker: usize,
+        (partition, incarnation): (i32, Incarnation),
+        reading: &Reading,
+    ) {
+        let kafka = &mut self.partitions[partition as usize];
+        let mut state = reading.stale_state.clone().unwrap_or_else(|| kafka.state.clone());
+        if self.plan.has(Defect::DoubtInRecord) {
+            kafka.doubts_in_records.find_again(&mut state);
+        }
+        let restored_records = kafka.state_records;
+        let one = &mut self.workers[worker];
+        let fenced_at = one.clock(reading.fenced_at);
+        let restored_at: Timestamp = one.clock(self.now);
+        let Some(shell) = one.shell(partition, incarnation) else { return };
+        let start = match kafka.start(&reading.offsets, &mut state, self.plan.defect) {
+            Ok(start) => start,
+            Err(refusal) => {
+                self.story.tell(self.now, || format!("w{worker} cannot go on: {refusal}"));
+                self.worker_learns(worker, 0, Input::AcquireFailed { partition, incarnation });
+                return;
+            }
+        };
+        let topics = Lane::ALL.map(|lane| (lane, kafka.log(lane).id));
+        kafka.topics_of.insert(shell.epoch, topics.into());
+        let acquired = Acquired { fenced_at, start, state, restored_records, restored_at };
+        let acquired = Box::new(acquired);
+        self.worker_learns(worker, 0, Input::TaskAcquired { partition, incarnation, acquired });
+    }
+
+    /// A task is live: its lanes are read from here on.
+    fn fetch_from(
+        &mut self,
+        worker: usize,
+        (partition, incarnation): (i32, Incarnation),
+        next_offsets: &[(Lane, i64)],
+        guarded: &[(Lane, i64)],
+    ) {
+        let one = &mut self.workers[worker];
+        let left_paused = match self.plan.has(Defect::PauseOutlivesTask) {
+            true => one.left_paused.clone(),
+            false => Default::default(),
+        };
+        let Some(shell) = one.shell(partition, incarnation) else { return };
+        for (lane, position) in next_offsets {
+            let guarded_until = lane.offset_in(guarded).unwrap_or(0);
+            let paused = left_paused.contains(&(partition, *lane));
+            let reader = Reader { position: *position, guarded_until, paused, ..Reader::default() };
+            shell.lanes.insert(*lane, reader);
+        }
+        self.wake_readers(partition);
+    }
+
+    /// Whoever reads a lane of `partition` and has not read all of it goes on reading.
+    pub fn wake_readers(&mut self, partition: i32) {
+        for worker in 0..self.workers.len() {
+            for lane in Lane::ALL {
+                let log = self.partitions[partition as usize].log(lane);
+                let (low, end) = (log.low, log.end);
+                let Some(shell) = self.workers[worker].tasks.get_mut(&partition) else { continue };
+                let incarnation = shell.incarnation;
+                let Some(reader) = shell.lanes.get_mut(&lane) else { continue };
+                if reader.paused || reader.fetching || reader.position >= end || reader.position < low {
+                    continue;
+                }
+                reader.fetching = true;
+                let ms = self.random.between(1, 20);
+                self.worker_does(worker, ms, Deed::Fetch { partition, incarnation, lane });
+            }
+        }
+    }
+
+    pub fn fetch(&mut self, worker: usize, partition: i32, incarnation: Incarnation, lane: Lane) {
+        let most = self.random.between(1, 10) as usize;
+        let log = self.partitions[partition as usize].log(lane);
+        let Some(shell) = self.workers[worker].shell(partition, incarnation) else { return };
+        let Some(reader) = shell.lanes.get_mut(&lane) else { return };
+        reader.fetching = false;
+        if reader.position < log.low {
+            return;
+        }
+        let (mut fetched, mut held) = (Vec::new(), Vec::new());
+        for (offset, arrival) in log.from(reader.position).iter().take(most) {
+            reader.position = offset + 1;
+            if *offset < reader.guarded_until || !reader.held.is_empty() {
+                reader.held.insert(*offset, arrival.clone());
+                held.push(*offset);
+            } else {
+                fetched.push((*offset, arrival.clone()));
+            }
+        }
+        if log.from(reader.position).is_empty() {
+            reader.position = log.end;
+        }
+        for offset in held {
+            let input = Input::Held { partition, incarnation, lane, offset, size_bytes: 600 };
+            self.workers[worker].inbox.push(input);
+        }
+        let known = self.wait_for_schema(worker, (partition, incarnation), lane, fetched);
+        self.decoded(worker, (partition, incarnation), lane, known);
+        self.wake_readers(partition);
+    }
+
+    /// What was held is decoded, or buried.
+    pub fn decode(&mut self, worker: usize, (partition, incarnation): (i32, Incarnation), release: Release) {
+        let Some(shell) = self.workers[worker].shell(partition, incarnation) else { return };
+        let Some(reader) = shell.lanes.get_mut(&release.lane) else { return };
+        let offsets: Vec<i64> = reader.held.range(release.from..=release.to).map(|(at, _)| *at).collect();
+        let mut records: Vec<(i64, Arrival)> =
+            offsets.into_iter().filter_map(|offset| Some((offset, reader.held.remove(&offset)?))).collect();
+        if let Some(ends) = release.buried_after {
+            for (_, arrival) in &mut records {
+                *arrival = arrival::deadly(Some(b"pr-0"), Some(&deadly::VALUE), ends);
+            }
+            self.story.tell(self.now, || format!("w{worker} buries {release:?} of p{partition}"));
+        }
+        self.decoded(worker, (partition, incarnation), release.lane, records);
+    }
+
+    /// The process looks into records; one of them may be its end.
+    pub fn decoded(
+        &mut self,
+        worker: usize,
+        (partition, incarnation): (i32, Incarnation),
+        lane: Lane,
+        records: Vec<(i64, Arrival)>,
+    ) {
+        for (offset, mut arrival) in records {
+            if deadly::kills(&arrival) {
+                self.dies(worker);
+                return;
+            }
+            if let (true, Arrival::Misrouted(record)) = (self.plan.has(Defect::MisroutedTakenHere), &arrival)
+            {
+                arrival = self.real(record);
+            }
+            let input = Input::Arrived { partition, incarnation, lane, offset, size_bytes: 600, arrival };
+            self.workers[worker].inbox.push(input);
+        }
+        self.turn_by(worker, self.now);
+    }
+
+    /// The last moment before the bytes go out: the lease decides (rule W2).
+    pub fn socket(&mut self, worker: usize, mut outbound: Outbound) {
+        if self.kills(worker, outbound.call, Killer::AtSocket) {
+            self.dies(worker);
+            return;
+        }
+        let one = &mut self.workers[worker];
+        let shell = one.shell(outbound.partition, outbound.incarnation);
+        let epoch = shell.map(|shell| shell.epoch);
+        let margin_ms = self.plan.settings.lease_margin_ms;
+        let clock = match self.plan.defect {
+            Some(Defect::MarginNotKept) => one.clock(self.now),
+            Some(Defect::LeaseByWallClock) => Timestamp(self.now + one.machine_skew_ms + margin_ms),
+            _ => one.clock(self.now).plus_ms(margin_ms),
+        };
+        let leased = outbound.lease_until.is_none_or(|until| clock < until)
+            || self.plan.defect == Some(Defect::LeaseCheckedEarly);
+        let Some(epoch) = epoch.filter(|_| leased) else {
+            let reply = Err(Fault::NotSent(NotSent::LeaseOver));
+            one.calls.remove(&outbound.call);
+            self.worker_learns(worker, 0, Input::Answered { call: outbound.call, reply });
+            return;
+        };
+        outbound.epoch = epoch;
+        if outbound.lease_until.is_some() && self.strikes(self.plan.faults.nap) {
+            self.strike_call(outbound.request.operation(), FaultKind::NapAfterGate);
+            let ms = self.random.between(1, margin_ms - 1);
+            let life = self.workers[worker].life;
+            self.after(ms, Event::Sends { worker, life, outbound: Box::new(outbound) });
+            return;
+        }
+        self.sends(worker, outbound);
+    }
+
+    /// The bytes are written.
+    pub fn sends(&mut self, worker: usize, outbound: Outbound) {
+        self.judge_send(worker, &outbound);
+        self.send(worker, outbound);
+    }
+}
+
+/// Whether a request is about the booking that kills workers in some lives.
+fn is_of_killer(request: &Request) -> bool {
+    let (practice, booking) = match request {
+        Request::CreateAppointment { content, .. } | Request::UpdateAppointment { content, .. } => {
+            (&content.practice, &content.booking)
+        }
+        Request::FindAppointment { practice, sought: Sought::Reference(booking), .. } => (practice, booking),
+        _ => return false,
+    };
+    practice.as_str() == "pr-0" && booking.as_str() == "b0-0"
+}

@@ -1,0 +1,232 @@
+//! The audit: what stands in HealthFlow and what DentScheduler was told, against what was asked. Pure arithmetic that
+//! shares nothing with the processor it judges.
+
+mod books;
+pub mod report;
+
+use std::collections::{BTreeSet, HashMap};
+
+use healthflow_core::event::result::ResultOutcome;
+use healthflow_core::time::Timestamp;
+use serde::Serialize;
+
+use crate::desk::{Asked, Name, Notes, Told};
+use crate::healthflow::{Ledger, Totals};
+use crate::morning::{Fate, Publication};
+
+/// Examples of what is wrong that are kept, to look into.
+const EXAMPLES_MAX: usize = 20;
+
+/// What the audit found. Everything in `Wrong` must be zero.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Audit {
+    /// Versions of bookings and poisoned records that were published; each asks for one result.
+    pub asked: usize,
+    /// Of these, ended well.
+    pub synced: usize,
+    /// Held for a person's decision.
+    pub review: usize,
+    /// Dead letters.
+    pub failed: usize,
+    /// Without any result.
+    pub waiting: usize,
+    /// What must be zero.
+    #[serde(flatten)]
+    pub wrong: Wrong,
+    /// Results of versions that ended well, from published to seen by DentScheduler (seconds): half are faster.
+    pub confirm_seconds_p50: f64,
+    /// 99 of 100 are faster.
+    pub confirm_seconds_p99: f64,
+    /// Of those whose whole wait saw no chaos.
+    pub confirm_seconds_p50_calm: f64,
+    /// See `confirm_seconds_p50_calm`.
+    pub confirm_seconds_p99_calm: f64,
+    /// How many those are.
+    pub calm: usize,
+    /// Records published more than once upstream; no result must come of them.
+    pub published_again: usize,
+    /// Appointments that stand.
+    pub appointments: usize,
+    /// Patients that stand.
+    pub patients: usize,
+    /// Of these, created by the morning's bookings.
+    pub patients_created: usize,
+    /// Requests that came to HealthFlow.
+    pub requests: u64,
+    /// The most in one second.
+    pub requests_per_second_peak: u64,
+    /// Of all, answered 429.
+    pub requests_throttled: u64,
+    /// Writes that got no answer.
+    pub writes_unanswered: u64,
+    /// Creates that HealthFlow recognised as repeated and did not carry out again.
+    pub creates_replayed: u64,
+    /// What is wrong, in words.
+    pub examples: Vec<String>,
+}
+
+/// What must be zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Wrong {
+    /// Appointments too many: of one booking, all but the first.
+    pub duplicate_appointments: usize,
+    /// Patients too many: of one person, all but the first.
+    pub duplicate_patients: usize,
+    /// Appointments whose patient does not stand in their practice.
+    pub orphans: usize,
+    /// Bookings that should stand in HealthFlow and do not.
+    pub missing: usize,
+    /// Results too many: of one version, all but the first.
+    pub duplicate_results: usize,
+    /// Appointments that do not show the newest version, or stand for another patient.
+    pub wrong_content: usize,
+    /// Versions whose result is not what had to come of them; results that nobody asked for.
+    pub wrong_outcome: usize,
+}
+
+/// When something was broken on purpose: from, until.
+pub type Span = (Timestamp, Timestamp);
+
+/// What the audit looks at.
+pub struct Evidence<'a> {
+    /// The plan.
+    pub publications: &'a [Publication],
+    /// HealthFlow's ids of the charts that were there before, in their order.
+    pub chart_ids: &'a [String],
+    /// What was asked and told.
+    pub notes: &'a Notes,
+    /// What stands.
+    pub ledger: &'a Ledger,
+    /// What the simulator counted.
+    pub totals: &'a Totals,
+    /// When something was broken on purpose.
+    pub chaos: &'a [Span],
+}
+
+impl Audit {
+    /// Whether nothing is wrong and nothing is left over.
+    pub fn is_clean(&self) -> bool {
+        self.wrong == Wrong::default() && self.waiting == 0
+    }
+
+    fn example(&mut self, text: String) {
+        if self.examples.len() < EXAMPLES_MAX {
+            self.examples.push(text);
+        }
+    }
+}
+
+/// Audits.
+pub fn audit(evidence: &Evidence) -> Audit {
+    let mut audit = Audit {
+        requests: evidence.totals.requests,
+        requests_per_second_peak: evidence.totals.peak_requests_per_second,
+        requests_throttled: evidence.totals.throttled,
+        writes_unanswered: evidence.totals.writes_unanswered,
+        creates_replayed: evidence.totals.replayed,
+        appointments: evidence.ledger.appointments.len(),
+        patients: evidence.ledger.patients.len(),
+        patients_created: evidence.ledger.patients.iter().filter(|patient| !patient.seeded).count(),
+        published_again: evidence.publications.iter().filter(|one| one.fate == Fate::Again).count(),
+        ..Audit::default()
+    };
+    audit_results(evidence.notes, &mut audit);
+    audit_confirmations(evidence, &mut audit);
+    books::audit_books(evidence, &mut audit);
+    audit
+}
+
+fn audit_results(notes: &Notes, audit: &mut Audit) {
+    let by_name = notes.told_by_name();
+    let asked: BTreeSet<&Name> = notes.asked.iter().map(|asked| &asked.name).collect();
+    let count = notes.count();
+    (audit.asked, audit.synced, audit.review, audit.failed) =
+        (count.asked, count.synced, count.review, count.failed);
+    audit.waiting = count.waiting();
+    for (name, told) in &by_name {
+        if !asked.contains(name) {
+            audit.wrong.wrong_outcome += told.len();
+            audit.example(format!("a result about {name:?}, which was not asked for"));
+        } else if told.len() > 1 {
+            audit.wrong.duplicate_results += told.len() - 1;
+            audit.example(format!("{} results about {name:?}", told.len()));
+        }
+    }
+    let newest = newest_versions(&notes.asked);
+    for asked in &notes.asked {
+        match by_name.get(&asked.name).and_then(|told| told.first()) {
+            None => audit.example(format!("{:?} waits", asked.name)),
+            Some(told) if !is_right(asked, told, &newest) => {
+                audit.wrong.wrong_outcome += 1;
+                audit.example(format!("{:?} ended {:?} {:?}", asked.name, told.outcome, told.reason));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Of each booking, the newest version that could be true.
+fn newest_versions(asked: &[Asked]) -> HashMap<&healthflow_core::booking::BookingKey, i64> {
+    let mut newest = HashMap::new();
+    for asked in asked {
+        if let Name::Version(booking, version) = &asked.name {
+            let known = newest.entry(booking).or_insert(*version);
+            *known = (*known).max(*version);
+        }
+    }
+    newest
+}
+
+fn is_right(
+    asked: &Asked,
+    told: &Told,
+    newest: &HashMap<&healthflow_core::booking::BookingKey, i64>,
+) -> bool {
+    let is_newest = match &asked.name {
+        Name::Version(booking, version) => newest.get(booking) == Some(version),
+        Name::Record(..) | Name::Nothing => true,
+    };
+    match asked.fate {
+        Fate::Review => told.outcome == ResultOutcome::Review,
+        Fate::Poisoned(poison) => {
+            told.outcome == ResultOutcome::Failed && told.reason.as_deref() == Some(poison.reason())
+        }
+        Fate::Again => false,
+        Fate::Synced => match told.outcome {
+            ResultOutcome::Superseded => !is_newest,
+            ResultOutcome::Created
+            | ResultOutcome::Updated
+            | ResultOutcome::Cancelled
+            | ResultOutcome::Unchanged => told.is_final,
+            ResultOutcome::Review | ResultOutcome::Failed | ResultOutcome::Unknown => false,
+        },
+    }
+}
+
+fn audit_confirmations(evidence: &Evidence, audit: &mut Audit) {
+    let by_name = evidence.notes.told_by_name();
+    let (mut all, mut calm) = (Vec::new(), Vec::new());
+    for asked in evidence.notes.asked.iter().filter(|asked| asked.fate == Fate::Synced) {
+        let Some(told) = by_name.get(&asked.name).and_then(|told| told.first()) else { continue };
+        let wait_ms = told.at.since_ms(asked.at);
+        all.push(wait_ms);
+        if evidence.chaos.iter().all(|(from, until)| told.at < *from || asked.at > *until) {
+            calm.push(wait_ms);
+        }
+    }
+    audit.calm = calm.len();
+    (audit.confirm_seconds_p50, audit.confirm_seconds_p99) =
+        (seconds(&mut all, 0.5), seconds(&mut all, 0.99));
+    (audit.confirm_seconds_p50_calm, audit.confirm_seconds_p99_calm) =
+        (seconds(&mut calm, 0.5), seconds(&mut calm, 0.99));
+}
+
+/// The value below which a `share` of `waits_ms` lies, in seconds; 0 where there is none.
+pub fn seconds(waits_ms: &mut [i64], share: f64) -> f64 {
+    waits_ms.sort_unstable();
+    let rank = (waits_ms.len() as f64 * share).ceil() as usize;
+    waits_ms.get(rank.max(1) - 1).map_or(0.0, |wait_ms| *wait_ms as f64 / 1_000.0)
+}
+
+#[cfg(test)]
+mod tests;

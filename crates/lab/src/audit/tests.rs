@@ -1,0 +1,300 @@
+//! The audit must see what is wrong: each defect is planted into a perfect morning and must be counted, and nothing
+//! else with it.
+
+use std::collections::BTreeMap;
+
+use healthflow_core::booking::BookingKey;
+use healthflow_core::event::requested::RequestedStatus;
+
+use super::*;
+use crate::healthflow::{Appointment, Patient};
+use crate::morning::people::Scenario;
+use crate::morning::spoiled::spread;
+use crate::morning::{self, Morning};
+
+/// A morning in which everything went well.
+struct Perfect {
+    morning: Morning,
+    chart_ids: Vec<String>,
+    notes: Notes,
+    ledger: Ledger,
+    chaos: Vec<Span>,
+}
+
+impl Perfect {
+    fn new() -> Perfect {
+        let settings = morning::Settings {
+            practices: 5,
+            bookings: 120,
+            duration_ms: 12_000,
+            first_visit_at: Timestamp(1_767_614_400_000),
+            seed: 1,
+        };
+        let morning = morning::plan(&settings, &spread(4, 0, settings.duration_ms));
+        let chart_ids: Vec<String> = (0..morning.charts.len()).map(|number| format!("hf-{number}")).collect();
+        let mut perfect = Perfect {
+            morning,
+            chart_ids,
+            notes: Notes::default(),
+            ledger: Ledger::default(),
+            chaos: Vec::new(),
+        };
+        perfect.ask_and_tell();
+        perfect.fill_books();
+        perfect
+    }
+
+    fn ask_and_tell(&mut self) {
+        for (offset, one) in self.morning.publications.iter().enumerate() {
+            let version = (one.booking(), one.event.version);
+            let record = (0, offset as i64);
+            let (name, outcome, reason) = match one.fate {
+                Fate::Again => continue,
+                Fate::Synced => (Name::Version(version.0.clone(), version.1), ResultOutcome::Updated, None),
+                Fate::Review => (Name::Version(version.0.clone(), version.1), ResultOutcome::Review, None),
+                Fate::Poisoned(poison) => {
+                    (Name::Record(0, record.1), ResultOutcome::Failed, Some(poison.reason().to_owned()))
+                }
+            };
+            let is_final = outcome != ResultOutcome::Review;
+            let version = is_final.then_some(version).or(Some((one.booking(), one.event.version)));
+            let at = Timestamp(one.at_ms + 100);
+            let record = (outcome == ResultOutcome::Failed).then_some(record);
+            self.notes.asked.push(Asked { name, fate: one.fate, at: Timestamp(one.at_ms) });
+            self.notes.told.push(Told { version, record, outcome, is_final, reason, at });
+        }
+    }
+
+    fn fill_books(&mut self) {
+        for (id, chart) in self.chart_ids.iter().zip(&self.morning.charts) {
+            let (practice_id, date_of_birth) = (chart.practice_id.clone(), chart.date_of_birth.clone());
+            let patient =
+                Patient { id: id.clone(), practice_id, external_id: None, date_of_birth, seeded: true };
+            self.ledger.patients.push(patient);
+        }
+        let mut newest: BTreeMap<BookingKey, &Publication> = BTreeMap::new();
+        for one in self.morning.publications.iter().filter(|one| one.fate == Fate::Synced) {
+            let known = newest.entry(one.booking()).or_insert(one);
+            if known.event.version < one.event.version {
+                *known = one;
+            }
+        }
+        for (booking, one) in newest {
+            let reference = one.event.patient.patient_id.reveal().as_str();
+            let practice_id = booking.practice.to_string();
+            let patient_id = match one.scenario {
+                Scenario::Known(chart) | Scenario::Found(chart) => self.chart_ids[chart].clone(),
+                _ => format!("new-{practice_id}-{reference}"),
+            };
+            if !self.ledger.patients.iter().any(|patient| patient.id == patient_id) {
+                self.ledger.patients.push(Patient {
+                    id: patient_id.clone(),
+                    practice_id: practice_id.clone(),
+                    external_id: Some(reference.to_owned()),
+                    date_of_birth: one.event.patient.date_of_birth.reveal().clone(),
+                    seeded: false,
+                });
+            }
+            let is_cancelled = one.event.status == RequestedStatus::Cancelled;
+            self.ledger.appointments.push(Appointment {
+                id: format!("apt-{booking}"),
+                practice_id,
+                external_id: Some(booking.booking.to_string()),
+                patient_id,
+                status: if is_cancelled { "cancelled" } else { "scheduled" }.to_owned(),
+                start: one.event.visit.start.to_string(),
+                duration_minutes: one.event.visit.duration_minutes,
+                provider_id: one.event.visit.provider_id.to_string(),
+            });
+        }
+    }
+
+    fn audit(&self) -> Audit {
+        audit(&Evidence {
+            publications: &self.morning.publications,
+            chart_ids: &self.chart_ids,
+            notes: &self.notes,
+            ledger: &self.ledger,
+            totals: &Totals::default(),
+            chaos: &self.chaos,
+        })
+    }
+
+    /// The position of an appointment that is scheduled.
+    fn scheduled(&self) -> usize {
+        self.ledger.appointments.iter().position(|one| one.status == "scheduled").expect("there are some")
+    }
+
+    /// The position of a result about something with this fate.
+    fn told(&self, fate: impl Fn(&Fate) -> bool) -> usize {
+        self.notes.asked.iter().position(|asked| fate(&asked.fate)).expect("there is one")
+    }
+}
+
+/// Plants a defect into a perfect morning and audits it.
+fn audit_with(defect: impl FnOnce(&mut Perfect)) -> Audit {
+    let mut perfect = Perfect::new();
+    defect(&mut perfect);
+    perfect.audit()
+}
+
+#[test]
+fn a_perfect_morning_is_clean_and_adds_up() {
+    let audit = Perfect::new().audit();
+    assert!(audit.is_clean(), "{audit:?}");
+    assert_eq!(audit.asked, audit.synced + audit.review + audit.failed);
+    assert!(audit.review > 0 && audit.failed == 4 && audit.published_again > 0, "{audit:?}");
+    assert_eq!((audit.confirm_seconds_p50, audit.confirm_seconds_p99), (0.1, 0.1));
+}
+
+#[test]
+fn a_second_appointment_is_seen() {
+    let audit = audit_with(|perfect| {
+        let copy = Appointment { id: "apt-copy".into(), ..perfect.ledger.appointments[0].clone() };
+        perfect.ledger.appointments.push(copy);
+    });
+    assert_eq!(audit.wrong, Wrong { duplicate_appointments: 1, ..Wrong::default() });
+}
+
+#[test]
+fn a_second_chart_of_one_person_is_seen_with_and_without_our_reference() {
+    for is_of_a_seeded_one in [true, false] {
+        let audit = audit_with(|perfect| {
+            let original = perfect.ledger.patients.iter().find(|one| one.seeded == is_of_a_seeded_one);
+            let original = original.expect("there are both").clone();
+            perfect.ledger.patients.push(Patient { id: "p-copy".into(), seeded: false, ..original });
+        });
+        assert_eq!(audit.wrong, Wrong { duplicate_patients: 1, ..Wrong::default() });
+    }
+}
+
+#[test]
+fn an_appointment_without_its_patient_is_seen() {
+    let audit = audit_with(|perfect| perfect.ledger.appointments[0].patient_id = "nobody".into());
+    assert_eq!((audit.wrong.orphans, audit.wrong.missing), (1, 0));
+    let audit = audit_with(|perfect| {
+        let id = perfect.ledger.appointments[0].patient_id.clone();
+        let patient = perfect.ledger.patients.iter_mut().find(|patient| patient.id == id);
+        patient.expect("it stands").practice_id = "practice-elsewhere".into();
+    });
+    assert!(audit.wrong.orphans > 0);
+}
+
+#[test]
+fn a_missing_booking_is_seen_and_a_cancelled_one_may_be_absent() {
+    let audit = audit_with(|perfect| drop(perfect.ledger.appointments.remove(perfect.scheduled())));
+    assert_eq!(audit.wrong, Wrong { missing: 1, ..Wrong::default() });
+    let audit = audit_with(|perfect| perfect.ledger.appointments.retain(|one| one.status == "scheduled"));
+    assert!(audit.is_clean(), "{audit:?}");
+}
+
+#[test]
+fn a_version_that_is_answered_twice_is_seen() {
+    for fate in [Fate::Synced, Fate::Review] {
+        let audit = audit_with(|perfect| {
+            let again = perfect.notes.told[perfect.told(|one| *one == fate)].clone();
+            perfect.notes.told.push(again);
+        });
+        assert_eq!(audit.wrong, Wrong { duplicate_results: 1, ..Wrong::default() });
+    }
+}
+
+#[test]
+fn a_version_without_result_waits() {
+    let audit = audit_with(|perfect| drop(perfect.notes.told.remove(3)));
+    assert_eq!((audit.waiting, audit.is_clean()), (1, false));
+}
+
+#[test]
+fn an_appointment_whose_newest_version_waits_is_counted_as_waiting_only() {
+    let audit = audit_with(|perfect| {
+        let position = perfect.scheduled();
+        let appointment = &mut perfect.ledger.appointments[position];
+        appointment.provider_id = "dr-of-the-version-before".into();
+        let booking = appointment.external_id.clone();
+        perfect.notes.told.retain(|told| {
+            told.version.as_ref().is_none_or(|(named, _)| Some(named.booking.as_str()) != booking.as_deref())
+        });
+    });
+    assert_eq!(audit.wrong, Wrong::default());
+    assert!(audit.waiting > 0 && !audit.is_clean());
+}
+
+#[test]
+fn an_appointment_that_does_not_show_the_newest_version_is_seen() {
+    type Change = fn(&mut Appointment);
+    let changes: [Change; 4] = [
+        |one| one.start = "2026-01-01T09:00:00-06:00".into(),
+        |one| one.status = "cancelled".into(),
+        |one| one.provider_id = "dr-else".into(),
+        |one| one.start = "nonsense".into(),
+    ];
+    for change in changes {
+        let audit = audit_with(|perfect| {
+            let position = perfect.scheduled();
+            change(&mut perfect.ledger.appointments[position]);
+        });
+        assert_eq!(audit.wrong, Wrong { wrong_content: 1, ..Wrong::default() });
+    }
+}
+
+#[test]
+fn an_appointment_of_somebody_else_or_for_nobody_is_seen() {
+    let audit = audit_with(|perfect| {
+        let practice = perfect.ledger.appointments[0].practice_id.clone();
+        let own = perfect.ledger.appointments[0].patient_id.clone();
+        let other = perfect.ledger.patients.iter().find(|one| one.practice_id == practice && one.id != own);
+        perfect.ledger.appointments[0].patient_id = other.expect("practices have several").id.clone();
+    });
+    assert_eq!(audit.wrong, Wrong { wrong_content: 1, ..Wrong::default() });
+    let audit = audit_with(|perfect| {
+        let invented = Appointment {
+            external_id: Some("bk-nobody-asked".into()),
+            ..perfect.ledger.appointments[0].clone()
+        };
+        perfect.ledger.appointments.push(invented);
+    });
+    assert_eq!(audit.wrong, Wrong { wrong_content: 1, ..Wrong::default() });
+}
+
+#[test]
+fn another_result_than_had_to_come_is_seen() {
+    let newest_superseded = audit_with(|perfect| {
+        // Every booking's last version says superseded.
+        let at = perfect.told(|one| *one == Fate::Synced);
+        let Name::Version(booking, _) = perfect.notes.asked[at].name.clone() else { panic!("a version") };
+        for told in perfect.notes.told.iter_mut() {
+            if told.version.as_ref().is_some_and(|(named, _)| *named == booking) {
+                told.outcome = ResultOutcome::Superseded;
+            }
+        }
+    });
+    assert_eq!(newest_superseded.wrong, Wrong { wrong_outcome: 1, ..Wrong::default() });
+    let other_reason = audit_with(|perfect| {
+        let at = perfect.told(|one| matches!(one, Fate::Poisoned(_)));
+        perfect.notes.told[at].reason = Some("REJECTED".into());
+    });
+    assert_eq!(other_reason.wrong, Wrong { wrong_outcome: 1, ..Wrong::default() });
+    let nobody_asked = audit_with(|perfect| {
+        let mut told = perfect.notes.told[0].clone();
+        told.version = Some((BookingKey { practice: "p".into(), booking: "b".into() }, 1));
+        told.record = None;
+        perfect.notes.told.push(told);
+    });
+    assert_eq!(nobody_asked.wrong, Wrong { wrong_outcome: 1, ..Wrong::default() });
+}
+
+#[test]
+fn calm_is_who_saw_no_chaos() {
+    let audit = audit_with(|perfect| perfect.chaos.push((Timestamp(i64::MIN), Timestamp::NEVER)));
+    assert_eq!((audit.calm, audit.confirm_seconds_p99_calm, audit.confirm_seconds_p99), (0, 0.0, 0.1));
+    let audit = audit_with(|perfect| perfect.chaos.push((Timestamp(3_000), Timestamp(5_000))));
+    assert!(audit.calm > 0 && audit.calm < audit.synced);
+}
+
+#[test]
+fn percentiles_are_of_the_nearest_rank() {
+    let mut waits_ms: Vec<i64> = (1..=100).rev().map(|number| number * 1_000).collect();
+    assert_eq!((seconds(&mut waits_ms, 0.5), seconds(&mut waits_ms, 0.99)), (50.0, 99.0));
+    assert_eq!((seconds(&mut [], 0.5), seconds(&mut [7_000], 0.99)), (0.0, 7.0));
+}

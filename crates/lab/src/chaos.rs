@@ -1,0 +1,173 @@
+//! What is broken on purpose, and when. A demo in which nothing goes wrong proves nothing.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::Result;
+use healthflow_core::time::Timestamp;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::audit::Span;
+use crate::dentscheduler::now;
+use crate::healthflow::HealthFlow;
+use healthflow_testkit::parts::worker::Worker;
+
+/// Before the kill every answer takes this long, so that some are under way when it comes.
+const SLOW_MS: u64 = 400;
+/// How long HealthFlow is slow before the kill, and after it.
+const SLOW_BEFORE: Duration = Duration::from_millis(800);
+const SLOW_AFTER: Duration = Duration::from_millis(200);
+/// How long a killed worker stays away.
+const DEAD_FOR: Duration = Duration::from_secs(3);
+
+/// One thing that goes wrong.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trouble {
+    /// In words.
+    pub what: &'static str,
+    /// When, in milliseconds after the first booking.
+    pub from_ms: i64,
+    /// For how long; a kill lasts until the worker is back.
+    pub length_ms: i64,
+    /// How it is done.
+    pub deed: Deed,
+}
+
+/// How something is broken.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Deed {
+    /// By turning HealthFlow's knobs.
+    Moods(Value),
+    /// By killing the first worker.
+    Kill,
+}
+
+/// What goes wrong in a morning of this length, one after the other.
+pub fn plan(duration_ms: i64) -> Vec<Trouble> {
+    let length_ms = (duration_ms * 8 / 100).clamp(1_000, 3_500);
+    let moods = |what, percent: i64, knobs| Trouble {
+        what,
+        from_ms: duration_ms * percent / 100,
+        length_ms,
+        deed: Deed::Moods(knobs),
+    };
+    vec![
+        moods(
+            "HealthFlow loses answers; some writes land late",
+            12,
+            json!({"drop_after": 0.25, "late_landing": 0.05, "late_landing_ms": 1_500}),
+        ),
+        Trouble {
+            what: "worker-1 is killed with SIGKILL",
+            from_ms: duration_ms * 30 / 100,
+            length_ms: 0,
+            deed: Deed::Kill,
+        },
+        moods(
+            "HealthFlow answers 5xx, before and after doing it",
+            52,
+            json!({"server_error_before": 0.3, "server_error_after": 0.2}),
+        ),
+        moods("HealthFlow answers 429", 66, json!({"requests_per_second": 40.0})),
+        moods("HealthFlow is down", 80, json!({"down": "refused"})),
+    ]
+}
+
+/// The diary of what went wrong.
+#[derive(Default)]
+pub struct Diary {
+    pages: Mutex<Pages>,
+}
+
+/// What stands in it.
+#[derive(Clone, Default)]
+pub struct Pages {
+    /// What is wrong at the moment.
+    pub current: Option<&'static str>,
+    /// From when until when something was.
+    pub spans: Vec<Span>,
+    /// When a worker was killed, and when it was back at work.
+    pub killed: Option<Span>,
+}
+
+impl Diary {
+    /// A copy.
+    pub fn pages(&self) -> Pages {
+        self.pages.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    fn write(&self, change: impl FnOnce(&mut Pages)) {
+        change(&mut self.pages.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+}
+
+/// Does all of `troubles`; `good_health` is HealthFlow's mood in between.
+pub async fn perform(
+    troubles: &[Trouble],
+    healthflow: &HealthFlow,
+    good_health: &Value,
+    victim: &mut Worker,
+    diary: &Diary,
+) -> Result<()> {
+    let start = Instant::now();
+    for trouble in troubles {
+        sleep_until(start + Duration::from_millis(trouble.from_ms.unsigned_abs())).await;
+        let from = now();
+        diary.write(|pages| {
+            pages.current = Some(trouble.what);
+            pages.spans.push((from, Timestamp::NEVER));
+        });
+        match &trouble.deed {
+            Deed::Moods(knobs) => {
+                healthflow.set_moods(knobs).await?;
+                sleep(Duration::from_millis(trouble.length_ms.unsigned_abs())).await;
+                healthflow.set_moods(good_health).await?;
+            }
+            Deed::Kill => {
+                let killed_at = kill(healthflow, good_health, victim).await?;
+                diary.write(|pages| pages.killed = Some((killed_at, now())));
+            }
+        }
+        let until = now();
+        diary.write(|pages| {
+            pages.current = None;
+            if let Some(span) = pages.spans.last_mut() {
+                span.1 = until;
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Kills `victim` while answers are under way, starts it again, and waits until it works; when it was killed.
+async fn kill(healthflow: &HealthFlow, good_health: &Value, victim: &mut Worker) -> Result<Timestamp> {
+    healthflow.set_moods(&json!({ "latency_ms": SLOW_MS })).await?;
+    sleep(SLOW_BEFORE).await;
+    let killed_at = now();
+    victim.kill()?;
+    sleep(SLOW_AFTER).await;
+    healthflow.set_moods(good_health).await?;
+    sleep(DEAD_FOR).await;
+    victim.start()?;
+    victim.ready().await?;
+    Ok(killed_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn troubles_come_one_after_the_other_and_leave_the_end_in_peace() {
+        for duration_ms in [12_000, 40_000, 200_000] {
+            let troubles = plan(duration_ms);
+            assert!(troubles.iter().any(|trouble| trouble.deed == Deed::Kill));
+            for pair in troubles.windows(2) {
+                assert!(pair[0].from_ms + pair[0].length_ms < pair[1].from_ms, "{pair:?}");
+            }
+            let last = &troubles[troubles.len() - 1];
+            assert!(last.from_ms + last.length_ms < duration_ms);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The listening half: a `read_committed` consumer of the results. When something is confirmed is when it is seen here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use healthflow_core::booking::BookingKey;
+use healthflow_core::event::avro::{Decoder, Undecodable, contract};
+use healthflow_core::event::failed::AppointmentFailed;
+use healthflow_core::event::headers;
+use healthflow_core::event::result::ResultEnvelope;
+use healthflow_core::event::review::AppointmentReview;
+use healthflow_core::event::synced::AppointmentSynced;
+use healthflow_core::topics::{FAILED, REVIEW, SYNCED};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+
+use super::now;
+use crate::desk::{Desk, Told};
+
+const POLL: Duration = Duration::from_millis(50);
+
+/// Listens until it is dropped.
+pub struct Listener {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Listener {
+    /// Starts to listen, from the oldest result on; what it sees it lays on the desk.
+    pub fn start(brokers: &str, desk: Arc<Desk>) -> Result<Listener> {
+        let mut settings = ClientConfig::new();
+        settings.set("bootstrap.servers", brokers).set("client.id", "dentscheduler");
+        settings.set("group.id", "dentscheduler").set("isolation.level", "read_committed");
+        settings.set("auto.offset.reset", "earliest").set("enable.auto.commit", "false");
+        settings.set("fetch.wait.max.ms", "50").set("fetch.queue.backoff.ms", "10");
+        let consumer: BaseConsumer = settings.create().context("cannot make DentScheduler's consumer")?;
+        consumer.subscribe(&[SYNCED, REVIEW, FAILED]).context("cannot subscribe to the results")?;
+        let decoders = Decoders::new()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let listen = move || {
+            while !stopped.load(Ordering::Relaxed) {
+                match consumer.poll(POLL) {
+                    None => {}
+                    Some(Ok(message)) => lay(&desk, decoders.read(&message)),
+                    Some(Err(error)) => note_unless_passing(&desk, &error),
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("dentscheduler".into()).spawn(listen)?;
+        Ok(Listener { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            eprintln!("demo: DentScheduler's listener died");
+        }
+    }
+}
+
+fn lay(desk: &Desk, told: Result<Told>) {
+    let mut notes = desk.notes();
+    match told {
+        Ok(told) => notes.told.push(told),
+        Err(error) => notes.faults.push(format!("{error:#}")),
+    }
+}
+
+/// A consumer heals most errors itself; only what it calls fatal is the end.
+fn note_unless_passing(desk: &Desk, error: &rdkafka::error::KafkaError) {
+    if matches!(error, rdkafka::error::KafkaError::MessageConsumptionFatal(_)) {
+        desk.notes().faults.push(format!("DentScheduler cannot read its results: {error}"));
+    }
+}
+
+struct Decoders {
+    synced: Decoder,
+    review: Decoder,
+    failed: Decoder,
+}
+
+impl Decoders {
+    fn new() -> Result<Decoders> {
+        let decoder = |topic| contract(topic).map(Decoder::own).context("a topic has no schema");
+        Ok(Decoders { synced: decoder(SYNCED)?, review: decoder(REVIEW)?, failed: decoder(FAILED)? })
+    }
+
+    fn read(&self, message: &BorrowedMessage) -> Result<Told> {
+        let value = message.payload().unwrap_or_default();
+        let envelope = self.envelope(message.topic(), value).map_err(|why| {
+            let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
+            anyhow!("DentScheduler cannot read a result: {topic}/{partition} at {offset}: {why}")
+        })?;
+        let version = match (envelope.practice_id, envelope.booking_id, envelope.version) {
+            (Some(practice), Some(booking), Some(version)) => {
+                Some((BookingKey { practice, booking }, version))
+            }
+            _ => None,
+        };
+        Ok(Told {
+            version,
+            record: record(message),
+            outcome: envelope.outcome,
+            is_final: envelope.is_final,
+            reason: envelope.reason.as_deref().map(str::to_owned),
+            at: now(),
+        })
+    }
+
+    fn envelope(&self, topic: &str, value: &[u8]) -> Result<ResultEnvelope, Undecodable> {
+        match topic {
+            SYNCED => self.synced.decode::<AppointmentSynced>(value).map(|record| record.result),
+            REVIEW => self.review.decode::<AppointmentReview>(value).map(|record| record.result),
+            _ => self.failed.decode::<AppointmentFailed>(value).map(|record| record.result),
+        }
+    }
+}
+
+/// Where a dead letter's record came from.
+fn record(message: &BorrowedMessage) -> Option<(i32, i64)> {
+    let number = |name: &str| {
+        let header = message.headers()?.iter().find(|header| header.key == name)?;
+        std::str::from_utf8(header.value?).ok()?.parse::<i64>().ok()
+    };
+    Some((i32::try_from(number(headers::PARTITION)?).ok()?, number(headers::OFFSET)?))
+}

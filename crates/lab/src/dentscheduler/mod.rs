@@ -1,0 +1,15 @@
+//! DentScheduler's stand-in. Like the real one it speaks only Avro to Kafka: it publishes what it wants and listens for
+//! what came of it.
+
+pub mod listener;
+pub mod publisher;
+
+use std::time::SystemTime;
+
+use healthflow_core::time::Timestamp;
+
+/// The wall clock: both ends of every confirmation are read from it.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

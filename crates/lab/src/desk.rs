@@ -1,0 +1,136 @@
+//! DentScheduler's desk: what it asked for, and what it was told. The show counts from it, the audit judges it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use healthflow_core::booking::BookingKey;
+use healthflow_core::event::result::ResultOutcome;
+use healthflow_core::time::Timestamp;
+
+use crate::morning::Fate;
+
+/// What a result is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Name {
+    /// A version of a booking.
+    Version(BookingKey, i64),
+    /// A record that cannot be used: partition and offset.
+    Record(i32, i64),
+    /// A result that names nothing.
+    Nothing,
+}
+
+/// One thing that was asked for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// What.
+    pub name: Name,
+    /// What must come of it.
+    pub fate: Fate,
+    /// When it was published.
+    pub at: Timestamp,
+}
+
+/// One result, as it was seen.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The version it names.
+    pub version: Option<(BookingKey, i64)>,
+    /// The record it names: partition and offset in `appointments.requested`.
+    pub record: Option<(i32, i64)>,
+    /// How it ended.
+    pub outcome: ResultOutcome,
+    /// Whether it is the last word.
+    pub is_final: bool,
+    /// The reason given.
+    pub reason: Option<String>,
+    /// When it was seen.
+    pub at: Timestamp,
+}
+
+/// The desk. Locked for moments only.
+#[derive(Default)]
+pub struct Desk {
+    notes: Mutex<Notes>,
+}
+
+/// What lies on it.
+#[derive(Default)]
+pub struct Notes {
+    /// What was asked for.
+    pub asked: Vec<Asked>,
+    /// What was told.
+    pub told: Vec<Told>,
+    /// Records published, upstream duplicates included.
+    pub published: usize,
+    /// What went wrong with the desk itself: a record that Kafka did not take, a result that cannot be read.
+    pub faults: Vec<String>,
+}
+
+/// How many of what was asked stand how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Asked for.
+    pub asked: usize,
+    /// Ended well.
+    pub synced: usize,
+    /// Held for a person.
+    pub review: usize,
+    /// Ended badly.
+    pub failed: usize,
+}
+
+impl Desk {
+    /// The notes, for a moment.
+    pub fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Count {
+    /// Without any result.
+    pub fn waiting(&self) -> usize {
+        self.asked.saturating_sub(self.synced + self.review + self.failed)
+    }
+}
+
+impl Notes {
+    /// What each result is about, in order. A dead letter of a record that was poisoned on purpose is about the record.
+    pub fn names_told(&self) -> Vec<Name> {
+        let records: HashSet<(i32, i64)> = self
+            .asked
+            .iter()
+            .filter_map(|asked| if let Name::Record(p, o) = asked.name { Some((p, o)) } else { None })
+            .collect();
+        let name = |told: &Told| match (&told.record, &told.version) {
+            (Some(record), _) if records.contains(record) => Name::Record(record.0, record.1),
+            (_, Some((booking, version))) => Name::Version(booking.clone(), *version),
+            _ => Name::Nothing,
+        };
+        self.told.iter().map(name).collect()
+    }
+
+    /// Per name, its results in the order in which they were seen.
+    pub fn told_by_name(&self) -> HashMap<Name, Vec<&Told>> {
+        let mut by_name: HashMap<Name, Vec<&Told>> = HashMap::new();
+        for (name, told) in self.names_told().into_iter().zip(&self.told) {
+            by_name.entry(name).or_default().push(told);
+        }
+        by_name
+    }
+
+    /// How many stand how, by their last result.
+    pub fn count(&self) -> Count {
+        let by_name = self.told_by_name();
+        let mut count = Count { asked: self.asked.len(), ..Count::default() };
+        for asked in &self.asked {
+            match by_name.get(&asked.name).and_then(|told| told.last()).map(|told| told.outcome) {
+                None => {}
+                Some(ResultOutcome::Review) => count.review += 1,
+                Some(ResultOutcome::Failed | ResultOutcome::Unknown) => count.failed += 1,
+                Some(_) => count.synced += 1,
+            }
+        }
+        count
+    }
+}

@@ -1,0 +1,78 @@
+//! The demo: DentScheduler's stand-in, the show, the audit of it, and the benchmark. It talks to the other programs only
+//! over Kafka and HTTP, and starts them itself: without it nobody could watch the promise being kept.
+
+mod audit;
+mod bench;
+mod chaos;
+mod dentscheduler;
+mod desk;
+mod healthflow;
+mod morning;
+
+mod poison;
+mod run;
+mod screen;
+mod story;
+mod torture;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Shows healthflow-sync at work, and measures it.
+#[derive(Parser)]
+#[command(name = "demo", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// A Monday morning of bookings, two workers, failures, an audit.
+    Run(run::Arguments),
+    /// Bookings a second, CPU, memory, confirmation.
+    Bench(bench::Arguments),
+    /// Minutes of bookings while everything breaks, and an audit by other hands.
+    Torture(torture::Arguments),
+    /// Whether one bad record of a hundred slows the others, kind by kind.
+    Poison(poison::Arguments),
+    /// The benchmark's measure: the same requests without Kafka.
+    #[command(hide = true)]
+    BareLoop(bench::bare_loop::Arguments),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let work = async {
+        match &cli.command {
+            Command::Run(arguments) => run::run(arguments).await,
+            Command::Bench(arguments) => bench::run(arguments).await,
+            Command::Torture(arguments) => torture::run(arguments).await,
+            Command::Poison(arguments) => poison::run(arguments).await,
+            Command::BareLoop(arguments) => bench::bare_loop::run(arguments).await,
+        }
+    };
+    // What the work started is stopped when its future is dropped.
+    let ended = tokio::select! {
+        ended = work => ended,
+        interrupted = interrupted() => interrupted,
+    };
+    ended.unwrap_or_else(|error| {
+        eprintln!("demo: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Ends when somebody wants us to end.
+async fn interrupted() -> anyhow::Result<ExitCode> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let status = tokio::select! {
+        _ = interrupt.recv() => 130,
+        _ = terminate.recv() => 143,
+    };
+    eprintln!("\ndemo: stopping everything that was started");
+    Ok(ExitCode::from(status))
+}

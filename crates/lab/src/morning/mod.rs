@@ -1,0 +1,270 @@
+//! A Monday morning: everything that DentScheduler publishes, and when, planned ahead from a seed. Pure, so that the
+//! audit knows before the first record is sent what must come of each.
+
+pub mod people;
+pub mod poison;
+pub mod random;
+pub mod spoiled;
+
+use healthflow_core::booking::{BookingId, BookingKey, PracticeId, Source};
+use healthflow_core::event::requested::{AppointmentRequested, RequestedStatus, RequestedVisit};
+use healthflow_core::time::Timestamp;
+
+use people::{Chart, Scenario};
+use poison::Poison;
+use random::{Random, Zipf};
+use spoiled::Spoiled;
+
+const ZONES: [&str; 4] = ["America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles"];
+const QUARTER_MS: i64 = 15 * 60_000;
+
+/// What kind of morning.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Practices; the bookings are spread over them by Zipf's law.
+    pub practices: usize,
+    /// Bookings, each of one to three versions.
+    pub bookings: usize,
+    /// From the first booking to the last one, in milliseconds.
+    pub duration_ms: i64,
+    /// Visits begin after this.
+    pub first_visit_at: Timestamp,
+    /// Seed of all chance.
+    pub seed: u64,
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub struct Morning {
+    /// Who is in HealthFlow already.
+    pub charts: Vec<Chart>,
+    /// What is published, in order of time.
+    pub publications: Vec<Publication>,
+}
+
+/// One record to be published.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// When, in milliseconds after the first.
+    pub at_ms: i64,
+    /// The record's key.
+    pub key: String,
+    /// The event; its `requested_at` counts from the beginning of the morning, like `at_ms`.
+    pub event: AppointmentRequested,
+    /// How its patient stands in HealthFlow.
+    pub scenario: Scenario,
+    /// What must come of it.
+    pub fate: Fate,
+}
+
+/// What must come of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// One good result.
+    Synced,
+    /// It is held for a person's decision.
+    Review,
+    /// Nothing: the same event was published before.
+    Again,
+    /// One dead letter.
+    Poisoned(Poison),
+}
+
+impl Publication {
+    /// Which booking.
+    pub fn booking(&self) -> BookingKey {
+        BookingKey { practice: self.event.practice_id.clone(), booking: self.event.booking_id.clone() }
+    }
+}
+
+/// The versions of a booking, in the order in which they are published.
+struct Story {
+    versions: &'static [(i64, RequestedStatus)],
+    is_sent_again: bool,
+}
+
+use RequestedStatus::{Cancelled, Scheduled};
+/// What happens to bookings: how many of a thousand, which versions, whether one is published twice.
+const STORIES: [(usize, Story); 8] = [
+    (780, Story { versions: &[(1, Scheduled)], is_sent_again: false }),
+    (80, Story { versions: &[(1, Scheduled), (2, Scheduled)], is_sent_again: false }),
+    (20, Story { versions: &[(1, Scheduled), (2, Scheduled), (3, Scheduled)], is_sent_again: false }),
+    (40, Story { versions: &[(1, Scheduled), (2, Cancelled)], is_sent_again: false }),
+    (10, Story { versions: &[(1, Cancelled)], is_sent_again: false }),
+    (15, Story { versions: &[(2, Cancelled), (1, Scheduled)], is_sent_again: false }),
+    (25, Story { versions: &[(2, Scheduled), (1, Scheduled)], is_sent_again: false }),
+    (30, Story { versions: &[(1, Scheduled)], is_sent_again: true }),
+];
+
+fn story(random: &mut Random) -> &'static Story {
+    let mut point = random.below(1_000);
+    for (share, story) in &STORIES {
+        if point < *share {
+            return story;
+        }
+        point -= share;
+    }
+    &STORIES[0].1
+}
+
+/// Plans the morning, with what is spoiled in it at these times (milliseconds after the first).
+pub fn plan(settings: &Settings, spoiled: &[(i64, Spoiled)]) -> Morning {
+    let mut planner = Planner {
+        settings,
+        random: Random::new(settings.seed),
+        morning: Morning::default(),
+        patients: vec![Vec::new(); settings.practices.max(1)],
+    };
+    let zipf = Zipf::new(settings.practices);
+    let ambiguous = (settings.bookings / 500).max(2);
+    for number in 0..settings.bookings {
+        let practice = zipf.draw(&mut planner.random);
+        // Held bookings are spread over the morning.
+        let is_ambiguous = number % (settings.bookings / ambiguous).max(1) == 1;
+        planner.add_booking(number, practice, is_ambiguous);
+    }
+    for (nth, (at_ms, spoiled)) in spoiled.iter().enumerate() {
+        planner.add_spoiled(nth, *at_ms, *spoiled);
+    }
+    let mut morning = planner.morning;
+    // A stable sort: the versions of one booking keep their order.
+    morning.publications.sort_by_key(|publication| publication.at_ms);
+    morning
+}
+
+struct Planner<'a> {
+    settings: &'a Settings,
+    random: Random,
+    morning: Morning,
+    /// Per practice, its patients so far.
+    patients: Vec<Vec<Scenario>>,
+}
+
+impl Planner<'_> {
+    fn add_booking(&mut self, number: usize, practice: usize, is_ambiguous: bool) {
+        let (patient, scenario) =
+            if is_ambiguous { self.new_patient(practice, true) } else { self.some_patient(practice) };
+        let story = if is_ambiguous { &STORIES[0].1 } else { story(&mut self.random) };
+        let first = self.publication(number, practice, patient, scenario);
+        let mut at_ms = first.at_ms;
+        let mut visit_start = first.event.visit.start;
+        for (nth, (version, status)) in story.versions.iter().enumerate() {
+            let mut publication = first.clone();
+            if nth > 0 {
+                at_ms += self.random.between(300, 8_000.min(self.settings.duration_ms / 3).max(301));
+                visit_start = visit_start.plus_ms(self.random.between(1, 40) * QUARTER_MS);
+            }
+            publication.at_ms = at_ms;
+            publication.event.requested_at = Timestamp(at_ms);
+            publication.event.version = *version;
+            publication.event.status = *status;
+            publication.event.event_id = format!("ev-{number:06}-{version}").into();
+            publication.event.visit.start = visit_start;
+            self.morning.publications.push(publication);
+        }
+        if story.is_sent_again
+            && let Some(last) = self.morning.publications.last().cloned()
+        {
+            let at_ms = last.at_ms + self.random.between(50, 3_000);
+            self.morning.publications.push(Publication { at_ms, fate: Fate::Again, ..last });
+        }
+    }
+
+    /// A third of the bookings is for somebody who has one already.
+    fn some_patient(&mut self, practice: usize) -> (usize, Scenario) {
+        let known = self.patients[practice].len();
+        if known > 0 && self.random.fraction() < 0.35 {
+            let patient = self.random.below(known);
+            let scenario = self.patients[practice][patient];
+            if scenario != Scenario::Ambiguous {
+                return (patient, scenario);
+            }
+        }
+        self.new_patient(practice, false)
+    }
+
+    fn new_patient(&mut self, practice: usize, is_ambiguous: bool) -> (usize, Scenario) {
+        let number = self.patients[practice].len();
+        let (practice_id, patient) = (practice_id(practice), people::patient(practice, number));
+        let charts = &mut self.morning.charts;
+        let scenario = match self.random.below(10) {
+            _ if is_ambiguous => Scenario::Ambiguous,
+            0..6 => Scenario::Known(charts.len()),
+            6..8 => Scenario::Found(charts.len()),
+            _ => Scenario::New,
+        };
+        charts.extend(match scenario {
+            Scenario::Known(_) | Scenario::Found(_) => vec![people::chart(&practice_id, &patient)],
+            Scenario::New => Vec::new(),
+            Scenario::Ambiguous => people::doubtful_charts(&practice_id, &patient, number),
+        });
+        self.patients[practice].push(scenario);
+        (number, scenario)
+    }
+
+    fn publication(
+        &mut self,
+        number: usize,
+        practice: usize,
+        patient: usize,
+        scenario: Scenario,
+    ) -> Publication {
+        let settings = self.settings;
+        let spread = settings.duration_ms * number as i64 / settings.bookings.max(1) as i64;
+        let visit = RequestedVisit {
+            start: settings.first_visit_at.plus_ms(self.random.between(0, 4_000) * QUARTER_MS),
+            time_zone: ZONES[practice % ZONES.len()].into(),
+            duration_minutes: [20, 30, 45, 60][self.random.below(4)],
+            provider_id: format!("dr-{practice:03}-{}", self.random.below(4)).into(),
+            operatory_id: None,
+            procedure_codes: vec![["D0120", "D1110", "D2391", "D2740"][self.random.below(4)].to_owned()],
+            note: None,
+        };
+        Publication {
+            at_ms: spread,
+            key: practice_id(practice),
+            event: AppointmentRequested {
+                event_id: "".into(),
+                booking_id: BookingId::from(format!("bk-{number:06}")),
+                practice_id: PracticeId::from(practice_id(practice)),
+                location_id: format!("loc-{practice:03}").into(),
+                version: 1,
+                status: Scheduled,
+                requested_at: Timestamp(spread),
+                source: Source::Live,
+                patient: people::patient(practice, patient),
+                visit,
+            },
+            scenario,
+            fate: if scenario == Scenario::Ambiguous { Fate::Review } else { Fate::Synced },
+        }
+    }
+
+    /// A record that is spoiled, of a patient of its own.
+    fn add_spoiled(&mut self, nth: usize, at_ms: i64, spoiled: Spoiled) {
+        let practice = nth % self.settings.practices.max(1);
+        let number = self.settings.bookings + nth;
+        let patient = self.patients[practice].len() + nth;
+        let mut publication = self.publication(number, practice, patient, Scenario::New);
+        publication.at_ms = at_ms;
+        publication.event.requested_at = Timestamp(at_ms);
+        publication.event.event_id = format!("ev-{number:06}-1").into();
+        match spoiled {
+            Spoiled::Poison(poison) => {
+                publication.fate = Fate::Poisoned(poison);
+                if poison == Poison::ForeignKey {
+                    publication.key = "practice-of-somebody-else".to_owned();
+                }
+            }
+            Spoiled::SingledOut(singled_out) => singled_out.mark(&mut publication.event, nth),
+        }
+        self.morning.publications.push(publication);
+    }
+}
+
+fn practice_id(practice: usize) -> String {
+    format!("practice-{practice:03}")
+}
+
+#[cfg(test)]
+mod tests;

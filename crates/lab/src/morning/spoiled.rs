@@ -1,0 +1,70 @@
+//! What is spoiled in a morning: records that nobody can use, and bookings that HealthFlow has something against for as
+//! long as the simulator's knobs say so. Nobody else may wait for them.
+
+use healthflow_core::event::requested::AppointmentRequested;
+use jiff::ToSpan;
+use jiff::civil::date;
+use serde_json::Value;
+
+use super::poison::Poison;
+
+/// Stands in the notes of bookings that are answered 403: the simulator's knob `forbidden_text`.
+const FORBIDDEN: &str = "what the firewall dislikes";
+/// Stands in every search by the birthday of those who are looked up in vain: the simulator's knob `unanswered_text`.
+/// Nobody else is so old.
+const UNANSWERED: &str = "\"1931-";
+
+/// One record that is spoiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spoiled {
+    /// Nobody can use it.
+    Poison(Poison),
+    /// HealthFlow has something against it.
+    SingledOut(SingledOut),
+}
+
+/// What HealthFlow has against a booking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SingledOut {
+    /// It is answered 403.
+    Forbidden,
+    /// A search for its patient is never answered.
+    Unanswered,
+}
+
+impl SingledOut {
+    /// Every kind.
+    pub const ALL: [SingledOut; 2] = [SingledOut::Forbidden, SingledOut::Unanswered];
+
+    /// Turns the simulator's knobs, on or off.
+    pub fn turn(knobs: &mut Value, is_on: bool) {
+        knobs["forbidden_text"] = if is_on { FORBIDDEN } else { "" }.into();
+        knobs["unanswered_text"] = if is_on { UNANSWERED } else { "" }.into();
+    }
+
+    /// Makes such a booking of `event`, the `nth` of all.
+    pub(super) fn mark(self, event: &mut AppointmentRequested, nth: usize) {
+        match self {
+            SingledOut::Forbidden => event.visit.note = Some(FORBIDDEN.to_owned().into()),
+            SingledOut::Unanswered => {
+                let born = date(1931, 1, 1).saturating_add((nth as i64 % 365).days());
+                event.patient.date_of_birth = born.to_string().into();
+            }
+        }
+    }
+
+    /// Whether a booking is one of these.
+    pub fn is_one(event: &AppointmentRequested) -> bool {
+        let is_forbidden = event.visit.note.as_ref().is_some_and(|note| note.reveal() == FORBIDDEN);
+        is_forbidden || event.patient.date_of_birth.reveal().starts_with(UNANSWERED.trim_start_matches('"'))
+    }
+}
+
+/// So many of each, every kind in turn, spread evenly over `duration_ms`.
+pub fn spread(poisoned: usize, singled_out: usize, duration_ms: i64) -> Vec<(i64, Spoiled)> {
+    let at_ms = |nth: usize, count: usize| duration_ms * (nth as i64 + 1) / (count as i64 + 1);
+    let poison = Poison::ALL.into_iter().map(Spoiled::Poison).cycle().take(poisoned);
+    let others = SingledOut::ALL.into_iter().map(Spoiled::SingledOut).cycle().take(singled_out);
+    let poison = poison.enumerate().map(|(nth, spoiled)| (at_ms(nth, poisoned), spoiled));
+    poison.chain(others.enumerate().map(|(nth, spoiled)| (at_ms(nth, singled_out), spoiled))).collect()
+}

@@ -1,0 +1,243 @@
+//! `demo poison`: bookings at a steady pace, in turns. In each turn one record of a hundred is bad in one way, in some
+//! none is; how fast the others are confirmed says whether one bad record slows anybody.
+
+mod report;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use healthflow_core::time::Timestamp;
+use tokio::time::{Instant, sleep};
+
+use crate::audit::{self, Evidence};
+use crate::dentscheduler::listener::Listener;
+use crate::dentscheduler::now;
+use crate::dentscheduler::publisher::Publisher;
+use crate::desk::{Desk, Name};
+use crate::healthflow::{HealthFlow, good_health};
+use crate::morning::poison::Poison;
+use crate::morning::spoiled::{SingledOut, Spoiled};
+use crate::morning::{self, Fate, Morning, Publication};
+use healthflow_testkit::parts::beside;
+use healthflow_testkit::parts::simulator::{self, Simulator};
+use healthflow_testkit::parts::stack::{Stack, set};
+use healthflow_testkit::parts::worker::Worker;
+use healthflow_testkit::project;
+use report::{End, Report};
+
+const PRACTICES: usize = 200;
+const PARTITIONS: u32 = 12;
+/// What HealthFlow needs for an answer, and allows in a second.
+const LATENCY_MS: u64 = 20;
+const REQUESTS_PER_SECOND: f64 = 1_100.0;
+const LOOK: Duration = Duration::from_millis(100);
+const DAY_MS: i64 = 86_400_000;
+/// One record of so many is bad.
+const ONE_IN: i64 = 100;
+
+/// What is bad in each turn.
+const TURNS: [(&str, Option<Spoiled>); 8] = [
+    ("warm-up", None),
+    (report::NOTHING, None),
+    ("too large", Some(Spoiled::Poison(Poison::TooLarge))),
+    ("unfolding", Some(Spoiled::Poison(Poison::Unfolding))),
+    ("answered 403", Some(Spoiled::SingledOut(SingledOut::Forbidden))),
+    ("never answered", Some(Spoiled::SingledOut(SingledOut::Unanswered))),
+    ("nothing again", None),
+    ("one that kills", Some(Spoiled::Poison(Poison::Deadly))),
+];
+
+/// What `poison` understands.
+#[derive(Args)]
+pub struct Arguments {
+    /// Bookings a second.
+    #[arg(long, default_value_t = 60)]
+    per_second: u32,
+    /// How long each turn lasts, in seconds.
+    #[arg(long, default_value_t = 15)]
+    turn_s: u32,
+    /// How long to wait for the last result after the last booking, in seconds.
+    #[arg(long, default_value_t = 180)]
+    patience_s: u64,
+    /// Another number is another morning.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Where poison.json and the logs go; default: target/poison of the project.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+/// Everything that runs. Dropped in this order: who needs another one goes first.
+struct House {
+    /// Listens until it is dropped.
+    _listener: Listener,
+    publisher: Publisher,
+    workers: Vec<Worker>,
+    simulator: Simulator,
+    stack: Stack,
+    healthflow: HealthFlow,
+    desk: Arc<Desk>,
+}
+
+/// The turns there are: only a build with planted defects dies of a record.
+fn turns() -> &'static [(&'static str, Option<Spoiled>)] {
+    if cfg!(feature = "planted-defects") { &TURNS } else { &TURNS[..TURNS.len() - 1] }
+}
+
+/// Measures; good if every booking was confirmed and every bad record ended as it must.
+pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let out = arguments.out.clone().unwrap_or_else(|| project("target/poison"));
+    let logs = out.join("logs");
+    // Logs of an earlier run would tell their own stories.
+    let _ = std::fs::remove_dir_all(&logs);
+    std::fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
+    let morning = plan(arguments);
+    let mut house = open(&out, &logs).await?;
+    let chart_ids = house.healthflow.seed(&morning.charts).await?;
+    let ends = perform(arguments, &mut house, &morning, &chart_ids).await?;
+    let healthflow = &house.healthflow;
+    let (ledger, totals) = tokio::try_join!(healthflow.ledger(), healthflow.totals())?;
+    let notes = house.desk.notes();
+    let publications = &morning.publications;
+    let evidence = Evidence {
+        publications,
+        chart_ids: &chart_ids,
+        notes: &notes,
+        ledger: &ledger,
+        totals: &totals,
+        chaos: &[],
+    };
+    let audit = audit::audit(&evidence);
+    let turn_ms = i64::from(arguments.turn_s) * 1_000;
+    let report = Report::of(turns(), &by_turn(publications, turn_ms), &notes, &ends);
+    println!("\n{}", report.text());
+    audit.examples.iter().for_each(|example| println!("  ! {example}"));
+    let file = out.join("poison.json");
+    std::fs::write(&file, serde_json::to_string_pretty(&report)? + "\n")
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    println!("\nThe numbers are in {}, the logs in {}", file.display(), logs.display());
+    if let Some(fault) = notes.faults.first() {
+        bail!("the environment failed: {fault}");
+    }
+    Ok(if audit.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// All turns, one after the other.
+fn plan(arguments: &Arguments) -> Morning {
+    let (turn_ms, per_second) = (i64::from(arguments.turn_s) * 1_000, i64::from(arguments.per_second));
+    let in_turn = (turn_ms * per_second / 1_000 / ONE_IN).max(1);
+    let mut spoiled = Vec::new();
+    for (turn, (_, kind)) in (0..).zip(turns()) {
+        let Some(kind) = kind else { continue };
+        // One is enough of what ends workers, soon, so that there is time to see what comes of it.
+        let count = if *kind == Spoiled::Poison(Poison::Deadly) { 1 } else { in_turn };
+        spoiled.extend((0..count).map(|nth| (turn_ms * turn + turn_ms * (nth + 1) / (count + 3), *kind)));
+    }
+    let duration_ms = turn_ms * turns().len() as i64;
+    let settings = morning::Settings {
+        practices: PRACTICES,
+        bookings: usize::try_from(duration_ms * per_second / 1_000).unwrap_or(usize::MAX),
+        duration_ms,
+        first_visit_at: Timestamp((now().0 / DAY_MS + 7) * DAY_MS),
+        seed: arguments.seed,
+    };
+    morning::plan(&settings, &spoiled)
+}
+
+/// The turn of each version that nothing is wrong with.
+fn by_turn(publications: &[Publication], turn_ms: i64) -> HashMap<Name, usize> {
+    let others =
+        publications.iter().filter(|one| one.fate == Fate::Synced && !SingledOut::is_one(&one.event));
+    others
+        .map(|one| {
+            let name = Name::Version(one.booking(), one.event.version);
+            (name, usize::try_from(one.at_ms / turn_ms.max(1)).unwrap_or(0).min(turns().len() - 1))
+        })
+        .collect()
+}
+
+/// Starts everything.
+async fn open(out: &Path, logs: &Path) -> Result<House> {
+    println!("Starting Kafka, the schema registry and HealthFlow (the simulator), about 10 s");
+    let data = out.join(format!("stack-{}", std::process::id()));
+    let mut knobs = good_health(LATENCY_MS, REQUESTS_PER_SECOND);
+    SingledOut::turn(&mut knobs, true);
+    let flags = ["--moods".to_owned(), knobs.to_string()];
+    let (stack, simulator) = tokio::join!(Stack::start(&data, logs, &[]), Simulator::start(logs, &flags));
+    let (stack, simulator) = (stack?, simulator?);
+    stack.create_topics(&beside("healthflow-sync")?, PARTITIONS).await?;
+    let mut settings = vec!["--config".to_owned(), project("config/demo.toml").display().to_string()];
+    settings.extend(stack.settings());
+    settings.extend(set(&[
+        ("healthflow.base_url", &simulator.url),
+        ("healthflow.token_file", &simulator::token_file()),
+        ("healthflow.duplicate_guard", "idempotency_key"),
+    ]));
+    let mut workers = Vec::new();
+    for number in 1..=2 {
+        let mut worker = Worker::new(&format!("worker-{number}"), logs, &settings)?;
+        worker.start()?;
+        workers.push(worker);
+    }
+    let desk = Arc::new(Desk::default());
+    let publisher = Publisher::connect(&stack.brokers, &stack.registry_url).await?;
+    let listener = Listener::start(&stack.brokers, desk.clone())?;
+    for worker in &mut workers {
+        worker.ready().await?;
+    }
+    let healthflow = HealthFlow::new(&simulator.url)?;
+    Ok(House { _listener: listener, publisher, workers, simulator, stack, healthflow, desk })
+}
+
+/// Publishes all turns, and waits until everything has its result or patience is at an end; which workers ended by
+/// themselves, and when. They are started again at once, as any supervisor would.
+async fn perform(
+    arguments: &Arguments,
+    house: &mut House,
+    morning: &Morning,
+    chart_ids: &[String],
+) -> Result<Vec<End>> {
+    let ends = Mutex::new(Vec::new());
+    let House { publisher, workers, healthflow, desk, simulator, stack, .. } = house;
+    let publish = async {
+        publisher.publish(&morning.publications, chart_ids, desk).await?;
+        let mut knobs = good_health(LATENCY_MS, REQUESTS_PER_SECOND);
+        SingledOut::turn(&mut knobs, false);
+        healthflow.set_moods(&knobs).await?;
+        let deadline = Instant::now() + Duration::from_secs(arguments.patience_s);
+        while Instant::now() < deadline && desk.notes().count().waiting() > 0 {
+            simulator.check()?;
+            stack.check()?;
+            sleep(LOOK).await;
+        }
+        anyhow::Ok(())
+    };
+    let mut keep_alive = async || -> Result<()> {
+        loop {
+            for worker in workers.iter_mut() {
+                if worker.check().is_err() {
+                    let end = End { worker: worker.name.clone(), at: now() };
+                    println!("{} ended by itself and is started again", end.worker);
+                    ends.lock().unwrap_or_else(PoisonError::into_inner).push(end);
+                    worker.start()?;
+                }
+            }
+            sleep(LOOK).await;
+        }
+    };
+    let turns: Vec<&str> = turns().iter().map(|(name, _)| *name).collect();
+    println!("{} s each: {}", arguments.turn_s, turns.join(", "));
+    tokio::select! {
+        published = publish => published?,
+        failed = keep_alive() => failed?,
+    }
+    Ok(ends.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+#[cfg(test)]
+mod tests;

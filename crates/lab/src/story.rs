@@ -1,0 +1,187 @@
+//! The story of one booking that was hit, put together from what DentScheduler saw, what the workers logged and what
+//! HealthFlow wrote down.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use healthflow_core::event::result::ResultOutcome;
+use healthflow_core::time::Timestamp;
+use serde::Deserialize;
+
+use crate::audit::Span;
+use crate::desk::{Name, Notes};
+use crate::healthflow::{Ledger, Write};
+
+/// Who finds a doubt so long after the kill found it in the state: a worker that lives gives up on an answer before
+/// (`healthflow.request_life_ms` in `config/demo.toml`), and the killed one is back only later (milliseconds).
+const DEAD_MS: i64 = 2_500;
+
+/// What the story is made from.
+pub struct Sources<'a> {
+    /// Name and log of each worker.
+    pub logs: Vec<(String, PathBuf)>,
+    /// DentScheduler's desk.
+    pub notes: &'a Notes,
+    /// What stands.
+    pub ledger: &'a Ledger,
+    /// What was written.
+    pub writes: &'a [Write],
+    /// When a worker was killed, and back.
+    pub killed: Option<Span>,
+}
+
+/// A line of a worker's log that tells of a doubt.
+#[derive(Deserialize)]
+struct Line {
+    timestamp: String,
+    message: String,
+    booking: Option<String>,
+    found: Option<String>,
+    last_error: Option<String>,
+}
+
+/// What the logs say of one booking's doubts, in order.
+#[derive(Default)]
+struct Doubts {
+    opened: Vec<(Timestamp, String)>,
+    settled: Vec<(Timestamp, String, String)>,
+}
+
+/// Something that happened, and when.
+type Scene = (Timestamp, String);
+
+struct Story {
+    scenes: Vec<Scene>,
+    was_killed: bool,
+    was_found: bool,
+}
+
+/// The story, one line per event; none if nothing was hit.
+pub fn tell(sources: &Sources) -> Option<Vec<String>> {
+    let doubts = read_logs(sources);
+    let stories = doubts.iter().filter_map(|(booking, doubts)| story(booking, doubts, sources));
+    let mut best = stories.max_by_key(rank)?;
+    best.scenes.sort_by_key(|(at, _)| *at);
+    let start = best.scenes.first().map(|(at, _)| *at)?;
+    let seconds = |at: Timestamp| at.since_ms(start) as f64 / 1_000.0;
+    Some(best.scenes.iter().map(|(at, what)| format!("  {:>+6.2} s  {what}", seconds(*at))).collect())
+}
+
+/// Which story tells the most: of a write that was carried out and whose worker was killed before it heard of it; then
+/// of one that was found again. The short ones are told best.
+fn rank(story: &Story) -> (bool, bool, std::cmp::Reverse<usize>) {
+    (story.was_killed, story.was_found, std::cmp::Reverse(story.scenes.len()))
+}
+
+fn read_logs(sources: &Sources) -> BTreeMap<String, Doubts> {
+    let mut doubts: BTreeMap<String, Doubts> = BTreeMap::new();
+    for (worker, log) in &sources.logs {
+        let text = String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned();
+        for line in text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()) {
+            let Some(booking) = line.booking else { continue };
+            let Ok(instant) = line.timestamp.parse::<jiff::Timestamp>() else { continue };
+            let at = Timestamp(instant.as_millisecond());
+            let doubts = doubts.entry(booking).or_default();
+            match &*line.message {
+                "answer lost, write in doubt" => doubts.opened.push((at, worker.clone())),
+                // A doubt that a crash left behind: nobody lost an answer, it was found in the state.
+                "booking parked"
+                    if doubts.opened.is_empty() && line.last_error.as_deref() == Some("in_doubt") =>
+                {
+                    doubts.opened.push((at, worker.clone()));
+                }
+                "doubt settled" => {
+                    doubts.settled.push((at, worker.clone(), line.found.unwrap_or_default()));
+                }
+                _ => {}
+            }
+        }
+    }
+    doubts
+}
+
+/// The story of `booking`, if it was in doubt exactly once: of those that were hit twice nobody can follow the story.
+fn story(booking: &str, doubts: &Doubts, sources: &Sources) -> Option<Story> {
+    let ([(opened_at, opened_by)], [(settled_at, settled_by, found)]) = (&*doubts.opened, &*doubts.settled)
+    else {
+        return None;
+    };
+    let (practice, id) = booking.split_once('/')?;
+    let mut standing = sources
+        .ledger
+        .appointments
+        .iter()
+        .filter(|one| one.practice_id == practice && one.external_id.as_deref() == Some(id));
+    let appointment = standing.next()?;
+    let count = 1 + standing.count();
+
+    let (mut scenes, told_at) = desk_scenes(booking, sources.notes);
+    let writes = sources.writes.iter().filter(|write| write.id.as_ref() == Some(&appointment.id));
+    let mut written_at = Vec::new();
+    for write in writes {
+        let at = Timestamp(write.carried_out_at_ms.unwrap_or(write.arrived_at_ms));
+        written_at.push(at);
+        scenes.push((at, format!("HealthFlow, on {}: {}, {}", write.operation, write.effect, answer(write))));
+    }
+    let (killed, back) = sources.killed.unwrap_or((Timestamp::NEVER, Timestamp::NEVER));
+    // Carried out, then killed, and nothing was told in between.
+    let is_unheard = |at: &Timestamp| *at < killed && !told_at.iter().any(|told| at < told && *told < killed);
+    let was_killed = opened_at.since_ms(killed) > DEAD_MS
+        && written_at.iter().rfind(|at| **at < killed).is_some_and(is_unheard);
+    if was_killed {
+        scenes.push((killed, "worker-1 is killed before it can tell anybody".to_owned()));
+        scenes.push((back, "worker-1 is back at work".to_owned()));
+        let what = "finds in its state an intent without an answer: the write is in doubt";
+        scenes.push((*opened_at, format!("{opened_by} {what}")));
+    } else {
+        scenes
+            .push((*opened_at, format!("{opened_by} gets no answer it can rely on: the write is in doubt")));
+    }
+    let finding = match &**found {
+        "yes" => "it stands in HealthFlow and is adopted",
+        "no" => "it does not stand in HealthFlow and is written",
+        _ => "what is wanted is written over it",
+    };
+    scenes.push((*settled_at, format!("{settled_by} settles the doubt: {finding}")));
+    let last = scenes.iter().map(|(at, _)| *at).max()?;
+    let s = if count == 1 { "" } else { "s" };
+    scenes.push((last, format!("in HealthFlow stands {count} appointment{s} of {booking}")));
+    Some(Story { scenes, was_killed, was_found: found == "yes" })
+}
+
+/// What DentScheduler saw of `booking`, and when it was told something.
+fn desk_scenes(booking: &str, notes: &Notes) -> (Vec<Scene>, Vec<Timestamp>) {
+    let version = |name: &Name| match name {
+        Name::Version(key, version) if key.to_string() == booking => Some(*version),
+        _ => None,
+    };
+    let asked = notes.asked.iter().filter_map(|asked| {
+        let version = version(&asked.name)?;
+        Some((asked.at, format!("DentScheduler asks for {booking}, version {version}")))
+    });
+    let names = notes.names_told();
+    let told = names.iter().zip(&notes.told).filter_map(|(name, told)| {
+        let version = version(name)?;
+        Some((told.at, format!("DentScheduler reads: version {version} {}", outcome(told.outcome))))
+    });
+    let told: Vec<Scene> = told.collect();
+    let told_at = told.iter().map(|(at, _)| *at).collect();
+    (asked.chain(told).collect(), told_at)
+}
+
+fn answer(write: &Write) -> String {
+    write.answered.map_or("no answer sent".to_owned(), |status| format!("answer {status} sent"))
+}
+
+fn outcome(outcome: ResultOutcome) -> &'static str {
+    match outcome {
+        ResultOutcome::Created => "is created",
+        ResultOutcome::Updated => "is updated",
+        ResultOutcome::Cancelled => "is cancelled",
+        ResultOutcome::Unchanged => "was there already",
+        ResultOutcome::Superseded => "is superseded by a newer version",
+        ResultOutcome::Review => "waits for a person",
+        ResultOutcome::Failed => "failed",
+        ResultOutcome::Unknown => "ended in a way not known here",
+    }
+}

@@ -1,0 +1,202 @@
+//! What the Java auditor saw, decoded without a line of the processor's own codec: the schema file and the Avro library.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use apache_avro::Schema;
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::types::Value;
+use healthflow_core::booking::BookingKey;
+use healthflow_core::event::result::ResultOutcome;
+
+use crate::dentscheduler::now;
+use crate::desk::Told;
+use healthflow_testkit::parts::{Leash, Part};
+use healthflow_testkit::project;
+
+/// The topics with what became of bookings.
+const TOPICS: [&str; 3] = ["appointments.synced", "appointments.review", "appointments.failed"];
+/// A transaction that is not decided within this is one that never will be; ours may last 10 seconds.
+const STABLE_LIMIT_S: &str = "60";
+/// The launcher compiles it first.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// Three times the limit that it has for each of its steps.
+const REPORT_LIMIT: Duration = Duration::from_secs(180);
+/// It shares two cores with what it watches.
+const JAVA_FLAGS: [&str; 3] = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+/// Magic byte and schema id.
+const FRAME_BYTES: usize = 5;
+
+/// What it saw.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Every result.
+    pub told: Vec<Told>,
+    /// Partitions with a transaction that nobody ends.
+    pub hanging: Vec<String>,
+    /// Records that were read once and not again, or otherwise.
+    pub changed: Vec<String>,
+}
+
+/// The auditor at work.
+pub struct Auditor {
+    part: Part,
+    file: PathBuf,
+}
+
+impl Auditor {
+    /// Has it read along from now on.
+    pub async fn start(brokers: &str, out: &Path, logs: &Path) -> Result<Auditor> {
+        let file = out.join("auditor.tsv");
+        let mut arguments = JAVA_FLAGS.map(str::to_owned).to_vec();
+        arguments.extend(["-cp".to_owned(), format!("{}/*", kafka_home()?.display())]);
+        arguments.push(project("stack/auditor/Auditor.java").display().to_string());
+        arguments.extend([brokers.to_owned(), file.display().to_string(), STABLE_LIMIT_S.to_owned()]);
+        arguments.extend(TOPICS.map(str::to_owned));
+        let log = logs.join("auditor.log");
+        let mut part = Part::start("the auditor", Path::new("java"), &arguments, &log, Leash::Input)?;
+        ensure!(part.next_line(START_LIMIT).await? == "reading", "the auditor does not read");
+        Ok(Auditor { part, file })
+    }
+
+    /// Fails if it has ended.
+    pub fn check(&mut self) -> Result<()> {
+        self.part.check()
+    }
+
+    /// Has it read to the end, and all of it once more; what it saw.
+    pub async fn report(&mut self) -> Result<Seen> {
+        self.part.tell("report")?;
+        ensure!(self.part.next_line(REPORT_LIMIT).await? == "reported", "the auditor gave no report");
+        let text = std::fs::read_to_string(&self.file).context("the auditor wrote nothing")?;
+        read(&text, &schemas()?)
+    }
+}
+
+/// Where `stack/setup.sh` put Kafka and its client, as `stack/common.sh` knows it.
+fn kafka_home() -> Result<PathBuf> {
+    let script = format!(". '{}'; printf %s \"$kafka_home\"", project("stack/common.sh").display());
+    let output =
+        std::process::Command::new("bash").args(["-c", &script]).output().context("cannot run bash")?;
+    ensure!(output.status.success(), "stack/common.sh does not say where Kafka is");
+    Ok(PathBuf::from(String::from_utf8(output.stdout)?))
+}
+
+/// The schemas of what is read, by topic.
+pub(super) fn schemas() -> Result<HashMap<&'static str, Schema>> {
+    let schema = |topic: &'static str| {
+        let text = std::fs::read_to_string(project(&format!("schemas/{topic}.avsc")))?;
+        Ok((topic, Schema::parse_str(&text)?))
+    };
+    TOPICS.into_iter().map(schema).collect()
+}
+
+/// What the auditor's `text` says.
+pub(super) fn read(text: &str, schemas: &HashMap<&'static str, Schema>) -> Result<Seen> {
+    let mut seen = Seen::default();
+    let mut ended = None;
+    for line in text.lines() {
+        match line.split('\t').collect::<Vec<_>>().as_slice() {
+            ["record", topic, partition, offset, _, value, headers] => {
+                let place = format!("{topic}/{partition} at {offset}");
+                if *value != "-" {
+                    let schema = schemas.get(topic).with_context(|| format!("{place} was not asked for"))?;
+                    let told = told(schema, value, headers);
+                    seen.told.push(told.with_context(|| format!("{place} cannot be read"))?);
+                }
+            }
+            ["hanging", topic, partition, stable, end] => {
+                seen.hanging.push(format!("{topic}/{partition}: stable up to {stable} of {end}"));
+            }
+            ["changed", topic, partition, offset, how] => {
+                seen.changed.push(format!("{topic}/{partition} at {offset}: {how}"));
+            }
+            ["end", records] => ended = Some(records.parse::<usize>()?),
+            _ => bail!("the auditor wrote a line that nobody knows"),
+        }
+    }
+    ensure!(ended.is_some_and(|records| records >= seen.told.len()), "the auditor did not come to its end");
+    Ok(seen)
+}
+
+fn told(schema: &Schema, value: &str, headers: &str) -> Result<Told> {
+    let bytes = unhex(value)?;
+    let mut datum = bytes.get(FRAME_BYTES..).context("too short for a framed record")?;
+    let record = GenericDatumReader::builder(schema).build()?.read_value(&mut datum)?;
+    let envelope = field(&record, "result")?;
+    let version =
+        match (text(envelope, "practice_id")?, text(envelope, "booking_id")?, long(envelope, "version")?) {
+            (Some(practice), Some(booking), Some(version)) => {
+                Some((BookingKey { practice: practice.into(), booking: booking.into() }, version))
+            }
+            _ => None,
+        };
+    let Value::Enum(_, outcome) = field(envelope, "outcome")? else { bail!("outcome is no enum") };
+    Ok(Told {
+        version,
+        record: origin(headers)?,
+        outcome: outcome_of(outcome)?,
+        is_final: *field(envelope, "final")? == Value::Boolean(true),
+        reason: text(envelope, "reason")?.map(str::to_owned),
+        at: now(),
+    })
+}
+
+fn outcome_of(symbol: &str) -> Result<ResultOutcome> {
+    Ok(match symbol {
+        "CREATED" => ResultOutcome::Created,
+        "UPDATED" => ResultOutcome::Updated,
+        "CANCELLED" => ResultOutcome::Cancelled,
+        "UNCHANGED" => ResultOutcome::Unchanged,
+        "SUPERSEDED" => ResultOutcome::Superseded,
+        "REVIEW" => ResultOutcome::Review,
+        "FAILED" => ResultOutcome::Failed,
+        other => bail!("{other} must never be sent"),
+    })
+}
+
+/// Where a dead letter's record came from: partition and offset in `appointments.requested`.
+fn origin(headers: &str) -> Result<Option<(i32, i64)>> {
+    let number = |name: &str| -> Result<Option<i64>> {
+        let Some(hex) = headers.split(',').find_map(|one| one.strip_prefix(name)?.strip_prefix('=')) else {
+            return Ok(None);
+        };
+        Ok(Some(String::from_utf8(unhex(hex)?)?.parse()?))
+    };
+    match (number("__dlq.errors.partition")?, number("__dlq.errors.offset")?) {
+        (Some(partition), Some(offset)) => Ok(Some((i32::try_from(partition)?, offset))),
+        _ => Ok(None),
+    }
+}
+
+fn field<'a>(record: &'a Value, name: &str) -> Result<&'a Value> {
+    let Value::Record(fields) = record else { bail!("no record around {name}") };
+    let found = fields.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+    Ok(match found.with_context(|| format!("no field {name}"))? {
+        Value::Union(_, inner) => inner,
+        value => value,
+    })
+}
+
+fn text<'a>(record: &'a Value, name: &str) -> Result<Option<&'a str>> {
+    match field(record, name)? {
+        Value::String(text) => Ok(Some(text)),
+        Value::Null => Ok(None),
+        _ => bail!("{name} is no text"),
+    }
+}
+
+fn long(record: &Value, name: &str) -> Result<Option<i64>> {
+    match field(record, name)? {
+        Value::Long(number) => Ok(Some(*number)),
+        Value::Null => Ok(None),
+        _ => bail!("{name} is no number"),
+    }
+}
+
+fn unhex(hex: &str) -> Result<Vec<u8>> {
+    ensure!(hex.len().is_multiple_of(2) && hex.is_ascii(), "no hex");
+    (0..hex.len()).step_by(2).map(|at| Ok(u8::from_str_radix(&hex[at..at + 2], 16)?)).collect()
+}

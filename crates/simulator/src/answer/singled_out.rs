@@ -1,0 +1,69 @@
+//! What HealthFlow has against single requests, whoever else it serves well: a word that a firewall dislikes, a chart whose
+//! look-up never ends. One such booking may cost the others nothing.
+
+use super::endpoints::error;
+use super::moods::Moods;
+use super::route::{NoRoute, Route};
+use super::{Ending, WireRequest};
+
+/// How long (milliseconds) a look-up that is never answered stays open: longer than any caller waits.
+const NEVER_MS: u64 = 600_000;
+
+/// How the exchange ends for a request that is singled out, and after how long (milliseconds) at least.
+pub(super) fn ending(
+    moods: &Moods,
+    route: &Result<Route, NoRoute>,
+    request: &WireRequest,
+) -> Option<(Ending, u64)> {
+    let is_read = route.as_ref().is_ok_and(|route| !route.is_write());
+    if is_read && holds(request, &moods.unanswered_text) {
+        Some((Ending::Dropped, NEVER_MS))
+    } else if holds(request, &moods.forbidden_text) {
+        Some((Ending::Reply(error(403, "FORBIDDEN")), 0))
+    } else {
+        None
+    }
+}
+
+fn holds(request: &WireRequest, text: &str) -> bool {
+    let within =
+        |bytes: &[u8]| !text.is_empty() && bytes.windows(text.len()).any(|bytes| bytes == text.as_bytes());
+    within(request.path_and_query.as_bytes()) || request.body.as_deref().is_some_and(within)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use healthflow_core::healthflow::wire::Method;
+
+    fn asked(method: Method, path: &str, body: Option<&str>) -> Option<(Ending, u64)> {
+        let moods = Moods {
+            forbidden_text: "b-forbidden".into(),
+            unanswered_text: "b-unanswered".into(),
+            ..Moods::default()
+        };
+        let request = WireRequest {
+            method,
+            path_and_query: path.into(),
+            idempotency_key: None,
+            if_match: None,
+            body: body.map(|body| body.as_bytes().to_vec()),
+        };
+        ending(&moods, &Route::find(&request), &request)
+    }
+
+    /// Goal: who has something against one booking serves all others. Method: writes and look-ups with either text and
+    /// without; only the forbidden write and the one look-up end another way than usual.
+    #[test]
+    fn one_request_is_singled_out_and_no_other() {
+        let look_up = |booking: &str| format!("/appointments?practice_id=p&external_id={booking}");
+        let (post, get) = (Method::Post, Method::Get);
+        let forbidden = asked(post, "/appointments", Some(r#"{"external_id":"b-forbidden"}"#));
+        let Some((Ending::Reply(reply), 0)) = forbidden else { panic!("it is answered: {forbidden:?}") };
+        assert_eq!(reply.status, 403);
+        assert_eq!(asked(get, &look_up("b-unanswered"), None), Some((Ending::Dropped, NEVER_MS)));
+        assert_eq!(asked(post, "/appointments", Some(r#"{"external_id":"b-unanswered"}"#)), None);
+        assert_eq!(asked(post, "/appointments", Some(r#"{"external_id":"b-other"}"#)), None);
+        assert_eq!(asked(get, &look_up("b-other"), None), None);
+    }
+}

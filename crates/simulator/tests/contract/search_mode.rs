@@ -1,0 +1,66 @@
+//! A HealthFlow that honours no key and does not keep our reference: what is left to find our own again by.
+
+use healthflow_core::healthflow::{Answer, Reply, Request, Sought};
+use healthflow_core::patient::search::passes;
+use serde_json::json;
+
+use crate::healthflow::{Line, content, create, create_patient, patient};
+
+fn forgetful() -> Line {
+    Line::new(json!({"keeps_external_id": false, "honours_idempotency_keys": false, "page_size": 2}))
+}
+
+fn find(sought: Sought, cursor: Option<String>) -> Request {
+    Request::FindAppointment { practice: "p & q".into(), sought, cursor }
+}
+
+/// The ids on every page of a look-up.
+fn found(line: &mut Line, sought: &Sought) -> Vec<String> {
+    let (mut ids, mut cursor) = (Vec::new(), None);
+    loop {
+        match line.ask(&find(sought.clone(), cursor)) {
+            Ok(Answer::Appointments { found, next_cursor }) => {
+                ids.extend(found.iter().map(|one| one.id.to_string()));
+                cursor = next_cursor;
+            }
+            other => panic!("{other:?}"),
+        }
+        if cursor.is_none() {
+            return ids;
+        }
+    }
+}
+
+#[test]
+fn what_was_created_is_found_by_patient_start_and_provider_and_by_nothing_else() {
+    let mut line = forgetful();
+    let patient = line.create_patient();
+    let Ok(Answer::PatientCreated(other_patient)) = line.ask(&create_patient("pat-2")) else { panic!() };
+    let mut other_provider = content("c", &patient);
+    other_provider.visit.provider_id = "d-2".into();
+    let mut later = content("d", &patient);
+    later.visit.start = later.visit.start.plus_ms(1);
+    for content in [content("b", &other_patient), other_provider, later, content("e", &patient)] {
+        let idempotency_key = "the same".to_owned();
+        line.ask(&Request::CreateAppointment { content, idempotency_key }).expect("created");
+    }
+    assert_eq!(line.simulator.audit().appointments, 4, "the key says nothing to it");
+    assert_eq!(found(&mut line, &Sought::Slot(content("e", &patient).slot())), ["hfa-4"]);
+    assert!(found(&mut line, &Sought::Reference("e".into())).is_empty(), "it does not keep our reference");
+    line.ask(&create("e", &patient)).expect("created once more");
+    assert_eq!(found(&mut line, &Sought::Slot(content("e", &patient).slot())), ["hfa-4", "hfa-5"]);
+}
+
+#[test]
+fn our_reference_finds_nobody_and_is_not_answered() {
+    let mut line = forgetful();
+    line.create_patient();
+    for pass in passes(&patient("pat-1"), false) {
+        let reply: Reply =
+            line.ask(&Request::SearchPatients { practice: "p & q".into(), pass: pass.clone(), cursor: None });
+        let Ok(Answer::Patients { found, .. }) = reply else { panic!("{reply:?}") };
+        // A filter that HealthFlow does not know is passed over: everybody is found.
+        assert_eq!(found.len(), 1, "{}", pass.name());
+        assert_eq!(found[0].external_id, None);
+    }
+}

@@ -1,0 +1,69 @@
+//! A HealthFlow that offers versions: what a PUT with `If-Match` may overwrite, on both sides of the contract.
+
+use healthflow_core::appointment::Revision;
+use healthflow_core::appointment::fingerprint::fingerprint_of;
+use healthflow_core::healthflow::{Answer, AppointmentContent, AppointmentRead, Fault, Reply, Request};
+use serde_json::json;
+
+use crate::healthflow::{Line, content, create};
+
+fn put(content: AppointmentContent, if_match: &Revision) -> Request {
+    Request::UpdateAppointment { id: "hfa-1".into(), content, if_match: Some(if_match.clone()) }
+}
+
+fn revision(reply: Reply) -> Revision {
+    match reply {
+        Ok(Answer::AppointmentCreated(stands) | Answer::AppointmentUpdated(stands)) => {
+            stands.revision.expect("a version")
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn read(line: &mut Line) -> AppointmentRead {
+    match line.ask(&Request::ReadAppointment { id: "hfa-1".into() }) {
+        Ok(Answer::AppointmentRead(read)) => read,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_update_is_carried_out_only_while_the_version_it_names_stands() {
+    let mut line = Line::new(json!({"supports_if_match": true}));
+    let patient = line.create_patient();
+    let first = revision(line.ask(&create("b", &patient)));
+    let mut longer = content("b", &patient);
+    longer.visit.duration_minutes = 60;
+    let second = revision(line.ask(&put(longer.clone(), &first)));
+    assert_ne!(first, second);
+    let late = line.ask(&put(content("b", &patient), &first));
+    assert_eq!(late, Err(Fault::Changed), "what was sent earlier does not land over it");
+
+    let wanted = fingerprint_of(patient.as_str(), &longer.location_id, longer.status, &longer.visit);
+    assert_eq!(read(&mut line), AppointmentRead { revision: Some(second), fingerprint: Some(wanted) });
+}
+
+#[test]
+fn an_edit_by_hand_is_another_version_and_other_content() {
+    let mut line = Line::new(json!({"supports_if_match": true}));
+    let patient = line.create_patient();
+    let first = revision(line.ask(&create("b", &patient)));
+    let before = read(&mut line);
+    assert!(line.simulator.edit_appointment("hfa-1", |body| body.duration_minutes = 90));
+    let after = read(&mut line);
+    assert!(before.revision != after.revision && before.fingerprint != after.fingerprint);
+    assert_eq!(line.ask(&put(content("b", &patient), &first)), Err(Fault::Changed));
+    let current = after.revision.expect("a version");
+    line.ask(&put(content("b", &patient), &current)).expect("updated");
+    assert_eq!(read(&mut line).fingerprint, before.fingerprint);
+    assert!(!line.simulator.edit_appointment("hfa-2", |_| {}), "there is none");
+}
+
+#[test]
+fn where_healthflow_offers_no_versions_nothing_is_compared() {
+    let mut line = Line::new(json!({}));
+    let patient = line.create_patient();
+    let Ok(Answer::AppointmentCreated(stands)) = line.ask(&create("b", &patient)) else { panic!("created") };
+    assert_eq!(stands.revision, None);
+    line.ask(&put(content("b", &patient), &"9".into())).expect("it does not know the header");
+}

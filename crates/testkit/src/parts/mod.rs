@@ -1,0 +1,224 @@
+//! The real parts as child processes. Whatever ends the demo ends them: they hold the other end of a pipe, or the kernel
+//! kills them with it. A terminal's Ctrl-C reaches the demo only, which stops them in good order.
+
+pub mod kafka_proxy;
+pub mod log_reader;
+pub mod simulator;
+pub mod stack;
+pub mod worker;
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How often to look whether a process has ended.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long a process may take to stop by itself; `stack.sh` gives both its servers 10 s.
+const STOP_LIMIT: Duration = Duration::from_secs(25);
+
+/// How a process is asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leash {
+    /// By the end of its standard input, which also comes when we die.
+    Input,
+    /// By SIGTERM; the kernel kills it when we die.
+    Signal,
+}
+
+/// A child process. Dropping it stops it and waits for its end.
+pub struct Part {
+    name: String,
+    child: Child,
+    leash: Leash,
+    log: PathBuf,
+    /// What it says on standard output, once somebody listens.
+    lines: Option<mpsc::Receiver<String>>,
+    has_ended: bool,
+}
+
+impl Part {
+    /// Starts `program`; its messages are added to the file `log`.
+    pub fn start(name: &str, program: &Path, arguments: &[String], log: &Path, leash: Leash) -> Result<Part> {
+        Part::start_telling(name, program, arguments, (log, append(log)?), leash)
+    }
+
+    /// Starts `program`; its messages go to `told`, and from there to the file `log`.
+    pub fn start_telling(
+        name: &str,
+        program: &Path,
+        arguments: &[String],
+        (log, told): (&Path, impl Into<OwnedFd>),
+        leash: Leash,
+    ) -> Result<Part> {
+        let told = told.into();
+        let mut command = match leash {
+            Leash::Input => Command::new(program),
+            Leash::Signal => {
+                let mut command = Command::new("setpriv");
+                command.args(["--pdeathsig", "KILL"]).arg(program);
+                command
+            }
+        };
+        let (input, output) = match leash {
+            Leash::Input => (Stdio::piped(), Stdio::piped()),
+            Leash::Signal => (Stdio::null(), told.try_clone()?.into()),
+        };
+        let child = command
+            .args(arguments)
+            .stdin(input)
+            .stdout(output)
+            .stderr(told)
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot start {name}: {}", program.display()))?;
+        Ok(Part { name: name.to_owned(), child, leash, log: log.to_owned(), lines: None, has_ended: false })
+    }
+
+    /// Waits for its next line on standard output, of a part on the leash `Input`.
+    pub async fn next_line(&mut self, limit: Duration) -> Result<String> {
+        let lines = match self.lines.take() {
+            Some(lines) => lines,
+            None => self.listen()?,
+        };
+        let wait = move || (lines.recv_timeout(limit), lines);
+        let (line, lines) = tokio::task::spawn_blocking(wait).await?;
+        self.lines = Some(lines);
+        line.map_err(|why| match why {
+            RecvTimeoutError::Timeout => self.trouble(&format!("said nothing for {} s", limit.as_secs())),
+            RecvTimeoutError::Disconnected => self.trouble("ended before it had said all"),
+        })
+    }
+
+    fn listen(&mut self) -> Result<mpsc::Receiver<String>> {
+        let stdout = self.child.stdout.take().context("its output is not ours to read")?;
+        let (lines, line) = mpsc::channel();
+        std::thread::spawn(move || {
+            // Read to the end, so that the process never waits for a reader.
+            BufReader::new(stdout).lines().map_while(Result::ok).for_each(|line| drop(lines.send(line)));
+        });
+        Ok(line)
+    }
+
+    /// Tells it a line on standard input, of a part on the leash `Input`.
+    pub fn tell(&mut self, line: &str) -> Result<()> {
+        let input = self.child.stdin.as_mut().context("nobody listens to its input")?;
+        writeln!(input, "{line}").with_context(|| format!("{} does not listen", self.name))
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Fails if it has ended.
+    pub fn check(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => {
+                self.has_ended = true;
+                bail!(self.trouble(&format!("ended by itself ({status})")))
+            }
+        }
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        self.has_ended = true;
+        Ok(())
+    }
+
+    fn trouble(&self, what: &str) -> anyhow::Error {
+        anyhow::anyhow!(
+            "{} {what}; its last words, of {}:\n{}",
+            self.name,
+            self.log.display(),
+            tail(&self.log)
+        )
+    }
+
+    fn stop(&mut self) -> Result<ExitStatus> {
+        drop(self.child.stdin.take());
+        if self.leash == Leash::Signal
+            && let Some(pid) = Pid::from_raw(self.child.id().cast_signed())
+        {
+            kill_process(pid, Signal::TERM)?;
+        }
+        let deadline = Instant::now() + STOP_LIMIT;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            if Instant::now() >= deadline {
+                eprintln!("demo: {} did not stop within {} s; killing it", self.name, STOP_LIMIT.as_secs());
+                self.child.kill()?;
+                return Ok(self.child.wait()?);
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.has_ended
+            && let Err(error) = self.stop()
+        {
+            eprintln!("demo: {} could not be stopped: {error}", self.name);
+        }
+    }
+}
+
+/// Runs `program` to its end, which must be good.
+pub async fn run(program: &Path, arguments: Vec<String>) -> Result<String> {
+    let shown = format!("{} {}", program.display(), arguments.join(" "));
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null());
+    let output = tokio::task::spawn_blocking(move || command.output()).await?;
+    let output = output.with_context(|| format!("cannot run {shown}"))?;
+    if !output.status.success() {
+        bail!("{shown} failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// A program of ours: beside the one that runs, or one folder above, where a test runs.
+pub fn beside(name: &str) -> Result<PathBuf> {
+    let this = std::env::current_exe().context("cannot find our own program")?;
+    let mut program = this.with_file_name(name);
+    if !program.exists() {
+        program = this.with_file_name("..").join(name);
+    }
+    if !program.exists() {
+        bail!(
+            "{} is not there; run 'cargo build --workspace --bins' in the same profile first",
+            program.display()
+        );
+    }
+    Ok(program)
+}
+
+/// A port that nobody listens on now.
+pub fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+fn append(log: &Path) -> Result<File> {
+    let file = OpenOptions::new().create(true).append(true).open(log);
+    file.with_context(|| format!("cannot write {}", log.display()))
+}
+
+fn tail(log: &Path) -> String {
+    let text = String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(10)..].join("\n")
+}
