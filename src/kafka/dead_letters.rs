@@ -183,7 +183,7 @@ fn read_again(avro: &Avro, lane: Lane, record: RawRecord<'_>, now: Timestamp) ->
     loop {
         match avro.arrival(lane, record, usize::MAX, now) {
             Ok(Arrival::Requested(booking)) => return Ok(Identity::from(&*booking)),
-            Ok(Arrival::Retry(entry)) => return Ok(Identity::from(&entry.booking)),
+            Ok(Arrival::Retry(entry)) => return Ok(Identity::from(&*entry.booking)),
             Ok(Arrival::Unusable(still)) => return Err(still.detail.to_string()),
             Ok(Arrival::Misrouted(_)) => return Err("it lay in a wrong partition".to_owned()),
             Err(id) => match avro.standing(id) {

@@ -168,7 +168,7 @@ impl Readers {
                     .and_then(|of| of.parked(entry.booking.version))
                 && parked.generation == entry.generation
             {
-                found.insert((entry.booking.key, entry.booking.version, entry.generation));
+                found.insert((entry.booking.key.clone(), entry.booking.version, entry.generation));
             }
             Ok(())
         })?;

@@ -135,7 +135,7 @@ fn large_review() -> Outgoing {
             .into(),
     );
     Outgoing::Review(Box::new(ReviewCase {
-        booking: event.into_booking((world().now)()).unwrap(),
+        booking: event.into_booking((world().now)()).unwrap().into(),
         generation: 1,
         reason: Reason::AmbiguousPatient,
         evidence: Vec::new(),

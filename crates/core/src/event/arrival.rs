@@ -153,7 +153,7 @@ fn understand(
             let event: AppointmentRequested = decoder.decode(value)?;
             let identity = identity(key, &Names::from(&event))?;
             let booking = event.into_booking(now).map_err(|why| Refusal::impossible(why, identity))?;
-            Ok(Arrival::Requested(Box::new(booking)))
+            Ok(Arrival::Requested(Arc::new(booking)))
         }
         Lane::Retry => {
             let retry: AppointmentRetry = decoder.decode(value)?;

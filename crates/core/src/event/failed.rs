@@ -41,7 +41,7 @@ pub struct DeadLetter {
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub enum DeadContent {
     /// A booking that was understood.
-    Booking(Box<Booking>),
+    Booking(Arc<Booking>),
     /// A record that was not.
     Record(Box<Unusable>),
     /// Nothing: its record is gone from its topic, and only the ids are known.
@@ -88,7 +88,7 @@ impl AppointmentFailed {
         let booking = event.into_booking(now).map_err(NotRedrivable::Impossible)?;
         let last_error = self.result.reason.unwrap_or_default();
         let schedule = Schedule { not_before: now, last_error, ..Schedule::default() };
-        Ok(RetryEntry { booking, schedule, generation: self.result.generation.saturating_add(1) })
+        Ok(RetryEntry { booking: Arc::new(booking), schedule, generation: self.result.generation.saturating_add(1) })
     }
 }
 

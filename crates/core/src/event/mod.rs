@@ -38,7 +38,7 @@ pub use review::ReviewCase;
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Arrival {
     /// A booking that could be true.
-    Requested(Box<Booking>),
+    Requested(Arc<Booking>),
     /// A booking that comes back (`appointments.retry`).
     Retry(Box<RetryEntry>),
     /// A record that cannot be used: it is dead-lettered where it stands (rule K7).
@@ -51,7 +51,7 @@ pub enum Arrival {
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub struct RetryEntry {
     /// The booking.
-    pub booking: Booking,
+    pub booking: Arc<Booking>,
     /// Its schedule.
     pub schedule: Schedule,
     /// Which of the records of this version is the valid one (rule K4).

@@ -34,7 +34,7 @@ impl AppointmentRetry {
     /// The entry, if its booking could be true.
     pub fn into_entry(self, now: Timestamp) -> Result<RetryEntry, Impossible> {
         Ok(RetryEntry {
-            booking: self.event.into_booking(now)?,
+            booking: self.event.into_booking(now)?.into(),
             schedule: Schedule {
                 attempts: self.attempt,
                 not_before: self.not_before,
@@ -51,7 +51,7 @@ impl AppointmentRetry {
 impl From<&RetryEntry> for AppointmentRetry {
     fn from(entry: &RetryEntry) -> Self {
         AppointmentRetry {
-            event: (&entry.booking).into(),
+            event: (&*entry.booking).into(),
             generation: entry.generation,
             attempt: entry.schedule.attempts,
             not_before: entry.schedule.not_before,

@@ -1,5 +1,7 @@
 //! `appointments.review`: a person must decide who the patient is.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::booking::Booking;
@@ -17,7 +19,7 @@ pub const EVIDENCE_MAX: usize = 200;
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub struct ReviewCase {
     /// The booking that waits.
-    pub booking: Booking,
+    pub booking: Arc<Booking>,
     /// Which parking of it this is; the decision quotes it (rule K4).
     pub generation: u32,
     /// Why a person must decide.
@@ -109,14 +111,14 @@ impl From<&Evidence> for CandidateEvidence {
 
 impl From<&ReviewCase> for AppointmentReview {
     fn from(case: &ReviewCase) -> Self {
-        let identity = Identity::from(&case.booking);
+        let identity = Identity::from(&*case.booking);
         AppointmentReview {
             result: ResultEnvelope {
                 attempts: case.attempts,
                 generation: case.generation,
                 ..ResultEnvelope::new(Some(&identity), ResultOutcome::Review, Some(case.reason), case.since)
             },
-            event: (&case.booking).into(),
+            event: (&*case.booking).into(),
             evidence: case.evidence.iter().take(EVIDENCE_MAX).map(CandidateEvidence::from).collect(),
         }
     }

@@ -56,7 +56,7 @@ pub fn booking() -> Booking {
 /// A review of that booking.
 pub fn case(evidence: Vec<Evidence>) -> ReviewCase {
     ReviewCase {
-        booking: booking(),
+        booking: booking().into(),
         generation: 1,
         reason: Reason::AmbiguousPatient,
         evidence,

@@ -36,7 +36,7 @@ impl Task {
         self.progress.arrived((lane, offset), size_bytes, asked_at(&arrival, turn.now));
         self.passed(lane, offset);
         match arrival {
-            Arrival::Requested(booking) => self.requested(*booking, (lane, offset), turn),
+            Arrival::Requested(booking) => self.requested(booking, (lane, offset), turn),
             Arrival::Retry(entry) => self.came_back(*entry, (lane, offset), turn),
             Arrival::Unusable(unusable) => self.bury(*unusable, (lane, offset), turn),
             Arrival::Misrouted(record) => self.forward(*record, (lane, offset)),
@@ -61,16 +61,16 @@ impl Task {
         self.progress.hold_back(lane, waiting, settings)
     }
 
-    fn requested(&mut self, booking: Booking, position: (Lane, i64), turn: &mut Turn<'_>) {
+    fn requested(&mut self, booking: Arc<Booking>, position: (Lane, i64), turn: &mut Turn<'_>) {
         let version = booking.version;
         if let Some(differs) = self.known_already(&booking, turn) {
-            turn.facts.push_back(Fact::DuplicateSkipped { key: booking.key, version, differs });
+            turn.facts.push_back(Fact::DuplicateSkipped { key: booking.key.clone(), version, differs });
             self.progress.finished(position);
             return;
         }
         let state = self.state.bookings.get(&booking.key);
         let schedule = Schedule { not_before: turn.now, ..Schedule::default() };
-        let in_hand = InHand { booking: Arc::new(booking), position, schedule, order: position.1 };
+        let in_hand = InHand { booking, position, schedule, order: position.1 };
         if state.as_deref().is_some_and(|state| state.may_be_forgotten(version)) {
             self.supersede_forgotten(in_hand, turn);
             return;
@@ -117,7 +117,7 @@ impl Task {
     fn came_back(&mut self, mut entry: RetryEntry, position: (Lane, i64), turn: &mut Turn<'_>) {
         // Copies that a newer parking or an answer made worthless are passed over (rule K4).
         if !self.is_awaited(&entry, turn) && !self.reopens(&entry, turn) {
-            let Booking { key, version, .. } = entry.booking;
+            let (key, version) = (entry.booking.key.clone(), entry.booking.version);
             turn.facts.push_back(Fact::DuplicateSkipped { key, version, differs: None });
             self.progress.finished(position);
             return;
@@ -158,7 +158,7 @@ impl Task {
     /// generation after that one, under which the version waits from now on (rule K10). Read again after a crash it is
     /// awaited, or answered for.
     fn reopens(&mut self, entry: &RetryEntry, turn: &mut Turn<'_>) -> bool {
-        let Booking { key, version, .. } = &entry.booking;
+        let Booking { key, version, .. } = &*entry.booking;
         let state = self.state.bookings.get(key);
         let known = state.as_deref().and_then(|state| state.parked(*version));
         let is_redrive = known.is_some_and(|parked| {
@@ -201,7 +201,7 @@ impl Task {
         let order = self.order_of(&waiting.entry);
         let in_hand = InHand {
             order,
-            booking: Arc::new(waiting.entry.booking),
+            booking: waiting.entry.booking,
             position: (Lane::Retry, waiting.offset),
             schedule: taken_up(waiting.entry.schedule, turn.now),
         };

@@ -127,7 +127,7 @@ impl Task {
         }
         self.outbox.tell(Fact::BookingHeld { key: key.clone(), version: booking.version, reason });
         self.outbox.write(Outgoing::Review(Box::new(ReviewCase {
-            booking: Booking::clone(booking),
+            booking: Arc::clone(booking),
             generation,
             reason,
             evidence,
@@ -157,7 +157,7 @@ impl Task {
             detail: detail.clone(),
         });
         self.outbox.write(Outgoing::Failed(Box::new(DeadLetter {
-            content: DeadContent::Booking(Box::new(Booking::clone(booking))),
+            content: DeadContent::Booking(Arc::clone(booking)),
             identity: Some(Identity::from(&**booking)),
             reason,
             disposition,
@@ -250,7 +250,7 @@ impl Task {
             last_error: schedule.last_error.clone(),
         });
         self.outbox.write(Outgoing::Retry(Box::new(RetryEntry {
-            booking: Booking::clone(&in_hand.booking),
+            booking: in_hand.booking,
             schedule,
             generation,
         })));

@@ -131,7 +131,7 @@ pub fn watermark(kafka: &Kafka, before: &BTreeMap<Lane, i64>, records: &[Booking
                 Lane::Requested => (&records[offset as usize], None),
                 Lane::Retry => {
                     let entry = &kafka.retry[offset as usize];
-                    (&entry.booking, Some(entry.generation))
+                    (&*entry.booking, Some(entry.generation))
                 }
             };
             if let Some(what) = left_behind(kafka, booking, generation) {

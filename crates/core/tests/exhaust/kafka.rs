@@ -1,6 +1,7 @@
 //! Kafka as far as one task can see it: two logs, what a restore reads, the committed offsets, and the epoch of the
 //! transactional id. A transaction stands whole or not at all.
 
+use std::sync::Arc;
 use std::collections::{BTreeMap, BTreeSet};
 
 use healthflow_core::booking::{Booking, BookingKey, Version};
@@ -52,7 +53,7 @@ impl Kafka {
     pub fn record(&self, lane: Lane, offset: i64, records: &[Booking]) -> Arrival {
         let index = offset as usize;
         match lane {
-            Lane::Requested => Arrival::Requested(Box::new(records[index].clone())),
+            Lane::Requested => Arrival::Requested(Arc::new(records[index].clone())),
             Lane::Retry => Arrival::Retry(Box::new(self.retry[index].clone())),
         }
     }

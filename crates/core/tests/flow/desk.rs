@@ -1,6 +1,7 @@
 //! One processor with one live task on a desk: the test is Kafka, HealthFlow and the clock. Defaults everywhere, so that
 //! whatever a test sets is what it is about.
 
+use std::sync::Arc;
 use std::collections::BTreeMap;
 
 use healthflow_core::booking::{Booking, Version};
@@ -220,7 +221,7 @@ impl Desk {
 
     /// A record arrives on the requested lane.
     pub fn arrive(&mut self, booking: Booking) {
-        self.arrive_on(Lane::Requested, Arrival::Requested(Box::new(booking)));
+        self.arrive_on(Lane::Requested, Arrival::Requested(Arc::new(booking)));
     }
 
     /// A record arrives on a lane.
@@ -231,7 +232,7 @@ impl Desk {
 
     /// A record arrives on the requested lane, and no time passes.
     pub fn arrive_at_once(&mut self, booking: Booking) {
-        self.put_on(Lane::Requested, Arrival::Requested(Box::new(booking)));
+        self.put_on(Lane::Requested, Arrival::Requested(Arc::new(booking)));
     }
 
     pub fn put_on(&mut self, lane: Lane, arrival: Arrival) {

@@ -1,6 +1,7 @@
 //! Bookings that are coupled by a provider's time: what one frees another one takes (rule K11). HealthFlow is the
 //! simulator with exclusive slots; it hears of the newest call first, the worst it may do.
 
+use std::sync::Arc;
 use std::collections::BTreeMap;
 
 use healthflow_core::booking::{Booking, Version};
@@ -48,7 +49,7 @@ fn visit(id: &str, version: Version, number: usize, slot: Option<i64>) -> Bookin
 /// Records arrive on the requested lane, all of them before anything is decided.
 fn arrive_together(desk: &mut Desk, bookings: Vec<Booking>) {
     for booking in bookings {
-        desk.write_on(Lane::Requested, Arrival::Requested(Box::new(booking)));
+        desk.write_on(Lane::Requested, Arrival::Requested(Arc::new(booking)));
     }
     desk.handle(Input::TimePassed);
 }
@@ -363,7 +364,7 @@ fn no_refusal_is_final_while_an_earlier_record_is_unread() {
         desk.arrive_at_once(visit("b", 1, 2, Some(1)));
         serve(&mut desk, &mut office);
         assert!(!ends(&desk).contains_key(&("b".to_owned(), 1)), "nobody knows what is in that record");
-        desk.arrive_late(Lane::Requested, 1, Arrival::Requested(Box::new(visit("a", 2, 1, None))));
+        desk.arrive_late(Lane::Requested, 1, Arrival::Requested(Arc::new(visit("a", 2, 1, None))));
         serve(&mut desk, &mut office);
         serve(&mut desk, &mut office);
         assert_eq!(ends(&desk)[&("b".to_owned(), 1)], "CREATED");

@@ -2,6 +2,7 @@
 //! provider two visits at the same time. What bookings do to each other's slots is here only; whoever skips or reorders
 //! their steps loses somebody a visit.
 
+use std::sync::Arc;
 use healthflow_core::booking::{
     Booking, BookingKey, BookingStatus, Patient, PracticeId, Source, Version, Visit,
 };
@@ -141,7 +142,7 @@ pub fn publish_days(
                 visit: visit(&key, *version, last.expect("whatever is cancelled had a place")),
                 key,
             };
-            let arrival = Arrival::Requested(Box::new(booking));
+            let arrival = Arrival::Requested(Arc::new(booking));
             lives.records.push(Publication { at, partition, strays_to: None, arrival });
             at = (at + random.between(1, gap_ms)).min(plan.faults_until - 1);
         }

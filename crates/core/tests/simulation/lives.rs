@@ -332,7 +332,7 @@ fn versions(
                 identity: Some(Identity::from(&booking)),
             }))
         } else {
-            Arrival::Requested(Box::new(booking))
+            Arrival::Requested(Arc::new(booking))
         };
         let strays_to = plan.strays_to(partition, random);
         published.push(Publication { at, partition, strays_to, arrival: arrival.clone() });

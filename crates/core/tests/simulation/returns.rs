@@ -1,6 +1,7 @@
 //! Bookings that want their first visit back while an update to the second is in doubt and replicas lag: who believes what
 //! a late replica shows takes what was wanted first for what stands, and writes nothing.
 
+use std::sync::Arc;
 use healthflow_core::booking::{Booking, BookingKey, BookingStatus, Source, Version};
 use healthflow_core::event::Arrival;
 use healthflow_core::time::Timestamp;
@@ -55,7 +56,7 @@ pub fn versions(
             patient: patient.clone(),
             visit,
         };
-        let arrival = Arrival::Requested(Box::new(booking));
+        let arrival = Arrival::Requested(Arc::new(booking));
         let strays_to = plan.strays_to(partition, random);
         lives.records.push(Publication { at, partition, strays_to, arrival });
         // The second comes when the first stands, mostly; the third while the second is being written.

@@ -1,5 +1,6 @@
 //! Goal: each record decodes to what was encoded, and its bytes are the schema's. Method: the way out, then the way in.
 
+use std::sync::Arc;
 use crate::appointment::{Placement, Slot, Span};
 use crate::booking::{BookingKey, BookingStatus, PatientKey};
 use crate::event::avro::{contract, contracts};
@@ -89,14 +90,14 @@ fn a_booking_arrives_as_it_was_sent() {
         Some(&decoder(topics::REQUESTED)),
         NOW,
     );
-    assert_eq!(arrival, Arrival::Requested(Box::new(booking())));
+    assert_eq!(arrival, Arrival::Requested(Arc::new(booking())));
     assert_eq!(&bytes[..5], [0, 1, 2, 3, 4]);
 }
 
 #[test]
 fn a_retry_comes_back_as_it_was_parked() {
     let entry = RetryEntry {
-        booking: booking(),
+        booking: booking().into(),
         schedule: Schedule {
             attempts: 4,
             not_before: NOW,
@@ -218,7 +219,7 @@ fn a_dead_letter_keeps_the_bytes_and_says_where_it_came_from() {
     assert_eq!((read.raw_value.as_deref(), read.result.booking_id.as_ref()), (Some(&[1, 2, 255][..]), None));
     assert_eq!(read.into_redrive(NOW), Err(NotRedrivable::NotUnderstood));
 
-    let outgoing = letter(DeadContent::Booking(Box::new(booking())), Some(Identity::from(&booking())), None);
+    let outgoing = letter(DeadContent::Booking(Arc::new(booking())), Some(Identity::from(&booking())), None);
     let encoded = codec().encode(&outgoing, &mut buffer).expect("fits");
     assert_eq!((encoded.key.as_deref(), encoded.headers.len()), (Some(&b"practice-1"[..]), 5));
     let read: AppointmentFailed =
@@ -229,7 +230,7 @@ fn a_dead_letter_keeps_the_bytes_and_says_where_it_came_from() {
         (ResultOutcome::Failed, Some("SLOT_TAKEN"))
     );
     let redrive = read.into_redrive(NOW).expect("a booking that could be true");
-    assert_eq!((redrive.booking, redrive.generation, redrive.schedule.attempts), (booking(), 5, 0));
+    assert_eq!((redrive.booking, redrive.generation, redrive.schedule.attempts), (booking().into(), 5, 0));
 }
 
 /// Positions with the id of every topic that has one.

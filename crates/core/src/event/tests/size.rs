@@ -128,9 +128,9 @@ fn results(booking: &Booking) -> Vec<Outgoing> {
         slot_since: Some(NOW),
     };
     vec![
-        Outgoing::Retry(Box::new(RetryEntry { booking: booking.clone(), schedule, generation: u32::MAX })),
+        Outgoing::Retry(Box::new(RetryEntry { booking: booking.clone().into(), schedule, generation: u32::MAX })),
         Outgoing::Review(Box::new(ReviewCase {
-            booking: booking.clone(),
+            booking: booking.clone().into(),
             generation: u32::MAX,
             reason: Reason::CrashSuspect,
             evidence: vec![evidence; 10 * EVIDENCE_MAX],
@@ -146,7 +146,7 @@ fn results(booking: &Booking) -> Vec<Outgoing> {
             generation: u32::MAX,
             finished_at: NOW,
         }),
-        letter(DeadContent::Booking(Box::new(booking.clone())), Some(identity)),
+        letter(DeadContent::Booking(Arc::new(booking.clone())), Some(identity)),
         Outgoing::State(Box::new(StateRecord::Booking(booking.key.clone(), state(booking, &id)))),
     ]
 }
@@ -269,7 +269,7 @@ fn what_is_too_large_keeps_its_name_its_sizes_and_the_beginning_of_its_bytes() {
 
     let mut booking = booking();
     booking.visit.note = event.visit.note.clone();
-    let entry = RetryEntry { booking, schedule: Schedule::default(), generation: 1 };
+    let entry = RetryEntry { booking: booking.into(), schedule: Schedule::default(), generation: 1 };
     let mut retry = Vec::new();
     let entry = crate::event::retry::AppointmentRetry::from(&entry);
     encoder(topics::RETRY).encode(&entry, &mut retry).expect("fits its schema");

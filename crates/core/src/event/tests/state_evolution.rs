@@ -149,7 +149,7 @@ fn a_retry_that_an_earlier_worker_parked_comes_back() {
         ..Schedule::default()
     };
     let newer = Schedule { last_failed_at: Some(NOW), ..schedule.clone() };
-    let entry = |schedule| RetryEntry { booking: booking(), schedule, generation: 2 };
+    let entry = |schedule| RetryEntry { booking: booking().into(), schedule, generation: 2 };
     let mut buffer = Vec::new();
     let outgoing = Outgoing::Retry(Box::new(entry(newer)));
     let encoded = Codec::new("healthflow-sync", |_| ID).encode(&outgoing, &mut buffer).expect("fits");
