@@ -88,7 +88,11 @@ impl AppointmentFailed {
         let booking = event.into_booking(now).map_err(NotRedrivable::Impossible)?;
         let last_error = self.result.reason.unwrap_or_default();
         let schedule = Schedule { not_before: now, last_error, ..Schedule::default() };
-        Ok(RetryEntry { booking: Arc::new(booking), schedule, generation: self.result.generation.saturating_add(1) })
+        Ok(RetryEntry {
+            booking: Arc::new(booking),
+            schedule,
+            generation: self.result.generation.saturating_add(1),
+        })
     }
 }
 

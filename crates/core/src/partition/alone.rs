@@ -14,14 +14,19 @@ pub(super) struct Alone {
 }
 
 impl Alone {
-    /// Gives it to `key`; false while another one has it, and `key` waits for that.
-    pub fn take(&mut self, key: &JobKey) -> bool {
-        if self.by.as_ref().is_some_and(|other| other != key) {
-            self.awaited_by.insert(key.clone());
-            return false;
-        }
+    /// Whether no other one has it.
+    pub fn is_free_for(&self, key: &JobKey) -> bool {
+        self.by.as_ref().is_none_or(|by| by == key)
+    }
+
+    /// Gives it to `key`, for which it is free.
+    pub fn take(&mut self, key: &JobKey) {
         self.by = Some(key.clone());
-        true
+    }
+
+    /// The job of `key` looks again once it is free.
+    pub fn await_turn(&mut self, key: &JobKey) {
+        self.awaited_by.insert(key.clone());
     }
 
     /// Takes it back from `key`: who waited for it; none if `key` did not have it.
@@ -41,11 +46,13 @@ mod tests {
         let [a, b, c] = ["a", "b", "c"]
             .map(|id| JobKey::Booking(BookingKey { practice: "p".into(), booking: id.into() }));
         let mut alone = Alone::default();
-        assert!(alone.take(&a) && alone.take(&a));
-        assert!(!alone.take(&b) && !alone.take(&c) && !alone.take(&b));
+        assert!(alone.is_free_for(&a));
+        alone.take(&a);
+        assert!(alone.is_free_for(&a) && !alone.is_free_for(&b) && !alone.is_free_for(&c));
+        [&b, &c, &b].into_iter().for_each(|key| alone.await_turn(key));
         assert_eq!(alone.give_back(&b), None, "it is another one's");
         assert_eq!(alone.give_back(&a), Some(BTreeSet::from([b.clone(), c.clone()])));
-        assert!(alone.take(&c));
+        alone.take(&c);
         assert_eq!(alone.give_back(&c), Some(BTreeSet::new()));
     }
 }

@@ -167,6 +167,9 @@ impl Task {
             Err(fault) => fault,
         };
         let Some(outcome) = self.intents.apply_fault(&patient, &fault, quiet_at, turn) else { return };
+        if let Some(doubt) = self.intents.doubt(&patient) {
+            self.jobs.wake_at(doubt.quiet_at.max(turn.now), JobKey::Patient(patient.clone()));
+        }
         match outcome {
             FaultOutcome::Stands(id) => self.patient_stands(&patient, id.into(), None, turn),
             // Only an update names a revision.
@@ -174,14 +177,14 @@ impl Task {
             FaultOutcome::SendAgain { counts } => self.send_again(key, job, &fault, counts, turn),
             FaultOutcome::Refused => {
                 self.close(&(&patient).into());
-                self.newcomers.never_happened(&patient);
+                let woken = self.newcomers.never_happened(&patient);
+                self.jobs.look_again_all(woken);
                 self.reject_version(key, job, (flight.version, Reason::Rejected), &fields_of(&fault), turn);
             }
             FaultOutcome::InDoubt => {
-                self.change_patient(&patient).last_write_at = turn.now;
+                self.ledger.change_patient(&patient).last_write_at = turn.now;
                 let operation = flight.operation;
                 turn.facts.push_back(Fact::DoubtOpened { key: None, operation, quiet_at });
-                self.jobs.wake_at(quiet_at, JobKey::Patient(patient.clone()));
                 let verdict = self.verdict(&(&patient).into(), false, turn.now, turn.settings);
                 self.doubtful(key, job, verdict, WaitReason::from(&fault), turn);
             }
@@ -197,11 +200,12 @@ impl Task {
         found: Option<PersonDigests>,
         turn: &mut Turn<'_>,
     ) {
-        let intent = self.state.patients.get_open(patient).and_then(|state| state.intent.as_ref());
+        let intent = self.ledger.patients().get_open(patient).and_then(|state| state.intent.as_ref());
         let digests = intent.and_then(|intent| intent.digests.clone()).or(found);
         self.close(&patient.into());
-        self.newcomers.answered(patient, &id, turn.now);
-        let state = self.change_patient(patient);
+        let woken = self.newcomers.answered(patient, &id, turn.now);
+        self.jobs.look_again_all(woken);
+        let state = self.ledger.change_patient(patient);
         state.last_write_at = turn.now;
         state.suspicion = Suspicion::default();
         let created =
@@ -222,7 +226,7 @@ impl Task {
         turn: &mut Turn<'_>,
     ) {
         let quiet_at = turn.now.plus_ms(turn.settings.settle_ms());
-        let placement = self.state.bookings.get(key).and_then(|state| state.placement.clone());
+        let placement = self.ledger.bookings().get(key).and_then(|state| state.placement.clone());
         let fault = match (reply, placement) {
             // What stands is what was sent; which version that is, nobody said.
             (Ok(Answer::UpdateUnseen), Some(placement)) => {
@@ -260,7 +264,7 @@ impl Task {
                 }
             }
             FaultOutcome::InDoubt => {
-                self.change_booking(key).last_write_at = turn.now;
+                self.ledger.change_booking(key).last_write_at = turn.now;
                 let (key_of, operation) = (Some(key.clone()), flight.operation);
                 turn.facts.push_back(Fact::DoubtOpened { key: key_of, operation, quiet_at });
                 self.jobs.wake_at(quiet_at, JobKey::Booking(key.clone()));
@@ -280,9 +284,9 @@ impl Task {
         stands: AppointmentStands,
         turn: &mut Turn<'_>,
     ) {
-        let intent = self.state.bookings.get_open(key).and_then(|state| state.intent.clone());
+        let intent = self.ledger.bookings().get_open(key).and_then(|state| state.intent.clone());
         self.close(&key.into());
-        self.change_booking(key).last_write_at = turn.now;
+        self.ledger.change_booking(key).last_write_at = turn.now;
         let patient_id = Self::flight_patient(flight);
         let created = flight.operation == Operation::CreateAppointment;
         let certain =
@@ -291,14 +295,14 @@ impl Task {
         let Some(booking) = written.filter(|_| certain) else {
             self.adopt(key, (stands.id, stands.revision), patient_id);
             return may_stand_too(
-                self.change_booking(key),
+                self.ledger.change_booking(key),
                 intent.map_or_else(Vec::new, |intent| intent.asked),
             );
         };
         if job.outdated.take().is_some_and(|outdated| !outdated.may_be_ours) {
             turn.facts.push_back(Fact::EditOverwritten { key: key.clone() });
         }
-        let state = self.change_booking(key);
+        let state = self.ledger.change_booking(key);
         let adopted = state.placement.as_ref().is_none_or(|placement| placement.version == 0);
         state.placement = Some(Placement {
             appointment_id: stands.id.0,
@@ -325,7 +329,7 @@ impl Task {
         (id, revision): (AppointmentId, Option<Revision>),
         patient_id: Arc<str>,
     ) {
-        let state = self.change_booking(key);
+        let state = self.ledger.change_booking(key);
         let spans = state.intent.as_deref().map_or_else(Vec::new, |intent| intent.asked.clone());
         state.placement = Some(Placement {
             appointment_id: id.0,

@@ -68,7 +68,7 @@ impl Task {
             self.progress.finished(position);
             return;
         }
-        let state = self.state.bookings.get(&booking.key);
+        let state = self.ledger.bookings().get(&booking.key);
         let schedule = Schedule { not_before: turn.now, ..Schedule::default() };
         let in_hand = InHand { booking, position, schedule, order: position.1 };
         if state.as_deref().is_some_and(|state| state.may_be_forgotten(version)) {
@@ -102,7 +102,7 @@ impl Task {
                 && *visit == booking.visit;
             return Some(Some(!same));
         }
-        let state = self.state.bookings.get(&booking.key)?;
+        let state = self.ledger.bookings().get(&booking.key)?;
         let is_parked = state.parked(version).is_some() && !state.lost.contains(&version);
         if !state.answered.contains(version) && !is_parked {
             let forgotten = state.may_be_forgotten(version);
@@ -147,7 +147,7 @@ impl Task {
 
     /// Whether state names this record as the one that its version waits in.
     fn is_awaited(&self, entry: &RetryEntry, turn: &Turn<'_>) -> bool {
-        let state = self.state.bookings.get_open(&entry.booking.key);
+        let state = self.ledger.bookings().get_open(&entry.booking.key);
         state.and_then(|state| state.parked(entry.booking.version)).is_some_and(|parked| {
             parked.place == ParkingPlace::Retry
                 && (parked.generation == entry.generation || planted!(turn.settings, NoGeneration))
@@ -159,7 +159,7 @@ impl Task {
     /// awaited, or answered for.
     fn reopens(&mut self, entry: &RetryEntry, turn: &mut Turn<'_>) -> bool {
         let Booking { key, version, .. } = &*entry.booking;
-        let state = self.state.bookings.get(key);
+        let state = self.ledger.bookings().get(key);
         let known = state.as_deref().and_then(|state| state.parked(*version));
         let is_redrive = known.is_some_and(|parked| {
             parked.place == ParkingPlace::Failed
@@ -167,7 +167,8 @@ impl Task {
                     || planted!(turn.settings, RedriveOfAnyGeneration))
         });
         if is_redrive {
-            let parked = self.change_booking(key).parked.iter_mut().find(|parked| parked.version == *version);
+            let parked =
+                self.ledger.change_booking(key).parked.iter_mut().find(|parked| parked.version == *version);
             if let Some(parked) = parked {
                 parked.place = ParkingPlace::Retry;
                 if !planted!(turn.settings, RedriveKeepsGeneration) {
@@ -212,19 +213,16 @@ impl Task {
 
     /// When a version that waited came first; one whose order nobody remembers comes now.
     pub(super) fn order_of(&self, entry: &RetryEntry) -> i64 {
-        let state = self.state.bookings.get_open(&entry.booking.key);
+        let state = self.ledger.bookings().get_open(&entry.booking.key);
         let wish =
             state.and_then(|state| state.parked(entry.booking.version)).and_then(|one| one.wish.as_deref());
         wish.map_or_else(|| self.progress.next_requested(), |wish| wish.order)
     }
 
     fn take_in_hand(&mut self, in_hand: InHand, settings: &Settings) {
-        let state = self.state.bookings.open(&in_hand.booking.key);
-        if let Some(placement) = state.and_then(|state| state.placement.as_mut())
-            && !settings.supports_if_match
-        {
-            // Told when HealthFlow offered versions: now it would not ask for this one.
-            placement.revision = None;
+        self.ledger.unpack(&in_hand.booking.key);
+        if !settings.supports_if_match {
+            self.ledger.forget_revision(&in_hand.booking.key);
         }
         let key = JobKey::Booking(in_hand.booking.key.clone());
         let version: Version = in_hand.booking.version;
@@ -258,7 +256,7 @@ impl Task {
             .jobs
             .get(&JobKey::Booking(identity.key.clone()))
             .is_some_and(|job| job.versions.contains_key(&identity.version));
-        let state = self.change_booking(&identity.key);
+        let state = self.ledger.change_booking(&identity.key);
         // A retry record that cannot be used any more is the parked version itself, not a copy of it.
         let in_review = state.parked(identity.version).is_some_and(|at| at.place == ParkingPlace::Review);
         let waits_elsewhere = in_review || lane != Lane::Retry && state.waits(identity.version);

@@ -2,18 +2,16 @@
 
 use crate::booking::{Booking, BookingStatus, PatientKey, Version};
 use crate::defects::planted;
+use crate::healthflow::Request;
 use crate::partition::intents::Doubt;
 use crate::partition::job::Job;
 use crate::partition::recent_creations::Obstacle;
 use crate::partition::subject::Subject;
-use crate::partition::task::Task;
+use crate::partition::task::{Task, Turn};
 use crate::patient::Person;
 use crate::settings::{GuardMode, Settings};
 use crate::state::{BookingState, WriteOperation};
 use crate::time::Timestamp;
-
-/// How long a wait for somebody else's open creation lasts before it is looked at again, in milliseconds.
-const LOOK_AGAIN_MS: i64 = 250;
 
 /// What a doubt allows now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,20 +24,37 @@ pub enum DoubtVerdict {
     Repeat,
     /// Nothing may be sent before this.
     Wait(Timestamp),
+    /// A request under it, or the look-up that settles it, is under way.
+    UnderWay,
+}
+
+/// Whether an unknown person may be searched for, or created, now (rule W7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opening {
+    /// Yes.
+    Now,
+    /// Not before this.
+    At(Timestamp),
+    /// Once a creation of somebody else in the practice has its outcome.
+    AfterCreations,
+    /// Once the search has begun again at this moment, which shows whom we created a moment ago.
+    SearchAt(Timestamp),
+    /// Once the search has begun again, now; whether because it took too long.
+    SearchOver { outlived: bool },
 }
 
 impl Task {
     /// Whether `booking` must wait because a person has to decide first: about itself, or about its patient. A hold is no
     /// wider than its question: a cancellation asks for nobody.
     pub(super) fn is_held(&self, booking: &Booking) -> bool {
-        let state = self.state.bookings.get_open(&booking.key);
+        let state = self.ledger.bookings().get_open(&booking.key);
         let in_review = state.is_some_and(BookingState::is_in_review);
         if booking.status == BookingStatus::Cancelled {
             return in_review && !state.is_some_and(|state| cancels_what_stands(booking.version, state));
         }
         let patient_held = self
-            .state
-            .patients
+            .ledger
+            .patients()
             .get_open(&booking.patient_key())
             .and_then(|patient| patient.held_by.as_ref())
             .is_some_and(|holder| *holder != booking.key.booking);
@@ -56,68 +71,67 @@ impl Task {
     ) -> DoubtVerdict {
         let Some(doubt) = self.intents.doubt(subject) else { return DoubtVerdict::None };
         if self.intents.is_in_flight(subject) {
-            return DoubtVerdict::Wait(now.plus_ms(LOOK_AGAIN_MS));
+            return DoubtVerdict::UnderWay;
         }
         let is_safe = match subject {
             Subject::Booking(key) => {
-                let state = self.state.bookings.get_open(key);
+                let state = self.ledger.bookings().get_open(key);
                 state.is_some_and(|state| is_write_safe(state, now, settings))
             }
             Subject::Patient(key) => {
-                let intent = self.state.patients.get_open(key).and_then(|state| state.intent.as_ref());
+                let intent = self.ledger.patients().get_open(key).and_then(|state| state.intent.as_ref());
                 intent.is_some_and(|intent| is_create_safe(intent.since, now, settings))
             }
         };
         verdict(&doubt, is_safe && !is_over, now, settings)
     }
 
-    /// Until when a search for an unknown person may not begin (rule W7); none if it may.
-    pub(super) fn search_opens_at(
+    /// Whether `request` may look for an unknown person, or create one, now: nobody is created who could be somebody that we
+    /// created a moment ago (rule W7).
+    pub(super) fn opening(
         &self,
-        patient: &PatientKey,
-        now: Timestamp,
-        settings: &Settings,
-    ) -> Option<Timestamp> {
-        let opens_at = self.intents.fenced_at().plus_ms(settings.search_lag_ms);
-        if now < opens_at {
-            return Some(opens_at);
+        booking: &Booking,
+        job: &Job,
+        request: &Request,
+        turn: &Turn<'_>,
+    ) -> Opening {
+        let (now, settings) = (turn.now, turn.settings);
+        let patient = booking.patient_key();
+        match request {
+            Request::SearchPatients { .. } if job.search.is_none() => {
+                let opens_at = self.intents.fenced_at().plus_ms(settings.search_lag_ms);
+                if now < opens_at {
+                    Opening::At(opens_at)
+                } else if self.waits_for_inherited(&patient, settings) {
+                    Opening::AfterCreations
+                } else {
+                    Opening::Now
+                }
+            }
+            Request::CreatePatient { .. } if self.waits_for_inherited(&patient, settings) => {
+                Opening::AfterCreations
+            }
+            Request::CreatePatient { .. } => self.creation_opening(booking, job, turn),
+            _ => Opening::Now,
         }
-        self.waits_for_inherited(patient, settings).then(|| now.plus_ms(LOOK_AGAIN_MS))
+    }
+
+    fn creation_opening(&self, booking: &Booking, job: &Job, turn: &Turn<'_>) -> Opening {
+        let (now, settings) = (turn.now, turn.settings);
+        let started_at = job.search.as_ref().map_or(now, |search| search.started_at);
+        let (patient, person) = (booking.patient_key(), Person::from(&booking.patient));
+        match self.newcomers.obstacle(&patient, &person, started_at, settings.search_lag_ms) {
+            _ if planted!(settings, OwnCreationsNotSearched) => Opening::Now,
+            Some(Obstacle::Open) => Opening::AfterCreations,
+            Some(Obstacle::SearchAgainAt(at)) if at > now => Opening::SearchAt(at),
+            Some(Obstacle::SearchAgainAt(_)) => Opening::SearchOver { outlived: false },
+            None if now.since_ms(started_at) > job.search_life_ms() => Opening::SearchOver { outlived: true },
+            None => Opening::Now,
+        }
     }
 
     fn waits_for_inherited(&self, patient: &PatientKey, settings: &Settings) -> bool {
         self.newcomers.waits_for_inherited(patient) && !planted!(settings, InheritedCreationsIgnored)
-    }
-
-    /// Until when `booking`'s patient may not be created because it could be somebody we created a moment ago (rule
-    /// W7); the search is forgotten where it has to be begun again.
-    pub(super) fn creation_opens_at(
-        &self,
-        booking: &Booking,
-        job: &mut Job,
-        now: Timestamp,
-        settings: &Settings,
-    ) -> Option<Timestamp> {
-        let patient = booking.patient_key();
-        if self.waits_for_inherited(&patient, settings) {
-            return Some(now.plus_ms(LOOK_AGAIN_MS));
-        }
-        let started_at = job.search.as_ref().map_or(now, |search| search.started_at);
-        let person = Person::from(&booking.patient);
-        match self.newcomers.obstacle(&patient, &person, started_at, settings.search_lag_ms) {
-            _ if planted!(settings, OwnCreationsNotSearched) => None,
-            Some(Obstacle::Open) => Some(now.plus_ms(LOOK_AGAIN_MS)),
-            Some(Obstacle::SearchAgainAt(at)) => {
-                job.forget_search();
-                Some(at.max(now))
-            }
-            None if now.since_ms(started_at) > job.search_life_ms() => {
-                job.outlived_searches += 1;
-                job.forget_search();
-                Some(now)
-            }
-            None => None,
-        }
     }
 }
 

@@ -51,7 +51,7 @@ impl Task {
         let lag_ms = turn.settings.search_lag_ms;
         let asked = job.versions.get(&job.asked_version);
         let Some(asked) = asked else { return turn.now.plus_ms(lag_ms) };
-        let state = self.state.patients.get(&asked.booking.patient_key());
+        let state = self.ledger.patients().get(&asked.booking.patient_key());
         let link = state.as_ref().and_then(|state| state.link.as_ref());
         match (link, &state) {
             (Some(link), Some(state))
@@ -65,7 +65,7 @@ impl Task {
 
     /// Remembers who the patient is; in the batch that the first intent under the link is in, or an earlier one.
     pub(super) fn remember(&mut self, booking: &Booking, link: Link) {
-        let state = self.change_patient(&booking.patient_key());
+        let state = self.ledger.change_patient(&booking.patient_key());
         let change = state.link.as_ref().and_then(|known| change(known, &link));
         let is_lost = state.link.as_ref().is_some_and(|known| {
             known.origin != LinkOrigin::Provided && known.healthflow_patient_id != link.healthflow_patient_id
@@ -78,7 +78,7 @@ impl Task {
 
     /// Forgets a link that leads nowhere, or to somebody else. Only of one of ours is there a creation that is gone (rule W6).
     pub(super) fn forget_link(&mut self, booking: &Booking) {
-        let state = self.change_patient(&booking.patient_key());
+        let state = self.ledger.change_patient(&booking.patient_key());
         let Some(link) = state.link.take() else { return };
         state.incarnation += u32::from(link.origin != LinkOrigin::Provided);
         self.tell_link(&booking.key, Some(LinkChange::Dropped));
@@ -96,7 +96,7 @@ impl Task {
             field.strip_prefix(PATIENT_FIELD).is_some_and(|rule| rule.is_empty() || rule.starts_with(':'))
         });
         let asked = job.versions.get(&flight.version).map(|in_hand| &in_hand.booking);
-        let state = asked.and_then(|booking| self.state.patients.get(&booking.patient_key()));
+        let state = asked.and_then(|booking| self.ledger.patients().get(&booking.patient_key()));
         names_patient
             && state.is_some_and(|state| {
                 state.link.as_ref().is_some_and(|link| {

@@ -2,23 +2,20 @@
 //! follows once that is known good (rules T2, T3). A batch carries the state as it is when it is gathered, and the watermarks
 //! that go with exactly that state.
 
-use std::borrow::Cow;
-
-use crate::booking::{BookingKey, PatientKey};
 use crate::event::Outgoing;
 use crate::fact::Fact;
 use crate::partition::commit_batch::CommitBatch;
 use crate::partition::job::{JobKey, Standing};
-use crate::partition::subject::Subject;
 use crate::partition::task::{Task, Turn};
 use crate::settings::Settings;
-use crate::state::{StateRecord, TaskState};
+use crate::state::StateRecord;
 use crate::time::Timestamp;
 
 impl Task {
     /// Whether there is something to commit and no commit under way.
     pub fn wants_commit(&self) -> bool {
-        self.outbox.wants_commit(self.reading.is_news() || self.progress.has_moved())
+        self.outbox
+            .wants_commit(self.ledger.has_changed() || self.reading.is_news() || self.progress.has_moved())
     }
 
     /// When the last commit was begun: the next one waits for the interval.
@@ -40,14 +37,9 @@ impl Task {
             let positions = self.progress.copy(now, &offsets, settings.partition_count, reading);
             Outgoing::State(Box::new(StateRecord::Task(positions)))
         });
-        let Task { outbox, state, jobs, .. } = self;
-        outbox.begin(now, offsets, positions, |subject| match subject {
-            Subject::Patient(key) => patient_record(state, key),
-            Subject::Booking(key) => {
-                let is_at_hand = jobs.is_at_hand(&JobKey::Booking(key.clone()));
-                booking_record(state, key, is_at_hand)
-            }
-        })
+        let Task { outbox, ledger, jobs, .. } = self;
+        let states = ledger.take_changed(|key| jobs.is_at_hand(&JobKey::Booking(key.clone())));
+        outbox.begin(now, offsets, states.into_iter().chain(positions))
     }
 
     /// The commit `sequence` is known good: its facts are true now, its intents may be sent under, the lease runs from
@@ -98,25 +90,5 @@ impl Task {
         let Some(until) = self.drain_until else { return false };
         let answered = self.calls_in_flight() == 0 || now >= until;
         answered && !self.outbox.is_committing() && !self.wants_commit()
-    }
-}
-
-/// The state of a patient as it is now, for the batch; it is packed if nothing of it is open.
-fn patient_record(state: &mut TaskState, key: PatientKey) -> Outgoing {
-    let patient = state.patients.get(&key).map(Cow::into_owned).unwrap_or_default();
-    state.patients.settle(&key);
-    Outgoing::State(Box::new(StateRecord::Patient(key, patient)))
-}
-
-/// The state of a booking as it is now, for the batch, or that it was forgotten. One that is not at hand is packed if nothing
-/// of it is open; a job at hand looks at it again and again, and ends with a change.
-fn booking_record(state: &mut TaskState, key: BookingKey, is_at_hand: bool) -> Outgoing {
-    let booking = state.bookings.get(&key).map(Cow::into_owned);
-    if !is_at_hand {
-        state.bookings.settle(&key);
-    }
-    match booking {
-        Some(booking) => Outgoing::State(Box::new(StateRecord::Booking(key, booking))),
-        None => Outgoing::Forgotten(key),
     }
 }

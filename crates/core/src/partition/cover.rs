@@ -22,24 +22,27 @@ impl Task {
     pub(super) fn inherit_doubts(&mut self, settings: &Settings) {
         let quiet_at = self.intents.inherited_quiet_at(settings);
         let suspect_after = settings.crash_suspect_after;
-        for (key, state) in self.state.bookings.open_entries() {
+        let Task { ledger, intents, jobs, newcomers, .. } = self;
+        ledger.change_open_bookings(|key, state| {
             // What is in review is a person's doubt, not ours.
-            if state.intent.is_some() && !state.leaves_write_to_a_person() {
+            let is_ours = state.intent.is_some() && !state.leaves_write_to_a_person();
+            if is_ours {
                 state.suspicion = state.suspicion.after_unclean_end(suspect_after);
-                self.outbox.write_state(key.into());
-                self.intents.inherit(key.into(), quiet_at);
-                self.jobs.wake_at(quiet_at, JobKey::Booking(key.clone()));
+                intents.inherit(key.into(), quiet_at);
+                jobs.wake_at(quiet_at, JobKey::Booking(key.clone()));
             }
-        }
-        for (key, state) in self.state.patients.open_entries() {
-            if state.intent.is_some() {
+            is_ours
+        });
+        ledger.change_open_patients(|key, state| {
+            let is_open = state.intent.is_some();
+            if is_open {
                 state.suspicion = state.suspicion.after_unclean_end(suspect_after);
-                self.outbox.write_state(key.into());
-                self.intents.inherit(key.into(), quiet_at);
-                self.newcomers.inherit(key.clone());
-                self.jobs.wake_at(quiet_at, JobKey::Patient(key.clone()));
+                intents.inherit(key.into(), quiet_at);
+                newcomers.inherit(key.clone());
+                jobs.wake_at(quiet_at, JobKey::Patient(key.clone()));
             }
-        }
+            is_open
+        });
     }
 
     /// Makes sure that an intent covers this write: opens one, or raises the newest intended version (rule W1).
@@ -56,34 +59,26 @@ impl Task {
         if !self.intents.is_open(key) {
             self.intents.open(key, sequence);
         }
-        let state = self.state.bookings.change(key);
-        let same = state
-            .intent
-            .as_ref()
-            .filter(|intent| intent.operation == operation && intent.incarnation == state.incarnation);
+        let known = self.ledger.bookings().get(key);
+        let (incarnation, newest) = known.as_ref().map_or((0, 0), |state| (state.incarnation, state.newest));
+        let open = known.as_ref().and_then(|state| state.intent.as_deref());
+        let same = open.filter(|intent| intent.operation == operation && intent.incarnation == incarnation);
         let covered = same.is_some_and(|intent| {
             (!unsent || intent.first_version == version) && intent.slot == slot && intent.if_match == if_match
         });
-        if covered && (state.newest >= version || planted!(turn.settings, NewerUnderOlderIntent)) {
+        if covered && (newest >= version || planted!(turn.settings, NewerUnderOlderIntent)) {
             return;
         }
-        let asked = asked(same.filter(|_| !unsent).map(|intent| &**intent), Span::wanted(booking));
+        let asked = asked(same.filter(|_| !unsent), Span::wanted(booking));
         let (first_version, since) = match same {
             Some(intent) if !unsent => (intent.first_version, intent.since),
             _ => (version, turn.now),
         };
-        state.intent = Some(Box::new(WriteIntent {
-            operation,
-            incarnation: state.incarnation,
-            first_version,
-            since,
-            slot,
-            if_match,
-            asked,
-        }));
+        let intent = WriteIntent { operation, incarnation, first_version, since, slot, if_match, asked };
+        let state = self.ledger.change_booking(key);
+        state.intent = Some(Box::new(intent));
         state.newest = state.newest.max(version);
         self.intents.open(key, sequence);
-        self.outbox.write_state(key.into());
     }
 
     /// Makes sure that an intent covers the creation of a patient. From here on it counts as begun (rule W7): another
@@ -97,16 +92,17 @@ impl Task {
             return;
         }
         if !planted!(turn.settings, CreationCountsFromSending) {
-            self.newcomers.begin(key, person);
+            let woken = self.newcomers.begin(key, person);
+            self.jobs.look_again_all(woken);
         }
-        let intent = self.state.patients.get_open(key).and_then(|state| state.intent.as_ref());
+        let intent = self.ledger.patients().get_open(key).and_then(|state| state.intent.as_ref());
         if self.intents.is_open(key)
             && intent.is_some_and(|intent| intent.person == description && intent.digests == digests)
         {
             return;
         }
         self.intents.open(key, self.outbox.next_sequence());
-        let state = self.change_patient(key);
+        let state = self.ledger.change_patient(key);
         state.unseen = None;
         state.intent = Some(Box::new(PatientIntent {
             incarnation: state.incarnation,
@@ -134,13 +130,13 @@ impl Task {
         let was_in_doubt = self.intents.forget(subject).is_some();
         match subject {
             Subject::Booking(key) => {
-                let state = self.change_booking(key);
+                let state = self.ledger.change_booking(key);
                 let intent = state.intent.take();
                 if was_in_doubt {
                     may_stand_too(state, intent.map_or_else(Vec::new, |intent| intent.asked));
                 }
             }
-            Subject::Patient(key) => self.change_patient(key).intent = None,
+            Subject::Patient(key) => self.ledger.change_patient(key).intent = None,
         }
     }
 
@@ -151,7 +147,8 @@ impl Task {
         }
         self.close(subject);
         if let Subject::Patient(patient) = subject {
-            self.newcomers.never_happened(patient);
+            let woken = self.newcomers.never_happened(patient);
+            self.jobs.look_again_all(woken);
         }
     }
 }

@@ -9,10 +9,10 @@ use crate::fact::Fact;
 use crate::healthflow::Request;
 use crate::partition::advance::Next;
 use crate::partition::cover::subject;
+use crate::partition::decide::Awaited;
 use crate::partition::job::{Flight, Job, JobKey, Purpose, Share, Standing};
 use crate::partition::task::{Task, Turn};
 use crate::patient::search::Search;
-use crate::retry::WaitReason;
 use crate::retry::schedule::delay_ms;
 use crate::time::Timestamp;
 
@@ -110,7 +110,8 @@ impl Task {
         if let (true, Some(patient), Request::CreatePatient { content, .. }) =
             (planted!(turn.settings, CreationCountsFromSending), &job.patient, request)
         {
-            self.newcomers.begin(patient, crate::patient::Person::from(&content.patient));
+            let woken = self.newcomers.begin(patient, crate::patient::Person::from(&content.patient));
+            self.jobs.look_again_all(woken);
         }
         turn.facts.push_back(Fact::CallSent { operation: request.operation() });
     }
@@ -139,18 +140,26 @@ impl Task {
                     }
                 }
             }
-            Next::AwaitPatient(patient) => {
+            Next::Await(awaited) => {
                 let give_up_at = give_up_at(&job);
-                if now < give_up_at {
-                    self.jobs.await_patient(patient, key);
-                    self.stand(key, &mut job, Standing::AwaitsPatient, now);
-                    self.jobs.wake_at(give_up_at, key.clone());
+                if now < give_up_at || job.versions.is_empty() {
+                    let at = give_up_at.max(now.plus_ms(1));
+                    let standing = match awaited {
+                        Awaited::Patient(_) => Standing::AwaitsPatient,
+                        _ => Standing::AwaitsTime(at),
+                    };
+                    self.stand(key, &mut job, standing, now);
+                    self.jobs.wake_at(at, key.clone());
                     self.jobs.put_back(key, job);
                     return;
                 }
                 if let JobKey::Booking(booking) = key {
                     let at = self.next_parking_ends(booking, &job, turn);
-                    self.park_all(booking, &mut job, at, WaitReason::PatientBusy, turn);
+                    self.park_all(booking, &mut job, at, awaited.reason(), turn);
+                    // Its doubt settles meanwhile all the same.
+                    if let Some(doubt) = self.intents.doubt(booking) {
+                        self.jobs.wake_at(doubt.quiet_at.max(now.plus_ms(1)), key.clone());
+                    }
                 }
             }
         }
@@ -160,7 +169,7 @@ impl Task {
     /// Until when a job is parked that only waits: longer each time, for it may be parked again and again.
     fn next_parking_ends(&self, key: &BookingKey, job: &Job, turn: &Turn<'_>) -> Timestamp {
         let version = job.newest().map_or(0, |newest| newest.booking.version);
-        let parked = self.state.bookings.get_open(key).and_then(|state| state.parked(version));
+        let parked = self.ledger.bookings().get_open(key).and_then(|state| state.parked(version));
         let times = parked.map_or(0, |parked| parked.generation) + 1;
         let (min_ms, max_ms) = (turn.settings.retry_backoff_min_ms, turn.settings.retry_backoff_max_ms);
         turn.now.plus_ms(delay_ms(key, version, times, min_ms, max_ms))
@@ -179,16 +188,20 @@ impl Task {
     }
 
     /// Takes the lock of a patient, giving back another one that the job held; false while somebody else has it.
-    pub(super) fn lock_patient(&mut self, key: &BookingKey, job: &mut Job, patient: &PatientKey) -> bool {
-        if job.patient.as_ref() == Some(patient) {
-            return true;
-        }
+    pub(super) fn lock_patient(
+        &mut self,
+        key: &BookingKey,
+        job: &mut Job,
+        patient: &PatientKey,
+        turn: &Turn<'_>,
+    ) -> bool {
         if let Some(other) = job.patient.take() {
             self.withdraw(&(&other).into());
             self.jobs.unlock_patient(&other);
             job.forget_search();
         }
-        let is_free = self.jobs.lock_patient(patient, &JobKey::Booking(key.clone()));
+        let is_free = self.jobs.lock_patient(patient, &JobKey::Booking(key.clone()))
+            || planted!(turn.settings, PatientNotLocked);
         job.patient = is_free.then(|| patient.clone());
         is_free
     }

@@ -68,27 +68,22 @@ impl Task {
     /// A booking that kills workers goes to a person, and its doubt with it (rule K6): the intent of its appointment stays
     /// in state until that is decided, for what it may have made may not be taken for another booking's. A creation of
     /// its patient stays a doubt until it is quiet, for other people wait for that (rule W7).
-    pub(super) fn give_up(
-        &mut self,
-        key: &BookingKey,
-        job: &mut Job,
-        booking: &Booking,
-        turn: &mut Turn<'_>,
-    ) {
+    pub(super) fn give_up(&mut self, key: &BookingKey, job: &mut Job, version: Version, turn: &mut Turn<'_>) {
         self.intents.forget(key);
         let outcome = Outcome::Review { reason: Reason::CrashSuspect, evidence: Vec::new() };
-        self.conclude(key, job, booking.version, outcome, turn);
+        self.conclude(key, job, version, outcome, turn);
     }
 
     fn synced(&mut self, key: &BookingKey, in_hand: InHand, outcome: SyncedOutcome, turn: &Turn<'_>) {
         let booking = &in_hand.booking;
-        let known = self.state.bookings.get_open(key);
+        let known = self.ledger.bookings().get_open(key);
         let generation =
             known.and_then(|state| state.parked(booking.version)).map_or(0, |one| one.generation);
         self.answer(key, booking, outcome != SyncedOutcome::Superseded, turn);
-        let state = self.change_booking(key);
+        let state = self.ledger.change_booking(key);
         let (patient_id, appointment_id) = state.placed_ids();
-        let linked = || self.state.patients.get(&booking.patient_key()).and_then(|state| state.link.clone());
+        let linked =
+            || self.ledger.patients().get(&booking.patient_key()).and_then(|state| state.link.clone());
         let patient_id = patient_id.or_else(|| linked().map(|link| link.healthflow_patient_id.0));
         self.outbox.write(Outgoing::Synced(Finished {
             identity: Identity::from(&**booking),
@@ -113,17 +108,17 @@ impl Task {
         let booking = &in_hand.booking;
         // A booking has one place in the review topic: what would replace the older question waits behind it. But what takes
         // a doubt along, or holds others, goes there at once: parked, it would be written again.
-        if reason.holds_nobody_else() && self.change_booking(key).has_other_review(booking.version) {
+        if reason.holds_nobody_else() && self.ledger.change_booking(key).has_other_review(booking.version) {
             let not_before = self.held_until(key, booking.version, turn);
             return self.park(key, in_hand, not_before, WaitReason::HeldByReview, turn);
         }
         let generation = self.repark(key, &in_hand, ParkingPlace::Review);
         if reason.holds_nobody_else() {
-            self.change_booking(key).lone_review = booking.version;
+            self.ledger.change_booking(key).lone_review = booking.version;
         }
         // Which appointment is meant is a question about this booking only.
         if reason != Reason::AmbiguousAppointment && !reason.holds_nobody_else() {
-            self.change_patient(&booking.patient_key()).held_by = Some(key.booking.clone());
+            self.ledger.change_patient(&booking.patient_key()).held_by = Some(key.booking.clone());
         }
         self.outbox.tell(Fact::BookingHeld { key: key.clone(), version: booking.version, reason });
         self.outbox.write(Outgoing::Review(Box::new(ReviewCase {
@@ -146,7 +141,7 @@ impl Task {
         let booking = &in_hand.booking;
         let generation = self.repark(key, &in_hand, ParkingPlace::Failed);
         self.answer(key, booking, true, turn);
-        let placed_ids = self.change_booking(key).placed_ids();
+        let placed_ids = self.ledger.change_booking(key).placed_ids();
         let (lane, offset) = in_hand.position;
         let origin = Some(Origin { lane, partition: self.partition, offset });
         self.outbox.tell(Fact::BookingFailed {
@@ -174,7 +169,7 @@ impl Task {
     /// stays, of older ones not even that: a redrive could only be superseded (rule K10).
     fn answer(&mut self, key: &BookingKey, booking: &Booking, on_its_merits: bool, turn: &Turn<'_>) {
         let version = booking.version;
-        let state = self.change_booking(key);
+        let state = self.ledger.change_booking(key);
         state.lost.retain(|lost| *lost != version);
         state.last_day = state.last_day.max(booking.visit.start.day()).max(turn.now.day());
         state.answered.insert(version, turn.settings.answered_bytes_max);
@@ -194,7 +189,7 @@ impl Task {
     fn repark(&mut self, key: &BookingKey, in_hand: &InHand, place: ParkingPlace) -> u32 {
         let version = in_hand.booking.version;
         let wish = (place == ParkingPlace::Retry).then(|| Box::new(in_hand.wish()));
-        let state = self.change_booking(key);
+        let state = self.ledger.change_booking(key);
         let generation = state.parked(version).map_or(0, |parked| parked.generation) + 1;
         state.parked.retain(|parked| parked.version != version);
         state.lost.retain(|lost| *lost != version);
@@ -205,7 +200,7 @@ impl Task {
     /// Until when a version that waits for a person is put aside: longer each time, for nothing but that person moves it, and
     /// each time is written.
     pub(super) fn held_until(&self, key: &BookingKey, version: Version, turn: &Turn<'_>) -> Timestamp {
-        let parked = self.state.bookings.get_open(key).and_then(|state| state.parked(version));
+        let parked = self.ledger.bookings().get_open(key).and_then(|state| state.parked(version));
         let times = parked.map_or(0, |parked| parked.generation) + 1;
         let (min_ms, max_ms) = (turn.settings.retry_backoff_max_ms, turn.settings.held_wait_max_ms);
         turn.now.plus_ms(delay_ms(key, version, times, min_ms, max_ms))
@@ -323,18 +318,22 @@ impl Task {
         patience.is_over(booking, &in_hand.schedule, turn.now)
     }
 
-    /// Ends the newest version if its time was up when its last attempt failed, which it could not end with then, for a write
-    /// of it was in doubt: that is settled now, and writing again could only open the next doubt, without end.
-    pub(super) fn ends_late(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) -> bool {
-        let over = job.newest().filter(|newest| newest.is_over(turn.settings));
-        let Some(over) = over.filter(|over| !self.is_in_doubt(key, &over.booking.patient_key())) else {
-            return false;
-        };
-        let (version, why) = (over.booking.version, &over.schedule.last_error);
+    /// How the newest version ends if its time was up when its last attempt failed, which it could not end with then, for a
+    /// write of it was in doubt: that is settled now, and writing again could only open the next doubt, without end.
+    pub(super) fn late_end(
+        &self,
+        key: &BookingKey,
+        job: &Job,
+        turn: &Turn<'_>,
+    ) -> Option<(Version, Outcome)> {
+        let over = job.newest().filter(|newest| newest.is_over(turn.settings))?;
+        if self.is_in_doubt(key, &over.booking.patient_key()) {
+            return None;
+        }
+        let why = &over.schedule.last_error;
         let detail = Arc::from(format!("last error {why}; redrive it once the cause is gone"));
         let (reason, disposition) = (Reason::AgeExhausted, Disposition::Exhausted);
-        self.conclude(key, job, version, Outcome::Failed { reason, disposition, detail }, turn);
-        true
+        Some((over.booking.version, Outcome::Failed { reason, disposition, detail }))
     }
 
     fn is_in_doubt(&self, key: &BookingKey, patient: &PatientKey) -> bool {

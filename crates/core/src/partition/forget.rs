@@ -2,7 +2,6 @@
 
 use crate::booking::BookingKey;
 use crate::fact::Fact;
-use crate::partition::subject::Subject;
 use crate::partition::task::Task;
 use crate::time::Timestamp;
 
@@ -20,7 +19,7 @@ impl Task {
         let before_day = i64::from(now.day()) - i64::from(keep_days);
         let is_old = |last_day: i32| last_day != 0 && i64::from(last_day) < before_day;
         // What is packed is settled and not at hand.
-        let old = self.state.bookings.packed_by_first_field(is_old);
+        let old = self.ledger.bookings().packed_by_first_field(is_old);
         let forgotten: Vec<BookingKey> = old.take(FORGOTTEN_MAX).collect();
         if forgotten.is_empty() {
             return;
@@ -28,8 +27,7 @@ impl Task {
         let (partition, count) = (self.partition, forgotten.len() as u64);
         self.outbox.tell(Fact::BookingsForgotten { partition, count });
         for key in forgotten {
-            self.state.bookings.forget(&key);
-            self.outbox.write_state(Subject::Booking(key));
+            self.ledger.forget_booking(key);
         }
     }
 }

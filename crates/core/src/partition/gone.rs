@@ -16,12 +16,12 @@ impl Task {
     /// HealthFlow does not know the appointment we wrote: believed once a lagging replica can no longer be the reason
     /// (rule W6).
     pub(super) fn placement_gone(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) {
-        let sent_at = self.state.bookings.get(key).map_or(Timestamp(0), |state| state.last_write_at);
+        let sent_at = self.ledger.bookings().get(key).map_or(Timestamp(0), |state| state.last_write_at);
         let believed_at = self.believed_at(sent_at, true, turn);
         if turn.now < believed_at {
             return self.try_again_later(key, job, WaitReason::AppointmentNotFound, believed_at, turn);
         }
-        let state = self.change_booking(key);
+        let state = self.ledger.change_booking(key);
         state.placement = None;
         state.incarnation += 1;
     }
@@ -46,8 +46,8 @@ impl Task {
         }
         let patient = booking.patient_key();
         let Some((link, sent_at)) = self
-            .state
-            .patients
+            .ledger
+            .patients()
             .get(&patient)
             .and_then(|state| state.link.clone().map(|link| (link, state.last_write_at)))
         else {
@@ -64,7 +64,7 @@ impl Task {
         if turn.now < believed_at {
             return self.try_again_later(key, job, WaitReason::PatientNotFound, believed_at, turn);
         }
-        let state = self.change_patient(&patient);
+        let state = self.ledger.change_patient(&patient);
         state.link = None;
         state.incarnation += 1;
         job.gone_patient = Some(link.healthflow_patient_id);

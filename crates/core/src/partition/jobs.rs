@@ -102,6 +102,11 @@ impl Jobs {
         self.arrivals[share].push_back(key);
     }
 
+    /// The same for several.
+    pub fn look_again_all(&mut self, keys: impl IntoIterator<Item = JobKey>) {
+        keys.into_iter().for_each(|key| self.look_again(key));
+    }
+
     /// The same, before those that wait for a place already.
     pub fn look_again_first(&mut self, key: JobKey) {
         let share = self.share_of(&key);

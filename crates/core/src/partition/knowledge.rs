@@ -18,7 +18,7 @@ impl Task {
     /// Whether the open creation of the patient of `booking` was decided for somebody who agrees with it in nothing.
     pub(super) fn creates_somebody_else(&self, booking: &Booking) -> bool {
         let patient = booking.patient_key();
-        let intent = self.state.patients.get_open(&patient).and_then(|state| state.intent.as_ref());
+        let intent = self.ledger.patients().get_open(&patient).and_then(|state| state.intent.as_ref());
         let digests = intent.and_then(|intent| intent.digests.as_ref());
         let this_one = PersonDigests::of(&patient, &Person::from(&booking.patient));
         digests.is_some_and(|digests| digests.compare(&this_one) == Likeness::Stranger)
@@ -26,8 +26,8 @@ impl Task {
 
     /// What the flow proper asks for, from all that is known.
     pub(super) fn step(&self, booking: &Booking, job: &Job, settings: &Settings) -> Step {
-        let booking_state = self.state.bookings.get(&booking.key);
-        let patient_state = self.state.patients.get(&booking.patient_key());
+        let booking_state = self.ledger.bookings().get(&booking.key);
+        let patient_state = self.ledger.patients().get(&booking.patient_key());
         let (booking_state, patient_state) = (booking_state.as_deref(), patient_state.as_deref());
         let link = patient_state.and_then(|state| state.link.as_ref());
         let believed = link.filter(|_| planted!(settings, LinkNotCompared)).map(|link| {

@@ -20,11 +20,14 @@ impl Task {
     /// Notes what the acquisition found lost. It is written again with the first commit: the next owner will not find it
     /// by looking, for the positions that tell of it are good by then.
     pub(super) fn inherit_lost(&mut self) {
-        let owed = self.state.bookings.open_entries().filter(|(_, state)| !state.lost.is_empty());
-        for (key, _) in owed {
-            self.outbox.write_state(key.into());
-            self.lost.insert(key.clone());
-        }
+        let Task { ledger, lost, .. } = self;
+        ledger.change_open_bookings(|key, state| {
+            let is_owed = !state.lost.is_empty();
+            if is_owed {
+                lost.insert(key.clone());
+            }
+            is_owed
+        });
     }
 
     /// Dead-letters what is lost, unless a write of its booking may yet turn out to stand (rule W4), or the version has come
@@ -42,7 +45,7 @@ impl Task {
                 continue;
             }
             let versions =
-                self.state.bookings.get_open(&key).map_or_else(Vec::new, |state| state.lost.clone());
+                self.ledger.bookings().get_open(&key).map_or_else(Vec::new, |state| state.lost.clone());
             for version in versions {
                 self.bury_lost_version((&key, version), now, settings.answered_bytes_max);
             }
@@ -59,7 +62,7 @@ impl Task {
         now: Timestamp,
         bytes_max: usize,
     ) {
-        let state = self.change_booking(key);
+        let state = self.ledger.change_booking(key);
         state.lost.retain(|lost| *lost != version);
         let waits = state.parked(version).filter(|parked| parked.place == ParkingPlace::Retry);
         let Some(generation) = waits.map(|parked| parked.generation + 1) else { return };

@@ -2,7 +2,7 @@
 //! what comes about while one is under way goes into the next one, and whoever needs it to be durable asks here whether
 //! it is (rules W1, T2). Without it a request could go out under an intent that an aborted transaction took along.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -11,7 +11,6 @@ use crate::event::Outgoing;
 use crate::fact::Fact;
 use crate::partition::commit_batch::CommitBatch;
 use crate::partition::job::JobKey;
-use crate::partition::subject::Subject;
 use crate::sync::SyncedOutcome;
 use crate::time::Timestamp;
 use crate::topics::Lane;
@@ -24,9 +23,6 @@ const OFFSETS_AGAIN_MS: i64 = 86_400_000;
 pub(super) struct Outbox {
     /// Results, retry records, reviews and dead letters for the next commit, in the order in which they came about.
     records: Vec<Outgoing>,
-    /// Whose state the next commit will carry, as it is by then. Ordered, so that the same life always writes the same
-    /// batches.
-    changed: BTreeSet<Subject>,
     /// Facts that are true once the next commit is good.
     facts: Vec<PendingFact>,
     /// Whether the offsets are to be committed again although nothing changed: that renews the lease (rule W2).
@@ -83,7 +79,6 @@ impl Outbox {
     pub fn new() -> Self {
         Outbox {
             records: Vec::new(),
-            changed: BTreeSet::new(),
             facts: Vec::new(),
             renewal_wanted: true,
             sequence: 1,
@@ -97,11 +92,6 @@ impl Outbox {
     /// The next commit writes `record`.
     pub fn write(&mut self, record: Outgoing) {
         self.records.push(record);
-    }
-
-    /// The next commit writes the state of `subject`, as it is by then.
-    pub fn write_state(&mut self, subject: Subject) {
-        self.changed.insert(subject);
     }
 
     /// Once the next commit is good, `fact` is told.
@@ -142,8 +132,7 @@ impl Outbox {
 
     /// Whether a commit should begin: none is under way, and there is something to commit, here or as the caller says.
     pub fn wants_commit(&self, is_news_elsewhere: bool) -> bool {
-        let has_something = !self.records.is_empty() || !self.changed.is_empty();
-        self.committing.is_none() && (self.renewal_wanted || has_something || is_news_elsewhere)
+        self.committing.is_none() && (self.renewal_wanted || !self.records.is_empty() || is_news_elsewhere)
     }
 
     /// When the last commit was begun.
@@ -156,18 +145,15 @@ impl Outbox {
         self.awaits_commit.push_back((self.sequence, key));
     }
 
-    /// Begins a commit with everything that came about: the records, then the states as `state_of` gives them, then
-    /// `positions`.
+    /// Begins a commit with everything that came about: the records, then `states`.
     pub fn begin(
         &mut self,
         now: Timestamp,
         offsets: Vec<(Lane, i64)>,
-        positions: Option<Outgoing>,
-        state_of: impl FnMut(Subject) -> Outgoing,
+        states: impl IntoIterator<Item = Outgoing>,
     ) -> (u64, CommitBatch) {
         let mut records = std::mem::take(&mut self.records);
-        records.extend(std::mem::take(&mut self.changed).into_iter().map(state_of));
-        records.extend(positions);
+        records.extend(states);
         let sequence = self.sequence;
         self.sequence += 1;
         self.started_at = now;
@@ -214,7 +200,6 @@ impl Hash for Outbox {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let Outbox {
             records,
-            changed,
             facts: _,
             renewal_wanted,
             sequence,
@@ -223,7 +208,7 @@ impl Hash for Outbox {
             started_at,
             awaits_commit,
         } = self;
-        (records, changed, renewal_wanted, sequence, committing).hash(hasher);
+        (records, renewal_wanted, sequence, committing).hash(hasher);
         (committed_sequence, started_at, awaits_commit).hash(hasher);
     }
 }

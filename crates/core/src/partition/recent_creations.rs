@@ -1,10 +1,11 @@
 //! The people we created a moment ago (rule W7). HealthFlow's search does not show them yet, so they count as search
 //! results; without that, two bookings of one new person create it twice, without any fault.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 
 use crate::booking::{PatientKey, PracticeId};
+use crate::partition::job::JobKey;
 use crate::patient::decide::is_similar;
 use crate::patient::{HealthFlowPatientId, Person};
 use crate::time::Timestamp;
@@ -19,9 +20,11 @@ pub struct Newcomers {
     by_practice: HashMap<PracticeId, Vec<Newcomer>>,
     inherited: HashMap<PracticeId, HashSet<PatientKey>>,
     pruned_at: Timestamp,
+    /// Who waits for the outcome of a creation in a practice.
+    awaited_by: BTreeMap<PracticeId, BTreeSet<JobKey>>,
 }
 
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Newcomer {
     patient: PatientKey,
     person: Person,
@@ -40,10 +43,10 @@ pub enum Obstacle {
 
 impl Hash for Newcomers {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Newcomers { by_practice, inherited, pruned_at } = self;
+        let Newcomers { by_practice, inherited, pruned_at, awaited_by } = self;
         hash_entries(by_practice, hasher);
         let inherited: BTreeSet<&PatientKey> = inherited.values().flatten().collect();
-        (inherited, pruned_at).hash(hasher);
+        (inherited, pruned_at, awaited_by).hash(hasher);
     }
 }
 
@@ -60,36 +63,63 @@ impl Newcomers {
             .is_some_and(|open| open.len() > usize::from(open.contains(patient)))
     }
 
-    /// The creation of `patient` is decided: it may be sent as soon as its intent stands.
-    pub fn begin(&mut self, patient: &PatientKey, person: Person) {
+    /// The job of `key` waits for the outcome of a creation in `practice`.
+    pub fn await_outcome(&mut self, practice: &PracticeId, key: &JobKey) {
+        self.awaited_by.entry(practice.clone()).or_default().insert(key.clone());
+    }
+
+    /// The creation of `patient` is decided: it may be sent as soon as its intent stands. Gives who is to look again, as do the
+    /// following.
+    #[must_use]
+    pub fn begin(&mut self, patient: &PatientKey, person: Person) -> BTreeSet<JobKey> {
         let creations = self.by_practice.entry(patient.practice.clone()).or_default();
+        let begun = Newcomer { patient: patient.clone(), person, id: None, answered_at: None };
+        if creations.contains(&begun) {
+            return BTreeSet::new();
+        }
         creations.retain(|newcomer| newcomer.patient != *patient);
-        creations.push(Newcomer { patient: patient.clone(), person, id: None, answered_at: None });
+        creations.push(begun);
+        self.woken(patient)
     }
 
     /// The creation was answered, or found by a look-up: it stands, but searches may not show it yet.
-    pub fn answered(&mut self, patient: &PatientKey, id: &HealthFlowPatientId, now: Timestamp) {
+    #[must_use]
+    pub fn answered(
+        &mut self,
+        patient: &PatientKey,
+        id: &HealthFlowPatientId,
+        now: Timestamp,
+    ) -> BTreeSet<JobKey> {
         self.forget_inherited(patient);
         if let Some(newcomer) = self.find(patient) {
             newcomer.id = Some(id.clone());
             newcomer.answered_at = Some(now);
         }
+        self.woken(patient)
     }
 
     /// Whether the creation happened is not known, but if it did, every search that begins after `now` shows it.
-    pub fn unseen(&mut self, patient: &PatientKey, now: Timestamp, lag_ms: i64) {
+    #[must_use]
+    pub fn unseen(&mut self, patient: &PatientKey, now: Timestamp, lag_ms: i64) -> BTreeSet<JobKey> {
         self.forget_inherited(patient);
         if let Some(newcomer) = self.find(patient) {
             newcomer.answered_at = Some(now.plus_ms(-lag_ms));
         }
+        self.woken(patient)
     }
 
     /// The creation never happened.
-    pub fn never_happened(&mut self, patient: &PatientKey) {
+    #[must_use]
+    pub fn never_happened(&mut self, patient: &PatientKey) -> BTreeSet<JobKey> {
         self.forget_inherited(patient);
         if let Some(creations) = self.by_practice.get_mut(&patient.practice) {
             creations.retain(|newcomer| newcomer.patient != *patient);
         }
+        self.woken(patient)
+    }
+
+    fn woken(&mut self, patient: &PatientKey) -> BTreeSet<JobKey> {
+        self.awaited_by.remove(&patient.practice).unwrap_or_default()
     }
 
     /// Who of our own stands in the way of creating `person` after a search begun at `search_started_at`.

@@ -27,7 +27,7 @@ impl Task {
         if was_in_doubt {
             turn.facts.push_back(Fact::DoubtSettled { key: Some(key.clone()), found: None });
         }
-        let intent = self.state.bookings.get_open(key).and_then(|state| state.intent.as_ref());
+        let intent = self.ledger.bookings().get_open(key).and_then(|state| state.intent.as_ref());
         // An intent of the future is one of a wrong clock.
         let stood_at =
             intent.map_or(turn.now, |intent| intent.since.min(turn.now)).max(self.intents.fenced_at());
@@ -67,7 +67,7 @@ impl Task {
         }
         // One that lags could also show what stood there even earlier: then it is written again to be sure.
         let is_fresh = believed || turn.now >= outdated.stood_at.plus_ms(turn.settings.search_lag_ms);
-        let Some(placement) = &mut self.change_booking(key).placement else { return };
+        let Some(placement) = &mut self.ledger.change_booking(key).placement else { return };
         placement.revision = revision;
         placement.fingerprint = fingerprint.filter(|_| is_fresh);
     }
@@ -86,15 +86,22 @@ impl Task {
         if !may_be_ours || outcome != Outcome::Synced(SyncedOutcome::Unchanged) {
             return outcome;
         }
-        let Some(placement) = &mut self.change_booking(key).placement else { return outcome };
+        let Some(placement) = &mut self.ledger.change_booking(key).placement else { return outcome };
         let was_adopted = placement.version == 0;
         placement.version = booking.version;
         Outcome::Synced(if was_adopted { SyncedOutcome::Created } else { SyncedOutcome::Updated })
     }
 
+    /// Whether it is certain what stands.
+    pub(super) fn is_content_known(&self, key: &BookingKey) -> bool {
+        let state = self.ledger.bookings().get(key);
+        let placement = state.as_ref().and_then(|state| state.placement.as_ref());
+        placement.is_some_and(|placement| placement.fingerprint.is_some())
+    }
+
     /// What stands is not certain any more; whether it was.
     pub(super) fn forget_content(&mut self, key: &BookingKey) -> bool {
-        let Some(placement) = &mut self.change_booking(key).placement else { return false };
+        let Some(placement) = &mut self.ledger.change_booking(key).placement else { return false };
         placement.fingerprint.take().is_some()
     }
 }

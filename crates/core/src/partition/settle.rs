@@ -7,8 +7,8 @@ use crate::defects::planted;
 use crate::fact::Fact;
 use crate::healthflow::pages::{PAGES_MAX, Pages};
 use crate::healthflow::{Answer, AppointmentFound, Operation, Reply, Request, Sought};
-use crate::partition::advance::{Next, SETTLE_AGAIN_MS};
-use crate::partition::job::{Job, JobKey, Purpose};
+use crate::partition::decide::Move;
+use crate::partition::job::{Job, Purpose};
 use crate::partition::subject::Subject;
 use crate::partition::task::{Task, Turn};
 use crate::patient::digests::PersonDigests;
@@ -23,8 +23,8 @@ use crate::time::Timestamp;
 pub(super) enum Settling {
     /// By asking this.
     Ask(Box<Request>),
-    /// It is settled: nothing needed to be asked.
-    Settled,
+    /// Nobody needs to be asked: an update is simply written again.
+    WriteAgain,
     /// Nothing that can be asked would tell.
     Unclear,
 }
@@ -43,81 +43,72 @@ enum ToldApart {
 }
 
 impl Task {
-    /// A booking with no version at hand: only its doubt is left to settle.
-    pub(super) fn next_of_doubt(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) -> Next {
+    /// What is done about a booking with no version at hand: only its doubt is left to settle.
+    pub(super) fn decide_doubt(&self, key: &BookingKey, job: &Job, turn: &Turn<'_>) -> Move {
         let doubt = self.intents.doubt(key).filter(|doubt| !doubt.unclear);
-        let Some(doubt) = doubt else { return Next::Done };
+        let Some(doubt) = doubt else { return Move::Rest(None) };
         // The look-up too may be what kills the workers: it waits for a record to go to a person with (rule K6).
         if self.is_given_up(&key.into(), turn.settings) {
-            return Next::Done;
+            return Move::Rest(None);
         }
         if turn.now < doubt.quiet_at {
-            self.jobs.wake_at(doubt.quiet_at, JobKey::Booking(key.clone()));
-            return Next::Done;
+            return Move::Rest(Some(doubt.quiet_at));
         }
-        match self.settle(key, job, turn) {
-            Settling::Ask(request) => Next::Ask(*request, Purpose::Settle),
-            Settling::Settled => Next::Done,
-            Settling::Unclear => {
-                self.leave_to_a_person(key, job, turn);
-                Next::Done
-            }
-        }
+        self.settling_move(key, job, turn)
     }
 
-    /// Settles what needs nobody to be asked (an update is simply written again); else the question.
-    pub(super) fn settle(&mut self, key: &BookingKey, job: &Job, turn: &mut Turn<'_>) -> Settling {
-        let intent = self.state.bookings.get_open(key).and_then(|state| state.intent.as_ref());
-        if let Some(intent) = intent.filter(|intent| intent.operation == WriteOperation::Create) {
-            let sought = match &intent.slot {
-                _ if turn.settings.guard.has_references() => Sought::Reference(key.booking.clone()),
-                Some(slot) => Sought::Slot(sought_slot(slot, job, turn)),
-                // Written in another guard mode: nothing says what to look for.
-                None => return Settling::Unclear,
-            };
-            let (practice, cursor) = (key.practice.clone(), job.looked_up.cursor().map(str::to_owned));
-            return Settling::Ask(Box::new(Request::FindAppointment { practice, sought, cursor }));
-        }
+    /// How the doubt about a booking that is quiet is settled.
+    pub(super) fn settling(&self, key: &BookingKey, job: &Job, turn: &Turn<'_>) -> Settling {
+        let intent = self.ledger.bookings().get_open(key).and_then(|state| state.intent.as_ref());
+        let Some(intent) = intent.filter(|intent| intent.operation == WriteOperation::Create) else {
+            return Settling::WriteAgain;
+        };
+        let sought = match &intent.slot {
+            _ if turn.settings.guard.has_references() => Sought::Reference(key.booking.clone()),
+            Some(slot) => Sought::Slot(sought_slot(slot, job, turn)),
+            // Written in another guard mode: nothing says what to look for.
+            None => return Settling::Unclear,
+        };
+        let (practice, cursor) = (key.practice.clone(), job.looked_up.cursor().map(str::to_owned));
+        Settling::Ask(Box::new(Request::FindAppointment { practice, sought, cursor }))
+    }
+
+    /// The doubt about an update is over, and what stands is not certain.
+    pub(super) fn write_again(&mut self, key: &BookingKey, turn: &mut Turn<'_>) {
         self.close(&key.into());
-        let state = self.change_booking(key);
-        if let Some(placement) = &mut state.placement {
-            placement.fingerprint = None;
-        }
+        self.forget_content(key);
         turn.facts.push_back(Fact::DoubtSettled { key: Some(key.clone()), found: None });
-        Settling::Settled
     }
 
-    pub(super) fn next_of_patient(&mut self, key: &PatientKey, job: &Job, turn: &mut Turn<'_>) -> Next {
-        let Some(doubt) = self.intents.doubt(key) else { return Next::Done };
-        if self.intents.is_in_flight(key) {
-            // A booking repeats it just now; where that settles nothing, somebody must look again.
-            self.jobs.wake_at(turn.now.plus_ms(SETTLE_AGAIN_MS), JobKey::Patient(key.clone()));
-            return Next::Done;
-        }
+    /// What is done about a patient whose creation is in doubt.
+    pub(super) fn decide_creation(&self, key: &PatientKey, job: &Job, turn: &Turn<'_>) -> Move {
+        // A booking that repeats it just now says when to look again, if that settles nothing.
+        let doubt = self.intents.doubt(key).filter(|_| !self.intents.is_in_flight(key));
+        let Some(doubt) = doubt else { return Move::Rest(None) };
         if turn.now < doubt.quiet_at {
-            self.jobs.wake_at(doubt.quiet_at, JobKey::Patient(key.clone()));
-            return Next::Done;
+            return Move::Rest(Some(doubt.quiet_at));
         }
         let given_up = self.is_given_up(&key.into(), turn.settings);
         if turn.settings.guard.has_references() && !given_up {
-            return Next::Ask(look_up_patient(key, job.pages.cursor()), Purpose::Settle);
+            let request = look_up_patient(key, job.pages.cursor());
+            return Move::ask(request, Purpose::Settle, None);
         }
         // The next booking of it finds it by searching.
-        self.creation_is_unseen(key, turn);
-        Next::Done
+        Move::CreationUnseen(key.clone())
     }
 
     /// A creation in doubt is quiet, and HealthFlow cannot be asked for it: from now on every search shows whom it may have
     /// created, so nobody has to wait for it any more, and the next record of the patient finds it by searching (rules
     /// W5, W7).
     pub(super) fn creation_is_unseen(&mut self, patient: &PatientKey, turn: &mut Turn<'_>) {
-        let state = self.change_patient(patient);
+        let state = self.ledger.change_patient(patient);
         if state.link.is_none() {
             let sent = state.intent.as_ref().and_then(|intent| intent.person).unwrap_or(0);
             state.unseen = Some(if state.unseen.is_none_or(|earlier| earlier == sent) { sent } else { 0 });
         }
         self.close(&patient.into());
-        self.newcomers.unseen(patient, turn.now, turn.settings.search_lag_ms);
+        let woken = self.newcomers.unseen(patient, turn.now, turn.settings.search_lag_ms);
+        self.jobs.look_again_all(woken);
         turn.facts.push_back(Fact::DoubtSettled { key: None, found: None });
         self.jobs.wake_holder(patient, true);
     }
@@ -152,7 +143,7 @@ impl Task {
                 true
             }
             ToldApart::Nothing => {
-                self.change_booking(key).incarnation += u32::from(key_refused);
+                self.ledger.change_booking(key).incarnation += u32::from(key_refused);
                 false
             }
             ToldApart::Soon => {
@@ -183,11 +174,11 @@ impl Task {
             return ToldApart::Nothing;
         }
         let slot_of = |key: &BookingKey| -> Option<&Slot> {
-            self.state.bookings.get_open(key)?.intent.as_ref()?.slot.as_ref()
+            self.ledger.bookings().get_open(key)?.intent.as_ref()?.slot.as_ref()
         };
         let slot = slot_of(key);
         let (mut has_rival, mut is_rival_under_way) = (false, false);
-        let of_practice = self.state.bookings.of_practice(&key.practice);
+        let of_practice = self.ledger.bookings().of_practice(&key.practice);
         for (other, state) in of_practice.filter(|(other, _)| other != key) {
             let counts = !planted!(turn.settings, OthersAppointmentsAdopted);
             if let Some(placement) = state.placement.as_ref().filter(|_| counts) {
@@ -268,9 +259,10 @@ impl Task {
     /// A creation that is quiet and not found never happened and never will; a key that was refused is not used again.
     fn creation_never_happened(&mut self, patient: &PatientKey) {
         let key_refused = self.intents.doubt(patient).is_some_and(|doubt| doubt.key_refused);
-        self.change_patient(patient).incarnation += u32::from(key_refused);
+        self.ledger.change_patient(patient).incarnation += u32::from(key_refused);
         self.close(&patient.into());
-        self.newcomers.never_happened(patient);
+        let woken = self.newcomers.never_happened(patient);
+        self.jobs.look_again_all(woken);
     }
 
     /// A settling look-up failed: the doubt stays quiet, and is asked about again after a pause that grows, unless all such
@@ -292,6 +284,9 @@ impl Task {
         let asked = job.told.map_or(turn.now, |told| told.until);
         let again_at = again_at.max(asked);
         self.intents.ask_again_at(&subject, again_at);
+        if let Subject::Patient(patient) = &subject {
+            self.jobs.wake_holder(patient, false);
+        }
         self.jobs.wake_at(again_at, subject.settling_job());
     }
 }

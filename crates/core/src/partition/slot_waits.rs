@@ -1,13 +1,14 @@
 //! Waiting for a slot that another booking will free, and the order in which versions of one booking are written for
 //! others' sake (rule K11). What is known of slots is in `slots.rs`.
 
+use std::collections::BTreeSet;
+
 use crate::appointment::{Placement, Span};
 use crate::booking::{Booking, BookingKey, BookingStatus, Version};
 use crate::defects::planted;
 use crate::event::RetryEntry;
 use crate::fact::Fact;
 use crate::healthflow::Request;
-use crate::partition::advance::Next;
 use crate::partition::job::{Flight, InHand, Job, JobKey, Standing};
 use crate::partition::slots::Footprint;
 use crate::partition::task::{Task, Turn};
@@ -19,6 +20,19 @@ use crate::time::Timestamp;
 
 /// How many places an appointment may stand in, as far as is remembered: each write in doubt may add one.
 const SPANS_MAX: usize = 16;
+
+/// A version waits for its slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SlotWait {
+    /// Which.
+    pub version: Version,
+    /// At this moment it is tried all the same.
+    pub until: Timestamp,
+    /// Who is about to free it; nobody in particular while that is not known.
+    pub blockers: BTreeSet<BookingKey>,
+    /// Whether it did not wait before.
+    pub is_first: bool,
+}
 
 impl Task {
     /// Looks again at what a booking takes and wants; who waits for it looks again too.
@@ -76,10 +90,10 @@ impl Task {
 
     /// Takes note of what the bookings that an earlier owner left unanswered take and want.
     pub(super) fn inherit_slots(&mut self) {
-        let waits = |(key, state): (&BookingKey, &mut BookingState)| {
+        let waits = |(key, state): (&BookingKey, &BookingState)| {
             state.parked.iter().any(|parked| parked.place == ParkingPlace::Retry).then(|| key.clone())
         };
-        let keys: Vec<BookingKey> = self.state.bookings.open_entries().filter_map(waits).collect();
+        let keys: Vec<BookingKey> = self.ledger.bookings().open_iter().filter_map(waits).collect();
         for key in keys {
             let footprint = self.footprint(&key, None);
             self.slots.put(&key, footprint);
@@ -91,7 +105,7 @@ impl Task {
     fn footprint(&self, key: &BookingKey, job: Option<&Job>) -> Footprint {
         let mut footprint = Footprint::default();
         let job = job.or_else(|| self.jobs.get(&JobKey::Booking(key.clone())));
-        let state = self.state.bookings.get_open(key);
+        let state = self.ledger.bookings().get_open(key);
         if state.is_some_and(BookingState::is_in_review) {
             return footprint;
         }
@@ -120,22 +134,27 @@ impl Task {
     /// Nothing has to be written for a booking, for what it wants stands: then that is what it occupies.
     pub(super) fn stands_as_wanted(&mut self, key: &BookingKey, booking: &Booking, outcome: &Outcome) {
         let wanted: Vec<Span> = Span::wanted(booking).into_iter().collect();
-        let state = self.state.bookings.get_open(key);
+        let state = self.ledger.bookings().get_open(key);
         let known = state.and_then(|state| state.placement.as_ref());
         let is_news = |placement: &Placement| placement.spans != wanted || placement.status != booking.status;
         let stands = matches!(outcome, Outcome::Synced(SyncedOutcome::Unchanged | SyncedOutcome::Cancelled));
         if stands
             && known.is_some_and(is_news)
-            && let Some(placement) = &mut self.change_booking(key).placement
+            && let Some(placement) = &mut self.ledger.change_booking(key).placement
         {
             (placement.spans, placement.status) = (wanted, booking.status);
         }
     }
 
-    /// Chooses the version that is written next: an older one before the newest where another booking waits for what it
-    /// frees. Never once a newer one was intended (rule K5), nor one that waits for a person. The oldest that must be written
-    /// first and is parked: until it comes back no later one but the newest is answered.
-    pub(super) fn choose_version(&self, key: &BookingKey, job: &mut Job, turn: &Turn<'_>) -> Option<Version> {
+    /// The version at hand that is written before the newest, for another booking waits for what it frees: never once a newer
+    /// one was intended (rule K5), nor one that waits for a person. And the oldest that must be written first and is parked: until
+    /// it comes back no later one but the newest is answered.
+    pub(super) fn choose_version(
+        &self,
+        key: &BookingKey,
+        job: &Job,
+        turn: &Turn<'_>,
+    ) -> (Option<Version>, Option<Version>) {
         let mut first = self.slots.first_of(key);
         if planted!(turn.settings, FreeingVersionSuperseded) {
             first.clear();
@@ -143,8 +162,8 @@ impl Task {
         let may_go = |version: &&Version| {
             job.versions.get(version).is_some_and(|in_hand| !self.is_held(&in_hand.booking))
         };
-        job.first = first.iter().find(may_go).copied();
-        first.into_iter().find(|version| !job.versions.contains_key(version))
+        let at_hand = first.iter().find(may_go).copied();
+        (at_hand, first.into_iter().find(|version| !job.versions.contains_key(version)))
     }
 
     /// Whether an older version at hand may yet have to be written before the newest: who wants what it frees may lie among
@@ -163,8 +182,8 @@ impl Task {
     }
 
     /// Tells that an older version is about to be written that would else be superseded unwritten.
-    fn tell_of_first(&self, key: &BookingKey, job: &Job, booking: &Booking, turn: &mut Turn<'_>) {
-        let is_new = self.state.bookings.get_open(key).is_none_or(|state| state.newest < booking.version);
+    pub(super) fn tell_of_first(&self, key: &BookingKey, job: &Job, booking: &Booking, turn: &mut Turn<'_>) {
+        let is_new = self.ledger.bookings().get_open(key).is_none_or(|state| state.newest < booking.version);
         if is_new && job.first == Some(booking.version) {
             turn.facts.push_back(Fact::WrittenFirst { key: key.clone(), version: booking.version });
         }
@@ -172,34 +191,19 @@ impl Task {
 
     /// The wait for the slot that `request` would take, if another booking is about to free it: bounded, then it is tried
     /// for better or worse. What may have been sent already is a doubt's business (rules W4, W5).
-    pub(super) fn awaits_slot(
-        &mut self,
+    pub(super) fn slot_wait(
+        &self,
         key: &BookingKey,
-        job: &mut Job,
+        job: &Job,
         (booking, request): (&Booking, &Request),
-        turn: &mut Turn<'_>,
-    ) -> Option<Next> {
-        self.slots.stop_waiting(key);
+        turn: &Turn<'_>,
+    ) -> Option<SlotWait> {
         if !matches!(request, Request::CreateAppointment { .. } | Request::UpdateAppointment { .. }) {
             return None;
         }
-        let wait = self.slot_wait(key, job, booking, turn);
-        if wait.is_none() {
-            self.tell_of_first(key, job, booking, turn);
-        }
-        wait
-    }
-
-    fn slot_wait(
-        &mut self,
-        key: &BookingKey,
-        job: &mut Job,
-        booking: &Booking,
-        turn: &mut Turn<'_>,
-    ) -> Option<Next> {
         let is_sent = self.intents.may_have_effect(key);
         let wanted = Span::wanted(booking).filter(|_| !is_sent)?;
-        let state = self.state.bookings.get_open(key);
+        let state = self.ledger.bookings().get_open(key);
         if state
             .and_then(|state| state.placement.as_ref())
             .is_some_and(|stands| stands.spans == [wanted.clone()])
@@ -207,25 +211,36 @@ impl Task {
             // It has that time already: nobody else can.
             return None;
         }
-        let may_be_first = self.may_be_first(key, job);
-        let in_hand = job.versions.get_mut(&booking.version)?;
+        let in_hand = job.versions.get(&booking.version)?;
         let was_refused = job.slot_refused == Some(booking.version);
         let blockers = self.slots.blockers(key, (in_hand.order, &wanted), was_refused);
-        let is_unclear = may_be_first || was_refused && self.is_anything_unread();
+        let is_unclear = self.may_be_first(key, job) || was_refused && self.is_anything_unread();
         if (blockers.is_empty() && !is_unclear) || planted!(turn.settings, SlotNotAwaited) {
             return None;
         }
-        let is_first = in_hand.schedule.slot_since.is_none();
-        let since = *in_hand.schedule.slot_since.get_or_insert(turn.now);
-        let until = since.plus_ms(turn.settings.slot_wait_max_ms);
+        let since = in_hand.schedule.slot_since;
+        let until = since.unwrap_or(turn.now).plus_ms(turn.settings.slot_wait_max_ms);
         if turn.now >= until && !planted!(turn.settings, SlotWaiterNotWoken) {
             return None;
         }
-        if is_first {
-            turn.facts.push_back(Fact::SlotAwaited { key: key.clone(), version: booking.version });
+        Some(SlotWait { version: booking.version, until, blockers, is_first: since.is_none() })
+    }
+
+    /// From now on a version waits for its slot.
+    pub(super) fn begin_slot_wait(
+        &mut self,
+        key: &BookingKey,
+        job: &mut Job,
+        wait: SlotWait,
+        turn: &mut Turn<'_>,
+    ) {
+        if let Some(in_hand) = job.versions.get_mut(&wait.version) {
+            in_hand.schedule.slot_since.get_or_insert(turn.now);
         }
-        self.slots.wait(key, blockers);
-        Some(Next::AwaitSlot(until))
+        if wait.is_first {
+            turn.facts.push_back(Fact::SlotAwaited { key: key.clone(), version: wait.version });
+        }
+        self.slots.wait(key, wait.blockers);
     }
 
     /// Puts a job aside that waits for a slot. It is in nobody's way: it holds no intent, no place and no patient, for the

@@ -12,7 +12,7 @@ impl Hash for Task {
             incarnation,
             drain_until,
             progress,
-            state,
+            ledger,
             jobs,
             waiting_room,
             newcomers,
@@ -26,6 +26,6 @@ impl Hash for Task {
         (partition, incarnation, drain_until).hash(hasher);
         (jobs, intents, outbox, progress).hash(hasher);
         (alone, lost, reading).hash(hasher);
-        (state, waiting_room, newcomers, slots).hash(hasher);
+        (ledger, waiting_room, newcomers, slots).hash(hasher);
     }
 }

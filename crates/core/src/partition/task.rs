@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::booking::{BookingKey, PatientKey};
+use crate::booking::BookingKey;
 use crate::fact::Fact;
 use crate::life::Incarnation;
 use crate::partition::alone::Alone;
 use crate::partition::intents::Intents;
 use crate::partition::job::{Job, JobKey, Standing};
 use crate::partition::jobs::Jobs;
+use crate::partition::ledger::Ledger;
 use crate::partition::outbox::Outbox;
 use crate::partition::progress::Progress;
 use crate::partition::reading::ReadGuard;
@@ -17,7 +18,6 @@ use crate::partition::slots::Slots;
 use crate::partition::start::Acquired;
 use crate::retry::{Reads, WaitingRoom};
 use crate::settings::Settings;
-use crate::state::{BookingState, PatientState, TaskState};
 use crate::status::{TaskPhase, TaskStatus};
 use crate::time::Timestamp;
 
@@ -45,7 +45,8 @@ pub struct Task {
     pub drain_until: Option<Timestamp>,
     /// How far each lane has come.
     pub(super) progress: Progress,
-    pub(super) state: TaskState,
+    /// What is remembered of bookings and patients, and whose state the next commit will carry.
+    pub(super) ledger: Ledger,
     /// The jobs at hand, and who of them waits for what.
     pub(super) jobs: Jobs,
     pub(super) waiting_room: WaitingRoom,
@@ -77,7 +78,7 @@ impl Task {
             incarnation,
             drain_until: None,
             progress: Progress::new(&acquired.start),
-            state: acquired.state,
+            ledger: Ledger::new(acquired.state),
             jobs: Jobs::default(),
             waiting_room: WaitingRoom::default(),
             newcomers: Newcomers::default(),
@@ -101,18 +102,6 @@ impl Task {
         let lost = acquired.start.lost.into_iter();
         turn.facts.extend(lost.map(|position| Fact::PositionLost { partition, position }));
         task
-    }
-
-    /// The state of a booking, for change; the next commit will carry it.
-    pub(super) fn change_booking(&mut self, key: &BookingKey) -> &mut BookingState {
-        self.outbox.write_state(key.into());
-        self.state.bookings.change(key)
-    }
-
-    /// The state of a patient, for change; the next commit will carry it.
-    pub(super) fn change_patient(&mut self, key: &PatientKey) -> &mut PatientState {
-        self.outbox.write_state(key.into());
-        self.state.patients.change(key)
     }
 
     /// Moves a job that is taken out to where it stands now.

@@ -140,6 +140,11 @@ impl<V: Shelved> Shelf<V> {
         self.len() == 0
     }
 
+    /// Everything of which something is open, to look at.
+    pub fn open_iter(&self) -> impl Iterator<Item = (&V::Key, &V)> {
+        self.open.iter().map(|(key, value)| (key, &**value))
+    }
+
     /// All open entries, for change: everything that is not settled is among them.
     pub fn open_entries(&mut self) -> impl Iterator<Item = (&V::Key, &mut V)> {
         self.open.iter_mut().map(|(key, value)| (key, &mut **value))

@@ -1,8 +1,8 @@
 //! Kafka as far as one task can see it: two logs, what a restore reads, the committed offsets, and the epoch of the
 //! transactional id. A transaction stands whole or not at all.
 
-use std::sync::Arc;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use healthflow_core::booking::{Booking, BookingKey, Version};
 use healthflow_core::event::retry::AppointmentRetry;

@@ -1,8 +1,8 @@
 //! One processor with one live task on a desk: the test is Kafka, HealthFlow and the clock. Defaults everywhere, so that
 //! whatever a test sets is what it is about.
 
-use std::sync::Arc;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use healthflow_core::booking::{Booking, Version};
 use healthflow_core::event::{Arrival, DeadLetter, Outgoing, RetryEntry, ReviewCase};

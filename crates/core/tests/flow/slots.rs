@@ -1,8 +1,8 @@
 //! Bookings that are coupled by a provider's time: what one frees another one takes (rule K11). HealthFlow is the
 //! simulator with exclusive slots; it hears of the newest call first, the worst it may do.
 
-use std::sync::Arc;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use healthflow_core::booking::{Booking, Version};
 use healthflow_core::event::Arrival;

@@ -130,7 +130,7 @@ fn who_could_be_the_same_person_searches_again_once_a_lost_creation_can_be_seen(
     desk.pass_ms(Q_MS - 10_000);
     desk.arrive(a_booking_of("c", a_patient("q", "Grace", "Hopper")));
     search(&mut desk, &nobody());
-    desk.pass_ms(9_000);
+    desk.pass_ms(8_800);
     assert!(desk.calls.is_empty(), "what it found came too early to show the first one");
     desk.pass_ms(1_000);
     search(&mut desk, &chart("hf-9", &grace()));

@@ -2,12 +2,12 @@
 //! provider two visits at the same time. What bookings do to each other's slots is here only; whoever skips or reorders
 //! their steps loses somebody a visit.
 
-use std::sync::Arc;
 use healthflow_core::booking::{
     Booking, BookingKey, BookingStatus, Patient, PracticeId, Source, Version, Visit,
 };
 use healthflow_core::event::Arrival;
 use healthflow_core::time::Timestamp;
+use std::sync::Arc;
 
 use crate::lives::{Lives, Publication};
 use crate::plan::{BEGIN_MS, Plan};

@@ -1,10 +1,10 @@
 //! Bookings that want their first visit back while an update to the second is in doubt and replicas lag: who believes what
 //! a late replica shows takes what was wanted first for what stands, and writes nothing.
 
-use std::sync::Arc;
 use healthflow_core::booking::{Booking, BookingKey, BookingStatus, Source, Version};
 use healthflow_core::event::Arrival;
 use healthflow_core::time::Timestamp;
+use std::sync::Arc;
 
 use crate::faults::FaultKind;
 use crate::lives::{Lives, Person, Publication, visit};

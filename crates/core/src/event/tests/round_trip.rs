@@ -1,6 +1,5 @@
 //! Goal: each record decodes to what was encoded, and its bytes are the schema's. Method: the way out, then the way in.
 
-use std::sync::Arc;
 use crate::appointment::{Placement, Slot, Span};
 use crate::booking::{BookingKey, BookingStatus, PatientKey};
 use crate::event::avro::{contract, contracts};
@@ -23,6 +22,7 @@ use crate::state::{
 use crate::sync::{Disposition, Reason, SyncedOutcome};
 use crate::time::Timestamp;
 use crate::topics::{self, Lane};
+use std::sync::Arc;
 
 fn codec() -> Codec {
     Codec::new("healthflow-sync", |_| ID)

@@ -128,7 +128,11 @@ fn results(booking: &Booking) -> Vec<Outgoing> {
         slot_since: Some(NOW),
     };
     vec![
-        Outgoing::Retry(Box::new(RetryEntry { booking: booking.clone().into(), schedule, generation: u32::MAX })),
+        Outgoing::Retry(Box::new(RetryEntry {
+            booking: booking.clone().into(),
+            schedule,
+            generation: u32::MAX,
+        })),
         Outgoing::Review(Box::new(ReviewCase {
             booking: booking.clone().into(),
             generation: u32::MAX,

@@ -5,15 +5,11 @@ use std::collections::VecDeque;
 use proptest::prelude::*;
 
 use super::*;
-use crate::booking::{BookingKey, PatientKey};
+use crate::booking::BookingKey;
 use crate::event::sample;
 
 fn booking(number: usize) -> BookingKey {
     BookingKey { practice: "p".into(), booking: number.to_string().as_str().into() }
-}
-
-fn patient() -> PatientKey {
-    PatientKey { practice: "p".into(), patient: "someone".into() }
 }
 
 /// A record that is told apart by its number.
@@ -21,12 +17,8 @@ fn record(number: usize) -> Outgoing {
     Outgoing::Forgotten(booking(number))
 }
 
-fn nothing_else(_: Subject) -> Outgoing {
-    record(0)
-}
-
 fn begin(outbox: &mut Outbox) -> (u64, CommitBatch) {
-    outbox.begin(Timestamp(5), Vec::new(), None, nothing_else)
+    outbox.begin(Timestamp(5), Vec::new(), [])
 }
 
 /// An outbox whose first commit is good.
@@ -43,9 +35,8 @@ fn a_new_owner_commits_at_once_and_then_only_what_is_new() {
     let idle = settled();
     assert!(!idle.wants_commit(false) && idle.wants_commit(true));
     type Change = fn(&mut Outbox);
-    let changes: [(&str, Change); 4] = [
+    let changes: [(&str, Change); 3] = [
         ("a record", |outbox| outbox.write(record(1))),
-        ("a state", |outbox| outbox.write_state(Subject::Patient(patient()))),
         ("a renewal", Outbox::renew),
         ("a day", |outbox| outbox.renew_if_old(Timestamp(5 + OFFSETS_AGAIN_MS))),
     ];
@@ -62,19 +53,13 @@ fn a_new_owner_commits_at_once_and_then_only_what_is_new() {
 }
 
 #[test]
-fn a_batch_is_records_then_each_changed_state_once_then_positions() {
+fn a_batch_is_records_then_states() {
     let mut outbox = settled();
-    let changed = [Subject::Booking(booking(8)), Subject::Patient(patient()), Subject::Booking(booking(7))];
-    changed.iter().chain(&changed).for_each(|subject| outbox.write_state(subject.clone()));
     outbox.write(record(2));
     outbox.write(record(1));
-    let state_of = |subject| match subject {
-        Subject::Patient(_) => record(3),
-        Subject::Booking(key) => Outgoing::Forgotten(key),
-    };
     let offsets = vec![(Lane::Requested, 17)];
-    let (_, batch) = outbox.begin(Timestamp(9), offsets.clone(), Some(record(9)), state_of);
-    assert_eq!(batch, CommitBatch { records: [2, 1, 3, 7, 8, 9].map(record).into(), offsets });
+    let (_, batch) = outbox.begin(Timestamp(9), offsets.clone(), [8, 9].map(record));
+    assert_eq!(batch, CommitBatch { records: [2, 1, 8, 9].map(record).into(), offsets });
 }
 
 #[test]

@@ -1,0 +1,141 @@
+//! Carries out what `decide.rs` decides. Nothing is decided here: each arm does what its move says.
+
+use std::ops::ControlFlow;
+
+use crate::booking::BookingKey;
+use crate::defects::planted;
+use crate::partition::advance::Next;
+use crate::partition::alone::Alone;
+use crate::partition::decide::{Asked, Awaited, IntentFor, Move};
+use crate::partition::job::{Job, JobKey};
+use crate::partition::task::{Task, Turn};
+use crate::patient::Person;
+use crate::retry::WaitReason;
+use crate::time::Timestamp;
+
+impl Task {
+    /// Carries out `decided`: goes on where it must be decided again, or gives where the job is left.
+    pub(super) fn apply(
+        &mut self,
+        decided: Move,
+        key: &JobKey,
+        job: &mut Job,
+        turn: &mut Turn<'_>,
+    ) -> ControlFlow<Next> {
+        match (decided, key) {
+            (Move::CreationUnseen(patient), _) => self.creation_is_unseen(&patient, turn),
+            (Move::Wait(at, why), _) => return ControlFlow::Break(Next::Wait(at, why)),
+            (Move::Rest(look_again_at), _) => {
+                look_again_at.into_iter().for_each(|at| self.jobs.wake_at(at, key.clone()));
+                return ControlFlow::Break(Next::Done);
+            }
+            (Move::Ask(asked), _) => {
+                self.prepare(key, job, &asked, turn);
+                return ControlFlow::Break(Next::Ask(asked.request, asked.purpose));
+            }
+            (Move::Await(awaited), _) => {
+                self.note_awaited(key, &awaited, turn.now);
+                return ControlFlow::Break(Next::Await(awaited));
+            }
+            (decided, JobKey::Booking(booking)) => {
+                return self.apply_to_booking(decided, booking, job, turn);
+            }
+            // Everything else is about a booking.
+            (_, JobKey::Patient(_)) => return ControlFlow::Break(Next::Done),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn apply_to_booking(
+        &mut self,
+        decided: Move,
+        key: &BookingKey,
+        job: &mut Job,
+        turn: &mut Turn<'_>,
+    ) -> ControlFlow<Next> {
+        let at_work = job.at_work().map(|at_work| at_work.booking.clone());
+        match (decided, at_work) {
+            (Move::WriteFirst(first), _) => job.first = first,
+            (Move::Drop(version), _) => self.drop_version(job, version),
+            (Move::Supersede { version, forgets_search }, _) => {
+                if forgets_search {
+                    // Whoever was searched for under another description was not searched for.
+                    job.forget_search();
+                }
+                self.supersede(key, job, version, turn);
+            }
+            (Move::ParkBehindReview, _) => self.park_behind_review(key, job, turn),
+            (Move::LeaveToAPerson, _) => self.leave_to_a_person(key, job, turn),
+            (Move::GiveUp(version), _) => self.give_up(key, job, version, turn),
+            (Move::EndLate(version, outcome), _) => self.conclude(key, job, version, outcome, turn),
+            (Move::WriteAgain, _) => self.write_again(key, turn),
+            (Move::Lock(patient), _) => {
+                if !self.lock_patient(key, job, &patient, turn) {
+                    let awaited = Awaited::Patient(patient);
+                    self.note_awaited(&JobKey::Booking(key.clone()), &awaited, turn.now);
+                    return ControlFlow::Break(Next::Await(awaited));
+                }
+            }
+            (Move::Remember(link), Some(booking)) => self.remember(&booking, link),
+            (Move::ForgetLink, Some(booking)) => self.forget_link(&booking),
+            (Move::ForgetContent, _) => drop(self.forget_content(key)),
+            (Move::Finish(outcome), Some(booking)) => {
+                let outcome = self.own_doing(key, job, &booking, outcome);
+                self.conclude(key, job, booking.version, outcome, turn);
+            }
+            (Move::SearchOver { outlived }, _) => {
+                job.outlived_searches += u32::from(outlived);
+                job.forget_search();
+            }
+            (Move::SearchAt(at), _) => {
+                job.forget_search();
+                return ControlFlow::Break(Next::Wait(at, WaitReason::Newcomers));
+            }
+            (Move::AwaitSlot(wait), _) => {
+                let until = wait.until;
+                self.begin_slot_wait(key, job, wait, turn);
+                return ControlFlow::Break(Next::AwaitSlot(until));
+            }
+            _ => return ControlFlow::Break(Next::Done),
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Makes sure of what must be so before a request may go out.
+    fn prepare(&mut self, key: &JobKey, job: &Job, asked: &Asked, turn: &mut Turn<'_>) {
+        let at_work = job.at_work().map(|at_work| at_work.booking.clone());
+        if let (Some(intent), JobKey::Booking(key), Some(booking)) = (&asked.intent, key, at_work) {
+            match intent {
+                IntentFor::RepeatedCreation(patient) => {
+                    let woken = self.newcomers.begin(patient, Person::from(&booking.patient));
+                    self.jobs.look_again_all(woken);
+                }
+                IntentFor::Creation(patient) => self.cover_creation(patient, &booking, turn),
+                IntentFor::Write { operation, slot, if_match } => {
+                    self.slots.stop_waiting(key);
+                    self.tell_of_first(key, job, &booking, turn);
+                    let write = (*operation, slot.clone(), if_match.clone());
+                    self.cover_write(key, write, &booking, turn);
+                }
+            }
+        }
+        if let Some(suspect) = &asked.suspect {
+            if planted!(turn.settings, SuspectsRunTogether) {
+                self.alone = Alone::default();
+            }
+            self.alone.take(key);
+            self.mark(suspect, true);
+        }
+    }
+
+    /// Sees to it that what a job waits for wakes it.
+    fn note_awaited(&mut self, key: &JobKey, awaited: &Awaited, now: Timestamp) {
+        match awaited {
+            Awaited::Patient(patient) => self.jobs.await_patient(patient.clone(), key),
+            // It has a job of its own, whether or not it is at hand.
+            Awaited::Settling(patient) => self.jobs.wake_at(now, JobKey::Patient(patient.clone())),
+            Awaited::Creations(practice) => self.newcomers.await_outcome(practice, key),
+            Awaited::Alone => self.alone.await_turn(key),
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! What is done about a job next, and why it may have to wait: decided from what is known, and nothing is changed. Carried out
+//! in `apply.rs`, after which it is decided again, so that nothing is ever done on yesterday's knowledge.
+
+use crate::appointment::{Revision, Slot};
+use crate::booking::{Booking, BookingKey, PatientKey, PracticeId, Version};
+use crate::defects::planted;
+use crate::healthflow::Request;
+use crate::partition::blockers::{DoubtVerdict, Opening};
+use crate::partition::cover::subject;
+use crate::partition::job::{Job, JobKey, Purpose};
+use crate::partition::settle::Settling;
+use crate::partition::slot_waits::SlotWait;
+use crate::partition::subject::Subject;
+use crate::partition::task::{Task, Turn};
+use crate::patient::Link;
+use crate::retry::WaitReason;
+use crate::state::WriteOperation;
+use crate::sync::step::create_patient;
+use crate::sync::{Outcome, Step};
+use crate::time::Timestamp;
+
+/// What is done about a job: something that changes what is known, after which it is decided again, or where the job is left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Move {
+    /// From now on this version is written before the newest, or none is (rule K11).
+    WriteFirst(Option<Version>),
+    /// A copy of an answered version is dropped.
+    Drop(Version),
+    /// A version gives way to a newer one; what was searched for its patient counts only if that is the same person.
+    Supersede { version: Version, forgets_search: bool },
+    /// Every version at hand waits behind a review.
+    ParkBehindReview,
+    /// The newest version at hand goes to a person, and the doubt about the booking with it.
+    LeaveToAPerson,
+    /// The booking kills workers: this version goes to a person (rule K6).
+    GiveUp(Version),
+    /// A version ends that could not end while a write of it was in doubt.
+    EndLate(Version, Outcome),
+    /// The doubt about an update is over: it is simply written again.
+    WriteAgain,
+    /// A creation in doubt is quiet, and HealthFlow cannot be asked for it.
+    CreationUnseen(PatientKey),
+    /// The job needs this patient for itself.
+    Lock(PatientKey),
+    /// Who the patient is.
+    Remember(Link),
+    /// The link leads nowhere, or to somebody else.
+    ForgetLink,
+    /// What stands is not certain any more.
+    ForgetContent,
+    /// The version at work has come to its end.
+    Finish(Outcome),
+    /// The search for the patient begins again; whether because it took too long.
+    SearchOver { outlived: bool },
+
+    /// The job is left ready to ask.
+    Ask(Box<Asked>),
+    /// It is left until a moment.
+    Wait(Timestamp, WaitReason),
+    /// It is left until the moment from which on the patient is searched for again.
+    SearchAt(Timestamp),
+    /// It is left until it is woken.
+    Await(Awaited),
+    /// It is left until another booking frees the slot.
+    AwaitSlot(SlotWait),
+    /// Nothing more can be done about it before this moment, if ever.
+    Rest(Option<Timestamp>),
+}
+
+/// A request that is decided, with what must be so before it may go out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// What to ask.
+    pub request: Request,
+    /// Why.
+    pub purpose: Purpose,
+    /// The intent that must cover it.
+    pub intent: Option<IntentFor>,
+    /// The suspect on whose behalf it is asked, which runs alone (rule K6).
+    pub suspect: Option<Subject>,
+}
+
+/// What an intent is opened for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum IntentFor {
+    /// The creation of a patient.
+    Creation(PatientKey),
+    /// The creation of a patient is repeated under the intent that is open.
+    RepeatedCreation(PatientKey),
+    /// A write of the appointment.
+    Write {
+        /// Create or update.
+        operation: WriteOperation,
+        /// Where it will be looked for, if HealthFlow keeps no references.
+        slot: Option<Slot>,
+        /// The revision that it names.
+        if_match: Option<Revision>,
+    },
+}
+
+/// What wakes a job that waits for no moment of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// Another booking gives the patient back.
+    Patient(PatientKey),
+    /// The doubt about the patient's creation is settled, or cannot be settled now.
+    Settling(PatientKey),
+    /// A creation of somebody else in the practice has its outcome (rule W7).
+    Creations(PracticeId),
+    /// Another suspect has run (rule K6).
+    Alone,
+}
+
+impl Move {
+    /// The job is left ready to ask this.
+    pub fn ask(request: Request, purpose: Purpose, intent: Option<IntentFor>) -> Self {
+        Move::Ask(Box::new(Asked { request, purpose, intent, suspect: None }))
+    }
+}
+
+impl Awaited {
+    /// The name of the wait.
+    pub fn reason(&self) -> WaitReason {
+        match self {
+            Awaited::Patient(_) => WaitReason::PatientBusy,
+            Awaited::Settling(_) => WaitReason::PatientInDoubt,
+            Awaited::Creations(_) => WaitReason::Newcomers,
+            Awaited::Alone => WaitReason::CrashSuspect,
+        }
+    }
+}
+
+impl Task {
+    /// What is done about a job next.
+    pub(super) fn decide(&self, key: &JobKey, job: &Job, turn: &Turn<'_>) -> Move {
+        if self.is_draining() {
+            return Move::Rest(None);
+        }
+        let next = match key {
+            JobKey::Booking(booking) => self.decide_booking(booking, job, turn),
+            JobKey::Patient(patient) => self.decide_creation(patient, job, turn),
+        };
+        let Move::Ask(asked) = next else { return next };
+        if let Some(told) = job.told.filter(|told| turn.now < told.until) {
+            return Move::Wait(told.until, WaitReason::Throttled);
+        }
+        let operation = asked.request.operation();
+        if !operation.is_write()
+            && let Some(at) = turn.reads.wait_until(operation, key, turn.now)
+        {
+            return Move::Wait(at, WaitReason::ReadsFail);
+        }
+        let subject = subject(key, job, &asked.request, asked.purpose);
+        let suspect = subject.filter(|subject| self.is_suspect(subject, turn.settings));
+        let may_run = self.alone.is_free_for(key) || planted!(turn.settings, SuspectsRunTogether);
+        if suspect.is_some() && !may_run {
+            return Move::Await(Awaited::Alone);
+        }
+        Move::Ask(Box::new(Asked { suspect, ..*asked }))
+    }
+
+    fn decide_booking(&self, key: &BookingKey, job: &Job, turn: &Turn<'_>) -> Move {
+        let (first, parked_first) = self.choose_version(key, job, turn);
+        if job.first != first {
+            return Move::WriteFirst(first);
+        }
+        let Some(booking) = job.at_work().map(|at_work| &at_work.booking) else {
+            return self.decide_doubt(key, job, turn);
+        };
+        let version = booking.version;
+        let state = self.ledger.bookings().get(key);
+        let (answered, newest_known) =
+            state.map_or((false, 0), |state| (state.is_answered(version), state.newest));
+        if answered {
+            return Move::Drop(version);
+        }
+        if let Some((version, older)) = self.replaced_version(key, job, parked_first) {
+            return Move::Supersede { version, forgets_search: older.patient != booking.patient };
+        }
+        if self.is_held(booking) {
+            // That review does not answer what became of this one's create.
+            let is_unclear = self.intents.is_unclear(key);
+            return if is_unclear { Move::LeaveToAPerson } else { Move::ParkBehindReview };
+        }
+        if version < newest_known && !planted!(turn.settings, OlderVersionWritten) {
+            return Move::Supersede { version, forgets_search: false };
+        }
+        if self.kills_workers(booking, turn.settings) {
+            return Move::GiveUp(version);
+        }
+        if let Some((version, outcome)) = self.late_end(key, job, turn) {
+            return Move::EndLate(version, outcome);
+        }
+        let doubt = self.verdict(&key.into(), is_over(job, turn), turn.now, turn.settings);
+        match doubt {
+            DoubtVerdict::Wait(at) if !planted!(turn.settings, OtherWriteInDoubt) => {
+                return Move::Wait(at, WaitReason::InDoubt);
+            }
+            DoubtVerdict::Settle => return self.settling_move(key, job, turn),
+            DoubtVerdict::Wait(_) | DoubtVerdict::Repeat | DoubtVerdict::None | DoubtVerdict::UnderWay => {}
+        }
+        let patient = booking.patient_key();
+        if job.patient.as_ref() != Some(&patient) {
+            return Move::Lock(patient);
+        }
+        self.creation_in_doubt(&patient, job, booking, turn)
+            .unwrap_or_else(|| self.decide_flow(key, job, booking, doubt, turn))
+    }
+
+    /// The oldest version at hand that is older than what is written next, and older than what must be written first, unless it
+    /// may have to be written itself.
+    fn replaced_version<'a>(
+        &self,
+        key: &BookingKey,
+        job: &'a Job,
+        parked_first: Option<Version>,
+    ) -> Option<(Version, &'a Booking)> {
+        let at_work = job.at_work()?.booking.version;
+        let before = parked_first.unwrap_or(at_work).min(at_work);
+        let (version, older) = job.versions.first_key_value().filter(|(version, _)| **version < before)?;
+        (!self.may_be_first(key, job)).then_some((*version, &older.booking))
+    }
+
+    /// What the doubt about the creation of the patient calls for, if there is one and nobody is linked yet.
+    fn creation_in_doubt(
+        &self,
+        patient: &PatientKey,
+        job: &Job,
+        booking: &Booking,
+        turn: &Turn<'_>,
+    ) -> Option<Move> {
+        let state = self.ledger.patients().get(patient);
+        if state.as_ref().is_some_and(|state| state.link.is_some()) {
+            return None;
+        }
+        match self.verdict(&patient.into(), is_over(job, turn), turn.now, turn.settings) {
+            DoubtVerdict::None => None,
+            // Whom the creation was decided for: only that one is created again (rule W6), this one is compared with it.
+            DoubtVerdict::Repeat if self.creates_somebody_else(booking) => {
+                let at = self.intents.doubt(patient).map_or(turn.now, |doubt| doubt.quiet_at);
+                Some(Move::Wait(at, WaitReason::PatientInDoubt))
+            }
+            DoubtVerdict::Repeat => {
+                let request = create_patient(booking, state.map_or(0, |state| state.incarnation));
+                let intent = Some(IntentFor::RepeatedCreation(patient.clone()));
+                Some(Move::ask(request, Purpose::Flow, intent))
+            }
+            // The patient's own job settles it.
+            DoubtVerdict::Settle | DoubtVerdict::UnderWay => {
+                Some(Move::Await(Awaited::Settling(patient.clone())))
+            }
+            DoubtVerdict::Wait(at) => Some(Move::Wait(at, WaitReason::PatientInDoubt)),
+        }
+    }
+
+    /// The next step of the flow proper, with the blockers that the protocol puts before it.
+    fn decide_flow(
+        &self,
+        key: &BookingKey,
+        job: &Job,
+        booking: &Booking,
+        doubt: DoubtVerdict,
+        turn: &Turn<'_>,
+    ) -> Move {
+        let request = match self.step(booking, job, turn.settings) {
+            Step::Remember(link) => return Move::Remember(link),
+            Step::Forget => return Move::ForgetLink,
+            // What stands is what the doubt is about: it is written, where that is safe.
+            Step::Finish(_) if doubt == DoubtVerdict::Repeat && self.is_content_known(key) => {
+                return Move::ForgetContent;
+            }
+            // While a write is in doubt the newest version gets no final result (rule W4).
+            Step::Finish(_) if doubt != DoubtVerdict::None && !planted!(turn.settings, FinishedInDoubt) => {
+                let at = self.intents.doubt(key).map_or(turn.now, |doubt| doubt.quiet_at);
+                return Move::Wait(at, WaitReason::InDoubt);
+            }
+            Step::Finish(outcome) => return Move::Finish(outcome),
+            Step::Ask(request) => request,
+        };
+        if let Some(wait) = self.slot_wait(key, job, (booking, &request), turn) {
+            return Move::AwaitSlot(wait);
+        }
+        match self.opening(booking, job, &request, turn) {
+            Opening::Now => {}
+            Opening::At(at) => return Move::Wait(at, WaitReason::Newcomers),
+            Opening::AfterCreations => return Move::Await(Awaited::Creations(key.practice.clone())),
+            Opening::SearchAt(at) => return Move::SearchAt(at),
+            Opening::SearchOver { outlived } => return Move::SearchOver { outlived },
+        }
+        let intent = match &request {
+            Request::CreatePatient { .. } => Some(IntentFor::Creation(booking.patient_key())),
+            Request::CreateAppointment { content, .. } => Some(IntentFor::Write {
+                operation: WriteOperation::Create,
+                slot: (!turn.settings.guard.has_references()).then(|| content.slot()),
+                if_match: None,
+            }),
+            Request::UpdateAppointment { if_match, .. } => Some(IntentFor::Write {
+                operation: WriteOperation::Update,
+                slot: None,
+                if_match: if_match.clone(),
+            }),
+            _ => None,
+        };
+        Move::ask(request, Purpose::Flow, intent)
+    }
+
+    /// How a doubt that is quiet is settled.
+    pub(super) fn settling_move(&self, key: &BookingKey, job: &Job, turn: &Turn<'_>) -> Move {
+        match self.settling(key, job, turn) {
+            Settling::Ask(request) => Move::ask(*request, Purpose::Settle, None),
+            Settling::WriteAgain => Move::WriteAgain,
+            Settling::Unclear => Move::LeaveToAPerson,
+        }
+    }
+}
+
+/// Whether the time of the newest version at hand was up when its last attempt failed.
+fn is_over(job: &Job, turn: &Turn<'_>) -> bool {
+    job.newest().is_some_and(|newest| newest.is_over(turn.settings))
+}
+
+#[cfg(test)]
+mod tests;
