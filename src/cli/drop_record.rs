@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 use crate::cli::Connection;
-use crate::kafka::stray::{self, Place, Stray};
-use crate::kafka::{Avro, KafkaSettings};
+use crate::kafka::KafkaSettings;
+use crate::kafka_admin::stray::{self, Place, Stray};
+use crate::registry::Translator;
 use healthflow_core::topics::{APPOINTMENT_STATE, PATIENT_STATE};
 
 /// What `drop-record` understands: the place as the worker's log names it.
@@ -42,14 +43,14 @@ pub async fn run(
         bail!("--topic must be {PATIENT_STATE} or {APPOINTMENT_STATE}; nothing else stops a task");
     };
     let place = Place { topic, partition: arguments.partition, offset: arguments.offset };
-    let avro = Avro::connect(connection.registry.clone(), &kafka.group_id).await?;
-    let (settings, reader) = (kafka.clone(), avro.clone());
+    let translator = Translator::connect(connection.registry.clone(), &kafka.group_id).await?;
+    let (settings, reader) = (kafka.clone(), translator.clone());
     let found = tokio::task::spawn_blocking(move || stray::find(&settings, &reader, place)).await??;
     for line in lines(place, &found) {
         writeln!(out, "{line}").context("cannot write to the output")?;
     }
     if !arguments.dry_run {
-        tokio::task::spawn_blocking(move || stray::remove(&kafka, &avro, place)).await??;
+        tokio::task::spawn_blocking(move || stray::remove(&kafka, &translator, place)).await??;
         writeln!(out, "removed; its worker takes the task up again by itself")
             .context("cannot write to the output")?;
     }

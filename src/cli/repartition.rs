@@ -7,9 +7,10 @@ use anyhow::Context;
 use tokio::task::block_in_place;
 
 use crate::cli::Connection;
-use crate::kafka::repartition::{Repartition, check_no_worker_runs};
-use crate::kafka::topics::Topics;
-use crate::kafka::{Avro, KafkaFault, KafkaSettings};
+use crate::kafka::{KafkaFault, KafkaSettings};
+use crate::kafka_admin::repartition::{Repartition, check_no_worker_runs};
+use crate::kafka_admin::topics::Topics;
+use crate::registry::Translator;
 use healthflow_core::time::Timestamp;
 
 /// What `repartition` understands.
@@ -34,8 +35,8 @@ pub async fn run(
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
     block_in_place(|| check_no_worker_runs(&kafka))?;
     let (has, to) = topics.before_growth(arguments.partitions).await?;
-    let avro = Avro::connect(connection.registry.clone(), &kafka.group_id).await?;
-    let begin = || Repartition::begin(&kafka, &avro, (has, to), now);
+    let translator = Translator::connect(connection.registry.clone(), &kafka.group_id).await?;
+    let begin = || Repartition::begin(&kafka, &translator, (has, to), now);
     let (mut repartition, from) = block_in_place(begin)?;
     writeln!(out, "state moves from {from} to {to} partitions; no worker starts until that is done")
         .context(no_output)?;

@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use crate::cli::Connection;
 use crate::config::Config;
-use crate::kafka::topics::{TopicSpec, Topics};
+use crate::kafka_admin::topics::{TopicSpec, Topics};
 
 /// What `topics` understands.
 #[derive(Clone, Copy, Debug, clap::Args)]

@@ -7,7 +7,7 @@ use std::time::Instant;
 use rdkafka::Message;
 use rdkafka::message::BorrowedMessage;
 
-use crate::kafka::{Avro, RawRecord};
+use crate::registry::{RawRecord, Translator};
 use healthflow_core::event::size::TooLarge;
 use healthflow_core::event::{Arrival, Misrouted, arrival, home};
 use healthflow_core::life::Incarnation;
@@ -72,7 +72,7 @@ impl Reading {
     /// Takes a record that was fetched; what is guarded is only kept.
     pub(super) fn fetched(
         &mut self,
-        avro: &Avro,
+        translator: &Translator,
         now: Timestamp,
         limits: Limits,
         message: &BorrowedMessage<'_>,
@@ -82,7 +82,7 @@ impl Reading {
         let (offset, written_at) = (message.offset(), message.timestamp().to_millis().map(Timestamp));
         // In their order, so that the first copy of a version is met first.
         if offset >= self.guarded_until && self.guarded.is_empty() {
-            self.take(avro, now, limits, (offset, record, written_at), batch);
+            self.take(translator, now, limits, (offset, record, written_at), batch);
             return;
         }
         let (key, value) = (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec));
@@ -95,7 +95,7 @@ impl Reading {
     /// Decodes what was kept, or buries it.
     pub(super) fn read(
         &mut self,
-        avro: &Avro,
+        translator: &Translator,
         now: Timestamp,
         limits: Limits,
         release: Release,
@@ -107,7 +107,7 @@ impl Reading {
             let Some(Guarded { key, value, written_at }) = self.guarded.remove(&offset) else { continue };
             let record = RawRecord { key: key.as_deref(), value: value.as_deref() };
             let Some(unclean_ends) = release.buried_after else {
-                self.take(avro, now, limits, (offset, record, written_at), batch);
+                self.take(translator, now, limits, (offset, record, written_at), batch);
                 continue;
             };
             let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
@@ -119,7 +119,7 @@ impl Reading {
     /// Hands a record on, or keeps it until its schema is known and says that it is there.
     fn take(
         &mut self,
-        avro: &Avro,
+        translator: &Translator,
         now: Timestamp,
         Limits { partition_count, input_bytes_max }: Limits,
         (offset, record, written_at): (i64, RawRecord<'_>, Option<Timestamp>),
@@ -129,14 +129,14 @@ impl Reading {
         let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
         let arrival = match home::misrouted(record.key, record.value, partition, partition_count) {
             Some(misrouted) => Ok(passed_on(lane, record, misrouted, input_bytes_max)),
-            None => avro.arrival(lane, record, input_bytes_max, now),
+            None => translator.arrival(lane, record, input_bytes_max, now),
         };
         match arrival {
             Ok(arrival) => {
                 batch.push(Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival });
             }
             Err(schema) => {
-                avro.standing(schema);
+                translator.standing(schema);
                 let (key, value) = (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec));
                 self.held.push(Held { offset, schema, since: Instant::now(), key, value });
                 batch.push(Input::Delayed { partition, incarnation, lane, offset, size_bytes, written_at });

@@ -1,9 +1,7 @@
-//! Kafka, thin: the group that gives us tasks, the readers of their lanes, and per task a thread that fences, restores
-//! and commits (rules T1–T5, K1–K3). Nothing here decides; what happened goes to the [`Inbox`] as an [`Input`].
+//! The worker's Kafka, thin: the group that gives us tasks, the readers of their lanes, and per task a thread that
+//! fences, restores and commits (rules T1–T5, K1–K3). Nothing here decides; what happened goes to the [`Inbox`] as an
+//! [`Input`].
 
-pub mod avro;
-pub mod schema_registry;
-pub mod topics;
 mod broker_clock;
 pub mod settings;
 mod context;
@@ -16,19 +14,13 @@ mod unowned;
 mod lane_reading;
 mod producer;
 mod refused;
-pub mod dead_letters;
-mod doubled;
 pub mod fleet;
-pub mod repartition;
-pub mod stray;
-pub mod takeover;
-pub mod accept;
-mod restore;
+pub(crate) mod restore;
 mod said;
 mod start;
 mod task;
-mod transaction;
-mod topic_ids;
+pub(crate) mod transaction;
+pub(crate) mod topic_ids;
 mod lane_watch;
 mod fetching;
 mod watchdog;
@@ -39,7 +31,6 @@ use rdkafka::error::KafkaError;
 
 use healthflow_core::time::Timestamp;
 
-pub use avro::{Avro, DecodeFault, RawRecord};
 pub use broker_clock::{BrokerClock, BrokerTime, ClockFault, ClockWatch};
 pub use ends::Ends;
 pub use fetching::Fetched;
@@ -62,7 +53,7 @@ pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct KafkaFault(pub String);
 
 impl KafkaFault {
-    fn of(what: impl std::fmt::Display, error: &KafkaError) -> Self {
+    pub(crate) fn of(what: impl std::fmt::Display, error: &KafkaError) -> Self {
         KafkaFault(format!("{what}: {error}"))
     }
 }

@@ -17,7 +17,8 @@ use crate::kafka::group::Membership;
 use crate::kafka::refused::Refused;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::watchdog::Watchdog;
-use crate::kafka::{Avro, KafkaFault, Now};
+use crate::kafka::{KafkaFault, Now};
+use crate::registry::Translator;
 use healthflow_core::event::codec::Encoded;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::time::Timestamp;
@@ -101,13 +102,18 @@ impl TaskProducer {
 
     /// Commits one batch: the records, each to the task's partition, and the next offset of every lane. An aborted
     /// batch is committed again, with a new proof of membership; no HTTP call is repeated for that (rule T3).
-    pub fn commit(&self, batch: &CommitBatch, avro: &Avro, membership: &Membership) -> CommitOutcome {
+    pub fn commit(
+        &self,
+        batch: &CommitBatch,
+        translator: &Translator,
+        membership: &Membership,
+    ) -> CommitOutcome {
         let mut aborts = 0;
         let mut refused = Refused::default();
         self.producer.context().take_refused();
         loop {
             let started_at = (self.now)();
-            match self.attempt(batch, &refused, avro, membership) {
+            match self.attempt(batch, &refused, translator, membership) {
                 Ok(()) => return CommitOutcome::Good { started_at, aborts },
                 Err(Verdict::Lost(why)) => return CommitOutcome::Lost(why),
                 Err(Verdict::Abort(why)) => {
@@ -131,7 +137,7 @@ impl TaskProducer {
         &self,
         batch: &CommitBatch,
         refused: &Refused,
-        avro: &Avro,
+        translator: &Translator,
         membership: &Membership,
     ) -> Result<(), Verdict> {
         if membership.proof().is_none() {
@@ -142,7 +148,7 @@ impl TaskProducer {
         self.serve(LAST_WORDS);
         watch.reset();
         self.producer.begin_transaction().map_err(|error| verdict("begin", &error))?;
-        self.send_all(batch, refused, avro)?;
+        self.send_all(batch, refused, translator)?;
         self.send_offsets(&batch.offsets, membership)?;
         let committed = self.repeat("commit", |producer| producer.commit_transaction(Timeout::Never));
         if self.heard_of_a_broken_connection() {
@@ -172,7 +178,12 @@ impl TaskProducer {
 
     /// Sends the records, and waits until the brokers have them: first those that were never refused for their size, then
     /// each of the others alone, so that a refusal is its own.
-    fn send_all(&self, batch: &CommitBatch, refused: &Refused, avro: &Avro) -> Result<(), Verdict> {
+    fn send_all(
+        &self,
+        batch: &CommitBatch,
+        refused: &Refused,
+        translator: &Translator,
+    ) -> Result<(), Verdict> {
         let mut buffer = Vec::new();
         for alone in [false, true] {
             for (place, record) in batch.records.iter().enumerate() {
@@ -181,7 +192,7 @@ impl TaskProducer {
                 }
                 let form = refused.form(place, record, (self.now)());
                 let encoded =
-                    avro.encode(&form, &mut buffer).map_err(|why| Verdict::Lost(why.to_string()))?;
+                    translator.encode(&form, &mut buffer).map_err(|why| Verdict::Lost(why.to_string()))?;
                 self.send(place, &encoded)?;
                 if alone {
                     self.wait_delivered()?;

@@ -12,10 +12,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use crate::kafka::KafkaFault;
 use crate::kafka::context::QuietContext;
-use crate::kafka::schema_registry::Standing;
 use crate::kafka::settings::KafkaSettings;
-use crate::kafka::{Avro, DecodeFault, KafkaFault, RawRecord};
+use crate::registry::{DecodeFault, RawRecord, Standing, Translator};
 use healthflow_core::event::Arrival;
 use healthflow_core::event::avro::Undecodable;
 use healthflow_core::event::key::{self, FLEET};
@@ -38,14 +38,14 @@ pub struct Restored {
 }
 
 /// Reads the handles that an acquisition needs: one that sees what is committed, one that sees everything.
-pub(super) struct Readers {
+pub(crate) struct Readers {
     committed: BaseConsumer<QuietContext>,
     uncommitted: BaseConsumer<QuietContext>,
     no_progress: Duration,
 }
 
 impl Readers {
-    pub(super) fn new(settings: &KafkaSettings) -> Result<Self, KafkaFault> {
+    pub(crate) fn new(settings: &KafkaSettings) -> Result<Self, KafkaFault> {
         let refused = |error| KafkaFault::of("the restore's consumer cannot be made", &error);
         Ok(Readers {
             committed: settings.restore().create_with_context(QuietContext("restore")).map_err(refused)?,
@@ -61,7 +61,7 @@ impl Readers {
 
     /// The committed offsets of the lanes; none where there is none. Waits for a pending transaction of the old owner,
     /// as every `read_committed` client does (KIP-447, `require_stable`).
-    pub(super) fn committed_offsets(&self, partition: i32) -> Result<Vec<(Lane, Option<i64>)>, KafkaFault> {
+    pub(crate) fn committed_offsets(&self, partition: i32) -> Result<Vec<(Lane, Option<i64>)>, KafkaFault> {
         let mut list = TopicPartitionList::new();
         for lane in Lane::ALL {
             list.add_partition(lane.topic(), partition);
@@ -91,7 +91,7 @@ impl Readers {
     }
 
     /// Commits offsets of a task's lanes for their group, which must be without members.
-    pub(super) fn commit_offsets(
+    pub(crate) fn commit_offsets(
         &self,
         partition: i32,
         next_offsets: &[(Lane, i64)],
@@ -106,7 +106,7 @@ impl Readers {
     }
 
     /// First offset there is, and one past the last, committed or not.
-    pub(super) fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaFault> {
+    pub(crate) fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaFault> {
         self.uncommitted.fetch_watermarks(topic, partition, ASK).map_err(|error| {
             KafkaFault::of(format_args!("the ends of {topic}/{partition} cannot be read"), &error)
         })
@@ -117,7 +117,7 @@ impl Readers {
         &self,
         topic: &'static str,
         partition: i32,
-        avro: &Avro,
+        translator: &Translator,
         cancelled: &AtomicBool,
         restored: &mut Restored,
     ) -> Result<(), KafkaFault> {
@@ -137,7 +137,7 @@ impl Readers {
         })?;
         for (key, Raw { offset, value }) in newest {
             check_cancelled(cancelled)?;
-            let record = try_decode(avro, cancelled, || avro.state(topic, &value))?;
+            let record = try_decode(translator, cancelled, || translator.state(topic, &value))?;
             let record = record.and_then(|record| usable(&key, record));
             let at = RecordName { topic, partition, offset };
             restored.state.apply(record.map_err(|why| is_stray(at, &why))?);
@@ -150,7 +150,7 @@ impl Readers {
     pub(super) fn in_retry(
         &self,
         partition: i32,
-        avro: &Avro,
+        translator: &Translator,
         cancelled: &AtomicBool,
         (state, now): (&TaskState, Timestamp),
     ) -> Result<HashSet<InRetry>, KafkaFault> {
@@ -158,8 +158,8 @@ impl Readers {
         self.each_record(RETRY, partition, cancelled, |message| {
             let record = RawRecord { key: message.key(), value: message.payload() };
             let at = RecordName { topic: RETRY, partition, offset: message.offset() };
-            let arrival = decode(at, avro, cancelled, || {
-                avro.arrival(Lane::Retry, record, usize::MAX, now).map_err(DecodeFault::UnknownSchema)
+            let arrival = decode(at, translator, cancelled, || {
+                translator.arrival(Lane::Retry, record, usize::MAX, now).map_err(DecodeFault::UnknownSchema)
             })?;
             if let Arrival::Retry(entry) = arrival
                 && let Some(parked) = state
@@ -176,7 +176,7 @@ impl Readers {
     }
 
     /// Hands every committed record of a partition to `take`, from its start to the end it has now; how many there were.
-    pub(super) fn each_record(
+    pub(crate) fn each_record(
         &self,
         topic: &'static str,
         partition: i32,
@@ -283,12 +283,12 @@ impl Readers {
     pub(super) fn restore(
         &self,
         partition: i32,
-        avro: &Avro,
+        translator: &Translator,
         cancelled: &AtomicBool,
     ) -> Result<Restored, KafkaFault> {
         let mut restored = Restored { state: TaskState::default(), records: 0 };
         for topic in [PATIENT_STATE, APPOINTMENT_STATE] {
-            self.read(topic, partition, avro, cancelled, &mut restored)?;
+            self.read(topic, partition, translator, cancelled, &mut restored)?;
         }
         Ok(restored)
     }
@@ -301,10 +301,10 @@ impl Readers {
 pub fn restore(
     settings: &KafkaSettings,
     partition: i32,
-    avro: &Avro,
+    translator: &Translator,
     cancelled: &AtomicBool,
 ) -> Result<Restored, KafkaFault> {
-    Readers::new(settings)?.restore(partition, avro, cancelled)
+    Readers::new(settings)?.restore(partition, translator, cancelled)
 }
 
 /// A record as it was read.
@@ -315,20 +315,20 @@ struct Raw {
 
 /// Which record: for an error's text.
 #[derive(Clone, Copy)]
-pub(super) struct RecordName {
-    pub(super) topic: &'static str,
-    pub(super) partition: i32,
-    pub(super) offset: i64,
+pub(crate) struct RecordName {
+    pub(crate) topic: &'static str,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
 }
 
 /// Decodes a record with `read`, and waits for its schema where that is not known yet.
-pub(super) fn decode<R>(
+pub(crate) fn decode<R>(
     RecordName { topic, partition, offset }: RecordName,
-    avro: &Avro,
+    translator: &Translator,
     cancelled: &AtomicBool,
     read: impl Fn() -> Result<R, DecodeFault>,
 ) -> Result<R, KafkaFault> {
-    try_decode(avro, cancelled, read)?.map_err(|why| {
+    try_decode(translator, cancelled, read)?.map_err(|why| {
         KafkaFault(format!(
             "record {offset} of {topic}/{partition} {why}; was it written by a newer worker? Then run that one here too"
         ))
@@ -336,8 +336,8 @@ pub(super) fn decode<R>(
 }
 
 /// The same; the inner error says why it cannot be read, as the end of a sentence.
-pub(super) fn try_decode<R>(
-    avro: &Avro,
+pub(crate) fn try_decode<R>(
+    translator: &Translator,
     cancelled: &AtomicBool,
     read: impl Fn() -> Result<R, DecodeFault>,
 ) -> Result<Result<R, String>, KafkaFault> {
@@ -346,7 +346,7 @@ pub(super) fn try_decode<R>(
         match read() {
             Ok(record) => return Ok(Ok(record)),
             Err(DecodeFault::UnknownSchema(id)) => {
-                if let Standing::Denied { .. } = avro.standing(id) {
+                if let Standing::Denied { .. } = translator.standing(id) {
                     return unreadable(&Undecodable::UnknownSchema(id));
                 }
                 std::thread::sleep(STABLE_PAUSE);
@@ -359,7 +359,7 @@ pub(super) fn try_decode<R>(
 
 /// A record of state, if it lies under its own key: under another one it would hide what it speaks of, or come back when that is
 /// forgotten.
-pub(super) fn usable(key: &[u8], record: StateRecord) -> Result<StateRecord, String> {
+pub(crate) fn usable(key: &[u8], record: StateRecord) -> Result<StateRecord, String> {
     if key::state(&record).as_bytes() == key {
         Ok(record)
     } else {

@@ -150,7 +150,7 @@ impl KafkaSettings {
     }
 
     /// A handle for questions only, which sees what is not committed yet: the high watermark (rule K1).
-    pub(super) fn uncommitted(&self) -> ClientConfig {
+    pub(crate) fn uncommitted(&self) -> ClientConfig {
         let mut config = self.client();
         config.set("isolation.level", "read_uncommitted").set("allow.auto.create.topics", "false");
         config
@@ -162,7 +162,7 @@ impl KafkaSettings {
     /// words within 30 s, and rule T3 must hear of each. The context drops the lines themselves.
     /// `message.max.bytes`: a dead letter holds its whole record; what may arrive derives from it
     /// ([`input_bytes_max`](healthflow_core::event::size::input_bytes_max)).
-    pub(super) fn producer(&self, partition: i32) -> ClientConfig {
+    pub(crate) fn producer(&self, partition: i32) -> ClientConfig {
         self.producer_named(&self.transactional_id(partition))
     }
 

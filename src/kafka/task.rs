@@ -15,7 +15,8 @@ use crate::kafka::settings::KafkaSettings;
 use crate::kafka::start;
 use crate::kafka::topic_ids::TopicIdentities;
 use crate::kafka::watchdog::Watchdog;
-use crate::kafka::{Avro, KafkaFault, Now};
+use crate::kafka::{KafkaFault, Now};
+use crate::registry::Translator;
 use healthflow_core::life::Incarnation;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::partition::start::{Acquired, Known, KnownLane, Start, mark_lost};
@@ -31,7 +32,7 @@ const IDLE: Duration = Duration::from_secs(2);
 pub struct TaskSpawner {
     settings: KafkaSettings,
     fleet: Fleet,
-    avro: Arc<Avro>,
+    translator: Arc<Translator>,
     membership: Membership,
     inbox: Arc<dyn Inbox>,
     watchdog: Watchdog,
@@ -60,7 +61,7 @@ impl TaskSpawner {
     pub fn new(
         settings: KafkaSettings,
         fleet: Fleet,
-        avro: Arc<Avro>,
+        translator: Arc<Translator>,
         membership: Membership,
         inbox: Arc<dyn Inbox>,
         watchdog: Watchdog,
@@ -71,7 +72,7 @@ impl TaskSpawner {
         Ok(Arc::new(TaskSpawner {
             settings,
             fleet,
-            avro,
+            translator,
             membership,
             inbox,
             watchdog,
@@ -174,11 +175,11 @@ impl Life {
         // these ids with the topics' later.
         let topic_ids = spawner.identities.ids();
         let committed = readers.committed_offsets(self.partition)?;
-        let mut restored = readers.restore(self.partition, &spawner.avro, &self.ended)?;
+        let mut restored = readers.restore(self.partition, &spawner.translator, &self.ended)?;
         let start = self.start(&readers, topic_ids, &committed, &restored.state)?;
         if start.is_retry_cut {
             let what = (&restored.state, (spawner.now)());
-            let found = readers.in_retry(self.partition, &spawner.avro, &self.ended, what)?;
+            let found = readers.in_retry(self.partition, &spawner.translator, &self.ended, what)?;
             mark_lost(&mut restored.state, &found);
         }
         let acquired = Acquired {
@@ -193,8 +194,8 @@ impl Life {
 
     /// Whether this task may go live, by what is on record of the fleet. Where it never may in this process, that ends.
     fn ask_the_fleet(&self, readers: &Readers) -> Result<(), KafkaFault> {
-        let TaskSpawner { settings, fleet, avro, inbox, .. } = &*self.spawner;
-        fleet.admit(settings, self.partition, readers, avro, &self.ended).map_err(|refusal| {
+        let TaskSpawner { settings, fleet, translator, inbox, .. } = &*self.spawner;
+        fleet.admit(settings, self.partition, readers, translator, &self.ended).map_err(|refusal| {
             let why = refusal.to_string();
             if let Refusal::End(why) = refusal {
                 inbox.fail(why);
@@ -236,7 +237,7 @@ impl Life {
             if self.is_over() {
                 return;
             }
-            let ended = match producer.commit(&batch, &self.spawner.avro, &self.spawner.membership) {
+            let ended = match producer.commit(&batch, &self.spawner.translator, &self.spawner.membership) {
                 CommitOutcome::Good { started_at, aborts } => CommitEnded::Good { started_at, aborts },
                 CommitOutcome::Lost(why) => {
                     tracing::warn!(partition = self.partition, "commit lost, the task is dropped: {why}");

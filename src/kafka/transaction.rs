@@ -11,24 +11,24 @@ use crate::kafka::KafkaFault;
 use crate::kafka::context::ProducerWatch;
 
 /// Longest wait for an answer of the brokers.
-pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// A producer that nobody has fenced.
-pub(super) type Fenced = BaseProducer<ProducerWatch>;
+pub(crate) struct Fenced(BaseProducer<ProducerWatch>);
 
 type Sent = Result<(), KafkaFault>;
 
 /// Ends whatever transaction the last one with this transactional id left open, and keeps it from committing any more.
-pub(super) fn fence(config: &ClientConfig, what: &str) -> Result<Fenced, KafkaFault> {
+pub(crate) fn fence(config: &ClientConfig, what: &str) -> Result<Fenced, KafkaFault> {
     let failed = |error| KafkaFault::of(format_args!("{what} cannot be fenced"), &error);
-    let producer: Fenced = config.create_with_context(ProducerWatch::default()).map_err(failed)?;
+    let producer: BaseProducer<_> = config.create_with_context(ProducerWatch::default()).map_err(failed)?;
     producer.init_transactions(ANSWER_LIMIT).map_err(failed)?;
-    Ok(producer)
+    Ok(Fenced(producer))
 }
 
 /// One transaction with what `write` sends; `or_else` says what it means, and what to do, if it fails.
-pub(super) fn transact<'record>(
-    producer: &Fenced,
+pub(crate) fn transact<'record>(
+    Fenced(producer): &Fenced,
     or_else: &str,
     write: impl FnOnce(&mut dyn FnMut(BaseRecord<'record, Vec<u8>, [u8]>) -> Sent) -> Sent,
 ) -> Result<(), KafkaFault> {

@@ -2,11 +2,12 @@
 //! `kafka.group_id`, or both. While it is under way nobody goes live; when it is through, no zombie of the old fleet can
 //! commit, and the new one goes on where the old one stopped.
 
+use crate::kafka::KafkaFault;
 use crate::kafka::fleet::Fleet;
-use crate::kafka::repartition::{beginning_where_unknown, check_no_worker_runs, fence_all, known};
 use crate::kafka::restore::Readers;
 use crate::kafka::settings::KafkaSettings;
-use crate::kafka::{Avro, KafkaFault};
+use crate::kafka_admin::repartition::{beginning_where_unknown, check_no_worker_runs, fence_all, known};
+use crate::registry::Translator;
 use healthflow_core::state::{FleetRecord, Owner};
 use healthflow_core::time::Timestamp;
 
@@ -17,7 +18,7 @@ use healthflow_core::time::Timestamp;
 /// A worker of either fleet runs, the state is not `from`'s, a broker does not answer, or `say` fails.
 pub fn take_over(
     settings: &KafkaSettings,
-    avro: &Avro,
+    translator: &Translator,
     from: &Owner,
     (partitions, now): (u32, Timestamp),
     say: &mut dyn FnMut(String) -> Result<(), KafkaFault>,
@@ -31,7 +32,7 @@ pub fn take_over(
     check_no_worker_runs(&old)?;
     check_no_worker_runs(settings)?;
     let (fleet, readers) = (Fleet::new(to.clone()), Readers::new(settings)?);
-    fleet.rewrite(settings, &readers, avro, |record| {
+    fleet.rewrite(settings, &readers, translator, |record| {
         let record = record.ok_or_else(|| KafkaFault("no fleet is on record; start a worker".into()))?;
         begin(record, from, &to, now)
     })?;
@@ -43,10 +44,10 @@ pub fn take_over(
         say(format!("no worker of {from} can commit any more"))?;
     }
     if from.group_id != to.group_id {
-        copy_offsets(&Readers::new(&old)?, &readers, avro, partitions)?;
+        copy_offsets(&Readers::new(&old)?, &readers, translator, partitions)?;
         say(format!("the offsets of group {} are those of group {} now", to.group_id, from.group_id))?;
     }
-    fleet.rewrite(settings, &readers, avro, |record| match record {
+    fleet.rewrite(settings, &readers, translator, |record| match record {
         Some(record) if record.owner == *from && record.handing_over_to.as_ref() == Some(&to) => {
             Ok(FleetRecord { owner: to.clone(), handing_over_to: None, written_at: now, ..record })
         }
@@ -71,8 +72,13 @@ fn begin(record: FleetRecord, from: &Owner, to: &Owner, now: Timestamp) -> Resul
 }
 
 /// Commits for the new group what the old one has come to. A group that never committed leaves nothing to copy.
-fn copy_offsets(old: &Readers, new: &Readers, avro: &Avro, partitions: u32) -> Result<(), KafkaFault> {
-    let all = (0..partitions.cast_signed()).map(|partition| known(old, avro, partition));
+fn copy_offsets(
+    old: &Readers,
+    new: &Readers,
+    translator: &Translator,
+    partitions: u32,
+) -> Result<(), KafkaFault> {
+    let all = (0..partitions.cast_signed()).map(|partition| known(old, translator, partition));
     let all: Vec<_> = all.collect::<Result<_, _>>()?;
     if all.iter().flatten().all(|(_, offset)| offset.is_none()) {
         return Ok(());

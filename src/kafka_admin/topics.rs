@@ -15,7 +15,7 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::kafka::schema_registry::{COMPATIBILITY, RegistryFault, SchemaRegistry};
+use crate::registry::{COMPATIBILITY, RegistryFault, SchemaRegistry};
 use healthflow_core::event::avro::contracts;
 use healthflow_core::topics;
 

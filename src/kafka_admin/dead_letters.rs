@@ -10,10 +10,10 @@ use std::time::Duration;
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Headers};
 
+use crate::kafka::KafkaFault;
 use crate::kafka::restore::{Readers, RecordName, decode};
-use crate::kafka::schema_registry::Standing;
 use crate::kafka::settings::KafkaSettings;
-use crate::kafka::{Avro, KafkaFault, RawRecord};
+use crate::registry::{RawRecord, Standing, Translator};
 use healthflow_core::booking::BookingKey;
 use healthflow_core::event::avro::Undecodable;
 use healthflow_core::event::failed::AppointmentFailed;
@@ -86,7 +86,7 @@ pub trait Selects {
 /// A broker or the registry does not answer, or there are more than [`LETTERS_MAX`], or [`RECORD_BYTES_HELD_MAX`] of them.
 pub fn read(
     settings: &KafkaSettings,
-    avro: &Avro,
+    translator: &Translator,
     partitions: i32,
     wanted: &impl Selects,
     now: Timestamp,
@@ -97,13 +97,13 @@ pub fn read(
         readers.each_record(FAILED, partition, &cancelled, |message| {
             let Some(value) = message.payload() else { return Ok(()) };
             let at = RecordName { topic: FAILED, partition, offset: message.offset() };
-            let read = decode(at, avro, &cancelled, || avro.value::<AppointmentFailed>(FAILED, value));
+            let read = decode(at, translator, &cancelled, || translator.value::<AppointmentFailed>(FAILED, value));
             let Ok(letter) = read else {
                 found.unreadable += 1;
                 return Ok(());
             };
             if letter.result.reason.as_deref() == Some(Reason::Undecodable.code()) {
-                found.take_in_record(letter, message, avro, wanted, now);
+                found.take_in_record(letter, message, translator, wanted, now);
             } else if wanted.names(&letter) {
                 let is_meant = wanted.means(&letter);
                 found.take_in(letter, is_meant);
@@ -125,7 +125,7 @@ impl DeadLetters {
         &mut self,
         letter: AppointmentFailed,
         message: &BorrowedMessage<'_>,
-        avro: &Avro,
+        translator: &Translator,
         wanted: &impl Selects,
         now: Timestamp,
     ) {
@@ -138,7 +138,7 @@ impl DeadLetters {
         if !is_meant || !wanted.names_key(&key) || !self.seen.insert((key.clone(), value.clone())) {
             return;
         }
-        let read = read_again(avro, lane, RawRecord { key: Some(&key), value: Some(&value) }, now);
+        let read = read_again(translator, lane, RawRecord { key: Some(&key), value: Some(&value) }, now);
         self.held += 1;
         self.bytes += 2 * (key.len() + value.len());
         if wanted.names_identity(read.as_ref().ok()) {
@@ -179,14 +179,19 @@ fn lane(message: &BorrowedMessage<'_>) -> Option<Lane> {
 }
 
 /// Which version a record is that was not understood when it died.
-fn read_again(avro: &Avro, lane: Lane, record: RawRecord<'_>, now: Timestamp) -> Result<Identity, String> {
+fn read_again(
+    translator: &Translator,
+    lane: Lane,
+    record: RawRecord<'_>,
+    now: Timestamp,
+) -> Result<Identity, String> {
     loop {
-        match avro.arrival(lane, record, usize::MAX, now) {
+        match translator.arrival(lane, record, usize::MAX, now) {
             Ok(Arrival::Requested(booking)) => return Ok(Identity::from(&*booking)),
             Ok(Arrival::Retry(entry)) => return Ok(Identity::from(&entry.booking)),
             Ok(Arrival::Unusable(still)) => return Err(still.detail.to_string()),
             Ok(Arrival::Misrouted(_)) => return Err("it lay in a wrong partition".to_owned()),
-            Err(id) => match avro.standing(id) {
+            Err(id) => match translator.standing(id) {
                 Standing::Denied { .. } => return Err(Undecodable::UnknownSchema(id).to_string()),
                 Standing::Asked | Standing::Known(_) => std::thread::sleep(SCHEMA_PAUSE),
             },

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::kafka::schema_registry::{RegistryFault, RetryPolicy, Standing};
+use crate::registry::{RegistryFault, RetryPolicy, Standing};
 use healthflow_core::status::{SchemaStatus, SchemaTrouble};
 use healthflow_core::time::Timestamp;
 

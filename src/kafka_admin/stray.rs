@@ -6,10 +6,11 @@ use std::sync::atomic::AtomicBool;
 use rdkafka::Message;
 use rdkafka::producer::BaseRecord;
 
+use crate::kafka::KafkaFault;
 use crate::kafka::restore::{Readers, try_decode, usable};
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::transaction::{fence, transact};
-use crate::kafka::{Avro, KafkaFault};
+use crate::registry::Translator;
 
 /// Bytes of the value that are shown: the framing byte and the schema's id, no content.
 const HEAD_BYTES: usize = 5;
@@ -45,7 +46,7 @@ pub struct Stray {
 ///
 /// # Errors
 /// It is not there, a worker can use it, a newer one of its key has replaced it, or a broker does not answer.
-pub fn find(settings: &KafkaSettings, avro: &Avro, place: Place) -> Result<Stray, KafkaFault> {
+pub fn find(settings: &KafkaSettings, translator: &Translator, place: Place) -> Result<Stray, KafkaFault> {
     let Place { topic, partition, offset } = place;
     let (readers, cancelled) = (Readers::new(settings)?, AtomicBool::new(false));
     let refused = |why: &str| Err(KafkaFault(format!("record {offset} of {topic}/{partition} {why}")));
@@ -62,7 +63,7 @@ pub fn find(settings: &KafkaSettings, avro: &Avro, place: Place) -> Result<Stray
     };
     let Some(value) = value else { return refused("has no value: it forgets its key, and stops nobody") };
     let is_usable = |key: &[u8], value: &[u8]| -> Result<Result<(), String>, KafkaFault> {
-        let record = try_decode(avro, &cancelled, || avro.state(topic, value))?;
+        let record = try_decode(translator, &cancelled, || translator.state(topic, value))?;
         Ok(record.and_then(|record| usable(key, record)).map(drop))
     };
     let Err(why) = is_usable(&key, &value)? else {
@@ -102,9 +103,9 @@ pub fn find(settings: &KafkaSettings, avro: &Avro, place: Place) -> Result<Stray
 ///
 /// # Errors
 /// As [`find`]; or the owner fenced us in turn, then it may be tried again.
-pub fn remove(settings: &KafkaSettings, avro: &Avro, place: Place) -> Result<Stray, KafkaFault> {
+pub fn remove(settings: &KafkaSettings, translator: &Translator, place: Place) -> Result<Stray, KafkaFault> {
     let producer = fence(&settings.producer(place.partition), &format!("task {}", place.partition))?;
-    let stray = find(settings, avro, place)?;
+    let stray = find(settings, translator, place)?;
     let or_else = "nothing was removed: its worker was faster; try again";
     transact(&producer, or_else, |send| {
         let record = BaseRecord::to(place.topic).partition(place.partition).key(&stray.key);

@@ -8,8 +8,9 @@ use std::sync::atomic::AtomicBool;
 
 use rdkafka::Message;
 
+use crate::kafka::KafkaFault;
 use crate::kafka::restore::{Readers, RecordName, decode};
-use crate::kafka::{Avro, KafkaFault};
+use crate::registry::Translator;
 use healthflow_core::event::{Outgoing, home, key};
 use healthflow_core::state::{LeftOver, StateRecord};
 use healthflow_core::topics::REVIEW;
@@ -19,7 +20,7 @@ type Place = (&'static str, Vec<u8>);
 
 /// The keys that are known in more than one partition.
 pub(super) struct Doubled<'a> {
-    avro: &'a Avro,
+    translator: &'a Translator,
     /// What stands at home of those that lie elsewhere too.
     at_home: HashMap<Place, Vec<u8>>,
     /// Hashes of those that lie elsewhere twice, whether anything stands at home or not.
@@ -30,7 +31,7 @@ impl<'a> Doubled<'a> {
     /// Looks through all partitions; call it when every task is fenced.
     pub(super) fn find(
         readers: &Readers,
-        avro: &'a Avro,
+        translator: &'a Translator,
         topics: &[&'static str],
         count: u32,
     ) -> Result<Doubled<'a>, KafkaFault> {
@@ -59,7 +60,7 @@ impl<'a> Doubled<'a> {
                 at_home.extend(found.into_iter().map(|(key, value)| ((*topic, key), value)));
             }
         }
-        Ok(Doubled { avro, at_home, elsewhere_twice })
+        Ok(Doubled { translator, at_home, elsewhere_twice })
     }
 
     /// What is to be written at home of a record that lies in partition `from`. `say` hears of what is left over.
@@ -80,8 +81,9 @@ impl<'a> Doubled<'a> {
         };
         let name = String::from_utf8_lossy(&place.1).into_owned();
         let at = RecordName { topic, partition: from, offset: -1 };
-        let read =
-            |value: &[u8]| decode(at, self.avro, &AtomicBool::new(false), || self.avro.state(topic, value));
+        let read = |value: &[u8]| {
+            decode(at, self.translator, &AtomicBool::new(false), || self.translator.state(topic, value))
+        };
         let (joined, what) = if topic == REVIEW {
             (here, "the review in the second one is kept, and the other one is dropped: let DentScheduler send it anew".into())
         } else {
@@ -97,7 +99,7 @@ impl<'a> Doubled<'a> {
                 _ => return Err(KafkaFault(format!("{name} of {topic} is not what its key says"))),
             };
             let mut buffer = Vec::new();
-            let encoded = self.avro.encode(&Outgoing::State(Box::new(record)), &mut buffer);
+            let encoded = self.translator.encode(&Outgoing::State(Box::new(record)), &mut buffer);
             let encoded = encoded.map_err(|why| KafkaFault(why.to_string()))?;
             (encoded.value.unwrap_or_default().to_vec(), words(&left_over))
         };

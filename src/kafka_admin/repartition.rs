@@ -12,12 +12,13 @@ use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::BaseRecord;
 
-use crate::kafka::doubled::Doubled;
+use crate::kafka::KafkaFault;
 use crate::kafka::fleet::{Fleet, laid_out, written_positions};
 use crate::kafka::restore::Readers;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::transaction::{ANSWER_LIMIT, Fenced, fence, transact};
-use crate::kafka::{Avro, KafkaFault};
+use crate::kafka_admin::doubled::Doubled;
+use crate::registry::Translator;
 use healthflow_core::event::{Outgoing, home, key};
 use healthflow_core::state::{FleetRecord, Owner, StateRecord, TaskPositions};
 use healthflow_core::time::Timestamp;
@@ -66,7 +67,7 @@ pub fn check_no_worker_runs(settings: &KafkaSettings) -> Result<(), KafkaFault> 
 /// One move of a fleet's state to another number of partitions.
 pub struct Repartition<'a> {
     settings: &'a KafkaSettings,
-    avro: &'a Avro,
+    translator: &'a Translator,
     fleet: Fleet,
     readers: Readers,
     to: u32,
@@ -81,17 +82,17 @@ impl<'a> Repartition<'a> {
     /// The state is another fleet's or laid out for more, or a broker does not answer.
     pub fn begin(
         settings: &'a KafkaSettings,
-        avro: &'a Avro,
+        translator: &'a Translator,
         (has, to): (u32, u32),
         now: Timestamp,
     ) -> Result<(Self, u32), KafkaFault> {
         let fleet = Fleet::new(settings.owner());
         let readers = Readers::new(settings)?;
-        let mut begun = Repartition { settings, avro, fleet, readers, to, now };
+        let mut begun = Repartition { settings, translator, fleet, readers, to, now };
         let nobody_yet = match begun.look()? {
             Some(_) => has,
             // Where one was broken off before there was such a record, the smaller number is the older one.
-            None => laid_out(&begun.readers, avro, has)?.first().copied().unwrap_or(has),
+            None => laid_out(&begun.readers, translator, has)?.first().copied().unwrap_or(has),
         };
         let from = begun.write(|owner, record| {
             let record = record.unwrap_or_else(|| FleetRecord::new(owner.clone(), nobody_yet, now));
@@ -108,15 +109,15 @@ impl<'a> Repartition<'a> {
     }
 
     fn look(&self) -> Result<Option<FleetRecord>, KafkaFault> {
-        self.fleet.look(&self.readers, self.avro, &AtomicBool::new(false))
+        self.fleet.look(&self.readers, self.translator, &AtomicBool::new(false))
     }
 
     fn write(
         &mut self,
         decide: impl FnOnce(&Owner, Option<FleetRecord>) -> Result<FleetRecord, KafkaFault>,
     ) -> Result<FleetRecord, KafkaFault> {
-        let Repartition { settings, avro, fleet, readers, .. } = self;
-        fleet.rewrite(settings, readers, avro, |record| decide(fleet.owner(), record))
+        let Repartition { settings, translator, fleet, readers, .. } = self;
+        fleet.rewrite(settings, readers, translator, |record| decide(fleet.owner(), record))
     }
 
     /// Puts on record that the state is where it belongs: tasks may go live.
@@ -148,10 +149,11 @@ impl<'a> Repartition<'a> {
         // Those that looked at the record do not know the partitions that were added since.
         self.readers = Readers::new(self.settings)?;
         let producers = fence_all(self.settings, self.to.cast_signed())?;
-        let known = (0..self.to.cast_signed()).map(|partition| known(&self.readers, self.avro, partition));
+        let known =
+            (0..self.to.cast_signed()).map(|partition| known(&self.readers, self.translator, partition));
         let known: Vec<Known> = known.collect::<Result<_, _>>()?;
         let has_run = known.iter().flatten().any(|(_, offset)| offset.is_some());
-        let mut doubled = Doubled::find(&self.readers, self.avro, &REMEMBERED, self.to)?;
+        let mut doubled = Doubled::find(&self.readers, self.translator, &REMEMBERED, self.to)?;
         let mut moved = 0;
         for ((partition, producer), known) in (0..).zip(&producers).zip(known) {
             let mut moves = self.misplaced(partition)?;
@@ -184,7 +186,7 @@ impl<'a> Repartition<'a> {
         let next_offsets = beginning_where_unknown(&self.readers, partition, known)?;
         self.readers.commit_offsets(partition, &next_offsets)?;
         // As they were: a topic that was made anew meanwhile is for the next owner to notice. What is new is adopted.
-        let written = written_positions(&self.readers, self.avro, partition)?;
+        let written = written_positions(&self.readers, self.translator, partition)?;
         let topic_ids = written.map(|positions| positions.topic_ids).unwrap_or_default();
         let positions = StateRecord::Task(TaskPositions {
             partition_count: self.to,
@@ -194,7 +196,7 @@ impl<'a> Repartition<'a> {
         });
         let mut buffer = Vec::new();
         let encoded = self
-            .avro
+            .translator
             .encode(&Outgoing::State(Box::new(positions)), &mut buffer)
             .map_err(|why| KafkaFault(why.to_string()))?;
         let (key, value) = (encoded.key.unwrap_or_default(), encoded.value.unwrap_or_default());
@@ -227,12 +229,12 @@ impl<'a> Repartition<'a> {
 }
 
 /// Where the lanes of a task go on: as the group says, and where it does not, as its state does.
-pub(super) fn known(readers: &Readers, avro: &Avro, partition: i32) -> Result<Known, KafkaFault> {
+pub(super) fn known(readers: &Readers, translator: &Translator, partition: i32) -> Result<Known, KafkaFault> {
     let committed = readers.committed_offsets(partition)?;
     if committed.iter().all(|(_, offset)| offset.is_some()) {
         return Ok(committed);
     }
-    let positions = written_positions(readers, avro, partition)?;
+    let positions = written_positions(readers, translator, partition)?;
     let copy = |lane: Lane| positions.as_ref().and_then(|copy| lane.offset_in(&copy.next_offsets));
     Ok(committed.into_iter().map(|(lane, offset)| (lane, offset.or_else(|| copy(lane)))).collect())
 }

@@ -6,6 +6,7 @@ mod asked;
 mod differing;
 mod ours;
 mod referred;
+mod translator;
 
 use std::collections::HashMap;
 use std::error::Error as _;
@@ -18,12 +19,14 @@ use schema_registry_converter::async_impl::schema_registry::{
 use schema_registry_converter::error::SRCError;
 use schema_registry_converter::schema_registry_common::{RawError, SubjectNameStrategy};
 
-use crate::kafka::schema_registry::asked::Asked;
-use crate::kafka::schema_registry::differing::Differing;
+use crate::registry::asked::Asked;
+use crate::registry::differing::Differing;
 use healthflow_core::event::avro::{Contract, Decoder, WriterSchema, contract};
 use healthflow_core::status::Status;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
+
+pub use translator::{DecodeFault, RawRecord, Translator};
 
 /// The registry says that it does not know the subject, version or schema (Confluent's error codes).
 const NOT_FOUND: [u32; 3] = [40401, 40402, 40403];

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
-use crate::kafka::schema_registry::{RegistryFault, SchemaRegistry, Standing};
+use crate::registry::{RegistryFault, SchemaRegistry, Standing};
 use healthflow_core::defects::die_of;
 use healthflow_core::event::avro::{
     Contract, Decoder, Undecodable, Unencodable, contract, contracts, schema_id,
@@ -30,20 +30,21 @@ pub struct RawRecord<'a> {
 /// Why a record was not decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DecodeFault {
-    /// Its writer's schema is not known yet: ask where it stands with [`Avro::standing`] and try again.
+    /// Its writer's schema is not known yet: ask where it stands with [`Translator::standing`] and try again.
     UnknownSchema(u32),
     /// It never will be; what is wrong, without any value.
     Unreadable(String),
 }
 
-/// Avro with its schemas. Shared by all threads of a worker.
-pub struct Avro {
+/// Turns bytes into values and back by their schemas, and fetches those that are missing. All threads of a worker share
+/// one.
+pub struct Translator {
     codec: Codec,
     registry: Arc<SchemaRegistry>,
     runtime: tokio::runtime::Handle,
 }
 
-impl Avro {
+impl Translator {
     /// Looks up what we write, waiting for as long as the registry is away, and remembers the ids. Registers nothing. `group`
     /// is what dead letters name as the group that gave them up.
     ///
@@ -58,7 +59,7 @@ impl Avro {
             ids.iter().find(|(topic, _)| *topic == wanted.topic).map_or(0, |(_, id)| *id)
         };
         let runtime = tokio::runtime::Handle::current();
-        Ok(Arc::new(Avro { codec: Codec::new(group, id), registry, runtime }))
+        Ok(Arc::new(Translator { codec: Codec::new(group, id), registry, runtime }))
     }
 
     /// Decodes and checks a record of a lane; one that never will be readable, or has more than `bytes_max`, is an
