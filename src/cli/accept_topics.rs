@@ -8,7 +8,7 @@ use anyhow::Context;
 use crate::cli::Connection;
 use crate::kafka::KafkaSettings;
 use crate::kafka_admin::topics::Topics;
-use crate::kafka_admin::{accept, repartition};
+use crate::kafka_admin::{CommandFault, accept, repartition};
 use crate::registry::Translator;
 
 /// What `accept-topics` understands.
@@ -41,7 +41,7 @@ pub async fn run(
         let tasks = accept::compare(&kafka, &translator, partitions)?;
         let accepted = if arguments.yes { Some(accept::accept(&kafka, &translator, &tasks)?) } else { None };
         let lines: Vec<String> = tasks.iter().flat_map(accept::Remembered::lines).collect();
-        Ok::<_, crate::kafka::KafkaFault>((lines, accepted))
+        Ok::<_, CommandFault>((lines, accepted))
     };
     let (lines, accepted) = tokio::task::spawn_blocking(work).await??;
     for line in &lines {

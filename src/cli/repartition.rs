@@ -7,7 +7,7 @@ use anyhow::Context;
 use tokio::task::block_in_place;
 
 use crate::cli::Connection;
-use crate::kafka::{KafkaFault, KafkaSettings};
+use crate::kafka::KafkaSettings;
 use crate::kafka_admin::repartition::{Repartition, check_no_worker_runs};
 use crate::kafka_admin::topics::Topics;
 use crate::registry::Translator;
@@ -44,9 +44,7 @@ pub async fn run(
         writeln!(out, "{line}").context(no_output)?;
     }
     let moved = block_in_place(|| {
-        let mut say = |line: String| {
-            writeln!(out, "{line}").map_err(|error| KafkaFault(format!("{no_output}: {error}")))
-        };
+        let mut say = |line: String| writeln!(out, "{line}");
         let moved = repartition.move_state(&mut say)?;
         repartition.finish().map(|()| moved)
     })?;

@@ -194,8 +194,8 @@ async fn enter(
         let asked = spawn_blocking(move || fleet.enter(&kafka, &schemas, clock.now()).map(|()| fleet));
         match asked.await? {
             Ok(fleet) => return Ok((translator, fleet)),
-            Err(NotEntered::Refused(why)) => bail!("{why}"),
             Err(NotEntered::Kafka(fault)) => wait_out(&fault).await,
+            Err(refused @ (NotEntered::Refused(_) | NotEntered::BrokenOff { .. })) => bail!(refused),
         }
     }
 }

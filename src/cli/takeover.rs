@@ -7,7 +7,7 @@ use anyhow::Context;
 use tokio::task::block_in_place;
 
 use crate::cli::Connection;
-use crate::kafka::{KafkaFault, KafkaSettings};
+use crate::kafka::KafkaSettings;
 use crate::kafka_admin::takeover::take_over;
 use crate::kafka_admin::topics::Topics;
 use crate::registry::Translator;
@@ -41,9 +41,7 @@ pub async fn run(
         application: arguments.from_application.as_str().into(),
         group_id: arguments.from_group.as_str().into(),
     };
-    let mut say = |line: String| {
-        writeln!(out, "{line}").map_err(|error| KafkaFault(format!("cannot write to the output: {error}")))
-    };
+    let mut say = |line: String| writeln!(out, "{line}");
     block_in_place(|| take_over(&kafka, &translator, &from, (partitions, now), &mut say))?;
     writeln!(out, "the state belongs to {} now; start its workers", kafka.owner())
         .context("cannot write to the output")?;

@@ -11,8 +11,8 @@ use std::sync::{Mutex, PoisonError};
 use rdkafka::Message;
 use rdkafka::producer::BaseRecord;
 
-use crate::kafka::KafkaFault;
-use crate::kafka::restore::{Readers, RecordName, decode};
+use crate::kafka::fault::{Flaw, KafkaFault, RecordName};
+use crate::kafka::restore::{Readers, decode};
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::transaction::{fence, transact};
 use crate::registry::Translator;
@@ -41,11 +41,20 @@ struct Seen {
 }
 
 /// Why a worker may not start.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum NotEntered {
     /// The record says so.
     #[error("{0}")]
-    Refused(String),
+    Refused(Refusal),
+    /// A repartition was broken off before there was such a record.
+    #[error(
+        "state is laid out for {laid_out:?} partitions, so a repartition was broken off; stop every worker and run \
+         `healthflow-sync repartition`"
+    )]
+    BrokenOff {
+        /// For how many partitions some tasks have written their state.
+        laid_out: Vec<u32>,
+    },
     /// It could not be read or written; worth another try.
     #[error(transparent)]
     Kafka(#[from] KafkaFault),
@@ -88,9 +97,7 @@ impl Fleet {
                 Err(fault) => return Err(fault),
             }
         };
-        record
-            .admits(&self.owner, settings.partition_count)
-            .map_err(|refusal| NotEntered::Refused(refusal.to_string()))
+        record.admits(&self.owner, settings.partition_count).map_err(NotEntered::Refused)
     }
 
     /// Writes the first record, unless there is one.
@@ -105,15 +112,10 @@ impl Fleet {
         let count = match laid_out[..] {
             [] => settings.partition_count,
             [count] => count,
-            _ => {
-                return Err(NotEntered::Refused(format!(
-                    "state is laid out for {laid_out:?} partitions, so a repartition was broken off; stop every worker and \
-                     run `healthflow-sync repartition`"
-                )));
-            }
+            _ => return Err(NotEntered::BrokenOff { laid_out }),
         };
         let claimed = self.rewrite(settings, readers, translator, |record| {
-            Ok(record.unwrap_or_else(|| FleetRecord::new(self.owner.clone(), count, now)))
+            Ok::<_, KafkaFault>(record.unwrap_or_else(|| FleetRecord::new(self.owner.clone(), count, now)))
         })?;
         tracing::info!(owner = %claimed.owner, partitions = claimed.partition_count, "the fleet is on record");
         Ok(claimed)
@@ -132,12 +134,18 @@ impl Fleet {
             *seen = Seen::default();
         }
         let (mut newest, from) = (None, seen.next.max(low));
-        readers.each_record_between(APPOINTMENT_STATE, 0, (from, high), cancelled, |message| {
-            if message.key() == Some(FLEET.as_bytes()) {
-                newest = Some((message.offset(), message.payload().map(<[u8]>::to_vec)));
-            }
-            Ok(())
-        })?;
+        readers.each_record_between::<KafkaFault>(
+            APPOINTMENT_STATE,
+            0,
+            (from, high),
+            cancelled,
+            |message| {
+                if message.key() == Some(FLEET.as_bytes()) {
+                    newest = Some((message.offset(), message.payload().map(<[u8]>::to_vec)));
+                }
+                Ok(())
+            },
+        )?;
         if let Some((offset, value)) = newest {
             seen.record = match value {
                 Some(value) => Some(read(offset, &value, translator, cancelled)?),
@@ -172,13 +180,13 @@ impl Fleet {
 
     /// Writes what `decide` makes of the record, unless that is the same. What it is given is the newest: whoever wrote
     /// before is fenced.
-    pub(crate) fn rewrite(
+    pub(crate) fn rewrite<E: From<KafkaFault>>(
         &self,
         settings: &KafkaSettings,
         readers: &Readers,
         translator: &Translator,
-        decide: impl FnOnce(Option<FleetRecord>) -> Result<FleetRecord, KafkaFault>,
-    ) -> Result<FleetRecord, KafkaFault> {
+        decide: impl FnOnce(Option<FleetRecord>) -> Result<FleetRecord, E>,
+    ) -> Result<FleetRecord, E> {
         let producer = fence(&settings.producer_named(TRANSACTIONAL_ID), "the fleet's record")?;
         let old = self.look(readers, translator, &AtomicBool::new(false))?;
         let new = decide(old.clone())?;
@@ -186,8 +194,7 @@ impl Fleet {
             return Ok(new);
         }
         let mut buffer = Vec::new();
-        let encoded =
-            translator.encode_fleet(&new, &mut buffer).map_err(|why| KafkaFault(why.to_string()))?;
+        let encoded = translator.encode_fleet(&new, &mut buffer).map_err(KafkaFault::from)?;
         let (key, value) = (encoded.key.unwrap_or_default(), encoded.value.unwrap_or_default());
         transact(
             &producer,
@@ -207,11 +214,7 @@ fn read(
     let at = RecordName { topic: APPOINTMENT_STATE, partition: 0, offset };
     let record: AppointmentStateRecord =
         decode(at, translator, cancelled, || translator.value(APPOINTMENT_STATE, value))?;
-    record.into_fleet().ok_or_else(|| {
-        KafkaFault(format!(
-            "record {offset} of {APPOINTMENT_STATE}/0 has the key {FLEET} and says nothing of a fleet"
-        ))
-    })
+    record.into_fleet().ok_or(KafkaFault::Unreadable { record: at, flaw: Flaw::NoFleet })
 }
 
 /// The partition counts that tasks have written down beside their offsets, ascending: what counts where no fleet is on

@@ -65,10 +65,10 @@ impl Group {
         let consumer: BaseConsumer<GroupContext> = settings
             .group()
             .create_with_context(context)
-            .map_err(|error| KafkaFault::of("the group's consumer cannot be made", &error))?;
+            .map_err(KafkaFault::settings("the group's consumer"))?;
         consumer
             .subscribe(&[REQUESTED])
-            .map_err(|error| KafkaFault::of(format_args!("{REQUESTED} cannot be subscribed to"), &error))?;
+            .map_err(|error| KafkaFault::of(format!("{REQUESTED} cannot be subscribed to"), error))?;
         let consumer = Arc::new(consumer);
         let stop = Arc::new(AtomicBool::new(false));
         let thread = {
@@ -76,7 +76,7 @@ impl Group {
             std::thread::Builder::new()
                 .name("group".into())
                 .spawn(move || poll(&consumer, &stop))
-                .map_err(|error| KafkaFault(format!("no thread for the group's consumer: {error}")))?
+                .map_err(KafkaFault::no_thread("for the group's consumer"))?
         };
         unowned::start(settings, joined, stop.clone())?;
         Ok(Group { consumer, stop, thread: Some(thread) })

@@ -61,7 +61,7 @@ impl Lanes {
         let consumer = settings
             .lanes()
             .create_with_context(LanesContext(fetching.clone()))
-            .map_err(|error| KafkaFault::of("the lanes' consumer cannot be made", &error))?;
+            .map_err(KafkaFault::settings("the lanes' consumer"))?;
         let (orders, to_do) = channel();
         let limits = Limits {
             partition_count: settings.partition_count,
@@ -73,7 +73,7 @@ impl Lanes {
         let thread = std::thread::Builder::new()
             .name("lanes".into())
             .spawn(move || reader.run(&to_do))
-            .map_err(|error| KafkaFault(format!("no thread for the lanes' consumer: {error}")))?;
+            .map_err(KafkaFault::no_thread("for the lanes' consumer"))?;
         Ok(Lanes { fetching: shown, orders: Some(orders), thread: Some(thread) })
     }
 

@@ -1,7 +1,8 @@
 //! The worker's Kafka, thin: the group that gives us tasks, the readers of their lanes, and per task a thread that
-//! fences, restores and commits (rules T1–T5, K1–K3). Nothing here decides; what happened goes to the [`Inbox`] as an
-//! [`Input`].
+//! fences, restores and commits (rules T1–T5, K1–K3). Nothing here decides; what happened goes to the
+//! [`Inbox`](healthflow_core::processor::Inbox) as an [`Input`](healthflow_core::processor::Input).
 
+mod fault;
 mod broker_clock;
 pub mod settings;
 mod context;
@@ -27,12 +28,11 @@ mod watchdog;
 
 use std::sync::Arc;
 
-use rdkafka::error::KafkaError;
-
 use healthflow_core::time::Timestamp;
 
 pub use broker_clock::{BrokerClock, BrokerTime, ClockFault, ClockWatch};
 pub use ends::Ends;
+pub use fault::{Flaw, KafkaFault, RecordName};
 pub use fetching::Fetched;
 pub use fleet::{Fleet, NotEntered};
 pub use group::{Group, Membership};
@@ -46,14 +46,3 @@ pub use watchdog::Watchdog;
 
 /// The worker's one clock, as it is handed to threads.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
-
-/// Why something that was asked of Kafka did not work; one line, no record content.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct KafkaFault(pub String);
-
-impl KafkaFault {
-    pub(crate) fn of(what: impl std::fmt::Display, error: &KafkaError) -> Self {
-        KafkaFault(format!("{what}: {error}"))
-    }
-}

@@ -82,7 +82,7 @@ impl TaskProducer {
         let producer = settings
             .producer(partition)
             .create_with_context(ProducerWatch::default())
-            .map_err(|error| KafkaFault::of(format_args!("no producer for task {partition}"), &error))?;
+            .map_err(KafkaFault::settings(format!("the producer of task {partition}")))?;
         let transaction_timeout = Duration::from_millis(settings.transaction_timeout_ms);
         Ok(TaskProducer { producer, partition, transaction_timeout, watchdog, now })
     }
@@ -94,9 +94,8 @@ impl TaskProducer {
     pub fn fence(&self) -> Result<Timestamp, KafkaFault> {
         let limit = self.transaction_timeout;
         let _watch = self.watchdog.watch("init_transactions", self.partition, limit * 3);
-        self.producer.init_transactions(limit).map_err(|error| {
-            KafkaFault::of(format_args!("task {} cannot be fenced", self.partition), &error)
-        })?;
+        let failed = |error| KafkaFault::of(format!("task {} cannot be fenced", self.partition), error);
+        self.producer.init_transactions(limit).map_err(failed)?;
         Ok((self.now)())
     }
 

@@ -12,8 +12,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::kafka::KafkaFault;
 use crate::kafka::context::QuietContext;
+use crate::kafka::fault::{Flaw, KafkaFault, RecordName};
 use crate::kafka::settings::KafkaSettings;
 use crate::registry::{DecodeFault, RawRecord, Standing, Translator};
 use healthflow_core::event::Arrival;
@@ -46,13 +46,13 @@ pub(crate) struct Readers {
 
 impl Readers {
     pub(crate) fn new(settings: &KafkaSettings) -> Result<Self, KafkaFault> {
-        let refused = |error| KafkaFault::of("the restore's consumer cannot be made", &error);
+        let refused = || KafkaFault::settings("the restore's consumer");
         Ok(Readers {
-            committed: settings.restore().create_with_context(QuietContext("restore")).map_err(refused)?,
+            committed: settings.restore().create_with_context(QuietContext("restore")).map_err(refused())?,
             uncommitted: settings
                 .uncommitted()
                 .create_with_context(QuietContext("watermark"))
-                .map_err(refused)?,
+                .map_err(refused())?,
             no_progress: Duration::from_millis(
                 settings.restore_no_progress_ms + settings.transaction_timeout_ms,
             ),
@@ -66,15 +66,11 @@ impl Readers {
         for lane in Lane::ALL {
             list.add_partition(lane.topic(), partition);
         }
-        let list = self.committed.committed_offsets(list, ASK).map_err(|error| {
-            let hint = match error {
-                // What a transaction that hangs looks like from here: the broker says "not yet" for ever.
-                KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut) => {
-                    "; if this lasts, a transaction on __consumer_offsets hangs: kafka-transactions.sh find-hanging"
-                }
-                _ => "",
-            };
-            KafkaFault(format!("the committed offsets of task {partition} cannot be read: {error}{hint}"))
+        let list = self.committed.committed_offsets(list, ASK).map_err(|error| match error {
+            KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut) => {
+                KafkaFault::OffsetsPending { partition, error }
+            }
+            _ => KafkaFault::of(format!("the committed offsets of task {partition} cannot be read"), error),
         })?;
         let offset = |lane: Lane| {
             let element = list.find_partition(lane.topic(), partition);
@@ -83,7 +79,7 @@ impl Readers {
                 Some((_, Ok(()))) | None => Ok((lane, None)),
                 Some((_, Err(error))) => {
                     let what = format!("the committed offset of {}/{partition} cannot be read", lane.topic());
-                    Err(KafkaFault::of(what, &error))
+                    Err(KafkaFault::of(what, error))
                 }
             }
         };
@@ -97,7 +93,7 @@ impl Readers {
         next_offsets: &[(Lane, i64)],
     ) -> Result<(), KafkaFault> {
         let failed =
-            |error| KafkaFault::of(format_args!("no offset was committed for partition {partition}"), &error);
+            |error| KafkaFault::of(format!("no offset was committed for partition {partition}"), error);
         let mut list = TopicPartitionList::new();
         for (lane, offset) in next_offsets {
             list.add_partition_offset(lane.topic(), partition, Offset::Offset(*offset)).map_err(failed)?;
@@ -107,9 +103,9 @@ impl Readers {
 
     /// First offset there is, and one past the last, committed or not.
     pub(crate) fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaFault> {
-        self.uncommitted.fetch_watermarks(topic, partition, ASK).map_err(|error| {
-            KafkaFault::of(format_args!("the ends of {topic}/{partition} cannot be read"), &error)
-        })
+        self.uncommitted
+            .fetch_watermarks(topic, partition, ASK)
+            .map_err(|error| KafkaFault::of(format!("the ends of {topic}/{partition} cannot be read"), error))
     }
 
     /// Reads one partition of a state topic from its start to its end.
@@ -140,7 +136,7 @@ impl Readers {
             let record = try_decode(translator, cancelled, || translator.state(topic, &value))?;
             let record = record.and_then(|record| usable(&key, record));
             let at = RecordName { topic, partition, offset };
-            restored.state.apply(record.map_err(|why| is_stray(at, &why))?);
+            restored.state.apply(record.map_err(|flaw| KafkaFault::Stray { record: at, flaw })?);
         }
         Ok(())
     }
@@ -183,19 +179,30 @@ impl Readers {
         cancelled: &AtomicBool,
         take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), KafkaFault>,
     ) -> Result<u64, KafkaFault> {
+        self.try_each_record(topic, partition, cancelled, take)
+    }
+
+    /// The same for a `take` that may refuse for reasons of its own.
+    pub(crate) fn try_each_record<E: From<KafkaFault>>(
+        &self,
+        topic: &'static str,
+        partition: i32,
+        cancelled: &AtomicBool,
+        take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), E>,
+    ) -> Result<u64, E> {
         let ends = self.watermarks(topic, partition)?;
         self.each_record_between(topic, partition, ends, cancelled, take)
     }
 
     /// The same from `low` on, to an end at or past `high`.
-    pub(super) fn each_record_between(
+    pub(super) fn each_record_between<E: From<KafkaFault>>(
         &self,
         topic: &'static str,
         partition: i32,
         (low, high): (i64, i64),
         cancelled: &AtomicBool,
-        mut take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), KafkaFault>,
-    ) -> Result<u64, KafkaFault> {
+        mut take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), E>,
+    ) -> Result<u64, E> {
         if low >= high {
             return Ok(0);
         }
@@ -216,14 +223,14 @@ impl Readers {
     }
 
     /// Hands every committed record from `next` on to `take`, up to an end that some broker names.
-    fn each_to_an_end(
+    fn each_to_an_end<E: From<KafkaFault>>(
         &self,
         (topic, partition): (&'static str, i32),
         next: i64,
         cancelled: &AtomicBool,
-        mut take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), KafkaFault>,
-    ) -> Result<(), KafkaFault> {
-        let failed = |error| KafkaFault::of(format_args!("{topic}/{partition} cannot be restored"), &error);
+        mut take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let failed = |error| KafkaFault::of(format!("{topic}/{partition} cannot be restored"), error);
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(next)).map_err(failed)?;
         self.committed.assign(&list).map_err(failed)?;
@@ -242,12 +249,10 @@ impl Readers {
                 None => {}
             }
             if progress_at.elapsed() > self.no_progress {
-                return Err(KafkaFault(format!(
-                    "the restore of {topic}/{partition} makes no progress; check the brokers"
-                )));
+                return Err(KafkaFault::NoProgress { topic, partition }.into());
             }
         }
-        self.committed.unassign().map_err(failed)
+        Ok(self.committed.unassign().map_err(failed)?)
     }
 
     /// Waits until every transaction below `high` is committed or aborted.
@@ -262,7 +267,7 @@ impl Readers {
         loop {
             check_cancelled(cancelled)?;
             let (_, end) = self.committed.fetch_watermarks(topic, partition, ASK).map_err(|error| {
-                KafkaFault::of(format_args!("the stable end of {topic}/{partition} cannot be read"), &error)
+                KafkaFault::of(format!("the stable end of {topic}/{partition} cannot be read"), error)
             })?;
             if end >= high {
                 return Ok(());
@@ -271,9 +276,8 @@ impl Readers {
                 (stable, progress_at) = (end, Instant::now());
             }
             if progress_at.elapsed() > self.no_progress {
-                return Err(KafkaFault(format!(
-                    "a transaction at offset {end} of {topic}/{partition} stays open; see kafka-transactions.sh find-hanging"
-                )));
+                let (topic, offset) = (topic.to_owned(), end);
+                return Err(KafkaFault::TransactionOpen { topic, partition, offset });
             }
             std::thread::sleep(STABLE_PAUSE);
         }
@@ -313,72 +317,42 @@ struct Raw {
     value: Box<[u8]>,
 }
 
-/// Which record: for an error's text.
-#[derive(Clone, Copy)]
-pub(crate) struct RecordName {
-    pub(crate) topic: &'static str,
-    pub(crate) partition: i32,
-    pub(crate) offset: i64,
-}
-
 /// Decodes a record with `read`, and waits for its schema where that is not known yet.
 pub(crate) fn decode<R>(
-    RecordName { topic, partition, offset }: RecordName,
+    record: RecordName,
     translator: &Translator,
     cancelled: &AtomicBool,
     read: impl Fn() -> Result<R, DecodeFault>,
 ) -> Result<R, KafkaFault> {
-    try_decode(translator, cancelled, read)?.map_err(|why| {
-        KafkaFault(format!(
-            "record {offset} of {topic}/{partition} {why}; was it written by a newer worker? Then run that one here too"
-        ))
-    })
+    try_decode(translator, cancelled, read)?.map_err(|flaw| KafkaFault::Unreadable { record, flaw })
 }
 
-/// The same; the inner error says why it cannot be read, as the end of a sentence.
+/// The same; the inner error says why it cannot be read.
 pub(crate) fn try_decode<R>(
     translator: &Translator,
     cancelled: &AtomicBool,
     read: impl Fn() -> Result<R, DecodeFault>,
-) -> Result<Result<R, String>, KafkaFault> {
-    let unreadable = |why: &dyn std::fmt::Display| Ok(Err(format!("cannot be read ({why})")));
+) -> Result<Result<R, Flaw>, KafkaFault> {
     loop {
         match read() {
             Ok(record) => return Ok(Ok(record)),
             Err(DecodeFault::UnknownSchema(id)) => {
                 if let Standing::Denied { .. } = translator.standing(id) {
-                    return unreadable(&Undecodable::UnknownSchema(id));
+                    return Ok(Err(Flaw::Undecodable(Undecodable::UnknownSchema(id).to_string())));
                 }
                 std::thread::sleep(STABLE_PAUSE);
                 check_cancelled(cancelled)?;
             }
-            Err(DecodeFault::Unreadable(why)) => return unreadable(&why),
+            Err(DecodeFault::Unreadable(why)) => return Ok(Err(Flaw::Undecodable(why))),
         }
     }
 }
 
-/// A record of state, if it lies under its own key: under another one it would hide what it speaks of, or come back when that is
-/// forgotten.
-pub(crate) fn usable(key: &[u8], record: StateRecord) -> Result<StateRecord, String> {
-    if key::state(&record).as_bytes() == key {
-        Ok(record)
-    } else {
-        Err("lies under a key that is not its own".to_owned())
-    }
-}
-
-/// State that is not understood is never passed over: it may be a newer worker's, and what it says may have been sent.
-fn is_stray(RecordName { topic, partition, offset }: RecordName, why: &str) -> KafkaFault {
-    KafkaFault(format!(
-        "record {offset} of {topic}/{partition} {why}; if a newer worker wrote it, run that one here too; if no worker did, \
-         `healthflow-sync drop-record --topic {topic} --partition {partition} --offset {offset}` removes it"
-    ))
+/// A record of state, if it lies under its own key.
+pub(crate) fn usable(key: &[u8], record: StateRecord) -> Result<StateRecord, Flaw> {
+    if key::state(&record).as_bytes() == key { Ok(record) } else { Err(Flaw::ForeignKey) }
 }
 
 fn check_cancelled(cancelled: &AtomicBool) -> Result<(), KafkaFault> {
-    if cancelled.load(Ordering::SeqCst) {
-        Err(KafkaFault("the task is not ours any more".into()))
-    } else {
-        Ok(())
-    }
+    if cancelled.load(Ordering::SeqCst) { Err(KafkaFault::Cancelled) } else { Ok(()) }
 }

@@ -99,7 +99,7 @@ impl TaskSpawner {
         std::thread::Builder::new()
             .name(format!("task-{partition}"))
             .spawn(move || life.live(&to_do, not_before))
-            .map_err(|error| KafkaFault(format!("no thread for task {partition}: {error}")))?;
+            .map_err(KafkaFault::no_thread(format!("for task {partition}")))?;
         Ok(TaskThread { orders, ended })
     }
 }
@@ -146,7 +146,7 @@ impl Life {
                 self.carry_out(&producer, to_do);
             }
             Err(fault) => {
-                if !self.is_over() && self.spawner.said.is_news(&fault.0) {
+                if !self.is_over() && self.spawner.said.is_news(&fault.to_string()) {
                     tracing::warn!(partition, "task not acquired, trying again: {fault}");
                 }
                 self.spawner.inbox.post(Input::AcquireFailed { partition, incarnation });
@@ -196,11 +196,10 @@ impl Life {
     fn ask_the_fleet(&self, readers: &Readers) -> Result<(), KafkaFault> {
         let TaskSpawner { settings, fleet, translator, inbox, .. } = &*self.spawner;
         fleet.admit(settings, self.partition, readers, translator, &self.ended).map_err(|refusal| {
-            let why = refusal.to_string();
-            if let Refusal::End(why) = refusal {
-                inbox.fail(why);
+            if let Refusal::End(why) = &refusal {
+                inbox.fail(why.clone());
             }
-            KafkaFault(why)
+            KafkaFault::NotAdmitted(refusal)
         })
     }
 
@@ -221,7 +220,7 @@ impl Life {
         let lanes = committed.iter().map(known).collect::<Result<_, KafkaFault>>()?;
         let (partition, begins_at_end) = (self.partition, settings.begins_at_end);
         let known = Known { partition, topic_ids, lanes, begins_at_end };
-        Start::decide(&known, state).map_err(|refusal| KafkaFault(refusal.to_string()))
+        Ok(Start::decide(&known, state)?)
     }
 
     fn carry_out(&self, producer: &TaskProducer, to_do: &Receiver<Order>) {
@@ -270,7 +269,7 @@ impl Permits {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         while *left == 0 {
             if cancelled.load(Ordering::SeqCst) {
-                return Err(KafkaFault("the task is not ours any more".into()));
+                return Err(KafkaFault::Cancelled);
             }
             left = match self.returned.wait_timeout(left, Duration::from_millis(100)) {
                 Ok((left, _)) => left,

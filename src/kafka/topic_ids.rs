@@ -32,7 +32,7 @@ pub(crate) struct TopicIdentities(BaseConsumer<QuietContext>);
 impl TopicIdentities {
     pub(crate) fn new(settings: &KafkaSettings) -> Result<Self, KafkaFault> {
         let client = settings.uncommitted().create_with_context(QuietContext("topic ids"));
-        let refused = |error| KafkaFault::of("the client that asks for topic ids cannot be made", &error);
+        let refused = KafkaFault::settings("the client that asks for topic ids");
         Ok(TopicIdentities(client.map_err(refused)?))
     }
 
@@ -40,7 +40,7 @@ impl TopicIdentities {
     pub(crate) fn describe(&self) -> Result<Described, KafkaFault> {
         let mut described = Described::default();
         let answers = describe(&self.0, &IDENTIFIED)
-            .map_err(|error| KafkaFault::of("the brokers do not tell the ids of our topics", &error))?;
+            .map_err(|error| KafkaFault::of("the brokers do not tell the ids of our topics", error))?;
         for (topic, answer) in answers {
             match answer {
                 Ok(Some(id)) => described.ids.note(&topic, id),

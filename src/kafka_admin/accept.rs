@@ -10,6 +10,7 @@ use crate::kafka::restore::Readers;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::topic_ids::TopicIdentities;
 use crate::kafka::transaction::{fence, transact};
+use crate::kafka_admin::CommandFault;
 use crate::registry::Translator;
 use healthflow_core::event::Outgoing;
 use healthflow_core::state::{StateRecord, TaskPositions, TopicIds};
@@ -37,14 +38,13 @@ pub fn compare(
     settings: &KafkaSettings,
     translator: &Translator,
     partitions: i32,
-) -> Result<Vec<Remembered>, KafkaFault> {
+) -> Result<Vec<Remembered>, CommandFault> {
     let now = TopicIdentities::new(settings)?.describe()?;
     if let Some(topic) = now.gone.first() {
-        return Err(KafkaFault(format!("{topic} does not exist; run `healthflow-sync topics` first")));
+        return Err(CommandFault::TopicMissing(topic));
     }
     if IDENTIFIED.iter().any(|topic| now.ids.of(topic).is_none()) {
-        let why = "the brokers do not tell the ids of our topics, so there is nothing to accept";
-        return Err(KafkaFault(why.into()));
+        return Err(CommandFault::NoTopicIds);
     }
     let readers = Readers::new(settings)?;
     let task = |partition| {
@@ -80,7 +80,7 @@ pub fn accept(
         }
         let record = Outgoing::State(Box::new(StateRecord::Task(positions)));
         let mut buffer = Vec::new();
-        let encoded = translator.encode(&record, &mut buffer).map_err(|why| KafkaFault(why.to_string()))?;
+        let encoded = translator.encode(&record, &mut buffer).map_err(KafkaFault::from)?;
         let (topic, key) = (encoded.topic, encoded.key.unwrap_or_default());
         let value = encoded.value.unwrap_or_default();
         let producer = fence(&settings.producer(task.partition), &format!("task {}", task.partition))?;

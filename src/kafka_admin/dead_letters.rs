@@ -10,9 +10,10 @@ use std::time::Duration;
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Headers};
 
-use crate::kafka::KafkaFault;
-use crate::kafka::restore::{Readers, RecordName, decode};
+use crate::kafka::RecordName;
+use crate::kafka::restore::{Readers, decode};
 use crate::kafka::settings::KafkaSettings;
+use crate::kafka_admin::CommandFault;
 use crate::registry::{RawRecord, Standing, Translator};
 use healthflow_core::booking::BookingKey;
 use healthflow_core::event::avro::Undecodable;
@@ -90,14 +91,15 @@ pub fn read(
     partitions: i32,
     wanted: &impl Selects,
     now: Timestamp,
-) -> Result<DeadLetters, KafkaFault> {
+) -> Result<DeadLetters, CommandFault> {
     let (readers, cancelled) = (Readers::new(settings)?, AtomicBool::new(false));
     let mut found = DeadLetters::default();
     for partition in 0..partitions {
-        readers.each_record(FAILED, partition, &cancelled, |message| {
+        readers.try_each_record(FAILED, partition, &cancelled, |message| {
             let Some(value) = message.payload() else { return Ok(()) };
             let at = RecordName { topic: FAILED, partition, offset: message.offset() };
-            let read = decode(at, translator, &cancelled, || translator.value::<AppointmentFailed>(FAILED, value));
+            let read =
+                decode(at, translator, &cancelled, || translator.value::<AppointmentFailed>(FAILED, value));
             let Ok(letter) = read else {
                 found.unreadable += 1;
                 return Ok(());
@@ -109,10 +111,7 @@ pub fn read(
                 found.take_in(letter, is_meant);
             }
             if found.held > LETTERS_MAX || found.bytes > RECORD_BYTES_HELD_MAX {
-                return Err(KafkaFault(format!(
-                    "more than {LETTERS_MAX} dead letters match, or {RECORD_BYTES_HELD_MAX} bytes of them; ask for \
-                     fewer, with --practice or --since"
-                )));
+                return Err(CommandFault::TooManyLetters);
             }
             Ok(())
         })?;

@@ -9,7 +9,8 @@ use std::sync::atomic::AtomicBool;
 use rdkafka::Message;
 
 use crate::kafka::KafkaFault;
-use crate::kafka::restore::{Readers, RecordName, decode};
+use crate::kafka::restore::{Readers, try_decode};
+use crate::kafka_admin::{CommandFault, Say};
 use crate::registry::Translator;
 use healthflow_core::event::{Outgoing, home, key};
 use healthflow_core::state::{LeftOver, StateRecord};
@@ -34,7 +35,7 @@ impl<'a> Doubled<'a> {
         translator: &'a Translator,
         topics: &[&'static str],
         count: u32,
-    ) -> Result<Doubled<'a>, KafkaFault> {
+    ) -> Result<Doubled<'a>, CommandFault> {
         let (mut elsewhere, mut elsewhere_twice) = (HashSet::new(), HashSet::new());
         let mut at_home = HashMap::new();
         for partition in 0..count.cast_signed() {
@@ -69,8 +70,8 @@ impl<'a> Doubled<'a> {
         (topic, key): Place,
         value: Vec<u8>,
         (from, home): (i32, i32),
-        say: &mut dyn FnMut(String) -> Result<(), KafkaFault>,
-    ) -> Result<Vec<u8>, KafkaFault> {
+        say: &mut Say<'_>,
+    ) -> Result<Vec<u8>, CommandFault> {
         let is_again = self.elsewhere_twice.contains(&hash(topic, &key));
         let place = (topic, key);
         let Some(here) = self.at_home.remove(&place) else {
@@ -80,9 +81,10 @@ impl<'a> Doubled<'a> {
             return Ok(value);
         };
         let name = String::from_utf8_lossy(&place.1).into_owned();
-        let at = RecordName { topic, partition: from, offset: -1 };
         let read = |value: &[u8]| {
-            decode(at, self.translator, &AtomicBool::new(false), || self.translator.state(topic, value))
+            let state = || self.translator.state(topic, value);
+            let record = try_decode(self.translator, &AtomicBool::new(false), state)?;
+            record.map_err(|flaw| CommandFault::Unreadable { topic, key: name.clone(), flaw })
         };
         let (joined, what) = if topic == REVIEW {
             (here, "the review in the second one is kept, and the other one is dropped: let DentScheduler send it anew".into())
@@ -96,17 +98,18 @@ impl<'a> Doubled<'a> {
                     let (joined, left_over) = here.join(there);
                     (StateRecord::Patient(key, joined), left_over)
                 }
-                _ => return Err(KafkaFault(format!("{name} of {topic} is not what its key says"))),
+                _ => return Err(CommandFault::OtherKind { topic, key: name }),
             };
             let mut buffer = Vec::new();
             let encoded = self.translator.encode(&Outgoing::State(Box::new(record)), &mut buffer);
-            let encoded = encoded.map_err(|why| KafkaFault(why.to_string()))?;
+            let encoded = encoded.map_err(KafkaFault::from)?;
             (encoded.value.unwrap_or_default().to_vec(), words(&left_over))
         };
         if is_again {
             self.at_home.insert(place, joined.clone());
         }
-        say(format!("{name} is known in partitions {from} and {home}, and is joined; {what}"))?;
+        say(format!("{name} is known in partitions {from} and {home}, and is joined; {what}"))
+            .map_err(CommandFault::Output)?;
         Ok(joined)
     }
 }

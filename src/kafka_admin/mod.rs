@@ -2,6 +2,7 @@
 //! remembers. Apart from [`kafka`](crate::kafka): nothing that a worker does all day may reach what is safe only while a
 //! person watches, or while no worker runs.
 
+mod fault;
 pub mod topics;
 mod doubled;
 pub mod repartition;
@@ -9,3 +10,5 @@ pub mod takeover;
 pub mod accept;
 pub mod dead_letters;
 pub mod stray;
+
+pub use fault::{CommandFault, NoStray, Say};

@@ -18,6 +18,7 @@ use crate::kafka::restore::Readers;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::transaction::{ANSWER_LIMIT, Fenced, fence, transact};
 use crate::kafka_admin::doubled::Doubled;
+use crate::kafka_admin::{CommandFault, Say};
 use crate::registry::Translator;
 use healthflow_core::event::{Outgoing, home, key};
 use healthflow_core::state::{FleetRecord, Owner, StateRecord, TaskPositions};
@@ -46,22 +47,20 @@ pub(super) type Known = Vec<(Lane, Option<i64>)>;
 ///
 /// # Errors
 /// It has some, or no broker answers.
-pub fn check_no_worker_runs(settings: &KafkaSettings) -> Result<(), KafkaFault> {
+pub fn check_no_worker_runs(settings: &KafkaSettings) -> Result<(), CommandFault> {
     let group = &settings.group_id;
     let consumer: BaseConsumer = settings
         .uncommitted()
         .create()
-        .map_err(|error| KafkaFault::of("the settings are refused", &error))?;
+        .map_err(KafkaFault::settings("the consumer that looks for workers"))?;
     let groups = consumer
         .fetch_group_list(Some(group), ANSWER_LIMIT)
-        .map_err(|error| KafkaFault::of(format_args!("group {group} cannot be looked up"), &error))?;
+        .map_err(|error| KafkaFault::of(format!("group {group} cannot be looked up"), error))?;
     let members: usize = groups.groups().iter().map(|group| group.members().len()).sum();
     if members == 0 {
         return Ok(());
     }
-    Err(KafkaFault(format!(
-        "group {group} has {members} members; stop every worker, wait until they are gone, and try again"
-    )))
+    Err(CommandFault::WorkersRun { group: group.clone(), members })
 }
 
 /// One move of a fleet's state to another number of partitions.
@@ -85,7 +84,7 @@ impl<'a> Repartition<'a> {
         translator: &'a Translator,
         (has, to): (u32, u32),
         now: Timestamp,
-    ) -> Result<(Self, u32), KafkaFault> {
+    ) -> Result<(Self, u32), CommandFault> {
         let fleet = Fleet::new(settings.owner());
         let readers = Readers::new(settings)?;
         let mut begun = Repartition { settings, translator, fleet, readers, to, now };
@@ -96,12 +95,9 @@ impl<'a> Repartition<'a> {
         };
         let from = begun.write(|owner, record| {
             let record = record.unwrap_or_else(|| FleetRecord::new(owner.clone(), nobody_yet, now));
-            record.check_owner(owner).map_err(|refusal| KafkaFault(refusal.to_string()))?;
+            record.check_owner(owner).map_err(CommandFault::NotOurs)?;
             if record.partition_count > to {
-                return Err(KafkaFault(format!(
-                    "the state is laid out for {} partitions, and cannot be for {to}; were the topics made anew?",
-                    record.partition_count
-                )));
+                return Err(CommandFault::TooFewPartitions { has: record.partition_count, wished: to });
             }
             Ok(FleetRecord { moving_to: Some(to), written_at: now, ..record })
         })?;
@@ -114,8 +110,8 @@ impl<'a> Repartition<'a> {
 
     fn write(
         &mut self,
-        decide: impl FnOnce(&Owner, Option<FleetRecord>) -> Result<FleetRecord, KafkaFault>,
-    ) -> Result<FleetRecord, KafkaFault> {
+        decide: impl FnOnce(&Owner, Option<FleetRecord>) -> Result<FleetRecord, CommandFault>,
+    ) -> Result<FleetRecord, CommandFault> {
         let Repartition { settings, translator, fleet, readers, .. } = self;
         fleet.rewrite(settings, readers, translator, |record| decide(fleet.owner(), record))
     }
@@ -124,15 +120,13 @@ impl<'a> Repartition<'a> {
     ///
     /// # Errors
     /// A broker does not answer, or another command has changed the record meanwhile.
-    pub fn finish(mut self) -> Result<(), KafkaFault> {
+    pub fn finish(mut self) -> Result<(), CommandFault> {
         let (to, now) = (self.to, self.now);
         self.write(|owner, record| match record {
             Some(record) if record.moving_to == Some(to) && record.check_owner(owner).is_ok() => {
                 Ok(FleetRecord { partition_count: to, moving_to: None, written_at: now, ..record })
             }
-            _ => {
-                Err(KafkaFault("another command has changed the fleet's record meanwhile; try again".into()))
-            }
+            _ => Err(CommandFault::ChangedMeanwhile),
         })?;
         Ok(())
     }
@@ -142,10 +136,7 @@ impl<'a> Repartition<'a> {
     ///
     /// # Errors
     /// A broker does not answer or refuses, a worker runs after all and fenced us, or `say` fails.
-    pub fn move_state(
-        &mut self,
-        say: &mut dyn FnMut(String) -> Result<(), KafkaFault>,
-    ) -> Result<u64, KafkaFault> {
+    pub fn move_state(&mut self, say: &mut Say<'_>) -> Result<u64, CommandFault> {
         // Those that looked at the record do not know the partitions that were added since.
         self.readers = Readers::new(self.settings)?;
         let producers = fence_all(self.settings, self.to.cast_signed())?;
@@ -171,7 +162,8 @@ impl<'a> Repartition<'a> {
                 })?;
             }
             moved += moves.len() as u64;
-            say(format!("partition {partition}: {} records of state moved", moves.len()))?;
+            say(format!("partition {partition}: {} records of state moved", moves.len()))
+                .map_err(CommandFault::Output)?;
             // Where no worker ever ran, the first one begins as it is configured.
             if has_run {
                 self.write_positions(producer, partition, known)?;
@@ -198,7 +190,7 @@ impl<'a> Repartition<'a> {
         let encoded = self
             .translator
             .encode(&Outgoing::State(Box::new(positions)), &mut buffer)
-            .map_err(|why| KafkaFault(why.to_string()))?;
+            .map_err(KafkaFault::from)?;
         let (key, value) = (encoded.key.unwrap_or_default(), encoded.value.unwrap_or_default());
         transact(producer, OR_ELSE, |send| {
             send(BaseRecord::to(encoded.topic).partition(partition).key(&key).payload(value))
@@ -253,7 +245,7 @@ pub(super) fn beginning_where_unknown(
 }
 
 /// Fences the tasks that the settings' application has, some at a time, for each takes a while. In the order of partitions.
-pub(super) fn fence_all(settings: &KafkaSettings, partitions: i32) -> Result<Vec<Fenced>, KafkaFault> {
+pub(super) fn fence_all(settings: &KafkaSettings, partitions: i32) -> Result<Vec<Fenced>, CommandFault> {
     let all: Vec<i32> = (0..partitions).collect();
     let mut fenced = Vec::new();
     for some in all.chunks(settings.acquire_parallel.max(1)) {
@@ -263,7 +255,7 @@ pub(super) fn fence_all(settings: &KafkaSettings, partitions: i32) -> Result<Vec
             threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
         });
         for result in results {
-            fenced.push(result.map_err(|_| KafkaFault("a thread that fences a task panicked".into()))??);
+            fenced.push(result.map_err(|_| CommandFault::Panicked)??);
         }
     }
     Ok(fenced)

@@ -7,6 +7,7 @@ use crate::kafka::fleet::Fleet;
 use crate::kafka::restore::Readers;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka_admin::repartition::{beginning_where_unknown, check_no_worker_runs, fence_all, known};
+use crate::kafka_admin::{CommandFault, Say};
 use crate::registry::Translator;
 use healthflow_core::state::{FleetRecord, Owner};
 use healthflow_core::time::Timestamp;
@@ -21,8 +22,9 @@ pub fn take_over(
     translator: &Translator,
     from: &Owner,
     (partitions, now): (u32, Timestamp),
-    say: &mut dyn FnMut(String) -> Result<(), KafkaFault>,
-) -> Result<(), KafkaFault> {
+    say: &mut Say<'_>,
+) -> Result<(), CommandFault> {
+    let mut say = |line: String| say(line).map_err(CommandFault::Output);
     let to = settings.owner();
     let old = KafkaSettings {
         application: from.application.to_string(),
@@ -33,7 +35,7 @@ pub fn take_over(
     check_no_worker_runs(settings)?;
     let (fleet, readers) = (Fleet::new(to.clone()), Readers::new(settings)?);
     fleet.rewrite(settings, &readers, translator, |record| {
-        let record = record.ok_or_else(|| KafkaFault("no fleet is on record; start a worker".into()))?;
+        let record = record.ok_or(CommandFault::NoFleet)?;
         begin(record, from, &to, now)
     })?;
     say(format!(
@@ -51,22 +53,22 @@ pub fn take_over(
         Some(record) if record.owner == *from && record.handing_over_to.as_ref() == Some(&to) => {
             Ok(FleetRecord { owner: to.clone(), handing_over_to: None, written_at: now, ..record })
         }
-        _ => Err(KafkaFault("another command has changed the fleet's record meanwhile; try again".into())),
+        _ => Err(CommandFault::ChangedMeanwhile),
     })?;
     Ok(())
 }
 
 /// The record while the state changes hands.
-fn begin(record: FleetRecord, from: &Owner, to: &Owner, now: Timestamp) -> Result<FleetRecord, KafkaFault> {
+fn begin(record: FleetRecord, from: &Owner, to: &Owner, now: Timestamp) -> Result<FleetRecord, CommandFault> {
     if record.owner != *from {
-        return Err(KafkaFault(format!("the state belongs to {}, not to {from}", record.owner)));
+        return Err(CommandFault::OwnedByAnother { owner: record.owner, from: from.clone() });
     }
     match &record.handing_over_to {
-        None if from == to => Err(KafkaFault(format!("the state belongs to {to} already"))),
+        None if from == to => Err(CommandFault::OwnedAlready(to.clone())),
         // Nobody of them has gone live: who has it may take it back.
-        Some(other) if other != to && from != to => Err(KafkaFault(format!(
-            "the state is being handed over to {other}; finish that, or let {from} take it back first"
-        ))),
+        Some(other) if other != to && from != to => {
+            Err(CommandFault::HandedOverToAnother { other: other.clone(), from: from.clone() })
+        }
         _ => Ok(FleetRecord { handing_over_to: Some(to.clone()), written_at: now, ..record }),
     }
 }
@@ -106,7 +108,7 @@ mod tests {
         assert!(begin(of_a.clone(), &a, &a, now).is_err(), "it is a's already");
         let begun = begin(of_a, &a, &b, now).expect("a's");
         assert_eq!(begun.handing_over_to, Some(b.clone()));
-        assert_eq!(begin(begun.clone(), &a, &b, now), Ok(begun.clone()), "it was broken off");
+        assert_eq!(begin(begun.clone(), &a, &b, now).expect("it was broken off"), begun);
         assert!(begin(begun.clone(), &a, &c, now).is_err(), "b is on the way to it");
         let back = begin(begun, &a, &a, now).expect("a takes it back");
         assert_eq!((back.owner, back.handing_over_to), (a.clone(), Some(a)));

@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 use healthflow_core::event::Outgoing;
 use healthflow_core::processor::{CommitEnded, Input};
 use healthflow_core::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE};
-use healthflow_sync::kafka::restore;
-use healthflow_sync::kafka_admin::stray::{self, Place};
+use healthflow_sync::kafka::{RecordName, restore};
+use healthflow_sync::kafka_admin::stray;
 use rdkafka::message::ToBytes;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
@@ -67,7 +67,8 @@ fn a_stray_record_stops_its_own_task_only_and_is_removed_as_its_line_says() {
         let (_, command) = why.split_once("`healthflow-sync drop-record ").expect("it names the remedy");
         let words: Vec<&str> = command.split_once('`').unwrap().0.split(' ').collect();
         let topic = if words[1] == PATIENT_STATE { PATIENT_STATE } else { APPOINTMENT_STATE };
-        let place = Place { topic, partition: words[3].parse().unwrap(), offset: words[5].parse().unwrap() };
+        let place =
+            RecordName { topic, partition: words[3].parse().unwrap(), offset: words[5].parse().unwrap() };
         assert!(!removed.contains(&why), "it helps: {why}");
         let stray = stray::remove(&settings(name), &world().translator, place).unwrap();
         assert!(stray.head.len() <= 10, "no content is shown");
@@ -76,7 +77,7 @@ fn a_stray_record_stops_its_own_task_only_and_is_removed_as_its_line_says() {
     assert_eq!(removed.len(), 3, "{removed:?}");
     let known: Vec<_> = restored.state.bookings.iter().map(|(key, _)| key.booking).collect();
     assert_eq!(known, ["kept".into()], "what a worker remembered is as it was");
-    let again = Place { topic: APPOINTMENT_STATE, partition: PARTITION, offset: first };
+    let again = RecordName { topic: APPOINTMENT_STATE, partition: PARTITION, offset: first };
     let why = stray::find(&settings(name), &world().translator, again).err().expect("it is replaced");
     assert!(why.to_string().contains("is replaced by record"), "{why}");
     let (_task, _) = member.acquire(PARTITION, 3);
@@ -91,7 +92,7 @@ fn a_record_that_a_worker_can_use_is_not_removed() {
     let (task, _) = member.acquire(GOOD, 1);
     task.commit(1, Box::new(batch("good", &[(Lane::Requested, 0)])));
     assert!(matches!(member.inbox.wait_committed(1), CommitEnded::Good { .. }));
-    let mut place = Place { topic: APPOINTMENT_STATE, partition: GOOD, offset: 0 };
+    let mut place = RecordName { topic: APPOINTMENT_STATE, partition: GOOD, offset: 0 };
     let why = stray::find(&settings(name), &world().translator, place).err().expect("it is a worker's");
     assert!(why.to_string().contains("can be used"), "{why}");
     place.offset = 1_000_000;
