@@ -6,9 +6,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::kafka::commit_outcome::CommitOutcome;
 use crate::kafka::fleet::Fleet;
 use crate::kafka::group::Membership;
-use crate::kafka::producer::{CommitOutcome, TaskProducer};
+use crate::kafka::producer::TaskProducer;
 use crate::kafka::restore::Readers;
 use crate::kafka::said::Said;
 use crate::kafka::settings::KafkaSettings;
