@@ -229,7 +229,7 @@ impl KafkaFault {
     }
 
     /// No thread for this purpose, as in "to watch the group".
-    pub(crate) fn no_thread(purpose: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+    pub(super) fn no_thread(purpose: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let purpose = purpose.into();
         move |error| KafkaFault::NoThread { purpose, error }
     }

@@ -23,7 +23,7 @@ use healthflow_core::time::Timestamp;
 use healthflow_core::topics::APPOINTMENT_STATE;
 
 /// The transactional id of whoever writes the record. The topics have fixed names, and so has this.
-pub const TRANSACTIONAL_ID: &str = "healthflow-sync.fleet";
+const TRANSACTIONAL_ID: &str = "healthflow-sync.fleet";
 /// How often a worker that finds no record tries to write the first one, while others do the same.
 const CLAIMS_MAX: u32 = 5;
 
@@ -101,7 +101,7 @@ impl Fleet {
     }
 
     /// Writes the first record, unless there is one.
-    pub(super) fn claim(
+    fn claim(
         &self,
         settings: &KafkaSettings,
         readers: &Readers,

@@ -123,7 +123,7 @@ impl Drop for Group {
 impl Membership {
     /// The group's view of this member, as a transaction must quote it; none while it is not a member (generation −1):
     /// the broker would accept offsets with that, unfenced.
-    pub fn proof(&self) -> Option<ConsumerGroupMetadata> {
+    pub(super) fn proof(&self) -> Option<ConsumerGroupMetadata> {
         // The generation is not part of rdkafka's safe interface. It only rises, so what lies between two equal
         // readings belongs to it.
         let consumer = self.0.upgrade()?;

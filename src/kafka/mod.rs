@@ -4,7 +4,7 @@
 
 mod fault;
 mod broker_clock;
-pub mod settings;
+pub(crate) mod settings;
 mod context;
 mod ends;
 mod group;
@@ -16,7 +16,7 @@ mod lane_reading;
 mod producer;
 mod commit_outcome;
 mod refused;
-pub mod fleet;
+pub(crate) mod fleet;
 pub(crate) mod restore;
 mod said;
 mod start;

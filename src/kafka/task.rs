@@ -12,7 +12,7 @@ use crate::kafka::group::Membership;
 use crate::kafka::producer::TaskProducer;
 use crate::kafka::restore::Readers;
 use crate::kafka::said::Said;
-use crate::kafka::settings::KafkaSettings;
+use crate::kafka::settings::{ACQUIRE_PARALLEL, KafkaSettings};
 use crate::kafka::start;
 use crate::kafka::topic_ids::TopicIdentities;
 use crate::kafka::watchdog::Watchdog;
@@ -68,7 +68,7 @@ impl TaskSpawner {
         watchdog: Watchdog,
         now: Now,
     ) -> Result<Arc<Self>, KafkaFault> {
-        let permits = Permits::new(settings.acquire_parallel);
+        let permits = Permits::new(ACQUIRE_PARALLEL);
         let (said, identities) = (Said::default(), TopicIdentities::new(&settings)?);
         Ok(Arc::new(TaskSpawner {
             settings,
@@ -253,7 +253,7 @@ impl Life {
     }
 }
 
-/// How many tasks may be acquired at once: each costs connections, and memory for its restore.
+/// How many more tasks may be acquired at once.
 struct Permits {
     left: Mutex<usize>,
     returned: Condvar,
@@ -263,7 +263,7 @@ struct Permit<'a>(&'a Permits);
 
 impl Permits {
     fn new(count: usize) -> Self {
-        Permits { left: Mutex::new(count.max(1)), returned: Condvar::new() }
+        Permits { left: Mutex::new(count), returned: Condvar::new() }
     }
 
     fn take(&self, cancelled: &AtomicBool) -> Result<Permit<'_>, KafkaFault> {

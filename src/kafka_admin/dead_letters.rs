@@ -24,9 +24,9 @@ use healthflow_core::time::Timestamp;
 use healthflow_core::topics::{FAILED, Lane};
 
 /// Dead letters that are held in memory at most.
-pub const LETTERS_MAX: usize = 100_000;
+pub(super) const LETTERS_MAX: usize = 100_000;
 /// Bytes of records that were not understood that are held in memory at most.
-pub const RECORD_BYTES_HELD_MAX: usize = 256 * 1024 * 1024;
+pub(super) const RECORD_BYTES_HELD_MAX: usize = 256 * 1024 * 1024;
 /// How often it looks whether a schema is here.
 const SCHEMA_PAUSE: Duration = Duration::from_millis(20);
 
@@ -84,7 +84,7 @@ pub trait Selects {
 /// Reads every dead letter that stands in one of `partitions`, up to the end that there is now.
 ///
 /// # Errors
-/// A broker or the registry does not answer, or there are more than [`LETTERS_MAX`], or [`RECORD_BYTES_HELD_MAX`] of them.
+/// A broker or the registry does not answer, or more match than memory should hold.
 pub fn read(
     settings: &KafkaSettings,
     translator: &Translator,

@@ -15,7 +15,7 @@ use rdkafka::producer::BaseRecord;
 use crate::kafka::KafkaFault;
 use crate::kafka::fleet::{Fleet, laid_out, written_positions};
 use crate::kafka::restore::Readers;
-use crate::kafka::settings::KafkaSettings;
+use crate::kafka::settings::{ACQUIRE_PARALLEL, KafkaSettings};
 use crate::kafka::transaction::{ANSWER_LIMIT, Fenced, fence, transact};
 use crate::kafka_admin::doubled::Doubled;
 use crate::kafka_admin::{CommandFault, Say};
@@ -248,7 +248,7 @@ pub(super) fn beginning_where_unknown(
 pub(super) fn fence_all(settings: &KafkaSettings, partitions: i32) -> Result<Vec<Fenced>, CommandFault> {
     let all: Vec<i32> = (0..partitions).collect();
     let mut fenced = Vec::new();
-    for some in all.chunks(settings.acquire_parallel.max(1)) {
+    for some in all.chunks(ACQUIRE_PARALLEL) {
         let one = |partition: i32| fence(&settings.producer(partition), &format!("task {partition}"));
         let results = std::thread::scope(|scope| {
             let threads: Vec<_> = some.iter().map(|partition| scope.spawn(move || one(*partition))).collect();

@@ -19,9 +19,10 @@ use crate::registry::{COMPATIBILITY, RegistryFault, SchemaRegistry};
 use healthflow_core::event::avro::contracts;
 use healthflow_core::topics;
 
+use wanted::{Actual, PARTITIONS_DEFAULT, differences};
+
 pub use wanted::{
-    Actual, Bound, Difference, FAILED_RETENTION_MS, PARTITIONS_DEFAULT, RETENTION_MS, Remedy, Setting,
-    TopicSpec, differences, settings,
+    Bound, Difference, FAILED_RETENTION_MS, RETENTION_MS, Remedy, Setting, TopicSpec, settings,
 };
 
 /// Longest wait for the brokers' answer to one question.
@@ -80,12 +81,12 @@ impl Topics {
     }
 
     /// The part of [`check`](Self::check) that asks Kafka only.
-    pub async fn check_topics(&self, wish: TopicSpec) -> Result<Vec<Difference>, TopicFault> {
+    async fn check_topics(&self, wish: TopicSpec) -> Result<Vec<Difference>, TopicFault> {
         Ok(differences(&self.look().await?.topics, wish))
     }
 
     /// The part of [`check`](Self::check) that asks the registry only.
-    pub async fn check_schemas(&self) -> Result<Vec<Difference>, TopicFault> {
+    async fn check_schemas(&self) -> Result<Vec<Difference>, TopicFault> {
         let mut found = Vec::new();
         for contract in contracts() {
             let mut report =

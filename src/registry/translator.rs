@@ -145,7 +145,7 @@ impl Translator {
             Standing::Known(_) => self.arrival(lane, record, bytes_max, now).ok(),
             Standing::Asked => None,
             Standing::Denied { at } => {
-                let wait_min = self.registry.patience().unknown_wait_min;
+                let wait_min = self.registry.patience.unknown_wait_min;
                 let wait = if in_the_way { Duration::ZERO } else { wait_min };
                 let has_waited = at >= held_since + wait;
                 has_waited.then(|| read(lane, record, None, bytes_max, now))

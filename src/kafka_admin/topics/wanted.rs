@@ -8,10 +8,10 @@ use healthflow_core::time::DAY_MS;
 use healthflow_core::topics::{self, Lane};
 
 /// Partitions of new topics unless said otherwise: speed comes from concurrency inside a task, not from many of them.
-pub const PARTITIONS_DEFAULT: i32 = 12;
+pub(super) const PARTITIONS_DEFAULT: i32 = 12;
 
 /// The topics that must be there.
-pub const ALL: [&str; topics::ALL.len() + 1] = {
+pub(super) const ALL: [&str; topics::ALL.len() + 1] = {
     let mut all = [topics::CLOCK; topics::ALL.len() + 1];
     let mut index = 0;
     while index < topics::ALL.len() {
@@ -21,7 +21,7 @@ pub const ALL: [&str; topics::ALL.len() + 1] = {
     all
 };
 /// Partitions of `healthflow.clock`: so many brokers are asked for the time, and the answer in the middle counts.
-pub const CLOCK_PARTITIONS: i32 = 3;
+const CLOCK_PARTITIONS: i32 = 3;
 /// Nobody reads what is there.
 const CLOCK_RETENTION_MS: i64 = 3_600_000;
 
@@ -55,13 +55,13 @@ impl Default for TopicSpec {
 
 /// A topic as the cluster has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Actual {
+pub(super) struct Actual {
     /// How many partitions.
-    pub partitions: i32,
+    pub(super) partitions: i32,
     /// How many replicas of each.
-    pub replication: i32,
+    pub(super) replication: i32,
     /// Its settings, defaults included.
-    pub settings: BTreeMap<String, String>,
+    pub(super) settings: BTreeMap<String, String>,
 }
 
 /// A topic's setting as it must be.
@@ -176,18 +176,18 @@ impl Setting {
 }
 
 /// How many partitions every topic must have: as wished, else as `appointments.requested` has, else the usual.
-pub fn partitions(actual: &BTreeMap<String, Actual>, wish: TopicSpec) -> i32 {
+pub(super) fn partitions(actual: &BTreeMap<String, Actual>, wish: TopicSpec) -> i32 {
     let there = actual.get(topics::REQUESTED).map(|topic| topic.partitions);
     wish.partitions.or(there).unwrap_or(PARTITIONS_DEFAULT)
 }
 
 /// How many partitions a new topic gets, where each that holds records gets `partitions`.
-pub fn partitions_of(topic: &str, partitions: i32) -> i32 {
+pub(super) fn partitions_of(topic: &str, partitions: i32) -> i32 {
     if topic == topics::CLOCK { CLOCK_PARTITIONS } else { partitions }
 }
 
 /// In what the topics of a cluster differ from what they must be.
-pub fn differences(actual: &BTreeMap<String, Actual>, wish: TopicSpec) -> Vec<Difference> {
+pub(super) fn differences(actual: &BTreeMap<String, Actual>, wish: TopicSpec) -> Vec<Difference> {
     let partitions = partitions(actual, wish);
     let mut found = Vec::new();
     for topic in ALL {
