@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 
 use crate::cli::Connection;
 use crate::cli::publish::Publisher;
-use crate::kafka::KafkaSettings;
+use crate::kafka::{KafkaSettings, RecordName};
 use crate::kafka_admin::dead_letters::{self, DeadLetters, DeadRecord, Selects};
 use crate::kafka_admin::topics::Topics;
 use crate::registry::Translator;
@@ -136,7 +136,7 @@ async fn again(
     dry_run: bool,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let (partition, offset) = record.letter_at;
+    let RecordName { partition, offset, .. } = record.letter_at;
     let what = format!("letter {offset} of partition {partition}, UNDECODABLE at {}", record.finished_at);
     let identity = match &record.read {
         Ok(identity) => identity,

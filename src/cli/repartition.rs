@@ -34,9 +34,10 @@ pub async fn run(
     let no_output = "cannot write to the output";
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
     block_in_place(|| check_no_worker_runs(&kafka))?;
-    let (has, to) = topics.before_growth(arguments.partitions).await?;
+    let growth = topics.before_growth(arguments.partitions).await?;
+    let to = growth.to;
     let translator = Translator::connect(connection.registry.clone(), &kafka.group_id).await?;
-    let begin = || Repartition::begin(&kafka, &translator, (has, to), now);
+    let begin = || Repartition::begin(&kafka, &translator, growth, now);
     let (mut repartition, from) = block_in_place(begin)?;
     writeln!(out, "state moves from {from} to {to} partitions; no worker starts until that is done")
         .context(no_output)?;

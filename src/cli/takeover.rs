@@ -35,14 +35,14 @@ pub async fn run(
     out: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
-    let (_, partitions) = topics.before_growth(None).await?;
+    let partitions = topics.before_growth(None).await?.to;
     let translator = Translator::connect(connection.registry.clone(), &kafka.group_id).await?;
     let from = Owner {
         application: arguments.from_application.as_str().into(),
         group_id: arguments.from_group.as_str().into(),
     };
     let mut say = |line: String| writeln!(out, "{line}");
-    block_in_place(|| take_over(&kafka, &translator, &from, (partitions, now), &mut say))?;
+    block_in_place(|| take_over(&kafka, &translator, &from, partitions, now, &mut say))?;
     writeln!(out, "the state belongs to {} now; start its workers", kafka.owner())
         .context("cannot write to the output")?;
     Ok(ExitCode::SUCCESS)

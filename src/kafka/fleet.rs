@@ -12,7 +12,7 @@ use rdkafka::Message;
 use rdkafka::producer::BaseRecord;
 
 use crate::kafka::fault::{Flaw, KafkaFault, RecordName};
-use crate::kafka::restore::{Readers, decode};
+use crate::kafka::restore::{LogBounds, Readers, decode};
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::transaction::{fence, transact};
 use crate::registry::Translator;
@@ -129,23 +129,17 @@ impl Fleet {
         cancelled: &AtomicBool,
     ) -> Result<Option<FleetRecord>, KafkaFault> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let (low, high) = readers.watermarks(APPOINTMENT_STATE, 0)?;
+        let LogBounds { low, high } = readers.bounds(APPOINTMENT_STATE, 0)?;
         if seen.next > high {
             *seen = Seen::default();
         }
-        let (mut newest, from) = (None, seen.next.max(low));
-        readers.each_record_between::<KafkaFault>(
-            APPOINTMENT_STATE,
-            0,
-            (from, high),
-            cancelled,
-            |message| {
-                if message.key() == Some(FLEET.as_bytes()) {
-                    newest = Some((message.offset(), message.payload().map(<[u8]>::to_vec)));
-                }
-                Ok(())
-            },
-        )?;
+        let (mut newest, unseen) = (None, LogBounds { low: seen.next.max(low), high });
+        readers.each_record_between::<KafkaFault>(APPOINTMENT_STATE, 0, unseen, cancelled, |message| {
+            if message.key() == Some(FLEET.as_bytes()) {
+                newest = Some((message.offset(), message.payload().map(<[u8]>::to_vec)));
+            }
+            Ok(())
+        })?;
         if let Some((offset, value)) = newest {
             seen.record = match value {
                 Some(value) => Some(read(offset, &value, translator, cancelled)?),

@@ -127,25 +127,27 @@ impl Membership {
         // The generation is not part of rdkafka's safe interface. It only rises, so what lies between two equal
         // readings belongs to it.
         let consumer = self.0.upgrade()?;
-        let before = generation(&consumer);
+        let before = generation(&consumer)?;
         let proof = consumer.group_metadata()?;
-        (before >= 0 && before == generation(&consumer)).then_some(proof)
+        (generation(&consumer) == Some(before)).then_some(proof)
     }
 }
 
+/// The generation of the group that this member belongs to; none while it is no member.
 #[allow(unsafe_code, reason = "rdkafka wraps the group metadata without a way to ask for their generation")]
-fn generation(consumer: &BaseConsumer<GroupContext>) -> i32 {
+fn generation(consumer: &BaseConsumer<GroupContext>) -> Option<i32> {
     use rdkafka::bindings;
     let client = consumer.client().native_ptr();
     // SAFETY: the client lives as long as `consumer`; the metadata are ours until destroyed, and may be null.
     unsafe {
         let metadata = bindings::rd_kafka_consumer_group_metadata(client);
         if metadata.is_null() {
-            return -1;
+            return None;
         }
         let generation = bindings::rd_kafka_consumer_group_metadata_generation_id(metadata);
         bindings::rd_kafka_consumer_group_metadata_destroy(metadata);
-        generation
+        // librdkafka's −1 is the generation of who is no member.
+        (generation >= 0).then_some(generation)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::kafka::fetching::{Fetched, Fetching, LanesContext};
 use crate::kafka::lane_reading::{Limits, RECORD_OVERHEAD_BYTES, Reading};
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::{KafkaFault, Now};
-use crate::registry::{RawRecord, Translator};
+use crate::registry::{RawRecord, Translator, Wait};
 use healthflow_core::event::size::input_bytes_max;
 use healthflow_core::life::{Incarnation, LaneEnd};
 use healthflow_core::partition::reading::Release;
@@ -242,8 +242,8 @@ impl Reader {
         let mut list = TopicPartitionList::with_capacity(positions.len());
         for &(lane, offset) in positions {
             list.add_partition_offset(lane.topic(), partition, Offset::Offset(offset))?;
-            let guarded_until = lane.offset_in(guarded).unwrap_or(0);
-            let reading = Reading::new((partition, lane), incarnation, offset, guarded_until);
+            let guarded_until = lane.offset_in(guarded);
+            let reading = Reading::new(partition, lane, incarnation, offset, guarded_until);
             self.reading.insert((partition, lane), reading);
         }
         self.consumer.incremental_assign(&list)?;
@@ -291,8 +291,8 @@ impl Reader {
                 let record = RawRecord { key: held.key.as_deref(), value: held.value.as_deref() };
                 let standing =
                     standings.entry(held.schema).or_insert_with(|| translator.standing(held.schema));
-                let waits = (held.since, is_paused);
-                let Some(arrival) = translator.late_arrival(lane, record, waits, standing, bytes_max, now())
+                let wait = Wait { since: held.since, is_in_the_way: is_paused };
+                let Some(arrival) = translator.late_arrival(lane, record, wait, standing, bytes_max, now())
                 else {
                     return true;
                 };

@@ -37,6 +37,15 @@ pub struct Restored {
     pub records: u64,
 }
 
+/// Where the log of a partition begins and ends.
+#[derive(Clone, Copy)]
+pub(crate) struct LogBounds {
+    /// The first offset there is.
+    pub(crate) low: i64,
+    /// One past the last.
+    pub(crate) high: i64,
+}
+
 /// Reads the handles that an acquisition needs: one that sees what is committed, one that sees everything.
 pub(crate) struct Readers {
     committed: BaseConsumer<QuietContext>,
@@ -101,11 +110,13 @@ impl Readers {
         self.committed.commit(&list, CommitMode::Sync).map_err(failed)
     }
 
-    /// First offset there is, and one past the last, committed or not.
-    pub(crate) fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaFault> {
-        self.uncommitted
-            .fetch_watermarks(topic, partition, ASK)
-            .map_err(|error| KafkaFault::of(format!("the ends of {topic}/{partition} cannot be read"), error))
+    /// Where a partition begins and ends, committed or not.
+    pub(crate) fn bounds(&self, topic: &str, partition: i32) -> Result<LogBounds, KafkaFault> {
+        let bounds = self.uncommitted.fetch_watermarks(topic, partition, ASK);
+        let (low, high) = bounds.map_err(|error| {
+            KafkaFault::of(format!("the ends of {topic}/{partition} cannot be read"), error)
+        })?;
+        Ok(LogBounds { low, high })
     }
 
     /// Reads one partition of a state topic from its start to its end.
@@ -148,7 +159,8 @@ impl Readers {
         partition: i32,
         translator: &Translator,
         cancelled: &AtomicBool,
-        (state, now): (&TaskState, Timestamp),
+        state: &TaskState,
+        now: Timestamp,
     ) -> Result<HashSet<InRetry>, KafkaFault> {
         let mut found = HashSet::new();
         self.each_record(RETRY, partition, cancelled, |message| {
@@ -190,8 +202,8 @@ impl Readers {
         cancelled: &AtomicBool,
         take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), E>,
     ) -> Result<u64, E> {
-        let ends = self.watermarks(topic, partition)?;
-        self.each_record_between(topic, partition, ends, cancelled, take)
+        let bounds = self.bounds(topic, partition)?;
+        self.each_record_between(topic, partition, bounds, cancelled, take)
     }
 
     /// The same from `low` on, to an end at or past `high`.
@@ -199,19 +211,20 @@ impl Readers {
         &self,
         topic: &'static str,
         partition: i32,
-        (low, high): (i64, i64),
+        LogBounds { low, high }: LogBounds,
         cancelled: &AtomicBool,
         mut take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), E>,
     ) -> Result<u64, E> {
         if low >= high {
             return Ok(0);
         }
-        let (mut records, mut next) = (0, low);
+        let (mut records, mut next) = (0, RecordName { topic, partition, offset: low });
         loop {
             self.wait_until_stable(topic, partition, high, cancelled)?;
             let before = records;
-            self.each_to_an_end((topic, partition), next, cancelled, |message| {
-                (records, next) = (records + 1, message.offset() + 1);
+            self.each_to_an_end(next, cancelled, |message| {
+                records += 1;
+                next.offset = message.offset() + 1;
                 take(message)
             })?;
             // A broker that took the partition over a moment ago may name an end that lies below its predecessor's. So the
@@ -225,8 +238,7 @@ impl Readers {
     /// Hands every committed record from `next` on to `take`, up to an end that some broker names.
     fn each_to_an_end<E: From<KafkaFault>>(
         &self,
-        (topic, partition): (&'static str, i32),
-        next: i64,
+        RecordName { topic, partition, offset: next }: RecordName,
         cancelled: &AtomicBool,
         mut take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -263,7 +275,7 @@ impl Readers {
         high: i64,
         cancelled: &AtomicBool,
     ) -> Result<(), KafkaFault> {
-        let (mut stable, mut progress_at) = (-1, Instant::now());
+        let (mut stable, mut progress_at) = (None, Instant::now());
         loop {
             check_cancelled(cancelled)?;
             let (_, end) = self.committed.fetch_watermarks(topic, partition, ASK).map_err(|error| {
@@ -272,8 +284,8 @@ impl Readers {
             if end >= high {
                 return Ok(());
             }
-            if end > stable {
-                (stable, progress_at) = (end, Instant::now());
+            if stable.is_none_or(|stable| end > stable) {
+                (stable, progress_at) = (Some(end), Instant::now());
             }
             if progress_at.elapsed() > self.no_progress {
                 let (topic, offset) = (topic.to_owned(), end);

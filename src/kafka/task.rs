@@ -10,7 +10,7 @@ use crate::kafka::commit_outcome::CommitOutcome;
 use crate::kafka::fleet::Fleet;
 use crate::kafka::group::Membership;
 use crate::kafka::producer::TaskProducer;
-use crate::kafka::restore::Readers;
+use crate::kafka::restore::{LogBounds, Readers};
 use crate::kafka::said::Said;
 use crate::kafka::settings::{ACQUIRE_PARALLEL, KafkaSettings};
 use crate::kafka::start;
@@ -179,8 +179,8 @@ impl Life {
         let mut restored = readers.restore(self.partition, &spawner.translator, &self.ended)?;
         let start = self.start(&readers, topic_ids, &committed, &restored.state)?;
         if start.is_retry_cut {
-            let what = (&restored.state, (spawner.now)());
-            let found = readers.in_retry(self.partition, &spawner.translator, &self.ended, what)?;
+            let (translator, now) = (&spawner.translator, (spawner.now)());
+            let found = readers.in_retry(self.partition, translator, &self.ended, &restored.state, now)?;
             mark_lost(&mut restored.state, &found);
         }
         let acquired = Acquired {
@@ -215,7 +215,7 @@ impl Life {
         let settings = &self.spawner.settings;
         start::check_partition_count(self.partition, state, settings.partition_count)?;
         let known = |&(lane, committed): &(Lane, Option<i64>)| {
-            let (low, high) = readers.watermarks(lane.topic(), self.partition)?;
+            let LogBounds { low, high } = readers.bounds(lane.topic(), self.partition)?;
             Ok(KnownLane { lane, committed, low, high })
         };
         let lanes = committed.iter().map(known).collect::<Result<_, KafkaFault>>()?;

@@ -52,7 +52,7 @@ pub fn compare(
         let differs =
             |topic| positions.as_ref().is_some_and(|positions| now.ids.differs(topic, &positions.topic_ids));
         let other = Lane::ALL.into_iter().filter(|lane| differs(lane.topic()));
-        let low = other.map(|lane| Ok((lane, readers.watermarks(lane.topic(), partition)?.0)));
+        let low = other.map(|lane| Ok((lane, readers.bounds(lane.topic(), partition)?.low)));
         let low = low.collect::<Result<_, KafkaFault>>()?;
         Ok(Remembered { partition, positions, now: now.ids.clone(), low })
     };

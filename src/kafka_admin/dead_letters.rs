@@ -55,8 +55,8 @@ pub struct Newest {
 
 /// A record that was not understood when it died.
 pub struct DeadRecord {
-    /// Where its letter stands: partition and offset of `appointments.failed`.
-    pub letter_at: (i32, i64),
+    /// Where its letter stands.
+    pub letter_at: RecordName,
     /// When it died.
     pub finished_at: Timestamp,
     /// Where it came from.
@@ -141,7 +141,8 @@ impl DeadLetters {
         self.held += 1;
         self.bytes += 2 * (key.len() + value.len());
         if wanted.names_identity(read.as_ref().ok()) {
-            let letter_at = (message.partition(), message.offset());
+            let (partition, offset) = (message.partition(), message.offset());
+            let letter_at = RecordName { topic: FAILED, partition, offset };
             let finished_at = letter.result.finished_at;
             self.records.push(DeadRecord { letter_at, finished_at, lane, key, value, read });
         }

@@ -19,6 +19,20 @@ use healthflow_core::topics::REVIEW;
 /// A topic and a key in it.
 type Place = (&'static str, Vec<u8>);
 
+/// A record on its way from one partition to another.
+pub(super) struct Misplaced {
+    /// Its topic.
+    pub(super) topic: &'static str,
+    /// Where it lies.
+    pub(super) from: i32,
+    /// Where it belongs.
+    pub(super) home: i32,
+    /// Its key.
+    pub(super) key: Vec<u8>,
+    /// Its value; what is written at its home.
+    pub(super) value: Vec<u8>,
+}
+
 /// The keys that are known in more than one partition.
 pub(super) struct Doubled<'a> {
     translator: &'a Translator,
@@ -64,21 +78,16 @@ impl<'a> Doubled<'a> {
         Ok(Doubled { translator, at_home, elsewhere_twice })
     }
 
-    /// What is to be written at home of a record that lies in partition `from`. `say` hears of what is left over.
-    pub(super) fn resolve(
-        &mut self,
-        (topic, key): Place,
-        value: Vec<u8>,
-        (from, home): (i32, i32),
-        say: &mut Say<'_>,
-    ) -> Result<Vec<u8>, CommandFault> {
-        let is_again = self.elsewhere_twice.contains(&hash(topic, &key));
-        let place = (topic, key);
+    /// Joins `record` with what stands at its home, so that it can be written there. `say` hears of what is left over.
+    pub(super) fn resolve(&mut self, record: &mut Misplaced, say: &mut Say<'_>) -> Result<(), CommandFault> {
+        let Misplaced { topic, from, home, ref key, ref mut value } = *record;
+        let is_again = self.elsewhere_twice.contains(&hash(topic, key));
+        let place = (topic, key.clone());
         let Some(here) = self.at_home.remove(&place) else {
             if is_again {
                 self.at_home.insert(place, value.clone());
             }
-            return Ok(value);
+            return Ok(());
         };
         let name = String::from_utf8_lossy(&place.1).into_owned();
         let read = |value: &[u8]| {
@@ -89,7 +98,7 @@ impl<'a> Doubled<'a> {
         let (joined, what) = if topic == REVIEW {
             (here, "the review in the second one is kept, and the other one is dropped: let DentScheduler send it anew".into())
         } else {
-            let (record, left_over) = match (read(&here)?, read(&value)?) {
+            let (record, left_over) = match (read(&here)?, read(value)?) {
                 (StateRecord::Booking(key, here), StateRecord::Booking(_, there)) => {
                     let (joined, left_over) = here.join(there);
                     (StateRecord::Booking(key, joined), left_over)
@@ -110,7 +119,8 @@ impl<'a> Doubled<'a> {
         }
         say(format!("{name} is known in partitions {from} and {home}, and is joined; {what}"))
             .map_err(CommandFault::Output)?;
-        Ok(joined)
+        *value = joined;
+        Ok(())
     }
 }
 

@@ -17,7 +17,8 @@ use crate::kafka::fleet::{Fleet, laid_out, written_positions};
 use crate::kafka::restore::Readers;
 use crate::kafka::settings::{ACQUIRE_PARALLEL, KafkaSettings};
 use crate::kafka::transaction::{ANSWER_LIMIT, Fenced, fence, transact};
-use crate::kafka_admin::doubled::Doubled;
+use crate::kafka_admin::doubled::{Doubled, Misplaced};
+use crate::kafka_admin::topics::Growth;
 use crate::kafka_admin::{CommandFault, Say};
 use crate::registry::Translator;
 use healthflow_core::event::{Outgoing, home, key};
@@ -31,14 +32,6 @@ const REMEMBERED: [&str; 3] = [PATIENT_STATE, APPOINTMENT_STATE, REVIEW];
 const MOVES_MAX: usize = 1_000;
 /// What a failed transaction means.
 const OR_ELSE: &str = "state cannot be moved; see that no worker runs, and try again";
-
-/// A record on its way from one partition to another.
-struct Move {
-    topic: &'static str,
-    home: i32,
-    key: Vec<u8>,
-    value: Vec<u8>,
-}
 
 /// Where the lanes of a task go on, as far as anybody knows.
 pub(super) type Known = Vec<(Lane, Option<i64>)>;
@@ -74,15 +67,15 @@ pub struct Repartition<'a> {
 }
 
 impl<'a> Repartition<'a> {
-    /// Puts on record that state is moving to `to` partitions: from now on no task goes live. `has` is how many
-    /// `appointments.state` has before it grows. Gives for how many it was laid out, too.
+    /// Puts on record that state is moving, before its topics grow: from now on no task goes live. Gives for how many
+    /// partitions it was laid out, too.
     ///
     /// # Errors
     /// The state is another fleet's or laid out for more, or a broker does not answer.
     pub fn begin(
         settings: &'a KafkaSettings,
         translator: &'a Translator,
-        (has, to): (u32, u32),
+        Growth { state_has: has, to }: Growth,
         now: Timestamp,
     ) -> Result<(Self, u32), CommandFault> {
         let fleet = Fleet::new(settings.owner());
@@ -149,13 +142,11 @@ impl<'a> Repartition<'a> {
         for ((partition, producer), known) in (0..).zip(&producers).zip(known) {
             let mut moves = self.misplaced(partition)?;
             for one in &mut moves {
-                let place = (one.topic, one.key.clone());
-                one.value =
-                    doubled.resolve(place, std::mem::take(&mut one.value), (partition, one.home), say)?;
+                doubled.resolve(one, say)?;
             }
             for some in moves.chunks(MOVES_MAX) {
                 transact(producer, OR_ELSE, |send| {
-                    some.iter().try_for_each(|Move { topic, home, key, value }| {
+                    some.iter().try_for_each(|Misplaced { topic, home, key, value, .. }| {
                         send(BaseRecord::to(topic).partition(*home).key(key).payload(value))?;
                         send(BaseRecord::to(topic).partition(partition).key(key))
                     })
@@ -198,7 +189,7 @@ impl<'a> Repartition<'a> {
     }
 
     /// What `partition` holds and does not belong there any more.
-    fn misplaced(&self, partition: i32) -> Result<Vec<Move>, KafkaFault> {
+    fn misplaced(&self, partition: i32) -> Result<Vec<Misplaced>, KafkaFault> {
         let mut moves = Vec::new();
         for topic in REMEMBERED {
             let mut newest: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
@@ -213,7 +204,7 @@ impl<'a> Repartition<'a> {
             moves.extend(newest.into_iter().filter_map(|(key, value)| {
                 let practice = key::practice(&key)?;
                 let home = home::partition_of(practice.as_bytes(), self.to);
-                (home != partition).then_some(Move { topic, home, key, value })
+                (home != partition).then_some(Misplaced { topic, from: partition, home, key, value })
             }));
         }
         Ok(moves)
@@ -239,7 +230,7 @@ pub(super) fn beginning_where_unknown(
 ) -> Result<Vec<(Lane, i64)>, KafkaFault> {
     let of = |(lane, offset): (Lane, Option<i64>)| match offset {
         Some(offset) => Ok((lane, offset)),
-        None => Ok((lane, readers.watermarks(lane.topic(), partition)?.0)),
+        None => Ok((lane, readers.bounds(lane.topic(), partition)?.low)),
     };
     known.into_iter().map(of).collect()
 }

@@ -21,7 +21,8 @@ pub fn take_over(
     settings: &KafkaSettings,
     translator: &Translator,
     from: &Owner,
-    (partitions, now): (u32, Timestamp),
+    partitions: u32,
+    now: Timestamp,
     say: &mut Say<'_>,
 ) -> Result<(), CommandFault> {
     let mut say = |line: String| say(line).map_err(CommandFault::Output);

@@ -26,7 +26,7 @@ use healthflow_core::status::Status;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
 
-pub use translator::{DecodeFault, RawRecord, Translator};
+pub use translator::{DecodeFault, RawRecord, Translator, Wait};
 
 /// The registry says that it does not know the subject, version or schema (Confluent's error codes).
 const NOT_FOUND: [u32; 3] = [40401, 40402, 40403];

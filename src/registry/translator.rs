@@ -27,6 +27,15 @@ pub struct RawRecord<'a> {
     pub value: Option<&'a [u8]>,
 }
 
+/// How a record waits for its schema.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    /// Since when.
+    pub since: Instant,
+    /// Whether others wait for the place that it takes.
+    pub is_in_the_way: bool,
+}
+
 /// Why a record was not decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DecodeFault {
@@ -56,7 +65,8 @@ impl Translator {
             ids.push((contract.topic, registry.look_up_patiently(contract).await?));
         }
         let id = |wanted: &'static Contract| {
-            ids.iter().find(|(topic, _)| *topic == wanted.topic).map_or(0, |(_, id)| *id)
+            let id = ids.iter().find(|(topic, _)| *topic == wanted.topic).map(|(_, id)| *id);
+            id.expect("every contract was looked up just now")
         };
         let runtime = tokio::runtime::Handle::current();
         Ok(Arc::new(Translator { codec: Codec::new(group, id), registry, runtime }))
@@ -129,14 +139,13 @@ impl Translator {
         self.registry.standing(&self.runtime, id)
     }
 
-    /// What becomes of a record that has waited since `held_since` for its schema, which stands as `standing`: an arrival
-    /// when the schema is here, and one that cannot be used when it has waited long enough; `in_the_way` says that
-    /// others wait for the place it takes.
+    /// What becomes of a record that waits for its schema, which stands as `standing`: an arrival when the schema is
+    /// here, and one that cannot be used when it has waited long enough.
     pub fn late_arrival(
         &self,
         lane: Lane,
         record: RawRecord<'_>,
-        (held_since, in_the_way): (Instant, bool),
+        wait: Wait,
         standing: &Standing,
         bytes_max: usize,
         now: Timestamp,
@@ -146,8 +155,8 @@ impl Translator {
             Standing::Asked => None,
             Standing::Denied { at } => {
                 let wait_min = self.registry.patience.unknown_wait_min;
-                let wait = if in_the_way { Duration::ZERO } else { wait_min };
-                let has_waited = at >= held_since + wait;
+                let least = if wait.is_in_the_way { Duration::ZERO } else { wait_min };
+                let has_waited = at >= wait.since + least;
                 has_waited.then(|| read(lane, record, None, bytes_max, now))
             }
         }
