@@ -7,8 +7,8 @@ use anyhow::Context;
 use clap::Parser;
 use healthflow_sync::cli::{self, Cli, Command, Connection};
 use healthflow_sync::config::Config;
-use healthflow_sync::kafka::schema_registry::SchemaRegistry;
 use healthflow_sync::metrics::log;
+use healthflow_sync::registry::SchemaRegistry;
 use healthflow_sync::worker::Clock;
 
 fn main() -> ExitCode {

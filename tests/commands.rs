@@ -12,7 +12,7 @@ use healthflow_core::event::home::partition_of;
 use healthflow_core::event::result::{ResultEnvelope, ResultOutcome};
 use healthflow_core::sync::Reason;
 use healthflow_core::time::Timestamp;
-use healthflow_sync::kafka::schema_registry::{RetryPolicy, SchemaRegistry};
+use healthflow_sync::registry::{RetryPolicy, SchemaRegistry};
 use healthflow_testkit::stack::Stack;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;

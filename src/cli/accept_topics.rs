@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use crate::cli::Connection;
-use crate::kafka::topics::Topics;
-use crate::kafka::{Avro, KafkaSettings, accept, repartition};
+use crate::kafka::KafkaSettings;
+use crate::kafka_admin::topics::Topics;
+use crate::kafka_admin::{CommandFault, accept, repartition};
+use crate::registry::Translator;
 
 /// What `accept-topics` understands.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -34,12 +36,12 @@ pub async fn run(
     let partitions = topics.partition_count().await?;
     let partitions =
         partitions.context("appointments.requested does not exist; run `healthflow-sync topics`")?;
-    let avro = Avro::connect(connection.registry.clone(), &kafka.group_id).await?;
+    let translator = Translator::connect(connection.registry.clone(), &kafka.group_id).await?;
     let work = move || {
-        let tasks = accept::compare(&kafka, &avro, partitions)?;
-        let accepted = if arguments.yes { Some(accept::accept(&kafka, &avro, &tasks)?) } else { None };
+        let tasks = accept::compare(&kafka, &translator, partitions)?;
+        let accepted = if arguments.yes { Some(accept::accept(&kafka, &translator, &tasks)?) } else { None };
         let lines: Vec<String> = tasks.iter().flat_map(accept::Remembered::lines).collect();
-        Ok::<_, crate::kafka::KafkaFault>((lines, accepted))
+        Ok::<_, CommandFault>((lines, accepted))
     };
     let (lines, accepted) = tokio::task::spawn_blocking(work).await??;
     for line in &lines {

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 use crate::cli::Connection;
-use crate::kafka::stray::{self, Place, Stray};
-use crate::kafka::{Avro, KafkaSettings};
+use crate::kafka::{KafkaSettings, RecordName};
+use crate::kafka_admin::stray::{self, Stray};
+use crate::registry::Translator;
 use healthflow_core::topics::{APPOINTMENT_STATE, PATIENT_STATE};
 
 /// What `drop-record` understands: the place as the worker's log names it.
@@ -41,25 +42,25 @@ pub async fn run(
     else {
         bail!("--topic must be {PATIENT_STATE} or {APPOINTMENT_STATE}; nothing else stops a task");
     };
-    let place = Place { topic, partition: arguments.partition, offset: arguments.offset };
-    let avro = Avro::connect(connection.registry.clone(), &kafka.group_id).await?;
-    let (settings, reader) = (kafka.clone(), avro.clone());
-    let found = tokio::task::spawn_blocking(move || stray::find(&settings, &reader, place)).await??;
-    for line in lines(place, &found) {
+    let record = RecordName { topic, partition: arguments.partition, offset: arguments.offset };
+    let translator = Translator::connect(connection.registry.clone(), &kafka.group_id).await?;
+    let (settings, reader) = (kafka.clone(), translator.clone());
+    let found = tokio::task::spawn_blocking(move || stray::find(&settings, &reader, record)).await??;
+    for line in lines(record, &found) {
         writeln!(out, "{line}").context("cannot write to the output")?;
     }
     if !arguments.dry_run {
-        tokio::task::spawn_blocking(move || stray::remove(&kafka, &avro, place)).await??;
+        tokio::task::spawn_blocking(move || stray::remove(&kafka, &translator, record)).await??;
         writeln!(out, "removed; its worker takes the task up again by itself")
             .context("cannot write to the output")?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn lines(Place { topic, partition, offset }: Place, stray: &Stray) -> [String; 2] {
+fn lines(record: RecordName, stray: &Stray) -> [String; 2] {
     let Stray { why, key_bytes, value_bytes, head, before, .. } = stray;
     let what = format!(
-        "record {offset} of {topic}/{partition}: {value_bytes} bytes that begin with {head}, under a key of {key_bytes} bytes; \
+        "{record}: {value_bytes} bytes that begin with {head}, under a key of {key_bytes} bytes; \
          {why}"
     );
     let then = match before {

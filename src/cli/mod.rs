@@ -19,7 +19,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use rdkafka::ClientConfig;
 
-use crate::kafka::schema_registry::SchemaRegistry;
+use crate::registry::SchemaRegistry;
 
 /// Puts a dental practice's bookings into its health record, exactly once.
 #[derive(Clone, Debug, Parser)]

@@ -7,9 +7,10 @@ use anyhow::{Context, bail};
 
 use crate::cli::Connection;
 use crate::cli::publish::Publisher;
-use crate::kafka::dead_letters::{self, DeadLetters, DeadRecord, Selects};
-use crate::kafka::topics::Topics;
-use crate::kafka::{Avro, KafkaSettings};
+use crate::kafka::{KafkaSettings, RecordName};
+use crate::kafka_admin::dead_letters::{self, DeadLetters, DeadRecord, Selects};
+use crate::kafka_admin::topics::Topics;
+use crate::registry::Translator;
 use healthflow_core::booking::BookingKey;
 use healthflow_core::event::failed::AppointmentFailed;
 use healthflow_core::event::{Identity, Outgoing, RetryEntry};
@@ -86,8 +87,8 @@ pub async fn run(
     let partitions = topics.partition_count().await?;
     let partitions =
         partitions.context("appointments.requested does not exist; run `healthflow-sync topics`")?;
-    let avro = Avro::connect(connection.registry.clone(), &kafka.group_id).await?;
-    let (reads, wanted) = (avro.clone(), arguments.clone());
+    let translator = Translator::connect(connection.registry.clone(), &kafka.group_id).await?;
+    let (reads, wanted) = (translator.clone(), arguments.clone());
     let found =
         tokio::task::spawn_blocking(move || dead_letters::read(&kafka, &reads, partitions, &wanted, now));
     let DeadLetters { newest, records, nameless, unreadable, .. } = found.await??;
@@ -106,7 +107,7 @@ pub async fn run(
             }
         };
         if !arguments.dry_run {
-            publish(&publisher, &avro, &key, entry).await?;
+            publish(&publisher, &translator, &key, entry).await?;
         }
         writeln!(out, "{what}: {done}")?;
         redriven += 1;
@@ -135,7 +136,7 @@ async fn again(
     dry_run: bool,
     out: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let (partition, offset) = record.letter_at;
+    let RecordName { partition, offset, .. } = record.letter_at;
     let what = format!("letter {offset} of partition {partition}, UNDECODABLE at {}", record.finished_at);
     let identity = match &record.read {
         Ok(identity) => identity,
@@ -154,12 +155,12 @@ async fn again(
 
 async fn publish(
     publisher: &Publisher,
-    avro: &Avro,
+    translator: &Translator,
     key: &BookingKey,
     entry: RetryEntry,
 ) -> anyhow::Result<()> {
     let mut buffer = Vec::new();
-    let encoded = avro.encode(&Outgoing::Retry(Box::new(entry)), &mut buffer)?;
+    let encoded = translator.encode(&Outgoing::Retry(Box::new(entry)), &mut buffer)?;
     let value = encoded.value.unwrap_or_default();
     publisher.publish(encoded.topic, key.practice.as_str().as_bytes(), value).await?;
     Ok(())

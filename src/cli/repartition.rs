@@ -7,9 +7,10 @@ use anyhow::Context;
 use tokio::task::block_in_place;
 
 use crate::cli::Connection;
-use crate::kafka::repartition::{Repartition, check_no_worker_runs};
-use crate::kafka::topics::Topics;
-use crate::kafka::{Avro, KafkaFault, KafkaSettings};
+use crate::kafka::KafkaSettings;
+use crate::kafka_admin::repartition::{Repartition, check_no_worker_runs};
+use crate::kafka_admin::topics::Topics;
+use crate::registry::Translator;
 use healthflow_core::time::Timestamp;
 
 /// What `repartition` understands.
@@ -33,9 +34,10 @@ pub async fn run(
     let no_output = "cannot write to the output";
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
     block_in_place(|| check_no_worker_runs(&kafka))?;
-    let (has, to) = topics.before_growth(arguments.partitions).await?;
-    let avro = Avro::connect(connection.registry.clone(), &kafka.group_id).await?;
-    let begin = || Repartition::begin(&kafka, &avro, (has, to), now);
+    let growth = topics.before_growth(arguments.partitions).await?;
+    let to = growth.to;
+    let translator = Translator::connect(connection.registry.clone(), &kafka.group_id).await?;
+    let begin = || Repartition::begin(&kafka, &translator, growth, now);
     let (mut repartition, from) = block_in_place(begin)?;
     writeln!(out, "state moves from {from} to {to} partitions; no worker starts until that is done")
         .context(no_output)?;
@@ -43,9 +45,7 @@ pub async fn run(
         writeln!(out, "{line}").context(no_output)?;
     }
     let moved = block_in_place(|| {
-        let mut say = |line: String| {
-            writeln!(out, "{line}").map_err(|error| KafkaFault(format!("{no_output}: {error}")))
-        };
+        let mut say = |line: String| writeln!(out, "{line}");
         let moved = repartition.move_state(&mut say)?;
         repartition.finish().map(|()| moved)
     })?;

@@ -15,10 +15,10 @@ use crate::cli::topics::wish;
 use crate::cli::{Connection, open_files};
 use crate::config::{Config, FirstStart, GroupProtocol, HOSTNAME, secret};
 use crate::http::{TransportSettings, check_token_file};
-use crate::kafka::schema_registry::{RetryPolicy, SchemaRegistry};
-use crate::kafka::topics::{TopicFault, TopicSpec, Topics};
-use crate::kafka::{Avro, BrokerClock, ClockFault, ClockWatch, Ends, Fleet, KafkaSettings, NotEntered, Now};
+use crate::kafka::{BrokerClock, ClockFault, ClockWatch, Ends, Fleet, KafkaSettings, NotEntered, Now};
+use crate::kafka_admin::topics::{TopicFault, TopicSpec, Topics};
 use crate::metrics::{Catalogue, log};
+use crate::registry::{RetryPolicy, SchemaRegistry, Translator};
 use crate::worker::{self, Clock, Observer, RunSettings, Seen, StopRequest};
 use healthflow_core::fact::Fact;
 use healthflow_core::processor::Processor;
@@ -75,14 +75,14 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
     watcher.registry = Some(connection.registry.clone());
     runtime.spawn(connection.registry.clone().look_ahead());
     let entered = stop.unless_requested(enter(connection, &kafka, clock));
-    let Some((avro, fleet)) = runtime.block_on(entered).transpose()? else {
+    let Some((translator, fleet)) = runtime.block_on(entered).transpose()? else {
         runtime.shutdown_background();
         return Ok(());
     };
     let settings = RunSettings {
         kafka,
         fleet,
-        avro,
+        translator,
         healthflow: TransportSettings {
             base_url: config.healthflow.base_url.clone(),
             token_file: config.healthflow.token_file.0.clone(),
@@ -187,15 +187,15 @@ async fn enter(
     connection: &Connection,
     kafka: &KafkaSettings,
     clock: Clock,
-) -> anyhow::Result<(Arc<Avro>, Fleet)> {
-    let avro = Avro::connect(connection.registry.clone(), &kafka.group_id).await?;
+) -> anyhow::Result<(Arc<Translator>, Fleet)> {
+    let translator = Translator::connect(connection.registry.clone(), &kafka.group_id).await?;
     loop {
-        let (fleet, kafka, schemas) = (Fleet::new(kafka.owner()), kafka.clone(), avro.clone());
+        let (fleet, kafka, schemas) = (Fleet::new(kafka.owner()), kafka.clone(), translator.clone());
         let asked = spawn_blocking(move || fleet.enter(&kafka, &schemas, clock.now()).map(|()| fleet));
         match asked.await? {
-            Ok(fleet) => return Ok((avro, fleet)),
-            Err(NotEntered::Refused(why)) => bail!("{why}"),
+            Ok(fleet) => return Ok((translator, fleet)),
             Err(NotEntered::Kafka(fault)) => wait_out(&fault).await,
+            Err(refused @ (NotEntered::Refused(_) | NotEntered::BrokenOff { .. })) => bail!(refused),
         }
     }
 }

@@ -13,8 +13,8 @@ use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Map, Value, json};
 
 use crate::cli::Connection;
-use crate::kafka::schema_registry::SchemaRegistry;
 use crate::metrics::log;
+use crate::registry::SchemaRegistry;
 use healthflow_core::event::avro::{Contract, contract, schema_id};
 use healthflow_core::topics;
 

@@ -7,9 +7,10 @@ use anyhow::Context;
 use tokio::task::block_in_place;
 
 use crate::cli::Connection;
-use crate::kafka::takeover::take_over;
-use crate::kafka::topics::Topics;
-use crate::kafka::{Avro, KafkaFault, KafkaSettings};
+use crate::kafka::KafkaSettings;
+use crate::kafka_admin::takeover::take_over;
+use crate::kafka_admin::topics::Topics;
+use crate::registry::Translator;
 use healthflow_core::state::Owner;
 use healthflow_core::time::Timestamp;
 
@@ -34,16 +35,14 @@ pub async fn run(
     out: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
-    let (_, partitions) = topics.before_growth(None).await?;
-    let avro = Avro::connect(connection.registry.clone(), &kafka.group_id).await?;
+    let partitions = topics.before_growth(None).await?.to;
+    let translator = Translator::connect(connection.registry.clone(), &kafka.group_id).await?;
     let from = Owner {
         application: arguments.from_application.as_str().into(),
         group_id: arguments.from_group.as_str().into(),
     };
-    let mut say = |line: String| {
-        writeln!(out, "{line}").map_err(|error| KafkaFault(format!("cannot write to the output: {error}")))
-    };
-    block_in_place(|| take_over(&kafka, &avro, &from, (partitions, now), &mut say))?;
+    let mut say = |line: String| writeln!(out, "{line}");
+    block_in_place(|| take_over(&kafka, &translator, &from, partitions, now, &mut say))?;
     writeln!(out, "the state belongs to {} now; start its workers", kafka.owner())
         .context("cannot write to the output")?;
     Ok(ExitCode::SUCCESS)

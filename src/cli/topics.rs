@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use crate::cli::Connection;
 use crate::config::Config;
-use crate::kafka::topics::{TopicSpec, Topics};
+use crate::kafka_admin::topics::{TopicSpec, Topics};
 
 /// What `topics` understands.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -49,6 +49,7 @@ pub async fn run(
 
 /// What `config` asks of the topics.
 pub fn wish(config: &Config) -> TopicSpec {
-    let (keep_days, record_bytes_max) = (config.worker.keep_days, config.kafka.record_bytes_max as usize);
+    let keep_days = Some(config.worker.keep_days).filter(|days| *days > 0);
+    let record_bytes_max = config.kafka.record_bytes_max as usize;
     TopicSpec { keep_days, record_bytes_max, ..TopicSpec::default() }
 }

@@ -2,7 +2,7 @@
 //! would be a worker that runs and never sends.
 
 use super::{Config, Retry};
-use crate::kafka::topics::{FAILED_RETENTION_MS, RETENTION_MS};
+use crate::kafka_admin::topics::{FAILED_RETENTION_MS, RETENTION_MS};
 use healthflow_core::event::size::RECORD_BYTES_RANGE;
 use healthflow_core::time::DAY_MS;
 

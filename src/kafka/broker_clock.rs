@@ -91,7 +91,7 @@ impl BrokerClock {
             .set("acks", "1")
             .set("message.timeout.ms", limit_ms)
             .create_with_context(Acknowledged::default())
-            .map_err(|error| KafkaFault::of("the producer that asks for the time cannot be made", &error))?;
+            .map_err(KafkaFault::settings("the producer that asks for the time"))?;
         Ok(BrokerClock { producer })
     }
 
@@ -147,7 +147,7 @@ impl BrokerClock {
         let thread = std::thread::Builder::new()
             .name("clock".into())
             .spawn(move || look(&self, &now, allowed_ms, &seen, &ends))
-            .map_err(|error| KafkaFault(format!("no thread to compare the clock: {error}")))?;
+            .map_err(KafkaFault::no_thread("to compare the clock"))?;
         Ok(ClockWatch { ahead_ms, stop, thread: Some(thread) })
     }
 }

@@ -35,7 +35,7 @@ impl Ends {
         let consumer: BaseConsumer = settings
             .reader()
             .create()
-            .map_err(|error| KafkaFault::of("the consumer that asks for the ends cannot be made", &error))?;
+            .map_err(KafkaFault::settings("the consumer that asks for the ends"))?;
         let known: Arc<Mutex<Known>> = Arc::default();
         let stop = Arc::new(AtomicBool::new(false));
         let thread = {
@@ -43,7 +43,7 @@ impl Ends {
             std::thread::Builder::new()
                 .name("ends".into())
                 .spawn(move || ask(&consumer, &known, &stop))
-                .map_err(|error| KafkaFault(format!("no thread to ask for the ends: {error}")))?
+                .map_err(KafkaFault::no_thread("to ask for the ends"))?
         };
         Ok(Ends { known, stop, thread: Some(thread) })
     }

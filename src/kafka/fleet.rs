@@ -11,10 +11,11 @@ use std::sync::{Mutex, PoisonError};
 use rdkafka::Message;
 use rdkafka::producer::BaseRecord;
 
-use crate::kafka::restore::{Readers, RecordName, decode};
+use crate::kafka::fault::{Flaw, KafkaFault, RecordName};
+use crate::kafka::restore::{LogBounds, Readers, decode};
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::transaction::{fence, transact};
-use crate::kafka::{Avro, KafkaFault};
+use crate::registry::Translator;
 use healthflow_core::event::key::{FLEET, TASK};
 use healthflow_core::event::state::AppointmentStateRecord;
 use healthflow_core::state::{FleetRecord, Owner, Refusal, StateRecord, TaskPositions};
@@ -22,7 +23,7 @@ use healthflow_core::time::Timestamp;
 use healthflow_core::topics::APPOINTMENT_STATE;
 
 /// The transactional id of whoever writes the record. The topics have fixed names, and so has this.
-pub const TRANSACTIONAL_ID: &str = "healthflow-sync.fleet";
+const TRANSACTIONAL_ID: &str = "healthflow-sync.fleet";
 /// How often a worker that finds no record tries to write the first one, while others do the same.
 const CLAIMS_MAX: u32 = 5;
 
@@ -40,11 +41,20 @@ struct Seen {
 }
 
 /// Why a worker may not start.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum NotEntered {
     /// The record says so.
     #[error("{0}")]
-    Refused(String),
+    Refused(Refusal),
+    /// A repartition was broken off before there was such a record.
+    #[error(
+        "state is laid out for {laid_out:?} partitions, so a repartition was broken off; stop every worker and run \
+         `healthflow-sync repartition`"
+    )]
+    BrokenOff {
+        /// For how many partitions some tasks have written their state.
+        laid_out: Vec<u32>,
+    },
     /// It could not be read or written; worth another try.
     #[error(transparent)]
     Kafka(#[from] KafkaFault),
@@ -57,7 +67,7 @@ impl Fleet {
     }
 
     /// Who this process is.
-    pub(super) fn owner(&self) -> &Owner {
+    pub(crate) fn owner(&self) -> &Owner {
         &self.owner
     }
 
@@ -66,15 +76,20 @@ impl Fleet {
     ///
     /// # Errors
     /// See [`NotEntered`].
-    pub fn enter(&self, settings: &KafkaSettings, avro: &Avro, now: Timestamp) -> Result<(), NotEntered> {
+    pub fn enter(
+        &self,
+        settings: &KafkaSettings,
+        translator: &Translator,
+        now: Timestamp,
+    ) -> Result<(), NotEntered> {
         let readers = Readers::new(settings)?;
         let mut claims = 0;
         let record = loop {
-            if let Some(record) = self.look(&readers, avro, &AtomicBool::new(false))? {
+            if let Some(record) = self.look(&readers, translator, &AtomicBool::new(false))? {
                 break record;
             }
             claims += 1;
-            match self.claim(settings, &readers, avro, now) {
+            match self.claim(settings, &readers, translator, now) {
                 Ok(record) => break record,
                 Err(NotEntered::Kafka(fault)) if claims < CLAIMS_MAX => {
                     tracing::debug!("claimed in vain: {fault}")
@@ -82,51 +97,44 @@ impl Fleet {
                 Err(fault) => return Err(fault),
             }
         };
-        record
-            .admits(&self.owner, settings.partition_count)
-            .map_err(|refusal| NotEntered::Refused(refusal.to_string()))
+        record.admits(&self.owner, settings.partition_count).map_err(NotEntered::Refused)
     }
 
     /// Writes the first record, unless there is one.
-    pub(super) fn claim(
+    fn claim(
         &self,
         settings: &KafkaSettings,
         readers: &Readers,
-        avro: &Avro,
+        translator: &Translator,
         now: Timestamp,
     ) -> Result<FleetRecord, NotEntered> {
-        let laid_out = laid_out(readers, avro, settings.partition_count)?;
+        let laid_out = laid_out(readers, translator, settings.partition_count)?;
         let count = match laid_out[..] {
             [] => settings.partition_count,
             [count] => count,
-            _ => {
-                return Err(NotEntered::Refused(format!(
-                    "state is laid out for {laid_out:?} partitions, so a repartition was broken off; stop every worker and \
-                     run `healthflow-sync repartition`"
-                )));
-            }
+            _ => return Err(NotEntered::BrokenOff { laid_out }),
         };
-        let claimed = self.rewrite(settings, readers, avro, |record| {
-            Ok(record.unwrap_or_else(|| FleetRecord::new(self.owner.clone(), count, now)))
+        let claimed = self.rewrite(settings, readers, translator, |record| {
+            Ok::<_, KafkaFault>(record.unwrap_or_else(|| FleetRecord::new(self.owner.clone(), count, now)))
         })?;
         tracing::info!(owner = %claimed.owner, partitions = claimed.partition_count, "the fleet is on record");
         Ok(claimed)
     }
 
     /// The record as it stands now; none where nobody ever wrote one.
-    pub(super) fn look(
+    pub(crate) fn look(
         &self,
         readers: &Readers,
-        avro: &Avro,
+        translator: &Translator,
         cancelled: &AtomicBool,
     ) -> Result<Option<FleetRecord>, KafkaFault> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let (low, high) = readers.watermarks(APPOINTMENT_STATE, 0)?;
+        let LogBounds { low, high } = readers.bounds(APPOINTMENT_STATE, 0)?;
         if seen.next > high {
             *seen = Seen::default();
         }
-        let (mut newest, from) = (None, seen.next.max(low));
-        readers.each_record_between(APPOINTMENT_STATE, 0, (from, high), cancelled, |message| {
+        let (mut newest, unseen) = (None, LogBounds { low: seen.next.max(low), high });
+        readers.each_record_between::<KafkaFault>(APPOINTMENT_STATE, 0, unseen, cancelled, |message| {
             if message.key() == Some(FLEET.as_bytes()) {
                 newest = Some((message.offset(), message.payload().map(<[u8]>::to_vec)));
             }
@@ -134,7 +142,7 @@ impl Fleet {
         })?;
         if let Some((offset, value)) = newest {
             seen.record = match value {
-                Some(value) => Some(read(offset, &value, avro, cancelled)?),
+                Some(value) => Some(read(offset, &value, translator, cancelled)?),
                 None => None,
             };
         }
@@ -149,10 +157,11 @@ impl Fleet {
         settings: &KafkaSettings,
         partition: i32,
         readers: &Readers,
-        avro: &Avro,
+        translator: &Translator,
         cancelled: &AtomicBool,
     ) -> Result<(), Refusal> {
-        let record = self.look(readers, avro, cancelled).map_err(|fault| Refusal::Wait(fault.to_string()))?;
+        let record =
+            self.look(readers, translator, cancelled).map_err(|fault| Refusal::Wait(fault.to_string()))?;
         let Some(record) = record else {
             return Err(Refusal::End(
                 "the fleet's record is gone from appointments.state/0; was the topic made anew? Start this worker again \
@@ -165,21 +174,21 @@ impl Fleet {
 
     /// Writes what `decide` makes of the record, unless that is the same. What it is given is the newest: whoever wrote
     /// before is fenced.
-    pub(super) fn rewrite(
+    pub(crate) fn rewrite<E: From<KafkaFault>>(
         &self,
         settings: &KafkaSettings,
         readers: &Readers,
-        avro: &Avro,
-        decide: impl FnOnce(Option<FleetRecord>) -> Result<FleetRecord, KafkaFault>,
-    ) -> Result<FleetRecord, KafkaFault> {
+        translator: &Translator,
+        decide: impl FnOnce(Option<FleetRecord>) -> Result<FleetRecord, E>,
+    ) -> Result<FleetRecord, E> {
         let producer = fence(&settings.producer_named(TRANSACTIONAL_ID), "the fleet's record")?;
-        let old = self.look(readers, avro, &AtomicBool::new(false))?;
+        let old = self.look(readers, translator, &AtomicBool::new(false))?;
         let new = decide(old.clone())?;
         if old.as_ref() == Some(&new) {
             return Ok(new);
         }
         let mut buffer = Vec::new();
-        let encoded = avro.encode_fleet(&new, &mut buffer).map_err(|why| KafkaFault(why.to_string()))?;
+        let encoded = translator.encode_fleet(&new, &mut buffer).map_err(KafkaFault::from)?;
         let (key, value) = (encoded.key.unwrap_or_default(), encoded.value.unwrap_or_default());
         transact(
             &producer,
@@ -190,22 +199,27 @@ impl Fleet {
     }
 }
 
-fn read(offset: i64, value: &[u8], avro: &Avro, cancelled: &AtomicBool) -> Result<FleetRecord, KafkaFault> {
+fn read(
+    offset: i64,
+    value: &[u8],
+    translator: &Translator,
+    cancelled: &AtomicBool,
+) -> Result<FleetRecord, KafkaFault> {
     let at = RecordName { topic: APPOINTMENT_STATE, partition: 0, offset };
     let record: AppointmentStateRecord =
-        decode(at, avro, cancelled, || avro.value(APPOINTMENT_STATE, value))?;
-    record.into_fleet().ok_or_else(|| {
-        KafkaFault(format!(
-            "record {offset} of {APPOINTMENT_STATE}/0 has the key {FLEET} and says nothing of a fleet"
-        ))
-    })
+        decode(at, translator, cancelled, || translator.value(APPOINTMENT_STATE, value))?;
+    record.into_fleet().ok_or(KafkaFault::Unreadable { record: at, flaw: Flaw::NoFleet })
 }
 
 /// The partition counts that tasks have written down beside their offsets, ascending: what counts where no fleet is on
 /// record. More than one where a repartition was broken off.
-pub(super) fn laid_out(readers: &Readers, avro: &Avro, partitions: u32) -> Result<Vec<u32>, KafkaFault> {
+pub(crate) fn laid_out(
+    readers: &Readers,
+    translator: &Translator,
+    partitions: u32,
+) -> Result<Vec<u32>, KafkaFault> {
     let positions =
-        (0..partitions.cast_signed()).map(|partition| written_positions(readers, avro, partition));
+        (0..partitions.cast_signed()).map(|partition| written_positions(readers, translator, partition));
     let positions: Vec<_> = positions.collect::<Result<_, _>>()?;
     let mut counts: Vec<u32> =
         positions.into_iter().flatten().map(|written| written.partition_count).collect();
@@ -215,9 +229,9 @@ pub(super) fn laid_out(readers: &Readers, avro: &Avro, partitions: u32) -> Resul
 }
 
 /// What a task has written down of itself in its state; none of one that never ran.
-pub(super) fn written_positions(
+pub(crate) fn written_positions(
     readers: &Readers,
-    avro: &Avro,
+    translator: &Translator,
     partition: i32,
 ) -> Result<Option<TaskPositions>, KafkaFault> {
     let (mut newest, cancelled) = (None, AtomicBool::new(false));
@@ -229,7 +243,7 @@ pub(super) fn written_positions(
     })?;
     let Some((offset, Some(value))) = newest else { return Ok(None) };
     let at = RecordName { topic: APPOINTMENT_STATE, partition, offset };
-    match decode(at, avro, &cancelled, || avro.state(APPOINTMENT_STATE, &value))? {
+    match decode(at, translator, &cancelled, || translator.state(APPOINTMENT_STATE, &value))? {
         StateRecord::Task(positions) => Ok(Some(positions)),
         _ => Ok(None),
     }

@@ -65,10 +65,10 @@ impl Group {
         let consumer: BaseConsumer<GroupContext> = settings
             .group()
             .create_with_context(context)
-            .map_err(|error| KafkaFault::of("the group's consumer cannot be made", &error))?;
+            .map_err(KafkaFault::settings("the group's consumer"))?;
         consumer
             .subscribe(&[REQUESTED])
-            .map_err(|error| KafkaFault::of(format_args!("{REQUESTED} cannot be subscribed to"), &error))?;
+            .map_err(|error| KafkaFault::of(format!("{REQUESTED} cannot be subscribed to"), error))?;
         let consumer = Arc::new(consumer);
         let stop = Arc::new(AtomicBool::new(false));
         let thread = {
@@ -76,7 +76,7 @@ impl Group {
             std::thread::Builder::new()
                 .name("group".into())
                 .spawn(move || poll(&consumer, &stop))
-                .map_err(|error| KafkaFault(format!("no thread for the group's consumer: {error}")))?
+                .map_err(KafkaFault::no_thread("for the group's consumer"))?
         };
         unowned::start(settings, joined, stop.clone())?;
         Ok(Group { consumer, stop, thread: Some(thread) })
@@ -123,29 +123,31 @@ impl Drop for Group {
 impl Membership {
     /// The group's view of this member, as a transaction must quote it; none while it is not a member (generation −1):
     /// the broker would accept offsets with that, unfenced.
-    pub fn proof(&self) -> Option<ConsumerGroupMetadata> {
+    pub(super) fn proof(&self) -> Option<ConsumerGroupMetadata> {
         // The generation is not part of rdkafka's safe interface. It only rises, so what lies between two equal
         // readings belongs to it.
         let consumer = self.0.upgrade()?;
-        let before = generation(&consumer);
+        let before = generation(&consumer)?;
         let proof = consumer.group_metadata()?;
-        (before >= 0 && before == generation(&consumer)).then_some(proof)
+        (generation(&consumer) == Some(before)).then_some(proof)
     }
 }
 
+/// The generation of the group that this member belongs to; none while it is no member.
 #[allow(unsafe_code, reason = "rdkafka wraps the group metadata without a way to ask for their generation")]
-fn generation(consumer: &BaseConsumer<GroupContext>) -> i32 {
+fn generation(consumer: &BaseConsumer<GroupContext>) -> Option<i32> {
     use rdkafka::bindings;
     let client = consumer.client().native_ptr();
     // SAFETY: the client lives as long as `consumer`; the metadata are ours until destroyed, and may be null.
     unsafe {
         let metadata = bindings::rd_kafka_consumer_group_metadata(client);
         if metadata.is_null() {
-            return -1;
+            return None;
         }
         let generation = bindings::rd_kafka_consumer_group_metadata_generation_id(metadata);
         bindings::rd_kafka_consumer_group_metadata_destroy(metadata);
-        generation
+        // librdkafka's −1 is the generation of who is no member.
+        (generation >= 0).then_some(generation)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use rdkafka::Message;
 use rdkafka::message::BorrowedMessage;
 
-use crate::kafka::{Avro, RawRecord};
+use crate::registry::{RawRecord, Translator};
 use healthflow_core::event::size::TooLarge;
 use healthflow_core::event::{Arrival, Misrouted, arrival, home};
 use healthflow_core::life::Incarnation;
@@ -28,7 +28,8 @@ pub(super) struct Limits {
 
 /// One lane of one life of a task.
 pub(super) struct Reading {
-    place: (i32, Lane),
+    partition: i32,
+    lane: Lane,
     pub(super) incarnation: Incarnation,
     /// Guards the order: whatever librdkafka brings again after a pause is skipped.
     pub(super) next_offset: i64,
@@ -39,7 +40,7 @@ pub(super) struct Reading {
     /// How often in a row it was seen that nothing is fetched.
     pub(super) ended: u32,
     /// Up to here records are decoded only when it is said.
-    guarded_until: i64,
+    guarded_until: Option<i64>,
     guarded: BTreeMap<i64, Guarded>,
 }
 
@@ -50,6 +51,14 @@ struct Guarded {
     written_at: Option<Timestamp>,
 }
 
+/// A record that is looked into now.
+struct Taken<'a> {
+    offset: i64,
+    record: RawRecord<'a>,
+    written_at: Option<Timestamp>,
+}
+
+/// A record whose schema is not known yet.
 pub(super) struct Held {
     pub(super) offset: i64,
     pub(super) schema: u32,
@@ -60,19 +69,29 @@ pub(super) struct Held {
 
 impl Reading {
     pub(super) fn new(
-        place: (i32, Lane),
+        partition: i32,
+        lane: Lane,
         incarnation: Incarnation,
         next_offset: i64,
-        guarded_until: i64,
+        guarded_until: Option<i64>,
     ) -> Self {
-        let (held, guarded) = (Vec::new(), BTreeMap::new());
-        Reading { place, incarnation, next_offset, is_paused: false, held, ended: 0, guarded_until, guarded }
+        Reading {
+            partition,
+            lane,
+            incarnation,
+            next_offset,
+            is_paused: false,
+            held: Vec::new(),
+            ended: 0,
+            guarded_until,
+            guarded: BTreeMap::new(),
+        }
     }
 
     /// Takes a record that was fetched; what is guarded is only kept.
     pub(super) fn fetched(
         &mut self,
-        avro: &Avro,
+        translator: &Translator,
         now: Timestamp,
         limits: Limits,
         message: &BorrowedMessage<'_>,
@@ -81,13 +100,14 @@ impl Reading {
         let record = RawRecord { key: message.key(), value: message.payload() };
         let (offset, written_at) = (message.offset(), message.timestamp().to_millis().map(Timestamp));
         // In their order, so that the first copy of a version is met first.
-        if offset >= self.guarded_until && self.guarded.is_empty() {
-            self.take(avro, now, limits, (offset, record, written_at), batch);
+        let is_guarded = self.guarded_until.is_some_and(|until| offset < until);
+        if !is_guarded && self.guarded.is_empty() {
+            self.take(translator, now, limits, Taken { offset, record, written_at }, batch);
             return;
         }
         let (key, value) = (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec));
         self.guarded.insert(offset, Guarded { key, value, written_at });
-        let ((partition, lane), incarnation) = (self.place, self.incarnation);
+        let Reading { partition, lane, incarnation, .. } = *self;
         let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
         batch.push(Input::Held { partition, incarnation, lane, offset, size_bytes });
     }
@@ -95,19 +115,19 @@ impl Reading {
     /// Decodes what was kept, or buries it.
     pub(super) fn read(
         &mut self,
-        avro: &Avro,
+        translator: &Translator,
         now: Timestamp,
         limits: Limits,
         release: Release,
         batch: &mut Vec<Input>,
     ) {
-        let ((partition, lane), incarnation) = (self.place, self.incarnation);
+        let Reading { partition, lane, incarnation, .. } = *self;
         let offsets: Vec<i64> = self.guarded.range(release.from..=release.to).map(|(at, _)| *at).collect();
         for offset in offsets {
             let Some(Guarded { key, value, written_at }) = self.guarded.remove(&offset) else { continue };
             let record = RawRecord { key: key.as_deref(), value: value.as_deref() };
             let Some(unclean_ends) = release.buried_after else {
-                self.take(avro, now, limits, (offset, record, written_at), batch);
+                self.take(translator, now, limits, Taken { offset, record, written_at }, batch);
                 continue;
             };
             let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
@@ -119,24 +139,24 @@ impl Reading {
     /// Hands a record on, or keeps it until its schema is known and says that it is there.
     fn take(
         &mut self,
-        avro: &Avro,
+        translator: &Translator,
         now: Timestamp,
         Limits { partition_count, input_bytes_max }: Limits,
-        (offset, record, written_at): (i64, RawRecord<'_>, Option<Timestamp>),
+        Taken { offset, record, written_at }: Taken<'_>,
         batch: &mut Vec<Input>,
     ) {
-        let ((partition, lane), incarnation) = (self.place, self.incarnation);
+        let Reading { partition, lane, incarnation, .. } = *self;
         let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
         let arrival = match home::misrouted(record.key, record.value, partition, partition_count) {
             Some(misrouted) => Ok(passed_on(lane, record, misrouted, input_bytes_max)),
-            None => avro.arrival(lane, record, input_bytes_max, now),
+            None => translator.arrival(lane, record, input_bytes_max, now),
         };
         match arrival {
             Ok(arrival) => {
                 batch.push(Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival });
             }
             Err(schema) => {
-                avro.standing(schema);
+                translator.standing(schema);
                 let (key, value) = (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec));
                 self.held.push(Held { offset, schema, since: Instant::now(), key, value });
                 batch.push(Input::Delayed { partition, incarnation, lane, offset, size_bytes, written_at });

@@ -51,9 +51,7 @@ impl LaneWatch {
                 }
             };
             let builder = std::thread::Builder::new().name("lane watch".into());
-            builder
-                .spawn(look)
-                .map_err(|error| KafkaFault(format!("no thread to look at topics: {error}")))?
+            builder.spawn(look).map_err(KafkaFault::no_thread("to look at topics"))?
         };
         Ok(LaneWatch { watched, stop, thread: Some(thread) })
     }

@@ -16,7 +16,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use crate::kafka::fetching::{Fetched, Fetching, LanesContext};
 use crate::kafka::lane_reading::{Limits, RECORD_OVERHEAD_BYTES, Reading};
 use crate::kafka::settings::KafkaSettings;
-use crate::kafka::{Avro, KafkaFault, Now, RawRecord};
+use crate::kafka::{KafkaFault, Now};
+use crate::registry::{RawRecord, Translator, Wait};
 use healthflow_core::event::size::input_bytes_max;
 use healthflow_core::life::{Incarnation, LaneEnd};
 use healthflow_core::partition::reading::Release;
@@ -52,7 +53,7 @@ impl Lanes {
     /// The settings are refused, or no thread could be started.
     pub fn start(
         settings: &KafkaSettings,
-        avro: Arc<Avro>,
+        translator: Arc<Translator>,
         inbox: Arc<dyn Inbox>,
         now: Now,
     ) -> Result<Self, KafkaFault> {
@@ -60,7 +61,7 @@ impl Lanes {
         let consumer = settings
             .lanes()
             .create_with_context(LanesContext(fetching.clone()))
-            .map_err(|error| KafkaFault::of("the lanes' consumer cannot be made", &error))?;
+            .map_err(KafkaFault::settings("the lanes' consumer"))?;
         let (orders, to_do) = channel();
         let limits = Limits {
             partition_count: settings.partition_count,
@@ -68,11 +69,11 @@ impl Lanes {
         };
         let (reading, batch) = (HashMap::new(), Vec::new());
         let (shown, round) = (fetching.clone(), 0);
-        let mut reader = Reader { consumer, fetching, round, avro, inbox, now, limits, reading, batch };
+        let mut reader = Reader { consumer, fetching, round, translator, inbox, now, limits, reading, batch };
         let thread = std::thread::Builder::new()
             .name("lanes".into())
             .spawn(move || reader.run(&to_do))
-            .map_err(|error| KafkaFault(format!("no thread for the lanes' consumer: {error}")))?;
+            .map_err(KafkaFault::no_thread("for the lanes' consumer"))?;
         Ok(Lanes { fetching: shown, orders: Some(orders), thread: Some(thread) })
     }
 
@@ -139,7 +140,7 @@ struct Reader {
     fetching: Fetching,
     /// Which of librdkafka's statistics were looked at.
     round: u64,
-    avro: Arc<Avro>,
+    translator: Arc<Translator>,
     inbox: Arc<dyn Inbox>,
     now: Now,
     limits: Limits,
@@ -172,7 +173,7 @@ impl Reader {
 
     /// Takes one record; false if there is none now.
     fn poll(&mut self, wait: Duration) -> bool {
-        let Reader { consumer, avro, now, limits, reading, batch, .. } = self;
+        let Reader { consumer, translator, now, limits, reading, batch, .. } = self;
         match consumer.poll(wait) {
             Some(Ok(message)) => {
                 let Some(lane) = Lane::of(message.topic()) else {
@@ -183,7 +184,7 @@ impl Reader {
                     && message.offset() >= of.next_offset
                 {
                     of.next_offset = message.offset() + 1;
-                    of.fetched(avro, now(), *limits, &message, batch);
+                    of.fetched(translator, now(), *limits, &message, batch);
                 }
                 true
             }
@@ -201,9 +202,9 @@ impl Reader {
                 self.begin(partition, incarnation, &positions, &guarded)
             }
             Order::Read { partition, release } => {
-                let Reader { avro, now, limits, reading, batch, .. } = self;
+                let Reader { translator, now, limits, reading, batch, .. } = self;
                 if let Some(of) = reading.get_mut(&(partition, release.lane)) {
-                    of.read(avro, now(), *limits, release, batch);
+                    of.read(translator, now(), *limits, release, batch);
                 }
                 Ok(())
             }
@@ -241,8 +242,8 @@ impl Reader {
         let mut list = TopicPartitionList::with_capacity(positions.len());
         for &(lane, offset) in positions {
             list.add_partition_offset(lane.topic(), partition, Offset::Offset(offset))?;
-            let guarded_until = lane.offset_in(guarded).unwrap_or(0);
-            let reading = Reading::new((partition, lane), incarnation, offset, guarded_until);
+            let guarded_until = lane.offset_in(guarded);
+            let reading = Reading::new(partition, lane, incarnation, offset, guarded_until);
             self.reading.insert((partition, lane), reading);
         }
         self.consumer.incremental_assign(&list)?;
@@ -281,16 +282,18 @@ impl Reader {
 
     /// Tries the records again that wait for a schema.
     fn retry_held(&mut self) {
-        let Reader { avro, now, limits, reading, batch, .. } = self;
+        let Reader { translator, now, limits, reading, batch, .. } = self;
         let bytes_max = limits.input_bytes_max;
         let mut standings = HashMap::new();
         for (&(partition, lane), of) in reading.iter_mut().filter(|(_, of)| !of.held.is_empty()) {
             let (incarnation, is_paused) = (of.incarnation, of.is_paused);
             of.held.retain(|held| {
                 let record = RawRecord { key: held.key.as_deref(), value: held.value.as_deref() };
-                let standing = standings.entry(held.schema).or_insert_with(|| avro.standing(held.schema));
-                let waits = (held.since, is_paused);
-                let Some(arrival) = avro.late_arrival(lane, record, waits, standing, bytes_max, now()) else {
+                let standing =
+                    standings.entry(held.schema).or_insert_with(|| translator.standing(held.schema));
+                let wait = Wait { since: held.since, is_in_the_way: is_paused };
+                let Some(arrival) = translator.late_arrival(lane, record, wait, standing, bytes_max, now())
+                else {
                     return true;
                 };
                 let (offset, size_bytes) = (held.offset, record.size_bytes() + RECORD_OVERHEAD_BYTES);

@@ -1,11 +1,10 @@
-//! Kafka, thin: the group that gives us tasks, the readers of their lanes, and per task a thread that fences, restores
-//! and commits (rules T1–T5, K1–K3). Nothing here decides; what happened goes to the [`Inbox`] as an [`Input`].
+//! The worker's Kafka, thin: the group that gives us tasks, the readers of their lanes, and per task a thread that
+//! fences, restores and commits (rules T1–T5, K1–K3). Nothing here decides; what happened goes to the
+//! [`Inbox`](healthflow_core::processor::Inbox) as an [`Input`](healthflow_core::processor::Input).
 
-pub mod avro;
-pub mod schema_registry;
-pub mod topics;
+mod fault;
 mod broker_clock;
-pub mod settings;
+pub(crate) mod settings;
 mod context;
 mod ends;
 mod group;
@@ -15,39 +14,33 @@ mod native;
 mod unowned;
 mod lane_reading;
 mod producer;
+mod commit_outcome;
 mod refused;
-pub mod dead_letters;
-mod doubled;
-pub mod fleet;
-pub mod repartition;
-pub mod stray;
-pub mod takeover;
-pub mod accept;
-mod restore;
+pub(crate) mod fleet;
+pub(crate) mod restore;
 mod said;
 mod start;
 mod task;
-mod transaction;
-mod topic_ids;
+pub(crate) mod transaction;
+pub(crate) mod topic_ids;
 mod lane_watch;
 mod fetching;
 mod watchdog;
 
 use std::sync::Arc;
 
-use rdkafka::error::KafkaError;
-
 use healthflow_core::time::Timestamp;
 
-pub use avro::{Avro, DecodeFault, RawRecord};
 pub use broker_clock::{BrokerClock, BrokerTime, ClockFault, ClockWatch};
+pub use commit_outcome::{AbortCause, CommitLoss, CommitOutcome};
 pub use ends::Ends;
+pub use fault::{Flaw, KafkaFault, RecordName};
 pub use fetching::Fetched;
 pub use fleet::{Fleet, NotEntered};
 pub use group::{Group, Membership};
 pub use lane_watch::LaneWatch;
 pub use lanes::Lanes;
-pub use producer::{CommitOutcome, TaskProducer};
+pub use producer::TaskProducer;
 pub use restore::{Restored, restore};
 pub use settings::KafkaSettings;
 pub use task::{TaskSpawner, TaskThread};
@@ -55,14 +48,3 @@ pub use watchdog::Watchdog;
 
 /// The worker's one clock, as it is handed to threads.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
-
-/// Why something that was asked of Kafka did not work; one line, no record content.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct KafkaFault(pub String);
-
-impl KafkaFault {
-    fn of(what: impl std::fmt::Display, error: &KafkaError) -> Self {
-        KafkaFault(format!("{what}: {error}"))
-    }
-}

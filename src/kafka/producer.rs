@@ -12,12 +12,14 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::util::Timeout;
 
+use crate::kafka::commit_outcome::{AbortCause, CommitLoss, CommitOutcome, Verdict};
 use crate::kafka::context::ProducerWatch;
 use crate::kafka::group::Membership;
 use crate::kafka::refused::Refused;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::watchdog::Watchdog;
-use crate::kafka::{Avro, KafkaFault, Now};
+use crate::kafka::{KafkaFault, Now};
+use crate::registry::Translator;
 use healthflow_core::event::codec::Encoded;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::time::Timestamp;
@@ -38,20 +40,6 @@ const LAST_WORDS: Duration = Duration::from_millis(20);
 const EVENT_PAUSE_MIN: Duration = Duration::from_micros(400);
 const EVENT_PAUSE_MAX: Duration = Duration::from_millis(100);
 
-/// How a commit ended (rule T3).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CommitOutcome {
-    /// Known good, over connections that stayed whole.
-    Good {
-        /// When `begin` was called, by the worker's clock: the lease runs from here.
-        started_at: Timestamp,
-        /// How often the batch was aborted first.
-        aborts: u32,
-    },
-    /// Fenced, unknown, or good over a connection that broke; why, in a line.
-    Lost(String),
-}
-
 /// One task's producer. Another one with the same transactional id fences it.
 pub struct TaskProducer {
     producer: BaseProducer<ProducerWatch>,
@@ -59,12 +47,6 @@ pub struct TaskProducer {
     transaction_timeout: Duration,
     watchdog: Watchdog,
     now: Now,
-}
-
-/// What to do about an error.
-enum Verdict {
-    Abort(String),
-    Lost(String),
 }
 
 impl TaskProducer {
@@ -81,7 +63,7 @@ impl TaskProducer {
         let producer = settings
             .producer(partition)
             .create_with_context(ProducerWatch::default())
-            .map_err(|error| KafkaFault::of(format_args!("no producer for task {partition}"), &error))?;
+            .map_err(KafkaFault::settings(format!("the producer of task {partition}")))?;
         let transaction_timeout = Duration::from_millis(settings.transaction_timeout_ms);
         Ok(TaskProducer { producer, partition, transaction_timeout, watchdog, now })
     }
@@ -93,32 +75,36 @@ impl TaskProducer {
     pub fn fence(&self) -> Result<Timestamp, KafkaFault> {
         let limit = self.transaction_timeout;
         let _watch = self.watchdog.watch("init_transactions", self.partition, limit * 3);
-        self.producer.init_transactions(limit).map_err(|error| {
-            KafkaFault::of(format_args!("task {} cannot be fenced", self.partition), &error)
-        })?;
+        let failed = |error| KafkaFault::of(format!("task {} cannot be fenced", self.partition), error);
+        self.producer.init_transactions(limit).map_err(failed)?;
         Ok((self.now)())
     }
 
     /// Commits one batch: the records, each to the task's partition, and the next offset of every lane. An aborted
     /// batch is committed again, with a new proof of membership; no HTTP call is repeated for that (rule T3).
-    pub fn commit(&self, batch: &CommitBatch, avro: &Avro, membership: &Membership) -> CommitOutcome {
+    pub fn commit(
+        &self,
+        batch: &CommitBatch,
+        translator: &Translator,
+        membership: &Membership,
+    ) -> CommitOutcome {
         let mut aborts = 0;
         let mut refused = Refused::default();
         self.producer.context().take_refused();
         loop {
             let started_at = (self.now)();
-            match self.attempt(batch, &refused, avro, membership) {
+            match self.attempt(batch, &refused, translator, membership) {
                 Ok(()) => return CommitOutcome::Good { started_at, aborts },
-                Err(Verdict::Lost(why)) => return CommitOutcome::Lost(why),
-                Err(Verdict::Abort(why)) => {
-                    tracing::debug!(partition = self.partition, "transaction aborted: {why}");
-                    if let Err(lost) = self.abort_once() {
-                        return CommitOutcome::Lost(lost);
+                Err(Verdict::Lost(loss)) => return CommitOutcome::Lost(loss),
+                Err(Verdict::Abort(last)) => {
+                    tracing::debug!(partition = self.partition, "transaction aborted: {last}");
+                    if let Err(loss) = self.abort_once() {
+                        return CommitOutcome::Lost(loss);
                     }
                     refused.note(self.producer.context().take_refused());
                     aborts += 1;
                     if aborts > ABORTS_MAX {
-                        return CommitOutcome::Lost(format!("aborted {aborts} times, the last time: {why}"));
+                        return CommitOutcome::Lost(CommitLoss::AbortedTooOften { aborts, last });
                     }
                     let pause = (PAUSE_MIN_MS << aborts.min(16)).min(PAUSE_MAX_MS);
                     std::thread::sleep(Duration::from_millis(pause));
@@ -131,22 +117,22 @@ impl TaskProducer {
         &self,
         batch: &CommitBatch,
         refused: &Refused,
-        avro: &Avro,
+        translator: &Translator,
         membership: &Membership,
     ) -> Result<(), Verdict> {
         if membership.proof().is_none() {
-            return Err(Verdict::Lost("this worker is no member of the group now".into()));
+            return Err(CommitLoss::NoMembership.into());
         }
         let watch = self.producer.context();
         // What broke before this transaction began does not concern it.
         self.serve(LAST_WORDS);
         watch.reset();
-        self.producer.begin_transaction().map_err(|error| verdict("begin", &error))?;
-        self.send_all(batch, refused, avro)?;
+        self.producer.begin_transaction().map_err(|error| Verdict::of("begin", error))?;
+        self.send_all(batch, refused, translator)?;
         self.send_offsets(&batch.offsets, membership)?;
         let committed = self.repeat("commit", |producer| producer.commit_transaction(Timeout::Never));
         if self.heard_of_a_broken_connection() {
-            return Err(Verdict::Lost("committed or not, but over a connection that broke".into()));
+            return Err(CommitLoss::ConnectionBroke.into());
         }
         committed
     }
@@ -160,19 +146,24 @@ impl TaskProducer {
 
     /// Aborts, and makes sure that this was said once: a second end of transaction that is still on its way could end the
     /// next one, its records gone and its offsets committed (rule T3).
-    fn abort_once(&self) -> Result<(), String> {
+    fn abort_once(&self) -> Result<(), CommitLoss> {
         self.serve(LAST_WORDS);
         self.producer.context().reset();
         self.abort()?;
         if self.heard_of_a_broken_connection() {
-            return Err("aborted, but over a connection that broke".into());
+            return Err(CommitLoss::ConnectionBrokeAborting);
         }
         Ok(())
     }
 
     /// Sends the records, and waits until the brokers have them: first those that were never refused for their size, then
     /// each of the others alone, so that a refusal is its own.
-    fn send_all(&self, batch: &CommitBatch, refused: &Refused, avro: &Avro) -> Result<(), Verdict> {
+    fn send_all(
+        &self,
+        batch: &CommitBatch,
+        refused: &Refused,
+        translator: &Translator,
+    ) -> Result<(), Verdict> {
         let mut buffer = Vec::new();
         for alone in [false, true] {
             for (place, record) in batch.records.iter().enumerate() {
@@ -180,8 +171,7 @@ impl TaskProducer {
                     continue;
                 }
                 let form = refused.form(place, record, (self.now)());
-                let encoded =
-                    avro.encode(&form, &mut buffer).map_err(|why| Verdict::Lost(why.to_string()))?;
+                let encoded = translator.encode(&form, &mut buffer).map_err(CommitLoss::from)?;
                 self.send(place, &encoded)?;
                 if alone {
                     self.wait_delivered()?;
@@ -197,7 +187,7 @@ impl TaskProducer {
         if self.serve(self.transaction_timeout) {
             return Ok(());
         }
-        Err(Verdict::Abort("records were not acknowledged in time".into()))
+        Err(AbortCause::NotAcknowledged.into())
     }
 
     fn send(&self, place: usize, record: &Encoded<'_>) -> Result<(), Verdict> {
@@ -231,29 +221,28 @@ impl TaskProducer {
                         self.producer.context().note_refused(place);
                     }
                     let topic = record.topic;
-                    return Err(Verdict::Abort(format!("a record for {topic} was not taken: {error}")));
+                    return Err(AbortCause::NotTaken { topic, error }.into());
                 }
             }
         }
-        Err(Verdict::Abort("the producer's queue stayed full".into()))
+        Err(AbortCause::QueueFull.into())
     }
 
     fn send_offsets(&self, offsets: &[(Lane, i64)], membership: &Membership) -> Result<(), Verdict> {
         let mut list = TopicPartitionList::with_capacity(offsets.len());
-        for (lane, offset) in offsets {
-            list.add_partition_offset(lane.topic(), self.partition, Offset::Offset(*offset)).map_err(
-                |error| Verdict::Lost(format!("offset {offset} is not valid for lane {lane:?}: {error}")),
-            )?;
+        for &(lane, offset) in offsets {
+            list.add_partition_offset(lane.topic(), self.partition, Offset::Offset(offset))
+                .map_err(|error| CommitLoss::InvalidOffset { lane, offset, error })?;
         }
         let Some(proof) = membership.proof() else {
-            return Err(Verdict::Lost("this worker is no member of the group any more".into()));
+            return Err(CommitLoss::MembershipLost.into());
         };
         let limit = self.transaction_timeout;
         self.repeat("send_offsets", |producer| producer.send_offsets_to_transaction(&list, &proof, limit))
     }
 
     /// Aborting waits for the reports of records that are still on their way, so somebody must serve them meanwhile.
-    fn abort(&self) -> Result<(), String> {
+    fn abort(&self) -> Result<(), CommitLoss> {
         let done = AtomicBool::new(false);
         let aborted = std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -269,7 +258,8 @@ impl TaskProducer {
         });
         match aborted {
             Ok(()) => Ok(()),
-            Err(Verdict::Abort(why) | Verdict::Lost(why)) => Err(format!("cannot be aborted: {why}")),
+            Err(Verdict::Abort(cause)) => Err(CommitLoss::NotAborted(cause)),
+            Err(Verdict::Lost(loss)) => Err(loss),
         }
     }
 
@@ -292,7 +282,7 @@ impl TaskProducer {
                     repeats += 1;
                     std::thread::sleep(Duration::from_millis(PAUSE_MIN_MS));
                 }
-                Err(error) => return Err(verdict(what, &error)),
+                Err(error) => return Err(Verdict::of(what, error)),
             }
         }
     }
@@ -324,20 +314,4 @@ impl TaskProducer {
 fn rest(pause: Duration) -> Duration {
     std::thread::sleep(pause);
     (pause + pause / 4).min(EVENT_PAUSE_MAX)
-}
-
-fn verdict(what: &str, error: &KafkaError) -> Verdict {
-    match error {
-        // librdkafka calls it abortable. But who has our place in the group keeps it, however often we ask.
-        KafkaError::Transaction(inner) if inner.code() == RDKafkaErrorCode::FencedInstanceId => {
-            Verdict::Lost(format!("{what}: another worker has our group_instance_id: {error}"))
-        }
-        KafkaError::Transaction(inner) if inner.is_fatal() => {
-            Verdict::Lost(format!("{what}: fenced or lost: {error}"))
-        }
-        KafkaError::Transaction(inner) if inner.txn_requires_abort() => {
-            Verdict::Abort(format!("{what}: {error}"))
-        }
-        _ => Verdict::Lost(format!("{what}: outcome unknown: {error}")),
-    }
 }

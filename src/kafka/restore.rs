@@ -13,9 +13,9 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::kafka::context::QuietContext;
-use crate::kafka::schema_registry::Standing;
+use crate::kafka::fault::{Flaw, KafkaFault, RecordName};
 use crate::kafka::settings::KafkaSettings;
-use crate::kafka::{Avro, DecodeFault, KafkaFault, RawRecord};
+use crate::registry::{DecodeFault, RawRecord, Standing, Translator};
 use healthflow_core::event::Arrival;
 use healthflow_core::event::avro::Undecodable;
 use healthflow_core::event::key::{self, FLEET};
@@ -37,22 +37,31 @@ pub struct Restored {
     pub records: u64,
 }
 
+/// Where the log of a partition begins and ends.
+#[derive(Clone, Copy)]
+pub(crate) struct LogBounds {
+    /// The first offset there is.
+    pub(crate) low: i64,
+    /// One past the last.
+    pub(crate) high: i64,
+}
+
 /// Reads the handles that an acquisition needs: one that sees what is committed, one that sees everything.
-pub(super) struct Readers {
+pub(crate) struct Readers {
     committed: BaseConsumer<QuietContext>,
     uncommitted: BaseConsumer<QuietContext>,
     no_progress: Duration,
 }
 
 impl Readers {
-    pub(super) fn new(settings: &KafkaSettings) -> Result<Self, KafkaFault> {
-        let refused = |error| KafkaFault::of("the restore's consumer cannot be made", &error);
+    pub(crate) fn new(settings: &KafkaSettings) -> Result<Self, KafkaFault> {
+        let refused = || KafkaFault::settings("the restore's consumer");
         Ok(Readers {
-            committed: settings.restore().create_with_context(QuietContext("restore")).map_err(refused)?,
+            committed: settings.restore().create_with_context(QuietContext("restore")).map_err(refused())?,
             uncommitted: settings
                 .uncommitted()
                 .create_with_context(QuietContext("watermark"))
-                .map_err(refused)?,
+                .map_err(refused())?,
             no_progress: Duration::from_millis(
                 settings.restore_no_progress_ms + settings.transaction_timeout_ms,
             ),
@@ -61,20 +70,16 @@ impl Readers {
 
     /// The committed offsets of the lanes; none where there is none. Waits for a pending transaction of the old owner,
     /// as every `read_committed` client does (KIP-447, `require_stable`).
-    pub(super) fn committed_offsets(&self, partition: i32) -> Result<Vec<(Lane, Option<i64>)>, KafkaFault> {
+    pub(crate) fn committed_offsets(&self, partition: i32) -> Result<Vec<(Lane, Option<i64>)>, KafkaFault> {
         let mut list = TopicPartitionList::new();
         for lane in Lane::ALL {
             list.add_partition(lane.topic(), partition);
         }
-        let list = self.committed.committed_offsets(list, ASK).map_err(|error| {
-            let hint = match error {
-                // What a transaction that hangs looks like from here: the broker says "not yet" for ever.
-                KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut) => {
-                    "; if this lasts, a transaction on __consumer_offsets hangs: kafka-transactions.sh find-hanging"
-                }
-                _ => "",
-            };
-            KafkaFault(format!("the committed offsets of task {partition} cannot be read: {error}{hint}"))
+        let list = self.committed.committed_offsets(list, ASK).map_err(|error| match error {
+            KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut) => {
+                KafkaFault::OffsetsPending { partition, error }
+            }
+            _ => KafkaFault::of(format!("the committed offsets of task {partition} cannot be read"), error),
         })?;
         let offset = |lane: Lane| {
             let element = list.find_partition(lane.topic(), partition);
@@ -83,7 +88,7 @@ impl Readers {
                 Some((_, Ok(()))) | None => Ok((lane, None)),
                 Some((_, Err(error))) => {
                     let what = format!("the committed offset of {}/{partition} cannot be read", lane.topic());
-                    Err(KafkaFault::of(what, &error))
+                    Err(KafkaFault::of(what, error))
                 }
             }
         };
@@ -91,13 +96,13 @@ impl Readers {
     }
 
     /// Commits offsets of a task's lanes for their group, which must be without members.
-    pub(super) fn commit_offsets(
+    pub(crate) fn commit_offsets(
         &self,
         partition: i32,
         next_offsets: &[(Lane, i64)],
     ) -> Result<(), KafkaFault> {
         let failed =
-            |error| KafkaFault::of(format_args!("no offset was committed for partition {partition}"), &error);
+            |error| KafkaFault::of(format!("no offset was committed for partition {partition}"), error);
         let mut list = TopicPartitionList::new();
         for (lane, offset) in next_offsets {
             list.add_partition_offset(lane.topic(), partition, Offset::Offset(*offset)).map_err(failed)?;
@@ -105,11 +110,13 @@ impl Readers {
         self.committed.commit(&list, CommitMode::Sync).map_err(failed)
     }
 
-    /// First offset there is, and one past the last, committed or not.
-    pub(super) fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaFault> {
-        self.uncommitted.fetch_watermarks(topic, partition, ASK).map_err(|error| {
-            KafkaFault::of(format_args!("the ends of {topic}/{partition} cannot be read"), &error)
-        })
+    /// Where a partition begins and ends, committed or not.
+    pub(crate) fn bounds(&self, topic: &str, partition: i32) -> Result<LogBounds, KafkaFault> {
+        let bounds = self.uncommitted.fetch_watermarks(topic, partition, ASK);
+        let (low, high) = bounds.map_err(|error| {
+            KafkaFault::of(format!("the ends of {topic}/{partition} cannot be read"), error)
+        })?;
+        Ok(LogBounds { low, high })
     }
 
     /// Reads one partition of a state topic from its start to its end.
@@ -117,7 +124,7 @@ impl Readers {
         &self,
         topic: &'static str,
         partition: i32,
-        avro: &Avro,
+        translator: &Translator,
         cancelled: &AtomicBool,
         restored: &mut Restored,
     ) -> Result<(), KafkaFault> {
@@ -137,10 +144,10 @@ impl Readers {
         })?;
         for (key, Raw { offset, value }) in newest {
             check_cancelled(cancelled)?;
-            let record = try_decode(avro, cancelled, || avro.state(topic, &value))?;
+            let record = try_decode(translator, cancelled, || translator.state(topic, &value))?;
             let record = record.and_then(|record| usable(&key, record));
             let at = RecordName { topic, partition, offset };
-            restored.state.apply(record.map_err(|why| is_stray(at, &why))?);
+            restored.state.apply(record.map_err(|flaw| KafkaFault::Stray { record: at, flaw })?);
         }
         Ok(())
     }
@@ -150,16 +157,17 @@ impl Readers {
     pub(super) fn in_retry(
         &self,
         partition: i32,
-        avro: &Avro,
+        translator: &Translator,
         cancelled: &AtomicBool,
-        (state, now): (&TaskState, Timestamp),
+        state: &TaskState,
+        now: Timestamp,
     ) -> Result<HashSet<InRetry>, KafkaFault> {
         let mut found = HashSet::new();
         self.each_record(RETRY, partition, cancelled, |message| {
             let record = RawRecord { key: message.key(), value: message.payload() };
             let at = RecordName { topic: RETRY, partition, offset: message.offset() };
-            let arrival = decode(at, avro, cancelled, || {
-                avro.arrival(Lane::Retry, record, usize::MAX, now).map_err(DecodeFault::UnknownSchema)
+            let arrival = decode(at, translator, cancelled, || {
+                translator.arrival(Lane::Retry, record, usize::MAX, now).map_err(DecodeFault::UnknownSchema)
             })?;
             if let Arrival::Retry(entry) = arrival
                 && let Some(parked) = state
@@ -176,35 +184,47 @@ impl Readers {
     }
 
     /// Hands every committed record of a partition to `take`, from its start to the end it has now; how many there were.
-    pub(super) fn each_record(
+    pub(crate) fn each_record(
         &self,
         topic: &'static str,
         partition: i32,
         cancelled: &AtomicBool,
         take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), KafkaFault>,
     ) -> Result<u64, KafkaFault> {
-        let ends = self.watermarks(topic, partition)?;
-        self.each_record_between(topic, partition, ends, cancelled, take)
+        self.try_each_record(topic, partition, cancelled, take)
     }
 
-    /// The same from `low` on, to an end at or past `high`.
-    pub(super) fn each_record_between(
+    /// The same for a `take` that may refuse for reasons of its own.
+    pub(crate) fn try_each_record<E: From<KafkaFault>>(
         &self,
         topic: &'static str,
         partition: i32,
-        (low, high): (i64, i64),
         cancelled: &AtomicBool,
-        mut take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), KafkaFault>,
-    ) -> Result<u64, KafkaFault> {
+        take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), E>,
+    ) -> Result<u64, E> {
+        let bounds = self.bounds(topic, partition)?;
+        self.each_record_between(topic, partition, bounds, cancelled, take)
+    }
+
+    /// The same from `low` on, to an end at or past `high`.
+    pub(super) fn each_record_between<E: From<KafkaFault>>(
+        &self,
+        topic: &'static str,
+        partition: i32,
+        LogBounds { low, high }: LogBounds,
+        cancelled: &AtomicBool,
+        mut take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), E>,
+    ) -> Result<u64, E> {
         if low >= high {
             return Ok(0);
         }
-        let (mut records, mut next) = (0, low);
+        let (mut records, mut next) = (0, RecordName { topic, partition, offset: low });
         loop {
             self.wait_until_stable(topic, partition, high, cancelled)?;
             let before = records;
-            self.each_to_an_end((topic, partition), next, cancelled, |message| {
-                (records, next) = (records + 1, message.offset() + 1);
+            self.each_to_an_end(next, cancelled, |message| {
+                records += 1;
+                next.offset = message.offset() + 1;
                 take(message)
             })?;
             // A broker that took the partition over a moment ago may name an end that lies below its predecessor's. So the
@@ -216,14 +236,13 @@ impl Readers {
     }
 
     /// Hands every committed record from `next` on to `take`, up to an end that some broker names.
-    fn each_to_an_end(
+    fn each_to_an_end<E: From<KafkaFault>>(
         &self,
-        (topic, partition): (&'static str, i32),
-        next: i64,
+        RecordName { topic, partition, offset: next }: RecordName,
         cancelled: &AtomicBool,
-        mut take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), KafkaFault>,
-    ) -> Result<(), KafkaFault> {
-        let failed = |error| KafkaFault::of(format_args!("{topic}/{partition} cannot be restored"), &error);
+        mut take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let failed = |error| KafkaFault::of(format!("{topic}/{partition} cannot be restored"), error);
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(next)).map_err(failed)?;
         self.committed.assign(&list).map_err(failed)?;
@@ -242,12 +261,10 @@ impl Readers {
                 None => {}
             }
             if progress_at.elapsed() > self.no_progress {
-                return Err(KafkaFault(format!(
-                    "the restore of {topic}/{partition} makes no progress; check the brokers"
-                )));
+                return Err(KafkaFault::NoProgress { topic, partition }.into());
             }
         }
-        self.committed.unassign().map_err(failed)
+        Ok(self.committed.unassign().map_err(failed)?)
     }
 
     /// Waits until every transaction below `high` is committed or aborted.
@@ -258,22 +275,21 @@ impl Readers {
         high: i64,
         cancelled: &AtomicBool,
     ) -> Result<(), KafkaFault> {
-        let (mut stable, mut progress_at) = (-1, Instant::now());
+        let (mut stable, mut progress_at) = (None, Instant::now());
         loop {
             check_cancelled(cancelled)?;
             let (_, end) = self.committed.fetch_watermarks(topic, partition, ASK).map_err(|error| {
-                KafkaFault::of(format_args!("the stable end of {topic}/{partition} cannot be read"), &error)
+                KafkaFault::of(format!("the stable end of {topic}/{partition} cannot be read"), error)
             })?;
             if end >= high {
                 return Ok(());
             }
-            if end > stable {
-                (stable, progress_at) = (end, Instant::now());
+            if stable.is_none_or(|stable| end > stable) {
+                (stable, progress_at) = (Some(end), Instant::now());
             }
             if progress_at.elapsed() > self.no_progress {
-                return Err(KafkaFault(format!(
-                    "a transaction at offset {end} of {topic}/{partition} stays open; see kafka-transactions.sh find-hanging"
-                )));
+                let (topic, offset) = (topic.to_owned(), end);
+                return Err(KafkaFault::TransactionOpen { topic, partition, offset });
             }
             std::thread::sleep(STABLE_PAUSE);
         }
@@ -283,12 +299,12 @@ impl Readers {
     pub(super) fn restore(
         &self,
         partition: i32,
-        avro: &Avro,
+        translator: &Translator,
         cancelled: &AtomicBool,
     ) -> Result<Restored, KafkaFault> {
         let mut restored = Restored { state: TaskState::default(), records: 0 };
         for topic in [PATIENT_STATE, APPOINTMENT_STATE] {
-            self.read(topic, partition, avro, cancelled, &mut restored)?;
+            self.read(topic, partition, translator, cancelled, &mut restored)?;
         }
         Ok(restored)
     }
@@ -301,10 +317,10 @@ impl Readers {
 pub fn restore(
     settings: &KafkaSettings,
     partition: i32,
-    avro: &Avro,
+    translator: &Translator,
     cancelled: &AtomicBool,
 ) -> Result<Restored, KafkaFault> {
-    Readers::new(settings)?.restore(partition, avro, cancelled)
+    Readers::new(settings)?.restore(partition, translator, cancelled)
 }
 
 /// A record as it was read.
@@ -313,72 +329,42 @@ struct Raw {
     value: Box<[u8]>,
 }
 
-/// Which record: for an error's text.
-#[derive(Clone, Copy)]
-pub(super) struct RecordName {
-    pub(super) topic: &'static str,
-    pub(super) partition: i32,
-    pub(super) offset: i64,
-}
-
 /// Decodes a record with `read`, and waits for its schema where that is not known yet.
-pub(super) fn decode<R>(
-    RecordName { topic, partition, offset }: RecordName,
-    avro: &Avro,
+pub(crate) fn decode<R>(
+    record: RecordName,
+    translator: &Translator,
     cancelled: &AtomicBool,
     read: impl Fn() -> Result<R, DecodeFault>,
 ) -> Result<R, KafkaFault> {
-    try_decode(avro, cancelled, read)?.map_err(|why| {
-        KafkaFault(format!(
-            "record {offset} of {topic}/{partition} {why}; was it written by a newer worker? Then run that one here too"
-        ))
-    })
+    try_decode(translator, cancelled, read)?.map_err(|flaw| KafkaFault::Unreadable { record, flaw })
 }
 
-/// The same; the inner error says why it cannot be read, as the end of a sentence.
-pub(super) fn try_decode<R>(
-    avro: &Avro,
+/// The same; the inner error says why it cannot be read.
+pub(crate) fn try_decode<R>(
+    translator: &Translator,
     cancelled: &AtomicBool,
     read: impl Fn() -> Result<R, DecodeFault>,
-) -> Result<Result<R, String>, KafkaFault> {
-    let unreadable = |why: &dyn std::fmt::Display| Ok(Err(format!("cannot be read ({why})")));
+) -> Result<Result<R, Flaw>, KafkaFault> {
     loop {
         match read() {
             Ok(record) => return Ok(Ok(record)),
             Err(DecodeFault::UnknownSchema(id)) => {
-                if let Standing::Denied { .. } = avro.standing(id) {
-                    return unreadable(&Undecodable::UnknownSchema(id));
+                if let Standing::Denied { .. } = translator.standing(id) {
+                    return Ok(Err(Flaw::Undecodable(Undecodable::UnknownSchema(id).to_string())));
                 }
                 std::thread::sleep(STABLE_PAUSE);
                 check_cancelled(cancelled)?;
             }
-            Err(DecodeFault::Unreadable(why)) => return unreadable(&why),
+            Err(DecodeFault::Unreadable(why)) => return Ok(Err(Flaw::Undecodable(why))),
         }
     }
 }
 
-/// A record of state, if it lies under its own key: under another one it would hide what it speaks of, or come back when that is
-/// forgotten.
-pub(super) fn usable(key: &[u8], record: StateRecord) -> Result<StateRecord, String> {
-    if key::state(&record).as_bytes() == key {
-        Ok(record)
-    } else {
-        Err("lies under a key that is not its own".to_owned())
-    }
-}
-
-/// State that is not understood is never passed over: it may be a newer worker's, and what it says may have been sent.
-fn is_stray(RecordName { topic, partition, offset }: RecordName, why: &str) -> KafkaFault {
-    KafkaFault(format!(
-        "record {offset} of {topic}/{partition} {why}; if a newer worker wrote it, run that one here too; if no worker did, \
-         `healthflow-sync drop-record --topic {topic} --partition {partition} --offset {offset}` removes it"
-    ))
+/// A record of state, if it lies under its own key.
+pub(crate) fn usable(key: &[u8], record: StateRecord) -> Result<StateRecord, Flaw> {
+    if key::state(&record).as_bytes() == key { Ok(record) } else { Err(Flaw::ForeignKey) }
 }
 
 fn check_cancelled(cancelled: &AtomicBool) -> Result<(), KafkaFault> {
-    if cancelled.load(Ordering::SeqCst) {
-        Err(KafkaFault("the task is not ours any more".into()))
-    } else {
-        Ok(())
-    }
+    if cancelled.load(Ordering::SeqCst) { Err(KafkaFault::Cancelled) } else { Ok(()) }
 }

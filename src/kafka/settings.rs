@@ -8,6 +8,15 @@ use crate::kafka::fetching::STATISTICS_MS;
 use healthflow_core::event::size::RECORD_BYTES_MAX;
 use healthflow_core::state::Owner;
 
+/// Tasks that are acquired at the same time: each costs connections, and memory for its restore.
+pub(crate) const ACQUIRE_PARALLEL: usize = 8;
+/// How long a lane's reader waits at the broker for new records; also how late a resumed lane may start.
+const FETCH_WAIT_MS: u64 = 100;
+/// Bytes that one fetch brings for one partition, if a record is not longer than that.
+const FETCH_PARTITION_BYTES: u64 = 256 * 1024;
+/// Kilobytes that a lane's reader holds ready for one partition: two fetches.
+const QUEUE_KILOBYTES: u64 = FETCH_PARTITION_BYTES / 512;
+
 /// What the Kafka clients need to know: most of it from section `kafka` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KafkaSettings {
@@ -33,12 +42,6 @@ pub struct KafkaSettings {
     pub message_timeout_ms: u64,
     /// How long a restore may read nothing, beyond the transaction time-out, until it is given up.
     pub restore_no_progress_ms: u64,
-    /// How long a lane's reader waits at the broker for new records; also how late a resumed lane may start.
-    pub fetch_wait_ms: u64,
-    /// Bytes that one fetch brings for one partition, if a record is not longer than that.
-    pub fetch_partition_bytes: u64,
-    /// Tasks that are acquired at the same time.
-    pub acquire_parallel: usize,
     /// Partitions of every topic: a record that lies in another one than its key says is misrouted (rule K8).
     pub partition_count: u32,
     /// Whether a group without offsets begins at the end of `appointments.requested` instead of its beginning.
@@ -62,9 +65,6 @@ impl Default for KafkaSettings {
             record_bytes_max: RECORD_BYTES_MAX,
             message_timeout_ms: 10_000,
             restore_no_progress_ms: 30_000,
-            fetch_wait_ms: 100,
-            fetch_partition_bytes: 256 * 1024,
-            acquire_parallel: 8,
             partition_count: 1,
             begins_at_end: false,
             properties: Vec::new(),
@@ -74,7 +74,7 @@ impl Default for KafkaSettings {
 
 impl KafkaSettings {
     /// The transactional id of a task (rule T1).
-    pub fn transactional_id(&self, partition: i32) -> String {
+    fn transactional_id(&self, partition: i32) -> String {
         format!("{}-{partition}", self.application)
     }
 
@@ -129,9 +129,9 @@ impl KafkaSettings {
     pub(super) fn lanes(&self) -> ClientConfig {
         let mut config = self.reader();
         config
-            .set("fetch.wait.max.ms", self.fetch_wait_ms.to_string())
-            .set("fetch.message.max.bytes", self.fetch_partition_bytes.to_string())
-            .set("queued.max.messages.kbytes", (self.fetch_partition_bytes / 512).max(64).to_string())
+            .set("fetch.wait.max.ms", FETCH_WAIT_MS.to_string())
+            .set("fetch.message.max.bytes", FETCH_PARTITION_BYTES.to_string())
+            .set("queued.max.messages.kbytes", QUEUE_KILOBYTES.to_string())
             .set("queued.min.messages", "1000")
             .set("fetch.queue.backoff.ms", "10")
             .set("statistics.interval.ms", STATISTICS_MS.to_string());
@@ -150,7 +150,7 @@ impl KafkaSettings {
     }
 
     /// A handle for questions only, which sees what is not committed yet: the high watermark (rule K1).
-    pub(super) fn uncommitted(&self) -> ClientConfig {
+    pub(crate) fn uncommitted(&self) -> ClientConfig {
         let mut config = self.client();
         config.set("isolation.level", "read_uncommitted").set("allow.auto.create.topics", "false");
         config
@@ -162,7 +162,7 @@ impl KafkaSettings {
     /// words within 30 s, and rule T3 must hear of each. The context drops the lines themselves.
     /// `message.max.bytes`: a dead letter holds its whole record; what may arrive derives from it
     /// ([`input_bytes_max`](healthflow_core::event::size::input_bytes_max)).
-    pub(super) fn producer(&self, partition: i32) -> ClientConfig {
+    pub(crate) fn producer(&self, partition: i32) -> ClientConfig {
         self.producer_named(&self.transactional_id(partition))
     }
 

@@ -10,10 +10,7 @@ use healthflow_core::state::TaskState;
 /// It was not: practices that moved to another partition would be met there without their state.
 pub(super) fn check_partition_count(partition: i32, state: &TaskState, count: u32) -> Result<(), KafkaFault> {
     match state.positions.as_ref().map(|positions| positions.partition_count) {
-        Some(written) if written != count => Err(KafkaFault(format!(
-            "the state of task {partition} was written with {written} partitions a topic, and now there are {count}; stop \
-             all workers and run `healthflow-sync repartition`"
-        ))),
+        Some(written) if written != count => Err(KafkaFault::PartitionCount { partition, written, count }),
         _ => Ok(()),
     }
 }
@@ -37,9 +34,12 @@ mod tests {
 
     #[test]
     fn state_of_another_partition_count_is_refused() {
-        assert_eq!(check_partition_count(3, &TaskState::default(), 24), Ok(()));
-        assert_eq!(check_partition_count(3, &remembers(), 12), Ok(()));
+        check_partition_count(3, &TaskState::default(), 24).expect("it remembers nothing");
+        check_partition_count(3, &remembers(), 12).expect("the same count");
         let refused = check_partition_count(3, &remembers(), 24).expect_err("another count");
-        assert!(refused.0.contains("written with 12 partitions a topic, and now there are 24"), "{refused}");
+        assert!(
+            refused.to_string().contains("written with 12 partitions a topic, and now there are 24"),
+            "{refused}"
+        );
     }
 }

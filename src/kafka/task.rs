@@ -6,16 +6,18 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::kafka::commit_outcome::CommitOutcome;
 use crate::kafka::fleet::Fleet;
 use crate::kafka::group::Membership;
-use crate::kafka::producer::{CommitOutcome, TaskProducer};
-use crate::kafka::restore::Readers;
+use crate::kafka::producer::TaskProducer;
+use crate::kafka::restore::{LogBounds, Readers};
 use crate::kafka::said::Said;
-use crate::kafka::settings::KafkaSettings;
+use crate::kafka::settings::{ACQUIRE_PARALLEL, KafkaSettings};
 use crate::kafka::start;
 use crate::kafka::topic_ids::TopicIdentities;
 use crate::kafka::watchdog::Watchdog;
-use crate::kafka::{Avro, KafkaFault, Now};
+use crate::kafka::{KafkaFault, Now};
+use crate::registry::Translator;
 use healthflow_core::life::Incarnation;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::partition::start::{Acquired, Known, KnownLane, Start, mark_lost};
@@ -31,7 +33,7 @@ const IDLE: Duration = Duration::from_secs(2);
 pub struct TaskSpawner {
     settings: KafkaSettings,
     fleet: Fleet,
-    avro: Arc<Avro>,
+    translator: Arc<Translator>,
     membership: Membership,
     inbox: Arc<dyn Inbox>,
     watchdog: Watchdog,
@@ -60,18 +62,18 @@ impl TaskSpawner {
     pub fn new(
         settings: KafkaSettings,
         fleet: Fleet,
-        avro: Arc<Avro>,
+        translator: Arc<Translator>,
         membership: Membership,
         inbox: Arc<dyn Inbox>,
         watchdog: Watchdog,
         now: Now,
     ) -> Result<Arc<Self>, KafkaFault> {
-        let permits = Permits::new(settings.acquire_parallel);
+        let permits = Permits::new(ACQUIRE_PARALLEL);
         let (said, identities) = (Said::default(), TopicIdentities::new(&settings)?);
         Ok(Arc::new(TaskSpawner {
             settings,
             fleet,
-            avro,
+            translator,
             membership,
             inbox,
             watchdog,
@@ -98,7 +100,7 @@ impl TaskSpawner {
         std::thread::Builder::new()
             .name(format!("task-{partition}"))
             .spawn(move || life.live(&to_do, not_before))
-            .map_err(|error| KafkaFault(format!("no thread for task {partition}: {error}")))?;
+            .map_err(KafkaFault::no_thread(format!("for task {partition}")))?;
         Ok(TaskThread { orders, ended })
     }
 }
@@ -145,7 +147,7 @@ impl Life {
                 self.carry_out(&producer, to_do);
             }
             Err(fault) => {
-                if !self.is_over() && self.spawner.said.is_news(&fault.0) {
+                if !self.is_over() && self.spawner.said.is_news(&fault.to_string()) {
                     tracing::warn!(partition, "task not acquired, trying again: {fault}");
                 }
                 self.spawner.inbox.post(Input::AcquireFailed { partition, incarnation });
@@ -174,11 +176,11 @@ impl Life {
         // these ids with the topics' later.
         let topic_ids = spawner.identities.ids();
         let committed = readers.committed_offsets(self.partition)?;
-        let mut restored = readers.restore(self.partition, &spawner.avro, &self.ended)?;
+        let mut restored = readers.restore(self.partition, &spawner.translator, &self.ended)?;
         let start = self.start(&readers, topic_ids, &committed, &restored.state)?;
         if start.is_retry_cut {
-            let what = (&restored.state, (spawner.now)());
-            let found = readers.in_retry(self.partition, &spawner.avro, &self.ended, what)?;
+            let (translator, now) = (&spawner.translator, (spawner.now)());
+            let found = readers.in_retry(self.partition, translator, &self.ended, &restored.state, now)?;
             mark_lost(&mut restored.state, &found);
         }
         let acquired = Acquired {
@@ -193,13 +195,12 @@ impl Life {
 
     /// Whether this task may go live, by what is on record of the fleet. Where it never may in this process, that ends.
     fn ask_the_fleet(&self, readers: &Readers) -> Result<(), KafkaFault> {
-        let TaskSpawner { settings, fleet, avro, inbox, .. } = &*self.spawner;
-        fleet.admit(settings, self.partition, readers, avro, &self.ended).map_err(|refusal| {
-            let why = refusal.to_string();
-            if let Refusal::End(why) = refusal {
-                inbox.fail(why);
+        let TaskSpawner { settings, fleet, translator, inbox, .. } = &*self.spawner;
+        fleet.admit(settings, self.partition, readers, translator, &self.ended).map_err(|refusal| {
+            if let Refusal::End(why) = &refusal {
+                inbox.fail(why.clone());
             }
-            KafkaFault(why)
+            KafkaFault::NotAdmitted(refusal)
         })
     }
 
@@ -214,13 +215,13 @@ impl Life {
         let settings = &self.spawner.settings;
         start::check_partition_count(self.partition, state, settings.partition_count)?;
         let known = |&(lane, committed): &(Lane, Option<i64>)| {
-            let (low, high) = readers.watermarks(lane.topic(), self.partition)?;
+            let LogBounds { low, high } = readers.bounds(lane.topic(), self.partition)?;
             Ok(KnownLane { lane, committed, low, high })
         };
         let lanes = committed.iter().map(known).collect::<Result<_, KafkaFault>>()?;
         let (partition, begins_at_end) = (self.partition, settings.begins_at_end);
         let known = Known { partition, topic_ids, lanes, begins_at_end };
-        Start::decide(&known, state).map_err(|refusal| KafkaFault(refusal.to_string()))
+        Ok(Start::decide(&known, state)?)
     }
 
     fn carry_out(&self, producer: &TaskProducer, to_do: &Receiver<Order>) {
@@ -236,7 +237,7 @@ impl Life {
             if self.is_over() {
                 return;
             }
-            let ended = match producer.commit(&batch, &self.spawner.avro, &self.spawner.membership) {
+            let ended = match producer.commit(&batch, &self.spawner.translator, &self.spawner.membership) {
                 CommitOutcome::Good { started_at, aborts } => CommitEnded::Good { started_at, aborts },
                 CommitOutcome::Lost(why) => {
                     tracing::warn!(partition = self.partition, "commit lost, the task is dropped: {why}");
@@ -252,7 +253,7 @@ impl Life {
     }
 }
 
-/// How many tasks may be acquired at once: each costs connections, and memory for its restore.
+/// How many more tasks may be acquired at once.
 struct Permits {
     left: Mutex<usize>,
     returned: Condvar,
@@ -262,14 +263,14 @@ struct Permit<'a>(&'a Permits);
 
 impl Permits {
     fn new(count: usize) -> Self {
-        Permits { left: Mutex::new(count.max(1)), returned: Condvar::new() }
+        Permits { left: Mutex::new(count), returned: Condvar::new() }
     }
 
     fn take(&self, cancelled: &AtomicBool) -> Result<Permit<'_>, KafkaFault> {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         while *left == 0 {
             if cancelled.load(Ordering::SeqCst) {
-                return Err(KafkaFault("the task is not ours any more".into()));
+                return Err(KafkaFault::Cancelled);
             }
             left = match self.returned.wait_timeout(left, Duration::from_millis(100)) {
                 Ok((left, _)) => left,

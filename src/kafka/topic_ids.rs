@@ -19,28 +19,28 @@ use healthflow_core::topics::IDENTIFIED;
 
 /// What is there now.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Described {
+pub(crate) struct Described {
     /// The ids of those that exist and have one.
-    pub(super) ids: TopicIds,
+    pub(crate) ids: TopicIds,
     /// Those that do not exist.
-    pub(super) gone: Vec<&'static str>,
+    pub(crate) gone: Vec<&'static str>,
 }
 
 /// Asks for the ids of our topics.
-pub(super) struct TopicIdentities(BaseConsumer<QuietContext>);
+pub(crate) struct TopicIdentities(BaseConsumer<QuietContext>);
 
 impl TopicIdentities {
-    pub(super) fn new(settings: &KafkaSettings) -> Result<Self, KafkaFault> {
+    pub(crate) fn new(settings: &KafkaSettings) -> Result<Self, KafkaFault> {
         let client = settings.uncommitted().create_with_context(QuietContext("topic ids"));
-        let refused = |error| KafkaFault::of("the client that asks for topic ids cannot be made", &error);
+        let refused = KafkaFault::settings("the client that asks for topic ids");
         Ok(TopicIdentities(client.map_err(refused)?))
     }
 
     /// What is there now; an error only where nobody answers at all.
-    pub(super) fn describe(&self) -> Result<Described, KafkaFault> {
+    pub(crate) fn describe(&self) -> Result<Described, KafkaFault> {
         let mut described = Described::default();
         let answers = describe(&self.0, &IDENTIFIED)
-            .map_err(|error| KafkaFault::of("the brokers do not tell the ids of our topics", &error))?;
+            .map_err(|error| KafkaFault::of("the brokers do not tell the ids of our topics", error))?;
         for (topic, answer) in answers {
             match answer {
                 Ok(Some(id)) => described.ids.note(&topic, id),

@@ -11,28 +11,30 @@ use crate::kafka::KafkaFault;
 use crate::kafka::context::ProducerWatch;
 
 /// Longest wait for an answer of the brokers.
-pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// A producer that nobody has fenced.
-pub(super) type Fenced = BaseProducer<ProducerWatch>;
+pub(crate) struct Fenced(BaseProducer<ProducerWatch>);
 
 type Sent = Result<(), KafkaFault>;
 
 /// Ends whatever transaction the last one with this transactional id left open, and keeps it from committing any more.
-pub(super) fn fence(config: &ClientConfig, what: &str) -> Result<Fenced, KafkaFault> {
-    let failed = |error| KafkaFault::of(format_args!("{what} cannot be fenced"), &error);
-    let producer: Fenced = config.create_with_context(ProducerWatch::default()).map_err(failed)?;
+pub(crate) fn fence(config: &ClientConfig, what: &str) -> Result<Fenced, KafkaFault> {
+    let failed = |error| KafkaFault::of(format!("{what} cannot be fenced"), error);
+    let producer: BaseProducer<_> = config
+        .create_with_context(ProducerWatch::default())
+        .map_err(KafkaFault::settings(format!("the producer that fences {what}")))?;
     producer.init_transactions(ANSWER_LIMIT).map_err(failed)?;
-    Ok(producer)
+    Ok(Fenced(producer))
 }
 
-/// One transaction with what `write` sends; `or_else` says what it means, and what to do, if it fails.
-pub(super) fn transact<'record>(
-    producer: &Fenced,
-    or_else: &str,
+/// One transaction with what `write` sends; `meaning` says what it means, and what to do, if it fails.
+pub(crate) fn transact<'record>(
+    Fenced(producer): &Fenced,
+    meaning: &'static str,
     write: impl FnOnce(&mut dyn FnMut(BaseRecord<'record, Vec<u8>, [u8]>) -> Sent) -> Sent,
 ) -> Result<(), KafkaFault> {
-    let failed = |error| KafkaFault::of(or_else, &error);
+    let failed = |error| KafkaFault::NotCommitted { meaning, error };
     producer.begin_transaction().map_err(failed)?;
     write(&mut |record| {
         let BaseRecord { topic, partition, payload, key, timestamp, headers, .. } = record;

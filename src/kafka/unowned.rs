@@ -88,13 +88,12 @@ pub(super) fn start(
         return Ok(());
     }
     let client = settings.uncommitted().create_with_context(QuietContext("group watch"));
-    let client =
-        client.map_err(|error| KafkaFault::of("the client that watches the group cannot be made", &error))?;
+    let client = client.map_err(KafkaFault::settings("the client that watches the group"))?;
     let settings = settings.clone();
     let builder = std::thread::Builder::new().name("group watch".into());
     builder
         .spawn(move || watch(&settings, &client, &joined, &stop))
-        .map_err(|error| KafkaFault(format!("no thread to watch the group: {error}")))?;
+        .map_err(KafkaFault::no_thread("to watch the group"))?;
     Ok(())
 }
 

@@ -23,7 +23,7 @@ struct Watched {
 }
 
 /// While it lives, a call is being watched.
-pub struct Watch<'a> {
+pub(super) struct Watch<'a> {
     watchdog: &'a Watchdog,
     name: u64,
 }
@@ -49,7 +49,7 @@ impl Watchdog {
     }
 
     /// Watches a call until the returned value is dropped.
-    pub fn watch(&self, what: &'static str, partition: i32, limit: Duration) -> Watch<'_> {
+    pub(super) fn watch(&self, what: &'static str, partition: i32, limit: Duration) -> Watch<'_> {
         let name = self.next.fetch_add(1, Ordering::Relaxed);
         let ticks_left = (limit.as_millis() / TICK.as_millis()).try_into().unwrap_or(u64::MAX);
         let watched = Watched { what, partition, ticks_left };

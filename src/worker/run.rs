@@ -8,10 +8,11 @@ use std::time::Duration;
 use crate::http::transport::Unusable;
 use crate::http::{Transport, TransportSettings};
 use crate::kafka::{
-    Avro, Fetched, Fleet, Group, KafkaFault, KafkaSettings, LaneWatch, Lanes, Now, TaskSpawner, TaskThread,
+    Fetched, Fleet, Group, KafkaFault, KafkaSettings, LaneWatch, Lanes, Now, TaskSpawner, TaskThread,
     Watchdog,
 };
 use crate::metrics::log;
+use crate::registry::Translator;
 use crate::worker::calls::Calls;
 use crate::worker::clock::Clock;
 use crate::worker::mailbox::Mailbox;
@@ -38,7 +39,7 @@ pub struct RunSettings {
     /// Whose state it is, once this worker has entered.
     pub fleet: Fleet,
     /// The schemas.
-    pub avro: Arc<Avro>,
+    pub translator: Arc<Translator>,
     /// HealthFlow.
     pub healthflow: TransportSettings,
     /// The processor.
@@ -131,7 +132,7 @@ impl Worker {
         let now: Now = Arc::new(move || clock.now());
         let inbox: Arc<dyn Inbox> = mailbox.clone();
         let transport = Transport::new(&settings.healthflow)?;
-        let avro = settings.avro;
+        let translator = settings.translator;
         let watchdog = Watchdog::start(|what, partition| {
             tracing::error!(
                 partition,
@@ -140,11 +141,18 @@ impl Worker {
             log::flush();
             std::process::exit(WATCHDOG_STATUS);
         })?;
-        let lanes = Lanes::start(&settings.kafka, avro.clone(), inbox.clone(), now.clone())?;
+        let lanes = Lanes::start(&settings.kafka, translator.clone(), inbox.clone(), now.clone())?;
         let watch = LaneWatch::start(&settings.kafka, inbox.clone())?;
         let group = Group::join(&settings.kafka, inbox.clone())?;
-        let spawner =
-            TaskSpawner::new(settings.kafka, settings.fleet, avro, group.membership(), inbox, watchdog, now)?;
+        let spawner = TaskSpawner::new(
+            settings.kafka,
+            settings.fleet,
+            translator,
+            group.membership(),
+            inbox,
+            watchdog,
+            now,
+        )?;
         let margin_ms = settings.processor.lease_margin_ms;
         let calls = Calls::new(runtime.handle().clone(), transport, mailbox.clone(), clock, margin_ms);
         let processor = Processor::new(settings.processor, clock.now());

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use healthflow_core::event::size::RECORD_BYTES_MAX;
 use healthflow_core::topics::CLOCK;
-use healthflow_sync::kafka::topics::settings as wanted;
 use healthflow_sync::kafka::{BrokerClock, ClockFault, Now};
+use healthflow_sync::kafka_admin::topics::settings as wanted;
 use rdkafka::admin::{AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 
 use crate::world::{LIMIT, settings, world};

@@ -10,7 +10,7 @@ use healthflow_core::processor::CommitEnded;
 use healthflow_core::sync::{Disposition, Reason};
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::{self, Lane};
-use healthflow_sync::kafka::{CommitOutcome, KafkaSettings, Membership, TaskProducer};
+use healthflow_sync::kafka::{CommitLoss, CommitOutcome, KafkaSettings, Membership, TaskProducer};
 use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
 
 use crate::world::{LIMIT, Member, PARTITIONS, batch, committed, read, requested, settings, watchdog, world};
@@ -61,7 +61,7 @@ fn an_aborted_batch_is_committed_again() {
     let mut batch = batch("b-1", &[(Lane::Requested, 7)]);
     batch.records.push(large_review());
     let membership = member.group.membership();
-    let committing = std::thread::spawn(move || producer.commit(&batch, &world().avro, &membership));
+    let committing = std::thread::spawn(move || producer.commit(&batch, &world().translator, &membership));
     let until = Instant::now() + LIMIT;
     while read(topics::SYNCED, partition, "read_uncommitted").is_empty() {
         assert!(Instant::now() < until, "no attempt was made");
@@ -89,7 +89,7 @@ fn a_dead_letter_that_its_topic_refuses_for_its_size_is_written_without_its_byte
     limit(topics::FAILED, "2000");
     let mut batch = batch("b-1", &[(Lane::Requested, 7)]);
     batch.records.extend([dead_letter(noise(100)), dead_letter(noise(10_000)), dead_letter(noise(100))]);
-    let outcome = producer.commit(&batch, &world().avro, &member.group.membership());
+    let outcome = producer.commit(&batch, &world().translator, &member.group.membership());
     limit(topics::FAILED, "1000000");
     assert!(matches!(outcome, CommitOutcome::Good { aborts: 1.., .. }), "{outcome:?}");
     let decoder = Decoder::own(contract(topics::FAILED).unwrap());
@@ -175,13 +175,13 @@ fn the_second_fence_wins() {
     let membership = member.group.membership();
     let (old, new) = (producer(name, partition), producer(name, partition));
     let commit = |producer: &TaskProducer, booking| {
-        producer.commit(&batch(booking, &[(Lane::Requested, 0)]), &world().avro, &membership)
+        producer.commit(&batch(booking, &[(Lane::Requested, 0)]), &world().translator, &membership)
     };
     old.fence().unwrap();
     assert!(matches!(commit(&old, "b-1"), CommitOutcome::Good { aborts: 0, .. }));
     new.fence().unwrap();
     let outcome = commit(&old, "b-2");
-    assert!(matches!(outcome, CommitOutcome::Lost(_)), "{outcome:?}");
+    assert!(matches!(outcome, CommitOutcome::Lost(CommitLoss::Fenced { .. })), "{outcome:?}");
     assert!(matches!(commit(&new, "b-3"), CommitOutcome::Good { aborts: 0, .. }));
     assert_eq!(read(topics::SYNCED, partition, "read_committed").len(), 2);
 }
@@ -196,8 +196,8 @@ fn without_membership_nothing_is_committed() {
     let producer = producer(name, partition);
     producer.fence().unwrap();
     drop(member);
-    let outcome = producer.commit(&batch("b-1", &[(Lane::Requested, 0)]), &world().avro, &membership);
-    assert!(matches!(outcome, CommitOutcome::Lost(_)), "{outcome:?}");
+    let outcome = producer.commit(&batch("b-1", &[(Lane::Requested, 0)]), &world().translator, &membership);
+    assert!(matches!(outcome, CommitOutcome::Lost(CommitLoss::NoMembership)), "{outcome:?}");
     assert_eq!(committed(name, Lane::Requested, partition), None);
     assert!(read(topics::SYNCED, partition, "read_committed").is_empty());
 }
@@ -215,9 +215,8 @@ fn a_worker_whose_place_its_namesake_took_loses_its_task_at_once() {
     let second = Member::join(&settings);
     second.inbox.wait_assigned(PARTITIONS as usize);
     let membership = first.group.membership();
-    let outcome = producer.commit(&batch("b-1", &[(Lane::Requested, 0)]), &world().avro, &membership);
-    let CommitOutcome::Lost(why) = outcome else { panic!("{outcome:?}") };
-    assert!(!why.contains("aborted"), "{why}");
+    let outcome = producer.commit(&batch("b-1", &[(Lane::Requested, 0)]), &world().translator, &membership);
+    assert!(matches!(outcome, CommitOutcome::Lost(CommitLoss::PlaceTaken { .. })), "{outcome:?}");
     assert_eq!(committed("namesake", Lane::Requested, partition), None);
 }
 
@@ -240,7 +239,7 @@ fn no_commit_waits_for_a_slice_of_100_ms() {
         .map(|(number, producer)| {
             let batch = batch(&format!("b-{number}"), &[(Lane::Requested, number)]);
             let started = Instant::now();
-            let outcome = producer.commit(&batch, &world().avro, &membership);
+            let outcome = producer.commit(&batch, &world().translator, &membership);
             assert!(matches!(outcome, CommitOutcome::Good { .. }), "{outcome:?}");
             started.elapsed()
         })

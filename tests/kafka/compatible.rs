@@ -10,7 +10,7 @@ use apache_avro::writer::datum::GenericDatumWriter;
 use healthflow_core::event::avro::{Decoder, Encoder, contract};
 use healthflow_core::event::requested::AppointmentRequested;
 use healthflow_core::topics;
-use healthflow_sync::kafka::schema_registry::{RetryPolicy, SchemaRegistry};
+use healthflow_sync::registry::{RetryPolicy, SchemaRegistry};
 use serde_json::{Value as Json, json};
 
 use crate::world::{requested, world};

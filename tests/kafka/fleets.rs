@@ -15,8 +15,9 @@ use healthflow_core::state::{BookingState, StateRecord, VersionSet};
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics;
 use healthflow_sync::cli::{repartition, takeover};
-use healthflow_sync::kafka::repartition::check_no_worker_runs;
-use healthflow_sync::kafka::{Avro, Fleet, KafkaSettings, NotEntered, TaskSpawner, restore};
+use healthflow_sync::kafka::{Fleet, KafkaSettings, NotEntered, TaskSpawner, restore};
+use healthflow_sync::kafka_admin::repartition::check_no_worker_runs;
+use healthflow_sync::registry::Translator;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
@@ -100,15 +101,22 @@ fn takeover_breaks_at(office: &Office, to: &KafkaSettings, line: usize) -> bool 
 
 /// Workers that come back with each of these settings: none may enter, and no task of them, however it is come by, goes
 /// live.
-fn nobody_goes_live(avro: &Arc<Avro>, outsider: &Member, workers: &[KafkaSettings]) {
+fn nobody_goes_live(translator: &Arc<Translator>, outsider: &Member, workers: &[KafkaSettings]) {
     for kafka in workers {
-        let entered = Fleet::new(kafka.owner()).enter(kafka, avro, Timestamp(0));
+        let entered = Fleet::new(kafka.owner()).enter(kafka, translator, Timestamp(0));
         assert!(matches!(entered, Err(NotEntered::Refused(_))), "{entered:?}");
         let (inbox, fleet) = (Arc::new(Kept::default()), Fleet::new(kafka.owner()));
         let (membership, now) = (outsider.group.membership(), world().now.clone());
-        let broker =
-            TaskSpawner::new(kafka.clone(), fleet, avro.clone(), membership, inbox.clone(), watchdog(), now)
-                .unwrap();
+        let broker = TaskSpawner::new(
+            kafka.clone(),
+            fleet,
+            translator.clone(),
+            membership,
+            inbox.clone(),
+            watchdog(),
+            now,
+        )
+        .unwrap();
         let last = kafka.partition_count.cast_signed() - 1;
         let tasks = [0, last].map(|partition| broker.acquire(partition, 1, Timestamp(0)).unwrap());
         inbox.wait("both to be refused", |inputs| {
@@ -127,7 +135,7 @@ fn counting(office: &Office, counts: [i32; 2]) -> [KafkaSettings; 2] {
 
 /// A booking of which a task without state wrote version 2 again, as it was before the fleet was on record; and where it is
 /// at home.
-fn known_twice(office: &Office, avro: &Avro) -> (BookingKey, i32) {
+fn known_twice(office: &Office, translator: &Translator) -> (BookingKey, i32) {
     let homes = |name: &str| [PARTITIONS, GROWN].map(|count| partition_of(name.as_bytes(), count as u32));
     let moves = |name: &String| homes(name)[1] >= PARTITIONS;
     let practice = (0..).map(|number| format!("twice-{number}")).find(moves).unwrap();
@@ -151,7 +159,7 @@ fn known_twice(office: &Office, avro: &Avro) -> (BookingKey, i32) {
             ..BookingState::default()
         };
         let (mut buffer, record) = (Vec::new(), StateRecord::Booking(key.clone(), state));
-        let encoded = avro.encode(&Outgoing::State(Box::new(record)), &mut buffer).unwrap();
+        let encoded = translator.encode(&Outgoing::State(Box::new(record)), &mut buffer).unwrap();
         let (key, value) = (encoded.key.unwrap(), encoded.value.unwrap());
         producer.send(BaseRecord::to(encoded.topic).partition(partition).key(&key).payload(value)).unwrap();
     }
@@ -195,18 +203,18 @@ fn partitions_grown_by_other_means_double_nothing_until_repartition_is_through()
     office.workers.clear();
 
     let outsider = Member::join(&settings("outsider"));
-    let avro = office.avro();
+    let translator = office.translator();
     wait_until("no members", || check_no_worker_runs(&office.kafka()).is_ok());
-    let (twice, home) = known_twice(&office, &avro);
+    let (twice, home) = known_twice(&office, &translator);
     let (mut steps, mut said) = (0, String::new());
     while repartition_breaks_at(&office, None, steps + 1, &mut said) {
         steps += 1;
-        nobody_goes_live(&avro, &outsider, &counting(&office, [PARTITIONS, GROWN]));
+        nobody_goes_live(&translator, &outsider, &counting(&office, [PARTITIONS, GROWN]));
     }
     assert!(steps >= GROWN as usize, "broken off at {steps} steps only");
 
     assert!(said.contains("appointment hf-1 is left over in HealthFlow"), "{said}");
-    let restored = restore(&office.kafka(), home, &avro, &AtomicBool::new(false)).unwrap().state;
+    let restored = restore(&office.kafka(), home, &translator, &AtomicBool::new(false)).unwrap().state;
     let joined = restored.bookings.get(&twice).expect("it is at home").into_owned();
     assert_eq!(joined.placed_ids().1.as_deref(), Some("hf-2"));
     assert!(joined.answered.contains(1) && joined.answered.contains(2));
@@ -214,7 +222,7 @@ fn partitions_grown_by_other_means_double_nothing_until_repartition_is_through()
     // The same with topics that the command itself grows, broken off before and after that.
     for step in [1, 2] {
         assert!(repartition_breaks_at(&office, Some(GROWN + 1), step, &mut said));
-        nobody_goes_live(&avro, &outsider, &counting(&office, [GROWN, GROWN + 1]));
+        nobody_goes_live(&translator, &outsider, &counting(&office, [GROWN, GROWN + 1]));
     }
     assert!(!repartition_breaks_at(&office, Some(GROWN + 1), usize::MAX, &mut said));
     office.partitions = GROWN + 1;
@@ -260,10 +268,10 @@ fn another_fleet_is_refused_by_name_until_the_state_is_handed_over() {
     office.freeze(0);
     office.publish(&forty(&office, "staging", 2));
     wait_until("no members", || check_no_worker_runs(&office.kafka()).is_ok());
-    let (avro, outsider, mut steps) = (office.avro(), Member::join(&settings("outsider-too")), 0);
+    let (translator, outsider, mut steps) = (office.translator(), Member::join(&settings("outsider-too")), 0);
     while takeover_breaks_at(&office, &copy, steps + 1) {
         steps += 1;
-        nobody_goes_live(&avro, &outsider, &[office.kafka(), copy.clone()]);
+        nobody_goes_live(&translator, &outsider, &[office.kafka(), copy.clone()]);
     }
     assert_eq!(steps, 3, "one for each line but the last");
     office.hire_with(&[application, group]);

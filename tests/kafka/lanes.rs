@@ -12,7 +12,7 @@ use healthflow_core::processor::Input;
 use healthflow_core::sync::Reason;
 use healthflow_core::topics::{self, Lane};
 use healthflow_sync::kafka::Lanes;
-use healthflow_sync::kafka::schema_registry::{RetryPolicy, SchemaRegistry};
+use healthflow_sync::registry::{RetryPolicy, SchemaRegistry};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 
 use crate::world::{Kept, LIMIT, PARTITIONS, requested, settings, world};
@@ -64,8 +64,8 @@ pub fn offsets(inputs: &[Input], life: u64) -> Vec<i64> {
 
 fn start(name: &str) -> (Lanes, Arc<Kept>) {
     let inbox = Arc::new(Kept::default());
-    let lanes =
-        Lanes::start(&settings(name), world().avro.clone(), inbox.clone(), world().now.clone()).unwrap();
+    let lanes = Lanes::start(&settings(name), world().translator.clone(), inbox.clone(), world().now.clone())
+        .unwrap();
     (lanes, inbox)
 }
 

@@ -158,7 +158,7 @@ fn records_deleted_under_a_worker_are_told_and_the_lane_goes_on() {
 /// Writes the state as a version left it that does not read the retry lane, and lets the group forget it.
 fn forget_the_retry_lane(office: &Office) {
     delete_group(office, "healthflow-sync");
-    let avro = office.avro();
+    let translator = office.translator();
     let producer: ThreadedProducer<DefaultProducerContext> = office.kafka().client().create().unwrap();
     for partition in 0..PARTITIONS {
         let (_, end) = producer.client().fetch_watermarks(REQUESTED, partition, LIMIT).unwrap();
@@ -168,7 +168,7 @@ fn forget_the_retry_lane(office: &Office) {
             ..TaskPositions::default()
         };
         let (mut buffer, record) = (Vec::new(), Outgoing::State(Box::new(StateRecord::Task(positions))));
-        let encoded = avro.encode(&record, &mut buffer).unwrap();
+        let encoded = translator.encode(&record, &mut buffer).unwrap();
         let (key, value) = (encoded.key.unwrap(), encoded.value.unwrap());
         producer.send(BaseRecord::to(encoded.topic).partition(partition).key(&key).payload(value)).unwrap();
     }

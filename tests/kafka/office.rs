@@ -15,8 +15,8 @@ use healthflow_core::event::review::AppointmentReview;
 use healthflow_core::event::synced::AppointmentSynced;
 use healthflow_core::topics::{FAILED, REQUESTED, REVIEW, SYNCED};
 use healthflow_sync::cli::Connection;
-use healthflow_sync::kafka::schema_registry::{RetryPolicy, SchemaRegistry};
-use healthflow_sync::kafka::{Avro, KafkaSettings};
+use healthflow_sync::kafka::KafkaSettings;
+use healthflow_sync::registry::{RetryPolicy, SchemaRegistry, Translator};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -214,8 +214,8 @@ impl Office {
     }
 
     /// What encodes records as the workers do.
-    pub fn avro(&self) -> Arc<Avro> {
-        world().runtime.block_on(Avro::connect(self.connection().registry, "healthflow-sync")).unwrap()
+    pub fn translator(&self) -> Arc<Translator> {
+        world().runtime.block_on(Translator::connect(self.connection().registry, "healthflow-sync")).unwrap()
     }
 
     /// Starts another worker, which logs everything to `log`.

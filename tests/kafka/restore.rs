@@ -20,7 +20,7 @@ fn state_of(booking: &str) -> (String, Vec<u8>) {
     let mut buffer = Vec::new();
     let batch = batch(booking, &[]);
     let state = batch.records.iter().find(|record| matches!(record, Outgoing::State(_))).unwrap();
-    let encoded = world().avro.encode(state, &mut buffer).unwrap();
+    let encoded = world().translator.encode(state, &mut buffer).unwrap();
     (String::from_utf8(encoded.key.unwrap()).unwrap(), encoded.value.unwrap().to_vec())
 }
 
@@ -46,12 +46,16 @@ fn an_open_transaction_of_a_dead_owner_is_waited_out() {
     member.inbox.wait_assigned(PARTITIONS as usize);
     let producer = TaskProducer::new(&settings(name), partition, watchdog(), world().now.clone()).unwrap();
     producer.fence().unwrap();
-    let outcome =
-        producer.commit(&batch("above", &[(Lane::Requested, 0)]), &world().avro, &member.group.membership());
+    let outcome = producer.commit(
+        &batch("above", &[(Lane::Requested, 0)]),
+        &world().translator,
+        &member.group.membership(),
+    );
     assert!(matches!(outcome, CommitOutcome::Good { .. }), "{outcome:?}");
 
     let restoring = std::thread::spawn(move || {
-        let restored = restore(&settings(name), partition, &world().avro, &AtomicBool::new(false)).unwrap();
+        let restored =
+            restore(&settings(name), partition, &world().translator, &AtomicBool::new(false)).unwrap();
         (restored, Instant::now())
     });
     // Too short a look can only miss a defect, not invent one.
@@ -83,10 +87,11 @@ fn a_restore_that_stands_still_ends_and_says_why() {
         .unwrap();
     open.flush(LIMIT).unwrap();
     let hasty = KafkaSettings { restore_no_progress_ms: 200, transaction_timeout_ms: 300, ..settings(name) };
-    let why = restore(&hasty, partition, &world().avro, &AtomicBool::new(false)).unwrap_err().to_string();
+    let why =
+        restore(&hasty, partition, &world().translator, &AtomicBool::new(false)).unwrap_err().to_string();
     assert!(why.contains("of appointments.state/4 stays open") && why.contains("find-hanging"), "{why}");
     open.abort_transaction(LIMIT).unwrap();
-    restore(&hasty, partition, &world().avro, &AtomicBool::new(false)).unwrap();
+    restore(&hasty, partition, &world().translator, &AtomicBool::new(false)).unwrap();
 }
 
 /// Goal: the newest record of a key counts, what is forgotten stays forgotten (K9), and a last control record does not stop
@@ -111,7 +116,7 @@ fn the_newest_record_counts_and_a_forgotten_booking_stays_forgotten() {
         task.commit(sequence, Box::new(batch));
         assert!(matches!(member.inbox.wait_committed(sequence), CommitEnded::Good { .. }));
     }
-    let restored = restore(&settings(name), partition, &world().avro, &AtomicBool::new(false)).unwrap();
+    let restored = restore(&settings(name), partition, &world().translator, &AtomicBool::new(false)).unwrap();
     let found: Vec<BookingId> = restored.state.bookings.iter().map(|(key, _)| key.booking).collect();
     assert_eq!((found, restored.records), (vec!["kept".into()], 6));
 }

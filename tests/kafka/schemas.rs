@@ -15,8 +15,8 @@ use healthflow_core::event::Arrival;
 use healthflow_core::event::avro::{Encoder, contract};
 use healthflow_core::processor::Input;
 use healthflow_core::topics::{self, Lane};
-use healthflow_sync::kafka::schema_registry::{RetryPolicy, SchemaRegistry};
-use healthflow_sync::kafka::{Avro, Lanes};
+use healthflow_sync::kafka::Lanes;
+use healthflow_sync::registry::{RetryPolicy, SchemaRegistry, Translator};
 use serde_json::{Value, json};
 
 use crate::lanes::{encoded, publish};
@@ -63,14 +63,14 @@ fn start(name: &str, patience: RetryPolicy) -> (Arc<Follower>, Lanes, Arc<Kept>)
         .route("/subjects/{subject}", post(look_up))
         .route("/schemas/ids/{id}", get(by_id))
         .with_state(follower.clone());
-    let avro = world.runtime.block_on(async {
+    let translator = world.runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        Avro::connect(Arc::new(SchemaRegistry::new(&url, patience).unwrap()), "tests").await.unwrap()
+        Translator::connect(Arc::new(SchemaRegistry::new(&url, patience).unwrap()), "tests").await.unwrap()
     });
     let inbox = Arc::new(Kept::default());
-    let lanes = Lanes::start(&settings(name), avro, inbox.clone(), world.now.clone()).unwrap();
+    let lanes = Lanes::start(&settings(name), translator, inbox.clone(), world.now.clone()).unwrap();
     (follower, lanes, inbox)
 }
 

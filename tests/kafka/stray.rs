@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 use healthflow_core::event::Outgoing;
 use healthflow_core::processor::{CommitEnded, Input};
 use healthflow_core::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE};
-use healthflow_sync::kafka::restore;
-use healthflow_sync::kafka::stray::{self, Place};
+use healthflow_sync::kafka::{RecordName, restore};
+use healthflow_sync::kafka_admin::stray;
 use rdkafka::message::ToBytes;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
@@ -32,7 +32,7 @@ fn state_of(booking: &str) -> Vec<u8> {
     let mut buffer = Vec::new();
     let batch = batch(booking, &[]);
     let state = batch.records.iter().find(|record| matches!(record, Outgoing::State(_))).unwrap();
-    world().avro.encode(state, &mut buffer).unwrap().value.unwrap().to_vec()
+    world().translator.encode(state, &mut buffer).unwrap().value.unwrap().to_vec()
 }
 
 /// Goal: what nobody can use stops its task with a line that names the remedy, its neighbours live on, and the remedy helps
@@ -60,24 +60,25 @@ fn a_stray_record_stops_its_own_task_only_and_is_removed_as_its_line_says() {
 
     let mut removed = Vec::new();
     let restored = loop {
-        let why = match restore(&settings(name), PARTITION, &world().avro, &AtomicBool::new(false)) {
+        let why = match restore(&settings(name), PARTITION, &world().translator, &AtomicBool::new(false)) {
             Ok(restored) => break restored,
             Err(why) => why.to_string(),
         };
         let (_, command) = why.split_once("`healthflow-sync drop-record ").expect("it names the remedy");
         let words: Vec<&str> = command.split_once('`').unwrap().0.split(' ').collect();
         let topic = if words[1] == PATIENT_STATE { PATIENT_STATE } else { APPOINTMENT_STATE };
-        let place = Place { topic, partition: words[3].parse().unwrap(), offset: words[5].parse().unwrap() };
+        let place =
+            RecordName { topic, partition: words[3].parse().unwrap(), offset: words[5].parse().unwrap() };
         assert!(!removed.contains(&why), "it helps: {why}");
-        let stray = stray::remove(&settings(name), &world().avro, place).unwrap();
+        let stray = stray::remove(&settings(name), &world().translator, place).unwrap();
         assert!(stray.head.len() <= 10, "no content is shown");
         removed.push(why);
     };
     assert_eq!(removed.len(), 3, "{removed:?}");
     let known: Vec<_> = restored.state.bookings.iter().map(|(key, _)| key.booking).collect();
     assert_eq!(known, ["kept".into()], "what a worker remembered is as it was");
-    let again = Place { topic: APPOINTMENT_STATE, partition: PARTITION, offset: first };
-    let why = stray::find(&settings(name), &world().avro, again).err().expect("it is replaced");
+    let again = RecordName { topic: APPOINTMENT_STATE, partition: PARTITION, offset: first };
+    let why = stray::find(&settings(name), &world().translator, again).err().expect("it is replaced");
     assert!(why.to_string().contains("is replaced by record"), "{why}");
     let (_task, _) = member.acquire(PARTITION, 3);
 }
@@ -91,10 +92,10 @@ fn a_record_that_a_worker_can_use_is_not_removed() {
     let (task, _) = member.acquire(GOOD, 1);
     task.commit(1, Box::new(batch("good", &[(Lane::Requested, 0)])));
     assert!(matches!(member.inbox.wait_committed(1), CommitEnded::Good { .. }));
-    let mut place = Place { topic: APPOINTMENT_STATE, partition: GOOD, offset: 0 };
-    let why = stray::find(&settings(name), &world().avro, place).err().expect("it is a worker's");
+    let mut place = RecordName { topic: APPOINTMENT_STATE, partition: GOOD, offset: 0 };
+    let why = stray::find(&settings(name), &world().translator, place).err().expect("it is a worker's");
     assert!(why.to_string().contains("can be used"), "{why}");
     place.offset = 1_000_000;
-    let why = stray::find(&settings(name), &world().avro, place).err().expect("there is none");
+    let why = stray::find(&settings(name), &world().translator, place).err().expect("there is none");
     assert!(why.to_string().contains("is not there"), "{why}");
 }

@@ -223,7 +223,7 @@ fn a_zombies_late_transaction_is_fenced() {
 
     let owner = TaskProducer::new(&settings, partition, watchdog(), world().now.clone()).unwrap();
     owner.fence().unwrap();
-    let outcome = owner.commit(&batch("b-1", &OFFSETS), &world().avro, &member.group.membership());
+    let outcome = owner.commit(&batch("b-1", &OFFSETS), &world().translator, &member.group.membership());
     assert!(matches!(outcome, CommitOutcome::Good { aborts: 0, .. }), "{outcome:?}");
     proxy.calm();
     assert_eq!(member.inbox.wait_committed(1), CommitEnded::TaskLost);

@@ -17,10 +17,10 @@ use healthflow_core::state::{BookingState, Owner, StateRecord, TaskPositions, To
 use healthflow_core::sync::SyncedOutcome;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::{self, Lane};
-use healthflow_sync::kafka::schema_registry::{RetryPolicy, SchemaRegistry};
 use healthflow_sync::kafka::{
-    Avro, Fleet, Group, KafkaSettings, Membership, Now, TaskSpawner, TaskThread, Watchdog,
+    Fleet, Group, KafkaSettings, Membership, Now, TaskSpawner, TaskThread, Watchdog,
 };
+use healthflow_sync::registry::{RetryPolicy, SchemaRegistry, Translator};
 use healthflow_sync::worker::Clock;
 use healthflow_testkit::wait::wait_for;
 use rdkafka::Message;
@@ -41,7 +41,7 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 /// A stack with topics, and what a worker shares between its threads.
 pub struct World {
     pub brokers: String,
-    pub avro: Arc<Avro>,
+    pub translator: Arc<Translator>,
     pub now: Now,
     pub admin: AdminClient<DefaultClientContext>,
     pub runtime: tokio::runtime::Runtime,
@@ -68,7 +68,7 @@ pub fn world() -> &'static World {
         for contract in contracts() {
             runtime.block_on(registry.register(contract)).unwrap();
         }
-        let avro = runtime.block_on(Avro::connect(registry, "tests")).unwrap();
+        let translator = runtime.block_on(Translator::connect(registry, "tests")).unwrap();
         let clock = Clock::start();
         let kafka = KafkaSettings {
             brokers: stack.brokers.clone(),
@@ -76,9 +76,15 @@ pub fn world() -> &'static World {
             ..KafkaSettings::default()
         };
         // Topics that were made a moment ago have no leaders yet.
-        let entered = || Fleet::new(everybody()).enter(&kafka, &avro, clock.now()).ok();
+        let entered = || Fleet::new(everybody()).enter(&kafka, &translator, clock.now()).ok();
         wait_for(LIMIT, entered).expect("everybody is one fleet");
-        World { brokers: stack.brokers.clone(), avro, now: Arc::new(move || clock.now()), admin, runtime }
+        World {
+            brokers: stack.brokers.clone(),
+            translator,
+            now: Arc::new(move || clock.now()),
+            admin,
+            runtime,
+        }
     })
 }
 
@@ -235,7 +241,7 @@ pub fn broker(settings: &KafkaSettings, membership: Membership, inbox: Arc<Kept>
     TaskSpawner::new(
         settings.clone(),
         fleet,
-        world.avro.clone(),
+        world.translator.clone(),
         membership,
         inbox,
         watchdog(),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::kafka::schema_registry::{RegistryFault, RetryPolicy, Standing};
+use crate::registry::{RegistryFault, RetryPolicy, Standing};
 use healthflow_core::status::{SchemaStatus, SchemaTrouble};
 use healthflow_core::time::Timestamp;
 
@@ -91,7 +91,7 @@ impl Asked {
         let before = question.standing(patience.unknown_wait);
         question.hear(matches!(fault, RegistryFault::NotFound { .. }));
         let now = question.standing(patience.unknown_wait);
-        tell(id, fault, question, patience, (&before, &now));
+        tell(id, fault, question, patience, &before, &now);
         true
     }
 
@@ -151,7 +151,8 @@ fn tell(
     fault: &RegistryFault,
     question: &Question,
     patience: &RetryPolicy,
-    (before, now): (&Standing, &Standing),
+    before: &Standing,
+    now: &Standing,
 ) {
     match (before, now) {
         (Standing::Asked, Standing::Denied { .. }) => tracing::error!(

@@ -131,16 +131,15 @@ impl SchemaRegistry {
             return Err(RegistryFault::Forbidden { right, status: code });
         }
         let text = reply.text().await.map_err(away)?;
-        match serde_json::from_str::<Value>(&text) {
-            Ok(answer) if status.is_success() => Ok(answer),
-            Ok(answer) if answer["error_code"].is_u64() => Err(judge(
-                about,
-                right,
-                u32::try_from(answer["error_code"].as_u64().unwrap_or(0)).unwrap_or(0),
-                answer["message"].as_str().unwrap_or_default(),
-            )),
-            _ => Err(RegistryFault::Unavailable { about, what: format!("status {status}") }),
+        let answer = serde_json::from_str::<Value>(&text).ok();
+        if let Some(answer) = &answer
+            && !status.is_success()
+            && let Some(code) = answer["error_code"].as_u64().and_then(|code| u32::try_from(code).ok())
+        {
+            return Err(judge(about, right, code, answer["message"].as_str().unwrap_or_default()));
         }
+        let answer = answer.filter(|_| status.is_success());
+        answer.ok_or_else(|| RegistryFault::Unavailable { about, what: format!("status {status}") })
     }
 }
 

@@ -10,10 +10,11 @@ use std::time::Duration;
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Headers};
 
-use crate::kafka::restore::{Readers, RecordName, decode};
-use crate::kafka::schema_registry::Standing;
+use crate::kafka::RecordName;
+use crate::kafka::restore::{Readers, decode};
 use crate::kafka::settings::KafkaSettings;
-use crate::kafka::{Avro, KafkaFault, RawRecord};
+use crate::kafka_admin::CommandFault;
+use crate::registry::{RawRecord, Standing, Translator};
 use healthflow_core::booking::BookingKey;
 use healthflow_core::event::avro::Undecodable;
 use healthflow_core::event::failed::AppointmentFailed;
@@ -23,9 +24,9 @@ use healthflow_core::time::Timestamp;
 use healthflow_core::topics::{FAILED, Lane};
 
 /// Dead letters that are held in memory at most.
-pub const LETTERS_MAX: usize = 100_000;
+pub(super) const LETTERS_MAX: usize = 100_000;
 /// Bytes of records that were not understood that are held in memory at most.
-pub const RECORD_BYTES_HELD_MAX: usize = 256 * 1024 * 1024;
+pub(super) const RECORD_BYTES_HELD_MAX: usize = 256 * 1024 * 1024;
 /// How often it looks whether a schema is here.
 const SCHEMA_PAUSE: Duration = Duration::from_millis(20);
 
@@ -54,8 +55,8 @@ pub struct Newest {
 
 /// A record that was not understood when it died.
 pub struct DeadRecord {
-    /// Where its letter stands: partition and offset of `appointments.failed`.
-    pub letter_at: (i32, i64),
+    /// Where its letter stands.
+    pub letter_at: RecordName,
     /// When it died.
     pub finished_at: Timestamp,
     /// Where it came from.
@@ -83,36 +84,34 @@ pub trait Selects {
 /// Reads every dead letter that stands in one of `partitions`, up to the end that there is now.
 ///
 /// # Errors
-/// A broker or the registry does not answer, or there are more than [`LETTERS_MAX`], or [`RECORD_BYTES_HELD_MAX`] of them.
+/// A broker or the registry does not answer, or more match than memory should hold.
 pub fn read(
     settings: &KafkaSettings,
-    avro: &Avro,
+    translator: &Translator,
     partitions: i32,
     wanted: &impl Selects,
     now: Timestamp,
-) -> Result<DeadLetters, KafkaFault> {
+) -> Result<DeadLetters, CommandFault> {
     let (readers, cancelled) = (Readers::new(settings)?, AtomicBool::new(false));
     let mut found = DeadLetters::default();
     for partition in 0..partitions {
-        readers.each_record(FAILED, partition, &cancelled, |message| {
+        readers.try_each_record(FAILED, partition, &cancelled, |message| {
             let Some(value) = message.payload() else { return Ok(()) };
             let at = RecordName { topic: FAILED, partition, offset: message.offset() };
-            let read = decode(at, avro, &cancelled, || avro.value::<AppointmentFailed>(FAILED, value));
+            let read =
+                decode(at, translator, &cancelled, || translator.value::<AppointmentFailed>(FAILED, value));
             let Ok(letter) = read else {
                 found.unreadable += 1;
                 return Ok(());
             };
             if letter.result.reason.as_deref() == Some(Reason::Undecodable.code()) {
-                found.take_in_record(letter, message, avro, wanted, now);
+                found.take_in_record(letter, message, translator, wanted, now);
             } else if wanted.names(&letter) {
                 let is_meant = wanted.means(&letter);
                 found.take_in(letter, is_meant);
             }
             if found.held > LETTERS_MAX || found.bytes > RECORD_BYTES_HELD_MAX {
-                return Err(KafkaFault(format!(
-                    "more than {LETTERS_MAX} dead letters match, or {RECORD_BYTES_HELD_MAX} bytes of them; ask for \
-                     fewer, with --practice or --since"
-                )));
+                return Err(CommandFault::TooManyLetters);
             }
             Ok(())
         })?;
@@ -125,7 +124,7 @@ impl DeadLetters {
         &mut self,
         letter: AppointmentFailed,
         message: &BorrowedMessage<'_>,
-        avro: &Avro,
+        translator: &Translator,
         wanted: &impl Selects,
         now: Timestamp,
     ) {
@@ -138,11 +137,12 @@ impl DeadLetters {
         if !is_meant || !wanted.names_key(&key) || !self.seen.insert((key.clone(), value.clone())) {
             return;
         }
-        let read = read_again(avro, lane, RawRecord { key: Some(&key), value: Some(&value) }, now);
+        let read = read_again(translator, lane, RawRecord { key: Some(&key), value: Some(&value) }, now);
         self.held += 1;
         self.bytes += 2 * (key.len() + value.len());
         if wanted.names_identity(read.as_ref().ok()) {
-            let letter_at = (message.partition(), message.offset());
+            let (partition, offset) = (message.partition(), message.offset());
+            let letter_at = RecordName { topic: FAILED, partition, offset };
             let finished_at = letter.result.finished_at;
             self.records.push(DeadRecord { letter_at, finished_at, lane, key, value, read });
         }
@@ -179,14 +179,19 @@ fn lane(message: &BorrowedMessage<'_>) -> Option<Lane> {
 }
 
 /// Which version a record is that was not understood when it died.
-fn read_again(avro: &Avro, lane: Lane, record: RawRecord<'_>, now: Timestamp) -> Result<Identity, String> {
+fn read_again(
+    translator: &Translator,
+    lane: Lane,
+    record: RawRecord<'_>,
+    now: Timestamp,
+) -> Result<Identity, String> {
     loop {
-        match avro.arrival(lane, record, usize::MAX, now) {
+        match translator.arrival(lane, record, usize::MAX, now) {
             Ok(Arrival::Requested(booking)) => return Ok(Identity::from(&*booking)),
             Ok(Arrival::Retry(entry)) => return Ok(Identity::from(&*entry.booking)),
             Ok(Arrival::Unusable(still)) => return Err(still.detail.to_string()),
             Ok(Arrival::Misrouted(_)) => return Err("it lay in a wrong partition".to_owned()),
-            Err(id) => match avro.standing(id) {
+            Err(id) => match translator.standing(id) {
                 Standing::Denied { .. } => return Err(Undecodable::UnknownSchema(id).to_string()),
                 Standing::Asked | Standing::Known(_) => std::thread::sleep(SCHEMA_PAUSE),
             },

@@ -2,11 +2,13 @@
 //! `kafka.group_id`, or both. While it is under way nobody goes live; when it is through, no zombie of the old fleet can
 //! commit, and the new one goes on where the old one stopped.
 
+use crate::kafka::KafkaFault;
 use crate::kafka::fleet::Fleet;
-use crate::kafka::repartition::{beginning_where_unknown, check_no_worker_runs, fence_all, known};
 use crate::kafka::restore::Readers;
 use crate::kafka::settings::KafkaSettings;
-use crate::kafka::{Avro, KafkaFault};
+use crate::kafka_admin::repartition::{beginning_where_unknown, check_no_worker_runs, fence_all, known};
+use crate::kafka_admin::{CommandFault, Say};
+use crate::registry::Translator;
 use healthflow_core::state::{FleetRecord, Owner};
 use healthflow_core::time::Timestamp;
 
@@ -17,11 +19,13 @@ use healthflow_core::time::Timestamp;
 /// A worker of either fleet runs, the state is not `from`'s, a broker does not answer, or `say` fails.
 pub fn take_over(
     settings: &KafkaSettings,
-    avro: &Avro,
+    translator: &Translator,
     from: &Owner,
-    (partitions, now): (u32, Timestamp),
-    say: &mut dyn FnMut(String) -> Result<(), KafkaFault>,
-) -> Result<(), KafkaFault> {
+    partitions: u32,
+    now: Timestamp,
+    say: &mut Say<'_>,
+) -> Result<(), CommandFault> {
+    let mut say = |line: String| say(line).map_err(CommandFault::Output);
     let to = settings.owner();
     let old = KafkaSettings {
         application: from.application.to_string(),
@@ -31,8 +35,8 @@ pub fn take_over(
     check_no_worker_runs(&old)?;
     check_no_worker_runs(settings)?;
     let (fleet, readers) = (Fleet::new(to.clone()), Readers::new(settings)?);
-    fleet.rewrite(settings, &readers, avro, |record| {
-        let record = record.ok_or_else(|| KafkaFault("no fleet is on record; start a worker".into()))?;
+    fleet.rewrite(settings, &readers, translator, |record| {
+        let record = record.ok_or(CommandFault::NoFleet)?;
         begin(record, from, &to, now)
     })?;
     say(format!(
@@ -43,36 +47,41 @@ pub fn take_over(
         say(format!("no worker of {from} can commit any more"))?;
     }
     if from.group_id != to.group_id {
-        copy_offsets(&Readers::new(&old)?, &readers, avro, partitions)?;
+        copy_offsets(&Readers::new(&old)?, &readers, translator, partitions)?;
         say(format!("the offsets of group {} are those of group {} now", to.group_id, from.group_id))?;
     }
-    fleet.rewrite(settings, &readers, avro, |record| match record {
+    fleet.rewrite(settings, &readers, translator, |record| match record {
         Some(record) if record.owner == *from && record.handing_over_to.as_ref() == Some(&to) => {
             Ok(FleetRecord { owner: to.clone(), handing_over_to: None, written_at: now, ..record })
         }
-        _ => Err(KafkaFault("another command has changed the fleet's record meanwhile; try again".into())),
+        _ => Err(CommandFault::ChangedMeanwhile),
     })?;
     Ok(())
 }
 
 /// The record while the state changes hands.
-fn begin(record: FleetRecord, from: &Owner, to: &Owner, now: Timestamp) -> Result<FleetRecord, KafkaFault> {
+fn begin(record: FleetRecord, from: &Owner, to: &Owner, now: Timestamp) -> Result<FleetRecord, CommandFault> {
     if record.owner != *from {
-        return Err(KafkaFault(format!("the state belongs to {}, not to {from}", record.owner)));
+        return Err(CommandFault::OwnedByAnother { owner: record.owner, from: from.clone() });
     }
     match &record.handing_over_to {
-        None if from == to => Err(KafkaFault(format!("the state belongs to {to} already"))),
+        None if from == to => Err(CommandFault::OwnedAlready(to.clone())),
         // Nobody of them has gone live: who has it may take it back.
-        Some(other) if other != to && from != to => Err(KafkaFault(format!(
-            "the state is being handed over to {other}; finish that, or let {from} take it back first"
-        ))),
+        Some(other) if other != to && from != to => {
+            Err(CommandFault::HandedOverToAnother { other: other.clone(), from: from.clone() })
+        }
         _ => Ok(FleetRecord { handing_over_to: Some(to.clone()), written_at: now, ..record }),
     }
 }
 
 /// Commits for the new group what the old one has come to. A group that never committed leaves nothing to copy.
-fn copy_offsets(old: &Readers, new: &Readers, avro: &Avro, partitions: u32) -> Result<(), KafkaFault> {
-    let all = (0..partitions.cast_signed()).map(|partition| known(old, avro, partition));
+fn copy_offsets(
+    old: &Readers,
+    new: &Readers,
+    translator: &Translator,
+    partitions: u32,
+) -> Result<(), KafkaFault> {
+    let all = (0..partitions.cast_signed()).map(|partition| known(old, translator, partition));
     let all: Vec<_> = all.collect::<Result<_, _>>()?;
     if all.iter().flatten().all(|(_, offset)| offset.is_none()) {
         return Ok(());
@@ -100,7 +109,7 @@ mod tests {
         assert!(begin(of_a.clone(), &a, &a, now).is_err(), "it is a's already");
         let begun = begin(of_a, &a, &b, now).expect("a's");
         assert_eq!(begun.handing_over_to, Some(b.clone()));
-        assert_eq!(begin(begun.clone(), &a, &b, now), Ok(begun.clone()), "it was broken off");
+        assert_eq!(begin(begun.clone(), &a, &b, now).expect("it was broken off"), begun);
         assert!(begin(begun.clone(), &a, &c, now).is_err(), "b is on the way to it");
         let back = begin(begun, &a, &a, now).expect("a takes it back");
         assert_eq!((back.owner, back.handing_over_to), (a.clone(), Some(a)));

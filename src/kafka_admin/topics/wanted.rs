@@ -8,10 +8,10 @@ use healthflow_core::time::DAY_MS;
 use healthflow_core::topics::{self, Lane};
 
 /// Partitions of new topics unless said otherwise: speed comes from concurrency inside a task, not from many of them.
-pub const PARTITIONS_DEFAULT: i32 = 12;
+pub(super) const PARTITIONS_DEFAULT: i32 = 12;
 
 /// The topics that must be there.
-pub const ALL: [&str; topics::ALL.len() + 1] = {
+pub(super) const ALL: [&str; topics::ALL.len() + 1] = {
     let mut all = [topics::CLOCK; topics::ALL.len() + 1];
     let mut index = 0;
     while index < topics::ALL.len() {
@@ -21,7 +21,7 @@ pub const ALL: [&str; topics::ALL.len() + 1] = {
     all
 };
 /// Partitions of `healthflow.clock`: so many brokers are asked for the time, and the answer in the middle counts.
-pub const CLOCK_PARTITIONS: i32 = 3;
+const CLOCK_PARTITIONS: i32 = 3;
 /// Nobody reads what is there.
 const CLOCK_RETENTION_MS: i64 = 3_600_000;
 
@@ -41,27 +41,27 @@ pub struct TopicSpec {
     pub partitions: Option<i32>,
     /// Replicas of every topic.
     pub replication: Option<i32>,
-    /// `worker.keep_days`: no input topic may keep its records for so long; 0: as long as it likes.
-    pub keep_days: u32,
+    /// `worker.keep_days`: no input topic may keep its records for so long; none: as long as it likes.
+    pub keep_days: Option<u32>,
     /// `kafka.record_bytes_max`: the topics must take records of that size, those that are only read half of it.
     pub record_bytes_max: usize,
 }
 
 impl Default for TopicSpec {
     fn default() -> Self {
-        TopicSpec { partitions: None, replication: None, keep_days: 0, record_bytes_max: RECORD_BYTES_MAX }
+        TopicSpec { partitions: None, replication: None, keep_days: None, record_bytes_max: RECORD_BYTES_MAX }
     }
 }
 
 /// A topic as the cluster has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Actual {
+pub(super) struct Actual {
     /// How many partitions.
-    pub partitions: i32,
+    pub(super) partitions: i32,
     /// How many replicas of each.
-    pub replication: i32,
+    pub(super) replication: i32,
     /// Its settings, defaults included.
-    pub settings: BTreeMap<String, String>,
+    pub(super) settings: BTreeMap<String, String>,
 }
 
 /// A topic's setting as it must be.
@@ -176,18 +176,18 @@ impl Setting {
 }
 
 /// How many partitions every topic must have: as wished, else as `appointments.requested` has, else the usual.
-pub fn partitions(actual: &BTreeMap<String, Actual>, wish: TopicSpec) -> i32 {
+pub(super) fn partitions(actual: &BTreeMap<String, Actual>, wish: TopicSpec) -> i32 {
     let there = actual.get(topics::REQUESTED).map(|topic| topic.partitions);
     wish.partitions.or(there).unwrap_or(PARTITIONS_DEFAULT)
 }
 
 /// How many partitions a new topic gets, where each that holds records gets `partitions`.
-pub fn partitions_of(topic: &str, partitions: i32) -> i32 {
+pub(super) fn partitions_of(topic: &str, partitions: i32) -> i32 {
     if topic == topics::CLOCK { CLOCK_PARTITIONS } else { partitions }
 }
 
 /// In what the topics of a cluster differ from what they must be.
-pub fn differences(actual: &BTreeMap<String, Actual>, wish: TopicSpec) -> Vec<Difference> {
+pub(super) fn differences(actual: &BTreeMap<String, Actual>, wish: TopicSpec) -> Vec<Difference> {
     let partitions = partitions(actual, wish);
     let mut found = Vec::new();
     for topic in ALL {
@@ -216,11 +216,11 @@ pub fn differences(actual: &BTreeMap<String, Actual>, wish: TopicSpec) -> Vec<Di
                 report(what, Remedy::Apply);
             }
         }
-        if keeps_too_long(topic, actual, wish.keep_days) {
+        if let Some(keep_days) = wish.keep_days.filter(|days| keeps_too_long(topic, actual, *days)) {
             let value = actual.settings.get("retention.ms").map_or("unset", String::as_str);
             let what = format!(
-                "retention.ms is {value}, must be a week less than the {} days after which bookings are forgotten",
-                wish.keep_days
+                "retention.ms is {value}, must be a week less than the {keep_days} days after which bookings are \
+                 forgotten"
             );
             report(what, Remedy::Choose);
         }
@@ -234,7 +234,7 @@ fn keeps_too_long(topic: &str, actual: &Actual, keep_days: u32) -> bool {
     let is_read_again = Lane::of(topic).is_some() || topic == topics::FAILED;
     let retention_ms = actual.settings.get("retention.ms").and_then(|text| text.parse::<i64>().ok());
     let keep_ms = i64::from(keep_days) * DAY_MS;
-    keep_days > 0 && is_read_again && retention_ms.is_none_or(|ms| ms < 0 || ms + SEGMENT_MS >= keep_ms)
+    is_read_again && retention_ms.is_none_or(|ms| ms < 0 || ms + SEGMENT_MS >= keep_ms)
 }
 
 #[cfg(test)]
@@ -264,7 +264,7 @@ mod tests {
                 TopicSpec {
                     partitions: Some(3),
                     replication: Some(1),
-                    keep_days: 400,
+                    keep_days: Some(400),
                     ..TopicSpec::default()
                 }
             ),
@@ -320,7 +320,7 @@ mod tests {
         }
         let kept = |keep_days| texts(&actual, TopicSpec { keep_days, ..TopicSpec::default() });
         assert_eq!(
-            kept(100),
+            kept(Some(100)),
             [
                 "appointments.requested: retention.ms is -1, must be a week less than the 100 days after which bookings are \
                  forgotten; lower it, or set worker.keep_days to more, or to 0 to forget nothing",
@@ -328,6 +328,6 @@ mod tests {
                  forgotten; lower it, or set worker.keep_days to more, or to 0 to forget nothing",
             ]
         );
-        assert_eq!((kept(107).len(), kept(108).len(), kept(0).len()), (2, 1, 0));
+        assert_eq!([Some(107), Some(108), None].map(|days| kept(days).len()), [2, 1, 0]);
     }
 }

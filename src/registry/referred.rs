@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use schema_registry_converter::async_impl::schema_registry::{SrSettings, get_referenced_schema};
 use schema_registry_converter::schema_registry_common::{RegisteredReference, RegisteredSchema};
 
-use crate::kafka::schema_registry::{RegistryFault, fault};
+use crate::registry::{RegistryFault, fault};
 
 /// Schemas that one may refer to, directly or not.
 const REFERRED_MAX: usize = 64;

@@ -8,8 +8,10 @@ use std::sync::atomic::AtomicBool;
 
 use rdkafka::Message;
 
-use crate::kafka::restore::{Readers, RecordName, decode};
-use crate::kafka::{Avro, KafkaFault};
+use crate::kafka::KafkaFault;
+use crate::kafka::restore::{Readers, try_decode};
+use crate::kafka_admin::{CommandFault, Say};
+use crate::registry::Translator;
 use healthflow_core::event::{Outgoing, home, key};
 use healthflow_core::state::{LeftOver, StateRecord};
 use healthflow_core::topics::REVIEW;
@@ -17,9 +19,23 @@ use healthflow_core::topics::REVIEW;
 /// A topic and a key in it.
 type Place = (&'static str, Vec<u8>);
 
+/// A record on its way from one partition to another.
+pub(super) struct Misplaced {
+    /// Its topic.
+    pub(super) topic: &'static str,
+    /// Where it lies.
+    pub(super) from: i32,
+    /// Where it belongs.
+    pub(super) home: i32,
+    /// Its key.
+    pub(super) key: Vec<u8>,
+    /// Its value; what is written at its home.
+    pub(super) value: Vec<u8>,
+}
+
 /// The keys that are known in more than one partition.
 pub(super) struct Doubled<'a> {
-    avro: &'a Avro,
+    translator: &'a Translator,
     /// What stands at home of those that lie elsewhere too.
     at_home: HashMap<Place, Vec<u8>>,
     /// Hashes of those that lie elsewhere twice, whether anything stands at home or not.
@@ -30,10 +46,10 @@ impl<'a> Doubled<'a> {
     /// Looks through all partitions; call it when every task is fenced.
     pub(super) fn find(
         readers: &Readers,
-        avro: &'a Avro,
+        translator: &'a Translator,
         topics: &[&'static str],
         count: u32,
-    ) -> Result<Doubled<'a>, KafkaFault> {
+    ) -> Result<Doubled<'a>, CommandFault> {
         let (mut elsewhere, mut elsewhere_twice) = (HashSet::new(), HashSet::new());
         let mut at_home = HashMap::new();
         for partition in 0..count.cast_signed() {
@@ -59,33 +75,30 @@ impl<'a> Doubled<'a> {
                 at_home.extend(found.into_iter().map(|(key, value)| ((*topic, key), value)));
             }
         }
-        Ok(Doubled { avro, at_home, elsewhere_twice })
+        Ok(Doubled { translator, at_home, elsewhere_twice })
     }
 
-    /// What is to be written at home of a record that lies in partition `from`. `say` hears of what is left over.
-    pub(super) fn resolve(
-        &mut self,
-        (topic, key): Place,
-        value: Vec<u8>,
-        (from, home): (i32, i32),
-        say: &mut dyn FnMut(String) -> Result<(), KafkaFault>,
-    ) -> Result<Vec<u8>, KafkaFault> {
-        let is_again = self.elsewhere_twice.contains(&hash(topic, &key));
-        let place = (topic, key);
+    /// Joins `record` with what stands at its home, so that it can be written there. `say` hears of what is left over.
+    pub(super) fn resolve(&mut self, record: &mut Misplaced, say: &mut Say<'_>) -> Result<(), CommandFault> {
+        let Misplaced { topic, from, home, ref key, ref mut value } = *record;
+        let is_again = self.elsewhere_twice.contains(&hash(topic, key));
+        let place = (topic, key.clone());
         let Some(here) = self.at_home.remove(&place) else {
             if is_again {
                 self.at_home.insert(place, value.clone());
             }
-            return Ok(value);
+            return Ok(());
         };
         let name = String::from_utf8_lossy(&place.1).into_owned();
-        let at = RecordName { topic, partition: from, offset: -1 };
-        let read =
-            |value: &[u8]| decode(at, self.avro, &AtomicBool::new(false), || self.avro.state(topic, value));
+        let read = |value: &[u8]| {
+            let state = || self.translator.state(topic, value);
+            let record = try_decode(self.translator, &AtomicBool::new(false), state)?;
+            record.map_err(|flaw| CommandFault::Unreadable { topic, key: name.clone(), flaw })
+        };
         let (joined, what) = if topic == REVIEW {
             (here, "the review in the second one is kept, and the other one is dropped: let DentScheduler send it anew".into())
         } else {
-            let (record, left_over) = match (read(&here)?, read(&value)?) {
+            let (record, left_over) = match (read(&here)?, read(value)?) {
                 (StateRecord::Booking(key, here), StateRecord::Booking(_, there)) => {
                     let (joined, left_over) = here.join(there);
                     (StateRecord::Booking(key, joined), left_over)
@@ -94,18 +107,20 @@ impl<'a> Doubled<'a> {
                     let (joined, left_over) = here.join(there);
                     (StateRecord::Patient(key, joined), left_over)
                 }
-                _ => return Err(KafkaFault(format!("{name} of {topic} is not what its key says"))),
+                _ => return Err(CommandFault::OtherKind { topic, key: name }),
             };
             let mut buffer = Vec::new();
-            let encoded = self.avro.encode(&Outgoing::State(Box::new(record)), &mut buffer);
-            let encoded = encoded.map_err(|why| KafkaFault(why.to_string()))?;
+            let encoded = self.translator.encode(&Outgoing::State(Box::new(record)), &mut buffer);
+            let encoded = encoded.map_err(KafkaFault::from)?;
             (encoded.value.unwrap_or_default().to_vec(), words(&left_over))
         };
         if is_again {
             self.at_home.insert(place, joined.clone());
         }
-        say(format!("{name} is known in partitions {from} and {home}, and is joined; {what}"))?;
-        Ok(joined)
+        say(format!("{name} is known in partitions {from} and {home}, and is joined; {what}"))
+            .map_err(CommandFault::Output)?;
+        *value = joined;
+        Ok(())
     }
 }
 

@@ -15,13 +15,14 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::kafka::schema_registry::{COMPATIBILITY, RegistryFault, SchemaRegistry};
+use crate::registry::{COMPATIBILITY, RegistryFault, SchemaRegistry};
 use healthflow_core::event::avro::contracts;
 use healthflow_core::topics;
 
+use wanted::{Actual, PARTITIONS_DEFAULT, differences};
+
 pub use wanted::{
-    Actual, Bound, Difference, FAILED_RETENTION_MS, PARTITIONS_DEFAULT, RETENTION_MS, Remedy, Setting,
-    TopicSpec, differences, settings,
+    Bound, Difference, FAILED_RETENTION_MS, RETENTION_MS, Remedy, Setting, TopicSpec, settings,
 };
 
 /// Longest wait for the brokers' answer to one question.
@@ -57,6 +58,15 @@ pub struct Topics {
     registry: Arc<SchemaRegistry>,
 }
 
+/// From how many partitions to how many.
+#[derive(Clone, Copy, Debug)]
+pub struct Growth {
+    /// How many `appointments.state` has.
+    pub state_has: u32,
+    /// How many every topic is to have.
+    pub to: u32,
+}
+
 /// The cluster's topics, and how many brokers it has.
 struct Cluster {
     topics: BTreeMap<String, Actual>,
@@ -80,12 +90,12 @@ impl Topics {
     }
 
     /// The part of [`check`](Self::check) that asks Kafka only.
-    pub async fn check_topics(&self, wish: TopicSpec) -> Result<Vec<Difference>, TopicFault> {
+    async fn check_topics(&self, wish: TopicSpec) -> Result<Vec<Difference>, TopicFault> {
         Ok(differences(&self.look().await?.topics, wish))
     }
 
     /// The part of [`check`](Self::check) that asks the registry only.
-    pub async fn check_schemas(&self) -> Result<Vec<Difference>, TopicFault> {
+    async fn check_schemas(&self) -> Result<Vec<Difference>, TopicFault> {
         let mut found = Vec::new();
         for contract in contracts() {
             let mut report =
@@ -107,30 +117,30 @@ impl Topics {
         Ok(self.look().await?.topics.get(topics::REQUESTED).map(|topic| topic.partitions))
     }
 
-    /// How many partitions `appointments.state` has, and how many every topic will have once [`grow`](Self::grow) was
-    /// called: as wished, or as many as the largest has.
+    /// What [`grow`](Self::grow) would do: as many partitions as wished, or as many as the largest topic has.
     ///
     /// # Errors
     /// A topic is missing or would have to shrink, or Kafka does not answer.
-    pub async fn before_growth(&self, wished: Option<i32>) -> Result<(u32, u32), TopicFault> {
+    pub async fn before_growth(&self, wished: Option<i32>) -> Result<Growth, TopicFault> {
         let actual = self.look().await?.topics;
         let largest = actual.values().map(|topic| topic.partitions).max();
         let to = wished.or(largest).unwrap_or(PARTITIONS_DEFAULT);
-        let mut state_has = 0;
-        for topic in topics::ALL {
+        let count = |topic| {
             let difference =
                 |what: String, remedy| Err(TopicFault::Different(Difference { topic, what, remedy }));
             match actual.get(topic).map(|topic| topic.partitions) {
-                None => return difference("does not exist".to_owned(), Remedy::Apply),
+                None => difference("does not exist".to_owned(), Remedy::Apply),
                 Some(has) if has > to => {
                     let what = format!("has {has} partitions, and Kafka cannot make them {to}");
-                    return difference(what, Remedy::Recreate);
+                    difference(what, Remedy::Recreate)
                 }
-                Some(has) if topic == topics::APPOINTMENT_STATE => state_has = has,
-                Some(_) => {}
+                Some(has) => Ok(has.unsigned_abs()),
             }
+        };
+        for topic in topics::ALL {
+            count(topic)?;
         }
-        Ok((state_has.unsigned_abs(), to.unsigned_abs()))
+        Ok(Growth { state_has: count(topics::APPOINTMENT_STATE)?, to: to.unsigned_abs() })
     }
 
     /// Gives every topic `to` partitions; a line for each topic that grew.

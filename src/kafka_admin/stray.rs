@@ -9,26 +9,17 @@ use rdkafka::producer::BaseRecord;
 use crate::kafka::restore::{Readers, try_decode, usable};
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::transaction::{fence, transact};
-use crate::kafka::{Avro, KafkaFault};
+use crate::kafka::{Flaw, KafkaFault, RecordName};
+use crate::kafka_admin::{CommandFault, NoStray};
+use crate::registry::Translator;
 
 /// Bytes of the value that are shown: the framing byte and the schema's id, no content.
 const HEAD_BYTES: usize = 5;
 
-/// Which record.
-#[derive(Clone, Copy, Debug)]
-pub struct Place {
-    /// The state topic.
-    pub topic: &'static str,
-    /// Its partition.
-    pub partition: i32,
-    /// Its offset.
-    pub offset: i64,
-}
-
 /// A record that no worker can use.
 pub struct Stray {
     /// Why it cannot be used.
-    pub why: String,
+    pub why: Flaw,
     /// The length of its key.
     pub key_bytes: usize,
     /// The length of its value.
@@ -45,10 +36,14 @@ pub struct Stray {
 ///
 /// # Errors
 /// It is not there, a worker can use it, a newer one of its key has replaced it, or a broker does not answer.
-pub fn find(settings: &KafkaSettings, avro: &Avro, place: Place) -> Result<Stray, KafkaFault> {
-    let Place { topic, partition, offset } = place;
+pub fn find(
+    settings: &KafkaSettings,
+    translator: &Translator,
+    record: RecordName,
+) -> Result<Stray, CommandFault> {
+    let RecordName { topic, partition, offset } = record;
     let (readers, cancelled) = (Readers::new(settings)?, AtomicBool::new(false));
-    let refused = |why: &str| Err(KafkaFault(format!("record {offset} of {topic}/{partition} {why}")));
+    let refused = |why| Err(CommandFault::NoStray { record, why });
     let mut found = None;
     readers.each_record(topic, partition, &cancelled, |message| {
         if message.offset() == offset {
@@ -58,15 +53,15 @@ pub fn find(settings: &KafkaSettings, avro: &Avro, place: Place) -> Result<Stray
         Ok(())
     })?;
     let Some((key, value)) = found else {
-        return refused("is not there; was it compacted away? Take the offset from the worker's newest line");
+        return refused(NoStray::Missing);
     };
-    let Some(value) = value else { return refused("has no value: it forgets its key, and stops nobody") };
-    let is_usable = |key: &[u8], value: &[u8]| -> Result<Result<(), String>, KafkaFault> {
-        let record = try_decode(avro, &cancelled, || avro.state(topic, value))?;
+    let Some(value) = value else { return refused(NoStray::Tombstone) };
+    let is_usable = |key: &[u8], value: &[u8]| -> Result<Result<(), Flaw>, KafkaFault> {
+        let record = try_decode(translator, &cancelled, || translator.state(topic, value))?;
         Ok(record.and_then(|record| usable(key, record)).map(drop))
     };
     let Err(why) = is_usable(&key, &value)? else {
-        return refused("can be used: a worker wrote it, and its task does not stop for it");
+        return refused(NoStray::Usable);
     };
     let (mut before, mut newer) = (None, None);
     readers.each_record(topic, partition, &cancelled, |message| {
@@ -84,7 +79,7 @@ pub fn find(settings: &KafkaSettings, avro: &Avro, place: Place) -> Result<Stray
         Ok(())
     })?;
     if let Some(newer) = newer {
-        return refused(&format!("is replaced by record {newer} of the same key, and stops nobody"));
+        return refused(NoStray::Replaced { by: newer });
     }
     Ok(Stray {
         why,
@@ -102,15 +97,19 @@ pub fn find(settings: &KafkaSettings, avro: &Avro, place: Place) -> Result<Stray
 ///
 /// # Errors
 /// As [`find`]; or the owner fenced us in turn, then it may be tried again.
-pub fn remove(settings: &KafkaSettings, avro: &Avro, place: Place) -> Result<Stray, KafkaFault> {
-    let producer = fence(&settings.producer(place.partition), &format!("task {}", place.partition))?;
-    let stray = find(settings, avro, place)?;
-    let or_else = "nothing was removed: its worker was faster; try again";
-    transact(&producer, or_else, |send| {
-        let record = BaseRecord::to(place.topic).partition(place.partition).key(&stray.key);
+pub fn remove(
+    settings: &KafkaSettings,
+    translator: &Translator,
+    record: RecordName,
+) -> Result<Stray, CommandFault> {
+    let producer = fence(&settings.producer(record.partition), &format!("task {}", record.partition))?;
+    let stray = find(settings, translator, record)?;
+    let meaning = "nothing was removed: its worker was faster; try again";
+    transact(&producer, meaning, |send| {
+        let remedy = BaseRecord::to(record.topic).partition(record.partition).key(&stray.key);
         send(match &stray.value_before {
-            Some(value) => record.payload(&value[..]),
-            None => record,
+            Some(value) => remedy.payload(&value[..]),
+            None => remedy,
         })
     })?;
     Ok(stray)

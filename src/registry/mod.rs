@@ -6,6 +6,7 @@ mod asked;
 mod differing;
 mod ours;
 mod referred;
+mod translator;
 
 use std::collections::HashMap;
 use std::error::Error as _;
@@ -18,12 +19,14 @@ use schema_registry_converter::async_impl::schema_registry::{
 use schema_registry_converter::error::SRCError;
 use schema_registry_converter::schema_registry_common::{RawError, SubjectNameStrategy};
 
-use crate::kafka::schema_registry::asked::Asked;
-use crate::kafka::schema_registry::differing::Differing;
+use crate::registry::asked::Asked;
+use crate::registry::differing::Differing;
 use healthflow_core::event::avro::{Contract, Decoder, WriterSchema, contract};
 use healthflow_core::status::Status;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
+
+pub use translator::{DecodeFault, RawRecord, Translator, Wait};
 
 /// The registry says that it does not know the subject, version or schema (Confluent's error codes).
 const NOT_FOUND: [u32; 3] = [40401, 40402, 40403];
@@ -171,13 +174,13 @@ impl SchemaRegistry {
     }
 
     /// The schema with `id`, if it is known already. Never waits for the network.
-    pub fn cached(&self, id: u32) -> Option<Arc<WriterSchema>> {
+    fn cached(&self, id: u32) -> Option<Arc<WriterSchema>> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
     /// Where the schema with `id` stands; at once. One that is not known is asked for from now on, on `runtime`, until it
     /// is here or nothing has wanted it for [`RetryPolicy::unwanted_after`].
-    pub fn standing(self: &Arc<Self>, runtime: &tokio::runtime::Handle, id: u32) -> Standing {
+    fn standing(self: &Arc<Self>, runtime: &tokio::runtime::Handle, id: u32) -> Standing {
         if let Some(schema) = self.cached(id) {
             return Standing::Known(schema);
         }
@@ -201,11 +204,6 @@ impl SchemaRegistry {
         }
     }
 
-    /// How patient it is.
-    pub fn patience(&self) -> &RetryPolicy {
-        &self.patience
-    }
-
     /// Says in `status` which ids the registry denies, and which schemas differ from ours.
     pub fn fill(&self, status: &mut Status) {
         status.schemas = self.asked.denied(status.taken_at);
@@ -213,11 +211,7 @@ impl SchemaRegistry {
     }
 
     /// The decoder that reads values of `schema` with `ours`; tells what differs, once.
-    pub fn decoder<'schema>(
-        &self,
-        schema: &'schema WriterSchema,
-        ours: &'static Contract,
-    ) -> &'schema Decoder {
+    fn decoder<'schema>(&self, schema: &'schema WriterSchema, ours: &'static Contract) -> &'schema Decoder {
         let decoder = schema.decoder(ours);
         self.differing.met(schema.id(), ours, decoder);
         decoder
@@ -239,7 +233,7 @@ impl SchemaRegistry {
     }
 
     /// Gets the newest schema of the topic's subject, and tells what differs from ours.
-    pub async fn look_at_latest(&self, contract: &'static Contract) -> Result<(), RegistryFault> {
+    async fn look_at_latest(&self, contract: &'static Contract) -> Result<(), RegistryFault> {
         let about = format!("the newest schema of {}", contract.topic);
         let strategy = SubjectNameStrategy::TopicNameStrategy(contract.topic.to_owned(), false);
         let found = get_schema_by_subject(&self.settings, &strategy).await;

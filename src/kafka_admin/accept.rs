@@ -4,12 +4,14 @@
 
 use rdkafka::producer::BaseRecord;
 
+use crate::kafka::KafkaFault;
 use crate::kafka::fleet::written_positions;
 use crate::kafka::restore::Readers;
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::topic_ids::TopicIdentities;
 use crate::kafka::transaction::{fence, transact};
-use crate::kafka::{Avro, KafkaFault};
+use crate::kafka_admin::CommandFault;
+use crate::registry::Translator;
 use healthflow_core::event::Outgoing;
 use healthflow_core::state::{StateRecord, TaskPositions, TopicIds};
 use healthflow_core::topics::{APPOINTMENT_STATE, IDENTIFIED, Lane, PATIENT_STATE};
@@ -34,24 +36,23 @@ pub struct Remembered {
 /// The brokers do not answer, or have no ids of topics.
 pub fn compare(
     settings: &KafkaSettings,
-    avro: &Avro,
+    translator: &Translator,
     partitions: i32,
-) -> Result<Vec<Remembered>, KafkaFault> {
+) -> Result<Vec<Remembered>, CommandFault> {
     let now = TopicIdentities::new(settings)?.describe()?;
     if let Some(topic) = now.gone.first() {
-        return Err(KafkaFault(format!("{topic} does not exist; run `healthflow-sync topics` first")));
+        return Err(CommandFault::TopicMissing(topic));
     }
     if IDENTIFIED.iter().any(|topic| now.ids.of(topic).is_none()) {
-        let why = "the brokers do not tell the ids of our topics, so there is nothing to accept";
-        return Err(KafkaFault(why.into()));
+        return Err(CommandFault::NoTopicIds);
     }
     let readers = Readers::new(settings)?;
     let task = |partition| {
-        let positions = written_positions(&readers, avro, partition)?;
+        let positions = written_positions(&readers, translator, partition)?;
         let differs =
             |topic| positions.as_ref().is_some_and(|positions| now.ids.differs(topic, &positions.topic_ids));
         let other = Lane::ALL.into_iter().filter(|lane| differs(lane.topic()));
-        let low = other.map(|lane| Ok((lane, readers.watermarks(lane.topic(), partition)?.0)));
+        let low = other.map(|lane| Ok((lane, readers.bounds(lane.topic(), partition)?.low)));
         let low = low.collect::<Result<_, KafkaFault>>()?;
         Ok(Remembered { partition, positions, now: now.ids.clone(), low })
     };
@@ -62,7 +63,11 @@ pub fn compare(
 ///
 /// # Errors
 /// A broker does not answer or refuses, or a worker runs after all.
-pub fn accept(settings: &KafkaSettings, avro: &Avro, tasks: &[Remembered]) -> Result<usize, KafkaFault> {
+pub fn accept(
+    settings: &KafkaSettings,
+    translator: &Translator,
+    tasks: &[Remembered],
+) -> Result<usize, KafkaFault> {
     let mut accepted = 0;
     for task in tasks {
         let Some(positions) = &task.positions else { continue };
@@ -75,7 +80,7 @@ pub fn accept(settings: &KafkaSettings, avro: &Avro, tasks: &[Remembered]) -> Re
         }
         let record = Outgoing::State(Box::new(StateRecord::Task(positions)));
         let mut buffer = Vec::new();
-        let encoded = avro.encode(&record, &mut buffer).map_err(|why| KafkaFault(why.to_string()))?;
+        let encoded = translator.encode(&record, &mut buffer).map_err(KafkaFault::from)?;
         let (topic, key) = (encoded.topic, encoded.key.unwrap_or_default());
         let value = encoded.value.unwrap_or_default();
         let producer = fence(&settings.producer(task.partition), &format!("task {}", task.partition))?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
-use crate::kafka::schema_registry::{RegistryFault, SchemaRegistry, Standing};
+use crate::registry::{RegistryFault, SchemaRegistry, Standing};
 use healthflow_core::defects::die_of;
 use healthflow_core::event::avro::{
     Contract, Decoder, Undecodable, Unencodable, contract, contracts, schema_id,
@@ -27,23 +27,33 @@ pub struct RawRecord<'a> {
     pub value: Option<&'a [u8]>,
 }
 
+/// How a record waits for its schema.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    /// Since when.
+    pub since: Instant,
+    /// Whether others wait for the place that it takes.
+    pub is_in_the_way: bool,
+}
+
 /// Why a record was not decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DecodeFault {
-    /// Its writer's schema is not known yet: ask where it stands with [`Avro::standing`] and try again.
+    /// Its writer's schema is not known yet: ask where it stands with [`Translator::standing`] and try again.
     UnknownSchema(u32),
     /// It never will be; what is wrong, without any value.
     Unreadable(String),
 }
 
-/// Avro with its schemas. Shared by all threads of a worker.
-pub struct Avro {
+/// Turns bytes into values and back by their schemas, and fetches those that are missing. All threads of a worker share
+/// one.
+pub struct Translator {
     codec: Codec,
     registry: Arc<SchemaRegistry>,
     runtime: tokio::runtime::Handle,
 }
 
-impl Avro {
+impl Translator {
     /// Looks up what we write, waiting for as long as the registry is away, and remembers the ids. Registers nothing. `group`
     /// is what dead letters name as the group that gave them up.
     ///
@@ -55,10 +65,11 @@ impl Avro {
             ids.push((contract.topic, registry.look_up_patiently(contract).await?));
         }
         let id = |wanted: &'static Contract| {
-            ids.iter().find(|(topic, _)| *topic == wanted.topic).map_or(0, |(_, id)| *id)
+            let id = ids.iter().find(|(topic, _)| *topic == wanted.topic).map(|(_, id)| *id);
+            id.expect("every contract was looked up just now")
         };
         let runtime = tokio::runtime::Handle::current();
-        Ok(Arc::new(Avro { codec: Codec::new(group, id), registry, runtime }))
+        Ok(Arc::new(Translator { codec: Codec::new(group, id), registry, runtime }))
     }
 
     /// Decodes and checks a record of a lane; one that never will be readable, or has more than `bytes_max`, is an
@@ -128,14 +139,13 @@ impl Avro {
         self.registry.standing(&self.runtime, id)
     }
 
-    /// What becomes of a record that has waited since `held_since` for its schema, which stands as `standing`: an arrival
-    /// when the schema is here, and one that cannot be used when it has waited long enough; `in_the_way` says that
-    /// others wait for the place it takes.
+    /// What becomes of a record that waits for its schema, which stands as `standing`: an arrival when the schema is
+    /// here, and one that cannot be used when it has waited long enough.
     pub fn late_arrival(
         &self,
         lane: Lane,
         record: RawRecord<'_>,
-        (held_since, in_the_way): (Instant, bool),
+        wait: Wait,
         standing: &Standing,
         bytes_max: usize,
         now: Timestamp,
@@ -144,9 +154,9 @@ impl Avro {
             Standing::Known(_) => self.arrival(lane, record, bytes_max, now).ok(),
             Standing::Asked => None,
             Standing::Denied { at } => {
-                let wait_min = self.registry.patience().unknown_wait_min;
-                let wait = if in_the_way { Duration::ZERO } else { wait_min };
-                let has_waited = at >= held_since + wait;
+                let wait_min = self.registry.patience.unknown_wait_min;
+                let least = if wait.is_in_the_way { Duration::ZERO } else { wait_min };
+                let has_waited = at >= wait.since + least;
                 has_waited.then(|| read(lane, record, None, bytes_max, now))
             }
         }
