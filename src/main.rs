@@ -1,4 +1,4 @@
-//! The product: reads the command line and the configuration, and does what is asked.
+//! The product: reads the command line and the configuration, and runs the command.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ fn start(command_line: Cli) -> anyhow::Result<ExitCode> {
     }
     // One thread beside this one, which may wait for Kafka.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let runtime = runtime.context("no runtime")?;
+    let runtime = runtime.context("cannot start the runtime")?;
     runtime.block_on(async {
         match command {
             Command::Run { .. } => Ok(ExitCode::SUCCESS),

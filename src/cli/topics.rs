@@ -1,4 +1,4 @@
-//! `healthflow-sync topics`: makes Kafka and the registry ready for workers, or says what is missing.
+//! `healthflow-sync topics`: prepares Kafka and the registry for workers, or prints what is missing.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use crate::cli::Connection;
 use crate::config::Config;
 use crate::kafka::topics::{TopicSpec, Topics};
 
-/// What `topics` understands.
+/// The arguments of `topics`.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Arguments {
     /// Partitions of every topic; by default as many as appointments.requested has, 12 if there is none.
@@ -23,7 +23,7 @@ pub struct Arguments {
     pub check: bool,
 }
 
-/// Does it; one line in `out` for each thing done or, with `--check`, each difference, which make it fail.
+/// Runs it; writes one line to `out` for each thing done or, with `--check`, for each difference; a difference makes it fail.
 pub async fn run(
     connection: &Connection,
     arguments: Arguments,
@@ -47,7 +47,7 @@ pub async fn run(
     Ok(code)
 }
 
-/// What `config` asks of the topics.
+/// What `config` requires of the topics.
 pub fn wish(config: &Config) -> TopicSpec {
     let (keep_days, record_bytes_max) = (config.worker.keep_days, config.kafka.record_bytes_max as usize);
     TopicSpec { keep_days, record_bytes_max, ..TopicSpec::default() }

@@ -1,4 +1,4 @@
-//! The book that metrics are entered into: each is registered and described in one go, so that none is undocumented.
+//! Registers each metric together with its description, so that none is undocumented.
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -15,7 +15,7 @@ pub struct Described {
     pub kind: &'static str,
     /// Its labels.
     pub labels: &'static [&'static str],
-    /// What it says, in one sentence.
+    /// Its meaning, in one sentence.
     pub help: &'static str,
 }
 
