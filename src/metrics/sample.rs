@@ -63,7 +63,7 @@ pub(super) fn booking() -> Booking {
 pub(super) fn facts() -> Vec<Fact> {
     let booking = booking();
     let Identity { key, version, requested_at, .. } = Identity::from(&booking);
-    let detail: Arc<str> = healthflow_core::booking::check::Impossible {
+    let detail: Arc<str> = healthflow_core::booking::check::Invalid {
         field: "patient.date_of_birth",
         rule: "must not lie in the future",
     }
