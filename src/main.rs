@@ -24,13 +24,13 @@ fn main() -> ExitCode {
 fn start(command_line: Cli) -> anyhow::Result<ExitCode> {
     let command = command_line.command;
     let config = Config::load(command.settings().config.as_deref(), &command.settings().set)?;
-    let patience = match command {
-        Command::Run { .. } => cli::run::registry_patience(&config),
-        _ => cli::run::command_patience(&config),
+    let retry_policy = match command {
+        Command::Run { .. } => cli::run::registry_retry_policy(&config),
+        _ => cli::run::command_retry_policy(&config),
     };
     let connection = Connection {
         kafka: cli::run::kafka_settings(&config)?.client(),
-        registry: Arc::new(SchemaRegistry::new(&config.schema_registry.url, patience)?),
+        registry: Arc::new(SchemaRegistry::new(&config.schema_registry.url, retry_policy)?),
     };
     let mut out = std::io::stdout();
     if let Command::Run { .. } = command {

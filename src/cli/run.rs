@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use crate::admin;
-use crate::cli::topics::wish;
+use crate::cli::topics::topic_spec;
 use crate::cli::{Connection, open_files};
 use crate::config::{Config, FirstStart, GroupProtocol, HOSTNAME, secret};
 use crate::http::{TransportSettings, check_token_file};
@@ -57,7 +57,7 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
     let skew_max_ms = i64::try_from(config.worker.clock_skew_max_ms).unwrap_or(i64::MAX);
     let brokers_clock = (skew_max_ms > 0).then(|| BrokerClock::new(&settings).map(Arc::new)).transpose()?;
     let checked = stop.unless_requested(async {
-        let partitions = check_topics(connection, wish(config)).await?;
+        let partitions = check_topics(connection, topic_spec(config)).await?;
         if let Some(brokers) = &brokers_clock {
             check_clock(brokers, &now, skew_max_ms).await?;
         }
@@ -132,32 +132,32 @@ fn instance_name(configured: &str) -> String {
     }
 }
 
-/// How long a command waits for a schema that the registry does not know: a person is waiting for it.
+/// How long a command waits for a schema that the registry does not know: a person waits for the command.
 const COMMAND_UNKNOWN_WAIT: Duration = Duration::from_secs(2);
 
-/// How long and how often a command asks the schema registry; a worker does it as configured.
-pub fn command_patience(config: &Config) -> RetryPolicy {
-    let patience = registry_patience(config);
-    RetryPolicy { unknown_wait: patience.unknown_wait.min(COMMAND_UNKNOWN_WAIT), ..patience }
+/// How a command retries the schema registry; a worker does it as configured.
+pub fn command_retry_policy(config: &Config) -> RetryPolicy {
+    let policy = registry_retry_policy(config);
+    RetryPolicy { unknown_wait: policy.unknown_wait.min(COMMAND_UNKNOWN_WAIT), ..policy }
 }
 
-/// How long and how often the configuration has the schema registry asked.
-pub fn registry_patience(config: &Config) -> RetryPolicy {
-    let (patience, unknown_wait_ms) = (RetryPolicy::default(), config.schema_registry.unknown_schema_wait_ms);
+/// How the configuration has the schema registry retried.
+pub fn registry_retry_policy(config: &Config) -> RetryPolicy {
+    let (policy, unknown_wait_ms) = (RetryPolicy::default(), config.schema_registry.unknown_schema_wait_ms);
     let unknown_wait = Duration::from_millis(unknown_wait_ms);
     RetryPolicy {
         request_timeout: Duration::from_millis(config.schema_registry.timeout_ms),
         unknown_wait,
-        unknown_wait_min: patience.unknown_wait_min.min(unknown_wait),
-        ..patience
+        unknown_wait_min: policy.unknown_wait_min.min(unknown_wait),
+        ..policy
     }
 }
 
 /// Refuses topics or schemas that differ from what is required; waits while Kafka or the registry is unavailable.
-async fn check_topics(connection: &Connection, wish: TopicSpec) -> anyhow::Result<u32> {
+async fn check_topics(connection: &Connection, required: TopicSpec) -> anyhow::Result<u32> {
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
     loop {
-        match topics.check(wish).await {
+        match topics.check(required).await {
             Ok(differences) if differences.is_empty() => break,
             Ok(differences) => {
                 differences.iter().for_each(|difference| tracing::error!("{difference}"));
@@ -268,10 +268,10 @@ impl Watcher {
 impl Observer for Watcher {
     fn fact(&mut self, fact: &Fact) {
         self.catalogue.count(fact);
-        log::tell(fact);
+        log::report(fact);
     }
 
-    fn look(&mut self, processor: &Processor, seen: Seen, now: Timestamp) {
+    fn status(&mut self, processor: &Processor, seen: Seen, now: Timestamp) {
         self.is_starting.store(false, Ordering::SeqCst);
         let mut status = Status {
             joined: seen.has_joined,

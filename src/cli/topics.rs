@@ -32,13 +32,17 @@ pub async fn run(
 ) -> anyhow::Result<ExitCode> {
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
     let Arguments { partitions, replication, .. } = arguments;
-    let wish = TopicSpec { partitions, replication, ..wish(config) };
+    let required = TopicSpec { partitions, replication, ..topic_spec(config) };
     let (lines, otherwise, code) = if arguments.check {
-        let found = topics.check(wish).await?;
+        let found = topics.check(required).await?;
         let code = if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         (found.iter().map(ToString::to_string).collect(), "topics and schemas are as required", code)
     } else {
-        (topics.create(wish).await?, "nothing to do, topics and schemas are as required", ExitCode::SUCCESS)
+        (
+            topics.create(required).await?,
+            "nothing to do, topics and schemas are as required",
+            ExitCode::SUCCESS,
+        )
     };
     let lines: Vec<String> = if lines.is_empty() { vec![otherwise.to_owned()] } else { lines };
     for line in lines {
@@ -48,7 +52,7 @@ pub async fn run(
 }
 
 /// What `config` requires of the topics.
-pub fn wish(config: &Config) -> TopicSpec {
+pub fn topic_spec(config: &Config) -> TopicSpec {
     let (keep_days, record_bytes_max) = (config.worker.keep_days, config.kafka.record_bytes_max as usize);
     TopicSpec { keep_days, record_bytes_max, ..TopicSpec::default() }
 }

@@ -98,12 +98,12 @@ where
 }
 
 /// Logs `fact`.
-pub fn tell(fact: &Fact) {
+pub fn report(fact: &Fact) {
     match fact {
         Fact::TaskAcquired { .. }
         | Fact::TaskReleased { .. }
         | Fact::TaskDropped { .. }
-        | Fact::PositionLost { .. } => tell_task(fact),
+        | Fact::PositionLost { .. } => report_task(fact),
         Fact::BookingSynced { .. }
         | Fact::BookingFailed { .. }
         | Fact::BookingHeld { .. }
@@ -111,9 +111,9 @@ pub fn tell(fact: &Fact) {
         | Fact::BookingReopened { .. }
         | Fact::AnswerForgotten { .. }
         | Fact::LinkChanged { .. }
-        | Fact::DuplicateSkipped { .. } => tell_booking(fact),
+        | Fact::DuplicateSkipped { .. } => report_booking(fact),
         Fact::SlotAwaited { .. } | Fact::SlotAwaitedInVain { .. } | Fact::WrittenFirst { .. } => {
-            tell_slot(fact)
+            report_slot(fact)
         }
         Fact::RecordForwarded { origin: Origin { lane, partition, offset }, home } => warn!(
             topic = lane.topic(),
@@ -128,7 +128,7 @@ pub fn tell(fact: &Fact) {
             debug!(operation = operation.name(), class, elapsed_ms, "call answered");
         }
         Fact::ForeignAnswer { .. } | Fact::CallForbidden { .. } | Fact::CallThrottled { .. } => {
-            tell_refusal(fact)
+            report_refusal(fact)
         }
         Fact::SearchTooWide { key, pass } => {
             let booking = named(Some(key));
@@ -167,14 +167,14 @@ pub fn tell(fact: &Fact) {
                 "somebody changed the appointment in HealthFlow; the booking's newer version overwrites it"
             );
         }
-        Fact::AccountPaused { .. } => tell_pause(fact),
+        Fact::AccountPaused { .. } => report_pause(fact),
         Fact::TransactionCommitted { partition, records, aborts, elapsed_ms } => {
             trace!(partition, records, aborts, elapsed_ms, "transaction committed");
         }
     }
 }
 
-fn tell_slot(fact: &Fact) {
+fn report_slot(fact: &Fact) {
     match fact {
         Fact::SlotAwaited { key, version } => {
             info!(
@@ -193,7 +193,7 @@ fn tell_slot(fact: &Fact) {
     }
 }
 
-fn tell_refusal(fact: &Fact) {
+fn report_refusal(fact: &Fact) {
     let name = |booking: &Option<BookingId>| booking.as_ref().map(BookingId::to_string);
     match fact {
         Fact::ForeignAnswer { practice, booking, operation, status } => warn!(
@@ -220,7 +220,7 @@ fn tell_refusal(fact: &Fact) {
     }
 }
 
-fn tell_pause(fact: &Fact) {
+fn report_pause(fact: &Fact) {
     let Fact::AccountPaused { until, why, practice, booking } = fact else { return };
     let (practice, booking) = (practice.as_str(), booking.as_ref().map(BookingId::to_string));
     match *why {
@@ -236,7 +236,7 @@ fn tell_pause(fact: &Fact) {
     }
 }
 
-fn tell_task(fact: &Fact) {
+fn report_task(fact: &Fact) {
     match fact {
         Fact::TaskAcquired { partition, incarnation, restored_records, restore_ms, open_intents } => {
             info!(partition, incarnation, restored_records, restore_ms, open_intents, "task acquired");
@@ -246,7 +246,7 @@ fn tell_task(fact: &Fact) {
             let end = lane_end(*end);
             error!(partition, why = drop_cause(*why), topic, "{end}; the task is acquired again");
         }
-        Fact::PositionLost { partition, position } => tell_loss(*partition, *position),
+        Fact::PositionLost { partition, position } => report_loss(*partition, *position),
         Fact::TaskDropped { partition, why } => warn!(partition, why = drop_cause(*why), "task dropped"),
         _ => {}
     }
@@ -262,7 +262,7 @@ const fn lane_end(why: LaneEnd) -> &'static str {
     }
 }
 
-fn tell_loss(partition: i32, LostPosition { lane, why, from, to }: LostPosition) {
+fn report_loss(partition: i32, LostPosition { lane, why, from, to }: LostPosition) {
     let topic = lane.topic();
     match why {
         Loss::OffsetForgotten => {
@@ -290,7 +290,7 @@ fn tell_loss(partition: i32, LostPosition { lane, why, from, to }: LostPosition)
     }
 }
 
-fn tell_booking(fact: &Fact) {
+fn report_booking(fact: &Fact) {
     match fact {
         Fact::BookingSynced { key, version, outcome, end_to_end_ms, .. } => {
             let booking = key.to_string();

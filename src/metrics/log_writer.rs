@@ -1,5 +1,5 @@
 //! Writes log lines to standard error. Reporting must never stop the work: a reader that goes away, a full disk or a pipe
-//! that nobody reads costs lines, which are counted, and nothing else. So its own thread writes, and whoever logs only puts
+//! that nobody reads costs lines, which are counted, and nothing else. So a thread of its own writes; logging only puts
 //! a line into a bounded queue.
 //!
 //! `tracing-appender` does the same, but prints to standard output if its queue is full at the end, which panics on the

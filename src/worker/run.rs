@@ -51,7 +51,7 @@ pub trait Observer {
     fn fact(&mut self, fact: &Fact);
 
     /// Called at least every [`SLEEP_MAX_MS`] or so, between two batches.
-    fn look(&mut self, processor: &Processor, seen: Seen, now: Timestamp);
+    fn status(&mut self, processor: &Processor, seen: Seen, now: Timestamp);
 }
 
 /// What the processor does not know of its surroundings.
@@ -154,7 +154,7 @@ impl Worker {
 
     fn turn(&mut self, observer: &mut dyn Observer) -> Result<(), WorkerFault> {
         let mut inputs = Vec::new();
-        let mut look_at = self.clock.now();
+        let mut status_at = self.clock.now();
         loop {
             let sleep_ms = self.sleep_ms(self.clock.now());
             self.mailbox.take(&mut inputs, Duration::from_millis(sleep_ms)).map_err(WorkerFault::Failed)?;
@@ -165,20 +165,20 @@ impl Worker {
             self.processor.decide(now);
             while let Some(effect) = self.processor.next_effect() {
                 if matches!(effect, Effect::Stop) {
-                    self.tell(observer);
+                    self.report_facts(observer);
                     return Ok(());
                 }
                 self.perform(effect)?;
             }
-            self.tell(observer);
-            if look_at <= now {
+            self.report_facts(observer);
+            if status_at <= now {
                 let seen = Seen {
                     has_joined: self.group.has_joined(),
                     fetched: self.lanes.fetched(),
                     has_stale_token: self.calls.have_stale_token(),
                 };
-                observer.look(&self.processor, seen, now);
-                look_at = now.plus_ms(SLEEP_MAX_MS);
+                observer.status(&self.processor, seen, now);
+                status_at = now.plus_ms(SLEEP_MAX_MS);
             }
         }
     }
@@ -188,7 +188,7 @@ impl Worker {
         sleep_ms.clamp(0, SLEEP_MAX_MS).unsigned_abs()
     }
 
-    fn tell(&mut self, observer: &mut dyn Observer) {
+    fn report_facts(&mut self, observer: &mut dyn Observer) {
         while let Some(fact) = self.processor.next_fact() {
             observer.fact(&fact);
         }

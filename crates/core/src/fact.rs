@@ -162,12 +162,12 @@ pub enum Fact {
     },
     /// A call was sent.
     CallSent {
-        /// What was asked.
+        /// The kind of request.
         operation: Operation,
     },
     /// A call ended.
     CallAnswered {
-        /// What was asked.
+        /// The kind of request.
         operation: Operation,
         /// `ok` or the fault's name.
         class: &'static str,
@@ -180,7 +180,7 @@ pub enum Fact {
         practice: PracticeId,
         /// Which booking; none for a patient.
         booking: Option<BookingId>,
-        /// What was asked.
+        /// The kind of request.
         operation: Operation,
         /// The status it came under.
         status: u16,
@@ -198,7 +198,7 @@ pub enum Fact {
         practice: PracticeId,
         /// Which booking; none for a patient.
         booking: Option<BookingId>,
-        /// What was asked.
+        /// The kind of request.
         operation: Operation,
     },
     /// HealthFlow did not answer several reads of a kind in a row: from now on one asks, and the others wait for it.
@@ -256,7 +256,7 @@ pub enum Fact {
         practice: PracticeId,
         /// Which booking; none for a patient.
         booking: Option<BookingId>,
-        /// What was asked.
+        /// The kind of request.
         operation: Operation,
         /// Until when.
         until: Timestamp,

@@ -1,7 +1,7 @@
 //! Which appointment should exist in HealthFlow, and what we know exists. Knows nothing of Kafka or of the wire.
 
 pub mod fingerprint;
-pub mod reference;
+pub mod idempotency;
 pub mod span;
 
 use std::sync::Arc;

@@ -124,7 +124,7 @@ pub fn procedure_codes(codes: &[String]) -> Checked<()> {
     codes.iter().try_for_each(|code| texts::PROCEDURE_CODE.check(code))
 }
 
-/// A date of birth, `YYYY-MM-DD`, that is not in the future where the visit takes place.
+/// A date of birth, `YYYY-MM-DD`, not in the future at the place of the visit.
 pub fn date_of_birth(text: &str, time_zone: &str, now: Timestamp) -> Checked<Date> {
     let field = "patient.date_of_birth";
     let shape = text.len() == 10

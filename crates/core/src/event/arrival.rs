@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 use crate::topics::Lane;
 
 /// Reads one record of `lane`. `decoder` is the one for the schema id in the value's frame
-/// ([`schema_id`]); none is needed where there is no such id.
+/// ([`schema_id`]); none is needed without such an id.
 pub fn read(
     lane: Lane,
     key: Option<&[u8]>,

@@ -3,7 +3,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::appointment::reference::hex;
+use crate::appointment::idempotency::hex;
 use crate::booking::{BookingKey, PatientKey};
 use crate::state::StateRecord;
 

@@ -55,7 +55,7 @@ pub struct ResultEnvelope {
     /// Which parking of the version it came from; 0 if it was never parked. There is one final result per version and
     /// generation: a version that is redriven gets a second one, under a higher number (rule K10).
     pub generation: u32,
-    /// When the version was asked for.
+    /// When the version was requested.
     pub requested_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Timestamp,

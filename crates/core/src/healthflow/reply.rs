@@ -45,7 +45,7 @@ pub struct AppointmentFound {
     pub id: AppointmentId,
     /// Its patient.
     pub patient: HealthFlowPatientId,
-    /// Its version, where HealthFlow tells one.
+    /// Its version, if HealthFlow gives one.
     pub revision: Option<Revision>,
 }
 
@@ -54,16 +54,16 @@ pub struct AppointmentFound {
 pub struct AppointmentStands {
     /// Its id.
     pub id: AppointmentId,
-    /// Its version, where HealthFlow tells one.
+    /// Its version, if HealthFlow gives one.
     pub revision: Option<Revision>,
 }
 
 /// An appointment as it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AppointmentRead {
-    /// Its version, where HealthFlow tells one.
+    /// Its version, if HealthFlow gives one.
     pub revision: Option<Revision>,
-    /// The fingerprint of its content; none where it lacks something that we write.
+    /// The fingerprint of its content; none if it lacks something that we write.
     pub fingerprint: Option<i64>,
 }
 

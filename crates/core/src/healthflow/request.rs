@@ -20,7 +20,7 @@ pub enum Request {
     SearchPatients {
         /// The practice.
         practice: PracticeId,
-        /// What to look for.
+        /// What to search for.
         pass: Pass,
         /// Where the previous page ended; none for the first page.
         cursor: Option<String>,
@@ -36,14 +36,14 @@ pub enum Request {
     FindAppointment {
         /// Whose book.
         practice: PracticeId,
-        /// What to look for.
+        /// What to search for.
         sought: Sought,
         /// Where the previous page ended; none for the first page.
         cursor: Option<String>,
     },
     /// POST `/appointments`.
     CreateAppointment {
-        /// What should stand there.
+        /// The appointment.
         content: AppointmentContent,
         /// `Idempotency-Key` (rule W6).
         idempotency_key: String,
@@ -52,7 +52,7 @@ pub enum Request {
     UpdateAppointment {
         /// Which.
         id: AppointmentId,
-        /// What should stand there.
+        /// The appointment.
         content: AppointmentContent,
         /// `If-Match`: only if this is the current revision; none to overwrite any.
         if_match: Option<Revision>,

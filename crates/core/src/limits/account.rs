@@ -141,7 +141,7 @@ impl Account {
         }
     }
 
-    /// The practice that was asked for a long wait, if the next call is to confirm it: a call of another practice tells
+    /// The practice that was asked for a long wait, if the next call is to confirm it: a call of another practice shows
     /// more.
     pub fn on_trial(&self, now: Timestamp) -> Option<&PracticeId> {
         let trial = self.trial.as_ref().filter(|trial| now < trial.ends_at && trial.call.is_none());

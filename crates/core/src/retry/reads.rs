@@ -16,7 +16,7 @@ pub const FAILED_IN_A_ROW: u32 = 3;
 /// milliseconds.
 const LOOK_AGAIN_MS: i64 = 1_000;
 
-/// The kinds of reads that failed when they were asked last.
+/// The kinds of reads that failed last time.
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Reads {
     failing: BTreeMap<Operation, Failing>,
@@ -118,7 +118,7 @@ mod tests {
         assert!(reads.wait_until(FIND, &2, later).is_none());
     }
 
-    /// Goal: a kind that fails is asked ever more rarely, and never given up. Method: every job that may ask does, in vain, for an hour.
+    /// Goal: a failing kind is asked ever more rarely, and never given up. Method: every job that may ask does, for an hour.
     #[test]
     fn what_is_down_is_asked_less_and_less() {
         let (mut reads, mut asked) = (failing(), Vec::new());

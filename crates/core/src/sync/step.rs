@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::appointment::{Placement, Revision, fingerprint::fingerprint, reference};
+use crate::appointment::{Placement, Revision, fingerprint::fingerprint, idempotency};
 use crate::booking::{Booking, BookingStatus};
 use crate::healthflow::{AppointmentContent, AppointmentId, PatientContent, Request};
 use crate::patient::search::{Pass, Search};
@@ -71,7 +71,7 @@ pub fn next_step(booking: &Booking, known: &Knowledge<'_>) -> Step {
 pub fn create_patient(booking: &Booking, incarnation: u32) -> Request {
     Request::CreatePatient {
         content: PatientContent { practice: booking.key.practice.clone(), patient: booking.patient.clone() },
-        idempotency_key: reference::patient_key(&booking.patient_key(), incarnation),
+        idempotency_key: idempotency::patient_key(&booking.patient_key(), incarnation),
     }
 }
 
@@ -90,7 +90,7 @@ fn write(booking: &Booking, patient: &HealthFlowPatientId, known: &Knowledge<'_>
     match known.placement {
         None => Step::Ask(Request::CreateAppointment {
             content: content(),
-            idempotency_key: reference::appointment_key(&booking.key, known.incarnation),
+            idempotency_key: idempotency::appointment_key(&booking.key, known.incarnation),
         }),
         Some(placement) if placement.fingerprint == Some(fingerprint(booking, patient.as_str())) => {
             Step::Finish(Outcome::Synced(match booking.status {

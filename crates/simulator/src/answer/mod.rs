@@ -143,7 +143,7 @@ impl Simulator {
             return (Ending::Reply(error(500, "INTERNAL")), None);
         }
         if strikes(self.faults.proxy_before) {
-            return (Ending::Reply(self.of_a_proxy()), None);
+            return (Ending::Reply(self.proxy_reply()), None);
         }
         if strikes(self.faults.drop_before) {
             return (Ending::Dropped, None);
@@ -166,7 +166,7 @@ impl Simulator {
         } else if unreadable_after {
             Ending::Reply(WireReply { status: 200, retry_after: None, body: b"<html>".to_vec() })
         } else if proxy_after {
-            Ending::Reply(self.of_a_proxy())
+            Ending::Reply(self.proxy_reply())
         } else {
             Ending::Reply(reply)
         };
@@ -174,7 +174,7 @@ impl Simulator {
     }
 
     /// What nginx would answer.
-    fn of_a_proxy(&self) -> WireReply {
+    fn proxy_reply(&self) -> WireReply {
         let status = self.faults.proxy_status;
         let body = format!("<html><center><h1>{status}</h1></center><hr><center>nginx</center></html>");
         WireReply { status, retry_after: None, body: body.into_bytes() }

@@ -348,8 +348,8 @@ fn every_field_that_we_write_stands_in_the_contract() {
 }
 
 proptest! {
-    /// Whatever HealthFlow or something between sends, it is read without a panic, and a write counts as done only
-    /// where the contract says so; a PUT answered 204 is a case of its own, which its booking judges.
+    /// Any answer, of HealthFlow or a proxy, is read without a panic, and a write counts as done only if the contract says
+    /// so; a PUT answered 204 is a case of its own, which its booking decides.
     #[test]
     fn no_answer_is_believed_beyond_the_contract(
         status in 0_u16..700,
@@ -365,7 +365,7 @@ proptest! {
         }
     }
 
-    /// An identifier of any text is carried whole, through body, path and query.
+    /// An identifier of any text survives body, path and query.
     #[test]
     fn any_reference_is_found_again(booking in "\\PC{1,40}", other in "\\PC{1,40}") {
         prop_assume!(!booking.trim().is_empty() && booking != other);

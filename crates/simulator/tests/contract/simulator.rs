@@ -15,7 +15,7 @@ struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Ended already is as good as ended now.
+        // It may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -39,7 +39,7 @@ fn first_line(running: &mut Running) -> String {
     first.recv_timeout(LIMIT).expect("a line in time").expect("a readable line")
 }
 
-/// The exit code; the test fails where the process lives on.
+/// The exit code; the test fails if the process lives on.
 fn exit_code(mut running: Running) -> Option<i32> {
     drop(running.0.stdin.take());
     let (ended, end) = mpsc::channel();
