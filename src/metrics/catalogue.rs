@@ -58,12 +58,12 @@ impl Catalogue {
             builder.gauges("healthflow_sync_build_info", &["version"], "Always 1; the version that runs.")?;
         info.with_label_values(&[version]).set(1);
         Ok(Catalogue {
-            bookings: Bookings::enter(&mut builder)?,
-            calls: Calls::enter(&mut builder)?,
-            doubts: Doubts::enter(&mut builder)?,
-            inputs: Inputs::enter(&mut builder)?,
-            transactions: Transactions::enter(&mut builder)?,
-            tasks: Tasks::enter(&mut builder)?,
+            bookings: Bookings::register(&mut builder)?,
+            calls: Calls::register(&mut builder)?,
+            doubts: Doubts::register(&mut builder)?,
+            inputs: Inputs::register(&mut builder)?,
+            transactions: Transactions::register(&mut builder)?,
+            tasks: Tasks::register(&mut builder)?,
             status_age: builder.seconds(
                 "healthflow_sync_worker_status_age_seconds",
                 "Age of the worker's last status; keeps growing while the worker hangs.",
@@ -112,12 +112,12 @@ pub(super) struct Bookings {
 }
 
 impl Bookings {
-    fn enter(builder: &mut MetricsBuilder) -> Made<Self> {
+    fn register(builder: &mut MetricsBuilder) -> Made<Self> {
         let bookings = Bookings {
             synced: builder.counters("healthflow_sync_bookings_synced_total", &["outcome"], "Versions of bookings that ended well, by outcome, once their transaction is good.")?,
             failed: builder.counters("healthflow_sync_bookings_failed_total", &["reason", "disposition"], "Versions and records that were dead-lettered, by reason code and disposition.")?,
             held: builder.counters("healthflow_sync_bookings_held_total", &["reason"], "Versions that went to review, by reason code.")?,
-            waits: crate::metrics::waits::Waits::enter(builder)?,
+            waits: crate::metrics::waits::Waits::register(builder)?,
             reopened: builder.counter("healthflow_sync_bookings_reopened_total", "Dead letters that a redrive reopened.")?,
             forgotten: builder.counter("healthflow_sync_bookings_forgotten_total", "Old bookings that were removed from state (worker.keep_days).")?,
             duplicates: builder.counters("healthflow_sync_bookings_duplicates_total", &["content"], "Versions that came again and were skipped; content is same, differs or unknown.")?,
@@ -159,7 +159,7 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    fn enter(builder: &mut MetricsBuilder) -> Made<Self> {
+    fn register(builder: &mut MetricsBuilder) -> Made<Self> {
         let calls = Calls {
             sent: builder.counters(
                 "healthflow_sync_healthflow_calls_sent_total",
@@ -236,7 +236,7 @@ pub(super) struct Doubts {
 }
 
 impl Doubts {
-    fn enter(builder: &mut MetricsBuilder) -> Made<Self> {
+    fn register(builder: &mut MetricsBuilder) -> Made<Self> {
         let doubts = Doubts {
             opened: builder.counters(
                 "healthflow_sync_doubts_opened_total",
@@ -250,7 +250,7 @@ impl Doubts {
             settled: builder.counters(
                 "healthflow_sync_doubts_settled_total",
                 &["found"],
-                "Doubts that were settled; found is what the look-up found: yes, no, or unasked if none was needed.",
+                "Doubts that were settled; found is what the look-up found: yes, no, or unasked if there was none.",
             )?,
             duplicates: builder.counters(
                 "healthflow_sync_doubts_duplicates_total",
@@ -290,7 +290,7 @@ pub(super) struct Inputs {
 }
 
 impl Inputs {
-    fn enter(builder: &mut MetricsBuilder) -> Made<Self> {
+    fn register(builder: &mut MetricsBuilder) -> Made<Self> {
         let inputs = Inputs {
             lag_records: builder.gauges(
                 "healthflow_sync_input_lag_records",
@@ -314,7 +314,7 @@ impl Inputs {
             )?,
             retry_waiting: builder.level(
                 "healthflow_sync_retry_waiting_records",
-                "Retry records in memory that are not due yet.",
+                "Retry records in memory that wait for their time.",
             )?,
             retry_overdue: builder.seconds(
                 "healthflow_sync_retry_oldest_due_seconds",

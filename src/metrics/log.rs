@@ -146,6 +146,19 @@ pub fn report(fact: &Fact) {
         Fact::ReadsAnswered { operation } => {
             info!(operation = operation.name(), "HealthFlow answers this kind of read again");
         }
+        Fact::DoubtOpened { .. }
+        | Fact::DoubtSettled { .. }
+        | Fact::DuplicateFound { .. }
+        | Fact::EditOverwritten { .. } => report_write(fact),
+        Fact::AccountPaused { .. } => report_pause(fact),
+        Fact::TransactionCommitted { partition, records, aborts, elapsed_ms } => {
+            trace!(partition, records, aborts, elapsed_ms, "transaction committed");
+        }
+    }
+}
+
+fn report_write(fact: &Fact) {
+    match fact {
         Fact::DoubtOpened { key, operation, quiet_at } => {
             let booking = named(key.as_ref());
             warn!(booking, operation = operation.name(), %quiet_at, "answer lost, write in doubt");
@@ -167,10 +180,7 @@ pub fn report(fact: &Fact) {
                 "somebody changed the appointment in HealthFlow; the booking's newer version overwrites it"
             );
         }
-        Fact::AccountPaused { .. } => report_pause(fact),
-        Fact::TransactionCommitted { partition, records, aborts, elapsed_ms } => {
-            trace!(partition, records, aborts, elapsed_ms, "transaction committed");
-        }
+        _ => {}
     }
 }
 

@@ -13,7 +13,7 @@ pub(super) struct Waits {
 }
 
 impl Waits {
-    pub(super) fn enter(builder: &mut MetricsBuilder) -> Made<Self> {
+    pub(super) fn register(builder: &mut MetricsBuilder) -> Made<Self> {
         let waits = Waits {
             parked: builder.counter("healthflow_sync_bookings_parked_total", "Times a version was parked in the retry topic.")?,
             slots_awaited: builder.counter("healthflow_sync_slots_awaited_total", "Versions that waited for a slot that another booking of the practice was about to free.")?,

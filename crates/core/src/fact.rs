@@ -224,7 +224,7 @@ pub enum Fact {
     DoubtSettled {
         /// Which booking; none for a patient.
         key: Option<BookingKey>,
-        /// Whether the write exists in HealthFlow; none if no look-up was needed.
+        /// Whether the write exists in HealthFlow; none if there was no look-up.
         found: Option<bool>,
     },
     /// HealthFlow has more than one of what we created once: a person must remove the duplicate.

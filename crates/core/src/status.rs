@@ -78,7 +78,7 @@ pub struct TaskStatus {
     pub lanes: Vec<LaneStatus>,
     /// Bookings in memory that are worked on or ready.
     pub jobs: usize,
-    /// Retry records in memory that are not due yet.
+    /// Retry records in memory that wait for their time.
     pub waiting_room: usize,
     /// When the earliest of them is or was due.
     pub oldest_due: Option<Timestamp>,

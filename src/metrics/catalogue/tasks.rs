@@ -21,7 +21,7 @@ pub(in crate::metrics) struct Transactions {
 }
 
 impl Transactions {
-    pub(super) fn enter(builder: &mut MetricsBuilder) -> Made<Self> {
+    pub(super) fn register(builder: &mut MetricsBuilder) -> Made<Self> {
         Ok(Transactions {
             committed: builder
                 .counter("healthflow_sync_transactions_committed_total", "Transactions that are good.")?,
@@ -51,7 +51,7 @@ pub(in crate::metrics) struct Tasks {
 }
 
 impl Tasks {
-    pub(super) fn enter(builder: &mut MetricsBuilder) -> Made<Self> {
+    pub(super) fn register(builder: &mut MetricsBuilder) -> Made<Self> {
         let tasks = Tasks {
             owned: builder.gauges(
                 "healthflow_sync_tasks_owned_partitions",
