@@ -1,4 +1,4 @@
-//! The product: reads the command line and the configuration, and does what is asked.
+//! The product: reads the command line and the configuration, and runs the command.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -24,13 +24,13 @@ fn main() -> ExitCode {
 fn start(command_line: Cli) -> anyhow::Result<ExitCode> {
     let command = command_line.command;
     let config = Config::load(command.settings().config.as_deref(), &command.settings().set)?;
-    let patience = match command {
-        Command::Run { .. } => cli::run::registry_patience(&config),
-        _ => cli::run::command_patience(&config),
+    let retry_policy = match command {
+        Command::Run { .. } => cli::run::registry_retry_policy(&config),
+        _ => cli::run::command_retry_policy(&config),
     };
     let connection = Connection {
         kafka: cli::run::kafka_settings(&config)?.client(),
-        registry: Arc::new(SchemaRegistry::new(&config.schema_registry.url, patience)?),
+        registry: Arc::new(SchemaRegistry::new(&config.schema_registry.url, retry_policy)?),
     };
     let mut out = std::io::stdout();
     if let Command::Run { .. } = command {
@@ -38,7 +38,7 @@ fn start(command_line: Cli) -> anyhow::Result<ExitCode> {
     }
     // One thread beside this one, which may wait for Kafka.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let runtime = runtime.context("no runtime")?;
+    let runtime = runtime.context("cannot start the runtime")?;
     runtime.block_on(async {
         match command {
             Command::Run { .. } => Ok(ExitCode::SUCCESS),

@@ -1,14 +1,14 @@
-//! What a worker answers to those who watch it. Without it a worker that hangs would look like one that has nothing to
-//! do. It reads what the worker publishes and never touches the work.
+//! Metrics, health and status over HTTP. Without them a worker that hangs would look like one that has nothing to do. The
+//! server reads what the worker publishes and never touches the work.
 //!
 //! | route | answer |
 //! |---|---|
 //! | `GET /metrics` | every metric, in Prometheus' text format |
-//! | `GET /health/live` | 200 while the worker keeps publishing its status; 503 when it has gone silent: restart it |
-//! | `GET /health/ready` | 200 while live, member of the group and every assigned task at work; else 503 |
+//! | `GET /health/live` | 200 while the worker keeps publishing its status; 503 once it stops: restart it |
+//! | `GET /health/ready` | 200 while it is live, a member of the group, and every assigned task works; else 503 |
 //! | `GET /status` | the worker's last status as JSON: tasks, input topics, lag, in flight |
 //!
-//! Nothing here identifies a patient, a booking or a practice, and nothing can be changed.
+//! No answer identifies a patient, a booking or a practice, and no request changes anything.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -29,10 +29,10 @@ use crate::metrics::{Catalogue, exposition};
 use healthflow_core::status::Status;
 use healthflow_core::time::Timestamp;
 
-/// What the server looks at.
+/// What the server reads.
 #[derive(Clone)]
 pub struct Seen {
-    /// How the worker stands; it publishes at least every second.
+    /// The worker's status; it publishes one at least every second.
     pub status: watch::Receiver<Arc<Status>>,
     /// All metrics.
     pub catalogue: Arc<Catalogue>,
@@ -52,10 +52,10 @@ struct Page<'a> {
     status: &'a Status,
 }
 
-/// Opens the address `listen` (port 0: any). Fails where the port is taken.
+/// Listens on `listen` (port 0: any). Fails if the port is taken.
 pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
     let bound = TcpListener::bind(listen).await;
-    bound.with_context(|| format!("cannot open {listen}; set another `admin.listen`"))
+    bound.with_context(|| format!("cannot listen on {listen}; set another `admin.listen`"))
 }
 
 /// Answers on `listener` until `stop` is over.
@@ -80,7 +80,7 @@ pub fn router(seen: Seen) -> Router {
 async fn metrics(State(seen): State<Seen>) -> Response {
     match seen.catalogue.page(&seen.current(), (seen.clock)()) {
         Ok(page) => ([(CONTENT_TYPE, exposition::CONTENT_TYPE)], page).into_response(),
-        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n").into_response(),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be encoded\n").into_response(),
     }
 }
 
@@ -88,7 +88,7 @@ async fn live(State(seen): State<Seen>) -> (StatusCode, &'static str) {
     if seen.is_live(&seen.current()) {
         (StatusCode::OK, "live\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "silent for too long; restart this worker\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "no status for too long; restart this worker\n")
     }
 }
 

@@ -1,4 +1,4 @@
-//! `healthflow-sync accept-topics`: goes on, on purpose, with state topics that are others than those the state was written to.
+//! `healthflow-sync accept-topics`: accepts state topics that replaced those to which the state was written.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -11,19 +11,19 @@ use crate::kafka_admin::topics::Topics;
 use crate::kafka_admin::{CommandFault, accept, repartition};
 use crate::registry::Translator;
 
-/// What `accept-topics` understands.
+/// The arguments of `accept-topics`.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Arguments {
-    /// Do it. Without this, it only says what would be done.
+    /// Do it. Without this flag the command only prints what it would do.
     #[arg(long)]
     pub yes: bool,
 }
 
-/// Says of each task which topics are others than before and where it goes on, and accepts them where that is meant. Every
-/// worker must be stopped.
+/// Prints for each task which topics were replaced and where the task will go on, and accepts them if `--yes` is given.
+/// Every worker must be stopped.
 ///
 /// # Errors
-/// A worker runs, or Kafka or the registry do not do their part.
+/// A worker runs, or Kafka or the registry failed.
 pub async fn run(
     connection: &Connection,
     kafka: KafkaSettings,
@@ -48,9 +48,9 @@ pub async fn run(
         writeln!(out, "{line}")?;
     }
     let last = match accepted {
-        _ if lines.is_empty() => "every topic is the one that was remembered".to_owned(),
+        _ if lines.is_empty() => "no topic was replaced".to_owned(),
         Some(accepted) => format!("the state topics of {accepted} tasks are accepted; start the workers"),
-        None => "nothing is changed; say --yes to go on like this".to_owned(),
+        None => "nothing is changed; say --yes to accept these topics".to_owned(),
     };
     writeln!(out, "{last}").context("cannot write to the output")?;
     Ok(ExitCode::SUCCESS)

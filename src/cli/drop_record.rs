@@ -1,4 +1,4 @@
-//! `healthflow-sync drop-record`: removes a record of a state topic that no worker can use, so that its task goes live again.
+//! `healthflow-sync drop-record`: removes a record of a state topic that no worker can use, so that its task can go live.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use crate::kafka_admin::stray::{self, Stray};
 use crate::registry::Translator;
 use healthflow_core::topics::{APPOINTMENT_STATE, PATIENT_STATE};
 
-/// What `drop-record` understands: the place as the worker's log names it.
+/// The arguments of `drop-record`: the place of the record, as the worker's log names it.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
     /// patients.state or appointments.state.
@@ -23,15 +23,15 @@ pub struct Arguments {
     /// The offset.
     #[arg(long, value_parser = clap::value_parser!(i64).range(0..))]
     pub offset: i64,
-    /// Remove nothing; say what would be removed.
+    /// Remove nothing; print what would be removed.
     #[arg(long)]
     pub dry_run: bool,
 }
 
-/// Does it; says in `out` first what it is about to remove, by sizes and first bytes only.
+/// Runs it; first writes to `out` what it will remove, by sizes and first bytes only.
 ///
 /// # Errors
-/// There is no such record, a worker can use it, or Kafka or the registry do not do their part.
+/// There is no such record, a worker can use it, or Kafka or the registry failed.
 pub async fn run(
     connection: &Connection,
     kafka: KafkaSettings,
@@ -51,7 +51,7 @@ pub async fn run(
     }
     if !arguments.dry_run {
         tokio::task::spawn_blocking(move || stray::remove(&kafka, &translator, record)).await??;
-        writeln!(out, "removed; its worker takes the task up again by itself")
+        writeln!(out, "removed; its worker acquires the task again by itself")
             .context("cannot write to the output")?;
     }
     Ok(ExitCode::SUCCESS)
@@ -64,9 +64,9 @@ fn lines(record: RecordName, stray: &Stray) -> [String; 2] {
          {why}"
     );
     let then = match before {
-        Some(before) => format!("record {before}, which stood under its key before, takes its place again"),
-        None => "nothing that can be used stood under its key before; if that is the key of a booking or patient of yours, \
-                 compare them with HealthFlow"
+        Some(before) => format!("record {before}, which was under its key before, takes its place again"),
+        None => "no usable record was under its key before; if that is the key of a booking or a patient, compare it with \
+                 HealthFlow"
             .to_owned(),
     };
     [what, then]

@@ -1,5 +1,5 @@
-//! The command line: what can be typed, and one file per command. Each is a thin use of what workers use too,
-//! so that what is tried by hand is what runs.
+//! The command line, one file per command. Commands use the same code as workers, so that what you try by hand is what
+//! runs.
 
 pub mod accept_topics;
 mod open_files;
@@ -30,8 +30,8 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// Where a command takes its configuration from. These follow the command: clap drops what stands before it where the
-/// same flag stands behind it as well.
+/// Where a command takes its configuration from. The flags follow the command: clap drops one before the command if the
+/// same flag also comes after it.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Settings {
     /// Configuration file (TOML), over the built-in defaults.
@@ -42,10 +42,10 @@ pub struct Settings {
     pub set: Vec<String>,
 }
 
-/// What can be done.
+/// The commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Run a worker until it is told to stop.
+    /// Run a worker until it is asked to stop.
     Run {
         /// Its configuration.
         #[command(flatten)]
@@ -60,7 +60,7 @@ pub enum Command {
         #[command(flatten)]
         arguments: topics::Arguments,
     },
-    /// Give every topic more partitions and move what is remembered along; every worker must be stopped.
+    /// Give every topic more partitions and move the state along; every worker must be stopped.
     Repartition {
         /// Its configuration.
         #[command(flatten)]
@@ -69,7 +69,7 @@ pub enum Command {
         #[command(flatten)]
         arguments: repartition::Arguments,
     },
-    /// Hand the state of another fleet over to the one configured here; every worker of both must be stopped.
+    /// Hand the state of another fleet over to the configured one; every worker of both must be stopped.
     Takeover {
         /// Its configuration.
         #[command(flatten)]
@@ -78,7 +78,7 @@ pub enum Command {
         #[command(flatten)]
         arguments: takeover::Arguments,
     },
-    /// Go on with topics that are others than before, as after a restore from a backup; every worker must be stopped.
+    /// Accept topics that were made anew, as after a restore from a backup; every worker must be stopped.
     AcceptTopics {
         /// Its configuration.
         #[command(flatten)]
@@ -87,7 +87,7 @@ pub enum Command {
         #[command(flatten)]
         arguments: accept_topics::Arguments,
     },
-    /// Remove a record of a state topic that no worker can use, and that keeps its task from going live.
+    /// Remove a record of a state topic that no worker can use and that keeps its task from going live.
     DropRecord {
         /// Its configuration.
         #[command(flatten)]
@@ -96,7 +96,7 @@ pub enum Command {
         #[command(flatten)]
         arguments: drop_record::Arguments,
     },
-    /// Let dead letters be tried once more.
+    /// Try dead letters once more.
     Redrive {
         /// Its configuration.
         #[command(flatten)]

@@ -1,5 +1,5 @@
-//! How many files the system lets us open. Each task has connections of its own to the brokers, so that a worker with many
-//! of them would, with the usual 1,024, live half: some tasks acquired, the others failing for ever.
+//! The limit of open files. Each task has its own connections to the brokers, so a worker with many tasks and the usual
+//! limit of 1,024 would acquire some of them and fail with the others for ever.
 
 use anyhow::bail;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -9,26 +9,26 @@ const FILES_BASE: u64 = 128;
 /// Open files of a task, at most: pipes and connections of its producer. With one broker, 200 tasks had 1,638 open.
 const FILES_PER_TASK: u64 = 10;
 
-/// Raises the limit of open files to the hard limit; gives what it is then, none if there is none.
+/// Raises the limit of open files to the hard limit; returns the new limit, none if there is none.
 pub fn raise_limit() -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
         Ok(()) => maximum,
-        // Then it is as it was, and that may do.
+        // The old limit may be enough.
         Err(_) => current,
     }
 }
 
-/// Whether `limit` is enough for a worker that may come to own every one of `partitions` and makes `calls` calls at once.
+/// Checks that `limit` is enough for a worker that may own all `partitions` and makes `calls` calls at once.
 ///
 /// # Errors
-/// It is not; the line says what to raise.
+/// It is too low; the line says what to raise.
 pub fn check_limit(limit: Option<u64>, partitions: u32, calls: u64) -> anyhow::Result<()> {
     let needed = FILES_BASE + FILES_PER_TASK * u64::from(partitions) + calls;
     match limit {
         Some(limit) if limit < needed => bail!(
-            "this worker may open {limit} files, and needs {needed} if all {partitions} partitions come to it; raise the \
-             hard limit (ulimit -Hn, LimitNOFILE= of a systemd unit, ulimits of a container)"
+            "this worker may open {limit} files and needs {needed} if it owns all {partitions} partitions; raise the hard \
+             limit (ulimit -Hn, LimitNOFILE= of a systemd unit, ulimits of a container)"
         ),
         _ => Ok(()),
     }

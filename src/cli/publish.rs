@@ -1,4 +1,4 @@
-//! Publishing single records by hand, where Kafka's own default partitioner would put them.
+//! Publishes single records by hand, to the partitions that Kafka's own default partitioner chooses.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use crate::cli::Connection;
 use healthflow_core::event::size::RECORD_BYTES_RANGE;
 
-/// Longest wait until the broker has a record.
+/// Longest wait until the broker has the record.
 const SEND_LIMIT: Duration = Duration::from_secs(15);
 
 /// A producer for a few records, one after the other.
@@ -17,7 +17,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Makes it; nothing is asked of a broker yet.
+    /// Creates the producer; connects to no broker yet.
     ///
     /// # Errors
     /// The settings are refused.
@@ -29,14 +29,14 @@ impl Publisher {
         Ok(Publisher { producer: settings.create().context("cannot make a Kafka producer")? })
     }
 
-    /// Publishes one record and gives its partition and offset.
+    /// Publishes one record; returns its partition and offset.
     ///
     /// # Errors
-    /// The broker does not take it in time.
+    /// The broker did not accept it in time.
     pub async fn publish(&self, topic: &str, key: &[u8], value: &[u8]) -> anyhow::Result<(i32, i64)> {
         let record = FutureRecord::to(topic).key(key).payload(value);
         let delivered = self.producer.send(record, SEND_LIMIT).await.map_err(|(error, _)| error);
-        let delivered = delivered.context("Kafka did not take the record; check kafka.brokers")?;
+        let delivered = delivered.context("Kafka did not accept the record; check kafka.brokers")?;
         Ok((delivered.partition, delivered.offset))
     }
 }

@@ -1,4 +1,4 @@
-//! `healthflow-sync redrive`: lets dead letters be tried once more, after what killed them was mended.
+//! `healthflow-sync redrive`: tries dead letters once more, after their cause was fixed.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use healthflow_core::event::failed::AppointmentFailed;
 use healthflow_core::event::{Identity, Outgoing, RetryEntry};
 use healthflow_core::time::Timestamp;
 
-/// What `redrive` understands. A dead letter must match everything that is given.
+/// The arguments of `redrive`. A dead letter must match all that are given.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Arguments {
     /// Of this practice.
@@ -34,7 +34,7 @@ pub struct Arguments {
     /// That ended at or after this moment (RFC 3339, as in 2026-03-02T09:30:00Z).
     #[arg(long, value_name = "MOMENT")]
     pub since: Option<jiff::Timestamp>,
-    /// Publish nothing; list what would be.
+    /// Publish nothing; list what would be published.
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -67,12 +67,12 @@ impl Selects for Arguments {
     }
 }
 
-/// Does it; one line in `out` for each dead letter, and a last one that counts them. A version that has another result by
-/// now, or whose newer version has one, is passed over by its worker. A record that nobody understood is
-/// published again as it was, if it is understood by now.
+/// Runs it; writes one line to `out` for each dead letter, and a last one that counts them. The worker skips a version that
+/// has another result by now, or whose newer version has one. A record that could not be decoded is published again as it
+/// was, if it can be decoded now.
 ///
 /// # Errors
-/// Nothing selects, or Kafka or the registry do not do their part.
+/// No argument selects dead letters, or Kafka or the registry failed.
 pub async fn run(
     connection: &Connection,
     kafka: KafkaSettings,
@@ -81,7 +81,7 @@ pub async fn run(
     out: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
     if arguments.practice.is_none() && arguments.reason.is_none() && arguments.since.is_none() {
-        bail!("say which dead letters are meant, with --practice, --reason or --since");
+        bail!("select the dead letters with --practice, --reason or --since");
     }
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
     let partitions = topics.partition_count().await?;
@@ -102,7 +102,7 @@ pub async fn run(
         let entry = match letter.into_redrive(now) {
             Ok(entry) => entry,
             Err(why) => {
-                writeln!(out, "{what}: cannot be redriven, {why}; DentScheduler must send it anew")?;
+                writeln!(out, "{what}: cannot be redriven, {why}; DentScheduler must publish it again")?;
                 continue;
             }
         };
@@ -118,18 +118,21 @@ pub async fn run(
     if nameless > 0 {
         writeln!(
             out,
-            "{nameless} hold records that carry no readable booking id; DentScheduler must send those anew"
+            "{nameless} dead letters hold no readable booking id; DentScheduler must publish those bookings again"
         )?;
     }
     if unreadable > 0 {
-        writeln!(out, "{unreadable} cannot be read themselves; was a newer worker at work here?")?;
+        writeln!(
+            out,
+            "{unreadable} dead letters cannot be read; a newer version may have written them: use that one"
+        )?;
     }
     writeln!(out, "{redriven} {done}").context("cannot write to the output")?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Publishes a record that is understood by now once more, as it was, to the topic it came from. It speaks of no version in
-/// any state, so reading it again is reading it first; copies of it are absorbed like any copy (rule K5).
+/// Publishes a record that can be decoded by now again, as it was, to the topic it came from. State knows no version of it,
+/// so a worker reads it as if for the first time; copies of it are absorbed like any copy (rule K5).
 async fn again(
     publisher: &Publisher,
     record: &DeadRecord,

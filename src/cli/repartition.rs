@@ -1,4 +1,4 @@
-//! `healthflow-sync repartition`: gives every topic more partitions, and moves what is remembered to where it belongs then.
+//! `healthflow-sync repartition`: gives every topic more partitions, and moves the state to where it then belongs.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -13,17 +13,17 @@ use crate::kafka_admin::topics::Topics;
 use crate::registry::Translator;
 use healthflow_core::time::Timestamp;
 
-/// What `repartition` understands.
+/// The arguments of `repartition`.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Arguments {
     /// Partitions of every topic from now on; never fewer than there are. By default as many as the topic with the most
-    /// has, for topics that were grown by other means.
+    /// has, for topics that got partitions by other means.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     pub partitions: Option<i32>,
 }
 
-/// Does it; one line in `out` for each thing done. Every worker must be stopped. Broken off at any line, no worker starts
-/// until it was run again. Needs a runtime with several threads.
+/// Runs it; writes one line to `out` for each thing done. Every worker must be stopped. If it is interrupted, no worker
+/// starts until it is run again. Needs a runtime with several threads.
 pub async fn run(
     connection: &Connection,
     kafka: KafkaSettings,

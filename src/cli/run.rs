@@ -1,5 +1,5 @@
-//! `healthflow-sync run`: a worker, with everything it needs put together: configuration, logs, metrics, admin server,
-//! the check of the topics, and then the loop.
+//! `healthflow-sync run`: a worker. It puts together configuration, logs, metrics and admin server, checks the topics,
+//! and then runs the loop.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use crate::admin;
-use crate::cli::topics::wish;
+use crate::cli::topics::topic_spec;
 use crate::cli::{Connection, open_files};
 use crate::config::{Config, FirstStart, GroupProtocol, HOSTNAME, secret};
 use crate::http::{TransportSettings, check_token_file};
@@ -30,41 +30,41 @@ use healthflow_core::time::Timestamp;
 const BODY_BYTES_MAX: usize = 1 << 20;
 /// How long the start waits before it asks a silent Kafka or registry again.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
-/// How often a start that waits says that it is alive.
+/// How often a start that waits publishes that it is alive.
 const STILL_STARTING: Duration = Duration::from_secs(1);
 /// Threads of the runtime that carries the calls.
 const RUNTIME_THREADS: usize = 2;
 
-/// Runs a worker until it is told to stop.
+/// Runs a worker until it is asked to stop.
 ///
 /// # Errors
-/// The start is refused (settings, topics), or something happened that the worker cannot live with.
+/// The start is refused (settings, topics), or something failed that the worker cannot recover from.
 pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(RUNTIME_THREADS)
         .enable_all()
         .build()
-        .context("no threads for the runtime")?;
+        .context("cannot start the threads of the runtime")?;
     if let Some(path) = &config.healthflow.token_file.0 {
         check_token_file(path).map_err(|why| anyhow!("{why}; correct it, or `healthflow.token_file`"))?;
     }
     let open_files = open_files::raise_limit();
     let clock = Clock::start();
-    let mut stop = StopRequest::listen(&runtime).context("the system gives no signals")?;
+    let mut stop = StopRequest::listen(&runtime).context("cannot listen for signals")?;
     let mut watcher = Watcher::start(config, &runtime, clock)?;
     let now: Now = Arc::new(move || clock.now());
     let settings = kafka_settings(config)?;
     let skew_max_ms = i64::try_from(config.worker.clock_skew_max_ms).unwrap_or(i64::MAX);
     let brokers_clock = (skew_max_ms > 0).then(|| BrokerClock::new(&settings).map(Arc::new)).transpose()?;
     let checked = stop.unless_requested(async {
-        let partitions = check_topics(connection, wish(config)).await?;
+        let partitions = check_topics(connection, topic_spec(config)).await?;
         if let Some(brokers) = &brokers_clock {
             check_clock(brokers, &now, skew_max_ms).await?;
         }
         anyhow::Ok(partitions)
     });
     let Some(partitions) = runtime.block_on(checked).transpose()? else {
-        // A question that Kafka has not answered yet is not waited for.
+        // Do not wait for a request that Kafka has not answered yet.
         runtime.shutdown_background();
         return Ok(());
     };
@@ -114,7 +114,7 @@ pub fn kafka_settings(config: &Config) -> anyhow::Result<KafkaSettings> {
         session_timeout_ms: kafka.session_timeout_ms,
         heartbeat_interval_ms: kafka.heartbeat_interval_ms,
         transaction_timeout_ms: kafka.transaction_timeout_ms,
-        // Below it, as librdkafka wants it: a record is given up before its transaction is.
+        // librdkafka wants it below the transaction's, so that a record fails before its transaction does.
         message_timeout_ms: kafka.transaction_timeout_ms / 6 * 5,
         restore_no_progress_ms: kafka.restore_no_progress_ms,
         record_bytes_max: kafka.record_bytes_max as usize,
@@ -124,7 +124,7 @@ pub fn kafka_settings(config: &Config) -> anyhow::Result<KafkaSettings> {
     })
 }
 
-/// The name of a worker within its group, which may be that of its machine.
+/// The name of a worker within its group: the configured one, or that of its machine.
 fn instance_name(configured: &str) -> String {
     match configured {
         HOSTNAME => rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -132,32 +132,32 @@ fn instance_name(configured: &str) -> String {
     }
 }
 
-/// How long a command waits for a schema that the registry does not know: somebody looks at it.
+/// How long a command waits for a schema that the registry does not know: a person waits for the command.
 const COMMAND_UNKNOWN_WAIT: Duration = Duration::from_secs(2);
 
-/// How patient a command is with the schema registry; a worker is patient as configured.
-pub fn command_patience(config: &Config) -> RetryPolicy {
-    let patience = registry_patience(config);
-    RetryPolicy { unknown_wait: patience.unknown_wait.min(COMMAND_UNKNOWN_WAIT), ..patience }
+/// How a command retries the schema registry; a worker does it as configured.
+pub fn command_retry_policy(config: &Config) -> RetryPolicy {
+    let policy = registry_retry_policy(config);
+    RetryPolicy { unknown_wait: policy.unknown_wait.min(COMMAND_UNKNOWN_WAIT), ..policy }
 }
 
-/// How patient a configuration is with the schema registry.
-pub fn registry_patience(config: &Config) -> RetryPolicy {
-    let (patience, unknown_wait_ms) = (RetryPolicy::default(), config.schema_registry.unknown_schema_wait_ms);
+/// How the configuration has the schema registry retried.
+pub fn registry_retry_policy(config: &Config) -> RetryPolicy {
+    let (policy, unknown_wait_ms) = (RetryPolicy::default(), config.schema_registry.unknown_schema_wait_ms);
     let unknown_wait = Duration::from_millis(unknown_wait_ms);
     RetryPolicy {
         request_timeout: Duration::from_millis(config.schema_registry.timeout_ms),
         unknown_wait,
-        unknown_wait_min: patience.unknown_wait_min.min(unknown_wait),
-        ..patience
+        unknown_wait_min: policy.unknown_wait_min.min(unknown_wait),
+        ..policy
     }
 }
 
-/// Refuses to run on topics or schemas that differ from what is required; waits for a Kafka or a registry that is away.
-async fn check_topics(connection: &Connection, wish: TopicSpec) -> anyhow::Result<u32> {
+/// Refuses topics or schemas that differ from what is required; waits while Kafka or the registry is unavailable.
+async fn check_topics(connection: &Connection, required: TopicSpec) -> anyhow::Result<u32> {
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
     loop {
-        match topics.check(wish).await {
+        match topics.check(required).await {
             Ok(differences) if differences.is_empty() => break,
             Ok(differences) => {
                 differences.iter().for_each(|difference| tracing::error!("{difference}"));
@@ -181,8 +181,8 @@ async fn check_topics(connection: &Connection, wish: TopicSpec) -> anyhow::Resul
     }
 }
 
-/// Refuses to run where the state is another fleet's, or laid out for another number of partitions; waits for a registry
-/// or a Kafka that is away.
+/// Refuses state that belongs to another fleet, or is laid out for another number of partitions; waits while the registry
+/// or Kafka is unavailable.
 async fn enter(
     connection: &Connection,
     kafka: &KafkaSettings,
@@ -205,8 +205,8 @@ async fn wait_out(fault: &impl std::fmt::Display) {
     tokio::time::sleep(ASK_AGAIN).await;
 }
 
-/// Refuses to run with a clock that is not the brokers' (`docs/decisions/one-clock-since-boot.md`); waits for brokers that are
-/// away.
+/// Refuses to run if this clock differs from the brokers' (`docs/decisions/one-clock-since-boot.md`); waits while the
+/// brokers are unavailable.
 async fn check_clock(brokers: &Arc<BrokerClock>, now: &Now, skew_max_ms: i64) -> anyhow::Result<()> {
     loop {
         let (brokers, now) = (brokers.clone(), now.clone());
@@ -219,7 +219,7 @@ async fn check_clock(brokers: &Arc<BrokerClock>, now: &Now, skew_max_ms: i64) ->
     }
 }
 
-/// Whoever watches the worker: logs and metrics from facts, the status page from the processor.
+/// What observes the worker: logs and metrics from facts, the status page from the processor.
 struct Watcher {
     catalogue: Arc<Catalogue>,
     status: watch::Sender<Arc<Status>>,
@@ -243,17 +243,17 @@ impl Watcher {
             status_age_max_ms: config.admin.status_age_max_ms,
         };
         let listener = runtime.block_on(admin::bind(config.admin.listen))?;
-        tracing::info!("version {} answers on {}", env!("CARGO_PKG_VERSION"), listener.local_addr()?);
+        tracing::info!("version {} listens on {}", env!("CARGO_PKG_VERSION"), listener.local_addr()?);
         runtime.spawn(async move {
             if let Err(error) = admin::serve(listener, seen, std::future::pending()).await {
                 tracing::error!(
-                    "the admin server ended: {error}; metrics and health are gone until a restart"
+                    "the admin server ended: {error}; metrics and health are unavailable until a restart"
                 );
             }
         });
         let is_starting = Arc::new(AtomicBool::new(true));
         let (goes_on, says) = (is_starting.clone(), status.clone());
-        // A start that waits for Kafka or the registry is alive all the same: restarting it would not help.
+        // A start that waits for Kafka or the registry is alive: restarting it would not help.
         runtime.spawn(async move {
             while goes_on.load(Ordering::SeqCst) {
                 says.send_replace(starting());
@@ -268,10 +268,10 @@ impl Watcher {
 impl Observer for Watcher {
     fn fact(&mut self, fact: &Fact) {
         self.catalogue.count(fact);
-        log::tell(fact);
+        log::report(fact);
     }
 
-    fn look(&mut self, processor: &Processor, seen: Seen, now: Timestamp) {
+    fn status(&mut self, processor: &Processor, seen: Seen, now: Timestamp) {
         self.is_starting.store(false, Ordering::SeqCst);
         let mut status = Status {
             joined: seen.has_joined,

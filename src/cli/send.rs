@@ -1,4 +1,4 @@
-//! `healthflow-sync send`: publishes one booking as DentScheduler would, for trying things out by hand.
+//! `healthflow-sync send`: publishes one booking as DentScheduler would, to try things by hand.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use healthflow_core::event::requested::AppointmentRequested;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::REQUESTED;
 
-/// What `send` understands.
+/// The arguments of `send`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
     /// The booking: JSON with the fields of schemas/appointments.requested.avsc. Instants may be RFC 3339 text;
@@ -23,7 +23,7 @@ pub struct Arguments {
     pub file: PathBuf,
 }
 
-/// Does it. `now` stands in for a `requested_at` that is left out.
+/// Runs it. `now` replaces a missing `requested_at`.
 pub async fn run(
     connection: &Connection,
     arguments: &Arguments,
@@ -56,12 +56,12 @@ fn parse(text: &str, now: Timestamp) -> anyhow::Result<AppointmentRequested> {
             *value = parsed.as_millisecond().into();
         }
     }
-    // The error of serde_json may quote a value: it goes to the one who typed it, and to nobody else.
+    // The error of serde_json may quote a value; only the person who typed it sees the error.
     Ok(serde_json::from_value(json)?)
 }
 
-/// Publishes `event` keyed by its practice, to the partition that Kafka's own default partitioner takes, and gives
-/// partition and offset.
+/// Publishes `event` keyed by its practice, to the partition that Kafka's own default partitioner chooses; returns partition
+/// and offset.
 pub async fn publish(connection: &Connection, event: &AppointmentRequested) -> anyhow::Result<(i32, i64)> {
     let contract = contract(REQUESTED).context("appointments.requested has no schema")?;
     let id = connection.registry.look_up_patiently(contract).await?;

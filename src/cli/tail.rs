@@ -1,4 +1,4 @@
-//! `healthflow-sync tail`: prints what stands on a topic, as its readers see it: committed records, decoded.
+//! `healthflow-sync tail`: prints a topic as its readers see it: committed records, decoded.
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -18,10 +18,10 @@ use crate::registry::SchemaRegistry;
 use healthflow_core::event::avro::{Contract, contract, schema_id};
 use healthflow_core::topics;
 
-/// Longest wait for the broker to say which partitions there are.
+/// Longest wait for the topic's metadata.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 
-/// What `tail` understands.
+/// The arguments of `tail`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
     /// One of our topics, as in appointments.synced.
@@ -34,7 +34,7 @@ pub struct Arguments {
     pub limit: Option<u64>,
 }
 
-/// Prints records into `out`, one JSON object a line, until the limit, or until nobody reads `out` any more.
+/// Prints records to `out`, one JSON object a line, until the limit or until `out` is closed.
 pub async fn run(
     connection: &Connection,
     arguments: &Arguments,
@@ -92,7 +92,7 @@ pub async fn run(
 
 fn consumer(connection: &Connection) -> anyhow::Result<StreamConsumer> {
     let mut settings = connection.kafka.clone();
-    // A group must have a name, though none is joined: partitions are assigned by hand and nothing is committed.
+    // librdkafka requires a group name, although this joins no group: partitions are assigned by hand, nothing is committed.
     settings.set("group.id", "healthflow-sync-tail").set("enable.auto.commit", "false");
     settings.set("isolation.level", "read_committed").set("allow.auto.create.topics", "false");
     settings.set("auto.offset.reset", "earliest");

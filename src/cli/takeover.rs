@@ -1,4 +1,4 @@
-//! `healthflow-sync takeover`: hands the state of another fleet over to the one that is configured here.
+//! `healthflow-sync takeover`: hands the state of another fleet over to the configured one.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -14,10 +14,10 @@ use crate::registry::Translator;
 use healthflow_core::state::Owner;
 use healthflow_core::time::Timestamp;
 
-/// What `takeover` understands.
+/// The arguments of `takeover`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
-    /// `kafka.application` of the fleet that has the state.
+    /// `kafka.application` of the fleet that owns the state.
     #[arg(long, value_name = "NAME")]
     pub from_application: String,
     /// Its `kafka.group_id`.
@@ -25,8 +25,8 @@ pub struct Arguments {
     pub from_group: String,
 }
 
-/// Does it; one line in `out` for each thing done. Every worker of both fleets must be stopped. Broken off at any line, no
-/// worker of either starts until it was run again. Needs a runtime with several threads.
+/// Runs it; writes one line to `out` for each thing done. Every worker of both fleets must be stopped. If it is interrupted,
+/// no worker of either starts until it is run again. Needs a runtime with several threads.
 pub async fn run(
     connection: &Connection,
     kafka: KafkaSettings,

@@ -1,4 +1,4 @@
-//! `healthflow-sync topics`: makes Kafka and the registry ready for workers, or says what is missing.
+//! `healthflow-sync topics`: prepares Kafka and the registry for workers, or prints what is missing.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use crate::cli::Connection;
 use crate::config::Config;
 use crate::kafka_admin::topics::{TopicSpec, Topics};
 
-/// What `topics` understands.
+/// The arguments of `topics`.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Arguments {
     /// Partitions of every topic; by default as many as appointments.requested has, 12 if there is none.
@@ -23,7 +23,7 @@ pub struct Arguments {
     pub check: bool,
 }
 
-/// Does it; one line in `out` for each thing done or, with `--check`, each difference, which make it fail.
+/// Runs it; writes one line to `out` for each thing done or, with `--check`, for each difference; a difference makes it fail.
 pub async fn run(
     connection: &Connection,
     arguments: Arguments,
@@ -32,13 +32,17 @@ pub async fn run(
 ) -> anyhow::Result<ExitCode> {
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
     let Arguments { partitions, replication, .. } = arguments;
-    let wish = TopicSpec { partitions, replication, ..wish(config) };
+    let required = TopicSpec { partitions, replication, ..topic_spec(config) };
     let (lines, otherwise, code) = if arguments.check {
-        let found = topics.check(wish).await?;
+        let found = topics.check(required).await?;
         let code = if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         (found.iter().map(ToString::to_string).collect(), "topics and schemas are as required", code)
     } else {
-        (topics.create(wish).await?, "nothing to do, topics and schemas are as required", ExitCode::SUCCESS)
+        (
+            topics.create(required).await?,
+            "nothing to do, topics and schemas are as required",
+            ExitCode::SUCCESS,
+        )
     };
     let lines: Vec<String> = if lines.is_empty() { vec![otherwise.to_owned()] } else { lines };
     for line in lines {
@@ -47,8 +51,8 @@ pub async fn run(
     Ok(code)
 }
 
-/// What `config` asks of the topics.
-pub fn wish(config: &Config) -> TopicSpec {
+/// What `config` requires of the topics.
+pub fn topic_spec(config: &Config) -> TopicSpec {
     let keep_days = Some(config.worker.keep_days).filter(|days| *days > 0);
     let record_bytes_max = config.kafka.record_bytes_max as usize;
     TopicSpec { keep_days, record_bytes_max, ..TopicSpec::default() }

@@ -1,5 +1,5 @@
-//! What single keys cannot say: bounds, and keys that contradict each other. Without it a lease shorter than its margin
-//! would be a worker that runs and never sends.
+//! Bounds of keys, and keys that contradict each other. Without it a lease shorter than its margin would be a worker that
+//! runs and never sends.
 
 use super::{Config, Retry};
 use crate::kafka_admin::topics::{FAILED_RETENTION_MS, RETENTION_MS};
@@ -12,12 +12,12 @@ pub(super) struct Fault {
     pub(super) rule: String,
 }
 
-/// No duration is longer: ten years.
+/// The longest duration: ten years.
 const DURATION_MAX_MS: u64 = 10 * 366 * 24 * 60 * 60 * 1000;
-/// What `kafka.transaction_timeout_ms` may be (rule T4 wants 10 to 15 s; a slower or busier cluster may need more).
+/// Bounds of `kafka.transaction_timeout_ms` (rule T4 wants 10 to 15 s; a slower or busier cluster may need more).
 const TRANSACTION_TIMEOUT_MS: std::ops::RangeInclusive<u64> = 5_000..=60_000;
 
-/// The first rule that is broken, if one is.
+/// Returns the first rule that is broken.
 pub(super) fn check(config: &Config) -> Result<(), Fault> {
     texts(config)?;
     bounds(config)?;
@@ -199,7 +199,7 @@ fn retries(retry: &Retry) -> Result<(), Fault> {
     holds(
         (retry.backoff_max_ms..=retry.max_age_ms).contains(&retry.slot_wait_max_ms),
         "retry.slot_wait_max_ms",
-        "must not be less than `retry.backoff_max_ms`, or who will free the slot has no other try within it, nor more \
+        "must not be less than `retry.backoff_max_ms`, or the booking that frees the slot has no other try within it, nor more \
          than `retry.max_age_ms`",
     )?;
     holds(

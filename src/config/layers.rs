@@ -1,5 +1,5 @@
-//! The four layers, one upon the other. Every value remembers where it came from, so that an error can say so; every
-//! key and the kind of every value is held to the compiled defaults, which name all keys there are.
+//! The four layers. Every value keeps its origin, so that an error can name it. The compiled defaults name all keys; every
+//! other layer may use only these keys, with values of the same kind.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -26,7 +26,7 @@ impl Layers {
         Ok(Layers { values: values.into_iter().map(with_origin).collect() })
     }
 
-    /// Lays the TOML file at `path` over it, if there is one.
+    /// Adds the TOML file at `path`, if there is one.
     pub fn with_file(self, path: Option<&Path>) -> Result<Self, ConfigError> {
         let Some(path) = path else { return Ok(self) };
         let text = std::fs::read_to_string(path).map_err(|error| {
@@ -39,7 +39,7 @@ impl Layers {
         self.with_toml(text.trim_start_matches('\u{feff}'), &path.display().to_string())
     }
 
-    /// Lays `text` over it; `origin` is its name in errors.
+    /// Adds the layer `text`; `origin` is its name in errors.
     pub fn with_toml(mut self, text: &str, origin: &str) -> Result<Self, ConfigError> {
         for (key, value) in flatten(&from_toml(text, origin)?) {
             let default = self.default_of(&key, origin)?;
@@ -55,7 +55,7 @@ impl Layers {
         Ok(self)
     }
 
-    /// Lays the variables over it that begin with [`ENVIRONMENT_PREFIX`].
+    /// Adds the variables that begin with [`ENVIRONMENT_PREFIX`].
     pub fn with_environment(
         mut self,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
@@ -66,14 +66,14 @@ impl Layers {
             let origin = format!("the environment ({name})");
             let key = rest.to_lowercase().replace("__", ".");
             let Some(value) = value.to_str() else {
-                return Err(ConfigError(format!("`{key}` from {origin} is no UTF-8 text; correct it")));
+                return Err(ConfigError(format!("`{key}` from {origin} is not UTF-8 text; correct it")));
             };
             self.set_text(&key, value, &origin)?;
         }
         Ok(self)
     }
 
-    /// Lays `section.key=value` flags over it; of two for one key the last counts.
+    /// Adds `section.key=value` flags; of two for one key the last counts.
     pub fn with_flags(mut self, flags: &[String]) -> Result<Self, ConfigError> {
         for flag in flags {
             let Some((key, value)) = flag.split_once('=') else {
@@ -86,7 +86,7 @@ impl Layers {
         Ok(self)
     }
 
-    /// The checked whole.
+    /// The configuration, checked as a whole.
     pub fn into_config(self) -> Result<Config, ConfigError> {
         let mut builder = config::Config::builder();
         for (key, (value, origin)) in &self.values {
@@ -102,7 +102,7 @@ impl Layers {
         Ok(config)
     }
 
-    /// Every key there is.
+    /// Every key.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.values.keys().map(String::as_str)
     }
@@ -120,7 +120,7 @@ impl Layers {
         Ok(())
     }
 
-    /// The value that stands for `key`, for its kind; that is the same in every layer.
+    /// The present value of `key`; its kind is the same in every layer.
     fn default_of(&self, key: &str, origin: &str) -> Result<ValueKind, ConfigError> {
         let known = self.values.get(key).map(|(value, _)| value.clone());
         known.ok_or_else(|| {
@@ -141,7 +141,7 @@ impl Layers {
         nearest.map(|known| format!(" (did you mean `{known}`?)")).unwrap_or_default()
     }
 
-    /// What the crate `config` says, with the key's origin, and without the value.
+    /// The error of the crate `config`, with the key's origin and without the value.
     fn explain(&self, error: &config::ConfigError) -> ConfigError {
         use config::ConfigError::{At, Type};
         let (key, what) = match error {
@@ -191,7 +191,7 @@ fn flatten(tables: &Map<String, Value>) -> BTreeMap<String, ValueKind> {
     leaves
 }
 
-/// A TOML error is a small drawing; its first and last line say where and what.
+/// A TOML error has several lines; the first says where, the last says what.
 fn one_line(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     match lines.as_slice() {

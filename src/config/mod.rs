@@ -1,6 +1,6 @@
-//! What the operator sets. [`Config`] has one field per key of `config/default.toml`, and is read from four layers:
-//! the compiled defaults, a file, the environment, flags. A typing error in a key or a value must stop the program in
-//! one line: a setting that is silently not applied shows itself months later, as a duplicate or a lost hour.
+//! What the operator sets. [`Config`] has one field per key of `config/default.toml`, and is read from four layers: the
+//! compiled defaults, a file, the environment, flags. A typing error in a key or a value must stop the program with one
+//! line: a setting that is silently ignored shows itself months later, as a duplicate or a lost hour.
 
 mod check;
 mod layers;
@@ -60,13 +60,13 @@ pub struct Kafka {
     pub group_protocol: GroupProtocol,
     /// How long the group waits for a silent worker (milliseconds).
     pub session_timeout_ms: u64,
-    /// How often a worker tells the group that it lives (milliseconds).
+    /// How often a worker sends a heartbeat to the group (milliseconds).
     pub heartbeat_interval_ms: u64,
-    /// How long the broker keeps a transaction that nobody ends (milliseconds).
+    /// How long the broker keeps a transaction that is not ended (milliseconds).
     pub transaction_timeout_ms: u64,
     /// The largest record that is written, uncompressed (bytes).
     pub record_bytes_max: u32,
-    /// How long a restore may stand still before it is given up and begun again (milliseconds).
+    /// How long a restore may make no progress before it is begun again (milliseconds).
     pub restore_no_progress_ms: u64,
     /// Where a group without committed offsets begins.
     pub first_start: FirstStart,
@@ -116,7 +116,7 @@ pub struct HealthFlow {
     pub token_file: Optional<PathBuf>,
     /// What HealthFlow offers against duplicates.
     pub duplicate_guard: DuplicateGuard,
-    /// Whether HealthFlow tells versions of appointments and honours `If-Match`.
+    /// Whether HealthFlow answers appointments with a version and honours `If-Match`.
     pub supports_if_match: bool,
     /// Whether HealthFlow answers a PUT that it carried out with 204 and no content.
     pub updates_without_content: bool,
@@ -128,7 +128,7 @@ pub struct HealthFlow {
     pub idle_connection_ms: u64,
     /// Longest life of a request: connect, send and answer (milliseconds).
     pub request_life_ms: u64,
-    /// How long after that HealthFlow may still carry out a request whose answer was lost (milliseconds).
+    /// How long after that HealthFlow may still carry out the request if its answer was lost (milliseconds).
     pub late_landing_ms: u64,
     /// How long after that a search may still miss what was written (milliseconds).
     pub search_lag_ms: u64,
@@ -140,7 +140,7 @@ pub struct HealthFlow {
     pub unauthorised_pause_ms: u64,
     /// How long nothing is sent after a 429 that does not say how long to wait (milliseconds).
     pub throttled_pause_ms: u64,
-    /// How long nothing is sent at most after one 429 or 503 (milliseconds).
+    /// Longest pause of all calls after one 429 or 503 (milliseconds).
     pub pause_max_ms: u64,
 }
 
@@ -168,7 +168,7 @@ pub struct Worker {
     pub lease_margin_ms: u64,
     /// Calls to HealthFlow at the same time (calls, per worker).
     pub max_in_flight: u32,
-    /// Bookings that stand ready with their intent written ahead (bookings, per worker).
+    /// Bookings that are ready with their intent written ahead (bookings, per worker).
     pub ready_queue_max: u32,
     /// Part of calls, permits and places for what failed before (0 to 1).
     pub again_share: f64,
@@ -184,11 +184,11 @@ pub struct Worker {
     pub release_drain_ms: u64,
     /// How long after a lost commit a task that is still assigned is acquired again (milliseconds).
     pub reacquire_pause_ms: u64,
-    /// How far a worker's clock may be from the brokers' when it starts (milliseconds); 0: it is not asked.
+    /// How far a worker's clock may be from the brokers' when it starts (milliseconds); 0: not compared.
     pub clock_skew_max_ms: u64,
     /// Unclean ends of workers after which a booking with an open write runs alone.
     pub crash_suspect_after: u32,
-    /// Unclean ends while it ran alone after which a person must look at it.
+    /// Unclean ends while it ran alone after which it goes to a person.
     pub crash_review_after: u32,
     /// How long a booking is remembered after its last visit and answer (days); 0: for ever.
     pub keep_days: u32,
@@ -210,7 +210,7 @@ pub struct Retry {
     pub slot_wait_max_ms: u64,
     /// Retry records of a task in memory that wait for their time (records).
     pub waiting_room_max: u32,
-    /// Longest wait between two looks at a booking that waits for a person (milliseconds).
+    /// Longest wait until a booking that waits for a person is checked again (milliseconds).
     pub held_wait_max_ms: u64,
     /// Retry records of a task in memory that wait for a person (records).
     pub held_room_max: u32,
@@ -232,11 +232,11 @@ pub struct Admin {
 pub struct Log {
     /// "human" for people, "json" for machines.
     pub format: Format,
-    /// What is logged.
+    /// The level, or a list of levels per module.
     pub level: String,
 }
 
-/// A text that may be left empty to mean "none"; TOML has no word for that.
+/// A text that may be empty to mean "none"; TOML has no null.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "String", bound = "T: From<String>")]
 pub struct Optional<T>(pub Option<T>);
@@ -263,13 +263,13 @@ impl Config {
             .into_config()
     }
 
-    /// What `config/default.toml` says.
+    /// The defaults of `config/default.toml`.
     #[cfg(test)]
     pub(crate) fn of_defaults() -> Config {
         Layers::new().and_then(Layers::into_config).expect("the defaults are valid")
     }
 
-    /// What the processor works within, when every topic has `partition_count` partitions.
+    /// The processor's settings if every topic has `partition_count` partitions.
     pub fn processor_settings(&self, partition_count: u32) -> Settings {
         let Config { healthflow, worker, retry, .. } = self;
         Settings {
@@ -320,7 +320,7 @@ impl Config {
     }
 }
 
-/// Instants are signed, so durations that are added to them are too. Every duration is checked to be far from the end.
+/// Instants are signed, so durations that are added to them are too. `check` keeps every duration far from the maximum.
 fn signed(ms: u64) -> i64 {
     i64::try_from(ms).unwrap_or(i64::MAX)
 }

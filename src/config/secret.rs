@@ -1,15 +1,14 @@
-//! Secrets, which come from files only: a value in a flag or in the environment is in every process list and crash
-//! report.
+//! Secrets come only from files: a value in a flag or in the environment is in every process list and crash report.
 
 use std::path::Path;
 
 use super::ConfigError;
 
 /// librdkafka's properties in the file at `path`: one `name=value` a line; empty lines and lines that begin with `#` are
-/// passed over.
+/// skipped.
 ///
 /// # Errors
-/// The file cannot be read, or a line is none; names the path and the line's number, never what it holds.
+/// The file cannot be read, or a line is not a property. The error names path and line number, never the content.
 pub fn properties(path: &Path) -> Result<Vec<(String, String)>, ConfigError> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| {
@@ -18,7 +17,7 @@ pub fn properties(path: &Path) -> Result<Vec<(String, String)>, ConfigError> {
             "`kafka.properties_file` names {shown}, which cannot be read ({kind}); correct the path or its rights"
         ))
     })?;
-    // Some editors begin a file with a byte order mark; it would become a part of the first name.
+    // Some editors begin a file with a byte order mark, which would become part of the first name.
     let lines =
         text.trim_start_matches('\u{feff}').lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
     let properties = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));

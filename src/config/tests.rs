@@ -14,7 +14,7 @@ fn defaults() -> Layers {
     Layers::new().expect("the defaults are readable")
 }
 
-/// The environment with one variable of ours and one of somebody else.
+/// The environment with one variable of ours and one of another program.
 fn environment(name: &str, value: &str) -> [(OsString, OsString); 2] {
     [(name.into(), value.into()), ("HEALTHFLOW_OTHER".into(), "1".into())]
 }
@@ -26,7 +26,7 @@ fn every_key_is_a_field_and_every_field_is_a_key() {
     defaults().into_config().expect("the defaults are valid");
 }
 
-/// Goal: tests decide by the limits that a worker has unless somebody says otherwise.
+/// Goal: the defaults of tests are those of a worker.
 #[test]
 fn what_tests_assume_is_the_default() {
     let settings = Config::of_defaults().processor_settings(1);

@@ -1,6 +1,6 @@
-//! The last check before the bytes go out (rule W2). A check before the request is handed to the HTTP client would be
-//! too early: the client may first wait for a connection. So the body itself asks, when the connection stands and wants
-//! it; the head waits with it in the same buffer, and none of it leaves if the answer is no.
+//! The last check before the bytes go out (rule W2). A check before the request is handed to the HTTP client would be too
+//! early: the client may first wait for a connection. So the body itself asks once the connection exists and wants it. The
+//! head waits in the same buffer, and nothing leaves if the answer is no.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,9 +24,9 @@ pub(super) struct Gate {
 /// What is known of one request after its call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Passage {
-    /// No connection ever wanted it, and none will get it now.
+    /// No connection ever asked for it, and none will get it now.
     NeverAsked,
-    /// It was refused at the last moment.
+    /// The gate refused it at the last moment.
     Refused,
     /// Its bytes went to a connection.
     Passed,
@@ -37,8 +37,8 @@ impl Gate {
         Arc::new(Gate { state: AtomicU8::new(UNTOUCHED), may_send: Box::new(may_send) })
     }
 
-    /// Closes the gate and says what happened at it. Whatever the client still does with the request, nothing passes
-    /// from here on.
+    /// Closes the gate and returns what happened at it. Nothing passes from here on, whatever the client still does with
+    /// the request.
     pub(super) fn close(&self) -> Passage {
         match self.state.compare_exchange(UNTOUCHED, CLOSED, Ordering::SeqCst, Ordering::SeqCst) {
             Ok(_) | Err(CLOSED) => Passage::NeverAsked,

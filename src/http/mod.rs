@@ -1,5 +1,5 @@
-//! HTTP, thin: [`transport`] puts a wire request on a socket, once, and brings back what came of it. What the bytes mean
-//! is `healthflow`'s to say.
+//! HTTP, thin: [`transport`] sends a wire request once and returns what came back. What the bytes mean is decided in the
+//! core's `healthflow`.
 
 pub mod transport;
 mod gate;

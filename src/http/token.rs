@@ -1,6 +1,6 @@
-//! HealthFlow's bearer token. It comes from a file, is read again when the file changes (so that a rotated secret needs
-//! no restart), and is never printed. A file that holds no token leaves the one that was read before in use: without that, a
-//! secret that is half written stops the account.
+//! HealthFlow's bearer token. It comes from a file, is read again when the file changes (so that rotating it needs no
+//! restart), and is never printed. While the file holds no token the last good one stays in use: a half-written file would
+//! stop the account.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -20,7 +20,7 @@ struct Read {
     is_stale: bool,
 }
 
-/// What changes when somebody writes the file: when, and how long it is. The moment alone may be the same for two writes.
+/// What a write of the file changes: its time and its length. Two writes may share the same time.
 type Stamp = (SystemTime, u64);
 
 impl TokenFile {
@@ -36,7 +36,7 @@ impl TokenFile {
         self.look(|known| known.header.clone())
     }
 
-    /// Whether the file holds no token any more, and an older one is used.
+    /// Whether the file holds no token any more, and the last good one is used.
     pub(super) fn is_stale(&self) -> bool {
         self.look(|known| known.is_stale)
     }
@@ -49,11 +49,11 @@ impl TokenFile {
             match read(&self.path) {
                 Ok(header) => {
                     *known = Read { stamp, header, is_stale: false };
-                    tracing::info!("the token file {} was read again", self.path.display());
+                    tracing::info!("read the token file {} again", self.path.display());
                 }
                 Err(why) => {
                     known.is_stale = true;
-                    tracing::warn!("{why}; the token that was read before stays in use, put a new one there");
+                    tracing::warn!("{why}; the last good token stays in use; write a new one to the file");
                 }
             }
         }
@@ -61,7 +61,7 @@ impl TokenFile {
     }
 }
 
-/// Whether the file at `path` holds a token; what is wrong with it if not, in one line without what it holds.
+/// Checks that the file at `path` holds a token; the error is one line and does not quote the file.
 pub fn check(path: &Path) -> Result<(), String> {
     read(path).map(|_| ())
 }
@@ -85,7 +85,7 @@ fn read(path: &Path) -> Result<HeaderValue, String> {
     let is_one_word = token.bytes().all(|byte| byte.is_ascii_graphic());
     let header = HeaderValue::try_from(format!("Bearer {token}")).ok().filter(|_| is_one_word);
     let mut header = header.ok_or_else(|| {
-        format!("the token file {shown} holds something else than one token, a word of printable ASCII")
+        format!("the token file {shown} does not hold exactly one token, a word of printable ASCII")
     })?;
     header.set_sensitive(true);
     Ok(header)

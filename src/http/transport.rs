@@ -1,5 +1,5 @@
-//! One exchange with HealthFlow. Nothing here retries, follows a redirect or listens to proxy variables: a request that
-//! goes out a second time without anybody knowing is a second appointment (rule W6).
+//! One exchange with HealthFlow. Nothing here retries, follows a redirect or obeys proxy variables: a request that goes out
+//! twice without the task knowing is a second appointment (rule W6).
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,20 +17,20 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// Where HealthFlow is and how patient we are with it.
+/// Where HealthFlow is, and the limits of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransportSettings {
-    /// What paths are put behind, without a slash at its end.
+    /// Paths are appended to it; no slash at its end.
     pub base_url: String,
     /// The file with the bearer token; none sends no `Authorization`.
     pub token_file: Option<PathBuf>,
-    /// How long a connection may take to stand.
+    /// How long connecting may take.
     pub connect_timeout_ms: u64,
     /// R: how long connecting, sending and the whole answer may take together.
     pub request_life_ms: u64,
-    /// Connections kept open while idle; at least as many as calls are under way at once.
+    /// Idle connections that are kept open; at least as many as there can be calls at once.
     pub idle_connections_max: usize,
-    /// How long a connection may be idle and still be used; shorter than HealthFlow, or what is in front of it, keeps it.
+    /// How long a connection may be idle and still be used; less than HealthFlow, or a proxy before it, keeps it.
     pub idle_connection_ms: u64,
     /// The longest body that is read; a longer one is unreadable.
     pub body_bytes_max: usize,
@@ -56,7 +56,7 @@ struct Pool {
 }
 
 impl Transport {
-    /// Makes the pool; connects to nothing yet.
+    /// Creates the pool; does not connect yet.
     ///
     /// # Errors
     /// The base URL is not valid, or the token file holds no token.
@@ -69,14 +69,14 @@ impl Transport {
         Ok(Arc::new(Transport { settings: settings.clone(), pool: RwLock::new(pool), base_url, token }))
     }
 
-    /// Whether the token file holds no token any more, and the one that was read before is used.
+    /// Whether the token file holds no token any more, and the last good one is used.
     pub fn has_stale_token(&self) -> bool {
         self.token.as_ref().is_some_and(TokenFile::is_stale)
     }
 
-    /// Sends `request`, once. A request with a body goes out only if `may_send` says yes right before its bytes do, on
-    /// a connection that stands; else it ends as `NotSent(LeaseOver)` (rule W2). Must be driven to its end: a dropped
-    /// future is a doubt that nobody notes.
+    /// Sends `request`, once. A request with a body goes out only if `may_send` returns true right before its bytes do, once
+    /// the connection exists; else it ends as `NotSent(LeaseOver)` (rule W2). Drive it to its end: a dropped future is a
+    /// doubt that nobody records.
     ///
     /// # Errors
     /// See [`TransportFault`].
@@ -124,8 +124,8 @@ impl Transport {
         Ok(WireReply { status, retry_after, body })
     }
 
-    /// Whoever answered closes idle connections after `ms`. A request that meets that moment is a doubt, so from here on
-    /// ours end well before it.
+    /// The server closes idle connections after `ms`. A write that meets that moment is in doubt, so from now on we close
+    /// ours well before it.
     fn keep_no_longer_than(&self, ms: u64) {
         let wanted_ms = ms / 5 * 4;
         let is_longer = |pool: &Pool| pool.idle_connection_ms > wanted_ms;
@@ -139,11 +139,11 @@ impl Transport {
         match Pool::new(&self.settings, wanted_ms) {
             Ok(shorter) => {
                 tracing::info!(
-                    "HealthFlow keeps idle connections for {ms} ms, ours end after {wanted_ms} ms"
+                    "HealthFlow closes connections that are idle for {ms} ms; ours close after {wanted_ms} ms"
                 );
                 *pool = shorter;
             }
-            Err(error) => tracing::warn!("{error}; idle connections live on as before"),
+            Err(error) => tracing::warn!("{error}; idle connections are kept as long as before"),
         }
     }
 
@@ -169,7 +169,7 @@ impl Pool {
             .http1_only()
             .tcp_nodelay(true)
             .user_agent(concat!("healthflow-sync/", env!("CARGO_PKG_VERSION")))
-            // Of those that are idle the one that was used last is taken first.
+            // The client takes the connection that was used last.
             .pool_max_idle_per_host(settings.idle_connections_max)
             .pool_idle_timeout(Duration::from_millis(idle_connection_ms))
             .connect_timeout(Duration::from_millis(settings.connect_timeout_ms))
@@ -180,7 +180,7 @@ impl Pool {
     }
 }
 
-/// For how many milliseconds an idle connection is kept, by the header `Keep-Alive: timeout=5, max=100` (RFC 2068, 19.7.1).
+/// How long the server keeps an idle connection, in milliseconds, by `Keep-Alive: timeout=5, max=100` (RFC 2068, 19.7.1).
 fn kept_alive_ms(header: &str) -> Option<u64> {
     let seconds = header.split(',').find_map(|part| part.trim().strip_prefix("timeout="))?;
     seconds.trim().parse::<u64>().ok()?.checked_mul(1_000)

@@ -1,4 +1,4 @@
-//! The book that metrics are entered into: each is registered and described in one go, so that none is undocumented.
+//! Registers each metric together with its description, so that none is undocumented.
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -15,7 +15,7 @@ pub struct Described {
     pub kind: &'static str,
     /// Its labels.
     pub labels: &'static [&'static str],
-    /// What it says, in one sentence.
+    /// Its meaning, in one sentence.
     pub help: &'static str,
 }
 
@@ -31,14 +31,14 @@ pub(super) type Made<T> = Result<T, prometheus::Error>;
 type Text = &'static str;
 
 impl MetricsBuilder {
-    fn enter<C: Collector + Clone + 'static>(&mut self, metric: C, described: Described) -> Made<C> {
+    fn register<C: Collector + Clone + 'static>(&mut self, metric: C, described: Described) -> Made<C> {
         self.registry.register(Box::new(metric.clone()))?;
         self.described.push(described);
         Ok(metric)
     }
 
     pub(super) fn counter(&mut self, name: Text, help: Text) -> Made<IntCounter> {
-        self.enter(IntCounter::new(name, help)?, Described { name, kind: "counter", labels: &[], help })
+        self.register(IntCounter::new(name, help)?, Described { name, kind: "counter", labels: &[], help })
     }
 
     pub(super) fn counters(
@@ -48,24 +48,24 @@ impl MetricsBuilder {
         help: Text,
     ) -> Made<IntCounterVec> {
         let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
-        self.enter(metric, Described { name, kind: "counter", labels, help })
+        self.register(metric, Described { name, kind: "counter", labels, help })
     }
 
     pub(super) fn level(&mut self, name: Text, help: Text) -> Made<IntGauge> {
-        self.enter(IntGauge::new(name, help)?, Described { name, kind: "gauge", labels: &[], help })
+        self.register(IntGauge::new(name, help)?, Described { name, kind: "gauge", labels: &[], help })
     }
 
     pub(super) fn seconds(&mut self, name: Text, help: Text) -> Made<Gauge> {
-        self.enter(Gauge::new(name, help)?, Described { name, kind: "gauge", labels: &[], help })
+        self.register(Gauge::new(name, help)?, Described { name, kind: "gauge", labels: &[], help })
     }
 
     pub(super) fn gauges(&mut self, name: Text, labels: &'static [Text], help: Text) -> Made<IntGaugeVec> {
         let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
-        self.enter(metric, Described { name, kind: "gauge", labels, help })
+        self.register(metric, Described { name, kind: "gauge", labels, help })
     }
 
     pub(super) fn ages(&mut self, name: Text, labels: &'static [Text], help: Text) -> Made<GaugeVec> {
-        self.enter(
+        self.register(
             GaugeVec::new(Opts::new(name, help), labels)?,
             Described { name, kind: "gauge", labels, help },
         )
@@ -79,11 +79,17 @@ impl MetricsBuilder {
         edges: &[f64],
     ) -> Made<HistogramVec> {
         let options = HistogramOpts::new(name, help).buckets(edges.to_vec());
-        self.enter(HistogramVec::new(options, labels)?, Described { name, kind: "histogram", labels, help })
+        self.register(
+            HistogramVec::new(options, labels)?,
+            Described { name, kind: "histogram", labels, help },
+        )
     }
 
     pub(super) fn one_histogram(&mut self, name: Text, help: Text, edges: &[f64]) -> Made<Histogram> {
         let options = HistogramOpts::new(name, help).buckets(edges.to_vec());
-        self.enter(Histogram::with_opts(options)?, Described { name, kind: "histogram", labels: &[], help })
+        self.register(
+            Histogram::with_opts(options)?,
+            Described { name, kind: "histogram", labels: &[], help },
+        )
     }
 }

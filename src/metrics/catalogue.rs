@@ -1,5 +1,5 @@
-//! Every metric there is, in one place: name, labels, meaning. `docs/metrics.md` shows the same table, and a test holds
-//! the two together; a metric that nobody can look up is a number that nobody acts on.
+//! Every metric, in one place: name, labels, meaning. `docs/metrics.md` has the same table, and a test compares the two: a
+//! metric that nobody can look up is a number that nobody acts on.
 //!
 //! Names are `healthflow_sync_<area>_<what>_<unit>[_total]`. No label ever carries a practice, a booking or a patient:
 //! the first two would be without bound, the last is forbidden. Counters begin at zero where their labels are known: one
@@ -23,7 +23,7 @@ use healthflow_core::patient::search::Pass;
 use healthflow_core::sync::{Reason, SyncedOutcome};
 use healthflow_core::topics::Lane;
 
-/// Edges for a practice's wait, in seconds: 30 s is the promise, so it is an edge.
+/// Edges for a practice's wait, in seconds. We promise 30 s, so that is an edge.
 const CONFIRMATION_EDGES: &[f64] = &[
     0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 21600.0,
     86400.0,
@@ -58,12 +58,12 @@ impl Catalogue {
             builder.gauges("healthflow_sync_build_info", &["version"], "Always 1; the version that runs.")?;
         info.with_label_values(&[version]).set(1);
         Ok(Catalogue {
-            bookings: Bookings::enter(&mut builder)?,
-            calls: Calls::enter(&mut builder)?,
-            doubts: Doubts::enter(&mut builder)?,
-            inputs: Inputs::enter(&mut builder)?,
-            transactions: Transactions::enter(&mut builder)?,
-            tasks: Tasks::enter(&mut builder)?,
+            bookings: Bookings::register(&mut builder)?,
+            calls: Calls::register(&mut builder)?,
+            doubts: Doubts::register(&mut builder)?,
+            inputs: Inputs::register(&mut builder)?,
+            transactions: Transactions::register(&mut builder)?,
+            tasks: Tasks::register(&mut builder)?,
             status_age: builder.seconds(
                 "healthflow_sync_worker_status_age_seconds",
                 "Age of the worker's last status; keeps growing while the worker hangs.",
@@ -74,7 +74,7 @@ impl Catalogue {
             )?,
             clock_ahead: builder.seconds(
                 "healthflow_sync_worker_clock_ahead_seconds",
-                "How far the worker's clock is ahead of the brokers' beyond the round trip (negative: behind); 0 if unknown.",
+                "How far the worker's clock is ahead of the brokers', beyond the round trip (negative: behind); 0 if unknown.",
             )?,
             scrape: Mutex::new(()),
             registry: builder.registry,
@@ -87,7 +87,7 @@ impl Catalogue {
         &self.described
     }
 
-    /// All metrics in Prometheus' text format, as they stand.
+    /// All metrics in Prometheus' text format, as they are now.
     pub(super) fn text(&self) -> Result<String, prometheus::Error> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
@@ -95,7 +95,7 @@ impl Catalogue {
     }
 }
 
-/// What became of bookings.
+/// Results of bookings.
 pub(super) struct Bookings {
     pub(super) synced: IntCounterVec,
     pub(super) failed: IntCounterVec,
@@ -112,18 +112,18 @@ pub(super) struct Bookings {
 }
 
 impl Bookings {
-    fn enter(builder: &mut MetricsBuilder) -> Made<Self> {
+    fn register(builder: &mut MetricsBuilder) -> Made<Self> {
         let bookings = Bookings {
             synced: builder.counters("healthflow_sync_bookings_synced_total", &["outcome"], "Versions of bookings that ended well, by outcome, once their transaction is good.")?,
-            failed: builder.counters("healthflow_sync_bookings_failed_total", &["reason", "disposition"], "Versions and records that were dead-lettered, by reason code and by what to do with them.")?,
-            held: builder.counters("healthflow_sync_bookings_held_total", &["reason"], "Versions that were held for a person's decision, by reason code.")?,
-            waits: crate::metrics::waits::Waits::enter(builder)?,
-            reopened: builder.counter("healthflow_sync_bookings_reopened_total", "Dead letters that a redrive re-opened.")?,
+            failed: builder.counters("healthflow_sync_bookings_failed_total", &["reason", "disposition"], "Versions and records that were dead-lettered, by reason code and disposition.")?,
+            held: builder.counters("healthflow_sync_bookings_held_total", &["reason"], "Versions that went to review, by reason code.")?,
+            waits: crate::metrics::waits::Waits::register(builder)?,
+            reopened: builder.counter("healthflow_sync_bookings_reopened_total", "Dead letters that a redrive reopened.")?,
             forgotten: builder.counter("healthflow_sync_bookings_forgotten_total", "Old bookings that were removed from state (worker.keep_days).")?,
             duplicates: builder.counters("healthflow_sync_bookings_duplicates_total", &["content"], "Versions that came again and were skipped; content is same, differs or unknown.")?,
-            answers_forgotten: builder.counter("healthflow_sync_bookings_answers_forgotten_total", "Old versions that may have been answered before: their booking has had too many to remember, and each gets a result, perhaps once more.")?,
-            links_changed: builder.counters("healthflow_sync_links_changed_total", &["how"], "Links to HealthFlow's patients of which something new is known; how is renamed (another name under the same birthday), replaced (an id that was sent along is right), kept (it is wrong) or dropped (it was never confirmed).")?,
-            confirmation: builder.histogram("healthflow_sync_bookings_confirmation_seconds", &["source"], "From the request to the good transaction with its result, of versions that ended well; source is live or backfill.", CONFIRMATION_EDGES)?,
+            answers_forgotten: builder.counter("healthflow_sync_bookings_answers_forgotten_total", "Old versions that may have been answered before: their booking has had too many versions to remember, and each gets a result, perhaps its second.")?,
+            links_changed: builder.counters("healthflow_sync_links_changed_total", &["how"], "Links to HealthFlow's patients about which something new was learnt; how is renamed (another name with the same birthday), replaced (by an id that was sent along), kept (the id that was sent along was wrong) or dropped (it was never confirmed).")?,
+            confirmation: builder.histogram("healthflow_sync_bookings_confirmation_seconds", &["source"], "Time from the request to the good transaction with its result, of versions that ended well; source is live or backfill.", CONFIRMATION_EDGES)?,
             unmeasured: builder.counters("healthflow_sync_bookings_unmeasured_total", &["source"], "Versions that ended well and are not in the histogram: requested_at lies more than 30 days back, or a day ahead.")?,
             in_work: builder.level("healthflow_sync_bookings_in_work_records", "Bookings in memory that are worked on or ready.")?,
         };
@@ -159,7 +159,7 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    fn enter(builder: &mut MetricsBuilder) -> Made<Self> {
+    fn register(builder: &mut MetricsBuilder) -> Made<Self> {
         let calls = Calls {
             sent: builder.counters(
                 "healthflow_sync_healthflow_calls_sent_total",
@@ -174,7 +174,7 @@ impl Calls {
             seconds: builder.histogram(
                 "healthflow_sync_healthflow_call_seconds",
                 &["operation"],
-                "From the start of a call to its end, whatever the end.",
+                "Duration of calls, whatever their end.",
                 CALL_EDGES,
             )?,
             in_flight: builder
@@ -182,29 +182,29 @@ impl Calls {
             foreign: builder.counters(
                 "healthflow_sync_healthflow_foreign_answers_total",
                 &["status"],
-                "Errors in other words than the contract's, which nobody believes; status is 1xx, 3xx, 4xx or other.",
+                "Errors in other words than the contract's, which are not believed; status is 1xx, 3xx, 4xx or other.",
             )?,
             searches_too_wide: builder.counters(
                 "healthflow_sync_healthflow_searches_too_wide_total",
                 &["pass"],
-                "Searches for a patient that found more than healthflow.search_pages_max pages; pass says by what.",
+                "Searches for a patient that found more than healthflow.search_pages_max pages; pass is what was searched by.",
             )?,
             edits: builder.counter(
                 "healthflow_sync_healthflow_edits_overwritten_total",
-                "Appointments that somebody had changed in HealthFlow and a newer version of the booking was written over.",
+                "Appointments that somebody had changed in HealthFlow and that a newer version of the booking overwrote.",
             )?,
             pauses: builder.counters(
                 "healthflow_sync_healthflow_pauses_total",
                 &["why"],
-                "Times sending was paused; why is throttled, unavailable, unauthorised or forbidden.",
+                "Times that sending was paused; why is throttled, unavailable, unauthorised or forbidden.",
             )?,
             paused_seconds: builder.seconds(
                 "healthflow_sync_healthflow_paused_seconds",
-                "How much longer nothing is sent; 0 while sending.",
+                "Time until sending goes on; 0 if it is not paused.",
             )?,
             stale_token: builder.level(
                 "healthflow_sync_healthflow_stale_tokens",
-                "1 while the token file holds no token and the one that was read before is used; else 0.",
+                "1 while the token file holds no token and the last good one is used; else 0.",
             )?,
         };
         for operation in Operation::ALL {
@@ -225,7 +225,7 @@ impl Calls {
     }
 }
 
-/// Writes whose outcome is not known.
+/// Writes whose outcome is unknown.
 pub(super) struct Doubts {
     pub(super) opened: IntCounterVec,
     pub(super) inherited: IntCounter,
@@ -236,7 +236,7 @@ pub(super) struct Doubts {
 }
 
 impl Doubts {
-    fn enter(builder: &mut MetricsBuilder) -> Made<Self> {
+    fn register(builder: &mut MetricsBuilder) -> Made<Self> {
         let doubts = Doubts {
             opened: builder.counters(
                 "healthflow_sync_doubts_opened_total",
@@ -245,17 +245,17 @@ impl Doubts {
             )?,
             inherited: builder.counter(
                 "healthflow_sync_doubts_inherited_total",
-                "Writes that were found open when a task was acquired: an owner before may have sent them.",
+                "Intents that were found open when a task was acquired: an earlier owner may have sent their writes.",
             )?,
             settled: builder.counters(
                 "healthflow_sync_doubts_settled_total",
                 &["found"],
-                "Doubtful writes that were settled by look-up; found is yes, no or unasked.",
+                "Doubts that were settled; found is what the look-up found: yes, no, or unasked if there was none.",
             )?,
             duplicates: builder.counters(
                 "healthflow_sync_doubts_duplicates_total",
                 &["what"],
-                "Found more than once in HealthFlow, though created once; what is patient or appointment.",
+                "Records that HealthFlow has more than once although we created them once; what is patient or appointment.",
             )?,
             open: builder.level("healthflow_sync_doubts_open_writes", "Writes in doubt now.")?,
             oldest: builder.seconds(
@@ -290,7 +290,7 @@ pub(super) struct Inputs {
 }
 
 impl Inputs {
-    fn enter(builder: &mut MetricsBuilder) -> Made<Self> {
+    fn register(builder: &mut MetricsBuilder) -> Made<Self> {
         let inputs = Inputs {
             lag_records: builder.gauges(
                 "healthflow_sync_input_lag_records",
@@ -300,7 +300,7 @@ impl Inputs {
             lag_seconds: builder.ages(
                 "healthflow_sync_input_lag_seconds",
                 LANE,
-                "Age of the oldest record in memory that is neither answered nor parked, or how long a lane that should move has not; 0 if there is neither.",
+                "Age of the oldest record in memory that is neither answered nor parked, or how long a lane with records to read has not moved; 0 if there is neither.",
             )?,
             read_ahead_records: builder.gauges(
                 "healthflow_sync_input_read_ahead_records",
@@ -310,7 +310,7 @@ impl Inputs {
             read_ahead_bytes: builder.gauges(
                 "healthflow_sync_input_read_ahead_bytes",
                 LANE,
-                "What they weigh.",
+                "Their size.",
             )?,
             retry_waiting: builder.level(
                 "healthflow_sync_retry_waiting_records",
@@ -323,12 +323,12 @@ impl Inputs {
             schemas: builder.ages(
                 "healthflow_sync_input_schema_trouble_seconds",
                 &["id", "trouble"],
-                "How long records with this schema id have not been readable; trouble is unknown (to the registry) or unreadable (with our schema, all or some).",
+                "How long records with this schema id have been unreadable; trouble is unknown (the registry does not know the id) or unreadable (our schema cannot read all of them).",
             )?,
             forwarded: builder.counters(
                 "healthflow_sync_input_forwarded_total",
                 &["topic"],
-                "Records that lay in another partition than their key says and were sent on to it.",
+                "Records that were in the wrong partition for their key and were forwarded to the right one.",
             )?,
             positions_lost: builder.counters(
                 "healthflow_sync_input_positions_lost_total",

@@ -1,18 +1,18 @@
-//! The metrics page: gauges are set from the worker's last status at the moment somebody looks, so that ages go on
-//! growing even when the worker hangs.
+//! The metrics page. Gauges are set from the worker's last status at each scrape, so that ages keep growing while the worker
+//! hangs.
 
 use crate::metrics::{Catalogue, log};
 use healthflow_core::status::{LaneStatus, Status, TaskPhase, TaskStatus};
 use healthflow_core::time::Timestamp;
 
-/// What `Content-Type` the page has.
+/// The page's `Content-Type`.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Schema ids that get a series of their own: whoever writes nonsense invents as many as they like.
+/// Schema ids that get a series each: a producer that writes nonsense can invent any number.
 const SCHEMAS_MAX: usize = 20;
 
 impl Catalogue {
-    /// Everything in Prometheus' text format, gauges as `status` has them, ages counted up to `now`.
+    /// All metrics in Prometheus' text format, with the gauges of `status` and ages up to `now`.
     pub fn page(&self, status: &Status, now: Timestamp) -> Result<String, prometheus::Error> {
         let _one_at_a_time = self.scrape.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.set_gauges(status, now);
@@ -69,7 +69,7 @@ impl Catalogue {
     }
 }
 
-/// Seconds from `since` to `now`; 0 where the clocks disagree.
+/// Seconds from `since` to `now`; 0 if the clocks disagree.
 fn age_seconds(since: Timestamp, now: Timestamp) -> f64 {
     now.since_ms(since).max(0) as f64 / 1000.0
 }

@@ -1,6 +1,6 @@
-//! The log: one line per fact that matters. Levels: what a person should look at is a warning or an error, what happens
-//! to tasks is info, what happens to single bookings that end well is debug. Texts from outside are quoted, so that no
-//! identifier can forge a line. No line carries patient data; a booking's practice and id it may carry.
+//! The log: one line per fact that matters. A warning or an error is for a person to look at, info is about tasks, debug
+//! about single bookings that end well. Texts from outside are quoted, so that no identifier can forge a line. No line
+//! carries patient data; it may carry a booking's practice and id.
 
 use std::io::{IsTerminal, Write};
 use std::sync::OnceLock;
@@ -28,14 +28,14 @@ pub enum Format {
     Json,
 }
 
-/// How long the end of a process waits until its last lines are written.
+/// How long a process that ends waits for its last lines to be written.
 const LAST_LINES_LIMIT: Duration = Duration::from_secs(1);
 
 /// The way to standard error, once logging has begun.
 static WRITER: OnceLock<LogWriter> = OnceLock::new();
 
-/// Starts logging to standard error for the whole process; to be called once, before anything is logged. `level` is a
-/// level or a list like `info,librdkafka=warn`; fails if it is neither.
+/// Starts logging to standard error for the whole process. Call it once, before anything is logged. `level` is a level or a
+/// list like `info,librdkafka=warn`; fails if it is neither.
 pub fn start(format: Format, level: &str) -> anyhow::Result<()> {
     let writer = LogWriter::start(std::io::stderr())?;
     let dispatch = dispatch(format, level, writer.clone(), std::io::stderr().is_terminal())?;
@@ -44,24 +44,24 @@ pub fn start(format: Format, level: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lines of the log that nobody could read: its reader was too slow, or gone.
+/// Log lines that could not be written: the reader was too slow, or gone.
 pub fn lines_lost() -> u64 {
     WRITER.get().map_or(0, LogWriter::lines_lost)
 }
 
-/// Waits for a moment until what was logged is written: the process is about to end.
+/// Waits a moment until the queued lines are written: the process is about to end.
 pub fn flush() {
     WRITER.get().into_iter().for_each(|writer| writer.flush(LAST_LINES_LIMIT));
 }
 
-/// Says `line` on standard error, if anybody reads it: why a program ends, behind whatever it has logged.
+/// Prints `line` on standard error, after everything logged so far: why the program ends.
 pub fn say(line: &str) {
     match WRITER.get() {
         Some(writer) => {
             writer.put(format!("{line}\n").into_bytes());
             flush();
         }
-        // A reader that has gone changes nothing.
+        // It does not matter if the reader is gone.
         None => drop(writeln!(std::io::stderr(), "{line}")),
     }
 }
@@ -71,7 +71,7 @@ pub fn is_level(level: &str) -> bool {
     EnvFilter::builder().parse(directives(level)).is_ok()
 }
 
-/// A bare level is ours: at `debug` the HTTP client's own lines would tell more than we know to be harmless.
+/// A bare level applies only to our own lines: at `debug` the HTTP client could log private data.
 fn directives(level: &str) -> String {
     let bare = level.chars().all(char::is_alphabetic);
     if bare { format!("warn,healthflow_sync={level}") } else { level.to_owned() }
@@ -97,13 +97,13 @@ where
     })
 }
 
-/// Tells `fact`.
-pub fn tell(fact: &Fact) {
+/// Logs `fact`.
+pub fn report(fact: &Fact) {
     match fact {
         Fact::TaskAcquired { .. }
         | Fact::TaskReleased { .. }
         | Fact::TaskDropped { .. }
-        | Fact::PositionLost { .. } => tell_task(fact),
+        | Fact::PositionLost { .. } => report_task(fact),
         Fact::BookingSynced { .. }
         | Fact::BookingFailed { .. }
         | Fact::BookingHeld { .. }
@@ -111,9 +111,9 @@ pub fn tell(fact: &Fact) {
         | Fact::BookingReopened { .. }
         | Fact::AnswerForgotten { .. }
         | Fact::LinkChanged { .. }
-        | Fact::DuplicateSkipped { .. } => tell_booking(fact),
+        | Fact::DuplicateSkipped { .. } => report_booking(fact),
         Fact::SlotAwaited { .. } | Fact::SlotAwaitedInVain { .. } | Fact::WrittenFirst { .. } => {
-            tell_slot(fact)
+            report_slot(fact)
         }
         Fact::RecordForwarded { origin: Origin { lane, partition, offset }, home } => warn!(
             topic = lane.topic(),
@@ -128,24 +128,37 @@ pub fn tell(fact: &Fact) {
             debug!(operation = operation.name(), class, elapsed_ms, "call answered");
         }
         Fact::ForeignAnswer { .. } | Fact::CallForbidden { .. } | Fact::CallThrottled { .. } => {
-            tell_refusal(fact)
+            report_refusal(fact)
         }
         Fact::SearchTooWide { key, pass } => {
             let booking = named(Some(key));
             warn!(
                 booking,
-                pass, "a search finds too many patients and is given up; which value do so many share?"
+                pass, "a search found too many patients and was abandoned; check which value so many share"
             );
         }
         Fact::ReadsFail { operation } => {
             warn!(
                 operation = operation.name(),
-                "HealthFlow does not answer these; one asks, the others wait"
+                "HealthFlow does not answer this kind of read; one booking asks, the others wait"
             );
         }
         Fact::ReadsAnswered { operation } => {
-            info!(operation = operation.name(), "HealthFlow answers these again");
+            info!(operation = operation.name(), "HealthFlow answers this kind of read again");
         }
+        Fact::DoubtOpened { .. }
+        | Fact::DoubtSettled { .. }
+        | Fact::DuplicateFound { .. }
+        | Fact::EditOverwritten { .. } => report_write(fact),
+        Fact::AccountPaused { .. } => report_pause(fact),
+        Fact::TransactionCommitted { partition, records, aborts, elapsed_ms } => {
+            trace!(partition, records, aborts, elapsed_ms, "transaction committed");
+        }
+    }
+}
+
+fn report_write(fact: &Fact) {
+    match fact {
         Fact::DoubtOpened { key, operation, quiet_at } => {
             let booking = named(key.as_ref());
             warn!(booking, operation = operation.name(), %quiet_at, "answer lost, write in doubt");
@@ -155,38 +168,42 @@ pub fn tell(fact: &Fact) {
         }
         Fact::DuplicateFound { key, what } => {
             let booking = named(key.as_ref());
-            error!(booking, what, "HealthFlow holds more than one; tidy up there, and look at its audit");
+            error!(
+                booking,
+                what,
+                "HealthFlow has more than one; remove the duplicate there, and check its audit log for the cause"
+            );
         }
         Fact::EditOverwritten { key } => {
             warn!(
                 booking = key.to_string(),
-                "appointment was changed in HealthFlow, the booking is written over it"
+                "somebody changed the appointment in HealthFlow; the booking's newer version overwrites it"
             );
         }
-        Fact::AccountPaused { .. } => tell_pause(fact),
-        Fact::TransactionCommitted { partition, records, aborts, elapsed_ms } => {
-            trace!(partition, records, aborts, elapsed_ms, "transaction committed");
-        }
+        _ => {}
     }
 }
 
-fn tell_slot(fact: &Fact) {
+fn report_slot(fact: &Fact) {
     match fact {
         Fact::SlotAwaited { key, version } => {
-            info!(booking = key.to_string(), version, "slot awaited, another booking is about to free it");
+            info!(
+                booking = key.to_string(),
+                version, "booking waits for its slot, which another booking is about to free"
+            );
         }
         Fact::SlotAwaitedInVain { key, version, is_cycle } => {
-            warn!(booking = key.to_string(), version, is_cycle, "slot awaited in vain");
+            warn!(booking = key.to_string(), version, is_cycle, "booking waited for its slot in vain");
         }
         Fact::WrittenFirst { key, version } => info!(
             booking = key.to_string(),
-            version, "older version written first, another booking waits for its slot"
+            version, "older version is written first, another booking waits for the slot that it frees"
         ),
         _ => {}
     }
 }
 
-fn tell_refusal(fact: &Fact) {
+fn report_refusal(fact: &Fact) {
     let name = |booking: &Option<BookingId>| booking.as_ref().map(BookingId::to_string);
     match fact {
         Fact::ForeignAnswer { practice, booking, operation, status } => warn!(
@@ -194,26 +211,26 @@ fn tell_refusal(fact: &Fact) {
             booking = name(booking),
             operation = operation.name(),
             status,
-            "error not in HealthFlow's words, not believed; look at what stands between, and at healthflow.base_url",
+            "error not in HealthFlow's words, not believed; check the proxies in between, and healthflow.base_url",
         ),
         Fact::CallForbidden { practice, booking, operation } => warn!(
             practice = practice.as_str(),
             booking = name(booking),
             operation = operation.name(),
-            "HealthFlow forbids it (403), tried again later; look whether the account may still serve the practice",
+            "HealthFlow forbids it (403), tried again later; check that the account may still serve the practice",
         ),
         Fact::CallThrottled { practice, booking, operation, until } => warn!(
             practice = practice.as_str(),
             booking = name(booking),
             operation = operation.name(),
             %until,
-            "HealthFlow asks this booking to wait and serves others, which go on; look at the limit of this operation",
+            "HealthFlow asks this booking to wait and serves others, which go on; check the limit of this operation",
         ),
         _ => {}
     }
 }
 
-fn tell_pause(fact: &Fact) {
+fn report_pause(fact: &Fact) {
     let Fact::AccountPaused { until, why, practice, booking } = fact else { return };
     let (practice, booking) = (practice.as_str(), booking.as_ref().map(BookingId::to_string));
     match *why {
@@ -223,13 +240,13 @@ fn tell_pause(fact: &Fact) {
         ),
         "forbidden" => error!(
             %until, why, practice, booking,
-            "HealthFlow refuses several practices (403), nothing is sent; look at the account's rights"
+            "HealthFlow refuses several practices (403), nothing is sent; check the account's rights"
         ),
         _ => warn!(%until, why, practice, booking, "HealthFlow asks us to wait, nothing is sent"),
     }
 }
 
-fn tell_task(fact: &Fact) {
+fn report_task(fact: &Fact) {
     match fact {
         Fact::TaskAcquired { partition, incarnation, restored_records, restore_ms, open_intents } => {
             info!(partition, incarnation, restored_records, restore_ms, open_intents, "task acquired");
@@ -237,9 +254,9 @@ fn tell_task(fact: &Fact) {
         Fact::TaskReleased { partition } => info!(partition, "task released"),
         Fact::TaskDropped { partition, why: why @ DropCause::LaneEnded { topic, why: end } } => {
             let end = lane_end(*end);
-            error!(partition, why = drop_cause(*why), topic, "{end}; the task is acquired anew");
+            error!(partition, why = drop_cause(*why), topic, "{end}; the task is acquired again");
         }
-        Fact::PositionLost { partition, position } => tell_loss(*partition, *position),
+        Fact::PositionLost { partition, position } => report_loss(*partition, *position),
         Fact::TaskDropped { partition, why } => warn!(partition, why = drop_cause(*why), "task dropped"),
         _ => {}
     }
@@ -248,18 +265,21 @@ fn tell_task(fact: &Fact) {
 const fn lane_end(why: LaneEnd) -> &'static str {
     match why {
         LaneEnd::ReadingEnded => {
-            "the topic is not read any more, as its records were deleted or the position is out of range"
+            "reading the topic has ended: its records were deleted, or the position is out of range"
         }
         LaneEnd::TopicGone => "the topic does not exist any more",
         LaneEnd::TopicMadeAnew => "the topic was made anew",
     }
 }
 
-fn tell_loss(partition: i32, LostPosition { lane, why, from, to }: LostPosition) {
+fn report_loss(partition: i32, LostPosition { lane, why, from, to }: LostPosition) {
     let topic = lane.topic();
     match why {
         Loss::OffsetForgotten => {
-            error!(topic, partition, to, "the group has lost its offset; going on from the copy in state");
+            error!(
+                topic,
+                partition, to, "the brokers lost the group's offset; the task goes on from the copy in state"
+            );
         }
         Loss::RecordsDeleted => error!(
             topic,
@@ -274,13 +294,13 @@ fn tell_loss(partition: i32, LostPosition { lane, why, from, to }: LostPosition)
             partition,
             from,
             to,
-            "the topic was made anew, its records are gone; reading the new one from its beginning; see \"An offset got \
+            "the topic was made anew, its records are gone; the task reads the new one from its beginning; see \"An offset got \
              lost\" in the runbook"
         ),
     }
 }
 
-fn tell_booking(fact: &Fact) {
+fn report_booking(fact: &Fact) {
     match fact {
         Fact::BookingSynced { key, version, outcome, end_to_end_ms, .. } => {
             let booking = key.to_string();
@@ -306,7 +326,7 @@ fn tell_booking(fact: &Fact) {
         }
         Fact::LinkChanged { key, how } => {
             let booking = key.to_string();
-            info!(booking, how = how.name(), "link to HealthFlow's patient has changed");
+            info!(booking, how = how.name(), "link to HealthFlow's patient changed");
         }
         Fact::BookingReopened { key, version } => {
             let booking = key.to_string();
@@ -316,7 +336,8 @@ fn tell_booking(fact: &Fact) {
             let booking = key.to_string();
             warn!(
                 booking,
-                version, "too many versions to remember, this one gets a result, perhaps once more"
+                version,
+                "the booking has too many versions to remember; this one gets a result, perhaps its second"
             );
         }
         Fact::DuplicateSkipped { key, version, differs: differs @ Some(true) } => {
@@ -325,7 +346,7 @@ fn tell_booking(fact: &Fact) {
                 booking,
                 version,
                 content = content(*differs),
-                "version came again with other content, the first stands"
+                "version came again with other content, the first one counts"
             );
         }
         Fact::DuplicateSkipped { key, version, differs } => {

@@ -1,9 +1,9 @@
-//! The way of log lines to standard error. Nothing that only tells may stop what works: a reader that goes away, a full
-//! disk and a pipe that nobody reads cost lines, which are counted, and nothing else. So a thread of its own writes, and
-//! whoever logs only puts a line into a bounded queue.
+//! Writes log lines to standard error. Reporting must never stop the work: a reader that goes away, a full disk or a pipe
+//! that nobody reads costs lines, which are counted, and nothing else. So a thread of its own writes; logging only puts
+//! a line into a bounded queue.
 //!
-//! `tracing-appender` has the same idea, but prints to standard output when its queue is full at the end, which panics
-//! over the same broken pipe, and does not count what it could not write.
+//! `tracing-appender` does the same, but prints to standard output if its queue is full at the end, which panics on the
+//! same broken pipe, and does not count what it could not write.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -35,7 +35,7 @@ struct Queue {
 }
 
 impl LogWriter {
-    /// Starts the thread that writes to `out`, a line at a time. It lives as long as the process.
+    /// Starts the thread that writes to `out`, line by line. It lives as long as the process.
     ///
     /// # Errors
     /// No thread could be started.
@@ -46,8 +46,8 @@ impl LogWriter {
         Ok(LogWriter(shared))
     }
 
-    /// Queues `line`, which ends with a line feed, or loses and counts it while the queue is full. Never waits for the
-    /// reader of the log.
+    /// Queues `line`, which ends with a line feed, or drops and counts it if the queue is full. Never waits for the reader
+    /// of the log.
     pub fn put(&self, line: Vec<u8>) {
         let mut queue = self.0.lock();
         if queue.lines.len() >= LINES_QUEUED_MAX {
@@ -63,11 +63,11 @@ impl LogWriter {
         self.0.lines_lost.load(Ordering::Relaxed)
     }
 
-    /// Waits until everything that was queued is written, for `limit` at most.
+    /// Waits until every queued line is written, for `limit` at most.
     pub fn flush(&self, limit: Duration) {
         let queue = self.0.lock();
         let is_busy = |queue: &mut Queue| queue.is_writing || !queue.lines.is_empty();
-        // What is not written within the limit is lost with the process.
+        // Lines that are not written within the limit are lost with the process.
         let _ = self.0.written.wait_timeout_while(queue, limit, is_busy);
     }
 }
@@ -123,7 +123,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(30);
 
-    /// A reader that takes a line only when it is told to.
+    /// A reader that takes a line only when allowed to.
     struct Slow {
         may_read: Receiver<()>,
         read: Arc<Mutex<Vec<u8>>>,
@@ -148,7 +148,7 @@ mod tests {
         (writer, allow, read)
     }
 
-    /// Goal: a log that nobody reads keeps nobody waiting and its lost lines are counted; what was queued is read later.
+    /// Goal: a log that nobody reads delays nothing, and its lost lines are counted; queued lines are read later.
     #[test]
     fn a_log_that_nobody_reads_loses_lines_and_counts_them() {
         let (writer, allow, read) = slow();

@@ -1,6 +1,5 @@
-//! What people and machines see of a worker: metrics and log lines, both told from facts and from the status, never at
-//! the spot where something happens. So no line and no number can be forgotten, told twice, or carry patient data that
-//! a fact does not have.
+//! Metrics and log lines. Both are made from facts and from the status, never where something happens, so that none is
+//! forgotten, reported twice, or carries patient data that a fact does not have.
 
 mod builder;
 pub mod catalogue;

@@ -1,4 +1,4 @@
-//! One of every fact, for the tests of log and metrics. The booking they tell of belongs to a patient made of canaries.
+//! One of every fact, for the tests of log and metrics. Their booking belongs to a patient made of canaries.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use healthflow_core::sync::{Disposition, Reason, SyncedOutcome};
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
 
-/// What must never be seen outside: each stands in the booking of [`facts`].
+/// Values that must never get out: each is in the booking of [`facts`].
 pub(super) const CANARIES: [&str; 9] = [
     "canary-patient",
     "canary-healthflow-patient",
@@ -63,7 +63,7 @@ pub(super) fn booking() -> Booking {
 pub(super) fn facts() -> Vec<Fact> {
     let booking = booking();
     let Identity { key, version, requested_at, .. } = Identity::from(&booking);
-    let detail: Arc<str> = healthflow_core::booking::check::Impossible {
+    let detail: Arc<str> = healthflow_core::booking::check::Invalid {
         field: "patient.date_of_birth",
         rule: "must not lie in the future",
     }

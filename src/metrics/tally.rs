@@ -1,4 +1,4 @@
-//! Facts become numbers: one exhaustive match, so that a new fact cannot be forgotten here.
+//! Counts facts: one exhaustive match, so that a new fact cannot be forgotten here.
 
 use crate::metrics::Catalogue;
 use healthflow_core::booking::Source;
@@ -108,7 +108,7 @@ pub(super) const fn loss(why: Loss) -> &'static str {
     }
 }
 
-/// The label of how a repeated version compares with the one that stands.
+/// The label of how a repeated version compares with the first one.
 pub(super) const fn content(differs: Option<bool>) -> &'static str {
     match differs {
         Some(true) => "differs",
@@ -117,7 +117,7 @@ pub(super) const fn content(differs: Option<bool>) -> &'static str {
     }
 }
 
-/// The label of what a settled doubt found.
+/// The label of what settling a doubt found.
 pub(super) const fn found_name(found: Option<bool>) -> &'static str {
     match found {
         Some(true) => "yes",
@@ -126,7 +126,7 @@ pub(super) const fn found_name(found: Option<bool>) -> &'static str {
     }
 }
 
-/// The label of a status: its first digit, for what comes under an unforeseen one has no bound.
+/// The label of a status: its first digit, because the number of possible statuses has no bound.
 const fn status_class(status: u16) -> &'static str {
     match status / 100 {
         1 => "1xx",

@@ -39,7 +39,7 @@ fn metric_names_follow_the_rule() {
     }
 }
 
-/// Goal: a runbook never sends anybody to a metric that is not there.
+/// Goal: the runbook names no metric that does not exist.
 #[test]
 fn the_runbook_names_only_metrics_that_exist() {
     let catalogue = catalogue();
@@ -146,7 +146,7 @@ fn status() -> Status {
     }
 }
 
-/// Goal: gauges say how things stand when somebody looks, even if the worker has stopped saying so.
+/// Goal: gauges are right at each scrape, even if the worker has stopped publishing its status.
 #[test]
 fn gauges_follow_the_status_and_ages_the_clock() {
     let catalogue = catalogue();
@@ -184,7 +184,7 @@ fn gauges_follow_the_status_and_ages_the_clock() {
     assert_eq!(series.matches("schema_trouble_seconds{").count(), 20, "invented ids make no more series");
 }
 
-/// Goal: one producer that counts in seconds does not spoil for ever what everybody's waits are measured by.
+/// Goal: one producer that writes seconds for milliseconds does not spoil the measurement of all waits.
 #[test]
 fn a_request_of_1970_is_counted_and_not_measured() {
     let catalogue = catalogue();
@@ -241,7 +241,7 @@ impl<'a> MakeWriter<'a> for Paper {
 fn lines(format: Format, level: &str) -> Vec<String> {
     let paper = Paper::default();
     let dispatch = log::dispatch(format, level, paper.clone(), false).unwrap();
-    tracing::dispatcher::with_default(&dispatch, || facts().iter().for_each(log::tell));
+    tracing::dispatcher::with_default(&dispatch, || facts().iter().for_each(log::report));
     let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
     text.lines().map(str::to_owned).collect()
 }
@@ -269,7 +269,7 @@ fn every_fact_is_one_line_without_a_patient() {
 }
 
 #[test]
-fn levels_tell_what_a_person_should_look_at() {
+fn levels_show_what_a_person_should_look_at() {
     let count = |level: &str| lines(Format::Human, level).len();
     let told = lines(Format::Human, "error");
     assert!(told.len() == 5 && told.iter().any(|line| line.contains("renew the token file")), "{told:#?}");

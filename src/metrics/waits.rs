@@ -1,10 +1,10 @@
-//! Bookings that wait for something: how often, and what became of it.
+//! Counts bookings that wait, and how the waits end.
 
 use prometheus::{IntCounter, IntCounterVec};
 
 use crate::metrics::builder::{Made, MetricsBuilder};
 
-/// Counters of what is put aside and of what waits for another booking's slot.
+/// Counters of parked versions, and of those that wait for another booking's slot.
 pub(super) struct Waits {
     pub(super) parked: IntCounter,
     pub(super) slots_awaited: IntCounter,
@@ -13,12 +13,12 @@ pub(super) struct Waits {
 }
 
 impl Waits {
-    pub(super) fn enter(builder: &mut MetricsBuilder) -> Made<Self> {
+    pub(super) fn register(builder: &mut MetricsBuilder) -> Made<Self> {
         let waits = Waits {
-            parked: builder.counter("healthflow_sync_bookings_parked_total", "Times a version was put aside into the retry topic.")?,
+            parked: builder.counter("healthflow_sync_bookings_parked_total", "Times a version was parked in the retry topic.")?,
             slots_awaited: builder.counter("healthflow_sync_slots_awaited_total", "Versions that waited for a slot that another booking of the practice was about to free.")?,
-            slots_in_vain: builder.counters("healthflow_sync_slots_awaited_in_vain_total", &["cycle"], "Of those, versions that found it taken all the same; cycle says whether two or more waited for each other.")?,
-            written_first: builder.counter("healthflow_sync_versions_written_first_total", "Older versions that were written before a newer one at hand, for another booking waited for the slot they freed: one call more each.")?,
+            slots_in_vain: builder.counters("healthflow_sync_slots_awaited_in_vain_total", &["cycle"], "Of those, versions whose slot was still taken at the end; cycle says whether two or more waited for each other.")?,
+            written_first: builder.counter("healthflow_sync_versions_written_first_total", "Older versions that were written before a newer one at hand, because another booking waited for the slot that they freed; each costs one more call.")?,
         };
         for is_cycle in [true, false] {
             waits.slots_in_vain.with_label_values(&[yes_or_no(is_cycle)]);

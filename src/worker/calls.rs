@@ -1,5 +1,5 @@
-//! Calls to HealthFlow, each in a task of its own whose outcome always comes back: a call that vanished would be a write
-//! in doubt that nobody settles.
+//! Calls to HealthFlow, each in its own async task. Its outcome always comes back: a call that vanished would be a write in
+//! doubt that nobody settles.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use healthflow_core::panic_guard::caught;
 use healthflow_core::processor::{Inbox, Input};
 use healthflow_core::time::Timestamp;
 
-/// Everything a call needs beside its request.
+/// What every call needs beside its request.
 pub(super) struct Calls {
     runtime: tokio::runtime::Handle,
     transport: Arc<Transport>,
@@ -42,18 +42,18 @@ impl Calls {
         Calls { runtime, transport, mailbox, clock, lease_margin_ms, lives: HashMap::new() }
     }
 
-    /// Whether an older token is used than the token file should hold.
+    /// Whether the token file holds no token any more, and the last good one is used.
     pub(super) fn have_stale_token(&self) -> bool {
         self.transport.has_stale_token()
     }
 
-    /// A life of a task begins; what an earlier one had queued is not sent.
+    /// A life of a task begins; queued calls of an earlier one are not sent any more.
     pub(super) fn begin(&mut self, partition: i32, incarnation: Incarnation) {
         self.end(partition);
         self.lives.insert(partition, Life { incarnation, is_over: Arc::default() });
     }
 
-    /// It is over: nothing of it that is still queued goes out (rule T3).
+    /// A life of a task is over: its queued calls are not sent any more (rule T3).
     pub(super) fn end(&mut self, partition: i32) {
         if let Some(life) = self.lives.remove(&partition) {
             life.is_over.store(true, Ordering::SeqCst);
@@ -80,14 +80,14 @@ impl Calls {
         };
         self.runtime.spawn(async move {
             let received = transport.send(encode(&request), may_send).await;
-            // An answer that our own code cannot take is one that nobody can read.
+            // If our own code fails on an answer, the answer counts as unreadable.
             let reply = caught(|| decode(&request, received, clock.now()));
             answer.post(reply.unwrap_or(Err(Fault::Unknown(Unknown::Unreadable))));
         });
     }
 }
 
-/// The one answer to a call, also if the code that makes it panics or the runtime shuts down.
+/// The one answer to a call, even if the code that makes it panics or the runtime shuts down.
 struct Answer {
     call: CallId,
     mailbox: Arc<Mailbox>,

@@ -1,5 +1,5 @@
-//! The only clock of the program. It goes on while the machine is suspended, so that a lease runs out in a worker that
-//! was asleep (rule W2), and it never jumps, so that nobody who sets the wall clock can make a lease longer.
+//! The only clock of the program. It runs on while the machine is suspended, so that the lease of a worker that was asleep
+//! runs out (rule W2). It never jumps, so that setting the wall clock cannot lengthen a lease.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,7 +14,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Looks at the wall clock, for the only time.
+    /// Reads the wall clock, only this once.
     pub fn start() -> Self {
         let wall_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
         Clock { boot_ms: i64::try_from(wall_ms).unwrap_or(i64::MAX).saturating_sub(since_boot_ms()) }

@@ -1,15 +1,15 @@
-//! Where everything that happened waits for the loop. One lock for a whole batch instead of one wake-up for each thing:
-//! at thousands of bookings a second, waking a thread is most of what a channel costs.
+//! Where inputs wait for the loop. It takes one lock for a whole batch instead of one wake-up for each input: at thousands
+//! of bookings a second, waking a thread is most of what a channel costs.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use healthflow_core::processor::{Inbox, Input};
 
-/// Records that may wait; their reader waits beyond that. Everything else is never kept waiting.
+/// Records that may wait; beyond that their reader blocks. Other inputs never block.
 const RECORDS_MAX: usize = 1024;
 
-/// The loop's mailbox. Any number of threads post, one takes.
+/// The loop's mailbox. Any number of threads post, one thread takes.
 #[derive(Default)]
 pub struct Mailbox {
     waiting: Mutex<Waiting>,
@@ -27,10 +27,10 @@ struct Waiting {
 }
 
 impl Mailbox {
-    /// Moves what is there into `inputs`, which must be empty; waits for up to `limit` if nothing is.
+    /// Moves all inputs into `inputs`, which must be empty; waits for up to `limit` if there are none.
     ///
     /// # Errors
-    /// What this process cannot live with, as told to [`Inbox::fail`].
+    /// The failure that was reported to [`Inbox::fail`]: the process must end.
     pub fn take(&self, inputs: &mut Vec<Input>, limit: Duration) -> Result<(), String> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.inputs.is_empty() && waiting.failure.is_none() && !limit.is_zero() {
@@ -53,7 +53,7 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Nobody takes any more: whoever waits may go on.
+    /// Nothing takes inputs any more: threads that wait go on.
     pub fn close(&self) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.is_closed = true;
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    /// Goal: a reader waits while too much is in the mailbox, and goes on once it is taken; nothing else waits.
+    /// Goal: a reader waits while the mailbox is full, and goes on once it is emptied; nothing else waits.
     #[test]
     fn records_wait_for_room_and_everything_else_does_not() {
         let mailbox = Arc::new(Mailbox::default());
@@ -121,7 +121,7 @@ mod tests {
         reader.join().unwrap();
     }
 
-    /// Goal: the loop learns of what it cannot live with, even when asleep, and only once.
+    /// Goal: the loop learns of a failure, even when asleep, and only once.
     #[test]
     fn a_failure_wakes_the_loop() {
         let mailbox = Mailbox::default();

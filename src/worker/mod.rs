@@ -1,5 +1,5 @@
-//! The loop that turns the handle: what happened goes into the processor, what it wants comes out and is carried out by
-//! threads and tasks that never decide anything. One thread, and nothing on it ever waits but for the mailbox.
+//! The loop: inputs go into the processor, its effects come out, and threads and async tasks that decide nothing carry them
+//! out. One thread, which waits only for the mailbox.
 
 pub mod clock;
 mod calls;

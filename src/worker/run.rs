@@ -1,4 +1,4 @@
-//! A worker from its start to its end: sets up the world around the processor, then loops.
+//! A worker from start to end: sets up what is around the processor, then loops.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::collections::HashMap;
@@ -23,7 +23,7 @@ use healthflow_core::processor::{Effect, Inbox, Input, Processor};
 use healthflow_core::settings::Settings;
 use healthflow_core::time::Timestamp;
 
-/// How long the loop sleeps at most; also how often the observer may look.
+/// Longest sleep of the loop; also how often the observer may look.
 const SLEEP_MAX_MS: i64 = 500;
 /// How long the runtime may take to end.
 const SHUTDOWN: Duration = Duration::from_secs(2);
@@ -32,11 +32,11 @@ const PANIC_STATUS: i32 = 101;
 /// Exit status after a call that did not return (`EX_SOFTWARE`).
 const WATCHDOG_STATUS: i32 = 70;
 
-/// What a worker is told at its start.
+/// What a worker needs at its start.
 pub struct RunSettings {
     /// Kafka.
     pub kafka: KafkaSettings,
-    /// Whose state it is, once this worker has entered.
+    /// The fleet that owns the state; this worker belongs to it.
     pub fleet: Fleet,
     /// The schemas.
     pub translator: Arc<Translator>,
@@ -46,39 +46,39 @@ pub struct RunSettings {
     pub processor: Settings,
 }
 
-/// Who watches a worker: logs, metrics, the status page.
+/// What observes a worker: logs, metrics, the status page.
 pub trait Observer {
     /// Something happened.
     fn fact(&mut self, fact: &Fact);
 
     /// Called at least every [`SLEEP_MAX_MS`] or so, between two batches.
-    fn look(&mut self, processor: &Processor, seen: Seen, now: Timestamp);
+    fn status(&mut self, processor: &Processor, seen: Seen, now: Timestamp);
 }
 
 /// What the processor does not know of its surroundings.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// Whether the group has assigned anything yet, be it nothing.
+    /// Whether the worker has joined its group; it may own no partition.
     pub has_joined: bool,
     /// How far each lane is fetched.
     pub fetched: Fetched,
-    /// Whether an older token is used than the token file should hold.
+    /// Whether the token file holds no token any more, and the last good one is used.
     pub has_stale_token: bool,
 }
 
 /// Why a worker ended before it was asked to, in one line.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerFault {
-    /// Kafka, for good.
+    /// Kafka failed for good.
     #[error(transparent)]
     Kafka(#[from] KafkaFault),
-    /// HealthFlow's settings.
+    /// HealthFlow's settings are wrong.
     #[error(transparent)]
     HealthFlow(#[from] Unusable),
-    /// The machine gives no thread or signal.
-    #[error("the system refuses: {0}")]
+    /// The operating system refused a thread or a signal handler.
+    #[error("the operating system refuses a thread or a signal handler: {0}")]
     System(#[from] std::io::Error),
-    /// Something that happened while it ran.
+    /// It failed while running.
     #[error("{0}")]
     Failed(String),
 }
@@ -115,7 +115,7 @@ struct Worker {
     mailbox: Arc<Mailbox>,
     calls: Calls,
     tasks: HashMap<i32, TaskThread>,
-    // Dropped in this order: who reads ends before the membership does.
+    // Dropped in this order: the readers end before the membership does.
     watch: LaneWatch,
     lanes: Lanes,
     spawner: Arc<TaskSpawner>,
@@ -162,7 +162,7 @@ impl Worker {
 
     fn turn(&mut self, observer: &mut dyn Observer) -> Result<(), WorkerFault> {
         let mut inputs = Vec::new();
-        let mut look_at = self.clock.now();
+        let mut status_at = self.clock.now();
         loop {
             let sleep_ms = self.sleep_ms(self.clock.now());
             self.mailbox.take(&mut inputs, Duration::from_millis(sleep_ms)).map_err(WorkerFault::Failed)?;
@@ -173,20 +173,20 @@ impl Worker {
             self.processor.decide(now);
             while let Some(effect) = self.processor.next_effect() {
                 if matches!(effect, Effect::Stop) {
-                    self.tell(observer);
+                    self.report_facts(observer);
                     return Ok(());
                 }
                 self.perform(effect)?;
             }
-            self.tell(observer);
-            if look_at <= now {
+            self.report_facts(observer);
+            if status_at <= now {
                 let seen = Seen {
                     has_joined: self.group.has_joined(),
                     fetched: self.lanes.fetched(),
                     has_stale_token: self.calls.have_stale_token(),
                 };
-                observer.look(&self.processor, seen, now);
-                look_at = now.plus_ms(SLEEP_MAX_MS);
+                observer.status(&self.processor, seen, now);
+                status_at = now.plus_ms(SLEEP_MAX_MS);
             }
         }
     }
@@ -196,7 +196,7 @@ impl Worker {
         sleep_ms.clamp(0, SLEEP_MAX_MS).unsigned_abs()
     }
 
-    fn tell(&mut self, observer: &mut dyn Observer) {
+    fn report_facts(&mut self, observer: &mut dyn Observer) {
         while let Some(fact) = self.processor.next_fact() {
             observer.fact(&fact);
         }
@@ -217,7 +217,7 @@ impl Worker {
                 self.calls.start(call, (partition, incarnation), lease_until, *request);
             }
             Effect::Commit { partition, sequence, batch, .. } => {
-                // Effects come in order: what is here is the life that the processor means.
+                // Effects come in order, so this is the life that the processor means.
                 if let Some(task) = self.tasks.get(&partition) {
                     task.commit(sequence, batch);
                 }
@@ -226,7 +226,7 @@ impl Worker {
                 self.forget(partition);
                 self.group.release(partition);
             }
-            // Not given back: the group may be about to ask for it, and gets its answer by a release.
+            // Not given back: if the group asks for the partition, a release answers it.
             Effect::Drop { partition, .. } => self.forget(partition),
             Effect::Decode { partition, release } => self.lanes.release(partition, release),
             Effect::Pause { partition, lane } => self.lanes.pause(partition, lane),
@@ -246,14 +246,14 @@ impl Worker {
 }
 
 impl Drop for Worker {
-    /// Whoever waits for room in the mailbox must not be waited for.
+    /// Threads that wait for room in the mailbox must be able to end.
     fn drop(&mut self) {
         self.mailbox.close();
     }
 }
 
-/// A thread that died silently would leave a worker that looks alive. What is caught is logged all the same. By the log's
-/// own way, for the usual hook would wait for ever for somebody who reads standard error.
+/// Ends the process on a panic: a thread that died silently would leave a worker that looks alive. Panics that are caught
+/// are logged too. The log writes the line, because the default hook would wait for ever for a reader of standard error.
 fn end_on_panic() {
     std::panic::set_hook(Box::new(|panic| {
         let what = panic.to_string().replace('\n', " ");

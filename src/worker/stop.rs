@@ -1,5 +1,5 @@
-//! SIGTERM and SIGINT, from the first moment of the start on: a worker that still waits for Kafka, the registry or its
-//! group must end as one that works does.
+//! SIGTERM and SIGINT, from the first moment of the start: a worker that still waits for Kafka, the registry or its group
+//! must end just as one that works.
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,11 +12,11 @@ use crate::metrics::log;
 pub struct StopRequest(watch::Receiver<bool>);
 
 impl StopRequest {
-    /// Listens to the signals from now on. The first one is the request; the second one ends the process at once, with
+    /// Listens for signals from now on. The first one is the request; the second one ends the process at once, with
     /// status 143 after SIGTERM and 130 after SIGINT.
     ///
     /// # Errors
-    /// The system does not let us listen.
+    /// The operating system refuses a signal handler.
     pub fn listen(runtime: &Runtime) -> std::io::Result<Self> {
         let _guard = runtime.enter();
         let mut terminate = signal(SignalKind::terminate())?;
@@ -40,12 +40,12 @@ impl StopRequest {
     /// Returns once a stop is requested.
     pub async fn requested(&mut self) {
         if self.0.wait_for(|requested| *requested).await.is_err() {
-            // Nobody listens any more: the runtime is ending.
+            // The listener is gone: the runtime is ending.
             std::future::pending::<()>().await;
         }
     }
 
-    /// What `work` gives, or none if a stop is requested first.
+    /// The result of `work`, or none if a stop is requested first.
     pub async fn unless_requested<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             () = self.requested() => None,

@@ -176,7 +176,7 @@ fn partitions_grown_by_other_means_double_nothing_until_repartition_is_through()
     let mut office =
         Office::open_with_own_kafka("grown", &[("healthflow.duplicate_guard", "idempotency_key")]);
     // A HealthFlow that does not protect itself: who creates again, doubles.
-    office.moods(&serde_json::json!({"honours_idempotency_keys": false}));
+    office.set_faults(&serde_json::json!({"honours_idempotency_keys": false}));
     let properties = office.file("quick.properties", "topic.metadata.refresh.interval.ms=500\n");
     office.hire_with(&[("kafka.properties_file", &properties)]);
     office.wait_live(0, PARTITIONS as usize);
@@ -239,7 +239,7 @@ fn partitions_grown_by_other_means_double_nothing_until_repartition_is_through()
 fn another_fleet_is_refused_by_name_until_the_state_is_handed_over() {
     let mut office =
         Office::open_with_own_kafka("staging", &[("healthflow.duplicate_guard", "idempotency_key")]);
-    office.moods(&serde_json::json!({"honours_idempotency_keys": false}));
+    office.set_faults(&serde_json::json!({"honours_idempotency_keys": false}));
     office.hire();
     office.wait_live(0, PARTITIONS as usize);
     office.publish(&forty(&office, "staging", 1));

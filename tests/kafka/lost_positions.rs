@@ -208,7 +208,7 @@ fn a_lane_that_no_owner_has_read_yet_can_be_rolled_out() {
 fn each_version_that_waited_in_a_retry_topic_made_anew_gets_one_dead_letter() {
     let late = [KEYED[0], ("retry.backoff_min_ms", "600000"), ("retry.backoff_max_ms", "600000")];
     let mut office = Office::open("retry-anew", &late);
-    office.moods(&json!({"down": "unavailable"}));
+    office.set_faults(&json!({"down": "unavailable"}));
     office.hire();
     office.wait_live(0, PARTITIONS as usize);
     let events = everywhere(&office, "b", 5);
@@ -218,7 +218,7 @@ fn each_version_that_waited_in_a_retry_topic_made_anew_gets_one_dead_letter() {
     wait_until("commits", || office.waiting(0) >= events.len() as u64);
     office.workers[0].kill().unwrap();
     make_anew(&office, RETRY);
-    office.moods(&json!({"down": "no"}));
+    office.set_faults(&json!({"down": "no"}));
     office.hire();
     wait_until("a dead letter", || !office.results().is_empty());
     office.workers[1].kill().unwrap();

@@ -295,8 +295,8 @@ impl Office {
     }
 
     /// Turns knobs of HealthFlow.
-    pub fn moods(&self, knobs: &Value) {
-        self.control(reqwest::Method::PUT, "moods", Some(knobs));
+    pub fn set_faults(&self, knobs: &Value) {
+        self.control(reqwest::Method::PUT, "faults", Some(knobs));
     }
 
     /// What HealthFlow has in its books: `ledger`, `audit` or `writes`.

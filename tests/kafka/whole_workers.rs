@@ -49,7 +49,7 @@ fn a_killed_broker_in_mid_commit_leaves_each_booking_exactly_one_result() {
     office.hire_through_proxy();
     office.wait_live(0, PARTITIONS as usize);
     // Slow, so that the first results are still to be committed when the first appointments stand.
-    office.moods(&json!({"latency_ms": 1_500}));
+    office.set_faults(&json!({"latency_ms": 1_500}));
     let events = everywhere(&office, &["b-1", "b-2", "b-3", "b-4"]);
     office.publish(&events);
     wait_until("appointments", || office.stands("appointments").len() >= PARTITIONS as usize);
@@ -57,7 +57,7 @@ fn a_killed_broker_in_mid_commit_leaves_each_booking_exactly_one_result() {
     wait_until("commits that are held", || office.proxy().held() >= 2);
     office.kill_kafka();
     office.proxy().calm();
-    office.moods(&json!({"latency_ms": 0}));
+    office.set_faults(&json!({"latency_ms": 0}));
     let closed = office.close_after(events.len());
     assert!(closed.results.iter().all(|result| result.outcome == ResultOutcome::Created));
     assert_eq!(closed.appointments.len(), events.len());
@@ -68,7 +68,7 @@ fn a_killed_broker_in_mid_commit_leaves_each_booking_exactly_one_result() {
 #[test]
 fn a_rebalance_during_a_commit_repeats_nothing() {
     let mut office = Office::open("rebalance", &[SEARCHED]);
-    office.moods(&json!({"honours_idempotency_keys": false}));
+    office.set_faults(&json!({"honours_idempotency_keys": false}));
     office.hire_through_proxy();
     office.wait_live(0, PARTITIONS as usize);
     let events = everywhere(&office, &["b-1", "b-2"]);
@@ -100,7 +100,7 @@ fn a_partition_given_away_in_mid_call_is_not_written_twice() {
         ("worker.release_drain_ms", "1000"),
     ];
     let mut office = Office::open("given-away", &times);
-    office.moods(&json!({"honours_idempotency_keys": false}));
+    office.set_faults(&json!({"honours_idempotency_keys": false}));
     office.hire();
     office.wait_live(0, PARTITIONS as usize);
     // The patients are known, so that the next bookings begin with their creates.
@@ -110,13 +110,13 @@ fn a_partition_given_away_in_mid_call_is_not_written_twice() {
 
     office.proxy().freeze();
     office.hire_through_proxy();
-    office.moods(&json!({"latency_ms": 8_000}));
+    office.set_faults(&json!({"latency_ms": 8_000}));
     office.publish(&mid_call);
     let all = known.len() + mid_call.len();
     wait_until("creates under way", || office.stands("appointments").len() == all);
     office.proxy().thaw();
     wait_until("the second worker, in doubt", || office.doubts(1) > 0);
-    office.moods(&json!({"latency_ms": 0}));
+    office.set_faults(&json!({"latency_ms": 0}));
     let closed = office.close_after(all);
     assert_eq!((closed.appointments.len(), closed.carried_out("create_appointment")), (all, all));
 }
@@ -127,7 +127,7 @@ fn a_partition_given_away_in_mid_call_is_not_written_twice() {
 #[test]
 fn two_bookings_of_one_new_patient_create_one_patient_even_across_a_takeover() {
     let mut office = Office::open("one-patient", &[SEARCHED, ("healthflow.late_landing_ms", "9000")]);
-    office.moods(&json!({
+    office.set_faults(&json!({
         "honours_idempotency_keys": false, "search_lag_ms": 400,
         "faults_strike": "writes", "late_landing": 1.0, "late_landing_ms": 8_000, "hang_ms": 60_000,
     }));
@@ -141,7 +141,7 @@ fn two_bookings_of_one_new_patient_create_one_patient_even_across_a_takeover() {
     wait_until("a create", || office.look("audit")["pending"] == 1);
     office.publish(&[second]);
     office.workers[0].kill().unwrap();
-    office.moods(&json!({"late_landing": 0.0}));
+    office.set_faults(&json!({"late_landing": 0.0}));
     office.hire();
     let closed = office.close_after(2);
     assert_eq!(closed.patients.len(), 1, "{:?}", closed.patients);
@@ -161,10 +161,10 @@ fn a_reschedule_that_lands_late_does_not_overwrite_the_newer_one() {
     let events = [event(1), event(2), event(3)];
     office.publish(&events[..1]);
     wait_until("the appointment", || office.results().len() == 1);
-    office.moods(&json!({"faults_strike": "writes", "late_landing": 1.0, "late_landing_ms": 4_000}));
+    office.set_faults(&json!({"faults_strike": "writes", "late_landing": 1.0, "late_landing_ms": 4_000}));
     office.publish(&events[1..2]);
     wait_until("the first reschedule", || office.look("audit")["pending"] == 1);
-    office.moods(&json!({"late_landing": 0.0}));
+    office.set_faults(&json!({"late_landing": 0.0}));
     office.publish(&events[2..]);
     let closed = office.close_after(3);
     let start = closed.appointments[0]["start"].as_str().unwrap();
@@ -189,7 +189,7 @@ fn under_the_consumer_protocol_a_killed_workers_partitions_are_taken_over() {
     wait_until("both", || {
         office.live(0) > 0 && office.live(1) > 0 && office.live(0) + office.live(1) == PARTITIONS as usize
     });
-    office.moods(&json!({"latency_ms": 500}));
+    office.set_faults(&json!({"latency_ms": 500}));
     let (before, after) = (everywhere(&office, &["b-1", "b-2"]), everywhere(&office, &["b-3"]));
     office.publish(&before);
     wait_until("appointments", || !office.stands("appointments").is_empty());
@@ -207,7 +207,7 @@ fn under_the_consumer_protocol_a_killed_workers_partitions_are_taken_over() {
 #[test]
 fn a_dead_letter_is_redriven_once_its_cause_is_gone() {
     let mut office = Office::open("redriven", &[("healthflow.duplicate_guard", "idempotency_key")]);
-    office.moods(&json!({"slot_conflicts": true}));
+    office.set_faults(&json!({"slot_conflicts": true}));
     office.hire();
     office.wait_live(0, PARTITIONS as usize);
     let practice = office.practice(2);
@@ -243,7 +243,7 @@ fn a_dead_letter_is_redriven_once_its_cause_is_gone() {
 fn freed_slots_and_exchanged_visits_lose_nobody_a_visit() {
     const EACH: i64 = 6;
     let mut office = Office::open("changed-places", &[("healthflow.duplicate_guard", "idempotency_key")]);
-    office.moods(&json!({"slot_conflicts": true, "latency_ms": 100}));
+    office.set_faults(&json!({"slot_conflicts": true, "latency_ms": 100}));
     office.hire();
     office.wait_live(0, PARTITIONS as usize);
     let practice = office.practice(3);

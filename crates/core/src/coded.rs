@@ -1,5 +1,5 @@
-//! Enums whose variants have a stable code. The code is written once, beside its variant, so that the list of all variants, the
-//! code, and what serde writes cannot come apart.
+//! Enums whose variants have a stable code. The code is written once, beside its variant, so that the list of all variants,
+//! the code, and what serde writes cannot disagree.
 
 /// Defines such an enum, with `ALL` in the order of writing and `code()`; serde reads and writes the code.
 macro_rules! coded {

@@ -1,22 +1,22 @@
-//! Ways to break the processor on purpose, one a rule of the protocol: a simulation that does not notice them proves
-//! nothing. Compiled only with the feature `planted-defects`; a shipped build knows none of this.
+//! Ways to break the processor on purpose, one rule of the protocol at a time: a simulation that does not notice them proves
+//! nothing. Compiled only with the feature `planted-defects`; a shipped build has none of them.
 
 #[cfg(feature = "planted-defects")]
 use crate::booking::Booking;
 #[cfg(feature = "planted-defects")]
 use crate::patient::{Person, search::Search};
 
-/// One way to break it; each names what is left out or done wrong.
+/// One way to break the processor; each names what is left out or done wrong.
 #[cfg(feature = "planted-defects")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Defect {
-    /// A write goes out before its intent is known to stand (W1).
+    /// A write goes out before its intent is known to be committed (W1).
     IntentNotAwaited,
     /// A newer version goes out under the intent of an older one (W1).
     NewerUnderOlderIntent,
     /// A write goes out whether or not its task still has the lease (W2).
     LeaseNotChecked,
-    /// Where a create may be repeated at once, its look-up is believed at once too (W5).
+    /// If a create may be repeated at once, its look-up is believed at once too (W5).
     EarlyLookUp,
     /// A 429 of a repeat is taken for the end of the doubt (W3).
     ThrottledRepeatClosesDoubt,
@@ -40,7 +40,7 @@ pub enum Defect {
     OwnCreationsNotSearched,
     /// A creation counts only once it is sent (W7).
     CreationCountsFromSending,
-    /// Creations found open are nobody's business but their patient's (W7).
+    /// Creations found open concern only their own patient (W7).
     InheritedCreationsIgnored,
     /// People are compared by the key that only searches: letters are dropped first.
     LettersDropped,
@@ -58,9 +58,9 @@ pub enum Defect {
     ForgottenTakenForAnswered,
     /// An older version than one already written or intended is written (K5).
     OlderVersionWritten,
-    /// Without references a lost create is looked up where the newest version wants to stand (W5).
+    /// Without references a lost create is looked up in the slot that the newest version wants (W5).
     NewestSlotLookedUp,
-    /// Without references what stands for another booking is taken for our own (W5).
+    /// Without references another booking's appointment is taken for our own (W5).
     OthersAppointmentsAdopted,
     /// What is read after a 412 is believed, however old the replica may be (W5).
     StaleReadBelieved,
@@ -68,7 +68,7 @@ pub enum Defect {
     SuspectsRunTogether,
     /// The lease runs from the fence, before any commit was good (W2).
     LeaseFromTheFence,
-    /// A link is believed for whoever comes under its id.
+    /// A link is believed for anybody who comes under its patient id.
     LinkNotCompared,
     /// An id that was sent along is believed unread.
     SentAlongBelieved,
@@ -76,23 +76,23 @@ pub enum Defect {
     SlotNotAwaited,
     /// An older version that frees a slot which another booking waits for is superseded unwritten (K11).
     FreeingVersionSuperseded,
-    /// Who waits for a slot keeps its patient as long as it waits (K11).
+    /// A booking that waits for a slot keeps its patient meanwhile (K11).
     SlotWaiterKeepsPatient,
-    /// Who waits for a slot is not woken when it is free, and waits for ever (K11).
+    /// A booking that waits for a slot is not woken when the slot is free, and waits for ever (K11).
     SlotWaiterNotWoken,
     /// A record without identity is dead-lettered before the watermark comes to it (K7).
     NamelessBuriedAtOnce,
-    /// A placeholder for a birthday is taken for one.
+    /// A placeholder is taken for a birthday.
     PlaceholderBelieved,
     /// A search that finds too many is begun again, and again.
     WideSearchBegunAgain,
     /// A version whose visit has begun is given up when an attempt fails, however short it was tried.
     GivenUpAtTheFirstHiccup,
-    /// A time that lies further ahead than anything can wait is waited for; it was written by a wrong clock.
+    /// A due time further ahead than any possible wait, written by a wrong clock, is believed.
     FutureBelieved,
     /// A record that ended worker after worker is decoded once more (K6).
     DeadlyDecodedForEver,
-    /// A task that is ours again before it was given back is not acquired anew (K2).
+    /// A task that is ours again before it was given back is not acquired again (K2).
     ReassignmentIgnored,
 }
 
@@ -145,7 +145,7 @@ impl Defect {
     ];
 }
 
-/// What a search found, as somebody sees it in whom one of the defects of comparing people is planted.
+/// The result of a search as changed by the planted defects of comparing people.
 #[cfg(feature = "planted-defects")]
 pub fn mistaken(search: &Search, booking: &Booking, defect: Option<Defect>) -> Search {
     let person = Person::from(&booking.patient);
@@ -176,10 +176,10 @@ pub fn mistaken(search: &Search, booking: &Booking, defect: Option<Defect>) -> S
     search
 }
 
-/// What a record holds that no process survives, as if the decoder had a defect: in a build with planted defects.
+/// The content of a record that no process survives, as if the decoder had a defect: in a build with planted defects.
 pub const DEADLY: &str = "deadly to whoever decodes it";
 
-/// Ends the process if it is about to decode a record that holds [`DEADLY`], in a build with planted defects.
+/// Ends the process if it is about to decode a record that contains [`DEADLY`], in a build with planted defects.
 pub fn die_of(value: Option<&[u8]>) {
     let holds = |value: &[u8]| value.windows(DEADLY.len()).any(|bytes| bytes == DEADLY.as_bytes());
     if cfg!(feature = "planted-defects") && value.is_some_and(holds) {

@@ -1,4 +1,4 @@
-//! What happened, told once. Logs, metrics, the status page and the tests all read these; none carries patient data.
+//! What happened, reported once. Logs, metrics and tests all read these facts; none carries patient data.
 
 use std::sync::Arc;
 
@@ -79,7 +79,7 @@ pub enum Fact {
         /// Why.
         reason: Reason,
     },
-    /// A version was put aside, to be tried again.
+    /// A version was parked, to be tried again.
     BookingParked {
         /// Which booking.
         key: BookingKey,
@@ -89,7 +89,7 @@ pub enum Fact {
         attempts: u32,
         /// Not before this.
         not_before: Timestamp,
-        /// What went wrong, or what is waited for.
+        /// What went wrong, or what it waits for.
         last_error: Arc<str>,
     },
     /// A version waits for a slot that another booking of the practice will free (rule K11).
@@ -99,16 +99,16 @@ pub enum Fact {
         /// Which version.
         version: Version,
     },
-    /// A version that waited for its slot found it taken all the same.
+    /// A version waited for its slot, which is still taken.
     SlotAwaitedInVain {
         /// Which booking.
         key: BookingKey,
         /// Which version.
         version: Version,
-        /// Whether whoever had it waited, at one or more removes, for this booking's.
+        /// Whether the booking that has it waits, directly or through others, for this booking's slot.
         is_cycle: bool,
     },
-    /// An older version is written though a newer one is at hand, for another booking waits for what it frees.
+    /// An older version is written although a newer one is at hand, because another booking waits for the slot that it frees.
     WrittenFirst {
         /// Which booking.
         key: BookingKey,
@@ -121,39 +121,39 @@ pub enum Fact {
         key: BookingKey,
         /// Which version.
         version: Version,
-        /// Whether its content differed from the one that stands; none if that cannot be told.
+        /// Whether its content differs from the first one's; none if unknown.
         differs: Option<bool>,
     },
-    /// A version came that may have been answered and forgotten, for its booking has had too many to remember: it is
-    /// answered, perhaps once more (rule K5).
+    /// A version came that may have been answered and forgotten, because its booking has had too many to remember: it gets a
+    /// result, perhaps its second (rule K5).
     AnswerForgotten {
         /// Which booking.
         key: BookingKey,
         /// Which version.
         version: Version,
     },
-    /// A record lay in another partition than its key says and was sent on, and the transaction with it is good.
+    /// A record in the wrong partition for its key was forwarded, and the transaction with it is good.
     RecordForwarded {
-        /// Where it lay.
+        /// Where it was.
         origin: Origin,
         /// The partition it was sent to.
         home: i32,
     },
-    /// What is known of a link has changed, and the transaction with it is good.
+    /// A link changed, and the transaction with it is good.
     LinkChanged {
         /// The booking that brought the change.
         key: BookingKey,
         /// How.
         how: LinkChange,
     },
-    /// A redrive re-opened a version that was dead-lettered, and the transaction with it is good (rule K10).
+    /// A redrive reopened a dead-lettered version, and the transaction with it is good (rule K10).
     BookingReopened {
         /// Which booking.
         key: BookingKey,
         /// Which version.
         version: Version,
     },
-    /// Bookings of long ago were forgotten, and the transaction with it is good (rule K9).
+    /// Old bookings were forgotten, and the transaction with that is good (rule K9).
     BookingsForgotten {
         /// Which task.
         partition: i32,
@@ -162,43 +162,43 @@ pub enum Fact {
     },
     /// A call was sent.
     CallSent {
-        /// What was asked.
+        /// The kind of request.
         operation: Operation,
     },
     /// A call ended.
     CallAnswered {
-        /// What was asked.
+        /// The kind of request.
         operation: Operation,
         /// `ok` or the fault's name.
         class: &'static str,
         /// From dispatch to the answer.
         elapsed_ms: u64,
     },
-    /// An error came in other words than the contract's: of a proxy, or of something else at that address.
+    /// An error came in other words than the contract's: from a proxy, or something else at that address.
     ForeignAnswer {
         /// Whose practice.
         practice: PracticeId,
         /// Which booking; none for a patient.
         booking: Option<BookingId>,
-        /// What was asked.
+        /// The kind of request.
         operation: Operation,
         /// The status it came under.
         status: u16,
     },
-    /// A pass of the search for a patient finds more than is read: it is given up, and others stand in for it.
+    /// A pass of the search for a patient finds more than is read: it is abandoned, and other passes replace it.
     SearchTooWide {
         /// For which booking.
         key: BookingKey,
         /// Which pass.
         pass: &'static str,
     },
-    /// HealthFlow refuses our account what it was asked for this booking (403).
+    /// HealthFlow refuses our account a request for this booking (403).
     CallForbidden {
         /// Whose practice.
         practice: PracticeId,
         /// Which booking; none for a patient.
         booking: Option<BookingId>,
-        /// What was asked.
+        /// The kind of request.
         operation: Operation,
     },
     /// HealthFlow did not answer several reads of a kind in a row: from now on one asks, and the others wait for it.
@@ -206,35 +206,35 @@ pub enum Fact {
         /// Which kind.
         operation: Operation,
     },
-    /// It answers them again.
+    /// HealthFlow answers them again.
     ReadsAnswered {
         /// Which kind.
         operation: Operation,
     },
-    /// It is not known whether a write was carried out (rule W4).
+    /// It is unknown whether HealthFlow carried out a write (rule W4).
     DoubtOpened {
         /// Which booking; none for a patient.
         key: Option<BookingKey>,
         /// Which write.
         operation: Operation,
-        /// When it can no longer land unseen.
+        /// When a late write would be visible to a search.
         quiet_at: Timestamp,
     },
-    /// What became of a doubtful write is known now (rule W5).
+    /// A doubt was settled (rule W5).
     DoubtSettled {
         /// Which booking; none for a patient.
         key: Option<BookingKey>,
-        /// Whether it stands in HealthFlow; none where nobody could be asked.
+        /// Whether the write exists in HealthFlow; none if there was no look-up.
         found: Option<bool>,
     },
-    /// HealthFlow holds more than one of what we created once: a person must tidy up there.
+    /// HealthFlow has more than one of what we created once: a person must remove the duplicate.
     DuplicateFound {
         /// Which booking; none for a patient.
         key: Option<BookingKey>,
         /// `patient` or `appointment`.
         what: &'static str,
     },
-    /// Somebody changed an appointment in HealthFlow since we wrote it; the newest version is written over that.
+    /// Somebody changed an appointment in HealthFlow since we wrote it; the newest version overwrites that.
     EditOverwritten {
         /// Which booking.
         key: BookingKey,
@@ -245,7 +245,7 @@ pub enum Fact {
         until: Timestamp,
         /// `throttled`, `unavailable`, `unauthorised` or `forbidden`.
         why: &'static str,
-        /// The practice that was asked for.
+        /// The practice whose call it was.
         practice: PracticeId,
         /// Which booking; none for a patient.
         booking: Option<BookingId>,
@@ -256,7 +256,7 @@ pub enum Fact {
         practice: PracticeId,
         /// Which booking; none for a patient.
         booking: Option<BookingId>,
-        /// What was asked.
+        /// The kind of request.
         operation: Operation,
         /// Until when.
         until: Timestamp,
@@ -267,23 +267,23 @@ pub enum Fact {
         partition: i32,
         /// Records in it.
         records: u64,
-        /// How often it was aborted and begun again first.
+        /// How often it was aborted and begun again before.
         aborts: u32,
         /// From its start to the answer.
         elapsed_ms: u64,
     },
 }
 
-/// How what is known of a link has changed.
+/// How a link changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LinkChange {
     /// The patient came with another name and the same birthday: the link has learnt the name.
     Renamed,
-    /// An id that DentScheduler sent along is right: HealthFlow does not know ours, or shows it to be somebody else's.
+    /// The id that DentScheduler sent along is right: HealthFlow does not know ours, or shows it to be somebody else's.
     Replaced,
-    /// An id that DentScheduler sent along is not: ours stays.
+    /// The id that DentScheduler sent along is wrong: ours stays.
     Kept,
-    /// It had been sent along, and HealthFlow does not know it, refuses it, or shows it to be somebody else's.
+    /// The linked id had been sent along, and HealthFlow does not know it, refuses it, or shows it to be somebody else's.
     Dropped,
 }
 
@@ -310,7 +310,7 @@ pub enum DropCause {
     CommitLost,
     /// The group took the partition away.
     PartitionLost,
-    /// A topic of it could not be read on (rule K9).
+    /// Reading one of its topics ended (rule K9).
     LaneEnded {
         /// Which.
         topic: &'static str,

@@ -1,10 +1,10 @@
 //! Everything that healthflow-sync decides, as values: no I/O, no clock, no log.
 //!
-//! The story, in the order of the modules: a [`booking`] arrives; [`patient`] says who it is for; [`appointment`] says
-//! what should stand in the book; [`healthflow`] is what the health record can be asked; [`sync`] decides the next step
-//! of one booking. [`event`] is what arrives and leaves on Kafka, [`state`] what is remembered, [`limits`] how fast we
-//! may call, [`retry`] when we try again. [`topics`] and [`life`] name what records, tasks and calls are told apart by;
-//! [`fact`] and [`status`] are what is reported, [`settings`] the limits, [`defects`] the ways to break it all on purpose.
+//! The story, in the order of the modules: a [`booking`] arrives; [`patient`] decides who it is for; [`appointment`] is what
+//! should exist in HealthFlow; [`healthflow`] is what HealthFlow can be asked; [`sync`] decides the next step of one booking.
+//! [`event`] is what arrives and leaves on Kafka, [`state`] what a task remembers, [`limits`] how fast we may call, [`retry`]
+//! when we try again. [`topics`] and [`life`] name the topics, and the lives of tasks and calls; [`fact`] and [`status`] are
+//! what is reported, [`settings`] the limits, [`defects`] the ways to break it all on purpose.
 //! [`partition`] is one task with all of that, [`processor`] all tasks of a worker.
 
 pub mod coded;

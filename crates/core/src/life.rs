@@ -1,5 +1,5 @@
-//! The lives of tasks and calls: by which numbers an answer is told from one that comes too late, and how what a task reads can
-//! end. Stands below the tasks, for whoever tells of them.
+//! The lives of tasks and calls: the numbers that distinguish an answer from one that comes too late, and how reading a
+//! task's topics can end. It is below the tasks, so that facts and status can use it.
 
 use crate::topics::Lane;
 
@@ -13,7 +13,7 @@ pub struct CallId(pub u64);
 /// How reading a topic of a task ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LaneEnd {
-    /// Nothing is fetched any more: the position is out of range, or the reader met an error that it does not mend.
+    /// Nothing is fetched any more: the position is out of range, or the reader met a permanent error.
     ReadingEnded,
     /// The topic does not exist.
     TopicGone,
@@ -24,11 +24,11 @@ pub enum LaneEnd {
 /// A position that was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LostPosition {
-    /// Of which lane.
+    /// The lane.
     pub lane: Lane,
     /// How.
     pub why: Loss,
-    /// What it was, where anybody knows.
+    /// The old position, if known.
     pub from: Option<i64>,
     /// Where the lane goes on.
     pub to: i64,
@@ -39,8 +39,8 @@ pub struct LostPosition {
 pub enum Loss {
     /// The group forgot it; the copy in state is as good.
     OffsetForgotten,
-    /// What lies there was deleted before it was read.
+    /// The records there were deleted before they were read.
     RecordsDeleted,
-    /// Its topic is no more; another one has its name.
+    /// Its topic is gone; another one has its name.
     TopicMadeAnew,
 }

@@ -1,5 +1,5 @@
-//! A defect that only one booking meets must not end the worker, and with it everybody's bookings, again and again (rule
-//! K6). What decides about a single record is called through here: a panic in it is an answer like any other.
+//! A defect that hits only one booking must not end the worker, and with it everybody's bookings, again and again (rule K6).
+//! Code that decides about a single record is called through here: a panic in it is an answer like any other.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,7 +8,7 @@ thread_local! {
     static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What `decide` gives, or none if it panicked. It must change nothing that is used afterwards.
+/// The result of `decide`, or none if it panicked. It must not change anything that is used afterwards.
 pub fn caught<T>(decide: impl FnOnce() -> T) -> Option<T> {
     let outer = IS_CAUGHT.replace(true);
     let decided = catch_unwind(AssertUnwindSafe(decide));
@@ -16,7 +16,7 @@ pub fn caught<T>(decide: impl FnOnce() -> T) -> Option<T> {
     decided.ok()
 }
 
-/// Whether a panic on this thread would be caught here: then the process need not end for it.
+/// Whether a panic on this thread would be caught here: then the process need not end.
 pub fn is_caught() -> bool {
     IS_CAUGHT.get()
 }

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Something that identifies a patient. `Debug` prints dots and there is no `Display`; whoever needs the value says so
-/// with [`Private::reveal`].
+/// Something that identifies a patient. `Debug` prints dots and there is no `Display`; code that needs the value calls
+/// [`Private::reveal`].
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Private<T>(T);

@@ -5,13 +5,11 @@
 pub enum GuardMode {
     /// It honours `Idempotency-Key`: a create in doubt is repeated at once under the same key.
     IdempotencyKey,
-    /// Its `external_id` is unique in a practice: a create in doubt is repeated at once, and what stands there already is
-    /// adopted.
+    /// Its `external_id` is unique in a practice: a create in doubt is repeated at once, and what exists already is adopted.
     UniqueReference,
-    /// It can be searched by `external_id`: a create in doubt is looked up once it can no longer land unseen.
+    /// It can be searched by `external_id`: a create in doubt is looked up once a late write would be visible to a search.
     Reference,
-    /// It offers none of these: a create in doubt is looked up by what it asked for, and what cannot be told apart is for
-    /// a person.
+    /// It offers none of these: a create in doubt is looked up by what it asked for, and an ambiguous result goes to review.
     Search,
 }
 
@@ -42,7 +40,7 @@ pub struct Settings {
     pub unauthorised_pause_ms: i64,
     /// `healthflow.throttled_pause_ms`: how long nothing is sent after a 429 without `Retry-After`.
     pub throttled_pause_ms: i64,
-    /// `healthflow.pause_max_ms`: how long nothing is sent at most after one 429 or 503, whatever its `Retry-After` says.
+    /// `healthflow.pause_max_ms`: the longest pause of all calls after one 429 or 503, whatever its `Retry-After` says.
     pub pause_max_ms: i64,
     /// `worker.lease_ms`.
     pub lease_ms: i64,
@@ -68,11 +66,11 @@ pub struct Settings {
     pub reacquire_pause_ms: i64,
     /// `worker.crash_suspect_after`: unclean ends after which a booking with an open write runs alone (rule K6).
     pub crash_suspect_after: u32,
-    /// `worker.crash_review_after`: unclean ends while it ran alone after which a person must look at it.
+    /// `worker.crash_review_after`: unclean ends while it ran alone after which it goes to a person.
     pub crash_review_after: u32,
     /// `worker.keep_days`: how long a booking is remembered after its last visit and answer; 0: for ever (rule K9).
     pub keep_days: u32,
-    /// What the answered versions of one booking may take up in its state, in bytes.
+    /// Most bytes of the answered versions of one booking in its state.
     pub answered_bytes_max: usize,
     /// `retry.backoff_min_ms`.
     pub retry_backoff_min_ms: i64,
@@ -86,11 +84,11 @@ pub struct Settings {
     pub slot_wait_max_ms: i64,
     /// `retry.waiting_room_max`: records per task.
     pub waiting_room_max: usize,
-    /// `retry.held_wait_max_ms`: the longest wait of a version that a person must move.
+    /// `retry.held_wait_max_ms`: the longest wait of a version until it is checked again whether it is still held.
     pub held_wait_max_ms: i64,
     /// `retry.held_room_max`: records per task.
     pub held_room_max: usize,
-    /// How it is broken on purpose, if it is.
+    /// The planted defect, if there is one.
     #[cfg(feature = "planted-defects")]
     pub defect: Option<crate::defects::Defect>,
 }
@@ -106,22 +104,22 @@ impl GuardMode {
 }
 
 impl Settings {
-    /// Q: from the end of a request until it can no longer land unseen.
+    /// Q: from the end of a request until a late write would be visible to a search.
     pub const fn settle_ms(&self) -> i64 {
         self.request_life_ms + self.late_landing_ms + self.search_lag_ms
     }
 
-    /// How many of `most` calls or places what failed before may take.
+    /// How many of `most` calls or places are for what failed before.
     pub fn again_part_of(&self, most: usize) -> usize {
         ((most as f64 * self.again_share) as usize).max(1)
     }
 
-    /// After how many calls in a row of bookings that were not tried before one that was has its turn.
+    /// After how many calls in a row for bookings never tried before one that failed before has its turn.
     pub fn firsts_in_a_row(&self) -> u32 {
         ((1.0 / self.again_share.max(0.001)).round() as u32).saturating_sub(1).max(1)
     }
 
-    /// The longest that a parked version can have to wait: for its next attempt, or for a doubt of an earlier owner.
+    /// The longest possible wait of a parked version: for its next attempt, or for a doubt of an earlier owner.
     pub fn longest_wait_ms(&self) -> i64 {
         self.retry_backoff_max_ms.max(self.lease_ms + self.settle_ms())
     }
@@ -129,7 +127,7 @@ impl Settings {
 
 #[cfg(any(test, feature = "for-tests"))]
 impl Settings {
-    /// What `config/default.toml` says, for one partition; a test of the configuration holds the two together.
+    /// The defaults of `config/default.toml`, for one partition; a test of the configuration compares the two.
     pub const fn for_tests() -> Self {
         Settings {
             partition_count: 1,

@@ -1,5 +1,5 @@
-//! How a worker stands at one moment: what the status page shows and the gauges are set from. Without it, both would
-//! have to reach into the processor's memory while it works. Ids of practices, bookings and patients stay out of it.
+//! The status of a worker at one moment: the status page shows it and the gauges are set from it. Without it, both would have
+//! to reach into the processor's memory while it works. It contains no ids of practices, bookings or patients.
 
 use serde::Serialize;
 
@@ -8,9 +8,9 @@ use crate::time::Timestamp;
 /// A worker at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Status {
-    /// When it was taken. A worker that lives takes one at least every second.
+    /// When it was taken. A live worker takes one at least every second.
     pub taken_at: Timestamp,
-    /// Whether the group has assigned anything yet, be it nothing; said by the worker.
+    /// Whether the worker has joined its group (it may own no partition); set by the worker.
     pub joined: bool,
     /// Whether a stop was requested.
     pub stopping: bool,
@@ -18,17 +18,17 @@ pub struct Status {
     pub tasks: Vec<TaskStatus>,
     /// Calls to HealthFlow under way.
     pub in_flight: usize,
-    /// Writes whose outcome is not known, over all tasks (rule W4).
+    /// Writes with unknown outcome, of all tasks (rule W4).
     pub open_doubts: usize,
     /// Since when the oldest of them is open.
     pub oldest_doubt_since: Option<Timestamp>,
-    /// Nothing is sent before this, since HealthFlow asked us to wait or refuses our credentials.
+    /// Nothing is sent before this, because HealthFlow asked us to wait or refuses our credentials.
     pub paused_until: Option<Timestamp>,
-    /// How far the worker's clock is ahead of the brokers', as far as a round trip tells; negative: behind; said by the worker.
+    /// How far the worker's clock is ahead of the brokers', beyond the round trip; negative: behind; set by the worker.
     pub clock_ahead_ms: Option<i64>,
-    /// Schemas of records that cannot be read; said by the worker.
+    /// Schemas of records that cannot be read; set by the worker.
     pub schemas: Vec<SchemaStatus>,
-    /// Whether HealthFlow's token file holds no token any more, and the one that was read before is used.
+    /// Whether HealthFlow's token file holds no token any more, and the last good one is used.
     pub has_stale_token: bool,
 }
 
@@ -41,7 +41,7 @@ pub struct SchemaStatus {
     pub trouble: SchemaTrouble,
     /// Since when.
     pub since: Timestamp,
-    /// In what it differs from ours, if that is the trouble: names of fields and types.
+    /// How it differs from ours, if that is the trouble: names of fields and types.
     pub what: Option<String>,
 }
 
@@ -70,9 +70,9 @@ impl SchemaTrouble {
 pub struct TaskStatus {
     /// Its partition number.
     pub partition: i32,
-    /// Where it stands between assignment and release.
+    /// Its phase between assignment and release.
     pub phase: TaskPhase,
-    /// Which life of it in this process.
+    /// The number of its life in this process.
     pub incarnation: u64,
     /// Its input topics.
     pub lanes: Vec<LaneStatus>,
@@ -84,15 +84,15 @@ pub struct TaskStatus {
     pub oldest_due: Option<Timestamp>,
 }
 
-/// Where a task stands.
+/// The phase of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskPhase {
-    /// Being fenced and restored, or waiting to be.
+    /// It is being fenced and restored, or waits for that.
     Acquiring,
-    /// Working.
+    /// It works.
     Live,
-    /// Sending nothing more; to be given back.
+    /// It sends nothing more and will be given back.
     Draining,
 }
 
@@ -103,22 +103,22 @@ pub struct LaneStatus {
     pub topic: &'static str,
     /// The low watermark: everything before it is answered or parked.
     pub next_offset: i64,
-    /// Where the topic ends for `read_committed` readers; none while that is not known. Said by the worker.
+    /// The end of the topic for `read_committed` readers; none while unknown. Set by the worker.
     pub end_offset: Option<i64>,
     /// Records in memory.
     pub read_ahead_records: usize,
-    /// What they weigh.
+    /// Their size.
     pub read_ahead_bytes: usize,
-    /// When the oldest record that is neither answered nor parked was requested, or written where that is not known.
+    /// When the oldest record that is neither answered nor parked was requested, or written if that is unknown.
     pub oldest_unfinished_at: Option<Timestamp>,
-    /// Since when the lane should move and does not, if that is so for too long. Said by the worker.
+    /// Since when the lane has records to read and does not move, if that is too long. Set by the worker.
     pub stalled_since: Option<Timestamp>,
     /// Whether fetching is stopped because enough is in memory.
     pub paused: bool,
 }
 
 impl Status {
-    /// Whether it takes part in the group and every task it was given works, and moves where there is something to read.
+    /// Whether it is a member of the group, and every task that it owns works and moves if there is something to read.
     pub fn is_ready(&self) -> bool {
         self.joined && !self.stopping && self.tasks.iter().all(TaskStatus::is_well)
     }
@@ -158,12 +158,12 @@ impl TaskPhase {
 }
 
 impl LaneStatus {
-    /// When what this lane is late with was asked for, or since when it stands still, where one of them is known.
+    /// When the oldest record that this lane is late with was requested, or since when the lane has not moved, if known.
     pub fn late_since(&self) -> Option<Timestamp> {
         [self.oldest_unfinished_at, self.stalled_since].into_iter().flatten().min()
     }
 
-    /// Records not yet answered or parked; none while the end is not known.
+    /// Records that are neither answered nor parked; none while the end is unknown.
     pub fn lag_records(&self) -> Option<i64> {
         self.end_offset.map(|end| end.saturating_sub(self.next_offset).max(0))
     }

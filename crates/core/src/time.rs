@@ -1,4 +1,4 @@
-//! Points in time, as one integer. Pure code is handed `now`; only the worker reads a clock. Without this rule no
+//! Points in time, as one integer. Pure code gets `now` as an argument; only the worker reads a clock. Without this rule no
 //! test could say what happens in the second after a crash.
 
 use std::fmt;
@@ -25,7 +25,7 @@ impl Timestamp {
 
     /// Days since 1970-01-01, in UTC. Avro writes it as `date`.
     pub const fn day(self) -> i32 {
-        // Whatever an `i64` of milliseconds can say fits but for the saturated ends.
+        // Every `i64` of milliseconds fits, except for the saturated ends.
         let day = self.0.div_euclid(DAY_MS);
         if day > i32::MAX as i64 { i32::MAX } else { day as i32 }
     }
@@ -38,7 +38,7 @@ impl Timestamp {
 }
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339 in UTC; the bare number where the calendar cannot hold it.
+    /// RFC 3339 in UTC; the bare number if it is not a date.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_millisecond(self.0) {
             Ok(instant) => instant.fmt(f),

@@ -1,5 +1,5 @@
-//! The topics by their roles. Every topic has the same partition count, and whatever derives from a record goes to the
-//! same partition number, so that one number is one self-contained task.
+//! The topics by their roles. Every topic has the same partition count, and all that derives from a record goes to the same
+//! partition number, so that one number is one self-contained task.
 
 /// The input topics of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,7 +22,7 @@ impl Lane {
         }
     }
 
-    /// The lane that reads `topic`; none of a topic that is no input.
+    /// The lane that reads `topic`; none if it is not an input topic.
     pub fn of(topic: &str) -> Option<Lane> {
         Lane::ALL.into_iter().find(|lane| lane.topic() == topic)
     }
@@ -45,15 +45,15 @@ pub const SYNCED: &str = "appointments.synced";
 pub const REVIEW: &str = "appointments.review";
 /// Dead letters.
 pub const FAILED: &str = "appointments.failed";
-/// What is known of patients.
+/// State of patients.
 pub const PATIENT_STATE: &str = "patients.state";
-/// Where bookings stand.
+/// State of bookings.
 pub const APPOINTMENT_STATE: &str = "appointments.state";
 
-/// The topics whose identity is remembered: what is read of them again, by offset or as a whole.
+/// The topics whose ids state remembers: a task reads them again, by offset or as a whole.
 pub const IDENTIFIED: [&str; 4] = [REQUESTED, RETRY, PATIENT_STATE, APPOINTMENT_STATE];
 
-/// Where workers ask the brokers for their time: the leader stamps what it appends, and nobody reads it.
+/// Where workers get the brokers' time: the leader stamps what it appends. No process reads it.
 pub const CLOCK: &str = "healthflow.clock";
 
 /// Every topic that holds records of ours, in the order in which a booking meets them.

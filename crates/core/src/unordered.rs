@@ -1,5 +1,5 @@
-//! Hashing a map as what it holds, whatever order it holds it in. Two processors that know the same must have the same
-//! hash: without it, an exhaustive search would take every copy for something new and never end.
+//! Hashes a map by its entries, whatever their order. Two processors that know the same must have the same hash: without it,
+//! an exhaustive search would take every copy for something new and never end.
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};

@@ -38,7 +38,7 @@ pub struct Trouble {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Deed {
     /// By turning HealthFlow's knobs.
-    Moods(Value),
+    Faults(Value),
     /// By killing the first worker.
     Kill,
 }
@@ -46,14 +46,14 @@ pub enum Deed {
 /// What goes wrong in a morning of this length, one after the other.
 pub fn plan(duration_ms: i64) -> Vec<Trouble> {
     let length_ms = (duration_ms * 8 / 100).clamp(1_000, 3_500);
-    let moods = |what, percent: i64, knobs| Trouble {
+    let faults = |what, percent: i64, knobs| Trouble {
         what,
         from_ms: duration_ms * percent / 100,
         length_ms,
-        deed: Deed::Moods(knobs),
+        deed: Deed::Faults(knobs),
     };
     vec![
-        moods(
+        faults(
             "HealthFlow loses answers; some writes land late",
             12,
             json!({"drop_after": 0.25, "late_landing": 0.05, "late_landing_ms": 1_500}),
@@ -64,13 +64,13 @@ pub fn plan(duration_ms: i64) -> Vec<Trouble> {
             length_ms: 0,
             deed: Deed::Kill,
         },
-        moods(
+        faults(
             "HealthFlow answers 5xx, before and after doing it",
             52,
             json!({"server_error_before": 0.3, "server_error_after": 0.2}),
         ),
-        moods("HealthFlow answers 429", 66, json!({"requests_per_second": 40.0})),
-        moods("HealthFlow is down", 80, json!({"down": "refused"})),
+        faults("HealthFlow answers 429", 66, json!({"requests_per_second": 40.0})),
+        faults("HealthFlow is down", 80, json!({"down": "refused"})),
     ]
 }
 
@@ -102,7 +102,7 @@ impl Diary {
     }
 }
 
-/// Does all of `troubles`; `good_health` is HealthFlow's mood in between.
+/// Does all of `troubles`; `good_health` is what HealthFlow's knobs are set to in between.
 pub async fn perform(
     troubles: &[Trouble],
     healthflow: &HealthFlow,
@@ -119,10 +119,10 @@ pub async fn perform(
             pages.spans.push((from, Timestamp::NEVER));
         });
         match &trouble.deed {
-            Deed::Moods(knobs) => {
-                healthflow.set_moods(knobs).await?;
+            Deed::Faults(knobs) => {
+                healthflow.set_faults(knobs).await?;
                 sleep(Duration::from_millis(trouble.length_ms.unsigned_abs())).await;
-                healthflow.set_moods(good_health).await?;
+                healthflow.set_faults(good_health).await?;
             }
             Deed::Kill => {
                 let killed_at = kill(healthflow, good_health, victim).await?;
@@ -142,12 +142,12 @@ pub async fn perform(
 
 /// Kills `victim` while answers are under way, starts it again, and waits until it works; when it was killed.
 async fn kill(healthflow: &HealthFlow, good_health: &Value, victim: &mut Worker) -> Result<Timestamp> {
-    healthflow.set_moods(&json!({ "latency_ms": SLOW_MS })).await?;
+    healthflow.set_faults(&json!({ "latency_ms": SLOW_MS })).await?;
     sleep(SLOW_BEFORE).await;
     let killed_at = now();
     victim.kill()?;
     sleep(SLOW_AFTER).await;
-    healthflow.set_moods(good_health).await?;
+    healthflow.set_faults(good_health).await?;
     sleep(DEAD_FOR).await;
     victim.start()?;
     victim.ready().await?;

@@ -1,4 +1,4 @@
-//! The pretend HealthFlow's back door: who is in it before the morning begins, its moods, and what stands in the end.
+//! The pretend HealthFlow's back door: who is in it before the morning begins, its faults, and what exists in the end.
 
 use std::time::Duration;
 
@@ -117,8 +117,8 @@ impl HealthFlow {
     }
 
     /// Turns knobs.
-    pub async fn set_moods(&self, knobs: &Value) -> Result<()> {
-        let _: Value = self.ask(Method::PUT, "moods", Some(serde_json::to_vec(knobs)?)).await?;
+    pub async fn set_faults(&self, knobs: &Value) -> Result<()> {
+        let _: Value = self.ask(Method::PUT, "faults", Some(serde_json::to_vec(knobs)?)).await?;
         Ok(())
     }
 

@@ -146,7 +146,7 @@ async fn open(arguments: &Arguments, out: &Path, logs: &Path) -> Result<House> {
     knobs["honours_idempotency_keys"] = (arguments.guard == Guard::IdempotencyKey).into();
     knobs["unique_external_id"] = (arguments.guard == Guard::UniqueReference).into();
     knobs["keeps_external_id"] = (arguments.guard != Guard::Search).into();
-    let flags = ["--moods".to_owned(), knobs.to_string()];
+    let flags = ["--faults".to_owned(), knobs.to_string()];
     let (stack, simulator) = tokio::join!(Stack::start(&data, logs, &[]), Simulator::start(logs, &flags));
     let (stack, simulator) = (stack?, simulator?);
     stack.create_topics(&beside("healthflow-sync")?, PARTITIONS).await?;

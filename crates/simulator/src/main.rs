@@ -1,4 +1,4 @@
-//! The pretend HealthFlow as a process of its own: something for the product to talk to where there is no HealthFlow.
+//! The pretend HealthFlow as a process: what the product talks to where there is no HealthFlow.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ fn main() -> Result<()> {
     let flags = Flags::parse();
     let token = flags.token_file.as_deref().map(token).transpose()?;
     let host = Arc::new(Host::new(flags.simulator()?, token.as_deref()));
-    // One thread: it shares a small machine with what it serves, and its work is too little to divide.
+    // One thread: it shares a small machine with what it serves, and has little work.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(run(&flags, host))
 }
@@ -47,17 +47,17 @@ async fn run(flags: &Flags, host: Arc<Host>) -> Result<()> {
     }
 }
 
-/// Ends when standard input does; never where that does not count. A thread of its own, because reading standard input
-/// cannot be cancelled and must not keep the process alive.
+/// Ends when standard input does, if that counts; else never. It reads in a thread of its own, because a read of standard
+/// input cannot be cancelled and must not keep the process alive.
 async fn input_end(counts: bool) {
     let (ended, end) = oneshot::channel();
     if counts {
         std::thread::spawn(move || {
-            // An error ends the input like its end does.
+            // An error is as good as the end.
             let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
             let _ = ended.send(());
         });
-        // The sender is dropped without a word only if the thread died: then the owner is not watched any more.
+        // The sender is dropped without sending only if the thread died: then nothing watches the owner any more.
         let _ = end.await;
     } else {
         std::future::pending::<()>().await;

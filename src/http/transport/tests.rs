@@ -105,7 +105,7 @@ fn read() -> WireRequest {
     }
 }
 
-/// Goal: what is on the wire is what was asked for, with the token of the moment.
+/// Goal: the wire carries the request as it is, with the current token.
 #[tokio::test]
 async fn a_request_goes_out_as_it_is_and_the_answer_comes_back() {
     let (address, seen) = server(vec![answer]);
@@ -176,7 +176,7 @@ fn a_start_without_a_token_is_refused_by_name() {
     assert!(!check_token_file(&file).unwrap_err().contains("secret"));
 }
 
-/// Goal: each way to fail is told apart from the others, and nothing is sent twice (rule W6).
+/// Goal: each failure is distinguished from the others, and nothing is sent twice (rule W6).
 #[tokio::test]
 async fn each_failure_is_what_it_is_and_nothing_is_sent_again() {
     use TransportFault as Fault;
@@ -209,8 +209,8 @@ async fn a_redirect_is_not_followed() {
     assert_eq!((reply.status, seen.try_iter().count()), (307, 1));
 }
 
-/// Goal: not one byte goes out once the lease is over (rule W2), on a new connection and on one that stood open. The
-/// question is put when the connection stands, not before.
+/// Goal: not one byte goes out once the lease is over (rule W2), on a new connection and on an open one. The lease is checked
+/// once the connection exists, not before.
 #[tokio::test]
 async fn without_a_lease_no_byte_goes_out() {
     let (address, seen) = server(vec![answer, answer]);
@@ -235,7 +235,7 @@ async fn a_stale_connection_never_makes_two_of_one() {
     assert!(seen.try_iter().count() <= 2);
 }
 
-/// Goal: after a call ended without its gate having been asked, nothing passes it any more.
+/// Goal: once a call has ended without reaching its gate, nothing passes the gate any more.
 #[test]
 fn a_closed_gate_stays_closed() {
     let gate = Gate::new(|| true);
@@ -261,7 +261,7 @@ fn answer_203(connection: &mut TcpStream) {
 }
 
 /// Goal: no write goes out on a connection that the other side is about to close. Method: the server says how long it keeps
-/// one; each connection answers with another status, so the statuses tell which one was used.
+/// one; each connection answers with another status, so the statuses show which one was used.
 #[tokio::test]
 async fn a_connection_that_was_idle_for_nearly_as_long_as_the_server_keeps_it_is_not_used() {
     let (address, _seen) = server(vec![keep_for_a_second, answer_202, answer_203]);

@@ -21,7 +21,7 @@ pub(in crate::metrics) struct Transactions {
 }
 
 impl Transactions {
-    pub(super) fn enter(builder: &mut MetricsBuilder) -> Made<Self> {
+    pub(super) fn register(builder: &mut MetricsBuilder) -> Made<Self> {
         Ok(Transactions {
             committed: builder
                 .counter("healthflow_sync_transactions_committed_total", "Transactions that are good.")?,
@@ -33,7 +33,7 @@ impl Transactions {
                 .counter("healthflow_sync_transactions_records_total", "Records in good transactions.")?,
             seconds: builder.one_histogram(
                 "healthflow_sync_transactions_commit_seconds",
-                "From the start of a transaction to the broker's word that it is good.",
+                "Duration of transactions, until the broker confirms them.",
                 TRANSACTION_EDGES,
             )?,
         })
@@ -51,7 +51,7 @@ pub(in crate::metrics) struct Tasks {
 }
 
 impl Tasks {
-    pub(super) fn enter(builder: &mut MetricsBuilder) -> Made<Self> {
+    pub(super) fn register(builder: &mut MetricsBuilder) -> Made<Self> {
         let tasks = Tasks {
             owned: builder.gauges(
                 "healthflow_sync_tasks_owned_partitions",
@@ -70,12 +70,12 @@ impl Tasks {
             )?,
             restore_seconds: builder.one_histogram(
                 "healthflow_sync_tasks_restore_seconds",
-                "From fencing the old owner to the restored state.",
+                "Duration of restores, from fencing the old owner to the restored state.",
                 RESTORE_EDGES,
             )?,
             restored_records: builder.counter(
                 "healthflow_sync_tasks_restored_records_total",
-                "State records that restores read.",
+                "State records that restores have read.",
             )?,
         };
         let lane_ended = DropCause::LaneEnded { topic: "", why: LaneEnd::ReadingEnded };

@@ -1,4 +1,4 @@
-//! A fingerprint of what was written, only to spare a call when a new version changes nothing.
+//! A fingerprint of what was written: it saves a call if a new version changes nothing.
 
 use sha2::{Digest, Sha256};
 
@@ -9,7 +9,7 @@ pub fn fingerprint(booking: &Booking, patient_id: &str) -> i64 {
     fingerprint_of(patient_id, &booking.location_id, booking.status, &booking.visit)
 }
 
-/// The same of an appointment that says all of this.
+/// The same for an appointment with these fields.
 pub fn fingerprint_of(patient_id: &str, location_id: &str, status: BookingStatus, visit: &Visit) -> i64 {
     let mut hasher = Sha256::new();
     let mut part = |bytes: &[u8]| {

@@ -1,7 +1,7 @@
-//! What should stand in HealthFlow's book, and what we know stands there. Knows nothing of Kafka or of the wire.
+//! Which appointment should exist in HealthFlow, and what we know exists. Knows nothing of Kafka or of the wire.
 
 pub mod fingerprint;
-pub mod reference;
+pub mod idempotency;
 pub mod span;
 
 use std::sync::Arc;
@@ -14,23 +14,23 @@ use crate::time::Timestamp;
 pub use span::Span;
 
 identifier! {
-    /// HealthFlow's own version of an appointment, where it offers versions: another one after every change, never the same
-    /// again. A PUT that names it (`If-Match`) is carried out only while it is the current one.
+    /// HealthFlow's own version of an appointment, if it offers versions: a new one after every change, never the same again.
+    /// HealthFlow carries out a PUT that names it (`If-Match`) only while it is the current one.
     Revision, shown
 }
 
-/// Where in the book a create wanted to be: all there is to find it again by where HealthFlow does not keep our reference.
+/// The slot that a create asked for: the only way to find it again if HealthFlow does not keep our reference.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Slot {
     /// HealthFlow's id of the patient.
     pub patient_id: Arc<str>,
     /// Start of the visit.
     pub start: Timestamp,
-    /// Who treats.
+    /// The provider.
     pub provider_id: Arc<str>,
 }
 
-/// What stands in HealthFlow for a booking, as far as we know.
+/// What exists in HealthFlow for a booking, as far as we know.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Placement {
     /// HealthFlow's id of the appointment.
@@ -39,15 +39,15 @@ pub struct Placement {
     pub patient_id: Arc<str>,
     /// Which creation of this booking it came from (rule W6).
     pub incarnation: u32,
-    /// The version written last; 0 where a look-up found it and the version is unknown.
+    /// The version written last; 0 if a look-up found the appointment and the version is unknown.
     pub version: Version,
     /// Status written last.
     pub status: BookingStatus,
-    /// Fingerprint of the content written last; none where it is not certain what stands (rule W5).
+    /// Fingerprint of the content written last; none if the present content is uncertain (rule W5).
     pub fingerprint: Option<i64>,
-    /// The last revision that HealthFlow told us; none where it offers no versions, or told none yet.
+    /// The last revision that HealthFlow answered; none if it offers no versions, or has answered none yet.
     pub revision: Option<Revision>,
-    /// What it may occupy: several where it is not certain what stands, none where nothing, or where an earlier worker wrote
-    /// it (rule K11).
+    /// What it may occupy: several spans if the present content is uncertain; none if it occupies nothing, or an earlier
+    /// worker wrote it (rule K11).
     pub spans: Vec<Span>,
 }

@@ -1,5 +1,5 @@
-//! A stretch of a provider's time: what a scheduled visit occupies in the book of its practice, and nobody else may have
-//! where HealthFlow keeps slots exclusive.
+//! A span of a provider's time: what a scheduled visit occupies, and no other visit may have if HealthFlow keeps slots
+//! exclusive.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::time::Timestamp;
 /// Milliseconds of a minute.
 const MINUTE_MS: i64 = 60_000;
 
-/// From when and for how long a provider is taken.
+/// From when and for how long a provider is occupied.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Span {
-    /// Who treats.
+    /// The provider.
     pub provider_id: Arc<str>,
     /// Start of the visit.
     pub start: Timestamp,
@@ -24,7 +24,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// What `booking` wants to occupy; none of one that is cancelled.
+    /// What `booking` wants to occupy; none if it is cancelled.
     pub fn wanted(booking: &Booking) -> Option<Span> {
         (booking.status == BookingStatus::Scheduled).then(|| Span {
             provider_id: booking.visit.provider_id.clone(),
@@ -38,12 +38,12 @@ impl Span {
         self.start.plus_ms(i64::from(self.minutes) * MINUTE_MS)
     }
 
-    /// Whether both want the same provider at the same moment; one that ends when the other starts does not.
+    /// Whether both want the same provider at the same moment; not if one ends when the other starts.
     pub fn overlaps(&self, other: &Span) -> bool {
         self.provider_id == other.provider_id && self.start < other.end() && other.start < self.end()
     }
 
-    /// The days it touches, in UTC: what overlaps has one in common.
+    /// The days it touches, in UTC: spans that overlap share one.
     pub fn days(&self) -> RangeInclusive<i32> {
         self.start.day()..=self.end().day()
     }

@@ -1,5 +1,5 @@
-//! What cannot be true of a booking. Such a record is dead-lettered with the field and the rule, so that the producer
-//! can be put right; it never reaches HealthFlow and never supersedes a version that could be true.
+//! Which bookings are invalid. Such a record is dead-lettered with the field and the rule, so that its producer can be
+//! corrected; it never reaches HealthFlow and never supersedes a valid version.
 
 use std::fmt;
 
@@ -10,16 +10,16 @@ use crate::booking::texts::{self, PROCEDURE_CODES_MAX};
 use crate::booking::{Source, Version};
 use crate::time::Timestamp;
 
-/// Why a booking cannot be true: the field and the rule it breaks, never the value.
+/// Why a booking is invalid: the field and the rule it breaks, never the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Impossible {
+pub struct Invalid {
     /// The field, as the schema names it (`patient.date_of_birth`).
     pub field: &'static str,
     /// The rule, as a clause (`must not lie in the future`).
     pub rule: &'static str,
 }
 
-impl fmt::Display for Impossible {
+impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.field, self.rule)
     }
@@ -33,33 +33,33 @@ pub const INSTANT_MIN: Timestamp = Timestamp(-2_208_988_800_000);
 pub const INSTANT_END: Timestamp = Timestamp(7_258_118_400_000);
 /// The first year in which a patient may have been born.
 pub const BIRTH_YEAR_MIN: i16 = 1850;
-/// A visit that is booked live starts here, 2000-01-01T00:00:00Z, or later. Seconds taken for milliseconds lie in early 1970,
-/// whatever century they mean.
+/// A live visit starts at 2000-01-01T00:00:00Z or later. Seconds taken for milliseconds are in early 1970, whatever century
+/// they mean.
 pub const LIVE_START_MIN: Timestamp = Timestamp(946_684_800_000);
-/// How long before it is asked for a visit that is booked live may start, in days: two years. A correction of an older one
-/// would find that nobody remembers the booking (`worker.keep_days`).
+/// How long before its request a live visit may start, in days: two years. State would not remember the booking of an older
+/// one any more (`worker.keep_days`).
 pub const LIVE_START_BEFORE_REQUEST_DAYS_MAX: i64 = 731;
-/// The longest wait since `requested_at` that anybody measures, in milliseconds: 30 days. One of 1970 is 56 years, more than all
-/// other waits together.
+/// The longest wait since `requested_at` that is measured, in milliseconds: 30 days. A `requested_at` of 1970 is 56 years,
+/// more than all other waits together.
 const WAIT_MAX_MS: i64 = 30 * 86_400_000;
-/// How far ahead of our clock `requested_at` may lie and count as just now, in milliseconds: a day.
+/// How far ahead of our clock `requested_at` may be and still count as now, in milliseconds: a day.
 const AHEAD_MAX_MS: i64 = 86_400_000;
-/// Names that the database of time zones knows, and that say that the zone is not known: each would be read as UTC.
+/// Names in the time zone database that mean "unknown zone": each would be read as UTC.
 const ZONES_THAT_ARE_NONE: [&str; 2] = ["Etc/Unknown", "Factory"];
 
-type Checked<T> = Result<T, Impossible>;
+type Checked<T> = Result<T, Invalid>;
 
 fn rule(holds: bool, field: &'static str, rule: &'static str) -> Checked<()> {
-    if holds { Ok(()) } else { Err(Impossible { field, rule }) }
+    if holds { Ok(()) } else { Err(Invalid { field, rule }) }
 }
 
-/// Which booking it is must be said; without that there is no version to speak of.
+/// A record must name its booking; without that it has no version.
 pub fn identity(practice_id: &str, booking_id: &str) -> Checked<()> {
     texts::PRACTICE_ID.check(practice_id)?;
     texts::BOOKING_ID.check(booking_id)
 }
 
-/// An id of HealthFlow's, which becomes a part of a path.
+/// An id of HealthFlow's, which becomes part of a path.
 pub fn healthflow_id(id: &str) -> Checked<()> {
     let text = texts::HEALTHFLOW_PATIENT_ID;
     text.check(id)?;
@@ -72,14 +72,14 @@ pub fn version(version: i64) -> Checked<Version> {
     Ok(version.unsigned_abs())
 }
 
-/// An instant that a calendar can hold in every time zone.
+/// An instant that is a date in every time zone.
 pub fn instant(field: &'static str, instant: Timestamp) -> Checked<()> {
     let inside = INSTANT_MIN <= instant && instant < INSTANT_END;
     rule(inside, field, "must lie between the years 1900 and 2200")
 }
 
-/// Whether `waited_ms` since `requested_at` may have been a wait. What is no wait is a producer's mistake in a field that no
-/// visit depends on, or history: it is booked, and must not spoil what waits are measured by.
+/// Whether `waited_ms` since `requested_at` can have been a wait. If not, it is history, or a producer's mistake in a field
+/// that no visit depends on: the visit is booked, and its wait must not spoil the measurements.
 pub fn is_a_wait(waited_ms: i64) -> bool {
     (-AHEAD_MAX_MS..=WAIT_MAX_MS).contains(&waited_ms)
 }
@@ -95,7 +95,7 @@ pub fn duration_minutes(minutes: i32) -> Checked<u32> {
     Ok(minutes.unsigned_abs())
 }
 
-/// A visit that is booked live is not asked for years after it was. History may be as old as it is.
+/// A live visit is not requested years after it took place. History may be of any age.
 pub fn start_of(source: Source, start: Timestamp, requested_at: Timestamp) -> Checked<()> {
     if source == Source::Backfill {
         return Ok(());
@@ -111,7 +111,7 @@ pub fn start_of(source: Source, start: Timestamp, requested_at: Timestamp) -> Ch
     )
 }
 
-/// A time zone that the bundled database knows, and that is one.
+/// A real time zone that the bundled database knows.
 pub fn time_zone(name: &str) -> Checked<()> {
     texts::TIME_ZONE.check(name)?;
     let is_one = !ZONES_THAT_ARE_NONE.iter().any(|none| none.eq_ignore_ascii_case(name));
@@ -124,7 +124,7 @@ pub fn procedure_codes(codes: &[String]) -> Checked<()> {
     codes.iter().try_for_each(|code| texts::PROCEDURE_CODE.check(code))
 }
 
-/// A date of birth, `YYYY-MM-DD`, that is not in the future where the visit takes place.
+/// A date of birth, `YYYY-MM-DD`, not in the future at the place of the visit.
 pub fn date_of_birth(text: &str, time_zone: &str, now: Timestamp) -> Checked<Date> {
     let field = "patient.date_of_birth";
     let shape = text.len() == 10
@@ -133,13 +133,13 @@ pub fn date_of_birth(text: &str, time_zone: &str, now: Timestamp) -> Checked<Dat
             _ => byte.is_ascii_digit(),
         });
     let date = if shape { text.parse::<Date>().ok() } else { None };
-    let date = date.ok_or(Impossible { field, rule: "must be a date in the form YYYY-MM-DD" })?;
+    let date = date.ok_or(Invalid { field, rule: "must be a date in the form YYYY-MM-DD" })?;
     rule(date.year() >= BIRTH_YEAR_MIN, field, "must not lie before the year 1850")?;
     rule(date <= today(time_zone, now), field, "must not lie in the future")?;
     Ok(date)
 }
 
-/// The date at `now` in `time_zone`; in UTC where the zone is not known, the end of time where `now` is not a date.
+/// The date at `now` in `time_zone`; in UTC if the zone is unknown, the last date of all if `now` is not a date.
 fn today(time_zone: &str, now: Timestamp) -> Date {
     let zone = jiff::tz::db().get(time_zone).unwrap_or(TimeZone::UTC);
     jiff::Timestamp::from_millisecond(now.0).map_or(Date::MAX, |now| zone.to_datetime(now).date())

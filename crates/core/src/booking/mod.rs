@@ -1,5 +1,5 @@
-//! What DentScheduler asked for. A [`Booking`] is one version of one booking that could be true: whatever cannot be is
-//! refused by [`check`] before it gets here. Knows nothing of HealthFlow or Kafka.
+//! What DentScheduler asked for. A [`Booking`] is one valid version of one booking: [`check`] refuses any other before it
+//! gets here. Knows nothing of HealthFlow or Kafka.
 
 pub mod check;
 pub mod texts;
@@ -99,7 +99,7 @@ pub struct PatientKey {
 }
 
 impl fmt::Debug for PatientKey {
-    /// Names the practice only: a patient's id identifies a person.
+    /// Prints only the practice: a patient's id identifies a person.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/•••", self.practice)
     }
@@ -112,7 +112,7 @@ pub type Version = u64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum BookingStatus {
-    /// The visit should stand in the practice's book.
+    /// The visit should take place.
     Scheduled,
     /// The visit should not take place.
     Cancelled,
@@ -122,7 +122,7 @@ pub enum BookingStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Source {
-    /// Somebody booked just now and waits for the confirmation.
+    /// Somebody has just booked and waits for the confirmation.
     Live,
     /// History of a practice that is new to us.
     Backfill,
@@ -138,7 +138,7 @@ pub enum Sex {
     Male,
     /// Neither of the two.
     Other,
-    /// Not asked, or not told.
+    /// Not asked, or not given.
     Unknown,
 }
 
@@ -147,7 +147,7 @@ pub enum Sex {
 pub struct Patient {
     /// DentScheduler's id of the patient.
     pub id: PatientId,
-    /// HealthFlow's id of the patient, where DentScheduler has it already.
+    /// HealthFlow's id of the patient, if DentScheduler has it already.
     pub healthflow_patient_id: Option<Arc<str>>,
     /// Given name as typed.
     pub given_name: Private<String>,
@@ -174,7 +174,7 @@ pub struct Visit {
     pub duration_minutes: u32,
     /// IANA time zone of the location (`America/Chicago`), known to the bundled database.
     pub time_zone: Arc<str>,
-    /// Who treats.
+    /// The provider.
     pub provider_id: Arc<str>,
     /// The chair, if one is reserved.
     pub operatory_id: Option<Arc<str>>,
@@ -184,7 +184,7 @@ pub struct Visit {
     pub note: Option<Private<String>>,
 }
 
-/// One version of one booking, checked: it could be true.
+/// One version of one booking, checked and valid.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Booking {
     /// DentScheduler's id of the event that carried this version.

@@ -1,17 +1,17 @@
-//! How long a text may be and what may stand in it: one table, taken from HealthFlow's contract
-//! (`schemas/healthflow.openapi.yaml`). Without it HealthFlow says so, after a search and an intent; or it does not say so:
-//! a character that its database cannot hold is a 500, so a write in doubt.
+//! How long a text may be and which characters it may contain: one table, taken from HealthFlow's contract
+//! (`schemas/healthflow.openapi.yaml`). Without it HealthFlow would refuse the text, after a search and an intent; or worse,
+//! answer 500 to a character that its database cannot store, which leaves a write in doubt.
 
-use crate::booking::check::Impossible;
+use crate::booking::check::Invalid;
 
 /// What a text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// It must be there.
+    /// Required.
     Required,
-    /// It may be left out.
+    /// Optional.
     Optional,
-    /// It may be left out, and may have several lines.
+    /// Optional, and may have several lines.
     Lines,
 }
 
@@ -55,21 +55,21 @@ texts! {
     LOCATION_ID = "location_id", Required, 200;
     /// DentScheduler's patient.
     PATIENT_ID = "patient.patient_id", Required, 200;
-    /// HealthFlow's patient, where it is sent along.
+    /// HealthFlow's patient, if it is sent along.
     HEALTHFLOW_PATIENT_ID = "patient.healthflow_patient_id", Optional, 200;
     /// Given name.
     GIVEN_NAME = "patient.given_name", Required, 200;
     /// Family name.
     FAMILY_NAME = "patient.family_name", Required, 200;
-    /// Postal code. HealthFlow wants one of whom we create, and a patient who is known needs none.
+    /// Postal code. HealthFlow requires one to create a patient; a known patient needs none.
     POSTAL_CODE = "patient.postal_code", Optional, 200;
     /// Telephone number.
     PHONE = "patient.phone", Optional, 200;
     /// E-mail address.
     EMAIL = "patient.email", Optional, 200;
-    /// Time zone; it must also be one.
+    /// Time zone; it must also exist.
     TIME_ZONE = "visit.time_zone", Required, 200;
-    /// Who treats.
+    /// The provider.
     PROVIDER_ID = "visit.provider_id", Required, 200;
     /// The chair.
     OPERATORY_ID = "visit.operatory_id", Optional, 200;
@@ -83,12 +83,12 @@ texts! {
 pub const PROCEDURE_CODES_MAX: usize = 100;
 
 impl Text {
-    /// Whether `text` may stand in this field.
-    pub fn check(&self, text: &str) -> Result<(), Impossible> {
+    /// Checks that this field may contain `text`.
+    pub fn check(&self, text: &str) -> Result<(), Invalid> {
         if self.kind == Kind::Required && text.trim().is_empty() {
             return Err(self.broken("must not be empty"));
         }
-        // No text has more characters than bytes: most are counted by their length alone.
+        // No text has more characters than bytes, so the length alone settles most.
         if text.len() > self.chars_max && text.chars().count() > self.chars_max {
             return Err(self.broken(self.too_long));
         }
@@ -98,8 +98,8 @@ impl Text {
         Ok(())
     }
 
-    /// The same of a text that may be left out.
-    pub fn check_some(&self, text: Option<&String>) -> Result<(), Impossible> {
+    /// The same for an optional text.
+    pub fn check_some(&self, text: Option<&String>) -> Result<(), Invalid> {
         text.map_or(Ok(()), |text| self.check(text))
     }
 
@@ -107,7 +107,7 @@ impl Text {
         self.kind == Kind::Lines && matches!(control, '\n' | '\r' | '\t')
     }
 
-    const fn broken(&self, rule: &'static str) -> Impossible {
-        Impossible { field: self.field, rule }
+    const fn broken(&self, rule: &'static str) -> Invalid {
+        Invalid { field: self.field, rule }
     }
 }

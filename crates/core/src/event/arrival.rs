@@ -1,11 +1,11 @@
-//! From the bytes of a record to an [`Arrival`]. Whatever the bytes are, something comes out: a record that made this
-//! fail would stop its partition for ever.
+//! From the bytes of a record to an [`Arrival`]. Any bytes give one: a record that made this fail would stop its partition
+//! for ever.
 
 use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::booking::check::{self, Impossible};
+use crate::booking::check::{self, Invalid};
 use crate::booking::texts;
 use crate::booking::{BookingId, BookingKey, PracticeId};
 use crate::event::avro::{Decoder, Undecodable, schema_id};
@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 use crate::topics::Lane;
 
 /// Reads one record of `lane`. `decoder` is the one for the schema id in the value's frame
-/// ([`schema_id`]); none is needed where there is no such id.
+/// ([`schema_id`]); none is needed without such an id.
 pub fn read(
     lane: Lane,
     key: Option<&[u8]>,
@@ -39,7 +39,7 @@ pub fn read(
     })
 }
 
-/// What becomes of a record that is too large to be written again: its version, where that can be read, has failed, and the
+/// The arrival of a record that is too large to be written again: its version, if that can be read, has failed, and the
 /// beginning of its bytes is kept. `decoder` as for [`read`].
 pub fn too_large(
     lane: Lane,
@@ -58,7 +58,7 @@ pub fn too_large(
     }))
 }
 
-/// What becomes of a record that ended so many workers while nothing but it was read: nobody looks into it any more (rule K6).
+/// The arrival of a record that ended too many workers while it was read alone: it is not decoded any more (rule K6).
 pub fn deadly(key: Option<&[u8]>, value: Option<&[u8]>, unclean_ends: u32) -> Arrival {
     Arrival::Unusable(Box::new(Unusable {
         raw_key: key.map(<[u8]>::to_vec),
@@ -126,7 +126,7 @@ impl Refusal {
         Refusal { reason: Reason::NoIdentity, detail: detail.into(), identity: None }
     }
 
-    fn impossible(why: Impossible, identity: Option<Identity>) -> Self {
+    fn invalid(why: Invalid, identity: Option<Identity>) -> Self {
         Refusal { reason: Reason::Impossible, detail: why.to_string().into(), identity }
     }
 }
@@ -152,13 +152,13 @@ fn understand(
         Lane::Requested => {
             let event: AppointmentRequested = decoder.decode(value)?;
             let identity = identity(key, &Names::from(&event))?;
-            let booking = event.into_booking(now).map_err(|why| Refusal::impossible(why, identity))?;
+            let booking = event.into_booking(now).map_err(|why| Refusal::invalid(why, identity))?;
             Ok(Arrival::Requested(Arc::new(booking)))
         }
         Lane::Retry => {
             let retry: AppointmentRetry = decoder.decode(value)?;
             let identity = identity(key, &Names::from(&retry.event))?;
-            let entry = retry.into_entry(now).map_err(|why| Refusal::impossible(why, identity))?;
+            let entry = retry.into_entry(now).map_err(|why| Refusal::invalid(why, identity))?;
             Ok(Arrival::Retry(Box::new(entry)))
         }
     }
@@ -176,7 +176,7 @@ impl From<&AppointmentRequested> for Names {
     }
 }
 
-/// Which version a record speaks of, if its version is one at all. It must be said, and the key must agree.
+/// Which version a record is of, if it is a valid one. The record must name it, and the key must agree.
 fn identity(key: &[u8], names: &Names) -> Result<Option<Identity>, Refusal> {
     let Names { event_id, booking_id, practice_id, version, requested_at } = names;
     check::identity(practice_id.as_str(), booking_id.as_str())
@@ -184,7 +184,7 @@ fn identity(key: &[u8], names: &Names) -> Result<Option<Identity>, Refusal> {
     if key != practice_id.as_str().as_bytes() {
         return Err(Refusal::no_identity("practice_id must equal the key of the record"));
     }
-    // One of megabytes would be in a dead letter twice: in the record, and as the name of its version.
+    // A name of megabytes would be in a dead letter twice: in the record, and as its version's identity.
     let is_id = texts::EVENT_ID.check(event_id).is_ok();
     Ok(check::version(*version).ok().map(|version| Identity {
         key: BookingKey { practice: practice_id.clone(), booking: booking_id.clone() },

@@ -1,6 +1,6 @@
-//! Avro in Confluent's framing: a zero byte, the schema's id in four bytes, the datum. A schema goes in, bytes become
-//! values and back; where the schema comes from is not known here. Without reader-schema resolution a producer one
-//! version ahead of us would turn every booking into a dead letter.
+//! Avro in Confluent's framing: a zero byte, the schema's id in four bytes, the datum. Given a schema, it turns bytes into
+//! values and back; it does not know where the schema comes from. Without reader-schema resolution a producer one version
+//! ahead of us would turn every booking into a dead letter.
 
 mod datum;
 mod resolve;
@@ -20,7 +20,7 @@ use crate::event::avro::schema::Schema;
 use crate::event::size::RECORD_BYTES_RANGE;
 use crate::topics;
 
-/// The longest text that says in what a schema differs.
+/// The longest description of how a schema differs.
 const DIFFERS_CHARS_MAX: usize = 300;
 
 /// Bytes before the datum: a zero and the schema's id.
@@ -50,7 +50,7 @@ const SCHEMAS: [&str; topics::ALL.len()] = [
 ];
 
 static CONTRACTS: LazyLock<[Contract; topics::ALL.len()]> = LazyLock::new(|| {
-    // A hostile length of gigabytes is refused before memory is taken for it.
+    // A hostile length of gigabytes is refused before memory is allocated for it.
     apache_avro::util::max_allocation_bytes(*RECORD_BYTES_RANGE.end());
     std::array::from_fn(|index| {
         let json = SCHEMAS[index];
@@ -71,7 +71,7 @@ pub fn contract(topic: &str) -> Option<&'static Contract> {
     CONTRACTS.iter().find(|contract| contract.topic == topic)
 }
 
-/// Why a value cannot be decoded. Its text never holds a part of the value.
+/// Why a value cannot be decoded. Its text never contains a part of the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Undecodable {
     /// Not framed as the schema registry's clients do.
@@ -94,7 +94,7 @@ pub enum Undecodable {
     TrailingBytes(usize),
 }
 
-/// A record could not be put into its schema: a mistake in this program. Its text never holds a part of the value.
+/// A record does not fit its schema: a mistake in this program. Its text never contains a part of the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a record for {topic} does not fit its schema; report this as a bug")]
 pub struct Unencodable {
@@ -124,13 +124,13 @@ struct Plan {
     own: Option<GenericDatumReader<'static>>,
     /// Otherwise by way of a value.
     step: Step,
-    /// In what some of its values differ, so that ours cannot read those.
+    /// How some of its values differ, so that ours cannot read those.
     partly: Vec<String>,
 }
 
 impl Decoder {
-    /// For values of the schema `writer_json`, which the registry gave for `id`, to be read with `ours`. A schema that
-    /// ours cannot read gives a decoder that refuses every value.
+    /// For values of the schema `writer_json`, which the registry gave for `id`, to be read with `ours`. If ours cannot read
+    /// the schema, the decoder refuses every value.
     pub fn new(ours: &'static Contract, id: u32, writer_json: &str) -> Decoder {
         Decoder::with_references(ours, id, writer_json, &[])
     }
@@ -166,7 +166,7 @@ impl Decoder {
         let plan = self.plan.as_ref().map_err(Undecodable::clone)?;
         let record = match &plan.own {
             Some(reader) => {
-                // This reader knows no budget.
+                // This reader has no budget.
                 Datum::measure(datum, &plan.writer).map_err(|misfit| self.misfit(misfit))?;
                 reader.read_deser(&mut datum).map_err(|_| Undecodable::Malformed)?
             }
@@ -189,8 +189,8 @@ impl Decoder {
         all_read(datum.rest).map(|()| read)
     }
 
-    /// What `reader_json`, a schema with some of ours' fields, asks for of the framed `value`; nothing else of it is built,
-    /// however large it is.
+    /// The part of the framed `value` that `reader_json`, a schema with some of ours' fields, asks for; nothing else of it is
+    /// built, however large it is.
     pub fn decode_part<R: DeserializeOwned>(
         &self,
         value: &[u8],
@@ -210,17 +210,17 @@ impl Decoder {
         serde_json::Value::try_from(self.decode_value(value)?).map_err(|_| Undecodable::Malformed)
     }
 
-    /// Why it refuses every value, if it does.
+    /// Why it refuses every value, if so.
     pub fn refusal(&self) -> Option<&Undecodable> {
         self.plan.as_ref().err()
     }
 
-    /// Whether it reads whatever its schema allows.
+    /// Whether it reads every value that its schema allows.
     pub fn reads_all(&self) -> bool {
         self.plan.as_ref().is_ok_and(|plan| plan.partly.is_empty())
     }
 
-    /// In what the schema differs, so that ours cannot read some or all of its values: in words, for people.
+    /// How the schema differs, so that ours cannot read some or all of its values: in words, for people.
     pub fn differences(&self) -> Vec<String> {
         match &self.plan {
             Ok(plan) => {
@@ -268,7 +268,7 @@ pub struct WriterSchema {
 }
 
 impl WriterSchema {
-    /// What the registry gave for `id`, and the schemas that it refers to: each may refer to those before it.
+    /// The schema that the registry gave for `id`, and those that it refers to: each may refer to those before it.
     pub fn new(id: u32, json: String, references: Vec<String>) -> WriterSchema {
         WriterSchema { id, json: Some(json), references, decoders: Default::default() }
     }
@@ -308,7 +308,7 @@ impl Encoder {
         Encoder { topic: ours.topic, frame: [0, a, b, c, d], writer }
     }
 
-    /// Writes the framed `record` into `buffer`, over whatever it held.
+    /// Writes the framed `record` into `buffer`, replacing its content.
     pub fn encode<R: Serialize>(&self, record: &R, buffer: &mut Vec<u8>) -> Result<(), Unencodable> {
         buffer.clear();
         buffer.extend_from_slice(&self.frame);

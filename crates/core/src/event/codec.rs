@@ -1,5 +1,5 @@
-//! The way out: [`Outgoing`] in, topic, key, value and headers out. Kept apart from the producer so that what other
-//! teams read can be tested without one.
+//! Encoding: [`Outgoing`] in, topic, key, value and headers out. Apart from the producer, so that what other teams read can
+//! be tested without one.
 
 use std::sync::Arc;
 
@@ -28,20 +28,20 @@ pub struct Codec {
 /// A record, ready to be sent.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Encoded<'buffer> {
-    /// Where to.
+    /// The topic.
     pub topic: &'static str,
-    /// Another partition than the task's, for a record that is forwarded.
+    /// The partition, if it is not the task's: for a record that is forwarded.
     pub partition: Option<i32>,
-    /// The key; none for a dead letter whose practice is not known.
+    /// The key; none for a dead letter whose practice is unknown.
     pub key: Option<Vec<u8>>,
-    /// The framed value; none of a tombstone.
+    /// The framed value; none for a tombstone.
     pub value: Option<&'buffer [u8]>,
     /// Headers; dead letters have some.
     pub headers: Vec<Header>,
 }
 
 impl Codec {
-    /// `schema_id` tells the registry's id of a contract; `group` is the consumer group that dead letters name.
+    /// `schema_id` returns the registry's id of a contract; `group` is the consumer group that dead letters name.
     pub fn new(group: &str, schema_id: impl Fn(&'static Contract) -> u32) -> Codec {
         let encoder = |topic| {
             let contract = contracts().iter().find(|contract| contract.topic == topic);
@@ -59,7 +59,7 @@ impl Codec {
         }
     }
 
-    /// Encodes `outgoing` into `buffer`, over whatever it held; keep the buffer for the next one.
+    /// Encodes `outgoing` into `buffer`, replacing its content; keep the buffer for the next one.
     pub fn encode<'buffer>(
         &self,
         outgoing: &Outgoing,
@@ -141,7 +141,7 @@ impl Codec {
     }
 }
 
-/// Reads the value of a record of a state topic. A record without a value forgets its key.
+/// Reads the value of a record of a state topic. A record without a value removes its key.
 pub fn restore(topic: &'static str, value: &[u8], decoder: &Decoder) -> Result<StateRecord, Undecodable> {
     if topic == topics::PATIENT_STATE {
         decoder.decode::<PatientStateRecord>(value).map(StateRecord::from)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::booking::Booking;
-use crate::booking::check::Impossible;
+use crate::booking::check::Invalid;
 use crate::event::requested::AppointmentRequested;
 use crate::event::result::{ResultEnvelope, ResultOutcome};
 use crate::event::{Identity, Origin, RetryEntry, Schedule, Unusable};
@@ -25,11 +25,11 @@ pub struct DeadLetter {
     pub disposition: Disposition,
     /// Field and rule, or what happened; never a value.
     pub detail: Arc<str>,
-    /// HealthFlow's ids of what stands there nevertheless (patient, appointment).
+    /// HealthFlow's ids of what exists all the same (patient, appointment).
     pub placed_ids: (Option<Arc<str>>, Option<Arc<str>>),
     /// Attempts, the last one included.
     pub attempts: u32,
-    /// Which parking of the version this is: a redrive quotes the next one (rule K10). 0 if it never was parked.
+    /// Which parking of the version this is: a redrive quotes the next one (rule K10). 0 if it was never parked.
     pub generation: u32,
     /// Where the record came from; none for a booking whose record was settled from state.
     pub origin: Option<Origin>,
@@ -40,9 +40,9 @@ pub struct DeadLetter {
 /// What a dead letter preserves.
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub enum DeadContent {
-    /// A booking that was understood.
+    /// A booking.
     Booking(Arc<Booking>),
-    /// A record that was not.
+    /// A record that could not be decoded, or is not a valid booking.
     Record(Box<Unusable>),
     /// Nothing: its record is gone from its topic, and only the ids are known.
     Lost,
@@ -53,12 +53,12 @@ pub enum DeadContent {
 pub struct AppointmentFailed {
     /// Outcome FAILED, with the reason.
     pub result: ResultEnvelope,
-    /// The booking, where it was understood.
+    /// The booking, if it could be decoded.
     pub event: Option<AppointmentRequested>,
-    /// The key of a record that was not.
+    /// The key of a record that could not.
     #[serde(with = "apache_avro::serde::bytes_opt")]
     pub raw_key: Option<Vec<u8>>,
-    /// The value of a record that was not.
+    /// The value of a record that could not.
     #[serde(with = "apache_avro::serde::bytes_opt")]
     pub raw_value: Option<Vec<u8>>,
     /// The code of a [`Disposition`].
@@ -70,22 +70,22 @@ pub struct AppointmentFailed {
 /// Why a dead letter cannot be redriven.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotRedrivable {
-    /// It holds no booking: its record was not understood, or is gone.
+    /// It holds no booking: its record could not be decoded, or is gone.
     #[error("it holds no booking")]
     NotUnderstood,
-    /// It could be true then, and cannot now.
+    /// It was valid then and is not now.
     #[error("{0}")]
-    Impossible(Impossible),
+    Invalid(Invalid),
 }
 
 impl AppointmentFailed {
-    /// What re-opens its version: the booking as it was asked for, under the generation that follows (rule K10).
+    /// What reopens its version: the booking as it was requested, under the next generation (rule K10).
     ///
     /// # Errors
-    /// There is no booking that could be true.
+    /// There is no valid booking.
     pub fn into_redrive(self, now: Timestamp) -> Result<RetryEntry, NotRedrivable> {
         let event = self.event.ok_or(NotRedrivable::NotUnderstood)?;
-        let booking = event.into_booking(now).map_err(NotRedrivable::Impossible)?;
+        let booking = event.into_booking(now).map_err(NotRedrivable::Invalid)?;
         let last_error = self.result.reason.unwrap_or_default();
         let schedule = Schedule { not_before: now, last_error, ..Schedule::default() };
         Ok(RetryEntry {

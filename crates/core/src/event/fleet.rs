@@ -1,5 +1,5 @@
-//! The fleet's record in `appointments.state`, as it is written and read back. It shares the schema of the bookings beside
-//! which it lies, and speaks of none.
+//! The fleet's record in `appointments.state`, as it is written and read back. It shares the schema of the bookings in that
+//! topic, and is of none.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ impl From<&FleetRecord> for AppointmentStateRecord {
 }
 
 impl AppointmentStateRecord {
-    /// What it says of the fleet; none of a record that speaks of a booking or a task.
+    /// The fleet; none if the record is of a booking or a task.
     pub fn into_fleet(self) -> Option<FleetRecord> {
         let FleetFields { application, group_id, partition_count, moving_to, handing_over_to, written_at } =
             self.fleet?;

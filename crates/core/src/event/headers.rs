@@ -1,5 +1,5 @@
-//! Headers. Those of dead letters are those of KIP-1191, which other tools know, and two of ours. They are written anew each
-//! time, never appended to, so that a letter that dies twice says where it died last.
+//! Headers. Dead letters have those of KIP-1191, which other tools know, and two of ours. They are written anew each time,
+//! never appended to, so that a letter that fails twice shows where it failed last.
 
 use crate::event::{DeadLetter, Origin};
 
@@ -20,14 +20,14 @@ pub const REASON: &str = "reason";
 /// What an operator does with it: the code of a [`Disposition`](crate::sync::Disposition).
 pub const DISPOSITION: &str = "disposition";
 
-/// Where a forwarded record lay: `topic/partition/offset`.
+/// Where a forwarded record was: `topic/partition/offset`.
 pub const FORWARDED_FROM: &str = "forwarded-from";
 
 /// A header: name and UTF-8 text.
 pub type Header = (&'static str, String);
 
-/// The headers of `letter`, given up by the consumer group `group`. Topic, partition and offset are left out where the
-/// letter was settled from state, without its record at hand.
+/// The headers of `letter`, given up by the consumer group `group`. Topic, partition and offset are left out if the letter
+/// was settled from state, without its record at hand.
 pub fn of_dead_letter(letter: &DeadLetter, group: &str) -> Vec<Header> {
     let mut headers = Vec::with_capacity(8);
     if let Some(origin) = letter.origin {

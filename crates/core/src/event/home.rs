@@ -1,5 +1,5 @@
-//! Where a record belongs: the partition that Kafka's default partitioner gives its key. Whoever publishes with another
-//! one would have a practice owned by two tasks at once, so every record is checked against it (rule K8).
+//! Where a record belongs: the partition that Kafka's default partitioner gives its key. A producer with another partitioner
+//! would give a practice to two tasks at once, so every record is checked (rule K8).
 
 use crate::event::Misrouted;
 
@@ -9,8 +9,8 @@ pub fn partition_of(key: &[u8], count: u32) -> i32 {
     ((murmur2(key) & 0x7fff_ffff) % count.max(1)).cast_signed()
 }
 
-/// The record, if its key belongs to another partition than this one. One without key or value belongs nowhere, and is
-/// for whoever reads it.
+/// The record, if its key belongs to another partition than this one. A record without key or value belongs nowhere, so
+/// the task that reads it keeps it.
 pub fn misrouted(key: Option<&[u8]>, value: Option<&[u8]>, partition: i32, count: u32) -> Option<Misrouted> {
     let (key, value) = (key?, value?);
     let home = partition_of(key, count);

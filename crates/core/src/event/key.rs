@@ -1,9 +1,9 @@
-//! The keys of our records. A key decides what a compacted topic keeps, and stands in every tool that lists a topic: so
-//! two things never share one, and none names a patient.
+//! The keys of our records. A key decides what a compacted topic keeps, and every tool that lists a topic shows it: so two
+//! things never share one, and none names a patient.
 
 use sha2::{Digest, Sha256};
 
-use crate::appointment::reference::hex;
+use crate::appointment::idempotency::hex;
 use crate::booking::{BookingKey, PatientKey};
 use crate::state::StateRecord;
 
@@ -14,7 +14,7 @@ pub const TASK: &str = "/";
 /// The key of the one record of the whole fleet, in partition 0 of `appointments.state`.
 pub const FLEET: &str = "/fleet";
 
-/// The practice that a compound key begins with; none of a key that has none, as that of the task.
+/// The practice that a compound key begins with; none if it has none, like the task's.
 pub fn practice(key: &[u8]) -> Option<String> {
     let (practice, _) = std::str::from_utf8(key).ok()?.split_once('/')?;
     (!practice.is_empty()).then(|| practice.replace("%2F", "/").replace("%25", "%"))
@@ -38,8 +38,8 @@ pub fn booking(key: &BookingKey) -> String {
     text
 }
 
-/// `practice/digest`: SHA-256 of the patient id in hexadecimal digits, because a key is read by people and tools that
-/// have no business with patients.
+/// `practice/digest`: SHA-256 of the patient id in hexadecimal digits, because people and tools that may not see patients
+/// read keys.
 pub fn patient(key: &PatientKey) -> String {
     let mut text = String::with_capacity(key.practice.as_str().len() + 65);
     escape(key.practice.as_str(), &mut text);

@@ -37,11 +37,11 @@ pub use review::ReviewCase;
 /// One record of an input lane, decoded and checked.
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Arrival {
-    /// A booking that could be true.
+    /// A valid booking.
     Requested(Arc<Booking>),
     /// A booking that comes back (`appointments.retry`).
     Retry(Box<RetryEntry>),
-    /// A record that cannot be used: it is dead-lettered where it stands (rule K7).
+    /// A record that cannot be used: it is dead-lettered at its offset (rule K7).
     Unusable(Box<Unusable>),
     /// A record whose key belongs to another partition: it is forwarded there as it is (rule K8).
     Misrouted(Box<Misrouted>),
@@ -69,7 +69,7 @@ pub struct Schedule {
     pub first_failed_at: Option<Timestamp>,
     /// When the last attempt failed; none while none has, and in a record of an earlier worker.
     pub last_failed_at: Option<Timestamp>,
-    /// What went wrong last, or what is waited for: a code, never a value.
+    /// What went wrong last, or what it waits for: a code, never a value.
     pub last_error: Arc<str>,
     /// Since when it waits for a slot that another booking will free; none while it waits for anything else.
     pub slot_since: Option<Timestamp>,
@@ -84,13 +84,13 @@ pub struct Unusable {
     pub raw_value: Option<Vec<u8>>,
     /// `UNDECODABLE`, `NO_IDENTITY`, `IMPOSSIBLE` or `TOO_LARGE`.
     pub reason: Reason,
-    /// Field and rule, or what the decoder missed; never a value.
+    /// Field and rule, or the decoder's complaint; never a value.
     pub detail: Arc<str>,
     /// Which version it would have been, if that much can be read.
     pub identity: Option<Identity>,
 }
 
-/// A record that lies in another partition than its key says.
+/// A record in the wrong partition for its key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Misrouted {
     /// The partition it belongs to.
@@ -101,21 +101,21 @@ pub struct Misrouted {
     pub value: Vec<u8>,
 }
 
-/// Which version of which booking a record speaks of.
+/// Which version of which booking a record is of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The booking.
     pub key: BookingKey,
     /// The version.
     pub version: Version,
-    /// DentScheduler's event id; empty where it is not known, or could not be one.
+    /// DentScheduler's event id; empty if it is unknown or invalid.
     pub event_id: Arc<str>,
-    /// When it was asked for.
+    /// When it was requested.
     pub requested_at: Timestamp,
 }
 
 impl Identity {
-    /// Of a version whose record is gone: only its ids are known, and the rest is left out of its dead letter.
+    /// The identity of a version whose record is gone: only its ids are known, and its dead letter leaves out the rest.
     pub fn of_lost(key: BookingKey, version: Version) -> Self {
         Identity { key, version, event_id: Arc::from(""), requested_at: Timestamp(0) }
     }
@@ -147,7 +147,7 @@ pub enum Outgoing {
     State(Box<StateRecord>),
     /// A booking that is forgotten: a record without a value, to `appointments.state` (rule K9).
     Forgotten(BookingKey),
-    /// A misrouted record, to the same topic, and where it lay (rule K8).
+    /// A misrouted record, to the same topic, and where it was (rule K8).
     Forwarded(Box<Misrouted>, Origin),
 }
 

@@ -55,7 +55,7 @@ impl From<ReadMark> for ReadMarkRecord {
 }
 
 impl ReadMarkRecord {
-    /// None of a topic that this version does not read.
+    /// None for a topic that this version does not read.
     fn mark(self) -> Option<ReadMark> {
         let ReadMarkRecord { topic, from, to, records, alone, ended } = self;
         let lane = Lane::of(&topic)?;

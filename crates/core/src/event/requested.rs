@@ -1,11 +1,11 @@
-//! `appointments.requested` and `appointments.backfill`: the record as DentScheduler sends it. Anything may be in it;
-//! [`AppointmentRequested::into_booking`] lets through only what could be true.
+//! `appointments.requested` and `appointments.backfill`: the record as DentScheduler sends it. It may contain anything;
+//! [`AppointmentRequested::into_booking`] accepts only valid bookings.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::booking::check::{self, Impossible};
+use crate::booking::check::{self, Invalid};
 use crate::booking::texts;
 use crate::booking::{
     Booking, BookingId, BookingKey, BookingStatus, Patient, PatientId, PracticeId, Sex, Source, Visit,
@@ -29,7 +29,7 @@ pub struct AppointmentRequested {
     pub version: i64,
     /// Whether the visit should take place.
     pub status: RequestedStatus,
-    /// When it was asked for.
+    /// When it was requested.
     pub requested_at: Timestamp,
     /// Live or history.
     #[serde(default = "live")]
@@ -49,7 +49,7 @@ const fn live() -> Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename = "Status", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum RequestedStatus {
-    /// The visit should stand in the book.
+    /// The visit should take place.
     Scheduled,
     /// The visit should not take place.
     Cancelled,
@@ -91,7 +91,7 @@ pub struct RequestedVisit {
     pub time_zone: Arc<str>,
     /// Minutes.
     pub duration_minutes: i32,
-    /// Who treats.
+    /// The provider.
     pub provider_id: Arc<str>,
     /// The chair.
     pub operatory_id: Option<Arc<str>>,
@@ -103,8 +103,8 @@ pub struct RequestedVisit {
 }
 
 impl AppointmentRequested {
-    /// The booking, if it could be true; else the first field that cannot be and the rule it breaks.
-    pub fn into_booking(self, now: Timestamp) -> Result<Booking, Impossible> {
+    /// The booking, if it is valid; else the first field that is not and the rule it breaks.
+    pub fn into_booking(self, now: Timestamp) -> Result<Booking, Invalid> {
         check::identity(self.practice_id.as_str(), self.booking_id.as_str())?;
         texts::EVENT_ID.check(&self.event_id)?;
         texts::LOCATION_ID.check(&self.location_id)?;
@@ -113,7 +113,7 @@ impl AppointmentRequested {
             RequestedStatus::Scheduled => BookingStatus::Scheduled,
             RequestedStatus::Cancelled => BookingStatus::Cancelled,
             RequestedStatus::Unknown => {
-                return Err(Impossible { field: "status", rule: "must be SCHEDULED or CANCELLED" });
+                return Err(Invalid { field: "status", rule: "must be SCHEDULED or CANCELLED" });
             }
         };
         check::instant("requested_at", self.requested_at)?;
@@ -135,9 +135,9 @@ impl AppointmentRequested {
 }
 
 impl RequestedPatient {
-    fn into_patient(self, time_zone: &str, now: Timestamp) -> Result<Patient, Impossible> {
+    fn into_patient(self, time_zone: &str, now: Timestamp) -> Result<Patient, Invalid> {
         texts::PATIENT_ID.check(self.patient_id.reveal().as_str())?;
-        // A field that was left blank says nothing: refusing the booking for it would lose a visit.
+        // A blank field counts as missing: refusing the booking for it would lose a visit.
         let healthflow_patient_id = self.healthflow_patient_id.filter(|id| !id.trim().is_empty());
         let healthflow_patient_id = healthflow_patient_id.map(|id| trimmed(&id));
         if let Some(id) = &healthflow_patient_id {
@@ -164,7 +164,7 @@ impl RequestedPatient {
 }
 
 impl RequestedVisit {
-    fn into_visit(self) -> Result<Visit, Impossible> {
+    fn into_visit(self) -> Result<Visit, Invalid> {
         check::instant("visit.start", self.start)?;
         let duration_minutes = check::duration_minutes(self.duration_minutes)?;
         check::time_zone(&self.time_zone)?;
@@ -187,7 +187,7 @@ impl RequestedVisit {
     }
 }
 
-/// No id begins or ends in blanks; what was typed or padded may.
+/// No id begins or ends with blanks, but typed or padded text may.
 fn trimmed(id: &Arc<str>) -> Arc<str> {
     if id.trim().len() == id.len() { id.clone() } else { id.trim().into() }
 }

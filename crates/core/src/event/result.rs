@@ -22,7 +22,7 @@ pub struct Finished {
     pub healthflow_appointment_id: Option<Arc<str>>,
     /// Attempts, the last one included.
     pub attempts: u32,
-    /// Which parking of the version it came from; 0 if it never was parked.
+    /// Which parking of the version it came from; 0 if it was never parked.
     pub generation: u32,
     /// When it ended.
     pub finished_at: Timestamp,
@@ -41,7 +41,7 @@ pub struct ResultEnvelope {
     pub practice_id: Option<PracticeId>,
     /// How it ended.
     pub outcome: ResultOutcome,
-    /// Whether it is the last word on the version.
+    /// Whether it is the final result of the version.
     #[serde(rename = "final")]
     pub is_final: bool,
     /// The code of a [`Reason`].
@@ -52,10 +52,10 @@ pub struct ResultEnvelope {
     pub healthflow_appointment_id: Option<Arc<str>>,
     /// Attempts, the last one included.
     pub attempts: u32,
-    /// Which parking of the version it came from; 0 if it never was parked. There is one final result per version and
+    /// Which parking of the version it came from; 0 if it was never parked. There is one final result per version and
     /// generation: a version that is redriven gets a second one, under a higher number (rule K10).
     pub generation: u32,
-    /// When the version was asked for.
+    /// When the version was requested.
     pub requested_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Timestamp,

@@ -1,10 +1,10 @@
-//! `appointments.retry`: a booking that waits, with its schedule. What is known of it stays in state.
+//! `appointments.retry`: a booking that waits, with its schedule. All else that is known of it stays in state.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::booking::check::Impossible;
+use crate::booking::check::Invalid;
 use crate::event::requested::AppointmentRequested;
 use crate::event::{RetryEntry, Schedule};
 use crate::time::Timestamp;
@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 /// The record, field by field as in `schemas/appointments.retry.avsc`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AppointmentRetry {
-    /// The booking as it was asked for.
+    /// The booking as it was requested.
     pub event: AppointmentRequested,
     /// Which record of this version is the valid one (rule K4).
     pub generation: u32,
@@ -31,8 +31,8 @@ pub struct AppointmentRetry {
 }
 
 impl AppointmentRetry {
-    /// The entry, if its booking could be true.
-    pub fn into_entry(self, now: Timestamp) -> Result<RetryEntry, Impossible> {
+    /// The entry, if its booking is valid.
+    pub fn into_entry(self, now: Timestamp) -> Result<RetryEntry, Invalid> {
         Ok(RetryEntry {
             booking: self.event.into_booking(now)?.into(),
             schedule: Schedule {

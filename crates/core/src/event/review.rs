@@ -35,9 +35,9 @@ pub struct ReviewCase {
 /// The record, field by field as in `schemas/appointments.review.avsc`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AppointmentReview {
-    /// Where it stands: not final.
+    /// Its envelope: not final.
     pub result: ResultEnvelope,
-    /// The booking as it was asked for.
+    /// The booking as it was requested.
     pub event: AppointmentRequested,
     /// How each candidate compares.
     pub evidence: Vec<CandidateEvidence>,
@@ -60,7 +60,7 @@ pub struct FieldEvidence {
     pub field: String,
     /// How far the two values agree.
     pub level: Level,
-    /// The weight of this level in bits (Fellegi and Sunter, A Theory for Record Linkage, 1969); none where the rule that
+    /// The weight of this level in bits (Fellegi and Sunter, A Theory for Record Linkage, 1969); none if the rule that
     /// decided does not weigh.
     pub weight: Option<f64>,
 }

@@ -1,4 +1,4 @@
-//! Values that tests start from.
+//! Values for tests to start from.
 
 use crate::booking::{Booking, Sex, Source};
 use crate::event::avro::{Decoder, Encoder, contract};
@@ -14,7 +14,7 @@ pub const NOW: Timestamp = Timestamp(1_767_614_400_000);
 /// A schema id with four different bytes.
 pub const ID: u32 = 0x0102_0304;
 
-/// A request whose every field says something.
+/// A request with a value in every field.
 pub fn event() -> AppointmentRequested {
     AppointmentRequested {
         event_id: "event-1".into(),

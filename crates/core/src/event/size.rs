@@ -1,25 +1,25 @@
-//! How large a record may be. It is judged when it arrives, uncompressed: a broker limits what a producer compressed, and
-//! ours what it writes. A record that could be read and never be written again would stop its partition for ever.
+//! How large a record may be. It is measured when it arrives, uncompressed: a broker limits what a producer compressed, and
+//! our producer what it writes. A record that could be read and never be written again would stop its partition for ever.
 
 use std::fmt;
 
 /// The default of `kafka.record_bytes_max`.
 pub const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// What `kafka.record_bytes_max` may be. Any result of a booking that could be true fits into the least; a consumer of
-/// librdkafka takes 100 MB at once.
+/// Bounds of `kafka.record_bytes_max`. Any result of a valid booking fits into the least; a consumer of librdkafka takes 100
+/// MB at once.
 pub const RECORD_BYTES_RANGE: std::ops::RangeInclusive<usize> = 256 * 1024..=64 * 1024 * 1024;
-/// What a record gains when it is written again: a batch around it, headers, the names in a dead letter.
+/// How much a record grows when it is written again: by its batch, headers, and the names in a dead letter.
 pub const FRAMING_BYTES_MAX: usize = 4 * 1024;
-/// What is kept of the value, and of the key, of a record that is too large.
+/// How many bytes are kept of the value, and of the key, of a record that is too large.
 pub const PART_BYTES_MAX: usize = 16 * 1024;
 
-/// What an input topic takes: half of what the others do, since a dead letter holds its record and more.
+/// The limit of an input topic: half of the others', because a dead letter holds its record and more.
 pub const fn input_topic_bytes(record_bytes_max: usize) -> usize {
     record_bytes_max / 2
 }
 
 /// The largest input record, key and value, that can be written again in every way: into a dead letter, and into its own
-/// topic again where it lay in a wrong partition.
+/// topic again if it was in the wrong partition.
 pub const fn input_bytes_max(record_bytes_max: usize) -> usize {
     input_topic_bytes(record_bytes_max) - FRAMING_BYTES_MAX
 }
@@ -31,7 +31,7 @@ pub struct TooLarge {
     pub key_bytes: usize,
     /// Bytes of its value.
     pub value_bytes: usize,
-    /// What both together may have.
+    /// The most bytes of both together.
     pub bytes_max: usize,
 }
 

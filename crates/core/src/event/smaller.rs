@@ -1,5 +1,5 @@
-//! What is written instead where a topic refuses a record for its size, although it was admitted: somebody lowered the
-//! topic's limit. The record is at fault then, not the commit, which would fail in every life of its task.
+//! What is written instead if a topic refuses a record for its size although it was admitted, because somebody lowered the
+//! topic's limit. Without it the commit would fail in every life of its task.
 
 use std::sync::Arc;
 
@@ -10,9 +10,8 @@ use crate::sync::{Disposition, Reason};
 use crate::time::Timestamp;
 
 impl Outgoing {
-    /// A smaller record that says the same, as far as there is room: first with the beginning of the bytes that arrived, then
-    /// (`without_bytes`) with none of them. None of a record that holds no bytes of others: any topic has room for it that
-    /// is as it must be.
+    /// A smaller record with the same meaning: first with the beginning of the bytes that arrived, then (`without_bytes`) with
+    /// none of them. None if the record holds no bytes of others: any topic with the required limit has room for it.
     pub fn smaller(&self, without_bytes: bool, now: Timestamp) -> Option<Outgoing> {
         let bytes_max = if without_bytes { 0 } else { PART_BYTES_MAX };
         let letter = match self {
@@ -27,7 +26,7 @@ impl Outgoing {
     }
 }
 
-/// The letter with at most so many bytes of the record that failed; none if it has no more anyway.
+/// The letter with at most `bytes_max` bytes of the record that failed; none if it has no more anyway.
 fn cut(letter: &DeadLetter, bytes_max: usize) -> Option<DeadLetter> {
     let DeadContent::Record(record) = &letter.content else { return None };
     let Unusable { raw_key, raw_value, .. } = &**record;

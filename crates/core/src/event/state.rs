@@ -1,4 +1,4 @@
-//! `appointments.state` and `patients.state`: what is remembered, as it is written and read back.
+//! `appointments.state` and `patients.state`: the state, as it is written and read back.
 
 use std::sync::Arc;
 
@@ -134,7 +134,7 @@ struct PatientIntentRecord {
 
 impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
     fn from((key, state): (&BookingKey, &BookingState)) -> Self {
-        // As a list where that is enough: so earlier workers know it.
+        // As a list if that is enough, because earlier workers can read it.
         let (above, runs) = match state.answered.above() {
             Some(above) => (above, &[][..]),
             None => (Vec::new(), state.answered.runs()),
@@ -189,7 +189,7 @@ impl From<&TaskPositions> for AppointmentStateRecord {
 }
 
 impl AppointmentStateRecord {
-    /// A record that speaks of no booking: both ids are empty.
+    /// A record that is of no booking: both ids are empty.
     pub(super) fn of_no_booking() -> Self {
         let nobody = BookingKey { practice: "".into(), booking: "".into() };
         AppointmentStateRecord::from((&nobody, &BookingState::default()))

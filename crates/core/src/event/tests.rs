@@ -1,4 +1,4 @@
-//! What arrives and leaves, byte for byte: round trips, old and new schemas, and bytes that nobody should have sent.
+//! What arrives and leaves, byte for byte: round trips, old and new schemas, and invalid bytes.
 
 mod evolution;
 mod fields;

@@ -1,6 +1,6 @@
-//! What an HTTP reply means. One row of the classification table is one arm here; a row that is too hopeful loses or
-//! doubles a booking, so whatever the contract does not promise counts as "unknown", never as "did not happen" and never
-//! as HealthFlow's last word.
+//! What an HTTP reply means. One row of the table is one arm here. A row that is too hopeful loses or duplicates a booking,
+//! so a reply that the contract does not define counts as "unknown", never as "did not happen" and never as HealthFlow's
+//! final answer.
 
 mod body;
 mod retry_after;
@@ -14,24 +14,24 @@ use body::ErrorSeen;
 
 pub use retry_after::{RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS};
 
-/// What `received` says about `request`. `now` only serves to read a `Retry-After` that is a date.
+/// What `received` means for `request`. `now` is only for a `Retry-After` that is a date.
 ///
 /// The table, the same for every operation unless it says otherwise. The contract's words are its error body: a code
-/// that it names, and the fields. Anybody between us and HealthFlow can answer with a status; nobody else with these.
+/// that it names, and the fields. Any proxy between us and HealthFlow can answer with a status, but only HealthFlow with these.
 ///
 /// | received | in the contract's words | in any other words |
 /// |---|---|---|
 /// | nothing sent | `NotSent` | |
 /// | time-out, reset after sending | `Unknown(Timeout)`, `Unknown(Reset)` | |
-/// | 200, 201 | none, where it is what was asked for | `Unknown(Unreadable)` |
+/// | 200, 201 | none, if it is what was asked for | `Unknown(Unreadable)` |
 /// | 401 | `Unauthorised` | `Unauthorised` |
 /// | 403 | `Forbidden` | `Unknown(Foreign)` |
-/// | 404, 410, where the request names something | `NotFound` | `Unknown(Foreign)` |
+/// | 404, 410, if the request names something | `NotFound` | `Unknown(Foreign)` |
 /// | 408 | `Unknown(Timeout)` | `Unknown(Timeout)` |
 /// | 409, by its code | `AlreadyThere`, `SlotTaken`, `KeyReused` | `Unknown(Foreign)` |
-/// | 412, where the request names a revision | `Changed` | `Unknown(Foreign)` |
+/// | 412, if the request names a revision | `Changed` | `Unknown(Foreign)` |
 /// | 429 | `Throttled` | `Throttled` |
-/// | any 4xx whose code says that the request is wrong | `Refused` with field names and rule codes | `Unknown(Foreign)` |
+/// | any 4xx whose code means that the request is wrong | `Refused` with field names and rule codes | `Unknown(Foreign)` |
 /// | 503 with `Retry-After` | `Unknown(Unavailable)` | `Unknown(Unavailable)` |
 /// | any other 5xx | `Unknown(ServerError)` | `Unknown(ServerError)` |
 /// | 204 to an update | `UpdateUnseen` | |
@@ -53,7 +53,7 @@ pub fn decode(request: &Request, received: Result<WireReply, TransportFault>, no
 fn fault(request: &Request, reply: &WireReply, now: Timestamp) -> Fault {
     let retry_after_ms = reply.retry_after.as_deref().and_then(|text| retry_after::milliseconds(text, now));
     match (reply.status, retry_after_ms) {
-        // Said before a request is looked at, by whoever says it: it did nothing.
+        // Whatever sends it sends it before looking at the request, which did nothing.
         (401, _) => Fault::Unauthorised,
         (429, _) => Fault::Throttled { retry_after_ms },
         (202..=299, _) => Fault::Unknown(Unknown::Unreadable),
@@ -66,8 +66,8 @@ fn fault(request: &Request, reply: &WireReply, now: Timestamp) -> Fault {
     }
 }
 
-/// What HealthFlow itself says with `error`; none where the contract does not know it of such a request. A proxy's word
-/// must neither end a booking nor drop a link.
+/// What HealthFlow itself means by `error`; none if the contract does not have it for such a request. A proxy's answer must
+/// neither end a booking nor drop a link.
 fn said(request: &Request, status: u16, error: ErrorSeen) -> Option<Fault> {
     match (status, error.code) {
         (403, _) => Some(Fault::Forbidden),
@@ -86,7 +86,7 @@ fn said(request: &Request, status: u16, error: ErrorSeen) -> Option<Fault> {
     }
 }
 
-/// What such a request can be told is gone.
+/// What can be gone for such a request.
 fn missing(operation: Operation, code: &str) -> Option<Missing> {
     match (operation, code) {
         (

@@ -11,9 +11,8 @@ use crate::healthflow::{AppointmentContent, AppointmentId, PatientContent, Reque
 use crate::patient::search::Pass;
 use crate::time::Timestamp;
 
-/// The HTTP request for `request`, from the base URL on, without credentials. Names, dates of birth and our patient
-/// ids only ever stand in a body, never in the path or query; HealthFlow's own id of a patient stands in one path, that of
-/// the chart that is read.
+/// The HTTP request for `request`, relative to the base URL, without credentials. Names, dates of birth and our patient ids
+/// are only in bodies, never in a path or query. HealthFlow's own id of a patient is in one path, that of reading a chart.
 pub fn encode(request: &Request) -> WireRequest {
     match request {
         Request::SearchPatients { practice, pass, cursor } => {
@@ -27,7 +26,7 @@ pub fn encode(request: &Request) -> WireRequest {
             let mut path = format!("/appointments?practice_id={}", percent_encoded(practice.as_str()));
             let (name, text) = match sought {
                 Sought::Reference(booking) => ("external_id", booking.to_string()),
-                // Only by start: HealthFlow's id of a patient must not stand in a URL either.
+                // Only by start: a URL must not contain HealthFlow's id of a patient either.
                 Sought::Slot(slot) => ("start", slot.start.to_string()),
             };
             let cursor = cursor.as_deref().map(|cursor| ("cursor", cursor.to_owned()));

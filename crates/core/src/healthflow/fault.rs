@@ -1,15 +1,15 @@
-//! What can go wrong with a call, by what is to be done now: one variant a decision, not one a status code.
+//! What can go wrong with a call: one variant per decision, not per status code.
 
 /// Why a call brought no good answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
-    /// Nothing left this process: the connection was refused, or the lease had run out (rule W2). Safe to send again.
+    /// Nothing was sent: the connection was refused, or the lease had run out (rule W2). Safe to send again.
     NotSent(NotSent),
-    /// It may or may not have been carried out. A write is now in doubt (rule W4); a read is simply asked again.
+    /// HealthFlow may or may not have carried it out. A write is now in doubt (rule W4); a read is just repeated.
     Unknown(Unknown),
     /// HealthFlow is over its limit: it did nothing; wait, and spend no attempt.
     Throttled {
-        /// `Retry-After`, in milliseconds from the answer; none where HealthFlow did not say.
+        /// `Retry-After`, in milliseconds from the answer; none if HealthFlow gave none.
         retry_after_ms: Option<u64>,
     },
     /// 401: the credentials are refused: stop the account and alert; spend no attempt.
@@ -17,25 +17,25 @@ pub enum Fault {
     /// 403 in the contract's words: HealthFlow did nothing and will not, for this booking. It is tried again until its
     /// time is up; it is the account's only where several practices hear it in a row.
     Forbidden,
-    /// HealthFlow says in the contract's words that it will never accept this: final.
+    /// HealthFlow answers in the contract's words that it will never accept this: final.
     Refused {
         /// The status it came under.
         status: u16,
         /// The fields it names, with its rule codes; never values.
         fields: Vec<String>,
     },
-    /// What the request names is not there (404, 410): the link or the placement may be gone (rule W6).
+    /// What the request names does not exist (404, 410): the link or the placement may be gone (rule W6).
     NotFound(Missing),
-    /// 409: what is asked for stands there already.
+    /// 409: what was asked for exists already.
     AlreadyThere {
-        /// Its id, where HealthFlow names it.
+        /// Its id, if HealthFlow names it.
         existing_id: Option<String>,
     },
-    /// 409: somebody else has that slot. Final for a first request; says nothing about an earlier one of ours.
+    /// 409: another appointment has that slot. Final for a first request; says nothing about an earlier one of ours.
     SlotTaken,
-    /// 412: what stands is not the revision that the request names: nothing was done.
+    /// 412: the request names another revision than the current one: nothing was done.
     Changed,
-    /// The idempotency key was used with other bytes: an earlier request of ours arrived (rule W5).
+    /// The idempotency key was used with another body: an earlier request of ours arrived (rule W5).
     KeyReused,
 }
 
@@ -48,7 +48,7 @@ pub enum NotSent {
     LeaseOver,
 }
 
-/// What HealthFlow says is not there.
+/// What HealthFlow answers does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Missing {
     /// The patient that the appointment is for.
@@ -57,7 +57,7 @@ pub enum Missing {
     Appointment,
 }
 
-/// How a call ended without telling what became of it.
+/// How a call ended so that its effect is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Unknown {
     /// No answer in time.
@@ -66,15 +66,15 @@ pub enum Unknown {
     Reset,
     /// A 5xx answer: the effect may have happened before the error.
     ServerError,
-    /// 503 with `Retry-After`: as a 5xx, and everybody waits before the next call.
+    /// 503 with `Retry-After`: as a 5xx, and all calls wait.
     Unavailable {
         /// `Retry-After`, in milliseconds from the answer.
         retry_after_ms: u64,
     },
     /// A good answer that cannot be read: not JSON, no id in it.
     Unreadable,
-    /// An answer that is neither good nor in the contract's words: a proxy's, or of something else at that address. It
-    /// says nothing about what HealthFlow did.
+    /// An answer that is neither good nor in the contract's words: from a proxy, or something else at that address. It says
+    /// nothing about what HealthFlow did.
     Foreign {
         /// The status it came under.
         status: u16,

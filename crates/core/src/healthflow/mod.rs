@@ -1,4 +1,4 @@
-//! What HealthFlow can be asked, what it answers, and what each fault calls for. Values only: [`encode()`] turns a
+//! Requests to HealthFlow, its answers, and what each fault calls for. Values only: [`encode()`] turns a
 //! [`Request`] into an HTTP request as data, [`decode()`] an HTTP reply as data into a [`Reply`]; sockets live in `http`.
 //! The contract is `schemas/healthflow.openapi.yaml`.
 

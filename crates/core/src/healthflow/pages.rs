@@ -1,9 +1,9 @@
 //! An answer that comes in pages, gathered until the last one.
 
-/// Pages that a look-up may have. A HealthFlow whose cursors lead nowhere must neither keep a booking nor fill the memory.
+/// Most pages of a look-up. A HealthFlow whose cursors never end must neither block a booking nor fill the memory.
 pub const PAGES_MAX: usize = 100;
 
-/// The pages of one answer that came so far.
+/// The pages of one answer so far.
 #[derive(Clone, Debug, Hash)]
 pub struct Pages<T> {
     found: Vec<T>,
@@ -11,7 +11,7 @@ pub struct Pages<T> {
     read: usize,
 }
 
-/// There were more pages than there may be.
+/// There were too many pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endless;
 
@@ -27,8 +27,8 @@ impl<T> Pages<T> {
         self.cursor.as_deref()
     }
 
-    /// Takes in one more page, of at most `pages_max`. Everything that was found once it was the last one; then, and after an error, the next
-    /// answer begins.
+    /// Adds one more page, of at most `pages_max`. Returns everything found once it was the last one; then, and after an
+    /// error, the next answer begins.
     ///
     /// # Errors
     /// It is one page too many.

@@ -1,10 +1,10 @@
-//! What HealthFlow answers when it does answer.
+//! The good answers of HealthFlow.
 
 use crate::appointment::Revision;
 use crate::healthflow::{AppointmentId, Fault};
 use crate::patient::{Candidate, HealthFlowPatientId};
 
-/// A good answer, or the fault that stands for it.
+/// A good answer, or a fault.
 pub type Reply = Result<Answer, Fault>;
 
 /// A good answer, by request.
@@ -12,29 +12,29 @@ pub type Reply = Result<Answer, Fault>;
 pub enum Answer {
     /// One page of a search.
     Patients {
-        /// Whom this page returned.
+        /// The people on this page.
         found: Vec<Candidate>,
         /// Where the next page starts; none on the last one.
         next_cursor: Option<String>,
     },
-    /// The patient stands in HealthFlow (newly, or replayed for the same key).
+    /// The patient exists in HealthFlow (newly, or replayed for the same key).
     PatientCreated(HealthFlowPatientId),
-    /// One page of a look-up: the appointments that are what was sought; normally none or one.
+    /// One page of a look-up: the appointments that match; normally none or one.
     Appointments {
-        /// What this page returned.
+        /// The appointments on this page.
         found: Vec<AppointmentFound>,
         /// Where the next page starts; none on the last one: only there may "nothing" be concluded.
         next_cursor: Option<String>,
     },
-    /// The appointment stands in HealthFlow (newly, or replayed for the same key).
+    /// The appointment exists in HealthFlow (newly, or replayed for the same key).
     AppointmentCreated(AppointmentStands),
-    /// The appointment now stands as it was sent.
+    /// The appointment is now as it was sent.
     AppointmentUpdated(AppointmentStands),
-    /// HealthFlow says that the update was carried out, and shows nothing (204): believed only where the configuration declares it.
+    /// HealthFlow answers that it carried the update out, without content (204): believed only if the configuration declares it.
     UpdateUnseen,
-    /// This stands there now.
+    /// The appointment as it is now.
     AppointmentRead(AppointmentRead),
-    /// Whose chart it is; none where it is nobody's of this practice.
+    /// Whose chart it is; none if it is nobody's in this practice.
     PatientRead(Option<Candidate>),
 }
 
@@ -43,32 +43,32 @@ pub enum Answer {
 pub struct AppointmentFound {
     /// Its id.
     pub id: AppointmentId,
-    /// Whose it is.
+    /// Its patient.
     pub patient: HealthFlowPatientId,
-    /// Its version, where HealthFlow tells one.
+    /// Its version, if HealthFlow gives one.
     pub revision: Option<Revision>,
 }
 
-/// An appointment that a write left standing.
+/// An appointment after a write.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AppointmentStands {
     /// Its id.
     pub id: AppointmentId,
-    /// Its version, where HealthFlow tells one.
+    /// Its version, if HealthFlow gives one.
     pub revision: Option<Revision>,
 }
 
 /// An appointment as it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AppointmentRead {
-    /// Its version, where HealthFlow tells one.
+    /// Its version, if HealthFlow gives one.
     pub revision: Option<Revision>,
-    /// The fingerprint of its content; none where it lacks something that we write.
+    /// The fingerprint of its content; none if it lacks something that we write.
     pub fingerprint: Option<i64>,
 }
 
 impl Answer {
-    /// The same where HealthFlow offers no versions: what looks like one is none.
+    /// The same for a HealthFlow without versions: the field that looks like one is ignored.
     #[must_use]
     pub fn without_revisions(mut self) -> Self {
         match &mut self {

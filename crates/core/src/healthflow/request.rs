@@ -1,4 +1,4 @@
-//! The questions and orders we have for HealthFlow.
+//! The requests that we send to HealthFlow.
 
 use std::sync::Arc;
 
@@ -18,9 +18,9 @@ identifier! {
 pub enum Request {
     /// POST `/patients/search`: one pass.
     SearchPatients {
-        /// Whose patients.
+        /// The practice.
         practice: PracticeId,
-        /// What to look for.
+        /// What to search for.
         pass: Pass,
         /// Where the previous page ended; none for the first page.
         cursor: Option<String>,
@@ -32,37 +32,37 @@ pub enum Request {
         /// `Idempotency-Key` (rule W6).
         idempotency_key: String,
     },
-    /// GET `/appointments`: one page of what a create in doubt may have become.
+    /// GET `/appointments`: one page of the look-up for a create in doubt.
     FindAppointment {
         /// Whose book.
         practice: PracticeId,
-        /// What to look for.
+        /// What to search for.
         sought: Sought,
         /// Where the previous page ended; none for the first page.
         cursor: Option<String>,
     },
     /// POST `/appointments`.
     CreateAppointment {
-        /// What should stand there.
+        /// The appointment.
         content: AppointmentContent,
         /// `Idempotency-Key` (rule W6).
         idempotency_key: String,
     },
-    /// PUT `/appointments/{id}`: the whole appointment as it should stand.
+    /// PUT `/appointments/{id}`: the whole appointment as it should be.
     UpdateAppointment {
         /// Which.
         id: AppointmentId,
-        /// What should stand there.
+        /// The appointment.
         content: AppointmentContent,
-        /// `If-Match`: only if this is what stands; none to write whatever stands.
+        /// `If-Match`: only if this is the current revision; none to overwrite any.
         if_match: Option<Revision>,
     },
-    /// GET `/appointments/{id}`: what stands there, where it is not what we left there.
+    /// GET `/appointments/{id}`: the appointment, if it is not as we left it.
     ReadAppointment {
         /// Which.
         id: AppointmentId,
     },
-    /// GET `/patient/{id}`: whose chart it is, before an id that was sent along is believed.
+    /// GET `/patient/{id}`: whose chart it is, before we believe an id that was sent along.
     ReadPatient {
         /// Whose patient it must be.
         practice: PracticeId,
@@ -76,27 +76,27 @@ pub enum Request {
 pub enum Sought {
     /// Our reference.
     Reference(BookingId),
-    /// What the create asked for, where HealthFlow does not keep our reference.
+    /// The slot that the create asked for, if HealthFlow does not keep our reference.
     Slot(Slot),
 }
 
-/// What a patient created by us is to look like.
+/// A patient as we create it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PatientContent {
-    /// Whose patient.
+    /// The practice.
     pub practice: PracticeId,
     /// DentScheduler's snapshot; its id becomes `external_id`.
     pub patient: Patient,
 }
 
-/// What an appointment written by us is to look like.
+/// An appointment as we write it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AppointmentContent {
     /// Whose book.
     pub practice: PracticeId,
     /// Our reference (`external_id`).
     pub booking: BookingId,
-    /// For whom.
+    /// The patient.
     pub patient: HealthFlowPatientId,
     /// The practice's location.
     pub location_id: Arc<str>,
@@ -107,7 +107,7 @@ pub struct AppointmentContent {
 }
 
 impl AppointmentContent {
-    /// What `booking` wants to stand in HealthFlow for `patient`.
+    /// The appointment that `booking` wants for `patient`.
     pub fn wanted(booking: &Booking, patient: HealthFlowPatientId) -> Self {
         AppointmentContent {
             practice: booking.key.practice.clone(),
@@ -119,7 +119,7 @@ impl AppointmentContent {
         }
     }
 
-    /// Where in the book it asks to stand.
+    /// The slot that it asks for.
     pub fn slot(&self) -> Slot {
         Slot {
             patient_id: self.patient.0.clone(),
@@ -160,7 +160,7 @@ impl Operation {
         Operation::ReadPatient,
     ];
 
-    /// Whether HealthFlow changes when it is carried out: such a request needs an intent (rule W1).
+    /// Whether it changes HealthFlow: such a request needs an intent (rule W1).
     pub const fn is_write(self) -> bool {
         matches!(self, Operation::CreatePatient | Operation::CreateAppointment | Operation::UpdateAppointment)
     }

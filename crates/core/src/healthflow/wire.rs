@@ -1,4 +1,4 @@
-//! HTTP as plain values: what `http` sends and what the simulator answers, without a socket in sight.
+//! HTTP as plain values, without sockets: what `http` sends and what the simulator answers.
 
 /// An HTTP request as data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub struct WireRequest {
     pub path_and_query: String,
     /// `Idempotency-Key`, on creates.
     pub idempotency_key: Option<String>,
-    /// `If-Match`, on updates where HealthFlow offers versions: an entity tag, with its quotes.
+    /// `If-Match`, on updates if HealthFlow offers versions: an entity tag, with its quotes.
     pub if_match: Option<String>,
     /// JSON body; none on GET.
     pub body: Option<Vec<u8>>,
@@ -37,11 +37,11 @@ pub struct WireReply {
     pub body: Vec<u8>,
 }
 
-/// How the exchange ended when there is no reply.
+/// How an exchange ended without a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransportFault {
     /// Nothing was sent.
     NotSent(super::fault::NotSent),
-    /// Sent, or perhaps sent; no complete reply.
+    /// It was or may have been sent; no complete reply came.
     Unknown(super::fault::Unknown),
 }

@@ -6,11 +6,11 @@ use crate::booking::PracticeId;
 use crate::limits::TokenBucket;
 use crate::time::Timestamp;
 
-/// The longest pause that is believed: a `Retry-After` beyond it is a mistake of the server.
+/// The longest pause: a `Retry-After` beyond it is a mistake of the server.
 pub const PAUSE_MAX_MS: i64 = 3_600_000;
 
-/// So many practices that are forbidden (403) one after the other, while nobody is served, are no longer matters of
-/// theirs: the account has lost its rights.
+/// If this many practices get 403 in a row and none is served in between, the account has lost its rights, not the
+/// practices.
 pub const FORBIDDEN_PRACTICES_MAX: usize = 3;
 
 /// Whether a call may go out now.
@@ -20,20 +20,20 @@ pub struct Account {
     usual_pause_ms: i64,
     bucket: TokenBucket,
     paused_until: Timestamp,
-    /// Practices that were forbidden since anybody was served.
+    /// Practices that got 403 since the last one was served.
     forbidden: Vec<PracticeId>,
-    /// How often everybody was asked to wait.
+    /// How often all calls were paused.
     pauses: u32,
-    /// After how many of these the call went out that was served; none before any was.
+    /// After how many of these pauses the last call that was served went out; none if none was served yet.
     served_after: Option<u32>,
-    /// A long wait that one more has to hear of.
+    /// A long wait that one more booking must confirm.
     trial: Option<Trial>,
-    /// Until then a long wait is known to be a booking's own.
+    /// Until then a long wait counts as a booking's own.
     own_until: Timestamp,
 }
 
-/// HealthFlow asks one booking to wait for longer than usual. That may be the account's limit or that of an endpoint,
-/// so another one asks before everybody waits for so long.
+/// HealthFlow asks one booking to wait for longer than usual. The limit may be the account's or an endpoint's, so another
+/// booking asks before all calls wait that long.
 #[derive(Clone, Debug, Hash)]
 struct Trial {
     practice: PracticeId,
@@ -42,12 +42,12 @@ struct Trial {
     call: Option<u64>,
 }
 
-/// Whom a wait that HealthFlow asks for concerns.
+/// Who waits when HealthFlow asks for a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// Everybody, until then.
+    /// All calls, until then.
     All(Timestamp),
-    /// Only whoever was asked: others are served meanwhile.
+    /// Only the booking that got the answer: others are served meanwhile.
     One,
 }
 
@@ -99,15 +99,15 @@ impl Account {
         self.paused_until
     }
 
-    /// How often everybody was asked to wait so far.
+    /// How often all calls were paused so far.
     pub fn pauses(&self) -> u32 {
         self.pauses
     }
 
-    /// HealthFlow answers `call` of `practice` that it should wait, and for how long where it says so; `told` is the pause
-    /// in which it said so to the same booking before. Everybody waits, for the usual pause at most. Where it asks for more,
-    /// the next call goes out alone: only if that is to wait too does everybody wait for so long. Where somebody else was
-    /// served since that booking was told, the wait is its own.
+    /// HealthFlow asks `call` of `practice` to wait, perhaps with a time; `told` is the pause in which it asked the same
+    /// booking before. All calls wait, for the usual pause at most. If it asks for more, the next call goes out alone: all
+    /// wait that long only if that one is asked to wait too. If another booking was served since this one was asked before,
+    /// the wait is its own.
     pub fn throttled(
         &mut self,
         call: u64,
@@ -134,21 +134,21 @@ impl Account {
         Asked::All(self.pause(wait_ms.min(self.usual_pause_ms), now))
     }
 
-    /// A call goes out; where a long wait is on trial, it is the one that asks.
+    /// A call goes out; if a long wait is to be confirmed, it is the one that asks.
     pub fn is_sent(&mut self, call: u64) {
         if let Some(trial) = &mut self.trial {
             trial.call.get_or_insert(call);
         }
     }
 
-    /// The practice that was asked for a long wait, if the next call is the one that finds out whom it concerns: a call of
-    /// another practice says more.
+    /// The practice that was asked for a long wait, if the next call is to confirm it: a call of another practice shows
+    /// more.
     pub fn on_trial(&self, now: Timestamp) -> Option<&PracticeId> {
         let trial = self.trial.as_ref().filter(|trial| now < trial.ends_at && trial.call.is_none());
         trial.map(|trial| &trial.practice)
     }
 
-    /// A call ended with nothing that HealthFlow said about it. Where it never left, another one asks in its place.
+    /// A call ended without an answer of HealthFlow. If it was never sent, another one asks in its place.
     pub fn is_unanswered(&mut self, call: u64, was_sent: bool) {
         let Some(mut trial) = self.trial.take_if(|trial| trial.call == Some(call)) else { return };
         if !was_sent {
@@ -157,7 +157,7 @@ impl Account {
         }
     }
 
-    /// A call for `practice` was forbidden: whether that is the account's by now, not the practice's.
+    /// A call for `practice` got 403; returns whether the account has lost its rights by now.
     pub fn is_forbidden(&mut self, practice: &PracticeId) -> bool {
         if self.forbidden.len() < FORBIDDEN_PRACTICES_MAX && !self.forbidden.contains(practice) {
             self.forbidden.push(practice.clone());
@@ -165,7 +165,7 @@ impl Account {
         self.forbidden.len() >= FORBIDDEN_PRACTICES_MAX
     }
 
-    /// HealthFlow looked at what a call asked for that went out after so many pauses: the account has its rights.
+    /// HealthFlow served a call that went out after so many pauses: the account has its rights.
     pub fn is_served(&mut self, call: u64, sent_after: u32) {
         self.forbidden.clear();
         self.served_after = self.served_after.max(Some(sent_after));
@@ -189,7 +189,7 @@ impl Account {
         self.stopped_until(now).unwrap_or_else(|| self.bucket.next_at(now))
     }
 
-    /// Until when nothing goes out: a pause, or the one call that asks whether to wait.
+    /// Until when nothing goes out: because of a pause, or of the one call that confirms a long wait.
     fn stopped_until(&mut self, now: Timestamp) -> Option<Timestamp> {
         self.trial.take_if(|trial| trial.ends_at <= now);
         let asks = self.trial.as_ref().filter(|trial| trial.call.is_some()).map(|trial| trial.ends_at);

@@ -1,4 +1,4 @@
-//! How fast HealthFlow may be called: an account's rate, and its pauses.
+//! How fast we may call HealthFlow: an account's rate, and its pauses.
 
 pub mod account;
 pub mod token_bucket;

@@ -1,4 +1,4 @@
-//! A token bucket: so many calls a second, and a small burst at most.
+//! A token bucket: a rate of calls a second, and a small burst at most.
 
 use std::hash::{Hash, Hasher};
 
@@ -17,14 +17,14 @@ impl Hash for TokenBucket {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let TokenBucket { per_second, burst, tokens, filled_at } = self;
         [per_second, burst, tokens].map(|number| number.to_bits()).hash(hasher);
-        // Since when a full one is full makes no difference.
+        // It does not matter since when a full bucket is full.
         (tokens < burst).then_some(filled_at).hash(hasher);
     }
 }
 
 impl TokenBucket {
-    /// A bucket that grants `per_second` tokens a second. It holds a tenth of a second's worth, at least one, so that
-    /// no second sees noticeably more than its share.
+    /// A bucket that grants `per_second` tokens a second. It holds a tenth of a second's worth, at least one, so that no
+    /// second gets noticeably more than its share.
     pub fn new(per_second: f64, now: Timestamp) -> Self {
         let mut bucket = TokenBucket { per_second: 0.0, burst: 1.0, tokens: 0.0, filled_at: now };
         bucket.set_rate(per_second, now);
@@ -49,7 +49,7 @@ impl TokenBucket {
         granted
     }
 
-    /// When the next token is there: `now` or later; never, if the rate is zero.
+    /// When the next token is there: `now` or later; never if the rate is zero.
     pub fn next_at(&mut self, now: Timestamp) -> Timestamp {
         self.fill(now);
         if self.tokens >= 1.0 {

@@ -1,11 +1,10 @@
-//! Match, new or review. The rule here is plain and explicit: everything equal is a match, nobody similar is new, and
-//! whatever lies between is for a person to decide. Guessing here would put one person's treatment into another
-//! person's chart.
+//! Match, new or review. The rule is plain: everything equal is a match, nobody similar is new, and anything in between goes
+//! to review. A guess would put one person's treatment into another person's chart.
 //!
-//! Names are *equal* where they are spelled alike but for case, width, apostrophes, hyphens and the marks that a
-//! spelling may lack ([`Name::is_same`]); *similar* looks at them without any mark ([`Name::plain`]). So what is equal
-//! only without marks (たいき and だいき) is similar, never equal. A sex *differs* where both sides give one (female, male
-//! or other; "unknown" gives none) and the two are not the same.
+//! Names are *equal* if they are spelled alike except for case, width, apostrophes, hyphens and the marks that a spelling
+//! may lack ([`Name::is_same`]); *similar* compares them without any mark ([`Name::plain`]). So names that are equal only
+//! without marks (たいき and だいき) are similar, never equal. A sex *differs* if both sides give one (female, male or other;
+//! "unknown" gives none) and the two are not the same.
 //!
 //! | what the candidates say | decision |
 //! |---|---|
@@ -44,12 +43,12 @@ use jiff::civil::Date;
 use crate::booking::PatientId;
 use crate::patient::{Candidate, HealthFlowPatientId, Name, Person};
 
-/// What the candidates say about who the patient is.
+/// Who the patient is, judged by the candidates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Exactly one candidate is this person beyond doubt.
+    /// Exactly one candidate is certainly this person.
     Match(HealthFlowPatientId),
-    /// No candidate comes near.
+    /// No candidate is similar.
     New,
     /// A person must decide; the evidence per candidate.
     Review(Vec<Evidence>),
@@ -68,7 +67,7 @@ pub struct Evidence {
     pub date_of_birth: Agreement,
     /// Postal code.
     pub postal_code: Agreement,
-    /// Given name without any mark: where it is `equal` and the given name `differs`, only marks do.
+    /// Given name without any mark: if it is `equal` and the given name `differs`, only marks differ.
     pub given_name_without_marks: Agreement,
     /// Family name without any mark.
     pub family_name_without_marks: Agreement,
@@ -87,8 +86,8 @@ pub enum Agreement {
     Missing,
 }
 
-/// Who of `candidates` is `person`, by the tables above. `own_reference` is DentScheduler's id of the patient. Believe
-/// [`Decision::New`] only when every search pass has answered completely. The order of the candidates does not matter.
+/// Which of `candidates` is `person`, by the tables above. `own_reference` is DentScheduler's id of the patient. Trust
+/// [`Decision::New`] only if every search pass has answered completely. The order of the candidates does not matter.
 pub fn decide(person: &Person, candidates: &[Candidate], own_reference: &PatientId) -> Decision {
     let is_ours = |candidate: &&Candidate| candidate.external_id.as_deref() == Some(own_reference.as_str());
     let ours: Vec<&Candidate> = candidates.iter().filter(is_ours).collect();
@@ -105,9 +104,8 @@ pub fn decide(person: &Person, candidates: &[Candidate], own_reference: &Patient
     if similar.is_empty() { Decision::New } else { review(person, &similar) }
 }
 
-/// Whether `other` is near enough to `person` that nobody but a person may call them two people: a row of the second
-/// table of this file holds, or all four fields are equal. Symmetric; also tells which new people wait for each other
-/// (rule W7).
+/// Whether `other` is so near to `person` that only a human may decide that they are two people: a row of the second table
+/// of this file holds, or all four fields are equal. Symmetric; also decides which new people wait for each other (rule W7).
 pub fn is_similar(person: &Person, other: &Person) -> bool {
     let given = plain(&person.given_name, &other.given_name);
     let family = plain(&person.family_name, &other.family_name);
@@ -136,14 +134,14 @@ pub fn is_similar(person: &Person, other: &Person) -> bool {
     row_1 || row_2 || row_3 || row_4 || row_5
 }
 
-/// Whether `other` agrees with `person` in something that tells people apart: the birthday, or a word of the name. A chart
-/// that does not is somebody else's, whatever reference or id leads to it.
+/// Whether `other` agrees with `person` in something that distinguishes people: the birthday, or a word of the name. If not,
+/// the chart is somebody else's, whatever reference or id leads to it.
 pub fn agrees_in_something(person: &Person, other: &Person) -> bool {
     date_of_birth(person, other) == Agreement::Equal || has_word_in_common(person, other)
 }
 
-/// Whether the chart of `other` may be that of `person`, given that somebody says so: the birthday is equal, or the two are
-/// similar.
+/// Whether the chart of `other` may be that of `person`, given that DentScheduler or HealthFlow claims it: the birthday is
+/// equal, or the two are similar.
 pub fn may_be_chart_of(person: &Person, other: &Person) -> bool {
     date_of_birth(person, other) == Agreement::Equal || is_similar(person, other)
 }
@@ -164,7 +162,7 @@ pub fn evidence(person: &Person, candidate: &Candidate) -> Evidence {
 }
 
 impl Evidence {
-    /// Whether every field that a person is found by has a value on both sides and agrees.
+    /// Whether every field of the search has a value on both sides and agrees.
     pub fn is_all_equal(&self) -> bool {
         [self.given_name, self.family_name, self.date_of_birth, self.postal_code]
             .iter()
@@ -194,8 +192,8 @@ fn the_only_one(person: &Person, found: &[&Candidate], is_certain: impl Fn(&Cand
     }
 }
 
-/// Whether the two have nothing in common that stays with a person: neither date of birth nor any word of a name. What
-/// is missing on one side says nothing.
+/// Whether the two share nothing that stays with a person: neither date of birth nor any word of a name. A field that is
+/// missing on one side does not count.
 fn is_somebody_else(person: &Person, other: &Person) -> bool {
     let has_name = |one: &Person| !(one.given_name.is_missing() && one.family_name.is_missing());
     date_of_birth(person, other) == Agreement::Differs

@@ -1,6 +1,6 @@
-//! A fingerprint of whom a creation was sent for. It is stored in `patients.state`, so what it covers and how that is
-//! spelled never changes: another value under the same description would take somebody for another person. How people
-//! are compared may change, in [`name`](super::name) and [`decide`](super::decide); nothing here follows.
+//! A fingerprint of the person for whom a creation was sent. It is stored in `patients.state`, so its fields and their
+//! spelling never change: another value for the same description would take a person for somebody else. The comparison of
+//! people may change, in [`name`](super::name) and [`decide`](super::decide); this must not.
 
 use sha2::{Digest, Sha256};
 use unicode_normalization::UnicodeNormalization;
@@ -70,7 +70,7 @@ mod tests {
         }
     }
 
-    /// Goal: what is stored is understood for ever. Method: values that the first version computed.
+    /// Goal: stored values stay comparable for ever. Method: values that the first version computed.
     #[test]
     fn fingerprints_are_what_they_always_were() {
         let rows = [

@@ -1,8 +1,8 @@
 //! Whom a link was made for, as digests: of the birthday, and of each word of the name. DentScheduler reuses, merges and
 //! mistypes ids; without this the next person under an id is written into the chart of the last one.
 //!
-//! They are personal data. Each is salted with practice and patient id, so the same name has another digest at every
-//! patient; but names and birthdays are few, so whoever holds one with its ids can find them by trying.
+//! They are personal data. Each is salted with practice and patient id, so the same name has another digest for each
+//! patient; but names and birthdays are few, so anyone who has a digest with its ids can find them by trying.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -17,21 +17,21 @@ pub const NAME_WORDS_MAX: usize = 16;
 /// in four thousand million.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PersonDigests {
-    /// Of the date of birth; none where there was none, or only a placeholder.
+    /// Of the date of birth; none if it was missing or a placeholder.
     pub born: Option<u32>,
     /// Of each word of given and family name, in ascending order, each once.
     pub name_words: Vec<u32>,
 }
 
-/// How somebody compares with whom a link was made for.
+/// How somebody compares with the person a link was made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Likeness {
     /// Birthday and every word agree.
     Same,
-    /// The birthday agrees, the name has changed: what is remembered of the name changes with it.
+    /// The birthday agrees, the name has changed: the link learns the new name.
     Renamed,
-    /// The birthday differs, or there is none to compare; at least one word of the name agrees. Nothing is learnt from that:
-    /// while the first birthday, or else the first name, is kept, no chain of small changes leads from one person to another.
+    /// The birthday differs, or there is none to compare; at least one word of the name agrees. The link learns nothing: while
+    /// it keeps the first birthday, or else the first name, no chain of small changes leads from one person to another.
     OtherBirthday,
     /// Neither the birthday nor any word of the name agrees: somebody else.
     Stranger,
@@ -50,7 +50,7 @@ impl PersonDigests {
         PersonDigests { born: born.map(|born| digest("born", patient, &born)), name_words }
     }
 
-    /// How `other`, of the same patient, compares with whom these were taken of.
+    /// How `other`, who comes under the same patient id, compares with the person of these digests.
     pub fn compare(&self, other: &PersonDigests) -> Likeness {
         let has_word_in_common = self.name_words.iter().any(|word| other.name_words.contains(word));
         match (self.born, other.born) {
@@ -59,7 +59,7 @@ impl PersonDigests {
             }
             (Some(one), Some(another)) if one == another => Likeness::Renamed,
             (None, None) if self.name_words == other.name_words => Likeness::Same,
-            // There was no birthday to keep: this is the first one.
+            // There was no birthday yet: this is the first one.
             (None, Some(_)) if has_word_in_common => Likeness::Renamed,
             _ if has_word_in_common => Likeness::OtherBirthday,
             _ => Likeness::Stranger,
@@ -67,8 +67,7 @@ impl PersonDigests {
     }
 }
 
-/// Whether `word` says something about who it is: an initial does not. Where letters have no case, one of them may be a
-/// whole name.
+/// Whether `word` identifies somebody: an initial does not. In scripts without case, one letter may be a whole name.
 fn counts(word: &str) -> bool {
     let mut letters = word.chars();
     match (letters.next(), letters.next()) {

@@ -1,4 +1,4 @@
-//! Who of HealthFlow's patients ours is, and for whom that was found out.
+//! Which of HealthFlow's patients ours is, and for whom the link was made.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,10 +12,10 @@ pub struct Link {
     pub healthflow_patient_id: HealthFlowPatientId,
     /// How we know.
     pub origin: LinkOrigin,
-    /// Whom it was made for; none of a link that an earlier release stored and that no booking has used since.
+    /// Whom it was made for; none for a link that an earlier release stored and no booking has used since.
     pub digests: Option<PersonDigests>,
     /// Another id that DentScheduler sends along for this patient, and that HealthFlow does not know or shows to be somebody
-    /// else's: it is not asked about again.
+    /// else's: we do not ask about it again.
     pub outranks: Option<HealthFlowPatientId>,
 }
 

@@ -1,6 +1,6 @@
 //! Which marks a name may lack and still be the same name. Leaving out one mark too many puts one twin's treatment into
-//! the other's chart; keeping one too many asks a person. So a mark may be left out only where no alphabet makes another
-//! letter of it, and where a script is not named here, none may.
+//! the other's chart; keeping one too many asks a person. So a mark may be left out only if it makes another letter in no
+//! alphabet, and none may in a script that is not named here.
 //!
 //! | script | may be left out | never | why |
 //! |---|---|---|---|
@@ -13,17 +13,17 @@
 //! | kana | | dakuten, handakuten | か is ka, が is ga: たいき and だいき are two people |
 //! | Devanagari, Bengali, Tamil and their kin, Thai, Lao, Khmer, Burmese, Tibetan | | vowel signs, viramas, nuktas, tone marks | a vowel sign is the vowel: राम is Ram, रोमा is Roma |
 //! | Hangul | | | its letters compose to syllables (NFC) and carry no marks |
-//! | every other script | | all marks | nobody has looked into it |
+//! | every other script | | all marks | not examined yet |
 //!
-//! What is left out is left out by one side. Two names whose same letter carries *different* such marks are different:
-//! אוֹרִי (Ori) and אוּרִי (Uri), both pointed. Unpointed they are both אורי, and nobody can tell them apart.
+//! A mark is left out by one side. Two names whose same letter carries *different* such marks are different: אוֹרִי (Ori) and
+//! אוּרִי (Uri), both pointed. Unpointed they are both אורי and cannot be distinguished.
 //!
 //! The price of the Latin row: in Icelandic and Faroese á, é, í, ó and ú are letters of the alphabet, in Polish ó is, and
-//! in Albanian ë. A name does not say its language. Two people of one birthday, family name and postal code whose names
-//! differ by nothing but such a letter, one side written without it, would be taken for one.
+//! in Albanian ë. A name does not tell its language. Two people with one birthday, family name and postal code whose names
+//! differ only in such a letter, with one side written without it, would be taken for one.
 //!
-//! No crate for scripts: Unicode gives Hebrew's and Arabic's vocalisation combining classes of their own, and of the
-//! other scripts the letters are few enough to be named.
+//! No crate for scripts: Unicode gives Hebrew's and Arabic's vocalisation combining classes of their own, and the letters
+//! of the other scripts are few enough to be named.
 
 use unicode_normalization::char::canonical_combining_class;
 
@@ -48,7 +48,7 @@ impl Letter {
     pub(super) fn may_lack(&self, mark: char, could_be_vietnamese: bool) -> bool {
         let is_accent = matches!(mark, ACUTE | GRAVE);
         match self.base {
-            // Beside another mark it is no stress: ế, ǘ.
+            // Together with another mark it is not stress: ế, ǘ.
             Some('a' | 'e' | 'i' | 'o' | 'u') if self.marks.len() > 1 => false,
             Some('e' | 'i') if mark == DIAERESIS => true,
             Some('a' | 'e' | 'i' | 'o' | 'u') => is_accent && !could_be_vietnamese,

@@ -1,4 +1,4 @@
-//! Who a booking is for. Given what HealthFlow's search answered, [`decide`](decide::decide) says match, new or review;
+//! Who a booking is for. From the answers of HealthFlow's search [`decide`](decide::decide) concludes match, new or review;
 //! it never guesses. Pure; knows nothing of HealthFlow's wire format.
 
 pub mod decide;
@@ -36,18 +36,18 @@ pub struct Candidate {
     pub person: Person,
 }
 
-/// What tells one person from another, in one spelling.
+/// What distinguishes one person from another, in one spelling.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Person {
     /// Given name.
     pub given_name: Name,
     /// Family name.
     pub family_name: Name,
-    /// Date of birth; none where there is none, or only a placeholder (see [`placeholder`]).
+    /// Date of birth; none if it is missing or a placeholder (see [`placeholder`]).
     pub date_of_birth: Option<Private<jiff::civil::Date>>,
     /// Postal code, see [`postal_code`].
     pub postal_code: Private<String>,
-    /// Sex; none where nobody asked or told.
+    /// Sex; none if unknown.
     pub sex: Option<Private<Sex>>,
 }
 

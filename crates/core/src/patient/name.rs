@@ -1,5 +1,5 @@
-//! A name under two keys. The *plain* key drops every mark: it finds, groups and shows who could be the same. The
-//! *exact* key keeps what makes another letter: only it may say that two names are one.
+//! A name has two keys. The *plain* key drops every mark: it finds and groups people who could be the same. The *exact* key
+//! keeps the marks that make another letter: only it decides that two names are the same.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::{canonical_combining_class, is_combining_mark};
@@ -52,13 +52,13 @@ impl Name {
         Name { plain: plain.join(" ").into(), exact: exact.into(), left_out: left_out.into() }
     }
 
-    /// The key to search and group by: without any mark, letters that a keyboard may lack as they are typed without
-    /// (`ø` as `o`). Empty where the name has no letter: then it is missing.
+    /// The key to search and group by: without any mark, and with letters that a keyboard may lack as people type them
+    /// without it (`ø` as `o`). Empty if the name has no letter: then it is missing.
     pub fn plain(&self) -> &str {
         self.plain.reveal()
     }
 
-    /// The key that equal names share: without the marks that a spelling may lack.
+    /// The key that equal names share: without marks that a spelling may lack.
     pub fn exact(&self) -> &str {
         self.exact.reveal()
     }
@@ -68,8 +68,8 @@ impl Name {
         self.plain().is_empty()
     }
 
-    /// Whether the two are one name: the exact keys are equal, and no letter carries other marks on one side than on
-    /// the other. Symmetric; false where one is missing.
+    /// Whether the two are one name: the exact keys are equal, and no letter carries conflicting marks. Symmetric; false if
+    /// one is missing.
     pub fn is_same(&self, other: &Name) -> bool {
         !self.is_missing() && self.exact == other.exact && !self.is_marked_otherwise(other)
     }
@@ -117,7 +117,7 @@ fn fold(c: char) -> impl Iterator<Item = char> {
     is_kept.then_some(c).into_iter().chain(folded.filter(move |_| !is_kept))
 }
 
-/// A letter as it is typed where a keyboard lacks it; of the letters that look like apostrophes nothing.
+/// A letter as people type it if their keyboard lacks it; nothing for letters that look like apostrophes.
 fn plain_letters(c: char) -> impl Iterator<Item = char> {
     let typed = match c {
         'æ' => ['a', 'e'],

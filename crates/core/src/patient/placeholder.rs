@@ -1,22 +1,22 @@
-//! Values that stand for "not known". Practices and the programs they came from fill a field that must be filled with such
-//! a value, and thousands share it: taken for a birthday, it makes strangers alike, and searched by, it finds half a practice.
+//! Values that mean "unknown". Practices and their earlier programs put such a value into a required field, and thousands
+//! share it: taken for a birthday it makes strangers alike, and a search by it finds half a practice.
 
 use jiff::civil::{Date, date};
 
 use crate::private::Private;
 
-/// Days that are hardly ever a birthday: where calendars of computers begin, and what people type to get on.
+/// Days that are hardly ever a birthday: where computer calendars begin, and what people type to get past the field.
 const DATES: [Date; 4] = [date(1900, 1, 1), date(1901, 1, 1), date(1904, 1, 1), date(1970, 1, 1)];
-/// In these years the birthday of a patient may lie; 0001-01-01, 1753-01-01, 1899-12-30 and 9999-12-31 are none.
+/// Years in which a patient's birthday may be; 0001-01-01, 1753-01-01, 1899-12-30 and 9999-12-31 are placeholders.
 const YEARS: std::ops::Range<i16> = 1900..2200;
 
-/// The birthday that `date` is; none where it is a placeholder.
+/// `date` as a birthday; none if it is a placeholder.
 pub fn birthday(date: Date) -> Option<Private<Date>> {
     let is_one = YEARS.contains(&date.year()) && !DATES.contains(&date);
     is_one.then(|| Private::new(date))
 }
 
-/// Whether a postal code, normalised, is a placeholder: nothing but zeros, or but nines.
+/// Whether a normalised postal code is a placeholder: only zeros, or only nines.
 pub(super) fn is_no_postal_code(code: &str) -> bool {
     ["0", "9"].iter().any(|digit| code.len() >= 3 && code.trim_matches(|c| digit.starts_with(c)).is_empty())
 }

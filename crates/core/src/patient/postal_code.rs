@@ -4,8 +4,8 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::patient::placeholder::is_no_postal_code;
 
-/// A postal code for comparison: NFKC, letters and digits only, upper case; of a US ZIP+4 the first five digits. Empty
-/// where it is a placeholder.
+/// A postal code for comparison: NFKC, letters and digits only, upper case; of a US ZIP+4 the first five digits. Empty if
+/// it is a placeholder.
 pub fn postal_code(text: &str) -> String {
     let kept = text.nfkc().flat_map(char::to_uppercase).filter(|c| c.is_alphanumeric());
     // Once more: what is left of it may be in another order than the standard's.

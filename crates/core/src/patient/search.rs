@@ -1,6 +1,6 @@
-//! The passes in which HealthFlow is searched for a patient. One pass by one identifier finds only a third of the
-//! patients that are there; these four together find nearly all, with about one candidate a query. A value that is only a
-//! placeholder is nothing to search by, and a pass that finds too many is given up: see [`Search::too_wide`].
+//! The passes of the search for a patient in HealthFlow. One pass by one identifier finds only a third of the patients that
+//! exist; these four together find nearly all, with about one candidate a query. A placeholder is not searched by, and a
+//! pass that finds too many is abandoned: see [`Search::too_wide`].
 
 use crate::booking::{Patient, PatientId};
 use crate::patient::{Candidate, Person, placeholder, postal_code};
@@ -12,9 +12,9 @@ use crate::time::Timestamp;
 pub enum Pass {
     /// Patients created through us for this patient: our reference.
     Reference(PatientId),
-    /// Everybody born that day.
+    /// All patients born on that day.
     DateOfBirth(Private<jiff::civil::Date>),
-    /// Given and family name, where the birthday or the postal code says nothing.
+    /// Given and family name, if the birthday or the postal code is missing.
     Names(Private<String>, Private<String>),
     /// Family name and postal code.
     FamilyNameAndPostalCode(Private<String>, Private<String>),
@@ -39,8 +39,8 @@ impl Pass {
     }
 }
 
-/// The passes for `patient`, in order, that must all have answered before "nobody" may be believed. `is_crowded` says that
-/// too many share the birthday.
+/// The passes for `patient`, in order; all must have answered before "nobody" can be trusted. `is_crowded`: too many share
+/// the birthday.
 pub fn passes(patient: &Patient, is_crowded: bool) -> Vec<Pass> {
     let (given_name, family_name) = (&patient.given_name, &patient.family_name);
     let names = || Pass::Names(given_name.clone(), family_name.clone());
@@ -60,21 +60,21 @@ pub fn passes(patient: &Patient, is_crowded: bool) -> Vec<Pass> {
 /// A search under way: which passes have answered completely, and whom they returned.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Search {
-    /// When the first pass was sent: what we created after that it may not have seen (rule W7).
+    /// When the first pass was sent: the search may have missed what we created after that (rule W7).
     pub started_at: Timestamp,
-    /// How many passes have answered, every page of them, or were given up.
+    /// How many passes have answered completely or were abandoned.
     pub answered: usize,
     /// Whom they returned, each person once.
     pub candidates: Vec<Candidate>,
-    /// Whether more share the patient's birthday than can be read: it is a placeholder of that practice, and counts as
+    /// Whether more patients share the birthday than can be read: it is a placeholder of that practice and counts as
     /// missing.
     pub is_crowded: bool,
-    /// Whether a pass was given up: who was not found may stand there nevertheless.
+    /// Whether a pass was abandoned: a patient who was not found may exist all the same.
     pub is_incomplete: bool,
 }
 
 impl Search {
-    /// A search whose first pass goes out now.
+    /// A search whose first pass is sent now.
     pub fn start(now: Timestamp) -> Self {
         Search {
             started_at: now,
@@ -85,14 +85,14 @@ impl Search {
         }
     }
 
-    /// The pass for `patient` that comes next; none when all have answered. Without references the first one would find
-    /// nobody, or everybody.
+    /// The next pass for `patient`; none once all have answered. Without references the first one would find nobody, or
+    /// everybody.
     pub fn next_pass(&self, patient: &Patient, has_references: bool) -> Option<Pass> {
         let done = self.answered + usize::from(!has_references);
         passes(patient, self.is_crowded).into_iter().nth(done)
     }
 
-    /// Takes in the complete answer of the next pass.
+    /// Adds the complete answer of the next pass.
     pub fn learn(&mut self, found: Vec<Candidate>) {
         self.answered += 1;
         for candidate in found {
@@ -102,8 +102,8 @@ impl Search {
         }
     }
 
-    /// The next pass, `pass`, finds more than can be read. A birthday that so many share says nothing: the names are asked
-    /// for in its place. Any other pass is left to those that remain, and "nobody" is not believed any more.
+    /// The next pass, `pass`, finds more than can be read. A birthday that so many share is no evidence: the names are
+    /// searched by instead. After any other pass the remaining ones decide, and "nobody" is not trusted any more.
     pub fn too_wide(&mut self, pass: &Pass) {
         if matches!(pass, Pass::DateOfBirth(_)) {
             self.is_crowded = true;
@@ -113,7 +113,7 @@ impl Search {
         }
     }
 
-    /// `patient` as far as it can be told from others.
+    /// The features of `patient` that distinguish people.
     pub fn person(&self, patient: &Patient) -> Person {
         let mut person = Person::from(patient);
         person.date_of_birth.take_if(|_| self.is_crowded);

@@ -1,6 +1,6 @@
-//! When a version that keeps failing is given up. The question is how long it was tried, not how late it is: a walk-in comes
-//! after its visit began, and so does everything that waited out an outage. Without this rule the first hiccup ends them,
-//! and a visit that was cancelled in time to be told stands in the practice's book.
+//! When a version that keeps failing is given up. What counts is how long it was tried, not how late it is: a walk-in comes
+//! after its visit began, and so does everything that waited out an outage. Without this rule the first hiccup would end
+//! them, and a visit that was cancelled late would stay in HealthFlow.
 
 use crate::booking::{Booking, BookingStatus, Source};
 use crate::event::Schedule;
@@ -33,23 +33,23 @@ impl Patience {
     }
 }
 
-/// Whether a version serves only a practice that waits for its visit to begin. A cancellation takes away what stands
-/// wrongly, and what was asked for once the visit had begun is for the practice's records.
+/// Whether a version is useful only before its visit begins. A cancellation removes an appointment that should not exist,
+/// and what was requested after the visit began is for the practice's records.
 fn is_for_its_visit(booking: &Booking) -> bool {
     booking.source == Source::Live
         && booking.status == BookingStatus::Scheduled
         && booking.requested_at < booking.visit.start
 }
 
-/// Leaves time in which a version is not tried, or was not, out of its age.
+/// Leaves time without tries out of the age of a version.
 pub fn leave_out(schedule: &mut Schedule, ms: i64) {
     for failed_at in [&mut schedule.first_failed_at, &mut schedule.last_failed_at] {
         *failed_at = failed_at.map(|at| at.plus_ms(ms.max(0)));
     }
 }
 
-/// The schedule of a record that is taken in hand: how long it lay there although it was due is no part of its age, and
-/// no attempt failed and no wait began later than now, whatever the clock said that was read then.
+/// The schedule of a record that the task takes up. Its age does not include how long it lay there although it was due, and
+/// no attempt failed and no wait began later than now, whatever the clock showed then.
 pub fn taken_up(mut schedule: Schedule, now: Timestamp) -> Schedule {
     let lay_ms = now.since_ms(schedule.not_before);
     leave_out(&mut schedule, lay_ms);
@@ -59,8 +59,8 @@ pub fn taken_up(mut schedule: Schedule, now: Timestamp) -> Schedule {
     schedule
 }
 
-/// When a parked version is due: no later than it can have to wait from now on. A later moment was written by a worker whose
-/// clock was wrong; believed, it keeps the version for longer than Kafka keeps its record.
+/// When a parked version is due: at most the longest possible wait from now. A later moment came from a worker with a wrong
+/// clock; if we believed it, the version would wait for longer than Kafka keeps its record.
 pub fn believable(not_before: Timestamp, now: Timestamp, longest_wait_ms: i64) -> Timestamp {
     not_before.min(now.plus_ms(longest_wait_ms))
 }
@@ -95,7 +95,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever clock wrote a record, its version neither gets older by being taken up nor fails in the future.
+        /// Whatever clock wrote a record, taking it up neither makes its version older nor moves a failure into the future.
         #[test]
         fn no_first_failure_lies_in_the_future(not_before in any::<i64>(), first_failed in any::<i64>()) {
             let schedule = Schedule {

@@ -1,5 +1,6 @@
-//! Kinds of reads that HealthFlow fails to answer: one asks, and the others wait for it. Without it what cannot be answered
-//! takes the permits and places of what can: after an outage look-ups in doubt, or searches, and no fresh booking passes.
+//! Kinds of reads that HealthFlow does not answer: one job asks, and the others wait for it. Without it reads that fail take
+//! the permits and places of those that work: after an outage no fresh booking would pass the look-ups of doubts, or the
+//! searches.
 
 use std::collections::BTreeMap;
 use std::hash::Hash;
@@ -8,14 +9,14 @@ use crate::healthflow::Operation;
 use crate::retry::schedule::delay_ms;
 use crate::time::Timestamp;
 
-/// So many reads of a kind that fail one after the other speak for all.
+/// After this many failed reads of a kind in a row, one asks for all.
 pub const FAILED_IN_A_ROW: u32 = 3;
 
-/// How much later than the one that asks the others look whether it was answered: from once to twice as long, in
+/// How much later than the one that asks the others check whether it was answered: from once to twice this, in
 /// milliseconds.
 const LOOK_AGAIN_MS: i64 = 1_000;
 
-/// The kinds of reads that failed when they were asked last.
+/// The kinds of reads that failed last time.
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Reads {
     failing: BTreeMap<Operation, Failing>,
@@ -32,7 +33,7 @@ struct Failing {
 }
 
 impl Reads {
-    /// Until when `key` may not ask such a thing; none if it may. Whoever wakes first is the one that asks.
+    /// Until when `key` may not make such a read; none if it may. The first to wake is the one that asks.
     pub fn wait_until(&self, operation: Operation, key: &impl Hash, now: Timestamp) -> Option<Timestamp> {
         let failing = self.failing.get(&operation).filter(|failing| failing.in_a_row >= FAILED_IN_A_ROW)?;
         let is_open = failing.call.is_none() && failing.next_at <= now;
@@ -40,12 +41,12 @@ impl Reads {
         (!is_open).then(|| failing.next_at.max(now).plus_ms(spread_ms))
     }
 
-    /// Whether such reads fail, whoever asks.
+    /// Whether such reads fail at present.
     pub fn do_fail(&self, operation: Operation) -> bool {
         self.failing.get(&operation).is_some_and(|failing| failing.in_a_row >= FAILED_IN_A_ROW)
     }
 
-    /// A read goes out: where its kind fails, it asks for all.
+    /// A read goes out: if its kind fails, it asks for all.
     pub fn is_sent(&mut self, operation: Operation, call: u64) {
         let failing = self.failing.get_mut(&operation);
         if let Some(failing) = failing.filter(|failing| failing.in_a_row >= FAILED_IN_A_ROW) {
@@ -53,21 +54,21 @@ impl Reads {
         }
     }
 
-    /// HealthFlow answered, whatever it said. Whether its kind had failed.
+    /// HealthFlow answered, whatever the answer. Returns whether the kind had failed.
     pub fn is_answered(&mut self, operation: Operation) -> bool {
         let did_fail = self.do_fail(operation);
         self.failing.remove(&operation);
         did_fail
     }
 
-    /// HealthFlow did not look at it: another one asks for all.
+    /// HealthFlow did not process the read: another one asks for all.
     pub fn is_put_off(&mut self, operation: Operation, call: u64) {
         if let Some(failing) = self.failing.get_mut(&operation) {
             failing.call.take_if(|asking| *asking == call);
         }
     }
 
-    /// It was not answered. Whether from now on one asks for all, for at most every `pause_max_ms`.
+    /// The read was not answered. Returns whether one asks for all from now on, at least every `pause_max_ms`.
     pub fn has_failed(
         &mut self,
         operation: Operation,
@@ -77,7 +78,7 @@ impl Reads {
     ) -> bool {
         let failing = self.failing.entry(operation).or_default();
         let asked_for_all = failing.call.take_if(|asking| *asking == call).is_some();
-        // Those that were under way when it began tell nothing new.
+        // Reads that were under way when it began are no news.
         if !asked_for_all && failing.in_a_row >= FAILED_IN_A_ROW {
             return false;
         }
@@ -117,7 +118,7 @@ mod tests {
         assert!(reads.wait_until(FIND, &2, later).is_none());
     }
 
-    /// Goal: what is down is asked less and less, and never given up. Method: whoever may ask asks, in vain, for an hour.
+    /// Goal: a failing kind is asked ever more rarely, and never given up. Method: every job that may ask does, for an hour.
     #[test]
     fn what_is_down_is_asked_less_and_less() {
         let (mut reads, mut asked) = (failing(), Vec::new());

@@ -1,5 +1,5 @@
-//! The delay before the next attempt: exponential, with full jitter drawn from the booking's identity, so that the same
-//! life always gives the same times and bookings that failed together do not come back together.
+//! The delay before the next attempt: exponential, with full jitter derived from the booking's identity, so that a simulated
+//! life always gives the same times, and bookings that failed together do not come back together.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

@@ -1,5 +1,5 @@
-//! Why a version waits: `last_error` of its retry record. Stable codes with a page of their own, so that whoever reads the
-//! topic or a dead letter's detail can look up what a booking waited for. Those of faults are also the `class` of a call in
+//! Why a version waits: `last_error` of its retry record. The codes are stable and documented, so that a reader of the topic
+//! or of a dead letter's detail can look up what a booking waited for. Those of faults are also the `class` of a call in
 //! metrics and logs.
 
 use std::fmt;
@@ -15,9 +15,9 @@ coded! {
         InDoubt = "in_doubt",
         /// The creation of its patient is in doubt (rule W4).
         PatientInDoubt = "patient_in_doubt",
-        /// Somebody who could be the same person is being created, or was a moment ago (rule W7).
+        /// A patient who could be the same person is being created, or was a moment ago (rule W7).
         Newcomers = "newcomers",
-        /// Another booking of the patient is at work.
+        /// Another booking of the patient is in work.
         PatientBusy = "patient_busy",
         /// A person must decide about this booking, or about another one of the patient.
         HeldByReview = "held_by_review",
@@ -29,9 +29,9 @@ coded! {
         ReadsFail = "reads_fail",
         /// HealthFlow showed an older revision than one it had shown before.
         StaleRead = "stale_read",
-        /// HealthFlow does not know an appointment, and may not be believed yet.
+        /// HealthFlow does not know an appointment, which cannot be believed yet.
         AppointmentNotFound = "appointment_not_found",
-        /// HealthFlow does not know a patient, and may not be believed yet.
+        /// HealthFlow does not know a patient, which cannot be believed yet.
         PatientNotFound = "patient_not_found",
         /// There was no connection.
         Connect = "connect",
@@ -43,17 +43,17 @@ coded! {
         Reset = "reset",
         /// HealthFlow answered 5xx.
         ServerError = "server_error",
-        /// HealthFlow answered 503 and said when to come back.
+        /// HealthFlow answered 503 with `Retry-After`.
         Unavailable = "unavailable",
         /// The answer could not be read.
         Unreadable = "unreadable",
-        /// Something between us and HealthFlow answered.
+        /// A proxy between us and HealthFlow answered.
         Foreign = "foreign",
         /// HealthFlow answered 429.
         Throttled = "throttled",
         /// HealthFlow refused the token.
         Unauthorised = "unauthorised",
-        /// HealthFlow refused what the account may not do.
+        /// HealthFlow answered 403.
         Forbidden = "forbidden",
         /// HealthFlow refused the content.
         Refused = "refused",
@@ -111,7 +111,7 @@ impl fmt::Display for WaitReason {
 mod tests {
     use super::*;
 
-    /// Goal: whoever meets a code finds what it means. Method: the page has a section for each, in the same order, which says
+    /// Goal: the page explains each code. Method: it has a section for each, in the same order, which says
     /// how the wait ends.
     #[test]
     fn every_wait_has_its_section() {

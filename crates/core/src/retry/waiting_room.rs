@@ -1,5 +1,5 @@
-//! Records of the retry lane that were read but are not due: ordered by due time, so that one late record never holds
-//! up an earlier one that was written after it.
+//! Records of the retry lane that were read but are not due, ordered by due time, so that a record that is due late never
+//! holds up one behind it that is due earlier.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
@@ -10,7 +10,7 @@ use crate::retry::WaitReason;
 use crate::time::Timestamp;
 use crate::unordered::hash_entries;
 
-/// A record that waits, with where it stands in its lane.
+/// A record that waits, with its offset in the lane.
 #[derive(Clone, Debug, Hash)]
 pub struct Waiting {
     /// The record.
@@ -64,7 +64,7 @@ impl WaitingRoom {
         self.by_due.first_key_value().map(|((due, _), _)| *due)
     }
 
-    /// Takes a record in. One of the same (booking, version) that waits already is given back: it is a copy.
+    /// Adds a record. Returns it if one of the same (booking, version) waits already: it is a copy.
     pub fn enter(&mut self, waiting: Waiting) -> Option<Waiting> {
         let booking = waiting.entry.booking.key.clone();
         let version = waiting.entry.booking.version;

@@ -1,6 +1,6 @@
-//! Whose the state is, and for how many partitions it is written (rules K8, K12): facts of the whole fleet, not of a task.
-//! Without them a second fleet would write every booking once more, and a practice whose partition number changed would
-//! be met by a task that knows nothing of it. Pure: who may go live is decided here.
+//! Which fleet owns the state, and for how many partitions it is laid out (rules K8, K12): facts of the whole fleet, not of a
+//! task. Without them a second fleet would write every booking once more, and a practice whose partition number changed would
+//! meet a task that knows nothing of it. Pure: it decides who may go live.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub struct Owner {
 /// What is on record of the fleet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FleetRecord {
-    /// Whose state it is.
+    /// The owner of the state.
     pub owner: Owner,
     /// Partitions of every topic that the state is laid out for.
     pub partition_count: u32,
@@ -34,7 +34,7 @@ pub struct FleetRecord {
 /// Why a task must not go live.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It may later, without a restart of this worker.
+    /// Not now; later without a restart of this worker.
     Wait(String),
     /// Not in this process: its settings are not those of the fleet.
     End(String),
@@ -54,12 +54,12 @@ impl fmt::Display for Refusal {
 }
 
 impl FleetRecord {
-    /// A fleet that nobody has heard of before.
+    /// The record of a fleet without one.
     pub fn new(owner: Owner, partition_count: u32, now: Timestamp) -> FleetRecord {
         FleetRecord { owner, partition_count, moving_to: None, handing_over_to: None, written_at: now }
     }
 
-    /// Whether a worker of `owner` that counts `count` partitions may have tasks that go live.
+    /// Checks that tasks of a worker of `owner` that counts `count` partitions may go live.
     ///
     /// # Errors
     /// It may not; one line says why, and what to do.
@@ -69,7 +69,7 @@ impl FleetRecord {
         if let Some(to) = self.moving_to {
             return Err(Refusal::Wait(format!(
                 "`healthflow-sync repartition` from {has} to {to} partitions is not finished; stop every worker and run it \
-                 again if it was broken off"
+                 again if it was interrupted"
             )));
         }
         if has < count {
@@ -81,13 +81,13 @@ impl FleetRecord {
         if has > count {
             return Err(Refusal::End(format!(
                 "the state is laid out for {has} partitions, and this worker counted {count} at its start; start it again, \
-                 and if that does not help, were the topics made anew?"
+                 and if that does not help, check whether the topics were made anew"
             )));
         }
         Ok(())
     }
 
-    /// The same for one task: partitions that were added while workers run have no state of their own yet.
+    /// The same for one task: partitions that were added while workers run have no state yet.
     ///
     /// # Errors
     /// See [`FleetRecord::admits`].
@@ -103,7 +103,7 @@ impl FleetRecord {
         )))
     }
 
-    /// Whether the state belongs to `owner` and stays with them.
+    /// Checks that the state belongs to `owner` and stays with it.
     ///
     /// # Errors
     /// It does not.
@@ -111,7 +111,7 @@ impl FleetRecord {
         let has = &self.owner;
         match &self.handing_over_to {
             Some(to) => Err(Refusal::Wait(format!(
-                "`healthflow-sync takeover` from {has} to {to} is not finished; run it again if it was broken off"
+                "`healthflow-sync takeover` from {has} to {to} is not finished; run it again if it was interrupted"
             ))),
             None if has != owner => Err(Refusal::End(format!(
                 "the state of these topics belongs to {has} (since {}), and this is {owner}; correct kafka.application and \

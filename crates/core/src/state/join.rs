@@ -1,18 +1,18 @@
-//! What two tasks know of one booking or patient, made one (rule K8). It happens only where partitions were added before
-//! the fleet was on record: the new task met the practice without its state. Nothing that either knows is dropped in
-//! silence: what is left over is told, for a person has to look at it.
+//! Joins what two tasks know of one booking or patient (rule K8). That happens only if partitions were added before the fleet
+//! was on record: the new task met the practice without its state. Nothing is dropped silently: what does not fit is
+//! reported, because a person has to check it.
 
 use std::sync::Arc;
 
 use crate::state::{ANSWERED_BYTES_MAX, BookingState, PatientState, VersionSet};
 use crate::time::Timestamp;
 
-/// What one of two tasks did in HealthFlow and nobody will look after any more.
+/// What one of two tasks did in HealthFlow and no task tracks any more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeftOver {
-    /// HealthFlow's id of another appointment that stands.
+    /// HealthFlow's id of another appointment that exists.
     pub appointment_id: Option<Arc<str>>,
-    /// Whether a write may have been sent whose outcome is not known.
+    /// Whether a write with unknown outcome may have been sent.
     pub write_in_doubt: bool,
     /// Whether the patient has another chart.
     pub chart: bool,
@@ -45,7 +45,7 @@ impl BookingState {
                 base.parked.push(parked);
             }
         }
-        // Of two questions the older one is then waited behind: that is the careful side.
+        // Of two reviews the older one then holds the others: the careful choice.
         if base.lone_review == 0 {
             base.lone_review = older.lone_review;
         }
@@ -131,7 +131,7 @@ mod tests {
         }))
     }
 
-    /// Goal: the case itself: version 2 was created again where nobody knew version 1. Neither is forgotten.
+    /// Goal: neither is forgotten after a task created version 2 again because it did not know version 1.
     #[test]
     fn the_newer_versions_appointment_counts_and_the_other_one_is_named() {
         for (here, there) in [(placed("b", 2), placed("a", 1)), (placed("a", 1), placed("b", 2))] {

@@ -1,6 +1,6 @@
-//! What a task remembers of its practices: one value per booking and one per patient, each committed to a compacted
-//! topic in the transaction of the result it belongs to. Everything that must survive a crash is here (protocol,
-//! section "State"); everything else may be forgotten at any time.
+//! What a task remembers of its practices: one value per booking and one per patient, each committed to a compacted topic in
+//! the transaction of the result it belongs to. Everything that must survive a crash is here; everything else may be
+//! forgotten at any time.
 
 pub mod fleet;
 pub mod join;
@@ -27,36 +27,36 @@ pub use shelf::{Shelf, Shelved};
 pub use topic_ids::{TopicId, TopicIds};
 pub use versions::{ANSWERED_BYTES_MAX, NotRuns, VersionSet};
 
-/// Where one booking stands.
+/// The state of one booking.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BookingState {
-    /// The later of the days of its last visit and its last answer: it is kept for so long from then (rule K9). 0, and
-    /// kept for ever, while nothing is answered. The first field, so that a packed booking tells it without being unpacked.
+    /// The later of the days of its last visit and its last answer, from which the booking is kept (rule K9). 0, and kept for
+    /// ever, while nothing is answered. The first field, so that it can be read without unpacking the booking.
     pub last_day: i32,
-    /// What stands in HealthFlow; none if nothing was ever created, or what was is gone.
+    /// What exists in HealthFlow; none if nothing was ever created, or it is gone.
     pub placement: Option<Placement>,
     /// The incarnation that the next creation is made under (rule W6).
     pub incarnation: u32,
     /// The versions that have their final result.
     pub answered: VersionSet,
-    /// The newest version that was answered, also as superseded, or that an intent was ever written for (rule K5); one that
-    /// could not be true is none.
+    /// The newest version that was answered, also as superseded, or that ever had an intent (rule K5); an invalid one does
+    /// not count.
     pub newest: Version,
     /// "This write may be sent": open from before the first byte until its outcome is known (rule W1).
-    /// Boxed, for few bookings have one and every booking has this field.
+    /// Boxed, because few bookings have one and every booking has this field.
     pub intent: Option<Box<WriteIntent>>,
-    /// Whether it may be what kills the workers; until one of its versions is answered (rule K6).
+    /// Set while it may be what kills the workers, until one of its versions is answered (rule K6).
     pub suspicion: Suspicion,
     /// Every version seen and not yet answered that waits in another topic (rule K4), and the dead letters that can still
     /// be redriven (rule K10).
     pub parked: Vec<Parked>,
-    /// Versions that were parked in `appointments.retry` and whose record is gone from there: each gets its dead letter
-    /// once no write of the booking is in doubt (rule K9).
+    /// Versions that were parked in `appointments.retry` and whose record is gone: each gets its dead letter once no write
+    /// of the booking is in doubt (rule K9).
     pub lost: Vec<Version>,
-    /// The version in review whose question is about that version alone, so that later ones need not wait behind it; 0
-    /// if there is none.
+    /// The version in review whose question concerns only that version, so that later ones need not wait behind it; 0 if
+    /// there is none.
     pub lone_review: Version,
-    /// When this process last sent a write for it that may stand (rule W6). In memory only: never written to a topic.
+    /// When this process last sent a write for it that may exist (rule W6). In memory only: never written to a topic.
     pub last_write_at: Timestamp,
 }
 
@@ -71,11 +71,11 @@ pub struct WriteIntent {
     pub first_version: Version,
     /// When it was opened; used for the retention of idempotency keys only.
     pub since: Timestamp,
-    /// Where a create asks to stand, to look it up by; in guard mode `search` only (rule W5).
+    /// The slot that a create asks for, to look it up by; in guard mode `search` only (rule W5).
     pub slot: Option<Slot>,
-    /// The revision that every PUT under it names; none where they name none (rule W5).
+    /// The revision that every PUT under it names; none if they name none (rule W5).
     pub if_match: Option<Revision>,
-    /// What the writes that may have been sent under it ask to occupy, each once.
+    /// The spans that the writes which may have been sent under it ask for, each once.
     pub asked: Vec<Span>,
 }
 
@@ -85,13 +85,12 @@ pub struct WriteIntent {
 pub struct Suspicion {
     /// Unclean ends that count against it.
     pub unclean_ends: u32,
-    /// Whether it runs alone now: if the worker ends, this is the only one that can be the reason.
+    /// Whether it runs alone now: if the worker ends, no other booking can be the reason.
     pub alone: bool,
 }
 
 impl Suspicion {
-    /// After one more end of a worker. Anybody who was near is counted until there are `suspect_after` of them; then only
-    /// whoever ran alone.
+    /// After one more end of a worker. Until there are `suspect_after` ends each counts; then only those while it ran alone.
     pub fn after_unclean_end(self, suspect_after: u32) -> Suspicion {
         let counts = self.alone || self.unclean_ends < suspect_after;
         Suspicion { unclean_ends: self.unclean_ends.saturating_add(u32::from(counts)), alone: false }
@@ -107,7 +106,7 @@ pub enum WriteOperation {
     Update,
 }
 
-/// Where the record of a parked version lies; only the record with this lane and generation is taken (rule K4).
+/// Where the record of a parked version is; only the record with this lane and generation is valid (rule K4).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Parked {
     /// The version that waits.
@@ -116,15 +115,15 @@ pub struct Parked {
     pub place: ParkingPlace,
     /// Which of its records is the valid one; rises with every re-parking.
     pub generation: u32,
-    /// What it wants of the book, while it waits in the retry topic; none where an earlier worker parked it.
-    /// Boxed, for few bookings have one and many a dead letter has none.
+    /// The slot that it wants, while it waits in the retry topic; none if an earlier worker parked it.
+    /// Boxed, because few bookings have one, and dead letters often have none.
     pub wish: Option<Box<Wish>>,
 }
 
-/// What a version that waits wants of the book: enough to know whose slot it will free without its record.
+/// The slot that a waiting version wants: enough to know which slot it will free without its record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Wish {
-    /// When it came, as its offset in `appointments.requested`: desks take one step after the other.
+    /// When it came, as its offset in `appointments.requested`: desks publish their steps in order.
     pub order: i64,
     /// What it wants to occupy; none if it is cancelled.
     pub span: Option<Span>,
@@ -137,27 +136,27 @@ pub enum ParkingPlace {
     Retry,
     /// `appointments.review`: for a person.
     Review,
-    /// `appointments.failed`: for a redrive. It has its result, so it waits for nobody (rule K10).
+    /// `appointments.failed`: for a redrive. It has its result, so it waits for nothing (rule K10).
     Failed,
 }
 
-/// What is known of one patient of a practice.
+/// The state of one patient of a practice.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PatientState {
     /// HealthFlow's patient, once known.
     pub link: Option<Link>,
     /// The incarnation that the next creation is made under (rule W6).
     pub incarnation: u32,
-    /// The open creation; stands beside a link that was learnt elsewhere meanwhile.
+    /// The open creation; there may also be a link that was learnt elsewhere meanwhile.
     pub intent: Option<Box<PatientIntent>>,
-    /// Whether its creation may be what kills the workers; until it stands (rule K6).
+    /// Set while its creation may be what kills the workers, until the patient exists (rule K6).
     pub suspicion: Suspicion,
     /// The booking whose review decides who this patient is; until then all others of the patient wait.
     pub held_by: Option<BookingId>,
-    /// Set where a creation that may stand could not be looked up (guard mode `search`): the fingerprint of whom it
-    /// created, 0 where that is not known. Until the patient is linked, nobody of another description is created.
+    /// Set if a creation that may have happened could not be looked up (guard mode `search`): the fingerprint of whom it
+    /// created, 0 if unknown. Until the patient is linked, nobody with another description is created.
     pub unseen: Option<i64>,
-    /// When this process last sent a creation for it that may stand (rule W6). In memory only: never written to a topic.
+    /// When this process last sent a creation for it that may exist (rule W6). In memory only: never written to a topic.
     pub last_write_at: Timestamp,
 }
 
@@ -170,7 +169,7 @@ pub struct PatientIntent {
     pub since: Timestamp,
     /// The fingerprint of whom it creates; in guard mode `search` only (rule W5).
     pub person: Option<i64>,
-    /// Whom it creates: that is whom the link will be made for, whoever asks for it again.
+    /// Whom it creates: the link will be made for this person, whichever booking repeats the creation.
     pub digests: Option<PersonDigests>,
 }
 
@@ -181,19 +180,19 @@ pub struct TaskState {
     pub bookings: Shelf<BookingState>,
     /// By patient.
     pub patients: Shelf<PatientState>,
-    /// How far the task had come; none of one that never committed.
+    /// How far the task had come; none if it never committed.
     pub positions: Option<TaskPositions>,
 }
 
-/// How far a task had come when it last wrote it down: a second copy of what the group remembers, which brokers may lose
-/// (rule K9), and the partition count that state was written with (rule K8).
+/// How far a task had come at its last copy: a second copy of the group's offsets, which brokers may lose (rule K9), and the
+/// partition count that state was written with (rule K8).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TaskPositions {
     /// Partitions of every topic.
     pub partition_count: u32,
     /// The next offset to be read, of every lane.
     pub next_offsets: Vec<(Lane, i64)>,
-    /// Which topics these are positions in, and which the state lies in.
+    /// The topics of these positions, and those of the state.
     pub topic_ids: TopicIds,
     /// How the owner reads (rule K6).
     pub reading: ReadingState,
@@ -211,7 +210,7 @@ pub enum StateRecord {
 }
 
 impl TaskState {
-    /// Takes in one restored record; a later one of the same key replaces an earlier one.
+    /// Adds one restored record; a later one of the same key replaces an earlier one.
     pub fn apply(&mut self, record: StateRecord) {
         match record {
             StateRecord::Booking(key, state) => self.bookings.put(key, state),
@@ -220,12 +219,12 @@ impl TaskState {
         }
     }
 
-    /// How many bookings and patients are remembered.
+    /// How many bookings and patients it has.
     pub fn len(&self) -> usize {
         self.bookings.len() + self.patients.len()
     }
 
-    /// Whether nothing is remembered: no owner ever committed.
+    /// Whether it has nothing: no owner ever committed.
     pub fn is_empty(&self) -> bool {
         self.len() == 0 && self.positions.is_none()
     }
@@ -280,7 +279,7 @@ impl BookingState {
         self.answered.contains(version) && !self.waits(version)
     }
 
-    /// Whether `version` may have been answered and forgotten; not one that waits.
+    /// Whether `version` may have been answered and forgotten; false if it waits.
     pub fn may_be_forgotten(&self, version: Version) -> bool {
         self.answered.may_have_forgotten(version) && !self.waits(version)
     }
@@ -302,8 +301,8 @@ impl BookingState {
         self.parked.iter().any(|parked| parked.place == ParkingPlace::Review && parked.version != version)
     }
 
-    /// Whether what became of the open write is for a person to find out. What was opened later, to cancel what stands, is
-    /// our own doubt.
+    /// Whether a person must find out what became of the open write. An intent that was opened later, to cancel what exists,
+    /// is our own doubt.
     pub fn leaves_write_to_a_person(&self) -> bool {
         let held_behind = self.held_behind();
         self.intent

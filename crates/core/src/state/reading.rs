@@ -1,25 +1,25 @@
-//! What a task remembers of its reading, so that a record that kills the process while it is read is found by its position
-//! (rule K6): whether an owner works on it, what is read right now, and what may be to blame.
+//! What a task remembers of its reading, so that a record that kills the process that reads it is found by its position
+//! (rule K6): whether an owner works on the task, what is read right now, and what is suspect.
 
 use crate::time::Timestamp;
 use crate::topics::Lane;
 
-/// Ranges that may hold what kills, at most: the newest ones. One is forgotten rather than all kept for ever.
+/// Most suspect ranges; the oldest is forgotten first.
 pub const SUSPECTS_MAX: usize = 8;
 
-/// Reading, as the task record has it.
+/// The reading of a task, as in its record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ReadingState {
-    /// When the process began whose task this is, if one works on it. A new owner that finds it knows that this one was lost:
-    /// its process ended, or it could not commit. Nobody can see which, but the process itself once it is the owner again.
+    /// When the owner's process began, if one works on the task. A new owner that finds this knows that the old one was lost:
+    /// its process ended, or it could not commit. Only that process can know which, once it is the owner again.
     pub live_since: Option<Timestamp>,
-    /// What is read right now, and nothing else of this task with it.
+    /// What is read right now; the task reads nothing else meanwhile.
     pub marked: Option<ReadMark>,
     /// What was read when workers ended.
     pub suspects: Vec<ReadMark>,
 }
 
-/// Some records of a lane, one after the other.
+/// A range of records of a lane.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ReadMark {
     /// The lane.
@@ -28,11 +28,11 @@ pub struct ReadMark {
     pub from: i64,
     /// The offset of the last.
     pub to: i64,
-    /// How many they are.
+    /// How many there are.
     pub records: u32,
     /// Whether it is one record, and its process does nothing else meanwhile: an end counts against it.
     pub alone: bool,
-    /// When the processes began that were lost while they read it alone.
+    /// The starts of the processes that were lost while they read it alone.
     pub ended: Vec<Timestamp>,
 }
 
@@ -42,13 +42,13 @@ impl ReadingState {
         self.live_since.is_some() || !self.suspects.is_empty()
     }
 
-    /// What may be to blame, for an owner that finds this and whose process began at `process`. Only an end while a record was
-    /// read alone counts, once for each process, and not that of a process that is here to deny it.
+    /// The suspect ranges for an owner that finds this and whose process began at `process`. Only an end while a record was
+    /// read alone counts, once per process, and not that of a process that is still alive.
     pub fn suspects_of_next(&self, process: Timestamp) -> Vec<ReadMark> {
         let mut suspects = self.suspects.clone();
         let lost = self.live_since.filter(|owner| *owner != process);
         if let Some((mark, owner)) = self.marked.as_ref().zip(lost) {
-            // What it was part of is suspected no more: the rest was read.
+            // The range that contained it is not suspect any more: its other records were read.
             suspects.retain(|suspect| !suspect.overlaps(mark));
             let mut suspect = ReadMark { alone: false, ..mark.clone() };
             if mark.alone && !mark.ended.contains(&owner) {

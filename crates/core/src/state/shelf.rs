@@ -1,6 +1,5 @@
-//! Where a task keeps what it remembers: millions of entries of which few are worked on. Those lie open; the others are
-//! packed, one short run of bytes each, and are unpacked when somebody asks. Without it a booking that nobody touches any
-//! more would take as much memory as one at work.
+//! Where a task keeps its state: millions of entries, of which few are in use. Those are open; the others are packed into a
+//! few bytes each and unpacked on demand. Without it a booking at rest would take as much memory as one in work.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -14,10 +13,10 @@ use serde::de::DeserializeOwned;
 
 use crate::booking::PracticeId;
 
-/// Room that packing begins with, in bytes; an entry may be longer.
+/// Initial size of the packing buffer, in bytes; an entry may be longer.
 const USUAL_BYTES: usize = 256;
 
-/// What a shelf holds, and under which name.
+/// A value of a shelf, and its key.
 pub trait Shelved: Clone + Default + Serialize + DeserializeOwned {
     /// Which one of a task's.
     type Key: Clone + Ord + Hash + fmt::Debug;
@@ -28,11 +27,11 @@ pub trait Shelved: Clone + Default + Serialize + DeserializeOwned {
     /// The key that is made of these.
     fn key(practice: &PracticeId, id: &str) -> Self::Key;
 
-    /// Whether nothing of it is under way, so that it may be packed. What a new owner has to look through lies open.
+    /// Whether nothing of it is under way, so that it may be packed. What a new owner must look through stays open.
     fn is_settled(&self) -> bool;
 }
 
-/// Entries by key, each either open or packed; which of the two makes no difference to what is read.
+/// Entries by key, each either open or packed; a reader sees no difference.
 #[derive(Clone)]
 pub struct Shelf<V: Shelved> {
     open: HashMap<V::Key, Box<V>>,
@@ -43,17 +42,17 @@ pub struct Shelf<V: Shelved> {
 /// An entry as bytes: its id, then its value. Never leaves the process.
 type Packed = Box<[u8]>;
 
-/// What is packed, by practice: so a key need not hold one, and no table is so long that its growth holds anybody up.
+/// The packed entries, by practice: a key need not contain it, and no table is so large that its growth takes long.
 type Tables = HashMap<PracticeId, HashTable<Packed>>;
 
 fn pack<V: Shelved>(id: &str, value: &V) -> Option<Packed> {
     let bytes = postcard::to_extend(id, Vec::with_capacity(USUAL_BYTES)).ok()?;
     let bytes = postcard::to_extend(value, bytes).ok()?;
-    // As long as it has to be, unlike the vector.
+    // Exactly as long as needed, unlike a vector.
     Some(Box::from(bytes.as_slice()))
 }
 
-/// Id and value. The id as bytes: most ids that are met are not the one that is wanted.
+/// Id and value. The id as bytes: most ids in a lookup are not the wanted one.
 fn parts(packed: &[u8]) -> (&[u8], &[u8]) {
     postcard::take_from_bytes(packed).expect("an id is packed first")
 }
@@ -73,7 +72,7 @@ fn take(tables: &mut Tables, hasher: &RandomState, (practice, id): (&PracticeId,
 }
 
 impl<V: Shelved> Shelf<V> {
-    /// What is known of `key`.
+    /// The value of `key`.
     pub fn get(&self, key: &V::Key) -> Option<Cow<'_, V>> {
         if let Some(value) = self.get_open(key) {
             return Some(Cow::Borrowed(value));
@@ -84,12 +83,12 @@ impl<V: Shelved> Shelf<V> {
         Some(Cow::Owned(unpack(entry)))
     }
 
-    /// What lies open of `key`: enough for whoever asks what is under way.
+    /// The value of `key` if it is open: enough to see what is under way.
     pub fn get_open(&self, key: &V::Key) -> Option<&V> {
         self.open.get(key).map(|value| &**value)
     }
 
-    /// What is known of `key`, for change; as of nothing where nothing is. It lies open from now on.
+    /// The value of `key`, mutable; the default if there is none. It is open from now on.
     pub fn change(&mut self, key: &V::Key) -> &mut V {
         match self.open.entry(key.clone()) {
             Entry::Occupied(open) => open.into_mut(),
@@ -100,7 +99,7 @@ impl<V: Shelved> Shelf<V> {
         }
     }
 
-    /// Opens what is known of `key`, for somebody who will look at it often.
+    /// Opens the value of `key`, if it will be used often.
     pub fn open(&mut self, key: &V::Key) -> Option<&mut V> {
         if let Some(packed) = take(&mut self.packed, &self.hasher, V::parts(key)) {
             self.open.insert(key.clone(), Box::new(unpack(&packed)));
@@ -108,7 +107,7 @@ impl<V: Shelved> Shelf<V> {
         self.open.get_mut(key).map(|value| &mut **value)
     }
 
-    /// Puts in what is known of `key` now, in place of what was.
+    /// Replaces the value of `key`.
     pub fn put(&mut self, key: V::Key, value: V) {
         self.forget(&key);
         if !self.packs(&key, &value) {
@@ -116,7 +115,7 @@ impl<V: Shelved> Shelf<V> {
         }
     }
 
-    /// Packs an entry that nobody works on any more, if it is settled.
+    /// Packs an entry that is not in use any more, if it is settled.
     pub fn settle(&mut self, key: &V::Key) {
         let Some((key, value)) = self.open.remove_entry(key) else { return };
         if !self.packs(&key, &value) {
@@ -124,7 +123,7 @@ impl<V: Shelved> Shelf<V> {
         }
     }
 
-    /// Forgets what is known of `key`.
+    /// Removes `key`.
     pub fn forget(&mut self, key: &V::Key) {
         self.open.remove(key);
         take(&mut self.packed, &self.hasher, V::parts(key));
@@ -145,18 +144,18 @@ impl<V: Shelved> Shelf<V> {
         self.open.iter().map(|(key, value)| (key, &**value))
     }
 
-    /// All open entries, for change: everything that is not settled is among them.
+    /// All open entries, mutable: every entry that is not settled is among them.
     pub fn open_entries(&mut self) -> impl Iterator<Item = (&V::Key, &mut V)> {
         self.open.iter_mut().map(|(key, value)| (key, &mut **value))
     }
 
-    /// All entries. Unpacks every one: for tests, and where there are few.
+    /// All entries. Unpacks every one: for tests, and for few entries.
     pub fn iter(&self) -> impl Iterator<Item = (V::Key, Cow<'_, V>)> {
         let open = self.open.iter().map(|(key, value)| (key.clone(), Cow::Borrowed(&**value)));
         open.chain(self.packed.keys().flat_map(|practice| self.packed_of(practice)))
     }
 
-    /// The keys of what is packed and whose first field passes; nothing else is unpacked.
+    /// The keys of packed entries whose first field passes; unpacks nothing else.
     pub fn packed_by_first_field<'a, T: DeserializeOwned>(
         &'a self,
         passes: impl Fn(T) -> bool + Copy + 'a,
@@ -184,7 +183,7 @@ impl<V: Shelved> Shelf<V> {
         self.packed.values().map(HashTable::len).sum()
     }
 
-    /// Whether `value` is packed now; not one that must lie open.
+    /// Packs `value` unless it must stay open; returns whether it did.
     fn packs(&mut self, key: &V::Key, value: &V) -> bool {
         let (practice, id) = V::parts(key);
         let Some(entry) = value.is_settled().then(|| pack(id, value)).flatten() else { return false };
@@ -202,7 +201,7 @@ impl<V: Shelved> Default for Shelf<V> {
 }
 
 impl<V: Shelved + Hash> Hash for Shelf<V> {
-    /// By what is known, not by what lies open, and in the order of the keys.
+    /// By the values, open or packed, in the order of the keys.
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let mut entries: Vec<_> = self.iter().collect();
         entries.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
@@ -211,7 +210,7 @@ impl<V: Shelved + Hash> Hash for Shelf<V> {
 }
 
 impl<V: Shelved + fmt::Debug> fmt::Debug for Shelf<V> {
-    /// Only counts what is packed: its bytes hold ids of patients.
+    /// Prints only the number of packed entries: their bytes contain ids of patients.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shelf").field("open", &self.open).field("packed", &self.packed_count()).finish()
     }

@@ -1,5 +1,5 @@
-//! Which topic is meant, beyond its name: Kafka gives every topic an id when it is made (KIP-516), and a topic that is
-//! deleted and made anew has the name of the old one and nothing else of it. A position is a position in one of them only.
+//! Which topic is meant, beyond its name. Kafka gives every topic an id when it is created (KIP-516); a topic that is deleted
+//! and made anew shares only the name with the old one. A position belongs to one of them only.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use crate::topics::IDENTIFIED;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TopicId(pub Arc<str>);
 
-/// The ids of our topics, as far as they are known.
+/// The ids of our topics, as far as known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TopicIds(BTreeMap<&'static str, TopicId>);
 
 impl TopicIds {
-    /// The id of `topic`, where it is known.
+    /// The id of `topic`, if known.
     pub fn of(&self, topic: &str) -> Option<&TopicId> {
         self.0.get(topic)
     }
 
-    /// Notes the id of a topic of ours; that of any other is left out.
+    /// Records the id of one of our topics; ignores any other topic.
     pub fn note(&mut self, topic: &str, id: TopicId) {
         if let Some(ours) = IDENTIFIED.into_iter().find(|ours| *ours == topic) {
             self.0.insert(ours, id);
@@ -32,7 +32,7 @@ impl TopicIds {
         self.0.iter().map(|(topic, id)| (*topic, id))
     }
 
-    /// These, and where one is not known, what was remembered: an id that cannot be asked for must not be forgotten.
+    /// These, completed from what was remembered: an id that cannot be asked for must not be forgotten.
     pub fn or(mut self, remembered: &TopicIds) -> TopicIds {
         for (topic, id) in remembered.iter() {
             self.0.entry(topic).or_insert_with(|| id.clone());
@@ -40,7 +40,7 @@ impl TopicIds {
         self
     }
 
-    /// Whether `topic` is another one than when `remembered` was written. Unknown is no difference.
+    /// Whether `topic` is another one than when `remembered` was written. An unknown id is no difference.
     pub fn differs(&self, topic: &str, remembered: &TopicIds) -> bool {
         matches!((self.of(topic), remembered.of(topic)), (Some(now), Some(then)) if now != then)
     }

@@ -1,26 +1,25 @@
-//! Which versions of a booking are answered. One number is not enough: version 3 may be answered while 2 still waits
-//! for retry, and after a restart 2 must neither be answered twice nor forgotten (rule K5). Nor is a number of gaps: where
-//! versions are taken from a clock, every one of them lies by itself.
+//! Which versions of a booking are answered. One number is not enough: version 3 may be answered while 2 still waits for
+//! retry, and after a restart 2 must neither be answered twice nor forgotten (rule K5). Nor is a fixed number of gaps: if
+//! versions are taken from a clock, there is a gap after each.
 
 use serde::{Deserialize, Serialize};
 
 use crate::booking::Version;
 
-/// How many bytes the answered versions of one booking may take up above the floor. Versions from a clock take about six
-/// each, neighbours two all together.
+/// Most bytes for the answered versions of one booking above the floor. Versions from a clock take about six each,
+/// neighbours two all together.
 pub const ANSWERED_BYTES_MAX: usize = 4_096;
 
-/// How many single versions are written as a list, as earlier workers know it.
+/// How many single versions are written as a list, which earlier workers can read.
 pub const ANSWERED_ABOVE_MAX: usize = 32;
 
-/// A set of versions: everything up to a floor, and runs above it. What it contains was put in. What was put in may be
-/// missing only up to [`VersionSet::forgotten`]: there is a bound to what is remembered of a booking, and its lowest runs go
-/// first.
+/// A set of versions: everything up to a floor, and runs above it. It contains only what was put in. What was put in can be
+/// missing only up to [`VersionSet::forgotten`]: the set has a bound, and the lowest runs are forgotten first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct VersionSet {
     floor: Version,
-    /// Runs above the floor, ascending and apart from each other: how many versions lie before each, and how many more
-    /// than one are in it; as varints, for most bookings have none and some have hundreds.
+    /// Runs above the floor, ascending and apart: how many versions are before each, and how many more than one it has; as
+    /// varints, because most bookings have none and some have hundreds.
     runs: Vec<u8>,
     forgotten: Version,
 }
@@ -28,7 +27,7 @@ pub struct VersionSet {
 /// Versions one after the other, the last one included.
 type Run = (Version, Version);
 
-/// What was written as runs is none.
+/// The bytes are not runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("its answered versions cannot be read")]
 pub struct NotRuns;
@@ -42,10 +41,10 @@ impl VersionSet {
         set
     }
 
-    /// The set as [`VersionSet::floor`], [`VersionSet::runs`] and [`VersionSet::forgotten`] told it.
+    /// The set that had this [`VersionSet::floor`], [`VersionSet::runs`] and [`VersionSet::forgotten`].
     ///
     /// # Errors
-    /// Nobody wrote `runs`.
+    /// `runs` are not runs.
     pub fn restored(floor: Version, runs: &[u8], forgotten: Version) -> Result<Self, NotRuns> {
         let read = Runs { bytes: runs, end: floor }.collect::<Result<Vec<Run>, NotRuns>>()?;
         let mut set = VersionSet { floor, runs: Vec::new(), forgotten };
@@ -63,13 +62,13 @@ impl VersionSet {
         &self.runs
     }
 
-    /// Up to here versions may have been forgotten; 0 where none was.
+    /// Up to here versions may have been forgotten; 0 if none was.
     pub fn forgotten(&self) -> Version {
         self.forgotten
     }
 
-    /// The versions above the floor one by one, ascending; none where they are more than [`ANSWERED_ABOVE_MAX`], or some
-    /// were forgotten.
+    /// The versions above the floor one by one, ascending; none if there are more than [`ANSWERED_ABOVE_MAX`], or some were
+    /// forgotten.
     pub fn above(&self) -> Option<Vec<Version>> {
         let mut above = Vec::new();
         for (first, last) in self.iter() {
@@ -91,7 +90,7 @@ impl VersionSet {
         version <= self.forgotten && !self.contains(version)
     }
 
-    /// Adds `version`, and forgets the lowest runs where all of them take up more than `bytes_max`.
+    /// Adds `version`, and forgets the lowest runs if all of them take more than `bytes_max`.
     pub fn insert(&mut self, version: Version, bytes_max: usize) {
         if self.contains(version) {
             return;
@@ -124,11 +123,11 @@ impl VersionSet {
     }
 
     fn iter(&self) -> impl Iterator<Item = Run> + '_ {
-        // What is in memory was written here.
+        // This process wrote what is in memory.
         Runs { bytes: &self.runs, end: self.floor }.map_while(Result::ok)
     }
 
-    /// Takes over runs that come in ascending order; those that touch become one, and with the floor the floor.
+    /// Adds runs in ascending order; joins those that touch, and extends the floor by one that touches it.
     fn take_over(&mut self, ascending: impl Iterator<Item = Run>) {
         self.runs.clear();
         let (mut end, mut open): (Version, Option<Run>) = (self.floor, None);
@@ -153,7 +152,7 @@ impl VersionSet {
         }
     }
 
-    /// Writes a run that lies apart behind `end`; where the next one has to lie behind.
+    /// Writes a run that begins after `end`; returns the end for the next one.
     fn write(&mut self, run: Option<Run>, end: Version) -> Version {
         let Some((first, last)) = run else { return end };
         write_varint(&mut self.runs, first - end - 2);

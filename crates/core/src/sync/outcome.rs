@@ -1,4 +1,4 @@
-//! How a version of a booking can end, and the stable codes that name why.
+//! How a version of a booking can end, and the stable codes of the reasons.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub enum Outcome {
     Failed {
         /// Why.
         reason: Reason,
-        /// Whose fault, roughly: what an operator does with it.
+        /// What an operator does with it.
         disposition: Disposition,
         /// One clause for a person: the field and the rule, never a value.
         detail: Arc<str>,
@@ -51,17 +51,17 @@ coded! {
         Undecodable = "UNDECODABLE",
         /// The record has no usable identity: no key, no value, or ids that are empty or contradict each other.
         NoIdentity = "NO_IDENTITY",
-        /// The booking cannot be true; the detail names field and rule.
+        /// The booking is invalid; the detail names field and rule.
         Impossible = "IMPOSSIBLE",
         /// HealthFlow refuses the content; the detail names the fields.
         Rejected = "REJECTED",
-        /// Somebody else has the slot.
+        /// Another appointment has the slot.
         SlotTaken = "SLOT_TAKEN",
-        /// It was tried for the longest age, in vain.
+        /// It was tried in vain until its longest age.
         AgeExhausted = "AGE_EXHAUSTED",
-        /// It was tried since before the visit began, in vain.
+        /// It was tried in vain since before the visit began.
         VisitBegun = "VISIT_BEGUN",
-        /// Several patients of HealthFlow, or one that is only similar, could be this person.
+        /// Several patients in HealthFlow, or one that is only similar, could be this person.
         AmbiguousPatient = "AMBIGUOUS_PATIENT",
         /// DentScheduler sent a HealthFlow id along that differs from the one we know.
         LinkConflict = "LINK_CONFLICT",
@@ -71,13 +71,13 @@ coded! {
         LinkUnknown = "LINK_UNKNOWN",
         /// Workers ended again and again while this booking ran alone.
         CrashSuspect = "CRASH_SUSPECT",
-        /// Deciding about this booking failed in a way that nobody foresaw.
+        /// Deciding about this booking failed in an unforeseen way.
         Defect = "DEFECT",
-        /// The answer to a create was lost, and what stands in HealthFlow does not tell which appointment is this booking's.
+        /// The answer to a create was lost, and HealthFlow does not show which appointment is this booking's.
         AmbiguousAppointment = "AMBIGUOUS_APPOINTMENT",
         /// It waited in the retry topic, and its record there was deleted with the topic or by hand.
         RecordLost = "RECORD_LOST",
-        /// The record is larger than what can be written again.
+        /// The record is too large to be written again.
         TooLarge = "TOO_LARGE",
     }
 }
@@ -85,9 +85,9 @@ coded! {
 coded! {
     /// What an operator does with a dead letter (header `disposition`).
     pub enum Disposition {
-        /// The record itself is at fault: put the producer right.
+        /// The record itself is wrong: correct the producer.
         Poison = "POISON",
-        /// HealthFlow will not have it: put the booking right.
+        /// HealthFlow refuses it: correct the booking.
         Rejected = "REJECTED",
         /// Time ran out: redrive it once the cause is gone.
         Exhausted = "EXHAUSTED",
@@ -97,13 +97,13 @@ coded! {
 }
 
 impl Reason {
-    /// Whether the question is about the booking's version alone: nobody else waits for its answer. Each other booking of
-    /// the patient is compared for itself.
+    /// Whether the question concerns only this version: no other booking waits for the answer. Each other booking of the
+    /// patient is compared for itself.
     pub const fn holds_nobody_else(self) -> bool {
         matches!(self, Reason::LinkMismatch | Reason::LinkUnknown)
     }
 
-    /// Those that a version is held for: a person must decide.
+    /// The reasons to hold a version for a person's decision.
     pub const HELD: [Reason; 7] = [
         Reason::AmbiguousPatient,
         Reason::LinkConflict,
@@ -119,7 +119,7 @@ impl Reason {
 mod tests {
     use super::*;
 
-    /// Goal: whoever meets a code finds out what to do. Method: the headings of the page are the codes, each section
+    /// Goal: the page has what to do for each code. Method: the headings of the page are the codes, each section
     /// says what to do.
     #[test]
     fn every_reason_has_its_section() {

@@ -1,10 +1,9 @@
-//! The next thing to do for one booking, given everything learnt so far. A newcomer who reads [`next_step`] knows the
-//! business.
+//! The next step for one booking, given everything learnt so far. Reading [`next_step`] teaches the business.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::appointment::{Placement, Revision, fingerprint::fingerprint, reference};
+use crate::appointment::{Placement, Revision, fingerprint::fingerprint, idempotency};
 use crate::booking::{Booking, BookingStatus};
 use crate::healthflow::{AppointmentContent, AppointmentId, PatientContent, Request};
 use crate::patient::search::{Pass, Search};
@@ -12,49 +11,49 @@ use crate::patient::{Candidate, HealthFlowPatientId, Link};
 use crate::sync::who::{Who, who};
 use crate::sync::{Outcome, SyncedOutcome};
 
-/// Everything learnt so far that bears on one booking. It only grows, until what it says is found to be gone.
+/// Everything learnt so far about one booking. It only grows, until something in it turns out to be gone.
 #[derive(Clone, Copy, Debug)]
 pub struct Knowledge<'a> {
     /// HealthFlow's patient, once known.
     pub link: Option<&'a Link>,
     /// A HealthFlow patient that DentScheduler may still send along but that is gone.
     pub gone_patient: Option<&'a HealthFlowPatientId>,
-    /// The search for the patient, as far as it has come.
+    /// The search for the patient so far.
     pub search: Option<&'a Search>,
-    /// The charts that were read, by the ids they were asked for; none where HealthFlow knows nobody of the practice.
+    /// The charts that were read, by id; none if HealthFlow knows no such patient of the practice.
     pub charts: &'a BTreeMap<HealthFlowPatientId, Option<Candidate>>,
     /// Where the next page of the pass under way starts.
     pub cursor: Option<&'a str>,
     /// The incarnation to create the patient under.
     pub patient_incarnation: u32,
-    /// Whom a creation that was never looked up may have created: `PatientState::unseen`, in the state above.
+    /// Whom a creation that was never looked up may have created: `PatientState::unseen`.
     pub unseen: Option<i64>,
     /// Whether HealthFlow can be searched by our reference.
     pub has_references: bool,
-    /// What stands in HealthFlow for this booking.
+    /// What exists in HealthFlow for this booking.
     pub placement: Option<&'a Placement>,
     /// The incarnation to create the appointment under.
     pub incarnation: u32,
-    /// The revision that HealthFlow said is not the current one any more.
+    /// The revision that, by HealthFlow's answer, is not the current one any more.
     pub outdated: Option<&'a Revision>,
 }
 
-/// What to do next.
+/// The next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Ask HealthFlow; the answer teaches.
     Ask(Request),
     /// Remember who the patient is, then ask again for the next step.
     Remember(Link),
-    /// Forget the link: what was sent along leads nowhere, or to somebody else. Then ask again for the next step.
+    /// Forget the link: the id that was sent along leads nowhere, or to somebody else. Then ask again for the next step.
     Forget,
-    /// This version has come to its end.
+    /// This version ends.
     Finish(Outcome),
 }
 
-/// The next thing to do for `booking`, given everything learnt so far.
+/// The next step for `booking`, given everything learnt so far.
 pub fn next_step(booking: &Booking, known: &Knowledge<'_>) -> Step {
-    // A cancellation needs nobody to be looked for: what was never created is cancelled already.
+    // A cancellation needs no search for the patient: what was never created is cancelled already.
     if booking.status == BookingStatus::Cancelled {
         return match known.placement {
             None => Step::Finish(Outcome::Synced(SyncedOutcome::Cancelled)),
@@ -68,15 +67,15 @@ pub fn next_step(booking: &Booking, known: &Knowledge<'_>) -> Step {
     }
 }
 
-/// The order to create the patient of `booking`: the same under every owner (rule W6).
+/// The request to create the patient of `booking`: the same under every owner (rule W6).
 pub fn create_patient(booking: &Booking, incarnation: u32) -> Request {
     Request::CreatePatient {
         content: PatientContent { practice: booking.key.practice.clone(), patient: booking.patient.clone() },
-        idempotency_key: reference::patient_key(&booking.patient_key(), incarnation),
+        idempotency_key: idempotency::patient_key(&booking.patient_key(), incarnation),
     }
 }
 
-/// The question that settles the creation of a patient: whom did we create under our reference? Page by page.
+/// The look-up that settles the creation of a patient, page by page: whom did we create under our reference?
 pub fn look_up_patient(patient: &crate::booking::PatientKey, cursor: Option<&str>) -> Request {
     Request::SearchPatients {
         practice: patient.practice.clone(),
@@ -91,7 +90,7 @@ fn write(booking: &Booking, patient: &HealthFlowPatientId, known: &Knowledge<'_>
     match known.placement {
         None => Step::Ask(Request::CreateAppointment {
             content: content(),
-            idempotency_key: reference::appointment_key(&booking.key, known.incarnation),
+            idempotency_key: idempotency::appointment_key(&booking.key, known.incarnation),
         }),
         Some(placement) if placement.fingerprint == Some(fingerprint(booking, patient.as_str())) => {
             Step::Finish(Outcome::Synced(match booking.status {
@@ -99,7 +98,7 @@ fn write(booking: &Booking, patient: &HealthFlowPatientId, known: &Knowledge<'_>
                 BookingStatus::Cancelled => SyncedOutcome::Cancelled,
             }))
         }
-        // Somebody else wrote it, or we did and the answer was lost: what stands there now?
+        // Somebody else wrote it, or we did and the answer was lost: read it.
         Some(placement) if placement.revision.is_some() && placement.revision.as_ref() == known.outdated => {
             Step::Ask(Request::ReadAppointment { id: AppointmentId(Arc::clone(&placement.appointment_id)) })
         }

@@ -1,5 +1,5 @@
-//! Who a booking is for: the link is asked first, then HealthFlow. A link is believed only for whom it was made, and an id
-//! that was sent along only once its chart was read.
+//! Who a booking is for: by the link first, then by asking HealthFlow. A link is believed only for the person it was made
+//! for, and an id that was sent along only after its chart was read.
 
 use crate::booking::Booking;
 use crate::healthflow::Request;
@@ -13,7 +13,7 @@ use crate::sync::step::create_patient;
 use crate::sync::{Knowledge, Outcome, Reason, Step};
 use crate::time::Timestamp;
 
-/// Who it is for, or what to do to find out.
+/// Who the booking is for, or what to do to find out.
 pub(super) enum Who {
     /// This patient of HealthFlow.
     Known(HealthFlowPatientId),
@@ -39,11 +39,11 @@ pub(super) fn who(booking: &Booking, known: &Knowledge<'_>) -> Who {
     }
 }
 
-/// What is known of the chart under an id.
+/// What we know of the chart under an id.
 enum Chart<'a> {
-    /// Nothing yet: it is to be read.
+    /// Nothing yet: read it.
     Unread(Box<Step>),
-    /// There is none, or none of this practice.
+    /// It does not exist in this practice.
     Nobody,
     /// It may be this person's.
     Theirs,
@@ -81,7 +81,7 @@ fn linked(booking: &Booking, known: &Knowledge<'_>, link: &Link) -> Who {
     }
 }
 
-/// Nothing but an id that was sent along leads to the patient: whose chart is it?
+/// Only an id that was sent along leads to the patient: whose chart is it?
 fn sent(booking: &Booking, known: &Knowledge<'_>, id: HealthFlowPatientId) -> Step {
     match chart(booking, known, &id) {
         Chart::Unread(read) => *read,
@@ -93,8 +93,8 @@ fn sent(booking: &Booking, known: &Knowledge<'_>, id: HealthFlowPatientId) -> St
     }
 }
 
-/// The id that was sent along is not the one we know: HealthFlow is asked for both charts before a person is. Where one is
-/// gone (merged into the other, mostly) or somebody else's, the other is right.
+/// The id that was sent along is not the one we know: we read both charts before we ask a person. If one is gone (usually
+/// merged into the other) or somebody else's, the other is right.
 fn conflicting(booking: &Booking, known: &Knowledge<'_>, link: &Link, sent: HealthFlowPatientId) -> Step {
     match (chart(booking, known, &sent), chart(booking, known, &link.healthflow_patient_id)) {
         (Chart::Unread(read), _) | (_, Chart::Unread(read)) => *read,
@@ -116,7 +116,7 @@ fn digests(booking: &Booking) -> PersonDigests {
     PersonDigests::of(&booking.patient_key(), &Person::from(&booking.patient))
 }
 
-/// How whom the link was made for compares with somebody who agrees neither in birthday nor in any word of the name.
+/// How the link's person compares with somebody who agrees neither in birthday nor in any word of the name.
 fn agrees_in_nothing(link: &Link) -> Evidence {
     Evidence {
         healthflow_patient_id: Some(link.healthflow_patient_id.as_str().to_owned()),
@@ -154,9 +154,9 @@ fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
     }
     match decision() {
         Decision::Match(id) => found(booking, &person, id, candidates),
-        // Whoever it is may be among those that nobody has read.
+        // The patient may be among the charts that were not read.
         Decision::New if search.is_incomplete => review(Reason::AmbiguousPatient, Vec::new()),
-        // Under another description it may stand already: only a person can tell.
+        // The patient may exist already under another description: only a person can decide.
         Decision::New
             if known.unseen.is_some_and(|sent| sent != description::fingerprint(&booking.patient)) =>
         {
@@ -167,8 +167,8 @@ fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
     }
 }
 
-/// Remembers whom the search found, unless only our reference leads there and the chart is somebody else's: the patient id
-/// was reused.
+/// Remembers the patient that the search found, unless only our reference leads there and the chart is somebody else's: the
+/// patient id was reused.
 fn found(booking: &Booking, person: &Person, id: HealthFlowPatientId, candidates: &[Candidate]) -> Step {
     let chart = candidates.iter().find(|candidate| candidate.id.as_ref() == Some(&id));
     match chart.filter(|chart| !agrees_in_something(person, &chart.person)) {

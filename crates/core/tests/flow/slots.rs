@@ -13,14 +13,14 @@ use healthflow_core::processor::Input;
 use healthflow_core::settings::GuardMode;
 use healthflow_core::sync::Reason;
 use healthflow_core::topics::Lane;
-use healthflow_simulator::answer::{Moods, PatientBody, Simulator};
+use healthflow_simulator::answer::{Faults, PatientBody, Simulator};
 
 use crate::desk::*;
 use crate::reading;
 
 /// HealthFlow's office with charts `hfp-1` to `hfp-99`.
 fn office() -> Simulator {
-    let mut office = Simulator::new(Moods { slot_conflicts: true, ..Moods::default() }, 1);
+    let mut office = Simulator::new(Faults { slot_conflicts: true, ..Faults::default() }, 1);
     let chart = |number: usize| PatientBody {
         practice_id: "practice-1".into(),
         given_name: format!("Given{number}"),

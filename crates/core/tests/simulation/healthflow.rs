@@ -12,7 +12,7 @@ use healthflow_core::life::CallId;
 use healthflow_core::processor::Input;
 use healthflow_core::settings::GuardMode;
 use healthflow_core::time::Timestamp;
-use healthflow_simulator::answer::{Ending, Moods, Simulator};
+use healthflow_simulator::answer::{Ending, Faults, Simulator};
 
 use crate::coverage::Phase;
 use crate::faults::{FaultEvent, FaultKind};
@@ -24,7 +24,7 @@ use crate::world::{Event, World};
 
 pub struct HealthFlow {
     pub simulator: Simulator,
-    moods: Moods,
+    faults: Faults,
     hidden: Vec<Hidden>,
     /// What stood before each change of each appointment, and when that came: what a replica that lags may show.
     before: BTreeMap<String, Vec<(i64, WireReply)>>,
@@ -66,7 +66,7 @@ pub struct Carried {
 
 impl HealthFlow {
     pub fn new(plan: &Plan, lives: &Lives) -> Self {
-        let moods = Moods {
+        let faults = Faults {
             honours_idempotency_keys: plan.settings.guard == GuardMode::IdempotencyKey,
             unique_external_id: plan.settings.guard == GuardMode::UniqueReference,
             keeps_external_id: plan.settings.guard.has_references(),
@@ -77,14 +77,14 @@ impl HealthFlow {
             replays_for_other_bytes: plan.replays_for_other_bytes,
             slot_conflicts: plan.slot_conflicts,
             page_size: plan.page_size,
-            ..Moods::default()
+            ..Faults::default()
         };
-        let mut simulator = Simulator::new(moods.clone(), plan.seed);
+        let mut simulator = Simulator::new(faults.clone(), plan.seed);
         let charts = lives.seeded.iter().map(|(body, _)| body.clone()).collect();
         simulator.seed_patients(charts, Timestamp(BEGIN_MS));
         HealthFlow {
             simulator,
-            moods,
+            faults,
             hidden: Vec::new(),
             before: BTreeMap::new(),
             deleted: BTreeMap::new(),
@@ -134,7 +134,7 @@ impl HealthFlow {
         lag_ms: i64,
         now: i64,
     ) -> Option<WireReply> {
-        self.simulator.set_moods(Moods { search_lag_ms: lag_ms as u64, ..self.moods.clone() });
+        self.simulator.set_faults(Faults { search_lag_ms: lag_ms as u64, ..self.faults.clone() });
         if matches!(request, Request::UpdateAppointment { .. }) {
             self.note_before(&wire.path_and_query, now);
         }

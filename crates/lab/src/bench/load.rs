@@ -1,6 +1,6 @@
 //! The bookings of the benchmark: patients that DentScheduler and HealthFlow both know, one call each.
 
-use healthflow_core::appointment::reference::appointment_key;
+use healthflow_core::appointment::idempotency::appointment_key;
 use healthflow_core::booking::{BookingId, PracticeId, Source};
 use healthflow_core::event::requested::{AppointmentRequested, RequestedStatus, RequestedVisit};
 use healthflow_core::healthflow::encode::encode;

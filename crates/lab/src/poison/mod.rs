@@ -167,7 +167,7 @@ async fn open(out: &Path, logs: &Path) -> Result<House> {
     let data = out.join(format!("stack-{}", std::process::id()));
     let mut knobs = good_health(LATENCY_MS, REQUESTS_PER_SECOND);
     SingledOut::turn(&mut knobs, true);
-    let flags = ["--moods".to_owned(), knobs.to_string()];
+    let flags = ["--faults".to_owned(), knobs.to_string()];
     let (stack, simulator) = tokio::join!(Stack::start(&data, logs, &[]), Simulator::start(logs, &flags));
     let (stack, simulator) = (stack?, simulator?);
     stack.create_topics(&beside("healthflow-sync")?, PARTITIONS).await?;
@@ -208,7 +208,7 @@ async fn perform(
         publisher.publish(&morning.publications, chart_ids, desk).await?;
         let mut knobs = good_health(LATENCY_MS, REQUESTS_PER_SECOND);
         SingledOut::turn(&mut knobs, false);
-        healthflow.set_moods(&knobs).await?;
+        healthflow.set_faults(&knobs).await?;
         let deadline = Instant::now() + Duration::from_secs(arguments.patience_s);
         while Instant::now() < deadline && desk.notes().count().waiting() > 0 {
             simulator.check()?;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::moods::{self, Weather};
+use super::fault_phases::{self, FaultKind};
 use crate::dentscheduler::now;
 use crate::healthflow::HealthFlow;
 use crate::morning::random::Random;
@@ -22,7 +22,7 @@ use healthflow_testkit::parts::worker::Worker;
 const KILLS: u64 = 1;
 const ZOMBIES: u64 = 2;
 const BROKERS: u64 = 3;
-const MOODS: u64 = 4;
+const FAULT_PHASES: u64 = 4;
 const REGISTRIES: u64 = 5;
 pub(super) const NETWORK: u64 = 6;
 const LOG_READERS: u64 = 7;
@@ -84,7 +84,7 @@ pub struct Done {
     /// Their last words.
     #[serde(skip)]
     pub last_words: Vec<String>,
-    /// When HealthFlow's moods ended and it was well again (milliseconds).
+    /// When HealthFlow's faults ended and it was well again (milliseconds).
     #[serde(skip)]
     pub well_at_ms: i64,
 }
@@ -124,7 +124,7 @@ impl Tormentor<'_> {
             self.kill_registries(),
             self.kill_log_readers(),
             self.break_network(),
-            self.spoil_moods(),
+            self.spoil_healthflow(),
         )?;
         Ok(())
     }
@@ -242,22 +242,22 @@ impl Tormentor<'_> {
         Ok(())
     }
 
-    async fn spoil_moods(&self) -> Result<()> {
-        let mut random = self.dice(MOODS);
+    async fn spoil_healthflow(&self) -> Result<()> {
+        let mut random = self.dice(FAULT_PHASES);
         let mut next = 0;
         while Instant::now() < self.until {
-            let weather = moods::weather(next, &mut random);
-            self.healthflow.set_moods(&weather.knobs).await?;
-            self.count(|done| match weather.kind {
-                Weather::Faulty => {}
-                Weather::Storm => done.storms += 1,
-                Weather::Outage => done.outages += 1,
+            let phase = fault_phases::phase(next, &mut random);
+            self.healthflow.set_faults(&phase.knobs).await?;
+            self.count(|done| match phase.kind {
+                FaultKind::Faulty => {}
+                FaultKind::Storm => done.storms += 1,
+                FaultKind::Outage => done.outages += 1,
             });
-            sleep_until((Instant::now() + weather.lasts).min(self.until)).await;
+            sleep_until((Instant::now() + phase.lasts).min(self.until)).await;
             next += 1;
         }
         self.count(|done| done.well_at_ms = now().0);
-        self.healthflow.set_moods(&moods::calm()).await
+        self.healthflow.set_faults(&fault_phases::calm()).await
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use tokio::sync::Mutex;
 
 use super::auditor::Auditor;
-use super::{Arguments, guard_name, moods};
+use super::{Arguments, fault_phases, guard_name};
 use crate::dentscheduler::listener::Listener;
 use crate::dentscheduler::publisher::Publisher;
 use crate::desk::Desk;
@@ -53,13 +53,13 @@ impl House {
     pub async fn open(arguments: &Arguments, out: &Path, logs: &Path) -> Result<House> {
         println!("Starting Kafka, the schema registry and HealthFlow (the simulator), about 10 s");
         let data = out.join(format!("stack-{}", std::process::id()));
-        let mut knobs = moods::calm();
+        let mut knobs = fault_phases::calm();
         knobs["honours_idempotency_keys"] =
             (arguments.guard == Guard::IdempotencyKey && !arguments.lie).into();
         knobs["unique_external_id"] = (arguments.guard == Guard::UniqueReference && !arguments.lie).into();
         knobs["keeps_external_id"] = (arguments.guard != Guard::Search).into();
         let seed = arguments.seed.to_string();
-        let flags = ["--moods".to_owned(), knobs.to_string(), "--seed".to_owned(), seed];
+        let flags = ["--faults".to_owned(), knobs.to_string(), "--seed".to_owned(), seed];
         let brokers = arguments.brokers.to_string();
         let options = ["--brokers", &brokers, "--heap", BROKER_HEAP, "--proxied"];
         let (stack, simulator) =

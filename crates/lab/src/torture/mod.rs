@@ -4,7 +4,7 @@
 mod auditor;
 mod faults;
 mod house;
-mod moods;
+mod fault_phases;
 mod network;
 mod report;
 mod what_waits;

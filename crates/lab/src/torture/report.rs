@@ -38,7 +38,7 @@ pub struct Report {
     /// Of these, those that HealthFlow carried out after it had let their caller go.
     #[serde(flatten)]
     pub late_landings: LateLandings,
-    /// Of the writes that came while HealthFlow had its moods, those that went wrong: doubtful or 429 (percent).
+    /// Of the writes that came while HealthFlow had its faults, those that went wrong: doubtful or 429 (percent).
     pub faulty_writes_percent: f64,
     /// Seconds from the last fault until every result was there and HealthFlow had nothing left to carry out; none where
     /// that did not happen within the patience.
@@ -243,8 +243,8 @@ impl Report {
             self.done.worker_exits.to_string(),
             "by themselves, and were started again",
         );
-        let moods = format!("{} outages, {} storms of 429", self.done.outages, self.done.storms);
-        row("faulty writes", format!("{:.1} %", self.faulty_writes_percent), &moods);
+        let phases = format!("{} outages, {} storms of 429", self.done.outages, self.done.storms);
+        row("faulty writes", format!("{:.1} %", self.faulty_writes_percent), &phases);
         row("doubtful writes", self.doubtful_writes.to_string(), "no answer, or a 5xx");
         let latest = format!("the latest after {:.1} s", self.late_landings.latest_landing_seconds);
         row("late landings", self.late_landings.late_landings.to_string(), &latest);
@@ -308,10 +308,10 @@ pub fn doubtful(writes: &[Write]) -> usize {
 
 /// How many of those of `writes` that came before HealthFlow was well, at `well_at_ms`, went wrong (percent).
 pub fn faulty_percent(writes: &[Write], well_at_ms: i64) -> f64 {
-    let moody: Vec<_> = writes.iter().filter(|write| write.arrived_at_ms < well_at_ms).collect();
+    let spoiled: Vec<_> = writes.iter().filter(|write| write.arrived_at_ms < well_at_ms).collect();
     let is_faulty = |write: &Write| is_doubtful(write) || write.answered == Some(429);
-    let faulty = moody.iter().filter(|write| is_faulty(write)).count();
-    100.0 * faulty as f64 / moody.len().max(1) as f64
+    let faulty = spoiled.iter().filter(|write| is_faulty(write)).count();
+    100.0 * faulty as f64 / spoiled.len().max(1) as f64
 }
 
 fn is_doubtful(write: &Write) -> bool {

@@ -7,8 +7,8 @@ use healthflow_core::event::synced::AppointmentSynced;
 use healthflow_core::time::Timestamp;
 
 use super::auditor::{self, Seen};
+use super::fault_phases::{self, FaultKind};
 use super::faults::Done;
-use super::moods::{self, Weather};
 use super::report::{
     LateLandings, Minimum, Report, Verdict, Violations, doubtful, faulty_percent, late_landings,
 };
@@ -191,26 +191,29 @@ fn late_is_what_landed_long_after_it_came() {
     assert_eq!((late.late_landings, late.latest_landing_seconds), (2, 30.0));
 }
 
-/// Goal: the faults that are promised are met. Method: the moods of ten minutes.
+/// Goal: the faults that are promised are met. Method: the fault phases of ten minutes.
 #[test]
-fn moods_are_faulty_and_now_and_then_terrible() {
+fn fault_phases_are_faulty_and_now_and_then_terrible() {
     let mut random = Random::new(1);
-    let moods: Vec<_> = (0..120).map(|number| moods::weather(number, &mut random)).collect();
-    let count = |kind| moods.iter().filter(|mood| mood.kind == kind).count();
-    assert!(count(Weather::Storm) >= 12 && count(Weather::Outage) >= 12 && count(Weather::Faulty) >= 80);
-    for mood in &moods {
-        let probability = |knob: &str| mood.knobs[knob].as_f64().expect("a number");
+    let phases: Vec<_> = (0..120).map(|number| fault_phases::phase(number, &mut random)).collect();
+    let count = |kind| phases.iter().filter(|phase| phase.kind == kind).count();
+    assert!(
+        count(FaultKind::Storm) >= 12 && count(FaultKind::Outage) >= 12 && count(FaultKind::Faulty) >= 80
+    );
+    for phase in &phases {
+        let probability = |knob: &str| phase.knobs[knob].as_f64().expect("a number");
         let good: f64 =
             ["server_error_before", "drop_before", "late_landing", "server_error_after", "drop_after"]
                 .iter()
                 .map(|knob| 1.0 - probability(knob))
                 .product();
-        assert!(1.0 - good > 0.3, "{}", mood.knobs);
+        assert!(1.0 - good > 0.3, "{}", phase.knobs);
     }
     let file = config::File::from(project("config/torture.toml"));
     let config = config::Config::builder().add_source(file).build().expect("it is sound");
     let allowed_ms = config.get_int("healthflow.late_landing_ms").expect("it is there");
-    let late_ms: Vec<i64> = moods.iter().filter_map(|mood| mood.knobs["late_landing_ms"].as_i64()).collect();
+    let late_ms: Vec<i64> =
+        phases.iter().filter_map(|phase| phase.knobs["late_landing_ms"].as_i64()).collect();
     let count = |from_ms, until_ms| late_ms.iter().filter(|ms| (from_ms..until_ms).contains(*ms)).count();
     assert!(
         count(1_000, 7_000) > 60 && count(20_000, 30_000) > 3,

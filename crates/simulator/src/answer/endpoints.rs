@@ -1,5 +1,5 @@
-//! What each endpoint does to the book, and what it answers. Called when a request takes effect, which may be long
-//! after it came.
+//! What each endpoint does to the store, and what it answers. Called when a request takes effect, which may be long after
+//! it arrived.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -8,13 +8,13 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::book::{Book, Stored, key, overlap, slot_keys};
-use super::moods::Moods;
+use super::faults::Faults;
 use super::route::{NoRoute, Query, Route};
 use super::shapes::{
     AppointmentBody, AppointmentPage, AppointmentRecord, ErrorBody, FieldError, PatientBody, PatientPage,
     SearchBody,
 };
+use super::store::{Store, Stored, key, overlap, slot_keys};
 use super::{show, validate};
 use healthflow_core::healthflow::wire::{WireReply, WireRequest};
 use healthflow_core::time::Timestamp;
@@ -28,10 +28,10 @@ pub(super) enum Effect {
     Updated(Arc<str>),
 }
 
-/// The endpoints with all that they remember.
+/// The endpoints and what they remember.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Endpoints {
-    pub book: Book,
+    pub store: Store,
     keys: HashMap<Box<str>, UsedKey>,
 }
 
@@ -51,7 +51,7 @@ impl Endpoints {
         &mut self,
         route: &Result<Route, NoRoute>,
         request: &WireRequest,
-        moods: &Moods,
+        faults: &Faults,
         now: Timestamp,
     ) -> (WireReply, Effect) {
         let read =
@@ -62,90 +62,90 @@ impl Endpoints {
         let done = match route {
             Err(NoRoute::Path) => Err(error(404, "NO_SUCH_PATH")),
             Err(NoRoute::Method) => Err(error(405, "METHOD_NOT_ALLOWED")),
-            Ok(Route::CreatePatient) => self.create_patient(request, moods, now),
-            Ok(Route::PutPatient(id)) => self.put_patient(id, request, moods, now),
-            Ok(Route::CreateAppointment) => self.create_appointment(request, moods, now),
-            Ok(Route::PutAppointment(id)) => self.put_appointment(id, request, moods, now),
-            Ok(Route::GetPatient(id)) => return read(self.get_patient(id, moods, now)),
-            Ok(Route::GetAppointment(id)) => return read(self.get_appointment(id, moods, now)),
-            Ok(Route::SearchPatients) => return read(self.search_patients(request, moods, now)),
-            Ok(Route::ListPatients(query)) => return read(self.list_patients(query, moods, now)),
-            Ok(Route::ListAppointments(query)) => return read(self.list_appointments(query, moods, now)),
+            Ok(Route::CreatePatient) => self.create_patient(request, faults, now),
+            Ok(Route::PutPatient(id)) => self.put_patient(id, request, faults, now),
+            Ok(Route::CreateAppointment) => self.create_appointment(request, faults, now),
+            Ok(Route::PutAppointment(id)) => self.put_appointment(id, request, faults, now),
+            Ok(Route::GetPatient(id)) => return read(self.get_patient(id, faults, now)),
+            Ok(Route::GetAppointment(id)) => return read(self.get_appointment(id, faults, now)),
+            Ok(Route::SearchPatients) => return read(self.search_patients(request, faults, now)),
+            Ok(Route::ListPatients(query)) => return read(self.list_patients(query, faults, now)),
+            Ok(Route::ListAppointments(query)) => return read(self.list_appointments(query, faults, now)),
         };
         done.unwrap_or_else(|refusal| (refusal, Effect::Nothing))
     }
 
-    fn create_patient(&mut self, request: &WireRequest, moods: &Moods, now: Timestamp) -> Done {
-        if let Some(id) = self.replayed("patient", request, moods, now)? {
-            let stored = self.book.patients.get_even_gone(&id);
-            return Ok((json(201, &stored.map(|one| show::patient(one, moods))), Effect::Replayed(id)));
+    fn create_patient(&mut self, request: &WireRequest, faults: &Faults, now: Timestamp) -> Done {
+        if let Some(id) = self.replayed("patient", request, faults, now)? {
+            let stored = self.store.patients.get_even_gone(&id);
+            return Ok((json(201, &stored.map(|one| show::patient(one, faults))), Effect::Replayed(id)));
         }
         let body: PatientBody = body(request)?;
         refuse_broken(validate::patient(&body, now))?;
-        if moods.unique_external_id
+        if faults.unique_external_id
             && let Some(reference) = &body.external_id
         {
             let key = key("reference", &body.practice_id, reference);
-            refuse_existing(self.book.patients.under(&key).next().map(|stored| &stored.record.id))?;
+            refuse_existing(self.store.patients.under(&key).next().map(|stored| &stored.record.id))?;
         }
-        let id = self.book.add_patient(body, false, now, moods.search_lag_ms as i64);
+        let id = self.store.add_patient(body, false, now, faults.search_lag_ms as i64);
         self.remember("patient", request, &id, now);
-        let stored = self.book.patients.get(&id).map(|one| show::patient(one, moods));
+        let stored = self.store.patients.get(&id).map(|one| show::patient(one, faults));
         Ok((json(201, &stored), Effect::Created(id)))
     }
 
-    fn put_patient(&mut self, id: &str, request: &WireRequest, moods: &Moods, now: Timestamp) -> Done {
+    fn put_patient(&mut self, id: &str, request: &WireRequest, faults: &Faults, now: Timestamp) -> Done {
         let body: PatientBody = body(request)?;
         refuse_broken(validate::patient(&body, now))?;
-        let stands = self.book.patients.get(id).ok_or_else(|| error(404, "PATIENT_NOT_FOUND"))?;
-        refuse_moved(&stands.record.body.practice_id, &body.practice_id)?;
-        self.book.replace_patient(id, body, now);
-        let stored = self.book.patients.get(id).map(|one| show::patient(one, moods));
+        let current = self.store.patients.get(id).ok_or_else(|| error(404, "PATIENT_NOT_FOUND"))?;
+        refuse_moved(&current.record.body.practice_id, &body.practice_id)?;
+        self.store.replace_patient(id, body, now);
+        let stored = self.store.patients.get(id).map(|one| show::patient(one, faults));
         Ok((json(200, &stored), Effect::Updated(id.into())))
     }
 
-    fn create_appointment(&mut self, request: &WireRequest, moods: &Moods, now: Timestamp) -> Done {
-        if let Some(id) = self.replayed("appointment", request, moods, now)? {
-            let stored = self.book.appointments.get_even_gone(&id);
-            return Ok((json(201, &stored.map(|one| show::appointment(one, moods))), Effect::Replayed(id)));
+    fn create_appointment(&mut self, request: &WireRequest, faults: &Faults, now: Timestamp) -> Done {
+        if let Some(id) = self.replayed("appointment", request, faults, now)? {
+            let stored = self.store.appointments.get_even_gone(&id);
+            return Ok((json(201, &stored.map(|one| show::appointment(one, faults))), Effect::Replayed(id)));
         }
         let body: AppointmentBody = body(request)?;
         refuse_broken(validate::appointment(&body))?;
         self.refuse_unknown_patient(&body)?;
-        if moods.unique_external_id
+        if faults.unique_external_id
             && let Some(reference) = &body.external_id
         {
             let key = key("reference", &body.practice_id, reference);
-            refuse_existing(self.book.appointments.under(&key).next().map(|stored| &stored.record.id))?;
+            refuse_existing(self.store.appointments.under(&key).next().map(|stored| &stored.record.id))?;
         }
-        self.refuse_taken_slot(&body, None, moods)?;
-        let id = self.book.add_appointment(body, now, moods.search_lag_ms as i64);
+        self.refuse_taken_slot(&body, None, faults)?;
+        let id = self.store.add_appointment(body, now, faults.search_lag_ms as i64);
         self.remember("appointment", request, &id, now);
-        let stored = self.book.appointments.get(&id).map(|one| show::appointment(one, moods));
+        let stored = self.store.appointments.get(&id).map(|one| show::appointment(one, faults));
         Ok((json(201, &stored), Effect::Created(id)))
     }
 
-    fn put_appointment(&mut self, id: &str, request: &WireRequest, moods: &Moods, now: Timestamp) -> Done {
+    fn put_appointment(&mut self, id: &str, request: &WireRequest, faults: &Faults, now: Timestamp) -> Done {
         let body: AppointmentBody = body(request)?;
         refuse_broken(validate::appointment(&body))?;
-        let stands = self.book.appointments.get(id).ok_or_else(|| error(404, "APPOINTMENT_NOT_FOUND"))?;
-        refuse_moved(&stands.record.body.practice_id, &body.practice_id)?;
-        if moods.supports_if_match {
-            refuse_changed(request.if_match.as_deref(), stands.version)?;
+        let current = self.store.appointments.get(id).ok_or_else(|| error(404, "APPOINTMENT_NOT_FOUND"))?;
+        refuse_moved(&current.record.body.practice_id, &body.practice_id)?;
+        if faults.supports_if_match {
+            refuse_changed(request.if_match.as_deref(), current.version)?;
         }
         self.refuse_unknown_patient(&body)?;
-        self.refuse_taken_slot(&body, Some(id), moods)?;
-        self.book.replace_appointment(id, body, now);
-        if moods.updates_without_content {
+        self.refuse_taken_slot(&body, Some(id), faults)?;
+        self.store.replace_appointment(id, body, now);
+        if faults.updates_without_content {
             let reply = WireReply { status: 204, retry_after: None, body: Vec::new() };
             return Ok((reply, Effect::Updated(id.into())));
         }
-        let stored = self.book.appointments.get(id).map(|one| show::appointment(one, moods));
+        let stored = self.store.appointments.get(id).map(|one| show::appointment(one, faults));
         Ok((json(200, &stored), Effect::Updated(id.into())))
     }
 
     fn refuse_unknown_patient(&self, body: &AppointmentBody) -> Result<(), WireReply> {
-        let patient = self.book.patients.get(&body.patient_id);
+        let patient = self.store.patients.get(&body.patient_id);
         let is_known = patient.is_some_and(|stored| stored.record.body.practice_id == body.practice_id);
         if is_known { Ok(()) } else { Err(error(404, "PATIENT_NOT_FOUND")) }
     }
@@ -154,13 +154,13 @@ impl Endpoints {
         &self,
         body: &AppointmentBody,
         own: Option<&str>,
-        moods: &Moods,
+        faults: &Faults,
     ) -> Result<(), WireReply> {
-        if !moods.slot_conflicts || &*body.status != "scheduled" {
+        if !faults.slot_conflicts || &*body.status != "scheduled" {
             return Ok(());
         }
         let is_taken = slot_keys(body).any(|day| {
-            let mut others = self.book.appointments.under(&day).map(|stored| &stored.record);
+            let mut others = self.store.appointments.under(&day).map(|stored| &stored.record);
             others.any(|other| {
                 &*other.body.status == "scheduled" && Some(&*other.id) != own && overlap(&other.body, body)
             })
@@ -168,29 +168,29 @@ impl Endpoints {
         if is_taken { Err(error(409, "SLOT_TAKEN")) } else { Ok(()) }
     }
 
-    fn get_patient(&self, id: &str, moods: &Moods, now: Timestamp) -> Result<WireReply, WireReply> {
-        let found = self.book.patients.get(id).filter(|stored| stored.is_visible(now));
-        found.map(|one| json(200, &show::patient(one, moods))).ok_or_else(|| error(404, "PATIENT_NOT_FOUND"))
+    fn get_patient(&self, id: &str, faults: &Faults, now: Timestamp) -> Result<WireReply, WireReply> {
+        let found = self.store.patients.get(id).filter(|stored| stored.is_visible(now));
+        found.map(|one| json(200, &show::patient(one, faults))).ok_or_else(|| error(404, "PATIENT_NOT_FOUND"))
     }
 
-    fn get_appointment(&self, id: &str, moods: &Moods, now: Timestamp) -> Result<WireReply, WireReply> {
-        let found = self.book.appointments.get(id).filter(|stored| stored.is_visible(now));
+    fn get_appointment(&self, id: &str, faults: &Faults, now: Timestamp) -> Result<WireReply, WireReply> {
+        let found = self.store.appointments.get(id).filter(|stored| stored.is_visible(now));
         found
-            .map(|one| json(200, &show::appointment(one, moods)))
+            .map(|one| json(200, &show::appointment(one, faults)))
             .ok_or_else(|| error(404, "APPOINTMENT_NOT_FOUND"))
     }
 
     fn search_patients(
         &self,
         request: &WireRequest,
-        moods: &Moods,
+        faults: &Faults,
         now: Timestamp,
     ) -> Result<WireReply, WireReply> {
         let body: SearchBody = body(request)?;
-        self.found_patients(&body, moods, now)
+        self.found_patients(&body, faults, now)
     }
 
-    fn list_patients(&self, query: &Query, moods: &Moods, now: Timestamp) -> Result<WireReply, WireReply> {
+    fn list_patients(&self, query: &Query, faults: &Faults, now: Timestamp) -> Result<WireReply, WireReply> {
         let text = |name: &str| query.get(name).map(str::to_owned);
         let body = SearchBody {
             practice_id: text("practice_id").unwrap_or_default(),
@@ -198,13 +198,13 @@ impl Endpoints {
             cursor: text("cursor"),
             ..SearchBody::default()
         };
-        self.found_patients(&body, moods, now)
+        self.found_patients(&body, faults, now)
     }
 
     fn found_patients(
         &self,
         body: &SearchBody,
-        moods: &Moods,
+        faults: &Faults,
         now: Timestamp,
     ) -> Result<WireReply, WireReply> {
         require("practice_id", &body.practice_id)?;
@@ -212,23 +212,23 @@ impl Endpoints {
             return Err(fields(422, vec![FieldError { field: "date_of_birth", rule: "format" }]));
         }
         let body = SearchBody {
-            external_id: body.external_id.clone().filter(|_| moods.keeps_external_id),
+            external_id: body.external_id.clone().filter(|_| faults.keeps_external_id),
             ..body.clone()
         };
-        let (found, next_cursor) = page(self.book.search(&body, now), body.cursor.as_deref(), moods)?;
-        let patients = found.into_iter().map(|one| show::patient(one, moods)).collect();
+        let (found, next_cursor) = page(self.store.search(&body, now), body.cursor.as_deref(), faults)?;
+        let patients = found.into_iter().map(|one| show::patient(one, faults)).collect();
         Ok(json(200, &PatientPage { patients, next_cursor }))
     }
 
     fn list_appointments(
         &self,
         query: &Query,
-        moods: &Moods,
+        faults: &Faults,
         now: Timestamp,
     ) -> Result<WireReply, WireReply> {
         let practice = query.get("practice_id").unwrap_or_default();
         require("practice_id", practice)?;
-        let reference = query.get("external_id").filter(|_| moods.keeps_external_id);
+        let reference = query.get("external_id").filter(|_| faults.keeps_external_id);
         let patient = query.get("patient_id");
         let start = query.get("start").map(validate::instant);
         if start == Some(None) {
@@ -245,18 +245,18 @@ impl Endpoints {
                 && patient.is_none_or(|wanted| &*body.patient_id == wanted)
                 && start.is_none_or(|wanted| validate::instant(&body.start) == wanted)
         };
-        let visible = self.book.appointments.under(&key).filter(|stored| stored.is_visible(now));
-        let (found, next_cursor) = page(visible.filter(agrees).collect(), query.get("cursor"), moods)?;
-        let appointments = found.into_iter().map(|one| show::appointment(one, moods)).collect();
+        let visible = self.store.appointments.under(&key).filter(|stored| stored.is_visible(now));
+        let (found, next_cursor) = page(visible.filter(agrees).collect(), query.get("cursor"), faults)?;
+        let appointments = found.into_iter().map(|one| show::appointment(one, faults)).collect();
         Ok(json(200, &AppointmentPage { appointments, next_cursor }))
     }
 
-    /// What this key created before; refuses a key that was used for other bytes.
+    /// What this key created before; refuses a key that was used with another body.
     fn replayed(
         &self,
         kind: &str,
         request: &WireRequest,
-        moods: &Moods,
+        faults: &Faults,
         now: Timestamp,
     ) -> Result<Option<Arc<str>>, WireReply> {
         let Some(used) =
@@ -264,11 +264,11 @@ impl Endpoints {
         else {
             return Ok(None);
         };
-        let is_forgotten = now.since_ms(used.used_at).unsigned_abs() >= moods.idempotency_key_retention_ms;
-        if !moods.honours_idempotency_keys || is_forgotten {
+        let is_forgotten = now.since_ms(used.used_at).unsigned_abs() >= faults.idempotency_key_retention_ms;
+        if !faults.honours_idempotency_keys || is_forgotten {
             return Ok(None);
         }
-        if used.bytes_hash != bytes_hash(request) && !moods.replays_for_other_bytes {
+        if used.bytes_hash != bytes_hash(request) && !faults.replays_for_other_bytes {
             return Err(error(409, "KEY_REUSED"));
         }
         Ok(Some(used.id.clone()))
@@ -311,23 +311,23 @@ fn refuse_existing(existing: Option<&Arc<str>>) -> Result<(), WireReply> {
     ))
 }
 
-/// Refuses an update of another version than the one that stands; one that names none is never refused.
+/// Refuses an update that names another version than the current one; one that names none is never refused.
 fn refuse_changed(if_match: Option<&str>, version: u32) -> Result<(), WireReply> {
-    let stands = format!("\"{version}\"");
-    if if_match.is_none_or(|wanted| wanted == stands) { Ok(()) } else { Err(error(412, "CHANGED")) }
+    let current = format!("\"{version}\"");
+    if if_match.is_none_or(|wanted| wanted == current) { Ok(()) } else { Err(error(412, "CHANGED")) }
 }
 
-fn refuse_moved(stands: &str, wanted: &str) -> Result<(), WireReply> {
+fn refuse_moved(current: &str, wanted: &str) -> Result<(), WireReply> {
     let moved = || fields(422, vec![FieldError { field: "practice_id", rule: "immutable" }]);
-    if stands == wanted { Ok(()) } else { Err(moved()) }
+    if current == wanted { Ok(()) } else { Err(moved()) }
 }
 
-/// One page of `found`, after the last record of the previous one: what stands all the while is on one of the pages,
-/// whatever comes and goes between them.
+/// One page of `found`, after the last record of the previous page. A record that exists throughout is on exactly one page,
+/// whatever is added or deleted between two of them.
 fn page<'a, T>(
     mut found: Vec<&'a Stored<T>>,
     cursor: Option<&str>,
-    moods: &Moods,
+    faults: &Faults,
 ) -> Result<(Vec<&'a Stored<T>>, Option<String>), WireReply> {
     let bad_cursor = || fields(400, vec![FieldError { field: "cursor", rule: "format" }]);
     if let Some(text) = cursor {
@@ -335,7 +335,7 @@ fn page<'a, T>(
             text.strip_prefix("after-").and_then(|number| number.parse().ok()).ok_or_else(bad_cursor)?;
         found.retain(|stored| stored.number > after);
     }
-    let size = moods.page_size.max(1);
+    let size = faults.page_size.max(1);
     let is_last = found.len() <= size;
     found.truncate(size);
     let next_cursor = found.last().filter(|_| !is_last).map(|stored| format!("after-{}", stored.number));

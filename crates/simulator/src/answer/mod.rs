@@ -1,10 +1,10 @@
-//! The pretend HealthFlow as a value: a [`Simulator`] is handed a request and the time, and says what is answered, when,
-//! and what it does to the book. Without the clock outside, no late-landing write could be tested twice alike.
+//! The pretend HealthFlow as a value: a [`Simulator`] takes a request and the time, and returns what is answered and when.
+//! Time is an argument, so that a test of a late write runs the same way every time.
 
-mod book;
+mod store;
 mod endpoints;
 mod ledger;
-mod moods;
+mod faults;
 mod person;
 mod random;
 mod route;
@@ -26,8 +26,8 @@ use self::throttle::Throttle;
 use healthflow_core::healthflow::wire::{WireReply, WireRequest};
 use healthflow_core::time::Timestamp;
 
+pub use faults::{Down, Faults, Strikes};
 pub use ledger::{Audit, Ledger, LedgerRecord, WriteEntry};
-pub use moods::{Down, Moods, Strikes};
 pub use shapes::{AppointmentBody, AppointmentRecord, PatientBody, PatientRecord};
 pub use throttle::RateLimit;
 
@@ -38,9 +38,9 @@ pub struct Handling {
     pub reply_at: Timestamp,
     /// How the exchange ends for the caller.
     pub ending: Ending,
-    /// When a write that got no answer is carried out all the same; none where it already was, or never will be.
+    /// When a write that got no answer is carried out all the same; none if it already was, or never will be.
     pub lands_at: Option<Timestamp>,
-    /// For the `RateLimit` headers; none where there is no limit.
+    /// For the `RateLimit` headers; none if there is no limit.
     pub rate_limit: Option<RateLimit>,
 }
 
@@ -51,7 +51,7 @@ pub enum Ending {
     Reply(WireReply),
     /// The connection closes without one.
     Dropped,
-    /// No request was taken.
+    /// The request was not taken.
     Refused,
 }
 
@@ -67,7 +67,7 @@ struct Pending {
 #[derive(Clone, Debug)]
 pub struct Simulator {
     endpoints: Endpoints,
-    moods: Moods,
+    faults: Faults,
     throttle: Throttle,
     random: Random,
     pending: BTreeMap<(Timestamp, u64), Pending>,
@@ -80,11 +80,11 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// An empty HealthFlow in this mood. The same seed and the same calls give the same answers.
-    pub fn new(moods: Moods, seed: u64) -> Self {
+    /// An empty HealthFlow with these faults. The same seed and the same calls give the same answers.
+    pub fn new(faults: Faults, seed: u64) -> Self {
         Simulator {
             endpoints: Endpoints::default(),
-            moods,
+            faults,
             throttle: Throttle::default(),
             random: Random::new(seed),
             pending: BTreeMap::new(),
@@ -97,7 +97,7 @@ impl Simulator {
         }
     }
 
-    /// The answer to `request` where nobody cares for time: no latency, a request without an answer is none.
+    /// The answer to `request` without its latency; none if it gets no answer.
     pub fn answer(&mut self, request: &WireRequest, now: Timestamp) -> Option<WireReply> {
         match self.handle(request, now).ending {
             Ending::Reply(reply) => Some(reply),
@@ -105,18 +105,18 @@ impl Simulator {
         }
     }
 
-    /// Takes in `request` at `now`. Its effect, if it has one at once, has happened when this returns.
+    /// Takes `request` at `now`. An effect that is not late has happened when this returns.
     pub fn handle(&mut self, request: &WireRequest, now: Timestamp) -> Handling {
         self.advance(now);
         self.count(now);
         let route = Route::find(request);
         let write = self.note_write(&route, now);
-        let latency_ms = self.moods.latency_ms + self.random.up_to(self.moods.latency_jitter_ms);
-        let singled_out = singled_out::ending(&self.moods, &route, request);
-        let hang_ms = singled_out.as_ref().map_or(self.moods.hang_ms, |(_, after_ms)| *after_ms);
+        let latency_ms = self.faults.latency_ms + self.random.up_to(self.faults.latency_jitter_ms);
+        let singled_out = singled_out::ending(&self.faults, &route, request);
+        let hang_ms = singled_out.as_ref().map_or(self.faults.hang_ms, |(_, after_ms)| *after_ms);
         let (ending, lands_at) = match self.turned_away(now).or(singled_out.map(|(ending, _)| ending)) {
             Some(ending) => (ending, None),
-            None => self.fate(route, request, write, now),
+            None => self.carry_out_with_faults(route, request, write, now),
         };
         let wait_ms = match ending {
             Ending::Reply(_) => latency_ms,
@@ -127,10 +127,10 @@ impl Simulator {
             self.writes[write].answered = Some(reply.status);
         }
         let reply_at = now.plus_ms(wait_ms as i64);
-        Handling { reply_at, ending, lands_at, rate_limit: self.throttle.state(&self.moods) }
+        Handling { reply_at, ending, lands_at, rate_limit: self.throttle.state(&self.faults) }
     }
 
-    fn fate(
+    fn carry_out_with_faults(
         &mut self,
         route: Result<Route, NoRoute>,
         request: &WireRequest,
@@ -139,25 +139,25 @@ impl Simulator {
     ) -> (Ending, Option<Timestamp>) {
         let is_struck = self.is_struck(&route);
         let mut strikes = |probability: f64| is_struck && self.random.happens(probability);
-        if strikes(self.moods.server_error_before) {
+        if strikes(self.faults.server_error_before) {
             return (Ending::Reply(error(500, "INTERNAL")), None);
         }
-        if strikes(self.moods.proxy_before) {
-            return (Ending::Reply(self.of_a_proxy()), None);
+        if strikes(self.faults.proxy_before) {
+            return (Ending::Reply(self.proxy_reply()), None);
         }
-        if strikes(self.moods.drop_before) {
+        if strikes(self.faults.drop_before) {
             return (Ending::Dropped, None);
         }
-        if strikes(self.moods.late_landing) {
-            let lands_at = now.plus_ms(self.moods.late_landing_ms as i64);
+        if strikes(self.faults.late_landing) {
+            let lands_at = now.plus_ms(self.faults.late_landing_ms as i64);
             let turn = self.requests;
             self.pending.insert((lands_at, turn), Pending { route, request: request.clone(), write });
             return (Ending::Dropped, Some(lands_at));
         }
-        let error_after = strikes(self.moods.server_error_after);
-        let drop_after = strikes(self.moods.drop_after);
-        let unreadable_after = strikes(self.moods.unreadable_after);
-        let proxy_after = strikes(self.moods.proxy_after);
+        let error_after = strikes(self.faults.server_error_after);
+        let drop_after = strikes(self.faults.drop_after);
+        let unreadable_after = strikes(self.faults.unreadable_after);
+        let proxy_after = strikes(self.faults.proxy_after);
         let reply = self.carry_out(&route, request, write, now);
         let ending = if error_after {
             Ending::Reply(error(500, "INTERNAL"))
@@ -166,31 +166,31 @@ impl Simulator {
         } else if unreadable_after {
             Ending::Reply(WireReply { status: 200, retry_after: None, body: b"<html>".to_vec() })
         } else if proxy_after {
-            Ending::Reply(self.of_a_proxy())
+            Ending::Reply(self.proxy_reply())
         } else {
             Ending::Reply(reply)
         };
         (ending, None)
     }
 
-    /// What nginx would say.
-    fn of_a_proxy(&self) -> WireReply {
-        let status = self.moods.proxy_status;
+    /// What nginx would answer.
+    fn proxy_reply(&self) -> WireReply {
+        let status = self.faults.proxy_status;
         let body = format!("<html><center><h1>{status}</h1></center><hr><center>nginx</center></html>");
         WireReply { status, retry_after: None, body: body.into_bytes() }
     }
 
-    /// What happens to everybody, whatever they ask.
+    /// The answer to every caller, whatever the request: an outage, a bad token, the rate limit.
     fn turned_away(&mut self, now: Timestamp) -> Option<Ending> {
-        match self.moods.down {
+        match self.faults.down {
             Down::Refused => return Some(Ending::Refused),
             Down::Unavailable => return Some(Ending::Reply(error(503, "UNAVAILABLE"))),
             Down::No => {}
         }
-        if self.moods.unauthorised {
+        if self.faults.unauthorised {
             return Some(Ending::Reply(error(401, "UNAUTHORISED")));
         }
-        let wait_s = self.throttle.take(&self.moods, now).err()?;
+        let wait_s = self.throttle.take(&self.faults, now).err()?;
         self.throttled += 1;
         Some(Ending::Reply(WireReply {
             retry_after: Some(wait_s.to_string()),
@@ -200,7 +200,7 @@ impl Simulator {
 
     fn is_struck(&self, route: &Result<Route, NoRoute>) -> bool {
         let Ok(route) = route else { return false };
-        match self.moods.faults_strike {
+        match self.faults.faults_strike {
             Strikes::All => true,
             Strikes::Writes => route.is_write(),
             Strikes::AppointmentCreates => *route == Route::CreateAppointment,
@@ -215,7 +215,7 @@ impl Simulator {
         write: Option<usize>,
         now: Timestamp,
     ) -> WireReply {
-        let (reply, effect) = self.endpoints.carry_out(route, request, &self.moods, now);
+        let (reply, effect) = self.endpoints.carry_out(route, request, &self.faults, now);
         if let Some(entry) = write.and_then(|write| self.writes.get_mut(write)) {
             entry.carried_out_at_ms = Some(now);
             (entry.effect, entry.id) = match effect {
@@ -240,7 +240,7 @@ impl Simulator {
         }
     }
 
-    /// When the next late write lands; none where none is under way.
+    /// When the next late write lands; none if none is pending.
     pub fn next_landing(&self) -> Option<Timestamp> {
         self.pending.first_key_value().map(|((lands_at, _), _)| *lands_at)
     }
@@ -269,54 +269,54 @@ impl Simulator {
         Some(self.writes.len() - 1)
     }
 
-    /// The knobs as they stand.
-    pub fn moods(&self) -> &Moods {
-        &self.moods
+    /// The knobs as they are now.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     /// Sets all knobs.
-    pub fn set_moods(&mut self, moods: Moods) {
-        self.moods = moods;
+    pub fn set_faults(&mut self, faults: Faults) {
+        self.faults = faults;
     }
 
-    /// Turns the knobs that `patch`, a JSON object, names. On an unknown knob or a value that cannot be, nothing
-    /// changes and the error says which.
-    pub fn patch_moods(&mut self, patch: &Value) -> Result<&Moods, String> {
-        self.moods = self.moods.patched(patch)?;
-        Ok(&self.moods)
+    /// Changes the knobs that `patch`, a JSON object, names. If a knob is unknown or a value invalid, nothing changes and
+    /// the error names it.
+    pub fn patch_faults(&mut self, patch: &Value) -> Result<&Faults, String> {
+        self.faults = self.faults.patched(patch)?;
+        Ok(&self.faults)
     }
 
-    /// Puts patients there as an operator would, past all faults and limits; their ids in order.
+    /// Adds patients as an operator would, without faults or limits; returns their ids in order.
     pub fn seed_patients(&mut self, patients: Vec<PatientBody>, now: Timestamp) -> Vec<Arc<str>> {
-        patients.into_iter().map(|body| self.endpoints.book.add_patient(body, true, now, 0)).collect()
+        patients.into_iter().map(|body| self.endpoints.store.add_patient(body, true, now, 0)).collect()
     }
 
-    /// Deletes a patient by hand, as a practice might; false where there is none.
+    /// Deletes a patient by hand, as a practice might; false if there is none.
     pub fn delete_patient(&mut self, id: &str) -> bool {
-        self.endpoints.book.patients.delete(id)
+        self.endpoints.store.patients.delete(id)
     }
 
-    /// Deletes an appointment by hand, as a practice might; false where there is none.
+    /// Deletes an appointment by hand, as a practice might; false if there is none.
     pub fn delete_appointment(&mut self, id: &str) -> bool {
-        self.endpoints.book.appointments.delete(id)
+        self.endpoints.store.appointments.delete(id)
     }
 
-    /// Changes an appointment by hand, as an office might; false where there is none.
+    /// Changes an appointment by hand, as a practice might; false if there is none.
     pub fn edit_appointment(&mut self, id: &str, change: impl FnOnce(&mut AppointmentBody)) -> bool {
-        self.endpoints.book.edit_appointment(id, change)
+        self.endpoints.store.edit_appointment(id, change)
     }
 
-    /// Everything that stands.
+    /// Every record that exists.
     pub fn ledger(&self) -> Ledger<'_> {
-        ledger::ledger(&self.endpoints.book)
+        ledger::ledger(&self.endpoints.store)
     }
 
-    /// Every write that ever came.
+    /// Every write that ever arrived.
     pub fn writes(&self) -> &[WriteEntry] {
         &self.writes
     }
 
-    /// What stands and what is wrong with it.
+    /// Totals, and what is wrong.
     pub fn audit(&self) -> Audit {
         Audit {
             requests: self.requests,
@@ -326,7 +326,7 @@ impl Simulator {
             writes_unanswered: self.writes.iter().filter(|write| write.answered.is_none()).count() as u64,
             replayed: self.writes.iter().filter(|write| write.effect == "replayed").count() as u64,
             pending: self.pending.len() as u64,
-            ..ledger::audit(&self.endpoints.book)
+            ..ledger::audit(&self.endpoints.store)
         }
     }
 }

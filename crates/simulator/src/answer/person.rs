@@ -5,7 +5,7 @@ use unicode_normalization::char::is_combining_mark;
 
 use super::shapes::PatientBody;
 
-/// Letters and digits without marks, in lower case; everything else is left out.
+/// Letters and digits without marks, in lower case, and nothing else.
 pub(super) fn folded(text: &str) -> String {
     if text.is_ascii() {
         return text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
@@ -22,7 +22,7 @@ pub(super) fn folded_code(text: &str) -> String {
     code
 }
 
-/// A name with all its marks, in lower case: who differs by a mark may be somebody else.
+/// A name with all its marks, in lower case: a name that differs by a mark may be somebody else's.
 fn spelled(text: &str) -> String {
     let letters = text.nfkc().filter(|c| c.is_alphanumeric() || is_combining_mark(*c));
     letters.flat_map(char::to_lowercase).collect()

@@ -1,6 +1,6 @@
-//! Chance that can be repeated: the same seed throws the same dice.
+//! Random numbers that can be repeated: the same seed gives the same ones.
 
-/// SplitMix64 (Steele, Lea, Flood 2014): one addition and a mix a number, good enough to throw dice with.
+/// SplitMix64 (Steele, Lea, Flood 2014): one addition and a mix a number, good enough for a simulation.
 #[derive(Clone, Debug)]
 pub(super) struct Random(u64);
 
@@ -22,7 +22,7 @@ impl Random {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// True with this probability; throws no dice for "never" and "always".
+    /// True with this probability; draws no number for "never" and "always".
     pub(super) fn happens(&mut self, probability: f64) -> bool {
         probability > 0.0 && (probability >= 1.0 || self.fraction() < probability)
     }

@@ -88,7 +88,7 @@ impl Route {
     }
 }
 
-/// Percent-decoding; what is no valid escape stays as it is, what is no UTF-8 becomes replacement characters.
+/// Percent-decoding: an invalid escape stays as it is, invalid UTF-8 becomes replacement characters.
 fn decoded(text: &str) -> String {
     if !text.contains('%') {
         return text.to_owned();

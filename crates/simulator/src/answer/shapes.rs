@@ -1,4 +1,4 @@
-//! HealthFlow's JSON as the simulator reads and writes it. Written from the contract and not shared with our client.
+//! HealthFlow's JSON as the simulator reads and writes it, written from the contract and not shared with our client.
 //! Everything is optional on the way in, so that one answer can name every field that is wrong.
 
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub struct AppointmentRecord {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PatientBody {
-    /// Whose patient.
+    /// The practice.
     pub practice_id: Arc<str>,
     /// The caller's reference.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,7 +59,7 @@ pub struct PatientBody {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AppointmentBody {
-    /// Whose book.
+    /// The practice.
     pub practice_id: Arc<str>,
     /// The caller's reference.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,7 +76,7 @@ pub struct AppointmentBody {
     pub time_zone: Arc<str>,
     /// Minutes.
     pub duration_minutes: u32,
-    /// Who treats.
+    /// The provider.
     pub provider_id: Arc<str>,
     /// The chair.
     #[serde(skip_serializing_if = "Option::is_none")]

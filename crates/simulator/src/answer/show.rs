@@ -1,13 +1,13 @@
-//! Records as they are answered, which is not what is stored: a HealthFlow may not keep the caller's reference, and may
-//! tell versions.
+//! Records as HealthFlow answers them. They can differ from what it stores: it may leave out the caller's reference and add
+//! a version.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::book::Stored;
-use super::moods::Moods;
+use super::faults::Faults;
 use super::shapes::{AppointmentBody, AppointmentRecord, PatientBody, PatientRecord};
+use super::store::Stored;
 
 /// A record as it is answered.
 #[derive(Serialize)]
@@ -20,9 +20,9 @@ pub(super) struct Shown<'a, Body: Clone> {
 }
 
 /// A patient as it is answered.
-pub(super) fn patient<'a>(stored: &'a Stored<PatientRecord>, moods: &Moods) -> Shown<'a, PatientBody> {
+pub(super) fn patient<'a>(stored: &'a Stored<PatientRecord>, faults: &Faults) -> Shown<'a, PatientBody> {
     let PatientRecord { id, body } = &stored.record;
-    let body = if moods.keeps_external_id {
+    let body = if faults.keeps_external_id {
         Cow::Borrowed(body)
     } else {
         Cow::Owned(PatientBody { external_id: None, ..body.clone() })
@@ -33,13 +33,13 @@ pub(super) fn patient<'a>(stored: &'a Stored<PatientRecord>, moods: &Moods) -> S
 /// An appointment as it is answered.
 pub(super) fn appointment<'a>(
     stored: &'a Stored<AppointmentRecord>,
-    moods: &Moods,
+    faults: &Faults,
 ) -> Shown<'a, AppointmentBody> {
     let AppointmentRecord { id, body } = &stored.record;
-    let body = if moods.keeps_external_id {
+    let body = if faults.keeps_external_id {
         Cow::Borrowed(body)
     } else {
         Cow::Owned(AppointmentBody { external_id: None, ..body.clone() })
     };
-    Shown { id, body, version: moods.supports_if_match.then(|| stored.version.to_string()) }
+    Shown { id, body, version: faults.supports_if_match.then(|| stored.version.to_string()) }
 }

@@ -1,24 +1,24 @@
-//! What HealthFlow has against single requests, whoever else it serves well: a word that a firewall dislikes, a chart whose
-//! look-up never ends. One such booking may cost the others nothing.
+//! Faults that hit single requests while all others succeed: a word that a firewall dislikes, a chart whose look-up never
+//! ends. One such booking must cost the others nothing.
 
 use super::endpoints::error;
-use super::moods::Moods;
+use super::faults::Faults;
 use super::route::{NoRoute, Route};
 use super::{Ending, WireRequest};
 
-/// How long (milliseconds) a look-up that is never answered stays open: longer than any caller waits.
+/// How long (milliseconds) an unanswered look-up stays open: longer than any caller waits.
 const NEVER_MS: u64 = 600_000;
 
 /// How the exchange ends for a request that is singled out, and after how long (milliseconds) at least.
 pub(super) fn ending(
-    moods: &Moods,
+    faults: &Faults,
     route: &Result<Route, NoRoute>,
     request: &WireRequest,
 ) -> Option<(Ending, u64)> {
     let is_read = route.as_ref().is_ok_and(|route| !route.is_write());
-    if is_read && holds(request, &moods.unanswered_text) {
+    if is_read && holds(request, &faults.unanswered_text) {
         Some((Ending::Dropped, NEVER_MS))
-    } else if holds(request, &moods.forbidden_text) {
+    } else if holds(request, &faults.forbidden_text) {
         Some((Ending::Reply(error(403, "FORBIDDEN")), 0))
     } else {
         None
@@ -37,10 +37,10 @@ mod tests {
     use healthflow_core::healthflow::wire::Method;
 
     fn asked(method: Method, path: &str, body: Option<&str>) -> Option<(Ending, u64)> {
-        let moods = Moods {
+        let faults = Faults {
             forbidden_text: "b-forbidden".into(),
             unanswered_text: "b-unanswered".into(),
-            ..Moods::default()
+            ..Faults::default()
         };
         let request = WireRequest {
             method,
@@ -49,11 +49,11 @@ mod tests {
             if_match: None,
             body: body.map(|body| body.as_bytes().to_vec()),
         };
-        ending(&moods, &Route::find(&request), &request)
+        ending(&faults, &Route::find(&request), &request)
     }
 
-    /// Goal: who has something against one booking serves all others. Method: writes and look-ups with either text and
-    /// without; only the forbidden write and the one look-up end another way than usual.
+    /// Goal: a fault against one booking leaves all others alone. Method: writes and look-ups with either text and without;
+    /// only the forbidden write and the one look-up do not end as usual.
     #[test]
     fn one_request_is_singled_out_and_no_other() {
         let look_up = |booking: &str| format!("/appointments?practice_id=p&external_id={booking}");

@@ -1,4 +1,4 @@
-//! The pretend HealthFlow's answers and moods, in virtual time.
+//! The pretend HealthFlow's answers and faults, in virtual time.
 
 use serde_json::json;
 
@@ -7,9 +7,9 @@ use healthflow_core::healthflow::wire::Method;
 
 const NOW: Timestamp = Timestamp(1_795_521_600_000);
 
-fn simulator(moods: Value) -> Simulator {
-    let mut simulator = Simulator::new(Moods::default(), 1);
-    simulator.patch_moods(&moods).unwrap();
+fn simulator(faults: Value) -> Simulator {
+    let mut simulator = Simulator::new(Faults::default(), 1);
+    simulator.patch_faults(&faults).unwrap();
     simulator
 }
 
@@ -160,7 +160,7 @@ fn a_key_repeats_its_first_answer_until_it_is_forgotten() {
     assert_eq!(asked(&mut simulator, &create("b", Some("k")), NOW.plus_ms(999)), first);
     let other = asked(&mut simulator, &create("c", Some("k")), NOW);
     assert_eq!((other.0, other.1["code"].as_str()), (409, Some("KEY_REUSED")));
-    simulator.patch_moods(&json!({"replays_for_other_bytes": true})).unwrap();
+    simulator.patch_faults(&json!({"replays_for_other_bytes": true})).unwrap();
     assert_eq!(asked(&mut simulator, &create("c", Some("k")), NOW), first);
     assert_eq!(simulator.audit().duplicate_appointments, 0);
     assert_ne!(asked(&mut simulator, &create("b", Some("k")), NOW.plus_ms(1_000)), first);
@@ -174,10 +174,10 @@ fn without_keys_a_repeat_is_a_duplicate_unless_references_are_unique() {
     let mut simulator = simulator(json!({"honours_idempotency_keys": false}));
     create_patient(&mut simulator, "pat-1");
     let (_, first) = asked(&mut simulator, &create("b", Some("k")), NOW);
-    simulator.patch_moods(&json!({"unique_external_id": true})).unwrap();
+    simulator.patch_faults(&json!({"unique_external_id": true})).unwrap();
     let (status, body) = asked(&mut simulator, &create("b", Some("k")), NOW);
     assert_eq!((status, &body["code"], &body["existing_id"]), (409, &json!("ALREADY_EXISTS"), &first["id"]));
-    simulator.patch_moods(&json!({"unique_external_id": false})).unwrap();
+    simulator.patch_faults(&json!({"unique_external_id": false})).unwrap();
     assert_eq!(asked(&mut simulator, &create("b", Some("k")), NOW).0, 201);
     create_patient(&mut simulator, "pat-1");
     let audit = simulator.audit();
@@ -232,7 +232,7 @@ fn faults_happen_before_or_after_the_effect_as_told() {
         let mut simulator = simulator(json!({}));
         create_patient(&mut simulator, "pat-1");
         simulator
-            .patch_moods(&json!({knob: 1.0, "faults_strike": "appointment_creates", "hang_ms": 70}))
+            .patch_faults(&json!({knob: 1.0, "faults_strike": "appointment_creates", "hang_ms": 70}))
             .unwrap();
         let handling = simulator.handle(&create("b", None), NOW);
         let answered = match handling.ending {
@@ -252,7 +252,7 @@ fn a_late_write_lands_at_its_time_and_not_before() {
     let mut simulator = simulator(json!({}));
     create_patient(&mut simulator, "pat-1");
     simulator
-        .patch_moods(&json!({"late_landing": 1, "late_landing_ms": 500, "faults_strike": "writes"}))
+        .patch_faults(&json!({"late_landing": 1, "late_landing_ms": 500, "faults_strike": "writes"}))
         .unwrap();
     let handling = simulator.handle(&create("b", Some("k")), NOW);
     assert_eq!((handling.ending, handling.lands_at), (Ending::Dropped, Some(NOW.plus_ms(500))));
@@ -270,9 +270,9 @@ fn a_late_write_lands_at_its_time_and_not_before() {
 fn a_late_write_whose_key_was_repeated_meanwhile_does_nothing() {
     let mut simulator = simulator(json!({}));
     create_patient(&mut simulator, "pat-1");
-    simulator.patch_moods(&json!({"late_landing": 1, "late_landing_ms": 500})).unwrap();
+    simulator.patch_faults(&json!({"late_landing": 1, "late_landing_ms": 500})).unwrap();
     simulator.handle(&create("b", Some("k")), NOW);
-    simulator.patch_moods(&json!({"late_landing": 0})).unwrap();
+    simulator.patch_faults(&json!({"late_landing": 0})).unwrap();
     assert_eq!(asked(&mut simulator, &create("b", Some("k")), NOW.plus_ms(100)).0, 201);
     assert_eq!(listed(&mut simulator, "b", NOW.plus_ms(900)), 1);
     assert_eq!(simulator.writes()[1].effect, "replayed");
@@ -325,9 +325,9 @@ fn the_quota_of_a_day_ends_at_midnight() {
 fn down_is_down_and_does_nothing() {
     let mut simulator = simulator(json!({"down": "unavailable"}));
     assert_eq!(asked(&mut simulator, &wire(Method::Post, "/patients", None, patient("x")), NOW).0, 503);
-    simulator.patch_moods(&json!({"down": "refused"})).unwrap();
+    simulator.patch_faults(&json!({"down": "refused"})).unwrap();
     assert_eq!(simulator.handle(&get("/patients?practice_id=p"), NOW).ending, Ending::Refused);
-    simulator.patch_moods(&json!({"down": "no", "unauthorised": true})).unwrap();
+    simulator.patch_faults(&json!({"down": "no", "unauthorised": true})).unwrap();
     assert_eq!(asked(&mut simulator, &get("/patients?practice_id=p"), NOW).0, 401);
     assert_eq!(simulator.audit().patients, 0);
 }
@@ -356,7 +356,7 @@ fn seeded_patients_are_there_and_only_our_copies_of_them_count() {
     let ids = simulator.seed_patients(vec![body.clone(), body], NOW);
     assert_eq!(ids.len(), 2);
     assert_eq!((simulator.audit().patients_seeded, simulator.audit().duplicate_people), (2, 0));
-    simulator.patch_moods(&json!({"down": "no"})).unwrap();
+    simulator.patch_faults(&json!({"down": "no"})).unwrap();
     create_patient(&mut simulator, "pat-9");
     assert_eq!(simulator.audit().duplicate_people, 1);
 }
@@ -374,15 +374,15 @@ fn knobs_that_cannot_be_are_refused_and_change_nothing() {
         json!({"requests_per_second": -1.0}),
         json!([]),
     ] {
-        assert!(simulator.patch_moods(&bad).is_err(), "{bad}");
+        assert!(simulator.patch_faults(&bad).is_err(), "{bad}");
     }
-    assert_eq!(*simulator.moods(), Moods { latency_ms: 20, ..Moods::default() });
+    assert_eq!(*simulator.faults(), Faults { latency_ms: 20, ..Faults::default() });
 }
 
 #[test]
 fn the_same_seed_throws_the_same_dice() {
     let life = |seed: u64| {
-        let mut simulator = Simulator::new(Moods { drop_before: 0.5, ..Moods::default() }, seed);
+        let mut simulator = Simulator::new(Faults { drop_before: 0.5, ..Faults::default() }, seed);
         (0..64).map(|_| simulator.answer(&get("/patients?practice_id=p"), NOW).is_some()).collect::<Vec<_>>()
     };
     assert_eq!(life(7), life(7));

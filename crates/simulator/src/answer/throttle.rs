@@ -1,11 +1,11 @@
 //! HealthFlow's rate limit and daily quota.
 
-use super::moods::Moods;
+use super::faults::Faults;
 use healthflow_core::time::Timestamp;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// What HealthFlow tells about its limit in `RateLimit` and `RateLimit-Policy` headers.
+/// What the headers `RateLimit` and `RateLimit-Policy` say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
     /// Requests a second.
@@ -24,14 +24,14 @@ pub(super) struct Throttle {
 }
 
 impl Throttle {
-    /// Takes one request's token; where there is none, after how many seconds there will be one.
-    pub(super) fn take(&mut self, moods: &Moods, now: Timestamp) -> Result<(), u64> {
-        self.take_from_day(moods.requests_per_day, now)?;
-        let rate = moods.requests_per_second;
+    /// Takes one token; if there is none, returns after how many seconds there will be one.
+    pub(super) fn take(&mut self, faults: &Faults, now: Timestamp) -> Result<(), u64> {
+        self.take_from_day(faults.requests_per_day, now)?;
+        let rate = faults.requests_per_second;
         if rate <= 0.0 {
             return Ok(());
         }
-        let most = if moods.burst == 0 { rate.max(1.0) } else { f64::from(moods.burst) };
+        let most = if faults.burst == 0 { rate.max(1.0) } else { f64::from(faults.burst) };
         let grown = self.filled_at.map_or(most, |at| now.since_ms(at).max(0) as f64 * rate / 1_000.0);
         self.tokens = (self.tokens + grown).min(most);
         self.filled_at = Some(now);
@@ -54,9 +54,9 @@ impl Throttle {
         Ok(())
     }
 
-    /// What the headers say; none where there is no limit.
-    pub(super) fn state(&self, moods: &Moods) -> Option<RateLimit> {
-        let rate = moods.requests_per_second;
+    /// What the headers say; none if there is no limit.
+    pub(super) fn state(&self, faults: &Faults) -> Option<RateLimit> {
+        let rate = faults.requests_per_second;
         (rate > 0.0)
             .then_some(RateLimit { quota: rate.ceil() as u64, remaining: self.tokens.max(0.0) as u64 })
     }

@@ -36,7 +36,7 @@ impl Broken {
     }
 }
 
-/// Whether a text of `request` holds a NUL. PostgreSQL cannot store one, and whoever builds upon it answers 500.
+/// Whether a text of `request` contains a NUL. PostgreSQL cannot store one, so a server on top of it answers 500.
 pub(super) fn holds_a_nul(request: &WireRequest) -> bool {
     fn any(value: &Value) -> bool {
         match value {
@@ -46,7 +46,7 @@ pub(super) fn holds_a_nul(request: &WireRequest) -> bool {
             _ => false,
         }
     }
-    // JSON can spell it in one way only, and hardly any body does.
+    // JSON can spell it in only one way, and hardly any body does.
     let body = request.body.as_deref().filter(|body| body.windows(6).any(|part| part == br"\u0000"));
     request.path_and_query.contains("%00")
         || body.and_then(|body| serde_json::from_slice(body).ok()).is_some_and(|value| any(&value))
@@ -82,7 +82,7 @@ pub(super) fn date(text: &str) -> Option<jiff::civil::Date> {
 }
 
 fn is_in_future(born: jiff::civil::Date, now: Timestamp) -> bool {
-    // A day of grace: today has begun somewhere before it begins in UTC.
+    // A day of grace: a date begins in some zones before it begins in UTC.
     let tomorrow = jiff::Timestamp::from_millisecond(now.plus_ms(86_400_000).0);
     tomorrow.is_ok_and(|instant| born > jiff::tz::Offset::UTC.to_datetime(instant).date())
 }
@@ -120,7 +120,7 @@ pub(super) fn appointment(body: &AppointmentBody) -> Vec<FieldError> {
     broken.0
 }
 
-/// The start must carry the offset that its zone has at that instant: a wall clock without one is ambiguous for an
+/// The start must carry the offset that its zone has at that instant: local time without an offset is ambiguous for one
 /// hour a year.
 fn start(body: &AppointmentBody, broken: &mut Broken) {
     let zone = jiff::tz::TimeZone::get(&body.time_zone);

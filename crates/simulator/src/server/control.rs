@@ -1,5 +1,5 @@
-//! The knobs, the ledger and the audit over HTTP, for demos, tests and people with `curl`. It asks for no token: the
-//! simulator holds nobody's data.
+//! The knobs, the ledger and the audit over HTTP, for demos, tests and people with `curl`. It needs no token: the simulator
+//! holds no real data.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use serde_json::{Value, json};
 use super::super::answer::PatientBody;
 use super::{Host, now, plain};
 
-/// Enough for a hundred thousand patients at once, in bytes.
+/// The largest body, in bytes: enough for a hundred thousand patients.
 const SEED_BYTES_MAX: usize = 64 << 20;
 
 pub(super) fn router() -> Router<Arc<Host>> {
     Router::new()
         .route("/health", get(async || answer(StatusCode::OK, &json!({"status": "ok"}))))
-        .route("/moods", get(moods).put(change_moods))
+        .route("/faults", get(faults).put(change_faults))
         .route(
             "/ledger",
             get(async |State(host): SharedHost| answer(StatusCode::OK, &host.simulator().ledger())),
@@ -42,16 +42,16 @@ pub(super) fn router() -> Router<Arc<Host>> {
 
 type SharedHost = State<Arc<Host>>;
 
-async fn moods(State(host): SharedHost) -> Response {
-    answer(StatusCode::OK, host.simulator().moods())
+async fn faults(State(host): SharedHost) -> Response {
+    answer(StatusCode::OK, host.simulator().faults())
 }
 
-async fn change_moods(State(host): SharedHost, body: Bytes) -> Response {
+async fn change_faults(State(host): SharedHost, body: Bytes) -> Response {
     let Ok(patch) = serde_json::from_slice::<Value>(&body) else {
-        return refusal("moods must be a JSON object of knobs");
+        return refusal("faults must be a JSON object of knobs");
     };
-    match host.simulator().patch_moods(&patch) {
-        Ok(moods) => answer(StatusCode::OK, moods),
+    match host.simulator().patch_faults(&patch) {
+        Ok(faults) => answer(StatusCode::OK, faults),
         Err(message) => refusal(&message),
     }
 }

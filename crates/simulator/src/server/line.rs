@@ -1,5 +1,5 @@
-//! Connections that can be cut from within a request: no HTTP library lets a handler say "close, and answer nothing",
-//! but every one gives up when the socket does.
+//! Connections that a request handler can cut: no HTTP library lets a handler close one without an answer, but each gives
+//! up when its socket fails.
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub(super) struct Cut(Arc<AtomicBool>);
 
 impl Cut {
-    /// From now on nothing leaves on this connection; the first attempt to write closes it.
+    /// Nothing leaves on this connection from now on; the first attempt to write closes it.
     pub(super) fn cut(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -39,7 +39,7 @@ impl Listener for Lines {
 
     async fn accept(&mut self) -> (Line, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.0).await;
-        // Without it small answers may wait for an acknowledgement; where it cannot be set they only come later.
+        // Without it small answers may wait for an acknowledgement; if it cannot be set, they only come later.
         let _ = stream.set_nodelay(true);
         (Line { stream, cut: Cut::default() }, address)
     }

@@ -1,5 +1,5 @@
-//! The pretend HealthFlow on a port: bearer token, real latency, connections that really close without an answer. It
-//! is the counterpart of benchmarks, so a request costs one short lock and nothing is logged.
+//! The pretend HealthFlow on a port: bearer token, real latency, connections that really close without an answer.
+//! Benchmarks call it, so a request costs one short lock and nothing is logged.
 
 mod control;
 mod line;
@@ -23,7 +23,7 @@ use healthflow_core::time::Timestamp;
 /// The largest body of a request, in bytes.
 const BODY_BYTES_MAX: usize = 1 << 20;
 
-/// Timers fire on the next whole millisecond, half a millisecond late on average; a benchmark would see that.
+/// Timers fire on the next whole millisecond, half a millisecond late on average: a benchmark would show that.
 const TIMER_LATE: Duration = Duration::from_micros(500);
 
 /// The simulator that a server answers from.
@@ -33,15 +33,15 @@ pub struct Host {
 }
 
 impl Host {
-    /// A server for `simulator` that asks for the bearer `token`; none lets everybody in.
+    /// A server for `simulator` that requires the bearer `token`; without one it accepts any caller.
     pub fn new(simulator: Simulator, token: Option<&str>) -> Self {
         let authorization = token.map(|token| format!("Bearer {token}"));
         Host { simulator: Mutex::new(simulator), authorization }
     }
 
-    /// The simulator, for the time of one short look or change, with everything landed that is due.
+    /// The simulator, locked for one short read or change, after every late write that is due has landed.
     pub fn simulator(&self) -> MutexGuard<'_, Simulator> {
-        // A poisoned lock means a panic in some request; the book is still the best there is.
+        // A poisoned lock means that a request panicked; its state is still the best we have.
         let mut simulator = self.simulator.lock().unwrap_or_else(PoisonError::into_inner);
         simulator.advance(now());
         simulator

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::super::answer::Moods;
+use super::super::answer::Faults;
 use super::*;
 
-/// A running simulator and somebody to call it; it ends with the runtime of the test.
+/// A running simulator and a client; it ends with the runtime of the test.
 struct Place {
     url: String,
     client: reqwest::Client,
@@ -13,9 +13,9 @@ struct Place {
 }
 
 impl Place {
-    async fn open(moods: Value) -> Self {
-        let mut simulator = Simulator::new(Moods::default(), 1);
-        simulator.patch_moods(&moods).unwrap();
+    async fn open(faults: Value) -> Self {
+        let mut simulator = Simulator::new(Faults::default(), 1);
+        simulator.patch_faults(&faults).unwrap();
         let host = Arc::new(Host::new(simulator, Some("secret")));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -38,7 +38,7 @@ impl Place {
     }
 
     async fn turn(&self, knobs: Value) -> u16 {
-        let request = self.client.put(format!("{}/control/moods", self.url)).body(knobs.to_string());
+        let request = self.client.put(format!("{}/control/faults", self.url)).body(knobs.to_string());
         request.send().await.unwrap().status().as_u16()
     }
 }
@@ -107,7 +107,7 @@ async fn the_knobs_answer() {
     let place = Place::open(json!({})).await;
     assert_eq!(place.control("health").await["status"], "ok");
     assert_eq!(place.turn(json!({"search_lag_ms": 7})).await, 200);
-    assert_eq!(place.control("moods").await["search_lag_ms"], 7);
+    assert_eq!(place.control("faults").await["search_lag_ms"], 7);
     assert_eq!(place.turn(json!({"no_such_knob": 7})).await, 400);
     let patients = json!([{"practice_id": "p", "given_name": "A"}, {"practice_id": "p"}]).to_string();
     let reply =

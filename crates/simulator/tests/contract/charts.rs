@@ -1,4 +1,4 @@
-//! Charts as both sides of the contract understand it.
+//! Charts, as both sides of the contract understand them.
 
 use healthflow_core::healthflow::fault::Missing;
 use healthflow_core::healthflow::{Answer, Fault, Request};

@@ -78,8 +78,8 @@ fn status(line: &mut Line, request: &WireRequest) -> u16 {
     }
 }
 
-/// A HealthFlow on PostgreSQL cannot hold a NUL and says 500, which says nothing about what it did: the simulator answers
-/// alike, so that whoever lets one through sees what it costs.
+/// A HealthFlow on PostgreSQL cannot store a NUL and answers 500, which says nothing about its effect. The simulator does the
+/// same, so that a change that lets one through shows what it costs.
 #[test]
 fn a_nul_in_any_text_is_a_500_that_does_nothing() {
     let mut line = Line::new(json!({}));
@@ -106,7 +106,7 @@ fn a_nul_in_any_text_is_a_500_that_does_nothing() {
     assert_eq!(status(&mut line, &get(url)), 500);
     assert_eq!(line.simulator.audit().appointments, 0);
     assert_eq!(status(&mut line, &encode(&create)), 201, "the same without");
-    // A backslash that is followed by the letters of the escape is none.
+    // A backslash that is followed by the letters of the escape is not a NUL.
     let mut harmless = content("b-2", &patient);
     harmless.visit.note = Some("C:\\u0000".into());
     let create = Request::CreateAppointment { content: harmless, idempotency_key: "k-2".into() };

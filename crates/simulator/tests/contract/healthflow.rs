@@ -11,7 +11,7 @@ use healthflow_core::healthflow::{
 use healthflow_core::patient::HealthFlowPatientId;
 use healthflow_core::patient::search::passes;
 use healthflow_core::time::Timestamp;
-use healthflow_simulator::answer::{Ending, Moods, Simulator};
+use healthflow_simulator::answer::{Ending, Faults, Simulator};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -27,14 +27,14 @@ pub struct Line {
 }
 
 impl Line {
-    pub fn new(moods: Value) -> Self {
-        let mut line = Line { simulator: Simulator::new(Moods::default(), 1), now: NOW };
-        line.turn(moods);
+    pub fn new(faults: Value) -> Self {
+        let mut line = Line { simulator: Simulator::new(Faults::default(), 1), now: NOW };
+        line.turn(faults);
         line
     }
 
-    pub fn turn(&mut self, moods: Value) {
-        self.simulator.patch_moods(&moods).expect("as the contract says");
+    pub fn turn(&mut self, faults: Value) {
+        self.simulator.patch_faults(&faults).expect("as the contract says");
     }
 
     pub fn ask(&mut self, request: &Request) -> Reply {
@@ -130,8 +130,8 @@ pub fn one_of_each(patient: &HealthFlowPatientId) -> Vec<Request> {
 fn every_operation_is_understood_on_both_sides() {
     let mut line = Line::new(json!({}));
     let patient = line.create_patient();
-    let Ok(Answer::AppointmentCreated(stands)) = line.ask(&create("b", &patient)) else { panic!("created") };
-    let id = stands.id.clone();
+    let Ok(Answer::AppointmentCreated(created)) = line.ask(&create("b", &patient)) else { panic!("created") };
+    let id = created.id.clone();
     let answers: Vec<Reply> = one_of_each(&patient).iter().map(|request| line.ask(request)).collect();
     for (operation, answer) in Operation::ALL.iter().zip(&answers) {
         let fits = matches!(
@@ -150,7 +150,7 @@ fn every_operation_is_understood_on_both_sides() {
             (operation, answer),
             (Operation::ReadPatient, Ok(Answer::PatientRead(Some(chart)))) if chart.id.as_ref() == Some(&patient)
         ) || (*operation == Operation::UpdateAppointment
-            && *answer == Ok(Answer::AppointmentUpdated(stands.clone())));
+            && *answer == Ok(Answer::AppointmentUpdated(created.clone())));
         assert!(fits, "{operation:?}: {answer:?}");
     }
     let audit = line.simulator.audit();
@@ -179,7 +179,7 @@ fn a_search_of_many_pages_is_read_to_its_end() {
 #[test]
 fn every_fault_of_every_operation_is_read_as_what_it_is() {
     let unknown = |why| Fault::Unknown(why);
-    for (moods, fault) in [
+    for (faults, fault) in [
         (json!({"down": "refused"}), Fault::NotSent(NotSent::Connect)),
         (json!({"down": "unavailable"}), unknown(Unknown::ServerError)),
         (json!({"server_error_before": 1.0}), unknown(Unknown::ServerError)),
@@ -196,9 +196,9 @@ fn every_fault_of_every_operation_is_read_as_what_it_is() {
         let mut line = Line::new(json!({}));
         let patient = line.create_patient();
         line.ask(&create("b", &patient)).expect("as the contract says");
-        line.turn(moods.clone());
+        line.turn(faults.clone());
         for request in one_of_each(&patient) {
-            assert_eq!(line.ask(&request), Err(fault.clone()), "{moods} {:?}", request.operation());
+            assert_eq!(line.ask(&request), Err(fault.clone()), "{faults} {:?}", request.operation());
         }
     }
     let mut line = Line::new(json!({"requests_per_second": 0.1}));
@@ -348,8 +348,8 @@ fn every_field_that_we_write_stands_in_the_contract() {
 }
 
 proptest! {
-    /// Whatever HealthFlow or something between sends, it is read without a panic, and a write counts as done only
-    /// where the contract says so; a PUT answered 204 is a case of its own, which its booking judges.
+    /// Any answer, of HealthFlow or a proxy, is read without a panic, and a write counts as done only if the contract says
+    /// so; a PUT answered 204 is a case of its own, which its booking decides.
     #[test]
     fn no_answer_is_believed_beyond_the_contract(
         status in 0_u16..700,
@@ -365,7 +365,7 @@ proptest! {
         }
     }
 
-    /// An identifier of any text is carried whole, through body, path and query.
+    /// An identifier of any text survives body, path and query.
     #[test]
     fn any_reference_is_found_again(booking in "\\PC{1,40}", other in "\\PC{1,40}") {
         prop_assume!(!booking.trim().is_empty() && booking != other);
@@ -384,7 +384,7 @@ proptest! {
         body in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..100)),
     ) {
         let request = WireRequest { method, path_and_query, idempotency_key: None, if_match: None, body };
-        let reply = Simulator::new(Moods::default(), 1).answer(&request, NOW);
+        let reply = Simulator::new(Faults::default(), 1).answer(&request, NOW);
         prop_assert!(reply.is_some_and(|reply| serde_json::from_slice::<Value>(&reply.body).is_ok()));
     }
 }

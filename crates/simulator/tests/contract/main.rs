@@ -1,4 +1,4 @@
-//! What we and the world around us have agreed on, held by tests: a contract that nothing holds is a rumour.
+//! The contracts between us and the systems around us, held by tests.
 
 mod charts;
 mod events;

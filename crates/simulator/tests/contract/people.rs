@@ -1,4 +1,4 @@
-//! People on both sides of the contract: what of a chart comes back to be compared.
+//! People on both sides of the contract: which fields of a chart come back for comparison.
 
 use healthflow_core::booking::Patient;
 use healthflow_core::healthflow::{Answer, PatientContent, Request};
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::healthflow::{Line, NOW, patient};
 
-/// Goal: a chart's sex comes back as it was sent, and near twins are told apart on our side, not in the search. Method: a
+/// Goal: a chart's sex comes back as it was sent, and near twins are distinguished on our side, not in the search. Method: a
 /// chart of たいき, and every pass of a search for だいき.
 #[test]
 fn a_search_answers_the_sex_and_finds_whom_only_a_mark_tells_apart() {

@@ -1,4 +1,4 @@
-//! A HealthFlow that honours no key and does not keep our reference: what is left to find our own again by.
+//! A HealthFlow that honours no key and does not keep our reference: how we find our own records again.
 
 use healthflow_core::healthflow::{Answer, Reply, Request, Sought};
 use healthflow_core::patient::search::passes;
@@ -59,7 +59,7 @@ fn our_reference_finds_nobody_and_is_not_answered() {
         let reply: Reply =
             line.ask(&Request::SearchPatients { practice: "p & q".into(), pass: pass.clone(), cursor: None });
         let Ok(Answer::Patients { found, .. }) = reply else { panic!("{reply:?}") };
-        // A filter that HealthFlow does not know is passed over: everybody is found.
+        // HealthFlow ignores a filter that it does not know: it finds everybody.
         assert_eq!(found.len(), 1, "{}", pass.name());
         assert_eq!(found[0].external_id, None);
     }

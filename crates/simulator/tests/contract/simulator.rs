@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use healthflow_simulator::answer::Moods;
+use healthflow_simulator::answer::Faults;
 
 /// How long the process may take for anything, in a test.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -15,7 +15,7 @@ struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Ended already is as good as ended now.
+        // It may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -39,7 +39,7 @@ fn first_line(running: &mut Running) -> String {
     first.recv_timeout(LIMIT).expect("a line in time").expect("a readable line")
 }
 
-/// The exit code; the test fails where the process lives on.
+/// The exit code; the test fails if the process lives on.
 fn exit_code(mut running: Running) -> Option<i32> {
     drop(running.0.stdin.take());
     let (ended, end) = mpsc::channel();
@@ -49,7 +49,8 @@ fn exit_code(mut running: Running) -> Option<i32> {
 
 #[test]
 fn it_says_where_it_is_and_ends_with_its_owner() {
-    let mut running = start(&["--stop-with-stdin", "--latency-ms", "5", "--moods", r#"{"drop_after": 0.5}"#]);
+    let mut running =
+        start(&["--stop-with-stdin", "--latency-ms", "5", "--faults", r#"{"drop_after": 0.5}"#]);
     let line = first_line(&mut running);
     let url = line.strip_prefix("ready healthflow=").unwrap().trim_end();
     let address = url.strip_prefix("http://").unwrap();
@@ -61,8 +62,8 @@ fn it_says_where_it_is_and_ends_with_its_owner() {
 #[test]
 fn a_wrong_flag_stops_it_at_once() {
     for flags in [
-        ["--moods", r#"{"no_such_knob": 1}"#],
-        ["--moods", "no JSON"],
+        ["--faults", r#"{"no_such_knob": 1}"#],
+        ["--faults", "no JSON"],
         ["--latency-ms", "99999999999"],
         ["--token-file", "/no/such/file"],
         ["--listen", "nowhere"],
@@ -74,7 +75,7 @@ fn a_wrong_flag_stops_it_at_once() {
 #[test]
 fn every_knob_stands_in_the_docs_with_its_default() {
     let docs = include_str!("../../../../docs/simulator.md");
-    let knobs = serde_json::to_value(Moods::default()).unwrap();
+    let knobs = serde_json::to_value(Faults::default()).unwrap();
     for (knob, default) in knobs.as_object().unwrap() {
         assert!(docs.contains(&format!("| `{knob}` | `{default}` |")), "{knob} = {default}");
     }

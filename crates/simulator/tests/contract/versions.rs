@@ -13,8 +13,8 @@ fn put(content: AppointmentContent, if_match: &Revision) -> Request {
 
 fn revision(reply: Reply) -> Revision {
     match reply {
-        Ok(Answer::AppointmentCreated(stands) | Answer::AppointmentUpdated(stands)) => {
-            stands.revision.expect("a version")
+        Ok(Answer::AppointmentCreated(written) | Answer::AppointmentUpdated(written)) => {
+            written.revision.expect("a version")
         }
         other => panic!("{other:?}"),
     }
@@ -63,7 +63,7 @@ fn an_edit_by_hand_is_another_version_and_other_content() {
 fn where_healthflow_offers_no_versions_nothing_is_compared() {
     let mut line = Line::new(json!({}));
     let patient = line.create_patient();
-    let Ok(Answer::AppointmentCreated(stands)) = line.ask(&create("b", &patient)) else { panic!("created") };
-    assert_eq!(stands.revision, None);
+    let Ok(Answer::AppointmentCreated(created)) = line.ask(&create("b", &patient)) else { panic!("created") };
+    assert_eq!(created.revision, None);
     line.ask(&put(content("b", &patient), &"9".into())).expect("it does not know the header");
 }

@@ -1,4 +1,4 @@
-//! Whose word counts: every status, in the contract's words and in others, of every kind of request, means what the table
+//! Whose word counts: every status, in the contract's words and in others, for every kind of request, means what the table
 //! in `docs/answers.md` says.
 
 use healthflow_core::healthflow::wire::WireReply;
@@ -29,7 +29,7 @@ struct Row {
 }
 
 impl Row {
-    /// What the status means with this code of the contract, where a request can be told so.
+    /// What the status means with this code of the contract, if a request can get it.
     fn own(&self, code: &str) -> Option<&'static str> {
         let meant = self.own.iter().find(|(codes, _)| codes.is_empty() || codes.contains(&code));
         meant.map(|(_, class)| *class)
@@ -88,7 +88,7 @@ fn requests() -> Vec<Request> {
     requests
 }
 
-/// Whether such a request can be told so: a search names nothing that could be gone.
+/// Whether such a request can get this answer: a search names nothing that could be gone.
 fn can_be_told(request: &Request, status: u16, code: &str) -> bool {
     use Operation::*;
     match (status, code) {
@@ -103,7 +103,7 @@ fn can_be_told(request: &Request, status: u16, code: &str) -> bool {
     }
 }
 
-/// Goal: nothing but HealthFlow's own words ends a booking or drops what is known, whatever stands between. Method: every
+/// Goal: only HealthFlow's own words end a booking or drop what is known, whatever is in between. Method: every
 /// status times every code of the contract, and bodies of others, against the documented table.
 #[test]
 fn every_status_in_every_words_means_what_the_page_says() {

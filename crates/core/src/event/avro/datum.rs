@@ -1,6 +1,6 @@
-//! Reads the bytes of a datum. Whatever they say, it takes no more memory than they are long, times a constant: a length is
-//! believed only where so many bytes follow, values that take no bytes, as a million nulls, have a budget, and so has what is
-//! built of them, for the names in a schema may be of any length.
+//! Reads the bytes of a datum. Whatever they are, it takes no more memory than their length times a constant: a length is
+//! believed only if that many bytes follow; values that take no bytes, like a million nulls, have a budget, and so has what
+//! is built of them, because the names in a schema may be of any length.
 
 use apache_avro::types::Value;
 
@@ -9,9 +9,9 @@ use super::schema::{Kind, Schema};
 
 /// Values in one datum, those that are skipped included: some take no byte.
 pub(super) const ITEMS_MAX: usize = 200_000;
-/// How deep values may stand in each other.
+/// How deep values may be nested.
 const DEPTH_MAX: usize = 64;
-/// What may be built of one datum, in bytes, beside twice its own length.
+/// Most bytes that are built from one datum, beside twice its own length.
 const BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What a value takes beside its text, roughly.
 const VALUE_BYTES: usize = 64;
@@ -45,7 +45,7 @@ impl<'a> Datum<'a> {
         Datum { rest: bytes, items_left: ITEMS_MAX, bytes_left, depth: 0 }
     }
 
-    /// Goes through the whole datum and builds nothing: whoever reads it by other means reads no more than the budget.
+    /// Goes through the whole datum and builds nothing, so that another reader stays within the budget.
     pub(super) fn measure(bytes: &[u8], writer: &Schema) -> Read<()> {
         Datum::new(bytes).written(writer, writer.root(), false).map(drop)
     }
@@ -156,7 +156,7 @@ impl<'a> Datum<'a> {
         })
     }
 
-    /// The same of a type that holds others.
+    /// The same for a type that contains others.
     fn written_holder(&mut self, writer: &Schema, kind: &Kind, builds: bool) -> Read<Value> {
         let made = |value: Value| if builds { value } else { Value::Null };
         Ok(match kind {
@@ -217,7 +217,7 @@ impl<'a> Datum<'a> {
         Ok(())
     }
 
-    /// So many bytes are about to be taken.
+    /// Counts bytes that are about to be allocated.
     fn builds(&mut self, bytes: usize) -> Read<()> {
         self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or(Misfit::TooMany)?;
         Ok(())

@@ -1,13 +1,13 @@
-//! How a writer's schema is read with ours, decided once: each field's way, or why there is none. What the registry calls
-//! compatible has a way, whatever logical types it carries, but for two things the registry does not look at: units of
-//! time are converted where both sides name one, and what is no instant is never read as one.
+//! How a writer's schema is read with ours, decided once: a way to read each field, or why there is none. Every schema that
+//! the registry calls compatible can be read, whatever its logical types, except for two things that the registry does not
+//! check: units of time are converted if both sides name one, and only an instant is read as an instant.
 
 use apache_avro::types::Value;
 use serde_json::Value as Json;
 
 use super::schema::{Field, Kind, Node, Schema, short};
 
-/// In what a writer's schema differs, so that ours cannot read it: the field, and what. Names of the schema, never a value.
+/// How a writer's schema differs, so that ours cannot read it: the field, and what. Names of the schema, never a value.
 pub(super) type Differs = String;
 
 /// How a value is read.
@@ -24,7 +24,7 @@ pub(super) enum Step {
     Instant {
         divisor: i64,
     },
-    /// Bytes of a length that stands before them, or of a fixed one.
+    /// Bytes with their length before them, or of a fixed length.
     Blob {
         size: Option<usize>,
         is_text: bool,
@@ -61,9 +61,9 @@ pub(super) enum Number {
 /// A way to read a writer's schema.
 pub(super) struct Way {
     pub(super) step: Step,
-    /// Whether it is that of our own schema: then there is a quicker one.
+    /// Whether it is that of our own schema: then there is a faster one.
     pub(super) is_own: bool,
-    /// What only some values have: a branch or a symbol that ours cannot read.
+    /// How only some values differ: a branch or a symbol that ours cannot read.
     pub(super) partly: Vec<Differs>,
 }
 
@@ -88,7 +88,7 @@ impl<'a> Resolver<'a> {
         let (written_node, wanted_node) = (self.writer.node(written), self.ours.node(wanted));
         match (&written_node.kind, &wanted_node.kind) {
             (Kind::Union(branches), wanted_kind) => {
-                // Its branches may stand in another order, and one of them may fit nothing of ours.
+                // Its branches may be in another order, and one of them may match none of ours.
                 let same_count = matches!(wanted_kind, Kind::Union(ours) if ours.len() == branches.len());
                 let mut steps = Vec::new();
                 for (index, branch) in branches.iter().enumerate() {
@@ -152,7 +152,7 @@ impl<'a> Resolver<'a> {
             self.partly.truncate(partly);
             match self.step(written, *branch) {
                 Ok(step) => return Ok(Step::Branch(u32::try_from(index).unwrap_or(0), Box::new(step))),
-                // Why it is not null says nothing.
+                // Why null does not match is no help.
                 Err(why) if self.ours.node(*branch).kind != Kind::Null => differs = differs.or(Some(why)),
                 Err(_) => {}
             }
@@ -245,7 +245,7 @@ fn same_meaning(written: &Kind, logical: Option<&str>, ours: Option<&str>) -> Re
         (Some(logical), Some(ours)) if logical != ours => {
             is(format!("of the logical type {logical}, where ours is {ours}"))
         }
-        // A version may well be taken from a clock. A time of day or a local time is no number that we know.
+        // A version may be taken from a clock. A time of day or a local time is not a number that we know.
         (Some(logical), None)
             if logical == "date"
                 || logical.starts_with("time-")
@@ -301,7 +301,7 @@ fn same_symbol(symbol: &str, ours: &[String], default: Option<&String>) -> Optio
     Some((u32::try_from(found).ok()?, ours[found].clone()))
 }
 
-/// The value that a field of ours has where the writer has none.
+/// The value of a field of ours that the writer lacks.
 fn default(schema: &Schema, place: usize, json: &Json) -> Option<Value> {
     Some(match (&schema.node(place).kind, json) {
         (Kind::Null, Json::Null) => Value::Null,

@@ -1,6 +1,6 @@
-//! A schema as its JSON says, with the logical types beside the types they annotate: the bytes are those of the type, the
-//! meaning is that of both. A parser that makes one of the two refuses what the registry calls compatible, or confuses
-//! milliseconds with microseconds.
+//! A schema as in its JSON, with the logical types beside the types they annotate: the type decides the bytes, both decide
+//! the meaning. A parser that merges the two refuses what the registry calls compatible, or confuses milliseconds with
+//! microseconds.
 
 use std::collections::HashMap;
 
@@ -63,7 +63,7 @@ impl Schema {
         Ok(Schema { nodes: parser.nodes, root })
     }
 
-    /// Where the schema itself is.
+    /// The place of the schema itself.
     pub(super) fn root(&self) -> usize {
         self.root
     }

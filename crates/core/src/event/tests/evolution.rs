@@ -174,7 +174,7 @@ proptest! {
     }
 }
 
-/// The schema of `appointments.review` as somebody has it who compares by more levels, and says more of each field.
+/// The schema of `appointments.review` of a writer that compares by more levels, and says more about each field.
 fn newer_review() -> String {
     let contract = contract(topics::REVIEW).expect("one of ours");
     let mut json: serde_json::Value = serde_json::from_str(contract.json).expect("JSON");
@@ -188,8 +188,8 @@ fn newer_review() -> String {
     json.to_string()
 }
 
-/// Goal: reviews of a writer that compares otherwise are read, by us and by whoever has our schema. Method: one more level, one
-/// more property of a field, and fields of names that nobody knows.
+/// Goal: we, and any reader with our schema, can read reviews of a writer that compares otherwise. Method: one more level, one
+/// more property of a field, and fields with unknown names.
 #[test]
 fn evidence_of_a_newer_rule_is_read() {
     let mut buffer = Vec::new();

@@ -34,7 +34,7 @@ fn with(of: &Text, text: &str) -> AppointmentRequested {
     event
 }
 
-/// What is refused of a booking with `text` in that field; none where it could be true.
+/// Why a booking with `text` in that field is refused; none if it is valid.
 fn refused(of: &Text, text: &str) -> Option<String> {
     with(of, text).into_booking(NOW).err().map(|why| why.to_string())
 }

@@ -1,5 +1,5 @@
-//! HealthFlow's JSON bodies as we read them: fields that we do not know are passed over, fields that we need and miss
-//! make the body unreadable, and nothing of an error body but names and codes gets out.
+//! HealthFlow's JSON bodies as we read them. Unknown fields are ignored, a missing field that we need makes the body
+//! unreadable, and only names and codes of an error body get out.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,7 +16,7 @@ use crate::patient::{Candidate, HealthFlowPatientId, Name, Person, postal_code};
 use crate::private::Private;
 use crate::time::Timestamp;
 
-/// Longer than any id of HealthFlow; what is longer is not an id.
+/// Longer than any id of HealthFlow; anything longer is not an id.
 const ID_CHARS_MAX: usize = 200;
 
 /// The field names of the contract. Any other text may quote a value, so it is not repeated.
@@ -76,7 +76,7 @@ const CODES: [&str; 13] = [
 /// How many field errors are kept.
 const FIELDS_MAX: usize = 16;
 
-/// The good answer to `request` in `body`; none where the body does not say it.
+/// The good answer to `request` in `body`; none if the body does not contain it.
 pub(super) fn answer(request: &Request, body: &[u8]) -> Option<Answer> {
     match request {
         Request::SearchPatients { practice, .. } => patients(practice, body),
@@ -97,7 +97,7 @@ pub(super) fn answer(request: &Request, body: &[u8]) -> Option<Answer> {
 
 fn patients(practice: &PracticeId, body: &[u8]) -> Option<Answer> {
     let page: PatientPage = serde_json::from_slice(body).ok()?;
-    // A person of another practice is nobody to us, whatever made HealthFlow return them.
+    // We ignore a person of another practice, for whatever reason HealthFlow returned them.
     let ours = page.patients.into_iter().filter(|found| {
         found.practice_id.as_deref().is_none_or(|found_practice| found_practice == practice.as_str())
     });
@@ -105,7 +105,7 @@ fn patients(practice: &PracticeId, body: &[u8]) -> Option<Answer> {
     Some(Answer::Patients { found, next_cursor: further(page.next_cursor) })
 }
 
-/// Whose chart `id` is. One of another practice is nobody's to us.
+/// Whose chart `id` is. A chart of another practice counts as none.
 fn patient(practice: &PracticeId, id: &HealthFlowPatientId, body: &[u8]) -> Option<Answer> {
     let seen: PatientSeen =
         serde_json::from_slice(body).ok().filter(|seen: &PatientSeen| seen.id == id.as_str())?;
@@ -127,7 +127,7 @@ fn appointments(practice: &PracticeId, sought: &Sought, body: &[u8]) -> Option<A
     Some(Answer::Appointments { found, next_cursor: further(page.next_cursor) })
 }
 
-/// Whether `found` is what was sought, whatever made HealthFlow return it; none where it does not say.
+/// Whether `found` is what was sought, for whatever reason HealthFlow returned it; none if it does not say.
 fn is_sought(found: &AppointmentSeen, sought: &Sought) -> Option<bool> {
     match sought {
         Sought::Reference(booking) => Some(found.external_id.as_deref() == Some(booking.as_str())),
@@ -148,7 +148,7 @@ fn candidate(found: PatientSeen) -> Option<Candidate> {
         person: Person {
             given_name: name(found.given_name),
             family_name: name(found.family_name),
-            // A date that is none, or a placeholder, counts as missing: the chart is still a candidate, for a person to look at.
+            // An invalid date or a placeholder counts as missing: the chart is still a candidate, for a person to look at.
             date_of_birth: found.date_of_birth.and_then(|date| birthday(date.parse().ok()?)),
             postal_code: postal_code(found.postal_code.as_deref().unwrap_or_default()).into(),
             sex: found.sex.as_ref().and_then(Value::as_str).and_then(sex).map(Private::new),
@@ -156,8 +156,8 @@ fn candidate(found: PatientSeen) -> Option<Candidate> {
     })
 }
 
-/// The sex that a chart gives. "unknown" gives none, nor does a word that the contract does not have: it would hold
-/// every patient of that HealthFlow for a person.
+/// The sex that a chart gives. "unknown" gives none, and so does a word that the contract does not have: otherwise every
+/// patient of such a HealthFlow would go to review.
 fn sex(text: &str) -> Option<Sex> {
     match text.to_ascii_lowercase().as_str() {
         "female" => Some(Sex::Female),
@@ -175,7 +175,7 @@ fn appointment(found: AppointmentSeen) -> Option<AppointmentFound> {
     })
 }
 
-/// Id and version of what stands.
+/// Id and version of the appointment.
 fn stands(body: &[u8]) -> Option<(String, Option<Revision>)> {
     let stands: Stands = serde_json::from_slice(body).ok()?;
     Some((id(stands.id)?, revision(stands.version)))
@@ -185,7 +185,7 @@ fn appointment_stands(body: &[u8]) -> Option<AppointmentStands> {
     stands(body).map(|(id, revision)| AppointmentStands { id: id.into(), revision })
 }
 
-/// A version that can be named in a header again; any other is none.
+/// A version, if it can be sent in a header again.
 fn revision(version: Option<Value>) -> Option<Revision> {
     let text = match version? {
         Value::String(text) => text,
@@ -197,7 +197,7 @@ fn revision(version: Option<Value>) -> Option<Revision> {
     is_usable.then(|| text.into())
 }
 
-/// The fingerprint of what stands; none where something is missing or nothing that we could have written.
+/// The fingerprint of the appointment; none if something is missing or could not have been written by us.
 fn content_fingerprint(body: &[u8]) -> Option<i64> {
     let seen: ContentSeen = serde_json::from_slice(body).ok()?;
     let start: jiff::Timestamp = seen.start.parse().ok()?;
@@ -219,7 +219,7 @@ fn content_fingerprint(body: &[u8]) -> Option<i64> {
 }
 
 fn id(text: String) -> Option<String> {
-    // "." and ".." would change the path that they are put into.
+    // "." and ".." would change the path.
     let is_usable = !matches!(text.as_str(), "" | "." | "..") && text.chars().count() <= ID_CHARS_MAX;
     is_usable.then_some(text)
 }
@@ -250,7 +250,7 @@ struct PatientSeen {
     family_name: Option<String>,
     date_of_birth: Option<String>,
     postal_code: Option<String>,
-    /// Of any shape: a page is not unreadable for it.
+    /// Of any shape: it must not make the page unreadable.
     sex: Option<Value>,
 }
 
@@ -285,11 +285,11 @@ struct ContentSeen {
     note: Option<Private<String>>,
 }
 
-/// What is taken from an error body.
+/// What we take from an error body.
 pub(super) struct ErrorSeen {
     /// HealthFlow's error code.
     pub code: &'static str,
-    /// The id of what stands there already.
+    /// The id of the record that exists already.
     pub existing_id: Option<String>,
     /// `field: rule` for each field named; names and codes only.
     pub fields: Vec<String>,
@@ -308,7 +308,7 @@ struct FieldError {
     rule: String,
 }
 
-/// The error in `body`; none where it is not in the contract's words: a code that it names, and the list of fields.
+/// The error in `body`, if it is in the contract's words: a code that the contract names, and the list of fields.
 pub(super) fn error(body: &[u8]) -> Option<ErrorSeen> {
     let error: ErrorBody = serde_json::from_slice(body).ok()?;
     let code = known(&error.code, &CODES)?;
@@ -321,7 +321,7 @@ pub(super) fn error(body: &[u8]) -> Option<ErrorSeen> {
     })
 }
 
-/// `text` where it is one of the contract's `words`.
+/// `text`, if it is one of the contract's `words`.
 fn known(text: &str, words: &[&'static str]) -> Option<&'static str> {
     words.iter().find(|word| **word == text).copied()
 }

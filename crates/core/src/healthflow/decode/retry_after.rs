@@ -1,18 +1,18 @@
-//! `Retry-After`, in its two spellings, held within bounds: a server that says 0 must not be hammered, and one that
-//! says next year must not stop the fleet for a year.
+//! `Retry-After` in its two spellings, within bounds: we must not hammer a server that answers 0, and one that answers next
+//! year must not stop the fleet for a year.
 
 use std::time::UNIX_EPOCH;
 
 use crate::time::Timestamp;
 
-/// The least wait that is taken from a `Retry-After`, in milliseconds.
+/// The shortest wait that a `Retry-After` can cause, in milliseconds.
 pub const RETRY_AFTER_MIN_MS: u64 = 100;
 
-/// The longest wait that is taken from a `Retry-After`, in milliseconds: after an hour it costs one call to ask again.
+/// The longest wait that a `Retry-After` can cause, in milliseconds: after an hour it costs one call to ask again.
 pub const RETRY_AFTER_MAX_MS: u64 = 3_600_000;
 
-/// Milliseconds to wait from `now`, within the bounds; none where `text` is neither seconds nor an HTTP date (RFC 9110
-/// section 10.2.3).
+/// Milliseconds to wait from `now`, within the bounds; none if `text` is neither seconds nor an HTTP date (RFC 9110 section
+/// 10.2.3).
 pub(super) fn milliseconds(text: &str, now: Timestamp) -> Option<u64> {
     let text = text.trim();
     let is_seconds = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -149,7 +149,7 @@ fn a_chart_is_read_by_its_id_which_stays_one_segment() {
     }
 }
 
-/// Nothing that identifies a patient stands in any other URL, HealthFlow's id of it neither.
+/// No other URL contains anything that identifies a patient, not even HealthFlow's id.
 #[test]
 fn a_slot_is_asked_for_by_its_start_only() {
     let slot = appointment(visit("2026-06-01T14:30:00Z", "America/Chicago")).slot();

@@ -171,7 +171,7 @@ fn our_reference_decides_unless_several_carry_it() {
     assert_eq!(decided(ANNA, &[other]), Decision::New);
 }
 
-/// Goal: an id that DentScheduler uses again opens nobody's chart. Method: what a chart under our reference may lack.
+/// Goal: an id that DentScheduler reuses opens nobody else's chart. Method: what a chart under our reference may lack.
 #[test]
 fn our_reference_on_somebody_elses_chart_is_for_a_person() {
     let rows = [
@@ -277,7 +277,7 @@ proptest! {
         prop_assert_eq!(is_similar(&a, &b), is_similar(&b, &a));
     }
 
-    /// Rule W7 asks who is similar: it must be nobody less than who would be matched or reviewed.
+    /// Rule W7 asks who is similar: that must cover everybody who would be matched or reviewed.
     #[test]
     fn whoever_is_not_new_is_similar_whatever_the_sex(a in any_person(), b in any_person()) {
         let candidate = Candidate { id: Some("hf-1".into()), external_id: None, person: b.clone() };

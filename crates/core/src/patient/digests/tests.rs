@@ -1,4 +1,4 @@
-//! Whom a link is believed for, and that nothing small after something small leads to somebody else.
+//! For whom a link is believed, and that no chain of small changes leads to somebody else.
 
 use proptest::prelude::*;
 
@@ -70,7 +70,7 @@ fn where_there_was_no_birthday_the_first_one_is_learnt() {
     assert_eq!(without.compare(&of("Boris", "Byron", 1961)), Likeness::Stranger);
 }
 
-/// Without a birthday on either side nothing keeps a chain of small changes from leading to somebody else but the first name.
+/// If a birthday is missing on either side, only the first name prevents a chain of small changes to somebody else.
 #[test]
 fn where_nobody_ever_knew_a_birthday_the_first_name_is_kept() {
     let without = |given, family| PersonDigests::of(&key("p-20931"), &person(given, family, None));

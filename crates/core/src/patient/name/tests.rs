@@ -42,7 +42,7 @@ fn spellings_of_one_name_are_one() {
     }
 }
 
-/// Goal: no letter is taken for another one. Method: pairs that only a mark tells apart, script by script.
+/// Goal: no letter is taken for another one. Method: pairs that differ only in a mark, script by script.
 #[test]
 fn names_that_a_mark_tells_apart_are_two_names_with_one_plain_key() {
     let pairs = [
@@ -108,7 +108,7 @@ fn a_name_without_a_letter_is_missing_and_is_nobodys() {
     }
 }
 
-/// Letters of many scripts, marks that make letters and marks that a spelling may lack, and what stands between words.
+/// Letters of many scripts, marks that make letters and marks that a spelling may lack, and word separators.
 fn text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         4 => "[a-zA-ZÀ-žΑ-ωА-яёЁÉéáíóúñ]",

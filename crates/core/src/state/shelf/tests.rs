@@ -1,4 +1,4 @@
-//! What a shelf promises: nobody can tell what is packed from what lies open, and nothing private is printed.
+//! What a shelf promises: a reader sees no difference between packed and open entries, and nothing private is printed.
 
 use super::*;
 use crate::appointment::{Placement, Span};
@@ -97,7 +97,7 @@ fn hash(shelf: &Shelf<BookingState>) -> u64 {
 }
 
 proptest! {
-    /// Goal: nobody can tell a packed entry from an open one. Method: the same is done to a plain map.
+    /// Goal: a reader sees no difference between packed and open entries. Method: the same is done to a plain map.
     #[test]
     fn a_shelf_is_a_map(steps in proptest::collection::vec((0_u8..6, 0_u8..7, any::<u8>()), 0..60)) {
         let (mut shelf, mut map) = (Shelf::<BookingState>::default(), HashMap::new());

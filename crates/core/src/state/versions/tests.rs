@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Versions as they come: neighbours, a clock's milliseconds, a clock's nanoseconds, and whatever fits.
+/// Versions as producers number them: neighbours, a clock's milliseconds, a clock's nanoseconds, and any others.
 fn versions() -> impl Strategy<Value = Vec<Version>> {
     let neighbours = proptest::collection::vec(1_u64..60, 0..40);
     let clock = |start: u64, step: u64| {
@@ -52,7 +52,7 @@ proptest! {
         }
     }
 
-    /// However a set came about, it is told and restored as it is; the list that earlier workers know says the same.
+    /// Any set is written and restored as it is; the list for earlier workers has the same content.
     #[test]
     fn a_set_is_restored_as_it_was(versions in versions(), bytes_max in prop_oneof![0_usize..40, Just(4_096)]) {
         let set = set_of(&versions, bytes_max);
@@ -63,7 +63,7 @@ proptest! {
         }
     }
 
-    /// Bytes that nobody wrote are refused, or are a set as good as any.
+    /// Random bytes are refused, or are a valid set.
     #[test]
     fn bytes_that_nobody_wrote_never_panic(floor in any::<u64>(), bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
         if let Ok(mut set) = VersionSet::restored(floor, &bytes, 0) {

@@ -1,5 +1,5 @@
-//! Goal: what is taken for a datum stays within its budget, whatever its schema and its bytes are. Method: what was spent
-//! says what was built; no test looks at the process's memory.
+//! Goal: the memory for a datum stays within its budget, whatever its schema and its bytes are. Method: the budget spent
+//! shows what was built; no test measures the process's memory.
 
 use serde_json::{Value as Json, json};
 

@@ -25,7 +25,7 @@ fn candidates_come_normalised_and_of_our_practice_only() {
     assert_eq!(found[1].person.date_of_birth, None);
 }
 
-/// Goal: a chart's sex is compared where the chart gives one, and a HealthFlow that spells it otherwise holds nobody.
+/// Goal: a chart's sex is compared if the chart gives one, and a HealthFlow that spells it otherwise sends nobody to review.
 #[test]
 fn a_sex_that_the_contract_does_not_have_is_none_and_spoils_no_page() {
     let rows = [

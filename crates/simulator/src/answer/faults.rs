@@ -1,5 +1,5 @@
-//! How the pretend HealthFlow feels: every knob that a test, a demo or an operator can turn, by its name in the JSON of
-//! the control endpoint. Probabilities are from 0 (never) to 1 (always).
+//! The knobs of the pretend HealthFlow: its faults, its limits and what it offers. Each has the name that it has in the JSON
+//! of `/control/faults`. Probabilities are from 0 (never) to 1 (always).
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,10 +10,10 @@ const WAIT_MS_MAX: u64 = 3_600_000;
 /// All knobs. The default is a HealthFlow in perfect health that honours idempotency keys.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Moods {
+pub struct Faults {
     /// Every answer takes this long, in milliseconds.
     pub latency_ms: u64,
-    /// Up to so many milliseconds more, evenly spread.
+    /// Up to this many milliseconds more, evenly spread.
     pub latency_jitter_ms: u64,
     /// Token bucket over all requests; 0 is no limit. Beyond it: 429.
     pub requests_per_second: f64,
@@ -21,61 +21,60 @@ pub struct Moods {
     pub burst: u32,
     /// Requests a day (UTC); 0 is no quota. Beyond it: 429 until midnight.
     pub requests_per_day: u64,
-    /// Whether it is down, and how.
+    /// Whether HealthFlow is down, and how.
     pub down: Down,
     /// Answers 401 to everything.
     pub unauthorised: bool,
-    /// Answers 403 `FORBIDDEN` to every request that holds this text; empty: to none.
+    /// Answers 403 `FORBIDDEN` to every request that contains this text; empty: to none.
     pub forbidden_text: String,
-    /// Never answers a read or search that holds this text; empty: all are answered.
+    /// Never answers a read or search that contains this text; empty: answers all.
     pub unanswered_text: String,
-    /// Which requests the probabilities below strike.
+    /// Which requests the probabilities below apply to.
     pub faults_strike: Strikes,
     /// Answers 500 and does nothing.
     pub server_error_before: f64,
-    /// Does it, then answers 500.
+    /// Carries the request out, then answers 500.
     pub server_error_after: f64,
     /// Drops the connection and does nothing.
     pub drop_before: f64,
-    /// Does it, then drops the connection without an answer.
+    /// Carries the request out, then drops the connection without an answer.
     pub drop_after: f64,
     /// Gives no answer, and carries the request out `late_landing_ms` after it came.
     pub late_landing: f64,
     /// See `late_landing`, in milliseconds.
     pub late_landing_ms: u64,
-    /// Does it, then answers 200 with something that is not JSON.
+    /// Carries the request out, then answers 200 with something that is not JSON.
     pub unreadable_after: f64,
-    /// Something between answers with an HTML page under `proxy_status`, and HealthFlow never hears of the request.
+    /// A proxy answers with an HTML page under `proxy_status`; the request never reaches HealthFlow.
     pub proxy_before: f64,
-    /// Does it, then something between answers with an HTML page under `proxy_status`.
+    /// Carries the request out, then a proxy answers with an HTML page under `proxy_status`.
     pub proxy_after: f64,
     /// See `proxy_before`: any status from 200 to 599.
     pub proxy_status: u16,
-    /// How long a connection that gets no answer stays open before it is dropped, in milliseconds: longer than the
-    /// client's time-out makes a time-out of it, 0 a reset.
+    /// How long a connection that gets no answer stays open before it is dropped, in milliseconds. The client sees a
+    /// time-out if this is longer than its own limit, else a reset.
     pub hang_ms: u64,
-    /// New records are invisible to searches, lists and reads for so long, in milliseconds.
+    /// How long new records are invisible to searches, lists and reads, in milliseconds.
     pub search_lag_ms: u64,
     /// Whether a create that is repeated under its `Idempotency-Key` gets the first answer again and does nothing.
     pub honours_idempotency_keys: bool,
     /// How long a key is remembered, in milliseconds; 0 forgets all of them.
     pub idempotency_key_retention_ms: u64,
-    /// Whether a remembered key with other bytes gets the first answer, instead of 409 `KEY_REUSED`.
+    /// Whether a known key with another body gets the first answer instead of 409 `KEY_REUSED`.
     pub replays_for_other_bytes: bool,
     /// Whether `external_id` is unique in a practice: a second create gets 409 `ALREADY_EXISTS`.
     pub unique_external_id: bool,
-    /// Whether `external_id` can be searched by and is answered. Else it is passed over like any field that HealthFlow does
-    /// not know; the ledger keeps it all the same.
+    /// Whether HealthFlow stores `external_id`, answers it and can search by it. If not, it ignores the field like any
+    /// that it does not know; the ledger keeps it all the same.
     pub keeps_external_id: bool,
-    /// Whether appointments are answered with a `version` and a PUT with `If-Match` is carried out only while that stands:
-    /// else 412 `CHANGED`.
+    /// Whether appointments are answered with a `version`, and a PUT whose `If-Match` names another one gets 412 `CHANGED`.
     pub supports_if_match: bool,
-    /// Whether an appointment's PUT that is carried out is answered with 204 and no body.
+    /// Whether a successful PUT of an appointment is answered with 204 and no body.
     pub updates_without_content: bool,
-    /// Whether a provider of a practice can have one scheduled appointment at a time only: one that overlaps another, by
-    /// a minute, gets 409 `SLOT_TAKEN`.
+    /// Whether a provider of a practice can have only one scheduled appointment at a time: one that overlaps another,
+    /// even by a minute, gets 409 `SLOT_TAKEN`.
     pub slot_conflicts: bool,
-    /// How many records a page holds; at least 1.
+    /// Records on a page; at least 1.
     pub page_size: usize,
 }
 
@@ -88,11 +87,11 @@ pub enum Down {
     No,
     /// Answers 503 to everything and does nothing.
     Unavailable,
-    /// Takes no request: over a port every connection is closed unanswered, in virtual time it is refused.
+    /// Takes no request: the server closes every connection unanswered; in virtual time, the connection is refused.
     Refused,
 }
 
-/// Which requests are struck by faults.
+/// Which requests the probabilities apply to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strikes {
@@ -107,9 +106,9 @@ pub enum Strikes {
     Reads,
 }
 
-impl Default for Moods {
+impl Default for Faults {
     fn default() -> Self {
-        Moods {
+        Faults {
             latency_ms: 0,
             latency_jitter_ms: 0,
             requests_per_second: 0.0,
@@ -145,20 +144,22 @@ impl Default for Moods {
     }
 }
 
-impl Moods {
-    /// These knobs with those of `patch`, a JSON object, turned. The error names the knob and the rule.
-    pub(super) fn patched(&self, patch: &Value) -> Result<Moods, String> {
-        let Value::Object(changes) = patch else { return Err("moods must be a JSON object of knobs".into()) };
+impl Faults {
+    /// These knobs with those of `patch`, a JSON object, changed. The error names the knob and the rule.
+    pub(super) fn patched(&self, patch: &Value) -> Result<Faults, String> {
+        let Value::Object(changes) = patch else {
+            return Err("faults must be a JSON object of knobs".into());
+        };
         let mut all = serde_json::to_value(self).map_err(|error| error.to_string())?;
         if let Value::Object(knobs) = &mut all {
             knobs.extend(changes.clone());
         }
-        let moods: Moods = serde_json::from_value(all).map_err(|error| format!("moods: {error}"))?;
-        moods.check()?;
-        Ok(moods)
+        let faults: Faults = serde_json::from_value(all).map_err(|error| format!("faults: {error}"))?;
+        faults.check()?;
+        Ok(faults)
     }
 
-    /// Whether every value can be; the error names the knob and the rule.
+    /// Checks every value; the error names the knob and the rule.
     pub fn check(&self) -> Result<(), String> {
         let probabilities = [
             ("server_error_before", self.server_error_before),

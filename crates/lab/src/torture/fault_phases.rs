@@ -1,4 +1,4 @@
-//! How HealthFlow feels during the torture: never well.
+//! What HealthFlow does wrong during the torture, phase by phase: it is never well.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const LATENCY_MS: u64 = 40;
 const SEARCH_LAG_MS: u64 = 300;
 /// Most late writes land after this long.
 const LATE_MS: (i64, i64) = (1_000, 7_000);
-/// One mood in five has them land as late as HealthFlow may: below `healthflow.late_landing_ms` by more than a busy machine
+/// In one phase of five they land as late as HealthFlow may: below `healthflow.late_landing_ms` by more than a busy machine
 /// delays.
 const LATEST_MS: (i64, i64) = (7_000, 30_000);
 /// Longer than `healthflow.request_life_ms`: the caller gives up first.
@@ -25,18 +25,18 @@ const PROXY_STATUSES: [u16; 8] = [200, 302, 400, 403, 404, 413, 422, 502];
 
 /// What HealthFlow does for a while.
 #[derive(Clone, Debug)]
-pub struct Mood {
+pub struct FaultPhase {
     /// The knobs of the simulator.
     pub knobs: Value,
     /// For how long.
     pub lasts: Duration,
-    /// What it is.
-    pub kind: Weather,
+    /// Its kind.
+    pub kind: FaultKind,
 }
 
-/// Kinds of moods.
+/// Kinds of fault phases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weather {
+pub enum FaultKind {
     /// A third of the calls go wrong, in every way.
     Faulty,
     /// Nearly everything is answered 429.
@@ -45,26 +45,26 @@ pub enum Weather {
     Outage,
 }
 
-/// The mood number `number`: mostly faulty, every sixth a storm, every tenth an outage.
-pub fn weather(number: usize, random: &mut Random) -> Mood {
+/// Phase number `number`: mostly faulty, every sixth a storm, every tenth an outage.
+pub fn phase(number: usize, random: &mut Random) -> FaultPhase {
     let mut knobs = calm();
     let kind = match number {
-        _ if number % 10 == 7 => Weather::Outage,
-        _ if number % 6 == 4 => Weather::Storm,
-        _ => Weather::Faulty,
+        _ if number % 10 == 7 => FaultKind::Outage,
+        _ if number % 6 == 4 => FaultKind::Storm,
+        _ => FaultKind::Faulty,
     };
     let (from_ms, until_ms) = match kind {
-        Weather::Faulty => (3_000, 6_000),
-        Weather::Storm => (2_000, 4_000),
-        Weather::Outage => (3_000, 8_000),
+        FaultKind::Faulty => (3_000, 6_000),
+        FaultKind::Storm => (2_000, 4_000),
+        FaultKind::Outage => (3_000, 8_000),
     };
     match kind {
-        Weather::Outage => knobs["down"] = ["refused", "unavailable"][random.below(2)].into(),
-        Weather::Storm => {
+        FaultKind::Outage => knobs["down"] = ["refused", "unavailable"][random.below(2)].into(),
+        FaultKind::Storm => {
             knobs["requests_per_second"] = 15.into();
             knobs["burst"] = 5.into();
         }
-        Weather::Faulty => {}
+        FaultKind::Faulty => {}
     }
     for (knob, probability) in [
         ("server_error_before", 0.07),
@@ -83,7 +83,7 @@ pub fn weather(number: usize, random: &mut Random) -> Mood {
     knobs["late_landing_ms"] = random.between(soonest_ms, latest_ms).into();
     knobs["hang_ms"] = [0, HANG_MS][random.below(2)].into();
     knobs["proxy_status"] = PROXY_STATUSES[random.below(PROXY_STATUSES.len())].into();
-    Mood { knobs, lasts: Duration::from_millis(random.between(from_ms, until_ms).unsigned_abs()), kind }
+    FaultPhase { knobs, lasts: Duration::from_millis(random.between(from_ms, until_ms).unsigned_abs()), kind }
 }
 
 /// A HealthFlow that works, with its latency and its search lag. It has no limit of its own here: whether ours is kept is

@@ -1,5 +1,5 @@
-//! The idempotency keys under which we create (rule W6): derived from who and which incarnation, never from time,
-//! chance or version, so that every owner repeats the same creation under the same key.
+//! The idempotency keys of our creates (rule W6): derived from the booking or patient and the incarnation, never from time,
+//! chance or version, so that every owner repeats a creation under the same key.
 
 use sha2::{Digest, Sha256};
 

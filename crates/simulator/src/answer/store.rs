@@ -13,19 +13,19 @@ use healthflow_core::time::{DAY_MS, Timestamp};
 #[derive(Clone, Debug)]
 pub(super) struct Stored<T> {
     pub record: T,
-    /// Its place on the shelf: older records have lower ones.
+    /// Its index in the table: older records have lower ones.
     pub number: u32,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     /// When searches, lists and reads show it.
     pub visible_at: Timestamp,
-    /// Its version: 1 after its create, another one after every change, by whomever.
+    /// Its version: 1 after its create, one more after every change, an edit by hand included.
     pub version: u32,
-    /// How many writes it took: 1 after its create.
+    /// How many writes changed it: 1 after its create.
     pub writes: u32,
-    /// Put there by an operator, not through the API.
+    /// Added by an operator, not through the API.
     pub is_seeded: bool,
-    /// Deleted by hand: nobody finds it any more.
+    /// Deleted by hand: no request finds it any more.
     pub is_gone: bool,
 }
 
@@ -35,17 +35,17 @@ impl<T> Stored<T> {
     }
 }
 
-/// All records by number, an index of their keys beside them.
+/// All records by number, with an index by key.
 #[derive(Clone, Debug)]
-pub(super) struct Shelf<T> {
+pub(super) struct Table<T> {
     prefix: &'static str,
     pub records: Vec<Stored<T>>,
     index: HashMap<Box<str>, Vec<u32>>,
 }
 
-impl<T> Shelf<T> {
+impl<T> Table<T> {
     fn new(prefix: &'static str) -> Self {
-        Shelf { prefix, records: Vec::new(), index: HashMap::new() }
+        Table { prefix, records: Vec::new(), index: HashMap::new() }
     }
 
     fn next_id(&self) -> Arc<str> {
@@ -96,7 +96,7 @@ impl<T> Shelf<T> {
         }
     }
 
-    /// Deletes the record `id` by hand; false where there is none.
+    /// Deletes the record `id` by hand; false if there is none.
     pub(super) fn delete(&mut self, id: &str) -> bool {
         let stored = self.number(id).and_then(|number| self.records.get_mut(number));
         stored.is_some_and(|stored| !std::mem::replace(&mut stored.is_gone, true))
@@ -105,18 +105,18 @@ impl<T> Shelf<T> {
 
 /// Patients and appointments of all practices.
 #[derive(Clone, Debug)]
-pub(super) struct Book {
-    pub patients: Shelf<PatientRecord>,
-    pub appointments: Shelf<AppointmentRecord>,
+pub(super) struct Store {
+    pub patients: Table<PatientRecord>,
+    pub appointments: Table<AppointmentRecord>,
 }
 
-impl Default for Book {
+impl Default for Store {
     fn default() -> Self {
-        Book { patients: Shelf::new("hfp-"), appointments: Shelf::new("hfa-") }
+        Store { patients: Table::new("hfp-"), appointments: Table::new("hfa-") }
     }
 }
 
-impl Book {
+impl Store {
     pub(super) fn add_patient(
         &mut self,
         body: PatientBody,
@@ -139,7 +139,7 @@ impl Book {
         id
     }
 
-    /// Replaces the patient `id`; false where there is none.
+    /// Replaces the patient `id`; false if there is none.
     pub(super) fn replace_patient(&mut self, id: &str, body: PatientBody, now: Timestamp) -> bool {
         let (Some(number), true) = (self.patients.number(id), self.patients.get(id).is_some()) else {
             return false;
@@ -153,7 +153,7 @@ impl Book {
         true
     }
 
-    /// Replaces the appointment `id`; false where there is none.
+    /// Replaces the appointment `id`; false if there is none.
     pub(super) fn replace_appointment(&mut self, id: &str, body: AppointmentBody, now: Timestamp) -> bool {
         let (Some(number), true) = (self.appointments.number(id), self.appointments.get(id).is_some()) else {
             return false;
@@ -166,7 +166,7 @@ impl Book {
         true
     }
 
-    /// Changes the appointment `id` by hand; false where there is none.
+    /// Changes the appointment `id` by hand; false if there is none.
     pub(super) fn edit_appointment(&mut self, id: &str, change: impl FnOnce(&mut AppointmentBody)) -> bool {
         let (Some(number), Some(stored)) = (self.appointments.number(id), self.appointments.get(id)) else {
             return false;
@@ -181,7 +181,7 @@ impl Book {
         true
     }
 
-    /// Whom a search returns, oldest chart first: everybody who agrees in every field that is named.
+    /// The charts that agree in every field of the search, oldest first.
     pub(super) fn search(&self, body: &SearchBody, now: Timestamp) -> Vec<&Stored<PatientRecord>> {
         let practice = body.practice_id.as_str();
         let family = body.family_name.as_deref().map(folded);
@@ -241,20 +241,20 @@ pub(super) fn key(kind: &str, practice: &str, rest: &str) -> String {
     key
 }
 
-/// From when to when an appointment takes its provider, in milliseconds.
+/// From when to when an appointment occupies its provider, in milliseconds.
 fn taken_ms(body: &AppointmentBody) -> Range<i64> {
     let start_ms = instant(&body.start).map_or(0, |start| start.0);
     start_ms..start_ms + i64::from(body.duration_minutes) * 60_000
 }
 
-/// The index keys of the days, in UTC, on which an appointment takes its provider: what overlaps has one in common.
+/// The index keys of the days, in UTC, on which an appointment occupies its provider: two that overlap share one.
 pub(super) fn slot_keys(body: &AppointmentBody) -> impl Iterator<Item = String> + '_ {
     let taken = taken_ms(body);
     let days = taken.start.div_euclid(DAY_MS)..=(taken.end - 1).div_euclid(DAY_MS);
     days.map(|day| key("slot", &body.practice_id, &format!("{}\0{day}", body.provider_id)))
 }
 
-/// Whether two appointments of one provider would take him or her at the same time.
+/// Whether two appointments of one provider overlap.
 pub(super) fn overlap(one: &AppointmentBody, other: &AppointmentBody) -> bool {
     let (one, other) = (taken_ms(one), taken_ms(other));
     one.start < other.end && other.start < one.end
