@@ -40,7 +40,7 @@ const PRODUCT_ORDER: [&str; 7] = ["kafka", "http", "metrics", "admin", "config",
 const APART: [&str; 2] = ["lib", "main"];
 
 /// What decides, and touches nothing. That the core has no runtime, no Kafka, no HTTP and no log is up to its Cargo.toml.
-const PURE: [&str; 2] = ["crates/core/src", "crates/simulator/src/answer"];
+const PURE: [&str; 3] = ["crates/core/src", "crates/proof/src", "crates/simulator/src/answer"];
 
 /// What a pure file must not name, and why.
 const IMPURE: [(&str, &str); 7] = [

@@ -10,7 +10,7 @@ use healthflow_core::time::Timestamp;
 
 use crate::lives::{Lives, Publication};
 use crate::plan::{BEGIN_MS, Plan};
-use crate::random::Random;
+use healthflow_proof::random::Random;
 
 /// Quarters of an hour in which a provider works.
 const QUARTERS: i64 = 12;

@@ -18,9 +18,9 @@ use crate::coverage::Phase;
 use crate::faults::{FaultEvent, FaultKind};
 use crate::lives::Lives;
 use crate::plan::{BEGIN_MS, Plan};
-use crate::random::Random;
 use crate::worker::{Deed, Outbound};
 use crate::world::{Event, World};
+use healthflow_proof::random::Random;
 
 pub struct HealthFlow {
     pub simulator: Simulator,

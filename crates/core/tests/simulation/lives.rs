@@ -15,8 +15,8 @@ use healthflow_simulator::answer::PatientBody;
 use crate::deadly;
 use crate::placeholders;
 use crate::plan::{BEGIN_MS, Plan};
-use crate::random::Random;
 use crate::returns;
+use healthflow_proof::random::Random;
 
 const GIVEN: [&str; 10] = ["Ada", "Bea", "Cleo", "Dora", "Emil", "Finn", "Gus", "Hugo", "Ines", "Jon"];
 const FAMILY: [&str; 10] =

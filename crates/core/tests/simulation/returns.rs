@@ -8,7 +8,7 @@ use healthflow_core::time::Timestamp;
 use crate::faults::FaultKind;
 use crate::lives::{Lives, Person, Publication, visit};
 use crate::plan::{BEGIN_MS, Faults, Plan};
-use crate::random::Random;
+use healthflow_proof::random::Random;
 
 /// A life has at least so long from the last first version to the end of its faults.
 const ROOM_MS: i64 = 20_000;

@@ -15,8 +15,8 @@ use crate::defects::Defect;
 use crate::faults::FaultKind;
 use crate::kafka::{Log, Partition};
 use crate::plan::Faults;
-use crate::random::Random;
 use crate::world::World;
+use healthflow_proof::random::Random;
 
 /// How late a worker may notice what became of a topic, in milliseconds.
 const NOTICED_WITHIN_MS: i64 = 6_000;

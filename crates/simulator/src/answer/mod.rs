@@ -6,7 +6,6 @@ mod endpoints;
 mod ledger;
 mod moods;
 mod person;
-mod random;
 mod route;
 mod shapes;
 mod show;
@@ -20,11 +19,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use self::endpoints::{Effect, Endpoints, error};
-use self::random::Random;
 use self::route::{NoRoute, Route};
 use self::throttle::Throttle;
 use healthflow_core::healthflow::wire::{WireReply, WireRequest};
 use healthflow_core::time::Timestamp;
+use healthflow_proof::random::Random;
 
 pub use ledger::{Audit, Ledger, LedgerRecord, WriteEntry};
 pub use moods::{Down, Moods, Strikes};
@@ -111,7 +110,8 @@ impl Simulator {
         self.count(now);
         let route = Route::find(request);
         let write = self.note_write(&route, now);
-        let latency_ms = self.moods.latency_ms + self.random.up_to(self.moods.latency_jitter_ms);
+        let jitter_ms = self.random.between(0, self.moods.latency_jitter_ms.cast_signed()).unsigned_abs();
+        let latency_ms = self.moods.latency_ms + jitter_ms;
         let singled_out = singled_out::ending(&self.moods, &route, request);
         let hang_ms = singled_out.as_ref().map_or(self.moods.hang_ms, |(_, after_ms)| *after_ms);
         let (ending, lands_at) = match self.turned_away(now).or(singled_out.map(|(ending, _)| ending)) {
@@ -138,7 +138,10 @@ impl Simulator {
         now: Timestamp,
     ) -> (Ending, Option<Timestamp>) {
         let is_struck = self.is_struck(&route);
-        let mut strikes = |probability: f64| is_struck && self.random.happens(probability);
+        // No chance is taken where something happens always or never.
+        let mut strikes = |probability: f64| {
+            is_struck && probability > 0.0 && (probability >= 1.0 || self.random.chance(probability))
+        };
         if strikes(self.moods.server_error_before) {
             return (Ending::Reply(error(500, "INTERNAL")), None);
         }

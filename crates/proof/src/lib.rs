@@ -1,0 +1,5 @@
+//! What the proofs share: the simulation, the small worlds, the flow tests, the lab and the pretend HealthFlow.
+//!
+//! [`random`] is the chance that all of them take from a seed.
+
+pub mod random;
