@@ -196,6 +196,24 @@ fn the_core_can_reach_nothing_outside() {
     refuse(&named.filter(outside).map(|name| format!("the core depends on {name}")).collect::<Vec<_>>());
 }
 
+/// Whoever else tells effects apart has a second list of what they mean (`crates/core/src/processor/perform.rs`).
+#[test]
+fn effects_are_performed_in_one_place() {
+    let performs = ["src", "crates/core/tests/simulation", "crates/core/tests/exhaust", "crates/proof"];
+    let tells_apart = |source: &Source| {
+        performs.iter().any(|path| source.path.starts_with(path))
+            && !is_test_file(source.path.strip_prefix("crates/core/tests").unwrap_or(&source.path))
+            && shipped(&source.text).contains("Effect::")
+    };
+    refuse(
+        &all()
+            .iter()
+            .filter(|source| tells_apart(source))
+            .map(|source| format!("{}: performs effects by itself", source.path.display()))
+            .collect::<Vec<_>>(),
+    );
+}
+
 #[test]
 fn nothing_banned_is_left() {
     let here = Path::new("tests/tidy.rs");

@@ -1,5 +1,7 @@
 //! What the proofs share: the simulation, the small worlds, the flow tests, the lab and the pretend HealthFlow.
 //!
-//! [`random`] is the chance that all of them take from a seed.
+//! [`random`] is the chance that all of them take from a seed; [`shell`] is what a worker holds, and what its effects do to
+//! that.
 
 pub mod random;
+pub mod shell;

@@ -51,7 +51,7 @@ impl World {
     pub fn answer(&mut self, o: u8, index: u8, log: &mut Log) {
         let call = self.owners[o as usize].change().calls.remove(index as usize);
         let CallStage::Sent { reply, .. } = call.stage else { return };
-        self.turn(o, Input::Answered { call: call.id, reply }, log);
+        self.turn(o, Input::Answered { call: call.call.id, reply }, log);
     }
 
     /// A transaction ends; `fault` says if nobody is to know how.

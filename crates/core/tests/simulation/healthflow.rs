@@ -12,6 +12,7 @@ use healthflow_core::life::CallId;
 use healthflow_core::processor::Input;
 use healthflow_core::settings::GuardMode;
 use healthflow_core::time::Timestamp;
+use healthflow_proof::shell::Call;
 use healthflow_simulator::answer::{Ending, Moods, Simulator};
 
 use crate::coverage::Phase;
@@ -161,9 +162,9 @@ struct Fate {
 impl World {
     /// The bytes go out.
     pub fn send(&mut self, worker: usize, outbound: Outbound) {
-        let kind = self.call_fault(&outbound.request);
-        let fate = self.fate(kind, &outbound.request);
-        let Outbound { call, mut request, .. } = outbound;
+        let kind = self.call_fault(&outbound.call.request);
+        let fate = self.fate(kind, &outbound.call.request);
+        let Call { id: call, mut request, .. } = outbound.call;
         if let Some(defect) = self.plan.defect {
             defect.rekey(&mut request);
         }

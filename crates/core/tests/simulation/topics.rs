@@ -144,9 +144,9 @@ impl World {
         let low = self.partitions[partition].log(lane).low;
         for worker in 0..self.workers.len() {
             let partition = partition as i32;
-            let Some(shell) = self.workers[worker].tasks.get_mut(&partition) else { continue };
-            let incarnation = shell.incarnation;
-            let Some(reader) = shell.lanes.get(&lane) else { continue };
+            let Some(task) = self.workers[worker].shell.task(partition) else { continue };
+            let incarnation = task.incarnation;
+            let Some(reader) = task.lanes.get(&lane) else { continue };
             if why == LaneEnd::ReadingEnded && reader.position >= low {
                 continue;
             }

@@ -218,7 +218,7 @@ impl World {
                 self.decode(worker, (partition, incarnation), release);
             }
             Deed::SchemaKnown { partition, incarnation, lane, waiting } => {
-                if one.shell(partition, incarnation).is_some() {
+                if one.task(partition, incarnation).is_some() {
                     self.decoded(worker, (partition, incarnation), lane, waiting);
                 }
             }

@@ -79,12 +79,13 @@ impl World {
     /// A call's bytes go out.
     pub fn judge_send(&mut self, worker: usize, outbound: &Outbound) {
         let guard = self.plan.settings.guard;
-        let state = &self.partitions[outbound.partition as usize].state;
-        if let Some(what) = intent_first::broken(state, &outbound.request, guard, &self.lives) {
+        let call = &outbound.call;
+        let state = &self.partitions[call.partition as usize].state;
+        if let Some(what) = intent_first::broken(state, &call.request, guard, &self.lives) {
             self.violate("intent first", format!("w{worker} {what}"));
         }
-        let epoch = outbound.request.operation().is_write().then_some(outbound.epoch);
-        let partition = &self.partitions[outbound.partition as usize];
+        let epoch = call.request.operation().is_write().then_some(outbound.epoch);
+        let partition = &self.partitions[call.partition as usize];
         let lease_ms = self.plan.settings.lease_ms;
         let late = epoch.and_then(|epoch| lease::broken(partition, epoch, lease_ms, self.now));
         let unproven = epoch.and_then(|epoch| lease::unproven(partition, epoch));
@@ -92,11 +93,11 @@ impl World {
             self.violate("lease", format!("w{worker} {what}"));
         }
         let clock = self.workers[worker].clock(self.now);
-        if let Some(what) = outbound.lease_until.and_then(|until| lease::outlived(until, clock)) {
+        if let Some(what) = call.lease_until.and_then(|until| lease::outlived(until, clock)) {
             self.violate("lease", format!("w{worker} {what}"));
         }
-        self.judges.honest_tries.sent(&outbound.request, self.now);
-        let broken = self.judges.no_step_back.sent(&outbound.request, &self.lives, guard);
+        self.judges.honest_tries.sent(&call.request, self.now);
+        let broken = self.judges.no_step_back.sent(&call.request, &self.lives, guard);
         self.violate_all("no step back", broken);
     }
 
