@@ -18,12 +18,9 @@ impl World {
         if !request.operation().is_write() {
             return;
         }
-        let (guard, records) = (scenario.settings.guard, &scenario.records);
-        log.judge(judge::intent_first(&self.kafka, request, guard, records));
-        let lease_ms = scenario.settings.lease_ms;
-        log.judge(epoch.and_then(|epoch| judge::lease(&self.kafka, epoch, lease_ms, self.now)));
+        let asked = (&scenario.settings, &scenario.records[..]);
         let newest_sent = &mut self.healthflow.change().newest_sent;
-        log.judge(judge::no_step_back(newest_sent, request, guard, records));
+        log.judge(judge::send(&self.kafka, newest_sent, (request, epoch), asked, self.now));
     }
 
     /// HealthFlow carries a request out.

@@ -23,6 +23,7 @@ use self::route::{NoRoute, Route};
 use self::throttle::Throttle;
 use healthflow_core::healthflow::wire::{WireReply, WireRequest};
 use healthflow_core::time::Timestamp;
+use healthflow_proof::promises::standing::Standing;
 use healthflow_proof::random::Random;
 
 pub use ledger::{Audit, Ledger, LedgerRecord, WriteEntry};
@@ -312,6 +313,11 @@ impl Simulator {
     /// Everything that stands.
     pub fn ledger(&self) -> Ledger<'_> {
         ledger::ledger(&self.endpoints.book)
+    }
+
+    /// What stands, as the promises see it.
+    pub fn standing(&self) -> Standing<'_, &str, String> {
+        ledger::standing(&self.endpoints.book)
     }
 
     /// Every write that ever came.

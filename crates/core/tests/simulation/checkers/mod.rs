@@ -1,4 +1,5 @@
-//! One promise, one file. Some are held to at every step, some when everything has come to rest.
+//! One promise, one file: the checkers that all share (`healthflow-proof`), asked of what a life shows, and those that only a life
+//! can ask. Some are held to at every step, some when everything has come to rest.
 
 pub mod honest_tries;
 pub mod intent_first;
@@ -19,15 +20,35 @@ pub mod watermark;
 
 use std::collections::BTreeMap;
 
+use healthflow_core::booking::Version;
+use healthflow_core::healthflow::Request;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::topics::Lane;
+use healthflow_proof::promises::sending::{self, Same};
 
+use crate::lives::Lives;
 use crate::plan::Plan;
 use crate::worker::Outbound;
 use crate::world::{Event, World};
 
 /// How often the world is asked whether it has come to rest, in milliseconds.
 const LOOK_EVERY_MS: i64 = 500;
+
+impl Lives {
+    /// The versions of a booking that ask for exactly what `request` writes.
+    pub fn same_as(&self, request: &Request) -> Same {
+        let (Request::CreateAppointment { content, .. } | Request::UpdateAppointment { content, .. }) =
+            request
+        else {
+            return None;
+        };
+        let key = sending::booking_of(content);
+        let versions = self.wanted.range((key.clone(), 0)..=(key, Version::MAX));
+        let asks = versions
+            .filter(|(_, booking)| booking.visit == content.visit && booking.status == content.status);
+        sending::same(asks.map(|((_, version), _)| *version))
+    }
+}
 
 #[derive(Default)]
 pub struct Judges {
