@@ -41,7 +41,7 @@ const PRODUCT_ORDER: [&str; 9] =
 const APART: [&str; 2] = ["lib", "main"];
 
 /// What decides, and touches nothing. That the core has no runtime, no Kafka, no HTTP and no log is up to its Cargo.toml.
-const PURE: [&str; 2] = ["crates/core/src", "crates/simulator/src/answer"];
+const PURE: [&str; 3] = ["crates/core/src", "crates/proof/src", "crates/simulator/src/answer"];
 
 /// What a pure file must not name, and why.
 const IMPURE: [(&str, &str); 7] = [
@@ -195,6 +195,24 @@ fn the_core_can_reach_nothing_outside() {
     let named = dependencies.lines().filter_map(|line| line.split(['.', ' ', '=']).next());
     let outside = |name: &&str| NOT_IN_THE_CORE.contains(name);
     refuse(&named.filter(outside).map(|name| format!("the core depends on {name}")).collect::<Vec<_>>());
+}
+
+/// Whoever else tells effects apart has a second list of what they mean (`crates/core/src/processor/perform.rs`).
+#[test]
+fn effects_are_performed_in_one_place() {
+    let performs = ["src", "crates/core/tests/simulation", "crates/core/tests/exhaust", "crates/proof"];
+    let tells_apart = |source: &Source| {
+        performs.iter().any(|path| source.path.starts_with(path))
+            && !is_test_file(source.path.strip_prefix("crates/core/tests").unwrap_or(&source.path))
+            && shipped(&source.text).contains("Effect::")
+    };
+    refuse(
+        &all()
+            .iter()
+            .filter(|source| tells_apart(source))
+            .map(|source| format!("{}: performs effects by itself", source.path.display()))
+            .collect::<Vec<_>>(),
+    );
 }
 
 #[test]

@@ -252,6 +252,14 @@ fn assert_no_canary(text: &str) {
     }
 }
 
+/// What a line says; the microseconds before it may look like a canary's postal code.
+fn after_its_time(line: &str) -> &str {
+    let (time, text) = line.split_once('Z').expect("a line begins with its time");
+    let time = time.trim_start_matches("{\"timestamp\":\"");
+    assert!(time.chars().all(|c| c.is_ascii_digit() || "-:.T".contains(c)), "{line}");
+    text
+}
+
 /// Goal: one line per fact, quoted, without a patient. Method: facts of a booking made of canaries whose id tries to
 /// forge a line.
 #[test]
@@ -259,7 +267,7 @@ fn every_fact_is_one_line_without_a_patient() {
     for format in [Format::Human, Format::Json] {
         let lines = lines(format, "trace");
         assert_eq!(lines.len(), facts().len(), "{lines:#?}");
-        lines.iter().for_each(|line| assert_no_canary(line));
+        lines.iter().for_each(|line| assert_no_canary(after_its_time(line)));
         assert!(lines.iter().any(|line| line.contains("p-1/b-1")), "{lines:#?}");
         for line in lines.iter().filter(|_| format == Format::Json) {
             let fields: serde_json::Value = serde_json::from_str(line).expect("one JSON object a line");

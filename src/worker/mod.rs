@@ -7,6 +7,9 @@ mod mailbox;
 mod run;
 mod stop;
 
+#[cfg(test)]
+mod tests;
+
 pub use clock::Clock;
 pub use mailbox::Mailbox;
 pub use run::{Observer, RunSettings, Seen, WorkerFault, run};

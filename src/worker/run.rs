@@ -18,10 +18,17 @@ use crate::worker::clock::Clock;
 use crate::worker::mailbox::Mailbox;
 use crate::worker::stop::StopRequest;
 use healthflow_core::fact::Fact;
+use healthflow_core::healthflow::Request;
+use healthflow_core::life::{CallId, Incarnation};
 use healthflow_core::panic_guard::is_caught;
-use healthflow_core::processor::{Effect, Inbox, Input, Processor};
+use healthflow_core::partition::commit_batch::CommitBatch;
+use healthflow_core::partition::reading::Release;
+use healthflow_core::processor::perform::{Parts, perform};
+use healthflow_core::processor::{Inbox, Input, Processor};
 use healthflow_core::settings::Settings;
+use healthflow_core::state::TopicIds;
 use healthflow_core::time::Timestamp;
+use healthflow_core::topics::Lane;
 
 /// Longest sleep of the loop; also how often the observer may look.
 const SLEEP_MAX_MS: i64 = 500;
@@ -172,11 +179,10 @@ impl Worker {
             }
             self.processor.decide(now);
             while let Some(effect) = self.processor.next_effect() {
-                if matches!(effect, Effect::Stop) {
+                if perform(effect, self)?.is_break() {
                     self.report_facts(observer);
                     return Ok(());
                 }
-                self.perform(effect)?;
             }
             self.report_facts(observer);
             if status_at <= now {
@@ -201,47 +207,78 @@ impl Worker {
             observer.fact(&fact);
         }
     }
+}
 
-    fn perform(&mut self, effect: Effect) -> Result<(), WorkerFault> {
-        match effect {
-            Effect::Acquire { partition, incarnation, not_before } => {
-                self.calls.begin(partition, incarnation);
-                let task = self.spawner.acquire(partition, incarnation, not_before)?;
-                self.tasks.insert(partition, task);
-            }
-            Effect::Fetch { partition, incarnation, next_offsets, guarded, topic_ids } => {
-                self.watch.watch(partition, incarnation, topic_ids);
-                self.lanes.read_with_care(partition, incarnation, next_offsets, guarded);
-            }
-            Effect::Call { call, partition, incarnation, lease_until, request } => {
-                self.calls.start(call, (partition, incarnation), lease_until, *request);
-            }
-            Effect::Commit { partition, sequence, batch, .. } => {
-                // Effects come in order, so this is the life that the processor means.
-                if let Some(task) = self.tasks.get(&partition) {
-                    task.commit(sequence, batch);
-                }
-            }
-            Effect::Release { partition, .. } => {
-                self.forget(partition);
-                self.group.release(partition);
-            }
-            // Not given back: if the group asks for the partition, a release answers it.
-            Effect::Drop { partition, .. } => self.forget(partition),
-            Effect::Decode { partition, release } => self.lanes.release(partition, release),
-            Effect::Pause { partition, lane } => self.lanes.pause(partition, lane),
-            Effect::Resume { partition, lane } => self.lanes.resume(partition, lane),
-            // The loop has seen to it.
-            Effect::Stop => {}
-        }
+impl Parts for Worker {
+    type Fault = WorkerFault;
+
+    fn begin_calls(&mut self, partition: i32, incarnation: Incarnation) {
+        self.calls.begin(partition, incarnation);
+    }
+
+    fn end_calls(&mut self, partition: i32) {
+        self.calls.end(partition);
+    }
+
+    fn call(&mut self, id: CallId, of: (i32, Incarnation), lease_until: Option<Timestamp>, request: Request) {
+        self.calls.start(id, of, lease_until, request);
+    }
+
+    fn acquire(
+        &mut self,
+        (partition, incarnation): (i32, Incarnation),
+        not_before: Timestamp,
+    ) -> Result<(), WorkerFault> {
+        let task = self.spawner.acquire(partition, incarnation, not_before)?;
+        self.tasks.insert(partition, task);
         Ok(())
     }
 
-    fn forget(&mut self, partition: i32) {
-        self.calls.end(partition);
-        self.watch.forget(partition);
-        self.lanes.stop(partition);
+    fn commit(&mut self, partition: i32, sequence: u64, batch: Box<CommitBatch>) {
+        if let Some(task) = self.tasks.get(&partition) {
+            task.commit(sequence, batch);
+        }
+    }
+
+    fn drop_task(&mut self, partition: i32) {
         self.tasks.remove(&partition);
+    }
+
+    fn watch(&mut self, (partition, incarnation): (i32, Incarnation), topic_ids: TopicIds) {
+        self.watch.watch(partition, incarnation, topic_ids);
+    }
+
+    fn unwatch(&mut self, partition: i32) {
+        self.watch.forget(partition);
+    }
+
+    fn read(
+        &mut self,
+        (partition, incarnation): (i32, Incarnation),
+        next_offsets: Vec<(Lane, i64)>,
+        guarded: Vec<(Lane, i64)>,
+    ) {
+        self.lanes.read_with_care(partition, incarnation, next_offsets, guarded);
+    }
+
+    fn decode(&mut self, partition: i32, release: Release) {
+        self.lanes.release(partition, release);
+    }
+
+    fn pause(&mut self, partition: i32, lane: Lane) {
+        self.lanes.pause(partition, lane);
+    }
+
+    fn resume(&mut self, partition: i32, lane: Lane) {
+        self.lanes.resume(partition, lane);
+    }
+
+    fn stop_reading(&mut self, partition: i32) {
+        self.lanes.stop(partition);
+    }
+
+    fn give_back(&mut self, partition: i32) {
+        self.group.release(partition);
     }
 }
 

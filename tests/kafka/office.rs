@@ -25,9 +25,8 @@ use crate::closed::Closed;
 use crate::world::{LIMIT, read_all, requested, world};
 use healthflow_testkit::parts::kafka_proxy::KafkaProxy;
 use healthflow_testkit::parts::simulator::{Simulator, token_file};
-use healthflow_testkit::parts::stack::set;
 use healthflow_testkit::parts::worker::{Status, Worker};
-use healthflow_testkit::parts::{beside, run};
+use healthflow_testkit::parts::{beside, run, set};
 use healthflow_testkit::project;
 use healthflow_testkit::stack::Stack;
 use healthflow_testkit::wait::wait_for;
@@ -61,12 +60,10 @@ impl House {
     fn build() -> Arc<House> {
         let stack = Stack::start_with(&["--proxied"]);
         let runtime = &world().runtime;
-        let (listen, broker) = (stack.env("PROXY_BROKERS"), stack.env("PROXIED_BROKERS"));
+        let (listen, broker) = stack.proxied().remove(0);
         let proxy = KafkaProxy::start(runtime.handle(), &listen, &broker).unwrap();
-        let mut arguments: Vec<String> = ["topics", "--partitions"].map(str::to_owned).into();
-        arguments.push(PARTITIONS.to_string());
-        arguments.extend(addresses(&stack.brokers, &stack.registry_url));
-        runtime.block_on(run(&beside("healthflow-sync").unwrap(), arguments)).unwrap();
+        let program = beside("healthflow-sync").unwrap();
+        runtime.block_on(stack.create_topics(&program, PARTITIONS.cast_unsigned())).unwrap();
         let registry = SchemaRegistry::new(&stack.registry_url, RetryPolicy::default()).unwrap();
         let contract = contract(REQUESTED).unwrap();
         let encoder = Encoder::new(contract, runtime.block_on(registry.register(contract)).unwrap());
@@ -77,10 +74,6 @@ impl House {
         static SHARED: OnceLock<Arc<House>> = OnceLock::new();
         SHARED.get_or_init(House::build).clone()
     }
-}
-
-fn addresses(brokers: &str, registry_url: &str) -> Vec<String> {
-    set(&[("kafka.brokers", brokers), ("schema_registry.url", registry_url)])
 }
 
 impl Office {
@@ -105,7 +98,7 @@ impl Office {
         fs::create_dir_all(&logs).unwrap();
         let simulator = world().runtime.block_on(Simulator::start(&logs, &[])).unwrap();
         let mut all = vec!["--config".to_owned(), project("config/torture.toml").display().to_string()];
-        all.extend(addresses(&house.stack.brokers, &house.stack.registry_url));
+        all.extend(house.stack.settings());
         all.extend(set(&[("healthflow.base_url", &simulator.url), ("healthflow.token_file", &token_file())]));
         all.extend(set(settings));
         let client = reqwest::Client::builder().no_proxy().timeout(LIMIT).build().unwrap();
@@ -258,7 +251,8 @@ impl Office {
 
     /// The same with another registry.
     pub fn operate_at(&self, registry_url: &str, words: &[&str]) -> anyhow::Result<String> {
-        let addresses = addresses(&self.house.stack.brokers, registry_url);
+        let brokers = &self.house.stack.brokers;
+        let addresses = set(&[("kafka.brokers", brokers), ("schema_registry.url", registry_url)]);
         let arguments = words.iter().map(|word| (*word).to_owned()).chain(addresses).collect();
         world().runtime.block_on(run(&beside("healthflow-sync").unwrap(), arguments))
     }

@@ -117,7 +117,7 @@ pub fn proxy() -> MutexGuard<'static, KafkaProxy> {
     static PROXY: OnceLock<Mutex<KafkaProxy>> = OnceLock::new();
     let proxy = PROXY.get_or_init(|| {
         let (stack, runtime) = (Stack::shared(), world().runtime.handle());
-        let (listen, broker) = (stack.env("PROXY_BROKERS"), stack.env("PROXIED_BROKERS"));
+        let (listen, broker) = stack.proxied().remove(0);
         Mutex::new(KafkaProxy::start(runtime, &listen, &broker).unwrap())
     });
     let proxy = proxy.lock().unwrap_or_else(PoisonError::into_inner);

@@ -22,11 +22,11 @@ use crate::morning::spoiled::spread;
 use crate::morning::{self, Fate, Morning};
 use crate::screen::Screen;
 use crate::story;
-use healthflow_testkit::parts::beside;
 use healthflow_testkit::parts::simulator::{self, Simulator};
-use healthflow_testkit::parts::stack::{Stack, set};
 use healthflow_testkit::parts::worker::Worker;
+use healthflow_testkit::parts::{beside, set};
 use healthflow_testkit::project;
+use healthflow_testkit::stack::Stack;
 
 /// Bookings a second; each costs HealthFlow two to three requests.
 const BOOKINGS_PER_SECOND: i64 = 125;
@@ -147,7 +147,7 @@ async fn open(arguments: &Arguments, out: &Path, logs: &Path) -> Result<House> {
     knobs["unique_external_id"] = (arguments.guard == Guard::UniqueReference).into();
     knobs["keeps_external_id"] = (arguments.guard != Guard::Search).into();
     let flags = ["--faults".to_owned(), knobs.to_string()];
-    let (stack, simulator) = tokio::join!(Stack::start(&data, logs, &[]), Simulator::start(logs, &flags));
+    let (stack, simulator) = tokio::join!(Stack::start_in(&data, logs, &[]), Simulator::start(logs, &flags));
     let (stack, simulator) = (stack?, simulator?);
     stack.create_topics(&beside("healthflow-sync")?, PARTITIONS).await?;
     println!("Kafka {}, registry {}, HealthFlow {}", stack.brokers, stack.registry_url, simulator.url);

@@ -1,27 +1,26 @@
-//! A real Kafka and a real schema registry for tests, started by `stack/stack.sh` (`make setup` comes first).
+//! A real Kafka and a real schema registry, started by `stack/stack.sh` (`make setup` comes first): one for all tests of a
+//! binary, one of its own for a test that breaks it, one for each run of the lab.
 //!
 //! The stack ends with whoever started it: `stack.sh` holds the read end of a pipe whose write end only this
 //! process has, so even a test process that is killed takes its stack along.
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
-use std::os::unix::process::CommandExt;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use anyhow::{Context, Result};
+
+use crate::parts::{Leash, Part, run, set};
 use crate::{project, scratch};
 
 /// How long a stack may take to answer: longer than `stack.sh`'s own limit, which says more about the cause.
 const START_LIMIT: Duration = Duration::from_secs(190);
-/// How long it may take to stop: `stack.sh` gives both servers 10 s before it kills them.
-const STOP_LIMIT: Duration = Duration::from_secs(25);
 
-/// A stack that a test owns, or shares with the others of its binary.
+/// A stack that somebody owns, or shares with the other tests of a binary.
 pub struct Stack {
     /// Kafka's address, as `bootstrap.servers` wants it.
     pub brokers: String,
@@ -29,7 +28,8 @@ pub struct Stack {
     pub registry_url: String,
     /// Kafka's data, the registry's data, `logs/`, `stack.env`. Removed when the stack is dropped.
     pub data: PathBuf,
-    supervisor: Child,
+    /// Locked, because many threads may share a stack.
+    supervisor: Mutex<Part>,
 }
 
 impl Stack {
@@ -51,41 +51,14 @@ impl Stack {
         let data = scratch().join(name);
         // What a killed process with our id may have left.
         let _ = fs::remove_dir_all(&data);
-        fs::create_dir_all(data.join("logs")).expect("a data folder for the stack");
-
-        let mut supervisor = Command::new(script())
-            .args(["run", "--remove", "--data"])
-            .arg(&data)
-            .args(options)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(File::create(data.join("logs/stack.log")).expect("a log file for the stack"))
-            // Ctrl-C is for the tests. The stack follows when its standard input ends.
-            .process_group(0)
-            .spawn()
-            .expect("stack/stack.sh starts");
-
-        let (lines, ready) = mpsc::channel();
-        let stdout = supervisor.stdout.take().expect("stdout is piped");
-        thread::spawn(move || {
-            BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| lines.send(line))
+        let logs = data.join("logs");
+        fs::create_dir_all(&logs).expect("a data folder for the stack");
+        let started = supervisor(&data, &logs, options).and_then(|mut supervisor| {
+            let ready = supervisor.wait_for_line(START_LIMIT)?;
+            Stack::ready(&ready, &data, supervisor)
         });
-
-        let (brokers, registry_url) = match ready.recv_timeout(START_LIMIT).map(|line| addresses(&line)) {
-            Ok(Some(addresses)) => addresses,
-            failure => {
-                let why = match failure {
-                    Ok(_) => "said something else than its addresses",
-                    Err(RecvTimeoutError::Timeout) => "did not answer in time",
-                    Err(RecvTimeoutError::Disconnected) => "ended before it answered",
-                };
-                // Its data stay, for whoever looks into it.
-                drop(supervisor.stdin.take());
-                wait(&mut supervisor, STOP_LIMIT);
-                panic!("the local stack {why}\n{}", log_tails(&data));
-            }
-        };
-        Stack { brokers, registry_url, data, supervisor }
+        // Its data stay, for whoever looks into it.
+        started.unwrap_or_else(|why| panic!("{why:#}\n{}", log_tails(&data)))
     }
 
     /// One stack for all tests of a binary, which must then keep out of each other's topics. A static is never
@@ -95,9 +68,39 @@ impl Stack {
         SHARED.get_or_init(|| Stack::start_with(&["--proxied"]))
     }
 
-    /// Restarts Kafka on the same port and data, and waits until it answers.
-    pub fn restart_kafka(&self) {
-        self.restart("restart-kafka", &[]);
+    /// Starts one for the lab, with its data in `data` and the log of its supervisor in `logs`.
+    pub async fn start_in(data: &Path, logs: &Path, options: &[&str]) -> Result<Stack> {
+        // Not in a blocking task: whoever gives up waiting drops the supervisor, and with it the stack.
+        let mut supervisor = supervisor(data, logs, options)?;
+        let ready = supervisor.next_line(START_LIMIT).await?;
+        Stack::ready(&ready, data, supervisor)
+    }
+
+    /// Reads `ready kafka=HOST:PORT registry=URL`.
+    fn ready(line: &str, data: &Path, supervisor: Part) -> Result<Stack> {
+        let addresses = line.strip_prefix("ready kafka=").and_then(|rest| rest.split_once(" registry="));
+        let (brokers, registry_url) = addresses.context("the local stack did not say its addresses")?;
+        let (brokers, registry_url) = (brokers.to_owned(), registry_url.to_owned());
+        Ok(Stack { brokers, registry_url, data: data.to_owned(), supervisor: Mutex::new(supervisor) })
+    }
+
+    /// Of each broker, where a proxy is to listen and where it is to connect to; for a stack with `--proxied`.
+    pub fn proxied(&self) -> Vec<(String, String)> {
+        let (listen, connect) = (self.env("PROXY_BROKERS"), self.env("PROXIED_BROKERS"));
+        let both = listen.split(',').zip(connect.split(','));
+        both.map(|(listen, connect)| (listen.to_owned(), connect.to_owned())).collect()
+    }
+
+    /// How `healthflow-sync` is told where it is.
+    pub fn settings(&self) -> Vec<String> {
+        set(&[("kafka.brokers", &self.brokers), ("schema_registry.url", &self.registry_url)])
+    }
+
+    /// Creates topics and registers schemas by `program`.
+    pub async fn create_topics(&self, program: &Path, partitions: u32) -> Result<()> {
+        let mut arguments = vec!["topics".to_owned(), "--partitions".to_owned(), partitions.to_string()];
+        arguments.extend(self.settings());
+        run(program, arguments).await.map(drop)
     }
 
     /// Kills Kafka with SIGKILL, starts it again on the same port and data, and waits until it answers.
@@ -106,47 +109,75 @@ impl Stack {
     }
 
     /// Has `stack.sh` do `what` (`restart-kafka` or `restart-registry`) with `options`, and waits until that is done.
+    ///
+    /// # Panics
+    /// When it is not done: with the ends of its logs.
     pub fn restart(&self, what: &str, options: &[&str]) {
-        let status = Command::new(script())
-            .args([what, "--data"])
-            .arg(&self.data)
-            .args(options)
-            .status()
-            .expect("stack/stack.sh starts");
+        let mut command = Command::new(script());
+        let status = command.args(self.command(what, options)).status().expect("stack/stack.sh starts");
         assert!(status.success(), "{what} {options:?} failed\n{}", log_tails(&self.data));
+    }
+
+    /// Kills broker `node` (from 1 on) with SIGKILL and waits until it answers again.
+    pub async fn kill_broker(&self, node: usize) -> Result<()> {
+        let arguments = self.command("restart-kafka", &["--kill", "--node", &node.to_string()]);
+        run(&script(), arguments).await.map(drop)
+    }
+
+    /// Kills the schema registry with SIGKILL and waits until it answers again.
+    pub async fn kill_registry(&self) -> Result<()> {
+        run(&script(), self.command("restart-registry", &["--kill"])).await.map(drop)
+    }
+
+    fn command(&self, what: &str, options: &[&str]) -> Vec<String> {
+        let mut arguments = vec![what.to_owned(), "--data".to_owned(), self.data.display().to_string()];
+        arguments.extend(options.iter().map(|option| (*option).to_owned()));
+        arguments
     }
 
     /// A value of `stack.env`.
     pub fn env(&self, name: &str) -> String {
-        let env = fs::read_to_string(self.data.join("stack.env")).expect("a running stack has its stack.env");
+        let env = self.whole_env();
         let value = env.lines().filter_map(|line| line.split_once('=')).find(|(key, _)| *key == name);
         value.unwrap_or_else(|| panic!("no {name} in stack.env")).1.to_owned()
     }
 
     /// The process ids of the brokers in their order, and last the registry's.
     pub fn server_pids(&self) -> Vec<u32> {
-        let env = fs::read_to_string(self.data.join("stack.env")).expect("a running stack has its stack.env");
-        env.lines()
+        self.whole_env()
+            .lines()
             .filter_map(|line| line.split_once("_PID="))
             .filter_map(|(_, pid)| pid.parse().ok())
             .collect()
     }
 
+    fn whole_env(&self) -> String {
+        fs::read_to_string(self.data.join("stack.env")).expect("a running stack has its stack.env")
+    }
+
+    /// What its processes say: a file for each.
+    pub fn logs(&self) -> PathBuf {
+        self.data.join("logs")
+    }
+
+    /// Fails if it has ended.
+    pub fn check(&mut self) -> Result<()> {
+        self.supervisor().check()
+    }
+
     /// Kills the process that looks after the stack, as the OOM killer would. Nothing of the stack survives.
     pub fn kill_supervisor(&mut self) {
-        self.supervisor.kill().expect("the supervisor can be killed");
-        self.supervisor.wait().expect("the supervisor is our child");
+        self.supervisor().kill().expect("the supervisor is our child");
+    }
+
+    fn supervisor(&mut self) -> &mut Part {
+        self.supervisor.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        drop(self.supervisor.stdin.take());
-        if wait(&mut self.supervisor, STOP_LIMIT).is_none() {
-            // The servers die with it.
-            let _ = self.supervisor.kill();
-            let _ = self.supervisor.wait();
-        }
+        self.supervisor().end();
         // It removed them itself unless it failed; and then only a failing test has a use for the logs.
         if !thread::panicking() {
             let _ = fs::remove_dir_all(&self.data);
@@ -154,25 +185,16 @@ impl Drop for Stack {
     }
 }
 
+fn supervisor(data: &Path, logs: &Path, options: &[&str]) -> Result<Part> {
+    let mut arguments = ["run", "--remove", "--data"].map(str::to_owned).to_vec();
+    arguments.push(data.display().to_string());
+    arguments.extend(options.iter().map(|option| (*option).to_owned()));
+    // Ctrl-C is for us. The stack follows when its standard input ends.
+    Part::start("the local stack", &script(), &arguments, &logs.join("stack.log"), Leash::Input)
+}
+
 fn script() -> PathBuf {
     project("stack/stack.sh")
-}
-
-/// Reads `ready kafka=HOST:PORT registry=URL`.
-fn addresses(line: &str) -> Option<(String, String)> {
-    let (brokers, registry_url) = line.strip_prefix("ready kafka=")?.split_once(" registry=")?;
-    Some((brokers.to_owned(), registry_url.to_owned()))
-}
-
-fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
-    let deadline = Instant::now() + limit;
-    loop {
-        let status = child.try_wait().expect("the supervisor is our child");
-        if status.is_some() || Instant::now() >= deadline {
-            return status;
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// The last lines of every log of a stack.

@@ -10,6 +10,7 @@ pub mod heed;
 pub mod input;
 pub mod state_hash;
 pub mod ownership;
+pub mod perform;
 pub mod schedule;
 pub mod stall;
 

@@ -287,6 +287,11 @@ impl HealthFlow {
         self.charts.get(number(id)?)
     }
 
+    /// Its place among all charts.
+    pub fn chart_number(&self, id: &str) -> Option<usize> {
+        number(id).filter(|number| *number < self.charts.len())
+    }
+
     /// Whether a patient of this id stands.
     pub fn stands(&self, id: &str) -> bool {
         self.chart(id).is_some_and(|chart| !chart.is_gone)

@@ -18,12 +18,9 @@ impl World {
         if !request.operation().is_write() {
             return;
         }
-        let (guard, records) = (scenario.settings.guard, &scenario.records);
-        log.judge(judge::intent_first(&self.kafka, request, guard, records));
-        let lease_ms = scenario.settings.lease_ms;
-        log.judge(epoch.and_then(|epoch| judge::lease(&self.kafka, epoch, lease_ms, self.now)));
+        let asked = (&scenario.settings, &scenario.records[..]);
         let newest_sent = &mut self.healthflow.change().newest_sent;
-        log.judge(judge::no_step_back(newest_sent, request, guard, records));
+        log.judge(judge::send(&self.kafka, newest_sent, (request, epoch), asked, self.now));
     }
 
     /// HealthFlow carries a request out.
@@ -51,7 +48,7 @@ impl World {
     pub fn answer(&mut self, o: u8, index: u8, log: &mut Log) {
         let call = self.owners[o as usize].change().calls.remove(index as usize);
         let CallStage::Sent { reply, .. } = call.stage else { return };
-        self.turn(o, Input::Answered { call: call.id, reply }, log);
+        self.turn(o, Input::Answered { call: call.call.id, reply }, log);
     }
 
     /// A transaction ends; `fault` says if nobody is to know how.

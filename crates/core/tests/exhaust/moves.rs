@@ -178,7 +178,7 @@ impl World {
             Some(at) => moves.at_latest(self.now, at),
             None => {}
         }
-        match owner.shell.as_ref().map(|shell| shell.stage) {
+        match owner.stage() {
             // Two heartbeats have passed by then, so it has heard whether the task is still its own (rule T3).
             Some(Stage::Wanted(_)) if owner.loses => {}
             Some(Stage::Wanted(at)) if at.0 <= self.now => moves.prompt(Move::Fence(o)),
@@ -220,7 +220,7 @@ impl World {
     /// A queued write may see its lease end.
     fn leases_end(&self, owner: &Owner, scenario: &Scenario, moves: &mut Moves) {
         for call in owner.calls.iter().filter(|call| call.is_queued()) {
-            if let Some(until) = call.lease_until {
+            if let Some(until) = call.call.lease_until {
                 moves.at_latest(self.now, until.plus_ms(-scenario.settings.lease_margin_ms));
             }
         }
@@ -242,7 +242,7 @@ impl World {
         for (index, owner) in self.owners.iter().enumerate() {
             let o = index as u8;
             let is_owner = self.assigned == Some(o);
-            let is_live = owner.shell.as_ref().is_some_and(|shell| matches!(shell.stage, Stage::Live { .. }));
+            let is_live = matches!(owner.stage(), Some(Stage::Live { .. }));
             let fits = match fault {
                 Fault::Crash => owner.has_something(),
                 Fault::Pause => owner.has_something() && !owner.is_paused,
@@ -251,11 +251,7 @@ impl World {
                 }
                 Fault::Revoke => is_owner && is_live && !owner.is_paused,
                 Fault::AcquireFails => {
-                    !owner.is_paused
-                        && owner
-                            .shell
-                            .as_ref()
-                            .is_some_and(|shell| matches!(shell.stage, Stage::Fenced { .. }))
+                    !owner.is_paused && matches!(owner.stage(), Some(Stage::Fenced { .. }))
                 }
                 Fault::CommitLost | Fault::CommitGoodUnknown | Fault::CommitAborted | Fault::CommitSlow => {
                     let fresh = CommitStage::UnderWay { is_slow: false, aborts: 0 };
@@ -277,12 +273,12 @@ impl World {
             return;
         }
         for (index, call) in owner.calls.iter().enumerate().filter(|(_, call)| call.is_queued()) {
-            let is_write = call.request.operation().is_write();
+            let is_write = call.call.request.operation().is_write();
             let fits = match fault {
                 Fault::Connect | Fault::Throttled | Fault::Vanish => true,
                 Fault::LostAnswer | Fault::Late | Fault::Hangs => is_write,
                 Fault::SlowCall => is_write && !call.is_slow(),
-                Fault::StaleReplica => self.is_fresh(&call.request),
+                Fault::StaleReplica => self.is_fresh(&call.call.request),
                 _ => false,
             };
             if fits {

@@ -2,12 +2,15 @@
 
 use healthflow_core::booking::Version;
 use healthflow_core::healthflow::{Reply, Request};
-use healthflow_core::life::{CallId, Incarnation};
+use healthflow_core::life::Incarnation;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::processor::{CommitEnded, Effect, Processor};
 use healthflow_core::settings::Settings;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
+use healthflow_proof::shell::{Begun, Call, Shell};
+
+use crate::world::PARTITION;
 
 #[derive(Clone, Debug, Hash)]
 pub struct Owner {
@@ -16,23 +19,16 @@ pub struct Owner {
     pub is_paused: bool,
     /// When the processor wants to be asked again.
     pub wakeup: Option<Timestamp>,
-    pub shell: Option<Shell>,
+    /// What the process holds of the task.
+    pub shell: Shell<Stage>,
     /// Calls between dispatch and answer, oldest first.
-    pub calls: Vec<Call>,
+    pub calls: Vec<UnderWay>,
     pub commit: Option<Commit>,
     /// The task went to somebody else, and nobody has told it yet.
     pub loses: bool,
 }
 
-/// What the process holds of the task: its producer and its readers.
-#[derive(Clone, Debug, Hash)]
-pub struct Shell {
-    pub incarnation: Incarnation,
-    pub stage: Stage,
-    /// The next offset to read, by lane.
-    pub positions: [i64; 2],
-}
-
+/// What has become of the task's producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// To be fenced, not before this.
@@ -47,12 +43,15 @@ pub enum Stage {
     },
 }
 
+impl Default for Stage {
+    fn default() -> Self {
+        Stage::Wanted(Timestamp(0))
+    }
+}
+
 #[derive(Clone, Debug, Hash)]
-pub struct Call {
-    pub id: CallId,
-    pub incarnation: Incarnation,
-    pub lease_until: Option<Timestamp>,
-    pub request: Request,
+pub struct UnderWay {
+    pub call: Call,
     pub stage: CallStage,
 }
 
@@ -94,7 +93,7 @@ impl std::hash::Hash for CommitStage {
     }
 }
 
-impl Call {
+impl UnderWay {
     pub fn is_slow(&self) -> bool {
         matches!(self.stage, CallStage::Queued { slow_until: Some(_) })
     }
@@ -111,7 +110,7 @@ impl Owner {
             processor: Processor::new(settings.clone(), Timestamp(now)),
             is_paused: false,
             wakeup: None,
-            shell: None,
+            shell: Shell::default(),
             calls: Vec::new(),
             commit: None,
             loses: false,
@@ -120,68 +119,80 @@ impl Owner {
 
     /// Whether its end would make a difference.
     pub fn has_something(&self) -> bool {
-        self.shell.is_some() || !self.calls.is_empty()
+        !self.shell.is_empty() || !self.calls.is_empty()
     }
 
     /// Takes in what the processor wants done; whether the task is given back.
     pub fn perform(&mut self, effect: Effect, now: i64) -> bool {
-        match effect {
-            Effect::Acquire { incarnation, not_before, .. } => {
-                let stage = Stage::Wanted(not_before.max(Timestamp(now)));
-                self.shell = Some(Shell { incarnation, stage, positions: [0, 0] });
+        let begun = self.shell.perform(effect);
+        let is_given_back = begun.iter().any(|one| matches!(one, Begun::GivenBack(_)));
+        begun.into_iter().for_each(|one| self.begins(one, now));
+        is_given_back
+    }
+
+    fn begins(&mut self, begun: Begun, now: i64) {
+        match begun {
+            Begun::Acquisition { incarnation, not_before, .. } => {
+                if let Some(task) = self.shell.life_mut(PARTITION, incarnation) {
+                    task.producer = Stage::Wanted(not_before.max(Timestamp(now)));
+                }
             }
-            Effect::Call { call, incarnation, lease_until, request, .. } => self.calls.push(Call {
-                id: call,
-                incarnation,
-                lease_until,
-                request: *request,
-                stage: CallStage::Queued { slow_until: None },
-            }),
-            Effect::Commit { incarnation, sequence, batch, .. } => {
+            Begun::Call(call) => {
+                self.calls.push(UnderWay { call, stage: CallStage::Queued { slow_until: None } });
+            }
+            Begun::Refused(call) => panic!("{call:?} is of a life that was over before it was asked for"),
+            Begun::Commit { incarnation, sequence, batch, .. } => {
                 if let Some(epoch) = self.epoch(incarnation) {
                     self.commit = Some(Commit {
                         incarnation,
                         epoch,
                         sequence,
                         started_at: Timestamp(now),
-                        batch: *batch,
+                        batch,
                         stage: CommitStage::UnderWay { is_slow: false, aborts: 0 },
                     });
                 }
             }
-            Effect::Release { incarnation, .. } => {
-                self.forget(incarnation);
-                return true;
+            // A commit under way ends with its producer: had it stood, that would have been before.
+            Begun::Dropped(_, incarnation) => {
+                self.commit.take_if(|commit| commit.incarnation == incarnation);
             }
-            Effect::Drop { incarnation, .. } => self.forget(incarnation),
-            Effect::Fetch { incarnation, next_offsets, .. } => {
-                if let Some(shell) = self.shell.as_mut().filter(|shell| shell.incarnation == incarnation) {
-                    shell.positions = Lane::ALL.map(|lane| lane.offset_in(&next_offsets).unwrap_or(0));
-                }
-            }
-            Effect::Decode { .. } | Effect::Pause { .. } | Effect::Resume { .. } | Effect::Stop => {}
+            Begun::Decoding { release, .. } => panic!("{release:?}: a small world holds no record back"),
+            // Where it reads is asked at every step; whether it gives back, above; it stops in no small world.
+            Begun::Reading(_) | Begun::Resumed(_) | Begun::Unread(..) => {}
+            Begun::GivenBack(_) | Begun::Stop => {}
         }
-        false
     }
 
-    /// Throws the producer away. A commit under way ends with it: had it stood, that would have been before.
-    fn forget(&mut self, incarnation: Incarnation) {
-        self.shell.take_if(|shell| shell.incarnation == incarnation);
-        self.commit.take_if(|commit| commit.incarnation == incarnation);
+    /// What has become of the task's producer.
+    pub fn stage(&self) -> Option<Stage> {
+        self.shell.task(PARTITION).map(|task| task.producer)
+    }
+
+    /// The life of the task that is here.
+    pub fn incarnation(&self) -> Option<Incarnation> {
+        self.shell.task(PARTITION).map(|task| task.incarnation)
+    }
+
+    /// The producer of the task is this from now on.
+    pub fn comes_to(&mut self, stage: Stage) -> Option<Incarnation> {
+        let incarnation = self.incarnation()?;
+        self.shell.life_mut(PARTITION, incarnation)?.producer = stage;
+        Some(incarnation)
     }
 
     /// The epoch of a life of the task that is live.
     pub fn epoch(&self, incarnation: Incarnation) -> Option<u64> {
-        match self.shell.as_ref()? {
-            Shell { incarnation: of, stage: Stage::Live { epoch }, .. } if *of == incarnation => Some(*epoch),
+        match self.shell.life(PARTITION, incarnation)?.producer {
+            Stage::Live { epoch } => Some(epoch),
             _ => None,
         }
     }
 
     /// Where it goes on reading a lane, if it does.
     pub fn position(&self, lane: Lane) -> Option<i64> {
-        let shell = self.shell.as_ref().filter(|shell| matches!(shell.stage, Stage::Live { .. }))?;
-        Some(shell.positions[lane as usize])
+        let reader = self.shell.reader(PARTITION, lane).filter(|reader| !reader.is_paused)?;
+        Some(reader.position)
     }
 }
 

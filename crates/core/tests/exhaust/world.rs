@@ -125,9 +125,8 @@ impl World {
             Move::HearLoss(o) => self.hear_loss(o, log),
             Move::Fence(o) => {
                 let epoch = self.kafka.change().fence(self.now);
-                if let Some(shell) = &mut self.owners[o as usize].change().shell {
-                    shell.stage = Stage::Fenced { at: Timestamp(self.now), epoch };
-                }
+                let fenced = Stage::Fenced { at: Timestamp(self.now), epoch };
+                self.owners[o as usize].change().comes_to(fenced);
             }
             Move::Restore(o) => self.restore(o, log),
             Move::Fetch(o, lane) => self.fetch(o, lane, scenario, log),
@@ -161,8 +160,7 @@ impl World {
             Fault::CutOff => self.take_away(o),
             Fault::Revoke => self.turn(o, Input::TaskRevoked { partition: PARTITION }, log),
             Fault::AcquireFails => {
-                let shell = self.owners[o as usize].shell.as_ref();
-                let incarnation = shell.map_or(0, |shell| shell.incarnation);
+                let incarnation = self.owners[o as usize].incarnation().unwrap_or(0);
                 self.turn(o, Input::AcquireFailed { partition: PARTITION, incarnation }, log);
             }
             Fault::SlowCall => {
@@ -249,22 +247,22 @@ impl World {
         let next_offsets = Lane::ALL.map(|lane| (lane, kafka.committed(lane))).to_vec();
         let state = kafka.state.clone();
         let owner = self.owners[o as usize].change();
-        let Some(shell) = &mut owner.shell else { return };
-        let Stage::Fenced { at, epoch } = shell.stage else { return };
-        shell.stage = Stage::Live { epoch };
+        let Some(Stage::Fenced { at, epoch }) = owner.stage() else { return };
+        let Some(incarnation) = owner.comes_to(Stage::Live { epoch }) else { return };
         let start = Start { next_offsets, ..Start::default() };
         let acquired =
             Box::new(Acquired { fenced_at: at, start, restored_records: 0, state, restored_at: now });
-        let incarnation = shell.incarnation;
         self.turn(o, Input::TaskAcquired { partition: PARTITION, incarnation, acquired }, log);
     }
 
     fn fetch(&mut self, o: u8, lane: Lane, scenario: &Scenario, log: &mut Log) {
-        let Some(shell) = &mut self.owners[o as usize].change().shell else { return };
-        let offset = shell.positions[lane as usize];
-        shell.positions[lane as usize] += 1;
-        let incarnation = shell.incarnation;
-        let arrival = self.kafka.record(lane, offset, &scenario.records);
+        let owner = self.owners[o as usize].change();
+        let Some(incarnation) = owner.incarnation() else { return };
+        let task = owner.shell.life_mut(PARTITION, incarnation);
+        let Some(reader) = task.and_then(|task| task.lanes.get_mut(&lane)) else { return };
+        let offset = reader.position;
+        let taken = reader.takes(offset, &self.kafka.record(lane, offset, &scenario.records));
+        let arrival = taken.expect("a small world holds no record back");
         let partition = PARTITION;
         self.turn(o, Input::Arrived { partition, incarnation, lane, offset, size_bytes: 100, arrival }, log);
     }
@@ -272,10 +270,12 @@ impl World {
     /// A call reaches the socket: the lease is asked last (rule W2), then `fault` decides what becomes of it.
     fn send(&mut self, o: u8, index: u8, fault: Option<Fault>, scenario: &Scenario, log: &mut Log) {
         let now = Timestamp(self.now);
-        let call = self.owners[o as usize].calls[index as usize].clone();
+        let owner = &self.owners[o as usize];
+        let call = owner.calls[index as usize].call.clone();
         let margin_ms = scenario.settings.lease_margin_ms;
-        let epoch = self.owners[o as usize].epoch(call.incarnation);
-        let leased = call.lease_until.is_none_or(|until| now.plus_ms(margin_ms) < until);
+        let may_call = owner.shell.may_call(PARTITION, call.incarnation);
+        let epoch = owner.epoch(call.incarnation).filter(|_| may_call);
+        let leased = call.is_leased(now, margin_ms);
         let mut not_before = now;
         log.tell(|| format!("    owner {o} sends {}", told(&call.request)));
         let unknown = |why| Err(CallFault::Unknown(why));

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use healthflow_core::event::Identity;
 use healthflow_core::life::Incarnation;
 use healthflow_core::partition::start::{Acquired, Start};
-use healthflow_core::processor::{CommitEnded, Effect, Input, Processor};
+use healthflow_core::processor::{CommitEnded, Input, Processor};
 use healthflow_core::settings::{GuardMode, Settings};
 use healthflow_core::state::TaskState;
 use healthflow_core::sync::Reason;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
+use healthflow_proof::shell::{Begun, Shell};
 
 use crate::bad_input::poison;
 use crate::desk::*;
@@ -20,7 +21,7 @@ const SECONDS: i64 = 20;
 
 /// When each of so many tasks commits, in which a record ends all the time.
 fn commits(tasks: i32, settings: Settings) -> BTreeMap<i32, Vec<Timestamp>> {
-    let mut processor = Processor::new(settings, START);
+    let (mut processor, mut shell) = (Processor::new(settings, START), Shell::<()>::default());
     let mut now = START;
     let mut seen: BTreeMap<i32, Vec<Timestamp>> = BTreeMap::new();
     let mut live: BTreeMap<i32, Incarnation> = BTreeMap::new();
@@ -41,28 +42,30 @@ fn commits(tasks: i32, settings: Settings) -> BTreeMap<i32, Vec<Timestamp>> {
         }
         processor.decide(now);
         while let Some(effect) = processor.next_effect() {
-            match effect {
-                Effect::Acquire { partition, incarnation, .. } => {
-                    let acquired = Acquired {
-                        fenced_at: now,
-                        start: Start {
-                            next_offsets: Lane::ALL.map(|lane| (lane, 0)).to_vec(),
-                            ..Start::default()
-                        },
-                        restored_records: 0,
-                        state: TaskState::default(),
-                        restored_at: now,
-                    };
-                    let acquired = Box::new(acquired);
-                    processor.handle(Input::TaskAcquired { partition, incarnation, acquired }, now);
-                    live.insert(partition, incarnation);
+            for begun in shell.perform(effect) {
+                match begun {
+                    Begun::Acquisition { partition, incarnation, .. } => {
+                        let acquired = Acquired {
+                            fenced_at: now,
+                            start: Start {
+                                next_offsets: Lane::ALL.map(|lane| (lane, 0)).to_vec(),
+                                ..Start::default()
+                            },
+                            restored_records: 0,
+                            state: TaskState::default(),
+                            restored_at: now,
+                        };
+                        let acquired = Box::new(acquired);
+                        processor.handle(Input::TaskAcquired { partition, incarnation, acquired }, now);
+                        live.insert(partition, incarnation);
+                    }
+                    Begun::Commit { partition, incarnation, sequence, .. } => {
+                        seen.entry(partition).or_default().push(now);
+                        let ended = CommitEnded::Good { started_at: now, aborts: 0 };
+                        processor.handle(Input::CommitEnded { partition, incarnation, sequence, ended }, now);
+                    }
+                    _ => {}
                 }
-                Effect::Commit { partition, incarnation, sequence, .. } => {
-                    seen.entry(partition).or_default().push(now);
-                    let ended = CommitEnded::Good { started_at: now, aborts: 0 };
-                    processor.handle(Input::CommitEnded { partition, incarnation, sequence, ended }, now);
-                }
-                _ => {}
             }
         }
         now = now.plus_ms(STEP_MS);

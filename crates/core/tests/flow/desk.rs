@@ -8,7 +8,7 @@ use healthflow_core::booking::{Booking, Version};
 use healthflow_core::event::{Arrival, DeadLetter, Outgoing, RetryEntry, ReviewCase};
 use healthflow_core::fact::Fact;
 use healthflow_core::healthflow::{Operation, Reply, Request};
-use healthflow_core::life::{CallId, Incarnation};
+use healthflow_core::life::Incarnation;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::partition::start::{Acquired, Start};
 use healthflow_core::processor::{CommitEnded, Effect, Input, Processor};
@@ -16,23 +16,19 @@ use healthflow_core::settings::{GuardMode, Settings};
 use healthflow_core::state::{StateRecord, TaskState};
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
+use healthflow_proof::shell::{Begun, Shell};
 
 pub use crate::builders::*;
 pub use crate::limits::*;
+pub use healthflow_proof::shell::Call;
 
 pub const START: Timestamp = Timestamp(1_800_000_000_000);
 
-/// A call that waits for its answer.
-#[derive(Debug)]
-pub struct Call {
-    pub id: CallId,
-    pub request: Request,
-    pub lease_until: Option<Timestamp>,
-}
-
 pub struct Desk {
     pub processor: Processor,
+    shell: Shell<()>,
     pub now: Timestamp,
+    /// Calls that were sent and wait for their answers.
     pub calls: Vec<Call>,
     pub commits: Vec<(Incarnation, u64, CommitBatch)>,
     pub committed: Vec<Outgoing>,
@@ -77,6 +73,7 @@ impl Desk {
     ) -> Self {
         let mut desk = Desk {
             processor: Processor::new(settings, now),
+            shell: Shell::default(),
             now,
             calls: Vec::new(),
             commits: Vec::new(),
@@ -98,11 +95,7 @@ impl Desk {
     }
 
     fn finish_acquisition(&mut self, state: TaskState) {
-        let acquire = self.others.iter().rev().find_map(|effect| match effect {
-            Effect::Acquire { incarnation, .. } => Some(*incarnation),
-            _ => None,
-        });
-        self.incarnation = acquire.expect("the task is to be acquired");
+        self.incarnation = self.shell.task(0).expect("the task is to be acquired").incarnation;
         let acquired = Acquired {
             fenced_at: self.now,
             start: Start {
@@ -142,22 +135,11 @@ impl Desk {
             self.processor.decide(self.now);
             let mut done = Vec::new();
             while let Some(effect) = self.processor.next_effect() {
-                match effect {
-                    Effect::Call { call, request, .. } if self.reads(&request) => {
-                        let reply = self.shown(&request);
-                        self.processor.handle(Input::Answered { call, reply }, self.now);
-                        self.processor.decide(self.now);
-                    }
-                    Effect::Call { call, request, lease_until, .. } => {
-                        self.calls.push(Call { id: call, request: *request, lease_until });
-                    }
-                    Effect::Commit { incarnation, sequence, batch, .. } => {
-                        self.commits.push((incarnation, sequence, *batch));
-                        if !self.hold_commits {
-                            done.push(self.commits.remove(0));
-                        }
-                    }
-                    other => self.others.push(other),
+                if !matches!(effect, Effect::Call { .. } | Effect::Commit { .. }) {
+                    self.others.push(effect.clone());
+                }
+                for begun in self.shell.perform(effect) {
+                    self.begins(begun, &mut done);
                 }
             }
             self.facts.extend(std::iter::from_fn(|| self.processor.next_fact()));
@@ -167,6 +149,27 @@ impl Desk {
             for commit in done {
                 self.good(commit);
             }
+        }
+    }
+
+    fn begins(&mut self, begun: Begun, done: &mut Vec<(Incarnation, u64, CommitBatch)>) {
+        match begun {
+            Begun::Call(Call { id, request, .. }) if self.reads(&request) => {
+                let reply = self.shown(&request);
+                self.processor.handle(Input::Answered { call: id, reply }, self.now);
+                self.processor.decide(self.now);
+            }
+            Begun::Call(call) => self.calls.push(call),
+            Begun::Refused(call) => panic!("{call:?} is of a life that was over before it was asked for"),
+            Begun::Commit { incarnation, sequence, batch, .. } => {
+                self.commits.push((incarnation, sequence, batch));
+                if !self.hold_commits {
+                    done.push(self.commits.remove(0));
+                }
+            }
+            // The test is the group and the lanes: it says itself what is assigned, fetched, held and decoded.
+            Begun::Acquisition { .. } | Begun::GivenBack(_) | Begun::Dropped(..) | Begun::Stop => {}
+            Begun::Reading(_) | Begun::Resumed(_) | Begun::Decoding { .. } | Begun::Unread(..) => {}
         }
     }
 

@@ -89,11 +89,11 @@ impl World {
         if self.workers[worker].life != landing.life {
             return;
         }
-        let Some(shell) = self.workers[worker].shell(partition, landing.incarnation) else { return };
+        let Some(task) = self.workers[worker].task(partition, landing.incarnation) else { return };
         let kafka = &mut self.partitions[partition as usize];
         kafka.epoch += 1;
         kafka.fences.push(self.now);
-        shell.epoch = kafka.epoch;
+        task.producer.epoch = kafka.epoch;
         let epoch = kafka.epoch;
         self.story
             .tell(self.now, || format!("w{worker} fences p{partition} (epoch {epoch}), with its memory"));

@@ -15,8 +15,8 @@ use serde::Serialize;
 use crate::coverage::Phase;
 use crate::faults::FaultKind;
 use crate::healthflow::HealthFlow;
-use crate::random::Random;
 use crate::world::World;
+use healthflow_proof::random::Random;
 
 /// The note of an appointment that somebody changed by hand: until our next write of it nobody can say what should stand.
 pub const NOTE: &str = "changed by hand";

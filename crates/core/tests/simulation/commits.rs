@@ -79,8 +79,8 @@ impl World {
             defect.spoil_again(&mut batch);
         }
         let one = &mut self.workers[worker];
-        let Some(shell) = one.shell(partition, incarnation) else { return };
-        let epoch = shell.epoch;
+        let Some(task) = one.task(partition, incarnation) else { return };
+        let epoch = task.producer.epoch;
         one.commits += 1;
         let life = one.life;
         // A transaction that was aborted is begun again: the lease runs from the one that is good.

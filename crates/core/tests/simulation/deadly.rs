@@ -5,7 +5,7 @@ use healthflow_core::sync::Reason;
 
 use crate::lives::Publication;
 use crate::plan::Plan;
-use crate::random::Random;
+use healthflow_proof::random::Random;
 
 /// What ends a process that decodes it.
 pub const VALUE: [u8; 2] = [0xde, 0xad];

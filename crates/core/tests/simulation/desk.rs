@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::lives::{Lives, Publication};
 use crate::plan::{BEGIN_MS, Plan};
-use crate::random::Random;
+use healthflow_proof::random::Random;
 
 /// Quarters of an hour in which a provider works.
 const QUARTERS: i64 = 12;

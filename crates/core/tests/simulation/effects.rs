@@ -3,75 +3,70 @@
 use healthflow_core::event::{Arrival, arrival};
 use healthflow_core::healthflow::fault::NotSent;
 use healthflow_core::healthflow::{Fault, Request, Sought};
-use healthflow_core::life::Incarnation;
+use healthflow_core::life::{CallId, Incarnation};
 use healthflow_core::partition::reading::Release;
 use healthflow_core::partition::start::Acquired;
 use healthflow_core::processor::{Effect, Input};
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
+use healthflow_proof::shell::Begun;
 
 use crate::deadly;
 use crate::defects::Defect;
 use crate::faults::FaultKind;
 use crate::plan::Killer;
-use crate::worker::{Deed, Outbound, Reader, Reading, Running, Shell};
+use crate::worker::{Deed, Outbound, Reading, Running};
 use crate::world::{Event, World};
 
 impl World {
     pub fn perform(&mut self, worker: usize, effect: Effect) {
-        match effect {
-            Effect::Acquire { partition, incarnation, not_before } => {
+        for begun in self.workers[worker].shell.perform(effect) {
+            self.begins(worker, begun);
+        }
+    }
+
+    fn begins(&mut self, worker: usize, begun: Begun) {
+        match begun {
+            Begun::Acquisition { partition, incarnation, not_before } => {
                 let wait_ms = not_before.0.saturating_sub(self.workers[worker].skew_ms + self.now).max(0);
-                let shell = Shell { incarnation, epoch: 0, lanes: Default::default(), early_state: None };
-                self.workers[worker].tasks.insert(partition, shell);
                 let wait_ms = wait_ms + self.random.between(0, 20);
                 self.worker_does(worker, wait_ms, Deed::InitCalled { partition, incarnation });
             }
-            Effect::Call { call, partition, incarnation, lease_until, request } => {
+            Begun::Call(call) => {
                 let queued_ms = if self.strikes(self.plan.faults.queue) {
                     self.strike(worker, FaultKind::LongQueue);
                     self.random.between(500, self.plan.faults.queue_max_ms)
                 } else {
                     self.random.between(0, 3)
                 };
-                self.workers[worker].calls.insert(call, request.operation());
-                let request = *request;
-                if is_of_killer(&request) {
-                    self.workers[worker].deadly.insert(call);
+                self.workers[worker].calls.insert(call.id, call.request.operation());
+                if is_of_killer(&call.request) {
+                    self.workers[worker].deadly.insert(call.id);
                 }
-                let outbound = Outbound { call, partition, incarnation, lease_until, request, epoch: 0 };
                 self.judges.rate_limit.called(self.now);
-                self.worker_does(worker, queued_ms, Deed::Socket(outbound));
+                self.worker_does(worker, queued_ms, Deed::Socket(Outbound { call, epoch: 0 }));
             }
-            Effect::Commit { partition, incarnation, sequence, batch } => {
-                self.commit_begins(worker, (partition, incarnation), sequence, *batch);
+            Begun::Refused(call) => self.refused(worker, call),
+            Begun::Commit { partition, incarnation, sequence, batch } => {
+                self.commit_begins(worker, (partition, incarnation), sequence, batch);
             }
-            Effect::Release { partition, incarnation } => {
-                self.forget_shell(worker, partition, incarnation);
-                self.released(worker, partition);
+            Begun::Reading(partition) => {
+                self.pauses_outlive(worker, partition);
+                self.wake_readers(partition);
             }
-            Effect::Drop { partition, incarnation } => self.forget_shell(worker, partition, incarnation),
-            Effect::Fetch { partition, incarnation, next_offsets, guarded, .. } => {
-                self.fetch_from(worker, (partition, incarnation), &next_offsets, &guarded);
-            }
-            Effect::Decode { partition, release } => {
-                let Some(shell) = self.workers[worker].tasks.get(&partition) else { return };
-                let incarnation = shell.incarnation;
+            Begun::Resumed(partition) => self.wake_readers(partition),
+            Begun::Decoding { partition, incarnation, release } => {
                 let ms = self.random.between(0, 5);
                 self.worker_does(worker, ms, Deed::Decode { partition, incarnation, release });
             }
-            Effect::Pause { partition, lane } => {
-                if let Some(reader) = self.reader(worker, partition, lane) {
-                    reader.paused = true;
-                }
+            Begun::Unread(partition, lanes) => {
+                let paused = lanes.into_iter().filter(|(_, reader)| reader.is_paused);
+                self.workers[worker].left_paused.extend(paused.map(|(lane, _)| (partition, lane)));
             }
-            Effect::Resume { partition, lane } => {
-                if let Some(reader) = self.reader(worker, partition, lane) {
-                    reader.paused = false;
-                    self.wake_readers(partition);
-                }
-            }
-            Effect::Stop => {
+            // What its transactions become of is up to the broker.
+            Begun::Dropped(..) => {}
+            Begun::GivenBack(partition) => self.released(worker, partition),
+            Begun::Stop => {
                 self.story.tell(self.now, || format!("w{worker} stopped"));
                 self.workers[worker].running = Running::Down;
                 let restart_ms = self.random.between(500, 5_000);
@@ -80,26 +75,32 @@ impl World {
         }
     }
 
-    fn forget_shell(&mut self, worker: usize, partition: i32, incarnation: Incarnation) {
+    /// What an earlier life of the task paused stays paused: only where that defect is planted.
+    fn pauses_outlive(&mut self, worker: usize, partition: i32) {
+        if !self.plan.has(Defect::PauseOutlivesTask) {
+            return;
+        }
         let one = &mut self.workers[worker];
-        if one.shell(partition, incarnation).is_some()
-            && let Some(shell) = one.tasks.remove(&partition)
-        {
-            let paused = shell.lanes.into_iter().filter(|(_, reader)| reader.paused);
-            one.left_paused.extend(paused.map(|(lane, _)| (partition, lane)));
+        let Some(incarnation) = one.shell.task(partition).map(|task| task.incarnation) else { return };
+        let left_paused = one.left_paused.clone();
+        let Some(task) = one.task(partition, incarnation) else { return };
+        for (lane, reader) in &mut task.lanes {
+            reader.is_paused |= left_paused.contains(&(partition, *lane));
         }
     }
 
-    fn reader(&mut self, worker: usize, partition: i32, lane: Lane) -> Option<&mut Reader> {
-        self.workers[worker].tasks.get_mut(&partition)?.lanes.get_mut(&lane)
+    fn refused(&mut self, worker: usize, call: CallId) {
+        let reply = Err(Fault::NotSent(NotSent::LeaseOver));
+        self.workers[worker].calls.remove(&call);
+        self.worker_learns(worker, 0, Input::Answered { call, reply });
     }
 
     pub fn init_called(&mut self, worker: usize, partition: i32, incarnation: Incarnation) {
         let too_early = self.plan.has(Defect::RestoreBeforeFence);
         let early = too_early.then(|| Box::new(self.partitions[partition as usize].state.clone()));
         let one = &mut self.workers[worker];
-        let Some(shell) = one.shell(partition, incarnation) else { return };
-        shell.early_state = early;
+        let Some(task) = one.task(partition, incarnation) else { return };
+        task.producer.early_state = early;
         let life = one.life;
         let ms = self.random.between(1, 300);
         self.after(ms, Event::FenceLands { worker, life, partition, incarnation });
@@ -128,8 +129,8 @@ impl World {
     }
 
     pub fn init_returned(&mut self, worker: usize, (partition, incarnation): (i32, Incarnation), epoch: u64) {
-        let Some(shell) = self.workers[worker].shell(partition, incarnation) else { return };
-        shell.epoch = epoch;
+        let Some(task) = self.workers[worker].task(partition, incarnation) else { return };
+        task.producer.epoch = epoch;
         if self.strikes(self.plan.faults.acquire) {
             self.strike(worker, FaultKind::AcquireFails);
             self.story.tell(self.now, || format!("w{worker} cannot acquire p{partition}"));
@@ -147,14 +148,14 @@ impl World {
         (partition, incarnation): (i32, Incarnation),
         fenced_at: i64,
     ) {
-        if self.workers[worker].shell(partition, incarnation).is_none() {
+        if self.workers[worker].task(partition, incarnation).is_none() {
             return;
         }
         let kafka = &self.partitions[partition as usize];
         let offsets = Lane::ALL.iter().map(|lane| (*lane, kafka.offsets.get(lane).copied())).collect();
         let ms = self.random.between(0, 2_000);
-        let shell = self.workers[worker].shell(partition, incarnation);
-        let stale_state = shell.and_then(|shell| shell.early_state.take()).map(|state| *state);
+        let task = self.workers[worker].task(partition, incarnation);
+        let stale_state = task.and_then(|task| task.producer.early_state.take()).map(|state| *state);
         let acquired = Box::new(Reading { fenced_at, offsets, stale_state });
         self.worker_does(worker, ms, Deed::StateRead { partition, incarnation, acquired });
     }
@@ -174,7 +175,7 @@ impl World {
         let one = &mut self.workers[worker];
         let fenced_at = one.clock(reading.fenced_at);
         let restored_at: Timestamp = one.clock(self.now);
-        let Some(shell) = one.shell(partition, incarnation) else { return };
+        let Some(task) = one.task(partition, incarnation) else { return };
         let start = match kafka.start(&reading.offsets, &mut state, self.plan.defect) {
             Ok(start) => start,
             Err(refusal) => {
@@ -184,33 +185,10 @@ impl World {
             }
         };
         let topics = Lane::ALL.map(|lane| (lane, kafka.log(lane).id));
-        kafka.topics_of.insert(shell.epoch, topics.into());
+        kafka.topics_of.insert(task.producer.epoch, topics.into());
         let acquired = Acquired { fenced_at, start, state, restored_records, restored_at };
         let acquired = Box::new(acquired);
         self.worker_learns(worker, 0, Input::TaskAcquired { partition, incarnation, acquired });
-    }
-
-    /// A task is live: its lanes are read from here on.
-    fn fetch_from(
-        &mut self,
-        worker: usize,
-        (partition, incarnation): (i32, Incarnation),
-        next_offsets: &[(Lane, i64)],
-        guarded: &[(Lane, i64)],
-    ) {
-        let one = &mut self.workers[worker];
-        let left_paused = match self.plan.has(Defect::PauseOutlivesTask) {
-            true => one.left_paused.clone(),
-            false => Default::default(),
-        };
-        let Some(shell) = one.shell(partition, incarnation) else { return };
-        for (lane, position) in next_offsets {
-            let guarded_until = lane.offset_in(guarded).unwrap_or(0);
-            let paused = left_paused.contains(&(partition, *lane));
-            let reader = Reader { position: *position, guarded_until, paused, ..Reader::default() };
-            shell.lanes.insert(*lane, reader);
-        }
-        self.wake_readers(partition);
     }
 
     /// Whoever reads a lane of `partition` and has not read all of it goes on reading.
@@ -219,13 +197,14 @@ impl World {
             for lane in Lane::ALL {
                 let log = self.partitions[partition as usize].log(lane);
                 let (low, end) = (log.low, log.end);
-                let Some(shell) = self.workers[worker].tasks.get_mut(&partition) else { continue };
-                let incarnation = shell.incarnation;
-                let Some(reader) = shell.lanes.get_mut(&lane) else { continue };
-                if reader.paused || reader.fetching || reader.position >= end || reader.position < low {
+                let Some(task) = self.workers[worker].shell.task(partition) else { continue };
+                let (incarnation, fetching) = (task.incarnation, &task.producer.fetching);
+                let Some(reader) = task.lanes.get(&lane) else { continue };
+                if reader.is_paused || fetching.contains(&lane) || !(low..end).contains(&reader.position) {
                     continue;
                 }
-                reader.fetching = true;
+                let task = self.workers[worker].task(partition, incarnation);
+                task.map(|task| task.producer.fetching.insert(lane));
                 let ms = self.random.between(1, 20);
                 self.worker_does(worker, ms, Deed::Fetch { partition, incarnation, lane });
             }
@@ -235,20 +214,17 @@ impl World {
     pub fn fetch(&mut self, worker: usize, partition: i32, incarnation: Incarnation, lane: Lane) {
         let most = self.random.between(1, 10) as usize;
         let log = self.partitions[partition as usize].log(lane);
-        let Some(shell) = self.workers[worker].shell(partition, incarnation) else { return };
-        let Some(reader) = shell.lanes.get_mut(&lane) else { return };
-        reader.fetching = false;
+        let Some(task) = self.workers[worker].task(partition, incarnation) else { return };
+        let Some(reader) = task.lanes.get_mut(&lane) else { return };
+        task.producer.fetching.remove(&lane);
         if reader.position < log.low {
             return;
         }
         let (mut fetched, mut held) = (Vec::new(), Vec::new());
         for (offset, arrival) in log.from(reader.position).iter().take(most) {
-            reader.position = offset + 1;
-            if *offset < reader.guarded_until || !reader.held.is_empty() {
-                reader.held.insert(*offset, arrival.clone());
-                held.push(*offset);
-            } else {
-                fetched.push((*offset, arrival.clone()));
+            match reader.takes(*offset, arrival) {
+                Some(arrival) => fetched.push((*offset, arrival)),
+                None => held.push(*offset),
             }
         }
         if log.from(reader.position).is_empty() {
@@ -265,11 +241,9 @@ impl World {
 
     /// What was held is decoded, or buried.
     pub fn decode(&mut self, worker: usize, (partition, incarnation): (i32, Incarnation), release: Release) {
-        let Some(shell) = self.workers[worker].shell(partition, incarnation) else { return };
-        let Some(reader) = shell.lanes.get_mut(&release.lane) else { return };
-        let offsets: Vec<i64> = reader.held.range(release.from..=release.to).map(|(at, _)| *at).collect();
-        let mut records: Vec<(i64, Arrival)> =
-            offsets.into_iter().filter_map(|offset| Some((offset, reader.held.remove(&offset)?))).collect();
+        let Some(task) = self.workers[worker].task(partition, incarnation) else { return };
+        let Some(reader) = task.lanes.get_mut(&release.lane) else { return };
+        let mut records = reader.release(&release);
         if let Some(ends) = release.buried_after {
             for (_, arrival) in &mut records {
                 *arrival = arrival::deadly(Some(b"pr-0"), Some(&deadly::VALUE), ends);
@@ -304,30 +278,32 @@ impl World {
 
     /// The last moment before the bytes go out: the lease decides (rule W2).
     pub fn socket(&mut self, worker: usize, mut outbound: Outbound) {
-        if self.kills(worker, outbound.call, Killer::AtSocket) {
+        let call = &outbound.call;
+        if self.kills(worker, call.id, Killer::AtSocket) {
             self.dies(worker);
             return;
         }
-        let one = &mut self.workers[worker];
-        let shell = one.shell(outbound.partition, outbound.incarnation);
-        let epoch = shell.map(|shell| shell.epoch);
+        let one = &self.workers[worker];
+        let may_call = one.shell.may_call(call.partition, call.incarnation);
+        let task = one.shell.life(call.partition, call.incarnation).filter(|_| may_call);
+        let epoch = task.map(|task| task.producer.epoch);
         let margin_ms = self.plan.settings.lease_margin_ms;
-        let clock = match self.plan.defect {
-            Some(Defect::MarginNotKept) => one.clock(self.now),
-            Some(Defect::LeaseByWallClock) => Timestamp(self.now + one.machine_skew_ms + margin_ms),
-            _ => one.clock(self.now).plus_ms(margin_ms),
+        let leased = match self.plan.defect {
+            Some(Defect::LeaseCheckedEarly) => true,
+            Some(Defect::MarginNotKept) => call.is_leased(one.clock(self.now), 0),
+            Some(Defect::LeaseByWallClock) => {
+                call.is_leased(Timestamp(self.now + one.machine_skew_ms), margin_ms)
+            }
+            _ => call.is_leased(one.clock(self.now), margin_ms),
         };
-        let leased = outbound.lease_until.is_none_or(|until| clock < until)
-            || self.plan.defect == Some(Defect::LeaseCheckedEarly);
         let Some(epoch) = epoch.filter(|_| leased) else {
-            let reply = Err(Fault::NotSent(NotSent::LeaseOver));
-            one.calls.remove(&outbound.call);
-            self.worker_learns(worker, 0, Input::Answered { call: outbound.call, reply });
+            let call = call.id;
+            self.refused(worker, call);
             return;
         };
         outbound.epoch = epoch;
-        if outbound.lease_until.is_some() && self.strikes(self.plan.faults.nap) {
-            self.strike_call(outbound.request.operation(), FaultKind::NapAfterGate);
+        if outbound.call.lease_until.is_some() && self.strikes(self.plan.faults.nap) {
+            self.strike_call(outbound.call.request.operation(), FaultKind::NapAfterGate);
             let ms = self.random.between(1, margin_ms - 1);
             let life = self.workers[worker].life;
             self.after(ms, Event::Sends { worker, life, outbound: Box::new(outbound) });

@@ -12,15 +12,16 @@ use healthflow_core::life::CallId;
 use healthflow_core::processor::Input;
 use healthflow_core::settings::GuardMode;
 use healthflow_core::time::Timestamp;
+use healthflow_proof::shell::Call;
 use healthflow_simulator::answer::{Ending, Faults, Simulator};
 
 use crate::coverage::Phase;
 use crate::faults::{FaultEvent, FaultKind};
 use crate::lives::Lives;
 use crate::plan::{BEGIN_MS, Plan};
-use crate::random::Random;
 use crate::worker::{Deed, Outbound};
 use crate::world::{Event, World};
+use healthflow_proof::random::Random;
 
 pub struct HealthFlow {
     pub simulator: Simulator,
@@ -161,9 +162,9 @@ struct Fate {
 impl World {
     /// The bytes go out.
     pub fn send(&mut self, worker: usize, outbound: Outbound) {
-        let kind = self.call_fault(&outbound.request);
-        let fate = self.fate(kind, &outbound.request);
-        let Outbound { call, mut request, .. } = outbound;
+        let kind = self.call_fault(&outbound.call.request);
+        let fate = self.fate(kind, &outbound.call.request);
+        let Call { id: call, mut request, .. } = outbound.call;
         if let Some(defect) = self.plan.defect {
             defect.rekey(&mut request);
         }

@@ -2,7 +2,7 @@
 
 use crate::faults::FaultKind;
 use crate::plan::Faults;
-use crate::random::Random;
+use healthflow_proof::random::Random;
 
 pub fn faults(random: &mut Random, level: u32) -> Faults {
     let mut faults = Faults::default();

@@ -17,7 +17,7 @@ use healthflow_core::topics::Lane;
 
 use crate::broken_shell::DoubtsInRecords;
 use crate::commits::Landing;
-use crate::random::Random;
+use healthflow_proof::random::Random;
 
 /// One topic's partition.
 #[derive(Clone, Debug, Default)]

@@ -7,7 +7,6 @@ use healthflow_core::booking::{
     Booking, BookingKey, BookingStatus, Patient, PatientId, PracticeId, Sex, Source, Version, Visit,
 };
 use healthflow_core::event::{Arrival, Identity, Unusable};
-use healthflow_core::healthflow::AppointmentContent;
 use healthflow_core::sync::Reason;
 use healthflow_core::time::Timestamp;
 use healthflow_simulator::answer::PatientBody;
@@ -15,8 +14,8 @@ use healthflow_simulator::answer::PatientBody;
 use crate::deadly;
 use crate::placeholders;
 use crate::plan::{BEGIN_MS, Plan};
-use crate::random::Random;
 use crate::returns;
+use healthflow_proof::random::Random;
 
 const GIVEN: [&str; 10] = ["Ada", "Bea", "Cleo", "Dora", "Emil", "Finn", "Gus", "Hugo", "Ines", "Jon"];
 const FAMILY: [&str; 10] =
@@ -80,15 +79,6 @@ impl Lives {
             self.next_human += 1;
             self.humans.insert(known, self.next_human);
         }
-    }
-
-    /// The versions of a booking that ask for exactly this, ascending.
-    pub fn versions_of(&self, content: &AppointmentContent) -> impl Iterator<Item = Version> {
-        let key = BookingKey { practice: content.practice.clone(), booking: content.booking.clone() };
-        let versions = self.wanted.range((key.clone(), 0)..=(key, Version::MAX));
-        versions
-            .filter(|(_, booking)| booking.visit == content.visit && booking.status == content.status)
-            .map(|((_, version), _)| *version)
     }
 }
 

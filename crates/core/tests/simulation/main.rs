@@ -24,7 +24,6 @@ mod kafka;
 mod lives;
 mod placeholders;
 mod plan;
-mod random;
 mod returns;
 mod schemas;
 mod story;

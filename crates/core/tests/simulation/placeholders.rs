@@ -3,7 +3,7 @@
 use healthflow_core::booking::{Patient, PracticeId};
 
 use crate::lives::{Lives, Person, chart};
-use crate::random::Random;
+use healthflow_proof::random::Random;
 
 /// Father and son of one name at one address, and nobody knows when either was born: where a placeholder counts as a
 /// birthday, they are one person. The father has a chart.

@@ -8,8 +8,8 @@ use crate::faults::FaultKind;
 use crate::hostility::{
     day_faults, faults, late_creation_faults, repeat_faults, revision_faults, zombie_faults,
 };
-use crate::random::Random;
 use crate::schemas::NewSchema;
+use healthflow_proof::random::Random;
 
 /// When every life begins, in milliseconds of the world's clock.
 pub const BEGIN_MS: i64 = 1_900_000_000_000;

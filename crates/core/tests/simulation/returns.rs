@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::faults::FaultKind;
 use crate::lives::{Lives, Person, Publication, visit};
 use crate::plan::{BEGIN_MS, Faults, Plan};
-use crate::random::Random;
+use healthflow_proof::random::Random;
 
 /// A life has at least so long from the last first version to the end of its faults.
 const ROOM_MS: i64 = 20_000;

@@ -10,9 +10,9 @@ use crate::coverage::Phase;
 use crate::defects::Defect;
 use crate::faults::FaultKind;
 use crate::plan::BEGIN_MS;
-use crate::random::Random;
 use crate::worker::Deed;
 use crate::world::World;
+use healthflow_proof::random::Random;
 
 /// When nobody knows the new schema.
 #[derive(Clone, Copy, Debug)]

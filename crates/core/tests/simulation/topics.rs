@@ -15,8 +15,8 @@ use crate::defects::Defect;
 use crate::faults::FaultKind;
 use crate::kafka::{Log, Partition};
 use crate::plan::Faults;
-use crate::random::Random;
 use crate::world::World;
+use healthflow_proof::random::Random;
 
 /// How late a worker may notice what became of a topic, in milliseconds.
 const NOTICED_WITHIN_MS: i64 = 6_000;
@@ -144,9 +144,9 @@ impl World {
         let low = self.partitions[partition].log(lane).low;
         for worker in 0..self.workers.len() {
             let partition = partition as i32;
-            let Some(shell) = self.workers[worker].tasks.get_mut(&partition) else { continue };
-            let incarnation = shell.incarnation;
-            let Some(reader) = shell.lanes.get(&lane) else { continue };
+            let Some(task) = self.workers[worker].shell.task(partition) else { continue };
+            let incarnation = task.incarnation;
+            let Some(reader) = task.lanes.get(&lane) else { continue };
             if why == LaneEnd::ReadingEnded && reader.position >= low {
                 continue;
             }

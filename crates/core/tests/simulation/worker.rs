@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use healthflow_core::event::Arrival;
-use healthflow_core::healthflow::{Operation, Request};
+use healthflow_core::healthflow::Operation;
 use healthflow_core::life::{CallId, Incarnation};
 use healthflow_core::partition::reading::Release;
 use healthflow_core::processor::{Input, Processor};
@@ -11,6 +11,7 @@ use healthflow_core::settings::Settings;
 use healthflow_core::state::TaskState;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
+use healthflow_proof::shell::{Call, Shell, Task};
 
 /// Whether the process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,33 +85,19 @@ pub struct Reading {
 /// A call on its way to the socket.
 #[derive(Debug)]
 pub struct Outbound {
-    pub call: CallId,
-    pub partition: i32,
-    pub incarnation: Incarnation,
-    pub lease_until: Option<Timestamp>,
-    pub request: Request,
+    pub call: Call,
     /// The epoch of the producer that the task had when the lease was looked at last.
     pub epoch: u64,
 }
 
-/// What the process holds of one task.
-#[derive(Debug)]
-pub struct Shell {
-    pub incarnation: Incarnation,
+/// What the process knows of the producer of one task.
+#[derive(Debug, Default)]
+pub struct Producer {
     pub epoch: u64,
-    pub lanes: BTreeMap<Lane, Reader>,
+    /// The lanes of the task of which a fetch is under way.
+    pub fetching: BTreeSet<Lane>,
     /// The state as it was before the fence: only where that defect is planted.
     pub early_state: Option<Box<TaskState>>,
-}
-
-#[derive(Debug, Default)]
-pub struct Reader {
-    pub position: i64,
-    pub paused: bool,
-    pub fetching: bool,
-    /// What lies below is read with care.
-    pub guarded_until: i64,
-    pub held: BTreeMap<i64, Arrival>,
 }
 
 pub struct Worker {
@@ -122,7 +109,7 @@ pub struct Worker {
     pub inbox: Vec<Input>,
     pub turn_at: Option<i64>,
     pub stalled: Vec<Deed>,
-    pub tasks: BTreeMap<i32, Shell>,
+    pub shell: Shell<Producer>,
     /// Calls between dispatch and answer, for the table of phases.
     pub calls: BTreeMap<CallId, Operation>,
     /// Calls that this process dies of.
@@ -150,7 +137,7 @@ impl Worker {
             inbox: Vec::new(),
             turn_at: None,
             stalled: Vec::new(),
-            tasks: BTreeMap::new(),
+            shell: Shell::default(),
             calls: BTreeMap::new(),
             deadly: BTreeSet::new(),
             commits: 0,
@@ -181,7 +168,7 @@ impl Worker {
     }
 
     /// The task, if this life of it is still there.
-    pub fn shell(&mut self, partition: i32, incarnation: Incarnation) -> Option<&mut Shell> {
-        self.tasks.get_mut(&partition).filter(|shell| shell.incarnation == incarnation)
+    pub fn task(&mut self, partition: i32, incarnation: Incarnation) -> Option<&mut Task<Producer>> {
+        self.shell.life_mut(partition, incarnation)
     }
 }

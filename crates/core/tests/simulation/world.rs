@@ -17,9 +17,9 @@ use crate::healthflow::{Carried, HealthFlow};
 use crate::kafka::Partition;
 use crate::lives::{self, Lives};
 use crate::plan::{BEGIN_MS, Killer, Plan};
-use crate::random::Random;
 use crate::story::Story;
 use crate::worker::{Deed, Outbound, Running, Worker};
+use healthflow_proof::random::Random;
 
 /// More events than any life needs: somebody runs in circles.
 const EVENTS_MAX: u64 = 3_000_000;
@@ -218,7 +218,7 @@ impl World {
                 self.decode(worker, (partition, incarnation), release);
             }
             Deed::SchemaKnown { partition, incarnation, lane, waiting } => {
-                if one.shell(partition, incarnation).is_some() {
+                if one.task(partition, incarnation).is_some() {
                     self.decoded(worker, (partition, incarnation), lane, waiting);
                 }
             }

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use healthflow_core::booking::BookingKey;
+use healthflow_core::booking::{BookingKey, BookingStatus};
 use healthflow_core::event::requested::RequestedStatus;
 use healthflow_core::time::Timestamp;
+use healthflow_proof::promises::newest::{Stands, is_what_stands, right_chart};
+use healthflow_proof::promises::standing::{self as promises, Standing};
 
 use super::{Audit, Evidence};
 use crate::desk::Name;
@@ -15,22 +17,11 @@ use crate::morning::{Fate, Publication};
 pub(super) fn audit_books(evidence: &Evidence, audit: &mut Audit) {
     let patients: HashMap<&str, &Patient> =
         evidence.ledger.patients.iter().map(|patient| (&*patient.id, patient)).collect();
-    audit_patients(&evidence.ledger.patients, audit);
+    audit_standing(&standing(evidence), audit);
     let mut standing: BTreeMap<(&str, &str), Vec<&Appointment>> = BTreeMap::new();
     for appointment in &evidence.ledger.appointments {
-        let patient = patients.get(&*appointment.patient_id);
-        if patient.is_none_or(|patient| patient.practice_id != appointment.practice_id) {
-            audit.wrong.orphans += 1;
-            audit.example(format!("appointment {} stands without its patient", appointment.id));
-        }
         let booking = appointment.external_id.as_deref().unwrap_or_default();
         standing.entry((&appointment.practice_id, booking)).or_default().push(appointment);
-    }
-    for ((practice, booking), appointments) in &standing {
-        if appointments.len() > 1 {
-            audit.wrong.duplicate_appointments += appointments.len() - 1;
-            audit.example(format!("{practice}/{booking} stands {} times", appointments.len()));
-        }
     }
     let mut wanted = newest(evidence.publications);
     let answered = evidence.notes.told_by_name();
@@ -53,26 +44,38 @@ pub(super) fn audit_books(evidence: &Evidence, audit: &mut Audit) {
     }
 }
 
-/// Charts too many of one person: more than one created, or one created beside one that was there.
-fn audit_patients(patients: &[Patient], audit: &mut Audit) {
-    let mut people: HashMap<String, (bool, usize)> = HashMap::new();
-    let mut references: HashMap<(&str, &str), usize> = HashMap::new();
-    for patient in patients {
+/// What stands, as the promises see it.
+fn standing<'a>(evidence: &'a Evidence) -> Standing<'a, &'a str, &'a str> {
+    let appointments = evidence.ledger.appointments.iter().map(|one| promises::Appointment {
+        practice: &one.practice_id,
+        // Whatever stands was booked: without a reference it is as wrong as twice.
+        booking: Some(one.external_id.as_deref().unwrap_or_default()),
+        patient: &*one.patient_id,
+    });
+    let patients = evidence.ledger.patients.iter().map(|one| promises::Patient {
+        practice: &one.practice_id,
+        id: &*one.id,
+        reference: one.external_id.as_deref(),
         // Nobody in a practice shares a birthday in this morning, so that names need not be compared.
-        let person = format!("{}/{}", patient.practice_id, patient.date_of_birth);
-        let (was_there, created) = people.entry(person).or_default();
-        *was_there |= patient.seeded;
-        *created += usize::from(!patient.seeded);
-        if let Some(reference) = &patient.external_id {
-            *references.entry((&patient.practice_id, reference)).or_default() += 1;
-        }
+        person: &*one.date_of_birth,
+        was_there: one.seeded,
+    });
+    Standing { appointments: appointments.collect(), patients: patients.collect() }
+}
+
+fn audit_standing(standing: &Standing<&str, &str>, audit: &mut Audit) {
+    for orphan in standing.orphans() {
+        audit.wrong.orphans += 1;
+        audit.example(format!("{:?} stands without its patient {}", orphan.booking, orphan.patient));
     }
-    let of_people: usize =
-        people.values().map(|(was_there, created)| created.saturating_sub(usize::from(!was_there))).sum();
-    let of_references: usize = references.values().map(|count| count - 1).sum();
-    audit.wrong.duplicate_patients = of_people.max(of_references);
-    if audit.wrong.duplicate_patients > 0 {
-        audit.example(format!("{} patients stand more than once", audit.wrong.duplicate_patients));
+    let twice = standing.duplicate_appointments();
+    audit.wrong.duplicate_appointments = twice.len();
+    twice.into_iter().for_each(|booking| audit.example(format!("{booking} stands once more than it must")));
+    // A chart too many may show by its person or by its reference, and mostly does by both.
+    let duplicates = standing.duplicate_people().len().max(standing.duplicate_references().len());
+    audit.wrong.duplicate_patients = duplicates;
+    if duplicates > 0 {
+        audit.example(format!("{duplicates} patients stand more than once"));
     }
 }
 
@@ -104,27 +107,45 @@ fn audit_booking(
         }
         return;
     };
-    let status = if is_cancelled { "cancelled" } else { "scheduled" };
     let visit = &wanted.event.visit;
-    // What a cancelled visit says of its time does not matter.
-    let is_content_right = stands.status == status
-        && (is_cancelled
-            || (instant(&stands.start) == Some(visit.start)
-                && stands.duration_minutes == visit.duration_minutes
-                && *stands.provider_id == *visit.provider_id));
-    let is_patient_right = match wanted.scenario {
-        Scenario::Known(chart) | Scenario::Found(chart) => {
-            evidence.chart_ids.get(chart).is_some_and(|id| *id == stands.patient_id)
-        }
-        Scenario::New => patients.get(&*stands.patient_id).is_some_and(|patient| {
-            patient.external_id.as_deref() == Some(wanted.event.patient.patient_id.reveal().as_str())
-        }),
-        Scenario::Ambiguous => false,
+    let seen = Stands {
+        is_cancelled: stands.status == "cancelled",
+        is_as_wanted: instant(&stands.start) == Some(visit.start)
+            && stands.duration_minutes == visit.duration_minutes
+            && *stands.provider_id == *visit.provider_id,
     };
+    let status = if is_cancelled { BookingStatus::Cancelled } else { BookingStatus::Scheduled };
+    let is_content_right = is_what_stands(status, &[seen]);
+    let is_patient_right = booked_for(wanted, evidence)
+        .is_some_and(|human| right_chart(&chart_of(stands, patients), [human].into_iter()));
     if !is_content_right || !is_patient_right {
         audit.wrong.wrong_content += 1;
         let what = if is_content_right { "for another patient" } else { "with other content" };
         audit.example(format!("{booking} stands {what}"));
+    }
+}
+
+/// Whose chart it is: of somebody who was there, by its id, or of somebody who was created, by DentScheduler's reference.
+#[derive(Debug, PartialEq)]
+enum Human<'a> {
+    WasThere(&'a str),
+    Created(Option<&'a str>),
+}
+
+fn chart_of<'a>(stands: &'a Appointment, patients: &HashMap<&str, &'a Patient>) -> Human<'a> {
+    match patients.get(&*stands.patient_id) {
+        Some(patient) if !patient.seeded => Human::Created(patient.external_id.as_deref()),
+        _ => Human::WasThere(&stands.patient_id),
+    }
+}
+
+fn booked_for<'a>(wanted: &'a Publication, evidence: &'a Evidence) -> Option<Human<'a>> {
+    match wanted.scenario {
+        Scenario::Known(chart) | Scenario::Found(chart) => {
+            evidence.chart_ids.get(chart).map(|id| Human::WasThere(id))
+        }
+        Scenario::New => Some(Human::Created(Some(wanted.event.patient.patient_id.reveal().as_str()))),
+        Scenario::Ambiguous => None,
     }
 }
 

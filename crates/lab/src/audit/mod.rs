@@ -1,13 +1,14 @@
-//! The audit: what stands in HealthFlow and what DentScheduler was told, against what was asked. Pure arithmetic that
-//! shares nothing with the processor it judges.
+//! The audit: what stands in HealthFlow and what DentScheduler was told, against what was asked, by the promises that all
+//! proofs share (`healthflow-proof`). Pure arithmetic that shares nothing with the processor it judges.
 
 mod books;
 pub mod report;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use healthflow_core::event::result::ResultOutcome;
 use healthflow_core::time::Timestamp;
+use healthflow_proof::promises::results::{lost, one_result};
 use serde::Serialize;
 
 use crate::desk::{Asked, Name, Notes, Told};
@@ -142,25 +143,34 @@ fn audit_results(notes: &Notes, audit: &mut Audit) {
     let count = notes.count();
     (audit.asked, audit.synced, audit.review, audit.failed) =
         (count.asked, count.synced, count.review, count.failed);
-    audit.waiting = count.waiting();
+    // A version that waits for a person has a result that says so.
+    let lost = lost(notes.asked.iter(), |asked| by_name.contains_key(&asked.name), |_| false);
+    for asked in lost {
+        audit.waiting += 1;
+        audit.example(format!("{:?} waits", asked.name));
+    }
     for (name, told) in &by_name {
         if !asked.contains(name) {
             audit.wrong.wrong_outcome += told.len();
             audit.example(format!("a result about {name:?}, which was not asked for"));
-        } else if told.len() > 1 {
-            audit.wrong.duplicate_results += told.len() - 1;
-            audit.example(format!("{} results about {name:?}", told.len()));
+            continue;
+        }
+        let mut first = BTreeMap::new();
+        // Nobody redrives anything in a morning.
+        let more = told.iter().filter_map(|told| one_result(&mut first, name, told.outcome, |_, _| false));
+        for what in more {
+            audit.wrong.duplicate_results += 1;
+            audit.example(format!("{name:?} {what}"));
         }
     }
     let newest = newest_versions(&notes.asked);
     for asked in &notes.asked {
         match by_name.get(&asked.name).and_then(|told| told.first()) {
-            None => audit.example(format!("{:?} waits", asked.name)),
             Some(told) if !is_right(asked, told, &newest) => {
                 audit.wrong.wrong_outcome += 1;
                 audit.example(format!("{:?} ended {:?} {:?}", asked.name, told.outcome, told.reason));
             }
-            Some(_) => {}
+            Some(_) | None => {}
         }
     }
 }

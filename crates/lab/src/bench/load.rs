@@ -8,9 +8,10 @@ use healthflow_core::healthflow::request::{AppointmentContent, Request};
 use healthflow_core::healthflow::wire::WireRequest;
 use healthflow_core::patient::HealthFlowPatientId;
 use healthflow_core::time::Timestamp;
+use healthflow_proof::random::Random;
 
 use crate::morning::people::{self, Chart, Scenario};
-use crate::morning::random::{Random, Zipf};
+use crate::morning::zipf::Zipf;
 use crate::morning::{Fate, Publication};
 
 const PRACTICES: usize = 200;

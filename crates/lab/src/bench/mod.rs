@@ -26,11 +26,11 @@ use crate::dentscheduler::now;
 use crate::dentscheduler::publisher::Publisher;
 use crate::desk::{Desk, Notes};
 use crate::healthflow::HealthFlow;
-use healthflow_testkit::parts::beside;
 use healthflow_testkit::parts::simulator::{self, Simulator};
-use healthflow_testkit::parts::stack::{Stack, set};
 use healthflow_testkit::parts::worker::Worker;
+use healthflow_testkit::parts::{beside, set};
 use healthflow_testkit::project;
+use healthflow_testkit::stack::Stack;
 
 const DAY_MS: i64 = 86_400_000;
 /// How often to look how far it is; short against the seconds that are measured.
@@ -132,7 +132,7 @@ async fn measure(arguments: &Arguments, in_flight: usize, out: &Path) -> Result<
     let data = out.join(format!("stack-{}-{in_flight}", std::process::id()));
     let flags = ["--latency-ms".to_owned(), arguments.latency_ms.to_string()];
     let (stack, simulator) = tokio::join!(
-        Stack::start(&data, &logs, &["--full-jit", "--heap", "1g"]),
+        Stack::start_in(&data, &logs, &["--full-jit", "--heap", "1g"]),
         Simulator::start(&logs, &flags)
     );
     let (stack, simulator) = (stack?, simulator?);

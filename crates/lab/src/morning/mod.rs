@@ -3,17 +3,18 @@
 
 pub mod people;
 pub mod poison;
-pub mod random;
 pub mod spoiled;
+pub mod zipf;
 
 use healthflow_core::booking::{BookingId, BookingKey, PracticeId, Source};
 use healthflow_core::event::requested::{AppointmentRequested, RequestedStatus, RequestedVisit};
 use healthflow_core::time::Timestamp;
+use healthflow_proof::random::Random;
 
 use people::{Chart, Scenario};
 use poison::Poison;
-use random::{Random, Zipf};
 use spoiled::Spoiled;
+use zipf::Zipf;
 
 const ZONES: [&str; 4] = ["America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles"];
 const QUARTER_MS: i64 = 15 * 60_000;
@@ -151,8 +152,8 @@ impl Planner<'_> {
         for (nth, (version, status)) in story.versions.iter().enumerate() {
             let mut publication = first.clone();
             if nth > 0 {
-                at_ms += self.random.between(300, 8_000.min(self.settings.duration_ms / 3).max(301));
-                visit_start = visit_start.plus_ms(self.random.between(1, 40) * QUARTER_MS);
+                at_ms += self.random.between(300, 8_000.min(self.settings.duration_ms / 3).max(300));
+                visit_start = visit_start.plus_ms(self.random.between(1, 39) * QUARTER_MS);
             }
             publication.at_ms = at_ms;
             publication.event.requested_at = Timestamp(at_ms);
@@ -165,7 +166,7 @@ impl Planner<'_> {
         if story.is_sent_again
             && let Some(last) = self.morning.publications.last().cloned()
         {
-            let at_ms = last.at_ms + self.random.between(50, 3_000);
+            let at_ms = last.at_ms + self.random.between(50, 2_999);
             self.morning.publications.push(Publication { at_ms, fate: Fate::Again, ..last });
         }
     }
@@ -212,7 +213,7 @@ impl Planner<'_> {
         let settings = self.settings;
         let spread = settings.duration_ms * number as i64 / settings.bookings.max(1) as i64;
         let visit = RequestedVisit {
-            start: settings.first_visit_at.plus_ms(self.random.between(0, 4_000) * QUARTER_MS),
+            start: settings.first_visit_at.plus_ms(self.random.between(0, 3_999) * QUARTER_MS),
             time_zone: ZONES[practice % ZONES.len()].into(),
             duration_minutes: [20, 30, 45, 60][self.random.below(4)],
             provider_id: format!("dr-{practice:03}-{}", self.random.below(4)).into(),

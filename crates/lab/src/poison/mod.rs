@@ -23,11 +23,11 @@ use crate::healthflow::{HealthFlow, good_health};
 use crate::morning::poison::Poison;
 use crate::morning::spoiled::{SingledOut, Spoiled};
 use crate::morning::{self, Fate, Morning, Publication};
-use healthflow_testkit::parts::beside;
 use healthflow_testkit::parts::simulator::{self, Simulator};
-use healthflow_testkit::parts::stack::{Stack, set};
 use healthflow_testkit::parts::worker::Worker;
+use healthflow_testkit::parts::{beside, set};
 use healthflow_testkit::project;
+use healthflow_testkit::stack::Stack;
 use report::{End, Report};
 
 const PRACTICES: usize = 200;
@@ -168,7 +168,7 @@ async fn open(out: &Path, logs: &Path) -> Result<House> {
     let mut knobs = good_health(LATENCY_MS, REQUESTS_PER_SECOND);
     SingledOut::turn(&mut knobs, true);
     let flags = ["--faults".to_owned(), knobs.to_string()];
-    let (stack, simulator) = tokio::join!(Stack::start(&data, logs, &[]), Simulator::start(logs, &flags));
+    let (stack, simulator) = tokio::join!(Stack::start_in(&data, logs, &[]), Simulator::start(logs, &flags));
     let (stack, simulator) = (stack?, simulator?);
     stack.create_topics(&beside("healthflow-sync")?, PARTITIONS).await?;
     let mut settings = vec!["--config".to_owned(), project("config/demo.toml").display().to_string()];

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::healthflow::good_health;
-use crate::morning::random::Random;
 use crate::morning::spoiled::SingledOut;
+use healthflow_proof::random::Random;
 
 /// Every answer takes this long, and up to half as much more.
 const LATENCY_MS: u64 = 40;

@@ -13,10 +13,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::fault_phases::{self, FaultKind};
 use crate::dentscheduler::now;
 use crate::healthflow::HealthFlow;
-use crate::morning::random::Random;
+use healthflow_proof::random::Random;
 use healthflow_testkit::parts::kafka_proxy::KafkaProxy;
-use healthflow_testkit::parts::stack::Stack;
 use healthflow_testkit::parts::worker::Worker;
+use healthflow_testkit::stack::Stack;
 
 /// Which dice throw what: each kind of fault has its own, so that one that takes longer does not change the others.
 const KILLS: u64 = 1;
@@ -208,7 +208,7 @@ impl Tormentor<'_> {
         while self.wait(&mut random, span, RESTART_MS).await {
             let began = Instant::now();
             let node = 1 + random.below(self.proxies.len());
-            let killed = self.stack.kill_kafka(node).await;
+            let killed = self.stack.kill_broker(node).await;
             killed.context("the environment failed: Kafka did not survive its kill")?;
             self.count(|done| done.broker_kills += 1);
             span = less(self.rhythm.broker_ms, began.elapsed());
@@ -262,7 +262,7 @@ impl Tormentor<'_> {
 }
 
 pub(super) fn between(random: &mut Random, (from, until): (i64, i64)) -> Duration {
-    Duration::from_millis(random.between(from, until.max(from + 1)).unsigned_abs())
+    Duration::from_millis(random.between(from, until).unsigned_abs())
 }
 
 /// The first of its kind comes early, so that short runs meet their share.

@@ -13,12 +13,12 @@ use crate::dentscheduler::publisher::Publisher;
 use crate::desk::Desk;
 use crate::healthflow::HealthFlow;
 use crate::run::Guard;
-use healthflow_testkit::parts::beside;
 use healthflow_testkit::parts::kafka_proxy::KafkaProxy;
 use healthflow_testkit::parts::simulator::{self, Simulator};
-use healthflow_testkit::parts::stack::{Stack, set};
 use healthflow_testkit::parts::worker::Worker;
+use healthflow_testkit::parts::{beside, set};
 use healthflow_testkit::project;
+use healthflow_testkit::stack::Stack;
 
 /// Of every topic.
 pub const PARTITIONS: u32 = 12;
@@ -63,7 +63,7 @@ impl House {
         let brokers = arguments.brokers.to_string();
         let options = ["--brokers", &brokers, "--heap", BROKER_HEAP, "--proxied"];
         let (stack, simulator) =
-            tokio::join!(Stack::start(&data, logs, &options), Simulator::start(logs, &flags));
+            tokio::join!(Stack::start_in(&data, logs, &options), Simulator::start(logs, &flags));
         let (stack, simulator) = (stack?, simulator?);
         stack.create_topics(&beside("healthflow-sync")?, PARTITIONS).await?;
         let (proxies, brokers) = proxies(&stack)?;
@@ -108,7 +108,7 @@ impl House {
 fn proxies(stack: &Stack) -> Result<(Vec<KafkaProxy>, String)> {
     let runtime = tokio::runtime::Handle::current();
     let (mut proxies, mut addresses) = (Vec::new(), Vec::new());
-    for (listen, broker) in stack.proxied()? {
+    for (listen, broker) in stack.proxied() {
         proxies.push(KafkaProxy::start(&runtime, &listen, &broker).context("no way to Kafka")?);
         addresses.push(listen);
     }

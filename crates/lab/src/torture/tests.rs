@@ -14,7 +14,7 @@ use super::report::{
 };
 use crate::audit::Audit;
 use crate::healthflow::Write;
-use crate::morning::random::Random;
+use healthflow_proof::random::Random;
 use healthflow_testkit::project;
 
 fn read(text: &str) -> anyhow::Result<Seen> {

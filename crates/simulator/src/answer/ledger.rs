@@ -1,7 +1,6 @@
 //! What the simulator recorded, and an audit of it: the oracle of every demo and torture run. It shares nothing with the
 //! processor that it judges.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -10,6 +9,7 @@ use super::person::identity;
 use super::shapes::{AppointmentRecord, PatientRecord};
 use super::store::{Store, Stored};
 use healthflow_core::time::Timestamp;
+use healthflow_proof::promises::standing::{Appointment, Patient, Standing};
 
 /// One write: when it arrived, what it did and what was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -112,59 +112,52 @@ fn records<T>(stored: &[Stored<T>]) -> Vec<LedgerRecord<'_, T>> {
         .collect()
 }
 
-/// Counts what exists in `store` and what is wrong with it.
+/// Counts what stands in `store` and what is wrong with it.
 pub(super) fn audit(store: &Store) -> Audit {
-    let mut audit = Audit::default();
-    audit_appointments(store, &mut audit);
-    audit_patients(store, &mut audit);
+    let standing = standing(store);
+    let (appointments, patients) = (standing.duplicate_appointments(), standing.duplicate_references());
+    let mut audit = Audit {
+        appointments: standing.appointments.len() as u64,
+        patients: standing.patients.len() as u64,
+        patients_seeded: standing.patients.iter().filter(|patient| patient.was_there).count() as u64,
+        duplicate_appointments: appointments.len() as u64,
+        duplicate_patients: patients.len() as u64,
+        duplicate_people: standing.duplicate_people().len() as u64,
+        ..Audit::default()
+    };
+    let stands = store.appointments.records.iter().filter(|stored| !stored.is_gone);
+    audit.cancelled = stands.filter(|stored| &*stored.record.body.status == "cancelled").count() as u64;
+    appointments.into_iter().chain(patients).for_each(|example| note(&mut audit.examples, example));
+    for orphan in standing.orphans() {
+        audit.orphans += 1;
+        let name = orphan.booking.unwrap_or(orphan.patient);
+        note(&mut audit.examples, format!("{}/{name}", orphan.practice));
+    }
     audit
 }
 
-fn audit_appointments(store: &Store, audit: &mut Audit) {
-    let mut seen: HashMap<(&str, &str), u64> = HashMap::new();
-    for stored in store.appointments.records.iter().filter(|stored| !stored.is_gone) {
-        let body = &stored.record.body;
-        let reference = body.external_id.as_deref();
-        let example = || format!("{}/{}", body.practice_id, reference.unwrap_or(&stored.record.id));
-        audit.appointments += 1;
-        audit.cancelled += u64::from(&*body.status == "cancelled");
-        if let Some(reference) = reference {
-            let copies = seen.entry((&body.practice_id, reference)).or_default();
-            *copies += 1;
-            if *copies > 1 {
-                audit.duplicate_appointments += 1;
-                note(&mut audit.examples, example());
-            }
-        }
-        let patient = store.patients.get(&body.patient_id);
-        if patient.is_none_or(|patient| patient.record.body.practice_id != body.practice_id) {
-            audit.orphans += 1;
-            note(&mut audit.examples, example());
-        }
+/// What stands in `store`, as the promises see it.
+pub(super) fn standing(store: &Store) -> Standing<'_, &str, String> {
+    let appointments = store.appointments.records.iter().filter(|stored| !stored.is_gone);
+    let patients = store.patients.records.iter().filter(|stored| !stored.is_gone);
+    Standing {
+        appointments: appointments
+            .map(|stored| Appointment {
+                practice: &stored.record.body.practice_id,
+                booking: stored.record.body.external_id.as_deref(),
+                patient: &*stored.record.body.patient_id,
+            })
+            .collect(),
+        patients: patients
+            .map(|stored| Patient {
+                practice: &stored.record.body.practice_id,
+                id: &*stored.record.id,
+                reference: stored.record.body.external_id.as_deref(),
+                person: identity(&stored.record.body),
+                was_there: stored.is_seeded,
+            })
+            .collect(),
     }
-}
-
-fn audit_patients(store: &Store, audit: &mut Audit) {
-    let mut references: HashMap<(&str, &str), u64> = HashMap::new();
-    let mut people: HashMap<String, (bool, u64)> = HashMap::new();
-    for stored in store.patients.records.iter().filter(|stored| !stored.is_gone) {
-        let body = &stored.record.body;
-        audit.patients += 1;
-        audit.patients_seeded += u64::from(stored.is_seeded);
-        if let Some(reference) = body.external_id.as_deref() {
-            let copies = references.entry((&body.practice_id, reference)).or_default();
-            *copies += 1;
-            if *copies > 1 {
-                audit.duplicate_patients += 1;
-                note(&mut audit.examples, format!("{}/{reference}", body.practice_id));
-            }
-        }
-        let (has_seed, created) = people.entry(identity(body)).or_default();
-        *has_seed |= stored.is_seeded;
-        *created += u64::from(!stored.is_seeded);
-    }
-    let extra = people.values().map(|(has_seed, created)| created.saturating_sub(u64::from(!has_seed)));
-    audit.duplicate_people = extra.sum();
 }
 
 fn note(examples: &mut Vec<String>, example: String) {

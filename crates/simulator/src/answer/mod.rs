@@ -6,7 +6,6 @@ mod endpoints;
 mod ledger;
 mod faults;
 mod person;
-mod random;
 mod route;
 mod shapes;
 mod show;
@@ -20,11 +19,12 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use self::endpoints::{Effect, Endpoints, error};
-use self::random::Random;
 use self::route::{NoRoute, Route};
 use self::throttle::Throttle;
 use healthflow_core::healthflow::wire::{WireReply, WireRequest};
 use healthflow_core::time::Timestamp;
+use healthflow_proof::promises::standing::Standing;
+use healthflow_proof::random::Random;
 
 pub use faults::{Down, Faults, Strikes};
 pub use ledger::{Audit, Ledger, LedgerRecord, WriteEntry};
@@ -111,7 +111,8 @@ impl Simulator {
         self.count(now);
         let route = Route::find(request);
         let write = self.note_write(&route, now);
-        let latency_ms = self.faults.latency_ms + self.random.up_to(self.faults.latency_jitter_ms);
+        let jitter_ms = self.random.between(0, self.faults.latency_jitter_ms.cast_signed()).unsigned_abs();
+        let latency_ms = self.faults.latency_ms + jitter_ms;
         let singled_out = singled_out::ending(&self.faults, &route, request);
         let hang_ms = singled_out.as_ref().map_or(self.faults.hang_ms, |(_, after_ms)| *after_ms);
         let (ending, lands_at) = match self.turned_away(now).or(singled_out.map(|(ending, _)| ending)) {
@@ -138,7 +139,10 @@ impl Simulator {
         now: Timestamp,
     ) -> (Ending, Option<Timestamp>) {
         let is_struck = self.is_struck(&route);
-        let mut strikes = |probability: f64| is_struck && self.random.happens(probability);
+        // No chance is taken where something happens always or never.
+        let mut strikes = |probability: f64| {
+            is_struck && probability > 0.0 && (probability >= 1.0 || self.random.chance(probability))
+        };
         if strikes(self.faults.server_error_before) {
             return (Ending::Reply(error(500, "INTERNAL")), None);
         }
@@ -309,6 +313,11 @@ impl Simulator {
     /// Every record that exists.
     pub fn ledger(&self) -> Ledger<'_> {
         ledger::ledger(&self.endpoints.store)
+    }
+
+    /// What exists, as the promises see it.
+    pub fn standing(&self) -> Standing<'_, &str, String> {
+        ledger::standing(&self.endpoints.store)
     }
 
     /// Every write that ever arrived.

@@ -4,7 +4,6 @@
 pub mod kafka_proxy;
 pub mod log_reader;
 pub mod simulator;
-pub mod stack;
 pub mod worker;
 
 use std::fs::{File, OpenOptions};
@@ -84,12 +83,29 @@ impl Part {
 
     /// Waits for its next line on standard output, of a part on the leash `Input`.
     pub async fn next_line(&mut self, limit: Duration) -> Result<String> {
-        let lines = match self.lines.take() {
-            Some(lines) => lines,
-            None => self.listen()?,
-        };
+        let lines = self.take_lines()?;
         let wait = move || (lines.recv_timeout(limit), lines);
         let (line, lines) = tokio::task::spawn_blocking(wait).await?;
+        self.heard(line, lines, limit)
+    }
+
+    /// The same, for a thread that may wait.
+    pub fn wait_for_line(&mut self, limit: Duration) -> Result<String> {
+        let lines = self.take_lines()?;
+        let line = lines.recv_timeout(limit);
+        self.heard(line, lines, limit)
+    }
+
+    fn take_lines(&mut self) -> Result<mpsc::Receiver<String>> {
+        self.lines.take().map_or_else(|| self.listen(), Ok)
+    }
+
+    fn heard(
+        &mut self,
+        line: Result<String, RecvTimeoutError>,
+        lines: mpsc::Receiver<String>,
+        limit: Duration,
+    ) -> Result<String> {
         self.lines = Some(lines);
         line.map_err(|why| match why {
             RecvTimeoutError::Timeout => self.trouble(&format!("said nothing for {} s", limit.as_secs())),
@@ -146,6 +162,15 @@ impl Part {
         )
     }
 
+    /// Stops it and waits for its end, unless it has ended.
+    pub fn end(&mut self) {
+        if !std::mem::replace(&mut self.has_ended, true)
+            && let Err(error) = self.stop()
+        {
+            eprintln!("{} could not be stopped: {error}", self.name);
+        }
+    }
+
     fn stop(&mut self) -> Result<ExitStatus> {
         drop(self.child.stdin.take());
         if self.leash == Leash::Signal
@@ -159,7 +184,7 @@ impl Part {
                 return Ok(status);
             }
             if Instant::now() >= deadline {
-                eprintln!("demo: {} did not stop within {} s; killing it", self.name, STOP_LIMIT.as_secs());
+                eprintln!("{} did not stop within {} s; killing it", self.name, STOP_LIMIT.as_secs());
                 self.child.kill()?;
                 return Ok(self.child.wait()?);
             }
@@ -170,11 +195,7 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        if !self.has_ended
-            && let Err(error) = self.stop()
-        {
-            eprintln!("demo: {} could not be stopped: {error}", self.name);
-        }
+        self.end();
     }
 }
 
@@ -189,6 +210,11 @@ pub async fn run(program: &Path, arguments: Vec<String>) -> Result<String> {
         bail!("{shown} failed:\n{}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// `--set` flags.
+pub fn set(values: &[(&str, &str)]) -> Vec<String> {
+    values.iter().flat_map(|(key, value)| ["--set".to_owned(), format!("{key}={value}")]).collect()
 }
 
 /// A program of ours: beside the one that runs, or one folder above, where a test runs.

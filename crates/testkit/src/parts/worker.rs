@@ -63,7 +63,7 @@ impl Worker {
         let admin = format!("127.0.0.1:{}", free_port()?);
         let mut arguments = vec!["run".to_owned()];
         arguments.extend_from_slice(settings);
-        arguments.extend(super::stack::set(&[
+        arguments.extend(super::set(&[
             ("admin.listen", &admin),
             ("kafka.group_instance_id", name),
             ("log.format", "json"),

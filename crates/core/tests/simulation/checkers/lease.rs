@@ -2,6 +2,7 @@
 //! whether or not that write does harm in this life.
 
 use healthflow_core::time::Timestamp;
+use healthflow_proof::promises::sending;
 
 use crate::kafka::Partition;
 
@@ -18,7 +19,6 @@ pub fn unproven(partition: &Partition, epoch: u64) -> Option<String> {
 
 /// What is wrong with a write sent at `now` by the owner of `epoch`.
 pub fn broken(partition: &Partition, epoch: u64, lease_ms: i64, now: i64) -> Option<String> {
-    let fenced_at = partition.fences.get(epoch as usize)?;
-    let late_ms = now - fenced_at - lease_ms;
-    (late_ms > 0).then(|| format!("sends a write {late_ms} ms after the lease of epoch {epoch} was over"))
+    let fenced_at = partition.fences.get(epoch as usize).map(|at| Timestamp(*at));
+    sending::lease(fenced_at, epoch, lease_ms, Timestamp(now))
 }

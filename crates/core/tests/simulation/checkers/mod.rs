@@ -1,4 +1,5 @@
-//! One promise, one file. Some are held to at every step, some when everything has come to rest.
+//! One promise, one file: the checkers that all share (`healthflow-proof`), asked of what a life shows, and those that only a life
+//! can ask. Some are held to at every step, some when everything has come to rest.
 
 pub mod honest_tries;
 pub mod intent_first;
@@ -19,15 +20,35 @@ pub mod watermark;
 
 use std::collections::BTreeMap;
 
+use healthflow_core::booking::Version;
+use healthflow_core::healthflow::Request;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::topics::Lane;
+use healthflow_proof::promises::sending::{self, Same};
 
+use crate::lives::Lives;
 use crate::plan::Plan;
 use crate::worker::Outbound;
 use crate::world::{Event, World};
 
 /// How often the world is asked whether it has come to rest, in milliseconds.
 const LOOK_EVERY_MS: i64 = 500;
+
+impl Lives {
+    /// The versions of a booking that ask for exactly what `request` writes.
+    pub fn same_as(&self, request: &Request) -> Same {
+        let (Request::CreateAppointment { content, .. } | Request::UpdateAppointment { content, .. }) =
+            request
+        else {
+            return None;
+        };
+        let key = sending::booking_of(content);
+        let versions = self.wanted.range((key.clone(), 0)..=(key, Version::MAX));
+        let asks = versions
+            .filter(|(_, booking)| booking.visit == content.visit && booking.status == content.status);
+        sending::same(asks.map(|((_, version), _)| *version))
+    }
+}
 
 #[derive(Default)]
 pub struct Judges {
@@ -79,12 +100,13 @@ impl World {
     /// A call's bytes go out.
     pub fn judge_send(&mut self, worker: usize, outbound: &Outbound) {
         let guard = self.plan.settings.guard;
-        let state = &self.partitions[outbound.partition as usize].state;
-        if let Some(what) = intent_first::broken(state, &outbound.request, guard, &self.lives) {
+        let call = &outbound.call;
+        let state = &self.partitions[call.partition as usize].state;
+        if let Some(what) = intent_first::broken(state, &call.request, guard, &self.lives) {
             self.violate("intent first", format!("w{worker} {what}"));
         }
-        let epoch = outbound.request.operation().is_write().then_some(outbound.epoch);
-        let partition = &self.partitions[outbound.partition as usize];
+        let epoch = call.request.operation().is_write().then_some(outbound.epoch);
+        let partition = &self.partitions[call.partition as usize];
         let lease_ms = self.plan.settings.lease_ms;
         let late = epoch.and_then(|epoch| lease::broken(partition, epoch, lease_ms, self.now));
         let unproven = epoch.and_then(|epoch| lease::unproven(partition, epoch));
@@ -92,11 +114,11 @@ impl World {
             self.violate("lease", format!("w{worker} {what}"));
         }
         let clock = self.workers[worker].clock(self.now);
-        if let Some(what) = outbound.lease_until.and_then(|until| lease::outlived(until, clock)) {
+        if let Some(what) = call.lease_until.and_then(|until| lease::outlived(until, clock)) {
             self.violate("lease", format!("w{worker} {what}"));
         }
-        self.judges.honest_tries.sent(&outbound.request, self.now);
-        let broken = self.judges.no_step_back.sent(&outbound.request, &self.lives, guard);
+        self.judges.honest_tries.sent(&call.request, self.now);
+        let broken = self.judges.no_step_back.sent(&call.request, &self.lives, guard);
         self.violate_all("no step back", broken);
     }
 

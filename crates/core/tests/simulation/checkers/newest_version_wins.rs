@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use healthflow_core::booking::{BookingKey, BookingStatus, Version};
+use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::state::ParkingPlace;
-use healthflow_core::sync::{Reason, SyncedOutcome};
+use healthflow_core::sync::SyncedOutcome;
+use healthflow_proof::promises::newest::{self, Stands};
 use healthflow_simulator::answer::{AppointmentBody, AppointmentRecord};
 
 use crate::by_hand;
@@ -19,10 +20,9 @@ pub fn broken(world: &World) -> Vec<String> {
     let ledger = world.healthflow.simulator.ledger();
     let mut broken = Vec::new();
     for (key, versions) in &world.judges.one_result.verdicts {
-        let newest = versions.iter().rev().find_map(|(version, verdict)| match verdict.outcome {
-            Ok(outcome) if outcome != SyncedOutcome::Superseded => Some((*version, verdict)),
-            _ => None,
-        });
+        let results = versions.iter().map(|(version, verdict)| (*version, verdict.outcome));
+        let newest = newest::ended_well(results.clone());
+        let newest = newest.and_then(|version| Some((version, versions.get(&version)?)));
         if is_open(world, key)
             || was_deleted_unanswered(world, key)
             || newest.is_some_and(|(_, verdict)| was_deleted(world, verdict))
@@ -41,10 +41,10 @@ pub fn broken(world: &World) -> Vec<String> {
             }
             continue;
         }
-        let least = newest.map_or(0, |(version, _)| version);
-        let fits = (newest.is_none() && stands.is_empty())
-            || may_stand(versions, least).any(|version| is_what_stands(world, key, version, &stands));
-        if !fits {
+        let wins = newest::newest_version_wins(results, stands.is_empty(), |version| {
+            is_what_stands(world, key, version, &stands)
+        });
+        if !wins {
             let seen: Vec<_> = stands.iter().map(|body| (&*body.status, body.note.as_deref())).collect();
             broken.push(format!("{key}: {newest:?} ended well last, but {seen:?} stands"));
         }
@@ -65,9 +65,8 @@ fn was_to_be_written(
     let edited_at = world.healthflow.edited.get(&one.id);
     let is_older = edited_at.zip(asked_at).is_some_and(|(edit, asked)| edit < asked);
     let says_so = matches!(verdict.outcome, Ok(SyncedOutcome::Updated | SyncedOutcome::Created));
-    let ended_well = |verdict: &Verdict| verdict.outcome.is_ok_and(|one| one != SyncedOutcome::Superseded);
-    let earlier = versions.range(..version).rev().find(|(_, verdict)| ended_well(verdict));
-    let least = earlier.map_or(0, |(version, _)| *version);
+    let earlier = versions.range(..version).map(|(version, verdict)| (*version, verdict.outcome));
+    let least = newest::ended_well(earlier).unwrap_or(0);
     let wanted = world.lives.wanted.get(&(key.clone(), version));
     let mut before = world.lives.wanted.range((key.clone(), least)..(key.clone(), version));
     let wanted_before =
@@ -79,15 +78,6 @@ fn was_to_be_written(
 
 fn belongs(body: &AppointmentBody, key: &BookingKey) -> bool {
     &*body.practice_id == key.practice.as_str() && body.external_id.as_deref() == Some(key.booking.as_str())
-}
-
-/// The newest version that ended well. Where newer ones failed, those or the ones they superseded may have been carried
-/// out before, their answers lost: a version superseded by one that HealthFlow rejects stays superseded (rule K5).
-fn may_stand(versions: &BTreeMap<Version, Verdict>, least: Version) -> impl Iterator<Item = Version> {
-    let tried = |verdict: &Verdict| verdict.outcome.is_err_and(|reason| reason != Reason::Impossible);
-    let most =
-        versions.iter().rev().find(|(_, verdict)| tried(verdict)).map_or(least, |(version, _)| *version);
-    least.max(1)..=most.max(least)
 }
 
 /// Whether a version waits for a person: what stands is the last answer, or an attempt before the question arose.
@@ -113,12 +103,9 @@ fn was_deleted(world: &World, verdict: &Verdict) -> bool {
 
 fn is_what_stands(world: &World, key: &BookingKey, version: Version, stands: &[&AppointmentBody]) -> bool {
     let Some(wanted) = world.lives.wanted.get(&(key.clone(), version)) else { return false };
-    match (wanted.status, stands) {
-        (BookingStatus::Cancelled, []) => true,
-        (BookingStatus::Cancelled, [body]) => &*body.status == "cancelled",
-        (BookingStatus::Scheduled, [body]) => {
-            &*body.status == "scheduled" && body.note.as_deref() == Some(tag(wanted))
-        }
-        _ => false,
-    }
+    let stands = stands.iter().map(|body| Stands {
+        is_cancelled: &*body.status == "cancelled",
+        is_as_wanted: body.note.as_deref() == Some(tag(wanted)),
+    });
+    newest::is_what_stands(wanted.status, &stands.collect::<Vec<_>>())
 }

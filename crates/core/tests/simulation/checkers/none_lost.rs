@@ -6,6 +6,7 @@ use healthflow_core::settings::GuardMode;
 use healthflow_core::state::{BookingState, ParkingPlace, TaskState};
 use healthflow_core::sync::Reason;
 use healthflow_core::topics::Lane;
+use healthflow_proof::promises::results::lost;
 
 use crate::kafka::Partition;
 use crate::world::World;
@@ -17,23 +18,18 @@ pub fn open(world: &World) -> Vec<String> {
         open.push("not everything is published".to_owned());
     }
     for (number, partition) in world.partitions.iter().enumerate() {
-        for (offset, arrival) in &partition.requested.records {
-            let is_done = match arrival {
-                Arrival::Requested(booking) => {
-                    answered(world, &booking.key, booking.version)
-                        || waits_for_a_person(&partition.state, booking)
-                }
-                Arrival::Unusable(unusable) => match &unusable.identity {
-                    Some(identity) => answered(world, &identity.key, identity.version),
-                    None => world.judges.one_result.nameless.contains(&(number as i32, *offset)),
-                },
-                Arrival::Retry(_) => true,
-                Arrival::Misrouted(_) => partition.forwarded.contains(offset),
-            };
-            if !is_done {
-                open.push(format!("p{number}@{offset} {}", name(arrival)));
-            }
-        }
+        let has_result = |(offset, arrival): &&(i64, Arrival)| match arrival {
+            Arrival::Requested(booking) => answered(world, &booking.key, booking.version),
+            Arrival::Unusable(unusable) => match &unusable.identity {
+                Some(identity) => answered(world, &identity.key, identity.version),
+                None => world.judges.one_result.nameless.contains(&(number as i32, *offset)),
+            },
+            Arrival::Retry(_) => true,
+            Arrival::Misrouted(_) => partition.forwarded.contains(offset),
+        };
+        let waits = |(_, arrival): &&(i64, Arrival)| matches!(arrival, Arrival::Requested(booking) if waits_for_a_person(&partition.state, booking));
+        let lost = lost(partition.requested.records.iter(), has_result, waits);
+        open.extend(lost.map(|(offset, arrival)| format!("p{number}@{offset} {}", name(arrival))));
         for (key, state) in partition.state.bookings.iter() {
             // A version that was redriven has a result of before, and needs another one.
             for version in state.parked.iter().map(|parked| parked.version).filter(|one| state.waits(*one)) {

@@ -8,11 +8,12 @@ use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::event::Outgoing;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::sync::{Reason, SyncedOutcome};
+use healthflow_proof::promises::results::{self, Outcome};
 
 /// A final result as subscribers see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    pub outcome: Result<SyncedOutcome, Reason>,
+    pub outcome: Outcome,
     /// The appointment it speaks of.
     pub appointment_id: Option<Arc<str>>,
     pub committed_at: i64,
@@ -53,15 +54,11 @@ impl OneResult {
                 if self.forgetful && is_repeated && versions.contains_key(&version) {
                     continue;
                 }
-                let first = versions.insert(version, verdict.clone());
-                if let Some(first) = first
-                    && !is_redriven(&self.redriven, (key, version), &first, &verdict)
-                {
-                    broken.push(format!(
-                        "{key} v{version} got {:?} after {:?}",
-                        verdict.outcome, first.outcome
-                    ));
-                }
+                let redriven = &self.redriven;
+                let second = results::one_result(versions, version, verdict, |first, second| {
+                    is_redriven(redriven, (key, version), first, second)
+                });
+                broken.extend(second.map(|what| format!("{key} v{version} {what}")));
             } else if let Outgoing::Failed(letter) = record {
                 let origin = letter.origin.map_or((-1, -1), |origin| (origin.partition, origin.offset));
                 if !self.nameless.insert(origin) {

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use healthflow_proof::promises::newest;
+
 use crate::by_hand;
 use crate::lives::{Human, tag};
 use crate::world::World;
@@ -25,15 +27,15 @@ pub fn broken(world: &World) -> Vec<String> {
         let body = &appointment.record.body;
         let Some(human) = charts.get(&*body.patient_id) else { continue };
         let text = body.note.as_deref().unwrap_or_default();
-        let mut booked =
+        let booked =
             world.lives.wanted.values().filter(|booking| {
                 booking.key.practice.as_str() == &*body.practice_id && tag(booking) == text
             });
-        let fits = booked.any(|booking| {
+        let booked_for = booked.filter_map(|booking| {
             let patient = &booking.patient;
-            let family_name = patient.family_name.reveal();
-            world.lives.human(&body.practice_id, patient.id.as_str(), family_name) == Some(*human)
+            world.lives.human(&body.practice_id, patient.id.as_str(), patient.family_name.reveal())
         });
+        let fits = newest::right_chart(human, booked_for);
         if !fits && text != by_hand::NOTE {
             broken.push(format!("{text} stands in the chart {} of somebody else", body.patient_id));
         }

@@ -1,6 +1,6 @@
 //! Rule K11: where a desk takes legal steps only, no visit is lost to a slot that another booking of ours was to free.
 
-use healthflow_core::sync::Reason;
+use healthflow_proof::promises::results::slots_lost;
 
 use crate::world::World;
 
@@ -9,8 +9,7 @@ pub fn broken(world: &World) -> Vec<String> {
         return Vec::new();
     }
     let versions = world.judges.one_result.verdicts.iter().flat_map(|(key, versions)| {
-        versions.iter().map(move |(version, verdict)| (key, version, verdict.outcome))
+        versions.iter().map(move |(version, verdict)| ((key, version), verdict.outcome))
     });
-    let lost = versions.filter(|(_, _, outcome)| *outcome == Err(Reason::SlotTaken));
-    lost.map(|(key, version, _)| format!("{key} v{version} found its slot taken")).collect()
+    slots_lost(versions).map(|(key, version)| format!("{key} v{version} found its slot taken")).collect()
 }

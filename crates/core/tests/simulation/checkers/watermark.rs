@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use healthflow_core::booking::Booking;
 use healthflow_core::event::{Arrival, RetryEntry};
-use healthflow_core::state::ParkingPlace;
 use healthflow_core::topics::Lane;
+use healthflow_proof::promises::watermark;
 
 use crate::kafka::Partition;
 
@@ -15,15 +15,9 @@ pub fn broken(partition: &Partition, epoch: u64, before: &BTreeMap<Lane, i64>) -
     let mut broken = Vec::new();
     for lane in Lane::ALL.into_iter().filter(|lane| partition.reads_this(epoch, *lane)) {
         let (from, to) = (before.get(&lane).copied().unwrap_or(0), partition.committed(lane));
-        if to < from {
-            broken.push(format!("the offset of {lane:?} went back from {from} to {to}"));
-        }
-        for (offset, arrival) in partition.log(lane).from(from).iter().take_while(|(offset, _)| *offset < to)
-        {
-            if let Some(what) = left_behind(partition, (lane, *offset), arrival) {
-                broken.push(format!("{lane:?}@{offset} {what}, and the watermark {to} passed it"));
-            }
-        }
+        let records = partition.log(lane).from(from).iter().take_while(|(offset, _)| *offset < to);
+        let passed = records.map(|(offset, arrival)| (*offset, left_behind(partition, *offset, arrival)));
+        broken.extend(watermark::watermark(lane, (from, to), passed));
     }
     broken
 }
@@ -45,36 +39,20 @@ fn has_later_copy(partition: &Partition, of: &Booking) -> bool {
     })
 }
 
-fn left_behind(partition: &Partition, (lane, offset): (Lane, i64), arrival: &Arrival) -> Option<String> {
-    let (key, version) = match arrival {
+fn left_behind(partition: &Partition, offset: i64, arrival: &Arrival) -> Option<String> {
+    let (version, only_record) = match arrival {
         Arrival::Requested(booking) if has_later_copy(partition, booking) => return None,
-        Arrival::Requested(booking) => (&booking.key, booking.version),
-        Arrival::Retry(entry) => (&entry.booking.key, entry.booking.version),
+        Arrival::Requested(booking) => ((&booking.key, booking.version), None),
+        Arrival::Retry(entry) => {
+            let only_record = (!has_copy(partition, entry)).then_some(entry.generation);
+            ((&entry.booking.key, entry.booking.version), only_record)
+        }
         Arrival::Misrouted(_) if partition.forwarded.contains(&offset) => return None,
         Arrival::Misrouted(_) => return Some("was not sent on to its own partition".to_owned()),
         Arrival::Unusable(unusable) => {
             let identity = unusable.identity.as_ref()?;
-            (&identity.key, identity.version)
+            ((&identity.key, identity.version), None)
         }
     };
-    let Some(state) = partition.state.bookings.get(key) else {
-        return Some(format!("{key} v{version} is unknown to state"));
-    };
-    // What is forgotten is answered as far as anybody can tell; whether it was, "none lost" finds out.
-    let is_forgotten = !state.waits(version) && state.answered.may_have_forgotten(version);
-    if state.is_answered(version) || is_forgotten {
-        return None;
-    }
-    let Some(parked) = state.parked(version) else {
-        return Some(format!("{key} v{version} is neither answered nor parked"));
-    };
-    let is_the_valid_one = match (lane, arrival) {
-        (Lane::Retry, Arrival::Retry(entry)) => {
-            parked.place == ParkingPlace::Retry
-                && entry.generation == parked.generation
-                && !has_copy(partition, entry)
-        }
-        _ => false,
-    };
-    is_the_valid_one.then(|| format!("{key} v{version} is the valid parked record"))
+    watermark::left_behind(&partition.state, version, only_record)
 }

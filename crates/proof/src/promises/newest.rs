@@ -1,0 +1,53 @@
+//! Promise 5: what stands in HealthFlow is the newest version that ended well, whatever the order of arrival.
+
+use healthflow_core::booking::{BookingStatus, Version};
+use healthflow_core::sync::{Reason, SyncedOutcome};
+
+use super::results::Outcome;
+
+/// What stands for a booking, beside a version that may be wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stands {
+    /// Whether it is cancelled.
+    pub is_cancelled: bool,
+    /// Whether all else is as the version wants it.
+    pub is_as_wanted: bool,
+}
+
+/// The newest version that ended well, among these.
+pub fn ended_well(versions: impl Iterator<Item = (Version, Outcome)>) -> Option<Version> {
+    let well = |outcome: Outcome| outcome.is_ok_and(|one| one != SyncedOutcome::Superseded);
+    versions.filter(|(_, outcome)| well(*outcome)).map(|(version, _)| version).max()
+}
+
+/// Whether what stands for a booking is right. Where versions newer than the one that ended well failed, those or the ones
+/// they superseded may have been carried out before, their answers lost: a version superseded by one that HealthFlow rejects
+/// stays superseded (rule K5).
+pub fn newest_version_wins(
+    versions: impl Iterator<Item = (Version, Outcome)> + Clone,
+    nothing_stands: bool,
+    mut stands_as: impl FnMut(Version) -> bool,
+) -> bool {
+    let newest = ended_well(versions.clone());
+    let least = newest.unwrap_or(0);
+    let tried = |outcome: Outcome| outcome.is_err_and(|reason| reason != Reason::Impossible);
+    let failed = versions.filter(|(_, outcome)| tried(*outcome)).map(|(version, _)| version).max();
+    let most = failed.unwrap_or(least).max(least);
+    (newest.is_none() && nothing_stands) || (least.max(1)..=most).any(&mut stands_as)
+}
+
+/// Whether a version of this status is what stands: one appointment as it wants it, or none or a cancelled one.
+pub fn is_what_stands(wanted: BookingStatus, stands: &[Stands]) -> bool {
+    match (wanted, stands) {
+        (BookingStatus::Cancelled, []) => true,
+        // What a cancelled visit says of its time does not matter.
+        (BookingStatus::Cancelled, [one]) => one.is_cancelled,
+        (BookingStatus::Scheduled, [one]) => !one.is_cancelled && one.is_as_wanted,
+        _ => false,
+    }
+}
+
+/// Promise 3: whether an appointment stands in the chart of one of those it was booked for.
+pub fn right_chart<H: PartialEq>(chart_of: &H, mut booked_for: impl Iterator<Item = H>) -> bool {
+    booked_for.any(|human| human == *chart_of)
+}

@@ -1,0 +1,40 @@
+//! What must hold of results: promises 1 and 4, and rule K11.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use healthflow_core::sync::{Reason, SyncedOutcome};
+
+/// How a version ended, as subscribers see it.
+pub type Outcome = Result<SyncedOutcome, Reason>;
+
+/// Promise 1: whatever was asked for has its result once all is at rest, or waits for a person. Which of these are lost.
+pub fn lost<N>(
+    asked: impl Iterator<Item = N>,
+    has_result: impl Fn(&N) -> bool,
+    waits_for_a_person: impl Fn(&N) -> bool,
+) -> impl Iterator<Item = N> {
+    asked.filter(move |one| !has_result(one) && !waits_for_a_person(one))
+}
+
+/// Promise 4: every subject gets exactly one final result, unless a redrive accounts for another one (rule K10). Takes in
+/// `result` of `subject`; what it breaks.
+pub fn one_result<S: Ord, R: Debug>(
+    told: &mut BTreeMap<S, R>,
+    subject: S,
+    result: R,
+    is_redriven: impl FnOnce(&R, &R) -> bool,
+) -> Option<String> {
+    let broken = told
+        .get(&subject)
+        .filter(|first| !is_redriven(first, &result))
+        .map(|first| format!("got {result:?} after {first:?}"));
+    told.insert(subject, result);
+    broken
+}
+
+/// Rule K11: where a desk takes legal steps only, no visit is lost to a slot that another booking of ours was to free. Which
+/// of these versions are.
+pub fn slots_lost<N>(results: impl Iterator<Item = (N, Outcome)>) -> impl Iterator<Item = N> {
+    results.filter(|(_, outcome)| *outcome == Err(Reason::SlotTaken)).map(|(name, _)| name)
+}

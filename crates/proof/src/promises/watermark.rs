@@ -1,0 +1,42 @@
+//! Rules K3 and K4: no offset is committed past a record that is neither answered nor parked where state says, and every
+//! record that state calls parked is still ahead of the retry lane's offset.
+
+use healthflow_core::booking::{BookingKey, Version};
+use healthflow_core::state::{ParkingPlace, TaskState};
+use healthflow_core::topics::Lane;
+
+/// What is wrong with moving the offset of a lane `from` there `to` there, past records of which something is left
+/// behind, or nothing.
+pub fn watermark(
+    lane: Lane,
+    (from, to): (i64, i64),
+    passed: impl Iterator<Item = (i64, Option<String>)>,
+) -> Vec<String> {
+    let back = (to < from).then(|| format!("the offset of {lane:?} went back from {from} to {to}"));
+    let behind = passed.filter_map(|(offset, what)| {
+        Some(format!("{lane:?}@{offset} {}, and the watermark {to} passed it", what?))
+    });
+    back.into_iter().chain(behind).collect()
+}
+
+/// What is left behind of a version whose record is passed; `only_record` is the generation of a retry record of which no
+/// copy lies ahead.
+pub fn left_behind(
+    state: &TaskState,
+    (key, version): (&BookingKey, Version),
+    only_record: Option<u32>,
+) -> Option<String> {
+    let Some(state) = state.bookings.get(key) else {
+        return Some(format!("{key} v{version} is unknown to state"));
+    };
+    // What is forgotten is answered as far as anybody can tell; whether it was, "none lost" finds out.
+    let is_forgotten = !state.waits(version) && state.answered.may_have_forgotten(version);
+    if state.is_answered(version) || is_forgotten {
+        return None;
+    }
+    let Some(parked) = state.parked(version) else {
+        return Some(format!("{key} v{version} is neither answered nor parked"));
+    };
+    let is_the_valid_one = parked.place == ParkingPlace::Retry && only_record == Some(parked.generation);
+    is_the_valid_one.then(|| format!("{key} v{version} is the valid parked record"))
+}

@@ -1,0 +1,284 @@
+//! A worker's shell as a value: which life of a task is current, whose calls may go out, which lanes are read from where.
+//! Flow tests, simulation and small worlds perform effects by this one model, through the worker's own
+//! [`perform`](healthflow_core::processor::perform); when something happens, and what goes wrong with it, is up to each.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+use healthflow_core::event::Arrival;
+use healthflow_core::healthflow::Request;
+use healthflow_core::life::{CallId, Incarnation};
+use healthflow_core::partition::commit_batch::CommitBatch;
+use healthflow_core::partition::reading::Release;
+use healthflow_core::processor::Effect;
+use healthflow_core::processor::perform::{Parts, perform};
+use healthflow_core::state::TopicIds;
+use healthflow_core::time::Timestamp;
+use healthflow_core::topics::Lane;
+
+/// What a worker holds; `P` is what its world knows of a task's producer.
+#[derive(Clone, Debug, Default, Hash)]
+pub struct Shell<P> {
+    /// The life of each task whose calls may go out.
+    callers: BTreeMap<i32, Incarnation>,
+    tasks: BTreeMap<i32, Task<P>>,
+}
+
+/// One task of it.
+#[derive(Clone, Debug, Hash)]
+pub struct Task<P> {
+    /// Which life.
+    pub incarnation: Incarnation,
+    /// Its producer.
+    pub producer: P,
+    /// Its lanes, once they are read.
+    pub lanes: BTreeMap<Lane, Reader>,
+}
+
+/// A lane that is read.
+#[derive(Clone, Debug, Default, Hash)]
+pub struct Reader {
+    /// The next offset.
+    pub position: i64,
+    /// Whether nothing of it is fetched for now.
+    pub is_paused: bool,
+    /// What lies below is held.
+    pub guarded_until: i64,
+    /// What is held: fetched and not decoded.
+    pub held: BTreeMap<i64, Arrival>,
+}
+
+/// What was begun by an effect. How long it takes and how it ends is up to the world.
+#[derive(Debug)]
+pub enum Begun {
+    /// A task is to be acquired.
+    Acquisition {
+        /// The task.
+        partition: i32,
+        /// The life to be.
+        incarnation: Incarnation,
+        /// Not before this.
+        not_before: Timestamp,
+    },
+    /// A call is queued.
+    Call(Call),
+    /// A call of a life that is over does not go out.
+    Refused(CallId),
+    /// A transaction is begun.
+    Commit {
+        /// The task.
+        partition: i32,
+        /// The life of the task.
+        incarnation: Incarnation,
+        /// Which commit of that life.
+        sequence: u64,
+        /// What it carries.
+        batch: CommitBatch,
+    },
+    /// The lanes of this task are read.
+    Reading(i32),
+    /// A lane of this task is read again.
+    Resumed(i32),
+    /// What was held is to be decoded.
+    Decoding {
+        /// The task.
+        partition: i32,
+        /// The life of the task.
+        incarnation: Incarnation,
+        /// Which records.
+        release: Release,
+    },
+    /// The lanes of this task are read no more; they were like this.
+    Unread(i32, BTreeMap<Lane, Reader>),
+    /// The producer of this task is thrown away, and what it had begun with it.
+    Dropped(i32, Incarnation),
+    /// This partition is given back to the group.
+    GivenBack(i32),
+    /// The worker may end.
+    Stop,
+}
+
+/// A call on its way.
+#[derive(Clone, Debug, Hash)]
+pub struct Call {
+    /// Its name.
+    pub id: CallId,
+    /// The task.
+    pub partition: i32,
+    /// The life of the task.
+    pub incarnation: Incarnation,
+    /// For a write: until when it may go out.
+    pub lease_until: Option<Timestamp>,
+    /// What is asked.
+    pub request: Request,
+}
+
+impl Call {
+    /// Whether its lease lets it go out at `now`, right before its bytes do (rule W2).
+    pub fn is_leased(&self, now: Timestamp, margin_ms: i64) -> bool {
+        self.lease_until.is_none_or(|until| now.plus_ms(margin_ms) < until)
+    }
+}
+
+impl<P> Shell<P> {
+    /// The life of a task that is here.
+    pub fn task(&self, partition: i32) -> Option<&Task<P>> {
+        self.tasks.get(&partition)
+    }
+
+    /// A life of a task, if it is still here.
+    pub fn life(&self, partition: i32, incarnation: Incarnation) -> Option<&Task<P>> {
+        self.task(partition).filter(|task| task.incarnation == incarnation)
+    }
+
+    /// The same, to change it.
+    pub fn life_mut(&mut self, partition: i32, incarnation: Incarnation) -> Option<&mut Task<P>> {
+        self.tasks.get_mut(&partition).filter(|task| task.incarnation == incarnation)
+    }
+
+    /// Whether calls of this life of a task may go out.
+    pub fn may_call(&self, partition: i32, incarnation: Incarnation) -> bool {
+        self.callers.get(&partition) == Some(&incarnation)
+    }
+
+    /// A lane that is read.
+    pub fn reader(&self, partition: i32, lane: Lane) -> Option<&Reader> {
+        self.task(partition)?.lanes.get(&lane)
+    }
+
+    /// Whether it has no task.
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+}
+
+impl<P: Default> Shell<P> {
+    /// Performs one effect; what it began, in order.
+    pub fn perform(&mut self, effect: Effect) -> Vec<Begun> {
+        let mut performing = Performing { shell: self, begun: Vec::new() };
+        let Ok(flow) = perform(effect, &mut performing);
+        let mut begun = performing.begun;
+        if flow.is_break() {
+            begun.push(Begun::Stop);
+        }
+        begun
+    }
+}
+
+impl Reader {
+    /// Takes a record that was fetched; gives it to be decoded, or holds it (rule K6). Behind one that is held all are.
+    pub fn takes(&mut self, offset: i64, arrival: &Arrival) -> Option<Arrival> {
+        self.position = offset + 1;
+        if offset < self.guarded_until || !self.held.is_empty() {
+            self.held.insert(offset, arrival.clone());
+            return None;
+        }
+        Some(arrival.clone())
+    }
+
+    /// What of `release` was held.
+    pub fn release(&mut self, release: &Release) -> Vec<(i64, Arrival)> {
+        let offsets: Vec<i64> = self.held.range(release.from..=release.to).map(|(at, _)| *at).collect();
+        offsets.into_iter().filter_map(|offset| Some((offset, self.held.remove(&offset)?))).collect()
+    }
+}
+
+struct Performing<'shell, P> {
+    shell: &'shell mut Shell<P>,
+    begun: Vec<Begun>,
+}
+
+impl<P: Default> Parts for Performing<'_, P> {
+    type Fault = Infallible;
+
+    fn begin_calls(&mut self, partition: i32, incarnation: Incarnation) {
+        self.shell.callers.insert(partition, incarnation);
+    }
+
+    fn end_calls(&mut self, partition: i32) {
+        self.shell.callers.remove(&partition);
+    }
+
+    fn call(
+        &mut self,
+        id: CallId,
+        (partition, incarnation): (i32, Incarnation),
+        lease_until: Option<Timestamp>,
+        request: Request,
+    ) {
+        self.begun.push(match self.shell.may_call(partition, incarnation) {
+            true => Begun::Call(Call { id, partition, incarnation, lease_until, request }),
+            false => Begun::Refused(id),
+        });
+    }
+
+    fn acquire(
+        &mut self,
+        (partition, incarnation): (i32, Incarnation),
+        not_before: Timestamp,
+    ) -> Result<(), Infallible> {
+        let task = Task { incarnation, producer: P::default(), lanes: BTreeMap::new() };
+        self.shell.tasks.insert(partition, task);
+        self.begun.push(Begun::Acquisition { partition, incarnation, not_before });
+        Ok(())
+    }
+
+    fn commit(&mut self, partition: i32, sequence: u64, batch: Box<CommitBatch>) {
+        let Some(task) = self.shell.tasks.get(&partition) else { return };
+        let (incarnation, batch) = (task.incarnation, *batch);
+        self.begun.push(Begun::Commit { partition, incarnation, sequence, batch });
+    }
+
+    fn drop_task(&mut self, partition: i32) {
+        let task = self.shell.tasks.remove(&partition);
+        self.begun.extend(task.map(|task| Begun::Dropped(partition, task.incarnation)));
+    }
+
+    // What topics become of is told by the world.
+    fn watch(&mut self, _: (i32, Incarnation), _: TopicIds) {}
+
+    fn unwatch(&mut self, _: i32) {}
+
+    fn read(
+        &mut self,
+        (partition, incarnation): (i32, Incarnation),
+        next_offsets: Vec<(Lane, i64)>,
+        guarded: Vec<(Lane, i64)>,
+    ) {
+        let Some(task) = self.shell.life_mut(partition, incarnation) else { return };
+        for (lane, position) in next_offsets {
+            let guarded_until = lane.offset_in(&guarded).unwrap_or(0);
+            task.lanes.insert(lane, Reader { position, guarded_until, ..Reader::default() });
+        }
+        self.begun.push(Begun::Reading(partition));
+    }
+
+    fn decode(&mut self, partition: i32, release: Release) {
+        let Some(task) = self.shell.tasks.get(&partition) else { return };
+        self.begun.push(Begun::Decoding { partition, incarnation: task.incarnation, release });
+    }
+
+    fn pause(&mut self, partition: i32, lane: Lane) {
+        let task = self.shell.tasks.get_mut(&partition);
+        if let Some(reader) = task.and_then(|task| task.lanes.get_mut(&lane)) {
+            reader.is_paused = true;
+        }
+    }
+
+    fn resume(&mut self, partition: i32, lane: Lane) {
+        let task = self.shell.tasks.get_mut(&partition);
+        if let Some(reader) = task.and_then(|task| task.lanes.get_mut(&lane)) {
+            reader.is_paused = false;
+            self.begun.push(Begun::Resumed(partition));
+        }
+    }
+
+    fn stop_reading(&mut self, partition: i32) {
+        let task = self.shell.tasks.get_mut(&partition);
+        self.begun.extend(task.map(|task| Begun::Unread(partition, std::mem::take(&mut task.lanes))));
+    }
+
+    fn give_back(&mut self, partition: i32) {
+        self.begun.push(Begun::GivenBack(partition));
+    }
+}
