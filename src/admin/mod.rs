@@ -21,12 +21,11 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::metrics::{Catalogue, exposition};
-use healthflow_core::status::Status;
+use healthflow_core::status::{Status, StatusPage};
 use healthflow_core::time::Timestamp;
 
 /// What the server reads.
@@ -40,16 +39,10 @@ pub struct Seen {
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// `admin.status_age_max_ms`.
     pub status_age_max_ms: u64,
-}
-
-/// The status page: the status, and what follows from it.
-#[derive(Serialize)]
-struct Page<'a> {
-    version: &'static str,
-    live: bool,
-    ready: bool,
-    #[serde(flatten)]
-    status: &'a Status,
+    /// `kafka.group_instance_id`.
+    pub worker: Option<String>,
+    /// `kafka.group_id`.
+    pub group: String,
 }
 
 /// Listens on `listen` (port 0: any). Fails if the port is taken.
@@ -104,8 +97,15 @@ async fn ready(State(seen): State<Seen>) -> (StatusCode, &'static str) {
 async fn status(State(seen): State<Seen>) -> Response {
     let status = seen.current();
     let live = seen.is_live(&status);
-    let ready = live && status.is_ready();
-    Json(Page { version: env!("CARGO_PKG_VERSION"), live, ready, status: &status }).into_response()
+    let page = StatusPage {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        worker: seen.worker.clone(),
+        group: seen.group.clone(),
+        live,
+        ready: live && status.is_ready(),
+        status: Status::clone(&status),
+    };
+    Json(page).into_response()
 }
 
 impl Seen {

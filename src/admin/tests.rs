@@ -1,13 +1,15 @@
 //! The routes, over a real socket.
 
 use super::*;
-use healthflow_core::status::{LaneStatus, TaskPhase, TaskStatus};
+use healthflow_core::status::{LaneStatus, SchemaStatus, SchemaTrouble, TaskPhase, TaskStatus};
+use healthflow_core::topics::Lane;
+use serde_json::Value;
 
 const NOW: Timestamp = Timestamp(100_000);
 
 fn status(phase: TaskPhase) -> Status {
     let lane = LaneStatus {
-        topic: "appointments.requested",
+        lane: Lane::Requested,
         next_offset: 7,
         end_offset: Some(9),
         read_ahead_records: 2,
@@ -34,7 +36,9 @@ async fn ask(status: Status, paths: &[&str]) -> Vec<(u16, String)> {
     let base = format!("http://{}", listener.local_addr().unwrap());
     let (_publisher, receiver) = watch::channel(Arc::new(status));
     let catalogue = Arc::new(Catalogue::new("test").unwrap());
-    let seen = Seen { status: receiver, catalogue, clock: Arc::new(|| NOW), status_age_max_ms: 15_000 };
+    let (worker, group) = (Some("worker-1".to_owned()), "healthflow-sync".to_owned());
+    let clock = Arc::new(|| NOW);
+    let seen = Seen { status: receiver, catalogue, clock, status_age_max_ms: 15_000, worker, group };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(serve(listener, seen, async move {
         let _ended = stopped.await;
@@ -94,4 +98,64 @@ async fn a_taken_port_says_what_to_set() {
     let taken = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let error = bind(taken.local_addr().unwrap()).await.unwrap_err();
     assert!(error.to_string().contains("set another `admin.listen`"), "{error}");
+}
+
+/// What of `value` is not as `schema` says: fields that only one of them has, and values of another type.
+fn differences(value: &Value, schema: &Value, place: &str) -> Vec<String> {
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let allowed = &schema["type"];
+    let is_allowed = allowed == kind || allowed.as_array().is_some_and(|kinds| kinds.contains(&kind.into()));
+    let is_named = schema["enum"].as_array().is_none_or(|names| names.contains(value));
+    if !is_allowed || !is_named {
+        return vec![format!("{place} is {value}, and {allowed} is allowed")];
+    }
+    match value {
+        Value::Array(items) => {
+            items.iter().flat_map(|item| differences(item, &schema["items"], place)).collect()
+        }
+        Value::Object(fields) => {
+            let described = schema["properties"].as_object().unwrap();
+            let required: Vec<&str> =
+                schema["required"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+            let mut found: Vec<String> = described
+                .keys()
+                .filter(|name| !fields.contains_key(*name) || !required.contains(&name.as_str()))
+                .map(|name| format!("{place}.{name} is described, and missing or not required"))
+                .collect();
+            for (name, field) in fields {
+                let Some(of_field) = described.get(name) else {
+                    found.push(format!("{place}.{name} is not described"));
+                    continue;
+                };
+                found.extend(differences(field, of_field, &format!("{place}.{name}")));
+            }
+            found
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Goal: whoever reads the status page may rely on its schema, and our own tools read it back as what it was.
+#[tokio::test]
+async fn the_status_page_is_as_its_schema_says_and_can_be_read_back() {
+    let schema: Value = serde_json::from_str(include_str!("../../schemas/status.schema.json")).unwrap();
+    for phase in TaskPhase::ALL {
+        let trouble = SchemaStatus { id: 7, trouble: SchemaTrouble::Unknown, since: NOW, what: None };
+        let shown = Status { schemas: vec![trouble], ..status(phase) };
+        let page = ask(shown.clone(), &["/status"]).await.pop().unwrap().1;
+        let value: Value = serde_json::from_str(&page).unwrap();
+        assert_eq!(differences(&value, &schema, "page"), Vec::<String>::new());
+        let read: StatusPage = serde_json::from_str(&page).unwrap();
+        assert_eq!((read.worker.as_deref(), &*read.group), (Some("worker-1"), "healthflow-sync"));
+        assert_eq!(read.status, shown);
+    }
+    let wrong = serde_json::json!({ "version": 1, "more": true });
+    assert!(differences(&wrong, &schema, "page").len() > 15, "the comparison can say no");
 }

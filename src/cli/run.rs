@@ -241,6 +241,8 @@ impl Watcher {
             catalogue: catalogue.clone(),
             clock: Arc::new(move || clock.now()),
             status_age_max_ms: config.admin.status_age_max_ms,
+            worker: config.kafka.group_instance_id.0.as_deref().map(instance_name),
+            group: config.kafka.group_id.clone(),
         };
         let listener = runtime.block_on(admin::bind(config.admin.listen))?;
         tracing::info!("version {} listens on {}", env!("CARGO_PKG_VERSION"), listener.local_addr()?);

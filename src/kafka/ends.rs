@@ -54,7 +54,7 @@ impl Ends {
         let mut wanted = Known::new();
         for task in &mut status.tasks {
             for lane in &mut task.lanes {
-                let place = (lane.topic, task.partition);
+                let place = (lane.lane.topic(), task.partition);
                 lane.end_offset = known.get(&place).copied().flatten();
                 wanted.insert(place, lane.end_offset);
             }

@@ -58,7 +58,7 @@ impl Catalogue {
     }
 
     fn set_lane(&self, task: &TaskStatus, lane: &LaneStatus, now: Timestamp) {
-        let labels = [lane.topic.to_owned(), task.partition.to_string()];
+        let labels = [lane.lane.topic().to_owned(), task.partition.to_string()];
         if let Some(lag) = lane.lag_records() {
             self.inputs.lag_records.with_label_values(&labels).set(lag);
         }

@@ -11,6 +11,7 @@ use super::sample::{CANARIES, facts};
 use super::*;
 use healthflow_core::status::{LaneStatus, SchemaStatus, SchemaTrouble, Status, TaskPhase, TaskStatus};
 use healthflow_core::time::Timestamp;
+use healthflow_core::topics::Lane;
 
 fn catalogue() -> Catalogue {
     Catalogue::new("1.2.3").expect("no name is taken twice")
@@ -109,7 +110,7 @@ fn every_fact_is_counted_and_nothing_of_a_patient_with_it() {
 
 fn status() -> Status {
     let lane = LaneStatus {
-        topic: "appointments.requested",
+        lane: Lane::Requested,
         next_offset: 90,
         end_offset: Some(100),
         read_ahead_records: 5,

@@ -12,6 +12,7 @@ use healthflow_core::event::home::partition_of;
 use healthflow_core::event::requested::AppointmentRequested;
 use healthflow_core::processor::Input;
 use healthflow_core::state::{BookingState, StateRecord, VersionSet};
+use healthflow_core::status::TaskPhase;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics;
 use healthflow_sync::cli::{repartition, takeover};
@@ -186,7 +187,9 @@ fn partitions_grown_by_other_means_double_nothing_until_repartition_is_through()
     // While a worker runs: its tasks go on, the new ones wait, and it says so once.
     grow(&office, &topics::ALL, GROWN);
     office.partitions = GROWN;
-    wait_until("the new tasks to wait", || office.in_phase(0, "acquiring") == (GROWN - PARTITIONS) as usize);
+    wait_until("the new tasks to wait", || {
+        office.in_phase(0, TaskPhase::Acquiring) == (GROWN - PARTITIONS) as usize
+    });
     assert_eq!(office.live(0), PARTITIONS as usize);
     office.publish(&forty(&office, "grown", 2));
     let told =

@@ -215,7 +215,7 @@ fn each_version_that_waited_in_a_retry_topic_made_anew_gets_one_dead_letter() {
     office.publish(&events);
     let parked = || office.counter(0, "healthflow_sync_bookings_parked_total") as usize;
     wait_until("parked bookings", || parked() >= events.len());
-    wait_until("commits", || office.waiting(0) >= events.len() as u64);
+    wait_until("commits", || office.waiting(0) >= events.len());
     office.workers[0].kill().unwrap();
     make_anew(&office, RETRY);
     office.set_faults(&json!({"down": "no"}));

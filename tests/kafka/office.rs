@@ -23,9 +23,10 @@ use serde_json::Value;
 
 use crate::closed::Closed;
 use crate::world::{LIMIT, read_all, requested, world};
+use healthflow_core::status::{Status, TaskPhase};
 use healthflow_testkit::parts::kafka_proxy::KafkaProxy;
 use healthflow_testkit::parts::simulator::{Simulator, token_file};
-use healthflow_testkit::parts::worker::{Status, Worker};
+use healthflow_testkit::parts::worker::Worker;
 use healthflow_testkit::parts::{beside, run, set};
 use healthflow_testkit::project;
 use healthflow_testkit::stack::Stack;
@@ -236,7 +237,8 @@ impl Office {
     }
 
     fn status(&self, worker: usize) -> Status {
-        world().runtime.block_on(self.workers[worker].status()).unwrap_or_default()
+        let page = world().runtime.block_on(self.workers[worker].status());
+        page.map(|page| page.status).unwrap_or_default()
     }
 
     /// What `healthflow-sync` prints when an operator of this office calls it with `words`.
@@ -259,21 +261,21 @@ impl Office {
 
     /// How many tasks of a worker are live.
     pub fn live(&self, worker: usize) -> usize {
-        self.in_phase(worker, "live")
+        self.in_phase(worker, TaskPhase::Live)
     }
 
     /// How many writes a worker has in doubt.
-    pub fn doubts(&self, worker: usize) -> u64 {
+    pub fn doubts(&self, worker: usize) -> usize {
         self.status(worker).open_doubts
     }
 
     /// How many bookings of a worker wait for their time.
-    pub fn waiting(&self, worker: usize) -> u64 {
+    pub fn waiting(&self, worker: usize) -> usize {
         self.status(worker).tasks.iter().map(|task| task.waiting_room).sum()
     }
 
     /// How many of a worker's tasks are in this phase.
-    pub fn in_phase(&self, worker: usize, phase: &str) -> usize {
+    pub fn in_phase(&self, worker: usize, phase: TaskPhase) -> usize {
         self.status(worker).tasks.iter().filter(|task| task.phase == phase).count()
     }
 

@@ -4,6 +4,7 @@
 use healthflow_core::booking::PatientId;
 use healthflow_core::event::requested::{AppointmentRequested, RequestedStatus};
 use healthflow_core::event::result::ResultOutcome;
+use healthflow_core::status::TaskPhase;
 use healthflow_core::time::Timestamp;
 use serde_json::json;
 
@@ -79,7 +80,7 @@ fn a_rebalance_during_a_commit_repeats_nothing() {
     let aborted = |office: &Office| office.counter(0, "healthflow_sync_transactions_aborted_total");
     let before = aborted(&office);
     office.hire();
-    wait_until("tasks that are given back", || office.in_phase(0, "draining") > 0);
+    wait_until("tasks that are given back", || office.in_phase(0, TaskPhase::Draining) > 0);
     office.proxy().calm();
     wait_until("transactions that are aborted", || aborted(&office) > before);
     let closed = office.close_after(events.len());

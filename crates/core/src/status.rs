@@ -1,12 +1,31 @@
 //! The status of a worker at one moment: the status page shows it and the gauges are set from it. Without it, both would have
 //! to reach into the processor's memory while it works. It contains no ids of practices, bookings or patients.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
+use crate::topics::Lane;
+
+/// The status page of a worker: who it is, how it is, and what follows from that. `schemas/status.schema.json` describes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusPage {
+    /// The version of the program.
+    pub version: String,
+    /// `kafka.group_instance_id`; none if the worker has no name.
+    pub worker: Option<String>,
+    /// `kafka.group_id`.
+    pub group: String,
+    /// Whether the worker's loop runs.
+    pub live: bool,
+    /// Whether the worker is live, a member of the group, and works on every task that it owns.
+    pub ready: bool,
+    /// The rest.
+    #[serde(flatten)]
+    pub status: Status,
+}
 
 /// A worker at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// When it was taken. A live worker takes one at least every second.
     pub taken_at: Timestamp,
@@ -33,7 +52,7 @@ pub struct Status {
 }
 
 /// A schema that keeps records from being read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SchemaStatus {
     /// Its id in the registry.
     pub id: u32,
@@ -46,7 +65,7 @@ pub struct SchemaStatus {
 }
 
 /// What is wrong with a schema.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SchemaTrouble {
     /// The registry does not know it.
@@ -66,7 +85,7 @@ impl SchemaTrouble {
 }
 
 /// One task at that moment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskStatus {
     /// Its partition number.
     pub partition: i32,
@@ -85,7 +104,7 @@ pub struct TaskStatus {
 }
 
 /// The phase of a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskPhase {
     /// It is being fenced and restored, or waits for that.
@@ -97,10 +116,11 @@ pub enum TaskPhase {
 }
 
 /// One input topic of a task.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneStatus {
-    /// The topic.
-    pub topic: &'static str,
+    /// The lane; shown by its topic.
+    #[serde(rename = "topic", with = "by_topic")]
+    pub lane: Lane,
     /// The low watermark: everything before it is answered or parked.
     pub next_offset: i64,
     /// The end of the topic for `read_committed` readers; none while unknown. Set by the worker.
@@ -166,5 +186,22 @@ impl LaneStatus {
     /// Records that are neither answered nor parked; none while the end is unknown.
     pub fn lag_records(&self) -> Option<i64> {
         self.end_offset.map(|end| end.saturating_sub(self.next_offset).max(0))
+    }
+}
+
+/// A lane as the name of its topic.
+mod by_topic {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::topics::Lane;
+
+    pub fn serialize<S: Serializer>(lane: &Lane, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(lane.topic())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Lane, D::Error> {
+        let topic = String::deserialize(deserializer)?;
+        Lane::of(&topic).ok_or_else(|| D::Error::custom(format!("{topic} is the topic of no lane")))
     }
 }

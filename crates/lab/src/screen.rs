@@ -34,8 +34,8 @@ struct Frame {
     elapsed: Duration,
     published: usize,
     count: Count,
-    retry: u64,
-    doubts: u64,
+    retry: usize,
+    doubts: usize,
     trouble: Option<&'static str>,
 }
 
@@ -61,8 +61,8 @@ impl Screen {
     async fn frame(&self, client: &reqwest::Client, elapsed: Duration) -> Frame {
         let (mut retry, mut doubts) = (0, 0);
         for url in &self.admin_urls {
-            let status = worker::status(client, url).await.unwrap_or_default();
-            retry += status.tasks.iter().map(|task| task.waiting_room).sum::<u64>();
+            let status = worker::status(client, url).await.map(|page| page.status).unwrap_or_default();
+            retry += status.tasks.iter().map(|task| task.waiting_room).sum::<usize>();
             doubts += status.open_doubts;
         }
         let (published, count) = {
@@ -84,7 +84,7 @@ impl Screen {
             format!("  {:>5.1} s after the first booking", frame.elapsed.as_secs_f64()),
             format!("{} of {total}", row("published", frame.published, total, 36)),
             row("synced", synced, self.total_asked, 32),
-            format!("{} in doubt: {}", row("retry", frame.retry as usize, total, 33), frame.doubts),
+            format!("{} in doubt: {}", row("retry", frame.retry, total, 33), frame.doubts),
             row("review", review, total, 35),
             row("failed", failed, total, 31),
             row("lag", lag, total, 34),
@@ -117,7 +117,7 @@ impl Screen {
 
 /// What is neither answered nor put aside.
 fn lag(frame: &Frame) -> usize {
-    frame.count.waiting().saturating_sub(usize::try_from(frame.retry).unwrap_or(0))
+    frame.count.waiting().saturating_sub(frame.retry)
 }
 
 /// Draws `lines` over the `drawn` lines of the last frame; how many lines there are now.

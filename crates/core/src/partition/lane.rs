@@ -134,7 +134,7 @@ impl LaneProgress {
     /// How the lane stands, as far as the task knows.
     pub fn status(&self, lane: Lane) -> LaneStatus {
         LaneStatus {
-            topic: lane.topic(),
+            lane,
             next_offset: self.watermark(),
             end_offset: None,
             read_ahead_records: self.len(),

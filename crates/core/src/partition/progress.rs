@@ -155,7 +155,7 @@ impl Progress {
     /// How every lane stands, as far as the task knows.
     pub fn status(&self) -> Vec<LaneStatus> {
         let mut lanes: Vec<_> = self.lanes.iter().map(|(lane, progress)| progress.status(*lane)).collect();
-        lanes.sort_by_key(|lane| lane.topic);
+        lanes.sort_by_key(|lane| lane.lane.topic());
         lanes
     }
 }

@@ -29,8 +29,8 @@ impl Stalls {
         let mut still = HashMap::new();
         for task in &mut status.tasks {
             for lane in &mut task.lanes {
-                let place = (lane.topic, task.partition);
-                let fetched = fetched(lane.topic, task.partition);
+                let place = (lane.lane.topic(), task.partition);
+                let fetched = fetched(lane.lane.topic(), task.partition);
                 let read = lane.next_offset.max(fetched.unwrap_or(lane.next_offset));
                 let should_move = task.phase == TaskPhase::Live
                     && lane.read_ahead_records == 0
@@ -54,11 +54,11 @@ impl Stalls {
 mod tests {
     use super::*;
     use crate::status::{LaneStatus, TaskStatus};
-    use crate::topics::RETRY;
+    use crate::topics::Lane;
 
     fn lane(next_offset: i64, end_offset: Option<i64>) -> LaneStatus {
         LaneStatus {
-            topic: RETRY,
+            lane: Lane::Retry,
             next_offset,
             end_offset,
             read_ahead_records: 0,

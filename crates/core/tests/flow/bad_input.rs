@@ -163,7 +163,7 @@ fn a_request_of_1970_makes_no_lane_late() {
         let arrived_at = desk.now;
         desk.arrive(booking);
         let status = desk.processor.status(desk.now);
-        let lane = status.tasks[0].lanes.iter().find(|lane| lane.topic == Lane::Requested.topic());
+        let lane = status.tasks[0].lanes.iter().find(|lane| lane.lane == Lane::Requested);
         let since = lane.and_then(|lane| lane.late_since()).expect("it is unfinished");
         assert_eq!(arrived_at.since_ms(since), late_ms);
     }

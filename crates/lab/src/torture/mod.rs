@@ -237,12 +237,12 @@ async fn tell_what_waits(workers: &[Mutex<Worker>], logs: &Path) -> Result<()> {
     let mut accounts = Vec::new();
     for worker in workers {
         let worker = worker.lock().await;
-        let page = worker.page().await;
+        let page = worker.status().await;
         if let Some(page) = &page {
             let file = logs.join(format!("{}.status.json", worker.name));
-            std::fs::write(&file, page).with_context(|| format!("cannot write {}", file.display()))?;
+            std::fs::write(&file, serde_json::to_string_pretty(page)?)
+                .with_context(|| format!("cannot write {}", file.display()))?;
         }
-        let page = page.and_then(|page| serde_json::from_str(&page).ok());
         accounts.push(Account { worker: worker.name.clone(), page, warnings: worker.warnings() });
     }
     what_waits::lines(&accounts).iter().for_each(|line| println!("{line}"));

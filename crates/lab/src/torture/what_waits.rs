@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use healthflow_core::status::{StatusPage, TaskPhase, TaskStatus};
 
 use super::house::PARTITIONS;
 
@@ -11,7 +11,7 @@ pub struct Account {
     /// Its name.
     pub worker: String,
     /// Its status page; none where it did not answer.
-    pub page: Option<Value>,
+    pub page: Option<StatusPage>,
     /// What it warned of lately.
     pub warnings: String,
 }
@@ -19,19 +19,21 @@ pub struct Account {
 /// A line for each worker, one for each of its tasks that is not at rest, and the partitions that no worker has.
 pub fn lines(accounts: &[Account]) -> Vec<String> {
     let mut lines = Vec::new();
-    let mut unowned: BTreeSet<u64> = (0..u64::from(PARTITIONS)).collect();
+    let mut unowned: BTreeSet<i32> = (0..PARTITIONS.cast_signed()).collect();
     for Account { worker, page, warnings } in accounts {
-        let Some(page) = page else {
+        let Some(StatusPage { status, .. }) = page else {
             lines.push(format!("{worker}: no answer; warned of lately: {warnings}"));
             continue;
         };
-        let tasks: &[Value] = page["tasks"].as_array().map_or(&[], Vec::as_slice);
-        let partitions: Vec<u64> = tasks.iter().filter_map(|task| task["partition"].as_u64()).collect();
+        let partitions: Vec<i32> = status.tasks.iter().map(|task| task.partition).collect();
         lines.push(format!(
-            "{worker}: tasks {partitions:?}, {} calls, {} doubts, paused until {}; warned of lately: {warnings}",
-            page["in_flight"], page["open_doubts"], page["paused_until"],
+            "{worker}: tasks {partitions:?}, {} calls, {} doubts, paused until {:?}; warned of lately: {warnings}",
+            status.in_flight, status.open_doubts, status.paused_until,
         ));
-        lines.extend(tasks.iter().filter(|task| !is_at_rest(task)).map(|task| format!("  {task}")));
+        let at_work = status.tasks.iter().filter(|task| !is_at_rest(task));
+        lines.extend(
+            at_work.filter_map(|task| serde_json::to_string(task).ok()).map(|task| format!("  {task}")),
+        );
         partitions.iter().for_each(|partition| _ = unowned.remove(partition));
     }
     if !unowned.is_empty() {
@@ -40,32 +42,39 @@ pub fn lines(accounts: &[Account]) -> Vec<String> {
     lines
 }
 
-fn is_at_rest(task: &Value) -> bool {
-    let lanes: &[Value] = task["lanes"].as_array().map_or(&[], Vec::as_slice);
-    task["phase"] == "live"
-        && task["jobs"] == 0
-        && task["waiting_room"] == 0
-        && lanes.iter().all(|lane| lane["oldest_unfinished_at"].is_null() && lane["stalled_since"].is_null())
+fn is_at_rest(task: &TaskStatus) -> bool {
+    task.phase == TaskPhase::Live
+        && task.jobs == 0
+        && task.waiting_room == 0
+        && task.lanes.iter().all(|lane| lane.oldest_unfinished_at.is_none() && lane.stalled_since.is_none())
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use healthflow_core::status::Status;
 
     use super::*;
 
     #[test]
     fn what_does_not_rest_is_named_and_so_are_partitions_of_nobody() {
-        let lane =
-            json!({"topic": "appointments.requested", "oldest_unfinished_at": null, "stalled_since": null});
-        let task = |partition: u32, phase: &str, jobs: u32| json!({"partition": partition, "phase": phase, "jobs": jobs, "waiting_room": 0, "lanes": [lane]});
-        let mut tasks: Vec<Value> = (0..PARTITIONS - 1).map(|partition| task(partition, "live", 0)).collect();
-        tasks[1] = task(1, "acquiring", 0);
-        tasks[2] = task(2, "live", 3);
+        let at_rest = |partition: u32| TaskStatus {
+            phase: TaskPhase::Live,
+            ..TaskStatus::acquiring(partition.cast_signed(), 1)
+        };
+        let mut tasks: Vec<TaskStatus> = (0..PARTITIONS - 1).map(at_rest).collect();
+        tasks[1].phase = TaskPhase::Acquiring;
+        tasks[2].jobs = 3;
+        let page = StatusPage {
+            version: "1".into(),
+            worker: None,
+            group: "g".into(),
+            live: true,
+            ready: true,
+            status: Status { tasks, ..Status::default() },
+        };
         let account =
             |worker: &str, page| Account { worker: worker.into(), page, warnings: "2 × late".into() };
-        let accounts = [account("worker-1", Some(json!({"tasks": tasks}))), account("worker-2", None)];
-        let lines = lines(&accounts);
+        let lines = lines(&[account("worker-1", Some(page)), account("worker-2", None)]);
         assert_eq!(lines.len(), 5, "{lines:#?}");
         assert!(
             lines[0].starts_with("worker-1: tasks [0, 1, 2,") && lines[0].ends_with("2 × late"),

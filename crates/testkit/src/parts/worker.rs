@@ -8,6 +8,8 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
+use healthflow_core::status::{StatusPage, TaskPhase};
+
 use super::log_reader::LogReader;
 use super::{Leash, Part, beside, free_port};
 
@@ -37,24 +39,6 @@ pub struct Worker {
 struct Logged {
     level: String,
     message: String,
-}
-
-/// What of its status page is shown.
-#[derive(Debug, Default, Deserialize)]
-pub struct Status {
-    /// Its tasks.
-    pub tasks: Vec<Task>,
-    /// Writes in doubt.
-    pub open_doubts: u64,
-}
-
-/// One task of it.
-#[derive(Debug, Default, Deserialize)]
-pub struct Task {
-    /// `acquiring`, `live` or `draining`.
-    pub phase: String,
-    /// Bookings that wait for their time.
-    pub waiting_room: u64,
 }
 
 impl Worker {
@@ -111,8 +95,8 @@ impl Worker {
         let deadline = Instant::now() + READY_LIMIT;
         loop {
             self.check()?;
-            let works = |status: Status| {
-                !status.tasks.is_empty() && status.tasks.iter().all(|task| task.phase == "live")
+            let works = |StatusPage { status, .. }: StatusPage| {
+                !status.tasks.is_empty() && status.tasks.iter().all(|task| task.phase == TaskPhase::Live)
             };
             if self.status().await.is_some_and(works) {
                 return Ok(());
@@ -148,14 +132,8 @@ impl Worker {
     }
 
     /// How it says it stands; none where it does not answer.
-    pub async fn status(&self) -> Option<Status> {
+    pub async fn status(&self) -> Option<StatusPage> {
         status(&self.client, &self.admin_url).await
-    }
-
-    /// Its whole status page, as JSON; none where it does not answer.
-    pub async fn page(&self) -> Option<String> {
-        let page = status_page(&self.client, &self.admin_url).await?;
-        Some(String::from_utf8_lossy(&page).into_owned())
     }
 
     /// What its log warned of last, and how often, in one line: for whoever asks why something waits.
@@ -182,10 +160,7 @@ impl Worker {
 }
 
 /// How the worker at `admin_url` says it stands; none where it does not answer.
-pub async fn status(client: &reqwest::Client, admin_url: &str) -> Option<Status> {
-    serde_json::from_slice(&status_page(client, admin_url).await?).ok()
-}
-
-async fn status_page(client: &reqwest::Client, admin_url: &str) -> Option<bytes::Bytes> {
-    client.get(format!("{admin_url}/status")).send().await.ok()?.bytes().await.ok()
+pub async fn status(client: &reqwest::Client, admin_url: &str) -> Option<StatusPage> {
+    let page = client.get(format!("{admin_url}/status")).send().await.ok()?.bytes().await.ok()?;
+    serde_json::from_slice(&page).ok()
 }
