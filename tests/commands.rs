@@ -10,7 +10,7 @@ use healthflow_core::event::avro::{Encoder, contract};
 use healthflow_core::event::failed::AppointmentFailed;
 use healthflow_core::event::home::partition_of;
 use healthflow_core::event::result::{ResultEnvelope, ResultOutcome};
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::FailureReason;
 use healthflow_core::time::Timestamp;
 use healthflow_sync::registry::{RetryPolicy, SchemaRegistry};
 use healthflow_testkit::stack::Stack;
@@ -204,7 +204,7 @@ fn records_that_were_not_understood_are_redriven_once_they_are(person: &Person<'
             result: ResultEnvelope::new(
                 None,
                 ResultOutcome::Failed,
-                Some(Reason::Undecodable),
+                Some(FailureReason::Undecodable.code()),
                 Timestamp(1_767_600_000_000),
             ),
             event: None,

@@ -41,14 +41,15 @@ mod tests {
     use super::*;
     use healthflow_core::event::failed::{DeadContent, DeadLetter};
     use healthflow_core::event::{Misrouted, Origin};
-    use healthflow_core::sync::Reason;
+    use healthflow_core::sync::FailureReason;
     use healthflow_core::topics::Lane;
 
     const NOW: Timestamp = Timestamp(1_767_614_400_000);
 
     fn bytes_of(record: &Outgoing) -> Option<usize> {
         let Outgoing::Failed(letter) = record else { return None };
-        let DeadLetter { content: DeadContent::Record(record), reason: Reason::TooLarge, .. } = &**letter
+        let DeadLetter { content: DeadContent::Record(record), reason: FailureReason::TooLarge, .. } =
+            &**letter
         else {
             return None;
         };

@@ -19,7 +19,7 @@ use healthflow_core::booking::BookingKey;
 use healthflow_core::event::avro::Undecodable;
 use healthflow_core::event::failed::AppointmentFailed;
 use healthflow_core::event::{Arrival, Identity, headers};
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::FailureReason;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::{FAILED, Lane};
 
@@ -104,7 +104,7 @@ pub fn read(
                 found.unreadable += 1;
                 return Ok(());
             };
-            if letter.result.reason.as_deref() == Some(Reason::Undecodable.code()) {
+            if letter.result.reason.as_deref() == Some(FailureReason::Undecodable.code()) {
                 found.take_in_record(letter, message, translator, wanted, now);
             } else if wanted.names(&letter) {
                 let is_meant = wanted.means(&letter);

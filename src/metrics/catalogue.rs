@@ -20,7 +20,7 @@ use healthflow_core::fact::LinkChange;
 use healthflow_core::healthflow::Operation;
 use healthflow_core::life::Loss;
 use healthflow_core::patient::search::Pass;
-use healthflow_core::sync::{Reason, SyncedOutcome};
+use healthflow_core::sync::{ReviewReason, SyncedOutcome};
 use healthflow_core::topics::Lane;
 
 /// Edges for a practice's wait, in seconds. We promise 30 s, so that is an edge.
@@ -130,7 +130,7 @@ impl Bookings {
         for outcome in SyncedOutcome::ALL {
             bookings.synced.with_label_values(&[outcome.code().to_lowercase()]);
         }
-        for reason in Reason::HELD {
+        for reason in ReviewReason::ALL {
             bookings.held.with_label_values(&[reason.code()]);
         }
         for how in LinkChange::ALL {

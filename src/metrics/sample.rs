@@ -7,7 +7,7 @@ use healthflow_core::event::{Identity, Origin};
 use healthflow_core::fact::{DropCause, Fact, LinkChange};
 use healthflow_core::healthflow::Operation;
 use healthflow_core::life::{LaneEnd, Loss, LostPosition};
-use healthflow_core::sync::{Disposition, Reason, SyncedOutcome};
+use healthflow_core::sync::{Disposition, FailureReason, ReviewReason, SyncedOutcome};
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
 
@@ -97,11 +97,11 @@ pub(super) fn facts() -> Vec<Fact> {
         Fact::BookingFailed {
             key: Some(key.clone()),
             origin: Some(Origin { lane: Lane::Requested, partition: 4, offset: 77 }),
-            reason: Reason::Impossible,
+            reason: FailureReason::Impossible,
             disposition: Disposition::Poison,
             detail,
         },
-        Fact::BookingHeld { key: key.clone(), version, reason: Reason::AmbiguousPatient },
+        Fact::BookingHeld { key: key.clone(), version, reason: ReviewReason::AmbiguousPatient },
         Fact::BookingParked {
             key: key.clone(),
             version,

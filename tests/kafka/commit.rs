@@ -7,7 +7,7 @@ use healthflow_core::event::failed::{AppointmentFailed, DeadContent, DeadLetter}
 use healthflow_core::event::review::ReviewCase;
 use healthflow_core::event::{Outgoing, Unusable};
 use healthflow_core::processor::CommitEnded;
-use healthflow_core::sync::{Disposition, Reason};
+use healthflow_core::sync::{Disposition, FailureReason, ReviewReason};
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::{self, Lane};
 use healthflow_sync::kafka::{CommitLoss, CommitOutcome, KafkaSettings, Membership, TaskProducer};
@@ -137,7 +137,7 @@ fn large_review() -> Outgoing {
     Outgoing::Review(Box::new(ReviewCase {
         booking: event.into_booking((world().now)()).unwrap().into(),
         generation: 1,
-        reason: Reason::AmbiguousPatient,
+        reason: ReviewReason::AmbiguousPatient,
         evidence: Vec::new(),
         attempts: 1,
         since: Timestamp(1_767_614_401_000),
@@ -148,14 +148,14 @@ fn dead_letter(bytes: Vec<u8>) -> Outgoing {
     let record = Unusable {
         raw_key: None,
         raw_value: Some(bytes),
-        reason: Reason::Undecodable,
+        reason: FailureReason::Undecodable,
         detail: "noise".into(),
         identity: None,
     };
     Outgoing::Failed(Box::new(DeadLetter {
         content: DeadContent::Record(Box::new(record)),
         identity: None,
-        reason: Reason::Undecodable,
+        reason: FailureReason::Undecodable,
         disposition: Disposition::Poison,
         detail: "noise".into(),
         placed_ids: (None, None),

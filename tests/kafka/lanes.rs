@@ -9,7 +9,7 @@ use healthflow_core::event::requested::AppointmentRequested;
 use healthflow_core::event::{Arrival, avro};
 use healthflow_core::partition::reading::Release;
 use healthflow_core::processor::Input;
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::FailureReason;
 use healthflow_core::topics::{self, Lane};
 use healthflow_sync::kafka::Lanes;
 use healthflow_sync::registry::{RetryPolicy, SchemaRegistry};
@@ -216,7 +216,7 @@ fn what_is_read_with_care_is_decoded_when_it_is_said_and_buried_undecoded() {
             _ => None,
         })
     });
-    assert_eq!((buried.reason, buried.identity), (Reason::CrashSuspect, None));
+    assert_eq!((buried.reason, buried.identity), (FailureReason::CrashSuspect, None));
     assert!(buried.raw_value.is_some_and(|value| !value.is_empty()), "with its bytes");
     // What comes later is read as ever.
     publish(partition, [encoded(&encoder, partition, "b-8")].into_iter());

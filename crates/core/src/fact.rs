@@ -6,7 +6,7 @@ use crate::booking::{BookingId, BookingKey, PracticeId, Source, Version};
 use crate::event::Origin;
 use crate::healthflow::Operation;
 use crate::life::{Incarnation, LaneEnd, LostPosition};
-use crate::sync::{Disposition, Reason, SyncedOutcome};
+use crate::sync::{Disposition, FailureReason, ReviewReason, SyncedOutcome};
 use crate::time::Timestamp;
 
 /// One thing that happened: noun, then past-tense verb.
@@ -64,7 +64,7 @@ pub enum Fact {
         /// Where the record came from, as far as known.
         origin: Option<Origin>,
         /// Why.
-        reason: Reason,
+        reason: FailureReason,
         /// What an operator does with it.
         disposition: Disposition,
         /// Field and rule; never a value.
@@ -77,7 +77,7 @@ pub enum Fact {
         /// Which version.
         version: Version,
         /// Why.
-        reason: Reason,
+        reason: ReviewReason,
     },
     /// A version was parked, to be tried again.
     BookingParked {

@@ -14,7 +14,7 @@ use crate::event::retry::AppointmentRetry;
 use crate::event::size::{TooLarge, part};
 use crate::event::{Arrival, Identity, Unusable};
 use crate::panic_guard::caught;
-use crate::sync::Reason;
+use crate::sync::FailureReason;
 use crate::time::Timestamp;
 use crate::topics::Lane;
 
@@ -52,7 +52,7 @@ pub fn too_large(
     Arrival::Unusable(Box::new(Unusable {
         raw_key: part(key),
         raw_value: part(value),
-        reason: Reason::TooLarge,
+        reason: FailureReason::TooLarge,
         detail: sizes.to_string().into(),
         identity: named.flatten(),
     }))
@@ -63,7 +63,7 @@ pub fn deadly(key: Option<&[u8]>, value: Option<&[u8]>, unclean_ends: u32) -> Ar
     Arrival::Unusable(Box::new(Unusable {
         raw_key: key.map(<[u8]>::to_vec),
         raw_value: value.map(<[u8]>::to_vec),
-        reason: Reason::CrashSuspect,
+        reason: FailureReason::CrashSuspect,
         detail: format!(
             "{unclean_ends} workers ended while this record, and nothing else, was read; it was not decoded"
         )
@@ -108,7 +108,7 @@ fn version_of(lane: Lane, key: &[u8], decoder: &Decoder, value: &[u8]) -> Option
 }
 
 struct Refusal {
-    reason: Reason,
+    reason: FailureReason,
     detail: Arc<str>,
     identity: Option<Identity>,
 }
@@ -116,24 +116,24 @@ struct Refusal {
 impl Refusal {
     fn defect() -> Self {
         Refusal {
-            reason: Reason::Undecodable,
+            reason: FailureReason::Undecodable,
             detail: "reading it failed in a way that nobody foresaw".into(),
             identity: None,
         }
     }
 
     fn no_identity(detail: &str) -> Self {
-        Refusal { reason: Reason::NoIdentity, detail: detail.into(), identity: None }
+        Refusal { reason: FailureReason::NoIdentity, detail: detail.into(), identity: None }
     }
 
     fn invalid(why: Invalid, identity: Option<Identity>) -> Self {
-        Refusal { reason: Reason::Impossible, detail: why.to_string().into(), identity }
+        Refusal { reason: FailureReason::Impossible, detail: why.to_string().into(), identity }
     }
 }
 
 impl From<Undecodable> for Refusal {
     fn from(why: Undecodable) -> Self {
-        Refusal { reason: Reason::Undecodable, detail: why.to_string().into(), identity: None }
+        Refusal { reason: FailureReason::Undecodable, detail: why.to_string().into(), identity: None }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::booking::check::Invalid;
 use crate::event::requested::AppointmentRequested;
 use crate::event::result::{ResultEnvelope, ResultOutcome};
 use crate::event::{Identity, Origin, RetryEntry, Schedule, Unusable};
-use crate::sync::{Disposition, Reason};
+use crate::sync::{Disposition, FailureReason};
 use crate::time::Timestamp;
 
 /// A version or record that failed for good.
@@ -20,7 +20,7 @@ pub struct DeadLetter {
     /// Which version, as far as it can be read.
     pub identity: Option<Identity>,
     /// Why.
-    pub reason: Reason,
+    pub reason: FailureReason,
     /// What an operator does with it.
     pub disposition: Disposition,
     /// Field and rule, or what happened; never a value.
@@ -106,8 +106,12 @@ impl From<&DeadLetter> for AppointmentFailed {
         };
         let is_lost = letter.content == DeadContent::Lost;
         let (healthflow_patient_id, healthflow_appointment_id) = letter.placed_ids.clone();
-        let envelope =
-            ResultEnvelope::new(identity, ResultOutcome::Failed, Some(letter.reason), letter.finished_at);
+        let envelope = ResultEnvelope::new(
+            identity,
+            ResultOutcome::Failed,
+            Some(letter.reason.code()),
+            letter.finished_at,
+        );
         AppointmentFailed {
             result: ResultEnvelope {
                 event_id: envelope.event_id.clone().filter(|_| !is_lost),

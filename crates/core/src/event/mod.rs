@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use crate::booking::{Booking, BookingKey, Version};
 use crate::state::StateRecord;
-use crate::sync::Reason;
+use crate::sync::FailureReason;
 use crate::time::Timestamp;
 
 pub use failed::DeadLetter;
@@ -83,7 +83,7 @@ pub struct Unusable {
     /// The value as it arrived; the beginning of one that is too large.
     pub raw_value: Option<Vec<u8>>,
     /// `UNDECODABLE`, `NO_IDENTITY`, `IMPOSSIBLE` or `TOO_LARGE`.
-    pub reason: Reason,
+    pub reason: FailureReason,
     /// Field and rule, or the decoder's complaint; never a value.
     pub detail: Arc<str>,
     /// Which version it would have been, if that much can be read.

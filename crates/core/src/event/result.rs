@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::booking::{BookingId, PracticeId};
 use crate::event::Identity;
-use crate::sync::{Reason, SyncedOutcome};
+use crate::sync::SyncedOutcome;
 use crate::time::Timestamp;
 
 /// A version that ended well, with everything its result says.
@@ -100,7 +100,7 @@ impl ResultEnvelope {
     pub fn new(
         identity: Option<&Identity>,
         outcome: ResultOutcome,
-        reason: Option<Reason>,
+        reason: Option<&str>,
         finished_at: Timestamp,
     ) -> Self {
         ResultEnvelope {
@@ -110,7 +110,7 @@ impl ResultEnvelope {
             practice_id: identity.map(|identity| identity.key.practice.clone()),
             outcome,
             is_final: outcome != ResultOutcome::Review,
-            reason: reason.map(|reason| reason.code().into()),
+            reason: reason.map(Into::into),
             healthflow_patient_id: None,
             healthflow_appointment_id: None,
             attempts: 0,

@@ -9,7 +9,7 @@ use crate::event::Identity;
 use crate::event::requested::AppointmentRequested;
 use crate::event::result::{ResultEnvelope, ResultOutcome};
 use crate::patient::decide::{Agreement, Evidence};
-use crate::sync::Reason;
+use crate::sync::ReviewReason;
 use crate::time::Timestamp;
 
 /// Candidates that a review shows at most, the first ones: a person cannot choose from more, and the record must fit.
@@ -23,7 +23,7 @@ pub struct ReviewCase {
     /// Which parking of it this is; the decision quotes it (rule K4).
     pub generation: u32,
     /// Why a person must decide.
-    pub reason: Reason,
+    pub reason: ReviewReason,
     /// How each candidate compares, field by field.
     pub evidence: Vec<Evidence>,
     /// Attempts so far, this one included.
@@ -116,7 +116,12 @@ impl From<&ReviewCase> for AppointmentReview {
             result: ResultEnvelope {
                 attempts: case.attempts,
                 generation: case.generation,
-                ..ResultEnvelope::new(Some(&identity), ResultOutcome::Review, Some(case.reason), case.since)
+                ..ResultEnvelope::new(
+                    Some(&identity),
+                    ResultOutcome::Review,
+                    Some(case.reason.code()),
+                    case.since,
+                )
             },
             event: (&*case.booking).into(),
             evidence: case.evidence.iter().take(EVIDENCE_MAX).map(CandidateEvidence::from).collect(),

@@ -5,7 +5,7 @@ use crate::event::avro::{Decoder, Encoder, contract};
 use crate::event::requested::{AppointmentRequested, RequestedPatient, RequestedStatus, RequestedVisit};
 use crate::event::review::ReviewCase;
 use crate::patient::decide::Evidence;
-use crate::sync::Reason;
+use crate::sync::ReviewReason;
 use crate::time::Timestamp;
 use crate::topics;
 
@@ -58,7 +58,7 @@ pub fn case(evidence: Vec<Evidence>) -> ReviewCase {
     ReviewCase {
         booking: booking().into(),
         generation: 1,
-        reason: Reason::AmbiguousPatient,
+        reason: ReviewReason::AmbiguousPatient,
         evidence,
         attempts: 1,
         since: NOW,

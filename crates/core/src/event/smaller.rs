@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::event::failed::DeadContent;
 use crate::event::size::{PART_BYTES_MAX, part, sizes};
 use crate::event::{DeadLetter, Misrouted, Origin, Outgoing, Unusable};
-use crate::sync::{Disposition, Reason};
+use crate::sync::{Disposition, FailureReason};
 use crate::time::Timestamp;
 
 impl Outgoing {
@@ -37,7 +37,7 @@ fn cut(letter: &DeadLetter, bytes_max: usize) -> Option<DeadLetter> {
     let half = |bytes: &Option<Vec<u8>>| {
         bytes.as_ref().map(|bytes| bytes[..bytes.len().min(bytes_max / 2)].to_vec())
     };
-    let reason = Reason::TooLarge;
+    let reason = FailureReason::TooLarge;
     let detail: Arc<str> =
         format!("appointments.failed refused its {bytes} bytes; {}: {}", letter.reason.code(), letter.detail)
             .into();
@@ -54,7 +54,7 @@ fn cut(letter: &DeadLetter, bytes_max: usize) -> Option<DeadLetter> {
 /// The dead letter of a misrouted record that its own partition does not take.
 fn not_forwarded(record: &Misrouted, origin: Origin, now: Timestamp) -> DeadLetter {
     let Misrouted { key, value, .. } = record;
-    let reason = Reason::TooLarge;
+    let reason = FailureReason::TooLarge;
     let sizes = sizes(key.len(), value.len());
     let detail: Arc<str> = format!("{} refused it for its size; {sizes}", origin.lane.topic()).into();
     let record = Unusable {

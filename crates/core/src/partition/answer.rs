@@ -20,7 +20,7 @@ use crate::patient::digests::PersonDigests;
 use crate::patient::{HealthFlowPatientId, Link, LinkOrigin};
 use crate::retry::WaitReason;
 use crate::state::Suspicion;
-use crate::sync::{Disposition, Outcome, Reason, SyncedOutcome};
+use crate::sync::{Disposition, FailureReason, Outcome, SyncedOutcome};
 
 impl Task {
     /// A call of a job ended; it may be told to wait.
@@ -99,7 +99,7 @@ impl Task {
             }
             Err(Fault::Throttled { .. } | Fault::Unauthorised) => {}
             Err(Fault::Refused { fields, .. }) => {
-                self.reject_version(key, job, (flight.version, Reason::Rejected), &fields, turn);
+                self.reject_version(key, job, (flight.version, FailureReason::Rejected), &fields, turn);
             }
             Ok(_) => self.read_failed(key, job, WaitReason::Unreadable, turn),
             Err(fault) => self.read_failed(key, job, WaitReason::from(&fault), turn),
@@ -134,7 +134,7 @@ impl Task {
         &mut self,
         key: &BookingKey,
         job: &mut Job,
-        (version, reason): (u64, Reason),
+        (version, reason): (u64, FailureReason),
         fields: &[String],
         turn: &mut Turn<'_>,
     ) {
@@ -143,7 +143,7 @@ impl Task {
             return self.try_again_later(key, job, WaitReason::InDoubt, doubt.quiet_at, turn);
         }
         let detail = match reason {
-            Reason::SlotTaken => Arc::from("the slot is taken; book another one"),
+            FailureReason::SlotTaken => Arc::from("the slot is taken; book another one"),
             _ if fields.is_empty() => Arc::from("HealthFlow refuses it and names no field"),
             _ => Arc::from(format!("HealthFlow refuses {}", fields.join(", "))),
         };
@@ -179,7 +179,13 @@ impl Task {
                 self.close(&(&patient).into());
                 let woken = self.newcomers.never_happened(&patient);
                 self.jobs.look_again_all(woken);
-                self.reject_version(key, job, (flight.version, Reason::Rejected), &fields_of(&fault), turn);
+                self.reject_version(
+                    key,
+                    job,
+                    (flight.version, FailureReason::Rejected),
+                    &fields_of(&fault),
+                    turn,
+                );
             }
             FaultOutcome::InDoubt => {
                 self.ledger.change_patient(&patient).last_write_at = turn.now;
@@ -259,7 +265,13 @@ impl Task {
                     Fault::SlotTaken => self.slot_taken(key, job, flight, turn),
                     _ => {
                         let fields = fields_of(&fault);
-                        self.reject_version(key, job, (flight.version, Reason::Rejected), &fields, turn);
+                        self.reject_version(
+                            key,
+                            job,
+                            (flight.version, FailureReason::Rejected),
+                            &fields,
+                            turn,
+                        );
                     }
                 }
             }

@@ -12,7 +12,7 @@ use crate::partition::task::{Task, Turn};
 use crate::patient::digests::Likeness;
 use crate::patient::{HealthFlowPatientId, Link, LinkOrigin};
 use crate::retry::WaitReason;
-use crate::sync::{Outcome, Reason};
+use crate::sync::{Outcome, ReviewReason};
 use crate::time::Timestamp;
 
 /// The field of an appointment that names its patient, as HealthFlow's refusals name it.
@@ -122,7 +122,7 @@ impl Task {
         job.charts.clear();
         job.forget_search();
         if booking.patient.healthflow_patient_id == flight.patient_id {
-            let outcome = Outcome::Review { reason: Reason::LinkUnknown, evidence: Vec::new() };
+            let outcome = Outcome::Review { reason: ReviewReason::LinkUnknown, evidence: Vec::new() };
             self.conclude(key, job, booking.version, outcome, turn);
         } else {
             self.count_attempt(job, turn.now);

@@ -14,7 +14,7 @@ use crate::retry::WaitReason;
 use crate::retry::deadline::{Patience, leave_out};
 use crate::retry::schedule::delay_ms;
 use crate::state::{Parked, ParkingPlace, Suspicion};
-use crate::sync::{Disposition, Outcome, Reason, SyncedOutcome};
+use crate::sync::{Disposition, FailureReason, Outcome, ReviewReason, SyncedOutcome};
 use crate::time::Timestamp;
 
 impl Task {
@@ -70,7 +70,7 @@ impl Task {
     /// its patient stays a doubt until it is quiet, for other people wait for that (rule W7).
     pub(super) fn give_up(&mut self, key: &BookingKey, job: &mut Job, version: Version, turn: &mut Turn<'_>) {
         self.intents.forget(key);
-        let outcome = Outcome::Review { reason: Reason::CrashSuspect, evidence: Vec::new() };
+        let outcome = Outcome::Review { reason: ReviewReason::CrashSuspect, evidence: Vec::new() };
         self.conclude(key, job, version, outcome, turn);
     }
 
@@ -101,7 +101,7 @@ impl Task {
         &mut self,
         key: &BookingKey,
         in_hand: InHand,
-        reason: Reason,
+        reason: ReviewReason,
         evidence: Vec<crate::patient::decide::Evidence>,
         turn: &mut Turn<'_>,
     ) {
@@ -117,7 +117,7 @@ impl Task {
             self.ledger.change_booking(key).lone_review = booking.version;
         }
         // Which appointment is meant is a question about this booking only.
-        if reason != Reason::AmbiguousAppointment && !reason.holds_nobody_else() {
+        if reason != ReviewReason::AmbiguousAppointment && !reason.holds_nobody_else() {
             self.ledger.change_patient(&booking.patient_key()).held_by = Some(key.booking.clone());
         }
         self.outbox.tell(Fact::BookingHeld { key: key.clone(), version: booking.version, reason });
@@ -135,7 +135,7 @@ impl Task {
         &mut self,
         key: &BookingKey,
         in_hand: InHand,
-        (reason, disposition, detail): (Reason, Disposition, Arc<str>),
+        (reason, disposition, detail): (FailureReason, Disposition, Arc<str>),
         turn: &Turn<'_>,
     ) {
         let booking = &in_hand.booking;
@@ -303,13 +303,13 @@ impl Task {
         }
     }
 
-    fn time_is_up(&self, key: &BookingKey, in_hand: &InHand, turn: &Turn<'_>) -> Option<Reason> {
+    fn time_is_up(&self, key: &BookingKey, in_hand: &InHand, turn: &Turn<'_>) -> Option<FailureReason> {
         let booking = &in_hand.booking;
         if self.is_in_doubt(key, &booking.patient_key()) {
             return None;
         }
         if booking.visit.start <= turn.now && planted!(turn.settings, GivenUpAtTheFirstHiccup) {
-            return Some(Reason::VisitBegun);
+            return Some(FailureReason::VisitBegun);
         }
         let patience = Patience {
             max_age_ms: turn.settings.retry_max_age_ms,
@@ -332,7 +332,7 @@ impl Task {
         }
         let why = &over.schedule.last_error;
         let detail = Arc::from(format!("last error {why}; redrive it once the cause is gone"));
-        let (reason, disposition) = (Reason::AgeExhausted, Disposition::Exhausted);
+        let (reason, disposition) = (FailureReason::AgeExhausted, Disposition::Exhausted);
         Some((over.booking.version, Outcome::Failed { reason, disposition, detail }))
     }
 

@@ -9,7 +9,7 @@ use crate::partition::job::{Flight, Job};
 use crate::partition::task::{Task, Turn};
 use crate::patient::LinkOrigin;
 use crate::retry::WaitReason;
-use crate::sync::Reason;
+use crate::sync::FailureReason;
 use crate::time::Timestamp;
 
 impl Task {
@@ -42,7 +42,7 @@ impl Task {
         // A cancellation names the patient that the appointment stands for: there is nobody else to name.
         if booking.status == BookingStatus::Cancelled {
             let fields = ["patient_id: not_found".to_owned()];
-            return self.reject_version(key, job, (flight.version, Reason::Rejected), &fields, turn);
+            return self.reject_version(key, job, (flight.version, FailureReason::Rejected), &fields, turn);
         }
         let patient = booking.patient_key();
         let Some((link, sent_at)) = self

@@ -12,7 +12,7 @@ use crate::partition::task::Task;
 use crate::patient::digests::{Likeness, PersonDigests};
 use crate::patient::{Candidate, HealthFlowPatientId, Link, Person};
 use crate::settings::Settings;
-use crate::sync::{Knowledge, Outcome, Reason, Step, next_step};
+use crate::sync::{Knowledge, Outcome, ReviewReason, Step, next_step};
 
 impl Task {
     /// Whether the open creation of the patient of `booking` was decided for somebody who agrees with it in nothing.
@@ -69,5 +69,5 @@ fn its_chart(booking: &Booking, id: HealthFlowPatientId) -> Candidate {
 
 /// Deciding about a booking panicked: a person must look at it, and at us (rule K6).
 fn a_defect() -> Step {
-    Step::Finish(Outcome::Review { reason: Reason::Defect, evidence: Vec::new() })
+    Step::Finish(Outcome::Review { reason: ReviewReason::Defect, evidence: Vec::new() })
 }

@@ -10,7 +10,7 @@ use crate::partition::subject::Subject;
 use crate::partition::task::Task;
 use crate::settings::Settings;
 use crate::state::ParkingPlace;
-use crate::sync::{Disposition, Reason};
+use crate::sync::{Disposition, FailureReason};
 use crate::time::Timestamp;
 
 const DETAIL: &str =
@@ -70,7 +70,7 @@ impl Task {
         state.answered.insert(version, bytes_max);
         state.last_day = state.last_day.max(now.day());
         let placed_ids = state.placed_ids();
-        let (reason, disposition) = (Reason::RecordLost, Disposition::Operator);
+        let (reason, disposition) = (FailureReason::RecordLost, Disposition::Operator);
         self.outbox.tell(Fact::BookingFailed {
             key: Some(key.clone()),
             origin: None,

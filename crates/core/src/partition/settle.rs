@@ -16,7 +16,7 @@ use crate::patient::{Candidate, Person};
 use crate::retry::schedule::delay_ms;
 use crate::state::WriteOperation;
 use crate::sync::step::look_up_patient;
-use crate::sync::{Outcome, Reason};
+use crate::sync::{Outcome, ReviewReason};
 use crate::time::Timestamp;
 
 /// How a doubt that is quiet is settled.
@@ -211,7 +211,7 @@ impl Task {
         };
         self.intents.forget(key);
         turn.facts.push_back(Fact::DoubtSettled { key: Some(key.clone()), found: None });
-        let outcome = Outcome::Review { reason: Reason::AmbiguousAppointment, evidence: Vec::new() };
+        let outcome = Outcome::Review { reason: ReviewReason::AmbiguousAppointment, evidence: Vec::new() };
         self.conclude(key, job, version, outcome, turn);
     }
 

@@ -15,7 +15,7 @@ use crate::partition::task::{Task, Turn};
 use crate::retry::WaitReason;
 use crate::retry::deadline::leave_out;
 use crate::state::{BookingState, ParkingPlace};
-use crate::sync::{Outcome, Reason, SyncedOutcome};
+use crate::sync::{FailureReason, Outcome, SyncedOutcome};
 use crate::time::Timestamp;
 
 /// How many places an appointment may stand in, as far as is remembered: each write in doubt may add one.
@@ -327,7 +327,7 @@ impl Task {
             let key = key.clone();
             turn.facts.push_back(Fact::SlotAwaitedInVain { key, version: flight.version, is_cycle });
         }
-        self.reject_version(key, job, (flight.version, Reason::SlotTaken), &[], turn);
+        self.reject_version(key, job, (flight.version, FailureReason::SlotTaken), &[], turn);
     }
 }
 

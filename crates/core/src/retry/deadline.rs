@@ -4,7 +4,7 @@
 
 use crate::booking::{Booking, BookingStatus, Source};
 use crate::event::Schedule;
-use crate::sync::Reason;
+use crate::sync::FailureReason;
 use crate::time::Timestamp;
 
 /// How long a version is tried.
@@ -18,15 +18,15 @@ pub struct Patience {
 
 impl Patience {
     /// Whether a version that has just failed again has been tried for long enough, and why.
-    pub fn is_over(self, booking: &Booking, schedule: &Schedule, now: Timestamp) -> Option<Reason> {
+    pub fn is_over(self, booking: &Booking, schedule: &Schedule, now: Timestamp) -> Option<FailureReason> {
         let since = schedule.first_failed_at?;
         if now.since_ms(since) >= self.max_age_ms {
-            Some(Reason::AgeExhausted)
+            Some(FailureReason::AgeExhausted)
         } else if is_for_its_visit(booking)
             && since <= booking.visit.start
             && booking.visit.start.plus_ms(self.visit_grace_ms) <= now
         {
-            Some(Reason::VisitBegun)
+            Some(FailureReason::VisitBegun)
         } else {
             None
         }

@@ -4,5 +4,5 @@ pub mod outcome;
 pub mod step;
 mod who;
 
-pub use outcome::{Disposition, Outcome, Reason, SyncedOutcome};
+pub use outcome::{Disposition, FailureReason, Outcome, ReviewReason, SyncedOutcome};
 pub use step::{Knowledge, Step, next_step};

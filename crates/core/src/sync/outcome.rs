@@ -13,14 +13,14 @@ pub enum Outcome {
     /// A person must decide first, who the patient is or which appointment is meant: `appointments.review`.
     Review {
         /// Why.
-        reason: Reason,
+        reason: ReviewReason,
         /// How the candidates compare.
         evidence: Vec<Evidence>,
     },
     /// It will never succeed: `appointments.failed`.
     Failed {
         /// Why.
-        reason: Reason,
+        reason: FailureReason,
         /// What an operator does with it.
         disposition: Disposition,
         /// One clause for a person: the field and the rule, never a value.
@@ -45,8 +45,8 @@ coded! {
 }
 
 coded! {
-    /// Why a booking failed or waits: stable codes, documented in `docs/reasons.md`.
-    pub enum Reason {
+    /// Why a booking failed: stable codes, documented in `docs/reasons.md`.
+    pub enum FailureReason {
         /// The record is not Avro in a schema we can read.
         Undecodable = "UNDECODABLE",
         /// The record has no usable identity: no key, no value, or ids that are empty or contradict each other.
@@ -61,6 +61,18 @@ coded! {
         AgeExhausted = "AGE_EXHAUSTED",
         /// It was tried in vain since before the visit began.
         VisitBegun = "VISIT_BEGUN",
+        /// Workers ended again and again while they read this record alone.
+        CrashSuspect = "CRASH_SUSPECT",
+        /// It waited in the retry topic, and its record there was deleted with the topic or by hand.
+        RecordLost = "RECORD_LOST",
+        /// The record is too large to be written again.
+        TooLarge = "TOO_LARGE",
+    }
+}
+
+coded! {
+    /// Why a booking waits for a person: stable codes, documented in `docs/reasons.md`.
+    pub enum ReviewReason {
         /// Several patients in HealthFlow, or one that is only similar, could be this person.
         AmbiguousPatient = "AMBIGUOUS_PATIENT",
         /// DentScheduler sent a HealthFlow id along that differs from the one we know.
@@ -69,16 +81,12 @@ coded! {
         LinkMismatch = "LINK_MISMATCH",
         /// HealthFlow does not know the id that DentScheduler sent along, or refuses it.
         LinkUnknown = "LINK_UNKNOWN",
+        /// The answer to a create was lost, and HealthFlow does not show which appointment is this booking's.
+        AmbiguousAppointment = "AMBIGUOUS_APPOINTMENT",
         /// Workers ended again and again while this booking ran alone.
         CrashSuspect = "CRASH_SUSPECT",
         /// Deciding about this booking failed in an unforeseen way.
         Defect = "DEFECT",
-        /// The answer to a create was lost, and HealthFlow does not show which appointment is this booking's.
-        AmbiguousAppointment = "AMBIGUOUS_APPOINTMENT",
-        /// It waited in the retry topic, and its record there was deleted with the topic or by hand.
-        RecordLost = "RECORD_LOST",
-        /// The record is too large to be written again.
-        TooLarge = "TOO_LARGE",
     }
 }
 
@@ -96,23 +104,12 @@ coded! {
     }
 }
 
-impl Reason {
+impl ReviewReason {
     /// Whether the question concerns only this version: no other booking waits for the answer. Each other booking of the
     /// patient is compared for itself.
     pub const fn holds_nobody_else(self) -> bool {
-        matches!(self, Reason::LinkMismatch | Reason::LinkUnknown)
+        matches!(self, ReviewReason::LinkMismatch | ReviewReason::LinkUnknown)
     }
-
-    /// The reasons to hold a version for a person's decision.
-    pub const HELD: [Reason; 7] = [
-        Reason::AmbiguousPatient,
-        Reason::LinkConflict,
-        Reason::LinkMismatch,
-        Reason::LinkUnknown,
-        Reason::AmbiguousAppointment,
-        Reason::CrashSuspect,
-        Reason::Defect,
-    ];
 }
 
 #[cfg(test)]
@@ -125,8 +122,15 @@ mod tests {
     fn every_reason_has_its_section() {
         let page = include_str!("../../../../docs/reasons.md");
         let sections: Vec<&str> = page.split("\n## ").skip(1).collect();
-        let documented: Vec<&str> = sections.iter().filter_map(|section| section.lines().next()).collect();
-        assert_eq!(documented, Reason::ALL.map(Reason::code));
+        let mut documented: Vec<&str> =
+            sections.iter().filter_map(|section| section.lines().next()).collect();
+        documented.sort_unstable();
+        let failures = FailureReason::ALL.map(FailureReason::code);
+        let codes = failures.into_iter().chain(ReviewReason::ALL.map(ReviewReason::code));
+        assert_eq!(
+            documented,
+            codes.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+        );
         for section in sections {
             assert!(section.contains("**To do:**"), "{section}");
         }
@@ -134,7 +138,10 @@ mod tests {
 
     #[test]
     fn codes_are_what_serde_writes() {
-        for reason in Reason::ALL {
+        for reason in FailureReason::ALL {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.code());
+        }
+        for reason in ReviewReason::ALL {
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.code());
         }
         for outcome in SyncedOutcome::ALL {

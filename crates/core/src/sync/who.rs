@@ -10,7 +10,7 @@ use crate::patient::digests::{Likeness, PersonDigests};
 use crate::patient::search::Search;
 use crate::patient::{Candidate, HealthFlowPatientId, Link, LinkOrigin, Person, description};
 use crate::sync::step::create_patient;
-use crate::sync::{Knowledge, Outcome, Reason, Step};
+use crate::sync::{Knowledge, Outcome, ReviewReason, Step};
 use crate::time::Timestamp;
 
 /// Who the booking is for, or what to do to find out.
@@ -77,7 +77,9 @@ fn linked(booking: &Booking, known: &Knowledge<'_>, link: &Link) -> Who {
         },
         None | Some(Likeness::Renamed) => remembered(digests),
         Some(Likeness::Same | Likeness::OtherBirthday) => Who::Known(id.clone()),
-        Some(Likeness::Stranger) => Who::Next(review(Reason::LinkMismatch, vec![agrees_in_nothing(link)])),
+        Some(Likeness::Stranger) => {
+            Who::Next(review(ReviewReason::LinkMismatch, vec![agrees_in_nothing(link)]))
+        }
     }
 }
 
@@ -86,9 +88,9 @@ fn sent(booking: &Booking, known: &Knowledge<'_>, id: HealthFlowPatientId) -> St
     match chart(booking, known, &id) {
         Chart::Unread(read) => *read,
         Chart::Theirs => remember(booking, id, LinkOrigin::Provided),
-        Chart::Nobody => review(Reason::LinkUnknown, Vec::new()),
+        Chart::Nobody => review(ReviewReason::LinkUnknown, Vec::new()),
         Chart::Stranger(chart) => {
-            review(Reason::LinkMismatch, vec![evidence(&Person::from(&booking.patient), chart)])
+            review(ReviewReason::LinkMismatch, vec![evidence(&Person::from(&booking.patient), chart)])
         }
     }
 }
@@ -107,7 +109,7 @@ fn conflicting(booking: &Booking, known: &Knowledge<'_>, link: &Link, sent: Heal
             let person = Person::from(&booking.patient);
             let charts = [&sent, &link.healthflow_patient_id];
             let charts = charts.into_iter().filter_map(|id| known.charts.get(id)?.as_ref());
-            review(Reason::LinkConflict, charts.map(|chart| evidence(&person, chart)).collect())
+            review(ReviewReason::LinkConflict, charts.map(|chart| evidence(&person, chart)).collect())
         }
     }
 }
@@ -155,15 +157,15 @@ fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
     match decision() {
         Decision::Match(id) => found(booking, &person, id, candidates),
         // The patient may be among the charts that were not read.
-        Decision::New if search.is_incomplete => review(Reason::AmbiguousPatient, Vec::new()),
+        Decision::New if search.is_incomplete => review(ReviewReason::AmbiguousPatient, Vec::new()),
         // The patient may exist already under another description: only a person can decide.
         Decision::New
             if known.unseen.is_some_and(|sent| sent != description::fingerprint(&booking.patient)) =>
         {
-            review(Reason::AmbiguousPatient, Vec::new())
+            review(ReviewReason::AmbiguousPatient, Vec::new())
         }
         Decision::New => Step::Ask(create_patient(booking, known.patient_incarnation)),
-        Decision::Review(evidence) => review(Reason::AmbiguousPatient, evidence),
+        Decision::Review(evidence) => review(ReviewReason::AmbiguousPatient, evidence),
     }
 }
 
@@ -172,7 +174,7 @@ fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
 fn found(booking: &Booking, person: &Person, id: HealthFlowPatientId, candidates: &[Candidate]) -> Step {
     let chart = candidates.iter().find(|candidate| candidate.id.as_ref() == Some(&id));
     match chart.filter(|chart| !agrees_in_something(person, &chart.person)) {
-        Some(chart) => review(Reason::LinkMismatch, vec![evidence(person, chart)]),
+        Some(chart) => review(ReviewReason::LinkMismatch, vec![evidence(person, chart)]),
         None => remember(booking, id, LinkOrigin::Found),
     }
 }
@@ -182,6 +184,6 @@ fn remember(booking: &Booking, healthflow_patient_id: HealthFlowPatientId, origi
     Step::Remember(Link { healthflow_patient_id, origin, digests, outranks: None })
 }
 
-fn review(reason: Reason, evidence: Vec<Evidence>) -> Step {
+fn review(reason: ReviewReason, evidence: Vec<Evidence>) -> Step {
     Step::Finish(Outcome::Review { reason, evidence })
 }

@@ -11,7 +11,7 @@ use healthflow_core::event::{Arrival, Outgoing, RetryEntry, ReviewCase};
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::patient::decide::Agreement;
 use healthflow_core::state::{StateRecord, TaskState};
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::ReviewReason;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
 use healthflow_proof::promises::results::{Outcome, one_result};
@@ -108,7 +108,7 @@ impl Kafka {
 
 /// Only they are held in a small world: all is equal but for a mark or the sex.
 fn is_about_near_twins(case: &ReviewCase) -> bool {
-    case.reason == Reason::AmbiguousPatient
+    case.reason == ReviewReason::AmbiguousPatient
         && case.evidence.iter().all(|one| {
             one.given_name_without_marks == Agreement::Equal
                 && (one.given_name == Agreement::Differs || one.sex == Agreement::Differs)

@@ -6,7 +6,7 @@ use healthflow_core::healthflow::fault::{Missing, NotSent};
 use healthflow_core::healthflow::pages::PAGES_MAX;
 use healthflow_core::healthflow::{Answer, Fault, Operation, Request};
 use healthflow_core::settings::GuardMode;
-use healthflow_core::sync::{Disposition, Reason};
+use healthflow_core::sync::{Disposition, FailureReason};
 
 use crate::desk::*;
 
@@ -60,7 +60,7 @@ fn a_refusal_is_final_and_names_the_fields() {
     let (mut desk, call) = asked();
     desk.answer(&call, Err(Fault::Refused { status: 422, fields: vec!["provider_id: unknown".into()] }));
     let letter = desk.dead_letters().pop().expect("it is dead-lettered");
-    assert_eq!((letter.reason, letter.disposition), (Reason::Rejected, Disposition::Rejected));
+    assert_eq!((letter.reason, letter.disposition), (FailureReason::Rejected, Disposition::Rejected));
     assert!(letter.detail.contains("provider_id: unknown"));
     desk.expect_silence();
 }
@@ -69,7 +69,7 @@ fn a_refusal_is_final_and_names_the_fields() {
 fn a_taken_slot_is_final() {
     let (mut desk, call) = asked();
     desk.answer(&call, Err(Fault::SlotTaken));
-    assert_eq!(desk.dead_letters().pop().map(|letter| letter.reason), Some(Reason::SlotTaken));
+    assert_eq!(desk.dead_letters().pop().map(|letter| letter.reason), Some(FailureReason::SlotTaken));
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn a_cancellation_for_a_patient_who_is_gone_is_final() {
     desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
     desk.arrive(cancelled(a_booking("b", 2)));
     desk.expect_and_answer(Operation::UpdateAppointment, Err(Fault::NotFound(Missing::Patient)));
-    assert_eq!(desk.dead_letters().pop().map(|letter| letter.reason), Some(Reason::Rejected));
+    assert_eq!(desk.dead_letters().pop().map(|letter| letter.reason), Some(FailureReason::Rejected));
     desk.expect_silence();
 }
 

@@ -6,12 +6,12 @@ use healthflow_core::event::{Arrival, Identity, Misrouted, Origin, Outgoing, Unu
 use healthflow_core::fact::Fact;
 use healthflow_core::healthflow::Operation;
 use healthflow_core::settings::GuardMode;
-use healthflow_core::sync::{Disposition, Reason};
+use healthflow_core::sync::{Disposition, FailureReason};
 use healthflow_core::topics::Lane;
 
 use crate::desk::*;
 
-pub fn poison(reason: Reason, identity: Option<Identity>) -> Arrival {
+pub fn poison(reason: FailureReason, identity: Option<Identity>) -> Arrival {
     Arrival::Unusable(Box::new(Unusable {
         raw_key: Some(b"practice-1".to_vec()),
         raw_value: Some(b"not avro".to_vec()),
@@ -24,11 +24,11 @@ pub fn poison(reason: Reason, identity: Option<Identity>) -> Arrival {
 #[test]
 fn an_undecodable_record_is_dead_lettered_with_its_bytes_and_blocks_nobody() {
     let mut desk = Desk::new(GuardMode::IdempotencyKey);
-    desk.arrive_on(Lane::Requested, poison(Reason::Undecodable, None));
+    desk.arrive_on(Lane::Requested, poison(FailureReason::Undecodable, None));
     desk.arrive(a_booking("b", 1));
     desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
     let letter = desk.dead_letters().pop().expect("a dead letter");
-    assert_eq!((letter.reason, letter.disposition), (Reason::Undecodable, Disposition::Poison));
+    assert_eq!((letter.reason, letter.disposition), (FailureReason::Undecodable, Disposition::Poison));
     assert_eq!(letter.origin.map(|origin| (origin.lane, origin.offset)), Some((Lane::Requested, 0)));
     assert_eq!(desk.offsets[&Lane::Requested], 2);
 }
@@ -37,8 +37,8 @@ fn an_undecodable_record_is_dead_lettered_with_its_bytes_and_blocks_nobody() {
 fn a_version_that_cannot_be_true_is_answered_once_and_supersedes_nothing() {
     let mut desk = Desk::new(GuardMode::IdempotencyKey);
     let identity = Identity::from(&a_booking("b", 5));
-    desk.arrive_on(Lane::Requested, poison(Reason::Impossible, Some(identity.clone())));
-    desk.arrive_on(Lane::Requested, poison(Reason::Impossible, Some(identity)));
+    desk.arrive_on(Lane::Requested, poison(FailureReason::Impossible, Some(identity.clone())));
+    desk.arrive_on(Lane::Requested, poison(FailureReason::Impossible, Some(identity)));
     desk.arrive(a_booking("b", 1));
     desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
     assert_eq!(desk.dead_letters().len(), 1);
@@ -52,7 +52,7 @@ fn a_version_that_cannot_be_true_names_what_stands_nevertheless() {
     desk.arrive(a_booking("b", 1));
     desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
     let identity = Identity::from(&a_booking("b", 2));
-    desk.arrive_on(Lane::Requested, poison(Reason::Impossible, Some(identity)));
+    desk.arrive_on(Lane::Requested, poison(FailureReason::Impossible, Some(identity)));
     let letter = desk.dead_letters().pop().expect("a dead letter");
     assert_eq!(letter.placed_ids.1.as_deref(), Some("a-1"));
 }
@@ -110,7 +110,7 @@ fn a_parked_version_whose_retry_record_cannot_be_used_any_more_still_gets_its_re
         healthflow_core::healthflow::Fault::NotSent(healthflow_core::healthflow::fault::NotSent::Connect);
     desk.expect_and_answer(Operation::CreateAppointment, Err(refused));
     let identity = Identity::from(&a_booking("b", 1));
-    desk.arrive_on(Lane::Retry, poison(Reason::Impossible, Some(identity)));
+    desk.arrive_on(Lane::Retry, poison(FailureReason::Impossible, Some(identity)));
     assert_eq!(desk.dead_letters().len(), 1);
     assert!(desk.state("b").parked.is_empty());
 }
@@ -125,7 +125,7 @@ fn an_old_retry_record_that_cannot_be_used_does_not_end_a_version_in_review() {
     while desk.reviews().is_empty() {
         desk.expect_and_answer(Operation::SearchPatients, chart("hf-9", &similar));
     }
-    desk.arrive_on(Lane::Retry, poison(Reason::Impossible, Some(Identity::from(&stranger))));
+    desk.arrive_on(Lane::Retry, poison(FailureReason::Impossible, Some(Identity::from(&stranger))));
     assert!(desk.dead_letters().is_empty());
     assert!(desk.state("b").is_in_review());
 }
@@ -137,7 +137,7 @@ fn a_record_whose_schema_is_not_known_yet_holds_the_watermark_and_nobody_else() 
     desk.arrive(a_booking("b", 1));
     desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
     assert_eq!(desk.offsets[&Lane::Requested], 0, "the one that is held is not lost");
-    desk.arrive_late(Lane::Requested, 0, poison(Reason::Undecodable, None));
+    desk.arrive_late(Lane::Requested, 0, poison(FailureReason::Undecodable, None));
     assert_eq!((desk.offsets[&Lane::Requested], desk.dead_letters().len()), (2, 1));
 }
 

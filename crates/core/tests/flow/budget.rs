@@ -8,7 +8,7 @@ use healthflow_core::partition::start::{Acquired, Start};
 use healthflow_core::processor::{CommitEnded, Input, Processor};
 use healthflow_core::settings::{GuardMode, Settings};
 use healthflow_core::state::TaskState;
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::FailureReason;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
 use healthflow_proof::shell::{Begun, Shell};
@@ -36,7 +36,7 @@ fn commits(tasks: i32, settings: Settings) -> BTreeMap<i32, Vec<Timestamp>> {
                 lane: Lane::Requested,
                 offset: step,
                 size_bytes: 100,
-                arrival: poison(Reason::Impossible, Some(Identity::from(&booking))),
+                arrival: poison(FailureReason::Impossible, Some(Identity::from(&booking))),
             };
             processor.handle(arrived, now);
         }

@@ -10,7 +10,7 @@ use healthflow_core::state::{
     BookingState, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion, TaskState,
     WriteIntent, WriteOperation,
 };
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::ReviewReason;
 use healthflow_core::topics::Lane;
 
 use crate::desk::*;
@@ -76,7 +76,7 @@ fn a_booking_that_kills_every_worker_goes_to_review_and_its_neighbours_do_not() 
     read_again(&mut desk, &bookings);
     desk.expect_silence();
     let review = desk.reviews().pop().expect("the killer waits for a person");
-    assert_eq!((review.booking.key.booking.as_str(), review.reason), ("killer", Reason::CrashSuspect));
+    assert_eq!((review.booking.key.booking.as_str(), review.reason), ("killer", ReviewReason::CrashSuspect));
     // Its doubt is the person's now: the next owner asks nothing either.
     assert!(desk.state("killer").is_in_review());
     desk = desk.crash(GUARD);
@@ -131,7 +131,7 @@ fn a_creation_that_kills_makes_other_unknown_people_wait_until_it_is_quiet() {
     let mut desk = Desk::acquired(GUARD, state, BTreeMap::new(), START);
     desk.arrive(grace);
     desk.pass_ms(1_000);
-    assert_eq!(desk.reviews()[0].reason, Reason::CrashSuspect);
+    assert_eq!(desk.reviews()[0].reason, ReviewReason::CrashSuspect);
     desk.arrive(a_booking_of("c", a_patient("q", "Grace", "Hopper")));
     desk.pass_ms(QUIET_MS - 2_000);
     desk.expect_silence();
@@ -185,7 +185,7 @@ fn a_booking_that_kills_by_its_update_goes_to_review_though_every_life_settles_i
     }
     desk.expect_silence();
     let review = desk.reviews().pop().expect("it waits for a person");
-    assert_eq!((review.booking.version, review.reason), (2, Reason::CrashSuspect));
+    assert_eq!((review.booking.version, review.reason), (2, ReviewReason::CrashSuspect));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use healthflow_core::event::{Arrival, RetryEntry};
 use healthflow_core::healthflow::fault::NotSent;
 use healthflow_core::healthflow::{Fault, Operation};
 use healthflow_core::settings::GuardMode;
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::FailureReason;
 use healthflow_core::topics::Lane;
 
 use crate::desk::*;
@@ -29,7 +29,7 @@ fn asked(desk: &Desk, visit_in_ms: i64, asked_in_ms: i64) -> Booking {
     booking
 }
 
-fn reasons(desk: &Desk) -> Vec<Reason> {
+fn reasons(desk: &Desk) -> Vec<FailureReason> {
     desk.dead_letters().iter().map(|letter| letter.reason).collect()
 }
 
@@ -121,7 +121,7 @@ fn a_live_booking_that_fails_since_before_its_visit_is_given_up_after_the_grace(
     desk.arrive(booking);
     desk.expect_and_answer(Operation::CreateAppointment, no_connection());
     fail_for_ms(&mut desk, 2 * HOUR_MS);
-    assert_eq!(reasons(&desk), [Reason::VisitBegun]);
+    assert_eq!(reasons(&desk), [FailureReason::VisitBegun]);
     let grace_ms = settings(GUARD).retry_visit_grace_ms;
     let letter = desk.dead_letters().pop().expect("it was given up");
     assert!(letter.finished_at >= start.plus_ms(grace_ms), "not before the grace is over");
@@ -159,7 +159,7 @@ fn days_in_which_nobody_tried_do_not_make_a_version_too_old() {
     desk.expect_and_answer(Operation::CreateAppointment, no_connection());
     assert_eq!(reasons(&desk), []);
     fail_for_ms(&mut desk, 4 * DAY_MS);
-    assert_eq!(reasons(&desk), [Reason::AgeExhausted], "but time in which it failed does");
+    assert_eq!(reasons(&desk), [FailureReason::AgeExhausted], "but time in which it failed does");
 }
 
 /// The next owner, where another booking's review holds the patient, or none does any more.
@@ -212,5 +212,5 @@ fn a_first_failure_in_the_future_counts_from_now() {
     desk.pass_ms(HOUR_MS);
     desk.expect_and_answer(Operation::CreateAppointment, no_connection());
     fail_for_ms(&mut desk, 4 * DAY_MS);
-    assert_eq!(reasons(&desk), [Reason::AgeExhausted]);
+    assert_eq!(reasons(&desk), [FailureReason::AgeExhausted]);
 }

@@ -8,7 +8,7 @@ use healthflow_core::patient::digests::{Likeness, PersonDigests};
 use healthflow_core::patient::{Link, LinkOrigin, Person};
 use healthflow_core::settings::GuardMode;
 use healthflow_core::state::{PatientState, StateRecord, TaskState};
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::ReviewReason;
 
 use crate::desk::*;
 
@@ -56,7 +56,7 @@ fn somebody_else_under_a_known_id_goes_to_review_and_nothing_into_that_chart() {
     desk.arrive(version_of("b", 1, boris()));
     desk.expect_silence();
     let case = desk.reviews().pop().expect("a person must look");
-    assert_eq!((case.reason, case.booking.key.booking.as_str()), (Reason::LinkMismatch, "b"));
+    assert_eq!((case.reason, case.booking.key.booking.as_str()), (ReviewReason::LinkMismatch, "b"));
     let [evidence] = &case.evidence[..] else { panic!("{:?}", case.evidence) };
     assert_eq!(evidence.healthflow_patient_id.as_deref(), Some("hf-9"));
     assert_eq!([evidence.family_name, evidence.date_of_birth], [Agreement::Differs; 2]);
@@ -110,7 +110,7 @@ fn a_patient_found_by_search_is_linked_for_whom_it_was_found() {
     desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
     desk.arrive(version_of("b", 1, boris()));
     desk.expect_silence();
-    assert_eq!(desk.reviews().pop().map(|case| case.reason), Some(Reason::LinkMismatch));
+    assert_eq!(desk.reviews().pop().map(|case| case.reason), Some(ReviewReason::LinkMismatch));
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_creation_in_doubt_is_repeated_only_for_whom_it_was_decided() {
     assert_eq!(link(&desk).map(|link| link.origin), Some(LinkOrigin::Created));
     desk.bring_back();
     desk.expect_silence();
-    assert_eq!(desk.reviews().pop().map(|case| case.reason), Some(Reason::LinkMismatch));
+    assert_eq!(desk.reviews().pop().map(|case| case.reason), Some(ReviewReason::LinkMismatch));
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn a_cancellation_passes_the_review_that_holds_its_patient() {
     conflicting.patient.healthflow_patient_id = Some("hf-2".into());
     desk.arrive(conflicting);
     desk.expect_silence();
-    assert_eq!(desk.reviews().pop().map(|case| case.reason), Some(Reason::LinkConflict));
+    assert_eq!(desk.reviews().pop().map(|case| case.reason), Some(ReviewReason::LinkConflict));
     desk.arrive(version_of("a", 2, ada()));
     desk.expect_silence();
     assert_eq!(&*desk.retries().pop().expect("it waits").schedule.last_error, "held_by_review");
@@ -257,8 +257,8 @@ fn a_doubt_goes_to_a_person_although_an_older_version_is_in_review() {
     desk.bring_back();
     desk.expect_and_answer(Operation::FindAppointment, appointments(&["a-7", "a-8"]));
     desk.expect_silence();
-    let reasons: Vec<Reason> = desk.reviews().iter().map(|case| case.reason).collect();
-    assert_eq!(reasons, [Reason::LinkMismatch, Reason::AmbiguousAppointment]);
+    let reasons: Vec<ReviewReason> = desk.reviews().iter().map(|case| case.reason).collect();
+    assert_eq!(reasons, [ReviewReason::LinkMismatch, ReviewReason::AmbiguousAppointment]);
     let state = desk.state("b");
     assert!(state.intent.is_some() && state.leaves_write_to_a_person());
 }

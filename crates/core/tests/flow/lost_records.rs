@@ -11,7 +11,7 @@ use healthflow_core::life::LaneEnd;
 use healthflow_core::partition::start::mark_lost;
 use healthflow_core::processor::{Effect, Input};
 use healthflow_core::settings::GuardMode;
-use healthflow_core::sync::{Disposition, Reason};
+use healthflow_core::sync::{Disposition, FailureReason};
 
 use crate::desk::*;
 
@@ -27,7 +27,7 @@ fn after_the_retry_topic_is_gone(desk: &Desk, guard: GuardMode) -> Desk {
 /// The versions that were dead-lettered because their record is gone.
 fn lost(desk: &Desk) -> Vec<(String, u64)> {
     let letters = desk.dead_letters();
-    let lost = letters.iter().filter(|letter| letter.reason == Reason::RecordLost);
+    let lost = letters.iter().filter(|letter| letter.reason == FailureReason::RecordLost);
     let name = |letter: &&healthflow_core::event::DeadLetter| {
         assert_eq!((letter.disposition, &letter.content), (Disposition::Operator, &DeadContent::Lost));
         let identity = letter.identity.clone().expect("its ids are known");

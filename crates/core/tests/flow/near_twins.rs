@@ -5,7 +5,7 @@ use healthflow_core::booking::{Patient, Sex};
 use healthflow_core::healthflow::{Operation, Request};
 use healthflow_core::patient::decide::{Agreement, Evidence};
 use healthflow_core::settings::GuardMode;
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::ReviewReason;
 
 use crate::desk::*;
 
@@ -20,7 +20,7 @@ fn reviewed(in_healthflow: &Patient, booked: Patient) -> Evidence {
     assert!(desk.state("b").is_in_review());
     assert!(desk.results().is_empty(), "neither created nor failed");
     let [case] = &desk.reviews()[..] else { panic!("one review") };
-    assert_eq!(case.reason, Reason::AmbiguousPatient);
+    assert_eq!(case.reason, ReviewReason::AmbiguousPatient);
     let [evidence] = &case.evidence[..] else { panic!("one candidate") };
     assert_eq!(evidence.healthflow_patient_id.as_deref(), Some("hf-9"));
     evidence.clone()

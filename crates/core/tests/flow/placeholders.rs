@@ -11,7 +11,7 @@ use healthflow_core::patient::decide::Agreement;
 use healthflow_core::patient::search::Pass;
 use healthflow_core::settings::{GuardMode, Settings};
 use healthflow_core::state::TaskState;
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::ReviewReason;
 
 use crate::desk::*;
 
@@ -84,7 +84,7 @@ fn two_placeholders_are_no_evidence_for_one_person() {
     let chart = a_candidate("hf-1", &patient);
     search(&mut desk, |_| Some(vec![chart.clone()]));
     let review = desk.reviews().pop().expect("a person decides");
-    assert_eq!((review.reason, review.evidence.len()), (Reason::AmbiguousPatient, 1));
+    assert_eq!((review.reason, review.evidence.len()), (ReviewReason::AmbiguousPatient, 1));
     assert_eq!(review.evidence[0].date_of_birth, Agreement::Missing);
 }
 
@@ -114,7 +114,7 @@ fn a_birthday_that_too_many_share_matches_nobody() {
         Pass::DateOfBirth(_) => None,
         _ => Some(vec![chart.clone()]),
     });
-    assert_eq!(desk.reviews().pop().map(|review| review.reason), Some(Reason::AmbiguousPatient));
+    assert_eq!(desk.reviews().pop().map(|review| review.reason), Some(ReviewReason::AmbiguousPatient));
 }
 
 /// Whoever it is may be among those that nobody has read: a person decides, at the first try and not after 72 hours.
@@ -127,7 +127,7 @@ fn a_search_that_cannot_be_read_to_its_end_goes_to_a_person_at_once() {
         assert_eq!(asked.len(), SEARCH_PAGES_MAX + 3, "{asked:?}");
         assert_eq!(too_wide(&desk), [wide]);
         let review = desk.reviews().pop().expect("a person decides");
-        assert_eq!((review.reason, review.evidence.len()), (Reason::AmbiguousPatient, 0));
+        assert_eq!((review.reason, review.evidence.len()), (ReviewReason::AmbiguousPatient, 0));
         assert!(desk.retries().is_empty() && desk.calls.is_empty());
     }
 }
@@ -179,7 +179,7 @@ fn a_link_of_a_patient_with_a_placeholder_is_believed_by_the_name_alone() {
     // The same placeholder under the same id makes nobody the same.
     desk.arrive(a_booking_of("e", unknown_birthday("p", "Alan", "Turing")));
     desk.expect_silence();
-    assert_eq!(desk.reviews().pop().map(|review| review.reason), Some(Reason::LinkMismatch));
+    assert_eq!(desk.reviews().pop().map(|review| review.reason), Some(ReviewReason::LinkMismatch));
 }
 
 /// Goal: a search has an end also where HealthFlow is slow: one that took too long to be believed is begun again with twice as

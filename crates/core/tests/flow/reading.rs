@@ -6,7 +6,7 @@ use healthflow_core::partition::reading::Release;
 use healthflow_core::processor::{Effect, Input};
 use healthflow_core::settings::GuardMode;
 use healthflow_core::state::{ReadMark, ReadingState, TaskPositions, TaskState};
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::FailureReason;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
 
@@ -36,7 +36,7 @@ pub fn hold(desk: &mut Desk, lane: Lane) {
 /// The record is decoded, and harms nobody.
 fn decode(desk: &mut Desk) {
     let (raw_key, raw_value) = (Some(b"pr-0".to_vec()), Some(b"nonsense".to_vec()));
-    let (reason, detail) = (Reason::Undecodable, "nonsense".into());
+    let (reason, detail) = (FailureReason::Undecodable, "nonsense".into());
     let unusable = Unusable { raw_key, raw_value, reason, detail, identity: None };
     desk.arrive_late(Lane::Retry, 0, Arrival::Unusable(Box::new(unusable)));
 }

@@ -8,7 +8,7 @@ use healthflow_core::fact::Fact;
 use healthflow_core::healthflow::fault::NotSent;
 use healthflow_core::healthflow::{Fault, Operation};
 use healthflow_core::settings::GuardMode;
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::FailureReason;
 use healthflow_core::topics::Lane;
 
 use crate::bad_input::poison;
@@ -52,13 +52,13 @@ fn publish(desk: &mut Desk, entry: RetryEntry) {
 #[test]
 fn a_record_that_was_not_understood_gets_one_result_however_often_it_is_published_again() {
     let mut desk = Desk::new(GUARD);
-    desk.arrive_on(Lane::Requested, poison(Reason::Undecodable, None));
+    desk.arrive_on(Lane::Requested, poison(FailureReason::Undecodable, None));
     desk.arrive(a_booking("b", 1));
     desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
     desk.arrive(a_booking("b", 1));
     assert_eq!(finals(&desk), [(1, "CREATED", 0)]);
     // Another one, whose booking has a newer version by now.
-    desk.arrive_on(Lane::Requested, poison(Reason::Undecodable, None));
+    desk.arrive_on(Lane::Requested, poison(FailureReason::Undecodable, None));
     desk.arrive(a_booking("c", 2));
     desk.expect_and_answer(Operation::CreateAppointment, created("a-2"));
     for _ in 0..3 {
@@ -74,7 +74,7 @@ fn a_retry_record_that_was_not_understood_goes_on_where_it_was() {
     desk.arrive(a_booking("b", 1));
     desk.expect_and_answer(Operation::CreateAppointment, Err(Fault::NotSent(NotSent::Connect)));
     let entry = desk.retries().pop().expect("it was parked");
-    desk.arrive_on(Lane::Retry, poison(Reason::Undecodable, None));
+    desk.arrive_on(Lane::Retry, poison(FailureReason::Undecodable, None));
     desk.pass_ms(60_000);
     publish(&mut desk, entry.clone());
     desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
@@ -173,7 +173,7 @@ fn a_redriven_version_whose_record_cannot_be_used_any_more_still_gets_its_result
     publish(&mut desk, entry);
     desk.expect_and_answer(Operation::CreateAppointment, Err(Fault::NotSent(NotSent::Connect)));
     let identity = Some(Identity::from(&a_booking("b", 1)));
-    desk.arrive_on(Lane::Retry, poison(Reason::Impossible, identity));
+    desk.arrive_on(Lane::Retry, poison(FailureReason::Impossible, identity));
     assert_eq!(finals(&desk), [(1, "SLOT_TAKEN", 1), (1, "IMPOSSIBLE", 4)]);
     assert!(desk.state("b").is_answered(1) && desk.state("b").parked.is_empty());
 }
@@ -212,7 +212,7 @@ fn a_redriven_change_is_written_to_the_appointment_that_stands() {
     desk.arrive(rescheduled("b", 2));
     desk.expect_and_answer(Operation::UpdateAppointment, Err(Fault::SlotTaken));
     let letter = desk.dead_letters().pop().expect("it failed");
-    assert_eq!((letter.reason, letter.placed_ids.1.as_deref()), (Reason::SlotTaken, Some("a-1")));
+    assert_eq!((letter.reason, letter.placed_ids.1.as_deref()), (FailureReason::SlotTaken, Some("a-1")));
     let entry = redrive(&desk);
     publish(&mut desk, entry);
     desk.expect_and_answer(Operation::UpdateAppointment, updated("a-1"));

@@ -9,7 +9,7 @@ use healthflow_core::healthflow::{Fault, Operation, Reply};
 use healthflow_core::limits::FORBIDDEN_PRACTICES_MAX;
 use healthflow_core::settings::GuardMode;
 use healthflow_core::state::TaskState;
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::FailureReason;
 use healthflow_core::topics::Lane;
 
 use crate::desk::*;
@@ -134,7 +134,7 @@ fn what_a_proxy_refuses_for_ever_ends_when_its_time_is_up() {
             let begun_at = desk.now;
             let asked = live_with(&mut desk, refused, &refused_by_a_proxy());
             let letter = desk.dead_letters().pop().unwrap_or_else(|| panic!("{guard:?} {refused:?}"));
-            assert_eq!(letter.reason, Reason::AgeExhausted, "{guard:?} {refused:?}");
+            assert_eq!(letter.reason, FailureReason::AgeExhausted, "{guard:?} {refused:?}");
             assert_eq!(desk.processor.status(desk.now).open_doubts, 0, "nothing of it is in doubt");
             let lived_ms = desk.now.since_ms(begun_at);
             assert!(
@@ -159,7 +159,7 @@ fn what_is_forbidden_is_the_bookings_and_in_the_end_final() {
     desk.bring_back();
     live_with(&mut desk, Operation::CreateAppointment, &Err(Fault::Forbidden));
     let letter = desk.dead_letters().pop().expect("it ends");
-    assert_eq!(letter.reason, Reason::AgeExhausted);
+    assert_eq!(letter.reason, FailureReason::AgeExhausted);
     assert!(letter.detail.contains("forbidden"), "{}", letter.detail);
     assert_eq!(pauses(&desk), 0);
 }

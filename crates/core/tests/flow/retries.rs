@@ -4,7 +4,7 @@ use healthflow_core::event::{Arrival, RetryEntry, Schedule};
 use healthflow_core::healthflow::fault::{NotSent, Unknown};
 use healthflow_core::healthflow::{Fault, Operation};
 use healthflow_core::settings::GuardMode;
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::FailureReason;
 use healthflow_core::topics::Lane;
 
 use crate::desk::*;
@@ -93,7 +93,7 @@ fn a_booking_is_given_up_after_the_longest_age() {
         }
     }
     let letter = desk.dead_letters().pop().expect("it is given up");
-    assert_eq!(letter.reason, Reason::AgeExhausted);
+    assert_eq!(letter.reason, FailureReason::AgeExhausted);
     assert!(desk.now.since_ms(START) >= 72 * 3_600_000);
 }
 

@@ -6,7 +6,7 @@ use healthflow_core::healthflow::{Answer, AppointmentContent, Operation, Request
 use healthflow_core::patient::{Candidate, Person};
 use healthflow_core::settings::{GuardMode, Settings};
 use healthflow_core::state::TaskState;
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::ReviewReason;
 
 use crate::desk::*;
 
@@ -142,7 +142,7 @@ fn an_id_sent_along_that_is_not_the_known_one_goes_to_review() {
     desk.arrive(other);
     desk.expect_silence();
     assert_eq!(desk.reviews().len(), 1);
-    assert_eq!(desk.reviews()[0].reason, Reason::LinkConflict);
+    assert_eq!(desk.reviews()[0].reason, ReviewReason::LinkConflict);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use healthflow_core::booking::Booking;
 use healthflow_core::healthflow::{Answer, Operation, Reply, Request, Sought};
 use healthflow_core::settings::GuardMode;
 use healthflow_core::state::StateRecord;
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::ReviewReason;
 
 use crate::desk::*;
 
@@ -21,15 +21,15 @@ fn in_doubt(booking: Booking) -> Desk {
 }
 
 /// The reviews so far: booking, version, reason.
-fn reviews(desk: &Desk) -> Vec<(String, u64, Reason)> {
+fn reviews(desk: &Desk) -> Vec<(String, u64, ReviewReason)> {
     let named = |case: &healthflow_core::event::ReviewCase| {
         (case.booking.key.booking.to_string(), case.booking.version, case.reason)
     };
     desk.reviews().iter().map(named).collect()
 }
 
-fn held(booking: &str) -> (String, u64, Reason) {
-    (booking.to_owned(), 1, Reason::AmbiguousAppointment)
+fn held(booking: &str) -> (String, u64, ReviewReason) {
+    (booking.to_owned(), 1, ReviewReason::AmbiguousAppointment)
 }
 
 #[test]

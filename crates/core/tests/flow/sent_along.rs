@@ -9,7 +9,7 @@ use healthflow_core::patient::decide::Agreement;
 use healthflow_core::patient::{Link, LinkOrigin};
 use healthflow_core::settings::{GuardMode, Settings};
 use healthflow_core::state::{PatientState, StateRecord, TaskState};
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::{FailureReason, ReviewReason};
 
 use crate::desk::*;
 
@@ -78,7 +78,7 @@ fn changes(desk: &Desk) -> Vec<LinkChange> {
     desk.facts.iter().filter_map(how).collect()
 }
 
-fn reasons(desk: &Desk) -> Vec<Reason> {
+fn reasons(desk: &Desk) -> Vec<ReviewReason> {
     desk.reviews().iter().map(|case| case.reason).collect()
 }
 
@@ -124,7 +124,7 @@ fn an_id_that_nobody_knows_goes_to_review_once_that_can_be_believed_and_nobody_i
     desk.bring_back();
     desk.expect_and_answer(Operation::ReadPatient, unknown());
     desk.expect_silence();
-    assert_eq!(reasons(&desk), [Reason::LinkUnknown]);
+    assert_eq!(reasons(&desk), [ReviewReason::LinkUnknown]);
     assert!(link(&desk).is_none());
 }
 
@@ -135,7 +135,10 @@ fn the_right_id_heals_what_a_wrong_one_left_in_review() {
     desk.expect_and_answer(Operation::ReadPatient, a_chart("hf-wrong", &boris()));
     desk.expect_silence();
     let case = desk.reviews().pop().expect("a person must look");
-    assert_eq!((case.reason, case.evidence[0].date_of_birth), (Reason::LinkMismatch, Agreement::Differs));
+    assert_eq!(
+        (case.reason, case.evidence[0].date_of_birth),
+        (ReviewReason::LinkMismatch, Agreement::Differs)
+    );
     // Another booking of the patient, and the booking itself put right.
     desk.arrive(sending("c", "hf-right"));
     desk.expect_and_answer(Operation::ReadPatient, a_chart("hf-right", &ada()));
@@ -155,7 +158,7 @@ fn a_chart_of_another_practice_is_nobodys() {
     desk.bring_back();
     desk.expect_and_answer(Operation::ReadPatient, Ok(Answer::PatientRead(None)));
     desk.expect_silence();
-    assert_eq!(reasons(&desk), [Reason::LinkUnknown]);
+    assert_eq!(reasons(&desk), [ReviewReason::LinkUnknown]);
 }
 
 #[test]
@@ -182,7 +185,7 @@ fn a_refusal_that_names_the_patient_drops_only_what_was_sent_along() {
     desk.expect_and_answer(Operation::ReadPatient, a_chart("hf-1", &ada()));
     desk.expect_and_answer(Operation::CreateAppointment, refusal());
     desk.expect_silence();
-    assert_eq!((reasons(&desk), link(&desk)), (vec![Reason::LinkUnknown], None));
+    assert_eq!((reasons(&desk), link(&desk)), (vec![ReviewReason::LinkUnknown], None));
     assert!(desk.dead_letters().is_empty());
     // The right id is no conflict.
     desk.arrive(sending("c", "hf-2"));
@@ -193,7 +196,7 @@ fn a_refusal_that_names_the_patient_drops_only_what_was_sent_along() {
     let mut desk = knowing("hf-9", LinkOrigin::Created);
     desk.arrive(a_booking_of("b", ada()));
     desk.expect_and_answer(Operation::CreateAppointment, refusal());
-    assert_eq!(desk.dead_letters().pop().map(|letter| letter.reason), Some(Reason::Rejected));
+    assert_eq!(desk.dead_letters().pop().map(|letter| letter.reason), Some(FailureReason::Rejected));
     assert!(link(&desk).is_some());
 }
 
@@ -264,7 +267,7 @@ fn a_conflict_that_both_charts_leave_open_is_for_a_person_with_the_evidence() {
     let case = desk.reviews().pop().expect("a person must look");
     let ids: Vec<&str> =
         case.evidence.iter().filter_map(|one| one.healthflow_patient_id.as_deref()).collect();
-    assert_eq!((case.reason, ids), (Reason::LinkConflict, vec!["hf-2", "hf-1"]));
+    assert_eq!((case.reason, ids), (ReviewReason::LinkConflict, vec!["hf-2", "hf-1"]));
 }
 
 #[test]
@@ -303,5 +306,5 @@ fn an_id_that_is_read_well_and_refused_again_and_again_ends_with_its_age() {
         desk.pass_ms(retry.schedule.not_before.since_ms(desk.now));
         desk.bring_back();
     }
-    assert_eq!(desk.dead_letters().pop().map(|letter| letter.reason), Some(Reason::AgeExhausted));
+    assert_eq!(desk.dead_letters().pop().map(|letter| letter.reason), Some(FailureReason::AgeExhausted));
 }

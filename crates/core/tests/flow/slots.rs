@@ -11,7 +11,7 @@ use healthflow_core::healthflow::fault::NotSent;
 use healthflow_core::healthflow::{Fault, Operation, Request, decode, encode};
 use healthflow_core::processor::Input;
 use healthflow_core::settings::GuardMode;
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::FailureReason;
 use healthflow_core::topics::Lane;
 use healthflow_simulator::answer::{Faults, PatientBody, Simulator};
 
@@ -133,7 +133,7 @@ fn twenty_freed_slots_and_twenty_exchanges_leave_no_slot_taken() {
     serve(&mut desk, &mut office);
     let ends = ends(&desk);
     assert_eq!(ends.len(), 60 + 100);
-    let taken: Vec<_> = ends.iter().filter(|(_, end)| *end == Reason::SlotTaken.code()).collect();
+    let taken: Vec<_> = ends.iter().filter(|(_, end)| *end == FailureReason::SlotTaken.code()).collect();
     assert!(taken.is_empty(), "{taken:?}");
     let updated = ends.values().filter(|end| *end == "UPDATED").count();
     assert_eq!(updated, 60, "each exchange has three writes");

@@ -6,7 +6,7 @@ use healthflow_core::healthflow::{Operation, Reply, Request};
 use healthflow_core::patient::search::Pass;
 use healthflow_core::settings::{GuardMode, Settings};
 use healthflow_core::state::TaskState;
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::ReviewReason;
 
 use crate::desk::*;
 
@@ -72,7 +72,7 @@ fn without_references_a_lost_creation_that_nobody_finds_never_happened_and_is_ma
 fn somebody_similar_to_a_lost_creation_is_for_a_person() {
     let mut desk = in_doubt();
     search(&mut desk, &chart("hf-9", &a_patient("p", "Gracia", "Hopper")));
-    assert_eq!(desk.reviews()[0].reason, Reason::AmbiguousPatient);
+    assert_eq!(desk.reviews()[0].reason, ReviewReason::AmbiguousPatient);
     desk.expect_silence();
 }
 
@@ -95,7 +95,7 @@ fn nobody_is_created_again_under_another_description_while_the_first_may_stand()
     renamed.version = 2;
     next.arrive(renamed);
     search(&mut next, &nobody());
-    assert_eq!(next.reviews()[0].reason, Reason::AmbiguousPatient);
+    assert_eq!(next.reviews()[0].reason, ReviewReason::AmbiguousPatient);
     next.expect_silence();
 
     let mut again = next.crash(GuardMode::Search);

@@ -1,7 +1,7 @@
 //! The record that no process survives which decodes it: what reading with care is for (rule K6).
 
 use healthflow_core::event::{Arrival, Unusable};
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::FailureReason;
 
 use crate::lives::Publication;
 use crate::plan::Plan;
@@ -19,7 +19,7 @@ pub fn is_in(seed: u64) -> bool {
 pub fn record(plan: &Plan) -> Publication {
     let at = plan.any_moment(&mut Random::new(plan.seed.wrapping_mul(17) + 3));
     let (raw_key, raw_value) = (Some(b"pr-0".to_vec()), Some(VALUE.to_vec()));
-    let (reason, detail) = (Reason::Undecodable, "nobody lives to say".into());
+    let (reason, detail) = (FailureReason::Undecodable, "nobody lives to say".into());
     let unusable = Unusable { raw_key, raw_value, reason, detail, identity: None };
     Publication { at, partition: 0, strays_to: None, arrival: Arrival::Unusable(Box::new(unusable)) }
 }
@@ -27,5 +27,5 @@ pub fn record(plan: &Plan) -> Publication {
 /// Whether a process ends that decodes this.
 pub fn kills(arrival: &Arrival) -> bool {
     let Arrival::Unusable(unusable) = arrival else { return false };
-    unusable.raw_value.as_deref() == Some(&VALUE[..]) && unusable.reason != Reason::CrashSuspect
+    unusable.raw_value.as_deref() == Some(&VALUE[..]) && unusable.reason != FailureReason::CrashSuspect
 }

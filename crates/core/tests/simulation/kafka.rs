@@ -11,7 +11,7 @@ use healthflow_core::event::{Arrival, DeadLetter, Outgoing};
 use healthflow_core::life::Incarnation;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::state::{StateRecord, TaskState};
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::ReviewReason;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
 
@@ -62,7 +62,7 @@ pub struct Partition {
     pub letters: Vec<DeadLetter>,
     /// Where redrives lie in the retry lane.
     pub redrives: Vec<i64>,
-    pub reviews: BTreeMap<BookingKey, (Version, Reason)>,
+    pub reviews: BTreeMap<BookingKey, (Version, ReviewReason)>,
     /// Where the records lay that were sent on to their own partition.
     pub forwarded: BTreeSet<i64>,
     /// The producer epoch of the transactional id; whoever has an older one is fenced.

@@ -7,7 +7,7 @@ use healthflow_core::booking::{
     Booking, BookingKey, BookingStatus, Patient, PatientId, PracticeId, Sex, Source, Version, Visit,
 };
 use healthflow_core::event::{Arrival, Identity, Unusable};
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::FailureReason;
 use healthflow_core::time::Timestamp;
 use healthflow_simulator::answer::PatientBody;
 
@@ -317,7 +317,7 @@ fn versions(
             Arrival::Unusable(Box::new(Unusable {
                 raw_key: None,
                 raw_value: None,
-                reason: Reason::Impossible,
+                reason: FailureReason::Impossible,
                 detail: "visit.duration_minutes must be at least 1".into(),
                 identity: Some(Identity::from(&booking)),
             }))
@@ -376,7 +376,7 @@ fn publish_nonsense(
         let unusable = Unusable {
             raw_key: Some(practice.as_str().as_bytes().to_vec()),
             raw_value: Some(vec![0xff; 3]),
-            reason: Reason::Undecodable,
+            reason: FailureReason::Undecodable,
             detail: "no Avro".into(),
             identity: None,
         };

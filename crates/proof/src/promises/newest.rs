@@ -1,7 +1,7 @@
 //! Promise 5: what stands in HealthFlow is the newest version that ended well, whatever the order of arrival.
 
 use healthflow_core::booking::{BookingStatus, Version};
-use healthflow_core::sync::{Reason, SyncedOutcome};
+use healthflow_core::sync::{FailureReason, SyncedOutcome};
 
 use super::results::Outcome;
 
@@ -30,7 +30,7 @@ pub fn newest_version_wins(
 ) -> bool {
     let newest = ended_well(versions.clone());
     let least = newest.unwrap_or(0);
-    let tried = |outcome: Outcome| outcome.is_err_and(|reason| reason != Reason::Impossible);
+    let tried = |outcome: Outcome| outcome.is_err_and(|reason| reason != FailureReason::Impossible);
     let failed = versions.filter(|(_, outcome)| tried(*outcome)).map(|(version, _)| version).max();
     let most = failed.unwrap_or(least).max(least);
     (newest.is_none() && nothing_stands) || (least.max(1)..=most).any(&mut stands_as)

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use healthflow_core::sync::{Reason, SyncedOutcome};
+use healthflow_core::sync::{FailureReason, SyncedOutcome};
 
 /// How a version ended, as subscribers see it.
-pub type Outcome = Result<SyncedOutcome, Reason>;
+pub type Outcome = Result<SyncedOutcome, FailureReason>;
 
 /// Promise 1: whatever was asked for has its result once all is at rest, or waits for a person. Which of these are lost.
 pub fn lost<N>(
@@ -36,5 +36,5 @@ pub fn one_result<S: Ord, R: Debug>(
 /// Rule K11: where a desk takes legal steps only, no visit is lost to a slot that another booking of ours was to free. Which
 /// of these versions are.
 pub fn slots_lost<N>(results: impl Iterator<Item = (N, Outcome)>) -> impl Iterator<Item = N> {
-    results.filter(|(_, outcome)| *outcome == Err(Reason::SlotTaken)).map(|(name, _)| name)
+    results.filter(|(_, outcome)| *outcome == Err(FailureReason::SlotTaken)).map(|(name, _)| name)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use healthflow_core::booking::BookingStatus::{Cancelled, Scheduled};
 use healthflow_core::state::TaskState;
-use healthflow_core::sync::{Reason, SyncedOutcome};
+use healthflow_core::sync::{FailureReason, SyncedOutcome};
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
 
@@ -74,13 +74,17 @@ fn a_second_result_needs_a_redrive() {
     assert_eq!(one_result(&mut told, 1, "failed", |_, _| false), None);
     assert_eq!(one_result(&mut told, 1, "created", |_, _| true), None);
     assert!(one_result(&mut told, 1, "updated", |_, _| false).is_some());
-    let results = [(1, Ok(SyncedOutcome::Created)), (2, Err(Reason::SlotTaken)), (3, Err(Reason::Rejected))];
+    let results = [
+        (1, Ok(SyncedOutcome::Created)),
+        (2, Err(FailureReason::SlotTaken)),
+        (3, Err(FailureReason::Rejected)),
+    ];
     assert_eq!(slots_lost(results.into_iter()).collect::<Vec<_>>(), [2]);
 }
 
 #[test]
 fn the_newest_version_that_ended_well_stands() {
-    let (well, rejected): (Outcome, Outcome) = (Ok(SyncedOutcome::Updated), Err(Reason::Rejected));
+    let (well, rejected): (Outcome, Outcome) = (Ok(SyncedOutcome::Updated), Err(FailureReason::Rejected));
     let superseded = Ok(SyncedOutcome::Superseded);
     let wins = |versions: &[(u64, Outcome)], stands| {
         newest_version_wins(versions.iter().copied(), stands == 0, |version| version == stands)
@@ -89,7 +93,7 @@ fn the_newest_version_that_ended_well_stands() {
     assert!(!wins(&[(1, superseded), (2, well)], 1));
     assert!(!wins(&[(1, superseded), (2, well)], 0));
     assert!(wins(&[(1, well), (2, rejected)], 2), "it may have been carried out");
-    assert!(!wins(&[(1, well), (2, Err(Reason::Impossible))], 2), "nobody tried it");
+    assert!(!wins(&[(1, well), (2, Err(FailureReason::Impossible))], 2), "nobody tried it");
     assert!(wins(&[(1, rejected)], 0));
 }
 

@@ -8,7 +8,7 @@ use crate::event::avro::{Decoder, contract};
 use crate::event::requested::AppointmentRequested;
 use crate::event::sample::*;
 use crate::event::{Arrival, Unusable, arrival};
-use crate::sync::Reason;
+use crate::sync::FailureReason;
 use crate::time::Timestamp;
 use crate::topics::{self, Lane};
 
@@ -23,7 +23,7 @@ fn unusable(arrival: Arrival) -> Unusable {
     }
 }
 
-fn refused(key: Option<&[u8]>, value: Option<&[u8]>) -> (Reason, String) {
+fn refused(key: Option<&[u8]>, value: Option<&[u8]>) -> (FailureReason, String) {
     let unusable = unusable(read(key, value));
     assert_eq!(
         (unusable.raw_key.as_deref(), unusable.raw_value.as_deref()),
@@ -37,14 +37,18 @@ fn refused(key: Option<&[u8]>, value: Option<&[u8]>) -> (Reason, String) {
 fn every_truncation_is_undecodable() {
     let bytes = requested_bytes(&event());
     for end in 0..bytes.len() {
-        assert_eq!(refused(Some(b"practice-1"), Some(&bytes[..end])).0, Reason::Undecodable, "cut at {end}");
+        assert_eq!(
+            refused(Some(b"practice-1"), Some(&bytes[..end])).0,
+            FailureReason::Undecodable,
+            "cut at {end}"
+        );
     }
 }
 
 #[test]
 fn trailing_bytes_are_undecodable() {
     let bytes = [requested_bytes(&event()), vec![0]].concat();
-    let expected = (Reason::Undecodable, "1 bytes follow the datum".to_owned());
+    let expected = (FailureReason::Undecodable, "1 bytes follow the datum".to_owned());
     assert_eq!(refused(Some(b"practice-1"), Some(&bytes)), expected);
 }
 
@@ -56,11 +60,11 @@ fn without_a_known_schema_it_is_undecodable() {
     let unknown = arrival::read(Lane::Requested, Some(b"practice-1"), Some(&bytes), Some(&unknown), NOW);
     for arrival in [none, unknown] {
         let refused = unusable(arrival);
-        assert_eq!(refused.reason, Reason::Undecodable);
+        assert_eq!(refused.reason, FailureReason::Undecodable);
         assert_eq!(&*refused.detail, "schema id 16909060 is not known to the schema registry");
     }
-    assert_eq!(refused(Some(b"practice-1"), Some(b"{\"json\": 1}")).0, Reason::Undecodable);
-    assert_eq!(refused(Some(b"practice-1"), Some(b"")).0, Reason::Undecodable);
+    assert_eq!(refused(Some(b"practice-1"), Some(b"{\"json\": 1}")).0, FailureReason::Undecodable);
+    assert_eq!(refused(Some(b"practice-1"), Some(b"")).0, FailureReason::Undecodable);
 }
 
 #[test]
@@ -82,7 +86,7 @@ fn without_an_identity_there_is_no_version_to_speak_of() {
         (Some(b"practice-1"), Some(with(|event| event.booking_id = "".into()))),
     ];
     for (key, value) in cases {
-        assert_eq!(refused(key, value.as_deref()).0, Reason::NoIdentity, "{key:?}");
+        assert_eq!(refused(key, value.as_deref()).0, FailureReason::NoIdentity, "{key:?}");
     }
 }
 
@@ -154,7 +158,7 @@ fn what_cannot_be_true_names_field_and_rule() {
         let mut event = event();
         change(&mut event);
         let refused = refused(Some(b"practice-1"), Some(&requested_bytes(&event)));
-        assert_eq!(refused, (Reason::Impossible, expected.to_owned()));
+        assert_eq!(refused, (FailureReason::Impossible, expected.to_owned()));
     }
 }
 
@@ -181,7 +185,7 @@ fn born_today_is_possible_where_it_is_today_already() {
 fn hostile_lengths_are_refused() {
     let mut huge = vec![0, 1, 2, 3, 4];
     huge.extend([0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]); // i64::MAX
-    assert_eq!(refused(Some(b"practice-1"), Some(&huge)).0, Reason::Undecodable);
+    assert_eq!(refused(Some(b"practice-1"), Some(&huge)).0, FailureReason::Undecodable);
     let mut event = event();
     event.visit.procedure_codes = Vec::new();
     event.visit.note = None;
@@ -195,7 +199,7 @@ fn hostile_lengths_are_refused() {
             zigzag >>= 7;
         }
         bytes.push(zigzag as u8);
-        assert_eq!(refused(Some(b"practice-1"), Some(&bytes)).0, Reason::Undecodable, "{count}");
+        assert_eq!(refused(Some(b"practice-1"), Some(&bytes)).0, FailureReason::Undecodable, "{count}");
     }
 }
 
@@ -207,7 +211,7 @@ fn too_many_values_are_refused_in_our_own_schema_too() {
     let bytes = requested_bytes(&event);
     assert!(bytes.len() < 301_000);
     let expected = "the value unfolds to more than 200000 values, or to too deep or too large ones";
-    assert_eq!(refused(Some(b"practice-1"), Some(&bytes)), (Reason::Undecodable, expected.to_owned()));
+    assert_eq!(refused(Some(b"practice-1"), Some(&bytes)), (FailureReason::Undecodable, expected.to_owned()));
 }
 
 proptest! {

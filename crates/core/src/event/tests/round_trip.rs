@@ -19,7 +19,7 @@ use crate::state::{
     BookingState, Parked, ParkingPlace, PatientIntent, PatientState, ReadMark, ReadingState, StateRecord,
     Suspicion, TaskPositions, TopicId, TopicIds, VersionSet, Wish, WriteIntent, WriteOperation,
 };
-use crate::sync::{Disposition, Reason, SyncedOutcome};
+use crate::sync::{Disposition, FailureReason, SyncedOutcome};
 use crate::time::Timestamp;
 use crate::topics::{self, Lane};
 use std::sync::Arc;
@@ -174,7 +174,7 @@ fn letter(content: DeadContent, identity: Option<Identity>, origin: Option<Origi
     Outgoing::Failed(Box::new(DeadLetter {
         content,
         identity,
-        reason: Reason::SlotTaken,
+        reason: FailureReason::SlotTaken,
         disposition: Disposition::Rejected,
         detail: "the slot is taken".into(),
         placed_ids: (Some("hf-1".into()), None),
@@ -190,7 +190,7 @@ fn a_dead_letter_keeps_the_bytes_and_says_where_it_came_from() {
     let record = Unusable {
         raw_key: None,
         raw_value: Some(vec![1, 2, 255]),
-        reason: Reason::Undecodable,
+        reason: FailureReason::Undecodable,
         detail: "".into(),
         identity: None,
     };

@@ -22,7 +22,7 @@ use crate::state::versions::ANSWERED_ABOVE_MAX;
 use crate::state::{
     BookingState, Parked, ParkingPlace, StateRecord, VersionSet, Wish, WriteIntent, WriteOperation,
 };
-use crate::sync::{Disposition, Reason, SyncedOutcome};
+use crate::sync::{Disposition, FailureReason, ReviewReason, SyncedOutcome};
 use crate::topics::{self, Lane};
 
 /// What a record takes in a batch of its own beside key, value and the texts of its headers: 61 bytes of the batch, and
@@ -94,7 +94,7 @@ fn letter(content: DeadContent, identity: Option<Identity>) -> Outgoing {
     Outgoing::Failed(Box::new(DeadLetter {
         content,
         identity,
-        reason: Reason::Rejected,
+        reason: FailureReason::Rejected,
         disposition: Disposition::Rejected,
         detail: "d".repeat(1_000).into(),
         placed_ids: (Some("p".repeat(200).into()), Some("a".repeat(200).into())),
@@ -136,7 +136,7 @@ fn results(booking: &Booking) -> Vec<Outgoing> {
         Outgoing::Review(Box::new(ReviewCase {
             booking: booking.clone().into(),
             generation: u32::MAX,
-            reason: Reason::CrashSuspect,
+            reason: ReviewReason::CrashSuspect,
             evidence: vec![evidence; 10 * EVIDENCE_MAX],
             attempts: u32::MAX,
             since: NOW,
@@ -207,7 +207,7 @@ fn the_largest_admissible_record_fits_into_its_dead_letter_and_into_its_own_topi
             let unusable = Unusable {
                 raw_key: Some(key.clone()),
                 raw_value: Some(value.clone()),
-                reason: Reason::Impossible,
+                reason: FailureReason::Impossible,
                 detail: "d".into(),
                 identity: Some(identity.clone()),
             };
@@ -235,7 +235,7 @@ fn a_name_of_megabytes_is_no_name() {
     let Arrival::Unusable(unusable) = read else { panic!("{read:?}") };
     assert_eq!(
         (unusable.reason, &*unusable.detail),
-        (Reason::Impossible, "event_id must not be longer than 200 characters")
+        (FailureReason::Impossible, "event_id must not be longer than 200 characters")
     );
     let identity = unusable.identity.clone();
     assert_eq!(identity.as_ref().map(|identity| (identity.version, &*identity.event_id)), Some((3, "")));
@@ -263,7 +263,7 @@ fn what_is_too_large_keeps_its_name_its_sizes_and_the_beginning_of_its_bytes() {
     });
     let value = requested_bytes(&event);
     let refused = too_large(Lane::Requested, b"practice-1", &value);
-    assert_eq!((refused.reason, &refused.identity), (Reason::TooLarge, &named));
+    assert_eq!((refused.reason, &refused.identity), (FailureReason::TooLarge, &named));
     assert_eq!(refused.raw_value.as_deref(), Some(&value[..PART_BYTES_MAX]));
     let expected = format!(
         "it has a key of 10 bytes and a value of {} bytes, uncompressed; at most 2093056 can be written again",
@@ -292,6 +292,6 @@ fn what_is_too_large_and_names_nobody_ends_without_a_name() {
     );
     let nonsense = vec![0xff; 4_190_000];
     let refused = too_large(Lane::Requested, &nonsense, &nonsense);
-    assert_eq!((refused.reason, refused.identity), (Reason::TooLarge, None));
+    assert_eq!((refused.reason, refused.identity), (FailureReason::TooLarge, None));
     assert_eq!(refused.raw_key.map(|key| key.len()), Some(PART_BYTES_MAX));
 }

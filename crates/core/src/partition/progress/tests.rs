@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::sync::Reason;
+use crate::sync::FailureReason;
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
@@ -15,7 +15,7 @@ fn progress() -> Progress {
 
 fn nameless() -> Unusable {
     let detail = "no version".into();
-    Unusable { raw_key: None, raw_value: None, reason: Reason::NoIdentity, detail, identity: None }
+    Unusable { raw_key: None, raw_value: None, reason: FailureReason::NoIdentity, detail, identity: None }
 }
 
 #[test]

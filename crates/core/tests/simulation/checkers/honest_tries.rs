@@ -7,7 +7,7 @@ use healthflow_core::booking::{Booking, BookingId, BookingKey, BookingStatus, Pr
 use healthflow_core::event::Outgoing;
 use healthflow_core::healthflow::{Request, Sought};
 use healthflow_core::partition::commit_batch::CommitBatch;
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::FailureReason;
 
 use crate::lives::Lives;
 use crate::plan::Plan;
@@ -57,8 +57,8 @@ impl HonestTries {
             let published_at = published_at.get(&version).copied().unwrap_or(now);
             let tried_since = self.tried_since(booking, published_at);
             let what = match letter.reason {
-                Reason::AgeExhausted => too_young(tried_since, plan, now),
-                Reason::VisitBegun => too_soon(booking, tried_since, plan, now),
+                FailureReason::AgeExhausted => too_young(tried_since, plan, now),
+                FailureReason::VisitBegun => too_soon(booking, tried_since, plan, now),
                 _ => None,
             };
             broken.extend(what.map(|what| format!("{} v{} is given up {what}", version.0, version.1)));

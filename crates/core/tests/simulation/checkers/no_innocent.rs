@@ -1,6 +1,6 @@
 //! Rule K6: where one booking kills workers and nothing else does, nobody but that booking goes to a person as a suspect.
 
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::ReviewReason;
 
 use crate::world::World;
 
@@ -10,7 +10,7 @@ pub fn broken(world: &World) -> Vec<String> {
     }
     let reviews = world.partitions.iter().flat_map(|partition| &partition.reviews);
     reviews
-        .filter(|(key, (_, reason))| *reason == Reason::CrashSuspect && key.booking.as_str() != "b0-0")
+        .filter(|(key, (_, reason))| *reason == ReviewReason::CrashSuspect && key.booking.as_str() != "b0-0")
         .map(|(key, _)| format!("{key} is held for what another booking did"))
         .collect()
 }

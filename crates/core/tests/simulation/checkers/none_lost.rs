@@ -4,7 +4,7 @@ use healthflow_core::booking::{Booking, BookingKey, BookingStatus, Version};
 use healthflow_core::event::Arrival;
 use healthflow_core::settings::GuardMode;
 use healthflow_core::state::{BookingState, ParkingPlace, TaskState};
-use healthflow_core::sync::Reason;
+use healthflow_core::sync::FailureReason;
 use healthflow_core::topics::Lane;
 use healthflow_proof::promises::results::lost;
 
@@ -73,7 +73,7 @@ fn is_out_of_reach(world: &World, key: &BookingKey, state: &BookingState) -> boo
     let mut gone = world.gone.range((key.clone(), 0)..=(key.clone(), Version::MAX));
     let verdicts = world.judges.one_result.verdicts.get(key);
     let mut verdicts = verdicts.into_iter().flat_map(|versions| versions.values());
-    let is_gone = gone.next().is_some() || verdicts.any(|one| one.outcome == Err(Reason::RecordLost));
+    let is_gone = gone.next().is_some() || verdicts.any(|one| one.outcome == Err(FailureReason::RecordLost));
     let is_a_persons = state.suspicion.unclean_ends >= limit || settings.guard == GuardMode::Search;
     is_gone && is_a_persons
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::event::Outgoing;
 use healthflow_core::partition::commit_batch::CommitBatch;
-use healthflow_core::sync::{Reason, SyncedOutcome};
+use healthflow_core::sync::{FailureReason, SyncedOutcome};
 use healthflow_proof::promises::results::{self, Outcome};
 
 /// A final result as subscribers see it.
@@ -50,7 +50,8 @@ impl OneResult {
             if let Some(identity) = identity {
                 let versions = self.verdicts.entry(identity.key.clone()).or_default();
                 let (key, version) = (&identity.key, identity.version);
-                let is_repeated = matches!(outcome, Ok(SyncedOutcome::Superseded) | Err(Reason::Impossible));
+                let is_repeated =
+                    matches!(outcome, Ok(SyncedOutcome::Superseded) | Err(FailureReason::Impossible));
                 if self.forgetful && is_repeated && versions.contains_key(&version) {
                     continue;
                 }
