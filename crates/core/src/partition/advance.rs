@@ -32,7 +32,7 @@ impl Task {
     /// Looks at a job again and moves it to where it stands now.
     pub(super) fn advance(&mut self, key: &JobKey, turn: &mut Turn<'_>) {
         let Some(mut job) = self.jobs.take(key) else { return };
-        if job.flight.is_some() || matches!(job.standing, Standing::Ready | Standing::AwaitsCommit) {
+        if job.standing.takes_place() {
             self.jobs.put_back(key, job);
             return;
         }

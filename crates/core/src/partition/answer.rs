@@ -26,7 +26,7 @@ impl Task {
     /// A call of a job ended; it may be told to wait.
     pub fn answered(&mut self, key: &JobKey, reply: Reply, told: Option<Told>, turn: &mut Turn<'_>) {
         let Some(mut job) = self.jobs.take(key) else { return };
-        let Some(flight) = job.flight.take() else {
+        let Standing::InFlight(flight) = job.standing.clone() else {
             self.jobs.put_back(key, job);
             return;
         };

@@ -81,7 +81,6 @@ impl Task {
         purpose: Purpose,
         turn: &mut Turn<'_>,
     ) {
-        self.stand(key, job, Standing::InFlight, turn.now);
         let patient_id = match request {
             Request::CreateAppointment { content, .. } | Request::UpdateAppointment { content, .. } => {
                 Some(content.patient.0.clone())
@@ -100,7 +99,8 @@ impl Task {
             JobKey::Patient(_) => false,
         };
         let operation = request.operation();
-        job.flight = Some(Flight { operation, purpose, version, patient_id, if_match, near_unknown });
+        let flight = Flight { operation, purpose, version, patient_id, if_match, near_unknown };
+        self.stand(key, job, Standing::InFlight(Box::new(flight)), turn.now);
         if let Some(subject) = subject(key, job, request, purpose) {
             self.intents.sent(&subject, operation.is_write());
         }

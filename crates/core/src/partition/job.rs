@@ -146,7 +146,7 @@ impl Share {
 }
 
 /// Where a job stands between two calls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Standing {
     /// Not looked at yet: waits for a place in the ready queue.
     #[default]
@@ -155,8 +155,8 @@ pub enum Standing {
     AwaitsCommit,
     /// May be sent.
     Ready,
-    /// A call is under way.
-    InFlight,
+    /// A call is under way. Boxed, for few jobs have one.
+    InFlight(Box<Flight>),
     /// Another booking of its patient is under way.
     AwaitsPatient,
     /// Waits for a moment.
@@ -165,8 +165,8 @@ pub enum Standing {
 
 impl Standing {
     /// Whether the job takes up one of the `ready_queue_max` places.
-    pub fn takes_place(self) -> bool {
-        matches!(self, Standing::AwaitsCommit | Standing::Ready | Standing::InFlight)
+    pub fn takes_place(&self) -> bool {
+        matches!(self, Standing::AwaitsCommit | Standing::Ready | Standing::InFlight(_))
     }
 }
 
@@ -181,8 +181,6 @@ pub struct Job {
     pub share: Share,
     /// The patient whose lock it holds.
     pub patient: Option<PatientKey>,
-    /// The call under way.
-    pub flight: Option<Flight>,
     /// The version that the last call was made for.
     pub asked_version: Version,
     /// The search for the patient.

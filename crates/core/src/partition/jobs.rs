@@ -72,18 +72,18 @@ impl Jobs {
         let share = job.share.index();
         self.places[share] -= usize::from(job.standing.takes_place());
         self.places[share] += usize::from(standing.takes_place());
-        job.standing = standing;
-        match standing {
+        match &standing {
             // What was begun is finished first, so that whoever came first is done first.
             Standing::Ready if job.asked_version > 0 => self.ready[share].push_front(key.clone()),
             Standing::Ready => self.ready[share].push_back(key.clone()),
-            Standing::AwaitsTime(at) => self.wake_at(at, key.clone()),
-            Standing::AwaitsCommit | Standing::Arrived | Standing::InFlight | Standing::AwaitsPatient => {}
+            Standing::AwaitsTime(at) => self.wake_at(*at, key.clone()),
+            Standing::AwaitsCommit | Standing::Arrived | Standing::InFlight(_) | Standing::AwaitsPatient => {}
         }
         job.waiting_since = match standing {
             Standing::AwaitsPatient | Standing::AwaitsTime(_) => job.waiting_since.or(Some(now)),
             _ => None,
         };
+        job.standing = standing;
     }
 
     /// Places of the ready queue that are taken, by share.
@@ -93,7 +93,7 @@ impl Jobs {
 
     /// Calls under way.
     pub fn calls_in_flight(&self) -> usize {
-        self.iter().filter(|job| job.flight.is_some()).count()
+        self.iter().filter(|job| matches!(job.standing, Standing::InFlight(_))).count()
     }
 
     /// A job is to be looked at as soon as there is a place, behind those that wait for one already.

@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::booking::BookingKey;
+use crate::healthflow::Operation;
+use crate::partition::job::Flight;
 
 const NOW: Timestamp = Timestamp(1_000);
 
@@ -20,7 +22,7 @@ fn patient() -> PatientKey {
 fn jobs(standing: &[(usize, Standing)]) -> Jobs {
     let mut jobs = Jobs::default();
     for (number, standing) in standing {
-        move_to(&mut jobs, *number, *standing);
+        move_to(&mut jobs, *number, standing.clone());
     }
     jobs
 }
@@ -113,6 +115,17 @@ fn a_job_waits_since_it_began_to_and_not_since_it_looked_again() {
     assert_eq!(since(Standing::Ready, NOW.plus_ms(2)), None);
 }
 
+fn flight() -> Flight {
+    Flight {
+        operation: Operation::SearchPatients,
+        purpose: Purpose::Flow,
+        version: 1,
+        patient_id: None,
+        if_match: None,
+        near_unknown: false,
+    }
+}
+
 proptest! {
     /// Goal: places are taken by exactly those that stand before the calls, whatever moves where. Method: any moves of
     /// a few jobs of both shares.
@@ -126,7 +139,7 @@ proptest! {
                 0 => Standing::Arrived,
                 1 => Standing::AwaitsCommit,
                 2 => Standing::Ready,
-                3 => Standing::InFlight,
+                3 => Standing::InFlight(Box::new(flight())),
                 4 => Standing::AwaitsPatient,
                 _ => Standing::AwaitsTime(NOW),
             };
