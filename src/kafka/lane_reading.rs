@@ -11,7 +11,7 @@ use crate::registry::{RawRecord, Translator};
 use healthflow_core::event::size::TooLarge;
 use healthflow_core::event::{Arrival, Misrouted, arrival, home};
 use healthflow_core::life::Incarnation;
-use healthflow_core::partition::reading::Release;
+use healthflow_core::partition::reading::HeldRange;
 use healthflow_core::processor::Input;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
@@ -118,7 +118,7 @@ impl Reading {
         translator: &Translator,
         now: Timestamp,
         limits: Limits,
-        release: Release,
+        release: HeldRange,
         batch: &mut Vec<Input>,
     ) {
         let Reading { partition, lane, incarnation, .. } = *self;

@@ -20,7 +20,7 @@ use crate::kafka::{KafkaFault, Now};
 use crate::registry::{RawRecord, Translator, Wait};
 use healthflow_core::event::size::input_bytes_max;
 use healthflow_core::life::{Incarnation, LaneEnd};
-use healthflow_core::partition::reading::Release;
+use healthflow_core::partition::reading::HeldRange;
 use healthflow_core::processor::{Inbox, Input};
 use healthflow_core::topics::Lane;
 
@@ -40,7 +40,7 @@ pub struct Lanes {
 
 enum Order {
     Start { partition: i32, incarnation: Incarnation, positions: Vec<(Lane, i64)>, guarded: Vec<(Lane, i64)> },
-    Read { partition: i32, release: Release },
+    Read { partition: i32, release: HeldRange },
     Stop { partition: i32 },
     Pause { partition: i32, lane: Lane },
     Resume { partition: i32, lane: Lane },
@@ -94,7 +94,7 @@ impl Lanes {
     }
 
     /// Decodes records that were held.
-    pub fn release(&self, partition: i32, release: Release) {
+    pub fn release(&self, partition: i32, release: HeldRange) {
         self.order(Order::Read { partition, release });
     }
 

@@ -22,7 +22,7 @@ use healthflow_core::healthflow::Request;
 use healthflow_core::life::{CallId, Incarnation};
 use healthflow_core::panic_guard::is_caught;
 use healthflow_core::partition::commit_batch::CommitBatch;
-use healthflow_core::partition::reading::Release;
+use healthflow_core::partition::reading::HeldRange;
 use healthflow_core::processor::perform::{Parts, perform};
 use healthflow_core::processor::{Inbox, Input, Processor};
 use healthflow_core::settings::Settings;
@@ -261,7 +261,7 @@ impl Parts for Worker {
         self.lanes.read_with_care(partition, incarnation, next_offsets, guarded);
     }
 
-    fn decode(&mut self, partition: i32, release: Release) {
+    fn decode(&mut self, partition: i32, release: HeldRange) {
         self.lanes.release(partition, release);
     }
 

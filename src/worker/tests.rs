@@ -8,7 +8,7 @@ use healthflow_core::healthflow::fault::NotSent;
 use healthflow_core::healthflow::{AppointmentId, Fault, Request};
 use healthflow_core::life::{CallId, Incarnation};
 use healthflow_core::partition::commit_batch::CommitBatch;
-use healthflow_core::partition::reading::Release;
+use healthflow_core::partition::reading::HeldRange;
 use healthflow_core::processor::perform::{Parts, perform};
 use healthflow_core::processor::{Effect, Input};
 use healthflow_core::state::TopicIds;
@@ -50,7 +50,7 @@ impl Parts for OnlyCalls {
     fn watch(&mut self, _: (i32, Incarnation), _: TopicIds) {}
     fn unwatch(&mut self, _: i32) {}
     fn read(&mut self, _: (i32, Incarnation), _: Vec<(Lane, i64)>, _: Vec<(Lane, i64)>) {}
-    fn decode(&mut self, _: i32, _: Release) {}
+    fn decode(&mut self, _: i32, _: HeldRange) {}
     fn pause(&mut self, _: i32, _: Lane) {}
     fn resume(&mut self, _: i32, _: Lane) {}
     fn stop_reading(&mut self, _: i32) {}

@@ -7,7 +7,7 @@ use healthflow_core::event::avro::{Encoder, contract};
 use healthflow_core::event::home::partition_of;
 use healthflow_core::event::requested::AppointmentRequested;
 use healthflow_core::event::{Arrival, avro};
-use healthflow_core::partition::reading::Release;
+use healthflow_core::partition::reading::HeldRange;
 use healthflow_core::processor::Input;
 use healthflow_core::sync::FailureReason;
 use healthflow_core::topics::{self, Lane};
@@ -204,7 +204,7 @@ fn what_is_read_with_care_is_decoded_when_it_is_said_and_buried_undecoded() {
         |inputs: &mut Vec<Input>| inputs.iter().filter(|input| matches!(input, Input::Held { .. })).count();
     inbox.wait("all are held", |inputs| (held(inputs) == 8).then_some(()));
     inbox.wait("nothing is decoded", |inputs| offsets(inputs, 1).is_empty().then_some(()));
-    let release = |from, to, buried_after| Release { lane: Lane::Requested, from, to, buried_after };
+    let release = |from, to, buried_after| HeldRange { lane: Lane::Requested, from, to, buried_after };
     lanes.release(partition, release(0, 2, None));
     inbox.wait("three are decoded", |inputs| (offsets(inputs, 1) == [0, 1, 2]).then_some(()));
     lanes.release(partition, release(3, 3, Some(3)));

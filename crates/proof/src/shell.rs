@@ -9,7 +9,7 @@ use healthflow_core::event::Arrival;
 use healthflow_core::healthflow::Request;
 use healthflow_core::life::{CallId, Incarnation};
 use healthflow_core::partition::commit_batch::CommitBatch;
-use healthflow_core::partition::reading::Release;
+use healthflow_core::partition::reading::HeldRange;
 use healthflow_core::processor::Effect;
 use healthflow_core::processor::perform::{Parts, perform};
 use healthflow_core::state::TopicIds;
@@ -86,7 +86,7 @@ pub enum Begun {
         /// The life of the task.
         incarnation: Incarnation,
         /// Which records.
-        release: Release,
+        release: HeldRange,
     },
     /// The lanes of this task are read no more; they were like this.
     Unread(i32, BTreeMap<Lane, Reader>),
@@ -177,7 +177,7 @@ impl Reader {
     }
 
     /// What of `release` was held.
-    pub fn release(&mut self, release: &Release) -> Vec<(i64, Arrival)> {
+    pub fn release(&mut self, release: &HeldRange) -> Vec<(i64, Arrival)> {
         let offsets: Vec<i64> = self.held.range(release.from..=release.to).map(|(at, _)| *at).collect();
         offsets.into_iter().filter_map(|offset| Some((offset, self.held.remove(&offset)?))).collect()
     }
@@ -253,7 +253,7 @@ impl<P: Default> Parts for Performing<'_, P> {
         self.begun.push(Begun::Reading(partition));
     }
 
-    fn decode(&mut self, partition: i32, release: Release) {
+    fn decode(&mut self, partition: i32, release: HeldRange) {
         let Some(task) = self.shell.tasks.get(&partition) else { return };
         self.begun.push(Begun::Decoding { partition, incarnation: task.incarnation, release });
     }

@@ -83,11 +83,11 @@ impl Task {
                 let outcome = self.own_doing(key, job, &booking, outcome);
                 self.conclude(key, job, booking.version, outcome, turn);
             }
-            (Move::SearchOver { outlived }, _) => {
+            (Move::SearchAnew { outlived }, _) => {
                 job.outlived_searches += u32::from(outlived);
                 job.forget_search();
             }
-            (Move::SearchAt(at), _) => {
+            (Move::SearchAnewAt(at), _) => {
                 job.forget_search();
                 return ControlFlow::Break(Next::Wait(at, WaitReason::Newcomers));
             }

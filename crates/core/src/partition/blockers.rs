@@ -1,4 +1,5 @@
-//! Why a job may have to wait before it may ask: a review, a doubt, a newcomer, a patient that is busy.
+//! Three of the reasons why a job may have to wait before it may ask: a review, a doubt, and a creation of somebody who could
+//! be the same person. The order of all reasons is in `decide.rs`.
 
 use crate::booking::{Booking, BookingStatus, PatientKey, Version};
 use crate::defects::planted;
@@ -37,10 +38,10 @@ pub(super) enum Opening {
     At(Timestamp),
     /// Once a creation of somebody else in the practice has its outcome.
     AfterCreations,
-    /// Once the search has begun again at this moment, which shows whom we created a moment ago.
-    SearchAt(Timestamp),
-    /// Once the search has begun again, now; whether because it took too long.
-    SearchOver { outlived: bool },
+    /// No: what was searched is dropped, and searched again at this moment, when it shows whom we created since.
+    SearchAnewAt(Timestamp),
+    /// No: what was searched is dropped, and searched again now; `outlived`: because it took too long.
+    SearchAnew { outlived: bool },
 }
 
 impl Task {
@@ -123,9 +124,9 @@ impl Task {
         match self.newcomers.obstacle(&patient, &person, started_at, settings.search_lag_ms) {
             _ if planted!(settings, OwnCreationsNotSearched) => Opening::Now,
             Some(Obstacle::Open) => Opening::AfterCreations,
-            Some(Obstacle::SearchAgainAt(at)) if at > now => Opening::SearchAt(at),
-            Some(Obstacle::SearchAgainAt(_)) => Opening::SearchOver { outlived: false },
-            None if now.since_ms(started_at) > job.search_life_ms() => Opening::SearchOver { outlived: true },
+            Some(Obstacle::SearchAgainAt(at)) if at > now => Opening::SearchAnewAt(at),
+            Some(Obstacle::SearchAgainAt(_)) => Opening::SearchAnew { outlived: false },
+            None if now.since_ms(started_at) > job.search_life_ms() => Opening::SearchAnew { outlived: true },
             None => Opening::Now,
         }
     }

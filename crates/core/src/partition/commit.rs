@@ -1,4 +1,4 @@
-//! Making it stand: puts the state and the watermarks that belong together into the batch of `outbox.rs`, and does what
+//! Making it durable: puts the state and the watermarks that belong together into the batch of `outbox.rs`, and does what
 //! follows once that is known good (rules T2, T3). A batch carries the state as it is when it is gathered, and the watermarks
 //! that go with exactly that state.
 
@@ -71,24 +71,5 @@ impl Task {
             self.stand(key, &mut job, Standing::Ready, now);
         }
         self.jobs.put_back(key, job);
-    }
-
-    /// The partition is wanted back: nothing new is sent, calls in flight may finish until `until` (rule K2).
-    pub fn begin_drain(&mut self, until: Timestamp) {
-        if self.drain_until.is_some() {
-            return;
-        }
-        self.drain_until = Some(until);
-        self.reading.tell();
-        for subject in self.intents.all_unsent() {
-            self.close(&subject);
-        }
-    }
-
-    /// Whether everything of a draining task is answered, or its time is up, and committed.
-    pub fn is_drained(&self, now: Timestamp) -> bool {
-        let Some(until) = self.drain_until else { return false };
-        let answered = self.calls_in_flight() == 0 || now >= until;
-        answered && !self.outbox.is_committing() && !self.wants_commit()
     }
 }

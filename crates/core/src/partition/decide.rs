@@ -50,15 +50,15 @@ pub(super) enum Move {
     ForgetContent,
     /// The version at work has come to its end.
     Finish(Outcome),
-    /// The search for the patient begins again; whether because it took too long.
-    SearchOver { outlived: bool },
+    /// What was searched is dropped, and the search begins anew; `outlived`: because it took too long.
+    SearchAnew { outlived: bool },
 
     /// The job is left ready to ask.
     Ask(Box<Asked>),
     /// It is left until a moment.
     Wait(Timestamp, WaitReason),
-    /// It is left until the moment from which on the patient is searched for again.
-    SearchAt(Timestamp),
+    /// What was searched is dropped, and the job is left until the moment at which a search shows whom we created since.
+    SearchAnewAt(Timestamp),
     /// It is left until it is woken.
     Await(Awaited),
     /// It is left until another booking frees the slot.
@@ -284,8 +284,8 @@ impl Task {
             Opening::Now => {}
             Opening::At(at) => return Move::Wait(at, WaitReason::Newcomers),
             Opening::AfterCreations => return Move::Await(Awaited::Creations(key.practice.clone())),
-            Opening::SearchAt(at) => return Move::SearchAt(at),
-            Opening::SearchOver { outlived } => return Move::SearchOver { outlived },
+            Opening::SearchAnewAt(at) => return Move::SearchAnewAt(at),
+            Opening::SearchAnew { outlived } => return Move::SearchAnew { outlived },
         }
         let intent = match &request {
             Request::CreatePatient { .. } => Some(IntentFor::Creation(booking.patient_key())),

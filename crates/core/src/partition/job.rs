@@ -159,7 +159,7 @@ pub enum Standing {
     InFlight(Box<Flight>),
     /// Another booking of its patient is under way.
     AwaitsPatient,
-    /// Waits for a moment.
+    /// Is looked at again at this moment at the latest; may be woken before.
     AwaitsTime(Timestamp),
 }
 

@@ -1,6 +1,7 @@
 //! One task: the partition number of all topics, with its lanes, its jobs and what it commits. Read [`task`] for the
-//! parts, [`arrive`] for what comes in, [`advance`] for what is done next and why it may have to wait, [`answer`] for
-//! what HealthFlow's replies teach, [`settle`] for how doubts end, [`finish`] for how a version ends, [`commit`] for what makes all of it stand.
+//! parts, [`arrive`] for what comes in, [`advance`] for when a job is looked at, [`decide`] for what is done about it and why it
+//! may have to wait, [`apply`] for how that is carried out, [`answer`] for what HealthFlow's replies teach, [`settle`] for how
+//! doubts end, [`finish`] for how a version ends, [`commit`] for what makes all of it durable, [`drain`] for how it is given back.
 
 mod knowledge;
 pub mod lane;
@@ -36,6 +37,7 @@ pub mod slot_waits;
 pub mod finish;
 mod charts;
 mod commit;
+mod drain;
 pub mod state_hash;
 
 pub use task::{Task, Turn};

@@ -45,7 +45,7 @@ struct Step {
 
 /// Records to be decoded now, or buried without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Release {
+pub struct HeldRange {
     /// The lane.
     pub lane: Lane,
     /// The first offset.
@@ -163,7 +163,7 @@ impl Task {
 
     /// Goes on reading with care. `others` says whether anything else is under way in this process, another mark or a call,
     /// and whether one reads alone: then an end could be another's.
-    pub fn read_on(&mut self, others: (bool, bool), settings: &Settings) -> Option<Release> {
+    pub fn read_on(&mut self, others: (bool, bool), settings: &Settings) -> Option<HeldRange> {
         let (others_work, others_are_alone) = others;
         if self.reading.cleared_by.is_some_and(|(sequence, _)| self.outbox.is_good(sequence)) {
             self.reading.cleared_by = None;
@@ -175,7 +175,7 @@ impl Task {
             step.is_released = true;
             let ReadMark { lane, from, to, .. } = &step.mark;
             let (lane, from, to) = (*lane, *from, *to);
-            return Some(Release { lane, from, to, buried_after: None });
+            return Some(HeldRange { lane, from, to, buried_after: None });
         }
         if self.is_draining() {
             return None;
@@ -185,7 +185,7 @@ impl Task {
             // No mark: nothing is decoded.
             self.reading.held.get_mut(&mark.lane)?.remove(&mark.from);
             let (ends, ReadMark { lane, from, to, .. }) = (ends_under(&mark), mark);
-            return Some(Release { lane, from, to, buried_after: Some(ends) });
+            return Some(HeldRange { lane, from, to, buried_after: Some(ends) });
         }
         if others_are_alone || others_work && mark.alone {
             return None;

@@ -1,4 +1,5 @@
-//! The parts of a task, how it begins and how it stands. A part keeps its fields to itself; what is here has none yet.
+//! The parts of a task, how it begins and how it is. A part keeps its fields to itself; `lost` and `drain_until` belong to no
+//! part yet.
 
 use std::collections::{BTreeSet, VecDeque};
 

@@ -3,7 +3,7 @@
 use crate::healthflow::Request;
 use crate::life::{CallId, Incarnation};
 use crate::partition::commit_batch::CommitBatch;
-use crate::partition::reading::Release;
+use crate::partition::reading::HeldRange;
 use crate::state::TopicIds;
 use crate::time::Timestamp;
 use crate::topics::Lane;
@@ -61,7 +61,8 @@ pub enum Effect {
         /// What it carries.
         batch: Box<CommitBatch>,
     },
-    /// The task is drained and committed: stop reading it and give the partition back (rule K2).
+    /// Nothing works on the task any more: it is drained and committed, or was never live. Stop reading it and give the partition
+    /// back (rule K2); the group gets it once that holds for every partition that it wants back at the same time.
     Release {
         /// The task.
         partition: i32,
@@ -80,7 +81,7 @@ pub enum Effect {
         /// The task.
         partition: i32,
         /// Which.
-        release: Release,
+        release: HeldRange,
     },
     /// Stop fetching a lane: enough of it is in memory.
     Pause {

@@ -8,7 +8,7 @@ use crate::healthflow::{Answer, Fault, Reply};
 use crate::life::CallId;
 use crate::limits::Asked;
 use crate::partition::job::{JobKey, Told};
-use crate::processor::ownership::Slot;
+use crate::processor::ownership::OwnedTask;
 use crate::processor::{Call, Processor};
 use crate::retry::WaitReason;
 use crate::time::Timestamp;
@@ -98,7 +98,7 @@ impl Processor {
     ) -> Told {
         let (practice, booking) = whose(&call.job);
         let told = match self.tasks.get(&call.partition) {
-            Some(Slot::Live(task)) => task.told_to_wait_in(&call.job),
+            Some(OwnedTask::Live(task)) => task.told_to_wait_in(&call.job),
             _ => None,
         };
         let asked_ms = retry_after_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));

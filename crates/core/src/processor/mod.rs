@@ -22,7 +22,7 @@ use crate::life::{CallId, Incarnation};
 use crate::limits::Account;
 use crate::partition::job::{JobKey, Share};
 use crate::partition::{Task, Turn};
-use crate::processor::ownership::Slot;
+use crate::processor::ownership::OwnedTask;
 use crate::retry::Reads;
 use crate::settings::Settings;
 use crate::status::Status;
@@ -37,7 +37,7 @@ pub struct Processor {
     settings: Settings,
     /// When this process began: what tells it from the others in state.
     began_at: Timestamp,
-    tasks: BTreeMap<i32, Slot>,
+    tasks: BTreeMap<i32, OwnedTask>,
     calls: HashMap<CallId, Call>,
     account: Account,
     reads: Reads,
@@ -163,7 +163,7 @@ impl Processor {
         now: Timestamp,
         then: impl FnOnce(&mut Task, &mut Turn<'_>),
     ) {
-        if let Some(Slot::Live(task)) = self.tasks.get_mut(&partition)
+        if let Some(OwnedTask::Live(task)) = self.tasks.get_mut(&partition)
             && task.incarnation == incarnation
         {
             let mut turn = Turn { now, settings: &self.settings, reads: &self.reads, facts: &mut self.facts };

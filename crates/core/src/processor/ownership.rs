@@ -10,9 +10,9 @@ use crate::processor::effect::Effect;
 use crate::status::{Status, TaskStatus};
 use crate::time::Timestamp;
 
-/// A task that the group gave us.
+/// A task that the group gave us: on its way to work, or at work.
 #[derive(Clone, Debug, Hash)]
-pub(super) enum Slot {
+pub(super) enum OwnedTask {
     /// Being fenced and restored.
     Acquiring {
         /// The life to be.
@@ -26,29 +26,29 @@ pub(super) enum Slot {
     Live(Box<Task>),
 }
 
-impl Slot {
+impl OwnedTask {
     fn incarnation(&self) -> Incarnation {
         match self {
-            Slot::Acquiring { incarnation, .. } => *incarnation,
-            Slot::Live(task) => task.incarnation,
+            OwnedTask::Acquiring { incarnation, .. } => *incarnation,
+            OwnedTask::Live(task) => task.incarnation,
         }
     }
 
     /// Whether the group wants it back.
     fn is_given_back(&self) -> bool {
         match self {
-            Slot::Acquiring { revoked, .. } => *revoked,
-            Slot::Live(task) => task.is_draining(),
+            OwnedTask::Acquiring { revoked, .. } => *revoked,
+            OwnedTask::Live(task) => task.is_draining(),
         }
     }
 
     /// Adds this task to the picture of the worker.
     pub(super) fn tell(&self, partition: i32, status: &mut Status) {
         match self {
-            Slot::Acquiring { incarnation, .. } => {
+            OwnedTask::Acquiring { incarnation, .. } => {
                 status.tasks.push(TaskStatus::acquiring(partition, *incarnation));
             }
-            Slot::Live(task) => {
+            OwnedTask::Live(task) => {
                 status.tasks.push(task.status());
                 for since in task.doubts() {
                     status.open_doubts += 1;
@@ -80,7 +80,8 @@ impl Processor {
     fn acquire(&mut self, partition: i32, not_before: Timestamp) {
         let incarnation = self.next_incarnation;
         self.next_incarnation += 1;
-        self.tasks.insert(partition, Slot::Acquiring { incarnation, revoked: self.stopping, not_before });
+        self.tasks
+            .insert(partition, OwnedTask::Acquiring { incarnation, revoked: self.stopping, not_before });
         self.effects.push_back(Effect::Acquire { partition, incarnation, not_before });
     }
 
@@ -92,7 +93,7 @@ impl Processor {
         now: Timestamp,
     ) {
         match self.tasks.get(&partition) {
-            Some(Slot::Acquiring { incarnation: wanted, revoked, .. }) if *wanted == incarnation => {
+            Some(OwnedTask::Acquiring { incarnation: wanted, revoked, .. }) if *wanted == incarnation => {
                 if *revoked {
                     self.release(partition, incarnation);
                     return;
@@ -104,13 +105,13 @@ impl Processor {
         self.effects.push_back(Effect::Fetch { partition, incarnation, next_offsets, guarded, topic_ids });
         let mut turn = Turn { now, settings: &self.settings, reads: &self.reads, facts: &mut self.facts };
         let task = Task::new(partition, incarnation, acquired, self.began_at, &mut turn);
-        self.tasks.insert(partition, Slot::Live(Box::new(task)));
+        self.tasks.insert(partition, OwnedTask::Live(Box::new(task)));
         self.share_limit(now);
     }
 
     pub(super) fn acquire_failed(&mut self, partition: i32, incarnation: Incarnation, now: Timestamp) {
         match self.tasks.get(&partition) {
-            Some(Slot::Acquiring { incarnation: wanted, revoked, .. }) if *wanted == incarnation => {
+            Some(OwnedTask::Acquiring { incarnation: wanted, revoked, .. }) if *wanted == incarnation => {
                 if *revoked {
                     self.release(partition, incarnation);
                 } else {
@@ -124,12 +125,12 @@ impl Processor {
     pub(super) fn revoked(&mut self, partition: i32, now: Timestamp) {
         match self.tasks.get_mut(&partition) {
             // Nothing is under way yet that somebody would have to wait for.
-            Some(Slot::Acquiring { incarnation, not_before, .. }) if now < *not_before => {
+            Some(OwnedTask::Acquiring { incarnation, not_before, .. }) if now < *not_before => {
                 let incarnation = *incarnation;
                 self.release(partition, incarnation);
             }
-            Some(Slot::Acquiring { revoked, .. }) => *revoked = true,
-            Some(Slot::Live(task)) => task.begin_drain(now.plus_ms(self.settings.release_drain_ms)),
+            Some(OwnedTask::Acquiring { revoked, .. }) => *revoked = true,
+            Some(OwnedTask::Live(task)) => task.begin_drain(now.plus_ms(self.settings.release_drain_ms)),
             // Nothing of it is here; but whoever asks waits for an answer.
             None => self.effects.push_back(Effect::Release { partition, incarnation: 0 }),
         }
@@ -163,7 +164,7 @@ impl Processor {
 
     fn start_anew(&mut self, partition: i32, incarnation: Incarnation, why: DropCause, now: Timestamp) {
         let draining = match self.tasks.get(&partition) {
-            Some(Slot::Live(task)) if task.incarnation == incarnation => task.is_draining(),
+            Some(OwnedTask::Live(task)) if task.incarnation == incarnation => task.is_draining(),
             _ => return,
         };
         self.facts.push_back(Fact::TaskDropped { partition, why });
@@ -190,7 +191,7 @@ impl Processor {
             .tasks
             .iter()
             .filter_map(|(partition, slot)| match slot {
-                Slot::Live(task) if task.is_drained(now) => Some((*partition, task.incarnation)),
+                OwnedTask::Live(task) if task.is_drained(now) => Some((*partition, task.incarnation)),
                 _ => None,
             })
             .collect();
@@ -211,7 +212,7 @@ impl Processor {
     }
 
     fn share_limit(&mut self, now: Timestamp) {
-        let owned = self.tasks.values().filter(|slot| matches!(slot, Slot::Live(_))).count();
+        let owned = self.tasks.values().filter(|slot| matches!(slot, OwnedTask::Live(_))).count();
         self.account.set_share(owned, self.settings.partition_count, now);
     }
 }

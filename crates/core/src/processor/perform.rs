@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use crate::healthflow::Request;
 use crate::life::{CallId, Incarnation};
 use crate::partition::commit_batch::CommitBatch;
-use crate::partition::reading::Release;
+use crate::partition::reading::HeldRange;
 use crate::processor::Effect;
 use crate::state::TopicIds;
 use crate::time::Timestamp;
@@ -42,7 +42,7 @@ pub trait Parts {
     /// Reads the task's lanes from here on; what lies below `guarded` is held until it is to be decoded.
     fn read(&mut self, of: (i32, Incarnation), next_offsets: Vec<(Lane, i64)>, guarded: Vec<(Lane, i64)>);
     /// Decodes what was held.
-    fn decode(&mut self, partition: i32, release: Release);
+    fn decode(&mut self, partition: i32, release: HeldRange);
     /// Fetches nothing of a lane for now.
     fn pause(&mut self, partition: i32, lane: Lane);
     /// Fetches it again.

@@ -7,7 +7,7 @@ use crate::life::CallId;
 use crate::partition::job::Share;
 use crate::partition::{Task, Turn};
 use crate::processor::effect::Effect;
-use crate::processor::ownership::Slot;
+use crate::processor::ownership::OwnedTask;
 use crate::processor::{Call, Processor};
 use crate::time::Timestamp;
 use crate::topics::Lane;
@@ -33,11 +33,12 @@ impl Processor {
 
     /// Tasks that read with care go on; only one of them at a time where an end would count (rule K6).
     fn read_on(&mut self) {
-        let mark = |slot: &Slot| if let Slot::Live(task) = slot { task.reading_mark() } else { None };
+        let mark =
+            |slot: &OwnedTask| if let OwnedTask::Live(task) = slot { task.reading_mark() } else { None };
         let mut marks: BTreeMap<i32, bool> =
             self.tasks.iter().filter_map(|(partition, slot)| Some((*partition, mark(slot)?))).collect();
         for (partition, slot) in &mut self.tasks {
-            let Slot::Live(task) = slot else { continue };
+            let OwnedTask::Live(task) = slot else { continue };
             marks.remove(partition);
             let others_work = !marks.is_empty() || !self.calls.is_empty();
             let others = (others_work, marks.values().any(|alone| *alone));
@@ -55,7 +56,7 @@ impl Processor {
         let mut at_latest = |at: Timestamp| earliest = Some(earliest.map_or(at, |known| known.min(at)));
         let mut ready = false;
         for slot in self.tasks.values() {
-            let Slot::Live(task) = slot else { continue };
+            let OwnedTask::Live(task) = slot else { continue };
             task.next_wakeup().into_iter().for_each(&mut at_latest);
             if task.wants_commit() {
                 at_latest(task.commit_started_at().plus_ms(interval_ms));
@@ -74,7 +75,7 @@ impl Processor {
 
     fn wake(&mut self, now: Timestamp) {
         for slot in self.tasks.values_mut() {
-            let Slot::Live(task) = slot else { continue };
+            let OwnedTask::Live(task) = slot else { continue };
             let mut turn = Turn { now, settings: &self.settings, reads: &self.reads, facts: &mut self.facts };
             task.take_due(&turn);
             task.wake(&mut turn);
@@ -89,7 +90,7 @@ impl Processor {
             while admitted && self.has_place_left(share, places) {
                 admitted = false;
                 for slot in self.tasks.values_mut() {
-                    let Slot::Live(task) = slot else { continue };
+                    let OwnedTask::Live(task) = slot else { continue };
                     let before = task.places();
                     let mut turn =
                         Turn { now, settings: &self.settings, reads: &self.reads, facts: &mut self.facts };
@@ -106,7 +107,8 @@ impl Processor {
     /// Whether a job waits for a place that is free.
     fn can_admit(&self) -> bool {
         let places = self.live_places();
-        let waits = |slot: &Slot, share| matches!(slot, Slot::Live(task) if task.has_arrivals(share));
+        let waits =
+            |slot: &OwnedTask, share| matches!(slot, OwnedTask::Live(task) if task.has_arrivals(share));
         Share::ALL.into_iter().any(|share| {
             self.tasks.values().any(|slot| waits(slot, share)) && self.has_place_left(share, places)
         })
@@ -128,7 +130,7 @@ impl Processor {
     fn live_places(&self) -> [usize; 2] {
         let mut places = [0; 2];
         for slot in self.tasks.values() {
-            let Slot::Live(task) = slot else { continue };
+            let OwnedTask::Live(task) = slot else { continue };
             places.iter_mut().zip(task.places()).for_each(|(all, one)| *all += one);
         }
         places
@@ -137,15 +139,14 @@ impl Processor {
     /// Sends what is ready, one task after the other, while there are permits: what was not tried before goes first, and of
     /// some calls in a row one is left to what was.
     fn send(&mut self, now: Timestamp) {
-        let alone =
-            |slot: &Slot| matches!(slot, Slot::Live(task) if task.wants_to_read_alone(&self.settings));
+        let alone = |slot: &OwnedTask| matches!(slot, OwnedTask::Live(task) if task.wants_to_read_alone(&self.settings));
         if self.tasks.values().any(alone) {
             return;
         }
         let mut partitions: Vec<i32> = self.rotation();
         if let Some(practice) = self.account.on_trial(now).cloned() {
             let puts_another_first = |partition: &i32| match self.tasks.get_mut(partition) {
-                Some(Slot::Live(task)) => task.puts_another_first(&practice),
+                Some(OwnedTask::Live(task)) => task.puts_another_first(&practice),
                 _ => false,
             };
             let (others, same): (Vec<i32>, Vec<i32>) = partitions.into_iter().partition(puts_another_first);
@@ -172,7 +173,7 @@ impl Processor {
     /// Every live task with something ready, beginning with another one each time, so that none is always last.
     fn rotation(&mut self) -> Vec<i32> {
         let is_ready = |task: &Task| Share::ALL.into_iter().any(|share| task.has_ready(share));
-        let ready = |slot: &Slot| matches!(slot, Slot::Live(task) if is_ready(task));
+        let ready = |slot: &OwnedTask| matches!(slot, OwnedTask::Live(task) if is_ready(task));
         let mut partitions: Vec<i32> =
             self.tasks.iter().filter(|(_, slot)| ready(slot)).map(|(partition, _)| *partition).collect();
         let first = partitions.iter().position(|partition| *partition >= self.next_turn_of).unwrap_or(0);
@@ -185,7 +186,7 @@ impl Processor {
         if !self.has_call_left(share) || self.account.next_at(now) > now {
             return false;
         }
-        let Some(Slot::Live(task)) = self.tasks.get_mut(&partition) else { return false };
+        let Some(OwnedTask::Live(task)) = self.tasks.get_mut(&partition) else { return false };
         if task.is_draining() {
             return false;
         }
@@ -215,7 +216,7 @@ impl Processor {
     fn commit(&mut self, now: Timestamp) {
         let interval_ms = self.commit_interval_ms();
         for (partition, slot) in &mut self.tasks {
-            let Slot::Live(task) = slot else { continue };
+            let OwnedTask::Live(task) = slot else { continue };
             task.bury_nameless(now);
             let due = now >= task.commit_started_at().plus_ms(interval_ms) || task.is_draining();
             if due && task.wants_commit() {
@@ -241,7 +242,7 @@ impl Processor {
     /// Stops and restarts the fetching of lanes by what they hold in memory.
     fn hold_back(&mut self) {
         for (partition, slot) in &mut self.tasks {
-            let Slot::Live(task) = slot else { continue };
+            let OwnedTask::Live(task) = slot else { continue };
             for lane in Lane::ALL {
                 match task.hold_back(lane, &self.settings) {
                     Some(true) => self.effects.push_back(Effect::Pause { partition: *partition, lane }),

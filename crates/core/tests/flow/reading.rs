@@ -2,7 +2,7 @@
 
 use healthflow_core::event::{Arrival, Unusable};
 use healthflow_core::healthflow::Operation;
-use healthflow_core::partition::reading::Release;
+use healthflow_core::partition::reading::HeldRange;
 use healthflow_core::processor::{Effect, Input};
 use healthflow_core::settings::GuardMode;
 use healthflow_core::state::{ReadMark, ReadingState, TaskPositions, TaskState};
@@ -41,7 +41,7 @@ fn decode(desk: &mut Desk) {
     desk.arrive_late(Lane::Retry, 0, Arrival::Unusable(Box::new(unusable)));
 }
 
-fn releases(desk: &Desk) -> Vec<Release> {
+fn releases(desk: &Desk) -> Vec<HeldRange> {
     let release = |effect: &Effect| match effect {
         Effect::Decode { release, .. } => Some(*release),
         _ => None,
@@ -62,7 +62,7 @@ fn a_record_is_read_alone_once_no_call_is_under_way() {
     assert_eq!(releases(&desk), []);
     desk.answer(&call, created("hfa-1"));
     desk.expect_silence();
-    assert_eq!(releases(&desk), [Release { lane: Lane::Retry, from: 0, to: 0, buried_after: None }]);
+    assert_eq!(releases(&desk), [HeldRange { lane: Lane::Retry, from: 0, to: 0, buried_after: None }]);
     decode(&mut desk);
     desk.expect(Operation::CreateAppointment);
 }
@@ -87,7 +87,7 @@ fn a_record_that_is_buried_keeps_nobody_waiting() {
     desk.arrive(a_booking("a", 1));
     desk.expect(Operation::CreateAppointment);
     hold(&mut desk, Lane::Retry);
-    assert_eq!(releases(&desk), [Release { lane: Lane::Retry, from: 0, to: 0, buried_after: Some(3) }]);
+    assert_eq!(releases(&desk), [HeldRange { lane: Lane::Retry, from: 0, to: 0, buried_after: Some(3) }]);
     desk.arrive(a_booking_of_another("b"));
     desk.expect(Operation::CreateAppointment);
 }

@@ -4,7 +4,7 @@ use healthflow_core::event::{Arrival, arrival};
 use healthflow_core::healthflow::fault::NotSent;
 use healthflow_core::healthflow::{Fault, Request, Sought};
 use healthflow_core::life::{CallId, Incarnation};
-use healthflow_core::partition::reading::Release;
+use healthflow_core::partition::reading::HeldRange;
 use healthflow_core::partition::start::Acquired;
 use healthflow_core::processor::{Effect, Input};
 use healthflow_core::time::Timestamp;
@@ -240,7 +240,12 @@ impl World {
     }
 
     /// What was held is decoded, or buried.
-    pub fn decode(&mut self, worker: usize, (partition, incarnation): (i32, Incarnation), release: Release) {
+    pub fn decode(
+        &mut self,
+        worker: usize,
+        (partition, incarnation): (i32, Incarnation),
+        release: HeldRange,
+    ) {
         let Some(task) = self.workers[worker].task(partition, incarnation) else { return };
         let Some(reader) = task.lanes.get_mut(&release.lane) else { return };
         let mut records = reader.release(&release);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use healthflow_core::event::Arrival;
 use healthflow_core::healthflow::Operation;
 use healthflow_core::life::{CallId, Incarnation};
-use healthflow_core::partition::reading::Release;
+use healthflow_core::partition::reading::HeldRange;
 use healthflow_core::processor::{Input, Processor};
 use healthflow_core::settings::Settings;
 use healthflow_core::state::TaskState;
@@ -38,7 +38,7 @@ pub enum Deed {
     Decode {
         partition: i32,
         incarnation: Incarnation,
-        release: Release,
+        release: HeldRange,
     },
     /// The schema is known that records waited for.
     SchemaKnown {

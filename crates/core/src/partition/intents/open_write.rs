@@ -21,7 +21,8 @@ pub struct OpenWrite {
 pub struct Doubt {
     /// Since when.
     pub since: Timestamp,
-    /// From when on it can no longer land unseen, so that a look-up may be believed.
+    /// Nothing is asked about it before this: first the moment from which on it can no longer land unseen, so that a look-up may
+    /// be believed; after a failed look-up, the moment of the next one.
     pub quiet_at: Timestamp,
     /// Set once HealthFlow refused a repeat: then only a look-up settles it (rule W5).
     pub repeat_refused: bool,
