@@ -109,6 +109,7 @@ pub fn kafka_settings(config: &Config) -> anyhow::Result<KafkaSettings> {
         brokers: kafka.brokers.clone(),
         group_id: kafka.group_id.clone(),
         group_instance_id: kafka.group_instance_id.0.as_deref().map(instance_name),
+        release_drain_ms: config.worker.release_drain_ms,
         application: kafka.application.clone(),
         consumer_protocol: kafka.group_protocol == GroupProtocol::Consumer,
         session_timeout_ms: kafka.session_timeout_ms,

@@ -78,8 +78,9 @@ impl Group {
                 .spawn(move || poll(&consumer, &stop))
                 .map_err(KafkaFault::no_thread("for the group's consumer"))?
         };
-        unowned::start(settings, joined, stop.clone())?;
-        Ok(Group { consumer, stop, thread: Some(thread) })
+        let group = Group { consumer, stop, thread: Some(thread) };
+        unowned::start(settings, joined, group.stop.clone())?;
+        Ok(group)
     }
 
     /// The proof of membership.

@@ -34,6 +34,8 @@ pub struct KafkaSettings {
     pub session_timeout_ms: u64,
     /// How often a worker says that it is alive; a third of the session time-out or less.
     pub heartbeat_interval_ms: u64,
+    /// How long a task that is given back may drain (`worker.release_drain_ms`).
+    pub release_drain_ms: u64,
     /// How long the broker keeps an open transaction whose owner is silent (rule T4: 10–15 s).
     pub transaction_timeout_ms: u64,
     /// The largest record that is written, uncompressed, in bytes.
@@ -61,6 +63,7 @@ impl Default for KafkaSettings {
             consumer_protocol: false,
             session_timeout_ms: 10_000,
             heartbeat_interval_ms: 3_000,
+            release_drain_ms: 5_000,
             transaction_timeout_ms: 12_000,
             record_bytes_max: RECORD_BYTES_MAX,
             message_timeout_ms: 10_000,

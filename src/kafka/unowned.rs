@@ -26,8 +26,8 @@ use healthflow_core::topics::{APPOINTMENT_STATE, REQUESTED};
 
 /// How long to rest between two looks at the group.
 const ROUND: Duration = Duration::from_secs(1);
-/// In how many looks in a row a partition must be nobody's: for as long, the member that gives it back may be draining.
-const LOOKS_MIN: u32 = 6;
+/// Looks in a row in which a partition must be nobody's, beyond those for which the member that gives it back may be draining.
+const LOOKS_MORE: u32 = 4;
 /// How long the member that reads nothing waits for its turn.
 const NUDGE_LIMIT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(100);
@@ -44,32 +44,42 @@ enum Move {
 }
 
 /// What the looks so far have shown.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Looks {
+    /// How many partitions the group shares.
+    partition_count: u32,
+    /// In how many looks in a row a partition must be nobody's.
+    needed: u32,
     unowned: Vec<i32>,
     in_a_row: u32,
 }
 
 impl Looks {
-    /// Of a group that shares `partition_count` partitions.
-    fn after(&mut self, seen: &Assignment, partition_count: u32) -> Move {
+    fn new(settings: &KafkaSettings) -> Self {
+        let draining = settings.release_drain_ms.div_ceil(ROUND.as_millis() as u64);
+        let needed = LOOKS_MORE.saturating_add(u32::try_from(draining).unwrap_or(u32::MAX));
+        Looks { partition_count: settings.partition_count, needed, unowned: Vec::new(), in_a_row: 0 }
+    }
+
+    fn after(&mut self, seen: &Assignment) -> Move {
         if !seen.is_stable {
-            *self = Looks::default();
+            self.unowned.clear();
             return Move::Wait;
         }
-        let unowned: Vec<i32> =
-            (0..partition_count.cast_signed()).filter(|partition| !seen.owned.contains(partition)).collect();
+        let unowned: Vec<i32> = (0..self.partition_count.cast_signed())
+            .filter(|partition| !seen.owned.contains(partition))
+            .collect();
         if unowned.is_empty() {
             return Move::End;
         }
         if self.unowned != unowned {
-            *self = Looks { unowned, in_a_row: 0 };
+            (self.unowned, self.in_a_row) = (unowned, 0);
         }
         self.in_a_row += 1;
-        if self.in_a_row < LOOKS_MIN {
+        if self.in_a_row < self.needed {
             return Move::Wait;
         }
-        Move::Nudge(std::mem::take(self).unowned)
+        Move::Nudge(std::mem::take(&mut self.unowned))
     }
 }
 
@@ -103,11 +113,11 @@ fn watch(
     joined: &AtomicBool,
     stop: &AtomicBool,
 ) {
-    let mut looks = Looks::default();
+    let mut looks = Looks::new(settings);
     while !stop.load(Ordering::SeqCst) {
         if joined.load(Ordering::SeqCst) {
             let next = match group_members::assignment(client, &settings.group_id, REQUESTED) {
-                Ok(seen) => looks.after(&seen, settings.partition_count),
+                Ok(seen) => looks.after(&seen),
                 Err(error) => {
                     tracing::debug!("the group's coordinator does not say who has what: {error}");
                     Move::Wait
@@ -119,7 +129,7 @@ fn watch(
                 Move::Nudge(partitions) => {
                     tracing::warn!(
                         ?partitions,
-                        "nobody has these partitions: a worker gave them back and was killed; the group is made to share out \
+                        "nobody has these partitions, probably because a worker was killed while it gave them back; the group is made to share out \
                          again"
                     );
                     if let Err(error) = nudge(settings, stop) {
@@ -136,7 +146,10 @@ fn watch(
 /// partition of theirs becomes its own.
 fn nudge(settings: &KafkaSettings, stop: &AtomicBool) -> KafkaResult<()> {
     let unnamed = KafkaSettings { group_instance_id: None, ..settings.clone() };
-    let member: BaseConsumer<Nudge> = unnamed.group().create_with_context(Nudge::default())?;
+    let mut config = unnamed.group();
+    // Not even by `kafka.properties_file`: under a name it would fence a worker, or stay in the group.
+    config.remove("group.instance.id");
+    let member: BaseConsumer<Nudge> = config.create_with_context(Nudge::default())?;
     member.subscribe(&[APPOINTMENT_STATE])?;
     let until = Instant::now() + NUDGE_LIMIT;
     while !member.context().had_its_turn.load(Ordering::SeqCst)
@@ -196,31 +209,41 @@ mod tests {
         Assignment { is_stable, owned: owned.iter().copied().collect() }
     }
 
+    fn looks() -> Looks {
+        Looks::new(&KafkaSettings { partition_count: 3, ..KafkaSettings::default() })
+    }
+
     #[test]
     fn a_partition_that_stays_nobodys_makes_the_group_share_out_again() {
-        let mut looks = Looks::default();
-        for _ in 1..LOOKS_MIN {
-            assert_eq!(looks.after(&seen(true, &[0, 2]), 3), Move::Wait);
+        let mut looks = looks();
+        for _ in 1..looks.needed {
+            assert_eq!(looks.after(&seen(true, &[0, 2])), Move::Wait);
         }
-        assert_eq!(looks.after(&seen(true, &[0, 2]), 3), Move::Nudge(vec![1]));
-        assert_eq!(looks.after(&seen(true, &[0, 2]), 3), Move::Wait, "the group needs its time");
+        assert_eq!(looks.after(&seen(true, &[0, 2])), Move::Nudge(vec![1]));
+        assert_eq!(looks.after(&seen(true, &[0, 2])), Move::Wait, "the group needs its time");
     }
 
     #[test]
     fn a_rebalance_and_another_partition_begin_the_count_anew() {
         for between in [seen(false, &[0, 2]), seen(true, &[0, 1])] {
-            let mut looks = Looks::default();
-            for _ in 1..LOOKS_MIN {
-                assert_eq!(looks.after(&seen(true, &[0, 2]), 3), Move::Wait);
+            let mut looks = looks();
+            for _ in 1..looks.needed {
+                assert_eq!(looks.after(&seen(true, &[0, 2])), Move::Wait);
             }
-            assert_eq!(looks.after(&between, 3), Move::Wait);
-            assert_eq!(looks.after(&seen(true, &[0, 2]), 3), Move::Wait);
+            assert_eq!(looks.after(&between), Move::Wait);
+            assert_eq!(looks.after(&seen(true, &[0, 2])), Move::Wait);
         }
     }
 
     #[test]
     fn nobody_looks_on_once_every_partition_is_somebodys() {
-        assert_eq!(Looks::default().after(&seen(true, &[0, 1, 2]), 3), Move::End);
-        assert_eq!(Looks::default().after(&seen(false, &[0, 1, 2]), 3), Move::Wait);
+        assert_eq!(looks().after(&seen(true, &[0, 1, 2])), Move::End);
+        assert_eq!(looks().after(&seen(false, &[0, 1, 2])), Move::Wait);
+    }
+
+    #[test]
+    fn nobody_is_disturbed_who_may_still_be_draining() {
+        let slow = KafkaSettings { release_drain_ms: 20_000, ..KafkaSettings::default() };
+        assert!(Looks::new(&slow).needed > 20);
     }
 }

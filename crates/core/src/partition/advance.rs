@@ -36,6 +36,10 @@ impl Task {
             self.jobs.put_back(key, job);
             return;
         }
+        let awaited = match &job.standing {
+            Standing::AwaitsPatient(patient) => Some(patient.clone()),
+            _ => None,
+        };
         let next = self.next_of(key, &mut job, turn);
         if let Next::Ask(request, purpose) = &next {
             job.share = Share::of(&job, *purpose);
@@ -50,6 +54,10 @@ impl Task {
             self.put_aside(key, job, next, turn);
         }
         self.note_job(key, turn);
+        // It was its turn, and it did not take the patient after all: the next one may.
+        if let Some(patient) = awaited.filter(|patient| !self.jobs.is_patient_busy(patient)) {
+            self.jobs.unlock_patient(&patient);
+        }
     }
 
     /// Takes the next job that waits for a place of this share, if there is one.

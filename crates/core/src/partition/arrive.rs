@@ -229,7 +229,7 @@ impl Task {
         let known = self.jobs.is_at_hand(&key);
         let job = self.jobs.open(&key);
         let copy = job.versions.insert(version, in_hand);
-        let awaits = matches!(job.standing, Standing::AwaitsTime(_) | Standing::AwaitsPatient);
+        let awaits = matches!(job.standing, Standing::AwaitsTime(_) | Standing::AwaitsPatient(_));
         if let Some(copy) = copy {
             self.progress.finished(copy.position);
         }

@@ -197,7 +197,12 @@ impl Task {
                 return Move::Wait(at, WaitReason::InDoubt);
             }
             DoubtVerdict::Settle => return self.settling_move(key, job, turn),
-            DoubtVerdict::Wait(_) | DoubtVerdict::Repeat | DoubtVerdict::None | DoubtVerdict::UnderWay => {}
+            // Who asks is not decided about meanwhile; nothing more would be asked under the intent.
+            DoubtVerdict::UnderWay => {
+                let quiet_at = self.intents.doubt(key).map_or(turn.now, |doubt| doubt.quiet_at);
+                return Move::Wait(quiet_at.max(turn.now.plus_ms(1)), WaitReason::InDoubt);
+            }
+            DoubtVerdict::Wait(_) | DoubtVerdict::Repeat | DoubtVerdict::None => {}
         }
         let patient = booking.patient_key();
         if job.patient.as_ref() != Some(&patient) {

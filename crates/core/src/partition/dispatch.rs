@@ -143,9 +143,11 @@ impl Task {
             Next::Await(awaited) => {
                 let give_up_at = give_up_at(&job);
                 if now < give_up_at || job.versions.is_empty() {
-                    let at = give_up_at.max(now.plus_ms(1));
+                    // A doubt without a record has nothing to be parked: it waits on.
+                    let memory_wait_ms = turn.settings.memory_wait_ms.max(1);
+                    let at = if now < give_up_at { give_up_at } else { now.plus_ms(memory_wait_ms) };
                     let standing = match awaited {
-                        Awaited::Patient(_) => Standing::AwaitsPatient,
+                        Awaited::Patient(patient) => Standing::AwaitsPatient(patient),
                         _ => Standing::AwaitsTime(at),
                     };
                     self.stand(key, &mut job, standing, now);

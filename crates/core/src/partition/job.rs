@@ -158,7 +158,7 @@ pub enum Standing {
     /// A call is under way. Boxed, for few jobs have one.
     InFlight(Box<Flight>),
     /// Another booking of its patient is under way.
-    AwaitsPatient,
+    AwaitsPatient(PatientKey),
     /// Is looked at again at this moment at the latest; may be woken before.
     AwaitsTime(Timestamp),
 }

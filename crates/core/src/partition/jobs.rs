@@ -77,10 +77,13 @@ impl Jobs {
             Standing::Ready if job.asked_version > 0 => self.ready[share].push_front(key.clone()),
             Standing::Ready => self.ready[share].push_back(key.clone()),
             Standing::AwaitsTime(at) => self.wake_at(*at, key.clone()),
-            Standing::AwaitsCommit | Standing::Arrived | Standing::InFlight(_) | Standing::AwaitsPatient => {}
+            Standing::AwaitsCommit
+            | Standing::Arrived
+            | Standing::InFlight(_)
+            | Standing::AwaitsPatient(_) => {}
         }
         job.waiting_since = match standing {
-            Standing::AwaitsPatient | Standing::AwaitsTime(_) => job.waiting_since.or(Some(now)),
+            Standing::AwaitsPatient(_) | Standing::AwaitsTime(_) => job.waiting_since.or(Some(now)),
             _ => None,
         };
         job.standing = standing;
@@ -200,12 +203,18 @@ impl Jobs {
         }
     }
 
+    /// Whether somebody has a patient.
+    pub fn is_patient_busy(&self, patient: &PatientKey) -> bool {
+        self.patients_busy.contains_key(patient)
+    }
+
     /// Frees a patient: whoever waits for it longest looks again.
     pub fn unlock_patient(&mut self, patient: &PatientKey) {
         self.patients_busy.remove(patient);
         let Some(mut awaited) = self.patients_awaited.remove(patient) else { return };
         while let Some(next) = awaited.pop_front() {
-            if self.get(&next).is_some_and(|job| job.standing == Standing::AwaitsPatient) {
+            let awaits_it = |job: &Job| matches!(&job.standing, Standing::AwaitsPatient(of) if of == patient);
+            if self.get(&next).is_some_and(awaits_it) {
                 self.look_again_first(next);
                 break;
             }

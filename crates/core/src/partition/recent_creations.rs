@@ -77,9 +77,12 @@ impl Newcomers {
         if creations.contains(&begun) {
             return BTreeSet::new();
         }
+        let known = creations.len();
         creations.retain(|newcomer| newcomer.patient != *patient);
+        let is_replaced = creations.len() < known;
         creations.push(begun);
-        self.woken(patient)
+        // One more obstacle frees nobody.
+        if is_replaced { self.woken(patient) } else { BTreeSet::new() }
     }
 
     /// The creation was answered, or found by a look-up: it stands, but searches may not show it yet.

@@ -43,7 +43,11 @@ fn arrivals(jobs: &mut Jobs) -> Vec<JobKey> {
 
 #[test]
 fn a_patient_is_one_jobs_and_then_goes_to_whoever_waits_for_it_longest() {
-    let mut jobs = jobs(&[(2, Standing::AwaitsPatient), (3, Standing::Ready), (4, Standing::AwaitsPatient)]);
+    let mut jobs = jobs(&[
+        (2, Standing::AwaitsPatient(patient())),
+        (3, Standing::Ready),
+        (4, Standing::AwaitsPatient(patient())),
+    ]);
     assert!(jobs.lock_patient(&patient(), &key(1)));
     assert!(!jobs.lock_patient(&patient(), &key(2)));
     // The second of them was parked meanwhile, the third has something else to do.
@@ -110,7 +114,7 @@ fn a_job_waits_since_it_began_to_and_not_since_it_looked_again() {
         jobs.stand(&key(1), &mut job, standing, at);
         job.waiting_since
     };
-    assert_eq!(since(Standing::AwaitsPatient, NOW), Some(NOW));
+    assert_eq!(since(Standing::AwaitsPatient(patient()), NOW), Some(NOW));
     assert_eq!(since(Standing::AwaitsTime(NOW), NOW.plus_ms(1)), Some(NOW));
     assert_eq!(since(Standing::Ready, NOW.plus_ms(2)), None);
 }
@@ -140,7 +144,7 @@ proptest! {
                 1 => Standing::AwaitsCommit,
                 2 => Standing::Ready,
                 3 => Standing::InFlight(Box::new(flight())),
-                4 => Standing::AwaitsPatient,
+                4 => Standing::AwaitsPatient(patient()),
                 _ => Standing::AwaitsTime(NOW),
             };
             jobs.open(&key(number)).share = Share::ALL[number % 2];
