@@ -129,8 +129,8 @@ fn watch(
                 Move::Nudge(partitions) => {
                     tracing::warn!(
                         ?partitions,
-                        "nobody has these partitions, probably because a worker was killed while it gave them back; the group is made to share out \
-                         again"
+                        "nobody has these partitions, probably because a worker was killed while it gave them back; the \
+                         group is made to share out again"
                     );
                     if let Err(error) = nudge(settings, stop) {
                         tracing::warn!("the group was not made to share out, which is tried again: {error}");
@@ -145,9 +145,8 @@ fn watch(
 /// A member that joins for the sake of the rebalance. Its topic is one that the workers do not subscribe to, so that no
 /// partition of theirs becomes its own.
 fn nudge(settings: &KafkaSettings, stop: &AtomicBool) -> KafkaResult<()> {
-    let unnamed = KafkaSettings { group_instance_id: None, ..settings.clone() };
-    let mut config = unnamed.group();
-    // Not even by `kafka.properties_file`: under a name it would fence a worker, or stay in the group.
+    let mut config = settings.group();
+    // Under a name, be it one of `kafka.properties_file`, it would fence a worker, or stay in the group.
     config.remove("group.instance.id");
     let member: BaseConsumer<Nudge> = config.create_with_context(Nudge::default())?;
     member.subscribe(&[APPOINTMENT_STATE])?;

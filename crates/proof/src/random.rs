@@ -1,4 +1,4 @@
-//! Chance from a seed: the same seed gives the same life, morning or mood on every machine, so that a run that went wrong
+//! Chance from a seed: the same seed gives the same life, morning or fault on every machine, so that a run that went wrong
 //! can be run again. Who changes these numbers changes every life of the simulation.
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, fast, and good enough to choose faults with.

@@ -11,7 +11,6 @@ use crate::partition::job::{Job, JobKey};
 use crate::partition::task::{Task, Turn};
 use crate::patient::Person;
 use crate::retry::WaitReason;
-use crate::time::Timestamp;
 
 impl Task {
     /// Carries out `decided`: goes on where it must be decided again, or gives where the job is left.
@@ -34,7 +33,6 @@ impl Task {
                 return ControlFlow::Break(Next::Ask(asked.request, asked.purpose));
             }
             (Move::Await(awaited), _) => {
-                self.note_awaited(key, &awaited, turn.now);
                 return ControlFlow::Break(Next::Await(awaited));
             }
             (decided, JobKey::Booking(booking)) => {
@@ -71,9 +69,7 @@ impl Task {
             (Move::WriteAgain, _) => self.write_again(key, turn),
             (Move::Lock(patient), _) => {
                 if !self.lock_patient(key, job, &patient, turn) {
-                    let awaited = Awaited::Patient(patient);
-                    self.note_awaited(&JobKey::Booking(key.clone()), &awaited, turn.now);
-                    return ControlFlow::Break(Next::Await(awaited));
+                    return ControlFlow::Break(Next::Await(Awaited::Patient(patient)));
                 }
             }
             (Move::Remember(link), Some(booking)) => self.remember(&booking, link),
@@ -96,7 +92,11 @@ impl Task {
                 self.begin_slot_wait(key, job, wait, turn);
                 return ControlFlow::Break(Next::AwaitSlot(until));
             }
-            _ => return ControlFlow::Break(Next::Done),
+            // Done with, or about a version that is not at hand any more.
+            (Move::Remember(_) | Move::ForgetLink | Move::Finish(_), None)
+            | (Move::CreationUnseen(_) | Move::Ask(_) | Move::Wait(..) | Move::Await(_) | Move::Rest(_), _) => {
+                return ControlFlow::Break(Next::Done);
+            }
         }
         ControlFlow::Continue(())
     }
@@ -125,17 +125,6 @@ impl Task {
             }
             self.alone.take(key);
             self.mark(suspect, true);
-        }
-    }
-
-    /// Sees to it that what a job waits for wakes it.
-    fn note_awaited(&mut self, key: &JobKey, awaited: &Awaited, now: Timestamp) {
-        match awaited {
-            Awaited::Patient(patient) => self.jobs.await_patient(patient.clone(), key),
-            // It has a job of its own, whether or not it is at hand.
-            Awaited::Settling(patient) => self.jobs.wake_at(now, JobKey::Patient(patient.clone())),
-            Awaited::Creations(practice) => self.newcomers.await_outcome(practice, key),
-            Awaited::Alone => self.alone.await_turn(key),
         }
     }
 }

@@ -146,6 +146,7 @@ impl Task {
                     // A doubt without a record has nothing to be parked: it waits on.
                     let memory_wait_ms = turn.settings.memory_wait_ms.max(1);
                     let at = if now < give_up_at { give_up_at } else { now.plus_ms(memory_wait_ms) };
+                    self.note_awaited(key, &awaited, now);
                     let standing = match awaited {
                         Awaited::Patient(patient) => Standing::AwaitsPatient(patient),
                         _ => Standing::AwaitsTime(at),
@@ -166,6 +167,17 @@ impl Task {
             }
         }
         self.end(key, &mut job, now);
+    }
+
+    /// Sees to it that what a job waits for wakes it.
+    fn note_awaited(&mut self, key: &JobKey, awaited: &Awaited, now: Timestamp) {
+        match awaited {
+            Awaited::Patient(patient) => self.jobs.await_patient(patient.clone(), key),
+            // It has a job of its own, whether or not it is at hand.
+            Awaited::Settling(patient) => self.jobs.wake_at(now, JobKey::Patient(patient.clone())),
+            Awaited::Creations(practice) => self.newcomers.await_outcome(practice, key),
+            Awaited::Alone => self.alone.await_turn(key),
+        }
     }
 
     /// Until when a job is parked that only waits: longer each time, for it may be parked again and again.
