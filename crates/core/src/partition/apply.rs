@@ -94,7 +94,8 @@ impl Task {
             }
             // Done with, or about a version that is not at hand any more.
             (Move::Remember(_) | Move::ForgetLink | Move::Finish(_), None)
-            | (Move::CreationUnseen(_) | Move::Ask(_) | Move::Wait(..) | Move::Await(_) | Move::Rest(_), _) => {
+            | (Move::CreationUnseen(_) | Move::Ask(_) | Move::Wait(..) | Move::Await(_) | Move::Rest(_), _) =>
+            {
                 return ControlFlow::Break(Next::Done);
             }
         }
