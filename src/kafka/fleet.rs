@@ -164,7 +164,7 @@ impl Fleet {
             self.look(readers, translator, cancelled).map_err(|fault| Refusal::Wait(fault.to_string()))?;
         let Some(record) = record else {
             return Err(Refusal::End(
-                "the fleet's record is gone from appointments.state/0; was the topic made anew? Start this worker again \
+                "the fleet's record is gone from appointments.state/0; was the topic recreated? Start this worker again \
                  once that is clear"
                     .into(),
             ));

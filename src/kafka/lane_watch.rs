@@ -1,5 +1,5 @@
 //! Looks every few seconds whether the topics of the tasks at work are still those that they were acquired with. The lanes'
-//! reader would not tell: of a topic that is gone librdkafka says nothing, and in one that was made anew it goes on at the
+//! reader would not tell: of a topic that is gone librdkafka says nothing, and in one that was recreated it goes on at the
 //! old position without a word if there are records enough.
 
 use std::collections::HashMap;
@@ -106,7 +106,7 @@ fn look(identities: &TopicIdentities, watched: &Mutex<HashMap<i32, Watched>>, in
 /// What ends a task that was acquired with these topics, if anything does.
 fn ended_by(acquired_with: &TopicIds, now: &Described) -> Option<(&'static str, LaneEnd)> {
     let gone = now.gone.first().map(|topic| (*topic, LaneEnd::TopicGone));
-    gone.or_else(|| now.ids.made_anew(acquired_with).map(|topic| (topic, LaneEnd::TopicMadeAnew)))
+    gone.or_else(|| now.ids.recreated(acquired_with).map(|topic| (topic, LaneEnd::TopicRecreated)))
 }
 
 #[cfg(test)]
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(ended_by(&with, &now(&[(REQUESTED, "a"), (RETRY, "b")], &[])), None);
         assert_eq!(ended_by(&with, &now(&[(PATIENT_STATE, "p")], &[])), None);
         let anew = ended_by(&with, &now(&[(REQUESTED, "a"), (RETRY, "c")], &[]));
-        assert_eq!(anew, Some((RETRY, LaneEnd::TopicMadeAnew)));
+        assert_eq!(anew, Some((RETRY, LaneEnd::TopicRecreated)));
         let gone = ended_by(&with, &now(&[(RETRY, "b")], &[REQUESTED]));
         assert_eq!(gone, Some((REQUESTED, LaneEnd::TopicGone)));
     }

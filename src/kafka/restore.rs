@@ -170,10 +170,8 @@ impl Readers {
                 translator.arrival(Lane::Retry, record, usize::MAX, now).map_err(DecodeFault::UnknownSchema)
             })?;
             if let Arrival::Retry(entry) = arrival
-                && let Some(parked) = state
-                    .bookings
-                    .get_open(&entry.booking.key)
-                    .and_then(|of| of.parked(entry.booking.version))
+                && let Some(parked) =
+                    state.bookings.get_hot(&entry.booking.key).and_then(|of| of.parked(entry.booking.version))
                 && parked.generation == entry.generation
             {
                 found.insert((entry.booking.key.clone(), entry.booking.version, entry.generation));

@@ -172,7 +172,7 @@ impl Life {
         )?;
         let fenced_at = producer.fence()?;
         self.ask_the_fleet(&readers)?;
-        // Before everything that is read of the topics: one that is made anew meanwhile is then noticed by whoever compares
+        // Before everything that is read of the topics: one that is recreated meanwhile is then noticed by whoever compares
         // these ids with the topics' later.
         let topic_ids = spawner.identities.ids();
         let committed = readers.committed_offsets(self.partition)?;

@@ -72,7 +72,7 @@ impl TopicIdentities {
 fn tell_once(why: &str) {
     static TOLD: AtomicBool = AtomicBool::new(false);
     if !TOLD.swap(true, Ordering::SeqCst) {
-        tracing::warn!("no topic ids ({why}): a topic that is made anew is noticed only by its offsets");
+        tracing::warn!("no topic ids ({why}): a topic that is recreated is noticed only by its offsets");
     }
 }
 

@@ -30,7 +30,7 @@ pub enum CommandFault {
     NotOurs(Refusal),
     /// Kafka cannot take partitions away.
     #[error(
-        "the state is laid out for {has} partitions, and cannot be for {wished}; were the topics made anew?"
+        "the state is laid out for {has} partitions, and cannot be for {wished}; were the topics recreated?"
     )]
     TooFewPartitions {
         /// How many it has.

@@ -168,7 +168,7 @@ impl<'a> Repartition<'a> {
     fn write_positions(&self, producer: &Fenced, partition: i32, known: Known) -> Result<(), KafkaFault> {
         let next_offsets = beginning_where_unknown(&self.readers, partition, known)?;
         self.readers.commit_offsets(partition, &next_offsets)?;
-        // As they were: a topic that was made anew meanwhile is for the next owner to notice. What is new is adopted.
+        // As they were: a topic that was recreated meanwhile is for the next owner to notice. What is new is adopted.
         let written = written_positions(&self.readers, self.translator, partition)?;
         let topic_ids = written.map(|positions| positions.topic_ids).unwrap_or_default();
         let positions = StateRecord::Task(TaskPositions {

@@ -337,7 +337,7 @@ impl Inputs {
             )?,
         };
         for lane in Lane::ALL {
-            for why in [Loss::OffsetForgotten, Loss::RecordsDeleted, Loss::TopicMadeAnew] {
+            for why in [Loss::OffsetForgotten, Loss::RecordsDeleted, Loss::TopicRecreated] {
                 inputs.positions_lost.with_label_values(&[lane.topic(), super::tally::loss(why)]);
             }
             inputs.forwarded.with_label_values(&[lane.topic()]);

@@ -159,9 +159,9 @@ pub fn report(fact: &Fact) {
 
 fn report_write(fact: &Fact) {
     match fact {
-        Fact::DoubtOpened { key, operation, quiet_at } => {
+        Fact::DoubtOpened { key, operation, settles_at } => {
             let booking = named(key.as_ref());
-            warn!(booking, operation = operation.name(), %quiet_at, "answer lost, write in doubt");
+            warn!(booking, operation = operation.name(), quiet_at = %settles_at, "answer lost, write in doubt");
         }
         Fact::DoubtSettled { key, found } => {
             info!(booking = named(key.as_ref()), found = found_name(*found), "doubt settled");
@@ -268,7 +268,7 @@ const fn lane_end(why: LaneEnd) -> &'static str {
             "reading the topic has ended: its records were deleted, or the position is out of range"
         }
         LaneEnd::TopicGone => "the topic does not exist any more",
-        LaneEnd::TopicMadeAnew => "the topic was made anew",
+        LaneEnd::TopicRecreated => "the topic was recreated",
     }
 }
 
@@ -289,12 +289,12 @@ fn report_loss(partition: i32, LostPosition { lane, why, from, to }: LostPositio
             "records were deleted before they were read; compare the topic's retention with the lag, and see \"An offset got \
              lost\" in the runbook"
         ),
-        Loss::TopicMadeAnew => error!(
+        Loss::TopicRecreated => error!(
             topic,
             partition,
             from,
             to,
-            "the topic was made anew, its records are gone; the task reads the new one from its beginning; see \"An offset got \
+            "the topic was recreated, its records are gone; the task reads the new one from its beginning; see \"An offset got \
              lost\" in the runbook"
         ),
     }

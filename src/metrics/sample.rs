@@ -85,7 +85,7 @@ pub(super) fn facts() -> Vec<Fact> {
         },
         Fact::PositionLost {
             partition: 4,
-            position: LostPosition { lane: Lane::Retry, why: Loss::TopicMadeAnew, from: Some(9), to: 0 },
+            position: LostPosition { lane: Lane::Retry, why: Loss::TopicRecreated, from: Some(9), to: 0 },
         },
         Fact::BookingSynced {
             key: key.clone(),
@@ -119,7 +119,7 @@ pub(super) fn facts() -> Vec<Fact> {
         Fact::DoubtOpened {
             key: Some(key.clone()),
             operation: Operation::CreateAppointment,
-            quiet_at: Timestamp(80_000),
+            settles_at: Timestamp(80_000),
         },
         Fact::DoubtSettled { key: Some(key.clone()), found: Some(true) },
         Fact::EditOverwritten { key },

@@ -104,7 +104,7 @@ pub(super) const fn loss(why: Loss) -> &'static str {
     match why {
         Loss::OffsetForgotten => "offset_forgotten",
         Loss::RecordsDeleted => "records_deleted",
-        Loss::TopicMadeAnew => "topic_made_anew",
+        Loss::TopicRecreated => "topic_made_anew",
     }
 }
 

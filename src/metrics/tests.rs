@@ -282,7 +282,7 @@ fn levels_show_what_a_person_should_look_at() {
     let count = |level: &str| lines(Format::Human, level).len();
     let told = lines(Format::Human, "error");
     assert!(told.len() == 5 && told.iter().any(|line| line.contains("renew the token file")), "{told:#?}");
-    let expected = ["more than one", "the account's rights", "does not exist any more", "was made anew"];
+    let expected = ["more than one", "the account's rights", "does not exist any more", "was recreated"];
     for words in expected {
         assert!(told.iter().any(|line| line.contains(words)), "{words}: {told:#?}");
     }

@@ -140,10 +140,10 @@ fn a_lane_that_was_paused_by_the_life_before_is_read_by_the_next() {
     inbox.wait("the second life", |inputs| (offsets(inputs, 2) == (4..10).collect::<Vec<_>>()).then_some(()));
 }
 
-/// Goal: a schema nobody knows delays only the record that has it, which is told of at once, so that the watermark waits,
+/// Goal: a schema nobody knows delays only the record that has it, which is told of at once, so that the committable offset waits,
 /// and ends as one that cannot be used.
 #[test]
-fn an_unknown_schema_delays_only_its_record_and_the_watermark_waits() {
+fn an_unknown_schema_delays_only_its_record_and_the_committable_offset_waits() {
     let (strange, usual) = (10, 11);
     let encoder = encoder();
     let (lanes, inbox) = start("strange");

@@ -1,4 +1,4 @@
-//! Positions that are lost on a real Kafka: topics that are deleted and made anew, before a worker starts and under one at
+//! Positions that are lost on a real Kafka: topics that are deleted and recreated, before a worker starts and under one at
 //! work, records that are deleted, offsets that the group forgot (rule K9). Nobody else
 //! works meanwhile.
 
@@ -39,13 +39,13 @@ fn signal(office: &Office, worker: usize, signal: Signal) {
 }
 
 /// Somebody deletes a topic and makes it anew, as it is said in the settings.
-fn make_anew(office: &Office, topic: &str) {
+fn recreate(office: &Office, topic: &str) {
     delete_topic(office, topic);
     let made = || {
         let partitions = PARTITIONS.to_string();
         office.try_to_operate(&["topics", "--partitions", &partitions]).is_ok().then_some(())
     };
-    wait_for(LIMIT, made).unwrap_or_else(|| panic!("{topic} cannot be made anew"));
+    wait_for(LIMIT, made).unwrap_or_else(|| panic!("{topic} cannot be recreated"));
 }
 
 /// Somebody deletes a topic.
@@ -81,12 +81,12 @@ fn admin(office: &Office) -> AdminClient<DefaultClientContext> {
     rdkafka::ClientConfig::new().set("bootstrap.servers", &office.kafka().brokers).create().unwrap()
 }
 
-/// Goal: what is published to a topic that was made anew is read, all of it, wherever the task had come to in the old one:
+/// Goal: what is published to a topic that was recreated is read, all of it, wherever the task had come to in the old one:
 /// while no worker runs, with and without the group's offsets, and under one at work. Method: fewer and more records than
 /// before, so that the old position lies within the new topic and past its end.
 #[test]
-fn a_topic_that_is_made_anew_is_read_from_its_beginning() {
-    let mut office = Office::open("made-anew", &KEYED);
+fn a_topic_that_is_recreated_is_read_from_its_beginning() {
+    let mut office = Office::open("recreated", &KEYED);
     office.hire();
     office.wait_live(0, PARTITIONS as usize);
     let mut expected = 0;
@@ -100,26 +100,26 @@ fn a_topic_that_is_made_anew_is_read_from_its_beginning() {
     wait_until("the first results", || office.results().len() == first);
 
     office.workers.clear();
-    make_anew(&office, REQUESTED);
+    recreate(&office, REQUESTED);
     let second = publish(&office, "second", 33);
     office.hire();
-    wait_until("the results of the topic made anew while nobody worked", || office.results().len() == second);
+    wait_until("the results of the topic recreated while nobody worked", || office.results().len() == second);
 
     office.workers.clear();
-    make_anew(&office, REQUESTED);
+    recreate(&office, REQUESTED);
     delete_group(&office, "healthflow-sync");
     let third = publish(&office, "third", 40);
     office.hire();
     wait_until("the results without the group's offsets", || office.results().len() == third);
 
     for (prefix, each) in [("fewer", 5), ("more", 60)] {
-        make_anew(&office, REQUESTED);
+        recreate(&office, REQUESTED);
         let so_many = publish(&office, prefix, each);
-        wait_until("the results of the topic made anew under a worker", || office.results().len() == so_many);
+        wait_until("the results of the topic recreated under a worker", || office.results().len() == so_many);
         office.wait_live(0, PARTITIONS as usize);
     }
     let log = office.log(0);
-    assert!(log.contains("the topic was made anew, its records are gone"), "{log}");
+    assert!(log.contains("the topic was recreated, its records are gone"), "{log}");
     let all = expected;
     let closed = office.close_after(all);
     assert!(closed.results.iter().all(|result| result.outcome == ResultOutcome::Created));
@@ -201,11 +201,11 @@ fn a_lane_that_no_owner_has_read_yet_can_be_rolled_out() {
     assert_eq!(closed.appointments.len(), asked);
 }
 
-/// Goal: every version that waits in a retry topic that was made anew gets its dead letter, once, also over a crash, and
+/// Goal: every version that waits in a retry topic that was recreated gets its dead letter, once, also over a crash, and
 /// nothing else of its booking is lost. Method: HealthFlow is away until all bookings are parked; the worker that finds the
-/// topic made anew is killed as soon as the first letter is there.
+/// topic recreated is killed as soon as the first letter is there.
 #[test]
-fn each_version_that_waited_in_a_retry_topic_made_anew_gets_one_dead_letter() {
+fn each_version_that_waited_in_a_retry_topic_recreated_gets_one_dead_letter() {
     let late = [KEYED[0], ("retry.backoff_min_ms", "600000"), ("retry.backoff_max_ms", "600000")];
     let mut office = Office::open("retry-anew", &late);
     office.set_faults(&json!({"down": "unavailable"}));
@@ -217,7 +217,7 @@ fn each_version_that_waited_in_a_retry_topic_made_anew_gets_one_dead_letter() {
     wait_until("parked bookings", || parked() >= events.len());
     wait_until("commits", || office.waiting(0) >= events.len());
     office.workers[0].kill().unwrap();
-    make_anew(&office, RETRY);
+    recreate(&office, RETRY);
     office.set_faults(&json!({"down": "no"}));
     office.hire();
     wait_until("a dead letter", || !office.results().is_empty());
@@ -241,7 +241,7 @@ fn each_version_that_waited_in_a_retry_topic_made_anew_gets_one_dead_letter() {
 /// Goal: state that is gone, or that is another topic's, is not gone on from: one line names the topic and the remedy, and
 /// an operator accepts a copy on purpose.
 #[test]
-fn a_state_topic_made_anew_is_refused_until_it_is_accepted_or_restored() {
+fn a_state_topic_recreated_is_refused_until_it_is_accepted_or_restored() {
     let mut office = Office::open_with_own_kafka("state-anew", &KEYED);
     office.hire();
     office.wait_live(0, PARTITIONS as usize);
@@ -250,8 +250,8 @@ fn a_state_topic_made_anew_is_refused_until_it_is_accepted_or_restored() {
     wait_until("results", || office.results().len() == first.len());
 
     // Under the worker, and the next one is refused as well.
-    make_anew(&office, PATIENT_STATE);
-    let refused = "patients.state was made anew since task";
+    recreate(&office, PATIENT_STATE);
+    let refused = "patients.state was recreated since task";
     wait_until("a worker that is not ready", || !office.is_ready(0) && office.log(0).contains(refused));
     office.workers.clear();
     // A static member is missed only after a while.
@@ -268,7 +268,7 @@ fn a_state_topic_made_anew_is_refused_until_it_is_accepted_or_restored() {
     wait_until("results after it was accepted", || office.results().len() == first.len() + second.len());
 
     office.workers.clear();
-    make_anew(&office, APPOINTMENT_STATE);
+    recreate(&office, APPOINTMENT_STATE);
     office.hire();
     wait_until("a refusal", || office.log(0).contains("appointments.state/0 holds nothing of task 0"));
     assert_eq!(office.live(0), 0);

@@ -12,7 +12,7 @@ use healthflow_core::event::codec::{Codec, restore};
 use healthflow_core::patient::digests::PersonDigests;
 use healthflow_core::patient::{Link, LinkOrigin};
 use healthflow_core::state::{
-    BookingState, PatientState, Shelf, Shelved, StateRecord, TaskState, VersionSet,
+    BookingState, Packable, PackedMap, PatientState, StateRecord, TaskState, VersionSet,
 };
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics;
@@ -73,18 +73,18 @@ fn patient(number: u32) -> StateRecord {
 }
 
 /// Nanoseconds that one look takes, and one change: opened, and packed again.
-fn times<V: Shelved>(shelf: &mut Shelf<V>) -> [f64; 2] {
-    let keys: Vec<V::Key> = shelf.iter().map(|(key, _)| key).collect();
+fn times<V: Packable>(map: &mut PackedMap<V>) -> [f64; 2] {
+    let keys: Vec<V::Key> = map.iter().map(|(key, _)| key).collect();
     // Not in the order in which they lie in memory.
     let mixed = || (0..keys.len()).map(|index| &keys[index * 7_919 % keys.len()]);
     let each_ns = |began: Instant| began.elapsed().as_nanos() as f64 / keys.len() as f64;
     let began = Instant::now();
-    assert!(mixed().all(|key| shelf.get(key).is_some()));
+    assert!(mixed().all(|key| map.get(key).is_some()));
     let look_ns = each_ns(began);
     let began = Instant::now();
     for key in mixed() {
-        shelf.change(key);
-        shelf.settle(key);
+        map.entry_mut(key);
+        map.pack(key);
     }
     [look_ns, each_ns(began)]
 }

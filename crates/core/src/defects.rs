@@ -80,7 +80,7 @@ pub enum Defect {
     SlotWaiterKeepsPatient,
     /// A booking that waits for a slot is not woken when the slot is free, and waits for ever (K11).
     SlotWaiterNotWoken,
-    /// A record without identity is dead-lettered before the watermark comes to it (K7).
+    /// A record without identity is dead-lettered before the committable offset comes to it (K7).
     NamelessBuriedAtOnce,
     /// A placeholder is taken for a birthday.
     PlaceholderBelieved,

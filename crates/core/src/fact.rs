@@ -218,7 +218,7 @@ pub enum Fact {
         /// Which write.
         operation: Operation,
         /// When a late write would be visible to a search.
-        quiet_at: Timestamp,
+        settles_at: Timestamp,
     },
     /// A doubt was settled (rule W5).
     DoubtSettled {

@@ -18,7 +18,7 @@ pub enum LaneEnd {
     /// The topic does not exist.
     TopicGone,
     /// Another topic has its name.
-    TopicMadeAnew,
+    TopicRecreated,
 }
 
 /// A position that was lost.
@@ -42,5 +42,5 @@ pub enum Loss {
     /// The records there were deleted before they were read.
     RecordsDeleted,
     /// Its topic is gone; another one has its name.
-    TopicMadeAnew,
+    TopicRecreated,
 }

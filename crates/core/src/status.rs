@@ -121,7 +121,7 @@ pub struct LaneStatus {
     /// The lane; shown by its topic.
     #[serde(rename = "topic", with = "by_topic")]
     pub lane: Lane,
-    /// The low watermark: everything before it is answered or parked.
+    /// The committable offset: everything before it is answered or parked.
     pub next_offset: i64,
     /// The end of the topic for `read_committed` readers; none while unknown. Set by the worker.
     pub end_offset: Option<i64>,

@@ -314,7 +314,7 @@ impl From<(&PatientKey, &PatientState)> for PatientStateRecord {
             unclean_ends: state.suspicion.unclean_ends,
             alone: state.suspicion.alone,
             held_by: state.held_by.clone(),
-            unseen: state.unseen,
+            unseen: state.unverified_creation,
         }
     }
 }
@@ -339,7 +339,7 @@ impl From<PatientStateRecord> for StateRecord {
             }),
             suspicion: Suspicion { unclean_ends: record.unclean_ends, alone: record.alone },
             held_by: record.held_by,
-            unseen: record.unseen,
+            unverified_creation: record.unseen,
             last_write_at: Timestamp::default(),
         };
         let key = PatientKey { practice: record.practice_id, patient: record.patient_id.reveal().clone() };

@@ -83,7 +83,7 @@ impl Task {
         }
         let searches = self.jobs.iter().filter_map(|job| job.search.as_ref());
         let oldest_search = || searches.map(|search| search.started_at).min();
-        self.newcomers.prune(turn.now, turn.settings.search_lag_ms, oldest_search);
+        self.recent_creations.prune(turn.now, turn.settings.search_lag_ms, oldest_search);
         self.outbox.renew_if_old(turn.now);
     }
 

@@ -140,7 +140,7 @@ impl Task {
     ) {
         // Nothing is given up while a write of it is in doubt (rule W4).
         if let Some(doubt) = self.intents.doubt(key) {
-            return self.try_again_later(key, job, WaitReason::InDoubt, doubt.quiet_at, turn);
+            return self.try_again_later(key, job, WaitReason::InDoubt, doubt.settles_at, turn);
         }
         let detail = match reason {
             FailureReason::SlotTaken => Arc::from("the slot is taken; book another one"),
@@ -160,15 +160,15 @@ impl Task {
         turn: &mut Turn<'_>,
     ) {
         let Some(patient) = job.patient.clone() else { return };
-        let quiet_at = turn.now.plus_ms(turn.settings.settle_ms());
+        let settles_at = turn.now.plus_ms(turn.settings.settle_ms());
         let fault = match reply {
             Ok(Answer::PatientCreated(id)) => return self.patient_stands(&patient, id, None, turn),
             Ok(_) => Fault::Unknown(Unknown::Unreadable),
             Err(fault) => fault,
         };
-        let Some(outcome) = self.intents.apply_fault(&patient, &fault, quiet_at, turn) else { return };
+        let Some(outcome) = self.intents.apply_fault(&patient, &fault, settles_at, turn) else { return };
         if let Some(doubt) = self.intents.doubt(&patient) {
-            self.jobs.wake_at(doubt.quiet_at.max(turn.now), JobKey::Patient(patient.clone()));
+            self.jobs.wake_at(doubt.settles_at.max(turn.now), JobKey::Patient(patient.clone()));
         }
         match outcome {
             FaultOutcome::Stands(id) => self.patient_stands(&patient, id.into(), None, turn),
@@ -177,7 +177,7 @@ impl Task {
             FaultOutcome::SendAgain { counts } => self.send_again(key, job, &fault, counts, turn),
             FaultOutcome::Refused => {
                 self.close(&(&patient).into());
-                let woken = self.newcomers.never_happened(&patient);
+                let woken = self.recent_creations.never_happened(&patient);
                 self.jobs.look_again_all(woken);
                 self.reject_version(
                     key,
@@ -190,7 +190,7 @@ impl Task {
             FaultOutcome::InDoubt => {
                 self.ledger.change_patient(&patient).last_write_at = turn.now;
                 let operation = flight.operation;
-                turn.facts.push_back(Fact::DoubtOpened { key: None, operation, quiet_at });
+                turn.facts.push_back(Fact::DoubtOpened { key: None, operation, settles_at });
                 let verdict = self.verdict(&(&patient).into(), false, turn.now, turn.settings);
                 self.doubtful(key, job, verdict, WaitReason::from(&fault), turn);
             }
@@ -206,10 +206,10 @@ impl Task {
         found: Option<PersonDigests>,
         turn: &mut Turn<'_>,
     ) {
-        let intent = self.ledger.patients().get_open(patient).and_then(|state| state.intent.as_ref());
+        let intent = self.ledger.patients().get_hot(patient).and_then(|state| state.intent.as_ref());
         let digests = intent.and_then(|intent| intent.digests.clone()).or(found);
         self.close(&patient.into());
-        let woken = self.newcomers.answered(patient, &id, turn.now);
+        let woken = self.recent_creations.answered(patient, &id, turn.now);
         self.jobs.look_again_all(woken);
         let state = self.ledger.change_patient(patient);
         state.last_write_at = turn.now;
@@ -231,7 +231,7 @@ impl Task {
         reply: Reply,
         turn: &mut Turn<'_>,
     ) {
-        let quiet_at = turn.now.plus_ms(turn.settings.settle_ms());
+        let settles_at = turn.now.plus_ms(turn.settings.settle_ms());
         let placement = self.ledger.bookings().get(key).and_then(|state| state.placement.clone());
         let fault = match (reply, placement) {
             // What stands is what was sent; which version that is, nobody said.
@@ -246,7 +246,7 @@ impl Task {
             (Ok(_), _) => Fault::Unknown(Unknown::Unreadable),
             (Err(fault), _) => fault,
         };
-        let Some(outcome) = self.intents.apply_fault(key, &fault, quiet_at, turn) else { return };
+        let Some(outcome) = self.intents.apply_fault(key, &fault, settles_at, turn) else { return };
         match outcome {
             FaultOutcome::Stands(id) => {
                 self.adopt(key, (id.into(), None), Self::flight_patient(flight));
@@ -278,8 +278,8 @@ impl Task {
             FaultOutcome::InDoubt => {
                 self.ledger.change_booking(key).last_write_at = turn.now;
                 let (key_of, operation) = (Some(key.clone()), flight.operation);
-                turn.facts.push_back(Fact::DoubtOpened { key: key_of, operation, quiet_at });
-                self.jobs.wake_at(quiet_at, JobKey::Booking(key.clone()));
+                turn.facts.push_back(Fact::DoubtOpened { key: key_of, operation, settles_at });
+                self.jobs.wake_at(settles_at, JobKey::Booking(key.clone()));
                 let verdict = self.verdict(&key.into(), false, turn.now, turn.settings);
                 self.doubtful(key, job, verdict, WaitReason::from(&fault), turn);
             }
@@ -296,7 +296,7 @@ impl Task {
         stands: AppointmentStands,
         turn: &mut Turn<'_>,
     ) {
-        let intent = self.ledger.bookings().get_open(key).and_then(|state| state.intent.clone());
+        let intent = self.ledger.bookings().get_hot(key).and_then(|state| state.intent.clone());
         self.close(&key.into());
         self.ledger.change_booking(key).last_write_at = turn.now;
         let patient_id = Self::flight_patient(flight);

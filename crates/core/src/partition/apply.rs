@@ -22,7 +22,7 @@ impl Task {
         turn: &mut Turn<'_>,
     ) -> ControlFlow<Next> {
         match (decided, key) {
-            (Move::CreationUnseen(patient), _) => self.creation_is_unseen(&patient, turn),
+            (Move::CreationUnverified(patient), _) => self.creation_is_unverified(&patient, turn),
             (Move::Wait(at, why), _) => return ControlFlow::Break(Next::Wait(at, why)),
             (Move::Rest(look_again_at), _) => {
                 look_again_at.into_iter().for_each(|at| self.jobs.wake_at(at, key.clone()));
@@ -85,7 +85,7 @@ impl Task {
             }
             (Move::SearchAnewAt(at), _) => {
                 job.forget_search();
-                return ControlFlow::Break(Next::Wait(at, WaitReason::Newcomers));
+                return ControlFlow::Break(Next::Wait(at, WaitReason::RecentCreations));
             }
             (Move::AwaitSlot(wait), _) => {
                 let until = wait.until;
@@ -94,8 +94,10 @@ impl Task {
             }
             // Done with, or about a version that is not at hand any more.
             (Move::Remember(_) | Move::ForgetLink | Move::Finish(_), None)
-            | (Move::CreationUnseen(_) | Move::Ask(_) | Move::Wait(..) | Move::Await(_) | Move::Rest(_), _) =>
-            {
+            | (
+                Move::CreationUnverified(_) | Move::Ask(_) | Move::Wait(..) | Move::Await(_) | Move::Rest(_),
+                _,
+            ) => {
                 return ControlFlow::Break(Next::Done);
             }
         }
@@ -108,7 +110,7 @@ impl Task {
         if let (Some(intent), JobKey::Booking(key), Some(booking)) = (&asked.intent, key, at_work) {
             match intent {
                 IntentFor::RepeatedCreation(patient) => {
-                    let woken = self.newcomers.begin(patient, Person::from(&booking.patient));
+                    let woken = self.recent_creations.begin(patient, Person::from(&booking.patient));
                     self.jobs.look_again_all(woken);
                 }
                 IntentFor::Creation(patient) => self.cover_creation(patient, &booking, turn),

@@ -46,7 +46,7 @@ impl Task {
         }
     }
 
-    /// Takes note of a record that cannot be read yet: the watermark does not pass it, and its age counts.
+    /// Takes note of a record that cannot be read yet: the committable offset does not pass it, and its age counts.
     pub fn delayed(&mut self, (lane, offset): (Lane, i64), size_bytes: usize, written_at: Option<Timestamp>) {
         self.progress.delayed((lane, offset), size_bytes, written_at);
         self.passed(lane, offset);
@@ -147,7 +147,7 @@ impl Task {
 
     /// Whether state names this record as the one that its version waits in.
     fn is_awaited(&self, entry: &RetryEntry, turn: &Turn<'_>) -> bool {
-        let state = self.ledger.bookings().get_open(&entry.booking.key);
+        let state = self.ledger.bookings().get_hot(&entry.booking.key);
         state.and_then(|state| state.parked(entry.booking.version)).is_some_and(|parked| {
             parked.place == ParkingPlace::Retry
                 && (parked.generation == entry.generation || planted!(turn.settings, NoGeneration))
@@ -213,7 +213,7 @@ impl Task {
 
     /// When a version that waited came first; one whose order nobody remembers comes now.
     pub(super) fn order_of(&self, entry: &RetryEntry) -> i64 {
-        let state = self.ledger.bookings().get_open(&entry.booking.key);
+        let state = self.ledger.bookings().get_hot(&entry.booking.key);
         let wish =
             state.and_then(|state| state.parked(entry.booking.version)).and_then(|one| one.wish.as_deref());
         wish.map_or_else(|| self.progress.next_requested(), |wish| wish.order)
@@ -240,7 +240,7 @@ impl Task {
     }
 
     /// Dead-letters a record that cannot be used. State tells after a restart that one with an identity was; one
-    /// without waits until the watermark moves past it in the same transaction (rule K7).
+    /// without waits until the committable offset moves past it in the same transaction (rule K7).
     fn bury(&mut self, unusable: Unusable, (lane, offset): (Lane, i64), turn: &mut Turn<'_>) {
         let Some(identity) = &unusable.identity else {
             if planted!(turn.settings, NamelessBuriedAtOnce) {
@@ -287,7 +287,7 @@ impl Task {
         self.outbox.write(Outgoing::Forwarded(Box::new(record), origin));
     }
 
-    /// Dead-letters the records without identity that the watermark has come to.
+    /// Dead-letters the records without identity that the committable offset has come to.
     pub fn bury_nameless(&mut self, now: Timestamp) {
         while let Some((position, unusable)) = self.progress.finish_nameless() {
             self.dead_letter(unusable, position, (0, (None, None)), now);

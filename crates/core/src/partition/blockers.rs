@@ -48,7 +48,7 @@ impl Task {
     /// Whether `booking` must wait because a person has to decide first: about itself, or about its patient. A hold is no
     /// wider than its question: a cancellation asks for nobody.
     pub(super) fn is_held(&self, booking: &Booking) -> bool {
-        let state = self.ledger.bookings().get_open(&booking.key);
+        let state = self.ledger.bookings().get_hot(&booking.key);
         let in_review = state.is_some_and(BookingState::is_in_review);
         if booking.status == BookingStatus::Cancelled {
             return in_review && !state.is_some_and(|state| cancels_what_stands(booking.version, state));
@@ -56,7 +56,7 @@ impl Task {
         let patient_held = self
             .ledger
             .patients()
-            .get_open(&booking.patient_key())
+            .get_hot(&booking.patient_key())
             .and_then(|patient| patient.held_by.as_ref())
             .is_some_and(|holder| *holder != booking.key.booking);
         in_review || patient_held
@@ -76,11 +76,11 @@ impl Task {
         }
         let is_safe = match subject {
             Subject::Booking(key) => {
-                let state = self.ledger.bookings().get_open(key);
+                let state = self.ledger.bookings().get_hot(key);
                 state.is_some_and(|state| is_write_safe(state, now, settings))
             }
             Subject::Patient(key) => {
-                let intent = self.ledger.patients().get_open(key).and_then(|state| state.intent.as_ref());
+                let intent = self.ledger.patients().get_hot(key).and_then(|state| state.intent.as_ref());
                 intent.is_some_and(|intent| is_create_safe(intent.since, now, settings))
             }
         };
@@ -121,7 +121,7 @@ impl Task {
         let (now, settings) = (turn.now, turn.settings);
         let started_at = job.search.as_ref().map_or(now, |search| search.started_at);
         let (patient, person) = (booking.patient_key(), Person::from(&booking.patient));
-        match self.newcomers.obstacle(&patient, &person, started_at, settings.search_lag_ms) {
+        match self.recent_creations.obstacle(&patient, &person, started_at, settings.search_lag_ms) {
             _ if planted!(settings, OwnCreationsNotSearched) => Opening::Now,
             Some(Obstacle::Open) => Opening::AfterCreations,
             Some(Obstacle::SearchAgainAt(at)) if at > now => Opening::SearchAnewAt(at),
@@ -132,7 +132,7 @@ impl Task {
     }
 
     fn waits_for_inherited(&self, patient: &PatientKey, settings: &Settings) -> bool {
-        self.newcomers.waits_for_inherited(patient) && !planted!(settings, InheritedCreationsIgnored)
+        self.recent_creations.waits_for_inherited(patient) && !planted!(settings, InheritedCreationsIgnored)
     }
 }
 
@@ -147,12 +147,12 @@ fn cancels_what_stands(version: Version, state: &BookingState) -> bool {
 /// What a doubt allows, given whether its write may be repeated.
 fn verdict(doubt: &Doubt, is_safe: bool, now: Timestamp, settings: &Settings) -> DoubtVerdict {
     let knows_keys = matches!(settings.guard, GuardMode::IdempotencyKey | GuardMode::UniqueReference);
-    if now >= doubt.quiet_at || (knows_keys && planted!(settings, EarlyLookUp)) {
+    if now >= doubt.settles_at || (knows_keys && planted!(settings, EarlyLookUp)) {
         DoubtVerdict::Settle
     } else if is_safe && !doubt.repeat_refused {
         DoubtVerdict::Repeat
     } else {
-        DoubtVerdict::Wait(doubt.quiet_at)
+        DoubtVerdict::Wait(doubt.settles_at)
     }
 }
 

@@ -72,7 +72,7 @@ impl Task {
         });
         // What we created is gone, or somebody else's: its key would lead there again (rule W6).
         state.incarnation += u32::from(is_lost);
-        (state.link, state.unseen) = (Some(link), None);
+        (state.link, state.unverified_creation) = (Some(link), None);
         self.tell_link(&booking.key, change);
     }
 

@@ -1,5 +1,5 @@
-//! Making it durable: puts the state and the watermarks that belong together into the batch of `outbox.rs`, and does what
-//! follows once that is known good (rules T2, T3). A batch carries the state as it is when it is gathered, and the watermarks
+//! Making it durable: puts the state and the committable offsets that belong together into the batch of `outbox.rs`, and does what
+//! follows once that is known good (rules T2, T3). A batch carries the state as it is when it is gathered, and the committable offsets
 //! that go with exactly that state.
 
 use crate::event::Outgoing;
@@ -31,7 +31,7 @@ impl Task {
             self.forget_old(now, settings.keep_days);
         }
         self.bury_lost(now, settings);
-        let offsets = self.progress.watermarks();
+        let offsets = self.progress.committable_offsets();
         let positions = (hourly != Some(false) || self.reading.is_news()).then(|| {
             let reading = self.reading.state(self.drain_until.is_none());
             let positions = self.progress.copy(now, &offsets, settings.partition_count, reading);

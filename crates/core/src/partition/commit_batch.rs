@@ -8,6 +8,6 @@ use crate::topics::Lane;
 pub struct CommitBatch {
     /// The records to write, each to the task's partition.
     pub records: Vec<Outgoing>,
-    /// The next offset to be read, of every lane (low watermark, rule K3).
+    /// The next offset to be read, of every lane (committable offset, rule K3).
     pub offsets: Vec<(Lane, i64)>,
 }

@@ -20,26 +20,26 @@ const ASKED_MAX: usize = 8;
 impl Task {
     /// Every intent found open is a doubt until it can no longer land unseen (rule K1).
     pub(super) fn inherit_doubts(&mut self, settings: &Settings) {
-        let quiet_at = self.intents.inherited_quiet_at(settings);
+        let settles_at = self.intents.inherited_settles_at(settings);
         let suspect_after = settings.crash_suspect_after;
-        let Task { ledger, intents, jobs, newcomers, .. } = self;
-        ledger.change_open_bookings(|key, state| {
+        let Task { ledger, intents, jobs, recent_creations, .. } = self;
+        ledger.change_hot_bookings(|key, state| {
             // What is in review is a person's doubt, not ours.
             let is_ours = state.intent.is_some() && !state.leaves_write_to_a_person();
             if is_ours {
                 state.suspicion = state.suspicion.after_unclean_end(suspect_after);
-                intents.inherit(key.into(), quiet_at);
-                jobs.wake_at(quiet_at, JobKey::Booking(key.clone()));
+                intents.inherit(key.into(), settles_at);
+                jobs.wake_at(settles_at, JobKey::Booking(key.clone()));
             }
             is_ours
         });
-        ledger.change_open_patients(|key, state| {
+        ledger.change_hot_patients(|key, state| {
             let is_open = state.intent.is_some();
             if is_open {
                 state.suspicion = state.suspicion.after_unclean_end(suspect_after);
-                intents.inherit(key.into(), quiet_at);
-                newcomers.inherit(key.clone());
-                jobs.wake_at(quiet_at, JobKey::Patient(key.clone()));
+                intents.inherit(key.into(), settles_at);
+                recent_creations.inherit(key.clone());
+                jobs.wake_at(settles_at, JobKey::Patient(key.clone()));
             }
             is_open
         });
@@ -92,10 +92,10 @@ impl Task {
             return;
         }
         if !planted!(turn.settings, CreationCountsFromSending) {
-            let woken = self.newcomers.begin(key, person);
+            let woken = self.recent_creations.begin(key, person);
             self.jobs.look_again_all(woken);
         }
-        let intent = self.ledger.patients().get_open(key).and_then(|state| state.intent.as_ref());
+        let intent = self.ledger.patients().get_hot(key).and_then(|state| state.intent.as_ref());
         if self.intents.is_open(key)
             && intent.is_some_and(|intent| intent.person == description && intent.digests == digests)
         {
@@ -103,7 +103,7 @@ impl Task {
         }
         self.intents.open(key, self.outbox.next_sequence());
         let state = self.ledger.change_patient(key);
-        state.unseen = None;
+        state.unverified_creation = None;
         state.intent = Some(Box::new(PatientIntent {
             incarnation: state.incarnation,
             since: turn.now,
@@ -147,7 +147,7 @@ impl Task {
         }
         self.close(subject);
         if let Subject::Patient(patient) = subject {
-            let woken = self.newcomers.never_happened(patient);
+            let woken = self.recent_creations.never_happened(patient);
             self.jobs.look_again_all(woken);
         }
     }

@@ -50,8 +50,8 @@ impl Task {
 
     fn suspicion(&self, subject: &Subject) -> Option<Suspicion> {
         match subject {
-            Subject::Booking(key) => self.ledger.bookings().get_open(key).map(|state| state.suspicion),
-            Subject::Patient(key) => self.ledger.patients().get_open(key).map(|state| state.suspicion),
+            Subject::Booking(key) => self.ledger.bookings().get_hot(key).map(|state| state.suspicion),
+            Subject::Patient(key) => self.ledger.patients().get_hot(key).map(|state| state.suspicion),
         }
     }
 

@@ -39,7 +39,7 @@ pub(super) enum Move {
     /// The doubt about an update is over: it is simply written again.
     WriteAgain,
     /// A creation in doubt is quiet, and HealthFlow cannot be asked for it.
-    CreationUnseen(PatientKey),
+    CreationUnverified(PatientKey),
     /// The job needs this patient for itself.
     Lock(PatientKey),
     /// Who the patient is.
@@ -124,7 +124,7 @@ impl Awaited {
         match self {
             Awaited::Patient(_) => WaitReason::PatientBusy,
             Awaited::Settling(_) => WaitReason::PatientInDoubt,
-            Awaited::Creations(_) => WaitReason::Newcomers,
+            Awaited::Creations(_) => WaitReason::RecentCreations,
             Awaited::Alone => WaitReason::CrashSuspect,
         }
     }
@@ -199,8 +199,8 @@ impl Task {
             DoubtVerdict::Settle => return self.settling_move(key, job, turn),
             // Who asks is not decided about meanwhile; nothing more would be asked under the intent.
             DoubtVerdict::UnderWay => {
-                let quiet_at = self.intents.doubt(key).map_or(turn.now, |doubt| doubt.quiet_at);
-                return Move::Wait(quiet_at.max(turn.now.plus_ms(1)), WaitReason::InDoubt);
+                let settles_at = self.intents.doubt(key).map_or(turn.now, |doubt| doubt.settles_at);
+                return Move::Wait(settles_at.max(turn.now.plus_ms(1)), WaitReason::InDoubt);
             }
             DoubtVerdict::Wait(_) | DoubtVerdict::Repeat | DoubtVerdict::None => {}
         }
@@ -242,7 +242,7 @@ impl Task {
             DoubtVerdict::None => None,
             // Whom the creation was decided for: only that one is created again (rule W6), this one is compared with it.
             DoubtVerdict::Repeat if self.creates_somebody_else(booking) => {
-                let at = self.intents.doubt(patient).map_or(turn.now, |doubt| doubt.quiet_at);
+                let at = self.intents.doubt(patient).map_or(turn.now, |doubt| doubt.settles_at);
                 Some(Move::Wait(at, WaitReason::PatientInDoubt))
             }
             DoubtVerdict::Repeat => {
@@ -276,7 +276,7 @@ impl Task {
             }
             // While a write is in doubt the newest version gets no final result (rule W4).
             Step::Finish(_) if doubt != DoubtVerdict::None && !planted!(turn.settings, FinishedInDoubt) => {
-                let at = self.intents.doubt(key).map_or(turn.now, |doubt| doubt.quiet_at);
+                let at = self.intents.doubt(key).map_or(turn.now, |doubt| doubt.settles_at);
                 return Move::Wait(at, WaitReason::InDoubt);
             }
             Step::Finish(outcome) => return Move::Finish(outcome),
@@ -287,7 +287,7 @@ impl Task {
         }
         match self.opening(booking, job, &request, turn) {
             Opening::Now => {}
-            Opening::At(at) => return Move::Wait(at, WaitReason::Newcomers),
+            Opening::At(at) => return Move::Wait(at, WaitReason::RecentCreations),
             Opening::AfterCreations => return Move::Await(Awaited::Creations(key.practice.clone())),
             Opening::SearchAnewAt(at) => return Move::SearchAnewAt(at),
             Opening::SearchAnew { outlived } => return Move::SearchAnew { outlived },

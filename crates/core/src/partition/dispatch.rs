@@ -110,7 +110,7 @@ impl Task {
         if let (true, Some(patient), Request::CreatePatient { content, .. }) =
             (planted!(turn.settings, CreationCountsFromSending), &job.patient, request)
         {
-            let woken = self.newcomers.begin(patient, crate::patient::Person::from(&content.patient));
+            let woken = self.recent_creations.begin(patient, crate::patient::Person::from(&content.patient));
             self.jobs.look_again_all(woken);
         }
         turn.facts.push_back(Fact::CallSent { operation: request.operation() });
@@ -161,7 +161,7 @@ impl Task {
                     self.park_all(booking, &mut job, at, awaited.reason(), turn);
                     // Its doubt settles meanwhile all the same.
                     if let Some(doubt) = self.intents.doubt(booking) {
-                        self.jobs.wake_at(doubt.quiet_at.max(now.plus_ms(1)), key.clone());
+                        self.jobs.wake_at(doubt.settles_at.max(now.plus_ms(1)), key.clone());
                     }
                 }
             }
@@ -175,7 +175,7 @@ impl Task {
             Awaited::Patient(patient) => self.jobs.await_patient(patient.clone(), key),
             // It has a job of its own, whether or not it is at hand.
             Awaited::Settling(patient) => self.jobs.wake_at(now, JobKey::Patient(patient.clone())),
-            Awaited::Creations(practice) => self.newcomers.await_outcome(practice, key),
+            Awaited::Creations(practice) => self.recent_creations.await_outcome(practice, key),
             Awaited::Alone => self.alone.await_turn(key),
         }
     }
@@ -183,7 +183,7 @@ impl Task {
     /// Until when a job is parked that only waits: longer each time, for it may be parked again and again.
     fn next_parking_ends(&self, key: &BookingKey, job: &Job, turn: &Turn<'_>) -> Timestamp {
         let version = job.newest().map_or(0, |newest| newest.booking.version);
-        let parked = self.ledger.bookings().get_open(key).and_then(|state| state.parked(version));
+        let parked = self.ledger.bookings().get_hot(key).and_then(|state| state.parked(version));
         let times = parked.map_or(0, |parked| parked.generation) + 1;
         let (min_ms, max_ms) = (turn.settings.retry_backoff_min_ms, turn.settings.retry_backoff_max_ms);
         turn.now.plus_ms(delay_ms(key, version, times, min_ms, max_ms))

@@ -1,5 +1,5 @@
 //! How a version ends, or is put aside: the record that leaves, the state that changes with it, and the position that
-//! the watermark may pass, all in the same batch.
+//! the committable offset may pass, all in the same batch.
 
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ impl Task {
 
     fn synced(&mut self, key: &BookingKey, in_hand: InHand, outcome: SyncedOutcome, turn: &Turn<'_>) {
         let booking = &in_hand.booking;
-        let known = self.ledger.bookings().get_open(key);
+        let known = self.ledger.bookings().get_hot(key);
         let generation =
             known.and_then(|state| state.parked(booking.version)).map_or(0, |one| one.generation);
         self.answer(key, booking, outcome != SyncedOutcome::Superseded, turn);
@@ -200,7 +200,7 @@ impl Task {
     /// Until when a version that waits for a person is put aside: longer each time, for nothing but that person moves it, and
     /// each time is written.
     pub(super) fn held_until(&self, key: &BookingKey, version: Version, turn: &Turn<'_>) -> Timestamp {
-        let parked = self.ledger.bookings().get_open(key).and_then(|state| state.parked(version));
+        let parked = self.ledger.bookings().get_hot(key).and_then(|state| state.parked(version));
         let times = parked.map_or(0, |parked| parked.generation) + 1;
         let (min_ms, max_ms) = (turn.settings.retry_backoff_max_ms, turn.settings.held_wait_max_ms);
         turn.now.plus_ms(delay_ms(key, version, times, min_ms, max_ms))

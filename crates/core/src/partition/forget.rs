@@ -18,7 +18,7 @@ impl Task {
         }
         let before_day = i64::from(now.day()) - i64::from(keep_days);
         let is_old = |last_day: i32| last_day != 0 && i64::from(last_day) < before_day;
-        // What is packed is settled and not at hand.
+        // What is packed has nothing open and is not at hand.
         let old = self.ledger.bookings().packed_by_first_field(is_old);
         let forgotten: Vec<BookingKey> = old.take(FORGOTTEN_MAX).collect();
         if forgotten.is_empty() {

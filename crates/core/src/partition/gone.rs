@@ -78,7 +78,7 @@ impl Task {
         let own = if is_of_another_clock { Timestamp(0) } else { sent_at.plus_ms(turn.settings.settle_ms()) };
         let counts_from_fence = written_by_us || is_of_another_clock;
         let inherited =
-            if counts_from_fence { self.intents.inherited_quiet_at(turn.settings) } else { Timestamp(0) };
+            if counts_from_fence { self.intents.inherited_settles_at(turn.settings) } else { Timestamp(0) };
         if planted!(turn.settings, GoneBelievedAtOnce) { turn.now } else { own.max(inherited) }
     }
 }

@@ -53,7 +53,7 @@ impl Intents {
     }
 
     /// Until when an old owner's writes may still land unseen.
-    pub fn inherited_quiet_at(&self, settings: &Settings) -> Timestamp {
+    pub fn inherited_settles_at(&self, settings: &Settings) -> Timestamp {
         let lease_ms = if planted!(settings, QuietTimeWithoutLease) { 0 } else { settings.lease_ms };
         self.fenced_at.plus_ms(lease_ms + settings.settle_ms())
     }
@@ -69,8 +69,8 @@ impl Intents {
     }
 
     /// An intent was found open in state, and may have been sent under: its outcome is in doubt until then, and longer.
-    pub fn inherit(&mut self, subject: Subject, quiet_at: Timestamp) {
-        self.open.insert(subject, OpenWrite::inherited(self.fenced_at, quiet_at));
+    pub fn inherit(&mut self, subject: Subject, settles_at: Timestamp) {
+        self.open.insert(subject, OpenWrite::inherited(self.fenced_at, settles_at));
     }
 
     /// The commit `sequence` will carry the intent as it is now; if it was not open, it is opened, and nothing was sent
@@ -166,11 +166,11 @@ impl Intents {
         &mut self,
         subject: impl Into<Subject>,
         fault: &Fault,
-        quiet_at: Timestamp,
+        settles_at: Timestamp,
         turn: &Turn<'_>,
     ) -> Option<FaultOutcome> {
         let open = self.open.get_mut(&subject.into())?;
-        Some(fault_outcome::apply(open, fault, quiet_at, turn))
+        Some(fault_outcome::apply(open, fault, settles_at, turn))
     }
 
     /// A look-up did not tell what became of it: the doubt waits for a record that can go to review.
@@ -190,7 +190,7 @@ impl Intents {
     /// The doubt is asked about again at `again_at`, not before.
     pub fn ask_again_at(&mut self, subject: &Subject, again_at: Timestamp) {
         let doubt = self.open.get_mut(subject).and_then(|open| open.doubt.as_mut());
-        doubt.into_iter().for_each(|doubt| doubt.quiet_at = again_at);
+        doubt.into_iter().for_each(|doubt| doubt.settles_at = again_at);
     }
 }
 

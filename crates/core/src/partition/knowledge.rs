@@ -18,7 +18,7 @@ impl Task {
     /// Whether the open creation of the patient of `booking` was decided for somebody who agrees with it in nothing.
     pub(super) fn creates_somebody_else(&self, booking: &Booking) -> bool {
         let patient = booking.patient_key();
-        let intent = self.ledger.patients().get_open(&patient).and_then(|state| state.intent.as_ref());
+        let intent = self.ledger.patients().get_hot(&patient).and_then(|state| state.intent.as_ref());
         let digests = intent.and_then(|intent| intent.digests.as_ref());
         let this_one = PersonDigests::of(&patient, &Person::from(&booking.patient));
         digests.is_some_and(|digests| digests.compare(&this_one) == Likeness::Stranger)
@@ -52,7 +52,7 @@ impl Task {
             search,
             cursor: job.pages.cursor(),
             patient_incarnation: patient_state.map_or(0, |state| state.incarnation),
-            unseen: patient_state.and_then(|state| state.unseen),
+            unverified_creation: patient_state.and_then(|state| state.unverified_creation),
             has_references: settings.guard.has_references(),
             placement: booking_state.and_then(|state| state.placement.as_ref()),
             incarnation: booking_state.map_or(0, |state| state.incarnation),

@@ -1,4 +1,4 @@
-//! How far a lane has come: its low watermark. Bookings finish out of order; the offset that is committed is the lowest
+//! How far a lane has come: its committable offset. Bookings finish out of order; the offset that is committed is the lowest
 //! one that is not finished, and what finished above it is known from state (rule K3).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,7 @@ pub struct LaneProgress {
     bytes: usize,
     /// Records that are there and cannot be read yet.
     delayed: BTreeSet<i64>,
-    /// The watermark that was committed last; none before the first commit of this owner.
+    /// The offset that was committed last; none before the first commit of this owner.
     committed: Option<i64>,
     /// Whether fetching is stopped because enough is in memory.
     paused: bool,
@@ -89,16 +89,16 @@ impl LaneProgress {
     }
 
     /// The first offset that is not finished: what a commit carries.
-    pub fn watermark(&self) -> i64 {
+    pub fn committable_offset(&self) -> i64 {
         self.unfinished.first_key_value().map_or(self.next, |(offset, _)| *offset)
     }
 
     /// Whether a commit would move the committed offset.
     pub fn has_moved(&self) -> bool {
-        self.committed != Some(self.watermark())
+        self.committed != Some(self.committable_offset())
     }
 
-    /// The watermark `offset` is committed.
+    /// The commit that carried `offset` is good.
     pub fn committed(&mut self, offset: i64) {
         self.committed = Some(offset);
     }
@@ -135,7 +135,7 @@ impl LaneProgress {
     pub fn status(&self, lane: Lane) -> LaneStatus {
         LaneStatus {
             lane,
-            next_offset: self.watermark(),
+            next_offset: self.committable_offset(),
             end_offset: None,
             read_ahead_records: self.len(),
             read_ahead_bytes: self.bytes,
@@ -168,9 +168,9 @@ mod tests {
     }
 
     proptest! {
-        /// Goal: the watermark never passes an unfinished record and ends at the end. Method: any order of finishing.
+        /// Goal: the committable offset never passes an unfinished record and ends at the end. Method: any order of finishing.
         #[test]
-        fn the_watermark_is_the_lowest_unfinished_offset(
+        fn the_committable_offset_is_the_lowest_unfinished_offset(
             gaps in proptest::collection::vec(1_i64..4, 1..40),
             order in any::<prop::sample::Index>(),
         ) {
@@ -183,11 +183,11 @@ mod tests {
                 open.push(offset);
             }
             while !open.is_empty() {
-                prop_assert_eq!(lane.watermark(), *open.iter().min().unwrap_or(&0));
+                prop_assert_eq!(lane.committable_offset(), *open.iter().min().unwrap_or(&0));
                 let done = open.remove(order.index(open.len()));
                 lane.finished(done);
             }
-            prop_assert_eq!((lane.watermark(), lane.bytes()), (offset + 1, 0));
+            prop_assert_eq!((lane.committable_offset(), lane.bytes()), (offset + 1, 0));
         }
     }
 }

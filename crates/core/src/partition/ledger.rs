@@ -8,13 +8,13 @@ use std::hash::{Hash, Hasher};
 use crate::booking::{BookingKey, PatientKey};
 use crate::event::Outgoing;
 use crate::partition::subject::Subject;
-use crate::state::{BookingState, PatientState, Shelf, StateRecord, TaskState};
+use crate::state::{BookingState, PackedMap, PatientState, StateRecord, TaskState};
 
 /// The state of a task.
 #[derive(Clone, Debug)]
 pub(super) struct Ledger {
-    bookings: Shelf<BookingState>,
-    patients: Shelf<PatientState>,
+    bookings: PackedMap<BookingState>,
+    patients: PackedMap<PatientState>,
     /// Whose state the next commit will carry, as it is by then. Ordered, so that the same life always writes the same
     /// batches.
     changed: BTreeSet<Subject>,
@@ -28,56 +28,56 @@ impl Ledger {
     }
 
     /// Of bookings.
-    pub fn bookings(&self) -> &Shelf<BookingState> {
+    pub fn bookings(&self) -> &PackedMap<BookingState> {
         &self.bookings
     }
 
     /// Of patients.
-    pub fn patients(&self) -> &Shelf<PatientState> {
+    pub fn patients(&self) -> &PackedMap<PatientState> {
         &self.patients
     }
 
     /// The state of a booking, for change.
     pub fn change_booking(&mut self, key: &BookingKey) -> &mut BookingState {
         self.changed.insert(key.into());
-        self.bookings.change(key)
+        self.bookings.entry_mut(key)
     }
 
     /// The state of a patient, for change.
     pub fn change_patient(&mut self, key: &PatientKey) -> &mut PatientState {
         self.changed.insert(key.into());
-        self.patients.change(key)
+        self.patients.entry_mut(key)
     }
 
     /// Changes every booking of which something is open, where `change` says so by true.
-    pub fn change_open_bookings(&mut self, mut change: impl FnMut(&BookingKey, &mut BookingState) -> bool) {
+    pub fn change_hot_bookings(&mut self, mut change: impl FnMut(&BookingKey, &mut BookingState) -> bool) {
         let changed =
-            self.bookings.open_entries().filter_map(|(key, state)| change(key, state).then_some(key));
+            self.bookings.hot_iter_mut().filter_map(|(key, state)| change(key, state).then_some(key));
         self.changed.extend(changed.map(Subject::from));
     }
 
     /// The same of every patient.
-    pub fn change_open_patients(&mut self, mut change: impl FnMut(&PatientKey, &mut PatientState) -> bool) {
+    pub fn change_hot_patients(&mut self, mut change: impl FnMut(&PatientKey, &mut PatientState) -> bool) {
         let changed =
-            self.patients.open_entries().filter_map(|(key, state)| change(key, state).then_some(key));
+            self.patients.hot_iter_mut().filter_map(|(key, state)| change(key, state).then_some(key));
         self.changed.extend(changed.map(Subject::from));
     }
 
     /// A job looks at this booking from now on: what is asked of open ones only is asked of it too.
     pub fn unpack(&mut self, key: &BookingKey) {
-        self.bookings.open(key);
+        self.bookings.unpack(key);
     }
 
     /// HealthFlow does not compare revisions any more: the one that is known of this booking is not named. A new owner finds
     /// that out for itself, so no commit has to carry it.
     pub fn forget_revision(&mut self, key: &BookingKey) {
-        let placement = self.bookings.open(key).and_then(|state| state.placement.as_mut());
+        let placement = self.bookings.unpack(key).and_then(|state| state.placement.as_mut());
         placement.into_iter().for_each(|placement| placement.revision = None);
     }
 
     /// Forgets a booking; the next commit carries that.
     pub fn forget_booking(&mut self, key: BookingKey) {
-        self.bookings.forget(&key);
+        self.bookings.remove(&key);
         self.changed.insert(Subject::Booking(key));
     }
 
@@ -102,14 +102,14 @@ impl Ledger {
 
     fn patient_record(&mut self, key: PatientKey) -> Outgoing {
         let patient = self.patients.get(&key).map(Cow::into_owned).unwrap_or_default();
-        self.patients.settle(&key);
+        self.patients.pack(&key);
         Outgoing::State(Box::new(StateRecord::Patient(key, patient)))
     }
 
     fn booking_record(&mut self, key: BookingKey, is_at_hand: bool) -> Outgoing {
         let booking = self.bookings.get(&key).map(Cow::into_owned);
         if !is_at_hand {
-            self.bookings.settle(&key);
+            self.bookings.pack(&key);
         }
         match booking {
             Some(booking) => Outgoing::State(Box::new(StateRecord::Booking(key, booking))),
@@ -162,7 +162,7 @@ mod tests {
             ledger.change_booking(&key(id)).lost = vec![1];
         }
         written(&mut ledger);
-        ledger.change_open_bookings(|of, state| {
+        ledger.change_hot_bookings(|of, state| {
             let is_meant = *of == key("b");
             state.incarnation += u32::from(is_meant);
             is_meant

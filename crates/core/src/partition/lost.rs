@@ -21,7 +21,7 @@ impl Task {
     /// by looking, for the positions that tell of it are good by then.
     pub(super) fn inherit_lost(&mut self) {
         let Task { ledger, lost, .. } = self;
-        ledger.change_open_bookings(|key, state| {
+        ledger.change_hot_bookings(|key, state| {
             let is_owed = !state.lost.is_empty();
             if is_owed {
                 lost.insert(key.clone());
@@ -45,7 +45,7 @@ impl Task {
                 continue;
             }
             let versions =
-                self.ledger.bookings().get_open(&key).map_or_else(Vec::new, |state| state.lost.clone());
+                self.ledger.bookings().get_hot(&key).map_or_else(Vec::new, |state| state.lost.clone());
             for version in versions {
                 self.bury_lost_version((&key, version), now, settings.answered_bytes_max);
             }

@@ -1,5 +1,5 @@
 //! How far a task has come on its lanes: what is unfinished, what may be fetched, where the next owner would go on.
-//! Records without identity wait here for the watermark, for only an offset tells after a restart that they were buried
+//! Records without identity wait here for the committable offset, for only an offset tells after a restart that they were buried
 //! (rules K3, K7, K9).
 
 use std::collections::{BTreeMap, HashMap};
@@ -23,7 +23,7 @@ const HOURLY_MS: i64 = 3_600_000;
 pub(super) struct Progress {
     /// Each lane that the task reads.
     lanes: HashMap<Lane, LaneProgress>,
-    /// Records that nobody can use and that have no identity, by where they lie: each is buried when the watermark has
+    /// Records that nobody can use and that have no identity, by where they lie: each is buried when the committable offset has
     /// come to it.
     nameless: BTreeMap<(Lane, i64), Unusable>,
     /// Where `appointments.requested` ended at the acquisition: what lies before it, an earlier owner may have read.
@@ -75,15 +75,15 @@ impl Progress {
         }
     }
 
-    /// Keeps a record without identity until the watermark has come to it.
+    /// Keeps a record without identity until the committable offset has come to it.
     pub fn keep_nameless(&mut self, position: (Lane, i64), unusable: Unusable) {
         self.nameless.insert(position, unusable);
     }
 
-    /// Takes out and finishes a record without identity that the watermark has come to.
+    /// Takes out and finishes a record without identity that the committable offset has come to.
     pub fn finish_nameless(&mut self) -> Option<((Lane, i64), Unusable)> {
         let is_next = |(lane, offset): &&(Lane, i64)| {
-            self.lanes.get(lane).is_some_and(|progress| progress.watermark() == *offset)
+            self.lanes.get(lane).is_some_and(|progress| progress.committable_offset() == *offset)
         };
         let position = self.nameless.keys().find(is_next).copied()?;
         let unusable = self.nameless.remove(&position)?;
@@ -119,8 +119,9 @@ impl Progress {
     }
 
     /// The first offset of every lane that is not finished: what a commit carries.
-    pub fn watermarks(&self) -> Vec<(Lane, i64)> {
-        let mut offsets: Vec<_> = self.lanes.iter().map(|(lane, of)| (*lane, of.watermark())).collect();
+    pub fn committable_offsets(&self) -> Vec<(Lane, i64)> {
+        let mut offsets: Vec<_> =
+            self.lanes.iter().map(|(lane, of)| (*lane, of.committable_offset())).collect();
         offsets.sort_unstable();
         offsets
     }

@@ -140,7 +140,7 @@ impl ReadGuard {
 }
 
 impl Task {
-    /// Takes note of a record that is not decoded before its mark stands; the watermark does not pass it.
+    /// Takes note of a record that is not decoded before its mark stands; the committable offset does not pass it.
     pub fn held(&mut self, (lane, offset): (Lane, i64), size_bytes: usize) {
         self.progress.delayed((lane, offset), size_bytes, None);
         self.reading.hold(lane, offset);

@@ -11,13 +11,13 @@ use crate::patient::{HealthFlowPatientId, Person};
 use crate::time::Timestamp;
 use crate::unordered::hash_entries;
 
-/// How often newcomers are looked through for those that may be forgotten, in milliseconds.
+/// How often creations are looked through for those that may be forgotten, in milliseconds.
 const PRUNE_INTERVAL_MS: i64 = 1_000;
 
 /// Creations of one task: under way, in doubt, or answered a moment ago.
 #[derive(Clone, Debug, Default)]
-pub struct Newcomers {
-    by_practice: HashMap<PracticeId, Vec<Newcomer>>,
+pub struct RecentCreations {
+    by_practice: HashMap<PracticeId, Vec<RecentCreation>>,
     inherited: HashMap<PracticeId, HashSet<PatientKey>>,
     pruned_at: Timestamp,
     /// Who waits for the outcome of a creation in a practice.
@@ -25,7 +25,7 @@ pub struct Newcomers {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Newcomer {
+struct RecentCreation {
     patient: PatientKey,
     person: Person,
     id: Option<HealthFlowPatientId>,
@@ -41,16 +41,16 @@ pub enum Obstacle {
     SearchAgainAt(Timestamp),
 }
 
-impl Hash for Newcomers {
+impl Hash for RecentCreations {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Newcomers { by_practice, inherited, pruned_at, awaited_by } = self;
+        let RecentCreations { by_practice, inherited, pruned_at, awaited_by } = self;
         hash_entries(by_practice, hasher);
         let inherited: BTreeSet<&PatientKey> = inherited.values().flatten().collect();
         (inherited, pruned_at, awaited_by).hash(hasher);
     }
 }
 
-impl Newcomers {
+impl RecentCreations {
     /// A creation was found open when the task was acquired: who it is cannot be told.
     pub fn inherit(&mut self, patient: PatientKey) {
         self.inherited.entry(patient.practice.clone()).or_default().insert(patient);
@@ -73,12 +73,12 @@ impl Newcomers {
     #[must_use]
     pub fn begin(&mut self, patient: &PatientKey, person: Person) -> BTreeSet<JobKey> {
         let creations = self.by_practice.entry(patient.practice.clone()).or_default();
-        let begun = Newcomer { patient: patient.clone(), person, id: None, answered_at: None };
+        let begun = RecentCreation { patient: patient.clone(), person, id: None, answered_at: None };
         if creations.contains(&begun) {
             return BTreeSet::new();
         }
         let known = creations.len();
-        creations.retain(|newcomer| newcomer.patient != *patient);
+        creations.retain(|creation| creation.patient != *patient);
         let is_replaced = creations.len() < known;
         creations.push(begun);
         // One more obstacle frees nobody.
@@ -94,19 +94,19 @@ impl Newcomers {
         now: Timestamp,
     ) -> BTreeSet<JobKey> {
         self.forget_inherited(patient);
-        if let Some(newcomer) = self.find(patient) {
-            newcomer.id = Some(id.clone());
-            newcomer.answered_at = Some(now);
+        if let Some(creation) = self.find(patient) {
+            creation.id = Some(id.clone());
+            creation.answered_at = Some(now);
         }
         self.woken(patient)
     }
 
     /// Whether the creation happened is not known, but if it did, every search that begins after `now` shows it.
     #[must_use]
-    pub fn unseen(&mut self, patient: &PatientKey, now: Timestamp, lag_ms: i64) -> BTreeSet<JobKey> {
+    pub fn unverified(&mut self, patient: &PatientKey, now: Timestamp, lag_ms: i64) -> BTreeSet<JobKey> {
         self.forget_inherited(patient);
-        if let Some(newcomer) = self.find(patient) {
-            newcomer.answered_at = Some(now.plus_ms(-lag_ms));
+        if let Some(creation) = self.find(patient) {
+            creation.answered_at = Some(now.plus_ms(-lag_ms));
         }
         self.woken(patient)
     }
@@ -116,7 +116,7 @@ impl Newcomers {
     pub fn never_happened(&mut self, patient: &PatientKey) -> BTreeSet<JobKey> {
         self.forget_inherited(patient);
         if let Some(creations) = self.by_practice.get_mut(&patient.practice) {
-            creations.retain(|newcomer| newcomer.patient != *patient);
+            creations.retain(|creation| creation.patient != *patient);
         }
         self.woken(patient)
     }
@@ -135,9 +135,9 @@ impl Newcomers {
     ) -> Option<Obstacle> {
         let creations = self.by_practice.get(&patient.practice)?;
         let mut worst = None;
-        for newcomer in creations.iter().filter(|newcomer| newcomer.patient != *patient) {
-            let visible_at = newcomer.answered_at.map(|at| at.plus_ms(lag_ms));
-            if visible_at.is_some_and(|at| at < search_started_at) || !is_similar(person, &newcomer.person) {
+        for creation in creations.iter().filter(|creation| creation.patient != *patient) {
+            let visible_at = creation.answered_at.map(|at| at.plus_ms(lag_ms));
+            if visible_at.is_some_and(|at| at < search_started_at) || !is_similar(person, &creation.person) {
                 continue;
             }
             match visible_at {
@@ -164,13 +164,13 @@ impl Newcomers {
         let seen_by_all = oldest_search().map_or(now, |started_at| started_at.min(now));
         for creations in self.by_practice.values_mut() {
             creations
-                .retain(|newcomer| newcomer.answered_at.is_none_or(|at| at.plus_ms(lag_ms) >= seen_by_all));
+                .retain(|creation| creation.answered_at.is_none_or(|at| at.plus_ms(lag_ms) >= seen_by_all));
         }
         self.by_practice.retain(|_, creations| !creations.is_empty());
     }
 
-    fn find(&mut self, patient: &PatientKey) -> Option<&mut Newcomer> {
-        self.by_practice.get_mut(&patient.practice)?.iter_mut().find(|newcomer| newcomer.patient == *patient)
+    fn find(&mut self, patient: &PatientKey) -> Option<&mut RecentCreation> {
+        self.by_practice.get_mut(&patient.practice)?.iter_mut().find(|creation| creation.patient == *patient)
     }
 
     fn forget_inherited(&mut self, patient: &PatientKey) {

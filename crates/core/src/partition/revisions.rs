@@ -27,7 +27,7 @@ impl Task {
         if was_in_doubt {
             turn.facts.push_back(Fact::DoubtSettled { key: Some(key.clone()), found: None });
         }
-        let intent = self.ledger.bookings().get_open(key).and_then(|state| state.intent.as_ref());
+        let intent = self.ledger.bookings().get_hot(key).and_then(|state| state.intent.as_ref());
         // An intent of the future is one of a wrong clock.
         let stood_at =
             intent.map_or(turn.now, |intent| intent.since.min(turn.now)).max(self.intents.fenced_at());

@@ -51,15 +51,15 @@ impl Task {
         if self.is_given_up(&key.into(), turn.settings) {
             return Move::Rest(None);
         }
-        if turn.now < doubt.quiet_at {
-            return Move::Rest(Some(doubt.quiet_at));
+        if turn.now < doubt.settles_at {
+            return Move::Rest(Some(doubt.settles_at));
         }
         self.settling_move(key, job, turn)
     }
 
     /// How the doubt about a booking that is quiet is settled.
     pub(super) fn settling(&self, key: &BookingKey, job: &Job, turn: &Turn<'_>) -> Settling {
-        let intent = self.ledger.bookings().get_open(key).and_then(|state| state.intent.as_ref());
+        let intent = self.ledger.bookings().get_hot(key).and_then(|state| state.intent.as_ref());
         let Some(intent) = intent.filter(|intent| intent.operation == WriteOperation::Create) else {
             return Settling::WriteAgain;
         };
@@ -85,8 +85,8 @@ impl Task {
         // A booking that repeats it just now says when to look again, if that settles nothing.
         let doubt = self.intents.doubt(key).filter(|_| !self.intents.is_in_flight(key));
         let Some(doubt) = doubt else { return Move::Rest(None) };
-        if turn.now < doubt.quiet_at {
-            return Move::Rest(Some(doubt.quiet_at));
+        if turn.now < doubt.settles_at {
+            return Move::Rest(Some(doubt.settles_at));
         }
         let given_up = self.is_given_up(&key.into(), turn.settings);
         if turn.settings.guard.has_references() && !given_up {
@@ -94,20 +94,21 @@ impl Task {
             return Move::ask(request, Purpose::Settle, None);
         }
         // The next booking of it finds it by searching.
-        Move::CreationUnseen(key.clone())
+        Move::CreationUnverified(key.clone())
     }
 
     /// A creation in doubt is quiet, and HealthFlow cannot be asked for it: from now on every search shows whom it may have
     /// created, so nobody has to wait for it any more, and the next record of the patient finds it by searching (rules
     /// W5, W7).
-    pub(super) fn creation_is_unseen(&mut self, patient: &PatientKey, turn: &mut Turn<'_>) {
+    pub(super) fn creation_is_unverified(&mut self, patient: &PatientKey, turn: &mut Turn<'_>) {
         let state = self.ledger.change_patient(patient);
         if state.link.is_none() {
             let sent = state.intent.as_ref().and_then(|intent| intent.person).unwrap_or(0);
-            state.unseen = Some(if state.unseen.is_none_or(|earlier| earlier == sent) { sent } else { 0 });
+            state.unverified_creation =
+                Some(if state.unverified_creation.is_none_or(|earlier| earlier == sent) { sent } else { 0 });
         }
         self.close(&patient.into());
-        let woken = self.newcomers.unseen(patient, turn.now, turn.settings.search_lag_ms);
+        let woken = self.recent_creations.unverified(patient, turn.now, turn.settings.search_lag_ms);
         self.jobs.look_again_all(woken);
         turn.facts.push_back(Fact::DoubtSettled { key: None, found: None });
         self.jobs.wake_holder(patient, true);
@@ -174,7 +175,7 @@ impl Task {
             return ToldApart::Nothing;
         }
         let slot_of = |key: &BookingKey| -> Option<&Slot> {
-            self.ledger.bookings().get_open(key)?.intent.as_ref()?.slot.as_ref()
+            self.ledger.bookings().get_hot(key)?.intent.as_ref()?.slot.as_ref()
         };
         let slot = slot_of(key);
         let (mut has_rival, mut is_rival_under_way) = (false, false);
@@ -261,7 +262,7 @@ impl Task {
         let key_refused = self.intents.doubt(patient).is_some_and(|doubt| doubt.key_refused);
         self.ledger.change_patient(patient).incarnation += u32::from(key_refused);
         self.close(&patient.into());
-        let woken = self.newcomers.never_happened(patient);
+        let woken = self.recent_creations.never_happened(patient);
         self.jobs.look_again_all(woken);
     }
 

@@ -93,7 +93,7 @@ impl Task {
         let waits = |(key, state): (&BookingKey, &BookingState)| {
             state.parked.iter().any(|parked| parked.place == ParkingPlace::Retry).then(|| key.clone())
         };
-        let keys: Vec<BookingKey> = self.ledger.bookings().open_iter().filter_map(waits).collect();
+        let keys: Vec<BookingKey> = self.ledger.bookings().hot_iter().filter_map(waits).collect();
         for key in keys {
             let footprint = self.footprint(&key, None);
             self.slots.put(&key, footprint);
@@ -105,7 +105,7 @@ impl Task {
     fn footprint(&self, key: &BookingKey, job: Option<&Job>) -> Footprint {
         let mut footprint = Footprint::default();
         let job = job.or_else(|| self.jobs.get(&JobKey::Booking(key.clone())));
-        let state = self.ledger.bookings().get_open(key);
+        let state = self.ledger.bookings().get_hot(key);
         if state.is_some_and(BookingState::is_in_review) {
             return footprint;
         }
@@ -134,7 +134,7 @@ impl Task {
     /// Nothing has to be written for a booking, for what it wants stands: then that is what it occupies.
     pub(super) fn stands_as_wanted(&mut self, key: &BookingKey, booking: &Booking, outcome: &Outcome) {
         let wanted: Vec<Span> = Span::wanted(booking).into_iter().collect();
-        let state = self.ledger.bookings().get_open(key);
+        let state = self.ledger.bookings().get_hot(key);
         let known = state.and_then(|state| state.placement.as_ref());
         let is_news = |placement: &Placement| placement.spans != wanted || placement.status != booking.status;
         let stands = matches!(outcome, Outcome::Synced(SyncedOutcome::Unchanged | SyncedOutcome::Cancelled));
@@ -183,7 +183,7 @@ impl Task {
 
     /// Tells that an older version is about to be written that would else be superseded unwritten.
     pub(super) fn tell_of_first(&self, key: &BookingKey, job: &Job, booking: &Booking, turn: &mut Turn<'_>) {
-        let is_new = self.ledger.bookings().get_open(key).is_none_or(|state| state.newest < booking.version);
+        let is_new = self.ledger.bookings().get_hot(key).is_none_or(|state| state.newest < booking.version);
         if is_new && job.first == Some(booking.version) {
             turn.facts.push_back(Fact::WrittenFirst { key: key.clone(), version: booking.version });
         }
@@ -203,7 +203,7 @@ impl Task {
         }
         let is_sent = self.intents.may_have_effect(key);
         let wanted = Span::wanted(booking).filter(|_| !is_sent)?;
-        let state = self.ledger.bookings().get_open(key);
+        let state = self.ledger.bookings().get_hot(key);
         if state
             .and_then(|state| state.placement.as_ref())
             .is_some_and(|stands| stands.spans == [wanted.clone()])

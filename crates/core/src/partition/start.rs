@@ -73,10 +73,10 @@ pub struct Acquired {
 pub enum Refusal {
     /// The state topic is another one than that which the state was written to.
     #[error(
-        "{topic} was made anew since task {partition} wrote its state there; restore it from a copy, or, if this one is \
+        "{topic} was recreated since task {partition} wrote its state there; restore it from a copy, or, if this one is \
          that copy, stop all workers and run `healthflow-sync accept-topics`"
     )]
-    StateMadeAnew {
+    StateRecreated {
         /// Which.
         topic: &'static str,
         /// The task.
@@ -85,7 +85,7 @@ pub enum Refusal {
     /// The group has offsets of a task that state knows nothing of.
     #[error(
         "{APPOINTMENT_STATE}/{partition} holds nothing of task {partition}, although the group has committed offset {offset} \
-         of {topic}/{partition}: was the state topic made anew or emptied? Restore it; the runbook says how to begin anew \
+         of {topic}/{partition}: was the state topic recreated or emptied? Restore it; the runbook says how to begin anew \
          without it (\"The state is gone\")"
     )]
     StateGone {
@@ -110,7 +110,7 @@ pub enum Refusal {
     /// The position cannot be one in this topic.
     #[error(
         "the committed offset {offset} of {topic}/{partition} is past the end of its log ({high}): records were lost, or the topic was \
-         made anew; reset the group's offsets of it to the earliest once that is clear (reading again is harmless)"
+         recreated; reset the group's offsets of it to the earliest once that is clear (reading again is harmless)"
     )]
     PastTheEnd {
         /// The lane's topic.
@@ -159,7 +159,7 @@ fn check_state(known: &Known, state: &TaskState, remembered: &TopicIds) -> Resul
     let partition = known.partition;
     for topic in [APPOINTMENT_STATE, PATIENT_STATE] {
         if known.topic_ids.differs(topic, remembered) {
-            return Err(Refusal::StateMadeAnew { topic, partition });
+            return Err(Refusal::StateRecreated { topic, partition });
         }
     }
     // The first commit of every owner carries its positions into state.
@@ -182,7 +182,7 @@ fn position(
     let copy = state.positions.as_ref().and_then(|positions| lane.offset_in(&positions.next_offsets));
     let loss = |why, from, to| LostPosition { lane, why, from, to };
     if is_new {
-        return Ok((low, vec![loss(Loss::TopicMadeAnew, committed.or(copy), low)]));
+        return Ok((low, vec![loss(Loss::TopicRecreated, committed.or(copy), low)]));
     }
     let mut lost = Vec::new();
     let offset = match (committed, copy) {
@@ -218,7 +218,7 @@ pub type InRetry = (BookingKey, Version, u32);
 pub fn mark_lost(state: &mut TaskState, found: &HashSet<InRetry>) -> usize {
     let mut count = 0;
     // Whatever waits lies open.
-    for (key, state) in state.bookings.open_entries() {
+    for (key, state) in state.bookings.hot_iter_mut() {
         let gone = state.parked.iter().filter(|parked| {
             parked.place == ParkingPlace::Retry
                 && !found.contains(&(key.clone(), parked.version, parked.generation))

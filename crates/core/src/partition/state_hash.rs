@@ -15,7 +15,7 @@ impl Hash for Task {
             ledger,
             jobs,
             waiting_room,
-            newcomers,
+            recent_creations,
             slots,
             intents,
             alone,
@@ -26,6 +26,6 @@ impl Hash for Task {
         (partition, incarnation, drain_until).hash(hasher);
         (jobs, intents, outbox, progress).hash(hasher);
         (alone, lost, reading).hash(hasher);
-        (ledger, waiting_room, newcomers, slots).hash(hasher);
+        (ledger, waiting_room, recent_creations, slots).hash(hasher);
     }
 }

@@ -14,7 +14,7 @@ use crate::partition::ledger::Ledger;
 use crate::partition::outbox::Outbox;
 use crate::partition::progress::Progress;
 use crate::partition::reading::ReadGuard;
-use crate::partition::recent_creations::Newcomers;
+use crate::partition::recent_creations::RecentCreations;
 use crate::partition::slots::Slots;
 use crate::partition::start::Acquired;
 use crate::retry::{Reads, WaitingRoom};
@@ -51,7 +51,7 @@ pub struct Task {
     /// The jobs at hand, and who of them waits for what.
     pub(super) jobs: Jobs,
     pub(super) waiting_room: WaitingRoom,
-    pub(super) newcomers: Newcomers,
+    pub(super) recent_creations: RecentCreations,
     pub(super) slots: Slots,
     /// What is known of the open intents beyond state, and the lease.
     pub(super) intents: Intents,
@@ -82,7 +82,7 @@ impl Task {
             ledger: Ledger::new(acquired.state),
             jobs: Jobs::default(),
             waiting_room: WaitingRoom::default(),
-            newcomers: Newcomers::default(),
+            recent_creations: RecentCreations::default(),
             slots: Slots::default(),
             intents: Intents::new(acquired.fenced_at, turn.settings),
             alone: Alone::default(),

@@ -41,7 +41,7 @@ pub enum Input {
         /// Its number.
         partition: i32,
     },
-    /// A record is there whose schema is not known yet: it will arrive later, and the watermark waits for it.
+    /// A record is there whose schema is not known yet: it will arrive later, and the committable offset waits for it.
     Delayed {
         /// The task.
         partition: i32,

@@ -16,7 +16,7 @@ coded! {
         /// The creation of its patient is in doubt (rule W4).
         PatientInDoubt = "patient_in_doubt",
         /// A patient who could be the same person is being created, or was a moment ago (rule W7).
-        Newcomers = "newcomers",
+        RecentCreations = "newcomers",
         /// Another booking of the patient is in work.
         PatientBusy = "patient_busy",
         /// A person must decide about this booking, or about another one of the patient.

@@ -81,7 +81,7 @@ impl FleetRecord {
         if has > count {
             return Err(Refusal::End(format!(
                 "the state is laid out for {has} partitions, and this worker counted {count} at its start; start it again, \
-                 and if that does not help, check whether the topics were made anew"
+                 and if that does not help, check whether the topics were recreated"
             )));
         }
         Ok(())

@@ -82,7 +82,7 @@ impl PatientState {
             incarnation: self.incarnation.max(other.incarnation),
             intent,
             held_by: self.held_by.or(other.held_by),
-            unseen: self.unseen.or(other.unseen),
+            unverified_creation: self.unverified_creation.or(other.unverified_creation),
             last_write_at: Timestamp::default(),
             ..self
         };

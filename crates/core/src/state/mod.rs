@@ -5,7 +5,7 @@
 pub mod fleet;
 pub mod join;
 pub mod reading;
-pub mod shelf;
+pub mod packed_map;
 pub mod topic_ids;
 pub mod versions;
 
@@ -22,8 +22,8 @@ use crate::topics::Lane;
 
 pub use fleet::{FleetRecord, Owner, Refusal};
 pub use join::LeftOver;
+pub use packed_map::{Packable, PackedMap};
 pub use reading::{ReadMark, ReadingState};
-pub use shelf::{Shelf, Shelved};
 pub use topic_ids::{TopicId, TopicIds};
 pub use versions::{ANSWERED_BYTES_MAX, NotRuns, VersionSet};
 
@@ -155,7 +155,7 @@ pub struct PatientState {
     pub held_by: Option<BookingId>,
     /// Set if a creation that may have happened could not be looked up (guard mode `search`): the fingerprint of whom it
     /// created, 0 if unknown. Until the patient is linked, nobody with another description is created.
-    pub unseen: Option<i64>,
+    pub unverified_creation: Option<i64>,
     /// When this process last sent a creation for it that may exist (rule W6). In memory only: never written to a topic.
     pub last_write_at: Timestamp,
 }
@@ -177,9 +177,9 @@ pub struct PatientIntent {
 #[derive(Clone, Debug, Default, Hash)]
 pub struct TaskState {
     /// By booking.
-    pub bookings: Shelf<BookingState>,
+    pub bookings: PackedMap<BookingState>,
     /// By patient.
-    pub patients: Shelf<PatientState>,
+    pub patients: PackedMap<PatientState>,
     /// How far the task had come; none if it never committed.
     pub positions: Option<TaskPositions>,
 }
@@ -213,8 +213,8 @@ impl TaskState {
     /// Adds one restored record; a later one of the same key replaces an earlier one.
     pub fn apply(&mut self, record: StateRecord) {
         match record {
-            StateRecord::Booking(key, state) => self.bookings.put(key, state),
-            StateRecord::Patient(key, state) => self.patients.put(key, state),
+            StateRecord::Booking(key, state) => self.bookings.insert(key, state),
+            StateRecord::Patient(key, state) => self.patients.insert(key, state),
             StateRecord::Task(positions) => self.positions = Some(positions),
         }
     }
@@ -230,7 +230,7 @@ impl TaskState {
     }
 }
 
-impl Shelved for BookingState {
+impl Packable for BookingState {
     type Key = BookingKey;
 
     fn parts(key: &BookingKey) -> (&PracticeId, &str) {
@@ -241,13 +241,13 @@ impl Shelved for BookingState {
         BookingKey { practice: practice.clone(), booking: id.into() }
     }
 
-    fn is_settled(&self) -> bool {
+    fn may_be_packed(&self) -> bool {
         let waits = self.parked.iter().any(|parked| parked.place != ParkingPlace::Failed);
         self.intent.is_none() && self.suspicion == Suspicion::default() && !waits
     }
 }
 
-impl Shelved for PatientState {
+impl Packable for PatientState {
     type Key = PatientKey;
 
     fn parts(key: &PatientKey) -> (&PracticeId, &str) {
@@ -258,7 +258,7 @@ impl Shelved for PatientState {
         PatientKey { practice: practice.clone(), patient: id.into() }
     }
 
-    fn is_settled(&self) -> bool {
+    fn may_be_packed(&self) -> bool {
         self.intent.is_none() && self.suspicion == Suspicion::default() && self.held_by.is_none()
     }
 }

@@ -1,5 +1,5 @@
 //! Which topic is meant, beyond its name. Kafka gives every topic an id when it is created (KIP-516); a topic that is deleted
-//! and made anew shares only the name with the old one. A position belongs to one of them only.
+//! and recreated shares only the name with the old one. A position belongs to one of them only.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl TopicIds {
     }
 
     /// The first of our topics that is another one than in `remembered`.
-    pub fn made_anew(&self, remembered: &TopicIds) -> Option<&'static str> {
+    pub fn recreated(&self, remembered: &TopicIds) -> Option<&'static str> {
         IDENTIFIED.into_iter().find(|topic| self.differs(topic, remembered))
     }
 }

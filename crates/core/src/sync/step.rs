@@ -26,8 +26,8 @@ pub struct Knowledge<'a> {
     pub cursor: Option<&'a str>,
     /// The incarnation to create the patient under.
     pub patient_incarnation: u32,
-    /// Whom a creation that was never looked up may have created: `PatientState::unseen`.
-    pub unseen: Option<i64>,
+    /// Whom a creation that was never looked up may have created: `PatientState::unverified_creation`.
+    pub unverified_creation: Option<i64>,
     /// Whether HealthFlow can be searched by our reference.
     pub has_references: bool,
     /// What exists in HealthFlow for this booking.

@@ -160,7 +160,9 @@ fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
         Decision::New if search.is_incomplete => review(ReviewReason::AmbiguousPatient, Vec::new()),
         // The patient may exist already under another description: only a person can decide.
         Decision::New
-            if known.unseen.is_some_and(|sent| sent != description::fingerprint(&booking.patient)) =>
+            if known
+                .unverified_creation
+                .is_some_and(|sent| sent != description::fingerprint(&booking.patient)) =>
         {
             review(ReviewReason::AmbiguousPatient, Vec::new())
         }

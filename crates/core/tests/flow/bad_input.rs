@@ -131,7 +131,7 @@ fn an_old_retry_record_that_cannot_be_used_does_not_end_a_version_in_review() {
 }
 
 #[test]
-fn a_record_whose_schema_is_not_known_yet_holds_the_watermark_and_nobody_else() {
+fn a_record_whose_schema_is_not_known_yet_holds_the_committable_offset_and_nobody_else() {
     let mut desk = Desk::new(GuardMode::IdempotencyKey);
     desk.delay(Lane::Requested);
     desk.arrive(a_booking("b", 1));

@@ -27,7 +27,7 @@ fn booking_of(request: &Request) -> &str {
     }
 }
 
-/// The records that the watermark has not passed, read again by the next owner.
+/// The records that the committable offset has not passed, read again by the next owner.
 fn read_again(desk: &mut Desk, bookings: &[Booking]) {
     let from = desk.offsets.get(&Lane::Requested).copied().unwrap_or(0);
     for booking in bookings.iter().skip(from.unsigned_abs() as usize) {
@@ -111,8 +111,8 @@ fn a_booking_that_kills_is_left_alone_while_its_patient_is_held() {
     };
     let patient = PatientState { held_by: Some("another".into()), ..PatientState::default() };
     let mut state_of_task = TaskState::default();
-    state_of_task.bookings.put(booking.key.clone(), state);
-    state_of_task.patients.put(booking.patient_key(), patient);
+    state_of_task.bookings.insert(booking.key.clone(), state);
+    state_of_task.patients.insert(booking.patient_key(), patient);
     let mut desk = Desk::acquired(GuardMode::Reference, state_of_task, BTreeMap::new(), START);
     desk.pass_ms(2 * QUIET_MS);
     desk.expect_silence();

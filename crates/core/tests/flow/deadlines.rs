@@ -165,7 +165,7 @@ fn days_in_which_nobody_tried_do_not_make_a_version_too_old() {
 /// The next owner, where another booking's review holds the patient, or none does any more.
 fn held_by(desk: &Desk, booking: Option<&str>) -> Desk {
     let mut state = desk.durable.clone();
-    state.patients.change(&a_booking("b", 1).patient_key()).held_by = booking.map(Into::into);
+    state.patients.entry_mut(&a_booking("b", 1).patient_key()).held_by = booking.map(Into::into);
     let mut next = Desk::acquired(GUARD, state, desk.offsets.clone(), desk.now);
     next.committed.clone_from(&desk.committed);
     next

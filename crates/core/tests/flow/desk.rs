@@ -189,7 +189,7 @@ impl Desk {
         for record in &batch.records {
             match record {
                 Outgoing::State(record) => self.durable.apply((**record).clone()),
-                Outgoing::Forgotten(key) => self.durable.bookings.forget(key),
+                Outgoing::Forgotten(key) => self.durable.bookings.remove(key),
                 _ => {}
             }
         }

@@ -75,7 +75,7 @@ fn without_keys_nothing_is_sent_before_the_quiet_time_and_what_is_found_is_adopt
     desk.expect_and_answer(Operation::CreateAppointment, timeout());
     desk.pass_ms(Q_MS - 1_000);
     assert!(desk.calls.is_empty());
-    assert_eq!(desk.retries().len(), 1, "the watermark does not wait that long");
+    assert_eq!(desk.retries().len(), 1, "the committable offset does not wait that long");
     desk.pass_ms(1_000);
     desk.expect_and_answer(Operation::FindAppointment, found("a-1"));
     desk.bring_back();

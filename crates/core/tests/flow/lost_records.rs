@@ -17,7 +17,7 @@ use crate::desk::*;
 
 const Q_MS: i64 = 75_000;
 
-/// The worker dies, and the retry topic is made anew before another one acquires the task.
+/// The worker dies, and the retry topic is recreated before another one acquires the task.
 fn after_the_retry_topic_is_gone(desk: &Desk, guard: GuardMode) -> Desk {
     let mut state = desk.durable.clone();
     mark_lost(&mut state, &HashSet::new());
@@ -69,7 +69,7 @@ fn a_lost_version_in_doubt_gets_its_dead_letter_once_the_doubt_is_settled_whoeve
     assert_eq!(desk.retries().len(), 1);
     let first = after_the_retry_topic_is_gone(&desk, GuardMode::Reference);
     assert_eq!((lost(&first), first.state("b").lost), (Vec::new(), vec![1]));
-    // The next owner does not find the topic made anew: it knows from state.
+    // The next owner does not find the topic recreated: it knows from state.
     let mut second = first.crash(GuardMode::Reference);
     second.pass_ms(2 * Q_MS);
     second.expect_and_answer(Operation::FindAppointment, appointments(&["a-1"]));
@@ -118,7 +118,7 @@ fn a_lost_version_whose_doubt_only_a_person_could_settle_gets_its_dead_letter_ne
 #[test]
 fn a_topic_that_ends_drops_its_task_which_is_acquired_anew_after_a_pause() {
     let mut desk = Desk::new(GuardMode::IdempotencyKey);
-    let (incarnation, topic, why) = (desk.incarnation, "appointments.retry", LaneEnd::TopicMadeAnew);
+    let (incarnation, topic, why) = (desk.incarnation, "appointments.retry", LaneEnd::TopicRecreated);
     let ended = |incarnation| Input::LaneEnded { partition: 0, incarnation, topic, why };
     desk.others.clear();
     desk.handle(ended(incarnation + 1));

@@ -18,7 +18,7 @@ fn parked() -> Desk {
 }
 
 #[test]
-fn a_failed_booking_lets_the_watermark_pass_and_comes_back_after_its_delay() {
+fn a_failed_booking_lets_the_committable_offset_pass_and_comes_back_after_its_delay() {
     let mut desk = parked();
     assert_eq!(desk.offsets[&Lane::Requested], 1);
     let due = desk.retries()[0].schedule.not_before;

@@ -196,24 +196,24 @@ fn who_came_first_is_done_first_also_when_it_takes_several_calls() {
 #[test]
 fn what_has_ended_is_packed_and_what_waits_lies_open() {
     let mut desk = desk();
-    let shows = |desk: &Desk, shelf: &str| {
+    let shows = |desk: &Desk, part: &str| {
         let processor = format!("{:?}", desk.processor);
-        assert!(processor.contains(shelf), "{shelf} is not in {processor}");
+        assert!(processor.contains(part), "{part} is not in {processor}");
     };
     desk.arrive(rescheduled("b", 1));
     desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
-    shows(&desk, "bookings: Shelf { open: {}, packed: 1 }, patients: Shelf { open: {}, packed: 1 }");
+    shows(&desk, "bookings: PackedMap { hot: {}, packed: 1 }, patients: PackedMap { hot: {}, packed: 1 }");
     let mut desk = desk.crash(GuardMode::IdempotencyKey);
-    shows(&desk, "bookings: Shelf { open: {}, packed: 1 }, patients: Shelf { open: {}, packed: 1 }");
+    shows(&desk, "bookings: PackedMap { hot: {}, packed: 1 }, patients: PackedMap { hot: {}, packed: 1 }");
     desk.arrive(rescheduled("b", 2));
     let call = desk.expect(Operation::UpdateAppointment);
-    shows(&desk, "packed: 0 }, patients: Shelf { open: {}, packed: 1 }");
+    shows(&desk, "packed: 0 }, patients: PackedMap { hot: {}, packed: 1 }");
     desk.answer(&call, timeout());
     desk.pass_ms(50_000);
     assert!(!desk.retries().is_empty(), "it waits for its doubt in the retry topic");
-    shows(&desk, "packed: 0 }, patients: Shelf { open: {}, packed: 1 }");
+    shows(&desk, "packed: 0 }, patients: PackedMap { hot: {}, packed: 1 }");
     desk.pass_ms(50_000);
     desk.bring_back();
     desk.expect_and_answer(Operation::UpdateAppointment, updated("a-1"));
-    shows(&desk, "bookings: Shelf { open: {}, packed: 1 }, patients: Shelf { open: {}, packed: 1 }");
+    shows(&desk, "bookings: PackedMap { hot: {}, packed: 1 }, patients: PackedMap { hot: {}, packed: 1 }");
 }

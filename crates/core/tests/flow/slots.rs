@@ -84,7 +84,7 @@ fn count(desk: &Desk, is_it: impl Fn(&Fact) -> bool) -> usize {
     desk.facts.iter().filter(|fact| is_it(fact)).count()
 }
 
-fn one_standing() -> (Desk, Simulator) {
+fn one_written() -> (Desk, Simulator) {
     let (mut desk, mut office) = (Desk::new(GuardMode::IdempotencyKey), office());
     desk.arrive_at_once(visit("a", 1, 1, Some(1)));
     serve(&mut desk, &mut office);
@@ -93,7 +93,7 @@ fn one_standing() -> (Desk, Simulator) {
 
 #[test]
 fn a_booking_into_a_slot_that_is_being_freed_waits_for_that_without_an_intent() {
-    let (mut desk, mut office) = one_standing();
+    let (mut desk, mut office) = one_written();
     desk.arrive_at_once(visit("a", 2, 1, None));
     desk.arrive_at_once(visit("b", 1, 2, Some(1)));
     desk.pass_ms(200);
@@ -145,7 +145,7 @@ fn twenty_freed_slots_and_twenty_exchanges_leave_no_slot_taken() {
 /// place, while the cancellation waits for its next try.
 #[test]
 fn who_waits_for_a_slot_does_not_hold_its_patient() {
-    let (mut desk, mut office) = one_standing();
+    let (mut desk, mut office) = one_written();
     desk.arrive(visit("a", 2, 1, None));
     let call = desk.calls.pop().expect("the cancellation is asked");
     desk.answer(&call, Err(Fault::NotSent(NotSent::Connect)));
@@ -159,7 +159,7 @@ fn who_waits_for_a_slot_does_not_hold_its_patient() {
 
 #[test]
 fn the_wait_ends_with_the_version_that_would_have_freed_the_slot() {
-    let (mut desk, mut office) = one_standing();
+    let (mut desk, mut office) = one_written();
     desk.arrive_at_once(visit("a", 2, 1, None));
     desk.arrive_at_once(visit("b", 1, 2, Some(1)));
     desk.pass_ms(200);
@@ -173,7 +173,7 @@ fn the_wait_ends_with_the_version_that_would_have_freed_the_slot() {
 /// gets no answer for longer than anybody waits in memory.
 #[test]
 fn a_long_wait_is_parked_costs_no_attempt_and_ends_at_once_when_the_slot_is_free() {
-    let (mut desk, mut office) = one_standing();
+    let (mut desk, mut office) = one_written();
     desk.arrive_at_once(visit("a", 2, 1, None));
     desk.arrive_at_once(visit("b", 1, 2, Some(1)));
     desk.pass_ms(31_000);
@@ -190,7 +190,7 @@ fn a_long_wait_is_parked_costs_no_attempt_and_ends_at_once_when_the_slot_is_free
 /// then the worker dies.
 #[test]
 fn what_is_parked_still_frees_its_slot_for_the_next_owner() {
-    let (mut desk, mut office) = one_standing();
+    let (mut desk, mut office) = one_written();
     desk.arrive(visit("a", 2, 1, None));
     let call = desk.calls.pop().expect("the cancellation is asked");
     desk.answer(&call, Err(Fault::NotSent(NotSent::Connect)));
@@ -208,7 +208,7 @@ fn what_is_parked_still_frees_its_slot_for_the_next_owner() {
 /// Goal: nobody waits for ever. Method: two bookings that want each other's slot, and no third time to go by.
 #[test]
 fn a_cycle_ends_after_the_longest_wait_and_is_counted() {
-    let (mut desk, mut office) = one_standing();
+    let (mut desk, mut office) = one_written();
     desk.arrive(visit("b", 1, 2, Some(2)));
     serve(&mut desk, &mut office);
     arrive_together(&mut desk, vec![visit("a", 2, 1, Some(2)), visit("b", 2, 2, Some(1))]);
@@ -235,10 +235,10 @@ fn a_cycle_ends_after_the_longest_wait_and_is_counted() {
 /// Goal: what an earlier worker wrote is no reason to lose a visit. Method: state that does not say what is occupied.
 #[test]
 fn where_nobody_remembers_the_slot_it_is_asked_for_and_then_waited_for() {
-    let (desk, mut office) = one_standing();
+    let (desk, mut office) = one_written();
     let mut durable = desk.durable.clone();
     let key = visit("a", 1, 1, None).key;
-    durable.bookings.change(&key).placement.as_mut().expect("it stands").spans.clear();
+    durable.bookings.entry_mut(&key).placement.as_mut().expect("it exists").spans.clear();
     let mut next = Desk::acquired(GuardMode::IdempotencyKey, durable, desk.offsets.clone(), desk.now);
     next.arrive_at_once(visit("a", 2, 1, None));
     next.arrive_at_once(visit("b", 1, 2, Some(1)));
@@ -256,20 +256,14 @@ fn where_nobody_remembers_the_slot_it_is_asked_for_and_then_waited_for() {
 /// as anybody remembers; only the note changes.
 #[test]
 fn who_has_its_slot_already_waits_for_nobody() {
-    let (mut desk, _) = one_standing();
+    let (mut desk, _) = one_written();
     desk.arrive_at_once(visit("b", 1, 2, Some(2)));
     desk.expect_and_answer(Operation::CreateAppointment, created("hfa-2"));
     desk.pass_ms(200);
     let mut durable = desk.durable.clone();
-    let taken = desk.state("a").placement.expect("it stands").spans;
-    durable
-        .bookings
-        .change(&visit("b", 1, 2, None).key)
-        .placement
-        .as_mut()
-        .expect("it stands")
-        .spans
-        .extend(taken);
+    let taken = desk.state("a").placement.expect("it exists").spans;
+    let state = durable.bookings.entry_mut(&visit("b", 1, 2, None).key);
+    state.placement.as_mut().expect("it exists").spans.extend(taken);
     let mut next = Desk::acquired(GuardMode::IdempotencyKey, durable, desk.offsets.clone(), desk.now);
     let mut noted = visit("a", 2, 1, Some(1));
     noted.visit.note = Some("comes by train".into());
@@ -282,10 +276,11 @@ fn who_has_its_slot_already_waits_for_nobody() {
 /// comes to state that does not say what is occupied.
 #[test]
 fn a_version_that_changes_nothing_says_where_the_booking_stands() {
-    let (desk, _) = one_standing();
+    let (desk, _) = one_written();
     let mut durable = desk.durable.clone();
-    let placement = |desk: &Desk| desk.state("a").placement.expect("it stands");
-    durable.bookings.change(&visit("a", 1, 1, None).key).placement.as_mut().expect("it stands").spans.clear();
+    let placement = |desk: &Desk| desk.state("a").placement.expect("it exists");
+    let state = durable.bookings.entry_mut(&visit("a", 1, 1, None).key);
+    state.placement.as_mut().expect("it exists").spans.clear();
     let mut next = Desk::acquired(GuardMode::IdempotencyKey, durable, desk.offsets.clone(), desk.now);
     next.arrive(visit("a", 2, 1, Some(1)));
     next.expect_silence();
@@ -297,7 +292,7 @@ fn a_version_that_changes_nothing_says_where_the_booking_stands() {
 /// aside comes back after the newest version went out.
 #[test]
 fn a_step_aside_is_not_written_once_the_newest_was_intended() {
-    let (mut desk, _) = one_standing();
+    let (mut desk, _) = one_written();
     desk.arrive(visit("a", 3, 1, Some(4)));
     let newest = desk.calls.pop().expect("the newest is asked");
     desk.arrive(visit("a", 2, 1, Some(3)));
@@ -315,7 +310,7 @@ fn a_step_aside_is_not_written_once_the_newest_was_intended() {
 /// versions more before it reads that record.
 #[test]
 fn a_step_aside_that_is_unread_is_still_written_first() {
-    let (mut desk, mut office) = one_standing();
+    let (mut desk, mut office) = one_written();
     desk.arrive_at_once(visit("b", 1, 2, Some(2)));
     serve(&mut desk, &mut office);
     desk.arrive(visit("a", 2, 1, Some(3)));
@@ -339,11 +334,11 @@ fn a_step_aside_that_is_unread_is_still_written_first() {
 /// Method: the patient is held by another booking's review, and the newest version cancels.
 #[test]
 fn a_step_aside_that_is_held_is_not_written_first() {
-    let (mut desk, mut office) = one_standing();
+    let (mut desk, mut office) = one_written();
     desk.arrive_at_once(visit("b", 1, 2, Some(2)));
     serve(&mut desk, &mut office);
     let mut durable = desk.durable.clone();
-    durable.patients.change(&visit("a", 1, 1, None).patient_key()).held_by = Some("other".into());
+    durable.patients.entry_mut(&visit("a", 1, 1, None).patient_key()).held_by = Some("other".into());
     let mut next = Desk::acquired(GuardMode::IdempotencyKey, durable, desk.offsets.clone(), desk.now);
     let steps = vec![visit("a", 2, 1, Some(3)), visit("b", 2, 2, Some(1)), visit("a", 3, 1, None)];
     arrive_together(&mut next, steps);
@@ -359,7 +354,7 @@ fn a_step_aside_that_is_held_is_not_written_first() {
 #[test]
 fn no_refusal_is_final_while_an_earlier_record_is_unread() {
     for leave_unread in [Desk::delay, reading::hold] {
-        let (mut desk, mut office) = one_standing();
+        let (mut desk, mut office) = one_written();
         leave_unread(&mut desk, Lane::Requested);
         desk.arrive_at_once(visit("b", 1, 2, Some(1)));
         serve(&mut desk, &mut office);

@@ -85,7 +85,7 @@ fn a_cancellation_that_changes_nothing_says_that_nothing_is_occupied() {
     desk.arrive(cancelled(a_booking("b", 2)));
     desk.expect_and_answer(Operation::UpdateAppointment, updated("a-1"));
     let mut durable = desk.durable.clone();
-    let known = durable.bookings.change(&booking.key).placement.as_mut().expect("it is known");
+    let known = durable.bookings.entry_mut(&booking.key).placement.as_mut().expect("it is known");
     (known.spans, known.status) = (stood.spans, stood.status);
     let mut next = Desk::acquired(GuardMode::IdempotencyKey, durable, desk.offsets.clone(), desk.now);
     next.arrive(cancelled(a_booking("b", 3)));

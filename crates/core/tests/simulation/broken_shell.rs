@@ -49,7 +49,7 @@ impl DoubtsInRecords {
 
     /// What a restore would find if it read the retry records that still count.
     pub fn find_again(&self, state: &mut TaskState) {
-        for (key, booking) in state.bookings.open_entries() {
+        for (key, booking) in state.bookings.hot_iter_mut() {
             let mut parked = booking.parked.iter().filter(|parked| parked.place == ParkingPlace::Retry);
             let intent = parked.find_map(|parked| {
                 self.records.get(&(key.clone(), parked.version, parked.generation)).cloned()

@@ -138,7 +138,7 @@ impl Coverage {
             (FaultKind::Delete, Phase::Any),
             (FaultKind::EditByHand, Phase::Any),
             (FaultKind::Redrive, Phase::Any),
-            (FaultKind::TopicMadeAnew, Phase::Any),
+            (FaultKind::TopicRecreated, Phase::Any),
             (FaultKind::RecordsDeleted, Phase::Any),
             (FaultKind::OffsetsForgotten, Phase::Any),
             (FaultKind::SchemaUnknown, Phase::Any),

@@ -70,8 +70,8 @@ pub enum FaultKind {
     EditByHand,
     /// An operator redrives a dead letter, also one that is answered for, or twice.
     Redrive,
-    /// A topic is deleted and made anew under its name.
-    TopicMadeAnew,
+    /// A topic is deleted and recreated under its name.
+    TopicRecreated,
     /// Records of a topic are deleted, be they read or not.
     RecordsDeleted,
     /// The group forgets its offsets.

@@ -149,7 +149,7 @@ impl Partition {
                 Outgoing::Review(case) => {
                     self.reviews.insert(case.booking.key.clone(), (case.booking.version, case.reason));
                 }
-                Outgoing::Forgotten(key) => self.state.bookings.forget(key),
+                Outgoing::Forgotten(key) => self.state.bookings.remove(key),
                 Outgoing::State(state) => {
                     self.state_records += 1;
                     self.state.apply(through_the_wire(state));

@@ -37,7 +37,7 @@ enum Theme {
     Days,
     /// One booking kills every worker that touches it, and nothing else goes wrong with them: what rule K6 is for.
     CrashLoop,
-    /// Topics are made anew, records deleted and offsets forgotten, under workers that come and go: what rule K9 is for.
+    /// Topics are recreated, records deleted and offsets forgotten, under workers that come and go: what rule K9 is for.
     Topics,
 }
 

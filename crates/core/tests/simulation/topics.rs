@@ -79,20 +79,20 @@ impl World {
     pub fn somebody_breaks_a_topic(&mut self) {
         let partition = self.random.below(self.partitions.len());
         let lane = *self.random.pick(&Lane::ALL);
-        let kinds = [FaultKind::TopicMadeAnew, FaultKind::TopicMadeAnew, FaultKind::RecordsDeleted];
+        let kinds = [FaultKind::TopicRecreated, FaultKind::TopicRecreated, FaultKind::RecordsDeleted];
         let kind = *self.random.pick(&[&kinds[..], &[FaultKind::OffsetsForgotten]].concat());
         self.coverage.strikes(kind);
         self.coverage.meets(kind, Phase::Any);
         self.story.tell(self.now, || format!("{kind:?} p{partition} {lane:?}"));
         match kind {
-            FaultKind::TopicMadeAnew => self.make_anew(partition, lane),
+            FaultKind::TopicRecreated => self.recreate(partition, lane),
             FaultKind::RecordsDeleted => self.delete_records(partition, lane),
             _ => self.partitions[partition].offsets.clear(),
         }
     }
 
-    /// A topic is deleted and made anew. Kafka then forgets the group's offsets in it, mostly.
-    fn make_anew(&mut self, partition: usize, lane: Lane) {
+    /// A topic is deleted and recreated. Kafka then forgets the group's offsets in it, mostly.
+    fn recreate(&mut self, partition: usize, lane: Lane) {
         let id = self.partitions[partition].log(lane).id + 1;
         let old = std::mem::replace(self.partitions[partition].log_mut(lane), Log { id, ..Log::default() });
         if self.random.chance(0.7) {
@@ -105,7 +105,7 @@ impl World {
                 self.partitions[partition].requested.append(arrival, &mut self.random);
             }
         }
-        self.lane_ends(partition, lane, LaneEnd::TopicMadeAnew);
+        self.lane_ends(partition, lane, LaneEnd::TopicRecreated);
         self.wake_readers(partition as i32);
     }
 

@@ -310,7 +310,7 @@ fn known_patient() -> PatientState {
         })),
         suspicion: Suspicion { unclean_ends: 1, alone: false },
         held_by: Some("b-1".into()),
-        unseen: Some(i64::MAX),
+        unverified_creation: Some(i64::MAX),
         last_write_at: crate::time::Timestamp::default(),
     }
 }

@@ -189,7 +189,7 @@ fn a_patient_that_an_earlier_worker_wrote_is_restored() {
         })),
         suspicion: Suspicion { unclean_ends: 1, alone: true },
         held_by: Some("b".into()),
-        unseen: Some(8),
+        unverified_creation: Some(8),
         ..PatientState::default()
     };
     let read = restored(StateRecord::Patient(key.clone(), state.clone()));
@@ -197,7 +197,7 @@ fn a_patient_that_an_earlier_worker_wrote_is_restored() {
     (link.digests, link.outranks) = (None, None);
     let intent = state.intent.as_mut().expect("is there");
     intent.digests = None;
-    (intent.person, state.suspicion, state.unseen) = (None, Suspicion::default(), None);
+    (intent.person, state.suspicion, state.unverified_creation) = (None, Suspicion::default(), None);
     assert_eq!(read, StateRecord::Patient(key, state));
 }
 

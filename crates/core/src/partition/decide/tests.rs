@@ -54,8 +54,8 @@ fn decided(job: &Job, is_quiet: bool, restored: impl FnOnce(&mut BookingState, &
     let mut state = TaskState::default();
     let (mut of_booking, mut of_patient) = (BookingState::default(), PatientState::default());
     restored(&mut of_booking, &mut of_patient);
-    *state.bookings.change(&key()) = of_booking;
-    *state.patients.change(&patient()) = of_patient;
+    *state.bookings.entry_mut(&key()) = of_booking;
+    *state.patients.entry_mut(&patient()) = of_patient;
     let ago_ms = if is_quiet { 3_600_000 } else { SETTINGS.search_lag_ms + 1 };
     let fenced_at = NOW.plus_ms(-ago_ms);
     let start = Start { next_offsets: vec![(Lane::Requested, 9), (Lane::Retry, 9)], ..Start::default() };

@@ -27,7 +27,7 @@ pub enum FaultOutcome {
 pub(super) fn apply(
     open: &mut OpenWrite,
     fault: &Fault,
-    quiet_at: Timestamp,
+    settles_at: Timestamp,
     turn: &Turn<'_>,
 ) -> FaultOutcome {
     match fault {
@@ -70,11 +70,11 @@ pub(super) fn apply(
             FaultOutcome::SendAgain { counts: false }
         }
         Fault::Unknown(_) => {
-            open.doubted(turn.now, quiet_at);
+            open.doubted(turn.now, settles_at);
             FaultOutcome::InDoubt
         }
         Fault::KeyReused | Fault::AlreadyThere { existing_id: None } => {
-            open.doubted(turn.now, quiet_at);
+            open.doubted(turn.now, settles_at);
             if let Some(doubt) = &mut open.doubt {
                 doubt.repeat_refused = true;
                 doubt.key_refused |= *fault == Fault::KeyReused;

@@ -23,7 +23,7 @@ pub struct Doubt {
     pub since: Timestamp,
     /// Nothing is asked about it before this: first the moment from which on it can no longer land unseen, so that a look-up may
     /// be believed; after a failed look-up, the moment of the next one.
-    pub quiet_at: Timestamp,
+    pub settles_at: Timestamp,
     /// Set once HealthFlow refused a repeat: then only a look-up settles it (rule W5).
     pub repeat_refused: bool,
     /// Set once HealthFlow refused the key itself: if the look-up finds nothing, the next creation needs another one
@@ -39,14 +39,14 @@ pub struct Doubt {
 
 impl OpenWrite {
     /// An intent found in state at acquisition (rule K1).
-    pub fn inherited(fenced_at: Timestamp, quiet_at: Timestamp) -> Self {
+    pub fn inherited(fenced_at: Timestamp, settles_at: Timestamp) -> Self {
         OpenWrite {
             sequence: 0,
             sends: 1,
             in_flight: false,
             doubt: Some(Doubt {
                 since: fenced_at,
-                quiet_at,
+                settles_at,
                 repeat_refused: false,
                 key_refused: false,
                 inherited: true,
@@ -68,12 +68,12 @@ impl OpenWrite {
     }
 
     /// The outcome of a request is not known.
-    pub fn doubted(&mut self, now: Timestamp, quiet_at: Timestamp) {
+    pub fn doubted(&mut self, now: Timestamp, settles_at: Timestamp) {
         self.in_flight = false;
         let previous = self.doubt;
         self.doubt = Some(Doubt {
             since: previous.map_or(now, |doubt| doubt.since),
-            quiet_at: previous.map_or(quiet_at, |doubt| doubt.quiet_at.max(quiet_at)),
+            settles_at: previous.map_or(settles_at, |doubt| doubt.settles_at.max(settles_at)),
             repeat_refused: previous.is_some_and(|doubt| doubt.repeat_refused),
             key_refused: previous.is_some_and(|doubt| doubt.key_refused),
             inherited: previous.is_some_and(|doubt| doubt.inherited),

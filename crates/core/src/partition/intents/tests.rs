@@ -32,11 +32,11 @@ fn apply(
     intents: &mut Intents,
     subject: &Subject,
     fault: &Fault,
-    quiet_at: Timestamp,
+    settles_at: Timestamp,
 ) -> Option<FaultOutcome> {
     let (reads, mut facts) = (Reads::default(), VecDeque::new());
     let turn = Turn { now: NOW, settings: &SETTINGS, reads: &reads, facts: &mut facts };
-    intents.apply_fault(subject, fault, quiet_at, &turn)
+    intents.apply_fault(subject, fault, settles_at, &turn)
 }
 
 fn refused() -> Fault {
@@ -53,7 +53,7 @@ fn before_a_good_commit_there_is_no_lease_and_a_late_word_of_an_early_one_does_n
         assert_eq!(intents.lease_until(settings), until);
     }
     assert_eq!(
-        intents.inherited_quiet_at(settings),
+        intents.inherited_settles_at(settings),
         FENCED.plus_ms(settings.lease_ms + settings.settle_ms())
     );
 }
@@ -92,7 +92,7 @@ fn a_booking_and_a_patient_of_the_same_id_are_two() {
         assert_eq!(intents.all_unsent(), [other]);
         let doubt = intents.forget(&one);
         assert_eq!(
-            doubt.map(|doubt| (doubt.since, doubt.quiet_at, doubt.inherited)),
+            doubt.map(|doubt| (doubt.since, doubt.settles_at, doubt.inherited)),
             Some((FENCED, QUIET, true))
         );
         assert_eq!((intents.len(), intents.doubts().count()), (1, 0));
@@ -159,7 +159,7 @@ fn a_refused_repeat_is_remembered_until_the_doubt_is_over() {
             apply(&mut intents, &subject, &fault, QUIET.plus_ms(-1));
         }
         let doubt =
-            intents.doubt(&subject).map(|doubt| (doubt.repeat_refused, doubt.key_refused, doubt.quiet_at));
+            intents.doubt(&subject).map(|doubt| (doubt.repeat_refused, doubt.key_refused, doubt.settles_at));
         assert_eq!(doubt, Some((repeat_refused, key_refused, QUIET)), "and it is quiet no earlier");
     }
 }
@@ -178,7 +178,7 @@ fn look_ups_that_fail_are_counted_until_all_of_them_do() {
     assert_eq!(intents.look_up_failed(&subject, false), Some(LOOK_UPS_MAX));
     assert_eq!(intents.look_up_failed(&other, false), None);
     intents.ask_again_at(&subject, NOW);
-    assert_eq!(intents.doubt(&subject).map(|doubt| doubt.quiet_at), Some(NOW));
+    assert_eq!(intents.doubt(&subject).map(|doubt| doubt.settles_at), Some(NOW));
     assert!(!intents.is_unclear(&subject));
     intents.leave_unclear(&subject);
     assert!(intents.is_unclear(&subject) && !intents.is_unclear(&other));

@@ -22,7 +22,7 @@ fn nameless() -> Unusable {
 fn what_a_commit_moves_is_moved_once_it_is_good() {
     let mut progress = progress();
     assert!(progress.has_moved(), "the first commit carries the start positions");
-    let begun = progress.watermarks();
+    let begun = progress.committable_offsets();
     assert_eq!(begun, [(Lane::Requested, 10), (Lane::Retry, 10)]);
     progress.committed(&begun);
     assert!(!progress.has_moved());
@@ -30,7 +30,7 @@ fn what_a_commit_moves_is_moved_once_it_is_good() {
     assert!(!progress.has_moved());
     progress.finished((Lane::Retry, 10));
     assert!(progress.has_moved());
-    assert_eq!(progress.watermarks(), [(Lane::Requested, 10), (Lane::Retry, 11)]);
+    assert_eq!(progress.committable_offsets(), [(Lane::Requested, 10), (Lane::Retry, 11)]);
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn a_task_has_caught_up_until_an_offset_once_every_record_before_it_was_read() {
 fn the_copy_in_state_is_written_at_first_and_is_old_after_an_hour() {
     let mut progress = progress();
     assert_eq!(progress.is_copy_old(NOW), None);
-    let offsets = progress.watermarks();
+    let offsets = progress.committable_offsets();
     let copy = progress.copy(NOW, &offsets, 6, ReadingState::default());
     assert_eq!((copy.partition_count, copy.next_offsets), (6, offsets));
     assert_eq!(progress.is_copy_old(NOW.plus_ms(HOURLY_MS - 1)), Some(false));
@@ -90,10 +90,10 @@ fn a_lane_stops_above_a_limit_and_goes_on_at_half_of_both() {
 }
 
 proptest! {
-    /// Goal: a record without identity is buried exactly when the watermark has come to it, each once. Method: any
+    /// Goal: a record without identity is buried exactly when the committable offset has come to it, each once. Method: any
     /// records, some of them without identity, finished in any order.
     #[test]
-    fn a_record_without_identity_is_buried_when_the_watermark_has_come_to_it(
+    fn a_record_without_identity_is_buried_when_the_committable_offset_has_come_to_it(
         has_identity in prop::collection::vec(any::<bool>(), 1..40),
         order in any::<prop::sample::Index>(),
     ) {
@@ -113,9 +113,9 @@ proptest! {
             while let Some(((_, offset), _)) = progress.finish_nameless() {
                 buried.push(offset);
             }
-            let watermark = open.iter().min().copied().unwrap_or(end);
-            prop_assert_eq!(progress.watermarks()[0].1, watermark);
-            let passed: Vec<i64> = (10..watermark).filter(|at| !has_identity[(at - 10) as usize]).collect();
+            let committable = open.iter().min().copied().unwrap_or(end);
+            prop_assert_eq!(progress.committable_offsets()[0].1, committable);
+            let passed: Vec<i64> = (10..committable).filter(|at| !has_identity[(at - 10) as usize]).collect();
             prop_assert_eq!(&buried, &passed);
             if open.is_empty() {
                 break;

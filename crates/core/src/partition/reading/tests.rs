@@ -158,7 +158,7 @@ fn after_a_clean_end_and_for_what_is_not_there_any_more_nobody_is_suspected() {
     assert_eq!(suspects(&lost, &start()), [3]);
     let further = Start { next_offsets: vec![(Lane::Requested, 6)], ..start() };
     assert_eq!(suspects(&lost, &further), [0_u32; 0]);
-    let topic = LostPosition { lane: Lane::Requested, why: Loss::TopicMadeAnew, from: None, to: 0 };
+    let topic = LostPosition { lane: Lane::Requested, why: Loss::TopicRecreated, from: None, to: 0 };
     let anew = Start { lost: vec![topic], ..start() };
     assert_eq!(suspects(&lost, &anew), [0_u32; 0]);
 }

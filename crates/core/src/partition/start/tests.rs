@@ -93,12 +93,12 @@ fn a_lane_that_no_owner_has_read_yet_begins_at_its_low_end() {
 }
 
 #[test]
-fn a_position_in_a_topic_that_was_made_anew_is_not_believed_whoever_remembers_it() {
+fn a_position_in_a_topic_that_was_recreated_is_not_believed_whoever_remembers_it() {
     let state = remembers(&BOTH, "rtpa");
     for committed in [None, Some(40), Some(60), Some(1_000)] {
         let start = Start::decide(&known("Rtpa", committed, Some(60)), &state).expect("it begins anew");
         assert_eq!((offsets(&start), start.is_retry_cut), ([10, 60], false));
-        let told = loss(Lane::Requested, Loss::TopicMadeAnew, committed.or(Some(40)), 10);
+        let told = loss(Lane::Requested, Loss::TopicRecreated, committed.or(Some(40)), 10);
         assert_eq!((&start.lost[..], &start.topic_ids), (&[told][..], &ids("Rtpa")));
     }
     let start = Start::decide(&known("rTpa", Some(60), Some(70)), &state).expect("it begins anew");
@@ -127,11 +127,11 @@ fn what_was_deleted_is_passed_and_what_cannot_be_is_refused() {
 }
 
 #[test]
-fn a_state_topic_that_was_made_anew_is_refused_with_its_remedy() {
+fn a_state_topic_that_was_recreated_is_refused_with_its_remedy() {
     for (now, topic) in [("rtPa", "patients.state"), ("rtpA", "appointments.state")] {
         let refused = Start::decide(&known(now, Some(60), Some(70)), &remembers(&BOTH, "rtpa"));
         let refused = refused.expect_err("another state topic").to_string();
-        assert!(refused.starts_with(&format!("{topic} was made anew")), "{refused}");
+        assert!(refused.starts_with(&format!("{topic} was recreated")), "{refused}");
         assert!(refused.contains("healthflow-sync accept-topics"), "{refused}");
     }
     // Nothing in it tells what it is; but the group was here before. A booking or two that a worker wrote before it noticed

@@ -1,4 +1,4 @@
-//! What a shelf promises: a reader sees no difference between packed and open entries, and nothing private is printed.
+//! What a packed map promises: a reader sees no difference between packed and hot entries, and nothing private is printed.
 
 use super::*;
 use crate::appointment::{Placement, Span};
@@ -17,7 +17,7 @@ fn key(number: u8) -> BookingKey {
     BookingKey { practice: format!("practice-{}", number % 2).into(), booking: format!("b-{number}").into() }
 }
 
-/// A state that says `number`; every third one is not settled.
+/// A state that says `number`; every third one may not be packed.
 fn state(number: u8) -> BookingState {
     let parked = Parked { version: 1, place: ParkingPlace::Retry, generation: 1, wish: None };
     BookingState {
@@ -84,23 +84,23 @@ fn everything_set() -> (BookingState, PatientState) {
         })),
         suspicion: Suspicion { unclean_ends: 1, alone: false },
         held_by: Some("b-1".into()),
-        unseen: Some(0),
+        unverified_creation: Some(0),
         last_write_at: Timestamp(2),
     };
     (booking, patient)
 }
 
-fn hash(shelf: &Shelf<BookingState>) -> u64 {
+fn hash(packed_map: &PackedMap<BookingState>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    shelf.hash(&mut hasher);
+    packed_map.hash(&mut hasher);
     hasher.finish()
 }
 
 proptest! {
-    /// Goal: a reader sees no difference between packed and open entries. Method: the same is done to a plain map.
+    /// Goal: a reader sees no difference between packed and hot entries. Method: the same is done to a plain map.
     #[test]
-    fn a_shelf_is_a_map(steps in proptest::collection::vec((0_u8..6, 0_u8..7, any::<u8>()), 0..60)) {
-        let (mut shelf, mut map) = (Shelf::<BookingState>::default(), HashMap::new());
+    fn a_packed_map_is_a_map(steps in proptest::collection::vec((0_u8..6, 0_u8..7, any::<u8>()), 0..60)) {
+        let (mut packed_map, mut map) = (PackedMap::<BookingState>::default(), HashMap::new());
         for (step, which, number) in steps {
             let key = key(which);
             match step {
@@ -110,32 +110,32 @@ proptest! {
                 _ => {}
             }
             match step {
-                0 => *shelf.change(&key) = state(number),
-                1 => shelf.put(key, state(number)),
-                2 => shelf.forget(&key),
-                3 => prop_assert_eq!(shelf.open(&key), map.get_mut(&key)),
-                _ => shelf.settle(&key),
+                0 => *packed_map.entry_mut(&key) = state(number),
+                1 => packed_map.insert(key, state(number)),
+                2 => packed_map.remove(&key),
+                3 => prop_assert_eq!(packed_map.unpack(&key), map.get_mut(&key)),
+                _ => packed_map.pack(&key),
             }
             for (key, state) in &map {
-                let known = shelf.get(key);
+                let known = packed_map.get(key);
                 prop_assert_eq!(known.as_deref(), Some(state));
-                prop_assert!(state.is_settled() || shelf.get_open(key) == Some(state));
+                prop_assert!(state.may_be_packed() || packed_map.get_hot(key) == Some(state));
             }
-            prop_assert_eq!(shelf.len(), map.len());
-            let seen: HashMap<_, _> = shelf.iter().map(|(key, one)| (key, one.into_owned())).collect();
+            prop_assert_eq!(packed_map.len(), map.len());
+            let seen: HashMap<_, _> = packed_map.iter().map(|(key, one)| (key, one.into_owned())).collect();
             prop_assert_eq!(&seen, &map);
             let practice = self::key(which).practice;
             let of_practice = map.keys().filter(|key| key.practice == practice).count();
-            prop_assert_eq!(shelf.of_practice(&practice).count(), of_practice);
-            let mut early: Vec<_> = shelf.packed_by_first_field(|day: i32| day < 100).collect();
+            prop_assert_eq!(packed_map.of_practice(&practice).count(), of_practice);
+            let mut early: Vec<_> = packed_map.packed_by_first_field(|day: i32| day < 100).collect();
             early.sort_unstable();
-            let is_early = |key: &BookingKey| map[key].last_day < 100 && shelf.get_open(key).is_none();
+            let is_early = |key: &BookingKey| map[key].last_day < 100 && packed_map.get_hot(key).is_none();
             let mut expected: Vec<_> = map.keys().filter(|key| is_early(key)).cloned().collect();
             expected.sort_unstable();
             prop_assert_eq!(early, expected);
-            let mut packed = Shelf::default();
-            map.iter().for_each(|(key, state)| packed.put(key.clone(), state.clone()));
-            prop_assert_eq!(hash(&shelf), hash(&packed));
+            let mut packed = PackedMap::default();
+            map.iter().for_each(|(key, state)| packed.insert(key.clone(), state.clone()));
+            prop_assert_eq!(hash(&packed_map), hash(&packed));
         }
     }
 }
@@ -143,23 +143,23 @@ proptest! {
 #[test]
 fn every_field_survives_packing() {
     let (booking, patient) = everything_set();
-    assert_eq!(unpack::<BookingState>(&pack("b", &booking).expect("packs")), booking);
-    assert_eq!(unpack::<PatientState>(&pack("p", &patient).expect("packs")), patient);
+    assert_eq!(unpacked::<BookingState>(&packed("b", &booking).expect("packs")), booking);
+    assert_eq!(unpacked::<PatientState>(&packed("p", &patient).expect("packs")), patient);
 }
 
 #[test]
 fn what_was_sent_last_is_remembered_by_who_is_packed() {
-    let mut shelf = Shelf::<BookingState>::default();
-    *shelf.change(&key(1)) = state(1);
-    shelf.settle(&key(1));
-    assert_eq!(shelf.get_open(&key(1)), None);
-    assert_eq!(shelf.get(&key(1)).map(|state| state.last_write_at), Some(Timestamp(1 << 33)));
+    let mut packed_map = PackedMap::<BookingState>::default();
+    *packed_map.entry_mut(&key(1)) = state(1);
+    packed_map.pack(&key(1));
+    assert_eq!(packed_map.get_hot(&key(1)), None);
+    assert_eq!(packed_map.get(&key(1)).map(|state| state.last_write_at), Some(Timestamp(1 << 33)));
 }
 
 #[test]
 fn no_patient_is_printed() {
-    let mut shelf = Shelf::default();
-    for patient in ["open-person", "packed-person"] {
+    let mut packed_map = PackedMap::default();
+    for patient in ["hot-person", "packed-person"] {
         let key = PatientKey { practice: "practice".into(), patient: patient.into() };
         let link = Link {
             healthflow_patient_id: "their-person".into(),
@@ -167,12 +167,12 @@ fn no_patient_is_printed() {
             digests: None,
             outranks: None,
         };
-        shelf.put(key.clone(), PatientState { link: Some(link), ..PatientState::default() });
-        if patient == "open-person" {
-            shelf.open(&key);
+        packed_map.insert(key.clone(), PatientState { link: Some(link), ..PatientState::default() });
+        if patient == "hot-person" {
+            packed_map.unpack(&key);
         }
     }
-    let printed = format!("{shelf:?}");
+    let printed = format!("{packed_map:?}");
     assert!(printed.contains("practice/•••") && printed.contains("packed: 1"), "{printed}");
     assert!(!printed.contains("person"), "{printed}");
 }

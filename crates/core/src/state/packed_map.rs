@@ -1,4 +1,4 @@
-//! Where a task keeps its state: millions of entries, of which few are in use. Those are open; the others are packed into a
+//! Where a task keeps its state: millions of entries, of which few are in use. Those are hot; the others are packed into a
 //! few bytes each and unpacked on demand. Without it a booking at rest would take as much memory as one in work.
 
 use std::borrow::Cow;
@@ -16,8 +16,8 @@ use crate::booking::PracticeId;
 /// Initial size of the packing buffer, in bytes; an entry may be longer.
 const USUAL_BYTES: usize = 256;
 
-/// A value of a shelf, and its key.
-pub trait Shelved: Clone + Default + Serialize + DeserializeOwned {
+/// A value of a packed map, and its key.
+pub trait Packable: Clone + Default + Serialize + DeserializeOwned {
     /// Which one of a task's.
     type Key: Clone + Ord + Hash + fmt::Debug;
 
@@ -27,14 +27,14 @@ pub trait Shelved: Clone + Default + Serialize + DeserializeOwned {
     /// The key that is made of these.
     fn key(practice: &PracticeId, id: &str) -> Self::Key;
 
-    /// Whether nothing of it is under way, so that it may be packed. What a new owner must look through stays open.
-    fn is_settled(&self) -> bool;
+    /// Whether nothing of it is under way, so that it may be packed. What a new owner must look through stays hot.
+    fn may_be_packed(&self) -> bool;
 }
 
-/// Entries by key, each either open or packed; a reader sees no difference.
+/// Entries by key, each either hot or packed; a reader sees no difference.
 #[derive(Clone)]
-pub struct Shelf<V: Shelved> {
-    open: HashMap<V::Key, Box<V>>,
+pub struct PackedMap<V: Packable> {
+    hot: HashMap<V::Key, Box<V>>,
     packed: Tables,
     hasher: RandomState,
 }
@@ -45,7 +45,7 @@ type Packed = Box<[u8]>;
 /// The packed entries, by practice: a key need not contain it, and no table is so large that its growth takes long.
 type Tables = HashMap<PracticeId, HashTable<Packed>>;
 
-fn pack<V: Shelved>(id: &str, value: &V) -> Option<Packed> {
+fn packed<V: Packable>(id: &str, value: &V) -> Option<Packed> {
     let bytes = postcard::to_extend(id, Vec::with_capacity(USUAL_BYTES)).ok()?;
     let bytes = postcard::to_extend(value, bytes).ok()?;
     // Exactly as long as needed, unlike a vector.
@@ -57,11 +57,11 @@ fn parts(packed: &[u8]) -> (&[u8], &[u8]) {
     postcard::take_from_bytes(packed).expect("an id is packed first")
 }
 
-fn key_of<V: Shelved>(practice: &PracticeId, packed: &[u8]) -> V::Key {
+fn key_of<V: Packable>(practice: &PracticeId, packed: &[u8]) -> V::Key {
     V::key(practice, str::from_utf8(parts(packed).0).expect("an id is text"))
 }
 
-fn unpack<V: Shelved>(packed: &[u8]) -> V {
+fn unpacked<V: Packable>(packed: &[u8]) -> V {
     postcard::from_bytes(parts(packed).1).expect("a value is packed after its id")
 }
 
@@ -71,67 +71,67 @@ fn take(tables: &mut Tables, hasher: &RandomState, (practice, id): (&PracticeId,
     found.ok().map(|entry| entry.remove().0)
 }
 
-impl<V: Shelved> Shelf<V> {
+impl<V: Packable> PackedMap<V> {
     /// The value of `key`.
     pub fn get(&self, key: &V::Key) -> Option<Cow<'_, V>> {
-        if let Some(value) = self.get_open(key) {
+        if let Some(value) = self.get_hot(key) {
             return Some(Cow::Borrowed(value));
         }
         let (practice, id) = V::parts(key);
         let hash = self.hasher.hash_one(id.as_bytes());
         let entry = self.packed.get(practice)?.find(hash, |one| parts(one).0 == id.as_bytes())?;
-        Some(Cow::Owned(unpack(entry)))
+        Some(Cow::Owned(unpacked(entry)))
     }
 
-    /// The value of `key` if it is open: enough to see what is under way.
-    pub fn get_open(&self, key: &V::Key) -> Option<&V> {
-        self.open.get(key).map(|value| &**value)
+    /// The value of `key` if it is hot: enough to see what is under way.
+    pub fn get_hot(&self, key: &V::Key) -> Option<&V> {
+        self.hot.get(key).map(|value| &**value)
     }
 
-    /// The value of `key`, mutable; the default if there is none. It is open from now on.
-    pub fn change(&mut self, key: &V::Key) -> &mut V {
-        match self.open.entry(key.clone()) {
-            Entry::Occupied(open) => open.into_mut(),
+    /// The value of `key`, mutable; the default if there is none. It is hot from now on.
+    pub fn entry_mut(&mut self, key: &V::Key) -> &mut V {
+        match self.hot.entry(key.clone()) {
+            Entry::Occupied(hot) => hot.into_mut(),
             Entry::Vacant(place) => {
                 let packed = take(&mut self.packed, &self.hasher, V::parts(key));
-                place.insert(Box::new(packed.map(|packed| unpack(&packed)).unwrap_or_default()))
+                place.insert(Box::new(packed.map(|packed| unpacked(&packed)).unwrap_or_default()))
             }
         }
     }
 
-    /// Opens the value of `key`, if it will be used often.
-    pub fn open(&mut self, key: &V::Key) -> Option<&mut V> {
+    /// Unpacks the value of `key`, which will be used often; none if there is none.
+    pub fn unpack(&mut self, key: &V::Key) -> Option<&mut V> {
         if let Some(packed) = take(&mut self.packed, &self.hasher, V::parts(key)) {
-            self.open.insert(key.clone(), Box::new(unpack(&packed)));
+            self.hot.insert(key.clone(), Box::new(unpacked(&packed)));
         }
-        self.open.get_mut(key).map(|value| &mut **value)
+        self.hot.get_mut(key).map(|value| &mut **value)
     }
 
     /// Replaces the value of `key`.
-    pub fn put(&mut self, key: V::Key, value: V) {
-        self.forget(&key);
+    pub fn insert(&mut self, key: V::Key, value: V) {
+        self.remove(&key);
         if !self.packs(&key, &value) {
-            self.open.insert(key, Box::new(value));
+            self.hot.insert(key, Box::new(value));
         }
     }
 
-    /// Packs an entry that is not in use any more, if it is settled.
-    pub fn settle(&mut self, key: &V::Key) {
-        let Some((key, value)) = self.open.remove_entry(key) else { return };
+    /// Packs an entry that is not in use any more, if it may be packed.
+    pub fn pack(&mut self, key: &V::Key) {
+        let Some((key, value)) = self.hot.remove_entry(key) else { return };
         if !self.packs(&key, &value) {
-            self.open.insert(key, value);
+            self.hot.insert(key, value);
         }
     }
 
     /// Removes `key`.
-    pub fn forget(&mut self, key: &V::Key) {
-        self.open.remove(key);
+    pub fn remove(&mut self, key: &V::Key) {
+        self.hot.remove(key);
         take(&mut self.packed, &self.hasher, V::parts(key));
     }
 
     /// How many entries there are.
     pub fn len(&self) -> usize {
-        self.open.len() + self.packed_count()
+        self.hot.len() + self.packed_count()
     }
 
     /// Whether there is none.
@@ -139,20 +139,20 @@ impl<V: Shelved> Shelf<V> {
         self.len() == 0
     }
 
-    /// Everything of which something is open, to look at.
-    pub fn open_iter(&self) -> impl Iterator<Item = (&V::Key, &V)> {
-        self.open.iter().map(|(key, value)| (key, &**value))
+    /// The hot entries.
+    pub fn hot_iter(&self) -> impl Iterator<Item = (&V::Key, &V)> {
+        self.hot.iter().map(|(key, value)| (key, &**value))
     }
 
-    /// All open entries, mutable: every entry that is not settled is among them.
-    pub fn open_entries(&mut self) -> impl Iterator<Item = (&V::Key, &mut V)> {
-        self.open.iter_mut().map(|(key, value)| (key, &mut **value))
+    /// The hot entries, mutable: every entry that may not be packed is among them.
+    pub fn hot_iter_mut(&mut self) -> impl Iterator<Item = (&V::Key, &mut V)> {
+        self.hot.iter_mut().map(|(key, value)| (key, &mut **value))
     }
 
     /// All entries. Unpacks every one: for tests, and for few entries.
     pub fn iter(&self) -> impl Iterator<Item = (V::Key, Cow<'_, V>)> {
-        let open = self.open.iter().map(|(key, value)| (key.clone(), Cow::Borrowed(&**value)));
-        open.chain(self.packed.keys().flat_map(|practice| self.packed_of(practice)))
+        let hot = self.hot.iter().map(|(key, value)| (key.clone(), Cow::Borrowed(&**value)));
+        hot.chain(self.packed.keys().flat_map(|practice| self.packed_of(practice)))
     }
 
     /// The keys of packed entries whose first field passes; unpacks nothing else.
@@ -170,23 +170,23 @@ impl<V: Shelved> Shelf<V> {
 
     /// All entries of one practice. Unpacks every one.
     pub fn of_practice<'a>(&'a self, practice: &'a PracticeId) -> impl Iterator<Item = (V::Key, Cow<'a, V>)> {
-        let open = self.open.iter().filter(move |(key, _)| V::parts(key).0 == practice);
-        open.map(|(key, value)| (key.clone(), Cow::Borrowed(&**value))).chain(self.packed_of(practice))
+        let hot = self.hot.iter().filter(move |(key, _)| V::parts(key).0 == practice);
+        hot.map(|(key, value)| (key.clone(), Cow::Borrowed(&**value))).chain(self.packed_of(practice))
     }
 
     fn packed_of<'a>(&'a self, practice: &'a PracticeId) -> impl Iterator<Item = (V::Key, Cow<'a, V>)> {
         let entries = self.packed.get(practice).into_iter().flatten();
-        entries.map(move |packed| (key_of::<V>(practice, packed), Cow::Owned(unpack(packed))))
+        entries.map(move |packed| (key_of::<V>(practice, packed), Cow::Owned(unpacked(packed))))
     }
 
     fn packed_count(&self) -> usize {
         self.packed.values().map(HashTable::len).sum()
     }
 
-    /// Packs `value` unless it must stay open; returns whether it did.
+    /// Packs `value` if it may be packed; returns whether it did.
     fn packs(&mut self, key: &V::Key, value: &V) -> bool {
         let (practice, id) = V::parts(key);
-        let Some(entry) = value.is_settled().then(|| pack(id, value)).flatten() else { return false };
+        let Some(entry) = value.may_be_packed().then(|| packed(id, value)).flatten() else { return false };
         let hasher = &self.hasher;
         let table = self.packed.entry(practice.clone()).or_default();
         table.insert_unique(hasher.hash_one(id.as_bytes()), entry, |one| hasher.hash_one(parts(one).0));
@@ -194,14 +194,14 @@ impl<V: Shelved> Shelf<V> {
     }
 }
 
-impl<V: Shelved> Default for Shelf<V> {
+impl<V: Packable> Default for PackedMap<V> {
     fn default() -> Self {
-        Shelf { open: HashMap::new(), packed: HashMap::new(), hasher: RandomState::new() }
+        PackedMap { hot: HashMap::new(), packed: HashMap::new(), hasher: RandomState::new() }
     }
 }
 
-impl<V: Shelved + Hash> Hash for Shelf<V> {
-    /// By the values, open or packed, in the order of the keys.
+impl<V: Packable + Hash> Hash for PackedMap<V> {
+    /// By the values, hot or packed, in the order of the keys.
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let mut entries: Vec<_> = self.iter().collect();
         entries.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
@@ -209,10 +209,10 @@ impl<V: Shelved + Hash> Hash for Shelf<V> {
     }
 }
 
-impl<V: Shelved + fmt::Debug> fmt::Debug for Shelf<V> {
+impl<V: Packable + fmt::Debug> fmt::Debug for PackedMap<V> {
     /// Prints only the number of packed entries: their bytes contain ids of patients.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shelf").field("open", &self.open).field("packed", &self.packed_count()).finish()
+        f.debug_struct("PackedMap").field("hot", &self.hot).field("packed", &self.packed_count()).finish()
     }
 }
 
