@@ -126,7 +126,7 @@ impl Reading {
         for offset in offsets {
             let Some(Guarded { key, value, written_at }) = self.guarded.remove(&offset) else { continue };
             let record = RawRecord { key: key.as_deref(), value: value.as_deref() };
-            let Some(unclean_ends) = release.buried_after else {
+            let Some(unclean_ends) = release.dead_lettered_after else {
                 self.take(translator, now, limits, Taken { offset, record, written_at }, batch);
                 continue;
             };

@@ -194,7 +194,7 @@ fn a_misrouted_record_is_seen_and_its_neighbours_are_read() {
 /// Goal: after an unclean end nothing is decoded before it is said, in whatever order that is, and what is buried is not
 /// decoded at all (K6). Method: the first five of eight records are read with care; what lies behind them waits too.
 #[test]
-fn what_is_read_with_care_is_decoded_when_it_is_said_and_buried_undecoded() {
+fn what_is_read_with_care_is_decoded_when_it_is_said_and_dead_lettered_undecoded() {
     let partition = 36;
     let encoder = encoder();
     publish(partition, (0..8).map(|number| encoded(&encoder, partition, &format!("b-{number}"))));
@@ -204,7 +204,8 @@ fn what_is_read_with_care_is_decoded_when_it_is_said_and_buried_undecoded() {
         |inputs: &mut Vec<Input>| inputs.iter().filter(|input| matches!(input, Input::Held { .. })).count();
     inbox.wait("all are held", |inputs| (held(inputs) == 8).then_some(()));
     inbox.wait("nothing is decoded", |inputs| offsets(inputs, 1).is_empty().then_some(()));
-    let release = |from, to, buried_after| HeldRange { lane: Lane::Requested, from, to, buried_after };
+    let release =
+        |from, to, dead_lettered_after| HeldRange { lane: Lane::Requested, from, to, dead_lettered_after };
     lanes.release(partition, release(0, 2, None));
     inbox.wait("three are decoded", |inputs| (offsets(inputs, 1) == [0, 1, 2]).then_some(()));
     lanes.release(partition, release(3, 3, Some(3)));

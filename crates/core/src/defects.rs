@@ -81,7 +81,7 @@ pub enum Defect {
     /// A booking that waits for a slot is not woken when the slot is free, and waits for ever (K11).
     SlotWaiterNotWoken,
     /// A record without identity is dead-lettered before the committable offset comes to it (K7).
-    NamelessBuriedAtOnce,
+    UnidentifiedDeadLetteredAtOnce,
     /// A placeholder is taken for a birthday.
     PlaceholderBelieved,
     /// A search that finds too many is begun again, and again.
@@ -131,7 +131,7 @@ impl Defect {
         Defect::LeaseFromTheFence,
         Defect::LinkNotCompared,
         Defect::SentAlongBelieved,
-        Defect::NamelessBuriedAtOnce,
+        Defect::UnidentifiedDeadLetteredAtOnce,
         Defect::PlaceholderBelieved,
         Defect::WideSearchBegunAgain,
         Defect::SlotNotAwaited,

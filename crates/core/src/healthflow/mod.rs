@@ -13,5 +13,5 @@ pub mod wire;
 pub use decode::decode;
 pub use encode::encode;
 pub use fault::Fault;
-pub use reply::{Answer, AppointmentFound, AppointmentRead, AppointmentStands, Reply};
+pub use reply::{Answer, AppointmentFound, AppointmentRead, Reply, WrittenAppointment};
 pub use request::{AppointmentContent, AppointmentId, Operation, PatientContent, Request, Sought};

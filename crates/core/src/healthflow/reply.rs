@@ -27,9 +27,9 @@ pub enum Answer {
         next_cursor: Option<String>,
     },
     /// The appointment exists in HealthFlow (newly, or replayed for the same key).
-    AppointmentCreated(AppointmentStands),
+    AppointmentCreated(WrittenAppointment),
     /// The appointment is now as it was sent.
-    AppointmentUpdated(AppointmentStands),
+    AppointmentUpdated(WrittenAppointment),
     /// HealthFlow answers that it carried the update out, without content (204): believed only if the configuration declares it.
     UpdateUnseen,
     /// The appointment as it is now.
@@ -51,7 +51,7 @@ pub struct AppointmentFound {
 
 /// An appointment after a write.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct AppointmentStands {
+pub struct WrittenAppointment {
     /// Its id.
     pub id: AppointmentId,
     /// Its version, if HealthFlow gives one.
@@ -72,7 +72,9 @@ impl Answer {
     #[must_use]
     pub fn without_revisions(mut self) -> Self {
         match &mut self {
-            Answer::AppointmentCreated(stands) | Answer::AppointmentUpdated(stands) => stands.revision = None,
+            Answer::AppointmentCreated(written) | Answer::AppointmentUpdated(written) => {
+                written.revision = None
+            }
             Answer::AppointmentRead(read) => read.revision = None,
             Answer::Appointments { found, .. } => found.iter_mut().for_each(|one| one.revision = None),
             Answer::Patients { .. }

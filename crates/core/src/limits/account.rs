@@ -104,14 +104,14 @@ impl Account {
         self.pauses
     }
 
-    /// HealthFlow asks `call` of `practice` to wait, perhaps with a time; `told` is the pause in which it asked the same
+    /// HealthFlow asks `call` of `practice` to wait, perhaps with a time; `asked_in` is the pause in which it asked the same
     /// booking before. All calls wait, for the usual pause at most. If it asks for more, the next call goes out alone: all
     /// wait that long only if that one is asked to wait too. If another booking was served since this one was asked before,
     /// the wait is its own.
     pub fn throttled(
         &mut self,
         call: u64,
-        (practice, told): (&PracticeId, Option<u32>),
+        (practice, asked_in): (&PracticeId, Option<u32>),
         (asked_ms, unsaid_ms): (Option<i64>, i64),
         now: Timestamp,
     ) -> Asked {
@@ -122,8 +122,8 @@ impl Account {
         }
         let wait_ms = asked_ms.unwrap_or(unsaid_ms);
         let is_long = wait_ms > self.usual_pause_ms;
-        let known_in = told.or((is_long && now < self.own_until).then_some(self.pauses));
-        if known_in.zip(self.served_after).is_some_and(|(told, served)| served >= told) {
+        let known_in = asked_in.or((is_long && now < self.own_until).then_some(self.pauses));
+        if known_in.zip(self.served_after).is_some_and(|(asked, served)| served >= asked) {
             return Asked::One;
         }
         if is_long {

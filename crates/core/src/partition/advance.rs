@@ -7,7 +7,7 @@ use crate::booking::BookingKey;
 use crate::defects::planted;
 use crate::healthflow::Request;
 use crate::partition::decide::Awaited;
-use crate::partition::job::{Job, JobKey, Purpose, Share, Standing};
+use crate::partition::job::{Job, JobKey, JobStage, Purpose, Share};
 use crate::partition::subject::Subject;
 use crate::partition::task::{Task, Turn};
 use crate::retry::WaitReason;
@@ -32,23 +32,23 @@ impl Task {
     /// Looks at a job again and moves it to where it stands now.
     pub(super) fn advance(&mut self, key: &JobKey, turn: &mut Turn<'_>) {
         let Some(mut job) = self.jobs.take(key) else { return };
-        if job.standing.takes_place() {
+        if job.stage.takes_place() {
             self.jobs.put_back(key, job);
             return;
         }
-        let awaited = match &job.standing {
-            Standing::AwaitsPatient(patient) => Some(patient.clone()),
+        let awaited = match &job.stage {
+            JobStage::AwaitsPatient(patient) => Some(patient.clone()),
             _ => None,
         };
         let next = self.next_of(key, &mut job, turn);
         if let Next::Ask(request, purpose) = &next {
             job.share = Share::of(&job, *purpose);
-            let standing = if self.may_be_sent(key, &job, (request, *purpose), turn) {
-                Standing::Ready
+            let stage = if self.may_be_sent(key, &job, (request, *purpose), turn) {
+                JobStage::Ready
             } else {
-                Standing::AwaitsCommit
+                JobStage::AwaitsCommit
             };
-            self.stand(key, &mut job, standing, turn.now);
+            self.set_stage(key, &mut job, stage, turn.now);
             self.jobs.put_back(key, job);
         } else {
             self.put_aside(key, job, next, turn);

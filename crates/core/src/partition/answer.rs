@@ -1,20 +1,18 @@
 //! What HealthFlow's replies teach: which intents they close, which doubts they open, and which they leave (rules W3, W4,
-//! W6). What settles a doubt is in `settle.rs`.
+//! W6). What settles a doubt is in `settle.rs`, what a search finds in `searched.rs`.
 
 use std::sync::Arc;
 
 use crate::appointment::fingerprint::fingerprint;
 use crate::appointment::{Placement, Revision, Span};
-use crate::booking::{BookingKey, BookingStatus, PatientKey};
-use crate::defects::planted;
+use crate::booking::{BookingKey, BookingStatus, PatientKey, Version};
 use crate::fact::Fact;
 use crate::healthflow::fault::{Missing, NotSent, Unknown};
-use crate::healthflow::pages::Endless;
-use crate::healthflow::{Answer, AppointmentId, AppointmentStands, Fault, Operation, Reply};
+use crate::healthflow::{Answer, AppointmentId, Fault, Operation, Reply, WrittenAppointment};
 use crate::partition::blockers::DoubtVerdict;
 use crate::partition::intents::{FaultOutcome, fields_of};
-use crate::partition::job::{Flight, Job, JobKey, Purpose, Standing, Told};
-use crate::partition::slot_waits::may_stand_too;
+use crate::partition::job::{AskedToWait, Flight, Job, JobKey, JobStage, Purpose};
+use crate::partition::slot_waits::may_occupy_too;
 use crate::partition::task::{Task, Turn};
 use crate::patient::digests::PersonDigests;
 use crate::patient::{HealthFlowPatientId, Link, LinkOrigin};
@@ -23,19 +21,25 @@ use crate::state::Suspicion;
 use crate::sync::{Disposition, FailureReason, Outcome, SyncedOutcome};
 
 impl Task {
-    /// A call of a job ended; it may be told to wait.
-    pub fn answered(&mut self, key: &JobKey, reply: Reply, told: Option<Told>, turn: &mut Turn<'_>) {
+    /// A call of a job ended; HealthFlow may have asked the booking to wait.
+    pub fn answered(
+        &mut self,
+        key: &JobKey,
+        reply: Reply,
+        asked_to_wait: Option<AskedToWait>,
+        turn: &mut Turn<'_>,
+    ) {
         let Some(mut job) = self.jobs.take(key) else { return };
-        let Standing::InFlight(flight) = job.standing.clone() else {
+        let JobStage::InFlight(flight) = job.stage.clone() else {
             self.jobs.put_back(key, job);
             return;
         };
-        self.stand(key, &mut job, Standing::Arrived, turn.now);
+        self.set_stage(key, &mut job, JobStage::Arrived, turn.now);
         let reply =
             if turn.settings.supports_if_match { reply } else { reply.map(Answer::without_revisions) };
         self.is_not_alone_any_more(key, job.patient.as_ref(), turn.now);
         let why = reply.as_ref().err().map_or(WaitReason::Throttled, WaitReason::from);
-        job.told = told;
+        job.asked_to_wait = asked_to_wait;
         match (key, flight.purpose, flight.operation) {
             (JobKey::Patient(patient), ..) => self.patient_looked_up(patient, &mut job, reply, turn),
             (JobKey::Booking(booking), Purpose::Settle, _) => {
@@ -57,8 +61,10 @@ impl Task {
                 self.searched(booking, &mut job, &flight, reply, turn);
             }
         }
-        if let (Some(Told { until, by_itself: true, .. }), JobKey::Booking(booking)) = (job.told, key) {
-            // What has put it aside has heeded that; a write in doubt has counted its attempt already.
+        if let (Some(AskedToWait { until, by_itself: true, .. }), JobKey::Booking(booking)) =
+            (job.asked_to_wait, key)
+        {
+            // What has put it aside has acted on that; a write in doubt has counted its attempt already.
             if why == WaitReason::Unavailable {
                 self.park_all(booking, &mut job, until, why, turn);
             } else {
@@ -69,72 +75,31 @@ impl Task {
         self.advance(key, turn);
     }
 
-    /// In which of the account's pauses a booking was told to wait, if its last answer said so: in this life or before it
+    /// In which of the account's pauses HealthFlow asked a booking to wait, if its last answer said so: in this life or before it
     /// was put aside.
-    pub fn told_to_wait_in(&self, key: &JobKey) -> Option<u32> {
+    pub fn asked_to_wait_in(&self, key: &JobKey) -> Option<u32> {
         let job = self.jobs.get(key)?;
         let put_aside = job.newest().map_or("", |newest| &*newest.schedule.last_error);
-        job.told.map(|told| told.in_pause).or(WaitReason::is_told_to_wait(put_aside).then_some(0))
+        job.asked_to_wait.map(|asked| asked.in_pause).or(WaitReason::is_asked_to_wait(put_aside).then_some(0))
     }
 
-    fn searched(
+    fn write_refused(
         &mut self,
         key: &BookingKey,
         job: &mut Job,
         flight: &Flight,
-        reply: Reply,
+        fault: &Fault,
         turn: &mut Turn<'_>,
     ) {
-        match reply {
-            Ok(Answer::Patients { found, next_cursor }) => {
-                match job.pages.take_in(found, next_cursor, turn.settings.search_pages_max) {
-                    Ok(None) => {}
-                    Ok(Some(found)) => {
-                        if let Some(search) = &mut job.search {
-                            search.learn(found);
-                        }
-                    }
-                    Err(Endless) => self.too_wide(key, job, flight, turn),
-                }
-            }
-            Err(Fault::Throttled { .. } | Fault::Unauthorised) => {}
-            Err(Fault::Refused { fields, .. }) => {
-                self.reject_version(key, job, (flight.version, FailureReason::Rejected), &fields, turn);
-            }
-            Ok(_) => self.read_failed(key, job, WaitReason::Unreadable, turn),
-            Err(fault) => self.read_failed(key, job, WaitReason::from(&fault), turn),
-        }
-    }
-
-    /// A pass finds more than is read. Asking for it again would find as many.
-    fn too_wide(&mut self, key: &BookingKey, job: &mut Job, flight: &Flight, turn: &mut Turn<'_>) {
-        if planted!(turn.settings, WideSearchBegunAgain) {
-            return self.read_failed(key, job, WaitReason::Unreadable, turn);
-        }
-        let has_references = turn.settings.guard.has_references();
-        let patient = job.versions.get(&flight.version).map(|in_hand| &in_hand.booking.patient);
-        let (Some(patient), Some(search)) = (patient, &mut job.search) else { return };
-        let Some(pass) = search.next_pass(patient, has_references) else { return };
-        turn.facts.push_back(Fact::SearchTooWide { key: key.clone(), pass: pass.name() });
-        search.too_wide(&pass);
-    }
-
-    pub(super) fn read_failed(
-        &mut self,
-        key: &BookingKey,
-        job: &mut Job,
-        why: WaitReason,
-        turn: &mut Turn<'_>,
-    ) {
-        job.forget_search();
-        self.try_again_later(key, job, why, turn.now, turn);
+        self.reject_version(key, job, flight.version, FailureReason::Rejected, &fields_of(fault), turn);
     }
 
     pub(super) fn reject_version(
         &mut self,
         key: &BookingKey,
         job: &mut Job,
-        (version, reason): (u64, FailureReason),
+        version: Version,
+        reason: FailureReason,
         fields: &[String],
         turn: &mut Turn<'_>,
     ) {
@@ -162,7 +127,7 @@ impl Task {
         let Some(patient) = job.patient.clone() else { return };
         let settles_at = turn.now.plus_ms(turn.settings.settle_ms());
         let fault = match reply {
-            Ok(Answer::PatientCreated(id)) => return self.patient_stands(&patient, id, None, turn),
+            Ok(Answer::PatientCreated(id)) => return self.patient_exists(&patient, id, None, turn),
             Ok(_) => Fault::Unknown(Unknown::Unreadable),
             Err(fault) => fault,
         };
@@ -171,7 +136,7 @@ impl Task {
             self.jobs.wake_at(doubt.settles_at.max(turn.now), JobKey::Patient(patient.clone()));
         }
         match outcome {
-            FaultOutcome::Stands(id) => self.patient_stands(&patient, id.into(), None, turn),
+            FaultOutcome::Exists(id) => self.patient_exists(&patient, id.into(), None, turn),
             // Only an update names a revision.
             FaultOutcome::Outdated => {}
             FaultOutcome::SendAgain { counts } => self.send_again(key, job, &fault, counts, turn),
@@ -179,13 +144,7 @@ impl Task {
                 self.close(&(&patient).into());
                 let woken = self.recent_creations.never_happened(&patient);
                 self.jobs.look_again_all(woken);
-                self.reject_version(
-                    key,
-                    job,
-                    (flight.version, FailureReason::Rejected),
-                    &fields_of(&fault),
-                    turn,
-                );
+                self.write_refused(key, job, flight, &fault, turn);
             }
             FaultOutcome::InDoubt => {
                 self.ledger.change_patient(&patient).last_write_at = turn.now;
@@ -199,7 +158,7 @@ impl Task {
 
     /// The patient we created stands. The link is made for whom the creation was decided, whoever asked for it again;
     /// where that is not known, for whom a look-up `found`.
-    pub(super) fn patient_stands(
+    pub(super) fn patient_exists(
         &mut self,
         patient: &PatientKey,
         id: HealthFlowPatientId,
@@ -236,19 +195,19 @@ impl Task {
         let fault = match (reply, placement) {
             // What stands is what was sent; which version that is, nobody said.
             (Ok(Answer::UpdateUnseen), Some(placement)) => {
-                let stands =
-                    AppointmentStands { id: AppointmentId(placement.appointment_id), revision: None };
-                return self.appointment_stands(key, job, flight, stands, turn);
+                let written =
+                    WrittenAppointment { id: AppointmentId(placement.appointment_id), revision: None };
+                return self.write_succeeded(key, job, flight, written, turn);
             }
-            (Ok(Answer::AppointmentCreated(stands) | Answer::AppointmentUpdated(stands)), _) => {
-                return self.appointment_stands(key, job, flight, stands, turn);
+            (Ok(Answer::AppointmentCreated(written) | Answer::AppointmentUpdated(written)), _) => {
+                return self.write_succeeded(key, job, flight, written, turn);
             }
             (Ok(_), _) => Fault::Unknown(Unknown::Unreadable),
             (Err(fault), _) => fault,
         };
         let Some(outcome) = self.intents.apply_fault(key, &fault, settles_at, turn) else { return };
         match outcome {
-            FaultOutcome::Stands(id) => {
+            FaultOutcome::Exists(id) => {
                 self.adopt(key, (id.into(), None), Self::flight_patient(flight));
                 self.close(&key.into());
             }
@@ -263,16 +222,7 @@ impl Task {
                         self.sent_along_refused(key, job, flight, turn);
                     }
                     Fault::SlotTaken => self.slot_taken(key, job, flight, turn),
-                    _ => {
-                        let fields = fields_of(&fault);
-                        self.reject_version(
-                            key,
-                            job,
-                            (flight.version, FailureReason::Rejected),
-                            &fields,
-                            turn,
-                        );
-                    }
+                    _ => self.write_refused(key, job, flight, &fault, turn),
                 }
             }
             FaultOutcome::InDoubt => {
@@ -288,12 +238,12 @@ impl Task {
 
     /// A write of the appointment was answered well. Where an older version's bytes may stand (a server may replay the
     /// first answer to other bytes), the version is not answered yet: a PUT comes next (rule W5).
-    fn appointment_stands(
+    fn write_succeeded(
         &mut self,
         key: &BookingKey,
         job: &mut Job,
         flight: &Flight,
-        stands: AppointmentStands,
+        written: WrittenAppointment,
         turn: &mut Turn<'_>,
     ) {
         let intent = self.ledger.bookings().get_hot(key).and_then(|state| state.intent.clone());
@@ -303,10 +253,10 @@ impl Task {
         let created = flight.operation == Operation::CreateAppointment;
         let certain =
             !created || intent.as_ref().is_some_and(|intent| intent.first_version == flight.version);
-        let written = job.versions.get(&flight.version).map(|in_hand| Arc::clone(&in_hand.booking));
-        let Some(booking) = written.filter(|_| certain) else {
-            self.adopt(key, (stands.id, stands.revision), patient_id);
-            return may_stand_too(
+        let sent = job.versions.get(&flight.version).map(|in_hand| Arc::clone(&in_hand.booking));
+        let Some(booking) = sent.filter(|_| certain) else {
+            self.adopt(key, (written.id, written.revision), patient_id);
+            return may_occupy_too(
                 self.ledger.change_booking(key),
                 intent.map_or_else(Vec::new, |intent| intent.asked),
             );
@@ -317,12 +267,12 @@ impl Task {
         let state = self.ledger.change_booking(key);
         let adopted = state.placement.as_ref().is_none_or(|placement| placement.version == 0);
         state.placement = Some(Placement {
-            appointment_id: stands.id.0,
+            appointment_id: written.id.0,
             incarnation: state.incarnation,
             version: booking.version,
             status: booking.status,
             fingerprint: Some(fingerprint(&booking, &patient_id)),
-            revision: stands.revision,
+            revision: written.revision,
             patient_id,
             spans: Span::wanted(&booking).into_iter().collect(),
         });

@@ -76,7 +76,7 @@ impl Task {
             (Move::ForgetLink, Some(booking)) => self.forget_link(&booking),
             (Move::ForgetContent, _) => drop(self.forget_content(key)),
             (Move::Finish(outcome), Some(booking)) => {
-                let outcome = self.own_doing(key, job, &booking, outcome);
+                let outcome = self.credit_own_write(key, job, &booking, outcome);
                 self.conclude(key, job, booking.version, outcome, turn);
             }
             (Move::SearchAnew { outlived }, _) => {

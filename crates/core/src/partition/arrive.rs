@@ -10,7 +10,7 @@ use crate::defects::planted;
 use crate::event::failed::DeadContent;
 use crate::event::{Arrival, DeadLetter, Misrouted, Origin, Outgoing, RetryEntry, Schedule, Unusable};
 use crate::fact::Fact;
-use crate::partition::job::{InHand, JobKey, Standing};
+use crate::partition::job::{InHand, JobKey, JobStage};
 use crate::partition::task::{Task, Turn};
 use crate::retry::deadline::{believable, taken_up};
 use crate::retry::waiting_room::Waiting;
@@ -38,7 +38,7 @@ impl Task {
         match arrival {
             Arrival::Requested(booking) => self.requested(booking, (lane, offset), turn),
             Arrival::Retry(entry) => self.came_back(*entry, (lane, offset), turn),
-            Arrival::Unusable(unusable) => self.bury(*unusable, (lane, offset), turn),
+            Arrival::Unusable(unusable) => self.dead_letter(*unusable, (lane, offset), turn),
             Arrival::Misrouted(record) => self.forward(*record, (lane, offset)),
         }
         if lane == Lane::Requested {
@@ -54,11 +54,11 @@ impl Task {
 
     /// Whether fetching `lane` should be stopped (true) or restarted (false) by what it holds in memory; none to leave
     /// it as it is. It restarts at half the limit, so that it does not flutter.
-    pub fn hold_back(&mut self, lane: Lane, settings: &Settings) -> Option<bool> {
+    pub fn backpressure(&mut self, lane: Lane, settings: &Settings) -> Option<bool> {
         // What only a person can move has a window of its own; beyond that it counts like the rest, for memory is not endless.
         let in_window = |room: &WaitingRoom| room.len() - room.held().min(settings.held_room_max);
         let waiting = if lane == Lane::Retry { in_window(&self.waiting_room) } else { 0 };
-        self.progress.hold_back(lane, waiting, settings)
+        self.progress.backpressure(lane, waiting, settings)
     }
 
     fn requested(&mut self, booking: Arc<Booking>, position: (Lane, i64), turn: &mut Turn<'_>) {
@@ -108,8 +108,8 @@ impl Task {
             let forgotten = state.may_be_forgotten(version);
             return (forgotten && planted!(turn.settings, ForgottenTakenForAnswered)).then_some(None);
         }
-        let stands = state.placement.as_ref().filter(|placement| placement.version == version);
-        Some(stands.and_then(|placement| {
+        let placement = state.placement.as_ref().filter(|placement| placement.version == version);
+        Some(placement.and_then(|placement| {
             placement.fingerprint.map(|known| known != fingerprint(booking, &placement.patient_id))
         }))
     }
@@ -229,7 +229,7 @@ impl Task {
         let known = self.jobs.is_at_hand(&key);
         let job = self.jobs.open(&key);
         let copy = job.versions.insert(version, in_hand);
-        let awaits = matches!(job.standing, Standing::AwaitsTime(_) | Standing::AwaitsPatient(_));
+        let awaits = matches!(job.stage, JobStage::AwaitsTime(_) | JobStage::AwaitsPatient(_));
         if let Some(copy) = copy {
             self.progress.finished(copy.position);
         }
@@ -241,14 +241,14 @@ impl Task {
 
     /// Dead-letters a record that cannot be used. State tells after a restart that one with an identity was; one
     /// without waits until the committable offset moves past it in the same transaction (rule K7).
-    fn bury(&mut self, unusable: Unusable, (lane, offset): (Lane, i64), turn: &mut Turn<'_>) {
+    fn dead_letter(&mut self, unusable: Unusable, (lane, offset): (Lane, i64), turn: &mut Turn<'_>) {
         let Some(identity) = &unusable.identity else {
-            if planted!(turn.settings, NamelessBuriedAtOnce) {
+            if planted!(turn.settings, UnidentifiedDeadLetteredAtOnce) {
                 self.progress.finished((lane, offset));
-                self.dead_letter(unusable, (lane, offset), (0, (None, None)), turn.now);
+                self.write_dead_letter(unusable, (lane, offset), (0, (None, None)), turn.now);
                 return;
             }
-            self.progress.keep_nameless((lane, offset), unusable);
+            self.progress.keep_unidentified((lane, offset), unusable);
             return;
         };
         self.progress.finished((lane, offset));
@@ -274,7 +274,7 @@ impl Task {
         state.last_day = state.last_day.max(turn.now.day());
         state.parked.retain(|parked| parked.version != identity.version);
         let known = (generation, state.placed_ids());
-        self.dead_letter(unusable, (lane, offset), known, turn.now);
+        self.write_dead_letter(unusable, (lane, offset), known, turn.now);
     }
 
     /// Sends a record on to the partition it belongs to (rule K8). Read again after a crash it is sent on again: there a
@@ -288,13 +288,13 @@ impl Task {
     }
 
     /// Dead-letters the records without identity that the committable offset has come to.
-    pub fn bury_nameless(&mut self, now: Timestamp) {
-        while let Some((position, unusable)) = self.progress.finish_nameless() {
-            self.dead_letter(unusable, position, (0, (None, None)), now);
+    pub fn dead_letter_unidentified(&mut self, now: Timestamp) {
+        while let Some((position, unusable)) = self.progress.finish_unidentified() {
+            self.write_dead_letter(unusable, position, (0, (None, None)), now);
         }
     }
 
-    fn dead_letter(
+    fn write_dead_letter(
         &mut self,
         unusable: Unusable,
         (lane, offset): (Lane, i64),

@@ -51,7 +51,7 @@ impl Task {
         let state = self.ledger.bookings().get_hot(&booking.key);
         let in_review = state.is_some_and(BookingState::is_in_review);
         if booking.status == BookingStatus::Cancelled {
-            return in_review && !state.is_some_and(|state| cancels_what_stands(booking.version, state));
+            return in_review && !state.is_some_and(|state| cancels_what_exists(booking.version, state));
         }
         let patient_held = self
             .ledger
@@ -138,7 +138,7 @@ impl Task {
 
 /// Whether a cancellation of this version cancels what is known to stand, whatever a person decides about the versions in
 /// review: none of them is newer, and no write is left to that person.
-fn cancels_what_stands(version: Version, state: &BookingState) -> bool {
+fn cancels_what_exists(version: Version, state: &BookingState) -> bool {
     state.placement.is_some()
         && state.held_behind().is_none_or(|held| held < version)
         && !state.leaves_write_to_a_person()

@@ -5,7 +5,7 @@
 use crate::event::Outgoing;
 use crate::fact::Fact;
 use crate::partition::commit_batch::CommitBatch;
-use crate::partition::job::{JobKey, Standing};
+use crate::partition::job::{JobKey, JobStage};
 use crate::partition::task::{Task, Turn};
 use crate::settings::Settings;
 use crate::state::StateRecord;
@@ -30,7 +30,7 @@ impl Task {
         if hourly == Some(true) {
             self.forget_old(now, settings.keep_days);
         }
-        self.bury_lost(now, settings);
+        self.dead_letter_lost(now, settings);
         let offsets = self.progress.committable_offsets();
         let positions = (hourly != Some(false) || self.reading.is_news()).then(|| {
             let reading = self.reading.state(self.drain_until.is_none());
@@ -67,8 +67,8 @@ impl Task {
 
     fn ready_after_commit(&mut self, key: &JobKey, now: Timestamp) {
         let Some(mut job) = self.jobs.take(key) else { return };
-        if job.standing == Standing::AwaitsCommit {
-            self.stand(key, &mut job, Standing::Ready, now);
+        if job.stage == JobStage::AwaitsCommit {
+            self.set_stage(key, &mut job, JobStage::Ready, now);
         }
         self.jobs.put_back(key, job);
     }

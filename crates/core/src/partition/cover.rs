@@ -6,7 +6,7 @@ use crate::booking::{Booking, BookingKey, PatientKey};
 use crate::defects::planted;
 use crate::healthflow::Request;
 use crate::partition::job::{Job, JobKey, Purpose};
-use crate::partition::slot_waits::may_stand_too;
+use crate::partition::slot_waits::may_occupy_too;
 use crate::partition::subject::Subject;
 use crate::partition::task::{Task, Turn};
 use crate::patient::digests::PersonDigests;
@@ -133,7 +133,7 @@ impl Task {
                 let state = self.ledger.change_booking(key);
                 let intent = state.intent.take();
                 if was_in_doubt {
-                    may_stand_too(state, intent.map_or_else(Vec::new, |intent| intent.asked));
+                    may_occupy_too(state, intent.map_or_else(Vec::new, |intent| intent.asked));
                 }
             }
             Subject::Patient(key) => self.ledger.change_patient(key).intent = None,

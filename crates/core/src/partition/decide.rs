@@ -141,8 +141,8 @@ impl Task {
             JobKey::Patient(patient) => self.decide_creation(patient, job, turn),
         };
         let Move::Ask(asked) = next else { return next };
-        if let Some(told) = job.told.filter(|told| turn.now < told.until) {
-            return Move::Wait(told.until, WaitReason::Throttled);
+        if let Some(asked_to_wait) = job.asked_to_wait.filter(|asked| turn.now < asked.until) {
+            return Move::Wait(asked_to_wait.until, WaitReason::Throttled);
         }
         let operation = asked.request.operation();
         if !operation.is_write()

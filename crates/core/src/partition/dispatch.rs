@@ -10,7 +10,7 @@ use crate::healthflow::Request;
 use crate::partition::advance::Next;
 use crate::partition::cover::subject;
 use crate::partition::decide::Awaited;
-use crate::partition::job::{Flight, Job, JobKey, Purpose, Share, Standing};
+use crate::partition::job::{Flight, Job, JobKey, JobStage, Purpose, Share};
 use crate::partition::task::{Task, Turn};
 use crate::patient::search::Search;
 use crate::retry::schedule::delay_ms;
@@ -53,7 +53,7 @@ impl Task {
                 continue;
             };
             if !self.may_be_sent(&key, &job, (&request, purpose), turn) {
-                self.stand(&key, &mut job, Standing::AwaitsCommit, turn.now);
+                self.set_stage(&key, &mut job, JobStage::AwaitsCommit, turn.now);
                 self.jobs.put_back(&key, job);
                 continue;
             }
@@ -100,7 +100,7 @@ impl Task {
         };
         let operation = request.operation();
         let flight = Flight { operation, purpose, version, patient_id, if_match, near_unknown };
-        self.stand(key, job, Standing::InFlight(Box::new(flight)), turn.now);
+        self.set_stage(key, job, JobStage::InFlight(Box::new(flight)), turn.now);
         if let Some(subject) = subject(key, job, request, purpose) {
             self.intents.sent(&subject, operation.is_write());
         }
@@ -126,7 +126,7 @@ impl Task {
             Next::AwaitSlot(until) => return self.put_aside_for_slot(key, job, until, turn),
             Next::Wait(at, why) => {
                 if at <= give_up_at(&job) || job.versions.is_empty() {
-                    self.stand(key, &mut job, Standing::AwaitsTime(at.max(now.plus_ms(1))), now);
+                    self.set_stage(key, &mut job, JobStage::AwaitsTime(at.max(now.plus_ms(1))), now);
                     self.jobs.put_back(key, job);
                     return;
                 }
@@ -147,11 +147,11 @@ impl Task {
                     let memory_wait_ms = turn.settings.memory_wait_ms.max(1);
                     let at = if now < give_up_at { give_up_at } else { now.plus_ms(memory_wait_ms) };
                     self.note_awaited(key, &awaited, now);
-                    let standing = match awaited {
-                        Awaited::Patient(patient) => Standing::AwaitsPatient(patient),
-                        _ => Standing::AwaitsTime(at),
+                    let stage = match awaited {
+                        Awaited::Patient(patient) => JobStage::AwaitsPatient(patient),
+                        _ => JobStage::AwaitsTime(at),
                     };
-                    self.stand(key, &mut job, standing, now);
+                    self.set_stage(key, &mut job, stage, now);
                     self.jobs.wake_at(at, key.clone());
                     self.jobs.put_back(key, job);
                     return;
@@ -191,7 +191,7 @@ impl Task {
 
     /// A job has nothing more to do: no unsent intent stays behind (rule W1), the patient is free for the next one.
     pub(super) fn end(&mut self, key: &JobKey, job: &mut Job, now: Timestamp) {
-        self.stand(key, job, Standing::Arrived, now);
+        self.set_stage(key, job, JobStage::Arrived, now);
         if let JobKey::Booking(booking) = key {
             self.withdraw(&booking.into());
         }

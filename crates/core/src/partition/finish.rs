@@ -285,7 +285,7 @@ impl Task {
             settings.retry_backoff_min_ms,
             settings.retry_backoff_max_ms,
         );
-        let asked = job.told.map_or(turn.now, |told| told.until);
+        let asked = job.asked_to_wait.map_or(turn.now, |asked| asked.until);
         let not_before = not_before.max(turn.now.plus_ms(delay)).max(asked);
         let versions = std::mem::take(&mut job.versions);
         for mut in_hand in versions.into_values() {

@@ -42,7 +42,7 @@ impl Task {
         // A cancellation names the patient that the appointment stands for: there is nobody else to name.
         if booking.status == BookingStatus::Cancelled {
             let fields = ["patient_id: not_found".to_owned()];
-            return self.reject_version(key, job, (flight.version, FailureReason::Rejected), &fields, turn);
+            return self.reject_version(key, job, flight.version, FailureReason::Rejected, &fields, turn);
         }
         let patient = booking.patient_key();
         let Some((link, sent_at)) = self

@@ -91,14 +91,14 @@ pub struct Outdated {
     pub revision: Revision,
     /// At the latest then it was the current one: what is read before every reader sees that may be older still.
     pub stood_at: Timestamp,
-    /// Whether what stands now may be our own doing: an update of ours was in doubt.
+    /// Whether what stands now may be our own write: an update of ours was in doubt.
     pub may_be_ours: bool,
 }
 
 /// HealthFlow answered that a booking should wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Told {
-    /// In which of the account's pauses it was told so first.
+pub struct AskedToWait {
+    /// In which of the account's pauses HealthFlow asked it first.
     pub in_pause: u32,
     /// Until when it does not ask.
     pub until: Timestamp,
@@ -147,7 +147,7 @@ impl Share {
 
 /// Where a job stands between two calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Standing {
+pub enum JobStage {
     /// Not looked at yet: waits for a place in the ready queue.
     #[default]
     Arrived,
@@ -163,10 +163,10 @@ pub enum Standing {
     AwaitsTime(Timestamp),
 }
 
-impl Standing {
+impl JobStage {
     /// Whether the job takes up one of the `ready_queue_max` places.
     pub fn takes_place(&self) -> bool {
-        matches!(self, Standing::AwaitsCommit | Standing::Ready | Standing::InFlight(_))
+        matches!(self, JobStage::AwaitsCommit | JobStage::Ready | JobStage::InFlight(_))
     }
 }
 
@@ -176,7 +176,7 @@ pub struct Job {
     /// The versions at hand; none while only a doubt is settled.
     pub versions: BTreeMap<Version, InHand>,
     /// Where it stands.
-    pub standing: Standing,
+    pub stage: JobStage,
     /// From which share it is served.
     pub share: Share,
     /// The patient whose lock it holds.
@@ -199,8 +199,8 @@ pub struct Job {
     pub waiting_since: Option<Timestamp>,
     /// How often a doubtful write was repeated at once.
     pub repeats: u32,
-    /// What HealthFlow told it, if its last answer was that it should wait.
-    pub told: Option<Told>,
+    /// Set if the last answer asked the booking to wait.
+    pub asked_to_wait: Option<AskedToWait>,
     /// An older version that is written before the newest, for another booking waits for what it frees (rule K11).
     pub first: Option<Version>,
     /// The version of which HealthFlow said that its slot is taken.

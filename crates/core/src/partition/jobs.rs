@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
 
 use crate::booking::{PatientKey, PracticeId};
-use crate::partition::job::{Job, JobKey, Purpose, Share, Standing};
+use crate::partition::job::{Job, JobKey, JobStage, Purpose, Share};
 use crate::time::Timestamp;
 use crate::unordered::hash_entries;
 
@@ -68,25 +68,25 @@ impl Jobs {
 
     /// Moves a job that is taken out to where it stands now, keeping count of the places taken. Whoever stands before a
     /// commit also waits for it in the outbox.
-    pub fn stand(&mut self, key: &JobKey, job: &mut Job, standing: Standing, now: Timestamp) {
+    pub fn set_stage(&mut self, key: &JobKey, job: &mut Job, stage: JobStage, now: Timestamp) {
         let share = job.share.index();
-        self.places[share] -= usize::from(job.standing.takes_place());
-        self.places[share] += usize::from(standing.takes_place());
-        match &standing {
+        self.places[share] -= usize::from(job.stage.takes_place());
+        self.places[share] += usize::from(stage.takes_place());
+        match &stage {
             // What was begun is finished first, so that whoever came first is done first.
-            Standing::Ready if job.asked_version > 0 => self.ready[share].push_front(key.clone()),
-            Standing::Ready => self.ready[share].push_back(key.clone()),
-            Standing::AwaitsTime(at) => self.wake_at(*at, key.clone()),
-            Standing::AwaitsCommit
-            | Standing::Arrived
-            | Standing::InFlight(_)
-            | Standing::AwaitsPatient(_) => {}
+            JobStage::Ready if job.asked_version > 0 => self.ready[share].push_front(key.clone()),
+            JobStage::Ready => self.ready[share].push_back(key.clone()),
+            JobStage::AwaitsTime(at) => self.wake_at(*at, key.clone()),
+            JobStage::AwaitsCommit
+            | JobStage::Arrived
+            | JobStage::InFlight(_)
+            | JobStage::AwaitsPatient(_) => {}
         }
-        job.waiting_since = match standing {
-            Standing::AwaitsPatient(_) | Standing::AwaitsTime(_) => job.waiting_since.or(Some(now)),
+        job.waiting_since = match stage {
+            JobStage::AwaitsPatient(_) | JobStage::AwaitsTime(_) => job.waiting_since.or(Some(now)),
             _ => None,
         };
-        job.standing = standing;
+        job.stage = stage;
     }
 
     /// Places of the ready queue that are taken, by share.
@@ -96,7 +96,7 @@ impl Jobs {
 
     /// Calls under way.
     pub fn calls_in_flight(&self) -> usize {
-        self.iter().filter(|job| matches!(job.standing, Standing::InFlight(_))).count()
+        self.iter().filter(|job| matches!(job.stage, JobStage::InFlight(_))).count()
     }
 
     /// A job is to be looked at as soon as there is a place, behind those that wait for one already.
@@ -139,7 +139,7 @@ impl Jobs {
     /// Takes the next of this share out that may be sent, with its job.
     pub fn take_ready(&mut self, share: Share) -> Option<(JobKey, Job)> {
         while let Some(key) = self.ready[share.index()].pop_front() {
-            if self.get(&key).is_some_and(|job| job.standing == Standing::Ready)
+            if self.get(&key).is_some_and(|job| job.stage == JobStage::Ready)
                 && let Some(job) = self.take(&key)
             {
                 return Some((key, job));
@@ -213,7 +213,7 @@ impl Jobs {
         self.patients_busy.remove(patient);
         let Some(mut awaited) = self.patients_awaited.remove(patient) else { return };
         while let Some(next) = awaited.pop_front() {
-            let awaits_it = |job: &Job| matches!(&job.standing, Standing::AwaitsPatient(of) if of == patient);
+            let awaits_it = |job: &Job| matches!(&job.stage, JobStage::AwaitsPatient(of) if of == patient);
             if self.get(&next).is_some_and(awaits_it) {
                 self.look_again_first(next);
                 break;

@@ -105,7 +105,7 @@ impl LaneProgress {
 
     /// Whether fetching should be stopped (true) or restarted (false), given `waiting` records of the lane that wait
     /// elsewhere; none to leave it as it is. It restarts at half the limits, so that it does not flutter.
-    pub fn hold_back(&mut self, waiting: usize, settings: &Settings) -> Option<bool> {
+    pub fn backpressure(&mut self, waiting: usize, settings: &Settings) -> Option<bool> {
         let (bytes_max, waiting_max) = (settings.read_ahead_bytes, settings.waiting_room_max);
         let full = self.bytes > bytes_max || waiting > waiting_max;
         let half_empty = self.bytes <= bytes_max / 2 && waiting <= waiting_max / 2;

@@ -32,7 +32,7 @@ impl Task {
 
     /// Dead-letters what is lost, unless a write of its booking may yet turn out to stand (rule W4), or the version has come
     /// again and is at hand. A doubt that only a person could settle, with the record that is gone, is not waited for.
-    pub(super) fn bury_lost(&mut self, now: Timestamp, settings: &Settings) {
+    pub(super) fn dead_letter_lost(&mut self, now: Timestamp, settings: &Settings) {
         if self.lost.is_empty() {
             return;
         }
@@ -47,7 +47,7 @@ impl Task {
             let versions =
                 self.ledger.bookings().get_hot(&key).map_or_else(Vec::new, |state| state.lost.clone());
             for version in versions {
-                self.bury_lost_version((&key, version), now, settings.answered_bytes_max);
+                self.dead_letter_lost_version((&key, version), now, settings.answered_bytes_max);
             }
         }
     }
@@ -56,7 +56,7 @@ impl Task {
         self.jobs.get(&JobKey::Booking(key.clone())).is_some_and(|job| !job.versions.is_empty())
     }
 
-    fn bury_lost_version(
+    fn dead_letter_lost_version(
         &mut self,
         (key, version): (&BookingKey, Version),
         now: Timestamp,

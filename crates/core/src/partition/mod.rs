@@ -30,6 +30,7 @@ pub mod blockers;
 pub mod dispatch;
 pub mod answer;
 pub mod settle;
+mod searched;
 pub mod gone;
 pub mod revisions;
 pub mod slots;

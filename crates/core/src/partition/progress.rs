@@ -1,5 +1,5 @@
 //! How far a task has come on its lanes: what is unfinished, what may be fetched, where the next owner would go on.
-//! Records without identity wait here for the committable offset, for only an offset tells after a restart that they were buried
+//! Records without identity wait here for the committable offset, for only an offset tells after a restart that they were dead-lettered
 //! (rules K3, K7, K9).
 
 use std::collections::{BTreeMap, HashMap};
@@ -23,9 +23,9 @@ const HOURLY_MS: i64 = 3_600_000;
 pub(super) struct Progress {
     /// Each lane that the task reads.
     lanes: HashMap<Lane, LaneProgress>,
-    /// Records that nobody can use and that have no identity, by where they lie: each is buried when the committable offset has
+    /// Records that nobody can use and that have no identity, by where they lie: each is dead-lettered when the committable offset has
     /// come to it.
-    nameless: BTreeMap<(Lane, i64), Unusable>,
+    unidentified: BTreeMap<(Lane, i64), Unusable>,
     /// Where `appointments.requested` ended at the acquisition: what lies before it, an earlier owner may have read.
     requested_end: i64,
     /// Which topics the offsets are positions in: remembered with them.
@@ -40,7 +40,7 @@ impl Progress {
         let lanes = start.next_offsets.iter().map(|(lane, next)| (*lane, LaneProgress::new(*next)));
         Progress {
             lanes: lanes.collect(),
-            nameless: BTreeMap::new(),
+            unidentified: BTreeMap::new(),
             requested_end: start.requested_end,
             topic_ids: start.topic_ids.clone(),
             copied_at: None,
@@ -76,25 +76,25 @@ impl Progress {
     }
 
     /// Keeps a record without identity until the committable offset has come to it.
-    pub fn keep_nameless(&mut self, position: (Lane, i64), unusable: Unusable) {
-        self.nameless.insert(position, unusable);
+    pub fn keep_unidentified(&mut self, position: (Lane, i64), unusable: Unusable) {
+        self.unidentified.insert(position, unusable);
     }
 
     /// Takes out and finishes a record without identity that the committable offset has come to.
-    pub fn finish_nameless(&mut self) -> Option<((Lane, i64), Unusable)> {
+    pub fn finish_unidentified(&mut self) -> Option<((Lane, i64), Unusable)> {
         let is_next = |(lane, offset): &&(Lane, i64)| {
             self.lanes.get(lane).is_some_and(|progress| progress.committable_offset() == *offset)
         };
-        let position = self.nameless.keys().find(is_next).copied()?;
-        let unusable = self.nameless.remove(&position)?;
+        let position = self.unidentified.keys().find(is_next).copied()?;
+        let unusable = self.unidentified.remove(&position)?;
         self.finished(position);
         Some((position, unusable))
     }
 
     /// Whether fetching `lane` should be stopped (true) or restarted (false), given how many records of it wait elsewhere;
     /// none to leave it as it is.
-    pub fn hold_back(&mut self, lane: Lane, waiting: usize, settings: &Settings) -> Option<bool> {
-        self.lanes.get_mut(&lane)?.hold_back(waiting, settings)
+    pub fn backpressure(&mut self, lane: Lane, waiting: usize, settings: &Settings) -> Option<bool> {
+        self.lanes.get_mut(&lane)?.backpressure(waiting, settings)
     }
 
     /// The offset after the last record of `appointments.requested` that arrived.
@@ -163,9 +163,9 @@ impl Progress {
 
 impl Hash for Progress {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Progress { lanes, nameless, requested_end, topic_ids, copied_at } = self;
+        let Progress { lanes, unidentified, requested_end, topic_ids, copied_at } = self;
         hash_entries(lanes, hasher);
-        (nameless, requested_end, topic_ids, copied_at).hash(hasher);
+        (unidentified, requested_end, topic_ids, copied_at).hash(hasher);
     }
 }
 

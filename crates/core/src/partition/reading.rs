@@ -2,7 +2,7 @@
 //! position. What the life before may have read is marked durably before it is decoded, all that is fetched at once. Who
 //! ends under a mark leaves a suspect range to the next life, which reads it in smaller steps, at last a single record.
 //! That one is read alone: no other task reads with care and no call is under way in its process, so an end under its mark
-//! is its own; and after `worker.crash_review_after` of those it is buried undecoded. Without it one record that the
+//! is its own; and after `worker.crash_review_after` of those it is dead-lettered undecoded. Without it one record that the
 //! decoder cannot survive would end every worker for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +43,7 @@ struct Step {
     is_released: bool,
 }
 
-/// Records to be decoded now, or buried without.
+/// Records to be decoded now, or dead-lettered undecoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeldRange {
     /// The lane.
@@ -53,7 +53,7 @@ pub struct HeldRange {
     /// The last offset.
     pub to: i64,
     /// After so many ends nobody decodes it any more.
-    pub buried_after: Option<u32>,
+    pub dead_lettered_after: Option<u32>,
 }
 
 impl ReadGuard {
@@ -132,7 +132,7 @@ impl ReadGuard {
     }
 
     /// Whether a mark of this task may stand in state, and whether it is one of a record that is read alone.
-    pub(super) fn stands(&self) -> Option<bool> {
+    pub(super) fn open_mark(&self) -> Option<bool> {
         let counts = self.step.as_ref().is_some_and(|step| step.mark.alone)
             || self.cleared_by.is_some_and(|(_, counts)| counts);
         (self.step.is_some() || self.cleared_by.is_some()).then_some(counts)
@@ -156,9 +156,10 @@ impl Task {
 
     /// Whether the next record is to be read alone: nothing new is begun until it was.
     pub fn wants_to_read_alone(&self, settings: &Settings) -> bool {
-        let next =
-            || self.reading.next_mark().is_some_and(|(mark, _)| mark.alone && !is_buried(&mark, settings));
-        self.reading.stands() == Some(true) || self.reading.step.is_none() && !self.is_draining() && next()
+        let next = || {
+            self.reading.next_mark().is_some_and(|(mark, _)| mark.alone && !is_dead_lettered(&mark, settings))
+        };
+        self.reading.open_mark() == Some(true) || self.reading.step.is_none() && !self.is_draining() && next()
     }
 
     /// Goes on reading with care. `others` says whether anything else is under way in this process, another mark or a call,
@@ -175,17 +176,17 @@ impl Task {
             step.is_released = true;
             let ReadMark { lane, from, to, .. } = &step.mark;
             let (lane, from, to) = (*lane, *from, *to);
-            return Some(HeldRange { lane, from, to, buried_after: None });
+            return Some(HeldRange { lane, from, to, dead_lettered_after: None });
         }
         if self.is_draining() {
             return None;
         }
         let (mark, left) = self.reading.next_mark()?;
-        if is_buried(&mark, settings) {
+        if is_dead_lettered(&mark, settings) {
             // No mark: nothing is decoded.
             self.reading.held.get_mut(&mark.lane)?.remove(&mark.from);
             let (ends, ReadMark { lane, from, to, .. }) = (ends_under(&mark), mark);
-            return Some(HeldRange { lane, from, to, buried_after: Some(ends) });
+            return Some(HeldRange { lane, from, to, dead_lettered_after: Some(ends) });
         }
         if others_are_alone || others_work && mark.alone {
             return None;
@@ -198,7 +199,7 @@ impl Task {
 
     /// Whether a mark of this task stands, and whether it reads alone.
     pub fn reading_mark(&self) -> Option<bool> {
-        self.reading.stands()
+        self.reading.open_mark()
     }
 }
 
@@ -207,7 +208,7 @@ fn ends_under(mark: &ReadMark) -> u32 {
     u32::try_from(mark.ended.len()).unwrap_or(u32::MAX)
 }
 
-fn is_buried(mark: &ReadMark, settings: &Settings) -> bool {
+fn is_dead_lettered(mark: &ReadMark, settings: &Settings) -> bool {
     ends_under(mark) >= settings.crash_review_after && !planted!(settings, DeadlyDecodedForEver)
 }
 

@@ -72,16 +72,16 @@ impl Task {
         placement.fingerprint = fingerprint.filter(|_| is_fresh);
     }
 
-    /// How a version ends for which nothing has to be written: where that may be our own doing, as if its update had been
+    /// How a version ends for which nothing has to be written: where that may be our own write, as if its update had been
     /// answered.
-    pub(super) fn own_doing(
+    pub(super) fn credit_own_write(
         &mut self,
         key: &BookingKey,
         job: &Job,
         booking: &Booking,
         outcome: Outcome,
     ) -> Outcome {
-        self.stands_as_wanted(key, booking, &outcome);
+        self.exists_as_wanted(key, booking, &outcome);
         let may_be_ours = job.outdated.as_ref().is_some_and(|outdated| outdated.may_be_ours);
         if !may_be_ours || outcome != Outcome::Synced(SyncedOutcome::Unchanged) {
             return outcome;

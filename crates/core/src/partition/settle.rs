@@ -31,7 +31,7 @@ pub(super) enum Settling {
 
 /// Which of the appointments that a look-up found is the one that a create in doubt made.
 #[derive(Debug, PartialEq, Eq)]
-enum ToldApart {
+enum Identified {
     /// This one.
     Ours(AppointmentFound),
     /// None: it never happened, and never will.
@@ -138,20 +138,20 @@ impl Task {
             }
         };
         let key_refused = self.intents.doubt(key).is_some_and(|doubt| doubt.key_refused);
-        let is_ours = match self.told_apart(key, found, turn) {
-            ToldApart::Ours(AppointmentFound { id, patient, revision }) => {
+        let is_ours = match self.identify_own(key, found, turn) {
+            Identified::Ours(AppointmentFound { id, patient, revision }) => {
                 self.adopt(key, (id, revision), patient.0);
                 true
             }
-            ToldApart::Nothing => {
+            Identified::Nothing => {
                 self.ledger.change_booking(key).incarnation += u32::from(key_refused);
                 false
             }
-            ToldApart::Soon => {
+            Identified::Soon => {
                 let again_at = turn.now.plus_ms(turn.settings.retry_backoff_min_ms);
                 return self.look_up_again(key.into(), again_at, job, turn);
             }
-            ToldApart::Unclear => return self.leave_to_a_person(key, job, turn),
+            Identified::Unclear => return self.leave_to_a_person(key, job, turn),
         };
         turn.facts.push_back(Fact::DoubtSettled { key: Some(key.clone()), found: Some(is_ours) });
         self.close(&key.into());
@@ -159,20 +159,20 @@ impl Task {
 
     /// Which of `found` is what the create in doubt of `key` made. Our reference says so itself; where HealthFlow does not
     /// keep it, only what can be nobody else's is believed.
-    fn told_apart(
+    fn identify_own(
         &self,
         key: &BookingKey,
         mut found: Vec<AppointmentFound>,
         turn: &mut Turn<'_>,
-    ) -> ToldApart {
+    ) -> Identified {
         if turn.settings.guard.has_references() {
             if found.len() > 1 {
                 turn.facts.push_back(Fact::DuplicateFound { key: Some(key.clone()), what: "appointment" });
             }
-            return found.into_iter().next().map_or(ToldApart::Nothing, ToldApart::Ours);
+            return found.into_iter().next().map_or(Identified::Nothing, Identified::Ours);
         }
         if found.is_empty() {
-            return ToldApart::Nothing;
+            return Identified::Nothing;
         }
         let slot_of = |key: &BookingKey| -> Option<&Slot> {
             self.ledger.bookings().get_hot(key)?.intent.as_ref()?.slot.as_ref()
@@ -191,10 +191,10 @@ impl Task {
             }
         }
         match (found.len(), has_rival) {
-            (0, _) => ToldApart::Nothing,
-            (1, false) => ToldApart::Ours(found.remove(0)),
-            _ if is_rival_under_way => ToldApart::Soon,
-            _ => ToldApart::Unclear,
+            (0, _) => Identified::Nothing,
+            (1, false) => Identified::Ours(found.remove(0)),
+            _ if is_rival_under_way => Identified::Soon,
+            _ => Identified::Unclear,
         }
     }
 
@@ -251,7 +251,7 @@ impl Task {
             turn.facts.push_back(Fact::DuplicateFound { key: None, what: "patient" });
         }
         match chart {
-            Some((id, digests)) => self.patient_stands(patient, id, Some(digests), turn),
+            Some((id, digests)) => self.patient_exists(patient, id, Some(digests), turn),
             None => self.creation_never_happened(patient),
         }
         self.jobs.wake_holder(patient, false);
@@ -282,7 +282,7 @@ impl Task {
 
     /// The doubt stays quiet and is asked about again at `again_at`.
     fn look_up_again(&mut self, subject: Subject, again_at: Timestamp, job: &Job, turn: &Turn<'_>) {
-        let asked = job.told.map_or(turn.now, |told| told.until);
+        let asked = job.asked_to_wait.map_or(turn.now, |asked| asked.until);
         let again_at = again_at.max(asked);
         self.intents.ask_again_at(&subject, again_at);
         if let Subject::Patient(patient) = &subject {

@@ -9,7 +9,7 @@ use crate::defects::planted;
 use crate::event::RetryEntry;
 use crate::fact::Fact;
 use crate::healthflow::Request;
-use crate::partition::job::{Flight, InHand, Job, JobKey, Standing};
+use crate::partition::job::{Flight, InHand, Job, JobKey, JobStage};
 use crate::partition::slots::Footprint;
 use crate::partition::task::{Task, Turn};
 use crate::retry::WaitReason;
@@ -54,7 +54,7 @@ impl Task {
 
     fn look_again(&mut self, waiter: &BookingKey, turn: &Turn<'_>) {
         let key = JobKey::Booking(waiter.clone());
-        if self.jobs.get(&key).is_some_and(|job| matches!(job.standing, Standing::AwaitsTime(_))) {
+        if self.jobs.get(&key).is_some_and(|job| matches!(job.stage, JobStage::AwaitsTime(_))) {
             self.jobs.look_again(key);
         }
         for waiting in self.waiting_room.take_slot_waiters(waiter) {
@@ -132,13 +132,13 @@ impl Task {
     }
 
     /// Nothing has to be written for a booking, for what it wants stands: then that is what it occupies.
-    pub(super) fn stands_as_wanted(&mut self, key: &BookingKey, booking: &Booking, outcome: &Outcome) {
+    pub(super) fn exists_as_wanted(&mut self, key: &BookingKey, booking: &Booking, outcome: &Outcome) {
         let wanted: Vec<Span> = Span::wanted(booking).into_iter().collect();
         let state = self.ledger.bookings().get_hot(key);
         let known = state.and_then(|state| state.placement.as_ref());
         let is_news = |placement: &Placement| placement.spans != wanted || placement.status != booking.status;
-        let stands = matches!(outcome, Outcome::Synced(SyncedOutcome::Unchanged | SyncedOutcome::Cancelled));
-        if stands
+        let exists = matches!(outcome, Outcome::Synced(SyncedOutcome::Unchanged | SyncedOutcome::Cancelled));
+        if exists
             && known.is_some_and(is_news)
             && let Some(placement) = &mut self.ledger.change_booking(key).placement
         {
@@ -206,7 +206,7 @@ impl Task {
         let state = self.ledger.bookings().get_hot(key);
         if state
             .and_then(|state| state.placement.as_ref())
-            .is_some_and(|stands| stands.spans == [wanted.clone()])
+            .is_some_and(|placed| placed.spans == [wanted.clone()])
         {
             // It has that time already: nobody else can.
             return None;
@@ -255,7 +255,7 @@ impl Task {
         let now = turn.now;
         let waiting_since = job.waiting_since;
         if planted!(turn.settings, SlotWaiterKeepsPatient) {
-            self.stand(key, &mut job, Standing::AwaitsTime(until.max(now.plus_ms(1))), now);
+            self.set_stage(key, &mut job, JobStage::AwaitsTime(until.max(now.plus_ms(1))), now);
             self.jobs.put_back(key, job);
             return;
         }
@@ -271,7 +271,7 @@ impl Task {
             self.end(key, &mut job, now);
             return;
         }
-        self.stand(key, &mut job, Standing::AwaitsTime(until.min(give_up_at).max(now.plus_ms(1))), now);
+        self.set_stage(key, &mut job, JobStage::AwaitsTime(until.min(give_up_at).max(now.plus_ms(1))), now);
         self.jobs.put_back(key, job);
     }
 
@@ -327,12 +327,12 @@ impl Task {
             let key = key.clone();
             turn.facts.push_back(Fact::SlotAwaitedInVain { key, version: flight.version, is_cycle });
         }
-        self.reject_version(key, job, (flight.version, FailureReason::SlotTaken), &[], turn);
+        self.reject_version(key, job, flight.version, FailureReason::SlotTaken, &[], turn);
     }
 }
 
 /// A write that is not known to have failed may have moved what stands (rule K11).
-pub(super) fn may_stand_too(state: &mut BookingState, asked: Vec<Span>) {
+pub(super) fn may_occupy_too(state: &mut BookingState, asked: Vec<Span>) {
     let Some(placement) = &mut state.placement else { return };
     for span in asked {
         if !placement.spans.contains(&span) && placement.spans.len() < SPANS_MAX {

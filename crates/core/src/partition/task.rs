@@ -8,7 +8,7 @@ use crate::fact::Fact;
 use crate::life::Incarnation;
 use crate::partition::alone::Alone;
 use crate::partition::intents::Intents;
-use crate::partition::job::{Job, JobKey, Standing};
+use crate::partition::job::{Job, JobKey, JobStage};
 use crate::partition::jobs::Jobs;
 use crate::partition::ledger::Ledger;
 use crate::partition::outbox::Outbox;
@@ -106,11 +106,11 @@ impl Task {
     }
 
     /// Moves a job that is taken out to where it stands now.
-    pub(super) fn stand(&mut self, key: &JobKey, job: &mut Job, standing: Standing, now: Timestamp) {
-        if standing == Standing::AwaitsCommit {
+    pub(super) fn set_stage(&mut self, key: &JobKey, job: &mut Job, stage: JobStage, now: Timestamp) {
+        if stage == JobStage::AwaitsCommit {
             self.outbox.await_commit(key.clone());
         }
-        self.jobs.stand(key, job, standing, now);
+        self.jobs.set_stage(key, job, stage, now);
     }
 
     /// Whether the task is being given back.

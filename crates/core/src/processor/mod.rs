@@ -6,7 +6,7 @@
 //! [`Processor::next_wakeup`].
 
 pub mod effect;
-pub mod heed;
+pub mod account_signal;
 pub mod input;
 pub mod state_hash;
 pub mod ownership;

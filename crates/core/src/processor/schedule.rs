@@ -28,7 +28,7 @@ impl Processor {
             self.send(now);
         }
         self.commit(now);
-        self.hold_back();
+        self.backpressure();
     }
 
     /// Tasks that read with care go on; only one of them at a time where an end would count (rule K6).
@@ -217,7 +217,7 @@ impl Processor {
         let interval_ms = self.commit_interval_ms();
         for (partition, slot) in &mut self.tasks {
             let OwnedTask::Live(task) = slot else { continue };
-            task.bury_nameless(now);
+            task.dead_letter_unidentified(now);
             let due = now >= task.commit_started_at().plus_ms(interval_ms) || task.is_draining();
             if due && task.wants_commit() {
                 let (sequence, batch) = task.begin_commit(now, &self.settings);
@@ -240,11 +240,11 @@ impl Processor {
     }
 
     /// Stops and restarts the fetching of lanes by what they hold in memory.
-    fn hold_back(&mut self) {
+    fn backpressure(&mut self) {
         for (partition, slot) in &mut self.tasks {
             let OwnedTask::Live(task) = slot else { continue };
             for lane in Lane::ALL {
-                match task.hold_back(lane, &self.settings) {
+                match task.backpressure(lane, &self.settings) {
                     Some(true) => self.effects.push_back(Effect::Pause { partition: *partition, lane }),
                     Some(false) => self.effects.push_back(Effect::Resume { partition: *partition, lane }),
                     None => {}

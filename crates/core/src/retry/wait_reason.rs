@@ -72,7 +72,7 @@ coded! {
 
 impl WaitReason {
     /// Whether HealthFlow asked to wait.
-    pub fn is_told_to_wait(code: &str) -> bool {
+    pub fn is_asked_to_wait(code: &str) -> bool {
         [WaitReason::Throttled, WaitReason::Unavailable].iter().any(|reason| reason.code() == code)
     }
 }

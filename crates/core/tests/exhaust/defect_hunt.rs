@@ -13,7 +13,7 @@ const NEAREST_MAX: usize = 20_000;
 
 /// What no small world can show: nothing in them is without identity, nobody counts attempts, nobody redrives.
 const BEYOND: [Defect; 4] = [
-    Defect::NamelessBuriedAtOnce,
+    Defect::UnidentifiedDeadLetteredAtOnce,
     Defect::NoGeneration,
     Defect::RedriveOfAnyGeneration,
     Defect::RedriveKeepsGeneration,

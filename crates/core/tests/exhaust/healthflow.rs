@@ -10,8 +10,8 @@ use healthflow_core::appointment::fingerprint::fingerprint_of;
 use healthflow_core::booking::{BookingKey, BookingStatus, PatientId, Version};
 use healthflow_core::healthflow::fault::Missing;
 use healthflow_core::healthflow::{
-    Answer, AppointmentContent, AppointmentFound, AppointmentId, AppointmentRead, AppointmentStands, Fault,
-    PatientContent, Reply, Request, Sought,
+    Answer, AppointmentContent, AppointmentFound, AppointmentId, AppointmentRead, Fault, PatientContent,
+    Reply, Request, Sought, WrittenAppointment,
 };
 use healthflow_core::patient::search::Pass;
 use healthflow_core::patient::{Candidate, Name, Person, postal_code};
@@ -272,9 +272,9 @@ impl HealthFlow {
         }
     }
 
-    fn told(&self, id: &AppointmentId) -> AppointmentStands {
+    fn told(&self, id: &AppointmentId) -> WrittenAppointment {
         let entry = number(id.as_str()).and_then(|number| self.entries.get(number));
-        AppointmentStands { id: id.clone(), revision: entry.map(|entry| entry.revision.to_string().into()) }
+        WrittenAppointment { id: id.clone(), revision: entry.map(|entry| entry.revision.to_string().into()) }
     }
 
     /// The appointment of this id, unless it is gone.

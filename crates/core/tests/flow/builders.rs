@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use healthflow_core::booking::{Booking, BookingKey, BookingStatus, Patient, Source, Version, Visit};
 use healthflow_core::healthflow::fault::Unknown;
-use healthflow_core::healthflow::{Answer, AppointmentFound, AppointmentStands, Fault, Reply};
+use healthflow_core::healthflow::{Answer, AppointmentFound, Fault, Reply, WrittenAppointment};
 use healthflow_core::patient::{Candidate, Person};
 
 use crate::desk::START;
@@ -74,11 +74,11 @@ pub fn rescheduled(id: &str, version: Version) -> Booking {
 }
 
 pub fn created(id: &str) -> Reply {
-    Ok(Answer::AppointmentCreated(AppointmentStands { id: id.into(), revision: None }))
+    Ok(Answer::AppointmentCreated(WrittenAppointment { id: id.into(), revision: None }))
 }
 
 pub fn updated(id: &str) -> Reply {
-    Ok(Answer::AppointmentUpdated(AppointmentStands { id: id.into(), revision: None }))
+    Ok(Answer::AppointmentUpdated(WrittenAppointment { id: id.into(), revision: None }))
 }
 
 pub fn patient_created(id: &str) -> Reply {

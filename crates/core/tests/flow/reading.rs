@@ -62,7 +62,7 @@ fn a_record_is_read_alone_once_no_call_is_under_way() {
     assert_eq!(releases(&desk), []);
     desk.answer(&call, created("hfa-1"));
     desk.expect_silence();
-    assert_eq!(releases(&desk), [HeldRange { lane: Lane::Retry, from: 0, to: 0, buried_after: None }]);
+    assert_eq!(releases(&desk), [HeldRange { lane: Lane::Retry, from: 0, to: 0, dead_lettered_after: None }]);
     decode(&mut desk);
     desk.expect(Operation::CreateAppointment);
 }
@@ -79,15 +79,18 @@ fn nothing_is_sent_while_a_record_is_read_alone() {
     desk.expect(Operation::CreateAppointment);
 }
 
-/// Goal: what is buried is not read, so nobody waits for it. Method: a record that used up its ends is fetched while a call
+/// Goal: what is dead-lettered is not read, so nobody waits for it. Method: a record that used up its ends is fetched while a call
 /// is under way.
 #[test]
-fn a_record_that_is_buried_keeps_nobody_waiting() {
+fn a_record_that_is_dead_lettered_undecoded_keeps_nobody_waiting() {
     let mut desk = after_an_end_under(&[2, 3]);
     desk.arrive(a_booking("a", 1));
     desk.expect(Operation::CreateAppointment);
     hold(&mut desk, Lane::Retry);
-    assert_eq!(releases(&desk), [HeldRange { lane: Lane::Retry, from: 0, to: 0, buried_after: Some(3) }]);
+    assert_eq!(
+        releases(&desk),
+        [HeldRange { lane: Lane::Retry, from: 0, to: 0, dead_lettered_after: Some(3) }]
+    );
     desk.arrive(a_booking_of_another("b"));
     desk.expect(Operation::CreateAppointment);
 }

@@ -8,7 +8,7 @@ use healthflow_core::fact::Fact;
 use healthflow_core::healthflow::fault::Missing;
 use healthflow_core::healthflow::wire::WireReply;
 use healthflow_core::healthflow::{
-    Answer, AppointmentRead, AppointmentStands, Fault, Operation, Reply, Request, decode,
+    Answer, AppointmentRead, Fault, Operation, Reply, Request, WrittenAppointment, decode,
 };
 use healthflow_core::settings::{GuardMode, Settings};
 use healthflow_core::state::TaskState;
@@ -30,8 +30,8 @@ fn placed(supports_if_match: bool) -> Desk {
     desk
 }
 
-fn stands(version: &str) -> AppointmentStands {
-    AppointmentStands { id: "a-1".into(), revision: Some(version.into()) }
+fn stands(version: &str) -> WrittenAppointment {
+    WrittenAppointment { id: "a-1".into(), revision: Some(version.into()) }
 }
 
 fn updated_to(version: &str) -> Reply {
@@ -288,7 +288,7 @@ fn an_update_without_content_is_believed_only_where_that_is_declared() {
         let mut desk = Desk::within(settings, TaskState::default(), [].into(), START);
         desk.pass_ms(LAG_MS + 1);
         desk.arrive(rescheduled("b", 1));
-        let stands = AppointmentStands { id: "a-1".into(), revision: Some("7".into()) };
+        let stands = WrittenAppointment { id: "a-1".into(), revision: Some("7".into()) };
         desk.expect_and_answer(Operation::CreateAppointment, Ok(Answer::AppointmentCreated(stands)));
         desk.arrive(rescheduled("b", 2));
         desk.expect_and_answer(Operation::UpdateAppointment, Ok(Answer::UpdateUnseen));

@@ -239,7 +239,7 @@ impl World {
         self.wake_readers(partition);
     }
 
-    /// What was held is decoded, or buried.
+    /// What was held is decoded, or dead-lettered undecoded.
     pub fn decode(
         &mut self,
         worker: usize,
@@ -249,11 +249,11 @@ impl World {
         let Some(task) = self.workers[worker].task(partition, incarnation) else { return };
         let Some(reader) = task.lanes.get_mut(&release.lane) else { return };
         let mut records = reader.release(&release);
-        if let Some(ends) = release.buried_after {
+        if let Some(ends) = release.dead_lettered_after {
             for (_, arrival) in &mut records {
                 *arrival = arrival::deadly(Some(b"pr-0"), Some(&deadly::VALUE), ends);
             }
-            self.story.tell(self.now, || format!("w{worker} buries {release:?} of p{partition}"));
+            self.story.tell(self.now, || format!("w{worker} dead-letters {release:?} of p{partition}"));
         }
         self.decoded(worker, (partition, incarnation), release.lane, records);
     }

@@ -34,7 +34,7 @@ pub enum Deed {
         incarnation: Incarnation,
         lane: Lane,
     },
-    /// Records that were held are decoded, or buried.
+    /// Records that were held are decoded, or dead-lettered undecoded.
     Decode {
         partition: i32,
         incarnation: Incarnation,

@@ -5,7 +5,7 @@ use healthflow_core::booking::{BookingStatus, Patient, PatientId, Visit};
 use healthflow_core::healthflow::fault::{Missing, NotSent, Unknown};
 use healthflow_core::healthflow::wire::{Method, TransportFault, WireReply, WireRequest};
 use healthflow_core::healthflow::{
-    Answer, AppointmentContent, AppointmentStands, Fault, Operation, PatientContent, Reply, Request, Sought,
+    Answer, AppointmentContent, Fault, Operation, PatientContent, Reply, Request, Sought, WrittenAppointment,
     decode, encode,
 };
 use healthflow_core::patient::HealthFlowPatientId;
@@ -216,7 +216,7 @@ fn a_repeated_create_is_what_the_guard_makes_of_it() {
     line.turn(json!({"drop_after": 0.0}));
     assert_eq!(
         line.ask(&create("b", &patient)),
-        Ok(Answer::AppointmentCreated(AppointmentStands { id: "hfa-1".into(), revision: None }))
+        Ok(Answer::AppointmentCreated(WrittenAppointment { id: "hfa-1".into(), revision: None }))
     );
     let mut moved = content("b", &patient);
     moved.visit.duration_minutes = 60;

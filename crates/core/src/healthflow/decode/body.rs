@@ -9,7 +9,7 @@ use crate::appointment::Revision;
 use crate::appointment::fingerprint::fingerprint_of;
 use crate::booking::{BookingStatus, PracticeId, Sex, Visit};
 use crate::healthflow::{
-    AppointmentFound, AppointmentId, AppointmentRead, AppointmentStands, Request, Sought,
+    AppointmentFound, AppointmentId, AppointmentRead, Request, Sought, WrittenAppointment,
 };
 use crate::patient::placeholder::birthday;
 use crate::patient::{Candidate, HealthFlowPatientId, Name, Person, postal_code};
@@ -80,14 +80,14 @@ const FIELDS_MAX: usize = 16;
 pub(super) fn answer(request: &Request, body: &[u8]) -> Option<Answer> {
     match request {
         Request::SearchPatients { practice, .. } => patients(practice, body),
-        Request::CreatePatient { .. } => Some(Answer::PatientCreated(stands(body)?.0.into())),
+        Request::CreatePatient { .. } => Some(Answer::PatientCreated(written(body)?.0.into())),
         Request::FindAppointment { practice, sought, .. } => appointments(practice, sought, body),
-        Request::CreateAppointment { .. } => appointment_stands(body).map(Answer::AppointmentCreated),
+        Request::CreateAppointment { .. } => written_appointment(body).map(Answer::AppointmentCreated),
         Request::UpdateAppointment { id, .. } => {
-            appointment_stands(body).filter(|stands| stands.id == *id).map(Answer::AppointmentUpdated)
+            written_appointment(body).filter(|written| written.id == *id).map(Answer::AppointmentUpdated)
         }
         Request::ReadAppointment { id } => {
-            let AppointmentStands { id: read, revision } = appointment_stands(body)?;
+            let WrittenAppointment { id: read, revision } = written_appointment(body)?;
             let fingerprint = content_fingerprint(body);
             (read == *id).then_some(Answer::AppointmentRead(AppointmentRead { revision, fingerprint }))
         }
@@ -176,13 +176,13 @@ fn appointment(found: AppointmentSeen) -> Option<AppointmentFound> {
 }
 
 /// Id and version of the appointment.
-fn stands(body: &[u8]) -> Option<(String, Option<Revision>)> {
-    let stands: Stands = serde_json::from_slice(body).ok()?;
-    Some((id(stands.id)?, revision(stands.version)))
+fn written(body: &[u8]) -> Option<(String, Option<Revision>)> {
+    let written: Written = serde_json::from_slice(body).ok()?;
+    Some((id(written.id)?, revision(written.version)))
 }
 
-fn appointment_stands(body: &[u8]) -> Option<AppointmentStands> {
-    stands(body).map(|(id, revision)| AppointmentStands { id: id.into(), revision })
+fn written_appointment(body: &[u8]) -> Option<WrittenAppointment> {
+    written(body).map(|(id, revision)| WrittenAppointment { id: id.into(), revision })
 }
 
 /// A version, if it can be sent in a header again.
@@ -230,7 +230,7 @@ fn further(next_cursor: Option<String>) -> Option<String> {
 }
 
 #[derive(Deserialize)]
-struct Stands {
+struct Written {
     id: String,
     version: Option<Value>,
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::appointment::fingerprint::fingerprint_of;
 use crate::booking::{BookingStatus, PatientId, Visit};
 use crate::healthflow::fault::{Missing, NotSent};
-use crate::healthflow::{AppointmentContent, AppointmentRead, AppointmentStands, PatientContent, Sought};
+use crate::healthflow::{AppointmentContent, AppointmentRead, PatientContent, Sought, WrittenAppointment};
 use crate::patient::search::Pass;
 use crate::private::Private;
 
@@ -59,8 +59,8 @@ fn requests() -> Vec<Request> {
     ]
 }
 
-fn stands(revision: Option<&str>) -> AppointmentStands {
-    AppointmentStands { id: "hfa-1".into(), revision: revision.map(Into::into) }
+fn appointment(revision: Option<&str>) -> WrittenAppointment {
+    WrittenAppointment { id: "hfa-1".into(), revision: revision.map(Into::into) }
 }
 
 fn request(operation: Operation) -> Request {
@@ -276,8 +276,14 @@ fn an_answer_that_does_not_say_what_was_asked_is_unreadable() {
 fn writes_answer_with_an_id() {
     let id = r#"{"id":"hfa-1","later":"unknown fields are passed over"}"#;
     assert_eq!(decoded(Operation::CreatePatient, 201, id), Ok(Answer::PatientCreated("hfa-1".into())));
-    assert_eq!(decoded(Operation::CreateAppointment, 200, id), Ok(Answer::AppointmentCreated(stands(None))));
-    assert_eq!(decoded(Operation::UpdateAppointment, 200, id), Ok(Answer::AppointmentUpdated(stands(None))));
+    assert_eq!(
+        decoded(Operation::CreateAppointment, 200, id),
+        Ok(Answer::AppointmentCreated(appointment(None)))
+    );
+    assert_eq!(
+        decoded(Operation::UpdateAppointment, 200, id),
+        Ok(Answer::AppointmentUpdated(appointment(None)))
+    );
 }
 
 #[test]
@@ -313,7 +319,7 @@ fn versions_are_told_where_they_can_be_named_again() {
         (r#","version":{}"#, None),
         ("", None),
     ] {
-        assert_eq!(written(version), Ok(Answer::AppointmentUpdated(stands(revision))), "{version}");
+        assert_eq!(written(version), Ok(Answer::AppointmentUpdated(appointment(revision))), "{version}");
     }
 }
 

@@ -9,7 +9,7 @@ use crate::event::Schedule;
 use crate::event::sample::{NOW, booking};
 use crate::healthflow::Operation;
 use crate::life::Incarnation;
-use crate::partition::job::{InHand, Told};
+use crate::partition::job::{AskedToWait, InHand};
 use crate::partition::start::{Acquired, Start};
 use crate::retry::Reads;
 use crate::settings::{GuardMode, Settings};
@@ -186,9 +186,9 @@ fn nothing_is_asked_about_a_patient_who_is_anothers_or_whose_creation_is_in_doub
 }
 
 #[test]
-fn who_was_told_to_wait_waits_with_what_it_would_ask() {
+fn who_was_asked_to_wait_waits_with_what_it_would_ask() {
     let until = NOW.plus_ms(5_000);
-    let told = Some(Told { in_pause: 1, until, by_itself: false });
-    let job = Job { told, ..job(&[version(1)]) };
+    let asked_to_wait = Some(AskedToWait { in_pause: 1, until, by_itself: false });
+    let job = Job { asked_to_wait, ..job(&[version(1)]) };
     assert_eq!(decided(&job, true, |_, _| {}), Move::Wait(until, WaitReason::Throttled));
 }

@@ -19,8 +19,8 @@ pub enum FaultOutcome {
     /// It had no effect, and neither will anything that was sent under the intent before and has not landed yet: the
     /// revision that all of it names has passed.
     Outdated,
-    /// It stands there already, under this id.
-    Stands(String),
+    /// It exists already, under this id.
+    Exists(String),
 }
 
 /// What `fault` means for the intent `open`, whose request has just ended (rules W3, W4).
@@ -46,7 +46,7 @@ pub(super) fn apply(
             }
             FaultOutcome::SendAgain { counts: false }
         }
-        Fault::AlreadyThere { existing_id: Some(id) } => FaultOutcome::Stands(id.clone()),
+        Fault::AlreadyThere { existing_id: Some(id) } => FaultOutcome::Exists(id.clone()),
         Fault::Refused { .. } | Fault::SlotTaken | Fault::NotFound(_) => {
             let only_request = open.sends == 1 && open.doubt.is_none();
             open.had_no_effect();

@@ -103,7 +103,7 @@ fn a_booking_and_a_patient_of_the_same_id_are_two() {
 /// repeat of a doubtful one, which may not.
 #[test]
 fn each_fault_has_its_outcome_for_the_only_request_and_for_a_repeat_of_a_doubtful_one() {
-    use FaultOutcome::{InDoubt, Outdated, Refused, SendAgain, Stands};
+    use FaultOutcome::{Exists, InDoubt, Outdated, Refused, SendAgain};
     let again = |counts| SendAgain { counts };
     let there = |id: Option<&str>| Fault::AlreadyThere { existing_id: id.map(str::to_owned) };
     let table = [
@@ -116,7 +116,7 @@ fn each_fault_has_its_outcome_for_the_only_request_and_for_a_repeat_of_a_doubtfu
         (Fault::SlotTaken, Refused, InDoubt),
         (Fault::NotFound(Missing::Patient), Refused, InDoubt),
         (Fault::NotFound(Missing::Appointment), Refused, InDoubt),
-        (there(Some("a")), Stands("a".into()), Stands("a".into())),
+        (there(Some("a")), Exists("a".into()), Exists("a".into())),
         (there(None), InDoubt, InDoubt),
         (Fault::Changed, Outdated, Outdated),
         (Fault::KeyReused, InDoubt, InDoubt),

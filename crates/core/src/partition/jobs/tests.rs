@@ -19,18 +19,18 @@ fn patient() -> PatientKey {
 }
 
 /// Jobs of which each of these stands so.
-fn jobs(standing: &[(usize, Standing)]) -> Jobs {
+fn jobs(stage: &[(usize, JobStage)]) -> Jobs {
     let mut jobs = Jobs::default();
-    for (number, standing) in standing {
-        move_to(&mut jobs, *number, standing.clone());
+    for (number, stage) in stage {
+        move_to(&mut jobs, *number, stage.clone());
     }
     jobs
 }
 
-fn move_to(jobs: &mut Jobs, number: usize, standing: Standing) {
+fn move_to(jobs: &mut Jobs, number: usize, stage: JobStage) {
     jobs.open(&key(number));
     let mut job = jobs.take(&key(number)).unwrap_or_default();
-    jobs.stand(&key(number), &mut job, standing, NOW);
+    jobs.set_stage(&key(number), &mut job, stage, NOW);
     jobs.put_back(&key(number), job);
 }
 
@@ -44,9 +44,9 @@ fn arrivals(jobs: &mut Jobs) -> Vec<JobKey> {
 #[test]
 fn a_patient_is_one_jobs_and_then_goes_to_whoever_waits_for_it_longest() {
     let mut jobs = jobs(&[
-        (2, Standing::AwaitsPatient(patient())),
-        (3, Standing::Ready),
-        (4, Standing::AwaitsPatient(patient())),
+        (2, JobStage::AwaitsPatient(patient())),
+        (3, JobStage::Ready),
+        (4, JobStage::AwaitsPatient(patient())),
     ]);
     assert!(jobs.lock_patient(&patient(), &key(1)));
     assert!(!jobs.lock_patient(&patient(), &key(2)));
@@ -66,7 +66,7 @@ fn a_patient_is_one_jobs_and_then_goes_to_whoever_waits_for_it_longest() {
 
 #[test]
 fn what_is_learnt_of_a_patient_wakes_whoever_has_it_before_all_others() {
-    let mut jobs = jobs(&[(1, Standing::Arrived), (2, Standing::Arrived)]);
+    let mut jobs = jobs(&[(1, JobStage::Arrived), (2, JobStage::Arrived)]);
     jobs.wake_holder(&patient(), true);
     assert!(!jobs.has_arrivals(SHARE), "nobody has it");
     jobs.look_again(key(2));
@@ -85,13 +85,13 @@ fn who_may_be_sent_comes_in_order_but_what_was_begun_first() {
     for (number, asked_version) in [(1, 0), (3, 0), (4, 7)] {
         jobs.open(&key(number)).asked_version = asked_version;
         jobs.open(&key(number)).share = SHARE;
-        move_to(&mut jobs, number, Standing::Ready);
+        move_to(&mut jobs, number, JobStage::Ready);
     }
     let (first, job) = jobs.take_ready(SHARE).expect("three are ready");
     assert_eq!(first, key(4));
     jobs.put_back_ready(SHARE, &first, job);
     assert!(jobs.puts_another_first(key(4).practice()));
-    move_to(&mut jobs, 3, Standing::AwaitsTime(NOW));
+    move_to(&mut jobs, 3, JobStage::AwaitsTime(NOW));
     let rest: Vec<_> = std::iter::from_fn(|| jobs.take_ready(SHARE)).map(|(key, _)| key).collect();
     assert_eq!(rest, [key(1), key(4)], "one has moved on");
     assert!(!jobs.has_ready(SHARE) && !jobs.puts_another_first(key(4).practice()));
@@ -99,7 +99,7 @@ fn who_may_be_sent_comes_in_order_but_what_was_begun_first() {
 
 #[test]
 fn who_is_due_comes_in_the_order_of_time() {
-    let mut jobs = jobs(&[(1, Standing::AwaitsTime(NOW.plus_ms(2)))]);
+    let mut jobs = jobs(&[(1, JobStage::AwaitsTime(NOW.plus_ms(2)))]);
     jobs.wake_at(NOW.plus_ms(1), key(2));
     jobs.wake_at(NOW.plus_ms(3), key(3));
     assert_eq!((jobs.next_due(), jobs.take_due(NOW)), (Some(NOW.plus_ms(1)), None));
@@ -110,13 +110,13 @@ fn who_is_due_comes_in_the_order_of_time() {
 #[test]
 fn a_job_waits_since_it_began_to_and_not_since_it_looked_again() {
     let (mut jobs, mut job) = (Jobs::default(), Job::default());
-    let mut since = |standing, at| {
-        jobs.stand(&key(1), &mut job, standing, at);
+    let mut since = |stage, at| {
+        jobs.set_stage(&key(1), &mut job, stage, at);
         job.waiting_since
     };
-    assert_eq!(since(Standing::AwaitsPatient(patient()), NOW), Some(NOW));
-    assert_eq!(since(Standing::AwaitsTime(NOW), NOW.plus_ms(1)), Some(NOW));
-    assert_eq!(since(Standing::Ready, NOW.plus_ms(2)), None);
+    assert_eq!(since(JobStage::AwaitsPatient(patient()), NOW), Some(NOW));
+    assert_eq!(since(JobStage::AwaitsTime(NOW), NOW.plus_ms(1)), Some(NOW));
+    assert_eq!(since(JobStage::Ready, NOW.plus_ms(2)), None);
 }
 
 fn flight() -> Flight {
@@ -138,19 +138,19 @@ proptest! {
         moves in prop::collection::vec((0_usize..6, 0_u8..6), 0..80),
     ) {
         let mut jobs = Jobs::default();
-        for (number, standing) in moves {
-            let standing = match standing {
-                0 => Standing::Arrived,
-                1 => Standing::AwaitsCommit,
-                2 => Standing::Ready,
-                3 => Standing::InFlight(Box::new(flight())),
-                4 => Standing::AwaitsPatient(patient()),
-                _ => Standing::AwaitsTime(NOW),
+        for (number, stage) in moves {
+            let stage = match stage {
+                0 => JobStage::Arrived,
+                1 => JobStage::AwaitsCommit,
+                2 => JobStage::Ready,
+                3 => JobStage::InFlight(Box::new(flight())),
+                4 => JobStage::AwaitsPatient(patient()),
+                _ => JobStage::AwaitsTime(NOW),
             };
             jobs.open(&key(number)).share = Share::ALL[number % 2];
-            move_to(&mut jobs, number, standing);
+            move_to(&mut jobs, number, stage);
             let taken = Share::ALL.map(|share| {
-                jobs.iter().filter(|job| job.share == share && job.standing.takes_place()).count()
+                jobs.iter().filter(|job| job.share == share && job.stage.takes_place()).count()
             });
             prop_assert_eq!(jobs.places(), taken);
         }

@@ -13,7 +13,7 @@ fn progress() -> Progress {
     Progress::new(&Start { next_offsets, requested_end: 12, ..Start::default() })
 }
 
-fn nameless() -> Unusable {
+fn unidentified() -> Unusable {
     let detail = "no version".into();
     Unusable { raw_key: None, raw_value: None, reason: FailureReason::NoIdentity, detail, identity: None }
 }
@@ -78,22 +78,22 @@ fn a_lane_stops_above_a_limit_and_goes_on_at_half_of_both() {
         let mut progress = progress();
         progress.arrived((lane, 10), 60, None);
         progress.arrived((lane, 11), 40, None);
-        assert_eq!(progress.hold_back(lane, 10, &settings), None, "at the limits");
+        assert_eq!(progress.backpressure(lane, 10, &settings), None, "at the limits");
         progress.arrived((lane, 12), 1, None);
-        assert_eq!(progress.hold_back(lane, 0, &settings), Some(true));
-        assert_eq!(progress.hold_back(lane, 0, &settings), None, "it is told once");
+        assert_eq!(progress.backpressure(lane, 0, &settings), Some(true));
+        assert_eq!(progress.backpressure(lane, 0, &settings), None, "it is told once");
         progress.finished((lane, 10));
-        assert_eq!(progress.hold_back(lane, 6, &settings), None, "half of one");
-        assert_eq!(progress.hold_back(lane, 5, &settings), Some(false));
-        assert_eq!(progress.hold_back(lane, 11, &settings), Some(true));
+        assert_eq!(progress.backpressure(lane, 6, &settings), None, "half of one");
+        assert_eq!(progress.backpressure(lane, 5, &settings), Some(false));
+        assert_eq!(progress.backpressure(lane, 11, &settings), Some(true));
     }
 }
 
 proptest! {
-    /// Goal: a record without identity is buried exactly when the committable offset has come to it, each once. Method: any
+    /// Goal: a record without identity is dead-lettered exactly when the committable offset has come to it, each once. Method: any
     /// records, some of them without identity, finished in any order.
     #[test]
-    fn a_record_without_identity_is_buried_when_the_committable_offset_has_come_to_it(
+    fn a_record_without_identity_is_dead_lettered_when_the_committable_offset_has_come_to_it(
         has_identity in prop::collection::vec(any::<bool>(), 1..40),
         order in any::<prop::sample::Index>(),
     ) {
@@ -104,19 +104,19 @@ proptest! {
             if *has_identity {
                 open.push(offset);
             } else {
-                progress.keep_nameless((Lane::Requested, offset), nameless());
+                progress.keep_unidentified((Lane::Requested, offset), unidentified());
             }
         }
         let end = 10 + has_identity.len() as i64;
-        let mut buried = Vec::new();
+        let mut dead_lettered = Vec::new();
         loop {
-            while let Some(((_, offset), _)) = progress.finish_nameless() {
-                buried.push(offset);
+            while let Some(((_, offset), _)) = progress.finish_unidentified() {
+                dead_lettered.push(offset);
             }
             let committable = open.iter().min().copied().unwrap_or(end);
             prop_assert_eq!(progress.committable_offsets()[0].1, committable);
             let passed: Vec<i64> = (10..committable).filter(|at| !has_identity[(at - 10) as usize]).collect();
-            prop_assert_eq!(&buried, &passed);
+            prop_assert_eq!(&dead_lettered, &passed);
             if open.is_empty() {
                 break;
             }

@@ -1,4 +1,4 @@
-//! Goal: whatever kills while it is read is found by its position in a known number of ends, nobody else is buried, and a
+//! Goal: whatever kills while it is read is found by its position in a known number of ends, nothing else is dead-lettered, and a
 //! life after a clean end reads without a mark. Method: lives that read with the guard alone, with deadly records anywhere.
 
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ use super::*;
 use crate::life::{Loss, LostPosition};
 
 const LANES: [Lane; 2] = Lane::ALL;
-/// Ends under the mark of a single record after which it is buried.
+/// Ends under the mark of a single record after which it is dead-lettered.
 const BURIED_AFTER: u32 = 3;
 
 fn start() -> Start {
@@ -19,20 +19,20 @@ fn ended() -> ReadingState {
     ReadingState { live_since: Some(Timestamp(0)), ..ReadingState::default() }
 }
 
-/// What one life leaves behind: what state says, and what it buried.
+/// What one life leaves behind: what state says, and what it dead-lettered.
 struct Left {
     state: ReadingState,
-    buried: Vec<(Lane, i64)>,
+    dead_lettered: Vec<(Lane, i64)>,
 }
 
 /// One life of a process: fetches `records`, marks, reads, and dies of a deadly one.
 fn live(process: i64, found: &ReadingState, records: &[(Lane, i64)], deadly: &[(Lane, i64)]) -> (Left, bool) {
     let mut guard = ReadGuard::new(Some(found), &start(), Timestamp(process));
     records.iter().for_each(|(lane, offset)| guard.hold(*lane, *offset));
-    let mut buried = Vec::new();
+    let mut dead_lettered = Vec::new();
     while let Some((mark, left)) = guard.next_mark() {
         if ends_under(&mark) >= BURIED_AFTER {
-            buried.push((mark.lane, mark.from));
+            dead_lettered.push((mark.lane, mark.from));
             guard.passed(mark.lane, mark.from);
             continue;
         }
@@ -41,18 +41,18 @@ fn live(process: i64, found: &ReadingState, records: &[(Lane, i64)], deadly: &[(
         assert_eq!(state.marked, Some(mark.clone()));
         for offset in left {
             if deadly.contains(&(mark.lane, offset)) {
-                return (Left { state, buried }, true);
+                return (Left { state, dead_lettered }, true);
             }
             guard.passed(mark.lane, offset);
         }
         assert!(guard.step.is_none(), "the step is over with its last record");
     }
-    (Left { state: guard.state(true), buried }, false)
+    (Left { state: guard.state(true), dead_lettered }, false)
 }
 
 proptest! {
     #[test]
-    fn what_kills_is_found_by_its_position_and_nobody_else_is_buried(
+    fn what_kills_is_found_by_its_position_and_nothing_else_is_dead_lettered(
         gaps in proptest::collection::vec((1_i64..4, 0..2_usize), 1..400),
         chosen in proptest::collection::vec(any::<prop::sample::Index>(), 0..3),
     ) {
@@ -68,12 +68,12 @@ proptest! {
         deadly.sort_unstable();
         deadly.dedup();
         let mut state = ended();
-        let (mut buried, mut ends) = (Vec::new(), 0);
+        let (mut dead_lettered, mut ends) = (Vec::new(), 0);
         loop {
-            // What was buried is committed before anything else is read.
-            let (left, _): (Vec<_>, Vec<_>) = records.iter().partition(|record| !buried.contains(*record));
+            // What was dead-lettered is committed before anything else is read.
+            let (left, _): (Vec<_>, Vec<_>) = records.iter().partition(|record| !dead_lettered.contains(*record));
             let (life, dies) = live(ends + 1, &state, &left, &deadly);
-            buried.extend(life.buried);
+            dead_lettered.extend(life.dead_lettered);
             state = life.state;
             if !dies {
                 break;
@@ -81,8 +81,8 @@ proptest! {
             ends += 1;
             prop_assert!(ends < 60, "it is found");
         }
-        buried.sort_unstable();
-        prop_assert_eq!(&buried, &deadly);
+        dead_lettered.sort_unstable();
+        prop_assert_eq!(&dead_lettered, &deadly);
         // All, a sixteenth, one, and then alone until it counts enough.
         prop_assert!(ends <= deadly.len() as i64 * (3 + i64::from(BURIED_AFTER)), "{} ends", ends);
     }
@@ -96,7 +96,7 @@ fn only_an_end_while_a_record_was_read_alone_counts() {
     let mut seen = Vec::new();
     for process in 1..7 {
         let (life, dies) = live(process, &state, &records, &deadly);
-        assert!(dies && life.buried.is_empty());
+        assert!(dies && life.dead_lettered.is_empty());
         state = life.state;
         let mark = state.marked.as_ref().expect("it ended under a mark");
         seen.push((mark.from, mark.to, mark.alone, ends_under(mark)));
@@ -108,7 +108,7 @@ fn only_an_end_while_a_record_was_read_alone_counts() {
     );
     let (life, dies) = live(7, &state, &records, &deadly);
     assert!(!dies);
-    assert_eq!(life.buried, [(Lane::Requested, 70)]);
+    assert_eq!(life.dead_lettered, [(Lane::Requested, 70)]);
     assert!(life.state.suspects.is_empty() && life.state.marked.is_none());
 }
 

@@ -17,7 +17,7 @@ fn wish(order: i64, number: Option<i64>) -> Option<Wish> {
 }
 
 /// A booking that stands at slot `at` and whose versions 2, 3, ... want these.
-fn stands(at: i64, wishes: &[(i64, Option<i64>)]) -> Footprint {
+fn occupies(at: i64, wishes: &[(i64, Option<i64>)]) -> Footprint {
     let wishes = (2..).zip(wishes.iter().map(|(order, number)| wish(*order, *number))).collect();
     Footprint { occupied: vec![slot(at)], somewhere: false, wishes }
 }
@@ -38,12 +38,12 @@ fn blockers(slots: &Slots, booking: &str, number: i64) -> Vec<String> {
 #[test]
 fn only_whoever_has_the_slot_and_leaves_it_is_waited_for() {
     let slots = slots(&[
-        ("leaves", stands(1, &[(10, None)])),
-        ("moves", stands(2, &[(11, Some(5))])),
-        ("stays", stands(3, &[(12, Some(3))])),
+        ("leaves", occupies(1, &[(10, None)])),
+        ("moves", occupies(2, &[(11, Some(5))])),
+        ("stays", occupies(3, &[(12, Some(3))])),
         (
             "shortens",
-            Footprint { occupied: vec![Span { minutes: 60, ..slot(7) }], ..stands(7, &[(13, Some(7))]) },
+            Footprint { occupied: vec![Span { minutes: 60, ..slot(7) }], ..occupies(7, &[(13, Some(7))]) },
         ),
     ]);
     assert_eq!(blockers(&slots, "x", 1), ["leaves"]);
@@ -61,7 +61,7 @@ fn only_whoever_has_the_slot_and_leaves_it_is_waited_for() {
 #[test]
 fn the_step_aside_is_written_first_and_who_wants_that_place_waits() {
     let mut slots =
-        slots(&[("x", stands(1, &[(10, Some(3)), (12, Some(2))])), ("y", stands(2, &[(11, Some(1))]))]);
+        slots(&[("x", occupies(1, &[(10, Some(3)), (12, Some(2))])), ("y", occupies(2, &[(11, Some(1))]))]);
     assert_eq!(slots.first_of(&key("x")), [2]);
     assert_eq!(slots.first_of(&key("y")), [0; 0]);
     assert_eq!(blockers(&slots, "y", 1), ["x"]);
@@ -69,7 +69,7 @@ fn the_step_aside_is_written_first_and_who_wants_that_place_waits() {
     let earlier = slots.blockers(&key("z"), (9, &slot(3)), false);
     assert!(earlier.is_empty(), "whoever wanted it before the step aside does not wait for that");
     // Stepped aside; then the other one has moved.
-    slots.put(&key("x"), Footprint { occupied: vec![slot(3)], ..stands(3, &[(12, Some(2))]) });
+    slots.put(&key("x"), Footprint { occupied: vec![slot(3)], ..occupies(3, &[(12, Some(2))]) });
     assert_eq!((blockers(&slots, "x", 2), blockers(&slots, "y", 1)), (vec!["y".to_owned()], vec![]));
     slots.put(&key("y"), Footprint::default());
     assert_eq!((blockers(&slots, "x", 2), slots.first_of(&key("x"))), (vec![], vec![]));
@@ -80,10 +80,10 @@ fn the_step_aside_is_written_first_and_who_wants_that_place_waits() {
 #[test]
 fn a_step_aside_takes_the_place_of_an_older_one_that_was_left_out() {
     let wants = Footprint { wishes: BTreeMap::from([(1, wish(9, Some(1)))]), ..Footprint::default() };
-    let aside = slots(&[("x", stands(1, &[(10, Some(3)), (12, Some(2))])), ("y", wants)]);
+    let aside = slots(&[("x", occupies(1, &[(10, Some(3)), (12, Some(2))])), ("y", wants)]);
     assert_eq!(aside.first_of(&key("x")), [2]);
     let onto_its_place =
-        slots(&[("x", stands(1, &[(10, Some(2)), (12, Some(3))])), ("y", stands(2, &[(5, Some(1))]))]);
+        slots(&[("x", occupies(1, &[(10, Some(2)), (12, Some(3))])), ("y", occupies(2, &[(5, Some(1))]))]);
     assert!(onto_its_place.first_of(&key("x")).is_empty(), "each would wait for the other");
 }
 
@@ -91,7 +91,7 @@ fn a_step_aside_takes_the_place_of_an_older_one_that_was_left_out() {
 fn a_version_that_nobody_needs_is_not_written_first() {
     let wants =
         |order| Footprint { wishes: BTreeMap::from([(1, wish(order, Some(1)))]), ..Footprint::default() };
-    let moves = || stands(1, &[(10, Some(3)), (12, Some(4))]);
+    let moves = || occupies(1, &[(10, Some(3)), (12, Some(4))]);
     assert_eq!(slots(&[("x", moves())]).first_of(&key("x")), [0; 0]);
     assert_eq!(
         slots(&[("x", moves()), ("y", wants(13))]).first_of(&key("x")),
@@ -103,7 +103,7 @@ fn a_version_that_nobody_needs_is_not_written_first() {
 
 #[test]
 fn what_stands_nobody_knows_where_counts_only_once_the_slot_was_refused() {
-    let unknown = Footprint { occupied: Vec::new(), somewhere: true, ..stands(0, &[(10, None)]) };
+    let unknown = Footprint { occupied: Vec::new(), somewhere: true, ..occupies(0, &[(10, None)]) };
     let slots = slots(&[("x", unknown)]);
     assert!(slots.blockers(&key("y"), (99, &slot(1)), false).is_empty());
     assert_eq!(slots.blockers(&key("y"), (99, &slot(1)), true).len(), 1);
@@ -111,9 +111,9 @@ fn what_stands_nobody_knows_where_counts_only_once_the_slot_was_refused() {
 
 #[test]
 fn whoever_waits_is_woken_by_any_change_of_whom_it_waits_for_and_leaves_nothing_behind() {
-    let mut slots = slots(&[("x", stands(1, &[(10, None)])), ("y", stands(2, &[(11, Some(1))]))]);
+    let mut slots = slots(&[("x", occupies(1, &[(10, None)])), ("y", occupies(2, &[(11, Some(1))]))]);
     slots.wait(&key("y"), BTreeSet::from([key("x")]));
-    assert!(slots.put(&key("x"), stands(1, &[(10, None)])).is_empty(), "nothing has changed");
+    assert!(slots.put(&key("x"), occupies(1, &[(10, None)])).is_empty(), "nothing has changed");
     assert_eq!(slots.put(&key("x"), Footprint::default()), BTreeSet::from([key("y")]));
     slots.put(&key("y"), Footprint::default());
     let Slots { known, by_day, somewhere, waits_for, awaited_by, undecided } = slots;
@@ -123,8 +123,8 @@ fn whoever_waits_is_woken_by_any_change_of_whom_it_waits_for_and_leaves_nothing_
 
 #[test]
 fn a_cycle_is_told_from_a_queue() {
-    let queue = slots(&[("x", stands(1, &[(10, Some(2))])), ("y", stands(2, &[(11, Some(3))]))]);
-    let cycle = slots(&[("x", stands(1, &[(10, Some(2))])), ("y", stands(2, &[(11, Some(1))]))]);
+    let queue = slots(&[("x", occupies(1, &[(10, Some(2))])), ("y", occupies(2, &[(11, Some(3))]))]);
+    let cycle = slots(&[("x", occupies(1, &[(10, Some(2))])), ("y", occupies(2, &[(11, Some(1))]))]);
     for (slots, is_cycle) in [(queue, false), (cycle, true)] {
         let blockers = slots.blockers(&key("x"), (99, &slot(2)), false);
         assert_eq!((blockers.len(), slots.is_in_cycle(&key("x"), &blockers)), (1, is_cycle));

@@ -79,7 +79,7 @@ impl Parts for Recorder {
 /// One effect of each kind, and what it asks.
 fn table() -> Vec<(Effect, &'static [&'static str])> {
     let (partition, incarnation, lane) = (3, 7, Lane::Retry);
-    let release = HeldRange { lane, from: 4, to: 5, buried_after: None };
+    let release = HeldRange { lane, from: 4, to: 5, dead_lettered_after: None };
     let request = Box::new(Request::ReadAppointment { id: AppointmentId::from("a") });
     let (next_offsets, guarded) = (vec![(lane, 4)], vec![(lane, 6)]);
     let topic_ids = TopicIds::default();

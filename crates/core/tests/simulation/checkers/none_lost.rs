@@ -22,7 +22,7 @@ pub fn open(world: &World) -> Vec<String> {
             Arrival::Requested(booking) => answered(world, &booking.key, booking.version),
             Arrival::Unusable(unusable) => match &unusable.identity {
                 Some(identity) => answered(world, &identity.key, identity.version),
-                None => world.judges.one_result.nameless.contains(&(number as i32, *offset)),
+                None => world.judges.one_result.unidentified.contains(&(number as i32, *offset)),
             },
             Arrival::Retry(_) => true,
             Arrival::Misrouted(_) => partition.forwarded.contains(offset),

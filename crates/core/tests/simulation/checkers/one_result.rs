@@ -24,7 +24,7 @@ pub struct Verdict {
 pub struct OneResult {
     pub verdicts: BTreeMap<BookingKey, BTreeMap<Version, Verdict>>,
     /// Dead letters of records without identity: (partition, offset).
-    pub nameless: BTreeSet<(i32, i64)>,
+    pub unidentified: BTreeSet<(i32, i64)>,
     /// The generations under which somebody redrove a version.
     pub redriven: BTreeSet<(BookingKey, Version, u32)>,
     /// Workers remember so little of each booking that a copy of an old version may get a second result.
@@ -62,7 +62,7 @@ impl OneResult {
                 broken.extend(second.map(|what| format!("{key} v{version} {what}")));
             } else if let Outgoing::Failed(letter) = record {
                 let origin = letter.origin.map_or((-1, -1), |origin| (origin.partition, origin.offset));
-                if !self.nameless.insert(origin) {
+                if !self.unidentified.insert(origin) {
                     broken.push(format!("the record at {origin:?} was dead-lettered twice"));
                 }
             }

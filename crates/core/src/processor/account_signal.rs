@@ -7,13 +7,13 @@ use crate::healthflow::fault::{NotSent, Unknown};
 use crate::healthflow::{Answer, Fault, Reply};
 use crate::life::CallId;
 use crate::limits::Asked;
-use crate::partition::job::{JobKey, Told};
+use crate::partition::job::{AskedToWait, JobKey};
 use crate::processor::ownership::OwnedTask;
 use crate::processor::{Call, Processor};
 use crate::retry::WaitReason;
 use crate::time::Timestamp;
 
-/// How much later than the others a booking asks again that was told to wait with them, in milliseconds: whether they are
+/// How much later than the others a booking asks again that waits with them, in milliseconds: whether they are
 /// served says whether the wait is its own.
 const AFTER_THE_OTHERS_MS: i64 = 1_000;
 
@@ -39,9 +39,9 @@ impl Processor {
         if !call.operation.is_write() {
             self.note_read((id, &call), &reply, now);
         }
-        let told = self.heed((id, &call), &reply, now);
+        let asked_to_wait = self.apply_account_signal((id, &call), &reply, now);
         self.with_task(call.partition, call.incarnation, now, |task, turn| {
-            task.answered(&call.job, reply, told, turn);
+            task.answered(&call.job, reply, asked_to_wait, turn);
         });
     }
 
@@ -61,15 +61,20 @@ impl Processor {
     }
 
     /// What a reply says about the whole account, and what it tells the booking that asked, if that is to wait.
-    fn heed(&mut self, (id, call): (CallId, &Call), reply: &Reply, now: Timestamp) -> Option<Told> {
+    fn apply_account_signal(
+        &mut self,
+        (id, call): (CallId, &Call),
+        reply: &Reply,
+        now: Timestamp,
+    ) -> Option<AskedToWait> {
         let (practice, _) = whose(&call.job);
         let pause_ms = self.settings.unauthorised_pause_ms;
         match reply {
             Err(Fault::Throttled { retry_after_ms }) => {
-                return Some(self.told_to_wait((id, call), (*retry_after_ms, "throttled"), now));
+                return Some(self.asked_to_wait((id, call), (*retry_after_ms, "throttled"), now));
             }
             Err(Fault::Unknown(Unknown::Unavailable { retry_after_ms })) => {
-                return Some(self.told_to_wait((id, call), (Some(*retry_after_ms), "unavailable"), now));
+                return Some(self.asked_to_wait((id, call), (Some(*retry_after_ms), "unavailable"), now));
             }
             Err(Fault::Unauthorised) => {
                 self.account.is_unanswered(id.0, true);
@@ -90,29 +95,29 @@ impl Processor {
     }
 
     /// HealthFlow answered that we should wait (429, or 503 with `Retry-After`): whether all do, and the booking by itself.
-    fn told_to_wait(
+    fn asked_to_wait(
         &mut self,
         (id, call): (CallId, &Call),
         (retry_after_ms, why): (Option<u64>, &'static str),
         now: Timestamp,
-    ) -> Told {
+    ) -> AskedToWait {
         let (practice, booking) = whose(&call.job);
-        let told = match self.tasks.get(&call.partition) {
-            Some(OwnedTask::Live(task)) => task.told_to_wait_in(&call.job),
+        let asked_in = match self.tasks.get(&call.partition) {
+            Some(OwnedTask::Live(task)) => task.asked_to_wait_in(&call.job),
             _ => None,
         };
         let asked_ms = retry_after_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
         let unsaid_ms = self.settings.throttled_pause_ms;
         let was_sending = self.account.paused_until(now).is_none();
-        let asked = self.account.throttled(id.0, (&practice, told), (asked_ms, unsaid_ms), now);
+        let asked = self.account.throttled(id.0, (&practice, asked_in), (asked_ms, unsaid_ms), now);
         let own_ms = asked_ms.unwrap_or(unsaid_ms);
         let until = now.plus_ms(own_ms.min(self.settings.longest_wait_ms()));
-        let in_pause = told.unwrap_or_else(|| self.account.pauses());
+        let in_pause = asked_in.unwrap_or_else(|| self.account.pauses());
         match asked {
             Asked::One => {
                 let operation = call.operation;
                 self.facts.push_back(Fact::CallThrottled { practice, booking, operation, until });
-                Told { in_pause, until, by_itself: true }
+                AskedToWait { in_pause, until, by_itself: true }
             }
             Asked::All(until_all) => {
                 let is_longer = until_all > now.plus_ms(self.settings.pause_max_ms);
@@ -121,7 +126,7 @@ impl Processor {
                 }
                 let by_itself = own_ms > self.settings.pause_max_ms;
                 let until = if by_itself { until } else { until_all.plus_ms(AFTER_THE_OTHERS_MS) };
-                Told { in_pause, until, by_itself }
+                AskedToWait { in_pause, until, by_itself }
             }
         }
     }
