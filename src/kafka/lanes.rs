@@ -22,7 +22,7 @@ use healthflow_core::event::size::input_bytes_max;
 use healthflow_core::life::{Incarnation, LaneEnd};
 use healthflow_core::partition::reading::HeldRange;
 use healthflow_core::processor::{Inbox, Input};
-use healthflow_core::topics::Lane;
+use healthflow_core::topics::{Lane, Position};
 
 /// How long a poll waits for a record; also how late an order may be carried out.
 const POLL: Duration = Duration::from_millis(10);
@@ -39,7 +39,7 @@ pub struct Lanes {
 }
 
 enum Order {
-    Start { partition: i32, incarnation: Incarnation, positions: Vec<(Lane, i64)>, guarded: Vec<(Lane, i64)> },
+    Start { partition: i32, incarnation: Incarnation, positions: Vec<Position>, guarded: Vec<Position> },
     Read { partition: i32, release: HeldRange },
     Stop { partition: i32 },
     Pause { partition: i32, lane: Lane },
@@ -78,7 +78,7 @@ impl Lanes {
     }
 
     /// Starts to read the lanes of a task from these positions.
-    pub fn read(&self, partition: i32, incarnation: Incarnation, positions: Vec<(Lane, i64)>) {
+    pub fn read(&self, partition: i32, incarnation: Incarnation, positions: Vec<Position>) {
         self.read_with_care(partition, incarnation, positions, Vec::new());
     }
 
@@ -87,8 +87,8 @@ impl Lanes {
         &self,
         partition: i32,
         incarnation: Incarnation,
-        positions: Vec<(Lane, i64)>,
-        guarded: Vec<(Lane, i64)>,
+        positions: Vec<Position>,
+        guarded: Vec<Position>,
     ) {
         self.order(Order::Start { partition, incarnation, positions, guarded });
     }
@@ -235,12 +235,12 @@ impl Reader {
         &mut self,
         partition: i32,
         incarnation: Incarnation,
-        positions: &[(Lane, i64)],
-        guarded: &[(Lane, i64)],
+        positions: &[Position],
+        guarded: &[Position],
     ) -> KafkaResult<()> {
         self.end(partition)?;
         let mut list = TopicPartitionList::with_capacity(positions.len());
-        for &(lane, offset) in positions {
+        for &Position { lane, offset } in positions {
             list.add_partition_offset(lane.topic(), partition, Offset::Offset(offset))?;
             let guarded_until = lane.offset_in(guarded);
             let reading = Reading::new(partition, lane, incarnation, offset, guarded_until);

@@ -23,7 +23,7 @@ use crate::registry::Translator;
 use healthflow_core::event::codec::Encoded;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::time::Timestamp;
-use healthflow_core::topics::Lane;
+use healthflow_core::topics::Position;
 
 /// How often the same batch is committed again after an abort before the task is given up.
 const ABORTS_MAX: u32 = 10;
@@ -228,9 +228,9 @@ impl TaskProducer {
         Err(AbortCause::QueueFull.into())
     }
 
-    fn send_offsets(&self, offsets: &[(Lane, i64)], membership: &Membership) -> Result<(), Verdict> {
+    fn send_offsets(&self, offsets: &[Position], membership: &Membership) -> Result<(), Verdict> {
         let mut list = TopicPartitionList::with_capacity(offsets.len());
-        for &(lane, offset) in offsets {
+        for &Position { lane, offset } in offsets {
             list.add_partition_offset(lane.topic(), self.partition, Offset::Offset(offset))
                 .map_err(|error| CommitLoss::InvalidOffset { lane, offset, error })?;
         }

@@ -22,7 +22,7 @@ use healthflow_core::event::key::{self, FLEET};
 use healthflow_core::partition::start::InRetry;
 use healthflow_core::state::{StateRecord, TaskState};
 use healthflow_core::time::Timestamp;
-use healthflow_core::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, RETRY};
+use healthflow_core::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, Position, RETRY};
 
 const ASK: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(100);
@@ -96,16 +96,12 @@ impl Readers {
     }
 
     /// Commits offsets of a task's lanes for their group, which must be without members.
-    pub(crate) fn commit_offsets(
-        &self,
-        partition: i32,
-        next_offsets: &[(Lane, i64)],
-    ) -> Result<(), KafkaFault> {
+    pub(crate) fn commit_offsets(&self, partition: i32, next_offsets: &[Position]) -> Result<(), KafkaFault> {
         let failed =
             |error| KafkaFault::of(format!("no offset was committed for partition {partition}"), error);
         let mut list = TopicPartitionList::new();
-        for (lane, offset) in next_offsets {
-            list.add_partition_offset(lane.topic(), partition, Offset::Offset(*offset)).map_err(failed)?;
+        for &Position { lane, offset } in next_offsets {
+            list.add_partition_offset(lane.topic(), partition, Offset::Offset(offset)).map_err(failed)?;
         }
         self.committed.commit(&list, CommitMode::Sync).map_err(failed)
     }

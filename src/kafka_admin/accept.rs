@@ -14,7 +14,7 @@ use crate::kafka_admin::CommandFault;
 use crate::registry::Translator;
 use healthflow_core::event::Outgoing;
 use healthflow_core::state::{StateRecord, TaskPositions, TopicIds};
-use healthflow_core::topics::{APPOINTMENT_STATE, IDENTIFIED, Lane, PATIENT_STATE};
+use healthflow_core::topics::{APPOINTMENT_STATE, IDENTIFIED, Lane, PATIENT_STATE, Position};
 
 /// What a failed transaction means.
 const OR_ELSE: &str = "the topics are not accepted; see that no worker runs, and try again";
@@ -27,7 +27,7 @@ pub struct Remembered {
     positions: Option<TaskPositions>,
     now: TopicIds,
     /// The first offset of each lane that is another topic now.
-    low: Vec<(Lane, i64)>,
+    low: Vec<Position>,
 }
 
 /// Compares what every task remembers with the topics that are there.
@@ -52,7 +52,7 @@ pub fn compare(
         let differs =
             |topic| positions.as_ref().is_some_and(|positions| now.ids.differs(topic, &positions.topic_ids));
         let other = Lane::ALL.into_iter().filter(|lane| differs(lane.topic()));
-        let low = other.map(|lane| Ok((lane, readers.bounds(lane.topic(), partition)?.low)));
+        let low = other.map(|lane| Ok(lane.at(readers.bounds(lane.topic(), partition)?.low)));
         let low = low.collect::<Result<_, KafkaFault>>()?;
         Ok(Remembered { partition, positions, now: now.ids.clone(), low })
     };
@@ -111,7 +111,7 @@ impl Remembered {
         let state = self.other_state().map(|topic| {
             format!("task {partition}: {topic} is another topic than before; what it holds now is its state")
         });
-        let lanes = self.low.iter().map(|(lane, low)| {
+        let lanes = self.low.iter().map(|Position { lane, offset: low }| {
             format!(
                 "task {partition}: {} is another topic than before; it is read from its beginning, offset {low}",
                 lane.topic()

@@ -24,7 +24,7 @@ use crate::registry::Translator;
 use healthflow_core::event::{Outgoing, home, key};
 use healthflow_core::state::{FleetRecord, Owner, StateRecord, TaskPositions};
 use healthflow_core::time::Timestamp;
-use healthflow_core::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, REVIEW};
+use healthflow_core::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, Position, REVIEW};
 
 /// What is remembered, by practice.
 const REMEMBERED: [&str; 3] = [PATIENT_STATE, APPOINTMENT_STATE, REVIEW];
@@ -227,10 +227,10 @@ pub(super) fn beginning_where_unknown(
     readers: &Readers,
     partition: i32,
     known: Known,
-) -> Result<Vec<(Lane, i64)>, KafkaFault> {
+) -> Result<Vec<Position>, KafkaFault> {
     let of = |(lane, offset): (Lane, Option<i64>)| match offset {
-        Some(offset) => Ok((lane, offset)),
-        None => Ok((lane, readers.bounds(lane.topic(), partition)?.low)),
+        Some(offset) => Ok(lane.at(offset)),
+        None => Ok(lane.at(readers.bounds(lane.topic(), partition)?.low)),
     };
     known.into_iter().map(of).collect()
 }

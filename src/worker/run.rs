@@ -28,7 +28,7 @@ use healthflow_core::processor::{Inbox, Input, Processor};
 use healthflow_core::settings::Settings;
 use healthflow_core::state::TopicIds;
 use healthflow_core::time::Timestamp;
-use healthflow_core::topics::Lane;
+use healthflow_core::topics::{Lane, Position};
 
 /// Longest sleep of the loop; also how often the observer may look.
 const SLEEP_MAX_MS: i64 = 500;
@@ -255,8 +255,8 @@ impl Parts for Worker {
     fn read(
         &mut self,
         (partition, incarnation): (i32, Incarnation),
-        next_offsets: Vec<(Lane, i64)>,
-        guarded: Vec<(Lane, i64)>,
+        next_offsets: Vec<Position>,
+        guarded: Vec<Position>,
     ) {
         self.lanes.read_with_care(partition, incarnation, next_offsets, guarded);
     }

@@ -13,7 +13,7 @@ use healthflow_core::processor::perform::{Parts, perform};
 use healthflow_core::processor::{Effect, Input};
 use healthflow_core::state::TopicIds;
 use healthflow_core::time::Timestamp;
-use healthflow_core::topics::Lane;
+use healthflow_core::topics::{Lane, Position};
 use healthflow_proof::shell::{Begun, Shell};
 
 use super::calls::Calls;
@@ -49,7 +49,7 @@ impl Parts for OnlyCalls {
     fn drop_task(&mut self, _: i32) {}
     fn watch(&mut self, _: (i32, Incarnation), _: TopicIds) {}
     fn unwatch(&mut self, _: i32) {}
-    fn read(&mut self, _: (i32, Incarnation), _: Vec<(Lane, i64)>, _: Vec<(Lane, i64)>) {}
+    fn read(&mut self, _: (i32, Incarnation), _: Vec<Position>, _: Vec<Position>) {}
     fn decode(&mut self, _: i32, _: HeldRange) {}
     fn pause(&mut self, _: i32, _: Lane) {}
     fn resume(&mut self, _: i32, _: Lane) {}

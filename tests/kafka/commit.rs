@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use healthflow_core::appointment::PlacedIds;
 use healthflow_core::event::avro::{Decoder, contract};
 use healthflow_core::event::failed::{AppointmentFailed, DeadContent, DeadLetter};
 use healthflow_core::event::review::ReviewCase;
@@ -29,12 +30,12 @@ fn results_state_and_offsets_are_one_and_the_next_life_goes_on_from_them() {
     let (task, acquired) = member.acquire(partition, 1);
     assert_eq!(
         acquired.start.next_offsets,
-        [(Lane::Requested, 0), (Lane::Retry, 0)],
+        [Lane::Requested.at(0), Lane::Retry.at(0)],
         "a first start begins at the beginning"
     );
     assert!(acquired.state.is_empty());
 
-    task.commit(1, Box::new(batch("b-1", &[(Lane::Requested, 0), (Lane::Retry, 0)])));
+    task.commit(1, Box::new(batch("b-1", &[Lane::Requested.at(0), Lane::Retry.at(0)])));
     assert!(
         matches!(member.inbox.wait_committed(1), CommitEnded::Good { started_at, .. } if started_at >= acquired.fenced_at)
     );
@@ -43,7 +44,7 @@ fn results_state_and_offsets_are_one_and_the_next_life_goes_on_from_them() {
 
     drop(task);
     let (_task, again) = member.acquire(partition, 2);
-    assert_eq!(again.start.next_offsets, [(Lane::Requested, 0), (Lane::Retry, 0)]);
+    assert_eq!(again.start.next_offsets, [Lane::Requested.at(0), Lane::Retry.at(0)]);
     // The booking, the copy of the offsets, and the fleet's record, which lies in partition 0 too and is passed over.
     assert_eq!((again.state.bookings.len(), again.restored_records), (1, 3));
 }
@@ -58,7 +59,7 @@ fn an_aborted_batch_is_committed_again() {
     let producer = producer(name, partition);
     producer.fence().unwrap();
     limit(topics::REVIEW, "2000");
-    let mut batch = batch("b-1", &[(Lane::Requested, 7)]);
+    let mut batch = batch("b-1", &[Lane::Requested.at(7)]);
     batch.records.push(large_review());
     let membership = member.group.membership();
     let committing = std::thread::spawn(move || producer.commit(&batch, &world().translator, &membership));
@@ -87,7 +88,7 @@ fn a_dead_letter_that_its_topic_refuses_for_its_size_is_written_without_its_byte
     let producer = producer(name, partition);
     producer.fence().unwrap();
     limit(topics::FAILED, "2000");
-    let mut batch = batch("b-1", &[(Lane::Requested, 7)]);
+    let mut batch = batch("b-1", &[Lane::Requested.at(7)]);
     batch.records.extend([dead_letter(noise(100)), dead_letter(noise(10_000)), dead_letter(noise(100))]);
     let outcome = producer.commit(&batch, &world().translator, &member.group.membership());
     limit(topics::FAILED, "1000000");
@@ -158,7 +159,7 @@ fn dead_letter(bytes: Vec<u8>) -> Outgoing {
         reason: FailureReason::Undecodable,
         disposition: Disposition::Poison,
         detail: "noise".into(),
-        placed_ids: (None, None),
+        placed_ids: PlacedIds::default(),
         attempts: 1,
         generation: 0,
         origin: None,
@@ -175,7 +176,7 @@ fn the_second_fence_wins() {
     let membership = member.group.membership();
     let (old, new) = (producer(name, partition), producer(name, partition));
     let commit = |producer: &TaskProducer, booking| {
-        producer.commit(&batch(booking, &[(Lane::Requested, 0)]), &world().translator, &membership)
+        producer.commit(&batch(booking, &[Lane::Requested.at(0)]), &world().translator, &membership)
     };
     old.fence().unwrap();
     assert!(matches!(commit(&old, "b-1"), CommitOutcome::Good { aborts: 0, .. }));
@@ -196,7 +197,7 @@ fn without_membership_nothing_is_committed() {
     let producer = producer(name, partition);
     producer.fence().unwrap();
     drop(member);
-    let outcome = producer.commit(&batch("b-1", &[(Lane::Requested, 0)]), &world().translator, &membership);
+    let outcome = producer.commit(&batch("b-1", &[Lane::Requested.at(0)]), &world().translator, &membership);
     assert!(matches!(outcome, CommitOutcome::Lost(CommitLoss::NoMembership)), "{outcome:?}");
     assert_eq!(committed(name, Lane::Requested, partition), None);
     assert!(read(topics::SYNCED, partition, "read_committed").is_empty());
@@ -215,7 +216,7 @@ fn a_worker_whose_place_its_namesake_took_loses_its_task_at_once() {
     let second = Member::join(&settings);
     second.inbox.wait_assigned(PARTITIONS as usize);
     let membership = first.group.membership();
-    let outcome = producer.commit(&batch("b-1", &[(Lane::Requested, 0)]), &world().translator, &membership);
+    let outcome = producer.commit(&batch("b-1", &[Lane::Requested.at(0)]), &world().translator, &membership);
     assert!(matches!(outcome, CommitOutcome::Lost(CommitLoss::PlaceTaken { .. })), "{outcome:?}");
     assert_eq!(committed("namesake", Lane::Requested, partition), None);
 }
@@ -237,7 +238,7 @@ fn no_commit_waits_for_a_slice_of_100_ms() {
     let mut took: Vec<Duration> = (0..50)
         .zip(producers.iter().cycle())
         .map(|(number, producer)| {
-            let batch = batch(&format!("b-{number}"), &[(Lane::Requested, number)]);
+            let batch = batch(&format!("b-{number}"), &[Lane::Requested.at(number)]);
             let started = Instant::now();
             let outcome = producer.commit(&batch, &world().translator, &membership);
             assert!(matches!(outcome, CommitOutcome::Good { .. }), "{outcome:?}");

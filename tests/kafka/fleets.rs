@@ -219,7 +219,7 @@ fn partitions_grown_by_other_means_double_nothing_until_repartition_is_through()
     assert!(said.contains("appointment hf-1 is left over in HealthFlow"), "{said}");
     let restored = restore(&office.kafka(), home, &translator, &AtomicBool::new(false)).unwrap().state;
     let joined = restored.bookings.get(&twice).expect("it is at home").into_owned();
-    assert_eq!(joined.placed_ids().1.as_deref(), Some("hf-2"));
+    assert_eq!(joined.placed_ids().appointment_id.as_deref(), Some("hf-2"));
     assert!(joined.answered.contains(1) && joined.answered.contains(2));
 
     // The same with topics that the command itself grows, broken off before and after that.

@@ -77,7 +77,7 @@ fn pauses_lose_nothing_and_repeat_nothing() {
     let encoder = encoder();
     publish(partition, (0..5_000).map(|number| encoded(&encoder, partition, &format!("b-{number}"))));
     let (lanes, inbox) = start("pauses");
-    lanes.read(partition, 1, vec![(Lane::Requested, 100), (Lane::Retry, 0)]);
+    lanes.read(partition, 1, vec![Lane::Requested.at(100), Lane::Retry.at(0)]);
     let (mut seen, until) = (0, Instant::now() + LIMIT);
     while seen < 4_900 {
         lanes.pause(partition, Lane::Requested);
@@ -103,9 +103,9 @@ fn a_paused_lane_is_silent_and_a_new_life_begins_anew() {
     let (paused, flowing) = (8, 9);
     let encoder = encoder();
     let (lanes, inbox) = start("paused");
-    lanes.read(paused, 1, vec![(Lane::Requested, 0)]);
+    lanes.read(paused, 1, vec![Lane::Requested.at(0)]);
     lanes.pause(paused, Lane::Requested);
-    lanes.read(flowing, 2, vec![(Lane::Requested, 0)]);
+    lanes.read(flowing, 2, vec![Lane::Requested.at(0)]);
     for partition in [paused, flowing] {
         publish(partition, (0..10).map(|number| encoded(&encoder, partition, &format!("b-{number}"))));
     }
@@ -115,7 +115,7 @@ fn a_paused_lane_is_silent_and_a_new_life_begins_anew() {
         Some(())
     });
     lanes.stop(flowing);
-    lanes.read(flowing, 3, vec![(Lane::Requested, 4)]);
+    lanes.read(flowing, 3, vec![Lane::Requested.at(4)]);
     lanes.resume(paused, Lane::Requested);
     inbox.wait("both", |inputs| {
         let (first, third) = (offsets(inputs, 1), offsets(inputs, 3));
@@ -132,11 +132,11 @@ fn a_lane_that_was_paused_by_the_life_before_is_read_by_the_next() {
     let encoder = encoder();
     publish(partition, (0..10).map(|number| encoded(&encoder, partition, &format!("b-{number}"))));
     let (lanes, inbox) = start("paused-before");
-    lanes.read(partition, 1, vec![(Lane::Requested, 0)]);
+    lanes.read(partition, 1, vec![Lane::Requested.at(0)]);
     inbox.wait("the first life", |inputs| (offsets(inputs, 1).len() == 10).then_some(()));
     lanes.pause(partition, Lane::Requested);
     lanes.stop(partition);
-    lanes.read(partition, 2, vec![(Lane::Requested, 4)]);
+    lanes.read(partition, 2, vec![Lane::Requested.at(4)]);
     inbox.wait("the second life", |inputs| (offsets(inputs, 2) == (4..10).collect::<Vec<_>>()).then_some(()));
 }
 
@@ -149,8 +149,8 @@ fn an_unknown_schema_delays_only_its_record_and_the_committable_offset_waits() {
     let (lanes, inbox) = start("strange");
     publish(strange, [vec![0, 0x7f, 0, 0, 1, 2, 3], encoded(&encoder, strange, "behind")].into_iter());
     publish(usual, [encoded(&encoder, usual, "beside")].into_iter());
-    lanes.read(strange, 1, vec![(Lane::Requested, 0)]);
-    lanes.read(usual, 2, vec![(Lane::Requested, 0)]);
+    lanes.read(strange, 1, vec![Lane::Requested.at(0)]);
+    lanes.read(usual, 2, vec![Lane::Requested.at(0)]);
     let arrived = inbox.wait("all four", |inputs| (inputs.len() == 4).then(|| std::mem::take(inputs)));
     let told: Vec<(u64, i64, &str)> = arrived
         .iter()
@@ -179,7 +179,7 @@ fn a_misrouted_record_is_seen_and_its_neighbours_are_read() {
     let stray = encoded(&encoder, elsewhere, "stray");
     publish_for(&practice(elsewhere), here, [stray.clone()].into_iter());
     publish(here, [encoded(&encoder, here, "neighbour")].into_iter());
-    lanes.read(here, 1, vec![(Lane::Requested, 0)]);
+    lanes.read(here, 1, vec![Lane::Requested.at(0)]);
     let arrived = inbox.wait("both", |inputs| (inputs.len() == 2).then(|| std::mem::take(inputs)));
     let Input::Arrived { arrival: Arrival::Misrouted(misrouted), .. } = &arrived[0] else {
         panic!("{:?}", arrived[0])
@@ -199,7 +199,7 @@ fn what_is_read_with_care_is_decoded_when_it_is_said_and_dead_lettered_undecoded
     let encoder = encoder();
     publish(partition, (0..8).map(|number| encoded(&encoder, partition, &format!("b-{number}"))));
     let (lanes, inbox) = start("with-care");
-    lanes.read_with_care(partition, 1, vec![(Lane::Requested, 0)], vec![(Lane::Requested, 5)]);
+    lanes.read_with_care(partition, 1, vec![Lane::Requested.at(0)], vec![Lane::Requested.at(5)]);
     let held =
         |inputs: &mut Vec<Input>| inputs.iter().filter(|input| matches!(input, Input::Held { .. })).count();
     inbox.wait("all are held", |inputs| (held(inputs) == 8).then_some(()));

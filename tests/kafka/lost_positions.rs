@@ -164,7 +164,7 @@ fn forget_the_retry_lane(office: &Office) {
         let (_, end) = producer.client().fetch_watermarks(REQUESTED, partition, LIMIT).unwrap();
         let positions = TaskPositions {
             partition_count: PARTITIONS.cast_unsigned(),
-            next_offsets: vec![(Lane::Requested, end)],
+            next_offsets: vec![Lane::Requested.at(end)],
             ..TaskPositions::default()
         };
         let (mut buffer, record) = (Vec::new(), Outgoing::State(Box::new(StateRecord::Task(positions))));

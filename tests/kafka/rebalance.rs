@@ -53,7 +53,7 @@ fn give_back_when_released(settings: &KafkaSettings) {
     let (started, mut sequence) = (Instant::now(), 0);
     while started.elapsed() < drain {
         sequence += 1;
-        task.commit(sequence, Box::new(batch("b-1", &[(Lane::Requested, 0), (Lane::Retry, 0)])));
+        task.commit(sequence, Box::new(batch("b-1", &[Lane::Requested.at(0), Lane::Retry.at(0)])));
         assert!(
             matches!(first.inbox.wait_committed(sequence), CommitEnded::Good { .. }),
             "commit {sequence}"

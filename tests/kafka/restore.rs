@@ -47,7 +47,7 @@ fn an_open_transaction_of_a_dead_owner_is_waited_out() {
     let producer = TaskProducer::new(&settings(name), partition, watchdog(), world().now.clone()).unwrap();
     producer.fence().unwrap();
     let outcome = producer.commit(
-        &batch("above", &[(Lane::Requested, 0)]),
+        &batch("above", &[Lane::Requested.at(0)]),
         &world().translator,
         &member.group.membership(),
     );
@@ -102,7 +102,7 @@ fn the_newest_record_counts_and_a_forgotten_booking_stays_forgotten() {
     let member = Member::join(&settings(name));
     member.inbox.wait_assigned(PARTITIONS as usize);
     let (task, _) = member.acquire(partition, 1);
-    let (kept, forgotten) = (batch("kept", &[(Lane::Requested, 0)]), batch("forgotten", &[]));
+    let (kept, forgotten) = (batch("kept", &[Lane::Requested.at(0)]), batch("forgotten", &[]));
     let tombstone = |record: &Outgoing| match record {
         Outgoing::State(state) => match &**state {
             StateRecord::Booking(key, _) => Some(Outgoing::Forgotten(key.clone())),
@@ -130,7 +130,7 @@ fn a_task_whose_offsets_the_broker_forgot_goes_on_from_its_state() {
     let member = Member::join(&settings);
     member.inbox.wait_assigned(PARTITIONS as usize);
     let (task, _) = member.acquire(partition, 1);
-    let next_offsets = vec![(Lane::Requested, 0), (Lane::Retry, 0)];
+    let next_offsets = vec![Lane::Requested.at(0), Lane::Retry.at(0)];
     task.commit(1, Box::new(batch("b", &next_offsets)));
     assert!(matches!(member.inbox.wait_committed(1), CommitEnded::Good { .. }));
     drop((task, member));

@@ -100,7 +100,7 @@ fn a_schema_that_the_registry_learns_late_makes_no_dead_letter() {
     let mut records: Vec<_> = (0..20).map(|n| encoded(&late(), partition, &format!("late-{n}"))).collect();
     records.push(encoded(&Encoder::new(contract(topics::REQUESTED).unwrap(), 1), partition, "behind"));
     publish(partition, records.into_iter());
-    lanes.read(partition, 1, vec![(Lane::Requested, 0)]);
+    lanes.read(partition, 1, vec![Lane::Requested.at(0)]);
     inbox.wait("the one behind", |inputs| told(inputs).contains(&(20, "read")).then_some(()));
     wait_for(LIMIT, || (follower.denials.load(Ordering::SeqCst) > 20).then_some(())).unwrap();
     inbox.wait("nothing yet", |inputs| {
@@ -128,7 +128,7 @@ fn an_id_that_never_comes_costs_its_lane_one_wait_and_heals() {
     let records = |count: usize| (0..count).map(|n| encoded(&late(), partition, &format!("b-{n}")));
     let count = |inputs: &[Input], what| told(inputs).iter().filter(|(_, told)| *told == what).count();
     publish(partition, records(50));
-    lanes.read(partition, 1, vec![(Lane::Requested, 0)]);
+    lanes.read(partition, 1, vec![Lane::Requested.at(0)]);
     inbox.wait("records", |inputs| (count(inputs, "delayed") == 50).then_some(()));
     lanes.pause(partition, Lane::Requested);
     inbox.wait("one wait for all", |inputs| (count(inputs, "unusable") == 50).then_some(()));

@@ -44,7 +44,7 @@ fn a_stray_record_stops_its_own_task_only_and_is_removed_as_its_line_says() {
     let member = Member::join(&settings(name));
     member.inbox.wait_assigned(PARTITIONS as usize);
     let (task, _) = member.acquire(PARTITION, 1);
-    task.commit(1, Box::new(batch("kept", &[(Lane::Requested, 0), (Lane::Retry, 0)])));
+    task.commit(1, Box::new(batch("kept", &[Lane::Requested.at(0), Lane::Retry.at(0)])));
     assert!(matches!(member.inbox.wait_committed(1), CommitEnded::Good { .. }));
     drop(task);
     let first = write(APPOINTMENT_STATE, "practice-1/kept", "garbage");
@@ -90,7 +90,7 @@ fn a_record_that_a_worker_can_use_is_not_removed() {
     let member = Member::join(&settings(name));
     member.inbox.wait_assigned(PARTITIONS as usize);
     let (task, _) = member.acquire(GOOD, 1);
-    task.commit(1, Box::new(batch("good", &[(Lane::Requested, 0)])));
+    task.commit(1, Box::new(batch("good", &[Lane::Requested.at(0)])));
     assert!(matches!(member.inbox.wait_committed(1), CommitEnded::Good { .. }));
     let mut place = RecordName { topic: APPOINTMENT_STATE, partition: GOOD, offset: 0 };
     let why = stray::find(&settings(name), &world().translator, place).err().expect("it is a worker's");

@@ -3,7 +3,7 @@
 
 use healthflow_core::partition::start::Acquired;
 use healthflow_core::processor::{CommitEnded, Input};
-use healthflow_core::topics::{self, Lane};
+use healthflow_core::topics::{self, Lane, Position};
 use healthflow_sync::kafka::{CommitOutcome, KafkaSettings, TaskProducer, TaskThread};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
@@ -19,7 +19,7 @@ pub const TXN_OFFSET_COMMIT: i16 = 28;
 /// Short enough to wait for, long enough for a busy machine to commit within.
 const SHORT_MS: u64 = 5_000;
 
-const OFFSETS: [(Lane, i64); 2] = [(Lane::Requested, 0), (Lane::Retry, 0)];
+const OFFSETS: [Position; 2] = [Lane::Requested.at(0), Lane::Retry.at(0)];
 
 /// A member of the group whose transactions alone go through the proxy.
 fn member(settings: &KafkaSettings) -> Member {
@@ -218,7 +218,7 @@ fn a_zombies_late_transaction_is_fenced() {
     let member = member(&settings);
     let (zombie, _) = member.acquire(partition, 1);
     proxy.hold(END_TXN);
-    zombie.commit(1, Box::new(batch("of-the-zombie", &[(Lane::Requested, 7), (Lane::Retry, 7)])));
+    zombie.commit(1, Box::new(batch("of-the-zombie", &[Lane::Requested.at(7), Lane::Retry.at(7)])));
     wait_held(&proxy, 1);
 
     let owner = TaskProducer::new(&settings, partition, watchdog(), world().now.clone()).unwrap();

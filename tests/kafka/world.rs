@@ -16,7 +16,7 @@ use healthflow_core::processor::{CommitEnded, Inbox, Input};
 use healthflow_core::state::{BookingState, Owner, StateRecord, TaskPositions, TopicIds};
 use healthflow_core::sync::SyncedOutcome;
 use healthflow_core::time::Timestamp;
-use healthflow_core::topics::{self, Lane};
+use healthflow_core::topics::{self, Lane, Position};
 use healthflow_sync::kafka::{
     Fleet, Group, KafkaSettings, Membership, Now, TaskSpawner, TaskThread, Watchdog,
 };
@@ -255,7 +255,7 @@ pub fn watchdog() -> Watchdog {
 }
 
 /// A batch with the result and the state of one booking; with offsets, also with the copy of them.
-pub fn batch(booking: &str, offsets: &[(Lane, i64)]) -> CommitBatch {
+pub fn batch(booking: &str, offsets: &[Position]) -> CommitBatch {
     let key = BookingKey { practice: "practice-1".into(), booking: booking.into() };
     let state = BookingState { newest: 1, ..BookingState::default() };
     let identity = Identity {

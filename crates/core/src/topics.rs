@@ -27,10 +27,24 @@ impl Lane {
         Lane::ALL.into_iter().find(|lane| lane.topic() == topic)
     }
 
-    /// Its offset among those of several lanes.
-    pub fn offset_in(self, offsets: &[(Lane, i64)]) -> Option<i64> {
-        offsets.iter().find(|(lane, _)| *lane == self).map(|(_, offset)| *offset)
+    /// The position of `offset` in it.
+    pub const fn at(self, offset: i64) -> Position {
+        Position { lane: self, offset }
     }
+
+    /// Its offset among the positions of several lanes.
+    pub fn offset_in(self, positions: &[Position]) -> Option<i64> {
+        positions.iter().find(|position| position.lane == self).map(|position| position.offset)
+    }
+}
+
+/// Where a record of a task is, or where a lane goes on reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The lane.
+    pub lane: Lane,
+    /// The offset in the partition of the lane's topic.
+    pub offset: i64,
 }
 
 /// What DentScheduler asks for.

@@ -14,7 +14,7 @@ use healthflow_core::processor::Effect;
 use healthflow_core::processor::perform::{Parts, perform};
 use healthflow_core::state::TopicIds;
 use healthflow_core::time::Timestamp;
-use healthflow_core::topics::Lane;
+use healthflow_core::topics::{Lane, Position};
 
 /// What a worker holds; `P` is what its world knows of a task's producer.
 #[derive(Clone, Debug, Default, Hash)]
@@ -242,11 +242,11 @@ impl<P: Default> Parts for Performing<'_, P> {
     fn read(
         &mut self,
         (partition, incarnation): (i32, Incarnation),
-        next_offsets: Vec<(Lane, i64)>,
-        guarded: Vec<(Lane, i64)>,
+        next_offsets: Vec<Position>,
+        guarded: Vec<Position>,
     ) {
         let Some(task) = self.shell.life_mut(partition, incarnation) else { return };
-        for (lane, position) in next_offsets {
+        for Position { lane, offset: position } in next_offsets {
             let guarded_until = lane.offset_in(&guarded).unwrap_or(0);
             task.lanes.insert(lane, Reader { position, guarded_until, ..Reader::default() });
         }

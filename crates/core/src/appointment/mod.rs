@@ -51,3 +51,12 @@ pub struct Placement {
     /// worker wrote it (rule K11).
     pub spans: Vec<Span>,
 }
+
+/// HealthFlow's ids of what exists for a booking, as a result names them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PlacedIds {
+    /// The patient.
+    pub patient_id: Option<Arc<str>>,
+    /// The appointment.
+    pub appointment_id: Option<Arc<str>>,
+}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::appointment::PlacedIds;
 use crate::booking::Booking;
 use crate::booking::check::Invalid;
 use crate::event::requested::AppointmentRequested;
@@ -25,8 +26,8 @@ pub struct DeadLetter {
     pub disposition: Disposition,
     /// Field and rule, or what happened; never a value.
     pub detail: Arc<str>,
-    /// HealthFlow's ids of what exists all the same (patient, appointment).
-    pub placed_ids: (Option<Arc<str>>, Option<Arc<str>>),
+    /// HealthFlow's ids of what exists all the same.
+    pub placed_ids: PlacedIds,
     /// Attempts, the last one included.
     pub attempts: u32,
     /// Which parking of the version this is: a redrive quotes the next one (rule K10). 0 if it was never parked.
@@ -105,7 +106,8 @@ impl From<&DeadLetter> for AppointmentFailed {
             DeadContent::Lost => (None, None, None),
         };
         let is_lost = letter.content == DeadContent::Lost;
-        let (healthflow_patient_id, healthflow_appointment_id) = letter.placed_ids.clone();
+        let PlacedIds { patient_id: healthflow_patient_id, appointment_id: healthflow_appointment_id } =
+            letter.placed_ids.clone();
         let envelope = ResultEnvelope::new(
             identity,
             ResultOutcome::Failed,

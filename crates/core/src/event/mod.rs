@@ -162,6 +162,13 @@ pub struct Origin {
     pub offset: i64,
 }
 
+impl Origin {
+    /// Of the record at `position` of a task.
+    pub fn of(partition: i32, position: crate::topics::Position) -> Self {
+        Origin { lane: position.lane, partition, offset: position.offset }
+    }
+}
+
 #[cfg(any(test, feature = "for-tests"))]
 pub mod sample;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::{ReadMark, ReadingState, TaskPositions, TopicId, TopicIds};
 use crate::time::Timestamp;
-use crate::topics::Lane;
+use crate::topics::{Lane, Position};
 
 /// Field by field as in `schemas/appointments.state.avsc`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,7 +66,7 @@ impl ReadMarkRecord {
 impl From<&TaskPositions> for TaskPositionsRecord {
     fn from(positions: &TaskPositions) -> Self {
         let next =
-            |(lane, offset): &(Lane, i64)| NextOffsetRecord { topic: lane.topic().into(), offset: *offset };
+            |next: &Position| NextOffsetRecord { topic: next.lane.topic().into(), offset: next.offset };
         let topic_id =
             |(topic, TopicId(id)): (&str, &TopicId)| TopicIdRecord { topic: topic.into(), id: id.clone() };
         TaskPositionsRecord {
@@ -83,7 +83,7 @@ impl From<&TaskPositions> for TaskPositionsRecord {
 impl From<TaskPositionsRecord> for TaskPositions {
     /// Topics that this version does not read are left out.
     fn from(record: TaskPositionsRecord) -> Self {
-        let next = |next: &NextOffsetRecord| Some((Lane::of(&next.topic)?, next.offset));
+        let next = |next: &NextOffsetRecord| Some(Lane::of(&next.topic)?.at(next.offset));
         let mut topic_ids = TopicIds::default();
         for TopicIdRecord { topic, id } in record.topic_ids {
             topic_ids.note(&topic, TopicId(id));

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::appointment::PlacedIds;
 use crate::event::failed::DeadContent;
 use crate::event::size::{PART_BYTES_MAX, part, sizes};
 use crate::event::{DeadLetter, Misrouted, Origin, Outgoing, Unusable};
@@ -70,7 +71,7 @@ fn not_forwarded(record: &Misrouted, origin: Origin, now: Timestamp) -> DeadLett
         reason,
         disposition: Disposition::Poison,
         detail,
-        placed_ids: (None, None),
+        placed_ids: PlacedIds::default(),
         attempts: 1,
         generation: 0,
         origin: Some(origin),

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::appointment::PlacedIds;
 use crate::appointment::fingerprint::fingerprint;
 use crate::booking::check::is_a_wait;
 use crate::booking::{Booking, Version};
@@ -19,37 +20,28 @@ use crate::settings::Settings;
 use crate::state::ParkingPlace;
 use crate::sync::Disposition;
 use crate::time::Timestamp;
-use crate::topics::Lane;
-
-/// HealthFlow's ids of what stands there: patient, appointment.
-type PlacedIds = (Option<Arc<str>>, Option<Arc<str>>);
+use crate::topics::{Lane, Position};
 
 impl Task {
     /// Takes in one record of a lane.
-    pub fn arrived(
-        &mut self,
-        (lane, offset): (Lane, i64),
-        size_bytes: usize,
-        arrival: Arrival,
-        turn: &mut Turn<'_>,
-    ) {
-        self.progress.arrived((lane, offset), size_bytes, asked_at(&arrival, turn.now));
-        self.passed(lane, offset);
+    pub fn arrived(&mut self, position: Position, size_bytes: usize, arrival: Arrival, turn: &mut Turn<'_>) {
+        self.progress.arrived(position, size_bytes, asked_at(&arrival, turn.now));
+        self.passed(position);
         match arrival {
-            Arrival::Requested(booking) => self.requested(booking, (lane, offset), turn),
-            Arrival::Retry(entry) => self.came_back(*entry, (lane, offset), turn),
-            Arrival::Unusable(unusable) => self.dead_letter(*unusable, (lane, offset), turn),
-            Arrival::Misrouted(record) => self.forward(*record, (lane, offset)),
+            Arrival::Requested(booking) => self.requested(booking, position, turn),
+            Arrival::Retry(entry) => self.came_back(*entry, position, turn),
+            Arrival::Unusable(unusable) => self.dead_letter(*unusable, position, turn),
+            Arrival::Misrouted(record) => self.forward(*record, position),
         }
-        if lane == Lane::Requested {
+        if position.lane == Lane::Requested {
             self.slots_are_known(turn);
         }
     }
 
     /// Takes note of a record that cannot be read yet: the committable offset does not pass it, and its age counts.
-    pub fn delayed(&mut self, (lane, offset): (Lane, i64), size_bytes: usize, written_at: Option<Timestamp>) {
-        self.progress.delayed((lane, offset), size_bytes, written_at);
-        self.passed(lane, offset);
+    pub fn delayed(&mut self, position: Position, size_bytes: usize, written_at: Option<Timestamp>) {
+        self.progress.delayed(position, size_bytes, written_at);
+        self.passed(position);
     }
 
     /// Whether fetching `lane` should be stopped (true) or restarted (false) by what it holds in memory; none to leave
@@ -61,7 +53,7 @@ impl Task {
         self.progress.backpressure(lane, waiting, settings)
     }
 
-    fn requested(&mut self, booking: Arc<Booking>, position: (Lane, i64), turn: &mut Turn<'_>) {
+    fn requested(&mut self, booking: Arc<Booking>, position: Position, turn: &mut Turn<'_>) {
         let version = booking.version;
         if let Some(differs) = self.known_already(&booking, turn) {
             turn.facts.push_back(Fact::DuplicateSkipped { key: booking.key.clone(), version, differs });
@@ -70,7 +62,7 @@ impl Task {
         }
         let state = self.ledger.bookings().get(&booking.key);
         let schedule = Schedule { not_before: turn.now, ..Schedule::default() };
-        let in_hand = InHand { booking, position, schedule, order: position.1 };
+        let in_hand = InHand { booking, position, schedule, order: position.offset };
         if state.as_deref().is_some_and(|state| state.may_be_forgotten(version)) {
             self.supersede_forgotten(in_hand, turn);
             return;
@@ -114,7 +106,7 @@ impl Task {
         }))
     }
 
-    fn came_back(&mut self, mut entry: RetryEntry, position: (Lane, i64), turn: &mut Turn<'_>) {
+    fn came_back(&mut self, mut entry: RetryEntry, position: Position, turn: &mut Turn<'_>) {
         // Copies that a newer parking or an answer made worthless are passed over (rule K4).
         if !self.is_awaited(&entry, turn) && !self.reopens(&entry, turn) {
             let (key, version) = (entry.booking.key.clone(), entry.booking.version);
@@ -132,15 +124,15 @@ impl Task {
             .jobs
             .get(&JobKey::Booking(entry.booking.key.clone()))
             .is_some_and(|job| job.newest().is_some_and(|n| n.booking.version > entry.booking.version));
-        let waiting = Waiting { entry, offset: position.1 };
+        let waiting = Waiting { entry, offset: position.offset };
         if newer_known || waiting.entry.schedule.not_before <= turn.now || self.is_slot_free(&waiting.entry) {
             self.take_back(waiting, turn);
         } else {
             if waiting.is_held() && self.waiting_room.held() < turn.settings.held_room_max {
-                self.progress.set_aside((Lane::Retry, position.1));
+                self.progress.set_aside(position);
             }
             if let Some(copy) = self.waiting_room.enter(waiting) {
-                self.progress.finished((Lane::Retry, copy.offset));
+                self.progress.finished(Lane::Retry.at(copy.offset));
             }
         }
     }
@@ -194,7 +186,7 @@ impl Task {
         if self.is_awaited(&waiting.entry, turn) {
             self.take_back(waiting, turn);
         } else {
-            self.progress.finished((Lane::Retry, waiting.offset));
+            self.progress.finished(Lane::Retry.at(waiting.offset));
         }
     }
 
@@ -203,7 +195,7 @@ impl Task {
         let in_hand = InHand {
             order,
             booking: waiting.entry.booking,
-            position: (Lane::Retry, waiting.offset),
+            position: Lane::Retry.at(waiting.offset),
             schedule: taken_up(waiting.entry.schedule, turn.now),
         };
         let key = in_hand.booking.key.clone();
@@ -241,17 +233,17 @@ impl Task {
 
     /// Dead-letters a record that cannot be used. State tells after a restart that one with an identity was; one
     /// without waits until the committable offset moves past it in the same transaction (rule K7).
-    fn dead_letter(&mut self, unusable: Unusable, (lane, offset): (Lane, i64), turn: &mut Turn<'_>) {
+    fn dead_letter(&mut self, unusable: Unusable, position: Position, turn: &mut Turn<'_>) {
         let Some(identity) = &unusable.identity else {
             if planted!(turn.settings, UnidentifiedDeadLetteredAtOnce) {
-                self.progress.finished((lane, offset));
-                self.write_dead_letter(unusable, (lane, offset), (0, (None, None)), turn.now);
+                self.progress.finished(position);
+                self.write_dead_letter(unusable, position, 0, PlacedIds::default(), turn.now);
                 return;
             }
-            self.progress.keep_unidentified((lane, offset), unusable);
+            self.progress.keep_unidentified(position, unusable);
             return;
         };
-        self.progress.finished((lane, offset));
+        self.progress.finished(position);
         let at_hand = self
             .jobs
             .get(&JobKey::Booking(identity.key.clone()))
@@ -259,7 +251,7 @@ impl Task {
         let state = self.ledger.change_booking(&identity.key);
         // A retry record that cannot be used any more is the parked version itself, not a copy of it.
         let in_review = state.parked(identity.version).is_some_and(|at| at.place == ParkingPlace::Review);
-        let waits_elsewhere = in_review || lane != Lane::Retry && state.waits(identity.version);
+        let waits_elsewhere = in_review || position.lane != Lane::Retry && state.waits(identity.version);
         if at_hand || state.is_answered(identity.version) || waits_elsewhere {
             turn.facts.push_back(Fact::DuplicateSkipped {
                 key: identity.key.clone(),
@@ -273,15 +265,15 @@ impl Task {
         state.answered.insert(identity.version, turn.settings.answered_bytes_max);
         state.last_day = state.last_day.max(turn.now.day());
         state.parked.retain(|parked| parked.version != identity.version);
-        let known = (generation, state.placed_ids());
-        self.write_dead_letter(unusable, (lane, offset), known, turn.now);
+        let placed_ids = state.placed_ids();
+        self.write_dead_letter(unusable, position, generation, placed_ids, turn.now);
     }
 
     /// Sends a record on to the partition it belongs to (rule K8). Read again after a crash it is sent on again: there a
     /// copy is absorbed like any other.
-    fn forward(&mut self, record: Misrouted, (lane, offset): (Lane, i64)) {
-        self.progress.finished((lane, offset));
-        let origin = Origin { lane, partition: self.partition, offset };
+    fn forward(&mut self, record: Misrouted, position: Position) {
+        self.progress.finished(position);
+        let origin = Origin::of(self.partition, position);
         let fact = Fact::RecordForwarded { origin, home: record.home };
         self.outbox.tell(fact);
         self.outbox.write(Outgoing::Forwarded(Box::new(record), origin));
@@ -290,18 +282,19 @@ impl Task {
     /// Dead-letters the records without identity that the committable offset has come to.
     pub fn dead_letter_unidentified(&mut self, now: Timestamp) {
         while let Some((position, unusable)) = self.progress.finish_unidentified() {
-            self.write_dead_letter(unusable, position, (0, (None, None)), now);
+            self.write_dead_letter(unusable, position, 0, PlacedIds::default(), now);
         }
     }
 
     fn write_dead_letter(
         &mut self,
         unusable: Unusable,
-        (lane, offset): (Lane, i64),
-        (generation, placed_ids): (u32, PlacedIds),
+        position: Position,
+        generation: u32,
+        placed_ids: PlacedIds,
         now: Timestamp,
     ) {
-        let origin = Origin { lane, partition: self.partition, offset };
+        let origin = Origin::of(self.partition, position);
         self.outbox.tell(Fact::BookingFailed {
             key: unusable.identity.as_ref().map(|identity| identity.key.clone()),
             origin: Some(origin),

@@ -1,7 +1,7 @@
 //! What one transaction carries: results, state and the offsets they answer, together or not at all (rule T2).
 
 use crate::event::Outgoing;
-use crate::topics::Lane;
+use crate::topics::Position;
 
 /// Everything that finished since the last commit of a task.
 #[derive(Clone, Debug, Default, PartialEq, Hash)]
@@ -9,5 +9,5 @@ pub struct CommitBatch {
     /// The records to write, each to the task's partition.
     pub records: Vec<Outgoing>,
     /// The next offset to be read, of every lane (committable offset, rule K3).
-    pub offsets: Vec<(Lane, i64)>,
+    pub offsets: Vec<Position>,
 }

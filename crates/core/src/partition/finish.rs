@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::appointment::PlacedIds;
 use crate::booking::{Booking, BookingKey, PatientKey, Version};
 use crate::defects::planted;
 use crate::event::failed::DeadContent;
@@ -81,7 +82,7 @@ impl Task {
             known.and_then(|state| state.parked(booking.version)).map_or(0, |one| one.generation);
         self.answer(key, booking, outcome != SyncedOutcome::Superseded, turn);
         let state = self.ledger.change_booking(key);
-        let (patient_id, appointment_id) = state.placed_ids();
+        let PlacedIds { patient_id, appointment_id } = state.placed_ids();
         let linked =
             || self.ledger.patients().get(&booking.patient_key()).and_then(|state| state.link.clone());
         let patient_id = patient_id.or_else(|| linked().map(|link| link.healthflow_patient_id.0));
@@ -142,8 +143,7 @@ impl Task {
         let generation = self.repark(key, &in_hand, ParkingPlace::Failed);
         self.answer(key, booking, true, turn);
         let placed_ids = self.ledger.change_booking(key).placed_ids();
-        let (lane, offset) = in_hand.position;
-        let origin = Some(Origin { lane, partition: self.partition, offset });
+        let origin = Some(Origin::of(self.partition, in_hand.position));
         self.outbox.tell(Fact::BookingFailed {
             key: Some(key.clone()),
             origin,

@@ -14,7 +14,7 @@ use crate::patient::{Candidate, HealthFlowPatientId};
 use crate::settings::Settings;
 use crate::state::Wish;
 use crate::time::Timestamp;
-use crate::topics::Lane;
+use crate::topics::Position;
 
 /// How old a search may be at first, in milliseconds.
 const SEARCH_LIFE_MS: i64 = 60_000;
@@ -46,7 +46,7 @@ pub struct InHand {
     /// The booking as asked for.
     pub booking: Arc<Booking>,
     /// Where its record stands; finished when the version ends or is parked.
-    pub position: (Lane, i64),
+    pub position: Position,
     /// Its retries so far.
     pub schedule: Schedule,
     /// When it came, as its offset in `appointments.requested`; of one that was redriven, when that came.

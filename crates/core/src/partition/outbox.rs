@@ -13,7 +13,7 @@ use crate::partition::commit_batch::CommitBatch;
 use crate::partition::job::JobKey;
 use crate::sync::SyncedOutcome;
 use crate::time::Timestamp;
-use crate::topics::Lane;
+use crate::topics::Position;
 
 /// How old the last commit of an idle task may be before it commits its offsets again, in milliseconds: a day.
 const OFFSETS_AGAIN_MS: i64 = 86_400_000;
@@ -45,7 +45,7 @@ struct Committing {
     /// Its number.
     sequence: u64,
     /// The offsets that it carries.
-    offsets: Vec<(Lane, i64)>,
+    offsets: Vec<Position>,
     /// Facts that are true once it is good.
     facts: Vec<PendingFact>,
     /// How many records it writes.
@@ -65,7 +65,7 @@ enum PendingFact {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Good {
     /// The offsets that are committed now.
-    pub offsets: Vec<(Lane, i64)>,
+    pub offsets: Vec<Position>,
     /// How many records were written.
     pub records: u64,
     /// What is true now.
@@ -149,7 +149,7 @@ impl Outbox {
     pub fn begin(
         &mut self,
         now: Timestamp,
-        offsets: Vec<(Lane, i64)>,
+        offsets: Vec<Position>,
         states: impl IntoIterator<Item = Outgoing>,
     ) -> (u64, CommitBatch) {
         let mut records = std::mem::take(&mut self.records);

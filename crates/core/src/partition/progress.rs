@@ -12,7 +12,7 @@ use crate::settings::Settings;
 use crate::state::{ReadingState, TaskPositions, TopicIds};
 use crate::status::LaneStatus;
 use crate::time::Timestamp;
-use crate::topics::Lane;
+use crate::topics::{Lane, Position};
 use crate::unordered::hash_entries;
 
 /// How old the copy of the offsets in state may become, in milliseconds.
@@ -25,7 +25,7 @@ pub(super) struct Progress {
     lanes: HashMap<Lane, LaneProgress>,
     /// Records that nobody can use and that have no identity, by where they lie: each is dead-lettered when the committable offset has
     /// come to it.
-    unidentified: BTreeMap<(Lane, i64), Unusable>,
+    unidentified: BTreeMap<Position, Unusable>,
     /// Where `appointments.requested` ended at the acquisition: what lies before it, an earlier owner may have read.
     requested_end: i64,
     /// Which topics the offsets are positions in: remembered with them.
@@ -37,7 +37,7 @@ pub(super) struct Progress {
 impl Progress {
     /// Of a task that goes on at `start`.
     pub fn new(start: &Start) -> Self {
-        let lanes = start.next_offsets.iter().map(|(lane, next)| (*lane, LaneProgress::new(*next)));
+        let lanes = start.next_offsets.iter().map(|next| (next.lane, LaneProgress::new(next.offset)));
         Progress {
             lanes: lanes.collect(),
             unidentified: BTreeMap::new(),
@@ -48,42 +48,43 @@ impl Progress {
     }
 
     /// A record arrived; `since` is when its booking was asked for, where that is known.
-    pub fn arrived(&mut self, (lane, offset): (Lane, i64), size_bytes: usize, since: Option<Timestamp>) {
-        if let Some(progress) = self.lanes.get_mut(&lane) {
-            progress.arrived(offset, size_bytes, since);
+    pub fn arrived(&mut self, position: Position, size_bytes: usize, since: Option<Timestamp>) {
+        if let Some(progress) = self.lanes.get_mut(&position.lane) {
+            progress.arrived(position.offset, size_bytes, since);
         }
     }
 
     /// A record is there that cannot be read yet; it will arrive later.
-    pub fn delayed(&mut self, (lane, offset): (Lane, i64), size_bytes: usize, since: Option<Timestamp>) {
-        if let Some(progress) = self.lanes.get_mut(&lane) {
-            progress.delayed(offset, size_bytes, since);
+    pub fn delayed(&mut self, position: Position, size_bytes: usize, since: Option<Timestamp>) {
+        if let Some(progress) = self.lanes.get_mut(&position.lane) {
+            progress.delayed(position.offset, size_bytes, since);
         }
     }
 
     /// The record waits outside the window of its lane: it weighs nothing in it.
-    pub fn set_aside(&mut self, (lane, offset): (Lane, i64)) {
-        if let Some(progress) = self.lanes.get_mut(&lane) {
-            progress.set_aside(offset);
+    pub fn set_aside(&mut self, position: Position) {
+        if let Some(progress) = self.lanes.get_mut(&position.lane) {
+            progress.set_aside(position.offset);
         }
     }
 
     /// What the record called for is in the batch that is being gathered.
-    pub fn finished(&mut self, (lane, offset): (Lane, i64)) {
-        if let Some(progress) = self.lanes.get_mut(&lane) {
-            progress.finished(offset);
+    pub fn finished(&mut self, position: Position) {
+        if let Some(progress) = self.lanes.get_mut(&position.lane) {
+            progress.finished(position.offset);
         }
     }
 
     /// Keeps a record without identity until the committable offset has come to it.
-    pub fn keep_unidentified(&mut self, position: (Lane, i64), unusable: Unusable) {
+    pub fn keep_unidentified(&mut self, position: Position, unusable: Unusable) {
         self.unidentified.insert(position, unusable);
     }
 
     /// Takes out and finishes a record without identity that the committable offset has come to.
-    pub fn finish_unidentified(&mut self) -> Option<((Lane, i64), Unusable)> {
-        let is_next = |(lane, offset): &&(Lane, i64)| {
-            self.lanes.get(lane).is_some_and(|progress| progress.committable_offset() == *offset)
+    pub fn finish_unidentified(&mut self) -> Option<(Position, Unusable)> {
+        let is_next = |position: &&Position| {
+            let progress = self.lanes.get(&position.lane);
+            progress.is_some_and(|progress| progress.committable_offset() == position.offset)
         };
         let position = self.unidentified.keys().find(is_next).copied()?;
         let unusable = self.unidentified.remove(&position)?;
@@ -119,18 +120,18 @@ impl Progress {
     }
 
     /// The first offset of every lane that is not finished: what a commit carries.
-    pub fn committable_offsets(&self) -> Vec<(Lane, i64)> {
+    pub fn committable_offsets(&self) -> Vec<Position> {
         let mut offsets: Vec<_> =
-            self.lanes.iter().map(|(lane, of)| (*lane, of.committable_offset())).collect();
+            self.lanes.iter().map(|(lane, of)| lane.at(of.committable_offset())).collect();
         offsets.sort_unstable();
         offsets
     }
 
     /// These offsets are committed.
-    pub fn committed(&mut self, offsets: &[(Lane, i64)]) {
-        for (lane, offset) in offsets {
-            if let Some(progress) = self.lanes.get_mut(lane) {
-                progress.committed(*offset);
+    pub fn committed(&mut self, offsets: &[Position]) {
+        for position in offsets {
+            if let Some(progress) = self.lanes.get_mut(&position.lane) {
+                progress.committed(position.offset);
             }
         }
     }
@@ -144,7 +145,7 @@ impl Progress {
     pub fn copy(
         &mut self,
         now: Timestamp,
-        offsets: &[(Lane, i64)],
+        offsets: &[Position],
         partition_count: u32,
         reading: ReadingState,
     ) -> TaskPositions {

@@ -13,7 +13,7 @@ use crate::partition::task::Task;
 use crate::settings::Settings;
 use crate::state::{ReadMark, ReadingState};
 use crate::time::Timestamp;
-use crate::topics::Lane;
+use crate::topics::{Lane, Position};
 
 /// In how many steps a range is read that an end left suspect: a commit each. More find what kills in fewer ends; fewer let
 /// those behind it wait for less.
@@ -87,12 +87,13 @@ impl ReadGuard {
         self.is_news = true;
     }
 
-    fn hold(&mut self, lane: Lane, offset: i64) {
-        self.held.entry(lane).or_default().insert(offset);
+    fn hold(&mut self, position: Position) {
+        self.held.entry(position.lane).or_default().insert(position.offset);
     }
 
     /// The record was decoded, or waits for its schema: the process lives.
-    fn passed(&mut self, lane: Lane, offset: i64) {
+    fn passed(&mut self, position: Position) {
+        let Position { lane, offset } = position;
         if let Some(held) = self.held.get_mut(&lane) {
             held.remove(&offset);
         }
@@ -141,14 +142,14 @@ impl ReadGuard {
 
 impl Task {
     /// Takes note of a record that is not decoded before its mark stands; the committable offset does not pass it.
-    pub fn held(&mut self, (lane, offset): (Lane, i64), size_bytes: usize) {
-        self.progress.delayed((lane, offset), size_bytes, None);
-        self.reading.hold(lane, offset);
+    pub fn held(&mut self, position: Position, size_bytes: usize) {
+        self.progress.delayed(position, size_bytes, None);
+        self.reading.hold(position);
     }
 
-    pub(super) fn passed(&mut self, lane: Lane, offset: i64) {
+    pub(super) fn passed(&mut self, position: Position) {
         let counted = self.reading.step.as_ref().map(|step| step.mark.alone);
-        self.reading.passed(lane, offset);
+        self.reading.passed(position);
         if let Some(counted) = counted.filter(|_| self.reading.step.is_none()) {
             self.reading.cleared_by = Some((self.outbox.next_sequence(), counted));
         }

@@ -8,7 +8,7 @@ use crate::booking::{BookingKey, Version};
 use crate::life::{Loss, LostPosition};
 use crate::state::{ParkingPlace, TaskState, TopicIds};
 use crate::time::Timestamp;
-use crate::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE};
+use crate::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, Position};
 
 /// What Kafka says at the acquisition of a task, after the fence.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ pub struct KnownLane {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Start {
     /// The next offset to be read, of every lane.
-    pub next_offsets: Vec<(Lane, i64)>,
+    pub next_offsets: Vec<Position>,
     /// Where `appointments.requested` ended: what lies before it, an earlier owner may have read.
     pub requested_end: i64,
     /// Which topics these are positions in: to be remembered with them.
@@ -50,7 +50,7 @@ pub struct Start {
     /// Whether records of the retry lane may be gone that versions wait in: whoever acquires looks which are.
     pub is_retry_cut: bool,
     /// Up to where each lane is read with care: what the owner before may have read, if it ended uncleanly (rule K6).
-    pub guarded: Vec<(Lane, i64)>,
+    pub guarded: Vec<Position>,
 }
 
 /// What acquiring a task found.
@@ -139,9 +139,9 @@ impl Start {
         for lane in &known.lanes {
             let is_new = known.topic_ids.differs(lane.lane.topic(), remembered);
             let (offset, lost) = position(known, lane, is_new, state)?;
-            start.next_offsets.push((lane.lane, offset));
+            start.next_offsets.push(lane.lane.at(offset));
             if is_suspicious && offset < lane.high {
-                start.guarded.push((lane.lane, lane.high));
+                start.guarded.push(lane.lane.at(lane.high));
             }
             if lane.lane == Lane::Requested {
                 start.requested_end = lane.high;

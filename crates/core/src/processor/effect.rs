@@ -6,7 +6,7 @@ use crate::partition::commit_batch::CommitBatch;
 use crate::partition::reading::HeldRange;
 use crate::state::TopicIds;
 use crate::time::Timestamp;
-use crate::topics::Lane;
+use crate::topics::{Lane, Position};
 
 /// One thing to do; the order in which effects come out is the order in which they are started.
 #[derive(Clone, Debug)]
@@ -29,9 +29,9 @@ pub enum Effect {
         /// The life of the task.
         incarnation: Incarnation,
         /// The next offset of each lane.
-        next_offsets: Vec<(Lane, i64)>,
+        next_offsets: Vec<Position>,
         /// Up to where each lane is held until it is to be decoded (rule K6).
-        guarded: Vec<(Lane, i64)>,
+        guarded: Vec<Position>,
         /// The topics that these are offsets in.
         topic_ids: TopicIds,
     },

@@ -102,15 +102,15 @@ impl Processor {
             Input::TaskLost { partition } => self.lost(partition, now),
             Input::Delayed { partition, incarnation, lane, offset, size_bytes, written_at } => {
                 self.with_task(partition, incarnation, now, |task, _| {
-                    task.delayed((lane, offset), size_bytes, written_at);
+                    task.delayed(lane.at(offset), size_bytes, written_at);
                 });
             }
             Input::Held { partition, incarnation, lane, offset, size_bytes } => {
-                self.with_task(partition, incarnation, now, |task, _| task.held((lane, offset), size_bytes));
+                self.with_task(partition, incarnation, now, |task, _| task.held(lane.at(offset), size_bytes));
             }
             Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival } => {
                 self.with_task(partition, incarnation, now, |task, turn| {
-                    task.arrived((lane, offset), size_bytes, arrival, turn);
+                    task.arrived(lane.at(offset), size_bytes, arrival, turn);
                 });
             }
             Input::Answered { call, reply } => self.answered(call, reply, now),

@@ -10,7 +10,7 @@ use crate::partition::reading::HeldRange;
 use crate::processor::Effect;
 use crate::state::TopicIds;
 use crate::time::Timestamp;
-use crate::topics::Lane;
+use crate::topics::{Lane, Position};
 
 /// The parts of a worker. None of them decides anything.
 pub trait Parts {
@@ -40,7 +40,7 @@ pub trait Parts {
     fn unwatch(&mut self, partition: i32);
 
     /// Reads the task's lanes from here on; what lies below `guarded` is held until it is to be decoded.
-    fn read(&mut self, of: (i32, Incarnation), next_offsets: Vec<(Lane, i64)>, guarded: Vec<(Lane, i64)>);
+    fn read(&mut self, of: (i32, Incarnation), next_offsets: Vec<Position>, guarded: Vec<Position>);
     /// Decodes what was held.
     fn decode(&mut self, partition: i32, release: HeldRange);
     /// Fetches nothing of a lane for now.

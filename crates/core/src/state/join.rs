@@ -136,7 +136,7 @@ mod tests {
     fn the_newer_versions_appointment_counts_and_the_other_one_is_named() {
         for (here, there) in [(placed("b", 2), placed("a", 1)), (placed("a", 1), placed("b", 2))] {
             let (joined, left_over) = here.join(there);
-            assert_eq!(joined.placed_ids().1.as_deref(), Some("b"));
+            assert_eq!(joined.placed_ids().appointment_id.as_deref(), Some("b"));
             assert_eq!(left_over.appointment_id.as_deref(), Some("a"));
             assert!(
                 joined.answered.contains(1) && joined.answered.contains(2) && !joined.answered.contains(3)

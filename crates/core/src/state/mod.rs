@@ -9,16 +9,14 @@ pub mod packed_map;
 pub mod topic_ids;
 pub mod versions;
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
-use crate::appointment::{Placement, Revision, Slot, Span};
+use crate::appointment::{PlacedIds, Placement, Revision, Slot, Span};
 use crate::booking::{BookingId, BookingKey, PatientKey, PracticeId, Version};
 use crate::patient::Link;
 use crate::patient::digests::PersonDigests;
 use crate::time::Timestamp;
-use crate::topics::Lane;
+use crate::topics::Position;
 
 pub use fleet::{FleetRecord, Owner, Refusal};
 pub use join::LeftOver;
@@ -191,7 +189,7 @@ pub struct TaskPositions {
     /// Partitions of every topic.
     pub partition_count: u32,
     /// The next offset to be read, of every lane.
-    pub next_offsets: Vec<(Lane, i64)>,
+    pub next_offsets: Vec<Position>,
     /// The topics of these positions, and those of the state.
     pub topic_ids: TopicIds,
     /// How the owner reads (rule K6).
@@ -310,11 +308,12 @@ impl BookingState {
             .is_some_and(|intent| held_behind.is_some_and(|held| intent.first_version <= held))
     }
 
-    /// The HealthFlow ids to put into a result: patient, appointment.
-    pub fn placed_ids(&self) -> (Option<Arc<str>>, Option<Arc<str>>) {
-        match &self.placement {
-            Some(placement) => (Some(placement.patient_id.clone()), Some(placement.appointment_id.clone())),
-            None => (None, None),
+    /// The HealthFlow ids to put into a result.
+    pub fn placed_ids(&self) -> PlacedIds {
+        let placement = self.placement.as_ref();
+        PlacedIds {
+            patient_id: placement.map(|placement| placement.patient_id.clone()),
+            appointment_id: placement.map(|placement| placement.appointment_id.clone()),
         }
     }
 }

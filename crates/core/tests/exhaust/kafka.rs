@@ -94,7 +94,7 @@ impl Kafka {
                 }
             }
         }
-        self.offsets.extend(batch.offsets.iter().copied());
+        self.offsets.extend(batch.offsets.iter().map(|at| (at.lane, at.offset)));
         broken
     }
 

@@ -244,7 +244,7 @@ impl World {
     fn restore(&mut self, o: u8, log: &mut Log) {
         let now = Timestamp(self.now);
         let kafka = &self.kafka;
-        let next_offsets = Lane::ALL.map(|lane| (lane, kafka.committed(lane))).to_vec();
+        let next_offsets = Lane::ALL.map(|lane| lane.at(kafka.committed(lane))).to_vec();
         let state = kafka.state.clone();
         let owner = self.owners[o as usize].change();
         let Some(Stage::Fenced { at, epoch }) = owner.stage() else { return };

@@ -54,7 +54,7 @@ fn a_version_that_cannot_be_true_names_what_stands_nevertheless() {
     let identity = Identity::from(&a_booking("b", 2));
     desk.arrive_on(Lane::Requested, poison(FailureReason::Impossible, Some(identity)));
     let letter = desk.dead_letters().pop().expect("a dead letter");
-    assert_eq!(letter.placed_ids.1.as_deref(), Some("a-1"));
+    assert_eq!(letter.placed_ids.appointment_id.as_deref(), Some("a-1"));
 }
 
 #[test]

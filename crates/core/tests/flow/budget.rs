@@ -48,7 +48,7 @@ fn commits(tasks: i32, settings: Settings) -> BTreeMap<i32, Vec<Timestamp>> {
                         let acquired = Acquired {
                             fenced_at: now,
                             start: Start {
-                                next_offsets: Lane::ALL.map(|lane| (lane, 0)).to_vec(),
+                                next_offsets: Lane::ALL.map(|lane| lane.at(0)).to_vec(),
                                 ..Start::default()
                             },
                             restored_records: 0,

@@ -99,7 +99,7 @@ impl Desk {
         let acquired = Acquired {
             fenced_at: self.now,
             start: Start {
-                next_offsets: self.next.iter().map(|(lane, offset)| (*lane, *offset)).collect(),
+                next_offsets: self.next.iter().map(|(lane, offset)| lane.at(*offset)).collect(),
                 ..Start::default()
             },
             restored_records: state.len() as u64,
@@ -194,7 +194,7 @@ impl Desk {
             }
         }
         self.committed.extend(batch.records);
-        self.offsets.extend(batch.offsets);
+        self.offsets.extend(batch.offsets.iter().map(|at| (at.lane, at.offset)));
         let ended = CommitEnded::Good { started_at: self.now, aborts: 0 };
         self.processor.handle(Input::CommitEnded { partition: 0, incarnation, sequence, ended }, self.now);
     }

@@ -75,7 +75,11 @@ fn a_lost_version_in_doubt_gets_its_dead_letter_once_the_doubt_is_settled_whoeve
     second.expect_and_answer(Operation::FindAppointment, appointments(&["a-1"]));
     assert_eq!(lost(&second), [("b".to_owned(), 1)]);
     let letters = second.dead_letters();
-    assert_eq!(letters[0].placed_ids.1.as_deref(), Some("a-1"), "it says what stands nevertheless");
+    assert_eq!(
+        letters[0].placed_ids.appointment_id.as_deref(),
+        Some("a-1"),
+        "it says what stands nevertheless"
+    );
     assert!(second.crash(GuardMode::Reference).dead_letters().is_empty());
 }
 

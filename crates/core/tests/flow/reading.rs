@@ -17,7 +17,7 @@ fn after_an_end_under(ended: &[i64]) -> Desk {
     let ended = ended.iter().copied().map(Timestamp).collect();
     let mark = ReadMark { lane: Lane::Retry, from: 0, to: 0, records: 1, alone: true, ended };
     let reading = ReadingState { live_since: Some(Timestamp(1)), marked: Some(mark), suspects: Vec::new() };
-    let next_offsets = Lane::ALL.map(|lane| (lane, 0)).to_vec();
+    let next_offsets = Lane::ALL.map(|lane| lane.at(0)).to_vec();
     let positions = TaskPositions { partition_count: 1, next_offsets, reading, ..TaskPositions::default() };
     let state = TaskState { positions: Some(positions), ..TaskState::default() };
     let mut desk = Desk::acquired(GuardMode::IdempotencyKey, state, Default::default(), START);

@@ -212,7 +212,10 @@ fn a_redriven_change_is_written_to_the_appointment_that_stands() {
     desk.arrive(rescheduled("b", 2));
     desk.expect_and_answer(Operation::UpdateAppointment, Err(Fault::SlotTaken));
     let letter = desk.dead_letters().pop().expect("it failed");
-    assert_eq!((letter.reason, letter.placed_ids.1.as_deref()), (FailureReason::SlotTaken, Some("a-1")));
+    assert_eq!(
+        (letter.reason, letter.placed_ids.appointment_id.as_deref()),
+        (FailureReason::SlotTaken, Some("a-1"))
+    );
     let entry = redrive(&desk);
     publish(&mut desk, entry);
     desk.expect_and_answer(Operation::UpdateAppointment, updated("a-1"));

@@ -67,7 +67,7 @@ impl World {
             self.partitions[partition as usize].doubts_in_records.move_into_records(&mut batch);
         }
         let offsets = &self.partitions[partition as usize].offsets;
-        let moves = batch.offsets.iter().any(|(lane, offset)| offsets.get(lane) != Some(offset));
+        let moves = batch.offsets.iter().any(|at| offsets.get(&at.lane) != Some(&at.offset));
         if self.plan.has(Defect::EmptyRenewal) && batch.records.is_empty() && !moves {
             let started_at = self.workers[worker].clock(self.now);
             let ended = CommitEnded::Good { started_at, aborts: 0 };

@@ -135,8 +135,8 @@ impl Defect {
             }
             Defect::RetryRecordLost => batch.records.retain(|record| !matches!(record, Outgoing::Retry(_))),
             Defect::OffsetTooEarly => {
-                for (_, offset) in batch.offsets.iter_mut().filter(|(lane, _)| *lane == Lane::Requested) {
-                    *offset += 1;
+                for at in batch.offsets.iter_mut().filter(|at| at.lane == Lane::Requested) {
+                    at.offset += 1;
                 }
             }
             _ => {}

@@ -13,7 +13,7 @@ use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::state::{StateRecord, TaskState};
 use healthflow_core::sync::ReviewReason;
 use healthflow_core::time::Timestamp;
-use healthflow_core::topics::Lane;
+use healthflow_core::topics::{Lane, Position};
 
 use crate::broken_shell::DoubtsInRecords;
 use crate::commits::Landing;
@@ -156,10 +156,10 @@ impl Partition {
                 }
             }
         }
-        for (lane, offset) in &batch.offsets {
-            self.offsets.insert(*lane, *offset);
-            if let Some(id) = self.topic_of(epoch, *lane) {
-                self.reached.insert(*lane, (id, *offset));
+        for &Position { lane, offset } in &batch.offsets {
+            self.offsets.insert(lane, offset);
+            if let Some(id) = self.topic_of(epoch, lane) {
+                self.reached.insert(lane, (id, offset));
             }
         }
     }

@@ -35,7 +35,7 @@ fn state_of_before_there_was_a_fleet_on_record_is_read() {
     Schema::parse_str(&schema).expect("a schema");
     let positions = TaskPositions {
         partition_count: 12,
-        next_offsets: vec![(Lane::Requested, 17)],
+        next_offsets: vec![Lane::Requested.at(17)],
         ..TaskPositions::default()
     };
     let record = AppointmentStateRecord::from(&positions);

@@ -1,6 +1,6 @@
 //! Goal: each record decodes to what was encoded, and its bytes are the schema's. Method: the way out, then the way in.
 
-use crate::appointment::{Placement, Slot, Span};
+use crate::appointment::{PlacedIds, Placement, Slot, Span};
 use crate::booking::{BookingKey, BookingStatus, PatientKey};
 use crate::event::avro::{contract, contracts};
 use crate::event::codec::{Codec, restore};
@@ -177,7 +177,7 @@ fn letter(content: DeadContent, identity: Option<Identity>, origin: Option<Origi
         reason: FailureReason::SlotTaken,
         disposition: Disposition::Rejected,
         detail: "the slot is taken".into(),
-        placed_ids: (Some("hf-1".into()), None),
+        placed_ids: PlacedIds { patient_id: Some("hf-1".into()), appointment_id: None },
         attempts: 2,
         generation: 4,
         origin,
@@ -239,7 +239,7 @@ fn positions() -> TaskPositions {
     for topic in topics::IDENTIFIED {
         topic_ids.note(topic, TopicId(format!("id of {topic}").into()));
     }
-    let next_offsets = vec![(Lane::Requested, 17), (Lane::Retry, 3)];
+    let next_offsets = vec![Lane::Requested.at(17), Lane::Retry.at(3)];
     let mark = ReadMark { lane: Lane::Retry, from: 3, to: 70, records: 64, alone: false, ended: vec![] };
     let one = ReadMark {
         lane: Lane::Requested,

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::appointment::{Placement, Slot, Span};
+use crate::appointment::{PlacedIds, Placement, Slot, Span};
 use crate::booking::{Booking, BookingKey, BookingStatus};
 use crate::event::codec::{Codec, Encoded};
 use crate::event::failed::{DeadContent, DeadLetter};
@@ -97,7 +97,10 @@ fn letter(content: DeadContent, identity: Option<Identity>) -> Outgoing {
         reason: FailureReason::Rejected,
         disposition: Disposition::Rejected,
         detail: "d".repeat(1_000).into(),
-        placed_ids: (Some("p".repeat(200).into()), Some("a".repeat(200).into())),
+        placed_ids: PlacedIds {
+            patient_id: Some("p".repeat(200).into()),
+            appointment_id: Some("a".repeat(200).into()),
+        },
         attempts: u32::MAX,
         generation: u32::MAX,
         origin: Some(ORIGIN),

@@ -205,7 +205,7 @@ fn a_patient_that_an_earlier_worker_wrote_is_restored() {
 fn positions_that_an_earlier_worker_wrote_are_restored_without_the_ids_of_their_topics() {
     let mut topic_ids = TopicIds::default();
     topic_ids.note(topics::RETRY, TopicId("6iTlRQgCQjKHGPgzlsnk1w".into()));
-    let next_offsets = vec![(Lane::Retry, 3)];
+    let next_offsets = vec![Lane::Retry.at(3)];
     let mark =
         ReadMark { lane: Lane::Retry, from: 3, to: 3, records: 1, alone: true, ended: vec![Timestamp(7)] };
     let reading =

@@ -42,7 +42,7 @@ fn patient() -> PatientKey {
 fn job(versions: &[Booking]) -> Job {
     let in_hand = |booking: &Booking| {
         let order = i64::try_from(booking.version).expect("small");
-        let (booking, position) = (Arc::new(booking.clone()), (Lane::Requested, order));
+        let (booking, position) = (Arc::new(booking.clone()), Lane::Requested.at(order));
         (booking.version, InHand { booking, position, schedule: Schedule::default(), order })
     };
     let versions: BTreeMap<_, _> = versions.iter().map(in_hand).collect();
@@ -58,7 +58,7 @@ fn decided(job: &Job, is_quiet: bool, restored: impl FnOnce(&mut BookingState, &
     *state.patients.entry_mut(&patient()) = of_patient;
     let ago_ms = if is_quiet { 3_600_000 } else { SETTINGS.search_lag_ms + 1 };
     let fenced_at = NOW.plus_ms(-ago_ms);
-    let start = Start { next_offsets: vec![(Lane::Requested, 9), (Lane::Retry, 9)], ..Start::default() };
+    let start = Start { next_offsets: vec![Lane::Requested.at(9), Lane::Retry.at(9)], ..Start::default() };
     let acquired = Acquired { fenced_at, start, state, restored_records: 0, restored_at: fenced_at };
     let (reads, mut facts) = (Reads::default(), VecDeque::new());
     let mut turn = Turn { now: NOW, settings: &SETTINGS, reads: &reads, facts: &mut facts };

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::booking::BookingKey;
 use crate::event::sample;
+use crate::topics::Lane;
 
 fn booking(number: usize) -> BookingKey {
     BookingKey { practice: "p".into(), booking: number.to_string().as_str().into() }
@@ -57,7 +58,7 @@ fn a_batch_is_records_then_states() {
     let mut outbox = settled();
     outbox.write(record(2));
     outbox.write(record(1));
-    let offsets = vec![(Lane::Requested, 17)];
+    let offsets = vec![Lane::Requested.at(17)];
     let (_, batch) = outbox.begin(Timestamp(9), offsets.clone(), [8, 9].map(record));
     assert_eq!(batch, CommitBatch { records: [2, 1, 8, 9].map(record).into(), offsets });
 }

@@ -9,7 +9,7 @@ const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
 /// Both lanes go on at 10; `appointments.requested` ended at 12.
 fn progress() -> Progress {
-    let next_offsets = Lane::ALL.map(|lane| (lane, 10)).to_vec();
+    let next_offsets = Lane::ALL.map(|lane| lane.at(10)).to_vec();
     Progress::new(&Start { next_offsets, requested_end: 12, ..Start::default() })
 }
 
@@ -23,24 +23,24 @@ fn what_a_commit_moves_is_moved_once_it_is_good() {
     let mut progress = progress();
     assert!(progress.has_moved(), "the first commit carries the start positions");
     let begun = progress.committable_offsets();
-    assert_eq!(begun, [(Lane::Requested, 10), (Lane::Retry, 10)]);
+    assert_eq!(begun, [Lane::Requested.at(10), Lane::Retry.at(10)]);
     progress.committed(&begun);
     assert!(!progress.has_moved());
-    progress.arrived((Lane::Retry, 10), 1, None);
+    progress.arrived(Lane::Retry.at(10), 1, None);
     assert!(!progress.has_moved());
-    progress.finished((Lane::Retry, 10));
+    progress.finished(Lane::Retry.at(10));
     assert!(progress.has_moved());
-    assert_eq!(progress.committable_offsets(), [(Lane::Requested, 10), (Lane::Retry, 11)]);
+    assert_eq!(progress.committable_offsets(), [Lane::Requested.at(10), Lane::Retry.at(11)]);
 }
 
 #[test]
 fn a_task_has_caught_up_once_everything_was_read_that_an_earlier_owner_may_have_read() {
     let mut progress = progress();
     for (offset, is_caught_up) in [(10, false), (11, true)] {
-        progress.arrived((Lane::Requested, offset), 1, None);
+        progress.arrived(Lane::Requested.at(offset), 1, None);
         assert_eq!(progress.is_caught_up(), is_caught_up, "{offset}");
     }
-    progress.delayed((Lane::Requested, 12), 1, None);
+    progress.delayed(Lane::Requested.at(12), 1, None);
     assert!(!progress.is_caught_up(), "its schema is not known yet");
     assert_eq!(progress.next_requested(), 13);
 }
@@ -48,15 +48,15 @@ fn a_task_has_caught_up_once_everything_was_read_that_an_earlier_owner_may_have_
 #[test]
 fn a_task_has_caught_up_until_an_offset_once_every_record_before_it_was_read() {
     let mut progress = progress();
-    progress.arrived((Lane::Requested, 10), 1, None);
+    progress.arrived(Lane::Requested.at(10), 1, None);
     assert_eq!(
         [10, 11, 12, 99].map(|offset| progress.is_caught_up_until(offset)),
         [true, true, false, false]
     );
-    progress.delayed((Lane::Requested, 11), 1, None);
+    progress.delayed(Lane::Requested.at(11), 1, None);
     assert_eq!([11, 12].map(|offset| progress.is_caught_up_until(offset)), [true, false]);
-    progress.arrived((Lane::Requested, 11), 1, None);
-    progress.delayed((Lane::Requested, 12), 1, None);
+    progress.arrived(Lane::Requested.at(11), 1, None);
+    progress.delayed(Lane::Requested.at(12), 1, None);
     assert!(progress.is_caught_up_until(99), "no earlier owner may have read what waits for its schema");
 }
 
@@ -76,13 +76,13 @@ fn a_lane_stops_above_a_limit_and_goes_on_at_half_of_both() {
     let settings = Settings { read_ahead_bytes: 100, waiting_room_max: 10, ..Settings::for_tests() };
     for lane in Lane::ALL {
         let mut progress = progress();
-        progress.arrived((lane, 10), 60, None);
-        progress.arrived((lane, 11), 40, None);
+        progress.arrived(lane.at(10), 60, None);
+        progress.arrived(lane.at(11), 40, None);
         assert_eq!(progress.backpressure(lane, 10, &settings), None, "at the limits");
-        progress.arrived((lane, 12), 1, None);
+        progress.arrived(lane.at(12), 1, None);
         assert_eq!(progress.backpressure(lane, 0, &settings), Some(true));
         assert_eq!(progress.backpressure(lane, 0, &settings), None, "it is told once");
-        progress.finished((lane, 10));
+        progress.finished(lane.at(10));
         assert_eq!(progress.backpressure(lane, 6, &settings), None, "half of one");
         assert_eq!(progress.backpressure(lane, 5, &settings), Some(false));
         assert_eq!(progress.backpressure(lane, 11, &settings), Some(true));
@@ -100,28 +100,28 @@ proptest! {
         let mut progress = progress();
         let mut open = Vec::new();
         for (offset, has_identity) in (10_i64..).zip(&has_identity) {
-            progress.arrived((Lane::Requested, offset), 1, None);
+            progress.arrived(Lane::Requested.at(offset), 1, None);
             if *has_identity {
                 open.push(offset);
             } else {
-                progress.keep_unidentified((Lane::Requested, offset), unidentified());
+                progress.keep_unidentified(Lane::Requested.at(offset), unidentified());
             }
         }
         let end = 10 + has_identity.len() as i64;
         let mut dead_lettered = Vec::new();
         loop {
-            while let Some(((_, offset), _)) = progress.finish_unidentified() {
+            while let Some((Position { offset, .. }, _)) = progress.finish_unidentified() {
                 dead_lettered.push(offset);
             }
             let committable = open.iter().min().copied().unwrap_or(end);
-            prop_assert_eq!(progress.committable_offsets()[0].1, committable);
+            prop_assert_eq!(progress.committable_offsets()[0].offset, committable);
             let passed: Vec<i64> = (10..committable).filter(|at| !has_identity[(at - 10) as usize]).collect();
             prop_assert_eq!(&dead_lettered, &passed);
             if open.is_empty() {
                 break;
             }
             let done = open.remove(order.index(open.len()));
-            progress.finished((Lane::Requested, done));
+            progress.finished(Lane::Requested.at(done));
         }
     }
 }

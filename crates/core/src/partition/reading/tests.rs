@@ -11,7 +11,7 @@ const LANES: [Lane; 2] = Lane::ALL;
 const BURIED_AFTER: u32 = 3;
 
 fn start() -> Start {
-    Start { next_offsets: LANES.map(|lane| (lane, 0)).to_vec(), ..Start::default() }
+    Start { next_offsets: LANES.map(|lane| lane.at(0)).to_vec(), ..Start::default() }
 }
 
 /// What a process left that began at 0 and was lost before it marked anything.
@@ -22,28 +22,28 @@ fn ended() -> ReadingState {
 /// What one life leaves behind: what state says, and what it dead-lettered.
 struct Left {
     state: ReadingState,
-    dead_lettered: Vec<(Lane, i64)>,
+    dead_lettered: Vec<Position>,
 }
 
 /// One life of a process: fetches `records`, marks, reads, and dies of a deadly one.
-fn live(process: i64, found: &ReadingState, records: &[(Lane, i64)], deadly: &[(Lane, i64)]) -> (Left, bool) {
+fn live(process: i64, found: &ReadingState, records: &[Position], deadly: &[Position]) -> (Left, bool) {
     let mut guard = ReadGuard::new(Some(found), &start(), Timestamp(process));
-    records.iter().for_each(|(lane, offset)| guard.hold(*lane, *offset));
+    records.iter().for_each(|position| guard.hold(*position));
     let mut dead_lettered = Vec::new();
     while let Some((mark, left)) = guard.next_mark() {
         if ends_under(&mark) >= BURIED_AFTER {
-            dead_lettered.push((mark.lane, mark.from));
-            guard.passed(mark.lane, mark.from);
+            dead_lettered.push(mark.lane.at(mark.from));
+            guard.passed(mark.lane.at(mark.from));
             continue;
         }
         guard.step = Some(Step { mark: mark.clone(), left: left.clone(), sequence: 0, is_released: true });
         let state = guard.state(true);
         assert_eq!(state.marked, Some(mark.clone()));
         for offset in left {
-            if deadly.contains(&(mark.lane, offset)) {
+            if deadly.contains(&mark.lane.at(offset)) {
                 return (Left { state, dead_lettered }, true);
             }
-            guard.passed(mark.lane, offset);
+            guard.passed(mark.lane.at(offset));
         }
         assert!(guard.step.is_none(), "the step is over with its last record");
     }
@@ -57,14 +57,14 @@ proptest! {
         chosen in proptest::collection::vec(any::<prop::sample::Index>(), 0..3),
     ) {
         let mut next = [0; 2];
-        let records: Vec<(Lane, i64)> = gaps
+        let records: Vec<Position> = gaps
             .iter()
             .map(|(gap, lane)| {
                 next[*lane] += gap;
-                (LANES[*lane], next[*lane])
+                LANES[*lane].at(next[*lane])
             })
             .collect();
-        let mut deadly: Vec<(Lane, i64)> = chosen.iter().map(|index| *index.get(&records)).collect();
+        let mut deadly: Vec<Position> = chosen.iter().map(|index| *index.get(&records)).collect();
         deadly.sort_unstable();
         deadly.dedup();
         let mut state = ended();
@@ -90,8 +90,8 @@ proptest! {
 
 #[test]
 fn only_an_end_while_a_record_was_read_alone_counts() {
-    let records: Vec<(Lane, i64)> = (0..100).map(|offset| (Lane::Requested, offset)).collect();
-    let deadly = [(Lane::Requested, 70)];
+    let records: Vec<Position> = (0..100).map(|offset| Lane::Requested.at(offset)).collect();
+    let deadly = [Lane::Requested.at(70)];
     let mut state = ended();
     let mut seen = Vec::new();
     for process in 1..7 {
@@ -108,19 +108,19 @@ fn only_an_end_while_a_record_was_read_alone_counts() {
     );
     let (life, dies) = live(7, &state, &records, &deadly);
     assert!(!dies);
-    assert_eq!(life.dead_lettered, [(Lane::Requested, 70)]);
+    assert_eq!(life.dead_lettered, [Lane::Requested.at(70)]);
     assert!(life.state.suspects.is_empty() && life.state.marked.is_none());
 }
 
 #[test]
-fn a_process_that_lost_its_task_and_lives_buries_nobody() {
-    let record = (Lane::Requested, 5);
-    let at = ReadMark { lane: record.0, from: 5, to: 5, records: 1, alone: false, ended: Vec::new() };
+fn a_process_that_lost_its_task_and_lives_dead_letters_nothing() {
+    let record = Lane::Requested.at(5);
+    let at = ReadMark { lane: record.lane, from: 5, to: 5, records: 1, alone: false, ended: Vec::new() };
     let mut state = ReadingState { suspects: vec![at], ..ended() };
     // Each reads it alone, and the commit that would say that it lives is lost: twice its own task, then another's in turns.
     for process in [1, 1, 1, 1, 2, 1, 2, 1, 2, 2, 1] {
         let mut guard = ReadGuard::new(Some(&state), &start(), Timestamp(process));
-        guard.hold(record.0, record.1);
+        guard.hold(record);
         let (mark, left) = guard.next_mark().expect("it is there");
         assert!(mark.alone && mark.ended.len() <= 1, "{process}: {mark:?}");
         guard.step = Some(Step { mark, left, sequence: 0, is_released: true });
@@ -129,7 +129,7 @@ fn a_process_that_lost_its_task_and_lives_buries_nobody() {
     // Three that do not come back count.
     for process in 3..6 {
         let mut guard = ReadGuard::new(Some(&state), &start(), Timestamp(process));
-        guard.hold(record.0, record.1);
+        guard.hold(record);
         let (mark, left) = guard.next_mark().expect("it is there");
         guard.step = Some(Step { mark, left, sequence: 0, is_released: true });
         state = guard.state(true);
@@ -137,7 +137,7 @@ fn a_process_that_lost_its_task_and_lives_buries_nobody() {
     assert_eq!(state.suspects_of_next(Timestamp(6))[0].ended, [2, 1, 3, 4, 5].map(Timestamp));
     assert_eq!(state.suspects_of_next(Timestamp(4))[0].ended, [2, 1, 3, 5].map(Timestamp));
     // What it read itself when it lost the task ended nobody.
-    let range = ReadMark { lane: record.0, from: 6, to: 60, records: 55, alone: false, ended: Vec::new() };
+    let range = ReadMark { lane: record.lane, from: 6, to: 60, records: 55, alone: false, ended: Vec::new() };
     let own =
         ReadingState { live_since: Some(Timestamp(6)), marked: Some(range.clone()), suspects: Vec::new() };
     assert_eq!(own.suspects_of_next(Timestamp(6)), []);
@@ -156,7 +156,7 @@ fn after_a_clean_end_and_for_what_is_not_there_any_more_nobody_is_suspected() {
     assert!(lost.is_suspicious() && !clean.is_suspicious());
     assert_eq!(suspects(&clean, &start()), [0_u32; 0]);
     assert_eq!(suspects(&lost, &start()), [3]);
-    let further = Start { next_offsets: vec![(Lane::Requested, 6)], ..start() };
+    let further = Start { next_offsets: vec![Lane::Requested.at(6)], ..start() };
     assert_eq!(suspects(&lost, &further), [0_u32; 0]);
     let topic = LostPosition { lane: Lane::Requested, why: Loss::TopicRecreated, from: None, to: 0 };
     let anew = Start { lost: vec![topic], ..start() };

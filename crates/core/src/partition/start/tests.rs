@@ -18,7 +18,7 @@ fn ids(letters: &str) -> TopicIds {
 }
 
 /// State that remembers these positions, in these topics.
-fn remembers(next_offsets: &[(Lane, i64)], letters: &str) -> TaskState {
+fn remembers(next_offsets: &[Position], letters: &str) -> TaskState {
     let mut state = TaskState::default();
     let (next_offsets, topic_ids) = (next_offsets.to_vec(), ids(letters));
     state.apply(StateRecord::Task(TaskPositions {
@@ -42,14 +42,14 @@ fn known(letters: &str, requested: Option<i64>, retry: Option<i64>) -> Known {
 }
 
 fn offsets(start: &Start) -> [i64; 2] {
-    [start.next_offsets[0].1, start.next_offsets[1].1]
+    [start.next_offsets[0].offset, start.next_offsets[1].offset]
 }
 
 fn loss(lane: Lane, why: Loss, from: Option<i64>, to: i64) -> LostPosition {
     LostPosition { lane, why, from, to }
 }
 
-const BOTH: [(Lane, i64); 2] = [(Lane::Requested, 40), (Lane::Retry, 50)];
+const BOTH: [Position; 2] = [Lane::Requested.at(40), Lane::Retry.at(50)];
 
 #[test]
 fn only_a_first_start_begins_at_an_end_of_the_topic() {

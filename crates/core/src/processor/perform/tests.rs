@@ -51,7 +51,7 @@ impl Parts for Recorder {
         self.note("unwatch", partition);
     }
 
-    fn read(&mut self, of: (i32, Incarnation), next_offsets: Vec<(Lane, i64)>, guarded: Vec<(Lane, i64)>) {
+    fn read(&mut self, of: (i32, Incarnation), next_offsets: Vec<Position>, guarded: Vec<Position>) {
         self.note("read", (of, next_offsets, guarded));
     }
 
@@ -81,7 +81,7 @@ fn table() -> Vec<(Effect, &'static [&'static str])> {
     let (partition, incarnation, lane) = (3, 7, Lane::Retry);
     let release = HeldRange { lane, from: 4, to: 5, dead_lettered_after: None };
     let request = Box::new(Request::ReadAppointment { id: AppointmentId::from("a") });
-    let (next_offsets, guarded) = (vec![(lane, 4)], vec![(lane, 6)]);
+    let (next_offsets, guarded) = (vec![lane.at(4)], vec![lane.at(6)]);
     let topic_ids = TopicIds::default();
     vec![
         (
@@ -90,7 +90,10 @@ fn table() -> Vec<(Effect, &'static [&'static str])> {
         ),
         (
             Effect::Fetch { partition, incarnation, next_offsets, guarded, topic_ids },
-            &["watch (3, 7)", "read ((3, 7), [(Retry, 4)], [(Retry, 6)])"],
+            &[
+                "watch (3, 7)",
+                "read ((3, 7), [Position { lane: Retry, offset: 4 }], [Position { lane: Retry, offset: 6 }])",
+            ],
         ),
         (
             Effect::Call {
