@@ -68,7 +68,7 @@ fn effects() -> Vec<Effect> {
         Effect::Acquire { partition, incarnation: 1, not_before },
         Effect::Acquire { partition, incarnation: 2, not_before },
         Effect::Drop { partition, incarnation: 1 },
-        Effect::Release { partition, incarnation: 1 },
+        Effect::Release { partition },
         call(1),
         call(2),
     ]

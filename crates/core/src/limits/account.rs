@@ -19,7 +19,8 @@ pub struct Account {
     requests_per_second: f64,
     usual_pause_ms: i64,
     bucket: TokenBucket,
-    paused_until: Timestamp,
+    /// The end of the last pause; none before the first.
+    paused_until: Option<Timestamp>,
     /// Practices that got 403 since the last one was served.
     forbidden: Vec<PracticeId>,
     /// How often all calls were paused.
@@ -29,7 +30,7 @@ pub struct Account {
     /// A long wait that one more booking must confirm.
     trial: Option<Trial>,
     /// Until then a long wait counts as a booking's own.
-    own_until: Timestamp,
+    own_until: Option<Timestamp>,
 }
 
 /// HealthFlow asks one booking to wait for longer than usual. The limit may be the account's or an endpoint's, so another
@@ -77,12 +78,12 @@ impl Account {
             requests_per_second,
             usual_pause_ms,
             bucket: TokenBucket::new(0.0, now),
-            paused_until: Timestamp(0),
+            paused_until: None,
             forbidden: Vec::new(),
             pauses: 0,
             served_after: None,
             trial: None,
-            own_until: Timestamp(0),
+            own_until: None,
         }
     }
 
@@ -94,9 +95,11 @@ impl Account {
 
     /// Sends nothing before `now + pause_ms`; a pause is never shortened. Returns its end.
     pub fn pause(&mut self, pause_ms: i64, now: Timestamp) -> Timestamp {
-        self.paused_until = self.paused_until.max(now.plus_ms(pause_ms.clamp(0, PAUSE_MAX_MS)));
+        let asked = now.plus_ms(pause_ms.clamp(0, PAUSE_MAX_MS));
+        let until = self.paused_until.map_or(asked, |known| known.max(asked));
+        self.paused_until = Some(until);
         self.pauses = self.pauses.saturating_add(1);
-        self.paused_until
+        until
     }
 
     /// How often all calls were paused so far.
@@ -111,18 +114,21 @@ impl Account {
     pub fn throttled(
         &mut self,
         call: u64,
-        (practice, asked_in): (&PracticeId, Option<u32>),
-        (asked_ms, unsaid_ms): (Option<i64>, i64),
+        practice: &PracticeId,
+        asked_in: Option<u32>,
+        asked_ms: Option<i64>,
+        unsaid_ms: i64,
         now: Timestamp,
     ) -> Asked {
         if let Some(trial) = self.trial.take_if(|trial| trial.call == Some(call)) {
-            self.own_until = Timestamp(0);
+            self.own_until = None;
             let left_ms = trial.ends_at.since_ms(now);
             return Asked::All(self.pause(asked_ms.unwrap_or(left_ms), now));
         }
         let wait_ms = asked_ms.unwrap_or(unsaid_ms);
         let is_long = wait_ms > self.usual_pause_ms;
-        let known_in = asked_in.or((is_long && now < self.own_until).then_some(self.pauses));
+        let known_in =
+            asked_in.or((is_long && self.own_until.is_some_and(|until| now < until)).then_some(self.pauses));
         if known_in.zip(self.served_after).is_some_and(|(asked, served)| served >= asked) {
             return Asked::One;
         }
@@ -170,13 +176,13 @@ impl Account {
         self.forbidden.clear();
         self.served_after = self.served_after.max(Some(sent_after));
         if let Some(trial) = self.trial.take_if(|trial| trial.call == Some(call)) {
-            self.own_until = trial.ends_at;
+            self.own_until = Some(trial.ends_at);
         }
     }
 
     /// The end of the pause under way, if there is one.
     pub fn paused_until(&self, now: Timestamp) -> Option<Timestamp> {
-        (self.paused_until > now).then_some(self.paused_until)
+        self.paused_until.filter(|until| *until > now)
     }
 
     /// Takes the permit for one call, if there is one.

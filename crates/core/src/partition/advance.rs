@@ -43,7 +43,7 @@ impl Task {
         let next = self.next_of(key, &mut job, turn);
         if let Next::Ask(request, purpose) = &next {
             job.share = Share::of(&job, *purpose);
-            let stage = if self.may_be_sent(key, &job, (request, *purpose), turn) {
+            let stage = if self.may_be_sent(key, &job, request, *purpose, turn) {
                 JobStage::Ready
             } else {
                 JobStage::AwaitsCommit

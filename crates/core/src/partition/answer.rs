@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::appointment::fingerprint::fingerprint;
-use crate::appointment::{Placement, Revision, Span};
+use crate::appointment::{Placement, Span};
 use crate::booking::{BookingKey, BookingStatus, PatientKey, Version};
 use crate::fact::Fact;
 use crate::healthflow::fault::{Missing, NotSent, Unknown};
@@ -91,7 +91,8 @@ impl Task {
         fault: &Fault,
         turn: &mut Turn<'_>,
     ) {
-        self.reject_version(key, job, flight.version, FailureReason::Rejected, &fields_of(fault), turn);
+        let Some(version) = flight.version else { return };
+        self.reject_version(key, job, version, FailureReason::Rejected, &fields_of(fault), turn);
     }
 
     pub(super) fn reject_version(
@@ -208,7 +209,9 @@ impl Task {
         let Some(outcome) = self.intents.apply_fault(key, &fault, settles_at, turn) else { return };
         match outcome {
             FaultOutcome::Exists(id) => {
-                self.adopt(key, (id.into(), None), Self::flight_patient(flight));
+                if let Some(patient_id) = &flight.patient_id {
+                    self.adopt(key, WrittenAppointment { id: id.into(), revision: None }, patient_id);
+                }
                 self.close(&key.into());
             }
             FaultOutcome::Outdated => self.appointment_changed(key, job, flight, turn),
@@ -249,13 +252,13 @@ impl Task {
         let intent = self.ledger.bookings().get_hot(key).and_then(|state| state.intent.clone());
         self.close(&key.into());
         self.ledger.change_booking(key).last_write_at = turn.now;
-        let patient_id = Self::flight_patient(flight);
+        let Some(patient_id) = flight.patient_id.clone() else { return };
         let created = flight.operation == Operation::CreateAppointment;
         let certain =
-            !created || intent.as_ref().is_some_and(|intent| intent.first_version == flight.version);
-        let sent = job.versions.get(&flight.version).map(|in_hand| Arc::clone(&in_hand.booking));
+            !created || intent.as_ref().is_some_and(|intent| Some(intent.first_version) == flight.version);
+        let sent = job.asked_by(flight).map(|in_hand| Arc::clone(&in_hand.booking));
         let Some(booking) = sent.filter(|_| certain) else {
-            self.adopt(key, (written.id, written.revision), patient_id);
+            self.adopt(key, written, &patient_id);
             return may_occupy_too(
                 self.ledger.change_booking(key),
                 intent.map_or_else(Vec::new, |intent| intent.asked),
@@ -288,14 +291,14 @@ impl Task {
     pub(super) fn adopt(
         &mut self,
         key: &BookingKey,
-        (id, revision): (AppointmentId, Option<Revision>),
-        patient_id: Arc<str>,
+        WrittenAppointment { id, revision }: WrittenAppointment,
+        patient_id: &Arc<str>,
     ) {
         let state = self.ledger.change_booking(key);
         let spans = state.intent.as_deref().map_or_else(Vec::new, |intent| intent.asked.clone());
         state.placement = Some(Placement {
             appointment_id: id.0,
-            patient_id,
+            patient_id: Arc::clone(patient_id),
             incarnation: state.incarnation,
             version: 0,
             status: BookingStatus::Scheduled,
@@ -328,20 +331,22 @@ impl Task {
         &mut self,
         key: &BookingKey,
         job: &mut Job,
-        verdict: DoubtVerdict,
+        verdict: Option<DoubtVerdict>,
         why: WaitReason,
         turn: &mut Turn<'_>,
     ) {
         match verdict {
-            DoubtVerdict::Repeat if job.repeats == 0 => {
+            Some(DoubtVerdict::Repeat) if job.repeats == 0 => {
                 job.repeats += 1;
                 self.count_attempt(job, turn.now);
             }
-            DoubtVerdict::Wait(at) if at.since_ms(turn.now) <= turn.settings.memory_wait_ms => {
+            Some(DoubtVerdict::Wait(at)) if at.since_ms(turn.now) <= turn.settings.memory_wait_ms => {
                 self.count_attempt(job, turn.now);
             }
-            DoubtVerdict::Wait(at) => self.try_again_later(key, job, why, at, turn),
-            _ => self.try_again_later(key, job, why, turn.now, turn),
+            Some(DoubtVerdict::Wait(at)) => self.try_again_later(key, job, why, at, turn),
+            Some(DoubtVerdict::Repeat | DoubtVerdict::Settle | DoubtVerdict::UnderWay) | None => {
+                self.try_again_later(key, job, why, turn.now, turn);
+            }
         }
     }
 }

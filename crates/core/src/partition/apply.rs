@@ -114,10 +114,9 @@ impl Task {
                     self.jobs.look_again_all(woken);
                 }
                 IntentFor::Creation(patient) => self.cover_creation(patient, &booking, turn),
-                IntentFor::Write { operation, slot, if_match } => {
+                IntentFor::Write(write) => {
                     self.slots.stop_waiting(key);
                     self.tell_of_first(key, job, &booking, turn);
-                    let write = (*operation, slot.clone(), if_match.clone());
                     self.cover_write(key, write, &booking, turn);
                 }
             }

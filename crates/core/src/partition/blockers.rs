@@ -17,8 +17,6 @@ use crate::time::Timestamp;
 /// What a doubt allows now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DoubtVerdict {
-    /// There is none.
-    None,
     /// It can no longer land unseen: settle it.
     Settle,
     /// The same may be sent again at once: a create under the same key, an update of the same revision (rule W5).
@@ -62,17 +60,17 @@ impl Task {
         in_review || patient_held
     }
 
-    /// What the doubt about `subject` allows; nobody whose version is over repeats its write, so that it becomes quiet.
+    /// What the doubt about `subject` allows; none if there is no doubt. Nobody whose version is over repeats its write, so that it becomes quiet.
     pub(super) fn verdict(
         &self,
         subject: &Subject,
         is_over: bool,
         now: Timestamp,
         settings: &Settings,
-    ) -> DoubtVerdict {
-        let Some(doubt) = self.intents.doubt(subject) else { return DoubtVerdict::None };
+    ) -> Option<DoubtVerdict> {
+        let doubt = self.intents.doubt(subject)?;
         if self.intents.is_in_flight(subject) {
-            return DoubtVerdict::UnderWay;
+            return Some(DoubtVerdict::UnderWay);
         }
         let is_safe = match subject {
             Subject::Booking(key) => {
@@ -84,7 +82,7 @@ impl Task {
                 intent.is_some_and(|intent| is_create_safe(intent.since, now, settings))
             }
         };
-        verdict(&doubt, is_safe && !is_over, now, settings)
+        Some(verdict(&doubt, is_safe && !is_over, now, settings))
     }
 
     /// Whether `request` may look for an unknown person, or create one, now: nobody is created who could be somebody that we

@@ -28,7 +28,7 @@ impl Task {
         reply: Reply,
         turn: &mut Turn<'_>,
     ) {
-        let id = HealthFlowPatientId(Self::flight_patient(flight));
+        let Some(id) = flight.patient_id.clone().map(HealthFlowPatientId) else { return };
         let chart = match reply {
             Ok(Answer::PatientRead(chart)) => chart,
             // An id that cannot even be one is nobody's either.
@@ -49,7 +49,7 @@ impl Task {
     /// never.
     fn nobody_believed_at(&self, job: &Job, id: &HealthFlowPatientId, turn: &Turn<'_>) -> Timestamp {
         let lag_ms = turn.settings.search_lag_ms;
-        let asked = job.versions.get(&job.asked_version);
+        let asked = job.asked_version.and_then(|version| job.versions.get(&version));
         let Some(asked) = asked else { return turn.now.plus_ms(lag_ms) };
         let state = self.ledger.patients().get(&asked.booking.patient_key());
         let link = state.as_ref().and_then(|state| state.link.as_ref());
@@ -95,7 +95,7 @@ impl Task {
         let names_patient = fields.iter().any(|field| {
             field.strip_prefix(PATIENT_FIELD).is_some_and(|rule| rule.is_empty() || rule.starts_with(':'))
         });
-        let asked = job.versions.get(&flight.version).map(|in_hand| &in_hand.booking);
+        let asked = job.asked_by(flight).map(|in_hand| &in_hand.booking);
         let state = asked.and_then(|booking| self.ledger.patients().get(&booking.patient_key()));
         names_patient
             && state.is_some_and(|state| {
@@ -115,7 +115,7 @@ impl Task {
         flight: &Flight,
         turn: &mut Turn<'_>,
     ) {
-        let Some(booking) = job.versions.get(&flight.version).map(|asked| Arc::clone(&asked.booking)) else {
+        let Some(booking) = job.asked_by(flight).map(|asked| Arc::clone(&asked.booking)) else {
             return;
         };
         self.forget_link(&booking);

@@ -18,9 +18,9 @@ impl Task {
             .wants_commit(self.ledger.has_changed() || self.reading.is_news() || self.progress.has_moved())
     }
 
-    /// When the last commit was begun: the next one waits for the interval.
-    pub fn commit_started_at(&self) -> Timestamp {
-        self.outbox.started_at()
+    /// When the next commit may begin if commits of a task begin `interval_ms` apart; none if it may begin at once.
+    pub fn next_commit_at(&self, interval_ms: i64) -> Option<Timestamp> {
+        self.outbox.started_at().map(|at| at.plus_ms(interval_ms))
     }
 
     /// Gathers the batch and its sequence number; what is gathered from now on goes into the next one.
@@ -44,12 +44,7 @@ impl Task {
 
     /// The commit `sequence` is known good: its facts are true now, its intents may be sent under, the lease runs from
     /// its start.
-    pub fn commit_is_good(
-        &mut self,
-        sequence: u64,
-        (started_at, aborts): (Timestamp, u32),
-        turn: &mut Turn<'_>,
-    ) {
+    pub fn commit_is_good(&mut self, sequence: u64, started_at: Timestamp, aborts: u32, turn: &mut Turn<'_>) {
         let Some(good) = self.outbox.take_good(sequence, turn.now) else { return };
         self.intents.renew_lease(started_at);
         self.progress.committed(&good.offsets);

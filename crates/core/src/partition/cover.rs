@@ -1,10 +1,11 @@
 //! Opening intents and closing them, in state and in memory together (rules W1, K1): what may be sent is in both, and
 //! what is closed in neither. What memory alone knows of them is in `intents.rs`.
 
-use crate::appointment::{Revision, Slot, Span};
+use crate::appointment::Span;
 use crate::booking::{Booking, BookingKey, PatientKey};
 use crate::defects::planted;
 use crate::healthflow::Request;
+use crate::partition::decide::CoveredWrite;
 use crate::partition::job::{Job, JobKey, Purpose};
 use crate::partition::slot_waits::may_occupy_too;
 use crate::partition::subject::Subject;
@@ -12,7 +13,7 @@ use crate::partition::task::{Task, Turn};
 use crate::patient::digests::PersonDigests;
 use crate::patient::{Person, description};
 use crate::settings::Settings;
-use crate::state::{PatientIntent, WriteIntent, WriteOperation};
+use crate::state::{PatientIntent, WriteIntent};
 
 /// How many places one intent remembers: a create that is repeated for newer and newer versions asks for one each.
 const ASKED_MAX: usize = 8;
@@ -49,10 +50,11 @@ impl Task {
     pub(super) fn cover_write(
         &mut self,
         key: &BookingKey,
-        (operation, slot, if_match): (WriteOperation, Option<Slot>, Option<Revision>),
+        write: &CoveredWrite,
         booking: &Booking,
         turn: &Turn<'_>,
     ) {
+        let CoveredWrite { operation, slot, if_match } = write.clone();
         let sequence = self.outbox.next_sequence();
         let version = booking.version;
         let unsent = !self.intents.may_have_effect(key);
@@ -118,7 +120,8 @@ impl Task {
         &self,
         key: &JobKey,
         job: &Job,
-        (request, purpose): (&Request, Purpose),
+        request: &Request,
+        purpose: Purpose,
         turn: &Turn<'_>,
     ) -> bool {
         let Some(subject) = subject(key, job, request, purpose) else { return true };

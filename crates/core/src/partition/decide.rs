@@ -88,14 +88,18 @@ pub(super) enum IntentFor {
     /// The creation of a patient is repeated under the intent that is open.
     RepeatedCreation(PatientKey),
     /// A write of the appointment.
-    Write {
-        /// Create or update.
-        operation: WriteOperation,
-        /// Where it will be looked for, if HealthFlow keeps no references.
-        slot: Option<Slot>,
-        /// The revision that it names.
-        if_match: Option<Revision>,
-    },
+    Write(CoveredWrite),
+}
+
+/// The write of an appointment that an intent covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct CoveredWrite {
+    /// Create or update.
+    pub operation: WriteOperation,
+    /// Where it will be looked for, if HealthFlow keeps no references.
+    pub slot: Option<Slot>,
+    /// The revision that it names.
+    pub if_match: Option<Revision>,
 }
 
 /// What wakes a job that waits for no moment of its own.
@@ -193,16 +197,16 @@ impl Task {
         }
         let doubt = self.verdict(&key.into(), is_over(job, turn), turn.now, turn.settings);
         match doubt {
-            DoubtVerdict::Wait(at) if !planted!(turn.settings, OtherWriteInDoubt) => {
+            Some(DoubtVerdict::Wait(at)) if !planted!(turn.settings, OtherWriteInDoubt) => {
                 return Move::Wait(at, WaitReason::InDoubt);
             }
-            DoubtVerdict::Settle => return self.settling_move(key, job, turn),
+            Some(DoubtVerdict::Settle) => return self.settling_move(key, job, turn),
             // Who asks is not decided about meanwhile; nothing more would be asked under the intent.
-            DoubtVerdict::UnderWay => {
+            Some(DoubtVerdict::UnderWay) => {
                 let settles_at = self.intents.doubt(key).map_or(turn.now, |doubt| doubt.settles_at);
                 return Move::Wait(settles_at.max(turn.now.plus_ms(1)), WaitReason::InDoubt);
             }
-            DoubtVerdict::Wait(_) | DoubtVerdict::Repeat | DoubtVerdict::None => {}
+            Some(DoubtVerdict::Wait(_) | DoubtVerdict::Repeat) | None => {}
         }
         let patient = booking.patient_key();
         if job.patient.as_ref() != Some(&patient) {
@@ -238,8 +242,7 @@ impl Task {
         if state.as_ref().is_some_and(|state| state.link.is_some()) {
             return None;
         }
-        match self.verdict(&patient.into(), is_over(job, turn), turn.now, turn.settings) {
-            DoubtVerdict::None => None,
+        match self.verdict(&patient.into(), is_over(job, turn), turn.now, turn.settings)? {
             // Whom the creation was decided for: only that one is created again (rule W6), this one is compared with it.
             DoubtVerdict::Repeat if self.creates_somebody_else(booking) => {
                 let at = self.intents.doubt(patient).map_or(turn.now, |doubt| doubt.settles_at);
@@ -264,25 +267,25 @@ impl Task {
         key: &BookingKey,
         job: &Job,
         booking: &Booking,
-        doubt: DoubtVerdict,
+        doubt: Option<DoubtVerdict>,
         turn: &Turn<'_>,
     ) -> Move {
         let request = match self.step(booking, job, turn.settings) {
             Step::Remember(link) => return Move::Remember(link),
             Step::Forget => return Move::ForgetLink,
             // What stands is what the doubt is about: it is written, where that is safe.
-            Step::Finish(_) if doubt == DoubtVerdict::Repeat && self.is_content_known(key) => {
+            Step::Finish(_) if doubt == Some(DoubtVerdict::Repeat) && self.is_content_known(key) => {
                 return Move::ForgetContent;
             }
             // While a write is in doubt the newest version gets no final result (rule W4).
-            Step::Finish(_) if doubt != DoubtVerdict::None && !planted!(turn.settings, FinishedInDoubt) => {
+            Step::Finish(_) if doubt.is_some() && !planted!(turn.settings, FinishedInDoubt) => {
                 let at = self.intents.doubt(key).map_or(turn.now, |doubt| doubt.settles_at);
                 return Move::Wait(at, WaitReason::InDoubt);
             }
             Step::Finish(outcome) => return Move::Finish(outcome),
             Step::Ask(request) => request,
         };
-        if let Some(wait) = self.slot_wait(key, job, (booking, &request), turn) {
+        if let Some(wait) = self.slot_wait(key, job, booking, &request, turn) {
             return Move::AwaitSlot(wait);
         }
         match self.opening(booking, job, &request, turn) {
@@ -294,16 +297,16 @@ impl Task {
         }
         let intent = match &request {
             Request::CreatePatient { .. } => Some(IntentFor::Creation(booking.patient_key())),
-            Request::CreateAppointment { content, .. } => Some(IntentFor::Write {
+            Request::CreateAppointment { content, .. } => Some(IntentFor::Write(CoveredWrite {
                 operation: WriteOperation::Create,
                 slot: (!turn.settings.guard.has_references()).then(|| content.slot()),
                 if_match: None,
-            }),
-            Request::UpdateAppointment { if_match, .. } => Some(IntentFor::Write {
+            })),
+            Request::UpdateAppointment { if_match, .. } => Some(IntentFor::Write(CoveredWrite {
                 operation: WriteOperation::Update,
                 slot: None,
                 if_match: if_match.clone(),
-            }),
+            })),
             _ => None,
         };
         Move::ask(request, Purpose::Flow, intent)

@@ -1,8 +1,6 @@
 //! Sending, and resting: a ready job is asked once more what it wants, its lease is checked, and out it goes (rules W1,
 //! W2); a job with nothing to send waits, is parked, or ends.
 
-use std::sync::Arc;
-
 use crate::booking::{BookingKey, PatientKey, PracticeId};
 use crate::defects::planted;
 use crate::fact::Fact;
@@ -52,14 +50,15 @@ impl Task {
                 self.note_job(&key, turn);
                 continue;
             };
-            if !self.may_be_sent(&key, &job, (&request, purpose), turn) {
+            if !self.may_be_sent(&key, &job, &request, purpose, turn) {
                 self.set_stage(&key, &mut job, JobStage::AwaitsCommit, turn.now);
                 self.jobs.put_back(&key, job);
                 continue;
             }
             let lease_until = self.intents.lease_until(turn.settings);
             let is_write = request.operation().is_write() && !planted!(turn.settings, LeaseNotChecked);
-            if is_write && turn.now.plus_ms(turn.settings.lease_margin_ms) >= lease_until {
+            let ends_soon = |until: Timestamp| turn.now.plus_ms(turn.settings.lease_margin_ms) >= until;
+            if is_write && lease_until.is_none_or(ends_soon) {
                 // Renewed by committing the offset again; an empty transaction would ask nobody (rule W2).
                 self.outbox.renew();
                 self.jobs.put_back_ready(share, &key, job);
@@ -68,7 +67,7 @@ impl Task {
             self.launch(&key, &mut job, &request, purpose, turn);
             self.jobs.put_back(&key, job);
             self.note_job(&key, turn);
-            return Some(ReadyCall { job: key, request, lease_until: is_write.then_some(lease_until) });
+            return Some(ReadyCall { job: key, request, lease_until: lease_until.filter(|_| is_write) });
         }
         None
     }
@@ -88,7 +87,7 @@ impl Task {
             Request::ReadPatient { id, .. } => Some(id.0.clone()),
             _ => None,
         };
-        let version = job.at_work().map_or(0, |at_work| at_work.booking.version);
+        let version = job.at_work().map(|at_work| at_work.booking.version);
         job.asked_version = version;
         let if_match = match request {
             Request::UpdateAppointment { if_match, .. } => if_match.clone(),
@@ -218,10 +217,5 @@ impl Task {
             || planted!(turn.settings, PatientNotLocked);
         job.patient = is_free.then(|| patient.clone());
         is_free
-    }
-
-    /// The id of the patient that a call in flight names.
-    pub(super) fn flight_patient(flight: &Flight) -> Arc<str> {
-        flight.patient_id.clone().unwrap_or_else(|| Arc::from(""))
     }
 }

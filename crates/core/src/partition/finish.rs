@@ -34,7 +34,7 @@ impl Task {
             Outcome::Synced(outcome) => self.synced(key, in_hand, outcome, turn),
             Outcome::Review { reason, evidence } => self.hold(key, in_hand, reason, evidence, turn),
             Outcome::Failed { reason, disposition, detail } => {
-                self.fail(key, in_hand, (reason, disposition, detail), turn);
+                self.fail(key, in_hand, reason, disposition, detail, turn);
             }
         }
     }
@@ -136,7 +136,9 @@ impl Task {
         &mut self,
         key: &BookingKey,
         in_hand: InHand,
-        (reason, disposition, detail): (FailureReason, Disposition, Arc<str>),
+        reason: FailureReason,
+        disposition: Disposition,
+        detail: Arc<str>,
         turn: &Turn<'_>,
     ) {
         let booking = &in_hand.booking;
@@ -263,7 +265,7 @@ impl Task {
     ) {
         self.count_attempt(job, turn.now);
         // A newer version that arrived meanwhile has not failed: it goes on at once.
-        let Some(at_work) = job.at_work().filter(|one| one.booking.version == job.asked_version) else {
+        let Some(at_work) = job.at_work().filter(|one| Some(one.booking.version) == job.asked_version) else {
             return;
         };
         let booking = Arc::clone(&at_work.booking);
@@ -296,7 +298,8 @@ impl Task {
 
     /// Counts a failed attempt for the version that the last call was made for.
     pub(super) fn count_attempt(&mut self, job: &mut Job, now: Timestamp) {
-        if let Some(asked) = job.versions.get_mut(&job.asked_version) {
+        let asked = job.asked_version.and_then(|version| job.versions.get_mut(&version));
+        if let Some(asked) = asked {
             asked.schedule.attempts += 1;
             asked.schedule.first_failed_at.get_or_insert(now);
             asked.schedule.last_failed_at = Some(now);

@@ -42,7 +42,8 @@ impl Task {
         // A cancellation names the patient that the appointment stands for: there is nobody else to name.
         if booking.status == BookingStatus::Cancelled {
             let fields = ["patient_id: not_found".to_owned()];
-            return self.reject_version(key, job, flight.version, FailureReason::Rejected, &fields, turn);
+            let Some(version) = flight.version else { return };
+            return self.reject_version(key, job, version, FailureReason::Rejected, &fields, turn);
         }
         let patient = booking.patient_key();
         let Some((link, sent_at)) = self
@@ -75,10 +76,13 @@ impl Task {
     pub(super) fn believed_at(&self, sent_at: Timestamp, written_by_us: bool, turn: &Turn<'_>) -> Timestamp {
         // What was sent in the future was sent by an earlier owner, whose clock was wrong.
         let is_of_another_clock = sent_at > turn.now && !planted!(turn.settings, FutureBelieved);
-        let own = if is_of_another_clock { Timestamp(0) } else { sent_at.plus_ms(turn.settings.settle_ms()) };
-        let counts_from_fence = written_by_us || is_of_another_clock;
-        let inherited =
-            if counts_from_fence { self.intents.inherited_settles_at(turn.settings) } else { Timestamp(0) };
-        if planted!(turn.settings, GoneBelievedAtOnce) { turn.now } else { own.max(inherited) }
+        let (own, inherited) =
+            (sent_at.plus_ms(turn.settings.settle_ms()), self.intents.inherited_settles_at(turn.settings));
+        match (is_of_another_clock, written_by_us) {
+            _ if planted!(turn.settings, GoneBelievedAtOnce) => turn.now,
+            (true, _) => inherited,
+            (false, true) => own.max(inherited),
+            (false, false) => own,
+        }
     }
 }

@@ -21,9 +21,6 @@ pub(super) use fault_outcome::{FaultOutcome, fields_of};
 pub(super) use open_write::Doubt;
 use open_write::OpenWrite;
 
-/// Before the first good commit there is no lease: long ago.
-const NO_LEASE: Timestamp = Timestamp(0);
-
 /// So many look-ups that failed make the longest pause, whatever follows.
 const LOOK_UPS_MAX: u32 = 30;
 
@@ -34,8 +31,8 @@ pub(super) struct Intents {
     open: HashMap<Subject, OpenWrite>,
     /// F: when the old owner was fenced.
     fenced_at: Timestamp,
-    /// When the last good commit was begun: the lease runs from there (rule W2).
-    lease_from: Timestamp,
+    /// When the last good commit was begun: the lease runs from there (rule W2). None before the first: there is no lease.
+    lease_from: Option<Timestamp>,
 }
 
 impl Intents {
@@ -43,7 +40,7 @@ impl Intents {
     /// was fenced while it restored may have read what its successor intends, would take it for a doubt and repeat it,
     /// and the successor may yet withdraw it (W2).
     pub fn new(fenced_at: Timestamp, settings: &Settings) -> Self {
-        let lease_from = if planted!(settings, LeaseFromTheFence) { fenced_at } else { NO_LEASE };
+        let lease_from = planted!(settings, LeaseFromTheFence).then_some(fenced_at);
         Intents { open: HashMap::new(), fenced_at, lease_from }
     }
 
@@ -60,12 +57,12 @@ impl Intents {
 
     /// A commit that was begun at `started_at` is known good: nobody else was the owner then.
     pub fn renew_lease(&mut self, started_at: Timestamp) {
-        self.lease_from = self.lease_from.max(started_at);
+        self.lease_from = self.lease_from.max(Some(started_at));
     }
 
-    /// Until when this owner may write.
-    pub fn lease_until(&self, settings: &Settings) -> Timestamp {
-        self.lease_from.plus_ms(settings.lease_ms)
+    /// Until when this owner may write; none if it may not yet.
+    pub fn lease_until(&self, settings: &Settings) -> Option<Timestamp> {
+        self.lease_from.map(|from| from.plus_ms(settings.lease_ms))
     }
 
     /// An intent was found open in state, and may have been sent under: its outcome is in doubt until then, and longer.

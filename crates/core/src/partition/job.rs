@@ -74,8 +74,8 @@ pub struct Flight {
     pub operation: Operation,
     /// Why.
     pub purpose: Purpose,
-    /// For which version; 0 where none is at hand.
-    pub version: Version,
+    /// For which version; none where none is at hand.
+    pub version: Option<Version>,
     /// The HealthFlow patient it names, for a write of an appointment or the read of a chart.
     pub patient_id: Option<Arc<str>>,
     /// The revision it names, for an update.
@@ -181,8 +181,8 @@ pub struct Job {
     pub share: Share,
     /// The patient whose lock it holds.
     pub patient: Option<PatientKey>,
-    /// The version that the last call was made for.
-    pub asked_version: Version,
+    /// The version that the last call was made for; none before the first call, or where none was at hand.
+    pub asked_version: Option<Version>,
     /// The search for the patient.
     pub search: Option<Search>,
     /// Pages of the search pass under way.
@@ -224,6 +224,11 @@ impl Job {
     /// The version that is written next: the newest, but for one that must be written first.
     pub fn at_work(&self) -> Option<&InHand> {
         self.first.and_then(|version| self.versions.get(&version)).or_else(|| self.newest())
+    }
+
+    /// The version that a call was made for, if it is still at hand.
+    pub fn asked_by(&self, flight: &Flight) -> Option<&InHand> {
+        self.versions.get(&flight.version?)
     }
 
     /// Starts the search for the patient all over again.

@@ -74,7 +74,7 @@ impl Jobs {
         self.places[share] += usize::from(stage.takes_place());
         match &stage {
             // What was begun is finished first, so that whoever came first is done first.
-            JobStage::Ready if job.asked_version > 0 => self.ready[share].push_front(key.clone()),
+            JobStage::Ready if job.asked_version.is_some() => self.ready[share].push_front(key.clone()),
             JobStage::Ready => self.ready[share].push_back(key.clone()),
             JobStage::AwaitsTime(at) => self.wake_at(*at, key.clone()),
             JobStage::AwaitsCommit

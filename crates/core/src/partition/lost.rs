@@ -47,7 +47,7 @@ impl Task {
             let versions =
                 self.ledger.bookings().get_hot(&key).map_or_else(Vec::new, |state| state.lost.clone());
             for version in versions {
-                self.dead_letter_lost_version((&key, version), now, settings.answered_bytes_max);
+                self.dead_letter_lost_version(&key, version, now, settings.answered_bytes_max);
             }
         }
     }
@@ -58,7 +58,8 @@ impl Task {
 
     fn dead_letter_lost_version(
         &mut self,
-        (key, version): (&BookingKey, Version),
+        key: &BookingKey,
+        version: Version,
         now: Timestamp,
         bytes_max: usize,
     ) {

@@ -33,8 +33,8 @@ pub(super) struct Outbox {
     committing: Option<Committing>,
     /// The number of the last commit that is known good; 0 before the first.
     committed_sequence: u64,
-    /// When the last commit was begun; long ago before the first.
-    started_at: Timestamp,
+    /// When the last commit was begun; none before the first.
+    started_at: Option<Timestamp>,
     /// Jobs that go on once the commit with this number is good, in the order in which they began to wait.
     awaits_commit: VecDeque<(u64, JobKey)>,
 }
@@ -84,7 +84,7 @@ impl Outbox {
             sequence: 1,
             committing: None,
             committed_sequence: 0,
-            started_at: Timestamp(0),
+            started_at: None,
             awaits_commit: VecDeque::new(),
         }
     }
@@ -112,7 +112,7 @@ impl Outbox {
     /// The same, if the last commit is a day old: brokers expire the offsets of topics that an active group does not
     /// subscribe to (rule T2).
     pub fn renew_if_old(&mut self, now: Timestamp) {
-        self.renewal_wanted |= now.since_ms(self.started_at) >= OFFSETS_AGAIN_MS;
+        self.renewal_wanted |= self.started_at.is_none_or(|at| now.since_ms(at) >= OFFSETS_AGAIN_MS);
     }
 
     /// The number of the commit that will carry what comes about now.
@@ -135,8 +135,8 @@ impl Outbox {
         self.committing.is_none() && (self.renewal_wanted || !self.records.is_empty() || is_news_elsewhere)
     }
 
-    /// When the last commit was begun.
-    pub fn started_at(&self) -> Timestamp {
+    /// When the last commit was begun; none before the first.
+    pub fn started_at(&self) -> Option<Timestamp> {
         self.started_at
     }
 
@@ -156,7 +156,7 @@ impl Outbox {
         records.extend(states);
         let sequence = self.sequence;
         self.sequence += 1;
-        self.started_at = now;
+        self.started_at = Some(now);
         self.renewal_wanted = false;
         self.committing = Some(Committing {
             sequence,

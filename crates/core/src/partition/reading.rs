@@ -56,6 +56,15 @@ pub struct HeldRange {
     pub dead_lettered_after: Option<u32>,
 }
 
+/// What else is under way in this process while a task reads with care: an end of the process could be due to that.
+#[derive(Clone, Copy, Debug)]
+pub struct Others {
+    /// Whether another task has a mark, or a call is under way.
+    pub work: bool,
+    /// Whether another task reads a record alone.
+    pub one_reads_alone: bool,
+}
+
 impl ReadGuard {
     /// For an owner that found `found` and goes on at `start`, in a process that began at `process`. Suspects of another
     /// topic of the same name, or below the start, are nobody.
@@ -163,10 +172,8 @@ impl Task {
         self.reading.open_mark() == Some(true) || self.reading.step.is_none() && !self.is_draining() && next()
     }
 
-    /// Goes on reading with care. `others` says whether anything else is under way in this process, another mark or a call,
-    /// and whether one reads alone: then an end could be another's.
-    pub fn read_on(&mut self, others: (bool, bool), settings: &Settings) -> Option<HeldRange> {
-        let (others_work, others_are_alone) = others;
+    /// Goes on reading with care, next to `others`.
+    pub fn read_on(&mut self, others: Others, settings: &Settings) -> Option<HeldRange> {
         if self.reading.cleared_by.is_some_and(|(sequence, _)| self.outbox.is_good(sequence)) {
             self.reading.cleared_by = None;
         }
@@ -189,7 +196,7 @@ impl Task {
             let (ends, ReadMark { lane, from, to, .. }) = (ends_under(&mark), mark);
             return Some(HeldRange { lane, from, to, dead_lettered_after: Some(ends) });
         }
-        if others_are_alone || others_work && mark.alone {
+        if others.one_reads_alone || others.work && mark.alone {
             return None;
         }
         self.reading.step =

@@ -35,7 +35,9 @@ impl Task {
             }
             Err(Fault::Throttled { .. } | Fault::Unauthorised) => {}
             Err(Fault::Refused { fields, .. }) => {
-                self.reject_version(key, job, flight.version, FailureReason::Rejected, &fields, turn);
+                if let Some(version) = flight.version {
+                    self.reject_version(key, job, version, FailureReason::Rejected, &fields, turn);
+                }
             }
             Ok(_) => self.read_failed(key, job, WaitReason::Unreadable, turn),
             Err(fault) => self.read_failed(key, job, WaitReason::from(&fault), turn),
@@ -48,7 +50,8 @@ impl Task {
             return self.read_failed(key, job, WaitReason::Unreadable, turn);
         }
         let has_references = turn.settings.guard.has_references();
-        let patient = job.versions.get(&flight.version).map(|in_hand| &in_hand.booking.patient);
+        let patient =
+            flight.version.and_then(|version| job.versions.get(&version)).map(|asked| &asked.booking.patient);
         let (Some(patient), Some(search)) = (patient, &mut job.search) else { return };
         let Some(pass) = search.next_pass(patient, has_references) else { return };
         turn.facts.push_back(Fact::SearchTooWide { key: key.clone(), pass: pass.name() });

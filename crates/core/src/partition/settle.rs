@@ -6,7 +6,7 @@ use crate::booking::{BookingKey, PatientKey};
 use crate::defects::planted;
 use crate::fact::Fact;
 use crate::healthflow::pages::{PAGES_MAX, Pages};
-use crate::healthflow::{Answer, AppointmentFound, Operation, Reply, Request, Sought};
+use crate::healthflow::{Answer, AppointmentFound, Operation, Reply, Request, Sought, WrittenAppointment};
 use crate::partition::decide::Move;
 use crate::partition::job::{Job, Purpose};
 use crate::partition::subject::Subject;
@@ -140,7 +140,7 @@ impl Task {
         let key_refused = self.intents.doubt(key).is_some_and(|doubt| doubt.key_refused);
         let is_ours = match self.identify_own(key, found, turn) {
             Identified::Ours(AppointmentFound { id, patient, revision }) => {
-                self.adopt(key, (id, revision), patient.0);
+                self.adopt(key, WrittenAppointment { id, revision }, &patient.0);
                 true
             }
             Identified::Nothing => {

@@ -195,7 +195,8 @@ impl Task {
         &self,
         key: &BookingKey,
         job: &Job,
-        (booking, request): (&Booking, &Request),
+        booking: &Booking,
+        request: &Request,
         turn: &Turn<'_>,
     ) -> Option<SlotWait> {
         if !matches!(request, Request::CreateAppointment { .. } | Request::UpdateAppointment { .. }) {
@@ -213,7 +214,7 @@ impl Task {
         }
         let in_hand = job.versions.get(&booking.version)?;
         let was_refused = job.slot_refused == Some(booking.version);
-        let blockers = self.slots.blockers(key, (in_hand.order, &wanted), was_refused);
+        let blockers = self.slots.blockers(key, in_hand.order, &wanted, was_refused);
         let is_unclear = self.may_be_first(key, job) || was_refused && self.is_anything_unread();
         if (blockers.is_empty() && !is_unclear) || planted!(turn.settings, SlotNotAwaited) {
             return None;
@@ -280,7 +281,7 @@ impl Task {
         let (Some(_), Some(wanted)) = (entry.schedule.slot_since, Span::wanted(&entry.booking)) else {
             return false;
         };
-        let blockers = self.slots.blockers(&entry.booking.key, (self.order_of(entry), &wanted), true);
+        let blockers = self.slots.blockers(&entry.booking.key, self.order_of(entry), &wanted, true);
         let is_free = blockers.is_empty() && !self.is_anything_unread();
         if !is_free {
             self.slots.wait(&entry.booking.key, blockers);
@@ -297,14 +298,15 @@ impl Task {
         flight: &Flight,
         turn: &mut Turn<'_>,
     ) {
+        let Some(asked) = flight.version else { return };
         // Also one that is parked: then this one came back alone, and its slot is somebody else's by now.
         let newest =
             self.footprint(key, Some(job)).wishes.last_key_value().map_or(0, |(version, _)| *version);
-        let is_newest = newest <= flight.version;
-        let Some(in_hand) = job.versions.get_mut(&flight.version) else { return };
+        let is_newest = newest <= asked;
+        let Some(in_hand) = job.versions.get_mut(&asked) else { return };
         let (order, wanted) = (in_hand.order, Span::wanted(&in_hand.booking));
         let blockers =
-            wanted.map_or_else(Default::default, |wanted| self.slots.blockers(key, (order, &wanted), true));
+            wanted.map_or_else(Default::default, |wanted| self.slots.blockers(key, order, &wanted, true));
         let since = in_hand.schedule.slot_since;
         let is_over = since.is_some_and(|since| turn.now >= since.plus_ms(turn.settings.slot_wait_max_ms));
         // Somebody who stood nobody knew where may have gone while we asked.
@@ -313,21 +315,21 @@ impl Task {
         let may_wait = (may_free && !is_over) || asks_once_more;
         if may_wait && !planted!(turn.settings, SlotNotAwaited) {
             in_hand.schedule.slot_since.get_or_insert(turn.now);
-            job.slot_refused = Some(flight.version);
+            job.slot_refused = Some(asked);
             if since.is_none() {
-                turn.facts.push_back(Fact::SlotAwaited { key: key.clone(), version: flight.version });
+                turn.facts.push_back(Fact::SlotAwaited { key: key.clone(), version: asked });
             }
             return;
         }
         if !is_newest {
-            return self.supersede(key, job, flight.version, turn);
+            return self.supersede(key, job, asked, turn);
         }
         if since.is_some() {
             let is_cycle = self.slots.is_in_cycle(key, &blockers);
             let key = key.clone();
-            turn.facts.push_back(Fact::SlotAwaitedInVain { key, version: flight.version, is_cycle });
+            turn.facts.push_back(Fact::SlotAwaitedInVain { key, version: asked, is_cycle });
         }
-        self.reject_version(key, job, flight.version, FailureReason::SlotTaken, &[], turn);
+        self.reject_version(key, job, asked, FailureReason::SlotTaken, &[], turn);
     }
 }
 

@@ -114,19 +114,14 @@ impl Slots {
     /// Whom `key` must wait for before it takes `span`, which it wants since `order`: whoever has something of it and an
     /// unanswered version that leaves it, or will have before it leaves it and wanted that earlier. Once HealthFlow has
     /// `refused` it, also whoever stands somewhere.
-    pub fn blockers(
-        &self,
-        key: &BookingKey,
-        (order, span): (i64, &Span),
-        refused: bool,
-    ) -> BTreeSet<BookingKey> {
+    pub fn blockers(&self, key: &BookingKey, order: i64, span: &Span, refused: bool) -> BTreeSet<BookingKey> {
         let near = days(&key.practice, span).filter_map(|day| self.by_day.get(&day)).flatten();
         let far = self.somewhere.get(&key.practice).into_iter().flatten().filter(|_| refused);
         let others = near.chain(far).filter(|other| *other != key);
-        others.filter(|other| self.will_free(other, (order, span), refused)).cloned().collect()
+        others.filter(|other| self.will_free(other, order, span, refused)).cloned().collect()
     }
 
-    fn will_free(&self, other: &BookingKey, (order, span): (i64, &Span), refused: bool) -> bool {
+    fn will_free(&self, other: &BookingKey, order: i64, span: &Span, refused: bool) -> bool {
         let Some(footprint) = self.known.get(other) else { return false };
         let leaves_after = |version: Version| {
             let mut later = footprint.wishes.range(version..);
@@ -237,7 +232,7 @@ impl Slots {
             if let Some(Wish { order, span: Some(wanted) }) = wishes.and_then(Option::as_ref)
                 && seen.insert(next.clone())
             {
-                open.extend(self.blockers(&next, (*order, wanted), false));
+                open.extend(self.blockers(&next, *order, wanted, false));
             }
         }
         false

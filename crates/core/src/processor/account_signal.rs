@@ -37,9 +37,9 @@ impl Processor {
         self.facts.push_back(Fact::CallAnswered { operation: call.operation, class, elapsed_ms });
         self.tell_refusal(&call, &reply);
         if !call.operation.is_write() {
-            self.note_read((id, &call), &reply, now);
+            self.note_read(id, &call, &reply, now);
         }
-        let asked_to_wait = self.apply_account_signal((id, &call), &reply, now);
+        let asked_to_wait = self.apply_account_signal(id, &call, &reply, now);
         self.with_task(call.partition, call.incarnation, now, |task, turn| {
             task.answered(&call.job, reply, asked_to_wait, turn);
         });
@@ -63,7 +63,8 @@ impl Processor {
     /// What a reply says about the whole account, and what it tells the booking that asked, if that is to wait.
     fn apply_account_signal(
         &mut self,
-        (id, call): (CallId, &Call),
+        id: CallId,
+        call: &Call,
         reply: &Reply,
         now: Timestamp,
     ) -> Option<AskedToWait> {
@@ -71,18 +72,18 @@ impl Processor {
         let pause_ms = self.settings.unauthorised_pause_ms;
         match reply {
             Err(Fault::Throttled { retry_after_ms }) => {
-                return Some(self.asked_to_wait((id, call), (*retry_after_ms, "throttled"), now));
+                return Some(self.asked_to_wait(id, call, *retry_after_ms, "throttled", now));
             }
             Err(Fault::Unknown(Unknown::Unavailable { retry_after_ms })) => {
-                return Some(self.asked_to_wait((id, call), (Some(*retry_after_ms), "unavailable"), now));
+                return Some(self.asked_to_wait(id, call, Some(*retry_after_ms), "unavailable", now));
             }
             Err(Fault::Unauthorised) => {
                 self.account.is_unanswered(id.0, true);
-                self.pause((pause_ms, "unauthorised"), call, now);
+                self.pause(pause_ms, "unauthorised", call, now);
             }
             Err(Fault::Forbidden) if self.account.is_forbidden(&practice) => {
                 self.account.is_unanswered(id.0, true);
-                self.pause((pause_ms, "forbidden"), call, now);
+                self.pause(pause_ms, "forbidden", call, now);
             }
             Err(Fault::NotSent(NotSent::Connect | NotSent::LeaseOver)) => {
                 self.account.is_unanswered(id.0, false);
@@ -97,8 +98,10 @@ impl Processor {
     /// HealthFlow answered that we should wait (429, or 503 with `Retry-After`): whether all do, and the booking by itself.
     fn asked_to_wait(
         &mut self,
-        (id, call): (CallId, &Call),
-        (retry_after_ms, why): (Option<u64>, &'static str),
+        id: CallId,
+        call: &Call,
+        retry_after_ms: Option<u64>,
+        why: &'static str,
         now: Timestamp,
     ) -> AskedToWait {
         let (practice, booking) = whose(&call.job);
@@ -109,7 +112,7 @@ impl Processor {
         let asked_ms = retry_after_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
         let unsaid_ms = self.settings.throttled_pause_ms;
         let was_sending = self.account.paused_until(now).is_none();
-        let asked = self.account.throttled(id.0, (&practice, asked_in), (asked_ms, unsaid_ms), now);
+        let asked = self.account.throttled(id.0, &practice, asked_in, asked_ms, unsaid_ms, now);
         let own_ms = asked_ms.unwrap_or(unsaid_ms);
         let until = now.plus_ms(own_ms.min(self.settings.longest_wait_ms()));
         let in_pause = asked_in.unwrap_or_else(|| self.account.pauses());
@@ -132,15 +135,15 @@ impl Processor {
     }
 
     /// A read ended: whether one of its kind asks for all from now on, or need not any more.
-    fn note_read(&mut self, (id, call): (CallId, &Call), reply: &Reply, now: Timestamp) {
+    fn note_read(&mut self, id: CallId, call: &Call, reply: &Reply, now: Timestamp) {
         let operation = call.operation;
         match reply {
             Err(Fault::Throttled { .. } | Fault::Unauthorised | Fault::Forbidden) => {
                 self.reads.is_put_off(operation, id.0);
             }
             Err(Fault::NotSent(_) | Fault::Unknown(_)) => {
-                let pauses_ms = (self.settings.retry_backoff_min_ms, self.settings.pause_max_ms);
-                if self.reads.has_failed(operation, id.0, pauses_ms, now) {
+                let (min_ms, max_ms) = (self.settings.retry_backoff_min_ms, self.settings.pause_max_ms);
+                if self.reads.has_failed(operation, id.0, min_ms, max_ms, now) {
                     self.facts.push_back(Fact::ReadsFail { operation });
                 }
             }
@@ -153,7 +156,7 @@ impl Processor {
     }
 
     /// Nothing is sent for a while. Every call under way may bring the same word: one pause is told once.
-    fn pause(&mut self, (pause_ms, why): (i64, &'static str), call: &Call, now: Timestamp) {
+    fn pause(&mut self, pause_ms: i64, why: &'static str, call: &Call, now: Timestamp) {
         let is_new = self.account.paused_until(now).is_none();
         let until = self.account.pause(pause_ms, now);
         if is_new {

@@ -66,8 +66,6 @@ pub enum Effect {
     Release {
         /// The task.
         partition: i32,
-        /// The life of the task.
-        incarnation: Incarnation,
     },
     /// The task's memory is gone: stop reading it, throw its producer away, send nothing of it that is still queued.
     Drop {

@@ -117,13 +117,13 @@ impl Processor {
             Input::CommitEnded { partition, incarnation, sequence, ended } => match ended {
                 CommitEnded::Good { started_at, aborts } => {
                     self.with_task(partition, incarnation, now, |task, turn| {
-                        task.commit_is_good(sequence, (started_at, aborts), turn);
+                        task.commit_is_good(sequence, started_at, aborts, turn);
                     });
                 }
                 CommitEnded::TaskLost => self.commit_lost(partition, incarnation, now),
             },
             Input::LaneEnded { partition, incarnation, topic, why } => {
-                self.lane_ended((partition, incarnation), topic, why, now);
+                self.lane_ended(partition, incarnation, topic, why, now);
             }
             Input::StopRequested => self.stop_requested(now),
             Input::TimePassed => {}

@@ -95,7 +95,7 @@ impl Processor {
         match self.tasks.get(&partition) {
             Some(OwnedTask::Acquiring { incarnation: wanted, revoked, .. }) if *wanted == incarnation => {
                 if *revoked {
-                    self.release(partition, incarnation);
+                    self.release(partition);
                     return;
                 }
             }
@@ -113,7 +113,7 @@ impl Processor {
         match self.tasks.get(&partition) {
             Some(OwnedTask::Acquiring { incarnation: wanted, revoked, .. }) if *wanted == incarnation => {
                 if *revoked {
-                    self.release(partition, incarnation);
+                    self.release(partition);
                 } else {
                     self.acquire(partition, now.plus_ms(self.settings.reacquire_pause_ms));
                 }
@@ -125,14 +125,13 @@ impl Processor {
     pub(super) fn revoked(&mut self, partition: i32, now: Timestamp) {
         match self.tasks.get_mut(&partition) {
             // Nothing is under way yet that somebody would have to wait for.
-            Some(OwnedTask::Acquiring { incarnation, not_before, .. }) if now < *not_before => {
-                let incarnation = *incarnation;
-                self.release(partition, incarnation);
+            Some(OwnedTask::Acquiring { not_before, .. }) if now < *not_before => {
+                self.release(partition);
             }
             Some(OwnedTask::Acquiring { revoked, .. }) => *revoked = true,
             Some(OwnedTask::Live(task)) => task.begin_drain(now.plus_ms(self.settings.release_drain_ms)),
             // Nothing of it is here; but whoever asks waits for an answer.
-            None => self.effects.push_back(Effect::Release { partition, incarnation: 0 }),
+            None => self.effects.push_back(Effect::Release { partition }),
         }
     }
 
@@ -154,7 +153,8 @@ impl Processor {
     /// A topic of the task cannot be read on: whoever acquires the task knows what to do about that (rule K9).
     pub(super) fn lane_ended(
         &mut self,
-        (partition, incarnation): (i32, Incarnation),
+        partition: i32,
+        incarnation: Incarnation,
         topic: &'static str,
         why: LaneEnd,
         now: Timestamp,
@@ -169,7 +169,7 @@ impl Processor {
         };
         self.facts.push_back(Fact::TaskDropped { partition, why });
         if draining {
-            self.release(partition, incarnation);
+            self.release(partition);
         } else {
             self.effects.push_back(Effect::Drop { partition, incarnation });
             self.acquire(partition, now.plus_ms(self.settings.reacquire_pause_ms));
@@ -187,16 +187,16 @@ impl Processor {
 
     /// Gives every drained task back.
     pub(super) fn release_drained(&mut self, now: Timestamp) {
-        let drained: Vec<(i32, Incarnation)> = self
+        let drained: Vec<i32> = self
             .tasks
             .iter()
             .filter_map(|(partition, slot)| match slot {
-                OwnedTask::Live(task) if task.is_drained(now) => Some((*partition, task.incarnation)),
+                OwnedTask::Live(task) if task.is_drained(now) => Some(*partition),
                 _ => None,
             })
             .collect();
-        for (partition, incarnation) in drained {
-            self.release(partition, incarnation);
+        for partition in drained {
+            self.release(partition);
             self.facts.push_back(Fact::TaskReleased { partition });
             self.share_limit(now);
         }
@@ -206,9 +206,9 @@ impl Processor {
         }
     }
 
-    fn release(&mut self, partition: i32, incarnation: Incarnation) {
+    fn release(&mut self, partition: i32) {
         self.tasks.remove(&partition);
-        self.effects.push_back(Effect::Release { partition, incarnation });
+        self.effects.push_back(Effect::Release { partition });
     }
 
     fn share_limit(&mut self, now: Timestamp) {

@@ -73,7 +73,7 @@ pub fn perform<P: Parts>(effect: Effect, parts: &mut P) -> Result<ControlFlow<()
             parts.call(call, (partition, incarnation), lease_until, *request);
         }
         Effect::Commit { partition, sequence, batch, .. } => parts.commit(partition, sequence, batch),
-        Effect::Release { partition, .. } => {
+        Effect::Release { partition } => {
             forget(partition, parts);
             parts.give_back(partition);
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::life::CallId;
 use crate::partition::job::Share;
+use crate::partition::reading::Others;
 use crate::partition::{Task, Turn};
 use crate::processor::effect::Effect;
 use crate::processor::ownership::OwnedTask;
@@ -40,8 +41,10 @@ impl Processor {
         for (partition, slot) in &mut self.tasks {
             let OwnedTask::Live(task) = slot else { continue };
             marks.remove(partition);
-            let others_work = !marks.is_empty() || !self.calls.is_empty();
-            let others = (others_work, marks.values().any(|alone| *alone));
+            let others = Others {
+                work: !marks.is_empty() || !self.calls.is_empty(),
+                one_reads_alone: marks.values().any(|alone| *alone),
+            };
             while let Some(release) = task.read_on(others, &self.settings) {
                 self.effects.push_back(Effect::Decode { partition: *partition, release });
             }
@@ -59,7 +62,7 @@ impl Processor {
             let OwnedTask::Live(task) = slot else { continue };
             task.next_wakeup().into_iter().for_each(&mut at_latest);
             if task.wants_commit() {
-                at_latest(task.commit_started_at().plus_ms(interval_ms));
+                at_latest(task.next_commit_at(interval_ms).unwrap_or(now));
             }
             let may_send = |share: &Share| task.has_ready(*share) && self.has_call_left(*share);
             ready |= Share::ALL.iter().any(may_send);
@@ -218,7 +221,7 @@ impl Processor {
         for (partition, slot) in &mut self.tasks {
             let OwnedTask::Live(task) = slot else { continue };
             task.dead_letter_unidentified(now);
-            let due = now >= task.commit_started_at().plus_ms(interval_ms) || task.is_draining();
+            let due = task.next_commit_at(interval_ms).is_none_or(|at| now >= at) || task.is_draining();
             if due && task.wants_commit() {
                 let (sequence, batch) = task.begin_commit(now, &self.settings);
                 self.effects.push_back(Effect::Commit {

@@ -73,7 +73,8 @@ impl Reads {
         &mut self,
         operation: Operation,
         call: u64,
-        (pause_min_ms, pause_max_ms): (i64, i64),
+        pause_min_ms: i64,
+        pause_max_ms: i64,
         now: Timestamp,
     ) -> bool {
         let failing = self.failing.entry(operation).or_default();
@@ -95,12 +96,13 @@ mod tests {
     use super::*;
 
     const FIND: Operation = Operation::FindAppointment;
-    const PAUSES_MS: (i64, i64) = (2_000, 30_000);
+    const MIN_MS: i64 = 2_000;
+    const MAX_MS: i64 = 30_000;
 
     fn failing() -> Reads {
         let mut reads = Reads::default();
         let told: Vec<bool> =
-            (0..4).map(|call| reads.has_failed(FIND, call, PAUSES_MS, Timestamp(0))).collect();
+            (0..4).map(|call| reads.has_failed(FIND, call, MIN_MS, MAX_MS, Timestamp(0))).collect();
         assert_eq!(told, [false, false, true, false], "told once");
         reads
     }
@@ -127,7 +129,7 @@ mod tests {
             if reads.wait_until(FIND, &second, now).is_none() {
                 asked.push(now.0);
                 reads.is_sent(FIND, asked.len() as u64);
-                reads.has_failed(FIND, asked.len() as u64, PAUSES_MS, now);
+                reads.has_failed(FIND, asked.len() as u64, MIN_MS, MAX_MS, now);
             }
         }
         assert!((120..600).contains(&asked.len()), "{}", asked.len());
@@ -138,7 +140,7 @@ mod tests {
     fn a_single_failure_holds_nobody_back() {
         let mut reads = Reads::default();
         for call in 0..20 {
-            assert!(!reads.has_failed(FIND, call, PAUSES_MS, Timestamp(0)));
+            assert!(!reads.has_failed(FIND, call, MIN_MS, MAX_MS, Timestamp(0)));
             assert!(reads.wait_until(FIND, &call, Timestamp(0)).is_none());
             assert!(!reads.is_answered(FIND));
         }

@@ -82,7 +82,7 @@ fn what_is_learnt_of_a_patient_wakes_whoever_has_it_before_all_others() {
 #[test]
 fn who_may_be_sent_comes_in_order_but_what_was_begun_first() {
     let mut jobs = Jobs::default();
-    for (number, asked_version) in [(1, 0), (3, 0), (4, 7)] {
+    for (number, asked_version) in [(1, None), (3, None), (4, Some(7))] {
         jobs.open(&key(number)).asked_version = asked_version;
         jobs.open(&key(number)).share = SHARE;
         move_to(&mut jobs, number, JobStage::Ready);
@@ -123,7 +123,7 @@ fn flight() -> Flight {
     Flight {
         operation: Operation::SearchPatients,
         purpose: Purpose::Flow,
-        version: 1,
+        version: Some(1),
         patient_id: None,
         if_match: None,
         near_unknown: false,

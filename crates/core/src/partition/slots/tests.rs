@@ -31,7 +31,7 @@ fn slots(of: &[(&str, Footprint)]) -> Slots {
 }
 
 fn blockers(slots: &Slots, booking: &str, number: i64) -> Vec<String> {
-    let found = slots.blockers(&key(booking), (99, &slot(number)), false);
+    let found = slots.blockers(&key(booking), 99, &slot(number), false);
     found.into_iter().map(|key| key.booking.to_string()).collect()
 }
 
@@ -53,7 +53,7 @@ fn only_whoever_has_the_slot_and_leaves_it_is_waited_for() {
     assert_eq!(blockers(&slots, "x", 8), ["shortens"]);
     assert_eq!(blockers(&slots, "leaves", 1), [""; 0], "nobody waits for itself");
     let elsewhere = BookingKey { practice: "q".into(), ..key("x") };
-    assert!(slots.blockers(&elsewhere, (99, &slot(1)), false).is_empty());
+    assert!(slots.blockers(&elsewhere, 99, &slot(1), false).is_empty());
 }
 
 /// Goal: an exchange by way of a third time is possible. Method: its three steps, and the booking that wants the third
@@ -66,7 +66,7 @@ fn the_step_aside_is_written_first_and_who_wants_that_place_waits() {
     assert_eq!(slots.first_of(&key("y")), [0; 0]);
     assert_eq!(blockers(&slots, "y", 1), ["x"]);
     assert_eq!(blockers(&slots, "z", 3), ["x"]);
-    let earlier = slots.blockers(&key("z"), (9, &slot(3)), false);
+    let earlier = slots.blockers(&key("z"), 9, &slot(3), false);
     assert!(earlier.is_empty(), "whoever wanted it before the step aside does not wait for that");
     // Stepped aside; then the other one has moved.
     slots.put(&key("x"), Footprint { occupied: vec![slot(3)], ..occupies(3, &[(12, Some(2))]) });
@@ -105,8 +105,8 @@ fn a_version_that_nobody_needs_is_not_written_first() {
 fn what_stands_nobody_knows_where_counts_only_once_the_slot_was_refused() {
     let unknown = Footprint { occupied: Vec::new(), somewhere: true, ..occupies(0, &[(10, None)]) };
     let slots = slots(&[("x", unknown)]);
-    assert!(slots.blockers(&key("y"), (99, &slot(1)), false).is_empty());
-    assert_eq!(slots.blockers(&key("y"), (99, &slot(1)), true).len(), 1);
+    assert!(slots.blockers(&key("y"), 99, &slot(1), false).is_empty());
+    assert_eq!(slots.blockers(&key("y"), 99, &slot(1), true).len(), 1);
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_cycle_is_told_from_a_queue() {
     let queue = slots(&[("x", occupies(1, &[(10, Some(2))])), ("y", occupies(2, &[(11, Some(3))]))]);
     let cycle = slots(&[("x", occupies(1, &[(10, Some(2))])), ("y", occupies(2, &[(11, Some(1))]))]);
     for (slots, is_cycle) in [(queue, false), (cycle, true)] {
-        let blockers = slots.blockers(&key("x"), (99, &slot(2)), false);
+        let blockers = slots.blockers(&key("x"), 99, &slot(2), false);
         assert_eq!((blockers.len(), slots.is_in_cycle(&key("x"), &blockers)), (1, is_cycle));
     }
 }

@@ -107,7 +107,7 @@ fn table() -> Vec<(Effect, &'static [&'static str])> {
         ),
         (Effect::Commit { partition, incarnation, sequence: 2, batch: Box::default() }, &["commit (3, 2)"]),
         (
-            Effect::Release { partition, incarnation },
+            Effect::Release { partition },
             &["end calls 3", "unwatch 3", "stop reading 3", "drop task 3", "give back 3"],
         ),
         (
