@@ -29,7 +29,7 @@ pub(super) enum Next {
 }
 
 impl Task {
-    /// Looks at a job again and moves it to where it stands now.
+    /// Decides again about a job and moves it to its next stage.
     pub(super) fn advance(&mut self, key: &JobKey, turn: &mut Turn<'_>) {
         let Some(mut job) = self.jobs.take(key) else { return };
         if job.stage.takes_place() {
@@ -87,7 +87,7 @@ impl Task {
         self.outbox.renew_if_old(turn.now);
     }
 
-    /// Decides about a job, and carries it out, until it is left somewhere: where.
+    /// Decides about a job and carries that out until the job is left somewhere; returns where.
     pub(super) fn next_of(&mut self, key: &JobKey, job: &mut Job, turn: &mut Turn<'_>) -> Next {
         if let (JobKey::Booking(booking), false) = (key, self.is_draining()) {
             self.note_slots(booking, Some(job), turn);

@@ -1,4 +1,4 @@
-//! Which suspect runs alone, and which wait for that (rule K6). Two at a time, and an end would count against both.
+//! Which suspect runs alone, and which ones wait for that (rule K6). If two ran at a time, an end would count against both.
 
 use std::collections::BTreeSet;
 
@@ -7,9 +7,9 @@ use crate::partition::job::JobKey;
 /// The right to run alone.
 #[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Alone {
-    /// Who has it.
+    /// The job that has it.
     by: Option<JobKey>,
-    /// Who looks again once it is free.
+    /// The jobs to look at again once it is free.
     awaited_by: BTreeSet<JobKey>,
 }
 
@@ -24,12 +24,12 @@ impl Alone {
         self.by = Some(key.clone());
     }
 
-    /// The job of `key` looks again once it is free.
+    /// The job of `key` is looked at again once it is free.
     pub fn await_turn(&mut self, key: &JobKey) {
         self.awaited_by.insert(key.clone());
     }
 
-    /// Takes it back from `key`: who waited for it; none if `key` did not have it.
+    /// Takes it back from `key` and returns the jobs that waited for it; none if `key` did not have it.
     pub fn give_back(&mut self, key: &JobKey) -> Option<BTreeSet<JobKey>> {
         self.by.take_if(|by| by == key)?;
         Some(std::mem::take(&mut self.awaited_by))

@@ -64,7 +64,7 @@ impl Task {
         if let (Some(AskedToWait { until, by_itself: true, .. }), JobKey::Booking(booking)) =
             (job.asked_to_wait, key)
         {
-            // What has put it aside has acted on that; a write in doubt has counted its attempt already.
+            // If the answer parked the job, that applied the wait; a write in doubt has counted its attempt already.
             if why == WaitReason::Unavailable {
                 self.park_all(booking, &mut job, until, why, turn);
             } else {
@@ -75,8 +75,8 @@ impl Task {
         self.advance(key, turn);
     }
 
-    /// In which of the account's pauses HealthFlow asked a booking to wait, if its last answer said so: in this life or before it
-    /// was put aside.
+    /// In which of the account's pauses HealthFlow asked a booking to wait, if its last answer did so: in this life, or
+    /// before the task put it aside.
     pub fn asked_to_wait_in(&self, key: &JobKey) -> Option<u32> {
         let job = self.jobs.get(key)?;
         let put_aside = job.newest().map_or("", |newest| &*newest.schedule.last_error);
@@ -157,8 +157,8 @@ impl Task {
         }
     }
 
-    /// The patient we created stands. The link is made for whom the creation was decided, whoever asked for it again;
-    /// where that is not known, for whom a look-up `found`.
+    /// The patient that we created exists. The link is for the person for whom the task decided the creation, whichever
+    /// booking repeated it; if memory does not have that person, for the one that a look-up `found`.
     pub(super) fn patient_exists(
         &mut self,
         patient: &PatientKey,
@@ -194,7 +194,7 @@ impl Task {
         let settles_at = turn.now.plus_ms(turn.settings.settle_ms());
         let placement = self.ledger.bookings().get(key).and_then(|state| state.placement.clone());
         let fault = match (reply, placement) {
-            // What stands is what was sent; which version that is, nobody said.
+            // What exists is what we sent; the answer does not name the revision.
             (Ok(Answer::UpdateUnseen), Some(placement)) => {
                 let written =
                     WrittenAppointment { id: AppointmentId(placement.appointment_id), revision: None };
@@ -239,8 +239,8 @@ impl Task {
         }
     }
 
-    /// A write of the appointment was answered well. Where an older version's bytes may stand (a server may replay the
-    /// first answer to other bytes), the version is not answered yet: a PUT comes next (rule W5).
+    /// A write of the appointment succeeded. HealthFlow may hold an older version's bytes, for a server may replay the first
+    /// answer to other bytes. Then the version is not answered yet: a PUT comes next (rule W5).
     fn write_succeeded(
         &mut self,
         key: &BookingKey,
@@ -287,7 +287,7 @@ impl Task {
         self.conclude(key, job, booking.version, Outcome::Synced(outcome), turn);
     }
 
-    /// Takes over the id of what stands there; what it says is not certain, so the newest version is written next.
+    /// Takes over the id of what exists. Its content is not certain, so the task writes the newest version next.
     pub(super) fn adopt(
         &mut self,
         key: &BookingKey,
@@ -308,7 +308,7 @@ impl Task {
         });
     }
 
-    /// A request had no effect: it goes out again as soon as it may, or after a back-off where the failure counts.
+    /// A request had no effect: it goes out again as soon as it may, or after a back-off if the failure counts.
     fn send_again(
         &mut self,
         key: &BookingKey,
@@ -325,8 +325,8 @@ impl Task {
         }
     }
 
-    /// A write is in doubt: it is repeated at once where that is safe, and the second time after a back-off;
-    /// anything else waits until it is quiet.
+    /// A write is in doubt. If that is safe, the task repeats it at once, and the second time after a back-off. Anything else
+    /// waits until the doubt is quiet.
     fn doubtful(
         &mut self,
         key: &BookingKey,

@@ -47,7 +47,7 @@ impl Task {
     /// Whether fetching `lane` should be stopped (true) or restarted (false) by what it holds in memory; none to leave
     /// it as it is. It restarts at half the limit, so that it does not flutter.
     pub fn backpressure(&mut self, lane: Lane, settings: &Settings) -> Option<bool> {
-        // What only a person can move has a window of its own; beyond that it counts like the rest, for memory is not endless.
+        // What only a person can move has a window of its own; beyond that it counts like the rest, for memory has a limit.
         let in_window = |room: &WaitingRoom| room.len() - room.held().min(settings.held_room_max);
         let waiting = if lane == Lane::Retry { in_window(&self.waiting_room) } else { 0 };
         self.progress.backpressure(lane, waiting, settings)
@@ -80,7 +80,7 @@ impl Task {
     }
 
     /// Whether a version is answered, parked or at hand already (rules K3, K5): then whether its content differs from
-    /// the first one's, where that can be told.
+    /// the first one's, if state knows that.
     fn known_already(&self, booking: &Booking, turn: &mut Turn<'_>) -> Option<Option<bool>> {
         let version = booking.version;
         if let Some(at_hand) =
@@ -107,7 +107,7 @@ impl Task {
     }
 
     fn came_back(&mut self, mut entry: RetryEntry, position: Position, turn: &mut Turn<'_>) {
-        // Copies that a newer parking or an answer made worthless are passed over (rule K4).
+        // The task skips copies that a newer parking or an answer made worthless (rule K4).
         if !self.is_awaited(&entry, turn) && !self.reopens(&entry, turn) {
             let (key, version) = (entry.booking.key.clone(), entry.booking.version);
             turn.facts.push_back(Fact::DuplicateSkipped { key, version, differs: None });
@@ -203,7 +203,7 @@ impl Task {
         self.note_slots(&key, None, turn);
     }
 
-    /// When a version that waited came first; one whose order nobody remembers comes now.
+    /// When a version that waited came first; now, if state does not have its order.
     pub(super) fn order_of(&self, entry: &RetryEntry) -> i64 {
         let state = self.ledger.bookings().get_hot(&entry.booking.key);
         let wish =
@@ -231,8 +231,8 @@ impl Task {
         }
     }
 
-    /// Dead-letters a record that cannot be used. State tells after a restart that one with an identity was; one
-    /// without waits until the committable offset moves past it in the same transaction (rule K7).
+    /// Dead-letters a record that cannot be used. After a restart state shows that this was done for a record with an
+    /// identity. One without waits until the same transaction moves the committable offset past it (rule K7).
     fn dead_letter(&mut self, unusable: Unusable, position: Position, turn: &mut Turn<'_>) {
         let Some(identity) = &unusable.identity else {
             if planted!(turn.settings, UnidentifiedDeadLetteredAtOnce) {
@@ -269,8 +269,8 @@ impl Task {
         self.write_dead_letter(unusable, position, generation, placed_ids, turn.now);
     }
 
-    /// Sends a record on to the partition it belongs to (rule K8). Read again after a crash it is sent on again: there a
-    /// copy is absorbed like any other.
+    /// Forwards a record to the partition that its key belongs to (rule K8). A record that is read again after a crash is
+    /// forwarded again: its owner absorbs that copy like any other.
     fn forward(&mut self, record: Misrouted, position: Position) {
         self.progress.finished(position);
         let origin = Origin::of(self.partition, position);
@@ -317,7 +317,7 @@ impl Task {
     }
 }
 
-/// When the booking of a record was asked for, where that can be read; now where it cannot be right, for the lane's lag counts
+/// When the booking of a record was asked for, if the record holds that; now if it cannot be right, for the lane's lag counts
 /// from it.
 fn asked_at(arrival: &Arrival, now: Timestamp) -> Option<Timestamp> {
     let asked_at = match arrival {

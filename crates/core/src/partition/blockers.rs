@@ -36,7 +36,7 @@ pub(super) enum Opening {
     At(Timestamp),
     /// Once a creation of somebody else in the practice has its outcome.
     AfterCreations,
-    /// No: what was searched is dropped, and searched again at this moment, when it shows whom we created since.
+    /// No: the search is dropped and repeated at this moment, when it shows what we created since.
     SearchAnewAt(Timestamp),
     /// No: what was searched is dropped, and searched again now; `outlived`: because it took too long.
     SearchAnew { outlived: bool },
@@ -44,7 +44,7 @@ pub(super) enum Opening {
 
 impl Task {
     /// Whether `booking` must wait because a person has to decide first: about itself, or about its patient. A hold is no
-    /// wider than its question: a cancellation asks for nobody.
+    /// wider than its question: a cancellation needs no patient.
     pub(super) fn is_held(&self, booking: &Booking) -> bool {
         let state = self.ledger.bookings().get_hot(&booking.key);
         let in_review = state.is_some_and(BookingState::is_in_review);
@@ -60,7 +60,8 @@ impl Task {
         in_review || patient_held
     }
 
-    /// What the doubt about `subject` allows; none if there is no doubt. Nobody whose version is over repeats its write, so that it becomes quiet.
+    /// What the doubt about `subject` allows; none if there is no doubt. Nobody whose version is over repeats its write, so
+    /// that it becomes quiet.
     pub(super) fn verdict(
         &self,
         subject: &Subject,
@@ -85,8 +86,8 @@ impl Task {
         Some(verdict(&doubt, is_safe && !is_over, now, settings))
     }
 
-    /// Whether `request` may look for an unknown person, or create one, now: nobody is created who could be somebody that we
-    /// created a moment ago (rule W7).
+    /// Whether `request` may search for an unknown person, or create one, now. The task creates no person who could be one
+    /// that it created a moment ago (rule W7).
     pub(super) fn opening(
         &self,
         booking: &Booking,
@@ -134,7 +135,7 @@ impl Task {
     }
 }
 
-/// Whether a cancellation of this version cancels what is known to stand, whatever a person decides about the versions in
+/// Whether a cancellation of this version cancels what is known to exist, whatever a person decides about the versions in
 /// review: none of them is newer, and no write is left to that person.
 fn cancels_what_exists(version: Version, state: &BookingState) -> bool {
     state.placement.is_some()
@@ -167,7 +168,7 @@ fn is_write_safe(state: &BookingState, now: Timestamp, settings: &Settings) -> b
 }
 
 /// Whether a create whose intent was opened at `since` may be repeated: its key must still be remembered when the repeat
-/// lands, which may be late. An intent of the future is one of a wrong clock, and says nothing about its age.
+/// lands, which may be late. An intent of the future comes from a wrong clock: its age is unknown.
 fn is_create_safe(since: Timestamp, now: Timestamp, settings: &Settings) -> bool {
     let is_of_our_time = since <= now || planted!(settings, FutureBelieved);
     match settings.guard {

@@ -1,5 +1,5 @@
-//! Charts that are read before an id is believed, and ids that were sent along and lead nowhere. Without it what
-//! DentScheduler sends along once (a blank, another one's id, one that is gone) is a link for ever.
+//! Charts that are read before an id is believed, and ids that were sent along and lead nowhere. Without this, what
+//! DentScheduler sends along once (a blank, another patient's id, one that is gone) would be a link for ever.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 const PATIENT_FIELD: &str = "patient_id";
 
 impl Task {
-    /// A chart was read, or HealthFlow knows nobody under that id.
+    /// HealthFlow returned a chart, or knows no patient with that id.
     pub(super) fn chart_read(
         &mut self,
         key: &BookingKey,
@@ -31,7 +31,7 @@ impl Task {
         let Some(id) = flight.patient_id.clone().map(HealthFlowPatientId) else { return };
         let chart = match reply {
             Ok(Answer::PatientRead(chart)) => chart,
-            // An id that cannot even be one is nobody's either.
+            // An id that HealthFlow refuses as malformed belongs to no patient either.
             Err(Fault::NotFound(Missing::Patient) | Fault::Refused { .. }) => None,
             Err(Fault::Throttled { .. } | Fault::Unauthorised) => return,
             Ok(_) => return self.read_failed(key, job, WaitReason::Unreadable, turn),
@@ -44,9 +44,9 @@ impl Task {
         job.charts.insert(id, chart);
     }
 
-    /// When it is believed that HealthFlow knows nobody under `id`. Of a link of ours: rule W6. What was sent along stood
-    /// before the booking was asked for, so a replica that does not show it `lag` after the booking first failed shows it
-    /// never.
+    /// When the task believes that HealthFlow has no patient with `id`. Of a link of ours: rule W6. An id that was sent
+    /// along existed before the booking was asked for, so a replica that does not show it `lag` after the booking first
+    /// failed shows it never.
     fn nobody_believed_at(&self, job: &Job, id: &HealthFlowPatientId, turn: &Turn<'_>) -> Timestamp {
         let lag_ms = turn.settings.search_lag_ms;
         let asked = job.asked_version.and_then(|version| job.versions.get(&version));
@@ -76,7 +76,7 @@ impl Task {
         self.tell_link(&booking.key, change);
     }
 
-    /// Forgets a link that leads nowhere, or to somebody else. Only of one of ours is there a creation that is gone (rule W6).
+    /// Forgets a link that leads nowhere, or to another person. Only a link of ours has a creation that is gone (rule W6).
     pub(super) fn forget_link(&mut self, booking: &Booking) {
         let state = self.ledger.change_patient(&booking.patient_key());
         let Some(link) = state.link.take() else { return };
@@ -106,8 +106,8 @@ impl Task {
             })
     }
 
-    /// HealthFlow refuses a patient that was sent along: the link is dropped, so that the right id is not a conflict. Who
-    /// still sends it along must be asked; for anybody else the patient is looked for.
+    /// HealthFlow refuses a patient that was sent along: the link is dropped, so that the right id is no conflict. If the
+    /// booking still sends it along, a person must be asked; otherwise the task searches for the patient.
     pub(super) fn sent_along_refused(
         &mut self,
         key: &BookingKey,
@@ -130,7 +130,7 @@ impl Task {
     }
 }
 
-/// What `link` changes about what is `known`, where that is worth telling.
+/// What `link` changes about what is `known`, if that is worth a report.
 fn change(known: &Link, link: &Link) -> Option<LinkChange> {
     if known.healthflow_patient_id != link.healthflow_patient_id {
         return Some(LinkChange::Replaced);

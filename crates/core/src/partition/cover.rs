@@ -114,8 +114,8 @@ impl Task {
         }));
     }
 
-    /// Whether `request` may go out: the intent it goes out under is in a transaction that is known good, as it stands
-    /// now; true of reads that settle nothing.
+    /// Whether `request` may go out: a transaction that is known good carries its intent in its present form. True of reads
+    /// that settle nothing.
     pub(super) fn may_be_sent(
         &self,
         key: &JobKey,

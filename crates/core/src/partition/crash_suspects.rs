@@ -1,7 +1,8 @@
 //! Bookings that may be what kills the workers (rule K6). Every intent found open counts one unclean end; from
 //! `worker.crash_suspect_after` of them on its booking is a suspect and runs alone, marked so durably before it starts;
 //! from then on only an end under that mark counts, and after `worker.crash_review_after` of those a person must look at
-//! it, unless one of its versions was answered meanwhile. So one bad booking goes to review after a few crashes, and those that were only near it do not.
+//! it, unless one of its versions was answered meanwhile. So one bad booking goes to review after a few crashes, and those
+//! that were only near it do not.
 
 use crate::booking::{Booking, PatientKey};
 use crate::partition::job::JobKey;
@@ -68,7 +69,7 @@ impl Task {
                 self.ledger.change_patient(key).suspicion.alone = alone;
             }
         }
-        // Nothing is asked before the mark stands; taking it off delays nobody.
+        // Nothing is sent before the mark is committed; removing the mark delays nothing.
         if alone {
             self.intents.raise(subject, self.outbox.next_sequence());
         }

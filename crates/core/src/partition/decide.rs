@@ -1,5 +1,5 @@
-//! What is done about a job next, and why it may have to wait: decided from what is known, and nothing is changed. Carried out
-//! in `apply.rs`, after which it is decided again, so that nothing is ever done on yesterday's knowledge.
+//! What the task does about a job next, and why the job may have to wait. A decision reads what is known and changes nothing.
+//! `apply.rs` carries it out, and then the task decides again, so that nothing rests on stale information.
 
 use crate::appointment::{Revision, Slot};
 use crate::booking::{Booking, BookingKey, PatientKey, PracticeId, Version};
@@ -46,7 +46,7 @@ pub(super) enum Move {
     Remember(Link),
     /// The link leads nowhere, or to somebody else.
     ForgetLink,
-    /// What stands is not certain any more.
+    /// The content in HealthFlow is not certain any more.
     ForgetContent,
     /// The version at work has come to its end.
     Finish(Outcome),
@@ -57,7 +57,7 @@ pub(super) enum Move {
     Ask(Box<Asked>),
     /// It is left until a moment.
     Wait(Timestamp, WaitReason),
-    /// What was searched is dropped, and the job is left until the moment at which a search shows whom we created since.
+    /// The search is dropped, and the job waits until the moment at which a search shows what we created since.
     SearchAnewAt(Timestamp),
     /// It is left until it is woken.
     Await(Awaited),
@@ -230,7 +230,7 @@ impl Task {
         (!self.may_be_first(key, job)).then_some((*version, &older.booking))
     }
 
-    /// What the doubt about the creation of the patient calls for, if there is one and nobody is linked yet.
+    /// What the doubt about the creation of the patient calls for, if there is one and the patient has no link yet.
     fn creation_in_doubt(
         &self,
         patient: &PatientKey,
@@ -273,7 +273,7 @@ impl Task {
         let request = match self.step(booking, job, turn.settings) {
             Step::Remember(link) => return Move::Remember(link),
             Step::Forget => return Move::ForgetLink,
-            // What stands is what the doubt is about: it is written, where that is safe.
+            // What exists is what the doubt is about: the task writes it again if that is safe.
             Step::Finish(_) if doubt == Some(DoubtVerdict::Repeat) && self.is_content_known(key) => {
                 return Move::ForgetContent;
             }

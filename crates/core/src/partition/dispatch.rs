@@ -1,5 +1,5 @@
-//! Sending, and resting: a ready job is asked once more what it wants, its lease is checked, and out it goes (rules W1,
-//! W2); a job with nothing to send waits, is parked, or ends.
+//! Sending: the task decides once more about a ready job, checks the lease, and hands the request out (rules W1, W2). A job
+//! with nothing to send waits, is parked, or ends.
 
 use crate::booking::{BookingKey, PatientKey, PracticeId};
 use crate::defects::planted;
@@ -59,7 +59,7 @@ impl Task {
             let is_write = request.operation().is_write() && !planted!(turn.settings, LeaseNotChecked);
             let ends_soon = |until: Timestamp| turn.now.plus_ms(turn.settings.lease_margin_ms) >= until;
             if is_write && lease_until.is_none_or(ends_soon) {
-                // Renewed by committing the offset again; an empty transaction would ask nobody (rule W2).
+                // Committing the offset again renews the lease; an empty transaction would reach no coordinator (rule W2).
                 self.outbox.renew();
                 self.jobs.put_back_ready(share, &key, job);
                 return None;
@@ -130,7 +130,7 @@ impl Task {
                     return;
                 }
                 if let JobKey::Booking(booking) = key {
-                    // What looks again every moment in memory must not do so through Kafka.
+                    // A short poll in memory must not become a busy loop through Kafka.
                     let parked_until = at.max(self.next_parking_ends(booking, &job, turn));
                     self.park_all(booking, &mut job, parked_until, why, turn);
                     // Its doubt settles meanwhile all the same.

@@ -1,5 +1,5 @@
-//! Giving a task back (rule K2): nothing new is sent, calls under way may finish, and what they taught is committed. A task that
-//! was given back before would have its last commit fenced by the next owner.
+//! Giving a task back (rule K2): nothing new is sent, calls under way may finish, and their results are committed. If a task
+//! were given back earlier, the next owner would fence its last commit.
 
 use crate::partition::task::Task;
 use crate::time::Timestamp;

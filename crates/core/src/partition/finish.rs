@@ -19,7 +19,7 @@ use crate::sync::{Disposition, FailureReason, Outcome, ReviewReason, SyncedOutco
 use crate::time::Timestamp;
 
 impl Task {
-    /// A version has come to its end.
+    /// Ends a version at hand with `outcome`.
     pub(super) fn conclude(
         &mut self,
         key: &BookingKey,
@@ -39,7 +39,7 @@ impl Task {
         }
     }
 
-    /// A version gives way to a newer one, once (rule K5).
+    /// Ends a version that a newer one replaces, once (rule K5).
     pub(super) fn supersede(
         &mut self,
         key: &BookingKey,
@@ -50,8 +50,8 @@ impl Task {
         self.conclude(key, job, version, Outcome::Synced(SyncedOutcome::Superseded), turn);
     }
 
-    /// A version that may have been answered and forgotten: newer ones were answered since, so it may neither be written over
-    /// what they left nor wait for anybody (rule K5).
+    /// Supersedes a version that may have been answered and forgotten. Newer ones were answered since, so it may neither be
+    /// written over what they left nor wait (rule K5).
     pub(super) fn supersede_forgotten(&mut self, in_hand: InHand, turn: &mut Turn<'_>) {
         let (key, version) = (in_hand.booking.key.clone(), in_hand.booking.version);
         turn.facts.push_back(Fact::AnswerForgotten { key: key.clone(), version });
@@ -59,16 +59,16 @@ impl Task {
         self.synced(&key, in_hand, SyncedOutcome::Superseded, turn);
     }
 
-    /// A copy of a version that is answered: only its position is left to finish.
+    /// Drops a copy of an answered version: only its position is left to finish.
     pub(super) fn drop_version(&mut self, job: &mut Job, version: Version) {
         if let Some(in_hand) = job.versions.remove(&version) {
             self.progress.finished(in_hand.position);
         }
     }
 
-    /// A booking that kills workers goes to a person, and its doubt with it (rule K6): the intent of its appointment stays
-    /// in state until that is decided, for what it may have made may not be taken for another booking's. A creation of
-    /// its patient stays a doubt until it is quiet, for other people wait for that (rule W7).
+    /// Sends a booking that kills workers to a person, and its doubt with it (rule K6). The intent of its appointment stays in
+    /// state until that person decides, so that what it may have made is not taken for another booking's. A creation of its
+    /// patient stays a doubt until it is quiet, for other patients wait for that (rule W7).
     pub(super) fn give_up(&mut self, key: &BookingKey, job: &mut Job, version: Version, turn: &mut Turn<'_>) {
         self.intents.forget(key);
         let outcome = Outcome::Review { reason: ReviewReason::CrashSuspect, evidence: Vec::new() };
@@ -167,8 +167,8 @@ impl Task {
         })));
     }
 
-    /// Marks a version answered, and what is older replaced. Of its own parkings only a dead letter
-    /// stays, of older ones not even that: a redrive could only be superseded (rule K10).
+    /// Marks a version as answered, and older ones as replaced. Of its own parkings only a dead letter remains, of older ones
+    /// not even that: a redrive could only be superseded (rule K10).
     fn answer(&mut self, key: &BookingKey, booking: &Booking, on_its_merits: bool, turn: &Turn<'_>) {
         let version = booking.version;
         let state = self.ledger.change_booking(key);
@@ -179,8 +179,8 @@ impl Task {
             ParkingPlace::Failed => parked.version >= version || !on_its_merits,
             ParkingPlace::Retry | ParkingPlace::Review => parked.version != version,
         });
-        // Also of one that a newer one replaced: what is older still may not be written after it, or it would stand where
-        // another booking goes by what was left out (rules K5, K11).
+        // Also of one that a newer one replaced: an even older one may not be written after it, or it would take
+        // a slot that another booking got because this version was left out (rules K5, K11).
         state.newest = state.newest.max(version);
         if on_its_merits {
             state.suspicion = Suspicion::default();
@@ -199,8 +199,8 @@ impl Task {
         generation
     }
 
-    /// Until when a version that waits for a person is put aside: longer each time, for nothing but that person moves it, and
-    /// each time is written.
+    /// Until when a version that waits for a person is put aside: longer each time, for only that person moves it, and each
+    /// time costs a record.
     pub(super) fn held_until(&self, key: &BookingKey, version: Version, turn: &Turn<'_>) -> Timestamp {
         let parked = self.ledger.bookings().get_hot(key).and_then(|state| state.parked(version));
         let times = parked.map_or(0, |parked| parked.generation) + 1;
@@ -208,7 +208,7 @@ impl Task {
         turn.now.plus_ms(delay_ms(key, version, times, min_ms, max_ms))
     }
 
-    /// Puts every version at hand aside; it is no attempt, and what it waits is no part of its age.
+    /// Parks every version at hand. That is no attempt, and the wait does not count as part of its age.
     pub(super) fn park_all(
         &mut self,
         key: &BookingKey,
@@ -253,8 +253,8 @@ impl Task {
         })));
     }
 
-    /// An attempt for the newest version at hand failed in a way that may pass: count it, and put the booking aside
-    /// until its next attempt, or for good when its time is up. Never for good while a write of it is in doubt.
+    /// Counts a failed attempt for the newest version at hand, which may succeed later, and parks the booking until its next
+    /// attempt. If its time is up, the version fails for good, but never while a write of it is in doubt.
     pub(super) fn try_again_later(
         &mut self,
         key: &BookingKey,
@@ -321,8 +321,8 @@ impl Task {
         patience.is_over(booking, &in_hand.schedule, turn.now)
     }
 
-    /// How the newest version ends if its time was up when its last attempt failed, which it could not end with then, for a
-    /// write of it was in doubt: that is settled now, and writing again could only open the next doubt, without end.
+    /// How the newest version ends if its time was up when its last attempt failed, while a write of it was in doubt. That
+    /// doubt is settled now, and another write could only open the next one, without end.
     pub(super) fn late_end(
         &self,
         key: &BookingKey,

@@ -1,4 +1,4 @@
-//! Forgetting bookings that nobody will speak of again, so that state does not grow for ever (rule K9).
+//! Forgetting bookings that no record will name again, so that state does not grow for ever (rule K9).
 
 use crate::booking::BookingKey;
 use crate::fact::Fact;

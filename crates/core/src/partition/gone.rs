@@ -1,5 +1,5 @@
-//! What HealthFlow says is gone, and when that is believed (rule W6): not while a replica that lags behind our own write
-//! could be the reason, else the appointment would stand there twice.
+//! What HealthFlow reports as gone, and when the task believes that (rule W6): not while a replica that lags behind our own
+//! write could be the reason, else the appointment would exist twice.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ impl Task {
         else {
             return;
         };
-        // A cancellation names the patient that the appointment stands for: there is nobody else to name.
+        // A cancellation names the patient of the appointment: there is no other one to name.
         if booking.status == BookingStatus::Cancelled {
             let fields = ["patient_id: not_found".to_owned()];
             let Some(version) = flight.version else { return };

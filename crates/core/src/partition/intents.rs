@@ -55,7 +55,7 @@ impl Intents {
         self.fenced_at.plus_ms(lease_ms + settings.settle_ms())
     }
 
-    /// A commit that was begun at `started_at` is known good: nobody else was the owner then.
+    /// A commit that was begun at `started_at` is known good: no other worker was the owner then.
     pub fn renew_lease(&mut self, started_at: Timestamp) {
         self.lease_from = self.lease_from.max(Some(started_at));
     }
@@ -134,7 +134,7 @@ impl Intents {
         self.open.values().filter_map(|open| open.doubt)
     }
 
-    /// Whether a look-up did not tell what became of it.
+    /// Whether a look-up of it was inconclusive.
     pub fn is_unclear(&self, subject: impl Into<Subject>) -> bool {
         self.doubt(subject).is_some_and(|doubt| doubt.unclear)
     }
@@ -170,7 +170,7 @@ impl Intents {
         Some(fault_outcome::apply(open, fault, settles_at, turn))
     }
 
-    /// A look-up did not tell what became of it: the doubt waits for a record that can go to review.
+    /// A look-up of it was inconclusive: the doubt waits for a record that can go to review.
     pub fn leave_unclear(&mut self, subject: impl Into<Subject>) {
         let doubt = self.open.get_mut(&subject.into()).and_then(|open| open.doubt.as_mut());
         doubt.into_iter().for_each(|doubt| doubt.unclear = true);

@@ -45,7 +45,7 @@ impl JobKey {
 pub struct InHand {
     /// The booking as asked for.
     pub booking: Arc<Booking>,
-    /// Where its record stands; finished when the version ends or is parked.
+    /// Where its record is; finished when the version ends or is parked.
     pub position: Position,
     /// Its retries so far.
     pub schedule: Schedule,
@@ -80,7 +80,7 @@ pub struct Flight {
     pub patient_id: Option<Arc<str>>,
     /// The revision it names, for an update.
     pub if_match: Option<Revision>,
-    /// Whether something of its practice stood nobody knew where when it was sent (rule K11).
+    /// Whether an appointment of its practice had an unknown slot when it was sent (rule K11).
     pub near_unknown: bool,
 }
 
@@ -91,7 +91,7 @@ pub struct Outdated {
     pub revision: Revision,
     /// At the latest then it was the current one: what is read before every reader sees that may be older still.
     pub stood_at: Timestamp,
-    /// Whether what stands now may be our own write: an update of ours was in doubt.
+    /// Whether the current revision may be our own write: an update of ours was in doubt.
     pub may_be_ours: bool,
 }
 
@@ -115,11 +115,10 @@ pub enum Purpose {
     Settle,
 }
 
-/// From which share of places and permits a job is served. What failed before must not stand in front of what was never
-/// tried.
+/// From which share of places and permits a job is served. What failed before must not hold up what was never tried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Share {
-    /// It was not tried yet, and is in nobody's way.
+    /// It was not tried yet, so it holds nothing up.
     #[default]
     First,
     /// It failed before, or settles a doubt.
@@ -145,7 +144,7 @@ impl Share {
     }
 }
 
-/// Where a job stands between two calls.
+/// The stage of a job between two calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum JobStage {
     /// Not looked at yet: waits for a place in the ready queue.
@@ -175,7 +174,7 @@ impl JobStage {
 pub struct Job {
     /// The versions at hand; none while only a doubt is settled.
     pub versions: BTreeMap<Version, InHand>,
-    /// Where it stands.
+    /// Its stage.
     pub stage: JobStage,
     /// From which share it is served.
     pub share: Share,
@@ -189,7 +188,7 @@ pub struct Job {
     pub pages: Pages<Candidate>,
     /// Pages of the look-up under way that settles a doubt.
     pub looked_up: Pages<AppointmentFound>,
-    /// The charts that were read before an id was believed; none where HealthFlow knows nobody.
+    /// The charts that were read before an id was believed; none if HealthFlow has no such patient.
     pub charts: BTreeMap<HealthFlowPatientId, Option<Candidate>>,
     /// How many searches took so long that they were begun again.
     pub outlived_searches: u32,
@@ -203,9 +202,9 @@ pub struct Job {
     pub asked_to_wait: Option<AskedToWait>,
     /// An older version that is written before the newest, for another booking waits for what it frees (rule K11).
     pub first: Option<Version>,
-    /// The version of which HealthFlow said that its slot is taken.
+    /// The version whose slot HealthFlow reported as taken.
     pub slot_refused: Option<Version>,
-    /// What HealthFlow said does not stand any more: the appointment is read before it is written.
+    /// The revision that HealthFlow reported as outdated: the task reads the appointment before it writes it.
     pub outdated: Option<Outdated>,
 }
 

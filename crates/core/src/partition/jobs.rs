@@ -1,6 +1,6 @@
-//! The jobs of a task: which are at hand, in which queue each waits, when each looks again without being told, and who
+//! The jobs of a task: which are at hand, in which queue each waits, when each is due without an event, and who
 //! has which patient. A job is looked at by one caller at a time, which takes it out and puts it back. Without one place
-//! for all of this a job could stand in no queue at all, and its booking would wait for ever.
+//! for all of this a job could be in no queue at all, and its booking would wait for ever.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
@@ -15,10 +15,10 @@ use crate::unordered::hash_entries;
 pub(super) struct Jobs {
     /// Each job at hand. The one that is just looked at is taken out.
     at_hand: HashMap<JobKey, Job>,
-    /// Who waits for a place of its share, or is to look again, in that order. A key may stand here whose job has
+    /// Who waits for a place of its share, or is to look again, in that order. It may hold a key whose job has
     /// ended.
     arrivals: [VecDeque<JobKey>; 2],
-    /// Who may be sent, by share, in that order. A key may stand here whose job has moved on.
+    /// Who may be sent, by share, in that order. It may hold a key whose job has moved on.
     ready: [VecDeque<JobKey>; 2],
     /// Places of the ready queue taken, by share.
     places: [usize; 2],
@@ -26,7 +26,7 @@ pub(super) struct Jobs {
     patients_busy: HashMap<PatientKey, JobKey>,
     /// Who waits for a patient that somebody else has, in the order in which they came.
     patients_awaited: HashMap<PatientKey, VecDeque<JobKey>>,
-    /// When whom must be looked at again; a doubt has an entry whether or not there is a job for it.
+    /// When which job is due; a doubt has an entry whether or not there is a job for it.
     timers: BTreeSet<(Timestamp, JobKey)>,
 }
 
@@ -66,14 +66,14 @@ impl Jobs {
         self.at_hand.insert(key.clone(), job);
     }
 
-    /// Moves a job that is taken out to where it stands now, keeping count of the places taken. Whoever stands before a
-    /// commit also waits for it in the outbox.
+    /// Sets the stage of a job that is taken out and counts the places taken. A job that awaits a commit also waits for it in
+    /// the outbox.
     pub fn set_stage(&mut self, key: &JobKey, job: &mut Job, stage: JobStage, now: Timestamp) {
         let share = job.share.index();
         self.places[share] -= usize::from(job.stage.takes_place());
         self.places[share] += usize::from(stage.takes_place());
         match &stage {
-            // What was begun is finished first, so that whoever came first is done first.
+            // What was begun is finished first, so that the first to come is the first to end.
             JobStage::Ready if job.asked_version.is_some() => self.ready[share].push_front(key.clone()),
             JobStage::Ready => self.ready[share].push_back(key.clone()),
             JobStage::AwaitsTime(at) => self.wake_at(*at, key.clone()),
@@ -208,7 +208,7 @@ impl Jobs {
         self.patients_busy.contains_key(patient)
     }
 
-    /// Frees a patient: whoever waits for it longest looks again.
+    /// Frees a patient: the job that has waited for it longest is looked at again.
     pub fn unlock_patient(&mut self, patient: &PatientKey) {
         self.patients_busy.remove(patient);
         let Some(mut awaited) = self.patients_awaited.remove(patient) else { return };
@@ -224,8 +224,8 @@ impl Jobs {
         }
     }
 
-    /// Something was learnt about a patient: whoever has it looks again, at once. What it found by searching counts no
-    /// more if it `was_too_early`.
+    /// Something was learnt about a patient: the job that has it is looked at again, at once. What it found by searching
+    /// counts no more if it `was_too_early`.
     pub fn wake_holder(&mut self, patient: &PatientKey, was_too_early: bool) {
         let Some(holder) = self.patients_busy.get(patient).cloned() else { return };
         if was_too_early {

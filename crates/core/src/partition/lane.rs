@@ -131,7 +131,7 @@ impl LaneProgress {
         self.unfinished.len()
     }
 
-    /// How the lane stands, as far as the task knows.
+    /// The state of the lane, as far as the task knows.
     pub fn status(&self, lane: Lane) -> LaneStatus {
         LaneStatus {
             lane,

@@ -49,7 +49,7 @@ impl Ledger {
         self.patients.entry_mut(key)
     }
 
-    /// Changes every booking of which something is open, where `change` says so by true.
+    /// Offers every hot booking to `change`, which returns whether it changed it.
     pub fn change_hot_bookings(&mut self, mut change: impl FnMut(&BookingKey, &mut BookingState) -> bool) {
         let changed =
             self.bookings.hot_iter_mut().filter_map(|(key, state)| change(key, state).then_some(key));

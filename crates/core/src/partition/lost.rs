@@ -18,7 +18,7 @@ const DETAIL: &str =
 
 impl Task {
     /// Notes what the acquisition found lost. It is written again with the first commit: the next owner will not find it
-    /// by looking, for the positions that tell of it are good by then.
+    /// by looking, for the positions that show it are good by then.
     pub(super) fn inherit_lost(&mut self) {
         let Task { ledger, lost, .. } = self;
         ledger.change_hot_bookings(|key, state| {
@@ -30,7 +30,7 @@ impl Task {
         });
     }
 
-    /// Dead-letters what is lost, unless a write of its booking may yet turn out to stand (rule W4), or the version has come
+    /// Dead-letters what is lost, unless a write of its booking may yet turn out to exist (rule W4), or the version has come
     /// again and is at hand. A doubt that only a person could settle, with the record that is gone, is not waited for.
     pub(super) fn dead_letter_lost(&mut self, now: Timestamp, settings: &Settings) {
         if self.lost.is_empty() {

@@ -1,7 +1,8 @@
-//! One task: the partition number of all topics, with its lanes, its jobs and what it commits. Read [`task`] for the
-//! parts, [`arrive`] for what comes in, [`advance`] for when a job is looked at, [`decide`] for what is done about it and why it
-//! may have to wait, [`apply`] for how that is carried out, [`answer`] for what HealthFlow's replies teach, [`settle`] for how
-//! doubts end, [`finish`] for how a version ends, [`commit`] for what makes all of it durable, [`drain`] for how it is given back.
+//! One task: the partition number of all topics, with its lanes, its jobs and what it commits. Read [`task`] for the parts,
+//! [`arrive`] for what comes in, [`advance`] for when a job is looked at, [`decide`] for what is done about it and why it
+//! may have to wait, [`apply`] for how that is carried out, [`answer`] for what HealthFlow's replies teach, [`settle`] for
+//! how doubts end, [`finish`] for how a version ends, [`commit`] for what makes all of it durable, [`drain`] for how it is
+//! given back.
 
 mod knowledge;
 pub mod lane;

@@ -1,5 +1,5 @@
 //! What the next commit of a task will carry, and which of the commits before it are known good. One commit at a time:
-//! what comes about while one is under way goes into the next one, and whoever needs it to be durable asks here whether
+//! what comes about while one is under way goes into the next one, and a part that needs it to be durable asks here whether
 //! it is (rules W1, T2). Without it a request could go out under an intent that an aborted transaction took along.
 
 use std::collections::VecDeque;
@@ -55,7 +55,7 @@ struct Committing {
 /// A fact that is true once its commit is good.
 #[derive(Clone, Debug)]
 enum PendingFact {
-    /// Told as it is.
+    /// Reported as it is.
     Plain(Fact),
     /// A version got its good end: how long that took is known when the commit is good.
     Synced(Arc<Booking>, SyncedOutcome),
@@ -94,12 +94,12 @@ impl Outbox {
         self.records.push(record);
     }
 
-    /// Once the next commit is good, `fact` is told.
+    /// Reports `fact` once the next commit is good.
     pub fn tell(&mut self, fact: Fact) {
         self.facts.push(PendingFact::Plain(fact));
     }
 
-    /// Once the next commit is good, it is told that this version got its good end.
+    /// Reports once the next commit is good that this version ended well.
     pub fn tell_synced(&mut self, booking: Arc<Booking>, outcome: SyncedOutcome) {
         self.facts.push(PendingFact::Synced(booking, outcome));
     }
@@ -130,7 +130,7 @@ impl Outbox {
         self.committing.is_some()
     }
 
-    /// Whether a commit should begin: none is under way, and there is something to commit, here or as the caller says.
+    /// Whether a commit should begin: none is under way, and there is something to commit, here or elsewhere.
     pub fn wants_commit(&self, is_news_elsewhere: bool) -> bool {
         self.committing.is_none() && (self.renewal_wanted || !self.records.is_empty() || is_news_elsewhere)
     }
@@ -196,7 +196,7 @@ impl PendingFact {
 }
 
 impl Hash for Outbox {
-    /// What will be told decides nothing.
+    /// Facts decide nothing.
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let Outbox {
             records,
@@ -214,7 +214,7 @@ impl Hash for Outbox {
 }
 
 impl Hash for Committing {
-    /// What will be told decides nothing.
+    /// Facts decide nothing.
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let Committing { sequence, offsets, facts: _, records: _ } = self;
         (sequence, offsets).hash(hasher);

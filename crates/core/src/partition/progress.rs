@@ -1,6 +1,6 @@
 //! How far a task has come on its lanes: what is unfinished, what may be fetched, where the next owner would go on.
-//! Records without identity wait here for the committable offset, for only an offset tells after a restart that they were dead-lettered
-//! (rules K3, K7, K9).
+//! Records without identity wait here for the committable offset, for after a restart only an offset shows that they were
+//! dead-lettered (rules K3, K7, K9).
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
@@ -23,8 +23,7 @@ const HOURLY_MS: i64 = 3_600_000;
 pub(super) struct Progress {
     /// Each lane that the task reads.
     lanes: HashMap<Lane, LaneProgress>,
-    /// Records that nobody can use and that have no identity, by where they lie: each is dead-lettered when the committable offset has
-    /// come to it.
+    /// Unusable records without identity, by position: each is dead-lettered when the committable offset has come to it.
     unidentified: BTreeMap<Position, Unusable>,
     /// Where `appointments.requested` ended at the acquisition: what lies before it, an earlier owner may have read.
     requested_end: i64,
@@ -154,7 +153,7 @@ impl Progress {
         TaskPositions { partition_count, next_offsets, topic_ids, reading }
     }
 
-    /// How every lane stands, as far as the task knows.
+    /// The state of every lane, as far as the task knows.
     pub fn status(&self) -> Vec<LaneStatus> {
         let mut lanes: Vec<_> = self.lanes.iter().map(|(lane, progress)| progress.status(*lane)).collect();
         lanes.sort_by_key(|lane| lane.lane.topic());

@@ -1,9 +1,9 @@
 //! Reading with care after an unclean end (rule K6): what kills the process before there is an intent is found by its
-//! position. What the life before may have read is marked durably before it is decoded, all that is fetched at once. Who
-//! ends under a mark leaves a suspect range to the next life, which reads it in smaller steps, at last a single record.
-//! That one is read alone: no other task reads with care and no call is under way in its process, so an end under its mark
-//! is its own; and after `worker.crash_review_after` of those it is dead-lettered undecoded. Without it one record that the
-//! decoder cannot survive would end every worker for ever.
+//! position. A task marks durably what the life before may have read, all that is fetched at once, before it decodes it. A
+//! life that ends under a mark leaves a suspect range to the next life, which reads it in smaller steps, at last a single
+//! record. That one is read alone: no other task reads with care and no call is under way in its process, so an end under its
+//! mark is due to it. After `worker.crash_review_after` of those it is dead-lettered undecoded. Without this, one record that
+//! the decoder cannot survive would end every worker for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +15,8 @@ use crate::state::{ReadMark, ReadingState};
 use crate::time::Timestamp;
 use crate::topics::{Lane, Position};
 
-/// In how many steps a range is read that an end left suspect: a commit each. More find what kills in fewer ends; fewer let
-/// those behind it wait for less.
+/// In how many steps a task reads a suspect range, each with a commit. More steps find the record that kills in fewer ends;
+/// with fewer the records behind it wait less.
 const NARROWING: u32 = 16;
 
 /// How a task reads.
@@ -28,9 +28,9 @@ pub struct ReadGuard {
     held: BTreeMap<Lane, BTreeSet<i64>>,
     suspects: Vec<ReadMark>,
     step: Option<Step>,
-    /// Until this commit is good, a mark of a step that is over stands in state; whether it is one that counts.
+    /// Until this commit is good, state holds a mark of a step that is over; whether that mark counts.
     cleared_by: Option<(u64, bool)>,
-    /// What state must learn with the next commit.
+    /// Whether the next commit must carry it.
     is_news: bool,
 }
 
@@ -52,7 +52,7 @@ pub struct HeldRange {
     pub from: i64,
     /// The last offset.
     pub to: i64,
-    /// After so many ends nobody decodes it any more.
+    /// How many ends it has caused, if it is dead-lettered undecoded for that.
     pub dead_lettered_after: Option<u32>,
 }
 
@@ -67,7 +67,7 @@ pub struct Others {
 
 impl ReadGuard {
     /// For an owner that found `found` and goes on at `start`, in a process that began at `process`. Suspects of another
-    /// topic of the same name, or below the start, are nobody.
+    /// topic of the same name, or below the start, do not count.
     pub(super) fn new(found: Option<&ReadingState>, start: &Start, process: Timestamp) -> Self {
         let is_here = |suspect: &ReadMark| {
             suspect.lane.offset_in(&start.next_offsets).is_some_and(|next| next <= suspect.to)
@@ -78,7 +78,7 @@ impl ReadGuard {
         ReadGuard { process, suspects, ..ReadGuard::default() }
     }
 
-    /// What the task record says of it; the next owner believes that this one lives unless it has drained.
+    /// What the task record holds of it. The next owner takes this one for alive unless it has drained.
     pub(super) fn state(&mut self, is_live: bool) -> ReadingState {
         self.is_news = false;
         let marked = self.step.as_ref().map(|step| step.mark.clone());
@@ -86,12 +86,12 @@ impl ReadGuard {
         ReadingState { live_since, marked, suspects: self.suspects.clone() }
     }
 
-    /// Whether state must learn of how this task reads.
+    /// Whether the next commit must carry how this task reads.
     pub(super) fn is_news(&self) -> bool {
         self.is_news
     }
 
-    /// State must learn whether an owner lives.
+    /// The next commit must carry whether an owner lives.
     pub(super) fn tell(&mut self) {
         self.is_news = true;
     }
@@ -141,7 +141,7 @@ impl ReadGuard {
         Some((ReadMark { lane, from: first, to, records, alone, ended }, offsets))
     }
 
-    /// Whether a mark of this task may stand in state, and whether it is one of a record that is read alone.
+    /// The mark of this task that state may hold, if there is one: whether it is of a record that is read alone.
     pub(super) fn open_mark(&self) -> Option<bool> {
         let counts = self.step.as_ref().is_some_and(|step| step.mark.alone)
             || self.cleared_by.is_some_and(|(_, counts)| counts);
@@ -150,7 +150,7 @@ impl ReadGuard {
 }
 
 impl Task {
-    /// Takes note of a record that is not decoded before its mark stands; the committable offset does not pass it.
+    /// Takes note of a record that is not decoded before its mark is committed; the committable offset does not pass it.
     pub fn held(&mut self, position: Position, size_bytes: usize) {
         self.progress.delayed(position, size_bytes, None);
         self.reading.hold(position);
@@ -205,7 +205,7 @@ impl Task {
         None
     }
 
-    /// Whether a mark of this task stands, and whether it reads alone.
+    /// The mark that state may hold, if there is one: whether the task reads alone.
     pub fn reading_mark(&self) -> Option<bool> {
         self.reading.open_mark()
     }

@@ -11,7 +11,7 @@ use crate::patient::{HealthFlowPatientId, Person};
 use crate::time::Timestamp;
 use crate::unordered::hash_entries;
 
-/// How often creations are looked through for those that may be forgotten, in milliseconds.
+/// How often the task looks for creations that it may forget, in milliseconds.
 const PRUNE_INTERVAL_MS: i64 = 1_000;
 
 /// Creations of one task: under way, in doubt, or answered a moment ago.
@@ -20,7 +20,7 @@ pub struct RecentCreations {
     by_practice: HashMap<PracticeId, Vec<RecentCreation>>,
     inherited: HashMap<PracticeId, HashSet<PatientKey>>,
     pruned_at: Timestamp,
-    /// Who waits for the outcome of a creation in a practice.
+    /// The jobs that wait for the outcome of a creation in a practice.
     awaited_by: BTreeMap<PracticeId, BTreeSet<JobKey>>,
 }
 
@@ -32,7 +32,7 @@ struct RecentCreation {
     answered_at: Option<Timestamp>,
 }
 
-/// What stands in the way of creating somebody.
+/// What keeps the task from creating a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// A creation whose outcome is open; wait for it.
@@ -51,12 +51,12 @@ impl Hash for RecentCreations {
 }
 
 impl RecentCreations {
-    /// A creation was found open when the task was acquired: who it is cannot be told.
+    /// The task found an open creation at its acquisition. The person is unknown, for state keeps only a digest.
     pub fn inherit(&mut self, patient: PatientKey) {
         self.inherited.entry(patient.practice.clone()).or_default().insert(patient);
     }
 
-    /// Whether a creation of somebody else in the practice of `patient` was inherited and is still in doubt.
+    /// Whether a creation of another patient in the practice of `patient` was inherited and is still in doubt.
     pub fn waits_for_inherited(&self, patient: &PatientKey) -> bool {
         self.inherited
             .get(&patient.practice)
@@ -68,8 +68,8 @@ impl RecentCreations {
         self.awaited_by.entry(practice.clone()).or_default().insert(key.clone());
     }
 
-    /// The creation of `patient` is decided: it may be sent as soon as its intent stands. Gives who is to look again, as do the
-    /// following.
+    /// The creation of `patient` is decided: it may be sent as soon as its intent is committed. Returns the jobs to look at
+    /// again, as the following do.
     #[must_use]
     pub fn begin(&mut self, patient: &PatientKey, person: Person) -> BTreeSet<JobKey> {
         let creations = self.by_practice.entry(patient.practice.clone()).or_default();
@@ -81,11 +81,11 @@ impl RecentCreations {
         creations.retain(|creation| creation.patient != *patient);
         let is_replaced = creations.len() < known;
         creations.push(begun);
-        // One more obstacle frees nobody.
+        // One more obstacle frees no job.
         if is_replaced { self.woken(patient) } else { BTreeSet::new() }
     }
 
-    /// The creation was answered, or found by a look-up: it stands, but searches may not show it yet.
+    /// The creation was answered, or a look-up found it: the patient exists, but searches may not show it yet.
     #[must_use]
     pub fn answered(
         &mut self,
@@ -101,7 +101,7 @@ impl RecentCreations {
         self.woken(patient)
     }
 
-    /// Whether the creation happened is not known, but if it did, every search that begins after `now` shows it.
+    /// It is not known whether the creation happened. If it did, every search that begins after `now` shows it.
     #[must_use]
     pub fn unverified(&mut self, patient: &PatientKey, now: Timestamp, lag_ms: i64) -> BTreeSet<JobKey> {
         self.forget_inherited(patient);
@@ -125,7 +125,7 @@ impl RecentCreations {
         self.awaited_by.remove(&patient.practice).unwrap_or_default()
     }
 
-    /// Who of our own stands in the way of creating `person` after a search begun at `search_started_at`.
+    /// Which creation of our own keeps the task from creating `person` after a search begun at `search_started_at`.
     pub fn obstacle(
         &self,
         patient: &PatientKey,
@@ -154,8 +154,8 @@ impl RecentCreations {
         worst
     }
 
-    /// Forgets everybody whom every search under way has seen: the oldest one began at `oldest_search`. So they are as many as
-    /// were created since then.
+    /// Forgets every creation that all searches under way can see: the oldest one began at `oldest_search`. So the memory holds
+    /// no more creations than happened since then.
     pub fn prune(&mut self, now: Timestamp, lag_ms: i64, oldest_search: impl FnOnce() -> Option<Timestamp>) {
         if now.since_ms(self.pruned_at) < PRUNE_INTERVAL_MS {
             return;

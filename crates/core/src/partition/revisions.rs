@@ -1,4 +1,4 @@
-//! What becomes of an update where HealthFlow offers versions and something else stands there than we left (412): our own
+//! What becomes of an update that names a revision which is not the current one any more (412). The current one is our own
 //! update whose answer was lost, or what an office edited by hand. It is read and compared, and written over only as what
 //! was read.
 
@@ -13,7 +13,7 @@ use crate::retry::WaitReason;
 use crate::sync::{Outcome, SyncedOutcome};
 
 impl Task {
-    /// HealthFlow did nothing, for what stands is not the revision that the update names. So nothing that was sent under
+    /// HealthFlow did nothing, for the update does not name the current revision. So nothing that was sent under
     /// the intent can land any more: it is closed, and so is its doubt. The next update names another revision and needs
     /// an intent of its own: a worker that lost its task must not write over what it read there of its successor.
     pub(super) fn appointment_changed(
@@ -44,7 +44,7 @@ impl Task {
         }
     }
 
-    /// What stands there was read: from now on that is known, and the newest version is compared with it.
+    /// HealthFlow returned the appointment: its content is known from now on, and the task compares the newest version with it.
     pub(super) fn appointment_read(
         &mut self,
         key: &BookingKey,
@@ -65,15 +65,15 @@ impl Task {
         if revision.as_ref() == Some(&outdated.revision) && !believed {
             return self.read_failed(key, job, WaitReason::StaleRead, turn);
         }
-        // One that lags could also show what stood there even earlier: then it is written again to be sure.
+        // A replica that lags could also show an even older revision: then the task writes again to be sure.
         let is_fresh = believed || turn.now >= outdated.stood_at.plus_ms(turn.settings.search_lag_ms);
         let Some(placement) = &mut self.ledger.change_booking(key).placement else { return };
         placement.revision = revision;
         placement.fingerprint = fingerprint.filter(|_| is_fresh);
     }
 
-    /// How a version ends for which nothing has to be written: where that may be our own write, as if its update had been
-    /// answered.
+    /// How a version ends for which nothing has to be written: as if HealthFlow had acknowledged its update, if what exists may
+    /// be our own write.
     pub(super) fn credit_own_write(
         &mut self,
         key: &BookingKey,
@@ -92,14 +92,14 @@ impl Task {
         Outcome::Synced(if was_adopted { SyncedOutcome::Created } else { SyncedOutcome::Updated })
     }
 
-    /// Whether it is certain what stands.
+    /// Whether the content in HealthFlow is certain.
     pub(super) fn is_content_known(&self, key: &BookingKey) -> bool {
         let state = self.ledger.bookings().get(key);
         let placement = state.as_ref().and_then(|state| state.placement.as_ref());
         placement.is_some_and(|placement| placement.fingerprint.is_some())
     }
 
-    /// What stands is not certain any more; whether it was.
+    /// From now on the content in HealthFlow is not certain; returns whether it was.
     pub(super) fn forget_content(&mut self, key: &BookingKey) -> bool {
         let Some(placement) = &mut self.ledger.change_booking(key).placement else { return false };
         placement.fingerprint.take().is_some()

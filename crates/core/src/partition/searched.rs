@@ -12,7 +12,7 @@ use crate::retry::WaitReason;
 use crate::sync::FailureReason;
 
 impl Task {
-    /// A page of a search for a patient came, or did not.
+    /// Takes in a page of a search for a patient, or its failure.
     pub(super) fn searched(
         &mut self,
         key: &BookingKey,

@@ -1,5 +1,5 @@
-//! Settling doubts once they can no longer land unseen (rule W5): what is asked, and what the answer says. From state,
-//! whether or not a record is at hand; without it a doubt that no record leads to would stay for ever.
+//! Settling doubts once they can no longer land unseen (rule W5): what is asked, and what the answer means. From state,
+//! whether or not a record is at hand; without this, a doubt that no record leads to would never end.
 
 use crate::appointment::Slot;
 use crate::booking::{BookingKey, PatientKey};
@@ -23,9 +23,9 @@ use crate::time::Timestamp;
 pub(super) enum Settling {
     /// By asking this.
     Ask(Box<Request>),
-    /// Nobody needs to be asked: an update is simply written again.
+    /// No request is needed: the task writes an update again.
     WriteAgain,
-    /// Nothing that can be asked would tell.
+    /// No request would settle it.
     Unclear,
 }
 
@@ -36,9 +36,9 @@ enum Identified {
     Ours(AppointmentFound),
     /// None: it never happened, and never will.
     Nothing,
-    /// Another booking's create of the same slot is under way: soon its answer tells more.
+    /// Another booking's create of the same slot is under way: its answer will show more.
     Soon,
-    /// It cannot be told.
+    /// That cannot be decided.
     Unclear,
 }
 
@@ -66,14 +66,14 @@ impl Task {
         let sought = match &intent.slot {
             _ if turn.settings.guard.has_references() => Sought::Reference(key.booking.clone()),
             Some(slot) => Sought::Slot(sought_slot(slot, job, turn)),
-            // Written in another guard mode: nothing says what to look for.
+            // Written in another guard mode: the intent does not hold what to look for.
             None => return Settling::Unclear,
         };
         let (practice, cursor) = (key.practice.clone(), job.looked_up.cursor().map(str::to_owned));
         Settling::Ask(Box::new(Request::FindAppointment { practice, sought, cursor }))
     }
 
-    /// The doubt about an update is over, and what stands is not certain.
+    /// The doubt about an update is over, and the content in HealthFlow is not certain.
     pub(super) fn write_again(&mut self, key: &BookingKey, turn: &mut Turn<'_>) {
         self.close(&key.into());
         self.forget_content(key);
@@ -82,7 +82,7 @@ impl Task {
 
     /// What is done about a patient whose creation is in doubt.
     pub(super) fn decide_creation(&self, key: &PatientKey, job: &Job, turn: &Turn<'_>) -> Move {
-        // A booking that repeats it just now says when to look again, if that settles nothing.
+        // A booking that repeats it now sets the next moment itself, if that settles nothing.
         let doubt = self.intents.doubt(key).filter(|_| !self.intents.is_in_flight(key));
         let Some(doubt) = doubt else { return Move::Rest(None) };
         if turn.now < doubt.settles_at {
@@ -97,9 +97,9 @@ impl Task {
         Move::CreationUnverified(key.clone())
     }
 
-    /// A creation in doubt is quiet, and HealthFlow cannot be asked for it: from now on every search shows whom it may have
-    /// created, so nobody has to wait for it any more, and the next record of the patient finds it by searching (rules
-    /// W5, W7).
+    /// A creation in doubt is quiet, and HealthFlow cannot be asked for it. From now on every search shows the patient that it
+    /// may have created, so no job waits for it any more, and the next record of the patient finds it by a search (rules W5,
+    /// W7).
     pub(super) fn creation_is_unverified(&mut self, patient: &PatientKey, turn: &mut Turn<'_>) {
         let state = self.ledger.change_patient(patient);
         if state.link.is_none() {
@@ -114,7 +114,7 @@ impl Task {
         self.jobs.wake_holder(patient, true);
     }
 
-    /// A page of a look-up that settles a doubt came, or did not.
+    /// Takes in a page of a look-up that settles the doubt about a booking, or its failure.
     pub(super) fn appointment_looked_up(
         &mut self,
         key: &BookingKey,
@@ -157,8 +157,8 @@ impl Task {
         self.close(&key.into());
     }
 
-    /// Which of `found` is what the create in doubt of `key` made. Our reference says so itself; where HealthFlow does not
-    /// keep it, only what can be nobody else's is believed.
+    /// Which of `found` is what the create in doubt of `key` made. Our reference shows it. Where HealthFlow does not
+    /// keep references, the task adopts only what cannot belong to another booking.
     fn identify_own(
         &self,
         key: &BookingKey,
@@ -198,7 +198,7 @@ impl Task {
         }
     }
 
-    /// Nobody but a person can tell what became of a create in doubt: the newest version at hand goes to review, and with
+    /// Only a person can find out what became of a create in doubt: the newest version at hand goes to review, and with
     /// it the doubt. The intent stays in state until that is decided, for what it may have made may not be taken for
     /// another booking's. With no record at hand the doubt waits for one.
     pub(super) fn leave_to_a_person(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) {
@@ -216,7 +216,7 @@ impl Task {
         self.conclude(key, job, version, outcome, turn);
     }
 
-    /// A page of a look-up that settles a patient's creation came, or did not.
+    /// Takes in a page of a look-up that settles the doubt about a creation, or its failure.
     pub(super) fn patient_looked_up(
         &mut self,
         patient: &PatientKey,
@@ -257,7 +257,7 @@ impl Task {
         self.jobs.wake_holder(patient, false);
     }
 
-    /// A creation that is quiet and not found never happened and never will; a key that was refused is not used again.
+    /// A creation that is quiet and not found never happened and never will. A key that was refused is not used again.
     fn creation_never_happened(&mut self, patient: &PatientKey) {
         let key_refused = self.intents.doubt(patient).is_some_and(|doubt| doubt.key_refused);
         self.ledger.change_patient(patient).incarnation += u32::from(key_refused);
@@ -266,8 +266,8 @@ impl Task {
         self.jobs.look_again_all(woken);
     }
 
-    /// A settling look-up failed: the doubt stays quiet, and is asked about again after a pause that grows, unless all such
-    /// look-ups fail: then that is not its own trouble.
+    /// A settling look-up failed: the doubt stays quiet, and the task asks again after a pause. The pause grows, unless all
+    /// such look-ups fail.
     fn look_up_failed(&mut self, subject: Subject, job: &Job, turn: &Turn<'_>) {
         let operation = match &subject {
             Subject::Booking(_) => Operation::FindAppointment,
@@ -280,7 +280,7 @@ impl Task {
         self.look_up_again(subject, again_at, job, turn);
     }
 
-    /// The doubt stays quiet and is asked about again at `again_at`.
+    /// The doubt stays quiet, and the task asks about it again at `again_at`.
     fn look_up_again(&mut self, subject: Subject, again_at: Timestamp, job: &Job, turn: &Turn<'_>) {
         let asked = job.asked_to_wait.map_or(turn.now, |asked| asked.until);
         let again_at = again_at.max(asked);
@@ -292,7 +292,7 @@ impl Task {
     }
 }
 
-/// Where to look for what a create in doubt made: where it asked to stand, wherever a newer version wants to.
+/// Where to look for what a create in doubt made: the slot that it asked for, whatever a newer version wants.
 fn sought_slot(slot: &Slot, job: &Job, turn: &Turn<'_>) -> Slot {
     match job.newest().filter(|_| planted!(turn.settings, NewestSlotLookedUp)) {
         Some(newest) => Slot { start: newest.booking.visit.start, ..slot.clone() },

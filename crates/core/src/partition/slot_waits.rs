@@ -18,7 +18,7 @@ use crate::state::{BookingState, ParkingPlace};
 use crate::sync::{FailureReason, Outcome, SyncedOutcome};
 use crate::time::Timestamp;
 
-/// How many places an appointment may stand in, as far as is remembered: each write in doubt may add one.
+/// How many spans an appointment may occupy, as far as is remembered: each write in doubt may add one.
 const SPANS_MAX: usize = 16;
 
 /// A version waits for its slot.
@@ -28,7 +28,7 @@ pub(super) struct SlotWait {
     pub version: Version,
     /// At this moment it is tried all the same.
     pub until: Timestamp,
-    /// Who is about to free it; nobody in particular while that is not known.
+    /// The bookings that are about to free it; empty while that is not known.
     pub blockers: BTreeSet<BookingKey>,
     /// Whether it did not wait before.
     pub is_first: bool,
@@ -68,8 +68,8 @@ impl Task {
         !self.progress.is_caught_up()
     }
 
-    /// Once everything is read, whoever waited for that looks again; who was not refused, once everything before its newest
-    /// version is.
+    /// Wakes the jobs that waited until everything was read; a job that was not refused, once everything before its newest
+    /// version was.
     pub(super) fn slots_are_known(&mut self, turn: &Turn<'_>) {
         if !self.is_anything_unread() {
             for waiter in self.slots.take_undecided() {
@@ -100,8 +100,8 @@ impl Task {
         }
     }
 
-    /// What a booking takes of the book and what its unanswered versions want. Of one that waits for a person nothing: who
-    /// knows when.
+    /// What a booking takes of the book and what its unanswered versions want. Of one that waits for a person
+    /// nothing, for that may take any time.
     fn footprint(&self, key: &BookingKey, job: Option<&Job>) -> Footprint {
         let mut footprint = Footprint::default();
         let job = job.or_else(|| self.jobs.get(&JobKey::Booking(key.clone())));
@@ -131,7 +131,7 @@ impl Task {
         footprint
     }
 
-    /// Nothing has to be written for a booking, for what it wants stands: then that is what it occupies.
+    /// Nothing has to be written for a booking, for what it wants exists: so that is what it occupies.
     pub(super) fn exists_as_wanted(&mut self, key: &BookingKey, booking: &Booking, outcome: &Outcome) {
         let wanted: Vec<Span> = Span::wanted(booking).into_iter().collect();
         let state = self.ledger.bookings().get_hot(key);
@@ -146,9 +146,9 @@ impl Task {
         }
     }
 
-    /// The version at hand that is written before the newest, for another booking waits for what it frees: never once a newer
-    /// one was intended (rule K5), nor one that waits for a person. And the oldest that must be written first and is parked: until
-    /// it comes back no later one but the newest is answered.
+    /// The version at hand that is written before the newest, for another booking waits for what it frees: never once a
+    /// newer one was intended (rule K5), nor one that waits for a person. And the oldest that must be written first and is
+    /// parked: until it comes back no later one but the newest is answered.
     pub(super) fn choose_version(
         &self,
         key: &BookingKey,
@@ -181,7 +181,7 @@ impl Task {
         job.newest().is_some_and(|newest: &InHand| !self.progress.is_caught_up_until(newest.order))
     }
 
-    /// Tells that an older version is about to be written that would else be superseded unwritten.
+    /// Reports that an older version is about to be written that would otherwise be superseded unwritten.
     pub(super) fn tell_of_first(&self, key: &BookingKey, job: &Job, booking: &Booking, turn: &mut Turn<'_>) {
         let is_new = self.ledger.bookings().get_hot(key).is_none_or(|state| state.newest < booking.version);
         if is_new && job.first == Some(booking.version) {
@@ -189,8 +189,8 @@ impl Task {
         }
     }
 
-    /// The wait for the slot that `request` would take, if another booking is about to free it: bounded, then it is tried
-    /// for better or worse. What may have been sent already is a doubt's business (rules W4, W5).
+    /// The wait for the slot that `request` would take, if another booking is about to free it: the wait has a limit, after
+    /// which the request is tried all the same. What may have been sent already is left to its doubt (rules W4, W5).
     pub(super) fn slot_wait(
         &self,
         key: &BookingKey,
@@ -209,7 +209,7 @@ impl Task {
             .and_then(|state| state.placement.as_ref())
             .is_some_and(|placed| placed.spans == [wanted.clone()])
         {
-            // It has that time already: nobody else can.
+            // It has that time already, so no other booking can.
             return None;
         }
         let in_hand = job.versions.get(&booking.version)?;
@@ -244,7 +244,7 @@ impl Task {
         self.slots.wait(key, wait.blockers);
     }
 
-    /// Puts a job aside that waits for a slot. It is in nobody's way: it holds no intent, no place and no patient, for the
+    /// Puts a job aside that waits for a slot. It holds nothing up: it holds no intent, no place and no patient, for the
     /// booking that will free the slot may be the same patient's. In memory for a while, then in the retry topic.
     pub(super) fn put_aside_for_slot(
         &mut self,
@@ -289,7 +289,7 @@ impl Task {
         is_free
     }
 
-    /// HealthFlow says that the slot is taken, and not by ourselves: waited for while another booking is about to free it,
+    /// HealthFlow reports that the slot is taken, and not by ourselves: waited for while another booking is about to free it,
     /// else final. A version that the desk has changed meanwhile gives way to the newer one.
     pub(super) fn slot_taken(
         &mut self,
@@ -309,7 +309,7 @@ impl Task {
             wanted.map_or_else(Default::default, |wanted| self.slots.blockers(key, order, &wanted, true));
         let since = in_hand.schedule.slot_since;
         let is_over = since.is_some_and(|since| turn.now >= since.plus_ms(turn.settings.slot_wait_max_ms));
-        // Somebody who stood nobody knew where may have gone while we asked.
+        // An appointment with an unknown slot may have left it while we asked.
         let asks_once_more = since.is_none() && flight.near_unknown;
         let may_free = !blockers.is_empty() || self.is_anything_unread();
         let may_wait = (may_free && !is_over) || asks_once_more;
@@ -333,7 +333,7 @@ impl Task {
     }
 }
 
-/// A write that is not known to have failed may have moved what stands (rule K11).
+/// A write that is not known to have failed may have moved what exists (rule K11).
 pub(super) fn may_occupy_too(state: &mut BookingState, asked: Vec<Span>) {
     let Some(placement) = &mut state.placement else { return };
     for span in asked {

@@ -2,7 +2,7 @@
 //! one leaves another one takes. Desks take one legal step after the other, but we write different bookings at the same
 //! time and skip versions; without this the second step may come first, and a patient loses a visit that nobody else has.
 //!
-//! Only bookings with an unanswered version are here, at hand or parked: whoever will free a slot has one.
+//! Only bookings with an unanswered version are here, at hand or parked: only those will free a slot.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{Hash, Hasher};
@@ -17,7 +17,7 @@ use crate::state::Wish;
 pub struct Footprint {
     /// What it may occupy in HealthFlow now.
     pub occupied: Vec<Span>,
-    /// Whether it stands where nobody remembers: what an earlier worker wrote, or what a look-up found.
+    /// Whether it exists in a slot that state does not have: what an earlier worker wrote, or what a look-up found.
     pub somewhere: bool,
     /// What its unanswered versions want; none where an earlier worker parked one.
     pub wishes: BTreeMap<Version, Option<Wish>>,
@@ -32,7 +32,7 @@ pub struct Slots {
     known: HashMap<BookingKey, Footprint>,
     by_day: HashMap<Day, BTreeSet<BookingKey>>,
     somewhere: HashMap<PracticeId, BTreeSet<BookingKey>>,
-    /// For whom each one waits; for nobody in particular while it is not known who there is.
+    /// The bookings that each one waits for; none while they are not known.
     waits_for: BTreeMap<BookingKey, BTreeSet<BookingKey>>,
     awaited_by: BTreeMap<BookingKey, BTreeSet<BookingKey>>,
     undecided: BTreeSet<BookingKey>,
@@ -64,7 +64,7 @@ fn days<'a>(practice: &'a PracticeId, span: &'a Span) -> impl Iterator<Item = Da
 }
 
 impl Slots {
-    /// Puts in what `key` takes and wants now; who waited for it and should look again.
+    /// Puts in what `key` takes and wants now; returns the bookings that waited for it and should look again.
     pub fn put(&mut self, key: &BookingKey, footprint: Footprint) -> BTreeSet<BookingKey> {
         let is_over = footprint.wishes.is_empty();
         let same = match self.known.get(key) {
@@ -111,9 +111,9 @@ impl Slots {
         }
     }
 
-    /// Whom `key` must wait for before it takes `span`, which it wants since `order`: whoever has something of it and an
-    /// unanswered version that leaves it, or will have before it leaves it and wanted that earlier. Once HealthFlow has
-    /// `refused` it, also whoever stands somewhere.
+    /// The bookings that `key` must wait for before it takes `span`, which it wants since `order`: those that have something
+    /// of it and an unanswered version that leaves it, or will have before they leave it and wanted that earlier. Once
+    /// HealthFlow has `refused` it, also every booking whose slot is unknown.
     pub fn blockers(&self, key: &BookingKey, order: i64, span: &Span, refused: bool) -> BTreeSet<BookingKey> {
         let near = days(&key.practice, span).filter_map(|day| self.by_day.get(&day)).flatten();
         let far = self.somewhere.get(&key.practice).into_iter().flatten().filter(|_| refused);
@@ -141,8 +141,8 @@ impl Slots {
         first.map(|(version, _)| version).collect()
     }
 
-    /// Older versions that free what another booking wants that came before the newest: a desk that
-    /// exchanges two visits by way of a third time takes three steps, and without the first one the other two wait for each other.
+    /// Older versions that free what another booking wants that came before the newest: a desk that exchanges two visits by
+    /// way of a third time takes three steps, and without the first one the other two wait for each other.
     fn written_first<'a>(
         &'a self,
         key: &'a BookingKey,
@@ -178,7 +178,7 @@ impl Slots {
         })
     }
 
-    /// Whether something of the practice stands where nobody remembers.
+    /// Whether a booking of the practice exists in a slot that state does not have.
     pub fn is_anybody_somewhere(&self, practice: &PracticeId) -> bool {
         self.somewhere.contains_key(practice)
     }
@@ -195,19 +195,19 @@ impl Slots {
         self.waits_for.insert(key.clone(), blockers);
     }
 
-    /// Who waits for nobody in particular.
+    /// The bookings that wait while it is not known for which.
     pub fn undecided(&self) -> impl Iterator<Item = &BookingKey> {
         self.undecided.iter()
     }
 
-    /// Takes out everybody who waits for nobody in particular.
+    /// Takes out the bookings that wait while it is not known for which.
     pub fn take_undecided(&mut self) -> BTreeSet<BookingKey> {
         let undecided = std::mem::take(&mut self.undecided);
         undecided.iter().for_each(|key| self.stop_waiting(key));
         undecided
     }
 
-    /// Notes that `key` waits for nobody's slot any more.
+    /// Notes that `key` waits for no slot any more.
     pub fn stop_waiting(&mut self, key: &BookingKey) {
         self.undecided.remove(key);
         for blocker in self.waits_for.remove(key).unwrap_or_default() {
@@ -220,7 +220,7 @@ impl Slots {
         }
     }
 
-    /// Whether somebody of `blockers` wants, at one or more removes, what `key` has: then none of them can go first.
+    /// Whether one of `blockers` wants, at one or more removes, what `key` has: then none of them can go first.
     pub fn is_in_cycle(&self, key: &BookingKey, blockers: &BTreeSet<BookingKey>) -> bool {
         let mut open: Vec<BookingKey> = blockers.iter().cloned().collect();
         let mut seen = BTreeSet::new();

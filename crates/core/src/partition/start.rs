@@ -10,12 +10,12 @@ use crate::state::{ParkingPlace, TaskState, TopicIds};
 use crate::time::Timestamp;
 use crate::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, Position};
 
-/// What Kafka says at the acquisition of a task, after the fence.
+/// What Kafka reports at the acquisition of a task, after the fence.
 #[derive(Clone, Debug)]
 pub struct Known {
     /// The task.
     pub partition: i32,
-    /// Which topics there are now, as far as their ids can be had.
+    /// The ids of the topics that exist now, as far as Kafka reports them.
     pub topic_ids: TopicIds,
     /// Every lane.
     pub lanes: Vec<KnownLane>,
@@ -23,7 +23,7 @@ pub struct Known {
     pub begins_at_end: bool,
 }
 
-/// What Kafka says of one lane.
+/// What Kafka reports of one lane.
 #[derive(Clone, Copy, Debug)]
 pub struct KnownLane {
     /// The lane.
@@ -43,11 +43,11 @@ pub struct Start {
     pub next_offsets: Vec<Position>,
     /// Where `appointments.requested` ended: what lies before it, an earlier owner may have read.
     pub requested_end: i64,
-    /// Which topics these are positions in: to be remembered with them.
+    /// The topics of these positions, to be remembered with them.
     pub topic_ids: TopicIds,
-    /// Positions that could not be gone on from, to be told.
+    /// Positions from which the task could not go on, to be reported.
     pub lost: Vec<LostPosition>,
-    /// Whether records of the retry lane may be gone that versions wait in: whoever acquires looks which are.
+    /// Whether records of the retry lane may be gone that versions wait in: the acquisition finds out which.
     pub is_retry_cut: bool,
     /// Up to where each lane is read with care: what the owner before may have read, if it ended uncleanly (rule K6).
     pub guarded: Vec<Position>,
@@ -71,7 +71,7 @@ pub struct Acquired {
 /// Why a task cannot go on, in one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The state topic is another one than that which the state was written to.
+    /// The state topic is not the one that the state was written to.
     #[error(
         "{topic} was recreated since task {partition} wrote its state there; restore it from a copy, or, if this one is \
          that copy, stop all workers and run `healthflow-sync accept-topics`"
@@ -129,7 +129,7 @@ impl Start {
     /// between a position and an older one was answered, and reading it again repeats nothing (rule K3).
     ///
     /// # Errors
-    /// What Kafka and the state say cannot be true of one task and the same topics.
+    /// What Kafka reports and what state holds do not fit one task and the same topics.
     pub fn decide(known: &Known, state: &TaskState) -> Result<Start, Refusal> {
         let nothing = TopicIds::default();
         let remembered = state.positions.as_ref().map_or(&nothing, |positions| &positions.topic_ids);
@@ -194,7 +194,7 @@ fn position(
         (None, None) if state.is_empty() => {
             return Ok((if known.begins_at_end && lane == Lane::Requested { high } else { low }, lost));
         }
-        // Whoever writes positions names every lane it reads: no owner has read this one yet.
+        // An owner writes a position for every lane it reads: no owner has read this one yet.
         (None, None) if state.positions.as_ref().is_some_and(|known| !known.next_offsets.is_empty()) => {
             return Ok((low, lost));
         }
@@ -213,11 +213,10 @@ fn position(
 /// A version that waits in the retry topic, and the generation of its record there.
 pub type InRetry = (BookingKey, Version, u32);
 
-/// Marks every version as lost that waits in the retry topic and whose record is not among those that were found there.
-/// Gives how many.
+/// Marks every version as lost that waits in the retry topic and whose record was not found there. Returns how many.
 pub fn mark_lost(state: &mut TaskState, found: &HashSet<InRetry>) -> usize {
     let mut count = 0;
-    // Whatever waits lies open.
+    // Every booking with a version that waits is hot.
     for (key, state) in state.bookings.hot_iter_mut() {
         let gone = state.parked.iter().filter(|parked| {
             parked.place == ParkingPlace::Retry

@@ -22,7 +22,7 @@ use crate::settings::Settings;
 use crate::status::{TaskPhase, TaskStatus};
 use crate::time::Timestamp;
 
-/// What every step of a task is given: the moment, the limits, and where to tell what happened.
+/// What every step of a task is given: the moment, the limits, and where to report what happened.
 #[derive(Debug)]
 pub struct Turn<'a> {
     /// This moment.
@@ -105,7 +105,7 @@ impl Task {
         task
     }
 
-    /// Moves a job that is taken out to where it stands now.
+    /// Sets the stage of a job that is taken out.
     pub(super) fn set_stage(&mut self, key: &JobKey, job: &mut Job, stage: JobStage, now: Timestamp) {
         if stage == JobStage::AwaitsCommit {
             self.outbox.await_commit(key.clone());
@@ -128,7 +128,7 @@ impl Task {
         self.jobs.calls_in_flight()
     }
 
-    /// How the task stands.
+    /// The status of the task.
     pub fn status(&self) -> TaskStatus {
         TaskStatus {
             partition: self.partition,
@@ -146,7 +146,7 @@ impl Task {
         self.intents.doubts().map(|doubt| doubt.since)
     }
 
-    /// The earliest moment at which the task has something to do without being told.
+    /// The earliest moment at which the task has something to do without an event.
     pub fn next_wakeup(&self) -> Option<Timestamp> {
         let timer = self.jobs.next_due();
         // While a commit is under way only its end lets a drained task go; the clock would only be asked again and again.

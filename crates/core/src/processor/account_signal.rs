@@ -1,5 +1,5 @@
-//! What HealthFlow's answers say beyond the booking that was asked for: whether everybody waits, or stops. Without it a
-//! limit of one endpoint would be everybody's, or one of the account's nobody's.
+//! What HealthFlow's answers mean beyond the booking that was asked for: whether all calls wait, or stop. Without it all calls
+//! would wait for a limit of one endpoint, or none for a limit of the account.
 
 use crate::booking::{BookingId, PracticeId};
 use crate::fact::Fact;
@@ -14,7 +14,7 @@ use crate::retry::WaitReason;
 use crate::time::Timestamp;
 
 /// How much later than the others a booking asks again that waits with them, in milliseconds: whether they are
-/// served says whether the wait is its own.
+/// served shows whether the wait is its own.
 const AFTER_THE_OTHERS_MS: i64 = 1_000;
 
 /// Of whom a call was: the practice, and the booking where it was of one.
@@ -26,7 +26,7 @@ impl Processor {
     pub(super) fn answered(&mut self, id: CallId, reply: Reply, now: Timestamp) {
         let Some(call) = self.calls.remove(&id) else { return };
         let reply = match reply {
-            // Not what was asked for: the contract's answer to an update is what stands.
+            // Not what was asked for: the contract's answer to an update is the appointment.
             Ok(Answer::UpdateUnseen) if !self.settings.updates_without_content => {
                 Err(Fault::Unknown(Unknown::Unreadable))
             }
@@ -45,7 +45,7 @@ impl Processor {
         });
     }
 
-    /// Tells of whom nothing else does: a refusal that nobody believes, or that is only this booking's.
+    /// Reports what no other fact does: a refusal that is not believed, or that concerns only this booking.
     fn tell_refusal(&mut self, call: &Call, reply: &Reply) {
         let ((practice, booking), operation) = (whose(&call.job), call.operation);
         match reply {
@@ -60,7 +60,7 @@ impl Processor {
         }
     }
 
-    /// What a reply says about the whole account, and what it tells the booking that asked, if that is to wait.
+    /// Applies what a reply means for the whole account; returns what it asks of the booking, if that is to wait.
     fn apply_account_signal(
         &mut self,
         id: CallId,
@@ -155,7 +155,7 @@ impl Processor {
         }
     }
 
-    /// Nothing is sent for a while. Every call under way may bring the same word: one pause is told once.
+    /// Sends nothing for a while. Every call under way may bring the same answer, so a pause is reported once.
     fn pause(&mut self, pause_ms: i64, why: &'static str, call: &Call, now: Timestamp) {
         let is_new = self.account.paused_until(now).is_none();
         let until = self.account.pause(pause_ms, now);

@@ -61,8 +61,8 @@ pub enum Effect {
         /// What it carries.
         batch: Box<CommitBatch>,
     },
-    /// Nothing works on the task any more: it is drained and committed, or was never live. Stop reading it and give the partition
-    /// back (rule K2); the group gets it once that holds for every partition that it wants back at the same time.
+    /// Nothing works on the task any more: it is drained and committed, or was never live. Stop reading it and give the
+    /// partition back (rule K2); the group gets it once that holds for every partition that it wants back at the same time.
     Release {
         /// The task.
         partition: i32,

@@ -24,7 +24,7 @@ pub enum Input {
         /// What it found.
         acquired: Box<Acquired>,
     },
-    /// The acquisition failed; the worker has said why. It is asked for again.
+    /// The acquisition failed; the worker has reported why. The processor asks for it again.
     AcquireFailed {
         /// Its number.
         partition: i32,
@@ -53,10 +53,10 @@ pub enum Input {
         offset: i64,
         /// What it weighs in memory.
         size_bytes: usize,
-        /// When it was written, if Kafka says so.
+        /// When it was written, if Kafka has that.
         written_at: Option<Timestamp>,
     },
-    /// A record is there that is read with care: it is decoded when an `Effect::Decode` says so, and arrives then (rule K6).
+    /// A record is there that is read with care: an `Effect::Decode` lets the worker decode it, and then it arrives (rule K6).
     Held {
         /// The task.
         partition: i32,
@@ -135,7 +135,7 @@ pub enum CommitEnded {
     TaskLost,
 }
 
-/// Where the world tells the worker what happened. Called from any thread.
+/// Where the world reports to the worker what happened. Called from any thread.
 pub trait Inbox: Send + Sync + 'static {
     /// Takes one thing in, at once.
     fn post(&self, input: Input);
@@ -143,6 +143,6 @@ pub trait Inbox: Send + Sync + 'static {
     /// Takes records in, in their order; waits while too many are there already.
     fn post_records(&self, records: &mut Vec<Input>);
 
-    /// Something happened that this process cannot live with; the text says what, to which thing, and what to do.
+    /// Something happened that this process cannot live with; the text names what, to which thing, and what to do.
     fn fail(&self, reason: String);
 }

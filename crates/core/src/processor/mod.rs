@@ -2,7 +2,7 @@
 //! I/O and reads no clock, so that a test can live its life in virtual time. This file routes; the nouns decide.
 //!
 //! A turn: [`Processor::handle`] for everything that happened, then [`Processor::decide`] once, then every
-//! [`Processor::next_effect`] is started and every [`Processor::next_fact`] told; then sleep until an input or
+//! [`Processor::next_effect`] is started and every [`Processor::next_fact`] reported; then sleep until an input or
 //! [`Processor::next_wakeup`].
 
 pub mod effect;
@@ -35,7 +35,7 @@ pub use input::{CommitEnded, Inbox, Input};
 #[derive(Clone, Debug)]
 pub struct Processor {
     settings: Settings,
-    /// When this process began: what tells it from the others in state.
+    /// When this process began: what distinguishes it from the others in state.
     began_at: Timestamp,
     tasks: BTreeMap<i32, OwnedTask>,
     calls: HashMap<CallId, Call>,
@@ -130,8 +130,8 @@ impl Processor {
         }
     }
 
-    /// How the worker stands; what only the world knows (the group, the ends of the topics) is left for the worker to
-    /// say.
+    /// The status of the worker. What only the world knows (the group, the ends of the topics) is left for the worker to fill
+    /// in.
     pub fn status(&self, now: Timestamp) -> Status {
         let mut status = Status {
             taken_at: now,
@@ -151,7 +151,7 @@ impl Processor {
         self.effects.pop_front()
     }
 
-    /// The next thing to tell.
+    /// The next fact to report.
     pub fn next_fact(&mut self) -> Option<Fact> {
         self.facts.pop_front()
     }

@@ -61,8 +61,8 @@ impl OwnedTask {
 }
 
 impl Processor {
-    /// A task is ours. Whoever is told so while it is still about to give that task back gave it back already, as far as the
-    /// group knows: that life is over, and nothing that it read counts any more.
+    /// The group assigned a task to us. If this worker is still about to give that task back, the group has it back already:
+    /// that life is over, and nothing that it read counts any more.
     pub(super) fn assigned(&mut self, partition: i32, now: Timestamp) {
         match self.tasks.get(&partition) {
             None => self.acquire(partition, now),
@@ -130,7 +130,7 @@ impl Processor {
             }
             Some(OwnedTask::Acquiring { revoked, .. }) => *revoked = true,
             Some(OwnedTask::Live(task)) => task.begin_drain(now.plus_ms(self.settings.release_drain_ms)),
-            // Nothing of it is here; but whoever asks waits for an answer.
+            // Nothing of it is here, but the group waits for an answer.
             None => self.effects.push_back(Effect::Release { partition }),
         }
     }
@@ -150,7 +150,7 @@ impl Processor {
         self.start_anew(partition, incarnation, DropCause::CommitLost, now);
     }
 
-    /// A topic of the task cannot be read on: whoever acquires the task knows what to do about that (rule K9).
+    /// A topic of the task cannot be read on: the acquisition of the task decides what to do about that (rule K9).
     pub(super) fn lane_ended(
         &mut self,
         partition: i32,

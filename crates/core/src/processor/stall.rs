@@ -7,11 +7,11 @@ use crate::life::Incarnation;
 use crate::status::{Status, TaskPhase};
 use crate::time::Timestamp;
 
-/// How long a lane may stand still before its worker is not ready, in milliseconds: several rounds of asking for ends and of
+/// How long a lane may stall before its worker is not ready, in milliseconds: several rounds of asking for ends and of
 /// librdkafka's statistics, which are some seconds old each.
 pub const STALL_MS: i64 = 20_000;
 
-/// Since when which lanes stand still.
+/// Since when which lanes stall.
 #[derive(Debug, Default)]
 pub struct Stalls(HashMap<(&'static str, i32), Still>);
 
@@ -22,7 +22,7 @@ struct Still {
 }
 
 impl Stalls {
-    /// Says of every lane in `status` since when it stalls, if it does. `fetched` says how far a lane was fetched, ends of
+    /// Sets for every lane in `status` since when it stalls, if it does. `fetched` returns how far a lane was fetched, ends of
     /// transactions included, where that is known.
     pub fn note(&mut self, status: &mut Status, fetched: impl Fn(&'static str, i32) -> Option<i64>) {
         let now = status.taken_at;

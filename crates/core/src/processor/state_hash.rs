@@ -6,7 +6,7 @@ use crate::processor::Processor;
 use crate::unordered::hash_entries;
 
 impl Hash for Processor {
-    /// What was told decides nothing, nor does what was already handed out to be done.
+    /// Facts decide nothing, nor does what was already handed out to be done.
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let Processor {
             settings: _,

@@ -62,7 +62,7 @@ impl FleetRecord {
     /// Checks that tasks of a worker of `owner` that counts `count` partitions may go live.
     ///
     /// # Errors
-    /// It may not; one line says why, and what to do.
+    /// It may not; one line gives the reason and the remedy.
     pub fn admits(&self, owner: &Owner, count: u32) -> Result<(), Refusal> {
         self.check_owner(owner)?;
         let has = self.partition_count;

@@ -151,8 +151,8 @@ pub struct PatientState {
     pub suspicion: Suspicion,
     /// The booking whose review decides who this patient is; until then all others of the patient wait.
     pub held_by: Option<BookingId>,
-    /// Set if a creation that may have happened could not be looked up (guard mode `search`): the fingerprint of whom it
-    /// created, 0 if unknown. Until the patient is linked, nobody with another description is created.
+    /// Set if a creation that may have happened could not be looked up (guard mode `search`): the fingerprint of the
+    /// person that it may have created, 0 if unknown. Until the patient has a link, no other description is created.
     pub unverified_creation: Option<i64>,
     /// When this process last sent a creation for it that may exist (rule W6). In memory only: never written to a topic.
     pub last_write_at: Timestamp,
@@ -165,7 +165,7 @@ pub struct PatientIntent {
     pub incarnation: u32,
     /// When it was opened; used for the retention of idempotency keys only.
     pub since: Timestamp,
-    /// The fingerprint of whom it creates; in guard mode `search` only (rule W5).
+    /// The fingerprint of the person that it creates; in guard mode `search` only (rule W5).
     pub person: Option<i64>,
     /// Whom it creates: the link will be made for this person, whichever booking repeats the creation.
     pub digests: Option<PersonDigests>,

@@ -1,4 +1,4 @@
-//! What this owner knows of an intent beyond what state says: whether it is durable yet, what was sent under it, and
+//! What this owner knows of an intent beyond state: whether it is durable yet, what was sent under it, and
 //! whether its outcome is in doubt. Lives in memory only; a new owner starts with a doubt for every open intent.
 
 use crate::time::Timestamp;
@@ -21,17 +21,17 @@ pub struct OpenWrite {
 pub struct Doubt {
     /// Since when.
     pub since: Timestamp,
-    /// Nothing is asked about it before this: first the moment from which on it can no longer land unseen, so that a look-up may
-    /// be believed; after a failed look-up, the moment of the next one.
+    /// Nothing is asked about it before this: first the moment from which on it can no longer land unseen, so that a
+    /// look-up may be believed; after a failed look-up, the moment of the next one.
     pub settles_at: Timestamp,
     /// Set once HealthFlow refused a repeat: then only a look-up settles it (rule W5).
     pub repeat_refused: bool,
     /// Set once HealthFlow refused the key itself: if the look-up finds nothing, the next creation needs another one
     /// (rule W6).
     pub key_refused: bool,
-    /// Found open when the task was acquired: nobody in this process sent it.
+    /// Found open when the task was acquired: this process did not send it.
     pub inherited: bool,
-    /// A look-up did not tell: it waits for a record that can go to review.
+    /// The look-up was inconclusive: the doubt waits for a record that can go to review.
     pub unclear: bool,
     /// How many look-ups failed.
     pub look_ups: u32,

@@ -90,8 +90,8 @@ fn a_lane_stops_above_a_limit_and_goes_on_at_half_of_both() {
 }
 
 proptest! {
-    /// Goal: a record without identity is dead-lettered exactly when the committable offset has come to it, each once. Method: any
-    /// records, some of them without identity, finished in any order.
+    /// Goal: a record without identity is dead-lettered exactly when the committable offset has come to it, each once.
+    /// Method: any records, some of them without identity, finished in any order.
     #[test]
     fn a_record_without_identity_is_dead_lettered_when_the_committable_offset_has_come_to_it(
         has_identity in prop::collection::vec(any::<bool>(), 1..40),

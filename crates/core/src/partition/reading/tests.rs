@@ -1,5 +1,6 @@
-//! Goal: whatever kills while it is read is found by its position in a known number of ends, nothing else is dead-lettered, and a
-//! life after a clean end reads without a mark. Method: lives that read with the guard alone, with deadly records anywhere.
+//! Goal: whatever kills while it is read is found by its position in a known number of ends, nothing else is dead-lettered,
+//! and a life after a clean end reads without a mark. Method: lives that read with the guard alone, with deadly records
+//! anywhere.
 
 use proptest::prelude::*;
 
