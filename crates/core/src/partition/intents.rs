@@ -203,4 +203,6 @@ impl Hash for Intents {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -182,3 +182,6 @@ impl Newcomers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
