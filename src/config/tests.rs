@@ -170,3 +170,24 @@ fn properties_are_read_from_their_file_and_never_told() {
     assert!(error.contains("line 2") && !error.contains("hunter2"), "{error}");
     assert!(secret::properties(&folder.path().join("none")).is_err());
 }
+
+/// Goal: nothing that was written is ignored or taken for something else, and what is out of range says on which side.
+#[test]
+fn a_value_counts_as_it_is_written_or_is_refused() {
+    for (text, expected) in [
+        ("[worker]\nlease_ms = {}", "`worker.lease_ms` from f must be a whole number"),
+        ("[worker.lease_ms]", "`worker.lease_ms` from f must be a whole number"),
+        ("[wroker]", "unknown key `wroker` from f"),
+        ("[log]\nlevel = 1999-01-01", "`log.level` from f must be a text in quotes"),
+        ("[worker]\nlease_ms = -3", "`worker.lease_ms` from f must not be negative"),
+        ("[worker]\nmax_in_flight = 4294967296", "`worker.max_in_flight` from f is too large"),
+    ] {
+        let error = refused(defaults().with_toml(text, "f"));
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+    defaults().with_toml("[worker]", "a section without keys").and_then(Layers::into_config).expect("valid");
+    let whole = defaults().with_toml("[healthflow]\nrequests_per_second = 7", "f").unwrap();
+    let rate = |layers: Layers| layers.into_config().unwrap().healthflow.requests_per_second;
+    assert_eq!(rate(whole.clone()), 7.0);
+    assert_eq!(rate(whole.with_flags(&["healthflow.requests_per_second=2.5".into()]).unwrap()), 2.5);
+}

@@ -134,7 +134,7 @@ impl Bookings {
             bookings.held.with_label_values(&[reason.code()]);
         }
         for how in LinkChange::ALL {
-            bookings.links_changed.with_label_values(&[how.name()]);
+            bookings.links_changed.with_label_values(&[how.code()]);
         }
         for source in ["live", "backfill"] {
             bookings.confirmation.with_label_values(&[source]);
@@ -208,9 +208,9 @@ impl Calls {
             )?,
         };
         for operation in Operation::ALL {
-            calls.sent.with_label_values(&[operation.name()]);
-            calls.answered.with_label_values(&[operation.name(), "ok"]);
-            calls.seconds.with_label_values(&[operation.name()]);
+            calls.sent.with_label_values(&[operation.code()]);
+            calls.answered.with_label_values(&[operation.code(), "ok"]);
+            calls.seconds.with_label_values(&[operation.code()]);
         }
         for status in ["1xx", "3xx", "4xx", "other"] {
             calls.foreign.with_label_values(&[status]);
@@ -264,7 +264,7 @@ impl Doubts {
             )?,
         };
         for operation in Operation::ALL.into_iter().filter(|operation| operation.is_write()) {
-            doubts.opened.with_label_values(&[operation.name()]);
+            doubts.opened.with_label_values(&[operation.code()]);
         }
         for what in ["patient", "appointment"] {
             doubts.duplicates.with_label_values(&[what]);

@@ -34,12 +34,12 @@ impl Catalogue {
         self.clock_ahead.set(status.clock_ahead_ms.map_or(0.0, |ms| ms as f64 / 1_000.0));
         for phase in TaskPhase::ALL {
             let owned = status.tasks.iter().filter(|task| task.phase == phase).count();
-            self.tasks.owned.with_label_values(&[phase.name()]).set(signed(owned));
+            self.tasks.owned.with_label_values(&[phase.code()]).set(signed(owned));
         }
         self.set_lanes(status, now);
         self.inputs.schemas.reset();
         for schema in status.schemas.iter().take(SCHEMAS_MAX) {
-            let labels = [schema.id.to_string(), schema.trouble.name().to_owned()];
+            let labels = [schema.id.to_string(), schema.trouble.code().to_owned()];
             self.inputs.schemas.with_label_values(&labels).set(age_seconds(schema.since, now));
         }
     }

@@ -123,9 +123,9 @@ pub fn report(fact: &Fact) {
             "record forwarded to the partition of its key; its publisher must use Kafka's default partitioner (murmur2)"
         ),
         Fact::BookingsForgotten { partition, count } => info!(partition, count, "old bookings forgotten"),
-        Fact::CallSent { operation } => trace!(operation = operation.name(), "call sent"),
+        Fact::CallSent { operation } => trace!(operation = operation.code(), "call sent"),
         Fact::CallAnswered { operation, class, elapsed_ms } => {
-            debug!(operation = operation.name(), class, elapsed_ms, "call answered");
+            debug!(operation = operation.code(), class, elapsed_ms, "call answered");
         }
         Fact::ForeignAnswer { .. } | Fact::CallForbidden { .. } | Fact::CallThrottled { .. } => {
             report_refusal(fact)
@@ -139,12 +139,12 @@ pub fn report(fact: &Fact) {
         }
         Fact::ReadsFail { operation } => {
             warn!(
-                operation = operation.name(),
+                operation = operation.code(),
                 "HealthFlow does not answer this kind of read; one booking asks, the others wait"
             );
         }
         Fact::ReadsAnswered { operation } => {
-            info!(operation = operation.name(), "HealthFlow answers this kind of read again");
+            info!(operation = operation.code(), "HealthFlow answers this kind of read again");
         }
         Fact::DoubtOpened { .. }
         | Fact::DoubtSettled { .. }
@@ -161,7 +161,7 @@ fn report_write(fact: &Fact) {
     match fact {
         Fact::DoubtOpened { key, operation, settles_at } => {
             let booking = named(key.as_ref());
-            warn!(booking, operation = operation.name(), quiet_at = %settles_at, "answer lost, write in doubt");
+            warn!(booking, operation = operation.code(), quiet_at = %settles_at, "answer lost, write in doubt");
         }
         Fact::DoubtSettled { key, found } => {
             info!(booking = named(key.as_ref()), found = found_name(*found), "doubt settled");
@@ -209,20 +209,20 @@ fn report_refusal(fact: &Fact) {
         Fact::ForeignAnswer { practice, booking, operation, status } => warn!(
             practice = practice.as_str(),
             booking = name(booking),
-            operation = operation.name(),
+            operation = operation.code(),
             status,
             "error not in HealthFlow's words, not believed; check the proxies in between, and healthflow.base_url",
         ),
         Fact::CallForbidden { practice, booking, operation } => warn!(
             practice = practice.as_str(),
             booking = name(booking),
-            operation = operation.name(),
+            operation = operation.code(),
             "HealthFlow forbids it (403), tried again later; check that the account may still serve the practice",
         ),
         Fact::CallThrottled { practice, booking, operation, until } => warn!(
             practice = practice.as_str(),
             booking = name(booking),
-            operation = operation.name(),
+            operation = operation.code(),
             %until,
             "HealthFlow asks this booking to wait and serves others, which go on; check the limit of this operation",
         ),
@@ -326,7 +326,7 @@ fn report_booking(fact: &Fact) {
         }
         Fact::LinkChanged { key, how } => {
             let booking = key.to_string();
-            info!(booking, how = how.name(), "link to HealthFlow's patient changed");
+            info!(booking, how = how.code(), "link to HealthFlow's patient changed");
         }
         Fact::BookingReopened { key, version } => {
             let booking = key.to_string();

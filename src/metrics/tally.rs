@@ -42,14 +42,14 @@ impl Catalogue {
                 self.inputs.forwarded.with_label_values(&[origin.lane.topic()]).inc();
             }
             Fact::LinkChanged { how, .. } => {
-                self.bookings.links_changed.with_label_values(&[how.name()]).inc()
+                self.bookings.links_changed.with_label_values(&[how.code()]).inc()
             }
             Fact::BookingReopened { .. } => self.bookings.reopened.inc(),
             Fact::BookingsForgotten { count, .. } => self.bookings.forgotten.inc_by(*count),
-            Fact::CallSent { operation } => self.calls.sent.with_label_values(&[operation.name()]).inc(),
+            Fact::CallSent { operation } => self.calls.sent.with_label_values(&[operation.code()]).inc(),
             Fact::CallAnswered { operation, class, elapsed_ms } => {
-                self.calls.answered.with_label_values(&[operation.name(), *class]).inc();
-                self.calls.seconds.with_label_values(&[operation.name()]).observe(seconds(*elapsed_ms));
+                self.calls.answered.with_label_values(&[operation.code(), *class]).inc();
+                self.calls.seconds.with_label_values(&[operation.code()]).observe(seconds(*elapsed_ms));
             }
             Fact::ForeignAnswer { status, .. } => {
                 self.calls.foreign.with_label_values(&[status_class(*status)]).inc();
@@ -63,7 +63,7 @@ impl Catalogue {
             | Fact::ReadsFail { .. }
             | Fact::ReadsAnswered { .. } => {}
             Fact::DoubtOpened { operation, .. } => {
-                self.doubts.opened.with_label_values(&[operation.name()]).inc()
+                self.doubts.opened.with_label_values(&[operation.code()]).inc()
             }
             Fact::DoubtSettled { found, .. } => {
                 self.doubts.settled.with_label_values(&[found_name(*found)]).inc()

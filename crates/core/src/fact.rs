@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::booking::{BookingId, BookingKey, PracticeId, Source, Version};
+use crate::coded::coded;
 use crate::event::Origin;
 use crate::healthflow::Operation;
 use crate::life::{Incarnation, LaneEnd, LostPosition};
@@ -274,32 +275,17 @@ pub enum Fact {
     },
 }
 
-/// How a link changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum LinkChange {
-    /// The patient came with another name and the same birthday: the link has learnt the name.
-    Renamed,
-    /// The id that DentScheduler sent along is right: HealthFlow does not know ours, or shows it to be somebody else's.
-    Replaced,
-    /// The id that DentScheduler sent along is wrong: ours stays.
-    Kept,
-    /// The linked id had been sent along, and HealthFlow does not know it, refuses it, or shows it to be somebody else's.
-    Dropped,
-}
-
-impl LinkChange {
-    /// Every change.
-    pub const ALL: [LinkChange; 4] =
-        [LinkChange::Renamed, LinkChange::Replaced, LinkChange::Kept, LinkChange::Dropped];
-
-    /// The metric label.
-    pub const fn name(self) -> &'static str {
-        match self {
-            LinkChange::Renamed => "renamed",
-            LinkChange::Replaced => "replaced",
-            LinkChange::Kept => "kept",
-            LinkChange::Dropped => "dropped",
-        }
+coded! {
+    /// How a link changed; the code is the metric label.
+    pub enum LinkChange {
+        /// The patient came with another name and the same birthday: the link has learnt the name.
+        Renamed = "renamed",
+        /// The id that DentScheduler sent along is right: HealthFlow does not know ours, or shows it to be somebody else's.
+        Replaced = "replaced",
+        /// The id that DentScheduler sent along is wrong: ours stays.
+        Kept = "kept",
+        /// The linked id had been sent along, and HealthFlow does not know it, refuses it, or shows it to be somebody else's.
+        Dropped = "dropped",
     }
 }
 

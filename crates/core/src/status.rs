@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::coded::coded;
 use crate::time::Timestamp;
 use crate::topics::Lane;
 
@@ -64,23 +65,13 @@ pub struct SchemaStatus {
     pub what: Option<String>,
 }
 
-/// What is wrong with a schema.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SchemaTrouble {
-    /// The registry does not know it.
-    Unknown,
-    /// Some or all of its records cannot be read with ours.
-    Unreadable,
-}
-
-impl SchemaTrouble {
-    /// The name on the status page and as a metric label.
-    pub const fn name(self) -> &'static str {
-        match self {
-            SchemaTrouble::Unknown => "unknown",
-            SchemaTrouble::Unreadable => "unreadable",
-        }
+coded! {
+    /// What is wrong with a schema; the code is the name on the status page and the metric label.
+    pub enum SchemaTrouble {
+        /// The registry does not know it.
+        Unknown = "unknown",
+        /// Some or all of its records cannot be read with ours.
+        Unreadable = "unreadable",
     }
 }
 
@@ -103,16 +94,16 @@ pub struct TaskStatus {
     pub oldest_due: Option<Timestamp>,
 }
 
-/// The phase of a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TaskPhase {
-    /// It is being fenced and restored, or waits for that.
-    Acquiring,
-    /// It works.
-    Live,
-    /// It sends nothing more and will be given back.
-    Draining,
+coded! {
+    /// The phase of a task; the code is the name on the status page and the metric label.
+    pub enum TaskPhase {
+        /// It is being fenced and restored, or waits for that.
+        Acquiring = "acquiring",
+        /// It works.
+        Live = "live",
+        /// It sends nothing more and will be given back.
+        Draining = "draining",
+    }
 }
 
 /// One input topic of a task.
@@ -159,20 +150,6 @@ impl TaskStatus {
             jobs: 0,
             waiting_room: 0,
             oldest_due: None,
-        }
-    }
-}
-
-impl TaskPhase {
-    /// Every phase.
-    pub const ALL: [TaskPhase; 3] = [TaskPhase::Acquiring, TaskPhase::Live, TaskPhase::Draining];
-
-    /// The name on the status page and as a metric label.
-    pub const fn name(self) -> &'static str {
-        match self {
-            TaskPhase::Acquiring => "acquiring",
-            TaskPhase::Live => "live",
-            TaskPhase::Draining => "draining",
         }
     }
 }

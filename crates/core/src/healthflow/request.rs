@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::appointment::{Revision, Slot};
 use crate::booking::identifier;
 use crate::booking::{Booking, BookingId, BookingStatus, Patient, PracticeId, Visit};
+use crate::coded::coded;
 use crate::patient::HealthFlowPatientId;
 use crate::patient::search::Pass;
 
@@ -129,53 +130,30 @@ impl AppointmentContent {
     }
 }
 
-/// The kind of a request: a metric label and a row of the classification table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Operation {
-    /// POST `/patients/search`.
-    SearchPatients,
-    /// POST `/patients`.
-    CreatePatient,
-    /// GET `/appointments`.
-    FindAppointment,
-    /// POST `/appointments`.
-    CreateAppointment,
-    /// PUT `/appointments/{id}`.
-    UpdateAppointment,
-    /// GET `/appointments/{id}`.
-    ReadAppointment,
-    /// GET `/patient/{id}`.
-    ReadPatient,
+coded! {
+    /// The kind of a request: a metric label and a row of the classification table; in the order of the contract.
+    pub enum Operation {
+        /// POST `/patients/search`.
+        SearchPatients = "search_patients",
+        /// POST `/patients`.
+        CreatePatient = "create_patient",
+        /// GET `/appointments`.
+        FindAppointment = "find_appointment",
+        /// POST `/appointments`.
+        CreateAppointment = "create_appointment",
+        /// PUT `/appointments/{id}`.
+        UpdateAppointment = "update_appointment",
+        /// GET `/appointments/{id}`.
+        ReadAppointment = "read_appointment",
+        /// GET `/patient/{id}`.
+        ReadPatient = "read_patient",
+    }
 }
 
 impl Operation {
-    /// Every operation, in the order of the contract.
-    pub const ALL: [Operation; 7] = [
-        Operation::SearchPatients,
-        Operation::CreatePatient,
-        Operation::FindAppointment,
-        Operation::CreateAppointment,
-        Operation::UpdateAppointment,
-        Operation::ReadAppointment,
-        Operation::ReadPatient,
-    ];
-
     /// Whether it changes HealthFlow: such a request needs an intent (rule W1).
     pub const fn is_write(self) -> bool {
         matches!(self, Operation::CreatePatient | Operation::CreateAppointment | Operation::UpdateAppointment)
-    }
-
-    /// The name used as a metric label and in logs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Operation::SearchPatients => "search_patients",
-            Operation::CreatePatient => "create_patient",
-            Operation::FindAppointment => "find_appointment",
-            Operation::CreateAppointment => "create_appointment",
-            Operation::UpdateAppointment => "update_appointment",
-            Operation::ReadAppointment => "read_appointment",
-            Operation::ReadPatient => "read_patient",
-        }
     }
 }
 

@@ -13,6 +13,17 @@ use crate::partition::task::{Task, Turn};
 use crate::retry::WaitReason;
 use crate::time::Timestamp;
 
+/// So many moves a job may take, one after the other, without being done with a version or left somewhere. In all that
+/// tests tried it takes less than half of that; what takes more would take them for ever, and hang the worker.
+pub(super) const MOVES_MAX: usize = 16;
+
+/// How long a job waits that was left nowhere in so many moves, in milliseconds.
+const UNDECIDED_MS: i64 = 60_000;
+
+/// So many jobs are woken in one turn; the next turn goes on, so that not even a job that is due again at once keeps the
+/// others waiting.
+const WAKES_MAX: usize = 10_000;
+
 /// Where a job is left.
 #[derive(Debug)]
 pub(super) enum Next {
@@ -69,7 +80,8 @@ impl Task {
 
     /// Wakes every job whose moment has come; a doubt that is quiet gets a job of its own if it has none (rule W5).
     pub fn wake(&mut self, turn: &mut Turn<'_>) {
-        while let Some(key) = self.jobs.take_due(turn.now) {
+        for _ in 0..WAKES_MAX {
+            let Some(key) = self.jobs.take_due(turn.now) else { break };
             if !self.jobs.is_at_hand(&key) {
                 if !self.intents.is_open(Subject::settled_by(&key)) {
                     continue;
@@ -92,12 +104,17 @@ impl Task {
         if let (JobKey::Booking(booking), false) = (key, self.is_draining()) {
             self.note_slots(booking, Some(job), turn);
         }
-        loop {
+        let mut moves = 0;
+        while moves < MOVES_MAX {
+            let at_hand = job.versions.len();
             let decided = self.decide(key, job, turn);
             if let ControlFlow::Break(next) = self.apply(decided, key, job, turn) {
                 return next;
             }
+            moves = if job.versions.len() < at_hand { 0 } else { moves + 1 };
         }
+        debug_assert!(false, "a job took {moves} moves and was left nowhere");
+        Next::Wait(turn.now.plus_ms(UNDECIDED_MS), WaitReason::Undecided)
     }
 
     /// Parks what another review holds.

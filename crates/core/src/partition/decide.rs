@@ -328,4 +328,6 @@ fn is_over(job: &Job, turn: &Turn<'_>) -> bool {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

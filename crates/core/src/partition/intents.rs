@@ -200,4 +200,6 @@ impl Hash for Intents {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -182,3 +182,6 @@ impl RecentCreations {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,10 @@ use crate::processor::{Call, Processor};
 use crate::time::Timestamp;
 use crate::topics::Lane;
 
+/// So many rounds of admitting jobs a turn may have, for all tasks; the next turn goes on, so that not even jobs that wake
+/// each other without end keep the answers and commits waiting.
+const ROUNDS_MAX: usize = 10_000;
+
 impl Processor {
     /// Decides what is to be done now; called once after the inputs of a turn.
     pub fn decide(&mut self, now: Timestamp) {
@@ -21,11 +25,12 @@ impl Processor {
         self.release_drained(now);
         // Before anything is sent: a record that is read alone is read while nothing is under way.
         self.read_on();
-        self.admit(now);
+        let mut rounds = 0;
+        self.admit(&mut rounds, now);
         self.send(now);
         // A job that at the last moment had nothing to send leaves its place, or its patient, to the next.
-        while self.can_admit() {
-            self.admit(now);
+        while self.can_admit() && rounds < ROUNDS_MAX {
+            self.admit(&mut rounds, now);
             self.send(now);
         }
         self.commit(now);
@@ -85,13 +90,13 @@ impl Processor {
         }
     }
 
-    /// Admits jobs, one task after the other, while there are places in the ready queue.
-    fn admit(&mut self, now: Timestamp) {
+    /// Admits jobs, one task after the other, while there are places in the ready queue; counts the turn's rounds.
+    fn admit(&mut self, rounds: &mut usize, now: Timestamp) {
         for share in Share::ALL {
             let mut places = self.live_places();
             let mut admitted = true;
-            while admitted && self.has_place_left(share, places) {
-                admitted = false;
+            while admitted && self.has_place_left(share, places) && *rounds < ROUNDS_MAX {
+                (admitted, *rounds) = (false, *rounds + 1);
                 for slot in self.tasks.values_mut() {
                     let OwnedTask::Live(task) = slot else { continue };
                     let before = task.places();

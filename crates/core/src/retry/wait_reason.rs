@@ -33,6 +33,8 @@ coded! {
         AppointmentNotFound = "appointment_not_found",
         /// HealthFlow does not know a patient, which cannot be believed yet.
         PatientNotFound = "patient_not_found",
+        /// What is done about it was decided again and again without an end: a fault of ours.
+        Undecided = "undecided",
         /// There was no connection.
         Connect = "connect",
         /// The lease ended before the request went out (rule W2).

@@ -112,3 +112,6 @@ impl WaitingRoom {
         Some(waiting)
     }
 }
+
+#[cfg(test)]
+mod tests;
