@@ -1,4 +1,4 @@
-//! What an office leaves behind at the end of its test.
+//! What a rig leaves behind at the end of its test.
 
 use healthflow_core::event::result::ResultEnvelope;
 use serde_json::{Value, json};

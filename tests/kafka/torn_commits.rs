@@ -11,7 +11,7 @@ use crate::world::{
     LIMIT, Member, PARTITIONS, batch, broker, committed, is_held_back, proxied, proxy, read, settings,
     watchdog, world,
 };
-use healthflow_testkit::parts::kafka_proxy::{END_TXN, KafkaProxy};
+use healthflow_testkit::processes::kafka_proxy::{END_TXN, KafkaProxy};
 use healthflow_testkit::wait::wait_for;
 
 /// The api key of TxnOffsetCommit.

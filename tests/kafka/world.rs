@@ -30,7 +30,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use healthflow_testkit::parts::kafka_proxy::KafkaProxy;
+use healthflow_testkit::processes::kafka_proxy::KafkaProxy;
 use healthflow_testkit::stack::Stack;
 
 /// Enough that every test has some to itself: those from 24 on are of no test in particular, and more than half.

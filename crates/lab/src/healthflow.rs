@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::morning::people::Chart;
+use crate::workload::people::Chart;
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 

@@ -3,16 +3,16 @@
 
 mod audit;
 mod bench;
-mod chaos;
+mod planned_faults;
 mod dentscheduler;
-mod desk;
+mod journal;
 mod healthflow;
-mod morning;
+mod workload;
 
 mod poison;
 mod run;
 mod screen;
-mod story;
+mod trace;
 mod torture;
 
 use std::process::ExitCode;

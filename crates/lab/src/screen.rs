@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::chaos::Diary;
-use crate::desk::{Count, Desk};
-use healthflow_testkit::parts::worker;
+use crate::journal::{Count, Journal};
+use crate::planned_faults::FaultLog;
+use healthflow_testkit::processes::worker;
 
 const FRAME: Duration = Duration::from_millis(250);
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -18,9 +18,9 @@ const BAR_WIDTH: usize = 40;
 /// What the show looks at.
 pub struct Screen {
     /// DentScheduler's desk.
-    pub desk: Arc<Desk>,
+    pub journal: Arc<Journal>,
     /// What goes wrong.
-    pub diary: Arc<Diary>,
+    pub fault_log: Arc<FaultLog>,
     /// The workers' admin servers.
     pub admin_urls: Vec<String>,
     /// How many records will be published.
@@ -36,7 +36,7 @@ struct Frame {
     count: Count,
     retry: usize,
     doubts: usize,
-    trouble: Option<&'static str>,
+    fault: Option<&'static str>,
 }
 
 impl Screen {
@@ -66,10 +66,10 @@ impl Screen {
             doubts += status.open_doubts;
         }
         let (published, count) = {
-            let notes = self.desk.notes();
+            let notes = self.journal.notes();
             (notes.published, notes.count())
         };
-        Frame { elapsed, published, count, retry, doubts, trouble: self.diary.pages().current }
+        Frame { elapsed, published, count, retry, doubts, fault: self.fault_log.history().current }
     }
 
     fn bars(&self, frame: &Frame) -> Vec<String> {
@@ -88,8 +88,8 @@ impl Screen {
             row("review", review, total, 35),
             row("failed", failed, total, 31),
             row("lag", lag, total, 34),
-            match frame.trouble {
-                Some(trouble) => format!("  \x1b[1;31m⚡ {trouble}\x1b[0m"),
+            match frame.fault {
+                Some(fault) => format!("  \x1b[1;31m⚡ {fault}\x1b[0m"),
                 None => "  all is well".to_owned(),
             },
         ]
@@ -106,9 +106,9 @@ impl Screen {
             frame.doubts,
             lag(frame),
         );
-        if let Some(trouble) = frame.trouble {
+        if let Some(fault) = frame.fault {
             line.push_str("  [");
-            line.push_str(trouble);
+            line.push_str(fault);
             line.push(']');
         }
         line

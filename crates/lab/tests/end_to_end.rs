@@ -33,7 +33,7 @@ fn demo(arguments: &[&str], out: &Path) -> Command {
     command
 }
 
-fn told(output: &Output) -> String {
+fn text_of(output: &Output) -> String {
     format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
@@ -48,7 +48,7 @@ fn a_small_morning_is_clean(guard: &str) {
     let out = folder(guard);
     let arguments = ["run", "--practices", "20", "--bookings", "300", "--guard", guard];
     let output = demo(&arguments, &out).output().expect("the demo runs");
-    assert!(output.status.success(), "{} (logs in {})", told(&output), out.display());
+    assert!(output.status.success(), "{} (logs in {})", text_of(&output), out.display());
     let audit = json(&out.join("audit.json"));
     for key in [
         "waiting",
@@ -67,7 +67,7 @@ fn a_small_morning_is_clean(guard: &str) {
     assert!(audit["confirm_seconds_p50"].as_f64() > Some(0.0), "{audit}");
     assert!(audit["confirm_seconds_p99"].as_f64() >= audit["confirm_seconds_p50"].as_f64(), "{audit}");
     assert!(audit["writes_unanswered"].as_u64() > Some(0), "nothing was broken: {audit}");
-    assert!(told(&output).contains("The story of one booking that was hit"), "{}", told(&output));
+    assert!(text_of(&output).contains("The trace of one booking that was hit"), "{}", text_of(&output));
     fs::remove_dir_all(&out).expect("nothing runs in there any more");
 }
 
@@ -113,7 +113,7 @@ fn the_benchmark_fills_its_table() {
     let out = folder("bench");
     let arguments = ["bench", "--bookings", "400", "--in-flight", "8", "--latency-ms", "5", "--paced-s", "1"];
     let output = demo(&arguments, &out).output().expect("the benchmark runs");
-    assert!(output.status.success(), "{}", told(&output));
+    assert!(output.status.success(), "{}", text_of(&output));
     let bench = json(&out.join("bench.json"));
     let row = &bench["rows"][0];
     assert_eq!(row["in_flight"], 8, "{bench}");

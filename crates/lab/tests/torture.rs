@@ -34,11 +34,11 @@ fn torture(arguments: &[&str]) -> Tortured {
     let output = command.output().expect("the torture runs");
     let text = fs::read_to_string(out.join("report.json"));
     let report = text.ok().and_then(|text| serde_json::from_str(&text).ok());
-    let report = report.unwrap_or_else(|| panic!("no numbers were written: {}", told(&output)));
+    let report = report.unwrap_or_else(|| panic!("no numbers were written: {}", text_of(&output)));
     Tortured { output, report, out }
 }
 
-fn told(output: &Output) -> String {
+fn text_of(output: &Output) -> String {
     format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
@@ -70,8 +70,13 @@ fn two_minutes_of_torture_violate_nothing() {
     let Tortured { output, report, out } = run.expect("a run in which Kafka lost nothing itself");
     let violations = report["violations"].as_object().expect("violations by promise");
     let is_kept = violations.len() >= 10 && violations.values().all(|count| *count == 0);
-    assert!(is_kept, "violated: {} (logs in {})", told(&output), out.display());
-    assert!(output.status.success(), "too little was broken: {} (logs in {})", told(&output), out.display());
+    assert!(is_kept, "violated: {} (logs in {})", text_of(&output), out.display());
+    assert!(
+        output.status.success(),
+        "too little was broken: {} (logs in {})",
+        text_of(&output),
+        out.display()
+    );
     for (fault, least) in [
         ("bookings", 4_000),
         ("worker_kills", 5),
@@ -92,7 +97,7 @@ fn two_minutes_of_torture_violate_nothing() {
 fn a_healthflow_that_lies_is_found_out() {
     let _alone = alone();
     let Tortured { output, report, out } = torture(&["--minutes", "0.25", "--brokers", "1", "--lie"]);
-    assert!(!output.status.success(), "{}", told(&output));
+    assert!(!output.status.success(), "{}", text_of(&output));
     for violated in ["duplicate_appointments", "duplicate_patients"] {
         assert!(report["violations"][violated].as_u64() > Some(0), "{violated}: {report}");
     }

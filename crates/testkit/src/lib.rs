@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-pub mod parts;
+pub mod processes;
 pub mod stack;
 pub mod wait;
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::parts::{Leash, Part, run, set};
+use crate::processes::{ChildProcess, StopBy, run, set};
 use crate::{project, scratch};
 
 /// How long a stack may take to answer: longer than `stack.sh`'s own limit, which says more about the cause.
@@ -29,7 +29,7 @@ pub struct Stack {
     /// Kafka's data, the registry's data, `logs/`, `stack.env`. Removed when the stack is dropped.
     pub data: PathBuf,
     /// Locked, because many threads may share a stack.
-    supervisor: Mutex<Part>,
+    supervisor: Mutex<ChildProcess>,
 }
 
 impl Stack {
@@ -77,7 +77,7 @@ impl Stack {
     }
 
     /// Reads `ready kafka=HOST:PORT registry=URL`.
-    fn ready(line: &str, data: &Path, supervisor: Part) -> Result<Stack> {
+    fn ready(line: &str, data: &Path, supervisor: ChildProcess) -> Result<Stack> {
         let addresses = line.strip_prefix("ready kafka=").and_then(|rest| rest.split_once(" registry="));
         let (brokers, registry_url) = addresses.context("the local stack did not say its addresses")?;
         let (brokers, registry_url) = (brokers.to_owned(), registry_url.to_owned());
@@ -170,7 +170,7 @@ impl Stack {
         self.supervisor().kill().expect("the supervisor is our child");
     }
 
-    fn supervisor(&mut self) -> &mut Part {
+    fn supervisor(&mut self) -> &mut ChildProcess {
         self.supervisor.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -185,12 +185,12 @@ impl Drop for Stack {
     }
 }
 
-fn supervisor(data: &Path, logs: &Path, options: &[&str]) -> Result<Part> {
+fn supervisor(data: &Path, logs: &Path, options: &[&str]) -> Result<ChildProcess> {
     let mut arguments = ["run", "--remove", "--data"].map(str::to_owned).to_vec();
     arguments.push(data.display().to_string());
     arguments.extend(options.iter().map(|option| (*option).to_owned()));
     // Ctrl-C is for us. The stack follows when its standard input ends.
-    Part::start("the local stack", &script(), &arguments, &logs.join("stack.log"), Leash::Input)
+    ChildProcess::start("the local stack", &script(), &arguments, &logs.join("stack.log"), StopBy::Input)
 }
 
 fn script() -> PathBuf {

@@ -1,7 +1,7 @@
 //! The audit: what stands in HealthFlow and what DentScheduler was told, against what was asked, by the promises that all
 //! proofs share (`healthflow-proof`). Pure arithmetic that shares nothing with the processor it judges.
 
-mod books;
+mod records;
 pub mod report;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -11,9 +11,9 @@ use healthflow_core::time::Timestamp;
 use healthflow_proof::promises::results::{lost, one_result};
 use serde::Serialize;
 
-use crate::desk::{Asked, Name, Notes, Told};
 use crate::healthflow::{Ledger, Totals};
-use crate::morning::{Fate, Publication};
+use crate::journal::{Asked, Name, Notes, SeenResult};
+use crate::workload::{Expected, Publication};
 
 /// Examples of what is wrong that are kept, to look into.
 const EXAMPLES_MAX: usize = 20;
@@ -128,17 +128,17 @@ pub fn audit(evidence: &Evidence) -> Audit {
         appointments: evidence.ledger.appointments.len(),
         patients: evidence.ledger.patients.len(),
         patients_created: evidence.ledger.patients.iter().filter(|patient| !patient.seeded).count(),
-        published_again: evidence.publications.iter().filter(|one| one.fate == Fate::Again).count(),
+        published_again: evidence.publications.iter().filter(|one| one.expected == Expected::Nothing).count(),
         ..Audit::default()
     };
     audit_results(evidence.notes, &mut audit);
     audit_confirmations(evidence, &mut audit);
-    books::audit_books(evidence, &mut audit);
+    records::audit_records(evidence, &mut audit);
     audit
 }
 
 fn audit_results(notes: &Notes, audit: &mut Audit) {
-    let by_name = notes.told_by_name();
+    let by_name = notes.results_by_name();
     let asked: BTreeSet<&Name> = notes.asked.iter().map(|asked| &asked.name).collect();
     let count = notes.count();
     (audit.asked, audit.synced, audit.review, audit.failed) =
@@ -149,15 +149,16 @@ fn audit_results(notes: &Notes, audit: &mut Audit) {
         audit.waiting += 1;
         audit.example(format!("{:?} waits", asked.name));
     }
-    for (name, told) in &by_name {
+    for (name, results) in &by_name {
         if !asked.contains(name) {
-            audit.wrong.wrong_outcome += told.len();
+            audit.wrong.wrong_outcome += results.len();
             audit.example(format!("a result about {name:?}, which was not asked for"));
             continue;
         }
         let mut first = BTreeMap::new();
         // Nobody redrives anything in a morning.
-        let more = told.iter().filter_map(|told| one_result(&mut first, name, told.outcome, |_, _| false));
+        let more =
+            results.iter().filter_map(|result| one_result(&mut first, name, result.outcome, |_, _| false));
         for what in more {
             audit.wrong.duplicate_results += 1;
             audit.example(format!("{name:?} {what}"));
@@ -165,10 +166,10 @@ fn audit_results(notes: &Notes, audit: &mut Audit) {
     }
     let newest = newest_versions(&notes.asked);
     for asked in &notes.asked {
-        match by_name.get(&asked.name).and_then(|told| told.first()) {
-            Some(told) if !is_right(asked, told, &newest) => {
+        match by_name.get(&asked.name).and_then(|results| results.first()) {
+            Some(result) if !is_right(asked, result, &newest) => {
                 audit.wrong.wrong_outcome += 1;
-                audit.example(format!("{:?} ended {:?} {:?}", asked.name, told.outcome, told.reason));
+                audit.example(format!("{:?} ended {:?} {:?}", asked.name, result.outcome, result.reason));
             }
             Some(_) | None => {}
         }
@@ -189,38 +190,38 @@ fn newest_versions(asked: &[Asked]) -> HashMap<&healthflow_core::booking::Bookin
 
 fn is_right(
     asked: &Asked,
-    told: &Told,
+    result: &SeenResult,
     newest: &HashMap<&healthflow_core::booking::BookingKey, i64>,
 ) -> bool {
     let is_newest = match &asked.name {
         Name::Version(booking, version) => newest.get(booking) == Some(version),
         Name::Record(..) | Name::Nothing => true,
     };
-    match asked.fate {
-        Fate::Review => told.outcome == ResultOutcome::Review,
-        Fate::Poisoned(poison) => {
-            told.outcome == ResultOutcome::Failed && told.reason.as_deref() == Some(poison.reason())
+    match asked.expected {
+        Expected::Review => result.outcome == ResultOutcome::Review,
+        Expected::Poisoned(poison) => {
+            result.outcome == ResultOutcome::Failed && result.reason.as_deref() == Some(poison.reason())
         }
-        Fate::Again => false,
-        Fate::Synced => match told.outcome {
+        Expected::Nothing => false,
+        Expected::Synced => match result.outcome {
             ResultOutcome::Superseded => !is_newest,
             ResultOutcome::Created
             | ResultOutcome::Updated
             | ResultOutcome::Cancelled
-            | ResultOutcome::Unchanged => told.is_final,
+            | ResultOutcome::Unchanged => result.is_final,
             ResultOutcome::Review | ResultOutcome::Failed | ResultOutcome::Unknown => false,
         },
     }
 }
 
 fn audit_confirmations(evidence: &Evidence, audit: &mut Audit) {
-    let by_name = evidence.notes.told_by_name();
+    let by_name = evidence.notes.results_by_name();
     let (mut all, mut calm) = (Vec::new(), Vec::new());
-    for asked in evidence.notes.asked.iter().filter(|asked| asked.fate == Fate::Synced) {
-        let Some(told) = by_name.get(&asked.name).and_then(|told| told.first()) else { continue };
-        let wait_ms = told.at.since_ms(asked.at);
+    for asked in evidence.notes.asked.iter().filter(|asked| asked.expected == Expected::Synced) {
+        let Some(result) = by_name.get(&asked.name).and_then(|results| results.first()) else { continue };
+        let wait_ms = result.at.since_ms(asked.at);
         all.push(wait_ms);
-        if evidence.chaos.iter().all(|(from, until)| told.at < *from || asked.at > *until) {
+        if evidence.chaos.iter().all(|(from, until)| result.at < *from || asked.at > *until) {
             calm.push(wait_ms);
         }
     }

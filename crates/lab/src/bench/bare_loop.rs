@@ -12,7 +12,7 @@ use healthflow_core::healthflow::wire::WireRequest;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
-use healthflow_testkit::parts;
+use healthflow_testkit::processes;
 
 /// What `bare-loop` understands.
 #[derive(clap::Args)]
@@ -51,13 +51,13 @@ pub async fn measure(url: &str, in_flight: usize, requests: Vec<WireRequest>, fi
     let mut arguments = vec!["bare-loop".to_owned()];
     for (flag, value) in [
         ("--url", url.to_owned()),
-        ("--token-file", parts::simulator::token_file()),
+        ("--token-file", processes::simulator::token_file()),
         ("--in-flight", in_flight.to_string()),
         ("--requests", file.display().to_string()),
     ] {
         arguments.extend([flag.to_owned(), value]);
     }
-    let said = parts::run(&std::env::current_exe()?, arguments).await;
+    let said = processes::run(&std::env::current_exe()?, arguments).await;
     std::fs::remove_file(file)?;
     said?.trim().parse().context("the bare loop did not say a number")
 }

@@ -10,9 +10,9 @@ use healthflow_core::patient::HealthFlowPatientId;
 use healthflow_core::time::Timestamp;
 use healthflow_proof::random::Random;
 
-use crate::morning::people::{self, Chart, Scenario};
-use crate::morning::zipf::Zipf;
-use crate::morning::{Fate, Publication};
+use crate::workload::people::{self, Chart, Scenario};
+use crate::workload::zipf::Zipf;
+use crate::workload::{Expected, Publication};
 
 const PRACTICES: usize = 200;
 /// The bookings of one patient lie as far apart as there are patients.
@@ -77,7 +77,7 @@ impl Load {
             },
         };
         let scenario = Scenario::Known(chart);
-        Publication { at_ms, key: practice_id(practice), event, scenario, fate: Fate::Synced }
+        Publication { at_ms, key: practice_id(practice), event, scenario, expected: Expected::Synced }
     }
 
     /// The requests that the worker would make of bookings `from` to before `end`, byte for byte.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{process, round};
-use healthflow_testkit::parts::worker::Worker;
+use healthflow_testkit::processes::worker::Worker;
 
 /// What taking everything back cost.
 #[derive(Clone, Debug, Serialize)]

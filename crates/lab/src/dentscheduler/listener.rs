@@ -19,7 +19,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 
 use super::now;
-use crate::desk::{Desk, Told};
+use crate::journal::{Journal, SeenResult};
 
 const POLL: Duration = Duration::from_millis(50);
 
@@ -31,7 +31,7 @@ pub struct Listener {
 
 impl Listener {
     /// Starts to listen, from the oldest result on; what it sees it lays on the desk.
-    pub fn start(brokers: &str, desk: Arc<Desk>) -> Result<Listener> {
+    pub fn start(brokers: &str, journal: Arc<Journal>) -> Result<Listener> {
         let mut settings = ClientConfig::new();
         settings.set("bootstrap.servers", brokers).set("client.id", "dentscheduler");
         settings.set("group.id", "dentscheduler").set("isolation.level", "read_committed");
@@ -46,8 +46,8 @@ impl Listener {
             while !stopped.load(Ordering::Relaxed) {
                 match consumer.poll(POLL) {
                     None => {}
-                    Some(Ok(message)) => lay(&desk, decoders.read(&message)),
-                    Some(Err(error)) => note_unless_passing(&desk, &error),
+                    Some(Ok(message)) => lay(&journal, decoders.read(&message)),
+                    Some(Err(error)) => note_unless_passing(&journal, &error),
                 }
             }
         };
@@ -67,18 +67,18 @@ impl Drop for Listener {
     }
 }
 
-fn lay(desk: &Desk, told: Result<Told>) {
-    let mut notes = desk.notes();
-    match told {
-        Ok(told) => notes.told.push(told),
+fn lay(journal: &Journal, result: Result<SeenResult>) {
+    let mut notes = journal.notes();
+    match result {
+        Ok(result) => notes.results.push(result),
         Err(error) => notes.faults.push(format!("{error:#}")),
     }
 }
 
 /// A consumer heals most errors itself; only what it calls fatal is the end.
-fn note_unless_passing(desk: &Desk, error: &rdkafka::error::KafkaError) {
+fn note_unless_passing(journal: &Journal, error: &rdkafka::error::KafkaError) {
     if matches!(error, rdkafka::error::KafkaError::MessageConsumptionFatal(_)) {
-        desk.notes().faults.push(format!("DentScheduler cannot read its results: {error}"));
+        journal.notes().faults.push(format!("DentScheduler cannot read its results: {error}"));
     }
 }
 
@@ -94,7 +94,7 @@ impl Decoders {
         Ok(Decoders { synced: decoder(SYNCED)?, review: decoder(REVIEW)?, failed: decoder(FAILED)? })
     }
 
-    fn read(&self, message: &BorrowedMessage) -> Result<Told> {
+    fn read(&self, message: &BorrowedMessage) -> Result<SeenResult> {
         let value = message.payload().unwrap_or_default();
         let envelope = self.envelope(message.topic(), value).map_err(|why| {
             let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
@@ -106,7 +106,7 @@ impl Decoders {
             }
             _ => None,
         };
-        Ok(Told {
+        Ok(SeenResult {
             version,
             record: record(message),
             outcome: envelope.outcome,

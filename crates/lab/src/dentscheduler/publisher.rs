@@ -16,10 +16,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::now;
-use crate::desk::{Asked, Desk, Name};
-use crate::morning::people::Scenario;
-use crate::morning::poison::unfolding_schema;
-use crate::morning::{Fate, Publication};
+use crate::journal::{Asked, Journal, Name};
+use crate::workload::people::Scenario;
+use crate::workload::poison::unfolding_schema;
+use crate::workload::{Expected, Publication};
 
 /// How long Kafka may take for a record: longer than one that was killed needs to come back on a busy machine.
 const DELIVERY_LIMIT_MS: &str = "120000";
@@ -62,7 +62,7 @@ impl Publisher {
         &self,
         publications: &[Publication],
         chart_ids: &[String],
-        desk: &Arc<Desk>,
+        journal: &Arc<Journal>,
     ) -> Result<()> {
         let (start, start_at) = (Instant::now(), now());
         let mut deliveries = JoinSet::new();
@@ -70,7 +70,7 @@ impl Publisher {
             let due = Duration::from_millis(publication.at_ms.unsigned_abs());
             sleep_until(start + due).await;
             let event = event(publication, chart_ids, start_at);
-            self.send(publication, event, desk, &mut deliveries).await?;
+            self.send(publication, event, journal, &mut deliveries).await?;
         }
         while deliveries.join_next().await.is_some() {}
         Ok(())
@@ -80,22 +80,22 @@ impl Publisher {
         &self,
         publication: &Publication,
         event: AppointmentRequested,
-        desk: &Arc<Desk>,
+        journal: &Arc<Journal>,
         deliveries: &mut JoinSet<()>,
     ) -> Result<()> {
         let mut value = Vec::new();
         self.encoder.encode(&event, &mut value)?;
-        let fate = publication.fate;
-        if let Fate::Poisoned(poison) = fate {
+        let expected = publication.expected;
+        if let Expected::Poisoned(poison) = expected {
             poison.spoil_bytes(&mut value, self.unfolding);
         }
         let at = now();
         {
-            let mut notes = desk.notes();
+            let mut notes = journal.notes();
             notes.published += 1;
-            if matches!(fate, Fate::Synced | Fate::Review) {
+            if matches!(expected, Expected::Synced | Expected::Review) {
                 let booking = BookingKey { practice: event.practice_id, booking: event.booking_id };
-                notes.asked.push(Asked { name: Name::Version(booking, event.version), fate, at });
+                notes.asked.push(Asked { name: Name::Version(booking, event.version), expected, at });
             }
         }
         let mut record = FutureRecord::to(REQUESTED).key(&publication.key).payload(&value);
@@ -109,7 +109,7 @@ impl Publisher {
                 Err((error, _)) => return Err(anyhow!("DentScheduler cannot publish: {error}")),
             }
         };
-        let desk = desk.clone();
+        let journal = journal.clone();
         deliveries.spawn(async move {
             let delivered = match delivery.await {
                 Ok(Ok(delivered)) => {
@@ -118,7 +118,7 @@ impl Publisher {
                 Ok(Err((error, _))) => Err(error.to_string()),
                 Err(_) => Err("the producer went away".to_owned()),
             };
-            note_delivery(&desk, fate, at, delivered);
+            note_delivery(&journal, expected, at, delivered);
         });
         Ok(())
     }
@@ -131,13 +131,13 @@ impl Drop for Publisher {
     }
 }
 
-fn note_delivery(desk: &Desk, fate: Fate, at: Timestamp, delivered: Result<Delivery, String>) {
-    let mut notes = desk.notes();
+fn note_delivery(journal: &Journal, expected: Expected, at: Timestamp, delivered: Result<Delivery, String>) {
+    let mut notes = journal.notes();
     match delivered {
         Ok(Delivery { partition, offset }) => {
             // Such a record has no other name than its place.
-            if matches!(fate, Fate::Poisoned(_)) {
-                notes.asked.push(Asked { name: Name::Record(partition, offset), fate, at });
+            if matches!(expected, Expected::Poisoned(_)) {
+                notes.asked.push(Asked { name: Name::Record(partition, offset), expected, at });
             }
         }
         Err(error) => notes.faults.push(format!("Kafka did not take a record: {error}")),
@@ -151,7 +151,7 @@ fn event(publication: &Publication, chart_ids: &[String], start_at: Timestamp) -
     if let Scenario::Known(chart) = publication.scenario {
         event.patient.healthflow_patient_id = chart_ids.get(chart).map(|id| id.as_str().into());
     }
-    if let Fate::Poisoned(poison) = publication.fate {
+    if let Expected::Poisoned(poison) = publication.expected {
         poison.spoil_event(&mut event);
     }
     event

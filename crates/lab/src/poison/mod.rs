@@ -18,14 +18,14 @@ use crate::audit::{self, Evidence};
 use crate::dentscheduler::listener::Listener;
 use crate::dentscheduler::now;
 use crate::dentscheduler::publisher::Publisher;
-use crate::desk::{Desk, Name};
 use crate::healthflow::{HealthFlow, good_health};
-use crate::morning::poison::Poison;
-use crate::morning::spoiled::{SingledOut, Spoiled};
-use crate::morning::{self, Fate, Morning, Publication};
-use healthflow_testkit::parts::simulator::{self, Simulator};
-use healthflow_testkit::parts::worker::Worker;
-use healthflow_testkit::parts::{beside, set};
+use crate::journal::{Journal, Name};
+use crate::workload::poison::Poison;
+use crate::workload::spoiled::{SingledOut, Spoiled};
+use crate::workload::{self, Expected, Publication, Workload};
+use healthflow_testkit::processes::simulator::{self, Simulator};
+use healthflow_testkit::processes::worker::Worker;
+use healthflow_testkit::processes::{beside, set};
 use healthflow_testkit::project;
 use healthflow_testkit::stack::Stack;
 use report::{End, Report};
@@ -63,7 +63,7 @@ pub struct Arguments {
     turn_s: u32,
     /// How long to wait for the last result after the last booking, in seconds.
     #[arg(long, default_value_t = 180)]
-    patience_s: u64,
+    wait_limit_s: u64,
     /// Another number is another morning.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -73,7 +73,7 @@ pub struct Arguments {
 }
 
 /// Everything that runs. Dropped in this order: who needs another one goes first.
-struct House {
+struct Rig {
     /// Listens until it is dropped.
     _listener: Listener,
     publisher: Publisher,
@@ -81,7 +81,7 @@ struct House {
     simulator: Simulator,
     stack: Stack,
     healthflow: HealthFlow,
-    desk: Arc<Desk>,
+    journal: Arc<Journal>,
 }
 
 /// The turns there are: only a build with planted defects dies of a record.
@@ -96,14 +96,14 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     // Logs of an earlier run would tell their own stories.
     let _ = std::fs::remove_dir_all(&logs);
     std::fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
-    let morning = plan(arguments);
-    let mut house = open(&out, &logs).await?;
-    let chart_ids = house.healthflow.seed(&morning.charts).await?;
-    let ends = perform(arguments, &mut house, &morning, &chart_ids).await?;
-    let healthflow = &house.healthflow;
+    let workload = plan(arguments);
+    let mut rig = open(&out, &logs).await?;
+    let chart_ids = rig.healthflow.seed(&workload.charts).await?;
+    let ends = perform(arguments, &mut rig, &workload, &chart_ids).await?;
+    let healthflow = &rig.healthflow;
     let (ledger, totals) = tokio::try_join!(healthflow.ledger(), healthflow.totals())?;
-    let notes = house.desk.notes();
-    let publications = &morning.publications;
+    let notes = rig.journal.notes();
+    let publications = &workload.publications;
     let evidence = Evidence {
         publications,
         chart_ids: &chart_ids,
@@ -128,7 +128,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// All turns, one after the other.
-fn plan(arguments: &Arguments) -> Morning {
+fn plan(arguments: &Arguments) -> Workload {
     let (turn_ms, per_second) = (i64::from(arguments.turn_s) * 1_000, i64::from(arguments.per_second));
     let in_turn = (turn_ms * per_second / 1_000 / ONE_IN).max(1);
     let mut spoiled = Vec::new();
@@ -139,20 +139,20 @@ fn plan(arguments: &Arguments) -> Morning {
         spoiled.extend((0..count).map(|nth| (turn_ms * turn + turn_ms * (nth + 1) / (count + 3), *kind)));
     }
     let duration_ms = turn_ms * turns().len() as i64;
-    let settings = morning::Settings {
+    let settings = workload::Settings {
         practices: PRACTICES,
         bookings: usize::try_from(duration_ms * per_second / 1_000).unwrap_or(usize::MAX),
         duration_ms,
         first_visit_at: Timestamp((now().0 / DAY_MS + 7) * DAY_MS),
         seed: arguments.seed,
     };
-    morning::plan(&settings, &spoiled)
+    workload::plan(&settings, &spoiled)
 }
 
 /// The turn of each version that nothing is wrong with.
 fn by_turn(publications: &[Publication], turn_ms: i64) -> HashMap<Name, usize> {
     let others =
-        publications.iter().filter(|one| one.fate == Fate::Synced && !SingledOut::is_one(&one.event));
+        publications.iter().filter(|one| one.expected == Expected::Synced && !SingledOut::is_one(&one.event));
     others
         .map(|one| {
             let name = Name::Version(one.booking(), one.event.version);
@@ -162,7 +162,7 @@ fn by_turn(publications: &[Publication], turn_ms: i64) -> HashMap<Name, usize> {
 }
 
 /// Starts everything.
-async fn open(out: &Path, logs: &Path) -> Result<House> {
+async fn open(out: &Path, logs: &Path) -> Result<Rig> {
     println!("Starting Kafka, the schema registry and HealthFlow (the simulator), about 10 s");
     let data = out.join(format!("stack-{}", std::process::id()));
     let mut knobs = good_health(LATENCY_MS, REQUESTS_PER_SECOND);
@@ -184,33 +184,33 @@ async fn open(out: &Path, logs: &Path) -> Result<House> {
         worker.start()?;
         workers.push(worker);
     }
-    let desk = Arc::new(Desk::default());
+    let journal = Arc::new(Journal::default());
     let publisher = Publisher::connect(&stack.brokers, &stack.registry_url).await?;
-    let listener = Listener::start(&stack.brokers, desk.clone())?;
+    let listener = Listener::start(&stack.brokers, journal.clone())?;
     for worker in &mut workers {
         worker.ready().await?;
     }
     let healthflow = HealthFlow::new(&simulator.url)?;
-    Ok(House { _listener: listener, publisher, workers, simulator, stack, healthflow, desk })
+    Ok(Rig { _listener: listener, publisher, workers, simulator, stack, healthflow, journal })
 }
 
 /// Publishes all turns, and waits until everything has its result or patience is at an end; which workers ended by
 /// themselves, and when. They are started again at once, as any supervisor would.
 async fn perform(
     arguments: &Arguments,
-    house: &mut House,
-    morning: &Morning,
+    rig: &mut Rig,
+    workload: &Workload,
     chart_ids: &[String],
 ) -> Result<Vec<End>> {
     let ends = Mutex::new(Vec::new());
-    let House { publisher, workers, healthflow, desk, simulator, stack, .. } = house;
+    let Rig { publisher, workers, healthflow, journal, simulator, stack, .. } = rig;
     let publish = async {
-        publisher.publish(&morning.publications, chart_ids, desk).await?;
+        publisher.publish(&workload.publications, chart_ids, journal).await?;
         let mut knobs = good_health(LATENCY_MS, REQUESTS_PER_SECOND);
         SingledOut::turn(&mut knobs, false);
         healthflow.set_faults(&knobs).await?;
-        let deadline = Instant::now() + Duration::from_secs(arguments.patience_s);
-        while Instant::now() < deadline && desk.notes().count().waiting() > 0 {
+        let deadline = Instant::now() + Duration::from_secs(arguments.wait_limit_s);
+        while Instant::now() < deadline && journal.notes().count().waiting() > 0 {
             simulator.check()?;
             stack.check()?;
             sleep(LOOK).await;

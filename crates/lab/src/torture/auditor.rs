@@ -12,8 +12,8 @@ use healthflow_core::booking::BookingKey;
 use healthflow_core::event::result::ResultOutcome;
 
 use crate::dentscheduler::now;
-use crate::desk::Told;
-use healthflow_testkit::parts::{Leash, Part};
+use crate::journal::SeenResult;
+use healthflow_testkit::processes::{ChildProcess, StopBy};
 use healthflow_testkit::project;
 
 /// The topics with what became of bookings.
@@ -33,7 +33,7 @@ const FRAME_BYTES: usize = 5;
 #[derive(Debug, Default)]
 pub struct Seen {
     /// Every result.
-    pub told: Vec<Told>,
+    pub results: Vec<SeenResult>,
     /// Partitions with a transaction that nobody ends.
     pub hanging: Vec<String>,
     /// Records that were read once and not again, or otherwise.
@@ -42,7 +42,7 @@ pub struct Seen {
 
 /// The auditor at work.
 pub struct Auditor {
-    part: Part,
+    process: ChildProcess,
     file: PathBuf,
 }
 
@@ -56,20 +56,21 @@ impl Auditor {
         arguments.extend([brokers.to_owned(), file.display().to_string(), STABLE_LIMIT_S.to_owned()]);
         arguments.extend(TOPICS.map(str::to_owned));
         let log = logs.join("auditor.log");
-        let mut part = Part::start("the auditor", Path::new("java"), &arguments, &log, Leash::Input)?;
-        ensure!(part.next_line(START_LIMIT).await? == "reading", "the auditor does not read");
-        Ok(Auditor { part, file })
+        let mut process =
+            ChildProcess::start("the auditor", Path::new("java"), &arguments, &log, StopBy::Input)?;
+        ensure!(process.next_line(START_LIMIT).await? == "reading", "the auditor does not read");
+        Ok(Auditor { process, file })
     }
 
     /// Fails if it has ended.
     pub fn check(&mut self) -> Result<()> {
-        self.part.check()
+        self.process.check()
     }
 
     /// Has it read to the end, and all of it once more; what it saw.
     pub async fn report(&mut self) -> Result<Seen> {
-        self.part.tell("report")?;
-        ensure!(self.part.next_line(REPORT_LIMIT).await? == "reported", "the auditor gave no report");
+        self.process.tell("report")?;
+        ensure!(self.process.next_line(REPORT_LIMIT).await? == "reported", "the auditor gave no report");
         let text = std::fs::read_to_string(&self.file).context("the auditor wrote nothing")?;
         read(&text, &schemas()?)
     }
@@ -103,8 +104,8 @@ pub(super) fn read(text: &str, schemas: &HashMap<&'static str, Schema>) -> Resul
                 let place = format!("{topic}/{partition} at {offset}");
                 if *value != "-" {
                     let schema = schemas.get(topic).with_context(|| format!("{place} was not asked for"))?;
-                    let told = told(schema, value, headers);
-                    seen.told.push(told.with_context(|| format!("{place} cannot be read"))?);
+                    let result = result(schema, value, headers);
+                    seen.results.push(result.with_context(|| format!("{place} cannot be read"))?);
                 }
             }
             ["hanging", topic, partition, stable, end] => {
@@ -117,11 +118,14 @@ pub(super) fn read(text: &str, schemas: &HashMap<&'static str, Schema>) -> Resul
             _ => bail!("the auditor wrote a line that nobody knows"),
         }
     }
-    ensure!(ended.is_some_and(|records| records >= seen.told.len()), "the auditor did not come to its end");
+    ensure!(
+        ended.is_some_and(|records| records >= seen.results.len()),
+        "the auditor did not come to its end"
+    );
     Ok(seen)
 }
 
-fn told(schema: &Schema, value: &str, headers: &str) -> Result<Told> {
+fn result(schema: &Schema, value: &str, headers: &str) -> Result<SeenResult> {
     let bytes = unhex(value)?;
     let mut datum = bytes.get(FRAME_BYTES..).context("too short for a framed record")?;
     let record = GenericDatumReader::builder(schema).build()?.read_value(&mut datum)?;
@@ -134,7 +138,7 @@ fn told(schema: &Schema, value: &str, headers: &str) -> Result<Told> {
             _ => None,
         };
     let Value::Enum(_, outcome) = field(envelope, "outcome")? else { bail!("outcome is no enum") };
-    Ok(Told {
+    Ok(SeenResult {
         version,
         record: origin(headers)?,
         outcome: outcome_of(outcome)?,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::healthflow::good_health;
-use crate::morning::spoiled::SingledOut;
+use crate::workload::spoiled::SingledOut;
 use healthflow_proof::random::Random;
 
 /// Every answer takes this long, and up to half as much more.

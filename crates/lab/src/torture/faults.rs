@@ -14,8 +14,8 @@ use super::fault_phases::{self, FaultKind};
 use crate::dentscheduler::now;
 use crate::healthflow::HealthFlow;
 use healthflow_proof::random::Random;
-use healthflow_testkit::parts::kafka_proxy::KafkaProxy;
-use healthflow_testkit::parts::worker::Worker;
+use healthflow_testkit::processes::kafka_proxy::KafkaProxy;
+use healthflow_testkit::processes::worker::Worker;
 use healthflow_testkit::stack::Stack;
 
 /// Which dice throw what: each kind of fault has its own, so that one that takes longer does not change the others.
@@ -90,7 +90,7 @@ pub struct Done {
 }
 
 /// Who breaks what.
-pub struct Tormentor<'a> {
+pub struct FaultInjector<'a> {
     /// The workers; who holds a lock has one in its hands.
     pub workers: &'a [Mutex<Worker>],
     /// Kafka.
@@ -109,7 +109,7 @@ pub struct Tormentor<'a> {
     pub done: Counted<Done>,
 }
 
-impl Tormentor<'_> {
+impl FaultInjector<'_> {
     /// What was done so far.
     pub fn done(&self) -> Done {
         self.done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()

@@ -3,7 +3,7 @@
 
 mod auditor;
 mod faults;
-mod house;
+mod rig;
 mod fault_phases;
 mod network;
 mod report;
@@ -21,17 +21,17 @@ use tokio::time::{Instant, sleep};
 
 use crate::audit::{self, Evidence};
 use crate::dentscheduler::now;
-use crate::desk::{Desk, Notes};
 use crate::healthflow::HealthFlow;
-use crate::morning::poison::Poison;
-use crate::morning::spoiled::{SingledOut, Spoiled, spread};
-use crate::morning::{self, Fate, Morning};
+use crate::journal::{Journal, Notes};
 use crate::run::Guard;
-use faults::{Done, Rhythm, Tormentor};
-use healthflow_testkit::parts::worker::Worker;
+use crate::workload::poison::Poison;
+use crate::workload::spoiled::{SingledOut, Spoiled, spread};
+use crate::workload::{self, Expected, Workload};
+use faults::{Done, FaultInjector, Rhythm};
+use healthflow_testkit::processes::worker::Worker;
 use healthflow_testkit::project;
-use house::House;
 use report::{Minimum, Report, Verdict, Violations};
+use rig::Rig;
 use what_waits::Account;
 
 /// Bookings a minute, a little more than the 2,000 that must be met.
@@ -70,7 +70,7 @@ pub struct Arguments {
     brokers: usize,
     /// How long to wait for quiet after the last fault, in seconds.
     #[arg(long, default_value_t = 300)]
-    patience_s: u64,
+    wait_limit_s: u64,
     /// HealthFlow forgets the keys that it says it honours: the judgement must find duplicates. For its test.
     #[arg(long, hide = true)]
     lie: bool,
@@ -95,30 +95,30 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let _ = std::fs::remove_dir_all(&logs);
     std::fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
     let bookings = (arguments.minutes * BOOKINGS_PER_MINUTE).ceil() as usize;
-    let settings = morning::Settings {
+    let settings = workload::Settings {
         practices: PRACTICES,
         bookings,
         duration_ms: (arguments.minutes * 58_000.0) as i64,
         first_visit_at: Timestamp((now().0 / DAY_MS + 7) * DAY_MS),
         seed: arguments.seed,
     };
-    let morning = morning::plan(&settings, &spoiled(bookings, settings.duration_ms));
-    let mut house = House::open(arguments, &out, &logs).await?;
-    let chart_ids = house.healthflow.seed(&morning.charts).await?;
-    let (done, quiet) = torment(arguments, &mut house, &morning, &chart_ids, &logs).await?;
+    let workload = workload::plan(&settings, &spoiled(bookings, settings.duration_ms));
+    let mut rig = Rig::open(arguments, &out, &logs).await?;
+    let chart_ids = rig.healthflow.seed(&workload.charts).await?;
+    let (done, quiet) = torment(arguments, &mut rig, &workload, &chart_ids, &logs).await?;
     // The stack takes its data along.
-    for log in std::fs::read_dir(house.stack.logs()).context("Kafka's logs are gone")? {
+    for log in std::fs::read_dir(rig.stack.logs()).context("Kafka's logs are gone")? {
         let log = log?;
         std::fs::copy(log.path(), logs.join(log.file_name())).context("a log cannot be kept")?;
     }
     println!("The Java auditor reads to the end, and everything once more from offset 0");
-    let report = judge(arguments, &mut house, &morning, &chart_ids, &out, done, quiet).await?;
+    let report = judge(arguments, &mut rig, &workload, &chart_ids, &out, done, quiet).await?;
     println!("\n{}", report.text());
     let file = out.join("report.json");
     std::fs::write(&file, serde_json::to_string_pretty(&report)? + "\n")
         .with_context(|| format!("cannot write {}", file.display()))?;
     println!("\nThe numbers are in {}, the logs in {}", file.display(), logs.display());
-    if let Some(fault) = house.desk.notes().faults.first() {
+    if let Some(fault) = rig.journal.notes().faults.first() {
         bail!("the environment failed: {fault}");
     }
     Ok(match report.verdict() {
@@ -175,15 +175,15 @@ fn guard_name(guard: Guard) -> String {
 /// Publishes and breaks until the time is over, then waits for quiet: what was done, and how long quiet took.
 async fn torment(
     arguments: &Arguments,
-    house: &mut House,
-    morning: &Morning,
+    rig: &mut Rig,
+    workload: &Workload,
     chart_ids: &[String],
     logs: &Path,
 ) -> Result<(Done, Option<Duration>)> {
-    let House { publisher, auditor, workers, simulator, proxies, stack, healthflow, desk, .. } = house;
+    let Rig { publisher, auditor, workers, simulator, proxies, stack, healthflow, journal, .. } = rig;
     let began = Instant::now();
     let until = began + Duration::from_secs_f64(arguments.minutes * 60.0);
-    let tormentor = Tormentor {
+    let injector = FaultInjector {
         workers,
         stack,
         proxies,
@@ -194,16 +194,16 @@ async fn torment(
         done: std::sync::Mutex::default(),
     };
     let quiet = async {
-        tokio::try_join!(publisher.publish(&morning.publications, chart_ids, desk), tormentor.torment())?;
+        tokio::try_join!(publisher.publish(&workload.publications, chart_ids, journal), injector.torment())?;
         println!("{:>5} s  the faults have stopped", began.elapsed().as_secs());
-        wait_for_quiet(desk, healthflow, Duration::from_secs(arguments.patience_s)).await
+        wait_for_quiet(journal, healthflow, Duration::from_secs(arguments.wait_limit_s)).await
     };
     let say = async {
         loop {
             sleep(SAY).await;
             let (count, published, done) = {
-                let notes = desk.notes();
-                (notes.count(), notes.published, tormentor.done())
+                let notes = journal.notes();
+                (notes.count(), notes.published, injector.done())
             };
             println!(
                 "{:>5} s  {published} published, {} wait, {} kills, {} zombies, {} brokers, {} registries, {} exits",
@@ -219,13 +219,13 @@ async fn torment(
     };
     let quiet = tokio::select! {
         quiet = quiet => quiet?,
-        failed = tormentor.keep_alive() => return failed.map(|()| (Done::default(), None)),
+        failed = injector.keep_alive() => return failed.map(|()| (Done::default(), None)),
         () = say => None,
     };
     if quiet.is_none() {
-        tell_what_waits(tormentor.workers, logs).await?;
+        tell_what_waits(injector.workers, logs).await?;
     }
-    let done = tormentor.done();
+    let done = injector.done();
     stack.check()?;
     auditor.check()?;
     simulator.check()?;
@@ -251,13 +251,13 @@ async fn tell_what_waits(workers: &[Mutex<Worker>], logs: &Path) -> Result<()> {
 
 /// Waits until every result is there and HealthFlow has carried out everything it took.
 async fn wait_for_quiet(
-    desk: &Desk,
+    journal: &Journal,
     healthflow: &HealthFlow,
-    patience: Duration,
+    limit: Duration,
 ) -> Result<Option<Duration>> {
     let began = Instant::now();
-    while began.elapsed() < patience {
-        if desk.notes().count().waiting() == 0 && healthflow.totals().await?.pending == 0 {
+    while began.elapsed() < limit {
+        if journal.notes().count().waiting() == 0 && healthflow.totals().await?.pending == 0 {
             let took = began.elapsed();
             sleep(QUIET).await;
             return Ok(Some(took));
@@ -270,20 +270,20 @@ async fn wait_for_quiet(
 /// What the three parties say.
 async fn judge(
     arguments: &Arguments,
-    house: &mut House,
-    morning: &Morning,
+    rig: &mut Rig,
+    workload: &Workload,
     chart_ids: &[String],
     out: &Path,
     done: Done,
     quiet: Option<Duration>,
 ) -> Result<Report> {
-    let mut seen = house.auditor.report().await?;
-    let healthflow = &house.healthflow;
+    let mut seen = rig.auditor.report().await?;
+    let healthflow = &rig.healthflow;
     let (ledger, totals, writes) =
         tokio::try_join!(healthflow.ledger(), healthflow.totals(), healthflow.writes())?;
-    let asked = house.desk.notes().asked.clone();
-    let notes = Notes { asked, told: std::mem::take(&mut seen.told), ..Notes::default() };
-    let publications = &morning.publications;
+    let asked = rig.journal.notes().asked.clone();
+    let notes = Notes { asked, results: std::mem::take(&mut seen.results), ..Notes::default() };
+    let publications = &workload.publications;
     let evidence =
         Evidence { publications, chart_ids, notes: &notes, ledger: &ledger, totals: &totals, chaos: &[] };
     let audit = audit::audit(&evidence);
@@ -291,8 +291,8 @@ async fn judge(
     let peak = totals.peak_requests_per_second;
     let bookings: std::collections::HashSet<_> = publications
         .iter()
-        .filter(|one| matches!(one.fate, Fate::Synced | Fate::Review))
-        .map(morning::Publication::booking)
+        .filter(|one| matches!(one.expected, Expected::Synced | Expected::Review))
+        .map(workload::Publication::booking)
         .collect();
     let mut report = Report {
         minutes: arguments.minutes,
@@ -301,7 +301,7 @@ async fn judge(
         brokers: arguments.brokers,
         bookings: bookings.len(),
         results_asked: audit.asked,
-        poisoned: publications.iter().filter(|one| matches!(one.fate, Fate::Poisoned(_))).count(),
+        poisoned: publications.iter().filter(|one| matches!(one.expected, Expected::Poisoned(_))).count(),
         faulty_writes_percent: report::faulty_percent(&writes, done.well_at_ms),
         violations: Violations {
             limit_exceeded: peak.saturating_sub(REQUESTS_PER_SECOND_ALLOWED),
@@ -316,7 +316,7 @@ async fn judge(
         requests_per_second_peak: peak,
         requests_per_second_allowed: REQUESTS_PER_SECOND_ALLOWED,
         duplicate_rate_bound_percent: 300.0 / doubtful.max(1) as f64,
-        broker_trap_lines: report::broker_trap_lines(&house.stack.logs())?,
+        broker_trap_lines: report::broker_trap_lines(&rig.stack.logs())?,
         shortfalls: Vec::new(),
         examples: audit.examples.iter().chain(&seen.hanging).chain(&seen.changed).cloned().collect(),
     };

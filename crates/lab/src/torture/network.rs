@@ -4,8 +4,8 @@
 use anyhow::Result;
 use tokio::time::sleep;
 
-use super::faults::{NETWORK, Tormentor, between};
-use healthflow_testkit::parts::kafka_proxy::END_TXN;
+use super::faults::{FaultInjector, NETWORK, between};
+use healthflow_testkit::processes::kafka_proxy::END_TXN;
 
 /// How long connections are held (milliseconds): some longer than lease and session.
 const HELD_MS: (i64, i64) = (500, 8_000);
@@ -16,16 +16,16 @@ const UNANSWERED_MS: (i64, i64) = (500, 4_000);
 /// How often the clients are cut off while the end of their transaction is held, so that it lands when they have gone on.
 const CUT_WHILE_HELD: f64 = 0.5;
 
-impl Tormentor<'_> {
+impl FaultInjector<'_> {
     /// Breaks the way to one broker after the other, each in its own way.
     pub(super) async fn break_network(&self) -> Result<()> {
         let mut random = self.dice(NETWORK);
         // In turn, so that a short run meets each.
-        let mut trouble = random.below(4);
+        let mut fault = random.below(4);
         while self.wait(&mut random, self.rhythm.network_ms, END_HELD_MS.1).await {
             let proxy = &self.proxies[random.below(self.proxies.len())];
-            trouble = (trouble + 1) % 4;
-            match trouble {
+            fault = (fault + 1) % 4;
+            match fault {
                 0 => {
                     proxy.cut();
                     self.count(|done| done.connections_cut += 1);

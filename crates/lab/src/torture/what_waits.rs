@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use healthflow_core::status::{StatusPage, TaskPhase, TaskStatus};
 
-use super::house::PARTITIONS;
+use super::rig::PARTITIONS;
 
 /// One worker's status page and the warnings of its log.
 pub struct Account {

@@ -10,13 +10,13 @@ use super::auditor::Auditor;
 use super::{Arguments, fault_phases, guard_name};
 use crate::dentscheduler::listener::Listener;
 use crate::dentscheduler::publisher::Publisher;
-use crate::desk::Desk;
 use crate::healthflow::HealthFlow;
+use crate::journal::Journal;
 use crate::run::Guard;
-use healthflow_testkit::parts::kafka_proxy::KafkaProxy;
-use healthflow_testkit::parts::simulator::{self, Simulator};
-use healthflow_testkit::parts::worker::Worker;
-use healthflow_testkit::parts::{beside, set};
+use healthflow_testkit::processes::kafka_proxy::KafkaProxy;
+use healthflow_testkit::processes::simulator::{self, Simulator};
+use healthflow_testkit::processes::worker::Worker;
+use healthflow_testkit::processes::{beside, set};
 use healthflow_testkit::project;
 use healthflow_testkit::stack::Stack;
 
@@ -27,7 +27,7 @@ const WORKERS: usize = 3;
 const BROKER_HEAP: &str = "320m";
 
 /// Everything that runs. Dropped in this order: who needs another one goes first.
-pub struct House {
+pub struct Rig {
     /// Listens until it is dropped.
     _listener: Listener,
     /// DentScheduler speaks.
@@ -45,12 +45,12 @@ pub struct House {
     /// The simulator's back door.
     pub healthflow: HealthFlow,
     /// What was asked and told.
-    pub desk: Arc<Desk>,
+    pub journal: Arc<Journal>,
 }
 
-impl House {
+impl Rig {
     /// Starts everything.
-    pub async fn open(arguments: &Arguments, out: &Path, logs: &Path) -> Result<House> {
+    pub async fn open(arguments: &Arguments, out: &Path, logs: &Path) -> Result<Rig> {
         println!("Starting Kafka, the schema registry and HealthFlow (the simulator), about 10 s");
         let data = out.join(format!("stack-{}", std::process::id()));
         let mut knobs = fault_phases::calm();
@@ -81,16 +81,16 @@ impl House {
             worker.start()?;
             workers.push(worker);
         }
-        let desk = Arc::new(Desk::default());
+        let journal = Arc::new(Journal::default());
         let publisher = Publisher::connect(&stack.brokers, &stack.registry_url).await?;
-        let listener = Listener::start(&stack.brokers, desk.clone())?;
+        let listener = Listener::start(&stack.brokers, journal.clone())?;
         let auditor = Auditor::start(&stack.brokers, out, logs).await?;
         for worker in &mut workers {
             worker.ready().await?;
         }
         let workers = workers.into_iter().map(Mutex::new).collect();
         let healthflow = HealthFlow::new(&simulator.url)?;
-        Ok(House {
+        Ok(Rig {
             _listener: listener,
             publisher,
             auditor,
@@ -99,7 +99,7 @@ impl House {
             proxies,
             stack,
             healthflow,
-            desk,
+            journal,
         })
     }
 }

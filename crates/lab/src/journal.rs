@@ -7,7 +7,7 @@ use healthflow_core::booking::BookingKey;
 use healthflow_core::event::result::ResultOutcome;
 use healthflow_core::time::Timestamp;
 
-use crate::morning::Fate;
+use crate::workload::Expected;
 
 /// What a result is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,14 +26,14 @@ pub struct Asked {
     /// What.
     pub name: Name,
     /// What must come of it.
-    pub fate: Fate,
+    pub expected: Expected,
     /// When it was published.
     pub at: Timestamp,
 }
 
 /// One result, as it was seen.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct SeenResult {
     /// The version it names.
     pub version: Option<(BookingKey, i64)>,
     /// The record it names: partition and offset in `appointments.requested`.
@@ -50,7 +50,7 @@ pub struct Told {
 
 /// The desk. Locked for moments only.
 #[derive(Default)]
-pub struct Desk {
+pub struct Journal {
     notes: Mutex<Notes>,
 }
 
@@ -60,7 +60,7 @@ pub struct Notes {
     /// What was asked for.
     pub asked: Vec<Asked>,
     /// What was told.
-    pub told: Vec<Told>,
+    pub results: Vec<SeenResult>,
     /// Records published, upstream duplicates included.
     pub published: usize,
     /// What went wrong with the desk itself: a record that Kafka did not take, a result that cannot be read.
@@ -80,7 +80,7 @@ pub struct Count {
     pub failed: usize,
 }
 
-impl Desk {
+impl Journal {
     /// The notes, for a moment.
     pub fn notes(&self) -> MutexGuard<'_, Notes> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
@@ -96,35 +96,35 @@ impl Count {
 
 impl Notes {
     /// What each result is about, in order. A dead letter of a record that was poisoned on purpose is about the record.
-    pub fn names_told(&self) -> Vec<Name> {
+    pub fn result_names(&self) -> Vec<Name> {
         let records: HashSet<(i32, i64)> = self
             .asked
             .iter()
             .filter_map(|asked| if let Name::Record(p, o) = asked.name { Some((p, o)) } else { None })
             .collect();
-        let name = |told: &Told| match (&told.record, &told.version) {
+        let name = |result: &SeenResult| match (&result.record, &result.version) {
             (Some(record), _) if records.contains(record) => Name::Record(record.0, record.1),
             (_, Some((booking, version))) => Name::Version(booking.clone(), *version),
             _ => Name::Nothing,
         };
-        self.told.iter().map(name).collect()
+        self.results.iter().map(name).collect()
     }
 
     /// Per name, its results in the order in which they were seen.
-    pub fn told_by_name(&self) -> HashMap<Name, Vec<&Told>> {
-        let mut by_name: HashMap<Name, Vec<&Told>> = HashMap::new();
-        for (name, told) in self.names_told().into_iter().zip(&self.told) {
-            by_name.entry(name).or_default().push(told);
+    pub fn results_by_name(&self) -> HashMap<Name, Vec<&SeenResult>> {
+        let mut by_name: HashMap<Name, Vec<&SeenResult>> = HashMap::new();
+        for (name, result) in self.result_names().into_iter().zip(&self.results) {
+            by_name.entry(name).or_default().push(result);
         }
         by_name
     }
 
     /// How many stand how, by their last result.
     pub fn count(&self) -> Count {
-        let by_name = self.told_by_name();
+        let by_name = self.results_by_name();
         let mut count = Count { asked: self.asked.len(), ..Count::default() };
         for asked in &self.asked {
-            match by_name.get(&asked.name).and_then(|told| told.last()).map(|told| told.outcome) {
+            match by_name.get(&asked.name).and_then(|results| results.last()).map(|result| result.outcome) {
                 None => {}
                 Some(ResultOutcome::Review) => count.review += 1,
                 Some(ResultOutcome::Failed | ResultOutcome::Unknown) => count.failed += 1,

@@ -9,12 +9,12 @@ use healthflow_proof::promises::newest::{Stands, is_what_stands, right_chart};
 use healthflow_proof::promises::standing::{self as promises, Standing};
 
 use super::{Audit, Evidence};
-use crate::desk::Name;
 use crate::healthflow::{Appointment, Patient};
-use crate::morning::people::Scenario;
-use crate::morning::{Fate, Publication};
+use crate::journal::Name;
+use crate::workload::people::Scenario;
+use crate::workload::{Expected, Publication};
 
-pub(super) fn audit_books(evidence: &Evidence, audit: &mut Audit) {
+pub(super) fn audit_records(evidence: &Evidence, audit: &mut Audit) {
     let patients: HashMap<&str, &Patient> =
         evidence.ledger.patients.iter().map(|patient| (&*patient.id, patient)).collect();
     audit_standing(&standing(evidence), audit);
@@ -24,7 +24,7 @@ pub(super) fn audit_books(evidence: &Evidence, audit: &mut Audit) {
         standing.entry((&appointment.practice_id, booking)).or_default().push(appointment);
     }
     let mut wanted = newest(evidence.publications);
-    let answered = evidence.notes.told_by_name();
+    let answered = evidence.notes.results_by_name();
     for (booking, publication) in &wanted {
         // It waits and counts as that; until it has a result, HealthFlow may still show the version before it.
         if !answered.contains_key(&Name::Version(booking.clone(), publication.event.version)) {
@@ -34,7 +34,7 @@ pub(super) fn audit_books(evidence: &Evidence, audit: &mut Audit) {
         audit_booking(booking, publication, stands.map(|all| all[0]), &patients, evidence, audit);
     }
     // Nothing may stand for a booking that was never asked for, is held, or could not be true.
-    wanted.retain(|_, publication| publication.fate == Fate::Synced);
+    wanted.retain(|_, publication| publication.expected == Expected::Synced);
     for (practice, booking) in standing.keys() {
         let key = BookingKey { practice: (*practice).into(), booking: (*booking).into() };
         if !wanted.contains_key(&key) {
@@ -82,7 +82,7 @@ fn audit_standing(standing: &Standing<&str, &str>, audit: &mut Audit) {
 /// Of each booking, the newest version that must come to a good end.
 fn newest(publications: &[Publication]) -> BTreeMap<BookingKey, &Publication> {
     let mut newest: BTreeMap<BookingKey, &Publication> = BTreeMap::new();
-    for publication in publications.iter().filter(|publication| publication.fate == Fate::Synced) {
+    for publication in publications.iter().filter(|publication| publication.expected == Expected::Synced) {
         let known = newest.entry(publication.booking()).or_insert(publication);
         if known.event.version < publication.event.version {
             *known = publication;

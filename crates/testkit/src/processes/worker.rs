@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use healthflow_core::status::{StatusPage, TaskPhase};
 
 use super::log_reader::LogReader;
-use super::{Leash, Part, beside, free_port};
+use super::{ChildProcess, StopBy, beside, free_port};
 
 const READY_LIMIT: Duration = Duration::from_secs(40);
 const LOOK: Duration = Duration::from_millis(50);
@@ -27,7 +27,7 @@ pub struct Worker {
     /// Its log.
     pub log: PathBuf,
     arguments: Vec<String>,
-    part: Option<Part>,
+    process: Option<ChildProcess>,
     is_read: bool,
     /// Dropped after the worker, so that it hears its last words.
     log_reader: Option<LogReader>,
@@ -57,7 +57,7 @@ impl Worker {
             admin_url: format!("http://{admin}"),
             log: logs.join(format!("{name}.log")),
             arguments,
-            part: None,
+            process: None,
             is_read: false,
             log_reader: None,
             client: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build()?,
@@ -74,13 +74,14 @@ impl Worker {
         let program = beside("healthflow-sync")?;
         let (name, arguments, log) = (&self.name, &self.arguments, &self.log);
         // The one before hears the end of its own worker.
-        (self.part, self.log_reader) = (None, None);
+        (self.process, self.log_reader) = (None, None);
         if self.is_read {
             let (reader, pipe) = LogReader::start(log)?;
-            self.part = Some(Part::start_telling(name, &program, arguments, (log, pipe), Leash::Signal)?);
+            self.process =
+                Some(ChildProcess::start_logging_to(name, &program, arguments, (log, pipe), StopBy::Signal)?);
             self.log_reader = Some(reader);
         } else {
-            self.part = Some(Part::start(name, &program, arguments, log, Leash::Signal)?);
+            self.process = Some(ChildProcess::start(name, &program, arguments, log, StopBy::Signal)?);
         }
         Ok(())
     }
@@ -115,20 +116,20 @@ impl Worker {
 
     /// Kills it with SIGKILL.
     pub fn kill(&mut self) -> Result<()> {
-        match self.part.take() {
-            Some(mut part) => part.kill(),
+        match self.process.take() {
+            Some(mut process) => process.kill(),
             None => bail!("{} is not running", self.name),
         }
     }
 
     /// Fails if it has ended by itself.
     pub fn check(&mut self) -> Result<()> {
-        self.part.as_mut().map_or(Ok(()), Part::check)
+        self.process.as_mut().map_or(Ok(()), ChildProcess::check)
     }
 
     /// Its process id, if it runs.
     pub fn pid(&self) -> Option<u32> {
-        self.part.as_ref().map(Part::pid)
+        self.process.as_ref().map(ChildProcess::pid)
     }
 
     /// How it says it stands; none where it does not answer.

@@ -25,7 +25,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(25);
 
 /// How a process is asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leash {
+pub enum StopBy {
     /// By the end of its standard input, which also comes when we die.
     Input,
     /// By SIGTERM; the kernel kills it when we die.
@@ -33,42 +33,48 @@ pub enum Leash {
 }
 
 /// A child process. Dropping it stops it and waits for its end.
-pub struct Part {
+pub struct ChildProcess {
     name: String,
     child: Child,
-    leash: Leash,
+    stop_by: StopBy,
     log: PathBuf,
     /// What it says on standard output, once somebody listens.
     lines: Option<mpsc::Receiver<String>>,
     has_ended: bool,
 }
 
-impl Part {
+impl ChildProcess {
     /// Starts `program`; its messages are added to the file `log`.
-    pub fn start(name: &str, program: &Path, arguments: &[String], log: &Path, leash: Leash) -> Result<Part> {
-        Part::start_telling(name, program, arguments, (log, append(log)?), leash)
+    pub fn start(
+        name: &str,
+        program: &Path,
+        arguments: &[String],
+        log: &Path,
+        stop_by: StopBy,
+    ) -> Result<ChildProcess> {
+        ChildProcess::start_logging_to(name, program, arguments, (log, append(log)?), stop_by)
     }
 
     /// Starts `program`; its messages go to `told`, and from there to the file `log`.
-    pub fn start_telling(
+    pub fn start_logging_to(
         name: &str,
         program: &Path,
         arguments: &[String],
         (log, told): (&Path, impl Into<OwnedFd>),
-        leash: Leash,
-    ) -> Result<Part> {
+        stop_by: StopBy,
+    ) -> Result<ChildProcess> {
         let told = told.into();
-        let mut command = match leash {
-            Leash::Input => Command::new(program),
-            Leash::Signal => {
+        let mut command = match stop_by {
+            StopBy::Input => Command::new(program),
+            StopBy::Signal => {
                 let mut command = Command::new("setpriv");
                 command.args(["--pdeathsig", "KILL"]).arg(program);
                 command
             }
         };
-        let (input, output) = match leash {
-            Leash::Input => (Stdio::piped(), Stdio::piped()),
-            Leash::Signal => (Stdio::null(), told.try_clone()?.into()),
+        let (input, output) = match stop_by {
+            StopBy::Input => (Stdio::piped(), Stdio::piped()),
+            StopBy::Signal => (Stdio::null(), told.try_clone()?.into()),
         };
         let child = command
             .args(arguments)
@@ -78,10 +84,17 @@ impl Part {
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start {name}: {}", program.display()))?;
-        Ok(Part { name: name.to_owned(), child, leash, log: log.to_owned(), lines: None, has_ended: false })
+        Ok(ChildProcess {
+            name: name.to_owned(),
+            child,
+            stop_by,
+            log: log.to_owned(),
+            lines: None,
+            has_ended: false,
+        })
     }
 
-    /// Waits for its next line on standard output, of a part on the leash `Input`.
+    /// Waits for its next line on standard output, of a process on the stop_by `Input`.
     pub async fn next_line(&mut self, limit: Duration) -> Result<String> {
         let lines = self.take_lines()?;
         let wait = move || (lines.recv_timeout(limit), lines);
@@ -123,7 +136,7 @@ impl Part {
         Ok(line)
     }
 
-    /// Tells it a line on standard input, of a part on the leash `Input`.
+    /// Tells it a line on standard input, of a process on the stop_by `Input`.
     pub fn tell(&mut self, line: &str) -> Result<()> {
         let input = self.child.stdin.as_mut().context("nobody listens to its input")?;
         writeln!(input, "{line}").with_context(|| format!("{} does not listen", self.name))
@@ -173,7 +186,7 @@ impl Part {
 
     fn stop(&mut self) -> Result<ExitStatus> {
         drop(self.child.stdin.take());
-        if self.leash == Leash::Signal
+        if self.stop_by == StopBy::Signal
             && let Some(pid) = Pid::from_raw(self.child.id().cast_signed())
         {
             kill_process(pid, Signal::TERM)?;
@@ -193,7 +206,7 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         self.end();
     }

@@ -2,7 +2,7 @@
 //! it can hold just the ends of transactions, lose just their answers, cut every connection or freeze it: what a broker
 //! does with a request that lands late is not to be had from a broker that is well.
 
-#![allow(dead_code, reason = "the torture and the tests each use a part of it")]
+#![allow(dead_code, reason = "the torture and the tests each use a process of it")]
 
 mod frames;
 
