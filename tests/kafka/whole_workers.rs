@@ -36,8 +36,8 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// Goal: a broker that dies in the middle of commits costs nobody a result or a second one. Method: the ends of the
-/// transactions that hold results are on their way when it is killed. It is back before the transactions and the worker's
-/// session are over, so that the tasks live to hear how their commits ended.
+/// transactions that hold results are on their way when it is killed. It is back before the transactions and the
+/// worker's session are over, so that the tasks live to hear how their commits ended.
 #[test]
 fn a_killed_broker_in_mid_commit_leaves_each_booking_exactly_one_result() {
     let settings = [
@@ -54,8 +54,8 @@ fn a_killed_broker_in_mid_commit_leaves_each_booking_exactly_one_result() {
     let events = everywhere(&rig, &["b-1", "b-2", "b-3", "b-4"]);
     rig.publish(&events);
     wait_until("appointments", || rig.stands("appointments").len() >= PARTITIONS as usize);
-    rig.proxy().hold(END_TXN);
-    wait_until("commits that are held", || rig.proxy().held() >= 2);
+    rig.proxy().delay(END_TXN);
+    wait_until("commits that are delayed", || rig.proxy().delayed() >= 2);
     rig.kill_kafka();
     rig.proxy().calm();
     rig.set_faults(&json!({"latency_ms": 0}));
@@ -64,8 +64,8 @@ fn a_killed_broker_in_mid_commit_leaves_each_booking_exactly_one_result() {
     assert_eq!(closed.appointments.len(), events.len());
 }
 
-/// Goal: a rebalance in the middle of commits repeats no call and no result. Method: the offsets of results are on their
-/// way when a second worker joins, so that they quote a generation that is over; and HealthFlow knows no keys.
+/// Goal: a rebalance in the middle of commits repeats no call and no result. Method: the offsets of results are on
+/// their way when a second worker joins, so that they quote a generation that is over; and HealthFlow knows no keys.
 #[test]
 fn a_rebalance_during_a_commit_repeats_nothing() {
     let mut rig = Rig::open("rebalance", &[SEARCHED]);
@@ -75,8 +75,8 @@ fn a_rebalance_during_a_commit_repeats_nothing() {
     let events = everywhere(&rig, &["b-1", "b-2"]);
     rig.publish(&events);
     wait_until("appointments", || rig.stands("appointments").len() >= PARTITIONS as usize);
-    rig.proxy().hold(TXN_OFFSET_COMMIT);
-    wait_until("commits that are held", || rig.proxy().held() >= 2);
+    rig.proxy().delay(TXN_OFFSET_COMMIT);
+    wait_until("commits that are delayed", || rig.proxy().delayed() >= 2);
     let aborted = |rig: &Rig| rig.counter(0, "healthflow_sync_transactions_aborted_total");
     let before = aborted(&rig);
     rig.start_workers();
@@ -122,9 +122,9 @@ fn a_partition_given_away_in_mid_call_is_not_written_twice() {
     assert_eq!((closed.appointments.len(), closed.carried_out("create_appointment")), (all, all));
 }
 
-/// Goal: two bookings of somebody new make one patient, also if the worker that creates that patient dies, the answer is
-/// lost, and the create lands after the next owner has begun. HealthFlow knows no keys, and does not show at once whom it
-/// has.
+/// Goal: two bookings of somebody new make one patient, also if the worker that creates that patient dies, the answer
+/// is lost, and the create lands after the next owner has begun. HealthFlow knows no keys, and does not show at once
+/// whom it has.
 #[test]
 fn two_bookings_of_one_new_patient_create_one_patient_even_across_a_takeover() {
     let mut rig = Rig::open("one-patient", &[SEARCHED, ("healthflow.late_landing_ms", "9000")]);
@@ -203,8 +203,8 @@ fn under_the_consumer_protocol_a_killed_workers_partitions_are_taken_over() {
     assert_eq!(closed.appointments.len(), all);
 }
 
-/// Goal: what failed is tried once more after it was mended, and gets one more result (K10). Method: a booking whose slot
-/// another one has; that one is called off, and an operator redrives the dead letter, twice.
+/// Goal: what failed is tried once more after it was mended, and gets one more result (K10). Method: a booking whose
+/// slot another one has; that one is called off, and an operator redrives the dead letter, twice.
 #[test]
 fn a_dead_letter_is_redriven_once_its_cause_is_gone() {
     let mut rig = Rig::open("redriven", &[("healthflow.duplicate_guard", "idempotency_key")]);
@@ -237,9 +237,9 @@ fn a_dead_letter_is_redriven_once_its_cause_is_gone() {
     }
 }
 
-/// Goal: legal steps of a desk lose nobody a visit where HealthFlow keeps slots exclusive (K11), nor does a worker that dies
-/// in between. Method: slots that are cancelled and booked anew, and pairs of visits that are exchanged by way of a third
-/// time, all published at once.
+/// Goal: legal steps of a desk lose nobody a visit where HealthFlow keeps slots exclusive (K11), nor does a worker that
+/// dies in between. Method: slots that are cancelled and booked anew, and pairs of visits that are exchanged by way of
+/// a third time, all published at once.
 #[test]
 fn freed_slots_and_exchanged_visits_lose_nobody_a_visit() {
     const EACH: i64 = 6;

@@ -1,4 +1,5 @@
-//! DentScheduler's desk: what it asked for, and what it was told. The show counts from it, the audit judges it.
+//! DentScheduler's journal: what it asked for, and which results it saw. The screen counts from it, the audit checks
+//! it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -40,7 +41,7 @@ pub struct SeenResult {
     pub record: Option<(i32, i64)>,
     /// How it ended.
     pub outcome: ResultOutcome,
-    /// Whether it is the last word.
+    /// Whether no other result follows.
     pub is_final: bool,
     /// The reason given.
     pub reason: Option<String>,
@@ -48,33 +49,33 @@ pub struct SeenResult {
     pub at: Timestamp,
 }
 
-/// The desk. Locked for moments only.
+/// The journal. Locked for moments only.
 #[derive(Default)]
 pub struct Journal {
     notes: Mutex<Notes>,
 }
 
-/// What lies on it.
+/// Its entries.
 #[derive(Default)]
 pub struct Notes {
     /// What was asked for.
     pub asked: Vec<Asked>,
-    /// What was told.
+    /// Every result that was seen, in order.
     pub results: Vec<SeenResult>,
     /// Records published, upstream duplicates included.
     pub published: usize,
-    /// What went wrong with the desk itself: a record that Kafka did not take, a result that cannot be read.
+    /// What went wrong with the journal itself: a record that Kafka did not take, a result that cannot be read.
     pub faults: Vec<String>,
 }
 
-/// How many of what was asked stand how.
+/// How many of the versions that were asked for have which outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
     /// Asked for.
     pub asked: usize,
     /// Ended well.
     pub synced: usize,
-    /// Held for a person.
+    /// Waiting for a person.
     pub review: usize,
     /// Ended badly.
     pub failed: usize,
@@ -119,7 +120,7 @@ impl Notes {
         by_name
     }
 
-    /// How many stand how, by their last result.
+    /// Counts the outcomes, by the last result of each.
     pub fn count(&self) -> Count {
         let by_name = self.results_by_name();
         let mut count = Count { asked: self.asked.len(), ..Count::default() };

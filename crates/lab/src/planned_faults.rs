@@ -1,4 +1,4 @@
-//! What is broken on purpose, and when. A demo in which nothing goes wrong proves nothing.
+//! What the demo breaks on purpose, and when. A demo in which nothing goes wrong proves nothing.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -37,13 +37,13 @@ pub struct PlannedFault {
 /// How something is broken.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// By turning HealthFlow's knobs.
+    /// By setting HealthFlow's knobs.
     Faults(Value),
     /// By killing the first worker.
     Kill,
 }
 
-/// What goes wrong in a morning of this length, one after the other.
+/// The faults of a run of this length, one after the other.
 pub fn plan(duration_ms: i64) -> Vec<PlannedFault> {
     let length_ms = (duration_ms * 8 / 100).clamp(1_000, 3_500);
     let faults = |what, percent: i64, knobs| PlannedFault {
@@ -74,18 +74,18 @@ pub fn plan(duration_ms: i64) -> Vec<PlannedFault> {
     ]
 }
 
-/// The diary of what went wrong.
+/// The log of what went wrong.
 #[derive(Default)]
 pub struct FaultLog {
     history: Mutex<FaultHistory>,
 }
 
-/// What stands in it.
+/// What it holds.
 #[derive(Clone, Default)]
 pub struct FaultHistory {
-    /// What is wrong at the moment.
+    /// The fault that is active now.
     pub current: Option<&'static str>,
-    /// From when until when something was.
+    /// When each fault began and ended.
     pub spans: Vec<Span>,
     /// When a worker was killed, and when it was back at work.
     pub killed: Option<Span>,
@@ -102,7 +102,7 @@ impl FaultLog {
     }
 }
 
-/// Does all of `troubles`; `good_health` is what HealthFlow's knobs are set to in between.
+/// Performs all `faults`; between them HealthFlow has the knobs of `good_health`.
 pub async fn perform(
     faults: &[PlannedFault],
     healthflow: &HealthFlow,
@@ -140,7 +140,7 @@ pub async fn perform(
     Ok(())
 }
 
-/// Kills `victim` while answers are under way, starts it again, and waits until it works; when it was killed.
+/// Kills `victim` while answers are under way, starts it again, and waits until it works. Returns when it was killed.
 async fn kill(healthflow: &HealthFlow, good_health: &Value, victim: &mut Worker) -> Result<Timestamp> {
     healthflow.set_faults(&json!({ "latency_ms": SLOW_MS })).await?;
     sleep(SLOW_BEFORE).await;

@@ -1,4 +1,4 @@
-//! `demo run`: the whole show, from an empty machine to the audit.
+//! `demo run`: the whole demo, from an empty machine to the audit.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -30,10 +30,10 @@ use healthflow_testkit::stack::Stack;
 
 /// Bookings a second; each costs HealthFlow two to three requests.
 const BOOKINGS_PER_SECOND: i64 = 125;
-/// Shorter mornings leave no room for what goes wrong.
+/// Shorter runs leave no room for the planned faults.
 const DURATION_MS_MIN: i64 = 12_000;
-/// What HealthFlow allows, as `config/demo.toml` tells the workers; a little more, because the two count their seconds
-/// from different beginnings.
+/// What HealthFlow allows: a little more than `config/demo.toml` sets for the workers, because the two count their
+/// seconds from different moments.
 const REQUESTS_PER_SECOND: f64 = 1_100.0;
 const PARTITIONS: u32 = 12;
 /// How long after the last result to listen for one too many.
@@ -53,8 +53,8 @@ pub struct Arguments {
     /// How long HealthFlow takes for an answer, in milliseconds, and up to half as much more.
     #[arg(long, default_value_t = 30)]
     latency_ms: u64,
-    /// What HealthFlow offers against duplicates: with the first two a create in doubt is repeated, with the others it is
-    /// looked up first.
+    /// What HealthFlow offers against duplicates: with the first two a create in doubt is repeated, with the others it
+    /// is looked up first.
     #[arg(long, value_enum, default_value_t = Guard::Reference)]
     guard: Guard,
     /// Break nothing.
@@ -63,7 +63,7 @@ pub struct Arguments {
     /// Leave everything running after the audit, until Ctrl-C.
     #[arg(long)]
     keep: bool,
-    /// Another number is another morning.
+    /// Another number plans another workload.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How long to wait for the last result after the last booking, in seconds.
@@ -88,7 +88,7 @@ pub enum Guard {
     Search,
 }
 
-/// Everything that runs. Dropped in this order: who needs another one goes first.
+/// Every process of a run. Dropped in this order: what depends on another one goes first.
 struct Rig {
     /// Listens until it is dropped.
     _listener: Listener,
@@ -101,11 +101,11 @@ struct Rig {
     fault_log: Arc<FaultLog>,
 }
 
-/// Shows it; good if the audit is clean.
+/// Runs the demo; succeeds if the audit is clean.
 pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let out = arguments.out.clone().unwrap_or_else(|| project("target/demo"));
     let logs = out.join("logs");
-    // Logs of an earlier run would tell their own stories.
+    // Logs of an earlier run would mislead the reader.
     let _ = std::fs::remove_dir_all(&logs);
     std::fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
     let began = Instant::now();
@@ -176,7 +176,8 @@ async fn open(arguments: &Arguments, out: &Path, logs: &Path) -> Result<Rig> {
     Ok(Rig { _listener: listener, publisher, workers, simulator, stack, healthflow, journal, fault_log })
 }
 
-/// Publishes the morning, breaks things, shows it, and waits until everything has its result or patience is at an end.
+/// Publishes the workload, performs the faults, shows both, and waits until everything has its result or the limit has
+/// passed.
 async fn perform(
     arguments: &Arguments,
     rig: &mut Rig,
@@ -217,11 +218,11 @@ async fn perform(
     };
     tokio::select! {
         done = act => done,
-        () = screen.show() => bail!("the show ended before the play"),
+        () = screen.show() => bail!("the screen ended before the run"),
     }
 }
 
-/// Audits, tells the story, writes the numbers.
+/// Audits, prints the trace, writes the numbers.
 async fn audit_run(rig: &mut Rig, workload: &Workload, chart_ids: &[String], out: &Path) -> Result<Audit> {
     let healthflow = &rig.healthflow;
     let (ledger, totals, writes) =
@@ -253,7 +254,7 @@ async fn audit_run(rig: &mut Rig, workload: &Workload, chart_ids: &[String], out
     Ok(audit)
 }
 
-/// Tells how to look at what runs, and waits.
+/// Prints how to look at what runs, and waits.
 async fn keep(rig: &Rig) {
     let settings = rig.stack.settings().join(" ");
     println!("\nEverything goes on running until Ctrl-C. To try:");

@@ -1,4 +1,4 @@
-//! The show: bars on a terminal, a plain line now and then elsewhere.
+//! The progress of a demo run: bars on a terminal, a plain line now and then elsewhere.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _, stdout};
@@ -15,11 +15,11 @@ const FRAME: Duration = Duration::from_millis(250);
 const LINE_EVERY: Duration = Duration::from_secs(5);
 const BAR_WIDTH: usize = 40;
 
-/// What the show looks at.
+/// What the screen shows.
 pub struct Screen {
-    /// DentScheduler's desk.
+    /// DentScheduler's journal.
     pub journal: Arc<Journal>,
-    /// What goes wrong.
+    /// The planned faults.
     pub fault_log: Arc<FaultLog>,
     /// The workers' admin servers.
     pub admin_urls: Vec<String>,
@@ -90,7 +90,7 @@ impl Screen {
             row("lag", lag, total, 34),
             match frame.fault {
                 Some(fault) => format!("  \x1b[1;31m⚡ {fault}\x1b[0m"),
-                None => "  all is well".to_owned(),
+                None => "  no fault active".to_owned(),
             },
         ]
     }
@@ -115,12 +115,12 @@ impl Screen {
     }
 }
 
-/// What is neither answered nor put aside.
+/// Versions that have no result and are not parked for a retry.
 fn lag(frame: &Frame) -> usize {
     frame.count.waiting().saturating_sub(frame.retry)
 }
 
-/// Draws `lines` over the `drawn` lines of the last frame; how many lines there are now.
+/// Draws `lines` over the `drawn` lines of the last frame; returns how many lines there are now.
 fn draw(lines: &[String], drawn: usize) -> usize {
     let mut text = String::new();
     if drawn > 0 {

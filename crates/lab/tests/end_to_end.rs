@@ -89,10 +89,10 @@ fn an_interrupted_demo_leaves_no_process_behind() {
         .stdout(Stdio::piped())
         .spawn()
         .expect("the demo starts");
-    // Read by us to its end: nobody's output may break.
+    // The test reads it to its end: no process may get a broken pipe.
     let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines().map_while(Result::ok);
     let works = lines.any(|line| line.starts_with("worker-2 works"));
-    assert!(works, "it never came so far; logs in {}", out.display());
+    assert!(works, "worker-2 did not get to work; logs in {}", out.display());
     let descendants = descendants(child.id());
     // Two workers, the simulator, and the stack with Kafka and the registry.
     assert!(descendants.len() >= 6, "{descendants:?}");
@@ -158,7 +158,7 @@ fn parent(pid: u32) -> Option<u32> {
     stat(pid)?.split(' ').nth(1)?.parse().ok()
 }
 
-/// Whether a process runs; a dead one that nobody has collected yet does not.
+/// Whether a process runs; a zombie process does not.
 fn runs(pid: u32) -> bool {
     stat(pid).is_some_and(|rest| !rest.starts_with(['Z', 'X']))
 }

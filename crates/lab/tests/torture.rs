@@ -1,5 +1,5 @@
-//! Two minutes of the torture: real processes killed, frozen and lied to on a real Kafka, judged by parties that share no
-//! code with the processor. Whatever only real processes can break is found here or by users.
+//! Two minutes of the torture: real processes killed, frozen and deceived on a real Kafka, checked by parties that
+//! share no code with the processor. A defect that only real processes show is found here or by users.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ fn text_of(output: &Output) -> String {
 }
 
 /// Whether Kafka lost a transaction by its own defect KAFKA-20734, which a single broker has when it is killed: what it
-/// hides from every reader then counts as lost, whoever wrote it.
+/// hides from every reader then counts as lost.
 fn is_kafkas_own_loss(report: &Value) -> bool {
     let count = |violation: &str| report["violations"][violation].as_u64().unwrap_or(u64::MAX);
     let others = [
@@ -59,9 +59,9 @@ fn is_kafkas_own_loss(report: &Value) -> bool {
         && others.iter().all(|violation| count(violation) == 0)
 }
 
-/// Goal: every promise of the design holds, with enough faults met to say so. Method: two minutes on three brokers; whether
-/// anything was violated is asked before whether enough was broken, since a slow machine breaks less. A run in which Kafka
-/// itself lost a transaction says nothing; another one is made.
+/// Goal: every promise of the design holds under enough faults to prove it. Method: two minutes on three brokers. The
+/// test checks violations before it checks whether enough was broken, since a slow machine breaks less. A run in which
+/// Kafka itself lost a transaction proves nothing and is repeated with another seed.
 #[test]
 fn two_minutes_of_torture_violate_nothing() {
     let _alone = alone();
@@ -91,8 +91,8 @@ fn two_minutes_of_torture_violate_nothing() {
     fs::remove_dir_all(&out).expect("nothing runs in there any more");
 }
 
-/// Goal: the judgement can say no. Method: a HealthFlow that forgets the keys that the workers were promised; a repeated
-/// create makes a second appointment and a second patient, and both are found.
+/// Goal: the audit can find a violation. Method: a HealthFlow that forgets the keys that it promised to honour; a
+/// repeated create makes a second appointment and a second patient, and the audit finds both.
 #[test]
 fn a_healthflow_that_lies_is_found_out() {
     let _alone = alone();

@@ -1,4 +1,4 @@
-//! What tests and the lab share: the real parts as child processes, and waiting for what should come.
+//! What tests and the lab share: the real programs as child processes, and waiting for a condition.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,6 @@
-//! The audit: what stands in HealthFlow and what DentScheduler was told, against what was asked, by the promises that all
-//! proofs share (`healthflow-proof`). Pure arithmetic that shares nothing with the processor it judges.
+//! The audit: compares what exists in HealthFlow, and the results that DentScheduler saw, with what was asked, by the
+//! promises that all proofs share (`healthflow-proof`). Pure arithmetic that shares nothing with the processor it
+//! checks.
 
 mod records;
 pub mod report;
@@ -25,7 +26,7 @@ pub struct Audit {
     pub asked: usize,
     /// Of these, ended well.
     pub synced: usize,
-    /// Held for a person's decision.
+    /// Waiting for a person's decision.
     pub review: usize,
     /// Dead letters.
     pub failed: usize,
@@ -46,13 +47,13 @@ pub struct Audit {
     pub calm: usize,
     /// Records published more than once upstream; no result must come of them.
     pub published_again: usize,
-    /// Appointments that stand.
+    /// Appointments that exist.
     pub appointments: usize,
-    /// Patients that stand.
+    /// Patients that exist.
     pub patients: usize,
-    /// Of these, created by the morning's bookings.
+    /// Of these, created by the workload's bookings.
     pub patients_created: usize,
-    /// Requests that came to HealthFlow.
+    /// Requests that reached HealthFlow.
     pub requests: u64,
     /// The most in one second.
     pub requests_per_second_peak: u64,
@@ -73,15 +74,15 @@ pub struct Wrong {
     pub duplicate_appointments: usize,
     /// Patients too many: of one person, all but the first.
     pub duplicate_patients: usize,
-    /// Appointments whose patient does not stand in their practice.
+    /// Appointments whose patient does not exist in their practice.
     pub orphans: usize,
-    /// Bookings that should stand in HealthFlow and do not.
+    /// Bookings that should exist in HealthFlow and do not.
     pub missing: usize,
     /// Results too many: of one version, all but the first.
     pub duplicate_results: usize,
-    /// Appointments that do not show the newest version, or stand for another patient.
+    /// Appointments that do not show the newest version, or are of another patient.
     pub wrong_content: usize,
-    /// Versions whose result is not what had to come of them; results that nobody asked for.
+    /// Versions with another result than the expected one; results of versions that were not asked for.
     pub wrong_outcome: usize,
 }
 
@@ -94,9 +95,9 @@ pub struct Evidence<'a> {
     pub publications: &'a [Publication],
     /// HealthFlow's ids of the charts that were there before, in their order.
     pub chart_ids: &'a [String],
-    /// What was asked and told.
+    /// What was asked, and which results were seen.
     pub notes: &'a Notes,
-    /// What stands.
+    /// What exists in HealthFlow.
     pub ledger: &'a Ledger,
     /// What the simulator counted.
     pub totals: &'a Totals,
@@ -156,7 +157,7 @@ fn audit_results(notes: &Notes, audit: &mut Audit) {
             continue;
         }
         let mut first = BTreeMap::new();
-        // Nobody redrives anything in a morning.
+        // No run redrives anything.
         let more =
             results.iter().filter_map(|result| one_result(&mut first, name, result.outcome, |_, _| false));
         for what in more {
@@ -176,7 +177,7 @@ fn audit_results(notes: &Notes, audit: &mut Audit) {
     }
 }
 
-/// Of each booking, the newest version that could be true.
+/// Of each booking, the newest version that is valid.
 fn newest_versions(asked: &[Asked]) -> HashMap<&healthflow_core::booking::BookingKey, i64> {
     let mut newest = HashMap::new();
     for asked in asked {
@@ -232,7 +233,7 @@ fn audit_confirmations(evidence: &Evidence, audit: &mut Audit) {
         (seconds(&mut calm, 0.5), seconds(&mut calm, 0.99));
 }
 
-/// The value below which a `share` of `waits_ms` lies, in seconds; 0 where there is none.
+/// The value below which a `share` of `waits_ms` lies, in seconds; 0 if there are none.
 pub fn seconds(waits_ms: &mut [i64], share: f64) -> f64 {
     waits_ms.sort_unstable();
     let rank = (waits_ms.len() as f64 * share).ceil() as usize;

@@ -1,4 +1,4 @@
-//! The audit must see what is wrong: each defect is planted into a perfect morning and must be counted, and nothing
+//! The audit must see what is wrong: each defect is planted into a perfect run and must be counted, and nothing
 //! else with it.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use crate::workload::people::Scenario;
 use crate::workload::spoiled::spread;
 use crate::workload::{self, Workload};
 
-/// A morning in which everything went well.
+/// A run in which everything went well.
 struct Perfect {
     workload: Workload,
     chart_ids: Vec<String>,
@@ -136,7 +136,7 @@ impl Perfect {
     }
 }
 
-/// Plants a defect into a perfect morning and audits it.
+/// Plants a defect into a perfect run and audits it.
 fn audit_with(defect: impl FnOnce(&mut Perfect)) -> Audit {
     let mut perfect = Perfect::new();
     defect(&mut perfect);
@@ -180,7 +180,7 @@ fn an_appointment_without_its_patient_is_seen() {
     let audit = audit_with(|perfect| {
         let id = perfect.ledger.appointments[0].patient_id.clone();
         let patient = perfect.ledger.patients.iter_mut().find(|patient| patient.id == id);
-        patient.expect("it stands").practice_id = "practice-elsewhere".into();
+        patient.expect("it exists").practice_id = "practice-elsewhere".into();
     });
     assert!(audit.wrong.orphans > 0);
 }

@@ -20,7 +20,7 @@ const BOOKINGS_PER_PATIENT: usize = 2;
 
 /// Who there is.
 pub struct Load {
-    /// What stands in HealthFlow before.
+    /// What exists in HealthFlow before.
     pub charts: Vec<Chart>,
     /// Of each patient, practice and number within it.
     patients: Vec<(usize, usize)>,
@@ -91,7 +91,7 @@ impl Load {
         let request = |number: usize| {
             let booking = self.publication(number, now.0).event.into_booking(now);
             let booking =
-                booking.map_err(|why| anyhow::anyhow!("the benchmark's bookings cannot be: {why}"))?;
+                booking.map_err(|why| anyhow::anyhow!("the benchmark's bookings are invalid: {why}"))?;
             let patient = HealthFlowPatientId(chart_ids[number % self.patients.len()].as_str().into());
             let idempotency_key = appointment_key(&booking.key, 0);
             let content = AppointmentContent::wanted(&booking, patient);

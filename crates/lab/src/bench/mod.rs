@@ -1,5 +1,5 @@
-//! `demo bench`: one worker on a real Kafka against a HealthFlow that takes a fixed time, measured by DentScheduler's
-//! eyes. Without numbers from the same run of the same machine, "fast" would be an opinion.
+//! `demo bench`: one worker on a real Kafka against a HealthFlow that takes a fixed time, measured where DentScheduler
+//! sees the results. Without numbers from the same run of the same machine, "fast" would be an opinion.
 
 pub mod bare_loop;
 mod load;
@@ -43,7 +43,7 @@ const PACE: f64 = 0.5;
 /// What `bench` understands.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Bookings that lie ready when the worker starts.
+    /// Bookings that are published before the worker starts.
     #[arg(long, default_value_t = 20_000)]
     bookings: usize,
     /// Calls at the same time; a row for each.
@@ -209,8 +209,8 @@ struct Speed {
     cpu_by_threads: BTreeMap<&'static str, f64>,
 }
 
-/// Waits until `count` results are seen, and tells the speed and the worker's CPU time between a tenth and nine tenths
-/// of them.
+/// Waits until `count` results are seen, and returns the speed and the worker's CPU time between a tenth and nine
+/// tenths of them.
 async fn drain(journal: &Journal, count: usize, pid: u32, worker: &mut Worker) -> Result<Speed> {
     let (first, last) = (count / 10, count * 9 / 10);
     until(journal, first, worker).await?;

@@ -1,4 +1,5 @@
-//! The listening half: a `read_committed` consumer of the results. When something is confirmed is when it is seen here.
+//! The listening half: a `read_committed` consumer of the results. A result counts from the moment at which it is seen
+//! here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,7 +31,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Starts to listen, from the oldest result on; what it sees it lays on the desk.
+    /// Starts to listen, from the oldest result on, and enters what it sees into the journal.
     pub fn start(brokers: &str, journal: Arc<Journal>) -> Result<Listener> {
         let mut settings = ClientConfig::new();
         settings.set("bootstrap.servers", brokers).set("client.id", "dentscheduler");
@@ -46,7 +47,7 @@ impl Listener {
             while !stopped.load(Ordering::Relaxed) {
                 match consumer.poll(POLL) {
                     None => {}
-                    Some(Ok(message)) => lay(&journal, decoders.read(&message)),
+                    Some(Ok(message)) => enter(&journal, decoders.read(&message)),
                     Some(Err(error)) => note_unless_passing(&journal, &error),
                 }
             }
@@ -67,7 +68,7 @@ impl Drop for Listener {
     }
 }
 
-fn lay(journal: &Journal, result: Result<SeenResult>) {
+fn enter(journal: &Journal, result: Result<SeenResult>) {
     let mut notes = journal.notes();
     match result {
         Ok(result) => notes.results.push(result),
@@ -75,7 +76,7 @@ fn lay(journal: &Journal, result: Result<SeenResult>) {
     }
 }
 
-/// A consumer heals most errors itself; only what it calls fatal is the end.
+/// A consumer recovers from most errors itself; only one that it calls fatal ends it.
 fn note_unless_passing(journal: &Journal, error: &rdkafka::error::KafkaError) {
     if matches!(error, rdkafka::error::KafkaError::MessageConsumptionFatal(_)) {
         journal.notes().faults.push(format!("DentScheduler cannot read its results: {error}"));

@@ -57,7 +57,7 @@ impl Publisher {
     }
 
     /// Publishes `publications`, the first one now and each other at its time after it, and waits until Kafka has them
-    /// all. What is asked lies on the desk from the moment before it is sent.
+    /// all. The journal has an entry before its record is sent.
     pub async fn publish(
         &self,
         publications: &[Publication],
@@ -126,7 +126,7 @@ impl Publisher {
 
 impl Drop for Publisher {
     fn drop(&mut self) {
-        // Nothing is left but what an interrupted run no longer wants.
+        // Only what an interrupted run no longer wants is left.
         self.producer.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
     }
 }
@@ -135,7 +135,7 @@ fn note_delivery(journal: &Journal, expected: Expected, at: Timestamp, delivered
     let mut notes = journal.notes();
     match delivered {
         Ok(Delivery { partition, offset }) => {
-            // Such a record has no other name than its place.
+            // Such a record has no other name than its position.
             if matches!(expected, Expected::Poisoned(_)) {
                 notes.asked.push(Asked { name: Name::Record(partition, offset), expected, at });
             }
@@ -157,7 +157,7 @@ fn event(publication: &Publication, chart_ids: &[String], start_at: Timestamp) -
     event
 }
 
-/// Registers the topic's schema with the registry (Confluent's API) and gives its id.
+/// Registers the topic's schema with the registry (Confluent's API) and returns its id.
 async fn register(registry_url: &str, topic: &str, schema: &str) -> Result<u32> {
     let client = reqwest::Client::builder().no_proxy().build()?;
     let url = format!("{registry_url}/subjects/{topic}-value/versions");

@@ -1,5 +1,5 @@
-//! `demo poison`: bookings at a steady pace, in turns. In each turn one record of a hundred is bad in one way, in some
-//! none is; how fast the others are confirmed says whether one bad record slows anybody.
+//! `demo poison`: bookings at a steady pace, in turns. In most turns one record of a hundred is bad in one way, in some
+//! none is. How fast the others are confirmed shows whether one bad record slows the rest.
 
 mod report;
 
@@ -32,7 +32,7 @@ use report::{End, Report};
 
 const PRACTICES: usize = 200;
 const PARTITIONS: u32 = 12;
-/// What HealthFlow needs for an answer, and allows in a second.
+/// How long HealthFlow takes for an answer, and how many requests a second it allows.
 const LATENCY_MS: u64 = 20;
 const REQUESTS_PER_SECOND: f64 = 1_100.0;
 const LOOK: Duration = Duration::from_millis(100);
@@ -64,7 +64,7 @@ pub struct Arguments {
     /// How long to wait for the last result after the last booking, in seconds.
     #[arg(long, default_value_t = 180)]
     wait_limit_s: u64,
-    /// Another number is another morning.
+    /// Another number plans another workload.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Where poison.json and the logs go; default: target/poison of the project.
@@ -72,7 +72,7 @@ pub struct Arguments {
     out: Option<PathBuf>,
 }
 
-/// Everything that runs. Dropped in this order: who needs another one goes first.
+/// Every process of a run. Dropped in this order: what depends on another one goes first.
 struct Rig {
     /// Listens until it is dropped.
     _listener: Listener,
@@ -84,7 +84,7 @@ struct Rig {
     journal: Arc<Journal>,
 }
 
-/// The turns there are: only a build with planted defects dies of a record.
+/// The turns: only a build with planted defects dies of a record.
 fn turns() -> &'static [(&'static str, Option<Spoiled>)] {
     if cfg!(feature = "planted-defects") { &TURNS } else { &TURNS[..TURNS.len() - 1] }
 }
@@ -93,7 +93,7 @@ fn turns() -> &'static [(&'static str, Option<Spoiled>)] {
 pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let out = arguments.out.clone().unwrap_or_else(|| project("target/poison"));
     let logs = out.join("logs");
-    // Logs of an earlier run would tell their own stories.
+    // Logs of an earlier run would mislead the reader.
     let _ = std::fs::remove_dir_all(&logs);
     std::fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
     let workload = plan(arguments);
@@ -134,7 +134,7 @@ fn plan(arguments: &Arguments) -> Workload {
     let mut spoiled = Vec::new();
     for (turn, (_, kind)) in (0..).zip(turns()) {
         let Some(kind) = kind else { continue };
-        // One is enough of what ends workers, soon, so that there is time to see what comes of it.
+        // One record that ends workers is enough. It comes early, so that there is time to see the effect.
         let count = if *kind == Spoiled::Poison(Poison::Deadly) { 1 } else { in_turn };
         spoiled.extend((0..count).map(|nth| (turn_ms * turn + turn_ms * (nth + 1) / (count + 3), *kind)));
     }
@@ -166,7 +166,7 @@ async fn open(out: &Path, logs: &Path) -> Result<Rig> {
     println!("Starting Kafka, the schema registry and HealthFlow (the simulator), about 10 s");
     let data = out.join(format!("stack-{}", std::process::id()));
     let mut knobs = good_health(LATENCY_MS, REQUESTS_PER_SECOND);
-    SingledOut::turn(&mut knobs, true);
+    SingledOut::set(&mut knobs, true);
     let flags = ["--faults".to_owned(), knobs.to_string()];
     let (stack, simulator) = tokio::join!(Stack::start_in(&data, logs, &[]), Simulator::start(logs, &flags));
     let (stack, simulator) = (stack?, simulator?);
@@ -194,8 +194,8 @@ async fn open(out: &Path, logs: &Path) -> Result<Rig> {
     Ok(Rig { _listener: listener, publisher, workers, simulator, stack, healthflow, journal })
 }
 
-/// Publishes all turns, and waits until everything has its result or patience is at an end; which workers ended by
-/// themselves, and when. They are started again at once, as any supervisor would.
+/// Publishes all turns, and waits until everything has its result or the limit has passed. Returns which workers ended
+/// by themselves, and when; it starts them again at once, as any supervisor would.
 async fn perform(
     arguments: &Arguments,
     rig: &mut Rig,
@@ -207,7 +207,7 @@ async fn perform(
     let publish = async {
         publisher.publish(&workload.publications, chart_ids, journal).await?;
         let mut knobs = good_health(LATENCY_MS, REQUESTS_PER_SECOND);
-        SingledOut::turn(&mut knobs, false);
+        SingledOut::set(&mut knobs, false);
         healthflow.set_faults(&knobs).await?;
         let deadline = Instant::now() + Duration::from_secs(arguments.wait_limit_s);
         while Instant::now() < deadline && journal.notes().count().waiting() > 0 {

@@ -28,8 +28,8 @@ pub struct Report {
     pub turns: Vec<Turn>,
     /// Workers that a record ended.
     pub worker_ends: usize,
-    /// From the last such end to the last confirmation of a booking that was asked for before it, in seconds; none where no
-    /// worker ended.
+    /// From the last such end to the last confirmation of a booking that was asked for before it, in seconds; none
+    /// where no worker ended.
     pub seconds_after_last_end: Option<f64>,
 }
 
@@ -49,7 +49,7 @@ pub struct Turn {
 }
 
 impl Report {
-    /// Of what was asked and told; `turn_of` names the versions that count, and their turn.
+    /// Of what was asked and the results; `turn_of` names the versions that count, and their turn.
     pub fn of(
         turns: &[(&'static str, Option<Spoiled>)],
         turn_of: &HashMap<Name, usize>,
@@ -106,7 +106,7 @@ impl Report {
         }
         if let Some(seconds) = self.seconds_after_last_end {
             lines.push(format!(
-                "  {} workers were ended; {seconds:.1} s after the last end everything asked for before was confirmed",
+                "  {} workers ended; {seconds:.1} s after the last end everything asked for before was confirmed",
                 self.worker_ends
             ));
         }

@@ -1,4 +1,4 @@
-//! The measure must count what it says.
+//! The report must count what it says that it counts.
 
 use healthflow_core::booking::BookingKey;
 use healthflow_core::event::result::ResultOutcome;
@@ -61,5 +61,5 @@ fn bad_records_count_in_no_turn_and_what_came_after_the_last_end_is_its_own() {
     assert_eq!(counts, [(2, 1), (2, 2)]);
     assert_eq!(report.turns[0].seconds_p99, 0.5);
     assert_eq!(report.seconds_after_last_end, Some(6.0));
-    assert!(report.text().contains("1 workers were ended; 6.0 s"), "{}", report.text());
+    assert!(report.text().contains("1 workers ended; 6.0 s"), "{}", report.text());
 }

@@ -1,4 +1,4 @@
-//! What the Java auditor saw, decoded without a line of the processor's own codec: the schema file and the Avro library.
+//! What the Java auditor read, decoded without the processor's own codec: by the schema file and the Avro library.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -16,9 +16,9 @@ use crate::journal::SeenResult;
 use healthflow_testkit::processes::{ChildProcess, StopBy};
 use healthflow_testkit::project;
 
-/// The topics with what became of bookings.
+/// The topics of results.
 const TOPICS: [&str; 3] = ["appointments.synced", "appointments.review", "appointments.failed"];
-/// A transaction that is not decided within this is one that never will be; ours may last 10 seconds.
+/// A transaction that stays open for longer than this counts as hanging; ours may last 10 seconds.
 const STABLE_LIMIT_S: &str = "60";
 /// The launcher compiles it first.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -29,14 +29,14 @@ const JAVA_FLAGS: [&str; 3] = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAt
 /// Magic byte and schema id.
 const FRAME_BYTES: usize = 5;
 
-/// What it saw.
+/// What it read.
 #[derive(Debug, Default)]
 pub struct Seen {
     /// Every result.
     pub results: Vec<SeenResult>,
-    /// Partitions with a transaction that nobody ends.
+    /// Partitions with a transaction that stays open.
     pub hanging: Vec<String>,
-    /// Records that were read once and not again, or otherwise.
+    /// Records that the second reading did not return, or returned otherwise.
     pub changed: Vec<String>,
 }
 
@@ -47,7 +47,7 @@ pub struct Auditor {
 }
 
 impl Auditor {
-    /// Has it read along from now on.
+    /// Starts it; it reads the results from now on.
     pub async fn start(brokers: &str, out: &Path, logs: &Path) -> Result<Auditor> {
         let file = out.join("auditor.tsv");
         let mut arguments = JAVA_FLAGS.map(str::to_owned).to_vec();
@@ -67,9 +67,9 @@ impl Auditor {
         self.process.check()
     }
 
-    /// Has it read to the end, and all of it once more; what it saw.
+    /// Makes it read to the end, and everything once more; returns what it read.
     pub async fn report(&mut self) -> Result<Seen> {
-        self.process.tell("report")?;
+        self.process.write_line("report")?;
         ensure!(self.process.next_line(REPORT_LIMIT).await? == "reported", "the auditor gave no report");
         let text = std::fs::read_to_string(&self.file).context("the auditor wrote nothing")?;
         read(&text, &schemas()?)
@@ -81,7 +81,7 @@ fn kafka_home() -> Result<PathBuf> {
     let script = format!(". '{}'; printf %s \"$kafka_home\"", project("stack/common.sh").display());
     let output =
         std::process::Command::new("bash").args(["-c", &script]).output().context("cannot run bash")?;
-    ensure!(output.status.success(), "stack/common.sh does not say where Kafka is");
+    ensure!(output.status.success(), "stack/common.sh does not define kafka_home");
     Ok(PathBuf::from(String::from_utf8(output.stdout)?))
 }
 
@@ -115,13 +115,10 @@ pub(super) fn read(text: &str, schemas: &HashMap<&'static str, Schema>) -> Resul
                 seen.changed.push(format!("{topic}/{partition} at {offset}: {how}"));
             }
             ["end", records] => ended = Some(records.parse::<usize>()?),
-            _ => bail!("the auditor wrote a line that nobody knows"),
+            _ => bail!("the auditor wrote a line of an unknown kind"),
         }
     }
-    ensure!(
-        ended.is_some_and(|records| records >= seen.results.len()),
-        "the auditor did not come to its end"
-    );
+    ensure!(ended.is_some_and(|records| records >= seen.results.len()), "the auditor's report is cut off");
     Ok(seen)
 }
 
@@ -157,7 +154,7 @@ fn outcome_of(symbol: &str) -> Result<ResultOutcome> {
         "SUPERSEDED" => ResultOutcome::Superseded,
         "REVIEW" => ResultOutcome::Review,
         "FAILED" => ResultOutcome::Failed,
-        other => bail!("{other} must never be sent"),
+        other => bail!("no result may have the outcome {other}"),
     })
 }
 

@@ -1,5 +1,5 @@
-//! Everything that breaks, each by its own dice and its own clock, until the time is over. A torture that does not count
-//! what it did proves nothing.
+//! Injects every kind of fault, each by its own random numbers and its own clock, until the time is over. A torture
+//! that does not count its faults proves nothing.
 
 use std::sync::Mutex as Counted;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use healthflow_testkit::processes::kafka_proxy::KafkaProxy;
 use healthflow_testkit::processes::worker::Worker;
 use healthflow_testkit::stack::Stack;
 
-/// Which dice throw what: each kind of fault has its own, so that one that takes longer does not change the others.
+/// Each kind of fault has random numbers of its own, so that one that takes longer does not change the others.
 const KILLS: u64 = 1;
 const ZOMBIES: u64 = 2;
 const BROKERS: u64 = 3;
@@ -48,7 +48,7 @@ pub struct Rhythm {
     pub registry_ms: (i64, i64),
     /// Between two kills of a worker's log reader.
     pub log_reader_ms: (i64, i64),
-    /// From the end of one trouble between workers and brokers to the beginning of the next.
+    /// From the end of one network fault between workers and brokers to the beginning of the next.
     pub network_ms: (i64, i64),
 }
 
@@ -81,17 +81,17 @@ pub struct Done {
     pub worker_exits: u64,
     /// Of these, those that panicked.
     pub worker_panics: u64,
-    /// Their last words.
+    /// How they ended, with the ends of their logs.
     #[serde(skip)]
-    pub last_words: Vec<String>,
-    /// When HealthFlow's faults ended and it was well again (milliseconds).
+    pub exit_messages: Vec<String>,
+    /// When HealthFlow's faults ended (milliseconds).
     #[serde(skip)]
     pub well_at_ms: i64,
 }
 
-/// Who breaks what.
+/// Breaks everything, and counts it.
 pub struct FaultInjector<'a> {
-    /// The workers; who holds a lock has one in its hands.
+    /// The workers; a lock shows which one is being broken now.
     pub workers: &'a [Mutex<Worker>],
     /// Kafka.
     pub stack: &'a Stack,
@@ -115,8 +115,8 @@ impl FaultInjector<'_> {
         self.done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// Breaks everything until the time is over; then everybody is awake and HealthFlow in good health.
-    pub async fn torment(&self) -> Result<()> {
+    /// Breaks everything until the time is over; then every process runs and HealthFlow is in good health.
+    pub async fn inject(&self) -> Result<()> {
         tokio::try_join!(
             self.kill_workers(),
             self.make_zombies(),
@@ -129,17 +129,17 @@ impl FaultInjector<'_> {
         Ok(())
     }
 
-    /// Starts workers again that ended by themselves, for ever.
+    /// Starts workers again that ended by themselves; never returns.
     pub async fn keep_alive(&self) -> Result<()> {
         loop {
             for worker in self.workers {
                 let Ok(mut worker) = worker.try_lock() else { continue };
-                if let Err(words) = worker.check() {
+                if let Err(end) = worker.check() {
                     worker.start()?;
                     self.count(|done| {
                         done.worker_exits += 1;
-                        done.worker_panics += u64::from(words.to_string().contains(PANICKED));
-                        done.last_words.push(words.to_string());
+                        done.worker_panics += u64::from(end.to_string().contains(PANICKED));
+                        done.exit_messages.push(end.to_string());
                     });
                 }
             }
@@ -155,7 +155,7 @@ impl FaultInjector<'_> {
         Random::new(self.seed.wrapping_mul(0x0100_0000_01B3).wrapping_add(kind))
     }
 
-    /// Waits for the next fault; false where none comes any more.
+    /// Waits for the next fault; false if no time is left for one.
     pub(super) async fn wait(&self, random: &mut Random, span: (i64, i64), needs_ms: i64) -> bool {
         let due = Instant::now() + between(random, span);
         let comes = due + Duration::from_millis(needs_ms.unsigned_abs()) <= self.until;
@@ -171,7 +171,7 @@ impl FaultInjector<'_> {
             let mut order =
                 (0..self.workers.len()).map(|nth| &self.workers[(first + nth) % self.workers.len()]);
             let Some(mut worker) = order.find_map(|worker| worker.try_lock().ok()) else { continue };
-            // It may have ended by itself in this very moment; killing the dead is no fault.
+            // It may have ended by itself at this moment; killing a dead process is no fault.
             if worker.check().is_ok() {
                 worker.kill()?;
                 self.count(|done| done.worker_kills += 1);

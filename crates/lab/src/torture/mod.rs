@@ -1,5 +1,6 @@
-//! `demo torture`: the real programs on a real Kafka while everything breaks that can, and a judgement by three parties
-//! that share no code with the processor: the plan of what was published, the simulator's ledger, and a Java consumer.
+//! `demo torture`: the real programs on a real Kafka while everything breaks that can. Three parties that share no code
+//! with the processor then check the promises: the plan of what was published, the simulator's ledger, and a Java
+//! consumer.
 
 mod auditor;
 mod faults;
@@ -38,19 +39,19 @@ use what_waits::Account;
 const BOOKINGS_PER_MINUTE: f64 = 2_100.0;
 /// The largest of so many has a sixth of the bookings, and each partition its own share of HealthFlow's limit.
 const PRACTICES: usize = 200;
-/// Of so many bookings HealthFlow has something against one, until the faults stop.
+/// HealthFlow singles out one of so many bookings until the faults stop.
 const SINGLED_OUT_ONE_IN: usize = 400;
-/// `healthflow.requests_per_second` of `config/torture.toml`, and what a second may see: a worker's burst is a tenth, and
-/// a stalled simulator counts what came in two of its seconds as one.
+/// `healthflow.requests_per_second` of `config/torture.toml`, and what a second may see: a worker's burst is a tenth,
+/// and a stalled simulator counts what came in two of its seconds as one.
 const REQUESTS_PER_SECOND: u64 = 600;
 const REQUESTS_PER_SECOND_ALLOWED: u64 = REQUESTS_PER_SECOND * 5 / 4;
 const LOOK: Duration = Duration::from_millis(500);
-/// How often to say how it stands.
-const SAY: Duration = Duration::from_secs(10);
+/// How often to print the progress.
+const REPORT_EVERY: Duration = Duration::from_secs(10);
 /// How long after the last result to listen for one too many.
 const QUIET: Duration = Duration::from_secs(3);
 const DAY_MS: i64 = 86_400_000;
-/// Exit code where nothing was violated and too little was broken to say so: a matter of the machine, not of the promise.
+/// Exit code if nothing was violated but too little was broken to prove it: the machine's fault, not the promise's.
 const PROVES_TOO_LITTLE: u8 = 3;
 
 /// What `torture` understands.
@@ -71,7 +72,8 @@ pub struct Arguments {
     /// How long to wait for quiet after the last fault, in seconds.
     #[arg(long, default_value_t = 300)]
     wait_limit_s: u64,
-    /// HealthFlow forgets the keys that it says it honours: the judgement must find duplicates. For its test.
+    /// HealthFlow forgets the keys that it claims to honour, so that the audit must find duplicates. For the audit's
+    /// test.
     #[arg(long, hide = true)]
     lie: bool,
     /// Where report.json and the logs go; default: target/torture of the project.
@@ -87,11 +89,11 @@ fn brokers(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Tortures and judges; good if nothing was violated and enough was broken.
+/// Runs the torture and checks the promises; succeeds if nothing was violated and enough was broken.
 pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let out = arguments.out.clone().unwrap_or_else(|| project("target/torture"));
     let logs = out.join("logs");
-    // Logs of an earlier run would tell their own stories.
+    // Logs of an earlier run would mislead the reader.
     let _ = std::fs::remove_dir_all(&logs);
     std::fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
     let bookings = (arguments.minutes * BOOKINGS_PER_MINUTE).ceil() as usize;
@@ -105,14 +107,14 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let workload = workload::plan(&settings, &spoiled(bookings, settings.duration_ms));
     let mut rig = Rig::open(arguments, &out, &logs).await?;
     let chart_ids = rig.healthflow.seed(&workload.charts).await?;
-    let (done, quiet) = torment(arguments, &mut rig, &workload, &chart_ids, &logs).await?;
-    // The stack takes its data along.
+    let (done, quiet) = publish_and_break(arguments, &mut rig, &workload, &chart_ids, &logs).await?;
+    // The stack removes its data when it ends.
     for log in std::fs::read_dir(rig.stack.logs()).context("Kafka's logs are gone")? {
         let log = log?;
         std::fs::copy(log.path(), logs.join(log.file_name())).context("a log cannot be kept")?;
     }
     println!("The Java auditor reads to the end, and everything once more from offset 0");
-    let report = judge(arguments, &mut rig, &workload, &chart_ids, &out, done, quiet).await?;
+    let report = report(arguments, &mut rig, &workload, &chart_ids, &out, done, quiet).await?;
     println!("\n{}", report.text());
     let file = out.join("report.json");
     std::fs::write(&file, serde_json::to_string_pretty(&report)? + "\n")
@@ -128,7 +130,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     })
 }
 
-/// One record of a hundred is poison, and in a build with planted defects one ends whoever decodes it.
+/// One record of a hundred is poison. In a build with planted defects one of them ends the process that decodes it.
 fn spoiled(bookings: usize, duration_ms: i64) -> Vec<(i64, Spoiled)> {
     let mut spoiled = spread(bookings.div_ceil(100), bookings.div_ceil(SINGLED_OUT_ONE_IN), duration_ms);
     if cfg!(feature = "planted-defects") {
@@ -172,8 +174,8 @@ fn guard_name(guard: Guard) -> String {
     guard.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-/// Publishes and breaks until the time is over, then waits for quiet: what was done, and how long quiet took.
-async fn torment(
+/// Publishes and breaks until the time is over, then waits for quiet. Returns what was broken, and how long quiet took.
+async fn publish_and_break(
     arguments: &Arguments,
     rig: &mut Rig,
     workload: &Workload,
@@ -194,13 +196,13 @@ async fn torment(
         done: std::sync::Mutex::default(),
     };
     let quiet = async {
-        tokio::try_join!(publisher.publish(&workload.publications, chart_ids, journal), injector.torment())?;
+        tokio::try_join!(publisher.publish(&workload.publications, chart_ids, journal), injector.inject())?;
         println!("{:>5} s  the faults have stopped", began.elapsed().as_secs());
         wait_for_quiet(journal, healthflow, Duration::from_secs(arguments.wait_limit_s)).await
     };
-    let say = async {
+    let print_progress = async {
         loop {
-            sleep(SAY).await;
+            sleep(REPORT_EVERY).await;
             let (count, published, done) = {
                 let notes = journal.notes();
                 (notes.count(), notes.published, injector.done())
@@ -220,10 +222,10 @@ async fn torment(
     let quiet = tokio::select! {
         quiet = quiet => quiet?,
         failed = injector.keep_alive() => return failed.map(|()| (Done::default(), None)),
-        () = say => None,
+        () = print_progress => None,
     };
     if quiet.is_none() {
-        tell_what_waits(injector.workers, logs).await?;
+        print_what_waits(injector.workers, logs).await?;
     }
     let done = injector.done();
     stack.check()?;
@@ -233,7 +235,7 @@ async fn torment(
 }
 
 /// Prints which tasks wait, and keeps every worker's whole status page beside the logs.
-async fn tell_what_waits(workers: &[Mutex<Worker>], logs: &Path) -> Result<()> {
+async fn print_what_waits(workers: &[Mutex<Worker>], logs: &Path) -> Result<()> {
     let mut accounts = Vec::new();
     for worker in workers {
         let worker = worker.lock().await;
@@ -267,8 +269,8 @@ async fn wait_for_quiet(
     Ok(None)
 }
 
-/// What the three parties say.
-async fn judge(
+/// The report of the three parties.
+async fn report(
     arguments: &Arguments,
     rig: &mut Rig,
     workload: &Workload,
@@ -322,10 +324,10 @@ async fn judge(
     };
     report.compare(&minimum(arguments.guard).of(arguments.minutes));
     if report.verdict() == Verdict::Violated {
-        // Whoever looks into it wants to know what came to HealthFlow, and when.
+        // To find the cause one needs to know what reached HealthFlow, and when.
         std::fs::write(out.join("writes.json"), serde_json::to_string_pretty(&writes)?)?;
     }
-    std::fs::write(out.join("worker-exits.txt"), report.done.last_words.join("\n\n"))?;
+    std::fs::write(out.join("worker-exits.txt"), report.done.exit_messages.join("\n\n"))?;
     Ok(report)
 }
 

@@ -1,4 +1,5 @@
-//! Everything that a torture runs: Kafka, the registry, HealthFlow, workers behind their proxies, and those who watch.
+//! Every process of a torture run: Kafka, the registry, HealthFlow, workers behind their proxies, and the two readers
+//! of results.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,15 +27,15 @@ const WORKERS: usize = 3;
 /// Of each broker; three of them share a small machine with everybody else.
 const BROKER_HEAP: &str = "320m";
 
-/// Everything that runs. Dropped in this order: who needs another one goes first.
+/// Every process of a run. Dropped in this order: what depends on another one goes first.
 pub struct Rig {
     /// Listens until it is dropped.
     _listener: Listener,
-    /// DentScheduler speaks.
+    /// DentScheduler's publisher.
     pub publisher: Publisher,
-    /// Reads along.
+    /// The Java auditor.
     pub auditor: Auditor,
-    /// Each behind a lock, which says in whose hands it is.
+    /// Each behind a lock, which a fault takes while it breaks the worker.
     pub workers: Vec<Mutex<Worker>>,
     /// HealthFlow.
     pub simulator: Simulator,
@@ -42,9 +43,9 @@ pub struct Rig {
     pub proxies: Vec<KafkaProxy>,
     /// Kafka and the registry.
     pub stack: Stack,
-    /// The simulator's back door.
+    /// The simulator's control API.
     pub healthflow: HealthFlow,
-    /// What was asked and told.
+    /// What was asked, and which results were seen.
     pub journal: Arc<Journal>,
 }
 
@@ -104,7 +105,7 @@ impl Rig {
     }
 }
 
-/// The workers' way to each broker, and the addresses that they are told.
+/// The workers' way to each broker, and the addresses that they connect to.
 fn proxies(stack: &Stack) -> Result<(Vec<KafkaProxy>, String)> {
     let runtime = tokio::runtime::Handle::current();
     let (mut proxies, mut addresses) = (Vec::new(), Vec::new());

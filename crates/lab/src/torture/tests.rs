@@ -1,4 +1,5 @@
-//! The auditor's lines and the report's arithmetic: a judge who cannot read, or never says no, is none.
+//! The auditor's lines and the report's arithmetic: a checker that cannot read, or never finds a violation, checks
+//! nothing.
 
 use healthflow_core::booking::BookingKey;
 use healthflow_core::event::avro::{Encoder, contract};

@@ -1,5 +1,5 @@
-//! A Monday morning: everything that DentScheduler publishes, and when, planned ahead from a seed. Pure, so that the
-//! audit knows before the first record is sent what must come of each.
+//! The workload, a Monday morning of bookings: everything that DentScheduler publishes, and when, planned from a seed.
+//! Pure, so that the audit knows the expected result of each record before it is sent.
 
 pub mod people;
 pub mod poison;
@@ -19,7 +19,7 @@ use zipf::Zipf;
 const ZONES: [&str; 4] = ["America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles"];
 const QUARTER_MS: i64 = 15 * 60_000;
 
-/// What kind of morning.
+/// What kind of workload.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Practices; the bookings are spread over them by Zipf's law.
@@ -50,22 +50,22 @@ pub struct Publication {
     pub at_ms: i64,
     /// The record's key.
     pub key: String,
-    /// The event; its `requested_at` counts from the beginning of the morning, like `at_ms`.
+    /// The event; its `requested_at` counts from the first publication, like `at_ms`.
     pub event: AppointmentRequested,
-    /// How its patient stands in HealthFlow.
+    /// Whether HealthFlow knows its patient, and how.
     pub scenario: Scenario,
-    /// What must come of it.
+    /// Its expected result.
     pub expected: Expected,
 }
 
-/// What must come of a record.
+/// The expected result of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
     /// One good result.
     Synced,
-    /// It is held for a person's decision.
+    /// A review: it waits for a person's decision.
     Review,
-    /// Nothing: the same event was published before.
+    /// None: the same event was published before.
     Nothing,
     /// One dead letter.
     Poisoned(Poison),
@@ -85,7 +85,7 @@ struct VersionSequence {
 }
 
 use RequestedStatus::{Cancelled, Scheduled};
-/// What happens to bookings: how many of a thousand, which versions, whether one is published twice.
+/// Of a thousand bookings, how many have which versions, and whether one is published twice.
 const SEQUENCES: [(usize, VersionSequence); 8] = [
     (780, VersionSequence { versions: &[(1, Scheduled)], is_sent_again: false }),
     (80, VersionSequence { versions: &[(1, Scheduled), (2, Scheduled)], is_sent_again: false }),
@@ -111,7 +111,7 @@ fn version_sequence(random: &mut Random) -> &'static VersionSequence {
     &SEQUENCES[0].1
 }
 
-/// Plans the morning, with what is spoiled in it at these times (milliseconds after the first).
+/// Plans the workload, with spoiled records at these times (milliseconds after the first).
 pub fn plan(settings: &Settings, spoiled: &[(i64, Spoiled)]) -> Workload {
     let mut planner = Planner {
         settings,
@@ -123,7 +123,7 @@ pub fn plan(settings: &Settings, spoiled: &[(i64, Spoiled)]) -> Workload {
     let ambiguous = (settings.bookings / 500).max(2);
     for number in 0..settings.bookings {
         let practice = zipf.draw(&mut planner.random);
-        // Held bookings are spread over the morning.
+        // Bookings for review are spread over the run.
         let is_ambiguous = number % (settings.bookings / ambiguous).max(1) == 1;
         planner.add_booking(number, practice, is_ambiguous);
     }

@@ -1,5 +1,5 @@
-//! What is spoiled in a morning: records that nobody can use, and bookings that HealthFlow has something against for as
-//! long as the simulator's knobs say so. Nobody else may wait for them.
+//! The spoiled records of a workload: those that no worker can use, and bookings that HealthFlow singles out for as
+//! long as the simulator's knobs say so. No other booking may wait for them.
 
 use healthflow_core::event::requested::AppointmentRequested;
 use jiff::ToSpan;
@@ -8,22 +8,22 @@ use serde_json::Value;
 
 use super::poison::Poison;
 
-/// Stands in the notes of bookings that are answered 403: the simulator's knob `forbidden_text`.
+/// The note of bookings that are answered 403: the simulator's knob `forbidden_text`.
 const FORBIDDEN: &str = "what the firewall dislikes";
-/// Stands in every search by the birthday of those who are looked up in vain: the simulator's knob `unanswered_text`.
-/// Nobody else is so old.
+/// Part of every search by the birthday of patients whose searches get no answer: the simulator's knob
+/// `unanswered_text`. No other patient is so old.
 const UNANSWERED: &str = "\"1931-";
 
 /// One record that is spoiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spoiled {
-    /// Nobody can use it.
+    /// No worker can use it.
     Poison(Poison),
-    /// HealthFlow has something against it.
+    /// HealthFlow singles it out.
     SingledOut(SingledOut),
 }
 
-/// What HealthFlow has against a booking.
+/// How HealthFlow singles a booking out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SingledOut {
     /// It is answered 403.
@@ -36,8 +36,8 @@ impl SingledOut {
     /// Every kind.
     pub const ALL: [SingledOut; 2] = [SingledOut::Forbidden, SingledOut::Unanswered];
 
-    /// Turns the simulator's knobs, on or off.
-    pub fn turn(knobs: &mut Value, is_on: bool) {
+    /// Sets the simulator's knobs, on or off.
+    pub fn set(knobs: &mut Value, is_on: bool) {
         knobs["forbidden_text"] = if is_on { FORBIDDEN } else { "" }.into();
         knobs["unanswered_text"] = if is_on { UNANSWERED } else { "" }.into();
     }

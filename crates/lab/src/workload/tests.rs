@@ -1,4 +1,4 @@
-//! The plan must hold what it promises: a morning without its troubles would prove nothing.
+//! The plan must hold what it promises: a workload without its spoiled records would prove nothing.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -56,7 +56,7 @@ fn every_kind_of_sequence_and_patient_is_in_it() {
             one.event.version == 1 && one.event.status == RequestedStatus::Cancelled
         });
         let of_them = all.iter().filter(|one| SingledOut::is_one(&one.event)).count();
-        assert_eq!(of_them, 2, "seed {seed}: one is forbidden, one never answered for, and nobody else");
+        assert_eq!(of_them, 2, "seed {seed}: one is forbidden, one never answered, and no other");
         for poison in Poison::ALL {
             has("poison", &|one| one.expected == Expected::Poisoned(poison));
         }
@@ -108,9 +108,9 @@ fn whatever_is_not_poisoned_could_be_true() {
     }
 }
 
-/// Goal: only who is meant to is ambiguous. Method: within a practice nobody shares a birthday or a postal code.
+/// Goal: only who is meant to is ambiguous. Method: within a practice no two people share a birthday or a postal code.
 #[test]
-fn nobody_resembles_another_by_accident() {
+fn no_one_resembles_another_by_accident() {
     let workload = plan(&Settings { practices: 200, ..settings(5_000, 5) }, &[]);
     let mut people: BTreeMap<(String, String), (String, String)> = BTreeMap::new();
     for one in &workload.publications {

@@ -28,7 +28,8 @@ impl Simulator {
         let log = logs.join("simulator.log");
         let mut process = ChildProcess::start("the simulator", &program, &arguments, &log, StopBy::Input)?;
         let line = process.next_line(START_LIMIT).await?;
-        let url = line.strip_prefix("ready healthflow=").context("the simulator did not say its address")?;
+        let url =
+            line.strip_prefix("ready healthflow=").context("the simulator did not print its address")?;
         Ok(Simulator { url: url.to_owned(), process })
     }
 
