@@ -22,9 +22,9 @@ use healthflow_core::topics::CLOCK;
 /// How long the brokers may take for one answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// How often a worker that runs compares its clock.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+const COMPARE_EVERY: Duration = Duration::from_secs(60);
 /// How often it says that it is off while it stays so.
-const SAY_EVERY: Duration = Duration::from_secs(3_600);
+const WARN_EVERY: Duration = Duration::from_secs(3_600);
 
 /// One answer: when it was asked for by our clock, the broker's time, when it came by our clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +146,7 @@ impl BrokerClock {
         let (seen, ends) = (ahead_ms.clone(), stop.clone());
         let thread = std::thread::Builder::new()
             .name("clock".into())
-            .spawn(move || look(&self, &now, allowed_ms, &seen, &ends))
+            .spawn(move || compare(&self, &now, allowed_ms, &seen, &ends))
             .map_err(KafkaFault::no_thread("to compare the clock"))?;
         Ok(ClockWatch { ahead_ms, stop, thread: Some(thread) })
     }
@@ -176,15 +176,15 @@ impl Drop for ClockWatch {
     }
 }
 
-fn look(clock: &BrokerClock, now: &Now, allowed_ms: i64, seen: &Mutex<Option<i64>>, stop: &AtomicBool) {
-    let mut said_at: Option<Instant> = None;
+fn compare(clock: &BrokerClock, now: &Now, allowed_ms: i64, seen: &Mutex<Option<i64>>, stop: &AtomicBool) {
+    let mut warned_at: Option<Instant> = None;
     while !stop.load(Ordering::SeqCst) {
         match clock.ask(now) {
             Ok(time) => {
                 *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(time.ahead_ms());
                 let is_apart = time.ahead_ms().abs() > allowed_ms;
-                if is_apart && said_at.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
-                    said_at = Some(Instant::now());
+                if is_apart && warned_at.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+                    warned_at = Some(Instant::now());
                     tracing::warn!(
                         "{}; until it is restarted this worker reads every deadline that much too early or too late",
                         ClockFault::Apart { time, allowed_ms }
@@ -193,7 +193,7 @@ fn look(clock: &BrokerClock, now: &Now, allowed_ms: i64, seen: &Mutex<Option<i64
             }
             Err(why) => tracing::debug!("{why}"),
         }
-        std::thread::park_timeout(LOOK_EVERY);
+        std::thread::park_timeout(COMPARE_EVERY);
     }
 }
 

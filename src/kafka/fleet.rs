@@ -85,7 +85,7 @@ impl Fleet {
         let readers = Readers::new(settings)?;
         let mut claims = 0;
         let record = loop {
-            if let Some(record) = self.look(&readers, translator, &AtomicBool::new(false))? {
+            if let Some(record) = self.latest(&readers, translator, &AtomicBool::new(false))? {
                 break record;
             }
             claims += 1;
@@ -122,7 +122,7 @@ impl Fleet {
     }
 
     /// The record as it stands now; none where nobody ever wrote one.
-    pub(crate) fn look(
+    pub(crate) fn latest(
         &self,
         readers: &Readers,
         translator: &Translator,
@@ -161,7 +161,7 @@ impl Fleet {
         cancelled: &AtomicBool,
     ) -> Result<(), Refusal> {
         let record =
-            self.look(readers, translator, cancelled).map_err(|fault| Refusal::Wait(fault.to_string()))?;
+            self.latest(readers, translator, cancelled).map_err(|fault| Refusal::Wait(fault.to_string()))?;
         let Some(record) = record else {
             return Err(Refusal::End(
                 "the fleet's record is gone from appointments.state/0; was the topic made anew? Start this worker again \
@@ -182,7 +182,7 @@ impl Fleet {
         decide: impl FnOnce(Option<FleetRecord>) -> Result<FleetRecord, E>,
     ) -> Result<FleetRecord, E> {
         let producer = fence(&settings.producer_named(TRANSACTIONAL_ID), "the fleet's record")?;
-        let old = self.look(readers, translator, &AtomicBool::new(false))?;
+        let old = self.latest(readers, translator, &AtomicBool::new(false))?;
         let new = decide(old.clone())?;
         if old.as_ref() == Some(&new) {
             return Ok(new);

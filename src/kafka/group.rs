@@ -46,7 +46,7 @@ struct GroupContext {
 /// One revocation: librdkafka takes the answer to it in one call, for all its partitions.
 struct Revocation {
     partitions: Vec<i32>,
-    held: Vec<i32>,
+    outstanding: Vec<i32>,
 }
 
 impl Group {
@@ -98,8 +98,8 @@ impl Group {
         let context = self.consumer.context();
         let mut revocation = context.revocation.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(pending) = revocation.as_mut() else { return };
-        pending.held.retain(|held| *held != partition);
-        if pending.held.is_empty() {
+        pending.outstanding.retain(|outstanding| *outstanding != partition);
+        if pending.outstanding.is_empty() {
             give_back(&self.consumer, &pending.partitions);
             *revocation = None;
         }
@@ -207,10 +207,10 @@ impl GroupContext {
             give_back(consumer, &partitions);
             self.lost(&partitions);
         } else {
-            let held = partitions.clone();
+            let outstanding = partitions.clone();
             *self.revocation.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(Revocation { partitions, held: held.clone() });
-            for partition in held {
+                Some(Revocation { partitions, outstanding: outstanding.clone() });
+            for partition in outstanding {
                 self.inbox.post(Input::TaskRevoked { partition });
             }
         }
@@ -221,7 +221,7 @@ impl GroupContext {
         let pending = self.revocation.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(pending) = pending {
             give_back(consumer, &pending.partitions);
-            self.lost(&pending.held);
+            self.lost(&pending.outstanding);
         }
     }
 

@@ -36,7 +36,7 @@ pub(super) struct Reading {
     /// Whether enough of it is in memory.
     pub(super) is_paused: bool,
     /// Records whose schema is not known yet; what comes behind them passes, and the watermark waits.
-    pub(super) held: Vec<Held>,
+    pub(super) awaiting_schema: Vec<AwaitingSchema>,
     /// How often in a row it was seen that nothing is fetched.
     pub(super) ended: u32,
     /// Up to here records are decoded only when it is said.
@@ -59,7 +59,7 @@ struct Taken<'a> {
 }
 
 /// A record whose schema is not known yet.
-pub(super) struct Held {
+pub(super) struct AwaitingSchema {
     pub(super) offset: i64,
     pub(super) schema: u32,
     pub(super) since: Instant,
@@ -81,7 +81,7 @@ impl Reading {
             incarnation,
             next_offset,
             is_paused: false,
-            held: Vec::new(),
+            awaiting_schema: Vec::new(),
             ended: 0,
             guarded_until,
             guarded: BTreeMap::new(),
@@ -156,9 +156,15 @@ impl Reading {
                 batch.push(Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival });
             }
             Err(schema) => {
-                translator.standing(schema);
+                translator.schema_state(schema);
                 let (key, value) = (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec));
-                self.held.push(Held { offset, schema, since: Instant::now(), key, value });
+                self.awaiting_schema.push(AwaitingSchema {
+                    offset,
+                    schema,
+                    since: Instant::now(),
+                    key,
+                    value,
+                });
                 batch.push(Input::Delayed { partition, incarnation, lane, offset, size_bytes, written_at });
             }
         }

@@ -158,8 +158,8 @@ impl Reader {
                     Err(TryRecvError::Disconnected) => return,
                 }
             }
-            self.retry_held();
-            self.tell_ended();
+            self.retry_awaiting_schema();
+            self.report_ended();
             let mut wait = POLL;
             while self.batch.len() < BATCH_MAX && self.poll(wait) {
                 wait = Duration::ZERO;
@@ -264,7 +264,7 @@ impl Reader {
 
     /// Tells of lanes that librdkafka has stopped fetching: once that is seen twice, for one that was assigned a moment ago
     /// is not fetched yet.
-    fn tell_ended(&mut self) {
+    fn report_ended(&mut self) {
         let Some(ended) = self.fetching.ended_since(&mut self.round) else { return };
         for (&(partition, lane), of) in &mut self.reading {
             of.ended = if ended.contains(&(partition, lane)) { of.ended + 1 } else { 0 };
@@ -281,22 +281,22 @@ impl Reader {
     }
 
     /// Tries the records again that wait for a schema.
-    fn retry_held(&mut self) {
+    fn retry_awaiting_schema(&mut self) {
         let Reader { translator, now, limits, reading, batch, .. } = self;
         let bytes_max = limits.input_bytes_max;
-        let mut standings = HashMap::new();
-        for (&(partition, lane), of) in reading.iter_mut().filter(|(_, of)| !of.held.is_empty()) {
+        let mut states = HashMap::new();
+        for (&(partition, lane), of) in reading.iter_mut().filter(|(_, of)| !of.awaiting_schema.is_empty()) {
             let (incarnation, is_paused) = (of.incarnation, of.is_paused);
-            of.held.retain(|held| {
-                let record = RawRecord { key: held.key.as_deref(), value: held.value.as_deref() };
-                let standing =
-                    standings.entry(held.schema).or_insert_with(|| translator.standing(held.schema));
-                let wait = Wait { since: held.since, is_in_the_way: is_paused };
-                let Some(arrival) = translator.late_arrival(lane, record, wait, standing, bytes_max, now())
+            of.awaiting_schema.retain(|waiting| {
+                let record = RawRecord { key: waiting.key.as_deref(), value: waiting.value.as_deref() };
+                let state =
+                    states.entry(waiting.schema).or_insert_with(|| translator.schema_state(waiting.schema));
+                let wait = Wait { since: waiting.since, blocks_others: is_paused };
+                let Some(arrival) = translator.late_arrival(lane, record, wait, state, bytes_max, now())
                 else {
                     return true;
                 };
-                let (offset, size_bytes) = (held.offset, record.size_bytes() + RECORD_OVERHEAD_BYTES);
+                let (offset, size_bytes) = (waiting.offset, record.size_bytes() + RECORD_OVERHEAD_BYTES);
                 batch.push(Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival });
                 false
             });

@@ -34,7 +34,7 @@ const PAUSE_MAX_MS: u64 = 500;
 /// How often a call that may be repeated is repeated.
 const REPEATS_MAX: u32 = 20;
 /// How long after a commit the producer's last events are waited for; they are there already.
-const LAST_WORDS: Duration = Duration::from_millis(20);
+const LATE_EVENTS: Duration = Duration::from_millis(20);
 /// Pause between two looks for events while records are on their way. It grows by a quarter with each look in vain: a broker
 /// answers within milliseconds or is in trouble, and then every task of a worker looks again and again.
 const EVENT_PAUSE_MIN: Duration = Duration::from_micros(400);
@@ -125,13 +125,13 @@ impl TaskProducer {
         }
         let watch = self.producer.context();
         // What broke before this transaction began does not concern it.
-        self.serve(LAST_WORDS);
+        self.serve(LATE_EVENTS);
         watch.reset();
         self.producer.begin_transaction().map_err(|error| Verdict::of("begin", error))?;
         self.send_all(batch, refused, translator)?;
         self.send_offsets(&batch.offsets, membership)?;
         let committed = self.repeat("commit", |producer| producer.commit_transaction(Timeout::Never));
-        if self.heard_of_a_broken_connection() {
+        if self.connection_broke() {
             return Err(CommitLoss::ConnectionBroke.into());
         }
         committed
@@ -139,18 +139,18 @@ impl TaskProducer {
 
     /// Whether a connection broke since the watch was reset. Whatever librdkafka had to say up to now is told to the
     /// context here.
-    fn heard_of_a_broken_connection(&self) -> bool {
-        self.serve(LAST_WORDS);
+    fn connection_broke(&self) -> bool {
+        self.serve(LATE_EVENTS);
         self.producer.context().is_broken()
     }
 
     /// Aborts, and makes sure that this was said once: a second end of transaction that is still on its way could end the
     /// next one, its records gone and its offsets committed (rule T3).
     fn abort_once(&self) -> Result<(), CommitLoss> {
-        self.serve(LAST_WORDS);
+        self.serve(LATE_EVENTS);
         self.producer.context().reset();
         self.abort()?;
-        if self.heard_of_a_broken_connection() {
+        if self.connection_broke() {
             return Err(CommitLoss::ConnectionBrokeAborting);
         }
         Ok(())
@@ -249,7 +249,7 @@ impl TaskProducer {
                 let mut pause = EVENT_PAUSE_MIN;
                 while !done.load(Ordering::SeqCst) {
                     self.serve(Duration::ZERO);
-                    pause = rest(pause);
+                    pause = sleep_longer(pause);
                 }
             });
             let aborted = self.repeat("abort", |producer| producer.abort_transaction(Timeout::Never));
@@ -304,14 +304,14 @@ impl TaskProducer {
             } else if started.elapsed() >= limit {
                 return false;
             } else {
-                pause = rest(pause);
+                pause = sleep_longer(pause);
             }
         }
     }
 }
 
 /// Sleeps for `pause`; gives the next one.
-fn rest(pause: Duration) -> Duration {
+fn sleep_longer(pause: Duration) -> Duration {
     std::thread::sleep(pause);
     (pause + pause / 4).min(EVENT_PAUSE_MAX)
 }

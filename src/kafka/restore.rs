@@ -15,7 +15,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use crate::kafka::context::QuietContext;
 use crate::kafka::fault::{Flaw, KafkaFault, RecordName};
 use crate::kafka::settings::KafkaSettings;
-use crate::registry::{DecodeFault, RawRecord, Standing, Translator};
+use crate::registry::{DecodeFault, RawRecord, SchemaState, Translator};
 use healthflow_core::event::Arrival;
 use healthflow_core::event::avro::Undecodable;
 use healthflow_core::event::key::{self, FLEET};
@@ -349,7 +349,7 @@ pub(crate) fn try_decode<R>(
         match read() {
             Ok(record) => return Ok(Ok(record)),
             Err(DecodeFault::UnknownSchema(id)) => {
-                if let Standing::Denied { .. } = translator.standing(id) {
+                if let SchemaState::Denied { .. } = translator.schema_state(id) {
                     return Ok(Err(Flaw::Undecodable(Undecodable::UnknownSchema(id).to_string())));
                 }
                 std::thread::sleep(STABLE_PAUSE);

@@ -10,8 +10,8 @@ use crate::kafka::commit_outcome::CommitOutcome;
 use crate::kafka::fleet::Fleet;
 use crate::kafka::group::Membership;
 use crate::kafka::producer::TaskProducer;
+use crate::kafka::recent_lines::RecentLines;
 use crate::kafka::restore::{LogBounds, Readers};
-use crate::kafka::said::Said;
 use crate::kafka::settings::{ACQUIRE_PARALLEL, KafkaSettings};
 use crate::kafka::start;
 use crate::kafka::topic_ids::TopicIdentities;
@@ -40,7 +40,7 @@ pub struct TaskSpawner {
     now: Now,
     identities: TopicIdentities,
     permits: Permits,
-    said: Said,
+    reported: RecentLines,
 }
 
 /// One life of a task, on a thread of its own. Dropping it ends that life: nothing of it that has not begun is carried out.
@@ -69,7 +69,7 @@ impl TaskSpawner {
         now: Now,
     ) -> Result<Arc<Self>, KafkaFault> {
         let permits = Permits::new(ACQUIRE_PARALLEL);
-        let (said, identities) = (Said::default(), TopicIdentities::new(&settings)?);
+        let (reported, identities) = (RecentLines::default(), TopicIdentities::new(&settings)?);
         Ok(Arc::new(TaskSpawner {
             settings,
             fleet,
@@ -80,7 +80,7 @@ impl TaskSpawner {
             now,
             identities,
             permits,
-            said,
+            reported,
         }))
     }
 
@@ -147,7 +147,7 @@ impl Life {
                 self.carry_out(&producer, to_do);
             }
             Err(fault) => {
-                if !self.is_over() && self.spawner.said.is_news(&fault.to_string()) {
+                if !self.is_over() && self.spawner.reported.is_new(&fault.to_string()) {
                     tracing::warn!(partition, "task not acquired, trying again: {fault}");
                 }
                 self.spawner.inbox.post(Input::AcquireFailed { partition, incarnation });

@@ -44,12 +44,12 @@ impl TopicIdentities {
         for (topic, answer) in answers {
             match answer {
                 Ok(Some(id)) => described.ids.note(&topic, id),
-                Ok(None) => tell_once("the brokers are older than 2.8"),
+                Ok(None) => warn_once("the brokers are older than 2.8"),
                 Err(RDKafkaErrorCode::UnknownTopicOrPartition) => {
                     described.gone.extend(IDENTIFIED.into_iter().find(|ours| *ours == topic));
                 }
                 Err(code) => {
-                    tell_once(&format!("{topic}: {code}; give this worker the right to describe it"))
+                    warn_once(&format!("{topic}: {code}; give this worker the right to describe it"))
                 }
             }
         }
@@ -61,7 +61,7 @@ impl TopicIdentities {
         match self.describe() {
             Ok(described) => described.ids,
             Err(fault) => {
-                tell_once(&fault.to_string());
+                warn_once(&fault.to_string());
                 TopicIds::default()
             }
         }
@@ -69,9 +69,9 @@ impl TopicIdentities {
 }
 
 /// A worker without ids works, and whoever runs it should know what it does not notice.
-fn tell_once(why: &str) {
-    static TOLD: AtomicBool = AtomicBool::new(false);
-    if !TOLD.swap(true, Ordering::SeqCst) {
+fn warn_once(why: &str) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !WARNED.swap(true, Ordering::SeqCst) {
         tracing::warn!("no topic ids ({why}): a topic that is made anew is noticed only by its offsets");
     }
 }

@@ -29,7 +29,7 @@ const ROUND: Duration = Duration::from_secs(1);
 /// Looks in a row in which a partition must be nobody's, beyond those for which the member that gives it back may be draining.
 const LOOKS_MORE: u32 = 4;
 /// How long the member that reads nothing waits for its turn.
-const NUDGE_LIMIT: Duration = Duration::from_secs(20);
+const TRIGGER_LIMIT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(100);
 
 /// What to do after a look.
@@ -38,7 +38,7 @@ enum Move {
     /// Look again.
     Wait,
     /// Make the group share out: these stay nobody's.
-    Nudge(Vec<i32>),
+    TriggerRebalance(Vec<i32>),
     /// Every partition is somebody's, and no round is owed.
     End,
 }
@@ -79,7 +79,7 @@ impl Looks {
         if self.in_a_row < self.needed {
             return Move::Wait;
         }
-        Move::Nudge(std::mem::take(&mut self.unowned))
+        Move::TriggerRebalance(std::mem::take(&mut self.unowned))
     }
 }
 
@@ -126,13 +126,13 @@ fn watch(
             match next {
                 Move::End => return,
                 Move::Wait => {}
-                Move::Nudge(partitions) => {
+                Move::TriggerRebalance(partitions) => {
                     tracing::warn!(
                         ?partitions,
                         "nobody has these partitions, probably because a worker was killed while it gave them back; the \
                          group is made to share out again"
                     );
-                    if let Err(error) = nudge(settings, stop) {
+                    if let Err(error) = trigger_rebalance(settings, stop) {
                         tracing::warn!("the group was not made to share out, which is tried again: {error}");
                     }
                 }
@@ -144,40 +144,40 @@ fn watch(
 
 /// A member that joins for the sake of the rebalance. Its topic is one that the workers do not subscribe to, so that no
 /// partition of theirs becomes its own.
-fn nudge(settings: &KafkaSettings, stop: &AtomicBool) -> KafkaResult<()> {
+fn trigger_rebalance(settings: &KafkaSettings, stop: &AtomicBool) -> KafkaResult<()> {
     let mut config = settings.group();
     // Under a name, be it one of `kafka.properties_file`, it would fence a worker, or stay in the group.
     config.remove("group.instance.id");
-    let member: BaseConsumer<Nudge> = config.create_with_context(Nudge::default())?;
+    let member: BaseConsumer<Trigger> = config.create_with_context(Trigger::default())?;
     member.subscribe(&[APPOINTMENT_STATE])?;
-    let until = Instant::now() + NUDGE_LIMIT;
-    while !member.context().had_its_turn.load(Ordering::SeqCst)
+    let until = Instant::now() + TRIGGER_LIMIT;
+    while !member.context().has_joined.load(Ordering::SeqCst)
         && Instant::now() < until
         && !stop.load(Ordering::SeqCst)
     {
         if let Some(Err(error)) = member.poll(POLL) {
-            tracing::debug!(client = "nudge", "{error}");
+            tracing::debug!(client = "rebalance trigger", "{error}");
         }
     }
     Ok(())
 }
 
 #[derive(Default)]
-struct Nudge {
-    had_its_turn: AtomicBool,
+struct Trigger {
+    has_joined: AtomicBool,
 }
 
-impl ClientContext for Nudge {
+impl ClientContext for Trigger {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        context::log("nudge", level, facility, line);
+        context::log("rebalance trigger", level, facility, line);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(client = "nudge", "{error}: {reason}");
+        tracing::debug!(client = "rebalance trigger", "{error}: {reason}");
     }
 }
 
-impl ConsumerContext for Nudge {
+impl ConsumerContext for Trigger {
     fn rebalance(
         &self,
         member: &BaseConsumer<Self>,
@@ -186,7 +186,7 @@ impl ConsumerContext for Nudge {
     ) {
         let answered = match event {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                self.had_its_turn.store(true, Ordering::SeqCst);
+                self.has_joined.store(true, Ordering::SeqCst);
                 partitions
                     .set_all_offsets(Offset::End)
                     .and_then(|()| member.incremental_assign(partitions))
@@ -195,7 +195,7 @@ impl ConsumerContext for Nudge {
             _ => member.incremental_unassign(partitions),
         };
         if let Err(error) = answered {
-            tracing::debug!(client = "nudge", "{error}");
+            tracing::debug!(client = "rebalance trigger", "{error}");
         }
     }
 }
@@ -218,7 +218,7 @@ mod tests {
         for _ in 1..looks.needed {
             assert_eq!(looks.after(&seen(true, &[0, 2])), Move::Wait);
         }
-        assert_eq!(looks.after(&seen(true, &[0, 2])), Move::Nudge(vec![1]));
+        assert_eq!(looks.after(&seen(true, &[0, 2])), Move::TriggerRebalance(vec![1]));
         assert_eq!(looks.after(&seen(true, &[0, 2])), Move::Wait, "the group needs its time");
     }
 

@@ -29,17 +29,17 @@ pub(super) struct Watch<'a> {
 }
 
 impl Watchdog {
-    /// Starts the thread that counts. `bark` is told which call of which task did not return, and ends the process.
+    /// Starts the thread that counts. `on_hang` is told which call of which task did not return, and ends the process.
     ///
     /// # Errors
     /// No thread could be started.
-    pub fn start(bark: impl Fn(&'static str, i32) + Send + 'static) -> std::io::Result<Self> {
+    pub fn start(on_hang: impl Fn(&'static str, i32) + Send + 'static) -> std::io::Result<Self> {
         let watchdog = Watchdog { watched: Arc::default(), next: Arc::default() };
         let watched = Arc::downgrade(&watchdog.watched);
         std::thread::Builder::new().name("watchdog".into()).spawn(move || {
             while let Some(watched) = watched.upgrade() {
                 if let Some((what, partition)) = tick(&watched) {
-                    bark(what, partition);
+                    on_hang(what, partition);
                 }
                 drop(watched);
                 std::thread::sleep(TICK);

@@ -14,7 +14,7 @@ use crate::kafka::RecordName;
 use crate::kafka::restore::{Readers, decode};
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka_admin::CommandFault;
-use crate::registry::{RawRecord, Standing, Translator};
+use crate::registry::{RawRecord, SchemaState, Translator};
 use healthflow_core::booking::BookingKey;
 use healthflow_core::event::avro::Undecodable;
 use healthflow_core::event::failed::AppointmentFailed;
@@ -23,10 +23,10 @@ use healthflow_core::sync::FailureReason;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::{FAILED, Lane};
 
-/// Dead letters that are held in memory at most.
+/// Dead letters that are kept in memory at most.
 pub(super) const LETTERS_MAX: usize = 100_000;
-/// Bytes of records that were not understood that are held in memory at most.
-pub(super) const RECORD_BYTES_HELD_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of records that were not understood that are kept in memory at most.
+pub(super) const RECORD_BYTES_KEPT_MAX: usize = 256 * 1024 * 1024;
 /// How often it looks whether a schema is here.
 const SCHEMA_PAUSE: Duration = Duration::from_millis(20);
 
@@ -38,10 +38,10 @@ pub struct DeadLetters {
     /// Those that hold a record that was not Avro that we could read, each record once, in their order.
     pub records: Vec<DeadRecord>,
     /// How many others hold a record that says not even which version it is.
-    pub nameless: u64,
+    pub unidentified: u64,
     /// How many cannot be read themselves.
     pub unreadable: u64,
-    held: usize,
+    kept: usize,
     seen: HashSet<(Vec<u8>, Vec<u8>)>,
     bytes: usize,
 }
@@ -110,7 +110,7 @@ pub fn read(
                 let is_meant = wanted.means(&letter);
                 found.take_in(letter, is_meant);
             }
-            if found.held > LETTERS_MAX || found.bytes > RECORD_BYTES_HELD_MAX {
+            if found.kept > LETTERS_MAX || found.bytes > RECORD_BYTES_KEPT_MAX {
                 return Err(CommandFault::TooManyLetters);
             }
             Ok(())
@@ -130,7 +130,7 @@ impl DeadLetters {
     ) {
         let is_meant = wanted.means(&letter);
         let (Some(lane), Some(key), Some(value)) = (lane(message), letter.raw_key, letter.raw_value) else {
-            self.nameless += 1;
+            self.unidentified += 1;
             return;
         };
         // One record may have died more than once.
@@ -138,7 +138,7 @@ impl DeadLetters {
             return;
         }
         let read = read_again(translator, lane, RawRecord { key: Some(&key), value: Some(&value) }, now);
-        self.held += 1;
+        self.kept += 1;
         self.bytes += 2 * (key.len() + value.len());
         if wanted.names_identity(read.as_ref().ok()) {
             let (partition, offset) = (message.partition(), message.offset());
@@ -153,19 +153,19 @@ impl DeadLetters {
         let (Some(practice), Some(booking), Some(version)) =
             (result.practice_id.clone(), result.booking_id.clone(), result.version)
         else {
-            self.nameless += 1;
+            self.unidentified += 1;
             return;
         };
         let key = (BookingKey { practice, booking }, version);
         let newest = Newest { generation: result.generation, letter: is_meant.then_some(letter) };
         match self.newest.entry(key) {
             Entry::Vacant(place) => {
-                self.held += usize::from(is_meant);
+                self.kept += usize::from(is_meant);
                 place.insert(newest);
             }
             Entry::Occupied(mut older) if older.get().generation < newest.generation => {
-                self.held += usize::from(is_meant);
-                self.held -= usize::from(older.insert(newest).letter.is_some());
+                self.kept += usize::from(is_meant);
+                self.kept -= usize::from(older.insert(newest).letter.is_some());
             }
             Entry::Occupied(_) => {}
         }
@@ -191,9 +191,9 @@ fn read_again(
             Ok(Arrival::Retry(entry)) => return Ok(Identity::from(&*entry.booking)),
             Ok(Arrival::Unusable(still)) => return Err(still.detail.to_string()),
             Ok(Arrival::Misrouted(_)) => return Err("it lay in a wrong partition".to_owned()),
-            Err(id) => match translator.standing(id) {
-                Standing::Denied { .. } => return Err(Undecodable::UnknownSchema(id).to_string()),
-                Standing::Asked | Standing::Known(_) => std::thread::sleep(SCHEMA_PAUSE),
+            Err(id) => match translator.schema_state(id) {
+                SchemaState::Denied { .. } => return Err(Undecodable::UnknownSchema(id).to_string()),
+                SchemaState::Asked | SchemaState::Known(_) => std::thread::sleep(SCHEMA_PAUSE),
             },
         }
     }

@@ -4,10 +4,10 @@
 use healthflow_core::state::{Owner, Refusal};
 
 use crate::kafka::{Flaw, KafkaFault, RecordName};
-use crate::kafka_admin::dead_letters::{LETTERS_MAX, RECORD_BYTES_HELD_MAX};
+use crate::kafka_admin::dead_letters::{LETTERS_MAX, RECORD_BYTES_KEPT_MAX};
 
 /// Hears of each step of a command, a line each.
-pub type Say<'a> = dyn FnMut(String) -> std::io::Result<()> + 'a;
+pub type Report<'a> = dyn FnMut(String) -> std::io::Result<()> + 'a;
 
 /// Why a command did not do what it was told to, in one line.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +102,7 @@ pub enum CommandFault {
     },
     /// They would not fit into memory.
     #[error(
-        "more than {LETTERS_MAX} dead letters match, or {RECORD_BYTES_HELD_MAX} bytes of them; ask for fewer, with \
+        "more than {LETTERS_MAX} dead letters match, or {RECORD_BYTES_KEPT_MAX} bytes of them; ask for fewer, with \
          --practice or --since"
     )]
     TooManyLetters,

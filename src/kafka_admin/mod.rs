@@ -4,11 +4,11 @@
 
 mod fault;
 pub mod topics;
-mod doubled;
+mod duplicate_keys;
 pub mod repartition;
 pub mod takeover;
 pub mod accept;
 pub mod dead_letters;
 pub mod stray;
 
-pub use fault::{CommandFault, NoStray, Say};
+pub use fault::{CommandFault, NoStray, Report};

@@ -17,9 +17,9 @@ use crate::kafka::fleet::{Fleet, laid_out, written_positions};
 use crate::kafka::restore::Readers;
 use crate::kafka::settings::{ACQUIRE_PARALLEL, KafkaSettings};
 use crate::kafka::transaction::{ANSWER_LIMIT, Fenced, fence, transact};
-use crate::kafka_admin::doubled::{Doubled, Misplaced};
+use crate::kafka_admin::duplicate_keys::{DuplicateKeys, Misplaced};
 use crate::kafka_admin::topics::Growth;
-use crate::kafka_admin::{CommandFault, Say};
+use crate::kafka_admin::{CommandFault, Report};
 use crate::registry::Translator;
 use healthflow_core::event::{Outgoing, home, key};
 use healthflow_core::state::{FleetRecord, Owner, StateRecord, TaskPositions};
@@ -81,7 +81,7 @@ impl<'a> Repartition<'a> {
         let fleet = Fleet::new(settings.owner());
         let readers = Readers::new(settings)?;
         let mut begun = Repartition { settings, translator, fleet, readers, to, now };
-        let nobody_yet = match begun.look()? {
+        let nobody_yet = match begun.latest()? {
             Some(_) => has,
             // Where one was broken off before there was such a record, the smaller number is the older one.
             None => laid_out(&begun.readers, translator, has)?.first().copied().unwrap_or(has),
@@ -97,8 +97,8 @@ impl<'a> Repartition<'a> {
         Ok((begun, from.partition_count))
     }
 
-    fn look(&self) -> Result<Option<FleetRecord>, KafkaFault> {
-        self.fleet.look(&self.readers, self.translator, &AtomicBool::new(false))
+    fn latest(&self) -> Result<Option<FleetRecord>, KafkaFault> {
+        self.fleet.latest(&self.readers, self.translator, &AtomicBool::new(false))
     }
 
     fn write(
@@ -129,7 +129,7 @@ impl<'a> Repartition<'a> {
     ///
     /// # Errors
     /// A broker does not answer or refuses, a worker runs after all and fenced us, or `say` fails.
-    pub fn move_state(&mut self, say: &mut Say<'_>) -> Result<u64, CommandFault> {
+    pub fn move_state(&mut self, report: &mut Report<'_>) -> Result<u64, CommandFault> {
         // Those that looked at the record do not know the partitions that were added since.
         self.readers = Readers::new(self.settings)?;
         let producers = fence_all(self.settings, self.to.cast_signed())?;
@@ -137,12 +137,12 @@ impl<'a> Repartition<'a> {
             (0..self.to.cast_signed()).map(|partition| known(&self.readers, self.translator, partition));
         let known: Vec<Known> = known.collect::<Result<_, _>>()?;
         let has_run = known.iter().flatten().any(|(_, offset)| offset.is_some());
-        let mut doubled = Doubled::find(&self.readers, self.translator, &REMEMBERED, self.to)?;
+        let mut duplicates = DuplicateKeys::find(&self.readers, self.translator, &REMEMBERED, self.to)?;
         let mut moved = 0;
         for ((partition, producer), known) in (0..).zip(&producers).zip(known) {
             let mut moves = self.misplaced(partition)?;
             for one in &mut moves {
-                doubled.resolve(one, say)?;
+                duplicates.resolve(one, report)?;
             }
             for some in moves.chunks(MOVES_MAX) {
                 transact(producer, OR_ELSE, |send| {
@@ -153,7 +153,7 @@ impl<'a> Repartition<'a> {
                 })?;
             }
             moved += moves.len() as u64;
-            say(format!("partition {partition}: {} records of state moved", moves.len()))
+            report(format!("partition {partition}: {} records of state moved", moves.len()))
                 .map_err(CommandFault::Output)?;
             // Where no worker ever ran, the first one begins as it is configured.
             if has_run {
@@ -166,7 +166,7 @@ impl<'a> Repartition<'a> {
     /// Writes down for a task's next owner where its lanes go on: in the group and in its state. A lane that nobody has
     /// read begins at its beginning.
     fn write_positions(&self, producer: &Fenced, partition: i32, known: Known) -> Result<(), KafkaFault> {
-        let next_offsets = beginning_where_unknown(&self.readers, partition, known)?;
+        let next_offsets = or_beginning(&self.readers, partition, known)?;
         self.readers.commit_offsets(partition, &next_offsets)?;
         // As they were: a topic that was made anew meanwhile is for the next owner to notice. What is new is adopted.
         let written = written_positions(&self.readers, self.translator, partition)?;
@@ -223,7 +223,7 @@ pub(super) fn known(readers: &Readers, translator: &Translator, partition: i32) 
 }
 
 /// The same with the first offset there is where nobody knows: what was answered is passed over when it is read again.
-pub(super) fn beginning_where_unknown(
+pub(super) fn or_beginning(
     readers: &Readers,
     partition: i32,
     known: Known,

@@ -6,8 +6,8 @@ use crate::kafka::KafkaFault;
 use crate::kafka::fleet::Fleet;
 use crate::kafka::restore::Readers;
 use crate::kafka::settings::KafkaSettings;
-use crate::kafka_admin::repartition::{beginning_where_unknown, check_no_worker_runs, fence_all, known};
-use crate::kafka_admin::{CommandFault, Say};
+use crate::kafka_admin::repartition::{check_no_worker_runs, fence_all, known, or_beginning};
+use crate::kafka_admin::{CommandFault, Report};
 use crate::registry::Translator;
 use healthflow_core::state::{FleetRecord, Owner};
 use healthflow_core::time::Timestamp;
@@ -23,9 +23,9 @@ pub fn take_over(
     from: &Owner,
     partitions: u32,
     now: Timestamp,
-    say: &mut Say<'_>,
+    report: &mut Report<'_>,
 ) -> Result<(), CommandFault> {
-    let mut say = |line: String| say(line).map_err(CommandFault::Output);
+    let mut report = |line: String| report(line).map_err(CommandFault::Output);
     let to = settings.owner();
     let old = KafkaSettings {
         application: from.application.to_string(),
@@ -39,16 +39,16 @@ pub fn take_over(
         let record = record.ok_or(CommandFault::NoFleet)?;
         begin(record, from, &to, now)
     })?;
-    say(format!(
+    report(format!(
         "the state changes hands, from {from} to {to}; no worker of either starts until that is done"
     ))?;
     if *from != to {
         fence_all(&old, partitions.cast_signed())?;
-        say(format!("no worker of {from} can commit any more"))?;
+        report(format!("no worker of {from} can commit any more"))?;
     }
     if from.group_id != to.group_id {
         copy_offsets(&Readers::new(&old)?, &readers, translator, partitions)?;
-        say(format!("the offsets of group {} are those of group {} now", to.group_id, from.group_id))?;
+        report(format!("the offsets of group {} are those of group {} now", to.group_id, from.group_id))?;
     }
     fleet.rewrite(settings, &readers, translator, |record| match record {
         Some(record) if record.owner == *from && record.handing_over_to.as_ref() == Some(&to) => {
@@ -87,7 +87,7 @@ fn copy_offsets(
         return Ok(());
     }
     for (partition, known) in (0..).zip(all) {
-        new.commit_offsets(partition, &beginning_where_unknown(new, partition, known)?)?;
+        new.commit_offsets(partition, &or_beginning(new, partition, known)?)?;
     }
     Ok(())
 }

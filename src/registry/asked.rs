@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::registry::{RegistryFault, RetryPolicy, Standing};
+use crate::registry::{RegistryFault, RetryPolicy, SchemaState};
 use healthflow_core::status::{SchemaStatus, SchemaTrouble};
 use healthflow_core::time::Timestamp;
 
@@ -45,13 +45,13 @@ impl Default for Asked {
 
 impl Asked {
     /// Where `id` stands, and whether somebody must begin to ask for it.
-    pub(super) fn standing(&self, id: u32, unknown_wait: Duration) -> (Standing, bool) {
+    pub(super) fn schema_state(&self, id: u32, unknown_wait: Duration) -> (SchemaState, bool) {
         let mut questions = self.lock();
         let room = questions.len() < IDS_MAX;
         match questions.entry(id) {
             Entry::Occupied(mut entry) => {
                 entry.get_mut().wanted_at = Instant::now();
-                (entry.get().standing(unknown_wait), false)
+                (entry.get().schema_state(unknown_wait), false)
             }
             Entry::Vacant(place) if room => {
                 place.insert(Question {
@@ -61,9 +61,9 @@ impl Asked {
                     denied_at: None,
                     denied_for: Duration::ZERO,
                 });
-                (Standing::Asked, true)
+                (SchemaState::Asked, true)
             }
-            Entry::Vacant(_) => (Standing::Asked, false),
+            Entry::Vacant(_) => (SchemaState::Asked, false),
         }
     }
 
@@ -81,17 +81,17 @@ impl Asked {
     }
 
     /// The registry did not give the schema of `id`. False if nothing wants it any more.
-    pub(super) fn not_given(&self, id: u32, fault: &RegistryFault, patience: &RetryPolicy) -> bool {
+    pub(super) fn not_given(&self, id: u32, fault: &RegistryFault, policy: &RetryPolicy) -> bool {
         let mut questions = self.lock();
         let Some(question) = questions.get_mut(&id) else { return false };
-        if question.wanted_at.elapsed() > patience.unwanted_after {
+        if question.wanted_at.elapsed() > policy.unwanted_after {
             questions.remove(&id);
             return false;
         }
-        let before = question.standing(patience.unknown_wait);
-        question.hear(matches!(fault, RegistryFault::NotFound { .. }));
-        let now = question.standing(patience.unknown_wait);
-        tell(id, fault, question, patience, &before, &now);
+        let before = question.schema_state(policy.unknown_wait);
+        question.record_answer(matches!(fault, RegistryFault::NotFound { .. }));
+        let now = question.schema_state(policy.unknown_wait);
+        log_change(id, fault, question, policy, &before, &now);
         true
     }
 
@@ -125,14 +125,14 @@ impl Asked {
 }
 
 impl Question {
-    fn standing(&self, unknown_wait: Duration) -> Standing {
+    fn schema_state(&self, unknown_wait: Duration) -> SchemaState {
         match self.denied_at {
-            Some(at) if self.denied_for >= unknown_wait => Standing::Denied { at },
-            _ => Standing::Asked,
+            Some(at) if self.denied_for >= unknown_wait => SchemaState::Denied { at },
+            _ => SchemaState::Asked,
         }
     }
 
-    fn hear(&mut self, denies: bool) {
+    fn record_answer(&mut self, denies: bool) {
         let now = Instant::now();
         if denies {
             // Between two denials it was unknown all the time; after silence only for as long as since the last try.
@@ -146,20 +146,20 @@ impl Question {
 }
 
 /// One line when something changes: the first denial, the end of patience, and every silence.
-fn tell(
+fn log_change(
     id: u32,
     fault: &RegistryFault,
     question: &Question,
-    patience: &RetryPolicy,
-    before: &Standing,
-    now: &Standing,
+    policy: &RetryPolicy,
+    before: &SchemaState,
+    now: &SchemaState,
 ) {
     match (before, now) {
-        (Standing::Asked, Standing::Denied { .. }) => tracing::error!(
+        (SchemaState::Asked, SchemaState::Denied { .. }) => tracing::error!(
             id,
             "the schema registry has not known this schema id for {:?}: records with it become dead letters; have the \
              schema registered, then run `healthflow-sync redrive --reason UNDECODABLE`",
-            patience.unknown_wait
+            policy.unknown_wait
         ),
         _ if !matches!(fault, RegistryFault::NotFound { .. }) => {
             tracing::warn!(id, "{fault}; records with this schema wait, and it is asked again");
@@ -167,7 +167,7 @@ fn tell(
         _ if question.denied_for.is_zero() => tracing::warn!(
             id,
             "the schema registry does not know this schema id; records with it wait up to {:?} for it",
-            patience.unknown_wait
+            policy.unknown_wait
         ),
         _ => {}
     }

@@ -10,15 +10,15 @@ use healthflow_core::status::{SchemaStatus, SchemaTrouble};
 use healthflow_core::time::Timestamp;
 
 /// Schemas that are remembered as told.
-const TOLD_MAX: usize = 1_000;
+const REPORTED_MAX: usize = 1_000;
 /// How long one is shown after it was met last.
 const SHOWN: Duration = Duration::from_secs(600);
 
 /// The schemas that were told, by id and topic.
 #[derive(Default)]
-pub(super) struct Differing(Mutex<BTreeMap<(u32, &'static str), Told>>);
+pub(super) struct Differing(Mutex<BTreeMap<(u32, &'static str), Reported>>);
 
-struct Told {
+struct Reported {
     since: Instant,
     met_at: Instant,
     what: String,
@@ -30,11 +30,11 @@ impl Differing {
         if decoder.reads_all() {
             return;
         }
-        let (mut told, now) = (self.0.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
+        let (mut reported, now) = (self.0.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
         let key = (id, ours.topic);
-        if let Some(before) = told.get_mut(&key) {
+        if let Some(before) = reported.get_mut(&key) {
             before.met_at = now;
-        } else if told.len() < TOLD_MAX {
+        } else if reported.len() < REPORTED_MAX {
             let what = decoder.differences().join("; ");
             tracing::error!(
                 id,
@@ -42,19 +42,19 @@ impl Differing {
                 "{what}; records that differ so become dead letters: have the producer write with a schema that means \
                  the same as ours"
             );
-            told.insert(key, Told { since: now, met_at: now, what });
+            reported.insert(key, Reported { since: now, met_at: now, what });
         }
     }
 
     /// Those that were met not long ago.
     pub(super) fn shown(&self, now: Timestamp) -> Vec<SchemaStatus> {
-        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let recent = told.iter().filter(|(_, told)| told.met_at.elapsed() < SHOWN);
-        let status = |((id, _), told): (&(u32, _), &Told)| SchemaStatus {
+        let reported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = reported.iter().filter(|(_, reported)| reported.met_at.elapsed() < SHOWN);
+        let status = |((id, _), reported): (&(u32, _), &Reported)| SchemaStatus {
             id: *id,
             trouble: SchemaTrouble::Unreadable,
-            since: super::ago(now, told.since),
-            what: Some(told.what.clone()),
+            since: super::ago(now, reported.since),
+            what: Some(reported.what.clone()),
         };
         recent.map(status).collect()
     }

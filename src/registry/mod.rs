@@ -122,7 +122,7 @@ pub enum RegistryFault {
 
 impl RegistryFault {
     /// Whether asking again may help.
-    pub const fn passes(&self) -> bool {
+    pub const fn is_transient(&self) -> bool {
         matches!(self, RegistryFault::Unavailable { .. })
     }
 }
@@ -132,7 +132,7 @@ pub struct SchemaRegistry {
     url: String,
     settings: SrSettings,
     http: reqwest::Client,
-    patience: RetryPolicy,
+    policy: RetryPolicy,
     known: RwLock<HashMap<u32, Arc<WriterSchema>>>,
     asked: Asked,
     differing: Differing,
@@ -140,7 +140,7 @@ pub struct SchemaRegistry {
 
 /// Where the schema behind an id stands.
 #[derive(Clone)]
-pub enum Standing {
+pub enum SchemaState {
     /// It is here.
     Known(Arc<WriterSchema>),
     /// It is being asked for.
@@ -155,18 +155,18 @@ pub enum Standing {
 
 impl SchemaRegistry {
     /// For the registry at `url`, the base path of Confluent's API. Connects to nothing yet.
-    pub fn new(url: &str, patience: RetryPolicy) -> Result<SchemaRegistry, RegistryFault> {
+    pub fn new(url: &str, policy: RetryPolicy) -> Result<SchemaRegistry, RegistryFault> {
         let unusable =
             |what: String| RegistryFault::Refused { about: "the settings for its client".into(), what };
         let url = url.trim_end_matches('/').to_owned();
         let mut builder = SrSettings::new_builder(url.clone());
-        let settings = builder.set_timeout(patience.request_timeout).build();
-        let http = reqwest::Client::builder().timeout(patience.request_timeout).build();
+        let settings = builder.set_timeout(policy.request_timeout).build();
+        let http = reqwest::Client::builder().timeout(policy.request_timeout).build();
         Ok(SchemaRegistry {
             settings: settings.map_err(|error| unusable(error.error))?,
             http: http.map_err(|error| unusable(error.without_url().to_string()))?,
             url,
-            patience,
+            policy,
             known: RwLock::default(),
             asked: Asked::default(),
             differing: Differing::default(),
@@ -180,26 +180,26 @@ impl SchemaRegistry {
 
     /// Where the schema with `id` stands; at once. One that is not known is asked for from now on, on `runtime`, until it
     /// is here or nothing has wanted it for [`RetryPolicy::unwanted_after`].
-    fn standing(self: &Arc<Self>, runtime: &tokio::runtime::Handle, id: u32) -> Standing {
+    fn schema_state(self: &Arc<Self>, runtime: &tokio::runtime::Handle, id: u32) -> SchemaState {
         if let Some(schema) = self.cached(id) {
-            return Standing::Known(schema);
+            return SchemaState::Known(schema);
         }
-        let (standing, is_new) = self.asked.standing(id, self.patience.unknown_wait);
+        let (state, is_new) = self.asked.schema_state(id, self.policy.unknown_wait);
         if is_new {
             let registry = self.clone();
             runtime.spawn(async move { registry.ask_for(id).await });
         }
-        standing
+        state
     }
 
     /// The schema with `id`, or one whose decoders refuse with `UnknownSchema` if the registry denies it for long enough.
     /// Waits for as long as the registry is away.
     pub async fn schema(self: &Arc<Self>, id: u32) -> Arc<WriterSchema> {
         loop {
-            match self.standing(&tokio::runtime::Handle::current(), id) {
-                Standing::Known(schema) => return schema,
-                Standing::Denied { .. } => return Arc::new(WriterSchema::unknown(id)),
-                Standing::Asked => tokio::time::sleep(LOOK_AGAIN).await,
+            match self.schema_state(&tokio::runtime::Handle::current(), id) {
+                SchemaState::Known(schema) => return schema,
+                SchemaState::Denied { .. } => return Arc::new(WriterSchema::unknown(id)),
+                SchemaState::Asked => tokio::time::sleep(LOOK_AGAIN).await,
             }
         }
     }
@@ -250,7 +250,7 @@ impl SchemaRegistry {
     }
 
     async fn ask_for(&self, id: u32) {
-        let mut pause = self.patience.pause_min;
+        let mut pause = self.policy.pause_min;
         loop {
             match self.get(id).await {
                 Ok(schema) => {
@@ -259,13 +259,13 @@ impl SchemaRegistry {
                     return;
                 }
                 Err(fault) => {
-                    if !self.asked.not_given(id, &fault, &self.patience) {
+                    if !self.asked.not_given(id, &fault, &self.policy) {
                         return;
                     }
                 }
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(self.patience.pause_max);
+            pause = (pause * 2).min(self.policy.pause_max);
         }
     }
 
@@ -293,13 +293,13 @@ fn fault(about: String, error: &SRCError) -> RegistryFault {
     match error.source().and_then(|source| source.downcast_ref::<RawError>()) {
         Some(raw) if raw.error_code != 0 => {
             let right = format!("read {about}");
-            judge(about, right, raw.error_code, &raw.message)
+            fault_of_code(about, right, raw.error_code, &raw.message)
         }
         _ => RegistryFault::Unavailable { about, what: error.error.clone() },
     }
 }
 
-fn judge(about: String, right: String, code: u32, message: &str) -> RegistryFault {
+fn fault_of_code(about: String, right: String, code: u32, message: &str) -> RegistryFault {
     // Codes are a status, or a status with two more digits.
     let status = if code >= 1_000 { code / 100 } else { code };
     if NOT_FOUND.contains(&code) {

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::{COMPATIBILITY, FORBIDDEN, RegistryFault, SchemaRegistry, judge};
+use super::{COMPATIBILITY, FORBIDDEN, RegistryFault, SchemaRegistry, fault_of_code};
 use healthflow_core::event::avro::{Contract, WriterSchema};
 
 /// One request about a subject of ours.
@@ -41,15 +41,15 @@ impl SchemaRegistry {
     /// # Errors
     /// It is not registered, or we may not look.
     pub async fn look_up_patiently(&self, contract: &'static Contract) -> Result<u32, RegistryFault> {
-        let mut pause = self.patience.pause_min;
+        let mut pause = self.policy.pause_min;
         loop {
             match self.look_up(contract).await {
                 Ok(Some(id)) => return Ok(id),
                 Ok(None) => return Err(RegistryFault::NotRegistered { topic: contract.topic }),
-                Err(fault) if fault.passes() => {
+                Err(fault) if fault.is_transient() => {
                     tracing::warn!("{fault}; the next try is in {pause:?}");
                     tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(self.patience.pause_max);
+                    pause = (pause * 2).min(self.policy.pause_max);
                 }
                 Err(fault) => return Err(fault),
             }
@@ -136,7 +136,7 @@ impl SchemaRegistry {
             && !status.is_success()
             && let Some(code) = answer["error_code"].as_u64().and_then(|code| u32::try_from(code).ok())
         {
-            return Err(judge(about, right, code, answer["message"].as_str().unwrap_or_default()));
+            return Err(fault_of_code(about, right, code, answer["message"].as_str().unwrap_or_default()));
         }
         let answer = answer.filter(|_| status.is_success());
         answer.ok_or_else(|| RegistryFault::Unavailable { about, what: format!("status {status}") })

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
-use crate::registry::{RegistryFault, SchemaRegistry, Standing};
+use crate::registry::{RegistryFault, SchemaRegistry, SchemaState};
 use healthflow_core::defects::die_of;
 use healthflow_core::event::avro::{
     Contract, Decoder, Undecodable, Unencodable, contract, contracts, schema_id,
@@ -33,7 +33,7 @@ pub struct Wait {
     /// Since when.
     pub since: Instant,
     /// Whether others wait for the place that it takes.
-    pub is_in_the_way: bool,
+    pub blocks_others: bool,
 }
 
 /// Why a record was not decoded.
@@ -135,8 +135,8 @@ impl Translator {
     }
 
     /// Where the schema with `id` stands, at once; one that is not known is asked for from now on.
-    pub fn standing(&self, id: u32) -> Standing {
-        self.registry.standing(&self.runtime, id)
+    pub fn schema_state(&self, id: u32) -> SchemaState {
+        self.registry.schema_state(&self.runtime, id)
     }
 
     /// What becomes of a record that waits for its schema, which stands as `standing`: an arrival when the schema is
@@ -146,16 +146,16 @@ impl Translator {
         lane: Lane,
         record: RawRecord<'_>,
         wait: Wait,
-        standing: &Standing,
+        state: &SchemaState,
         bytes_max: usize,
         now: Timestamp,
     ) -> Option<Arrival> {
-        match *standing {
-            Standing::Known(_) => self.arrival(lane, record, bytes_max, now).ok(),
-            Standing::Asked => None,
-            Standing::Denied { at } => {
-                let wait_min = self.registry.patience.unknown_wait_min;
-                let least = if wait.is_in_the_way { Duration::ZERO } else { wait_min };
+        match *state {
+            SchemaState::Known(_) => self.arrival(lane, record, bytes_max, now).ok(),
+            SchemaState::Asked => None,
+            SchemaState::Denied { at } => {
+                let wait_min = self.registry.policy.unknown_wait_min;
+                let least = if wait.blocks_others { Duration::ZERO } else { wait_min };
                 let has_waited = at >= wait.since + least;
                 has_waited.then(|| read(lane, record, None, bytes_max, now))
             }

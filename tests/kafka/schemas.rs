@@ -57,7 +57,7 @@ async fn by_id(State(follower): State<Arc<Follower>>, Path(id): Path<u32>) -> Re
 }
 
 /// A pretended registry, and lanes that ask it.
-fn start(name: &str, patience: RetryPolicy) -> (Arc<Follower>, Lanes, Arc<Kept>) {
+fn start(name: &str, policy: RetryPolicy) -> (Arc<Follower>, Lanes, Arc<Kept>) {
     let (world, follower) = (world(), Arc::new(Follower::default()));
     let routes = Router::new()
         .route("/subjects/{subject}", post(look_up))
@@ -67,7 +67,7 @@ fn start(name: &str, patience: RetryPolicy) -> (Arc<Follower>, Lanes, Arc<Kept>)
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        Translator::connect(Arc::new(SchemaRegistry::new(&url, patience).unwrap()), "tests").await.unwrap()
+        Translator::connect(Arc::new(SchemaRegistry::new(&url, policy).unwrap()), "tests").await.unwrap()
     });
     let inbox = Arc::new(Kept::default());
     let lanes = Lanes::start(&settings(name), translator, inbox.clone(), world.now.clone()).unwrap();

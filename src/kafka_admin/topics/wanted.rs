@@ -176,9 +176,9 @@ impl Setting {
 }
 
 /// How many partitions every topic must have: as wished, else as `appointments.requested` has, else the usual.
-pub(super) fn partitions(actual: &BTreeMap<String, Actual>, wish: TopicSpec) -> i32 {
+pub(super) fn partitions(actual: &BTreeMap<String, Actual>, spec: TopicSpec) -> i32 {
     let there = actual.get(topics::REQUESTED).map(|topic| topic.partitions);
-    wish.partitions.or(there).unwrap_or(PARTITIONS_DEFAULT)
+    spec.partitions.or(there).unwrap_or(PARTITIONS_DEFAULT)
 }
 
 /// How many partitions a new topic gets, where each that holds records gets `partitions`.
@@ -187,8 +187,8 @@ pub(super) fn partitions_of(topic: &str, partitions: i32) -> i32 {
 }
 
 /// In what the topics of a cluster differ from what they must be.
-pub(super) fn differences(actual: &BTreeMap<String, Actual>, wish: TopicSpec) -> Vec<Difference> {
-    let partitions = partitions(actual, wish);
+pub(super) fn differences(actual: &BTreeMap<String, Actual>, spec: TopicSpec) -> Vec<Difference> {
+    let partitions = partitions(actual, spec);
     let mut found = Vec::new();
     for topic in ALL {
         let mut report = |what, remedy| found.push(Difference { topic, what, remedy });
@@ -198,17 +198,17 @@ pub(super) fn differences(actual: &BTreeMap<String, Actual>, wish: TopicSpec) ->
         };
         if actual.partitions != partitions && topic != topics::CLOCK {
             let reason =
-                if wish.partitions.is_some() { "as was asked for" } else { "as appointments.requested has" };
+                if spec.partitions.is_some() { "as was asked for" } else { "as appointments.requested has" };
             let what = format!("has {} partitions, must have {partitions} {reason}", actual.partitions);
             // Grown by other means, or by a repartition that was broken off; a wish for more is no such thing.
-            let remedy = if wish.partitions.is_none() { Remedy::Repartition } else { Remedy::Recreate };
+            let remedy = if spec.partitions.is_none() { Remedy::Repartition } else { Remedy::Recreate };
             report(what, remedy);
         }
-        if let Some(wished) = wish.replication.filter(|wished| *wished != actual.replication) {
+        if let Some(wished) = spec.replication.filter(|wished| *wished != actual.replication) {
             let what = format!("has {} replicas, must have {wished} as was asked for", actual.replication);
             report(what, Remedy::Recreate);
         }
-        for setting in settings(topic, actual.replication, wish.record_bytes_max) {
+        for setting in settings(topic, actual.replication, spec.record_bytes_max) {
             let value = actual.settings.get(setting.name).map_or("unset", String::as_str);
             if !setting.allows(value) {
                 let least = if setting.bound == Bound::AtLeast { "at least " } else { "" };
@@ -216,7 +216,7 @@ pub(super) fn differences(actual: &BTreeMap<String, Actual>, wish: TopicSpec) ->
                 report(what, Remedy::Apply);
             }
         }
-        if let Some(keep_days) = wish.keep_days.filter(|days| keeps_too_long(topic, actual, *days)) {
+        if let Some(keep_days) = spec.keep_days.filter(|days| keeps_too_long(topic, actual, *days)) {
             let value = actual.settings.get("retention.ms").map_or("unset", String::as_str);
             let what = format!(
                 "retention.ms is {value}, must be a week less than the {keep_days} days after which bookings are \
@@ -251,8 +251,8 @@ mod tests {
         ALL.iter().map(topic).collect()
     }
 
-    fn texts(actual: &BTreeMap<String, Actual>, wish: TopicSpec) -> Vec<String> {
-        differences(actual, wish).iter().map(Difference::to_string).collect()
+    fn texts(actual: &BTreeMap<String, Actual>, spec: TopicSpec) -> Vec<String> {
+        differences(actual, spec).iter().map(Difference::to_string).collect()
     }
 
     #[test]

@@ -20,13 +20,13 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 type Known = BTreeMap<(&'static str, i32), Option<i64>>;
 
 /// The thread and what it knows. Dropping it ends the thread.
-pub struct Ends {
+pub struct EndOffsets {
     known: Arc<Mutex<Known>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Ends {
+impl EndOffsets {
     /// Starts the thread.
     ///
     /// # Errors
@@ -45,7 +45,7 @@ impl Ends {
                 .spawn(move || ask(&consumer, &known, &stop))
                 .map_err(KafkaFault::no_thread("to ask for the ends"))?
         };
-        Ok(Ends { known, stop, thread: Some(thread) })
+        Ok(EndOffsets { known, stop, thread: Some(thread) })
     }
 
     /// Fills in what is known, and remembers which ends are wanted.
@@ -63,7 +63,7 @@ impl Ends {
     }
 }
 
-impl Drop for Ends {
+impl Drop for EndOffsets {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
         if let Some(thread) = self.thread.take() {

@@ -10,14 +10,14 @@ const QUIET: Duration = Duration::from_secs(300);
 
 /// Lines, and when each was said last.
 #[derive(Default)]
-pub(super) struct Said(Mutex<HashMap<String, Instant>>);
+pub(super) struct RecentLines(Mutex<HashMap<String, Instant>>);
 
-impl Said {
+impl RecentLines {
     /// Whether `line` was not said for a while; it counts as said now.
-    pub(super) fn is_news(&self, line: &str) -> bool {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        said.retain(|_, at| at.elapsed() < QUIET);
-        said.insert(line.to_owned(), Instant::now()).is_none()
+    pub(super) fn is_new(&self, line: &str) -> bool {
+        let mut reported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        reported.retain(|_, at| at.elapsed() < QUIET);
+        reported.insert(line.to_owned(), Instant::now()).is_none()
     }
 }
 
@@ -27,8 +27,8 @@ mod tests {
 
     #[test]
     fn the_same_line_is_said_once_and_another_one_at_once() {
-        let said = Said::default();
-        let news = ["a", "a", "b", "a", "b"].map(|line| said.is_news(line));
+        let reported = RecentLines::default();
+        let news = ["a", "a", "b", "a", "b"].map(|line| reported.is_new(line));
         assert_eq!(news, [true, false, true, false, false]);
     }
 }

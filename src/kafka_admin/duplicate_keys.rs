@@ -10,7 +10,7 @@ use rdkafka::Message;
 
 use crate::kafka::KafkaFault;
 use crate::kafka::restore::{Readers, try_decode};
-use crate::kafka_admin::{CommandFault, Say};
+use crate::kafka_admin::{CommandFault, Report};
 use crate::registry::Translator;
 use healthflow_core::event::{Outgoing, home, key};
 use healthflow_core::state::{LeftOver, StateRecord};
@@ -34,7 +34,7 @@ pub(super) struct Misplaced {
 }
 
 /// The keys that are known in more than one partition.
-pub(super) struct Doubled<'a> {
+pub(super) struct DuplicateKeys<'a> {
     translator: &'a Translator,
     /// What stands at home of those that lie elsewhere too.
     at_home: HashMap<Place, Vec<u8>>,
@@ -42,14 +42,14 @@ pub(super) struct Doubled<'a> {
     elsewhere_twice: HashSet<u64>,
 }
 
-impl<'a> Doubled<'a> {
+impl<'a> DuplicateKeys<'a> {
     /// Looks through all partitions; call it when every task is fenced.
     pub(super) fn find(
         readers: &Readers,
         translator: &'a Translator,
         topics: &[&'static str],
         count: u32,
-    ) -> Result<Doubled<'a>, CommandFault> {
+    ) -> Result<DuplicateKeys<'a>, CommandFault> {
         let (mut elsewhere, mut elsewhere_twice) = (HashSet::new(), HashSet::new());
         let mut at_home = HashMap::new();
         for partition in 0..count.cast_signed() {
@@ -75,11 +75,15 @@ impl<'a> Doubled<'a> {
                 at_home.extend(found.into_iter().map(|(key, value)| ((*topic, key), value)));
             }
         }
-        Ok(Doubled { translator, at_home, elsewhere_twice })
+        Ok(DuplicateKeys { translator, at_home, elsewhere_twice })
     }
 
     /// Joins `record` with what stands at its home, so that it can be written there. `say` hears of what is left over.
-    pub(super) fn resolve(&mut self, record: &mut Misplaced, say: &mut Say<'_>) -> Result<(), CommandFault> {
+    pub(super) fn resolve(
+        &mut self,
+        record: &mut Misplaced,
+        report: &mut Report<'_>,
+    ) -> Result<(), CommandFault> {
         let Misplaced { topic, from, home, ref key, ref mut value } = *record;
         let is_again = self.elsewhere_twice.contains(&hash(topic, key));
         let place = (topic, key.clone());
@@ -117,7 +121,7 @@ impl<'a> Doubled<'a> {
         if is_again {
             self.at_home.insert(place, joined.clone());
         }
-        say(format!("{name} is known in partitions {from} and {home}, and is joined; {what}"))
+        report(format!("{name} is known in partitions {from} and {home}, and is joined; {what}"))
             .map_err(CommandFault::Output)?;
         *value = joined;
         Ok(())
