@@ -1,5 +1,5 @@
-//! `topics`, `send`, `tail` and `repartition` as a person types them, on a real Kafka and a real schema registry. One test, because
-//! all of them share the names of our topics.
+//! `topics`, `send`, `tail` and `repartition` as a person types them, on a real Kafka and a real schema registry. One
+//! test, because all of them share the names of our topics.
 
 use std::collections::HashMap;
 use std::fs;
@@ -76,7 +76,7 @@ impl Person<'_> {
         config
     }
 
-    /// Sets a setting of a topic as somebody else would.
+    /// Changes a setting of a topic behind our back.
     async fn sets(&self, topic: &str, settings: [(&str, &str); 2]) {
         let admin: AdminClient<DefaultClientContext> = self.kafka().create().expect("a client");
         let change =
@@ -184,8 +184,8 @@ fn only_committed_records_are_tailed(person: &Person<'_>) {
     assert_eq!(record["offset"], 2, "after the aborted record and its marker");
 }
 
-/// Goal: a dead letter with a record that nobody understood is published again as it was, once it is understood and not
-/// before, and each record once. Method: letters of a record of a schema that nobody knows, of a booking twice, and of text.
+/// Goal: a dead letter with an undecodable record is published again as it was, once it can be decoded and not before,
+/// and each record once. Method: letters of a record of a schema that nobody knows, of a booking twice, and of text.
 fn records_that_were_not_understood_are_redriven_once_they_are(person: &Person<'_>) {
     person.sends(&booking("practice-17", "Ada"));
     let raw = |partition: i32, offset: i64| {

@@ -1,4 +1,4 @@
-//! The house rules that a machine can hold: sizes, arrows, bans. A rule that no test sees is a wish. To break one,
+//! The house rules that a machine can check: sizes, dependencies, bans. A rule without a test is a wish. To break one,
 //! change it here in the same commit and say why.
 
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// No file is longer than this, tests included.
 const LINES_MAX: usize = 400;
 
-/// The core's modules in the order of the story: each may use only itself and what stands before it.
+/// The core's modules in the order in which a booking passes them: each may use only itself and those before it.
 const CORE_ORDER: [&str; 22] = [
     "coded",
     "time",
@@ -40,7 +40,8 @@ const PRODUCT_ORDER: [&str; 9] =
 /// What is above the order: the crates themselves and the program.
 const APART: [&str; 2] = ["lib", "main"];
 
-/// What decides, and touches nothing. That the core has no runtime, no Kafka, no HTTP and no log is up to its Cargo.toml.
+/// What decides, and touches nothing. That the core has no runtime, no Kafka, no HTTP and no log is up to its
+/// Cargo.toml.
 const PURE: [&str; 3] = ["crates/core/src", "crates/proof/src", "crates/simulator/src/answer"];
 
 /// What a pure file must not name, and why.

@@ -78,7 +78,7 @@ pub enum Command {
         #[command(flatten)]
         arguments: takeover::Arguments,
     },
-    /// Accept topics that were made anew, as after a restore from a backup; every worker must be stopped.
+    /// Accept topics that were recreated, as after a restore from a backup; every worker must be stopped.
     AcceptTopics {
         /// Its configuration.
         #[command(flatten)]

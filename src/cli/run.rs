@@ -15,7 +15,9 @@ use crate::cli::topics::topic_spec;
 use crate::cli::{Connection, open_files};
 use crate::config::{Config, FirstStart, GroupProtocol, HOSTNAME, secret};
 use crate::http::{TransportSettings, check_token_file};
-use crate::kafka::{BrokerClock, ClockFault, ClockWatch, EndOffsets, Fleet, KafkaSettings, NotEntered, Now};
+use crate::kafka::{
+    BrokerClock, ClockFault, ClockWatch, EndOffsets, Fleet, KafkaSettings, NotEntered, Now, TopicPartition,
+};
 use crate::kafka_admin::topics::{TopicFault, TopicSpec, Topics};
 use crate::metrics::{Catalogue, log};
 use crate::registry::{RetryPolicy, SchemaRegistry, Translator};
@@ -182,8 +184,8 @@ async fn check_topics(connection: &Connection, required: TopicSpec) -> anyhow::R
     }
 }
 
-/// Refuses state that belongs to another fleet, or is laid out for another number of partitions; waits while the registry
-/// or Kafka is unavailable.
+/// Refuses state that belongs to another fleet, or is laid out for another number of partitions; waits while the
+/// registry or Kafka is unavailable.
 async fn enter(
     connection: &Connection,
     kafka: &KafkaSettings,
@@ -290,7 +292,8 @@ impl Observer for Watcher {
         if let Some(registry) = &self.registry {
             registry.fill(&mut status);
         }
-        self.stalls.note(&mut status, |topic, partition| seen.fetched.get(&(topic, partition)).copied());
+        let fetched = |topic, partition| seen.fetched.get(&TopicPartition { topic, partition }).copied();
+        self.stalls.note(&mut status, fetched);
         self.status.send_replace(Arc::new(status));
     }
 }

@@ -1,5 +1,5 @@
-//! One exchange with HealthFlow. Nothing here retries, follows a redirect or obeys proxy variables: a request that goes out
-//! twice without the task knowing is a second appointment (rule W6).
+//! One exchange with HealthFlow. Nothing here retries, follows a redirect or obeys proxy variables: a request that goes
+//! out twice without the task knowing is a second appointment (rule W6).
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -74,9 +74,9 @@ impl Transport {
         self.token.as_ref().is_some_and(TokenFile::is_stale)
     }
 
-    /// Sends `request`, once. A request with a body goes out only if `may_send` returns true right before its bytes do, once
-    /// the connection exists; else it ends as `NotSent(LeaseOver)` (rule W2). Drive it to its end: a dropped future is a
-    /// doubt that nobody records.
+    /// Sends `request`, once. A request with a body goes out only if `may_send` returns true right before its bytes do,
+    /// once the connection exists; else it ends as `NotSent(LeaseOver)` (rule W2). Drive it to its end: a dropped
+    /// future is a doubt that is never recorded.
     ///
     /// # Errors
     /// See [`TransportFault`].
@@ -124,8 +124,8 @@ impl Transport {
         Ok(WireReply { status, retry_after, body })
     }
 
-    /// The server closes idle connections after `ms`. A write that meets that moment is in doubt, so from now on we close
-    /// ours well before it.
+    /// The server closes idle connections after `ms`. A write that meets that moment is in doubt, so from now on we
+    /// close ours well before it.
     fn keep_no_longer_than(&self, ms: u64) {
         let wanted_ms = ms / 5 * 4;
         let is_longer = |pool: &Pool| pool.idle_connection_ms > wanted_ms;
@@ -180,7 +180,8 @@ impl Pool {
     }
 }
 
-/// How long the server keeps an idle connection, in milliseconds, by `Keep-Alive: timeout=5, max=100` (RFC 2068, 19.7.1).
+/// How long the server keeps an idle connection, in milliseconds, by `Keep-Alive: timeout=5, max=100` (RFC 2068,
+/// 19.7.1).
 fn kept_alive_ms(header: &str) -> Option<u64> {
     let seconds = header.split(',').find_map(|part| part.trim().strip_prefix("timeout="))?;
     seconds.trim().parse::<u64>().ok()?.checked_mul(1_000)

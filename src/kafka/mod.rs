@@ -1,5 +1,5 @@
-//! The worker's Kafka, thin: the group that gives us tasks, the readers of their lanes, and per task a thread that
-//! fences, restores and commits (rules T1–T5, K1–K3). Nothing here decides; what happened goes to the
+//! The worker's Kafka, thin: the group that assigns tasks, the reader of their lanes, and per task a thread that
+//! fences, restores and commits (rules T1–T5, K1–K3). Nothing here decides: what happens goes to the
 //! [`Inbox`](healthflow_core::processor::Inbox) as an [`Input`](healthflow_core::processor::Input).
 
 mod fault;
@@ -46,5 +46,14 @@ pub use settings::KafkaSettings;
 pub use task::{TaskSpawner, TaskThread};
 pub use watchdog::Watchdog;
 
-/// The worker's one clock, as it is handed to threads.
+/// One partition of one of our topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    /// The topic.
+    pub topic: &'static str,
+    /// The partition.
+    pub partition: i32,
+}
+
+/// The worker's one clock, as its threads get it.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;

@@ -1,6 +1,6 @@
-//! Reading dead letters for a redrive (rule K10): of each version only the newest one counts, for a redrive of an older one
-//! would be passed over. A letter that holds a record nobody understood speaks of no version; it is read again here, so that
-//! only what is understood by now is published again.
+//! Reads dead letters for a redrive (rule K10). Of each version only the newest letter counts: a worker skips a redrive
+//! of an older one. A letter of an undecodable record names no version; its record is decoded again here, so that only
+//! what can be decoded by now is published again.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
@@ -25,19 +25,19 @@ use healthflow_core::topics::{FAILED, Lane};
 
 /// Dead letters that are kept in memory at most.
 pub(super) const LETTERS_MAX: usize = 100_000;
-/// Bytes of records that were not understood that are kept in memory at most.
+/// Bytes of undecodable records that are kept in memory at most.
 pub(super) const RECORD_BYTES_KEPT_MAX: usize = 256 * 1024 * 1024;
-/// How often it looks whether a schema is here.
+/// How often to check whether a schema has arrived.
 const SCHEMA_PAUSE: Duration = Duration::from_millis(20);
 
 /// The dead letters that were found.
 #[derive(Default)]
 pub struct DeadLetters {
-    /// Of each version the newest, if it is meant, in the order of bookings and versions.
+    /// The newest of each version, if it is selected, in the order of bookings and versions.
     pub newest: BTreeMap<(BookingKey, i64), Newest>,
-    /// Those that hold a record that was not Avro that we could read, each record once, in their order.
+    /// Those of undecodable records, each record once, in their order.
     pub records: Vec<DeadRecord>,
-    /// How many others hold a record that says not even which version it is.
+    /// How many others hold a record without a readable booking id.
     pub unidentified: u64,
     /// How many cannot be read themselves.
     pub unreadable: u64,
@@ -49,15 +49,15 @@ pub struct DeadLetters {
 /// The newest dead letter of a version.
 pub struct Newest {
     generation: u32,
-    /// The letter; none of one that is not meant.
+    /// The letter; none if it is not selected.
     pub letter: Option<AppointmentFailed>,
 }
 
-/// A record that was not understood when it died.
+/// A record that was undecodable when it was dead-lettered.
 pub struct DeadRecord {
-    /// Where its letter stands.
+    /// Where its letter is.
     pub letter_at: RecordName,
-    /// When it died.
+    /// When it was dead-lettered.
     pub finished_at: Timestamp,
     /// Where it came from.
     pub lane: Lane,
@@ -65,26 +65,26 @@ pub struct DeadRecord {
     pub key: Vec<u8>,
     /// Its value.
     pub value: Vec<u8>,
-    /// Which version it is, if it is understood by now; else what is still wrong.
+    /// Which version it is, if it can be decoded by now; else what is still wrong.
     pub read: Result<Identity, String>,
 }
 
-/// Which dead letters are asked for.
+/// Selects dead letters.
 pub trait Selects {
-    /// Whether the letter's version is one of those.
+    /// Whether the letter's version is selected.
     fn names(&self, letter: &AppointmentFailed) -> bool;
-    /// Whether the newest letter of a version is meant, by reason and moment.
+    /// Whether the newest letter of a version is selected, by reason and time.
     fn means(&self, letter: &AppointmentFailed) -> bool;
-    /// Whether a record with this key, which is a practice's id, may be one of those.
+    /// Whether a record with this key, which is a practice's id, may be selected.
     fn names_key(&self, key: &[u8]) -> bool;
-    /// Whether this version is one of those.
+    /// Whether this version is selected.
     fn names_identity(&self, identity: Option<&Identity>) -> bool;
 }
 
-/// Reads every dead letter that stands in one of `partitions`, up to the end that there is now.
+/// Reads every dead letter in `partitions` partitions, up to their present ends.
 ///
 /// # Errors
-/// A broker or the registry does not answer, or more match than memory should hold.
+/// A broker or the registry does not answer, or too many letters match.
 pub fn read(
     settings: &KafkaSettings,
     translator: &Translator,
@@ -133,7 +133,7 @@ impl DeadLetters {
             self.unidentified += 1;
             return;
         };
-        // One record may have died more than once.
+        // One record may have been dead-lettered more than once.
         if !is_meant || !wanted.names_key(&key) || !self.seen.insert((key.clone(), value.clone())) {
             return;
         }
@@ -178,7 +178,7 @@ fn lane(message: &BorrowedMessage<'_>) -> Option<Lane> {
     Lane::of(std::str::from_utf8(header.value?).ok()?)
 }
 
-/// Which version a record is that was not understood when it died.
+/// Which version a record is that was undecodable when it was dead-lettered.
 fn read_again(
     translator: &Translator,
     lane: Lane,
@@ -190,7 +190,7 @@ fn read_again(
             Ok(Arrival::Requested(booking)) => return Ok(Identity::from(&*booking)),
             Ok(Arrival::Retry(entry)) => return Ok(Identity::from(&*entry.booking)),
             Ok(Arrival::Unusable(still)) => return Err(still.detail.to_string()),
-            Ok(Arrival::Misrouted(_)) => return Err("it lay in a wrong partition".to_owned()),
+            Ok(Arrival::Misrouted(_)) => return Err("it was in a wrong partition".to_owned()),
             Err(id) => match translator.schema_state(id) {
                 SchemaState::Denied { .. } => return Err(Undecodable::UnknownSchema(id).to_string()),
                 SchemaState::Asked | SchemaState::Known(_) => std::thread::sleep(SCHEMA_PAUSE),

@@ -27,7 +27,7 @@ pub use wanted::{
 
 /// Longest wait for the brokers' answer to one question.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
-/// How often a new topic is looked for, and how long each time is waited, until it must be there.
+/// How often to check for a new topic, and how long to wait in between, before its creation counts as failed.
 const APPEAR_LOOKS: u32 = 150;
 const APPEAR_PAUSE: Duration = Duration::from_millis(100);
 /// Replicas of a new topic: this many, or as many as there are brokers.
@@ -47,7 +47,7 @@ pub enum TopicFault {
     /// The registry did not answer, or refused.
     #[error(transparent)]
     Registry(#[from] RegistryFault),
-    /// What only a person can mend.
+    /// What only an operator can correct.
     #[error("{0}")]
     Different(Difference),
 }
@@ -74,7 +74,7 @@ struct Cluster {
 }
 
 impl Topics {
-    /// With the connection settings of `kafka`. Connects to nothing yet.
+    /// With the connection settings of `kafka`. Does not connect yet.
     pub fn new(kafka: &ClientConfig, registry: Arc<SchemaRegistry>) -> Result<Topics, TopicFault> {
         let admin = kafka
             .create()
@@ -82,7 +82,7 @@ impl Topics {
         Ok(Topics { admin: Arc::new(admin), registry })
     }
 
-    /// Everything in which topics and schemas differ from what they must be; empty when a worker may start.
+    /// Every difference of topics and schemas from what is required; empty if a worker may start.
     pub async fn check(&self, spec: TopicSpec) -> Result<Vec<Difference>, TopicFault> {
         let mut found = self.check_topics(spec).await?;
         found.extend(self.check_schemas().await?);
@@ -112,12 +112,12 @@ impl Topics {
         Ok(found)
     }
 
-    /// How many partitions the tasks have: those of `appointments.requested`; none if it does not exist.
+    /// How many tasks there are: the partitions of `appointments.requested`; none if it does not exist.
     pub async fn partition_count(&self) -> Result<Option<i32>, TopicFault> {
         Ok(self.describe_cluster().await?.topics.get(topics::REQUESTED).map(|topic| topic.partitions))
     }
 
-    /// What [`grow`](Self::grow) would do: as many partitions as wished, or as many as the largest topic has.
+    /// What [`grow`](Self::grow) would do: as many partitions as requested, or as many as the largest topic has.
     ///
     /// # Errors
     /// A topic is missing or would have to shrink, or Kafka does not answer.
@@ -171,8 +171,8 @@ impl Topics {
         Ok(small.into_iter().map(|(topic, has)| format!("{topic}: {has} partitions, now {to}")).collect())
     }
 
-    /// Creates what is missing, sets what is set differently, registers schemas; gives a line for each thing done. A
-    /// second run does nothing.
+    /// Creates missing topics, corrects settings, registers schemas; returns a line for each change. A second run
+    /// changes nothing.
     pub async fn create(&self, spec: TopicSpec) -> Result<Vec<String>, TopicFault> {
         let cluster = self.describe_cluster().await?;
         let found = differences(&cluster.topics, spec);
@@ -239,7 +239,7 @@ impl Topics {
         Ok(missing.iter().map(line).collect())
     }
 
-    /// Sets what differs, and repeats what was set by others: the request replaces all settings of a topic.
+    /// Corrects settings, and repeats the other settings of the topic: the request replaces all of them.
     async fn set_settings(
         &self,
         topic: &'static str,
@@ -274,7 +274,7 @@ impl Topics {
             .collect())
     }
 
-    /// Brokers answer at once that they will create or change a topic, and tell of it a moment later.
+    /// Waits until the brokers' metadata show a change: they acknowledge a create or alter before that.
     async fn wait_for_topics(&self, spec: TopicSpec) -> Result<(), TopicFault> {
         for _ in 1..APPEAR_LOOKS {
             if self.check_topics(spec).await?.is_empty() {
@@ -326,7 +326,7 @@ impl Topics {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let fault = |error| TopicFault::Kafka { what: "tell the settings of our topics".into(), error };
+        let fault = |error| TopicFault::Kafka { what: "return the settings of our topics".into(), error };
         let asked: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
         let described = self.admin.describe_configs(&asked, &options()).await.map_err(fault)?;
         described.into_iter().map(|result| result.map_err(|code| fault(KafkaError::AdminOp(code)))).collect()

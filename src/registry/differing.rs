@@ -1,5 +1,5 @@
-//! Schemas that we cannot read, or not all of: told once each, with what differs, when they are met first. Otherwise the first
-//! to notice that a producer's schema says something else are those who look at dead letters.
+//! Producers' schemas that ours cannot read completely: logs each once, with the differences, when it is first seen.
+//! Otherwise a wrong schema would first show in dead letters.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,12 +9,12 @@ use healthflow_core::event::avro::{Contract, Decoder};
 use healthflow_core::status::{SchemaStatus, SchemaTrouble};
 use healthflow_core::time::Timestamp;
 
-/// Schemas that are remembered as told.
+/// How many reported schemas are remembered.
 const REPORTED_MAX: usize = 1_000;
-/// How long one is shown after it was met last.
+/// How long the status shows one after it was last seen.
 const SHOWN: Duration = Duration::from_secs(600);
 
-/// The schemas that were told, by id and topic.
+/// The schemas that were reported, by id and topic.
 #[derive(Default)]
 pub(super) struct Differing(Mutex<BTreeMap<(u32, &'static str), Reported>>);
 
@@ -25,7 +25,7 @@ struct Reported {
 }
 
 impl Differing {
-    /// A schema was met, with the decoder that reads it as `ours`; tells what differs if that was not told yet.
+    /// Notes a schema with the decoder that reads it as `ours`; logs the differences the first time.
     pub(super) fn met(&self, id: u32, ours: &'static Contract, decoder: &Decoder) {
         if decoder.reads_all() {
             return;
@@ -39,14 +39,14 @@ impl Differing {
             tracing::error!(
                 id,
                 topic = ours.topic,
-                "{what}; records that differ so become dead letters: have the producer write with a schema that means \
-                 the same as ours"
+                "{what}; records that differ in this become dead letters: have the producer write with a schema that \
+                 means the same as ours"
             );
             reported.insert(key, Reported { since: now, met_at: now, what });
         }
     }
 
-    /// Those that were met not long ago.
+    /// Those that were seen recently.
     pub(super) fn shown(&self, now: Timestamp) -> Vec<SchemaStatus> {
         let reported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let recent = reported.iter().filter(|(_, reported)| reported.met_at.elapsed() < SHOWN);

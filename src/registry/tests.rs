@@ -1,6 +1,5 @@
-//! Goal: whatever the registry does, a schema that exists is got in the end, and one that does not is not waited for
-//! for ever.
-//! Method: a small server that answers from a script, one line a request.
+//! Goal: whatever the registry does, a schema that exists is fetched in the end, and no record waits for ever for one
+//! that does not. Method: a small server that answers from a script, one line a request.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -141,7 +140,7 @@ async fn a_registry_that_is_down_is_waited_for() {
         async move { decode(registry.schema(7).await) }
     });
     let early = tokio::time::timeout(Duration::from_millis(100), &mut waiting).await;
-    assert!(early.is_err(), "no verdict while the registry is away");
+    assert!(early.is_err(), "nothing is decided while the registry is down");
     let listener = tokio::net::TcpListener::bind(address).await.expect("its port again");
     tokio::spawn(serve(listener, Arc::new(Mutex::new(Script { acts: [found()].into(), requests: 0 }))));
     assert!(waiting.await.expect("no panic").is_ok());
@@ -177,8 +176,8 @@ async fn a_schema_that_the_registry_learns_late_is_waited_for() {
     assert_eq!(requests(&script), 21);
 }
 
-/// Goal: an id that stays unknown is denied in the end, seen in the status meanwhile, and known as soon as somebody
-/// registers it after all.
+/// Goal: an id that stays unknown is denied in the end, shown in the status meanwhile, and known as soon as it is
+/// registered after all.
 #[tokio::test]
 async fn an_id_that_stays_unknown_is_denied_and_heals() {
     let brief = RetryPolicy { unknown_wait: Duration::from_millis(20), ..policy() };
@@ -207,7 +206,7 @@ async fn silence_is_no_denial_however_long_it_lasts() {
 }
 
 #[tokio::test]
-async fn what_nobody_wants_any_more_is_not_asked_for_and_forgotten() {
+async fn an_id_that_is_not_needed_any_more_is_not_requested_and_forgotten() {
     let forgetful = RetryPolicy { unwanted_after: Duration::from_millis(5), ..policy() };
     let (registry, script) = registry([answer(404, UNKNOWN)], forgetful).await;
     schema_state(&registry);
@@ -218,7 +217,7 @@ async fn what_nobody_wants_any_more_is_not_asked_for_and_forgotten() {
     until("asked again", || requests(&script) > before).await;
 }
 
-/// Goal: whoever invents ids fills neither memory nor the registry's connections.
+/// Goal: a producer that invents ids fills neither memory nor the registry's connections.
 #[tokio::test]
 async fn ids_that_are_asked_for_have_a_limit() {
     let patient = RetryPolicy { request_timeout: Duration::from_secs(60), ..policy() };
@@ -241,8 +240,8 @@ async fn a_refusal_ends_a_registration() {
     assert_eq!(requests(&script), 1);
 }
 
-/// Goal: a start waits for a registry that is away, and ends where only a person can help: with one line that names the right
-/// that is missing, whoever says so and in whatever words, or the command that registers.
+/// Goal: a start waits for a registry that is down, and fails where only a person can help, with one line that names
+/// the missing right, in whatever words the registry or a proxy refuses, or the command that registers.
 #[tokio::test]
 async fn a_look_up_outlives_an_outage_and_ends_with_what_is_missing() {
     let read = "read subject appointments.requested-value";
@@ -287,7 +286,7 @@ async fn what_is_looked_up_needs_no_fetching() {
     assert_eq!(requests(&script), 2);
 }
 
-/// The contract's schema without the type of its patient, which stands in a schema of its own.
+/// The contract's schema without the type of its patient, which has a schema of its own.
 fn divided() -> (String, String) {
     let mut json: serde_json::Value = serde_json::from_str(ours().json).expect("JSON");
     let fields = json["fields"].as_array_mut().expect("fields");
@@ -307,8 +306,8 @@ fn version(schema: &str, references: &[serde_json::Value]) -> Act {
     Act::Answer(200, body.to_string())
 }
 
-/// Goal: what a schema refers to is fetched with it, each once, and a reference that a follower does not know yet is
-/// waited for like the schema itself. Method: two references, of which one refers to the other.
+/// Goal: the schemas that a schema refers to are fetched with it, each once, and a reference that a follower does not
+/// know yet is awaited like the schema itself. Method: two references, of which one refers to the other.
 #[tokio::test]
 async fn what_a_schema_refers_to_comes_with_it() {
     let (main, patient) = divided();
@@ -325,7 +324,7 @@ async fn what_a_schema_refers_to_comes_with_it() {
     assert_eq!(requests(&script), 5);
 }
 
-/// A registry that answers nonsense must not be asked for ever.
+/// Requests to a registry that answers nonsense must end.
 #[tokio::test]
 async fn references_that_go_in_circles_or_on_for_ever_have_an_end() {
     let (main, _) = divided();
@@ -339,9 +338,9 @@ async fn references_that_go_in_circles_or_on_for_ever_have_an_end() {
     assert_eq!(requests(&script), 65);
 }
 
-/// Goal: a schema that we cannot read is told before its first record, once, and shown for as long as it is met.
+/// Goal: a schema that we cannot read is logged before its first record, once, and shown for as long as it is seen.
 #[tokio::test]
-async fn a_schema_that_means_something_else_is_told_before_its_records_come() {
+async fn a_schema_that_means_something_else_is_reported_before_its_records_come() {
     let local = ours().json.replace("timestamp-millis", "local-timestamp-millis");
     let (registry, script) = registry([version(&local, &[])], policy()).await;
     registry.look_at_latest(ours()).await.expect("an answer");
@@ -352,7 +351,7 @@ async fn a_schema_that_means_something_else_is_told_before_its_records_come() {
     assert_eq!((schema.id, schema.trouble), (90, SchemaTrouble::Unreadable));
     let what = schema.what.as_deref().expect("says what differs");
     assert!(what.contains("requested_at is a long of the logical type local-timestamp-millis"), "{what}");
-    // Its records need no request more.
+    // Its records need no further request.
     assert!(decode(registry.cached(90).expect("is here")).is_err());
     assert_eq!(requests(&script), 2);
 }

@@ -1,5 +1,5 @@
-//! Facts of a whole fleet: for how many partitions its state is laid out (rule K8) and whose it is (rule K12). Each test
-//! has a Kafka of its own, for it changes the topics for everybody.
+//! Facts of a whole fleet: for how many partitions its state is laid out (rule K8) and whose it is (rule K12). Each
+//! test has a Kafka of its own, for it changes the topics for everybody.
 
 use std::io::{Error, Write};
 use std::sync::Arc;
@@ -50,14 +50,14 @@ fn grow(rig: &Rig, topics: &[&str], count: i32) {
     assert!(grown.iter().all(Result::is_ok), "{grown:?}");
 }
 
-/// An output that breaks off whoever writes to it, at a line.
+/// An output that interrupts its command at a line.
 struct BreaksAt {
     line: usize,
     written: Vec<u8>,
 }
 
 impl BreaksAt {
-    /// Whether the command was broken off before it had done everything: its last line comes then.
+    /// Whether the command was interrupted before it had done everything, which its last line reports.
     fn broke(&self, error: Option<anyhow::Error>) -> bool {
         if let Some(error) = error {
             assert!(format!("{error:#}").contains("broken off"), "at line {}: {error:#}", self.line);
@@ -80,7 +80,7 @@ impl Write for BreaksAt {
     }
 }
 
-/// Runs `repartition` and breaks it off when it has done what its line `line` tells of; false if it was done before.
+/// Runs `repartition` and interrupts it at its line `line`; false if it had done everything by then.
 fn repartition_breaks_at(rig: &Rig, partitions: Option<i32>, line: usize, said: &mut String) -> bool {
     let mut out = BreaksAt { line, written: Vec::new() };
     let (arguments, connection) = (repartition::Arguments { partitions }, rig.connection());
@@ -102,13 +102,13 @@ fn takeover_breaks_at(rig: &Rig, to: &KafkaSettings, line: usize) -> bool {
 
 /// Workers that come back with each of these settings: none may enter, and no task of them, however it is come by, goes
 /// live.
-fn nobody_goes_live(translator: &Arc<Translator>, outsider: &Member, workers: &[KafkaSettings]) {
+fn no_task_goes_live(translator: &Arc<Translator>, outsider: &Member, workers: &[KafkaSettings]) {
     for kafka in workers {
         let entered = Fleet::new(kafka.owner()).enter(kafka, translator, Timestamp(0));
         assert!(matches!(entered, Err(NotEntered::Refused(_))), "{entered:?}");
         let (inbox, fleet) = (Arc::new(Kept::default()), Fleet::new(kafka.owner()));
         let (membership, now) = (outsider.group.membership(), world().now.clone());
-        let broker = TaskSpawner::new(
+        let spawner = TaskSpawner::new(
             kafka.clone(),
             fleet,
             translator.clone(),
@@ -119,7 +119,7 @@ fn nobody_goes_live(translator: &Arc<Translator>, outsider: &Member, workers: &[
         )
         .unwrap();
         let last = kafka.partition_count.cast_signed() - 1;
-        let tasks = [0, last].map(|partition| broker.acquire(partition, 1, Timestamp(0)).unwrap());
+        let tasks = [0, last].map(|partition| spawner.acquire(partition, 1, Timestamp(0)).unwrap());
         inbox.wait("both to be refused", |inputs| {
             let live = inputs.iter().any(|input| matches!(input, Input::TaskAcquired { .. }));
             assert!(!live, "a task went live");
@@ -134,8 +134,8 @@ fn counting(rig: &Rig, counts: [i32; 2]) -> [KafkaSettings; 2] {
     counts.map(|count| KafkaSettings { partition_count: count.cast_unsigned(), ..rig.kafka() })
 }
 
-/// A booking of which a task without state wrote version 2 again, as it was before the fleet was on record; and where it is
-/// at home.
+/// A booking of which a task without state wrote version 2 again, as it was before the fleet was on record; and where
+/// it is at home.
 fn known_twice(rig: &Rig, translator: &Translator) -> (BookingKey, i32) {
     let homes = |name: &str| [PARTITIONS, GROWN].map(|count| partition_of(name.as_bytes(), count as u32));
     let moves = |name: &String| homes(name)[1] >= PARTITIONS;
@@ -168,9 +168,9 @@ fn known_twice(rig: &Rig, translator: &Translator) -> (BookingKey, i32) {
     (key, homes(&practice)[1])
 }
 
-/// Goal: partitions that somebody adds with Kafka's own tools double nothing: not while workers run, not when they are
+/// Goal: partitions added with Kafka's own tools duplicate nothing: not while workers run, not when they are
 /// started again, and not when `repartition` is broken off at any step with workers coming back in between; and nothing
-/// is forgotten. Method: version 1 of 40 bookings stands; 6 partitions become 8; version 2 is published where the
+/// is forgotten. Method: version 1 of 40 bookings exists; 6 partitions become 8; version 2 is published where the
 /// partitioner now puts it.
 #[test]
 fn partitions_grown_by_other_means_double_nothing_until_repartition_is_through() {
@@ -178,7 +178,7 @@ fn partitions_grown_by_other_means_double_nothing_until_repartition_is_through()
     // A HealthFlow that does not protect itself: who creates again, doubles.
     rig.set_faults(&serde_json::json!({"honours_idempotency_keys": false}));
     let properties = rig.file("quick.properties", "topic.metadata.refresh.interval.ms=500\n");
-    rig.hire_with(&[("kafka.properties_file", &properties)]);
+    rig.start_workers_with(&[("kafka.properties_file", &properties)]);
     rig.wait_live(0, PARTITIONS as usize);
     rig.publish(&forty(&rig, "grown", 1));
     wait_until("version 1", || rig.results().len() == BOOKINGS);
@@ -191,9 +191,9 @@ fn partitions_grown_by_other_means_double_nothing_until_repartition_is_through()
     });
     assert_eq!(rig.live(0), PARTITIONS as usize);
     rig.publish(&forty(&rig, "grown", 2));
-    let told =
+    let reported =
         |log: &str| log.matches("partitions were added to appointments.requested beside the 6").count();
-    wait_until("a word about it", || told(&rig.log(0)) > 0);
+    wait_until("a word about it", || reported(&rig.log(0)) > 0);
     rig.workers.clear();
 
     // Started again, it refuses by one line that names the remedy.
@@ -201,7 +201,7 @@ fn partitions_grown_by_other_means_double_nothing_until_repartition_is_through()
     let why = rig.wait_refused(0);
     assert!(why.contains("laid out for 6 partitions, and appointments.requested has 8"), "{why}");
     assert!(why.contains("run `healthflow-sync repartition`"), "{why}");
-    assert_eq!(told(&rig.log(0)), 1, "it is told once, not every few seconds");
+    assert_eq!(reported(&rig.log(0)), 1, "it is reported once, not every few seconds");
     rig.workers.clear();
 
     let outsider = Member::join(&settings("outsider"));
@@ -211,7 +211,7 @@ fn partitions_grown_by_other_means_double_nothing_until_repartition_is_through()
     let (mut steps, mut said) = (0, String::new());
     while repartition_breaks_at(&rig, None, steps + 1, &mut said) {
         steps += 1;
-        nobody_goes_live(&translator, &outsider, &counting(&rig, [PARTITIONS, GROWN]));
+        no_task_goes_live(&translator, &outsider, &counting(&rig, [PARTITIONS, GROWN]));
     }
     assert!(steps >= GROWN as usize, "broken off at {steps} steps only");
 
@@ -224,7 +224,7 @@ fn partitions_grown_by_other_means_double_nothing_until_repartition_is_through()
     // The same with topics that the command itself grows, broken off before and after that.
     for step in [1, 2] {
         assert!(repartition_breaks_at(&rig, Some(GROWN + 1), step, &mut said));
-        nobody_goes_live(&translator, &outsider, &counting(&rig, [GROWN, GROWN + 1]));
+        no_task_goes_live(&translator, &outsider, &counting(&rig, [GROWN, GROWN + 1]));
     }
     assert!(!repartition_breaks_at(&rig, Some(GROWN + 1), usize::MAX, &mut said));
     rig.partitions = GROWN + 1;
@@ -248,7 +248,7 @@ fn another_fleet_is_refused_by_name_until_the_state_is_handed_over() {
 
     let (application, group) = (("kafka.application", "copy"), ("kafka.group_id", "copy"));
     for settings in [&[application, group][..], &[application], &[group]] {
-        rig.hire_with(settings);
+        rig.start_workers_with(settings);
         let why = rig.wait_refused(1);
         let name = |which: (&str, &str)| if settings.contains(&which) { "copy" } else { "healthflow-sync" };
         let (its, copy) =
@@ -272,10 +272,10 @@ fn another_fleet_is_refused_by_name_until_the_state_is_handed_over() {
     let (translator, outsider, mut steps) = (rig.translator(), Member::join(&settings("outsider-too")), 0);
     while takeover_breaks_at(&rig, &copy, steps + 1) {
         steps += 1;
-        nobody_goes_live(&translator, &outsider, &[rig.kafka(), copy.clone()]);
+        no_task_goes_live(&translator, &outsider, &[rig.kafka(), copy.clone()]);
     }
     assert_eq!(steps, 3, "one for each line but the last");
-    rig.hire_with(&[application, group]);
+    rig.start_workers_with(&[application, group]);
     rig.wait_live(1, PARTITIONS as usize);
     rig.thaw(0);
     let why = rig.wait_refused(0);

@@ -1,5 +1,5 @@
-//! Records that are small on the wire and too large to be written again: a broker limits what a producer compressed, our
-//! own producer what it writes. Each is one dead letter, and its partition goes on.
+//! Records that are small on the wire and too large to be written again: a broker limits what a producer compressed,
+//! our own producer what it writes. Each is one dead letter, and its partition goes on.
 
 use healthflow_core::event::avro::{Decoder, Encoder, contract};
 use healthflow_core::event::failed::AppointmentFailed;
@@ -71,9 +71,9 @@ fn registered(rig: &Rig, schema: &str) -> u32 {
     u32::try_from(answer["id"].as_u64().unwrap()).unwrap()
 }
 
-/// Goal: a booking with a note of 4.19 MB in one letter, one like it in a wrong partition, one that is no Avro, and 12 kB
-/// that unfold to gigabytes cost nobody else anything. Method: they stand between ordinary bookings of two partitions; no transaction is aborted for
-/// them, and each has one dead letter.
+/// Goal: a booking with a note of 4.19 MB in one letter, one like it in a wrong partition, one that is no Avro, and 12
+/// kB that unfold to gigabytes cost no other booking anything. Method: they come between ordinary bookings of two
+/// partitions; no transaction is aborted for them, and each has one dead letter.
 #[test]
 fn what_is_too_large_or_unfolds_is_a_dead_letter_and_its_partition_goes_on() {
     let mut rig = Rig::open("too-large", &[("healthflow.duplicate_guard", "idempotency_key")]);

@@ -1,4 +1,4 @@
-//! Whole workers whose log cannot be written: nothing that only tells may stop what works.
+//! Whole workers whose log cannot be written: reporting must never stop the work.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -61,8 +61,8 @@ fn a_reader_of_the_log_that_goes_away_stops_nobody() {
     works(rig);
 }
 
-/// Goal: a worker works on while nobody reads a log that is full, and ends in good order. Method: the pipe holds less than
-/// the start of a worker has to say.
+/// Goal: a worker works on while its log is full and has no reader, and ends in good order. Method: the pipe holds less
+/// than the start of a worker has to say.
 #[test]
 fn a_log_that_nobody_reads_stops_nobody() {
     let mut rig = Rig::open("log-unread", &[]);

@@ -1,6 +1,5 @@
-//! Positions that are lost on a real Kafka: topics that are deleted and made anew, before a worker starts and under one at
-//! work, records that are deleted, offsets that the group forgot (rule K9). Nobody else
-//! works meanwhile.
+//! Positions that are lost on a real Kafka: topics that are deleted and recreated, before a worker starts and under one
+//! at work, records that are deleted, offsets that the group forgot (rule K9). Nobody else works meanwhile.
 
 use healthflow_core::event::Outgoing;
 use healthflow_core::event::requested::AppointmentRequested;
@@ -38,14 +37,14 @@ fn signal(rig: &Rig, worker: usize, signal: Signal) {
     kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
 }
 
-/// Somebody deletes a topic and makes it anew, as it is said in the settings.
+/// Deletes a topic and creates it again with our settings.
 fn make_anew(rig: &Rig, topic: &str) {
     delete_topic(rig, topic);
     let made = || {
         let partitions = PARTITIONS.to_string();
         rig.try_to_operate(&["topics", "--partitions", &partitions]).is_ok().then_some(())
     };
-    wait_for(LIMIT, made).unwrap_or_else(|| panic!("{topic} cannot be made anew"));
+    wait_for(LIMIT, made).unwrap_or_else(|| panic!("{topic} cannot be recreated"));
 }
 
 /// Somebody deletes a topic.
@@ -81,9 +80,9 @@ fn admin(rig: &Rig) -> AdminClient<DefaultClientContext> {
     rdkafka::ClientConfig::new().set("bootstrap.servers", &rig.kafka().brokers).create().unwrap()
 }
 
-/// Goal: what is published to a topic that was made anew is read, all of it, wherever the task had come to in the old one:
-/// while no worker runs, with and without the group's offsets, and under one at work. Method: fewer and more records than
-/// before, so that the old position lies within the new topic and past its end.
+/// Goal: what is published to a topic that was recreated is read, all of it, wherever the task had come to in the old
+/// one: while no worker runs, with and without the group's offsets, and under one at work. Method: fewer and more
+/// records than before, so that the old position lies within the new topic and past its end.
 #[test]
 fn a_topic_that_is_made_anew_is_read_from_its_beginning() {
     let mut rig = Rig::open("made-anew", &KEYED);
@@ -103,7 +102,7 @@ fn a_topic_that_is_made_anew_is_read_from_its_beginning() {
     make_anew(&rig, REQUESTED);
     let second = publish(&rig, "second", 33);
     rig.start_workers();
-    wait_until("the results of the topic made anew while nobody worked", || rig.results().len() == second);
+    wait_until("the results of the topic recreated while no worker ran", || rig.results().len() == second);
 
     rig.workers.clear();
     make_anew(&rig, REQUESTED);
@@ -115,19 +114,19 @@ fn a_topic_that_is_made_anew_is_read_from_its_beginning() {
     for (prefix, each) in [("fewer", 5), ("more", 60)] {
         make_anew(&rig, REQUESTED);
         let so_many = publish(&rig, prefix, each);
-        wait_until("the results of the topic made anew under a worker", || rig.results().len() == so_many);
+        wait_until("the results of the topic recreated under a worker", || rig.results().len() == so_many);
         rig.wait_live(0, PARTITIONS as usize);
     }
     let log = rig.log(0);
-    assert!(log.contains("the topic was made anew, its records are gone"), "{log}");
+    assert!(log.contains("the topic was recreated, its records are gone"), "{log}");
     let all = expected;
     let closed = rig.close_after(all);
     assert!(closed.results.iter().all(|result| result.outcome == ResultOutcome::Created));
     assert_eq!(closed.appointments.len(), all);
 }
 
-/// Goal: a lane whose records are deleted under a worker goes on with what comes then, and the loss is told. Method: the
-/// worker is stopped while records are published and deleted that it has not fetched.
+/// Goal: a lane whose records are deleted under a worker goes on with what comes then, and the loss is reported.
+/// Method: the worker is stopped while records are published and deleted that it has not fetched.
 #[test]
 fn records_deleted_under_a_worker_are_told_and_the_lane_goes_on() {
     let mut rig = Rig::open("deleted-records", &KEYED);
@@ -174,8 +173,9 @@ fn forget_the_retry_lane(rig: &Rig) {
     producer.flush(LIMIT).unwrap();
 }
 
-/// Goal: a lane that did not exist yet can be rolled out: its tasks go live, by themselves and after `repartition`, read it
-/// from its beginning, and double nothing. Method: state is rewritten as a version left it that did not read the retry lane.
+/// Goal: a lane that did not exist yet can be rolled out: its tasks go live, by themselves and after `repartition`,
+/// read it from its beginning, and double nothing. Method: state is rewritten as a version left it that did not read
+/// the retry lane.
 #[test]
 fn a_lane_that_no_owner_has_read_yet_can_be_rolled_out() {
     let mut rig = Rig::open_with_own_kafka("new-lane", &KEYED);
@@ -200,9 +200,9 @@ fn a_lane_that_no_owner_has_read_yet_can_be_rolled_out() {
     assert_eq!(closed.appointments.len(), asked);
 }
 
-/// Goal: every version that waits in a retry topic that was made anew gets its dead letter, once, also over a crash, and
-/// nothing else of its booking is lost. Method: HealthFlow is away until all bookings are parked; the worker that finds the
-/// topic made anew is killed as soon as the first letter is there.
+/// Goal: every version that waits in a retry topic that was recreated gets its dead letter, once, also over a crash,
+/// and nothing else of its booking is lost. Method: HealthFlow is away until all bookings are parked; the worker that
+/// finds the topic recreated is killed as soon as the first letter is there.
 #[test]
 fn each_version_that_waited_in_a_retry_topic_made_anew_gets_one_dead_letter() {
     let late = [KEYED[0], ("retry.backoff_min_ms", "600000"), ("retry.backoff_max_ms", "600000")];
@@ -237,8 +237,8 @@ fn each_version_that_waited_in_a_retry_topic_made_anew_gets_one_dead_letter() {
     }
 }
 
-/// Goal: state that is gone, or that is another topic's, is not gone on from: one line names the topic and the remedy, and
-/// an operator accepts a copy on purpose.
+/// Goal: state that is gone, or that is another topic's, is not gone on from: one line names the topic and the remedy,
+/// and an operator accepts a copy on purpose.
 #[test]
 fn a_state_topic_made_anew_is_refused_until_it_is_accepted_or_restored() {
     let mut rig = Rig::open_with_own_kafka("state-anew", &KEYED);
@@ -255,8 +255,8 @@ fn a_state_topic_made_anew_is_refused_until_it_is_accepted_or_restored() {
     rig.workers.clear();
     // A static member is missed only after a while.
     let listed = wait_for(LIMIT, || rig.try_to_operate(&["accept-topics"]).ok()).expect("no worker runs");
-    assert!(listed.contains("patients.state is another topic than before"), "{listed}");
-    assert!(listed.contains("nothing is changed; say --yes"), "{listed}");
+    assert!(listed.contains("patients.state was replaced"), "{listed}");
+    assert!(listed.contains("nothing is changed; add --yes"), "{listed}");
     rig.operate(&["accept-topics", "--yes"]);
     rig.start_workers();
     rig.wait_live(0, PARTITIONS as usize);

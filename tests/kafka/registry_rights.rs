@@ -1,5 +1,5 @@
-//! A schema registry in which we may read and not write, or not even that: the shipped program before a real registry, with
-//! a guard between them as a registry with rights, or one in read-only mode, has it.
+//! A schema registry in which we may read and not write, or not even that: the shipped program before a real registry,
+//! with a guard between them as a registry with rights, or one in read-only mode, has it.
 
 use std::sync::{Arc, Mutex};
 
@@ -53,7 +53,7 @@ impl Guard {
         *self.rule.lock().unwrap() = rule;
     }
 
-    /// What somebody tried to write since the last time, as lines.
+    /// The attempts to write since the last call, a line each.
     fn refused_writes(&self) -> Vec<String> {
         std::mem::take(&mut self.refused_writes.lock().unwrap())
     }
@@ -88,13 +88,13 @@ async fn pass(State(guard): State<Arc<Guard>>, method: Method, uri: Uri, body: B
     (status, reply.bytes().await.unwrap()).into_response()
 }
 
-/// Goal: where everything is registered nobody needs to write there. Method: a worker that confirms a booking, and the
-/// commands, before a registry that refuses every write and notes who tried.
+/// Goal: if everything is registered, no one needs the right to write. Method: a worker that confirms a booking, and
+/// the commands, before a registry that refuses every write and notes who tried.
 #[test]
 fn workers_and_commands_do_their_work_on_a_registry_that_may_only_be_read() {
     let mut rig = Rig::open("read-only", &[]);
     let (guard, url) = Guard::post(&rig.registry_url());
-    rig.hire_with(&[("schema_registry.url", &url)]);
+    rig.start_workers_with(&[("schema_registry.url", &url)]);
     let practice = rig.practice(1);
     rig.publish(&[rig.event(&practice, "b-1", 1)]);
     let synced = || rig.results().iter().any(|result| result.outcome == ResultOutcome::Created);
@@ -110,7 +110,7 @@ fn workers_and_commands_do_their_work_on_a_registry_that_may_only_be_read() {
     rig.close_after(2);
 }
 
-/// Goal: whoever starts a worker or a command learns which right is missing, or who has to run what; in one line, and at
+/// Goal: the refusal of a worker or a command names the missing right, or who has to run what; in one line, and at
 /// once.
 #[test]
 fn what_the_registry_forbids_or_lacks_ends_a_start_with_one_line() {
@@ -122,14 +122,14 @@ fn what_the_registry_forbids_or_lacks_ends_a_start_with_one_line() {
     for (worker, status) in [401, 403].into_iter().enumerate() {
         guard.rules(Rule::Nothing(status));
         let right = format!("does not let us read subject appointments.requested-value (status {status})");
-        rig.hire_with(&[("schema_registry.url", &url)]);
+        rig.start_workers_with(&[("schema_registry.url", &url)]);
         let last = rig.wait_refused(worker);
         assert!(last.contains(&right), "{last}");
         let said = in_vain(&rig, &redrive);
         assert!(said.contains(&right), "{said}");
     }
     guard.rules(Rule::WithoutSubject("appointments.synced-value"));
-    rig.hire_with(&[("schema_registry.url", &url)]);
+    rig.start_workers_with(&[("schema_registry.url", &url)]);
     rig.wait_refused(2);
     let remedy = "appointments.synced: this version's schema is not registered; run 'healthflow-sync topics'";
     assert!(rig.log(2).contains(remedy), "{}", rig.log(2));

@@ -1,5 +1,6 @@
-//! Whole workers, as processes, on a Kafka of their own, with a pretend HealthFlow for each test. The tests share topics
-//! and group, as workers of one account do. Each test has practices of its own, and one test at a time has a rig.
+//! Whole workers, as processes, on a Kafka of their own, with a pretend HealthFlow for each test. The tests share
+//! topics and group, as workers of one account do. Each test has practices of its own, and one test at a time has a
+//! rig.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,7 +47,7 @@ struct Servers {
 pub struct Rig {
     /// None runs before [`Rig::start_workers`].
     pub workers: Vec<Worker>,
-    /// Of every topic, as whoever publishes counts them.
+    /// Partitions of every topic, as the publisher counts them.
     pub partitions: i32,
     name: &'static str,
     logs: PathBuf,
@@ -143,7 +144,7 @@ impl Rig {
     }
 
     /// Starts another worker with settings of its own.
-    pub fn hire_with(&mut self, settings: &[(&str, &str)]) {
+    pub fn start_workers_with(&mut self, settings: &[(&str, &str)]) {
         self.start_with(&set(settings));
     }
 
@@ -309,8 +310,8 @@ impl Rig {
         })
     }
 
-    /// The `appointments` or `patients` that stand.
-    pub fn stands(&self, what: &str) -> Vec<Value> {
+    /// The `appointments` or `patients` that exist.
+    pub fn existing(&self, what: &str) -> Vec<Value> {
         self.look("ledger")[what].as_array().unwrap().clone()
     }
 
@@ -366,8 +367,8 @@ impl Rig {
         all
     }
 
-    /// Waits until as many results are there as there are versions, then lets everybody go home, and says what is there.
-    /// A result too many would be among them.
+    /// Waits until as many results are there as there are versions, then lets everybody go home, and says what is
+    /// there. A result too many would be among them.
     pub fn close_after(mut self, versions: usize) -> Closed {
         let limit = LIMIT + Duration::from_secs(30);
         wait_for(limit, || (self.results().len() >= versions).then_some(())).unwrap_or_else(|| {
@@ -377,8 +378,8 @@ impl Rig {
         self.workers.clear();
         let closed = Closed {
             results: self.results(),
-            appointments: self.stands("appointments"),
-            patients: self.stands("patients"),
+            appointments: self.existing("appointments"),
+            patients: self.existing("patients"),
             writes: self.look("writes").as_array().unwrap().clone(),
         };
         let audit = self.look("audit");

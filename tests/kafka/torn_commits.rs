@@ -8,7 +8,7 @@ use healthflow_sync::kafka::{CommitOutcome, KafkaSettings, TaskProducer, TaskThr
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
 use crate::world::{
-    LIMIT, Member, PARTITIONS, batch, broker, committed, is_held_back, proxied, proxy, read, settings,
+    LIMIT, Member, PARTITIONS, batch, committed, is_held_back, proxied, proxy, read, settings, spawner,
     watchdog, world,
 };
 use healthflow_testkit::processes::kafka_proxy::{END_TXN, KafkaProxy};
@@ -25,7 +25,7 @@ const OFFSETS: [(Lane, i64); 2] = [(Lane::Requested, 0), (Lane::Retry, 0)];
 fn member(settings: &KafkaSettings) -> Member {
     let mut member = Member::join(settings);
     member.inbox.wait_assigned(PARTITIONS as usize);
-    member.broker = broker(&proxied(settings), member.group.membership(), member.inbox.clone());
+    member.spawner = spawner(&proxied(settings), member.group.membership(), member.inbox.clone());
     member
 }
 
@@ -35,9 +35,9 @@ fn short(name: &str) -> KafkaSettings {
 
 /// The next life of the task, with time enough for a transaction that a test keeps open.
 fn next_life(member: &mut Member, settings: &KafkaSettings, partition: i32) -> (TaskThread, Acquired) {
-    let patient = KafkaSettings { transaction_timeout_ms: 60_000, ..proxied(settings) };
+    let slow = KafkaSettings { transaction_timeout_ms: 60_000, ..proxied(settings) };
     member.inbox.clear();
-    member.broker = broker(&patient, member.group.membership(), member.inbox.clone());
+    member.spawner = spawner(&slow, member.group.membership(), member.inbox.clone());
     member.acquire(partition, 2)
 }
 
@@ -53,7 +53,7 @@ fn visible(partition: i32) -> usize {
     read(topics::SYNCED, partition, "read_committed").len()
 }
 
-/// Lets the copy through that the client sends after its connection broke, while the first one stays held, and any
+/// Lets the copy through that the client sends after its connection broke, while the first one stays delayed, and any
 /// other that it sent because it got no answer in time.
 fn let_only_the_copy_through(proxy: &KafkaProxy) {
     wait_held(proxy, 1);
@@ -62,7 +62,7 @@ fn let_only_the_copy_through(proxy: &KafkaProxy) {
 }
 
 /// Goal: a commit of which we hear that it is good, but perhaps for the second time, costs the task its memory (T3).
-/// Method: the answer gets lost and the connection with it; librdkafka asks again and is told that all is well.
+/// Method: the answer gets lost and the connection with it; librdkafka asks again and gets a good answer.
 #[test]
 fn a_commit_that_is_good_over_a_broken_connection_drops_the_task() {
     let proxy = proxy();
@@ -84,7 +84,7 @@ fn a_commit_that_is_good_over_a_broken_connection_drops_the_task() {
 }
 
 /// Goal: what a commit left on its way when its time was over, and its task was dropped, ends nothing of the next life.
-/// Method: the broker aborts the transaction while its end is held, which then lands in the middle of the next one.
+/// Method: the broker aborts the transaction while its end is delayed, which then lands in the middle of the next one.
 #[test]
 fn an_end_of_transaction_held_past_the_timeout_does_not_touch_the_next_transaction() {
     let proxy = proxy();
@@ -153,7 +153,7 @@ fn an_abort_over_a_broken_connection_drops_the_task() {
     the_late_one_touches_nothing(&proxy, &member, &task, partition, 0);
 }
 
-/// What is held lands while a transaction of this task is open, which then ends as its task wants.
+/// What is delayed lands while a transaction of this task is open, which then ends as its task wants.
 fn the_late_one_touches_nothing(
     proxy: &KafkaProxy,
     member: &Member,
@@ -210,7 +210,7 @@ fn a_producer_that_goes_on_has_its_next_transaction_ended_by_a_late_copy() {
     wait_for(LIMIT, || (visible(partition) == 2).then_some(())).expect("the late copy commits the half");
 }
 
-/// Goal: a transaction that its owner began before it lost the task, and ends when it wakes up, is nobody's (T1).
+/// Goal: a transaction that its owner began before it lost the task, and ends when it wakes up, is void (T1).
 /// Method: the old owner's end of the transaction is on its way while the new one fences it and commits.
 #[test]
 fn a_zombies_late_transaction_is_fenced() {

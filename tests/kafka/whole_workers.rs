@@ -35,7 +35,7 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     wait_for(LIMIT, || condition().then_some(())).unwrap_or_else(|| panic!("waited in vain for {what}"));
 }
 
-/// Goal: a broker that dies in the middle of commits costs nobody a result or a second one. Method: the ends of the
+/// Goal: a broker that dies in the middle of commits loses no result and duplicates none. Method: the ends of the
 /// transactions that hold results are on their way when it is killed. It is back before the transactions and the
 /// worker's session are over, so that the tasks live to hear how their commits ended.
 #[test]
@@ -49,11 +49,11 @@ fn a_killed_broker_in_mid_commit_leaves_each_booking_exactly_one_result() {
     let mut rig = Rig::open_with_own_kafka("killed-broker", &settings);
     rig.start_workers_through_proxy();
     rig.wait_live(0, PARTITIONS as usize);
-    // Slow, so that the first results are still to be committed when the first appointments stand.
+    // Slow, so that the first results are not committed yet when the first appointments exist.
     rig.set_faults(&json!({"latency_ms": 1_500}));
     let events = everywhere(&rig, &["b-1", "b-2", "b-3", "b-4"]);
     rig.publish(&events);
-    wait_until("appointments", || rig.stands("appointments").len() >= PARTITIONS as usize);
+    wait_until("appointments", || rig.existing("appointments").len() >= PARTITIONS as usize);
     rig.proxy().delay(END_TXN);
     wait_until("commits that are delayed", || rig.proxy().delayed() >= 2);
     rig.kill_kafka();
@@ -74,7 +74,7 @@ fn a_rebalance_during_a_commit_repeats_nothing() {
     rig.wait_live(0, PARTITIONS as usize);
     let events = everywhere(&rig, &["b-1", "b-2"]);
     rig.publish(&events);
-    wait_until("appointments", || rig.stands("appointments").len() >= PARTITIONS as usize);
+    wait_until("appointments", || rig.existing("appointments").len() >= PARTITIONS as usize);
     rig.proxy().delay(TXN_OFFSET_COMMIT);
     wait_until("commits that are delayed", || rig.proxy().delayed() >= 2);
     let aborted = |rig: &Rig| rig.counter(0, "healthflow_sync_transactions_aborted_total");
@@ -114,7 +114,7 @@ fn a_partition_given_away_in_mid_call_is_not_written_twice() {
     rig.set_faults(&json!({"latency_ms": 8_000}));
     rig.publish(&mid_call);
     let all = known.len() + mid_call.len();
-    wait_until("creates under way", || rig.stands("appointments").len() == all);
+    wait_until("creates under way", || rig.existing("appointments").len() == all);
     rig.proxy().thaw();
     wait_until("the second worker, in doubt", || rig.doubts(1) > 0);
     rig.set_faults(&json!({"latency_ms": 0}));
@@ -151,7 +151,7 @@ fn two_bookings_of_one_new_patient_create_one_patient_even_across_a_takeover() {
     assert_eq!((closed.appointments.len(), closed.carried_out("create_patient")), (2, 1));
 }
 
-/// Goal: of two reschedules the newer one stands in the end, also if the older one's answer is lost and it lands late.
+/// Goal: of two reschedules the newer one counts in the end, also if the older one's answer is lost and it lands late.
 #[test]
 fn a_reschedule_that_lands_late_does_not_overwrite_the_newer_one() {
     let mut rig = Rig::open("late-reschedule", &[("healthflow.late_landing_ms", "5000")]);
@@ -170,7 +170,7 @@ fn a_reschedule_that_lands_late_does_not_overwrite_the_newer_one() {
     let closed = rig.close_after(3);
     let start = closed.appointments[0]["start"].as_str().unwrap();
     let start: jiff::Timestamp = start.parse().unwrap();
-    assert_eq!(start.as_millisecond(), events[2].visit.start.0, "the newest one stands");
+    assert_eq!(start.as_millisecond(), events[2].visit.start.0, "the newest one counts");
     assert_eq!(closed.carried_out("update_appointment"), 2, "the older one landed");
     let outcome = |version| {
         closed.results.iter().find(|result| result.version == Some(version)).map(|result| result.outcome)
@@ -193,7 +193,7 @@ fn under_the_consumer_protocol_a_killed_workers_partitions_are_taken_over() {
     rig.set_faults(&json!({"latency_ms": 500}));
     let (before, after) = (everywhere(&rig, &["b-1", "b-2"]), everywhere(&rig, &["b-3"]));
     rig.publish(&before);
-    wait_until("appointments", || !rig.stands("appointments").is_empty());
+    wait_until("appointments", || !rig.existing("appointments").is_empty());
     rig.workers[0].kill().unwrap();
     rig.publish(&after);
     rig.wait_live(1, PARTITIONS as usize);
@@ -237,8 +237,8 @@ fn a_dead_letter_is_redriven_once_its_cause_is_gone() {
     }
 }
 
-/// Goal: legal steps of a desk lose nobody a visit where HealthFlow keeps slots exclusive (K11), nor does a worker that
-/// dies in between. Method: slots that are cancelled and booked anew, and pairs of visits that are exchanged by way of
+/// Goal: legal steps of a front desk lose no visit where HealthFlow keeps slots exclusive (K11), nor does a worker that
+/// dies in between. Method: slots that are cancelled and booked again, and pairs of visits that are exchanged by way of
 /// a third time, all published at once.
 #[test]
 fn freed_slots_and_exchanged_visits_lose_nobody_a_visit() {
@@ -280,6 +280,6 @@ fn freed_slots_and_exchanged_visits_lose_nobody_a_visit() {
     let lost: Vec<_> =
         closed.results.iter().filter(|result| result.outcome == ResultOutcome::Failed).collect();
     assert!(lost.is_empty(), "{lost:?}");
-    let stands = closed.appointments.iter().filter(|one| one["status"] == "scheduled").count();
-    assert_eq!(stands, 3 * EACH as usize);
+    let existing = closed.appointments.iter().filter(|one| one["status"] == "scheduled").count();
+    assert_eq!(existing, 3 * EACH as usize);
 }
