@@ -42,7 +42,7 @@ fn stopped_while_it_waits_for(address: &str) -> Option<i32> {
 }
 
 /// Goal: SIGTERM ends a worker with status 0, as documented, also while it waits for Kafka and the registry. Method:
-/// nobody listens there, or somebody who never answers.
+/// no server listens there, or one that never answers.
 #[test]
 fn a_worker_that_is_stopped_before_it_has_joined_ends_well() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -198,7 +198,7 @@ fn the_core_can_reach_nothing_outside() {
     refuse(&named.filter(outside).map(|name| format!("the core depends on {name}")).collect::<Vec<_>>());
 }
 
-/// Whoever else tells effects apart has a second list of what they mean (`crates/core/src/processor/perform.rs`).
+/// Another match on effects would be a second list of what they mean (`crates/core/src/processor/perform.rs`).
 #[test]
 fn effects_are_performed_in_one_place() {
     let performs = ["src", "crates/core/tests/simulation", "crates/core/tests/exhaust", "crates/proof"];

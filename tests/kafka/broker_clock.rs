@@ -1,4 +1,4 @@
-//! The brokers' time, as their stamps tell it.
+//! The brokers' time, by their stamps.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -186,7 +186,7 @@ fn the_second_fence_wins() {
     assert_eq!(read(topics::SYNCED, partition, "read_committed").len(), 2);
 }
 
-/// Goal: who is no member commits nothing (the broker would take it).
+/// Goal: a non-member commits nothing (the broker would accept it).
 #[test]
 fn without_membership_nothing_is_committed() {
     let (name, partition) = ("left", 3);
@@ -203,7 +203,7 @@ fn without_membership_nothing_is_committed() {
 }
 
 /// Goal: a worker whose place in the group was taken by one of the same name loses its tasks at its next commit, not
-/// after many aborts, during which it would go on believing in them.
+/// after many aborts, during which it would take them for its own.
 #[test]
 fn a_worker_whose_place_its_namesake_took_loses_its_task_at_once() {
     let settings = KafkaSettings { group_instance_id: Some("worker-1".into()), ..settings("namesake") };

@@ -1,5 +1,5 @@
 //! Facts of a whole fleet: for how many partitions its state is laid out (rule K8) and whose it is (rule K12). Each
-//! test has a Kafka of its own, for it changes the topics for everybody.
+//! test has a Kafka of its own, because it changes the topics.
 
 use std::io::{Error, Write};
 use std::sync::Arc;
@@ -100,7 +100,7 @@ fn takeover_breaks_at(rig: &Rig, to: &KafkaSettings, line: usize) -> bool {
     out.broke(ended.err())
 }
 
-/// Workers that come back with each of these settings: none may enter, and no task of them, however it is come by, goes
+/// Workers that come back with each of these settings: none may enter, and none of their tasks goes
 /// live.
 fn no_task_goes_live(translator: &Arc<Translator>, outsider: &Member, workers: &[KafkaSettings]) {
     for kafka in workers {

@@ -1,5 +1,5 @@
 //! Positions that are lost on a real Kafka: topics that are deleted and recreated, before a worker starts and under one
-//! at work, records that are deleted, offsets that the group forgot (rule K9). Nobody else works meanwhile.
+//! at work, records that are deleted, offsets that the group forgot (rule K9). No other test runs meanwhile.
 
 use healthflow_core::event::Outgoing;
 use healthflow_core::event::requested::AppointmentRequested;
@@ -47,7 +47,7 @@ fn make_anew(rig: &Rig, topic: &str) {
     wait_for(LIMIT, made).unwrap_or_else(|| panic!("{topic} cannot be recreated"));
 }
 
-/// Somebody deletes a topic.
+/// Deletes a topic behind the worker's back.
 fn delete_topic(rig: &Rig, topic: &str) {
     let admin = admin(rig);
     let deleted = world().runtime.block_on(admin.delete_topics(&[topic], &AdminOptions::new())).unwrap();
@@ -59,7 +59,7 @@ fn delete_topic(rig: &Rig, topic: &str) {
     wait_for(LIMIT, || (!has_it()).then_some(())).unwrap_or_else(|| panic!("{topic} stays"));
 }
 
-/// Somebody deletes every record of a partition that is there now.
+/// Deletes every present record of a partition.
 fn delete_records(rig: &Rig, topic: &str, partition: i32) {
     let mut before = TopicPartitionList::new();
     before.add_partition_offset(topic, partition, Offset::End).unwrap();

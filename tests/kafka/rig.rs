@@ -126,7 +126,7 @@ impl Rig {
         self.servers.stack.kill_kafka();
     }
 
-    /// Whether a worker says that it is ready.
+    /// Whether a worker is ready, by its `/health/ready`.
     pub fn is_ready(&self, worker: usize) -> bool {
         let url = format!("{}/health/ready", self.workers[worker].admin_url);
         let ask = async { self.client.get(url).send().await };
@@ -148,19 +148,19 @@ impl Rig {
         self.start_with(&set(settings));
     }
 
-    /// Waits until a worker has ended by itself, and gives the last line of its log.
+    /// Waits until a worker has ended by itself; returns the last line of its log.
     pub fn wait_refused(&mut self, worker: usize) -> String {
         let ended = || self.workers[worker].check().is_err().then_some(());
         wait_for(LIMIT, ended).unwrap_or_else(|| panic!("worker {worker} runs; see {:?}", self.logs));
         self.log(worker).lines().last().unwrap_or_default().to_owned()
     }
 
-    /// What it says where it must fail.
+    /// The error of a command that must fail.
     pub fn operate_in_vain(&self, words: &[&str]) -> String {
         format!("{:#}", self.try_to_operate(words).expect_err("it is refused"))
     }
 
-    /// Stops a worker in its tracks.
+    /// Stops a worker with SIGSTOP.
     pub fn freeze(&self, worker: usize) {
         self.signal(worker, Signal::STOP);
     }
@@ -279,7 +279,7 @@ impl Rig {
         self.status(worker).tasks.iter().filter(|task| task.phase == phase).count()
     }
 
-    /// What a counter of a worker without labels has come to.
+    /// The value of a counter of a worker without labels.
     pub fn counter(&self, worker: usize, name: &str) -> f64 {
         world().runtime.block_on(self.workers[worker].counter(name)).unwrap()
     }
@@ -290,12 +290,12 @@ impl Rig {
             .unwrap_or_else(|| panic!("worker {worker} has not {count} live tasks; see {:?}", self.logs));
     }
 
-    /// Turns knobs of HealthFlow.
+    /// Sets knobs of HealthFlow.
     pub fn set_faults(&self, knobs: &Value) {
         self.control(reqwest::Method::PUT, "faults", Some(knobs));
     }
 
-    /// What HealthFlow has in its books: `ledger`, `audit` or `writes`.
+    /// What HealthFlow has recorded: `ledger`, `audit` or `writes`.
     pub fn look(&self, what: &str) -> Value {
         self.control(reqwest::Method::GET, what, None)
     }

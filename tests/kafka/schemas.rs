@@ -113,7 +113,7 @@ fn a_schema_that_the_registry_learns_late_makes_no_dead_letter() {
 }
 
 /// Goal: records of an id that never comes wait together and not one after the other, later ones only as long as there
-/// is room for them, and once somebody registers the schema after all they are read.
+/// is room for them, and once the schema is registered after all they are read.
 #[test]
 fn an_id_that_never_comes_costs_its_lane_one_wait_and_heals() {
     let partition = 41;

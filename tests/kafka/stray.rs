@@ -17,7 +17,7 @@ const PARTITION: i32 = 10;
 const NEIGHBOUR: i32 = 11;
 const GOOD: i32 = 9;
 
-/// Somebody else's record in a state topic; where it ends up.
+/// Writes another program's record into a state topic; returns its position.
 fn write(topic: &str, key: &str, value: &(impl ToBytes + ?Sized)) -> i64 {
     let producer: ThreadedProducer<DefaultProducerContext> =
         rdkafka::ClientConfig::new().set("bootstrap.servers", &world().brokers).create().unwrap();

@@ -123,9 +123,9 @@ fn a_late_copy_of_an_end_of_transaction_does_not_touch_the_next_transaction() {
     the_late_one_touches_nothing(&proxy, &member, &task, partition, 1);
 }
 
-/// Goal: the same for an abort that was said twice: its late copy would take the records of the next transaction away,
-/// and let its offsets stand. Method: a rebalance makes the commit end in an abort, which is held while its connection
-/// breaks.
+/// Goal: the same for an abort that was sent twice: its late copy would take the records of the next transaction away,
+/// and let its offsets stand. Method: a rebalance makes the commit end in an abort, which is delayed while its
+/// connection breaks.
 #[test]
 fn an_abort_over_a_broken_connection_drops_the_task() {
     let proxy = proxy();

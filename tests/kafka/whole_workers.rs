@@ -1,5 +1,5 @@
-//! Whole workers that lose their broker, their partitions or their life in the middle of things, judged by the books of
-//! HealthFlow and by a `read_committed` consumer of the results.
+//! Whole workers that lose their broker, their partitions or their life in the middle of things, checked by the ledger
+//! of HealthFlow and by a `read_committed` consumer of the results.
 
 use healthflow_core::booking::PatientId;
 use healthflow_core::event::requested::{AppointmentRequested, RequestedStatus};
@@ -14,7 +14,7 @@ use crate::world::LIMIT;
 use healthflow_testkit::processes::kafka_proxy::END_TXN;
 use healthflow_testkit::wait::wait_for;
 
-/// A HealthFlow that can only be searched: nothing but our own care keeps it from doubles.
+/// A HealthFlow that can only be searched: only our own care prevents duplicates.
 const SEARCHED: (&str, &str) = ("healthflow.duplicate_guard", "reference");
 const HOUR_MS: i64 = 3_600_000;
 
@@ -37,7 +37,7 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// Goal: a broker that dies in the middle of commits loses no result and duplicates none. Method: the ends of the
 /// transactions that hold results are on their way when it is killed. It is back before the transactions and the
-/// worker's session are over, so that the tasks live to hear how their commits ended.
+/// worker's session are over, so that the tasks learn how their commits ended.
 #[test]
 fn a_killed_broker_in_mid_commit_leaves_each_booking_exactly_one_result() {
     let settings = [
@@ -89,9 +89,9 @@ fn a_rebalance_during_a_commit_repeats_nothing() {
     assert_eq!(closed.carried_out("create_patient"), PARTITIONS as usize);
 }
 
-/// Goal: who takes a partition over while a call of its last owner is under way neither repeats nor loses it. Method: a
-/// second worker joins while creates are under way that take longer than the first one may keep the partitions; and
-/// HealthFlow knows no keys.
+/// Goal: a worker that takes a partition over while a call of its last owner is under way neither repeats nor loses it.
+/// Method: a second worker joins while creates are under way that take longer than the first one may keep the
+/// partitions; and HealthFlow knows no keys.
 #[test]
 fn a_partition_given_away_in_mid_call_is_not_written_twice() {
     let times = [
@@ -122,7 +122,7 @@ fn a_partition_given_away_in_mid_call_is_not_written_twice() {
     assert_eq!((closed.appointments.len(), closed.carried_out("create_appointment")), (all, all));
 }
 
-/// Goal: two bookings of somebody new make one patient, also if the worker that creates that patient dies, the answer
+/// Goal: two bookings of a new patient create one chart, also if the worker that creates that patient dies, the answer
 /// is lost, and the create lands after the next owner has begun. HealthFlow knows no keys, and does not show at once
 /// whom it has.
 #[test]

@@ -10,13 +10,22 @@ use healthflow_core::time::Timestamp;
 
 use crate::workload::Expected;
 
+/// Where a record of a topic is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordPosition {
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+}
+
 /// What a result is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Name {
     /// A version of a booking.
     Version(BookingKey, i64),
-    /// A record that cannot be used: partition and offset.
-    Record(i32, i64),
+    /// A record that cannot be used.
+    Record(RecordPosition),
     /// A result that names nothing.
     Nothing,
 }
@@ -37,8 +46,8 @@ pub struct Asked {
 pub struct SeenResult {
     /// The version it names.
     pub version: Option<(BookingKey, i64)>,
-    /// The record it names: partition and offset in `appointments.requested`.
-    pub record: Option<(i32, i64)>,
+    /// The record it names, in `appointments.requested`.
+    pub record: Option<RecordPosition>,
     /// How it ended.
     pub outcome: ResultOutcome,
     /// Whether no other result follows.
@@ -98,13 +107,13 @@ impl Count {
 impl Notes {
     /// What each result is about, in order. A dead letter of a record that was poisoned on purpose is about the record.
     pub fn result_names(&self) -> Vec<Name> {
-        let records: HashSet<(i32, i64)> = self
+        let records: HashSet<RecordPosition> = self
             .asked
             .iter()
-            .filter_map(|asked| if let Name::Record(p, o) = asked.name { Some((p, o)) } else { None })
+            .filter_map(|asked| if let Name::Record(position) = asked.name { Some(position) } else { None })
             .collect();
         let name = |result: &SeenResult| match (&result.record, &result.version) {
-            (Some(record), _) if records.contains(record) => Name::Record(record.0, record.1),
+            (Some(record), _) if records.contains(record) => Name::Record(*record),
             (_, Some((booking, version))) => Name::Version(booking.clone(), *version),
             _ => Name::Nothing,
         };

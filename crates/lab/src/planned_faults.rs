@@ -116,7 +116,7 @@ pub async fn perform(
         let from = now();
         fault_log.write(|history| {
             history.current = Some(fault.what);
-            history.spans.push((from, Timestamp::NEVER));
+            history.spans.push(Span { from, until: Timestamp::NEVER });
         });
         match &fault.action {
             Action::Faults(knobs) => {
@@ -126,14 +126,15 @@ pub async fn perform(
             }
             Action::Kill => {
                 let killed_at = kill(healthflow, good_health, victim).await?;
-                fault_log.write(|history| history.killed = Some((killed_at, now())));
+                let killed = Span { from: killed_at, until: now() };
+                fault_log.write(|history| history.killed = Some(killed));
             }
         }
         let until = now();
         fault_log.write(|history| {
             history.current = None;
             if let Some(span) = history.spans.last_mut() {
-                span.1 = until;
+                span.until = until;
             }
         });
     }

@@ -123,7 +123,8 @@ fn trace(booking: &str, doubts: &Doubts, sources: &Sources) -> Option<Trace> {
         written_at.push(at);
         events.push((at, format!("HealthFlow, on {}: {}, {}", write.operation, write.effect, answer(write))));
     }
-    let (killed, back) = sources.killed.unwrap_or((Timestamp::NEVER, Timestamp::NEVER));
+    let never = Span { from: Timestamp::NEVER, until: Timestamp::NEVER };
+    let Span { from: killed, until: back } = sources.killed.unwrap_or(never);
     // Carried out, then killed, and no result was seen in between.
     let is_unheard =
         |at: &Timestamp| *at < killed && !seen_at.iter().any(|result| at < result && *result < killed);

@@ -86,8 +86,14 @@ pub struct Wrong {
     pub wrong_outcome: usize,
 }
 
-/// When something was broken on purpose: from, until.
-pub type Span = (Timestamp, Timestamp);
+/// When something was broken on purpose.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// When it began.
+    pub from: Timestamp,
+    /// When it ended.
+    pub until: Timestamp,
+}
 
 /// What the audit looks at.
 pub struct Evidence<'a> {
@@ -222,7 +228,7 @@ fn audit_confirmations(evidence: &Evidence, audit: &mut Audit) {
         let Some(result) = by_name.get(&asked.name).and_then(|results| results.first()) else { continue };
         let wait_ms = result.at.since_ms(asked.at);
         all.push(wait_ms);
-        if evidence.chaos.iter().all(|(from, until)| result.at < *from || asked.at > *until) {
+        if evidence.chaos.iter().all(|span| result.at < span.from || asked.at > span.until) {
             calm.push(wait_ms);
         }
     }

@@ -8,6 +8,7 @@ use healthflow_core::event::requested::RequestedStatus;
 
 use super::*;
 use crate::healthflow::{Appointment, Patient};
+use crate::journal::RecordPosition;
 use crate::workload::people::Scenario;
 use crate::workload::spoiled::spread;
 use crate::workload::{self, Workload};
@@ -48,7 +49,7 @@ impl Perfect {
     fn ask_and_tell(&mut self) {
         for (offset, one) in self.workload.publications.iter().enumerate() {
             let version = (one.booking(), one.event.version);
-            let record = (0, offset as i64);
+            let record = RecordPosition { partition: 0, offset: offset as i64 };
             let (name, outcome, reason) = match one.expected {
                 Expected::Nothing => continue,
                 Expected::Synced => {
@@ -58,7 +59,7 @@ impl Perfect {
                     (Name::Version(version.0.clone(), version.1), ResultOutcome::Review, None)
                 }
                 Expected::Poisoned(poison) => {
-                    (Name::Record(0, record.1), ResultOutcome::Failed, Some(poison.reason().to_owned()))
+                    (Name::Record(record), ResultOutcome::Failed, Some(poison.reason().to_owned()))
                 }
             };
             let is_final = outcome != ResultOutcome::Review;
@@ -294,9 +295,10 @@ fn another_result_than_had_to_come_is_seen() {
 
 #[test]
 fn calm_is_who_saw_no_chaos() {
-    let audit = audit_with(|perfect| perfect.chaos.push((Timestamp(i64::MIN), Timestamp::NEVER)));
+    let span = |from, until| Span { from: Timestamp(from), until: Timestamp(until) };
+    let audit = audit_with(|perfect| perfect.chaos.push(span(i64::MIN, Timestamp::NEVER.0)));
     assert_eq!((audit.calm, audit.confirm_seconds_p99_calm, audit.confirm_seconds_p99), (0, 0.0, 0.1));
-    let audit = audit_with(|perfect| perfect.chaos.push((Timestamp(3_000), Timestamp(5_000))));
+    let audit = audit_with(|perfect| perfect.chaos.push(span(3_000, 5_000)));
     assert!(audit.calm > 0 && audit.calm < audit.synced);
 }
 

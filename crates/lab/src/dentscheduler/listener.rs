@@ -20,7 +20,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 
 use super::now;
-use crate::journal::{Journal, SeenResult};
+use crate::journal::{Journal, RecordPosition, SeenResult};
 
 const POLL: Duration = Duration::from_millis(50);
 
@@ -127,10 +127,11 @@ impl Decoders {
 }
 
 /// Where a dead letter's record came from.
-fn record(message: &BorrowedMessage) -> Option<(i32, i64)> {
+fn record(message: &BorrowedMessage) -> Option<RecordPosition> {
     let number = |name: &str| {
         let header = message.headers()?.iter().find(|header| header.key == name)?;
         std::str::from_utf8(header.value?).ok()?.parse::<i64>().ok()
     };
-    Some((i32::try_from(number(headers::PARTITION)?).ok()?, number(headers::OFFSET)?))
+    let partition = i32::try_from(number(headers::PARTITION)?).ok()?;
+    Some(RecordPosition { partition, offset: number(headers::OFFSET)? })
 }

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::now;
-use crate::journal::{Asked, Journal, Name};
+use crate::journal::{Asked, Journal, Name, RecordPosition};
 use crate::workload::people::Scenario;
 use crate::workload::poison::unfolding_schema;
 use crate::workload::{Expected, Publication};
@@ -33,12 +33,6 @@ pub struct Publisher {
     producer: FutureProducer,
     encoder: Arc<Encoder>,
     unfolding: u32,
-}
-
-/// Where Kafka put a record.
-struct Delivery {
-    partition: i32,
-    offset: i64,
 }
 
 impl Publisher {
@@ -113,7 +107,7 @@ impl Publisher {
         deliveries.spawn(async move {
             let delivered = match delivery.await {
                 Ok(Ok(delivered)) => {
-                    Ok(Delivery { partition: delivered.partition, offset: delivered.offset })
+                    Ok(RecordPosition { partition: delivered.partition, offset: delivered.offset })
                 }
                 Ok(Err((error, _))) => Err(error.to_string()),
                 Err(_) => Err("the producer went away".to_owned()),
@@ -131,13 +125,18 @@ impl Drop for Publisher {
     }
 }
 
-fn note_delivery(journal: &Journal, expected: Expected, at: Timestamp, delivered: Result<Delivery, String>) {
+fn note_delivery(
+    journal: &Journal,
+    expected: Expected,
+    at: Timestamp,
+    delivered: Result<RecordPosition, String>,
+) {
     let mut notes = journal.notes();
     match delivered {
-        Ok(Delivery { partition, offset }) => {
+        Ok(position) => {
             // Such a record has no other name than its position.
             if matches!(expected, Expected::Poisoned(_)) {
-                notes.asked.push(Asked { name: Name::Record(partition, offset), expected, at });
+                notes.asked.push(Asked { name: Name::Record(position), expected, at });
             }
         }
         Err(error) => notes.faults.push(format!("Kafka did not take a record: {error}")),

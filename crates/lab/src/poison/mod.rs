@@ -21,7 +21,7 @@ use crate::dentscheduler::publisher::Publisher;
 use crate::healthflow::{HealthFlow, good_health};
 use crate::journal::{Journal, Name};
 use crate::workload::poison::Poison;
-use crate::workload::spoiled::{SingledOut, Spoiled};
+use crate::workload::spoiled::{SingledOut, Spoiled, SpoiledAt};
 use crate::workload::{self, Expected, Publication, Workload};
 use healthflow_testkit::processes::simulator::{self, Simulator};
 use healthflow_testkit::processes::worker::Worker;
@@ -136,7 +136,8 @@ fn plan(arguments: &Arguments) -> Workload {
         let Some(kind) = kind else { continue };
         // One record that ends workers is enough. It comes early, so that there is time to see the effect.
         let count = if *kind == Spoiled::Poison(Poison::Deadly) { 1 } else { in_turn };
-        spoiled.extend((0..count).map(|nth| (turn_ms * turn + turn_ms * (nth + 1) / (count + 3), *kind)));
+        let at_ms = |nth| turn_ms * turn + turn_ms * (nth + 1) / (count + 3);
+        spoiled.extend((0..count).map(|nth| SpoiledAt { at_ms: at_ms(nth), spoiled: *kind }));
     }
     let duration_ms = turn_ms * turns().len() as i64;
     let settings = workload::Settings {

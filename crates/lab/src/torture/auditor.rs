@@ -12,7 +12,7 @@ use healthflow_core::booking::BookingKey;
 use healthflow_core::event::result::ResultOutcome;
 
 use crate::dentscheduler::now;
-use crate::journal::SeenResult;
+use crate::journal::{RecordPosition, SeenResult};
 use healthflow_testkit::processes::{ChildProcess, StopBy};
 use healthflow_testkit::project;
 
@@ -159,7 +159,7 @@ fn outcome_of(symbol: &str) -> Result<ResultOutcome> {
 }
 
 /// Where a dead letter's record came from: partition and offset in `appointments.requested`.
-fn origin(headers: &str) -> Result<Option<(i32, i64)>> {
+fn origin(headers: &str) -> Result<Option<RecordPosition>> {
     let number = |name: &str| -> Result<Option<i64>> {
         let Some(hex) = headers.split(',').find_map(|one| one.strip_prefix(name)?.strip_prefix('=')) else {
             return Ok(None);
@@ -167,7 +167,9 @@ fn origin(headers: &str) -> Result<Option<(i32, i64)>> {
         Ok(Some(String::from_utf8(unhex(hex)?)?.parse()?))
     };
     match (number("__dlq.errors.partition")?, number("__dlq.errors.offset")?) {
-        (Some(partition), Some(offset)) => Ok(Some((i32::try_from(partition)?, offset))),
+        (Some(partition), Some(offset)) => {
+            Ok(Some(RecordPosition { partition: i32::try_from(partition)?, offset }))
+        }
         _ => Ok(None),
     }
 }

@@ -26,7 +26,7 @@ use crate::healthflow::HealthFlow;
 use crate::journal::{Journal, Notes};
 use crate::run::Guard;
 use crate::workload::poison::Poison;
-use crate::workload::spoiled::{SingledOut, Spoiled, spread};
+use crate::workload::spoiled::{SingledOut, Spoiled, SpoiledAt, spread};
 use crate::workload::{self, Expected, Workload};
 use faults::{Done, FaultInjector, Rhythm};
 use healthflow_testkit::processes::worker::Worker;
@@ -131,10 +131,10 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// One record of a hundred is poison. In a build with planted defects one of them ends the process that decodes it.
-fn spoiled(bookings: usize, duration_ms: i64) -> Vec<(i64, Spoiled)> {
+fn spoiled(bookings: usize, duration_ms: i64) -> Vec<SpoiledAt> {
     let mut spoiled = spread(bookings.div_ceil(100), bookings.div_ceil(SINGLED_OUT_ONE_IN), duration_ms);
     if cfg!(feature = "planted-defects") {
-        spoiled.push((duration_ms / 4, Spoiled::Poison(Poison::Deadly)));
+        spoiled.push(SpoiledAt { at_ms: duration_ms / 4, spoiled: Spoiled::Poison(Poison::Deadly) });
     }
     spoiled
 }

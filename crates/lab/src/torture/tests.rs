@@ -15,6 +15,7 @@ use super::report::{
 };
 use crate::audit::Audit;
 use crate::healthflow::Write;
+use crate::journal::RecordPosition;
 use healthflow_proof::random::Random;
 use healthflow_testkit::project;
 
@@ -52,7 +53,10 @@ fn a_result_is_read_without_the_processors_decoder() {
     let seen = read(&line).expect("it can be read");
     let result = &seen.results[0];
     let booking = BookingKey { practice: "practice-001".into(), booking: "bk-1".into() };
-    assert_eq!((&result.version, result.record), (&Some((booking, 3)), Some((4, 99))));
+    assert_eq!(
+        (&result.version, result.record),
+        (&Some((booking, 3)), Some(RecordPosition { partition: 4, offset: 99 }))
+    );
     assert_eq!((result.outcome, result.is_final, &result.reason), (ResultOutcome::Updated, true, &None));
 }
 

@@ -13,7 +13,7 @@ use healthflow_proof::random::Random;
 
 use people::{Chart, Scenario};
 use poison::Poison;
-use spoiled::Spoiled;
+use spoiled::{Spoiled, SpoiledAt};
 use zipf::Zipf;
 
 const ZONES: [&str; 4] = ["America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles"];
@@ -111,8 +111,8 @@ fn version_sequence(random: &mut Random) -> &'static VersionSequence {
     &SEQUENCES[0].1
 }
 
-/// Plans the workload, with spoiled records at these times (milliseconds after the first).
-pub fn plan(settings: &Settings, spoiled: &[(i64, Spoiled)]) -> Workload {
+/// Plans the workload, with these spoiled records.
+pub fn plan(settings: &Settings, spoiled: &[SpoiledAt]) -> Workload {
     let mut planner = Planner {
         settings,
         random: Random::new(settings.seed),
@@ -127,8 +127,8 @@ pub fn plan(settings: &Settings, spoiled: &[(i64, Spoiled)]) -> Workload {
         let is_ambiguous = number % (settings.bookings / ambiguous).max(1) == 1;
         planner.add_booking(number, practice, is_ambiguous);
     }
-    for (nth, (at_ms, spoiled)) in spoiled.iter().enumerate() {
-        planner.add_spoiled(nth, *at_ms, *spoiled);
+    for (nth, spoiled) in spoiled.iter().enumerate() {
+        planner.add_spoiled(nth, *spoiled);
     }
     let mut workload = planner.workload;
     // A stable sort: the versions of one booking keep their order.
@@ -245,7 +245,7 @@ impl Planner<'_> {
     }
 
     /// A record that is spoiled, of a patient of its own.
-    fn add_spoiled(&mut self, nth: usize, at_ms: i64, spoiled: Spoiled) {
+    fn add_spoiled(&mut self, nth: usize, SpoiledAt { at_ms, spoiled }: SpoiledAt) {
         let practice = nth % self.settings.practices.max(1);
         let number = self.settings.bookings + nth;
         let patient = self.patients[practice].len() + nth;

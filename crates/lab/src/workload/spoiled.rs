@@ -23,6 +23,15 @@ pub enum Spoiled {
     SingledOut(SingledOut),
 }
 
+/// When a spoiled record is published.
+#[derive(Clone, Copy, Debug)]
+pub struct SpoiledAt {
+    /// In milliseconds after the first publication.
+    pub at_ms: i64,
+    /// How it is spoiled.
+    pub spoiled: Spoiled,
+}
+
 /// How HealthFlow singles a booking out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SingledOut {
@@ -61,10 +70,10 @@ impl SingledOut {
 }
 
 /// So many of each, every kind in turn, spread evenly over `duration_ms`.
-pub fn spread(poisoned: usize, singled_out: usize, duration_ms: i64) -> Vec<(i64, Spoiled)> {
+pub fn spread(poisoned: usize, singled_out: usize, duration_ms: i64) -> Vec<SpoiledAt> {
     let at_ms = |nth: usize, count: usize| duration_ms * (nth as i64 + 1) / (count as i64 + 1);
     let poison = Poison::ALL.into_iter().map(Spoiled::Poison).cycle().take(poisoned);
     let others = SingledOut::ALL.into_iter().map(Spoiled::SingledOut).cycle().take(singled_out);
-    let poison = poison.enumerate().map(|(nth, spoiled)| (at_ms(nth, poisoned), spoiled));
-    poison.chain(others.enumerate().map(|(nth, spoiled)| (at_ms(nth, singled_out), spoiled))).collect()
+    let of = |count| move |(nth, spoiled): (usize, _)| SpoiledAt { at_ms: at_ms(nth, count), spoiled };
+    poison.enumerate().map(of(poisoned)).chain(others.enumerate().map(of(singled_out))).collect()
 }

@@ -265,8 +265,9 @@ async fn deliver(
 ) {
     let all = async {
         while let Some(request) = requests.recv().await {
-            let number = request.delayed.as_ref().map_or(0, |delayed| delayed.number);
-            let may_go = |orders: &Orders| !orders.is_frozen && orders.released >= number;
+            let number = request.delayed.as_ref().map(|delayed| delayed.number);
+            let is_released = |orders: &Orders| number.is_none_or(|number| orders.released >= number);
+            let may_go = |orders: &Orders| !orders.is_frozen && is_released(orders);
             if orders.wait_for(may_go).await.is_err() {
                 return;
             }
