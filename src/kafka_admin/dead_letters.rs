@@ -66,7 +66,21 @@ pub struct DeadRecord {
     /// Its value.
     pub value: Vec<u8>,
     /// Which version it is, if it can be decoded by now; else what is still wrong.
-    pub read: Result<Identity, String>,
+    pub read: Result<Identity, StillUndecodable>,
+}
+
+/// Why a record still cannot be redriven; one line, without any value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StillUndecodable {
+    /// It cannot be decoded.
+    #[error(transparent)]
+    Undecodable(#[from] Undecodable),
+    /// A worker would dead-letter it again; the detail of that letter.
+    #[error("{0}")]
+    Unusable(String),
+    /// It was in another partition than that of its key.
+    #[error("it was in a wrong partition")]
+    Misrouted,
 }
 
 /// Selects dead letters.
@@ -184,15 +198,15 @@ fn read_again(
     lane: Lane,
     record: RawRecord<'_>,
     now: Timestamp,
-) -> Result<Identity, String> {
+) -> Result<Identity, StillUndecodable> {
     loop {
         match translator.arrival(lane, record, usize::MAX, now) {
             Ok(Arrival::Requested(booking)) => return Ok(Identity::from(&*booking)),
             Ok(Arrival::Retry(entry)) => return Ok(Identity::from(&*entry.booking)),
-            Ok(Arrival::Unusable(still)) => return Err(still.detail.to_string()),
-            Ok(Arrival::Misrouted(_)) => return Err("it was in a wrong partition".to_owned()),
+            Ok(Arrival::Unusable(still)) => return Err(StillUndecodable::Unusable(still.detail.to_string())),
+            Ok(Arrival::Misrouted(_)) => return Err(StillUndecodable::Misrouted),
             Err(id) => match translator.schema_state(id) {
-                SchemaState::Denied { .. } => return Err(Undecodable::UnknownSchema(id).to_string()),
+                SchemaState::Denied { .. } => return Err(Undecodable::UnknownSchema(id).into()),
                 SchemaState::Asked | SchemaState::Known(_) => std::thread::sleep(SCHEMA_PAUSE),
             },
         }

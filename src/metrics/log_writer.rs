@@ -170,7 +170,7 @@ mod tests {
     fn a_reader_that_has_gone_costs_lines_only() {
         let (writer, allow, _) = slow();
         drop(allow);
-        writer.put(b"nobody reads this\n".to_vec());
+        writer.put(b"no one reads this\n".to_vec());
         writer.put(b"nor this\n".to_vec());
         writer.flush(LIMIT);
         assert_eq!(writer.lines_lost(), 2);

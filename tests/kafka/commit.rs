@@ -78,7 +78,7 @@ fn an_aborted_batch_is_committed_again() {
 
 /// Goal: a topic whose limit was lowered costs a dead letter its bytes, never its task its commits (T3). Method: the
 /// broker refuses 10 kB that do not compress, and with them a small letter that went in the same request; that one
-/// stands as it was.
+/// keeps its bytes.
 #[test]
 fn a_dead_letter_that_its_topic_refuses_for_its_size_is_written_without_its_bytes() {
     let (name, partition) = ("refused", 42);

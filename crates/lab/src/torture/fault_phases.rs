@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::faults::SpanMs;
 use crate::healthflow::good_health;
 use crate::workload::spoiled::SingledOut;
 use healthflow_proof::random::Random;
@@ -13,10 +14,10 @@ const LATENCY_MS: u64 = 40;
 /// How long what was written is invisible to searches; below `healthflow.search_lag_ms`.
 const SEARCH_LAG_MS: u64 = 300;
 /// Most late writes land after this long.
-const LATE_MS: (i64, i64) = (1_000, 7_000);
+const LATE_MS: SpanMs = SpanMs::new(1_000, 7_000);
 /// In one phase of five they land as late as HealthFlow may: below `healthflow.late_landing_ms` by more than a busy
 /// machine delays.
-const LATEST_MS: (i64, i64) = (7_000, 30_000);
+const LATEST_MS: SpanMs = SpanMs::new(7_000, 30_000);
 /// Longer than `healthflow.request_life_ms`: the caller gives up first.
 const HANG_MS: u64 = 3_000;
 
@@ -79,8 +80,8 @@ pub fn phase(number: usize, random: &mut Random) -> FaultPhase {
         knobs[knob] = probability.into();
     }
     SingledOut::set(&mut knobs, true);
-    let (soonest_ms, latest_ms) = if random.below(5) == 0 { LATEST_MS } else { LATE_MS };
-    knobs["late_landing_ms"] = random.between(soonest_ms, latest_ms).into();
+    let late = if random.below(5) == 0 { LATEST_MS } else { LATE_MS };
+    knobs["late_landing_ms"] = random.between(late.from, late.until).into();
     knobs["hang_ms"] = [0, HANG_MS][random.below(2)].into();
     knobs["proxy_status"] = PROXY_STATUSES[random.below(PROXY_STATUSES.len())].into();
     FaultPhase { knobs, lasts: Duration::from_millis(random.between(from_ms, until_ms).unsigned_abs()), kind }

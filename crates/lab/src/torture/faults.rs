@@ -33,23 +33,39 @@ const PANICKED: &str = "(exit status: 101)";
 /// How often to look for workers that ended by themselves.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// How often things break: from, until (milliseconds), evenly spread.
+/// A span of time in milliseconds; a fault draws a moment in it.
+#[derive(Clone, Copy, Debug)]
+pub struct SpanMs {
+    /// At least this long.
+    pub from: i64,
+    /// At most this long.
+    pub until: i64,
+}
+
+impl SpanMs {
+    /// From `from` to `until`.
+    pub const fn new(from: i64, until: i64) -> Self {
+        SpanMs { from, until }
+    }
+}
+
+/// How often things break.
 #[derive(Clone, Copy, Debug)]
 pub struct Rhythm {
     /// Between two kills of a worker.
-    pub kill_ms: (i64, i64),
+    pub kill_ms: SpanMs,
     /// From the end of one zombie to the beginning of the next.
-    pub zombie_ms: (i64, i64),
+    pub zombie_ms: SpanMs,
     /// How long a zombie sleeps: longer than lease and session time-out.
-    pub asleep_ms: (i64, i64),
+    pub asleep_ms: SpanMs,
     /// Between two kills of a broker.
-    pub broker_ms: (i64, i64),
+    pub broker_ms: SpanMs,
     /// Between two kills of the schema registry.
-    pub registry_ms: (i64, i64),
+    pub registry_ms: SpanMs,
     /// Between two kills of a worker's log reader.
-    pub log_reader_ms: (i64, i64),
+    pub log_reader_ms: SpanMs,
     /// From the end of one network fault between workers and brokers to the beginning of the next.
-    pub network_ms: (i64, i64),
+    pub network_ms: SpanMs,
 }
 
 /// What was done.
@@ -156,7 +172,7 @@ impl FaultInjector<'_> {
     }
 
     /// Waits for the next fault; false if no time is left for one.
-    pub(super) async fn wait(&self, random: &mut Random, span: (i64, i64), needs_ms: i64) -> bool {
+    pub(super) async fn wait(&self, random: &mut Random, span: SpanMs, needs_ms: i64) -> bool {
         let due = Instant::now() + between(random, span);
         let comes = due + Duration::from_millis(needs_ms.unsigned_abs()) <= self.until;
         sleep_until(if comes { due } else { self.until }).await;
@@ -167,7 +183,7 @@ impl FaultInjector<'_> {
         let mut random = self.dice(KILLS);
         while self.wait(&mut random, self.rhythm.kill_ms, 0).await {
             let first = random.below(self.workers.len());
-            let away = between(&mut random, (100, 1_500));
+            let away = between(&mut random, SpanMs::new(100, 1_500));
             let mut order =
                 (0..self.workers.len()).map(|nth| &self.workers[(first + nth) % self.workers.len()]);
             let Some(mut worker) = order.find_map(|worker| worker.try_lock().ok()) else { continue };
@@ -185,7 +201,7 @@ impl FaultInjector<'_> {
     async fn make_zombies(&self) -> Result<()> {
         let mut random = self.dice(ZOMBIES);
         let mut span = third(self.rhythm.zombie_ms);
-        while self.wait(&mut random, span, self.rhythm.asleep_ms.1).await {
+        while self.wait(&mut random, span, self.rhythm.asleep_ms.until).await {
             span = self.rhythm.zombie_ms;
             let asleep = between(&mut random, self.rhythm.asleep_ms);
             let mut worker = self.workers[random.below(self.workers.len())].lock().await;
@@ -261,17 +277,17 @@ impl FaultInjector<'_> {
     }
 }
 
-pub(super) fn between(random: &mut Random, (from, until): (i64, i64)) -> Duration {
+pub(super) fn between(random: &mut Random, SpanMs { from, until }: SpanMs) -> Duration {
     Duration::from_millis(random.between(from, until).unsigned_abs())
 }
 
 /// The first of its kind comes early, so that short runs meet their share.
-fn third((from, until): (i64, i64)) -> (i64, i64) {
-    (from / 3, until / 3)
+fn third(SpanMs { from, until }: SpanMs) -> SpanMs {
+    SpanMs::new(from / 3, until / 3)
 }
 
 /// What is left of `span` after `took`, and some seconds at least.
-fn less((from, until): (i64, i64), took: Duration) -> (i64, i64) {
+fn less(SpanMs { from, until }: SpanMs, took: Duration) -> SpanMs {
     let took_ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
-    ((from - took_ms).max(1_000), (until - took_ms).max(2_000))
+    SpanMs::new((from - took_ms).max(1_000), (until - took_ms).max(2_000))
 }

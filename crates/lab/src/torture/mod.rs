@@ -28,7 +28,7 @@ use crate::run::Guard;
 use crate::workload::poison::Poison;
 use crate::workload::spoiled::{SingledOut, Spoiled, SpoiledAt, spread};
 use crate::workload::{self, Expected, Workload};
-use faults::{Done, FaultInjector, Rhythm};
+use faults::{Done, FaultInjector, Rhythm, SpanMs};
 use healthflow_testkit::processes::worker::Worker;
 use healthflow_testkit::project;
 use report::{Minimum, Report, Verdict, Violations};
@@ -142,21 +142,21 @@ fn spoiled(bookings: usize, duration_ms: i64) -> Vec<SpoiledAt> {
 fn rhythm(guard: Guard) -> Rhythm {
     // A doubt that must be looked up waits 39 s (lease and settle time of config/torture.toml) with the same owner.
     let often = Rhythm {
-        kill_ms: (1_900, 6_200),
-        zombie_ms: (8_000, 13_000),
-        asleep_ms: (7_500, 10_000),
-        broker_ms: (40_000, 65_000),
-        registry_ms: (60_000, 120_000),
-        network_ms: (4_000, 9_000),
-        log_reader_ms: (15_000, 30_000),
+        kill_ms: SpanMs::new(1_900, 6_200),
+        zombie_ms: SpanMs::new(8_000, 13_000),
+        asleep_ms: SpanMs::new(7_500, 10_000),
+        broker_ms: SpanMs::new(40_000, 65_000),
+        registry_ms: SpanMs::new(60_000, 120_000),
+        network_ms: SpanMs::new(4_000, 9_000),
+        log_reader_ms: SpanMs::new(15_000, 30_000),
     };
     match guard {
         Guard::IdempotencyKey | Guard::UniqueReference => often,
         Guard::Reference | Guard::Search => Rhythm {
-            kill_ms: (20_000, 30_000),
-            zombie_ms: (30_000, 50_000),
-            broker_ms: (60_000, 90_000),
-            network_ms: (25_000, 45_000),
+            kill_ms: SpanMs::new(20_000, 30_000),
+            zombie_ms: SpanMs::new(30_000, 50_000),
+            broker_ms: SpanMs::new(60_000, 90_000),
+            network_ms: SpanMs::new(25_000, 45_000),
             ..often
         },
     }

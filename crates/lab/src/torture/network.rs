@@ -4,15 +4,15 @@
 use anyhow::Result;
 use tokio::time::sleep;
 
-use super::faults::{FaultInjector, NETWORK, between};
+use super::faults::{FaultInjector, NETWORK, SpanMs, between};
 use healthflow_testkit::processes::kafka_proxy::END_TXN;
 
 /// How long connections are frozen (milliseconds): some longer than lease and session.
-const FROZEN_MS: (i64, i64) = (500, 8_000);
+const FROZEN_MS: SpanMs = SpanMs::new(500, 8_000);
 /// How long ends of transactions are delayed (milliseconds): some longer than `kafka.transaction_timeout_ms`.
-const END_DELAYED_MS: (i64, i64) = (1_000, 12_000);
+const END_DELAYED_MS: SpanMs = SpanMs::new(1_000, 12_000);
 /// How long the answers to ends of transactions get lost (milliseconds).
-const UNANSWERED_MS: (i64, i64) = (500, 4_000);
+const UNANSWERED_MS: SpanMs = SpanMs::new(500, 4_000);
 /// How often the clients are cut off while the end of their transaction is delayed, so that it lands when they have
 /// moved on.
 const CUT_WHILE_DELAYED: f64 = 0.5;
@@ -23,7 +23,7 @@ impl FaultInjector<'_> {
         let mut random = self.dice(NETWORK);
         // In turn, so that a short run has each.
         let mut fault = random.below(4);
-        while self.wait(&mut random, self.rhythm.network_ms, END_DELAYED_MS.1).await {
+        while self.wait(&mut random, self.rhythm.network_ms, END_DELAYED_MS.until).await {
             let proxy = &self.proxies[random.below(self.proxies.len())];
             fault = (fault + 1) % 4;
             match fault {
