@@ -1,10 +1,9 @@
 //! healthflow-sync puts a dental practice's bookings into its health record, exactly once.
 //!
-//! What is decided, and how, is `healthflow_core`: values, with no I/O, no clock and no log. Here is the world around it,
-//! thin: [`registry`] turns bytes into values and back, [`kafka`] brings what arrives and carries what is committed,
-//! [`http`] asks HealthFlow, [`worker`] runs the processor between the two. [`kafka_admin`] changes topics, and what a
-//! fleet remembers, for the commands. [`metrics`] and [`admin`] report how it goes, [`config`] says what it may do, [`cli`]
-//! is what people type.
+//! `healthflow_core` decides: values, with no I/O, no clock and no log. This crate is the thin shell around it:
+//! [`registry`] turns bytes into values and back, [`kafka`] reads records and commits, [`http`] calls HealthFlow,
+//! [`worker`] runs the processor between the two. [`kafka_admin`] changes topics and a fleet's state for the commands.
+//! [`metrics`] and [`admin`] report, [`config`] holds the settings, [`cli`] is the command line.
 
 pub mod registry;
 pub mod kafka;

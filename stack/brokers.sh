@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # Set by stack.sh, which sources this file: the options, and ports by node.
-# The brokers of a local stack: what they are told, how they start, how one knows that they did. Nodes count from 1 on.
+# The brokers of a local stack: their configuration, their start, and the check that they run. Nodes count from 1 on.
 
 # of_node N NAME: the name of a thing of broker N. The first one's is plain.
 of_node() {
@@ -75,7 +75,7 @@ offsets.topic.num.partitions=12
 transaction.state.log.num.partitions=12
 share.coordinator.state.topic.num.partitions=3
 
-# Milliseconds that a new group waits for more members. Production waits 3000; here nobody should.
+# Milliseconds that a new group waits for more members. Production waits 3000; tests must not wait.
 group.initial.rebalance.delay.ms=0
 # Milliseconds that a group of the consumer protocol (KIP-848) waits for a silent member, and between its heartbeats. The
 # defaults of 45000 and 5000 make tests wait.
@@ -126,7 +126,7 @@ start_kafka() {
     -Dlog4j2.configurationFile="$stack_dir/log4j2.properties" \
     -cp "$kafka_home/*" kafka.Kafka "$data/$(of_node "$node" server).properties" >>"$log" 2>&1 </dev/null &
   kafka[node]=$!
-  disown "${kafka[node]}" # Not a job: its end is told by "pause", not by bash.
+  disown "${kafka[node]}" # Not a job: "pause" reports its end, not bash.
 }
 
 # kafka_answers N: whether broker N does; it says that it started when the controller lets others see it.

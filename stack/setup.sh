@@ -78,7 +78,7 @@ fetch() {
 fetch_downloads() {
   has_downloads && return 0
   say "fetching Kafka and the schema registry: 163 MB, about a minute, kept in $cache"
-  # Scratch folders of runs that were killed; nobody else can be fetching, the lock is ours.
+  # Scratch folders of runs that were killed; no other run can be fetching, since we hold the lock.
   rm -rf "$cache"/.fetching.*
   fetch copy-dependencies@kafka "$kafka_home"
   fetch unpack@registry "$registry_home"

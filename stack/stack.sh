@@ -25,9 +25,9 @@ options of run:
   --registry-port P   port of the schema registry (default: a free one)
   --heap SIZE         Java heap of each broker, with unit (default: 512m)
   --full-jit          let Java compile Kafka fully: for benchmarks; starts slower, then needs less CPU
-  --proxied           give each broker a second listener, which tells its clients the address of a proxy; whoever wants
-                      one starts it there. DIR/stack.env names both, broker by broker: PROXY_BROKERS is where a proxy is
-                      to listen, PROXIED_BROKERS where it is to connect to
+  --proxied           give each broker a second listener, which advertises the address of a proxy; start the proxy
+                      yourself. DIR/stack.env has both, broker by broker: PROXY_BROKERS is where it must listen,
+                      PROXIED_BROKERS where it must connect to
   --remove            remove DIR after a clean stop (after a failure it stays, for its logs)
 
 `run` prints one line when all answer: ready kafka=127.0.0.1:P registry=http://127.0.0.1:P/apis/ccompat/v7

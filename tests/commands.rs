@@ -1,5 +1,5 @@
-//! `topics`, `send`, `tail` and `repartition` as a person types them, on a real Kafka and a real schema registry. One test, because
-//! all of them share the names of our topics.
+//! `topics`, `send`, `tail` and `repartition` as a person types them, on a real Kafka and a real schema registry. One
+//! test, because all of them share the names of our topics.
 
 use std::collections::HashMap;
 use std::fs;
@@ -76,7 +76,7 @@ impl Person<'_> {
         config
     }
 
-    /// Sets a setting of a topic as somebody else would.
+    /// Changes a setting of a topic behind our back.
     async fn sets(&self, topic: &str, settings: [(&str, &str); 2]) {
         let admin: AdminClient<DefaultClientContext> = self.kafka().create().expect("a client");
         let change =
@@ -184,8 +184,8 @@ fn only_committed_records_are_tailed(person: &Person<'_>) {
     assert_eq!(record["offset"], 2, "after the aborted record and its marker");
 }
 
-/// Goal: a dead letter with a record that nobody understood is published again as it was, once it is understood and not
-/// before, and each record once. Method: letters of a record of a schema that nobody knows, of a booking twice, and of text.
+/// Goal: a dead letter with an undecodable record is published again as it was, once it can be decoded and not before,
+/// and each record once. Method: letters of a record of an unknown schema, of a booking twice, and of text.
 fn records_that_were_not_understood_are_redriven_once_they_are(person: &Person<'_>) {
     person.sends(&booking("practice-17", "Ada"));
     let raw = |partition: i32, offset: i64| {
@@ -248,7 +248,7 @@ fn records_that_were_not_understood_are_redriven_once_they_are(person: &Person<'
     assert_eq!(person.sees(&another), ["0 redriven"]);
 }
 
-/// Key and value of one record, as they lie in the topic.
+/// Key and value of one record, as they are in the topic.
 fn record_at(person: &Person<'_>, topic: &str, partition: i32, offset: i64) -> (Vec<u8>, Vec<u8>) {
     let consumer: BaseConsumer = person.kafka().set("group.id", "looks").create().expect("a consumer");
     let mut list = TopicPartitionList::new();
@@ -258,7 +258,7 @@ fn record_at(person: &Person<'_>, topic: &str, partition: i32, offset: i64) -> (
     (record.key().expect("a key").to_vec(), record.payload().expect("a value").to_vec())
 }
 
-/// A record of a state topic as it lies in its topic: partition, key, and whether it has a value.
+/// A record of a state topic: partition, key, and whether it has a value.
 fn state_of(person: &Person<'_>, partitions: i32) -> Vec<(i32, String, bool)> {
     let consumer: BaseConsumer = person
         .kafka()
@@ -288,7 +288,7 @@ fn state_of(person: &Person<'_>, partitions: i32) -> Vec<(i32, String, bool)> {
     found
 }
 
-/// Goal: after `repartition` every record of state lies where its practice's bookings go, each once, and the tasks know
+/// Goal: after `repartition` every record of state is where its practice's bookings go, each once, and the tasks know
 /// their new number. Method: two practices that move, one that stays, and offsets as of a worker that has run.
 fn what_is_remembered_moves_along_when_partitions_are_added(person: &Person<'_>) {
     let home = |practice: &str, count| partition_of(practice.as_bytes(), count);

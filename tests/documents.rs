@@ -1,5 +1,5 @@
-//! The documents against the project: links resolve; paths, functions, commands and tests that they name exist; each rule
-//! has its page. A page that names what is no longer there sends its reader astray in the middle of the night.
+//! The documents against the project: links resolve; paths, functions, commands and tests that they name exist; each
+//! rule has its page. A page that names what is no longer there sends its reader astray in the middle of the night.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,7 +25,7 @@ const NAMING_TESTS: [(&str, usize); 5] = [
 const RULE_SECTIONS: [&str; 4] = ["Statement", "The hole without it", "Code", "Tests"];
 /// The kinds of rules: of writing, of transactions, of tasks. A number follows.
 const RULE_LETTERS: [char; 3] = ['W', 'T', 'K'];
-/// What may stand before the name of something that a file defines.
+/// What may precede the name of something that a file defines.
 const DEFINING: [&str; 9] =
     ["fn ", "struct ", "enum ", "trait ", "type ", "const ", "static ", "mod ", "macro_rules! "];
 
@@ -51,7 +51,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).expect("a readable file")
 }
 
-/// What stands between one `open` and the next `close`, for every `open` in `text`.
+/// The text between one `open` and the next `close`, for every `open` in `text`.
 fn between<'text>(text: &'text str, open: &str, close: &str) -> Vec<&'text str> {
     text.split(open).skip(1).filter_map(|rest| rest.split_once(close)).map(|(inside, _)| inside).collect()
 }
@@ -61,7 +61,7 @@ fn prose(text: &str) -> String {
     text.split("```").step_by(2).collect()
 }
 
-/// What stands in backticks, within a line.
+/// The texts in backticks, within a line.
 fn quoted(text: &str) -> Vec<String> {
     let line = |line: &str| line.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
     prose(text).lines().flat_map(line).collect()
@@ -74,8 +74,8 @@ fn is_test_name(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit())
 }
 
-/// A function is a test if `#[test]`, `#[tokio::test]` or a proptest block stands somewhere before it in its file; that is
-/// near enough.
+/// A function is a test if `#[test]`, `#[tokio::test]` or a proptest block comes anywhere before it in its file; that
+/// is near enough.
 fn tests_of_the_project() -> BTreeSet<String> {
     let sources = ["src", "tests", "crates"].map(|folder| files(&root().join(folder), "rs")).concat();
     let mut names = BTreeSet::new();
@@ -112,7 +112,7 @@ fn comments(text: &str) -> String {
     comments.collect::<Vec<_>>().join("\n")
 }
 
-/// The names in backticks that stand right beside a path to a Rust file, each with that path: "`path` (`name`, `name`)",
+/// The names in backticks right beside a path to a Rust file, each with that path: "`path` (`name`, `name`)",
 /// "`name` (`path`)" and "`name` in `path`".
 fn names_beside_paths(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
@@ -149,8 +149,8 @@ fn is_identifier(text: &str) -> bool {
     text.split("::").all(is_name)
 }
 
-/// Whether a source file defines `name`: as an item, as a code in quotes or, for one that belongs to something, as a variant
-/// of that.
+/// Whether a source file defines `name`: as an item, as a code in quotes or, for one that belongs to something, as a
+/// variant of that.
 fn defines(source: &str, name: &str) -> bool {
     let own = name.rsplit("::").next().unwrap_or(name);
     let ends = |rest: &str| !rest.starts_with(|c: char| c == '_' || c.is_alphanumeric());

@@ -32,7 +32,7 @@ fn waiting_for(address: &str) -> Worker {
     worker
 }
 
-/// The status with which a worker ends that is told to stop while its start waits for a server at `address`.
+/// The exit status of a worker that gets the signal while its start waits for a server at `address`.
 fn stopped_while_it_waits_for(address: &str) -> Option<i32> {
     let mut worker = waiting_for(address);
     let pid = Pid::from_raw(worker.0.id().cast_signed()).expect("it has a process id");
@@ -41,8 +41,8 @@ fn stopped_while_it_waits_for(address: &str) -> Option<i32> {
     worker.0.wait().expect("it ends").code()
 }
 
-/// Goal: SIGTERM ends a worker with status 0, as documented, also while it waits for Kafka and the registry. Method: nobody
-/// listens there, or somebody who never answers.
+/// Goal: SIGTERM ends a worker with status 0, as documented, also while it waits for Kafka and the registry. Method:
+/// no server listens there, or one that never answers.
 #[test]
 fn a_worker_that_is_stopped_before_it_has_joined_ends_well() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");

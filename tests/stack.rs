@@ -33,7 +33,8 @@ fn starts_answers_restarts_and_leaves_nothing_behind() {
     assert!(!data.exists(), "its data were left behind");
 }
 
-/// Goal: whoever wants replicas has them: three brokers, each killed and restarted by its number, the registry too.
+/// Goal: a stack can have replicas. Method: three brokers, each killed and restarted by its number, and the registry
+/// too.
 #[test]
 fn three_brokers_are_one_cluster_and_come_back_one_by_one() {
     let stack = Stack::start_with(&["--brokers", "3", "--heap", "320m"]);
@@ -81,7 +82,7 @@ fn get_status(authority: &str, path: &str) -> u16 {
     answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line")
 }
 
-/// Whether a process runs; a dead one that nobody has collected yet does not.
+/// Whether a process runs; a zombie process does not.
 fn runs(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))

@@ -1,4 +1,4 @@
-//! The house rules that a machine can hold: sizes, arrows, bans. A rule that no test sees is a wish. To break one,
+//! The house rules that a machine can check: sizes, dependencies, bans. A rule without a test is a wish. To break one,
 //! change it here in the same commit and say why.
 
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// No file is longer than this, tests included.
 const LINES_MAX: usize = 400;
 
-/// The core's modules in the order of the story: each may use only itself and what stands before it.
+/// The core's modules in the order in which a booking passes them: each may use only itself and those before it.
 const CORE_ORDER: [&str; 22] = [
     "coded",
     "time",
@@ -40,7 +40,8 @@ const PRODUCT_ORDER: [&str; 9] =
 /// What is above the order: the crates themselves and the program.
 const APART: [&str; 2] = ["lib", "main"];
 
-/// What decides, and touches nothing. That the core has no runtime, no Kafka, no HTTP and no log is up to its Cargo.toml.
+/// What decides, and touches nothing. That the core has no runtime, no Kafka, no HTTP and no log is up to its
+/// Cargo.toml.
 const PURE: [&str; 3] = ["crates/core/src", "crates/proof/src", "crates/simulator/src/answer"];
 
 /// What a pure file must not name, and why.
@@ -197,7 +198,7 @@ fn the_core_can_reach_nothing_outside() {
     refuse(&named.filter(outside).map(|name| format!("the core depends on {name}")).collect::<Vec<_>>());
 }
 
-/// Whoever else tells effects apart has a second list of what they mean (`crates/core/src/processor/perform.rs`).
+/// Another match on effects would be a second list of what they mean (`crates/core/src/processor/perform.rs`).
 #[test]
 fn effects_are_performed_in_one_place() {
     let performs = ["src", "crates/core/tests/simulation", "crates/core/tests/exhaust", "crates/proof"];

@@ -142,7 +142,7 @@ fn differences(value: &Value, schema: &Value, place: &str) -> Vec<String> {
     }
 }
 
-/// Goal: whoever reads the status page may rely on its schema, and our own tools read it back as what it was.
+/// Goal: readers of the status page may rely on its schema, and our own tools read it back unchanged.
 #[tokio::test]
 async fn the_status_page_is_as_its_schema_says_and_can_be_read_back() {
     let schema: Value = serde_json::from_str(include_str!("../../schemas/status.schema.json")).unwrap();

@@ -50,7 +50,7 @@ pub async fn run(
     let last = match accepted {
         _ if lines.is_empty() => "no topic was replaced".to_owned(),
         Some(accepted) => format!("the state topics of {accepted} tasks are accepted; start the workers"),
-        None => "nothing is changed; say --yes to accept these topics".to_owned(),
+        None => "nothing is changed; add --yes to accept these topics".to_owned(),
     };
     writeln!(out, "{last}").context("cannot write to the output")?;
     Ok(ExitCode::SUCCESS)

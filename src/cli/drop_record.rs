@@ -1,4 +1,5 @@
-//! `healthflow-sync drop-record`: removes a record of a state topic that no worker can use, so that its task can go live.
+//! `healthflow-sync drop-record`: removes a record of a state topic that no worker can use, so that its task can go
+//! live.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -11,7 +12,7 @@ use crate::kafka_admin::stray::{self, Stray};
 use crate::registry::Translator;
 use healthflow_core::topics::{APPOINTMENT_STATE, PATIENT_STATE};
 
-/// The arguments of `drop-record`: the place of the record, as the worker's log names it.
+/// The arguments of `drop-record`: the position of the record, as the worker's log names it.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
     /// patients.state or appointments.state.

@@ -26,7 +26,7 @@ impl Publisher {
         settings.set("partitioner", "murmur2_random").set("enable.idempotence", "true");
         settings.set("message.max.bytes", RECORD_BYTES_RANGE.end().to_string());
         settings.set("message.timeout.ms", SEND_LIMIT.as_millis().to_string());
-        Ok(Publisher { producer: settings.create().context("cannot make a Kafka producer")? })
+        Ok(Publisher { producer: settings.create().context("cannot create a Kafka producer")? })
     }
 
     /// Publishes one record; returns its partition and offset.

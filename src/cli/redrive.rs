@@ -91,7 +91,7 @@ pub async fn run(
     let (reads, wanted) = (translator.clone(), arguments.clone());
     let found =
         tokio::task::spawn_blocking(move || dead_letters::read(&kafka, &reads, partitions, &wanted, now));
-    let DeadLetters { newest, records, nameless, unreadable, .. } = found.await??;
+    let DeadLetters { newest, records, unidentified, unreadable, .. } = found.await??;
     let publisher = Publisher::new(connection)?;
     let done = if arguments.dry_run { "would be redriven" } else { "redriven" };
     let mut redriven = 0_u64;
@@ -115,10 +115,10 @@ pub async fn run(
     for record in records {
         redriven += u64::from(again(&publisher, &record, arguments.dry_run, out).await?);
     }
-    if nameless > 0 {
+    if unidentified > 0 {
         writeln!(
             out,
-            "{nameless} dead letters hold no readable booking id; DentScheduler must publish those bookings again"
+            "{unidentified} dead letters hold no readable booking id; DentScheduler must publish those bookings again"
         )?;
     }
     if unreadable > 0 {

@@ -45,8 +45,8 @@ pub async fn run(
         writeln!(out, "{line}").context(no_output)?;
     }
     let moved = block_in_place(|| {
-        let mut say = |line: String| writeln!(out, "{line}");
-        let moved = repartition.move_state(&mut say)?;
+        let mut report = |line: String| writeln!(out, "{line}");
+        let moved = repartition.move_state(&mut report)?;
         repartition.finish().map(|()| moved)
     })?;
     writeln!(out, "{moved} records of state moved; start the workers").context(no_output)?;

@@ -15,7 +15,9 @@ use crate::cli::topics::topic_spec;
 use crate::cli::{Connection, open_files};
 use crate::config::{Config, FirstStart, GroupProtocol, HOSTNAME, secret};
 use crate::http::{TransportSettings, check_token_file};
-use crate::kafka::{BrokerClock, ClockFault, ClockWatch, Ends, Fleet, KafkaSettings, NotEntered, Now};
+use crate::kafka::{
+    BrokerClock, ClockFault, ClockWatch, EndOffsets, Fleet, KafkaSettings, NotEntered, Now, TopicPartition,
+};
 use crate::kafka_admin::topics::{TopicFault, TopicSpec, Topics};
 use crate::metrics::{Catalogue, log};
 use crate::registry::{RetryPolicy, SchemaRegistry, Translator};
@@ -71,7 +73,7 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
     open_files::check_limit(open_files, partitions, u64::from(config.worker.max_in_flight))?;
     let kafka = KafkaSettings { partition_count: partitions, ..settings };
     watcher.clock = brokers_clock.map(|brokers| brokers.watch(now, skew_max_ms)).transpose()?;
-    watcher.ends = Some(Ends::start(&kafka)?);
+    watcher.end_offsets = Some(EndOffsets::start(&kafka)?);
     watcher.registry = Some(connection.registry.clone());
     runtime.spawn(connection.registry.clone().look_ahead());
     let entered = stop.unless_requested(enter(connection, &kafka, clock));
@@ -167,7 +169,7 @@ async fn check_topics(connection: &Connection, required: TopicSpec) -> anyhow::R
                     differences.len()
                 );
             }
-            Err(TopicFault::Registry(fault)) if !fault.passes() => bail!(fault),
+            Err(TopicFault::Registry(fault)) if !fault.is_transient() => bail!(fault),
             Err(fault) => wait_out(&fault).await,
         }
     }
@@ -182,8 +184,8 @@ async fn check_topics(connection: &Connection, required: TopicSpec) -> anyhow::R
     }
 }
 
-/// Refuses state that belongs to another fleet, or is laid out for another number of partitions; waits while the registry
-/// or Kafka is unavailable.
+/// Refuses state that belongs to another fleet, or is laid out for another number of partitions; waits while the
+/// registry or Kafka is unavailable.
 async fn enter(
     connection: &Connection,
     kafka: &KafkaSettings,
@@ -224,7 +226,7 @@ async fn check_clock(brokers: &Arc<BrokerClock>, now: &Now, skew_max_ms: i64) ->
 struct Watcher {
     catalogue: Arc<Catalogue>,
     status: watch::Sender<Arc<Status>>,
-    ends: Option<Ends>,
+    end_offsets: Option<EndOffsets>,
     clock: Option<ClockWatch>,
     registry: Option<Arc<SchemaRegistry>>,
     stalls: Stalls,
@@ -264,7 +266,7 @@ impl Watcher {
             }
         });
         let stalls = Stalls::default();
-        Ok(Watcher { catalogue, status, ends: None, clock: None, registry: None, stalls, is_starting })
+        Ok(Watcher { catalogue, status, end_offsets: None, clock: None, registry: None, stalls, is_starting })
     }
 }
 
@@ -281,8 +283,8 @@ impl Observer for Watcher {
             has_stale_token: seen.has_stale_token,
             ..processor.status(now)
         };
-        if let Some(ends) = &self.ends {
-            ends.fill(&mut status);
+        if let Some(end_offsets) = &self.end_offsets {
+            end_offsets.fill(&mut status);
         }
         if let Some(clock) = &self.clock {
             clock.fill(&mut status);
@@ -290,7 +292,8 @@ impl Observer for Watcher {
         if let Some(registry) = &self.registry {
             registry.fill(&mut status);
         }
-        self.stalls.note(&mut status, |topic, partition| seen.fetched.get(&(topic, partition)).copied());
+        let fetched = |topic, partition| seen.fetched.get(&TopicPartition { topic, partition }).copied();
+        self.stalls.note(&mut status, fetched);
         self.status.send_replace(Arc::new(status));
     }
 }

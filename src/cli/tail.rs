@@ -92,11 +92,12 @@ pub async fn run(
 
 fn consumer(connection: &Connection) -> anyhow::Result<StreamConsumer> {
     let mut settings = connection.kafka.clone();
-    // librdkafka requires a group name, although this joins no group: partitions are assigned by hand, nothing is committed.
+    // librdkafka requires a group name, although this joins no group: partitions are assigned by hand, nothing is
+    // committed.
     settings.set("group.id", "healthflow-sync-tail").set("enable.auto.commit", "false");
     settings.set("isolation.level", "read_committed").set("allow.auto.create.topics", "false");
     settings.set("auto.offset.reset", "earliest");
-    settings.create().context("cannot make a Kafka consumer")
+    settings.create().context("cannot create a Kafka consumer")
 }
 
 fn partitions(consumer: &StreamConsumer, topic: &str) -> anyhow::Result<Vec<i32>> {

@@ -41,8 +41,8 @@ pub async fn run(
         application: arguments.from_application.as_str().into(),
         group_id: arguments.from_group.as_str().into(),
     };
-    let mut say = |line: String| writeln!(out, "{line}");
-    block_in_place(|| take_over(&kafka, &translator, &from, partitions, now, &mut say))?;
+    let mut report = |line: String| writeln!(out, "{line}");
+    block_in_place(|| take_over(&kafka, &translator, &from, partitions, now, &mut report))?;
     writeln!(out, "the state belongs to {} now; start its workers", kafka.owner())
         .context("cannot write to the output")?;
     Ok(ExitCode::SUCCESS)

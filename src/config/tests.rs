@@ -158,7 +158,7 @@ fn keys_that_contradict_each_other_are_refused() {
 }
 
 #[test]
-fn properties_are_read_from_their_file_and_never_told() {
+fn properties_are_read_from_their_file_and_never_shown() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("kafka.properties");
     std::fs::write(&path, "# TLS\n\nsecurity.protocol = SASL_SSL\nsasl.password=a=b\n").unwrap();

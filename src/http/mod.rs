@@ -5,5 +5,5 @@ pub mod transport;
 mod gate;
 mod token;
 
-pub use token::check as check_token_file;
+pub use token::{TokenFault, check as check_token_file};
 pub use transport::{Transport, TransportSettings};

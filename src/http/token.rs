@@ -8,6 +8,37 @@ use std::time::SystemTime;
 
 use reqwest::header::HeaderValue;
 
+/// Why a file holds no token; one line, without its content.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenFault {
+    /// The system refuses to read it.
+    #[error("the token file {} cannot be read ({kind})", .file.display())]
+    Unreadable {
+        /// Its path.
+        file: PathBuf,
+        /// Why.
+        kind: std::io::ErrorKind,
+    },
+    /// It is not UTF-8.
+    #[error("the token file {} is not UTF-8 text (an editor may write UTF-16)", .file.display())]
+    NotText {
+        /// Its path.
+        file: PathBuf,
+    },
+    /// It has nothing but white space.
+    #[error("the token file {} is empty", .file.display())]
+    Empty {
+        /// Its path.
+        file: PathBuf,
+    },
+    /// It has several words, or characters that no token has.
+    #[error("the token file {} does not hold exactly one token, a word of printable ASCII", .file.display())]
+    NotOneToken {
+        /// Its path.
+        file: PathBuf,
+    },
+}
+
 /// The token in a file.
 pub(super) struct TokenFile {
     path: PathBuf,
@@ -25,7 +56,7 @@ type Stamp = (SystemTime, u64);
 
 impl TokenFile {
     /// Reads the token for the first time.
-    pub(super) fn open(path: &Path) -> Result<Self, String> {
+    pub(super) fn open(path: &Path) -> Result<Self, TokenFault> {
         let stamp = stamp(path);
         let read = Read { stamp, header: read(path)?, is_stale: false };
         Ok(TokenFile { path: path.to_owned(), read: Mutex::new(read) })
@@ -61,8 +92,8 @@ impl TokenFile {
     }
 }
 
-/// Checks that the file at `path` holds a token; the error is one line and does not quote the file.
-pub fn check(path: &Path) -> Result<(), String> {
+/// Checks that the file at `path` holds a token.
+pub fn check(path: &Path) -> Result<(), TokenFault> {
     read(path).map(|_| ())
 }
 
@@ -71,22 +102,19 @@ fn stamp(path: &Path) -> Option<Stamp> {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-fn read(path: &Path) -> Result<HeaderValue, String> {
-    let shown = path.display();
-    let bytes = std::fs::read(path)
-        .map_err(|error| format!("the token file {shown} cannot be read ({})", error.kind()))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| format!("the token file {shown} is not UTF-8 text (an editor may write UTF-16)"))?;
+fn read(path: &Path) -> Result<HeaderValue, TokenFault> {
+    let file = || path.to_owned();
+    let bytes =
+        std::fs::read(path).map_err(|error| TokenFault::Unreadable { file: file(), kind: error.kind() })?;
+    let text = String::from_utf8(bytes).map_err(|_| TokenFault::NotText { file: file() })?;
     // Some editors begin a file with a byte order mark.
     let token = text.trim_start_matches('\u{feff}').trim();
     if token.is_empty() {
-        return Err(format!("the token file {shown} is empty"));
+        return Err(TokenFault::Empty { file: file() });
     }
     let is_one_word = token.bytes().all(|byte| byte.is_ascii_graphic());
     let header = HeaderValue::try_from(format!("Bearer {token}")).ok().filter(|_| is_one_word);
-    let mut header = header.ok_or_else(|| {
-        format!("the token file {shown} does not hold exactly one token, a word of printable ASCII")
-    })?;
+    let mut header = header.ok_or_else(|| TokenFault::NotOneToken { file: file() })?;
     header.set_sensitive(true);
     Ok(header)
 }

@@ -1,7 +1,8 @@
-//! One exchange with HealthFlow. Nothing here retries, follows a redirect or obeys proxy variables: a request that goes out
-//! twice without the task knowing is a second appointment (rule W6).
+//! One exchange with HealthFlow. Nothing here retries, follows a redirect or obeys proxy variables: a request that goes
+//! out twice without the task knowing is a second appointment (rule W6).
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderVal
 use reqwest::{Client, Response, Url};
 
 use crate::http::gate::{Gate, GatedBody, Passage};
-use crate::http::token::TokenFile;
+use crate::http::token::{TokenFault, TokenFile};
 use healthflow_core::healthflow::fault::{NotSent, Unknown};
 use healthflow_core::healthflow::wire::{Method, TransportFault, WireReply, WireRequest};
 
@@ -36,10 +37,19 @@ pub struct TransportSettings {
     pub body_bytes_max: usize,
 }
 
-/// The settings cannot be used; which one and why.
+/// Why the settings cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("HealthFlow cannot be called: {0}")]
-pub struct Unusable(String);
+pub enum Unusable {
+    /// The base URL is not one.
+    #[error("HealthFlow cannot be called: healthflow.base_url is not a valid URL: {0}")]
+    BaseUrl(<Url as FromStr>::Err),
+    /// The token file holds no token.
+    #[error("HealthFlow cannot be called: {0}")]
+    Token(#[from] TokenFault),
+    /// The HTTP client could not be created.
+    #[error("HealthFlow cannot be called: {0}")]
+    Client(String),
+}
 
 /// A connection pool to HealthFlow. Shared by all calls.
 pub struct Transport {
@@ -62,9 +72,8 @@ impl Transport {
     /// The base URL is not valid, or the token file holds no token.
     pub fn new(settings: &TransportSettings) -> Result<Arc<Self>, Unusable> {
         let base_url = settings.base_url.trim_end_matches('/').to_owned();
-        Url::parse(&base_url)
-            .map_err(|error| Unusable(format!("healthflow.base_url is not a valid URL: {error}")))?;
-        let token = settings.token_file.as_deref().map(TokenFile::open).transpose().map_err(Unusable)?;
+        Url::parse(&base_url).map_err(Unusable::BaseUrl)?;
+        let token = settings.token_file.as_deref().map(TokenFile::open).transpose()?;
         let pool = Pool::new(settings, settings.idle_connection_ms)?;
         Ok(Arc::new(Transport { settings: settings.clone(), pool: RwLock::new(pool), base_url, token }))
     }
@@ -74,9 +83,9 @@ impl Transport {
         self.token.as_ref().is_some_and(TokenFile::is_stale)
     }
 
-    /// Sends `request`, once. A request with a body goes out only if `may_send` returns true right before its bytes do, once
-    /// the connection exists; else it ends as `NotSent(LeaseOver)` (rule W2). Drive it to its end: a dropped future is a
-    /// doubt that nobody records.
+    /// Sends `request`, once. A request with a body goes out only if `may_send` returns true right before its bytes do,
+    /// once the connection exists; else it ends as `NotSent(LeaseOver)` (rule W2). Drive it to its end: a dropped
+    /// future is a doubt that is never recorded.
     ///
     /// # Errors
     /// See [`TransportFault`].
@@ -124,8 +133,8 @@ impl Transport {
         Ok(WireReply { status, retry_after, body })
     }
 
-    /// The server closes idle connections after `ms`. A write that meets that moment is in doubt, so from now on we close
-    /// ours well before it.
+    /// The server closes idle connections after `ms`. A write that meets that moment is in doubt, so from now on we
+    /// close ours well before it.
     fn keep_no_longer_than(&self, ms: u64) {
         let wanted_ms = ms / 5 * 4;
         let is_longer = |pool: &Pool| pool.idle_connection_ms > wanted_ms;
@@ -175,12 +184,13 @@ impl Pool {
             .connect_timeout(Duration::from_millis(settings.connect_timeout_ms))
             .timeout(Duration::from_millis(settings.request_life_ms))
             .build()
-            .map_err(|error| Unusable(error.to_string()))?;
+            .map_err(|error| Unusable::Client(error.to_string()))?;
         Ok(Pool { client, idle_connection_ms })
     }
 }
 
-/// How long the server keeps an idle connection, in milliseconds, by `Keep-Alive: timeout=5, max=100` (RFC 2068, 19.7.1).
+/// How long the server keeps an idle connection, in milliseconds, by `Keep-Alive: timeout=5, max=100` (RFC 2068,
+/// 19.7.1).
 fn kept_alive_ms(header: &str) -> Option<u64> {
     let seconds = header.split(',').find_map(|part| part.trim().strip_prefix("timeout="))?;
     seconds.trim().parse::<u64>().ok()?.checked_mul(1_000)

@@ -1,6 +1,6 @@
-//! What time the brokers have. Kafka has no request that asks for it, so a record is written to a topic whose brokers stamp
-//! what they append (`healthflow.clock`), and the acknowledgement brings the stamp back. A worker whose clock differs reads
-//! every deadline wrongly, and would find out from nobody else.
+//! Reads the brokers' time. Kafka has no request for it, so this module writes a record to a topic whose brokers stamp
+//! what they append (`healthflow.clock`), and the acknowledgement returns the stamp. A worker whose clock differs reads
+//! every deadline wrongly, and nothing else would show it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,11 +22,11 @@ use healthflow_core::topics::CLOCK;
 /// How long the brokers may take for one answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// How often a worker that runs compares its clock.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
-/// How often it says that it is off while it stays so.
-const SAY_EVERY: Duration = Duration::from_secs(3_600);
+const COMPARE_EVERY: Duration = Duration::from_secs(60);
+/// How often it warns while its clock differs.
+const WARN_EVERY: Duration = Duration::from_secs(3_600);
 
-/// One answer: when it was asked for by our clock, the broker's time, when it came by our clock.
+/// One answer: our clock before the request, the broker's time, our clock after the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BrokerTime {
     /// Our clock, before.
@@ -38,8 +38,8 @@ pub struct BrokerTime {
 }
 
 impl BrokerTime {
-    /// How far our clock is ahead of the broker's at the least, in milliseconds; negative: behind. The broker may have stamped
-    /// at any moment of the round trip, so within it there is no difference to speak of.
+    /// How far our clock is ahead of the broker's at least, in milliseconds; negative: behind. The broker may have
+    /// stamped at any moment of the round trip, so a stamp within it shows no difference.
     pub fn ahead_ms(&self) -> i64 {
         let behind_ms = self.stamped_at.since_ms(self.answered_at).max(0);
         let ahead_ms = self.asked_at.since_ms(self.stamped_at).max(0);
@@ -47,15 +47,15 @@ impl BrokerTime {
     }
 }
 
-/// Why the brokers' time is not known.
+/// Why a worker's clock cannot be trusted, or not be compared.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClockFault {
-    /// No answer yet: ask again.
-    #[error("the brokers' time is not known: {0}")]
+    /// The brokers did not answer: ask again.
+    #[error("the brokers' time is unknown: {0}; check kafka.brokers and that the brokers run")]
     Silent(String),
-    /// It will not be told.
+    /// The brokers refuse to answer.
     #[error(
-        "the brokers do not tell us their time: {0}; allow us to Write and Describe healthflow.clock, or set \
+        "cannot read the brokers' time: {0}; allow this worker to Write and Describe healthflow.clock, or set \
          worker.clock_skew_max_ms = 0 to run without comparing clocks"
     )]
     Refused(String),
@@ -79,7 +79,7 @@ pub struct BrokerClock {
 }
 
 impl BrokerClock {
-    /// Connects to nothing yet.
+    /// Creates the client; does not connect yet.
     ///
     /// # Errors
     /// The settings are refused.
@@ -95,11 +95,11 @@ impl BrokerClock {
         Ok(BrokerClock { producer })
     }
 
-    /// The brokers' time, asked of the leader of every partition of `healthflow.clock`: the answer in the middle, so that one
-    /// broker of several that is wrong does not count.
+    /// The brokers' time: asks the leader of every partition of `healthflow.clock`, and returns the median answer, so
+    /// that one wrong broker of several does not count.
     ///
     /// # Errors
-    /// A broker does not answer, or does not tell.
+    /// A broker does not answer, or refuses.
     pub fn ask(&self, now: &Now) -> Result<BrokerTime, ClockFault> {
         let metadata = self.producer.client().fetch_metadata(Some(CLOCK), ANSWER_LIMIT).map_err(fault)?;
         let partitions = metadata.topics().iter().map(|topic| topic.partitions().len()).max().unwrap_or(0);
@@ -107,7 +107,7 @@ impl BrokerClock {
         let mut answers: Vec<BrokerTime> = (0..partitions).map(ask).collect::<Result<_, _>>()?;
         answers.sort_by_key(BrokerTime::ahead_ms);
         let middle = answers.get(answers.len() / 2).copied();
-        middle.ok_or_else(|| ClockFault::Silent(format!("{CLOCK} is not there yet")))
+        middle.ok_or_else(|| ClockFault::Silent(format!("{CLOCK} does not exist yet")))
     }
 
     fn ask_one(&self, partition: i32, now: &Now) -> Result<BrokerTime, ClockFault> {
@@ -127,16 +127,16 @@ impl BrokerClock {
         Err(ClockFault::Silent(format!("no answer from the leader of {CLOCK}/{partition}")))
     }
 
-    /// Whether our clock is as good as the brokers'.
+    /// Checks that our clock differs from the brokers' by at most `allowed_ms`.
     ///
     /// # Errors
-    /// It is not, or nobody knows.
+    /// It differs by more, or the brokers' time is unknown.
     pub fn check(&self, now: &Now, allowed_ms: i64) -> Result<(), ClockFault> {
         let time = self.ask(now)?;
         if time.ahead_ms().abs() > allowed_ms { Err(ClockFault::Apart { time, allowed_ms }) } else { Ok(()) }
     }
 
-    /// Goes on comparing, on a thread of its own, for the metrics and a warning: nothing that runs is stopped.
+    /// Keeps comparing on a thread of its own, for the metrics and a warning. It stops nothing that runs.
     ///
     /// # Errors
     /// No thread could be started.
@@ -146,7 +146,7 @@ impl BrokerClock {
         let (seen, ends) = (ahead_ms.clone(), stop.clone());
         let thread = std::thread::Builder::new()
             .name("clock".into())
-            .spawn(move || look(&self, &now, allowed_ms, &seen, &ends))
+            .spawn(move || compare(&self, &now, allowed_ms, &seen, &ends))
             .map_err(KafkaFault::no_thread("to compare the clock"))?;
         Ok(ClockWatch { ahead_ms, stop, thread: Some(thread) })
     }
@@ -160,7 +160,7 @@ pub struct ClockWatch {
 }
 
 impl ClockWatch {
-    /// Fills in what was seen last.
+    /// Fills in the last difference.
     pub fn fill(&self, status: &mut Status) {
         status.clock_ahead_ms = *self.ahead_ms.lock().unwrap_or_else(PoisonError::into_inner);
     }
@@ -176,24 +176,24 @@ impl Drop for ClockWatch {
     }
 }
 
-fn look(clock: &BrokerClock, now: &Now, allowed_ms: i64, seen: &Mutex<Option<i64>>, stop: &AtomicBool) {
-    let mut said_at: Option<Instant> = None;
+fn compare(clock: &BrokerClock, now: &Now, allowed_ms: i64, seen: &Mutex<Option<i64>>, stop: &AtomicBool) {
+    let mut warned_at: Option<Instant> = None;
     while !stop.load(Ordering::SeqCst) {
         match clock.ask(now) {
             Ok(time) => {
                 *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(time.ahead_ms());
                 let is_apart = time.ahead_ms().abs() > allowed_ms;
-                if is_apart && said_at.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
-                    said_at = Some(Instant::now());
+                if is_apart && warned_at.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+                    warned_at = Some(Instant::now());
                     tracing::warn!(
-                        "{}; until it is restarted this worker reads every deadline that much too early or too late",
+                        "{}; until its restart this worker reads every deadline that much too early or too late",
                         ClockFault::Apart { time, allowed_ms }
                     );
                 }
             }
             Err(why) => tracing::debug!("{why}"),
         }
-        std::thread::park_timeout(LOOK_EVERY);
+        std::thread::park_timeout(COMPARE_EVERY);
     }
 }
 

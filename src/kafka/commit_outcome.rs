@@ -1,5 +1,6 @@
-//! How a commit ends (rule T3), and why it is aborted or lost. librdkafka's own words are not enough: whether a batch
-//! may be committed again, or its task must go with its memory, is decided here, once for all calls of a transaction.
+//! How a commit ends (rule T3), and why it is aborted or lost. librdkafka's errors are not enough: this module decides,
+//! once for all calls of a transaction, whether a batch may be committed again or its task must be dropped with its
+//! memory.
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
@@ -17,20 +18,20 @@ pub enum CommitOutcome {
         /// How often the batch was aborted first.
         aborts: u32,
     },
-    /// It may be committed or not; the task must be dropped with its memory.
+    /// Its outcome is unknown; the task must be dropped with its memory.
     Lost(CommitLoss),
 }
 
-/// Why nobody knows whether a commit is good, or why it cannot become good; one line, no record content.
+/// Why the outcome of a commit is unknown, or why it cannot become good; one line, no record content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitLoss {
-    /// The broker would accept offsets from who is no member, unfenced.
-    #[error("this worker is no member of the group now")]
+    /// The broker would accept offsets from a non-member, unfenced.
+    #[error("this worker is not a member of the group")]
     NoMembership,
-    /// It was one when this commit began.
-    #[error("this worker is no member of the group any more")]
+    /// The worker was a member when this commit began.
+    #[error("this worker is no longer a member of the group")]
     MembershipLost,
-    /// Who has our place in the group keeps it, however often we ask.
+    /// Another member has our place in the group and keeps it, however often we ask.
     #[error("{call}: another worker has our group_instance_id: {error}")]
     PlaceTaken {
         /// What was called.
@@ -46,7 +47,7 @@ pub enum CommitLoss {
         /// The answer.
         error: KafkaError,
     },
-    /// The call failed without saying what came of it.
+    /// The call failed, and its outcome is unknown.
     #[error("{call}: outcome unknown: {error}")]
     Unknown {
         /// What was called.
@@ -55,15 +56,15 @@ pub enum CommitLoss {
         error: KafkaError,
     },
     /// librdkafka may have ended the transaction twice.
-    #[error("committed or not, but over a connection that broke")]
+    #[error("outcome unknown: a connection broke during the commit")]
     ConnectionBroke,
-    /// The same while it was aborted: a second end that is still on its way could end the next transaction.
-    #[error("aborted, but over a connection that broke")]
+    /// The same during the abort: a second `EndTxn` that is still on its way could end the next transaction.
+    #[error("a connection broke during the abort")]
     ConnectionBrokeAborting,
-    /// The abort itself must be aborted: there is no way on.
+    /// librdkafka asks to abort the abort itself.
     #[error("cannot be aborted: {0}")]
     NotAborted(AbortCause),
-    /// Repeating it does not help.
+    /// Committing again does not help.
     #[error("aborted {aborts} times, the last time: {last}")]
     AbortedTooOften {
         /// How often.
@@ -74,7 +75,7 @@ pub enum CommitLoss {
     /// A record does not fit its schema: a defect of ours.
     #[error(transparent)]
     Unencodable(#[from] Unencodable),
-    /// An offset that no lane can have: a defect of ours.
+    /// An invalid offset: a defect of ours.
     #[error("offset {offset} is not valid for lane {lane:?}: {error}")]
     InvalidOffset {
         /// The lane.
@@ -89,7 +90,7 @@ pub enum CommitLoss {
 /// Why a transaction is aborted, to be committed again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AbortCause {
-    /// The broker wants it so.
+    /// The broker requires it.
     #[error("{call}: {error}")]
     Asked {
         /// What was called.
@@ -97,18 +98,18 @@ pub enum AbortCause {
         /// The answer.
         error: KafkaError,
     },
-    /// Time ran out.
+    /// The records' time ran out.
     #[error("records were not acknowledged in time")]
     NotAcknowledged,
-    /// librdkafka refuses a record at once.
-    #[error("a record for {topic} was not taken: {error}")]
+    /// librdkafka refused a record.
+    #[error("librdkafka refused a record for {topic}: {error}")]
     NotTaken {
         /// Its topic.
         topic: &'static str,
         /// Why.
         error: KafkaError,
     },
-    /// No room came free.
+    /// The queue had no room within the limit.
     #[error("the producer's queue stayed full")]
     QueueFull,
 }

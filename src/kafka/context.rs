@@ -1,5 +1,6 @@
-//! What librdkafka tells us beside its answers: log lines and broken connections. A commit that is good, but during
-//! which a connection broke or a request timed out, may have been ended twice (rule T3): so every client of ours hears.
+//! What librdkafka reports beside its answers: log lines and broken connections. If a connection broke or a request
+//! timed out during a commit, its transaction may have been ended twice (rule T3), so every client of ours has such a
+//! context.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -11,8 +12,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 
-/// Passes librdkafka's log on, one level lower than librdkafka has it: it calls each lost connection an error, and
-/// reconnects by itself.
+/// Passes librdkafka's log on, one level lower: librdkafka logs each lost connection as an error, and reconnects by
+/// itself.
 pub(super) fn log(client: &str, level: RDKafkaLogLevel, facility: &str, line: &str) {
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
@@ -27,7 +28,7 @@ pub(super) fn log(client: &str, level: RDKafkaLogLevel, facility: &str, line: &s
     }
 }
 
-/// The context of a client that only asks or reads.
+/// The context of a client that only queries or reads.
 pub(super) struct QuietContext(pub(super) &'static str);
 
 impl ClientContext for QuietContext {
@@ -42,8 +43,8 @@ impl ClientContext for QuietContext {
 
 impl ConsumerContext for QuietContext {}
 
-/// The context of a transactional producer: notes whether every connection stayed whole. Called on the thread that
-/// serves the producer's events.
+/// The context of a transactional producer: records whether every connection stayed whole. librdkafka calls it on the
+/// thread that serves the producer's events.
 #[derive(Default)]
 pub(super) struct ProducerWatch {
     broken: AtomicBool,
@@ -51,17 +52,17 @@ pub(super) struct ProducerWatch {
 }
 
 impl ProducerWatch {
-    /// Forgets what broke before: a new transaction begins.
+    /// Forgets broken connections: a new transaction begins.
     pub(super) fn reset(&self) {
         self.broken.store(false, Ordering::SeqCst);
     }
 
-    /// Which records were refused for their size since this was asked last, by their place in the batch.
+    /// Which records were refused for their size since the last call, by their index in the batch.
     pub(super) fn take_refused(&self) -> Vec<usize> {
         std::mem::take(&mut *self.refused.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Notes a record that is refused for its size.
+    /// Records a refusal for size.
     pub(super) fn note_refused(&self, place: usize) {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).push(place);
     }
@@ -88,10 +89,10 @@ impl ClientContext for ProducerWatch {
 }
 
 impl ProducerContext for ProducerWatch {
-    /// The record's place in the batch.
+    /// The record's index in the batch.
     type DeliveryOpaque = usize;
 
-    /// A failed delivery makes the transaction abortable; only whom it is about is noted, if it is about one record.
+    /// A failed delivery makes the transaction abortable. A refusal for size is recorded, since it is about one record.
     fn delivery(&self, result: &DeliveryResult<'_>, place: usize) {
         if let Err((error, _)) = result {
             tracing::debug!(client = "producer", "a record was not delivered: {error}");

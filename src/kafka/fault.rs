@@ -1,6 +1,5 @@
-//! Why something that was asked of Kafka did not work: a variant for each thing that somebody can do about it. As text
-//! alone, brokers that are away, rights that are missing and state that nobody can read would look the same to whoever
-//! has to mend it.
+//! Why a request to Kafka failed: a variant for each remedy. As text alone, brokers that are down, missing rights and
+//! unreadable state would look the same to the engineer on call.
 
 use std::fmt;
 
@@ -10,23 +9,23 @@ use healthflow_core::event::avro::Unencodable;
 use healthflow_core::event::key::FLEET;
 use healthflow_core::{partition, state};
 
-/// Why something that was asked of Kafka did not work; one line, no record content.
+/// Why a request to Kafka failed; one line, no record content.
 #[derive(Debug, thiserror::Error)]
 pub enum KafkaFault {
-    /// librdkafka refuses our settings: asking again does not help.
-    #[error("{client} cannot be made: {error}; correct `kafka` in the configuration, or its properties file")]
+    /// librdkafka refuses our settings: trying again does not help.
+    #[error("cannot create {client}: {error}; correct `kafka` in the configuration, or its properties file")]
     Settings {
         /// Which client.
         client: String,
         /// What it refuses.
         error: KafkaError,
     },
-    /// The system gives no thread.
-    #[error("no thread {purpose}: {error}; allow this process more threads")]
+    /// The system refuses a thread.
+    #[error("cannot start a thread {purpose}: {error}; allow this process more threads")]
     NoThread {
         /// What for.
         purpose: String,
-        /// What the system says.
+        /// The system's error.
         error: std::io::Error,
     },
     /// No broker answered in time: ask again later.
@@ -34,10 +33,10 @@ pub enum KafkaFault {
     Unreachable {
         /// What could not be done.
         what: String,
-        /// How they were silent.
+        /// librdkafka's error.
         error: KafkaError,
     },
-    /// A topic is not there.
+    /// A topic does not exist.
     #[error("{what}: {error}; run `healthflow-sync topics`")]
     TopicMissing {
         /// What could not be done.
@@ -45,16 +44,16 @@ pub enum KafkaFault {
         /// The brokers' answer.
         error: KafkaError,
     },
-    /// Whom we are there as may not do this.
-    #[error("{what}: {error}; give us that right")]
+    /// Our Kafka user has no right to do this.
+    #[error("{what}: {error}; grant this right to our Kafka user")]
     Forbidden {
         /// What could not be done.
         what: String,
         /// The brokers' answer.
         error: KafkaError,
     },
-    /// Somebody has fenced us: a newer producer has the transactional id.
-    #[error("{what}: {error}; another worker or command has begun meanwhile")]
+    /// A newer producer with our transactional id has fenced us.
+    #[error("{what}: {error}; another worker or command has taken over")]
     Fenced {
         /// What could not be done.
         what: String,
@@ -69,18 +68,18 @@ pub enum KafkaFault {
         /// The answer.
         error: KafkaError,
     },
-    /// A transaction of a command did not come about.
+    /// A transaction of a command failed.
     #[error("{meaning}: {error}")]
     NotCommitted {
-        /// What that means, and what to do.
+        /// What did not happen, and what to do.
         meaning: &'static str,
         /// The brokers' answer.
         error: KafkaError,
     },
-    /// The coordinator keeps saying "not yet": what a transaction that hangs looks like from here.
+    /// The coordinator keeps answering that offsets are pending: a transaction may hang.
     #[error(
-        "the committed offsets of task {partition} cannot be read: {error}; if this lasts, a transaction on \
-         __consumer_offsets hangs: kafka-transactions.sh find-hanging"
+        "cannot read the committed offsets of task {partition}: {error}; if this lasts, a transaction on \
+         __consumer_offsets hangs: run kafka-transactions.sh find-hanging"
     )]
     OffsetsPending {
         /// The task.
@@ -88,9 +87,9 @@ pub enum KafkaFault {
         /// The time-out.
         error: KafkaError,
     },
-    /// A transaction that nobody ends hides what is behind it.
+    /// A transaction that stays open hides the records after it.
     #[error(
-        "a transaction at offset {offset} of {topic}/{partition} stays open; see kafka-transactions.sh find-hanging"
+        "a transaction at offset {offset} of {topic}/{partition} stays open; run kafka-transactions.sh find-hanging"
     )]
     TransactionOpen {
         /// The topic.
@@ -100,7 +99,7 @@ pub enum KafkaFault {
         /// Where it is open.
         offset: i64,
     },
-    /// Records are there, and none comes.
+    /// The partition has records, and none arrives.
     #[error("the restore of {topic}/{partition} makes no progress; check the brokers")]
     NoProgress {
         /// The topic.
@@ -108,18 +107,18 @@ pub enum KafkaFault {
         /// Its partition.
         partition: i32,
     },
-    /// A record that no worker wrote, or a newer one: it is never passed over, for what it says may have been sent.
-    #[error("{record} {flaw}; was it written by a newer worker? Then run that one here too")]
+    /// A record that no worker wrote, or a newer version did. It is never skipped: what it intends may have been sent.
+    #[error("{record} {flaw}; if a newer version wrote it, run that version here too")]
     Unreadable {
         /// Which.
         record: RecordName,
         /// What is wrong with it.
         flaw: Flaw,
     },
-    /// The same in a state topic, where a person who knows better may remove it.
+    /// The same in a state topic, from which an operator may remove it.
     #[error(
-        "{record} {flaw}; if a newer worker wrote it, run that one here too; if no worker did, `healthflow-sync \
-         drop-record --topic {} --partition {} --offset {}` removes it",
+        "{record} {flaw}; if a newer version wrote it, run that version here too; if no worker wrote it, run \
+         `healthflow-sync drop-record --topic {} --partition {} --offset {}`",
         .record.topic, .record.partition, .record.offset
     )]
     Stray {
@@ -139,33 +138,33 @@ pub enum KafkaFault {
     PartitionCount {
         /// The task.
         partition: i32,
-        /// How many its state counts.
+        /// The count in its state.
         written: u32,
-        /// How many there are.
+        /// The count of the topics.
         count: u32,
     },
     /// The fleet's record keeps the task from going live.
     #[error("{0}")]
     NotAdmitted(state::Refusal),
-    /// The task's positions and topics do not fit together.
+    /// The task's positions do not fit its topics.
     #[error(transparent)]
     NoStart(#[from] partition::start::Refusal),
-    /// Whoever asked does not want it any more.
-    #[error("the task is not ours any more")]
+    /// The caller cancelled the request.
+    #[error("this worker no longer owns the task")]
     Cancelled,
 }
 
-/// What is wrong with a record that cannot be used; the end of a sentence, without any value.
+/// Why a record cannot be used; the end of a sentence, without any value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
-    /// Its bytes say nothing that we understand.
+    /// Its bytes cannot be decoded.
     #[error("cannot be read ({0})")]
     Undecodable(String),
-    /// It would hide what its key speaks of, or come back when that is forgotten.
-    #[error("lies under a key that is not its own")]
+    /// It would hide the state of its key, or come back when that is forgotten.
+    #[error("is under a key that is not its own")]
     ForeignKey,
     /// It has the fleet's key.
-    #[error("has the key {FLEET} and says nothing of a fleet")]
+    #[error("has the key {FLEET} and describes no fleet")]
     NoFleet,
 }
 
@@ -188,7 +187,7 @@ impl fmt::Display for RecordName {
 }
 
 impl KafkaFault {
-    /// The brokers' answer to something, by what can be done about it; `what` could not be done.
+    /// Classifies the brokers' `error` by its remedy; `what` could not be done.
     pub(crate) fn of(what: impl Into<String>, error: KafkaError) -> Self {
         use RDKafkaErrorCode as Code;
         let what = what.into();
@@ -222,13 +221,13 @@ impl KafkaFault {
         }
     }
 
-    /// No client of this name, by the settings.
+    /// The settings do not allow this client.
     pub(crate) fn settings(client: impl Into<String>) -> impl FnOnce(KafkaError) -> Self {
         let client = client.into();
         move |error| KafkaFault::Settings { client, error }
     }
 
-    /// No thread for this purpose, as in "to watch the group".
+    /// The system refuses a thread for this purpose, as in "to watch the group".
     pub(super) fn no_thread(purpose: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let purpose = purpose.into();
         move |error| KafkaFault::NoThread { purpose, error }
@@ -239,13 +238,13 @@ impl KafkaFault {
 mod tests {
     use super::*;
 
-    /// Goal: who mends something finds out what it is. Method: each kind of answer, as the brokers' code for it.
+    /// Goal: the line of each fault names its remedy. Method: each kind of answer, as the brokers' code for it.
     #[test]
     fn each_answer_of_the_brokers_names_its_remedy() {
         let line = |code| KafkaFault::of("no ends", KafkaError::MetadataFetch(code)).to_string();
         assert!(line(RDKafkaErrorCode::AllBrokersDown).ends_with("that the brokers run"));
         assert!(line(RDKafkaErrorCode::UnknownTopicOrPartition).ends_with("run `healthflow-sync topics`"));
-        assert!(line(RDKafkaErrorCode::TopicAuthorizationFailed).ends_with("give us that right"));
+        assert!(line(RDKafkaErrorCode::TopicAuthorizationFailed).ends_with("right to our Kafka user"));
         let fenced = KafkaFault::of("no ends", KafkaError::AdminOp(RDKafkaErrorCode::ProducerFenced));
         assert!(matches!(fenced, KafkaFault::Fenced { .. }), "{fenced:?}");
     }
@@ -255,7 +254,7 @@ mod tests {
         let record = RecordName { topic: "patients.state", partition: 3, offset: 17 };
         let line = KafkaFault::Stray { record, flaw: Flaw::ForeignKey }.to_string();
         assert!(
-            line.starts_with("record 17 of patients.state/3 lies under a key that is not its own;"),
+            line.starts_with("record 17 of patients.state/3 is under a key that is not its own;"),
             "{line}"
         );
         assert!(line.contains("drop-record --topic patients.state --partition 3 --offset 17`"), "{line}");

@@ -1,5 +1,5 @@
-//! Which lanes librdkafka really fetches, and how far it has come, by its own statistics. An error that ends one lane comes
-//! out of the consumer without the lane's name, and afterwards there is silence; here that silence shows.
+//! Which lanes librdkafka really fetches, and how far, by its own statistics. The consumer reports an error that ends a
+//! lane without the lane's name, and then reports nothing more; only the statistics show that the lane has ended.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,19 +10,20 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
 
-use crate::kafka::context;
+use crate::kafka::lane_reading::TaskLane;
+use crate::kafka::{TopicPartition, context};
 use healthflow_core::topics::Lane;
 
 /// How often librdkafka reports its statistics, in milliseconds.
 pub(super) const STATISTICS_MS: u64 = 2_000;
-/// librdkafka's names for a partition that it is assigned and does not fetch, nor is about to.
+/// librdkafka's fetch states of a partition that is assigned and will not be fetched.
 const ENDED: [&str; 2] = ["none", "stopped"];
 
-/// How far each lane of each task is fetched: one past the last offset that librdkafka has seen, ends of transactions
-/// included, which no record announces.
-pub type Fetched = HashMap<(&'static str, i32), i64>;
+/// How far each lane of each task is fetched: one past the last offset that librdkafka has seen, including the ends of
+/// transactions, which are no records.
+pub type Fetched = HashMap<TopicPartition, i64>;
 
-/// What the statistics said last. Shared with whoever shows how the lanes stand.
+/// The last statistics. The reader of the lanes shares them with the status page.
 #[derive(Clone, Default)]
 pub(super) struct Fetching(Arc<Mutex<Seen>>);
 
@@ -31,7 +32,7 @@ struct Seen {
     /// Counts the statistics.
     round: u64,
     fetched: Fetched,
-    ended: Vec<(i32, Lane)>,
+    ended: Vec<TaskLane>,
 }
 
 impl Fetching {
@@ -40,8 +41,8 @@ impl Fetching {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).fetched.clone()
     }
 
-    /// The lanes that are not fetched, if the statistics are newer than `round`, which becomes theirs.
-    pub(super) fn ended_since(&self, round: &mut u64) -> Option<Vec<(i32, Lane)>> {
+    /// The lanes that are not fetched, if the statistics are newer than `round`; sets `round` to theirs.
+    pub(super) fn ended_since(&self, round: &mut u64) -> Option<Vec<TaskLane>> {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         (std::mem::replace(round, seen.round) != seen.round).then(|| seen.ended.clone())
     }
@@ -51,9 +52,9 @@ impl Fetching {
         for lane in Lane::ALL {
             let partitions = statistics.topics.get(lane.topic()).map(|topic| &topic.partitions);
             for (&partition, of) in partitions.into_iter().flatten() {
-                fetched.insert((lane.topic(), partition), of.next_offset);
+                fetched.insert(TopicPartition { topic: lane.topic(), partition }, of.next_offset);
                 if ENDED.contains(&of.fetch_state.as_str()) {
-                    ended.push((partition, lane));
+                    ended.push(TaskLane { partition, lane });
                 }
             }
         }

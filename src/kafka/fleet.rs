@@ -1,8 +1,8 @@
-//! The fleet's record (rules K8, K12): whose the state is and for how many partitions it is laid out. It lies in partition
-//! 0 of `appointments.state`, and every worker reads it before any of its tasks goes live.
+//! The fleet's record (rules K8, K12): who owns the state, and for how many partitions it is laid out. It is in
+//! partition 0 of `appointments.state`, and every worker reads it before any of its tasks goes live.
 //!
-//! Task 0's producer would be the wrong fence for it: another fleet's has another transactional id, and a worker that has
-//! task 5 may not end task 0 of its neighbour. So whoever writes it, worker or command, of whatever fleet, writes under
+//! Task 0's producer would be the wrong fence for it: another fleet's has another transactional id, and a worker that
+//! owns task 5 must not end task 0 of another worker. So every writer, worker or command, of any fleet, writes under
 //! one transactional id: fence, read to the high watermark, decide, commit. Of two that write at once one is fenced.
 
 use std::sync::atomic::AtomicBool;
@@ -22,18 +22,18 @@ use healthflow_core::state::{FleetRecord, Owner, Refusal, StateRecord, TaskPosit
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::APPOINTMENT_STATE;
 
-/// The transactional id of whoever writes the record. The topics have fixed names, and so has this.
+/// The transactional id of every writer of the record. It is fixed, as the names of the topics are.
 const TRANSACTIONAL_ID: &str = "healthflow-sync.fleet";
-/// How often a worker that finds no record tries to write the first one, while others do the same.
+/// How often a worker that finds no record tries to write the first one while others do the same.
 const CLAIMS_MAX: u32 = 5;
 
-/// What this process knows of the fleet.
+/// The fleet, as this process knows it.
 pub struct Fleet {
     owner: Owner,
     seen: Mutex<Seen>,
 }
 
-/// What was read so far: partition 0 holds a twelfth of all bookings, and is not read from its start each time.
+/// How far partition 0 was read: it is too long to be read from its start each time.
 #[derive(Default)]
 struct Seen {
     next: i64,
@@ -43,25 +43,25 @@ struct Seen {
 /// Why a worker may not start.
 #[derive(Debug, thiserror::Error)]
 pub enum NotEntered {
-    /// The record says so.
+    /// The record refuses it.
     #[error("{0}")]
     Refused(Refusal),
-    /// A repartition was broken off before there was such a record.
+    /// A repartition was interrupted before there was such a record.
     #[error(
-        "state is laid out for {laid_out:?} partitions, so a repartition was broken off; stop every worker and run \
+        "state is laid out for {laid_out:?} partitions, so a repartition was interrupted; stop every worker and run \
          `healthflow-sync repartition`"
     )]
     BrokenOff {
         /// For how many partitions some tasks have written their state.
         laid_out: Vec<u32>,
     },
-    /// It could not be read or written; worth another try.
+    /// The record could not be read or written; try again.
     #[error(transparent)]
     Kafka(#[from] KafkaFault),
 }
 
 impl Fleet {
-    /// Of workers of `owner`. Nothing is read yet.
+    /// The fleet of `owner`. Reads nothing yet.
     pub fn new(owner: Owner) -> Fleet {
         Fleet { owner, seen: Mutex::default() }
     }
@@ -71,8 +71,8 @@ impl Fleet {
         &self.owner
     }
 
-    /// Makes sure that the fleet is on record, and that this worker belongs to it and counts as it does. Where nothing is
-    /// on record, this worker writes it.
+    /// Checks that this worker belongs to the fleet on record and has the same partition count. If there is no record,
+    /// this worker writes it.
     ///
     /// # Errors
     /// See [`NotEntered`].
@@ -85,7 +85,7 @@ impl Fleet {
         let readers = Readers::new(settings)?;
         let mut claims = 0;
         let record = loop {
-            if let Some(record) = self.look(&readers, translator, &AtomicBool::new(false))? {
+            if let Some(record) = self.latest(&readers, translator, &AtomicBool::new(false))? {
                 break record;
             }
             claims += 1;
@@ -121,8 +121,8 @@ impl Fleet {
         Ok(claimed)
     }
 
-    /// The record as it stands now; none where nobody ever wrote one.
-    pub(crate) fn look(
+    /// The newest record; none if there has never been one.
+    pub(crate) fn latest(
         &self,
         readers: &Readers,
         translator: &Translator,
@@ -150,8 +150,8 @@ impl Fleet {
         Ok(seen.record.clone())
     }
 
-    /// Asks whether a task may go live; before it fences its old owner, so that nobody disturbs a command at work, and
-    /// after it, so that a command that begins later fences this task.
+    /// Whether a task may go live. The caller asks before it fences the old owner, so as not to disturb a command at
+    /// work, and again after it, so that a command that begins later fences this task.
     pub(super) fn admit(
         &self,
         settings: &KafkaSettings,
@@ -161,19 +161,18 @@ impl Fleet {
         cancelled: &AtomicBool,
     ) -> Result<(), Refusal> {
         let record =
-            self.look(readers, translator, cancelled).map_err(|fault| Refusal::Wait(fault.to_string()))?;
+            self.latest(readers, translator, cancelled).map_err(|fault| Refusal::Wait(fault.to_string()))?;
         let Some(record) = record else {
             return Err(Refusal::End(
-                "the fleet's record is gone from appointments.state/0; was the topic recreated? Start this worker again \
-                 once that is clear"
+                "the fleet's record is gone from appointments.state/0; find out whether the topic was recreated, then \
+                 start this worker again"
                     .into(),
             ));
         };
         record.admits_task(&self.owner, settings.partition_count, partition)
     }
 
-    /// Writes what `decide` makes of the record, unless that is the same. What it is given is the newest: whoever wrote
-    /// before is fenced.
+    /// Writes what `decide` makes of the newest record, unless that is unchanged. Every earlier writer is fenced first.
     pub(crate) fn rewrite<E: From<KafkaFault>>(
         &self,
         settings: &KafkaSettings,
@@ -182,7 +181,7 @@ impl Fleet {
         decide: impl FnOnce(Option<FleetRecord>) -> Result<FleetRecord, E>,
     ) -> Result<FleetRecord, E> {
         let producer = fence(&settings.producer_named(TRANSACTIONAL_ID), "the fleet's record")?;
-        let old = self.look(readers, translator, &AtomicBool::new(false))?;
+        let old = self.latest(readers, translator, &AtomicBool::new(false))?;
         let new = decide(old.clone())?;
         if old.as_ref() == Some(&new) {
             return Ok(new);
@@ -192,7 +191,7 @@ impl Fleet {
         let (key, value) = (encoded.key.unwrap_or_default(), encoded.value.unwrap_or_default());
         transact(
             &producer,
-            "the fleet's record was not written; does somebody else write it? Try again",
+            "the fleet's record was not written, perhaps because another process writes it; try again",
             |send| send(BaseRecord::to(encoded.topic).partition(0).key(&key).payload(value)),
         )?;
         Ok(new)
@@ -211,8 +210,8 @@ fn read(
     record.into_fleet().ok_or(KafkaFault::Unreadable { record: at, flaw: Flaw::NoFleet })
 }
 
-/// The partition counts that tasks have written down beside their offsets, ascending: what counts where no fleet is on
-/// record. More than one where a repartition was broken off.
+/// The partition counts that tasks have written beside their offsets, ascending. They count if no fleet is on record;
+/// there are several if a repartition was interrupted.
 pub(crate) fn laid_out(
     readers: &Readers,
     translator: &Translator,
@@ -228,7 +227,7 @@ pub(crate) fn laid_out(
     Ok(counts)
 }
 
-/// What a task has written down of itself in its state; none of one that never ran.
+/// The positions that a task has written into its state; none if it never ran.
 pub(crate) fn written_positions(
     readers: &Readers,
     translator: &Translator,

@@ -1,9 +1,9 @@
-//! Our membership of the consumer group: which tasks are ours. The member reads nothing itself: its partitions are
-//! assigned and stay paused, and the lanes' reader reads them with start positions of our own. So a revocation that is
-//! pending, during which librdkafka pauses every assigned partition, stops nobody else's bookings.
+//! Our membership of the consumer group: which tasks this worker owns. The member reads nothing itself: its partitions
+//! are assigned and stay paused, and the lanes' reader reads them from start positions of our own. So a pending
+//! revocation, during which librdkafka pauses every assigned partition, does not stop the other tasks.
 //!
-//! The poll thread only polls. A revocation is noted in the callback and carried out by [`Group::release`] once the
-//! task is drained and committed (rule K2): librdkafka waits for that call, and goes on with its heartbeats.
+//! The poll thread only polls. The callback records a revocation, and [`Group::release`] carries it out once the task
+//! is drained and committed (rule K2): librdkafka waits for that call and keeps sending heartbeats.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -31,26 +31,26 @@ pub struct Group {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What tasks need of the membership: the proof of it, for their transactions.
+/// What tasks need of the membership: its proof, for their transactions.
 #[derive(Clone)]
 pub struct Membership(Weak<BaseConsumer<GroupContext>>);
 
 struct GroupContext {
     inbox: Arc<dyn Inbox>,
-    /// What the group wants back and does not have yet.
+    /// The revocation that is not carried out yet.
     revocation: Mutex<Option<Revocation>>,
     closing: AtomicBool,
     joined: Arc<AtomicBool>,
 }
 
-/// One revocation: librdkafka takes the answer to it in one call, for all its partitions.
+/// One revocation: librdkafka expects one answer for all its partitions.
 struct Revocation {
     partitions: Vec<i32>,
-    held: Vec<i32>,
+    outstanding: Vec<i32>,
 }
 
 impl Group {
-    /// Joins the group. Every task that is given or taken is posted to `inbox`.
+    /// Joins the group. Posts every assigned, revoked or lost task to `inbox`.
     ///
     /// # Errors
     /// The settings are refused, or no thread could be started.
@@ -88,18 +88,18 @@ impl Group {
         Membership(Arc::downgrade(&self.consumer))
     }
 
-    /// Whether the group has assigned anything yet, be it nothing.
+    /// Whether this worker has joined the group; it may own no partition.
     pub fn has_joined(&self) -> bool {
         self.consumer.context().joined.load(Ordering::SeqCst)
     }
 
-    /// A task is drained and committed: it may go to somebody else. Does nothing where the group does not want it back.
+    /// Gives back a task that is drained and committed. Does nothing if the group has not revoked it.
     pub fn release(&self, partition: i32) {
         let context = self.consumer.context();
         let mut revocation = context.revocation.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(pending) = revocation.as_mut() else { return };
-        pending.held.retain(|held| *held != partition);
-        if pending.held.is_empty() {
+        pending.outstanding.retain(|outstanding| *outstanding != partition);
+        if pending.outstanding.is_empty() {
             give_back(&self.consumer, &pending.partitions);
             *revocation = None;
         }
@@ -122,11 +122,11 @@ impl Drop for Group {
 }
 
 impl Membership {
-    /// The group's view of this member, as a transaction must quote it; none while it is not a member (generation −1):
+    /// The group's view of this member, which a transaction must carry; none while it is not a member (generation −1):
     /// the broker would accept offsets with that, unfenced.
     pub(super) fn proof(&self) -> Option<ConsumerGroupMetadata> {
-        // The generation is not part of rdkafka's safe interface. It only rises, so what lies between two equal
-        // readings belongs to it.
+        // The generation is not part of rdkafka's safe interface. It only rises, so metadata read between two equal
+        // readings belong to it.
         let consumer = self.0.upgrade()?;
         let before = generation(&consumer)?;
         let proof = consumer.group_metadata()?;
@@ -134,7 +134,7 @@ impl Membership {
     }
 }
 
-/// The generation of the group that this member belongs to; none while it is no member.
+/// The generation of the group that this member belongs to; none while it is not a member.
 #[allow(unsafe_code, reason = "rdkafka wraps the group metadata without a way to ask for their generation")]
 fn generation(consumer: &BaseConsumer<GroupContext>) -> Option<i32> {
     use rdkafka::bindings;
@@ -147,7 +147,7 @@ fn generation(consumer: &BaseConsumer<GroupContext>) -> Option<i32> {
         }
         let generation = bindings::rd_kafka_consumer_group_metadata_generation_id(metadata);
         bindings::rd_kafka_consumer_group_metadata_destroy(metadata);
-        // librdkafka's −1 is the generation of who is no member.
+        // librdkafka's −1 is the generation of a non-member.
         (generation >= 0).then_some(generation)
     }
 }
@@ -159,8 +159,8 @@ fn poll(consumer: &BaseConsumer<GroupContext>, stop: &AtomicBool) {
             Some(Ok(_)) | None => {}
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                 consumer.context().inbox.fail(format!(
-                    "the group does not accept this worker any more ({code}): is another one running with the same \
-                     group_instance_id? Start it again once that is sure"
+                    "the group no longer accepts this worker ({code}); make sure that no other worker has the same \
+                     group_instance_id, then start it again"
                 ));
                 return;
             }
@@ -175,7 +175,7 @@ fn poll(consumer: &BaseConsumer<GroupContext>, stop: &AtomicBool) {
 fn list(partitions: &[i32]) -> TopicPartitionList {
     let mut list = TopicPartitionList::with_capacity(partitions.len());
     for partition in partitions {
-        // Nothing is read from there; the end costs no look-up of a committed offset.
+        // Nothing is read from there; the end saves a look-up of a committed offset.
         let _ = list.add_partition_offset(REQUESTED, *partition, Offset::End);
     }
     list
@@ -183,7 +183,7 @@ fn list(partitions: &[i32]) -> TopicPartitionList {
 
 fn give_back(consumer: &BaseConsumer<GroupContext>, partitions: &[i32]) {
     if let Err(error) = consumer.incremental_unassign(&list(partitions)) {
-        tracing::warn!(?partitions, "the group was not told that these are given back: {error}");
+        tracing::warn!(?partitions, "cannot give these partitions back to the group: {error}");
     }
 }
 
@@ -192,7 +192,9 @@ impl GroupContext {
         self.joined.store(true, Ordering::SeqCst);
         let list = list(partitions);
         if let Err(error) = consumer.incremental_assign(&list).and_then(|()| consumer.pause(&list)) {
-            self.inbox.fail(format!("partitions {partitions:?} of {REQUESTED} cannot be taken: {error}"));
+            self.inbox.fail(format!(
+                "cannot take partitions {partitions:?} of {REQUESTED}: {error}; start the worker again"
+            ));
             return;
         }
         for &partition in partitions {
@@ -207,21 +209,21 @@ impl GroupContext {
             give_back(consumer, &partitions);
             self.lost(&partitions);
         } else {
-            let held = partitions.clone();
+            let outstanding = partitions.clone();
             *self.revocation.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(Revocation { partitions, held: held.clone() });
-            for partition in held {
+                Some(Revocation { partitions, outstanding: outstanding.clone() });
+            for partition in outstanding {
                 self.inbox.post(Input::TaskRevoked { partition });
             }
         }
     }
 
-    /// The membership went away while a revocation was pending: nothing is left to drain for.
+    /// The membership was lost while a revocation was pending: draining is useless now.
     fn lose(&self, consumer: &BaseConsumer<Self>) {
         let pending = self.revocation.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(pending) = pending {
             give_back(consumer, &pending.partitions);
-            self.lost(&pending.held);
+            self.lost(&pending.outstanding);
         }
     }
 

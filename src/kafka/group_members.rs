@@ -1,4 +1,4 @@
-//! Who in the group has which partition, as the coordinator sees it.
+//! Which member of the group owns which partition, by the coordinator.
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, c_char};
@@ -15,14 +15,14 @@ use crate::kafka::native::{self, Owned};
 pub(super) struct Assignment {
     /// Whether no rebalance is under way.
     pub(super) is_stable: bool,
-    /// The partitions of the topic that somebody has.
+    /// The partitions of the topic that have an owner.
     pub(super) owned: BTreeSet<i32>,
 }
 
-/// Which partitions of `topic` the members of `group` have.
+/// Which partitions of `topic` the members of `group` own.
 ///
 /// # Errors
-/// The coordinator did not answer, or does not let us ask.
+/// The coordinator did not answer, or denies us the right.
 #[allow(unsafe_code, reason = "rdkafka does not wrap DescribeConsumerGroups")]
 pub(super) fn assignment<C: ClientContext + ConsumerContext>(
     client: &BaseConsumer<C>,

@@ -1,5 +1,5 @@
-//! One lane as its reader has it: what was fetched becomes an arrival, now, once its schema is known, or, in a life that
-//! began after an unclean end, once its mark stands.
+//! One lane of a task, as its reader has it. A fetched record becomes an arrival at once, or when its schema is known,
+//! or, after an unclean end, when its mark is durable.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -16,42 +16,48 @@ use healthflow_core::processor::Input;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
 
-/// What a decoded record weighs beside its bytes, roughly.
+/// About how much memory a decoded record needs beside its bytes.
 pub(super) const RECORD_OVERHEAD_BYTES: usize = 512;
 
-/// What a record is judged by before it is decoded.
+/// What is checked of a record before it is decoded.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
     pub(super) partition_count: u32,
     pub(super) input_bytes_max: usize,
 }
 
+/// One lane of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct TaskLane {
+    pub(super) partition: i32,
+    pub(super) lane: Lane,
+}
+
 /// One lane of one life of a task.
 pub(super) struct Reading {
-    partition: i32,
-    lane: Lane,
+    of: TaskLane,
     pub(super) incarnation: Incarnation,
-    /// Guards the order: whatever librdkafka brings again after a pause is skipped.
+    /// Keeps the order: records that librdkafka returns again after a pause are skipped.
     pub(super) next_offset: i64,
-    /// Whether enough of it is in memory.
+    /// Whether the processor has enough of it in memory.
     pub(super) is_paused: bool,
-    /// Records whose schema is not known yet; what comes behind them passes, and the watermark waits.
-    pub(super) held: Vec<Held>,
-    /// How often in a row it was seen that nothing is fetched.
+    /// Records whose schema is not known yet. Later records pass them; the committable offset does not.
+    pub(super) awaiting_schema: Vec<AwaitingSchema>,
+    /// In how many statistics in a row the lane was not fetched.
     pub(super) ended: u32,
-    /// Up to here records are decoded only when it is said.
+    /// Below this offset records are decoded only on the processor's order.
     guarded_until: Option<i64>,
     guarded: BTreeMap<i64, Guarded>,
 }
 
-/// A record that nobody has looked into yet.
+/// A record that is fetched and not decoded.
 struct Guarded {
     key: Option<Vec<u8>>,
     value: Option<Vec<u8>>,
     written_at: Option<Timestamp>,
 }
 
-/// A record that is looked into now.
+/// A record that is about to be decoded.
 struct Taken<'a> {
     offset: i64,
     record: RawRecord<'a>,
@@ -59,7 +65,7 @@ struct Taken<'a> {
 }
 
 /// A record whose schema is not known yet.
-pub(super) struct Held {
+pub(super) struct AwaitingSchema {
     pub(super) offset: i64,
     pub(super) schema: u32,
     pub(super) since: Instant,
@@ -69,26 +75,24 @@ pub(super) struct Held {
 
 impl Reading {
     pub(super) fn new(
-        partition: i32,
-        lane: Lane,
+        of: TaskLane,
         incarnation: Incarnation,
         next_offset: i64,
         guarded_until: Option<i64>,
     ) -> Self {
         Reading {
-            partition,
-            lane,
+            of,
             incarnation,
             next_offset,
             is_paused: false,
-            held: Vec::new(),
+            awaiting_schema: Vec::new(),
             ended: 0,
             guarded_until,
             guarded: BTreeMap::new(),
         }
     }
 
-    /// Takes a record that was fetched; what is guarded is only kept.
+    /// Takes a fetched record; one that is guarded is only kept.
     pub(super) fn fetched(
         &mut self,
         translator: &Translator,
@@ -99,7 +103,7 @@ impl Reading {
     ) {
         let record = RawRecord { key: message.key(), value: message.payload() };
         let (offset, written_at) = (message.offset(), message.timestamp().to_millis().map(Timestamp));
-        // In their order, so that the first copy of a version is met first.
+        // In their order, so that the first copy of a version is decoded first.
         let is_guarded = self.guarded_until.is_some_and(|until| offset < until);
         if !is_guarded && self.guarded.is_empty() {
             self.take(translator, now, limits, Taken { offset, record, written_at }, batch);
@@ -107,12 +111,12 @@ impl Reading {
         }
         let (key, value) = (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec));
         self.guarded.insert(offset, Guarded { key, value, written_at });
-        let Reading { partition, lane, incarnation, .. } = *self;
+        let Reading { of: TaskLane { partition, lane }, incarnation, .. } = *self;
         let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
         batch.push(Input::Held { partition, incarnation, lane, offset, size_bytes });
     }
 
-    /// Decodes what was kept, or buries it.
+    /// Decodes kept records, or dead-letters them undecoded.
     pub(super) fn read(
         &mut self,
         translator: &Translator,
@@ -121,7 +125,7 @@ impl Reading {
         release: HeldRange,
         batch: &mut Vec<Input>,
     ) {
-        let Reading { partition, lane, incarnation, .. } = *self;
+        let Reading { of: TaskLane { partition, lane }, incarnation, .. } = *self;
         let offsets: Vec<i64> = self.guarded.range(release.from..=release.to).map(|(at, _)| *at).collect();
         for offset in offsets {
             let Some(Guarded { key, value, written_at }) = self.guarded.remove(&offset) else { continue };
@@ -136,7 +140,7 @@ impl Reading {
         }
     }
 
-    /// Hands a record on, or keeps it until its schema is known and says that it is there.
+    /// Decodes a record and hands it on. If its schema is not known yet, keeps it and reports it as delayed.
     fn take(
         &mut self,
         translator: &Translator,
@@ -145,7 +149,7 @@ impl Reading {
         Taken { offset, record, written_at }: Taken<'_>,
         batch: &mut Vec<Input>,
     ) {
-        let Reading { partition, lane, incarnation, .. } = *self;
+        let Reading { of: TaskLane { partition, lane }, incarnation, .. } = *self;
         let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
         let arrival = match home::misrouted(record.key, record.value, partition, partition_count) {
             Some(misrouted) => Ok(passed_on(lane, record, misrouted, input_bytes_max)),
@@ -156,17 +160,23 @@ impl Reading {
                 batch.push(Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival });
             }
             Err(schema) => {
-                translator.standing(schema);
+                translator.schema_state(schema);
                 let (key, value) = (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec));
-                self.held.push(Held { offset, schema, since: Instant::now(), key, value });
+                self.awaiting_schema.push(AwaitingSchema {
+                    offset,
+                    schema,
+                    since: Instant::now(),
+                    key,
+                    value,
+                });
                 batch.push(Input::Delayed { partition, incarnation, lane, offset, size_bytes, written_at });
             }
         }
     }
 }
 
-/// A misrouted record, if its own partition can take it. Else it ends where it lies, without a name: whether its version has
-/// a result only the task that owns it could tell.
+/// A misrouted record, if its own partition can take it. Otherwise it is dead-lettered here without its identity: only
+/// the task that owns its version knows whether that has a result.
 fn passed_on(lane: Lane, record: RawRecord<'_>, misrouted: Misrouted, bytes_max: usize) -> Arrival {
     match TooLarge::check(record.key, record.value, bytes_max) {
         Some(sizes) => arrival::too_large(lane, record.key, record.value, None, sizes),

@@ -1,6 +1,6 @@
-//! Looks every few seconds whether the topics of the tasks at work are still those that they were acquired with. The lanes'
-//! reader would not tell: of a topic that is gone librdkafka says nothing, and in one that was recreated it goes on at the
-//! old position without a word if there are records enough.
+//! Checks every few seconds whether the topics of the live tasks are still those that they were acquired with. The
+//! lanes' reader would not notice: librdkafka reports nothing of a deleted topic, and in a recreated one it continues
+//! at the old position if that exists.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,22 +14,22 @@ use healthflow_core::life::{Incarnation, LaneEnd};
 use healthflow_core::processor::{Inbox, Input};
 use healthflow_core::state::TopicIds;
 
-/// How long the thread rests between two looks.
+/// How long the thread sleeps between two checks.
 const ROUND: Duration = Duration::from_secs(2);
 
-/// The thread and what it looks after. Dropping it ends the thread.
+/// The thread and the tasks that it watches. Dropping it ends the thread.
 pub struct LaneWatch {
     watched: Arc<Mutex<HashMap<i32, Watched>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// A task at work.
+/// A live task.
 struct Watched {
     incarnation: Incarnation,
     topic_ids: TopicIds,
-    /// What the last look found: a broker that has just come back may not know yet what the others know, so that it counts
-    /// once it is seen twice.
+    /// What the last check found. A broker that has just restarted may have stale metadata, so a finding counts only if
+    /// it is seen twice.
     suspicion: Option<(&'static str, LaneEnd)>,
 }
 
@@ -56,12 +56,12 @@ impl LaneWatch {
         Ok(LaneWatch { watched, stop, thread: Some(thread) })
     }
 
-    /// Looks after a task that was acquired with these topics.
+    /// Watches a task that was acquired with these topics.
     pub fn watch(&self, partition: i32, incarnation: Incarnation, topic_ids: TopicIds) {
         lock(&self.watched).insert(partition, Watched { incarnation, topic_ids, suspicion: None });
     }
 
-    /// Looks after it no more.
+    /// Stops watching it.
     pub fn forget(&self, partition: i32) {
         lock(&self.watched).remove(&partition);
     }
@@ -85,7 +85,7 @@ fn look(identities: &TopicIdentities, watched: &Mutex<HashMap<i32, Watched>>, in
     if lock(watched).is_empty() {
         return;
     }
-    // Brokers that do not answer say nothing about the topics.
+    // No answer says nothing about the topics.
     let Ok(described) = identities.describe() else { return };
     let mut watched = lock(watched);
     let mut ended = Vec::new();
@@ -103,7 +103,7 @@ fn look(identities: &TopicIdentities, watched: &Mutex<HashMap<i32, Watched>>, in
     }
 }
 
-/// What ends a task that was acquired with these topics, if anything does.
+/// Why a task that was acquired with these topics must end, if it must.
 fn ended_by(acquired_with: &TopicIds, now: &Described) -> Option<(&'static str, LaneEnd)> {
     let gone = now.gone.first().map(|topic| (*topic, LaneEnd::TopicGone));
     gone.or_else(|| now.ids.recreated(acquired_with).map(|topic| (topic, LaneEnd::TopicRecreated)))

@@ -1,6 +1,6 @@
-//! The reader of all lanes of a worker: one consumer, assigned by hand, with start positions that come from the
-//! acquisition. Orders are carried out on its own thread, between two polls, so that a record is always told to the life
-//! of the task that was fetching when it was polled.
+//! The reader of all lanes of a worker: one consumer, assigned by hand, with start positions from the acquisition. Its
+//! thread carries out orders between two polls, so that a record always goes to the life of the task that was fetching
+//! when it was polled.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::kafka::fetching::{Fetched, Fetching, LanesContext};
-use crate::kafka::lane_reading::{Limits, RECORD_OVERHEAD_BYTES, Reading};
+use crate::kafka::lane_reading::{Limits, RECORD_OVERHEAD_BYTES, Reading, TaskLane};
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka::{KafkaFault, Now};
 use crate::registry::{RawRecord, Translator, Wait};
@@ -28,10 +28,10 @@ use healthflow_core::topics::{Lane, Position};
 const POLL: Duration = Duration::from_millis(10);
 /// Records handed over at once.
 const BATCH_MAX: usize = 256;
-/// How often in a row a lane must be found not to be fetched until its task is told.
+/// After how many statistics in a row without a fetch a lane counts as ended.
 const ENDED_ROUNDS: u32 = 2;
 
-/// The reader. Dropping it ends the reading.
+/// The reader. Dropping it ends its thread.
 pub struct Lanes {
     fetching: Fetching,
     orders: Option<Sender<Order>>,
@@ -82,7 +82,8 @@ impl Lanes {
         self.read_with_care(partition, incarnation, positions, Vec::new());
     }
 
-    /// The same; what lies below the offsets in `guarded` is fetched, and decoded when it is said (rule K6).
+    /// The same. Records below the offsets in `guarded` are fetched, and decoded only on [`release`](Self::release)
+    /// (rule K6).
     pub fn read_with_care(
         &self,
         partition: i32,
@@ -93,7 +94,7 @@ impl Lanes {
         self.order(Order::Start { partition, incarnation, positions, guarded });
     }
 
-    /// Decodes records that were held.
+    /// Decodes records that were fetched and kept.
     pub fn release(&self, partition: i32, release: HeldRange) {
         self.order(Order::Read { partition, release });
     }
@@ -120,7 +121,7 @@ impl Lanes {
 
     fn order(&self, order: Order) {
         if let Some(orders) = &self.orders {
-            // A thread that is gone has told the inbox why.
+            // A thread that has ended has reported why to the inbox.
             let _ = orders.send(order);
         }
     }
@@ -138,13 +139,13 @@ impl Drop for Lanes {
 struct Reader {
     consumer: BaseConsumer<LanesContext>,
     fetching: Fetching,
-    /// Which of librdkafka's statistics were looked at.
+    /// The last statistics that were checked.
     round: u64,
     translator: Arc<Translator>,
     inbox: Arc<dyn Inbox>,
     now: Now,
     limits: Limits,
-    reading: HashMap<(i32, Lane), Reading>,
+    reading: HashMap<TaskLane, Reading>,
     batch: Vec<Input>,
 }
 
@@ -158,8 +159,8 @@ impl Reader {
                     Err(TryRecvError::Disconnected) => return,
                 }
             }
-            self.retry_held();
-            self.tell_ended();
+            self.retry_awaiting_schema();
+            self.report_ended();
             let mut wait = POLL;
             while self.batch.len() < BATCH_MAX && self.poll(wait) {
                 wait = Duration::ZERO;
@@ -171,7 +172,7 @@ impl Reader {
         }
     }
 
-    /// Takes one record; false if there is none now.
+    /// Polls one record; false if there is none now.
     fn poll(&mut self, wait: Duration) -> bool {
         let Reader { consumer, translator, now, limits, reading, batch, .. } = self;
         match consumer.poll(wait) {
@@ -180,11 +181,11 @@ impl Reader {
                     return true;
                 };
                 let partition = message.partition();
-                if let Some(of) = reading.get_mut(&(partition, lane))
-                    && message.offset() >= of.next_offset
+                if let Some(reading) = reading.get_mut(&TaskLane { partition, lane })
+                    && message.offset() >= reading.next_offset
                 {
-                    of.next_offset = message.offset() + 1;
-                    of.fetched(translator, now(), *limits, &message, batch);
+                    reading.next_offset = message.offset() + 1;
+                    reading.fetched(translator, now(), *limits, &message, batch);
                 }
                 true
             }
@@ -203,22 +204,22 @@ impl Reader {
             }
             Order::Read { partition, release } => {
                 let Reader { translator, now, limits, reading, batch, .. } = self;
-                if let Some(of) = reading.get_mut(&(partition, release.lane)) {
-                    of.read(translator, now(), *limits, release, batch);
+                if let Some(reading) = reading.get_mut(&TaskLane { partition, lane: release.lane }) {
+                    reading.read(translator, now(), *limits, release, batch);
                 }
                 Ok(())
             }
             Order::Stop { partition } => self.end(partition),
             Order::Pause { partition, lane } => {
-                if let Some(of) = self.reading.get_mut(&(partition, lane)) {
-                    of.is_paused = true;
+                if let Some(reading) = self.reading.get_mut(&TaskLane { partition, lane }) {
+                    reading.is_paused = true;
                     pause(&self.consumer, partition, lane);
                 }
                 Ok(())
             }
             Order::Resume { partition, lane } => {
-                if let Some(of) = self.reading.get_mut(&(partition, lane)) {
-                    of.is_paused = false;
+                if let Some(reading) = self.reading.get_mut(&TaskLane { partition, lane }) {
+                    reading.is_paused = false;
                     resume(&self.consumer, partition, lane);
                 }
                 Ok(())
@@ -226,7 +227,7 @@ impl Reader {
         };
         if let Err(error) = done {
             self.inbox.fail(format!(
-                "the lanes' consumer does not do as it is told ({error}); start the worker again"
+                "librdkafka refused an order to the lanes' consumer ({error}); start the worker again"
             ));
         }
     }
@@ -243,33 +244,33 @@ impl Reader {
         for &Position { lane, offset } in positions {
             list.add_partition_offset(lane.topic(), partition, Offset::Offset(offset))?;
             let guarded_until = lane.offset_in(guarded);
-            let reading = Reading::new(partition, lane, incarnation, offset, guarded_until);
-            self.reading.insert((partition, lane), reading);
+            let of = TaskLane { partition, lane };
+            self.reading.insert(of, Reading::new(of, incarnation, offset, guarded_until));
         }
         self.consumer.incremental_assign(&list)?;
-        // librdkafka remembers that a partition was paused, also when nobody is assigned to it any more: a lane that the life
-        // before had paused would never be fetched.
+        // librdkafka remembers that a partition is paused even while it is not assigned: a lane that the previous life
+        // had paused would never be fetched.
         self.consumer.resume(&list)
     }
 
     fn end(&mut self, partition: i32) -> KafkaResult<()> {
         let mut list = TopicPartitionList::new();
         for lane in Lane::ALL {
-            if self.reading.remove(&(partition, lane)).is_some() {
+            if self.reading.remove(&TaskLane { partition, lane }).is_some() {
                 list.add_partition(lane.topic(), partition);
             }
         }
         if list.count() == 0 { Ok(()) } else { self.consumer.incremental_unassign(&list) }
     }
 
-    /// Tells of lanes that librdkafka has stopped fetching: once that is seen twice, for one that was assigned a moment ago
-    /// is not fetched yet.
-    fn tell_ended(&mut self) {
+    /// Reports lanes that librdkafka has stopped fetching, once that is seen twice: a lane that was assigned a moment
+    /// ago is not fetched yet.
+    fn report_ended(&mut self) {
         let Some(ended) = self.fetching.ended_since(&mut self.round) else { return };
-        for (&(partition, lane), of) in &mut self.reading {
-            of.ended = if ended.contains(&(partition, lane)) { of.ended + 1 } else { 0 };
-            if of.ended == ENDED_ROUNDS {
-                let (incarnation, topic) = (of.incarnation, lane.topic());
+        for (of, reading) in &mut self.reading {
+            reading.ended = if ended.contains(of) { reading.ended + 1 } else { 0 };
+            if reading.ended == ENDED_ROUNDS {
+                let (partition, incarnation, topic) = (of.partition, reading.incarnation, of.lane.topic());
                 self.inbox.post(Input::LaneEnded {
                     partition,
                     incarnation,
@@ -280,23 +281,23 @@ impl Reader {
         }
     }
 
-    /// Tries the records again that wait for a schema.
-    fn retry_held(&mut self) {
+    /// Tries again to decode the records that wait for a schema.
+    fn retry_awaiting_schema(&mut self) {
         let Reader { translator, now, limits, reading, batch, .. } = self;
         let bytes_max = limits.input_bytes_max;
-        let mut standings = HashMap::new();
-        for (&(partition, lane), of) in reading.iter_mut().filter(|(_, of)| !of.held.is_empty()) {
-            let (incarnation, is_paused) = (of.incarnation, of.is_paused);
-            of.held.retain(|held| {
-                let record = RawRecord { key: held.key.as_deref(), value: held.value.as_deref() };
-                let standing =
-                    standings.entry(held.schema).or_insert_with(|| translator.standing(held.schema));
-                let wait = Wait { since: held.since, is_in_the_way: is_paused };
-                let Some(arrival) = translator.late_arrival(lane, record, wait, standing, bytes_max, now())
+        let mut states = HashMap::new();
+        for (&TaskLane { partition, lane }, reading) in reading.iter_mut() {
+            let (incarnation, is_paused) = (reading.incarnation, reading.is_paused);
+            reading.awaiting_schema.retain(|waiting| {
+                let record = RawRecord { key: waiting.key.as_deref(), value: waiting.value.as_deref() };
+                let state =
+                    states.entry(waiting.schema).or_insert_with(|| translator.schema_state(waiting.schema));
+                let wait = Wait { since: waiting.since, blocks_others: is_paused };
+                let Some(arrival) = translator.late_arrival(lane, record, wait, state, bytes_max, now())
                 else {
                     return true;
                 };
-                let (offset, size_bytes) = (held.offset, record.size_bytes() + RECORD_OVERHEAD_BYTES);
+                let (offset, size_bytes) = (waiting.offset, record.size_bytes() + RECORD_OVERHEAD_BYTES);
                 batch.push(Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival });
                 false
             });
@@ -325,10 +326,10 @@ fn resume(consumer: &BaseConsumer<LanesContext>, partition: i32, lane: Lane) {
 fn report(error: &KafkaError) {
     match error {
         KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset) => {
-            tracing::warn!(client = "lanes", "a position is out of range; its task will be acquired anew");
+            tracing::warn!(client = "lanes", "a position is out of range; its task will be acquired again");
         }
         KafkaError::MessageConsumption(code) => {
-            tracing::warn!(client = "lanes", "{code}; librdkafka goes on trying");
+            tracing::warn!(client = "lanes", "{code}; librdkafka keeps trying");
         }
         other => tracing::error!(client = "lanes", "{other}"),
     }

@@ -1,12 +1,12 @@
-//! The worker's Kafka, thin: the group that gives us tasks, the readers of their lanes, and per task a thread that
-//! fences, restores and commits (rules T1–T5, K1–K3). Nothing here decides; what happened goes to the
+//! The worker's Kafka, thin: the group that assigns tasks, the reader of their lanes, and per task a thread that
+//! fences, restores and commits (rules T1–T5, K1–K3). Nothing here decides: what happens goes to the
 //! [`Inbox`](healthflow_core::processor::Inbox) as an [`Input`](healthflow_core::processor::Input).
 
 mod fault;
 mod broker_clock;
 pub(crate) mod settings;
 mod context;
-mod ends;
+mod end_offsets;
 mod group;
 mod lanes;
 mod group_members;
@@ -18,7 +18,7 @@ mod commit_outcome;
 mod refused;
 pub(crate) mod fleet;
 pub(crate) mod restore;
-mod said;
+mod recent_lines;
 mod start;
 mod task;
 pub(crate) mod transaction;
@@ -33,7 +33,7 @@ use healthflow_core::time::Timestamp;
 
 pub use broker_clock::{BrokerClock, BrokerTime, ClockFault, ClockWatch};
 pub use commit_outcome::{AbortCause, CommitLoss, CommitOutcome};
-pub use ends::Ends;
+pub use end_offsets::EndOffsets;
 pub use fault::{Flaw, KafkaFault, RecordName};
 pub use fetching::Fetched;
 pub use fleet::{Fleet, NotEntered};
@@ -46,5 +46,14 @@ pub use settings::KafkaSettings;
 pub use task::{TaskSpawner, TaskThread};
 pub use watchdog::Watchdog;
 
-/// The worker's one clock, as it is handed to threads.
+/// One partition of one of our topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    /// The topic.
+    pub topic: &'static str,
+    /// The partition.
+    pub partition: i32,
+}
+
+/// The worker's one clock, as its threads get it.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;

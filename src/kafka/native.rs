@@ -1,4 +1,5 @@
-//! Requests of librdkafka's Admin API that rdkafka does not wrap: how to ask one, and how to own what librdkafka gives.
+//! Requests of librdkafka's Admin API that rdkafka does not wrap: how to send one, and how to own the objects that
+//! librdkafka returns.
 
 use std::ffi::c_int;
 use std::ptr::NonNull;
@@ -11,10 +12,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// How long the brokers may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
-/// What librdkafka may need beyond that until it says that they did not.
+/// How much longer librdkafka may take to report that they did not.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// One object of librdkafka's that is ours to destroy.
+/// An object of librdkafka's that we must destroy.
 pub(super) struct Owned<T>(NonNull<T>, unsafe extern "C" fn(*mut T));
 
 #[allow(unsafe_code, reason = "rdkafka does not wrap the objects that these requests take")]
@@ -23,13 +24,13 @@ impl<T> Owned<T> {
     /// `object` must be ours, and `destroy` what librdkafka wants called with it, once.
     ///
     /// # Errors
-    /// librdkafka gave none.
+    /// librdkafka returned none.
     pub(super) unsafe fn new(
         object: *mut T,
         destroy: unsafe extern "C" fn(*mut T),
     ) -> Result<Self, KafkaError> {
         let object = NonNull::new(object).map(|object| Owned(object, destroy));
-        object.ok_or_else(|| KafkaError::AdminOpCreation("librdkafka gives no memory".into()))
+        object.ok_or_else(|| KafkaError::AdminOpCreation("librdkafka returned no object".into()))
     }
 
     pub(super) fn ptr(&self) -> *mut T {
@@ -55,13 +56,13 @@ pub(super) struct Asking {
     pub(super) queue: *mut c::rd_kafka_queue_t,
 }
 
-/// Asks for `operation` and gives the event that answers it, which is no error.
+/// Sends the request `operation` and returns the event that answers it.
 ///
 /// # Safety
-/// `ask` must make exactly this request with what it is given, and keep none of it.
+/// `ask` must send exactly this request with its argument, and keep none of it.
 ///
 /// # Errors
-/// The request or its answer failed, or nobody answered in time.
+/// The request or its answer failed, or no answer came in time.
 #[allow(unsafe_code, reason = "as above")]
 pub(super) unsafe fn answer<C: ClientContext + ConsumerContext>(
     client: &BaseConsumer<C>,
@@ -69,8 +70,8 @@ pub(super) unsafe fn answer<C: ClientContext + ConsumerContext>(
     ask: impl FnOnce(Asking) -> Result<(), KafkaError>,
 ) -> Result<Owned<c::rd_kafka_event_t>, KafkaError> {
     let native = client.client().native_ptr();
-    // SAFETY: `native` lives as long as `client`, which outlives every object here; each object is ours and destroyed once.
-    // An event holds what it needs of its queue.
+    // SAFETY: `native` lives as long as `client`, which outlives every object here; each object is ours and destroyed
+    // once. An event holds what it needs of its queue.
     unsafe {
         let queue = Owned::new(c::rd_kafka_queue_new(native), c::rd_kafka_queue_destroy)?;
         let options =

@@ -1,7 +1,7 @@
 //! The transactional producer of one task: everything a task finished goes out together or not at all (rules T1–T4).
-//! Its calls block and belong on the task's own thread, which also serves the producer's events: rdkafka's
-//! `ThreadedProducer` spins through the last millisecond of each of its 100 ms polls, 8 % of a core for 12 tasks that do
-//! nothing, and an event that another thread is still about to tell could be the broken connection of this commit.
+//! Its calls block, so they belong on the task's own thread, which also serves the producer's events. rdkafka's
+//! `ThreadedProducer` spins through the last millisecond of each of its 100 ms polls, 8 % of a core for 12 idle tasks;
+//! and an event that waits on another thread could be the broken connection of this commit.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -25,18 +25,18 @@ use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Position;
 
-/// How often the same batch is committed again after an abort before the task is given up.
+/// How often the same batch is committed again after an abort before the task is dropped.
 const ABORTS_MAX: u32 = 10;
-/// How long the first repetition waits, in milliseconds; each further one twice as long, up to [`PAUSE_MAX_MS`]. After a
+/// How long the first retry waits, in milliseconds; each further one twice as long, up to [`PAUSE_MAX_MS`]. After a
 /// rebalance the broker knows a newer generation than we do for some milliseconds.
 const PAUSE_MIN_MS: u64 = 10;
 const PAUSE_MAX_MS: u64 = 500;
-/// How often a call that may be repeated is repeated.
+/// How often a retriable call is retried.
 const REPEATS_MAX: u32 = 20;
-/// How long after a commit the producer's last events are waited for; they are there already.
-const LAST_WORDS: Duration = Duration::from_millis(20);
-/// Pause between two looks for events while records are on their way. It grows by a quarter with each look in vain: a broker
-/// answers within milliseconds or is in trouble, and then every task of a worker looks again and again.
+/// How long to poll for late events after a commit; normally they have arrived.
+const LATE_EVENTS: Duration = Duration::from_millis(20);
+/// Pause between two polls for events while records are on their way. It grows by a quarter with each poll in vain: a
+/// broker answers within milliseconds or is overloaded, and then every task of a worker polls.
 const EVENT_PAUSE_MIN: Duration = Duration::from_micros(400);
 const EVENT_PAUSE_MAX: Duration = Duration::from_millis(100);
 
@@ -50,7 +50,7 @@ pub struct TaskProducer {
 }
 
 impl TaskProducer {
-    /// Makes the producer; nothing is asked of a broker yet.
+    /// Creates the producer; sends nothing to a broker yet.
     ///
     /// # Errors
     /// The settings are refused.
@@ -68,7 +68,7 @@ impl TaskProducer {
         Ok(TaskProducer { producer, partition, transaction_timeout, watchdog, now })
     }
 
-    /// Fences whoever had this task before, and ends their open transaction (rule K1). Returns when it was done: F.
+    /// Fences every earlier owner of this task, and ends its open transaction (rule K1). Returns when that was done: F.
     ///
     /// # Errors
     /// No broker answered within the transaction time-out, or it refused.
@@ -80,8 +80,8 @@ impl TaskProducer {
         Ok((self.now)())
     }
 
-    /// Commits one batch: the records, each to the task's partition, and the next offset of every lane. An aborted
-    /// batch is committed again, with a new proof of membership; no HTTP call is repeated for that (rule T3).
+    /// Commits one batch: the records, each to the task's partition, and the next offset of every lane. Commits an
+    /// aborted batch again, with a new proof of membership; that repeats no HTTP call (rule T3).
     pub fn commit(
         &self,
         batch: &CommitBatch,
@@ -124,40 +124,39 @@ impl TaskProducer {
             return Err(CommitLoss::NoMembership.into());
         }
         let watch = self.producer.context();
-        // What broke before this transaction began does not concern it.
-        self.serve(LAST_WORDS);
+        // A connection that broke before this transaction began does not concern it.
+        self.serve(LATE_EVENTS);
         watch.reset();
         self.producer.begin_transaction().map_err(|error| Verdict::of("begin", error))?;
         self.send_all(batch, refused, translator)?;
         self.send_offsets(&batch.offsets, membership)?;
         let committed = self.repeat("commit", |producer| producer.commit_transaction(Timeout::Never));
-        if self.heard_of_a_broken_connection() {
+        if self.connection_broke() {
             return Err(CommitLoss::ConnectionBroke.into());
         }
         committed
     }
 
-    /// Whether a connection broke since the watch was reset. Whatever librdkafka had to say up to now is told to the
-    /// context here.
-    fn heard_of_a_broken_connection(&self) -> bool {
-        self.serve(LAST_WORDS);
+    /// Whether a connection broke since the watch was reset. First serves every event that librdkafka has queued.
+    fn connection_broke(&self) -> bool {
+        self.serve(LATE_EVENTS);
         self.producer.context().is_broken()
     }
 
-    /// Aborts, and makes sure that this was said once: a second end of transaction that is still on its way could end the
-    /// next one, its records gone and its offsets committed (rule T3).
+    /// Aborts, and makes sure that `EndTxn` was sent once: a second one that is still on its way could end the next
+    /// transaction, with its records lost and its offsets committed (rule T3).
     fn abort_once(&self) -> Result<(), CommitLoss> {
-        self.serve(LAST_WORDS);
+        self.serve(LATE_EVENTS);
         self.producer.context().reset();
         self.abort()?;
-        if self.heard_of_a_broken_connection() {
+        if self.connection_broke() {
             return Err(CommitLoss::ConnectionBrokeAborting);
         }
         Ok(())
     }
 
-    /// Sends the records, and waits until the brokers have them: first those that were never refused for their size, then
-    /// each of the others alone, so that a refusal is its own.
+    /// Sends the records and waits until the brokers have them: first those that were never refused for their size,
+    /// then each of the others alone, so that a refusal concerns only that record.
     fn send_all(
         &self,
         batch: &CommitBatch,
@@ -182,7 +181,7 @@ impl TaskProducer {
         Ok(())
     }
 
-    /// rdkafka's flush, which its commit begins with, would wait in slices of 100 ms.
+    /// Waits for all acknowledgements; rdkafka's flush, with which its commit begins, would wait in slices of 100 ms.
     fn wait_delivered(&self) -> Result<(), Verdict> {
         if self.serve(self.transaction_timeout) {
             return Ok(());
@@ -212,7 +211,7 @@ impl TaskProducer {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                     message = back;
-                    // Room is made by serving the reports of what was delivered.
+                    // Serving delivery reports makes room.
                     self.serve(Duration::ZERO);
                     std::thread::sleep(Duration::from_millis(PAUSE_MIN_MS));
                 }
@@ -241,7 +240,7 @@ impl TaskProducer {
         self.repeat("send_offsets", |producer| producer.send_offsets_to_transaction(&list, &proof, limit))
     }
 
-    /// Aborting waits for the reports of records that are still on their way, so somebody must serve them meanwhile.
+    /// Aborts. librdkafka waits for the reports of records that are still on their way, so another thread serves them.
     fn abort(&self) -> Result<(), CommitLoss> {
         let done = AtomicBool::new(false);
         let aborted = std::thread::scope(|scope| {
@@ -249,7 +248,7 @@ impl TaskProducer {
                 let mut pause = EVENT_PAUSE_MIN;
                 while !done.load(Ordering::SeqCst) {
                     self.serve(Duration::ZERO);
-                    pause = rest(pause);
+                    pause = sleep_longer(pause);
                 }
             });
             let aborted = self.repeat("abort", |producer| producer.abort_transaction(Timeout::Never));
@@ -263,7 +262,7 @@ impl TaskProducer {
         }
     }
 
-    /// Calls again what librdkafka says may be called again, until the broker has ended the transaction anyway.
+    /// Retries what librdkafka calls retriable, until the broker has ended the transaction anyway.
     fn repeat(
         &self,
         what: &'static str,
@@ -287,8 +286,8 @@ impl TaskProducer {
         }
     }
 
-    /// Serves the producer's events until none is left and no record is on its way; true if it came to that within the
-    /// limit. A limit of zero serves what is there.
+    /// Serves the producer's events until none is left and no record is on its way; true if that happened within the
+    /// limit. A limit of zero serves the events that are queued.
     pub(super) fn serve(&self, limit: Duration) -> bool {
         let started = Instant::now();
         let mut pause = EVENT_PAUSE_MIN;
@@ -304,14 +303,14 @@ impl TaskProducer {
             } else if started.elapsed() >= limit {
                 return false;
             } else {
-                pause = rest(pause);
+                pause = sleep_longer(pause);
             }
         }
     }
 }
 
-/// Sleeps for `pause`; gives the next one.
-fn rest(pause: Duration) -> Duration {
+/// Sleeps for `pause`; returns the next pause.
+fn sleep_longer(pause: Duration) -> Duration {
     std::thread::sleep(pause);
     (pause + pause / 4).min(EVENT_PAUSE_MAX)
 }

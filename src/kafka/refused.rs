@@ -1,5 +1,5 @@
-//! Records of one batch that Kafka refused for their size: which they are, and how each is sent next. A refusal may be
-//! meant for a neighbour in the same request, so a record is at fault only once it was refused on its own.
+//! Records of one batch that Kafka refused for their size: which they are, and how each is sent next. The refusal may
+//! concern another record of the same request, so a record is at fault only once it was refused alone.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,25 +7,25 @@ use std::collections::BTreeMap;
 use healthflow_core::event::Outgoing;
 use healthflow_core::time::Timestamp;
 
-/// How often each record was refused, by its place in the batch.
+/// How often each record was refused, by its index in the batch.
 #[derive(Default)]
 pub(super) struct Refused(BTreeMap<usize, u32>);
 
 impl Refused {
-    /// Notes those that the last attempt was refused for.
+    /// Records the refusals of the last attempt.
     pub(super) fn note(&mut self, places: impl IntoIterator<Item = usize>) {
         for place in places {
             *self.0.entry(place).or_default() += 1;
         }
     }
 
-    /// Whether a record goes alone.
+    /// Whether a record is sent alone.
     pub(super) fn goes_alone(&self, place: usize) -> bool {
         self.0.contains_key(&place)
     }
 
-    /// What is sent for the record at `place`: itself; once it was refused alone, something smaller, if there is such a
-    /// thing.
+    /// What is sent for the record at `place`: the record itself, or a smaller form, if there is one, once it was
+    /// refused alone.
     pub(super) fn form<'a>(&self, place: usize, record: &'a Outgoing, now: Timestamp) -> Cow<'a, Outgoing> {
         let smaller = match self.0.get(&place) {
             None | Some(0 | 1) => None,

@@ -1,6 +1,6 @@
-//! What a task finds when it starts: the state that was committed, whoever committed it (rule K1). Bounding the restore
-//! by the end that `read_committed` sees would stop below a dead owner's open transaction and miss what is committed
-//! above it; so the end is what a `read_uncommitted` handle sees, and an open transaction is waited out.
+//! Restores the state of a task: everything that any owner has committed (rule K1). A restore up to the end that
+//! `read_committed` sees would stop below a dead owner's open transaction and miss what is committed above it. So it
+//! reads to the end that a `read_uncommitted` handle sees, and waits until no transaction below it is open.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use crate::kafka::context::QuietContext;
 use crate::kafka::fault::{Flaw, KafkaFault, RecordName};
 use crate::kafka::settings::KafkaSettings;
-use crate::registry::{DecodeFault, RawRecord, Standing, Translator};
+use crate::registry::{DecodeFault, RawRecord, SchemaState, Translator};
 use healthflow_core::event::Arrival;
 use healthflow_core::event::avro::Undecodable;
 use healthflow_core::event::key::{self, FLEET};
@@ -37,6 +37,13 @@ pub struct Restored {
     pub records: u64,
 }
 
+/// Where a lane of a task goes on; none if no offset is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LaneOffset {
+    pub(crate) lane: Lane,
+    pub(crate) next: Option<i64>,
+}
+
 /// Where the log of a partition begins and ends.
 #[derive(Clone, Copy)]
 pub(crate) struct LogBounds {
@@ -46,7 +53,7 @@ pub(crate) struct LogBounds {
     pub(crate) high: i64,
 }
 
-/// Reads the handles that an acquisition needs: one that sees what is committed, one that sees everything.
+/// The handles that an acquisition needs: one that sees what is committed, one that sees everything.
 pub(crate) struct Readers {
     committed: BaseConsumer<QuietContext>,
     uncommitted: BaseConsumer<QuietContext>,
@@ -68,9 +75,9 @@ impl Readers {
         })
     }
 
-    /// The committed offsets of the lanes; none where there is none. Waits for a pending transaction of the old owner,
-    /// as every `read_committed` client does (KIP-447, `require_stable`).
-    pub(crate) fn committed_offsets(&self, partition: i32) -> Result<Vec<(Lane, Option<i64>)>, KafkaFault> {
+    /// The committed offset of every lane. Waits for a pending transaction of the old owner, as every `read_committed`
+    /// client does (KIP-447, `require_stable`).
+    pub(crate) fn committed_offsets(&self, partition: i32) -> Result<Vec<LaneOffset>, KafkaFault> {
         let mut list = TopicPartitionList::new();
         for lane in Lane::ALL {
             list.add_partition(lane.topic(), partition);
@@ -79,15 +86,15 @@ impl Readers {
             KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut) => {
                 KafkaFault::OffsetsPending { partition, error }
             }
-            _ => KafkaFault::of(format!("the committed offsets of task {partition} cannot be read"), error),
+            _ => KafkaFault::of(format!("cannot read the committed offsets of task {partition}"), error),
         })?;
         let offset = |lane: Lane| {
             let element = list.find_partition(lane.topic(), partition);
             match element.map(|element| (element.offset(), element.error())) {
-                Some((Offset::Offset(offset), Ok(()))) => Ok((lane, Some(offset))),
-                Some((_, Ok(()))) | None => Ok((lane, None)),
+                Some((Offset::Offset(offset), Ok(()))) => Ok(LaneOffset { lane, next: Some(offset) }),
+                Some((_, Ok(()))) | None => Ok(LaneOffset { lane, next: None }),
                 Some((_, Err(error))) => {
-                    let what = format!("the committed offset of {}/{partition} cannot be read", lane.topic());
+                    let what = format!("cannot read the committed offset of {}/{partition}", lane.topic());
                     Err(KafkaFault::of(what, error))
                 }
             }
@@ -95,10 +102,9 @@ impl Readers {
         Lane::ALL.into_iter().map(offset).collect()
     }
 
-    /// Commits offsets of a task's lanes for their group, which must be without members.
+    /// Commits offsets of a task's lanes for their group, which must have no members.
     pub(crate) fn commit_offsets(&self, partition: i32, next_offsets: &[Position]) -> Result<(), KafkaFault> {
-        let failed =
-            |error| KafkaFault::of(format!("no offset was committed for partition {partition}"), error);
+        let failed = |error| KafkaFault::of(format!("cannot commit offsets of partition {partition}"), error);
         let mut list = TopicPartitionList::new();
         for &Position { lane, offset } in next_offsets {
             list.add_partition_offset(lane.topic(), partition, Offset::Offset(offset)).map_err(failed)?;
@@ -110,7 +116,7 @@ impl Readers {
     pub(crate) fn bounds(&self, topic: &str, partition: i32) -> Result<LogBounds, KafkaFault> {
         let bounds = self.uncommitted.fetch_watermarks(topic, partition, ASK);
         let (low, high) = bounds.map_err(|error| {
-            KafkaFault::of(format!("the ends of {topic}/{partition} cannot be read"), error)
+            KafkaFault::of(format!("cannot read the bounds of {topic}/{partition}"), error)
         })?;
         Ok(LogBounds { low, high })
     }
@@ -124,7 +130,8 @@ impl Readers {
         cancelled: &AtomicBool,
         restored: &mut Restored,
     ) -> Result<(), KafkaFault> {
-        // By the bytes of the key: a tombstone has nothing else. Not decoded yet: a newer one of the same key follows most.
+        // By the bytes of the key: a tombstone has nothing else. Not decoded yet: most are followed by a newer one of
+        // the key.
         let mut newest: HashMap<Box<[u8]>, Raw> = HashMap::new();
         restored.records += self.each_record(topic, partition, cancelled, |message| {
             let key = message.key().unwrap_or_default();
@@ -148,8 +155,8 @@ impl Readers {
         Ok(())
     }
 
-    /// The versions whose record lies in the retry topic, of those that `state` says wait there. What cannot be read is passed
-    /// over here: its lane buries it.
+    /// The versions whose record is in the retry topic, of those that wait there by `state`. Skips unreadable records:
+    /// their lane dead-letters them.
     pub(super) fn in_retry(
         &self,
         partition: i32,
@@ -177,7 +184,7 @@ impl Readers {
         Ok(found)
     }
 
-    /// Hands every committed record of a partition to `take`, from its start to the end it has now; how many there were.
+    /// Hands every committed record of a partition to `take`, from its start to its present end; returns how many.
     pub(crate) fn each_record(
         &self,
         topic: &'static str,
@@ -221,22 +228,22 @@ impl Readers {
                 next.offset = message.offset() + 1;
                 take(message)
             })?;
-            // A broker that took the partition over a moment ago may name an end that lies below its predecessor's. So the
-            // end counts that is met again by going on after it was asked whether it has come to `high`.
+            // A broker that took the partition over a moment ago may report an end below its predecessor's. So the end
+            // counts only if a second pass, after `wait_until_stable`, finds no further record.
             if records == before {
                 return Ok(records);
             }
         }
     }
 
-    /// Hands every committed record from `next` on to `take`, up to an end that some broker names.
+    /// Hands every committed record from `next` on to `take`, up to the end that the leader reports.
     fn each_to_an_end<E: From<KafkaFault>>(
         &self,
         RecordName { topic, partition, offset: next }: RecordName,
         cancelled: &AtomicBool,
         mut take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let failed = |error| KafkaFault::of(format!("{topic}/{partition} cannot be restored"), error);
+        let failed = |error| KafkaFault::of(format!("cannot restore {topic}/{partition}"), error);
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(next)).map_err(failed)?;
         self.committed.assign(&list).map_err(failed)?;
@@ -249,7 +256,7 @@ impl Readers {
                     take(&message)?;
                     progress_at = Instant::now();
                 }
-                // A last control record is no message, but the end lies past it.
+                // A control record at the end is no message, but the end is past it.
                 Some(Err(KafkaError::PartitionEOF(_))) => break,
                 Some(Err(error)) => tracing::debug!(topic, partition, "restore: {error}"),
                 None => {}
@@ -273,7 +280,7 @@ impl Readers {
         loop {
             check_cancelled(cancelled)?;
             let (_, end) = self.committed.fetch_watermarks(topic, partition, ASK).map_err(|error| {
-                KafkaFault::of(format!("the stable end of {topic}/{partition} cannot be read"), error)
+                KafkaFault::of(format!("cannot read the stable end of {topic}/{partition}"), error)
             })?;
             if end >= high {
                 return Ok(());
@@ -307,7 +314,7 @@ impl Readers {
 /// Restores both state topics of a task, to the high watermark. Call it only after the old owner is fenced (rule K1).
 ///
 /// # Errors
-/// A record cannot be read, nothing moves for too long, or `cancelled` became true.
+/// A record cannot be read, the restore makes no progress for too long, or `cancelled` became true.
 pub fn restore(
     settings: &KafkaSettings,
     partition: i32,
@@ -323,7 +330,7 @@ struct Raw {
     value: Box<[u8]>,
 }
 
-/// Decodes a record with `read`, and waits for its schema where that is not known yet.
+/// Decodes a record with `read`, and waits for its schema if that is not known yet.
 pub(crate) fn decode<R>(
     record: RecordName,
     translator: &Translator,
@@ -343,7 +350,7 @@ pub(crate) fn try_decode<R>(
         match read() {
             Ok(record) => return Ok(Ok(record)),
             Err(DecodeFault::UnknownSchema(id)) => {
-                if let Standing::Denied { .. } = translator.standing(id) {
+                if let SchemaState::Denied { .. } = translator.schema_state(id) {
                     return Ok(Err(Flaw::Undecodable(Undecodable::UnknownSchema(id).to_string())));
                 }
                 std::thread::sleep(STABLE_PAUSE);
@@ -354,7 +361,7 @@ pub(crate) fn try_decode<R>(
     }
 }
 
-/// A record of state, if it lies under its own key.
+/// A record of state, if it is under its own key.
 pub(crate) fn usable(key: &[u8], record: StateRecord) -> Result<StateRecord, Flaw> {
     if key::state(&record).as_bytes() == key { Ok(record) } else { Err(Flaw::ForeignKey) }
 }

@@ -8,13 +8,13 @@ use crate::kafka::fetching::STATISTICS_MS;
 use healthflow_core::event::size::RECORD_BYTES_MAX;
 use healthflow_core::state::Owner;
 
-/// Tasks that are acquired at the same time: each costs connections, and memory for its restore.
+/// How many tasks are acquired at the same time: each needs connections, and memory for its restore.
 pub(crate) const ACQUIRE_PARALLEL: usize = 8;
 /// How long a lane's reader waits at the broker for new records; also how late a resumed lane may start.
 const FETCH_WAIT_MS: u64 = 100;
 /// Bytes that one fetch brings for one partition, if a record is not longer than that.
 const FETCH_PARTITION_BYTES: u64 = 256 * 1024;
-/// Kilobytes that a lane's reader holds ready for one partition: two fetches.
+/// Kilobytes that a lane's reader queues for one partition: two fetches.
 const QUEUE_KILOBYTES: u64 = FETCH_PARTITION_BYTES / 512;
 
 /// What the Kafka clients need to know: most of it from section `kafka` of the configuration.
@@ -28,11 +28,11 @@ pub struct KafkaSettings {
     pub group_instance_id: Option<String>,
     /// First part of every `transactional.id` (rule T1).
     pub application: String,
-    /// Whether the group speaks the `consumer` protocol (KIP-848); the brokers then say how long a worker may be silent.
+    /// Whether the group speaks the `consumer` protocol (KIP-848); the brokers then set the session time-out.
     pub consumer_protocol: bool,
     /// How long the group waits for a silent worker before others take its tasks.
     pub session_timeout_ms: u64,
-    /// How often a worker says that it is alive; a third of the session time-out or less.
+    /// How often a worker sends a heartbeat; a third of the session time-out or less.
     pub heartbeat_interval_ms: u64,
     /// How long a task that is given back may drain (`worker.release_drain_ms`).
     pub release_drain_ms: u64,
@@ -42,9 +42,9 @@ pub struct KafkaSettings {
     pub record_bytes_max: usize,
     /// How long a record may wait for its acknowledgement; below the transaction time-out.
     pub message_timeout_ms: u64,
-    /// How long a restore may read nothing, beyond the transaction time-out, until it is given up.
+    /// How long a restore may read nothing, beyond the transaction time-out, before it fails.
     pub restore_no_progress_ms: u64,
-    /// Partitions of every topic: a record that lies in another one than its key says is misrouted (rule K8).
+    /// Partitions of every topic: a record in another partition than that of its key is misrouted (rule K8).
     pub partition_count: u32,
     /// Whether a group without offsets begins at the end of `appointments.requested` instead of its beginning.
     pub begins_at_end: bool,
@@ -81,7 +81,7 @@ impl KafkaSettings {
         format!("{}-{partition}", self.application)
     }
 
-    /// Whose the state is under these settings (rule K12).
+    /// Who owns the state under these settings (rule K12).
     pub fn owner(&self) -> Owner {
         Owner { application: self.application.as_str().into(), group_id: self.group_id.as_str().into() }
     }
@@ -104,7 +104,7 @@ impl KafkaSettings {
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
-            // Only a leader knows its end: a follower that is nearer, as KIP-392 would have it, may lag behind.
+            // Only a leader knows its end: a nearer follower (KIP-392) may lag behind.
             .set("client.rack", "")
             .set("allow.auto.create.topics", "false");
         config
@@ -127,8 +127,8 @@ impl KafkaSettings {
         config
     }
 
-    /// The reader of all lanes of a worker, assigned by hand. Its queues are small: what is to be in memory is the
-    /// processor's to say.
+    /// The reader of all lanes of a worker, assigned by hand. Its queues are small: the processor decides how much is
+    /// in memory.
     pub(super) fn lanes(&self) -> ClientConfig {
         let mut config = self.reader();
         config
@@ -152,7 +152,7 @@ impl KafkaSettings {
         config
     }
 
-    /// A handle for questions only, which sees what is not committed yet: the high watermark (rule K1).
+    /// A handle for queries only, which sees uncommitted records too: the high watermark (rule K1).
     pub(crate) fn uncommitted(&self) -> ClientConfig {
         let mut config = self.client();
         config.set("isolation.level", "read_uncommitted").set("allow.auto.create.topics", "false");
@@ -161,9 +161,9 @@ impl KafkaSettings {
 
     /// The transactional producer of a task.
     ///
-    /// `debug=broker` is no debugging aid: librdkafka keeps quiet about a connection that breaks twice with the same
-    /// words within 30 s, and rule T3 must hear of each. The context drops the lines themselves.
-    /// `message.max.bytes`: a dead letter holds its whole record; what may arrive derives from it
+    /// `debug=broker` is no debugging aid: librdkafka does not log a break that repeats the last one's words within 30
+    /// s, and rule T3 needs each. The context drops the lines themselves. `message.max.bytes`: a dead letter holds its
+    /// whole record; what may arrive derives from it
     /// ([`input_bytes_max`](healthflow_core::event::size::input_bytes_max)).
     pub(crate) fn producer(&self, partition: i32) -> ClientConfig {
         self.producer_named(&self.transactional_id(partition))

@@ -1,4 +1,4 @@
-//! Whether a task may start at all: apart from the broker, so that it has a test. Where its lanes go on is decided in
+//! Whether a task may start at all; without a broker, so that it can be tested. Where its lanes go on is decided in
 //! [`healthflow_core::partition::start`].
 
 use crate::kafka::KafkaFault;
@@ -7,7 +7,7 @@ use healthflow_core::state::TaskState;
 /// Whether the state was written with as many partitions as there are now (rule K8).
 ///
 /// # Errors
-/// It was not: practices that moved to another partition would be met there without their state.
+/// It was not: a practice that moved to another partition would have no state there.
 pub(super) fn check_partition_count(partition: i32, state: &TaskState, count: u32) -> Result<(), KafkaFault> {
     match state.positions.as_ref().map(|positions| positions.partition_count) {
         Some(written) if written != count => Err(KafkaFault::PartitionCount { partition, written, count }),

@@ -1,5 +1,5 @@
-//! One life of a task, on a thread of its own: acquire it (rule K1), then carry out its commits one after the other.
-//! The calls it makes block for milliseconds to seconds; on any other thread they would stop somebody else's bookings.
+//! One life of a task, on a thread of its own: acquires it (rule K1), then carries out its commits one after the other.
+//! Its calls block for milliseconds to seconds; on a shared thread they would stop other tasks.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -10,8 +10,8 @@ use crate::kafka::commit_outcome::CommitOutcome;
 use crate::kafka::fleet::Fleet;
 use crate::kafka::group::Membership;
 use crate::kafka::producer::TaskProducer;
-use crate::kafka::restore::{LogBounds, Readers};
-use crate::kafka::said::Said;
+use crate::kafka::recent_lines::RecentLines;
+use crate::kafka::restore::{LaneOffset, LogBounds, Readers};
 use crate::kafka::settings::{ACQUIRE_PARALLEL, KafkaSettings};
 use crate::kafka::start;
 use crate::kafka::topic_ids::TopicIdentities;
@@ -24,12 +24,11 @@ use healthflow_core::partition::start::{Acquired, Known, KnownLane, Start, mark_
 use healthflow_core::processor::{CommitEnded, Inbox, Input};
 use healthflow_core::state::{Refusal, TaskState, TopicIds};
 use healthflow_core::time::Timestamp;
-use healthflow_core::topics::Lane;
 
-/// How often a task that commits nothing listens to what its producer has to say.
+/// How often an idle task serves its producer's events.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// What all tasks of a worker share.
+/// Starts tasks; holds what all tasks of a worker share.
 pub struct TaskSpawner {
     settings: KafkaSettings,
     fleet: Fleet,
@@ -40,10 +39,10 @@ pub struct TaskSpawner {
     now: Now,
     identities: TopicIdentities,
     permits: Permits,
-    said: Said,
+    reported: RecentLines,
 }
 
-/// One life of a task, on a thread of its own. Dropping it ends that life: nothing of it that has not begun is carried out.
+/// One life of a task, on a thread of its own. Dropping it ends that life: it carries out no further order.
 pub struct TaskThread {
     orders: Sender<Order>,
     ended: Arc<AtomicBool>,
@@ -55,7 +54,7 @@ struct Order {
 }
 
 impl TaskSpawner {
-    /// Collects what tasks share.
+    /// Creates it.
     ///
     /// # Errors
     /// The settings are refused.
@@ -69,7 +68,7 @@ impl TaskSpawner {
         now: Now,
     ) -> Result<Arc<Self>, KafkaFault> {
         let permits = Permits::new(ACQUIRE_PARALLEL);
-        let (said, identities) = (Said::default(), TopicIdentities::new(&settings)?);
+        let (reported, identities) = (RecentLines::default(), TopicIdentities::new(&settings)?);
         Ok(Arc::new(TaskSpawner {
             settings,
             fleet,
@@ -80,7 +79,7 @@ impl TaskSpawner {
             now,
             identities,
             permits,
-            said,
+            reported,
         }))
     }
 
@@ -108,7 +107,7 @@ impl TaskSpawner {
 impl TaskThread {
     /// Commits a batch. Ends in `CommitEnded`, unless this life ends first.
     pub fn commit(&self, sequence: u64, batch: Box<CommitBatch>) {
-        // A thread that is gone has posted why.
+        // A thread that has ended has posted why.
         let _ = self.orders.send(Order { sequence, batch });
     }
 }
@@ -130,7 +129,7 @@ impl Life {
     fn live(self, to_do: &Receiver<Order>, not_before: Timestamp) {
         let wait_ms = not_before.since_ms((self.spawner.now)());
         if wait_ms > 0 {
-            // Nothing is ordered before the task is acquired: this ends early only if the life does.
+            // No order comes before the task is acquired: this returns early only if the life ends.
             match to_do.recv_timeout(Duration::from_millis(wait_ms.unsigned_abs())) {
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(_) | Err(RecvTimeoutError::Disconnected) => return,
@@ -147,7 +146,7 @@ impl Life {
                 self.carry_out(&producer, to_do);
             }
             Err(fault) => {
-                if !self.is_over() && self.spawner.said.is_news(&fault.to_string()) {
+                if !self.is_over() && self.spawner.reported.is_new(&fault.to_string()) {
                     tracing::warn!(partition, "task not acquired, trying again: {fault}");
                 }
                 self.spawner.inbox.post(Input::AcquireFailed { partition, incarnation });
@@ -163,7 +162,7 @@ impl Life {
         let spawner = &self.spawner;
         let _permit = spawner.permits.take(&self.ended)?;
         let readers = Readers::new(&spawner.settings)?;
-        self.ask_the_fleet(&readers)?;
+        self.check_fleet(&readers)?;
         let producer = TaskProducer::new(
             &spawner.settings,
             self.partition,
@@ -171,9 +170,9 @@ impl Life {
             spawner.now.clone(),
         )?;
         let fenced_at = producer.fence()?;
-        self.ask_the_fleet(&readers)?;
-        // Before everything that is read of the topics: one that is recreated meanwhile is then noticed by whoever compares
-        // these ids with the topics' later.
+        self.check_fleet(&readers)?;
+        // Before everything else that is read of the topics: if a topic is recreated meanwhile, a later comparison with
+        // these ids shows it.
         let topic_ids = spawner.identities.ids();
         let committed = readers.committed_offsets(self.partition)?;
         let mut restored = readers.restore(self.partition, &spawner.translator, &self.ended)?;
@@ -193,8 +192,8 @@ impl Life {
         Ok((producer, acquired))
     }
 
-    /// Whether this task may go live, by what is on record of the fleet. Where it never may in this process, that ends.
-    fn ask_the_fleet(&self, readers: &Readers) -> Result<(), KafkaFault> {
+    /// Whether this task may go live, by the fleet's record. If it never may in this process, the process ends.
+    fn check_fleet(&self, readers: &Readers) -> Result<(), KafkaFault> {
         let TaskSpawner { settings, fleet, translator, inbox, .. } = &*self.spawner;
         fleet.admit(settings, self.partition, readers, translator, &self.ended).map_err(|refusal| {
             if let Refusal::End(why) = &refusal {
@@ -204,17 +203,17 @@ impl Life {
         })
     }
 
-    /// Where each lane goes on, by what the group, the state and the topics say.
+    /// Where each lane goes on, by the group's offsets, the state and the topics.
     fn start(
         &self,
         readers: &Readers,
         topic_ids: TopicIds,
-        committed: &[(Lane, Option<i64>)],
+        committed: &[LaneOffset],
         state: &TaskState,
     ) -> Result<Start, KafkaFault> {
         let settings = &self.spawner.settings;
         start::check_partition_count(self.partition, state, settings.partition_count)?;
-        let known = |&(lane, committed): &(Lane, Option<i64>)| {
+        let known = |&LaneOffset { lane, next: committed }: &LaneOffset| {
             let LogBounds { low, high } = readers.bounds(lane.topic(), self.partition)?;
             Ok(KnownLane { lane, committed, low, high })
         };
@@ -240,7 +239,7 @@ impl Life {
             let ended = match producer.commit(&batch, &self.spawner.translator, &self.spawner.membership) {
                 CommitOutcome::Good { started_at, aborts } => CommitEnded::Good { started_at, aborts },
                 CommitOutcome::Lost(why) => {
-                    tracing::warn!(partition = self.partition, "commit lost, the task is dropped: {why}");
+                    tracing::warn!(partition = self.partition, "commit lost, dropping the task: {why}");
                     CommitEnded::TaskLost
                 }
             };

@@ -1,6 +1,6 @@
-//! Which topics there are now, by Kafka's ids (KIP-516). rdkafka does not wrap `DescribeTopics`, so this file talks to
-//! librdkafka itself. An id that cannot be had (brokers before 2.8, no right to describe) stops
-//! nobody: positions are then compared by their numbers alone.
+//! Which topics exist now, by Kafka's ids (KIP-516). rdkafka does not wrap `DescribeTopics`, so this file calls
+//! librdkafka itself. A missing id (brokers before 2.8, no right to describe) stops nothing: positions are then
+//! compared by their numbers alone.
 
 use std::ffi::{CStr, CString, c_char};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use crate::kafka::settings::KafkaSettings;
 use healthflow_core::state::{TopicId, TopicIds};
 use healthflow_core::topics::IDENTIFIED;
 
-/// What is there now.
+/// Which of our topics exist now.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Described {
     /// The ids of those that exist and have one.
@@ -36,49 +36,49 @@ impl TopicIdentities {
         Ok(TopicIdentities(client.map_err(refused)?))
     }
 
-    /// What is there now; an error only where nobody answers at all.
+    /// Which of our topics exist now; an error only if no broker answers.
     pub(crate) fn describe(&self) -> Result<Described, KafkaFault> {
         let mut described = Described::default();
         let answers = describe(&self.0, &IDENTIFIED)
-            .map_err(|error| KafkaFault::of("the brokers do not tell the ids of our topics", error))?;
+            .map_err(|error| KafkaFault::of("cannot read the ids of our topics", error))?;
         for (topic, answer) in answers {
             match answer {
                 Ok(Some(id)) => described.ids.note(&topic, id),
-                Ok(None) => tell_once("the brokers are older than 2.8"),
+                Ok(None) => warn_once("the brokers are older than 2.8"),
                 Err(RDKafkaErrorCode::UnknownTopicOrPartition) => {
                     described.gone.extend(IDENTIFIED.into_iter().find(|ours| *ours == topic));
                 }
                 Err(code) => {
-                    tell_once(&format!("{topic}: {code}; give this worker the right to describe it"))
+                    warn_once(&format!("{topic}: {code}; give this worker the right to describe it"))
                 }
             }
         }
         Ok(described)
     }
 
-    /// The ids that can be had now.
+    /// The ids that are available now.
     pub(super) fn ids(&self) -> TopicIds {
         match self.describe() {
             Ok(described) => described.ids,
             Err(fault) => {
-                tell_once(&fault.to_string());
+                warn_once(&fault.to_string());
                 TopicIds::default()
             }
         }
     }
 }
 
-/// A worker without ids works, and whoever runs it should know what it does not notice.
-fn tell_once(why: &str) {
-    static TOLD: AtomicBool = AtomicBool::new(false);
-    if !TOLD.swap(true, Ordering::SeqCst) {
-        tracing::warn!("no topic ids ({why}): a topic that is recreated is noticed only by its offsets");
+/// A worker without ids works; the operator should know what it does not notice.
+fn warn_once(why: &str) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !WARNED.swap(true, Ordering::SeqCst) {
+        tracing::warn!("no topic ids ({why}): this worker notices a recreated topic only by its offsets");
     }
 }
 
 type Answer = (String, Result<Option<TopicId>, RDKafkaErrorCode>);
 
-/// `DescribeTopics` of these topics, and what is said of each.
+/// Sends `DescribeTopics` for these topics; returns the answer about each.
 #[allow(unsafe_code, reason = "rdkafka does not wrap DescribeTopics")]
 fn describe<C: ClientContext + ConsumerContext>(
     client: &BaseConsumer<C>,
@@ -99,7 +99,7 @@ fn describe<C: ClientContext + ConsumerContext>(
     }
 }
 
-/// What the event of a `DescribeTopics` says of each topic.
+/// The answer about each topic in the event of a `DescribeTopics`.
 ///
 /// # Safety
 /// Called with a live event only; everything that is read belongs to it and is copied.
@@ -135,7 +135,7 @@ unsafe fn answers(event: &Owned<c::rd_kafka_event_t>) -> Result<Vec<Answer>, Kaf
     }
 }
 
-/// The id as Kafka's own tools print it; none where the brokers do not have ids, which is zero on the wire.
+/// The id as Kafka's own tools print it; none if the brokers have no ids, which is zero on the wire.
 ///
 /// # Safety
 /// `uuid` is null, or lives while this is called.

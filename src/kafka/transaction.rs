@@ -1,5 +1,5 @@
-//! Transactions of the commands that change what a fleet remembers, and of whoever writes the fleet's record: one after
-//! the other, on the caller's thread, each known good before the next.
+//! Transactions of the commands that change a fleet's state, and of every writer of the fleet's record: one after the
+//! other, on the caller's thread, each known good before the next.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use crate::kafka::context::ProducerWatch;
 /// Longest wait for an answer of the brokers.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
-/// A producer that nobody has fenced.
+/// A producer that has fenced the earlier ones of its transactional id.
 pub(crate) struct Fenced(BaseProducer<ProducerWatch>);
 
 type Sent = Result<(), KafkaFault>;
 
-/// Ends whatever transaction the last one with this transactional id left open, and keeps it from committing any more.
+/// Ends the transaction that the last producer with this transactional id left open, and fences that producer.
 pub(crate) fn fence(config: &ClientConfig, what: &str) -> Result<Fenced, KafkaFault> {
-    let failed = |error| KafkaFault::of(format!("{what} cannot be fenced"), error);
+    let failed = |error| KafkaFault::of(format!("cannot fence {what}"), error);
     let producer: BaseProducer<_> = config
         .create_with_context(ProducerWatch::default())
         .map_err(KafkaFault::settings(format!("the producer that fences {what}")))?;
@@ -28,7 +28,7 @@ pub(crate) fn fence(config: &ClientConfig, what: &str) -> Result<Fenced, KafkaFa
     Ok(Fenced(producer))
 }
 
-/// One transaction with what `write` sends; `meaning` says what it means, and what to do, if it fails.
+/// Commits one transaction with what `write` sends; `meaning` is what its failure means, and what to do then.
 pub(crate) fn transact<'record>(
     Fenced(producer): &Fenced,
     meaning: &'static str,

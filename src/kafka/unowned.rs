@@ -1,11 +1,11 @@
-//! Partitions that are nobody's (rule K13). A cooperative rebalance (KIP-429) takes a partition from one member first, and
-//! gives it to another one in a second round, which the first one asks for once it has let go. A static member (KIP-345)
-//! that is killed in between comes back under its name without any rebalance, and knows nothing of the round that it owes
-//! the group: the partition stays nobody's until something else makes the group share out again.
+//! Partitions without an owner (rule K13). A cooperative rebalance (KIP-429) first takes a partition from one member,
+//! and assigns it to another one in a second round, which the first member requests once it has given the partition
+//! back. A static member (KIP-345) that is killed in between returns under its name without any rebalance, and does not
+//! know that it owes the group that round: the partition stays unowned until something else triggers a rebalance.
 //!
-//! So whoever begins a life under a name looks at the group until it has seen every partition with somebody. Where some stay
-//! without an owner, a member that reads nothing joins the group and leaves it again: each of the two makes the group share
-//! out, and nobody loses anything by it.
+//! So a static member that starts checks the group until it has seen an owner of every partition. If some stay unowned,
+//! a member that reads nothing joins the group and leaves it again: both trigger a rebalance, and no worker loses a
+//! partition by it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,31 +24,31 @@ use crate::kafka::group_members::{self, Assignment};
 use crate::kafka::settings::KafkaSettings;
 use healthflow_core::topics::{APPOINTMENT_STATE, REQUESTED};
 
-/// How long to rest between two looks at the group.
+/// How long to sleep between two checks of the group.
 const ROUND: Duration = Duration::from_secs(1);
-/// Looks in a row in which a partition must be nobody's, beyond those for which the member that gives it back may be draining.
+/// In how many checks in a row a partition must be unowned, beyond those during which its last owner may be draining.
 const LOOKS_MORE: u32 = 4;
-/// How long the member that reads nothing waits for its turn.
-const NUDGE_LIMIT: Duration = Duration::from_secs(20);
+/// How long the member that reads nothing waits to join.
+const TRIGGER_LIMIT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(100);
 
-/// What to do after a look.
+/// What to do after a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Move {
-    /// Look again.
+    /// Check again.
     Wait,
-    /// Make the group share out: these stay nobody's.
-    Nudge(Vec<i32>),
-    /// Every partition is somebody's, and no round is owed.
+    /// Trigger a rebalance: these stay unowned.
+    TriggerRebalance(Vec<i32>),
+    /// Every partition has an owner, and no round is owed.
     End,
 }
 
-/// What the looks so far have shown.
+/// What the checks so far have shown.
 #[derive(Debug)]
 struct Looks {
-    /// How many partitions the group shares.
+    /// How many partitions the group assigns.
     partition_count: u32,
-    /// In how many looks in a row a partition must be nobody's.
+    /// In how many checks in a row a partition must be unowned.
     needed: u32,
     unowned: Vec<i32>,
     in_a_row: u32,
@@ -79,12 +79,12 @@ impl Looks {
         if self.in_a_row < self.needed {
             return Move::Wait;
         }
-        Move::Nudge(std::mem::take(&mut self.unowned))
+        Move::TriggerRebalance(std::mem::take(&mut self.unowned))
     }
 }
 
-/// Starts to look where it may be needed, from `joined` on until every partition is somebody's or `stop` is set. Nobody has
-/// to wait for the thread: it holds nothing of the group's.
+/// Starts to check, if that may be needed, from `joined` on until every partition has an owner or `stop` is set. The
+/// thread need not be joined: it holds nothing of the group's.
 ///
 /// # Errors
 /// The settings are refused, or no thread could be started.
@@ -93,7 +93,7 @@ pub(super) fn start(
     joined: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
 ) -> Result<(), KafkaFault> {
-    // Under the consumer protocol (KIP-848) the brokers share out, and nobody owes them a round.
+    // Under the consumer protocol (KIP-848) the brokers assign, and no member owes a round.
     if settings.group_instance_id.is_none() || settings.consumer_protocol {
         return Ok(());
     }
@@ -119,21 +119,21 @@ fn watch(
             let next = match group_members::assignment(client, &settings.group_id, REQUESTED) {
                 Ok(seen) => looks.after(&seen),
                 Err(error) => {
-                    tracing::debug!("the group's coordinator does not say who has what: {error}");
+                    tracing::debug!("cannot read the group's assignment: {error}");
                     Move::Wait
                 }
             };
             match next {
                 Move::End => return,
                 Move::Wait => {}
-                Move::Nudge(partitions) => {
+                Move::TriggerRebalance(partitions) => {
                     tracing::warn!(
                         ?partitions,
-                        "nobody has these partitions, probably because a worker was killed while it gave them back; the \
-                         group is made to share out again"
+                        "these partitions have no owner, probably because a worker was killed while it gave them back; \
+                         triggering a rebalance"
                     );
-                    if let Err(error) = nudge(settings, stop) {
-                        tracing::warn!("the group was not made to share out, which is tried again: {error}");
+                    if let Err(error) = trigger_rebalance(settings, stop) {
+                        tracing::warn!("cannot trigger a rebalance, trying again: {error}");
                     }
                 }
             }
@@ -142,42 +142,42 @@ fn watch(
     }
 }
 
-/// A member that joins for the sake of the rebalance. Its topic is one that the workers do not subscribe to, so that no
-/// partition of theirs becomes its own.
-fn nudge(settings: &KafkaSettings, stop: &AtomicBool) -> KafkaResult<()> {
+/// Joins the group with a member whose only purpose is the rebalance. It subscribes to a topic that no worker
+/// subscribes to, so that it is assigned no partition of theirs.
+fn trigger_rebalance(settings: &KafkaSettings, stop: &AtomicBool) -> KafkaResult<()> {
     let mut config = settings.group();
-    // Under a name, be it one of `kafka.properties_file`, it would fence a worker, or stay in the group.
+    // With an instance id, even one from `kafka.properties_file`, it would fence a worker or stay in the group.
     config.remove("group.instance.id");
-    let member: BaseConsumer<Nudge> = config.create_with_context(Nudge::default())?;
+    let member: BaseConsumer<Trigger> = config.create_with_context(Trigger::default())?;
     member.subscribe(&[APPOINTMENT_STATE])?;
-    let until = Instant::now() + NUDGE_LIMIT;
-    while !member.context().had_its_turn.load(Ordering::SeqCst)
+    let until = Instant::now() + TRIGGER_LIMIT;
+    while !member.context().has_joined.load(Ordering::SeqCst)
         && Instant::now() < until
         && !stop.load(Ordering::SeqCst)
     {
         if let Some(Err(error)) = member.poll(POLL) {
-            tracing::debug!(client = "nudge", "{error}");
+            tracing::debug!(client = "rebalance trigger", "{error}");
         }
     }
     Ok(())
 }
 
 #[derive(Default)]
-struct Nudge {
-    had_its_turn: AtomicBool,
+struct Trigger {
+    has_joined: AtomicBool,
 }
 
-impl ClientContext for Nudge {
+impl ClientContext for Trigger {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        context::log("nudge", level, facility, line);
+        context::log("rebalance trigger", level, facility, line);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(client = "nudge", "{error}: {reason}");
+        tracing::debug!(client = "rebalance trigger", "{error}: {reason}");
     }
 }
 
-impl ConsumerContext for Nudge {
+impl ConsumerContext for Trigger {
     fn rebalance(
         &self,
         member: &BaseConsumer<Self>,
@@ -186,7 +186,7 @@ impl ConsumerContext for Nudge {
     ) {
         let answered = match event {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                self.had_its_turn.store(true, Ordering::SeqCst);
+                self.has_joined.store(true, Ordering::SeqCst);
                 partitions
                     .set_all_offsets(Offset::End)
                     .and_then(|()| member.incremental_assign(partitions))
@@ -195,7 +195,7 @@ impl ConsumerContext for Nudge {
             _ => member.incremental_unassign(partitions),
         };
         if let Err(error) = answered {
-            tracing::debug!(client = "nudge", "{error}");
+            tracing::debug!(client = "rebalance trigger", "{error}");
         }
     }
 }
@@ -213,17 +213,17 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_that_stays_nobodys_makes_the_group_share_out_again() {
+    fn a_partition_that_stays_unowned_triggers_a_rebalance() {
         let mut looks = looks();
         for _ in 1..looks.needed {
             assert_eq!(looks.after(&seen(true, &[0, 2])), Move::Wait);
         }
-        assert_eq!(looks.after(&seen(true, &[0, 2])), Move::Nudge(vec![1]));
+        assert_eq!(looks.after(&seen(true, &[0, 2])), Move::TriggerRebalance(vec![1]));
         assert_eq!(looks.after(&seen(true, &[0, 2])), Move::Wait, "the group needs its time");
     }
 
     #[test]
-    fn a_rebalance_and_another_partition_begin_the_count_anew() {
+    fn a_rebalance_and_another_partition_restart_the_count() {
         for between in [seen(false, &[0, 2]), seen(true, &[0, 1])] {
             let mut looks = looks();
             for _ in 1..looks.needed {
@@ -235,13 +235,13 @@ mod tests {
     }
 
     #[test]
-    fn nobody_looks_on_once_every_partition_is_somebodys() {
+    fn the_checks_end_once_every_partition_has_an_owner() {
         assert_eq!(looks().after(&seen(true, &[0, 1, 2])), Move::End);
         assert_eq!(looks().after(&seen(false, &[0, 1, 2])), Move::Wait);
     }
 
     #[test]
-    fn nobody_is_disturbed_who_may_still_be_draining() {
+    fn a_member_that_may_still_be_draining_is_not_disturbed() {
         let slow = KafkaSettings { release_drain_ms: 20_000, ..KafkaSettings::default() };
         assert!(Looks::new(&slow).needed > 20);
     }

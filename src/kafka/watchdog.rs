@@ -1,6 +1,6 @@
-//! A transactional call that never returns would keep a task for ever, alive for the group and dead for everybody else
-//! (rule T4; `send_offsets_to_transaction` ignores its own time-out, librdkafka 5456). So the process ends, non-zero,
-//! and another worker takes over.
+//! A transactional call that never returns would block a task for ever, while the group takes its worker for alive
+//! (rule T4; `send_offsets_to_transaction` ignores its own time-out, librdkafka 5456). So the watchdog ends the process
+//! with a non-zero status, and another worker takes over.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 const TICK: Duration = Duration::from_millis(500);
 
-/// Counts ticks, not time: a process that was asleep has no call that hangs.
+/// Counts ticks, not time: after a suspend no call has hung.
 #[derive(Clone)]
 pub struct Watchdog {
     watched: Arc<Mutex<HashMap<u64, Watched>>>,
@@ -29,17 +29,18 @@ pub(super) struct Watch<'a> {
 }
 
 impl Watchdog {
-    /// Starts the thread that counts. `bark` is told which call of which task did not return, and ends the process.
+    /// Starts the thread that counts. It calls `on_hang` with the call and the task that did not return; `on_hang` ends
+    /// the process.
     ///
     /// # Errors
     /// No thread could be started.
-    pub fn start(bark: impl Fn(&'static str, i32) + Send + 'static) -> std::io::Result<Self> {
+    pub fn start(on_hang: impl Fn(&'static str, i32) + Send + 'static) -> std::io::Result<Self> {
         let watchdog = Watchdog { watched: Arc::default(), next: Arc::default() };
         let watched = Arc::downgrade(&watchdog.watched);
         std::thread::Builder::new().name("watchdog".into()).spawn(move || {
             while let Some(watched) = watched.upgrade() {
                 if let Some((what, partition)) = tick(&watched) {
-                    bark(what, partition);
+                    on_hang(what, partition);
                 }
                 drop(watched);
                 std::thread::sleep(TICK);

@@ -1,6 +1,6 @@
-//! Accepting topics that are others than the state remembers: a cluster restored from a backup, or mirrored. Only a person can
-//! say that what a new state topic holds is the state; what the input topics then call for, the next owner of each task finds
-//! out by itself.
+//! Accepts topics other than those that the state names: of a cluster restored from a backup, or mirrored. Only a
+//! person can know that a new state topic holds the state. The next owner of each task handles new input topics by
+//! itself.
 
 use rdkafka::producer::BaseRecord;
 
@@ -17,23 +17,23 @@ use healthflow_core::state::{StateRecord, TaskPositions, TopicIds};
 use healthflow_core::topics::{APPOINTMENT_STATE, IDENTIFIED, Lane, PATIENT_STATE, Position};
 
 /// What a failed transaction means.
-const OR_ELSE: &str = "the topics are not accepted; see that no worker runs, and try again";
+const OR_ELSE: &str = "the topics are not accepted; make sure that no worker runs, and try again";
 
-/// What a task remembers of topics that are others now.
+/// What a task's state names of topics that were replaced.
 pub struct Remembered {
     /// The task.
     pub partition: i32,
-    /// What it wrote down; none of a task without a record.
+    /// The positions that it wrote; none if it never wrote any.
     positions: Option<TaskPositions>,
     now: TopicIds,
-    /// The first offset of each lane that is another topic now.
+    /// The first offset of each lane whose topic was replaced.
     low: Vec<Position>,
 }
 
-/// Compares what every task remembers with the topics that are there.
+/// Compares what every task's state names with the topics that exist.
 ///
 /// # Errors
-/// The brokers do not answer, or have no ids of topics.
+/// The brokers do not answer, or give no topic ids.
 pub fn compare(
     settings: &KafkaSettings,
     translator: &Translator,
@@ -59,7 +59,7 @@ pub fn compare(
     (0..partitions).map(task).collect()
 }
 
-/// Writes down that the state topics of these tasks are the ones that hold their state.
+/// Writes into the state of these tasks that the present state topics hold it.
 ///
 /// # Errors
 /// A broker does not answer or refuses, or a worker runs after all.
@@ -93,7 +93,7 @@ pub fn accept(
 }
 
 impl Remembered {
-    /// The state topics that are others than before.
+    /// The state topics that were replaced.
     fn other_state(&self) -> impl Iterator<Item = &'static str> {
         let differs = |topic: &&str| {
             let remembered = self.positions.as_ref().map(|positions| &positions.topic_ids);
@@ -102,18 +102,18 @@ impl Remembered {
         [APPOINTMENT_STATE, PATIENT_STATE].into_iter().filter(differs)
     }
 
-    /// What to tell of it, a line each; nothing where every topic is the one that was remembered.
+    /// A line for each topic that was replaced; nothing if none was.
     pub fn lines(&self) -> Vec<String> {
         let partition = self.partition;
         if self.positions.is_none() {
-            return vec![format!("{APPOINTMENT_STATE}/{partition} holds nothing of task {partition}")];
+            return vec![format!("task {partition}: {APPOINTMENT_STATE}/{partition} has no state of it")];
         }
         let state = self.other_state().map(|topic| {
-            format!("task {partition}: {topic} is another topic than before; what it holds now is its state")
+            format!("task {partition}: {topic} was replaced; what it holds now becomes the task's state")
         });
         let lanes = self.low.iter().map(|Position { lane, offset: low }| {
             format!(
-                "task {partition}: {} is another topic than before; it is read from its beginning, offset {low}",
+                "task {partition}: {} was replaced; the task reads it from its beginning, offset {low}",
                 lane.topic()
             )
         });

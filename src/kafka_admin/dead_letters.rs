@@ -1,6 +1,6 @@
-//! Reading dead letters for a redrive (rule K10): of each version only the newest one counts, for a redrive of an older one
-//! would be passed over. A letter that holds a record nobody understood speaks of no version; it is read again here, so that
-//! only what is understood by now is published again.
+//! Reads dead letters for a redrive (rule K10). Of each version only the newest letter counts: a worker skips a redrive
+//! of an older one. A letter of an undecodable record names no version; its record is decoded again here, so that only
+//! what can be decoded by now is published again.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
@@ -14,7 +14,7 @@ use crate::kafka::RecordName;
 use crate::kafka::restore::{Readers, decode};
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka_admin::CommandFault;
-use crate::registry::{RawRecord, Standing, Translator};
+use crate::registry::{RawRecord, SchemaState, Translator};
 use healthflow_core::booking::BookingKey;
 use healthflow_core::event::avro::Undecodable;
 use healthflow_core::event::failed::AppointmentFailed;
@@ -23,25 +23,25 @@ use healthflow_core::sync::FailureReason;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::{FAILED, Lane};
 
-/// Dead letters that are held in memory at most.
+/// Dead letters that are kept in memory at most.
 pub(super) const LETTERS_MAX: usize = 100_000;
-/// Bytes of records that were not understood that are held in memory at most.
-pub(super) const RECORD_BYTES_HELD_MAX: usize = 256 * 1024 * 1024;
-/// How often it looks whether a schema is here.
+/// Bytes of undecodable records that are kept in memory at most.
+pub(super) const RECORD_BYTES_KEPT_MAX: usize = 256 * 1024 * 1024;
+/// How often to check whether a schema has arrived.
 const SCHEMA_PAUSE: Duration = Duration::from_millis(20);
 
 /// The dead letters that were found.
 #[derive(Default)]
 pub struct DeadLetters {
-    /// Of each version the newest, if it is meant, in the order of bookings and versions.
+    /// The newest of each version, if it is selected, in the order of bookings and versions.
     pub newest: BTreeMap<(BookingKey, i64), Newest>,
-    /// Those that hold a record that was not Avro that we could read, each record once, in their order.
+    /// Those of undecodable records, each record once, in their order.
     pub records: Vec<DeadRecord>,
-    /// How many others hold a record that says not even which version it is.
-    pub nameless: u64,
+    /// How many others hold a record without a readable booking id.
+    pub unidentified: u64,
     /// How many cannot be read themselves.
     pub unreadable: u64,
-    held: usize,
+    kept: usize,
     seen: HashSet<(Vec<u8>, Vec<u8>)>,
     bytes: usize,
 }
@@ -49,15 +49,15 @@ pub struct DeadLetters {
 /// The newest dead letter of a version.
 pub struct Newest {
     generation: u32,
-    /// The letter; none of one that is not meant.
+    /// The letter; none if it is not selected.
     pub letter: Option<AppointmentFailed>,
 }
 
-/// A record that was not understood when it died.
+/// A record that was undecodable when it was dead-lettered.
 pub struct DeadRecord {
-    /// Where its letter stands.
+    /// Where its letter is.
     pub letter_at: RecordName,
-    /// When it died.
+    /// When it was dead-lettered.
     pub finished_at: Timestamp,
     /// Where it came from.
     pub lane: Lane,
@@ -65,26 +65,40 @@ pub struct DeadRecord {
     pub key: Vec<u8>,
     /// Its value.
     pub value: Vec<u8>,
-    /// Which version it is, if it is understood by now; else what is still wrong.
-    pub read: Result<Identity, String>,
+    /// Which version it is, if it can be decoded by now; else what is still wrong.
+    pub read: Result<Identity, StillUndecodable>,
 }
 
-/// Which dead letters are asked for.
+/// Why a record still cannot be redriven; one line, without any value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StillUndecodable {
+    /// It cannot be decoded.
+    #[error(transparent)]
+    Undecodable(#[from] Undecodable),
+    /// A worker would dead-letter it again; the detail of that letter.
+    #[error("{0}")]
+    Unusable(String),
+    /// It was in another partition than that of its key.
+    #[error("it was in a wrong partition")]
+    Misrouted,
+}
+
+/// Selects dead letters.
 pub trait Selects {
-    /// Whether the letter's version is one of those.
+    /// Whether the letter's version is selected.
     fn names(&self, letter: &AppointmentFailed) -> bool;
-    /// Whether the newest letter of a version is meant, by reason and moment.
+    /// Whether the newest letter of a version is selected, by reason and time.
     fn means(&self, letter: &AppointmentFailed) -> bool;
-    /// Whether a record with this key, which is a practice's id, may be one of those.
+    /// Whether a record with this key, which is a practice's id, may be selected.
     fn names_key(&self, key: &[u8]) -> bool;
-    /// Whether this version is one of those.
+    /// Whether this version is selected.
     fn names_identity(&self, identity: Option<&Identity>) -> bool;
 }
 
-/// Reads every dead letter that stands in one of `partitions`, up to the end that there is now.
+/// Reads every dead letter in `partitions` partitions, up to their present ends.
 ///
 /// # Errors
-/// A broker or the registry does not answer, or more match than memory should hold.
+/// A broker or the registry does not answer, or too many letters match.
 pub fn read(
     settings: &KafkaSettings,
     translator: &Translator,
@@ -110,7 +124,7 @@ pub fn read(
                 let is_meant = wanted.means(&letter);
                 found.take_in(letter, is_meant);
             }
-            if found.held > LETTERS_MAX || found.bytes > RECORD_BYTES_HELD_MAX {
+            if found.kept > LETTERS_MAX || found.bytes > RECORD_BYTES_KEPT_MAX {
                 return Err(CommandFault::TooManyLetters);
             }
             Ok(())
@@ -130,15 +144,15 @@ impl DeadLetters {
     ) {
         let is_meant = wanted.means(&letter);
         let (Some(lane), Some(key), Some(value)) = (lane(message), letter.raw_key, letter.raw_value) else {
-            self.nameless += 1;
+            self.unidentified += 1;
             return;
         };
-        // One record may have died more than once.
+        // One record may have been dead-lettered more than once.
         if !is_meant || !wanted.names_key(&key) || !self.seen.insert((key.clone(), value.clone())) {
             return;
         }
         let read = read_again(translator, lane, RawRecord { key: Some(&key), value: Some(&value) }, now);
-        self.held += 1;
+        self.kept += 1;
         self.bytes += 2 * (key.len() + value.len());
         if wanted.names_identity(read.as_ref().ok()) {
             let (partition, offset) = (message.partition(), message.offset());
@@ -153,19 +167,19 @@ impl DeadLetters {
         let (Some(practice), Some(booking), Some(version)) =
             (result.practice_id.clone(), result.booking_id.clone(), result.version)
         else {
-            self.nameless += 1;
+            self.unidentified += 1;
             return;
         };
         let key = (BookingKey { practice, booking }, version);
         let newest = Newest { generation: result.generation, letter: is_meant.then_some(letter) };
         match self.newest.entry(key) {
             Entry::Vacant(place) => {
-                self.held += usize::from(is_meant);
+                self.kept += usize::from(is_meant);
                 place.insert(newest);
             }
             Entry::Occupied(mut older) if older.get().generation < newest.generation => {
-                self.held += usize::from(is_meant);
-                self.held -= usize::from(older.insert(newest).letter.is_some());
+                self.kept += usize::from(is_meant);
+                self.kept -= usize::from(older.insert(newest).letter.is_some());
             }
             Entry::Occupied(_) => {}
         }
@@ -178,22 +192,22 @@ fn lane(message: &BorrowedMessage<'_>) -> Option<Lane> {
     Lane::of(std::str::from_utf8(header.value?).ok()?)
 }
 
-/// Which version a record is that was not understood when it died.
+/// Which version a record is that was undecodable when it was dead-lettered.
 fn read_again(
     translator: &Translator,
     lane: Lane,
     record: RawRecord<'_>,
     now: Timestamp,
-) -> Result<Identity, String> {
+) -> Result<Identity, StillUndecodable> {
     loop {
         match translator.arrival(lane, record, usize::MAX, now) {
             Ok(Arrival::Requested(booking)) => return Ok(Identity::from(&*booking)),
             Ok(Arrival::Retry(entry)) => return Ok(Identity::from(&*entry.booking)),
-            Ok(Arrival::Unusable(still)) => return Err(still.detail.to_string()),
-            Ok(Arrival::Misrouted(_)) => return Err("it lay in a wrong partition".to_owned()),
-            Err(id) => match translator.standing(id) {
-                Standing::Denied { .. } => return Err(Undecodable::UnknownSchema(id).to_string()),
-                Standing::Asked | Standing::Known(_) => std::thread::sleep(SCHEMA_PAUSE),
+            Ok(Arrival::Unusable(still)) => return Err(StillUndecodable::Unusable(still.detail.to_string())),
+            Ok(Arrival::Misrouted(_)) => return Err(StillUndecodable::Misrouted),
+            Err(id) => match translator.schema_state(id) {
+                SchemaState::Denied { .. } => return Err(Undecodable::UnknownSchema(id).into()),
+                SchemaState::Asked | SchemaState::Known(_) => std::thread::sleep(SCHEMA_PAUSE),
             },
         }
     }

@@ -1,21 +1,21 @@
-//! Why a command of the operators did not do what it was told to: a variant for each thing that whoever typed it can do
-//! now. Apart from [`KafkaFault`], for no worker can meet one of these.
+//! Why an operator's command failed: a variant for each remedy. Apart from [`KafkaFault`], because no worker can meet
+//! one of these.
 
 use healthflow_core::state::{Owner, Refusal};
 
 use crate::kafka::{Flaw, KafkaFault, RecordName};
-use crate::kafka_admin::dead_letters::{LETTERS_MAX, RECORD_BYTES_HELD_MAX};
+use crate::kafka_admin::dead_letters::{LETTERS_MAX, RECORD_BYTES_KEPT_MAX};
 
-/// Hears of each step of a command, a line each.
-pub type Say<'a> = dyn FnMut(String) -> std::io::Result<()> + 'a;
+/// Takes a line for each step of a command.
+pub type Report<'a> = dyn FnMut(String) -> std::io::Result<()> + 'a;
 
-/// Why a command did not do what it was told to, in one line.
+/// Why a command failed, in one line.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandFault {
-    /// Kafka did not do its part.
+    /// Kafka failed.
     #[error(transparent)]
     Kafka(#[from] KafkaFault),
-    /// The group has members: they would go on writing where nobody will look.
+    /// The group has members: they would keep writing where no worker will read.
     #[error(
         "group {group} has {members} members; stop every worker, wait until they are gone, and try again"
     )]
@@ -25,12 +25,13 @@ pub enum CommandFault {
         /// How many.
         members: usize,
     },
-    /// The state is another fleet's, by its record.
+    /// The state belongs to another fleet, by its record.
     #[error("{0}")]
     NotOurs(Refusal),
     /// Kafka cannot take partitions away.
     #[error(
-        "the state is laid out for {has} partitions, and cannot be for {wished}; were the topics recreated?"
+        "the state is laid out for {has} partitions and cannot be moved to {wished}; ask for {has} or more, or find out \
+         whether the topics were recreated"
     )]
     TooFewPartitions {
         /// How many it has.
@@ -38,38 +39,40 @@ pub enum CommandFault {
         /// How many were asked for.
         wished: u32,
     },
-    /// Two commands at a time.
-    #[error("another command has changed the fleet's record meanwhile; try again")]
+    /// Two commands ran at the same time.
+    #[error("another command changed the fleet's record meanwhile; try again")]
     ChangedMeanwhile,
-    /// Nobody has ever run here.
+    /// No worker has ever run here.
     #[error("no fleet is on record; start a worker")]
     NoFleet,
-    /// Only who has the state can hand it over.
-    #[error("the state belongs to {owner}, not to {from}")]
+    /// Only the owner's state can be handed over.
+    #[error(
+        "the state belongs to {owner}, not to {from}; name its owner with --from-application and --from-group"
+    )]
     OwnedByAnother {
-        /// Who has it.
+        /// Its owner.
         owner: Owner,
-        /// Who was said to have it.
+        /// The named one.
         from: Owner,
     },
     /// There is nothing to hand over.
-    #[error("the state belongs to {0} already")]
+    #[error("the state already belongs to {0}; start its workers")]
     OwnedAlready(Owner),
     /// Another hand-over is not finished.
     #[error("the state is being handed over to {other}; finish that, or let {from} take it back first")]
     HandedOverToAnother {
-        /// Who is about to get it.
+        /// The fleet that is about to get it.
         other: Owner,
-        /// Who has it.
+        /// Its owner.
         from: Owner,
     },
-    /// A topic is not there.
+    /// A topic does not exist.
     #[error("{0} does not exist; run `healthflow-sync topics` first")]
     TopicMissing(&'static str),
-    /// Without ids one topic cannot be told from another of its name.
+    /// Without ids a topic cannot be distinguished from another one of its name.
     #[error(
-        "the brokers do not tell the ids of our topics, so there is nothing to accept; give this command the right to \
-         describe them"
+        "cannot read the ids of our topics, so there is nothing to accept; grant this command the right to describe \
+         them"
     )]
     NoTopicIds,
     /// The record that was named does not stop its task.
@@ -80,9 +83,10 @@ pub enum CommandFault {
         /// What it is instead.
         why: NoStray,
     },
-    /// Two records of one key cannot be joined, for one of them is not what its key says.
+    /// Two records of one key cannot be joined: one of them is not of the kind of its key.
     #[error(
-        "{key} of {topic} is not what its key says; see which worker wrote it, and remove it with `drop-record`"
+        "{key} of {topic} has records of different kinds; find out which worker wrote them, and remove the wrong one \
+         with `healthflow-sync drop-record`"
     )]
     OtherKind {
         /// The topic.
@@ -90,8 +94,8 @@ pub enum CommandFault {
         /// The key, which is made of ids.
         key: String,
     },
-    /// Two records of one key cannot be joined, for one of them cannot be used.
-    #[error("{key} of {topic} {flaw}; was it written by a newer worker? Then run that one here too")]
+    /// Two records of one key cannot be joined: one of them cannot be used.
+    #[error("{key} of {topic} {flaw}; if a newer version wrote it, run that version of this command")]
     Unreadable {
         /// The topic.
         topic: &'static str,
@@ -102,32 +106,34 @@ pub enum CommandFault {
     },
     /// They would not fit into memory.
     #[error(
-        "more than {LETTERS_MAX} dead letters match, or {RECORD_BYTES_HELD_MAX} bytes of them; ask for fewer, with \
+        "more than {LETTERS_MAX} dead letters match, or {RECORD_BYTES_KEPT_MAX} bytes of them; ask for fewer, with \
          --practice or --since"
     )]
     TooManyLetters,
     /// A defect of ours.
     #[error("a thread that fences a task panicked; report this as a bug")]
     Panicked,
-    /// Nobody hears of the steps any more.
+    /// The output is closed.
     #[error("cannot write to the output: {0}")]
     Output(std::io::Error),
 }
 
-/// What a record is that does not stop its task; the end of a sentence.
+/// Why a record does not stop its task; the end of a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoStray {
-    /// There is none of this offset.
-    #[error("is not there; was it compacted away? Take the offset from the worker's newest line")]
+    /// There is no record at this offset.
+    #[error(
+        "does not exist, perhaps because it was compacted; take the offset from the worker's newest log line"
+    )]
     Missing,
     /// A tombstone.
-    #[error("has no value: it forgets its key, and stops nobody")]
+    #[error("is a tombstone and stops no task")]
     Tombstone,
     /// State.
-    #[error("can be used: a worker wrote it, and its task does not stop for it")]
+    #[error("can be used and stops no task")]
     Usable,
     /// History.
-    #[error("is replaced by record {by} of the same key, and stops nobody")]
+    #[error("is replaced by record {by} of the same key and stops no task")]
     Replaced {
         /// The newer one's offset.
         by: i64,

@@ -1,9 +1,9 @@
-//! Growing the number of partitions (rule K8). Kafka's partitioner then gives many practices another partition, and their
-//! new task would not know what the old one remembers; so what is remembered moves along, while no worker runs. Records
-//! of the input lanes stay where they lie: their tasks forward them.
+//! Grows the number of partitions (rule K8). Kafka's partitioner then assigns many practices another partition, whose
+//! task would not have their state; so the command moves the state while no worker runs. Records of the input lanes
+//! stay where they are: their tasks forward them.
 //!
-//! The fleet's record says "moving" from before the first topic grows until after the last record has moved. So however
-//! it is broken off, no task goes live on half of its state, and running it again does the rest.
+//! The fleet's record shows that state is moving from before the first topic grows until after the last record has
+//! moved. So no task goes live on half of its state if the command is interrupted, and the next run does the rest.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
@@ -14,29 +14,29 @@ use rdkafka::producer::BaseRecord;
 
 use crate::kafka::KafkaFault;
 use crate::kafka::fleet::{Fleet, laid_out, written_positions};
-use crate::kafka::restore::Readers;
+use crate::kafka::restore::{LaneOffset, Readers};
 use crate::kafka::settings::{ACQUIRE_PARALLEL, KafkaSettings};
 use crate::kafka::transaction::{ANSWER_LIMIT, Fenced, fence, transact};
-use crate::kafka_admin::doubled::{Doubled, Misplaced};
+use crate::kafka_admin::duplicate_keys::{DuplicateKeys, Misplaced};
 use crate::kafka_admin::topics::Growth;
-use crate::kafka_admin::{CommandFault, Say};
+use crate::kafka_admin::{CommandFault, Report};
 use crate::registry::Translator;
 use healthflow_core::event::{Outgoing, home, key};
 use healthflow_core::state::{FleetRecord, Owner, StateRecord, TaskPositions};
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, Position, REVIEW};
 
-/// What is remembered, by practice.
-const REMEMBERED: [&str; 3] = [PATIENT_STATE, APPOINTMENT_STATE, REVIEW];
-/// Records moved in one transaction: each is written at its new place and removed from its old one together.
+/// The topics that hold state, keyed by practice.
+const STATE_TOPICS: [&str; 3] = [PATIENT_STATE, APPOINTMENT_STATE, REVIEW];
+/// Records moved in one transaction, which writes each to its new partition and removes it from the old one.
 const MOVES_MAX: usize = 1_000;
 /// What a failed transaction means.
-const OR_ELSE: &str = "state cannot be moved; see that no worker runs, and try again";
+const OR_ELSE: &str = "cannot move the state; make sure that no worker runs, and try again";
 
-/// Where the lanes of a task go on, as far as anybody knows.
-pub(super) type Known = Vec<(Lane, Option<i64>)>;
+/// Where the lanes of a task go on, as far as that is known.
+pub(super) type Known = Vec<LaneOffset>;
 
-/// Refuses while the group has members: they would go on writing where nobody will look.
+/// Refuses while the group has members: they would keep writing where no worker will read.
 ///
 /// # Errors
 /// It has some, or no broker answers.
@@ -48,7 +48,7 @@ pub fn check_no_worker_runs(settings: &KafkaSettings) -> Result<(), CommandFault
         .map_err(KafkaFault::settings("the consumer that looks for workers"))?;
     let groups = consumer
         .fetch_group_list(Some(group), ANSWER_LIMIT)
-        .map_err(|error| KafkaFault::of(format!("group {group} cannot be looked up"), error))?;
+        .map_err(|error| KafkaFault::of(format!("cannot look up group {group}"), error))?;
     let members: usize = groups.groups().iter().map(|group| group.members().len()).sum();
     if members == 0 {
         return Ok(());
@@ -67,11 +67,11 @@ pub struct Repartition<'a> {
 }
 
 impl<'a> Repartition<'a> {
-    /// Puts on record that state is moving, before its topics grow: from now on no task goes live. Gives for how many
-    /// partitions it was laid out, too.
+    /// Records that state is moving, before its topics grow: from now on no task goes live. Also returns for how many
+    /// partitions the state was laid out.
     ///
     /// # Errors
-    /// The state is another fleet's or laid out for more, or a broker does not answer.
+    /// The state belongs to another fleet or is laid out for more, or a broker does not answer.
     pub fn begin(
         settings: &'a KafkaSettings,
         translator: &'a Translator,
@@ -81,13 +81,13 @@ impl<'a> Repartition<'a> {
         let fleet = Fleet::new(settings.owner());
         let readers = Readers::new(settings)?;
         let mut begun = Repartition { settings, translator, fleet, readers, to, now };
-        let nobody_yet = match begun.look()? {
+        let before = match begun.latest()? {
             Some(_) => has,
-            // Where one was broken off before there was such a record, the smaller number is the older one.
+            // If a repartition was interrupted before there was such a record, the smaller count is the older one.
             None => laid_out(&begun.readers, translator, has)?.first().copied().unwrap_or(has),
         };
         let from = begun.write(|owner, record| {
-            let record = record.unwrap_or_else(|| FleetRecord::new(owner.clone(), nobody_yet, now));
+            let record = record.unwrap_or_else(|| FleetRecord::new(owner.clone(), before, now));
             record.check_owner(owner).map_err(CommandFault::NotOurs)?;
             if record.partition_count > to {
                 return Err(CommandFault::TooFewPartitions { has: record.partition_count, wished: to });
@@ -97,8 +97,8 @@ impl<'a> Repartition<'a> {
         Ok((begun, from.partition_count))
     }
 
-    fn look(&self) -> Result<Option<FleetRecord>, KafkaFault> {
-        self.fleet.look(&self.readers, self.translator, &AtomicBool::new(false))
+    fn latest(&self) -> Result<Option<FleetRecord>, KafkaFault> {
+        self.fleet.latest(&self.readers, self.translator, &AtomicBool::new(false))
     }
 
     fn write(
@@ -109,7 +109,7 @@ impl<'a> Repartition<'a> {
         fleet.rewrite(settings, readers, translator, |record| decide(fleet.owner(), record))
     }
 
-    /// Puts on record that the state is where it belongs: tasks may go live.
+    /// Records that the state is where it belongs: tasks may go live.
     ///
     /// # Errors
     /// A broker does not answer, or another command has changed the record meanwhile.
@@ -124,25 +124,25 @@ impl<'a> Repartition<'a> {
         Ok(())
     }
 
-    /// Moves what is remembered to where `to` partitions have it, as many as every topic has by now. What a run that was
-    /// broken off has moved stays moved; the next one does the rest. Gives how many records were moved.
+    /// Moves the state to where it belongs with `to` partitions, as many as every topic has by now. What an interrupted
+    /// run has moved stays moved; the next one does the rest. Returns how many records were moved.
     ///
     /// # Errors
-    /// A broker does not answer or refuses, a worker runs after all and fenced us, or `say` fails.
-    pub fn move_state(&mut self, say: &mut Say<'_>) -> Result<u64, CommandFault> {
-        // Those that looked at the record do not know the partitions that were added since.
+    /// A broker does not answer or refuses, a worker runs after all and fenced us, or `report` fails.
+    pub fn move_state(&mut self, report: &mut Report<'_>) -> Result<u64, CommandFault> {
+        // The old readers do not know the partitions that were added since.
         self.readers = Readers::new(self.settings)?;
         let producers = fence_all(self.settings, self.to.cast_signed())?;
         let known =
             (0..self.to.cast_signed()).map(|partition| known(&self.readers, self.translator, partition));
         let known: Vec<Known> = known.collect::<Result<_, _>>()?;
-        let has_run = known.iter().flatten().any(|(_, offset)| offset.is_some());
-        let mut doubled = Doubled::find(&self.readers, self.translator, &REMEMBERED, self.to)?;
+        let has_run = known.iter().flatten().any(|lane| lane.next.is_some());
+        let mut duplicates = DuplicateKeys::find(&self.readers, self.translator, &STATE_TOPICS, self.to)?;
         let mut moved = 0;
         for ((partition, producer), known) in (0..).zip(&producers).zip(known) {
             let mut moves = self.misplaced(partition)?;
             for one in &mut moves {
-                doubled.resolve(one, say)?;
+                duplicates.resolve(one, report)?;
             }
             for some in moves.chunks(MOVES_MAX) {
                 transact(producer, OR_ELSE, |send| {
@@ -153,9 +153,9 @@ impl<'a> Repartition<'a> {
                 })?;
             }
             moved += moves.len() as u64;
-            say(format!("partition {partition}: {} records of state moved", moves.len()))
+            report(format!("partition {partition}: {} records of state moved", moves.len()))
                 .map_err(CommandFault::Output)?;
-            // Where no worker ever ran, the first one begins as it is configured.
+            // If no worker has ever run, the first one begins as configured.
             if has_run {
                 self.write_positions(producer, partition, known)?;
             }
@@ -163,12 +163,12 @@ impl<'a> Repartition<'a> {
         Ok(moved)
     }
 
-    /// Writes down for a task's next owner where its lanes go on: in the group and in its state. A lane that nobody has
+    /// Writes for a task's next owner where its lanes go on, into the group and into its state. A lane that was never
     /// read begins at its beginning.
     fn write_positions(&self, producer: &Fenced, partition: i32, known: Known) -> Result<(), KafkaFault> {
-        let next_offsets = beginning_where_unknown(&self.readers, partition, known)?;
+        let next_offsets = or_beginning(&self.readers, partition, known)?;
         self.readers.commit_offsets(partition, &next_offsets)?;
-        // As they were: a topic that was recreated meanwhile is for the next owner to notice. What is new is adopted.
+        // As they were: the next owner notices a topic that was recreated meanwhile, and adopts the id of a new one.
         let written = written_positions(&self.readers, self.translator, partition)?;
         let topic_ids = written.map(|positions| positions.topic_ids).unwrap_or_default();
         let positions = StateRecord::Task(TaskPositions {
@@ -188,10 +188,10 @@ impl<'a> Repartition<'a> {
         })
     }
 
-    /// What `partition` holds and does not belong there any more.
+    /// The records in `partition` that no longer belong there.
     fn misplaced(&self, partition: i32) -> Result<Vec<Misplaced>, KafkaFault> {
         let mut moves = Vec::new();
-        for topic in REMEMBERED {
+        for topic in STATE_TOPICS {
             let mut newest: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
             self.readers.each_record(topic, partition, &AtomicBool::new(false), |message| {
                 let key = message.key().unwrap_or_default();
@@ -211,31 +211,32 @@ impl<'a> Repartition<'a> {
     }
 }
 
-/// Where the lanes of a task go on: as the group says, and where it does not, as its state does.
+/// Where the lanes of a task go on: by the group's offsets, and where it has none, by the task's state.
 pub(super) fn known(readers: &Readers, translator: &Translator, partition: i32) -> Result<Known, KafkaFault> {
     let committed = readers.committed_offsets(partition)?;
-    if committed.iter().all(|(_, offset)| offset.is_some()) {
+    if committed.iter().all(|lane| lane.next.is_some()) {
         return Ok(committed);
     }
     let positions = written_positions(readers, translator, partition)?;
     let copy = |lane: Lane| positions.as_ref().and_then(|copy| lane.offset_in(&copy.next_offsets));
-    Ok(committed.into_iter().map(|(lane, offset)| (lane, offset.or_else(|| copy(lane)))).collect())
+    let next = |of: LaneOffset| LaneOffset { next: of.next.or_else(|| copy(of.lane)), ..of };
+    Ok(committed.into_iter().map(next).collect())
 }
 
-/// The same with the first offset there is where nobody knows: what was answered is passed over when it is read again.
-pub(super) fn beginning_where_unknown(
+/// The same, with the first offset of the log where none is known: a worker skips versions that were answered.
+pub(super) fn or_beginning(
     readers: &Readers,
     partition: i32,
     known: Known,
 ) -> Result<Vec<Position>, KafkaFault> {
-    let of = |(lane, offset): (Lane, Option<i64>)| match offset {
+    let of = |LaneOffset { lane, next }: LaneOffset| match next {
         Some(offset) => Ok(lane.at(offset)),
         None => Ok(lane.at(readers.bounds(lane.topic(), partition)?.low)),
     };
     known.into_iter().map(of).collect()
 }
 
-/// Fences the tasks that the settings' application has, some at a time, for each takes a while. In the order of partitions.
+/// Fences the tasks of the settings' application, some at a time, since each takes a while. In the order of partitions.
 pub(super) fn fence_all(settings: &KafkaSettings, partitions: i32) -> Result<Vec<Fenced>, CommandFault> {
     let all: Vec<i32> = (0..partitions).collect();
     let mut fenced = Vec::new();

@@ -1,5 +1,6 @@
-//! A record in a state topic that no worker can use: written by somebody else, or under a key that is not its own. It stops
-//! its task, for it could as well be a newer worker's; a person who knows better has it removed here.
+//! A record in a state topic that no worker can use: another program wrote it, or it is under a key that is not its
+//! own. It stops its task, because a newer version might have written it; an operator who knows better removes it with
+//! this.
 
 use std::sync::atomic::AtomicBool;
 
@@ -32,10 +33,10 @@ pub struct Stray {
     value_before: Option<Vec<u8>>,
 }
 
-/// Looks at a record, and refuses any that the restore does not trip over.
+/// Finds a record, and refuses any that does not stop the restore.
 ///
 /// # Errors
-/// It is not there, a worker can use it, a newer one of its key has replaced it, or a broker does not answer.
+/// It does not exist, a worker can use it, a newer one of its key has replaced it, or a broker does not answer.
 pub fn find(
     settings: &KafkaSettings,
     translator: &Translator,
@@ -92,11 +93,11 @@ pub fn find(
     })
 }
 
-/// Removes a record that no worker can use: writes what stood under its key before, or that nothing does. The task's owner
-/// is fenced first, so that nobody writes in between; the others go on.
+/// Removes a record that no worker can use: writes the earlier record of its key again, or a tombstone. Fences the
+/// task's owner first, so that it cannot write in between; other tasks go on.
 ///
 /// # Errors
-/// As [`find`]; or the owner fenced us in turn, then it may be tried again.
+/// As [`find`]; or the owner fenced us in turn: try again.
 pub fn remove(
     settings: &KafkaSettings,
     translator: &Translator,
@@ -104,7 +105,7 @@ pub fn remove(
 ) -> Result<Stray, CommandFault> {
     let producer = fence(&settings.producer(record.partition), &format!("task {}", record.partition))?;
     let stray = find(settings, translator, record)?;
-    let meaning = "nothing was removed: its worker was faster; try again";
+    let meaning = "nothing was removed, because the task's worker fenced this command; try again";
     transact(&producer, meaning, |send| {
         let remedy = BaseRecord::to(record.topic).partition(record.partition).key(&stray.key);
         send(match &stray.value_before {

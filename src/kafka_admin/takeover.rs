@@ -1,31 +1,31 @@
-//! Handing a fleet's state over to another one (rule K12), on purpose: to another `kafka.application`, another
-//! `kafka.group_id`, or both. While it is under way nobody goes live; when it is through, no zombie of the old fleet can
-//! commit, and the new one goes on where the old one stopped.
+//! Hands a fleet's state over to another fleet (rule K12), on purpose: to another `kafka.application`, another
+//! `kafka.group_id`, or both. Meanwhile no task goes live; afterwards no zombie of the old fleet can commit, and the
+//! new fleet goes on where the old one stopped.
 
 use crate::kafka::KafkaFault;
 use crate::kafka::fleet::Fleet;
 use crate::kafka::restore::Readers;
 use crate::kafka::settings::KafkaSettings;
-use crate::kafka_admin::repartition::{beginning_where_unknown, check_no_worker_runs, fence_all, known};
-use crate::kafka_admin::{CommandFault, Say};
+use crate::kafka_admin::repartition::{check_no_worker_runs, fence_all, known, or_beginning};
+use crate::kafka_admin::{CommandFault, Report};
 use crate::registry::Translator;
 use healthflow_core::state::{FleetRecord, Owner};
 use healthflow_core::time::Timestamp;
 
-/// Hands the state of `from` over to the owner that `settings` name, of topics with `partitions` partitions. `say` hears
-/// of each step. What was broken off is finished by running it again, or taken back by `from` for `from`.
+/// Hands the state of `from` over to the owner that `settings` name, of topics with `partitions` partitions. Reports
+/// each step. To finish an interrupted run, run it again; to undo it, run it from `from` to `from`.
 ///
 /// # Errors
-/// A worker of either fleet runs, the state is not `from`'s, a broker does not answer, or `say` fails.
+/// A worker of either fleet runs, `from` does not own the state, a broker does not answer, or `report` fails.
 pub fn take_over(
     settings: &KafkaSettings,
     translator: &Translator,
     from: &Owner,
     partitions: u32,
     now: Timestamp,
-    say: &mut Say<'_>,
+    report: &mut Report<'_>,
 ) -> Result<(), CommandFault> {
-    let mut say = |line: String| say(line).map_err(CommandFault::Output);
+    let mut report = |line: String| report(line).map_err(CommandFault::Output);
     let to = settings.owner();
     let old = KafkaSettings {
         application: from.application.to_string(),
@@ -39,16 +39,16 @@ pub fn take_over(
         let record = record.ok_or(CommandFault::NoFleet)?;
         begin(record, from, &to, now)
     })?;
-    say(format!(
+    report(format!(
         "the state changes hands, from {from} to {to}; no worker of either starts until that is done"
     ))?;
     if *from != to {
         fence_all(&old, partitions.cast_signed())?;
-        say(format!("no worker of {from} can commit any more"))?;
+        report(format!("no worker of {from} can commit any more"))?;
     }
     if from.group_id != to.group_id {
         copy_offsets(&Readers::new(&old)?, &readers, translator, partitions)?;
-        say(format!("the offsets of group {} are those of group {} now", to.group_id, from.group_id))?;
+        report(format!("the offsets of group {} are those of group {} now", to.group_id, from.group_id))?;
     }
     fleet.rewrite(settings, &readers, translator, |record| match record {
         Some(record) if record.owner == *from && record.handing_over_to.as_ref() == Some(&to) => {
@@ -66,7 +66,7 @@ fn begin(record: FleetRecord, from: &Owner, to: &Owner, now: Timestamp) -> Resul
     }
     match &record.handing_over_to {
         None if from == to => Err(CommandFault::OwnedAlready(to.clone())),
-        // Nobody of them has gone live: who has it may take it back.
+        // No task of the other fleet has gone live: the owner may take the state back.
         Some(other) if other != to && from != to => {
             Err(CommandFault::HandedOverToAnother { other: other.clone(), from: from.clone() })
         }
@@ -74,7 +74,7 @@ fn begin(record: FleetRecord, from: &Owner, to: &Owner, now: Timestamp) -> Resul
     }
 }
 
-/// Commits for the new group what the old one has come to. A group that never committed leaves nothing to copy.
+/// Commits the old group's offsets for the new one. A group that never committed leaves nothing to copy.
 fn copy_offsets(
     old: &Readers,
     new: &Readers,
@@ -83,11 +83,11 @@ fn copy_offsets(
 ) -> Result<(), KafkaFault> {
     let all = (0..partitions.cast_signed()).map(|partition| known(old, translator, partition));
     let all: Vec<_> = all.collect::<Result<_, _>>()?;
-    if all.iter().flatten().all(|(_, offset)| offset.is_none()) {
+    if all.iter().flatten().all(|lane| lane.next.is_none()) {
         return Ok(());
     }
     for (partition, known) in (0..).zip(all) {
-        new.commit_offsets(partition, &beginning_where_unknown(new, partition, known)?)?;
+        new.commit_offsets(partition, &or_beginning(new, partition, known)?)?;
     }
     Ok(())
 }

@@ -27,7 +27,7 @@ pub use wanted::{
 
 /// Longest wait for the brokers' answer to one question.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
-/// How often a new topic is looked for, and how long each time is waited, until it must be there.
+/// How often to check for a new topic, and how long to wait in between, before its creation counts as failed.
 const APPEAR_LOOKS: u32 = 150;
 const APPEAR_PAUSE: Duration = Duration::from_millis(100);
 /// Replicas of a new topic: this many, or as many as there are brokers.
@@ -47,7 +47,7 @@ pub enum TopicFault {
     /// The registry did not answer, or refused.
     #[error(transparent)]
     Registry(#[from] RegistryFault),
-    /// What only a person can mend.
+    /// What only an operator can correct.
     #[error("{0}")]
     Different(Difference),
 }
@@ -74,7 +74,7 @@ struct Cluster {
 }
 
 impl Topics {
-    /// With the connection settings of `kafka`. Connects to nothing yet.
+    /// With the connection settings of `kafka`. Does not connect yet.
     pub fn new(kafka: &ClientConfig, registry: Arc<SchemaRegistry>) -> Result<Topics, TopicFault> {
         let admin = kafka
             .create()
@@ -82,16 +82,16 @@ impl Topics {
         Ok(Topics { admin: Arc::new(admin), registry })
     }
 
-    /// Everything in which topics and schemas differ from what they must be; empty when a worker may start.
-    pub async fn check(&self, wish: TopicSpec) -> Result<Vec<Difference>, TopicFault> {
-        let mut found = self.check_topics(wish).await?;
+    /// Every difference of topics and schemas from what is required; empty if a worker may start.
+    pub async fn check(&self, spec: TopicSpec) -> Result<Vec<Difference>, TopicFault> {
+        let mut found = self.check_topics(spec).await?;
         found.extend(self.check_schemas().await?);
         Ok(found)
     }
 
     /// The part of [`check`](Self::check) that asks Kafka only.
-    async fn check_topics(&self, wish: TopicSpec) -> Result<Vec<Difference>, TopicFault> {
-        Ok(differences(&self.look().await?.topics, wish))
+    async fn check_topics(&self, spec: TopicSpec) -> Result<Vec<Difference>, TopicFault> {
+        Ok(differences(&self.describe_cluster().await?.topics, spec))
     }
 
     /// The part of [`check`](Self::check) that asks the registry only.
@@ -112,17 +112,17 @@ impl Topics {
         Ok(found)
     }
 
-    /// How many partitions the tasks have: those of `appointments.requested`; none if it does not exist.
+    /// How many tasks there are: the partitions of `appointments.requested`; none if it does not exist.
     pub async fn partition_count(&self) -> Result<Option<i32>, TopicFault> {
-        Ok(self.look().await?.topics.get(topics::REQUESTED).map(|topic| topic.partitions))
+        Ok(self.describe_cluster().await?.topics.get(topics::REQUESTED).map(|topic| topic.partitions))
     }
 
-    /// What [`grow`](Self::grow) would do: as many partitions as wished, or as many as the largest topic has.
+    /// What [`grow`](Self::grow) would do: as many partitions as requested, or as many as the largest topic has.
     ///
     /// # Errors
     /// A topic is missing or would have to shrink, or Kafka does not answer.
     pub async fn before_growth(&self, wished: Option<i32>) -> Result<Growth, TopicFault> {
-        let actual = self.look().await?.topics;
+        let actual = self.describe_cluster().await?.topics;
         let largest = actual.values().map(|topic| topic.partitions).max();
         let to = wished.or(largest).unwrap_or(PARTITIONS_DEFAULT);
         let count = |topic| {
@@ -148,7 +148,7 @@ impl Topics {
     /// # Errors
     /// Kafka does not answer, or refuses.
     pub async fn grow(&self, to: u32) -> Result<Vec<String>, TopicFault> {
-        let actual = self.look().await?.topics;
+        let actual = self.describe_cluster().await?.topics;
         let small: Vec<_> = topics::ALL
             .into_iter()
             .filter_map(|topic| Some((topic, actual.get(topic)?.partitions)))
@@ -171,23 +171,23 @@ impl Topics {
         Ok(small.into_iter().map(|(topic, has)| format!("{topic}: {has} partitions, now {to}")).collect())
     }
 
-    /// Creates what is missing, sets what is set differently, registers schemas; gives a line for each thing done. A
-    /// second run does nothing.
-    pub async fn create(&self, wish: TopicSpec) -> Result<Vec<String>, TopicFault> {
-        let cluster = self.look().await?;
-        let found = differences(&cluster.topics, wish);
+    /// Creates missing topics, corrects settings, registers schemas; returns a line for each change. A second run
+    /// changes nothing.
+    pub async fn create(&self, spec: TopicSpec) -> Result<Vec<String>, TopicFault> {
+        let cluster = self.describe_cluster().await?;
+        let found = differences(&cluster.topics, spec);
         if let Some(hopeless) = found.iter().find(|difference| difference.remedy != Remedy::Apply) {
             return Err(TopicFault::Different(hopeless.clone()));
         }
-        let mut done = self.create_missing(&cluster, wish).await?;
+        let mut done = self.create_missing(&cluster, spec).await?;
         for topic in wanted::ALL {
             let wrong = cluster.topics.contains_key(topic)
                 && found.iter().any(|difference| difference.topic == topic);
             if wrong {
-                done.extend(self.set_settings(topic, &cluster.topics[topic], wish).await?);
+                done.extend(self.set_settings(topic, &cluster.topics[topic], spec).await?);
             }
         }
-        self.wait_for_topics(wish).await?;
+        self.wait_for_topics(spec).await?;
         for contract in contracts() {
             if self.registry.compatibility(contract).await?.as_deref() != Some(COMPATIBILITY) {
                 self.registry.set_compatibility(contract).await?;
@@ -201,14 +201,14 @@ impl Topics {
         Ok(done)
     }
 
-    async fn create_missing(&self, cluster: &Cluster, wish: TopicSpec) -> Result<Vec<String>, TopicFault> {
-        let partitions = wanted::partitions(&cluster.topics, wish);
+    async fn create_missing(&self, cluster: &Cluster, spec: TopicSpec) -> Result<Vec<String>, TopicFault> {
+        let partitions = wanted::partitions(&cluster.topics, spec);
         let usual = i32::try_from(cluster.brokers.clamp(1, REPLICATION_DEFAULT)).unwrap_or(1);
-        let replication = wish.replication.unwrap_or(usual);
+        let replication = spec.replication.unwrap_or(usual);
         let missing: Vec<_> = wanted::ALL
             .into_iter()
             .filter(|topic| !cluster.topics.contains_key(*topic))
-            .map(|topic| (topic, settings(topic, replication, wish.record_bytes_max)))
+            .map(|topic| (topic, settings(topic, replication, spec.record_bytes_max)))
             .collect();
         let new_topics = missing.iter().map(|(topic, settings)| {
             let new = NewTopic::new(
@@ -239,14 +239,14 @@ impl Topics {
         Ok(missing.iter().map(line).collect())
     }
 
-    /// Sets what differs, and repeats what was set by others: the request replaces all settings of a topic.
+    /// Corrects settings, and repeats the other settings of the topic: the request replaces all of them.
     async fn set_settings(
         &self,
         topic: &'static str,
         actual: &Actual,
-        wish: TopicSpec,
+        spec: TopicSpec,
     ) -> Result<Vec<String>, TopicFault> {
-        let wrong: Vec<_> = settings(topic, actual.replication, wish.record_bytes_max)
+        let wrong: Vec<_> = settings(topic, actual.replication, spec.record_bytes_max)
             .into_iter()
             .filter(|setting| !setting.allows(actual.settings.get(setting.name).map_or("", String::as_str)))
             .collect();
@@ -274,21 +274,21 @@ impl Topics {
             .collect())
     }
 
-    /// Brokers answer at once that they will create or change a topic, and tell of it a moment later.
-    async fn wait_for_topics(&self, wish: TopicSpec) -> Result<(), TopicFault> {
+    /// Waits until the brokers' metadata show a change: they acknowledge a create or alter before that.
+    async fn wait_for_topics(&self, spec: TopicSpec) -> Result<(), TopicFault> {
         for _ in 1..APPEAR_LOOKS {
-            if self.check_topics(wish).await?.is_empty() {
+            if self.check_topics(spec).await?.is_empty() {
                 return Ok(());
             }
             tokio::time::sleep(APPEAR_PAUSE).await;
         }
-        match self.check_topics(wish).await?.into_iter().next() {
+        match self.check_topics(spec).await?.into_iter().next() {
             None => Ok(()),
             Some(difference) => Err(TopicFault::Different(difference)),
         }
     }
 
-    async fn look(&self) -> Result<Cluster, TopicFault> {
+    async fn describe_cluster(&self) -> Result<Cluster, TopicFault> {
         let admin = self.admin.clone();
         let fetch = move || admin.inner().fetch_metadata(None, ANSWER_LIMIT);
         let metadata = match tokio::task::spawn_blocking(fetch).await {
@@ -326,7 +326,7 @@ impl Topics {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let fault = |error| TopicFault::Kafka { what: "tell the settings of our topics".into(), error };
+        let fault = |error| TopicFault::Kafka { what: "return the settings of our topics".into(), error };
         let asked: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
         let described = self.admin.describe_configs(&asked, &options()).await.map_err(fault)?;
         described.into_iter().map(|result| result.map_err(|code| fault(KafkaError::AdminOp(code)))).collect()

@@ -1,9 +1,9 @@
-//! Every metric, in one place: name, labels, meaning. `docs/metrics.md` has the same table, and a test compares the two: a
-//! metric that nobody can look up is a number that nobody acts on.
+//! Every metric, in one place: name, labels, meaning. `docs/metrics.md` has the same table, and a test compares the
+//! two: a metric that cannot be looked up is a number without a meaning.
 //!
 //! Names are `healthflow_sync_<area>_<what>_<unit>[_total]`. No label ever carries a practice, a booking or a patient:
-//! the first two would be without bound, the last is forbidden. Counters begin at zero where their labels are known: one
-//! that first appears with its first event hides that event from `rate()`.
+//! the first two would be without bound, the last is forbidden. Counters begin at zero where their labels are known:
+//! one that first appears with its first event hides that event from `rate()`.
 
 mod tasks;
 

@@ -1,6 +1,6 @@
-//! The log: one line per fact that matters. A warning or an error is for a person to look at, info is about tasks, debug
-//! about single bookings that end well. Texts from outside are quoted, so that no identifier can forge a line. No line
-//! carries patient data; it may carry a booking's practice and id.
+//! The log: one line per fact that matters. A warning or an error is for a person to look at, info is about tasks,
+//! debug about single bookings that end well. Texts from outside are quoted, so that no identifier can forge a line. No
+//! line carries patient data; it may carry a booking's practice and id.
 
 use std::io::{IsTerminal, Write};
 use std::sync::OnceLock;
@@ -34,8 +34,8 @@ const LAST_LINES_LIMIT: Duration = Duration::from_secs(1);
 /// The way to standard error, once logging has begun.
 static WRITER: OnceLock<LogWriter> = OnceLock::new();
 
-/// Starts logging to standard error for the whole process. Call it once, before anything is logged. `level` is a level or a
-/// list like `info,librdkafka=warn`; fails if it is neither.
+/// Starts logging to standard error for the whole process. Call it once, before anything is logged. `level` is a level
+/// or a list like `info,librdkafka=warn`; fails if it is neither.
 pub fn start(format: Format, level: &str) -> anyhow::Result<()> {
     let writer = LogWriter::start(std::io::stderr())?;
     let dispatch = dispatch(format, level, writer.clone(), std::io::stderr().is_terminal())?;
@@ -294,8 +294,8 @@ fn report_loss(partition: i32, LostPosition { lane, why, from, to }: LostPositio
             partition,
             from,
             to,
-            "the topic was recreated, its records are gone; the task reads the new one from its beginning; see \"An offset got \
-             lost\" in the runbook"
+            "the topic was recreated, its records are gone; the task reads the new one from its beginning; see \"An offset \
+             got lost\" in the runbook"
         ),
     }
 }

@@ -1,6 +1,6 @@
-//! Writes log lines to standard error. Reporting must never stop the work: a reader that goes away, a full disk or a pipe
-//! that nobody reads costs lines, which are counted, and nothing else. So a thread of its own writes; logging only puts
-//! a line into a bounded queue.
+//! Writes log lines to standard error. Reporting must never stop the work: a reader that goes away, a full disk or a
+//! pipe without a reader costs lines, which are counted, and nothing else. So a thread of its own writes; logging only
+//! puts a line into a bounded queue.
 //!
 //! `tracing-appender` does the same, but prints to standard output if its queue is full at the end, which panics on the
 //! same broken pipe, and does not count what it could not write.
@@ -46,8 +46,8 @@ impl LogWriter {
         Ok(LogWriter(shared))
     }
 
-    /// Queues `line`, which ends with a line feed, or drops and counts it if the queue is full. Never waits for the reader
-    /// of the log.
+    /// Queues `line`, which ends with a line feed, or drops and counts it if the queue is full. Never waits for the
+    /// reader of the log.
     pub fn put(&self, line: Vec<u8>) {
         let mut queue = self.0.lock();
         if queue.lines.len() >= LINES_QUEUED_MAX {
@@ -148,9 +148,9 @@ mod tests {
         (writer, allow, read)
     }
 
-    /// Goal: a log that nobody reads delays nothing, and its lost lines are counted; queued lines are read later.
+    /// Goal: a log without a reader delays nothing, and its lost lines are counted; queued lines are read later.
     #[test]
-    fn a_log_that_nobody_reads_loses_lines_and_counts_them() {
+    fn a_log_without_a_reader_loses_lines_and_counts_them() {
         let (writer, allow, read) = slow();
         for _ in 0..LINES_QUEUED_MAX + 10 {
             writer.put(b"x\n".to_vec());
@@ -170,7 +170,7 @@ mod tests {
     fn a_reader_that_has_gone_costs_lines_only() {
         let (writer, allow, _) = slow();
         drop(allow);
-        writer.put(b"nobody reads this\n".to_vec());
+        writer.put(b"no one reads this\n".to_vec());
         writer.put(b"nor this\n".to_vec());
         writer.flush(LIMIT);
         assert_eq!(writer.lines_lost(), 2);

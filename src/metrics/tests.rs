@@ -280,11 +280,14 @@ fn every_fact_is_one_line_without_a_patient() {
 #[test]
 fn levels_show_what_a_person_should_look_at() {
     let count = |level: &str| lines(Format::Human, level).len();
-    let told = lines(Format::Human, "error");
-    assert!(told.len() == 5 && told.iter().any(|line| line.contains("renew the token file")), "{told:#?}");
+    let errors = lines(Format::Human, "error");
+    assert!(
+        errors.len() == 5 && errors.iter().any(|line| line.contains("renew the token file")),
+        "{errors:#?}"
+    );
     let expected = ["more than one", "the account's rights", "does not exist any more", "was recreated"];
     for words in expected {
-        assert!(told.iter().any(|line| line.contains(words)), "{words}: {told:#?}");
+        assert!(errors.iter().any(|line| line.contains(words)), "{words}: {errors:#?}");
     }
     assert!(count("error") < count("warn") && count("warn") < count("info"));
     assert!(lines(Format::Human, "warn").iter().any(|line| line.contains("booking failed")));

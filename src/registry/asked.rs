@@ -1,6 +1,6 @@
-//! Ids that the registry has given no schema for yet. A follower may learn a new schema seconds after its leader, so "I do
-//! not know it" is believed late and forgotten soon; and an id that never comes must not be asked for until the end of
-//! days, nor fill memory. Without it a producer that deploys would turn its first bookings into dead letters.
+//! Schema ids that the registry has not resolved yet. A follower of the registry may learn a new schema seconds after
+//! its leader, so a denial counts late and is forgotten soon; and an id that never resolves must not be requested for
+//! ever, nor fill memory. Without this the first bookings of a newly deployed producer would become dead letters.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,31 +9,31 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::registry::{RegistryFault, RetryPolicy, Standing};
+use crate::registry::{RegistryFault, RetryPolicy, SchemaState};
 use healthflow_core::status::{SchemaStatus, SchemaTrouble};
 use healthflow_core::time::Timestamp;
 
-/// Ids that are asked for at a time; records of further ones wait until there is room.
+/// Ids that are requested at a time; records of further ones wait until there is room.
 const IDS_MAX: usize = 1_000;
 /// Requests for schemas under way at a time.
 const REQUESTS_MAX: usize = 8;
 
-/// The ids that are being asked for.
+/// The ids that are being requested.
 pub(super) struct Asked {
     questions: Mutex<HashMap<u32, Question>>,
     turns: Semaphore,
 }
 
 struct Question {
-    /// When something last wanted it.
+    /// When a record last needed it.
     wanted_at: Instant,
-    /// When an answer last came, or none in time.
+    /// When an answer last came, or a request timed out.
     answered_at: Option<Instant>,
     /// Since when the registry has denied it.
     denied_since: Option<Instant>,
-    /// When it denied it last.
+    /// When it last denied it.
     denied_at: Option<Instant>,
-    /// For how long, without the time in which it gave no answer.
+    /// For how long, not counting time without an answer.
     denied_for: Duration,
 }
 
@@ -44,14 +44,14 @@ impl Default for Asked {
 }
 
 impl Asked {
-    /// Where `id` stands, and whether somebody must begin to ask for it.
-    pub(super) fn standing(&self, id: u32, unknown_wait: Duration) -> (Standing, bool) {
+    /// The state of `id`, and whether the caller must begin to request it.
+    pub(super) fn schema_state(&self, id: u32, unknown_wait: Duration) -> (SchemaState, bool) {
         let mut questions = self.lock();
         let room = questions.len() < IDS_MAX;
         match questions.entry(id) {
             Entry::Occupied(mut entry) => {
                 entry.get_mut().wanted_at = Instant::now();
-                (entry.get().standing(unknown_wait), false)
+                (entry.get().schema_state(unknown_wait), false)
             }
             Entry::Vacant(place) if room => {
                 place.insert(Question {
@@ -61,18 +61,18 @@ impl Asked {
                     denied_at: None,
                     denied_for: Duration::ZERO,
                 });
-                (Standing::Asked, true)
+                (SchemaState::Asked, true)
             }
-            Entry::Vacant(_) => (Standing::Asked, false),
+            Entry::Vacant(_) => (SchemaState::Asked, false),
         }
     }
 
-    /// One of the few requests at a time.
+    /// A permit for one request.
     pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         self.turns.acquire().await.ok()
     }
 
-    /// The schema of `id` is here.
+    /// The schema of `id` has arrived.
     pub(super) fn answered(&self, id: u32) {
         let question = self.lock().remove(&id);
         if question.is_some_and(|question| question.denied_at.is_some()) {
@@ -80,18 +80,18 @@ impl Asked {
         }
     }
 
-    /// The registry did not give the schema of `id`. False if nothing wants it any more.
-    pub(super) fn not_given(&self, id: u32, fault: &RegistryFault, patience: &RetryPolicy) -> bool {
+    /// The registry did not return the schema of `id`. False if no record needs it any more.
+    pub(super) fn not_given(&self, id: u32, fault: &RegistryFault, policy: &RetryPolicy) -> bool {
         let mut questions = self.lock();
         let Some(question) = questions.get_mut(&id) else { return false };
-        if question.wanted_at.elapsed() > patience.unwanted_after {
+        if question.wanted_at.elapsed() > policy.unwanted_after {
             questions.remove(&id);
             return false;
         }
-        let before = question.standing(patience.unknown_wait);
-        question.hear(matches!(fault, RegistryFault::NotFound { .. }));
-        let now = question.standing(patience.unknown_wait);
-        tell(id, fault, question, patience, &before, &now);
+        let before = question.schema_state(policy.unknown_wait);
+        question.record_answer(matches!(fault, RegistryFault::NotFound { .. }));
+        let now = question.schema_state(policy.unknown_wait);
+        log_change(id, fault, question, policy, &before, &now);
         true
     }
 
@@ -125,17 +125,17 @@ impl Asked {
 }
 
 impl Question {
-    fn standing(&self, unknown_wait: Duration) -> Standing {
+    fn schema_state(&self, unknown_wait: Duration) -> SchemaState {
         match self.denied_at {
-            Some(at) if self.denied_for >= unknown_wait => Standing::Denied { at },
-            _ => Standing::Asked,
+            Some(at) if self.denied_for >= unknown_wait => SchemaState::Denied { at },
+            _ => SchemaState::Asked,
         }
     }
 
-    fn hear(&mut self, denies: bool) {
+    fn record_answer(&mut self, denies: bool) {
         let now = Instant::now();
         if denies {
-            // Between two denials it was unknown all the time; after silence only for as long as since the last try.
+            // Between two denials the id was unknown all the time; after a silence only since the last try.
             let since_last = self.answered_at.filter(|_| self.denied_at.is_some());
             self.denied_for += since_last.map_or(Duration::ZERO, |last| now.duration_since(last));
             self.denied_since.get_or_insert(now);
@@ -145,29 +145,29 @@ impl Question {
     }
 }
 
-/// One line when something changes: the first denial, the end of patience, and every silence.
-fn tell(
+/// Logs a line at the first denial, when the denial counts, and at every silence.
+fn log_change(
     id: u32,
     fault: &RegistryFault,
     question: &Question,
-    patience: &RetryPolicy,
-    before: &Standing,
-    now: &Standing,
+    policy: &RetryPolicy,
+    before: &SchemaState,
+    now: &SchemaState,
 ) {
     match (before, now) {
-        (Standing::Asked, Standing::Denied { .. }) => tracing::error!(
+        (SchemaState::Asked, SchemaState::Denied { .. }) => tracing::error!(
             id,
             "the schema registry has not known this schema id for {:?}: records with it become dead letters; have the \
              schema registered, then run `healthflow-sync redrive --reason UNDECODABLE`",
-            patience.unknown_wait
+            policy.unknown_wait
         ),
         _ if !matches!(fault, RegistryFault::NotFound { .. }) => {
-            tracing::warn!(id, "{fault}; records with this schema wait, and it is asked again");
+            tracing::warn!(id, "{fault}; records with this schema wait, trying again");
         }
         _ if question.denied_for.is_zero() => tracing::warn!(
             id,
             "the schema registry does not know this schema id; records with it wait up to {:?} for it",
-            patience.unknown_wait
+            policy.unknown_wait
         ),
         _ => {}
     }

@@ -1,6 +1,6 @@
-//! The schema registry: schemas by id, and ours looked up. A registry that is down, slow, broken or late delays the
-//! records whose schema is not known yet, and nothing else. The converter crate does the talking; its own cache is not
-//! used, because it keeps an answer like 500 for ever.
+//! The schema registry: schemas by id, and the look-up of ours. A registry that is down, slow, broken or late delays
+//! only the records whose schema is not known yet. The converter crate sends the requests; its cache is not used,
+//! because it keeps an answer like 500 for ever.
 
 mod asked;
 mod differing;
@@ -28,18 +28,19 @@ use healthflow_core::topics::Lane;
 
 pub use translator::{DecodeFault, RawRecord, Translator, Wait};
 
-/// The registry says that it does not know the subject, version or schema (Confluent's error codes).
+/// The registry does not know the subject, version or schema (Confluent's error codes).
 const NOT_FOUND: [u32; 3] = [40401, 40402, 40403];
-/// Statuses that say that somebody must give us a right.
+/// Statuses of a missing right.
 const FORBIDDEN: [u32; 2] = [401, 403];
-/// What we hold every subject to: others read our topics, and workers of two versions run side by side.
+/// The compatibility of every subject of ours: other teams read our topics, and workers of two versions run side by
+/// side.
 pub const COMPATIBILITY: &str = "FULL_TRANSITIVE";
-/// How often the newest schemas are looked at.
+/// How often the newest schemas are checked.
 const LOOK_AHEAD: Duration = Duration::from_secs(60);
-/// How often a command that waits for a schema looks whether it is here.
+/// How often a command that waits for a schema checks whether it has arrived.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// How patient we are with the registry.
+/// How requests to the registry are retried.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryPolicy {
     /// Longest wait for one answer.
@@ -48,13 +49,13 @@ pub struct RetryPolicy {
     pub pause_min: Duration,
     /// The longest pause.
     pub pause_max: Duration,
-    /// For how long the registry itself must say that it does not know an id until that is believed. Time in which it
-    /// gives no answer does not count.
+    /// For how long the registry itself must deny an id before the denial counts. Time without an answer does not
+    /// count.
     pub unknown_wait: Duration,
-    /// How long a record waits at least, also one whose id the registry has denied for so long already: the id may
-    /// have been registered a moment ago.
+    /// How long a record waits at least, even if the registry has denied its id for so long already: the id may have
+    /// been registered a moment ago.
     pub unknown_wait_min: Duration,
-    /// After how long without a record that wants it an id is asked for no more, and what was said of it forgotten.
+    /// After how long without a record that needs it an id is no longer requested, and its denials are forgotten.
     pub unwanted_after: Duration,
 }
 
@@ -71,10 +72,10 @@ impl Default for RetryPolicy {
     }
 }
 
-/// Why the registry did not do what it was asked to; one line, no credentials.
+/// Why a request to the registry failed; one line, no credentials.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryFault {
-    /// It did not answer, or not sensibly: ask again later.
+    /// It gave no answer, or an unusable one: try again later.
     #[error(
         "the schema registry gave no usable answer about {about}: {what}; check that it runs and its address"
     )]
@@ -84,18 +85,18 @@ pub enum RegistryFault {
         /// What came back.
         what: String,
     },
-    /// It refused: asking again will not help.
+    /// It refused: trying again does not help.
     #[error("the schema registry refuses {about}: {what}")]
     Refused {
         /// What was asked about.
         about: String,
-        /// Its words.
+        /// Its message.
         what: String,
     },
-    /// Whom we are there as may not do this. While a worker runs it is asked again; a start ends.
+    /// Our user has no right to do this. A running worker tries again; a start fails.
     #[error(
-        "the schema registry does not let us {right} (status {status}); give that right to whom `schema_registry.url` \
-         stands for there, and start again"
+        "the schema registry does not let us {right} (status {status}); grant that right to the user of \
+         `schema_registry.url`, and start again"
     )]
     Forbidden {
         /// The right that is missing, as the end of "does not let us".
@@ -105,14 +106,13 @@ pub enum RegistryFault {
     },
     /// One of our schemas is not registered, and only `topics` registers.
     #[error(
-        "the schema of {topic}, as this version has it, is not registered; run `healthflow-sync topics`, as somebody who \
-         may register it"
+        "this version's schema of {topic} is not registered; run `healthflow-sync topics` with the right to register it"
     )]
     NotRegistered {
         /// The topic.
         topic: &'static str,
     },
-    /// It does not know what was asked for.
+    /// It does not know the subject, version or schema.
     #[error("the schema registry does not know {about}")]
     NotFound {
         /// What was asked about.
@@ -121,52 +121,53 @@ pub enum RegistryFault {
 }
 
 impl RegistryFault {
-    /// Whether asking again may help.
-    pub const fn passes(&self) -> bool {
+    /// Whether trying again may help.
+    pub const fn is_transient(&self) -> bool {
         matches!(self, RegistryFault::Unavailable { .. })
     }
 }
 
-/// A connection to a registry with Confluent's API, and what it has told us. Shared by all threads of a worker.
+/// A client of a registry with Confluent's API, and the schemas that it has returned. Shared by all threads of a
+/// worker.
 pub struct SchemaRegistry {
     url: String,
     settings: SrSettings,
     http: reqwest::Client,
-    patience: RetryPolicy,
+    policy: RetryPolicy,
     known: RwLock<HashMap<u32, Arc<WriterSchema>>>,
     asked: Asked,
     differing: Differing,
 }
 
-/// Where the schema behind an id stands.
+/// What is known of the schema of an id.
 #[derive(Clone)]
-pub enum Standing {
-    /// It is here.
+pub enum SchemaState {
+    /// It has arrived.
     Known(Arc<WriterSchema>),
-    /// It is being asked for.
+    /// It is being requested.
     Asked,
-    /// The registry has said for [`RetryPolicy::unknown_wait`] that it does not know it. It is asked for all the same, for
-    /// as long as anything wants it.
+    /// The registry has denied it for [`RetryPolicy::unknown_wait`]. It is still requested for as long as a record
+    /// needs it.
     Denied {
-        /// When it said so last.
+        /// When the registry last denied it.
         at: Instant,
     },
 }
 
 impl SchemaRegistry {
-    /// For the registry at `url`, the base path of Confluent's API. Connects to nothing yet.
-    pub fn new(url: &str, patience: RetryPolicy) -> Result<SchemaRegistry, RegistryFault> {
+    /// For the registry at `url`, the base path of Confluent's API. Does not connect yet.
+    pub fn new(url: &str, policy: RetryPolicy) -> Result<SchemaRegistry, RegistryFault> {
         let unusable =
             |what: String| RegistryFault::Refused { about: "the settings for its client".into(), what };
         let url = url.trim_end_matches('/').to_owned();
         let mut builder = SrSettings::new_builder(url.clone());
-        let settings = builder.set_timeout(patience.request_timeout).build();
-        let http = reqwest::Client::builder().timeout(patience.request_timeout).build();
+        let settings = builder.set_timeout(policy.request_timeout).build();
+        let http = reqwest::Client::builder().timeout(policy.request_timeout).build();
         Ok(SchemaRegistry {
             settings: settings.map_err(|error| unusable(error.error))?,
             http: http.map_err(|error| unusable(error.without_url().to_string()))?,
             url,
-            patience,
+            policy,
             known: RwLock::default(),
             asked: Asked::default(),
             differing: Differing::default(),
@@ -178,47 +179,47 @@ impl SchemaRegistry {
         self.known.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
-    /// Where the schema with `id` stands; at once. One that is not known is asked for from now on, on `runtime`, until it
-    /// is here or nothing has wanted it for [`RetryPolicy::unwanted_after`].
-    fn standing(self: &Arc<Self>, runtime: &tokio::runtime::Handle, id: u32) -> Standing {
+    /// The state of the schema with `id`, at once. If it is not known, it is requested from now on, on `runtime`, until
+    /// it arrives or no record has needed it for [`RetryPolicy::unwanted_after`].
+    fn schema_state(self: &Arc<Self>, runtime: &tokio::runtime::Handle, id: u32) -> SchemaState {
         if let Some(schema) = self.cached(id) {
-            return Standing::Known(schema);
+            return SchemaState::Known(schema);
         }
-        let (standing, is_new) = self.asked.standing(id, self.patience.unknown_wait);
+        let (state, is_new) = self.asked.schema_state(id, self.policy.unknown_wait);
         if is_new {
             let registry = self.clone();
             runtime.spawn(async move { registry.ask_for(id).await });
         }
-        standing
+        state
     }
 
-    /// The schema with `id`, or one whose decoders refuse with `UnknownSchema` if the registry denies it for long enough.
-    /// Waits for as long as the registry is away.
+    /// The schema with `id`, or one whose decoders refuse with `UnknownSchema` if the registry denies it for long
+    /// enough. Waits while the registry is unavailable.
     pub async fn schema(self: &Arc<Self>, id: u32) -> Arc<WriterSchema> {
         loop {
-            match self.standing(&tokio::runtime::Handle::current(), id) {
-                Standing::Known(schema) => return schema,
-                Standing::Denied { .. } => return Arc::new(WriterSchema::unknown(id)),
-                Standing::Asked => tokio::time::sleep(LOOK_AGAIN).await,
+            match self.schema_state(&tokio::runtime::Handle::current(), id) {
+                SchemaState::Known(schema) => return schema,
+                SchemaState::Denied { .. } => return Arc::new(WriterSchema::unknown(id)),
+                SchemaState::Asked => tokio::time::sleep(LOOK_AGAIN).await,
             }
         }
     }
 
-    /// Says in `status` which ids the registry denies, and which schemas differ from ours.
+    /// Fills in which ids the registry denies, and which schemas differ from ours.
     pub fn fill(&self, status: &mut Status) {
         status.schemas = self.asked.denied(status.taken_at);
         status.schemas.extend(self.differing.shown(status.taken_at));
     }
 
-    /// The decoder that reads values of `schema` with `ours`; tells what differs, once.
+    /// The decoder that reads values of `schema` with `ours`; logs the differences, once.
     fn decoder<'schema>(&self, schema: &'schema WriterSchema, ours: &'static Contract) -> &'schema Decoder {
         let decoder = schema.decoder(ours);
         self.differing.met(schema.id(), ours, decoder);
         decoder
     }
 
-    /// Looks at the newest schemas of our input topics every minute, for as long as the process lives: one that we cannot
-    /// read is told before the first record of it comes, and one that we can is here already then.
+    /// Fetches the newest schemas of our input topics every minute, for as long as the process lives. So one that we
+    /// cannot read is logged before its first record comes, and one that we can read is known by then.
     pub async fn look_ahead(self: Arc<Self>) {
         loop {
             for lane in Lane::ALL {
@@ -232,7 +233,7 @@ impl SchemaRegistry {
         }
     }
 
-    /// Gets the newest schema of the topic's subject, and tells what differs from ours.
+    /// Fetches the newest schema of the topic's subject, and logs how it differs from ours.
     async fn look_at_latest(&self, contract: &'static Contract) -> Result<(), RegistryFault> {
         let about = format!("the newest schema of {}", contract.topic);
         let strategy = SubjectNameStrategy::TopicNameStrategy(contract.topic.to_owned(), false);
@@ -250,7 +251,7 @@ impl SchemaRegistry {
     }
 
     async fn ask_for(&self, id: u32) {
-        let mut pause = self.patience.pause_min;
+        let mut pause = self.policy.pause_min;
         loop {
             match self.get(id).await {
                 Ok(schema) => {
@@ -259,13 +260,13 @@ impl SchemaRegistry {
                     return;
                 }
                 Err(fault) => {
-                    if !self.asked.not_given(id, &fault, &self.patience) {
+                    if !self.asked.not_given(id, &fault, &self.policy) {
                         return;
                     }
                 }
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(self.patience.pause_max);
+            pause = (pause * 2).min(self.policy.pause_max);
         }
     }
 
@@ -282,24 +283,24 @@ impl SchemaRegistry {
     }
 }
 
-/// The moment `since`, on the clock that says `now`.
+/// `since` on the clock whose present time is `now`.
 fn ago(now: Timestamp, since: Instant) -> Timestamp {
     now.plus_ms(-i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX))
 }
 
-/// What an error of the converter crate means: only what the registry itself says, in its own words, is final; a 404 of
-/// something in between is not.
+/// What an error of the converter crate means: only an error code of the registry itself is final; a 404 of a proxy is
+/// not.
 fn fault(about: String, error: &SRCError) -> RegistryFault {
     match error.source().and_then(|source| source.downcast_ref::<RawError>()) {
         Some(raw) if raw.error_code != 0 => {
             let right = format!("read {about}");
-            judge(about, right, raw.error_code, &raw.message)
+            fault_of_code(about, right, raw.error_code, &raw.message)
         }
         _ => RegistryFault::Unavailable { about, what: error.error.clone() },
     }
 }
 
-fn judge(about: String, right: String, code: u32, message: &str) -> RegistryFault {
+fn fault_of_code(about: String, right: String, code: u32, message: &str) -> RegistryFault {
     // Codes are a status, or a status with two more digits.
     let status = if code >= 1_000 { code / 100 } else { code };
     if NOT_FOUND.contains(&code) {

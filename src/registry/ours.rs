@@ -1,10 +1,10 @@
-//! Our own schemas in the registry. Workers and commands look them up, which a registry in read-only mode and a user without
-//! the right to write allow; only `healthflow-sync topics` registers. Registering what is registered is a write all the same, and is
-//! refused: no worker would start.
+//! Our own schemas in the registry. Workers and commands only look them up, for which a registry in read-only mode and
+//! a user without the right to write are enough; only `healthflow-sync topics` registers. Registering a registered
+//! schema again is still a write: if workers did it, such a registry would refuse and no worker would start.
 
 use serde_json::{Value, json};
 
-use super::{COMPATIBILITY, FORBIDDEN, RegistryFault, SchemaRegistry, judge};
+use super::{COMPATIBILITY, FORBIDDEN, RegistryFault, SchemaRegistry, fault_of_code};
 use healthflow_core::event::avro::{Contract, WriterSchema};
 
 /// One request about a subject of ours.
@@ -12,14 +12,13 @@ struct Question {
     method: reqwest::Method,
     path: String,
     about: String,
-    /// What we must be allowed to do, as the end of "does not let us".
+    /// The right that it needs, as the end of "does not let us".
     right: String,
     body: Option<Value>,
 }
 
 impl SchemaRegistry {
-    /// The id under which exactly the contract's schema is registered under its topic's subject; none if it is not. Writes
-    /// nothing.
+    /// The id of exactly the contract's schema under its topic's subject; none if it is not registered. Writes nothing.
     pub async fn look_up(&self, contract: &'static Contract) -> Result<Option<u32>, RegistryFault> {
         let subject = subject(contract);
         let asked = self.ask(Question {
@@ -36,27 +35,28 @@ impl SchemaRegistry {
         }
     }
 
-    /// The same, waiting for as long as the registry is away.
+    /// The same; waits while the registry is unavailable.
     ///
     /// # Errors
     /// It is not registered, or we may not look.
     pub async fn look_up_patiently(&self, contract: &'static Contract) -> Result<u32, RegistryFault> {
-        let mut pause = self.patience.pause_min;
+        let mut pause = self.policy.pause_min;
         loop {
             match self.look_up(contract).await {
                 Ok(Some(id)) => return Ok(id),
                 Ok(None) => return Err(RegistryFault::NotRegistered { topic: contract.topic }),
-                Err(fault) if fault.passes() => {
+                Err(fault) if fault.is_transient() => {
                     tracing::warn!("{fault}; the next try is in {pause:?}");
                     tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(self.patience.pause_max);
+                    pause = (pause * 2).min(self.policy.pause_max);
                 }
                 Err(fault) => return Err(fault),
             }
         }
     }
 
-    /// Registers the contract's schema under its topic's subject and gives its id; the same one if it is there already.
+    /// Registers the contract's schema under its topic's subject and returns its id; the same one if it is registered
+    /// already.
     pub async fn register(&self, contract: &'static Contract) -> Result<u32, RegistryFault> {
         let subject = subject(contract);
         let answer = self.ask(Question {
@@ -86,7 +86,7 @@ impl SchemaRegistry {
         }
     }
 
-    /// Holds the topic's subject to [`COMPATIBILITY`].
+    /// Sets the compatibility of the topic's subject to [`COMPATIBILITY`].
     pub async fn set_compatibility(&self, contract: &'static Contract) -> Result<(), RegistryFault> {
         let subject = subject(contract);
         let asked = self.ask(Question {
@@ -99,7 +99,7 @@ impl SchemaRegistry {
         asked.await.map(|_| ())
     }
 
-    /// The id in an answer about a schema of ours, which needs no fetching from here on.
+    /// The id in an answer about a schema of ours, which is known from now on.
     fn remember_ours(&self, contract: &'static Contract, answer: &Value) -> Result<u32, RegistryFault> {
         let id = answer["id"].as_u64().and_then(|id| u32::try_from(id).ok());
         let id = id.ok_or_else(|| RegistryFault::Unavailable {
@@ -110,7 +110,7 @@ impl SchemaRegistry {
         Ok(id)
     }
 
-    /// One request; the converter crate has no function for most of them, and hides the status of an error.
+    /// Sends one request; the converter crate has no function for most of them, and hides the status of an error.
     async fn ask(&self, question: Question) -> Result<Value, RegistryFault> {
         let Question { method, path, about, right, body } = question;
         let away = |error: reqwest::Error| RegistryFault::Unavailable {
@@ -126,7 +126,7 @@ impl SchemaRegistry {
         let reply = request.send().await.map_err(away)?;
         let status = reply.status();
         let code = u32::from(status.as_u16());
-        // Whoever guards the registry may say so in words of its own.
+        // A proxy before the registry may answer in its own words.
         if FORBIDDEN.contains(&code) {
             return Err(RegistryFault::Forbidden { right, status: code });
         }
@@ -136,7 +136,7 @@ impl SchemaRegistry {
             && !status.is_success()
             && let Some(code) = answer["error_code"].as_u64().and_then(|code| u32::try_from(code).ok())
         {
-            return Err(judge(about, right, code, answer["message"].as_str().unwrap_or_default()));
+            return Err(fault_of_code(about, right, code, answer["message"].as_str().unwrap_or_default()));
         }
         let answer = answer.filter(|_| status.is_success());
         answer.ok_or_else(|| RegistryFault::Unavailable { about, what: format!("status {status}") })

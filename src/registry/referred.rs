@@ -1,5 +1,5 @@
-//! The schemas that a schema refers to, by the registry's references: without them it names types that nobody defines, and
-//! every record of it would be a dead letter.
+//! The schemas that a schema refers to, by the registry's references: without them it would name undefined types, and
+//! every record of it would become a dead letter.
 
 use std::collections::HashSet;
 
@@ -11,8 +11,8 @@ use crate::registry::{RegistryFault, fault};
 /// Schemas that one may refer to, directly or not.
 const REFERRED_MAX: usize = 64;
 
-/// The texts of all schemas that `schema` refers to, each after those it refers to itself. One beyond [`REFERRED_MAX`] is
-/// left out: then the schema names a type that is not defined, and is refused for that.
+/// The texts of all schemas that `schema` refers to, each after those it refers to itself. Leaves out those beyond
+/// [`REFERRED_MAX`]: the schema then names an undefined type and is refused for that.
 pub(super) async fn schemas(
     schema: &RegisteredSchema,
     settings: &SrSettings,
@@ -28,7 +28,7 @@ pub(super) async fn schemas(
         match visit {
             Visit::Done(text) => texts.push(text),
             Visit::Fetch(reference) => {
-                // One version of a subject is one schema, by however many ways it is referred to.
+                // One version of a subject is one schema, however many references name it.
                 let is_new = seen.insert((reference.subject.clone(), reference.version));
                 if !is_new || seen.len() > REFERRED_MAX {
                     continue;

@@ -1,6 +1,5 @@
-//! Goal: whatever the registry does, a schema that exists is got in the end, and one that does not is not waited for
-//! for ever.
-//! Method: a small server that answers from a script, one line a request.
+//! Goal: whatever the registry does, a schema that exists is fetched in the end, and no record waits for ever for one
+//! that does not. Method: a small server that answers from a script, one line a request.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -68,7 +67,7 @@ async fn act(State(script): State<Shared>) -> Response {
     }
 }
 
-fn patience() -> RetryPolicy {
+fn policy() -> RetryPolicy {
     RetryPolicy {
         request_timeout: Duration::from_millis(200),
         pause_min: Duration::from_millis(1),
@@ -83,15 +82,12 @@ async fn serve(listener: tokio::net::TcpListener, script: Shared) {
     axum::serve(listener, Router::new().fallback(act).with_state(script)).await.expect("serves");
 }
 
-async fn registry(
-    acts: impl IntoIterator<Item = Act>,
-    patience: RetryPolicy,
-) -> (Arc<SchemaRegistry>, Shared) {
+async fn registry(acts: impl IntoIterator<Item = Act>, policy: RetryPolicy) -> (Arc<SchemaRegistry>, Shared) {
     let script: Shared = Arc::new(Mutex::new(Script { acts: acts.into_iter().collect(), requests: 0 }));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(serve(listener, script.clone()));
-    (Arc::new(SchemaRegistry::new(&format!("http://{address}/"), patience).expect("a client")), script)
+    (Arc::new(SchemaRegistry::new(&format!("http://{address}/"), policy).expect("a client")), script)
 }
 
 fn requests(script: &Shared) -> usize {
@@ -107,7 +103,7 @@ fn decode(schema: Arc<WriterSchema>) -> Result<AppointmentRequested, Undecodable
 
 #[tokio::test]
 async fn a_schema_is_asked_for_once() {
-    let (registry, script) = registry([found()], patience()).await;
+    let (registry, script) = registry([found()], policy()).await;
     assert!(registry.cached(7).is_none());
     assert!(decode(registry.schema(7).await).is_ok());
     assert!(decode(registry.cached(7).expect("known now")).is_ok());
@@ -128,7 +124,7 @@ async fn errors_silence_and_nonsense_are_waited_out() {
         found(),
     ];
     let expected = acts.len();
-    let (registry, script) = registry(acts, patience()).await;
+    let (registry, script) = registry(acts, policy()).await;
     assert!(decode(registry.schema(7).await).is_ok());
     assert_eq!(requests(&script), expected);
 }
@@ -138,13 +134,13 @@ async fn a_registry_that_is_down_is_waited_for() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address: SocketAddr = listener.local_addr().expect("an address");
     drop(listener);
-    let registry = Arc::new(SchemaRegistry::new(&format!("http://{address}"), patience()).expect("a client"));
+    let registry = Arc::new(SchemaRegistry::new(&format!("http://{address}"), policy()).expect("a client"));
     let mut waiting = tokio::spawn({
         let registry = registry.clone();
         async move { decode(registry.schema(7).await) }
     });
     let early = tokio::time::timeout(Duration::from_millis(100), &mut waiting).await;
-    assert!(early.is_err(), "no verdict while the registry is away");
+    assert!(early.is_err(), "nothing is decided while the registry is down");
     let listener = tokio::net::TcpListener::bind(address).await.expect("its port again");
     tokio::spawn(serve(listener, Arc::new(Mutex::new(Script { acts: [found()].into(), requests: 0 }))));
     assert!(waiting.await.expect("no panic").is_ok());
@@ -160,8 +156,8 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
     tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap_or_else(|_| panic!("in vain: {what}"));
 }
 
-fn standing(registry: &Arc<SchemaRegistry>) -> Standing {
-    registry.standing(&tokio::runtime::Handle::current(), 7)
+fn schema_state(registry: &Arc<SchemaRegistry>) -> SchemaState {
+    registry.schema_state(&tokio::runtime::Handle::current(), 7)
 }
 
 fn denied(registry: &SchemaRegistry) -> Vec<u32> {
@@ -175,33 +171,33 @@ fn denied(registry: &SchemaRegistry) -> Vec<u32> {
 #[tokio::test]
 async fn a_schema_that_the_registry_learns_late_is_waited_for() {
     let acts = std::iter::repeat_n(answer(404, UNKNOWN), 20).chain([found()]);
-    let (registry, script) = registry(acts, patience()).await;
+    let (registry, script) = registry(acts, policy()).await;
     assert!(decode(registry.schema(7).await).is_ok());
     assert_eq!(requests(&script), 21);
 }
 
-/// Goal: an id that stays unknown is denied in the end, seen in the status meanwhile, and known as soon as somebody
-/// registers it after all.
+/// Goal: an id that stays unknown is denied in the end, shown in the status meanwhile, and known as soon as it is
+/// registered after all.
 #[tokio::test]
 async fn an_id_that_stays_unknown_is_denied_and_heals() {
-    let brief = RetryPolicy { unknown_wait: Duration::from_millis(20), ..patience() };
+    let brief = RetryPolicy { unknown_wait: Duration::from_millis(20), ..policy() };
     let (registry, script) = registry([answer(404, UNKNOWN)], brief).await;
     assert_eq!(decode(registry.schema(7).await), Err(Undecodable::UnknownSchema(7)));
     assert!(registry.cached(7).is_none(), "a denial is not kept as if it were a schema");
     assert_eq!(denied(&registry), [7]);
     script.lock().expect("not poisoned").acts = [found()].into();
-    until("known", || matches!(standing(&registry), Standing::Known(_))).await;
+    until("known", || matches!(schema_state(&registry), SchemaState::Known(_))).await;
     assert!(decode(registry.schema(7).await).is_ok());
     assert!(denied(&registry).is_empty());
 }
 
 #[tokio::test]
 async fn silence_is_no_denial_however_long_it_lasts() {
-    let brief = RetryPolicy { unknown_wait: Duration::from_millis(20), ..patience() };
+    let brief = RetryPolicy { unknown_wait: Duration::from_millis(20), ..policy() };
     let (registry, script) = registry([answer(404, UNKNOWN), answer(503, "")], brief).await;
     // Pauses of up to 4 ms: many times as long as it would wait for an id that is denied.
     until("many silent answers", || {
-        assert!(matches!(standing(&registry), Standing::Asked));
+        assert!(matches!(schema_state(&registry), SchemaState::Asked));
         requests(&script) > 60
     })
     .await;
@@ -210,25 +206,25 @@ async fn silence_is_no_denial_however_long_it_lasts() {
 }
 
 #[tokio::test]
-async fn what_nobody_wants_any_more_is_not_asked_for_and_forgotten() {
-    let forgetful = RetryPolicy { unwanted_after: Duration::from_millis(5), ..patience() };
+async fn an_id_that_is_not_needed_any_more_is_not_requested_and_forgotten() {
+    let forgetful = RetryPolicy { unwanted_after: Duration::from_millis(5), ..policy() };
     let (registry, script) = registry([answer(404, UNKNOWN)], forgetful).await;
-    standing(&registry);
+    schema_state(&registry);
     until("denied", || requests(&script) > 0).await;
     until("forgotten", || registry.asked.is_empty()).await;
     let before = requests(&script);
-    assert!(matches!(standing(&registry), Standing::Asked), "it begins anew");
+    assert!(matches!(schema_state(&registry), SchemaState::Asked), "it begins anew");
     until("asked again", || requests(&script) > before).await;
 }
 
-/// Goal: whoever invents ids fills neither memory nor the registry's connections.
+/// Goal: a producer that invents ids fills neither memory nor the registry's connections.
 #[tokio::test]
 async fn ids_that_are_asked_for_have_a_limit() {
-    let patient = RetryPolicy { request_timeout: Duration::from_secs(60), ..patience() };
+    let patient = RetryPolicy { request_timeout: Duration::from_secs(60), ..policy() };
     let (registry, script) = registry([Act::Hang], patient).await;
     for id in 0..2_000 {
-        let standing = registry.standing(&tokio::runtime::Handle::current(), id);
-        assert!(matches!(standing, Standing::Asked));
+        let state = registry.schema_state(&tokio::runtime::Handle::current(), id);
+        assert!(matches!(state, SchemaState::Asked));
     }
     until("requests", || requests(&script) >= 8).await;
     assert_eq!((registry.asked.len(), requests(&script)), (1_000, 8));
@@ -237,15 +233,15 @@ async fn ids_that_are_asked_for_have_a_limit() {
 #[tokio::test]
 async fn a_refusal_ends_a_registration() {
     let refusal = r#"{"error_code": 409, "message": "Incompatible: field x"}"#;
-    let (registry, script) = registry([answer(409, refusal)], patience()).await;
+    let (registry, script) = registry([answer(409, refusal)], policy()).await;
     let fault = registry.register(ours()).await.expect_err("refused");
     let expected = "the schema registry refuses the schema of appointments.requested: Incompatible: field x";
     assert_eq!(fault.to_string(), expected);
     assert_eq!(requests(&script), 1);
 }
 
-/// Goal: a start waits for a registry that is away, and ends where only a person can help: with one line that names the right
-/// that is missing, whoever says so and in whatever words, or the command that registers.
+/// Goal: a start waits for a registry that is down, and fails where only a person can help, with one line that names
+/// the missing right, in whatever words the registry or a proxy refuses, or the command that registers.
 #[tokio::test]
 async fn a_look_up_outlives_an_outage_and_ends_with_what_is_missing() {
     let read = "read subject appointments.requested-value";
@@ -257,7 +253,7 @@ async fn a_look_up_outlives_an_outage_and_ends_with_what_is_missing() {
     ] {
         let acts =
             [answer(503, ""), Act::Hang, answer(200, "no JSON"), answer(200, "{}"), answer(status, words)];
-        let (registry, script) = registry(acts, patience()).await;
+        let (registry, script) = registry(acts, policy()).await;
         let looked_up = tokio::time::timeout(LIMIT, registry.look_up_patiently(ours())).await;
         let fault = looked_up.expect("it does not wait").expect_err("we may not");
         assert!(fault.to_string().contains(&format!("does not let us {read} (status {status})")), "{fault}");
@@ -265,7 +261,7 @@ async fn a_look_up_outlives_an_outage_and_ends_with_what_is_missing() {
         assert_eq!(requests(&script), 5);
     }
     let none = r#"{"error_code": 40403, "message": "Schema not found"}"#;
-    let (registry, _) = registry([answer(404, none)], patience()).await;
+    let (registry, _) = registry([answer(404, none)], policy()).await;
     let fault = registry.look_up_patiently(ours()).await.expect_err("it is not there");
     assert!(fault.to_string().contains("run `healthflow-sync topics`"), "{fault}");
     for (fault, right) in [
@@ -279,18 +275,18 @@ async fn a_look_up_outlives_an_outage_and_ends_with_what_is_missing() {
 }
 
 async fn registry_that_forbids() -> Arc<SchemaRegistry> {
-    registry([answer(403, "no")], patience()).await.0
+    registry([answer(403, "no")], policy()).await.0
 }
 
 #[tokio::test]
 async fn what_is_looked_up_needs_no_fetching() {
-    let (registry, script) = registry([answer(503, ""), answer(200, r#"{"id": 7}"#)], patience()).await;
+    let (registry, script) = registry([answer(503, ""), answer(200, r#"{"id": 7}"#)], policy()).await;
     assert_eq!(registry.look_up_patiently(ours()).await, Ok(7));
     assert!(decode(registry.cached(7).expect("known")).is_ok());
     assert_eq!(requests(&script), 2);
 }
 
-/// The contract's schema without the type of its patient, which stands in a schema of its own.
+/// The contract's schema without the type of its patient, which has a schema of its own.
 fn divided() -> (String, String) {
     let mut json: serde_json::Value = serde_json::from_str(ours().json).expect("JSON");
     let fields = json["fields"].as_array_mut().expect("fields");
@@ -310,8 +306,8 @@ fn version(schema: &str, references: &[serde_json::Value]) -> Act {
     Act::Answer(200, body.to_string())
 }
 
-/// Goal: what a schema refers to is fetched with it, each once, and a reference that a follower does not know yet is
-/// waited for like the schema itself. Method: two references, of which one refers to the other.
+/// Goal: the schemas that a schema refers to are fetched with it, each once, and a reference that a follower does not
+/// know yet is awaited like the schema itself. Method: two references, of which one refers to the other.
 #[tokio::test]
 async fn what_a_schema_refers_to_comes_with_it() {
     let (main, patient) = divided();
@@ -323,30 +319,30 @@ async fn what_a_schema_refers_to_comes_with_it() {
         version(other, &[]),
         version(&patient, &[reference("other")]),
     ];
-    let (registry, script) = registry(acts, patience()).await;
+    let (registry, script) = registry(acts, policy()).await;
     assert!(decode(registry.schema(7).await).is_ok());
     assert_eq!(requests(&script), 5);
 }
 
-/// A registry that answers nonsense must not be asked for ever.
+/// Requests to a registry that answers nonsense must end.
 #[tokio::test]
 async fn references_that_go_in_circles_or_on_for_ever_have_an_end() {
     let (main, _) = divided();
-    let (registry, script) = registry([version(&main, &[reference("itself")])], patience()).await;
+    let (registry, script) = registry([version(&main, &[reference("itself")])], policy()).await;
     let refused = decode(registry.schema(7).await).expect_err("the patient is nowhere");
     assert!(refused.to_string().contains("names the type com.dentscheduler.Patient"), "{refused}");
     assert_eq!(requests(&script), 2, "the schema and its reference");
     let many: Vec<_> = (0..200).map(|number| reference(&format!("s-{number}"))).collect();
-    let (registry, script) = super::tests::registry([version(&main, &many)], patience()).await;
+    let (registry, script) = super::tests::registry([version(&main, &many)], policy()).await;
     assert!(decode(registry.schema(7).await).is_err());
     assert_eq!(requests(&script), 65);
 }
 
-/// Goal: a schema that we cannot read is told before its first record, once, and shown for as long as it is met.
+/// Goal: a schema that we cannot read is logged before its first record, once, and shown for as long as it is seen.
 #[tokio::test]
-async fn a_schema_that_means_something_else_is_told_before_its_records_come() {
+async fn a_schema_that_means_something_else_is_reported_before_its_records_come() {
     let local = ours().json.replace("timestamp-millis", "local-timestamp-millis");
-    let (registry, script) = registry([version(&local, &[])], patience()).await;
+    let (registry, script) = registry([version(&local, &[])], policy()).await;
     registry.look_at_latest(ours()).await.expect("an answer");
     registry.look_at_latest(ours()).await.expect("an answer");
     let mut status = Status { taken_at: Timestamp(1_000_000), ..Status::default() };
@@ -355,7 +351,7 @@ async fn a_schema_that_means_something_else_is_told_before_its_records_come() {
     assert_eq!((schema.id, schema.trouble), (90, SchemaTrouble::Unreadable));
     let what = schema.what.as_deref().expect("says what differs");
     assert!(what.contains("requested_at is a long of the logical type local-timestamp-millis"), "{what}");
-    // Its records need no request more.
+    // Its records need no further request.
     assert!(decode(registry.cached(90).expect("is here")).is_err());
     assert_eq!(requests(&script), 2);
 }

@@ -1,12 +1,12 @@
-//! Bytes in, values out, and back, for the threads that read and write. The schema registry stands behind it; a schema
-//! that is not known yet is fetched beside those threads, so that it delays only the records that need it.
+//! Translates bytes into values and back, for the threads that read and write, by the schemas of the registry. It
+//! fetches a schema that is not known yet beside those threads, so that only the records that need it are delayed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
-use crate::registry::{RegistryFault, SchemaRegistry, Standing};
+use crate::registry::{RegistryFault, SchemaRegistry, SchemaState};
 use healthflow_core::defects::die_of;
 use healthflow_core::event::avro::{
     Contract, Decoder, Undecodable, Unencodable, contract, contracts, schema_id,
@@ -32,16 +32,16 @@ pub struct RawRecord<'a> {
 pub struct Wait {
     /// Since when.
     pub since: Instant,
-    /// Whether others wait for the place that it takes.
-    pub is_in_the_way: bool,
+    /// Whether it keeps its lane paused, so that other records wait for its memory.
+    pub blocks_others: bool,
 }
 
 /// Why a record was not decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DecodeFault {
-    /// Its writer's schema is not known yet: ask where it stands with [`Translator::standing`] and try again.
+    /// Its writer's schema is not known yet: ask [`Translator::schema_state`] for it and try again.
     UnknownSchema(u32),
-    /// It never will be; what is wrong, without any value.
+    /// It can never be decoded; what is wrong, without any value.
     Unreadable(String),
 }
 
@@ -54,8 +54,8 @@ pub struct Translator {
 }
 
 impl Translator {
-    /// Looks up what we write, waiting for as long as the registry is away, and remembers the ids. Registers nothing. `group`
-    /// is what dead letters name as the group that gave them up.
+    /// Looks up the schemas that we write, waiting while the registry is unavailable, and remembers their ids.
+    /// Registers nothing. Dead letters name `group` as their consumer group.
     ///
     /// # Errors
     /// One of our schemas is not registered, or we may not look.
@@ -72,7 +72,7 @@ impl Translator {
         Ok(Arc::new(Translator { codec: Codec::new(group, id), registry, runtime }))
     }
 
-    /// Decodes and checks a record of a lane; one that never will be readable, or has more than `bytes_max`, is an
+    /// Decodes and checks a record of a lane; one that can never be decoded, or has more than `bytes_max`, is an
     /// [`Arrival::Unusable`].
     ///
     /// # Errors
@@ -122,7 +122,7 @@ impl Translator {
         read(self.registry.decoder(&schema, contract)).map_err(|why| unreadable(&why))
     }
 
-    /// Encodes one record of a commit into `buffer`, over whatever it held.
+    /// Encodes one record of a commit into `buffer`, replacing its content.
     ///
     /// # Errors
     /// A value that its schema does not allow: a defect of ours, not of the data.
@@ -134,35 +134,35 @@ impl Translator {
         self.codec.encode(outgoing, buffer)
     }
 
-    /// Where the schema with `id` stands, at once; one that is not known is asked for from now on.
-    pub fn standing(&self, id: u32) -> Standing {
-        self.registry.standing(&self.runtime, id)
+    /// The state of the schema with `id`, at once; if it is not known, it is requested from now on.
+    pub fn schema_state(&self, id: u32) -> SchemaState {
+        self.registry.schema_state(&self.runtime, id)
     }
 
-    /// What becomes of a record that waits for its schema, which stands as `standing`: an arrival when the schema is
-    /// here, and one that cannot be used when it has waited long enough.
+    /// The arrival of a record that waits for its schema, which is in `state`: the record itself once the schema is
+    /// known, an unusable one once it has waited long enough, none before.
     pub fn late_arrival(
         &self,
         lane: Lane,
         record: RawRecord<'_>,
         wait: Wait,
-        standing: &Standing,
+        state: &SchemaState,
         bytes_max: usize,
         now: Timestamp,
     ) -> Option<Arrival> {
-        match *standing {
-            Standing::Known(_) => self.arrival(lane, record, bytes_max, now).ok(),
-            Standing::Asked => None,
-            Standing::Denied { at } => {
-                let wait_min = self.registry.patience.unknown_wait_min;
-                let least = if wait.is_in_the_way { Duration::ZERO } else { wait_min };
+        match *state {
+            SchemaState::Known(_) => self.arrival(lane, record, bytes_max, now).ok(),
+            SchemaState::Asked => None,
+            SchemaState::Denied { at } => {
+                let wait_min = self.registry.policy.unknown_wait_min;
+                let least = if wait.blocks_others { Duration::ZERO } else { wait_min };
                 let has_waited = at >= wait.since + least;
                 has_waited.then(|| read(lane, record, None, bytes_max, now))
             }
         }
     }
 
-    /// Encodes the fleet's record into `buffer`, over whatever it held.
+    /// Encodes the fleet's record into `buffer`, replacing its content.
     ///
     /// # Errors
     /// As [`encode`](Self::encode).
@@ -175,7 +175,7 @@ impl Translator {
     }
 }
 
-/// Size first: what is too large is not built to be looked at.
+/// Checks the size first: a record that is too large is not decoded.
 fn read(
     lane: Lane,
     RawRecord { key, value }: RawRecord<'_>,

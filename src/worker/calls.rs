@@ -1,5 +1,5 @@
-//! Calls to HealthFlow, each in its own async task. Its outcome always comes back: a call that vanished would be a write in
-//! doubt that nobody settles.
+//! Calls to HealthFlow, each in its own async task. Its outcome is always reported: a call that vanished would be a
+//! write in doubt that is never settled.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -47,24 +47,25 @@ impl Calls {
         self.transport.has_stale_token()
     }
 
-    /// A life of a task begins; queued calls of an earlier one are not sent any more.
+    /// A life of a task begins; queued calls of an earlier one are no longer sent.
     pub(super) fn begin(&mut self, partition: i32, incarnation: Incarnation) {
         self.end(partition);
         self.lives.insert(partition, Life { incarnation, is_over: Arc::default() });
     }
 
-    /// A life of a task is over: its queued calls are not sent any more (rule T3).
+    /// A life of a task is over: its queued calls are no longer sent (rule T3).
     pub(super) fn end(&mut self, partition: i32) {
         if let Some(life) = self.lives.remove(&partition) {
             life.is_over.store(true, Ordering::SeqCst);
         }
     }
 
-    /// Makes one call.
+    /// Starts one call of this life of a task.
     pub(super) fn start(
         &self,
         call: CallId,
-        (partition, incarnation): (i32, Incarnation),
+        partition: i32,
+        incarnation: Incarnation,
         lease_until: Option<Timestamp>,
         request: Request,
     ) {
@@ -87,7 +88,7 @@ impl Calls {
     }
 }
 
-/// The one answer to a call, even if the code that makes it panics or the runtime shuts down.
+/// Posts exactly one answer to a call, even if the code that makes it panics or the runtime shuts down.
 struct Answer {
     call: CallId,
     mailbox: Arc<Mailbox>,

@@ -1,5 +1,5 @@
-//! Where inputs wait for the loop. It takes one lock for a whole batch instead of one wake-up for each input: at thousands
-//! of bookings a second, waking a thread is most of what a channel costs.
+//! The queue of inputs for the loop. It takes one lock for a whole batch instead of one wake-up for each input: at
+//! thousands of bookings a second, waking a thread is most of what a channel costs.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -53,7 +53,7 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Nothing takes inputs any more: threads that wait go on.
+    /// Stops taking inputs: threads that wait for room continue.
     pub fn close(&self) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.is_closed = true;
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    /// Goal: a reader waits while the mailbox is full, and goes on once it is emptied; nothing else waits.
+    /// Goal: a reader waits while the mailbox is full, and continues once it is emptied; nothing else waits.
     #[test]
     fn records_wait_for_room_and_everything_else_does_not() {
         let mailbox = Arc::new(Mailbox::default());

@@ -30,7 +30,7 @@ use healthflow_core::state::TopicIds;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::{Lane, Position};
 
-/// Longest sleep of the loop; also how often the observer may look.
+/// Longest sleep of the loop; also how often the observer gets a status.
 const SLEEP_MAX_MS: i64 = 500;
 /// How long the runtime may take to end.
 const SHUTDOWN: Duration = Duration::from_secs(2);
@@ -90,9 +90,9 @@ pub enum WorkerFault {
     Failed(String),
 }
 
-/// Runs a worker until `stop` is requested, and returns once every task is given back. The runtime carries the calls and
-/// the registry; the loop has the calling thread to itself. A panic on any thread, and a transactional call that does
-/// not return, end the process.
+/// Runs a worker until `stop` is requested, and returns once every task is given back. The runtime carries the calls
+/// and the registry; the loop has the calling thread to itself. A panic on any thread, and a transactional call that
+/// does not return, end the process.
 ///
 /// # Errors
 /// See [`WorkerFault`].
@@ -110,7 +110,7 @@ pub fn run(
             stop.requested().await;
             mailbox.post(Input::StopRequested);
         });
-        worker.turn(observer)
+        worker.run_loop(observer)
     });
     runtime.shutdown_timeout(SHUTDOWN);
     result
@@ -167,7 +167,7 @@ impl Worker {
         Ok(Worker { processor, clock, mailbox, calls, tasks: HashMap::new(), watch, lanes, spawner, group })
     }
 
-    fn turn(&mut self, observer: &mut dyn Observer) -> Result<(), WorkerFault> {
+    fn run_loop(&mut self, observer: &mut dyn Observer) -> Result<(), WorkerFault> {
         let mut inputs = Vec::new();
         let mut status_at = self.clock.now();
         loop {
@@ -220,8 +220,14 @@ impl Parts for Worker {
         self.calls.end(partition);
     }
 
-    fn call(&mut self, id: CallId, of: (i32, Incarnation), lease_until: Option<Timestamp>, request: Request) {
-        self.calls.start(id, of, lease_until, request);
+    fn call(
+        &mut self,
+        id: CallId,
+        (partition, incarnation): (i32, Incarnation),
+        lease_until: Option<Timestamp>,
+        request: Request,
+    ) {
+        self.calls.start(id, partition, incarnation, lease_until, request);
     }
 
     fn acquire(
@@ -289,8 +295,9 @@ impl Drop for Worker {
     }
 }
 
-/// Ends the process on a panic: a thread that died silently would leave a worker that looks alive. Panics that are caught
-/// are logged too. The log writes the line, because the default hook would wait for ever for a reader of standard error.
+/// Ends the process on a panic: a thread that died silently would leave a worker that looks alive. Panics that are
+/// caught are logged too. The log writes the line, because the default hook would wait for ever for a reader of
+/// standard error.
 fn end_on_panic() {
     std::panic::set_hook(Box::new(|panic| {
         let what = panic.to_string().replace('\n', " ");

@@ -1,5 +1,5 @@
-//! The worker beside the model of it that simulation, small worlds and flow tests perform effects by (`healthflow-proof`): of
-//! which lives calls go out must be the same in both, or those prove something about another worker.
+//! The worker beside its model, by which simulation, small worlds and flow tests perform effects (`healthflow-proof`).
+//! Both must send the calls of the same lives, or those tests prove something about another worker.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -20,10 +20,10 @@ use super::calls::Calls;
 use super::{Clock, Mailbox};
 use crate::http::{Transport, TransportSettings};
 
-/// No connection to a port that nobody listens on takes this long to be refused.
+/// A connection to a closed port is refused sooner than this.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The worker's calls; of its other parts nothing is asked that calls depend on.
+/// The worker's calls; they do not depend on its other parts.
 struct OnlyCalls(Calls);
 
 impl Parts for OnlyCalls {
@@ -37,8 +37,14 @@ impl Parts for OnlyCalls {
         self.0.end(partition);
     }
 
-    fn call(&mut self, id: CallId, of: (i32, Incarnation), lease_until: Option<Timestamp>, request: Request) {
-        self.0.start(id, of, lease_until, request);
+    fn call(
+        &mut self,
+        id: CallId,
+        (partition, incarnation): (i32, Incarnation),
+        lease_until: Option<Timestamp>,
+        request: Request,
+    ) {
+        self.0.start(id, partition, incarnation, lease_until, request);
     }
 
     fn acquire(&mut self, _: (i32, Incarnation), _: Timestamp) -> Result<(), Infallible> {
@@ -74,7 +80,7 @@ fn effects() -> Vec<Effect> {
     ]
 }
 
-/// What becomes of the calls of `effects`, in order: whether each goes out.
+/// Whether each call of `effects` goes out, in order.
 fn in_the_model(effects: &[Effect]) -> Vec<bool> {
     let mut shell = Shell::<()>::default();
     let begun = effects.iter().flat_map(|effect| shell.perform(effect.clone()));
@@ -100,7 +106,7 @@ fn in_the_worker(effects: &[Effect], parts: &mut OnlyCalls, mailbox: &Mailbox) -
     went_out
 }
 
-/// Whether the call whose answer comes next got as far as a connection, which nobody takes.
+/// Whether the call whose answer comes next tried to connect, to a closed port.
 fn is_sent(mailbox: &Mailbox) -> bool {
     let mut inputs = Vec::new();
     mailbox.take(&mut inputs, LIMIT).expect("nothing fails");
@@ -116,9 +122,9 @@ fn is_sent(mailbox: &Mailbox) -> bool {
 fn calls_go_out_of_the_same_lives_in_worker_and_model() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.expect("a runtime");
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr());
+    let closed_port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr());
     let settings = TransportSettings {
-        base_url: format!("http://{}", nobody.expect("a port that is free again")),
+        base_url: format!("http://{}", closed_port.expect("a port that is free again")),
         token_file: None,
         connect_timeout_ms: 1_000,
         request_life_ms: 5_000,

@@ -30,7 +30,7 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
  * Java one instead of librdkafka). Without it a bug of librdkafka's could hide itself.
  *
  * <p>{@code java -cp 'KAFKA_LIBS/*' Auditor.java BROKERS OUT SECONDS TOPIC...} says {@code reading} on standard output and
- * reads, while everything breaks, until it is told {@code report} on standard input. Then it reads on to the end and all of
+ * reads, while everything breaks, until it gets {@code report} on standard input. Then it reads on to the end and all of
  * it once more, from offset 0, and says {@code reported}. When standard input ends it ends at once. It writes to OUT,
  * tab-separated:
  *
@@ -84,7 +84,7 @@ class Auditor {
     System.exit(0);
   }
 
-  /** Hears what is wanted; whoever started this program is gone when its standard input ends. */
+  /** Reads commands; the parent process is gone when standard input ends. */
   private static void listen() {
     Thread listener =
         new Thread(
@@ -131,7 +131,7 @@ class Auditor {
     return found;
   }
 
-  /** Waits until all that stood at the start is decided; tells what is not in time. */
+  /** Waits until every transaction that was open at the start is decided; reports those that are not in time. */
   private static Set<TopicPartition> waitUntilStable(
       KafkaConsumer<byte[], byte[]> committed, Map<TopicPartition, Long> ends, long limit_ms, PrintWriter out)
       throws InterruptedException {

@@ -1,4 +1,4 @@
-//! The brokers' time, as their stamps tell it.
+//! The brokers' time, by their stamps.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,8 +26,9 @@ fn set(name: &str, value: &str) {
     assert!(done.expect("Kafka answers").iter().all(Result::is_ok));
 }
 
-/// Goal: a worker that starts with a wrong clock is told so in one line, and one with a right clock starts (K9, deadlines). Method:
-/// the same brokers are asked with clocks that are right, ahead and behind; then their topic stamps nothing any more.
+/// Goal: a worker that starts with a wrong clock ends with one line that says so, and one with a right clock starts
+/// (K9, deadlines). Method: the same brokers are asked with clocks that are right, ahead and behind; then their topic
+/// stamps nothing any more.
 #[test]
 fn a_worker_with_another_clock_than_the_brokers_is_refused() {
     let stamps = wanted(CLOCK, 1, RECORD_BYTES_MAX);

@@ -1,9 +1,9 @@
-//! What an office leaves behind at the end of its test.
+//! What a rig leaves behind at the end of its test.
 
 use healthflow_core::event::result::ResultEnvelope;
 use serde_json::{Value, json};
 
-/// What is there when everybody has gone home, of this test.
+/// What this test's rig has left once all its processes have ended.
 pub struct Closed {
     pub results: Vec<ResultEnvelope>,
     pub appointments: Vec<Value>,

@@ -77,9 +77,9 @@ fn an_aborted_batch_is_committed_again() {
     assert_eq!(committed(name, Lane::Requested, partition), Some(7));
 }
 
-/// Goal: a topic whose limit somebody lowered costs a dead letter its bytes, never its task its commits (T3). Method: the
-/// broker refuses 10 kB that do not compress, and with them a small letter that went in the same request; that one stands
-/// as it was.
+/// Goal: a topic whose limit was lowered costs a dead letter its bytes, never its task its commits (T3). Method: the
+/// broker refuses 10 kB that do not compress, and with them a small letter that went in the same request; that one
+/// keeps its bytes.
 #[test]
 fn a_dead_letter_that_its_topic_refuses_for_its_size_is_written_without_its_bytes() {
     let (name, partition) = ("refused", 42);
@@ -187,7 +187,7 @@ fn the_second_fence_wins() {
     assert_eq!(read(topics::SYNCED, partition, "read_committed").len(), 2);
 }
 
-/// Goal: who is no member commits nothing (the broker would take it).
+/// Goal: a non-member commits nothing (the broker would accept it).
 #[test]
 fn without_membership_nothing_is_committed() {
     let (name, partition) = ("left", 3);
@@ -204,7 +204,7 @@ fn without_membership_nothing_is_committed() {
 }
 
 /// Goal: a worker whose place in the group was taken by one of the same name loses its tasks at its next commit, not
-/// after many aborts, during which it would go on believing in them.
+/// after many aborts, during which it would take them for its own.
 #[test]
 fn a_worker_whose_place_its_namesake_took_loses_its_task_at_once() {
     let settings = KafkaSettings { group_instance_id: Some("worker-1".into()), ..settings("namesake") };
@@ -221,10 +221,9 @@ fn a_worker_whose_place_its_namesake_took_loses_its_task_at_once() {
     assert_eq!(committed("namesake", Lane::Requested, partition), None);
 }
 
-/// Goal: no commit waits for one of rdkafka's 100 ms slices. Method: the fastest of many, for
-/// with a slice none would be faster, however busy the machine is.
-/// Four tasks take turns, as in a worker: right after a commit of the same task its markers are still being written, and
-/// the broker says "later".
+/// Goal: no commit waits for one of rdkafka's 100 ms slices. Method: the fastest of many, for with a slice none would
+/// be faster, however busy the machine is. Four tasks take turns, as in a worker: right after a commit of the same task
+/// its markers are still being written, and the broker says "later".
 #[test]
 fn no_commit_waits_for_a_slice_of_100_ms() {
     let name = "quick";

@@ -1,6 +1,6 @@
-//! Whatever a real registry accepts as compatible with our schema is decoded, but for what would change its meaning. Every
-//! primitive with every logical type, on one field of each kind: the registry compares types and looks at no logical type,
-//! so a producer's annotation of the same bytes reaches us.
+//! Whatever a real registry accepts as compatible with our schema is decoded, but for what would change its meaning.
+//! Every primitive with every logical type, on one field of each kind: the registry compares types and looks at no
+//! logical type, so a producer's annotation of the same bytes reaches us.
 
 use std::sync::Arc;
 
@@ -92,7 +92,7 @@ fn kinds(field: &str) -> Vec<Kind> {
     kinds
 }
 
-/// What stands at `field` in `record`.
+/// The value of `field` in `record`.
 fn at<'a>(record: &'a mut Json, field: &str) -> &'a mut Json {
     let (outer, inner) = field.split_once('.').unwrap_or((field, ""));
     let fields = record["fields"].as_array_mut().unwrap().iter_mut();
@@ -214,8 +214,8 @@ fn what_the_registry_accepts_is_decoded_and_means_the_same() {
                 accepted += 1;
                 if means_something_else(field, &kind) {
                     refused += 1;
-                    let told = decoder.differences().join(" ");
-                    assert!(told.contains(kind.logical) && told.contains(field), "{case}: {told}");
+                    let what = decoder.differences().join(" ");
+                    assert!(what.contains(kind.logical) && what.contains(field), "{case}: {what}");
                     assert!(read.is_err(), "{case} is read as {read:?}");
                     continue;
                 }

@@ -1,5 +1,5 @@
-//! Facts of a whole fleet: for how many partitions its state is laid out (rule K8) and whose it is (rule K12). Each test
-//! has a Kafka of its own, for it changes the topics for everybody.
+//! Facts of a whole fleet: for how many partitions its state is laid out (rule K8) and whose it is (rule K12). Each
+//! test has a Kafka of its own, because it changes the topics.
 
 use std::io::{Error, Write};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
-use crate::office::{Office, PARTITIONS};
+use crate::rig::{PARTITIONS, Rig};
 use crate::world::{Kept, LIMIT, Member, settings, watchdog, world};
 use healthflow_testkit::wait::wait_for;
 
@@ -33,8 +33,8 @@ const NOW: Timestamp = Timestamp(1_767_614_400_000);
 const GROWN: i32 = PARTITIONS + 2;
 
 /// The same version of forty bookings, each of a practice of its own.
-fn forty(office: &Office, name: &str, version: i64) -> Vec<AppointmentRequested> {
-    (0..BOOKINGS).map(|number| office.event(&format!("{name}-{number}"), "b-1", version)).collect()
+fn forty(rig: &Rig, name: &str, version: i64) -> Vec<AppointmentRequested> {
+    (0..BOOKINGS).map(|number| rig.event(&format!("{name}-{number}"), "b-1", version)).collect()
 }
 
 fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
@@ -42,22 +42,22 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// Adds partitions as Kafka's own tools do.
-fn grow(office: &Office, topics: &[&str], count: i32) {
-    let admin: AdminClient<DefaultClientContext> = office.kafka().client().create().unwrap();
+fn grow(rig: &Rig, topics: &[&str], count: i32) {
+    let admin: AdminClient<DefaultClientContext> = rig.kafka().client().create().unwrap();
     let count = usize::try_from(count).unwrap();
     let new: Vec<_> = topics.iter().map(|topic| NewPartitions::new(topic, count)).collect();
     let grown = world().runtime.block_on(admin.create_partitions(&new, &AdminOptions::new())).unwrap();
     assert!(grown.iter().all(Result::is_ok), "{grown:?}");
 }
 
-/// An output that breaks off whoever writes to it, at a line.
+/// An output that interrupts its command at a line.
 struct BreaksAt {
     line: usize,
     written: Vec<u8>,
 }
 
 impl BreaksAt {
-    /// Whether the command was broken off before it had done everything: its last line comes then.
+    /// Whether the command was interrupted before it had done everything, which its last line reports.
     fn broke(&self, error: Option<anyhow::Error>) -> bool {
         if let Some(error) = error {
             assert!(format!("{error:#}").contains("broken off"), "at line {}: {error:#}", self.line);
@@ -80,35 +80,35 @@ impl Write for BreaksAt {
     }
 }
 
-/// Runs `repartition` and breaks it off when it has done what its line `line` tells of; false if it was done before.
-fn repartition_breaks_at(office: &Office, partitions: Option<i32>, line: usize, said: &mut String) -> bool {
+/// Runs `repartition` and interrupts it at its line `line`; false if it had done everything by then.
+fn repartition_breaks_at(rig: &Rig, partitions: Option<i32>, line: usize, said: &mut String) -> bool {
     let mut out = BreaksAt { line, written: Vec::new() };
-    let (arguments, connection) = (repartition::Arguments { partitions }, office.connection());
-    let run = repartition::run(&connection, office.kafka(), arguments, NOW, &mut out);
+    let (arguments, connection) = (repartition::Arguments { partitions }, rig.connection());
+    let run = repartition::run(&connection, rig.kafka(), arguments, NOW, &mut out);
     let ended = world().runtime.block_on(run);
     said.push_str(&String::from_utf8_lossy(&out.written));
     out.broke(ended.err())
 }
 
-/// The same of `takeover`, from the office's fleet to another one.
-fn takeover_breaks_at(office: &Office, to: &KafkaSettings, line: usize) -> bool {
+/// The same of `takeover`, from the rig's fleet to another one.
+fn takeover_breaks_at(rig: &Rig, to: &KafkaSettings, line: usize) -> bool {
     let mut out = BreaksAt { line, written: Vec::new() };
-    let (from, connection) = (office.kafka(), office.connection());
+    let (from, connection) = (rig.kafka(), rig.connection());
     let arguments = takeover::Arguments { from_application: from.application, from_group: from.group_id };
     let run = takeover::run(&connection, to.clone(), &arguments, NOW, &mut out);
     let ended = world().runtime.block_on(run);
     out.broke(ended.err())
 }
 
-/// Workers that come back with each of these settings: none may enter, and no task of them, however it is come by, goes
+/// Workers that come back with each of these settings: none may enter, and none of their tasks goes
 /// live.
-fn nobody_goes_live(translator: &Arc<Translator>, outsider: &Member, workers: &[KafkaSettings]) {
+fn no_task_goes_live(translator: &Arc<Translator>, outsider: &Member, workers: &[KafkaSettings]) {
     for kafka in workers {
         let entered = Fleet::new(kafka.owner()).enter(kafka, translator, Timestamp(0));
         assert!(matches!(entered, Err(NotEntered::Refused(_))), "{entered:?}");
         let (inbox, fleet) = (Arc::new(Kept::default()), Fleet::new(kafka.owner()));
         let (membership, now) = (outsider.group.membership(), world().now.clone());
-        let broker = TaskSpawner::new(
+        let spawner = TaskSpawner::new(
             kafka.clone(),
             fleet,
             translator.clone(),
@@ -119,7 +119,7 @@ fn nobody_goes_live(translator: &Arc<Translator>, outsider: &Member, workers: &[
         )
         .unwrap();
         let last = kafka.partition_count.cast_signed() - 1;
-        let tasks = [0, last].map(|partition| broker.acquire(partition, 1, Timestamp(0)).unwrap());
+        let tasks = [0, last].map(|partition| spawner.acquire(partition, 1, Timestamp(0)).unwrap());
         inbox.wait("both to be refused", |inputs| {
             let live = inputs.iter().any(|input| matches!(input, Input::TaskAcquired { .. }));
             assert!(!live, "a task went live");
@@ -129,19 +129,19 @@ fn nobody_goes_live(translator: &Arc<Translator>, outsider: &Member, workers: &[
     }
 }
 
-/// Workers of the office's fleet that count so many partitions.
-fn counting(office: &Office, counts: [i32; 2]) -> [KafkaSettings; 2] {
-    counts.map(|count| KafkaSettings { partition_count: count.cast_unsigned(), ..office.kafka() })
+/// Workers of the rig's fleet that count so many partitions.
+fn counting(rig: &Rig, counts: [i32; 2]) -> [KafkaSettings; 2] {
+    counts.map(|count| KafkaSettings { partition_count: count.cast_unsigned(), ..rig.kafka() })
 }
 
-/// A booking of which a task without state wrote version 2 again, as it was before the fleet was on record; and where it is
-/// at home.
-fn known_twice(office: &Office, translator: &Translator) -> (BookingKey, i32) {
+/// A booking of which a task without state wrote version 2 again, as it was before the fleet was on record; and where
+/// it is at home.
+fn known_twice(rig: &Rig, translator: &Translator) -> (BookingKey, i32) {
     let homes = |name: &str| [PARTITIONS, GROWN].map(|count| partition_of(name.as_bytes(), count as u32));
     let moves = |name: &String| homes(name)[1] >= PARTITIONS;
     let practice = (0..).map(|number| format!("twice-{number}")).find(moves).unwrap();
     let key = BookingKey { practice: practice.as_str().into(), booking: "b-1".into() };
-    let producer: ThreadedProducer<DefaultProducerContext> = office.kafka().client().create().unwrap();
+    let producer: ThreadedProducer<DefaultProducerContext> = rig.kafka().client().create().unwrap();
     for (partition, version) in homes(&practice).into_iter().zip(1..) {
         let placement = Placement {
             appointment_id: format!("hf-{version}").as_str().into(),
@@ -168,70 +168,69 @@ fn known_twice(office: &Office, translator: &Translator) -> (BookingKey, i32) {
     (key, homes(&practice)[1])
 }
 
-/// Goal: partitions that somebody adds with Kafka's own tools double nothing: not while workers run, not when they are
+/// Goal: partitions added with Kafka's own tools duplicate nothing: not while workers run, not when they are
 /// started again, and not when `repartition` is broken off at any step with workers coming back in between; and nothing
-/// is forgotten. Method: version 1 of 40 bookings stands; 6 partitions become 8; version 2 is published where the
+/// is forgotten. Method: version 1 of 40 bookings exists; 6 partitions become 8; version 2 is published where the
 /// partitioner now puts it.
 #[test]
 fn partitions_grown_by_other_means_double_nothing_until_repartition_is_through() {
-    let mut office =
-        Office::open_with_own_kafka("grown", &[("healthflow.duplicate_guard", "idempotency_key")]);
+    let mut rig = Rig::open_with_own_kafka("grown", &[("healthflow.duplicate_guard", "idempotency_key")]);
     // A HealthFlow that does not protect itself: who creates again, doubles.
-    office.set_faults(&serde_json::json!({"honours_idempotency_keys": false}));
-    let properties = office.file("quick.properties", "topic.metadata.refresh.interval.ms=500\n");
-    office.hire_with(&[("kafka.properties_file", &properties)]);
-    office.wait_live(0, PARTITIONS as usize);
-    office.publish(&forty(&office, "grown", 1));
-    wait_until("version 1", || office.results().len() == BOOKINGS);
+    rig.set_faults(&serde_json::json!({"honours_idempotency_keys": false}));
+    let properties = rig.file("quick.properties", "topic.metadata.refresh.interval.ms=500\n");
+    rig.start_workers_with(&[("kafka.properties_file", &properties)]);
+    rig.wait_live(0, PARTITIONS as usize);
+    rig.publish(&forty(&rig, "grown", 1));
+    wait_until("version 1", || rig.results().len() == BOOKINGS);
 
     // While a worker runs: its tasks go on, the new ones wait, and it says so once.
-    grow(&office, &topics::ALL, GROWN);
-    office.partitions = GROWN;
+    grow(&rig, &topics::ALL, GROWN);
+    rig.partitions = GROWN;
     wait_until("the new tasks to wait", || {
-        office.in_phase(0, TaskPhase::Acquiring) == (GROWN - PARTITIONS) as usize
+        rig.in_phase(0, TaskPhase::Acquiring) == (GROWN - PARTITIONS) as usize
     });
-    assert_eq!(office.live(0), PARTITIONS as usize);
-    office.publish(&forty(&office, "grown", 2));
-    let told =
+    assert_eq!(rig.live(0), PARTITIONS as usize);
+    rig.publish(&forty(&rig, "grown", 2));
+    let reported =
         |log: &str| log.matches("partitions were added to appointments.requested beside the 6").count();
-    wait_until("a word about it", || told(&office.log(0)) > 0);
-    office.workers.clear();
+    wait_until("a word about it", || reported(&rig.log(0)) > 0);
+    rig.workers.clear();
 
     // Started again, it refuses by one line that names the remedy.
-    office.hire();
-    let why = office.wait_refused(0);
+    rig.start_workers();
+    let why = rig.wait_refused(0);
     assert!(why.contains("laid out for 6 partitions, and appointments.requested has 8"), "{why}");
     assert!(why.contains("run `healthflow-sync repartition`"), "{why}");
-    assert_eq!(told(&office.log(0)), 1, "it is told once, not every few seconds");
-    office.workers.clear();
+    assert_eq!(reported(&rig.log(0)), 1, "it is reported once, not every few seconds");
+    rig.workers.clear();
 
     let outsider = Member::join(&settings("outsider"));
-    let translator = office.translator();
-    wait_until("no members", || check_no_worker_runs(&office.kafka()).is_ok());
-    let (twice, home) = known_twice(&office, &translator);
+    let translator = rig.translator();
+    wait_until("no members", || check_no_worker_runs(&rig.kafka()).is_ok());
+    let (twice, home) = known_twice(&rig, &translator);
     let (mut steps, mut said) = (0, String::new());
-    while repartition_breaks_at(&office, None, steps + 1, &mut said) {
+    while repartition_breaks_at(&rig, None, steps + 1, &mut said) {
         steps += 1;
-        nobody_goes_live(&translator, &outsider, &counting(&office, [PARTITIONS, GROWN]));
+        no_task_goes_live(&translator, &outsider, &counting(&rig, [PARTITIONS, GROWN]));
     }
     assert!(steps >= GROWN as usize, "broken off at {steps} steps only");
 
     assert!(said.contains("appointment hf-1 is left over in HealthFlow"), "{said}");
-    let restored = restore(&office.kafka(), home, &translator, &AtomicBool::new(false)).unwrap().state;
+    let restored = restore(&rig.kafka(), home, &translator, &AtomicBool::new(false)).unwrap().state;
     let joined = restored.bookings.get(&twice).expect("it is at home").into_owned();
     assert_eq!(joined.placed_ids().appointment_id.as_deref(), Some("hf-2"));
     assert!(joined.answered.contains(1) && joined.answered.contains(2));
 
     // The same with topics that the command itself grows, broken off before and after that.
     for step in [1, 2] {
-        assert!(repartition_breaks_at(&office, Some(GROWN + 1), step, &mut said));
-        nobody_goes_live(&translator, &outsider, &counting(&office, [GROWN, GROWN + 1]));
+        assert!(repartition_breaks_at(&rig, Some(GROWN + 1), step, &mut said));
+        no_task_goes_live(&translator, &outsider, &counting(&rig, [GROWN, GROWN + 1]));
     }
-    assert!(!repartition_breaks_at(&office, Some(GROWN + 1), usize::MAX, &mut said));
-    office.partitions = GROWN + 1;
-    office.hire();
-    office.wait_live(0, office.partitions as usize);
-    let closed = office.close_after(2 * BOOKINGS);
+    assert!(!repartition_breaks_at(&rig, Some(GROWN + 1), usize::MAX, &mut said));
+    rig.partitions = GROWN + 1;
+    rig.start_workers();
+    rig.wait_live(0, rig.partitions as usize);
+    let closed = rig.close_after(2 * BOOKINGS);
     assert_eq!((closed.appointments.len(), closed.carried_out("create_appointment")), (BOOKINGS, BOOKINGS));
 }
 
@@ -240,18 +239,17 @@ fn partitions_grown_by_other_means_double_nothing_until_repartition_is_through()
 /// alone; a worker that is stopped in its tracks while its fleet's state is handed over, broken off at every step.
 #[test]
 fn another_fleet_is_refused_by_name_until_the_state_is_handed_over() {
-    let mut office =
-        Office::open_with_own_kafka("staging", &[("healthflow.duplicate_guard", "idempotency_key")]);
-    office.set_faults(&serde_json::json!({"honours_idempotency_keys": false}));
-    office.hire();
-    office.wait_live(0, PARTITIONS as usize);
-    office.publish(&forty(&office, "staging", 1));
-    wait_until("version 1", || office.results().len() == BOOKINGS);
+    let mut rig = Rig::open_with_own_kafka("staging", &[("healthflow.duplicate_guard", "idempotency_key")]);
+    rig.set_faults(&serde_json::json!({"honours_idempotency_keys": false}));
+    rig.start_workers();
+    rig.wait_live(0, PARTITIONS as usize);
+    rig.publish(&forty(&rig, "staging", 1));
+    wait_until("version 1", || rig.results().len() == BOOKINGS);
 
     let (application, group) = (("kafka.application", "copy"), ("kafka.group_id", "copy"));
     for settings in [&[application, group][..], &[application], &[group]] {
-        office.hire_with(settings);
-        let why = office.wait_refused(1);
+        rig.start_workers_with(settings);
+        let why = rig.wait_refused(1);
         let name = |which: (&str, &str)| if settings.contains(&which) { "copy" } else { "healthflow-sync" };
         let (its, copy) =
             ("application healthflow-sync, group healthflow-sync", (name(application), name(group)));
@@ -261,27 +259,27 @@ fn another_fleet_is_refused_by_name_until_the_state_is_handed_over() {
             why.contains("`healthflow-sync takeover --from-application healthflow-sync --from-group"),
             "{why}"
         );
-        office.workers.truncate(1);
+        rig.workers.truncate(1);
     }
-    let copy = KafkaSettings { application: "copy".into(), group_id: "copy".into(), ..office.kafka() };
+    let copy = KafkaSettings { application: "copy".into(), group_id: "copy".into(), ..rig.kafka() };
     let takeover = ["takeover", "--from-application", "healthflow-sync", "--from-group", "healthflow-sync"];
-    let refused = office.operate_in_vain(&[&takeover[..], &["--set", "kafka.application=copy"]].concat());
+    let refused = rig.operate_in_vain(&[&takeover[..], &["--set", "kafka.application=copy"]].concat());
     assert!(refused.contains("group healthflow-sync has 1 members; stop every worker"), "{refused}");
 
-    office.freeze(0);
-    office.publish(&forty(&office, "staging", 2));
-    wait_until("no members", || check_no_worker_runs(&office.kafka()).is_ok());
-    let (translator, outsider, mut steps) = (office.translator(), Member::join(&settings("outsider-too")), 0);
-    while takeover_breaks_at(&office, &copy, steps + 1) {
+    rig.freeze(0);
+    rig.publish(&forty(&rig, "staging", 2));
+    wait_until("no members", || check_no_worker_runs(&rig.kafka()).is_ok());
+    let (translator, outsider, mut steps) = (rig.translator(), Member::join(&settings("outsider-too")), 0);
+    while takeover_breaks_at(&rig, &copy, steps + 1) {
         steps += 1;
-        nobody_goes_live(&translator, &outsider, &[office.kafka(), copy.clone()]);
+        no_task_goes_live(&translator, &outsider, &[rig.kafka(), copy.clone()]);
     }
     assert_eq!(steps, 3, "one for each line but the last");
-    office.hire_with(&[application, group]);
-    office.wait_live(1, PARTITIONS as usize);
-    office.thaw(0);
-    let why = office.wait_refused(0);
+    rig.start_workers_with(&[application, group]);
+    rig.wait_live(1, PARTITIONS as usize);
+    rig.thaw(0);
+    let why = rig.wait_refused(0);
     assert!(why.contains("belongs to application copy, group copy"), "{why}");
-    let closed = office.close_after(2 * BOOKINGS);
+    let closed = rig.close_after(2 * BOOKINGS);
     assert_eq!((closed.appointments.len(), closed.carried_out("create_appointment")), (BOOKINGS, BOOKINGS));
 }

@@ -123,9 +123,9 @@ fn a_paused_lane_is_silent_and_a_new_life_begins_anew() {
     });
 }
 
-/// Goal: nobody waits for ever for a lane that was paused when the life before ended. Method: a life that pauses its lane ends,
-/// and the next one of the same process reads it. librdkafka remembers the pause of a partition that is not assigned any
-/// more.
+/// Goal: a lane that was paused when the previous life ended is read by the next one. Method: a life that pauses its
+/// lane ends, and the next one of the same process reads it. librdkafka remembers the pause of a partition that is not
+/// assigned any more.
 #[test]
 fn a_lane_that_was_paused_by_the_life_before_is_read_by_the_next() {
     let partition = 47;
@@ -140,7 +140,7 @@ fn a_lane_that_was_paused_by_the_life_before_is_read_by_the_next() {
     inbox.wait("the second life", |inputs| (offsets(inputs, 2) == (4..10).collect::<Vec<_>>()).then_some(()));
 }
 
-/// Goal: a schema nobody knows delays only the record that has it, which is told of at once, so that the committable offset waits,
+/// Goal: an unknown schema delays only the record that has it, which is reported at once, so that the watermark waits,
 /// and ends as one that cannot be used.
 #[test]
 fn an_unknown_schema_delays_only_its_record_and_the_committable_offset_waits() {
@@ -152,7 +152,7 @@ fn an_unknown_schema_delays_only_its_record_and_the_committable_offset_waits() {
     lanes.read(strange, 1, vec![Lane::Requested.at(0)]);
     lanes.read(usual, 2, vec![Lane::Requested.at(0)]);
     let arrived = inbox.wait("all four", |inputs| (inputs.len() == 4).then(|| std::mem::take(inputs)));
-    let told: Vec<(u64, i64, &str)> = arrived
+    let reported: Vec<(u64, i64, &str)> = arrived
         .iter()
         .map(|input| match input {
             Input::Delayed { incarnation, offset, .. } => (*incarnation, *offset, "delayed"),
@@ -163,13 +163,13 @@ fn an_unknown_schema_delays_only_its_record_and_the_committable_offset_waits() {
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(told.last(), Some(&(1, 0, "unusable")), "{told:?}");
+    assert_eq!(reported.last(), Some(&(1, 0, "unusable")), "{reported:?}");
     for early in [(1, 0, "delayed"), (1, 1, "arrived"), (2, 0, "arrived")] {
-        assert!(told[..3].contains(&early), "{told:?}");
+        assert!(reported[..3].contains(&early), "{reported:?}");
     }
 }
 
-/// Goal: a record in another partition than its key says is told of with its bytes, for its task to forward; its
+/// Goal: a record in another partition than that of its key is reported with its bytes, for its task to forward; its
 /// neighbours are read as ever.
 #[test]
 fn a_misrouted_record_is_seen_and_its_neighbours_are_read() {
@@ -191,8 +191,9 @@ fn a_misrouted_record_is_seen_and_its_neighbours_are_read() {
     assert!(matches!(&arrived[1], Input::Arrived { arrival: Arrival::Requested(_), .. }), "{:?}", arrived[1]);
 }
 
-/// Goal: after an unclean end nothing is decoded before it is said, in whatever order that is, and what is buried is not
-/// decoded at all (K6). Method: the first five of eight records are read with care; what lies behind them waits too.
+/// Goal: after an unclean end nothing is decoded before it is said, in whatever order that is, and what is buried is
+/// not decoded at all (K6). Method: the first five of eight records are read with care; what lies behind them waits
+/// too.
 #[test]
 fn what_is_read_with_care_is_decoded_when_it_is_said_and_dead_lettered_undecoded() {
     let partition = 36;

@@ -13,7 +13,7 @@ mod lanes;
 mod large;
 mod log_readers;
 mod lost_positions;
-mod office;
+mod rig;
 mod rebalance;
 mod registry_rights;
 mod restore;

@@ -27,9 +27,9 @@ fn assigned(member: &Member) -> usize {
     })
 }
 
-/// Goal: a revoked task stays ours until it is released, however long that takes within the bounds, and its last commits
-/// are good; then it changes hands. Method: a second member, and a first one that drains for longer than the session
-/// time-out lasts.
+/// Goal: a revoked task stays ours until it is released, however long that takes within the bounds, and its last
+/// commits are good; then it changes hands. Method: a second member, and a first one that drains for longer than the
+/// session time-out lasts.
 #[test]
 fn a_revoked_task_is_given_back_when_it_is_released() {
     give_back_when_released(&settings("deferred"));
@@ -59,7 +59,7 @@ fn give_back_when_released(settings: &KafkaSettings) {
             "commit {sequence}"
         );
     }
-    assert_eq!(assigned(&second), 0, "nobody else has it meanwhile");
+    assert_eq!(assigned(&second), 0, "no other member has it meanwhile");
 
     drop(task);
     for (index, &partition) in revoked.iter().enumerate() {
@@ -95,9 +95,10 @@ fn a_second_worker_of_the_same_name_ends_the_first() {
     assert!(reason.contains("group_instance_id"), "{reason}");
 }
 
-/// Goal: no partition stays nobody's (rule K13). Method: of two workers with names the first has to give half of its partitions
-/// back, and is replaced under its name before it does, as after a kill: the group gives the new one the other half at once,
-/// without any rebalance, and nobody asks for the round in which the first half would change hands.
+/// Goal: no partition stays without an owner (rule K13). Method: of two workers with names the first has to give half
+/// of its partitions back, and is replaced under its name before it does, as after a kill: the group gives the new one
+/// the other half at once, without any rebalance, and no member asks for the round in which the first half would change
+/// hands.
 #[test]
 fn what_a_killed_worker_was_giving_back_is_somebodys_again() {
     let settings = settings("unowned");

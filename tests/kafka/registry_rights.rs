@@ -1,5 +1,5 @@
-//! A schema registry in which we may read and not write, or not even that: the shipped program before a real registry, with
-//! a guard between them as a registry with rights, or one in read-only mode, has it.
+//! A schema registry in which we may read and not write, or not even that: the shipped program before a real registry,
+//! with a guard between them as a registry with rights, or one in read-only mode, has it.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use healthflow_core::event::result::ResultOutcome;
 use serde_json::json;
 
-use crate::office::Office;
+use crate::rig::Rig;
 use crate::world::{LIMIT, world};
 use healthflow_testkit::wait::wait_for;
 
@@ -53,7 +53,7 @@ impl Guard {
         *self.rule.lock().unwrap() = rule;
     }
 
-    /// What somebody tried to write since the last time, as lines.
+    /// The attempts to write since the last call, a line each.
     fn refused_writes(&self) -> Vec<String> {
         std::mem::take(&mut self.refused_writes.lock().unwrap())
     }
@@ -88,57 +88,56 @@ async fn pass(State(guard): State<Arc<Guard>>, method: Method, uri: Uri, body: B
     (status, reply.bytes().await.unwrap()).into_response()
 }
 
-/// Goal: where everything is registered nobody needs to write there. Method: a worker that confirms a booking, and the
-/// commands, before a registry that refuses every write and notes who tried.
+/// Goal: if everything is registered, no one needs the right to write. Method: a worker that confirms a booking, and
+/// the commands, before a registry that refuses every write and notes who tried.
 #[test]
 fn workers_and_commands_do_their_work_on_a_registry_that_may_only_be_read() {
-    let mut office = Office::open("read-only", &[]);
-    let (guard, url) = Guard::post(&office.registry_url());
-    office.hire_with(&[("schema_registry.url", &url)]);
-    let practice = office.practice(1);
-    office.publish(&[office.event(&practice, "b-1", 1)]);
-    let synced = || office.results().iter().any(|result| result.outcome == ResultOutcome::Created);
+    let mut rig = Rig::open("read-only", &[]);
+    let (guard, url) = Guard::post(&rig.registry_url());
+    rig.start_workers_with(&[("schema_registry.url", &url)]);
+    let practice = rig.practice(1);
+    rig.publish(&[rig.event(&practice, "b-1", 1)]);
+    let synced = || rig.results().iter().any(|result| result.outcome == ResultOutcome::Created);
     wait_for(LIMIT, || synced().then_some(())).expect("the booking is confirmed");
-    let booking = serde_json::to_string(&office.event(&practice, "b-2", 1)).unwrap();
-    let file = office.file("booking.json", &booking);
+    let booking = serde_json::to_string(&rig.event(&practice, "b-2", 1)).unwrap();
+    let file = rig.file("booking.json", &booking);
     let redrive = ["redrive", "--practice", &practice, "--reason", "REJECTED"];
     let tail = ["tail", "appointments.synced", "--from-beginning", "--limit", "1"];
     for words in [&["send", &file][..], &redrive, &tail, &["topics", "--check"], &["topics"]] {
-        office.operate_at(&url, words).unwrap_or_else(|why| panic!("{words:?}: {why:#}"));
+        rig.operate_at(&url, words).unwrap_or_else(|why| panic!("{words:?}: {why:#}"));
     }
     assert_eq!(guard.refused_writes(), Vec::<String>::new());
-    office.close_after(2);
+    rig.close_after(2);
 }
 
-/// Goal: whoever starts a worker or a command learns which right is missing, or who has to run what; in one line, and at
+/// Goal: the refusal of a worker or a command names the missing right, or who has to run what; in one line, and at
 /// once.
 #[test]
 fn what_the_registry_forbids_or_lacks_ends_a_start_with_one_line() {
-    let mut office = Office::open("no-rights", &[]);
-    let (guard, url) = Guard::post(&office.registry_url());
+    let mut rig = Rig::open("no-rights", &[]);
+    let (guard, url) = Guard::post(&rig.registry_url());
     let redrive = ["redrive", "--practice", "p", "--reason", "REJECTED"];
-    let in_vain = |office: &Office, words: &[&str]| {
-        format!("{:#}", office.operate_at(&url, words).expect_err("it is refused"))
-    };
+    let in_vain =
+        |rig: &Rig, words: &[&str]| format!("{:#}", rig.operate_at(&url, words).expect_err("it is refused"));
     for (worker, status) in [401, 403].into_iter().enumerate() {
         guard.rules(Rule::Nothing(status));
         let right = format!("does not let us read subject appointments.requested-value (status {status})");
-        office.hire_with(&[("schema_registry.url", &url)]);
-        let last = office.wait_refused(worker);
+        rig.start_workers_with(&[("schema_registry.url", &url)]);
+        let last = rig.wait_refused(worker);
         assert!(last.contains(&right), "{last}");
-        let said = in_vain(&office, &redrive);
+        let said = in_vain(&rig, &redrive);
         assert!(said.contains(&right), "{said}");
     }
     guard.rules(Rule::WithoutSubject("appointments.synced-value"));
-    office.hire_with(&[("schema_registry.url", &url)]);
-    office.wait_refused(2);
+    rig.start_workers_with(&[("schema_registry.url", &url)]);
+    rig.wait_refused(2);
     let remedy = "appointments.synced: this version's schema is not registered; run 'healthflow-sync topics'";
-    assert!(office.log(2).contains(remedy), "{}", office.log(2));
-    let said = in_vain(&office, &redrive);
+    assert!(rig.log(2).contains(remedy), "{}", rig.log(2));
+    let said = in_vain(&rig, &redrive);
     assert!(said.contains("the schema of appointments.synced"), "{said}");
     assert!(said.contains("run `healthflow-sync topics`"), "{said}");
     assert_eq!(guard.refused_writes(), Vec::<String>::new());
-    let said = in_vain(&office, &["topics"]);
+    let said = in_vain(&rig, &["topics"]);
     assert!(
         said.contains("does not let us register schemas under subject appointments.synced-value"),
         "{said}"

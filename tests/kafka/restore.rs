@@ -69,8 +69,8 @@ fn an_open_transaction_of_a_dead_owner_is_waited_out() {
     assert_eq!((found, restored.records), (vec!["above".into()], 2));
 }
 
-/// Goal: a restore that cannot go on says so and ends, so that its task can be acquired anew (K1). Method: a transaction
-/// that nobody ends for longer than a restore may stand still.
+/// Goal: a restore that cannot go on fails with the cause, so that its task can be acquired again (K1). Method: a
+/// transaction that stays open for longer than a restore may make no progress.
 #[test]
 fn a_restore_that_stands_still_ends_and_says_why() {
     let (name, partition) = ("stands-still", 4);
@@ -94,8 +94,8 @@ fn a_restore_that_stands_still_ends_and_says_why() {
     restore(&hasty, partition, &world().translator, &AtomicBool::new(false)).unwrap();
 }
 
-/// Goal: the newest record of a key counts, what is forgotten stays forgotten (K9), and a last control record does not stop
-/// the end.
+/// Goal: the newest record of a key counts, what is forgotten stays forgotten (K9), and a last control record does not
+/// stop the end.
 #[test]
 fn the_newest_record_counts_and_a_forgotten_booking_stays_forgotten() {
     let (name, partition) = ("tombstone", 6);

@@ -1,5 +1,5 @@
-//! A registry that learns of a schema late, or never: what becomes of the records that need it, of those behind them, and
-//! of those that come later. The registry is a pretended one, because a real one cannot be told to be late.
+//! A registry that learns of a schema late, or never: what becomes of the records that need it, of those behind them,
+//! and of those that come later. The registry is a pretended one, because a real one cannot be made late.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -57,7 +57,7 @@ async fn by_id(State(follower): State<Arc<Follower>>, Path(id): Path<u32>) -> Re
 }
 
 /// A pretended registry, and lanes that ask it.
-fn start(name: &str, patience: RetryPolicy) -> (Arc<Follower>, Lanes, Arc<Kept>) {
+fn start(name: &str, policy: RetryPolicy) -> (Arc<Follower>, Lanes, Arc<Kept>) {
     let (world, follower) = (world(), Arc::new(Follower::default()));
     let routes = Router::new()
         .route("/subjects/{subject}", post(look_up))
@@ -67,7 +67,7 @@ fn start(name: &str, patience: RetryPolicy) -> (Arc<Follower>, Lanes, Arc<Kept>)
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        Translator::connect(Arc::new(SchemaRegistry::new(&url, patience).unwrap()), "tests").await.unwrap()
+        Translator::connect(Arc::new(SchemaRegistry::new(&url, policy).unwrap()), "tests").await.unwrap()
     });
     let inbox = Arc::new(Kept::default());
     let lanes = Lanes::start(&settings(name), translator, inbox.clone(), world.now.clone()).unwrap();
@@ -78,8 +78,8 @@ fn late() -> Encoder {
     Encoder::new(contract(topics::REQUESTED).unwrap(), LATE)
 }
 
-/// What was told of each offset, in order.
-fn told(inputs: &[Input]) -> Vec<(i64, &'static str)> {
+/// What was reported of each offset, in order.
+fn reported(inputs: &[Input]) -> Vec<(i64, &'static str)> {
     let tell = |input: &Input| match input {
         Input::Delayed { offset, .. } => (*offset, "delayed"),
         Input::Arrived { offset, arrival: Arrival::Requested(_), .. } => (*offset, "read"),
@@ -101,19 +101,19 @@ fn a_schema_that_the_registry_learns_late_makes_no_dead_letter() {
     records.push(encoded(&Encoder::new(contract(topics::REQUESTED).unwrap(), 1), partition, "behind"));
     publish(partition, records.into_iter());
     lanes.read(partition, 1, vec![Lane::Requested.at(0)]);
-    inbox.wait("the one behind", |inputs| told(inputs).contains(&(20, "read")).then_some(()));
+    inbox.wait("the one behind", |inputs| reported(inputs).contains(&(20, "read")).then_some(()));
     wait_for(LIMIT, || (follower.denials.load(Ordering::SeqCst) > 20).then_some(())).unwrap();
     inbox.wait("nothing yet", |inputs| {
-        assert_eq!(inputs.len(), 21, "{:?}", told(inputs));
+        assert_eq!(inputs.len(), 21, "{:?}", reported(inputs));
         Some(())
     });
     follower.knows.store(true, Ordering::SeqCst);
-    let told = inbox.wait("all", |inputs| (inputs.len() == 41).then(|| told(inputs)));
-    assert!(told.iter().all(|(_, what)| *what != "unusable"), "{told:?}");
+    let reported = inbox.wait("all", |inputs| (inputs.len() == 41).then(|| reported(inputs)));
+    assert!(reported.iter().all(|(_, what)| *what != "unusable"), "{reported:?}");
 }
 
 /// Goal: records of an id that never comes wait together and not one after the other, later ones only as long as there
-/// is room for them, and once somebody registers the schema after all they are read.
+/// is room for them, and once the schema is registered after all they are read.
 #[test]
 fn an_id_that_never_comes_costs_its_lane_one_wait_and_heals() {
     let partition = 41;
@@ -126,7 +126,8 @@ fn an_id_that_never_comes_costs_its_lane_one_wait_and_heals() {
     };
     let (follower, lanes, inbox) = start("never-comes", brief);
     let records = |count: usize| (0..count).map(|n| encoded(&late(), partition, &format!("b-{n}")));
-    let count = |inputs: &[Input], what| told(inputs).iter().filter(|(_, told)| *told == what).count();
+    let count =
+        |inputs: &[Input], what| reported(inputs).iter().filter(|(_, reported)| *reported == what).count();
     publish(partition, records(50));
     lanes.read(partition, 1, vec![Lane::Requested.at(0)]);
     inbox.wait("records", |inputs| (count(inputs, "delayed") == 50).then_some(()));

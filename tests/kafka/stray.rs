@@ -1,4 +1,5 @@
-//! Records in a state topic that no worker wrote: they stop their task, and nobody else's, until a person removes them.
+//! Records in a state topic that no worker wrote: they stop their task, and no other one, until an operator removes
+//! them.
 
 use std::sync::atomic::AtomicBool;
 
@@ -16,7 +17,7 @@ const PARTITION: i32 = 10;
 const NEIGHBOUR: i32 = 11;
 const GOOD: i32 = 9;
 
-/// Somebody else's record in a state topic; where it ends up.
+/// Writes another program's record into a state topic; returns its position.
 fn write(topic: &str, key: &str, value: &(impl ToBytes + ?Sized)) -> i64 {
     let producer: ThreadedProducer<DefaultProducerContext> =
         rdkafka::ClientConfig::new().set("bootstrap.servers", &world().brokers).create().unwrap();
@@ -35,9 +36,9 @@ fn state_of(booking: &str) -> Vec<u8> {
     world().translator.encode(state, &mut buffer).unwrap().value.unwrap().to_vec()
 }
 
-/// Goal: what nobody can use stops its task with a line that names the remedy, its neighbours live on, and the remedy helps
-/// without taking what a worker remembered. Method: garbage under the key of a booking that is remembered, garbage under no
-/// booking's key, and a booking's state under another's; each is removed as the line says.
+/// Goal: an unusable record stops its task with a line that names the remedy, its neighbours live on, and the remedy
+/// helps without taking what a worker remembered. Method: garbage under the key of a booking that is remembered,
+/// garbage under no booking's key, and a booking's state under another's; each is removed as the line says.
 #[test]
 fn a_stray_record_stops_its_own_task_only_and_is_removed_as_its_line_says() {
     let name = "stray";
@@ -51,7 +52,7 @@ fn a_stray_record_stops_its_own_task_only_and_is_removed_as_its_line_says() {
     write(PATIENT_STATE, "x", &b"\x00\x7f\xff\xff\xff and more"[..]);
     write(APPOINTMENT_STATE, "practice-1/other", &state_of("kept"));
 
-    let _stopped = member.broker.acquire(PARTITION, 2, (world().now)()).unwrap();
+    let _stopped = member.spawner.acquire(PARTITION, 2, (world().now)()).unwrap();
     let (_neighbour, _) = member.acquire(NEIGHBOUR, 1);
     member.inbox.wait("the task that is not acquired", |inputs| {
         let failed = |input: &Input| matches!(input, Input::AcquireFailed { partition: PARTITION, .. });
@@ -97,5 +98,5 @@ fn a_record_that_a_worker_can_use_is_not_removed() {
     assert!(why.to_string().contains("can be used"), "{why}");
     place.offset = 1_000_000;
     let why = stray::find(&settings(name), &world().translator, place).err().expect("there is none");
-    assert!(why.to_string().contains("is not there"), "{why}");
+    assert!(why.to_string().contains("does not exist"), "{why}");
 }

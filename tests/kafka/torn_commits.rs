@@ -8,10 +8,10 @@ use healthflow_sync::kafka::{CommitOutcome, KafkaSettings, TaskProducer, TaskThr
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
 use crate::world::{
-    LIMIT, Member, PARTITIONS, batch, broker, committed, is_held_back, proxied, proxy, read, settings,
+    LIMIT, Member, PARTITIONS, batch, committed, is_held_back, proxied, proxy, read, settings, spawner,
     watchdog, world,
 };
-use healthflow_testkit::parts::kafka_proxy::{END_TXN, KafkaProxy};
+use healthflow_testkit::processes::kafka_proxy::{END_TXN, KafkaProxy};
 use healthflow_testkit::wait::wait_for;
 
 /// The api key of TxnOffsetCommit.
@@ -25,7 +25,7 @@ const OFFSETS: [Position; 2] = [Lane::Requested.at(0), Lane::Retry.at(0)];
 fn member(settings: &KafkaSettings) -> Member {
     let mut member = Member::join(settings);
     member.inbox.wait_assigned(PARTITIONS as usize);
-    member.broker = broker(&proxied(settings), member.group.membership(), member.inbox.clone());
+    member.spawner = spawner(&proxied(settings), member.group.membership(), member.inbox.clone());
     member
 }
 
@@ -35,14 +35,14 @@ fn short(name: &str) -> KafkaSettings {
 
 /// The next life of the task, with time enough for a transaction that a test keeps open.
 fn next_life(member: &mut Member, settings: &KafkaSettings, partition: i32) -> (TaskThread, Acquired) {
-    let patient = KafkaSettings { transaction_timeout_ms: 60_000, ..proxied(settings) };
+    let slow = KafkaSettings { transaction_timeout_ms: 60_000, ..proxied(settings) };
     member.inbox.clear();
-    member.broker = broker(&patient, member.group.membership(), member.inbox.clone());
+    member.spawner = spawner(&slow, member.group.membership(), member.inbox.clone());
     member.acquire(partition, 2)
 }
 
 fn wait_held(proxy: &KafkaProxy, count: usize) {
-    wait_for(LIMIT, || (proxy.held() >= count).then_some(())).expect("the request comes to the proxy");
+    wait_for(LIMIT, || (proxy.delayed() >= count).then_some(())).expect("the request comes to the proxy");
 }
 
 fn wait_answered(proxy: &KafkaProxy, before: u64) {
@@ -53,16 +53,16 @@ fn visible(partition: i32) -> usize {
     read(topics::SYNCED, partition, "read_committed").len()
 }
 
-/// Lets the copy through that the client sends after its connection broke, while the first one stays held, and any
+/// Lets the copy through that the client sends after its connection broke, while the first one stays delayed, and any
 /// other that it sent because it got no answer in time.
 fn let_only_the_copy_through(proxy: &KafkaProxy) {
     wait_held(proxy, 1);
-    proxy.hold_no_more();
+    proxy.delay_no_more();
     proxy.cut();
 }
 
 /// Goal: a commit of which we hear that it is good, but perhaps for the second time, costs the task its memory (T3).
-/// Method: the answer gets lost and the connection with it; librdkafka asks again and is told that all is well.
+/// Method: the answer gets lost and the connection with it; librdkafka asks again and gets a good answer.
 #[test]
 fn a_commit_that_is_good_over_a_broken_connection_drops_the_task() {
     let proxy = proxy();
@@ -84,14 +84,14 @@ fn a_commit_that_is_good_over_a_broken_connection_drops_the_task() {
 }
 
 /// Goal: what a commit left on its way when its time was over, and its task was dropped, ends nothing of the next life.
-/// Method: the broker aborts the transaction while its end is held, which then lands in the middle of the next one.
+/// Method: the broker aborts the transaction while its end is delayed, which then lands in the middle of the next one.
 #[test]
 fn an_end_of_transaction_held_past_the_timeout_does_not_touch_the_next_transaction() {
     let proxy = proxy();
     let (settings, partition) = (short("held-past"), 17);
     let mut member = member(&settings);
     let (task, _) = member.acquire(partition, 1);
-    proxy.hold(END_TXN);
+    proxy.delay(END_TXN);
     task.commit(1, Box::new(batch("b-1", &OFFSETS)));
     wait_held(&proxy, 1);
     wait_for(LIMIT, || (!is_held_back(topics::SYNCED, partition)).then_some(()))
@@ -112,7 +112,7 @@ fn a_late_copy_of_an_end_of_transaction_does_not_touch_the_next_transaction() {
     let (settings, partition) = (settings("late-copy"), 18);
     let mut member = member(&settings);
     let (task, _) = member.acquire(partition, 1);
-    proxy.hold(END_TXN);
+    proxy.delay(END_TXN);
     task.commit(1, Box::new(batch("b-1", &OFFSETS)));
     let_only_the_copy_through(&proxy);
     assert_eq!(member.inbox.wait_committed(1), CommitEnded::TaskLost);
@@ -123,23 +123,24 @@ fn a_late_copy_of_an_end_of_transaction_does_not_touch_the_next_transaction() {
     the_late_one_touches_nothing(&proxy, &member, &task, partition, 1);
 }
 
-/// Goal: the same for an abort that was said twice: its late copy would take the records of the next transaction away, and
-/// let its offsets stand. Method: a rebalance makes the commit end in an abort, which is held while its connection breaks.
+/// Goal: the same for an abort that was sent twice: its late copy would take the records of the next transaction away,
+/// and let its offsets stand. Method: a rebalance makes the commit end in an abort, which is delayed while its
+/// connection breaks.
 #[test]
 fn an_abort_over_a_broken_connection_drops_the_task() {
     let proxy = proxy();
     let (settings, partition) = (settings("torn-abort"), 21);
     let mut member = member(&settings);
     let (task, _) = member.acquire(partition, 1);
-    proxy.hold(TXN_OFFSET_COMMIT);
+    proxy.delay(TXN_OFFSET_COMMIT);
     task.commit(1, Box::new(batch("b-1", &OFFSETS)));
     wait_held(&proxy, 1);
     let second = Member::join(&settings);
     member.inbox.wait("TaskRevoked", |inputs| {
         inputs.iter().any(|input| matches!(input, Input::TaskRevoked { .. })).then_some(())
     });
-    proxy.hold_no_more();
-    proxy.hold(END_TXN);
+    proxy.delay_no_more();
+    proxy.delay(END_TXN);
     let answered = proxy.answered(TXN_OFFSET_COMMIT);
     proxy.release();
     wait_for(LIMIT, || (proxy.answered(TXN_OFFSET_COMMIT) > answered).then_some(())).expect("it is refused");
@@ -152,7 +153,7 @@ fn an_abort_over_a_broken_connection_drops_the_task() {
     the_late_one_touches_nothing(&proxy, &member, &task, partition, 0);
 }
 
-/// What is held lands while a transaction of this task is open, which then ends as its task wants.
+/// What is delayed lands while a transaction of this task is open, which then ends as its task wants.
 fn the_late_one_touches_nothing(
     proxy: &KafkaProxy,
     member: &Member,
@@ -160,8 +161,8 @@ fn the_late_one_touches_nothing(
     partition: i32,
     before: usize,
 ) {
-    let late = proxy.held();
-    proxy.hold(END_TXN);
+    let late = proxy.delayed();
+    proxy.delay(END_TXN);
     task.commit(1, Box::new(batch("b-2", &OFFSETS)));
     wait_held(proxy, late + 1);
     for _ in 0..late {
@@ -195,7 +196,7 @@ fn a_producer_that_goes_on_has_its_next_transaction_ended_by_a_late_copy() {
     producer.init_transactions(LIMIT).unwrap();
     producer.begin_transaction().unwrap();
     send("first");
-    proxy.hold(END_TXN);
+    proxy.delay(END_TXN);
     std::thread::scope(|scope| {
         let committing = scope.spawn(|| producer.commit_transaction(LIMIT));
         let_only_the_copy_through(&proxy);
@@ -209,15 +210,15 @@ fn a_producer_that_goes_on_has_its_next_transaction_ended_by_a_late_copy() {
     wait_for(LIMIT, || (visible(partition) == 2).then_some(())).expect("the late copy commits the half");
 }
 
-/// Goal: a transaction that its owner began before it lost the task, and ends when it wakes up, is nobody's (T1). Method:
-/// the old owner's end of the transaction is on its way while the new one fences it and commits.
+/// Goal: a transaction that its owner began before it lost the task, and ends when it wakes up, is void (T1).
+/// Method: the old owner's end of the transaction is on its way while the new one fences it and commits.
 #[test]
 fn a_zombies_late_transaction_is_fenced() {
     let proxy = proxy();
     let (settings, partition) = (settings("zombie"), 20);
     let member = member(&settings);
     let (zombie, _) = member.acquire(partition, 1);
-    proxy.hold(END_TXN);
+    proxy.delay(END_TXN);
     zombie.commit(1, Box::new(batch("of-the-zombie", &[Lane::Requested.at(7), Lane::Retry.at(7)])));
     wait_held(&proxy, 1);
 
@@ -239,7 +240,7 @@ fn a_commit_that_a_rebalance_interrupts_is_committed_again() {
     let member = member(&settings);
     let tasks: Vec<(i32, TaskThread)> =
         [22, 23].map(|partition| (partition, member.acquire(partition, 1).0)).into();
-    proxy.hold(TXN_OFFSET_COMMIT);
+    proxy.delay(TXN_OFFSET_COMMIT);
     for (partition, task) in &tasks {
         task.commit(*partition as u64, Box::new(batch("b-1", &OFFSETS)));
     }

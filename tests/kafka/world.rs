@@ -30,7 +30,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use healthflow_testkit::parts::kafka_proxy::KafkaProxy;
+use healthflow_testkit::processes::kafka_proxy::KafkaProxy;
 use healthflow_testkit::stack::Stack;
 
 /// Enough that every test has some to itself: those from 24 on are of no test in particular, and more than half.
@@ -216,26 +216,26 @@ impl Kept {
 pub struct Member {
     pub inbox: Arc<Kept>,
     pub group: Group,
-    pub broker: Arc<TaskSpawner>,
+    pub spawner: Arc<TaskSpawner>,
 }
 
 impl Member {
     pub fn join(settings: &KafkaSettings) -> Member {
         let inbox = Arc::new(Kept::default());
         let group = Group::join(settings, inbox.clone()).unwrap();
-        let broker = broker(settings, group.membership(), inbox.clone());
-        Member { inbox, group, broker }
+        let spawner = spawner(settings, group.membership(), inbox.clone());
+        Member { inbox, group, spawner }
     }
 
     /// Acquires a task as its life `incarnation`.
     pub fn acquire(&self, partition: i32, incarnation: u64) -> (TaskThread, Acquired) {
-        let task = self.broker.acquire(partition, incarnation, Timestamp(0)).unwrap();
+        let task = self.spawner.acquire(partition, incarnation, Timestamp(0)).unwrap();
         let acquired = self.inbox.wait_acquired(partition);
         (task, acquired)
     }
 }
 
-pub fn broker(settings: &KafkaSettings, membership: Membership, inbox: Arc<Kept>) -> Arc<TaskSpawner> {
+pub fn spawner(settings: &KafkaSettings, membership: Membership, inbox: Arc<Kept>) -> Arc<TaskSpawner> {
     let world = world();
     let fleet = Fleet::new(everybody());
     TaskSpawner::new(
@@ -288,7 +288,7 @@ pub fn batch(booking: &str, offsets: &[Position]) -> CommitBatch {
     CommitBatch { records, offsets: offsets.to_vec() }
 }
 
-/// What stands in one partition for readers of this isolation level, up to its end.
+/// The records of one partition for readers of this isolation level, up to its end.
 pub fn read(topic: &str, partition: i32, isolation: &str) -> Vec<Vec<u8>> {
     let found = read_all(&world().brokers, &[(topic, partition)], isolation);
     found.into_iter().map(|(_, value)| value).collect()

@@ -1,4 +1,4 @@
-//! The pretend HealthFlow's back door: who is in it before the morning begins, its faults, and what exists in the end.
+//! The simulator's control API: who is in HealthFlow before the run begins, its faults, and what exists in the end.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::morning::people::Chart;
+use crate::workload::people::Chart;
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
@@ -18,7 +18,7 @@ pub struct HealthFlow {
     client: Client,
 }
 
-/// What stands.
+/// What exists.
 #[derive(Debug, Default, Deserialize)]
 pub struct Ledger {
     /// Appointments by age.
@@ -27,12 +27,12 @@ pub struct Ledger {
     pub patients: Vec<Patient>,
 }
 
-/// An appointment that stands.
+/// An appointment that exists.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Appointment {
     /// HealthFlow's id.
     pub id: String,
-    /// Whose book.
+    /// Which practice's.
     pub practice_id: String,
     /// DentScheduler's booking.
     pub external_id: Option<String>,
@@ -44,11 +44,11 @@ pub struct Appointment {
     pub start: String,
     /// Minutes.
     pub duration_minutes: i32,
-    /// Who treats.
+    /// The provider.
     pub provider_id: String,
 }
 
-/// A patient that stands.
+/// A patient that exists.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Patient {
     /// HealthFlow's id.
@@ -66,7 +66,7 @@ pub struct Patient {
 /// What the simulator counted itself.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Totals {
-    /// Requests that came.
+    /// Requests that arrived.
     pub requests: u64,
     /// Of these, answered 429.
     pub throttled: u64,
@@ -80,12 +80,12 @@ pub struct Totals {
     pub pending: u64,
 }
 
-/// One write that came.
+/// One write that arrived.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Write {
     /// `create_appointment` and so on.
     pub operation: String,
-    /// When it came (milliseconds).
+    /// When it arrived (milliseconds).
     pub arrived_at_ms: i64,
     /// When it was carried out.
     pub carried_out_at_ms: Option<i64>,
@@ -116,13 +116,13 @@ impl HealthFlow {
         Ok(seeded.ids)
     }
 
-    /// Turns knobs.
+    /// Sets knobs.
     pub async fn set_faults(&self, knobs: &Value) -> Result<()> {
         let _: Value = self.ask(Method::PUT, "faults", Some(serde_json::to_vec(knobs)?)).await?;
         Ok(())
     }
 
-    /// What stands.
+    /// What exists.
     pub async fn ledger(&self) -> Result<Ledger> {
         self.ask(Method::GET, "ledger", None).await
     }
@@ -132,7 +132,7 @@ impl HealthFlow {
         self.ask(Method::GET, "audit", None).await
     }
 
-    /// Every write that came.
+    /// Every write that arrived.
     pub async fn writes(&self) -> Result<Vec<Write>> {
         self.ask(Method::GET, "writes", None).await
     }

@@ -1,18 +1,18 @@
-//! The demo: DentScheduler's stand-in, the show, the audit of it, and the benchmark. It talks to the other programs only
-//! over Kafka and HTTP, and starts them itself: without it nobody could watch the promise being kept.
+//! The demo: DentScheduler's stand-in, the screen, the audit, and the benchmark. It starts the other programs itself
+//! and talks to them only over Kafka and HTTP: without it no one could watch the promise being kept.
 
 mod audit;
 mod bench;
-mod chaos;
+mod planned_faults;
 mod dentscheduler;
-mod desk;
+mod journal;
 mod healthflow;
-mod morning;
+mod workload;
 
 mod poison;
 mod run;
 mod screen;
-mod story;
+mod trace;
 mod torture;
 
 use std::process::ExitCode;
@@ -34,11 +34,11 @@ enum Command {
     Run(run::Arguments),
     /// Bookings a second, CPU, memory, confirmation.
     Bench(bench::Arguments),
-    /// Minutes of bookings while everything breaks, and an audit by other hands.
+    /// Minutes of bookings while everything breaks, and an independent audit.
     Torture(torture::Arguments),
     /// Whether one bad record of a hundred slows the others, kind by kind.
     Poison(poison::Arguments),
-    /// The benchmark's measure: the same requests without Kafka.
+    /// The benchmark's baseline: the same requests without Kafka.
     #[command(hide = true)]
     BareLoop(bench::bare_loop::Arguments),
 }
@@ -55,7 +55,7 @@ async fn main() -> ExitCode {
             Command::BareLoop(arguments) => bench::bare_loop::run(arguments).await,
         }
     };
-    // What the work started is stopped when its future is dropped.
+    // Dropping the future stops what the work started.
     let ended = tokio::select! {
         ended = work => ended,
         interrupted = interrupted() => interrupted,
@@ -66,7 +66,7 @@ async fn main() -> ExitCode {
     })
 }
 
-/// Ends when somebody wants us to end.
+/// Returns at the first SIGINT or SIGTERM.
 async fn interrupted() -> anyhow::Result<ExitCode> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let status = tokio::select! {

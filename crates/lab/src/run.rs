@@ -1,4 +1,4 @@
-//! `demo run`: the whole show, from an empty machine to the audit.
+//! `demo run`: the whole demo, from an empty machine to the audit.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,29 +11,29 @@ use healthflow_core::time::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use crate::audit::{self, Audit, Evidence, report};
-use crate::chaos::{self, Diary};
 use crate::dentscheduler::listener::Listener;
 use crate::dentscheduler::now;
 use crate::dentscheduler::publisher::Publisher;
-use crate::desk::Desk;
 use crate::healthflow::{HealthFlow, good_health};
-use crate::morning::poison::Poison;
-use crate::morning::spoiled::spread;
-use crate::morning::{self, Fate, Morning};
+use crate::journal::Journal;
+use crate::planned_faults::{self, FaultLog};
 use crate::screen::Screen;
-use crate::story;
-use healthflow_testkit::parts::simulator::{self, Simulator};
-use healthflow_testkit::parts::worker::Worker;
-use healthflow_testkit::parts::{beside, set};
+use crate::trace;
+use crate::workload::poison::Poison;
+use crate::workload::spoiled::spread;
+use crate::workload::{self, Expected, Workload};
+use healthflow_testkit::processes::simulator::{self, Simulator};
+use healthflow_testkit::processes::worker::Worker;
+use healthflow_testkit::processes::{beside, set};
 use healthflow_testkit::project;
 use healthflow_testkit::stack::Stack;
 
 /// Bookings a second; each costs HealthFlow two to three requests.
 const BOOKINGS_PER_SECOND: i64 = 125;
-/// Shorter mornings leave no room for what goes wrong.
+/// Shorter runs leave no room for the planned faults.
 const DURATION_MS_MIN: i64 = 12_000;
-/// What HealthFlow allows, as `config/demo.toml` tells the workers; a little more, because the two count their seconds
-/// from different beginnings.
+/// What HealthFlow allows: a little more than `config/demo.toml` sets for the workers, because the two count their
+/// seconds from different moments.
 const REQUESTS_PER_SECOND: f64 = 1_100.0;
 const PARTITIONS: u32 = 12;
 /// How long after the last result to listen for one too many.
@@ -53,8 +53,8 @@ pub struct Arguments {
     /// How long HealthFlow takes for an answer, in milliseconds, and up to half as much more.
     #[arg(long, default_value_t = 30)]
     latency_ms: u64,
-    /// What HealthFlow offers against duplicates: with the first two a create in doubt is repeated, with the others it is
-    /// looked up first.
+    /// What HealthFlow offers against duplicates: with the first two a create in doubt is repeated, with the others it
+    /// is looked up first.
     #[arg(long, value_enum, default_value_t = Guard::Reference)]
     guard: Guard,
     /// Break nothing.
@@ -63,12 +63,12 @@ pub struct Arguments {
     /// Leave everything running after the audit, until Ctrl-C.
     #[arg(long)]
     keep: bool,
-    /// Another number is another morning.
+    /// Another number plans another workload.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How long to wait for the last result after the last booking, in seconds.
     #[arg(long, default_value_t = 75)]
-    patience_s: u64,
+    wait_limit_s: u64,
     /// Where audit.json and the logs go; default: target/demo of the project.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -88,8 +88,8 @@ pub enum Guard {
     Search,
 }
 
-/// Everything that runs. Dropped in this order: who needs another one goes first.
-struct House {
+/// Every process of a run. Dropped in this order: what depends on another one goes first.
+struct Rig {
     /// Listens until it is dropped.
     _listener: Listener,
     publisher: Publisher,
@@ -97,35 +97,35 @@ struct House {
     simulator: Simulator,
     stack: Stack,
     healthflow: HealthFlow,
-    desk: Arc<Desk>,
-    diary: Arc<Diary>,
+    journal: Arc<Journal>,
+    fault_log: Arc<FaultLog>,
 }
 
-/// Shows it; good if the audit is clean.
+/// Runs the demo; succeeds if the audit is clean.
 pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let out = arguments.out.clone().unwrap_or_else(|| project("target/demo"));
     let logs = out.join("logs");
-    // Logs of an earlier run would tell their own stories.
+    // Logs of an earlier run would mislead the reader.
     let _ = std::fs::remove_dir_all(&logs);
     std::fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
     let began = Instant::now();
     let duration_ms = duration_ms(arguments.bookings);
-    let settings = morning::Settings {
+    let settings = workload::Settings {
         practices: arguments.practices,
         bookings: arguments.bookings,
         duration_ms,
         first_visit_at: Timestamp((now().0 / DAY_MS + 7) * DAY_MS),
         seed: arguments.seed,
     };
-    let morning = morning::plan(&settings, &spread(Poison::ALL.len(), 0, duration_ms));
-    let mut house = open(arguments, &out, &logs).await?;
-    println!("{} charts are in HealthFlow already", morning.charts.len());
-    let chart_ids = house.healthflow.seed(&morning.charts).await?;
-    perform(arguments, &mut house, &morning, &chart_ids).await?;
-    let audit = close_the_books(&mut house, &morning, &chart_ids, &out).await?;
+    let workload = workload::plan(&settings, &spread(Poison::ALL.len(), 0, duration_ms));
+    let mut rig = open(arguments, &out, &logs).await?;
+    println!("{} charts are in HealthFlow already", workload.charts.len());
+    let chart_ids = rig.healthflow.seed(&workload.charts).await?;
+    perform(arguments, &mut rig, &workload, &chart_ids).await?;
+    let audit = audit_run(&mut rig, &workload, &chart_ids, &out).await?;
     println!("\n{} s in all; logs are in {}", began.elapsed().as_secs(), logs.display());
     if arguments.keep {
-        keep(&house).await;
+        keep(&rig).await;
     }
     Ok(if audit.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -139,7 +139,7 @@ fn duration_ms(bookings: usize) -> i64 {
 }
 
 /// Starts everything.
-async fn open(arguments: &Arguments, out: &Path, logs: &Path) -> Result<House> {
+async fn open(arguments: &Arguments, out: &Path, logs: &Path) -> Result<Rig> {
     println!("Starting Kafka, the schema registry and HealthFlow (the simulator), about 10 s");
     let data = out.join(format!("stack-{}", std::process::id()));
     let mut knobs = good_health(arguments.latency_ms, REQUESTS_PER_SECOND);
@@ -164,44 +164,46 @@ async fn open(arguments: &Arguments, out: &Path, logs: &Path) -> Result<House> {
     for worker in &mut workers {
         worker.start()?;
     }
-    let desk = Arc::new(Desk::default());
+    let journal = Arc::new(Journal::default());
     let publisher = Publisher::connect(&stack.brokers, &stack.registry_url).await?;
-    let listener = Listener::start(&stack.brokers, desk.clone())?;
+    let listener = Listener::start(&stack.brokers, journal.clone())?;
     for worker in &mut workers {
         worker.ready().await?;
         println!("{} works, {}", worker.name, worker.admin_url);
     }
     let healthflow = HealthFlow::new(&simulator.url)?;
-    let diary = Arc::new(Diary::default());
-    Ok(House { _listener: listener, publisher, workers, simulator, stack, healthflow, desk, diary })
+    let fault_log = Arc::new(FaultLog::default());
+    Ok(Rig { _listener: listener, publisher, workers, simulator, stack, healthflow, journal, fault_log })
 }
 
-/// Publishes the morning, breaks things, shows it, and waits until everything has its result or patience is at an end.
+/// Publishes the workload, performs the faults, shows both, and waits until everything has its result or the limit has
+/// passed.
 async fn perform(
     arguments: &Arguments,
-    house: &mut House,
-    morning: &Morning,
+    rig: &mut Rig,
+    workload: &Workload,
     chart_ids: &[String],
 ) -> Result<()> {
-    let troubles = if arguments.no_chaos { Vec::new() } else { chaos::plan(duration_ms(arguments.bookings)) };
+    let faults =
+        if arguments.no_chaos { Vec::new() } else { planned_faults::plan(duration_ms(arguments.bookings)) };
     let screen = Screen {
-        desk: house.desk.clone(),
-        diary: house.diary.clone(),
-        admin_urls: house.workers.iter().map(|worker| worker.admin_url.clone()).collect(),
-        total: morning.publications.len(),
-        total_asked: morning.publications.iter().filter(|one| one.fate != Fate::Again).count(),
+        journal: rig.journal.clone(),
+        fault_log: rig.fault_log.clone(),
+        admin_urls: rig.workers.iter().map(|worker| worker.admin_url.clone()).collect(),
+        total: workload.publications.len(),
+        total_asked: workload.publications.iter().filter(|one| one.expected != Expected::Nothing).count(),
     };
     let good_health = good_health(arguments.latency_ms, REQUESTS_PER_SECOND);
-    let House { publisher, workers, healthflow, desk, diary, simulator, stack, .. } = house;
-    let patience = Duration::from_secs(arguments.patience_s);
+    let Rig { publisher, workers, healthflow, journal, fault_log, simulator, stack, .. } = rig;
+    let limit = Duration::from_secs(arguments.wait_limit_s);
     let act = async {
-        let publishing = publisher.publish(&morning.publications, chart_ids, desk);
-        let breaking = chaos::perform(&troubles, healthflow, &good_health, &mut workers[0], diary);
+        let publishing = publisher.publish(&workload.publications, chart_ids, journal);
+        let breaking = planned_faults::perform(&faults, healthflow, &good_health, &mut workers[0], fault_log);
         tokio::try_join!(publishing, breaking)?;
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + limit;
         while Instant::now() < deadline {
             // A write that HealthFlow took and has not carried out yet may still become a second appointment.
-            if desk.notes().count().waiting() == 0 && healthflow.totals().await?.pending == 0 {
+            if journal.notes().count().waiting() == 0 && healthflow.totals().await?.pending == 0 {
                 break;
             }
             for worker in workers.iter_mut() {
@@ -216,36 +218,31 @@ async fn perform(
     };
     tokio::select! {
         done = act => done,
-        () = screen.show() => bail!("the show ended before the play"),
+        () = screen.show() => bail!("the screen ended before the run"),
     }
 }
 
-/// Audits, tells the story, writes the numbers.
-async fn close_the_books(
-    house: &mut House,
-    morning: &Morning,
-    chart_ids: &[String],
-    out: &Path,
-) -> Result<Audit> {
-    let healthflow = &house.healthflow;
+/// Audits, prints the trace, writes the numbers.
+async fn audit_run(rig: &mut Rig, workload: &Workload, chart_ids: &[String], out: &Path) -> Result<Audit> {
+    let healthflow = &rig.healthflow;
     let (ledger, totals, writes) =
         tokio::try_join!(healthflow.ledger(), healthflow.totals(), healthflow.writes())?;
-    let pages = house.diary.pages();
-    let notes = house.desk.notes();
+    let history = rig.fault_log.history();
+    let notes = rig.journal.notes();
     let audit = audit::audit(&Evidence {
-        publications: &morning.publications,
+        publications: &workload.publications,
         chart_ids,
         notes: &notes,
         ledger: &ledger,
         totals: &totals,
-        chaos: &pages.spans,
+        chaos: &history.spans,
     });
     println!("\n{}", report::text(&audit));
-    let logs = house.workers.iter().map(|worker| (worker.name.clone(), worker.log.clone())).collect();
+    let logs = rig.workers.iter().map(|worker| (worker.name.clone(), worker.log.clone())).collect();
     let sources =
-        story::Sources { logs, notes: &notes, ledger: &ledger, writes: &writes, killed: pages.killed };
-    if let Some(story) = story::tell(&sources) {
-        println!("\nThe story of one booking that was hit\n{}", story.join("\n"));
+        trace::Sources { logs, notes: &notes, ledger: &ledger, writes: &writes, killed: history.killed };
+    if let Some(trace) = trace::compose(&sources) {
+        println!("\nThe trace of one booking that was hit\n{}", trace.join("\n"));
     }
     let file = out.join("audit.json");
     let json = serde_json::to_string_pretty(&audit)?;
@@ -257,14 +254,14 @@ async fn close_the_books(
     Ok(audit)
 }
 
-/// Tells how to look at what runs, and waits.
-async fn keep(house: &House) {
-    let settings = house.stack.settings().join(" ");
+/// Prints how to look at what runs, and waits.
+async fn keep(rig: &Rig) {
+    let settings = rig.stack.settings().join(" ");
     println!("\nEverything goes on running until Ctrl-C. To try:");
-    for worker in &house.workers {
+    for worker in &rig.workers {
         println!("  curl {}/status    # {}; also /metrics", worker.admin_url, worker.name);
     }
-    println!("  curl {}/control/audit    # HealthFlow", house.simulator.url);
+    println!("  curl {}/control/audit    # HealthFlow", rig.simulator.url);
     println!("  cargo run --release -- tail appointments.synced {settings}");
     println!("  cargo run --release -- send FILE.json {settings}");
     std::future::pending::<()>().await;

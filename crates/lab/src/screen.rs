@@ -1,4 +1,4 @@
-//! The show: bars on a terminal, a plain line now and then elsewhere.
+//! The progress of a demo run: bars on a terminal, a plain line now and then elsewhere.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _, stdout};
@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::chaos::Diary;
-use crate::desk::{Count, Desk};
-use healthflow_testkit::parts::worker;
+use crate::journal::{Count, Journal};
+use crate::planned_faults::FaultLog;
+use healthflow_testkit::processes::worker;
 
 const FRAME: Duration = Duration::from_millis(250);
 const LINE_EVERY: Duration = Duration::from_secs(5);
 const BAR_WIDTH: usize = 40;
 
-/// What the show looks at.
+/// What the screen shows.
 pub struct Screen {
-    /// DentScheduler's desk.
-    pub desk: Arc<Desk>,
-    /// What goes wrong.
-    pub diary: Arc<Diary>,
+    /// DentScheduler's journal.
+    pub journal: Arc<Journal>,
+    /// The planned faults.
+    pub fault_log: Arc<FaultLog>,
     /// The workers' admin servers.
     pub admin_urls: Vec<String>,
     /// How many records will be published.
@@ -36,7 +36,7 @@ struct Frame {
     count: Count,
     retry: usize,
     doubts: usize,
-    trouble: Option<&'static str>,
+    fault: Option<&'static str>,
 }
 
 impl Screen {
@@ -66,10 +66,10 @@ impl Screen {
             doubts += status.open_doubts;
         }
         let (published, count) = {
-            let notes = self.desk.notes();
+            let notes = self.journal.notes();
             (notes.published, notes.count())
         };
-        Frame { elapsed, published, count, retry, doubts, trouble: self.diary.pages().current }
+        Frame { elapsed, published, count, retry, doubts, fault: self.fault_log.history().current }
     }
 
     fn bars(&self, frame: &Frame) -> Vec<String> {
@@ -88,9 +88,9 @@ impl Screen {
             row("review", review, total, 35),
             row("failed", failed, total, 31),
             row("lag", lag, total, 34),
-            match frame.trouble {
-                Some(trouble) => format!("  \x1b[1;31m⚡ {trouble}\x1b[0m"),
-                None => "  all is well".to_owned(),
+            match frame.fault {
+                Some(fault) => format!("  \x1b[1;31m⚡ {fault}\x1b[0m"),
+                None => "  no fault active".to_owned(),
             },
         ]
     }
@@ -106,21 +106,21 @@ impl Screen {
             frame.doubts,
             lag(frame),
         );
-        if let Some(trouble) = frame.trouble {
+        if let Some(fault) = frame.fault {
             line.push_str("  [");
-            line.push_str(trouble);
+            line.push_str(fault);
             line.push(']');
         }
         line
     }
 }
 
-/// What is neither answered nor put aside.
+/// Versions that have no result and are not parked for a retry.
 fn lag(frame: &Frame) -> usize {
     frame.count.waiting().saturating_sub(frame.retry)
 }
 
-/// Draws `lines` over the `drawn` lines of the last frame; how many lines there are now.
+/// Draws `lines` over the `drawn` lines of the last frame; returns how many lines there are now.
 fn draw(lines: &[String], drawn: usize) -> usize {
     let mut text = String::new();
     if drawn > 0 {

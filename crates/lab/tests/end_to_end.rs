@@ -33,7 +33,7 @@ fn demo(arguments: &[&str], out: &Path) -> Command {
     command
 }
 
-fn told(output: &Output) -> String {
+fn text_of(output: &Output) -> String {
     format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
@@ -48,7 +48,7 @@ fn a_small_morning_is_clean(guard: &str) {
     let out = folder(guard);
     let arguments = ["run", "--practices", "20", "--bookings", "300", "--guard", guard];
     let output = demo(&arguments, &out).output().expect("the demo runs");
-    assert!(output.status.success(), "{} (logs in {})", told(&output), out.display());
+    assert!(output.status.success(), "{} (logs in {})", text_of(&output), out.display());
     let audit = json(&out.join("audit.json"));
     for key in [
         "waiting",
@@ -67,7 +67,7 @@ fn a_small_morning_is_clean(guard: &str) {
     assert!(audit["confirm_seconds_p50"].as_f64() > Some(0.0), "{audit}");
     assert!(audit["confirm_seconds_p99"].as_f64() >= audit["confirm_seconds_p50"].as_f64(), "{audit}");
     assert!(audit["writes_unanswered"].as_u64() > Some(0), "nothing was broken: {audit}");
-    assert!(told(&output).contains("The story of one booking that was hit"), "{}", told(&output));
+    assert!(text_of(&output).contains("The trace of one booking that was hit"), "{}", text_of(&output));
     fs::remove_dir_all(&out).expect("nothing runs in there any more");
 }
 
@@ -89,10 +89,10 @@ fn an_interrupted_demo_leaves_no_process_behind() {
         .stdout(Stdio::piped())
         .spawn()
         .expect("the demo starts");
-    // Read by us to its end: nobody's output may break.
+    // The test reads it to its end: no process may get a broken pipe.
     let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines().map_while(Result::ok);
     let works = lines.any(|line| line.starts_with("worker-2 works"));
-    assert!(works, "it never came so far; logs in {}", out.display());
+    assert!(works, "worker-2 did not get to work; logs in {}", out.display());
     let descendants = descendants(child.id());
     // Two workers, the simulator, and the stack with Kafka and the registry.
     assert!(descendants.len() >= 6, "{descendants:?}");
@@ -113,7 +113,7 @@ fn the_benchmark_fills_its_table() {
     let out = folder("bench");
     let arguments = ["bench", "--bookings", "400", "--in-flight", "8", "--latency-ms", "5", "--paced-s", "1"];
     let output = demo(&arguments, &out).output().expect("the benchmark runs");
-    assert!(output.status.success(), "{}", told(&output));
+    assert!(output.status.success(), "{}", text_of(&output));
     let bench = json(&out.join("bench.json"));
     let row = &bench["rows"][0];
     assert_eq!(row["in_flight"], 8, "{bench}");
@@ -158,7 +158,7 @@ fn parent(pid: u32) -> Option<u32> {
     stat(pid)?.split(' ').nth(1)?.parse().ok()
 }
 
-/// Whether a process runs; a dead one that nobody has collected yet does not.
+/// Whether a process runs; a zombie process does not.
 fn runs(pid: u32) -> bool {
     stat(pid).is_some_and(|rest| !rest.starts_with(['Z', 'X']))
 }

@@ -1,7 +1,7 @@
 //! What the proofs share: the simulation, the small worlds, the flow tests, the lab and the pretend HealthFlow.
 //!
-//! [`random`] is the chance that all of them take from a seed; [`shell`] is what a worker holds, and what its effects do to
-//! that; [`promises`] has one checker a promise.
+//! [`random`] makes the random numbers of all of them from a seed; [`shell`] models what a worker holds, and how its
+//! effects change that; [`promises`] has one checker for each promise.
 
 pub mod promises;
 pub mod random;

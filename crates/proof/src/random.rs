@@ -1,12 +1,12 @@
-//! Chance from a seed: the same seed gives the same life, morning or fault on every machine, so that a run that went wrong
-//! can be run again. Who changes these numbers changes every life of the simulation.
+//! Random numbers from a seed: the same seed gives the same life, workload or fault on every machine, so that a failed
+//! run can be repeated. A change of these numbers changes every life of the simulation.
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, fast, and good enough to choose faults with.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// Chance of this seed.
+    /// The numbers of this seed.
     pub fn new(seed: u64) -> Self {
         let mut random = Random(seed ^ 0x9e37_79b9_7f4a_7c15);
         random.number();
@@ -27,12 +27,12 @@ impl Random {
         (self.number() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// From 0 to `end`, without `end`; 0 if there is nothing to choose from.
+    /// From 0 to `end`, without `end`; 0 if `end` is 0.
     pub fn below(&mut self, end: usize) -> usize {
         if end == 0 { 0 } else { (self.number() % end as u64) as usize }
     }
 
-    /// From `least` to `most`, both included; `least` if there is nothing to choose from.
+    /// From `least` to `most`, both included; `least` if `most` is less.
     pub fn between(&mut self, least: i64, most: i64) -> i64 {
         let choices = if most < least { 1 } else { most.abs_diff(least).saturating_add(1) };
         least.wrapping_add_unsigned(self.number() % choices)
@@ -53,7 +53,7 @@ impl Random {
 mod tests {
     use super::*;
 
-    /// Goal: the seeds that documents and reports name go on meaning the lives that they meant.
+    /// Goal: the seeds that documents and reports name keep giving the same lives.
     #[test]
     fn a_seed_means_the_same_for_ever() {
         let mut random = Random::new(1);

@@ -1,6 +1,6 @@
-//! A worker's shell as a value: which life of a task is current, whose calls may go out, which lanes are read from where.
-//! Flow tests, simulation and small worlds perform effects by this one model, through the worker's own
-//! [`perform`](healthflow_core::processor::perform); when something happens, and what goes wrong with it, is up to each.
+//! A worker's shell as a value: which life of a task is current, whose calls may go out, which lanes are read from
+//! where. Flow tests, simulation and small worlds perform effects by this one model, through the worker's own
+//! [`perform`](healthflow_core::processor::perform). Each decides itself when something happens, and what goes wrong.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -42,13 +42,13 @@ pub struct Reader {
     pub position: i64,
     /// Whether nothing of it is fetched for now.
     pub is_paused: bool,
-    /// What lies below is held.
+    /// Records below this offset are kept undecoded.
     pub guarded_until: i64,
-    /// What is held: fetched and not decoded.
+    /// Records that are fetched and not decoded.
     pub held: BTreeMap<i64, Arrival>,
 }
 
-/// What was begun by an effect. How long it takes and how it ends is up to the world.
+/// What an effect began. The world decides how long it takes and how it ends.
 #[derive(Debug)]
 pub enum Begun {
     /// A task is to be acquired.
@@ -79,7 +79,7 @@ pub enum Begun {
     Reading(i32),
     /// A lane of this task is read again.
     Resumed(i32),
-    /// What was held is to be decoded.
+    /// Kept records are to be decoded.
     Decoding {
         /// The task.
         partition: i32,
@@ -88,9 +88,9 @@ pub enum Begun {
         /// Which records.
         release: HeldRange,
     },
-    /// The lanes of this task are read no more; they were like this.
+    /// The lanes of this task are no longer read; this was their state.
     Unread(i32, BTreeMap<Lane, Reader>),
-    /// The producer of this task is thrown away, and what it had begun with it.
+    /// The producer of this task is dropped, with what it had begun.
     Dropped(i32, Incarnation),
     /// This partition is given back to the group.
     GivenBack(i32),
@@ -109,7 +109,7 @@ pub struct Call {
     pub incarnation: Incarnation,
     /// For a write: until when it may go out.
     pub lease_until: Option<Timestamp>,
-    /// What is asked.
+    /// The request.
     pub request: Request,
 }
 
@@ -153,7 +153,7 @@ impl<P> Shell<P> {
 }
 
 impl<P: Default> Shell<P> {
-    /// Performs one effect; what it began, in order.
+    /// Performs one effect; returns what it began, in order.
     pub fn perform(&mut self, effect: Effect) -> Vec<Begun> {
         let mut performing = Performing { shell: self, begun: Vec::new() };
         let Ok(flow) = perform(effect, &mut performing);
@@ -166,7 +166,8 @@ impl<P: Default> Shell<P> {
 }
 
 impl Reader {
-    /// Takes a record that was fetched; gives it to be decoded, or holds it (rule K6). Behind one that is held all are.
+    /// Takes a fetched record; returns it to be decoded, or keeps it (rule K6). After a kept record all later ones are
+    /// kept.
     pub fn takes(&mut self, offset: i64, arrival: &Arrival) -> Option<Arrival> {
         self.position = offset + 1;
         if offset < self.guarded_until || !self.held.is_empty() {
@@ -176,7 +177,7 @@ impl Reader {
         Some(arrival.clone())
     }
 
-    /// What of `release` was held.
+    /// The kept records of `release`.
     pub fn release(&mut self, release: &HeldRange) -> Vec<(i64, Arrival)> {
         let offsets: Vec<i64> = self.held.range(release.from..=release.to).map(|(at, _)| *at).collect();
         offsets.into_iter().filter_map(|offset| Some((offset, self.held.remove(&offset)?))).collect()
@@ -234,7 +235,7 @@ impl<P: Default> Parts for Performing<'_, P> {
         self.begun.extend(task.map(|task| Begun::Dropped(partition, task.incarnation)));
     }
 
-    // What topics become of is told by the world.
+    // The world reports what happens to topics.
     fn watch(&mut self, _: (i32, Incarnation), _: TopicIds) {}
 
     fn unwatch(&mut self, _: i32) {}

@@ -1,8 +1,8 @@
-//! What tests and the lab share: the real parts as child processes, and waiting for what should come.
+//! What tests and the lab share: the real programs as child processes, and waiting for a condition.
 
 use std::path::{Path, PathBuf};
 
-pub mod parts;
+pub mod processes;
 pub mod stack;
 pub mod wait;
 

@@ -1,8 +1,8 @@
-//! A real Kafka and a real schema registry, started by `stack/stack.sh` (`make setup` comes first): one for all tests of a
-//! binary, one of its own for a test that breaks it, one for each run of the lab.
+//! A real Kafka and a real schema registry, started by `stack/stack.sh` (`make setup` comes first): one for all tests
+//! of a binary, one of its own for a test that breaks it, one for each run of the lab.
 //!
-//! The stack ends with whoever started it: `stack.sh` holds the read end of a pipe whose write end only this
-//! process has, so even a test process that is killed takes its stack along.
+//! The stack ends with the process that started it: `stack.sh` holds the read end of a pipe whose write end only this
+//! process has, so that the stack ends even if a test process is killed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::parts::{Leash, Part, run, set};
+use crate::processes::{ChildProcess, StopBy, run, set};
 use crate::{project, scratch};
 
 /// How long a stack may take to answer: longer than `stack.sh`'s own limit, which says more about the cause.
 const START_LIMIT: Duration = Duration::from_secs(190);
 
-/// A stack that somebody owns, or shares with the other tests of a binary.
+/// A stack of one owner, or shared by the tests of a binary.
 pub struct Stack {
     /// Kafka's address, as `bootstrap.servers` wants it.
     pub brokers: String,
@@ -29,7 +29,7 @@ pub struct Stack {
     /// Kafka's data, the registry's data, `logs/`, `stack.env`. Removed when the stack is dropped.
     pub data: PathBuf,
     /// Locked, because many threads may share a stack.
-    supervisor: Mutex<Part>,
+    supervisor: Mutex<ChildProcess>,
 }
 
 impl Stack {
@@ -57,7 +57,7 @@ impl Stack {
             let ready = supervisor.wait_for_line(START_LIMIT)?;
             Stack::ready(&ready, &data, supervisor)
         });
-        // Its data stay, for whoever looks into it.
+        // Its data stay, to find the cause.
         started.unwrap_or_else(|why| panic!("{why:#}\n{}", log_tails(&data)))
     }
 
@@ -70,16 +70,16 @@ impl Stack {
 
     /// Starts one for the lab, with its data in `data` and the log of its supervisor in `logs`.
     pub async fn start_in(data: &Path, logs: &Path, options: &[&str]) -> Result<Stack> {
-        // Not in a blocking task: whoever gives up waiting drops the supervisor, and with it the stack.
+        // Not in a blocking task: a caller that gives up waiting drops the supervisor, and with it the stack.
         let mut supervisor = supervisor(data, logs, options)?;
         let ready = supervisor.next_line(START_LIMIT).await?;
         Stack::ready(&ready, data, supervisor)
     }
 
     /// Reads `ready kafka=HOST:PORT registry=URL`.
-    fn ready(line: &str, data: &Path, supervisor: Part) -> Result<Stack> {
+    fn ready(line: &str, data: &Path, supervisor: ChildProcess) -> Result<Stack> {
         let addresses = line.strip_prefix("ready kafka=").and_then(|rest| rest.split_once(" registry="));
-        let (brokers, registry_url) = addresses.context("the local stack did not say its addresses")?;
+        let (brokers, registry_url) = addresses.context("the local stack did not print its addresses")?;
         let (brokers, registry_url) = (brokers.to_owned(), registry_url.to_owned());
         Ok(Stack { brokers, registry_url, data: data.to_owned(), supervisor: Mutex::new(supervisor) })
     }
@@ -91,7 +91,7 @@ impl Stack {
         both.map(|(listen, connect)| (listen.to_owned(), connect.to_owned())).collect()
     }
 
-    /// How `healthflow-sync` is told where it is.
+    /// The flags that point `healthflow-sync` at it.
     pub fn settings(&self) -> Vec<String> {
         set(&[("kafka.brokers", &self.brokers), ("schema_registry.url", &self.registry_url)])
     }
@@ -108,7 +108,7 @@ impl Stack {
         self.restart("restart-kafka", &["--kill"]);
     }
 
-    /// Has `stack.sh` do `what` (`restart-kafka` or `restart-registry`) with `options`, and waits until that is done.
+    /// Makes `stack.sh` do `what` (`restart-kafka` or `restart-registry`) with `options`, and waits until that is done.
     ///
     /// # Panics
     /// When it is not done: with the ends of its logs.
@@ -155,7 +155,7 @@ impl Stack {
         fs::read_to_string(self.data.join("stack.env")).expect("a running stack has its stack.env")
     }
 
-    /// What its processes say: a file for each.
+    /// The logs of its processes: a file for each.
     pub fn logs(&self) -> PathBuf {
         self.data.join("logs")
     }
@@ -165,12 +165,12 @@ impl Stack {
         self.supervisor().check()
     }
 
-    /// Kills the process that looks after the stack, as the OOM killer would. Nothing of the stack survives.
+    /// Kills the stack's supervisor, as the OOM killer would. Nothing of the stack survives.
     pub fn kill_supervisor(&mut self) {
         self.supervisor().kill().expect("the supervisor is our child");
     }
 
-    fn supervisor(&mut self) -> &mut Part {
+    fn supervisor(&mut self) -> &mut ChildProcess {
         self.supervisor.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -178,19 +178,19 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         self.supervisor().end();
-        // It removed them itself unless it failed; and then only a failing test has a use for the logs.
+        // It removes them itself unless it fails; then only a failing test has a use for the logs.
         if !thread::panicking() {
             let _ = fs::remove_dir_all(&self.data);
         }
     }
 }
 
-fn supervisor(data: &Path, logs: &Path, options: &[&str]) -> Result<Part> {
+fn supervisor(data: &Path, logs: &Path, options: &[&str]) -> Result<ChildProcess> {
     let mut arguments = ["run", "--remove", "--data"].map(str::to_owned).to_vec();
     arguments.push(data.display().to_string());
     arguments.extend(options.iter().map(|option| (*option).to_owned()));
     // Ctrl-C is for us. The stack follows when its standard input ends.
-    Part::start("the local stack", &script(), &arguments, &logs.join("stack.log"), Leash::Input)
+    ChildProcess::start("the local stack", &script(), &arguments, &logs.join("stack.log"), StopBy::Input)
 }
 
 fn script() -> PathBuf {

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Looks again and again until `condition` gives something; none once `limit` has passed.
+/// Asks again and again until `condition` returns something; none once `limit` has passed.
 pub fn wait_for<T>(limit: Duration, mut condition: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + limit;
     loop {

@@ -170,10 +170,9 @@ fn a_start_without_a_token_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
     std::fs::write(&file, "\n").unwrap();
-    let shown = file.display();
-    assert_eq!(check_token_file(&file), Err(format!("the token file {shown} is empty")));
+    assert_eq!(check_token_file(&file), Err(TokenFault::Empty { file: file.clone() }));
     std::fs::write(&file, "secret of two words").unwrap();
-    assert!(!check_token_file(&file).unwrap_err().contains("secret"));
+    assert!(!check_token_file(&file).unwrap_err().to_string().contains("secret"));
 }
 
 /// Goal: each failure is distinguished from the others, and nothing is sent twice (rule W6).

@@ -1,4 +1,4 @@
-//! What each topic must be like, and in what a cluster differs from it. Pure, so that every difference has a test.
+//! What is required of each topic, and how a cluster differs from it. Pure, so that every difference has a test.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,10 +7,10 @@ use healthflow_core::event::size::{RECORD_BYTES_MAX, input_topic_bytes};
 use healthflow_core::time::DAY_MS;
 use healthflow_core::topics::{self, Lane};
 
-/// Partitions of new topics unless said otherwise: speed comes from concurrency inside a task, not from many of them.
+/// Partitions of new topics by default: throughput comes from concurrency inside a task, not from many tasks.
 pub(super) const PARTITIONS_DEFAULT: i32 = 12;
 
-/// The topics that must be there.
+/// The topics that must exist.
 pub(super) const ALL: [&str; topics::ALL.len() + 1] = {
     let mut all = [topics::CLOCK; topics::ALL.len() + 1];
     let mut index = 0;
@@ -20,28 +20,28 @@ pub(super) const ALL: [&str; topics::ALL.len() + 1] = {
     }
     all
 };
-/// Partitions of `healthflow.clock`: so many brokers are asked for the time, and the answer in the middle counts.
+/// Partitions of `healthflow.clock`: a worker asks so many brokers for the time, and takes the median answer.
 const CLOCK_PARTITIONS: i32 = 3;
-/// Nobody reads what is there.
+/// No consumer reads this topic.
 const CLOCK_RETENTION_MS: i64 = 3_600_000;
 
-/// What arrives, waits and ends well is kept two weeks: a long holiday, and well above the longest retry (72 h).
+/// Requests, retries and results are kept for two weeks: a long holiday, and well above the longest retry (72 h).
 pub const RETENTION_MS: i64 = 14 * DAY_MS;
-/// Dead letters wait for people.
+/// Dead letters wait for an operator.
 pub const FAILED_RETENTION_MS: i64 = 90 * DAY_MS;
-/// Kafka deletes whole segments, and begins a new one after a week: so much longer may a record be kept.
+/// Kafka deletes whole segments and begins a new one after a week, so a record may be kept longer by this.
 const SEGMENT_MS: i64 = 7 * DAY_MS;
-/// Small segments in compacted topics: the newest one is never compacted, and a restore reads it all.
+/// Small segments in compacted topics: Kafka never compacts the newest one, and a restore reads all of it.
 const SEGMENT_BYTES: usize = 64 * 1024 * 1024;
 
-/// What was asked for on the command line (none: as it is, or as is usual) or is configured.
+/// What the command line (none: as it is, or the default) or the configuration requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopicSpec {
     /// Partitions of every topic.
     pub partitions: Option<i32>,
     /// Replicas of every topic.
     pub replication: Option<i32>,
-    /// `worker.keep_days`: no input topic may keep its records for so long; none: as long as it likes.
+    /// `worker.keep_days`: no input topic may keep its records for so long; none: no limit.
     pub keep_days: Option<u32>,
     /// `kafka.record_bytes_max`: the topics must take records of that size, those that are only read half of it.
     pub record_bytes_max: usize,
@@ -64,14 +64,14 @@ pub(super) struct Actual {
     pub(super) settings: BTreeMap<String, String>,
 }
 
-/// A topic's setting as it must be.
+/// A required setting of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
     /// Kafka's name of it.
     pub name: &'static str,
     /// The value for a new topic.
     pub value: String,
-    /// What else is good enough.
+    /// Which other values are right.
     pub bound: Bound,
 }
 
@@ -80,13 +80,13 @@ pub struct Setting {
 pub enum Bound {
     /// That value only.
     Exactly,
-    /// That number or a larger one; -1 is without end.
+    /// That number or a larger one; -1 is unlimited.
     AtLeast,
-    /// Any: it only starts with that one.
+    /// Any value; a new topic starts with that one.
     Any,
 }
 
-/// Something that is not as it must be: which topic, what, and what to do.
+/// A difference from what is required: which topic, what, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// The topic.
@@ -100,13 +100,13 @@ pub struct Difference {
 /// What to do about a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
-    /// `healthflow-sync topics` mends it.
+    /// `healthflow-sync topics` corrects it.
     Apply,
     /// `healthflow-sync repartition` does.
     Repartition,
-    /// A person must.
+    /// An operator must recreate the topic.
     Recreate,
-    /// A person must say which is meant.
+    /// An operator must choose between two settings.
     Choose,
 }
 
@@ -115,7 +115,7 @@ impl fmt::Display for Difference {
         let remedy = match self.remedy {
             Remedy::Apply => "run 'healthflow-sync topics'",
             Remedy::Repartition => "stop all workers and run 'healthflow-sync repartition'",
-            Remedy::Recreate => "stop all workers and create it again, or ask for what is there",
+            Remedy::Recreate => "stop all workers and recreate it, or ask for what it has",
             Remedy::Choose => "lower it, or set worker.keep_days to more, or to 0 to forget nothing",
         };
         write!(f, "{}: {}; {remedy}", self.topic, self.what)
@@ -135,7 +135,8 @@ pub fn settings(topic: &str, replication: i32, record_bytes_max: usize) -> Vec<S
         at_least("max.message.bytes", i64::try_from(record_bytes).unwrap_or(i64::MAX)),
         at_least("min.insync.replicas", if replication >= 3 { 2 } else { 1 }),
     ];
-    // How long these are kept must not depend on a worker's clock: one that is behind would have Kafka delete at once what waits.
+    // How long these are kept must not depend on a worker's clock: with a clock that is behind, Kafka would delete
+    // records that still wait.
     if matches!(topic, topics::RETRY | topics::FAILED | topics::CLOCK) {
         wanted.push(exactly("message.timestamp.type", "LogAppendTime"));
     }
@@ -154,7 +155,7 @@ pub fn settings(topic: &str, replication: i32, record_bytes_max: usize) -> Vec<S
         _ => {
             wanted.push(exactly("cleanup.policy", "delete"));
             wanted.push(at_least("retention.ms", RETENTION_MS));
-            // A busy day must not push out what still waits.
+            // A busy day must not delete records that still wait.
             wanted.push(exactly("retention.bytes", "-1"));
         }
     }
@@ -175,10 +176,10 @@ impl Setting {
     }
 }
 
-/// How many partitions every topic must have: as wished, else as `appointments.requested` has, else the usual.
-pub(super) fn partitions(actual: &BTreeMap<String, Actual>, wish: TopicSpec) -> i32 {
+/// How many partitions every topic must have: as required, else as `appointments.requested` has, else the default.
+pub(super) fn partitions(actual: &BTreeMap<String, Actual>, spec: TopicSpec) -> i32 {
     let there = actual.get(topics::REQUESTED).map(|topic| topic.partitions);
-    wish.partitions.or(there).unwrap_or(PARTITIONS_DEFAULT)
+    spec.partitions.or(there).unwrap_or(PARTITIONS_DEFAULT)
 }
 
 /// How many partitions a new topic gets, where each that holds records gets `partitions`.
@@ -186,9 +187,9 @@ pub(super) fn partitions_of(topic: &str, partitions: i32) -> i32 {
     if topic == topics::CLOCK { CLOCK_PARTITIONS } else { partitions }
 }
 
-/// In what the topics of a cluster differ from what they must be.
-pub(super) fn differences(actual: &BTreeMap<String, Actual>, wish: TopicSpec) -> Vec<Difference> {
-    let partitions = partitions(actual, wish);
+/// How the topics of a cluster differ from what is required.
+pub(super) fn differences(actual: &BTreeMap<String, Actual>, spec: TopicSpec) -> Vec<Difference> {
+    let partitions = partitions(actual, spec);
     let mut found = Vec::new();
     for topic in ALL {
         let mut report = |what, remedy| found.push(Difference { topic, what, remedy });
@@ -198,17 +199,17 @@ pub(super) fn differences(actual: &BTreeMap<String, Actual>, wish: TopicSpec) ->
         };
         if actual.partitions != partitions && topic != topics::CLOCK {
             let reason =
-                if wish.partitions.is_some() { "as was asked for" } else { "as appointments.requested has" };
+                if spec.partitions.is_some() { "as was asked for" } else { "as appointments.requested has" };
             let what = format!("has {} partitions, must have {partitions} {reason}", actual.partitions);
-            // Grown by other means, or by a repartition that was broken off; a wish for more is no such thing.
-            let remedy = if wish.partitions.is_none() { Remedy::Repartition } else { Remedy::Recreate };
+            // Grown by other means or by an interrupted repartition, unless the command line asks for more.
+            let remedy = if spec.partitions.is_none() { Remedy::Repartition } else { Remedy::Recreate };
             report(what, remedy);
         }
-        if let Some(wished) = wish.replication.filter(|wished| *wished != actual.replication) {
+        if let Some(wished) = spec.replication.filter(|wished| *wished != actual.replication) {
             let what = format!("has {} replicas, must have {wished} as was asked for", actual.replication);
             report(what, Remedy::Recreate);
         }
-        for setting in settings(topic, actual.replication, wish.record_bytes_max) {
+        for setting in settings(topic, actual.replication, spec.record_bytes_max) {
             let value = actual.settings.get(setting.name).map_or("unset", String::as_str);
             if !setting.allows(value) {
                 let least = if setting.bound == Bound::AtLeast { "at least " } else { "" };
@@ -216,7 +217,7 @@ pub(super) fn differences(actual: &BTreeMap<String, Actual>, wish: TopicSpec) ->
                 report(what, Remedy::Apply);
             }
         }
-        if let Some(keep_days) = wish.keep_days.filter(|days| keeps_too_long(topic, actual, *days)) {
+        if let Some(keep_days) = spec.keep_days.filter(|days| keeps_too_long(topic, actual, *days)) {
             let value = actual.settings.get("retention.ms").map_or("unset", String::as_str);
             let what = format!(
                 "retention.ms is {value}, must be a week less than the {keep_days} days after which bookings are \
@@ -228,8 +229,8 @@ pub(super) fn differences(actual: &BTreeMap<String, Actual>, wish: TopicSpec) ->
     found
 }
 
-/// Whether records of bookings that are forgotten by then could be read again from `topic` (rule K9). Dead letters can,
-/// by a redrive.
+/// Whether `topic` keeps records longer than state remembers their bookings, so that they could be read again (rule
+/// K9). Dead letters can, by a redrive.
 fn keeps_too_long(topic: &str, actual: &Actual, keep_days: u32) -> bool {
     let is_read_again = Lane::of(topic).is_some() || topic == topics::FAILED;
     let retention_ms = actual.settings.get("retention.ms").and_then(|text| text.parse::<i64>().ok());
@@ -251,8 +252,8 @@ mod tests {
         ALL.iter().map(topic).collect()
     }
 
-    fn texts(actual: &BTreeMap<String, Actual>, wish: TopicSpec) -> Vec<String> {
-        differences(actual, wish).iter().map(Difference::to_string).collect()
+    fn texts(actual: &BTreeMap<String, Actual>, spec: TopicSpec) -> Vec<String> {
+        differences(actual, spec).iter().map(Difference::to_string).collect()
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! The audit: what stands in HealthFlow and what DentScheduler was told, against what was asked, by the promises that all
-//! proofs share (`healthflow-proof`). Pure arithmetic that shares nothing with the processor it judges.
+//! The audit: compares what exists in HealthFlow, and the results that DentScheduler saw, with what was asked, by the
+//! promises that all proofs share (`healthflow-proof`). Pure arithmetic that shares nothing with the processor it
+//! checks.
 
-mod books;
+mod records;
 pub mod report;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -11,9 +12,9 @@ use healthflow_core::time::Timestamp;
 use healthflow_proof::promises::results::{lost, one_result};
 use serde::Serialize;
 
-use crate::desk::{Asked, Name, Notes, Told};
 use crate::healthflow::{Ledger, Totals};
-use crate::morning::{Fate, Publication};
+use crate::journal::{Asked, Name, Notes, SeenResult};
+use crate::workload::{Expected, Publication};
 
 /// Examples of what is wrong that are kept, to look into.
 const EXAMPLES_MAX: usize = 20;
@@ -25,7 +26,7 @@ pub struct Audit {
     pub asked: usize,
     /// Of these, ended well.
     pub synced: usize,
-    /// Held for a person's decision.
+    /// Waiting for a person's decision.
     pub review: usize,
     /// Dead letters.
     pub failed: usize,
@@ -46,13 +47,13 @@ pub struct Audit {
     pub calm: usize,
     /// Records published more than once upstream; no result must come of them.
     pub published_again: usize,
-    /// Appointments that stand.
+    /// Appointments that exist.
     pub appointments: usize,
-    /// Patients that stand.
+    /// Patients that exist.
     pub patients: usize,
-    /// Of these, created by the morning's bookings.
+    /// Of these, created by the workload's bookings.
     pub patients_created: usize,
-    /// Requests that came to HealthFlow.
+    /// Requests that reached HealthFlow.
     pub requests: u64,
     /// The most in one second.
     pub requests_per_second_peak: u64,
@@ -73,20 +74,26 @@ pub struct Wrong {
     pub duplicate_appointments: usize,
     /// Patients too many: of one person, all but the first.
     pub duplicate_patients: usize,
-    /// Appointments whose patient does not stand in their practice.
+    /// Appointments whose patient does not exist in their practice.
     pub orphans: usize,
-    /// Bookings that should stand in HealthFlow and do not.
+    /// Bookings that should exist in HealthFlow and do not.
     pub missing: usize,
     /// Results too many: of one version, all but the first.
     pub duplicate_results: usize,
-    /// Appointments that do not show the newest version, or stand for another patient.
+    /// Appointments that do not show the newest version, or are of another patient.
     pub wrong_content: usize,
-    /// Versions whose result is not what had to come of them; results that nobody asked for.
+    /// Versions with another result than the expected one; results of versions that were not asked for.
     pub wrong_outcome: usize,
 }
 
-/// When something was broken on purpose: from, until.
-pub type Span = (Timestamp, Timestamp);
+/// When something was broken on purpose.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// When it began.
+    pub from: Timestamp,
+    /// When it ended.
+    pub until: Timestamp,
+}
 
 /// What the audit looks at.
 pub struct Evidence<'a> {
@@ -94,9 +101,9 @@ pub struct Evidence<'a> {
     pub publications: &'a [Publication],
     /// HealthFlow's ids of the charts that were there before, in their order.
     pub chart_ids: &'a [String],
-    /// What was asked and told.
+    /// What was asked, and which results were seen.
     pub notes: &'a Notes,
-    /// What stands.
+    /// What exists in HealthFlow.
     pub ledger: &'a Ledger,
     /// What the simulator counted.
     pub totals: &'a Totals,
@@ -128,17 +135,17 @@ pub fn audit(evidence: &Evidence) -> Audit {
         appointments: evidence.ledger.appointments.len(),
         patients: evidence.ledger.patients.len(),
         patients_created: evidence.ledger.patients.iter().filter(|patient| !patient.seeded).count(),
-        published_again: evidence.publications.iter().filter(|one| one.fate == Fate::Again).count(),
+        published_again: evidence.publications.iter().filter(|one| one.expected == Expected::Nothing).count(),
         ..Audit::default()
     };
     audit_results(evidence.notes, &mut audit);
     audit_confirmations(evidence, &mut audit);
-    books::audit_books(evidence, &mut audit);
+    records::audit_records(evidence, &mut audit);
     audit
 }
 
 fn audit_results(notes: &Notes, audit: &mut Audit) {
-    let by_name = notes.told_by_name();
+    let by_name = notes.results_by_name();
     let asked: BTreeSet<&Name> = notes.asked.iter().map(|asked| &asked.name).collect();
     let count = notes.count();
     (audit.asked, audit.synced, audit.review, audit.failed) =
@@ -149,15 +156,16 @@ fn audit_results(notes: &Notes, audit: &mut Audit) {
         audit.waiting += 1;
         audit.example(format!("{:?} waits", asked.name));
     }
-    for (name, told) in &by_name {
+    for (name, results) in &by_name {
         if !asked.contains(name) {
-            audit.wrong.wrong_outcome += told.len();
+            audit.wrong.wrong_outcome += results.len();
             audit.example(format!("a result about {name:?}, which was not asked for"));
             continue;
         }
         let mut first = BTreeMap::new();
-        // Nobody redrives anything in a morning.
-        let more = told.iter().filter_map(|told| one_result(&mut first, name, told.outcome, |_, _| false));
+        // No run redrives anything.
+        let more =
+            results.iter().filter_map(|result| one_result(&mut first, name, result.outcome, |_, _| false));
         for what in more {
             audit.wrong.duplicate_results += 1;
             audit.example(format!("{name:?} {what}"));
@@ -165,17 +173,17 @@ fn audit_results(notes: &Notes, audit: &mut Audit) {
     }
     let newest = newest_versions(&notes.asked);
     for asked in &notes.asked {
-        match by_name.get(&asked.name).and_then(|told| told.first()) {
-            Some(told) if !is_right(asked, told, &newest) => {
+        match by_name.get(&asked.name).and_then(|results| results.first()) {
+            Some(result) if !is_right(asked, result, &newest) => {
                 audit.wrong.wrong_outcome += 1;
-                audit.example(format!("{:?} ended {:?} {:?}", asked.name, told.outcome, told.reason));
+                audit.example(format!("{:?} ended {:?} {:?}", asked.name, result.outcome, result.reason));
             }
             Some(_) | None => {}
         }
     }
 }
 
-/// Of each booking, the newest version that could be true.
+/// Of each booking, the newest version that is valid.
 fn newest_versions(asked: &[Asked]) -> HashMap<&healthflow_core::booking::BookingKey, i64> {
     let mut newest = HashMap::new();
     for asked in asked {
@@ -189,38 +197,38 @@ fn newest_versions(asked: &[Asked]) -> HashMap<&healthflow_core::booking::Bookin
 
 fn is_right(
     asked: &Asked,
-    told: &Told,
+    result: &SeenResult,
     newest: &HashMap<&healthflow_core::booking::BookingKey, i64>,
 ) -> bool {
     let is_newest = match &asked.name {
         Name::Version(booking, version) => newest.get(booking) == Some(version),
         Name::Record(..) | Name::Nothing => true,
     };
-    match asked.fate {
-        Fate::Review => told.outcome == ResultOutcome::Review,
-        Fate::Poisoned(poison) => {
-            told.outcome == ResultOutcome::Failed && told.reason.as_deref() == Some(poison.reason())
+    match asked.expected {
+        Expected::Review => result.outcome == ResultOutcome::Review,
+        Expected::Poisoned(poison) => {
+            result.outcome == ResultOutcome::Failed && result.reason.as_deref() == Some(poison.reason())
         }
-        Fate::Again => false,
-        Fate::Synced => match told.outcome {
+        Expected::Nothing => false,
+        Expected::Synced => match result.outcome {
             ResultOutcome::Superseded => !is_newest,
             ResultOutcome::Created
             | ResultOutcome::Updated
             | ResultOutcome::Cancelled
-            | ResultOutcome::Unchanged => told.is_final,
+            | ResultOutcome::Unchanged => result.is_final,
             ResultOutcome::Review | ResultOutcome::Failed | ResultOutcome::Unknown => false,
         },
     }
 }
 
 fn audit_confirmations(evidence: &Evidence, audit: &mut Audit) {
-    let by_name = evidence.notes.told_by_name();
+    let by_name = evidence.notes.results_by_name();
     let (mut all, mut calm) = (Vec::new(), Vec::new());
-    for asked in evidence.notes.asked.iter().filter(|asked| asked.fate == Fate::Synced) {
-        let Some(told) = by_name.get(&asked.name).and_then(|told| told.first()) else { continue };
-        let wait_ms = told.at.since_ms(asked.at);
+    for asked in evidence.notes.asked.iter().filter(|asked| asked.expected == Expected::Synced) {
+        let Some(result) = by_name.get(&asked.name).and_then(|results| results.first()) else { continue };
+        let wait_ms = result.at.since_ms(asked.at);
         all.push(wait_ms);
-        if evidence.chaos.iter().all(|(from, until)| told.at < *from || asked.at > *until) {
+        if evidence.chaos.iter().all(|span| result.at < span.from || asked.at > span.until) {
             calm.push(wait_ms);
         }
     }
@@ -231,7 +239,7 @@ fn audit_confirmations(evidence: &Evidence, audit: &mut Audit) {
         (seconds(&mut calm, 0.5), seconds(&mut calm, 0.99));
 }
 
-/// The value below which a `share` of `waits_ms` lies, in seconds; 0 where there is none.
+/// The value below which a `share` of `waits_ms` lies, in seconds; 0 if there are none.
 pub fn seconds(waits_ms: &mut [i64], share: f64) -> f64 {
     waits_ms.sort_unstable();
     let rank = (waits_ms.len() as f64 * share).ceil() as usize;

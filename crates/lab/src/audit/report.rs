@@ -6,7 +6,7 @@ use super::Audit;
 pub fn text(audit: &Audit) -> String {
     let wrong = &audit.wrong;
     let mut lines =
-        vec!["The audit: what was asked, what DentScheduler was told, what stands in HealthFlow".to_owned()];
+        vec!["The audit: what was asked, which results came, what exists in HealthFlow".to_owned()];
     let mut row = |name: &str, value: String, note: &str| {
         lines.push(format!("  {name:<24}{value:>9}   {note}").trim_end().to_owned());
     };
@@ -19,10 +19,10 @@ pub fn text(audit: &Audit) -> String {
         ("duplicate appointments", wrong.duplicate_appointments, ""),
         ("duplicate patients", wrong.duplicate_patients, ""),
         ("orphans", wrong.orphans, "appointments without their patient"),
-        ("missing", wrong.missing, "bookings that should stand and do not"),
+        ("missing", wrong.missing, "bookings that should exist and do not"),
         ("duplicate results", wrong.duplicate_results, ""),
         ("wrong content", wrong.wrong_content, "not the newest version, or not its patient"),
-        ("wrong outcome", wrong.wrong_outcome, "another result than had to come"),
+        ("wrong outcome", wrong.wrong_outcome, "another result than the expected one"),
     ] {
         row(name, count.to_string(), if count == 0 { note } else { "← must be 0" });
     }

@@ -1,4 +1,4 @@
-//! The audit must see what is wrong: each defect is planted into a perfect morning and must be counted, and nothing
+//! The audit must see what is wrong: each defect is planted into a perfect run and must be counted, and nothing
 //! else with it.
 
 use std::collections::BTreeMap;
@@ -8,13 +8,14 @@ use healthflow_core::event::requested::RequestedStatus;
 
 use super::*;
 use crate::healthflow::{Appointment, Patient};
-use crate::morning::people::Scenario;
-use crate::morning::spoiled::spread;
-use crate::morning::{self, Morning};
+use crate::journal::RecordPosition;
+use crate::workload::people::Scenario;
+use crate::workload::spoiled::spread;
+use crate::workload::{self, Workload};
 
-/// A morning in which everything went well.
+/// A run in which everything went well.
 struct Perfect {
-    morning: Morning,
+    workload: Workload,
     chart_ids: Vec<String>,
     notes: Notes,
     ledger: Ledger,
@@ -23,17 +24,18 @@ struct Perfect {
 
 impl Perfect {
     fn new() -> Perfect {
-        let settings = morning::Settings {
+        let settings = workload::Settings {
             practices: 5,
             bookings: 120,
             duration_ms: 12_000,
             first_visit_at: Timestamp(1_767_614_400_000),
             seed: 1,
         };
-        let morning = morning::plan(&settings, &spread(4, 0, settings.duration_ms));
-        let chart_ids: Vec<String> = (0..morning.charts.len()).map(|number| format!("hf-{number}")).collect();
+        let workload = workload::plan(&settings, &spread(4, 0, settings.duration_ms));
+        let chart_ids: Vec<String> =
+            (0..workload.charts.len()).map(|number| format!("hf-{number}")).collect();
         let mut perfect = Perfect {
-            morning,
+            workload,
             chart_ids,
             notes: Notes::default(),
             ledger: Ledger::default(),
@@ -45,35 +47,39 @@ impl Perfect {
     }
 
     fn ask_and_tell(&mut self) {
-        for (offset, one) in self.morning.publications.iter().enumerate() {
+        for (offset, one) in self.workload.publications.iter().enumerate() {
             let version = (one.booking(), one.event.version);
-            let record = (0, offset as i64);
-            let (name, outcome, reason) = match one.fate {
-                Fate::Again => continue,
-                Fate::Synced => (Name::Version(version.0.clone(), version.1), ResultOutcome::Updated, None),
-                Fate::Review => (Name::Version(version.0.clone(), version.1), ResultOutcome::Review, None),
-                Fate::Poisoned(poison) => {
-                    (Name::Record(0, record.1), ResultOutcome::Failed, Some(poison.reason().to_owned()))
+            let record = RecordPosition { partition: 0, offset: offset as i64 };
+            let (name, outcome, reason) = match one.expected {
+                Expected::Nothing => continue,
+                Expected::Synced => {
+                    (Name::Version(version.0.clone(), version.1), ResultOutcome::Updated, None)
+                }
+                Expected::Review => {
+                    (Name::Version(version.0.clone(), version.1), ResultOutcome::Review, None)
+                }
+                Expected::Poisoned(poison) => {
+                    (Name::Record(record), ResultOutcome::Failed, Some(poison.reason().to_owned()))
                 }
             };
             let is_final = outcome != ResultOutcome::Review;
             let version = is_final.then_some(version).or(Some((one.booking(), one.event.version)));
             let at = Timestamp(one.at_ms + 100);
             let record = (outcome == ResultOutcome::Failed).then_some(record);
-            self.notes.asked.push(Asked { name, fate: one.fate, at: Timestamp(one.at_ms) });
-            self.notes.told.push(Told { version, record, outcome, is_final, reason, at });
+            self.notes.asked.push(Asked { name, expected: one.expected, at: Timestamp(one.at_ms) });
+            self.notes.results.push(SeenResult { version, record, outcome, is_final, reason, at });
         }
     }
 
     fn fill_books(&mut self) {
-        for (id, chart) in self.chart_ids.iter().zip(&self.morning.charts) {
+        for (id, chart) in self.chart_ids.iter().zip(&self.workload.charts) {
             let (practice_id, date_of_birth) = (chart.practice_id.clone(), chart.date_of_birth.clone());
             let patient =
                 Patient { id: id.clone(), practice_id, external_id: None, date_of_birth, seeded: true };
             self.ledger.patients.push(patient);
         }
         let mut newest: BTreeMap<BookingKey, &Publication> = BTreeMap::new();
-        for one in self.morning.publications.iter().filter(|one| one.fate == Fate::Synced) {
+        for one in self.workload.publications.iter().filter(|one| one.expected == Expected::Synced) {
             let known = newest.entry(one.booking()).or_insert(one);
             if known.event.version < one.event.version {
                 *known = one;
@@ -111,7 +117,7 @@ impl Perfect {
 
     fn audit(&self) -> Audit {
         audit(&Evidence {
-            publications: &self.morning.publications,
+            publications: &self.workload.publications,
             chart_ids: &self.chart_ids,
             notes: &self.notes,
             ledger: &self.ledger,
@@ -125,13 +131,13 @@ impl Perfect {
         self.ledger.appointments.iter().position(|one| one.status == "scheduled").expect("there are some")
     }
 
-    /// The position of a result about something with this fate.
-    fn told(&self, fate: impl Fn(&Fate) -> bool) -> usize {
-        self.notes.asked.iter().position(|asked| fate(&asked.fate)).expect("there is one")
+    /// The position of a result about something with this expected.
+    fn result_of(&self, expected: impl Fn(&Expected) -> bool) -> usize {
+        self.notes.asked.iter().position(|asked| expected(&asked.expected)).expect("there is one")
     }
 }
 
-/// Plants a defect into a perfect morning and audits it.
+/// Plants a defect into a perfect run and audits it.
 fn audit_with(defect: impl FnOnce(&mut Perfect)) -> Audit {
     let mut perfect = Perfect::new();
     defect(&mut perfect);
@@ -175,7 +181,7 @@ fn an_appointment_without_its_patient_is_seen() {
     let audit = audit_with(|perfect| {
         let id = perfect.ledger.appointments[0].patient_id.clone();
         let patient = perfect.ledger.patients.iter_mut().find(|patient| patient.id == id);
-        patient.expect("it stands").practice_id = "practice-elsewhere".into();
+        patient.expect("it exists").practice_id = "practice-elsewhere".into();
     });
     assert!(audit.wrong.orphans > 0);
 }
@@ -190,10 +196,10 @@ fn a_missing_booking_is_seen_and_a_cancelled_one_may_be_absent() {
 
 #[test]
 fn a_version_that_is_answered_twice_is_seen() {
-    for fate in [Fate::Synced, Fate::Review] {
+    for expected in [Expected::Synced, Expected::Review] {
         let audit = audit_with(|perfect| {
-            let again = perfect.notes.told[perfect.told(|one| *one == fate)].clone();
-            perfect.notes.told.push(again);
+            let again = perfect.notes.results[perfect.result_of(|one| *one == expected)].clone();
+            perfect.notes.results.push(again);
         });
         assert_eq!(audit.wrong, Wrong { duplicate_results: 1, ..Wrong::default() });
     }
@@ -201,7 +207,7 @@ fn a_version_that_is_answered_twice_is_seen() {
 
 #[test]
 fn a_version_without_result_waits() {
-    let audit = audit_with(|perfect| drop(perfect.notes.told.remove(3)));
+    let audit = audit_with(|perfect| drop(perfect.notes.results.remove(3)));
     assert_eq!((audit.waiting, audit.is_clean()), (1, false));
 }
 
@@ -212,8 +218,11 @@ fn an_appointment_whose_newest_version_waits_is_counted_as_waiting_only() {
         let appointment = &mut perfect.ledger.appointments[position];
         appointment.provider_id = "dr-of-the-version-before".into();
         let booking = appointment.external_id.clone();
-        perfect.notes.told.retain(|told| {
-            told.version.as_ref().is_none_or(|(named, _)| Some(named.booking.as_str()) != booking.as_deref())
+        perfect.notes.results.retain(|result| {
+            result
+                .version
+                .as_ref()
+                .is_none_or(|(named, _)| Some(named.booking.as_str()) != booking.as_deref())
         });
     });
     assert_eq!(audit.wrong, Wrong::default());
@@ -261,34 +270,35 @@ fn an_appointment_of_somebody_else_or_for_nobody_is_seen() {
 fn another_result_than_had_to_come_is_seen() {
     let newest_superseded = audit_with(|perfect| {
         // Every booking's last version says superseded.
-        let at = perfect.told(|one| *one == Fate::Synced);
+        let at = perfect.result_of(|one| *one == Expected::Synced);
         let Name::Version(booking, _) = perfect.notes.asked[at].name.clone() else { panic!("a version") };
-        for told in perfect.notes.told.iter_mut() {
-            if told.version.as_ref().is_some_and(|(named, _)| *named == booking) {
-                told.outcome = ResultOutcome::Superseded;
+        for result in perfect.notes.results.iter_mut() {
+            if result.version.as_ref().is_some_and(|(named, _)| *named == booking) {
+                result.outcome = ResultOutcome::Superseded;
             }
         }
     });
     assert_eq!(newest_superseded.wrong, Wrong { wrong_outcome: 1, ..Wrong::default() });
     let other_reason = audit_with(|perfect| {
-        let at = perfect.told(|one| matches!(one, Fate::Poisoned(_)));
-        perfect.notes.told[at].reason = Some("REJECTED".into());
+        let at = perfect.result_of(|one| matches!(one, Expected::Poisoned(_)));
+        perfect.notes.results[at].reason = Some("REJECTED".into());
     });
     assert_eq!(other_reason.wrong, Wrong { wrong_outcome: 1, ..Wrong::default() });
     let nobody_asked = audit_with(|perfect| {
-        let mut told = perfect.notes.told[0].clone();
-        told.version = Some((BookingKey { practice: "p".into(), booking: "b".into() }, 1));
-        told.record = None;
-        perfect.notes.told.push(told);
+        let mut result = perfect.notes.results[0].clone();
+        result.version = Some((BookingKey { practice: "p".into(), booking: "b".into() }, 1));
+        result.record = None;
+        perfect.notes.results.push(result);
     });
     assert_eq!(nobody_asked.wrong, Wrong { wrong_outcome: 1, ..Wrong::default() });
 }
 
 #[test]
 fn calm_is_who_saw_no_chaos() {
-    let audit = audit_with(|perfect| perfect.chaos.push((Timestamp(i64::MIN), Timestamp::NEVER)));
+    let span = |from, until| Span { from: Timestamp(from), until: Timestamp(until) };
+    let audit = audit_with(|perfect| perfect.chaos.push(span(i64::MIN, Timestamp::NEVER.0)));
     assert_eq!((audit.calm, audit.confirm_seconds_p99_calm, audit.confirm_seconds_p99), (0, 0.0, 0.1));
-    let audit = audit_with(|perfect| perfect.chaos.push((Timestamp(3_000), Timestamp(5_000))));
+    let audit = audit_with(|perfect| perfect.chaos.push(span(3_000, 5_000)));
     assert!(audit.calm > 0 && audit.calm < audit.synced);
 }
 

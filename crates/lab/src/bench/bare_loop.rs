@@ -1,5 +1,5 @@
-//! The measure: the same requests, the same concurrency, the same HTTP client, and nothing else. What a processor loses
-//! against this it loses to Kafka, transactions and bookkeeping.
+//! The baseline: the same requests, the same concurrency, the same HTTP client, and nothing else. The difference is
+//! what Kafka, transactions and bookkeeping cost the processor.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use healthflow_core::healthflow::wire::WireRequest;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
-use healthflow_testkit::parts;
+use healthflow_testkit::processes;
 
 /// What `bare-loop` understands.
 #[derive(clap::Args)]
@@ -38,7 +38,7 @@ struct Stored {
     body: String,
 }
 
-/// Runs the loop in a process of its own and gives its requests a second.
+/// Runs the loop in a process of its own and returns its requests a second.
 pub async fn measure(url: &str, in_flight: usize, requests: Vec<WireRequest>, file: &Path) -> Result<f64> {
     let stored: Vec<Stored> = requests
         .into_iter()
@@ -51,15 +51,15 @@ pub async fn measure(url: &str, in_flight: usize, requests: Vec<WireRequest>, fi
     let mut arguments = vec!["bare-loop".to_owned()];
     for (flag, value) in [
         ("--url", url.to_owned()),
-        ("--token-file", parts::simulator::token_file()),
+        ("--token-file", processes::simulator::token_file()),
         ("--in-flight", in_flight.to_string()),
         ("--requests", file.display().to_string()),
     ] {
         arguments.extend([flag.to_owned(), value]);
     }
-    let said = parts::run(&std::env::current_exe()?, arguments).await;
+    let printed = processes::run(&std::env::current_exe()?, arguments).await;
     std::fs::remove_file(file)?;
-    said?.trim().parse().context("the bare loop did not say a number")
+    printed?.trim().parse().context("the bare loop did not print a number")
 }
 
 /// Sends everything and prints the requests a second, between a tenth and nine tenths of them.

@@ -10,9 +10,9 @@ use healthflow_core::patient::HealthFlowPatientId;
 use healthflow_core::time::Timestamp;
 use healthflow_proof::random::Random;
 
-use crate::morning::people::{self, Chart, Scenario};
-use crate::morning::zipf::Zipf;
-use crate::morning::{Fate, Publication};
+use crate::workload::people::{self, Chart, Scenario};
+use crate::workload::zipf::Zipf;
+use crate::workload::{Expected, Publication};
 
 const PRACTICES: usize = 200;
 /// The bookings of one patient lie as far apart as there are patients.
@@ -20,7 +20,7 @@ const BOOKINGS_PER_PATIENT: usize = 2;
 
 /// Who there is.
 pub struct Load {
-    /// What stands in HealthFlow before.
+    /// What exists in HealthFlow before.
     pub charts: Vec<Chart>,
     /// Of each patient, practice and number within it.
     patients: Vec<(usize, usize)>,
@@ -77,7 +77,7 @@ impl Load {
             },
         };
         let scenario = Scenario::Known(chart);
-        Publication { at_ms, key: practice_id(practice), event, scenario, fate: Fate::Synced }
+        Publication { at_ms, key: practice_id(practice), event, scenario, expected: Expected::Synced }
     }
 
     /// The requests that the worker would make of bookings `from` to before `end`, byte for byte.
@@ -91,7 +91,7 @@ impl Load {
         let request = |number: usize| {
             let booking = self.publication(number, now.0).event.into_booking(now);
             let booking =
-                booking.map_err(|why| anyhow::anyhow!("the benchmark's bookings cannot be: {why}"))?;
+                booking.map_err(|why| anyhow::anyhow!("the benchmark's bookings are invalid: {why}"))?;
             let patient = HealthFlowPatientId(chart_ids[number % self.patients.len()].as_str().into());
             let idempotency_key = appointment_key(&booking.key, 0);
             let content = AppointmentContent::wanted(&booking, patient);

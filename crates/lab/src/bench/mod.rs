@@ -1,5 +1,5 @@
-//! `demo bench`: one worker on a real Kafka against a HealthFlow that takes a fixed time, measured by DentScheduler's
-//! eyes. Without numbers from the same run of the same machine, "fast" would be an opinion.
+//! `demo bench`: one worker on a real Kafka against a HealthFlow that takes a fixed time, measured where DentScheduler
+//! sees the results. Without numbers from the same run of the same machine, "fast" would be an opinion.
 
 pub mod bare_loop;
 mod load;
@@ -24,11 +24,11 @@ use crate::audit::seconds;
 use crate::dentscheduler::listener::Listener;
 use crate::dentscheduler::now;
 use crate::dentscheduler::publisher::Publisher;
-use crate::desk::{Desk, Notes};
 use crate::healthflow::HealthFlow;
-use healthflow_testkit::parts::simulator::{self, Simulator};
-use healthflow_testkit::parts::worker::Worker;
-use healthflow_testkit::parts::{beside, set};
+use crate::journal::{Journal, Notes};
+use healthflow_testkit::processes::simulator::{self, Simulator};
+use healthflow_testkit::processes::worker::Worker;
+use healthflow_testkit::processes::{beside, set};
 use healthflow_testkit::project;
 use healthflow_testkit::stack::Stack;
 
@@ -43,7 +43,7 @@ const PACE: f64 = 0.5;
 /// What `bench` understands.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Bookings that lie ready when the worker starts.
+    /// Bookings that are published before the worker starts.
     #[arg(long, default_value_t = 20_000)]
     bookings: usize,
     /// Calls at the same time; a row for each.
@@ -147,14 +147,14 @@ async fn measure(arguments: &Arguments, in_flight: usize, out: &Path) -> Result<
     let bare_loop_per_second = bare_loop::measure(&simulator.url, in_flight, requests, &file).await?;
 
     println!("  {count} bookings are published, then a worker starts");
-    let desk = Arc::new(Desk::default());
+    let journal = Arc::new(Journal::default());
     let publisher = Publisher::connect(&stack.brokers, &stack.registry_url).await?;
-    let listener = Listener::start(&stack.brokers, desk.clone())?;
-    publisher.publish(&load.publications(0, count, None), &chart_ids, &desk).await?;
+    let listener = Listener::start(&stack.brokers, journal.clone())?;
+    publisher.publish(&load.publications(0, count, None), &chart_ids, &journal).await?;
     let mut worker = Worker::new("worker-1", &logs, &settings(&stack, &simulator, in_flight))?;
     worker.start()?;
     let pid = worker.pid().context("the worker has just been started")?;
-    let speed = drain(&desk, count, pid, &mut worker).await?;
+    let speed = drain(&journal, count, pid, &mut worker).await?;
 
     let per_second = speed.bookings_per_second * PACE;
     println!(
@@ -162,10 +162,12 @@ async fn measure(arguments: &Arguments, in_flight: usize, out: &Path) -> Result<
         speed.bookings_per_second, arguments.paced_s
     );
     let paced = (per_second * arguments.paced_s as f64) as usize;
-    *desk.notes() = Notes::default();
-    publisher.publish(&load.publications(count, count + paced, Some(per_second)), &chart_ids, &desk).await?;
-    until(&desk, paced, &mut worker).await?;
-    let (confirm_ms_p50, confirm_ms_p99) = confirmations(&desk);
+    *journal.notes() = Notes::default();
+    publisher
+        .publish(&load.publications(count, count + paced, Some(per_second)), &chart_ids, &journal)
+        .await?;
+    until(&journal, paced, &mut worker).await?;
+    let (confirm_ms_p50, confirm_ms_p99) = confirmations(&journal);
     let peak_rss_mb = process::peak_rss_mb(pid)?;
     println!("  the worker is killed and started again");
     let restore = restore::measure(&mut worker).await?;
@@ -207,21 +209,21 @@ struct Speed {
     cpu_by_threads: BTreeMap<&'static str, f64>,
 }
 
-/// Waits until `count` results are seen, and tells the speed and the worker's CPU time between a tenth and nine tenths
-/// of them.
-async fn drain(desk: &Desk, count: usize, pid: u32, worker: &mut Worker) -> Result<Speed> {
+/// Waits until `count` results are seen, and returns the speed and the worker's CPU time between a tenth and nine
+/// tenths of them.
+async fn drain(journal: &Journal, count: usize, pid: u32, worker: &mut Worker) -> Result<Speed> {
     let (first, last) = (count / 10, count * 9 / 10);
-    until(desk, first, worker).await?;
-    let (seen_first, cpu_first) = (desk.notes().told.len(), process::cpu_seconds(pid)?);
+    until(journal, first, worker).await?;
+    let (seen_first, cpu_first) = (journal.notes().results.len(), process::cpu_seconds(pid)?);
     let threads_first = process::cpu_seconds_by_threads(pid)?;
-    until(desk, last, worker).await?;
-    let (seen_last, cpu_last) = (desk.notes().told.len(), process::cpu_seconds(pid)?);
+    until(journal, last, worker).await?;
+    let (seen_last, cpu_last) = (journal.notes().results.len(), process::cpu_seconds(pid)?);
     let threads_last = process::cpu_seconds_by_threads(pid)?;
-    until(desk, count, worker).await?;
-    let notes = desk.notes();
-    let created = notes.told.iter().filter(|told| told.outcome == ResultOutcome::Created).count();
+    until(journal, count, worker).await?;
+    let notes = journal.notes();
+    let created = notes.results.iter().filter(|result| result.outcome == ResultOutcome::Created).count();
     ensure!(created == count, "only {created} of {count} bookings were created");
-    let took_ms = notes.told[last].at.since_ms(notes.told[first].at).max(1);
+    let took_ms = notes.results[last].at.since_ms(notes.results[first].at).max(1);
     let seen = seen_last.saturating_sub(seen_first).max(1);
     let used = |(name, last): (&'static str, f64)| {
         let used = last - threads_first.get(name).copied().unwrap_or_default();
@@ -234,12 +236,12 @@ async fn drain(desk: &Desk, count: usize, pid: u32, worker: &mut Worker) -> Resu
     })
 }
 
-async fn until(desk: &Desk, count: usize, worker: &mut Worker) -> Result<()> {
+async fn until(journal: &Journal, count: usize, worker: &mut Worker) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
     loop {
         let (seen, fault) = {
-            let notes = desk.notes();
-            (notes.told.len(), notes.faults.first().cloned())
+            let notes = journal.notes();
+            (notes.results.len(), notes.faults.first().cloned())
         };
         if let Some(fault) = fault {
             bail!("{fault}");
@@ -254,10 +256,11 @@ async fn until(desk: &Desk, count: usize, worker: &mut Worker) -> Result<()> {
 }
 
 /// Half and 99 of 100 confirmations came within so many milliseconds.
-fn confirmations(desk: &Desk) -> (f64, f64) {
-    let notes = desk.notes();
-    let by_name = notes.told_by_name();
-    let wait_ms = |asked: &crate::desk::Asked| Some(by_name.get(&asked.name)?.first()?.at.since_ms(asked.at));
+fn confirmations(journal: &Journal) -> (f64, f64) {
+    let notes = journal.notes();
+    let by_name = notes.results_by_name();
+    let wait_ms =
+        |asked: &crate::journal::Asked| Some(by_name.get(&asked.name)?.first()?.at.since_ms(asked.at));
     let mut waits_ms: Vec<i64> = notes.asked.iter().filter_map(wait_ms).collect();
     (seconds(&mut waits_ms, 0.5) * 1_000.0, seconds(&mut waits_ms, 0.99) * 1_000.0)
 }

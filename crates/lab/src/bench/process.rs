@@ -44,13 +44,13 @@ pub fn cpu_seconds_by_threads(pid: u32) -> Result<BTreeMap<&'static str, f64>> {
         let path = entry?.path();
         let read = |name: &str| fs::read_to_string(path.join(name)).unwrap_or_default();
         let Some(ticks) = ticks(&read("stat")) else { continue };
-        *by_threads.entry(deed(read("comm").trim())).or_default() += ticks as f64 / TICKS_PER_SECOND;
+        *by_threads.entry(purpose_of(read("comm").trim())).or_default() += ticks as f64 / TICKS_PER_SECOND;
     }
     Ok(by_threads)
 }
 
 /// What a thread of this name does.
-fn deed(name: &str) -> &'static str {
+fn purpose_of(name: &str) -> &'static str {
     match name {
         "lanes" => "read and decode",
         "tokio-rt-worker" => "call HealthFlow",

@@ -1,13 +1,13 @@
-//! How fast a worker takes its tasks back after a crash: it is killed, and started again on all that it remembers.
+//! How fast a worker takes its tasks back after a crash: the benchmark kills it and starts it again on its whole state.
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{process, round};
-use healthflow_testkit::parts::worker::Worker;
+use healthflow_testkit::processes::worker::Worker;
 
-/// What taking everything back cost.
+/// What the restore cost.
 #[derive(Clone, Debug, Serialize)]
 pub struct Restore {
     /// State records that were read; the log is not compacted yet, so these are all that were ever written.

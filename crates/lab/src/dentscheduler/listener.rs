@@ -1,4 +1,5 @@
-//! The listening half: a `read_committed` consumer of the results. When something is confirmed is when it is seen here.
+//! The listening half: a `read_committed` consumer of the results. A result counts from the moment at which it is seen
+//! here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +20,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 
 use super::now;
-use crate::desk::{Desk, Told};
+use crate::journal::{Journal, RecordPosition, SeenResult};
 
 const POLL: Duration = Duration::from_millis(50);
 
@@ -30,8 +31,8 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Starts to listen, from the oldest result on; what it sees it lays on the desk.
-    pub fn start(brokers: &str, desk: Arc<Desk>) -> Result<Listener> {
+    /// Starts to listen, from the oldest result on, and enters what it sees into the journal.
+    pub fn start(brokers: &str, journal: Arc<Journal>) -> Result<Listener> {
         let mut settings = ClientConfig::new();
         settings.set("bootstrap.servers", brokers).set("client.id", "dentscheduler");
         settings.set("group.id", "dentscheduler").set("isolation.level", "read_committed");
@@ -46,8 +47,8 @@ impl Listener {
             while !stopped.load(Ordering::Relaxed) {
                 match consumer.poll(POLL) {
                     None => {}
-                    Some(Ok(message)) => lay(&desk, decoders.read(&message)),
-                    Some(Err(error)) => note_unless_passing(&desk, &error),
+                    Some(Ok(message)) => enter(&journal, decoders.read(&message)),
+                    Some(Err(error)) => note_unless_passing(&journal, &error),
                 }
             }
         };
@@ -67,18 +68,18 @@ impl Drop for Listener {
     }
 }
 
-fn lay(desk: &Desk, told: Result<Told>) {
-    let mut notes = desk.notes();
-    match told {
-        Ok(told) => notes.told.push(told),
+fn enter(journal: &Journal, result: Result<SeenResult>) {
+    let mut notes = journal.notes();
+    match result {
+        Ok(result) => notes.results.push(result),
         Err(error) => notes.faults.push(format!("{error:#}")),
     }
 }
 
-/// A consumer heals most errors itself; only what it calls fatal is the end.
-fn note_unless_passing(desk: &Desk, error: &rdkafka::error::KafkaError) {
+/// A consumer recovers from most errors itself; only one that it calls fatal ends it.
+fn note_unless_passing(journal: &Journal, error: &rdkafka::error::KafkaError) {
     if matches!(error, rdkafka::error::KafkaError::MessageConsumptionFatal(_)) {
-        desk.notes().faults.push(format!("DentScheduler cannot read its results: {error}"));
+        journal.notes().faults.push(format!("DentScheduler cannot read its results: {error}"));
     }
 }
 
@@ -94,7 +95,7 @@ impl Decoders {
         Ok(Decoders { synced: decoder(SYNCED)?, review: decoder(REVIEW)?, failed: decoder(FAILED)? })
     }
 
-    fn read(&self, message: &BorrowedMessage) -> Result<Told> {
+    fn read(&self, message: &BorrowedMessage) -> Result<SeenResult> {
         let value = message.payload().unwrap_or_default();
         let envelope = self.envelope(message.topic(), value).map_err(|why| {
             let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
@@ -106,7 +107,7 @@ impl Decoders {
             }
             _ => None,
         };
-        Ok(Told {
+        Ok(SeenResult {
             version,
             record: record(message),
             outcome: envelope.outcome,
@@ -126,10 +127,11 @@ impl Decoders {
 }
 
 /// Where a dead letter's record came from.
-fn record(message: &BorrowedMessage) -> Option<(i32, i64)> {
+fn record(message: &BorrowedMessage) -> Option<RecordPosition> {
     let number = |name: &str| {
         let header = message.headers()?.iter().find(|header| header.key == name)?;
         std::str::from_utf8(header.value?).ok()?.parse::<i64>().ok()
     };
-    Some((i32::try_from(number(headers::PARTITION)?).ok()?, number(headers::OFFSET)?))
+    let partition = i32::try_from(number(headers::PARTITION)?).ok()?;
+    Some(RecordPosition { partition, offset: number(headers::OFFSET)? })
 }

@@ -1,5 +1,5 @@
-//! DentScheduler's stand-in. Like the real one it speaks only Avro to Kafka: it publishes what it wants and listens for
-//! what came of it.
+//! DentScheduler's stand-in. Like the real one it speaks only Avro to Kafka: it publishes bookings and listens for
+//! their results.
 
 pub mod listener;
 pub mod publisher;

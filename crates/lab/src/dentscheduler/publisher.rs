@@ -16,10 +16,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::now;
-use crate::desk::{Asked, Desk, Name};
-use crate::morning::people::Scenario;
-use crate::morning::poison::unfolding_schema;
-use crate::morning::{Fate, Publication};
+use crate::journal::{Asked, Journal, Name, RecordPosition};
+use crate::workload::people::Scenario;
+use crate::workload::poison::unfolding_schema;
+use crate::workload::{Expected, Publication};
 
 /// How long Kafka may take for a record: longer than one that was killed needs to come back on a busy machine.
 const DELIVERY_LIMIT_MS: &str = "120000";
@@ -33,12 +33,6 @@ pub struct Publisher {
     producer: FutureProducer,
     encoder: Arc<Encoder>,
     unfolding: u32,
-}
-
-/// Where Kafka put a record.
-struct Delivery {
-    partition: i32,
-    offset: i64,
 }
 
 impl Publisher {
@@ -57,12 +51,12 @@ impl Publisher {
     }
 
     /// Publishes `publications`, the first one now and each other at its time after it, and waits until Kafka has them
-    /// all. What is asked lies on the desk from the moment before it is sent.
+    /// all. The journal has an entry before its record is sent.
     pub async fn publish(
         &self,
         publications: &[Publication],
         chart_ids: &[String],
-        desk: &Arc<Desk>,
+        journal: &Arc<Journal>,
     ) -> Result<()> {
         let (start, start_at) = (Instant::now(), now());
         let mut deliveries = JoinSet::new();
@@ -70,7 +64,7 @@ impl Publisher {
             let due = Duration::from_millis(publication.at_ms.unsigned_abs());
             sleep_until(start + due).await;
             let event = event(publication, chart_ids, start_at);
-            self.send(publication, event, desk, &mut deliveries).await?;
+            self.send(publication, event, journal, &mut deliveries).await?;
         }
         while deliveries.join_next().await.is_some() {}
         Ok(())
@@ -80,22 +74,22 @@ impl Publisher {
         &self,
         publication: &Publication,
         event: AppointmentRequested,
-        desk: &Arc<Desk>,
+        journal: &Arc<Journal>,
         deliveries: &mut JoinSet<()>,
     ) -> Result<()> {
         let mut value = Vec::new();
         self.encoder.encode(&event, &mut value)?;
-        let fate = publication.fate;
-        if let Fate::Poisoned(poison) = fate {
+        let expected = publication.expected;
+        if let Expected::Poisoned(poison) = expected {
             poison.spoil_bytes(&mut value, self.unfolding);
         }
         let at = now();
         {
-            let mut notes = desk.notes();
+            let mut notes = journal.notes();
             notes.published += 1;
-            if matches!(fate, Fate::Synced | Fate::Review) {
+            if matches!(expected, Expected::Synced | Expected::Review) {
                 let booking = BookingKey { practice: event.practice_id, booking: event.booking_id };
-                notes.asked.push(Asked { name: Name::Version(booking, event.version), fate, at });
+                notes.asked.push(Asked { name: Name::Version(booking, event.version), expected, at });
             }
         }
         let mut record = FutureRecord::to(REQUESTED).key(&publication.key).payload(&value);
@@ -109,16 +103,16 @@ impl Publisher {
                 Err((error, _)) => return Err(anyhow!("DentScheduler cannot publish: {error}")),
             }
         };
-        let desk = desk.clone();
+        let journal = journal.clone();
         deliveries.spawn(async move {
             let delivered = match delivery.await {
                 Ok(Ok(delivered)) => {
-                    Ok(Delivery { partition: delivered.partition, offset: delivered.offset })
+                    Ok(RecordPosition { partition: delivered.partition, offset: delivered.offset })
                 }
                 Ok(Err((error, _))) => Err(error.to_string()),
                 Err(_) => Err("the producer went away".to_owned()),
             };
-            note_delivery(&desk, fate, at, delivered);
+            note_delivery(&journal, expected, at, delivered);
         });
         Ok(())
     }
@@ -126,18 +120,23 @@ impl Publisher {
 
 impl Drop for Publisher {
     fn drop(&mut self) {
-        // Nothing is left but what an interrupted run no longer wants.
+        // Only what an interrupted run no longer wants is left.
         self.producer.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
     }
 }
 
-fn note_delivery(desk: &Desk, fate: Fate, at: Timestamp, delivered: Result<Delivery, String>) {
-    let mut notes = desk.notes();
+fn note_delivery(
+    journal: &Journal,
+    expected: Expected,
+    at: Timestamp,
+    delivered: Result<RecordPosition, String>,
+) {
+    let mut notes = journal.notes();
     match delivered {
-        Ok(Delivery { partition, offset }) => {
-            // Such a record has no other name than its place.
-            if matches!(fate, Fate::Poisoned(_)) {
-                notes.asked.push(Asked { name: Name::Record(partition, offset), fate, at });
+        Ok(position) => {
+            // Such a record has no other name than its position.
+            if matches!(expected, Expected::Poisoned(_)) {
+                notes.asked.push(Asked { name: Name::Record(position), expected, at });
             }
         }
         Err(error) => notes.faults.push(format!("Kafka did not take a record: {error}")),
@@ -151,13 +150,13 @@ fn event(publication: &Publication, chart_ids: &[String], start_at: Timestamp) -
     if let Scenario::Known(chart) = publication.scenario {
         event.patient.healthflow_patient_id = chart_ids.get(chart).map(|id| id.as_str().into());
     }
-    if let Fate::Poisoned(poison) = publication.fate {
+    if let Expected::Poisoned(poison) = publication.expected {
         poison.spoil_event(&mut event);
     }
     event
 }
 
-/// Registers the topic's schema with the registry (Confluent's API) and gives its id.
+/// Registers the topic's schema with the registry (Confluent's API) and returns its id.
 async fn register(registry_url: &str, topic: &str, schema: &str) -> Result<u32> {
     let client = reqwest::Client::builder().no_proxy().build()?;
     let url = format!("{registry_url}/subjects/{topic}-value/versions");

@@ -1,5 +1,5 @@
-//! `demo poison`: bookings at a steady pace, in turns. In each turn one record of a hundred is bad in one way, in some
-//! none is; how fast the others are confirmed says whether one bad record slows anybody.
+//! `demo poison`: bookings at a steady pace, in turns. In most turns one record of a hundred is bad in one way, in some
+//! none is. How fast the others are confirmed shows whether one bad record slows the rest.
 
 mod report;
 
@@ -18,21 +18,21 @@ use crate::audit::{self, Evidence};
 use crate::dentscheduler::listener::Listener;
 use crate::dentscheduler::now;
 use crate::dentscheduler::publisher::Publisher;
-use crate::desk::{Desk, Name};
 use crate::healthflow::{HealthFlow, good_health};
-use crate::morning::poison::Poison;
-use crate::morning::spoiled::{SingledOut, Spoiled};
-use crate::morning::{self, Fate, Morning, Publication};
-use healthflow_testkit::parts::simulator::{self, Simulator};
-use healthflow_testkit::parts::worker::Worker;
-use healthflow_testkit::parts::{beside, set};
+use crate::journal::{Journal, Name};
+use crate::workload::poison::Poison;
+use crate::workload::spoiled::{SingledOut, Spoiled, SpoiledAt};
+use crate::workload::{self, Expected, Publication, Workload};
+use healthflow_testkit::processes::simulator::{self, Simulator};
+use healthflow_testkit::processes::worker::Worker;
+use healthflow_testkit::processes::{beside, set};
 use healthflow_testkit::project;
 use healthflow_testkit::stack::Stack;
 use report::{End, Report};
 
 const PRACTICES: usize = 200;
 const PARTITIONS: u32 = 12;
-/// What HealthFlow needs for an answer, and allows in a second.
+/// How long HealthFlow takes for an answer, and how many requests a second it allows.
 const LATENCY_MS: u64 = 20;
 const REQUESTS_PER_SECOND: f64 = 1_100.0;
 const LOOK: Duration = Duration::from_millis(100);
@@ -63,8 +63,8 @@ pub struct Arguments {
     turn_s: u32,
     /// How long to wait for the last result after the last booking, in seconds.
     #[arg(long, default_value_t = 180)]
-    patience_s: u64,
-    /// Another number is another morning.
+    wait_limit_s: u64,
+    /// Another number plans another workload.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Where poison.json and the logs go; default: target/poison of the project.
@@ -72,8 +72,8 @@ pub struct Arguments {
     out: Option<PathBuf>,
 }
 
-/// Everything that runs. Dropped in this order: who needs another one goes first.
-struct House {
+/// Every process of a run. Dropped in this order: what depends on another one goes first.
+struct Rig {
     /// Listens until it is dropped.
     _listener: Listener,
     publisher: Publisher,
@@ -81,10 +81,10 @@ struct House {
     simulator: Simulator,
     stack: Stack,
     healthflow: HealthFlow,
-    desk: Arc<Desk>,
+    journal: Arc<Journal>,
 }
 
-/// The turns there are: only a build with planted defects dies of a record.
+/// The turns: only a build with planted defects dies of a record.
 fn turns() -> &'static [(&'static str, Option<Spoiled>)] {
     if cfg!(feature = "planted-defects") { &TURNS } else { &TURNS[..TURNS.len() - 1] }
 }
@@ -93,17 +93,17 @@ fn turns() -> &'static [(&'static str, Option<Spoiled>)] {
 pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let out = arguments.out.clone().unwrap_or_else(|| project("target/poison"));
     let logs = out.join("logs");
-    // Logs of an earlier run would tell their own stories.
+    // Logs of an earlier run would mislead the reader.
     let _ = std::fs::remove_dir_all(&logs);
     std::fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
-    let morning = plan(arguments);
-    let mut house = open(&out, &logs).await?;
-    let chart_ids = house.healthflow.seed(&morning.charts).await?;
-    let ends = perform(arguments, &mut house, &morning, &chart_ids).await?;
-    let healthflow = &house.healthflow;
+    let workload = plan(arguments);
+    let mut rig = open(&out, &logs).await?;
+    let chart_ids = rig.healthflow.seed(&workload.charts).await?;
+    let ends = perform(arguments, &mut rig, &workload, &chart_ids).await?;
+    let healthflow = &rig.healthflow;
     let (ledger, totals) = tokio::try_join!(healthflow.ledger(), healthflow.totals())?;
-    let notes = house.desk.notes();
-    let publications = &morning.publications;
+    let notes = rig.journal.notes();
+    let publications = &workload.publications;
     let evidence = Evidence {
         publications,
         chart_ids: &chart_ids,
@@ -128,31 +128,32 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// All turns, one after the other.
-fn plan(arguments: &Arguments) -> Morning {
+fn plan(arguments: &Arguments) -> Workload {
     let (turn_ms, per_second) = (i64::from(arguments.turn_s) * 1_000, i64::from(arguments.per_second));
     let in_turn = (turn_ms * per_second / 1_000 / ONE_IN).max(1);
     let mut spoiled = Vec::new();
     for (turn, (_, kind)) in (0..).zip(turns()) {
         let Some(kind) = kind else { continue };
-        // One is enough of what ends workers, soon, so that there is time to see what comes of it.
+        // One record that ends workers is enough. It comes early, so that there is time to see the effect.
         let count = if *kind == Spoiled::Poison(Poison::Deadly) { 1 } else { in_turn };
-        spoiled.extend((0..count).map(|nth| (turn_ms * turn + turn_ms * (nth + 1) / (count + 3), *kind)));
+        let at_ms = |nth| turn_ms * turn + turn_ms * (nth + 1) / (count + 3);
+        spoiled.extend((0..count).map(|nth| SpoiledAt { at_ms: at_ms(nth), spoiled: *kind }));
     }
     let duration_ms = turn_ms * turns().len() as i64;
-    let settings = morning::Settings {
+    let settings = workload::Settings {
         practices: PRACTICES,
         bookings: usize::try_from(duration_ms * per_second / 1_000).unwrap_or(usize::MAX),
         duration_ms,
         first_visit_at: Timestamp((now().0 / DAY_MS + 7) * DAY_MS),
         seed: arguments.seed,
     };
-    morning::plan(&settings, &spoiled)
+    workload::plan(&settings, &spoiled)
 }
 
 /// The turn of each version that nothing is wrong with.
 fn by_turn(publications: &[Publication], turn_ms: i64) -> HashMap<Name, usize> {
     let others =
-        publications.iter().filter(|one| one.fate == Fate::Synced && !SingledOut::is_one(&one.event));
+        publications.iter().filter(|one| one.expected == Expected::Synced && !SingledOut::is_one(&one.event));
     others
         .map(|one| {
             let name = Name::Version(one.booking(), one.event.version);
@@ -162,11 +163,11 @@ fn by_turn(publications: &[Publication], turn_ms: i64) -> HashMap<Name, usize> {
 }
 
 /// Starts everything.
-async fn open(out: &Path, logs: &Path) -> Result<House> {
+async fn open(out: &Path, logs: &Path) -> Result<Rig> {
     println!("Starting Kafka, the schema registry and HealthFlow (the simulator), about 10 s");
     let data = out.join(format!("stack-{}", std::process::id()));
     let mut knobs = good_health(LATENCY_MS, REQUESTS_PER_SECOND);
-    SingledOut::turn(&mut knobs, true);
+    SingledOut::set(&mut knobs, true);
     let flags = ["--faults".to_owned(), knobs.to_string()];
     let (stack, simulator) = tokio::join!(Stack::start_in(&data, logs, &[]), Simulator::start(logs, &flags));
     let (stack, simulator) = (stack?, simulator?);
@@ -184,33 +185,33 @@ async fn open(out: &Path, logs: &Path) -> Result<House> {
         worker.start()?;
         workers.push(worker);
     }
-    let desk = Arc::new(Desk::default());
+    let journal = Arc::new(Journal::default());
     let publisher = Publisher::connect(&stack.brokers, &stack.registry_url).await?;
-    let listener = Listener::start(&stack.brokers, desk.clone())?;
+    let listener = Listener::start(&stack.brokers, journal.clone())?;
     for worker in &mut workers {
         worker.ready().await?;
     }
     let healthflow = HealthFlow::new(&simulator.url)?;
-    Ok(House { _listener: listener, publisher, workers, simulator, stack, healthflow, desk })
+    Ok(Rig { _listener: listener, publisher, workers, simulator, stack, healthflow, journal })
 }
 
-/// Publishes all turns, and waits until everything has its result or patience is at an end; which workers ended by
-/// themselves, and when. They are started again at once, as any supervisor would.
+/// Publishes all turns, and waits until everything has its result or the limit has passed. Returns which workers ended
+/// by themselves, and when; it starts them again at once, as any supervisor would.
 async fn perform(
     arguments: &Arguments,
-    house: &mut House,
-    morning: &Morning,
+    rig: &mut Rig,
+    workload: &Workload,
     chart_ids: &[String],
 ) -> Result<Vec<End>> {
     let ends = Mutex::new(Vec::new());
-    let House { publisher, workers, healthflow, desk, simulator, stack, .. } = house;
+    let Rig { publisher, workers, healthflow, journal, simulator, stack, .. } = rig;
     let publish = async {
-        publisher.publish(&morning.publications, chart_ids, desk).await?;
+        publisher.publish(&workload.publications, chart_ids, journal).await?;
         let mut knobs = good_health(LATENCY_MS, REQUESTS_PER_SECOND);
-        SingledOut::turn(&mut knobs, false);
+        SingledOut::set(&mut knobs, false);
         healthflow.set_faults(&knobs).await?;
-        let deadline = Instant::now() + Duration::from_secs(arguments.patience_s);
-        while Instant::now() < deadline && desk.notes().count().waiting() > 0 {
+        let deadline = Instant::now() + Duration::from_secs(arguments.wait_limit_s);
+        while Instant::now() < deadline && journal.notes().count().waiting() > 0 {
             simulator.check()?;
             stack.check()?;
             sleep(LOOK).await;

@@ -6,8 +6,8 @@ use healthflow_core::time::Timestamp;
 use serde::Serialize;
 
 use crate::audit::seconds;
-use crate::desk::{Name, Notes};
-use crate::morning::spoiled::Spoiled;
+use crate::journal::{Name, Notes};
+use crate::workload::spoiled::Spoiled;
 
 /// The turn that the others are compared with.
 pub const NOTHING: &str = "nothing";
@@ -28,8 +28,8 @@ pub struct Report {
     pub turns: Vec<Turn>,
     /// Workers that a record ended.
     pub worker_ends: usize,
-    /// From the last such end to the last confirmation of a booking that was asked for before it, in seconds; none where no
-    /// worker ended.
+    /// From the last such end to the last confirmation of a booking that was asked for before it, in seconds; none
+    /// where no worker ended.
     pub seconds_after_last_end: Option<f64>,
 }
 
@@ -49,24 +49,24 @@ pub struct Turn {
 }
 
 impl Report {
-    /// Of what was asked and told; `turn_of` names the versions that count, and their turn.
+    /// Of what was asked and the results; `turn_of` names the versions that count, and their turn.
     pub fn of(
         turns: &[(&'static str, Option<Spoiled>)],
         turn_of: &HashMap<Name, usize>,
         notes: &Notes,
         ends: &[End],
     ) -> Report {
-        let by_name = notes.told_by_name();
+        let by_name = notes.results_by_name();
         let last_end = ends.iter().map(|end| end.at).max();
         let mut waits_ms = vec![Vec::new(); turns.len()];
-        let (mut asked_in, mut last_told) = (vec![0; turns.len()], None);
+        let (mut asked_in, mut last_result) = (vec![0; turns.len()], None);
         for asked in &notes.asked {
             let Some(turn) = turn_of.get(&asked.name) else { continue };
             asked_in[*turn] += 1;
-            let Some(told) = by_name.get(&asked.name).and_then(|told| told.first()) else { continue };
-            waits_ms[*turn].push(told.at.since_ms(asked.at));
+            let Some(result) = by_name.get(&asked.name).and_then(|results| results.first()) else { continue };
+            waits_ms[*turn].push(result.at.since_ms(asked.at));
             if last_end.is_some_and(|end| asked.at <= end) {
-                last_told = last_told.max(Some(told.at));
+                last_result = last_result.max(Some(result.at));
             }
         }
         let turns = turns.iter().zip(asked_in).zip(&mut waits_ms).map(|(((bad, _), asked), waits_ms)| Turn {
@@ -76,7 +76,7 @@ impl Report {
             seconds_p50: seconds(waits_ms, 0.5),
             seconds_p99: seconds(waits_ms, 0.99),
         });
-        let after_ms = last_end.zip(last_told).map(|(end, told)| told.since_ms(end).max(0));
+        let after_ms = last_end.zip(last_result).map(|(end, result)| result.since_ms(end).max(0));
         Report {
             turns: turns.collect(),
             worker_ends: ends.len(),
@@ -106,7 +106,7 @@ impl Report {
         }
         if let Some(seconds) = self.seconds_after_last_end {
             lines.push(format!(
-                "  {} workers were ended; {seconds:.1} s after the last end everything asked for before was confirmed",
+                "  {} workers ended; {seconds:.1} s after the last end everything asked for before was confirmed",
                 self.worker_ends
             ));
         }

@@ -1,23 +1,24 @@
-//! The measure must count what it says.
+//! The report must count what it says that it counts.
 
 use healthflow_core::booking::BookingKey;
 use healthflow_core::event::result::ResultOutcome;
 
 use super::*;
-use crate::desk::{Asked, Notes, Told};
+use crate::journal::{Asked, Notes, SeenResult};
 
 fn arguments() -> Arguments {
-    Arguments { per_second: 60, turn_s: 15, patience_s: 1, seed: 1, out: None }
+    Arguments { per_second: 60, turn_s: 15, wait_limit_s: 1, seed: 1, out: None }
 }
 
 #[test]
 fn each_turn_has_its_own_kind_of_bad_records_one_of_a_hundred() {
-    let morning = plan(&arguments());
+    let workload = plan(&arguments());
     let in_turn = |turn: usize, test: &dyn Fn(&Publication) -> bool| {
         let is_in = |one: &&Publication| (one.at_ms / 15_000) as usize == turn;
-        morning.publications.iter().filter(is_in).filter(|one| test(one)).count()
+        workload.publications.iter().filter(is_in).filter(|one| test(one)).count()
     };
-    let is_bad = |one: &Publication| matches!(one.fate, Fate::Poisoned(_)) || SingledOut::is_one(&one.event);
+    let is_bad =
+        |one: &Publication| matches!(one.expected, Expected::Poisoned(_)) || SingledOut::is_one(&one.event);
     for (turn, (name, kind)) in turns().iter().enumerate() {
         let wanted = match kind {
             None => 0,
@@ -25,15 +26,16 @@ fn each_turn_has_its_own_kind_of_bad_records_one_of_a_hundred() {
             Some(_) => 9,
         };
         assert_eq!(in_turn(turn, &is_bad), wanted, "{name}");
-        assert!(in_turn(turn, &|one| one.fate == Fate::Synced) > 800, "{name}");
+        assert!(in_turn(turn, &|one| one.expected == Expected::Synced) > 800, "{name}");
     }
 }
 
 #[test]
 fn bad_records_count_in_no_turn_and_what_came_after_the_last_end_is_its_own() {
     let name = |booking: &str| Name::Version(BookingKey { practice: "p".into(), booking: booking.into() }, 1);
-    let asked = |booking: &str, at| Asked { name: name(booking), fate: Fate::Synced, at: Timestamp(at) };
-    let told = |booking: &str, at| Told {
+    let asked =
+        |booking: &str, at| Asked { name: name(booking), expected: Expected::Synced, at: Timestamp(at) };
+    let result = |booking: &str, at| SeenResult {
         version: Some((BookingKey { practice: "p".into(), booking: booking.into() }, 1)),
         record: None,
         outcome: ResultOutcome::Created,
@@ -49,7 +51,7 @@ fn bad_records_count_in_no_turn_and_what_came_after_the_last_end_is_its_own() {
             asked("late", 9_000),
             asked("lost", 0),
         ],
-        told: vec![told("a", 500), told("b", 8_000), told("bad", 90_000), told("late", 60_000)],
+        results: vec![result("a", 500), result("b", 8_000), result("bad", 90_000), result("late", 60_000)],
         ..Notes::default()
     };
     let turn_of = [("a", 0), ("b", 1), ("late", 1), ("lost", 0)].map(|(booking, turn)| (name(booking), turn));
@@ -59,5 +61,5 @@ fn bad_records_count_in_no_turn_and_what_came_after_the_last_end_is_its_own() {
     assert_eq!(counts, [(2, 1), (2, 2)]);
     assert_eq!(report.turns[0].seconds_p99, 0.5);
     assert_eq!(report.seconds_after_last_end, Some(6.0));
-    assert!(report.text().contains("1 workers were ended; 6.0 s"), "{}", report.text());
+    assert!(report.text().contains("1 workers ended; 6.0 s"), "{}", report.text());
 }

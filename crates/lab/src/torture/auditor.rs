@@ -1,4 +1,4 @@
-//! What the Java auditor saw, decoded without a line of the processor's own codec: the schema file and the Avro library.
+//! What the Java auditor read, decoded without the processor's own codec: by the schema file and the Avro library.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use healthflow_core::booking::BookingKey;
 use healthflow_core::event::result::ResultOutcome;
 
 use crate::dentscheduler::now;
-use crate::desk::Told;
-use healthflow_testkit::parts::{Leash, Part};
+use crate::journal::{RecordPosition, SeenResult};
+use healthflow_testkit::processes::{ChildProcess, StopBy};
 use healthflow_testkit::project;
 
-/// The topics with what became of bookings.
+/// The topics of results.
 const TOPICS: [&str; 3] = ["appointments.synced", "appointments.review", "appointments.failed"];
-/// A transaction that is not decided within this is one that never will be; ours may last 10 seconds.
+/// A transaction that stays open for longer than this counts as hanging; ours may last 10 seconds.
 const STABLE_LIMIT_S: &str = "60";
 /// The launcher compiles it first.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -29,25 +29,25 @@ const JAVA_FLAGS: [&str; 3] = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAt
 /// Magic byte and schema id.
 const FRAME_BYTES: usize = 5;
 
-/// What it saw.
+/// What it read.
 #[derive(Debug, Default)]
 pub struct Seen {
     /// Every result.
-    pub told: Vec<Told>,
-    /// Partitions with a transaction that nobody ends.
+    pub results: Vec<SeenResult>,
+    /// Partitions with a transaction that stays open.
     pub hanging: Vec<String>,
-    /// Records that were read once and not again, or otherwise.
+    /// Records that the second reading did not return, or returned otherwise.
     pub changed: Vec<String>,
 }
 
 /// The auditor at work.
 pub struct Auditor {
-    part: Part,
+    process: ChildProcess,
     file: PathBuf,
 }
 
 impl Auditor {
-    /// Has it read along from now on.
+    /// Starts it; it reads the results from now on.
     pub async fn start(brokers: &str, out: &Path, logs: &Path) -> Result<Auditor> {
         let file = out.join("auditor.tsv");
         let mut arguments = JAVA_FLAGS.map(str::to_owned).to_vec();
@@ -56,20 +56,21 @@ impl Auditor {
         arguments.extend([brokers.to_owned(), file.display().to_string(), STABLE_LIMIT_S.to_owned()]);
         arguments.extend(TOPICS.map(str::to_owned));
         let log = logs.join("auditor.log");
-        let mut part = Part::start("the auditor", Path::new("java"), &arguments, &log, Leash::Input)?;
-        ensure!(part.next_line(START_LIMIT).await? == "reading", "the auditor does not read");
-        Ok(Auditor { part, file })
+        let mut process =
+            ChildProcess::start("the auditor", Path::new("java"), &arguments, &log, StopBy::Input)?;
+        ensure!(process.next_line(START_LIMIT).await? == "reading", "the auditor does not read");
+        Ok(Auditor { process, file })
     }
 
     /// Fails if it has ended.
     pub fn check(&mut self) -> Result<()> {
-        self.part.check()
+        self.process.check()
     }
 
-    /// Has it read to the end, and all of it once more; what it saw.
+    /// Makes it read to the end, and everything once more; returns what it read.
     pub async fn report(&mut self) -> Result<Seen> {
-        self.part.tell("report")?;
-        ensure!(self.part.next_line(REPORT_LIMIT).await? == "reported", "the auditor gave no report");
+        self.process.write_line("report")?;
+        ensure!(self.process.next_line(REPORT_LIMIT).await? == "reported", "the auditor gave no report");
         let text = std::fs::read_to_string(&self.file).context("the auditor wrote nothing")?;
         read(&text, &schemas()?)
     }
@@ -80,7 +81,7 @@ fn kafka_home() -> Result<PathBuf> {
     let script = format!(". '{}'; printf %s \"$kafka_home\"", project("stack/common.sh").display());
     let output =
         std::process::Command::new("bash").args(["-c", &script]).output().context("cannot run bash")?;
-    ensure!(output.status.success(), "stack/common.sh does not say where Kafka is");
+    ensure!(output.status.success(), "stack/common.sh does not define kafka_home");
     Ok(PathBuf::from(String::from_utf8(output.stdout)?))
 }
 
@@ -103,8 +104,8 @@ pub(super) fn read(text: &str, schemas: &HashMap<&'static str, Schema>) -> Resul
                 let place = format!("{topic}/{partition} at {offset}");
                 if *value != "-" {
                     let schema = schemas.get(topic).with_context(|| format!("{place} was not asked for"))?;
-                    let told = told(schema, value, headers);
-                    seen.told.push(told.with_context(|| format!("{place} cannot be read"))?);
+                    let result = result(schema, value, headers);
+                    seen.results.push(result.with_context(|| format!("{place} cannot be read"))?);
                 }
             }
             ["hanging", topic, partition, stable, end] => {
@@ -114,14 +115,14 @@ pub(super) fn read(text: &str, schemas: &HashMap<&'static str, Schema>) -> Resul
                 seen.changed.push(format!("{topic}/{partition} at {offset}: {how}"));
             }
             ["end", records] => ended = Some(records.parse::<usize>()?),
-            _ => bail!("the auditor wrote a line that nobody knows"),
+            _ => bail!("the auditor wrote a line of an unknown kind"),
         }
     }
-    ensure!(ended.is_some_and(|records| records >= seen.told.len()), "the auditor did not come to its end");
+    ensure!(ended.is_some_and(|records| records >= seen.results.len()), "the auditor's report is cut off");
     Ok(seen)
 }
 
-fn told(schema: &Schema, value: &str, headers: &str) -> Result<Told> {
+fn result(schema: &Schema, value: &str, headers: &str) -> Result<SeenResult> {
     let bytes = unhex(value)?;
     let mut datum = bytes.get(FRAME_BYTES..).context("too short for a framed record")?;
     let record = GenericDatumReader::builder(schema).build()?.read_value(&mut datum)?;
@@ -134,7 +135,7 @@ fn told(schema: &Schema, value: &str, headers: &str) -> Result<Told> {
             _ => None,
         };
     let Value::Enum(_, outcome) = field(envelope, "outcome")? else { bail!("outcome is no enum") };
-    Ok(Told {
+    Ok(SeenResult {
         version,
         record: origin(headers)?,
         outcome: outcome_of(outcome)?,
@@ -153,12 +154,12 @@ fn outcome_of(symbol: &str) -> Result<ResultOutcome> {
         "SUPERSEDED" => ResultOutcome::Superseded,
         "REVIEW" => ResultOutcome::Review,
         "FAILED" => ResultOutcome::Failed,
-        other => bail!("{other} must never be sent"),
+        other => bail!("no result may have the outcome {other}"),
     })
 }
 
 /// Where a dead letter's record came from: partition and offset in `appointments.requested`.
-fn origin(headers: &str) -> Result<Option<(i32, i64)>> {
+fn origin(headers: &str) -> Result<Option<RecordPosition>> {
     let number = |name: &str| -> Result<Option<i64>> {
         let Some(hex) = headers.split(',').find_map(|one| one.strip_prefix(name)?.strip_prefix('=')) else {
             return Ok(None);
@@ -166,7 +167,9 @@ fn origin(headers: &str) -> Result<Option<(i32, i64)>> {
         Ok(Some(String::from_utf8(unhex(hex)?)?.parse()?))
     };
     match (number("__dlq.errors.partition")?, number("__dlq.errors.offset")?) {
-        (Some(partition), Some(offset)) => Ok(Some((i32::try_from(partition)?, offset))),
+        (Some(partition), Some(offset)) => {
+            Ok(Some(RecordPosition { partition: i32::try_from(partition)?, offset }))
+        }
         _ => Ok(None),
     }
 }

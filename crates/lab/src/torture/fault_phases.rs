@@ -1,11 +1,12 @@
-//! What HealthFlow does wrong during the torture, phase by phase: it is never well.
+//! What HealthFlow does wrong during the torture, phase by phase: it is never in good health.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::faults::SpanMs;
 use crate::healthflow::good_health;
-use crate::morning::spoiled::SingledOut;
+use crate::workload::spoiled::SingledOut;
 use healthflow_proof::random::Random;
 
 /// Every answer takes this long, and up to half as much more.
@@ -13,14 +14,14 @@ const LATENCY_MS: u64 = 40;
 /// How long what was written is invisible to searches; below `healthflow.search_lag_ms`.
 const SEARCH_LAG_MS: u64 = 300;
 /// Most late writes land after this long.
-const LATE_MS: (i64, i64) = (1_000, 7_000);
-/// In one phase of five they land as late as HealthFlow may: below `healthflow.late_landing_ms` by more than a busy machine
-/// delays.
-const LATEST_MS: (i64, i64) = (7_000, 30_000);
+const LATE_MS: SpanMs = SpanMs::new(1_000, 7_000);
+/// In one phase of five they land as late as HealthFlow may: below `healthflow.late_landing_ms` by more than a busy
+/// machine delays.
+const LATEST_MS: SpanMs = SpanMs::new(7_000, 30_000);
 /// Longer than `healthflow.request_life_ms`: the caller gives up first.
 const HANG_MS: u64 = 3_000;
 
-/// What something between answers with, in HTML.
+/// Statuses under which a proxy answers with HTML.
 const PROXY_STATUSES: [u16; 8] = [200, 302, 400, 403, 404, 413, 422, 502];
 
 /// What HealthFlow does for a while.
@@ -78,16 +79,16 @@ pub fn phase(number: usize, random: &mut Random) -> FaultPhase {
     ] {
         knobs[knob] = probability.into();
     }
-    SingledOut::turn(&mut knobs, true);
-    let (soonest_ms, latest_ms) = if random.below(5) == 0 { LATEST_MS } else { LATE_MS };
-    knobs["late_landing_ms"] = random.between(soonest_ms, latest_ms).into();
+    SingledOut::set(&mut knobs, true);
+    let late = if random.below(5) == 0 { LATEST_MS } else { LATE_MS };
+    knobs["late_landing_ms"] = random.between(late.from, late.until).into();
     knobs["hang_ms"] = [0, HANG_MS][random.below(2)].into();
     knobs["proxy_status"] = PROXY_STATUSES[random.below(PROXY_STATUSES.len())].into();
     FaultPhase { knobs, lasts: Duration::from_millis(random.between(from_ms, until_ms).unsigned_abs()), kind }
 }
 
-/// A HealthFlow that works, with its latency and its search lag. It has no limit of its own here: whether ours is kept is
-/// judged by counting.
+/// A HealthFlow that works, with its latency and its search lag. It has no rate limit of its own here: the report
+/// counts whether the workers kept theirs.
 pub fn calm() -> Value {
     let mut knobs = good_health(LATENCY_MS, 0.0);
     for knob in ["unreadable_after", "proxy_before", "proxy_after"] {
@@ -95,7 +96,7 @@ pub fn calm() -> Value {
     }
     knobs["burst"] = 0.into();
     knobs["hang_ms"] = 0.into();
-    SingledOut::turn(&mut knobs, false);
+    SingledOut::set(&mut knobs, false);
     knobs["search_lag_ms"] = SEARCH_LAG_MS.into();
     knobs
 }

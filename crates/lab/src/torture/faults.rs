@@ -1,5 +1,5 @@
-//! Everything that breaks, each by its own dice and its own clock, until the time is over. A torture that does not count
-//! what it did proves nothing.
+//! Injects every kind of fault, each by its own random numbers and its own clock, until the time is over. A torture
+//! that does not count its faults proves nothing.
 
 use std::sync::Mutex as Counted;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use super::fault_phases::{self, FaultKind};
 use crate::dentscheduler::now;
 use crate::healthflow::HealthFlow;
 use healthflow_proof::random::Random;
-use healthflow_testkit::parts::kafka_proxy::KafkaProxy;
-use healthflow_testkit::parts::worker::Worker;
+use healthflow_testkit::processes::kafka_proxy::KafkaProxy;
+use healthflow_testkit::processes::worker::Worker;
 use healthflow_testkit::stack::Stack;
 
-/// Which dice throw what: each kind of fault has its own, so that one that takes longer does not change the others.
+/// Each kind of fault has random numbers of its own, so that one that takes longer does not change the others.
 const KILLS: u64 = 1;
 const ZOMBIES: u64 = 2;
 const BROKERS: u64 = 3;
@@ -33,23 +33,39 @@ const PANICKED: &str = "(exit status: 101)";
 /// How often to look for workers that ended by themselves.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// How often things break: from, until (milliseconds), evenly spread.
+/// A span of time in milliseconds; a fault draws a moment in it.
+#[derive(Clone, Copy, Debug)]
+pub struct SpanMs {
+    /// At least this long.
+    pub from: i64,
+    /// At most this long.
+    pub until: i64,
+}
+
+impl SpanMs {
+    /// From `from` to `until`.
+    pub const fn new(from: i64, until: i64) -> Self {
+        SpanMs { from, until }
+    }
+}
+
+/// How often things break.
 #[derive(Clone, Copy, Debug)]
 pub struct Rhythm {
     /// Between two kills of a worker.
-    pub kill_ms: (i64, i64),
+    pub kill_ms: SpanMs,
     /// From the end of one zombie to the beginning of the next.
-    pub zombie_ms: (i64, i64),
+    pub zombie_ms: SpanMs,
     /// How long a zombie sleeps: longer than lease and session time-out.
-    pub asleep_ms: (i64, i64),
+    pub asleep_ms: SpanMs,
     /// Between two kills of a broker.
-    pub broker_ms: (i64, i64),
+    pub broker_ms: SpanMs,
     /// Between two kills of the schema registry.
-    pub registry_ms: (i64, i64),
+    pub registry_ms: SpanMs,
     /// Between two kills of a worker's log reader.
-    pub log_reader_ms: (i64, i64),
-    /// From the end of one trouble between workers and brokers to the beginning of the next.
-    pub network_ms: (i64, i64),
+    pub log_reader_ms: SpanMs,
+    /// From the end of one network fault between workers and brokers to the beginning of the next.
+    pub network_ms: SpanMs,
 }
 
 /// What was done.
@@ -81,17 +97,17 @@ pub struct Done {
     pub worker_exits: u64,
     /// Of these, those that panicked.
     pub worker_panics: u64,
-    /// Their last words.
+    /// How they ended, with the ends of their logs.
     #[serde(skip)]
-    pub last_words: Vec<String>,
-    /// When HealthFlow's faults ended and it was well again (milliseconds).
+    pub exit_messages: Vec<String>,
+    /// When HealthFlow's faults ended (milliseconds).
     #[serde(skip)]
     pub well_at_ms: i64,
 }
 
-/// Who breaks what.
-pub struct Tormentor<'a> {
-    /// The workers; who holds a lock has one in its hands.
+/// Breaks everything, and counts it.
+pub struct FaultInjector<'a> {
+    /// The workers; a lock shows which one is being broken now.
     pub workers: &'a [Mutex<Worker>],
     /// Kafka.
     pub stack: &'a Stack,
@@ -109,14 +125,14 @@ pub struct Tormentor<'a> {
     pub done: Counted<Done>,
 }
 
-impl Tormentor<'_> {
+impl FaultInjector<'_> {
     /// What was done so far.
     pub fn done(&self) -> Done {
         self.done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// Breaks everything until the time is over; then everybody is awake and HealthFlow in good health.
-    pub async fn torment(&self) -> Result<()> {
+    /// Breaks everything until the time is over; then every process runs and HealthFlow is in good health.
+    pub async fn inject(&self) -> Result<()> {
         tokio::try_join!(
             self.kill_workers(),
             self.make_zombies(),
@@ -129,17 +145,17 @@ impl Tormentor<'_> {
         Ok(())
     }
 
-    /// Starts workers again that ended by themselves, for ever.
+    /// Starts workers again that ended by themselves; never returns.
     pub async fn keep_alive(&self) -> Result<()> {
         loop {
             for worker in self.workers {
                 let Ok(mut worker) = worker.try_lock() else { continue };
-                if let Err(words) = worker.check() {
+                if let Err(end) = worker.check() {
                     worker.start()?;
                     self.count(|done| {
                         done.worker_exits += 1;
-                        done.worker_panics += u64::from(words.to_string().contains(PANICKED));
-                        done.last_words.push(words.to_string());
+                        done.worker_panics += u64::from(end.to_string().contains(PANICKED));
+                        done.exit_messages.push(end.to_string());
                     });
                 }
             }
@@ -155,8 +171,8 @@ impl Tormentor<'_> {
         Random::new(self.seed.wrapping_mul(0x0100_0000_01B3).wrapping_add(kind))
     }
 
-    /// Waits for the next fault; false where none comes any more.
-    pub(super) async fn wait(&self, random: &mut Random, span: (i64, i64), needs_ms: i64) -> bool {
+    /// Waits for the next fault; false if no time is left for one.
+    pub(super) async fn wait(&self, random: &mut Random, span: SpanMs, needs_ms: i64) -> bool {
         let due = Instant::now() + between(random, span);
         let comes = due + Duration::from_millis(needs_ms.unsigned_abs()) <= self.until;
         sleep_until(if comes { due } else { self.until }).await;
@@ -167,11 +183,11 @@ impl Tormentor<'_> {
         let mut random = self.dice(KILLS);
         while self.wait(&mut random, self.rhythm.kill_ms, 0).await {
             let first = random.below(self.workers.len());
-            let away = between(&mut random, (100, 1_500));
+            let away = between(&mut random, SpanMs::new(100, 1_500));
             let mut order =
                 (0..self.workers.len()).map(|nth| &self.workers[(first + nth) % self.workers.len()]);
             let Some(mut worker) = order.find_map(|worker| worker.try_lock().ok()) else { continue };
-            // It may have ended by itself in this very moment; killing the dead is no fault.
+            // It may have ended by itself at this moment; killing a dead process is no fault.
             if worker.check().is_ok() {
                 worker.kill()?;
                 self.count(|done| done.worker_kills += 1);
@@ -185,7 +201,7 @@ impl Tormentor<'_> {
     async fn make_zombies(&self) -> Result<()> {
         let mut random = self.dice(ZOMBIES);
         let mut span = third(self.rhythm.zombie_ms);
-        while self.wait(&mut random, span, self.rhythm.asleep_ms.1).await {
+        while self.wait(&mut random, span, self.rhythm.asleep_ms.until).await {
             span = self.rhythm.zombie_ms;
             let asleep = between(&mut random, self.rhythm.asleep_ms);
             let mut worker = self.workers[random.below(self.workers.len())].lock().await;
@@ -261,17 +277,17 @@ impl Tormentor<'_> {
     }
 }
 
-pub(super) fn between(random: &mut Random, (from, until): (i64, i64)) -> Duration {
+pub(super) fn between(random: &mut Random, SpanMs { from, until }: SpanMs) -> Duration {
     Duration::from_millis(random.between(from, until).unsigned_abs())
 }
 
 /// The first of its kind comes early, so that short runs meet their share.
-fn third((from, until): (i64, i64)) -> (i64, i64) {
-    (from / 3, until / 3)
+fn third(SpanMs { from, until }: SpanMs) -> SpanMs {
+    SpanMs::new(from / 3, until / 3)
 }
 
 /// What is left of `span` after `took`, and some seconds at least.
-fn less((from, until): (i64, i64), took: Duration) -> (i64, i64) {
+fn less(SpanMs { from, until }: SpanMs, took: Duration) -> SpanMs {
     let took_ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
-    ((from - took_ms).max(1_000), (until - took_ms).max(2_000))
+    SpanMs::new((from - took_ms).max(1_000), (until - took_ms).max(2_000))
 }

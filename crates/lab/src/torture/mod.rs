@@ -1,9 +1,10 @@
-//! `demo torture`: the real programs on a real Kafka while everything breaks that can, and a judgement by three parties
-//! that share no code with the processor: the plan of what was published, the simulator's ledger, and a Java consumer.
+//! `demo torture`: the real programs on a real Kafka while everything breaks that can. Three parties that share no code
+//! with the processor then check the promises: the plan of what was published, the simulator's ledger, and a Java
+//! consumer.
 
 mod auditor;
 mod faults;
-mod house;
+mod rig;
 mod fault_phases;
 mod network;
 mod report;
@@ -21,36 +22,36 @@ use tokio::time::{Instant, sleep};
 
 use crate::audit::{self, Evidence};
 use crate::dentscheduler::now;
-use crate::desk::{Desk, Notes};
 use crate::healthflow::HealthFlow;
-use crate::morning::poison::Poison;
-use crate::morning::spoiled::{SingledOut, Spoiled, spread};
-use crate::morning::{self, Fate, Morning};
+use crate::journal::{Journal, Notes};
 use crate::run::Guard;
-use faults::{Done, Rhythm, Tormentor};
-use healthflow_testkit::parts::worker::Worker;
+use crate::workload::poison::Poison;
+use crate::workload::spoiled::{SingledOut, Spoiled, SpoiledAt, spread};
+use crate::workload::{self, Expected, Workload};
+use faults::{Done, FaultInjector, Rhythm, SpanMs};
+use healthflow_testkit::processes::worker::Worker;
 use healthflow_testkit::project;
-use house::House;
 use report::{Minimum, Report, Verdict, Violations};
+use rig::Rig;
 use what_waits::Account;
 
 /// Bookings a minute, a little more than the 2,000 that must be met.
 const BOOKINGS_PER_MINUTE: f64 = 2_100.0;
 /// The largest of so many has a sixth of the bookings, and each partition its own share of HealthFlow's limit.
 const PRACTICES: usize = 200;
-/// Of so many bookings HealthFlow has something against one, until the faults stop.
+/// HealthFlow singles out one of so many bookings until the faults stop.
 const SINGLED_OUT_ONE_IN: usize = 400;
-/// `healthflow.requests_per_second` of `config/torture.toml`, and what a second may see: a worker's burst is a tenth, and
-/// a stalled simulator counts what came in two of its seconds as one.
+/// `healthflow.requests_per_second` of `config/torture.toml`, and what a second may see: a worker's burst is a tenth,
+/// and a stalled simulator counts what came in two of its seconds as one.
 const REQUESTS_PER_SECOND: u64 = 600;
 const REQUESTS_PER_SECOND_ALLOWED: u64 = REQUESTS_PER_SECOND * 5 / 4;
 const LOOK: Duration = Duration::from_millis(500);
-/// How often to say how it stands.
-const SAY: Duration = Duration::from_secs(10);
+/// How often to print the progress.
+const REPORT_EVERY: Duration = Duration::from_secs(10);
 /// How long after the last result to listen for one too many.
 const QUIET: Duration = Duration::from_secs(3);
 const DAY_MS: i64 = 86_400_000;
-/// Exit code where nothing was violated and too little was broken to say so: a matter of the machine, not of the promise.
+/// Exit code if nothing was violated but too little was broken to prove it: the machine's fault, not the promise's.
 const PROVES_TOO_LITTLE: u8 = 3;
 
 /// What `torture` understands.
@@ -70,8 +71,9 @@ pub struct Arguments {
     brokers: usize,
     /// How long to wait for quiet after the last fault, in seconds.
     #[arg(long, default_value_t = 300)]
-    patience_s: u64,
-    /// HealthFlow forgets the keys that it says it honours: the judgement must find duplicates. For its test.
+    wait_limit_s: u64,
+    /// HealthFlow forgets the keys that it claims to honour, so that the audit must find duplicates. For the audit's
+    /// test.
     #[arg(long, hide = true)]
     lie: bool,
     /// Where report.json and the logs go; default: target/torture of the project.
@@ -87,38 +89,38 @@ fn brokers(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Tortures and judges; good if nothing was violated and enough was broken.
+/// Runs the torture and checks the promises; succeeds if nothing was violated and enough was broken.
 pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let out = arguments.out.clone().unwrap_or_else(|| project("target/torture"));
     let logs = out.join("logs");
-    // Logs of an earlier run would tell their own stories.
+    // Logs of an earlier run would mislead the reader.
     let _ = std::fs::remove_dir_all(&logs);
     std::fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
     let bookings = (arguments.minutes * BOOKINGS_PER_MINUTE).ceil() as usize;
-    let settings = morning::Settings {
+    let settings = workload::Settings {
         practices: PRACTICES,
         bookings,
         duration_ms: (arguments.minutes * 58_000.0) as i64,
         first_visit_at: Timestamp((now().0 / DAY_MS + 7) * DAY_MS),
         seed: arguments.seed,
     };
-    let morning = morning::plan(&settings, &spoiled(bookings, settings.duration_ms));
-    let mut house = House::open(arguments, &out, &logs).await?;
-    let chart_ids = house.healthflow.seed(&morning.charts).await?;
-    let (done, quiet) = torment(arguments, &mut house, &morning, &chart_ids, &logs).await?;
-    // The stack takes its data along.
-    for log in std::fs::read_dir(house.stack.logs()).context("Kafka's logs are gone")? {
+    let workload = workload::plan(&settings, &spoiled(bookings, settings.duration_ms));
+    let mut rig = Rig::open(arguments, &out, &logs).await?;
+    let chart_ids = rig.healthflow.seed(&workload.charts).await?;
+    let (done, quiet) = publish_and_break(arguments, &mut rig, &workload, &chart_ids, &logs).await?;
+    // The stack removes its data when it ends.
+    for log in std::fs::read_dir(rig.stack.logs()).context("Kafka's logs are gone")? {
         let log = log?;
         std::fs::copy(log.path(), logs.join(log.file_name())).context("a log cannot be kept")?;
     }
     println!("The Java auditor reads to the end, and everything once more from offset 0");
-    let report = judge(arguments, &mut house, &morning, &chart_ids, &out, done, quiet).await?;
+    let report = report(arguments, &mut rig, &workload, &chart_ids, &out, done, quiet).await?;
     println!("\n{}", report.text());
     let file = out.join("report.json");
     std::fs::write(&file, serde_json::to_string_pretty(&report)? + "\n")
         .with_context(|| format!("cannot write {}", file.display()))?;
     println!("\nThe numbers are in {}, the logs in {}", file.display(), logs.display());
-    if let Some(fault) = house.desk.notes().faults.first() {
+    if let Some(fault) = rig.journal.notes().faults.first() {
         bail!("the environment failed: {fault}");
     }
     Ok(match report.verdict() {
@@ -128,11 +130,11 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     })
 }
 
-/// One record of a hundred is poison, and in a build with planted defects one ends whoever decodes it.
-fn spoiled(bookings: usize, duration_ms: i64) -> Vec<(i64, Spoiled)> {
+/// One record of a hundred is poison. In a build with planted defects one of them ends the process that decodes it.
+fn spoiled(bookings: usize, duration_ms: i64) -> Vec<SpoiledAt> {
     let mut spoiled = spread(bookings.div_ceil(100), bookings.div_ceil(SINGLED_OUT_ONE_IN), duration_ms);
     if cfg!(feature = "planted-defects") {
-        spoiled.push((duration_ms / 4, Spoiled::Poison(Poison::Deadly)));
+        spoiled.push(SpoiledAt { at_ms: duration_ms / 4, spoiled: Spoiled::Poison(Poison::Deadly) });
     }
     spoiled
 }
@@ -140,21 +142,21 @@ fn spoiled(bookings: usize, duration_ms: i64) -> Vec<(i64, Spoiled)> {
 fn rhythm(guard: Guard) -> Rhythm {
     // A doubt that must be looked up waits 39 s (lease and settle time of config/torture.toml) with the same owner.
     let often = Rhythm {
-        kill_ms: (1_900, 6_200),
-        zombie_ms: (8_000, 13_000),
-        asleep_ms: (7_500, 10_000),
-        broker_ms: (40_000, 65_000),
-        registry_ms: (60_000, 120_000),
-        network_ms: (4_000, 9_000),
-        log_reader_ms: (15_000, 30_000),
+        kill_ms: SpanMs::new(1_900, 6_200),
+        zombie_ms: SpanMs::new(8_000, 13_000),
+        asleep_ms: SpanMs::new(7_500, 10_000),
+        broker_ms: SpanMs::new(40_000, 65_000),
+        registry_ms: SpanMs::new(60_000, 120_000),
+        network_ms: SpanMs::new(4_000, 9_000),
+        log_reader_ms: SpanMs::new(15_000, 30_000),
     };
     match guard {
         Guard::IdempotencyKey | Guard::UniqueReference => often,
         Guard::Reference | Guard::Search => Rhythm {
-            kill_ms: (20_000, 30_000),
-            zombie_ms: (30_000, 50_000),
-            broker_ms: (60_000, 90_000),
-            network_ms: (25_000, 45_000),
+            kill_ms: SpanMs::new(20_000, 30_000),
+            zombie_ms: SpanMs::new(30_000, 50_000),
+            broker_ms: SpanMs::new(60_000, 90_000),
+            network_ms: SpanMs::new(25_000, 45_000),
             ..often
         },
     }
@@ -172,18 +174,18 @@ fn guard_name(guard: Guard) -> String {
     guard.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-/// Publishes and breaks until the time is over, then waits for quiet: what was done, and how long quiet took.
-async fn torment(
+/// Publishes and breaks until the time is over, then waits for quiet. Returns what was broken, and how long quiet took.
+async fn publish_and_break(
     arguments: &Arguments,
-    house: &mut House,
-    morning: &Morning,
+    rig: &mut Rig,
+    workload: &Workload,
     chart_ids: &[String],
     logs: &Path,
 ) -> Result<(Done, Option<Duration>)> {
-    let House { publisher, auditor, workers, simulator, proxies, stack, healthflow, desk, .. } = house;
+    let Rig { publisher, auditor, workers, simulator, proxies, stack, healthflow, journal, .. } = rig;
     let began = Instant::now();
     let until = began + Duration::from_secs_f64(arguments.minutes * 60.0);
-    let tormentor = Tormentor {
+    let injector = FaultInjector {
         workers,
         stack,
         proxies,
@@ -194,16 +196,16 @@ async fn torment(
         done: std::sync::Mutex::default(),
     };
     let quiet = async {
-        tokio::try_join!(publisher.publish(&morning.publications, chart_ids, desk), tormentor.torment())?;
+        tokio::try_join!(publisher.publish(&workload.publications, chart_ids, journal), injector.inject())?;
         println!("{:>5} s  the faults have stopped", began.elapsed().as_secs());
-        wait_for_quiet(desk, healthflow, Duration::from_secs(arguments.patience_s)).await
+        wait_for_quiet(journal, healthflow, Duration::from_secs(arguments.wait_limit_s)).await
     };
-    let say = async {
+    let print_progress = async {
         loop {
-            sleep(SAY).await;
+            sleep(REPORT_EVERY).await;
             let (count, published, done) = {
-                let notes = desk.notes();
-                (notes.count(), notes.published, tormentor.done())
+                let notes = journal.notes();
+                (notes.count(), notes.published, injector.done())
             };
             println!(
                 "{:>5} s  {published} published, {} wait, {} kills, {} zombies, {} brokers, {} registries, {} exits",
@@ -219,13 +221,13 @@ async fn torment(
     };
     let quiet = tokio::select! {
         quiet = quiet => quiet?,
-        failed = tormentor.keep_alive() => return failed.map(|()| (Done::default(), None)),
-        () = say => None,
+        failed = injector.keep_alive() => return failed.map(|()| (Done::default(), None)),
+        () = print_progress => None,
     };
     if quiet.is_none() {
-        tell_what_waits(tormentor.workers, logs).await?;
+        print_what_waits(injector.workers, logs).await?;
     }
-    let done = tormentor.done();
+    let done = injector.done();
     stack.check()?;
     auditor.check()?;
     simulator.check()?;
@@ -233,7 +235,7 @@ async fn torment(
 }
 
 /// Prints which tasks wait, and keeps every worker's whole status page beside the logs.
-async fn tell_what_waits(workers: &[Mutex<Worker>], logs: &Path) -> Result<()> {
+async fn print_what_waits(workers: &[Mutex<Worker>], logs: &Path) -> Result<()> {
     let mut accounts = Vec::new();
     for worker in workers {
         let worker = worker.lock().await;
@@ -251,13 +253,13 @@ async fn tell_what_waits(workers: &[Mutex<Worker>], logs: &Path) -> Result<()> {
 
 /// Waits until every result is there and HealthFlow has carried out everything it took.
 async fn wait_for_quiet(
-    desk: &Desk,
+    journal: &Journal,
     healthflow: &HealthFlow,
-    patience: Duration,
+    limit: Duration,
 ) -> Result<Option<Duration>> {
     let began = Instant::now();
-    while began.elapsed() < patience {
-        if desk.notes().count().waiting() == 0 && healthflow.totals().await?.pending == 0 {
+    while began.elapsed() < limit {
+        if journal.notes().count().waiting() == 0 && healthflow.totals().await?.pending == 0 {
             let took = began.elapsed();
             sleep(QUIET).await;
             return Ok(Some(took));
@@ -267,23 +269,23 @@ async fn wait_for_quiet(
     Ok(None)
 }
 
-/// What the three parties say.
-async fn judge(
+/// The report of the three parties.
+async fn report(
     arguments: &Arguments,
-    house: &mut House,
-    morning: &Morning,
+    rig: &mut Rig,
+    workload: &Workload,
     chart_ids: &[String],
     out: &Path,
     done: Done,
     quiet: Option<Duration>,
 ) -> Result<Report> {
-    let mut seen = house.auditor.report().await?;
-    let healthflow = &house.healthflow;
+    let mut seen = rig.auditor.report().await?;
+    let healthflow = &rig.healthflow;
     let (ledger, totals, writes) =
         tokio::try_join!(healthflow.ledger(), healthflow.totals(), healthflow.writes())?;
-    let asked = house.desk.notes().asked.clone();
-    let notes = Notes { asked, told: std::mem::take(&mut seen.told), ..Notes::default() };
-    let publications = &morning.publications;
+    let asked = rig.journal.notes().asked.clone();
+    let notes = Notes { asked, results: std::mem::take(&mut seen.results), ..Notes::default() };
+    let publications = &workload.publications;
     let evidence =
         Evidence { publications, chart_ids, notes: &notes, ledger: &ledger, totals: &totals, chaos: &[] };
     let audit = audit::audit(&evidence);
@@ -291,8 +293,8 @@ async fn judge(
     let peak = totals.peak_requests_per_second;
     let bookings: std::collections::HashSet<_> = publications
         .iter()
-        .filter(|one| matches!(one.fate, Fate::Synced | Fate::Review))
-        .map(morning::Publication::booking)
+        .filter(|one| matches!(one.expected, Expected::Synced | Expected::Review))
+        .map(workload::Publication::booking)
         .collect();
     let mut report = Report {
         minutes: arguments.minutes,
@@ -301,7 +303,7 @@ async fn judge(
         brokers: arguments.brokers,
         bookings: bookings.len(),
         results_asked: audit.asked,
-        poisoned: publications.iter().filter(|one| matches!(one.fate, Fate::Poisoned(_))).count(),
+        poisoned: publications.iter().filter(|one| matches!(one.expected, Expected::Poisoned(_))).count(),
         faulty_writes_percent: report::faulty_percent(&writes, done.well_at_ms),
         violations: Violations {
             limit_exceeded: peak.saturating_sub(REQUESTS_PER_SECOND_ALLOWED),
@@ -316,16 +318,16 @@ async fn judge(
         requests_per_second_peak: peak,
         requests_per_second_allowed: REQUESTS_PER_SECOND_ALLOWED,
         duplicate_rate_bound_percent: 300.0 / doubtful.max(1) as f64,
-        broker_trap_lines: report::broker_trap_lines(&house.stack.logs())?,
+        broker_trap_lines: report::broker_trap_lines(&rig.stack.logs())?,
         shortfalls: Vec::new(),
         examples: audit.examples.iter().chain(&seen.hanging).chain(&seen.changed).cloned().collect(),
     };
     report.compare(&minimum(arguments.guard).of(arguments.minutes));
     if report.verdict() == Verdict::Violated {
-        // Whoever looks into it wants to know what came to HealthFlow, and when.
+        // To find the cause one needs to know what reached HealthFlow, and when.
         std::fs::write(out.join("writes.json"), serde_json::to_string_pretty(&writes)?)?;
     }
-    std::fs::write(out.join("worker-exits.txt"), report.done.last_words.join("\n\n"))?;
+    std::fs::write(out.join("worker-exits.txt"), report.done.exit_messages.join("\n\n"))?;
     Ok(report)
 }
 

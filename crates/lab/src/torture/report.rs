@@ -1,4 +1,4 @@
-//! What the torture found: violations by promise, the faults that were met, and whether these were enough to prove
+//! What the torture found: violations by promise, the faults that were injected, and whether these were enough to prove
 //! anything.
 
 use std::path::Path;
@@ -26,22 +26,22 @@ pub struct Report {
     pub bookings: usize,
     /// Versions and poisoned records; each asks for one result.
     pub results_asked: usize,
-    /// Records that nobody could use.
+    /// Records that no worker could use.
     pub poisoned: usize,
-    /// Bookings that HealthFlow forbade, or never answered about, until the faults stopped.
+    /// Bookings that HealthFlow forbade or never answered until the faults stopped.
     pub singled_out: usize,
     /// What was broken.
     #[serde(flatten)]
     pub done: Done,
-    /// Writes whose caller could not know what became of them: no answer, or a 5xx.
+    /// Writes whose caller could not know their outcome: no answer, or a 5xx.
     pub doubtful_writes: usize,
-    /// Of these, those that HealthFlow carried out after it had let their caller go.
+    /// Of these, those that HealthFlow carried out after it had closed the connection.
     #[serde(flatten)]
     pub late_landings: LateLandings,
     /// Of the writes that came while HealthFlow had its faults, those that went wrong: doubtful or 429 (percent).
     pub faulty_writes_percent: f64,
-    /// Seconds from the last fault until every result was there and HealthFlow had nothing left to carry out; none where
-    /// that did not happen within the patience.
+    /// Seconds from the last fault until every result was there and HealthFlow had nothing left to carry out; none
+    /// where that did not happen within the limit.
     pub seconds_to_quiet: Option<f64>,
     /// Requests in HealthFlow's busiest second.
     pub requests_per_second_peak: u64,
@@ -62,7 +62,7 @@ pub struct Report {
 /// What is wrong, by promise.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Violations {
-    /// Versions without any result, and bookings that should stand in HealthFlow and do not.
+    /// Versions without any result, and bookings that should exist in HealthFlow and do not.
     pub lost: usize,
     /// Results too many.
     pub duplicate_results: usize,
@@ -72,13 +72,13 @@ pub struct Violations {
     pub duplicate_patients: usize,
     /// Appointments without their patient.
     pub orphans: usize,
-    /// Appointments that do not show the newest version or stand for another patient; results that say what is not so.
+    /// Appointments that do not show the newest version or are of another patient; results with the wrong outcome.
     pub wrong_content: usize,
     /// Requests too many in the busiest second.
     pub limit_exceeded: u64,
-    /// Partitions with a transaction that nobody ends.
+    /// Partitions with a transaction that stays open.
     pub hanging_transactions: usize,
-    /// Records of results that a consumer read once and not again, or otherwise.
+    /// Records of results that a second reading did not return, or returned otherwise.
     pub changed_results: usize,
     /// Workers that panicked.
     pub panics: u64,
@@ -93,10 +93,10 @@ pub struct LateLandings {
     pub latest_landing_seconds: f64,
 }
 
-/// What comes of a run.
+/// How a run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Every promise was kept, and enough was broken to say so.
+    /// Every promise was kept, and enough was broken to prove it.
     Kept,
     /// A promise was broken.
     Violated,
@@ -140,9 +140,9 @@ impl Minimum {
     }
 }
 
-/// What Kafka (4.3.1, KAFKA-20734) says when it takes a partition that has no leader for deleted and never writes its
-/// commit marker: one node that was killed has no leaders for a moment, while its coordinator finishes what it had begun.
-/// Of three, one is always there to lead.
+/// What Kafka (4.3.1, KAFKA-20734) logs when it takes a partition that has no leader for deleted and never writes its
+/// commit marker. A single node that was killed has no leaders for a moment, while its coordinator finishes open
+/// transactions. Of three nodes one can always lead.
 pub const BROKER_TRAP: &str = "likely deleted already and hence can be skipped";
 
 impl Violations {
@@ -179,7 +179,7 @@ impl Violations {
 }
 
 impl Report {
-    /// What comes of it.
+    /// How it ends.
     pub fn verdict(&self) -> Verdict {
         if self.violations != Violations::default() {
             Verdict::Violated
@@ -208,7 +208,7 @@ impl Report {
                 .push(format!("only {:.1} % of the writes went wrong", self.faulty_writes_percent));
         }
         if self.seconds_to_quiet.is_none() {
-            self.shortfalls.push("it never became quiet".to_owned());
+            self.shortfalls.push("the run did not become quiet within the limit".to_owned());
         }
     }
 
@@ -224,7 +224,7 @@ impl Report {
         row(
             "singled out",
             self.singled_out.to_string(),
-            "forbidden or never answered for, until the faults stopped",
+            "forbidden or never answered, until the faults stopped",
         );
         row("worker kills", self.done.worker_kills.to_string(), "SIGKILL");
         row("zombies resumed", self.done.zombies_resumed.to_string(), "asleep longer than lease and session");
@@ -233,11 +233,14 @@ impl Report {
         row("registry kills", self.done.registry_kills.to_string(), "SIGKILL");
         row("log reader kills", self.done.log_reader_kills.to_string(), "SIGKILL");
         let done = &self.done;
-        let cut = format!("and {} times nothing got through to a broker", done.connections_held);
+        let cut = format!("and {} times frozen", done.connections_held);
         row("connections cut", done.connections_cut.to_string(), &cut);
-        let unanswered =
-            format!("and {} were carried out and not answered for", done.transaction_ends_unanswered);
-        row("ends of transactions", done.transaction_ends_held.to_string(), &format!("held; {unanswered}"));
+        let unanswered = format!("and {} carried out and not answered", done.transaction_ends_unanswered);
+        row(
+            "ends of transactions",
+            done.transaction_ends_held.to_string(),
+            &format!("delayed; {unanswered}"),
+        );
         row(
             "workers that ended",
             self.done.worker_exits.to_string(),
@@ -270,7 +273,7 @@ impl Report {
             Verdict::Kept => "  Nothing was violated.".to_owned(),
             Verdict::Violated => "  VIOLATED".to_owned(),
             Verdict::ProvesTooLittle => {
-                "  Nothing was violated, but too little was broken to say so.".to_owned()
+                "  Nothing was violated, but too little was broken to prove anything.".to_owned()
             }
         });
         lines.join("\n")

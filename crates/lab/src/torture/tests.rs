@@ -1,4 +1,5 @@
-//! The auditor's lines and the report's arithmetic: a judge who cannot read, or never says no, is none.
+//! The auditor's lines and the report's arithmetic: a checker that cannot read, or never finds a violation, checks
+//! nothing.
 
 use healthflow_core::booking::BookingKey;
 use healthflow_core::event::avro::{Encoder, contract};
@@ -14,6 +15,7 @@ use super::report::{
 };
 use crate::audit::Audit;
 use crate::healthflow::Write;
+use crate::journal::RecordPosition;
 use healthflow_proof::random::Random;
 use healthflow_testkit::project;
 
@@ -49,10 +51,13 @@ fn a_result_is_read_without_the_processors_decoder() {
     let headers = format!("__dlq.errors.partition={},__dlq.errors.offset={}", hex(b"4"), hex(b"99"));
     let line = format!("record\tappointments.synced\t2\t17\t-\t{}\t{headers}\nend\t1\n", hex(&value));
     let seen = read(&line).expect("it can be read");
-    let told = &seen.told[0];
+    let result = &seen.results[0];
     let booking = BookingKey { practice: "practice-001".into(), booking: "bk-1".into() };
-    assert_eq!((&told.version, told.record), (&Some((booking, 3)), Some((4, 99))));
-    assert_eq!((told.outcome, told.is_final, &told.reason), (ResultOutcome::Updated, true, &None));
+    assert_eq!(
+        (&result.version, result.record),
+        (&Some((booking, 3)), Some(RecordPosition { partition: 4, offset: 99 }))
+    );
+    assert_eq!((result.outcome, result.is_final, &result.reason), (ResultOutcome::Updated, true, &None));
 }
 
 #[test]
@@ -60,7 +65,7 @@ fn a_hanging_transaction_is_seen_and_a_tombstone_is_nothing() {
     let text =
         "hanging\tappointments.synced\t3\t10\t12\nrecord\tappointments.review\t0\t0\t6b\t-\t\nend\t1\n";
     let seen = read(text).expect("it can be read");
-    assert_eq!((seen.told.len(), seen.hanging.len()), (0, 1));
+    assert_eq!((seen.results.len(), seen.hanging.len()), (0, 1));
 }
 
 #[test]

@@ -1,33 +1,35 @@
-//! Where a torture never became quiet: which task waits, in few lines. Whoever reads them may see no more of the run than that.
+//! If a torture does not become quiet: which task waits, in few lines. Their reader may see no more of the run than
+//! that.
 
 use std::collections::BTreeSet;
 
 use healthflow_core::status::{StatusPage, TaskPhase, TaskStatus};
 
-use super::house::PARTITIONS;
+use super::rig::PARTITIONS;
 
-/// One worker's status page and the warnings of its log.
+/// One worker's status page and the warnings in its log.
 pub struct Account {
     /// Its name.
     pub worker: String,
     /// Its status page; none where it did not answer.
     pub page: Option<StatusPage>,
-    /// What it warned of lately.
+    /// Its recent warnings.
     pub warnings: String,
 }
 
-/// A line for each worker, one for each of its tasks that is not at rest, and the partitions that no worker has.
+/// A line for each worker, one for each of its tasks that is not at rest, and one with the partitions that no worker
+/// owns.
 pub fn lines(accounts: &[Account]) -> Vec<String> {
     let mut lines = Vec::new();
     let mut unowned: BTreeSet<i32> = (0..PARTITIONS.cast_signed()).collect();
     for Account { worker, page, warnings } in accounts {
         let Some(StatusPage { status, .. }) = page else {
-            lines.push(format!("{worker}: no answer; warned of lately: {warnings}"));
+            lines.push(format!("{worker}: no answer; recent warnings: {warnings}"));
             continue;
         };
         let partitions: Vec<i32> = status.tasks.iter().map(|task| task.partition).collect();
         lines.push(format!(
-            "{worker}: tasks {partitions:?}, {} calls, {} doubts, paused until {:?}; warned of lately: {warnings}",
+            "{worker}: tasks {partitions:?}, {} calls, {} doubts, paused until {:?}; recent warnings: {warnings}",
             status.in_flight, status.open_doubts, status.paused_until,
         ));
         let at_work = status.tasks.iter().filter(|task| !is_at_rest(task));
@@ -37,7 +39,7 @@ pub fn lines(accounts: &[Account]) -> Vec<String> {
         partitions.iter().for_each(|partition| _ = unowned.remove(partition));
     }
     if !unowned.is_empty() {
-        lines.push(format!("no worker has the partitions {unowned:?}"));
+        lines.push(format!("no worker owns the partitions {unowned:?}"));
     }
     lines
 }
@@ -56,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_rest_is_named_and_so_are_partitions_of_nobody() {
+    fn tasks_at_work_and_unowned_partitions_are_named() {
         let at_rest = |partition: u32| TaskStatus {
             phase: TaskPhase::Live,
             ..TaskStatus::acquiring(partition.cast_signed(), 1)
@@ -82,7 +84,7 @@ mod tests {
             lines[0]
         );
         assert!(lines[1].contains("acquiring") && lines[2].contains("\"jobs\":3"), "{lines:#?}");
-        assert_eq!(lines[3], "worker-2: no answer; warned of lately: 2 × late");
-        assert_eq!(lines[4], format!("no worker has the partitions {{{}}}", PARTITIONS - 1));
+        assert_eq!(lines[3], "worker-2: no answer; recent warnings: 2 × late");
+        assert_eq!(lines[4], format!("no worker owns the partitions {{{}}}", PARTITIONS - 1));
     }
 }

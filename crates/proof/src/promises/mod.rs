@@ -1,7 +1,7 @@
-//! One checker a promise, over a plain picture of what happened: simulation, small worlds, the pretend HealthFlow, demo
-//! and torture judge by these and differ only in how they come to their picture. Were each to judge by its own code, a
-//! promise would mean what the weakest of them checks. None of it shares a decision with the processor. The Java auditor
-//! (`stack/auditor/`) judges alone, on purpose: what is wrong here is not wrong there.
+//! One checker for each promise, over plain data about what happened. Simulation, small worlds, the pretend HealthFlow,
+//! demo and torture use these and differ only in how they collect the data: if each had its own checkers, a promise
+//! would mean what the weakest of them checks. No checker shares a decision with the processor. The Java auditor
+//! (`stack/auditor/`) shares nothing with them, on purpose: an error here is not repeated there.
 
 pub mod newest;
 pub mod results;

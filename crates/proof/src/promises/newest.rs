@@ -1,11 +1,11 @@
-//! Promise 5: what stands in HealthFlow is the newest version that ended well, whatever the order of arrival.
+//! Promise 5: HealthFlow has the newest version that ended well, whatever the order of arrival.
 
 use healthflow_core::booking::{BookingStatus, Version};
 use healthflow_core::sync::{FailureReason, SyncedOutcome};
 
 use super::results::Outcome;
 
-/// What stands for a booking, beside a version that may be wanted.
+/// An appointment of a booking, compared with a version that may be wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stands {
     /// Whether it is cancelled.
@@ -20,9 +20,9 @@ pub fn ended_well(versions: impl Iterator<Item = (Version, Outcome)>) -> Option<
     versions.filter(|(_, outcome)| well(*outcome)).map(|(version, _)| version).max()
 }
 
-/// Whether what stands for a booking is right. Where versions newer than the one that ended well failed, those or the ones
-/// they superseded may have been carried out before, their answers lost: a version superseded by one that HealthFlow rejects
-/// stays superseded (rule K5).
+/// Whether HealthFlow has the right version of a booking. If versions newer than the one that ended well failed, those
+/// or the ones that they superseded may have been carried out, with their answers lost: a version that was superseded
+/// by one that HealthFlow rejects stays superseded (rule K5).
 pub fn newest_version_wins(
     versions: impl Iterator<Item = (Version, Outcome)> + Clone,
     nothing_stands: bool,
@@ -36,18 +36,18 @@ pub fn newest_version_wins(
     (newest.is_none() && nothing_stands) || (least.max(1)..=most).any(&mut stands_as)
 }
 
-/// Whether a version of this status is what stands: one appointment as it wants it, or none or a cancelled one.
+/// Whether HealthFlow shows a version of this status: one appointment as it wants it, or none or a cancelled one.
 pub fn is_what_stands(wanted: BookingStatus, stands: &[Stands]) -> bool {
     match (wanted, stands) {
         (BookingStatus::Cancelled, []) => true,
-        // What a cancelled visit says of its time does not matter.
+        // The time of a cancelled visit does not matter.
         (BookingStatus::Cancelled, [one]) => one.is_cancelled,
         (BookingStatus::Scheduled, [one]) => !one.is_cancelled && one.is_as_wanted,
         _ => false,
     }
 }
 
-/// Promise 3: whether an appointment stands in the chart of one of those it was booked for.
+/// Promise 3: whether an appointment is in the chart of one of those it was booked for.
 pub fn right_chart<H: PartialEq>(chart_of: &H, mut booked_for: impl Iterator<Item = H>) -> bool {
     booked_for.any(|human| human == *chart_of)
 }

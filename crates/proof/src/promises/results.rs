@@ -8,7 +8,7 @@ use healthflow_core::sync::{FailureReason, SyncedOutcome};
 /// How a version ended, as subscribers see it.
 pub type Outcome = Result<SyncedOutcome, FailureReason>;
 
-/// Promise 1: whatever was asked for has its result once all is at rest, or waits for a person. Which of these are lost.
+/// Promise 1: every version has a result once all is at rest, or waits for a person. Returns those that are lost.
 pub fn lost<N>(
     asked: impl Iterator<Item = N>,
     has_result: impl Fn(&N) -> bool,
@@ -17,24 +17,24 @@ pub fn lost<N>(
     asked.filter(move |one| !has_result(one) && !waits_for_a_person(one))
 }
 
-/// Promise 4: every subject gets exactly one final result, unless a redrive accounts for another one (rule K10). Takes in
-/// `result` of `subject`; what it breaks.
+/// Promise 4: every subject gets exactly one final result, unless a redrive accounts for another one (rule K10). Adds
+/// `result` of `subject` to `results`; returns what it violates.
 pub fn one_result<S: Ord, R: Debug>(
-    told: &mut BTreeMap<S, R>,
+    results: &mut BTreeMap<S, R>,
     subject: S,
     result: R,
     is_redriven: impl FnOnce(&R, &R) -> bool,
 ) -> Option<String> {
-    let broken = told
+    let broken = results
         .get(&subject)
         .filter(|first| !is_redriven(first, &result))
         .map(|first| format!("got {result:?} after {first:?}"));
-    told.insert(subject, result);
+    results.insert(subject, result);
     broken
 }
 
-/// Rule K11: where a desk takes legal steps only, no visit is lost to a slot that another booking of ours was to free. Which
-/// of these versions are.
+/// Rule K11: if a front desk takes only legal steps, no visit is lost because of a slot that another booking of ours
+/// was to free. Returns the versions that are lost so.
 pub fn slots_lost<N>(results: impl Iterator<Item = (N, Outcome)>) -> impl Iterator<Item = N> {
     results.filter(|(_, outcome)| *outcome == Err(FailureReason::SlotTaken)).map(|(name, _)| name)
 }

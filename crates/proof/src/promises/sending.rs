@@ -1,4 +1,5 @@
-//! What must hold when a write goes out: rules W1, W2 and K5. Seen at the socket, whether or not it does harm this time.
+//! What must hold when a write goes out: rules W1, W2 and K5. Checked at the socket, whether or not a violation does
+//! harm this time.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use healthflow_core::settings::GuardMode;
 use healthflow_core::state::TaskState;
 use healthflow_core::time::Timestamp;
 
-/// Versions that ask for exactly the same are the same to us: the least and the newest of them.
+/// Versions that ask for exactly the same cannot be distinguished: the least and the newest of them.
 pub type Same = Option<(Version, Version)>;
 
 /// The versions among these that ask for exactly what is sent.
@@ -24,9 +25,9 @@ pub fn booking_of(content: &AppointmentContent) -> BookingKey {
     BookingKey { practice: content.practice.clone(), booking: content.booking.clone() }
 }
 
-/// Rule W1: no write goes out unless a committed intent says that it may. What is wrong with sending `request` while `state`
-/// is what stands. Where repeating is safe, a new owner may have closed the intent of a worker that does not know yet
-/// that it lost the task (so too for an update that names a revision); the newest intended version never falls.
+/// Rule W1: no write goes out without a committed intent for it. Returns what is wrong with sending `request` while
+/// `state` is committed. If repeating is safe, a new owner may have closed the intent of a worker that does not know
+/// yet that it lost the task (so too for an update that names a revision); the newest intended version never falls.
 pub fn intent_first(state: &TaskState, request: &Request, guard: GuardMode, same: Same) -> Option<String> {
     let is_refused_if_changed = matches!(request, Request::UpdateAppointment { if_match: Some(_), .. });
     let must_be_open = matches!(guard, GuardMode::Reference | GuardMode::Search) && !is_refused_if_changed;
@@ -51,15 +52,15 @@ pub fn intent_first(state: &TaskState, request: &Request, guard: GuardMode, same
     }
 }
 
-/// Rule W2: whoever was fenced sends no write once his lease is over, for the successor counts on it. What is wrong with a
-/// write sent at `now` by the owner of `epoch`, which was fenced at this time, if it was.
+/// Rule W2: a fenced owner sends no write after its lease, because its successor relies on that. Returns what is wrong
+/// with a write sent at `now` by the owner of `epoch`, which was fenced at this time, if it was.
 pub fn lease(fenced_at: Option<Timestamp>, epoch: u64, lease_ms: i64, now: Timestamp) -> Option<String> {
     let late_ms = now.since_ms(fenced_at?) - lease_ms;
     (late_ms > 0).then(|| format!("sends a write {late_ms} ms after the lease of epoch {epoch} was over"))
 }
 
-/// Rule K5, which promise 5 rests on: no older version of a booking is sent after a newer one. Creates under a key and updates
-/// of a revision are left out: HealthFlow refuses or replays the second one, whoever sends it.
+/// Rule K5, which promise 5 rests on: no older version of a booking is sent after a newer one. Creates under a key and
+/// updates of a revision are left out: HealthFlow refuses or replays the second one.
 pub fn no_step_back(
     newest_sent: &mut BTreeMap<BookingKey, Version>,
     request: &Request,

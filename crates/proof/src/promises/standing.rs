@@ -1,9 +1,9 @@
-//! Promises 2 and 3: nobody and nothing stands in HealthFlow twice, and nothing stands without its patient.
+//! Promises 2 and 3: HealthFlow has no patient and no appointment twice, and no appointment without its patient.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// What stands in HealthFlow; `I` is how it names patients, `P` what two charts of one person have in common.
+/// What exists in HealthFlow; `I` is its name of a patient, `P` what two charts of one person have in common.
 #[derive(Clone, Debug)]
 pub struct Standing<'a, I, P> {
     /// Appointments by age.
@@ -12,10 +12,10 @@ pub struct Standing<'a, I, P> {
     pub patients: Vec<Patient<'a, I, P>>,
 }
 
-/// An appointment that stands.
+/// An appointment that exists.
 #[derive(Clone, Copy, Debug)]
 pub struct Appointment<'a, I> {
-    /// Whose book.
+    /// Which practice's.
     pub practice: &'a str,
     /// The booking that it was made for, if HealthFlow knows.
     pub booking: Option<&'a str>,
@@ -23,10 +23,10 @@ pub struct Appointment<'a, I> {
     pub patient: I,
 }
 
-/// A patient that stands.
+/// A patient that exists.
 #[derive(Clone, Copy, Debug)]
 pub struct Patient<'a, I, P> {
-    /// Whose patient.
+    /// Which practice's.
     pub practice: &'a str,
     /// HealthFlow's name of it.
     pub id: I,
@@ -39,18 +39,18 @@ pub struct Patient<'a, I, P> {
 }
 
 impl<'a, I: Copy + Eq + Ord + Hash, P: Eq + Hash> Standing<'a, I, P> {
-    /// Promise 2: appointments too many, of one booking all but the first.
+    /// Promise 2: duplicate appointments: of one booking, all but the first.
     pub fn duplicate_appointments(&self) -> Vec<String> {
         surplus(self.appointments.iter().map(|one| (one.practice, one.booking)))
     }
 
-    /// Promise 2: patients too many by their references, of each all but the first.
+    /// Promise 2: duplicate patients by their references: of each, all but the first.
     pub fn duplicate_references(&self) -> Vec<String> {
         surplus(self.patients.iter().map(|one| (one.practice, one.reference)))
     }
 
-    /// Promise 2: charts too many of one person: more than one created, or one created beside one that was there. Their
-    /// names.
+    /// Promise 2: duplicate charts of one person: more than one created, or one created beside one that was there.
+    /// Returns their names.
     pub fn duplicate_people(&self) -> Vec<I> {
         let mut people: HashMap<(&str, &P), (bool, Vec<I>)> = HashMap::new();
         for patient in &self.patients {
@@ -65,7 +65,7 @@ impl<'a, I: Copy + Eq + Ord + Hash, P: Eq + Hash> Standing<'a, I, P> {
         surplus
     }
 
-    /// Promise 3: appointments whose patient does not stand in the same practice.
+    /// Promise 3: appointments whose patient does not exist in the same practice.
     pub fn orphans(&self) -> impl Iterator<Item = &Appointment<'a, I>> {
         let practices: HashMap<I, &str> = self.patients.iter().map(|one| (one.id, one.practice)).collect();
         self.appointments.iter().filter(move |one| practices.get(&one.patient) != Some(&one.practice))

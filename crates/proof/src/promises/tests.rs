@@ -1,5 +1,5 @@
-//! Each checker says no where its promise is broken, and only there. That they notice what a broken processor does is shown by
-//! the planted defects.
+//! Each checker finds a violation of its promise, and no other. The planted defects show that the checkers notice what
+//! a broken processor does.
 
 use std::collections::BTreeMap;
 
@@ -70,10 +70,10 @@ fn what_has_no_result_is_lost_unless_it_waits_for_a_person() {
 
 #[test]
 fn a_second_result_needs_a_redrive() {
-    let mut told = BTreeMap::new();
-    assert_eq!(one_result(&mut told, 1, "failed", |_, _| false), None);
-    assert_eq!(one_result(&mut told, 1, "created", |_, _| true), None);
-    assert!(one_result(&mut told, 1, "updated", |_, _| false).is_some());
+    let mut seen = BTreeMap::new();
+    assert_eq!(one_result(&mut seen, 1, "failed", |_, _| false), None);
+    assert_eq!(one_result(&mut seen, 1, "created", |_, _| true), None);
+    assert!(one_result(&mut seen, 1, "updated", |_, _| false).is_some());
     let results = [
         (1, Ok(SyncedOutcome::Created)),
         (2, Err(FailureReason::SlotTaken)),
@@ -93,7 +93,7 @@ fn the_newest_version_that_ended_well_stands() {
     assert!(!wins(&[(1, superseded), (2, well)], 1));
     assert!(!wins(&[(1, superseded), (2, well)], 0));
     assert!(wins(&[(1, well), (2, rejected)], 2), "it may have been carried out");
-    assert!(!wins(&[(1, well), (2, Err(FailureReason::Impossible))], 2), "nobody tried it");
+    assert!(!wins(&[(1, well), (2, Err(FailureReason::Impossible))], 2), "it was never tried");
     assert!(wins(&[(1, rejected)], 0));
 }
 

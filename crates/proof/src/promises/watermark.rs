@@ -1,12 +1,12 @@
-//! Rules K3 and K4: no offset is committed past a record that is neither answered nor parked where state says, and every
-//! record that state calls parked is still ahead of the retry lane's offset.
+//! Rules K3 and K4: no offset is committed past a record that is neither answered nor parked as state has it, and every
+//! record that is parked by state is still ahead of the retry lane's offset.
 
 use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::state::{ParkingPlace, TaskState};
 use healthflow_core::topics::Lane;
 
-/// What is wrong with moving the offset of a lane `from` there `to` there, past records of which something is left
-/// behind, or nothing.
+/// What is wrong with moving the offset of a lane from `from` to `to`, past records with what each leaves behind, if
+/// anything.
 pub fn watermark(
     lane: Lane,
     (from, to): (i64, i64),
@@ -19,8 +19,8 @@ pub fn watermark(
     back.into_iter().chain(behind).collect()
 }
 
-/// What is left behind of a version whose record is passed; `only_record` is the generation of a retry record of which no
-/// copy lies ahead.
+/// What a version leaves behind whose record is passed; `only_record` is the generation of a retry record of which no
+/// copy is ahead.
 pub fn left_behind(
     state: &TaskState,
     (key, version): (&BookingKey, Version),
@@ -29,7 +29,7 @@ pub fn left_behind(
     let Some(state) = state.bookings.get(key) else {
         return Some(format!("{key} v{version} is unknown to state"));
     };
-    // What is forgotten is answered as far as anybody can tell; whether it was, "none lost" finds out.
+    // A forgotten version counts as answered here; the checker "none lost" finds out whether it was.
     let is_forgotten = !state.waits(version) && state.answered.may_have_forgotten(version);
     if state.is_answered(version) || is_forgotten {
         return None;

@@ -1,5 +1,5 @@
-//! What the simulator recorded, and an audit of it: the oracle of every demo and torture run. It shares nothing with the
-//! processor that it judges.
+//! What the simulator recorded, and an audit of it: the oracle of every demo and torture run. It shares nothing with
+//! the processor that it checks.
 
 use std::sync::Arc;
 
@@ -112,7 +112,7 @@ fn records<T>(stored: &[Stored<T>]) -> Vec<LedgerRecord<'_, T>> {
         .collect()
 }
 
-/// Counts what stands in `store` and what is wrong with it.
+/// Counts the records in `store` and what is wrong with them.
 pub(super) fn audit(store: &Store) -> Audit {
     let standing = standing(store);
     let (appointments, patients) = (standing.duplicate_appointments(), standing.duplicate_references());
@@ -125,8 +125,8 @@ pub(super) fn audit(store: &Store) -> Audit {
         duplicate_people: standing.duplicate_people().len() as u64,
         ..Audit::default()
     };
-    let stands = store.appointments.records.iter().filter(|stored| !stored.is_gone);
-    audit.cancelled = stands.filter(|stored| &*stored.record.body.status == "cancelled").count() as u64;
+    let existing = store.appointments.records.iter().filter(|stored| !stored.is_gone);
+    audit.cancelled = existing.filter(|stored| &*stored.record.body.status == "cancelled").count() as u64;
     appointments.into_iter().chain(patients).for_each(|example| note(&mut audit.examples, example));
     for orphan in standing.orphans() {
         audit.orphans += 1;
@@ -136,7 +136,7 @@ pub(super) fn audit(store: &Store) -> Audit {
     audit
 }
 
-/// What stands in `store`, as the promises see it.
+/// What exists in `store`, as the promises see it.
 pub(super) fn standing(store: &Store) -> Standing<'_, &str, String> {
     let appointments = store.appointments.records.iter().filter(|stored| !stored.is_gone);
     let patients = store.patients.records.iter().filter(|stored| !stored.is_gone);

@@ -1,5 +1,5 @@
-//! The pretend HealthFlow as a value: a [`Simulator`] takes a request and the time, and returns what is answered and when.
-//! Time is an argument, so that a test of a late write runs the same way every time.
+//! The pretend HealthFlow as a value: a [`Simulator`] takes a request and the time, and returns what is answered and
+//! when. Time is an argument, so that a test of a late write runs the same way every time.
 
 mod store;
 mod endpoints;
@@ -31,7 +31,7 @@ pub use ledger::{Audit, Ledger, LedgerRecord, WriteEntry};
 pub use shapes::{AppointmentBody, AppointmentRecord, PatientBody, PatientRecord};
 pub use throttle::RateLimit;
 
-/// What becomes of one request.
+/// How one request is handled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handling {
     /// When the caller learns of `ending`.
@@ -114,8 +114,8 @@ impl Simulator {
         let jitter_ms = self.random.between(0, self.faults.latency_jitter_ms.cast_signed()).unsigned_abs();
         let latency_ms = self.faults.latency_ms + jitter_ms;
         let singled_out = singled_out::ending(&self.faults, &route, request);
-        let hang_ms = singled_out.as_ref().map_or(self.faults.hang_ms, |(_, after_ms)| *after_ms);
-        let (ending, lands_at) = match self.turned_away(now).or(singled_out.map(|(ending, _)| ending)) {
+        let hang_ms = singled_out.as_ref().map_or(self.faults.hang_ms, |one| one.after_ms);
+        let (ending, lands_at) = match self.turned_away(now).or(singled_out.map(|one| one.ending)) {
             Some(ending) => (ending, None),
             None => self.carry_out_with_faults(route, request, write, now),
         };
@@ -283,8 +283,8 @@ impl Simulator {
         self.faults = faults;
     }
 
-    /// Changes the knobs that `patch`, a JSON object, names. If a knob is unknown or a value invalid, nothing changes and
-    /// the error names it.
+    /// Changes the knobs that `patch`, a JSON object, names. If a knob is unknown or a value invalid, nothing changes
+    /// and the error names it.
     pub fn patch_faults(&mut self, patch: &Value) -> Result<&Faults, String> {
         self.faults = self.faults.patched(patch)?;
         Ok(&self.faults)

@@ -78,17 +78,17 @@ impl<T> Table<T> {
     fn insert(&mut self, stored: Stored<T>, keys: impl IntoIterator<Item = String>) {
         let number = self.records.len() as u32;
         self.records.push(Stored { number, ..stored });
-        self.enter(number, keys);
+        self.add_keys(number, keys);
     }
 
-    fn enter(&mut self, number: u32, keys: impl IntoIterator<Item = String>) {
+    fn add_keys(&mut self, number: u32, keys: impl IntoIterator<Item = String>) {
         for key in keys {
             let numbers = self.index.entry(key.into()).or_default();
             numbers.insert(numbers.partition_point(|known| *known < number), number);
         }
     }
 
-    fn strike_out(&mut self, number: u32, keys: impl IntoIterator<Item = String>) {
+    fn remove_keys(&mut self, number: u32, keys: impl IntoIterator<Item = String>) {
         for key in keys {
             if let Some(numbers) = self.index.get_mut(&*key) {
                 numbers.retain(|known| *known != number);
@@ -148,8 +148,8 @@ impl Store {
         let old = touch(&mut self.patients.records[number], now, |record| {
             std::mem::replace(&mut record.body, body)
         });
-        self.patients.strike_out(number as u32, patient_keys(&old));
-        self.patients.enter(number as u32, new_keys);
+        self.patients.remove_keys(number as u32, patient_keys(&old));
+        self.patients.add_keys(number as u32, new_keys);
         true
     }
 
@@ -161,8 +161,8 @@ impl Store {
         let new_keys = appointment_keys(&body);
         let stored = &mut self.appointments.records[number];
         let old = touch(stored, now, |record| std::mem::replace(&mut record.body, body));
-        self.appointments.strike_out(number as u32, appointment_keys(&old));
-        self.appointments.enter(number as u32, new_keys);
+        self.appointments.remove_keys(number as u32, appointment_keys(&old));
+        self.appointments.add_keys(number as u32, new_keys);
         true
     }
 
@@ -176,8 +176,8 @@ impl Store {
         change(&mut stored.record.body);
         stored.version += 1;
         let new_keys = appointment_keys(&stored.record.body);
-        self.appointments.strike_out(number as u32, appointment_keys(&old));
-        self.appointments.enter(number as u32, new_keys);
+        self.appointments.remove_keys(number as u32, appointment_keys(&old));
+        self.appointments.add_keys(number as u32, new_keys);
         true
     }
 

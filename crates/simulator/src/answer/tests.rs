@@ -61,7 +61,7 @@ fn listed(simulator: &mut Simulator, reference: &str, now: Timestamp) -> usize {
 }
 
 #[test]
-fn the_book_is_kept() {
+fn what_is_written_is_stored_and_found() {
     let mut simulator = simulator(json!({}));
     let patient_id = create_patient(&mut simulator, "pat-1");
     let (status, created) = asked(&mut simulator, &create("b 1", None), NOW);
@@ -221,8 +221,8 @@ fn a_slot_is_taken_by_whatever_overlaps_it() {
 }
 
 #[test]
-fn faults_happen_before_or_after_the_effect_as_told() {
-    for (knob, stands, status) in [
+fn faults_happen_before_or_after_the_effect_as_set() {
+    for (knob, existing, status) in [
         ("server_error_before", 0, Some(500)),
         ("server_error_after", 1, Some(500)),
         ("drop_before", 0, None),
@@ -243,7 +243,7 @@ fn faults_happen_before_or_after_the_effect_as_told() {
         assert_eq!(answered, status, "{knob}");
         assert_eq!(handling.reply_at, NOW.plus_ms(if status.is_none() { 70 } else { 0 }), "{knob}");
         assert_eq!(simulator.writes()[1].answered, status, "{knob}");
-        assert_eq!(listed(&mut simulator, "b", NOW), stands, "{knob}");
+        assert_eq!(listed(&mut simulator, "b", NOW), existing, "{knob}");
     }
 }
 
@@ -291,7 +291,7 @@ fn searches_lag_behind_writes() {
 }
 
 #[test]
-fn the_rate_limit_holds_and_says_when_to_come_back() {
+fn the_rate_limit_holds_and_retry_after_is_right() {
     let mut simulator = simulator(json!({"requests_per_second": 2.0, "latency_ms": 20}));
     let request = get("/patients?practice_id=p");
     let mut status = |ms: i64| {
@@ -380,7 +380,7 @@ fn knobs_that_cannot_be_are_refused_and_change_nothing() {
 }
 
 #[test]
-fn the_same_seed_throws_the_same_dice() {
+fn the_same_seed_gives_the_same_faults() {
     let life = |seed: u64| {
         let mut simulator = Simulator::new(Faults { drop_before: 0.5, ..Faults::default() }, seed);
         (0..64).map(|_| simulator.answer(&get("/patients?practice_id=p"), NOW).is_some()).collect::<Vec<_>>()

@@ -2,7 +2,7 @@
 //! Benchmarks call it, so a request costs one short lock and nothing is logged.
 
 mod control;
-mod line;
+mod connection;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,7 +15,7 @@ use axum::response::Response;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep_until};
 
-use self::line::{Cut, Lines};
+use self::connection::{Cut, CuttableListener};
 use super::answer::{Ending, Handling, RateLimit, Simulator};
 use healthflow_core::healthflow::wire::{Method, WireReply, WireRequest};
 use healthflow_core::time::Timestamp;
@@ -51,7 +51,7 @@ impl Host {
 /// Serves the API and, under `/control`, its knobs, until the future is dropped.
 pub async fn serve(listener: TcpListener, host: Arc<Host>) -> std::io::Result<()> {
     let router = Router::new().nest("/control", control::router()).fallback(api).with_state(host);
-    axum::serve(Lines(listener), router.into_make_service_with_connect_info::<Cut>()).await
+    axum::serve(CuttableListener(listener), router.into_make_service_with_connect_info::<Cut>()).await
 }
 
 fn now() -> Timestamp {

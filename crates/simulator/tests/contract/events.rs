@@ -1,5 +1,5 @@
 //! What other teams read of our topics: every topic, schema and header of the program is in `asyncapi.yaml`, and every
-//! field of every schema says what it means.
+//! field of every schema is documented.
 
 use healthflow_core::event::avro::contracts;
 use healthflow_core::event::headers;

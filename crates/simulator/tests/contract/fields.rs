@@ -6,7 +6,7 @@ use healthflow_core::healthflow::{Answer, AppointmentContent, PatientContent, Re
 use healthflow_simulator::answer::Ending;
 use serde_json::{Value, json};
 
-use crate::healthflow::{CONTRACT, Line, content, create_patient, patient};
+use crate::healthflow::{CONTRACT, Client, content, create_patient, patient};
 
 /// The `maxLength` of `field` in the contract's schema `of`.
 fn max_length(of: &str, field: &str) -> Option<usize> {
@@ -44,7 +44,7 @@ fn the_limits_are_those_of_the_contract() {
 #[test]
 fn the_longest_booking_is_taken() {
     let longest = |text: &Text| "𝔵".repeat(text.chars_max);
-    let mut line = Line::new(json!({}));
+    let mut client = Client::new(json!({}));
     let mut person = patient(&longest(&texts::PATIENT_ID));
     person.given_name = longest(&texts::GIVEN_NAME).into();
     person.family_name = longest(&texts::FAMILY_NAME).into();
@@ -53,7 +53,7 @@ fn the_longest_booking_is_taken() {
     person.email = Some(longest(&texts::EMAIL).into());
     let practice = longest(&texts::PRACTICE_ID);
     let of = PatientContent { practice: practice.as_str().into(), patient: person };
-    let id = match line.ask(&Request::CreatePatient { content: of, idempotency_key: "k-1".into() }) {
+    let id = match client.ask(&Request::CreatePatient { content: of, idempotency_key: "k-1".into() }) {
         Ok(Answer::PatientCreated(id)) => id,
         other => panic!("{other:?}"),
     };
@@ -67,23 +67,23 @@ fn the_longest_booking_is_taken() {
     wanted.visit.procedure_codes = vec![longest(&texts::PROCEDURE_CODE); texts::PROCEDURE_CODES_MAX];
     wanted.visit.note = Some(longest(&texts::NOTE).into());
     let create = Request::CreateAppointment { content: wanted, idempotency_key: "k-2".into() };
-    assert!(matches!(line.ask(&create), Ok(Answer::AppointmentCreated(_))));
+    assert!(matches!(client.ask(&create), Ok(Answer::AppointmentCreated(_))));
 }
 
 /// The status of the answer to `request` as it is.
-fn status(line: &mut Line, request: &WireRequest) -> u16 {
-    match line.simulator.handle(request, line.now).ending {
+fn status(client: &mut Client, request: &WireRequest) -> u16 {
+    match client.simulator.handle(request, client.now).ending {
         Ending::Reply(reply) => reply.status,
         other => panic!("{other:?}"),
     }
 }
 
-/// A HealthFlow on PostgreSQL cannot store a NUL and answers 500, which says nothing about its effect. The simulator does the
-/// same, so that a change that lets one through shows what it costs.
+/// A HealthFlow on PostgreSQL cannot store a NUL and answers 500, which says nothing about its effect. The simulator
+/// does the same, so that a change that lets one through shows what it costs.
 #[test]
 fn a_nul_in_any_text_is_a_500_that_does_nothing() {
-    let mut line = Line::new(json!({}));
-    let patient = line.create_patient();
+    let mut client = Client::new(json!({}));
+    let patient = client.create_patient();
     let create =
         Request::CreateAppointment { content: content("b-1", &patient), idempotency_key: "k".into() };
     for request in [encode(&create_patient("pat-2")), encode(&create)] {
@@ -92,7 +92,7 @@ fn a_nul_in_any_text_is_a_500_that_does_nothing() {
             let mut spoilt = body.clone();
             spoilt[name] = format!("{}\0", text.as_str().unwrap()).into();
             let body = Some(serde_json::to_vec(&spoilt).unwrap());
-            assert_eq!(status(&mut line, &WireRequest { body, ..request.clone() }), 500, "{name}");
+            assert_eq!(status(&mut client, &WireRequest { body, ..request.clone() }), 500, "{name}");
         }
     }
     let url = "/appointments?practice_id=p&external_id=b%00";
@@ -103,12 +103,12 @@ fn a_nul_in_any_text_is_a_500_that_does_nothing() {
         if_match: None,
         body: None,
     };
-    assert_eq!(status(&mut line, &get(url)), 500);
-    assert_eq!(line.simulator.audit().appointments, 0);
-    assert_eq!(status(&mut line, &encode(&create)), 201, "the same without");
+    assert_eq!(status(&mut client, &get(url)), 500);
+    assert_eq!(client.simulator.audit().appointments, 0);
+    assert_eq!(status(&mut client, &encode(&create)), 201, "the same without");
     // A backslash that is followed by the letters of the escape is not a NUL.
     let mut harmless = content("b-2", &patient);
     harmless.visit.note = Some("C:\\u0000".into());
     let create = Request::CreateAppointment { content: harmless, idempotency_key: "k-2".into() };
-    assert_eq!(status(&mut line, &encode(&create)), 201);
+    assert_eq!(status(&mut client, &encode(&create)), 201);
 }

@@ -21,19 +21,19 @@ pub const CONTRACT: &str = include_str!("../../../../schemas/healthflow.openapi.
 pub const NOW: Timestamp = Timestamp(1_795_521_600_000);
 
 /// HealthFlow as our client sees it.
-pub struct Line {
+pub struct Client {
     pub simulator: Simulator,
     pub now: Timestamp,
 }
 
-impl Line {
+impl Client {
     pub fn new(faults: Value) -> Self {
-        let mut line = Line { simulator: Simulator::new(Faults::default(), 1), now: NOW };
-        line.turn(faults);
-        line
+        let mut client = Client { simulator: Simulator::new(Faults::default(), 1), now: NOW };
+        client.set_faults(faults);
+        client
     }
 
-    pub fn turn(&mut self, faults: Value) {
+    pub fn set_faults(&mut self, faults: Value) {
         self.simulator.patch_faults(&faults).expect("as the contract says");
     }
 
@@ -104,8 +104,8 @@ fn find(booking: &str) -> Request {
     Request::FindAppointment { practice: "p & q".into(), sought, cursor: None }
 }
 
-fn found(line: &mut Line, booking: &str) -> usize {
-    match line.ask(&find(booking)) {
+fn found(client: &mut Client, booking: &str) -> usize {
+    match client.ask(&find(booking)) {
         Ok(Answer::Appointments { found, .. }) => found.len(),
         other => panic!("{other:?}"),
     }
@@ -128,11 +128,13 @@ pub fn one_of_each(patient: &HealthFlowPatientId) -> Vec<Request> {
 
 #[test]
 fn every_operation_is_understood_on_both_sides() {
-    let mut line = Line::new(json!({}));
-    let patient = line.create_patient();
-    let Ok(Answer::AppointmentCreated(created)) = line.ask(&create("b", &patient)) else { panic!("created") };
+    let mut client = Client::new(json!({}));
+    let patient = client.create_patient();
+    let Ok(Answer::AppointmentCreated(created)) = client.ask(&create("b", &patient)) else {
+        panic!("created")
+    };
     let id = created.id.clone();
-    let answers: Vec<Reply> = one_of_each(&patient).iter().map(|request| line.ask(request)).collect();
+    let answers: Vec<Reply> = one_of_each(&patient).iter().map(|request| client.ask(request)).collect();
     for (operation, answer) in Operation::ALL.iter().zip(&answers) {
         let fits = matches!(
             (operation, answer),
@@ -153,21 +155,23 @@ fn every_operation_is_understood_on_both_sides() {
             && *answer == Ok(Answer::AppointmentUpdated(created.clone())));
         assert!(fits, "{operation:?}: {answer:?}");
     }
-    let audit = line.simulator.audit();
+    let audit = client.simulator.audit();
     assert_eq!((audit.appointments, audit.patients, audit.orphans, audit.duplicate_patients), (2, 2, 0, 0));
 }
 
 #[test]
 fn a_search_of_many_pages_is_read_to_its_end() {
-    let mut line = Line::new(json!({"page_size": 2}));
+    let mut client = Client::new(json!({"page_size": 2}));
     for index in 0..5 {
-        line.ask(&create_patient(&format!("pat-{index}"))).expect("as the contract says");
+        client.ask(&create_patient(&format!("pat-{index}"))).expect("as the contract says");
     }
     let born = passes(&patient("x"), false)[1].clone();
     let (mut cursor, mut pages, mut people) = (None, 0, 0);
     loop {
         let request = Request::SearchPatients { practice: "p & q".into(), pass: born.clone(), cursor };
-        let Ok(Answer::Patients { found, next_cursor }) = line.ask(&request) else { panic!("page {pages}") };
+        let Ok(Answer::Patients { found, next_cursor }) = client.ask(&request) else {
+            panic!("page {pages}")
+        };
         (pages, people, cursor) = (pages + 1, people + found.len(), next_cursor);
         if cursor.is_none() {
             break;
@@ -193,78 +197,78 @@ fn every_fault_of_every_operation_is_read_as_what_it_is() {
         (json!({"proxy_after": 1.0, "proxy_status": 200}), unknown(Unknown::Unreadable)),
         (json!({"unauthorised": true}), Fault::Unauthorised),
     ] {
-        let mut line = Line::new(json!({}));
-        let patient = line.create_patient();
-        line.ask(&create("b", &patient)).expect("as the contract says");
-        line.turn(faults.clone());
+        let mut client = Client::new(json!({}));
+        let patient = client.create_patient();
+        client.ask(&create("b", &patient)).expect("as the contract says");
+        client.set_faults(faults.clone());
         for request in one_of_each(&patient) {
-            assert_eq!(line.ask(&request), Err(fault.clone()), "{faults} {:?}", request.operation());
+            assert_eq!(client.ask(&request), Err(fault.clone()), "{faults} {:?}", request.operation());
         }
     }
-    let mut line = Line::new(json!({"requests_per_second": 0.1}));
-    let patient = line.create_patient();
+    let mut client = Client::new(json!({"requests_per_second": 0.1}));
+    let patient = client.create_patient();
     for request in one_of_each(&patient) {
-        assert_eq!(line.ask(&request), Err(Fault::Throttled { retry_after_ms: Some(10_000) }));
+        assert_eq!(client.ask(&request), Err(Fault::Throttled { retry_after_ms: Some(10_000) }));
     }
 }
 
 #[test]
 fn a_repeated_create_is_what_the_guard_makes_of_it() {
-    let mut line = Line::new(json!({"drop_after": 1.0, "faults_strike": "appointment_creates"}));
-    let patient = line.create_patient();
-    assert_eq!(line.ask(&create("b", &patient)), Err(Fault::Unknown(Unknown::Reset)));
-    line.turn(json!({"drop_after": 0.0}));
+    let mut client = Client::new(json!({"drop_after": 1.0, "faults_strike": "appointment_creates"}));
+    let patient = client.create_patient();
+    assert_eq!(client.ask(&create("b", &patient)), Err(Fault::Unknown(Unknown::Reset)));
+    client.set_faults(json!({"drop_after": 0.0}));
     assert_eq!(
-        line.ask(&create("b", &patient)),
+        client.ask(&create("b", &patient)),
         Ok(Answer::AppointmentCreated(WrittenAppointment { id: "hfa-1".into(), revision: None }))
     );
     let mut moved = content("b", &patient);
     moved.visit.duration_minutes = 60;
     let moved = Request::CreateAppointment { content: moved, idempotency_key: "key-b".into() };
-    assert_eq!(line.ask(&moved), Err(Fault::KeyReused));
-    line.turn(json!({"honours_idempotency_keys": false, "unique_external_id": true}));
+    assert_eq!(client.ask(&moved), Err(Fault::KeyReused));
+    client.set_faults(json!({"honours_idempotency_keys": false, "unique_external_id": true}));
     assert_eq!(
-        line.ask(&create("b", &patient)),
+        client.ask(&create("b", &patient)),
         Err(Fault::AlreadyThere { existing_id: Some("hfa-1".into()) })
     );
-    line.turn(json!({"unique_external_id": false, "slot_conflicts": true}));
-    assert_eq!(line.ask(&create("b", &patient)), Err(Fault::SlotTaken));
-    assert_eq!(found(&mut line, "b"), 1);
-    line.turn(json!({"slot_conflicts": false}));
-    line.ask(&create("b", &patient)).expect("as the contract says");
-    assert_eq!((found(&mut line, "b"), line.simulator.audit().duplicate_appointments), (2, 1));
+    client.set_faults(json!({"unique_external_id": false, "slot_conflicts": true}));
+    assert_eq!(client.ask(&create("b", &patient)), Err(Fault::SlotTaken));
+    assert_eq!(found(&mut client, "b"), 1);
+    client.set_faults(json!({"slot_conflicts": false}));
+    client.ask(&create("b", &patient)).expect("as the contract says");
+    assert_eq!((found(&mut client, "b"), client.simulator.audit().duplicate_appointments), (2, 1));
 }
 
 #[test]
 fn a_late_write_is_found_once_it_landed() {
-    let mut line = Line::new(json!({"late_landing": 1, "late_landing_ms": 400, "search_lag_ms": 100,
+    let mut client = Client::new(json!({"late_landing": 1, "late_landing_ms": 400, "search_lag_ms": 100,
         "faults_strike": "appointment_creates"}));
-    let patient = line.create_patient();
-    assert_eq!(line.ask(&create("b", &patient)), Err(Fault::Unknown(Unknown::Reset)));
+    let patient = client.create_patient();
+    assert_eq!(client.ask(&create("b", &patient)), Err(Fault::Unknown(Unknown::Reset)));
     for (after_ms, times) in [(0, 0), (399, 0), (499, 0), (500, 1)] {
-        line.now = NOW.plus_ms(after_ms);
-        assert_eq!(found(&mut line, "b"), times, "after {after_ms} ms");
+        client.now = NOW.plus_ms(after_ms);
+        assert_eq!(found(&mut client, "b"), times, "after {after_ms} ms");
     }
 }
 
 #[test]
 fn what_is_gone_is_not_found_and_what_is_wrong_is_refused_by_field() {
-    let mut line = Line::new(json!({}));
-    let patient = line.create_patient();
-    line.ask(&create("b", &patient)).expect("as the contract says");
+    let mut client = Client::new(json!({}));
+    let patient = client.create_patient();
+    client.ask(&create("b", &patient)).expect("as the contract says");
     let mut wrong = content("c", &patient);
     wrong.visit.duration_minutes = 0;
     wrong.location_id = "".into();
     let wrong = Request::CreateAppointment { content: wrong, idempotency_key: "k".into() };
     let fields = vec!["location_id: required".to_owned(), "duration_minutes: too_small".to_owned()];
-    assert_eq!(line.ask(&wrong), Err(Fault::Refused { status: 422, fields }));
-    line.simulator.delete_appointment("hfa-1");
+    assert_eq!(client.ask(&wrong), Err(Fault::Refused { status: 422, fields }));
+    client.simulator.delete_appointment("hfa-1");
     let update =
         Request::UpdateAppointment { id: "hfa-1".into(), content: content("b", &patient), if_match: None };
-    assert_eq!(line.ask(&update), Err(Fault::NotFound(Missing::Appointment)));
-    line.simulator.delete_patient(patient.as_str());
-    assert_eq!(line.ask(&create("d", &patient)), Err(Fault::NotFound(Missing::Patient)));
-    assert_eq!(line.simulator.audit().orphans, 0);
+    assert_eq!(client.ask(&update), Err(Fault::NotFound(Missing::Appointment)));
+    client.simulator.delete_patient(patient.as_str());
+    assert_eq!(client.ask(&create("d", &patient)), Err(Fault::NotFound(Missing::Patient)));
+    assert_eq!(client.simulator.audit().orphans, 0);
 }
 
 /// Path, method and description of every endpoint in the OpenAPI file, by its indentation.
@@ -301,9 +305,9 @@ fn every_endpoint_of_the_contract_is_answered() {
     let endpoints = endpoints();
     assert_eq!(endpoints.len(), 9, "{endpoints:?}");
     for (path, method, _) in endpoints {
-        let mut line = Line::new(json!({}));
-        let patient = line.create_patient();
-        line.ask(&create("b", &patient)).expect("as the contract says");
+        let mut client = Client::new(json!({}));
+        let patient = client.create_patient();
+        client.ask(&create("b", &patient)).expect("as the contract says");
         let id = if path.starts_with("/patient/") { patient.as_str() } else { "hfa-1" };
         let body = match (path.as_str(), method) {
             (_, Method::Get) => None,
@@ -313,13 +317,13 @@ fn every_endpoint_of_the_contract_is_answered() {
         let query = if method == Method::Get { "?practice_id=p" } else { "" };
         let path_and_query = format!("{}{query}", path.replace("{id}", id));
         let request = WireRequest { method, path_and_query, idempotency_key: None, if_match: None, body };
-        let status = line.simulator.answer(&request, NOW).expect("as the contract says").status;
+        let status = client.simulator.answer(&request, NOW).expect("as the contract says").status;
         assert!(matches!(status, 200 | 201), "{method:?} {path}: {status}");
     }
 }
 
 #[test]
-fn every_endpoint_says_what_we_use_it_for_or_why_not() {
+fn every_endpoint_documents_what_we_use_it_for_or_why_not() {
     let used = [
         ("/appointments", Method::Get),
         ("/appointments", Method::Post),
@@ -337,7 +341,7 @@ fn every_endpoint_says_what_we_use_it_for_or_why_not() {
 }
 
 #[test]
-fn every_field_that_we_write_stands_in_the_contract() {
+fn every_field_that_we_write_is_in_the_contract() {
     let patient = HealthFlowPatientId::from("hfp-1");
     for request in one_of_each(&patient).iter().filter_map(|request| encode(request).body) {
         let body: Value = serde_json::from_slice(&request).expect("as the contract says");
@@ -348,8 +352,8 @@ fn every_field_that_we_write_stands_in_the_contract() {
 }
 
 proptest! {
-    /// Any answer, of HealthFlow or a proxy, is read without a panic, and a write counts as done only if the contract says
-    /// so; a PUT answered 204 is a case of its own, which its booking decides.
+    /// Any answer, of HealthFlow or a proxy, is read without a panic, and a write counts as done only if the contract
+    /// says so; a PUT answered 204 is a case of its own, which its booking decides.
     #[test]
     fn no_answer_is_believed_beyond_the_contract(
         status in 0_u16..700,
@@ -369,11 +373,11 @@ proptest! {
     #[test]
     fn any_reference_is_found_again(booking in "\\PC{1,40}", other in "\\PC{1,40}") {
         prop_assume!(!booking.trim().is_empty() && booking != other);
-        let mut line = Line::new(json!({}));
-        let patient = line.create_patient();
-        line.ask(&create(&booking, &patient)).unwrap();
-        prop_assert_eq!(found(&mut line, &booking), 1);
-        prop_assert_eq!(found(&mut line, &other), 0);
+        let mut client = Client::new(json!({}));
+        let patient = client.create_patient();
+        client.ask(&create(&booking, &patient)).unwrap();
+        prop_assert_eq!(found(&mut client, &booking), 1);
+        prop_assert_eq!(found(&mut client, &other), 0);
     }
 
     /// The simulator answers anything.

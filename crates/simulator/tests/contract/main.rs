@@ -1,4 +1,4 @@
-//! The contracts between us and the systems around us, held by tests.
+//! Tests of the contracts between us and the systems around us.
 
 mod charts;
 mod events;

@@ -73,7 +73,7 @@ fn a_wrong_flag_stops_it_at_once() {
 }
 
 #[test]
-fn every_knob_stands_in_the_docs_with_its_default() {
+fn every_knob_is_in_the_docs_with_its_default() {
     let docs = include_str!("../../../../docs/simulator.md");
     let knobs = serde_json::to_value(Faults::default()).unwrap();
     for (knob, default) in knobs.as_object().unwrap() {

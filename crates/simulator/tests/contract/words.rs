@@ -1,5 +1,5 @@
-//! Whose word counts: every status, in the contract's words and in others, for every kind of request, means what the table
-//! in `docs/answers.md` says.
+//! Whose word counts: every status, in the contract's words and in others, for every kind of request, has the meaning
+//! in the table of `docs/answers.md`.
 
 use healthflow_core::healthflow::wire::WireReply;
 use healthflow_core::healthflow::{Operation, Request, decode};
@@ -89,7 +89,7 @@ fn requests() -> Vec<Request> {
 }
 
 /// Whether such a request can get this answer: a search names nothing that could be gone.
-fn can_be_told(request: &Request, status: u16, code: &str) -> bool {
+fn is_possible(request: &Request, status: u16, code: &str) -> bool {
     use Operation::*;
     match (status, code) {
         (404 | 410, "PATIENT_NOT_FOUND") => {
@@ -119,10 +119,10 @@ fn every_status_in_every_words_means_what_the_page_says() {
             }
             for code in &codes {
                 let body = format!(r#"{{"code":"{code}","message":"","fields":[]}}"#);
-                let told = row.own(code).filter(|_| can_be_told(&request, status, code));
+                let own = row.own(code).filter(|_| is_possible(&request, status, code));
                 assert_eq!(
                     class(&request, status, &body),
-                    told.unwrap_or(row.other),
+                    own.unwrap_or(row.other),
                     "{status} {operation:?} {code}"
                 );
             }

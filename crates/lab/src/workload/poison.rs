@@ -1,4 +1,4 @@
-//! Records that no processor can use. Each must end in the dead letters, with its reason, and hold nobody up.
+//! Records that no processor can use. Each must end as a dead letter with its reason, and delay no other booking.
 
 use healthflow_core::defects::DEADLY;
 use healthflow_core::event::requested::AppointmentRequested;

@@ -1,5 +1,5 @@
-//! Connections that a request handler can cut: no HTTP library lets a handler close one without an answer, but each gives
-//! up when its socket fails.
+//! Connections that a request handler can cut: no HTTP library lets a handler close one without an answer, but each
+//! gives up when its socket fails.
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::net::SocketAddr;
@@ -25,23 +25,23 @@ impl Cut {
 }
 
 /// A listener whose connections can be cut.
-pub(super) struct Lines(pub TcpListener);
+pub(super) struct CuttableListener(pub TcpListener);
 
 /// A connection that can be cut.
-pub(super) struct Line {
+pub(super) struct CuttableConnection {
     stream: TcpStream,
     cut: Cut,
 }
 
-impl Listener for Lines {
-    type Io = Line;
+impl Listener for CuttableListener {
+    type Io = CuttableConnection;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Line, SocketAddr) {
+    async fn accept(&mut self) -> (CuttableConnection, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.0).await;
         // Without it small answers may wait for an acknowledgement; if it cannot be set, they only come later.
         let _ = stream.set_nodelay(true);
-        (Line { stream, cut: Cut::default() }, address)
+        (CuttableConnection { stream, cut: Cut::default() }, address)
     }
 
     fn local_addr(&self) -> Result<SocketAddr> {
@@ -49,25 +49,25 @@ impl Listener for Lines {
     }
 }
 
-impl Connected<IncomingStream<'_, Lines>> for Cut {
-    fn connect_info(incoming: IncomingStream<'_, Lines>) -> Self {
+impl Connected<IncomingStream<'_, CuttableListener>> for Cut {
+    fn connect_info(incoming: IncomingStream<'_, CuttableListener>) -> Self {
         incoming.io().cut.clone()
     }
 }
 
-impl Line {
+impl CuttableConnection {
     fn check(&self) -> Result<()> {
         if self.cut.0.load(Ordering::Relaxed) { Err(Error::from(ErrorKind::ConnectionReset)) } else { Ok(()) }
     }
 }
 
-impl AsyncRead for Line {
+impl AsyncRead for CuttableConnection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Line {
+impl AsyncWrite for CuttableConnection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         self.check()?;
         Pin::new(&mut self.stream).poll_write(cx, bytes)

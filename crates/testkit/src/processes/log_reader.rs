@@ -1,4 +1,4 @@
-//! Who reads what a worker says, as a log shipper would: a process of its own at the other end of a pipe, which may die.
+//! Reads what a worker logs, as a log shipper would: a process of its own at the other end of a pipe, which may die.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -27,7 +27,7 @@ impl LogReader {
         Ok((LogReader { child }, pipe.into()))
     }
 
-    /// Kills it with SIGKILL: who writes on gets a broken pipe. Whether it was there to be killed.
+    /// Kills it with SIGKILL: the worker's next write gets a broken pipe. Returns whether it ran.
     pub fn kill(&mut self) -> Result<bool> {
         let was_there = self.child.try_wait()?.is_none();
         if was_there {

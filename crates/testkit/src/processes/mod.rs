@@ -1,5 +1,5 @@
-//! The real parts as child processes. Whatever ends the demo ends them: they hold the other end of a pipe, or the kernel
-//! kills them with it. A terminal's Ctrl-C reaches the demo only, which stops them in good order.
+//! The real programs as child processes. Whatever ends the demo ends them: they hold the other end of a pipe, or the
+//! kernel kills them with it. A terminal's Ctrl-C reaches the demo only, which stops them in order.
 
 pub mod kafka_proxy;
 pub mod log_reader;
@@ -25,82 +25,104 @@ const STOP_LIMIT: Duration = Duration::from_secs(25);
 
 /// How a process is asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leash {
+pub enum StopBy {
     /// By the end of its standard input, which also comes when we die.
     Input,
     /// By SIGTERM; the kernel kills it when we die.
     Signal,
 }
 
+/// Where a process writes its messages.
+pub struct Messages<'a> {
+    /// The file that they end up in.
+    pub log: &'a Path,
+    /// The file itself, or a pipe to who writes it.
+    pub output: OwnedFd,
+}
+
 /// A child process. Dropping it stops it and waits for its end.
-pub struct Part {
+pub struct ChildProcess {
     name: String,
     child: Child,
-    leash: Leash,
+    stop_by: StopBy,
     log: PathBuf,
-    /// What it says on standard output, once somebody listens.
+    /// Its lines on standard output, once they are read.
     lines: Option<mpsc::Receiver<String>>,
     has_ended: bool,
 }
 
-impl Part {
+impl ChildProcess {
     /// Starts `program`; its messages are added to the file `log`.
-    pub fn start(name: &str, program: &Path, arguments: &[String], log: &Path, leash: Leash) -> Result<Part> {
-        Part::start_telling(name, program, arguments, (log, append(log)?), leash)
-    }
-
-    /// Starts `program`; its messages go to `told`, and from there to the file `log`.
-    pub fn start_telling(
+    pub fn start(
         name: &str,
         program: &Path,
         arguments: &[String],
-        (log, told): (&Path, impl Into<OwnedFd>),
-        leash: Leash,
-    ) -> Result<Part> {
-        let told = told.into();
-        let mut command = match leash {
-            Leash::Input => Command::new(program),
-            Leash::Signal => {
+        log: &Path,
+        stop_by: StopBy,
+    ) -> Result<ChildProcess> {
+        let messages = Messages { log, output: append(log)?.into() };
+        ChildProcess::start_logging_to(name, program, arguments, messages, stop_by)
+    }
+
+    /// Starts `program`; its messages go to the pipe of `messages`, and from there to its file.
+    pub fn start_logging_to(
+        name: &str,
+        program: &Path,
+        arguments: &[String],
+        messages: Messages<'_>,
+        stop_by: StopBy,
+    ) -> Result<ChildProcess> {
+        let Messages { log, output: messages } = messages;
+        let mut command = match stop_by {
+            StopBy::Input => Command::new(program),
+            StopBy::Signal => {
                 let mut command = Command::new("setpriv");
                 command.args(["--pdeathsig", "KILL"]).arg(program);
                 command
             }
         };
-        let (input, output) = match leash {
-            Leash::Input => (Stdio::piped(), Stdio::piped()),
-            Leash::Signal => (Stdio::null(), told.try_clone()?.into()),
+        let (input, output) = match stop_by {
+            StopBy::Input => (Stdio::piped(), Stdio::piped()),
+            StopBy::Signal => (Stdio::null(), messages.try_clone()?.into()),
         };
         let child = command
             .args(arguments)
             .stdin(input)
             .stdout(output)
-            .stderr(told)
+            .stderr(messages)
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start {name}: {}", program.display()))?;
-        Ok(Part { name: name.to_owned(), child, leash, log: log.to_owned(), lines: None, has_ended: false })
+        Ok(ChildProcess {
+            name: name.to_owned(),
+            child,
+            stop_by,
+            log: log.to_owned(),
+            lines: None,
+            has_ended: false,
+        })
     }
 
-    /// Waits for its next line on standard output, of a part on the leash `Input`.
+    /// Waits for its next line on standard output, of a process that is stopped by `Input`.
     pub async fn next_line(&mut self, limit: Duration) -> Result<String> {
         let lines = self.take_lines()?;
         let wait = move || (lines.recv_timeout(limit), lines);
         let (line, lines) = tokio::task::spawn_blocking(wait).await?;
-        self.heard(line, lines, limit)
+        self.received(line, lines, limit)
     }
 
     /// The same, for a thread that may wait.
     pub fn wait_for_line(&mut self, limit: Duration) -> Result<String> {
         let lines = self.take_lines()?;
         let line = lines.recv_timeout(limit);
-        self.heard(line, lines, limit)
+        self.received(line, lines, limit)
     }
 
     fn take_lines(&mut self) -> Result<mpsc::Receiver<String>> {
         self.lines.take().map_or_else(|| self.listen(), Ok)
     }
 
-    fn heard(
+    fn received(
         &mut self,
         line: Result<String, RecvTimeoutError>,
         lines: mpsc::Receiver<String>,
@@ -108,8 +130,8 @@ impl Part {
     ) -> Result<String> {
         self.lines = Some(lines);
         line.map_err(|why| match why {
-            RecvTimeoutError::Timeout => self.trouble(&format!("said nothing for {} s", limit.as_secs())),
-            RecvTimeoutError::Disconnected => self.trouble("ended before it had said all"),
+            RecvTimeoutError::Timeout => self.failure(&format!("printed nothing for {} s", limit.as_secs())),
+            RecvTimeoutError::Disconnected => self.failure("ended before it printed the line"),
         })
     }
 
@@ -123,10 +145,10 @@ impl Part {
         Ok(line)
     }
 
-    /// Tells it a line on standard input, of a part on the leash `Input`.
-    pub fn tell(&mut self, line: &str) -> Result<()> {
-        let input = self.child.stdin.as_mut().context("nobody listens to its input")?;
-        writeln!(input, "{line}").with_context(|| format!("{} does not listen", self.name))
+    /// Writes a line to its standard input, of a process that is stopped by `Input`.
+    pub fn write_line(&mut self, line: &str) -> Result<()> {
+        let input = self.child.stdin.as_mut().context("its standard input is closed")?;
+        writeln!(input, "{line}").with_context(|| format!("{} does not read its standard input", self.name))
     }
 
     /// Its process id.
@@ -140,7 +162,7 @@ impl Part {
             None => Ok(()),
             Some(status) => {
                 self.has_ended = true;
-                bail!(self.trouble(&format!("ended by itself ({status})")))
+                bail!(self.failure(&format!("ended by itself ({status})")))
             }
         }
     }
@@ -153,13 +175,8 @@ impl Part {
         Ok(())
     }
 
-    fn trouble(&self, what: &str) -> anyhow::Error {
-        anyhow::anyhow!(
-            "{} {what}; its last words, of {}:\n{}",
-            self.name,
-            self.log.display(),
-            tail(&self.log)
-        )
+    fn failure(&self, what: &str) -> anyhow::Error {
+        anyhow::anyhow!("{} {what}; the end of {}:\n{}", self.name, self.log.display(), tail(&self.log))
     }
 
     /// Stops it and waits for its end, unless it has ended.
@@ -173,7 +190,7 @@ impl Part {
 
     fn stop(&mut self) -> Result<ExitStatus> {
         drop(self.child.stdin.take());
-        if self.leash == Leash::Signal
+        if self.stop_by == StopBy::Signal
             && let Some(pid) = Pid::from_raw(self.child.id().cast_signed())
         {
             kill_process(pid, Signal::TERM)?;
@@ -193,13 +210,13 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         self.end();
     }
 }
 
-/// Runs `program` to its end, which must be good.
+/// Runs `program` to its end; fails if its exit status is not 0. Returns its standard output.
 pub async fn run(program: &Path, arguments: Vec<String>) -> Result<String> {
     let shown = format!("{} {}", program.display(), arguments.join(" "));
     let mut command = Command::new(program);
@@ -226,14 +243,14 @@ pub fn beside(name: &str) -> Result<PathBuf> {
     }
     if !program.exists() {
         bail!(
-            "{} is not there; run 'cargo build --workspace --bins' in the same profile first",
+            "{} does not exist; run 'cargo build --workspace --bins' in the same profile first",
             program.display()
         );
     }
     Ok(program)
 }
 
-/// A port that nobody listens on now.
+/// A port that is free now.
 pub fn free_port() -> Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

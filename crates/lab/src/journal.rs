@@ -1,4 +1,5 @@
-//! DentScheduler's desk: what it asked for, and what it was told. The show counts from it, the audit judges it.
+//! DentScheduler's journal: what it asked for, and which results it saw. The screen counts from it, the audit checks
+//! it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,15 +8,24 @@ use healthflow_core::booking::BookingKey;
 use healthflow_core::event::result::ResultOutcome;
 use healthflow_core::time::Timestamp;
 
-use crate::morning::Fate;
+use crate::workload::Expected;
+
+/// Where a record of a topic is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordPosition {
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+}
 
 /// What a result is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Name {
     /// A version of a booking.
     Version(BookingKey, i64),
-    /// A record that cannot be used: partition and offset.
-    Record(i32, i64),
+    /// A record that cannot be used.
+    Record(RecordPosition),
     /// A result that names nothing.
     Nothing,
 }
@@ -26,21 +36,21 @@ pub struct Asked {
     /// What.
     pub name: Name,
     /// What must come of it.
-    pub fate: Fate,
+    pub expected: Expected,
     /// When it was published.
     pub at: Timestamp,
 }
 
 /// One result, as it was seen.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct SeenResult {
     /// The version it names.
     pub version: Option<(BookingKey, i64)>,
-    /// The record it names: partition and offset in `appointments.requested`.
-    pub record: Option<(i32, i64)>,
+    /// The record it names, in `appointments.requested`.
+    pub record: Option<RecordPosition>,
     /// How it ended.
     pub outcome: ResultOutcome,
-    /// Whether it is the last word.
+    /// Whether no other result follows.
     pub is_final: bool,
     /// The reason given.
     pub reason: Option<String>,
@@ -48,39 +58,39 @@ pub struct Told {
     pub at: Timestamp,
 }
 
-/// The desk. Locked for moments only.
+/// The journal. Locked for moments only.
 #[derive(Default)]
-pub struct Desk {
+pub struct Journal {
     notes: Mutex<Notes>,
 }
 
-/// What lies on it.
+/// Its entries.
 #[derive(Default)]
 pub struct Notes {
     /// What was asked for.
     pub asked: Vec<Asked>,
-    /// What was told.
-    pub told: Vec<Told>,
+    /// Every result that was seen, in order.
+    pub results: Vec<SeenResult>,
     /// Records published, upstream duplicates included.
     pub published: usize,
-    /// What went wrong with the desk itself: a record that Kafka did not take, a result that cannot be read.
+    /// What went wrong with the journal itself: a record that Kafka did not take, a result that cannot be read.
     pub faults: Vec<String>,
 }
 
-/// How many of what was asked stand how.
+/// How many of the versions that were asked for have which outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
     /// Asked for.
     pub asked: usize,
     /// Ended well.
     pub synced: usize,
-    /// Held for a person.
+    /// Waiting for a person.
     pub review: usize,
     /// Ended badly.
     pub failed: usize,
 }
 
-impl Desk {
+impl Journal {
     /// The notes, for a moment.
     pub fn notes(&self) -> MutexGuard<'_, Notes> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
@@ -96,35 +106,35 @@ impl Count {
 
 impl Notes {
     /// What each result is about, in order. A dead letter of a record that was poisoned on purpose is about the record.
-    pub fn names_told(&self) -> Vec<Name> {
-        let records: HashSet<(i32, i64)> = self
+    pub fn result_names(&self) -> Vec<Name> {
+        let records: HashSet<RecordPosition> = self
             .asked
             .iter()
-            .filter_map(|asked| if let Name::Record(p, o) = asked.name { Some((p, o)) } else { None })
+            .filter_map(|asked| if let Name::Record(position) = asked.name { Some(position) } else { None })
             .collect();
-        let name = |told: &Told| match (&told.record, &told.version) {
-            (Some(record), _) if records.contains(record) => Name::Record(record.0, record.1),
+        let name = |result: &SeenResult| match (&result.record, &result.version) {
+            (Some(record), _) if records.contains(record) => Name::Record(*record),
             (_, Some((booking, version))) => Name::Version(booking.clone(), *version),
             _ => Name::Nothing,
         };
-        self.told.iter().map(name).collect()
+        self.results.iter().map(name).collect()
     }
 
     /// Per name, its results in the order in which they were seen.
-    pub fn told_by_name(&self) -> HashMap<Name, Vec<&Told>> {
-        let mut by_name: HashMap<Name, Vec<&Told>> = HashMap::new();
-        for (name, told) in self.names_told().into_iter().zip(&self.told) {
-            by_name.entry(name).or_default().push(told);
+    pub fn results_by_name(&self) -> HashMap<Name, Vec<&SeenResult>> {
+        let mut by_name: HashMap<Name, Vec<&SeenResult>> = HashMap::new();
+        for (name, result) in self.result_names().into_iter().zip(&self.results) {
+            by_name.entry(name).or_default().push(result);
         }
         by_name
     }
 
-    /// How many stand how, by their last result.
+    /// Counts the outcomes, by the last result of each.
     pub fn count(&self) -> Count {
-        let by_name = self.told_by_name();
+        let by_name = self.results_by_name();
         let mut count = Count { asked: self.asked.len(), ..Count::default() };
         for asked in &self.asked {
-            match by_name.get(&asked.name).and_then(|told| told.last()).map(|told| told.outcome) {
+            match by_name.get(&asked.name).and_then(|results| results.last()).map(|result| result.outcome) {
                 None => {}
                 Some(ResultOutcome::Review) => count.review += 1,
                 Some(ResultOutcome::Failed | ResultOutcome::Unknown) => count.failed += 1,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Leash, Part, beside};
+use super::{ChildProcess, StopBy, beside};
 use crate::project;
 
 const START_LIMIT: Duration = Duration::from_secs(10);
@@ -14,7 +14,7 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 pub struct Simulator {
     /// Its base URL.
     pub url: String,
-    part: Part,
+    process: ChildProcess,
 }
 
 impl Simulator {
@@ -26,15 +26,16 @@ impl Simulator {
         arguments.extend_from_slice(options);
         let program = beside("healthflow-simulator")?;
         let log = logs.join("simulator.log");
-        let mut part = Part::start("the simulator", &program, &arguments, &log, Leash::Input)?;
-        let line = part.next_line(START_LIMIT).await?;
-        let url = line.strip_prefix("ready healthflow=").context("the simulator did not say its address")?;
-        Ok(Simulator { url: url.to_owned(), part })
+        let mut process = ChildProcess::start("the simulator", &program, &arguments, &log, StopBy::Input)?;
+        let line = process.next_line(START_LIMIT).await?;
+        let url =
+            line.strip_prefix("ready healthflow=").context("the simulator did not print its address")?;
+        Ok(Simulator { url: url.to_owned(), process })
     }
 
     /// Fails if it has ended.
     pub fn check(&mut self) -> Result<()> {
-        self.part.check()
+        self.process.check()
     }
 }
 

@@ -11,11 +11,11 @@ use tokio::time::{Instant, sleep};
 use healthflow_core::status::{StatusPage, TaskPhase};
 
 use super::log_reader::LogReader;
-use super::{Leash, Part, beside, free_port};
+use super::{ChildProcess, Messages, StopBy, beside, free_port};
 
 const READY_LIMIT: Duration = Duration::from_secs(40);
 const LOOK: Duration = Duration::from_millis(50);
-/// Of so many last lines of its log the warnings count.
+/// How many of the last lines of its log are searched for warnings.
 const WARNINGS_FROM_LINES: usize = 1_000;
 
 /// A worker that can be killed and started again.
@@ -27,9 +27,9 @@ pub struct Worker {
     /// Its log.
     pub log: PathBuf,
     arguments: Vec<String>,
-    part: Option<Part>,
+    process: Option<ChildProcess>,
     is_read: bool,
-    /// Dropped after the worker, so that it hears its last words.
+    /// Dropped after the worker, so that it reads its last lines.
     log_reader: Option<LogReader>,
     client: reqwest::Client,
 }
@@ -57,7 +57,7 @@ impl Worker {
             admin_url: format!("http://{admin}"),
             log: logs.join(format!("{name}.log")),
             arguments,
-            part: None,
+            process: None,
             is_read: false,
             log_reader: None,
             client: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build()?,
@@ -73,19 +73,22 @@ impl Worker {
     pub fn start(&mut self) -> Result<()> {
         let program = beside("healthflow-sync")?;
         let (name, arguments, log) = (&self.name, &self.arguments, &self.log);
-        // The one before hears the end of its own worker.
-        (self.part, self.log_reader) = (None, None);
+        // The worker ends before its log reader does.
+        (self.process, self.log_reader) = (None, None);
         if self.is_read {
             let (reader, pipe) = LogReader::start(log)?;
-            self.part = Some(Part::start_telling(name, &program, arguments, (log, pipe), Leash::Signal)?);
+            let messages = Messages { log, output: pipe };
+            let process =
+                ChildProcess::start_logging_to(name, &program, arguments, messages, StopBy::Signal)?;
+            self.process = Some(process);
             self.log_reader = Some(reader);
         } else {
-            self.part = Some(Part::start(name, &program, arguments, log, Leash::Signal)?);
+            self.process = Some(ChildProcess::start(name, &program, arguments, log, StopBy::Signal)?);
         }
         Ok(())
     }
 
-    /// Kills who reads its log with SIGKILL. Whether there was one.
+    /// Kills the reader of its log with SIGKILL. Returns whether there was one.
     pub fn kill_log_reader(&mut self) -> Result<bool> {
         self.log_reader.as_mut().map_or(Ok(false), LogReader::kill)
     }
@@ -115,28 +118,28 @@ impl Worker {
 
     /// Kills it with SIGKILL.
     pub fn kill(&mut self) -> Result<()> {
-        match self.part.take() {
-            Some(mut part) => part.kill(),
+        match self.process.take() {
+            Some(mut process) => process.kill(),
             None => bail!("{} is not running", self.name),
         }
     }
 
     /// Fails if it has ended by itself.
     pub fn check(&mut self) -> Result<()> {
-        self.part.as_mut().map_or(Ok(()), Part::check)
+        self.process.as_mut().map_or(Ok(()), ChildProcess::check)
     }
 
     /// Its process id, if it runs.
     pub fn pid(&self) -> Option<u32> {
-        self.part.as_ref().map(Part::pid)
+        self.process.as_ref().map(ChildProcess::pid)
     }
 
-    /// How it says it stands; none where it does not answer.
+    /// Its status page; none if it does not answer.
     pub async fn status(&self) -> Option<StatusPage> {
         status(&self.client, &self.admin_url).await
     }
 
-    /// What its log warned of last, and how often, in one line: for whoever asks why something waits.
+    /// The last warnings in its log, and how often each came, in one line: they may explain why something waits.
     pub fn warnings(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines = log.lines().rev().take(WARNINGS_FROM_LINES);
@@ -150,7 +153,7 @@ impl Worker {
         counts.join("; ")
     }
 
-    /// What a counter without labels has come to.
+    /// The value of a counter without labels.
     pub async fn counter(&self, name: &str) -> Result<f64> {
         let response = self.client.get(format!("{}/metrics", self.admin_url)).send().await?;
         let text = response.error_for_status()?.text().await?;
@@ -159,7 +162,7 @@ impl Worker {
     }
 }
 
-/// How the worker at `admin_url` says it stands; none where it does not answer.
+/// The status page of the worker at `admin_url`; none if it does not answer.
 pub async fn status(client: &reqwest::Client, admin_url: &str) -> Option<StatusPage> {
     let page = client.get(format!("{admin_url}/status")).send().await.ok()?.bytes().await.ok()?;
     serde_json::from_slice(&page).ok()

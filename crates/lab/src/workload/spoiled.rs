@@ -1,5 +1,5 @@
-//! What is spoiled in a morning: records that nobody can use, and bookings that HealthFlow has something against for as
-//! long as the simulator's knobs say so. Nobody else may wait for them.
+//! The spoiled records of a workload: those that no worker can use, and bookings that HealthFlow singles out for as
+//! long as the simulator's knobs say so. No other booking may wait for them.
 
 use healthflow_core::event::requested::AppointmentRequested;
 use jiff::ToSpan;
@@ -8,22 +8,31 @@ use serde_json::Value;
 
 use super::poison::Poison;
 
-/// Stands in the notes of bookings that are answered 403: the simulator's knob `forbidden_text`.
+/// The note of bookings that are answered 403: the simulator's knob `forbidden_text`.
 const FORBIDDEN: &str = "what the firewall dislikes";
-/// Stands in every search by the birthday of those who are looked up in vain: the simulator's knob `unanswered_text`.
-/// Nobody else is so old.
+/// Part of every search by the birthday of patients whose searches get no answer: the simulator's knob
+/// `unanswered_text`. No other patient is so old.
 const UNANSWERED: &str = "\"1931-";
 
 /// One record that is spoiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spoiled {
-    /// Nobody can use it.
+    /// No worker can use it.
     Poison(Poison),
-    /// HealthFlow has something against it.
+    /// HealthFlow singles it out.
     SingledOut(SingledOut),
 }
 
-/// What HealthFlow has against a booking.
+/// When a spoiled record is published.
+#[derive(Clone, Copy, Debug)]
+pub struct SpoiledAt {
+    /// In milliseconds after the first publication.
+    pub at_ms: i64,
+    /// How it is spoiled.
+    pub spoiled: Spoiled,
+}
+
+/// How HealthFlow singles a booking out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SingledOut {
     /// It is answered 403.
@@ -36,8 +45,8 @@ impl SingledOut {
     /// Every kind.
     pub const ALL: [SingledOut; 2] = [SingledOut::Forbidden, SingledOut::Unanswered];
 
-    /// Turns the simulator's knobs, on or off.
-    pub fn turn(knobs: &mut Value, is_on: bool) {
+    /// Sets the simulator's knobs, on or off.
+    pub fn set(knobs: &mut Value, is_on: bool) {
         knobs["forbidden_text"] = if is_on { FORBIDDEN } else { "" }.into();
         knobs["unanswered_text"] = if is_on { UNANSWERED } else { "" }.into();
     }
@@ -61,10 +70,10 @@ impl SingledOut {
 }
 
 /// So many of each, every kind in turn, spread evenly over `duration_ms`.
-pub fn spread(poisoned: usize, singled_out: usize, duration_ms: i64) -> Vec<(i64, Spoiled)> {
+pub fn spread(poisoned: usize, singled_out: usize, duration_ms: i64) -> Vec<SpoiledAt> {
     let at_ms = |nth: usize, count: usize| duration_ms * (nth as i64 + 1) / (count as i64 + 1);
     let poison = Poison::ALL.into_iter().map(Spoiled::Poison).cycle().take(poisoned);
     let others = SingledOut::ALL.into_iter().map(Spoiled::SingledOut).cycle().take(singled_out);
-    let poison = poison.enumerate().map(|(nth, spoiled)| (at_ms(nth, poisoned), spoiled));
-    poison.chain(others.enumerate().map(|(nth, spoiled)| (at_ms(nth, singled_out), spoiled))).collect()
+    let of = |count| move |(nth, spoiled): (usize, _)| SpoiledAt { at_ms: at_ms(nth, count), spoiled };
+    poison.enumerate().map(of(poisoned)).chain(others.enumerate().map(of(singled_out))).collect()
 }

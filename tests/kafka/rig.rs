@@ -1,5 +1,6 @@
-//! Whole workers, as processes, on a Kafka of their own, with a pretend HealthFlow for each test. The tests share topics
-//! and group, as mornings of one account do: each has practices of its own, and one at a time has the office.
+//! Whole workers, as processes, on a Kafka of their own, with a pretend HealthFlow for each test. The tests share
+//! topics and group, as workers of one account do. Each test has practices of its own, and one test at a time has a
+//! rig.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,10 +25,10 @@ use serde_json::Value;
 use crate::closed::Closed;
 use crate::world::{LIMIT, read_all, requested, world};
 use healthflow_core::status::{Status, TaskPhase};
-use healthflow_testkit::parts::kafka_proxy::KafkaProxy;
-use healthflow_testkit::parts::simulator::{Simulator, token_file};
-use healthflow_testkit::parts::worker::Worker;
-use healthflow_testkit::parts::{beside, run, set};
+use healthflow_testkit::processes::kafka_proxy::KafkaProxy;
+use healthflow_testkit::processes::simulator::{Simulator, token_file};
+use healthflow_testkit::processes::worker::Worker;
+use healthflow_testkit::processes::{beside, run, set};
 use healthflow_testkit::project;
 use healthflow_testkit::stack::Stack;
 use healthflow_testkit::wait::wait_for;
@@ -35,30 +36,30 @@ use healthflow_testkit::wait::wait_for;
 /// Of every topic.
 pub const PARTITIONS: i32 = 6;
 
-/// What everybody in the office needs, for as long as the tests run.
-struct House {
+/// What every rig needs, for as long as the tests run.
+struct Servers {
     stack: Stack,
     proxy: KafkaProxy,
     encoder: Encoder,
 }
 
 /// Workers and a HealthFlow. Dropping it stops them.
-pub struct Office {
-    /// None runs before [`Office::hire`].
+pub struct Rig {
+    /// None runs before [`Rig::start_workers`].
     pub workers: Vec<Worker>,
-    /// Of every topic, as whoever publishes counts them.
+    /// Partitions of every topic, as the publisher counts them.
     pub partitions: i32,
     name: &'static str,
     logs: PathBuf,
     pub settings: Vec<String>,
     simulator: Simulator,
     client: reqwest::Client,
-    house: Arc<House>,
+    servers: Arc<Servers>,
     _alone: MutexGuard<'static, ()>,
 }
 
-impl House {
-    fn build() -> Arc<House> {
+impl Servers {
+    fn build() -> Arc<Servers> {
         let stack = Stack::start_with(&["--proxied"]);
         let runtime = &world().runtime;
         let (listen, broker) = stack.proxied().remove(0);
@@ -68,42 +69,41 @@ impl House {
         let registry = SchemaRegistry::new(&stack.registry_url, RetryPolicy::default()).unwrap();
         let contract = contract(REQUESTED).unwrap();
         let encoder = Encoder::new(contract, runtime.block_on(registry.register(contract)).unwrap());
-        Arc::new(House { stack, proxy, encoder })
+        Arc::new(Servers { stack, proxy, encoder })
     }
 
-    fn shared() -> Arc<House> {
-        static SHARED: OnceLock<Arc<House>> = OnceLock::new();
-        SHARED.get_or_init(House::build).clone()
+    fn shared() -> Arc<Servers> {
+        static SHARED: OnceLock<Arc<Servers>> = OnceLock::new();
+        SHARED.get_or_init(Servers::build).clone()
     }
 }
 
-impl Office {
-    /// An office with a HealthFlow in good health and no workers, for the test `name`; `settings` are those of its workers,
+impl Rig {
+    /// A rig with a HealthFlow in good health and no workers, for the test `name`; `settings` are those of its workers,
     /// beside those of `config/torture.toml`.
-    pub fn open(name: &'static str, settings: &[(&str, &str)]) -> Office {
-        Office::open_in(House::shared, name, settings)
+    pub fn open(name: &'static str, settings: &[(&str, &str)]) -> Rig {
+        Rig::open_in(Servers::shared, name, settings)
     }
 
     /// The same with a Kafka of its own, for a test that breaks it.
-    pub fn open_with_own_kafka(name: &'static str, settings: &[(&str, &str)]) -> Office {
-        Office::open_in(House::build, name, settings)
+    pub fn open_with_own_kafka(name: &'static str, settings: &[(&str, &str)]) -> Rig {
+        Rig::open_in(Servers::build, name, settings)
     }
 
-    fn open_in(house: fn() -> Arc<House>, name: &'static str, settings: &[(&str, &str)]) -> Office {
+    fn open_in(servers: fn() -> Arc<Servers>, name: &'static str, settings: &[(&str, &str)]) -> Rig {
         static ALONE: Mutex<()> = Mutex::new(());
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let house = house();
-        house.proxy.calm();
-        let logs =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("office-{}-{name}", std::process::id()));
+        let servers = servers();
+        servers.proxy.calm();
+        let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("rig-{}-{name}", std::process::id()));
         fs::create_dir_all(&logs).unwrap();
         let simulator = world().runtime.block_on(Simulator::start(&logs, &[])).unwrap();
         let mut all = vec!["--config".to_owned(), project("config/torture.toml").display().to_string()];
-        all.extend(house.stack.settings());
+        all.extend(servers.stack.settings());
         all.extend(set(&[("healthflow.base_url", &simulator.url), ("healthflow.token_file", &token_file())]));
         all.extend(set(settings));
         let client = reqwest::Client::builder().no_proxy().timeout(LIMIT).build().unwrap();
-        Office {
+        Rig {
             workers: Vec::new(),
             partitions: PARTITIONS,
             name,
@@ -111,22 +111,22 @@ impl Office {
             settings: all,
             simulator,
             client,
-            house,
+            servers,
             _alone: alone,
         }
     }
 
-    /// The proxy before Kafka, which the workers use that are hired with [`Office::hire_through_proxy`].
+    /// The proxy before Kafka, which the workers use that are started with [`Rig::start_workers_through_proxy`].
     pub fn proxy(&self) -> &KafkaProxy {
-        &self.house.proxy
+        &self.servers.proxy
     }
 
     /// Kills Kafka and waits until it is back.
     pub fn kill_kafka(&self) {
-        self.house.stack.kill_kafka();
+        self.servers.stack.kill_kafka();
     }
 
-    /// Whether a worker says that it is ready.
+    /// Whether a worker is ready, by its `/health/ready`.
     pub fn is_ready(&self, worker: usize) -> bool {
         let url = format!("{}/health/ready", self.workers[worker].admin_url);
         let ask = async { self.client.get(url).send().await };
@@ -134,33 +134,33 @@ impl Office {
     }
 
     /// Starts another worker.
-    pub fn hire(&mut self) {
+    pub fn start_workers(&mut self) {
         self.start_with(&[]);
     }
 
     /// Starts another worker, which comes to Kafka through the proxy.
-    pub fn hire_through_proxy(&mut self) {
-        self.start_with(&set(&[("kafka.brokers", &self.house.stack.env("PROXY_BROKERS"))]));
+    pub fn start_workers_through_proxy(&mut self) {
+        self.start_with(&set(&[("kafka.brokers", &self.servers.stack.env("PROXY_BROKERS"))]));
     }
 
     /// Starts another worker with settings of its own.
-    pub fn hire_with(&mut self, settings: &[(&str, &str)]) {
+    pub fn start_workers_with(&mut self, settings: &[(&str, &str)]) {
         self.start_with(&set(settings));
     }
 
-    /// Waits until a worker has ended by itself, and gives the last line of its log.
+    /// Waits until a worker has ended by itself; returns the last line of its log.
     pub fn wait_refused(&mut self, worker: usize) -> String {
         let ended = || self.workers[worker].check().is_err().then_some(());
         wait_for(LIMIT, ended).unwrap_or_else(|| panic!("worker {worker} runs; see {:?}", self.logs));
         self.log(worker).lines().last().unwrap_or_default().to_owned()
     }
 
-    /// What it says where it must fail.
+    /// The error of a command that must fail.
     pub fn operate_in_vain(&self, words: &[&str]) -> String {
         format!("{:#}", self.try_to_operate(words).expect_err("it is refused"))
     }
 
-    /// Stops a worker in its tracks.
+    /// Stops a worker with SIGSTOP.
     pub fn freeze(&self, worker: usize) {
         self.signal(worker, Signal::STOP);
     }
@@ -187,10 +187,10 @@ impl Office {
         fs::read_to_string(&self.workers[worker].log).unwrap()
     }
 
-    /// The Kafka settings of this office's workers, as far as a test needs them.
+    /// The Kafka settings of this rig's workers, as far as a test needs them.
     pub fn kafka(&self) -> KafkaSettings {
         KafkaSettings {
-            brokers: self.house.stack.brokers.clone(),
+            brokers: self.servers.stack.brokers.clone(),
             partition_count: self.partitions.cast_unsigned(),
             ..KafkaSettings::default()
         }
@@ -198,10 +198,10 @@ impl Office {
 
     /// Where the registry is.
     pub fn registry_url(&self) -> String {
-        self.house.stack.registry_url.clone()
+        self.servers.stack.registry_url.clone()
     }
 
-    /// How this office's commands reach Kafka and the registry.
+    /// How this rig's commands reach Kafka and the registry.
     pub fn connection(&self) -> Connection {
         let registry = SchemaRegistry::new(&self.registry_url(), RetryPolicy::default()).unwrap();
         Connection { kafka: self.kafka().client(), registry: Arc::new(registry) }
@@ -241,7 +241,7 @@ impl Office {
         page.map(|page| page.status).unwrap_or_default()
     }
 
-    /// What `healthflow-sync` prints when an operator of this office calls it with `words`.
+    /// What `healthflow-sync` prints when an operator of this fleet calls it with `words`.
     pub fn operate(&self, words: &[&str]) -> String {
         self.try_to_operate(words).unwrap()
     }
@@ -253,7 +253,7 @@ impl Office {
 
     /// The same with another registry.
     pub fn operate_at(&self, registry_url: &str, words: &[&str]) -> anyhow::Result<String> {
-        let brokers = &self.house.stack.brokers;
+        let brokers = &self.servers.stack.brokers;
         let addresses = set(&[("kafka.brokers", brokers), ("schema_registry.url", registry_url)]);
         let arguments = words.iter().map(|word| (*word).to_owned()).chain(addresses).collect();
         world().runtime.block_on(run(&beside("healthflow-sync").unwrap(), arguments))
@@ -279,7 +279,7 @@ impl Office {
         self.status(worker).tasks.iter().filter(|task| task.phase == phase).count()
     }
 
-    /// What a counter of a worker without labels has come to.
+    /// The value of a counter of a worker without labels.
     pub fn counter(&self, worker: usize, name: &str) -> f64 {
         world().runtime.block_on(self.workers[worker].counter(name)).unwrap()
     }
@@ -290,12 +290,12 @@ impl Office {
             .unwrap_or_else(|| panic!("worker {worker} has not {count} live tasks; see {:?}", self.logs));
     }
 
-    /// Turns knobs of HealthFlow.
+    /// Sets knobs of HealthFlow.
     pub fn set_faults(&self, knobs: &Value) {
         self.control(reqwest::Method::PUT, "faults", Some(knobs));
     }
 
-    /// What HealthFlow has in its books: `ledger`, `audit` or `writes`.
+    /// What HealthFlow has recorded: `ledger`, `audit` or `writes`.
     pub fn look(&self, what: &str) -> Value {
         self.control(reqwest::Method::GET, what, None)
     }
@@ -310,8 +310,8 @@ impl Office {
         })
     }
 
-    /// The `appointments` or `patients` that stand.
-    pub fn stands(&self, what: &str) -> Vec<Value> {
+    /// The `appointments` or `patients` that exist.
+    pub fn existing(&self, what: &str) -> Vec<Value> {
         self.look("ledger")[what].as_array().unwrap().clone()
     }
 
@@ -329,12 +329,12 @@ impl Office {
     /// Publishes events, each where its practice's records belong.
     pub fn publish(&self, events: &[AppointmentRequested]) {
         let producer: ThreadedProducer<DefaultProducerContext> = rdkafka::ClientConfig::new()
-            .set("bootstrap.servers", &self.house.stack.brokers)
+            .set("bootstrap.servers", &self.servers.stack.brokers)
             .create()
             .unwrap();
         let mut value = Vec::new();
         for event in events {
-            self.house.encoder.encode(event, &mut value).unwrap();
+            self.servers.encoder.encode(event, &mut value).unwrap();
             let key = event.practice_id.as_str();
             let partition = partition_of(key.as_bytes(), self.partitions.cast_unsigned());
             producer.send(BaseRecord::to(REQUESTED).partition(partition).key(key).payload(&value)).unwrap();
@@ -348,7 +348,7 @@ impl Office {
         let (synced, failed, review) = (decoder(SYNCED), decoder(FAILED), decoder(REVIEW));
         let of = |topic| (0..self.partitions).map(move |partition| (topic, partition));
         let partitions: Vec<(&str, i32)> = [SYNCED, FAILED, REVIEW].into_iter().flat_map(of).collect();
-        let found = read_all(&self.house.stack.brokers, &partitions, "read_committed");
+        let found = read_all(&self.servers.stack.brokers, &partitions, "read_committed");
         // A tombstone says that a review is over.
         let found = found.iter().filter(|(_, value)| !value.is_empty());
         let mut all: Vec<ResultEnvelope> = found
@@ -367,8 +367,8 @@ impl Office {
         all
     }
 
-    /// Waits until as many results are there as there are versions, then lets everybody go home, and says what is there.
-    /// A result too many would be among them.
+    /// Waits until as many results are there as there are versions, then lets everybody go home, and says what is
+    /// there. A result too many would be among them.
     pub fn close_after(mut self, versions: usize) -> Closed {
         let limit = LIMIT + Duration::from_secs(30);
         wait_for(limit, || (self.results().len() >= versions).then_some(())).unwrap_or_else(|| {
@@ -378,8 +378,8 @@ impl Office {
         self.workers.clear();
         let closed = Closed {
             results: self.results(),
-            appointments: self.stands("appointments"),
-            patients: self.stands("patients"),
+            appointments: self.existing("appointments"),
+            patients: self.existing("patients"),
             writes: self.look("writes").as_array().unwrap().clone(),
         };
         let audit = self.look("audit");

@@ -1,5 +1,5 @@
-//! A Monday morning: everything that DentScheduler publishes, and when, planned ahead from a seed. Pure, so that the
-//! audit knows before the first record is sent what must come of each.
+//! The workload, a Monday morning of bookings: everything that DentScheduler publishes, and when, planned from a seed.
+//! Pure, so that the audit knows the expected result of each record before it is sent.
 
 pub mod people;
 pub mod poison;
@@ -13,13 +13,13 @@ use healthflow_proof::random::Random;
 
 use people::{Chart, Scenario};
 use poison::Poison;
-use spoiled::Spoiled;
+use spoiled::{Spoiled, SpoiledAt};
 use zipf::Zipf;
 
 const ZONES: [&str; 4] = ["America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles"];
 const QUARTER_MS: i64 = 15 * 60_000;
 
-/// What kind of morning.
+/// What kind of workload.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Practices; the bookings are spread over them by Zipf's law.
@@ -36,7 +36,7 @@ pub struct Settings {
 
 /// All of it.
 #[derive(Debug, Default)]
-pub struct Morning {
+pub struct Workload {
     /// Who is in HealthFlow already.
     pub charts: Vec<Chart>,
     /// What is published, in order of time.
@@ -50,23 +50,23 @@ pub struct Publication {
     pub at_ms: i64,
     /// The record's key.
     pub key: String,
-    /// The event; its `requested_at` counts from the beginning of the morning, like `at_ms`.
+    /// The event; its `requested_at` counts from the first publication, like `at_ms`.
     pub event: AppointmentRequested,
-    /// How its patient stands in HealthFlow.
+    /// Whether HealthFlow knows its patient, and how.
     pub scenario: Scenario,
-    /// What must come of it.
-    pub fate: Fate,
+    /// Its expected result.
+    pub expected: Expected,
 }
 
-/// What must come of a record.
+/// The expected result of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Expected {
     /// One good result.
     Synced,
-    /// It is held for a person's decision.
+    /// A review: it waits for a person's decision.
     Review,
-    /// Nothing: the same event was published before.
-    Again,
+    /// None: the same event was published before.
+    Nothing,
     /// One dead letter.
     Poisoned(Poison),
 }
@@ -79,64 +79,67 @@ impl Publication {
 }
 
 /// The versions of a booking, in the order in which they are published.
-struct Story {
+struct VersionSequence {
     versions: &'static [(i64, RequestedStatus)],
     is_sent_again: bool,
 }
 
 use RequestedStatus::{Cancelled, Scheduled};
-/// What happens to bookings: how many of a thousand, which versions, whether one is published twice.
-const STORIES: [(usize, Story); 8] = [
-    (780, Story { versions: &[(1, Scheduled)], is_sent_again: false }),
-    (80, Story { versions: &[(1, Scheduled), (2, Scheduled)], is_sent_again: false }),
-    (20, Story { versions: &[(1, Scheduled), (2, Scheduled), (3, Scheduled)], is_sent_again: false }),
-    (40, Story { versions: &[(1, Scheduled), (2, Cancelled)], is_sent_again: false }),
-    (10, Story { versions: &[(1, Cancelled)], is_sent_again: false }),
-    (15, Story { versions: &[(2, Cancelled), (1, Scheduled)], is_sent_again: false }),
-    (25, Story { versions: &[(2, Scheduled), (1, Scheduled)], is_sent_again: false }),
-    (30, Story { versions: &[(1, Scheduled)], is_sent_again: true }),
+/// Of a thousand bookings, how many have which versions, and whether one is published twice.
+const SEQUENCES: [(usize, VersionSequence); 8] = [
+    (780, VersionSequence { versions: &[(1, Scheduled)], is_sent_again: false }),
+    (80, VersionSequence { versions: &[(1, Scheduled), (2, Scheduled)], is_sent_again: false }),
+    (
+        20,
+        VersionSequence { versions: &[(1, Scheduled), (2, Scheduled), (3, Scheduled)], is_sent_again: false },
+    ),
+    (40, VersionSequence { versions: &[(1, Scheduled), (2, Cancelled)], is_sent_again: false }),
+    (10, VersionSequence { versions: &[(1, Cancelled)], is_sent_again: false }),
+    (15, VersionSequence { versions: &[(2, Cancelled), (1, Scheduled)], is_sent_again: false }),
+    (25, VersionSequence { versions: &[(2, Scheduled), (1, Scheduled)], is_sent_again: false }),
+    (30, VersionSequence { versions: &[(1, Scheduled)], is_sent_again: true }),
 ];
 
-fn story(random: &mut Random) -> &'static Story {
+fn version_sequence(random: &mut Random) -> &'static VersionSequence {
     let mut point = random.below(1_000);
-    for (share, story) in &STORIES {
+    for (share, sequence) in &SEQUENCES {
         if point < *share {
-            return story;
+            return sequence;
         }
         point -= share;
     }
-    &STORIES[0].1
+    &SEQUENCES[0].1
 }
 
-/// Plans the morning, with what is spoiled in it at these times (milliseconds after the first).
-pub fn plan(settings: &Settings, spoiled: &[(i64, Spoiled)]) -> Morning {
+/// Plans the workload, with these spoiled records.
+pub fn plan(settings: &Settings, spoiled: &[SpoiledAt]) -> Workload {
     let mut planner = Planner {
         settings,
         random: Random::new(settings.seed),
-        morning: Morning::default(),
+        workload: Workload::default(),
         patients: vec![Vec::new(); settings.practices.max(1)],
     };
     let zipf = Zipf::new(settings.practices);
     let ambiguous = (settings.bookings / 500).max(2);
     for number in 0..settings.bookings {
         let practice = zipf.draw(&mut planner.random);
-        // Held bookings are spread over the morning.
+        // Bookings for review are spread over the run.
         let is_ambiguous = number % (settings.bookings / ambiguous).max(1) == 1;
         planner.add_booking(number, practice, is_ambiguous);
     }
-    for (nth, (at_ms, spoiled)) in spoiled.iter().enumerate() {
-        planner.add_spoiled(nth, *at_ms, *spoiled);
+    for (nth, spoiled) in spoiled.iter().enumerate() {
+        planner.add_spoiled(nth, *spoiled);
     }
-    let mut morning = planner.morning;
+    let mut workload = planner.workload;
     // A stable sort: the versions of one booking keep their order.
-    morning.publications.sort_by_key(|publication| publication.at_ms);
-    morning
+    workload.publications.sort_by_key(|publication| publication.at_ms);
+    workload
 }
 
 struct Planner<'a> {
     settings: &'a Settings,
     random: Random,
-    morning: Morning,
+    workload: Workload,
     /// Per practice, its patients so far.
     patients: Vec<Vec<Scenario>>,
 }
@@ -145,11 +148,11 @@ impl Planner<'_> {
     fn add_booking(&mut self, number: usize, practice: usize, is_ambiguous: bool) {
         let (patient, scenario) =
             if is_ambiguous { self.new_patient(practice, true) } else { self.some_patient(practice) };
-        let story = if is_ambiguous { &STORIES[0].1 } else { story(&mut self.random) };
+        let sequence = if is_ambiguous { &SEQUENCES[0].1 } else { version_sequence(&mut self.random) };
         let first = self.publication(number, practice, patient, scenario);
         let mut at_ms = first.at_ms;
         let mut visit_start = first.event.visit.start;
-        for (nth, (version, status)) in story.versions.iter().enumerate() {
+        for (nth, (version, status)) in sequence.versions.iter().enumerate() {
             let mut publication = first.clone();
             if nth > 0 {
                 at_ms += self.random.between(300, 8_000.min(self.settings.duration_ms / 3).max(300));
@@ -161,13 +164,13 @@ impl Planner<'_> {
             publication.event.status = *status;
             publication.event.event_id = format!("ev-{number:06}-{version}").into();
             publication.event.visit.start = visit_start;
-            self.morning.publications.push(publication);
+            self.workload.publications.push(publication);
         }
-        if story.is_sent_again
-            && let Some(last) = self.morning.publications.last().cloned()
+        if sequence.is_sent_again
+            && let Some(last) = self.workload.publications.last().cloned()
         {
             let at_ms = last.at_ms + self.random.between(50, 2_999);
-            self.morning.publications.push(Publication { at_ms, fate: Fate::Again, ..last });
+            self.workload.publications.push(Publication { at_ms, expected: Expected::Nothing, ..last });
         }
     }
 
@@ -187,7 +190,7 @@ impl Planner<'_> {
     fn new_patient(&mut self, practice: usize, is_ambiguous: bool) -> (usize, Scenario) {
         let number = self.patients[practice].len();
         let (practice_id, patient) = (practice_id(practice), people::patient(practice, number));
-        let charts = &mut self.morning.charts;
+        let charts = &mut self.workload.charts;
         let scenario = match self.random.below(10) {
             _ if is_ambiguous => Scenario::Ambiguous,
             0..6 => Scenario::Known(charts.len()),
@@ -237,12 +240,12 @@ impl Planner<'_> {
                 visit,
             },
             scenario,
-            fate: if scenario == Scenario::Ambiguous { Fate::Review } else { Fate::Synced },
+            expected: if scenario == Scenario::Ambiguous { Expected::Review } else { Expected::Synced },
         }
     }
 
     /// A record that is spoiled, of a patient of its own.
-    fn add_spoiled(&mut self, nth: usize, at_ms: i64, spoiled: Spoiled) {
+    fn add_spoiled(&mut self, nth: usize, SpoiledAt { at_ms, spoiled }: SpoiledAt) {
         let practice = nth % self.settings.practices.max(1);
         let number = self.settings.bookings + nth;
         let patient = self.patients[practice].len() + nth;
@@ -252,14 +255,14 @@ impl Planner<'_> {
         publication.event.event_id = format!("ev-{number:06}-1").into();
         match spoiled {
             Spoiled::Poison(poison) => {
-                publication.fate = Fate::Poisoned(poison);
+                publication.expected = Expected::Poisoned(poison);
                 if poison == Poison::ForeignKey {
                     publication.key = "practice-of-somebody-else".to_owned();
                 }
             }
             Spoiled::SingledOut(singled_out) => singled_out.mark(&mut publication.event, nth),
         }
-        self.morning.publications.push(publication);
+        self.workload.publications.push(publication);
     }
 }
 

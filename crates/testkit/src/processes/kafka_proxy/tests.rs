@@ -51,26 +51,26 @@ async fn answer_of(client: &mut TcpStream) -> Option<i32> {
 }
 
 #[tokio::test]
-async fn a_held_request_reaches_the_broker_after_its_client_has_gone() {
+async fn a_delayed_request_reaches_the_broker_after_its_client_has_gone() {
     let (proxy, mut client, mut ids) = proxy().await;
-    proxy.hold(END_TXN);
+    proxy.delay(END_TXN);
     ask(&mut client, 3, 1).await;
     ask(&mut client, END_TXN, 2).await;
     ask(&mut client, 3, 3).await;
     assert_eq!((ids.recv().await, answer_of(&mut client).await), (Some(1), Some(1)), "others get through");
     timeout(LIMIT, async {
-        while proxy.held() == 0 {
+        while proxy.delayed() == 0 {
             tokio::task::yield_now().await;
         }
     })
     .await
-    .expect("one is held");
+    .expect("one is delayed");
     proxy.cut();
     assert_eq!(answer_of(&mut client).await, None, "the client is cut off");
     assert!(ids.try_recv().is_err(), "what came behind it waits too");
     proxy.release();
     assert_eq!((ids.recv().await, ids.recv().await), (Some(2), Some(3)));
-    assert_eq!(proxy.held(), 0);
+    assert_eq!(proxy.delayed(), 0);
 }
 
 #[tokio::test]

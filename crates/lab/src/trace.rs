@@ -1,5 +1,5 @@
-//! The story of one booking that was hit, put together from what DentScheduler saw, what the workers logged and what
-//! HealthFlow wrote down.
+//! The trace of one booking that a fault hit, composed from what DentScheduler saw, what the workers logged and what
+//! HealthFlow recorded.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,28 +9,28 @@ use healthflow_core::time::Timestamp;
 use serde::Deserialize;
 
 use crate::audit::Span;
-use crate::desk::{Name, Notes};
 use crate::healthflow::{Ledger, Write};
+use crate::journal::{Name, Notes};
 
-/// Who finds a doubt so long after the kill found it in the state: a worker that lives gives up on an answer before
-/// (`healthflow.request_life_ms` in `config/demo.toml`), and the killed one is back only later (milliseconds).
+/// A doubt that opens so long (milliseconds) after the kill was found in the state: a live worker gives up on an answer
+/// sooner (`healthflow.request_life_ms` in `config/demo.toml`), and the killed one is back only later.
 const DEAD_MS: i64 = 2_500;
 
-/// What the story is made from.
+/// What the trace is composed from.
 pub struct Sources<'a> {
     /// Name and log of each worker.
     pub logs: Vec<(String, PathBuf)>,
-    /// DentScheduler's desk.
+    /// DentScheduler's journal.
     pub notes: &'a Notes,
-    /// What stands.
+    /// What exists in HealthFlow.
     pub ledger: &'a Ledger,
-    /// What was written.
+    /// What HealthFlow recorded of every write.
     pub writes: &'a [Write],
     /// When a worker was killed, and back.
     pub killed: Option<Span>,
 }
 
-/// A line of a worker's log that tells of a doubt.
+/// A line of a worker's log about a doubt.
 #[derive(Deserialize)]
 struct Line {
     timestamp: String,
@@ -40,7 +40,7 @@ struct Line {
     last_error: Option<String>,
 }
 
-/// What the logs say of one booking's doubts, in order.
+/// What the logs report of one booking's doubts, in order.
 #[derive(Default)]
 struct Doubts {
     opened: Vec<(Timestamp, String)>,
@@ -48,29 +48,29 @@ struct Doubts {
 }
 
 /// Something that happened, and when.
-type Scene = (Timestamp, String);
+type Event = (Timestamp, String);
 
-struct Story {
-    scenes: Vec<Scene>,
+struct Trace {
+    events: Vec<Event>,
     was_killed: bool,
     was_found: bool,
 }
 
-/// The story, one line per event; none if nothing was hit.
-pub fn tell(sources: &Sources) -> Option<Vec<String>> {
+/// The trace, one line per event; none if no booking was hit.
+pub fn compose(sources: &Sources) -> Option<Vec<String>> {
     let doubts = read_logs(sources);
-    let stories = doubts.iter().filter_map(|(booking, doubts)| story(booking, doubts, sources));
-    let mut best = stories.max_by_key(rank)?;
-    best.scenes.sort_by_key(|(at, _)| *at);
-    let start = best.scenes.first().map(|(at, _)| *at)?;
+    let traces = doubts.iter().filter_map(|(booking, doubts)| trace(booking, doubts, sources));
+    let mut best = traces.max_by_key(rank)?;
+    best.events.sort_by_key(|(at, _)| *at);
+    let start = best.events.first().map(|(at, _)| *at)?;
     let seconds = |at: Timestamp| at.since_ms(start) as f64 / 1_000.0;
-    Some(best.scenes.iter().map(|(at, what)| format!("  {:>+6.2} s  {what}", seconds(*at))).collect())
+    Some(best.events.iter().map(|(at, what)| format!("  {:>+6.2} s  {what}", seconds(*at))).collect())
 }
 
-/// Which story tells the most: of a write that was carried out and whose worker was killed before it heard of it; then
-/// of one that was found again. The short ones are told best.
-fn rank(story: &Story) -> (bool, bool, std::cmp::Reverse<usize>) {
-    (story.was_killed, story.was_found, std::cmp::Reverse(story.scenes.len()))
+/// Which trace shows the most: first one of a write that was carried out and whose worker was killed before it saw the
+/// answer, then one of a write that a look-up found. Short ones are easier to follow.
+fn rank(trace: &Trace) -> (bool, bool, std::cmp::Reverse<usize>) {
+    (trace.was_killed, trace.was_found, std::cmp::Reverse(trace.events.len()))
 }
 
 fn read_logs(sources: &Sources) -> BTreeMap<String, Doubts> {
@@ -84,7 +84,7 @@ fn read_logs(sources: &Sources) -> BTreeMap<String, Doubts> {
             let doubts = doubts.entry(booking).or_default();
             match &*line.message {
                 "answer lost, write in doubt" => doubts.opened.push((at, worker.clone())),
-                // A doubt that a crash left behind: nobody lost an answer, it was found in the state.
+                // A doubt that a crash left behind: no worker lost an answer, its successor found it in the state.
                 "booking parked"
                     if doubts.opened.is_empty() && line.last_error.as_deref() == Some("in_doubt") =>
                 {
@@ -100,8 +100,8 @@ fn read_logs(sources: &Sources) -> BTreeMap<String, Doubts> {
     doubts
 }
 
-/// The story of `booking`, if it was in doubt exactly once: of those that were hit twice nobody can follow the story.
-fn story(booking: &str, doubts: &Doubts, sources: &Sources) -> Option<Story> {
+/// The trace of `booking`, if it was in doubt exactly once: a trace of two doubts is hard to follow.
+fn trace(booking: &str, doubts: &Doubts, sources: &Sources) -> Option<Trace> {
     let ([(opened_at, opened_by)], [(settled_at, settled_by, found)]) = (&*doubts.opened, &*doubts.settled)
     else {
         return None;
@@ -115,42 +115,44 @@ fn story(booking: &str, doubts: &Doubts, sources: &Sources) -> Option<Story> {
     let appointment = standing.next()?;
     let count = 1 + standing.count();
 
-    let (mut scenes, told_at) = desk_scenes(booking, sources.notes);
+    let (mut events, seen_at) = journal_events(booking, sources.notes);
     let writes = sources.writes.iter().filter(|write| write.id.as_ref() == Some(&appointment.id));
     let mut written_at = Vec::new();
     for write in writes {
         let at = Timestamp(write.carried_out_at_ms.unwrap_or(write.arrived_at_ms));
         written_at.push(at);
-        scenes.push((at, format!("HealthFlow, on {}: {}, {}", write.operation, write.effect, answer(write))));
+        events.push((at, format!("HealthFlow, on {}: {}, {}", write.operation, write.effect, answer(write))));
     }
-    let (killed, back) = sources.killed.unwrap_or((Timestamp::NEVER, Timestamp::NEVER));
-    // Carried out, then killed, and nothing was told in between.
-    let is_unheard = |at: &Timestamp| *at < killed && !told_at.iter().any(|told| at < told && *told < killed);
+    let never = Span { from: Timestamp::NEVER, until: Timestamp::NEVER };
+    let Span { from: killed, until: back } = sources.killed.unwrap_or(never);
+    // Carried out, then killed, and no result was seen in between.
+    let is_unheard =
+        |at: &Timestamp| *at < killed && !seen_at.iter().any(|result| at < result && *result < killed);
     let was_killed = opened_at.since_ms(killed) > DEAD_MS
         && written_at.iter().rfind(|at| **at < killed).is_some_and(is_unheard);
     if was_killed {
-        scenes.push((killed, "worker-1 is killed before it can tell anybody".to_owned()));
-        scenes.push((back, "worker-1 is back at work".to_owned()));
+        events.push((killed, "worker-1 is killed before it can report the result".to_owned()));
+        events.push((back, "worker-1 is back at work".to_owned()));
         let what = "finds in its state an intent without an answer: the write is in doubt";
-        scenes.push((*opened_at, format!("{opened_by} {what}")));
+        events.push((*opened_at, format!("{opened_by} {what}")));
     } else {
-        scenes
+        events
             .push((*opened_at, format!("{opened_by} gets no answer it can rely on: the write is in doubt")));
     }
     let finding = match &**found {
-        "yes" => "it stands in HealthFlow and is adopted",
-        "no" => "it does not stand in HealthFlow and is written",
-        _ => "what is wanted is written over it",
+        "yes" => "it exists in HealthFlow and is adopted",
+        "no" => "it does not exist in HealthFlow and is written",
+        _ => "the wanted version is written over it",
     };
-    scenes.push((*settled_at, format!("{settled_by} settles the doubt: {finding}")));
-    let last = scenes.iter().map(|(at, _)| *at).max()?;
+    events.push((*settled_at, format!("{settled_by} settles the doubt: {finding}")));
+    let last = events.iter().map(|(at, _)| *at).max()?;
     let s = if count == 1 { "" } else { "s" };
-    scenes.push((last, format!("in HealthFlow stands {count} appointment{s} of {booking}")));
-    Some(Story { scenes, was_killed, was_found: found == "yes" })
+    events.push((last, format!("HealthFlow has {count} appointment{s} of {booking}")));
+    Some(Trace { events, was_killed, was_found: found == "yes" })
 }
 
-/// What DentScheduler saw of `booking`, and when it was told something.
-fn desk_scenes(booking: &str, notes: &Notes) -> (Vec<Scene>, Vec<Timestamp>) {
+/// What DentScheduler saw of `booking`, and when it saw each result.
+fn journal_events(booking: &str, notes: &Notes) -> (Vec<Event>, Vec<Timestamp>) {
     let version = |name: &Name| match name {
         Name::Version(key, version) if key.to_string() == booking => Some(*version),
         _ => None,
@@ -159,14 +161,14 @@ fn desk_scenes(booking: &str, notes: &Notes) -> (Vec<Scene>, Vec<Timestamp>) {
         let version = version(&asked.name)?;
         Some((asked.at, format!("DentScheduler asks for {booking}, version {version}")))
     });
-    let names = notes.names_told();
-    let told = names.iter().zip(&notes.told).filter_map(|(name, told)| {
+    let names = notes.result_names();
+    let result = names.iter().zip(&notes.results).filter_map(|(name, result)| {
         let version = version(name)?;
-        Some((told.at, format!("DentScheduler reads: version {version} {}", outcome(told.outcome))))
+        Some((result.at, format!("DentScheduler reads: version {version} {}", outcome(result.outcome))))
     });
-    let told: Vec<Scene> = told.collect();
-    let told_at = told.iter().map(|(at, _)| *at).collect();
-    (asked.chain(told).collect(), told_at)
+    let result: Vec<Event> = result.collect();
+    let seen_at = result.iter().map(|(at, _)| *at).collect();
+    (asked.chain(result).collect(), seen_at)
 }
 
 fn answer(write: &Write) -> String {
@@ -182,6 +184,6 @@ fn outcome(outcome: ResultOutcome) -> &'static str {
         ResultOutcome::Superseded => "is superseded by a newer version",
         ResultOutcome::Review => "waits for a person",
         ResultOutcome::Failed => "failed",
-        ResultOutcome::Unknown => "ended in a way not known here",
+        ResultOutcome::Unknown => "ended with an outcome unknown here",
     }
 }

@@ -1,5 +1,6 @@
-//! Keys that two partitions know (rule K8): a task that had no state of a practice wrote its own. Moving the old record
-//! over the new one would forget what the new one did in HealthFlow, so they are joined, and what is left over is told.
+//! Keys with a record in two partitions (rule K8): a task that had no state of a practice wrote its own. Moving the old
+//! record over the new one would forget what the new task did in HealthFlow. So this module joins the two, and reports
+//! what is left over.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashMap, HashSet};
@@ -10,51 +11,55 @@ use rdkafka::Message;
 
 use crate::kafka::KafkaFault;
 use crate::kafka::restore::{Readers, try_decode};
-use crate::kafka_admin::{CommandFault, Say};
+use crate::kafka_admin::{CommandFault, Report};
 use crate::registry::Translator;
 use healthflow_core::event::{Outgoing, home, key};
 use healthflow_core::state::{LeftOver, StateRecord};
 use healthflow_core::topics::REVIEW;
 
 /// A topic and a key in it.
-type Place = (&'static str, Vec<u8>);
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct TopicKey {
+    topic: &'static str,
+    key: Vec<u8>,
+}
 
 /// A record on its way from one partition to another.
 pub(super) struct Misplaced {
     /// Its topic.
     pub(super) topic: &'static str,
-    /// Where it lies.
+    /// Its partition now.
     pub(super) from: i32,
-    /// Where it belongs.
+    /// The partition of its key.
     pub(super) home: i32,
     /// Its key.
     pub(super) key: Vec<u8>,
-    /// Its value; what is written at its home.
+    /// Its value; what is written to its home.
     pub(super) value: Vec<u8>,
 }
 
-/// The keys that are known in more than one partition.
-pub(super) struct Doubled<'a> {
+/// The keys that have a record in more than one partition.
+pub(super) struct DuplicateKeys<'a> {
     translator: &'a Translator,
-    /// What stands at home of those that lie elsewhere too.
-    at_home: HashMap<Place, Vec<u8>>,
-    /// Hashes of those that lie elsewhere twice, whether anything stands at home or not.
+    /// The records at home of keys that are elsewhere too.
+    at_home: HashMap<TopicKey, Vec<u8>>,
+    /// Hashes of the keys that are elsewhere twice, whether they have a record at home or not.
     elsewhere_twice: HashSet<u64>,
 }
 
-impl<'a> Doubled<'a> {
-    /// Looks through all partitions; call it when every task is fenced.
+impl<'a> DuplicateKeys<'a> {
+    /// Reads all partitions; call it when every task is fenced.
     pub(super) fn find(
         readers: &Readers,
         translator: &'a Translator,
         topics: &[&'static str],
         count: u32,
-    ) -> Result<Doubled<'a>, CommandFault> {
+    ) -> Result<DuplicateKeys<'a>, CommandFault> {
         let (mut elsewhere, mut elsewhere_twice) = (HashSet::new(), HashSet::new());
         let mut at_home = HashMap::new();
         for partition in 0..count.cast_signed() {
             for topic in topics {
-                // The keys only: there are many.
+                // The keys only, since there are many.
                 for key in live(readers, topic, partition, |_, _| Some(Vec::new()))?.into_keys() {
                     let hash = hash(topic, &key);
                     if home_of(&key, count).is_some_and(|home| home != partition) && !elsewhere.insert(hash) {
@@ -72,31 +77,35 @@ impl<'a> Doubled<'a> {
                     is_asked.then(|| value.to_vec())
                 };
                 let found = live(readers, topic, partition, keep)?;
-                at_home.extend(found.into_iter().map(|(key, value)| ((*topic, key), value)));
+                at_home.extend(found.into_iter().map(|(key, value)| (TopicKey { topic, key }, value)));
             }
         }
-        Ok(Doubled { translator, at_home, elsewhere_twice })
+        Ok(DuplicateKeys { translator, at_home, elsewhere_twice })
     }
 
-    /// Joins `record` with what stands at its home, so that it can be written there. `say` hears of what is left over.
-    pub(super) fn resolve(&mut self, record: &mut Misplaced, say: &mut Say<'_>) -> Result<(), CommandFault> {
+    /// Joins `record` with the record at its home, so that it can be written there. Reports what is left over.
+    pub(super) fn resolve(
+        &mut self,
+        record: &mut Misplaced,
+        report: &mut Report<'_>,
+    ) -> Result<(), CommandFault> {
         let Misplaced { topic, from, home, ref key, ref mut value } = *record;
         let is_again = self.elsewhere_twice.contains(&hash(topic, key));
-        let place = (topic, key.clone());
+        let place = TopicKey { topic, key: key.clone() };
         let Some(here) = self.at_home.remove(&place) else {
             if is_again {
                 self.at_home.insert(place, value.clone());
             }
             return Ok(());
         };
-        let name = String::from_utf8_lossy(&place.1).into_owned();
+        let name = String::from_utf8_lossy(&place.key).into_owned();
         let read = |value: &[u8]| {
             let state = || self.translator.state(topic, value);
             let record = try_decode(self.translator, &AtomicBool::new(false), state)?;
             record.map_err(|flaw| CommandFault::Unreadable { topic, key: name.clone(), flaw })
         };
         let (joined, what) = if topic == REVIEW {
-            (here, "the review in the second one is kept, and the other one is dropped: let DentScheduler send it anew".into())
+            (here, "the review in the second one is kept, the other one is dropped; let DentScheduler publish it again".into())
         } else {
             let (record, left_over) = match (read(&here)?, read(value)?) {
                 (StateRecord::Booking(key, here), StateRecord::Booking(_, there)) => {
@@ -112,26 +121,28 @@ impl<'a> Doubled<'a> {
             let mut buffer = Vec::new();
             let encoded = self.translator.encode(&Outgoing::State(Box::new(record)), &mut buffer);
             let encoded = encoded.map_err(KafkaFault::from)?;
-            (encoded.value.unwrap_or_default().to_vec(), words(&left_over))
+            (encoded.value.unwrap_or_default().to_vec(), to_do(&left_over))
         };
         if is_again {
             self.at_home.insert(place, joined.clone());
         }
-        say(format!("{name} is known in partitions {from} and {home}, and is joined; {what}"))
+        report(format!("{name} has records in partitions {from} and {home}, which were joined; {what}"))
             .map_err(CommandFault::Output)?;
         *value = joined;
         Ok(())
     }
 }
 
-/// What a person has to do about it.
-fn words(left_over: &LeftOver) -> String {
+/// What an operator has to do about it.
+fn to_do(left_over: &LeftOver) -> String {
     let mut todo = Vec::new();
     if let Some(id) = &left_over.appointment_id {
-        todo.push(format!("appointment {id} is left over in HealthFlow: cancel it there if it is a double"));
+        todo.push(format!(
+            "appointment {id} is left over in HealthFlow: cancel it there if it is a duplicate"
+        ));
     }
     if left_over.write_in_doubt {
-        todo.push("another write may have been sent for it: look in HealthFlow for a double".to_owned());
+        todo.push("another write may have been sent for it: look in HealthFlow for a duplicate".to_owned());
     }
     if left_over.chart {
         todo.push("its patient has two charts in HealthFlow: have them merged".to_owned());
@@ -149,7 +160,7 @@ fn hash(topic: &str, key: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// The live records of a partition that `keep` keeps something of.
+/// Of the live records of a partition, what `keep` returns.
 fn live(
     readers: &Readers,
     topic: &'static str,

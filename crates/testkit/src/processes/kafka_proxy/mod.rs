@@ -1,8 +1,8 @@
-//! A network between Kafka's clients and one broker that misbehaves on command. It knows where requests begin and end, so
-//! it can hold just the ends of transactions, lose just their answers, cut every connection or freeze it: what a broker
-//! does with a request that lands late is not to be had from a broker that is well.
+//! A proxy between Kafka's clients and one broker that misbehaves on command. It knows where requests begin and end, so
+//! it can delay just the ends of transactions, lose just their answers, cut every connection or freeze it: only so can
+//! a test see what a broker does with a request that lands late.
 
-#![allow(dead_code, reason = "the torture and the tests each use a part of it")]
+#![allow(dead_code, reason = "the torture and the tests each use a process of it")]
 
 mod frames;
 
@@ -37,9 +37,9 @@ pub struct KafkaProxy {
 /// What all connections do now.
 #[derive(Default)]
 struct Orders {
-    /// Requests of these api keys are held.
-    holding: BTreeSet<i16>,
-    /// Held requests up to this number may go.
+    /// Requests of these api keys are delayed.
+    delaying: BTreeSet<i16>,
+    /// Delayed requests up to this number may go.
     released: u64,
     /// Answers to requests of these api keys get lost.
     losing: BTreeSet<i16>,
@@ -49,10 +49,10 @@ struct Orders {
 
 #[derive(Default)]
 struct Seen {
-    /// The numbers of the requests that are held now.
-    held: BTreeSet<u64>,
+    /// The numbers of the requests that are delayed now.
+    delayed: BTreeSet<u64>,
     /// How many ever were.
-    held_ever: u64,
+    delayed_ever: u64,
     answered: BTreeMap<i16, u64>,
     lost: u64,
 }
@@ -61,7 +61,7 @@ impl KafkaProxy {
     /// Listens on `listen` and forwards to `broker`, both host:port; the broker must advertise `listen`.
     ///
     /// # Errors
-    /// Nobody can listen there.
+    /// The address is in use or invalid.
     pub fn start(runtime: &Handle, listen: &str, broker: &str) -> io::Result<KafkaProxy> {
         let listener = std::net::TcpListener::bind(listen)?;
         listener.set_nonblocking(true)?;
@@ -74,32 +74,32 @@ impl KafkaProxy {
         Ok(KafkaProxy { orders, seen })
     }
 
-    /// Holds every request of this kind from now on, and what comes behind it on its connection. It will be delivered
-    /// even if its client has gone meanwhile.
-    pub fn hold(&self, api_key: i16) {
+    /// Delays every request of this kind from now on, and what follows it on its connection. The proxy delivers it even
+    /// if its client has gone meanwhile.
+    pub fn delay(&self, api_key: i16) {
         self.orders.send_modify(|orders| {
-            orders.holding.insert(api_key);
+            orders.delaying.insert(api_key);
         });
     }
 
-    /// Holds nothing that comes from now on; what is held stays held.
-    pub fn hold_no_more(&self) {
-        self.orders.send_modify(|orders| orders.holding.clear());
+    /// Delays nothing that comes from now on; what is delayed stays so.
+    pub fn delay_no_more(&self) {
+        self.orders.send_modify(|orders| orders.delaying.clear());
     }
 
-    /// Delivers everything that is held now.
+    /// Delivers everything that is delayed now.
     pub fn release(&self) {
-        let last = lock(&self.seen).held_ever;
+        let last = lock(&self.seen).delayed_ever;
         self.orders.send_modify(|orders| orders.released = last);
     }
 
-    /// Delivers what has been held longest.
+    /// Delivers what has been delayed longest.
     pub fn release_oldest(&self) {
-        let oldest = lock(&self.seen).held.first().copied();
+        let oldest = lock(&self.seen).delayed.first().copied();
         self.orders.send_modify(|orders| orders.released = oldest.unwrap_or(orders.released));
     }
 
-    /// Loses the answers to requests of this kind from now on: they are carried out, and nobody is told.
+    /// Loses the answers to requests of this kind from now on: the broker carries them out, and no client learns of it.
     pub fn lose_answers(&self, api_key: i16) {
         self.orders.send_modify(|orders| {
             orders.losing.insert(api_key);
@@ -111,32 +111,32 @@ impl KafkaProxy {
         self.orders.send_modify(|orders| orders.losing.clear());
     }
 
-    /// Nothing gets through in either direction until [`KafkaProxy::thaw`], and nobody is told.
+    /// Lets nothing through in either direction until [`KafkaProxy::thaw`], without closing a connection.
     pub fn freeze(&self) {
         self.orders.send_modify(|orders| orders.is_frozen = true);
     }
 
-    /// Ends a freeze; nothing got lost.
+    /// Ends a freeze; nothing is lost.
     pub fn thaw(&self) {
         self.orders.send_modify(|orders| orders.is_frozen = false);
     }
 
-    /// Does nothing special any more; what is held is delivered.
+    /// Ends every fault; delivers what is delayed.
     pub fn calm(&self) {
-        self.hold_no_more();
+        self.delay_no_more();
         self.lose_no_more();
         self.thaw();
         self.release();
     }
 
-    /// Cuts every client off; each may connect again at once. Held requests are still delivered when released.
+    /// Cuts every client off; each may connect again at once. Delayed requests are still delivered when released.
     pub fn cut(&self) {
         self.orders.send_modify(|orders| orders.cuts += 1);
     }
 
-    /// How many requests are held now, not counting what waits behind them.
-    pub fn held(&self) -> usize {
-        lock(&self.seen).held.len()
+    /// How many requests are delayed now, not counting what waits behind them.
+    pub fn delayed(&self) -> usize {
+        lock(&self.seen).delayed.len()
     }
 
     /// How many requests of this kind the broker has answered, whether the answer got lost or not.
@@ -167,33 +167,33 @@ struct Request {
     bytes: Vec<u8>,
     api_key: i16,
     correlation: i32,
-    held: Option<Held>,
+    delayed: Option<Delayed>,
 }
 
-/// A request is held until its number is released.
-struct Held {
+/// A request is delayed until its number is released.
+struct Delayed {
     number: u64,
     seen: Arc<Mutex<Seen>>,
 }
 
-impl Held {
-    /// Holds a request if `orders` say so. Asked under the lock that a release counts under: else one that is held in the
-    /// very moment in which holding ends would never be released.
-    fn by(orders: &watch::Receiver<Orders>, api_key: i16, seen: &Arc<Mutex<Seen>>) -> Option<Held> {
+impl Delayed {
+    /// Delays a request if `orders` say so. Takes the lock under which a release counts: otherwise a request that is
+    /// delayed at the moment at which delaying ends would never be released.
+    fn by(orders: &watch::Receiver<Orders>, api_key: i16, seen: &Arc<Mutex<Seen>>) -> Option<Delayed> {
         let mut all = lock(seen);
-        if !orders.borrow().holding.contains(&api_key) {
+        if !orders.borrow().delaying.contains(&api_key) {
             return None;
         }
-        all.held_ever += 1;
-        let number = all.held_ever;
-        all.held.insert(number);
-        Some(Held { number, seen: Arc::clone(seen) })
+        all.delayed_ever += 1;
+        let number = all.delayed_ever;
+        all.delayed.insert(number);
+        Some(Delayed { number, seen: Arc::clone(seen) })
     }
 }
 
-impl Drop for Held {
+impl Drop for Delayed {
     fn drop(&mut self) {
-        lock(&self.seen).held.remove(&self.number);
+        lock(&self.seen).delayed.remove(&self.number);
     }
 }
 
@@ -214,7 +214,7 @@ async fn accept(listener: TcpListener, line: Line) {
 }
 
 async fn connect(client: TcpStream, line: Line) {
-    // Its own drop tells the client that there is no broker.
+    // Dropping the client's connection closes it: there is no broker.
     let Ok(broker) = TcpStream::connect(&line.broker).await else { return };
     if client.set_nodelay(true).and_then(|()| broker.set_nodelay(true)).is_err() {
         return;
@@ -248,8 +248,8 @@ async fn take(
         let Ok(bytes) = bytes else { return };
         let (Some(api_key), Some(correlation)) = (number(&bytes, 4), number(&bytes, 8)) else { return };
         let (api_key, correlation) = (i16::from_be_bytes(api_key), i32::from_be_bytes(correlation));
-        let held = Held::by(&orders, api_key, &line.seen);
-        if queue.send(Request { bytes, api_key, correlation, held }).await.is_err() {
+        let delayed = Delayed::by(&orders, api_key, &line.seen);
+        if queue.send(Request { bytes, api_key, correlation, delayed }).await.is_err() {
             return;
         }
     }
@@ -265,8 +265,9 @@ async fn deliver(
 ) {
     let all = async {
         while let Some(request) = requests.recv().await {
-            let number = request.held.as_ref().map_or(0, |held| held.number);
-            let may_go = |orders: &Orders| !orders.is_frozen && orders.released >= number;
+            let number = request.delayed.as_ref().map(|delayed| delayed.number);
+            let is_released = |orders: &Orders| number.is_none_or(|number| orders.released >= number);
+            let may_go = |orders: &Orders| !orders.is_frozen && is_released(orders);
             if orders.wait_for(may_go).await.is_err() {
                 return;
             }

@@ -1,4 +1,4 @@
-//! The plan must hold what it promises: a morning without its troubles would prove nothing.
+//! The plan must hold what it promises: a workload without its spoiled records would prove nothing.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -17,16 +17,16 @@ fn settings(bookings: usize, seed: u64) -> Settings {
     }
 }
 
-fn planned(bookings: usize, seed: u64) -> Morning {
+fn planned(bookings: usize, seed: u64) -> Workload {
     let settings = settings(bookings, seed);
     plan(&settings, &spoiled::spread(Poison::ALL.len(), 2, settings.duration_ms))
 }
 
-fn text(morning: &Morning) -> Vec<String> {
-    morning
+fn text(workload: &Workload) -> Vec<String> {
+    workload
         .publications
         .iter()
-        .map(|one| format!("{} {} {:?}", one.at_ms, one.event.event_id, one.fate))
+        .map(|one| format!("{} {} {:?}", one.at_ms, one.event.event_id, one.expected))
         .collect()
 }
 
@@ -38,27 +38,27 @@ fn the_same_seed_plans_the_same_morning() {
 }
 
 #[test]
-fn every_kind_of_story_and_patient_is_in_it() {
+fn every_kind_of_sequence_and_patient_is_in_it() {
     for seed in 0..20 {
         // Ten of a thousand are of the rarest kind.
-        let morning = planned(1_000, seed);
-        let all = &morning.publications;
+        let workload = planned(1_000, seed);
+        let all = &workload.publications;
         let has = |what: &str, test: &dyn Fn(&Publication) -> bool| {
             assert!(all.iter().any(test), "seed {seed}: no {what}");
         };
         has("known patient", &|one| matches!(one.scenario, Scenario::Known(_)));
         has("patient to be found", &|one| matches!(one.scenario, Scenario::Found(_)));
-        has("new patient", &|one| one.scenario == Scenario::New && one.fate == Fate::Synced);
-        has("review", &|one| one.fate == Fate::Review && one.scenario == Scenario::Ambiguous);
-        has("upstream duplicate", &|one| one.fate == Fate::Again);
+        has("new patient", &|one| one.scenario == Scenario::New && one.expected == Expected::Synced);
+        has("review", &|one| one.expected == Expected::Review && one.scenario == Scenario::Ambiguous);
+        has("upstream duplicate", &|one| one.expected == Expected::Nothing);
         has("third version", &|one| one.event.version == 3);
         has("cancellation before create", &|one| {
             one.event.version == 1 && one.event.status == RequestedStatus::Cancelled
         });
         let of_them = all.iter().filter(|one| SingledOut::is_one(&one.event)).count();
-        assert_eq!(of_them, 2, "seed {seed}: one is forbidden, one never answered for, and nobody else");
+        assert_eq!(of_them, 2, "seed {seed}: one is forbidden, one never answered, and no other");
         for poison in Poison::ALL {
-            has("poison", &|one| one.fate == Fate::Poisoned(poison));
+            has("poison", &|one| one.expected == Expected::Poisoned(poison));
         }
         assert!(all.is_sorted_by_key(|one| one.at_ms));
         let backwards = all.iter().any(|one| {
@@ -74,11 +74,11 @@ fn every_kind_of_story_and_patient_is_in_it() {
 
 #[test]
 fn each_version_is_asked_for_once_and_a_repetition_is_the_same_event() {
-    let morning = planned(1_000, 3);
+    let workload = planned(1_000, 3);
     let mut first: HashMap<(BookingKey, i64), &Publication> = HashMap::new();
-    for one in &morning.publications {
+    for one in &workload.publications {
         let name = (one.booking(), one.event.version);
-        if one.fate == Fate::Again {
+        if one.expected == Expected::Nothing {
             let before = first.get(&name).expect("it was published before");
             assert_eq!(before.event, one.event);
             assert_eq!(before.key, one.key);
@@ -86,10 +86,10 @@ fn each_version_is_asked_for_once_and_a_repetition_is_the_same_event() {
             assert!(first.insert(name, one).is_none(), "asked for twice");
         }
     }
-    let bookings: HashSet<BookingKey> = morning
+    let bookings: HashSet<BookingKey> = workload
         .publications
         .iter()
-        .filter(|one| !matches!(one.fate, Fate::Poisoned(_)))
+        .filter(|one| !matches!(one.expected, Expected::Poisoned(_)))
         .map(Publication::booking)
         .collect();
     assert_eq!(bookings.len(), 1_000 + 2);
@@ -99,21 +99,21 @@ fn each_version_is_asked_for_once_and_a_repetition_is_the_same_event() {
 fn whatever_is_not_poisoned_could_be_true() {
     for mut one in planned(1_000, 4).publications {
         one.event.requested_at = NOW;
-        if let Fate::Poisoned(poison) = one.fate {
+        if let Expected::Poisoned(poison) = one.expected {
             poison.spoil_event(&mut one.event);
         }
         let is_possible = one.event.into_booking(NOW).is_ok();
-        let is_spoilt = matches!(one.fate, Fate::Poisoned(poison) if matches!(poison.reason(), "IMPOSSIBLE" | "TOO_LARGE"));
+        let is_spoilt = matches!(one.expected, Expected::Poisoned(poison) if matches!(poison.reason(), "IMPOSSIBLE" | "TOO_LARGE"));
         assert_eq!(is_possible, !is_spoilt);
     }
 }
 
-/// Goal: only who is meant to is ambiguous. Method: within a practice nobody shares a birthday or a postal code.
+/// Goal: only who is meant to is ambiguous. Method: within a practice no two people share a birthday or a postal code.
 #[test]
-fn nobody_resembles_another_by_accident() {
-    let morning = plan(&Settings { practices: 200, ..settings(5_000, 5) }, &[]);
+fn no_one_resembles_another_by_accident() {
+    let workload = plan(&Settings { practices: 200, ..settings(5_000, 5) }, &[]);
     let mut people: BTreeMap<(String, String), (String, String)> = BTreeMap::new();
-    for one in &morning.publications {
+    for one in &workload.publications {
         let patient = &one.event.patient;
         let name = (one.event.practice_id.to_string(), patient.patient_id.reveal().to_string());
         people.insert(name, (patient.date_of_birth.reveal().clone(), patient.postal_code.reveal().clone()));

@@ -1,4 +1,4 @@
-//! What stands in HealthFlow's books against the newest versions of what was asked.
+//! Compares the appointments and patients in HealthFlow with the newest versions that were asked for.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,46 +9,46 @@ use healthflow_proof::promises::newest::{Stands, is_what_stands, right_chart};
 use healthflow_proof::promises::standing::{self as promises, Standing};
 
 use super::{Audit, Evidence};
-use crate::desk::Name;
 use crate::healthflow::{Appointment, Patient};
-use crate::morning::people::Scenario;
-use crate::morning::{Fate, Publication};
+use crate::journal::Name;
+use crate::workload::people::Scenario;
+use crate::workload::{Expected, Publication};
 
-pub(super) fn audit_books(evidence: &Evidence, audit: &mut Audit) {
+pub(super) fn audit_records(evidence: &Evidence, audit: &mut Audit) {
     let patients: HashMap<&str, &Patient> =
         evidence.ledger.patients.iter().map(|patient| (&*patient.id, patient)).collect();
     audit_standing(&standing(evidence), audit);
-    let mut standing: BTreeMap<(&str, &str), Vec<&Appointment>> = BTreeMap::new();
+    let mut by_booking: BTreeMap<(&str, &str), Vec<&Appointment>> = BTreeMap::new();
     for appointment in &evidence.ledger.appointments {
         let booking = appointment.external_id.as_deref().unwrap_or_default();
-        standing.entry((&appointment.practice_id, booking)).or_default().push(appointment);
+        by_booking.entry((&appointment.practice_id, booking)).or_default().push(appointment);
     }
     let mut wanted = newest(evidence.publications);
-    let answered = evidence.notes.told_by_name();
+    let answered = evidence.notes.results_by_name();
     for (booking, publication) in &wanted {
         // It waits and counts as that; until it has a result, HealthFlow may still show the version before it.
         if !answered.contains_key(&Name::Version(booking.clone(), publication.event.version)) {
             continue;
         }
-        let stands = standing.get(&(booking.practice.as_str(), booking.booking.as_str()));
-        audit_booking(booking, publication, stands.map(|all| all[0]), &patients, evidence, audit);
+        let existing = by_booking.get(&(booking.practice.as_str(), booking.booking.as_str()));
+        audit_booking(booking, publication, existing.map(|all| all[0]), &patients, evidence, audit);
     }
-    // Nothing may stand for a booking that was never asked for, is held, or could not be true.
-    wanted.retain(|_, publication| publication.fate == Fate::Synced);
-    for (practice, booking) in standing.keys() {
+    // No appointment may exist of a booking that was never asked for, is held for review, or is invalid.
+    wanted.retain(|_, publication| publication.expected == Expected::Synced);
+    for (practice, booking) in by_booking.keys() {
         let key = BookingKey { practice: (*practice).into(), booking: (*booking).into() };
         if !wanted.contains_key(&key) {
             audit.wrong.wrong_content += 1;
-            audit.example(format!("{practice}/{booking} stands and must not"));
+            audit.example(format!("{practice}/{booking} exists and must not"));
         }
     }
 }
 
-/// What stands, as the promises see it.
+/// What exists, as the promises see it.
 fn standing<'a>(evidence: &'a Evidence) -> Standing<'a, &'a str, &'a str> {
     let appointments = evidence.ledger.appointments.iter().map(|one| promises::Appointment {
         practice: &one.practice_id,
-        // Whatever stands was booked: without a reference it is as wrong as twice.
+        // Every appointment here was booked: one without a reference is as wrong as a duplicate.
         booking: Some(one.external_id.as_deref().unwrap_or_default()),
         patient: &*one.patient_id,
     });
@@ -56,7 +56,7 @@ fn standing<'a>(evidence: &'a Evidence) -> Standing<'a, &'a str, &'a str> {
         practice: &one.practice_id,
         id: &*one.id,
         reference: one.external_id.as_deref(),
-        // Nobody in a practice shares a birthday in this morning, so that names need not be compared.
+        // No two people of a practice share a birthday in this workload, so that names need not be compared.
         person: &*one.date_of_birth,
         was_there: one.seeded,
     });
@@ -66,23 +66,23 @@ fn standing<'a>(evidence: &'a Evidence) -> Standing<'a, &'a str, &'a str> {
 fn audit_standing(standing: &Standing<&str, &str>, audit: &mut Audit) {
     for orphan in standing.orphans() {
         audit.wrong.orphans += 1;
-        audit.example(format!("{:?} stands without its patient {}", orphan.booking, orphan.patient));
+        audit.example(format!("{:?} exists without its patient {}", orphan.booking, orphan.patient));
     }
     let twice = standing.duplicate_appointments();
     audit.wrong.duplicate_appointments = twice.len();
-    twice.into_iter().for_each(|booking| audit.example(format!("{booking} stands once more than it must")));
-    // A chart too many may show by its person or by its reference, and mostly does by both.
+    twice.into_iter().for_each(|booking| audit.example(format!("{booking} exists once more than it must")));
+    // A duplicate chart shows by its person or by its reference, mostly by both.
     let duplicates = standing.duplicate_people().len().max(standing.duplicate_references().len());
     audit.wrong.duplicate_patients = duplicates;
     if duplicates > 0 {
-        audit.example(format!("{duplicates} patients stand more than once"));
+        audit.example(format!("{duplicates} patients exist more than once"));
     }
 }
 
-/// Of each booking, the newest version that must come to a good end.
+/// Of each booking, the newest version that must end well.
 fn newest(publications: &[Publication]) -> BTreeMap<BookingKey, &Publication> {
     let mut newest: BTreeMap<BookingKey, &Publication> = BTreeMap::new();
-    for publication in publications.iter().filter(|publication| publication.fate == Fate::Synced) {
+    for publication in publications.iter().filter(|publication| publication.expected == Expected::Synced) {
         let known = newest.entry(publication.booking()).or_insert(publication);
         if known.event.version < publication.event.version {
             *known = publication;
@@ -94,13 +94,13 @@ fn newest(publications: &[Publication]) -> BTreeMap<BookingKey, &Publication> {
 fn audit_booking(
     booking: &BookingKey,
     wanted: &Publication,
-    stands: Option<&Appointment>,
+    existing: Option<&Appointment>,
     patients: &HashMap<&str, &Patient>,
     evidence: &Evidence,
     audit: &mut Audit,
 ) {
     let is_cancelled = wanted.event.status == RequestedStatus::Cancelled;
-    let Some(stands) = stands else {
+    let Some(existing) = existing else {
         if !is_cancelled {
             audit.wrong.missing += 1;
             audit.example(format!("{booking} is missing"));
@@ -109,33 +109,34 @@ fn audit_booking(
     };
     let visit = &wanted.event.visit;
     let seen = Stands {
-        is_cancelled: stands.status == "cancelled",
-        is_as_wanted: instant(&stands.start) == Some(visit.start)
-            && stands.duration_minutes == visit.duration_minutes
-            && *stands.provider_id == *visit.provider_id,
+        is_cancelled: existing.status == "cancelled",
+        is_as_wanted: instant(&existing.start) == Some(visit.start)
+            && existing.duration_minutes == visit.duration_minutes
+            && *existing.provider_id == *visit.provider_id,
     };
     let status = if is_cancelled { BookingStatus::Cancelled } else { BookingStatus::Scheduled };
     let is_content_right = is_what_stands(status, &[seen]);
     let is_patient_right = booked_for(wanted, evidence)
-        .is_some_and(|human| right_chart(&chart_of(stands, patients), [human].into_iter()));
+        .is_some_and(|human| right_chart(&chart_of(existing, patients), [human].into_iter()));
     if !is_content_right || !is_patient_right {
         audit.wrong.wrong_content += 1;
         let what = if is_content_right { "for another patient" } else { "with other content" };
-        audit.example(format!("{booking} stands {what}"));
+        audit.example(format!("{booking} exists {what}"));
     }
 }
 
-/// Whose chart it is: of somebody who was there, by its id, or of somebody who was created, by DentScheduler's reference.
+/// Whose chart it is: of somebody who was there, by its id, or of somebody who was created, by DentScheduler's
+/// reference.
 #[derive(Debug, PartialEq)]
 enum Human<'a> {
     WasThere(&'a str),
     Created(Option<&'a str>),
 }
 
-fn chart_of<'a>(stands: &'a Appointment, patients: &HashMap<&str, &'a Patient>) -> Human<'a> {
-    match patients.get(&*stands.patient_id) {
+fn chart_of<'a>(existing: &'a Appointment, patients: &HashMap<&str, &'a Patient>) -> Human<'a> {
+    match patients.get(&*existing.patient_id) {
         Some(patient) if !patient.seeded => Human::Created(patient.external_id.as_deref()),
-        _ => Human::WasThere(&stands.patient_id),
+        _ => Human::WasThere(&existing.patient_id),
     }
 }
 

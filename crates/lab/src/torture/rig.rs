@@ -1,4 +1,5 @@
-//! Everything that a torture runs: Kafka, the registry, HealthFlow, workers behind their proxies, and those who watch.
+//! Every process of a torture run: Kafka, the registry, HealthFlow, workers behind their proxies, and the two readers
+//! of results.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,13 +11,13 @@ use super::auditor::Auditor;
 use super::{Arguments, fault_phases, guard_name};
 use crate::dentscheduler::listener::Listener;
 use crate::dentscheduler::publisher::Publisher;
-use crate::desk::Desk;
 use crate::healthflow::HealthFlow;
+use crate::journal::Journal;
 use crate::run::Guard;
-use healthflow_testkit::parts::kafka_proxy::KafkaProxy;
-use healthflow_testkit::parts::simulator::{self, Simulator};
-use healthflow_testkit::parts::worker::Worker;
-use healthflow_testkit::parts::{beside, set};
+use healthflow_testkit::processes::kafka_proxy::KafkaProxy;
+use healthflow_testkit::processes::simulator::{self, Simulator};
+use healthflow_testkit::processes::worker::Worker;
+use healthflow_testkit::processes::{beside, set};
 use healthflow_testkit::project;
 use healthflow_testkit::stack::Stack;
 
@@ -26,15 +27,15 @@ const WORKERS: usize = 3;
 /// Of each broker; three of them share a small machine with everybody else.
 const BROKER_HEAP: &str = "320m";
 
-/// Everything that runs. Dropped in this order: who needs another one goes first.
-pub struct House {
+/// Every process of a run. Dropped in this order: what depends on another one goes first.
+pub struct Rig {
     /// Listens until it is dropped.
     _listener: Listener,
-    /// DentScheduler speaks.
+    /// DentScheduler's publisher.
     pub publisher: Publisher,
-    /// Reads along.
+    /// The Java auditor.
     pub auditor: Auditor,
-    /// Each behind a lock, which says in whose hands it is.
+    /// Each behind a lock, which a fault takes while it breaks the worker.
     pub workers: Vec<Mutex<Worker>>,
     /// HealthFlow.
     pub simulator: Simulator,
@@ -42,15 +43,15 @@ pub struct House {
     pub proxies: Vec<KafkaProxy>,
     /// Kafka and the registry.
     pub stack: Stack,
-    /// The simulator's back door.
+    /// The simulator's control API.
     pub healthflow: HealthFlow,
-    /// What was asked and told.
-    pub desk: Arc<Desk>,
+    /// What was asked, and which results were seen.
+    pub journal: Arc<Journal>,
 }
 
-impl House {
+impl Rig {
     /// Starts everything.
-    pub async fn open(arguments: &Arguments, out: &Path, logs: &Path) -> Result<House> {
+    pub async fn open(arguments: &Arguments, out: &Path, logs: &Path) -> Result<Rig> {
         println!("Starting Kafka, the schema registry and HealthFlow (the simulator), about 10 s");
         let data = out.join(format!("stack-{}", std::process::id()));
         let mut knobs = fault_phases::calm();
@@ -81,16 +82,16 @@ impl House {
             worker.start()?;
             workers.push(worker);
         }
-        let desk = Arc::new(Desk::default());
+        let journal = Arc::new(Journal::default());
         let publisher = Publisher::connect(&stack.brokers, &stack.registry_url).await?;
-        let listener = Listener::start(&stack.brokers, desk.clone())?;
+        let listener = Listener::start(&stack.brokers, journal.clone())?;
         let auditor = Auditor::start(&stack.brokers, out, logs).await?;
         for worker in &mut workers {
             worker.ready().await?;
         }
         let workers = workers.into_iter().map(Mutex::new).collect();
         let healthflow = HealthFlow::new(&simulator.url)?;
-        Ok(House {
+        Ok(Rig {
             _listener: listener,
             publisher,
             auditor,
@@ -99,12 +100,12 @@ impl House {
             proxies,
             stack,
             healthflow,
-            desk,
+            journal,
         })
     }
 }
 
-/// The workers' way to each broker, and the addresses that they are told.
+/// The workers' way to each broker, and the addresses that they connect to.
 fn proxies(stack: &Stack) -> Result<(Vec<KafkaProxy>, String)> {
     let runtime = tokio::runtime::Handle::current();
     let (mut proxies, mut addresses) = (Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! What is broken on purpose, and when. A demo in which nothing goes wrong proves nothing.
+//! What the demo breaks on purpose, and when. A demo in which nothing goes wrong proves nothing.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::audit::Span;
 use crate::dentscheduler::now;
 use crate::healthflow::HealthFlow;
-use healthflow_testkit::parts::worker::Worker;
+use healthflow_testkit::processes::worker::Worker;
 
 /// Before the kill every answer takes this long, so that some are under way when it comes.
 const SLOW_MS: u64 = 400;
@@ -23,7 +23,7 @@ const DEAD_FOR: Duration = Duration::from_secs(3);
 
 /// One thing that goes wrong.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Trouble {
+pub struct PlannedFault {
     /// In words.
     pub what: &'static str,
     /// When, in milliseconds after the first booking.
@@ -31,26 +31,26 @@ pub struct Trouble {
     /// For how long; a kill lasts until the worker is back.
     pub length_ms: i64,
     /// How it is done.
-    pub deed: Deed,
+    pub action: Action,
 }
 
 /// How something is broken.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Deed {
-    /// By turning HealthFlow's knobs.
+pub enum Action {
+    /// By setting HealthFlow's knobs.
     Faults(Value),
     /// By killing the first worker.
     Kill,
 }
 
-/// What goes wrong in a morning of this length, one after the other.
-pub fn plan(duration_ms: i64) -> Vec<Trouble> {
+/// The faults of a run of this length, one after the other.
+pub fn plan(duration_ms: i64) -> Vec<PlannedFault> {
     let length_ms = (duration_ms * 8 / 100).clamp(1_000, 3_500);
-    let faults = |what, percent: i64, knobs| Trouble {
+    let faults = |what, percent: i64, knobs| PlannedFault {
         what,
         from_ms: duration_ms * percent / 100,
         length_ms,
-        deed: Deed::Faults(knobs),
+        action: Action::Faults(knobs),
     };
     vec![
         faults(
@@ -58,11 +58,11 @@ pub fn plan(duration_ms: i64) -> Vec<Trouble> {
             12,
             json!({"drop_after": 0.25, "late_landing": 0.05, "late_landing_ms": 1_500}),
         ),
-        Trouble {
+        PlannedFault {
             what: "worker-1 is killed with SIGKILL",
             from_ms: duration_ms * 30 / 100,
             length_ms: 0,
-            deed: Deed::Kill,
+            action: Action::Kill,
         },
         faults(
             "HealthFlow answers 5xx, before and after doing it",
@@ -74,73 +74,74 @@ pub fn plan(duration_ms: i64) -> Vec<Trouble> {
     ]
 }
 
-/// The diary of what went wrong.
+/// The log of what went wrong.
 #[derive(Default)]
-pub struct Diary {
-    pages: Mutex<Pages>,
+pub struct FaultLog {
+    history: Mutex<FaultHistory>,
 }
 
-/// What stands in it.
+/// What it holds.
 #[derive(Clone, Default)]
-pub struct Pages {
-    /// What is wrong at the moment.
+pub struct FaultHistory {
+    /// The fault that is active now.
     pub current: Option<&'static str>,
-    /// From when until when something was.
+    /// When each fault began and ended.
     pub spans: Vec<Span>,
     /// When a worker was killed, and when it was back at work.
     pub killed: Option<Span>,
 }
 
-impl Diary {
+impl FaultLog {
     /// A copy.
-    pub fn pages(&self) -> Pages {
-        self.pages.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    pub fn history(&self) -> FaultHistory {
+        self.history.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    fn write(&self, change: impl FnOnce(&mut Pages)) {
-        change(&mut self.pages.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    fn write(&self, change: impl FnOnce(&mut FaultHistory)) {
+        change(&mut self.history.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     }
 }
 
-/// Does all of `troubles`; `good_health` is what HealthFlow's knobs are set to in between.
+/// Performs all `faults`; between them HealthFlow has the knobs of `good_health`.
 pub async fn perform(
-    troubles: &[Trouble],
+    faults: &[PlannedFault],
     healthflow: &HealthFlow,
     good_health: &Value,
     victim: &mut Worker,
-    diary: &Diary,
+    fault_log: &FaultLog,
 ) -> Result<()> {
     let start = Instant::now();
-    for trouble in troubles {
-        sleep_until(start + Duration::from_millis(trouble.from_ms.unsigned_abs())).await;
+    for fault in faults {
+        sleep_until(start + Duration::from_millis(fault.from_ms.unsigned_abs())).await;
         let from = now();
-        diary.write(|pages| {
-            pages.current = Some(trouble.what);
-            pages.spans.push((from, Timestamp::NEVER));
+        fault_log.write(|history| {
+            history.current = Some(fault.what);
+            history.spans.push(Span { from, until: Timestamp::NEVER });
         });
-        match &trouble.deed {
-            Deed::Faults(knobs) => {
+        match &fault.action {
+            Action::Faults(knobs) => {
                 healthflow.set_faults(knobs).await?;
-                sleep(Duration::from_millis(trouble.length_ms.unsigned_abs())).await;
+                sleep(Duration::from_millis(fault.length_ms.unsigned_abs())).await;
                 healthflow.set_faults(good_health).await?;
             }
-            Deed::Kill => {
+            Action::Kill => {
                 let killed_at = kill(healthflow, good_health, victim).await?;
-                diary.write(|pages| pages.killed = Some((killed_at, now())));
+                let killed = Span { from: killed_at, until: now() };
+                fault_log.write(|history| history.killed = Some(killed));
             }
         }
         let until = now();
-        diary.write(|pages| {
-            pages.current = None;
-            if let Some(span) = pages.spans.last_mut() {
-                span.1 = until;
+        fault_log.write(|history| {
+            history.current = None;
+            if let Some(span) = history.spans.last_mut() {
+                span.until = until;
             }
         });
     }
     Ok(())
 }
 
-/// Kills `victim` while answers are under way, starts it again, and waits until it works; when it was killed.
+/// Kills `victim` while answers are under way, starts it again, and waits until it works. Returns when it was killed.
 async fn kill(healthflow: &HealthFlow, good_health: &Value, victim: &mut Worker) -> Result<Timestamp> {
     healthflow.set_faults(&json!({ "latency_ms": SLOW_MS })).await?;
     sleep(SLOW_BEFORE).await;
@@ -161,12 +162,12 @@ mod tests {
     #[test]
     fn troubles_come_one_after_the_other_and_leave_the_end_in_peace() {
         for duration_ms in [12_000, 40_000, 200_000] {
-            let troubles = plan(duration_ms);
-            assert!(troubles.iter().any(|trouble| trouble.deed == Deed::Kill));
-            for pair in troubles.windows(2) {
+            let faults = plan(duration_ms);
+            assert!(faults.iter().any(|fault| fault.action == Action::Kill));
+            for pair in faults.windows(2) {
                 assert!(pair[0].from_ms + pair[0].length_ms < pair[1].from_ms, "{pair:?}");
             }
-            let last = &troubles[troubles.len() - 1];
+            let last = &faults[faults.len() - 1];
             assert!(last.from_ms + last.length_ms < duration_ms);
         }
     }

@@ -1,5 +1,5 @@
-//! The patients of the morning. Two people of one practice never share a date of birth or a postal code, so that none
-//! of them resembles another by accident: who is ambiguous is so on purpose.
+//! The patients of the workload. Two people of one practice never share a date of birth or a postal code, so that none
+//! resembles another by accident: who is ambiguous is so on purpose.
 
 use healthflow_core::booking::Sex;
 use healthflow_core::event::requested::RequestedPatient;
@@ -44,7 +44,7 @@ const BIRTH_STEP: usize = 37;
 /// A mark that makes another letter of whatever is before it.
 const TILDE: char = '\u{303}';
 
-/// How a patient stands before the morning begins.
+/// What HealthFlow knows of a patient before the run begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scenario {
     /// In HealthFlow, and DentScheduler knows the id: it is sent along.
@@ -53,11 +53,11 @@ pub enum Scenario {
     Found(ChartNumber),
     /// Not in HealthFlow.
     New,
-    /// In HealthFlow twice, or only somebody is whom a mark or the sex tells apart: a person must decide.
+    /// In HealthFlow twice, or HealthFlow has only somebody who differs by a diacritic or by sex: a person must decide.
     Ambiguous,
 }
 
-/// Index into the charts of the morning.
+/// Index into the charts of the workload.
 pub type ChartNumber = usize;
 
 /// A patient who is in HealthFlow already, as its body in HealthFlow's API.
@@ -108,8 +108,8 @@ pub fn chart(practice_id: &str, patient: &RequestedPatient) -> Chart {
     }
 }
 
-/// Charts that leave it to a person who `patient` is: the same one twice, a twin's whose name only a mark tells apart, or
-/// that of a brother or sister of the same name.
+/// Charts among which a person must decide who `patient` is: the same one twice, a twin's whose name differs only by a
+/// diacritic, or that of a brother or sister of the same name.
 pub fn doubtful_charts(practice_id: &str, patient: &RequestedPatient, number: usize) -> Vec<Chart> {
     let chart = chart(practice_id, patient);
     match number % 3 {
