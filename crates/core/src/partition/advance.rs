@@ -2,6 +2,7 @@
 //! a request goes out. What is done about a job is decided in `decide.rs` and carried out in `apply.rs`.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use crate::booking::BookingKey;
 use crate::defects::planted;
@@ -28,7 +29,7 @@ const WAKES_MAX: usize = 10_000;
 #[derive(Debug)]
 pub(super) enum Next {
     /// It asks HealthFlow, as soon as there is a permit and, for a write, its intent is durable.
-    Ask(Request, Purpose),
+    Ask(Arc<Request>, Purpose),
     /// Nothing before this moment; and for what.
     Wait(Timestamp, WaitReason),
     /// Nothing until it is woken.
@@ -51,6 +52,9 @@ impl Task {
             JobStage::AwaitsPatient(patient) => Some(patient.clone()),
             _ => None,
         };
+        if let (JobKey::Booking(booking), false) = (key, self.is_draining()) {
+            self.note_slots(booking, Some(&job), turn);
+        }
         let next = self.next_of(key, &mut job, turn);
         if let Next::Ask(request, purpose) = &next {
             job.share = Share::of(&job, *purpose);
@@ -101,9 +105,6 @@ impl Task {
 
     /// Decides about a job and carries that out until the job is left somewhere; returns where.
     pub(super) fn next_of(&mut self, key: &JobKey, job: &mut Job, turn: &mut Turn<'_>) -> Next {
-        if let (JobKey::Booking(booking), false) = (key, self.is_draining()) {
-            self.note_slots(booking, Some(job), turn);
-        }
         let mut moves = 0;
         while moves < MOVES_MAX {
             let at_hand = job.versions.len();

@@ -30,6 +30,7 @@ impl Task {
             }
             (Move::Ask(asked), _) => {
                 self.prepare(key, job, &asked, turn);
+                self.keep_request(key, job, &asked);
                 return ControlFlow::Break(Next::Ask(asked.request, asked.purpose));
             }
             (Move::Await(awaited), _) => {

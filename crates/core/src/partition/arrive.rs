@@ -221,6 +221,7 @@ impl Task {
         let known = self.jobs.is_at_hand(&key);
         let job = self.jobs.open(&key);
         let copy = job.versions.insert(version, in_hand);
+        job.kept_request = None;
         let awaits = matches!(job.stage, JobStage::AwaitsTime(_) | JobStage::AwaitsPatient(_));
         if let Some(copy) = copy {
             self.progress.finished(copy.position);

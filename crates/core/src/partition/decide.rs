@@ -1,6 +1,9 @@
 //! What the task does about a job next, and why the job may have to wait. A decision reads what is known and changes nothing.
 //! `apply.rs` carries it out, and then the task decides again, so that nothing rests on stale information.
 
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
 use crate::appointment::{Revision, Slot};
 use crate::booking::{Booking, BookingKey, PatientKey, PracticeId, Version};
 use crate::defects::planted;
@@ -71,7 +74,7 @@ pub(super) enum Move {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Asked {
     /// What to ask.
-    pub request: Request,
+    pub request: Arc<Request>,
     /// Why.
     pub purpose: Purpose,
     /// The intent that must cover it.
@@ -118,7 +121,7 @@ pub(super) enum Awaited {
 impl Move {
     /// The job is left ready to ask this.
     pub fn ask(request: Request, purpose: Purpose, intent: Option<IntentFor>) -> Self {
-        Move::Ask(Box::new(Asked { request, purpose, intent, suspect: None }))
+        Move::Ask(Box::new(Asked { request: Arc::new(request), purpose, intent, suspect: None }))
     }
 }
 
@@ -270,20 +273,12 @@ impl Task {
         doubt: Option<DoubtVerdict>,
         turn: &Turn<'_>,
     ) -> Move {
-        let request = match self.step(booking, job, turn.settings) {
-            Step::Remember(link) => return Move::Remember(link),
-            Step::Forget => return Move::ForgetLink,
-            // What exists is what the doubt is about: the task writes it again if that is safe.
-            Step::Finish(_) if doubt == Some(DoubtVerdict::Repeat) && self.is_content_known(key) => {
-                return Move::ForgetContent;
-            }
-            // While a write is in doubt the newest version gets no final result (rule W4).
-            Step::Finish(_) if doubt.is_some() && !planted!(turn.settings, FinishedInDoubt) => {
-                let at = self.intents.doubt(key).map_or(turn.now, |doubt| doubt.settles_at);
-                return Move::Wait(at, WaitReason::InDoubt);
-            }
-            Step::Finish(outcome) => return Move::Finish(outcome),
-            Step::Ask(request) => request,
+        let request = match self.kept_request(booking, job, turn.settings) {
+            Some(request) => request,
+            None => match self.next_step(key, job, booking, doubt, turn) {
+                ControlFlow::Continue(request) => Arc::new(request),
+                ControlFlow::Break(other) => return other,
+            },
         };
         if let Some(wait) = self.slot_wait(key, job, booking, &request, turn) {
             return Move::AwaitSlot(wait);
@@ -295,7 +290,7 @@ impl Task {
             Opening::SearchAnewAt(at) => return Move::SearchAnewAt(at),
             Opening::SearchAnew { outlived } => return Move::SearchAnew { outlived },
         }
-        let intent = match &request {
+        let intent = match &*request {
             Request::CreatePatient { .. } => Some(IntentFor::Creation(booking.patient_key())),
             Request::CreateAppointment { content, .. } => Some(IntentFor::Write(CoveredWrite {
                 operation: WriteOperation::Create,
@@ -309,7 +304,33 @@ impl Task {
             })),
             _ => None,
         };
-        Move::ask(request, Purpose::Flow, intent)
+        Move::Ask(Box::new(Asked { request, purpose: Purpose::Flow, intent, suspect: None }))
+    }
+
+    /// The request that the flow proper asks for, or what is to be done instead.
+    fn next_step(
+        &self,
+        key: &BookingKey,
+        job: &Job,
+        booking: &Booking,
+        doubt: Option<DoubtVerdict>,
+        turn: &Turn<'_>,
+    ) -> ControlFlow<Move, Request> {
+        ControlFlow::Break(match self.step(booking, job, turn.settings) {
+            Step::Ask(request) => return ControlFlow::Continue(request),
+            Step::Remember(link) => Move::Remember(link),
+            Step::Forget => Move::ForgetLink,
+            // What exists is what the doubt is about: the task writes it again if that is safe.
+            Step::Finish(_) if doubt == Some(DoubtVerdict::Repeat) && self.is_content_known(key) => {
+                Move::ForgetContent
+            }
+            // While a write is in doubt the newest version gets no final result (rule W4).
+            Step::Finish(_) if doubt.is_some() && !planted!(turn.settings, FinishedInDoubt) => {
+                let at = self.intents.doubt(key).map_or(turn.now, |doubt| doubt.settles_at);
+                Move::Wait(at, WaitReason::InDoubt)
+            }
+            Step::Finish(outcome) => Move::Finish(outcome),
+        })
     }
 
     /// How a doubt that is quiet is settled.

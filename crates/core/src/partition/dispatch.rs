@@ -1,6 +1,8 @@
 //! Sending: the task decides once more about a ready job, checks the lease, and hands the request out (rules W1, W2). A job
 //! with nothing to send waits, is parked, or ends.
 
+use std::sync::Arc;
+
 use crate::booking::{BookingKey, PatientKey, PracticeId};
 use crate::defects::planted;
 use crate::fact::Fact;
@@ -66,7 +68,11 @@ impl Task {
             }
             self.launch(&key, &mut job, &request, purpose, turn);
             self.jobs.put_back(&key, job);
-            self.note_job(&key, turn);
+            if request.operation().is_write() {
+                // From now on it may occupy what it asks for.
+                self.note_job(&key, turn);
+            }
+            let request = Arc::unwrap_or_clone(request);
             return Some(ReadyCall { job: key, request, lease_until: lease_until.filter(|_| is_write) });
         }
         None
@@ -89,6 +95,7 @@ impl Task {
         };
         let version = job.at_work().map(|at_work| at_work.booking.version);
         job.asked_version = version;
+        job.kept_request = None;
         let if_match = match request {
             Request::UpdateAppointment { if_match, .. } => if_match.clone(),
             _ => None,

@@ -9,6 +9,7 @@ use crate::booking::{Booking, BookingKey, PatientKey, PracticeId, Version};
 use crate::event::Schedule;
 use crate::healthflow::pages::Pages;
 use crate::healthflow::{AppointmentFound, Operation};
+use crate::partition::kept_request::KeptRequest;
 use crate::patient::search::Search;
 use crate::patient::{Candidate, HealthFlowPatientId};
 use crate::settings::Settings;
@@ -204,6 +205,8 @@ pub struct Job {
     pub first: Option<Version>,
     /// The version whose slot HealthFlow reported as taken.
     pub slot_refused: Option<Version>,
+    /// The request that goes out next, if it is decided already.
+    pub kept_request: Option<KeptRequest>,
     /// The revision that HealthFlow reported as outdated: the task reads the appointment before it writes it.
     pub outdated: Option<Outdated>,
 }
@@ -234,5 +237,6 @@ impl Job {
     pub fn forget_search(&mut self) {
         self.search = None;
         self.pages = Pages::default();
+        self.kept_request = None;
     }
 }

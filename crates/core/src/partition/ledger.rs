@@ -37,6 +37,11 @@ impl Ledger {
         &self.patients
     }
 
+    /// Numbers that are others whenever the state of this booking or of this patient may have changed.
+    pub fn stamp(&self, booking: &BookingKey, patient: &PatientKey) -> (u64, u64) {
+        (self.bookings.stamp(booking), self.patients.stamp(patient))
+    }
+
     /// The state of a booking, for change.
     pub fn change_booking(&mut self, key: &BookingKey) -> &mut BookingState {
         self.changed.insert(key.into());

@@ -12,6 +12,7 @@ mod crash_suspects;
 mod subject;
 mod outbox;
 mod jobs;
+mod kept_request;
 mod ledger;
 mod progress;
 mod intents;

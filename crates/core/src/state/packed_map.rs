@@ -34,10 +34,25 @@ pub trait Packable: Clone + Default + Serialize + DeserializeOwned {
 /// Entries by key, each either hot or packed; a reader sees no difference.
 #[derive(Clone)]
 pub struct PackedMap<V: Packable> {
-    hot: HashMap<V::Key, Box<V>>,
+    hot: HashMap<V::Key, Box<Hot<V>>>,
     packed: Tables,
     hasher: RandomState,
+    /// How often a hot entry was lent for change.
+    changes: u64,
+    /// How often the packed entries changed.
+    repacks: u64,
 }
+
+/// A value that is in use.
+#[derive(Clone, Debug)]
+struct Hot<V> {
+    value: V,
+    /// The number of the change that it was last lent for.
+    changed: u64,
+}
+
+/// Marks the stamp of an entry that is packed, or that does not exist.
+const COLD: u64 = 1 << 63;
 
 /// An entry as bytes: its id, then its value. Never leaves the process.
 type Packed = Box<[u8]>;
@@ -85,46 +100,62 @@ impl<V: Packable> PackedMap<V> {
 
     /// The value of `key` if it is hot: enough to see what is under way.
     pub fn get_hot(&self, key: &V::Key) -> Option<&V> {
-        self.hot.get(key).map(|value| &**value)
+        self.hot.get(key).map(|hot| &hot.value)
+    }
+
+    /// A number that is another one whenever the value of `key` may have changed.
+    pub fn stamp(&self, key: &V::Key) -> u64 {
+        self.hot.get(key).map_or(COLD | self.repacks, |hot| hot.changed)
     }
 
     /// The value of `key`, mutable; the default if there is none. It is hot from now on.
     pub fn entry_mut(&mut self, key: &V::Key) -> &mut V {
-        match self.hot.entry(key.clone()) {
+        self.changes += 1;
+        let hot = match self.hot.entry(key.clone()) {
             Entry::Occupied(hot) => hot.into_mut(),
             Entry::Vacant(place) => {
                 let packed = take(&mut self.packed, &self.hasher, V::parts(key));
-                place.insert(Box::new(packed.map(|packed| unpacked(&packed)).unwrap_or_default()))
+                let value = packed.map(|packed| unpacked(&packed)).unwrap_or_default();
+                self.repacks += 1;
+                place.insert(Box::new(Hot { value, changed: 0 }))
             }
-        }
+        };
+        hot.changed = self.changes;
+        &mut hot.value
     }
 
     /// Unpacks the value of `key`, which will be used often; none if there is none.
     pub fn unpack(&mut self, key: &V::Key) -> Option<&mut V> {
         if let Some(packed) = take(&mut self.packed, &self.hasher, V::parts(key)) {
-            self.hot.insert(key.clone(), Box::new(unpacked(&packed)));
+            self.repacks += 1;
+            self.hot.insert(key.clone(), Box::new(Hot { value: unpacked(&packed), changed: 0 }));
         }
-        self.hot.get_mut(key).map(|value| &mut **value)
+        self.changes += 1;
+        let hot = self.hot.get_mut(key)?;
+        hot.changed = self.changes;
+        Some(&mut hot.value)
     }
 
     /// Replaces the value of `key`.
     pub fn insert(&mut self, key: V::Key, value: V) {
         self.remove(&key);
         if !self.packs(&key, &value) {
-            self.hot.insert(key, Box::new(value));
+            self.changes += 1;
+            self.hot.insert(key, Box::new(Hot { value, changed: self.changes }));
         }
     }
 
     /// Packs an entry that is not in use any more, if it may be packed.
     pub fn pack(&mut self, key: &V::Key) {
-        let Some((key, value)) = self.hot.remove_entry(key) else { return };
-        if !self.packs(&key, &value) {
-            self.hot.insert(key, value);
+        let Some((key, hot)) = self.hot.remove_entry(key) else { return };
+        if !self.packs(&key, &hot.value) {
+            self.hot.insert(key, hot);
         }
     }
 
     /// Removes `key`.
     pub fn remove(&mut self, key: &V::Key) {
+        self.repacks += 1;
         self.hot.remove(key);
         take(&mut self.packed, &self.hasher, V::parts(key));
     }
@@ -141,17 +172,22 @@ impl<V: Packable> PackedMap<V> {
 
     /// The hot entries.
     pub fn hot_iter(&self) -> impl Iterator<Item = (&V::Key, &V)> {
-        self.hot.iter().map(|(key, value)| (key, &**value))
+        self.hot.iter().map(|(key, hot)| (key, &hot.value))
     }
 
     /// The hot entries, mutable: every entry that may not be packed is among them.
     pub fn hot_iter_mut(&mut self) -> impl Iterator<Item = (&V::Key, &mut V)> {
-        self.hot.iter_mut().map(|(key, value)| (key, &mut **value))
+        let changes = &mut self.changes;
+        self.hot.iter_mut().map(|(key, hot)| {
+            *changes += 1;
+            hot.changed = *changes;
+            (key, &mut hot.value)
+        })
     }
 
     /// All entries. Unpacks every one: for tests, and for few entries.
     pub fn iter(&self) -> impl Iterator<Item = (V::Key, Cow<'_, V>)> {
-        let hot = self.hot.iter().map(|(key, value)| (key.clone(), Cow::Borrowed(&**value)));
+        let hot = self.hot.iter().map(|(key, hot)| (key.clone(), Cow::Borrowed(&hot.value)));
         hot.chain(self.packed.keys().flat_map(|practice| self.packed_of(practice)))
     }
 
@@ -171,7 +207,7 @@ impl<V: Packable> PackedMap<V> {
     /// All entries of one practice. Unpacks every one.
     pub fn of_practice<'a>(&'a self, practice: &'a PracticeId) -> impl Iterator<Item = (V::Key, Cow<'a, V>)> {
         let hot = self.hot.iter().filter(move |(key, _)| V::parts(key).0 == practice);
-        hot.map(|(key, value)| (key.clone(), Cow::Borrowed(&**value))).chain(self.packed_of(practice))
+        hot.map(|(key, hot)| (key.clone(), Cow::Borrowed(&hot.value))).chain(self.packed_of(practice))
     }
 
     fn packed_of<'a>(&'a self, practice: &'a PracticeId) -> impl Iterator<Item = (V::Key, Cow<'a, V>)> {
@@ -187,6 +223,7 @@ impl<V: Packable> PackedMap<V> {
     fn packs(&mut self, key: &V::Key, value: &V) -> bool {
         let (practice, id) = V::parts(key);
         let Some(entry) = value.may_be_packed().then(|| packed(id, value)).flatten() else { return false };
+        self.repacks += 1;
         let hasher = &self.hasher;
         let table = self.packed.entry(practice.clone()).or_default();
         table.insert_unique(hasher.hash_one(id.as_bytes()), entry, |one| hasher.hash_one(parts(one).0));
@@ -196,7 +233,13 @@ impl<V: Packable> PackedMap<V> {
 
 impl<V: Packable> Default for PackedMap<V> {
     fn default() -> Self {
-        PackedMap { hot: HashMap::new(), packed: HashMap::new(), hasher: RandomState::new() }
+        PackedMap {
+            hot: HashMap::new(),
+            packed: HashMap::new(),
+            hasher: RandomState::new(),
+            changes: 0,
+            repacks: 0,
+        }
     }
 }
 
