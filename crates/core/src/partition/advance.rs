@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::booking::BookingKey;
-use crate::defects::planted;
 use crate::healthflow::Request;
 use crate::partition::decide::Awaited;
 use crate::partition::job::{Job, JobKey, JobStage, Purpose, Share};
+use crate::partition::rules;
 use crate::partition::subject::Subject;
 use crate::partition::task::{Task, Turn};
 use crate::retry::WaitReason;
@@ -87,10 +87,8 @@ impl Task {
         for _ in 0..WAKES_MAX {
             let Some(key) = self.jobs.take_due(turn.now) else { break };
             if !self.jobs.is_at_hand(&key) {
-                if !self.intents.is_open(Subject::settled_by(&key)) {
-                    continue;
-                }
-                if planted!(turn.settings, DoubtSettledOnlyByRecord) {
+                let is_open = self.intents.is_open(Subject::settled_by(&key));
+                if !rules::settles_without_record(is_open, turn.settings) {
                     continue;
                 }
                 self.jobs.open(&key);

@@ -3,11 +3,10 @@
 use std::ops::ControlFlow;
 
 use crate::booking::BookingKey;
-use crate::defects::planted;
 use crate::partition::advance::Next;
-use crate::partition::alone::Alone;
 use crate::partition::decide::{Asked, Awaited, IntentFor, Move};
 use crate::partition::job::{Job, JobKey};
+use crate::partition::rules;
 use crate::partition::task::{Task, Turn};
 use crate::patient::Person;
 use crate::retry::WaitReason;
@@ -123,10 +122,7 @@ impl Task {
             }
         }
         if let Some(suspect) = &asked.suspect {
-            if planted!(turn.settings, SuspectsRunTogether) {
-                self.alone = Alone::default();
-            }
-            self.alone.take(key);
+            rules::run_alone(key, &mut self.alone, turn.settings);
             self.mark(suspect, true);
         }
     }

@@ -7,11 +7,11 @@ use crate::appointment::PlacedIds;
 use crate::appointment::fingerprint::fingerprint;
 use crate::booking::check::is_a_wait;
 use crate::booking::{Booking, Version};
-use crate::defects::planted;
 use crate::event::failed::DeadContent;
 use crate::event::{Arrival, DeadLetter, Misrouted, Origin, Outgoing, RetryEntry, Schedule, Unusable};
 use crate::fact::Fact;
 use crate::partition::job::{InHand, JobKey, JobStage};
+use crate::partition::rules;
 use crate::partition::task::{Task, Turn};
 use crate::retry::deadline::{believable, taken_up};
 use crate::retry::waiting_room::Waiting;
@@ -98,7 +98,7 @@ impl Task {
         let is_parked = state.parked(version).is_some() && !state.lost.contains(&version);
         if !state.answered.contains(version) && !is_parked {
             let forgotten = state.may_be_forgotten(version);
-            return (forgotten && planted!(turn.settings, ForgottenTakenForAnswered)).then_some(None);
+            return rules::counts_as_answered(forgotten, turn.settings).then_some(None);
         }
         let placement = state.placement.as_ref().filter(|placement| placement.version == version);
         Some(placement.and_then(|placement| {
@@ -114,7 +114,7 @@ impl Task {
             self.progress.finished(position);
             return;
         }
-        if !planted!(turn.settings, FutureBelieved) {
+        if rules::due_times_are_limited(turn.settings) {
             let is_held = &*entry.schedule.last_error == WaitReason::HeldByReview.code();
             let longest_ms =
                 if is_held { turn.settings.held_wait_max_ms } else { turn.settings.longest_wait_ms() };
@@ -142,7 +142,7 @@ impl Task {
         let state = self.ledger.bookings().get_hot(&entry.booking.key);
         state.and_then(|state| state.parked(entry.booking.version)).is_some_and(|parked| {
             parked.place == ParkingPlace::Retry
-                && (parked.generation == entry.generation || planted!(turn.settings, NoGeneration))
+                && rules::is_of_generation(entry.generation, parked.generation, turn.settings)
         })
     }
 
@@ -155,17 +155,15 @@ impl Task {
         let known = state.as_deref().and_then(|state| state.parked(*version));
         let is_redrive = known.is_some_and(|parked| {
             parked.place == ParkingPlace::Failed
-                && (entry.generation == parked.generation + 1
-                    || planted!(turn.settings, RedriveOfAnyGeneration))
+                && rules::redrives(entry.generation, parked.generation, turn.settings)
         });
         if is_redrive {
             let parked =
                 self.ledger.change_booking(key).parked.iter_mut().find(|parked| parked.version == *version);
             if let Some(parked) = parked {
                 parked.place = ParkingPlace::Retry;
-                if !planted!(turn.settings, RedriveKeepsGeneration) {
-                    parked.generation = entry.generation;
-                }
+                parked.generation =
+                    rules::generation_of_redriven(parked.generation, entry.generation, turn.settings);
             }
             let (key, version) = (key.clone(), *version);
             self.outbox.tell(Fact::BookingReopened { key, version });
@@ -236,7 +234,7 @@ impl Task {
     /// identity. One without waits until the same transaction moves the committable offset past it (rule K7).
     fn dead_letter(&mut self, unusable: Unusable, position: Position, turn: &mut Turn<'_>) {
         let Some(identity) = &unusable.identity else {
-            if planted!(turn.settings, UnidentifiedDeadLetteredAtOnce) {
+            if !rules::awaits_its_offset(turn.settings) {
                 self.progress.finished(position);
                 self.write_dead_letter(unusable, position, 0, PlacedIds::default(), turn.now);
                 return;

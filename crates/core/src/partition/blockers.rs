@@ -1,12 +1,12 @@
 //! Three of the reasons why a job may have to wait before it may ask: a review, a doubt, and a creation of somebody who could
 //! be the same person. The order of all reasons is in `decide.rs`.
 
-use crate::booking::{Booking, BookingStatus, PatientKey, Version};
-use crate::defects::planted;
+use crate::booking::{Booking, BookingStatus, Version};
 use crate::healthflow::Request;
 use crate::partition::intents::Doubt;
 use crate::partition::job::Job;
 use crate::partition::recent_creations::Obstacle;
+use crate::partition::rules;
 use crate::partition::subject::Subject;
 use crate::partition::task::{Task, Turn};
 use crate::patient::Person;
@@ -102,16 +102,20 @@ impl Task {
                 let opens_at = self.intents.fenced_at().plus_ms(settings.search_lag_ms);
                 if now < opens_at {
                     Opening::At(opens_at)
-                } else if self.waits_for_inherited(&patient, settings) {
+                } else if rules::waits_for_inherited(&self.recent_creations, &patient, settings) {
                     Opening::AfterCreations
                 } else {
                     Opening::Now
                 }
             }
-            Request::CreatePatient { .. } if self.waits_for_inherited(&patient, settings) => {
+            Request::CreatePatient { .. }
+                if rules::waits_for_inherited(&self.recent_creations, &patient, settings) =>
+            {
                 Opening::AfterCreations
             }
-            Request::CreatePatient { .. } => self.creation_opening(booking, job, turn),
+            Request::CreatePatient { .. } if rules::heeds_own_creations(settings) => {
+                self.creation_opening(booking, job, turn)
+            }
             _ => Opening::Now,
         }
     }
@@ -121,17 +125,12 @@ impl Task {
         let started_at = job.search.as_ref().map_or(now, |search| search.started_at);
         let (patient, person) = (booking.patient_key(), Person::from(&booking.patient));
         match self.recent_creations.obstacle(&patient, &person, started_at, settings.search_lag_ms) {
-            _ if planted!(settings, OwnCreationsNotSearched) => Opening::Now,
             Some(Obstacle::Open) => Opening::AfterCreations,
             Some(Obstacle::SearchAgainAt(at)) if at > now => Opening::SearchAnewAt(at),
             Some(Obstacle::SearchAgainAt(_)) => Opening::SearchAnew { outlived: false },
             None if now.since_ms(started_at) > job.search_life_ms() => Opening::SearchAnew { outlived: true },
             None => Opening::Now,
         }
-    }
-
-    fn waits_for_inherited(&self, patient: &PatientKey, settings: &Settings) -> bool {
-        self.recent_creations.waits_for_inherited(patient) && !planted!(settings, InheritedCreationsIgnored)
     }
 }
 
@@ -145,8 +144,7 @@ fn cancels_what_exists(version: Version, state: &BookingState) -> bool {
 
 /// What a doubt allows, given whether its write may be repeated.
 fn verdict(doubt: &Doubt, is_safe: bool, now: Timestamp, settings: &Settings) -> DoubtVerdict {
-    let knows_keys = matches!(settings.guard, GuardMode::IdempotencyKey | GuardMode::UniqueReference);
-    if now >= doubt.settles_at || (knows_keys && planted!(settings, EarlyLookUp)) {
+    if rules::is_quiet(doubt, now, settings) {
         DoubtVerdict::Settle
     } else if is_safe && !doubt.repeat_refused {
         DoubtVerdict::Repeat
@@ -170,7 +168,7 @@ fn is_write_safe(state: &BookingState, now: Timestamp, settings: &Settings) -> b
 /// Whether a create whose intent was opened at `since` may be repeated: its key must still be remembered when the repeat
 /// lands, which may be late. An intent of the future comes from a wrong clock: its age is unknown.
 fn is_create_safe(since: Timestamp, now: Timestamp, settings: &Settings) -> bool {
-    let is_of_our_time = since <= now || planted!(settings, FutureBelieved);
+    let is_of_our_time = rules::is_of_our_time(since, now, settings);
     match settings.guard {
         GuardMode::IdempotencyKey => {
             is_of_our_time && now < since.plus_ms(settings.key_retention_ms - settings.settle_ms())

@@ -3,10 +3,10 @@
 
 use crate::appointment::Span;
 use crate::booking::{Booking, BookingKey, PatientKey};
-use crate::defects::planted;
 use crate::healthflow::Request;
 use crate::partition::decide::CoveredWrite;
 use crate::partition::job::{Job, JobKey, Purpose};
+use crate::partition::rules;
 use crate::partition::slot_waits::may_occupy_too;
 use crate::partition::subject::Subject;
 use crate::partition::task::{Task, Turn};
@@ -68,7 +68,7 @@ impl Task {
         let covered = same.is_some_and(|intent| {
             (!unsent || intent.first_version == version) && intent.slot == slot && intent.if_match == if_match
         });
-        if covered && (newest >= version || planted!(turn.settings, NewerUnderOlderIntent)) {
+        if covered && rules::is_intended(version, newest, turn.settings) {
             return;
         }
         let asked = asked(same.filter(|_| !unsent), Span::wanted(booking));
@@ -93,7 +93,7 @@ impl Task {
         if self.intents.may_have_effect(key) {
             return;
         }
-        if !planted!(turn.settings, CreationCountsFromSending) {
+        if rules::counts_from_intent(turn.settings) {
             let woken = self.recent_creations.begin(key, person);
             self.jobs.look_again_all(woken);
         }
@@ -114,6 +114,16 @@ impl Task {
         }));
     }
 
+    /// The creation of a patient goes out. It counts from its intent on (rule W7), so there is nothing left to note.
+    pub(super) fn creation_sent(&mut self, job: &Job, request: &Request, turn: &Turn<'_>) {
+        if let (Some(patient), Request::CreatePatient { content, .. }) = (&job.patient, request)
+            && !rules::counts_from_intent(turn.settings)
+        {
+            let woken = self.recent_creations.begin(patient, Person::from(&content.patient));
+            self.jobs.look_again_all(woken);
+        }
+    }
+
     /// Whether `request` may go out: a transaction that is known good carries its intent in its present form. True of reads
     /// that settle nothing.
     pub(super) fn may_be_sent(
@@ -125,7 +135,7 @@ impl Task {
         turn: &Turn<'_>,
     ) -> bool {
         let Some(subject) = subject(key, job, request, purpose) else { return true };
-        planted!(turn.settings, IntentNotAwaited) || self.intents.is_durable(&subject, &self.outbox)
+        rules::intent_is_durable(&self.intents, &subject, &self.outbox, turn.settings)
     }
 
     /// The intent of `subject` is closed: its outcome is known, or it was never sent.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use crate::appointment::{Revision, Slot};
 use crate::booking::{Booking, BookingKey, PatientKey, PracticeId, Version};
-use crate::defects::planted;
 use crate::healthflow::Request;
 use crate::partition::blockers::{DoubtVerdict, Opening};
 use crate::partition::cover::subject;
 use crate::partition::job::{Job, JobKey, Purpose};
+use crate::partition::rules;
 use crate::partition::settle::Settling;
 use crate::partition::slot_waits::SlotWait;
 use crate::partition::subject::Subject;
@@ -159,7 +159,7 @@ impl Task {
         }
         let subject = subject(key, job, &asked.request, asked.purpose);
         let suspect = subject.filter(|subject| self.is_suspect(subject, turn.settings));
-        let may_run = self.alone.is_free_for(key) || planted!(turn.settings, SuspectsRunTogether);
+        let may_run = rules::may_run(key, &self.alone, turn.settings);
         if suspect.is_some() && !may_run {
             return Move::Await(Awaited::Alone);
         }
@@ -189,7 +189,7 @@ impl Task {
             let is_unclear = self.intents.is_unclear(key);
             return if is_unclear { Move::LeaveToAPerson } else { Move::ParkBehindReview };
         }
-        if version < newest_known && !planted!(turn.settings, OlderVersionWritten) {
+        if rules::is_outdated(version, newest_known, turn.settings) {
             return Move::Supersede { version, forgets_search: false };
         }
         if self.kills_workers(booking, turn.settings) {
@@ -200,7 +200,7 @@ impl Task {
         }
         let doubt = self.verdict(&key.into(), is_over(job, turn), turn.now, turn.settings);
         match doubt {
-            Some(DoubtVerdict::Wait(at)) if !planted!(turn.settings, OtherWriteInDoubt) => {
+            Some(DoubtVerdict::Wait(at)) if rules::holds_other_writes(turn.settings) => {
                 return Move::Wait(at, WaitReason::InDoubt);
             }
             Some(DoubtVerdict::Settle) => return self.settling_move(key, job, turn),
@@ -325,7 +325,7 @@ impl Task {
                 Move::ForgetContent
             }
             // While a write is in doubt the newest version gets no final result (rule W4).
-            Step::Finish(_) if doubt.is_some() && !planted!(turn.settings, FinishedInDoubt) => {
+            Step::Finish(_) if rules::defers_result(doubt.is_some(), turn.settings) => {
                 let at = self.intents.doubt(key).map_or(turn.now, |doubt| doubt.settles_at);
                 Move::Wait(at, WaitReason::InDoubt)
             }

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use crate::booking::{BookingKey, PatientKey, PracticeId};
-use crate::defects::planted;
 use crate::fact::Fact;
 use crate::healthflow::Request;
 use crate::partition::advance::Next;
 use crate::partition::cover::subject;
 use crate::partition::decide::Awaited;
 use crate::partition::job::{Flight, Job, JobKey, JobStage, Purpose, Share};
+use crate::partition::rules;
 use crate::partition::task::{Task, Turn};
 use crate::patient::search::Search;
 use crate::retry::schedule::delay_ms;
@@ -58,9 +58,9 @@ impl Task {
                 continue;
             }
             let lease_until = self.intents.lease_until(turn.settings);
-            let is_write = request.operation().is_write() && !planted!(turn.settings, LeaseNotChecked);
+            let needs_lease = rules::needs_lease(&request, turn.settings);
             let ends_soon = |until: Timestamp| turn.now.plus_ms(turn.settings.lease_margin_ms) >= until;
-            if is_write && lease_until.is_none_or(ends_soon) {
+            if needs_lease && lease_until.is_none_or(ends_soon) {
                 // Committing the offset again renews the lease; an empty transaction would reach no coordinator (rule W2).
                 self.outbox.renew();
                 self.jobs.put_back_ready(share, &key, job);
@@ -73,7 +73,7 @@ impl Task {
                 self.note_job(&key, turn);
             }
             let request = Arc::unwrap_or_clone(request);
-            return Some(ReadyCall { job: key, request, lease_until: lease_until.filter(|_| is_write) });
+            return Some(ReadyCall { job: key, request, lease_until: lease_until.filter(|_| needs_lease) });
         }
         None
     }
@@ -113,12 +113,7 @@ impl Task {
         if matches!(request, Request::SearchPatients { .. }) && purpose == Purpose::Flow {
             job.search.get_or_insert_with(|| Search::start(turn.now));
         }
-        if let (true, Some(patient), Request::CreatePatient { content, .. }) =
-            (planted!(turn.settings, CreationCountsFromSending), &job.patient, request)
-        {
-            let woken = self.recent_creations.begin(patient, crate::patient::Person::from(&content.patient));
-            self.jobs.look_again_all(woken);
-        }
+        self.creation_sent(job, request, turn);
         turn.facts.push_back(Fact::CallSent { operation: request.operation() });
     }
 
@@ -220,8 +215,8 @@ impl Task {
             self.jobs.unlock_patient(&other);
             job.forget_search();
         }
-        let is_free = self.jobs.lock_patient(patient, &JobKey::Booking(key.clone()))
-            || planted!(turn.settings, PatientNotLocked);
+        let key = JobKey::Booking(key.clone());
+        let is_free = rules::takes_lock(&mut self.jobs, patient, &key, turn.settings);
         job.patient = is_free.then(|| patient.clone());
         is_free
     }

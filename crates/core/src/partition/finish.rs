@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use crate::appointment::PlacedIds;
 use crate::booking::{Booking, BookingKey, PatientKey, Version};
-use crate::defects::planted;
 use crate::event::failed::DeadContent;
 use crate::event::{DeadLetter, Finished, Identity, Origin, Outgoing, RetryEntry, ReviewCase};
 use crate::fact::Fact;
 use crate::partition::job::{InHand, Job};
+use crate::partition::rules;
 use crate::partition::task::{Task, Turn};
 use crate::retry::WaitReason;
-use crate::retry::deadline::{Patience, leave_out};
+use crate::retry::deadline::leave_out;
 use crate::retry::schedule::delay_ms;
 use crate::state::{Parked, ParkingPlace, Suspicion};
 use crate::sync::{Disposition, FailureReason, Outcome, ReviewReason, SyncedOutcome};
@@ -311,14 +311,7 @@ impl Task {
         if self.is_in_doubt(key, &booking.patient_key()) {
             return None;
         }
-        if booking.visit.start <= turn.now && planted!(turn.settings, GivenUpAtTheFirstHiccup) {
-            return Some(FailureReason::VisitBegun);
-        }
-        let patience = Patience {
-            max_age_ms: turn.settings.retry_max_age_ms,
-            visit_grace_ms: turn.settings.retry_visit_grace_ms,
-        };
-        patience.is_over(booking, &in_hand.schedule, turn.now)
+        rules::time_is_up(booking, &in_hand.schedule, turn.now, turn.settings)
     }
 
     /// How the newest version ends if its time was up when its last attempt failed, while a write of it was in doubt. That

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use crate::booking::{Booking, BookingKey, BookingStatus};
-use crate::defects::planted;
 use crate::partition::job::{Flight, Job};
+use crate::partition::rules;
 use crate::partition::task::{Task, Turn};
 use crate::patient::LinkOrigin;
 use crate::retry::WaitReason;
@@ -75,14 +75,14 @@ impl Task {
 
     pub(super) fn believed_at(&self, sent_at: Timestamp, written_by_us: bool, turn: &Turn<'_>) -> Timestamp {
         // What was sent in the future was sent by an earlier owner, whose clock was wrong.
-        let is_of_another_clock = sent_at > turn.now && !planted!(turn.settings, FutureBelieved);
+        let is_of_another_clock = !rules::is_of_our_time(sent_at, turn.now, turn.settings);
         let (own, inherited) =
             (sent_at.plus_ms(turn.settings.settle_ms()), self.intents.inherited_settles_at(turn.settings));
-        match (is_of_another_clock, written_by_us) {
-            _ if planted!(turn.settings, GoneBelievedAtOnce) => turn.now,
+        let settled_at = match (is_of_another_clock, written_by_us) {
             (true, _) => inherited,
             (false, true) => own.max(inherited),
             (false, false) => own,
-        }
+        };
+        rules::absence_believed_at(settled_at, turn.now, turn.settings)
     }
 }

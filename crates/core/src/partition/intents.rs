@@ -8,9 +8,9 @@ mod open_write;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 
-use crate::defects::planted;
 use crate::healthflow::Fault;
 use crate::partition::outbox::Outbox;
+use crate::partition::rules;
 use crate::partition::subject::Subject;
 use crate::partition::task::Turn;
 use crate::settings::Settings;
@@ -39,9 +39,8 @@ impl Intents {
     /// Those of a task whose old owner was fenced at `fenced_at`. No write before the first commit is good: an owner that
     /// was fenced while it restored may have read what its successor intends, would take it for a doubt and repeat it,
     /// and the successor may yet withdraw it (W2).
-    pub fn new(fenced_at: Timestamp, settings: &Settings) -> Self {
-        let lease_from = planted!(settings, LeaseFromTheFence).then_some(fenced_at);
-        Intents { open: HashMap::new(), fenced_at, lease_from }
+    pub fn new(fenced_at: Timestamp) -> Self {
+        Intents { open: HashMap::new(), fenced_at, lease_from: None }
     }
 
     /// F: when the old owner was fenced.
@@ -51,8 +50,7 @@ impl Intents {
 
     /// Until when an old owner's writes may still land unseen.
     pub fn inherited_settles_at(&self, settings: &Settings) -> Timestamp {
-        let lease_ms = if planted!(settings, QuietTimeWithoutLease) { 0 } else { settings.lease_ms };
-        self.fenced_at.plus_ms(lease_ms + settings.settle_ms())
+        self.fenced_at.plus_ms(rules::old_lease_ms(settings) + settings.settle_ms())
     }
 
     /// A commit that was begun at `started_at` is known good: no other worker was the owner then.
@@ -62,7 +60,8 @@ impl Intents {
 
     /// Until when this owner may write; none if it may not yet.
     pub fn lease_until(&self, settings: &Settings) -> Option<Timestamp> {
-        self.lease_from.map(|from| from.plus_ms(settings.lease_ms))
+        let from = rules::lease_from(self.lease_from, self.fenced_at, settings)?;
+        Some(from.plus_ms(settings.lease_ms))
     }
 
     /// An intent was found open in state, and may have been sent under: its outcome is in doubt until then, and longer.

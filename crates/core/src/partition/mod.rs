@@ -15,6 +15,7 @@ mod jobs;
 mod kept_request;
 mod ledger;
 mod progress;
+mod rules;
 mod intents;
 mod cover;
 pub mod start;

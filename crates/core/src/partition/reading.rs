@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::defects::planted;
+use crate::partition::rules;
 use crate::partition::start::Start;
 use crate::partition::task::Task;
 use crate::settings::Settings;
@@ -217,7 +217,7 @@ fn ends_under(mark: &ReadMark) -> u32 {
 }
 
 fn is_dead_lettered(mark: &ReadMark, settings: &Settings) -> bool {
-    ends_under(mark) >= settings.crash_review_after && !planted!(settings, DeadlyDecodedForEver)
+    rules::is_deadly(ends_under(mark), settings)
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 //! was read.
 
 use crate::booking::{Booking, BookingKey};
-use crate::defects::planted;
 use crate::fact::Fact;
 use crate::healthflow::fault::Missing;
 use crate::healthflow::{Answer, AppointmentRead, Fault, Reply};
 use crate::partition::job::{Flight, Job, Outdated};
+use crate::partition::rules;
 use crate::partition::task::{Task, Turn};
 use crate::retry::WaitReason;
 use crate::sync::{Outcome, SyncedOutcome};
@@ -61,12 +61,11 @@ impl Task {
             Err(fault) => return self.read_failed(key, job, WaitReason::from(&fault), turn),
         };
         // A replica that lags behind what the update was compared with.
-        let believed = planted!(turn.settings, StaleReadBelieved);
-        if revision.as_ref() == Some(&outdated.revision) && !believed {
+        if rules::is_stale_read(revision.as_ref(), &outdated.revision, turn.settings) {
             return self.read_failed(key, job, WaitReason::StaleRead, turn);
         }
         // A replica that lags could also show an even older revision: then the task writes again to be sure.
-        let is_fresh = believed || turn.now >= outdated.stood_at.plus_ms(turn.settings.search_lag_ms);
+        let is_fresh = rules::is_fresh_read(outdated.stood_at, turn.now, turn.settings);
         let Some(placement) = &mut self.ledger.change_booking(key).placement else { return };
         placement.revision = revision;
         placement.fingerprint = fingerprint.filter(|_| is_fresh);

@@ -2,11 +2,11 @@
 //! again, would keep its booking for ever.
 
 use crate::booking::BookingKey;
-use crate::defects::planted;
 use crate::fact::Fact;
 use crate::healthflow::pages::Endless;
 use crate::healthflow::{Answer, Fault, Reply};
 use crate::partition::job::{Flight, Job};
+use crate::partition::rules;
 use crate::partition::task::{Task, Turn};
 use crate::retry::WaitReason;
 use crate::sync::FailureReason;
@@ -46,7 +46,7 @@ impl Task {
 
     /// A pass finds more than is read. Asking for it again would find as many.
     fn too_wide(&mut self, key: &BookingKey, job: &mut Job, flight: &Flight, turn: &mut Turn<'_>) {
-        if planted!(turn.settings, WideSearchBegunAgain) {
+        if !rules::is_narrowed(turn.settings) {
             return self.read_failed(key, job, WaitReason::Unreadable, turn);
         }
         let has_references = turn.settings.guard.has_references();

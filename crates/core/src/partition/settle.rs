@@ -3,12 +3,12 @@
 
 use crate::appointment::Slot;
 use crate::booking::{BookingKey, PatientKey};
-use crate::defects::planted;
 use crate::fact::Fact;
 use crate::healthflow::pages::{PAGES_MAX, Pages};
 use crate::healthflow::{Answer, AppointmentFound, Operation, Reply, Request, Sought, WrittenAppointment};
 use crate::partition::decide::Move;
 use crate::partition::job::{Job, Purpose};
+use crate::partition::rules;
 use crate::partition::subject::Subject;
 use crate::partition::task::{Task, Turn};
 use crate::patient::digests::PersonDigests;
@@ -65,7 +65,7 @@ impl Task {
         };
         let sought = match &intent.slot {
             _ if turn.settings.guard.has_references() => Sought::Reference(key.booking.clone()),
-            Some(slot) => Sought::Slot(sought_slot(slot, job, turn)),
+            Some(slot) => Sought::Slot(rules::sought_slot(slot, job, turn.settings)),
             // Written in another guard mode: the intent does not hold what to look for.
             None => return Settling::Unclear,
         };
@@ -181,8 +181,7 @@ impl Task {
         let (mut has_rival, mut is_rival_under_way) = (false, false);
         let of_practice = self.ledger.bookings().of_practice(&key.practice);
         for (other, state) in of_practice.filter(|(other, _)| other != key) {
-            let counts = !planted!(turn.settings, OthersAppointmentsAdopted);
-            if let Some(placement) = state.placement.as_ref().filter(|_| counts) {
+            if let Some(placement) = rules::placement_of_other(&state, turn.settings) {
                 found.retain(|one| one.id.0 != placement.appointment_id);
             }
             if state.intent.is_some() && slot_of(&other) == slot {
@@ -289,13 +288,5 @@ impl Task {
             self.jobs.wake_holder(patient, false);
         }
         self.jobs.wake_at(again_at, subject.settling_job());
-    }
-}
-
-/// Where to look for what a create in doubt made: the slot that it asked for, whatever a newer version wants.
-fn sought_slot(slot: &Slot, job: &Job, turn: &Turn<'_>) -> Slot {
-    match job.newest().filter(|_| planted!(turn.settings, NewestSlotLookedUp)) {
-        Some(newest) => Slot { start: newest.booking.visit.start, ..slot.clone() },
-        None => slot.clone(),
     }
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 use crate::appointment::{Placement, Span};
 use crate::booking::{Booking, BookingKey, BookingStatus, Version};
-use crate::defects::planted;
 use crate::event::RetryEntry;
 use crate::fact::Fact;
 use crate::healthflow::Request;
 use crate::partition::job::{Flight, InHand, Job, JobKey, JobStage};
+use crate::partition::rules;
 use crate::partition::slots::Footprint;
 use crate::partition::task::{Task, Turn};
 use crate::retry::WaitReason;
@@ -39,7 +39,7 @@ impl Task {
     pub(super) fn note_slots(&mut self, key: &BookingKey, job: Option<&Job>, turn: &Turn<'_>) {
         let footprint = self.footprint(key, job);
         for waiter in self.slots.put(key, footprint) {
-            if !planted!(turn.settings, SlotWaiterNotWoken) {
+            if rules::wakes_slot_waiters(turn.settings) {
                 self.look_again(&waiter, turn);
             }
         }
@@ -155,10 +155,7 @@ impl Task {
         job: &Job,
         turn: &Turn<'_>,
     ) -> (Option<Version>, Option<Version>) {
-        let mut first = self.slots.first_of(key);
-        if planted!(turn.settings, FreeingVersionSuperseded) {
-            first.clear();
-        }
+        let first = rules::written_first(&self.slots, key, turn.settings);
         let may_go = |version: &&Version| {
             job.versions.get(version).is_some_and(|in_hand| !self.is_held(&in_hand.booking))
         };
@@ -216,12 +213,12 @@ impl Task {
         let was_refused = job.slot_refused == Some(booking.version);
         let blockers = self.slots.blockers(key, in_hand.order, &wanted, was_refused);
         let is_unclear = self.may_be_first(key, job) || was_refused && self.is_anything_unread();
-        if (blockers.is_empty() && !is_unclear) || planted!(turn.settings, SlotNotAwaited) {
+        if !rules::slot_is_awaited(!blockers.is_empty() || is_unclear, turn.settings) {
             return None;
         }
         let since = in_hand.schedule.slot_since;
         let until = since.unwrap_or(turn.now).plus_ms(turn.settings.slot_wait_max_ms);
-        if turn.now >= until && !planted!(turn.settings, SlotWaiterNotWoken) {
+        if rules::slot_wait_is_over(until, turn.now, turn.settings) {
             return None;
         }
         Some(SlotWait { version: booking.version, until, blockers, is_first: since.is_none() })
@@ -255,7 +252,7 @@ impl Task {
     ) {
         let now = turn.now;
         let waiting_since = job.waiting_since;
-        if planted!(turn.settings, SlotWaiterKeepsPatient) {
+        if !rules::gives_patient_back(turn.settings) {
             self.set_stage(key, &mut job, JobStage::AwaitsTime(until.max(now.plus_ms(1))), now);
             self.jobs.put_back(key, job);
             return;
@@ -313,7 +310,7 @@ impl Task {
         let asks_once_more = since.is_none() && flight.near_unknown;
         let may_free = !blockers.is_empty() || self.is_anything_unread();
         let may_wait = (may_free && !is_over) || asks_once_more;
-        if may_wait && !planted!(turn.settings, SlotNotAwaited) {
+        if rules::slot_is_awaited(may_wait, turn.settings) {
             in_hand.schedule.slot_since.get_or_insert(turn.now);
             job.slot_refused = Some(asked);
             if since.is_none() {

@@ -84,7 +84,7 @@ impl Task {
             waiting_room: WaitingRoom::default(),
             recent_creations: RecentCreations::default(),
             slots: Slots::default(),
-            intents: Intents::new(acquired.fenced_at, turn.settings),
+            intents: Intents::new(acquired.fenced_at),
             alone: Alone::default(),
             outbox: Outbox::new(),
             lost: BTreeSet::new(),

@@ -7,6 +7,7 @@ use crate::partition::start::{Acquired, Start};
 use crate::partition::{Task, Turn};
 use crate::processor::Processor;
 use crate::processor::effect::Effect;
+use crate::settings::Settings;
 use crate::status::{Status, TaskStatus};
 use crate::time::Timestamp;
 
@@ -42,6 +43,11 @@ impl OwnedTask {
         }
     }
 
+    /// Whether an assignment begins another life of it: one that was about to be given back is over (rule K2).
+    fn begins_anew(&self, settings: &Settings) -> bool {
+        self.is_given_back() && !planted!(settings, ReassignmentIgnored)
+    }
+
     /// Adds this task to the picture of the worker.
     pub(super) fn tell(&self, partition: i32, status: &mut Status) {
         match self {
@@ -66,7 +72,7 @@ impl Processor {
     pub(super) fn assigned(&mut self, partition: i32, now: Timestamp) {
         match self.tasks.get(&partition) {
             None => self.acquire(partition, now),
-            Some(slot) if slot.is_given_back() && !planted!(self.settings, ReassignmentIgnored) => {
+            Some(slot) if slot.begins_anew(&self.settings) => {
                 let incarnation = slot.incarnation();
                 self.effects.push_back(Effect::Drop { partition, incarnation });
                 self.facts.push_back(Fact::TaskDropped { partition, why: DropCause::PartitionLost });

@@ -5,6 +5,7 @@ use crate::defects::planted;
 use crate::healthflow::Fault;
 use crate::healthflow::fault::{NotSent, Unknown};
 use crate::partition::task::Turn;
+use crate::settings::Settings;
 use crate::time::Timestamp;
 
 /// What a fault of a write means for its intent.
@@ -40,17 +41,14 @@ pub(super) fn apply(
             FaultOutcome::SendAgain { counts: true }
         }
         Fault::Throttled { .. } | Fault::Unauthorised => {
-            open.had_no_effect();
-            if planted!(turn.settings, ThrottledRepeatClosesDoubt) {
-                (open.doubt, open.sends) = (None, 0);
-            }
+            throttled(open, turn.settings);
             FaultOutcome::SendAgain { counts: false }
         }
         Fault::AlreadyThere { existing_id: Some(id) } => FaultOutcome::Exists(id.clone()),
         Fault::Refused { .. } | Fault::SlotTaken | Fault::NotFound(_) => {
-            let only_request = open.sends == 1 && open.doubt.is_none();
+            let is_final = is_refusal_final(open, turn.settings);
             open.had_no_effect();
-            if only_request || planted!(turn.settings, RefusedRepeatClosesDoubt) {
+            if is_final {
                 return FaultOutcome::Refused;
             }
             if let Some(doubt) = &mut open.doubt {
@@ -59,20 +57,7 @@ pub(super) fn apply(
             FaultOutcome::InDoubt
         }
         Fault::Changed => FaultOutcome::Outdated,
-        Fault::Unknown(Unknown::Foreign { .. }) if planted!(turn.settings, ForeignRefusalBelieved) => {
-            open.had_no_effect();
-            FaultOutcome::Refused
-        }
-        Fault::Unknown(Unknown::Unavailable { .. })
-            if planted!(turn.settings, UnavailableTakenForThrottled) =>
-        {
-            open.had_no_effect();
-            FaultOutcome::SendAgain { counts: false }
-        }
-        Fault::Unknown(_) => {
-            open.doubted(turn.now, settles_at);
-            FaultOutcome::InDoubt
-        }
+        Fault::Unknown(unknown) => not_understood(open, unknown, settles_at, turn),
         Fault::KeyReused | Fault::AlreadyThere { existing_id: None } => {
             open.doubted(turn.now, settles_at);
             if let Some(doubt) = &mut open.doubt {
@@ -82,6 +67,41 @@ pub(super) fn apply(
             FaultOutcome::InDoubt
         }
     }
+}
+
+/// HealthFlow did nothing about this request; that says nothing of an earlier one that is in doubt (rule W3).
+fn throttled(open: &mut OpenWrite, settings: &Settings) {
+    open.had_no_effect();
+    if planted!(settings, ThrottledRepeatClosesDoubt) {
+        (open.doubt, open.sends) = (None, 0);
+    }
+}
+
+/// A refusal answers for the intent only if its request was the only one under it (rule W3).
+fn is_refusal_final(open: &OpenWrite, settings: &Settings) -> bool {
+    open.sends == 1 && open.doubt.is_none() || planted!(settings, RefusedRepeatClosesDoubt)
+}
+
+/// An answer that the contract does not know refuses nothing, and one that is not available may have done it all the same:
+/// the write is in doubt (rules W3, W4).
+fn not_understood(
+    open: &mut OpenWrite,
+    unknown: &Unknown,
+    settles_at: Timestamp,
+    turn: &Turn<'_>,
+) -> FaultOutcome {
+    let believed = match unknown {
+        Unknown::Foreign { .. } if planted!(turn.settings, ForeignRefusalBelieved) => FaultOutcome::Refused,
+        Unknown::Unavailable { .. } if planted!(turn.settings, UnavailableTakenForThrottled) => {
+            FaultOutcome::SendAgain { counts: false }
+        }
+        _ => {
+            open.doubted(turn.now, settles_at);
+            return FaultOutcome::InDoubt;
+        }
+    };
+    open.had_no_effect();
+    believed
 }
 
 /// The fields that a refusal names.

@@ -47,7 +47,7 @@ proptest! {
         let settings = Settings::for_tests();
         let fenced_at = Timestamp(1_000_000);
         let subject = Subject::Booking(BookingKey { practice: "p".into(), booking: "b".into() });
-        let mut intents = Intents::new(fenced_at, &settings);
+        let mut intents = Intents::new(fenced_at);
         match inherited_ms {
             Some(quiet_ms) => intents.inherit(subject.clone(), fenced_at.plus_ms(quiet_ms)),
             None => intents.open(&subject, 1),

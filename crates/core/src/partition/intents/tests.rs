@@ -25,7 +25,7 @@ fn subjects() -> [Subject; 2] {
 }
 
 fn intents() -> Intents {
-    Intents::new(FENCED, &SETTINGS)
+    Intents::new(FENCED)
 }
 
 fn apply(
