@@ -10,7 +10,7 @@ use crate::worker::clock::Clock;
 use crate::worker::mailbox::Mailbox;
 use healthflow_core::healthflow::fault::{NotSent, Unknown};
 use healthflow_core::healthflow::{Fault, Reply, Request, decode, encode};
-use healthflow_core::life::{CallId, Incarnation};
+use healthflow_core::life::{CallId, Incarnation, TaskLife};
 use healthflow_core::panic_guard::caught;
 use healthflow_core::processor::{Inbox, Input};
 use healthflow_core::time::Timestamp;
@@ -48,9 +48,9 @@ impl Calls {
     }
 
     /// A life of a task begins; queued calls of an earlier one are no longer sent.
-    pub(super) fn begin(&mut self, partition: i32, incarnation: Incarnation) {
-        self.end(partition);
-        self.lives.insert(partition, Life { incarnation, is_over: Arc::default() });
+    pub(super) fn begin(&mut self, of: TaskLife) {
+        self.end(of.partition);
+        self.lives.insert(of.partition, Life { incarnation: of.incarnation, is_over: Arc::default() });
     }
 
     /// A life of a task is over: its queued calls are no longer sent (rule T3).
@@ -61,16 +61,9 @@ impl Calls {
     }
 
     /// Starts one call of this life of a task.
-    pub(super) fn start(
-        &self,
-        call: CallId,
-        partition: i32,
-        incarnation: Incarnation,
-        lease_until: Option<Timestamp>,
-        request: Request,
-    ) {
+    pub(super) fn start(&self, call: CallId, of: TaskLife, lease_until: Option<Timestamp>, request: Request) {
         let mut answer = Answer { call, mailbox: self.mailbox.clone(), is_posted: false };
-        let life = self.lives.get(&partition).filter(|life| life.incarnation == incarnation);
+        let life = self.lives.get(&of.partition).filter(|life| life.incarnation == of.incarnation);
         let Some(is_over) = life.map(|life| life.is_over.clone()) else {
             return answer.post(Err(Fault::NotSent(NotSent::LeaseOver)));
         };

@@ -19,7 +19,7 @@ use crate::worker::mailbox::Mailbox;
 use crate::worker::stop::StopRequest;
 use healthflow_core::fact::Fact;
 use healthflow_core::healthflow::Request;
-use healthflow_core::life::{CallId, Incarnation};
+use healthflow_core::life::{CallId, TaskLife};
 use healthflow_core::panic_guard::is_caught;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::partition::reading::HeldRange;
@@ -212,31 +212,21 @@ impl Worker {
 impl Parts for Worker {
     type Fault = WorkerFault;
 
-    fn begin_calls(&mut self, partition: i32, incarnation: Incarnation) {
-        self.calls.begin(partition, incarnation);
+    fn begin_calls(&mut self, of: TaskLife) {
+        self.calls.begin(of);
     }
 
     fn end_calls(&mut self, partition: i32) {
         self.calls.end(partition);
     }
 
-    fn call(
-        &mut self,
-        id: CallId,
-        (partition, incarnation): (i32, Incarnation),
-        lease_until: Option<Timestamp>,
-        request: Request,
-    ) {
-        self.calls.start(id, partition, incarnation, lease_until, request);
+    fn call(&mut self, id: CallId, of: TaskLife, lease_until: Option<Timestamp>, request: Request) {
+        self.calls.start(id, of, lease_until, request);
     }
 
-    fn acquire(
-        &mut self,
-        (partition, incarnation): (i32, Incarnation),
-        not_before: Timestamp,
-    ) -> Result<(), WorkerFault> {
-        let task = self.spawner.acquire(partition, incarnation, not_before)?;
-        self.tasks.insert(partition, task);
+    fn acquire(&mut self, of: TaskLife, not_before: Timestamp) -> Result<(), WorkerFault> {
+        let task = self.spawner.acquire(of.partition, of.incarnation, not_before)?;
+        self.tasks.insert(of.partition, task);
         Ok(())
     }
 
@@ -250,21 +240,16 @@ impl Parts for Worker {
         self.tasks.remove(&partition);
     }
 
-    fn watch(&mut self, (partition, incarnation): (i32, Incarnation), topic_ids: TopicIds) {
-        self.watch.watch(partition, incarnation, topic_ids);
+    fn watch(&mut self, of: TaskLife, topic_ids: TopicIds) {
+        self.watch.watch(of.partition, of.incarnation, topic_ids);
     }
 
     fn unwatch(&mut self, partition: i32) {
         self.watch.forget(partition);
     }
 
-    fn read(
-        &mut self,
-        (partition, incarnation): (i32, Incarnation),
-        next_offsets: Vec<Position>,
-        guarded: Vec<Position>,
-    ) {
-        self.lanes.read_with_care(partition, incarnation, next_offsets, guarded);
+    fn read(&mut self, of: TaskLife, next_offsets: Vec<Position>, guarded: Vec<Position>) {
+        self.lanes.read_with_care(of.partition, of.incarnation, next_offsets, guarded);
     }
 
     fn decode(&mut self, partition: i32, release: HeldRange) {

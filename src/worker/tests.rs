@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use healthflow_core::healthflow::fault::NotSent;
 use healthflow_core::healthflow::{AppointmentId, Fault, Request};
-use healthflow_core::life::{CallId, Incarnation};
+use healthflow_core::life::{CallId, TaskLife};
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::partition::reading::HeldRange;
 use healthflow_core::processor::perform::{Parts, perform};
@@ -29,33 +29,27 @@ struct OnlyCalls(Calls);
 impl Parts for OnlyCalls {
     type Fault = Infallible;
 
-    fn begin_calls(&mut self, partition: i32, incarnation: Incarnation) {
-        self.0.begin(partition, incarnation);
+    fn begin_calls(&mut self, of: TaskLife) {
+        self.0.begin(of);
     }
 
     fn end_calls(&mut self, partition: i32) {
         self.0.end(partition);
     }
 
-    fn call(
-        &mut self,
-        id: CallId,
-        (partition, incarnation): (i32, Incarnation),
-        lease_until: Option<Timestamp>,
-        request: Request,
-    ) {
-        self.0.start(id, partition, incarnation, lease_until, request);
+    fn call(&mut self, id: CallId, of: TaskLife, lease_until: Option<Timestamp>, request: Request) {
+        self.0.start(id, of, lease_until, request);
     }
 
-    fn acquire(&mut self, _: (i32, Incarnation), _: Timestamp) -> Result<(), Infallible> {
+    fn acquire(&mut self, _: TaskLife, _: Timestamp) -> Result<(), Infallible> {
         Ok(())
     }
 
     fn commit(&mut self, _: i32, _: u64, _: Box<CommitBatch>) {}
     fn drop_task(&mut self, _: i32) {}
-    fn watch(&mut self, _: (i32, Incarnation), _: TopicIds) {}
+    fn watch(&mut self, _: TaskLife, _: TopicIds) {}
     fn unwatch(&mut self, _: i32) {}
-    fn read(&mut self, _: (i32, Incarnation), _: Vec<Position>, _: Vec<Position>) {}
+    fn read(&mut self, _: TaskLife, _: Vec<Position>, _: Vec<Position>) {}
     fn decode(&mut self, _: i32, _: HeldRange) {}
     fn pause(&mut self, _: i32, _: Lane) {}
     fn resume(&mut self, _: i32, _: Lane) {}

@@ -6,6 +6,15 @@ use crate::topics::Lane;
 /// Which life of a task in this process: rises with every acquisition. What belongs to an earlier life is ignored.
 pub type Incarnation = u64;
 
+/// One life of one task in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskLife {
+    /// The partition number.
+    pub partition: i32,
+    /// Which life of it.
+    pub incarnation: Incarnation,
+}
+
 /// Names one call of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub u64);

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 
 use healthflow_core::event::Arrival;
 use healthflow_core::healthflow::Request;
-use healthflow_core::life::{CallId, Incarnation};
+use healthflow_core::life::{CallId, Incarnation, TaskLife};
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::partition::reading::HeldRange;
 use healthflow_core::processor::Effect;
@@ -91,7 +91,7 @@ pub enum Begun {
     /// The lanes of this task are no longer read; this was their state.
     Unread(i32, BTreeMap<Lane, Reader>),
     /// The producer of this task is dropped, with what it had begun.
-    Dropped(i32, Incarnation),
+    Dropped(TaskLife),
     /// This partition is given back to the group.
     GivenBack(i32),
     /// The worker may end.
@@ -192,7 +192,7 @@ struct Performing<'shell, P> {
 impl<P: Default> Parts for Performing<'_, P> {
     type Fault = Infallible;
 
-    fn begin_calls(&mut self, partition: i32, incarnation: Incarnation) {
+    fn begin_calls(&mut self, TaskLife { partition, incarnation }: TaskLife) {
         self.shell.callers.insert(partition, incarnation);
     }
 
@@ -203,7 +203,7 @@ impl<P: Default> Parts for Performing<'_, P> {
     fn call(
         &mut self,
         id: CallId,
-        (partition, incarnation): (i32, Incarnation),
+        TaskLife { partition, incarnation }: TaskLife,
         lease_until: Option<Timestamp>,
         request: Request,
     ) {
@@ -215,7 +215,7 @@ impl<P: Default> Parts for Performing<'_, P> {
 
     fn acquire(
         &mut self,
-        (partition, incarnation): (i32, Incarnation),
+        TaskLife { partition, incarnation }: TaskLife,
         not_before: Timestamp,
     ) -> Result<(), Infallible> {
         let task = Task { incarnation, producer: P::default(), lanes: BTreeMap::new() };
@@ -232,17 +232,18 @@ impl<P: Default> Parts for Performing<'_, P> {
 
     fn drop_task(&mut self, partition: i32) {
         let task = self.shell.tasks.remove(&partition);
-        self.begun.extend(task.map(|task| Begun::Dropped(partition, task.incarnation)));
+        self.begun
+            .extend(task.map(|task| Begun::Dropped(TaskLife { partition, incarnation: task.incarnation })));
     }
 
     // The world reports what happens to topics.
-    fn watch(&mut self, _: (i32, Incarnation), _: TopicIds) {}
+    fn watch(&mut self, _: TaskLife, _: TopicIds) {}
 
     fn unwatch(&mut self, _: i32) {}
 
     fn read(
         &mut self,
-        (partition, incarnation): (i32, Incarnation),
+        TaskLife { partition, incarnation }: TaskLife,
         next_offsets: Vec<Position>,
         guarded: Vec<Position>,
     ) {

@@ -11,6 +11,7 @@ use crate::event::failed::DeadContent;
 use crate::event::{Arrival, DeadLetter, Misrouted, Origin, Outgoing, RetryEntry, Schedule, Unusable};
 use crate::fact::Fact;
 use crate::partition::job::{InHand, JobKey, JobStage};
+use crate::partition::lane::Fetching;
 use crate::partition::rules;
 use crate::partition::task::{Task, Turn};
 use crate::retry::deadline::{believable, taken_up};
@@ -44,9 +45,9 @@ impl Task {
         self.passed(position);
     }
 
-    /// Whether fetching `lane` should be stopped (true) or restarted (false) by what it holds in memory; none to leave
-    /// it as it is. It restarts at half the limit, so that it does not flutter.
-    pub fn backpressure(&mut self, lane: Lane, settings: &Settings) -> Option<bool> {
+    /// What to do about fetching `lane`, by what it holds in memory; none to leave it as it is. It is resumed at half
+    /// the limit, so that it does not flutter.
+    pub fn backpressure(&mut self, lane: Lane, settings: &Settings) -> Option<Fetching> {
         // What only a person can move has a window of its own; beyond that it counts like the rest, for memory has a limit.
         let in_window = |room: &WaitingRoom| room.len() - room.held().min(settings.held_room_max);
         let waiting = if lane == Lane::Retry { in_window(&self.waiting_room) } else { 0 };

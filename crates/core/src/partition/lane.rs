@@ -8,6 +8,15 @@ use crate::status::LaneStatus;
 use crate::time::Timestamp;
 use crate::topics::Lane;
 
+/// What to do about fetching a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fetching {
+    /// Enough of it is in memory: nothing more is fetched.
+    Pause,
+    /// There is room again: it is fetched on.
+    Resume,
+}
+
 /// Progress of one lane of a task.
 #[derive(Clone, Debug, Hash)]
 pub struct LaneProgress {
@@ -103,16 +112,16 @@ impl LaneProgress {
         self.committed = Some(offset);
     }
 
-    /// Whether fetching should be stopped (true) or restarted (false), given `waiting` records of the lane that wait
-    /// elsewhere; none to leave it as it is. It restarts at half the limits, so that it does not flutter.
-    pub fn backpressure(&mut self, waiting: usize, settings: &Settings) -> Option<bool> {
+    /// What to do about fetching, given `waiting` records of the lane that wait elsewhere; none to leave it as it is. It
+    /// is resumed at half the limits, so that it does not flutter.
+    pub fn backpressure(&mut self, waiting: usize, settings: &Settings) -> Option<Fetching> {
         let (bytes_max, waiting_max) = (settings.read_ahead_bytes, settings.waiting_room_max);
         let full = self.bytes > bytes_max || waiting > waiting_max;
         let half_empty = self.bytes <= bytes_max / 2 && waiting <= waiting_max / 2;
         let change = if self.paused { half_empty } else { full };
         change.then(|| {
             self.paused = !self.paused;
-            self.paused
+            if self.paused { Fetching::Pause } else { Fetching::Resume }
         })
     }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 
 use crate::event::Unusable;
-use crate::partition::lane::LaneProgress;
+use crate::partition::lane::{Fetching, LaneProgress};
 use crate::partition::start::Start;
 use crate::settings::Settings;
 use crate::state::{ReadingState, TaskPositions, TopicIds};
@@ -91,9 +91,8 @@ impl Progress {
         Some((position, unusable))
     }
 
-    /// Whether fetching `lane` should be stopped (true) or restarted (false), given how many records of it wait elsewhere;
-    /// none to leave it as it is.
-    pub fn backpressure(&mut self, lane: Lane, waiting: usize, settings: &Settings) -> Option<bool> {
+    /// What to do about fetching `lane`, given how many records of it wait elsewhere; none to leave it as it is.
+    pub fn backpressure(&mut self, lane: Lane, waiting: usize, settings: &Settings) -> Option<Fetching> {
         self.lanes.get_mut(&lane)?.backpressure(waiting, settings)
     }
 

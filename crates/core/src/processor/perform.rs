@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use crate::healthflow::Request;
-use crate::life::{CallId, Incarnation};
+use crate::life::{CallId, TaskLife};
 use crate::partition::commit_batch::CommitBatch;
 use crate::partition::reading::HeldRange;
 use crate::processor::Effect;
@@ -18,29 +18,29 @@ pub trait Parts {
     type Fault;
 
     /// Calls of this life of a task may be made from now on, and of no earlier one.
-    fn begin_calls(&mut self, partition: i32, incarnation: Incarnation);
+    fn begin_calls(&mut self, of: TaskLife);
     /// Nothing of the task that is still queued may go out.
     fn end_calls(&mut self, partition: i32);
     /// Makes one call, and brings back whatever becomes of it.
-    fn call(&mut self, id: CallId, of: (i32, Incarnation), lease_until: Option<Timestamp>, request: Request);
+    fn call(&mut self, id: CallId, of: TaskLife, lease_until: Option<Timestamp>, request: Request);
 
     /// Begins to acquire a task, in a producer of its own.
     ///
     /// # Errors
     /// This process cannot have another task.
-    fn acquire(&mut self, of: (i32, Incarnation), not_before: Timestamp) -> Result<(), Self::Fault>;
+    fn acquire(&mut self, of: TaskLife, not_before: Timestamp) -> Result<(), Self::Fault>;
     /// Commits by the task's producer.
     fn commit(&mut self, partition: i32, sequence: u64, batch: Box<CommitBatch>);
     /// Throws the task's producer away.
     fn drop_task(&mut self, partition: i32);
 
     /// Watches that the task's topics stay what they are.
-    fn watch(&mut self, of: (i32, Incarnation), topic_ids: TopicIds);
+    fn watch(&mut self, of: TaskLife, topic_ids: TopicIds);
     /// Stops watching.
     fn unwatch(&mut self, partition: i32);
 
     /// Reads the task's lanes from here on; what lies below `guarded` is held until it is to be decoded.
-    fn read(&mut self, of: (i32, Incarnation), next_offsets: Vec<Position>, guarded: Vec<Position>);
+    fn read(&mut self, of: TaskLife, next_offsets: Vec<Position>, guarded: Vec<Position>);
     /// Decodes what was held.
     fn decode(&mut self, partition: i32, release: HeldRange);
     /// Fetches nothing of a lane for now.
@@ -62,15 +62,17 @@ pub trait Parts {
 pub fn perform<P: Parts>(effect: Effect, parts: &mut P) -> Result<ControlFlow<()>, P::Fault> {
     match effect {
         Effect::Acquire { partition, incarnation, not_before } => {
-            parts.begin_calls(partition, incarnation);
-            parts.acquire((partition, incarnation), not_before)?;
+            let of = TaskLife { partition, incarnation };
+            parts.begin_calls(of);
+            parts.acquire(of, not_before)?;
         }
         Effect::Fetch { partition, incarnation, next_offsets, guarded, topic_ids } => {
-            parts.watch((partition, incarnation), topic_ids);
-            parts.read((partition, incarnation), next_offsets, guarded);
+            let of = TaskLife { partition, incarnation };
+            parts.watch(of, topic_ids);
+            parts.read(of, next_offsets, guarded);
         }
         Effect::Call { call, partition, incarnation, lease_until, request } => {
-            parts.call(call, (partition, incarnation), lease_until, *request);
+            parts.call(call, TaskLife { partition, incarnation }, lease_until, *request);
         }
         Effect::Commit { partition, sequence, batch, .. } => parts.commit(partition, sequence, batch),
         Effect::Release { partition } => {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::life::CallId;
 use crate::partition::job::Share;
+use crate::partition::lane::Fetching;
 use crate::partition::reading::Others;
 use crate::partition::{Task, Turn};
 use crate::processor::effect::Effect;
@@ -253,8 +254,12 @@ impl Processor {
             let OwnedTask::Live(task) = slot else { continue };
             for lane in Lane::ALL {
                 match task.backpressure(lane, &self.settings) {
-                    Some(true) => self.effects.push_back(Effect::Pause { partition: *partition, lane }),
-                    Some(false) => self.effects.push_back(Effect::Resume { partition: *partition, lane }),
+                    Some(Fetching::Pause) => {
+                        self.effects.push_back(Effect::Pause { partition: *partition, lane })
+                    }
+                    Some(Fetching::Resume) => {
+                        self.effects.push_back(Effect::Resume { partition: *partition, lane })
+                    }
                     None => {}
                 }
             }

@@ -11,14 +11,23 @@ use crate::time::Timestamp;
 /// librdkafka's statistics, which are some seconds old each.
 pub const STALL_MS: i64 = 20_000;
 
-/// Since when which lanes stall.
+/// Since when which lanes stall, by topic and partition.
 #[derive(Debug, Default)]
 pub struct Stalls(HashMap<(&'static str, i32), Still>);
 
+/// A lane that does not move.
 #[derive(Debug)]
 struct Still {
-    at: (Incarnation, i64, Option<i64>),
+    at: Progress,
     since: Timestamp,
+}
+
+/// How far a lane has come. While nothing of it changes, the lane does not move.
+#[derive(Debug, PartialEq, Eq)]
+struct Progress {
+    incarnation: Incarnation,
+    next_offset: i64,
+    fetched: Option<i64>,
 }
 
 impl Stalls {
@@ -39,7 +48,7 @@ impl Stalls {
                 if !should_move {
                     continue;
                 }
-                let at = (task.incarnation, lane.next_offset, fetched);
+                let at = Progress { incarnation: task.incarnation, next_offset: lane.next_offset, fetched };
                 let before = self.0.remove(&place).filter(|before| before.at == at);
                 let since = before.map_or(now, |before| before.since);
                 lane.stalled_since = (now.since_ms(since) >= STALL_MS).then_some(since);

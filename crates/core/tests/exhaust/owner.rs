@@ -2,7 +2,7 @@
 
 use healthflow_core::booking::Version;
 use healthflow_core::healthflow::{Reply, Request};
-use healthflow_core::life::Incarnation;
+use healthflow_core::life::{Incarnation, TaskLife};
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::processor::{CommitEnded, Effect, Processor};
 use healthflow_core::settings::Settings;
@@ -154,7 +154,7 @@ impl Owner {
                 }
             }
             // A commit under way ends with its producer: had it stood, that would have been before.
-            Begun::Dropped(_, incarnation) => {
+            Begun::Dropped(TaskLife { incarnation, .. }) => {
                 self.commit.take_if(|commit| commit.incarnation == incarnation);
             }
             Begun::Decoding { release, .. } => panic!("{release:?}: a small world holds no record back"),

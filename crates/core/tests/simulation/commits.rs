@@ -1,7 +1,7 @@
 //! Transactions: when one lands, whether it stands, and what its worker is told of it (rule T3).
 
 use healthflow_core::event::Outgoing;
-use healthflow_core::life::Incarnation;
+use healthflow_core::life::{Incarnation, TaskLife};
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::processor::{CommitEnded, Input};
 use healthflow_core::time::Timestamp;
@@ -56,7 +56,7 @@ impl World {
     pub fn commit_begins(
         &mut self,
         worker: usize,
-        (partition, incarnation): (i32, Incarnation),
+        TaskLife { partition, incarnation }: TaskLife,
         sequence: u64,
         mut batch: CommitBatch,
     ) {

@@ -3,7 +3,7 @@
 use healthflow_core::event::{Arrival, arrival};
 use healthflow_core::healthflow::fault::NotSent;
 use healthflow_core::healthflow::{Fault, Request, Sought};
-use healthflow_core::life::{CallId, Incarnation};
+use healthflow_core::life::{CallId, Incarnation, TaskLife};
 use healthflow_core::partition::reading::HeldRange;
 use healthflow_core::partition::start::Acquired;
 use healthflow_core::processor::{Effect, Input};
@@ -48,7 +48,7 @@ impl World {
             }
             Begun::Refused(call) => self.refused(worker, call),
             Begun::Commit { partition, incarnation, sequence, batch } => {
-                self.commit_begins(worker, (partition, incarnation), sequence, batch);
+                self.commit_begins(worker, TaskLife { partition, incarnation }, sequence, batch);
             }
             Begun::Reading(partition) => {
                 self.pauses_outlive(worker, partition);
@@ -110,7 +110,7 @@ impl World {
     pub fn fence_lands(
         &mut self,
         (worker, life): (usize, u64),
-        (partition, incarnation): (i32, Incarnation),
+        TaskLife { partition, incarnation }: TaskLife,
     ) {
         if self.now < self.disk_full_until {
             self.meet(worker, FaultKind::DiskFull);
@@ -128,7 +128,12 @@ impl World {
         self.after(ms, Event::ForWorker { worker, life, deed: Box::new(deed) });
     }
 
-    pub fn init_returned(&mut self, worker: usize, (partition, incarnation): (i32, Incarnation), epoch: u64) {
+    pub fn init_returned(
+        &mut self,
+        worker: usize,
+        TaskLife { partition, incarnation }: TaskLife,
+        epoch: u64,
+    ) {
         let Some(task) = self.workers[worker].task(partition, incarnation) else { return };
         task.producer.epoch = epoch;
         if self.strikes(self.plan.faults.acquire) {
@@ -145,7 +150,7 @@ impl World {
     pub fn offsets_read(
         &mut self,
         worker: usize,
-        (partition, incarnation): (i32, Incarnation),
+        TaskLife { partition, incarnation }: TaskLife,
         fenced_at: i64,
     ) {
         if self.workers[worker].task(partition, incarnation).is_none() {
@@ -163,7 +168,7 @@ impl World {
     pub fn state_read(
         &mut self,
         worker: usize,
-        (partition, incarnation): (i32, Incarnation),
+        TaskLife { partition, incarnation }: TaskLife,
         reading: &Reading,
     ) {
         let kafka = &mut self.partitions[partition as usize];
@@ -234,8 +239,8 @@ impl World {
             let input = Input::Held { partition, incarnation, lane, offset, size_bytes: 600 };
             self.workers[worker].inbox.push(input);
         }
-        let known = self.wait_for_schema(worker, (partition, incarnation), lane, fetched);
-        self.decoded(worker, (partition, incarnation), lane, known);
+        let known = self.wait_for_schema(worker, TaskLife { partition, incarnation }, lane, fetched);
+        self.decoded(worker, TaskLife { partition, incarnation }, lane, known);
         self.wake_readers(partition);
     }
 
@@ -243,7 +248,7 @@ impl World {
     pub fn decode(
         &mut self,
         worker: usize,
-        (partition, incarnation): (i32, Incarnation),
+        TaskLife { partition, incarnation }: TaskLife,
         release: HeldRange,
     ) {
         let Some(task) = self.workers[worker].task(partition, incarnation) else { return };
@@ -255,14 +260,14 @@ impl World {
             }
             self.story.tell(self.now, || format!("w{worker} dead-letters {release:?} of p{partition}"));
         }
-        self.decoded(worker, (partition, incarnation), release.lane, records);
+        self.decoded(worker, TaskLife { partition, incarnation }, release.lane, records);
     }
 
     /// The process looks into records; one of them may be its end.
     pub fn decoded(
         &mut self,
         worker: usize,
-        (partition, incarnation): (i32, Incarnation),
+        TaskLife { partition, incarnation }: TaskLife,
         lane: Lane,
         records: Vec<(i64, Arrival)>,
     ) {

@@ -2,7 +2,7 @@
 //! behind it passes. Whoever takes such a record for read loses its booking with the next restart.
 
 use healthflow_core::event::Arrival;
-use healthflow_core::life::Incarnation;
+use healthflow_core::life::TaskLife;
 use healthflow_core::processor::Input;
 use healthflow_core::topics::Lane;
 
@@ -36,7 +36,7 @@ impl World {
     pub fn wait_for_schema(
         &mut self,
         worker: usize,
-        (partition, incarnation): (i32, Incarnation),
+        TaskLife { partition, incarnation }: TaskLife,
         lane: Lane,
         fetched: Vec<(i64, Arrival)>,
     ) -> Vec<(i64, Arrival)> {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::event::{Arrival, Misrouted};
 use healthflow_core::healthflow::Request;
+use healthflow_core::life::TaskLife;
 use healthflow_core::processor::{Effect, Input};
 
 use crate::checkers::Judges;
@@ -156,7 +157,7 @@ impl World {
             }
             Event::CallArrives(arrival) => self.call_arrives(*arrival),
             Event::FenceLands { worker, life, partition, incarnation } => {
-                self.fence_lands((worker, life), (partition, incarnation));
+                self.fence_lands((worker, life), TaskLife { partition, incarnation });
             }
             Event::CommitLands(landing) => self.commit_lands(*landing),
             Event::EndTxnCopy { partition, epoch } => self.copy_lands(partition, epoch),
@@ -215,22 +216,22 @@ impl World {
             Deed::Socket(outbound) => self.socket(worker, outbound),
             Deed::Fetch { partition, incarnation, lane } => self.fetch(worker, partition, incarnation, lane),
             Deed::Decode { partition, incarnation, release } => {
-                self.decode(worker, (partition, incarnation), release);
+                self.decode(worker, TaskLife { partition, incarnation }, release);
             }
             Deed::SchemaKnown { partition, incarnation, lane, waiting } => {
                 if one.task(partition, incarnation).is_some() {
-                    self.decoded(worker, (partition, incarnation), lane, waiting);
+                    self.decoded(worker, TaskLife { partition, incarnation }, lane, waiting);
                 }
             }
             Deed::InitCalled { partition, incarnation } => self.init_called(worker, partition, incarnation),
             Deed::InitReturned { partition, incarnation, epoch } => {
-                self.init_returned(worker, (partition, incarnation), epoch);
+                self.init_returned(worker, TaskLife { partition, incarnation }, epoch);
             }
             Deed::OffsetsRead { partition, incarnation, fenced_at } => {
-                self.offsets_read(worker, (partition, incarnation), fenced_at);
+                self.offsets_read(worker, TaskLife { partition, incarnation }, fenced_at);
             }
             Deed::StateRead { partition, incarnation, acquired } => {
-                self.state_read(worker, (partition, incarnation), &acquired);
+                self.state_read(worker, TaskLife { partition, incarnation }, &acquired);
             }
             Deed::CommitSent(landing) => self.commit_lands(*landing),
         }

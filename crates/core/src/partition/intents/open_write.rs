@@ -29,8 +29,6 @@ pub struct Doubt {
     /// Set once HealthFlow refused the key itself: if the look-up finds nothing, the next creation needs another one
     /// (rule W6).
     pub key_refused: bool,
-    /// Found open when the task was acquired: this process did not send it.
-    pub inherited: bool,
     /// The look-up was inconclusive: the doubt waits for a record that can go to review.
     pub unclear: bool,
     /// How many look-ups failed.
@@ -49,7 +47,6 @@ impl OpenWrite {
                 settles_at,
                 repeat_refused: false,
                 key_refused: false,
-                inherited: true,
                 unclear: false,
                 look_ups: 0,
             }),
@@ -76,7 +73,6 @@ impl OpenWrite {
             settles_at: previous.map_or(settles_at, |doubt| doubt.settles_at.max(settles_at)),
             repeat_refused: previous.is_some_and(|doubt| doubt.repeat_refused),
             key_refused: previous.is_some_and(|doubt| doubt.key_refused),
-            inherited: previous.is_some_and(|doubt| doubt.inherited),
             unclear: false,
             look_ups: 0,
         });

@@ -80,12 +80,12 @@ fn a_lane_stops_above_a_limit_and_goes_on_at_half_of_both() {
         progress.arrived(lane.at(11), 40, None);
         assert_eq!(progress.backpressure(lane, 10, &settings), None, "at the limits");
         progress.arrived(lane.at(12), 1, None);
-        assert_eq!(progress.backpressure(lane, 0, &settings), Some(true));
+        assert_eq!(progress.backpressure(lane, 0, &settings), Some(Fetching::Pause));
         assert_eq!(progress.backpressure(lane, 0, &settings), None, "it is told once");
         progress.finished(lane.at(10));
         assert_eq!(progress.backpressure(lane, 6, &settings), None, "half of one");
-        assert_eq!(progress.backpressure(lane, 5, &settings), Some(false));
-        assert_eq!(progress.backpressure(lane, 11, &settings), Some(true));
+        assert_eq!(progress.backpressure(lane, 5, &settings), Some(Fetching::Resume));
+        assert_eq!(progress.backpressure(lane, 11, &settings), Some(Fetching::Pause));
     }
 }
 

@@ -18,20 +18,20 @@ impl Recorder {
 impl Parts for Recorder {
     type Fault = Infallible;
 
-    fn begin_calls(&mut self, partition: i32, incarnation: Incarnation) {
-        self.note("begin calls", (partition, incarnation));
+    fn begin_calls(&mut self, of: TaskLife) {
+        self.note("begin calls", (of.partition, of.incarnation));
     }
 
     fn end_calls(&mut self, partition: i32) {
         self.note("end calls", partition);
     }
 
-    fn call(&mut self, id: CallId, of: (i32, Incarnation), lease_until: Option<Timestamp>, _: Request) {
-        self.note("call", (id.0, of, lease_until));
+    fn call(&mut self, id: CallId, of: TaskLife, lease_until: Option<Timestamp>, _: Request) {
+        self.note("call", (id.0, (of.partition, of.incarnation), lease_until));
     }
 
-    fn acquire(&mut self, of: (i32, Incarnation), not_before: Timestamp) -> Result<(), Infallible> {
-        self.note("acquire", (of, not_before));
+    fn acquire(&mut self, of: TaskLife, not_before: Timestamp) -> Result<(), Infallible> {
+        self.note("acquire", ((of.partition, of.incarnation), not_before));
         Ok(())
     }
 
@@ -43,16 +43,16 @@ impl Parts for Recorder {
         self.note("drop task", partition);
     }
 
-    fn watch(&mut self, of: (i32, Incarnation), _: TopicIds) {
-        self.note("watch", of);
+    fn watch(&mut self, of: TaskLife, _: TopicIds) {
+        self.note("watch", (of.partition, of.incarnation));
     }
 
     fn unwatch(&mut self, partition: i32) {
         self.note("unwatch", partition);
     }
 
-    fn read(&mut self, of: (i32, Incarnation), next_offsets: Vec<Position>, guarded: Vec<Position>) {
-        self.note("read", (of, next_offsets, guarded));
+    fn read(&mut self, of: TaskLife, next_offsets: Vec<Position>, guarded: Vec<Position>) {
+        self.note("read", ((of.partition, of.incarnation), next_offsets, guarded));
     }
 
     fn decode(&mut self, partition: i32, release: HeldRange) {
