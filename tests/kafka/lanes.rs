@@ -140,8 +140,8 @@ fn a_lane_that_was_paused_by_the_life_before_is_read_by_the_next() {
     inbox.wait("the second life", |inputs| (offsets(inputs, 2) == (4..10).collect::<Vec<_>>()).then_some(()));
 }
 
-/// Goal: an unknown schema delays only the record that has it, which is reported at once, so that the watermark waits,
-/// and ends as one that cannot be used.
+/// Goal: an unknown schema delays only the record that has it, which is reported at once, so that the committable offset
+/// waits, and ends as one that cannot be used.
 #[test]
 fn an_unknown_schema_delays_only_its_record_and_the_committable_offset_waits() {
     let (strange, usual) = (10, 11);

@@ -13,7 +13,7 @@ use healthflow_core::topics::Lane;
 use healthflow_proof::promises::newest::Stands;
 use healthflow_proof::promises::sending::Same;
 use healthflow_proof::promises::standing::{Appointment, Patient, Standing};
-use healthflow_proof::promises::{newest, results, sending, watermark};
+use healthflow_proof::promises::{committed_offsets, newest, results, sending};
 
 use crate::healthflow::{Entry, HealthFlow};
 use crate::kafka::Kafka;
@@ -89,7 +89,7 @@ pub fn right_chart(healthflow: &HealthFlow, records: &[Booking]) -> Option<Strin
 }
 
 /// Rules K3, K4: no offset is committed past a record that is neither answered nor parked where state says.
-pub fn watermark(kafka: &Kafka, before: &BTreeMap<Lane, i64>, records: &[Booking]) -> Option<String> {
+pub fn committed_offsets(kafka: &Kafka, before: &BTreeMap<Lane, i64>, records: &[Booking]) -> Option<String> {
     Lane::ALL.into_iter().find_map(|lane| {
         let (from, to) = (before.get(&lane).copied().unwrap_or(0), kafka.committed(lane));
         let passed = (from..to).map(|offset| {
@@ -101,10 +101,10 @@ pub fn watermark(kafka: &Kafka, before: &BTreeMap<Lane, i64>, records: &[Booking
                 }
             };
             let version = (&booking.key, booking.version);
-            (offset, watermark::left_behind(&kafka.state, version, generation))
+            (offset, committed_offsets::left_behind(&kafka.state, version, generation))
         });
-        let broken = watermark::watermark(lane, (from, to), passed).into_iter().next();
-        broken.map(|what| format!("watermark: {what}"))
+        let broken = committed_offsets::committed_offsets(lane, (from, to), passed).into_iter().next();
+        broken.map(|what| format!("committed offsets: {what}"))
     })
 }
 

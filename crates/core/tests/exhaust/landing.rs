@@ -68,7 +68,7 @@ impl World {
             for broken in kafka.apply(&commit.batch, self.now) {
                 log.judge(Some(broken));
             }
-            log.judge(judge::watermark(&self.kafka, &before, &scenario.records));
+            log.judge(judge::committed_offsets(&self.kafka, &before, &scenario.records));
         }
         // A transaction that was aborted was begun again: the lease runs from the one that is good.
         let started_at = if aborts > 0 { Timestamp(self.now) } else { commit.started_at };

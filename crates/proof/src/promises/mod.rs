@@ -3,11 +3,11 @@
 //! would mean what the weakest of them checks. No checker shares a decision with the processor. The Java auditor
 //! (`stack/auditor/`) shares nothing with them, on purpose: an error here is not repeated there.
 
+pub mod committed_offsets;
 pub mod newest;
 pub mod results;
 pub mod sending;
 pub mod standing;
-pub mod watermark;
 
 #[cfg(test)]
 mod tests;

@@ -9,11 +9,11 @@ use healthflow_core::sync::{FailureReason, SyncedOutcome};
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
 
+use super::committed_offsets::{committed_offsets, left_behind};
 use super::newest::{Stands, is_what_stands, newest_version_wins, right_chart};
 use super::results::{Outcome, lost, one_result, slots_lost};
 use super::sending::{lease, same};
 use super::standing::{Appointment, Patient, Standing};
-use super::watermark::{left_behind, watermark};
 
 fn appointment(booking: Option<&'static str>) -> Appointment<'static, &'static str> {
     Appointment { practice: "pr", booking, patient: "p1" }
@@ -120,11 +120,11 @@ fn a_lease_ends_and_versions_that_ask_for_the_same_are_one() {
 }
 
 #[test]
-fn a_watermark_leaves_nothing_behind_and_never_goes_back() {
+fn a_committed_offset_leaves_nothing_behind_and_never_goes_back() {
     let passed = |what: Option<&str>| [(5, what.map(str::to_owned))].into_iter();
-    assert!(watermark(Lane::Requested, (5, 6), passed(None)).is_empty());
-    assert_eq!(watermark(Lane::Requested, (5, 6), passed(Some("is unknown"))).len(), 1);
-    assert_eq!(watermark(Lane::Requested, (6, 5), passed(None)).len(), 1);
+    assert!(committed_offsets(Lane::Requested, (5, 6), passed(None)).is_empty());
+    assert_eq!(committed_offsets(Lane::Requested, (5, 6), passed(Some("is unknown"))).len(), 1);
+    assert_eq!(committed_offsets(Lane::Requested, (6, 5), passed(None)).len(), 1);
     let key = healthflow_core::booking::BookingKey { practice: "pr".into(), booking: "b".into() };
     assert!(left_behind(&TaskState::default(), (&key, 1), None).is_some());
 }

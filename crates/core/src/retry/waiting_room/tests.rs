@@ -64,7 +64,7 @@ fn offsets(waiting: impl IntoIterator<Item = Waiting>) -> Vec<i64> {
 
 proptest! {
     /// Goal: a record leaves when it is due or is taken, once, and is counted for as long as it waits: one that stays behind
-    /// waits for ever and holds up the watermark. Method: any events, against a plain map.
+    /// waits for ever and holds up the committable offset. Method: any events, against a plain map.
     #[test]
     fn whoever_enters_leaves_once_and_in_the_order_of_their_time(
         events in prop::collection::vec(event(), 1..60),

@@ -1,6 +1,7 @@
 //! One promise, one file: the checkers that all share (`healthflow-proof`), asked of what a life shows, and those that only a life
 //! can ask. Some are held to at every step, some when everything has come to rest.
 
+pub mod committed_offsets;
 pub mod honest_tries;
 pub mod intent_first;
 pub mod lease;
@@ -16,7 +17,6 @@ pub mod rate_limit;
 pub mod retry_grows;
 pub mod right_chart;
 pub mod slots;
-pub mod watermark;
 
 use std::collections::BTreeMap;
 
@@ -76,8 +76,8 @@ impl World {
         before: &BTreeMap<Lane, i64>,
     ) {
         self.judge_results(batch);
-        let broken = watermark::broken(&self.partitions[partition as usize], epoch, before);
-        self.violate_all("watermark", broken);
+        let broken = committed_offsets::broken(&self.partitions[partition as usize], epoch, before);
+        self.violate_all("committed offsets", broken);
         let broken = self.judges.retry_grows.commit(batch);
         self.violate_all("retry grows", broken);
     }

@@ -7,14 +7,14 @@ use healthflow_core::topics::Lane;
 
 /// What is wrong with moving the offset of a lane from `from` to `to`, past records with what each leaves behind, if
 /// anything.
-pub fn watermark(
+pub fn committed_offsets(
     lane: Lane,
     (from, to): (i64, i64),
     passed: impl Iterator<Item = (i64, Option<String>)>,
 ) -> Vec<String> {
     let back = (to < from).then(|| format!("the offset of {lane:?} went back from {from} to {to}"));
     let behind = passed.filter_map(|(offset, what)| {
-        Some(format!("{lane:?}@{offset} {}, and the watermark {to} passed it", what?))
+        Some(format!("{lane:?}@{offset} {}, and the committed offset {to} passed it", what?))
     });
     back.into_iter().chain(behind).collect()
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use healthflow_core::booking::Booking;
 use healthflow_core::event::{Arrival, RetryEntry};
 use healthflow_core::topics::Lane;
-use healthflow_proof::promises::watermark;
+use healthflow_proof::promises::committed_offsets;
 
 use crate::kafka::Partition;
 
@@ -17,7 +17,7 @@ pub fn broken(partition: &Partition, epoch: u64, before: &BTreeMap<Lane, i64>) -
         let (from, to) = (before.get(&lane).copied().unwrap_or(0), partition.committed(lane));
         let records = partition.log(lane).from(from).iter().take_while(|(offset, _)| *offset < to);
         let passed = records.map(|(offset, arrival)| (*offset, left_behind(partition, *offset, arrival)));
-        broken.extend(watermark::watermark(lane, (from, to), passed));
+        broken.extend(committed_offsets::committed_offsets(lane, (from, to), passed));
     }
     broken
 }
@@ -54,5 +54,5 @@ fn left_behind(partition: &Partition, offset: i64, arrival: &Arrival) -> Option<
             ((&identity.key, identity.version), None)
         }
     };
-    watermark::left_behind(&partition.state, version, only_record)
+    committed_offsets::left_behind(&partition.state, version, only_record)
 }
