@@ -33,7 +33,7 @@ impl Task {
         self.dead_letter_lost(now, settings);
         let offsets = self.progress.committable_offsets();
         let positions = (hourly != Some(false) || self.reading.is_news()).then(|| {
-            let reading = self.reading.state(self.drain_until.is_none());
+            let reading = self.reading.state(!self.is_draining());
             let positions = self.progress.copy(now, &offsets, settings.partition_count, reading);
             Outgoing::State(Box::new(StateRecord::Task(positions)))
         });

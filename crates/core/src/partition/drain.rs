@@ -4,13 +4,33 @@
 use crate::partition::task::Task;
 use crate::time::Timestamp;
 
+/// Whether a task is being given back.
+#[derive(Clone, Copy, Debug, Default, Hash)]
+pub(super) struct Drain {
+    /// When that must be over; none while the task is live (rule K2).
+    until: Option<Timestamp>,
+}
+
+impl Drain {
+    /// The task is given back by `until`. False if that has begun before: the first moment counts.
+    fn begin(&mut self, until: Timestamp) -> bool {
+        let is_first = self.until.is_none();
+        self.until.get_or_insert(until);
+        is_first
+    }
+
+    /// When that must be over, if the task is being given back.
+    pub fn until(&self) -> Option<Timestamp> {
+        self.until
+    }
+}
+
 impl Task {
     /// The partition is wanted back: nothing new is sent, calls in flight may finish until `until` (rule K2).
     pub fn begin_drain(&mut self, until: Timestamp) {
-        if self.drain_until.is_some() {
+        if !self.drain.begin(until) {
             return;
         }
-        self.drain_until = Some(until);
         self.reading.tell();
         for subject in self.intents.all_unsent() {
             self.close(&subject);
@@ -19,7 +39,7 @@ impl Task {
 
     /// Whether everything of a draining task is answered, or its time is up, and committed.
     pub fn is_drained(&self, now: Timestamp) -> bool {
-        let Some(until) = self.drain_until else { return false };
+        let Some(until) = self.drain.until() else { return false };
         let answered = self.calls_in_flight() == 0 || now >= until;
         answered && !self.outbox.is_committing() && !self.wants_commit()
     }

@@ -1,6 +1,8 @@
 //! Versions that waited in the retry topic and whose record is gone from there: state knows that each is owed a result, and
 //! nothing will bring it back. Each gets its dead letter, once, in the transaction that takes it off the state.
 
+use std::collections::BTreeSet;
+
 use crate::booking::{BookingKey, Version};
 use crate::event::failed::DeadContent;
 use crate::event::{DeadLetter, Identity, Outgoing};
@@ -16,6 +18,29 @@ use crate::time::Timestamp;
 const DETAIL: &str =
     "its record in appointments.retry was deleted; publish the booking again under a higher version";
 
+/// The bookings with versions whose record is gone, until each of those versions has its dead letter.
+#[derive(Clone, Debug, Default, Hash)]
+pub(super) struct LostVersions {
+    of: BTreeSet<BookingKey>,
+}
+
+impl LostVersions {
+    /// Versions of this booking are owed their dead letter.
+    fn owe(&mut self, key: BookingKey) {
+        self.of.insert(key);
+    }
+
+    /// Whether versions of this booking are owed their dead letter.
+    pub fn owes(&self, key: &BookingKey) -> bool {
+        self.of.contains(key)
+    }
+
+    /// Takes all of them: whose turn has not come is owed again.
+    fn take_all(&mut self) -> BTreeSet<BookingKey> {
+        std::mem::take(&mut self.of)
+    }
+}
+
 impl Task {
     /// Notes what the acquisition found lost. It is written again with the first commit: the next owner will not find it
     /// by looking, for the positions that show it are good by then.
@@ -24,7 +49,7 @@ impl Task {
         ledger.change_hot_bookings(|key, state| {
             let is_owed = !state.lost.is_empty();
             if is_owed {
-                lost.insert(key.clone());
+                lost.owe(key.clone());
             }
             is_owed
         });
@@ -33,15 +58,12 @@ impl Task {
     /// Dead-letters what is lost, unless a write of its booking may yet turn out to exist (rule W4), or the version has come
     /// again and is at hand. A doubt that only a person could settle, with the record that is gone, is not waited for.
     pub(super) fn dead_letter_lost(&mut self, now: Timestamp, settings: &Settings) {
-        if self.lost.is_empty() {
-            return;
-        }
-        for key in std::mem::take(&mut self.lost) {
+        for key in self.lost.take_all() {
             let settles = self.intents.is_open(&key)
                 && !self.intents.is_unclear(&key)
                 && !self.is_given_up(&Subject::Booking(key.clone()), settings);
             if settles || self.has_at_hand(&key) {
-                self.lost.insert(key);
+                self.lost.owe(key);
                 continue;
             }
             let versions =

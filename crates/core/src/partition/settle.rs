@@ -204,7 +204,7 @@ impl Task {
         let Some(version) = job.newest().map(|newest| newest.booking.version) else {
             self.intents.leave_unclear(key);
             // A version that is owed its dead letter need not wait for a record that is gone.
-            if self.lost.contains(key) {
+            if self.lost.owes(key) {
                 self.outbox.renew();
             }
             return;

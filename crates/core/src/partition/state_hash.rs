@@ -10,7 +10,7 @@ impl Hash for Task {
         let Task {
             partition,
             incarnation,
-            drain_until,
+            drain,
             progress,
             ledger,
             jobs,
@@ -23,7 +23,7 @@ impl Hash for Task {
             lost,
             reading,
         } = self;
-        (partition, incarnation, drain_until).hash(hasher);
+        (partition, incarnation, drain).hash(hasher);
         (jobs, intents, outbox, progress).hash(hasher);
         (alone, lost, reading).hash(hasher);
         (ledger, waiting_room, recent_creations, slots).hash(hasher);

@@ -1,16 +1,16 @@
-//! The parts of a task, how it begins and how it is. A part keeps its fields to itself; `lost` and `drain_until` belong to no
-//! part yet.
+//! The parts of a task, how it begins and how it is. A part keeps its fields to itself.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
-use crate::booking::BookingKey;
 use crate::fact::Fact;
 use crate::life::Incarnation;
 use crate::partition::alone::Alone;
+use crate::partition::drain::Drain;
 use crate::partition::intents::Intents;
 use crate::partition::job::{Job, JobKey, JobStage};
 use crate::partition::jobs::Jobs;
 use crate::partition::ledger::Ledger;
+use crate::partition::lost::LostVersions;
 use crate::partition::outbox::Outbox;
 use crate::partition::progress::Progress;
 use crate::partition::reading::ReadGuard;
@@ -39,11 +39,11 @@ pub struct Turn<'a> {
 #[derive(Clone, Debug)]
 pub struct Task {
     /// The partition number.
-    pub partition: i32,
+    pub(super) partition: i32,
     /// Which life of it in this process.
-    pub incarnation: Incarnation,
-    /// When draining must be over; none while live (rule K2).
-    pub drain_until: Option<Timestamp>,
+    pub(super) incarnation: Incarnation,
+    /// Whether it is being given back.
+    pub(super) drain: Drain,
     /// How far each lane has come.
     pub(super) progress: Progress,
     /// What is remembered of bookings and patients, and whose state the next commit will carry.
@@ -59,7 +59,8 @@ pub struct Task {
     pub(super) alone: Alone,
     /// What the next commit will carry, and which commits are known good.
     pub(super) outbox: Outbox,
-    pub(super) lost: BTreeSet<BookingKey>,
+    /// Versions that are owed a dead letter, for their record is gone.
+    pub(super) lost: LostVersions,
     pub(super) reading: ReadGuard,
 }
 
@@ -77,7 +78,7 @@ impl Task {
         let mut task = Task {
             partition,
             incarnation,
-            drain_until: None,
+            drain: Drain::default(),
             progress: Progress::new(&acquired.start),
             ledger: Ledger::new(acquired.state),
             jobs: Jobs::default(),
@@ -87,7 +88,7 @@ impl Task {
             intents: Intents::new(acquired.fenced_at),
             alone: Alone::default(),
             outbox: Outbox::new(),
-            lost: BTreeSet::new(),
+            lost: LostVersions::default(),
             reading,
         };
         task.inherit_doubts(turn.settings);
@@ -113,9 +114,14 @@ impl Task {
         self.jobs.set_stage(key, job, stage, now);
     }
 
+    /// Which life of the task this is.
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
     /// Whether the task is being given back.
     pub fn is_draining(&self) -> bool {
-        self.drain_until.is_some()
+        self.drain.until().is_some()
     }
 
     /// Places of the ready queue that this task takes up, by share.
@@ -150,7 +156,7 @@ impl Task {
     pub fn next_wakeup(&self) -> Option<Timestamp> {
         let timer = self.jobs.next_due();
         // While a commit is under way only its end lets a drained task go; the clock would only be asked again and again.
-        let drained_at = self.drain_until.filter(|_| !self.outbox.is_committing());
+        let drained_at = self.drain.until().filter(|_| !self.outbox.is_committing());
         [timer, self.waiting_room.next_due(), drained_at].into_iter().flatten().min()
     }
 }

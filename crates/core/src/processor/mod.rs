@@ -164,7 +164,7 @@ impl Processor {
         then: impl FnOnce(&mut Task, &mut Turn<'_>),
     ) {
         if let Some(OwnedTask::Live(task)) = self.tasks.get_mut(&partition)
-            && task.incarnation == incarnation
+            && task.incarnation() == incarnation
         {
             let mut turn = Turn { now, settings: &self.settings, reads: &self.reads, facts: &mut self.facts };
             then(task, &mut turn);

@@ -31,7 +31,7 @@ impl OwnedTask {
     fn incarnation(&self) -> Incarnation {
         match self {
             OwnedTask::Acquiring { incarnation, .. } => *incarnation,
-            OwnedTask::Live(task) => task.incarnation,
+            OwnedTask::Live(task) => task.incarnation(),
         }
     }
 
@@ -170,7 +170,7 @@ impl Processor {
 
     fn start_anew(&mut self, partition: i32, incarnation: Incarnation, why: DropCause, now: Timestamp) {
         let draining = match self.tasks.get(&partition) {
-            Some(OwnedTask::Live(task)) if task.incarnation == incarnation => task.is_draining(),
+            Some(OwnedTask::Live(task)) if task.incarnation() == incarnation => task.is_draining(),
             _ => return,
         };
         self.facts.push_back(Fact::TaskDropped { partition, why });

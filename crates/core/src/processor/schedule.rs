@@ -201,7 +201,7 @@ impl Processor {
         }
         let mut turn = Turn { now, settings: &self.settings, reads: &self.reads, facts: &mut self.facts };
         let Some(send) = task.send_next(share, &mut turn) else { return false };
-        let incarnation = task.incarnation;
+        let incarnation = task.incarnation();
         self.account.try_take(now);
         let call = CallId(self.next_call);
         self.next_call += 1;
@@ -232,7 +232,7 @@ impl Processor {
                 let (sequence, batch) = task.begin_commit(now, &self.settings);
                 self.effects.push_back(Effect::Commit {
                     partition: *partition,
-                    incarnation: task.incarnation,
+                    incarnation: task.incarnation(),
                     sequence,
                     batch: Box::new(batch),
                 });
