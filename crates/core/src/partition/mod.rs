@@ -2,7 +2,7 @@
 //! [`arrive`] for what comes in, [`advance`] for when a job is looked at, [`decide`] for what is done about it and why it
 //! may have to wait, [`apply`] for how that is carried out, [`answer`] for what HealthFlow's replies teach, [`settle`] for
 //! how doubts end, [`finish`] for how a version ends, [`commit`] for what makes all of it durable, [`drain`] for how it is
-//! given back.
+//! given back, [`rules`] for the rules that a test breaks on purpose.
 
 mod knowledge;
 pub mod lane;

@@ -1,5 +1,5 @@
 //! The rules that a simulation breaks on purpose, each behind a name: the flow asks a rule, and only here does a planted
-//! defect answer for it. With the macro in the middle of the flow nobody could read what a shipped build does.
+//! defect answer for it. With the macro in the middle of the flow it would be hard to read what a shipped build does.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -43,7 +43,7 @@ pub(super) fn is_intended(version: Version, newest: Version, settings: &Settings
     newest >= version || planted!(settings, NewerUnderOlderIntent)
 }
 
-/// Who writes needs the lease, who reads does not (rule W2).
+/// A write needs the lease; a read does not (rule W2).
 pub(super) fn needs_lease(request: &Request, settings: &Settings) -> bool {
     request.operation().is_write() && !planted!(settings, LeaseNotChecked)
 }
@@ -91,17 +91,17 @@ pub(super) fn sought_slot(asked: &Slot, job: &Job, settings: &Settings) -> Slot 
     }
 }
 
-/// What another booking is known to have; that is never adopted (rule W5).
+/// The appointment that another booking is known to have; it is never adopted (rule W5).
 pub(super) fn placement_of_other<'a>(other: &'a BookingState, settings: &Settings) -> Option<&'a Placement> {
     other.placement.as_ref().filter(|_| !planted!(settings, OthersAppointmentsAdopted))
 }
 
-/// What shows the revision that HealthFlow has just called outdated comes from a replica that lags (rule W5).
+/// A read that shows the revision which HealthFlow has just called outdated comes from a replica that lags (rule W5).
 pub(super) fn is_stale_read(shown: Option<&Revision>, outdated: &Revision, settings: &Settings) -> bool {
     shown == Some(outdated) && !planted!(settings, StaleReadBelieved)
 }
 
-/// What is read is sure to be current once the replicas have had time to catch up (rule W5).
+/// A read is sure to be current once the replicas have had the time to catch up (rule W5).
 pub(super) fn is_fresh_read(stood_at: Timestamp, now: Timestamp, settings: &Settings) -> bool {
     now >= stood_at.plus_ms(settings.search_lag_ms) || planted!(settings, StaleReadBelieved)
 }
@@ -121,7 +121,7 @@ pub(super) fn due_times_are_limited(settings: &Settings) -> bool {
     !planted!(settings, FutureBelieved)
 }
 
-/// Whoever was created a moment ago may be the one who is about to be created (rule W7).
+/// Before it creates a person, a task looks whether it has just created that person for another booking (rule W7).
 pub(super) fn heeds_own_creations(settings: &Settings) -> bool {
     !planted!(settings, OwnCreationsNotSearched)
 }
@@ -165,7 +165,7 @@ pub(super) fn counts_as_answered(may_be_forgotten: bool, settings: &Settings) ->
     may_be_forgotten && planted!(settings, ForgottenTakenForAnswered)
 }
 
-/// What is older than a version that was written or intended is not written any more (rule K5).
+/// A version that is older than one that was written or intended is not written any more (rule K5).
 pub(super) fn is_outdated(version: Version, newest: Version, settings: &Settings) -> bool {
     version < newest && !planted!(settings, OlderVersionWritten)
 }
@@ -218,7 +218,7 @@ pub(super) fn slot_is_awaited(may_become_free: bool, settings: &Settings) -> boo
     may_become_free && !planted!(settings, SlotNotAwaited)
 }
 
-/// Whoever waits for a slot looks again when it may be free (rule K11).
+/// A booking that waits for a slot is woken when the slot may be free (rule K11).
 pub(super) fn wakes_slot_waiters(settings: &Settings) -> bool {
     !planted!(settings, SlotWaiterNotWoken)
 }
@@ -233,7 +233,7 @@ pub(super) fn written_first(slots: &Slots, key: &BookingKey, settings: &Settings
     if planted!(settings, FreeingVersionSuperseded) { Vec::new() } else { slots.first_of(key) }
 }
 
-/// Whoever waits for a slot gives its patient back meanwhile (rule K11).
+/// A booking that waits for a slot does not keep its patient meanwhile (rule K11).
 pub(super) fn gives_patient_back(settings: &Settings) -> bool {
     !planted!(settings, SlotWaiterKeepsPatient)
 }
@@ -267,7 +267,7 @@ pub(super) fn charts_of<'a>(job: &'a Job, booking: &Booking, settings: &Settings
     Cow::Owned(std::iter::once((id, Some(unread))).chain(job.charts.clone()).collect())
 }
 
-/// Who was found is compared with the patient letter by letter, by sex too, and a placeholder is nobody's birthday.
+/// A person who was found is compared with the patient letter by letter, and by sex; a placeholder is no birthday.
 #[cfg_attr(
     not(feature = "planted-defects"),
     expect(unused_variables, reason = "only a defect asks for them")

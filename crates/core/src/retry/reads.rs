@@ -61,7 +61,7 @@ impl Reads {
         did_fail
     }
 
-    /// HealthFlow did not process the read: another one asks for all.
+    /// HealthFlow did not process the read: another job asks for all.
     pub fn is_put_off(&mut self, operation: Operation, call: u64) {
         if let Some(failing) = self.failing.get_mut(&operation) {
             failing.call.take_if(|asking| *asking == call);
@@ -101,9 +101,9 @@ mod tests {
 
     fn failing() -> Reads {
         let mut reads = Reads::default();
-        let told: Vec<bool> =
+        let reported: Vec<bool> =
             (0..4).map(|call| reads.has_failed(FIND, call, MIN_MS, MAX_MS, Timestamp(0))).collect();
-        assert_eq!(told, [false, false, true, false], "told once");
+        assert_eq!(reported, [false, false, true, false], "reported once");
         reads
     }
 

@@ -1,4 +1,5 @@
-//! Planted defects in the small worlds: what breaks a rule must break a promise here too, and the way there tells how.
+//! Planted defects in the small worlds: a defect that breaks a rule must break a promise here too, and the shortest path to
+//! it shows how.
 
 use healthflow_core::defects::Defect;
 

@@ -1,5 +1,5 @@
-//! HealthFlow in a hundred lines: what stands there, which keys it remembers, what is still on its way to it. It keeps
-//! to the contract as strictly as it may: searches show what was created only after the longest lag.
+//! HealthFlow in a hundred lines: its appointments and patients, the keys it remembers, and the requests that are still on
+//! their way to it. It is as strict as the contract lets it be: a search shows a new patient only after the longest lag.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

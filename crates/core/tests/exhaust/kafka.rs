@@ -1,5 +1,5 @@
 //! Kafka as far as one task can see it: two logs, what a restore reads, the committed offsets, and the epoch of the
-//! transactional id. A transaction stands whole or not at all.
+//! transactional id. A transaction is committed whole or not at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A booking that kills every worker that touches it goes to a person, and nobody who was only near it does (rule K6).
+//! A booking that kills every worker that touches it goes to a person; a booking that was only near it does not (rule K6).
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! A new practice on its first morning: hundreds of people nobody knows, all at once. They are different people, so nobody
-//! waits for anybody, and HealthFlow is kept as busy as the limit allows (rule W7).
+//! A new practice on its first morning: hundreds of unknown people, all at once. They are different people, so no booking
+//! waits for another, and the task keeps HealthFlow as busy as the limit allows (rule W7).
 
 use std::collections::BTreeMap;
 

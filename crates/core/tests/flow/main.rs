@@ -1,4 +1,4 @@
-//! The flow of bookings through one task, told as stories: what arrives, what HealthFlow is asked, what it answers, and
+//! Stories of bookings that flow through one task: what arrives, what HealthFlow is asked, what it answers, and
 //! what is committed. The shipped processor, by hand and in virtual time: every test says each thing that happens.
 
 mod builders;

@@ -1,4 +1,4 @@
-//! People nobody knows yet: each is created once, whoever asks for them (rule W7).
+//! People who are new to HealthFlow: the task creates each of them once, however many bookings need them (rule W7).
 
 use healthflow_core::healthflow::{Operation, Request};
 use healthflow_core::settings::GuardMode;

@@ -1,5 +1,5 @@
-//! Values that stand for "not known", and searches that find half a practice: each booking ends soon, with few calls, and
-//! nobody is taken for somebody else.
+//! Values that mean "not known", and searches that find half a practice: each booking ends soon, with few calls, and the
+//! task takes no person for another.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Refusals that are not HealthFlow's, and those that are not the account's: what a proxy or firewall between says is no
-//! answer to a write, and what is forbidden for one booking stops nobody else.
+//! Refusals that are not HealthFlow's, and those that are not the account's: an answer of a proxy or firewall does not
+//! answer a write, and a 403 for one booking does not stop the others.
 
 use healthflow_core::booking::Booking;
 use healthflow_core::event::Arrival;

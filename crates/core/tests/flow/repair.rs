@@ -1,4 +1,4 @@
-//! What an outage leaves behind must not stand in front of what has not been tried: look-ups that settle doubts, searches
+//! What an outage leaves behind must not delay bookings that were not tried yet: look-ups that settle doubts, searches
 //! that fail, bookings that are tried again. Permits, places and transactions are those of one worker.
 
 use std::collections::BTreeMap;

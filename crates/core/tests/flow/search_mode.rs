@@ -1,5 +1,5 @@
 //! Guard mode `search`: a HealthFlow that honours no key and does not keep our reference. A lost create is looked up by
-//! what it asked for, and what cannot be told apart is for a person, never a second POST (rule W5).
+//! what it asked for. If that could be another booking's, a person decides; there is never a second POST (rule W5).
 
 use healthflow_core::booking::Booking;
 use healthflow_core::healthflow::{Answer, Operation, Reply, Request, Sought};

@@ -1,5 +1,5 @@
-//! A HealthFlow that offers versions: an update names the one it was told last (`If-Match`), so it may be repeated at once,
-//! and what somebody else wrote there is read and compared before it is written over (rules W5, W6).
+//! A HealthFlow that offers versions: an update names the one that the task saw last (`If-Match`), so it may be repeated at
+//! once. What an office edited by hand is read and compared before the task writes over it (rules W5, W6).
 
 use healthflow_core::appointment::Revision;
 use healthflow_core::appointment::fingerprint::fingerprint;

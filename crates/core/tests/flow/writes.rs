@@ -1,4 +1,4 @@
-//! When a write may go out: under an intent that stands, within the lease (rules W1, W2), and what a lost commit does.
+//! When a write may go out: under an intent that is committed, within the lease (rules W1, W2), and what a lost commit does.
 
 use healthflow_core::booking::BookingStatus;
 use healthflow_core::healthflow::fault::NotSent;

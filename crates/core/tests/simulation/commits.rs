@@ -1,4 +1,4 @@
-//! Transactions: when one lands, whether it stands, and what its worker is told of it (rule T3).
+//! Transactions: when one lands, whether it is committed, and what its worker learns of it (rule T3).
 
 use healthflow_core::event::Outgoing;
 use healthflow_core::life::{Incarnation, TaskLife};

@@ -1,4 +1,4 @@
-//! Kafka as far as a task can see it: logs with holes, one transaction that stands or does not, fencing by epoch, and
+//! Kafka as far as a task can see it: logs with holes, one transaction that is committed or aborted, fencing by epoch, and
 //! state that survives.
 
 use std::collections::{BTreeMap, BTreeSet};

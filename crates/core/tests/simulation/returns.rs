@@ -1,5 +1,5 @@
-//! Bookings that want their first visit back while an update to the second is in doubt and replicas lag: who believes what
-//! a late replica shows takes what was wanted first for what stands, and writes nothing.
+//! Bookings that want their first visit back while an update to the second is in doubt and replicas lag: a task that
+//! believes a late replica takes the first visit for the current one, and writes nothing.
 
 use healthflow_core::booking::{Booking, BookingKey, BookingStatus, Source, Version};
 use healthflow_core::event::Arrival;

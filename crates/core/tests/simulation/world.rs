@@ -1,5 +1,5 @@
-//! The world: one clock, everything that is under way ordered by its time, and who is told what. The files beside this
-//! one say what each event does.
+//! The world: one clock, everything that is under way ordered by its time, and which worker learns what. The files
+//! beside this one say what each event does.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Promise 5: what stands in HealthFlow is the newest version that ended well, whatever the order of arrival.
+//! Promise 5: what HealthFlow has in the end is the newest version that ended well, whatever the order of arrival.
 
 use std::collections::BTreeMap;
 

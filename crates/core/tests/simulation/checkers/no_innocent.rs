@@ -1,4 +1,4 @@
-//! Rule K6: where one booking kills workers and nothing else does, nobody but that booking goes to a person as a suspect.
+//! Rule K6: if one booking kills workers and nothing else does, only that booking goes to a person as a suspect.
 
 use healthflow_core::sync::ReviewReason;
 

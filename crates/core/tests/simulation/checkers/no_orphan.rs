@@ -1,4 +1,4 @@
-//! Promise 3: no appointment stands without its patient, unless a person deleted that.
+//! Promise 3: no appointment exists without its patient, unless a person deleted that patient.
 
 use crate::world::World;
 

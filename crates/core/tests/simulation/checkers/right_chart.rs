@@ -1,5 +1,5 @@
-//! Every appointment stands in the chart of the person it was booked for. A cancelled one stays in the chart it was in,
-//! whomever the cancellation names.
+//! Every appointment is in the chart of the person it was booked for. A cancelled one stays in the chart it was in,
+//! whichever patient the cancellation names.
 
 use std::collections::BTreeMap;
 
