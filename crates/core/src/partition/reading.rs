@@ -172,11 +172,15 @@ impl Task {
         self.reading.open_mark() == Some(true) || self.reading.step.is_none() && !self.is_draining() && next()
     }
 
-    /// Goes on reading with care, next to `others`.
-    pub fn read_on(&mut self, others: Others, settings: &Settings) -> Option<HeldRange> {
+    /// Forgets the mark of a step that is over, once the commit is good that takes it off state.
+    pub fn forget_cleared_mark(&mut self) {
         if self.reading.cleared_by.is_some_and(|(sequence, _)| self.outbox.is_good(sequence)) {
             self.reading.cleared_by = None;
         }
+    }
+
+    /// Goes on reading with care, next to `others`.
+    pub fn read_on(&mut self, others: Others, settings: &Settings) -> Option<HeldRange> {
         if let Some(step) = &mut self.reading.step {
             if step.is_released || !self.outbox.is_good(step.sequence) {
                 return None;

@@ -40,6 +40,12 @@ impl Processor {
 
     /// Tasks that read with care go on; only one of them at a time where an end would count (rule K6).
     fn read_on(&mut self) {
+        // Of all tasks, before the first one asks whether another one reads: nothing would make it ask again.
+        for slot in self.tasks.values_mut() {
+            if let OwnedTask::Live(task) = slot {
+                task.forget_cleared_mark();
+            }
+        }
         let mark =
             |slot: &OwnedTask| if let OwnedTask::Live(task) = slot { task.reading_mark() } else { None };
         let mut marks: BTreeMap<i32, bool> =
