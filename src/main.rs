@@ -66,6 +66,10 @@ fn start(command_line: Cli) -> anyhow::Result<ExitCode> {
                 let now = Clock::start().now();
                 cli::redrive::run(&connection, kafka, &arguments, now, &mut out).await
             }
+            Command::Review { action } => {
+                let kafka = cli::run::kafka_settings(&config)?;
+                cli::review::run(&connection, kafka, &action, Clock::start(), &mut out).await
+            }
             Command::Send { arguments, .. } => {
                 cli::send::run(&connection, &arguments, Clock::start().now(), &mut out).await
             }

@@ -1,4 +1,4 @@
-//! `topics`, `send`, `tail` and `repartition` as a person types them, on a real Kafka and a real schema registry. One
+//! `topics`, `send`, `tail`, `review` and `repartition` as a person types them, on a real Kafka and a real schema registry. One
 //! test, because all of them share the names of our topics.
 
 use std::collections::HashMap;
@@ -10,6 +10,7 @@ use healthflow_core::event::avro::{Encoder, contract};
 use healthflow_core::event::failed::AppointmentFailed;
 use healthflow_core::event::home::partition_of;
 use healthflow_core::event::result::{ResultEnvelope, ResultOutcome};
+use healthflow_core::event::review::AppointmentReview;
 use healthflow_core::sync::FailureReason;
 use healthflow_core::time::Timestamp;
 use healthflow_sync::registry::{RetryPolicy, SchemaRegistry};
@@ -108,6 +109,7 @@ async fn commands_do_what_a_person_types() {
     topics_are_created_checked_and_mended(&person).await;
     what_is_sent_is_tailed(&person);
     only_committed_records_are_tailed(&person);
+    a_review_is_listed_and_decided(&person);
     records_that_were_not_understood_are_redriven_once_they_are(&person);
     what_is_remembered_moves_along_when_partitions_are_added(&person);
 }
@@ -121,7 +123,7 @@ async fn topics_are_created_checked_and_mended(person: &Person<'_>) {
     assert!(person.is_refused(&["tail", "appointments.synced"])[0].contains("run 'healthflow-sync topics'"));
 
     let created = person.sees(&["topics", "--partitions", "6"]);
-    assert_eq!(created.len(), 8 * 3 + 1, "topic, compatibility, schema each, and the clock: {created:?}");
+    assert_eq!(created.len(), 9 * 3 + 1, "topic, compatibility, schema each, and the clock: {created:?}");
     assert_eq!(person.sees(&["topics"]), ["nothing to do, topics and schemas are as required"]);
     assert_eq!(person.sees(&["topics", "--check"]), ["topics and schemas are as required"]);
     let more = person.is_refused(&["topics", "--partitions", "12"]);
@@ -184,6 +186,52 @@ fn only_committed_records_are_tailed(person: &Person<'_>) {
     assert_eq!(record["offset"], 2, "after the aborted record and its marker");
 }
 
+/// Goal: a decision is written where the practice's task reads it, and only one that can be carried out. Method: a review as a
+/// worker writes it, beside a record that nobody can read.
+fn a_review_is_listed_and_decided(person: &Person<'_>) {
+    let mut event = booking("practice-17", "Maria");
+    event["visit"]["start"] = json!(1_772_465_400_000_i64);
+    let review = json!({
+        "result": {
+            "event_id": "event-1", "booking_id": "b-1", "version": 1, "practice_id": "practice-17", "outcome": "REVIEW",
+            "final": false, "reason": "AMBIGUOUS_PATIENT", "healthflow_patient_id": null,
+            "healthflow_appointment_id": null, "attempts": 1, "generation": 1, "requested_at": null,
+            "finished_at": 1_767_600_000_000_i64,
+        },
+        "event": event, "evidence": [], "waits_for": null, "order": 0,
+    });
+    let review: AppointmentReview = serde_json::from_value(review).expect("a review of the schema");
+    let contract = contract("appointments.review").expect("one of ours");
+    let mut value = Vec::new();
+    let encoder = Encoder::new(contract, person.schema_id("appointments.review"));
+    encoder.encode(&review, &mut value).expect("fits");
+    let partition = partition_of(b"practice-17", 6);
+    let producer: ThreadedProducer<DefaultProducerContext> = person.kafka().create().expect("a producer");
+    let record = BaseRecord::to("appointments.review").key("practice-17/b-1/1").payload(&value);
+    producer.send(record.partition(partition)).map_err(|(error, _)| error).expect("queued");
+    producer.flush(LIMIT).expect("delivered");
+
+    let listed = person.sees(&["review", "list"]);
+    assert!(
+        listed[1].starts_with("practice-17  b-1      1        1           AMBIGUOUS_PATIENT"),
+        "{listed:?}"
+    );
+    assert!(listed[2].starts_with("1 records of appointments.review cannot be read"), "{listed:?}");
+    assert!(!listed.concat().contains("Lopez"));
+    let decide =
+        ["review", "decide", "practice-17", "b-1", "CREATE", "--by", "me", "--why", "new here", "--no-wait"];
+    let ids = person.sees(&decide);
+    let decided = &person.tails("appointments.decisions", 1)[0];
+    assert_eq!((&decided["key"], &decided["partition"]), (&json!("practice-17"), &json!(partition)));
+    assert_eq!(decided["value"]["decision_id"], ids[0]);
+    assert_eq!(
+        (&decided["value"]["generation"], &decided["value"]["verdict"]),
+        (&json!(1), &json!("CREATE"))
+    );
+    let unknown = person.is_refused(&["review", "show", "practice-17", "b-2"]);
+    assert!(unknown[0].contains("nothing of practice-17/b-2 is in review"), "{unknown:?}");
+}
+
 /// Goal: a dead letter with an undecodable record is published again as it was, once it can be decoded and not before,
 /// and each record once. Method: letters of a record of an unknown schema, of a booking twice, and of text.
 fn records_that_were_not_understood_are_redriven_once_they_are(person: &Person<'_>) {
@@ -212,6 +260,7 @@ fn records_that_were_not_understood_are_redriven_once_they_are(person: &Person<'
             raw_value: Some(raw_value.clone()),
             disposition: "POISON".into(),
             detail: "whatever".into(),
+            decision_id: None,
         };
         let mut value = Vec::new();
         encoder.encode(&letter, &mut value).expect("fits");

@@ -3,10 +3,16 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 
+use healthflow_core::booking::BookingKey;
+use healthflow_core::event::decision::AppointmentDecision;
 use healthflow_core::event::requested::AppointmentRequested;
+use healthflow_core::sync::ReviewReason;
 use healthflow_core::time::Timestamp;
+use healthflow_sync::kafka_admin::reviews::verdicts_of;
 use serde_json::{Value, json};
 
 /// Where a path in backticks begins if it is one of ours; `target/` and what is made at run time is not.
@@ -296,6 +302,65 @@ fn the_example_booking_is_one() {
     let event: AppointmentRequested = serde_json::from_value(event).expect("a booking of the schema");
     let booking = event.into_booking(Timestamp(1_795_521_600_000)).expect("it could be true");
     assert_eq!(booking.visit.start, Timestamp(start.as_millisecond()));
+}
+
+/// Goal: a product team can copy the example. Method: it decides a review with every reason, by every verdict; what it prints is
+/// a decision that a worker takes, and it refuses the rest.
+#[test]
+fn the_example_in_python_decides_as_the_page_says() {
+    let event: Value = serde_json::from_str(&read(&root().join("docs/examples/booking.json"))).expect("JSON");
+    for reason in ReviewReason::ALL {
+        for (verdict, id) in [
+            ("LINK", Some("hf-1")),
+            ("CREATE", None),
+            ("ADOPT", Some("hf-2")),
+            ("RETRY", None),
+            ("REJECT", None),
+        ] {
+            let review = json!({
+                "result": {"practice_id": "practice-1", "booking_id": "b/1", "version": 3, "generation": 2, "reason": reason.code()},
+                "event": event, "evidence": [], "waits_for": null, "order": 7,
+            });
+            let output = decide_by_example(&review, verdict, id);
+            let allowed = verdicts_of(reason.code()).iter().any(|allowed| allowed.code() == verdict);
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.success(), allowed, "{} {verdict}: {told}", reason.code());
+            if allowed {
+                let decision: AppointmentDecision =
+                    serde_json::from_slice(&output.stdout).expect("a decision");
+                let decision = decision.into_decision().expect("a valid one");
+                let which = (decision.key.to_string(), decision.version, decision.generation);
+                assert_eq!(
+                    which,
+                    (BookingKey { practice: "practice-1".into(), booking: "b/1".into() }.to_string(), 3, 2)
+                );
+                assert_eq!(decision.verdict.symbol().code(), verdict);
+            }
+        }
+    }
+}
+
+/// Runs the example on a review, away from Kafka.
+fn decide_by_example(review: &Value, verdict: &str, id: Option<&str>) -> Output {
+    let mut python = Command::new("python3");
+    python.arg(root().join("docs/examples/decide_review.py")).args([
+        "--offline",
+        "practice-1",
+        "b/1",
+        verdict,
+    ]);
+    python.args(["--by", "frontdesk-2", "--why", "asked by phone"]);
+    python.args(id.map(|id| format!("--id={id}")));
+    let mut child = python
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("python3, which docker-compose needs too");
+    let mut input = child.stdin.take().expect("a pipe");
+    input.write_all(review.to_string().as_bytes()).expect("it reads");
+    drop(input);
+    child.wait_with_output().expect("it ends")
 }
 
 /// What the checks above find in a text: a check that finds nothing would pass for ever.

@@ -7,6 +7,7 @@ pub mod drop_record;
 mod publish;
 pub mod redrive;
 pub mod repartition;
+pub mod review;
 pub mod run;
 pub mod send;
 pub mod tail;
@@ -105,6 +106,12 @@ pub enum Command {
         #[command(flatten)]
         arguments: redrive::Arguments,
     },
+    /// List, show and decide what waits for a person.
+    Review {
+        /// What to do.
+        #[command(subcommand)]
+        action: review::Action,
+    },
     /// Publish one booking as DentScheduler would.
     Send {
         /// Its configuration.
@@ -138,6 +145,7 @@ impl Command {
             | Command::Redrive { settings, .. }
             | Command::Send { settings, .. }
             | Command::Tail { settings, .. } => settings,
+            Command::Review { action } => action.settings(),
         }
     }
 }

@@ -77,7 +77,6 @@ fn bounds(config: &Config) -> Result<(), Fault> {
         ("retry.backoff_max_ms", retry.backoff_max_ms),
         ("retry.max_age_ms", retry.max_age_ms),
         ("retry.visit_grace_ms", retry.visit_grace_ms),
-        ("retry.held_wait_max_ms", retry.held_wait_max_ms),
         ("retry.slot_wait_max_ms", retry.slot_wait_max_ms),
         ("admin.status_age_max_ms", admin.status_age_max_ms),
     ] {
@@ -95,7 +94,6 @@ fn bounds(config: &Config) -> Result<(), Fault> {
         ("worker.ready_queue_max", worker.ready_queue_max),
         ("worker.read_ahead_bytes", worker.read_ahead_bytes),
         ("retry.waiting_room_max", retry.waiting_room_max),
-        ("retry.held_room_max", retry.held_room_max),
         ("worker.crash_suspect_after", worker.crash_suspect_after),
         ("worker.crash_review_after", worker.crash_review_after),
     ] {
@@ -126,11 +124,10 @@ fn pauses(Config { healthflow, retry, .. }: &Config) -> Result<(), Fault> {
         "healthflow.throttled_pause_ms",
         "must not be more than `healthflow.pause_max_ms`",
     )?;
-    let is_kept = retry.held_wait_max_ms < RETENTION_MS.unsigned_abs();
     holds(
-        is_kept && retry.backoff_max_ms <= retry.held_wait_max_ms,
-        "retry.held_wait_max_ms",
-        "must not be less than `retry.backoff_max_ms`, and be less than the 14 days that `appointments.retry` keeps its records",
+        retry.backoff_max_ms < RETENTION_MS.unsigned_abs(),
+        "retry.backoff_max_ms",
+        "must be less than the 14 days that `appointments.retry` keeps its records",
     )
 }
 

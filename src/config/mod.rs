@@ -210,10 +210,6 @@ pub struct Retry {
     pub slot_wait_max_ms: u64,
     /// Retry records of a task in memory that wait for their time (records).
     pub waiting_room_max: u32,
-    /// Longest wait until a booking that waits for a person is checked again (milliseconds).
-    pub held_wait_max_ms: u64,
-    /// Retry records of a task in memory that wait for a person (records).
-    pub held_room_max: u32,
 }
 
 /// The section `[admin]`.
@@ -312,8 +308,6 @@ impl Config {
             retry_visit_grace_ms: signed(retry.visit_grace_ms),
             slot_wait_max_ms: signed(retry.slot_wait_max_ms),
             waiting_room_max: retry.waiting_room_max as usize,
-            held_wait_max_ms: signed(retry.held_wait_max_ms),
-            held_room_max: retry.held_room_max as usize,
             #[cfg(feature = "planted-defects")]
             defect: None,
         }

@@ -20,9 +20,9 @@ use healthflow_core::event::Arrival;
 use healthflow_core::event::avro::Undecodable;
 use healthflow_core::event::key::{self, FLEET};
 use healthflow_core::partition::start::InRetry;
-use healthflow_core::state::{StateRecord, TaskState};
+use healthflow_core::state::{Held, StateRecord, TaskState};
 use healthflow_core::time::Timestamp;
-use healthflow_core::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, Position, RETRY};
+use healthflow_core::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, Position, RETRY, REVIEW};
 
 const ASK: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(100);
@@ -128,6 +128,7 @@ impl Readers {
         partition: i32,
         translator: &Translator,
         cancelled: &AtomicBool,
+        now: Timestamp,
         restored: &mut Restored,
     ) -> Result<(), KafkaFault> {
         // By the bytes of the key: a tombstone has nothing else. Not decoded yet: most are followed by a newer one of
@@ -147,6 +148,17 @@ impl Readers {
         })?;
         for (key, Raw { offset, value }) in newest {
             check_cancelled(cancelled)?;
+            if topic == REVIEW {
+                let held = try_decode(translator, cancelled, || translator.held(&value, now))?;
+                match held.and_then(|held| under_its_key(&key, held)) {
+                    Ok(held) => restored.state.apply_held(held),
+                    // Its version gets a dead letter: it is no reason for the others to wait.
+                    Err(flaw) => {
+                        tracing::warn!(topic, partition, offset, "a held booking cannot be read: {flaw}")
+                    }
+                }
+                continue;
+            }
             let record = try_decode(translator, cancelled, || translator.state(topic, &value))?;
             let record = record.and_then(|record| usable(&key, record));
             let at = RecordName { topic, partition, offset };
@@ -296,22 +308,23 @@ impl Readers {
         }
     }
 
-    /// Restores both state topics of a task.
+    /// Restores what a task remembers: both state topics, and what it holds for people.
     pub(super) fn restore(
         &self,
         partition: i32,
         translator: &Translator,
         cancelled: &AtomicBool,
+        now: Timestamp,
     ) -> Result<Restored, KafkaFault> {
         let mut restored = Restored { state: TaskState::default(), records: 0 };
-        for topic in [PATIENT_STATE, APPOINTMENT_STATE] {
-            self.read(topic, partition, translator, cancelled, &mut restored)?;
+        for topic in [PATIENT_STATE, APPOINTMENT_STATE, REVIEW] {
+            self.read(topic, partition, translator, cancelled, now, &mut restored)?;
         }
         Ok(restored)
     }
 }
 
-/// Restores both state topics of a task, to the high watermark. Call it only after the old owner is fenced (rule K1).
+/// Restores what a task remembers, to the high watermark. Call it only after the old owner is fenced (rule K1).
 ///
 /// # Errors
 /// A record cannot be read, the restore makes no progress for too long, or `cancelled` became true.
@@ -320,8 +333,9 @@ pub fn restore(
     partition: i32,
     translator: &Translator,
     cancelled: &AtomicBool,
+    now: Timestamp,
 ) -> Result<Restored, KafkaFault> {
-    Readers::new(settings)?.restore(partition, translator, cancelled)
+    Readers::new(settings)?.restore(partition, translator, cancelled, now)
 }
 
 /// A record as it was read.
@@ -364,6 +378,12 @@ pub(crate) fn try_decode<R>(
 /// A record of state, if it is under its own key.
 pub(crate) fn usable(key: &[u8], record: StateRecord) -> Result<StateRecord, Flaw> {
     if key::state(&record).as_bytes() == key { Ok(record) } else { Err(Flaw::ForeignKey) }
+}
+
+/// The same of a held version.
+fn under_its_key(key: &[u8], held: Held) -> Result<Held, Flaw> {
+    let own = key::review(&held.booking.key, held.booking.version);
+    if own.as_bytes() == key { Ok(held) } else { Err(Flaw::ForeignKey) }
 }
 
 fn check_cancelled(cancelled: &AtomicBool) -> Result<(), KafkaFault> {

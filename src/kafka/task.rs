@@ -175,7 +175,8 @@ impl Life {
         // these ids shows it.
         let topic_ids = spawner.identities.ids();
         let committed = readers.committed_offsets(self.partition)?;
-        let mut restored = readers.restore(self.partition, &spawner.translator, &self.ended)?;
+        let now = (spawner.now)();
+        let mut restored = readers.restore(self.partition, &spawner.translator, &self.ended, now)?;
         let start = self.start(&readers, topic_ids, &committed, &restored.state)?;
         if start.is_retry_cut {
             let (translator, now) = (&spawner.translator, (spawner.now)());

@@ -120,7 +120,8 @@ pub fn read(
             };
             if letter.result.reason.as_deref() == Some(FailureReason::Undecodable.code()) {
                 found.take_in_record(letter, message, translator, wanted, now);
-            } else if wanted.names(&letter) {
+            } else if letter.decision_id.is_none() && wanted.names(&letter) {
+                // A decision that was refused is decided again, never redriven.
                 let is_meant = wanted.means(&letter);
                 found.take_in(letter, is_meant);
             }
@@ -203,6 +204,7 @@ fn read_again(
         match translator.arrival(lane, record, usize::MAX, now) {
             Ok(Arrival::Requested(booking)) => return Ok(Identity::from(&*booking)),
             Ok(Arrival::Retry(entry)) => return Ok(Identity::from(&*entry.booking)),
+            Ok(Arrival::Decided(decision)) => return Ok(Identity::of_lost(decision.key, decision.version)),
             Ok(Arrival::Unusable(still)) => return Err(StillUndecodable::Unusable(still.detail.to_string())),
             Ok(Arrival::Misrouted(_)) => return Err(StillUndecodable::Misrouted),
             Err(id) => match translator.schema_state(id) {

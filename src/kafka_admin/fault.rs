@@ -5,6 +5,7 @@ use healthflow_core::state::{Owner, Refusal};
 
 use crate::kafka::{Flaw, KafkaFault, RecordName};
 use crate::kafka_admin::dead_letters::{LETTERS_MAX, RECORD_BYTES_KEPT_MAX};
+use crate::kafka_admin::reviews::REVIEWS_MAX;
 
 /// Takes a line for each step of a command.
 pub type Report<'a> = dyn FnMut(String) -> std::io::Result<()> + 'a;
@@ -110,6 +111,9 @@ pub enum CommandFault {
          --practice or --since"
     )]
     TooManyLetters,
+    /// They would not fit into memory.
+    #[error("more than {REVIEWS_MAX} versions are in review; ask for one practice, with --practice")]
+    TooManyReviews,
     /// A defect of ours.
     #[error("a thread that fences a task panicked; report this as a bug")]
     Panicked,

@@ -9,6 +9,8 @@ pub mod repartition;
 pub mod takeover;
 pub mod accept;
 pub mod dead_letters;
+pub mod decided;
+pub mod reviews;
 pub mod stray;
 
 pub use fault::{CommandFault, NoStray, Report};

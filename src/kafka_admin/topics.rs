@@ -22,7 +22,8 @@ use healthflow_core::topics;
 use wanted::{Actual, PARTITIONS_DEFAULT, differences};
 
 pub use wanted::{
-    Bound, Difference, FAILED_RETENTION_MS, RETENTION_MS, Remedy, Setting, TopicSpec, settings,
+    Bound, DECISIONS_RETENTION_MS, Difference, FAILED_RETENTION_MS, RETENTION_MS, Remedy, Setting, TopicSpec,
+    settings,
 };
 
 /// Longest wait for the brokers' answer to one question.

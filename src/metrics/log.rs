@@ -107,6 +107,8 @@ pub fn report(fact: &Fact) {
         Fact::BookingSynced { .. }
         | Fact::BookingFailed { .. }
         | Fact::BookingHeld { .. }
+        | Fact::BookingReleased { .. }
+        | Fact::DecisionTaken { .. }
         | Fact::BookingParked { .. }
         | Fact::BookingReopened { .. }
         | Fact::AnswerForgotten { .. }
@@ -319,6 +321,14 @@ fn report_booking(fact: &Fact) {
         Fact::BookingHeld { key, version, reason } => {
             let booking = key.to_string();
             warn!(booking, version, reason = reason.code(), "booking held for a person's decision");
+        }
+        Fact::DecisionTaken { key, version, verdict } => {
+            let booking = key.to_string();
+            info!(booking, version, verdict, "a person's decision is carried out");
+        }
+        Fact::BookingReleased { key, version } => {
+            let booking = key.to_string();
+            info!(booking, version, "booking waits for no person any more");
         }
         Fact::BookingParked { key, version, attempts, not_before, last_error } => {
             let (booking, last_error) = (key.to_string(), &**last_error);

@@ -102,6 +102,8 @@ pub(super) fn facts() -> Vec<Fact> {
             detail,
         },
         Fact::BookingHeld { key: key.clone(), version, reason: ReviewReason::AmbiguousPatient },
+        Fact::BookingReleased { key: key.clone(), version },
+        Fact::DecisionTaken { key: key.clone(), version, verdict: "LINK" },
         Fact::BookingParked {
             key: key.clone(),
             version,

@@ -30,6 +30,8 @@ impl Catalogue {
                 self.bookings.failed.with_label_values(&[reason.code(), disposition.code()]).inc();
             }
             Fact::BookingHeld { reason, .. } => self.bookings.held.with_label_values(&[reason.code()]).inc(),
+            Fact::DecisionTaken { verdict, .. } => self.count_decision(verdict),
+            Fact::BookingReleased { .. } => self.bookings.released.inc(),
             Fact::BookingParked { .. } => self.bookings.waits.parked.inc(),
             Fact::SlotAwaited { .. } => self.bookings.waits.slots_awaited.inc(),
             Fact::SlotAwaitedInVain { is_cycle, .. } => self.bookings.waits.awaited_in_vain(*is_cycle),
@@ -78,6 +80,10 @@ impl Catalogue {
                 self.transactions.seconds.observe(seconds(*elapsed_ms));
             }
         }
+    }
+
+    fn count_decision(&self, verdict: &str) {
+        self.bookings.decisions.with_label_values(&[verdict]).inc();
     }
 
     fn measure_confirmation(&self, source: &str, waited_ms: i64) {

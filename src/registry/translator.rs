@@ -14,9 +14,9 @@ use healthflow_core::event::avro::{
 use healthflow_core::event::codec::{Codec, Encoded};
 use healthflow_core::event::size::TooLarge;
 use healthflow_core::event::{Arrival, Outgoing, arrival, codec};
-use healthflow_core::state::{FleetRecord, StateRecord};
+use healthflow_core::state::{FleetRecord, Held, StateRecord};
 use healthflow_core::time::Timestamp;
-use healthflow_core::topics::Lane;
+use healthflow_core::topics::{Lane, REVIEW};
 
 /// A record as it came.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +99,14 @@ impl Translator {
     /// See [`DecodeFault`].
     pub fn state(&self, topic: &'static str, value: &[u8]) -> Result<StateRecord, DecodeFault> {
         self.decode(topic, value, |decoder| codec::restore(topic, value, decoder))
+    }
+
+    /// Decodes the value of a record of `appointments.review`.
+    ///
+    /// # Errors
+    /// See [`DecodeFault`].
+    pub fn held(&self, value: &[u8], now: Timestamp) -> Result<Held, DecodeFault> {
+        self.decode(REVIEW, value, |decoder| codec::restore_held(value, decoder, now))
     }
 
     /// Decodes the value of a record of any of our topics.

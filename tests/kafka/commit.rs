@@ -30,12 +30,12 @@ fn results_state_and_offsets_are_one_and_the_next_life_goes_on_from_them() {
     let (task, acquired) = member.acquire(partition, 1);
     assert_eq!(
         acquired.start.next_offsets,
-        [Lane::Requested.at(0), Lane::Retry.at(0)],
+        Lane::ALL.map(|lane| lane.at(0)),
         "a first start begins at the beginning"
     );
     assert!(acquired.state.is_empty());
 
-    task.commit(1, Box::new(batch("b-1", &[Lane::Requested.at(0), Lane::Retry.at(0)])));
+    task.commit(1, Box::new(batch("b-1", &Lane::ALL.map(|lane| lane.at(0)))));
     assert!(
         matches!(member.inbox.wait_committed(1), CommitEnded::Good { started_at, .. } if started_at >= acquired.fenced_at)
     );
@@ -44,7 +44,7 @@ fn results_state_and_offsets_are_one_and_the_next_life_goes_on_from_them() {
 
     drop(task);
     let (_task, again) = member.acquire(partition, 2);
-    assert_eq!(again.start.next_offsets, [Lane::Requested.at(0), Lane::Retry.at(0)]);
+    assert_eq!(again.start.next_offsets, Lane::ALL.map(|lane| lane.at(0)));
     // The booking, the copy of the offsets, and the fleet's record, which lies in partition 0 too and is passed over.
     assert_eq!((again.state.bookings.len(), again.restored_records), (1, 3));
 }
@@ -140,7 +140,9 @@ fn large_review() -> Outgoing {
         generation: 1,
         reason: ReviewReason::AmbiguousPatient,
         evidence: Vec::new(),
+        waits_for: None,
         attempts: 1,
+        order: 0,
         since: Timestamp(1_767_614_401_000),
     }))
 }

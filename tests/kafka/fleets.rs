@@ -216,7 +216,7 @@ fn partitions_grown_by_other_means_double_nothing_until_repartition_is_through()
     assert!(steps >= GROWN as usize, "broken off at {steps} steps only");
 
     assert!(said.contains("appointment hf-1 is left over in HealthFlow"), "{said}");
-    let restored = restore(&rig.kafka(), home, &translator, &AtomicBool::new(false)).unwrap().state;
+    let restored = restore(&rig.kafka(), home, &translator, &AtomicBool::new(false), NOW).unwrap().state;
     let joined = restored.bookings.get(&twice).expect("it is at home").into_owned();
     assert_eq!(joined.placed_ids().appointment_id.as_deref(), Some("hf-2"));
     assert!(joined.answered.contains(1) && joined.answered.contains(2));

@@ -17,6 +17,7 @@ mod rig;
 mod rebalance;
 mod registry_rights;
 mod restore;
+mod reviews;
 mod schemas;
 mod stray;
 mod torn_commits;

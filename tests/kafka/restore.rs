@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use healthflow_core::booking::BookingId;
 use healthflow_core::event::Outgoing;
+use healthflow_core::event::sample::NOW;
 use healthflow_core::processor::CommitEnded;
 use healthflow_core::state::StateRecord;
 use healthflow_core::topics::{self, Lane};
@@ -55,7 +56,7 @@ fn an_open_transaction_of_a_dead_owner_is_waited_out() {
 
     let restoring = std::thread::spawn(move || {
         let restored =
-            restore(&settings(name), partition, &world().translator, &AtomicBool::new(false)).unwrap();
+            restore(&settings(name), partition, &world().translator, &AtomicBool::new(false), NOW).unwrap();
         (restored, Instant::now())
     });
     // Too short a look can only miss a defect, not invent one.
@@ -87,11 +88,12 @@ fn a_restore_that_stands_still_ends_and_says_why() {
         .unwrap();
     open.flush(LIMIT).unwrap();
     let hasty = KafkaSettings { restore_no_progress_ms: 200, transaction_timeout_ms: 300, ..settings(name) };
-    let why =
-        restore(&hasty, partition, &world().translator, &AtomicBool::new(false)).unwrap_err().to_string();
+    let why = restore(&hasty, partition, &world().translator, &AtomicBool::new(false), NOW)
+        .unwrap_err()
+        .to_string();
     assert!(why.contains("of appointments.state/4 stays open") && why.contains("find-hanging"), "{why}");
     open.abort_transaction(LIMIT).unwrap();
-    restore(&hasty, partition, &world().translator, &AtomicBool::new(false)).unwrap();
+    restore(&hasty, partition, &world().translator, &AtomicBool::new(false), NOW).unwrap();
 }
 
 /// Goal: the newest record of a key counts, what is forgotten stays forgotten (K9), and a last control record does not
@@ -116,7 +118,8 @@ fn the_newest_record_counts_and_a_forgotten_booking_stays_forgotten() {
         task.commit(sequence, Box::new(batch));
         assert!(matches!(member.inbox.wait_committed(sequence), CommitEnded::Good { .. }));
     }
-    let restored = restore(&settings(name), partition, &world().translator, &AtomicBool::new(false)).unwrap();
+    let restored =
+        restore(&settings(name), partition, &world().translator, &AtomicBool::new(false), NOW).unwrap();
     let found: Vec<BookingId> = restored.state.bookings.iter().map(|(key, _)| key.booking).collect();
     assert_eq!((found, restored.records), (vec!["kept".into()], 6));
 }
@@ -130,7 +133,7 @@ fn a_task_whose_offsets_the_broker_forgot_goes_on_from_its_state() {
     let member = Member::join(&settings);
     member.inbox.wait_assigned(PARTITIONS as usize);
     let (task, _) = member.acquire(partition, 1);
-    let next_offsets = vec![Lane::Requested.at(0), Lane::Retry.at(0)];
+    let next_offsets = Lane::ALL.map(|lane| lane.at(0));
     task.commit(1, Box::new(batch("b", &next_offsets)));
     assert!(matches!(member.inbox.wait_committed(1), CommitEnded::Good { .. }));
     drop((task, member));

@@ -300,7 +300,8 @@ impl Rig {
         self.control(reqwest::Method::GET, what, None)
     }
 
-    fn control(&self, method: reqwest::Method, what: &str, body: Option<&Value>) -> Value {
+    /// Asks HealthFlow's control, or tells it something.
+    pub fn control(&self, method: reqwest::Method, what: &str, body: Option<&Value>) -> Value {
         let url = format!("{}/control/{what}", self.simulator.url);
         let body = body.map(ToString::to_string).unwrap_or_default();
         world().runtime.block_on(async {

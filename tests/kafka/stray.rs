@@ -4,6 +4,7 @@
 use std::sync::atomic::AtomicBool;
 
 use healthflow_core::event::Outgoing;
+use healthflow_core::event::sample::NOW;
 use healthflow_core::processor::{CommitEnded, Input};
 use healthflow_core::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE};
 use healthflow_sync::kafka::{RecordName, restore};
@@ -61,7 +62,8 @@ fn a_stray_record_stops_its_own_task_only_and_is_removed_as_its_line_says() {
 
     let mut removed = Vec::new();
     let restored = loop {
-        let why = match restore(&settings(name), PARTITION, &world().translator, &AtomicBool::new(false)) {
+        let why = match restore(&settings(name), PARTITION, &world().translator, &AtomicBool::new(false), NOW)
+        {
             Ok(restored) => break restored,
             Err(why) => why.to_string(),
         };

@@ -94,12 +94,26 @@ pub enum Defect {
     DeadlyDecodedForEver,
     /// A task that is ours again before it was given back is not acquired again (K2).
     ReassignmentIgnored,
+    /// A booking is written although another booking's review decides who its patient is (K4).
+    HeldPatientWritten,
+    /// What waits behind a review is not let go with its end (K4).
+    HeldNotLetGo,
+    /// State does not say that a version was let go, so the next owner holds it again (K4).
+    LetGoNotNoted,
+    /// The record of a version stays in the review topic after its result (K4).
+    ReviewRecordKept,
+    /// A newer version leaves the question about an older one open (K4).
+    OlderQuestionKept,
+    /// A new owner does not take up what waits behind a review (K4).
+    HeldNotInherited,
+    /// A decision is read and not carried out (K14).
+    DecisionPassedOver,
 }
 
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 42] = [
+    pub const ALL: [Defect; 49] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -142,6 +156,13 @@ impl Defect {
         Defect::FutureBelieved,
         Defect::DeadlyDecodedForEver,
         Defect::ReassignmentIgnored,
+        Defect::HeldPatientWritten,
+        Defect::HeldNotLetGo,
+        Defect::LetGoNotNoted,
+        Defect::ReviewRecordKept,
+        Defect::OlderQuestionKept,
+        Defect::HeldNotInherited,
+        Defect::DecisionPassedOver,
     ];
 }
 

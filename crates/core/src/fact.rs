@@ -80,6 +80,22 @@ pub enum Fact {
         /// Why.
         reason: ReviewReason,
     },
+    /// A person's decision about a version was carried out.
+    DecisionTaken {
+        /// Which booking.
+        key: BookingKey,
+        /// Which version.
+        version: Version,
+        /// What was decided, as in `appointments.decisions`.
+        verdict: &'static str,
+    },
+    /// A version that waited for a person goes on.
+    BookingReleased {
+        /// Which booking.
+        key: BookingKey,
+        /// Which version.
+        version: Version,
+    },
     /// A version was parked, to be tried again.
     BookingParked {
         /// Which booking.

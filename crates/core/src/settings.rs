@@ -84,10 +84,6 @@ pub struct Settings {
     pub slot_wait_max_ms: i64,
     /// `retry.waiting_room_max`: records per task.
     pub waiting_room_max: usize,
-    /// `retry.held_wait_max_ms`: the longest wait of a version until it is checked again whether it is still held.
-    pub held_wait_max_ms: i64,
-    /// `retry.held_room_max`: records per task.
-    pub held_room_max: usize,
     /// The planted defect, if there is one.
     #[cfg(feature = "planted-defects")]
     pub defect: Option<crate::defects::Defect>,
@@ -164,8 +160,6 @@ impl Settings {
             retry_visit_grace_ms: 30 * 60_000,
             slot_wait_max_ms: 30 * 60_000,
             waiting_room_max: 10_000,
-            held_wait_max_ms: 6 * 3_600_000,
-            held_room_max: 20_000,
             #[cfg(feature = "planted-defects")]
             defect: None,
         }

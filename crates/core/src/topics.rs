@@ -8,17 +8,20 @@ pub enum Lane {
     Requested,
     /// `appointments.retry`, assigned by hand.
     Retry,
+    /// `appointments.decisions`, assigned by hand.
+    Decisions,
 }
 
 impl Lane {
     /// Every lane.
-    pub const ALL: [Lane; 2] = [Lane::Requested, Lane::Retry];
+    pub const ALL: [Lane; 3] = [Lane::Requested, Lane::Retry, Lane::Decisions];
 
     /// The topic it reads.
     pub const fn topic(self) -> &'static str {
         match self {
             Lane::Requested => REQUESTED,
             Lane::Retry => RETRY,
+            Lane::Decisions => DECISIONS,
         }
     }
 
@@ -57,6 +60,8 @@ pub const RETRY: &str = "appointments.retry";
 pub const SYNCED: &str = "appointments.synced";
 /// Bookings that a person must decide on.
 pub const REVIEW: &str = "appointments.review";
+/// What people decided about them.
+pub const DECISIONS: &str = "appointments.decisions";
 /// Dead letters.
 pub const FAILED: &str = "appointments.failed";
 /// State of patients.
@@ -65,11 +70,11 @@ pub const PATIENT_STATE: &str = "patients.state";
 pub const APPOINTMENT_STATE: &str = "appointments.state";
 
 /// The topics whose ids state remembers: a task reads them again, by offset or as a whole.
-pub const IDENTIFIED: [&str; 4] = [REQUESTED, RETRY, PATIENT_STATE, APPOINTMENT_STATE];
+pub const IDENTIFIED: [&str; 5] = [REQUESTED, RETRY, DECISIONS, PATIENT_STATE, APPOINTMENT_STATE];
 
 /// Where workers get the brokers' time: the leader stamps what it appends. No process reads it.
 pub const CLOCK: &str = "healthflow.clock";
 
 /// Every topic that holds records of ours, in the order in which a booking meets them.
-pub const ALL: [&str; 8] =
-    [REQUESTED, BACKFILL, RETRY, SYNCED, REVIEW, FAILED, PATIENT_STATE, APPOINTMENT_STATE];
+pub const ALL: [&str; 9] =
+    [REQUESTED, BACKFILL, RETRY, SYNCED, REVIEW, DECISIONS, FAILED, PATIENT_STATE, APPOINTMENT_STATE];

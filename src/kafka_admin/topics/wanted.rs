@@ -29,6 +29,8 @@ const CLOCK_RETENTION_MS: i64 = 3_600_000;
 pub const RETENTION_MS: i64 = 14 * DAY_MS;
 /// Dead letters wait for an operator.
 pub const FAILED_RETENTION_MS: i64 = 90 * DAY_MS;
+/// What people decided is kept as long as what comes of it where it cannot be carried out.
+pub const DECISIONS_RETENTION_MS: i64 = FAILED_RETENTION_MS;
 /// Kafka deletes whole segments and begins a new one after a week, so a record may be kept longer by this.
 const SEGMENT_MS: i64 = 7 * DAY_MS;
 /// Small segments in compacted topics: Kafka never compacts the newest one, and a restore reads all of it.
@@ -137,7 +139,7 @@ pub fn settings(topic: &str, replication: i32, record_bytes_max: usize) -> Vec<S
     ];
     // How long these are kept must not depend on a worker's clock: with a clock that is behind, Kafka would delete
     // records that still wait.
-    if matches!(topic, topics::RETRY | topics::FAILED | topics::CLOCK) {
+    if matches!(topic, topics::RETRY | topics::DECISIONS | topics::FAILED | topics::CLOCK) {
         wanted.push(exactly("message.timestamp.type", "LogAppendTime"));
     }
     match topic {
@@ -147,14 +149,14 @@ pub fn settings(topic: &str, replication: i32, record_bytes_max: usize) -> Vec<S
             wanted.push(any("segment.bytes", SEGMENT_BYTES.to_string()));
             wanted.push(any("min.cleanable.dirty.ratio", "0.2".to_owned()));
         }
-        topics::FAILED => {
-            wanted.push(exactly("cleanup.policy", "delete"));
-            wanted.push(at_least("retention.ms", FAILED_RETENTION_MS));
-            wanted.push(exactly("retention.bytes", "-1"));
-        }
         _ => {
+            let kept_ms = match topic {
+                topics::FAILED => FAILED_RETENTION_MS,
+                topics::DECISIONS => DECISIONS_RETENTION_MS,
+                _ => RETENTION_MS,
+            };
             wanted.push(exactly("cleanup.policy", "delete"));
-            wanted.push(at_least("retention.ms", RETENTION_MS));
+            wanted.push(at_least("retention.ms", kept_ms));
             // A busy day must not delete records that still wait.
             wanted.push(exactly("retention.bytes", "-1"));
         }
@@ -290,6 +292,10 @@ mod tests {
         change(topics::FAILED, |topic| {
             topic.settings.insert("retention.ms".into(), "-1".into());
         });
+        change(topics::DECISIONS, |topic| {
+            topic.settings.insert("message.timestamp.type".into(), "CreateTime".into());
+            topic.settings.insert("retention.ms".into(), RETENTION_MS.to_string());
+        });
         change(topics::PATIENT_STATE, |topic| {
             topic.settings.insert("min.insync.replicas".into(), "1".into());
         });
@@ -301,6 +307,8 @@ mod tests {
                  and run 'healthflow-sync repartition'",
                 "appointments.synced: retention.ms is 1000, must be at least 1209600000; run 'healthflow-sync topics'",
                 "appointments.review: cleanup.policy is delete, must be compact; run 'healthflow-sync topics'",
+                "appointments.decisions: message.timestamp.type is CreateTime, must be LogAppendTime; run 'healthflow-sync topics'",
+                "appointments.decisions: retention.ms is 1209600000, must be at least 7776000000; run 'healthflow-sync topics'",
                 "patients.state: min.insync.replicas is 1, must be at least 2; run 'healthflow-sync topics'",
             ]
         );

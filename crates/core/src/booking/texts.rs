@@ -98,6 +98,11 @@ impl Text {
         Ok(())
     }
 
+    /// The same rules for another field.
+    pub const fn named(self, field: &'static str) -> Text {
+        Text { field, ..self }
+    }
+
     /// The same for an optional text.
     pub fn check_some(&self, text: Option<&String>) -> Result<(), Invalid> {
         text.map_or(Ok(()), |text| self.check(text))

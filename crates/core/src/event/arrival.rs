@@ -9,6 +9,7 @@ use crate::booking::check::{self, Invalid};
 use crate::booking::texts;
 use crate::booking::{BookingId, BookingKey, PracticeId};
 use crate::event::avro::{Decoder, Undecodable, schema_id};
+use crate::event::decision::AppointmentDecision;
 use crate::event::requested::AppointmentRequested;
 use crate::event::retry::AppointmentRetry;
 use crate::event::size::{TooLarge, part};
@@ -103,6 +104,7 @@ fn version_of(lane: Lane, key: &[u8], decoder: &Decoder, value: &[u8]) -> Option
             );
             decoder.decode_part::<RetryNames>(value, &reader).map(|retry| retry.event)
         }
+        Lane::Decisions => return None,
     };
     identity(key, &names.ok()?).ok().flatten()
 }
@@ -160,6 +162,17 @@ fn understand(
             let identity = identity(key, &Names::from(&retry.event))?;
             let entry = retry.into_entry(now).map_err(|why| Refusal::invalid(why, identity))?;
             Ok(Arrival::Retry(Box::new(entry)))
+        }
+        Lane::Decisions => {
+            let record: AppointmentDecision = decoder.decode(value)?;
+            check::identity(record.practice_id.as_str(), record.booking_id.as_str())
+                .map_err(|why| Refusal::no_identity(&why.to_string()))?;
+            if key != record.practice_id.as_str().as_bytes() {
+                return Err(Refusal::no_identity("practice_id must equal the key of the record"));
+            }
+            // Without an identity, so that nobody takes its dead letter for the result of the version.
+            let decision = record.into_decision().map_err(|why| Refusal::invalid(why, None))?;
+            Ok(Arrival::Decided(Box::new(decision)))
         }
     }
 }

@@ -11,7 +11,8 @@ use crate::event::review::AppointmentReview;
 use crate::event::state::{AppointmentStateRecord, PatientStateRecord};
 use crate::event::synced::AppointmentSynced;
 use crate::event::{Outgoing, key};
-use crate::state::{FleetRecord, StateRecord};
+use crate::state::{FleetRecord, Held, StateRecord};
+use crate::time::Timestamp;
 use crate::topics;
 
 /// Encodes everything that a commit writes. One for the whole worker; shared between threads.
@@ -77,13 +78,12 @@ impl Codec {
             }
             Outgoing::Review(case) => {
                 self.review.encode(&AppointmentReview::from(&**case), buffer)?;
-                (topics::REVIEW, Some(key::booking(&case.booking.key).into_bytes()))
+                (topics::REVIEW, Some(key::review(&case.booking.key, case.booking.version).into_bytes()))
             }
             Outgoing::Failed(letter) => {
                 self.failed.encode(&AppointmentFailed::from(&**letter), buffer)?;
                 headers = headers::of_dead_letter(letter, &self.group);
-                let practice = letter.identity.as_ref().map(|identity| &identity.key.practice);
-                (topics::FAILED, practice.map(|practice| practice.as_str().into()))
+                (topics::FAILED, letter.practice().map(|practice| practice.as_str().into()))
             }
             Outgoing::Forwarded(record, origin) => {
                 buffer.clear();
@@ -93,14 +93,10 @@ impl Codec {
                 (origin.lane.topic(), Some(record.key.clone()))
             }
             Outgoing::Forgotten(booking) => {
-                let key = Some(key::booking(booking).into_bytes());
-                return Ok(Encoded {
-                    topic: topics::APPOINTMENT_STATE,
-                    partition,
-                    key,
-                    value: None,
-                    headers,
-                });
+                return Ok(tombstone(topics::APPOINTMENT_STATE, key::booking(booking)));
+            }
+            Outgoing::Released(booking, version) => {
+                return Ok(tombstone(topics::REVIEW, key::review(booking, *version)));
             }
             Outgoing::State(record) => {
                 let key = Some(key::state(record).into_bytes());
@@ -139,6 +135,17 @@ impl Codec {
             headers: Vec::new(),
         })
     }
+}
+
+/// A record without a value, to the task's partition.
+fn tombstone(topic: &'static str, key: String) -> Encoded<'static> {
+    Encoded { topic, partition: None, key: Some(key.into_bytes()), value: None, headers: Vec::new() }
+}
+
+/// Reads the value of a record of `appointments.review`. It is refused if its booking is not valid (any more).
+pub fn restore_held(value: &[u8], decoder: &Decoder, now: Timestamp) -> Result<Held, Undecodable> {
+    let record = decoder.decode::<AppointmentReview>(value)?;
+    record.into_held(now).ok_or(Undecodable::Malformed)
 }
 
 /// Reads the value of a record of a state topic. A record without a value removes its key.

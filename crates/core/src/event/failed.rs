@@ -5,11 +5,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::appointment::PlacedIds;
-use crate::booking::Booking;
 use crate::booking::check::Invalid;
+use crate::booking::{Booking, PracticeId};
 use crate::event::requested::AppointmentRequested;
 use crate::event::result::{ResultEnvelope, ResultOutcome};
-use crate::event::{Identity, Origin, RetryEntry, Schedule, Unusable};
+use crate::event::{Decision, Identity, Origin, RetryEntry, Schedule, Unusable};
 use crate::sync::{Disposition, FailureReason};
 use crate::time::Timestamp;
 
@@ -47,6 +47,8 @@ pub enum DeadContent {
     Record(Box<Unusable>),
     /// Nothing: its record is gone from its topic, and only the ids are known.
     Lost,
+    /// A decision that cannot be carried out: it is of no version.
+    Decision(Box<Decision>),
 }
 
 /// The record, field by field as in `schemas/appointments.failed.avsc`.
@@ -66,6 +68,8 @@ pub struct AppointmentFailed {
     pub disposition: Arc<str>,
     /// Field and rule, or what happened; never a value.
     pub detail: Arc<str>,
+    /// The decision that could not be carried out; none of anything else.
+    pub decision_id: Option<Arc<str>>,
 }
 
 /// Why a dead letter cannot be redriven.
@@ -77,6 +81,16 @@ pub enum NotRedrivable {
     /// It was valid then and is not now.
     #[error("{0}")]
     Invalid(Invalid),
+}
+
+impl DeadLetter {
+    /// The practice, as far as it is known.
+    pub fn practice(&self) -> Option<&PracticeId> {
+        match (&self.content, &self.identity) {
+            (DeadContent::Decision(decision), _) => Some(&decision.key.practice),
+            (_, identity) => identity.as_ref().map(|identity| &identity.key.practice),
+        }
+    }
 }
 
 impl AppointmentFailed {
@@ -103,7 +117,11 @@ impl From<&DeadLetter> for AppointmentFailed {
         let (event, raw_key, raw_value) = match &letter.content {
             DeadContent::Booking(booking) => (Some(AppointmentRequested::from(&**booking)), None, None),
             DeadContent::Record(record) => (None, record.raw_key.clone(), record.raw_value.clone()),
-            DeadContent::Lost => (None, None, None),
+            DeadContent::Lost | DeadContent::Decision(_) => (None, None, None),
+        };
+        let decision = match &letter.content {
+            DeadContent::Decision(decision) => Some(decision),
+            _ => None,
         };
         let is_lost = letter.content == DeadContent::Lost;
         let PlacedIds { patient_id: healthflow_patient_id, appointment_id: healthflow_appointment_id } =
@@ -117,6 +135,9 @@ impl From<&DeadLetter> for AppointmentFailed {
         AppointmentFailed {
             result: ResultEnvelope {
                 event_id: envelope.event_id.clone().filter(|_| !is_lost),
+                practice_id: decision
+                    .map_or(envelope.practice_id.clone(), |of| Some(of.key.practice.clone())),
+                booking_id: decision.map_or(envelope.booking_id.clone(), |of| Some(of.key.booking.clone())),
                 requested_at: envelope.requested_at.filter(|_| !is_lost),
                 healthflow_patient_id,
                 healthflow_appointment_id,
@@ -129,6 +150,7 @@ impl From<&DeadLetter> for AppointmentFailed {
             raw_value,
             disposition: letter.disposition.code().into(),
             detail: letter.detail.clone(),
+            decision_id: decision.map(|of| of.id.clone()),
         }
     }
 }

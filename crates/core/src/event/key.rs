@@ -4,7 +4,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::appointment::idempotency::hex;
-use crate::booking::{BookingKey, PatientKey};
+use crate::booking::{BookingKey, PatientKey, Version};
 use crate::state::StateRecord;
 
 /// The key of the one record of a partition of `appointments.state` that speaks of the task, not of a booking: the ids of
@@ -36,6 +36,11 @@ pub fn booking(key: &BookingKey) -> String {
     text.push('/');
     escape(key.booking.as_str(), &mut text);
     text
+}
+
+/// `practice/booking/version`: each version that is held has a record of its own.
+pub fn review(key: &BookingKey, version: Version) -> String {
+    format!("{}/{version}", booking(key))
 }
 
 /// `practice/digest`: SHA-256 of the patient id in hexadecimal digits, because people and tools that may not see patients

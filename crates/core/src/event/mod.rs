@@ -12,6 +12,7 @@ pub mod requested;
 pub mod retry;
 pub mod synced;
 pub mod review;
+pub mod decision;
 pub mod failed;
 pub mod result;
 pub mod state;
@@ -30,6 +31,7 @@ use crate::state::StateRecord;
 use crate::sync::FailureReason;
 use crate::time::Timestamp;
 
+pub use decision::{Decision, Verdict};
 pub use failed::DeadLetter;
 pub use result::Finished;
 pub use review::ReviewCase;
@@ -41,6 +43,8 @@ pub enum Arrival {
     Requested(Arc<Booking>),
     /// A booking that comes back (`appointments.retry`).
     Retry(Box<RetryEntry>),
+    /// What a person decided (`appointments.decisions`).
+    Decided(Box<Decision>),
     /// A record that cannot be used: it is dead-lettered at its offset (rule K7).
     Unusable(Box<Unusable>),
     /// A record whose key belongs to another partition: it is forwarded there as it is (rule K8).
@@ -141,6 +145,8 @@ pub enum Outgoing {
     Retry(Box<RetryEntry>),
     /// `appointments.review`.
     Review(Box<ReviewCase>),
+    /// A record without a value, to `appointments.review`: this version is held no more.
+    Released(BookingKey, Version),
     /// `appointments.failed`.
     Failed(Box<DeadLetter>),
     /// `appointments.state` or `patients.state`.

@@ -1,14 +1,17 @@
-//! `appointments.review`: a person must decide who the patient is.
+//! `appointments.review`: a person must decide who the patient is. Every version that waits for that lies here with its
+//! content, the one in question and those behind it.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::booking::Booking;
+use crate::booking::{Booking, BookingId};
 use crate::event::Identity;
 use crate::event::requested::AppointmentRequested;
 use crate::event::result::{ResultEnvelope, ResultOutcome};
+use crate::patient::HealthFlowPatientId;
 use crate::patient::decide::{Agreement, Evidence};
+use crate::state::{Asks, Held};
 use crate::sync::ReviewReason;
 use crate::time::Timestamp;
 
@@ -22,14 +25,35 @@ pub struct ReviewCase {
     pub booking: Arc<Booking>,
     /// Which parking of it this is; the decision quotes it (rule K4).
     pub generation: u32,
-    /// Why a person must decide.
+    /// Why a person must decide, here or about another booking.
     pub reason: ReviewReason,
     /// How each candidate compares, field by field.
     pub evidence: Vec<Evidence>,
+    /// The booking whose review must be decided first; none where this version is in question.
+    pub waits_for: Option<BookingId>,
     /// Attempts so far, this one included.
     pub attempts: u32,
+    /// When it came, as its offset in `appointments.requested`.
+    pub order: i64,
     /// Since when it waits.
     pub since: Timestamp,
+}
+
+impl ReviewCase {
+    /// What a task remembers of it.
+    pub fn held(&self) -> Held {
+        let ids =
+            self.evidence.iter().take(EVIDENCE_MAX).filter_map(|one| one.healthflow_patient_id.as_deref());
+        let asks = match &self.waits_for {
+            Some(booking) => Asks::Review(booking.clone()),
+            None => Asks::Person {
+                reason: self.reason,
+                candidates: ids.map(|id| HealthFlowPatientId(id.into())).collect(),
+            },
+        };
+        let &ReviewCase { ref booking, attempts, order, since, .. } = self;
+        Held { booking: Arc::clone(booking), attempts, order, since, asks }
+    }
 }
 
 /// The record, field by field as in `schemas/appointments.review.avsc`.
@@ -41,6 +65,28 @@ pub struct AppointmentReview {
     pub event: AppointmentRequested,
     /// How each candidate compares.
     pub evidence: Vec<CandidateEvidence>,
+    /// The booking whose review must be decided first; none where this one is in question.
+    pub waits_for: Option<BookingId>,
+    /// When it came, as its offset in `appointments.requested`.
+    pub order: i64,
+}
+
+impl AppointmentReview {
+    /// What a task remembers of it; none if its booking is not valid, or its reason is one of a newer worker.
+    pub fn into_held(self, now: Timestamp) -> Option<Held> {
+        let asks = match self.waits_for {
+            Some(booking) => Asks::Review(booking),
+            None => {
+                let code = self.result.reason?;
+                let reason = ReviewReason::ALL.into_iter().find(|reason| reason.code() == &*code)?;
+                let ids = self.evidence.into_iter().filter_map(|one| one.healthflow_patient_id);
+                Asks::Person { reason, candidates: ids.map(|id| HealthFlowPatientId(id.into())).collect() }
+            }
+        };
+        let booking = Arc::new(self.event.into_booking(now).ok()?);
+        let (attempts, order, since) = (self.result.attempts, self.order, self.result.finished_at);
+        Some(Held { booking, attempts, order, since, asks })
+    }
 }
 
 /// How one candidate compares. A list, so that a rule that compares more fields, or weighs them, changes no schema.
@@ -125,6 +171,8 @@ impl From<&ReviewCase> for AppointmentReview {
             },
             event: (&*case.booking).into(),
             evidence: case.evidence.iter().take(EVIDENCE_MAX).map(CandidateEvidence::from).collect(),
+            waits_for: case.waits_for.clone(),
+            order: case.order,
         }
     }
 }

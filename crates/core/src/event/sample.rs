@@ -60,7 +60,9 @@ pub fn case(evidence: Vec<Evidence>) -> ReviewCase {
         generation: 1,
         reason: ReviewReason::AmbiguousPatient,
         evidence,
+        waits_for: None,
         attempts: 1,
+        order: 7,
         since: NOW,
     }
 }

@@ -9,10 +9,10 @@ use crate::booking::{BookingId, BookingKey, BookingStatus, PatientId, PatientKey
 use crate::event::fleet::FleetFields;
 use crate::event::positions::TaskPositionsRecord;
 use crate::patient::digests::PersonDigests;
-use crate::patient::{Link, LinkOrigin};
+use crate::patient::{HealthFlowPatientId, Link, LinkOrigin};
 use crate::private::Private;
 use crate::state::{
-    BookingState, NotRuns, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
+    BookingState, Hold, NotRuns, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
     TaskPositions, VersionSet, Wish, WriteIntent, WriteOperation,
 };
 use crate::time::Timestamp;
@@ -37,7 +37,7 @@ pub struct AppointmentStateRecord {
     parked: Vec<ParkedRecord>,
     lost: Vec<i64>,
     last_day: i32,
-    lone_review: i64,
+    last_decision: Option<Arc<str>>,
     task: Option<TaskPositionsRecord>,
     pub(super) fleet: Option<FleetFields>,
 }
@@ -89,6 +89,7 @@ struct ParkedRecord {
     place: ParkingPlaceSymbol,
     generation: u32,
     wish: Option<Wish>,
+    hold: Hold,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -112,6 +113,8 @@ pub struct PatientStateRecord {
     alone: bool,
     held_by: Option<BookingId>,
     unseen: Option<i64>,
+    rejected: Vec<HealthFlowPatientId>,
+    is_new: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -175,7 +178,7 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
             parked: state.parked.iter().map(ParkedRecord::from).collect(),
             lost: state.lost.iter().map(|version| version.cast_signed()).collect(),
             last_day: state.last_day,
-            lone_review: state.lone_review.cast_signed(),
+            last_decision: state.last_decision.clone(),
             task: None,
             fleet: None,
         }
@@ -216,11 +219,15 @@ impl From<&Parked> for ParkedRecord {
             version: parked.version.cast_signed(),
             place: match parked.place {
                 ParkingPlace::Retry => ParkingPlaceSymbol::Retry,
-                ParkingPlace::Review => ParkingPlaceSymbol::Review,
+                ParkingPlace::Review(_) => ParkingPlaceSymbol::Review,
                 ParkingPlace::Failed => ParkingPlaceSymbol::Failed,
             },
             generation: parked.generation,
             wish: parked.wish.as_deref().cloned(),
+            hold: match parked.place {
+                ParkingPlace::Review(hold) => hold,
+                ParkingPlace::Retry | ParkingPlace::Failed => Hold::Question,
+            },
         }
     }
 }
@@ -231,7 +238,7 @@ impl From<ParkedRecord> for Parked {
             version: record.version.cast_unsigned(),
             place: match record.place {
                 ParkingPlaceSymbol::Retry => ParkingPlace::Retry,
-                ParkingPlaceSymbol::Review => ParkingPlace::Review,
+                ParkingPlaceSymbol::Review => ParkingPlace::Review(record.hold),
                 ParkingPlaceSymbol::Failed => ParkingPlace::Failed,
             },
             generation: record.generation,
@@ -285,7 +292,7 @@ impl TryFrom<AppointmentStateRecord> for StateRecord {
             parked: record.parked.into_iter().map(Parked::from).collect(),
             lost: record.lost.into_iter().map(i64::cast_unsigned).collect(),
             last_day: record.last_day,
-            lone_review: record.lone_review.cast_unsigned(),
+            last_decision: record.last_decision,
             last_write_at: Timestamp::default(),
         };
         let key = BookingKey { practice: record.practice_id, booking: record.booking_id };
@@ -315,6 +322,8 @@ impl From<(&PatientKey, &PatientState)> for PatientStateRecord {
             alone: state.suspicion.alone,
             held_by: state.held_by.clone(),
             unseen: state.unverified_creation,
+            rejected: state.rejected.clone(),
+            is_new: state.is_new,
         }
     }
 }
@@ -340,6 +349,8 @@ impl From<PatientStateRecord> for StateRecord {
             suspicion: Suspicion { unclean_ends: record.unclean_ends, alone: record.alone },
             held_by: record.held_by,
             unverified_creation: record.unseen,
+            rejected: record.rejected,
+            is_new: record.is_new,
             last_write_at: Timestamp::default(),
         };
         let key = PatientKey { practice: record.practice_id, patient: record.patient_id.reveal().clone() };

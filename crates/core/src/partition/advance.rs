@@ -4,7 +4,6 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::booking::BookingKey;
 use crate::healthflow::Request;
 use crate::partition::decide::Awaited;
 use crate::partition::job::{Job, JobKey, JobStage, Purpose, Share};
@@ -84,6 +83,7 @@ impl Task {
 
     /// Wakes every job whose moment has come; a doubt that is quiet gets a job of its own if it has none (rule W5).
     pub fn wake(&mut self, turn: &mut Turn<'_>) {
+        self.end_holds(turn);
         for _ in 0..WAKES_MAX {
             let Some(key) = self.jobs.take_due(turn.now) else { break };
             if !self.jobs.is_at_hand(&key) {
@@ -114,12 +114,5 @@ impl Task {
         }
         debug_assert!(false, "a job took {moves} moves and was left nowhere");
         Next::Wait(turn.now.plus_ms(UNDECIDED_MS), WaitReason::Undecided)
-    }
-
-    /// Parks what another review holds.
-    pub(super) fn park_behind_review(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) {
-        let version = job.newest().map_or(0, |newest| newest.booking.version);
-        let not_before = self.held_until(key, version, turn);
-        self.park_all(key, job, not_before, WaitReason::HeldByReview, turn);
     }
 }

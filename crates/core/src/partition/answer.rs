@@ -177,6 +177,7 @@ impl Task {
         let created =
             Link { healthflow_patient_id: id, origin: LinkOrigin::Created, digests, outranks: None };
         // A link learnt elsewhere meanwhile stays; then what we created is a second chart.
+        state.is_new = false;
         let link = state.link.get_or_insert_with(|| created.clone());
         if link.healthflow_patient_id != created.healthflow_patient_id {
             turn.facts.push_back(Fact::DuplicateFound { key: None, what: "patient" });

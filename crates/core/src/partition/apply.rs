@@ -62,7 +62,7 @@ impl Task {
                 }
                 self.supersede(key, job, version, turn);
             }
-            (Move::ParkBehindReview, _) => self.park_behind_review(key, job, turn),
+            (Move::HoldBehind(holder), _) => self.hold_behind(key, job, &holder, turn),
             (Move::LeaveToAPerson, _) => self.leave_to_a_person(key, job, turn),
             (Move::GiveUp(version), _) => self.give_up(key, job, version, turn),
             (Move::EndLate(version, outcome), _) => self.conclude(key, job, version, outcome, turn),

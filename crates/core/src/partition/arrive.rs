@@ -16,7 +16,6 @@ use crate::partition::rules;
 use crate::partition::task::{Task, Turn};
 use crate::retry::deadline::{believable, taken_up};
 use crate::retry::waiting_room::Waiting;
-use crate::retry::{WaitReason, WaitingRoom};
 use crate::settings::Settings;
 use crate::state::ParkingPlace;
 use crate::sync::Disposition;
@@ -31,6 +30,7 @@ impl Task {
         match arrival {
             Arrival::Requested(booking) => self.requested(booking, position, turn),
             Arrival::Retry(entry) => self.came_back(*entry, position, turn),
+            Arrival::Decided(decision) => self.decided(*decision, position, turn),
             Arrival::Unusable(unusable) => self.dead_letter(*unusable, position, turn),
             Arrival::Misrouted(record) => self.forward(*record, position),
         }
@@ -48,9 +48,7 @@ impl Task {
     /// What to do about fetching `lane`, by what it holds in memory; none to leave it as it is. It is resumed at half
     /// the limit, so that it does not flutter.
     pub fn backpressure(&mut self, lane: Lane, settings: &Settings) -> Option<Fetching> {
-        // What only a person can move has a window of its own; beyond that it counts like the rest, for memory has a limit.
-        let in_window = |room: &WaitingRoom| room.len() - room.held().min(settings.held_room_max);
-        let waiting = if lane == Lane::Retry { in_window(&self.waiting_room) } else { 0 };
+        let waiting = if lane == Lane::Retry { self.waiting_room.len() } else { 0 };
         self.progress.backpressure(lane, waiting, settings)
     }
 
@@ -63,20 +61,20 @@ impl Task {
         }
         let state = self.ledger.bookings().get(&booking.key);
         let schedule = Schedule { not_before: turn.now, ..Schedule::default() };
-        let in_hand = InHand { booking, position, schedule, order: position.offset };
+        let in_hand = InHand { booking, position: Some(position), schedule, order: position.offset };
         if state.as_deref().is_some_and(|state| state.may_be_forgotten(version)) {
             self.supersede_forgotten(in_hand, turn);
             return;
         }
         let superseded = match state {
-            Some(state) if state.is_in_review() => Vec::new(),
+            Some(state) if state.leaves_write_to_a_person() => Vec::new(),
             _ => self.waiting_room.take_older(&in_hand.booking.key, version),
         };
         for waiting in superseded {
             self.take_from_waiting_room(waiting, turn);
         }
         let key = in_hand.booking.key.clone();
-        self.take_in_hand(in_hand, turn.settings);
+        self.take_in_hand(in_hand, turn);
         self.note_slots(&key, None, turn);
     }
 
@@ -116,9 +114,7 @@ impl Task {
             return;
         }
         if rules::due_times_are_limited(turn.settings) {
-            let is_held = &*entry.schedule.last_error == WaitReason::HeldByReview.code();
-            let longest_ms =
-                if is_held { turn.settings.held_wait_max_ms } else { turn.settings.longest_wait_ms() };
+            let longest_ms = turn.settings.longest_wait_ms();
             entry.schedule.not_before = believable(entry.schedule.not_before, turn.now, longest_ms);
         }
         let newer_known = self
@@ -129,9 +125,6 @@ impl Task {
         if newer_known || waiting.entry.schedule.not_before <= turn.now || self.is_slot_free(&waiting.entry) {
             self.take_back(waiting, turn);
         } else {
-            if waiting.is_held() && self.waiting_room.held() < turn.settings.held_room_max {
-                self.progress.set_aside(position);
-            }
             if let Some(copy) = self.waiting_room.enter(waiting) {
                 self.progress.finished(Lane::Retry.at(copy.offset));
             }
@@ -194,11 +187,11 @@ impl Task {
         let in_hand = InHand {
             order,
             booking: waiting.entry.booking,
-            position: Lane::Retry.at(waiting.offset),
+            position: Some(Lane::Retry.at(waiting.offset)),
             schedule: taken_up(waiting.entry.schedule, turn.now),
         };
         let key = in_hand.booking.key.clone();
-        self.take_in_hand(in_hand, turn.settings);
+        self.take_in_hand(in_hand, turn);
         self.note_slots(&key, None, turn);
     }
 
@@ -210,9 +203,10 @@ impl Task {
         wish.map_or_else(|| self.progress.next_requested(), |wish| wish.order)
     }
 
-    fn take_in_hand(&mut self, in_hand: InHand, settings: &Settings) {
+    pub(super) fn take_in_hand(&mut self, in_hand: InHand, turn: &Turn<'_>) {
+        self.take_older_held(&in_hand.booking.key, in_hand.booking.version, turn);
         self.ledger.unpack(&in_hand.booking.key);
-        if !settings.supports_if_match {
+        if !turn.settings.supports_if_match {
             self.ledger.forget_revision(&in_hand.booking.key);
         }
         let key = JobKey::Booking(in_hand.booking.key.clone());
@@ -250,7 +244,7 @@ impl Task {
             .is_some_and(|job| job.versions.contains_key(&identity.version));
         let state = self.ledger.change_booking(&identity.key);
         // A retry record that cannot be used any more is the parked version itself, not a copy of it.
-        let in_review = state.parked(identity.version).is_some_and(|at| at.place == ParkingPlace::Review);
+        let in_review = state.hold(identity.version).is_some();
         let waits_elsewhere = in_review || position.lane != Lane::Retry && state.waits(identity.version);
         if at_hand || state.is_answered(identity.version) || waits_elsewhere {
             turn.facts.push_back(Fact::DuplicateSkipped {
@@ -262,6 +256,7 @@ impl Task {
         }
         // Answered, but not `newest`: what cannot be true supersedes nothing (rule K5).
         let generation = state.parked(identity.version).map_or(0, |parked| parked.generation + 1);
+        self.held.note_ended(&identity.key);
         state.answered.insert(identity.version, turn.settings.answered_bytes_max);
         state.last_day = state.last_day.max(turn.now.day());
         state.parked.retain(|parked| parked.version != identity.version);
@@ -324,7 +319,7 @@ fn asked_at(arrival: &Arrival, now: Timestamp) -> Option<Timestamp> {
         Arrival::Requested(booking) => Some(booking.requested_at),
         Arrival::Retry(entry) => Some(entry.booking.requested_at),
         Arrival::Unusable(unusable) => unusable.identity.as_ref().map(|identity| identity.requested_at),
-        Arrival::Misrouted(_) => None,
+        Arrival::Decided(_) | Arrival::Misrouted(_) => None,
     };
     asked_at.map(|at| if is_a_wait(now.since_ms(at)) { at } else { now })
 }

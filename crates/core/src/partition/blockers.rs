@@ -1,7 +1,7 @@
 //! Three of the reasons why a job may have to wait before it may ask: a review, a doubt, and a creation of somebody who could
 //! be the same person. The order of all reasons is in `decide.rs`.
 
-use crate::booking::{Booking, BookingStatus, Version};
+use crate::booking::Booking;
 use crate::healthflow::Request;
 use crate::partition::intents::Doubt;
 use crate::partition::job::Job;
@@ -43,23 +43,6 @@ pub(super) enum Opening {
 }
 
 impl Task {
-    /// Whether `booking` must wait because a person has to decide first: about itself, or about its patient. A hold is no
-    /// wider than its question: a cancellation needs no patient.
-    pub(super) fn is_held(&self, booking: &Booking) -> bool {
-        let state = self.ledger.bookings().get_hot(&booking.key);
-        let in_review = state.is_some_and(BookingState::is_in_review);
-        if booking.status == BookingStatus::Cancelled {
-            return in_review && !state.is_some_and(|state| cancels_what_exists(booking.version, state));
-        }
-        let patient_held = self
-            .ledger
-            .patients()
-            .get_hot(&booking.patient_key())
-            .and_then(|patient| patient.held_by.as_ref())
-            .is_some_and(|holder| *holder != booking.key.booking);
-        in_review || patient_held
-    }
-
     /// What the doubt about `subject` allows; none if there is no doubt. Nobody whose version is over repeats its write, so
     /// that it becomes quiet.
     pub(super) fn verdict(
@@ -132,14 +115,6 @@ impl Task {
             None => Opening::Now,
         }
     }
-}
-
-/// Whether a cancellation of this version cancels what is known to exist, whatever a person decides about the versions in
-/// review: none of them is newer, and no write is left to that person.
-fn cancels_what_exists(version: Version, state: &BookingState) -> bool {
-    state.placement.is_some()
-        && state.held_behind().is_none_or(|held| held < version)
-        && !state.leaves_write_to_a_person()
 }
 
 /// What a doubt allows, given whether its write may be repeated.

@@ -72,7 +72,7 @@ impl Task {
         });
         // What we created is gone, or somebody else's: its key would lead there again (rule W6).
         state.incarnation += u32::from(is_lost);
-        (state.link, state.unverified_creation) = (Some(link), None);
+        (state.link, state.unverified_creation, state.is_new) = (Some(link), None, false);
         self.tell_link(&booking.key, change);
     }
 

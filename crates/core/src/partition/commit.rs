@@ -7,7 +7,6 @@ use crate::fact::Fact;
 use crate::partition::commit_batch::CommitBatch;
 use crate::partition::job::{JobKey, JobStage};
 use crate::partition::task::{Task, Turn};
-use crate::settings::Settings;
 use crate::state::StateRecord;
 use crate::time::Timestamp;
 
@@ -24,13 +23,16 @@ impl Task {
     }
 
     /// Gathers the batch and its sequence number; what is gathered from now on goes into the next one.
-    pub fn begin_commit(&mut self, now: Timestamp, settings: &Settings) -> (u64, CommitBatch) {
+    pub fn begin_commit(&mut self, turn: &Turn<'_>) -> (u64, CommitBatch) {
+        let (now, settings) = (turn.now, turn.settings);
         let hourly = self.progress.is_copy_old(now);
         // Not at once: a new owner begins by reading what the last one left unanswered.
         if hourly == Some(true) {
             self.forget_old(now, settings.keep_days);
         }
         self.dead_letter_lost(now, settings);
+        // Whom an answer lets go is let go with it: the next owner would not know that it is due.
+        self.end_holds(turn);
         let offsets = self.progress.committable_offsets();
         let positions = (hourly != Some(false) || self.reading.is_news()).then(|| {
             let reading = self.reading.state(!self.is_draining());

@@ -17,9 +17,9 @@ use crate::partition::subject::Subject;
 use crate::partition::task::{Task, Turn};
 use crate::patient::Link;
 use crate::retry::WaitReason;
-use crate::state::WriteOperation;
+use crate::state::{BookingState, Hold, WriteOperation};
 use crate::sync::step::create_patient;
-use crate::sync::{Outcome, Step};
+use crate::sync::{Disposition, FailureReason, Outcome, Step};
 use crate::time::Timestamp;
 
 /// What is done about a job: something that changes what is known, after which it is decided again, or where the job is left.
@@ -31,8 +31,8 @@ pub(super) enum Move {
     Drop(Version),
     /// A version gives way to a newer one; what was searched for its patient counts only if that is the same person.
     Supersede { version: Version, forgets_search: bool },
-    /// Every version at hand waits behind a review.
-    ParkBehindReview,
+    /// Every version at hand waits behind the review of this booking.
+    HoldBehind(BookingKey),
     /// The newest version at hand goes to a person, and the doubt about the booking with it.
     LeaveToAPerson,
     /// The booking kills workers: this version goes to a person (rule K6).
@@ -176,6 +176,8 @@ impl Task {
         };
         let version = booking.version;
         let state = self.ledger.bookings().get(key);
+        let hold = state.as_deref().and_then(|state| state.hold(version));
+        let asked = state.as_deref().and_then(BookingState::question).unwrap_or(0);
         let (answered, newest_known) =
             state.map_or((false, 0), |state| (state.is_answered(version), state.newest));
         if answered {
@@ -184,10 +186,13 @@ impl Task {
         if let Some((version, older)) = self.replaced_version(key, job, parked_first) {
             return Move::Supersede { version, forgets_search: older.patient != booking.patient };
         }
-        if self.is_held(booking) {
+        if let Some(holder) = self.holder_of(booking, turn.settings) {
             // That review does not answer what became of this one's create.
             let is_unclear = self.intents.is_unclear(key);
-            return if is_unclear { Move::LeaveToAPerson } else { Move::ParkBehindReview };
+            return if is_unclear { Move::LeaveToAPerson } else { Move::HoldBehind(holder) };
+        }
+        if asked > version {
+            return Move::Supersede { version, forgets_search: false };
         }
         if rules::is_outdated(version, newest_known, turn.settings) {
             return Move::Supersede { version, forgets_search: false };
@@ -212,6 +217,9 @@ impl Task {
             Some(DoubtVerdict::Wait(_) | DoubtVerdict::Repeat) | None => {}
         }
         let patient = booking.patient_key();
+        if hold == Some(Hold::Rejected) && doubt.is_none() {
+            return Move::EndLate(version, rejected_in_review());
+        }
         if job.patient.as_ref() != Some(&patient) {
             return Move::Lock(patient);
         }
@@ -341,6 +349,12 @@ impl Task {
             Settling::Unclear => Move::LeaveToAPerson,
         }
     }
+}
+
+/// How a version ends that a person rejected.
+fn rejected_in_review() -> Outcome {
+    let (reason, disposition) = (FailureReason::RejectedInReview, Disposition::Operator);
+    Outcome::Failed { reason, disposition, detail: "a person decided in review not to book it".into() }
 }
 
 /// Whether the time of the newest version at hand was up when its last attempt failed.

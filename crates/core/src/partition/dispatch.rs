@@ -126,7 +126,7 @@ impl Task {
             Next::Ask(..) | Next::Done => {}
             Next::AwaitSlot(until) => return self.put_aside_for_slot(key, job, until, turn),
             Next::Wait(at, why) => {
-                if at <= give_up_at(&job) || job.versions.is_empty() {
+                if at <= give_up_at(&job) || job.versions.is_empty() || self.is_rejected(key, &job) {
                     self.set_stage(key, &mut job, JobStage::AwaitsTime(at.max(now.plus_ms(1))), now);
                     self.jobs.put_back(key, job);
                     return;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::appointment::PlacedIds;
 use crate::booking::{Booking, BookingKey, PatientKey, Version};
 use crate::event::failed::DeadContent;
-use crate::event::{DeadLetter, Finished, Identity, Origin, Outgoing, RetryEntry, ReviewCase};
+use crate::event::{DeadLetter, Finished, Identity, Origin, Outgoing, RetryEntry};
 use crate::fact::Fact;
 use crate::partition::job::{InHand, Job};
 use crate::partition::rules;
@@ -30,6 +30,9 @@ impl Task {
     ) {
         let Some(in_hand) = job.versions.remove(&version) else { return };
         self.progress.finished(in_hand.position);
+        if !matches!(outcome, Outcome::Review { .. }) {
+            self.leave_review(key, version, turn.settings);
+        }
         match outcome {
             Outcome::Synced(outcome) => self.synced(key, in_hand, outcome, turn),
             Outcome::Review { reason, evidence } => self.hold(key, in_hand, reason, evidence, turn),
@@ -37,6 +40,7 @@ impl Task {
                 self.fail(key, in_hand, reason, disposition, detail, turn);
             }
         }
+        self.held.note_ended(key);
     }
 
     /// Ends a version that a newer one replaces, once (rule K5).
@@ -98,40 +102,6 @@ impl Task {
         self.outbox.tell_synced(in_hand.booking, outcome);
     }
 
-    fn hold(
-        &mut self,
-        key: &BookingKey,
-        in_hand: InHand,
-        reason: ReviewReason,
-        evidence: Vec<crate::patient::decide::Evidence>,
-        turn: &mut Turn<'_>,
-    ) {
-        let booking = &in_hand.booking;
-        // A booking has one place in the review topic: what would replace the older question waits behind it. But what takes
-        // a doubt along, or holds others, goes there at once: parked, it would be written again.
-        if reason.holds_nobody_else() && self.ledger.change_booking(key).has_other_review(booking.version) {
-            let not_before = self.held_until(key, booking.version, turn);
-            return self.park(key, in_hand, not_before, WaitReason::HeldByReview, turn);
-        }
-        let generation = self.repark(key, &in_hand, ParkingPlace::Review);
-        if reason.holds_nobody_else() {
-            self.ledger.change_booking(key).lone_review = booking.version;
-        }
-        // Which appointment is meant is a question about this booking only.
-        if reason != ReviewReason::AmbiguousAppointment && !reason.holds_nobody_else() {
-            self.ledger.change_patient(&booking.patient_key()).held_by = Some(key.booking.clone());
-        }
-        self.outbox.tell(Fact::BookingHeld { key: key.clone(), version: booking.version, reason });
-        self.outbox.write(Outgoing::Review(Box::new(ReviewCase {
-            booking: Arc::clone(booking),
-            generation,
-            reason,
-            evidence,
-            attempts: in_hand.schedule.attempts + 1,
-            since: turn.now,
-        })));
-    }
-
     fn fail(
         &mut self,
         key: &BookingKey,
@@ -145,7 +115,7 @@ impl Task {
         let generation = self.repark(key, &in_hand, ParkingPlace::Failed);
         self.answer(key, booking, true, turn);
         let placed_ids = self.ledger.change_booking(key).placed_ids();
-        let origin = Some(Origin::of(self.partition, in_hand.position));
+        let origin = in_hand.position.map(|position| Origin::of(self.partition, position));
         self.outbox.tell(Fact::BookingFailed {
             key: Some(key.clone()),
             origin,
@@ -177,7 +147,7 @@ impl Task {
         state.answered.insert(version, turn.settings.answered_bytes_max);
         state.parked.retain(|parked| match parked.place {
             ParkingPlace::Failed => parked.version >= version || !on_its_merits,
-            ParkingPlace::Retry | ParkingPlace::Review => parked.version != version,
+            ParkingPlace::Retry | ParkingPlace::Review(_) => parked.version != version,
         });
         // Also of one that a newer one replaced: an even older one may not be written after it, or it would take
         // a slot that another booking got because this version was left out (rules K5, K11).
@@ -188,7 +158,7 @@ impl Task {
     }
 
     /// Names the one valid place of a version that is put aside; its generation rises every time (rule K4).
-    fn repark(&mut self, key: &BookingKey, in_hand: &InHand, place: ParkingPlace) -> u32 {
+    pub(super) fn repark(&mut self, key: &BookingKey, in_hand: &InHand, place: ParkingPlace) -> u32 {
         let version = in_hand.booking.version;
         let wish = (place == ParkingPlace::Retry).then(|| Box::new(in_hand.wish()));
         let state = self.ledger.change_booking(key);
@@ -197,15 +167,6 @@ impl Task {
         state.lost.retain(|lost| *lost != version);
         state.parked.push(Parked { version, place, generation, wish });
         generation
-    }
-
-    /// Until when a version that waits for a person is put aside: longer each time, for only that person moves it, and each
-    /// time costs a record.
-    pub(super) fn held_until(&self, key: &BookingKey, version: Version, turn: &Turn<'_>) -> Timestamp {
-        let parked = self.ledger.bookings().get_hot(key).and_then(|state| state.parked(version));
-        let times = parked.map_or(0, |parked| parked.generation) + 1;
-        let (min_ms, max_ms) = (turn.settings.retry_backoff_max_ms, turn.settings.held_wait_max_ms);
-        turn.now.plus_ms(delay_ms(key, version, times, min_ms, max_ms))
     }
 
     /// Parks every version at hand. That is no attempt, and the wait does not count as part of its age.
@@ -235,6 +196,7 @@ impl Task {
     ) {
         self.progress.finished(in_hand.position);
         let version = in_hand.booking.version;
+        self.leave_review(key, version, turn.settings);
         let generation = self.repark(key, &in_hand, ParkingPlace::Retry);
         let mut schedule = in_hand.schedule;
         schedule.not_before = not_before;

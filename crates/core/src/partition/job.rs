@@ -46,8 +46,8 @@ impl JobKey {
 pub struct InHand {
     /// The booking as asked for.
     pub booking: Arc<Booking>,
-    /// Where its record is; finished when the version ends or is parked.
-    pub position: Position,
+    /// Where its record is in a lane; finished when the version ends or is parked. None if it comes from the review topic.
+    pub position: Option<Position>,
     /// Its retries so far.
     pub schedule: Schedule,
     /// When it came, as its offset in `appointments.requested`; of one that was redriven, when that came.

@@ -37,6 +37,8 @@ impl Task {
             cursor: job.pages.cursor(),
             patient_incarnation: patient_state.map_or(0, |state| state.incarnation),
             unverified_creation: patient_state.and_then(|state| state.unverified_creation),
+            rejected: patient_state.map_or(&[], |state| &state.rejected),
+            is_new: patient_state.is_some_and(|state| state.is_new),
             has_references: settings.guard.has_references(),
             placement: booking_state.and_then(|state| state.placement.as_ref()),
             incarnation: booking_state.map_or(0, |state| state.incarnation),

@@ -83,13 +83,6 @@ impl LaneProgress {
         self.next >= end && self.delayed.first().is_none_or(|delayed| *delayed >= end)
     }
 
-    /// The record at `offset` waits outside the window of its lane: it weighs nothing in it.
-    pub fn set_aside(&mut self, offset: i64) {
-        if let Some(record) = self.unfinished.get_mut(&offset) {
-            self.bytes -= std::mem::take(&mut record.size_bytes);
-        }
-    }
-
     /// What the record at `offset` called for is in the batch that is being gathered.
     pub fn finished(&mut self, offset: i64) {
         if let Some(record) = self.unfinished.remove(&offset) {

@@ -23,7 +23,7 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Of a task that was just restored.
     pub fn new(restored: TaskState) -> Self {
-        let TaskState { bookings, patients, positions: _ } = restored;
+        let TaskState { bookings, patients, held: _, positions: _ } = restored;
         Ledger { bookings, patients, changed: BTreeSet::new() }
     }
 

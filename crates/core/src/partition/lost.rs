@@ -16,7 +16,7 @@ use crate::sync::{Disposition, FailureReason};
 use crate::time::Timestamp;
 
 const DETAIL: &str =
-    "its record in appointments.retry was deleted; publish the booking again under a higher version";
+    "the record that it waited in was deleted; publish the booking again under a higher version";
 
 /// The bookings with versions whose record is gone, until each of those versions has its dead letter.
 #[derive(Clone, Debug, Default, Hash)]
@@ -26,7 +26,7 @@ pub(super) struct LostVersions {
 
 impl LostVersions {
     /// Versions of this booking are owed their dead letter.
-    fn owe(&mut self, key: BookingKey) {
+    pub fn owe(&mut self, key: BookingKey) {
         self.of.insert(key);
     }
 
@@ -87,7 +87,8 @@ impl Task {
     ) {
         let state = self.ledger.change_booking(key);
         state.lost.retain(|lost| *lost != version);
-        let waits = state.parked(version).filter(|parked| parked.place == ParkingPlace::Retry);
+        let waits = state.parked(version).filter(|parked| parked.place != ParkingPlace::Failed);
+        let lay_in_review = state.hold(version).is_some();
         let Some(generation) = waits.map(|parked| parked.generation + 1) else { return };
         state.parked.retain(|parked| parked.version != version);
         state.answered.insert(version, bytes_max);
@@ -101,6 +102,10 @@ impl Task {
             disposition,
             detail: DETAIL.into(),
         });
+        if lay_in_review {
+            self.outbox.write(Outgoing::Released(key.clone(), version));
+        }
+        self.held.note_ended(key);
         self.outbox.write(Outgoing::Failed(Box::new(DeadLetter {
             content: DeadContent::Lost,
             identity: Some(Identity::of_lost(key.clone(), version)),

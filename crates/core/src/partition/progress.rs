@@ -60,15 +60,9 @@ impl Progress {
         }
     }
 
-    /// The record waits outside the window of its lane: it weighs nothing in it.
-    pub fn set_aside(&mut self, position: Position) {
-        if let Some(progress) = self.lanes.get_mut(&position.lane) {
-            progress.set_aside(position.offset);
-        }
-    }
-
     /// What the record called for is in the batch that is being gathered.
-    pub fn finished(&mut self, position: Position) {
+    pub fn finished(&mut self, position: impl Into<Option<Position>>) {
+        let Some(position) = position.into() else { return };
         if let Some(progress) = self.lanes.get_mut(&position.lane) {
             progress.finished(position.offset);
         }

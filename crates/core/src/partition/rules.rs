@@ -24,7 +24,7 @@ use crate::patient::search::Search;
 use crate::patient::{Candidate, HealthFlowPatientId, Link, Person};
 use crate::retry::deadline::Patience;
 use crate::settings::{GuardMode, Settings};
-use crate::state::BookingState;
+use crate::state::{BookingState, Hold};
 use crate::sync::FailureReason;
 use crate::time::Timestamp;
 
@@ -278,4 +278,39 @@ pub(super) fn search_of<'a>(job: &'a Job, booking: &Booking, settings: &Settings
     #[cfg(not(feature = "planted-defects"))]
     let search = job.search.as_ref().map(Cow::Borrowed);
     search
+}
+
+/// A booking waits for the review that decides who its patient is (rule K4).
+pub(super) fn waits_for_the_patient(settings: &Settings) -> bool {
+    !planted!(settings, HeldPatientWritten)
+}
+
+/// With the end of a review go all that waited behind it (rule K4).
+pub(super) fn those_behind_go_on(settings: &Settings) -> bool {
+    !planted!(settings, HeldNotLetGo)
+}
+
+/// State says that a version was let go, for the next owner must not hold it again (rule K4).
+pub(super) fn is_noted_as_let_go(settings: &Settings) -> bool {
+    !planted!(settings, LetGoNotNoted)
+}
+
+/// A version leaves the review topic with its result (rule K4).
+pub(super) fn leaves_review_topic(settings: &Settings) -> bool {
+    !planted!(settings, ReviewRecordKept)
+}
+
+/// A newer version ends the question about an older one (rule K4).
+pub(super) fn newer_ends_question(settings: &Settings) -> bool {
+    !planted!(settings, OlderQuestionKept)
+}
+
+/// A new owner takes up what the one before held (rule K4).
+pub(super) fn is_inherited(hold: Hold, settings: &Settings) -> bool {
+    hold != Hold::Behind || !planted!(settings, HeldNotInherited)
+}
+
+/// A decision is carried out before its offset is committed (rule K14).
+pub(super) fn is_carried_out(settings: &Settings) -> bool {
+    !planted!(settings, DecisionPassedOver)
 }

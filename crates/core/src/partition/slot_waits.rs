@@ -106,7 +106,7 @@ impl Task {
         let mut footprint = Footprint::default();
         let job = job.or_else(|| self.jobs.get(&JobKey::Booking(key.clone())));
         let state = self.ledger.bookings().get_hot(key);
-        if state.is_some_and(BookingState::is_in_review) {
+        if state.is_some_and(|state| state.question().is_some()) {
             return footprint;
         }
         // What is older than the newest that was ever intended is not written any more (rule K5).
@@ -157,7 +157,9 @@ impl Task {
     ) -> (Option<Version>, Option<Version>) {
         let first = rules::written_first(&self.slots, key, turn.settings);
         let may_go = |version: &&Version| {
-            job.versions.get(version).is_some_and(|in_hand| !self.is_held(&in_hand.booking))
+            job.versions
+                .get(version)
+                .is_some_and(|in_hand| self.holder_of(&in_hand.booking, turn.settings).is_none())
         };
         let at_hand = first.iter().find(may_go).copied();
         (at_hand, first.into_iter().find(|version| !job.versions.contains_key(version)))

@@ -20,12 +20,13 @@ impl Hash for Task {
             intents,
             alone,
             outbox,
+            held,
             lost,
             reading,
         } = self;
         (partition, incarnation, drain).hash(hasher);
         (jobs, intents, outbox, progress).hash(hasher);
-        (alone, lost, reading).hash(hasher);
+        (alone, held, lost, reading).hash(hasher);
         (ledger, waiting_room, recent_creations, slots).hash(hasher);
     }
 }

@@ -6,6 +6,7 @@ use crate::fact::Fact;
 use crate::life::Incarnation;
 use crate::partition::alone::Alone;
 use crate::partition::drain::Drain;
+use crate::partition::held_versions::HeldVersions;
 use crate::partition::intents::Intents;
 use crate::partition::job::{Job, JobKey, JobStage};
 use crate::partition::jobs::Jobs;
@@ -59,6 +60,8 @@ pub struct Task {
     pub(super) alone: Alone,
     /// What the next commit will carry, and which commits are known good.
     pub(super) outbox: Outbox,
+    /// What waits for a person.
+    pub(super) held: HeldVersions,
     /// Versions that are owed a dead letter, for their record is gone.
     pub(super) lost: LostVersions,
     pub(super) reading: ReadGuard,
@@ -69,11 +72,12 @@ impl Task {
     pub fn new(
         partition: i32,
         incarnation: Incarnation,
-        acquired: Acquired,
+        mut acquired: Acquired,
         process: Timestamp,
         turn: &mut Turn<'_>,
     ) -> Task {
         let found = acquired.state.positions.as_ref().map(|positions| &positions.reading);
+        let held = std::mem::take(&mut acquired.state.held);
         let reading = ReadGuard::new(found, &acquired.start, process);
         let mut task = Task {
             partition,
@@ -88,11 +92,13 @@ impl Task {
             intents: Intents::new(acquired.fenced_at),
             alone: Alone::default(),
             outbox: Outbox::new(),
+            held: HeldVersions::default(),
             lost: LostVersions::default(),
             reading,
         };
         task.inherit_doubts(turn.settings);
         task.inherit_lost();
+        task.inherit_held(held, turn);
         task.inherit_slots();
         turn.facts.push_back(Fact::TaskAcquired {
             partition,

@@ -235,7 +235,8 @@ impl Processor {
             task.dead_letter_unidentified(now);
             let due = task.next_commit_at(interval_ms).is_none_or(|at| now >= at) || task.is_draining();
             if due && task.wants_commit() {
-                let (sequence, batch) = task.begin_commit(now, &self.settings);
+                let turn = Turn { now, settings: &self.settings, reads: &self.reads, facts: &mut self.facts };
+                let (sequence, batch) = task.begin_commit(&turn);
                 self.effects.push_back(Effect::Commit {
                     partition: *partition,
                     incarnation: task.incarnation(),

@@ -19,8 +19,6 @@ coded! {
         RecentCreations = "newcomers",
         /// Another booking of the patient is in work.
         PatientBusy = "patient_busy",
-        /// A person must decide about this booking, or about another one of the patient.
-        HeldByReview = "held_by_review",
         /// Another booking that may have ended workers runs alone (rule K6).
         CrashSuspect = "crash_suspect",
         /// Another booking is about to free the slot (rule K11).

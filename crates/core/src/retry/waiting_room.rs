@@ -6,7 +6,6 @@ use std::hash::{Hash, Hasher};
 
 use crate::booking::{BookingKey, Version};
 use crate::event::RetryEntry;
-use crate::retry::WaitReason;
 use crate::time::Timestamp;
 use crate::unordered::hash_entries;
 
@@ -24,22 +23,13 @@ pub struct Waiting {
 pub struct WaitingRoom {
     by_booking: HashMap<BookingKey, BTreeMap<Version, Waiting>>,
     by_due: BTreeMap<(Timestamp, i64), (BookingKey, Version)>,
-    /// How many of them wait for a person.
-    held: usize,
-}
-
-impl Waiting {
-    /// Whether only a person can end its wait.
-    pub fn is_held(&self) -> bool {
-        &*self.entry.schedule.last_error == WaitReason::HeldByReview.code()
-    }
 }
 
 impl Hash for WaitingRoom {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let WaitingRoom { by_booking, by_due, held } = self;
+        let WaitingRoom { by_booking, by_due } = self;
         hash_entries(by_booking, hasher);
-        (by_due, held).hash(hasher);
+        by_due.hash(hasher);
     }
 }
 
@@ -47,11 +37,6 @@ impl WaitingRoom {
     /// How many records wait.
     pub fn len(&self) -> usize {
         self.by_due.len()
-    }
-
-    /// How many records wait for a person.
-    pub fn held(&self) -> usize {
-        self.held
     }
 
     /// Whether nothing waits.
@@ -69,7 +54,6 @@ impl WaitingRoom {
         let booking = waiting.entry.booking.key.clone();
         let version = waiting.entry.booking.version;
         let older = self.take(&booking, version);
-        self.held += usize::from(waiting.is_held());
         self.by_due.insert((waiting.entry.schedule.not_before, waiting.offset), (booking.clone(), version));
         self.by_booking.entry(booking).or_default().insert(version, waiting);
         older
@@ -108,7 +92,6 @@ impl WaitingRoom {
             self.by_booking.remove(booking);
         }
         self.by_due.remove(&(waiting.entry.schedule.not_before, waiting.offset));
-        self.held -= usize::from(waiting.is_held());
         Some(waiting)
     }
 }

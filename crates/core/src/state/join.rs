@@ -45,10 +45,6 @@ impl BookingState {
                 base.parked.push(parked);
             }
         }
-        // Of two reviews the older one then holds the others: the careful choice.
-        if base.lone_review == 0 {
-            base.lone_review = older.lone_review;
-        }
         base.answered = union(&base.answered, &older.answered);
         base.newest = base.newest.max(older.newest);
         base.incarnation = base.incarnation.max(older.incarnation);
@@ -83,6 +79,8 @@ impl PatientState {
             intent,
             held_by: self.held_by.or(other.held_by),
             unverified_creation: self.unverified_creation.or(other.unverified_creation),
+            is_new: self.is_new && other.is_new,
+            rejected: [self.rejected, other.rejected].concat(),
             last_write_at: Timestamp::default(),
             ..self
         };

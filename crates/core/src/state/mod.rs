@@ -3,22 +3,26 @@
 //! forgotten at any time.
 
 pub mod fleet;
+pub mod held;
 pub mod join;
 pub mod reading;
 pub mod packed_map;
 pub mod topic_ids;
 pub mod versions;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::appointment::{PlacedIds, Placement, Revision, Slot, Span};
 use crate::booking::{BookingId, BookingKey, PatientKey, PracticeId, Version};
-use crate::patient::Link;
 use crate::patient::digests::PersonDigests;
+use crate::patient::{HealthFlowPatientId, Link};
 use crate::time::Timestamp;
 use crate::topics::Position;
 
 pub use fleet::{FleetRecord, Owner, Refusal};
+pub use held::{Asks, Held, HeldByKey};
 pub use join::LeftOver;
 pub use packed_map::{Packable, PackedMap};
 pub use reading::{ReadMark, ReadingState};
@@ -51,9 +55,8 @@ pub struct BookingState {
     /// Versions that were parked in `appointments.retry` and whose record is gone: each gets its dead letter once no write
     /// of the booking is in doubt (rule K9).
     pub lost: Vec<Version>,
-    /// The version in review whose question concerns only that version, so that later ones need not wait behind it; 0 if
-    /// there is none.
-    pub lone_review: Version,
+    /// The id of the last decision about it that was carried out: a copy of that is passed over.
+    pub last_decision: Option<Arc<str>>,
     /// When this process last sent a write for it that may exist (rule W6). In memory only: never written to a topic.
     pub last_write_at: Timestamp,
 }
@@ -133,9 +136,23 @@ pub enum ParkingPlace {
     /// `appointments.retry`: for time, a doubt, or another booking.
     Retry,
     /// `appointments.review`: for a person.
-    Review,
+    Review(Hold),
     /// `appointments.failed`: for a redrive. It has its result, so it waits for nothing (rule K10).
     Failed,
+}
+
+/// What a version in `appointments.review` waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Hold {
+    /// A person's decision about this version.
+    Question,
+    /// A decision about another version.
+    Behind,
+    /// For nobody any more: it goes on.
+    Released,
+    /// For nobody any more: a person decided that it ends.
+    Rejected,
 }
 
 /// The state of one patient of a practice.
@@ -154,6 +171,10 @@ pub struct PatientState {
     /// Set if a creation that may have happened could not be looked up (guard mode `search`): the fingerprint of the
     /// person that it may have created, 0 if unknown. Until the patient has a link, no other description is created.
     pub unverified_creation: Option<i64>,
+    /// Patients of HealthFlow of which a person decided that they are somebody else.
+    pub rejected: Vec<HealthFlowPatientId>,
+    /// Whether a person decided that HealthFlow does not have this patient; until there is a link.
+    pub is_new: bool,
     /// When this process last sent a creation for it that may exist (rule W6). In memory only: never written to a topic.
     pub last_write_at: Timestamp,
 }
@@ -178,6 +199,8 @@ pub struct TaskState {
     pub bookings: PackedMap<BookingState>,
     /// By patient.
     pub patients: PackedMap<PatientState>,
+    /// The versions whose records lie in `appointments.review`.
+    pub held: HeldByKey,
     /// How far the task had come; none if it never committed.
     pub positions: Option<TaskPositions>,
 }
@@ -214,6 +237,18 @@ impl TaskState {
             StateRecord::Booking(key, state) => self.bookings.insert(key, state),
             StateRecord::Patient(key, state) => self.patients.insert(key, state),
             StateRecord::Task(positions) => self.positions = Some(positions),
+        }
+    }
+
+    /// Adds what a restored record of `appointments.review` holds.
+    pub fn apply_held(&mut self, held: Held) {
+        self.held.entry(held.booking.key.clone()).or_default().insert(held.booking.version, held);
+    }
+
+    /// The record of this version was taken out of `appointments.review`.
+    pub fn release_held(&mut self, key: &BookingKey, version: Version) {
+        if let Some(versions) = self.held.get_mut(key) {
+            versions.remove(&version);
         }
     }
 
@@ -282,30 +317,25 @@ impl BookingState {
         self.answered.may_have_forgotten(version) && !self.waits(version)
     }
 
-    /// The newest version that waits for a person's decision and that later ones wait behind.
-    pub fn held_behind(&self) -> Option<Version> {
-        let holds =
-            |parked: &&Parked| parked.place == ParkingPlace::Review && parked.version != self.lone_review;
-        self.parked.iter().filter(holds).map(|parked| parked.version).max()
+    /// The newest version that a person must decide about.
+    pub fn question(&self) -> Option<Version> {
+        let is_one = |parked: &&Parked| parked.place == ParkingPlace::Review(Hold::Question);
+        self.parked.iter().filter(is_one).map(|parked| parked.version).max()
     }
 
-    /// Whether a version of this booking waits for a person's decision, and later ones behind it.
-    pub fn is_in_review(&self) -> bool {
-        self.held_behind().is_some()
-    }
-
-    /// Whether another version than `version` waits for a person's decision.
-    pub fn has_other_review(&self, version: Version) -> bool {
-        self.parked.iter().any(|parked| parked.place == ParkingPlace::Review && parked.version != version)
+    /// What `version` waits for in `appointments.review`, if its record lies there.
+    pub fn hold(&self, version: Version) -> Option<Hold> {
+        match self.parked(version)?.place {
+            ParkingPlace::Review(hold) => Some(hold),
+            ParkingPlace::Retry | ParkingPlace::Failed => None,
+        }
     }
 
     /// Whether a person must find out what became of the open write. An intent that was opened later, to cancel what exists,
     /// is our own doubt.
     pub fn leaves_write_to_a_person(&self) -> bool {
-        let held_behind = self.held_behind();
-        self.intent
-            .as_ref()
-            .is_some_and(|intent| held_behind.is_some_and(|held| intent.first_version <= held))
+        let question = self.question();
+        self.intent.as_ref().is_some_and(|intent| question.is_some_and(|asked| intent.first_version <= asked))
     }
 
     /// The HealthFlow ids to put into a result.

@@ -67,6 +67,14 @@ coded! {
         RecordLost = "RECORD_LOST",
         /// The record is too large to be written again.
         TooLarge = "TOO_LARGE",
+        /// A person decided in review that it is not to be booked.
+        RejectedInReview = "REJECTED_IN_REVIEW",
+        /// A decision about a version that nobody holds for a person, and never held as far as is known.
+        DecisionUnknown = "DECISION_UNKNOWN",
+        /// A decision about a question that is decided already, or has changed since.
+        DecisionStale = "DECISION_STALE",
+        /// A decision that the reason of the review does not allow, or that contradicts what is known.
+        DecisionContradicts = "DECISION_CONTRADICTS",
     }
 }
 
@@ -87,6 +95,8 @@ coded! {
         CrashSuspect = "CRASH_SUSPECT",
         /// Deciding about this booking failed in an unforeseen way.
         Defect = "DEFECT",
+        /// The review of another booking must be decided first.
+        BehindReview = "BEHIND_REVIEW",
     }
 }
 

@@ -28,6 +28,10 @@ pub struct Knowledge<'a> {
     pub patient_incarnation: u32,
     /// Whom a creation that was never looked up may have created: `PatientState::unverified_creation`.
     pub unverified_creation: Option<i64>,
+    /// Patients of HealthFlow of which a person decided that they are somebody else.
+    pub rejected: &'a [HealthFlowPatientId],
+    /// Whether a person decided that HealthFlow does not have this patient.
+    pub is_new: bool,
     /// Whether HealthFlow can be searched by our reference.
     pub has_references: bool,
     /// What exists in HealthFlow for this booking.

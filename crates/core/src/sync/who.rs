@@ -1,6 +1,8 @@
 //! Who a booking is for: by the link first, then by asking HealthFlow. A link is believed only for the person it was made
 //! for, and an id that was sent along only after its chart was read.
 
+use std::borrow::Cow;
+
 use crate::booking::Booking;
 use crate::healthflow::Request;
 use crate::patient::decide::{
@@ -28,7 +30,7 @@ pub(super) fn who(booking: &Booking, known: &Knowledge<'_>) -> Who {
         .healthflow_patient_id
         .as_ref()
         .map(|id| HealthFlowPatientId(id.clone()))
-        .filter(|id| known.gone_patient != Some(id));
+        .filter(|id| known.gone_patient != Some(id) && !known.rejected.contains(id));
     match (known.link, sent_along) {
         (Some(link), Some(id)) if link.healthflow_patient_id != id && link.outranks.as_ref() != Some(&id) => {
             Who::Next(conflicting(booking, known, link, id))
@@ -135,7 +137,14 @@ fn agrees_in_nothing(link: &Link) -> Evidence {
 fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
     let not_begun = Search::start(Timestamp(0));
     let search = known.search.unwrap_or(&not_begun);
-    let (answered, candidates) = (search.answered, &search.candidates[..]);
+    let is_rejected =
+        |candidate: &Candidate| candidate.id.as_ref().is_some_and(|id| known.rejected.contains(id));
+    let candidates: Cow<'_, [Candidate]> = if known.rejected.is_empty() {
+        Cow::Borrowed(&search.candidates)
+    } else {
+        search.candidates.iter().filter(|candidate| !is_rejected(candidate)).cloned().collect()
+    };
+    let (answered, candidates) = (search.answered, &candidates[..]);
     let person = search.person(&booking.patient);
     let decision = || decide(&person, candidates, &booking.patient.id);
 
@@ -156,6 +165,8 @@ fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
     }
     match decision() {
         Decision::Match(id) => found(booking, &person, id, candidates),
+        // A person has looked.
+        Decision::New if known.is_new => Step::Ask(create_patient(booking, known.patient_incarnation)),
         // The patient may be among the charts that were not read.
         Decision::New if search.is_incomplete => review(ReviewReason::AmbiguousPatient, Vec::new()),
         // The patient may exist already under another description: only a person can decide.

@@ -99,6 +99,7 @@ pub fn committed_offsets(kafka: &Kafka, before: &BTreeMap<Lane, i64>, records: &
                     let entry = &kafka.retry[offset as usize];
                     (&*entry.booking, Some(entry.generation))
                 }
+                Lane::Decisions => unreachable!("the lane is empty"),
             };
             let version = (&booking.key, booking.version);
             (offset, committed_offsets::left_behind(&kafka.state, version, generation))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use healthflow_core::booking::{Booking, BookingKey, Version};
 use healthflow_core::event::retry::AppointmentRetry;
+use healthflow_core::event::review::AppointmentReview;
 use healthflow_core::event::state::{AppointmentStateRecord, PatientStateRecord};
 use healthflow_core::event::{Arrival, Outgoing, RetryEntry, ReviewCase};
 use healthflow_core::partition::commit_batch::CommitBatch;
@@ -44,6 +45,8 @@ impl Kafka {
         match lane {
             Lane::Requested => self.published as i64,
             Lane::Retry => self.retry.len() as i64,
+            // Nobody decides in a small world.
+            Lane::Decisions => 0,
         }
     }
 
@@ -53,6 +56,7 @@ impl Kafka {
         match lane {
             Lane::Requested => Arrival::Requested(Arc::new(records[index].clone())),
             Lane::Retry => Arrival::Retry(Box::new(self.retry[index].clone())),
+            Lane::Decisions => unreachable!("the lane is empty"),
         }
     }
 
@@ -88,6 +92,12 @@ impl Kafka {
                 }),
                 Outgoing::Review(case) if is_about_near_twins(case) => {
                     self.in_review.insert((case.booking.key.clone(), case.booking.version));
+                    let held = AppointmentReview::from(&**case).into_held(Timestamp(now));
+                    self.state.apply_held(held.expect("it was possible before"));
+                }
+                Outgoing::Released(key, version) => {
+                    self.in_review.remove(&(key.clone(), *version));
+                    self.state.release_held(key, *version);
                 }
                 Outgoing::Review(_) | Outgoing::Forwarded(..) | Outgoing::Forgotten(_) => {
                     broken.push("a small world has nothing to review, forward or forget".to_owned());
@@ -108,11 +118,12 @@ impl Kafka {
 
 /// Only they are held in a small world: all is equal but for a mark or the sex.
 fn is_about_near_twins(case: &ReviewCase) -> bool {
-    case.reason == ReviewReason::AmbiguousPatient
-        && case.evidence.iter().all(|one| {
-            one.given_name_without_marks == Agreement::Equal
-                && (one.given_name == Agreement::Differs || one.sex == Agreement::Differs)
-        })
+    case.waits_for.is_some()
+        || case.reason == ReviewReason::AmbiguousPatient
+            && case.evidence.iter().all(|one| {
+                one.given_name_without_marks == Agreement::Equal
+                    && (one.given_name == Agreement::Differs || one.sex == Agreement::Differs)
+            })
 }
 
 fn as_read(record: AppointmentStateRecord) -> StateRecord {

@@ -121,8 +121,6 @@ pub fn settings(guard: GuardMode) -> Settings {
         retry_visit_grace_ms: 1 << 40,
         slot_wait_max_ms: 1 << 40,
         waiting_room_max: 100,
-        held_wait_max_ms: 500,
-        held_room_max: 100,
         ..Settings::for_tests()
     }
 }

@@ -54,6 +54,13 @@ pub fn a_booking_of(id: &str, patient: Patient) -> Booking {
     Booking { patient, ..a_booking(id, 1) }
 }
 
+/// A version that is sent along with another chart than the one that is known.
+pub fn conflicting(id: &str, version: Version) -> Booking {
+    let mut booking = a_booking(id, version);
+    booking.patient.healthflow_patient_id = Some("hf-patient-2".into());
+    booking
+}
+
 /// A booking of another known patient.
 pub fn a_booking_of_another(id: &str) -> Booking {
     let mut patient = a_patient("patient-2", "Alan", "Turing");

@@ -162,36 +162,23 @@ fn days_in_which_nobody_tried_do_not_make_a_version_too_old() {
     assert_eq!(reasons(&desk), [FailureReason::AgeExhausted], "but time in which it failed does");
 }
 
-/// The next owner, where another booking's review holds the patient, or none does any more.
-fn held_by(desk: &Desk, booking: Option<&str>) -> Desk {
-    let mut state = desk.durable.clone();
-    state.patients.entry_mut(&a_booking("b", 1).patient_key()).held_by = booking.map(Into::into);
-    let mut next = Desk::acquired(GUARD, state, desk.offsets.clone(), desk.now);
-    next.committed.clone_from(&desk.committed);
-    next
-}
-
 /// Goal: nor do days in which a person was asked (the age is frozen). Method: a booking fails once, then a review holds its
 /// patient for four days, then it fails again.
 #[test]
 fn days_behind_a_review_do_not_make_a_version_too_old() {
     let mut desk = Desk::new(GUARD);
+    desk.arrive(a_booking("first", 1));
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-0"));
     desk.arrive(a_booking("b", 1));
     desk.expect_and_answer(Operation::CreateAppointment, no_connection());
-    let mut desk = held_by(&desk, Some("other"));
-    let until = desk.now.plus_ms(4 * DAY_MS);
-    while desk.now < until {
-        let due = desk.retries().last().map_or(desk.now, |entry| entry.schedule.not_before);
-        desk.pass_ms(due.since_ms(desk.now).max(0));
-        desk.bring_back();
-        desk.pass_ms(200);
-        assert!(desk.calls.is_empty());
-    }
-    let mut desk = held_by(&desk, None);
-    desk.pass_ms(6 * HOUR_MS);
+    desk.arrive(conflicting("asks", 1));
     desk.bring_back();
+    desk.pass_ms(4 * DAY_MS);
+    assert_eq!(desk.behind(), [("b".into(), 1, "asks".into())]);
+    desk.arrive(cancelled(conflicting("asks", 2)));
     desk.expect_and_answer(Operation::CreateAppointment, no_connection());
     assert_eq!(reasons(&desk), []);
+    assert_eq!(desk.retries().last().map(|entry| entry.schedule.attempts), Some(2), "waiting is no attempt");
 }
 
 /// A record as a worker with a wrong clock wrote it.

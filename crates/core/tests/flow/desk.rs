@@ -86,7 +86,7 @@ impl Desk {
             charts: BTreeMap::new(),
             reads_wait: false,
             incarnation: 0,
-            next: BTreeMap::from([(Lane::Requested, 0), (Lane::Retry, 0)]),
+            next: Lane::ALL.map(|lane| (lane, 0)).into(),
         };
         desk.next.extend(offsets);
         desk.handle(Input::TaskAssigned { partition: 0 });
@@ -190,6 +190,8 @@ impl Desk {
             match record {
                 Outgoing::State(record) => self.durable.apply((**record).clone()),
                 Outgoing::Forgotten(key) => self.durable.bookings.remove(key),
+                Outgoing::Review(case) => self.durable.apply_held(case.held()),
+                Outgoing::Released(key, version) => self.durable.release_held(key, *version),
                 _ => {}
             }
         }
@@ -335,13 +337,26 @@ impl Desk {
         self.committed.iter().filter_map(retry).collect()
     }
 
-    /// Every review so far.
+    /// Every question to a person so far.
     pub fn reviews(&self) -> Vec<ReviewCase> {
-        let review = |record: &Outgoing| match record {
-            Outgoing::Review(case) => Some((**case).clone()),
+        self.held().filter(|case| case.waits_for.is_none()).cloned().collect()
+    }
+
+    /// Everything that was held so far, in order.
+    pub fn held(&self) -> impl Iterator<Item = &ReviewCase> {
+        self.committed.iter().filter_map(|record| match record {
+            Outgoing::Review(case) => Some(&**case),
             _ => None,
+        })
+    }
+
+    /// What waits behind a review: booking, version, whose review.
+    pub fn behind(&self) -> Vec<(String, Version, String)> {
+        let of = |case: &ReviewCase| {
+            let holder = case.waits_for.as_ref()?.to_string();
+            Some((case.booking.key.booking.to_string(), case.booking.version, holder))
         };
-        self.committed.iter().filter_map(review).collect()
+        self.held().filter_map(of).collect()
     }
 
     /// The newest committed state of a booking.

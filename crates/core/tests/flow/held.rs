@@ -1,93 +1,147 @@
-//! What only a person can move must not be in the way of what moves by itself: held bookings are written again ever more
-//! rarely, and wait outside the window of the retry lane.
+//! What waits for a person (rule K4): it lies in the review topic with its content, without calls, attempts or offsets, and goes
+//! on as soon as the question is gone.
 
-use std::collections::BTreeMap;
-
-use healthflow_core::event::{Arrival, RetryEntry};
+use healthflow_core::booking::Version;
+use healthflow_core::event::Outgoing;
 use healthflow_core::healthflow::fault::NotSent;
 use healthflow_core::healthflow::{Fault, Operation};
-use healthflow_core::processor::Effect;
-use healthflow_core::settings::{GuardMode, Settings};
-use healthflow_core::state::TaskState;
+use healthflow_core::settings::GuardMode;
+use healthflow_core::state::{Hold, TaskState};
+use healthflow_core::sync::FailureReason;
 use healthflow_core::topics::Lane;
 
 use crate::desk::*;
 
-const HELD: usize = 60;
-const HOUR_MS: i64 = 3_600_000;
-
-/// A desk at which `HELD` bookings of one patient wait for a person, whose retry records are on their way.
-fn held(held_room_max: usize) -> (Desk, Vec<RetryEntry>) {
-    let settings = Settings {
-        waiting_room_max: 20,
-        held_room_max,
-        read_ahead_bytes: 3_000,
-        ..settings(GuardMode::IdempotencyKey)
-    };
-    let mut desk = Desk::within(settings, TaskState::default(), BTreeMap::new(), START);
-    desk.pass_ms(LAG_MS + 1);
+/// A desk at which `count` bookings of one patient wait for the review of "asks": which of two charts is the patient's?
+fn held(count: usize) -> Desk {
+    let mut desk = Desk::new(GuardMode::IdempotencyKey);
     desk.arrive(a_booking("first", 1));
-    desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
-    // Which of two charts is the patient's?
-    let mut other = a_booking("other", 1);
-    other.patient.healthflow_patient_id = Some("hf-patient-2".into());
-    desk.arrive(other);
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-0"));
+    desk.arrive(conflicting("asks", 1));
     assert_eq!(desk.reviews().len(), 1);
-    (0..HELD).for_each(|number| desk.arrive(a_booking(&format!("held-{number}"), 1)));
-    let entries = desk.retries();
-    assert_eq!(entries.len(), HELD);
-    assert!(entries.iter().all(|entry| &*entry.schedule.last_error == "held_by_review"));
-    (desk, entries)
+    (0..count).for_each(|number| desk.arrive(a_booking(&format!("held-{number}"), 1)));
+    desk
 }
 
-fn pauses_of_retry(desk: &Desk) -> usize {
-    let is_one = |effect: &&Effect| matches!(effect, Effect::Pause { lane: Lane::Retry, .. });
-    desk.others.iter().filter(is_one).count()
+/// What was taken out of the review topic, in order.
+fn released(desk: &Desk) -> Vec<(String, Version)> {
+    let of = |record: &Outgoing| match record {
+        Outgoing::Released(key, version) => Some((key.booking.to_string(), *version)),
+        _ => None,
+    };
+    desk.committed.iter().filter_map(of).collect()
+}
+
+/// Answers the creates of `count` held bookings; whose they were.
+fn create_all(desk: &mut Desk, count: usize) -> Vec<String> {
+    let mut order = Vec::new();
+    for number in 0..count {
+        desk.expect_and_answer(Operation::CreateAppointment, created(&format!("a-{}", number + 1)));
+        order.push(desk.results().last().expect("a result").0.clone());
+    }
+    order
 }
 
 #[test]
-fn what_waits_for_a_person_does_not_delay_the_retries_of_others() {
-    let (mut desk, entries) = held(1_000);
-    for entry in entries {
-        desk.arrive_on(Lane::Retry, Arrival::Retry(Box::new(entry)));
-    }
-    assert_eq!(pauses_of_retry(&desk), 0, "the lane is read on");
-    desk.arrive(a_booking_of_another("moves"));
+fn what_waits_behind_a_review_says_whose_and_pins_nothing() {
+    let mut desk = held(2);
+    assert_eq!(desk.behind(), [("held-0".into(), 1, "asks".into()), ("held-1".into(), 1, "asks".into())]);
+    assert!(desk.retries().is_empty(), "nothing goes through the retry topic");
+    assert_eq!(desk.offsets[&Lane::Requested], 4, "no offset is kept back");
+    let records = desk.committed.len();
+    desk.pass_ms(20 * 3_600_000);
+    desk.expect_silence();
+    let written = desk.committed[records..].iter().filter(|record| !matches!(record, Outgoing::State(_)));
+    assert_eq!(written.count(), 0, "waiting writes nothing");
+}
+
+#[test]
+fn a_newer_version_that_names_the_chart_ends_its_review_and_lets_the_others_go_in_order() {
+    let mut desk = held(2);
+    desk.arrive(a_booking("asks", 2));
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-9"));
+    assert_eq!(create_all(&mut desk, 2), ["held-0", "held-1"]);
+    let results = desk.results();
+    assert!(
+        results.contains(&("asks".into(), 1, "SUPERSEDED"))
+            && results.contains(&("asks".into(), 2, "CREATED"))
+    );
+    assert_eq!(released(&desk), [("asks".into(), 1), ("held-0".into(), 1), ("held-1".into(), 1)]);
+    assert!(desk.durable.held.values().all(|versions| versions.is_empty()));
+}
+
+#[test]
+fn a_cancellation_ends_the_review_of_its_booking() {
+    let mut desk = held(1);
+    desk.arrive(cancelled(conflicting("asks", 2)));
+    assert_eq!(create_all(&mut desk, 1), ["held-0"]);
+    assert!(desk.results().contains(&("asks".into(), 2, "CANCELLED")));
+}
+
+#[test]
+fn a_newer_version_that_asks_the_same_takes_the_place_of_the_older_one() {
+    let mut desk = held(1);
+    desk.arrive(conflicting("asks", 2));
+    desk.expect_silence();
+    assert_eq!(desk.results().last(), Some(&("asks".into(), 1, "SUPERSEDED")));
+    assert_eq!(desk.reviews().last().map(|case| case.booking.version), Some(2));
+    assert_eq!(desk.state("asks").question(), Some(2));
+    assert_eq!(desk.state("held-0").hold(1), Some(Hold::Behind), "the others wait on");
+    // An older one that comes late replaces nothing.
+    let mut late = conflicting("late", 2);
+    desk.arrive(late.clone());
+    late.version = 1;
+    desk.arrive(late);
+    assert_eq!(desk.behind().len(), 3);
+}
+
+/// Goal: nobody is forgotten in review. Method: the worker dies at each moment between the answer that lets a booking go and
+/// that booking's own result.
+#[test]
+fn who_was_let_go_goes_on_with_the_next_owner() {
+    let mut desk = held(2);
+    desk.arrive(a_booking("asks", 2));
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-9"));
+    assert_eq!(desk.state("held-1").hold(1), Some(Hold::Released), "in the transaction of the answer");
+    let mut desk = desk.crash(GuardMode::IdempotencyKey);
+    desk.pass_ms(LAG_MS + 1);
+    // The create of the first one was under way, and is repeated under its key.
+    assert_eq!(create_all(&mut desk, 2), ["held-0", "held-1"]);
+    assert!(desk.durable.held.values().all(|versions| versions.is_empty()));
+}
+
+#[test]
+fn what_waits_behind_a_review_waits_on_with_the_next_owner() {
+    let mut desk = held(1).crash(GuardMode::IdempotencyKey);
+    desk.pass_ms(LAG_MS + 1);
+    desk.arrive(a_booking("more", 1));
+    desk.expect_silence();
+    desk.arrive(a_booking("asks", 2));
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-9"));
+    assert_eq!(create_all(&mut desk, 2), ["held-0", "more"]);
+}
+
+#[test]
+fn what_was_let_go_and_fails_leaves_the_review_topic_for_the_retry_topic() {
+    let mut desk = held(1);
+    desk.arrive(cancelled(conflicting("asks", 2)));
     desk.expect_and_answer(Operation::CreateAppointment, Err(Fault::NotSent(NotSent::Connect)));
+    assert_eq!(desk.retries().len(), 1);
+    assert_eq!(released(&desk).last(), Some(&("held-0".into(), 1)));
     desk.bring_back();
     desk.pass_ms(4_000);
-    desk.expect_and_answer(Operation::CreateAppointment, created("a-2"));
-    assert_eq!(desk.results().last(), Some(&("moves".into(), 1, "CREATED")));
+    assert_eq!(create_all(&mut desk, 1), ["held-0"]);
 }
 
-/// Memory is not endless: what has no place in its own window counts in that of all.
+/// Somebody deleted the records of the review topic: nobody can ever decide about them.
 #[test]
-fn the_window_of_what_waits_for_a_person_has_a_limit() {
-    let (mut desk, entries) = held(10);
-    for entry in entries {
-        desk.arrive_on(Lane::Retry, Arrival::Retry(Box::new(entry)));
-    }
-    assert_eq!(pauses_of_retry(&desk), 1);
-}
-
-/// Goal: a day of waiting costs few records. Method: every record that a day brings is read again when it is due.
-#[test]
-fn what_waits_for_a_person_is_written_ever_more_rarely() {
-    let (mut desk, entries) = held(1_000);
-    let end = desk.now.plus_ms(24 * HOUR_MS);
-    let mut read = entries.len();
-    for entry in entries {
-        desk.arrive_on(Lane::Retry, Arrival::Retry(Box::new(entry)));
-    }
-    while desk.now < end {
-        desk.pass_ms(60_000);
-        let all = desk.retries();
-        for entry in all[read..].iter().cloned() {
-            desk.arrive_on(Lane::Retry, Arrival::Retry(Box::new(entry)));
-        }
-        read = all.len();
-    }
-    let each = read / HELD;
-    assert!((3..=15).contains(&each), "{each} records each in a day");
-    assert!(desk.dead_letters().is_empty() && desk.results().len() == 1);
+fn what_is_gone_from_the_review_topic_gets_its_dead_letter() {
+    let desk = held(1);
+    let state = TaskState { held: Default::default(), ..desk.durable.clone() };
+    let mut desk = Desk::within(settings(GuardMode::IdempotencyKey), state, desk.offsets.clone(), desk.now);
+    desk.pass_ms(LAG_MS + 1);
+    let reasons: Vec<FailureReason> = desk.dead_letters().iter().map(|letter| letter.reason).collect();
+    assert_eq!(reasons, [FailureReason::RecordLost; 2]);
+    desk.arrive(a_booking("more", 1));
+    assert_eq!(create_all(&mut desk, 1), ["more"], "the question is gone with its record");
 }

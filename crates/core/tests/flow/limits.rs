@@ -18,7 +18,6 @@ pub fn settings(guard: GuardMode) -> Settings {
         ready_queue_max: 64,
         crash_suspect_after: 2,
         waiting_room_max: 1_000,
-        held_room_max: 1_000,
         ..Settings::for_tests()
     }
 }

@@ -11,6 +11,7 @@ mod clocks;
 mod crowd;
 mod crash_loops;
 mod deadlines;
+mod decisions;
 mod doubts;
 mod forgetting;
 mod held;

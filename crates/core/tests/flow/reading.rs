@@ -2,13 +2,16 @@
 
 use healthflow_core::event::{Arrival, Unusable};
 use healthflow_core::healthflow::Operation;
+use healthflow_core::life::Incarnation;
 use healthflow_core::partition::reading::HeldRange;
-use healthflow_core::processor::{Effect, Input};
+use healthflow_core::partition::start::{Acquired, Start};
+use healthflow_core::processor::{CommitEnded, Effect, Input, Processor};
 use healthflow_core::settings::GuardMode;
 use healthflow_core::state::{ReadMark, ReadingState, TaskPositions, TaskState};
 use healthflow_core::sync::FailureReason;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
+use healthflow_proof::shell::{Begun, Shell};
 
 use crate::desk::*;
 
@@ -93,4 +96,123 @@ fn a_record_that_is_dead_lettered_undecoded_keeps_nobody_waiting() {
     );
     desk.arrive(a_booking_of_another("b"));
     desk.expect(Operation::CreateAppointment);
+}
+
+/// A worker with two tasks, each of which finds the first record of `appointments.requested` suspected alone.
+struct TwoTasks {
+    processor: Processor,
+    shell: Shell<()>,
+    now: Timestamp,
+    /// The tasks whose suspect was handed out to be decoded, in order.
+    decoded: Vec<i32>,
+    /// Commits that are under way.
+    commits: Vec<(i32, Incarnation, u64)>,
+}
+
+impl TwoTasks {
+    fn begin() -> Self {
+        let processor = Processor::new(settings(GuardMode::IdempotencyKey), START);
+        let mut tasks = TwoTasks {
+            processor,
+            shell: Shell::default(),
+            now: START,
+            decoded: Vec::new(),
+            commits: Vec::new(),
+        };
+        (0..2).for_each(|partition| tasks.processor.handle(Input::TaskAssigned { partition }, START));
+        tasks.turn();
+        for partition in 0..2 {
+            let incarnation = tasks.shell.task(partition).expect("it is to be acquired").incarnation;
+            let mark = ReadMark {
+                lane: Lane::Requested,
+                from: 0,
+                to: 0,
+                records: 1,
+                alone: true,
+                ended: Vec::new(),
+            };
+            let reading = ReadingState {
+                live_since: Some(Timestamp(1)),
+                marked: Some(mark),
+                ..ReadingState::default()
+            };
+            let next_offsets = Lane::ALL.map(|lane| lane.at(0)).to_vec();
+            let start = Start { next_offsets: next_offsets.clone(), ..Start::default() };
+            let positions = TaskPositions { next_offsets, reading, ..TaskPositions::default() };
+            let state = TaskState { positions: Some(positions), ..TaskState::default() };
+            let acquired =
+                Acquired { fenced_at: START, start, restored_records: 0, state, restored_at: START };
+            let acquired = Box::new(acquired);
+            tasks.processor.handle(Input::TaskAcquired { partition, incarnation, acquired }, START);
+        }
+        tasks.until_nothing_happens();
+        tasks
+    }
+
+    /// The suspect of a task is fetched.
+    fn fetch(&mut self, partition: i32) {
+        let incarnation = self.shell.task(partition).expect("it is live").incarnation;
+        let (lane, offset, size_bytes) = (Lane::Requested, 0, 100);
+        self.processor.handle(Input::Held { partition, incarnation, lane, offset, size_bytes }, self.now);
+        self.until_nothing_happens();
+    }
+
+    /// Every commit is good, and time passes, as long as the processor asks for that within ten seconds.
+    fn until_nothing_happens(&mut self) {
+        let end = self.now.plus_ms(10_000);
+        loop {
+            self.turn();
+            if !self.commits.is_empty() {
+                self.commits_are_good();
+            } else if let Some(at) = self.processor.next_wakeup(self.now).filter(|at| *at < end) {
+                self.now = self.now.max(at);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn turn(&mut self) {
+        self.processor.decide(self.now);
+        while let Some(effect) = self.processor.next_effect() {
+            for begun in self.shell.perform(effect) {
+                match begun {
+                    Begun::Commit { partition, incarnation, sequence, .. } => {
+                        self.commits.push((partition, incarnation, sequence));
+                    }
+                    Begun::Decoding { partition, .. } => self.decoded.push(partition),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn commits_are_good(&mut self) {
+        for (partition, incarnation, sequence) in std::mem::take(&mut self.commits) {
+            let ended = CommitEnded::Good { started_at: self.now, aborts: 0 };
+            self.processor.handle(Input::CommitEnded { partition, incarnation, sequence, ended }, self.now);
+        }
+    }
+
+    /// The suspect of a task is decoded, and harms nobody.
+    fn is_harmless(&mut self, partition: i32) {
+        let incarnation = self.shell.task(partition).expect("it is live").incarnation;
+        let arrival = crate::bad_input::poison(FailureReason::Undecodable, None);
+        let (lane, offset, size_bytes) = (Lane::Requested, 0, 100);
+        let arrived = Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival };
+        self.processor.handle(arrived, self.now);
+        self.until_nothing_happens();
+    }
+}
+
+/// Goal: a task that waits for another one to finish reading alone goes on in the turn in which that one's mark is off state:
+/// nothing else may ever happen. Method: the later task reads first; the commit that takes its mark off is the last event.
+#[test]
+fn a_task_that_waits_to_read_alone_goes_on_as_soon_as_the_other_has_read() {
+    let mut tasks = TwoTasks::begin();
+    tasks.fetch(1);
+    tasks.fetch(0);
+    assert_eq!(tasks.decoded, [1], "one at a time");
+    tasks.is_harmless(1);
+    assert_eq!(tasks.decoded, [1, 0]);
 }

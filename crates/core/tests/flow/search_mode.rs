@@ -222,7 +222,7 @@ fn a_lost_create_of_another_guard_mode_says_nothing_to_look_for_and_is_for_a_per
     assert_eq!(reviews(&next), [held("b")]);
     let kept = next.committed.iter().any(|record| {
         matches!(record, healthflow_core::event::Outgoing::State(state)
-            if matches!(&**state, StateRecord::Booking(_, state) if state.is_in_review() && state.intent.is_some()))
+            if matches!(&**state, StateRecord::Booking(_, state) if state.question().is_some() && state.intent.is_some()))
     });
     assert!(kept, "what it may have made is not taken for another booking's");
 }

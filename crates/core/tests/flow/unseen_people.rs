@@ -104,7 +104,8 @@ fn nobody_is_created_again_under_another_description_while_the_first_may_stand()
     other_booking.version = 1;
     again.arrive(other_booking);
     again.expect_silence();
-    assert!(!again.retries().is_empty(), "the patient's other bookings wait for the decision");
+    let waiting = [("c".into(), 1, "b".into())];
+    assert_eq!(again.behind(), waiting, "the patient's other bookings wait for the decision");
 }
 
 #[test]

@@ -295,6 +295,7 @@ fn told(landing: &Landing) -> String {
                 format!(" parked {} v{} g{}", entry.booking.key, entry.booking.version, entry.generation)
             }
             Outgoing::Forgotten(key) => format!(" {key} forgotten"),
+            Outgoing::Released(key, version) => format!(" {key} v{version} released"),
             Outgoing::Forwarded(record, origin) => format!(" @{} goes to p{}", origin.offset, record.home),
             Outgoing::State(state) => match &**state {
                 StateRecord::Booking(key, state) => format!(

@@ -138,6 +138,7 @@ impl Coverage {
             (FaultKind::Delete, Phase::Any),
             (FaultKind::EditByHand, Phase::Any),
             (FaultKind::Redrive, Phase::Any),
+            (FaultKind::Decide, Phase::Any),
             (FaultKind::TopicRecreated, Phase::Any),
             (FaultKind::RecordsDeleted, Phase::Any),
             (FaultKind::OffsetsForgotten, Phase::Any),

@@ -70,6 +70,8 @@ pub enum FaultKind {
     EditByHand,
     /// An operator redrives a dead letter, also one that is answered for, or twice.
     Redrive,
+    /// A person decides about a review, or about one that is no more, or twice.
+    Decide,
     /// A topic is deleted and recreated under its name.
     TopicRecreated,
     /// Records of a topic are deleted, be they read or not.
@@ -118,6 +120,7 @@ pub enum FaultEvent {
     /// Somebody changes this appointment, or anything.
     Edit(Option<AppointmentId>),
     Redrive,
+    Decide,
     Topic,
     Outage,
     DiskFull,
@@ -150,6 +153,7 @@ impl World {
         self.plan_every(every.deletion_every_ms, || FaultEvent::Deletion);
         self.plan_every(every.edit_every_ms, || FaultEvent::Edit(None));
         self.plan_every(every.redrive_every_ms, || FaultEvent::Redrive);
+        self.plan_every(every.decide_every_ms, || FaultEvent::Decide);
         self.plan_every(every.topic_every_ms, || FaultEvent::Topic);
         self.plan_every(every.outage_every_ms, || FaultEvent::Outage);
         self.after_at(self.plan.faults_until, Event::Fault(FaultEvent::AllWell));
@@ -175,6 +179,7 @@ impl World {
             FaultEvent::Deletion => self.somebody_deletes(),
             FaultEvent::Edit(id) => self.somebody_edits(id.as_ref()),
             FaultEvent::Redrive => self.somebody_redrives(),
+            FaultEvent::Decide => self.somebody_decides(),
             FaultEvent::Topic => self.somebody_breaks_a_topic(),
             FaultEvent::Outage => {
                 let ms = self.random.between(1_000, 30_000);

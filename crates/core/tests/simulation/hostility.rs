@@ -30,6 +30,7 @@ pub fn faults(random: &mut Random, level: u32) -> Faults {
         faults.deletion_every_ms = *random.pick(&[0, 0, 10_000]);
         faults.edit_every_ms = *random.pick(&[0, 5_000, 10_000]);
         faults.redrive_every_ms = *random.pick(&[0, 3_000, 10_000]);
+        faults.decide_every_ms = *random.pick(&[0, 2_000, 10_000]);
     }
     faults
 }
@@ -40,6 +41,7 @@ pub fn day_faults(random: &mut Random, level: u32) -> Faults {
         deletion_every_ms: 0,
         edit_every_ms: 0,
         redrive_every_ms: 0,
+        decide_every_ms: 0,
         disk_every_ms: 0,
         ..faults(random, level)
     }

@@ -2,10 +2,12 @@
 //! state that survives.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::event::failed::DeadContent;
 use healthflow_core::event::retry::AppointmentRetry;
+use healthflow_core::event::review::AppointmentReview;
 use healthflow_core::event::state::{AppointmentStateRecord, PatientStateRecord};
 use healthflow_core::event::{Arrival, DeadLetter, Outgoing};
 use healthflow_core::life::Incarnation;
@@ -50,6 +52,7 @@ impl Log {
 pub struct Partition {
     pub requested: Log,
     pub retry: Log,
+    pub decisions: Log,
     /// What a restore reads.
     pub state: TaskState,
     pub state_records: u64,
@@ -63,6 +66,8 @@ pub struct Partition {
     /// Where redrives lie in the retry lane.
     pub redrives: Vec<i64>,
     pub reviews: BTreeMap<BookingKey, (Version, ReviewReason)>,
+    /// The decisions that were dead-lettered.
+    pub refused_decisions: BTreeSet<Arc<str>>,
     /// Where the records lay that were sent on to their own partition.
     pub forwarded: BTreeSet<i64>,
     /// The producer epoch of the transactional id; whoever has an older one is fenced.
@@ -86,6 +91,7 @@ impl Partition {
         match lane {
             Lane::Requested => &self.requested,
             Lane::Retry => &self.retry,
+            Lane::Decisions => &self.decisions,
         }
     }
 
@@ -133,11 +139,13 @@ impl Partition {
         for record in &batch.records {
             match record {
                 Outgoing::Synced(_) => {}
-                Outgoing::Failed(letter) => {
-                    if matches!(letter.content, DeadContent::Booking(_)) {
-                        self.letters.push((**letter).clone());
+                Outgoing::Failed(letter) => match &letter.content {
+                    DeadContent::Booking(_) => self.letters.push((**letter).clone()),
+                    DeadContent::Decision(decision) => {
+                        self.refused_decisions.insert(decision.id.clone());
                     }
-                }
+                    DeadContent::Record(_) | DeadContent::Lost => {}
+                },
                 Outgoing::Forwarded(_, origin) => {
                     self.forwarded.insert(origin.offset);
                 }
@@ -148,7 +156,10 @@ impl Partition {
                 }
                 Outgoing::Review(case) => {
                     self.reviews.insert(case.booking.key.clone(), (case.booking.version, case.reason));
+                    let held = AppointmentReview::from(&**case).into_held(now);
+                    self.state.apply_held(held.expect("it was possible before"));
                 }
+                Outgoing::Released(key, version) => self.state.release_held(key, *version),
                 Outgoing::Forgotten(key) => self.state.bookings.remove(key),
                 Outgoing::State(state) => {
                     self.state_records += 1;

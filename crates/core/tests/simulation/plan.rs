@@ -153,6 +153,7 @@ pub struct Faults {
     pub deletion_every_ms: i64,
     pub outage_every_ms: i64,
     pub redrive_every_ms: i64,
+    pub decide_every_ms: i64,
     pub topic_every_ms: i64,
 }
 
@@ -331,8 +332,6 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         retry_visit_grace_ms: *random.pick(&[1_000, 30_000, 1_800_000]),
         slot_wait_max_ms: if theme == Theme::Days { 3_600_000 } else { *random.pick(&[5_000, 60_000]) },
         waiting_room_max: *random.pick(&[4, 1_000]),
-        held_wait_max_ms: 30_000,
-        held_room_max: *random.pick(&[1, 1_000]),
         #[cfg(feature = "planted-defects")]
         defect: None,
     }

@@ -26,6 +26,7 @@ impl Partition {
         match lane {
             Lane::Requested => &mut self.requested,
             Lane::Retry => &mut self.retry,
+            Lane::Decisions => &mut self.decisions,
         }
     }
 
@@ -131,7 +132,7 @@ impl World {
             match arrival {
                 Arrival::Requested(booking) => drop(self.gone.insert((booking.key.clone(), booking.version))),
                 Arrival::Retry(entry) => self.judges.retry_grows.forget(&entry.booking),
-                Arrival::Unusable(_) | Arrival::Misrouted(_) => {}
+                Arrival::Unusable(_) | Arrival::Decided(_) | Arrival::Misrouted(_) => {}
             }
         }
     }
@@ -177,6 +178,7 @@ pub fn faults(random: &mut Random) -> Faults {
         worker_every_ms: *random.pick(&[0, 10_000]),
         pause_max_ms: 25_000,
         redrive_every_ms: *random.pick(&[0, 10_000]),
+        decide_every_ms: *random.pick(&[0, 10_000]),
         topic_every_ms: *random.pick(&[5_000, 20_000]),
         ..Faults::default()
     }

@@ -343,6 +343,7 @@ fn name(arrival: &Arrival) -> String {
             )
         }
         Arrival::Retry(entry) => format!("{} v{} back", entry.booking.key, entry.booking.version),
+        Arrival::Decided(decision) => format!("decision {} about {}", decision.id, decision.key),
         Arrival::Misrouted(record) => format!("a record of p{}", record.home),
         Arrival::Unusable(unusable) => match &unusable.identity {
             Some(identity) => format!("{} v{} impossible", identity.key, identity.version),

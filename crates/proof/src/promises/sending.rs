@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use healthflow_core::booking::{BookingKey, PatientKey, Version};
+use healthflow_core::booking::{BookingKey, BookingStatus, PatientKey, Version};
 use healthflow_core::healthflow::{AppointmentContent, Request};
 use healthflow_core::settings::GuardMode;
 use healthflow_core::state::TaskState;
@@ -50,6 +50,27 @@ pub fn intent_first(state: &TaskState, request: &Request, guard: GuardMode, same
         }
         _ => None,
     }
+}
+
+/// Rule K4: nothing is written for a patient while another booking's review decides who that is. Returns what is wrong with
+/// sending `content` while `state` is committed; `patients` are those that versions of the booking are for.
+pub fn held_first(
+    state: &TaskState,
+    content: &AppointmentContent,
+    patients: impl IntoIterator<Item = PatientKey>,
+) -> Option<String> {
+    if content.status == BookingStatus::Cancelled {
+        return None;
+    }
+    let is_held = |patient: PatientKey| {
+        let known = state.patients.get(&patient)?;
+        known.held_by.clone().filter(|holder| *holder != content.booking)
+    };
+    let mut holders = patients.into_iter().map(is_held).peekable();
+    holders.peek()?;
+    let holders: Option<Vec<_>> = holders.collect();
+    holders
+        .map(|by| format!("writes {} although the review of {by:?} holds its patient", booking_of(content)))
 }
 
 /// Rule W2: a fenced owner sends no write after its lease, because its successor relies on that. Returns what is wrong

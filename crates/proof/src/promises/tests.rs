@@ -4,6 +4,9 @@
 use std::collections::BTreeMap;
 
 use healthflow_core::booking::BookingStatus::{Cancelled, Scheduled};
+use healthflow_core::booking::PatientKey;
+use healthflow_core::event::sample;
+use healthflow_core::healthflow::AppointmentContent;
 use healthflow_core::state::TaskState;
 use healthflow_core::sync::{FailureReason, SyncedOutcome};
 use healthflow_core::time::Timestamp;
@@ -12,7 +15,7 @@ use healthflow_core::topics::Lane;
 use super::committed_offsets::{committed_offsets, left_behind};
 use super::newest::{Stands, is_what_stands, newest_version_wins, right_chart};
 use super::results::{Outcome, lost, one_result, slots_lost};
-use super::sending::{lease, same};
+use super::sending::{held_first, lease, same};
 use super::standing::{Appointment, Patient, Standing};
 
 fn appointment(booking: Option<&'static str>) -> Appointment<'static, &'static str> {
@@ -25,6 +28,25 @@ fn patient(
     was_there: bool,
 ) -> Patient<'static, &'static str, u8> {
     Patient { practice: "pr", id, reference, person: 1, was_there }
+}
+
+#[test]
+fn nothing_is_written_for_a_patient_whom_another_review_holds() {
+    let patient = || PatientKey { practice: "pr".into(), patient: "p1".into() };
+    let mut state = TaskState::default();
+    let written = |id: &str, status| {
+        let content = AppointmentContent::wanted(&sample::booking(), "hf-1".into());
+        AppointmentContent { practice: "pr".into(), booking: id.into(), status, ..content }
+    };
+    assert_eq!(held_first(&state, &written("b", Scheduled), [patient()]), None);
+    state.patients.entry_mut(&patient()).held_by = Some("other".into());
+    assert!(held_first(&state, &written("b", Scheduled), [patient()]).is_some());
+    assert_eq!(held_first(&state, &written("other", Scheduled), [patient()]), None, "its own review");
+    assert_eq!(
+        held_first(&state, &written("b", Cancelled), [patient()]),
+        None,
+        "a cancellation asks for nobody"
+    );
 }
 
 #[test]

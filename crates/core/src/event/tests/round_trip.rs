@@ -16,8 +16,8 @@ use crate::patient::decide::{Agreement, Evidence};
 use crate::patient::digests::PersonDigests;
 use crate::patient::{Link, LinkOrigin};
 use crate::state::{
-    BookingState, Parked, ParkingPlace, PatientIntent, PatientState, ReadMark, ReadingState, StateRecord,
-    Suspicion, TaskPositions, TopicId, TopicIds, VersionSet, Wish, WriteIntent, WriteOperation,
+    BookingState, Hold, Parked, ParkingPlace, PatientIntent, PatientState, ReadMark, ReadingState,
+    StateRecord, Suspicion, TaskPositions, TopicId, TopicIds, VersionSet, Wish, WriteIntent, WriteOperation,
 };
 use crate::sync::{Disposition, FailureReason, SyncedOutcome};
 use crate::time::Timestamp;
@@ -151,7 +151,7 @@ fn results_say_which_version_and_how_it_ended() {
     let case = case(vec![evidence]);
     let outgoing = Outgoing::Review(Box::new(case));
     let encoded = codec().encode(&outgoing, &mut buffer).expect("fits");
-    assert_eq!((encoded.topic, encoded.key.as_deref()), (topics::REVIEW, Some(&b"practice-1/b-1"[..])));
+    assert_eq!((encoded.topic, encoded.key.as_deref()), (topics::REVIEW, Some(&b"practice-1/b-1/3"[..])));
     let read: AppointmentReview =
         decoder(topics::REVIEW).decode(encoded.value.expect("a value")).expect("decodes");
     assert_eq!((read.result.outcome, read.result.is_final), (ResultOutcome::Review, false));
@@ -311,6 +311,8 @@ fn known_patient() -> PatientState {
         suspicion: Suspicion { unclean_ends: 1, alone: false },
         held_by: Some("b-1".into()),
         unverified_creation: Some(i64::MAX),
+        rejected: vec!["hf-r".into()],
+        is_new: true,
         last_write_at: crate::time::Timestamp::default(),
     }
 }
@@ -347,11 +349,11 @@ fn state_comes_back_as_it_was_committed() {
         parked: vec![
             Parked { version: 5, place: ParkingPlace::Retry, generation: 1, wish: wish(Some(span)) },
             Parked { version: 6, place: ParkingPlace::Retry, generation: 1, wish: wish(None) },
-            Parked { version: 7, place: ParkingPlace::Review, generation: 2, wish: None },
+            Parked { version: 7, place: ParkingPlace::Review(Hold::Behind), generation: 2, wish: None },
         ],
         lost: vec![5],
         last_day: 20_454,
-        lone_review: 7,
+        last_decision: Some("d-1".into()),
         last_write_at: crate::time::Timestamp::default(),
     };
     let patient = PatientKey { practice: "a".into(), patient: "p".into() };

@@ -141,7 +141,9 @@ fn results(booking: &Booking) -> Vec<Outgoing> {
             generation: u32::MAX,
             reason: ReviewReason::CrashSuspect,
             evidence: vec![evidence; 10 * EVIDENCE_MAX],
+            waits_for: Some(booking.key.booking.clone()),
             attempts: u32::MAX,
+            order: i64::MAX,
             since: NOW,
         })),
         Outgoing::Synced(Finished {

@@ -37,7 +37,7 @@ const LATER: [&str; 20] = [
     "answered_runs",
     "answered_forgotten",
     "digests",
-    "lone_review",
+    "hold",
     "outranks",
     "live_since",
     "reading",
@@ -113,7 +113,6 @@ fn a_booking_that_an_earlier_worker_wrote_is_restored() {
         answered: VersionSet::new(2, vec![5, 9]),
         newest: 3,
         lost: vec![2],
-        lone_review: 2,
         suspicion: Suspicion { unclean_ends: 1, alone: true },
         intent: Some(Box::new(WriteIntent {
             operation: WriteOperation::Create,
@@ -132,7 +131,7 @@ fn a_booking_that_an_earlier_worker_wrote_is_restored() {
     (intent.slot, intent.if_match, intent.asked) = (None, None, Vec::new());
     state.parked[0].wish = None;
     state.lost.clear();
-    (state.suspicion, state.lone_review) = (Suspicion::default(), 0);
+    state.suspicion = Suspicion::default();
     let placement = state.placement.as_mut().expect("is there");
     (placement.revision, placement.spans) = (None, Vec::new());
     assert_eq!(read, StateRecord::Booking(key, state));

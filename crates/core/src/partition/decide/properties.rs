@@ -91,7 +91,11 @@ fn few<S: Strategy>(of: S) -> impl Strategy<Value = Vec<S::Value>> {
 
 fn restored() -> impl Strategy<Value = Restored> {
     let operation = prop::sample::select(vec![WriteOperation::Create, WriteOperation::Update]);
-    let place = prop::sample::select(vec![ParkingPlace::Retry, ParkingPlace::Review, ParkingPlace::Failed]);
+    let place = prop::sample::select(vec![
+        ParkingPlace::Retry,
+        ParkingPlace::Review(Hold::Question),
+        ParkingPlace::Failed,
+    ]);
     let known = (
         prop::option::weighted(0.4, (operation, VERSIONS)),
         prop::bool::weighted(0.3),
@@ -161,7 +165,7 @@ fn in_hand(at_hand: &AtHand, settings: &Settings) -> InHand {
     let first_failed_at = at_hand.is_over.then(|| NOW.plus_ms(-settings.retry_max_age_ms));
     let last_failed_at = at_hand.is_over.then_some(NOW);
     let schedule = Schedule { first_failed_at, last_failed_at, ..Schedule::default() };
-    InHand { booking: Arc::new(booking), position: Lane::Requested.at(order), schedule, order }
+    InHand { booking: Arc::new(booking), position: Some(Lane::Requested.at(order)), schedule, order }
 }
 
 fn of_booking(restored: &Restored, settings: &Settings) -> BookingState {

@@ -14,7 +14,7 @@ use crate::partition::start::{Acquired, Start};
 use crate::retry::Reads;
 use crate::settings::{GuardMode, Settings};
 use crate::state::{
-    BookingState, Parked, ParkingPlace, PatientIntent, PatientState, Suspicion, TaskState, WriteIntent,
+    BookingState, Hold, Parked, ParkingPlace, PatientIntent, PatientState, Suspicion, TaskState, WriteIntent,
 };
 use crate::topics::Lane;
 
@@ -42,7 +42,7 @@ fn patient() -> PatientKey {
 fn job(versions: &[Booking]) -> Job {
     let in_hand = |booking: &Booking| {
         let order = i64::try_from(booking.version).expect("small");
-        let (booking, position) = (Arc::new(booking.clone()), Lane::Requested.at(order));
+        let (booking, position) = (Arc::new(booking.clone()), Some(Lane::Requested.at(order)));
         (booking.version, InHand { booking, position, schedule: Schedule::default(), order })
     };
     let versions: BTreeMap<_, _> = versions.iter().map(in_hand).collect();
@@ -79,7 +79,7 @@ fn create_intent() -> Box<WriteIntent> {
 }
 
 fn in_review(version: Version) -> Parked {
-    Parked { version, place: ParkingPlace::Review, generation: 1, wish: None }
+    Parked { version, place: ParkingPlace::Review(Hold::Question), generation: 1, wish: None }
 }
 
 #[test]
@@ -104,16 +104,26 @@ fn a_copy_is_dropped_and_an_older_version_gives_way() {
 
 #[test]
 fn a_review_holds_the_booking_and_its_patients_others_but_no_cancellation_of_what_stands() {
-    let held = |state: &mut BookingState, _: &mut PatientState| state.parked.push(in_review(1));
-    assert_eq!(decided(&job(&[version(2)]), true, held), Move::ParkBehindReview);
+    // A newer version replaces the one in question, unless a person must find out about its write first.
+    let asked = |state: &mut BookingState, _: &mut PatientState| state.parked.push(in_review(1));
+    assert!(matches!(decided(&job(&[version(2)]), true, asked), Move::Ask(_)));
+    let of_older = Move::Supersede { version: 1, forgets_search: false };
+    let newer_asked = |state: &mut BookingState, _: &mut PatientState| state.parked.push(in_review(2));
+    assert_eq!(decided(&job(&[version(1)]), true, newer_asked), of_older);
+    let write_asked = |state: &mut BookingState, patient: &mut PatientState| {
+        asked(state, patient);
+        state.intent = Some(create_intent());
+    };
+    assert_eq!(decided(&job(&[version(2)]), true, write_asked), Move::HoldBehind(key()));
     let other_holds = |_: &mut BookingState, patient: &mut PatientState| {
         patient.held_by = Some("another".into());
     };
-    assert_eq!(decided(&job(&[version(2)]), true, other_holds), Move::ParkBehindReview);
+    let another = BookingKey { booking: "another".into(), ..key() };
+    assert_eq!(decided(&job(&[version(2)]), true, other_holds), Move::HoldBehind(another));
     let mut cancelled = version(2);
     cancelled.status = BookingStatus::Cancelled;
     let of_cancelled = decided(&job(&[cancelled]), true, other_holds);
-    assert!(!matches!(of_cancelled, Move::ParkBehindReview), "{of_cancelled:?}");
+    assert!(!matches!(of_cancelled, Move::HoldBehind(_)), "{of_cancelled:?}");
 }
 
 #[test]

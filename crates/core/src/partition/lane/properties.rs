@@ -14,7 +14,6 @@ enum Event {
     /// One that could not be read arrives.
     CameAtLast(prop::sample::Index),
     /// One waits outside the window.
-    SetAside(prop::sample::Index),
     /// One is finished.
     Finished(prop::sample::Index),
     /// How far the lane has come is committed.
@@ -26,7 +25,6 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (0_i64..3, 1_usize..100, prop::bool::weighted(0.7))
             .prop_map(|(gap, size_bytes, can_be_read)| Event::Came { gap, size_bytes, can_be_read }),
         2 => any::<prop::sample::Index>().prop_map(Event::CameAtLast),
-        1 => any::<prop::sample::Index>().prop_map(Event::SetAside),
         4 => any::<prop::sample::Index>().prop_map(Event::Finished),
         1 => Just(Event::Committed),
     ]
@@ -73,11 +71,6 @@ proptest! {
                     let Some(offset) = pick(&open, index, true) else { continue };
                     open.entry(offset).and_modify(|record| record.is_delayed = false);
                     lane.arrived(offset, open[&offset].size_bytes, None);
-                }
-                Event::SetAside(index) => {
-                    let Some(offset) = pick(&open, index, false) else { continue };
-                    open.entry(offset).and_modify(|record| record.size_bytes = 0);
-                    lane.set_aside(offset);
                 }
                 Event::Finished(index) => {
                     let Some(offset) = pick(&open, index, false) else { continue };

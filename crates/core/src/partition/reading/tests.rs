@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::life::{Loss, LostPosition};
 
-const LANES: [Lane; 2] = Lane::ALL;
+const LANES: [Lane; Lane::ALL.len()] = Lane::ALL;
 /// Ends under the mark of a single record after which it is dead-lettered.
 const BURIED_AFTER: u32 = 3;
 

@@ -1,7 +1,7 @@
 //! Every way to have lost a position, a row each.
 
 use super::*;
-use crate::state::{BookingState, Parked, StateRecord, TaskPositions, TopicId};
+use crate::state::{BookingState, Hold, Parked, StateRecord, TaskPositions, TopicId};
 use crate::topics::{REQUESTED, RETRY};
 
 /// The ids of our topics, one letter each: requested, retry, patients' state, appointments' state. A dash is not known.
@@ -156,7 +156,7 @@ fn a_version_is_lost_whose_own_record_is_not_in_the_retry_topic() {
         parked(1, ParkingPlace::Failed, 1),
         parked(2, ParkingPlace::Retry, 3),
         parked(3, ParkingPlace::Retry, 1),
-        parked(4, ParkingPlace::Review, 1),
+        parked(4, ParkingPlace::Review(Hold::Question), 1),
     ];
     state.apply(StateRecord::Booking(key("a"), BookingState { parked: waiting, ..BookingState::default() }));
     let waiting = vec![parked(2, ParkingPlace::Retry, 2)];

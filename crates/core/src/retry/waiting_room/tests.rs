@@ -12,7 +12,7 @@ use crate::event::sample::{NOW, booking};
 /// What happens to it.
 #[derive(Clone, Debug)]
 enum Event {
-    Enter { booking: usize, version: Version, due_ms: i64, is_held: bool, waits_for_slot: bool },
+    Enter { booking: usize, version: Version, due_ms: i64, waits_for_slot: bool },
     TakeDue { now_ms: i64 },
     TakeOlder { booking: usize, version: Version },
     TakeSlotWaiters { booking: usize },
@@ -21,9 +21,9 @@ enum Event {
 fn event() -> impl Strategy<Value = Event> {
     let of = || (0_usize..3, 1_u64..5);
     prop_oneof![
-        6 => (of(), 0_i64..8, prop::bool::weighted(0.3), prop::bool::weighted(0.3)).prop_map(
-            |((booking, version), due_ms, is_held, waits_for_slot)| {
-                Event::Enter { booking, version, due_ms, is_held, waits_for_slot }
+        6 => (of(), 0_i64..8, prop::bool::weighted(0.3)).prop_map(
+            |((booking, version), due_ms, waits_for_slot)| {
+                Event::Enter { booking, version, due_ms, waits_for_slot }
             }
         ),
         2 => (0_i64..8).prop_map(|now_ms| Event::TakeDue { now_ms }),
@@ -72,11 +72,10 @@ proptest! {
         let (mut room, mut model) = (WaitingRoom::default(), Model::default());
         for (offset, event) in (0_i64..).zip(events) {
             match event {
-                Event::Enter { booking, version, due_ms, is_held, waits_for_slot } => {
-                    let why = if is_held { WaitReason::HeldByReview } else { WaitReason::Timeout };
+                Event::Enter { booking, version, due_ms, waits_for_slot } => {
                     let schedule = Schedule {
                         not_before: NOW.plus_ms(due_ms),
-                        last_error: why.code().into(),
+                        last_error: "timeout".into(),
                         slot_since: waits_for_slot.then_some(NOW),
                         ..Schedule::default()
                     };
@@ -106,8 +105,6 @@ proptest! {
             }
             prop_assert_eq!((room.len(), room.is_empty()), (model.0.len(), model.0.is_empty()));
             prop_assert_eq!(room.next_due(), model.first_due().map(|(due, _)| due));
-            let held = model.0.values().filter(|waiting| waiting.is_held()).count();
-            prop_assert_eq!(room.held(), held);
         }
     }
 }

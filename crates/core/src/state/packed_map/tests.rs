@@ -6,7 +6,7 @@ use crate::booking::{BookingKey, BookingStatus, PatientKey};
 use crate::patient::digests::PersonDigests;
 use crate::patient::{Link, LinkOrigin};
 use crate::state::{
-    BookingState, Parked, ParkingPlace, PatientIntent, PatientState, Suspicion, VersionSet, Wish,
+    BookingState, Hold, Parked, ParkingPlace, PatientIntent, PatientState, Suspicion, VersionSet, Wish,
     WriteIntent, WriteOperation,
 };
 use crate::time::Timestamp;
@@ -59,13 +59,13 @@ fn everything_set() -> (BookingState, PatientState) {
         suspicion: Suspicion { unclean_ends: 3, alone: true },
         parked: vec![Parked {
             version: 4,
-            place: ParkingPlace::Review,
+            place: ParkingPlace::Review(Hold::Behind),
             generation: 8,
             wish: Some(Box::new(Wish { order: 7, span: Some(span) })),
         }],
         lost: vec![6],
         last_day: 20_454,
-        lone_review: 5,
+        last_decision: Some("d-1".into()),
         last_write_at: Timestamp(1_900_000_000_000),
     };
     let patient = PatientState {
@@ -85,6 +85,8 @@ fn everything_set() -> (BookingState, PatientState) {
         suspicion: Suspicion { unclean_ends: 1, alone: false },
         held_by: Some("b-1".into()),
         unverified_creation: Some(0),
+        rejected: vec!["hfr".into()],
+        is_new: true,
         last_write_at: Timestamp(2),
     };
     (booking, patient)

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use healthflow_core::booking::Booking;
-use healthflow_core::event::{Arrival, RetryEntry};
+use healthflow_core::event::{Arrival, Decision, RetryEntry};
+use healthflow_core::state::{Hold, ParkingPlace};
 use healthflow_core::topics::Lane;
 use healthflow_proof::promises::committed_offsets;
 
@@ -39,6 +40,17 @@ fn has_later_copy(partition: &Partition, of: &Booking) -> bool {
     })
 }
 
+/// A decision is passed once the question that it names is decided, or it is refused.
+fn not_carried_out(partition: &Partition, decision: &Decision) -> Option<String> {
+    let state = partition.state.bookings.get(&decision.key)?;
+    let parked = state.parked(decision.version)?;
+    let is_asked = parked.place == ParkingPlace::Review(Hold::Question);
+    let is_open = is_asked && parked.generation == decision.generation;
+    let is_answered = state.last_decision.as_ref() == Some(&decision.id)
+        || partition.refused_decisions.contains(&decision.id);
+    (is_open && !is_answered).then(|| "was passed over".to_owned())
+}
+
 fn left_behind(partition: &Partition, offset: i64, arrival: &Arrival) -> Option<String> {
     let (version, only_record) = match arrival {
         Arrival::Requested(booking) if has_later_copy(partition, booking) => return None,
@@ -47,6 +59,7 @@ fn left_behind(partition: &Partition, offset: i64, arrival: &Arrival) -> Option<
             let only_record = (!has_copy(partition, entry)).then_some(entry.generation);
             ((&entry.booking.key, entry.booking.version), only_record)
         }
+        Arrival::Decided(decision) => return not_carried_out(partition, decision),
         Arrival::Misrouted(_) if partition.forwarded.contains(&offset) => return None,
         Arrival::Misrouted(_) => return Some("was not sent on to its own partition".to_owned()),
         Arrival::Unusable(unusable) => {

@@ -3,6 +3,7 @@
 
 pub mod committed_offsets;
 pub mod honest_tries;
+pub mod held_first;
 pub mod intent_first;
 pub mod lease;
 pub mod newest_version_wins;
@@ -15,6 +16,7 @@ pub mod one_result;
 pub mod own_word;
 pub mod rate_limit;
 pub mod retry_grows;
+pub mod review_topic;
 pub mod right_chart;
 pub mod slots;
 
@@ -78,6 +80,8 @@ impl World {
         self.judge_results(batch);
         let broken = committed_offsets::broken(&self.partitions[partition as usize], epoch, before);
         self.violate_all("committed offsets", broken);
+        let broken = review_topic::broken(&self.partitions[partition as usize]);
+        self.violate_all("review topic", broken);
         let broken = self.judges.retry_grows.commit(batch);
         self.violate_all("retry grows", broken);
     }
@@ -102,8 +106,13 @@ impl World {
         let guard = self.plan.settings.guard;
         let call = &outbound.call;
         let state = &self.partitions[call.partition as usize].state;
-        if let Some(what) = intent_first::broken(state, &call.request, guard, &self.lives) {
-            self.violate("intent first", format!("w{worker} {what}"));
+        let of_owner = outbound.epoch == self.partitions[call.partition as usize].epoch;
+        let unintended = intent_first::broken(state, &call.request, guard, &self.lives);
+        let held = of_owner.then(|| held_first::broken(state, &call.request, &self.lives)).flatten();
+        for (promise, broken) in [("intent first", unintended), ("held first", held)] {
+            if let Some(what) = broken {
+                self.violate(promise, format!("w{worker} {what}"));
+            }
         }
         let epoch = call.request.operation().is_write().then_some(outbound.epoch);
         let partition = &self.partitions[call.partition as usize];

@@ -1,9 +1,9 @@
 //! Promise 1: no booking is lost. At rest every version has its result or waits for a person, and no write is in doubt.
 
-use healthflow_core::booking::{Booking, BookingKey, BookingStatus, Version};
+use healthflow_core::booking::{Booking, BookingKey, Version};
 use healthflow_core::event::Arrival;
 use healthflow_core::settings::GuardMode;
-use healthflow_core::state::{BookingState, ParkingPlace, TaskState};
+use healthflow_core::state::{BookingState, Hold, TaskState};
 use healthflow_core::sync::FailureReason;
 use healthflow_core::topics::Lane;
 use healthflow_proof::promises::results::lost;
@@ -24,7 +24,7 @@ pub fn open(world: &World) -> Vec<String> {
                 Some(identity) => answered(world, &identity.key, identity.version),
                 None => world.judges.one_result.unidentified.contains(&(number as i32, *offset)),
             },
-            Arrival::Retry(_) => true,
+            Arrival::Retry(_) | Arrival::Decided(_) => true,
             Arrival::Misrouted(_) => partition.forwarded.contains(offset),
         };
         let waits = |(_, arrival): &&(i64, Arrival)| matches!(arrival, Arrival::Requested(booking) if waits_for_a_person(&partition.state, booking));
@@ -101,16 +101,19 @@ pub fn waits_for_a_person(state: &TaskState, booking: &Booking) -> bool {
         .patients
         .get(&booking.patient_key())
         .is_some_and(|patient| patient.held_by.as_ref().is_some_and(|by| *by != booking.key.booking));
-    let in_review = of.parked.iter().any(|parked| parked.place == ParkingPlace::Review);
-    // A cancellation asks for nobody.
-    let patient_held = patient_held && booking.status == BookingStatus::Scheduled;
-    of.waits(booking.version) && (in_review || patient_held)
+    match of.hold(booking.version) {
+        Some(Hold::Question) => true,
+        // A cancellation asks for nobody, but an older one waits with the newer version that does.
+        Some(Hold::Behind) => patient_held || of.leaves_write_to_a_person(),
+        Some(Hold::Released | Hold::Rejected) | None => false,
+    }
 }
 
 fn name(arrival: &Arrival) -> String {
     match arrival {
         Arrival::Requested(booking) => format!("{} v{} has no result", booking.key, booking.version),
         Arrival::Retry(_) => "a retry record".to_owned(),
+        Arrival::Decided(_) => "a decision".to_owned(),
         Arrival::Misrouted(record) => format!("a record of p{} is not sent on", record.home),
         Arrival::Unusable(unusable) => match &unusable.identity {
             Some(identity) => format!("{} v{} (impossible) has no result", identity.key, identity.version),

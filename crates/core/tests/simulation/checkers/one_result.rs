@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::event::Outgoing;
+use healthflow_core::event::failed::DeadContent;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::sync::{FailureReason, SyncedOutcome};
 use healthflow_proof::promises::results::{self, Outcome};
@@ -62,7 +63,9 @@ impl OneResult {
                 broken.extend(second.map(|what| format!("{key} v{version} {what}")));
             } else if let Outgoing::Failed(letter) = record {
                 let origin = letter.origin.map_or((-1, -1), |origin| (origin.partition, origin.offset));
-                if !self.unidentified.insert(origin) {
+                // A decision that is read again after its offset was lost is refused again: it is no version's result.
+                let is_decision = matches!(letter.content, DeadContent::Decision(_));
+                if !is_decision && !self.unidentified.insert(origin) {
                     broken.push(format!("the record at {origin:?} was dead-lettered twice"));
                 }
             }

@@ -1,0 +1,209 @@
+//! What a person decided about a held version (rule K14): whether the decision can be carried out, and what follows from it. Every
+//! product may write decisions, so one that is late, wrong or written twice is expected; it does nothing, and says so.
+
+use std::sync::Arc;
+
+use crate::appointment::PlacedIds;
+use crate::booking::Version;
+use crate::event::decision::verdicts_of;
+use crate::event::failed::DeadContent;
+use crate::event::{DeadLetter, Decision, Origin, Outgoing, Verdict};
+use crate::fact::Fact;
+use crate::healthflow::WrittenAppointment;
+use crate::partition::job::{Job, JobKey};
+use crate::partition::rules;
+use crate::partition::task::{Task, Turn};
+use crate::patient::digests::PersonDigests;
+use crate::patient::{HealthFlowPatientId, Link, LinkOrigin, Person};
+use crate::state::{Asks, Held, Hold, Suspicion};
+use crate::sync::{Disposition, FailureReason, ReviewReason};
+use crate::topics::Position;
+
+/// Charts that are remembered as somebody else's, for one patient.
+const REJECTED_MAX: usize = 400;
+
+/// What is to be done with a decision.
+#[derive(Debug)]
+enum Judgement {
+    /// It is carried out about what is held.
+    Valid(Box<Held>),
+    /// It was carried out already.
+    Copy,
+    /// It cannot be carried out: why, and in words.
+    Refused(FailureReason, &'static str),
+}
+
+impl Task {
+    /// A person decided.
+    pub(super) fn decided(&mut self, decision: Decision, position: Position, turn: &mut Turn<'_>) {
+        self.progress.finished(position);
+        let (key, version) = (decision.key.clone(), decision.version);
+        match self.judge(&decision) {
+            Judgement::Copy => {
+                turn.facts.push_back(Fact::DuplicateSkipped { key, version, differs: None });
+            }
+            Judgement::Refused(reason, detail) => self.refuse(decision, position, (reason, detail), turn),
+            Judgement::Valid(_) if !rules::is_carried_out(turn.settings) => {}
+            Judgement::Valid(held) => {
+                let verdict = decision.verdict.symbol().code();
+                self.outbox.tell(Fact::DecisionTaken { key, version, verdict });
+                self.carry_out(decision, &held, turn);
+            }
+        }
+    }
+
+    fn judge(&self, decision: &Decision) -> Judgement {
+        use FailureReason::{DecisionContradicts, DecisionStale, DecisionUnknown};
+        let Decision { id, key, version, generation, .. } = decision;
+        let state = self.ledger.bookings().get(key);
+        let Some(state) = state.as_deref() else {
+            return Judgement::Refused(DecisionUnknown, "no such booking is in review");
+        };
+        if state.last_decision.as_ref() == Some(id) {
+            return Judgement::Copy;
+        }
+        let parked = state.parked(*version).map(|parked| parked.generation);
+        let held = self.held.of(key).find(|(held, _)| held == version).map(|(_, held)| held);
+        match (state.hold(*version), held) {
+            (Some(Hold::Question), Some(held)) if parked == Some(*generation) => self.weigh(decision, held),
+            (Some(Hold::Question), _) => {
+                Judgement::Refused(DecisionStale, "the question has changed since: read the review again")
+            }
+            (Some(Hold::Behind), _) => {
+                Judgement::Refused(DecisionContradicts, "it waits behind another review: decide that one")
+            }
+            (Some(Hold::Released | Hold::Rejected), _) => {
+                Judgement::Refused(DecisionStale, "the question is decided already")
+            }
+            (None, _) if state.answered.contains(*version) || parked.is_some() => {
+                Judgement::Refused(DecisionStale, "the version is not in review any more")
+            }
+            (None, _) => Judgement::Refused(DecisionUnknown, "no such version is in review"),
+        }
+    }
+
+    /// Whether what is held can be decided so.
+    fn weigh(&self, decision: &Decision, held: &Held) -> Judgement {
+        let refused = |why| Judgement::Refused(FailureReason::DecisionContradicts, why);
+        let Asks::Person { reason, .. } = &held.asks else {
+            return refused("it waits behind another review: decide that one");
+        };
+        if !verdicts_of(*reason).contains(&decision.verdict.symbol()) {
+            return refused("the reason of the review does not allow this verdict");
+        }
+        if let Verdict::Adopt(id) = &decision.verdict {
+            let of_practice = self.ledger.bookings().of_practice(&decision.key.practice);
+            let is_taken = of_practice.filter(|(other, _)| *other != decision.key).any(|(_, state)| {
+                state.placement.as_ref().is_some_and(|placement| placement.appointment_id == id.0)
+            });
+            if is_taken {
+                return refused("that appointment is another booking's");
+            }
+        }
+        Judgement::Valid(Box::new(held.clone()))
+    }
+
+    /// Dead-letters a decision that cannot be carried out, as what it is: the result of no version.
+    fn refuse(
+        &mut self,
+        decision: Decision,
+        position: Position,
+        (reason, detail): (FailureReason, &'static str),
+        turn: &Turn<'_>,
+    ) {
+        let origin = Some(Origin::of(self.partition, position));
+        let (disposition, detail) = (Disposition::Operator, Arc::from(detail));
+        let key = Some(decision.key.clone());
+        self.outbox.tell(Fact::BookingFailed {
+            key,
+            origin,
+            reason,
+            disposition,
+            detail: Arc::clone(&detail),
+        });
+        self.outbox.write(Outgoing::Failed(Box::new(DeadLetter {
+            content: DeadContent::Decision(Box::new(decision)),
+            identity: None,
+            reason,
+            disposition,
+            detail,
+            placed_ids: PlacedIds::default(),
+            attempts: 1,
+            generation: 0,
+            origin,
+            finished_at: turn.now,
+        })));
+    }
+
+    /// Notes what was decided, and lets the version go, and everybody who waited for it.
+    fn carry_out(&mut self, decision: Decision, held: &Held, turn: &mut Turn<'_>) {
+        let Decision { key, version, verdict, id, .. } = decision;
+        let Asks::Person { reason, candidates } = &held.asks else { return };
+        let patient = held.booking.patient_key();
+        self.ledger.change_booking(&key).last_decision = Some(id);
+        let hold = if verdict == Verdict::Reject { Hold::Rejected } else { Hold::Released };
+        match verdict {
+            Verdict::Link(chart) => {
+                let others = candidates.iter().filter(|id| **id != chart);
+                self.reject_charts(held, others.cloned());
+                let digests = PersonDigests::of(&patient, &Person::from(&held.booking.patient));
+                let sent_along = held.booking.patient.healthflow_patient_id.clone().map(HealthFlowPatientId);
+                let outranks = sent_along.filter(|id| *id != chart);
+                let origin = LinkOrigin::Operator;
+                let link = Link { healthflow_patient_id: chart, origin, digests: Some(digests), outranks };
+                self.remember(&held.booking, link);
+            }
+            Verdict::Create if *reason == ReviewReason::AmbiguousAppointment => {
+                self.close(&(&key).into());
+                // The answer to the key of the create that was lost may be remembered.
+                self.ledger.change_booking(&key).incarnation += 1;
+            }
+            Verdict::Create => {
+                let sent_along = held.booking.patient.healthflow_patient_id.clone().map(HealthFlowPatientId);
+                self.reject_charts(held, candidates.iter().cloned().chain(sent_along));
+                self.ledger.change_patient(&patient).is_new = true;
+            }
+            Verdict::Adopt(appointment) => {
+                let link = self.ledger.patients().get(&patient).and_then(|state| state.link.clone());
+                let chart = link.map_or_else(|| Arc::from(""), |link| link.healthflow_patient_id.0);
+                self.adopt(&key, WrittenAppointment { id: appointment, revision: None }, &chart);
+                self.close(&(&key).into());
+            }
+            Verdict::Reject if *reason == ReviewReason::AmbiguousAppointment => self.close(&(&key).into()),
+            Verdict::Retry | Verdict::Reject => self.inherit_again(held, turn),
+        }
+        self.let_go(&key, version, hold, turn);
+        self.end_hold(&key, &patient, turn);
+    }
+
+    /// Whether a person decided that what is at hand ends. Only state knows that: in the retry topic it would be forgotten.
+    pub(super) fn is_rejected(&self, key: &JobKey, job: &Job) -> bool {
+        let JobKey::Booking(key) = key else { return false };
+        let state = self.ledger.bookings().get_hot(key);
+        let is_one = |version: &Version| state.is_some_and(|of| of.hold(*version) == Some(Hold::Rejected));
+        !job.versions.is_empty() && job.versions.keys().all(is_one)
+    }
+
+    /// What a person took over is the task's own doubt again, and no suspect.
+    fn inherit_again(&mut self, held: &Held, turn: &Turn<'_>) {
+        let key = &held.booking.key;
+        let settles_at = turn.now.plus_ms(turn.settings.settle_ms());
+        let state = self.ledger.change_booking(key);
+        state.suspicion = Suspicion::default();
+        if state.intent.is_some() && !self.intents.is_open(key) {
+            self.intents.inherit(key.into(), settles_at);
+            self.jobs.wake_at(settles_at, JobKey::Booking(key.clone()));
+        }
+        self.ledger.change_patient(&held.booking.patient_key()).suspicion = Suspicion::default();
+    }
+
+    /// These patients of HealthFlow are somebody else: never proposed again.
+    fn reject_charts(&mut self, held: &Held, charts: impl Iterator<Item = HealthFlowPatientId>) {
+        let state = self.ledger.change_patient(&held.booking.patient_key());
+        for chart in charts {
+            if !state.rejected.contains(&chart) && state.rejected.len() < REJECTED_MAX {
+                state.rejected.push(chart);
+            }
+        }
+    }
+}

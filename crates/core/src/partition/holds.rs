@@ -1,0 +1,222 @@
+//! Holding versions for a person, and letting them go (rule K4): what a person must decide about lies in `appointments.review`,
+//! and so does every version that waits behind it. They wait without calls, attempts or offsets, and go on as soon as
+//! the question is gone.
+
+use crate::booking::{Booking, BookingKey, BookingStatus, PatientKey, Version};
+use crate::event::review::ReviewCase;
+use crate::event::{Outgoing, Schedule};
+use crate::fact::Fact;
+use crate::partition::job::{InHand, Job, JobKey};
+use crate::partition::rules;
+use crate::partition::task::{Task, Turn};
+use crate::patient::decide::Evidence;
+use crate::settings::Settings;
+use crate::state::{HeldByKey, Hold, Parked, ParkingPlace, PatientState};
+use crate::sync::ReviewReason;
+
+impl Task {
+    /// A person must decide about this version, and until then about nothing that depends on it.
+    pub(super) fn hold(
+        &mut self,
+        key: &BookingKey,
+        in_hand: InHand,
+        reason: ReviewReason,
+        evidence: Vec<Evidence>,
+        turn: &Turn<'_>,
+    ) {
+        let patient = in_hand.booking.patient_key();
+        // Which appointment is meant is a question about this booking only.
+        if reason != ReviewReason::AmbiguousAppointment && !reason.holds_nobody_else() {
+            self.ledger.change_patient(&patient).held_by = Some(key.booking.clone());
+            self.held.begin_hold(key, patient);
+        }
+        self.lay(key, in_hand, Hold::Question, (reason, evidence), None, turn);
+    }
+
+    /// Every version at hand waits behind the review of `holder`.
+    pub(super) fn hold_behind(
+        &mut self,
+        key: &BookingKey,
+        job: &mut Job,
+        holder: &BookingKey,
+        turn: &Turn<'_>,
+    ) {
+        for in_hand in std::mem::take(&mut job.versions).into_values() {
+            self.progress.finished(in_hand.position);
+            let cause = (ReviewReason::BehindReview, Vec::new());
+            self.lay(key, in_hand, Hold::Behind, cause, Some(holder), turn);
+        }
+    }
+
+    /// Lays a version into `appointments.review`.
+    fn lay(
+        &mut self,
+        key: &BookingKey,
+        in_hand: InHand,
+        hold: Hold,
+        (reason, evidence): (ReviewReason, Vec<Evidence>),
+        holder: Option<&BookingKey>,
+        turn: &Turn<'_>,
+    ) {
+        let version = in_hand.booking.version;
+        let generation = self.repark(key, &in_hand, ParkingPlace::Review(hold));
+        let case = ReviewCase {
+            booking: in_hand.booking,
+            generation,
+            reason,
+            evidence,
+            waits_for: holder.map(|holder| holder.booking.clone()),
+            attempts: in_hand.schedule.attempts + 1,
+            order: in_hand.order,
+            since: turn.now,
+        };
+        self.held.put(case.held());
+        self.outbox.tell(Fact::BookingHeld { key: key.clone(), version, reason });
+        self.outbox.write(Outgoing::Review(Box::new(case)));
+    }
+
+    /// The record of a version that is held no more is taken out of `appointments.review`: with its result, or because it
+    /// waits elsewhere from now on.
+    pub(super) fn leave_review(&mut self, key: &BookingKey, version: Version, settings: &Settings) {
+        let lies_there = self.ledger.bookings().get(key).is_some_and(|state| state.hold(version).is_some());
+        if lies_there {
+            self.held.take(key, version);
+            if rules::leaves_review_topic(settings) {
+                self.outbox.write(Outgoing::Released(key.clone(), version));
+            }
+        }
+    }
+
+    /// Whose review `booking` must wait for: its own, where a person must find out what became of its write, or that of the
+    /// booking that decides who its patient is. A hold is no wider than its question: a cancellation asks for nobody.
+    pub(super) fn holder_of(&self, booking: &Booking, settings: &Settings) -> Option<BookingKey> {
+        let state = self.ledger.bookings().get_hot(&booking.key);
+        if state.is_some_and(|state| state.leaves_write_to_a_person()) {
+            return Some(booking.key.clone());
+        }
+        if booking.status == BookingStatus::Cancelled || !rules::waits_for_the_patient(settings) {
+            return None;
+        }
+        let patient = self.ledger.patients().get_hot(&booking.patient_key())?;
+        let holder = patient.held_by.clone().filter(|holder| *holder != booking.key.booking)?;
+        Some(BookingKey { practice: booking.key.practice.clone(), booking: holder })
+    }
+
+    /// What is held of a booking gives way to a newer version: it is taken in hand, and superseded there. Not what a person
+    /// must find out about first.
+    pub(super) fn take_older_held(&mut self, key: &BookingKey, version: Version, turn: &Turn<'_>) {
+        let state = self.ledger.bookings().get(key);
+        let is_a_persons = state.is_some_and(|state| state.leaves_write_to_a_person());
+        if is_a_persons || !rules::newer_ends_question(turn.settings) {
+            return;
+        }
+        let older: Vec<Version> =
+            self.held.of(key).map(|(version, _)| version).filter(|held| *held < version).collect();
+        for version in older {
+            self.let_go(key, version, Hold::Released, turn);
+        }
+    }
+
+    /// Looks at the bookings of which a version has ended: what is older gives way, and once no version of one is left that
+    /// could decide who a patient is, that patient's other bookings go on.
+    pub(super) fn end_holds(&mut self, turn: &Turn<'_>) {
+        while let Some(key) = self.held.take_ended() {
+            let at_hand = self.jobs.get(&JobKey::Booking(key.clone())).and_then(Job::newest);
+            let newest = self.ledger.bookings().get(&key).map_or(0, |state| state.newest);
+            let newest = at_hand.map_or(newest, |one| newest.max(one.booking.version));
+            self.take_older_held(&key, newest, turn);
+            self.end_holds_of(&key, turn);
+        }
+    }
+
+    fn end_holds_of(&mut self, key: &BookingKey, turn: &Turn<'_>) {
+        for patient in self.held.held_by(key) {
+            if !self.is_still_asked(key, &patient) {
+                self.end_hold(key, &patient, turn);
+            }
+        }
+    }
+
+    /// The review of `key` holds nobody any more: whoever waited for it goes on, in the order in which they came.
+    pub(super) fn end_hold(&mut self, key: &BookingKey, patient: &PatientKey, turn: &Turn<'_>) {
+        let holds = |state: &PatientState| state.held_by.as_ref() == Some(&key.booking);
+        if self.ledger.patients().get_hot(patient).is_some_and(holds) {
+            self.ledger.change_patient(patient).held_by = None;
+        }
+        self.held.end_hold(key, patient);
+        if !rules::those_behind_go_on(turn.settings) {
+            return;
+        }
+        for (waiter, version) in self.held.behind(patient) {
+            let booking =
+                self.held.of(&waiter).find(|(held, _)| *held == version).map(|(_, held)| &held.booking);
+            if booking.is_some_and(|booking| self.holder_of(booking, turn.settings).is_none()) {
+                self.let_go(&waiter, version, Hold::Released, turn);
+            }
+        }
+    }
+
+    /// Whether a version of `key` that is not answered may still decide who `patient` is.
+    fn is_still_asked(&self, key: &BookingKey, patient: &PatientKey) -> bool {
+        let of_patient = |booking: &Booking| booking.patient_key() == *patient;
+        let at_hand = self.jobs.get(&JobKey::Booking(key.clone()));
+        let is_at_hand = at_hand.is_some_and(|job| job.versions.values().any(|one| of_patient(&one.booking)));
+        let state = self.ledger.bookings().get_hot(key);
+        // What lies in the retry topic may be of any patient.
+        let in_retry = |parked: &Parked| parked.place == ParkingPlace::Retry;
+        is_at_hand
+            || state.is_some_and(|state| state.parked.iter().any(in_retry))
+            || self.held.of(key).any(|(_, held)| of_patient(&held.booking))
+    }
+
+    /// A held version goes on: its record stays in `appointments.review` until it is answered.
+    pub(super) fn let_go(&mut self, key: &BookingKey, version: Version, hold: Hold, turn: &Turn<'_>) {
+        let Some(held) = self.held.take(key, version) else { return };
+        if rules::is_noted_as_let_go(turn.settings) {
+            let state = self.ledger.change_booking(key);
+            let parked = state.parked.iter_mut().find(|parked| parked.version == version);
+            parked.into_iter().for_each(|parked| parked.place = ParkingPlace::Review(hold));
+        }
+        self.outbox.tell(Fact::BookingReleased { key: key.clone(), version });
+        let attempts = held.attempts.saturating_sub(1);
+        let schedule = Schedule { attempts, not_before: turn.now, ..Schedule::default() };
+        let in_hand = InHand { booking: held.booking, position: None, schedule, order: held.order };
+        self.take_in_hand(in_hand, turn);
+        self.note_slots(key, None, turn);
+    }
+
+    /// Takes up what the owner before held. What it had let go goes on; what is not in the topic any more is lost.
+    pub(super) fn inherit_held(&mut self, mut found: HeldByKey, turn: &Turn<'_>) {
+        for (patient, state) in self.ledger.patients().hot_iter() {
+            if let Some(booking) = state.held_by.clone() {
+                let holder = BookingKey { practice: patient.practice.clone(), booking };
+                self.held.begin_hold(&holder, patient.clone());
+            }
+        }
+        let (mut let_go, mut lost) = (Vec::new(), Vec::new());
+        for (key, state) in self.ledger.bookings().hot_iter() {
+            for parked in &state.parked {
+                let ParkingPlace::Review(hold) = parked.place else { continue };
+                let Some(held) = found.get_mut(key).and_then(|of| of.remove(&parked.version)) else {
+                    lost.push((key.clone(), parked.version));
+                    continue;
+                };
+                if matches!(hold, Hold::Released | Hold::Rejected) {
+                    let_go.push((held.order, key.clone(), parked.version, hold));
+                }
+                if rules::is_inherited(hold, turn.settings) {
+                    self.held.put(held);
+                }
+            }
+        }
+        for (key, version) in lost {
+            self.ledger.change_booking(&key).lost.push(version);
+            self.lost.owe(key);
+        }
+        // In the order in which they came.
+        let_go.sort_unstable_by(|one, other| (one.0, &one.1, one.2).cmp(&(other.0, &other.1, other.2)));
+        for (_, key, version, hold) in let_go {
+            self.let_go(&key, version, hold, turn);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What lies in `appointments.review`: versions with their content, so that a decision that carries only ids finds the booking
+//! it is about. Which of them still waits, and for what, `BookingState` says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::booking::{Booking, BookingId, BookingKey, Version};
+use crate::patient::HealthFlowPatientId;
+use crate::sync::ReviewReason;
+use crate::time::Timestamp;
+
+/// Held versions, by booking.
+pub type HeldByKey = BTreeMap<BookingKey, BTreeMap<Version, Held>>;
+
+/// A version that is held.
+#[derive(Clone, Debug, PartialEq, Hash)]
+pub struct Held {
+    /// The booking as it was asked for.
+    pub booking: Arc<Booking>,
+    /// Attempts before it was held.
+    pub attempts: u32,
+    /// When it came, as its offset in `appointments.requested`: what is released goes on in this order.
+    pub order: i64,
+    /// Since when it is held.
+    pub since: Timestamp,
+    /// What it waits for.
+    pub asks: Asks,
+}
+
+/// What a held version waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Asks {
+    /// A person's decision about itself.
+    Person {
+        /// Why.
+        reason: ReviewReason,
+        /// The patients of HealthFlow that the review shows.
+        candidates: Vec<HealthFlowPatientId>,
+    },
+    /// The decision about this booking of the same practice.
+    Review(BookingId),
+}

@@ -1,0 +1,330 @@
+//! `healthflow-sync review`: lists what waits for a person, shows one question, and writes a person's decision as any other
+//! product may. It prints ids, codes and levels, never anything about a patient.
+
+mod lines;
+#[cfg(test)]
+mod tests;
+
+use std::hash::{BuildHasher, RandomState};
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, bail};
+use clap::Subcommand;
+use tokio::task::block_in_place;
+
+use crate::cli::publish::Publisher;
+use crate::cli::{Connection, Settings};
+use crate::kafka::KafkaSettings;
+use crate::kafka_admin::decided::{self, Watch};
+use crate::kafka_admin::reviews::{self, Reviews, Waiting};
+use crate::kafka_admin::topics::Topics;
+use crate::registry::Translator;
+use crate::worker::Clock;
+use healthflow_core::booking::BookingKey;
+use healthflow_core::event::avro::{Encoder, contract};
+use healthflow_core::event::decision::{AppointmentDecision, VerdictSymbol};
+use healthflow_core::event::home::partition_of;
+use healthflow_core::time::Timestamp;
+use healthflow_core::topics::DECISIONS;
+
+/// How long `decide` waits to learn what became of a decision.
+const WAIT_LIMIT_MS: i64 = 60_000;
+const HOUR_MS: i64 = 3_600_000;
+const NO_OUTPUT: &str = "cannot write to the output";
+
+/// What to do about reviews.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Action {
+    /// List what waits for a person, the nearest visit first.
+    List {
+        /// Its configuration.
+        #[command(flatten)]
+        settings: Settings,
+        /// Which.
+        #[command(flatten)]
+        arguments: ListArguments,
+    },
+    /// Show one question: how the candidates compare, who waits behind it, and which verdicts end it.
+    Show {
+        /// Its configuration.
+        #[command(flatten)]
+        settings: Settings,
+        /// Which.
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Decide one question, and wait until it is clear what became of it.
+    Decide {
+        /// Its configuration.
+        #[command(flatten)]
+        settings: Settings,
+        /// What was decided.
+        #[command(flatten)]
+        arguments: DecideArguments,
+    },
+}
+
+/// The arguments of `review list`. A review must match all that are given.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ListArguments {
+    /// Of this practice.
+    #[arg(long, value_name = "PRACTICE_ID")]
+    pub practice: Option<String>,
+    /// With this reason, as in AMBIGUOUS_PATIENT.
+    #[arg(long, value_name = "CODE")]
+    pub reason: Option<String>,
+    /// That have waited for at least this many hours.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..1_000_000))]
+    pub older_than_h: Option<i64>,
+    /// Also list the versions that wait behind another review.
+    #[arg(long)]
+    pub behind: bool,
+    /// Print one JSON object a line instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which review.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Which {
+    /// The practice.
+    #[arg(value_name = "PRACTICE_ID")]
+    pub practice: String,
+    /// The booking.
+    #[arg(value_name = "BOOKING_ID")]
+    pub booking: String,
+    /// The version; by default the one that is in question.
+    #[arg(long, value_name = "N")]
+    pub version: Option<i64>,
+}
+
+/// The arguments of `review decide`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DecideArguments {
+    /// Which review.
+    #[command(flatten)]
+    pub which: Which,
+    /// LINK, CREATE, ADOPT, RETRY or REJECT; `review show` lists those that the reason allows.
+    #[arg(value_name = "VERDICT", value_parser = verdict)]
+    pub verdict: VerdictSymbol,
+    /// With LINK: which patient of HealthFlow it is.
+    #[arg(long, value_name = "ID")]
+    pub healthflow_patient_id: Option<String>,
+    /// With ADOPT: which appointment of HealthFlow it is.
+    #[arg(long, value_name = "ID")]
+    pub healthflow_appointment_id: Option<String>,
+    /// Who decided.
+    #[arg(long, value_name = "WHO")]
+    pub by: String,
+    /// Why, without anything about the patient.
+    #[arg(long, value_name = "TEXT")]
+    pub why: String,
+    /// Do not wait for the outcome; print the id of the decision.
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+impl Action {
+    /// Where it takes its configuration from.
+    pub fn settings(&self) -> &Settings {
+        match self {
+            Action::List { settings, .. }
+            | Action::Show { settings, .. }
+            | Action::Decide { settings, .. } => settings,
+        }
+    }
+}
+
+impl Which {
+    fn key(&self) -> BookingKey {
+        BookingKey { practice: self.practice.as_str().into(), booking: self.booking.as_str().into() }
+    }
+}
+
+impl ListArguments {
+    /// What is listed, the nearest visit first.
+    fn select<'all>(&self, all: &'all Reviews, now: Timestamp) -> Vec<&'all Waiting> {
+        let since = self.older_than_h.map(|hours| now.0 - hours * HOUR_MS);
+        let is_listed = |one: &&Waiting| {
+            (self.behind || one.waits_for.is_none())
+                && self.practice.as_ref().is_none_or(|practice| *practice == one.key.practice.as_str())
+                && self.reason.as_ref().is_none_or(|reason| **reason == *one.reason)
+                && since.is_none_or(|since| one.since.0 <= since)
+        };
+        let mut listed: Vec<&Waiting> = all.waiting.iter().filter(is_listed).collect();
+        listed.sort_by_key(|one| one.visit_start);
+        listed
+    }
+}
+
+/// Runs it. Needs a runtime with several threads.
+///
+/// # Errors
+/// There is no such question, it cannot be decided so, the worker refused the decision or did nothing in time, or Kafka or the
+/// registry failed.
+pub async fn run(
+    connection: &Connection,
+    kafka: KafkaSettings,
+    action: &Action,
+    clock: Clock,
+    out: &mut impl Write,
+) -> anyhow::Result<ExitCode> {
+    let now = clock.now();
+    let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
+    let count = topics.partition_count().await?;
+    let count = count.context("appointments.requested does not exist; run `healthflow-sync topics`")?;
+    let translator = Translator::connect(connection.registry.clone(), &kafka.group_id).await?;
+    let home = |practice: &str| partition_of(practice.as_bytes(), count.cast_unsigned());
+    let read = |practice: Option<&str>| {
+        let partitions = practice.map_or(0..count, |practice| home(practice)..home(practice) + 1);
+        block_in_place(|| reviews::read(&kafka, &translator, partitions))
+    };
+    match action {
+        Action::List { arguments, .. } => {
+            let all = read(arguments.practice.as_deref())?;
+            list(arguments, &all, now, out).context(NO_OUTPUT)?;
+        }
+        Action::Show { which, .. } => {
+            let all = read(Some(&which.practice))?;
+            for line in lines::question(all.of(&which.key(), which.version)?, &all, now) {
+                writeln!(out, "{line}").context(NO_OUTPUT)?;
+            }
+        }
+        Action::Decide { arguments, .. } => {
+            let partition = home(&arguments.which.practice);
+            // From before the review is read: whatever happens to it from now on shows.
+            let watch = block_in_place(|| Watch::begin(&kafka, &translator, partition))?;
+            let all = read(Some(&arguments.which.practice))?;
+            let question = all.question(&arguments.which.key(), arguments.which.version)?;
+            if block_in_place(|| decided::is_decided(&kafka, &translator, partition, question))? {
+                bail!(
+                    "{} version {} is decided already; its result follows in appointments.synced or appointments.failed",
+                    question.key,
+                    question.version
+                );
+            }
+            let decision = arguments.decision(question, &new_id(), now)?;
+            write(connection, &decision).await?;
+            if arguments.no_wait {
+                writeln!(out, "{}", decision.decision_id).context(NO_OUTPUT)?;
+            } else {
+                let line = wait(&watch, question, &decision, clock)?;
+                writeln!(out, "{line}").context(NO_OUTPUT)?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(
+    arguments: &ListArguments,
+    all: &Reviews,
+    now: Timestamp,
+    out: &mut impl Write,
+) -> std::io::Result<()> {
+    let listed = arguments.select(all, now);
+    if arguments.json {
+        return listed.iter().try_for_each(|one| writeln!(out, "{}", lines::json(one, all)));
+    }
+    if listed.is_empty() {
+        writeln!(out, "nothing waits for a person")?;
+    } else {
+        lines::table(&listed, all, now).iter().try_for_each(|line| writeln!(out, "{line}"))?;
+    }
+    if all.unreadable > 0 {
+        writeln!(
+            out,
+            "{} records of appointments.review cannot be read; a newer version may have written them: use that one",
+            all.unreadable
+        )?;
+    }
+    Ok(())
+}
+
+fn wait(
+    watch: &Watch<'_>,
+    question: &Waiting,
+    decision: &AppointmentDecision,
+    clock: Clock,
+) -> anyhow::Result<String> {
+    let id = &decision.decision_id;
+    match block_in_place(|| watch.wait(question, id, WAIT_LIMIT_MS, || clock.now()))? {
+        Some(became) => lines::became(question, id, &became).map_err(|refused| anyhow!(refused)),
+        None => bail!(
+            "decision {id} about {} version {} is written, and nothing came of it within {} s; see whether a worker has its \
+             partition, and do not decide again: it will be read",
+            question.key,
+            question.version,
+            WAIT_LIMIT_MS / 1000
+        ),
+    }
+}
+
+impl DecideArguments {
+    /// The decision about this question.
+    ///
+    /// # Errors
+    /// The reason of the review does not allow it, or a field breaks its rule.
+    fn decision(&self, question: &Waiting, id: &str, now: Timestamp) -> anyhow::Result<AppointmentDecision> {
+        let allowed = lines::codes(question);
+        if !allowed.contains(&self.verdict.code()) {
+            bail!(
+                "{} version {} waits for {}, which {} does not end; decide {}",
+                question.key,
+                question.version,
+                question.reason,
+                self.verdict.code(),
+                if allowed.is_empty() {
+                    "with a newer version of this program".into()
+                } else {
+                    allowed.join(" or ")
+                }
+            );
+        }
+        let text = |text: &Option<String>| text.as_deref().map(Arc::from);
+        let decision = AppointmentDecision {
+            decision_id: id.into(),
+            practice_id: question.key.practice.clone(),
+            booking_id: question.key.booking.clone(),
+            version: question.version,
+            generation: question.generation.into(),
+            verdict: self.verdict,
+            healthflow_patient_id: text(&self.healthflow_patient_id),
+            healthflow_appointment_id: text(&self.healthflow_appointment_id),
+            decided_by: self.by.as_str().into(),
+            why: self.why.as_str().into(),
+            decided_at: now,
+        };
+        let checked = decision.clone().into_decision();
+        checked.map_err(|why| anyhow!("the decision is not valid: {why}; nothing was written"))?;
+        Ok(decision)
+    }
+}
+
+/// Writes a decision, keyed by its practice, to the partition that Kafka's own default partitioner chooses.
+async fn write(connection: &Connection, decision: &AppointmentDecision) -> anyhow::Result<()> {
+    let contract = contract(DECISIONS).context("appointments.decisions has no schema")?;
+    let id = connection.registry.look_up_patiently(contract).await?;
+    let mut value = Vec::new();
+    Encoder::new(contract, id).encode(decision, &mut value)?;
+    let key = decision.practice_id.as_str().as_bytes();
+    Publisher::new(connection)?.publish(DECISIONS, key, &value).await?;
+    Ok(())
+}
+
+/// An id like a random UUID: the seeds of the standard library's hash are the system's random numbers.
+fn new_id() -> String {
+    let half = || u128::from(RandomState::new().hash_one(std::process::id()));
+    let bits = (half() << 64 | half()) & !(0xf << 76 | 0x3 << 62) | (0x4 << 76 | 0x2 << 62);
+    let text = format!("{bits:032x}");
+    [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| &text[part]).join("-")
+}
+
+fn verdict(text: &str) -> Result<VerdictSymbol, String> {
+    use VerdictSymbol::{Adopt, Create, Link, Reject, Retry};
+    let known = [Link, Create, Adopt, Retry, Reject];
+    let found = known.into_iter().find(|verdict| verdict.code().eq_ignore_ascii_case(text));
+    found.ok_or_else(|| format!("it must be one of {}", known.map(VerdictSymbol::code).join(", ")))
+}

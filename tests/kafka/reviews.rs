@@ -1,0 +1,153 @@
+//! A person decides, by the real command, about what whole workers hold: the question and who waits behind it outlive the
+//! worker, and a decision lets all of them go.
+
+use std::process::{Command, Stdio};
+
+use healthflow_core::booking::BookingId;
+use healthflow_core::event::requested::AppointmentRequested;
+use healthflow_core::event::result::{ResultEnvelope, ResultOutcome};
+use healthflow_core::time::Timestamp;
+use healthflow_core::topics::DECISIONS;
+use serde_json::json;
+
+use crate::rig::{PARTITIONS, Rig};
+use crate::world::{LIMIT, read_all};
+use healthflow_testkit::processes::beside;
+use healthflow_testkit::wait::wait_for;
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// A visit of the one patient of this test, at an hour of its own.
+fn visit(rig: &Rig, practice: &str, number: i64) -> AppointmentRequested {
+    let mut event = rig.event(practice, &format!("b-{number}"), 1);
+    event.visit.start = Timestamp(event.visit.start.0 + number * HOUR_MS);
+    event
+}
+
+fn wait_for_result(rig: &Rig, booking: &str, outcome: ResultOutcome) {
+    let booking = BookingId::from(booking);
+    let has_come = || {
+        let results = rig.results();
+        let found =
+            results.iter().any(|one| one.booking_id.as_ref() == Some(&booking) && one.outcome == outcome);
+        found.then_some(())
+    };
+    wait_for(LIMIT, has_come).unwrap_or_else(|| panic!("waited in vain for {booking}: {:?}", rig.results()));
+}
+
+/// Starts a worker; then b-2 names another chart than the one its patient is linked to, and both could be theirs. Returns the
+/// other chart.
+fn ask_which_chart(rig: &mut Rig, practice: &str) -> String {
+    rig.start_workers();
+    rig.wait_live(0, PARTITIONS as usize);
+    rig.publish(&[visit(rig, practice, 1)]);
+    wait_for_result(rig, "b-1", ResultOutcome::Created);
+    let second_chart = json!([{
+        "practice_id": practice, "given_name": "Zoë", "family_name": "Lopez", "date_of_birth": "1987-04-21",
+        "postal_code": "60601",
+    }]);
+    let added = rig.control(reqwest::Method::POST, "patients", Some(&second_chart));
+    let chart = added["ids"][0].as_str().expect("the id of a chart").to_owned();
+    let mut conflicting = visit(rig, practice, 2);
+    conflicting.patient.healthflow_patient_id = Some(chart.as_str().into());
+    rig.publish(&[conflicting]);
+    wait_for_result(rig, "b-2", ResultOutcome::Review);
+    chart
+}
+
+/// Goal: a review ends, whoever's worker it is (rules K4 and K14). Method: a booking names another chart than the one its
+/// patient is linked to, and both could be theirs; another booking of the patient waits behind it; the worker is killed; and
+/// a person links the chart with the command.
+#[test]
+fn a_decision_lets_a_held_patient_go_whoever_owns_the_task_by_then() {
+    let mut rig = Rig::open("decided", &[("healthflow.duplicate_guard", "idempotency_key")]);
+    let practice = rig.practice(4);
+    let chart = ask_which_chart(&mut rig, &practice);
+    rig.publish(&[visit(&rig, &practice, 3)]);
+    wait_for_result(&rig, "b-3", ResultOutcome::Review);
+
+    rig.workers[0].kill().unwrap();
+    rig.start_workers();
+    rig.wait_live(1, PARTITIONS as usize);
+    let listed = rig.operate(&["review", "list", "--practice", &practice, "--json"]);
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("one question");
+    assert_eq!((&listed["booking_id"], &listed["reason"]), (&json!("b-2"), &json!("LINK_CONFLICT")));
+    assert_eq!((&listed["behind"], &listed["verdicts"]), (&json!(1), &json!(["LINK", "REJECT"])));
+    let shown = rig.operate(&["review", "show", &practice, "b-2"]);
+    assert!(shown.contains(&format!("  {chart}: given_name EQUAL")), "{shown}");
+    assert!(shown.contains("behind it: b-3 version 1") && !shown.contains("Lopez"), "{shown}");
+
+    let decide = |booking: &'static str, verdict: &'static [&'static str]| {
+        let by = ["--by", "frontdesk-2", "--why", "asked by phone"];
+        [&["review", "decide", &practice, booking], verdict, &by]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect()
+    };
+    let refused =
+        |line: Vec<String>| rig.operate_in_vain(&line.iter().map(String::as_str).collect::<Vec<_>>());
+    let behind = refused(decide("b-3", &["REJECT"]));
+    assert!(behind.contains("b-3 version 1 waits behind the review of b-2; decide that one"), "{behind}");
+    let not_allowed = refused(decide("b-2", &["CREATE"]));
+    assert!(not_allowed.contains("waits for LINK_CONFLICT, which CREATE does not end"), "{not_allowed}");
+
+    let mut link: Vec<String> = decide("b-2", &["LINK"]);
+    link.extend(["--healthflow-patient-id".to_owned(), chart.clone()]);
+    let link: Vec<&str> = link.iter().map(String::as_str).collect();
+    let done = rig.operate(&link);
+    assert!(done.starts_with(&format!("{practice}/b-2 version 1: CREATED, appointment ")), "{done}");
+    wait_for_result(&rig, "b-3", ResultOutcome::Created);
+    let left = rig.operate(&["review", "list", "--practice", &practice, "--behind"]);
+    assert_eq!(left, "nothing waits for a person\n", "every key has its tombstone");
+    let again = rig.operate_in_vain(&link);
+    assert!(again.contains(&format!("nothing of {practice}/b-2 is in review")), "{again}");
+
+    let closed = rig.close_after(5);
+    assert_eq!(closed.carried_out("create_patient"), 1, "nobody is created for a decision to link");
+    let of_chart = closed.appointments.iter().filter(|one| one["patient_id"] == chart.as_str());
+    assert_eq!(of_chart.count(), 2, "{:?}", closed.appointments);
+}
+
+/// Goal: of two decisions about one question the first one counts, and who decided the second one is told. Method: both are
+/// written while no worker runs; a third comes while HealthFlow is too slow to answer.
+#[test]
+fn of_two_decisions_about_one_question_the_first_one_counts() {
+    let mut rig = Rig::open("decided-once", &[("healthflow.duplicate_guard", "idempotency_key")]);
+    let practice = rig.practice(5);
+    let chart = ask_which_chart(&mut rig, &practice);
+    rig.workers[0].kill().unwrap();
+    let by = ["--by", "frontdesk-2", "--why", "asked by phone"];
+    let link = [&["review", "decide", &practice, "b-2", "LINK", "--healthflow-patient-id", &chart], &by[..]]
+        .concat();
+    let id = rig.operate(&[&link[..], &["--no-wait"]].concat());
+    assert_eq!(id.trim().len(), 36, "{id}");
+    let reject = [&["review", "decide", &practice, "b-2", "REJECT"], &by[..]].concat();
+    let addresses = [
+        format!("--set=kafka.brokers={}", rig.kafka().brokers),
+        format!("--set=schema_registry.url={}", rig.registry_url()),
+    ];
+    let mut late = Command::new(beside("healthflow-sync").unwrap());
+    late.args(&reject).args(addresses).stdout(Stdio::null()).stderr(Stdio::piped());
+    let late = late.spawn().unwrap();
+    let written = || read_all(&rig.kafka().brokers, &[(DECISIONS, 5)], "read_committed").len();
+    wait_for(LIMIT, || (written() == 2).then_some(())).expect("both are written");
+
+    rig.set_faults(&json!({"latency_ms": 10_000}));
+    rig.start_workers();
+    let told = late.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(told.contains("the worker refused decision") && told.contains("DECISION_STALE"), "{told}");
+    let third = rig.operate_in_vain(&link);
+    assert!(third.contains(&format!("{practice}/b-2 version 1 is decided already")), "{third}");
+    rig.set_faults(&json!({"latency_ms": 0}));
+    wait_for_result(&rig, "b-2", ResultOutcome::Created);
+    let closed = rig.close_after(4);
+    let of_version = |one: &&ResultEnvelope| one.version.is_some() && one.is_final;
+    assert_eq!(
+        closed.results.iter().filter(of_version).count(),
+        2,
+        "the refused decision is no version's result"
+    );
+    assert_eq!(closed.appointments.len(), 2);
+}
