@@ -10,7 +10,7 @@ use toml::{Table, Value};
 use super::{Config, ConfigError, DEFAULT_TOML, check};
 
 /// Variables of the environment that begin with this are ours: `HEALTHFLOW_SYNC__WORKER__LEASE_MS`.
-pub const ENVIRONMENT_PREFIX: &str = "HEALTHFLOW_SYNC__";
+const ENVIRONMENT_PREFIX: &str = "HEALTHFLOW_SYNC__";
 
 /// What was read so far: by full key (`worker.lease_ms`) the value and its origin.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Lines that may wait to be written; further ones are lost.
-pub const LINES_QUEUED_MAX: usize = 8_192;
+const LINES_QUEUED_MAX: usize = 8_192;
 
 /// Puts lines into the queue. Cheap to clone; all clones share one queue and one thread.
 #[derive(Clone)]

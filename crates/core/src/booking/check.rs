@@ -28,17 +28,17 @@ impl fmt::Display for Invalid {
 /// The longest visit: a day.
 pub const DURATION_MINUTES_MAX: i32 = 24 * 60;
 /// Instants lie from here, 1900-01-01T00:00:00Z ...
-pub const INSTANT_MIN: Timestamp = Timestamp(-2_208_988_800_000);
+const INSTANT_MIN: Timestamp = Timestamp(-2_208_988_800_000);
 /// ... to before here, 2200-01-01T00:00:00Z.
-pub const INSTANT_END: Timestamp = Timestamp(7_258_118_400_000);
+const INSTANT_END: Timestamp = Timestamp(7_258_118_400_000);
 /// The first year in which a patient may have been born.
-pub const BIRTH_YEAR_MIN: i16 = 1850;
+const BIRTH_YEAR_MIN: i16 = 1850;
 /// A live visit starts at 2000-01-01T00:00:00Z or later. Seconds taken for milliseconds are in early 1970, whatever century
 /// they mean.
-pub const LIVE_START_MIN: Timestamp = Timestamp(946_684_800_000);
+const LIVE_START_MIN: Timestamp = Timestamp(946_684_800_000);
 /// How long before its request a live visit may start, in days: two years. State would not remember the booking of an older
 /// one any more (`worker.keep_days`).
-pub const LIVE_START_BEFORE_REQUEST_DAYS_MAX: i64 = 731;
+const LIVE_START_BEFORE_REQUEST_DAYS_MAX: i64 = 731;
 /// The longest wait since `requested_at` that is measured, in milliseconds: 30 days. A `requested_at` of 1970 is 56 years,
 /// more than all other waits together.
 const WAIT_MAX_MS: i64 = 30 * 86_400_000;

@@ -21,7 +21,7 @@ pub const REASON: &str = "reason";
 pub const DISPOSITION: &str = "disposition";
 
 /// Where a forwarded record was: `topic/partition/offset`.
-pub const FORWARDED_FROM: &str = "forwarded-from";
+const FORWARDED_FROM: &str = "forwarded-from";
 
 /// A header: name and UTF-8 text.
 pub type Header = (&'static str, String);

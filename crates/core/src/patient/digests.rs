@@ -11,7 +11,7 @@ use crate::booking::PatientKey;
 use crate::patient::Person;
 
 /// How many words of a name are remembered.
-pub const NAME_WORDS_MAX: usize = 16;
+const NAME_WORDS_MAX: usize = 16;
 
 /// One person's birthday and words of the name, as digests of 32 bits: two different words of one patient look alike once
 /// in four thousand million.

@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 
 /// How long a lane may stall before its worker is not ready, in milliseconds: several rounds of asking for ends and of
 /// librdkafka's statistics, which are some seconds old each.
-pub const STALL_MS: i64 = 20_000;
+const STALL_MS: i64 = 20_000;
 
 /// Since when which lanes stall, by topic and partition.
 #[derive(Debug, Default)]

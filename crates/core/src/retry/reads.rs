@@ -10,7 +10,7 @@ use crate::retry::schedule::delay_ms;
 use crate::time::Timestamp;
 
 /// After this many failed reads of a kind in a row, one asks for all.
-pub const FAILED_IN_A_ROW: u32 = 3;
+const FAILED_IN_A_ROW: u32 = 3;
 
 /// How much later than the one that asks the others check whether it was answered: from once to twice this, in
 /// milliseconds.

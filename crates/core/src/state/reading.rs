@@ -5,7 +5,7 @@ use crate::time::Timestamp;
 use crate::topics::Lane;
 
 /// Most suspect ranges; the oldest is forgotten first.
-pub const SUSPECTS_MAX: usize = 8;
+const SUSPECTS_MAX: usize = 8;
 
 /// The reading of a task, as in its record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
