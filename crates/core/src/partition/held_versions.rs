@@ -18,7 +18,7 @@ pub(super) struct HeldVersions {
     behind: BTreeMap<PatientKey, BTreeSet<Waiter>>,
     /// The patients whose bookings wait for the review of this booking.
     holds: BTreeMap<BookingKey, BTreeSet<PatientKey>>,
-    /// Bookings of which a version has ended since somebody looked.
+    /// Bookings that are to be looked at.
     ended: BTreeSet<BookingKey>,
 }
 
@@ -82,14 +82,17 @@ impl HeldVersions {
         self.holds.get(key).into_iter().flatten().cloned().collect()
     }
 
-    /// A version of `key` has ended: whoever waits for its review may go on.
-    pub fn note_ended(&mut self, key: &BookingKey) {
-        if self.held.contains_key(key) || self.holds.contains_key(key) {
+    /// A version of `key` has ended, or its write is a person's doubt now: what is held of it, and whoever waits for its review,
+    /// is looked at. Returns whether there is anything.
+    pub fn note_ended(&mut self, key: &BookingKey) -> bool {
+        let is_any = self.held.contains_key(key) || self.holds.contains_key(key);
+        if is_any {
             self.ended.insert(key.clone());
         }
+        is_any
     }
 
-    /// Takes out a booking of which a version has ended.
+    /// Takes out a booking that is to be looked at.
     pub fn take_ended(&mut self) -> Option<BookingKey> {
         self.ended.pop_first()
     }

@@ -125,7 +125,17 @@ impl Task {
             let newest = self.ledger.bookings().get(&key).map_or(0, |state| state.newest);
             let newest = at_hand.map_or(newest, |one| newest.max(one.booking.version));
             self.take_older_held(&key, newest, turn);
+            self.ask_about_unclear(&key, turn);
             self.end_holds_of(&key, turn);
+        }
+    }
+
+    /// The newest held version of `key` goes to a person with the doubt about its write, whatever else it waited for: that review
+    /// does not say what became of the write.
+    fn ask_about_unclear(&mut self, key: &BookingKey, turn: &Turn<'_>) {
+        let newest = self.held.of(key).last().map(|(version, _)| version);
+        if let Some(version) = newest.filter(|_| self.intents.is_unclear(key)) {
+            self.let_go(key, version, Hold::Released, turn);
         }
     }
 

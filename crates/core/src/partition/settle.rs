@@ -203,8 +203,10 @@ impl Task {
     pub(super) fn leave_to_a_person(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) {
         let Some(version) = job.newest().map(|newest| newest.booking.version) else {
             self.intents.leave_unclear(key);
+            // A version that waits behind another review is such a record.
+            let is_held = self.held.note_ended(key);
             // A version that is owed its dead letter need not wait for a record that is gone.
-            if self.lost.owes(key) {
+            if is_held || self.lost.owes(key) {
                 self.outbox.renew();
             }
             return;

@@ -7,7 +7,7 @@ use healthflow_core::healthflow::fault::NotSent;
 use healthflow_core::healthflow::{Fault, Operation};
 use healthflow_core::settings::GuardMode;
 use healthflow_core::state::{Hold, TaskState};
-use healthflow_core::sync::FailureReason;
+use healthflow_core::sync::{FailureReason, ReviewReason};
 use healthflow_core::topics::Lane;
 
 use crate::desk::*;
@@ -131,6 +131,29 @@ fn what_was_let_go_and_fails_leaves_the_review_topic_for_the_retry_topic() {
     desk.bring_back();
     desk.pass_ms(4_000);
     assert_eq!(create_all(&mut desk, 1), ["held-0"]);
+}
+
+/// Goal: a doubt that only a person can settle is put to one, though its booking waits for another question. Method: without
+/// references, the answer to a create is lost; another booking's review holds the patient by the time two appointments are found.
+#[test]
+fn what_waits_behind_a_review_is_asked_about_once_nobody_can_tell_what_became_of_its_write() {
+    let mut desk = Desk::new(GuardMode::Search);
+    desk.arrive(a_booking("first", 1));
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-0"));
+    desk.arrive(a_booking("b", 1));
+    desk.expect_and_answer(Operation::CreateAppointment, timeout());
+    desk.arrive(conflicting("asks", 1));
+    desk.bring_back();
+    desk.pass_ms(100_000);
+    assert_eq!(desk.behind(), [("b".into(), 1, "asks".into())]);
+    desk.expect_and_answer(Operation::FindAppointment, appointments(&["a-7", "a-8"]));
+    desk.pass_ms(1_000);
+    let asked: Vec<_> =
+        desk.reviews().iter().map(|case| (case.booking.key.booking.to_string(), case.reason)).collect();
+    let expected =
+        [("asks".into(), ReviewReason::LinkConflict), ("b".into(), ReviewReason::AmbiguousAppointment)];
+    assert_eq!(asked, expected);
+    assert!(desk.state("b").leaves_write_to_a_person());
 }
 
 /// Somebody deleted the records of the review topic: nobody can ever decide about them.
