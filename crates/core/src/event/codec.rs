@@ -83,7 +83,7 @@ impl Codec {
             Outgoing::Failed(letter) => {
                 self.failed.encode(&AppointmentFailed::from(&**letter), buffer)?;
                 headers = headers::of_dead_letter(letter, &self.group);
-                (topics::FAILED, letter.practice().map(|practice| practice.as_str().into()))
+                (topics::FAILED, letter.booking().map(|booking| booking.practice.as_str().into()))
             }
             Outgoing::Forwarded(record, origin) => {
                 buffer.clear();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::appointment::PlacedIds;
 use crate::booking::check::Invalid;
-use crate::booking::{Booking, PracticeId};
+use crate::booking::{Booking, BookingKey};
 use crate::event::requested::AppointmentRequested;
 use crate::event::result::{ResultEnvelope, ResultOutcome};
 use crate::event::{Decision, Identity, Origin, RetryEntry, Schedule, Unusable};
@@ -84,11 +84,11 @@ pub enum NotRedrivable {
 }
 
 impl DeadLetter {
-    /// The practice, as far as it is known.
-    pub fn practice(&self) -> Option<&PracticeId> {
-        match (&self.content, &self.identity) {
-            (DeadContent::Decision(decision), _) => Some(&decision.key.practice),
-            (_, identity) => identity.as_ref().map(|identity| &identity.key.practice),
+    /// The booking that it is about, as far as it is known.
+    pub fn booking(&self) -> Option<&BookingKey> {
+        match &self.content {
+            DeadContent::Decision(decision) => Some(&decision.key),
+            _ => self.identity.as_ref().map(|identity| &identity.key),
         }
     }
 }

@@ -289,15 +289,7 @@ impl Task {
         placed_ids: PlacedIds,
         now: Timestamp,
     ) {
-        let origin = Origin::of(self.partition, position);
-        self.outbox.tell(Fact::BookingFailed {
-            key: unusable.identity.as_ref().map(|identity| identity.key.clone()),
-            origin: Some(origin),
-            reason: unusable.reason,
-            disposition: Disposition::Poison,
-            detail: unusable.detail.clone(),
-        });
-        self.outbox.write(Outgoing::Failed(Box::new(DeadLetter {
+        self.outbox.dead_letter(DeadLetter {
             identity: unusable.identity.clone(),
             reason: unusable.reason,
             disposition: Disposition::Poison,
@@ -305,10 +297,10 @@ impl Task {
             placed_ids,
             attempts: 1,
             generation,
-            origin: Some(origin),
+            origin: Some(Origin::of(self.partition, position)),
             finished_at: now,
             content: DeadContent::Record(Box::new(unusable)),
-        })));
+        });
     }
 }
 

@@ -211,7 +211,7 @@ impl Task {
             Some(DoubtVerdict::Settle) => return self.settling_move(key, job, turn),
             // Who asks is not decided about meanwhile; nothing more would be asked under the intent.
             Some(DoubtVerdict::UnderWay) => {
-                let settles_at = self.intents.doubt(key).map_or(turn.now, |doubt| doubt.settles_at);
+                let settles_at = self.intents.settles_at(key, turn.now);
                 return Move::Wait(settles_at.max(turn.now.plus_ms(1)), WaitReason::InDoubt);
             }
             Some(DoubtVerdict::Wait(_) | DoubtVerdict::Repeat) | None => {}
@@ -256,7 +256,7 @@ impl Task {
         match self.verdict(&patient.into(), is_over(job, turn), turn.now, turn.settings)? {
             // Whom the creation was decided for: only that one is created again (rule W6), this one is compared with it.
             DoubtVerdict::Repeat if self.creates_somebody_else(booking) => {
-                let at = self.intents.doubt(patient).map_or(turn.now, |doubt| doubt.settles_at);
+                let at = self.intents.settles_at(patient, turn.now);
                 Some(Move::Wait(at, WaitReason::PatientInDoubt))
             }
             DoubtVerdict::Repeat => {
@@ -334,7 +334,7 @@ impl Task {
             }
             // While a write is in doubt the newest version gets no final result (rule W4).
             Step::Finish(_) if rules::defers_result(doubt.is_some(), turn.settings) => {
-                let at = self.intents.doubt(key).map_or(turn.now, |doubt| doubt.settles_at);
+                let at = self.intents.settles_at(key, turn.now);
                 Move::Wait(at, WaitReason::InDoubt)
             }
             Step::Finish(outcome) => Move::Finish(outcome),

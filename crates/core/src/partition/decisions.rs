@@ -7,7 +7,7 @@ use crate::appointment::PlacedIds;
 use crate::booking::Version;
 use crate::event::decision::verdicts_of;
 use crate::event::failed::DeadContent;
-use crate::event::{DeadLetter, Decision, Origin, Outgoing, Verdict};
+use crate::event::{DeadLetter, Decision, Origin, Verdict};
 use crate::fact::Fact;
 use crate::healthflow::WrittenAppointment;
 use crate::partition::job::{Job, JobKey};
@@ -42,7 +42,7 @@ impl Task {
             Judgement::Copy => {
                 turn.facts.push_back(Fact::DuplicateSkipped { key, version, differs: None });
             }
-            Judgement::Refused(reason, detail) => self.refuse(decision, position, (reason, detail), turn),
+            Judgement::Refused(reason, detail) => self.refuse(decision, position, reason, detail, turn),
             Judgement::Valid(_) if !rules::is_carried_out(turn.settings) => {}
             Judgement::Valid(held) => {
                 let verdict = decision.verdict.symbol().code();
@@ -108,31 +108,22 @@ impl Task {
         &mut self,
         decision: Decision,
         position: Position,
-        (reason, detail): (FailureReason, &'static str),
+        reason: FailureReason,
+        detail: &'static str,
         turn: &Turn<'_>,
     ) {
-        let origin = Some(Origin::of(self.partition, position));
-        let (disposition, detail) = (Disposition::Operator, Arc::from(detail));
-        let key = Some(decision.key.clone());
-        self.outbox.tell(Fact::BookingFailed {
-            key,
-            origin,
-            reason,
-            disposition,
-            detail: Arc::clone(&detail),
-        });
-        self.outbox.write(Outgoing::Failed(Box::new(DeadLetter {
+        self.outbox.dead_letter(DeadLetter {
             content: DeadContent::Decision(Box::new(decision)),
             identity: None,
             reason,
-            disposition,
-            detail,
+            disposition: Disposition::Operator,
+            detail: detail.into(),
             placed_ids: PlacedIds::default(),
             attempts: 1,
             generation: 0,
-            origin,
+            origin: Some(Origin::of(self.partition, position)),
             finished_at: turn.now,
-        })));
+        });
     }
 
     /// Notes what was decided, and lets the version go, and everybody who waited for it.
@@ -140,6 +131,7 @@ impl Task {
         let Decision { key, version, verdict, id, .. } = decision;
         let Asks::Person { reason, candidates } = &held.asks else { return };
         let patient = held.booking.patient_key();
+        let sent_along = held.booking.patient.healthflow_patient_id.clone().map(HealthFlowPatientId);
         self.ledger.change_booking(&key).last_decision = Some(id);
         let hold = if verdict == Verdict::Reject { Hold::Rejected } else { Hold::Released };
         match verdict {
@@ -147,7 +139,6 @@ impl Task {
                 let others = candidates.iter().filter(|id| **id != chart);
                 self.reject_charts(held, others.cloned());
                 let digests = PersonDigests::of(&patient, &Person::from(&held.booking.patient));
-                let sent_along = held.booking.patient.healthflow_patient_id.clone().map(HealthFlowPatientId);
                 let outranks = sent_along.filter(|id| *id != chart);
                 let origin = LinkOrigin::Operator;
                 let link = Link { healthflow_patient_id: chart, origin, digests: Some(digests), outranks };
@@ -159,7 +150,6 @@ impl Task {
                 self.ledger.change_booking(&key).incarnation += 1;
             }
             Verdict::Create => {
-                let sent_along = held.booking.patient.healthflow_patient_id.clone().map(HealthFlowPatientId);
                 self.reject_charts(held, candidates.iter().cloned().chain(sent_along));
                 self.ledger.change_patient(&patient).is_new = true;
             }

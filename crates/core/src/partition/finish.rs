@@ -116,14 +116,7 @@ impl Task {
         self.answer(key, booking, true, turn);
         let placed_ids = self.ledger.change_booking(key).placed_ids();
         let origin = in_hand.position.map(|position| Origin::of(self.partition, position));
-        self.outbox.tell(Fact::BookingFailed {
-            key: Some(key.clone()),
-            origin,
-            reason,
-            disposition,
-            detail: detail.clone(),
-        });
-        self.outbox.write(Outgoing::Failed(Box::new(DeadLetter {
+        self.outbox.dead_letter(DeadLetter {
             content: DeadContent::Booking(Arc::clone(booking)),
             identity: Some(Identity::from(&**booking)),
             reason,
@@ -134,7 +127,7 @@ impl Task {
             generation,
             origin,
             finished_at: turn.now,
-        })));
+        });
     }
 
     /// Marks a version as answered, and older ones as replaced. Of its own parkings only a dead letter remains, of older ones

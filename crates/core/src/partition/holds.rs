@@ -30,7 +30,7 @@ impl Task {
             self.ledger.change_patient(&patient).held_by = Some(key.booking.clone());
             self.held.begin_hold(key, patient);
         }
-        self.lay(key, in_hand, Hold::Question, (reason, evidence), None, turn);
+        self.lay(key, in_hand, reason, evidence, None, turn);
     }
 
     /// Every version at hand waits behind the review of `holder`.
@@ -43,22 +43,22 @@ impl Task {
     ) {
         for in_hand in std::mem::take(&mut job.versions).into_values() {
             self.progress.finished(in_hand.position);
-            let cause = (ReviewReason::BehindReview, Vec::new());
-            self.lay(key, in_hand, Hold::Behind, cause, Some(holder), turn);
+            self.lay(key, in_hand, ReviewReason::BehindReview, Vec::new(), Some(holder), turn);
         }
     }
 
-    /// Lays a version into `appointments.review`.
+    /// Lays a version into `appointments.review`: in question, or behind the review of `holder`.
     fn lay(
         &mut self,
         key: &BookingKey,
         in_hand: InHand,
-        hold: Hold,
-        (reason, evidence): (ReviewReason, Vec<Evidence>),
+        reason: ReviewReason,
+        evidence: Vec<Evidence>,
         holder: Option<&BookingKey>,
         turn: &Turn<'_>,
     ) {
         let version = in_hand.booking.version;
+        let hold = holder.map_or(Hold::Question, |_| Hold::Behind);
         let generation = self.repark(key, &in_hand, ParkingPlace::Review(hold));
         let case = ReviewCase {
             booking: in_hand.booking,
@@ -224,7 +224,7 @@ impl Task {
             self.lost.owe(key);
         }
         // In the order in which they came.
-        let_go.sort_unstable_by(|one, other| (one.0, &one.1, one.2).cmp(&(other.0, &other.1, other.2)));
+        let_go.sort_unstable();
         for (_, key, version, hold) in let_go {
             self.let_go(&key, version, hold, turn);
         }

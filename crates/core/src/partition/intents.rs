@@ -123,6 +123,11 @@ impl Intents {
         self.open.get(&subject.into()).and_then(|open| open.doubt)
     }
 
+    /// When the doubt about it settles; `now` if there is none.
+    pub fn settles_at(&self, subject: impl Into<Subject>, now: Timestamp) -> Timestamp {
+        self.doubt(subject).map_or(now, |doubt| doubt.settles_at)
+    }
+
     /// Whether its outcome is in doubt.
     pub fn is_in_doubt(&self, subject: impl Into<Subject>) -> bool {
         self.doubt(subject).is_some()

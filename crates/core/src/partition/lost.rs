@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use crate::booking::{BookingKey, Version};
 use crate::event::failed::DeadContent;
 use crate::event::{DeadLetter, Identity, Outgoing};
-use crate::fact::Fact;
 use crate::partition::job::JobKey;
 use crate::partition::subject::Subject;
 use crate::partition::task::Task;
@@ -94,29 +93,21 @@ impl Task {
         state.answered.insert(version, bytes_max);
         state.last_day = state.last_day.max(now.day());
         let placed_ids = state.placed_ids();
-        let (reason, disposition) = (FailureReason::RecordLost, Disposition::Operator);
-        self.outbox.tell(Fact::BookingFailed {
-            key: Some(key.clone()),
-            origin: None,
-            reason,
-            disposition,
-            detail: DETAIL.into(),
-        });
         if lay_in_review {
             self.outbox.write(Outgoing::Released(key.clone(), version));
         }
         self.held.note_ended(key);
-        self.outbox.write(Outgoing::Failed(Box::new(DeadLetter {
+        self.outbox.dead_letter(DeadLetter {
             content: DeadContent::Lost,
             identity: Some(Identity::of_lost(key.clone(), version)),
-            reason,
-            disposition,
+            reason: FailureReason::RecordLost,
+            disposition: Disposition::Operator,
             detail: DETAIL.into(),
             placed_ids,
             attempts: 1,
             generation,
             origin: None,
             finished_at: now,
-        })));
+        });
     }
 }

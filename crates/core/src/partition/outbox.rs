@@ -7,7 +7,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::booking::Booking;
-use crate::event::Outgoing;
+use crate::event::{DeadLetter, Outgoing};
 use crate::fact::Fact;
 use crate::partition::commit_batch::CommitBatch;
 use crate::partition::job::JobKey;
@@ -92,6 +92,18 @@ impl Outbox {
     /// The next commit writes `record`.
     pub fn write(&mut self, record: Outgoing) {
         self.records.push(record);
+    }
+
+    /// The next commit writes `letter`; that is reported once the commit is good.
+    pub fn dead_letter(&mut self, letter: DeadLetter) {
+        self.tell(Fact::BookingFailed {
+            key: letter.booking().cloned(),
+            origin: letter.origin,
+            reason: letter.reason,
+            disposition: letter.disposition,
+            detail: letter.detail.clone(),
+        });
+        self.write(Outgoing::Failed(Box::new(letter)));
     }
 
     /// Reports `fact` once the next commit is good.

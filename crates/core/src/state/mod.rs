@@ -142,7 +142,7 @@ pub enum ParkingPlace {
 }
 
 /// What a version in `appointments.review` waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Hold {
     /// A person's decision about this version.
