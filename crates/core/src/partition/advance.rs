@@ -51,9 +51,11 @@ impl Task {
             JobStage::AwaitsPatient(patient) => Some(patient.clone()),
             _ => None,
         };
-        if let (JobKey::Booking(booking), false) = (key, self.is_draining()) {
-            self.note_slots(booking, Some(&job), turn);
-        }
+        let noted = match key {
+            JobKey::Booking(booking) if !self.is_draining() => Some(booking),
+            _ => None,
+        };
+        noted.into_iter().for_each(|booking| self.note_slots_of(booking, &mut job, turn));
         let next = self.next_of(key, &mut job, turn);
         if let Next::Ask(request, purpose) = &next {
             job.share = Share::of(&job, *purpose);
@@ -63,11 +65,12 @@ impl Task {
                 JobStage::AwaitsCommit
             };
             self.set_stage(key, &mut job, stage, turn.now);
+            noted.into_iter().for_each(|booking| self.note_slots_of(booking, &mut job, turn));
             self.jobs.put_back(key, job);
         } else {
             self.put_aside(key, job, next, turn);
+            self.note_job(key, turn);
         }
-        self.note_job(key, turn);
         // It was its turn, and it did not take the patient after all: the next one may.
         if let Some(patient) = awaited.filter(|patient| !self.jobs.is_patient_busy(patient)) {
             self.jobs.unlock_patient(&patient);

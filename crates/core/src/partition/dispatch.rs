@@ -67,11 +67,13 @@ impl Task {
                 return None;
             }
             self.launch(&key, &mut job, &request, purpose, turn);
-            self.jobs.put_back(&key, job);
-            if request.operation().is_write() {
+            if let JobKey::Booking(booking) = &key
+                && request.operation().is_write()
+            {
                 // From now on it may occupy what it asks for.
-                self.note_job(&key, turn);
+                self.note_slots_of(booking, &mut job, turn);
             }
+            self.jobs.put_back(&key, job);
             let request = Arc::unwrap_or_clone(request);
             return Some(ReadyCall { job: key, request, lease_until: lease_until.filter(|_| needs_lease) });
         }

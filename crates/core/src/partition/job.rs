@@ -10,6 +10,7 @@ use crate::event::Schedule;
 use crate::healthflow::pages::Pages;
 use crate::healthflow::{AppointmentFound, Operation};
 use crate::partition::kept_request::KeptRequest;
+use crate::partition::slots::MadeFrom;
 use crate::patient::search::Search;
 use crate::patient::{Candidate, HealthFlowPatientId};
 use crate::settings::Settings;
@@ -207,6 +208,8 @@ pub struct Job {
     pub slot_refused: Option<Version>,
     /// The request that goes out next, if it is decided already.
     pub kept_request: Option<KeptRequest>,
+    /// What its footprint was last made from, if it was not changed since.
+    pub footprint: Option<MadeFrom>,
     /// The revision that HealthFlow reported as outdated: the task reads the appointment before it writes it.
     pub outdated: Option<Outdated>,
 }

@@ -16,8 +16,8 @@ impl Task {
         let patient = booking.patient_key();
         let intent = self.ledger.patients().get_hot(&patient).and_then(|state| state.intent.as_ref());
         let digests = intent.and_then(|intent| intent.digests.as_ref());
-        let this_one = PersonDigests::of(&patient, &Person::from(&booking.patient));
-        digests.is_some_and(|digests| digests.compare(&this_one) == Likeness::Stranger)
+        let this_one = || PersonDigests::of(&patient, &Person::from(&booking.patient));
+        digests.is_some_and(|digests| digests.compare(&this_one()) == Likeness::Stranger)
     }
 
     /// What the flow proper asks for, from all that is known.

@@ -10,7 +10,7 @@ use crate::fact::Fact;
 use crate::healthflow::Request;
 use crate::partition::job::{Flight, InHand, Job, JobKey, JobStage};
 use crate::partition::rules;
-use crate::partition::slots::Footprint;
+use crate::partition::slots::{Footprint, MadeFrom};
 use crate::partition::task::{Task, Turn};
 use crate::retry::WaitReason;
 use crate::retry::deadline::leave_out;
@@ -20,6 +20,9 @@ use crate::time::Timestamp;
 
 /// How many spans an appointment may occupy, as far as is remembered: each write in doubt may add one.
 const SPANS_MAX: usize = 16;
+
+/// Folds a list of numbers into one, as FNV-1a does.
+const FOLD: u64 = 0x0100_0000_01b3;
 
 /// A version waits for its slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +45,28 @@ impl Task {
             if rules::wakes_slot_waiters(turn.settings) {
                 self.look_again(&waiter, turn);
             }
+        }
+    }
+
+    /// The same for a job that is taken out, unless nothing has changed since it was last noted.
+    pub(super) fn note_slots_of(&mut self, key: &BookingKey, job: &mut Job, turn: &Turn<'_>) {
+        let made_from = Some(self.made_from(key, job));
+        if job.footprint == made_from {
+            debug_assert!(self.slots.has(key, &self.footprint(key, Some(job))), "the stamp missed a change");
+        } else {
+            self.note_slots(key, Some(job), turn);
+            job.footprint = made_from;
+        }
+    }
+
+    fn made_from(&self, key: &BookingKey, job: &Job) -> MadeFrom {
+        let versions = job.versions.iter().fold(0_u64, |all, (version, in_hand)| {
+            all.wrapping_mul(FOLD).wrapping_add(*version).wrapping_mul(FOLD) ^ in_hand.order.cast_unsigned()
+        });
+        MadeFrom {
+            state: self.ledger.bookings().stamp(key),
+            versions,
+            may_have_effect: self.intents.may_have_effect(key),
         }
     }
 

@@ -23,6 +23,23 @@ pub struct Footprint {
     pub wishes: BTreeMap<Version, Option<Wish>>,
 }
 
+/// What a footprint was made from, so that one that has not changed need not be made again: it is asked for at every step of a
+/// booking, and most steps are reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MadeFrom {
+    /// The stamp of the booking's state.
+    pub state: u64,
+    /// The versions at hand, with their orders, folded into one number.
+    pub versions: u64,
+    /// Whether its open write may have had an effect.
+    pub may_have_effect: bool,
+}
+
+impl Hash for MadeFrom {
+    /// It follows from job and state.
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
 /// A provider's day: what overlaps has one in common.
 type Day = (PracticeId, Arc<str>, i32);
 
@@ -66,14 +83,10 @@ fn days<'a>(practice: &'a PracticeId, span: &'a Span) -> impl Iterator<Item = Da
 impl Slots {
     /// Puts in what `key` takes and wants now; returns the bookings that waited for it and should look again.
     pub fn put(&mut self, key: &BookingKey, footprint: Footprint) -> BTreeSet<BookingKey> {
-        let is_over = footprint.wishes.is_empty();
-        let same = match self.known.get(key) {
-            Some(known) => *known == footprint,
-            None => is_over,
-        };
-        if same {
+        if self.has(key, &footprint) {
             return BTreeSet::new();
         }
+        let is_over = footprint.wishes.is_empty();
         self.take_out(key);
         if is_over {
             self.stop_waiting(key);
@@ -91,6 +104,11 @@ impl Slots {
             self.stop_waiting(waiter);
         }
         waiters
+    }
+
+    /// Whether this is what is known of `key`.
+    pub fn has(&self, key: &BookingKey, footprint: &Footprint) -> bool {
+        self.known.get(key).map_or(footprint.wishes.is_empty(), |known| known == footprint)
     }
 
     fn take_out(&mut self, key: &BookingKey) {

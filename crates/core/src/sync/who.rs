@@ -2,6 +2,7 @@
 //! for, and an id that was sent along only after its chart was read.
 
 use std::borrow::Cow;
+use std::cell::LazyCell;
 
 use crate::booking::Booking;
 use crate::healthflow::Request;
@@ -145,7 +146,7 @@ fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
         search.candidates.iter().filter(|candidate| !is_rejected(candidate)).cloned().collect()
     };
     let (answered, candidates) = (search.answered, &candidates[..]);
-    let person = search.person(&booking.patient);
+    let person = LazyCell::new(|| search.person(&booking.patient));
     let decision = || decide(&person, candidates, &booking.patient.id);
 
     // Our own reference is certain: no further pass can make it less so.

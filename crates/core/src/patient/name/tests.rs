@@ -161,6 +161,11 @@ proptest! {
     }
 
     #[test]
+    fn plain_text_has_the_keys_that_any_text_has(text in "[ -~]{0,24}") {
+        prop_assert_eq!(Name::of_ascii(&text), Name::of_any(&text));
+    }
+
+    #[test]
     fn being_the_same_is_symmetric_and_never_without_equal_keys(a in text(), b in text()) {
         let (a, b) = (Name::new(&a), Name::new(&b));
         prop_assert_eq!(a.is_same(&b), b.is_same(&a));
