@@ -14,6 +14,8 @@ pub(super) struct Fault {
 
 /// The longest duration: ten years.
 const DURATION_MAX_MS: u64 = 10 * 366 * 24 * 60 * 60 * 1000;
+/// Shorter, and looks would crowd out what they serve.
+const LOOK_AGAIN_MIN_MS: u64 = 60_000;
 /// Bounds of `kafka.transaction_timeout_ms` (rule T4 wants 10 to 15 s; a slower or busier cluster may need more).
 const TRANSACTION_TIMEOUT_MS: std::ops::RangeInclusive<u64> = 5_000..=60_000;
 
@@ -52,7 +54,7 @@ fn texts(config: &Config) -> Result<(), Fault> {
 }
 
 fn bounds(config: &Config) -> Result<(), Fault> {
-    let Config { kafka, schema_registry, healthflow, worker, retry, admin, .. } = config;
+    let Config { kafka, schema_registry, healthflow, worker, retry, review, admin, .. } = config;
     for (key, value) in [
         ("kafka.session_timeout_ms", kafka.session_timeout_ms),
         ("kafka.heartbeat_interval_ms", kafka.heartbeat_interval_ms),
@@ -78,6 +80,7 @@ fn bounds(config: &Config) -> Result<(), Fault> {
         ("retry.max_age_ms", retry.max_age_ms),
         ("retry.visit_grace_ms", retry.visit_grace_ms),
         ("retry.slot_wait_max_ms", retry.slot_wait_max_ms),
+        ("review.urgent_before_ms", review.urgent_before_ms),
         ("admin.status_age_max_ms", admin.status_age_max_ms),
     ] {
         holds((1..=DURATION_MAX_MS).contains(&value), key, "must be at least 1 and at most ten years")?;
@@ -89,6 +92,8 @@ fn bounds(config: &Config) -> Result<(), Fault> {
     ] {
         holds(value <= DURATION_MAX_MS, key, "must be at most ten years")?;
     }
+    let may_look = (LOOK_AGAIN_MIN_MS..=DURATION_MAX_MS).contains(&review.look_again_ms);
+    holds(may_look, "review.look_again_ms", "must be at least a minute and at most ten years")?;
     for (key, value) in [
         ("worker.max_in_flight", worker.max_in_flight),
         ("worker.ready_queue_max", worker.ready_queue_max),

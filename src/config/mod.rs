@@ -34,6 +34,8 @@ pub struct Config {
     pub worker: Worker,
     /// `[retry]`
     pub retry: Retry,
+    /// `[review]`
+    pub review: Review,
     /// `[admin]`
     pub admin: Admin,
     /// `[log]`
@@ -212,6 +214,16 @@ pub struct Retry {
     pub waiting_room_max: u32,
 }
 
+/// The section `[review]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Review {
+    /// How often HealthFlow is asked whether a question has answered itself (milliseconds).
+    pub look_again_ms: u64,
+    /// So long before its visit a question is reported as urgent (milliseconds).
+    pub urgent_before_ms: u64,
+}
+
 /// The section `[admin]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -267,7 +279,7 @@ impl Config {
 
     /// The processor's settings if every topic has `partition_count` partitions.
     pub fn processor_settings(&self, partition_count: u32) -> Settings {
-        let Config { healthflow, worker, retry, .. } = self;
+        let Config { healthflow, worker, retry, review, .. } = self;
         Settings {
             partition_count,
             guard: match healthflow.duplicate_guard {
@@ -308,6 +320,8 @@ impl Config {
             retry_visit_grace_ms: signed(retry.visit_grace_ms),
             slot_wait_max_ms: signed(retry.slot_wait_max_ms),
             waiting_room_max: retry.waiting_room_max as usize,
+            review_look_again_ms: signed(review.look_again_ms),
+            review_urgent_before_ms: signed(review.urgent_before_ms),
             #[cfg(feature = "planted-defects")]
             defect: None,
         }

@@ -5,6 +5,7 @@
 //! the first two would be without bound, the last is forbidden. Counters begin at zero where their labels are known:
 //! one that first appears with its first event hides that event from `rate()`.
 
+mod reviews;
 mod tasks;
 
 use std::sync::Mutex;
@@ -15,6 +16,7 @@ use prometheus::{
 };
 
 use crate::metrics::builder::{Described, Made, MetricsBuilder};
+use crate::metrics::catalogue::reviews::Reviews;
 use crate::metrics::catalogue::tasks::{Tasks, Transactions};
 use healthflow_core::fact::LinkChange;
 use healthflow_core::healthflow::Operation;
@@ -40,6 +42,7 @@ pub struct Catalogue {
     described: Vec<Described>,
     pub(super) scrape: Mutex<()>,
     pub(super) bookings: Bookings,
+    pub(super) reviews: Reviews,
     pub(super) calls: Calls,
     pub(super) doubts: Doubts,
     pub(super) inputs: Inputs,
@@ -59,6 +62,7 @@ impl Catalogue {
         info.with_label_values(&[version]).set(1);
         Ok(Catalogue {
             bookings: Bookings::register(&mut builder)?,
+            reviews: Reviews::register(&mut builder)?,
             calls: Calls::register(&mut builder)?,
             doubts: Doubts::register(&mut builder)?,
             inputs: Inputs::register(&mut builder)?,

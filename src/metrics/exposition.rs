@@ -37,11 +37,22 @@ impl Catalogue {
             self.tasks.owned.with_label_values(&[phase.code()]).set(signed(owned));
         }
         self.set_lanes(status, now);
+        self.set_reviews(status);
         self.inputs.schemas.reset();
         for schema in status.schemas.iter().take(SCHEMAS_MAX) {
             let labels = [schema.id.to_string(), schema.trouble.code().to_owned()];
             self.inputs.schemas.with_label_values(&labels).set(age_seconds(schema.since, now));
         }
+    }
+
+    /// What is decided must not keep its last value.
+    fn set_reviews(&self, status: &Status) {
+        self.reviews.open.reset();
+        for of in &status.reviews {
+            let labels = [of.reason.code(), of.age.code()];
+            self.reviews.open.with_label_values(&labels).set(signed(of.count));
+        }
+        self.reviews.urgent.set(signed(status.reviews.iter().map(|of| of.urgent).sum()));
     }
 
     /// Lanes of tasks that are gone must not keep their last value.

@@ -106,14 +106,16 @@ pub fn report(fact: &Fact) {
         | Fact::PositionLost { .. } => report_task(fact),
         Fact::BookingSynced { .. }
         | Fact::BookingFailed { .. }
-        | Fact::BookingHeld { .. }
-        | Fact::BookingReleased { .. }
-        | Fact::DecisionTaken { .. }
         | Fact::BookingParked { .. }
         | Fact::BookingReopened { .. }
         | Fact::AnswerForgotten { .. }
         | Fact::LinkChanged { .. }
         | Fact::DuplicateSkipped { .. } => report_booking(fact),
+        Fact::BookingHeld { .. }
+        | Fact::BookingReleased { .. }
+        | Fact::ReviewLookedAt { .. }
+        | Fact::ReviewUrgent { .. }
+        | Fact::DecisionTaken { .. } => report_review(fact),
         Fact::SlotAwaited { .. } | Fact::SlotAwaitedInVain { .. } | Fact::WrittenFirst { .. } => {
             report_slot(fact)
         }
@@ -302,6 +304,36 @@ fn report_loss(partition: i32, LostPosition { lane, why, from, to }: LostPositio
     }
 }
 
+fn report_review(fact: &Fact) {
+    match fact {
+        Fact::BookingHeld { key, version, reason } => {
+            let booking = key.to_string();
+            warn!(booking, version, reason = reason.code(), "booking held for a person's decision");
+        }
+        Fact::DecisionTaken { key, version, verdict } => {
+            let booking = key.to_string();
+            info!(booking, version, verdict, "a person's decision is carried out");
+        }
+        Fact::BookingReleased { key, version } => {
+            let booking = key.to_string();
+            info!(booking, version, "booking waits for no person any more");
+        }
+        Fact::ReviewLookedAt { key, version } => {
+            let booking = key.to_string();
+            info!(
+                booking,
+                version, "asks HealthFlow whether the question about a held booking has answered itself"
+            );
+        }
+        Fact::ReviewUrgent { key, version } => warn!(
+            booking = key.to_string(),
+            version,
+            "the visit of a booking that waits for a person draws near: decide it, `healthflow-sync review show` has the question"
+        ),
+        _ => {}
+    }
+}
+
 fn report_booking(fact: &Fact) {
     match fact {
         Fact::BookingSynced { key, version, outcome, end_to_end_ms, .. } => {
@@ -318,18 +350,6 @@ fn report_booking(fact: &Fact) {
             detail = &**detail,
             "booking failed",
         ),
-        Fact::BookingHeld { key, version, reason } => {
-            let booking = key.to_string();
-            warn!(booking, version, reason = reason.code(), "booking held for a person's decision");
-        }
-        Fact::DecisionTaken { key, version, verdict } => {
-            let booking = key.to_string();
-            info!(booking, version, verdict, "a person's decision is carried out");
-        }
-        Fact::BookingReleased { key, version } => {
-            let booking = key.to_string();
-            info!(booking, version, "booking waits for no person any more");
-        }
         Fact::BookingParked { key, version, attempts, not_before, last_error } => {
             let (booking, last_error) = (key.to_string(), &**last_error);
             info!(booking, version, attempts, %not_before, last_error, "booking parked");

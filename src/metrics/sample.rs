@@ -101,9 +101,6 @@ pub(super) fn facts() -> Vec<Fact> {
             disposition: Disposition::Poison,
             detail,
         },
-        Fact::BookingHeld { key: key.clone(), version, reason: ReviewReason::AmbiguousPatient },
-        Fact::BookingReleased { key: key.clone(), version },
-        Fact::DecisionTaken { key: key.clone(), version, verdict: "LINK" },
         Fact::BookingParked {
             key: key.clone(),
             version,
@@ -130,7 +127,18 @@ pub(super) fn facts() -> Vec<Fact> {
     ];
     facts.extend(call_facts(&booking.key));
     facts.extend(slot_facts(&booking.key, version));
+    facts.extend(review_facts(&booking.key, version));
     facts
+}
+
+fn review_facts(key: &BookingKey, version: Version) -> Vec<Fact> {
+    vec![
+        Fact::BookingHeld { key: key.clone(), version, reason: ReviewReason::AmbiguousPatient },
+        Fact::BookingReleased { key: key.clone(), version },
+        Fact::ReviewLookedAt { key: key.clone(), version },
+        Fact::ReviewUrgent { key: key.clone(), version },
+        Fact::DecisionTaken { key: key.clone(), version, verdict: "LINK" },
+    ]
 }
 
 fn slot_facts(key: &BookingKey, version: Version) -> Vec<Fact> {

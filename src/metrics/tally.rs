@@ -10,18 +10,10 @@ impl Catalogue {
     /// Counts `fact`.
     pub fn count(&self, fact: &Fact) {
         match fact {
-            Fact::TaskAcquired { restored_records, restore_ms, open_intents, .. } => {
-                self.tasks.acquired.inc();
-                self.doubts.inherited.inc_by(*open_intents);
-                self.tasks.restored_records.inc_by(*restored_records);
-                self.tasks.restore_seconds.observe(seconds(*restore_ms));
-            }
-            Fact::TaskReleased { .. } => self.tasks.released.inc(),
-            Fact::TaskDropped { why, .. } => self.tasks.dropped.with_label_values(&[drop_cause(*why)]).inc(),
-            Fact::PositionLost { position, .. } => {
-                let labels = [position.lane.topic(), loss(position.why)];
-                self.inputs.positions_lost.with_label_values(&labels).inc();
-            }
+            Fact::TaskAcquired { .. }
+            | Fact::TaskReleased { .. }
+            | Fact::TaskDropped { .. }
+            | Fact::PositionLost { .. } => self.count_task(fact),
             Fact::BookingSynced { outcome, source, end_to_end_ms, .. } => {
                 self.bookings.synced.with_label_values(&[outcome.code().to_lowercase()]).inc();
                 self.measure_confirmation(source_name(*source), *end_to_end_ms);
@@ -29,13 +21,15 @@ impl Catalogue {
             Fact::BookingFailed { reason, disposition, .. } => {
                 self.bookings.failed.with_label_values(&[reason.code(), disposition.code()]).inc();
             }
-            Fact::BookingHeld { reason, .. } => self.bookings.held.with_label_values(&[reason.code()]).inc(),
-            Fact::DecisionTaken { verdict, .. } => self.count_decision(verdict),
-            Fact::BookingReleased { .. } => self.bookings.released.inc(),
-            Fact::BookingParked { .. } => self.bookings.waits.parked.inc(),
-            Fact::SlotAwaited { .. } => self.bookings.waits.slots_awaited.inc(),
-            Fact::SlotAwaitedInVain { is_cycle, .. } => self.bookings.waits.awaited_in_vain(*is_cycle),
-            Fact::WrittenFirst { .. } => self.bookings.waits.written_first.inc(),
+            Fact::BookingHeld { .. }
+            | Fact::DecisionTaken { .. }
+            | Fact::BookingReleased { .. }
+            | Fact::ReviewLookedAt { .. }
+            | Fact::ReviewUrgent { .. } => self.count_review(fact),
+            Fact::BookingParked { .. }
+            | Fact::SlotAwaited { .. }
+            | Fact::SlotAwaitedInVain { .. }
+            | Fact::WrittenFirst { .. } => self.count_wait(fact),
             Fact::DuplicateSkipped { differs, .. } => {
                 self.bookings.duplicates.with_label_values(&[content(*differs)]).inc();
             }
@@ -79,6 +73,45 @@ impl Catalogue {
                 self.transactions.records.inc_by(*records);
                 self.transactions.seconds.observe(seconds(*elapsed_ms));
             }
+        }
+    }
+
+    fn count_task(&self, fact: &Fact) {
+        match fact {
+            Fact::TaskAcquired { restored_records, restore_ms, open_intents, .. } => {
+                self.tasks.acquired.inc();
+                self.doubts.inherited.inc_by(*open_intents);
+                self.tasks.restored_records.inc_by(*restored_records);
+                self.tasks.restore_seconds.observe(seconds(*restore_ms));
+            }
+            Fact::TaskReleased { .. } => self.tasks.released.inc(),
+            Fact::TaskDropped { why, .. } => self.tasks.dropped.with_label_values(&[drop_cause(*why)]).inc(),
+            Fact::PositionLost { position, .. } => {
+                let labels = [position.lane.topic(), loss(position.why)];
+                self.inputs.positions_lost.with_label_values(&labels).inc();
+            }
+            _ => {}
+        }
+    }
+
+    fn count_wait(&self, fact: &Fact) {
+        match fact {
+            Fact::BookingParked { .. } => self.bookings.waits.parked.inc(),
+            Fact::SlotAwaited { .. } => self.bookings.waits.slots_awaited.inc(),
+            Fact::SlotAwaitedInVain { is_cycle, .. } => self.bookings.waits.awaited_in_vain(*is_cycle),
+            Fact::WrittenFirst { .. } => self.bookings.waits.written_first.inc(),
+            _ => {}
+        }
+    }
+
+    fn count_review(&self, fact: &Fact) {
+        match fact {
+            Fact::BookingHeld { reason, .. } => self.bookings.held.with_label_values(&[reason.code()]).inc(),
+            Fact::DecisionTaken { verdict, .. } => self.count_decision(verdict),
+            Fact::BookingReleased { .. } => self.bookings.released.inc(),
+            Fact::ReviewLookedAt { .. } => self.reviews.looked_at.inc(),
+            Fact::ReviewUrgent { .. } => self.reviews.became_urgent.inc(),
+            _ => {}
         }
     }
 

@@ -9,7 +9,10 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::log::{self, Format};
 use super::sample::{CANARIES, facts};
 use super::*;
-use healthflow_core::status::{LaneStatus, SchemaStatus, SchemaTrouble, Status, TaskPhase, TaskStatus};
+use healthflow_core::status::{
+    LaneStatus, OpenReviews, ReviewAge, SchemaStatus, SchemaTrouble, Status, TaskPhase, TaskStatus,
+};
+use healthflow_core::sync::ReviewReason;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
 
@@ -143,6 +146,12 @@ fn status() -> Status {
             what: None,
         }],
         has_stale_token: true,
+        reviews: vec![OpenReviews {
+            reason: ReviewReason::LinkConflict,
+            age: ReviewAge::UnderADay,
+            count: 4,
+            urgent: 2,
+        }],
         ..Status::default()
     }
 }
@@ -165,6 +174,8 @@ fn gauges_follow_the_status_and_ages_the_clock() {
         ("healthflow_sync_healthflow_paused_seconds".into(), 1.0),
         ("healthflow_sync_healthflow_stale_tokens".into(), 1.0),
         ("healthflow_sync_doubts_open_writes".into(), 1.0),
+        (r#"healthflow_sync_reviews_open_versions{age="under_1d",reason="LINK_CONFLICT"}"#.into(), 4.0),
+        ("healthflow_sync_reviews_urgent_versions".into(), 2.0),
         ("healthflow_sync_doubts_oldest_seconds".into(), 8.0),
         (r#"healthflow_sync_tasks_owned_partitions{phase="live"}"#.into(), 1.0),
         (r#"healthflow_sync_tasks_owned_partitions{phase="draining"}"#.into(), 0.0),

@@ -96,6 +96,20 @@ pub enum Fact {
         /// Which version.
         version: Version,
     },
+    /// HealthFlow is asked whether the question about a version has answered itself.
+    ReviewLookedAt {
+        /// Which booking.
+        key: BookingKey,
+        /// Which version.
+        version: Version,
+    },
+    /// A version waits for a person, and its visit draws near.
+    ReviewUrgent {
+        /// Which booking.
+        key: BookingKey,
+        /// Which version.
+        version: Version,
+    },
     /// A version was parked, to be tried again.
     BookingParked {
         /// Which booking.

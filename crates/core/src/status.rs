@@ -4,8 +4,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::coded::coded;
-use crate::time::Timestamp;
+use crate::sync::ReviewReason;
+use crate::time::{DAY_MS, Timestamp};
 use crate::topics::Lane;
+
+const HOUR_MS: i64 = 3_600_000;
+const WEEK_MS: i64 = 7 * DAY_MS;
 
 /// The status page of a worker: who it is, how it is, and what follows from that. `schemas/status.schema.json` describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +54,47 @@ pub struct Status {
     pub schemas: Vec<SchemaStatus>,
     /// Whether HealthFlow's token file holds no token any more, and the last good one is used.
     pub has_stale_token: bool,
+    /// What waits for people, of all tasks.
+    pub reviews: Vec<OpenReviews>,
+}
+
+/// What waits for people for one reason and for about as long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenReviews {
+    /// Why it waits.
+    pub reason: ReviewReason,
+    /// For how long.
+    pub age: ReviewAge,
+    /// How many versions.
+    pub count: usize,
+    /// How many of them are in question and have a visit that begins within `review.urgent_before_ms`.
+    pub urgent: usize,
+}
+
+coded! {
+    /// How long something has waited for a person; the code is the name on the status page and the metric label.
+    pub enum ReviewAge {
+        /// Less than an hour.
+        UnderAnHour = "under_1h",
+        /// Less than a day.
+        UnderADay = "under_1d",
+        /// Less than a week.
+        UnderAWeek = "under_7d",
+        /// A week or more.
+        Older = "older",
+    }
+}
+
+impl ReviewAge {
+    /// Of what has waited for so many milliseconds.
+    pub const fn of(waited_ms: i64) -> Self {
+        match waited_ms {
+            ..HOUR_MS => ReviewAge::UnderAnHour,
+            HOUR_MS..DAY_MS => ReviewAge::UnderADay,
+            DAY_MS..WEEK_MS => ReviewAge::UnderAWeek,
+            WEEK_MS.. => ReviewAge::Older,
+        }
+    }
 }
 
 /// A schema that keeps records from being read.

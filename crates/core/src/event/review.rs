@@ -42,18 +42,19 @@ pub struct ReviewCase {
 impl ReviewCase {
     /// What a task remembers of it.
     pub fn held(&self) -> Held {
-        let ids =
-            self.evidence.iter().take(EVIDENCE_MAX).filter_map(|one| one.healthflow_patient_id.as_deref());
         let asks = match &self.waits_for {
             Some(booking) => Asks::Review(booking.clone()),
-            None => Asks::Person {
-                reason: self.reason,
-                candidates: ids.map(|id| HealthFlowPatientId(id.into())).collect(),
-            },
+            None => asks(self.reason, &self.evidence),
         };
         let &ReviewCase { ref booking, attempts, order, since, .. } = self;
         Held { booking: Arc::clone(booking), attempts, order, since, asks }
     }
+}
+
+/// What a person is asked for this reason, with these candidates.
+pub fn asks(reason: ReviewReason, evidence: &[Evidence]) -> Asks {
+    let ids = evidence.iter().take(EVIDENCE_MAX).filter_map(|one| one.healthflow_patient_id.as_deref());
+    Asks::Person { reason, candidates: ids.map(|id| HealthFlowPatientId(id.into())).collect() }
 }
 
 /// The record, field by field as in `schemas/appointments.review.avsc`.

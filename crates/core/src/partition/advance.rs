@@ -87,6 +87,9 @@ impl Task {
     /// Wakes every job whose moment has come; a doubt that is quiet gets a job of its own if it has none (rule W5).
     pub fn wake(&mut self, turn: &mut Turn<'_>) {
         self.end_holds(turn);
+        if !self.is_draining() {
+            self.attend_to_reviews(turn);
+        }
         for _ in 0..WAKES_MAX {
             let Some(key) = self.jobs.take_due(turn.now) else { break };
             if !self.jobs.is_at_hand(&key) {

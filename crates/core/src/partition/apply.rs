@@ -72,7 +72,10 @@ impl Task {
                     return ControlFlow::Break(Next::Await(Awaited::Patient(patient)));
                 }
             }
-            (Move::Remember(link), Some(booking)) => self.remember(&booking, link),
+            (Move::Remember(link), Some(booking)) => {
+                self.end_question(key, job, turn);
+                self.remember(&booking, link);
+            }
             (Move::ForgetLink, Some(booking)) => self.forget_link(&booking),
             (Move::ForgetContent, _) => drop(self.forget_content(key)),
             (Move::Finish(outcome), Some(booking)) => {
@@ -108,6 +111,7 @@ impl Task {
     fn prepare(&mut self, key: &JobKey, job: &Job, asked: &Asked, turn: &mut Turn<'_>) {
         let at_work = job.at_work().map(|at_work| at_work.booking.clone());
         if let (Some(intent), JobKey::Booking(key), Some(booking)) = (&asked.intent, key, at_work) {
+            self.end_question(key, job, turn);
             match intent {
                 IntentFor::RepeatedCreation(patient) => {
                     let woken = self.recent_creations.begin(patient, Person::from(&booking.patient));

@@ -30,6 +30,10 @@ impl Task {
     ) {
         let Some(in_hand) = job.versions.remove(&version) else { return };
         self.progress.finished(in_hand.position);
+        // A look at HealthFlow that failed: the question waits on.
+        if matches!(outcome, Outcome::Failed { .. }) && self.is_question(key, version) {
+            return;
+        }
         if !matches!(outcome, Outcome::Review { .. }) {
             self.leave_review(key, version, turn.settings);
         }
@@ -189,6 +193,10 @@ impl Task {
     ) {
         self.progress.finished(in_hand.position);
         let version = in_hand.booking.version;
+        // The same; it is looked at again at its time.
+        if self.is_question(key, version) {
+            return;
+        }
         self.leave_review(key, version, turn.settings);
         let generation = self.repark(key, &in_hand, ParkingPlace::Retry);
         let mut schedule = in_hand.schedule;

@@ -4,42 +4,72 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::booking::{BookingKey, PatientKey, Version};
+use crate::settings::Settings;
 use crate::state::{Asks, Held};
+use crate::sync::ReviewReason;
+use crate::time::Timestamp;
 
 /// One of those that wait behind a review: in the order in which they came.
 type Waiter = (i64, BookingKey, Version);
+
+/// What is due about a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Due {
+    /// To look whether HealthFlow answers it meanwhile.
+    Look,
+    /// To report that the visit draws near.
+    Urgent,
+}
+
+/// What is due about which version, and when.
+type Timer = (Timestamp, Due, BookingKey, Version);
+
+/// A held version, and what is due about it.
+#[derive(Clone, Debug, Hash)]
+struct Entry {
+    held: Held,
+    due: Vec<(Timestamp, Due)>,
+}
 
 /// Every held version of a task.
 #[derive(Clone, Debug, Default, Hash)]
 pub(super) struct HeldVersions {
     /// By booking.
-    held: BTreeMap<BookingKey, BTreeMap<Version, Held>>,
+    held: BTreeMap<BookingKey, BTreeMap<Version, Entry>>,
     /// Whose bookings wait behind a review of the same patient.
     behind: BTreeMap<PatientKey, BTreeSet<Waiter>>,
     /// The patients whose bookings wait for the review of this booking.
     holds: BTreeMap<BookingKey, BTreeSet<PatientKey>>,
     /// Bookings that are to be looked at.
     ended: BTreeSet<BookingKey>,
+    /// What is due about whom, in that order.
+    timers: BTreeSet<Timer>,
 }
 
 impl HeldVersions {
-    /// Adds a version, or replaces what was known of it.
-    pub fn put(&mut self, held: Held) {
+    /// Adds a version at `now`, or replaces what was known of it. What was due about it before `now` was seen to by whoever held it
+    /// then.
+    pub fn put(&mut self, held: Held, now: Timestamp, settings: &Settings) {
         let (key, version) = (held.booking.key.clone(), held.booking.version);
         self.take(&key, version);
         if matches!(held.asks, Asks::Review(_)) {
             let waiter = (held.order, key.clone(), version);
             self.behind.entry(held.booking.patient_key()).or_default().insert(waiter);
         }
-        self.held.entry(key).or_default().insert(version, held);
+        let due = due_times(&held, now, settings);
+        self.timers.extend(due.iter().map(|(at, due)| (*at, *due, key.clone(), version)));
+        self.held.entry(key).or_default().insert(version, Entry { held, due });
     }
 
     /// Takes a version out: it is held no more.
     pub fn take(&mut self, key: &BookingKey, version: Version) -> Option<Held> {
         let versions = self.held.get_mut(key)?;
-        let held = versions.remove(&version)?;
+        let Entry { held, due } = versions.remove(&version)?;
         if versions.is_empty() {
             self.held.remove(key);
+        }
+        for (at, due) in due {
+            self.timers.remove(&(at, due, key.clone(), version));
         }
         let patient = held.booking.patient_key();
         if let Some(waiters) = self.behind.get_mut(&patient) {
@@ -51,9 +81,38 @@ impl HeldVersions {
         Some(held)
     }
 
+    /// Takes out what is due by `now`, and notes when a question is to be looked at again.
+    pub fn take_due(&mut self, now: Timestamp, look_again_ms: i64) -> Option<(Due, BookingKey, Version)> {
+        let timer = self.timers.first().filter(|(at, ..)| *at <= now)?.clone();
+        self.timers.remove(&timer);
+        let (at, due, key, version) = timer;
+        let entry = self.held.get_mut(&key).and_then(|versions| versions.get_mut(&version))?;
+        entry.due.retain(|one| *one != (at, due));
+        if due == Due::Look {
+            let next_at = now.plus_ms(look_again_ms);
+            entry.due.push((next_at, due));
+            self.timers.insert((next_at, due, key.clone(), version));
+        }
+        Some((due, key, version))
+    }
+
+    /// When something is due next.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(at, ..)| *at)
+    }
+
+    /// Every held version, and whether it is urgent: a question whose visit draws near.
+    pub fn iter(&self) -> impl Iterator<Item = (&Held, bool)> {
+        let entries = self.held.values().flat_map(BTreeMap::values);
+        entries.map(|Entry { held, due }| {
+            let is_question = matches!(held.asks, Asks::Person { .. });
+            (held, is_question && !due.iter().any(|(_, due)| *due == Due::Urgent))
+        })
+    }
+
     /// The held versions of a booking, oldest first.
     pub fn of(&self, key: &BookingKey) -> impl Iterator<Item = (Version, &Held)> {
-        self.held.get(key).into_iter().flatten().map(|(version, held)| (*version, held))
+        self.held.get(key).into_iter().flatten().map(|(version, entry)| (*version, &entry.held))
     }
 
     /// Who waits behind a review of this patient, in the order in which they came.
@@ -95,5 +154,35 @@ impl HeldVersions {
     /// Takes out a booking that is to be looked at.
     pub fn take_ended(&mut self) -> Option<BookingKey> {
         self.ended.pop_first()
+    }
+}
+
+/// When which is due about a version that is held at `now`: nothing about one that waits behind another review.
+fn due_times(held: &Held, now: Timestamp, settings: &Settings) -> Vec<(Timestamp, Due)> {
+    let Asks::Person { reason, .. } = held.asks else { return Vec::new() };
+    let mut due = Vec::new();
+    let urgent_at = held.booking.visit.start.plus_ms(-settings.review_urgent_before_ms);
+    if urgent_at > now || held.since == now {
+        due.push((urgent_at.max(now), Due::Urgent));
+    }
+    if may_answer_itself(reason) {
+        // At the same moments under every owner, so that a new one does not look at all of them at once.
+        let times = now.since_ms(held.since).max(0) / settings.review_look_again_ms.max(1) + 1;
+        due.push((held.since.plus_ms(times.saturating_mul(settings.review_look_again_ms)), Due::Look));
+    }
+    due
+}
+
+/// Whether HealthFlow may answer the question by itself: a doubt and a suspect are a person's.
+fn may_answer_itself(reason: ReviewReason) -> bool {
+    match reason {
+        ReviewReason::AmbiguousPatient
+        | ReviewReason::LinkUnknown
+        | ReviewReason::LinkConflict
+        | ReviewReason::LinkMismatch => true,
+        ReviewReason::AmbiguousAppointment
+        | ReviewReason::CrashSuspect
+        | ReviewReason::Defect
+        | ReviewReason::BehindReview => false,
     }
 }

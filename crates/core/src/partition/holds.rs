@@ -3,7 +3,7 @@
 //! the question is gone.
 
 use crate::booking::{Booking, BookingKey, BookingStatus, PatientKey, Version};
-use crate::event::review::ReviewCase;
+use crate::event::review::{ReviewCase, asks};
 use crate::event::{Outgoing, Schedule};
 use crate::fact::Fact;
 use crate::partition::job::{InHand, Job, JobKey};
@@ -25,6 +25,9 @@ impl Task {
         turn: &Turn<'_>,
     ) {
         let patient = in_hand.booking.patient_key();
+        if self.is_asked_already(key, in_hand.booking.version, &asks(reason, &evidence)) {
+            return;
+        }
         // Which appointment is meant is a question about this booking only.
         if reason != ReviewReason::AmbiguousAppointment && !reason.holds_nobody_else() {
             self.ledger.change_patient(&patient).held_by = Some(key.booking.clone());
@@ -70,7 +73,7 @@ impl Task {
             order: in_hand.order,
             since: turn.now,
         };
-        self.held.put(case.held());
+        self.held.put(case.held(), turn.now, turn.settings);
         self.outbox.tell(Fact::BookingHeld { key: key.clone(), version, reason });
         self.outbox.write(Outgoing::Review(Box::new(case)));
     }
@@ -215,7 +218,7 @@ impl Task {
                     let_go.push((held.order, key.clone(), parked.version, hold));
                 }
                 if rules::is_inherited(hold, turn.settings) {
-                    self.held.put(held);
+                    self.held.put(held, turn.now, turn.settings);
                 }
             }
         }

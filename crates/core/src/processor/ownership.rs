@@ -56,6 +56,7 @@ impl OwnedTask {
             }
             OwnedTask::Live(task) => {
                 status.tasks.push(task.status());
+                task.count_reviews(&mut status.reviews, status.taken_at);
                 for since in task.doubts() {
                     status.open_doubts += 1;
                     status.oldest_doubt_since =

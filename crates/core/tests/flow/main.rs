@@ -18,6 +18,7 @@ mod held;
 mod limits;
 mod links;
 mod lost_records;
+mod looks;
 mod many_versions;
 mod near_twins;
 mod new_people;
