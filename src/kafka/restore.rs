@@ -2,6 +2,8 @@
 //! `read_committed` sees would stop below a dead owner's open transaction and miss what is committed above it. So it
 //! reads to the end that a `read_uncommitted` handle sees, and waits until no transaction below it is open.
 
+mod records;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,16 +15,18 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::kafka::context::QuietContext;
-use crate::kafka::fault::{Flaw, KafkaFault, RecordName};
+use crate::kafka::fault::{KafkaFault, RecordName};
+use crate::kafka::restore::records::under_its_key;
 use crate::kafka::settings::KafkaSettings;
-use crate::registry::{DecodeFault, RawRecord, SchemaState, Translator};
+use crate::registry::{DecodeFault, RawRecord, Translator};
 use healthflow_core::event::Arrival;
-use healthflow_core::event::avro::Undecodable;
-use healthflow_core::event::key::{self, FLEET};
+use healthflow_core::event::key::FLEET;
 use healthflow_core::partition::start::InRetry;
-use healthflow_core::state::{Held, StateRecord, TaskState};
+use healthflow_core::state::TaskState;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, Position, RETRY, REVIEW};
+
+pub(crate) use records::{decode, try_decode, usable};
 
 const ASK: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(100);
@@ -342,48 +346,6 @@ pub fn restore(
 struct Raw {
     offset: i64,
     value: Box<[u8]>,
-}
-
-/// Decodes a record with `read`, and waits for its schema if that is not known yet.
-pub(crate) fn decode<R>(
-    record: RecordName,
-    translator: &Translator,
-    cancelled: &AtomicBool,
-    read: impl Fn() -> Result<R, DecodeFault>,
-) -> Result<R, KafkaFault> {
-    try_decode(translator, cancelled, read)?.map_err(|flaw| KafkaFault::Unreadable { record, flaw })
-}
-
-/// The same; the inner error says why it cannot be read.
-pub(crate) fn try_decode<R>(
-    translator: &Translator,
-    cancelled: &AtomicBool,
-    read: impl Fn() -> Result<R, DecodeFault>,
-) -> Result<Result<R, Flaw>, KafkaFault> {
-    loop {
-        match read() {
-            Ok(record) => return Ok(Ok(record)),
-            Err(DecodeFault::UnknownSchema(id)) => {
-                if let SchemaState::Denied { .. } = translator.schema_state(id) {
-                    return Ok(Err(Flaw::Undecodable(Undecodable::UnknownSchema(id).to_string())));
-                }
-                std::thread::sleep(STABLE_PAUSE);
-                check_cancelled(cancelled)?;
-            }
-            Err(DecodeFault::Unreadable(why)) => return Ok(Err(Flaw::Undecodable(why))),
-        }
-    }
-}
-
-/// A record of state, if it is under its own key.
-pub(crate) fn usable(key: &[u8], record: StateRecord) -> Result<StateRecord, Flaw> {
-    if key::state(&record).as_bytes() == key { Ok(record) } else { Err(Flaw::ForeignKey) }
-}
-
-/// The same of a held version.
-fn under_its_key(key: &[u8], held: Held) -> Result<Held, Flaw> {
-    let own = key::review(&held.booking.key, held.booking.version);
-    if own.as_bytes() == key { Ok(held) } else { Err(Flaw::ForeignKey) }
 }
 
 fn check_cancelled(cancelled: &AtomicBool) -> Result<(), KafkaFault> {

@@ -98,6 +98,7 @@ impl Codec {
             Outgoing::Released(booking, version) => {
                 return Ok(tombstone(topics::REVIEW, key::review(booking, *version)));
             }
+            Outgoing::ReleasedOfOld(booking) => return Ok(tombstone(topics::REVIEW, key::booking(booking))),
             Outgoing::State(record) => {
                 let key = Some(key::state(record).into_bytes());
                 match &**record {

@@ -147,6 +147,8 @@ pub enum Outgoing {
     Review(Box<ReviewCase>),
     /// A record without a value, to `appointments.review`: this version is held no more.
     Released(BookingKey, Version),
+    /// The same for the one record that an earlier worker wrote for a booking, whatever its version.
+    ReleasedOfOld(BookingKey),
     /// `appointments.failed`.
     Failed(Box<DeadLetter>),
     /// `appointments.state` or `patients.state`.

@@ -44,6 +44,8 @@ pub(super) struct HeldVersions {
     ended: BTreeSet<BookingKey>,
     /// What is due about whom, in that order.
     timers: BTreeSet<Timer>,
+    /// Bookings of which an earlier worker's record lies in the topic.
+    of_old: BTreeSet<BookingKey>,
 }
 
 impl HeldVersions {
@@ -94,6 +96,16 @@ impl HeldVersions {
             self.timers.insert((next_at, due, key.clone(), version));
         }
         Some((due, key, version))
+    }
+
+    /// An earlier worker's record of this booking lies in the topic.
+    pub fn note_of_old(&mut self, key: &BookingKey) {
+        self.of_old.insert(key.clone());
+    }
+
+    /// Whether one does; from now on it does not.
+    pub fn take_of_old(&mut self, key: &BookingKey) -> bool {
+        self.of_old.remove(key)
     }
 
     /// When something is due next.

@@ -76,6 +76,14 @@ impl Task {
         self.held.put(case.held(), turn.now, turn.settings);
         self.outbox.tell(Fact::BookingHeld { key: key.clone(), version, reason });
         self.outbox.write(Outgoing::Review(Box::new(case)));
+        self.leave_old_record(key);
+    }
+
+    /// What an earlier worker wrote about this booking is done with: the version has its result, or a record of its own.
+    fn leave_old_record(&mut self, key: &BookingKey) {
+        if self.held.take_of_old(key) {
+            self.outbox.write(Outgoing::ReleasedOfOld(key.clone()));
+        }
     }
 
     /// The record of a version that is held no more is taken out of `appointments.review`: with its result, or because it
@@ -86,6 +94,7 @@ impl Task {
             self.held.take(key, version);
             if rules::leaves_review_topic(settings) {
                 self.outbox.write(Outgoing::Released(key.clone(), version));
+                self.leave_old_record(key);
             }
         }
     }
@@ -209,11 +218,16 @@ impl Task {
         let (mut let_go, mut lost) = (Vec::new(), Vec::new());
         for (key, state) in self.ledger.bookings().hot_iter() {
             for parked in &state.parked {
-                let ParkingPlace::Review(hold) = parked.place else { continue };
+                let ParkingPlace::Review(mut hold) = parked.place else { continue };
                 let Some(held) = found.get_mut(key).and_then(|of| of.remove(&parked.version)) else {
                     lost.push((key.clone(), parked.version));
                     continue;
                 };
+                if held.is_of_old {
+                    // Asked anew, for its record says less than a decision needs.
+                    self.held.note_of_old(key);
+                    hold = if hold == Hold::Rejected { hold } else { Hold::Released };
+                }
                 if matches!(hold, Hold::Released | Hold::Rejected) {
                     let_go.push((held.order, key.clone(), parked.version, hold));
                 }

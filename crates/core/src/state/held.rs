@@ -25,6 +25,9 @@ pub struct Held {
     pub since: Timestamp,
     /// What it waits for.
     pub asks: Asks,
+    /// Whether its record lies under the key of an earlier worker, which wrote one for each booking: it is asked anew, and laid
+    /// under its own key.
+    pub is_of_old: bool,
 }
 
 /// What a held version waits for.

@@ -252,6 +252,11 @@ impl TaskState {
         }
     }
 
+    /// The record that an earlier worker wrote for this booking was taken out of `appointments.review`.
+    pub fn release_old_held(&mut self, key: &BookingKey) {
+        self.held.get_mut(key).into_iter().for_each(|versions| versions.retain(|_, held| !held.is_of_old));
+    }
+
     /// How many bookings and patients it has.
     pub fn len(&self) -> usize {
         self.bookings.len() + self.patients.len()

@@ -99,7 +99,10 @@ impl Kafka {
                     self.in_review.remove(&(key.clone(), *version));
                     self.state.release_held(key, *version);
                 }
-                Outgoing::Review(_) | Outgoing::Forwarded(..) | Outgoing::Forgotten(_) => {
+                Outgoing::Review(_)
+                | Outgoing::ReleasedOfOld(_)
+                | Outgoing::Forwarded(..)
+                | Outgoing::Forgotten(_) => {
                     broken.push("a small world has nothing to review, forward or forget".to_owned());
                 }
             }

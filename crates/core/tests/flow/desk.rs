@@ -192,6 +192,7 @@ impl Desk {
                 Outgoing::Forgotten(key) => self.durable.bookings.remove(key),
                 Outgoing::Review(case) => self.durable.apply_held(case.held()),
                 Outgoing::Released(key, version) => self.durable.release_held(key, *version),
+                Outgoing::ReleasedOfOld(key) => self.durable.release_old_held(key),
                 _ => {}
             }
         }

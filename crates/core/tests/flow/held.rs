@@ -168,3 +168,24 @@ fn what_is_gone_from_the_review_topic_gets_its_dead_letter() {
     desk.arrive(a_booking("more", 1));
     assert_eq!(create_all(&mut desk, 1), ["more"], "the question is gone with its record");
 }
+
+/// Goal: what an earlier worker held is not lost with its key. Method: its one record of the booking is restored; the worker dies before
+/// it has asked anew, and again after the answer.
+#[test]
+fn what_an_earlier_worker_held_is_asked_anew_and_laid_under_its_own_key() {
+    let desk = held(0);
+    let mut state = desk.durable.clone();
+    state.held.values_mut().flat_map(|of| of.values_mut()).for_each(|held| held.is_of_old = true);
+    let mut desk = Desk::within(settings(GuardMode::IdempotencyKey), state, desk.offsets.clone(), desk.now);
+    desk.pass_ms(LAG_MS + 1);
+    let review = desk.reviews().pop().expect("it is asked anew");
+    assert_eq!((review.booking.key.booking.as_str(), review.generation), ("asks", 2));
+    let is_tombstone = |record: &&Outgoing| matches!(record, Outgoing::ReleasedOfOld(_));
+    assert_eq!(desk.committed.iter().filter(is_tombstone).count(), 1);
+    let lies: Vec<bool> =
+        desk.durable.held.values().flat_map(|of| of.values()).map(|held| held.is_of_old).collect();
+    assert_eq!(lies, [false], "under its own key, and nowhere else");
+    desk.arrive(a_booking("asks", 2));
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-9"));
+    assert!(desk.durable.held.values().all(|versions| versions.is_empty()));
+}

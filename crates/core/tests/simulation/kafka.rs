@@ -160,6 +160,7 @@ impl Partition {
                     self.state.apply_held(held.expect("it was possible before"));
                 }
                 Outgoing::Released(key, version) => self.state.release_held(key, *version),
+                Outgoing::ReleasedOfOld(key) => self.state.release_old_held(key),
                 Outgoing::Forgotten(key) => self.state.bookings.remove(key),
                 Outgoing::State(state) => {
                     self.state_records += 1;
