@@ -120,6 +120,7 @@ pub fn kafka_settings(config: &Config) -> anyhow::Result<KafkaSettings> {
         // librdkafka wants it below the transaction's, so that a record fails before its transaction does.
         message_timeout_ms: kafka.transaction_timeout_ms / 6 * 5,
         restore_no_progress_ms: kafka.restore_no_progress_ms,
+        held_contents_max: config.review.contents_max as usize,
         record_bytes_max: kafka.record_bytes_max as usize,
         begins_at_end: kafka.first_start == FirstStart::Latest,
         properties: properties.unwrap_or_default(),

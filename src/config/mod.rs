@@ -218,6 +218,8 @@ pub struct Retry {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Review {
+    /// Bookings that wait for people and are kept in memory with their content (bookings per task).
+    pub contents_max: u32,
     /// How often HealthFlow is asked whether a question has answered itself (milliseconds).
     pub look_again_ms: u64,
     /// So long before its visit a question is reported as urgent (milliseconds).
@@ -320,6 +322,7 @@ impl Config {
             retry_visit_grace_ms: signed(retry.visit_grace_ms),
             slot_wait_max_ms: signed(retry.slot_wait_max_ms),
             waiting_room_max: retry.waiting_room_max as usize,
+            review_contents_max: review.contents_max as usize,
             review_look_again_ms: signed(review.look_again_ms),
             review_urgent_before_ms: signed(review.urgent_before_ms),
             #[cfg(feature = "planted-defects")]

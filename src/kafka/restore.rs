@@ -2,6 +2,7 @@
 //! `read_committed` sees would stop below a dead owner's open transaction and miss what is committed above it. So it
 //! reads to the end that a `read_uncommitted` handle sees, and waits until no transaction below it is open.
 
+mod held;
 mod records;
 
 use std::collections::{HashMap, HashSet};
@@ -16,7 +17,6 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::kafka::context::QuietContext;
 use crate::kafka::fault::{KafkaFault, RecordName};
-use crate::kafka::restore::records::under_its_key;
 use crate::kafka::settings::KafkaSettings;
 use crate::registry::{DecodeFault, RawRecord, Translator};
 use healthflow_core::event::Arrival;
@@ -24,7 +24,7 @@ use healthflow_core::event::key::FLEET;
 use healthflow_core::partition::start::InRetry;
 use healthflow_core::state::TaskState;
 use healthflow_core::time::Timestamp;
-use healthflow_core::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, Position, RETRY, REVIEW};
+use healthflow_core::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, Position, RETRY};
 
 pub(crate) use records::{decode, try_decode, usable};
 
@@ -62,6 +62,7 @@ pub(crate) struct Readers {
     committed: BaseConsumer<QuietContext>,
     uncommitted: BaseConsumer<QuietContext>,
     no_progress: Duration,
+    held_contents_max: usize,
 }
 
 impl Readers {
@@ -76,6 +77,7 @@ impl Readers {
             no_progress: Duration::from_millis(
                 settings.restore_no_progress_ms + settings.transaction_timeout_ms,
             ),
+            held_contents_max: settings.held_contents_max,
         })
     }
 
@@ -132,7 +134,6 @@ impl Readers {
         partition: i32,
         translator: &Translator,
         cancelled: &AtomicBool,
-        now: Timestamp,
         restored: &mut Restored,
     ) -> Result<(), KafkaFault> {
         // By the bytes of the key: a tombstone has nothing else. Not decoded yet: most are followed by a newer one of
@@ -152,17 +153,6 @@ impl Readers {
         })?;
         for (key, Raw { offset, value }) in newest {
             check_cancelled(cancelled)?;
-            if topic == REVIEW {
-                let held = try_decode(translator, cancelled, || translator.held(&value, now))?;
-                match held.and_then(|held| under_its_key(&key, held)) {
-                    Ok(held) => restored.state.apply_held(held),
-                    // Its version gets a dead letter: it is no reason for the others to wait.
-                    Err(flaw) => {
-                        tracing::warn!(topic, partition, offset, "a held booking cannot be read: {flaw}")
-                    }
-                }
-                continue;
-            }
             let record = try_decode(translator, cancelled, || translator.state(topic, &value))?;
             let record = record.and_then(|record| usable(&key, record));
             let at = RecordName { topic, partition, offset };
@@ -321,9 +311,10 @@ impl Readers {
         now: Timestamp,
     ) -> Result<Restored, KafkaFault> {
         let mut restored = Restored { state: TaskState::default(), records: 0 };
-        for topic in [PATIENT_STATE, APPOINTMENT_STATE, REVIEW] {
-            self.read(topic, partition, translator, cancelled, now, &mut restored)?;
+        for topic in [PATIENT_STATE, APPOINTMENT_STATE] {
+            self.read(topic, partition, translator, cancelled, &mut restored)?;
         }
+        restored.records += self.read_held(partition, translator, cancelled, now, &mut restored.state)?;
         Ok(restored)
     }
 }

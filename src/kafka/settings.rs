@@ -44,6 +44,8 @@ pub struct KafkaSettings {
     pub message_timeout_ms: u64,
     /// How long a restore may read nothing, beyond the transaction time-out, before it fails.
     pub restore_no_progress_ms: u64,
+    /// Bookings that wait for people and are restored with their content (per task).
+    pub held_contents_max: usize,
     /// Partitions of every topic: a record in another partition than that of its key is misrouted (rule K8).
     pub partition_count: u32,
     /// Whether a group without offsets begins at the end of `appointments.requested` instead of its beginning.
@@ -68,6 +70,7 @@ impl Default for KafkaSettings {
             record_bytes_max: RECORD_BYTES_MAX,
             message_timeout_ms: 10_000,
             restore_no_progress_ms: 30_000,
+            held_contents_max: 10_000,
             partition_count: 1,
             begins_at_end: false,
             properties: Vec::new(),

@@ -18,6 +18,7 @@ use crate::kafka::topic_ids::TopicIdentities;
 use crate::kafka::watchdog::Watchdog;
 use crate::kafka::{KafkaFault, Now};
 use crate::registry::Translator;
+use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::life::Incarnation;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::partition::start::{Acquired, Known, KnownLane, Start, mark_lost};
@@ -27,6 +28,9 @@ use healthflow_core::time::Timestamp;
 
 /// How often an idle task serves its producer's events.
 const IDLE: Duration = Duration::from_secs(2);
+
+/// How long to wait before held bookings are read again.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// Starts tasks; holds what all tasks of a worker share.
 pub struct TaskSpawner {
@@ -45,7 +49,7 @@ pub struct TaskSpawner {
 /// One life of a task, on a thread of its own. Dropping it ends that life: it carries out no further order.
 pub struct TaskThread {
     orders: Sender<Order>,
-    ended: Arc<AtomicBool>,
+    life: Life,
 }
 
 struct Order {
@@ -95,12 +99,13 @@ impl TaskSpawner {
     ) -> Result<TaskThread, KafkaFault> {
         let (orders, to_do) = channel();
         let ended = Arc::new(AtomicBool::new(false));
-        let life = Life { spawner: self.clone(), partition, incarnation, ended: ended.clone() };
+        let life = Life { spawner: self.clone(), partition, incarnation, ended };
+        let lives = life.clone();
         std::thread::Builder::new()
             .name(format!("task-{partition}"))
-            .spawn(move || life.live(&to_do, not_before))
+            .spawn(move || lives.live(&to_do, not_before))
             .map_err(KafkaFault::no_thread(format!("for task {partition}")))?;
-        Ok(TaskThread { orders, ended })
+        Ok(TaskThread { orders, life })
     }
 }
 
@@ -110,14 +115,27 @@ impl TaskThread {
         // A thread that has ended has posted why.
         let _ = self.orders.send(Order { sequence, batch });
     }
+
+    /// Reads these held versions, on a thread of its own. Ends in `ContentsRead`, unless this life ends first.
+    pub fn read_contents(&self, of: Vec<(BookingKey, Version)>) {
+        let (life, partition) = (self.life.clone(), self.life.partition);
+        let reading = std::thread::Builder::new().name(format!("held-{partition}"));
+        if let Err(error) = reading.spawn(move || life.read_contents(&of)) {
+            self.life.spawner.inbox.fail(
+                KafkaFault::no_thread(format!("to read held bookings of task {partition}"))(error)
+                    .to_string(),
+            );
+        }
+    }
 }
 
 impl Drop for TaskThread {
     fn drop(&mut self) {
-        self.ended.store(true, Ordering::SeqCst);
+        self.life.ended.store(true, Ordering::SeqCst);
     }
 }
 
+#[derive(Clone)]
 struct Life {
     spawner: Arc<TaskSpawner>,
     partition: i32,
@@ -150,6 +168,26 @@ impl Life {
                     tracing::warn!(partition, "task not acquired, trying again: {fault}");
                 }
                 self.spawner.inbox.post(Input::AcquireFailed { partition, incarnation });
+            }
+        }
+    }
+
+    /// Until it succeeds: what was let go waits for nothing else.
+    fn read_contents(&self, of: &[(BookingKey, Version)]) {
+        let (partition, incarnation, spawner) = (self.partition, self.incarnation, &self.spawner);
+        while !self.is_over() {
+            let found = Readers::new(&spawner.settings).and_then(|readers| {
+                readers.read_contents(partition, of, &spawner.translator, &self.ended, (spawner.now)())
+            });
+            match found {
+                Ok(found) => {
+                    return spawner.inbox.post(Input::ContentsRead { partition, incarnation, found });
+                }
+                Err(fault) if self.is_over() => tracing::debug!(partition, "held bookings not read: {fault}"),
+                Err(fault) => {
+                    tracing::warn!(partition, "held bookings cannot be read, trying again: {fault}");
+                    std::thread::sleep(READ_AGAIN);
+                }
             }
         }
     }

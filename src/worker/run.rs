@@ -17,6 +17,7 @@ use crate::worker::calls::Calls;
 use crate::worker::clock::Clock;
 use crate::worker::mailbox::Mailbox;
 use crate::worker::stop::StopRequest;
+use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::fact::Fact;
 use healthflow_core::healthflow::Request;
 use healthflow_core::life::{CallId, TaskLife};
@@ -254,6 +255,12 @@ impl Parts for Worker {
 
     fn decode(&mut self, partition: i32, release: HeldRange) {
         self.lanes.release(partition, release);
+    }
+
+    fn read_contents(&mut self, of: TaskLife, which: Vec<(BookingKey, Version)>) {
+        if let Some(task) = self.tasks.get(&of.partition) {
+            task.read_contents(which);
+        }
     }
 
     fn pause(&mut self, partition: i32, lane: Lane) {

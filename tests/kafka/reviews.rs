@@ -60,7 +60,10 @@ fn ask_which_chart(rig: &mut Rig, practice: &str) -> String {
 /// a person links the chart with the command.
 #[test]
 fn a_decision_lets_a_held_patient_go_whoever_owns_the_task_by_then() {
-    let mut rig = Rig::open("decided", &[("healthflow.duplicate_guard", "idempotency_key")]);
+    let mut rig = Rig::open(
+        "decided",
+        &[("healthflow.duplicate_guard", "idempotency_key"), ("review.contents_max", "0")],
+    );
     let practice = rig.practice(4);
     let chart = ask_which_chart(&mut rig, &practice);
     rig.publish(&[visit(&rig, &practice, 3)]);

@@ -9,11 +9,14 @@ use healthflow_core::booking::{BookingKey, BookingStatus, PatientKey};
 use healthflow_core::event::Outgoing;
 use healthflow_core::event::avro::Decoder;
 use healthflow_core::event::codec::{Codec, restore};
+use healthflow_core::event::requested::AppointmentRequested;
+use healthflow_core::event::sample;
 use healthflow_core::patient::digests::PersonDigests;
 use healthflow_core::patient::{Link, LinkOrigin};
 use healthflow_core::state::{
-    BookingState, Packable, PackedMap, PatientState, StateRecord, TaskState, VersionSet,
+    Asks, BookingState, Held, Packable, PackedMap, PatientState, StateRecord, TaskState, VersionSet,
 };
+use healthflow_core::sync::ReviewReason;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics;
 
@@ -21,6 +24,9 @@ use healthflow_core::topics;
 const PRACTICES: u32 = 40;
 /// How many records: as many as just fit, one a practice more, for which every table doubles, and in between.
 const COUNTS: [u32; 3] = [143_360, 143_400, 200_000];
+
+/// How many held versions.
+const HELD: u32 = 50_000;
 
 /// Memory of this process that is really there, in bytes (the second field of `/proc/self/statm`, in pages).
 fn resident_bytes() -> f64 {
@@ -117,10 +123,37 @@ fn weigh(count: u32, record: fn(u32) -> StateRecord) -> String {
     format!("{bytes:4.0} bytes each, {rate:9.0} records/s, a look {look:4.0} ns, a change {change:4.0} ns")
 }
 
+/// What a version costs that waits for a person: with its content, or with what a task keeps of it past `review.contents_max`.
+fn weigh_held(count: u32, has_content: bool) -> String {
+    let held = |number: u32| {
+        let mut booking = sample::booking();
+        booking.key.practice = format!("practice-{}", number % PRACTICES).as_str().into();
+        booking.key.booking = format!("b-{number}").as_str().into();
+        booking.patient.id = format!("p-{number}").as_str().into();
+        // Each text of its own, as from the topic.
+        let event = AppointmentRequested::from(&booking);
+        let booking = event.into_booking(sample::NOW).expect("the sample is possible");
+        let candidates = vec![format!("hf-pat-{number}").as_str().into()];
+        let asks = Asks::Person { reason: ReviewReason::AmbiguousPatient, candidates };
+        let mut held = Held::new(booking.into(), 1, i64::from(number), Timestamp(0), asks);
+        held.content.take_if(|_| !has_content);
+        held
+    };
+    let before = resident_bytes();
+    let mut state = TaskState::default();
+    (0..count).for_each(|number| state.apply_held(held(number)));
+    let bytes = (resident_bytes() - before) / f64::from(count);
+    std::mem::forget(state);
+    format!("{bytes:4.0} bytes each")
+}
+
 fn main() {
     for (name, record) in [("booking", booking as fn(u32) -> StateRecord), ("link", patient)] {
         for count in COUNTS {
             println!("{name:8} {count:>8} records {}", weigh(count, record));
         }
+    }
+    for (name, has_content) in [("with content", true), ("without content", false)] {
+        println!("held {name:16} {:>8} versions {}", HELD, weigh_held(HELD, has_content));
     }
 }

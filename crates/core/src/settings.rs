@@ -84,6 +84,8 @@ pub struct Settings {
     pub slot_wait_max_ms: i64,
     /// `retry.waiting_room_max`: records per task.
     pub waiting_room_max: usize,
+    /// `review.contents_max`: bookings that wait for people and are kept in memory with their content, per task.
+    pub review_contents_max: usize,
     /// `review.look_again_ms`: how often HealthFlow is asked whether a question has answered itself.
     pub review_look_again_ms: i64,
     /// `review.urgent_before_ms`: so long before its visit a question is urgent.
@@ -164,6 +166,7 @@ impl Settings {
             retry_visit_grace_ms: 30 * 60_000,
             slot_wait_max_ms: 30 * 60_000,
             waiting_room_max: 10_000,
+            review_contents_max: 10_000,
             review_look_again_ms: 86_400_000,
             review_urgent_before_ms: 86_400_000,
             #[cfg(feature = "planted-defects")]

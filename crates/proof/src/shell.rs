@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
+use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::event::Arrival;
 use healthflow_core::healthflow::Request;
 use healthflow_core::life::{CallId, Incarnation, TaskLife};
@@ -87,6 +88,15 @@ pub enum Begun {
         incarnation: Incarnation,
         /// Which records.
         release: HeldRange,
+    },
+    /// Held versions of this task are to be read.
+    Contents {
+        /// The task.
+        partition: i32,
+        /// The life of the task.
+        incarnation: Incarnation,
+        /// Which.
+        of: Vec<(BookingKey, Version)>,
     },
     /// The lanes of this task are no longer read; this was their state.
     Unread(i32, BTreeMap<Lane, Reader>),
@@ -258,6 +268,14 @@ impl<P: Default> Parts for Performing<'_, P> {
     fn decode(&mut self, partition: i32, release: HeldRange) {
         let Some(task) = self.shell.tasks.get(&partition) else { return };
         self.begun.push(Begun::Decoding { partition, incarnation: task.incarnation, release });
+    }
+
+    fn read_contents(
+        &mut self,
+        TaskLife { partition, incarnation }: TaskLife,
+        of: Vec<(BookingKey, Version)>,
+    ) {
+        self.begun.push(Begun::Contents { partition, incarnation, of });
     }
 
     fn pause(&mut self, partition: i32, lane: Lane) {

@@ -47,11 +47,10 @@ pub(crate) fn usable(key: &[u8], record: StateRecord) -> Result<StateRecord, Fla
 
 /// The same of a held version. An earlier worker wrote one record for each booking, whatever its version.
 pub(super) fn under_its_key(key: &[u8], held: Held) -> Result<Held, Flaw> {
-    let Held { booking, .. } = &held;
-    if key::review(&booking.key, booking.version).as_bytes() == key {
+    if key::review(&held.key, held.version).as_bytes() == key {
         return Ok(held);
     }
-    let is_of_old = key::booking(&booking.key).as_bytes() == key;
+    let is_of_old = key::booking(&held.key).as_bytes() == key;
     if is_of_old { Ok(Held { is_of_old, ..held }) } else { Err(Flaw::ForeignKey) }
 }
 
@@ -65,7 +64,7 @@ mod tests {
     #[test]
     fn a_held_version_lies_under_its_own_key_or_an_earlier_workers() {
         let held = sample::case(Vec::new()).held();
-        let (booking, version) = (held.booking.key.clone(), held.booking.version);
+        let (booking, version) = (held.key.clone(), held.version);
         let found = |key: String| under_its_key(key.as_bytes(), held.clone()).map(|held| held.is_of_old);
         assert_eq!(found(key::review(&booking, version)).ok(), Some(false));
         assert_eq!(found(key::booking(&booking)).ok(), Some(true));

@@ -47,7 +47,7 @@ impl ReviewCase {
             None => asks(self.reason, &self.evidence),
         };
         let &ReviewCase { ref booking, attempts, order, since, .. } = self;
-        Held { booking: Arc::clone(booking), attempts, order, since, asks, is_of_old: false }
+        Held::new(Arc::clone(booking), attempts, order, since, asks)
     }
 }
 
@@ -86,7 +86,7 @@ impl AppointmentReview {
         };
         let booking = Arc::new(self.event.into_booking(now).ok()?);
         let (attempts, order, since) = (self.result.attempts, self.order, self.result.finished_at);
-        Some(Held { booking, attempts, order, since, asks, is_of_old: false })
+        Some(Held::new(booking, attempts, order, since, asks))
     }
 }
 

@@ -50,6 +50,7 @@ impl Task {
         let Some(good) = self.outbox.take_good(sequence, turn.now) else { return };
         self.intents.renew_lease(started_at);
         self.progress.committed(&good.offsets);
+        self.held.committed(sequence, turn.settings.review_contents_max);
         turn.facts.push_back(Fact::TransactionCommitted {
             partition: self.partition,
             records: good.records,

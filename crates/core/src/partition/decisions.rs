@@ -36,9 +36,15 @@ enum Judgement {
 impl Task {
     /// A person decided.
     pub(super) fn decided(&mut self, decision: Decision, position: Position, turn: &mut Turn<'_>) {
-        self.progress.finished(position);
         let (key, version) = (decision.key.clone(), decision.version);
-        match self.judge(&decision) {
+        let judgement = self.judge(&decision);
+        if let Judgement::Valid(held) = &judgement
+            && held.content.is_none()
+        {
+            return self.held.want_for(decision, position);
+        }
+        self.progress.finished(position);
+        match judgement {
             Judgement::Copy => {
                 turn.facts.push_back(Fact::DuplicateSkipped { key, version, differs: None });
             }
@@ -63,7 +69,7 @@ impl Task {
             return Judgement::Copy;
         }
         let parked = state.parked(*version).map(|parked| parked.generation);
-        let held = self.held.of(key).find(|(held, _)| held == version).map(|(_, held)| held);
+        let held = self.held.get(key, *version);
         match (state.hold(*version), held) {
             (Some(Hold::Question), Some(held)) if parked == Some(*generation) => self.weigh(decision, held),
             (Some(Hold::Question), _) => {
@@ -129,20 +135,22 @@ impl Task {
     /// Notes what was decided, and lets the version go, and everybody who waited for it.
     fn carry_out(&mut self, decision: Decision, held: &Held, turn: &mut Turn<'_>) {
         let Decision { key, version, verdict, id, .. } = decision;
-        let Asks::Person { reason, candidates } = &held.asks else { return };
-        let patient = held.booking.patient_key();
-        let sent_along = held.booking.patient.healthflow_patient_id.clone().map(HealthFlowPatientId);
+        let (Asks::Person { reason, candidates }, Some(booking)) = (&held.asks, &held.content) else {
+            return;
+        };
+        let patient = held.patient.clone();
+        let sent_along = booking.patient.healthflow_patient_id.clone().map(HealthFlowPatientId);
         self.ledger.change_booking(&key).last_decision = Some(id);
         let hold = if verdict == Verdict::Reject { Hold::Rejected } else { Hold::Released };
         match verdict {
             Verdict::Link(chart) => {
                 let others = candidates.iter().filter(|id| **id != chart);
                 self.reject_charts(held, others.cloned());
-                let digests = PersonDigests::of(&patient, &Person::from(&held.booking.patient));
+                let digests = PersonDigests::of(&patient, &Person::from(&booking.patient));
                 let outranks = sent_along.filter(|id| *id != chart);
                 let origin = LinkOrigin::Operator;
                 let link = Link { healthflow_patient_id: chart, origin, digests: Some(digests), outranks };
-                self.remember(&held.booking, link);
+                self.remember(booking, link);
             }
             Verdict::Create if *reason == ReviewReason::AmbiguousAppointment => {
                 self.close(&(&key).into());
@@ -176,7 +184,7 @@ impl Task {
 
     /// What a person took over is the task's own doubt again, and no suspect.
     fn inherit_again(&mut self, held: &Held, turn: &Turn<'_>) {
-        let key = &held.booking.key;
+        let key = &held.key;
         let settles_at = turn.now.plus_ms(turn.settings.settle_ms());
         let state = self.ledger.change_booking(key);
         state.suspicion = Suspicion::default();
@@ -184,12 +192,12 @@ impl Task {
             self.intents.inherit(key.into(), settles_at);
             self.jobs.wake_at(settles_at, JobKey::Booking(key.clone()));
         }
-        self.ledger.change_patient(&held.booking.patient_key()).suspicion = Suspicion::default();
+        self.ledger.change_patient(&held.patient).suspicion = Suspicion::default();
     }
 
     /// These patients of HealthFlow are somebody else: never proposed again.
     fn reject_charts(&mut self, held: &Held, charts: impl Iterator<Item = HealthFlowPatientId>) {
-        let state = self.ledger.change_patient(&held.booking.patient_key());
+        let state = self.ledger.change_patient(&held.patient);
         for chart in charts {
             if !state.rejected.contains(&chart) && state.rejected.len() < REJECTED_MAX {
                 state.rejected.push(chart);

@@ -1,13 +1,16 @@
 //! The versions that wait for a person, with their content, and who waits behind whose review. Without it a decision that carries
 //! only ids would find no booking, and nobody would know whom it lets go.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
-use crate::booking::{BookingKey, PatientKey, Version};
+use crate::booking::{Booking, BookingKey, PatientKey, Version};
+use crate::event::Decision;
 use crate::settings::Settings;
 use crate::state::{Asks, Held};
 use crate::sync::ReviewReason;
 use crate::time::Timestamp;
+use crate::topics::Position;
 
 /// One of those that wait behind a review: in the order in which they came.
 type Waiter = (i64, BookingKey, Version);
@@ -34,8 +37,8 @@ struct Entry {
 /// Every held version of a task.
 #[derive(Clone, Debug, Default, Hash)]
 pub(super) struct HeldVersions {
-    /// By booking.
-    held: BTreeMap<BookingKey, BTreeMap<Version, Entry>>,
+    /// By booking and version.
+    held: BTreeMap<(BookingKey, Version), Entry>,
     /// Whose bookings wait behind a review of the same patient.
     behind: BTreeMap<PatientKey, BTreeSet<Waiter>>,
     /// The patients whose bookings wait for the review of this booking.
@@ -46,41 +49,113 @@ pub(super) struct HeldVersions {
     timers: BTreeSet<Timer>,
     /// Bookings of which an earlier worker's record lies in the topic.
     of_old: BTreeSet<BookingKey>,
+    /// How many contents are in memory.
+    contents: usize,
+    /// What the next commits carry into the topic.
+    fresh: VecDeque<(u64, (BookingKey, Version))>,
+    /// Whose content is needed, and only in the topic.
+    wanted: BTreeSet<(BookingKey, Version)>,
+    /// Whose content is being read.
+    being_read: BTreeSet<(BookingKey, Version)>,
+    /// Decisions that wait for the content of what they are about.
+    undecided: Vec<(Decision, Position)>,
 }
 
 impl HeldVersions {
+    /// Adds a version that the commit `sequence` will carry into the topic. Until then its content is here only.
+    pub fn lay(&mut self, held: Held, sequence: u64, now: Timestamp, settings: &Settings) {
+        self.fresh.push_back((sequence, (held.key.clone(), held.version)));
+        self.put(held, now, settings);
+    }
+
+    /// The commit `sequence` is known good.
+    pub fn committed(&mut self, sequence: u64, contents_max: usize) {
+        while self.fresh.front().is_some_and(|(carried_by, _)| *carried_by <= sequence) {
+            let Some((_, of)) = self.fresh.pop_front() else { break };
+            self.empty(&of, contents_max);
+        }
+    }
+
+    /// Adds a version that lies in the topic.
+    pub fn inherit(&mut self, mut held: Held, now: Timestamp, settings: &Settings) {
+        held.content.take_if(|_| self.contents >= settings.review_contents_max);
+        self.put(held, now, settings);
+    }
+
     /// Adds a version at `now`, or replaces what was known of it. What was due about it before `now` was seen to by whoever held it
     /// then.
-    pub fn put(&mut self, held: Held, now: Timestamp, settings: &Settings) {
-        let (key, version) = (held.booking.key.clone(), held.booking.version);
+    fn put(&mut self, held: Held, now: Timestamp, settings: &Settings) {
+        let (key, version) = (held.key.clone(), held.version);
         self.take(&key, version);
         if matches!(held.asks, Asks::Review(_)) {
             let waiter = (held.order, key.clone(), version);
-            self.behind.entry(held.booking.patient_key()).or_default().insert(waiter);
+            self.behind.entry(held.patient.clone()).or_default().insert(waiter);
         }
+        self.contents += usize::from(held.content.is_some());
         let due = due_times(&held, now, settings);
         self.timers.extend(due.iter().map(|(at, due)| (*at, *due, key.clone(), version)));
-        self.held.entry(key).or_default().insert(version, Entry { held, due });
+        self.held.insert((key, version), Entry { held, due });
     }
 
     /// Takes a version out: it is held no more.
     pub fn take(&mut self, key: &BookingKey, version: Version) -> Option<Held> {
-        let versions = self.held.get_mut(key)?;
-        let Entry { held, due } = versions.remove(&version)?;
-        if versions.is_empty() {
-            self.held.remove(key);
-        }
+        let Entry { held, due } = self.held.remove(&(key.clone(), version))?;
         for (at, due) in due {
             self.timers.remove(&(at, due, key.clone(), version));
         }
-        let patient = held.booking.patient_key();
-        if let Some(waiters) = self.behind.get_mut(&patient) {
+        if let Some(waiters) = self.behind.get_mut(&held.patient) {
             waiters.remove(&(held.order, key.clone(), version));
             if waiters.is_empty() {
-                self.behind.remove(&patient);
+                self.behind.remove(&held.patient);
             }
         }
+        self.contents -= usize::from(held.content.is_some());
         Some(held)
+    }
+
+    /// The content of a version is needed: it is read from the topic.
+    pub fn want(&mut self, key: &BookingKey, version: Version) {
+        self.wanted.insert((key.clone(), version));
+    }
+
+    /// The same for a decision, which is carried out once the content is here.
+    pub fn want_for(&mut self, decision: Decision, position: Position) {
+        self.want(&decision.key, decision.version);
+        self.undecided.push((decision, position));
+    }
+
+    /// Whose content is to be read now; one reading at a time.
+    pub fn take_wanted(&mut self) -> Vec<(BookingKey, Version)> {
+        if self.being_read.is_empty() {
+            self.being_read = std::mem::take(&mut self.wanted);
+            return self.being_read.iter().cloned().collect();
+        }
+        Vec::new()
+    }
+
+    /// The reading has ended; whose content it was for.
+    pub fn take_read(&mut self) -> BTreeSet<(BookingKey, Version)> {
+        std::mem::take(&mut self.being_read)
+    }
+
+    /// The content of a version is here, for as long as it is needed.
+    pub fn fill(&mut self, content: Arc<Booking>) {
+        if let Some(Entry { held, .. }) = self.held.get_mut(&(content.key.clone(), content.version)) {
+            self.contents += usize::from(held.content.is_none());
+            held.content = Some(content);
+        }
+    }
+
+    /// The content of a version is not needed any more, unless there is room for it.
+    pub fn empty(&mut self, of: &(BookingKey, Version), contents_max: usize) {
+        if let Some(Entry { held, .. }) = self.held.get_mut(of).filter(|_| self.contents > contents_max) {
+            self.contents -= usize::from(held.content.take().is_some());
+        }
+    }
+
+    /// Takes out the decisions that waited for content.
+    pub fn take_undecided(&mut self) -> Vec<(Decision, Position)> {
+        std::mem::take(&mut self.undecided)
     }
 
     /// Takes out what is due by `now`, and notes when a question is to be looked at again.
@@ -88,7 +163,7 @@ impl HeldVersions {
         let timer = self.timers.first().filter(|(at, ..)| *at <= now)?.clone();
         self.timers.remove(&timer);
         let (at, due, key, version) = timer;
-        let entry = self.held.get_mut(&key).and_then(|versions| versions.get_mut(&version))?;
+        let entry = self.held.get_mut(&(key.clone(), version))?;
         entry.due.retain(|one| *one != (at, due));
         if due == Due::Look {
             let next_at = now.plus_ms(look_again_ms);
@@ -115,16 +190,21 @@ impl HeldVersions {
 
     /// Every held version, and whether it is urgent: a question whose visit draws near.
     pub fn iter(&self) -> impl Iterator<Item = (&Held, bool)> {
-        let entries = self.held.values().flat_map(BTreeMap::values);
-        entries.map(|Entry { held, due }| {
+        self.held.values().map(|Entry { held, due }| {
             let is_question = matches!(held.asks, Asks::Person { .. });
             (held, is_question && !due.iter().any(|(_, due)| *due == Due::Urgent))
         })
     }
 
+    /// This version, if it is held.
+    pub fn get(&self, key: &BookingKey, version: Version) -> Option<&Held> {
+        self.held.get(&(key.clone(), version)).map(|entry| &entry.held)
+    }
+
     /// The held versions of a booking, oldest first.
     pub fn of(&self, key: &BookingKey) -> impl Iterator<Item = (Version, &Held)> {
-        self.held.get(key).into_iter().flatten().map(|(version, entry)| (*version, &entry.held))
+        let all = (key.clone(), Version::MIN)..=(key.clone(), Version::MAX);
+        self.held.range(all).map(|((_, version), entry)| (*version, &entry.held))
     }
 
     /// Who waits behind a review of this patient, in the order in which they came.
@@ -156,7 +236,7 @@ impl HeldVersions {
     /// A version of `key` has ended, or its write is a person's doubt now: what is held of it, and whoever waits for its review,
     /// is looked at. Returns whether there is anything.
     pub fn note_ended(&mut self, key: &BookingKey) -> bool {
-        let is_any = self.held.contains_key(key) || self.holds.contains_key(key);
+        let is_any = self.of(key).next().is_some() || self.holds.contains_key(key);
         if is_any {
             self.ended.insert(key.clone());
         }
@@ -173,7 +253,7 @@ impl HeldVersions {
 fn due_times(held: &Held, now: Timestamp, settings: &Settings) -> Vec<(Timestamp, Due)> {
     let Asks::Person { reason, .. } = held.asks else { return Vec::new() };
     let mut due = Vec::new();
-    let urgent_at = held.booking.visit.start.plus_ms(-settings.review_urgent_before_ms);
+    let urgent_at = held.visit_start.plus_ms(-settings.review_urgent_before_ms);
     if urgent_at > now || held.since == now {
         due.push((urgent_at.max(now), Due::Urgent));
     }

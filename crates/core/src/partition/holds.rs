@@ -73,7 +73,7 @@ impl Task {
             order: in_hand.order,
             since: turn.now,
         };
-        self.held.put(case.held(), turn.now, turn.settings);
+        self.held.lay(case.held(), self.outbox.next_sequence(), turn.now, turn.settings);
         self.outbox.tell(Fact::BookingHeld { key: key.clone(), version, reason });
         self.outbox.write(Outgoing::Review(Box::new(case)));
         self.leave_old_record(key);
@@ -106,12 +106,23 @@ impl Task {
         if state.is_some_and(|state| state.leaves_write_to_a_person()) {
             return Some(booking.key.clone());
         }
-        if booking.status == BookingStatus::Cancelled || !rules::waits_for_the_patient(settings) {
+        if booking.status == BookingStatus::Cancelled {
             return None;
         }
-        let patient = self.ledger.patients().get_hot(&booking.patient_key())?;
-        let holder = patient.held_by.clone().filter(|holder| *holder != booking.key.booking)?;
-        Some(BookingKey { practice: booking.key.practice.clone(), booking: holder })
+        self.holder_of_patient(&booking.key, &booking.patient_key(), settings)
+    }
+
+    /// Whose review decides who the patient of this booking is.
+    fn holder_of_patient(
+        &self,
+        key: &BookingKey,
+        patient: &PatientKey,
+        settings: &Settings,
+    ) -> Option<BookingKey> {
+        let patient =
+            self.ledger.patients().get_hot(patient).filter(|_| rules::waits_for_the_patient(settings))?;
+        let holder = patient.held_by.clone().filter(|holder| *holder != key.booking)?;
+        Some(BookingKey { practice: key.practice.clone(), booking: holder })
     }
 
     /// What is held of a booking gives way to a newer version: it is taken in hand, and superseded there. Not what a person
@@ -170,9 +181,8 @@ impl Task {
             return;
         }
         for (waiter, version) in self.held.behind(patient) {
-            let booking =
-                self.held.of(&waiter).find(|(held, _)| *held == version).map(|(_, held)| &held.booking);
-            if booking.is_some_and(|booking| self.holder_of(booking, turn.settings).is_none()) {
+            // What cancels never waits behind a review.
+            if self.holder_of_patient(&waiter, patient, turn.settings).is_none() {
                 self.let_go(&waiter, version, Hold::Released, turn);
             }
         }
@@ -188,21 +198,28 @@ impl Task {
         let in_retry = |parked: &Parked| parked.place == ParkingPlace::Retry;
         is_at_hand
             || state.is_some_and(|state| state.parked.iter().any(in_retry))
-            || self.held.of(key).any(|(_, held)| of_patient(&held.booking))
+            || self.held.of(key).any(|(_, held)| held.patient == *patient)
     }
 
-    /// A held version goes on: its record stays in `appointments.review` until it is answered.
+    /// A held version goes on, as soon as its content is here: its record stays in `appointments.review` until it is answered.
     pub(super) fn let_go(&mut self, key: &BookingKey, version: Version, hold: Hold, turn: &Turn<'_>) {
-        let Some(held) = self.held.take(key, version) else { return };
+        let Some(has_content) = self.held.get(key, version).map(|held| held.content.is_some()) else {
+            return;
+        };
         if rules::is_noted_as_let_go(turn.settings) {
             let state = self.ledger.change_booking(key);
             let parked = state.parked.iter_mut().find(|parked| parked.version == version);
             parked.into_iter().for_each(|parked| parked.place = ParkingPlace::Review(hold));
         }
+        if !has_content {
+            return self.held.want(key, version);
+        }
+        let Some(held) = self.held.take(key, version) else { return };
+        let Some(booking) = held.content else { return };
         self.outbox.tell(Fact::BookingReleased { key: key.clone(), version });
         let attempts = held.attempts.saturating_sub(1);
         let schedule = Schedule { attempts, not_before: turn.now, ..Schedule::default() };
-        let in_hand = InHand { booking: held.booking, position: None, schedule, order: held.order };
+        let in_hand = InHand { booking, position: None, schedule, order: held.order };
         self.take_in_hand(in_hand, turn);
         self.note_slots(key, None, turn);
     }
@@ -219,7 +236,7 @@ impl Task {
         for (key, state) in self.ledger.bookings().hot_iter() {
             for parked in &state.parked {
                 let ParkingPlace::Review(mut hold) = parked.place else { continue };
-                let Some(held) = found.get_mut(key).and_then(|of| of.remove(&parked.version)) else {
+                let Some(held) = found.remove(&(key.clone(), parked.version)) else {
                     lost.push((key.clone(), parked.version));
                     continue;
                 };
@@ -232,13 +249,12 @@ impl Task {
                     let_go.push((held.order, key.clone(), parked.version, hold));
                 }
                 if rules::is_inherited(hold, turn.settings) {
-                    self.held.put(held, turn.now, turn.settings);
+                    self.held.inherit(held, turn.now, turn.settings);
                 }
             }
         }
         for (key, version) in lost {
-            self.ledger.change_booking(&key).lost.push(version);
-            self.lost.owe(key);
+            self.lose_held(&key, version);
         }
         // In the order in which they came.
         let_go.sort_unstable();

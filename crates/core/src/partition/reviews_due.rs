@@ -27,13 +27,15 @@ impl Task {
 
     /// Takes a question in hand as if it had just come, behind everything else. It stays a question, which may be decided
     /// meanwhile, until the answer is known.
-    fn look_at_review(&mut self, key: &BookingKey, version: Version, turn: &mut Turn<'_>) {
-        let found = self.held.of(key).find(|(held, _)| *held == version);
-        let Some((_, held)) = found.filter(|_| self.is_question(key, version)) else { return };
+    pub(super) fn look_at_review(&mut self, key: &BookingKey, version: Version, turn: &mut Turn<'_>) {
+        let Some(held) = self.held.get(key, version).filter(|_| self.is_question(key, version)) else {
+            return;
+        };
+        let Some(booking) = held.content.clone() else { return self.held.want(key, version) };
         // Not tried for the first time: what is fresh goes first.
         let schedule =
             Schedule { attempts: held.attempts.max(1), not_before: turn.now, ..Schedule::default() };
-        let in_hand = InHand { booking: held.booking.clone(), position: None, schedule, order: held.order };
+        let in_hand = InHand { booking, position: None, schedule, order: held.order };
         turn.facts.push_back(Fact::ReviewLookedAt { key: key.clone(), version });
         self.take_in_hand(in_hand, turn);
     }
@@ -64,8 +66,8 @@ impl Task {
 
     /// Whether the question is asked already, as it is now: then a look at HealthFlow has brought nothing new.
     pub(super) fn is_asked_already(&self, key: &BookingKey, version: Version, asks: &Asks) -> bool {
-        let is_same = |(held, of): (Version, &Held)| held == version && of.asks == *asks;
-        self.is_question(key, version) && self.held.of(key).any(is_same)
+        let is_same = |held: &Held| held.asks == *asks;
+        self.is_question(key, version) && self.held.get(key, version).is_some_and(is_same)
     }
 
     /// The answer is known without a person: the version at work goes on, and state says so in the commit that carries the

@@ -1,5 +1,6 @@
 //! Everything a worker can be asked to do.
 
+use crate::booking::{BookingKey, Version};
 use crate::healthflow::Request;
 use crate::life::{CallId, Incarnation};
 use crate::partition::commit_batch::CommitBatch;
@@ -80,6 +81,16 @@ pub enum Effect {
         partition: i32,
         /// Which.
         release: HeldRange,
+    },
+    /// Read these held versions from `appointments.review`: only the topic has their content. Answered by `ContentsRead`, unless the
+    /// life of the task ends first.
+    ReadContents {
+        /// The task.
+        partition: i32,
+        /// The life of the task.
+        incarnation: Incarnation,
+        /// Which.
+        of: Vec<(BookingKey, Version)>,
     },
     /// Stop fetching a lane: enough of it is in memory.
     Pause {

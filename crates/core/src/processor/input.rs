@@ -1,5 +1,8 @@
 //! Everything that can happen to a worker.
 
+use std::sync::Arc;
+
+use crate::booking::Booking;
 use crate::event::Arrival;
 use crate::healthflow::Reply;
 use crate::life::{CallId, Incarnation, LaneEnd};
@@ -83,6 +86,15 @@ pub enum Input {
         size_bytes: usize,
         /// The record, decoded and checked.
         arrival: Arrival,
+    },
+    /// Held versions were read from `appointments.review`: those of the asked ones that are there.
+    ContentsRead {
+        /// The task.
+        partition: i32,
+        /// The life of the task that asked.
+        incarnation: Incarnation,
+        /// The bookings as they were asked for.
+        found: Vec<Arc<Booking>>,
     },
     /// A call ended, one way or another; every call ends exactly once.
     Answered {

@@ -105,6 +105,9 @@ impl Processor {
                     task.delayed(lane.at(offset), size_bytes, written_at);
                 });
             }
+            Input::ContentsRead { partition, incarnation, found } => {
+                self.with_task(partition, incarnation, now, |task, turn| task.contents_read(found, turn));
+            }
             Input::Held { partition, incarnation, lane, offset, size_bytes } => {
                 self.with_task(partition, incarnation, now, |task, _| task.held(lane.at(offset), size_bytes));
             }

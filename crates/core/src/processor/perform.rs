@@ -3,6 +3,7 @@
 
 use std::ops::ControlFlow;
 
+use crate::booking::{BookingKey, Version};
 use crate::healthflow::Request;
 use crate::life::{CallId, TaskLife};
 use crate::partition::commit_batch::CommitBatch;
@@ -43,6 +44,8 @@ pub trait Parts {
     fn read(&mut self, of: TaskLife, next_offsets: Vec<Position>, guarded: Vec<Position>);
     /// Decodes what was held.
     fn decode(&mut self, partition: i32, release: HeldRange);
+    /// Reads held versions from `appointments.review`.
+    fn read_contents(&mut self, of: TaskLife, which: Vec<(BookingKey, Version)>);
     /// Fetches nothing of a lane for now.
     fn pause(&mut self, partition: i32, lane: Lane);
     /// Fetches it again.
@@ -82,6 +85,9 @@ pub fn perform<P: Parts>(effect: Effect, parts: &mut P) -> Result<ControlFlow<()
         // Not given back: the group may be about to ask for it, and gets its answer by a release.
         Effect::Drop { partition, .. } => forget(partition, parts),
         Effect::Decode { partition, release } => parts.decode(partition, release),
+        Effect::ReadContents { partition, incarnation, of } => {
+            parts.read_contents(TaskLife { partition, incarnation }, of);
+        }
         Effect::Pause { partition, lane } => parts.pause(partition, lane),
         Effect::Resume { partition, lane } => parts.resume(partition, lane),
         Effect::Stop => return Ok(ControlFlow::Break(())),

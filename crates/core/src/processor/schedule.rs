@@ -35,7 +35,20 @@ impl Processor {
             self.send(now);
         }
         self.commit(now);
+        self.read_contents();
         self.backpressure();
+    }
+
+    /// Reads what is needed of the held versions whose content only the topic has.
+    fn read_contents(&mut self) {
+        for (partition, slot) in &mut self.tasks {
+            let OwnedTask::Live(task) = slot else { continue };
+            let of = task.take_wanted_contents();
+            if !of.is_empty() {
+                let (partition, incarnation) = (*partition, task.incarnation());
+                self.effects.push_back(Effect::ReadContents { partition, incarnation, of });
+            }
+        }
     }
 
     /// Tasks that read with care go on; only one of them at a time where an end would count (rule K6).

@@ -4,19 +4,25 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::booking::{Booking, BookingId, BookingKey, Version};
+use crate::booking::{Booking, BookingId, BookingKey, PatientKey, Version};
 use crate::patient::HealthFlowPatientId;
 use crate::sync::ReviewReason;
 use crate::time::Timestamp;
 
-/// Held versions, by booking.
-pub type HeldByKey = BTreeMap<BookingKey, BTreeMap<Version, Held>>;
+/// Held versions. In one map: most bookings have one, and a map of its own for it would take ten times as much memory.
+pub type HeldByKey = BTreeMap<(BookingKey, Version), Held>;
 
 /// A version that is held.
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub struct Held {
-    /// The booking as it was asked for.
-    pub booking: Arc<Booking>,
+    /// Its booking.
+    pub key: BookingKey,
+    /// Which version.
+    pub version: Version,
+    /// Its patient.
+    pub patient: PatientKey,
+    /// When its visit begins.
+    pub visit_start: Timestamp,
     /// Attempts before it was held.
     pub attempts: u32,
     /// When it came, as its offset in `appointments.requested`: what is released goes on in this order.
@@ -28,6 +34,26 @@ pub struct Held {
     /// Whether its record lies under the key of an earlier worker, which wrote one for each booking: it is asked anew, and laid
     /// under its own key.
     pub is_of_old: bool,
+    /// The booking as it was asked for; none while only the topic has it.
+    pub content: Option<Arc<Booking>>,
+}
+
+impl Held {
+    /// One with its content, held since `since`.
+    pub fn new(booking: Arc<Booking>, attempts: u32, order: i64, since: Timestamp, asks: Asks) -> Self {
+        Held {
+            key: booking.key.clone(),
+            version: booking.version,
+            patient: booking.patient_key(),
+            visit_start: booking.visit.start,
+            attempts,
+            order,
+            since,
+            asks,
+            is_of_old: false,
+            content: Some(booking),
+        }
+    }
 }
 
 /// What a held version waits for.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::appointment::{PlacedIds, Placement, Revision, Slot, Span};
-use crate::booking::{BookingId, BookingKey, PatientKey, PracticeId, Version};
+use crate::booking::{Booking, BookingId, BookingKey, PatientKey, PracticeId, Version};
 use crate::patient::digests::PersonDigests;
 use crate::patient::{HealthFlowPatientId, Link};
 use crate::time::Timestamp;
@@ -242,19 +242,22 @@ impl TaskState {
 
     /// Adds what a restored record of `appointments.review` holds.
     pub fn apply_held(&mut self, held: Held) {
-        self.held.entry(held.booking.key.clone()).or_default().insert(held.booking.version, held);
+        self.held.insert((held.key.clone(), held.version), held);
     }
 
     /// The record of this version was taken out of `appointments.review`.
     pub fn release_held(&mut self, key: &BookingKey, version: Version) {
-        if let Some(versions) = self.held.get_mut(key) {
-            versions.remove(&version);
-        }
+        self.held.remove(&(key.clone(), version));
+    }
+
+    /// The contents of these held versions, as the topic has them.
+    pub fn contents_of(&self, of: &[(BookingKey, Version)]) -> Vec<Arc<Booking>> {
+        of.iter().filter_map(|one| self.held.get(one)?.content.clone()).collect()
     }
 
     /// The record that an earlier worker wrote for this booking was taken out of `appointments.review`.
     pub fn release_old_held(&mut self, key: &BookingKey) {
-        self.held.get_mut(key).into_iter().for_each(|versions| versions.retain(|_, held| !held.is_of_old));
+        self.held.retain(|_, held| held.key != *key || !held.is_of_old);
     }
 
     /// How many bookings and patients it has.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use healthflow_core::booking::{Booking, Version};
+use healthflow_core::booking::{Booking, BookingKey, Version};
 use healthflow_core::event::{Arrival, DeadLetter, Outgoing, RetryEntry, ReviewCase};
 use healthflow_core::fact::Fact;
 use healthflow_core::healthflow::{Operation, Reply, Request};
@@ -42,6 +42,10 @@ pub struct Desk {
     pub charts: BTreeMap<String, Reply>,
     /// Whether charts are asked for like anything else.
     pub reads_wait: bool,
+    /// The held versions that are to be read.
+    pub asked_contents: Vec<Vec<(BookingKey, Version)>>,
+    /// Whether that takes until the test turns it off.
+    pub contents_wait: bool,
     pub incarnation: Incarnation,
     pub next: BTreeMap<Lane, i64>,
 }
@@ -85,6 +89,8 @@ impl Desk {
             hold_commits: false,
             charts: BTreeMap::new(),
             reads_wait: false,
+            asked_contents: Vec::new(),
+            contents_wait: false,
             incarnation: 0,
             next: Lane::ALL.map(|lane| (lane, 0)).into(),
         };
@@ -143,11 +149,18 @@ impl Desk {
                 }
             }
             self.facts.extend(std::iter::from_fn(|| self.processor.next_fact()));
-            if done.is_empty() {
+            let asked =
+                if self.contents_wait { Vec::new() } else { std::mem::take(&mut self.asked_contents) };
+            if done.is_empty() && asked.is_empty() {
                 return;
             }
             for commit in done {
                 self.good(commit);
+            }
+            for of in asked {
+                let (partition, incarnation) = (0, self.incarnation);
+                let found = self.durable.contents_of(&of);
+                self.processor.handle(Input::ContentsRead { partition, incarnation, found }, self.now);
             }
         }
     }
@@ -167,6 +180,7 @@ impl Desk {
                     done.push(self.commits.remove(0));
                 }
             }
+            Begun::Contents { of, .. } => self.asked_contents.push(of),
             // The test is the group and the lanes: it says itself what is assigned, fetched, held and decoded.
             Begun::Acquisition { .. } | Begun::GivenBack(_) | Begun::Dropped(..) | Begun::Stop => {}
             Begun::Reading(_) | Begun::Resumed(_) | Begun::Decoding { .. } | Begun::Unread(..) => {}

@@ -61,7 +61,7 @@ fn a_question_that_has_answered_itself_lets_its_bookings_go() {
         desk.expect_and_answer(Operation::CreateAppointment, created(&format!("a-{booking}")));
         assert_eq!(desk.results().last(), Some(&(booking.into(), 1, "CREATED")));
     }
-    assert!(desk.durable.held.values().all(|versions| versions.is_empty()));
+    assert!(desk.durable.held.is_empty());
     desk.pass_ms(3 * DAY_MS);
     desk.expect_silence();
 }
@@ -144,7 +144,7 @@ fn a_question_that_was_just_answered_is_answered_for_the_next_owner() {
     for _ in 0..2 {
         desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
     }
-    assert!(desk.durable.held.values().all(|versions| versions.is_empty()));
+    assert!(desk.durable.held.is_empty());
 }
 
 #[test]

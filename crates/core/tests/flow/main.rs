@@ -15,6 +15,7 @@ mod decisions;
 mod doubts;
 mod forgetting;
 mod held;
+mod held_contents;
 mod limits;
 mod links;
 mod lost_records;

@@ -103,13 +103,13 @@ impl Partition {
             !matches!(reason, ReviewReason::AmbiguousAppointment | ReviewReason::CrashSuspect)
         };
         let of = |held: &Held| {
-            let (key, version) = (&held.booking.key, held.booking.version);
+            let (key, version) = (&held.key, held.version);
             let state = self.state.bookings.get(key)?;
             let parked = state.parked(version)?;
             let is_asked = parked.place == ParkingPlace::Review(Hold::Question) && asks(held);
             is_asked.then(|| (key.clone(), version, parked.generation))
         };
-        self.state.held.values().flat_map(|versions| versions.values()).filter_map(of).collect()
+        self.state.held.values().filter_map(of).collect()
     }
 }
 

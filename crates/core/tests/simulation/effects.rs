@@ -1,5 +1,6 @@
 //! What becomes of a worker's effects, on the worker's side: reading lanes, acquiring tasks, sending calls.
 
+use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::event::{Arrival, arrival};
 use healthflow_core::healthflow::fault::NotSent;
 use healthflow_core::healthflow::{Fault, Request, Sought};
@@ -58,6 +59,10 @@ impl World {
             Begun::Decoding { partition, incarnation, release } => {
                 let ms = self.random.between(0, 5);
                 self.worker_does(worker, ms, Deed::Decode { partition, incarnation, release });
+            }
+            Begun::Contents { partition, incarnation, of } => {
+                let ms = self.random.between(1, 500);
+                self.worker_does(worker, ms, Deed::ReadContents { partition, incarnation, of });
             }
             Begun::Unread(partition, lanes) => {
                 let paused = lanes.into_iter().filter(|(_, reader)| reader.is_paused);
@@ -242,6 +247,17 @@ impl World {
         let known = self.wait_for_schema(worker, TaskLife { partition, incarnation }, lane, fetched);
         self.decoded(worker, TaskLife { partition, incarnation }, lane, known);
         self.wake_readers(partition);
+    }
+
+    /// Held versions are read from the review topic, as it is now.
+    pub fn read_contents(
+        &mut self,
+        worker: usize,
+        TaskLife { partition, incarnation }: TaskLife,
+        of: &[(BookingKey, Version)],
+    ) {
+        let found = self.partitions[partition as usize].state.contents_of(of);
+        self.worker_learns(worker, 0, Input::ContentsRead { partition, incarnation, found });
     }
 
     /// What was held is decoded, or dead-lettered undecoded.

@@ -330,6 +330,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         retry_backoff_max_ms: random.between(5_000, 30_000),
         retry_max_age_ms: if theme != Theme::Days && random.chance(0.1) { 30_000 } else { 259_200_000 },
         retry_visit_grace_ms: *random.pick(&[1_000, 30_000, 1_800_000]),
+        review_contents_max: *random.pick(&[0, 2, 10_000]),
         review_look_again_ms: *random.pick(&[20_000, 120_000, 86_400_000]),
         review_urgent_before_ms: 86_400_000,
         slot_wait_max_ms: if theme == Theme::Days { 3_600_000 } else { *random.pick(&[5_000, 60_000]) },

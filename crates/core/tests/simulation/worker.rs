@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::event::Arrival;
 use healthflow_core::healthflow::Operation;
 use healthflow_core::life::{CallId, Incarnation};
@@ -39,6 +40,12 @@ pub enum Deed {
         partition: i32,
         incarnation: Incarnation,
         release: HeldRange,
+    },
+    /// Held versions are read.
+    ReadContents {
+        partition: i32,
+        incarnation: Incarnation,
+        of: Vec<(BookingKey, Version)>,
     },
     /// The schema is known that records waited for.
     SchemaKnown {

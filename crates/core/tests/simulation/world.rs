@@ -218,6 +218,9 @@ impl World {
             Deed::Decode { partition, incarnation, release } => {
                 self.decode(worker, TaskLife { partition, incarnation }, release);
             }
+            Deed::ReadContents { partition, incarnation, of } => {
+                self.read_contents(worker, TaskLife { partition, incarnation }, &of);
+            }
             Deed::SchemaKnown { partition, incarnation, lane, waiting } => {
                 if one.task(partition, incarnation).is_some() {
                     self.decoded(worker, TaskLife { partition, incarnation }, lane, waiting);

@@ -59,6 +59,10 @@ impl Parts for Recorder {
         self.note("decode", (partition, release.from));
     }
 
+    fn read_contents(&mut self, of: TaskLife, which: Vec<(BookingKey, Version)>) {
+        self.note("read contents", ((of.partition, of.incarnation), which.len()));
+    }
+
     fn pause(&mut self, partition: i32, lane: Lane) {
         self.note("pause", (partition, lane));
     }
@@ -105,6 +109,7 @@ fn table() -> Vec<(Effect, &'static [&'static str])> {
             },
             &["call (1, (3, 7), Some(Timestamp(8)))"],
         ),
+        (Effect::ReadContents { partition, incarnation, of: Vec::new() }, &["read contents ((3, 7), 0)"]),
         (Effect::Commit { partition, incarnation, sequence: 2, batch: Box::default() }, &["commit (3, 2)"]),
         (
             Effect::Release { partition },

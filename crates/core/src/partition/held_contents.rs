@@ -1,0 +1,53 @@
+//! Held versions whose content only the topic has (rule K4): past `review.contents_max` a task keeps of each what it must know
+//! while it waits, and reads the booking once it goes on. Without that bound a practice that leaves its reviews undecided would fill
+//! the memory of the worker that serves the others.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::booking::{Booking, BookingKey, Version};
+use crate::partition::task::{Task, Turn};
+use crate::state::Hold;
+
+impl Task {
+    /// Whose content is to be read from `appointments.review`, if that is not under way already.
+    pub fn take_wanted_contents(&mut self) -> Vec<(BookingKey, Version)> {
+        self.held.take_wanted()
+    }
+
+    /// Contents were read. Whoever waited for one goes on: what was let go, decisions, and looks. What is not in the topic any more
+    /// is lost.
+    pub fn contents_read(&mut self, found: Vec<Arc<Booking>>, turn: &mut Turn<'_>) {
+        let mut found: BTreeMap<(BookingKey, Version), Arc<Booking>> =
+            found.into_iter().map(|booking| ((booking.key.clone(), booking.version), booking)).collect();
+        let sought = self.held.take_read();
+        for of in &sought {
+            match found.remove(of) {
+                Some(booking) => self.held.fill(booking),
+                None => self.lose_held(&of.0, of.1),
+            }
+        }
+        for (decision, position) in self.held.take_undecided() {
+            self.decided(decision, position, turn);
+        }
+        for of in &sought {
+            let (key, version) = of;
+            let state = self.ledger.bookings().get_hot(key);
+            match state.and_then(|state| state.hold(*version)) {
+                Some(hold @ (Hold::Released | Hold::Rejected)) => self.let_go(key, *version, hold, turn),
+                Some(Hold::Question) => self.look_at_review(key, *version, turn),
+                Some(Hold::Behind) | None => {}
+            }
+            self.held.empty(of, turn.settings.review_contents_max);
+        }
+    }
+
+    /// The record of a held version is gone: nobody can ever decide about it.
+    pub(super) fn lose_held(&mut self, key: &BookingKey, version: Version) {
+        self.held.take(key, version);
+        if self.ledger.bookings().get_hot(key).is_some_and(|state| state.hold(version).is_some()) {
+            self.ledger.change_booking(key).lost.push(version);
+            self.lost.owe(key.clone());
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What waits for people past the room in memory (rule K4): its content is read from the topic once it goes on, and nothing is lost
+//! or done twice meanwhile.
+
+use healthflow_core::booking::{Booking, Version};
+use healthflow_core::event::{Arrival, Decision, Verdict};
+use healthflow_core::healthflow::{Answer, Operation};
+use healthflow_core::patient::HealthFlowPatientId;
+use healthflow_core::processor::Input;
+use healthflow_core::settings::{GuardMode, Settings};
+use healthflow_core::state::{Hold, TaskState};
+use healthflow_core::sync::FailureReason;
+use healthflow_core::topics::Lane;
+
+use crate::desk::*;
+
+fn no_room() -> Settings {
+    Settings { review_contents_max: 0, ..settings(GuardMode::IdempotencyKey) }
+}
+
+fn ada(id: &str, version: Version) -> Booking {
+    Booking { version, ..a_booking_of(id, a_patient("p", "Ada", "Lovelace")) }
+}
+
+fn find_two(desk: &mut Desk) {
+    while desk.calls.first().is_some_and(|call| call.request.operation() == Operation::SearchPatients) {
+        let call = desk.calls.remove(0);
+        let two = ["hf-1", "hf-2"].map(|id| a_candidate(id, &a_patient("p", "Ada", "Lovelace")));
+        desk.answer(&call, Ok(Answer::Patients { found: two.to_vec(), next_cursor: None }));
+    }
+}
+
+/// A desk without room for contents; "asks" is in question, and `count` bookings wait behind it.
+fn ambiguous(count: usize) -> Desk {
+    let mut desk = Desk::within(no_room(), TaskState::default(), Default::default(), START);
+    desk.pass_ms(LAG_MS + 1);
+    desk.arrive(ada("asks", 1));
+    find_two(&mut desk);
+    (0..count).for_each(|number| desk.arrive(ada(&format!("waits-{number}"), 1)));
+    desk.expect_silence();
+    desk
+}
+
+fn link(desk: &mut Desk, id: &str, chart: &str) {
+    let key = ada("asks", 1).key;
+    let verdict = Verdict::Link(HealthFlowPatientId(chart.into()));
+    let decision =
+        Decision { id: id.into(), key, version: 1, generation: 1, verdict, by: "frontdesk-2".into() };
+    desk.arrive_on(Lane::Decisions, Arrival::Decided(Box::new(decision)));
+}
+
+fn all_created(desk: &mut Desk, bookings: &[&str]) {
+    for booking in bookings {
+        desk.expect_and_answer(Operation::CreateAppointment, created(&format!("a-{booking}")));
+        assert_eq!(desk.results().last(), Some(&((*booking).into(), 1, "CREATED")));
+    }
+    assert!(desk.durable.held.is_empty());
+}
+
+#[test]
+fn a_decision_waits_for_the_content_of_what_it_is_about_and_those_behind_follow_in_order() {
+    let mut desk = ambiguous(2);
+    desk.contents_wait = true;
+    link(&mut desk, "d-1", "hf-2");
+    desk.expect_silence();
+    assert_eq!(desk.offsets.get(&Lane::Decisions), Some(&0), "it is read again if the worker dies now");
+    desk.contents_wait = false;
+    desk.pass_ms(1);
+    all_created(&mut desk, &["asks", "waits-0", "waits-1"]);
+    assert_eq!(desk.offsets[&Lane::Decisions], 1);
+}
+
+#[test]
+fn of_two_decisions_that_wait_for_content_the_first_one_counts() {
+    let mut desk = ambiguous(0);
+    desk.contents_wait = true;
+    link(&mut desk, "d-1", "hf-2");
+    link(&mut desk, "d-2", "hf-1");
+    desk.contents_wait = false;
+    desk.pass_ms(1);
+    let reasons: Vec<FailureReason> = desk.dead_letters().iter().map(|letter| letter.reason).collect();
+    assert_eq!(reasons, [FailureReason::DecisionStale]);
+    all_created(&mut desk, &["asks"]);
+}
+
+/// Goal: what was let go and is still being read goes on with the next owner. Method: the worker dies in between.
+#[test]
+fn what_was_let_go_before_its_content_came_goes_on_with_the_next_owner() {
+    let mut desk = ambiguous(2);
+    desk.contents_wait = true;
+    link(&mut desk, "d-1", "hf-2");
+    let of = desk.asked_contents.remove(0);
+    let (incarnation, found) = (desk.incarnation, desk.durable.contents_of(&of));
+    desk.handle(Input::ContentsRead { partition: 0, incarnation, found });
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-asks"));
+    assert_eq!(desk.state("waits-1").hold(1), Some(Hold::Released));
+    desk.expect_silence();
+    let mut desk = Desk::within(no_room(), desk.durable.clone(), desk.offsets.clone(), desk.now);
+    desk.pass_ms(LAG_MS + 1);
+    all_created(&mut desk, &["waits-0", "waits-1"]);
+}
+
+/// Goal: a content is not sought in the topic before it lies there. Method: a booking is held while a commit is under way that does not
+/// carry it, and let go once that one is good and before the next one is.
+#[test]
+fn what_is_not_committed_yet_is_not_sought_in_the_topic() {
+    let mut desk = ambiguous(0);
+    desk.hold_commits = true;
+    desk.arrive(a_booking_of_another("other"));
+    desk.arrive(ada("waits", 1));
+    desk.pass_ms(1_000);
+    desk.commit_is_good();
+    link(&mut desk, "d-1", "hf-2");
+    assert!(desk.durable.held.len() < 2, "it is in no good commit yet");
+    desk.hold_commits = false;
+    while !desk.commits.is_empty() {
+        desk.commit_is_good();
+    }
+    let other = desk.calls.remove(0);
+    desk.answer(&other, created("a-other"));
+    all_created(&mut desk, &["asks", "waits"]);
+    assert!(desk.dead_letters().is_empty(), "nothing is taken for lost");
+}
+
+#[test]
+fn a_newer_version_does_not_wait_for_the_content_of_the_older_one() {
+    let mut desk = ambiguous(0);
+    desk.contents_wait = true;
+    desk.arrive(cancelled(ada("asks", 2)));
+    assert_eq!(desk.results(), [("asks".into(), 2, "CANCELLED")]);
+    desk.contents_wait = false;
+    desk.pass_ms(1);
+    assert_eq!(desk.results().last(), Some(&("asks".into(), 1, "SUPERSEDED")));
+    assert!(desk.durable.held.is_empty());
+}
+
+#[test]
+fn a_look_reads_the_content_and_forgets_it_again() {
+    let mut desk = ambiguous(0);
+    for _ in 0..2 {
+        let asked = desk.others.len();
+        desk.pass_ms(86_400_000);
+        find_two(&mut desk);
+        assert!(desk.others.len() > asked, "it is read each time");
+    }
+    assert_eq!(desk.state("asks").hold(1), Some(Hold::Question));
+}
+
+#[test]
+fn a_content_that_is_gone_from_the_topic_is_lost_and_said_to_be() {
+    let mut desk = ambiguous(0);
+    desk.contents_wait = true;
+    link(&mut desk, "d-1", "hf-2");
+    let incarnation = desk.incarnation;
+    desk.handle(Input::ContentsRead { partition: 0, incarnation, found: Vec::new() });
+    desk.pass_ms(1);
+    let reasons: Vec<FailureReason> = desk.dead_letters().iter().map(|letter| letter.reason).collect();
+    assert_eq!(reasons, [FailureReason::DecisionStale, FailureReason::RecordLost]);
+    assert_eq!(desk.offsets[&Lane::Decisions], 1);
+}
