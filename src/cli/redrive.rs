@@ -156,7 +156,8 @@ async fn again(
     Ok(true)
 }
 
-async fn publish(
+/// Publishes what re-opens a version.
+pub(super) async fn publish(
     publisher: &Publisher,
     translator: &Translator,
     key: &BookingKey,

@@ -2,6 +2,7 @@
 //! product may. It prints ids, codes and levels, never anything about a patient.
 
 mod lines;
+mod unlink;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,8 @@ use healthflow_core::event::decision::{AppointmentDecision, VerdictSymbol};
 use healthflow_core::event::home::partition_of;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::DECISIONS;
+
+pub use unlink::UnlinkArguments;
 
 /// How long `decide` waits to learn what became of a decision.
 const WAIT_LIMIT_MS: i64 = 60_000;
@@ -63,6 +66,15 @@ pub enum Action {
         /// What was decided.
         #[command(flatten)]
         arguments: DecideArguments,
+    },
+    /// Undo a link that was wrong: list what was written under it, and have a person asked about what is to come.
+    Unlink {
+        /// Its configuration.
+        #[command(flatten)]
+        settings: Settings,
+        /// Which.
+        #[command(flatten)]
+        arguments: UnlinkArguments,
     },
 }
 
@@ -132,7 +144,8 @@ impl Action {
         match self {
             Action::List { settings, .. }
             | Action::Show { settings, .. }
-            | Action::Decide { settings, .. } => settings,
+            | Action::Decide { settings, .. }
+            | Action::Unlink { settings, .. } => settings,
         }
     }
 }
@@ -191,6 +204,12 @@ pub async fn run(
             for line in lines::question(all.of(&which.key(), which.version)?, &all, now) {
                 writeln!(out, "{line}").context(NO_OUTPUT)?;
             }
+        }
+        Action::Unlink { arguments, .. } => {
+            let partition = home(&arguments.practice);
+            let reach =
+                unlink::Reach { connection, kafka: &kafka, translator: &translator, partition, clock };
+            unlink::run(&reach, arguments, out).await?;
         }
         Action::Decide { arguments, .. } => {
             let partition = home(&arguments.which.practice);

@@ -16,6 +16,7 @@ use crate::kafka::settings::KafkaSettings;
 use crate::kafka_admin::CommandFault;
 use crate::kafka_admin::reviews::Waiting;
 use crate::registry::Translator;
+use healthflow_core::booking::PracticeId;
 use healthflow_core::event::failed::AppointmentFailed;
 use healthflow_core::event::key;
 use healthflow_core::event::result::{ResultEnvelope, ResultOutcome};
@@ -143,6 +144,31 @@ impl<'a> Watch<'a> {
             }
         }
         Ok(weighed.meanwhile.map(|(became, _)| became))
+    }
+
+    /// The refusal of a decision, if one shows within `limit_ms`.
+    ///
+    /// # Errors
+    /// The registry does not answer.
+    pub fn refusal(
+        &self,
+        practice: &PracticeId,
+        decision_id: &str,
+        limit_ms: i64,
+        now: impl Fn() -> Timestamp,
+    ) -> Result<Option<Became>, CommandFault> {
+        let until = now().plus_ms(limit_ms);
+        while now() < until {
+            let Some(Ok(message)) = self.consumer.poll(POLL) else { continue };
+            let is_ours = message.topic() == FAILED && message.key() == Some(practice.as_str().as_bytes());
+            let Some(value) = message.payload().filter(|_| is_ours) else { continue };
+            let letter = self.decode::<AppointmentFailed>(FAILED, value)?;
+            if let Some(letter) = letter.filter(|letter| letter.decision_id.as_deref() == Some(decision_id)) {
+                let reason = letter.result.reason.unwrap_or_default();
+                return Ok(Some(Became::Refused { reason, detail: letter.detail }));
+            }
+        }
+        Ok(None)
     }
 
     /// None if the record is about something else.

@@ -12,5 +12,6 @@ pub mod dead_letters;
 pub mod decided;
 pub mod reviews;
 pub mod stray;
+pub mod unlinked;
 
 pub use fault::{CommandFault, NoStray, Report};

@@ -146,6 +146,7 @@ fn known_twice(rig: &Rig, translator: &Translator) -> (BookingKey, i32) {
         let placement = Placement {
             appointment_id: format!("hf-{version}").as_str().into(),
             patient_id: "hf-p".into(),
+            patient: None,
             incarnation: 0,
             version,
             status: BookingStatus::Scheduled,

@@ -35,6 +35,16 @@ fn wait_for_result(rig: &Rig, booking: &str, outcome: ResultOutcome) {
     wait_for(LIMIT, has_come).unwrap_or_else(|| panic!("waited in vain for {booking}: {:?}", rig.results()));
 }
 
+/// Another chart that could be the patient's; its id.
+fn second_chart(rig: &Rig, practice: &str) -> String {
+    let chart = json!([{
+        "practice_id": practice, "given_name": "Zoë", "family_name": "Lopez", "date_of_birth": "1987-04-21",
+        "postal_code": "60601",
+    }]);
+    let added = rig.control(reqwest::Method::POST, "patients", Some(&chart));
+    added["ids"][0].as_str().expect("the id of a chart").to_owned()
+}
+
 /// Starts a worker; then b-2 names another chart than the one its patient is linked to, and both could be theirs. Returns the
 /// other chart.
 fn ask_which_chart(rig: &mut Rig, practice: &str) -> String {
@@ -42,12 +52,7 @@ fn ask_which_chart(rig: &mut Rig, practice: &str) -> String {
     rig.wait_live(0, PARTITIONS as usize);
     rig.publish(&[visit(rig, practice, 1)]);
     wait_for_result(rig, "b-1", ResultOutcome::Created);
-    let second_chart = json!([{
-        "practice_id": practice, "given_name": "Zoë", "family_name": "Lopez", "date_of_birth": "1987-04-21",
-        "postal_code": "60601",
-    }]);
-    let added = rig.control(reqwest::Method::POST, "patients", Some(&second_chart));
-    let chart = added["ids"][0].as_str().expect("the id of a chart").to_owned();
+    let chart = second_chart(rig, practice);
     let mut conflicting = visit(rig, practice, 2);
     conflicting.patient.healthflow_patient_id = Some(chart.as_str().into());
     rig.publish(&[conflicting]);
@@ -153,4 +158,47 @@ fn of_two_decisions_about_one_question_the_first_one_counts() {
         "the refused decision is no version's result"
     );
     assert_eq!(closed.appointments.len(), 2);
+}
+
+/// Goal: a wrong link is undone, and what is still to come moves to the right chart. Method: a visit that stands, the command, and
+/// the decision of the question that follows; then the same command once more.
+#[test]
+fn an_undone_link_has_its_visits_asked_about_and_moved() {
+    let mut rig = Rig::open("unlinked", &[("healthflow.duplicate_guard", "unique_reference")]);
+    let practice = rig.practice(3);
+    rig.start_workers();
+    rig.wait_live(0, PARTITIONS as usize);
+    rig.publish(&[visit(&rig, &practice, 1)]);
+    wait_for_result(&rig, "b-1", ResultOutcome::Created);
+    let chart = rig.results().into_iter().find_map(|one| one.healthflow_patient_id).expect("a chart");
+    let second_chart = second_chart(&rig, &practice);
+    let by = ["--by", "frontdesk-2", "--why", "two people of one name"];
+    let unlink = |chart: &str, rig: &Rig| -> Result<String, String> {
+        let what = ["review", "unlink", &practice, "b-1", "--healthflow-patient-id", chart];
+        rig.try_to_operate(&[&what[..], &by[..]].concat()).map_err(|why| format!("{why:#}"))
+    };
+    let other = unlink("hf-nobody", &rig).expect_err("it is in another chart");
+    assert!(other.contains(&format!("was written into the chart {chart}, not into that one")), "{other}");
+    let done = unlink(&chart, &rig).expect("it is undone");
+    assert!(done.contains("appointments written under it: 1"), "{done}");
+    assert!(done.contains("is to come; its version is tried again, and a person is asked"), "{done}");
+    wait_for_result(&rig, "b-1", ResultOutcome::Review);
+    let shown = rig.operate(&["review", "show", &practice, "b-1"]);
+    assert!(
+        shown.contains(&format!("  {second_chart}: given_name EQUAL")) && !shown.contains(&chart[..]),
+        "{shown}"
+    );
+    let decide = ["review", "decide", &practice, "b-1", "LINK", "--healthflow-patient-id", &second_chart];
+    let became = rig.operate(&[&decide[..], &by[..]].concat());
+    assert!(became.starts_with(&format!("{practice}/b-1 version 1: UPDATED, appointment ")), "{became}");
+    let again = unlink(&chart, &rig).expect_err("it is undone already");
+    assert!(again.contains("was written into the chart"), "{again}");
+
+    let closed = rig.close_after(3);
+    let [appointment] = &closed.appointments[..] else { panic!("{:?}", closed.appointments) };
+    assert_eq!(
+        appointment["patient_id"],
+        second_chart.as_str(),
+        "the appointment is moved, and there is no second one"
+    );
 }

@@ -42,6 +42,7 @@ fn booking(number: u32) -> StateRecord {
     let placement = Placement {
         appointment_id: format!("hf-apt-{number}").into(),
         patient_id: format!("hf-pat-{}", number / 4).into(),
+        patient: Some(number.wrapping_mul(2_654_435_761)),
         incarnation: 0,
         version: 2,
         status: BookingStatus::Scheduled,
@@ -74,6 +75,7 @@ fn patient(number: u32) -> StateRecord {
         // A birthday and three words of a name.
         digests: Some(PersonDigests { born: Some(number), name_words: vec![number / 3, number / 2, number] }),
         outranks: None,
+        decided: None,
     };
     StateRecord::Patient(key, PatientState { link: Some(link), ..PatientState::default() })
 }

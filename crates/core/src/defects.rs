@@ -106,6 +106,8 @@ pub enum Defect {
     OlderQuestionKept,
     /// A new owner does not take up what waits behind a review (K4).
     HeldNotInherited,
+    /// Whose chart was rejected is created under the reference that the chart has (W8).
+    RejectedReferenceUsed,
     /// A decision is read and not carried out (K14).
     DecisionPassedOver,
 }
@@ -113,7 +115,7 @@ pub enum Defect {
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 49] = [
+    pub const ALL: [Defect; 50] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -162,6 +164,7 @@ impl Defect {
         Defect::ReviewRecordKept,
         Defect::OlderQuestionKept,
         Defect::HeldNotInherited,
+        Defect::RejectedReferenceUsed,
         Defect::DecisionPassedOver,
     ];
 }

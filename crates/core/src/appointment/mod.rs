@@ -37,6 +37,8 @@ pub struct Placement {
     pub appointment_id: Arc<str>,
     /// HealthFlow's id of the patient it was written for.
     pub patient_id: Arc<str>,
+    /// Digest of the patient for whom it was written (`patient_digest`); none if an earlier worker wrote it, or it was only found.
+    pub patient: Option<u32>,
     /// Which creation of this booking it came from (rule W6).
     pub incarnation: u32,
     /// The version written last; 0 if a look-up found the appointment and the version is unknown.
@@ -50,6 +52,13 @@ pub struct Placement {
     /// What it may occupy: several spans if the present content is uncertain; none if it occupies nothing, or an earlier
     /// worker wrote it (rule K11).
     pub spans: Vec<Span>,
+}
+
+impl Placement {
+    /// Whether it may occupy time that is not over yet.
+    pub fn is_to_come(&self, now: Timestamp) -> bool {
+        self.spans.iter().any(|span| now < span.end())
+    }
 }
 
 /// HealthFlow's ids of what exists for a booking, as a result names them.

@@ -63,6 +63,7 @@ pub fn identity(practice_id: &str, booking_id: &str) -> Checked<()> {
 pub fn healthflow_id(id: &str) -> Checked<()> {
     let text = texts::HEALTHFLOW_PATIENT_ID;
     text.check(id)?;
+    rule(!id.trim().is_empty(), text.field, "must not be empty")?;
     rule(!matches!(id, "." | ".."), text.field, "must be an id; a dot would change the path it is put into")
 }
 

@@ -19,7 +19,7 @@ pub struct Decision {
     pub id: Arc<str>,
     /// The booking.
     pub key: BookingKey,
-    /// Its version.
+    /// Its version; 0 with [`Verdict::Unlink`].
     pub version: Version,
     /// Which question was decided: the generation of the review's record (rule K4).
     pub generation: u32,
@@ -27,6 +27,8 @@ pub struct Decision {
     pub verdict: Verdict,
     /// Who decided.
     pub by: Arc<str>,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// What a person can decide.
@@ -42,6 +44,8 @@ pub enum Verdict {
     Retry,
     /// Do not book it.
     Reject,
+    /// The link of its patient to this patient of HealthFlow is wrong. About no version.
+    Unlink(HealthFlowPatientId),
 }
 
 /// The record, field by field as in `schemas/appointments.decisions.avsc`.
@@ -85,6 +89,8 @@ pub enum VerdictSymbol {
     Retry,
     /// See [`Verdict::Reject`].
     Reject,
+    /// See [`Verdict::Unlink`].
+    Unlink,
     /// A verdict that a newer schema knows.
     Unknown,
 }
@@ -93,8 +99,11 @@ pub enum VerdictSymbol {
 pub const fn verdicts_of(reason: ReviewReason) -> &'static [VerdictSymbol] {
     use VerdictSymbol::{Adopt, Create, Link, Reject, Retry};
     match reason {
-        ReviewReason::AmbiguousPatient | ReviewReason::LinkUnknown => &[Link, Create, Reject],
-        ReviewReason::LinkConflict | ReviewReason::LinkMismatch => &[Link, Reject],
+        ReviewReason::AmbiguousPatient
+        | ReviewReason::LinkUnknown
+        | ReviewReason::LinkMismatch
+        | ReviewReason::Unlinked => &[Link, Create, Reject],
+        ReviewReason::LinkConflict => &[Link, Reject],
         ReviewReason::AmbiguousAppointment => &[Adopt, Create, Reject],
         ReviewReason::CrashSuspect | ReviewReason::Defect => &[Retry, Reject],
         ReviewReason::BehindReview => &[],
@@ -110,6 +119,7 @@ impl VerdictSymbol {
             VerdictSymbol::Adopt => "ADOPT",
             VerdictSymbol::Retry => "RETRY",
             VerdictSymbol::Reject => "REJECT",
+            VerdictSymbol::Unlink => "UNLINK",
             VerdictSymbol::Unknown => "UNKNOWN",
         }
     }
@@ -124,6 +134,7 @@ impl Verdict {
             Verdict::Adopt(_) => VerdictSymbol::Adopt,
             Verdict::Retry => VerdictSymbol::Retry,
             Verdict::Reject => VerdictSymbol::Reject,
+            Verdict::Unlink(_) => VerdictSymbol::Unlink,
         }
     }
 }
@@ -156,24 +167,72 @@ impl AppointmentDecision {
             (VerdictSymbol::Create, None, None) => Verdict::Create,
             (VerdictSymbol::Retry, None, None) => Verdict::Retry,
             (VerdictSymbol::Reject, None, None) => Verdict::Reject,
+            (VerdictSymbol::Unlink, Some(id), None) => {
+                check::healthflow_id(&id)?;
+                Verdict::Unlink(HealthFlowPatientId(id))
+            }
             (VerdictSymbol::Unknown, ..) => {
-                return Err(broken("verdict", "must be LINK, CREATE, ADOPT, RETRY or REJECT"));
+                return Err(broken("verdict", "must be LINK, CREATE, ADOPT, RETRY, REJECT or UNLINK"));
             }
             _ => {
                 return Err(broken(
                     "verdict",
-                    "must come with healthflow_patient_id if it is LINK, with healthflow_appointment_id if it is ADOPT, and with \
-                     neither otherwise",
+                    "must come with healthflow_patient_id if it is LINK or UNLINK, with healthflow_appointment_id if it is ADOPT, \
+                     and with neither otherwise",
                 ));
             }
+        };
+        let version = match &verdict {
+            Verdict::Unlink(_) if (self.version, generation) == (0, 0) => 0,
+            Verdict::Unlink(_) => {
+                return Err(broken(
+                    "version",
+                    "must be 0 with UNLINK, and the generation too: no version is in question",
+                ));
+            }
+            _ => check::version(self.version)?,
         };
         Ok(Decision {
             id: self.decision_id,
             key: BookingKey { practice: self.practice_id, booking: self.booking_id },
-            version: check::version(self.version)?,
+            version,
             generation,
             verdict,
             by: self.decided_by,
+            at: self.decided_at,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unlink(version: i64, generation: i64, chart: Option<&str>) -> Result<Decision, Invalid> {
+        let decision = AppointmentDecision {
+            decision_id: "d-1".into(),
+            practice_id: "practice-1".into(),
+            booking_id: "b-1".into(),
+            version,
+            generation,
+            verdict: VerdictSymbol::Unlink,
+            healthflow_patient_id: chart.map(Arc::from),
+            healthflow_appointment_id: None,
+            decided_by: "frontdesk-2".into(),
+            why: "two people".into(),
+            decided_at: Timestamp(1_767_600_000_000),
+        };
+        decision.into_decision()
+    }
+
+    #[test]
+    fn an_undoing_names_a_chart_and_no_version() {
+        let decision = unlink(0, 0, Some("hf-1")).expect("it is one");
+        assert_eq!((decision.version, decision.at), (0, Timestamp(1_767_600_000_000)));
+        for (version, generation, chart) in
+            [(1, 0, Some("hf-1")), (0, 1, Some("hf-1")), (0, 0, None), (0, 0, Some(" ")), (0, 0, Some(".."))]
+        {
+            assert!(unlink(version, generation, chart).is_err(), "{version} {generation} {chart:?}");
+        }
     }
 }

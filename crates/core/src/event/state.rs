@@ -9,7 +9,7 @@ use crate::booking::{BookingId, BookingKey, BookingStatus, PatientId, PatientKey
 use crate::event::fleet::FleetFields;
 use crate::event::positions::TaskPositionsRecord;
 use crate::patient::digests::PersonDigests;
-use crate::patient::{HealthFlowPatientId, Link, LinkOrigin};
+use crate::patient::{Decided, HealthFlowPatientId, Link, LinkOrigin};
 use crate::private::Private;
 use crate::state::{
     BookingState, Hold, NotRuns, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
@@ -31,6 +31,7 @@ pub struct AppointmentStateRecord {
     answered_runs: Vec<u8>,
     answered_forgotten: i64,
     newest: i64,
+    newest_generation: u32,
     intent: Option<WriteIntentRecord>,
     unclean_ends: u32,
     alone: bool,
@@ -47,6 +48,7 @@ pub struct AppointmentStateRecord {
 struct PlacementRecord {
     appointment_id: Arc<str>,
     patient_id: Arc<str>,
+    patient: Option<u32>,
     incarnation: u32,
     version: i64,
     status: BookingStatus,
@@ -108,6 +110,7 @@ pub struct PatientStateRecord {
     patient_id: Private<PatientId>,
     link: Option<LinkRecord>,
     incarnation: u32,
+    reference: u32,
     intent: Option<PatientIntentRecord>,
     unclean_ends: u32,
     alone: bool,
@@ -115,6 +118,7 @@ pub struct PatientStateRecord {
     unseen: Option<i64>,
     rejected: Vec<HealthFlowPatientId>,
     is_new: bool,
+    is_unlinked: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -124,12 +128,15 @@ struct LinkRecord {
     origin: LinkOrigin,
     digests: Option<PersonDigests>,
     outranks: Option<Private<Arc<str>>>,
+    decided_by: Option<Arc<str>>,
+    decided_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename = "PatientIntent")]
 struct PatientIntentRecord {
     incarnation: u32,
+    reference: u32,
     since: Timestamp,
     person: Option<i64>,
     digests: Option<PersonDigests>,
@@ -148,6 +155,7 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
             placement: state.placement.as_ref().map(|placement| PlacementRecord {
                 appointment_id: placement.appointment_id.clone(),
                 patient_id: placement.patient_id.clone(),
+                patient: placement.patient,
                 incarnation: placement.incarnation,
                 version: placement.version.cast_signed(),
                 status: placement.status,
@@ -161,6 +169,7 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
             answered_runs: runs.to_vec(),
             answered_forgotten: state.answered.forgotten().cast_signed(),
             newest: state.newest.cast_signed(),
+            newest_generation: state.newest_generation,
             intent: state.intent.as_ref().map(|intent| WriteIntentRecord {
                 operation: match intent.operation {
                     WriteOperation::Create => WriteOperationSymbol::Create,
@@ -264,6 +273,7 @@ impl TryFrom<AppointmentStateRecord> for StateRecord {
             placement: record.placement.map(|placement| Placement {
                 appointment_id: placement.appointment_id,
                 patient_id: placement.patient_id,
+                patient: placement.patient,
                 incarnation: placement.incarnation,
                 version: placement.version.cast_unsigned(),
                 status: placement.status,
@@ -274,6 +284,7 @@ impl TryFrom<AppointmentStateRecord> for StateRecord {
             incarnation: record.incarnation,
             answered,
             newest: record.newest.cast_unsigned(),
+            newest_generation: record.newest_generation,
             intent: record.intent.map(|intent| {
                 Box::new(WriteIntent {
                     operation: match intent.operation {
@@ -310,10 +321,14 @@ impl From<(&PatientKey, &PatientState)> for PatientStateRecord {
                 origin: link.origin,
                 digests: link.digests.clone(),
                 outranks: link.outranks.as_ref().map(|id| id.0.clone().into()),
+                decided_by: link.decided.as_ref().map(|decided| Arc::clone(&decided.by)),
+                decided_at: link.decided.as_ref().map(|decided| decided.at),
             }),
             incarnation: state.incarnation,
+            reference: state.reference,
             intent: state.intent.as_ref().map(|intent| PatientIntentRecord {
                 incarnation: intent.incarnation,
+                reference: intent.reference,
                 since: intent.since,
                 person: intent.person,
                 digests: intent.digests.clone(),
@@ -324,6 +339,7 @@ impl From<(&PatientKey, &PatientState)> for PatientStateRecord {
             unseen: state.unverified_creation,
             rejected: state.rejected.clone(),
             is_new: state.is_new,
+            is_unlinked: state.is_unlinked,
         }
     }
 }
@@ -332,15 +348,18 @@ impl From<PatientStateRecord> for StateRecord {
     fn from(record: PatientStateRecord) -> Self {
         let state = PatientState {
             link: record.link.map(|link| Link {
-                healthflow_patient_id: crate::patient::HealthFlowPatientId(link.healthflow_patient_id),
+                healthflow_patient_id: HealthFlowPatientId(link.healthflow_patient_id),
                 origin: link.origin,
                 digests: link.digests,
-                outranks: link.outranks.map(|id| crate::patient::HealthFlowPatientId(id.reveal().clone())),
+                outranks: link.outranks.map(|id| HealthFlowPatientId(id.reveal().clone())),
+                decided: link.decided_by.zip(link.decided_at).map(|(by, at)| Box::new(Decided { by, at })),
             }),
             incarnation: record.incarnation,
+            reference: record.reference,
             intent: record.intent.map(|intent| {
                 Box::new(PatientIntent {
                     incarnation: intent.incarnation,
+                    reference: intent.reference,
                     since: intent.since,
                     person: intent.person,
                     digests: intent.digests,
@@ -351,6 +370,7 @@ impl From<PatientStateRecord> for StateRecord {
             unverified_creation: record.unseen,
             rejected: record.rejected,
             is_new: record.is_new,
+            is_unlinked: record.is_unlinked,
             last_write_at: Timestamp::default(),
         };
         let key = PatientKey { practice: record.practice_id, patient: record.patient_id.reveal().clone() };

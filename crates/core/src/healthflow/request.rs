@@ -86,7 +86,7 @@ pub enum Sought {
 pub struct PatientContent {
     /// The practice.
     pub practice: PracticeId,
-    /// DentScheduler's snapshot; its id becomes `external_id`.
+    /// DentScheduler's snapshot; its id is our reference (`external_id`, rule W8).
     pub patient: Patient,
 }
 

@@ -14,7 +14,7 @@ use crate::partition::intents::{FaultOutcome, fields_of};
 use crate::partition::job::{AskedToWait, Flight, Job, JobKey, JobStage, Purpose};
 use crate::partition::slot_waits::may_occupy_too;
 use crate::partition::task::{Task, Turn};
-use crate::patient::digests::PersonDigests;
+use crate::patient::digests::{PersonDigests, patient_digest};
 use crate::patient::{HealthFlowPatientId, Link, LinkOrigin};
 use crate::retry::WaitReason;
 use crate::state::Suspicion;
@@ -128,6 +128,9 @@ impl Task {
         let Some(patient) = job.patient.clone() else { return };
         let settles_at = turn.now.plus_ms(turn.settings.settle_ms());
         let fault = match reply {
+            Ok(Answer::PatientCreated(id)) if self.is_somebody_elses(&patient, &id) => {
+                return self.rejected_exists(key, job, &patient, turn);
+            }
             Ok(Answer::PatientCreated(id)) => return self.patient_exists(&patient, id, None, turn),
             Ok(_) => Fault::Unknown(Unknown::Unreadable),
             Err(fault) => fault,
@@ -137,6 +140,9 @@ impl Task {
             self.jobs.wake_at(doubt.settles_at.max(turn.now), JobKey::Patient(patient.clone()));
         }
         match outcome {
+            FaultOutcome::Exists(id) if self.is_somebody_elses(&patient, &id.as_str().into()) => {
+                self.rejected_exists(key, job, &patient, turn);
+            }
             FaultOutcome::Exists(id) => self.patient_exists(&patient, id.into(), None, turn),
             // Only an update names a revision.
             FaultOutcome::Outdated => {}
@@ -174,10 +180,15 @@ impl Task {
         let state = self.ledger.change_patient(patient);
         state.last_write_at = turn.now;
         state.suspicion = Suspicion::default();
-        let created =
-            Link { healthflow_patient_id: id, origin: LinkOrigin::Created, digests, outranks: None };
+        let created = Link {
+            healthflow_patient_id: id,
+            origin: LinkOrigin::Created,
+            digests,
+            outranks: None,
+            decided: None,
+        };
         // A link learnt elsewhere meanwhile stays; then what we created is a second chart.
-        state.is_new = false;
+        (state.is_new, state.is_unlinked) = (false, false);
         let link = state.link.get_or_insert_with(|| created.clone());
         if link.healthflow_patient_id != created.healthflow_patient_id {
             turn.facts.push_back(Fact::DuplicateFound { key: None, what: "patient" });
@@ -270,8 +281,14 @@ impl Task {
         }
         let state = self.ledger.change_booking(key);
         let adopted = state.placement.as_ref().is_none_or(|placement| placement.version == 0);
+        // A cancellation stays in the chart, whomever it names.
+        let patient = match booking.status {
+            BookingStatus::Scheduled => Some(patient_digest(&booking.patient_key())),
+            BookingStatus::Cancelled => state.placement.as_ref().and_then(|placement| placement.patient),
+        };
         state.placement = Some(Placement {
             appointment_id: written.id.0,
+            patient,
             incarnation: state.incarnation,
             version: booking.version,
             status: booking.status,
@@ -300,6 +317,7 @@ impl Task {
         state.placement = Some(Placement {
             appointment_id: id.0,
             patient_id: Arc::clone(patient_id),
+            patient: None,
             incarnation: state.incarnation,
             version: 0,
             status: BookingStatus::Scheduled,

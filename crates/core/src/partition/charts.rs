@@ -72,7 +72,8 @@ impl Task {
         });
         // What we created is gone, or somebody else's: its key would lead there again (rule W6).
         state.incarnation += u32::from(is_lost);
-        (state.link, state.unverified_creation, state.is_new) = (Some(link), None, false);
+        (state.link, state.unverified_creation) = (Some(link), None);
+        (state.is_new, state.is_unlinked) = (false, false);
         self.tell_link(&booking.key, change);
     }
 
@@ -84,7 +85,7 @@ impl Task {
         self.tell_link(&booking.key, Some(LinkChange::Dropped));
     }
 
-    fn tell_link(&mut self, key: &BookingKey, change: Option<LinkChange>) {
+    pub(super) fn tell_link(&mut self, key: &BookingKey, change: Option<LinkChange>) {
         if let Some(how) = change {
             self.outbox.tell(Fact::LinkChanged { key: key.clone(), how });
         }

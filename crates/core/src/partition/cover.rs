@@ -13,7 +13,7 @@ use crate::partition::task::{Task, Turn};
 use crate::patient::digests::PersonDigests;
 use crate::patient::{Person, description};
 use crate::settings::Settings;
-use crate::state::{PatientIntent, WriteIntent};
+use crate::state::{PatientIntent, PatientState, WriteIntent};
 
 /// How many places one intent remembers: a create that is repeated for newer and newer versions asks for one each.
 const ASKED_MAX: usize = 8;
@@ -97,10 +97,14 @@ impl Task {
             let woken = self.recent_creations.begin(key, person);
             self.jobs.look_again_all(woken);
         }
-        let intent = self.ledger.patients().get_hot(key).and_then(|state| state.intent.as_ref());
-        if self.intents.is_open(key)
-            && intent.is_some_and(|intent| intent.person == description && intent.digests == digests)
-        {
+        let is_same = |state: &PatientState| {
+            state.intent.as_ref().is_some_and(|intent| {
+                intent.person == description
+                    && intent.digests == digests
+                    && (intent.incarnation, intent.reference) == (state.incarnation, state.reference)
+            })
+        };
+        if self.intents.is_open(key) && self.ledger.patients().get_hot(key).is_some_and(is_same) {
             return;
         }
         self.intents.open(key, self.outbox.next_sequence());
@@ -108,6 +112,7 @@ impl Task {
         state.unverified_creation = None;
         state.intent = Some(Box::new(PatientIntent {
             incarnation: state.incarnation,
+            reference: state.reference,
             since: turn.now,
             person: description,
             digests,

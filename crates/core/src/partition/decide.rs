@@ -260,7 +260,10 @@ impl Task {
                 Some(Move::Wait(at, WaitReason::PatientInDoubt))
             }
             DoubtVerdict::Repeat => {
-                let request = create_patient(booking, state.map_or(0, |state| state.incarnation));
+                // As it was begun: a person may have barred its reference since (rule W8).
+                let intent = state.as_ref().and_then(|state| state.intent.as_ref());
+                let begun = intent.map_or((0, 0), |intent| (intent.incarnation, intent.reference));
+                let request = create_patient(booking, begun.0, begun.1);
                 let intent = Some(IntentFor::RepeatedCreation(patient.clone()));
                 Some(Move::ask(request, Purpose::Flow, intent))
             }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::appointment::PlacedIds;
-use crate::booking::Version;
+use crate::booking::{PatientKey, Version};
 use crate::event::decision::verdicts_of;
 use crate::event::failed::DeadContent;
 use crate::event::{DeadLetter, Decision, Origin, Verdict};
@@ -14,19 +14,18 @@ use crate::partition::job::{Job, JobKey};
 use crate::partition::rules;
 use crate::partition::task::{Task, Turn};
 use crate::patient::digests::PersonDigests;
-use crate::patient::{HealthFlowPatientId, Link, LinkOrigin, Person};
+use crate::patient::{Decided, HealthFlowPatientId, Link, LinkOrigin, Person};
 use crate::state::{Asks, Held, Hold, Suspicion};
 use crate::sync::{Disposition, FailureReason, ReviewReason};
 use crate::topics::Position;
-
-/// Charts that are remembered as somebody else's, for one patient.
-const REJECTED_MAX: usize = 400;
 
 /// What is to be done with a decision.
 #[derive(Debug)]
 enum Judgement {
     /// It is carried out about what is held.
     Valid(Box<Held>),
+    /// The link of this patient is undone.
+    Undone(Box<PatientKey>, HealthFlowPatientId),
     /// It was carried out already.
     Copy,
     /// It cannot be carried out: why, and in words.
@@ -49,11 +48,16 @@ impl Task {
                 turn.facts.push_back(Fact::DuplicateSkipped { key, version, differs: None });
             }
             Judgement::Refused(reason, detail) => self.refuse(decision, position, reason, detail, turn),
-            Judgement::Valid(_) if !rules::is_carried_out(turn.settings) => {}
+            Judgement::Valid(_) | Judgement::Undone(..) if !rules::is_carried_out(turn.settings) => {}
             Judgement::Valid(held) => {
                 let verdict = decision.verdict.symbol().code();
                 self.outbox.tell(Fact::DecisionTaken { key, version, verdict });
                 self.carry_out(decision, &held, turn);
+            }
+            Judgement::Undone(patient, chart) => {
+                let verdict = decision.verdict.symbol().code();
+                self.outbox.tell(Fact::DecisionTaken { key: key.clone(), version, verdict });
+                self.unlink((&key, decision.id), &patient, chart, turn);
             }
         }
     }
@@ -67,6 +71,12 @@ impl Task {
         };
         if state.last_decision.as_ref() == Some(id) {
             return Judgement::Copy;
+        }
+        if let Verdict::Unlink(chart) = &decision.verdict {
+            return match self.linked_to(key, chart) {
+                Ok(patient) => Judgement::Undone(Box::new(patient), chart.clone()),
+                Err((reason, why)) => Judgement::Refused(reason, why),
+            };
         }
         let parked = state.parked(*version).map(|parked| parked.generation);
         let held = self.held.get(key, *version);
@@ -134,7 +144,7 @@ impl Task {
 
     /// Notes what was decided, and lets the version go, and everybody who waited for it.
     fn carry_out(&mut self, decision: Decision, held: &Held, turn: &mut Turn<'_>) {
-        let Decision { key, version, verdict, id, .. } = decision;
+        let Decision { key, version, verdict, id, by, at, .. } = decision;
         let (Asks::Person { reason, candidates }, Some(booking)) = (&held.asks, &held.content) else {
             return;
         };
@@ -145,11 +155,13 @@ impl Task {
         match verdict {
             Verdict::Link(chart) => {
                 let others = candidates.iter().filter(|id| **id != chart);
-                self.reject_charts(held, others.cloned());
+                self.reject_charts(&patient, others.cloned());
+                self.ledger.change_patient(&patient).rejected.retain(|id| *id != chart);
                 let digests = PersonDigests::of(&patient, &Person::from(&booking.patient));
                 let outranks = sent_along.filter(|id| *id != chart);
                 let origin = LinkOrigin::Operator;
-                let link = Link { healthflow_patient_id: chart, origin, digests: Some(digests), outranks };
+                let (digests, decided) = (Some(digests), Some(Box::new(Decided { by, at })));
+                let link = Link { healthflow_patient_id: chart, origin, digests, outranks, decided };
                 self.remember(booking, link);
             }
             Verdict::Create if *reason == ReviewReason::AmbiguousAppointment => {
@@ -158,8 +170,11 @@ impl Task {
                 self.ledger.change_booking(&key).incarnation += 1;
             }
             Verdict::Create => {
-                self.reject_charts(held, candidates.iter().cloned().chain(sent_along));
-                self.ledger.change_patient(&patient).is_new = true;
+                self.reject_charts(&patient, candidates.iter().cloned().chain(sent_along));
+                if self.set_apart(&key, &patient, turn.settings) {
+                    let state = self.ledger.change_patient(&patient);
+                    (state.is_new, state.is_unlinked) = (true, false);
+                }
             }
             Verdict::Adopt(appointment) => {
                 let link = self.ledger.patients().get(&patient).and_then(|state| state.link.clone());
@@ -168,7 +183,7 @@ impl Task {
                 self.close(&(&key).into());
             }
             Verdict::Reject if *reason == ReviewReason::AmbiguousAppointment => self.close(&(&key).into()),
-            Verdict::Retry | Verdict::Reject => self.inherit_again(held, turn),
+            Verdict::Retry | Verdict::Reject | Verdict::Unlink(_) => self.inherit_again(held, turn),
         }
         self.let_go(&key, version, hold, turn);
         self.end_hold(&key, &patient, turn);
@@ -193,15 +208,5 @@ impl Task {
             self.jobs.wake_at(settles_at, JobKey::Booking(key.clone()));
         }
         self.ledger.change_patient(&held.patient).suspicion = Suspicion::default();
-    }
-
-    /// These patients of HealthFlow are somebody else: never proposed again.
-    fn reject_charts(&mut self, held: &Held, charts: impl Iterator<Item = HealthFlowPatientId>) {
-        let state = self.ledger.change_patient(&held.patient);
-        for chart in charts {
-            if !state.rejected.contains(&chart) && state.rejected.len() < REJECTED_MAX {
-                state.rejected.push(chart);
-            }
-        }
     }
 }

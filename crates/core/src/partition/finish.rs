@@ -90,6 +90,9 @@ impl Task {
             known.and_then(|state| state.parked(booking.version)).map_or(0, |one| one.generation);
         self.answer(key, booking, outcome != SyncedOutcome::Superseded, turn);
         let state = self.ledger.change_booking(key);
+        if state.newest == booking.version {
+            state.newest_generation = generation;
+        }
         let PlacedIds { patient_id, appointment_id } = state.placed_ids();
         let linked =
             || self.ledger.patients().get(&booking.patient_key()).and_then(|state| state.link.clone());

@@ -265,7 +265,7 @@ fn due_times(held: &Held, now: Timestamp, settings: &Settings) -> Vec<(Timestamp
     due
 }
 
-/// Whether HealthFlow may answer the question by itself: a doubt and a suspect are a person's.
+/// Whether HealthFlow may answer the question by itself: a doubt, a suspect, and a patient whose link a person undid are a person's.
 fn may_answer_itself(reason: ReviewReason) -> bool {
     match reason {
         ReviewReason::AmbiguousPatient
@@ -273,6 +273,7 @@ fn may_answer_itself(reason: ReviewReason) -> bool {
         | ReviewReason::LinkConflict
         | ReviewReason::LinkMismatch => true,
         ReviewReason::AmbiguousAppointment
+        | ReviewReason::Unlinked
         | ReviewReason::CrashSuspect
         | ReviewReason::Defect
         | ReviewReason::BehindReview => false,

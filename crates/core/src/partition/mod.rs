@@ -45,6 +45,8 @@ pub mod slots;
 pub mod slot_waits;
 pub mod finish;
 mod charts;
+mod somebody_else;
+mod unlink;
 mod commit;
 mod drain;
 pub mod state_hash;

@@ -310,6 +310,11 @@ pub(super) fn is_inherited(hold: Hold, settings: &Settings) -> bool {
     hold != Hold::Behind || !planted!(settings, HeldNotInherited)
 }
 
+/// Whose chart was rejected is created under a reference that leads nowhere yet (rule W8).
+pub(super) fn next_reference(incarnation: u32, known: u32, settings: &Settings) -> u32 {
+    if planted!(settings, RejectedReferenceUsed) { known } else { incarnation }
+}
+
 /// A decision is carried out before its offset is committed (rule K14).
 pub(super) fn is_carried_out(settings: &Settings) -> bool {
     !planted!(settings, DecisionPassedOver)

@@ -90,7 +90,7 @@ impl Task {
         }
         let given_up = self.is_given_up(&key.into(), turn.settings);
         if turn.settings.guard.has_references() && !given_up {
-            let request = look_up_patient(key, job.pages.cursor());
+            let request = look_up_patient(&key.practice, self.reference_begun(key), job.pages.cursor());
             return Move::ask(request, Purpose::Settle, None);
         }
         // The next booking of it finds it by searching.
@@ -242,7 +242,13 @@ impl Task {
                 return self.look_up_failed(patient.into(), job, turn);
             }
         };
-        let ours = |candidate: &Candidate| candidate.external_id.as_deref() == Some(patient.patient.as_str());
+        let reference = self.reference_begun(patient);
+        let rejected = self.ledger.patients().get(patient).map_or_else(Vec::new, |of| of.rejected.clone());
+        // What a person rejected since is no match, whatever leads there (rule W8).
+        let ours = |candidate: &Candidate| {
+            candidate.external_id.as_deref() == Some(reference.as_str())
+                && candidate.id.as_ref().is_none_or(|id| !rejected.contains(id))
+        };
         let digests = |person: &Person| PersonDigests::of(patient, person);
         let with_id = |found: Candidate| found.id.map(|id| (id, digests(&found.person)));
         let mut charts = found.into_iter().filter(ours).filter_map(with_id);

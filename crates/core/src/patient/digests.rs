@@ -67,6 +67,11 @@ impl PersonDigests {
     }
 }
 
+/// 32 bits that tell one patient of a practice from another: enough to know again for whom something was written.
+pub fn patient_digest(patient: &PatientKey) -> u32 {
+    digest("patient", patient, "")
+}
+
 /// Whether `word` identifies somebody: an initial does not. In scripts without case, one letter may be a whole name.
 fn counts(word: &str) -> bool {
     let mut letters = word.chars();
@@ -78,7 +83,7 @@ fn counts(word: &str) -> bool {
 }
 
 /// 32 bits of SHA-256 over the length-prefixed parts. Stored: it never changes.
-fn digest(kind: &str, patient: &PatientKey, text: &str) -> u32 {
+pub(super) fn digest(kind: &str, patient: &PatientKey, text: &str) -> u32 {
     let mut hasher = Sha256::new();
     for part in [kind, patient.practice.as_str(), patient.patient.as_str(), text] {
         hasher.update((part.len() as u64).to_be_bytes());

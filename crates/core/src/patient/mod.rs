@@ -9,6 +9,7 @@ mod marks;
 mod name;
 pub mod placeholder;
 mod postal_code;
+pub mod reference;
 pub mod search;
 
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use crate::booking::{Patient, Sex, identifier};
 use crate::private::Private;
 
-pub use link::{Link, LinkOrigin};
+pub use link::{Decided, Link, LinkOrigin};
 pub use name::Name;
 pub use postal_code::postal_code;
 

@@ -102,6 +102,7 @@ mod tests {
             placement: Some(Placement {
                 appointment_id: appointment.into(),
                 patient_id: "hf-p".into(),
+                patient: None,
                 incarnation: 0,
                 version,
                 status: BookingStatus::Scheduled,
@@ -171,6 +172,7 @@ mod tests {
                 origin: LinkOrigin::Created,
                 digests: None,
                 outranks: None,
+                decided: None,
             }),
             ..PatientState::default()
         };

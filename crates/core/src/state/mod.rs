@@ -44,6 +44,8 @@ pub struct BookingState {
     /// The newest version that was answered, also as superseded, or that ever had an intent (rule K5); an invalid one does
     /// not count.
     pub newest: Version,
+    /// The generation of the result of `newest`, unless that is a dead letter: a result after it has a higher one (rule K10).
+    pub newest_generation: u32,
     /// "This write may be sent": open from before the first byte until its outcome is known (rule W1).
     /// Boxed, because few bookings have one and every booking has this field.
     pub intent: Option<Box<WriteIntent>>,
@@ -162,6 +164,8 @@ pub struct PatientState {
     pub link: Option<Link>,
     /// The incarnation that the next creation is made under (rule W6).
     pub incarnation: u32,
+    /// The number that our reference of the patient carries; 0 if none (rule W8).
+    pub reference: u32,
     /// The open creation; there may also be a link that was learnt elsewhere meanwhile.
     pub intent: Option<Box<PatientIntent>>,
     /// Set while its creation may be what kills the workers, until the patient exists (rule K6).
@@ -175,6 +179,8 @@ pub struct PatientState {
     pub rejected: Vec<HealthFlowPatientId>,
     /// Whether a person decided that HealthFlow does not have this patient; until there is a link.
     pub is_new: bool,
+    /// Whether a person undid the link; until there is another one, whoever the patient is found to be is asked about.
+    pub is_unlinked: bool,
     /// When this process last sent a creation for it that may exist (rule W6). In memory only: never written to a topic.
     pub last_write_at: Timestamp,
 }
@@ -184,6 +190,8 @@ pub struct PatientState {
 pub struct PatientIntent {
     /// Under which incarnation.
     pub incarnation: u32,
+    /// Under a reference with which number; 0 if with none (rule W8).
+    pub reference: u32,
     /// When it was opened; used for the retention of idempotency keys only.
     pub since: Timestamp,
     /// The fingerprint of the person that it creates; in guard mode `search` only (rule W5).

@@ -89,6 +89,8 @@ coded! {
         LinkMismatch = "LINK_MISMATCH",
         /// HealthFlow does not know the id that DentScheduler sent along, or refuses it.
         LinkUnknown = "LINK_UNKNOWN",
+        /// A person undid the link of this patient to a chart, and nobody has said yet which one is right.
+        Unlinked = "UNLINKED",
         /// The answer to a create was lost, and HealthFlow does not show which appointment is this booking's.
         AmbiguousAppointment = "AMBIGUOUS_APPOINTMENT",
         /// Workers ended again and again while this booking ran alone.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::appointment::{Placement, Revision, fingerprint::fingerprint, idempotency};
-use crate::booking::{Booking, BookingStatus};
+use crate::booking::{Booking, BookingStatus, PatientId, PracticeId};
 use crate::healthflow::{AppointmentContent, AppointmentId, PatientContent, Request};
+use crate::patient::reference::under_reference;
 use crate::patient::search::{Pass, Search};
 use crate::patient::{Candidate, HealthFlowPatientId, Link};
 use crate::sync::who::{Who, who};
@@ -26,12 +27,16 @@ pub struct Knowledge<'a> {
     pub cursor: Option<&'a str>,
     /// The incarnation to create the patient under.
     pub patient_incarnation: u32,
+    /// The number that our reference of the patient carries; 0 if none (rule W8).
+    pub reference: u32,
     /// Whom a creation that was never looked up may have created: `PatientState::unverified_creation`.
     pub unverified_creation: Option<i64>,
     /// Patients of HealthFlow of which a person decided that they are somebody else.
     pub rejected: &'a [HealthFlowPatientId],
     /// Whether a person decided that HealthFlow does not have this patient.
     pub is_new: bool,
+    /// Whether a person undid the link to a chart.
+    pub is_unlinked: bool,
     /// Whether HealthFlow can be searched by our reference.
     pub has_references: bool,
     /// What exists in HealthFlow for this booking.
@@ -71,19 +76,21 @@ pub fn next_step(booking: &Booking, known: &Knowledge<'_>) -> Step {
     }
 }
 
-/// The request to create the patient of `booking`: the same under every owner (rule W6).
-pub fn create_patient(booking: &Booking, incarnation: u32) -> Request {
+/// The request to create the patient of `booking`: the same under every owner (rules W6, W8).
+pub fn create_patient(booking: &Booking, incarnation: u32, reference: u32) -> Request {
+    let practice = booking.key.practice.clone();
+    let patient = under_reference(&practice, &booking.patient, reference).into_owned();
     Request::CreatePatient {
-        content: PatientContent { practice: booking.key.practice.clone(), patient: booking.patient.clone() },
+        content: PatientContent { practice, patient },
         idempotency_key: idempotency::patient_key(&booking.patient_key(), incarnation),
     }
 }
 
-/// The look-up that settles the creation of a patient, page by page: whom did we create under our reference?
-pub fn look_up_patient(patient: &crate::booking::PatientKey, cursor: Option<&str>) -> Request {
+/// The look-up that settles the creation of a patient, page by page: whom did we create under this reference?
+pub fn look_up_patient(practice: &PracticeId, reference: PatientId, cursor: Option<&str>) -> Request {
     Request::SearchPatients {
-        practice: patient.practice.clone(),
-        pass: Pass::Reference(patient.patient.clone()),
+        practice: practice.clone(),
+        pass: Pass::Reference(reference),
         cursor: cursor.map(str::to_owned),
     }
 }

@@ -10,6 +10,7 @@ use crate::patient::decide::{
     Agreement, Decision, Evidence, agrees_in_something, decide, evidence, may_be_chart_of,
 };
 use crate::patient::digests::{Likeness, PersonDigests};
+use crate::patient::reference::under_reference;
 use crate::patient::search::Search;
 use crate::patient::{Candidate, HealthFlowPatientId, Link, LinkOrigin, Person, description};
 use crate::sync::step::create_patient;
@@ -147,17 +148,20 @@ fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
     };
     let (answered, candidates) = (search.answered, &candidates[..]);
     let person = LazyCell::new(|| search.person(&booking.patient));
-    let decision = || decide(&person, candidates, &booking.patient.id);
+    let patient = under_reference(&booking.key.practice, &booking.patient, known.reference);
+    let decision = || decide(&person, candidates, &patient.id);
+    let create = || Step::Ask(create_patient(booking, known.patient_incarnation, known.reference));
 
     // Our own reference is certain: no further pass can make it less so.
     if known.has_references
+        && !known.is_unlinked
         && answered == 1
         && !candidates.is_empty()
         && let Decision::Match(id) = decision()
     {
         return found(booking, &person, id, candidates);
     }
-    if let Some(next) = search.next_pass(&booking.patient, known.has_references) {
+    if let Some(next) = search.next_pass(&patient, known.has_references) {
         return Step::Ask(Request::SearchPatients {
             practice: booking.key.practice.clone(),
             pass: next,
@@ -165,9 +169,16 @@ fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
         });
     }
     match decision() {
+        // The link was wrong, whatever led to it: this time a person decides.
+        Decision::Match(_) if known.is_unlinked => {
+            let is_equal = |one: &Evidence| one.is_all_equal();
+            let found = candidates.iter().map(|one| evidence(&person, one)).filter(is_equal);
+            review(ReviewReason::Unlinked, found.collect())
+        }
+        Decision::New if known.is_unlinked && !known.is_new => review(ReviewReason::Unlinked, Vec::new()),
         Decision::Match(id) => found(booking, &person, id, candidates),
         // A person has looked.
-        Decision::New if known.is_new => Step::Ask(create_patient(booking, known.patient_incarnation)),
+        Decision::New if known.is_new => create(),
         // The patient may be among the charts that were not read.
         Decision::New if search.is_incomplete => review(ReviewReason::AmbiguousPatient, Vec::new()),
         // The patient may exist already under another description: only a person can decide.
@@ -178,7 +189,7 @@ fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
         {
             review(ReviewReason::AmbiguousPatient, Vec::new())
         }
-        Decision::New => Step::Ask(create_patient(booking, known.patient_incarnation)),
+        Decision::New => create(),
         Decision::Review(evidence) => review(ReviewReason::AmbiguousPatient, evidence),
     }
 }
@@ -195,7 +206,7 @@ fn found(booking: &Booking, person: &Person, id: HealthFlowPatientId, candidates
 
 fn remember(booking: &Booking, healthflow_patient_id: HealthFlowPatientId, origin: LinkOrigin) -> Step {
     let digests = Some(digests(booking));
-    Step::Remember(Link { healthflow_patient_id, origin, digests, outranks: None })
+    Step::Remember(Link { healthflow_patient_id, origin, digests, outranks: None, decided: None })
 }
 
 fn review(reason: ReviewReason, evidence: Vec<Evidence>) -> Step {

@@ -65,6 +65,7 @@ impl Scenario {
                 origin: LinkOrigin::Provided,
                 digests: Some(PersonDigests::of(&key, &Person::from(&known.patient))),
                 outranks: None,
+                decided: None,
             };
             let patient = PatientState { link: Some(link), ..PatientState::default() };
             state.apply(StateRecord::Patient(key, patient));

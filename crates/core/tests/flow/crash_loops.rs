@@ -123,7 +123,7 @@ fn a_booking_that_kills_is_left_alone_while_its_patient_is_held() {
 #[test]
 fn a_creation_that_kills_makes_other_unknown_people_wait_until_it_is_quiet() {
     let grace = a_booking_of("b", a_patient("p", "Grace", "Hopper"));
-    let intent = PatientIntent { incarnation: 0, since: START, person: None, digests: None };
+    let intent = PatientIntent { incarnation: 0, reference: 0, since: START, person: None, digests: None };
     let suspicion = Suspicion { unclean_ends: 5, alone: false };
     let mut state = TaskState::default();
     let patient = PatientState { intent: Some(Box::new(intent)), suspicion, ..PatientState::default() };

@@ -6,9 +6,9 @@ use healthflow_core::event::failed::{AppointmentFailed, DeadContent};
 use healthflow_core::event::{Arrival, Decision, Verdict};
 use healthflow_core::fact::Fact;
 use healthflow_core::healthflow::{Answer, AppointmentId, Operation, Request};
-use healthflow_core::patient::HealthFlowPatientId;
+use healthflow_core::patient::{Decided, HealthFlowPatientId, LinkOrigin};
 use healthflow_core::settings::GuardMode;
-use healthflow_core::state::Hold;
+use healthflow_core::state::{Hold, PatientState};
 use healthflow_core::sync::{FailureReason, ReviewReason};
 use healthflow_core::topics::Lane;
 
@@ -16,7 +16,7 @@ use crate::desk::*;
 
 fn decision(id: &str, (booking, version, generation): (&str, Version, u32), verdict: Verdict) -> Decision {
     let key = a_booking(booking, version).key;
-    Decision { id: id.into(), key, version, generation, verdict, by: "frontdesk-2".into() }
+    Decision { id: id.into(), key, version, generation, verdict, by: "frontdesk-2".into(), at: START }
 }
 
 fn decide(desk: &mut Desk, decision: Decision) {
@@ -70,6 +70,28 @@ fn a_link_books_the_visit_with_that_chart_and_lets_the_others_go_in_order() {
     }
     assert_eq!(desk.offsets[&Lane::Decisions], 1);
     assert!(desk.durable.held.is_empty());
+}
+
+/// What is committed of the patient.
+fn patient(desk: &Desk) -> PatientState {
+    let key = ada("asks", 1).patient_key();
+    desk.durable.patients.get(&key).map(|state| state.into_owned()).expect("the patient has state")
+}
+
+/// Goal: a link that turns out to be wrong can be asked about. Method: it is decided, and the person comes under a new name.
+#[test]
+fn a_link_says_who_decided_it_and_when_also_once_it_has_learnt_a_new_name() {
+    let mut desk = ambiguous();
+    decide(&mut desk, decision("d-1", ("asks", 1, 1), link("hf-2")));
+    let decided = Some(Box::new(Decided { by: "frontdesk-2".into(), at: START }));
+    assert_eq!(patient(&desk).link.map(|link| link.decided), Some(decided.clone()));
+    for booking in ["asks", "waits"] {
+        desk.expect_and_answer(Operation::CreateAppointment, created(&format!("a-{booking}")));
+    }
+    desk.arrive(a_booking_of("third", a_patient("p", "Ada", "Byron")));
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-third"));
+    let link = patient(&desk).link.expect("it stays");
+    assert_eq!((link.origin, link.decided), (LinkOrigin::Operator, decided));
 }
 
 #[test]

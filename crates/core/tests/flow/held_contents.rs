@@ -43,8 +43,15 @@ fn ambiguous(count: usize) -> Desk {
 fn link(desk: &mut Desk, id: &str, chart: &str) {
     let key = ada("asks", 1).key;
     let verdict = Verdict::Link(HealthFlowPatientId(chart.into()));
-    let decision =
-        Decision { id: id.into(), key, version: 1, generation: 1, verdict, by: "frontdesk-2".into() };
+    let decision = Decision {
+        id: id.into(),
+        key,
+        version: 1,
+        generation: 1,
+        verdict,
+        by: "frontdesk-2".into(),
+        at: START,
+    };
     desk.arrive_on(Lane::Decisions, Arrival::Decided(Box::new(decision)));
 }
 

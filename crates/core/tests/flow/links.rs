@@ -121,6 +121,7 @@ fn a_link_of_an_earlier_release_learns_at_its_first_use() {
         origin: LinkOrigin::Found,
         digests: None,
         outranks: None,
+        decided: None,
     };
     let mut state = TaskState::default();
     state.apply(StateRecord::Patient(key, PatientState { link: Some(old), ..PatientState::default() }));

@@ -99,8 +99,15 @@ fn a_decision_counts_while_the_worker_looks() {
     assert!(!desk.calls.is_empty(), "it looks");
     let verdict = Verdict::Link(HealthFlowPatientId("hf-1".into()));
     let key = ada("asks", 1).key;
-    let decision =
-        Decision { id: "d-1".into(), key, version: 1, generation: 1, verdict, by: "frontdesk-2".into() };
+    let decision = Decision {
+        id: "d-1".into(),
+        key,
+        version: 1,
+        generation: 1,
+        verdict,
+        by: "frontdesk-2".into(),
+        at: START,
+    };
     desk.arrive_on(Lane::Decisions, Arrival::Decided(Box::new(decision)));
     find(&mut desk, &["hf-1", "hf-2"]);
     desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));

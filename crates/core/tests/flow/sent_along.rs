@@ -40,7 +40,8 @@ fn desk() -> Desk {
 
 /// A desk that Ada's link was left at by an earlier owner.
 fn knowing(id: &str, origin: LinkOrigin) -> Desk {
-    let link = Link { healthflow_patient_id: id.into(), origin, digests: None, outranks: None };
+    let link =
+        Link { healthflow_patient_id: id.into(), origin, digests: None, outranks: None, decided: None };
     let mut state = TaskState::default();
     let key = sending("b", id).patient_key();
     state.apply(StateRecord::Patient(key, PatientState { link: Some(link), ..PatientState::default() }));

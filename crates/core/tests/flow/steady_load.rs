@@ -35,7 +35,8 @@ fn milliseconds_with_a_free_place(ready_queue_max: usize) -> usize {
     for booking in bookings.clone() {
         let digests = Some(PersonDigests::of(&booking.patient_key(), &Person::from(&booking.patient)));
         let healthflow_patient_id = "hf-patient-1".into();
-        let link = Link { healthflow_patient_id, origin: LinkOrigin::Found, digests, outranks: None };
+        let link =
+            Link { healthflow_patient_id, origin: LinkOrigin::Found, digests, outranks: None, decided: None };
         let patient = PatientState { link: Some(link), ..PatientState::default() };
         state.apply(StateRecord::Patient(booking.patient_key(), patient));
     }

@@ -85,7 +85,15 @@ impl World {
         let is_stale = self.random.chance(0.1);
         let id = format!("d-{}-{}", self.now, self.random.below(1_000)).into();
         let generation = generation + u32::from(is_stale);
-        let decision = Decision { id, key, version, generation, verdict: Verdict::Reject, by: "desk".into() };
+        let decision = Decision {
+            id,
+            key,
+            version,
+            generation,
+            verdict: Verdict::Reject,
+            by: "desk".into(),
+            at: Timestamp(self.now),
+        };
         self.story.tell(self.now, || format!("somebody rejects {} v{version} g{generation}", decision.key));
         for _ in 0..if self.random.chance(0.2) { 2 } else { 1 } {
             let arrival = Arrival::Decided(Box::new(decision.clone()));

@@ -14,7 +14,7 @@ use crate::event::{
 };
 use crate::patient::decide::{Agreement, Evidence};
 use crate::patient::digests::PersonDigests;
-use crate::patient::{Link, LinkOrigin};
+use crate::patient::{Decided, Link, LinkOrigin};
 use crate::state::{
     BookingState, Hold, Parked, ParkingPlace, PatientIntent, PatientState, ReadMark, ReadingState,
     StateRecord, Suspicion, TaskPositions, TopicId, TopicIds, VersionSet, Wish, WriteIntent, WriteOperation,
@@ -300,10 +300,12 @@ fn known_patient() -> PatientState {
             origin: LinkOrigin::Operator,
             digests: Some(PersonDigests { born: Some(u32::MAX), name_words: vec![0, 7, u32::MAX] }),
             outranks: Some("hf-q".into()),
+            decided: Some(Box::new(Decided { by: "frontdesk-2".into(), at: NOW })),
         }),
         incarnation: 1,
         intent: Some(Box::new(PatientIntent {
             incarnation: 1,
+            reference: 3,
             since: NOW,
             person: Some(-7),
             digests: Some(PersonDigests { born: None, name_words: Vec::new() }),
@@ -313,6 +315,8 @@ fn known_patient() -> PatientState {
         unverified_creation: Some(i64::MAX),
         rejected: vec!["hf-r".into()],
         is_new: true,
+        is_unlinked: true,
+        reference: 2,
         last_write_at: crate::time::Timestamp::default(),
     }
 }
@@ -326,6 +330,7 @@ fn state_comes_back_as_it_was_committed() {
         placement: Some(Placement {
             appointment_id: "hf-a".into(),
             patient_id: "hf-p".into(),
+            patient: Some(u32::MAX),
             incarnation: 2,
             version: 5,
             status: BookingStatus::Cancelled,
@@ -336,6 +341,7 @@ fn state_comes_back_as_it_was_committed() {
         incarnation: 3,
         answered: VersionSet::new(4, vec![6, 9]),
         newest: 9,
+        newest_generation: 4,
         intent: Some(Box::new(WriteIntent {
             operation: WriteOperation::Update,
             incarnation: 3,
@@ -357,18 +363,13 @@ fn state_comes_back_as_it_was_committed() {
         last_write_at: crate::time::Timestamp::default(),
     };
     let patient = PatientKey { practice: "a".into(), patient: "p".into() };
+    let of_patient = "a/148de9c5a7a44d19e56cd9ae1a554bf67847afb0c58f6e12fa29ac7ddfca9940";
     let records = [
         (StateRecord::Booking(key.clone(), full), "a%2Fb/c%25d"),
         (StateRecord::Booking(key, BookingState::default()), "a%2Fb/c%25d"),
         (StateRecord::Task(positions()), "/"),
-        (
-            StateRecord::Patient(patient.clone(), known_patient()),
-            "a/148de9c5a7a44d19e56cd9ae1a554bf67847afb0c58f6e12fa29ac7ddfca9940",
-        ),
-        (
-            StateRecord::Patient(patient, PatientState::default()),
-            "a/148de9c5a7a44d19e56cd9ae1a554bf67847afb0c58f6e12fa29ac7ddfca9940",
-        ),
+        (StateRecord::Patient(patient.clone(), known_patient()), of_patient),
+        (StateRecord::Patient(patient, PatientState::default()), of_patient),
     ];
     for (record, expected_key) in records {
         let mut buffer = Vec::new();

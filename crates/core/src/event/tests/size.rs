@@ -167,6 +167,7 @@ fn state(booking: &Booking, id: &Arc<str>) -> BookingState {
         placement: Some(Placement {
             appointment_id: id.clone(),
             patient_id: id.clone(),
+            patient: None,
             incarnation: u32::MAX,
             version: u64::MAX >> 1,
             status: BookingStatus::Cancelled,

@@ -12,7 +12,7 @@ use crate::event::codec::{Codec, restore};
 use crate::event::sample::*;
 use crate::event::{Arrival, Outgoing, RetryEntry, Schedule, arrival};
 use crate::patient::digests::PersonDigests;
-use crate::patient::{Link, LinkOrigin};
+use crate::patient::{Decided, Link, LinkOrigin};
 use crate::state::{
     BookingState, Parked, ParkingPlace, PatientIntent, PatientState, ReadMark, ReadingState, StateRecord,
     Suspicion, TaskPositions, TopicId, TopicIds, VersionSet, Wish, WriteIntent, WriteOperation,
@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 use crate::topics::{self, Lane};
 
 /// The fields that came after the first state was written.
-const LATER: [&str; 20] = [
+const LATER: [&str; 26] = [
     "unclean_ends",
     "alone",
     "slot",
@@ -42,6 +42,12 @@ const LATER: [&str; 20] = [
     "live_since",
     "reading",
     "suspects",
+    "decided_by",
+    "decided_at",
+    "reference",
+    "is_unlinked",
+    "patient",
+    "newest_generation",
 ];
 
 /// The schema without the fields that came later.
@@ -103,6 +109,7 @@ fn a_booking_that_an_earlier_worker_wrote_is_restored() {
         placement: Some(Placement {
             appointment_id: "hf-a".into(),
             patient_id: "hf-p".into(),
+            patient: Some(u32::MAX),
             incarnation: 1,
             version: 2,
             status: BookingStatus::Scheduled,
@@ -112,6 +119,7 @@ fn a_booking_that_an_earlier_worker_wrote_is_restored() {
         }),
         answered: VersionSet::new(2, vec![5, 9]),
         newest: 3,
+        newest_generation: 4,
         lost: vec![2],
         suspicion: Suspicion { unclean_ends: 1, alone: true },
         intent: Some(Box::new(WriteIntent {
@@ -131,9 +139,10 @@ fn a_booking_that_an_earlier_worker_wrote_is_restored() {
     (intent.slot, intent.if_match, intent.asked) = (None, None, Vec::new());
     state.parked[0].wish = None;
     state.lost.clear();
+    state.newest_generation = 0;
     state.suspicion = Suspicion::default();
     let placement = state.placement.as_mut().expect("is there");
-    (placement.revision, placement.spans) = (None, Vec::new());
+    (placement.revision, placement.spans, placement.patient) = (None, Vec::new(), None);
     assert_eq!(read, StateRecord::Booking(key, state));
 }
 
@@ -179,9 +188,11 @@ fn a_patient_that_an_earlier_worker_wrote_is_restored() {
             origin: LinkOrigin::Provided,
             digests: Some(PersonDigests { born: Some(7), name_words: vec![8, 9] }),
             outranks: Some("hf-q".into()),
+            decided: Some(Box::new(Decided { by: "d".into(), at: NOW })),
         }),
         intent: Some(Box::new(PatientIntent {
             incarnation: 1,
+            reference: 3,
             since: NOW,
             person: Some(7),
             digests: Some(PersonDigests::default()),
@@ -193,9 +204,9 @@ fn a_patient_that_an_earlier_worker_wrote_is_restored() {
     };
     let read = restored(StateRecord::Patient(key.clone(), state.clone()));
     let link = state.link.as_mut().expect("is there");
-    (link.digests, link.outranks) = (None, None);
+    (link.digests, link.outranks, link.decided) = (None, None, None);
     let intent = state.intent.as_mut().expect("is there");
-    intent.digests = None;
+    (intent.digests, intent.reference) = (None, 0);
     (intent.person, state.suspicion, state.unverified_creation) = (None, Suspicion::default(), None);
     assert_eq!(read, StateRecord::Patient(key, state));
 }

@@ -185,6 +185,7 @@ fn of_booking(restored: &Restored, settings: &Settings) -> BookingState {
     state.placement = restored.placed.map(|version| Placement {
         appointment_id: "a".into(),
         patient_id: "hf-1".into(),
+        patient: None,
         incarnation: 0,
         version,
         status: BookingStatus::Scheduled,
@@ -207,6 +208,7 @@ fn of_patient(restored: &Restored) -> PatientState {
     let digests = Some(PersonDigests::of(&patient, &person));
     let creation = || PatientIntent {
         incarnation: 0,
+        reference: 0,
         since: NOW.plus_ms(-10_000),
         person: None,
         digests: digests.clone(),
@@ -216,6 +218,7 @@ fn of_patient(restored: &Restored) -> PatientState {
         origin: LinkOrigin::Found,
         digests: digests.clone(),
         outranks: None,
+        decided: None,
     };
     PatientState {
         intent: restored.creation.then(|| Box::new(creation())),

@@ -186,8 +186,13 @@ fn nothing_is_asked_about_a_patient_who_is_anothers_or_whose_creation_is_in_doub
         let person = crate::patient::Person::from(&other);
         let digests = crate::patient::digests::PersonDigests::of(&self::patient(), &person);
         let since = NOW.plus_ms(-10_000);
-        patient.intent =
-            Some(Box::new(PatientIntent { incarnation: 0, since, person: None, digests: Some(digests) }));
+        patient.intent = Some(Box::new(PatientIntent {
+            incarnation: 0,
+            reference: 0,
+            since,
+            person: None,
+            digests: Some(digests),
+        }));
     };
     let waits = decided(&job(&[version(1)]), false, of_somebody_else);
     assert!(matches!(waits, Move::Wait(at, WaitReason::PatientInDoubt) if at > NOW), "{waits:?}");

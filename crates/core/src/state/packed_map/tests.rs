@@ -4,7 +4,7 @@ use super::*;
 use crate::appointment::{Placement, Span};
 use crate::booking::{BookingKey, BookingStatus, PatientKey};
 use crate::patient::digests::PersonDigests;
-use crate::patient::{Link, LinkOrigin};
+use crate::patient::{Decided, Link, LinkOrigin};
 use crate::state::{
     BookingState, Hold, Parked, ParkingPlace, PatientIntent, PatientState, Suspicion, VersionSet, Wish,
     WriteIntent, WriteOperation,
@@ -37,6 +37,7 @@ fn everything_set() -> (BookingState, PatientState) {
         placement: Some(Placement {
             appointment_id: "hfa".into(),
             patient_id: "hfp".into(),
+            patient: Some(u32::MAX),
             incarnation: 1,
             version: u64::MAX,
             status: BookingStatus::Cancelled,
@@ -47,6 +48,7 @@ fn everything_set() -> (BookingState, PatientState) {
         incarnation: 2,
         answered: VersionSet::new(3, vec![5, 9]),
         newest: 9,
+        newest_generation: 4,
         intent: Some(Box::new(WriteIntent {
             operation: WriteOperation::Update,
             incarnation: 2,
@@ -74,10 +76,12 @@ fn everything_set() -> (BookingState, PatientState) {
             origin: LinkOrigin::Operator,
             digests: Some(PersonDigests { born: Some(1), name_words: vec![2, u32::MAX] }),
             outranks: Some("hfq".into()),
+            decided: Some(Box::new(Decided { by: "d".into(), at: Timestamp(3) })),
         }),
         incarnation: 4,
         intent: Some(Box::new(PatientIntent {
             incarnation: 4,
+            reference: 3,
             since: Timestamp(1),
             person: Some(-1),
             digests: Some(PersonDigests { born: None, name_words: vec![9] }),
@@ -87,6 +91,8 @@ fn everything_set() -> (BookingState, PatientState) {
         unverified_creation: Some(0),
         rejected: vec!["hfr".into()],
         is_new: true,
+        is_unlinked: true,
+        reference: 2,
         last_write_at: Timestamp(2),
     };
     (booking, patient)
@@ -168,6 +174,7 @@ fn no_patient_is_printed() {
             origin: LinkOrigin::Found,
             digests: None,
             outranks: None,
+            decided: None,
         };
         packed_map.insert(key.clone(), PatientState { link: Some(link), ..PatientState::default() });
         if patient == "hot-person" {

@@ -17,7 +17,10 @@ pub fn broken(world: &World) -> Vec<String> {
     }
     for chart in &ledger.patients {
         let body = &chart.record.body;
-        let human = |reference| world.lives.human(&body.practice_id, reference, &body.family_name);
+        // What comes behind the patient id is for HealthFlow (rule W8).
+        let patient = |reference: &str| reference.split('~').next().unwrap_or_default().to_owned();
+        let human =
+            |reference: &str| world.lives.human(&body.practice_id, &patient(reference), &body.family_name);
         if let Some(human) = body.external_id.as_deref().and_then(human) {
             charts.insert(chart.record.id.to_string(), human);
         }
