@@ -68,7 +68,8 @@ fn start(command_line: Cli) -> anyhow::Result<ExitCode> {
             }
             Command::Review { action } => {
                 let kafka = cli::run::kafka_settings(&config)?;
-                cli::review::run(&connection, kafka, &action, Clock::start(), &mut out).await
+                let healthflow = cli::run::healthflow_settings(&config);
+                cli::review::run(&connection, kafka, &healthflow, &action, Clock::start(), &mut out).await
             }
             Command::Send { arguments, .. } => {
                 cli::send::run(&connection, &arguments, Clock::start().now(), &mut out).await

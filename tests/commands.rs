@@ -110,6 +110,7 @@ async fn commands_do_what_a_person_types() {
     what_is_sent_is_tailed(&person);
     only_committed_records_are_tailed(&person);
     a_review_is_listed_and_decided(&person);
+    nothing_is_revealed_off_the_record(&person).await;
     records_that_were_not_understood_are_redriven_once_they_are(&person);
     what_is_remembered_moves_along_when_partitions_are_added(&person);
 }
@@ -123,7 +124,7 @@ async fn topics_are_created_checked_and_mended(person: &Person<'_>) {
     assert!(person.is_refused(&["tail", "appointments.synced"])[0].contains("run 'healthflow-sync topics'"));
 
     let created = person.sees(&["topics", "--partitions", "6"]);
-    assert_eq!(created.len(), 9 * 3 + 1, "topic, compatibility, schema each, and the clock: {created:?}");
+    assert_eq!(created.len(), 10 * 3 + 1, "topic, compatibility, schema each, and the clock: {created:?}");
     assert_eq!(person.sees(&["topics"]), ["nothing to do, topics and schemas are as required"]);
     assert_eq!(person.sees(&["topics", "--check"]), ["topics and schemas are as required"]);
     let more = person.is_refused(&["topics", "--partitions", "12"]);
@@ -230,6 +231,22 @@ fn a_review_is_listed_and_decided(person: &Person<'_>) {
     );
     let unknown = person.is_refused(&["review", "show", "practice-17", "b-2"]);
     assert!(unknown[0].contains("nothing of practice-17/b-2 is in review"), "{unknown:?}");
+}
+
+/// Goal: nobody sees a patient's data unless that is on record. Method: the audit topic refuses every record, and then takes them.
+async fn nothing_is_revealed_off_the_record(person: &Person<'_>) {
+    let look = "review show practice-17 b-1 --reveal --by frontdesk-2 --why to-decide";
+    let look: Vec<&str> = look.split(' ').collect();
+    person.sets("appointments.audit", [("max.message.bytes", "20"), ("compression.type", "zstd")]).await;
+    let refused = person.is_refused(&look).concat();
+    assert!(refused.contains("nothing is revealed, for the look at it is not on record"), "{refused}");
+    assert!(!refused.contains("Lopez"), "{refused}");
+    person.sees(&["topics"]);
+    let seen = person.sees(&look);
+    assert!(seen.contains(&"  family_name    Lopez".to_owned()), "{seen:?}");
+    let audit = &person.tails("appointments.audit", 1)[0];
+    assert_eq!((&audit["key"], &audit["value"]["by"]), (&json!("practice-17"), &json!("frontdesk-2")));
+    assert!(!audit.to_string().contains("Lopez"), "{audit}");
 }
 
 /// Goal: a dead letter with an undecodable record is published again as it was, once it can be decoded and not before,

@@ -1,7 +1,9 @@
 //! `healthflow-sync review`: lists what waits for a person, shows one question, and writes a person's decision as any other
-//! product may. It prints ids, codes and levels, never anything about a patient.
+//! product may. It prints ids, codes and levels, never anything about a patient, unless `show --reveal` is asked to.
 
 mod lines;
+mod reveal;
+mod revealed;
 mod unlink;
 #[cfg(test)]
 mod tests;
@@ -17,6 +19,7 @@ use tokio::task::block_in_place;
 
 use crate::cli::publish::Publisher;
 use crate::cli::{Connection, Settings};
+use crate::http::TransportSettings;
 use crate::kafka::KafkaSettings;
 use crate::kafka_admin::decided::{self, Watch};
 use crate::kafka_admin::reviews::{self, Reviews, Waiting};
@@ -57,6 +60,9 @@ pub enum Action {
         /// Which.
         #[command(flatten)]
         which: Which,
+        /// Whether with the values.
+        #[command(flatten)]
+        reveal: reveal::Arguments,
     },
     /// Decide one question, and wait until it is clear what became of it.
     Decide {
@@ -180,6 +186,7 @@ impl ListArguments {
 pub async fn run(
     connection: &Connection,
     kafka: KafkaSettings,
+    healthflow: &TransportSettings,
     action: &Action,
     clock: Clock,
     out: &mut impl Write,
@@ -199,10 +206,17 @@ pub async fn run(
             let all = read(arguments.practice.as_deref())?;
             list(arguments, &all, now, out).context(NO_OUTPUT)?;
         }
-        Action::Show { which, .. } => {
+        Action::Show { which, reveal, .. } => {
             let all = read(Some(&which.practice))?;
-            for line in lines::question(all.of(&which.key(), which.version)?, &all, now) {
+            let question = all.of(&which.key(), which.version)?;
+            for line in lines::question(question, &all, now) {
                 writeln!(out, "{line}").context(NO_OUTPUT)?;
+            }
+            if let Some(looking) = reveal.looking() {
+                let partition = home(&which.practice);
+                let content = || reviews::content(&kafka, &translator, partition, question);
+                let review = block_in_place(content)?;
+                reveal::reveal(connection, healthflow, &review, &looking, clock, out).await?;
             }
         }
         Action::Unlink { arguments, .. } => {

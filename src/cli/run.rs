@@ -85,19 +85,24 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
         kafka,
         fleet,
         translator,
-        healthflow: TransportSettings {
-            base_url: config.healthflow.base_url.clone(),
-            token_file: config.healthflow.token_file.0.clone(),
-            connect_timeout_ms: config.healthflow.connect_timeout_ms,
-            request_life_ms: config.healthflow.request_life_ms,
-            idle_connections_max: config.worker.max_in_flight as usize,
-            idle_connection_ms: config.healthflow.idle_connection_ms,
-            body_bytes_max: BODY_BYTES_MAX,
-        },
+        healthflow: healthflow_settings(config),
         processor: config.processor_settings(partitions),
     };
     worker::run(settings, runtime, clock, stop, &mut watcher)?;
     Ok(())
+}
+
+/// How a configuration reaches HealthFlow.
+pub fn healthflow_settings(config: &Config) -> TransportSettings {
+    TransportSettings {
+        base_url: config.healthflow.base_url.clone(),
+        token_file: config.healthflow.token_file.0.clone(),
+        connect_timeout_ms: config.healthflow.connect_timeout_ms,
+        request_life_ms: config.healthflow.request_life_ms,
+        idle_connections_max: config.worker.max_in_flight as usize,
+        idle_connection_ms: config.healthflow.idle_connection_ms,
+        body_bytes_max: BODY_BYTES_MAX,
+    }
 }
 
 /// The Kafka settings of a configuration.

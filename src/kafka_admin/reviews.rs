@@ -99,6 +99,30 @@ pub fn read(
     Ok(Reviews::new(newest.into_values().flatten().collect(), unreadable))
 }
 
+/// The whole record of a version that waits, patient data included: for the one who decides, and for nobody else.
+///
+/// # Errors
+/// A broker or the registry does not answer, or the version has left review meanwhile.
+pub fn content(
+    settings: &KafkaSettings,
+    translator: &Translator,
+    partition: i32,
+    of: &Waiting,
+) -> anyhow::Result<AppointmentReview> {
+    let (readers, cancelled) = (Readers::new(settings)?, AtomicBool::new(false));
+    let (own, mut newest) = (of.record_key(), None);
+    readers.each_record(REVIEW, partition, &cancelled, |message| {
+        if message.key() == Some(own.as_bytes()) {
+            newest = message.payload().map(<[u8]>::to_vec);
+        }
+        Ok(())
+    })?;
+    let gone = || NotOpen::OtherVersion(of.key.clone(), of.version);
+    let value = newest.ok_or_else(gone)?;
+    let read = try_decode(translator, &cancelled, || translator.value::<AppointmentReview>(REVIEW, &value))?;
+    Ok(read.ok().filter(|read| read.result.generation == of.generation).ok_or_else(gone)?)
+}
+
 /// None if it cannot be read, or lies under another key than its own.
 fn read_one(
     translator: &Translator,

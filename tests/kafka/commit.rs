@@ -154,6 +154,7 @@ fn dead_letter(bytes: Vec<u8>) -> Outgoing {
         reason: FailureReason::Undecodable,
         detail: "noise".into(),
         identity: None,
+        decision_id: None,
     };
     Outgoing::Failed(Box::new(DeadLetter {
         content: DeadContent::Record(Box::new(record)),

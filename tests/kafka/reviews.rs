@@ -4,10 +4,12 @@
 use std::process::{Command, Stdio};
 
 use healthflow_core::booking::BookingId;
+use healthflow_core::event::audit::{AuditAction, AuditRecord};
+use healthflow_core::event::avro::{Decoder, contract};
 use healthflow_core::event::requested::AppointmentRequested;
 use healthflow_core::event::result::{ResultEnvelope, ResultOutcome};
 use healthflow_core::time::Timestamp;
-use healthflow_core::topics::DECISIONS;
+use healthflow_core::topics::{AUDIT, DECISIONS};
 use serde_json::json;
 
 use crate::rig::{PARTITIONS, Rig};
@@ -60,6 +62,27 @@ fn ask_which_chart(rig: &mut Rig, practice: &str) -> String {
     chart
 }
 
+/// Whoever decides sees the booking beside each chart as it is now, and it is on record that they looked, without what they saw.
+fn look_at_values(rig: &Rig, practice: &str, chart: &str) {
+    let show = ["review", "show", practice, "b-2", "--reveal", "--by", "frontdesk-2", "--why", "to decide"];
+    let words: Vec<&str> = show.into_iter().chain(rig.settings.iter().map(String::as_str)).collect();
+    let seen = rig.operate(&words);
+    let beside = seen.split_once(&format!("\n{chart}:\n")).map_or("", |(_, beside)| beside);
+    assert!(beside.contains("  family_name    Lopez       Lopez       EQUAL\n"), "{seen}");
+    let records = read_all(&rig.kafka().brokers, &[(AUDIT, 4)], "read_committed");
+    let [(_, value)] = &records[..] else { panic!("one look, one record: {}", records.len()) };
+    let decoder = Decoder::own(contract(AUDIT).expect("one of ours"));
+    let audit: AuditRecord = decoder.decode(value).expect("of our schema");
+    assert_eq!((audit.action, audit.practice_id.as_str()), (AuditAction::Reveal, practice));
+    assert_eq!(
+        (&*audit.by, &*audit.why, audit.version, audit.generation),
+        ("frontdesk-2", "to decide", 1, 1)
+    );
+    assert!(audit.healthflow_patient_ids.iter().any(|id| id == chart), "{audit:?}");
+    assert!(!String::from_utf8_lossy(value).contains("Lopez"), "{audit:?}");
+    assert!(seen.contains(&*audit.audit_id), "{seen}");
+}
+
 /// Goal: a review ends, whoever's worker it is (rules K4 and K14). Method: a booking names another chart than the one its
 /// patient is linked to, and both could be theirs; another booking of the patient waits behind it; the worker is killed; and
 /// a person links the chart with the command.
@@ -84,6 +107,8 @@ fn a_decision_lets_a_held_patient_go_whoever_owns_the_task_by_then() {
     let shown = rig.operate(&["review", "show", &practice, "b-2"]);
     assert!(shown.contains(&format!("  {chart}: given_name EQUAL")), "{shown}");
     assert!(shown.contains("behind it: b-3 version 1") && !shown.contains("Lopez"), "{shown}");
+
+    look_at_values(&rig, &practice, &chart);
 
     let decide = |booking: &'static str, verdict: &'static [&'static str]| {
         let by = ["--by", "frontdesk-2", "--why", "asked by phone"];

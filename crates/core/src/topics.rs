@@ -60,6 +60,8 @@ pub const RETRY: &str = "appointments.retry";
 pub const SYNCED: &str = "appointments.synced";
 /// Bookings that a person must decide on.
 pub const REVIEW: &str = "appointments.review";
+/// Who has seen which patient's data, to decide about them.
+pub const AUDIT: &str = "appointments.audit";
 /// What people decided about them.
 pub const DECISIONS: &str = "appointments.decisions";
 /// Dead letters.
@@ -76,5 +78,5 @@ pub const IDENTIFIED: [&str; 5] = [REQUESTED, RETRY, DECISIONS, PATIENT_STATE, A
 pub const CLOCK: &str = "healthflow.clock";
 
 /// Every topic that holds records of ours, in the order in which a booking meets them.
-pub const ALL: [&str; 9] =
-    [REQUESTED, BACKFILL, RETRY, SYNCED, REVIEW, DECISIONS, FAILED, PATIENT_STATE, APPOINTMENT_STATE];
+pub const ALL: [&str; 10] =
+    [REQUESTED, BACKFILL, RETRY, SYNCED, REVIEW, AUDIT, DECISIONS, FAILED, PATIENT_STATE, APPOINTMENT_STATE];

@@ -26,6 +26,8 @@ pub enum Name {
     Version(BookingKey, i64),
     /// A record that cannot be used.
     Record(RecordPosition),
+    /// A decision, by its id.
+    Decision(String),
     /// A result that names nothing.
     Nothing,
 }
@@ -54,6 +56,10 @@ pub struct SeenResult {
     pub is_final: bool,
     /// The reason given.
     pub reason: Option<String>,
+    /// Which question it is, if it is a review.
+    pub generation: u32,
+    /// The decision that could not be carried out, if it is about one.
+    pub decision: Option<String>,
     /// When it was seen.
     pub at: Timestamp,
 }
@@ -104,6 +110,11 @@ impl Count {
     }
 }
 
+/// The result of a version that counts, whatever the order in which they were seen.
+pub fn that_counts<'a>(results: &[&'a SeenResult]) -> Option<&'a SeenResult> {
+    results.iter().find(|result| result.is_final).or(results.last()).copied()
+}
+
 impl Notes {
     /// What each result is about, in order. A dead letter of a record that was poisoned on purpose is about the record.
     pub fn result_names(&self) -> Vec<Name> {
@@ -113,6 +124,8 @@ impl Notes {
             .filter_map(|asked| if let Name::Record(position) = asked.name { Some(position) } else { None })
             .collect();
         let name = |result: &SeenResult| match (&result.record, &result.version) {
+            // Its record is one of another topic.
+            _ if result.decision.is_some() => Name::Decision(result.decision.clone().unwrap_or_default()),
             (Some(record), _) if records.contains(record) => Name::Record(*record),
             (_, Some((booking, version))) => Name::Version(booking.clone(), *version),
             _ => Name::Nothing,
@@ -129,12 +142,13 @@ impl Notes {
         by_name
     }
 
-    /// Counts the outcomes, by the last result of each.
+    /// Counts the outcomes: of each version its final result, else its last one.
     pub fn count(&self) -> Count {
         let by_name = self.results_by_name();
         let mut count = Count { asked: self.asked.len(), ..Count::default() };
         for asked in &self.asked {
-            match by_name.get(&asked.name).and_then(|results| results.last()).map(|result| result.outcome) {
+            let result = by_name.get(&asked.name).and_then(|results| that_counts(results));
+            match result.map(|result| result.outcome) {
                 None => {}
                 Some(ResultOutcome::Review) => count.review += 1,
                 Some(ResultOutcome::Failed | ResultOutcome::Unknown) => count.failed += 1,

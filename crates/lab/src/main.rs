@@ -5,6 +5,7 @@ mod audit;
 mod bench;
 mod planned_faults;
 mod dentscheduler;
+mod front_desk;
 mod journal;
 mod healthflow;
 mod workload;

@@ -14,11 +14,13 @@ use crate::audit::{self, Audit, Evidence, report};
 use crate::dentscheduler::listener::Listener;
 use crate::dentscheduler::now;
 use crate::dentscheduler::publisher::Publisher;
+use crate::front_desk::FrontDesk;
 use crate::healthflow::{HealthFlow, good_health};
-use crate::journal::Journal;
+use crate::journal::{Count, Journal};
 use crate::planned_faults::{self, FaultLog};
 use crate::screen::Screen;
 use crate::trace;
+use crate::workload::desk::Desk;
 use crate::workload::poison::Poison;
 use crate::workload::spoiled::spread;
 use crate::workload::{self, Expected, Workload};
@@ -115,6 +117,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
         bookings: arguments.bookings,
         duration_ms,
         first_visit_at: Timestamp((now().0 / DAY_MS + 7) * DAY_MS),
+        desk: Desk::Orderly,
         seed: arguments.seed,
     };
     let workload = workload::plan(&settings, &spread(Poison::ALL.len(), 0, duration_ms));
@@ -122,6 +125,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     println!("{} charts are in HealthFlow already", workload.charts.len());
     let chart_ids = rig.healthflow.seed(&workload.charts).await?;
     perform(arguments, &mut rig, &workload, &chart_ids).await?;
+    decide(arguments, &mut rig, &workload, &chart_ids).await?;
     let audit = audit_run(&mut rig, &workload, &chart_ids, &out).await?;
     println!("\n{} s in all; logs are in {}", began.elapsed().as_secs(), logs.display());
     if arguments.keep {
@@ -194,32 +198,67 @@ async fn perform(
         total_asked: workload.publications.iter().filter(|one| one.expected != Expected::Nothing).count(),
     };
     let good_health = good_health(arguments.latency_ms, REQUESTS_PER_SECOND);
-    let Rig { publisher, workers, healthflow, journal, fault_log, simulator, stack, .. } = rig;
     let limit = Duration::from_secs(arguments.wait_limit_s);
+    let Rig { publisher, workers, healthflow, journal, fault_log, simulator, stack, .. } = rig;
     let act = async {
         let publishing = publisher.publish(&workload.publications, chart_ids, journal);
         let breaking = planned_faults::perform(&faults, healthflow, &good_health, &mut workers[0], fault_log);
         tokio::try_join!(publishing, breaking)?;
-        let deadline = Instant::now() + limit;
-        while Instant::now() < deadline {
-            // A write that HealthFlow took and has not carried out yet may still become a second appointment.
-            if journal.notes().count().waiting() == 0 && healthflow.totals().await?.pending == 0 {
-                break;
-            }
-            for worker in workers.iter_mut() {
-                worker.check()?;
-            }
+        let has_results = |count: &Count| count.waiting() == 0;
+        wait_until(has_results, limit, journal, healthflow, &mut || {
+            workers.iter_mut().try_for_each(Worker::check)?;
             simulator.check()?;
-            stack.check()?;
-            sleep(LOOK).await;
-        }
-        sleep(QUIET).await;
-        anyhow::Ok(())
+            stack.check()
+        })
+        .await
     };
     tokio::select! {
         done = act => done,
         () = screen.show() => bail!("the screen ended before the run"),
     }
+}
+
+/// Lets the front desk end what is in review, and waits until every booking has its end.
+async fn decide(
+    arguments: &Arguments,
+    rig: &mut Rig,
+    workload: &Workload,
+    chart_ids: &[String],
+) -> Result<()> {
+    println!("\n{} bookings wait for a person; the front desk decides", rig.journal.notes().count().review);
+    let Rig { publisher, workers, healthflow, journal, simulator, stack, .. } = rig;
+    let desk = FrontDesk { publisher, journal, chart_ids, settings: stack.settings() };
+    desk.end_reviews(workload).await?;
+    let has_ended = |count: &Count| count.waiting() + count.review == 0;
+    let limit = Duration::from_secs(arguments.wait_limit_s);
+    wait_until(has_ended, limit, journal, healthflow, &mut || {
+        workers.iter_mut().try_for_each(Worker::check)?;
+        simulator.check()?;
+        stack.check()
+    })
+    .await
+}
+
+/// Waits until the counts are as they must be and HealthFlow has carried out what it took, or the limit has passed, while
+/// everything runs; then listens a little longer.
+async fn wait_until(
+    is_there: impl Fn(&Count) -> bool,
+    limit: Duration,
+    journal: &Journal,
+    healthflow: &HealthFlow,
+    check: &mut impl FnMut() -> Result<()>,
+) -> Result<()> {
+    let deadline = Instant::now() + limit;
+    while Instant::now() < deadline {
+        // A write that HealthFlow took and has not carried out yet may still become a second appointment.
+        if is_there(&journal.notes().count()) && healthflow.totals().await?.pending == 0 {
+            break;
+        }
+        check()?;
+        sleep(LOOK).await;
+    }
+    sleep(QUIET).await;
+    Ok(())
 }
 
 /// Audits, prints the trace, writes the numbers.
@@ -229,8 +268,9 @@ async fn audit_run(rig: &mut Rig, workload: &Workload, chart_ids: &[String], out
         tokio::try_join!(healthflow.ledger(), healthflow.totals(), healthflow.writes())?;
     let history = rig.fault_log.history();
     let notes = rig.journal.notes();
+    let publications = workload.all();
     let audit = audit::audit(&Evidence {
-        publications: &workload.publications,
+        publications: &publications,
         chart_ids,
         notes: &notes,
         ledger: &ledger,

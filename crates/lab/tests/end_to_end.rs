@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use healthflow_testkit::wait::wait_for;
 
@@ -37,7 +37,7 @@ fn text_of(output: &Output) -> String {
     format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-fn json(file: &Path) -> Value {
+fn numbers(file: &Path) -> Value {
     let text = fs::read_to_string(file).expect("the numbers were written");
     serde_json::from_str(&text).expect("the numbers are JSON")
 }
@@ -49,9 +49,11 @@ fn a_small_morning_is_clean(guard: &str) {
     let arguments = ["run", "--practices", "20", "--bookings", "300", "--guard", guard];
     let output = demo(&arguments, &out).output().expect("the demo runs");
     assert!(output.status.success(), "{} (logs in {})", text_of(&output), out.display());
-    let audit = json(&out.join("audit.json"));
+    let audit = numbers(&out.join("audit.json"));
     for key in [
         "waiting",
+        "review",
+        "open_reviews",
         "duplicate_appointments",
         "duplicate_patients",
         "orphans",
@@ -63,7 +65,9 @@ fn a_small_morning_is_clean(guard: &str) {
         assert_eq!(audit[key], 0, "{key}: {audit}");
     }
     assert!(audit["asked"].as_u64() >= Some(300) && audit["synced"].as_u64() > Some(280), "{audit}");
-    assert_eq!((&audit["review"], &audit["failed"]), (&2.into(), &8.into()), "{audit}");
+    assert_eq!(audit["failed"], 9, "eight poisoned records, and what a person rejected: {audit}");
+    let reviews = json!({"asked": 5, "linked": 1, "new": 1, "rejected": 1, "by_newer_version": 2});
+    assert_eq!(audit["reviews"], reviews, "{audit}");
     assert!(audit["confirm_seconds_p50"].as_f64() > Some(0.0), "{audit}");
     assert!(audit["confirm_seconds_p99"].as_f64() >= audit["confirm_seconds_p50"].as_f64(), "{audit}");
     assert!(audit["writes_unanswered"].as_u64() > Some(0), "nothing was broken: {audit}");
@@ -114,7 +118,7 @@ fn the_benchmark_fills_its_table() {
     let arguments = ["bench", "--bookings", "400", "--in-flight", "8", "--latency-ms", "5", "--paced-s", "1"];
     let output = demo(&arguments, &out).output().expect("the benchmark runs");
     assert!(output.status.success(), "{}", text_of(&output));
-    let bench = json(&out.join("bench.json"));
+    let bench = numbers(&out.join("bench.json"));
     let row = &bench["rows"][0];
     assert_eq!(row["in_flight"], 8, "{bench}");
     for key in [

@@ -113,7 +113,12 @@ fn candidate(one: &CandidateEvidence) -> String {
     format!("  {id}: {}", one.fields.iter().map(field).collect::<Vec<_>>().join(", "))
 }
 
-fn field(FieldEvidence { field, level, weight }: &FieldEvidence) -> String {
+fn field(one: &FieldEvidence) -> String {
+    format!("{} {}", one.field, agreement(one))
+}
+
+/// How far a field agrees, with the weight that this has if the decision weighs.
+pub(super) fn agreement(FieldEvidence { level, weight, .. }: &FieldEvidence) -> String {
     let level = match level {
         Level::Equal => "EQUAL",
         Level::Similar => "SIMILAR",
@@ -122,8 +127,8 @@ fn field(FieldEvidence { field, level, weight }: &FieldEvidence) -> String {
         Level::Unknown => "UNKNOWN",
     };
     match weight {
-        Some(weight) => format!("{field} {level} ({weight:+.1})"),
-        None => format!("{field} {level}"),
+        Some(weight) => format!("{level} ({weight:+.1})"),
+        None => level.to_owned(),
     }
 }
 

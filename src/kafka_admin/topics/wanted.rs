@@ -31,6 +31,8 @@ pub const RETENTION_MS: i64 = 14 * DAY_MS;
 pub const FAILED_RETENTION_MS: i64 = 90 * DAY_MS;
 /// What people decided is kept as long as what comes of it where it cannot be carried out.
 pub const DECISIONS_RETENTION_MS: i64 = FAILED_RETENTION_MS;
+/// Ten years: who saw a patient's data may be asked long after.
+const AUDIT_RETENTION_MS: i64 = 3_653 * DAY_MS;
 /// Kafka deletes whole segments and begins a new one after a week, so a record may be kept longer by this.
 const SEGMENT_MS: i64 = 7 * DAY_MS;
 /// Small segments in compacted topics: Kafka never compacts the newest one, and a restore reads all of it.
@@ -139,7 +141,7 @@ pub fn settings(topic: &str, replication: i32, record_bytes_max: usize) -> Vec<S
     ];
     // How long these are kept must not depend on a worker's clock: with a clock that is behind, Kafka would delete
     // records that still wait.
-    if matches!(topic, topics::RETRY | topics::DECISIONS | topics::FAILED | topics::CLOCK) {
+    if matches!(topic, topics::RETRY | topics::AUDIT | topics::DECISIONS | topics::FAILED | topics::CLOCK) {
         wanted.push(exactly("message.timestamp.type", "LogAppendTime"));
     }
     match topic {
@@ -153,6 +155,7 @@ pub fn settings(topic: &str, replication: i32, record_bytes_max: usize) -> Vec<S
             let kept_ms = match topic {
                 topics::FAILED => FAILED_RETENTION_MS,
                 topics::DECISIONS => DECISIONS_RETENTION_MS,
+                topics::AUDIT => AUDIT_RETENTION_MS,
                 _ => RETENTION_MS,
             };
             wanted.push(exactly("cleanup.policy", "delete"));
@@ -292,6 +295,9 @@ mod tests {
         change(topics::FAILED, |topic| {
             topic.settings.insert("retention.ms".into(), "-1".into());
         });
+        change(topics::AUDIT, |topic| {
+            topic.settings.insert("retention.ms".into(), FAILED_RETENTION_MS.to_string());
+        });
         change(topics::DECISIONS, |topic| {
             topic.settings.insert("message.timestamp.type".into(), "CreateTime".into());
             topic.settings.insert("retention.ms".into(), RETENTION_MS.to_string());
@@ -307,6 +313,7 @@ mod tests {
                  and run 'healthflow-sync repartition'",
                 "appointments.synced: retention.ms is 1000, must be at least 1209600000; run 'healthflow-sync topics'",
                 "appointments.review: cleanup.policy is delete, must be compact; run 'healthflow-sync topics'",
+                "appointments.audit: retention.ms is 7776000000, must be at least 315619200000; run 'healthflow-sync topics'",
                 "appointments.decisions: message.timestamp.type is CreateTime, must be LogAppendTime; run 'healthflow-sync topics'",
                 "appointments.decisions: retention.ms is 1209600000, must be at least 7776000000; run 'healthflow-sync topics'",
                 "patients.state: min.insync.replicas is 1, must be at least 2; run 'healthflow-sync topics'",

@@ -36,6 +36,7 @@ pub fn read(
             reason: refusal.reason,
             detail: refusal.detail,
             identity: refusal.identity,
+            decision_id: refusal.decision_id,
         }))
     })
 }
@@ -56,6 +57,7 @@ pub fn too_large(
         reason: FailureReason::TooLarge,
         detail: sizes.to_string().into(),
         identity: named.flatten(),
+        decision_id: None,
     }))
 }
 
@@ -70,6 +72,7 @@ pub fn deadly(key: Option<&[u8]>, value: Option<&[u8]>, unclean_ends: u32) -> Ar
         )
         .into(),
         identity: None,
+        decision_id: None,
     }))
 }
 
@@ -113,29 +116,30 @@ struct Refusal {
     reason: FailureReason,
     detail: Arc<str>,
     identity: Option<Identity>,
+    decision_id: Option<Arc<str>>,
 }
 
 impl Refusal {
+    fn of(reason: FailureReason, detail: Arc<str>) -> Self {
+        Refusal { reason, detail, identity: None, decision_id: None }
+    }
+
     fn defect() -> Self {
-        Refusal {
-            reason: FailureReason::Undecodable,
-            detail: "reading it failed in a way that nobody foresaw".into(),
-            identity: None,
-        }
+        Refusal::of(FailureReason::Undecodable, "reading it failed in a way that nobody foresaw".into())
     }
 
     fn no_identity(detail: &str) -> Self {
-        Refusal { reason: FailureReason::NoIdentity, detail: detail.into(), identity: None }
+        Refusal::of(FailureReason::NoIdentity, detail.into())
     }
 
     fn invalid(why: Invalid, identity: Option<Identity>) -> Self {
-        Refusal { reason: FailureReason::Impossible, detail: why.to_string().into(), identity }
+        Refusal { identity, ..Refusal::of(FailureReason::Impossible, why.to_string().into()) }
     }
 }
 
 impl From<Undecodable> for Refusal {
     fn from(why: Undecodable) -> Self {
-        Refusal { reason: FailureReason::Undecodable, detail: why.to_string().into(), identity: None }
+        Refusal::of(FailureReason::Undecodable, why.to_string().into())
     }
 }
 
@@ -165,16 +169,22 @@ fn understand(
         }
         Lane::Decisions => {
             let record: AppointmentDecision = decoder.decode(value)?;
-            check::identity(record.practice_id.as_str(), record.booking_id.as_str())
-                .map_err(|why| Refusal::no_identity(&why.to_string()))?;
-            if key != record.practice_id.as_str().as_bytes() {
-                return Err(Refusal::no_identity("practice_id must equal the key of the record"));
-            }
-            // Without an identity, so that nobody takes its dead letter for the result of the version.
-            let decision = record.into_decision().map_err(|why| Refusal::invalid(why, None))?;
-            Ok(Arrival::Decided(Box::new(decision)))
+            // Whoever decided finds the letter by it. A name of megabytes would be in the letter twice.
+            let decision_id = Some(record.decision_id.clone()).filter(|id| texts::EVENT_ID.check(id).is_ok());
+            decision(key, record).map_err(|refusal| Refusal { decision_id, ..refusal })
         }
     }
+}
+
+fn decision(key: &[u8], record: AppointmentDecision) -> Result<Arrival, Refusal> {
+    check::identity(record.practice_id.as_str(), record.booking_id.as_str())
+        .map_err(|why| Refusal::no_identity(&why.to_string()))?;
+    if key != record.practice_id.as_str().as_bytes() {
+        return Err(Refusal::no_identity("practice_id must equal the key of the record"));
+    }
+    // Without an identity, so that nobody takes its dead letter for the result of the version.
+    let decision = record.into_decision().map_err(|why| Refusal::invalid(why, None))?;
+    Ok(Arrival::Decided(Box::new(decision)))
 }
 
 impl From<&AppointmentRequested> for Names {

@@ -44,6 +44,7 @@ const SCHEMAS: [&str; topics::ALL.len()] = [
     include_str!("../../../../schemas/appointments.retry.avsc"),
     include_str!("../../../../schemas/appointments.synced.avsc"),
     include_str!("../../../../schemas/appointments.review.avsc"),
+    include_str!("../../../../schemas/appointments.audit.avsc"),
     include_str!("../../../../schemas/appointments.decisions.avsc"),
     include_str!("../../../../schemas/appointments.failed.avsc"),
     include_str!("../../../../schemas/patients.state.avsc"),

@@ -123,6 +123,11 @@ impl From<&DeadLetter> for AppointmentFailed {
             DeadContent::Decision(decision) => Some(decision),
             _ => None,
         };
+        let decision_id = match &letter.content {
+            DeadContent::Decision(decision) => Some(decision.id.clone()),
+            DeadContent::Record(record) => record.decision_id.clone(),
+            DeadContent::Booking(_) | DeadContent::Lost => None,
+        };
         let is_lost = letter.content == DeadContent::Lost;
         let PlacedIds { patient_id: healthflow_patient_id, appointment_id: healthflow_appointment_id } =
             letter.placed_ids.clone();
@@ -150,7 +155,7 @@ impl From<&DeadLetter> for AppointmentFailed {
             raw_value,
             disposition: letter.disposition.code().into(),
             detail: letter.detail.clone(),
-            decision_id: decision.map(|of| of.id.clone()),
+            decision_id,
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod requested;
 pub mod retry;
 pub mod synced;
 pub mod review;
+pub mod audit;
 pub mod decision;
 pub mod failed;
 pub mod result;
@@ -92,6 +93,8 @@ pub struct Unusable {
     pub detail: Arc<str>,
     /// Which version it would have been, if that much can be read.
     pub identity: Option<Identity>,
+    /// Which decision it would have been, if that much can be read.
+    pub decision_id: Option<Arc<str>>,
 }
 
 /// A record in the wrong partition for its key.

@@ -48,6 +48,7 @@ fn cut(letter: &DeadLetter, bytes_max: usize) -> Option<DeadLetter> {
         reason,
         detail: detail.clone(),
         identity: record.identity.clone(),
+        decision_id: record.decision_id.clone(),
     };
     Some(DeadLetter { content: DeadContent::Record(Box::new(record)), reason, detail, ..letter.clone() })
 }
@@ -64,6 +65,7 @@ fn not_forwarded(record: &Misrouted, origin: Origin, now: Timestamp) -> DeadLett
         reason,
         detail: detail.clone(),
         identity: None,
+        decision_id: None,
     };
     DeadLetter {
         content: DeadContent::Record(Box::new(record)),

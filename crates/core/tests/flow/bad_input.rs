@@ -18,6 +18,7 @@ pub fn poison(reason: FailureReason, identity: Option<Identity>) -> Arrival {
         reason,
         detail: Arc::from("no Avro"),
         identity,
+        decision_id: None,
     }))
 }
 

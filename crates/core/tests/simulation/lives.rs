@@ -320,6 +320,7 @@ fn versions(
                 reason: FailureReason::Impossible,
                 detail: "visit.duration_minutes must be at least 1".into(),
                 identity: Some(Identity::from(&booking)),
+                decision_id: None,
             }))
         } else {
             Arrival::Requested(Arc::new(booking))
@@ -379,6 +380,7 @@ fn publish_nonsense(
             reason: FailureReason::Undecodable,
             detail: "no Avro".into(),
             identity: None,
+            decision_id: None,
         };
         let at = random.between(BEGIN_MS, plan.faults_until);
         let arrival = Arrival::Unusable(Box::new(unusable));

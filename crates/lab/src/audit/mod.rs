@@ -4,6 +4,7 @@
 
 mod records;
 pub mod report;
+mod reviews;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -13,7 +14,7 @@ use healthflow_proof::promises::results::{lost, one_result};
 use serde::Serialize;
 
 use crate::healthflow::{Ledger, Totals};
-use crate::journal::{Asked, Name, Notes, SeenResult};
+use crate::journal::{Asked, Name, Notes, SeenResult, that_counts};
 use crate::workload::{Expected, Publication};
 
 /// Examples of what is wrong that are kept, to look into.
@@ -26,8 +27,10 @@ pub struct Audit {
     pub asked: usize,
     /// Of these, ended well.
     pub synced: usize,
-    /// Waiting for a person's decision.
+    /// Waiting for a person's decision, in question or behind.
     pub review: usize,
+    /// What became of the versions that a person was asked about.
+    pub reviews: Reviews,
     /// Dead letters.
     pub failed: usize,
     /// Without any result.
@@ -67,9 +70,26 @@ pub struct Audit {
     pub examples: Vec<String>,
 }
 
+/// What became of the versions that a person was asked about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Reviews {
+    /// How many there were.
+    pub asked: usize,
+    /// Booked in the chart that a person named.
+    pub linked: usize,
+    /// Booked for a patient who was created.
+    pub new: usize,
+    /// Not booked, as a person decided.
+    pub rejected: usize,
+    /// Ended by a newer version of their booking.
+    pub by_newer_version: usize,
+}
+
 /// What must be zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Wrong {
+    /// Reviews that had to end and did not; versions that wait behind one.
+    pub open_reviews: usize,
     /// Appointments too many: of one booking, all but the first.
     pub duplicate_appointments: usize,
     /// Patients too many: of one person, all but the first.
@@ -163,9 +183,16 @@ fn audit_results(notes: &Notes, audit: &mut Audit) {
             continue;
         }
         let mut first = BTreeMap::new();
-        // No run redrives anything.
-        let more =
-            results.iter().filter_map(|result| one_result(&mut first, name, result.outcome, |_, _| false));
+        // The end of a review follows it, wherever it is read. No run redrives anything.
+        let (open, ended): (Vec<&SeenResult>, Vec<&SeenResult>) =
+            results.iter().partition(|one| !one.is_final);
+        let follows = |before: &ResultOutcome, after: &ResultOutcome| {
+            *before == ResultOutcome::Review && *after != ResultOutcome::Review
+        };
+        let more = open
+            .into_iter()
+            .chain(ended)
+            .filter_map(|result| one_result(&mut first, name, result.outcome, follows));
         for what in more {
             audit.wrong.duplicate_results += 1;
             audit.example(format!("{name:?} {what}"));
@@ -173,12 +200,12 @@ fn audit_results(notes: &Notes, audit: &mut Audit) {
     }
     let newest = newest_versions(&notes.asked);
     for asked in &notes.asked {
-        match by_name.get(&asked.name).and_then(|results| results.first()) {
-            Some(result) if !is_right(asked, result, &newest) => {
-                audit.wrong.wrong_outcome += 1;
-                audit.example(format!("{:?} ended {:?} {:?}", asked.name, result.outcome, result.reason));
-            }
-            Some(_) | None => {}
+        let Some(results) = by_name.get(&asked.name) else { continue };
+        reviews::audit_review(asked, results, audit);
+        if !is_right(asked, results, &newest) {
+            audit.wrong.wrong_outcome += 1;
+            let ends: Vec<_> = results.iter().map(|one| (one.outcome, one.reason.as_deref())).collect();
+            audit.example(format!("{:?} ended {ends:?}", asked.name));
         }
     }
 }
@@ -197,25 +224,27 @@ fn newest_versions(asked: &[Asked]) -> HashMap<&healthflow_core::booking::Bookin
 
 fn is_right(
     asked: &Asked,
-    result: &SeenResult,
+    results: &[&SeenResult],
     newest: &HashMap<&healthflow_core::booking::BookingKey, i64>,
 ) -> bool {
     let is_newest = match &asked.name {
         Name::Version(booking, version) => newest.get(booking) == Some(version),
-        Name::Record(..) | Name::Nothing => true,
+        Name::Record(..) | Name::Decision(_) | Name::Nothing => true,
     };
+    let Some(result) = that_counts(results) else { return true };
+    let failed_with =
+        |reason: &str| result.outcome == ResultOutcome::Failed && result.reason.as_deref() == Some(reason);
     match asked.expected {
-        Expected::Review => result.outcome == ResultOutcome::Review,
-        Expected::Poisoned(poison) => {
-            result.outcome == ResultOutcome::Failed && result.reason.as_deref() == Some(poison.reason())
-        }
+        Expected::Review(ending) => reviews::is_right(ending, results),
+        Expected::Poisoned(poison) => failed_with(poison.reason()),
+        Expected::Refused(reason) => failed_with(reason),
         Expected::Nothing => false,
         Expected::Synced => match result.outcome {
             ResultOutcome::Superseded => !is_newest,
             ResultOutcome::Created
             | ResultOutcome::Updated
             | ResultOutcome::Cancelled
-            | ResultOutcome::Unchanged => result.is_final,
+            | ResultOutcome::Unchanged => results.iter().all(|result| result.is_final),
             ResultOutcome::Review | ResultOutcome::Failed | ResultOutcome::Unknown => false,
         },
     }

@@ -1,6 +1,6 @@
 //! Compares the appointments and patients in HealthFlow with the newest versions that were asked for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use healthflow_core::booking::{BookingKey, BookingStatus};
 use healthflow_core::event::requested::RequestedStatus;
@@ -11,7 +11,8 @@ use healthflow_proof::promises::standing::{self as promises, Standing};
 use super::{Audit, Evidence};
 use crate::healthflow::{Appointment, Patient};
 use crate::journal::Name;
-use crate::workload::people::Scenario;
+use crate::workload::desk::Ending;
+use crate::workload::people::{ChartNumber, Scenario};
 use crate::workload::{Expected, Publication};
 
 pub(super) fn audit_records(evidence: &Evidence, audit: &mut Audit) {
@@ -23,18 +24,18 @@ pub(super) fn audit_records(evidence: &Evidence, audit: &mut Audit) {
         let booking = appointment.external_id.as_deref().unwrap_or_default();
         by_booking.entry((&appointment.practice_id, booking)).or_default().push(appointment);
     }
-    let mut wanted = newest(evidence.publications);
-    let answered = evidence.notes.results_by_name();
+    let wanted = newest(evidence.publications);
+    let results = evidence.notes.results_by_name();
     for (booking, publication) in &wanted {
-        // It waits and counts as that; until it has a result, HealthFlow may still show the version before it.
-        if !answered.contains_key(&Name::Version(booking.clone(), publication.event.version)) {
+        // It waits and counts as that; until it has its end, HealthFlow may still show the version before it.
+        let results = results.get(&Name::Version(booking.clone(), publication.event.version));
+        if !results.is_some_and(|results| results.iter().any(|result| result.is_final)) {
             continue;
         }
         let existing = by_booking.get(&(booking.practice.as_str(), booking.booking.as_str()));
         audit_booking(booking, publication, existing.map(|all| all[0]), &patients, evidence, audit);
     }
-    // No appointment may exist of a booking that was never asked for, is held for review, or is invalid.
-    wanted.retain(|_, publication| publication.expected == Expected::Synced);
+    // No appointment may exist of a booking that was never asked for, is held for review, was rejected there, or is invalid.
     for (practice, booking) in by_booking.keys() {
         let key = BookingKey { practice: (*practice).into(), booking: (*booking).into() };
         if !wanted.contains_key(&key) {
@@ -46,6 +47,15 @@ pub(super) fn audit_records(evidence: &Evidence, audit: &mut Audit) {
 
 /// What exists, as the promises see it.
 fn standing<'a>(evidence: &'a Evidence) -> Standing<'a, &'a str, &'a str> {
+    let decided_new: HashSet<(&str, &str)> = evidence
+        .publications
+        .iter()
+        .filter(|one| one.expected == Expected::Review(Ending::New))
+        .map(|one| (one.event.practice_id.as_str(), one.event.patient.patient_id.reveal().as_str()))
+        .collect();
+    let is_new = |one: &Patient| {
+        one.external_id.as_deref().is_some_and(|id| decided_new.contains(&(&*one.practice_id, id)))
+    };
     let appointments = evidence.ledger.appointments.iter().map(|one| promises::Appointment {
         practice: &one.practice_id,
         // Every appointment here was booked: one without a reference is as wrong as a duplicate.
@@ -56,8 +66,9 @@ fn standing<'a>(evidence: &'a Evidence) -> Standing<'a, &'a str, &'a str> {
         practice: &one.practice_id,
         id: &*one.id,
         reference: one.external_id.as_deref(),
-        // No two people of a practice share a birthday in this workload, so that names need not be compared.
-        person: &*one.date_of_birth,
+        // No two people of a practice share a birthday in this workload, so that names need not be compared; except a twin, of
+        // whom a person decided that HealthFlow did not have them.
+        person: if is_new(one) { one.external_id.as_deref().unwrap_or_default() } else { &one.date_of_birth },
         was_there: one.seeded,
     });
     Standing { appointments: appointments.collect(), patients: patients.collect() }
@@ -79,10 +90,16 @@ fn audit_standing(standing: &Standing<&str, &str>, audit: &mut Audit) {
     }
 }
 
+/// Whether a version must end in HealthFlow, unless a newer one does.
+fn is_wanted(publication: &Publication) -> bool {
+    use Expected::{Review, Synced};
+    matches!(publication.expected, Synced | Review(Ending::Linked(_) | Ending::New))
+}
+
 /// Of each booking, the newest version that must end well.
 fn newest(publications: &[Publication]) -> BTreeMap<BookingKey, &Publication> {
     let mut newest: BTreeMap<BookingKey, &Publication> = BTreeMap::new();
-    for publication in publications.iter().filter(|publication| publication.expected == Expected::Synced) {
+    for publication in publications.iter().filter(|one| is_wanted(one)) {
         let known = newest.entry(publication.booking()).or_insert(publication);
         if known.event.version < publication.event.version {
             *known = publication;
@@ -141,12 +158,13 @@ fn chart_of<'a>(existing: &'a Appointment, patients: &HashMap<&str, &'a Patient>
 }
 
 fn booked_for<'a>(wanted: &'a Publication, evidence: &'a Evidence) -> Option<Human<'a>> {
-    match wanted.scenario {
-        Scenario::Known(chart) | Scenario::Found(chart) => {
-            evidence.chart_ids.get(chart).map(|id| Human::WasThere(id))
-        }
-        Scenario::New => Some(Human::Created(Some(wanted.event.patient.patient_id.reveal().as_str()))),
-        Scenario::Ambiguous => None,
+    let was_there = |chart: ChartNumber| evidence.chart_ids.get(chart).map(|id| Human::WasThere(id));
+    let created = Human::Created(Some(wanted.event.patient.patient_id.reveal().as_str()));
+    match (wanted.expected, wanted.scenario) {
+        (Expected::Review(Ending::Linked(chart)), _) => was_there(chart),
+        (Expected::Review(Ending::New), _) | (_, Scenario::New) => Some(created),
+        (_, Scenario::Known(chart) | Scenario::Found(chart)) => was_there(chart),
+        (_, Scenario::Ambiguous) => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The audit on a screen.
 
-use super::Audit;
+use super::{Audit, Reviews};
 
 /// The audit as text.
 pub fn text(audit: &Audit) -> String {
@@ -12,10 +12,11 @@ pub fn text(audit: &Audit) -> String {
     };
     row("asked", audit.asked.to_string(), "versions of bookings, and poisoned records");
     row("synced", audit.synced.to_string(), "");
-    row("in review", audit.review.to_string(), "a person must decide");
-    row("failed", audit.failed.to_string(), "dead letters, one per poisoned record");
+    row("failed", audit.failed.to_string(), "dead letters: poisoned records, and what a person rejected");
+    row("reviews", audit.reviews.asked.to_string(), &audit.reviews.text());
     for (name, count, note) in [
         ("waiting", audit.waiting, "without any result"),
+        ("reviews still open", wrong.open_reviews, "and what waits behind them"),
         ("duplicate appointments", wrong.duplicate_appointments, ""),
         ("duplicate patients", wrong.duplicate_patients, ""),
         ("orphans", wrong.orphans, "appointments without their patient"),
@@ -38,6 +39,16 @@ pub fn text(audit: &Audit) -> String {
         lines.push(format!("  ! {example}"));
     }
     lines.join("\n")
+}
+
+impl Reviews {
+    /// How they ended.
+    pub fn text(&self) -> String {
+        let Reviews { linked, new, rejected, by_newer_version, .. } = self;
+        format!(
+            "{linked} linked, {new} new, {rejected} rejected, {by_newer_version} ended by a newer version"
+        )
+    }
 }
 
 fn throttle(audit: &Audit) -> String {

@@ -1,6 +1,8 @@
 //! The audit must see what is wrong: each defect is planted into a perfect run and must be counted, and nothing
 //! else with it.
 
+mod reviews;
+
 use std::collections::BTreeMap;
 
 use healthflow_core::booking::BookingKey;
@@ -9,6 +11,7 @@ use healthflow_core::event::requested::RequestedStatus;
 use super::*;
 use crate::healthflow::{Appointment, Patient};
 use crate::journal::RecordPosition;
+use crate::workload::desk::{Desk, Ending};
 use crate::workload::people::Scenario;
 use crate::workload::spoiled::spread;
 use crate::workload::{self, Workload};
@@ -29,6 +32,7 @@ impl Perfect {
             bookings: 120,
             duration_ms: 12_000,
             first_visit_at: Timestamp(1_767_614_400_000),
+            desk: Desk::Orderly,
             seed: 1,
         };
         let workload = workload::plan(&settings, &spread(4, 0, settings.duration_ms));
@@ -47,27 +51,32 @@ impl Perfect {
     }
 
     fn ask_and_tell(&mut self) {
-        for (offset, one) in self.workload.publications.iter().enumerate() {
+        for (offset, one) in (0..).zip(self.workload.all()) {
+            let record = RecordPosition { partition: 0, offset };
             let version = (one.booking(), one.event.version);
-            let record = RecordPosition { partition: 0, offset: offset as i64 };
-            let (name, outcome, reason) = match one.expected {
-                Expected::Nothing => continue,
-                Expected::Synced => {
-                    (Name::Version(version.0.clone(), version.1), ResultOutcome::Updated, None)
-                }
-                Expected::Review => {
-                    (Name::Version(version.0.clone(), version.1), ResultOutcome::Review, None)
-                }
-                Expected::Poisoned(poison) => {
-                    (Name::Record(record), ResultOutcome::Failed, Some(poison.reason().to_owned()))
-                }
+            let name = match one.expected {
+                Expected::Poisoned(_) => Name::Record(record),
+                _ => Name::Version(version.0.clone(), version.1),
             };
-            let is_final = outcome != ResultOutcome::Review;
-            let version = is_final.then_some(version).or(Some((one.booking(), one.event.version)));
-            let at = Timestamp(one.at_ms + 100);
-            let record = (outcome == ResultOutcome::Failed).then_some(record);
+            let told: &[(ResultOutcome, Option<&str>)] = match one.expected {
+                Expected::Nothing | Expected::Refused(_) => continue,
+                Expected::Synced => &[(ResultOutcome::Updated, None)],
+                Expected::Poisoned(poison) => &[(ResultOutcome::Failed, Some(poison.reason()))],
+                Expected::Review(ending) => &[(ResultOutcome::Review, None), end_of(ending)],
+            };
             self.notes.asked.push(Asked { name, expected: one.expected, at: Timestamp(one.at_ms) });
-            self.notes.results.push(SeenResult { version, record, outcome, is_final, reason, at });
+            for (outcome, reason) in told {
+                self.notes.results.push(SeenResult {
+                    version: Some(version.clone()),
+                    record: (*outcome == ResultOutcome::Failed).then_some(record),
+                    outcome: *outcome,
+                    is_final: *outcome != ResultOutcome::Review,
+                    reason: reason.map(str::to_owned),
+                    generation: 0,
+                    decision: None,
+                    at: Timestamp(one.at_ms + 100),
+                });
+            }
         }
     }
 
@@ -79,17 +88,27 @@ impl Perfect {
             self.ledger.patients.push(patient);
         }
         let mut newest: BTreeMap<BookingKey, &Publication> = BTreeMap::new();
-        for one in self.workload.publications.iter().filter(|one| one.expected == Expected::Synced) {
+        let all = self.workload.all();
+        let booked = |one: &&Publication| {
+            matches!(one.expected, Expected::Synced | Expected::Review(Ending::Linked(_) | Ending::New))
+        };
+        for one in all.iter().filter(booked) {
             let known = newest.entry(one.booking()).or_insert(one);
             if known.event.version < one.event.version {
                 *known = one;
             }
         }
         for (booking, one) in newest {
+            let is_cancelled = one.event.status == RequestedStatus::Cancelled;
+            // Nothing was ever created for who is still in review.
+            if is_cancelled && one.scenario == Scenario::Ambiguous {
+                continue;
+            }
             let reference = one.event.patient.patient_id.reveal().as_str();
             let practice_id = booking.practice.to_string();
-            let patient_id = match one.scenario {
-                Scenario::Known(chart) | Scenario::Found(chart) => self.chart_ids[chart].clone(),
+            let patient_id = match (one.expected, one.scenario) {
+                (Expected::Review(Ending::Linked(chart)), _)
+                | (_, Scenario::Known(chart) | Scenario::Found(chart)) => self.chart_ids[chart].clone(),
                 _ => format!("new-{practice_id}-{reference}"),
             };
             if !self.ledger.patients.iter().any(|patient| patient.id == patient_id) {
@@ -101,7 +120,6 @@ impl Perfect {
                     seeded: false,
                 });
             }
-            let is_cancelled = one.event.status == RequestedStatus::Cancelled;
             self.ledger.appointments.push(Appointment {
                 id: format!("apt-{booking}"),
                 practice_id,
@@ -117,7 +135,7 @@ impl Perfect {
 
     fn audit(&self) -> Audit {
         audit(&Evidence {
-            publications: &self.workload.publications,
+            publications: &self.workload.all(),
             chart_ids: &self.chart_ids,
             notes: &self.notes,
             ledger: &self.ledger,
@@ -131,9 +149,26 @@ impl Perfect {
         self.ledger.appointments.iter().position(|one| one.status == "scheduled").expect("there are some")
     }
 
-    /// The position of a result about something with this expected.
+    /// What the first thing with this expected is called.
+    fn name_of(&self, expected: impl Fn(&Expected) -> bool) -> Name {
+        let asked = self.notes.asked.iter().find(|asked| expected(&asked.expected));
+        asked.expect("there is one").name.clone()
+    }
+
+    /// The position of the last result about it.
     fn result_of(&self, expected: impl Fn(&Expected) -> bool) -> usize {
-        self.notes.asked.iter().position(|asked| expected(&asked.expected)).expect("there is one")
+        let name = self.name_of(expected);
+        self.notes.result_names().iter().rposition(|one| *one == name).expect("it has one")
+    }
+}
+
+/// The last result of a version whose review ends so.
+fn end_of(ending: Ending) -> (ResultOutcome, Option<&'static str>) {
+    match ending {
+        Ending::Linked(_) | Ending::New => (ResultOutcome::Created, None),
+        Ending::Rejected => (ResultOutcome::Failed, Some("REJECTED_IN_REVIEW")),
+        Ending::Named(_) | Ending::Cancelled => (ResultOutcome::Superseded, None),
+        Ending::Open => (ResultOutcome::Review, None),
     }
 }
 
@@ -149,7 +184,10 @@ fn a_perfect_morning_is_clean_and_adds_up() {
     let audit = Perfect::new().audit();
     assert!(audit.is_clean(), "{audit:?}");
     assert_eq!(audit.asked, audit.synced + audit.review + audit.failed);
-    assert!(audit.review > 0 && audit.failed == 4 && audit.published_again > 0, "{audit:?}");
+    assert!(audit.review == 0 && audit.failed == 5 && audit.published_again > 0, "{audit:?}");
+    let reviews = Reviews { asked: 5, linked: 1, new: 1, rejected: 1, by_newer_version: 2 };
+    assert_eq!(audit.reviews, reviews);
+    assert!(report::text(&audit).contains("5   1 linked, 1 new, 1 rejected, 2 ended by a newer version"));
     assert_eq!((audit.confirm_seconds_p50, audit.confirm_seconds_p99), (0.1, 0.1));
 }
 
@@ -196,10 +234,10 @@ fn a_missing_booking_is_seen_and_a_cancelled_one_may_be_absent() {
 
 #[test]
 fn a_version_that_is_answered_twice_is_seen() {
-    for expected in [Expected::Synced, Expected::Review] {
+    for outcome in [ResultOutcome::Updated, ResultOutcome::Review, ResultOutcome::Created] {
         let audit = audit_with(|perfect| {
-            let again = perfect.notes.results[perfect.result_of(|one| *one == expected)].clone();
-            perfect.notes.results.push(again);
+            let again = perfect.notes.results.iter().find(|one| one.outcome == outcome).cloned();
+            perfect.notes.results.push(again.expect("there is one"));
         });
         assert_eq!(audit.wrong, Wrong { duplicate_results: 1, ..Wrong::default() });
     }
@@ -270,8 +308,8 @@ fn an_appointment_of_somebody_else_or_for_nobody_is_seen() {
 fn another_result_than_had_to_come_is_seen() {
     let newest_superseded = audit_with(|perfect| {
         // Every booking's last version says superseded.
-        let at = perfect.result_of(|one| *one == Expected::Synced);
-        let Name::Version(booking, _) = perfect.notes.asked[at].name.clone() else { panic!("a version") };
+        let name = perfect.name_of(|one| *one == Expected::Synced);
+        let Name::Version(booking, _) = name else { panic!("a version") };
         for result in perfect.notes.results.iter_mut() {
             if result.version.as_ref().is_some_and(|(named, _)| *named == booking) {
                 result.outcome = ResultOutcome::Superseded;

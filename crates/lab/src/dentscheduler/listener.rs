@@ -47,6 +47,8 @@ impl Listener {
             while !stopped.load(Ordering::Relaxed) {
                 match consumer.poll(POLL) {
                     None => {}
+                    // A version that waits no more is not in review any more; its result says how it ended.
+                    Some(Ok(message)) if message.payload().is_none() => {}
                     Some(Ok(message)) => enter(&journal, decoders.read(&message)),
                     Some(Err(error)) => note_unless_passing(&journal, &error),
                 }
@@ -97,7 +99,7 @@ impl Decoders {
 
     fn read(&self, message: &BorrowedMessage) -> Result<SeenResult> {
         let value = message.payload().unwrap_or_default();
-        let envelope = self.envelope(message.topic(), value).map_err(|why| {
+        let (envelope, decision) = self.envelope(message.topic(), value).map_err(|why| {
             let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
             anyhow!("DentScheduler cannot read a result: {topic}/{partition} at {offset}: {why}")
         })?;
@@ -113,15 +115,21 @@ impl Decoders {
             outcome: envelope.outcome,
             is_final: envelope.is_final,
             reason: envelope.reason.as_deref().map(str::to_owned),
+            generation: envelope.generation,
+            decision: decision.as_deref().map(str::to_owned),
             at: now(),
         })
     }
 
-    fn envelope(&self, topic: &str, value: &[u8]) -> Result<ResultEnvelope, Undecodable> {
+    /// The result, and the decision that it is about, if it is about one.
+    fn envelope(&self, topic: &str, value: &[u8]) -> Result<(ResultEnvelope, Option<Arc<str>>), Undecodable> {
         match topic {
-            SYNCED => self.synced.decode::<AppointmentSynced>(value).map(|record| record.result),
-            REVIEW => self.review.decode::<AppointmentReview>(value).map(|record| record.result),
-            _ => self.failed.decode::<AppointmentFailed>(value).map(|record| record.result),
+            SYNCED => self.synced.decode::<AppointmentSynced>(value).map(|record| (record.result, None)),
+            REVIEW => self.review.decode::<AppointmentReview>(value).map(|record| (record.result, None)),
+            _ => {
+                let letter = self.failed.decode::<AppointmentFailed>(value)?;
+                Ok((letter.result, letter.decision_id))
+            }
         }
     }
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use healthflow_core::booking::BookingKey;
 use healthflow_core::event::avro::{Encoder, contract};
+use healthflow_core::event::decision::AppointmentDecision;
 use healthflow_core::event::requested::AppointmentRequested;
 use healthflow_core::time::Timestamp;
-use healthflow_core::topics::REQUESTED;
+use healthflow_core::topics::{DECISIONS, REQUESTED};
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
@@ -23,21 +24,25 @@ use crate::workload::{Expected, Publication};
 
 /// How long Kafka may take for a record: longer than one that was killed needs to come back on a busy machine.
 const DELIVERY_LIMIT_MS: &str = "120000";
+const DELIVERY_LIMIT: Duration = Duration::from_secs(120);
 /// What one record may have before it is compressed: more than a worker admits.
 const RECORD_BYTES_MAX: &str = "10000000";
 /// How long to wait for room in the producer's queue.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
 
-/// Publishes to `appointments.requested`.
+/// Publishes to `appointments.requested`, and what its front desk decides to `appointments.decisions`.
 pub struct Publisher {
     producer: FutureProducer,
     encoder: Arc<Encoder>,
+    decisions: Encoder,
     unfolding: u32,
 }
 
 impl Publisher {
-    /// Connects, and registers the schema as any producer would.
+    /// Connects, and registers the schemas as any producer would.
     pub async fn connect(brokers: &str, registry_url: &str) -> Result<Publisher> {
+        let decided = contract(DECISIONS).context("appointments.decisions has no schema")?;
+        let decisions = Encoder::new(decided, register(registry_url, decided.topic, decided.json).await?);
         let contract = contract(REQUESTED).context("appointments.requested has no schema")?;
         let id = register(registry_url, contract.topic, contract.json).await?;
         let unfolding = register(registry_url, contract.topic, &unfolding_schema(contract.json)?).await?;
@@ -47,7 +52,16 @@ impl Publisher {
         settings.set("delivery.timeout.ms", DELIVERY_LIMIT_MS);
         settings.set("compression.type", "zstd").set("message.max.bytes", RECORD_BYTES_MAX);
         let producer = settings.create().context("cannot make DentScheduler's producer")?;
-        Ok(Publisher { producer, encoder: Arc::new(Encoder::new(contract, id)), unfolding })
+        Ok(Publisher { producer, encoder: Arc::new(Encoder::new(contract, id)), decisions, unfolding })
+    }
+
+    /// Writes a decision as any product may, and waits until Kafka has it.
+    pub async fn decide(&self, decision: &AppointmentDecision) -> Result<()> {
+        let mut value = Vec::new();
+        self.decisions.encode(decision, &mut value)?;
+        let record = FutureRecord::to(DECISIONS).key(decision.practice_id.as_str()).payload(&value);
+        let delivered = self.producer.send(record, DELIVERY_LIMIT).await;
+        delivered.map(drop).map_err(|(error, _)| anyhow!("DentScheduler cannot write a decision: {error}"))
     }
 
     /// Publishes `publications`, the first one now and each other at its time after it, and waits until Kafka has them
@@ -87,7 +101,7 @@ impl Publisher {
         {
             let mut notes = journal.notes();
             notes.published += 1;
-            if matches!(expected, Expected::Synced | Expected::Review) {
+            if matches!(expected, Expected::Synced | Expected::Review(_)) {
                 let booking = BookingKey { practice: event.practice_id, booking: event.booking_id };
                 notes.asked.push(Asked { name: Name::Version(booking, event.version), expected, at });
             }

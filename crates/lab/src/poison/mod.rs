@@ -20,6 +20,7 @@ use crate::dentscheduler::now;
 use crate::dentscheduler::publisher::Publisher;
 use crate::healthflow::{HealthFlow, good_health};
 use crate::journal::{Journal, Name};
+use crate::workload::desk::Desk;
 use crate::workload::poison::Poison;
 use crate::workload::spoiled::{SingledOut, Spoiled, SpoiledAt};
 use crate::workload::{self, Expected, Publication, Workload};
@@ -145,6 +146,7 @@ fn plan(arguments: &Arguments) -> Workload {
         bookings: usize::try_from(duration_ms * per_second / 1_000).unwrap_or(usize::MAX),
         duration_ms,
         first_visit_at: Timestamp((now().0 / DAY_MS + 7) * DAY_MS),
+        desk: Desk::Absent,
         seed: arguments.seed,
     };
     workload::plan(&settings, &spoiled)

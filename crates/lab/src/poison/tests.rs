@@ -41,6 +41,8 @@ fn bad_records_count_in_no_turn_and_what_came_after_the_last_end_is_its_own() {
         outcome: ResultOutcome::Created,
         is_final: true,
         reason: None,
+        generation: 0,
+        decision: None,
         at: Timestamp(at),
     };
     let notes = Notes {

@@ -6,6 +6,7 @@ mod auditor;
 mod faults;
 mod rig;
 mod fault_phases;
+mod front_desk;
 mod network;
 mod report;
 mod what_waits;
@@ -25,10 +26,12 @@ use crate::dentscheduler::now;
 use crate::healthflow::HealthFlow;
 use crate::journal::{Journal, Notes};
 use crate::run::Guard;
+use crate::workload::desk::Desk;
 use crate::workload::poison::Poison;
 use crate::workload::spoiled::{SingledOut, Spoiled, SpoiledAt, spread};
 use crate::workload::{self, Expected, Workload};
 use faults::{Done, FaultInjector, Rhythm, SpanMs};
+use front_desk::{Decided, FrontDesk};
 use healthflow_testkit::processes::worker::Worker;
 use healthflow_testkit::project;
 use report::{Minimum, Report, Verdict, Violations};
@@ -102,19 +105,20 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
         bookings,
         duration_ms: (arguments.minutes * 58_000.0) as i64,
         first_visit_at: Timestamp((now().0 / DAY_MS + 7) * DAY_MS),
+        desk: Desk::Random,
         seed: arguments.seed,
     };
     let workload = workload::plan(&settings, &spoiled(bookings, settings.duration_ms));
     let mut rig = Rig::open(arguments, &out, &logs).await?;
     let chart_ids = rig.healthflow.seed(&workload.charts).await?;
-    let (done, quiet) = publish_and_break(arguments, &mut rig, &workload, &chart_ids, &logs).await?;
+    let course = publish_and_break(arguments, &mut rig, &workload, &chart_ids, &logs).await?;
     // The stack removes its data when it ends.
     for log in std::fs::read_dir(rig.stack.logs()).context("Kafka's logs are gone")? {
         let log = log?;
         std::fs::copy(log.path(), logs.join(log.file_name())).context("a log cannot be kept")?;
     }
     println!("The Java auditor reads to the end, and everything once more from offset 0");
-    let report = report(arguments, &mut rig, &workload, &chart_ids, &out, done, quiet).await?;
+    let report = report(arguments, &mut rig, &workload, &chart_ids, &out, course).await?;
     println!("\n{}", report.text());
     let file = out.join("report.json");
     std::fs::write(&file, serde_json::to_string_pretty(&report)? + "\n")
@@ -174,14 +178,24 @@ fn guard_name(guard: Guard) -> String {
     guard.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-/// Publishes and breaks until the time is over, then waits for quiet. Returns what was broken, and how long quiet took.
+/// What happened.
+struct Course {
+    /// What was broken.
+    done: Done,
+    /// What the front desk did.
+    decided: Decided,
+    /// How long quiet took, if it came.
+    quiet: Option<Duration>,
+}
+
+/// Publishes, breaks and decides until the time is over, then waits for quiet.
 async fn publish_and_break(
     arguments: &Arguments,
     rig: &mut Rig,
     workload: &Workload,
     chart_ids: &[String],
     logs: &Path,
-) -> Result<(Done, Option<Duration>)> {
+) -> Result<Course> {
     let Rig { publisher, auditor, workers, simulator, proxies, stack, healthflow, journal, .. } = rig;
     let began = Instant::now();
     let until = began + Duration::from_secs_f64(arguments.minutes * 60.0);
@@ -195,6 +209,7 @@ async fn publish_and_break(
         until,
         done: std::sync::Mutex::default(),
     };
+    let desk = FrontDesk::new(publisher, journal, workload, chart_ids, arguments.seed);
     let quiet = async {
         tokio::try_join!(publisher.publish(&workload.publications, chart_ids, journal), injector.inject())?;
         println!("{:>5} s  the faults have stopped", began.elapsed().as_secs());
@@ -221,17 +236,18 @@ async fn publish_and_break(
     };
     let quiet = tokio::select! {
         quiet = quiet => quiet?,
-        failed = injector.keep_alive() => return failed.map(|()| (Done::default(), None)),
+        failed = injector.keep_alive() => bail!("nobody keeps the workers alive any more: {failed:?}"),
+        failed = desk.work() => bail!("the front desk went home: {failed:?}"),
         () = print_progress => None,
     };
     if quiet.is_none() {
         print_what_waits(injector.workers, logs).await?;
     }
-    let done = injector.done();
+    let (done, decided) = (injector.done(), desk.decided());
     stack.check()?;
     auditor.check()?;
     simulator.check()?;
-    Ok((done, quiet))
+    Ok(Course { done, decided, quiet })
 }
 
 /// Prints which tasks wait, and keeps every worker's whole status page beside the logs.
@@ -251,7 +267,7 @@ async fn print_what_waits(workers: &[Mutex<Worker>], logs: &Path) -> Result<()> 
     Ok(())
 }
 
-/// Waits until every result is there and HealthFlow has carried out everything it took.
+/// Waits until every version has its end and HealthFlow has carried out everything it took.
 async fn wait_for_quiet(
     journal: &Journal,
     healthflow: &HealthFlow,
@@ -259,7 +275,8 @@ async fn wait_for_quiet(
 ) -> Result<Option<Duration>> {
     let began = Instant::now();
     while began.elapsed() < limit {
-        if journal.notes().count().waiting() == 0 && healthflow.totals().await?.pending == 0 {
+        let count = journal.notes().count();
+        if count.waiting() + count.review == 0 && healthflow.totals().await?.pending == 0 {
             let took = began.elapsed();
             sleep(QUIET).await;
             return Ok(Some(took));
@@ -276,8 +293,7 @@ async fn report(
     workload: &Workload,
     chart_ids: &[String],
     out: &Path,
-    done: Done,
-    quiet: Option<Duration>,
+    Course { done, decided, quiet }: Course,
 ) -> Result<Report> {
     let mut seen = rig.auditor.report().await?;
     let healthflow = &rig.healthflow;
@@ -285,7 +301,7 @@ async fn report(
         tokio::try_join!(healthflow.ledger(), healthflow.totals(), healthflow.writes())?;
     let asked = rig.journal.notes().asked.clone();
     let notes = Notes { asked, results: std::mem::take(&mut seen.results), ..Notes::default() };
-    let publications = &workload.publications;
+    let publications = &workload.all();
     let evidence =
         Evidence { publications, chart_ids, notes: &notes, ledger: &ledger, totals: &totals, chaos: &[] };
     let audit = audit::audit(&evidence);
@@ -293,7 +309,7 @@ async fn report(
     let peak = totals.peak_requests_per_second;
     let bookings: std::collections::HashSet<_> = publications
         .iter()
-        .filter(|one| matches!(one.expected, Expected::Synced | Expected::Review))
+        .filter(|one| matches!(one.expected, Expected::Synced | Expected::Review(_)))
         .map(workload::Publication::booking)
         .collect();
     let mut report = Report {
@@ -310,6 +326,8 @@ async fn report(
             panics: done.worker_panics,
             ..Violations::of(&audit, &seen)
         },
+        reviews: audit.reviews,
+        decided,
         singled_out: publications.iter().filter(|one| SingledOut::is_one(&one.event)).count(),
         done,
         doubtful_writes: doubtful,

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::auditor::Seen;
 use super::faults::Done;
-use crate::audit::Audit;
+use super::front_desk::Decided;
+use crate::audit::{Audit, Reviews};
 use crate::healthflow::Write;
 
 /// Everything, as it is written to `report.json`.
@@ -30,6 +31,11 @@ pub struct Report {
     pub poisoned: usize,
     /// Bookings that HealthFlow forbade or never answered until the faults stopped.
     pub singled_out: usize,
+    /// How the reviews ended.
+    pub reviews: Reviews,
+    /// What the front desk did.
+    #[serde(flatten)]
+    pub decided: Decided,
     /// What was broken.
     #[serde(flatten)]
     pub done: Done,
@@ -62,7 +68,7 @@ pub struct Report {
 /// What is wrong, by promise.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Violations {
-    /// Versions without any result, and bookings that should exist in HealthFlow and do not.
+    /// Versions without any result, reviews that did not end, and bookings that should exist in HealthFlow and do not.
     pub lost: usize,
     /// Results too many.
     pub duplicate_results: usize,
@@ -150,7 +156,7 @@ impl Violations {
     pub fn of(audit: &Audit, seen: &Seen) -> Self {
         let wrong = &audit.wrong;
         Violations {
-            lost: audit.waiting + wrong.missing,
+            lost: audit.waiting + wrong.open_reviews + wrong.missing,
             duplicate_results: wrong.duplicate_results,
             duplicate_appointments: wrong.duplicate_appointments,
             duplicate_patients: wrong.duplicate_patients,
@@ -226,6 +232,13 @@ impl Report {
             self.singled_out.to_string(),
             "forbidden or never answered, until the faults stopped",
         );
+        let decided = &self.decided;
+        row("reviews", self.reviews.asked.to_string(), &self.reviews.text());
+        let also = format!(
+            "{} copied, {} that must be refused",
+            decided.copied_decisions, decided.refused_decisions
+        );
+        row("decisions", decided.decisions.to_string(), &also);
         row("worker kills", self.done.worker_kills.to_string(), "SIGKILL");
         row("zombies resumed", self.done.zombies_resumed.to_string(), "asleep longer than lease and session");
         let replicas = if self.brokers == 1 { "SIGKILL of the only one" } else { "SIGKILL of one of three" };

@@ -10,10 +10,11 @@ use healthflow_core::time::Timestamp;
 use super::auditor::{self, Seen};
 use super::fault_phases::{self, FaultKind};
 use super::faults::Done;
+use super::front_desk::Decided;
 use super::report::{
     LateLandings, Minimum, Report, Verdict, Violations, doubtful, faulty_percent, late_landings,
 };
-use crate::audit::Audit;
+use crate::audit::{Audit, Reviews};
 use crate::healthflow::Write;
 use crate::journal::RecordPosition;
 use healthflow_proof::random::Random;
@@ -98,6 +99,8 @@ fn report() -> Report {
         results_asked: 12_000,
         poisoned: 100,
         singled_out: 20,
+        reviews: Reviews::default(),
+        decided: Decided::default(),
         done,
         doubtful_writes: 250,
         late_landings: LateLandings::default(),

@@ -1,6 +1,7 @@
 //! The workload, a Monday morning of bookings: everything that DentScheduler publishes, and when, planned from a seed.
 //! Pure, so that the audit knows the expected result of each record before it is sent.
 
+pub mod desk;
 pub mod people;
 pub mod poison;
 pub mod spoiled;
@@ -11,13 +12,17 @@ use healthflow_core::event::requested::{AppointmentRequested, RequestedStatus, R
 use healthflow_core::time::Timestamp;
 use healthflow_proof::random::Random;
 
-use people::{Chart, Scenario};
+use desk::{Desk, Ending};
+use people::{Chart, Doubt, Scenario};
 use poison::Poison;
 use spoiled::{Spoiled, SpoiledAt};
 use zipf::Zipf;
 
 const ZONES: [&str; 4] = ["America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles"];
 const QUARTER_MS: i64 = 15 * 60_000;
+/// So many let a review end in each way.
+const REVIEWS_MIN: usize = 5;
+const DESK_SEED: u64 = 0xde5c;
 
 /// What kind of workload.
 #[derive(Clone, Debug)]
@@ -30,6 +35,8 @@ pub struct Settings {
     pub duration_ms: i64,
     /// Visits begin after this.
     pub first_visit_at: Timestamp,
+    /// Who decides what is in review.
+    pub desk: Desk,
     /// Seed of all chance.
     pub seed: u64,
 }
@@ -41,6 +48,15 @@ pub struct Workload {
     pub charts: Vec<Chart>,
     /// What is published, in order of time.
     pub publications: Vec<Publication>,
+    /// Newer versions of bookings in review, each published once the front desk has seen the review that it ends.
+    pub newer: Vec<Publication>,
+}
+
+impl Workload {
+    /// All that may be published.
+    pub fn all(&self) -> Vec<Publication> {
+        self.publications.iter().chain(&self.newer).cloned().collect()
+    }
 }
 
 /// One record to be published.
@@ -63,12 +79,14 @@ pub struct Publication {
 pub enum Expected {
     /// One good result.
     Synced,
-    /// A review: it waits for a person's decision.
-    Review,
+    /// A review, and what must come of it.
+    Review(Ending),
     /// None: the same event was published before.
     Nothing,
     /// One dead letter.
     Poisoned(Poison),
+    /// Of a decision that cannot be carried out: one dead letter with this reason.
+    Refused(&'static str),
 }
 
 impl Publication {
@@ -116,11 +134,14 @@ pub fn plan(settings: &Settings, spoiled: &[SpoiledAt]) -> Workload {
     let mut planner = Planner {
         settings,
         random: Random::new(settings.seed),
+        // Numbers of its own: whoever decides, the same morning is planned.
+        desk_random: Random::new(settings.seed.wrapping_add(DESK_SEED)),
+        reviews: 0,
         workload: Workload::default(),
         patients: vec![Vec::new(); settings.practices.max(1)],
     };
     let zipf = Zipf::new(settings.practices);
-    let ambiguous = (settings.bookings / 500).max(2);
+    let ambiguous = (settings.bookings / 500).max(REVIEWS_MIN);
     for number in 0..settings.bookings {
         let practice = zipf.draw(&mut planner.random);
         // Bookings for review are spread over the run.
@@ -139,6 +160,9 @@ pub fn plan(settings: &Settings, spoiled: &[SpoiledAt]) -> Workload {
 struct Planner<'a> {
     settings: &'a Settings,
     random: Random,
+    desk_random: Random,
+    /// Reviews so far.
+    reviews: usize,
     workload: Workload,
     /// Per practice, its patients so far.
     patients: Vec<Vec<Scenario>>,
@@ -166,11 +190,25 @@ impl Planner<'_> {
             publication.event.visit.start = visit_start;
             self.workload.publications.push(publication);
         }
+        if is_ambiguous {
+            self.plan_ending();
+        }
         if sequence.is_sent_again
             && let Some(last) = self.workload.publications.last().cloned()
         {
             let at_ms = last.at_ms + self.random.between(50, 2_999);
             self.workload.publications.push(Publication { at_ms, expected: Expected::Nothing, ..last });
+        }
+    }
+
+    /// Plans how the review of the last publication ends.
+    fn plan_ending(&mut self) {
+        let first = self.workload.charts.len() - Doubt::of(self.reviews).charts();
+        let ending = Ending::plan(self.settings.desk, self.reviews, first, &mut self.desk_random);
+        self.reviews += 1;
+        if let Some(asked) = self.workload.publications.last_mut() {
+            asked.expected = Expected::Review(ending);
+            self.workload.newer.extend(ending.newer(asked));
         }
     }
 
@@ -200,7 +238,7 @@ impl Planner<'_> {
         charts.extend(match scenario {
             Scenario::Known(_) | Scenario::Found(_) => vec![people::chart(&practice_id, &patient)],
             Scenario::New => Vec::new(),
-            Scenario::Ambiguous => people::doubtful_charts(&practice_id, &patient, number),
+            Scenario::Ambiguous => Doubt::of(self.reviews).charts_of(people::chart(&practice_id, &patient)),
         });
         self.patients[practice].push(scenario);
         (number, scenario)
@@ -240,7 +278,7 @@ impl Planner<'_> {
                 visit,
             },
             scenario,
-            expected: if scenario == Scenario::Ambiguous { Expected::Review } else { Expected::Synced },
+            expected: Expected::Synced,
         }
     }
 

@@ -108,14 +108,35 @@ pub fn chart(practice_id: &str, patient: &RequestedPatient) -> Chart {
     }
 }
 
-/// Charts among which a person must decide who `patient` is: the same one twice, a twin's whose name differs only by a
-/// diacritic, or that of a brother or sister of the same name.
-pub fn doubtful_charts(practice_id: &str, patient: &RequestedPatient, number: usize) -> Vec<Chart> {
-    let chart = chart(practice_id, patient);
-    match number % 3 {
-        0 => vec![chart.clone(), chart],
-        1 => vec![Chart { given_name: format!("{}{TILDE}", chart.given_name), ..chart }],
-        _ => vec![Chart { sex: sex(patient.sex != Some(Sex::Female)), ..chart }],
+/// Why a person must decide who somebody is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// HealthFlow has the same person twice.
+    Twice,
+    /// HealthFlow has a twin whose name differs only by a diacritic.
+    Twin,
+    /// HealthFlow has a brother or sister of the same name.
+    Sibling,
+}
+
+impl Doubt {
+    /// That of the review number `nth`.
+    pub fn of(nth: usize) -> Doubt {
+        [Doubt::Twice, Doubt::Twin, Doubt::Sibling][nth % 3]
+    }
+
+    /// How many charts there are to decide among.
+    pub fn charts(self) -> usize {
+        if self == Doubt::Twice { 2 } else { 1 }
+    }
+
+    /// These charts, made of the one that would be the right one.
+    pub fn charts_of(self, chart: Chart) -> Vec<Chart> {
+        match self {
+            Doubt::Twice => vec![chart.clone(), chart],
+            Doubt::Twin => vec![Chart { given_name: format!("{}{TILDE}", chart.given_name), ..chart }],
+            Doubt::Sibling => vec![Chart { sex: sex(chart.sex != sex(true)), ..chart }],
+        }
     }
 }
 

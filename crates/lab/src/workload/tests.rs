@@ -13,6 +13,7 @@ fn settings(bookings: usize, seed: u64) -> Settings {
         bookings,
         duration_ms: 12_000,
         first_visit_at: NOW.plus_ms(7 * 86_400_000),
+        desk: Desk::Orderly,
         seed,
     }
 }
@@ -28,6 +29,10 @@ fn text(workload: &Workload) -> Vec<String> {
         .iter()
         .map(|one| format!("{} {} {:?}", one.at_ms, one.event.event_id, one.expected))
         .collect()
+}
+
+fn is_review(one: &Publication) -> bool {
+    matches!(one.expected, Expected::Review(_))
 }
 
 #[test]
@@ -49,7 +54,7 @@ fn every_kind_of_sequence_and_patient_is_in_it() {
         has("known patient", &|one| matches!(one.scenario, Scenario::Known(_)));
         has("patient to be found", &|one| matches!(one.scenario, Scenario::Found(_)));
         has("new patient", &|one| one.scenario == Scenario::New && one.expected == Expected::Synced);
-        has("review", &|one| one.expected == Expected::Review && one.scenario == Scenario::Ambiguous);
+        has("review", &|one| is_review(one) && one.scenario == Scenario::Ambiguous);
         has("upstream duplicate", &|one| one.expected == Expected::Nothing);
         has("third version", &|one| one.event.version == 3);
         has("cancellation before create", &|one| {
@@ -121,6 +126,51 @@ fn no_one_resembles_another_by_accident() {
     let births: HashSet<_> = people.iter().map(|((practice, _), (born, _))| (practice, born)).collect();
     let codes: HashSet<_> = people.iter().map(|((practice, _), (_, code))| (practice, code)).collect();
     assert_eq!((births.len(), codes.len()), (people.len(), people.len()));
+}
+
+/// Goal: each way to end a review is shown, and only a review's booking gets a newer version for that. Method: the demo's
+/// smallest morning and its usual one.
+#[test]
+fn the_front_desk_ends_every_review_and_each_in_its_way() {
+    use desk::Ending::{Cancelled, Linked, Named, New, Rejected};
+    for (bookings, reviews, newer) in [(300, 5, 2), (5_000, 10, 7)] {
+        let workload = plan(&settings(bookings, 1), &[]);
+        let endings: Vec<desk::Ending> = workload
+            .publications
+            .iter()
+            .filter_map(|one| if let Expected::Review(ending) = one.expected { Some(ending) } else { None })
+            .collect();
+        assert_eq!((endings.len(), workload.newer.len()), (reviews, newer), "{endings:?}");
+        assert!(matches!(endings[..5], [Linked(_), New, Rejected, Named(_), Cancelled]), "{endings:?}");
+        for one in &workload.newer {
+            let asked = workload.publications.iter().find(|asked| asked.booking() == one.booking());
+            let asked = asked.expect("its booking is in review");
+            assert!(is_review(asked) && one.event.version == asked.event.version + 1, "{one:?}");
+        }
+        let same = plan(&Settings { desk: Desk::Absent, ..settings(bookings, 1) }, &[]);
+        let events = |of: &Workload| of.publications.iter().map(|one| one.event.clone()).collect::<Vec<_>>();
+        assert_eq!(events(&same), events(&workload), "whoever decides, the same morning");
+        assert!(same.newer.is_empty() && same.charts == workload.charts);
+    }
+}
+
+/// Goal: a short torture has each ending, and links either candidate. Method: its fewest reviews, under several seeds.
+#[test]
+fn chance_leaves_no_ending_out() {
+    use desk::Ending::{Cancelled, Linked, Named, New, Rejected};
+    let mut seconds = HashSet::new();
+    for seed in 0..20 {
+        let workload = plan(&Settings { desk: Desk::Random, ..settings(300, seed) }, &[]);
+        let endings: Vec<desk::Ending> = workload
+            .publications
+            .iter()
+            .filter_map(|one| if let Expected::Review(ending) = one.expected { Some(ending) } else { None })
+            .collect();
+        let [Linked(chart), New, Rejected, Named(_), Cancelled] = endings[..] else { panic!("{endings:?}") };
+        // The first review is of somebody whom HealthFlow has twice.
+        seconds.insert(chart > 0 && workload.charts[chart - 1] == workload.charts[chart]);
+    }
+    assert_eq!(seconds.len(), 2, "now the first candidate, now the second");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use std::sync::Arc;
 
 use crate::event::avro::{Decoder, contract};
+use crate::event::decision::{AppointmentDecision, VerdictSymbol};
 use crate::event::requested::AppointmentRequested;
 use crate::event::sample::*;
 use crate::event::{Arrival, Unusable, arrival};
@@ -260,4 +261,40 @@ proptest! {
         let arrived = read(Some(b"practice-1"), Some(&requested_bytes(&event)));
         prop_assert_eq!(arrived, Arrival::Requested(Arc::new(booking)));
     }
+}
+
+/// Goal: whoever wrote a decision that cannot be one finds its dead letter. Method: decisions that break a rule, are under
+/// another key or cannot be decoded, on their way into a letter.
+#[test]
+fn a_decision_that_breaks_a_rule_is_answered_under_its_id() {
+    let record = AppointmentDecision {
+        decision_id: "d-1".into(),
+        practice_id: "practice-1".into(),
+        booking_id: "b-1".into(),
+        version: 3,
+        generation: 1,
+        verdict: VerdictSymbol::Create,
+        healthflow_patient_id: None,
+        healthflow_appointment_id: None,
+        decided_by: "frontdesk-2".into(),
+        why: "asked by phone".into(),
+        decided_at: NOW,
+    };
+    let mut value = Vec::new();
+    let mut letter_of = |record: &AppointmentDecision, key: &[u8], more: &[u8]| {
+        encoder(topics::DECISIONS).encode(record, &mut value).expect("fits its schema");
+        value.extend_from_slice(more);
+        let read =
+            arrival::read(Lane::Decisions, Some(key), Some(&value), Some(&decoder(topics::DECISIONS)), NOW);
+        let unusable = unusable(read);
+        assert_eq!((unusable.raw_value.as_ref(), &unusable.identity), (Some(&value), &None));
+        (unusable.reason, unusable.decision_id)
+    };
+    let (own, id) = (&b"practice-1"[..], Some(Arc::from("d-1")));
+    let bare_link = AppointmentDecision { verdict: VerdictSymbol::Link, ..record.clone() };
+    assert_eq!(letter_of(&bare_link, own, b""), (FailureReason::Impossible, id.clone()));
+    assert_eq!(letter_of(&record, b"practice-2", b""), (FailureReason::NoIdentity, id));
+    assert_eq!(letter_of(&record, own, b"more"), (FailureReason::Undecodable, None));
+    let endless = AppointmentDecision { decision_id: "d".repeat(201).into(), ..record };
+    assert_eq!(letter_of(&endless, own, b""), (FailureReason::Impossible, None));
 }

@@ -193,6 +193,7 @@ fn a_dead_letter_keeps_the_bytes_and_says_where_it_came_from() {
         reason: FailureReason::Undecodable,
         detail: "".into(),
         identity: None,
+        decision_id: Some("d-1".into()),
     };
     let origin = Origin { lane: Lane::Retry, partition: 11, offset: 42 };
     let outgoing = letter(DeadContent::Record(Box::new(record)), None, Some(origin));
@@ -216,6 +217,7 @@ fn a_dead_letter_keeps_the_bytes_and_says_where_it_came_from() {
     let read: AppointmentFailed =
         decoder(topics::FAILED).decode(encoded.value.expect("a value")).expect("decodes");
     assert!(read.event.is_none() && read.raw_key.is_none());
+    assert_eq!(read.decision_id.as_deref(), Some("d-1"));
     assert_eq!((read.raw_value.as_deref(), read.result.booking_id.as_ref()), (Some(&[1, 2, 255][..]), None));
     assert_eq!(read.into_redrive(NOW), Err(NotRedrivable::NotUnderstood));
 

@@ -15,7 +15,14 @@ fn progress() -> Progress {
 
 fn unidentified() -> Unusable {
     let detail = "no version".into();
-    Unusable { raw_key: None, raw_value: None, reason: FailureReason::NoIdentity, detail, identity: None }
+    Unusable {
+        raw_key: None,
+        raw_value: None,
+        reason: FailureReason::NoIdentity,
+        detail,
+        identity: None,
+        decision_id: None,
+    }
 }
 
 #[test]
