@@ -14,7 +14,7 @@ use crate::partition::job::{Job, JobKey};
 use crate::partition::rules;
 use crate::partition::task::{Task, Turn};
 use crate::patient::digests::PersonDigests;
-use crate::patient::{Decided, HealthFlowPatientId, Link, LinkOrigin, Person};
+use crate::patient::{Decided, HealthFlowPatientId, Link, LinkOrigin};
 use crate::state::{Asks, Held, Hold, Suspicion};
 use crate::sync::{Disposition, FailureReason, ReviewReason};
 use crate::topics::Position;
@@ -157,7 +157,7 @@ impl Task {
                 let others = candidates.iter().filter(|id| **id != chart);
                 self.reject_charts(&patient, others.cloned());
                 self.ledger.change_patient(&patient).rejected.retain(|id| *id != chart);
-                let digests = PersonDigests::of(&patient, &Person::from(&booking.patient));
+                let digests = PersonDigests::of_booking(booking);
                 let outranks = sent_along.filter(|id| *id != chart);
                 let origin = LinkOrigin::Operator;
                 let (digests, decided) = (Some(digests), Some(Box::new(Decided { by, at })));

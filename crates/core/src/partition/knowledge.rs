@@ -5,7 +5,6 @@ use crate::panic_guard::caught;
 use crate::partition::job::Job;
 use crate::partition::rules;
 use crate::partition::task::Task;
-use crate::patient::Person;
 use crate::patient::digests::{Likeness, PersonDigests};
 use crate::settings::Settings;
 use crate::sync::{Knowledge, Outcome, ReviewReason, Step, next_step};
@@ -16,8 +15,8 @@ impl Task {
         let patient = booking.patient_key();
         let intent = self.ledger.patients().get_hot(&patient).and_then(|state| state.intent.as_ref());
         let digests = intent.and_then(|intent| intent.digests.as_ref());
-        let this_one = || PersonDigests::of(&patient, &Person::from(&booking.patient));
-        digests.is_some_and(|digests| digests.compare(&this_one()) == Likeness::Stranger)
+        digests
+            .is_some_and(|digests| digests.compare(&PersonDigests::of_booking(booking)) == Likeness::Stranger)
     }
 
     /// What the flow proper asks for, from all that is known.

@@ -248,7 +248,7 @@ pub(super) fn link_of<'a>(
     if !planted!(settings, LinkNotCompared) {
         return Some(Cow::Borrowed(link));
     }
-    let digests = PersonDigests::of(&booking.patient_key(), &Person::from(&booking.patient));
+    let digests = PersonDigests::of_booking(booking);
     Some(Cow::Owned(Link { digests: Some(digests), ..link.clone() }))
 }
 

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::booking::PatientKey;
+use crate::booking::{Booking, PatientKey};
 use crate::patient::Person;
 
 /// How many words of a name are remembered.
@@ -48,6 +48,11 @@ impl PersonDigests {
         name_words.sort_unstable();
         name_words.dedup();
         PersonDigests { born: born.map(|born| digest("born", patient, &born)), name_words }
+    }
+
+    /// The digests of whom `booking` is for.
+    pub fn of_booking(booking: &Booking) -> Self {
+        PersonDigests::of(&booking.patient_key(), &Person::from(&booking.patient))
     }
 
     /// How `other`, who comes under the same patient id, compares with the person of these digests.

@@ -70,7 +70,7 @@ fn chart<'a>(booking: &Booking, known: &Knowledge<'a>, id: &HealthFlowPatientId)
 /// A link is there: is it this person's?
 fn linked(booking: &Booking, known: &Knowledge<'_>, link: &Link) -> Who {
     let id = &link.healthflow_patient_id;
-    let digests = digests(booking);
+    let digests = PersonDigests::of_booking(booking);
     let remembered = |digests| Who::Next(Step::Remember(Link { digests: Some(digests), ..link.clone() }));
     match link.digests.as_ref().map(|made_for| made_for.compare(&digests)) {
         // Stored by an earlier release, which believed what was sent along.
@@ -105,9 +105,11 @@ fn conflicting(booking: &Booking, known: &Knowledge<'_>, link: &Link, sent: Heal
     match (chart(booking, known, &sent), chart(booking, known, &link.healthflow_patient_id)) {
         (Chart::Unread(read), _) | (_, Chart::Unread(read)) => *read,
         (Chart::Theirs, Chart::Nobody | Chart::Stranger(_)) => remember(booking, sent, LinkOrigin::Provided),
-        (Chart::Nobody | Chart::Stranger(_), Chart::Theirs) => {
-            Step::Remember(Link { digests: Some(digests(booking)), outranks: Some(sent), ..link.clone() })
-        }
+        (Chart::Nobody | Chart::Stranger(_), Chart::Theirs) => Step::Remember(Link {
+            digests: Some(PersonDigests::of_booking(booking)),
+            outranks: Some(sent),
+            ..link.clone()
+        }),
         (Chart::Nobody, Chart::Nobody) => Step::Forget,
         _ => {
             let person = Person::from(&booking.patient);
@@ -116,10 +118,6 @@ fn conflicting(booking: &Booking, known: &Knowledge<'_>, link: &Link, sent: Heal
             review(ReviewReason::LinkConflict, charts.map(|chart| evidence(&person, chart)).collect())
         }
     }
-}
-
-fn digests(booking: &Booking) -> PersonDigests {
-    PersonDigests::of(&booking.patient_key(), &Person::from(&booking.patient))
 }
 
 /// How the link's person compares with somebody who agrees neither in birthday nor in any word of the name.
@@ -205,7 +203,7 @@ fn found(booking: &Booking, person: &Person, id: HealthFlowPatientId, candidates
 }
 
 fn remember(booking: &Booking, healthflow_patient_id: HealthFlowPatientId, origin: LinkOrigin) -> Step {
-    let digests = Some(digests(booking));
+    let digests = Some(PersonDigests::of_booking(booking));
     Step::Remember(Link { healthflow_patient_id, origin, digests, outranks: None, decided: None })
 }
 

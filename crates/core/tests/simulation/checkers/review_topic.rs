@@ -19,7 +19,7 @@ pub fn broken(partition: &Partition) -> Vec<String> {
         let is_there = |version: &Version| state.held.contains_key(&(key.clone(), *version));
         let held =
             known.parked.iter().map(|parked| &parked.version).filter(|one| known.hold(**one).is_some());
-        broken.extend(held.filter(|one| !is_there(*one)).map(|one| format!("{key} v{one} has no record")));
+        broken.extend(held.filter(|one| !is_there(one)).map(|one| format!("{key} v{one} has no record")));
         if let Some(version) = known.question().filter(|version| *version < known.newest)
             && !known.leaves_write_to_a_person()
         {
