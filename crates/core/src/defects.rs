@@ -110,12 +110,24 @@ pub enum Defect {
     RejectedReferenceUsed,
     /// A decision is read and not carried out (K14).
     DecisionPassedOver,
+    /// A decision is carried out about whatever is asked now, whichever question it names (K14).
+    DecisionOfAnyGeneration,
+    /// A copy of a decision that was carried out is judged like another one (K14).
+    DecisionCopyRefused,
+    /// Charts of which a person said that they are somebody else's are proposed again (K14).
+    RejectedChartsProposed,
+    /// What a person rejected goes on like anything that was let go (K14).
+    RejectionIgnored,
+    /// A person who says "try again" changes nothing about the suspicion (K14).
+    RetryLeavesSuspicion,
+    /// Who waited behind a review goes on in reverse order (K4).
+    ReleasedInReverse,
 }
 
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 50] = [
+    pub const ALL: [Defect; 56] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -166,6 +178,12 @@ impl Defect {
         Defect::HeldNotInherited,
         Defect::RejectedReferenceUsed,
         Defect::DecisionPassedOver,
+        Defect::DecisionOfAnyGeneration,
+        Defect::DecisionCopyRefused,
+        Defect::RejectedChartsProposed,
+        Defect::RejectionIgnored,
+        Defect::RetryLeavesSuspicion,
+        Defect::ReleasedInReverse,
     ];
 }
 

@@ -9,7 +9,7 @@ use crate::booking::{BookingId, BookingKey, BookingStatus, PatientId, PatientKey
 use crate::event::fleet::FleetFields;
 use crate::event::positions::TaskPositionsRecord;
 use crate::patient::digests::PersonDigests;
-use crate::patient::{Decided, HealthFlowPatientId, Link, LinkOrigin};
+use crate::patient::{Decided, HealthFlowPatientId, Link, LinkOrigin, Rejected};
 use crate::private::Private;
 use crate::state::{
     BookingState, Hold, NotRuns, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
@@ -117,6 +117,7 @@ pub struct PatientStateRecord {
     held_by: Option<BookingId>,
     unseen: Option<i64>,
     rejected: Vec<HealthFlowPatientId>,
+    rejected_for: Vec<Option<PersonDigests>>,
     is_new: bool,
     is_unlinked: bool,
 }
@@ -337,7 +338,8 @@ impl From<(&PatientKey, &PatientState)> for PatientStateRecord {
             alone: state.suspicion.alone,
             held_by: state.held_by.clone(),
             unseen: state.unverified_creation,
-            rejected: state.rejected.clone(),
+            rejected: state.rejected.iter().map(|rejected| rejected.chart.clone()).collect(),
+            rejected_for: state.rejected.iter().map(|rejected| rejected.person.clone()).collect(),
             is_new: state.is_new,
             is_unlinked: state.is_unlinked,
         }
@@ -368,7 +370,7 @@ impl From<PatientStateRecord> for StateRecord {
             suspicion: Suspicion { unclean_ends: record.unclean_ends, alone: record.alone },
             held_by: record.held_by,
             unverified_creation: record.unseen,
-            rejected: record.rejected,
+            rejected: rejected(record.rejected, record.rejected_for),
             is_new: record.is_new,
             is_unlinked: record.is_unlinked,
             last_write_at: Timestamp::default(),
@@ -376,4 +378,10 @@ impl From<PatientStateRecord> for StateRecord {
         let key = PatientKey { practice: record.practice_id, patient: record.patient_id.reveal().clone() };
         StateRecord::Patient(key, state)
     }
+}
+
+/// Each chart with whose it is not. An earlier worker wrote only the charts.
+fn rejected(charts: Vec<HealthFlowPatientId>, people: Vec<Option<PersonDigests>>) -> Vec<Rejected> {
+    let people = people.into_iter().chain(std::iter::repeat(None));
+    charts.into_iter().zip(people).map(|(chart, person)| Rejected { chart, person }).collect()
 }

@@ -63,6 +63,7 @@ impl Task {
         }
         if let (Some(AskedToWait { until, by_itself: true, .. }), JobKey::Booking(booking)) =
             (job.asked_to_wait, key)
+            && !self.is_rejected(key, &job)
         {
             // If the answer parked the job, that applied the wait; a write in doubt has counted its attempt already.
             if why == WaitReason::Unavailable {

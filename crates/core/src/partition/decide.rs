@@ -17,7 +17,7 @@ use crate::partition::subject::Subject;
 use crate::partition::task::{Task, Turn};
 use crate::patient::Link;
 use crate::retry::WaitReason;
-use crate::state::{BookingState, Hold, WriteOperation};
+use crate::state::{BookingState, WriteOperation};
 use crate::sync::step::create_patient;
 use crate::sync::{Disposition, FailureReason, Outcome, Step};
 use crate::time::Timestamp;
@@ -186,7 +186,9 @@ impl Task {
         if let Some((version, older)) = self.replaced_version(key, job, parked_first) {
             return Move::Supersede { version, forgets_search: older.patient != booking.patient };
         }
-        if let Some(holder) = self.holder_of(booking, turn.settings) {
+        // What a person rejected ends, whoever its patient is.
+        let is_rejected = rules::is_rejected(hold, turn.settings);
+        if let Some(holder) = self.holder_of(booking, turn.settings).filter(|_| !is_rejected) {
             // That review does not answer what became of this one's create.
             let is_unclear = self.intents.is_unclear(key);
             return if is_unclear { Move::LeaveToAPerson } else { Move::HoldBehind(holder) };
@@ -203,7 +205,8 @@ impl Task {
         if let Some((version, outcome)) = self.late_end(key, job, turn) {
             return Move::EndLate(version, outcome);
         }
-        let doubt = self.verdict(&key.into(), is_over(job, turn), turn.now, turn.settings);
+        let is_over = is_rejected || is_over(job, turn);
+        let doubt = self.verdict(&key.into(), is_over, turn.now, turn.settings);
         match doubt {
             Some(DoubtVerdict::Wait(at)) if rules::holds_other_writes(turn.settings) => {
                 return Move::Wait(at, WaitReason::InDoubt);
@@ -217,7 +220,7 @@ impl Task {
             Some(DoubtVerdict::Wait(_) | DoubtVerdict::Repeat) | None => {}
         }
         let patient = booking.patient_key();
-        if hold == Some(Hold::Rejected) && doubt.is_none() {
+        if is_rejected && doubt.is_none() {
             return Move::EndLate(version, rejected_in_review());
         }
         if job.patient.as_ref() != Some(&patient) {

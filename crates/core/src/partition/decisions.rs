@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::appointment::PlacedIds;
-use crate::booking::{PatientKey, Version};
+use crate::booking::{BookingKey, PatientKey, Version};
 use crate::event::decision::verdicts_of;
 use crate::event::failed::DeadContent;
 use crate::event::{DeadLetter, Decision, Origin, Verdict};
@@ -15,6 +15,7 @@ use crate::partition::rules;
 use crate::partition::task::{Task, Turn};
 use crate::patient::digests::PersonDigests;
 use crate::patient::{Decided, HealthFlowPatientId, Link, LinkOrigin};
+use crate::settings::Settings;
 use crate::state::{Asks, Held, Hold, Suspicion};
 use crate::sync::{Disposition, FailureReason, ReviewReason};
 use crate::topics::Position;
@@ -36,7 +37,7 @@ impl Task {
     /// A person decided.
     pub(super) fn decided(&mut self, decision: Decision, position: Position, turn: &mut Turn<'_>) {
         let (key, version) = (decision.key.clone(), decision.version);
-        let judgement = self.judge(&decision);
+        let judgement = self.judge(&decision, turn.settings);
         if let Judgement::Valid(held) = &judgement
             && held.content.is_none()
         {
@@ -62,14 +63,14 @@ impl Task {
         }
     }
 
-    fn judge(&self, decision: &Decision) -> Judgement {
+    fn judge(&self, decision: &Decision, settings: &Settings) -> Judgement {
         use FailureReason::{DecisionContradicts, DecisionStale, DecisionUnknown};
         let Decision { id, key, version, generation, .. } = decision;
         let state = self.ledger.bookings().get(key);
         let Some(state) = state.as_deref() else {
             return Judgement::Refused(DecisionUnknown, "no such booking is in review");
         };
-        if state.last_decision.as_ref() == Some(id) {
+        if state.last_decision.as_ref() == Some(id) && rules::knows_copies(settings) {
             return Judgement::Copy;
         }
         if let Verdict::Unlink(chart) = &decision.verdict {
@@ -81,7 +82,9 @@ impl Task {
         let parked = state.parked(*version).map(|parked| parked.generation);
         let held = self.held.get(key, *version);
         match (state.hold(*version), held) {
-            (Some(Hold::Question), Some(held)) if parked == Some(*generation) => self.weigh(decision, held),
+            (Some(Hold::Question), Some(held)) if rules::is_of_question(*generation, parked, settings) => {
+                self.weigh(decision, held)
+            }
             (Some(Hold::Question), _) => {
                 Judgement::Refused(DecisionStale, "the question has changed since: read the review again")
             }
@@ -155,9 +158,9 @@ impl Task {
         match verdict {
             Verdict::Link(chart) => {
                 let others = candidates.iter().filter(|id| **id != chart);
-                self.reject_charts(&patient, others.cloned());
-                self.ledger.change_patient(&patient).rejected.retain(|id| *id != chart);
                 let digests = PersonDigests::of_booking(booking);
+                self.reject_charts(&patient, others.cloned(), Some(&digests));
+                self.ledger.change_patient(&patient).rejected.retain(|one| one.chart != chart);
                 let outranks = sent_along.filter(|id| *id != chart);
                 let origin = LinkOrigin::Operator;
                 let (digests, decided) = (Some(digests), Some(Box::new(Decided { by, at })));
@@ -170,8 +173,9 @@ impl Task {
                 self.ledger.change_booking(&key).incarnation += 1;
             }
             Verdict::Create => {
-                self.reject_charts(&patient, candidates.iter().cloned().chain(sent_along));
-                if self.set_apart(&key, &patient, turn.settings) {
+                let person = PersonDigests::of_booking(booking);
+                self.reject_charts(&patient, candidates.iter().cloned().chain(sent_along), Some(&person));
+                if self.set_apart(&key, &patient, Some(&person), turn.settings) {
                     let state = self.ledger.change_patient(&patient);
                     (state.is_new, state.is_unlinked) = (true, false);
                 }
@@ -192,9 +196,13 @@ impl Task {
     /// Whether a person decided that what is at hand ends. Only state knows that: in the retry topic it would be forgotten.
     pub(super) fn is_rejected(&self, key: &JobKey, job: &Job) -> bool {
         let JobKey::Booking(key) = key else { return false };
+        !job.versions.is_empty() && job.versions.keys().all(|version| self.is_rejected_version(key, *version))
+    }
+
+    /// Whether a person decided that this version ends.
+    pub(super) fn is_rejected_version(&self, key: &BookingKey, version: Version) -> bool {
         let state = self.ledger.bookings().get_hot(key);
-        let is_one = |version: &Version| state.is_some_and(|of| of.hold(*version) == Some(Hold::Rejected));
-        !job.versions.is_empty() && job.versions.keys().all(is_one)
+        state.is_some_and(|state| state.hold(version) == Some(Hold::Rejected))
     }
 
     /// What a person took over is the task's own doubt again, and no suspect.
@@ -202,7 +210,9 @@ impl Task {
         let key = &held.key;
         let settles_at = turn.now.plus_ms(turn.settings.settle_ms());
         let state = self.ledger.change_booking(key);
-        state.suspicion = Suspicion::default();
+        if rules::is_trusted_again(turn.settings) {
+            state.suspicion = Suspicion::default();
+        }
         if state.intent.is_some() && !self.intents.is_open(key) {
             self.intents.inherit(key.into(), settles_at);
             self.jobs.wake_at(settles_at, JobKey::Booking(key.clone()));

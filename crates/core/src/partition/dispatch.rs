@@ -145,7 +145,7 @@ impl Task {
             }
             Next::Await(awaited) => {
                 let give_up_at = give_up_at(&job);
-                if now < give_up_at || job.versions.is_empty() {
+                if now < give_up_at || job.versions.is_empty() || self.is_rejected(key, &job) {
                     // A doubt without a record has nothing to be parked: it waits on.
                     let memory_wait_ms = turn.settings.memory_wait_ms.max(1);
                     let at = if now < give_up_at { give_up_at } else { now.plus_ms(memory_wait_ms) };

@@ -235,6 +235,10 @@ impl Task {
             return;
         };
         let booking = Arc::clone(&at_work.booking);
+        // Rejected while HealthFlow was asked about it: it ends at once, and is not parked, for the retry topic does not know of that.
+        if self.is_rejected_version(key, booking.version) {
+            return;
+        }
         if let Some(reason) = self.time_is_up(key, at_work, turn) {
             // Written for another booking's sake only: the newest goes on.
             if job.newest().is_some_and(|newest| newest.booking.version > booking.version) {

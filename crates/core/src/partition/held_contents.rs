@@ -30,7 +30,10 @@ impl Task {
         for (decision, position) in self.held.take_undecided() {
             self.decided(decision, position, turn);
         }
-        for of in &sought {
+        let order = |of: &(BookingKey, Version)| self.held.get(&of.0, of.1).map(|held| held.order);
+        let mut in_order: Vec<_> = sought.iter().map(|of| (order(of), of)).collect();
+        in_order.sort_unstable();
+        for (_, of) in in_order {
             let (key, version) = of;
             let state = self.ledger.bookings().get_hot(key);
             match state.and_then(|state| state.hold(*version)) {

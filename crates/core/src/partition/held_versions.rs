@@ -45,6 +45,9 @@ pub(super) struct HeldVersions {
     holds: BTreeMap<BookingKey, BTreeSet<PatientKey>>,
     /// Bookings that are to be looked at.
     ended: BTreeSet<BookingKey>,
+    /// Bookings that held somebody under the owner before: whether anything of them is left is not known until all that it read
+    /// is read again.
+    doubted: BTreeSet<BookingKey>,
     /// What is due about whom, in that order.
     timers: BTreeSet<Timer>,
     /// Bookings of which an earlier worker's record lies in the topic.
@@ -201,16 +204,26 @@ impl HeldVersions {
         self.held.get(&(key.clone(), version)).map(|entry| &entry.held)
     }
 
+    /// Whether the content of this version is in memory.
+    pub fn has_content(&self, key: &BookingKey, version: Version) -> bool {
+        self.get(key, version).is_some_and(|held| held.content.is_some())
+    }
+
     /// The held versions of a booking, oldest first.
     pub fn of(&self, key: &BookingKey) -> impl Iterator<Item = (Version, &Held)> {
         let all = (key.clone(), Version::MIN)..=(key.clone(), Version::MAX);
         self.held.range(all).map(|((_, version), entry)| (*version, &entry.held))
     }
 
-    /// Who waits behind a review of this patient, in the order in which they came.
-    pub fn behind(&self, patient: &PatientKey) -> Vec<(BookingKey, Version)> {
-        let waiters = self.behind.get(patient).into_iter().flatten();
-        waiters.map(|(_, key, version)| (key.clone(), *version)).collect()
+    /// Who waits behind the review of `key` about this patient, in the order in which they came: bookings of the patient, and what
+    /// else is wanted of `key` itself, whoever that is for.
+    pub fn behind(&self, key: &BookingKey, patient: &PatientKey) -> Vec<(BookingKey, Version)> {
+        let is_own = |held: &Held| held.asks == Asks::Review(key.booking.clone());
+        let own = self.of(key).filter(|(_, held)| is_own(held));
+        let own = own.map(|(version, held)| (held.order, key.clone(), version));
+        let waiters: BTreeSet<Waiter> =
+            self.behind.get(patient).into_iter().flatten().cloned().chain(own).collect();
+        waiters.into_iter().map(|(_, key, version)| (key, version)).collect()
     }
 
     /// From now on the bookings of `patient` wait for the review of `key`.
@@ -241,6 +254,16 @@ impl HeldVersions {
             self.ended.insert(key.clone());
         }
         is_any
+    }
+
+    /// The review of `key` held somebody under the owner before.
+    pub fn doubt_holder(&mut self, key: BookingKey) {
+        self.doubted.insert(key);
+    }
+
+    /// All that the owner before read is read again: whoever held somebody is looked at.
+    pub fn look_at_doubted(&mut self) {
+        self.ended.append(&mut self.doubted);
     }
 
     /// Takes out a booking that is to be looked at.

@@ -102,25 +102,25 @@ impl Task {
     /// Whose review `booking` must wait for: its own, where a person must find out what became of its write, or that of the
     /// booking that decides who its patient is. A hold is no wider than its question: a cancellation asks for nobody.
     pub(super) fn holder_of(&self, booking: &Booking, settings: &Settings) -> Option<BookingKey> {
-        let state = self.ledger.bookings().get_hot(&booking.key);
-        if state.is_some_and(|state| state.leaves_write_to_a_person()) {
-            return Some(booking.key.clone());
-        }
-        if booking.status == BookingStatus::Cancelled {
-            return None;
-        }
-        self.holder_of_patient(&booking.key, &booking.patient_key(), settings)
+        self.holder_for(&booking.key, booking.status, &booking.patient_key(), settings)
     }
 
-    /// Whose review decides who the patient of this booking is.
-    fn holder_of_patient(
+    /// The same, of a booking that asks for this, for this patient.
+    fn holder_for(
         &self,
         key: &BookingKey,
+        status: BookingStatus,
         patient: &PatientKey,
         settings: &Settings,
     ) -> Option<BookingKey> {
-        let patient =
-            self.ledger.patients().get_hot(patient).filter(|_| rules::waits_for_the_patient(settings))?;
+        let state = self.ledger.bookings().get_hot(key);
+        if state.is_some_and(|state| state.leaves_write_to_a_person()) {
+            return Some(key.clone());
+        }
+        if status == BookingStatus::Cancelled || !rules::waits_for_the_patient(settings) {
+            return None;
+        }
+        let patient = self.ledger.patients().get_hot(patient)?;
         let holder = patient.held_by.clone().filter(|holder| *holder != key.booking)?;
         Some(BookingKey { practice: key.practice.clone(), booking: holder })
     }
@@ -143,6 +143,10 @@ impl Task {
     /// Looks at the bookings of which a version has ended: what is older gives way, and once no version of one is left that
     /// could decide who a patient is, that patient's other bookings go on.
     pub(super) fn end_holds(&mut self, turn: &Turn<'_>) {
+        // What the owner before had in hand of a holder, its successor has read by then, unless it is lost.
+        if self.progress.is_caught_up() {
+            self.held.look_at_doubted();
+        }
         while let Some(key) = self.held.take_ended() {
             let at_hand = self.jobs.get(&JobKey::Booking(key.clone())).and_then(Job::newest);
             let newest = self.ledger.bookings().get(&key).map_or(0, |state| state.newest);
@@ -180,12 +184,16 @@ impl Task {
         if !rules::those_behind_go_on(turn.settings) {
             return;
         }
-        for (waiter, version) in self.held.behind(patient) {
-            // What cancels never waits behind a review.
-            if self.holder_of_patient(&waiter, patient, turn.settings).is_none() {
-                self.let_go(&waiter, version, Hold::Released, turn);
-            }
-        }
+        let is_free = |(key, version): &(BookingKey, Version)| {
+            let held = self.held.get(key, *version);
+            held.is_some_and(|of| self.holder_for(key, of.status, &of.patient, turn.settings).is_none())
+        };
+        let mut free = rules::in_order(self.held.behind(key, patient), turn.settings);
+        free.retain(is_free);
+        self.let_all_go(
+            free.into_iter().map(|(key, version)| (key, version, Hold::Released)).collect(),
+            turn,
+        );
     }
 
     /// Whether a version of `key` that is not answered may still decide who `patient` is.
@@ -203,17 +211,30 @@ impl Task {
 
     /// A held version goes on, as soon as its content is here: its record stays in `appointments.review` until it is answered.
     pub(super) fn let_go(&mut self, key: &BookingKey, version: Version, hold: Hold, turn: &Turn<'_>) {
-        let Some(has_content) = self.held.get(key, version).map(|held| held.content.is_some()) else {
-            return;
-        };
-        if rules::is_noted_as_let_go(turn.settings) {
-            let state = self.ledger.change_booking(key);
-            let parked = state.parked.iter_mut().find(|parked| parked.version == version);
-            parked.into_iter().for_each(|parked| parked.place = ParkingPlace::Review(hold));
+        self.let_all_go(vec![(key.clone(), version, hold)], turn);
+    }
+
+    /// The same of several, in this order: where one must wait for its content, they all do.
+    fn let_all_go(&mut self, mut all: Vec<(BookingKey, Version, Hold)>, turn: &Turn<'_>) {
+        all.retain(|(key, version, _)| self.held.get(key, *version).is_some());
+        let at_once = all.iter().all(|(key, version, _)| self.held.has_content(key, *version));
+        for (key, version, hold) in all {
+            if rules::is_noted_as_let_go(turn.settings) {
+                let state = self.ledger.change_booking(&key);
+                let parked = state.parked.iter_mut().find(|parked| parked.version == version);
+                // What a person rejected stays so, whatever else lets it go.
+                let parked = parked.filter(|of| of.place != ParkingPlace::Review(Hold::Rejected));
+                parked.into_iter().for_each(|parked| parked.place = ParkingPlace::Review(hold));
+            }
+            match at_once {
+                true => self.go_on(&key, version, turn),
+                false => self.held.want(&key, version),
+            }
         }
-        if !has_content {
-            return self.held.want(key, version);
-        }
+    }
+
+    /// A version that was let go is taken in hand, with its content.
+    fn go_on(&mut self, key: &BookingKey, version: Version, turn: &Turn<'_>) {
         let Some(held) = self.held.take(key, version) else { return };
         let Some(booking) = held.content else { return };
         self.outbox.tell(Fact::BookingReleased { key: key.clone(), version });
@@ -230,26 +251,16 @@ impl Task {
             if let Some(booking) = state.held_by.clone() {
                 let holder = BookingKey { practice: patient.practice.clone(), booking };
                 self.held.begin_hold(&holder, patient.clone());
+                self.held.doubt_holder(holder);
             }
         }
-        let (mut let_go, mut lost) = (Vec::new(), Vec::new());
+        let (mut held, mut lost) = (Vec::new(), Vec::new());
         for (key, state) in self.ledger.bookings().hot_iter() {
             for parked in &state.parked {
-                let ParkingPlace::Review(mut hold) = parked.place else { continue };
-                let Some(held) = found.remove(&(key.clone(), parked.version)) else {
-                    lost.push((key.clone(), parked.version));
-                    continue;
-                };
-                if held.is_of_old {
-                    // Asked anew, for its record says less than a decision needs.
-                    self.held.note_of_old(key);
-                    hold = if hold == Hold::Rejected { hold } else { Hold::Released };
-                }
-                if matches!(hold, Hold::Released | Hold::Rejected) {
-                    let_go.push((held.order, key.clone(), parked.version, hold));
-                }
-                if rules::is_inherited(hold, turn.settings) {
-                    self.held.inherit(held, turn.now, turn.settings);
+                let ParkingPlace::Review(hold) = parked.place else { continue };
+                match found.remove(&(key.clone(), parked.version)) {
+                    Some(found) => held.push((hold, found)),
+                    None => lost.push((key.clone(), parked.version)),
                 }
             }
         }
@@ -257,9 +268,23 @@ impl Task {
             self.lose_held(&key, version);
         }
         // In the order in which they came.
-        let_go.sort_unstable();
-        for (_, key, version, hold) in let_go {
-            self.let_go(&key, version, hold, turn);
+        held.sort_unstable_by(|(_, one), (_, other)| {
+            (one.order, &one.key, one.version).cmp(&(other.order, &other.key, other.version))
+        });
+        let mut let_go = Vec::new();
+        for (mut hold, held) in held {
+            if held.is_of_old {
+                // Asked anew, for its record says less than a decision needs.
+                self.held.note_of_old(&held.key);
+                hold = if hold == Hold::Rejected { hold } else { Hold::Released };
+            }
+            if matches!(hold, Hold::Released | Hold::Rejected) {
+                let_go.push((held.key.clone(), held.version, hold));
+            }
+            if rules::is_inherited(hold, turn.settings) {
+                self.held.inherit(held, turn.now, turn.settings);
+            }
         }
+        self.let_all_go(let_go, turn);
     }
 }

@@ -27,6 +27,7 @@ impl Task {
         let remembered = patient_state.and_then(|state| state.link.as_ref());
         let link = rules::link_of(remembered, booking, settings);
         let charts = rules::charts_of(job, booking, settings);
+        let rejected = rules::rejected_charts(patient_state, booking, settings);
         let search = rules::search_of(job, booking, settings);
         let knowledge = Knowledge {
             link: link.as_deref(),
@@ -37,7 +38,7 @@ impl Task {
             patient_incarnation: patient_state.map_or(0, |state| state.incarnation),
             reference: patient_state.map_or(0, |state| state.reference),
             unverified_creation: patient_state.and_then(|state| state.unverified_creation),
-            rejected: patient_state.map_or(&[], |state| &state.rejected),
+            rejected: &rejected,
             is_new: patient_state.is_some_and(|state| state.is_new),
             is_unlinked: patient_state.is_some_and(|state| state.is_unlinked),
             has_references: settings.guard.has_references(),

@@ -24,7 +24,7 @@ use crate::patient::search::Search;
 use crate::patient::{Candidate, HealthFlowPatientId, Link, Person};
 use crate::retry::deadline::Patience;
 use crate::settings::{GuardMode, Settings};
-use crate::state::{BookingState, Hold};
+use crate::state::{BookingState, Hold, PatientState};
 use crate::sync::FailureReason;
 use crate::time::Timestamp;
 
@@ -318,4 +318,45 @@ pub(super) fn next_reference(incarnation: u32, known: u32, settings: &Settings) 
 /// A decision is carried out before its offset is committed (rule K14).
 pub(super) fn is_carried_out(settings: &Settings) -> bool {
     !planted!(settings, DecisionPassedOver)
+}
+
+/// A decision is about the question that it names by its generation (rule K14).
+pub(super) fn is_of_question(named: u32, asked: Option<u32>, settings: &Settings) -> bool {
+    asked == Some(named) || planted!(settings, DecisionOfAnyGeneration)
+}
+
+/// A decision that was carried out is known again by its id (rule K14).
+pub(super) fn knows_copies(settings: &Settings) -> bool {
+    !planted!(settings, DecisionCopyRefused)
+}
+
+/// The charts of which a person said that they are somebody else's: never proposed again (rule K14).
+pub(super) fn rejected_charts(
+    patient: Option<&PatientState>,
+    booking: &Booking,
+    settings: &Settings,
+) -> Vec<HealthFlowPatientId> {
+    let state = patient.filter(|of| !of.rejected.is_empty() && !planted!(settings, RejectedChartsProposed));
+    let Some(state) = state else { return Vec::new() };
+    let person = PersonDigests::of_booking(booking);
+    let of_person = state.rejected.iter().filter(|rejected| rejected.is_of(Some(&person)));
+    of_person.map(|rejected| rejected.chart.clone()).collect()
+}
+
+/// What a person rejected ends, whatever is asked of others meanwhile (rule K14).
+pub(super) fn is_rejected(hold: Option<Hold>, settings: &Settings) -> bool {
+    hold == Some(Hold::Rejected) && !planted!(settings, RejectionIgnored)
+}
+
+/// What a person took over is no suspect any more (rule K14).
+pub(super) fn is_trusted_again(settings: &Settings) -> bool {
+    !planted!(settings, RetryLeavesSuspicion)
+}
+
+/// Who waited behind a review goes on in the order in which they came (rule K4).
+pub(super) fn in_order<T>(mut waiters: Vec<T>, settings: &Settings) -> Vec<T> {
+    if planted!(settings, ReleasedInReverse) {
+        waiters.reverse();
+    }
+    waiters
 }

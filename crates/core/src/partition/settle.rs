@@ -243,11 +243,10 @@ impl Task {
             }
         };
         let reference = self.reference_begun(patient);
-        let rejected = self.ledger.patients().get(patient).map_or_else(Vec::new, |of| of.rejected.clone());
         // What a person rejected since is no match, whatever leads there (rule W8).
         let ours = |candidate: &Candidate| {
             candidate.external_id.as_deref() == Some(reference.as_str())
-                && candidate.id.as_ref().is_none_or(|id| !rejected.contains(id))
+                && !candidate.id.as_ref().is_some_and(|id| self.is_somebody_elses(patient, id))
         };
         let digests = |person: &Person| PersonDigests::of(patient, person);
         let with_id = |found: Candidate| found.id.map(|id| (id, digests(&found.person)));

@@ -6,8 +6,9 @@ use crate::fact::LinkChange;
 use crate::partition::job::Job;
 use crate::partition::rules;
 use crate::partition::task::{Task, Turn};
-use crate::patient::HealthFlowPatientId;
+use crate::patient::digests::PersonDigests;
 use crate::patient::reference::reference;
+use crate::patient::{HealthFlowPatientId, Rejected};
 use crate::retry::WaitReason;
 use crate::settings::Settings;
 
@@ -20,25 +21,36 @@ impl Task {
         &mut self,
         patient: &PatientKey,
         charts: impl IntoIterator<Item = HealthFlowPatientId>,
+        person: Option<&PersonDigests>,
     ) {
         let state = self.ledger.change_patient(patient);
         for chart in charts {
-            if state.rejected.contains(&chart) {
+            let rejected = Rejected { chart, person: person.cloned() };
+            if state.rejected.contains(&rejected) {
                 continue;
             }
             // The newest counts: a link to it is about to be forgotten.
             if state.rejected.len() >= REJECTED_MAX {
                 state.rejected.remove(0);
             }
-            state.rejected.push(chart);
+            state.rejected.push(rejected);
         }
     }
 
     /// The patient has none of the rejected charts: a link to one is forgotten, and the next creation has a key and a reference of its
     /// own. A creation that is open keeps its own, and must end first. Returns whether nothing is known of the patient now.
-    pub(super) fn set_apart(&mut self, key: &BookingKey, patient: &PatientKey, settings: &Settings) -> bool {
+    pub(super) fn set_apart(
+        &mut self,
+        key: &BookingKey,
+        patient: &PatientKey,
+        person: Option<&PersonDigests>,
+        settings: &Settings,
+    ) -> bool {
         let state = self.ledger.change_patient(patient);
-        let link = state.link.take_if(|link| state.rejected.contains(&link.healthflow_patient_id));
+        let rejected = &state.rejected;
+        let link = state.link.take_if(|link| {
+            rejected.iter().any(|one| one.chart == link.healthflow_patient_id && one.is_of(person))
+        });
         if state.link.is_some() {
             return false;
         }
@@ -55,9 +67,12 @@ impl Task {
         reference(patient, number)
     }
 
-    /// Whether a person decided that this chart is not the patient's.
+    /// Whether a person decided that this chart is not that of the person whom the open creation of `patient` is for.
     pub(super) fn is_somebody_elses(&self, patient: &PatientKey, chart: &HealthFlowPatientId) -> bool {
-        self.ledger.patients().get(patient).is_some_and(|state| state.rejected.contains(chart))
+        let state = self.ledger.patients().get(patient);
+        let Some(state) = state.as_deref() else { return false };
+        let person = state.intent.as_ref().and_then(|intent| intent.digests.as_ref());
+        state.rejected.iter().any(|rejected| rejected.chart == *chart && rejected.is_of(person))
     }
 
     /// HealthFlow answers a creation with a chart that a person rejected while it was under way: nobody was created, and the next one
@@ -69,10 +84,13 @@ impl Task {
         patient: &PatientKey,
         turn: &mut Turn<'_>,
     ) {
+        let state = self.ledger.patients().get_hot(patient);
+        let intent = state.and_then(|state| state.intent.as_ref());
+        let person = intent.and_then(|intent| intent.digests.clone());
         self.close(&patient.into());
         let woken = self.recent_creations.never_happened(patient);
         self.jobs.look_again_all(woken);
-        self.set_apart(key, patient, turn.settings);
+        self.set_apart(key, patient, person.as_ref(), turn.settings);
         job.forget_search();
         self.try_again_later(key, job, WaitReason::AlreadyThere, turn.now, turn);
     }

@@ -55,8 +55,11 @@ impl Task {
         turn: &Turn<'_>,
     ) {
         self.ledger.change_booking(key).last_decision = Some(id);
-        self.reject_charts(patient, [chart.clone()]);
-        if self.set_apart(key, patient, turn.settings) {
+        let state = self.ledger.patients().get(patient);
+        let link = state.as_deref().and_then(|state| state.link.as_ref());
+        let person = link.and_then(|link| link.digests.clone());
+        self.reject_charts(patient, [chart.clone()], person.as_ref());
+        if self.set_apart(key, patient, person.as_ref(), turn.settings) {
             self.ledger.change_patient(patient).is_unlinked = true;
         }
         for booking in self.to_come(key, patient, &chart, turn.now) {

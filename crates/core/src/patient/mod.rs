@@ -10,6 +10,7 @@ mod name;
 pub mod placeholder;
 mod postal_code;
 pub mod reference;
+mod rejected;
 pub mod search;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::private::Private;
 pub use link::{Decided, Link, LinkOrigin};
 pub use name::Name;
 pub use postal_code::postal_code;
+pub use rejected::Rejected;
 
 identifier! {
     /// A patient's id in HealthFlow.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::booking::{Booking, BookingId, BookingKey, PatientKey, Version};
+use crate::booking::{Booking, BookingId, BookingKey, BookingStatus, PatientKey, Version};
 use crate::patient::HealthFlowPatientId;
 use crate::sync::ReviewReason;
 use crate::time::Timestamp;
@@ -21,6 +21,8 @@ pub struct Held {
     pub version: Version,
     /// Its patient.
     pub patient: PatientKey,
+    /// Whether it is to take place or is cancelled.
+    pub status: BookingStatus,
     /// When its visit begins.
     pub visit_start: Timestamp,
     /// Attempts before it was held.
@@ -45,6 +47,7 @@ impl Held {
             key: booking.key.clone(),
             version: booking.version,
             patient: booking.patient_key(),
+            status: booking.status,
             visit_start: booking.visit.start,
             attempts,
             order,

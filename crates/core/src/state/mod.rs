@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::appointment::{PlacedIds, Placement, Revision, Slot, Span};
 use crate::booking::{Booking, BookingId, BookingKey, PatientKey, PracticeId, Version};
 use crate::patient::digests::PersonDigests;
-use crate::patient::{HealthFlowPatientId, Link};
+use crate::patient::{Link, Rejected};
 use crate::time::Timestamp;
 use crate::topics::Position;
 
@@ -176,7 +176,7 @@ pub struct PatientState {
     /// person that it may have created, 0 if unknown. Until the patient has a link, no other description is created.
     pub unverified_creation: Option<i64>,
     /// Patients of HealthFlow of which a person decided that they are somebody else.
-    pub rejected: Vec<HealthFlowPatientId>,
+    pub rejected: Vec<Rejected>,
     /// Whether a person decided that HealthFlow does not have this patient; until there is a link.
     pub is_new: bool,
     /// Whether a person undid the link; until there is another one, whoever the patient is found to be is asked about.

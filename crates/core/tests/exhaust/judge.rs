@@ -7,7 +7,7 @@ use healthflow_core::booking::{Booking, BookingKey, BookingStatus, Version};
 use healthflow_core::healthflow::Request;
 use healthflow_core::patient::Person;
 use healthflow_core::settings::Settings;
-use healthflow_core::state::{BookingState, ParkingPlace};
+use healthflow_core::state::{BookingState, Hold, ParkingPlace};
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
 use healthflow_proof::promises::newest::Stands;
@@ -93,13 +93,16 @@ pub fn committed_offsets(kafka: &Kafka, before: &BTreeMap<Lane, i64>, records: &
     Lane::ALL.into_iter().find_map(|lane| {
         let (from, to) = (before.get(&lane).copied().unwrap_or(0), kafka.committed(lane));
         let passed = (from..to).map(|offset| {
+            if lane == Lane::Decisions {
+                return (offset, passed_over(kafka, offset));
+            }
             let (booking, generation) = match lane {
                 Lane::Requested => (&records[offset as usize], None),
                 Lane::Retry => {
                     let entry = &kafka.retry[offset as usize];
                     (&*entry.booking, Some(entry.generation))
                 }
-                Lane::Decisions => unreachable!("the lane is empty"),
+                Lane::Decisions => unreachable!("it is judged above"),
             };
             let version = (&booking.key, booking.version);
             (offset, committed_offsets::left_behind(&kafka.state, version, generation))
@@ -109,12 +112,23 @@ pub fn committed_offsets(kafka: &Kafka, before: &BTreeMap<Lane, i64>, records: &
     })
 }
 
-/// Whether all is done: every version answered, no write open or on its way, everything read.
-pub fn is_done(kafka: &Kafka, healthflow: &HealthFlow, records: &[Booking]) -> bool {
+/// Rule K14: a decision is passed once its question is decided.
+fn passed_over(kafka: &Kafka, offset: i64) -> Option<String> {
+    let decision = &kafka.decisions[offset as usize];
+    let state = kafka.state.bookings.get(&decision.key)?;
+    let parked = state.parked(decision.version)?;
+    let is_open = state.hold(decision.version) == Some(Hold::Question);
+    (is_open && parked.generation == decision.generation).then(|| format!("{} is passed over", decision.id))
+}
+
+/// Whether all is done: every version answered, no write open or on its way, everything read. Where people decide, nothing is
+/// held either.
+pub fn is_done(kafka: &Kafka, healthflow: &HealthFlow, records: &[Booking], is_decided: bool) -> bool {
     kafka.published == records.len()
         && healthflow.late.is_empty()
         && Lane::ALL.iter().all(|lane| kafka.committed(*lane) == kafka.end(*lane))
         && lost(kafka, records).next().is_none()
+        && (!is_decided || kafka.state.held.is_empty())
         && kafka.state.bookings.iter().all(|(_, state)| state.intent.is_none() && !is_waited_for(&state))
         && kafka.state.patients.iter().all(|(_, state)| state.intent.is_none())
 }

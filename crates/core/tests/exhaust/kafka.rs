@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use healthflow_core::booking::{Booking, BookingKey, Version};
+use healthflow_core::event::failed::DeadContent;
 use healthflow_core::event::retry::AppointmentRetry;
 use healthflow_core::event::review::AppointmentReview;
 use healthflow_core::event::state::{AppointmentStateRecord, PatientStateRecord};
-use healthflow_core::event::{Arrival, Outgoing, RetryEntry, ReviewCase};
+use healthflow_core::event::{Arrival, Decision, Outgoing, RetryEntry, ReviewCase, Verdict};
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::patient::decide::Agreement;
-use healthflow_core::state::{StateRecord, TaskState};
+use healthflow_core::state::{Hold, StateRecord, TaskState};
 use healthflow_core::sync::ReviewReason;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
@@ -22,6 +23,8 @@ pub struct Kafka {
     /// How many of the scenario's records are published.
     pub published: usize,
     pub retry: Vec<RetryEntry>,
+    /// What people decided.
+    pub decisions: Vec<Decision>,
     /// What a restore reads.
     pub state: TaskState,
     pub offsets: BTreeMap<Lane, i64>,
@@ -29,7 +32,7 @@ pub struct Kafka {
     pub epoch: u64,
     /// When the owner of each epoch was fenced off by the next, from epoch 0 on.
     pub fences: Vec<Timestamp>,
-    /// Versions that wait for a person's decision, which never comes.
+    /// Versions that wait for a person's decision.
     pub in_review: BTreeSet<(BookingKey, Version)>,
     /// Final results of each version.
     pub verdicts: BTreeMap<(BookingKey, Version), Outcome>,
@@ -45,8 +48,7 @@ impl Kafka {
         match lane {
             Lane::Requested => self.published as i64,
             Lane::Retry => self.retry.len() as i64,
-            // Nobody decides in a small world.
-            Lane::Decisions => 0,
+            Lane::Decisions => self.decisions.len() as i64,
         }
     }
 
@@ -56,7 +58,44 @@ impl Kafka {
         match lane {
             Lane::Requested => Arrival::Requested(Arc::new(records[index].clone())),
             Lane::Retry => Arrival::Retry(Box::new(self.retry[index].clone())),
-            Lane::Decisions => unreachable!("the lane is empty"),
+            Lane::Decisions => Arrival::Decided(Box::new(self.decisions[index].clone())),
+        }
+    }
+
+    /// What is asked of people: each question's booking, version and generation.
+    fn questions(&self) -> impl Iterator<Item = (BookingKey, Version, u32)> {
+        let asked = |(key, version): &(BookingKey, Version)| {
+            let state = self.state.bookings.get(key)?;
+            let parked = state.parked(*version)?;
+            (state.hold(*version) == Some(Hold::Question)).then(|| (key.clone(), *version, parked.generation))
+        };
+        self.in_review.iter().filter_map(asked)
+    }
+
+    /// The decisions that somebody may write now: both verdicts about the first question, and one about a question that nobody
+    /// asks; once there are `most` of them, only one that is needed.
+    pub fn possible_decisions(&self, most: usize) -> Vec<Decision> {
+        let Some((key, version, generation)) = self.questions().next() else { return Vec::new() };
+        let decision = |verdict, generation| Decision {
+            id: format!("d-{}", self.decisions.len()).into(),
+            key: key.clone(),
+            version,
+            generation,
+            verdict,
+            by: "desk".into(),
+            at: Timestamp(0),
+        };
+        let is_about =
+            |one: &Decision| (&one.key, one.version, one.generation) == (&key, version, generation);
+        let needed = decision(Verdict::Create, generation);
+        match self.decisions.iter().any(is_about) {
+            true if self.decisions.len() >= most => Vec::new(),
+            false if self.decisions.len() >= most => vec![needed],
+            _ => {
+                let (other, stale) =
+                    (decision(Verdict::Reject, generation), decision(Verdict::Reject, generation + 1));
+                vec![needed, other, stale]
+            }
         }
     }
 
@@ -77,6 +116,7 @@ impl Kafka {
                     let version = (done.identity.key.clone(), done.identity.version);
                     self.answer(version, Ok(done.outcome), &mut broken);
                 }
+                Outgoing::Failed(letter) if matches!(letter.content, DeadContent::Decision(_)) => {}
                 Outgoing::Failed(letter) => {
                     let identity = letter.identity.as_ref().expect("every record of a small world has one");
                     self.answer((identity.key.clone(), identity.version), Err(letter.reason), &mut broken);

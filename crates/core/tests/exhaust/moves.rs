@@ -14,6 +14,8 @@ use crate::world::{TRANSACTION_TIMEOUT_MS, World};
 pub enum Move {
     /// DentScheduler publishes its next record.
     Publish,
+    /// Somebody decides what is asked: one of the decisions that are possible.
+    Decide(u8),
     /// Time passes until something is due.
     TimePasses,
     /// The group gives the task to somebody.
@@ -128,6 +130,10 @@ impl World {
         }
         if self.kafka.published < scenario.records.len() {
             lazy.push(Move::Publish);
+        }
+        if scenario.decisions_max > 0 {
+            let possible = self.kafka.possible_decisions(scenario.decisions_max).len();
+            lazy.extend((0..possible as u8).map(Move::Decide));
         }
         let is_quiet = moves.prompt == 0;
         moves.all.append(&mut lazy);

@@ -26,6 +26,8 @@ pub struct Scenario {
     /// Faults a path may have.
     pub faults_max: u8,
     pub faults: &'static [Fault],
+    /// How many decisions people write; none: what is asked stays so.
+    pub decisions_max: usize,
     /// Whether desks took legal steps only: then no slot may be found taken.
     pub is_legal: bool,
     /// What must have been met, or it proves nothing.
@@ -177,6 +179,7 @@ fn scenario(name: &'static str, guard: GuardMode, records: Vec<Booking>) -> Scen
         records,
         is_unread: false,
         owners: 2,
+        decisions_max: 0,
         is_legal: false,
         faults_max: 2,
         faults: &ALL,
@@ -190,6 +193,8 @@ const ZOMBIES: [Fault; 5] = [Fault::Pause, Fault::CutOff, Fault::Late, Fault::Sl
 const DOUBTS: [Fault; 5] = [Fault::Crash, Fault::Vanish, Fault::LostAnswer, Fault::Late, Fault::Throttled];
 /// What may come between one step and the next.
 const STEPS: [Fault; 5] = [Fault::Crash, Fault::Connect, Fault::LostAnswer, Fault::Late, Fault::CommitLost];
+/// What may come between a decision and what follows from it.
+const REVIEWS: [Fault; 4] = [Fault::Crash, Fault::CommitLost, Fault::CommitGoodUnknown, Fault::LostAnswer];
 const DELETIONS: [Fault; 5] =
     [Fault::DeleteAppointment, Fault::Crash, Fault::LostAnswer, Fault::Late, Fault::StaleReplica];
 const EDITS: [Fault; 5] = [Fault::Edit, Fault::Crash, Fault::LostAnswer, Fault::Late, Fault::CutOff];
@@ -197,10 +202,19 @@ const DELETED_PATIENTS: [Fault; 4] = [Fault::DeletePatient, Fault::Crash, Fault:
 
 /// Every small world.
 pub fn all() -> Vec<Scenario> {
-    [single_bookings(), versions(), people(), oddities(), legal_steps(), revisions(), few_faults_many_times()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        single_bookings(),
+        versions(),
+        people(),
+        decisions(),
+        oddities(),
+        legal_steps(),
+        revisions(),
+        few_faults_many_times(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// One version of one booking of a known patient, and everything that can go wrong.
@@ -266,6 +280,26 @@ fn people() -> Vec<Scenario> {
         reviewed(scenario("brother and sister, key", IdempotencyKey, pair(Who::Sister, Who::Brother))),
         twins(scenario("one person under two ids, key", IdempotencyKey, both(Who::AdaAgain))),
         twins(scenario("one person under two ids, reference", Reference, both(Who::AdaAgain))),
+    ]
+}
+
+/// What a person is asked, and decides: near twins of whom one is to be created. There may be two decisions about one question, in
+/// any order, and one about a question that nobody asks.
+fn decisions() -> Vec<Scenario> {
+    let twins = || vec![booking("x", 1, Who::Taiki), booking("y", 1, Who::Daiki)];
+    let decided = |scenario, decisions_max, faults_max| {
+        let mut scenario = within(scenario, faults_max, &REVIEWS);
+        scenario.decisions_max = decisions_max;
+        scenario.must_meet = vec![Situation::InReview, Situation::Decided, Situation::Created];
+        scenario
+    };
+    vec![
+        decided(scenario("decided, key", IdempotencyKey, twins()), 1, 1),
+        meets(
+            decided(scenario("decided twice, key", IdempotencyKey, twins()), 2, 1),
+            &[Situation::DecisionRefused],
+        ),
+        decided(scenario("decided, reference", Reference, twins()), 1, 1),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use healthflow_core::fact::{DropCause, Fact};
 use healthflow_core::healthflow::Operation;
-use healthflow_core::sync::SyncedOutcome;
+use healthflow_core::sync::{FailureReason, SyncedOutcome};
 
 use crate::healthflow::Met;
 
@@ -32,10 +32,12 @@ pub enum Situation {
     PatientInDoubt,
     LandedLate,
     SlotAwaited,
+    Decided,
+    DecisionRefused,
 }
 
 impl Situation {
-    pub const ALL: [Situation; 24] = [
+    pub const ALL: [Situation; 26] = [
         Situation::FoundByLookUp,
         Situation::NotFoundByLookUp,
         Situation::UpdateSettled,
@@ -60,6 +62,8 @@ impl Situation {
         Situation::PatientInDoubt,
         Situation::LandedLate,
         Situation::SlotAwaited,
+        Situation::Decided,
+        Situation::DecisionRefused,
     ];
 }
 
@@ -77,7 +81,9 @@ pub fn of_fact(fact: &Fact) -> Option<Situation> {
         Fact::SlotAwaited { .. } => Situation::SlotAwaited,
         Fact::BookingParked { .. } => Situation::Parked,
         Fact::DuplicateSkipped { .. } => Situation::CopySkipped,
+        Fact::BookingFailed { reason: FailureReason::DecisionStale, .. } => Situation::DecisionRefused,
         Fact::BookingFailed { .. } => Situation::Failed,
+        Fact::DecisionTaken { .. } => Situation::Decided,
         Fact::BookingHeld { .. } => Situation::InReview,
         Fact::TransactionCommitted { aborts: 1.., .. } => Situation::CommittedAgain,
         Fact::BookingSynced { outcome, .. } => match outcome {

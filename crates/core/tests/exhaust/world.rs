@@ -101,7 +101,7 @@ impl World {
     }
 
     pub fn is_done(&self, scenario: &Scenario) -> bool {
-        judge::is_done(&self.kafka, &self.healthflow, &scenario.records)
+        judge::is_done(&self.kafka, &self.healthflow, &scenario.records, scenario.decisions_max > 0)
     }
 
     /// The next owner in turn that runs.
@@ -115,6 +115,12 @@ impl World {
         log.tell(|| format!("+{} ms {one:?}", self.now - BEGIN_MS));
         match one {
             Move::Publish => self.kafka.change().published += 1,
+            Move::Decide(index) => {
+                let decision =
+                    self.kafka.possible_decisions(scenario.decisions_max).swap_remove(index as usize);
+                log.tell(|| format!("    {:?} about {}", decision.verdict, decision.key));
+                self.kafka.change().decisions.push(decision);
+            }
             Move::TimePasses => {
                 if let Some(at) = self.next_at(scenario) {
                     self.now = at.0;

@@ -1,6 +1,9 @@
 //! A person decides (rule K14): each verdict ends its review and lets the others go, and a decision that is late, wrong or written
 //! twice does nothing and says so.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use healthflow_core::booking::{Booking, Version};
 use healthflow_core::event::failed::{AppointmentFailed, DeadContent};
 use healthflow_core::event::{Arrival, Decision, Verdict};
@@ -8,7 +11,10 @@ use healthflow_core::fact::Fact;
 use healthflow_core::healthflow::{Answer, AppointmentId, Operation, Request};
 use healthflow_core::patient::{Decided, HealthFlowPatientId, LinkOrigin};
 use healthflow_core::settings::GuardMode;
-use healthflow_core::state::{Hold, PatientState};
+use healthflow_core::state::{
+    Asks, BookingState, Held, Hold, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord,
+    Suspicion, TaskState, WriteIntent, WriteOperation,
+};
 use healthflow_core::sync::{FailureReason, ReviewReason};
 use healthflow_core::topics::Lane;
 
@@ -34,7 +40,11 @@ fn ada(id: &str, version: Version) -> Booking {
 
 /// A desk at which a person must decide which of two charts is the patient's; "waits" is behind it.
 fn ambiguous() -> Desk {
-    let mut desk = Desk::new(GuardMode::IdempotencyKey);
+    ambiguous_in(GuardMode::IdempotencyKey)
+}
+
+fn ambiguous_in(guard: GuardMode) -> Desk {
+    let mut desk = Desk::new(guard);
     desk.arrive(ada("asks", 1));
     find_two(&mut desk);
     assert_eq!(desk.reviews().pop().map(|case| case.reason), Some(ReviewReason::AmbiguousPatient));
@@ -215,4 +225,122 @@ fn a_create_after_a_lost_one_has_a_key_of_its_own() {
     }
     assert_eq!(desk.state("asks").incarnation, 1);
     assert_eq!(desk.results().last(), Some(&("asks".into(), 2, "CREATED")));
+}
+
+/// What is at hand of somebody whose create may have been sent by workers that died of it.
+fn suspect(unclean_ends: u32, parked: Vec<Parked>) -> BookingState {
+    let intent = WriteIntent {
+        operation: WriteOperation::Create,
+        incarnation: 0,
+        first_version: 1,
+        since: START,
+        slot: None,
+        asked: Vec::new(),
+        if_match: None,
+    };
+    let suspicion = Suspicion { unclean_ends, alone: false };
+    BookingState { intent: Some(Box::new(intent)), newest: 1, suspicion, parked, ..BookingState::default() }
+}
+
+/// Expects the look-up of "asks", of which nothing is found; then its version must end.
+fn nothing_is_found_of_what_was_rejected(desk: &mut Desk) {
+    desk.expect_and_answer(Operation::FindAppointment, appointments(&[]));
+    let letter = desk.dead_letters().pop().expect("it ends");
+    let identity = letter.identity.expect("it is of a version");
+    assert_eq!((identity.key.booking.as_str(), letter.reason), ("asks", FailureReason::RejectedInReview));
+    assert!(desk.state("asks").intent.is_none());
+}
+
+/// Goal: what a person rejected ends. Method: it waits for its doubt, and meanwhile another booking asks who their patient is.
+#[test]
+fn what_is_rejected_ends_though_its_patient_is_asked_about_again() {
+    let mut state = TaskState::default();
+    state.bookings.insert(ada("asks", 1).key, suspect(5, Vec::new()));
+    let mut desk = Desk::acquired(GuardMode::IdempotencyKey, state, BTreeMap::new(), START);
+    desk.pass_ms(LAG_MS + 1);
+    desk.arrive(ada("asks", 1));
+    let review = desk.reviews().pop().expect("it is asked about");
+    assert_eq!(review.reason, ReviewReason::CrashSuspect);
+    decide(&mut desk, decision("d-1", ("asks", 1, review.generation), Verdict::Reject));
+    desk.arrive(ada("waits", 1));
+    find_two(&mut desk);
+    assert_eq!(desk.reviews().pop().map(|case| case.reason), Some(ReviewReason::AmbiguousPatient));
+    desk.pass_ms(100_000);
+    nothing_is_found_of_what_was_rejected(&mut desk);
+}
+
+/// Goal: a rejected version is not parked, for the retry topic does not know of that. Method: it waits until another suspect has
+/// run, for longer than anything waits in memory.
+#[test]
+fn what_is_rejected_ends_though_another_suspect_runs_long() {
+    let mut state = TaskState::default();
+    let place = ParkingPlace::Review(Hold::Rejected);
+    let parked = Parked { version: 1, place, generation: 2, wish: None };
+    state.bookings.insert(ada("asks", 1).key, suspect(2, vec![parked]));
+    state.bookings.insert(ada("another", 1).key, suspect(2, Vec::new()));
+    let asks = Asks::Person { reason: ReviewReason::CrashSuspect, candidates: Vec::new() };
+    let booking = Arc::new(ada("asks", 1));
+    state.apply_held(Held::new(booking, 1, 0, START, asks));
+    let mut desk = Desk::acquired(GuardMode::IdempotencyKey, state, BTreeMap::new(), START);
+    desk.pass_ms(100_000);
+    let call = desk.expect(Operation::FindAppointment);
+    assert!(format!("{:?}", call.request).contains("another"), "{:?}", call.request);
+    desk.pass_ms(100_000);
+    assert_eq!(desk.state("asks").hold(1), Some(Hold::Rejected));
+    desk.answer(&call, appointments(&[]));
+    nothing_is_found_of_what_was_rejected(&mut desk);
+}
+
+/// Goal: every review lets all go that waited for it. Method: a newer version of the booking itself, for another patient.
+#[test]
+fn with_the_question_about_its_write_goes_a_newer_version_for_somebody_else() {
+    let mut desk = two_appointments();
+    desk.arrive(Booking { version: 3, ..a_booking_of("asks", a_patient("p-9", "Grace", "Hopper")) });
+    assert_eq!(desk.state("asks").hold(3), Some(Hold::Behind));
+    let generation = desk.reviews()[0].generation;
+    decide(&mut desk, decision("d-1", ("asks", 1, generation), Verdict::Reject));
+    desk.expect(Operation::SearchPatients);
+    assert_eq!(desk.state("asks").hold(3), Some(Hold::Released));
+}
+
+/// A desk at which a person said that neither chart is the patient's, just before the patient is created.
+fn about_to_create(guard: GuardMode) -> Desk {
+    let mut desk = ambiguous_in(guard);
+    decide(&mut desk, decision("d-1", ("asks", 1, 1), Verdict::Create));
+    find_two(&mut desk);
+    desk
+}
+
+/// Goal: nobody gets the chart that a person called somebody else's. Method: it is found under our reference when it is looked up what
+/// became of a creation.
+#[test]
+fn a_lost_creation_is_not_the_chart_that_a_person_called_somebody_elses() {
+    let mut desk = about_to_create(GuardMode::Reference);
+    desk.expect_and_answer(Operation::CreatePatient, timeout());
+    desk.pass_ms(100_000);
+    let look_up = desk.expect(Operation::SearchPatients);
+    desk.answer(&look_up, ours("hf-1", &a_patient("p", "Ada", "Lovelace")));
+    let patient = desk.durable.patients.get(&ada("asks", 1).patient_key()).expect("it is known");
+    assert!(patient.link.is_none() && patient.intent.is_none(), "{patient:?}");
+}
+
+/// Goal: a creation in doubt is repeated under its own key, or it would be made twice. Method: a link was learnt meanwhile and
+/// lost, after which another creation would have another key.
+#[test]
+fn a_creation_in_doubt_keeps_its_key_though_a_link_was_lost_meanwhile() {
+    let mut keys = Vec::new();
+    for incarnation in [0, 1] {
+        let intent =
+            PatientIntent { incarnation: 0, reference: 0, since: START, person: None, digests: None };
+        let patient = PatientState { incarnation, intent: Some(Box::new(intent)), ..PatientState::default() };
+        let mut state = TaskState::default();
+        state.apply(StateRecord::Patient(ada("asks", 1).patient_key(), patient));
+        let mut desk = Desk::acquired(GuardMode::IdempotencyKey, state, BTreeMap::new(), START);
+        desk.arrive(ada("asks", 1));
+        match desk.expect(Operation::CreatePatient).request {
+            Request::CreatePatient { idempotency_key, .. } => keys.push(idempotency_key),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(keys[0], keys[1]);
 }

@@ -188,3 +188,17 @@ fn what_an_earlier_worker_held_is_asked_anew_and_laid_under_its_own_key() {
     desk.expect_and_answer(Operation::CreateAppointment, created("a-9"));
     assert!(desk.durable.held.is_empty());
 }
+
+/// Goal: nobody waits for a booking of which nothing is left. Method: the newer version that took the place of the question is lost
+/// with its topic, before it had a result.
+#[test]
+fn who_is_held_for_a_booking_of_which_nothing_is_left_goes_on() {
+    let desk = held(1);
+    let mut state = desk.durable.clone();
+    let asks = conflicting("asks", 1).key;
+    state.bookings.entry_mut(&asks).parked.clear();
+    state.release_held(&asks, 1);
+    let mut desk = Desk::within(settings(GuardMode::IdempotencyKey), state, desk.offsets.clone(), desk.now);
+    desk.pass_ms(LAG_MS + 1);
+    assert_eq!(create_all(&mut desk, 1), ["held-0"]);
+}

@@ -8,6 +8,7 @@ use healthflow_core::healthflow::{Answer, Fault, Operation, Reply};
 use healthflow_core::patient::HealthFlowPatientId;
 use healthflow_core::settings::GuardMode;
 use healthflow_core::state::Hold;
+use healthflow_core::sync::FailureReason;
 use healthflow_core::topics::Lane;
 
 use crate::desk::*;
@@ -43,6 +44,13 @@ fn ambiguous() -> Desk {
     desk.arrive(ada("waits", 1));
     desk.expect_silence();
     desk
+}
+
+/// Somebody decides the first question.
+fn decide(desk: &mut Desk, verdict: Verdict) {
+    let (key, by, at) = (ada("asks", 1).key, "frontdesk-2".into(), desk.now);
+    let decision = Decision { id: "d-1".into(), key, version: 1, generation: 1, verdict, by, at };
+    desk.arrive_on(Lane::Decisions, Arrival::Decided(Box::new(decision)));
 }
 
 fn questions(desk: &Desk) -> Vec<u32> {
@@ -97,22 +105,24 @@ fn a_decision_counts_while_the_worker_looks() {
     let mut desk = ambiguous();
     desk.pass_ms(DAY_MS);
     assert!(!desk.calls.is_empty(), "it looks");
-    let verdict = Verdict::Link(HealthFlowPatientId("hf-1".into()));
-    let key = ada("asks", 1).key;
-    let decision = Decision {
-        id: "d-1".into(),
-        key,
-        version: 1,
-        generation: 1,
-        verdict,
-        by: "frontdesk-2".into(),
-        at: START,
-    };
-    desk.arrive_on(Lane::Decisions, Arrival::Decided(Box::new(decision)));
+    decide(&mut desk, Verdict::Link(HealthFlowPatientId("hf-1".into())));
     find(&mut desk, &["hf-1", "hf-2"]);
     desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
     assert_eq!(desk.results().last(), Some(&("asks".into(), 1, "CREATED")));
     assert!(desk.dead_letters().is_empty());
+}
+
+/// Goal: what is rejected while the worker looks ends, and is not tried again. Method: the look's call fails after the decision.
+#[test]
+fn what_is_rejected_while_the_worker_looks_ends() {
+    let mut desk = ambiguous();
+    desk.pass_ms(DAY_MS);
+    decide(&mut desk, Verdict::Reject);
+    let call = desk.calls.remove(0);
+    desk.answer(&call, timeout());
+    let letters: Vec<FailureReason> = desk.dead_letters().iter().map(|letter| letter.reason).collect();
+    assert_eq!(letters, [FailureReason::RejectedInReview]);
+    assert!(desk.retries().is_empty(), "the retry topic does not know of that");
 }
 
 /// Goal: a look that fails costs the booking nothing, however late it is. Method: HealthFlow answers nothing, or refuses to search, and

@@ -4,10 +4,11 @@ use healthflow_core::booking::{Booking, Patient};
 use healthflow_core::event::{Arrival, Decision, Verdict};
 use healthflow_core::fact::{Fact, LinkChange};
 use healthflow_core::healthflow::{Fault, Operation, Request};
+use healthflow_core::patient::digests::PersonDigests;
 use healthflow_core::patient::search::Pass;
-use healthflow_core::patient::{HealthFlowPatientId, LinkOrigin};
+use healthflow_core::patient::{LinkOrigin, Rejected};
 use healthflow_core::settings::GuardMode;
-use healthflow_core::state::PatientState;
+use healthflow_core::state::{PatientState, StateRecord, TaskState};
 use healthflow_core::sync::ReviewReason;
 use healthflow_core::topics::Lane;
 
@@ -26,6 +27,10 @@ fn boris() -> Patient {
 fn patient(desk: &Desk) -> PatientState {
     let key = a_booking_of("any", ada()).patient_key();
     desk.durable.patients.get(&key).map(|state| state.into_owned()).expect("the patient has state")
+}
+
+fn rejected(state: &PatientState) -> Vec<&str> {
+    state.rejected.iter().map(|rejected| rejected.chart.as_str()).collect()
 }
 
 /// Somebody decides the newest question.
@@ -95,7 +100,7 @@ fn whose_chart_was_rejected_is_created_under_a_reference_and_a_key_of_their_own(
         assert_eq!(searched, reference, "what we look for is what we create");
         assert_eq!(written_for(&mut desk, "a-2"), "hf-10");
         let state = patient(&desk);
-        assert_eq!(state.rejected, [HealthFlowPatientId("hf-9".into())]);
+        assert_eq!(rejected(&state), ["hf-9"]);
         assert!(!state.is_new && state.link.is_some_and(|link| link.origin == LinkOrigin::Created));
     }
 }
@@ -185,5 +190,29 @@ fn a_person_may_link_a_chart_after_all() {
     desk.expect_silence();
     decide(&mut desk, Verdict::Link("hf-9".into()));
     assert_eq!(written_for(&mut desk, "a-3"), "hf-9");
-    assert_eq!(patient(&desk).rejected, [HealthFlowPatientId("hf-10".into())], "the other one is not");
+    assert_eq!(rejected(&patient(&desk)), ["hf-10"], "the other one is not");
+}
+
+/// Goal: whoever's id is reused keeps their chart. Method: a person decided that it is not Boris', who came under Ada's id; both come
+/// again, and the search finds it for both.
+#[test]
+fn a_chart_that_is_not_this_persons_is_still_the_other_ones_under_the_same_id() {
+    for (patient, is_theirs) in [(ada(), true), (boris(), false)] {
+        let person = PersonDigests::of_booking(&a_booking_of("b", boris()));
+        let rejected = vec![Rejected { chart: "hf-9".into(), person: Some(person) }];
+        let known = PatientState { rejected, ..PatientState::default() };
+        let mut state = TaskState::default();
+        state.apply(StateRecord::Patient(a_booking_of("b", boris()).patient_key(), known));
+        let mut desk = Desk::acquired(GuardMode::IdempotencyKey, state, Default::default(), START);
+        desk.pass_ms(LAG_MS + 1);
+        desk.arrive(a_booking_of("c", patient.clone()));
+        while desk.calls.first().is_some_and(|call| call.request.operation() == Operation::SearchPatients) {
+            desk.expect_and_answer(Operation::SearchPatients, chart("hf-9", &patient));
+        }
+        if is_theirs {
+            assert_eq!(written_for(&mut desk, "a-4"), "hf-9");
+        } else {
+            desk.expect(Operation::CreatePatient);
+        }
+    }
 }

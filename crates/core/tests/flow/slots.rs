@@ -11,7 +11,8 @@ use healthflow_core::healthflow::fault::NotSent;
 use healthflow_core::healthflow::{Fault, Operation, Request, decode, encode};
 use healthflow_core::processor::Input;
 use healthflow_core::settings::GuardMode;
-use healthflow_core::sync::FailureReason;
+use healthflow_core::state::{Asks, Held, Hold, Parked, ParkingPlace};
+use healthflow_core::sync::{FailureReason, ReviewReason};
 use healthflow_core::topics::Lane;
 use healthflow_simulator::answer::{Faults, PatientBody, Simulator};
 
@@ -339,6 +340,12 @@ fn a_step_aside_that_is_held_is_not_written_first() {
     serve(&mut desk, &mut office);
     let mut durable = desk.durable.clone();
     durable.patients.entry_mut(&visit("a", 1, 1, None).patient_key()).held_by = Some("other".into());
+    let asks = Asks::Person { reason: ReviewReason::LinkConflict, candidates: Vec::new() };
+    let other = Arc::new(visit("other", 1, 1, None));
+    let parked =
+        Parked { version: 1, place: ParkingPlace::Review(Hold::Question), generation: 1, wish: None };
+    durable.bookings.entry_mut(&other.key).parked.push(parked);
+    durable.apply_held(Held::new(other, 1, 0, desk.now, asks));
     let mut next = Desk::acquired(GuardMode::IdempotencyKey, durable, desk.offsets.clone(), desk.now);
     let steps = vec![visit("a", 2, 1, Some(3)), visit("b", 2, 2, Some(1)), visit("a", 3, 1, None)];
     arrive_together(&mut next, steps);

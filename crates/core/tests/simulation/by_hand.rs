@@ -1,16 +1,13 @@
 //! What people do by hand, beside us: in HealthFlow they delete what we created, and they change it; they redrive dead
-//! letters, and they decide about reviews.
+//! letters. How they decide about reviews is in `deciding.rs`.
 
 use std::sync::Arc;
 
-use healthflow_core::booking::{BookingKey, Version};
+use healthflow_core::event::Arrival;
 use healthflow_core::event::failed::AppointmentFailed;
-use healthflow_core::event::{Arrival, Decision, Verdict};
 use healthflow_core::healthflow::AppointmentId;
 use healthflow_core::healthflow::wire::{Method, WireRequest};
 use healthflow_core::settings::GuardMode;
-use healthflow_core::state::{Asks, Held, Hold, ParkingPlace};
-use healthflow_core::sync::ReviewReason;
 use healthflow_core::time::Timestamp;
 use healthflow_simulator::answer::{AppointmentBody, PatientBody};
 use serde::Serialize;
@@ -18,7 +15,6 @@ use serde::Serialize;
 use crate::coverage::Phase;
 use crate::faults::FaultKind;
 use crate::healthflow::HealthFlow;
-use crate::kafka::Partition;
 use crate::world::World;
 use healthflow_proof::random::Random;
 
@@ -68,56 +64,6 @@ impl World {
             kafka.redrives.push(offset);
         }
         self.wake_readers(partition as i32);
-    }
-}
-
-impl World {
-    /// A person decides about a review of somewhere; now and then about an older question, or twice.
-    pub fn somebody_decides(&mut self) {
-        let partition = self.random.below(self.partitions.len());
-        let questions = self.partitions[partition].questions();
-        let Some((key, version, generation)) = questions.get(self.random.below(questions.len())).cloned()
-        else {
-            return;
-        };
-        self.coverage.strikes(FaultKind::Decide);
-        self.coverage.meets(FaultKind::Decide, Phase::Any);
-        let is_stale = self.random.chance(0.1);
-        let id = format!("d-{}-{}", self.now, self.random.below(1_000)).into();
-        let generation = generation + u32::from(is_stale);
-        let decision = Decision {
-            id,
-            key,
-            version,
-            generation,
-            verdict: Verdict::Reject,
-            by: "desk".into(),
-            at: Timestamp(self.now),
-        };
-        self.story.tell(self.now, || format!("somebody rejects {} v{version} g{generation}", decision.key));
-        for _ in 0..if self.random.chance(0.2) { 2 } else { 1 } {
-            let arrival = Arrival::Decided(Box::new(decision.clone()));
-            self.partitions[partition].decisions.append(arrival, &mut self.random);
-        }
-        self.wake_readers(partition as i32);
-    }
-}
-
-impl Partition {
-    /// What a person is asked, of all that a person can answer without knowing HealthFlow: booking, version, generation.
-    fn questions(&self) -> Vec<(BookingKey, Version, u32)> {
-        let asks = |held: &Held| {
-            let Asks::Person { reason, .. } = &held.asks else { return false };
-            !matches!(reason, ReviewReason::AmbiguousAppointment | ReviewReason::CrashSuspect)
-        };
-        let of = |held: &Held| {
-            let (key, version) = (&held.key, held.version);
-            let state = self.state.bookings.get(key)?;
-            let parked = state.parked(version)?;
-            let is_asked = parked.place == ParkingPlace::Review(Hold::Question) && asks(held);
-            is_asked.then(|| (key.clone(), version, parked.generation))
-        };
-        self.state.held.values().filter_map(of).collect()
     }
 }
 

@@ -251,6 +251,7 @@ impl World {
     fn commit_stands(&mut self, landing: &Landing) {
         let partition = landing.partition as usize;
         let before = self.partitions[partition].offsets_of_these_topics();
+        self.judges.steps_aside.commit(&landing.batch, &self.partitions[partition].state);
         self.partitions[partition].newest_committed = landing.epoch;
         self.partitions[partition].apply(
             &landing.batch,

@@ -54,6 +54,8 @@ pub struct Coverage {
     meetings: BTreeMap<(FaultKind, Phase), u64>,
     /// Slots that were awaited, versions that were written first, and slots awaited in vain.
     pub slots: [u64; 3],
+    /// How often each verdict was carried out.
+    pub verdicts: BTreeMap<&'static str, u64>,
 }
 
 impl Coverage {
@@ -69,6 +71,9 @@ impl Coverage {
 
     pub fn add(&mut self, other: &Coverage) {
         self.slots.iter_mut().zip(other.slots).for_each(|(sum, one)| *sum += one);
+        for (verdict, count) in &other.verdicts {
+            *self.verdicts.entry(verdict).or_default() += count;
+        }
         for (kind, count) in &other.faults {
             *self.faults.entry(*kind).or_default() += count;
         }
@@ -77,8 +82,11 @@ impl Coverage {
         }
     }
 
-    /// What bookings did for each other's slots.
+    /// What bookings did for each other's slots, and what people decided.
     pub fn notes(&mut self, fact: &Fact) {
+        if let Fact::DecisionTaken { verdict, .. } = fact {
+            *self.verdicts.entry(verdict).or_default() += 1;
+        }
         let index = match fact {
             Fact::SlotAwaited { .. } => 0,
             Fact::WrittenFirst { .. } => 1,

@@ -1,5 +1,6 @@
 //! What goes wrong, by name, and when.
 
+use healthflow_core::event::Decision;
 use healthflow_core::healthflow::{AppointmentId, Operation};
 use healthflow_core::life::CallId;
 use healthflow_core::processor::Input;
@@ -70,7 +71,7 @@ pub enum FaultKind {
     EditByHand,
     /// An operator redrives a dead letter, also one that is answered for, or twice.
     Redrive,
-    /// A person decides about a review, or about one that is no more, or twice.
+    /// People decide about a review: rightly or wrongly, at once or late, twice or about one that is no more.
     Decide,
     /// A topic is deleted and recreated under its name.
     TopicRecreated,
@@ -121,6 +122,8 @@ pub enum FaultEvent {
     Edit(Option<AppointmentId>),
     Redrive,
     Decide,
+    /// Somebody writes a decision.
+    Decided(usize, Box<Decision>),
     Topic,
     Outage,
     DiskFull,
@@ -180,6 +183,7 @@ impl World {
             FaultEvent::Edit(id) => self.somebody_edits(id.as_ref()),
             FaultEvent::Redrive => self.somebody_redrives(),
             FaultEvent::Decide => self.somebody_decides(),
+            FaultEvent::Decided(partition, decision) => self.is_decided(partition, *decision),
             FaultEvent::Topic => self.somebody_breaks_a_topic(),
             FaultEvent::Outage => {
                 let ms = self.random.between(1_000, 30_000);

@@ -1,10 +1,11 @@
 //! What DentScheduler publishes in one life, and the truth about it: who is who, and what every version asks for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use healthflow_core::booking::{
-    Booking, BookingKey, BookingStatus, Patient, PatientId, PracticeId, Sex, Source, Version, Visit,
+    Booking, BookingKey, BookingStatus, Patient, PatientId, PatientKey, PracticeId, Sex, Source, Version,
+    Visit,
 };
 use healthflow_core::event::{Arrival, Identity, Unusable};
 use healthflow_core::sync::FailureReason;
@@ -70,6 +71,14 @@ impl Lives {
     /// Who is meant by a patient id under which somebody of this family name comes.
     pub fn human(&self, practice: &str, patient: &str, family_name: &str) -> Option<Human> {
         self.humans.get(&(practice.into(), patient.into(), family_name.to_owned())).copied()
+    }
+
+    /// Everybody who is meant by a patient id.
+    pub fn humans_of(&self, key: &PatientKey) -> BTreeSet<Human> {
+        let of_id = |(practice, patient, _): &&(PracticeId, PatientId, String)| {
+            (practice, patient) == (&key.practice, &key.patient)
+        };
+        self.humans.iter().filter(|(known, _)| of_id(known)).map(|(_, human)| *human).collect()
     }
 
     /// Makes sure that somebody is meant by this patient id and family name.

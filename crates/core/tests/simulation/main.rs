@@ -13,6 +13,7 @@ mod coverage;
 #[cfg(feature = "planted-defects")]
 mod defect_hunt;
 mod deadly;
+mod deciding;
 mod defects;
 mod desk;
 mod effects;
@@ -143,6 +144,9 @@ fn every_promise_holds_in_every_life() {
     );
     let [awaited, first, in_vain] = sum.coverage.slots;
     println!("{awaited} slots awaited, {in_vain} of them in vain; {first} older versions written first");
+    let verdicts: Vec<String> =
+        sum.coverage.verdicts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+    println!("decisions carried out: {}", verdicts.join(", "));
     sum.broken.sort();
     if let Some((seed, _)) = sum.broken.first() {
         print_story(*seed, level);

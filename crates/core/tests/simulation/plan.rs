@@ -168,8 +168,9 @@ impl Plan {
         // So often a worker must die of one booking before a person has to look at it.
         let deaths = if self.killer.is_some() { 8 } else { 0 } + if self.deadly_record { 8 } else { 0 };
         let loop_ms = deaths * (20_000 + quiet_ms + settings.retry_backoff_max_ms);
-        // Whoever waits for a slot that is not freed waits for the longest time; on legal days nobody does.
-        let slot_ms = if self.legal_days || !self.slot_conflicts { 0 } else { 4 * settings.slot_wait_max_ms };
+        // Whoever waits for a slot that is not freed waits for the longest time; on legal days hardly anybody does.
+        let slot_waits = if self.legal_days { 2 } else { 4 };
+        let slot_ms = if self.slot_conflicts { slot_waits * settings.slot_wait_max_ms } else { 0 };
         60_000 + slot_ms + 3 * quiet_ms + retries_ms + loop_ms + 2 * self.skew_max_ms
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::event::{Arrival, Misrouted};
+use healthflow_core::fact::Fact;
 use healthflow_core::healthflow::Request;
 use healthflow_core::life::TaskLife;
 use healthflow_core::processor::{Effect, Input};
@@ -263,12 +264,14 @@ impl World {
         }
         one.processor.decide(clock);
         let effects: Vec<Effect> = std::iter::from_fn(|| one.processor.next_effect()).collect();
-        while let Some(fact) = one.processor.next_fact() {
-            self.coverage.notes(&fact);
+        let facts: Vec<Fact> = std::iter::from_fn(|| one.processor.next_fact()).collect();
+        for fact in &facts {
+            self.coverage.notes(fact);
             self.story.tell(self.now, || format!("w{worker} {fact:?}"));
         }
         let skew_ms = one.skew_ms;
         let wakeup = one.processor.next_wakeup(clock);
+        self.judge_facts(&facts);
         for effect in effects {
             self.perform(worker, effect);
         }

@@ -1,12 +1,14 @@
 //! What must hold when a write goes out: rules W1, W2 and K5. Checked at the socket, whether or not a violation does
 //! harm this time.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use healthflow_core::booking::{BookingKey, BookingStatus, PatientKey, Version};
 use healthflow_core::healthflow::{AppointmentContent, Request};
+use healthflow_core::patient::reference::reference;
 use healthflow_core::settings::GuardMode;
-use healthflow_core::state::TaskState;
+use healthflow_core::state::{PatientState, TaskState};
 use healthflow_core::time::Timestamp;
 
 /// Versions that ask for exactly the same cannot be distinguished: the least and the newest of them.
@@ -33,9 +35,12 @@ pub fn intent_first(state: &TaskState, request: &Request, guard: GuardMode, same
     let must_be_open = matches!(guard, GuardMode::Reference | GuardMode::Search) && !is_refused_if_changed;
     match request {
         Request::CreatePatient { content, .. } => {
-            let key = PatientKey { practice: content.practice.clone(), patient: content.patient.id.clone() };
-            let intended = state.patients.get(&key).is_some_and(|patient| patient.intent.is_some());
-            (must_be_open && !intended).then(|| format!("creates {} without an intent", key.patient))
+            let under = &content.patient.id;
+            let is_intended = |(key, patient): (PatientKey, Cow<'_, PatientState>)| {
+                patient.intent.as_ref().is_some_and(|intent| reference(&key, intent.reference) == *under)
+            };
+            let intended = || state.patients.of_practice(&content.practice).any(is_intended);
+            (must_be_open && !intended()).then(|| format!("creates {under} without an intent"))
         }
         Request::CreateAppointment { content, .. } | Request::UpdateAppointment { content, .. } => {
             let key = booking_of(content);

@@ -14,7 +14,7 @@ use crate::event::{
 };
 use crate::patient::decide::{Agreement, Evidence};
 use crate::patient::digests::PersonDigests;
-use crate::patient::{Decided, Link, LinkOrigin};
+use crate::patient::{Decided, Link, LinkOrigin, Rejected};
 use crate::state::{
     BookingState, Hold, Parked, ParkingPlace, PatientIntent, PatientState, ReadMark, ReadingState,
     StateRecord, Suspicion, TaskPositions, TopicId, TopicIds, VersionSet, Wish, WriteIntent, WriteOperation,
@@ -315,7 +315,7 @@ fn known_patient() -> PatientState {
         suspicion: Suspicion { unclean_ends: 1, alone: false },
         held_by: Some("b-1".into()),
         unverified_creation: Some(i64::MAX),
-        rejected: vec!["hf-r".into()],
+        rejected: vec![Rejected { chart: "hf-r".into(), person: Some(PersonDigests::default()) }],
         is_new: true,
         is_unlinked: true,
         reference: 2,

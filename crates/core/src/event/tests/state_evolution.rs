@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 use crate::topics::{self, Lane};
 
 /// The fields that came after the first state was written.
-const LATER: [&str; 26] = [
+const LATER: [&str; 29] = [
     "unclean_ends",
     "alone",
     "slot",
@@ -46,6 +46,9 @@ const LATER: [&str; 26] = [
     "decided_at",
     "reference",
     "is_unlinked",
+    "rejected",
+    "rejected_for",
+    "is_new",
     "patient",
     "newest_generation",
 ];

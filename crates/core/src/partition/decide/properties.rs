@@ -21,7 +21,7 @@ use crate::patient::{Candidate, LinkOrigin, Person};
 use crate::retry::Reads;
 use crate::settings::{GuardMode, Settings};
 use crate::state::{
-    BookingState, Parked, ParkingPlace, PatientIntent, PatientState, Suspicion, TaskState, WriteIntent,
+    BookingState, Hold, Parked, ParkingPlace, PatientIntent, PatientState, Suspicion, TaskState, WriteIntent,
 };
 use crate::topics::Lane;
 

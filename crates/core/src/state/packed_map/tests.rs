@@ -89,7 +89,7 @@ fn everything_set() -> (BookingState, PatientState) {
         suspicion: Suspicion { unclean_ends: 1, alone: false },
         held_by: Some("b-1".into()),
         unverified_creation: Some(0),
-        rejected: vec!["hfr".into()],
+        rejected: vec![crate::patient::Rejected { chart: "hfr".into(), person: None }],
         is_new: true,
         is_unlinked: true,
         reference: 2,

@@ -2,6 +2,7 @@
 //! can ask. Some are held to at every step, some when everything has come to rest.
 
 pub mod committed_offsets;
+pub mod every_review_ends;
 pub mod honest_tries;
 pub mod held_first;
 pub mod intent_first;
@@ -13,8 +14,10 @@ pub mod no_innocent;
 pub mod no_orphan;
 pub mod no_step_back;
 pub mod one_result;
+pub mod orders;
 pub mod own_word;
 pub mod rate_limit;
+pub mod released_in_order;
 pub mod retry_grows;
 pub mod review_topic;
 pub mod right_chart;
@@ -22,7 +25,8 @@ pub mod slots;
 
 use std::collections::BTreeMap;
 
-use healthflow_core::booking::Version;
+use healthflow_core::booking::{BookingKey, Version};
+use healthflow_core::fact::Fact;
 use healthflow_core::healthflow::Request;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::topics::Lane;
@@ -59,6 +63,10 @@ pub struct Judges {
     pub retry_grows: retry_grows::RetryGrows,
     pub no_step_back: no_step_back::NoStepBack,
     pub honest_tries: honest_tries::HonestTries,
+    pub orders: orders::Orders,
+    pub released_in_order: released_in_order::ReleasedInOrder,
+    pub steps_aside: slots::StepsAside,
+    pub every_review_ends: every_review_ends::EveryReviewEnds,
 }
 
 impl Judges {
@@ -82,8 +90,16 @@ impl World {
         self.violate_all("committed offsets", broken);
         let broken = review_topic::broken(&self.partitions[partition as usize]);
         self.violate_all("review topic", broken);
+        self.judges.released_in_order.commit(batch);
         let broken = self.judges.retry_grows.commit(batch);
         self.violate_all("retry grows", broken);
+        let broken = self.judges.orders.commit(
+            batch,
+            &self.partitions[partition as usize].state,
+            &self.lives,
+            &self.healthflow,
+        );
+        self.violate_all("as decided", broken);
     }
 
     /// Results are visible.
@@ -99,6 +115,17 @@ impl World {
         for what in broken {
             self.violate(promise, what);
         }
+    }
+
+    /// A worker reports what happened.
+    pub fn judge_facts(&mut self, facts: &[Fact]) {
+        let is_replaced = |key: &BookingKey, version: Version| {
+            let newer = (key.clone(), version + 1)..=(key.clone(), Version::MAX);
+            self.published_at.range(newer).next().is_some()
+        };
+        let broken = self.judges.released_in_order.broken(facts, is_replaced);
+        facts.iter().for_each(|fact| self.judges.steps_aside.notes(fact));
+        self.violate_all("released in order", broken);
     }
 
     /// A call's bytes go out.
@@ -134,6 +161,9 @@ impl World {
     /// Whether everything has come to rest; then every promise is checked, and too late it must not be.
     pub fn look(&mut self) {
         let open = none_lost::open(self);
+        self.somebody_patient_decides();
+        self.violate_all("every review ends", every_review_ends::broken(self));
+        let rests_from = self.judges.every_review_ends.rests_from(self.plan.faults_until);
         if open.is_empty() && self.healthflow.under_way == 0 {
             self.quiet_after_ms = Some(self.now - self.plan.faults_until);
             self.violate_all("no duplicate", no_duplicate::broken(self));
@@ -144,7 +174,8 @@ impl World {
             self.violate_all("slots", slots::broken(self));
             self.violate_all("right chart", right_chart::broken(self));
             self.violate_all("rate limit", self.judges.rate_limit.broken(&self.plan));
-        } else if self.now > self.plan.faults_until + self.plan.rest_within_ms() {
+        } else if self.now > rests_from + self.plan.rest_within_ms() {
+            self.violate_all("every review ends", every_review_ends::open(self));
             self.violate_all("none lost", open);
         } else {
             self.after(LOOK_EVERY_MS, Event::Look);

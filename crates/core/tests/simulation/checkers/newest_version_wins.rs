@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use healthflow_core::booking::{BookingKey, Version};
-use healthflow_core::state::ParkingPlace;
 use healthflow_core::sync::SyncedOutcome;
 use healthflow_proof::promises::newest::{self, Stands};
 use healthflow_simulator::answer::{AppointmentBody, AppointmentRecord};
@@ -23,7 +22,7 @@ pub fn broken(world: &World) -> Vec<String> {
         let results = versions.iter().map(|(version, verdict)| (*version, verdict.outcome));
         let newest = newest::ended_well(results.clone());
         let newest = newest.and_then(|version| Some((version, versions.get(&version)?)));
-        if is_open(world, key)
+        if world.judges.orders.mistakes(key)
             || was_deleted_unanswered(world, key)
             || newest.is_some_and(|(_, verdict)| was_deleted(world, verdict))
         {
@@ -63,7 +62,9 @@ fn was_to_be_written(
 ) -> bool {
     let asked_at = world.published_at.get(&(key.clone(), version));
     let edited_at = world.healthflow.edited.get(&one.id);
-    let is_older = edited_at.zip(asked_at).is_some_and(|(edit, asked)| edit < asked);
+    // A replica that lags may show what stood before the change for as long as it is allowed to.
+    let lag_ms = world.plan.settings.search_lag_ms;
+    let is_older = edited_at.zip(asked_at).is_some_and(|(edit, asked)| edit + lag_ms < *asked);
     let says_so = matches!(verdict.outcome, Ok(SyncedOutcome::Updated | SyncedOutcome::Created));
     let earlier = versions.range(..version).map(|(version, verdict)| (*version, verdict.outcome));
     let least = newest::ended_well(earlier).unwrap_or(0);
@@ -78,12 +79,6 @@ fn was_to_be_written(
 
 fn belongs(body: &AppointmentBody, key: &BookingKey) -> bool {
     &*body.practice_id == key.practice.as_str() && body.external_id.as_deref() == Some(key.booking.as_str())
-}
-
-/// Whether a version waits for a person: what stands is the last answer, or an attempt before the question arose.
-fn is_open(world: &World, key: &BookingKey) -> bool {
-    let mut states = world.partitions.iter().filter_map(|partition| partition.state.bookings.get(key));
-    states.any(|state| state.parked.iter().any(|parked| parked.place != ParkingPlace::Failed))
 }
 
 /// Whether a version was deleted from its topic before it got a result: it may have been written all the same.

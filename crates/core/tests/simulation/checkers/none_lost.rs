@@ -1,14 +1,13 @@
-//! Promise 1: no booking is lost. At rest every version has its result or waits for a person, and no write is in doubt.
+//! Promise 1: no booking is lost. At rest every version has its result, and no write is in doubt.
 
-use healthflow_core::booking::{Booking, BookingKey, Version};
+use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::event::Arrival;
 use healthflow_core::settings::GuardMode;
-use healthflow_core::state::{BookingState, Hold, TaskState};
+use healthflow_core::state::BookingState;
 use healthflow_core::sync::FailureReason;
 use healthflow_core::topics::Lane;
 use healthflow_proof::promises::results::lost;
 
-use crate::kafka::Partition;
 use crate::world::World;
 
 /// What is still open.
@@ -27,23 +26,15 @@ pub fn open(world: &World) -> Vec<String> {
             Arrival::Retry(_) | Arrival::Decided(_) => true,
             Arrival::Misrouted(_) => partition.forwarded.contains(offset),
         };
-        let waits = |(_, arrival): &&(i64, Arrival)| matches!(arrival, Arrival::Requested(booking) if waits_for_a_person(&partition.state, booking));
-        let lost = lost(partition.requested.records.iter(), has_result, waits);
+        // By then everything is decided.
+        let lost = lost(partition.requested.records.iter(), has_result, |_| false);
         open.extend(lost.map(|(offset, arrival)| format!("p{number}@{offset} {}", name(arrival))));
         for (key, state) in partition.state.bookings.iter() {
             // A version that was redriven has a result of before, and needs another one.
             for version in state.parked.iter().map(|parked| parked.version).filter(|one| state.waits(*one)) {
-                let booking = world.lives.wanted.get(&(key.clone(), version));
-                if booking.is_some_and(|booking| !waits_for_a_person(&partition.state, booking)) {
-                    open.push(format!("{key} v{version} is still parked"));
-                }
+                open.push(format!("{key} v{version} is still parked"));
             }
-            // In review it is a person who knows that it is in doubt.
-            if state.intent.is_some()
-                && !state.leaves_write_to_a_person()
-                && !is_behind_a_review(world, &key, partition)
-                && !is_out_of_reach(world, &key, &state)
-            {
+            if state.intent.is_some() && !is_out_of_reach(world, &key, &state) {
                 open.push(format!("the write of {key} is still in doubt"));
             }
         }
@@ -56,9 +47,11 @@ pub fn open(world: &World) -> Vec<String> {
         if let Some(offset) = partition.redrives.iter().find(|offset| **offset >= retried) {
             open.push(format!("p{number} has not come to the redrive at {offset}"));
         }
-        if partition.reached(Lane::Requested) < partition.requested.records.last().map_or(0, |(at, _)| at + 1)
-        {
-            open.push(format!("p{number} has read only up to {}", partition.reached(Lane::Requested)));
+        for lane in [Lane::Requested, Lane::Decisions] {
+            let reached = partition.reached(lane);
+            if reached < partition.log(lane).records.last().map_or(0, |(at, _)| at + 1) {
+                open.push(format!("p{number} has read {lane:?} only up to {reached}"));
+            }
         }
     }
     open.sort_unstable();
@@ -78,35 +71,8 @@ fn is_out_of_reach(world: &World, key: &BookingKey, state: &BookingState) -> boo
     is_gone && is_a_persons
 }
 
-/// Where its booking kills workers, a doubt needs a record of the booking to go to a person with; where the patient of that
-/// record is held by another review, it waits for that one first.
-fn is_behind_a_review(world: &World, key: &BookingKey, partition: &Partition) -> bool {
-    let settings = &world.plan.settings;
-    let Some(state) = partition.state.bookings.get(key) else { return false };
-    let is_given_up =
-        state.suspicion.unclean_ends >= settings.crash_suspect_after + settings.crash_review_after;
-    let mut parked =
-        state.parked.iter().filter_map(|parked| world.lives.wanted.get(&(key.clone(), parked.version)));
-    is_given_up && parked.any(|booking| waits_for_a_person(&partition.state, booking))
-}
-
 fn answered(world: &World, key: &BookingKey, version: Version) -> bool {
     world.judges.one_result.verdict(key, version).is_some()
-}
-
-/// Whether a version is parked because somebody must decide first, about this booking or about its patient.
-pub fn waits_for_a_person(state: &TaskState, booking: &Booking) -> bool {
-    let Some(of) = state.bookings.get(&booking.key) else { return false };
-    let patient_held = state
-        .patients
-        .get(&booking.patient_key())
-        .is_some_and(|patient| patient.held_by.as_ref().is_some_and(|by| *by != booking.key.booking));
-    match of.hold(booking.version) {
-        Some(Hold::Question) => true,
-        // A cancellation asks for nobody, but an older one waits with the newer version that does.
-        Some(Hold::Behind) => patient_held || of.leaves_write_to_a_person(),
-        Some(Hold::Released | Hold::Rejected) | None => false,
-    }
 }
 
 fn name(arrival: &Arrival) -> String {

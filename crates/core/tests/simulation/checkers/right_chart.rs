@@ -1,5 +1,5 @@
-//! Every appointment is in the chart of the person it was booked for. A cancelled one stays in the chart it was in,
-//! whichever patient the cancellation names.
+//! Every appointment is in the chart of the person it was booked for, or in one that a person called theirs. A cancelled one
+//! stays in the chart it was in, whichever patient the cancellation names.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use crate::by_hand;
 use crate::lives::{Human, tag};
 use crate::world::World;
 
-pub fn broken(world: &World) -> Vec<String> {
-    let ledger = world.healthflow.simulator.ledger();
+/// Whose each chart is, as far as that is known.
+pub fn whose_charts(world: &World) -> BTreeMap<String, Human> {
     let mut charts: BTreeMap<String, Human> = BTreeMap::new();
     for (index, (_, human)) in world.lives.seeded.iter().enumerate() {
         charts.insert(format!("hfp-{}", index + 1), *human);
     }
-    for chart in &ledger.patients {
+    for chart in &world.healthflow.simulator.ledger().patients {
         let body = &chart.record.body;
         // What comes behind the patient id is for HealthFlow (rule W8).
         let patient = |reference: &str| reference.split('~').next().unwrap_or_default().to_owned();
@@ -25,6 +25,12 @@ pub fn broken(world: &World) -> Vec<String> {
             charts.insert(chart.record.id.to_string(), human);
         }
     }
+    charts
+}
+
+pub fn broken(world: &World) -> Vec<String> {
+    let ledger = world.healthflow.simulator.ledger();
+    let charts = whose_charts(world);
     let mut broken = Vec::new();
     for appointment in ledger.appointments.iter().filter(|one| &*one.record.body.status == "scheduled") {
         let body = &appointment.record.body;
@@ -38,7 +44,9 @@ pub fn broken(world: &World) -> Vec<String> {
             let patient = &booking.patient;
             world.lives.human(&body.practice_id, patient.id.as_str(), patient.family_name.reveal())
         });
-        let fits = newest::right_chart(human, booked_for);
+        let booked_for: Vec<Human> = booked_for.collect();
+        let wanted_so = booked_for.iter().any(|human| world.judges.orders.links(&body.patient_id, *human));
+        let fits = wanted_so || newest::right_chart(human, booked_for.into_iter());
         if !fits && text != by_hand::NOTE {
             broken.push(format!("{text} stands in the chart {} of somebody else", body.patient_id));
         }
