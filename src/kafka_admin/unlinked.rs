@@ -111,7 +111,8 @@ pub fn under_link(
             is_to_come: one.status == BookingStatus::Scheduled && one.is_to_come(now),
             reopens_after: state
                 .parked(state.newest)
-                .filter(|parked| parked.place == ParkingPlace::Failed)
+                // A newer version that was dead-lettered is not what stands.
+                .filter(|parked| parked.place == ParkingPlace::Failed && one.version == state.newest)
                 .map(|parked| parked.generation),
         })
     });

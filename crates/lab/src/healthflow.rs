@@ -63,6 +63,13 @@ pub struct Patient {
     pub seeded: bool,
 }
 
+impl Patient {
+    /// DentScheduler's patient: what stands behind its id in the reference is ours (rule W8), and no id of the workload has a `~`.
+    pub fn of(&self) -> Option<&str> {
+        self.external_id.as_deref().and_then(|reference| reference.split('~').next())
+    }
+}
+
 /// What the simulator counted itself.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Totals {

@@ -1,7 +1,7 @@
 //! `review unlink`: undoes a link that was wrong. The worker forgets it and bars the chart; this command lists what was written under
 //! it, and re-opens the versions of the visits still to come, so that a person is asked about each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::Arc;
 
@@ -19,9 +19,8 @@ use crate::registry::Translator;
 use crate::worker::Clock;
 use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::event::decision::{AppointmentDecision, VerdictSymbol};
-use healthflow_core::event::requested::AppointmentRequested;
 use healthflow_core::event::{RetryEntry, Schedule};
-use healthflow_core::sync::ReviewReason;
+use healthflow_core::sync::{FailureReason, ReviewReason};
 use healthflow_core::time::Timestamp;
 
 /// How long to wait for a refusal before state is read once more.
@@ -148,6 +147,13 @@ impl Reach<'_> {
         while now() < until {
             let refusal = || watch.refusal(&decision.practice_id, id, LOOK_AGAIN_MS, now);
             if let Some(Became::Refused { reason, detail }) = block_in_place(refusal)? {
+                // The link was undone before, and what stands under it is not re-opened yet: this goes on from there.
+                let under = self.under_link(arguments, now())?;
+                let is_unfinished =
+                    under.written.iter().any(|one| one.is_to_come && one.reopens_after.is_some());
+                if *reason == *FailureReason::DecisionStale.code() && is_unfinished {
+                    return Ok(under);
+                }
                 bail!("the worker refused decision {id} ({reason}): {detail}");
             }
             let under = self.under_link(arguments, now())?;
@@ -156,39 +162,36 @@ impl Reach<'_> {
             }
         }
         bail!(
-            "decision {id} is written, and nothing came of it within {} s; see whether a worker has its partition, and do not \
-             decide again: it will be read",
+            "decision {id} is written, and nothing came of it within {} s; see whether a worker has its partition, and run this \
+             again once it has: it goes on from there",
             WAIT_LIMIT_MS / 1000
         )
     }
 
     /// Re-opens the versions that may be, as far as their content is still there (rule K10).
-    async fn reopen(
-        &self,
-        under: &UnderLink,
-        now: Timestamp,
-    ) -> anyhow::Result<BTreeMap<BookingKey, AppointmentRequested>> {
+    async fn reopen(&self, under: &UnderLink, now: Timestamp) -> anyhow::Result<BTreeSet<BookingKey>> {
         let may_be = under.written.iter().filter(|one| one.is_to_come && one.reopens_after.is_some());
         let wanted: BTreeMap<BookingKey, Version> =
             may_be.map(|one| (one.key.clone(), one.version)).collect();
         let found =
             block_in_place(|| unlinked::requested(self.kafka, self.translator, self.partition, &wanted))?;
-        let publisher = Publisher::new(self.connection)?;
+        let (publisher, mut reopened) = (Publisher::new(self.connection)?, BTreeSet::new());
         for one in &under.written {
             let Some((event, generation)) = found.get(&one.key).zip(one.reopens_after) else { continue };
-            let booking = event.clone().into_booking(now);
-            let booking = booking.map_err(|why| anyhow!("{} is not valid any more: {why}", one.key))?;
+            // What is not valid any more is published again like what is gone.
+            let Ok(booking) = event.clone().into_booking(now) else { continue };
+            reopened.insert(one.key.clone());
             let last_error = ReviewReason::Unlinked.code().into();
             let schedule = Schedule { not_before: now, last_error, ..Schedule::default() };
             let entry = RetryEntry { booking: Arc::new(booking), schedule, generation: generation + 1 };
             redrive::publish(&publisher, self.translator, &one.key, entry).await?;
         }
-        Ok(found)
+        Ok(reopened)
     }
 }
 
-fn fate(one: &Written, reopened: &BTreeMap<BookingKey, AppointmentRequested>) -> Fate {
-    match (one.is_to_come && one.reopens_after.is_some(), reopened.contains_key(&one.key)) {
+fn fate(one: &Written, reopened: &BTreeSet<BookingKey>) -> Fate {
+    match (one.is_to_come && one.reopens_after.is_some(), reopened.contains(&one.key)) {
         (true, true) => Fate::Asked,
         (true, false) => Fate::ContentGone,
         (false, _) => Fate::Stays,
@@ -229,7 +232,7 @@ mod tests {
             is_to_come: true,
             reopens_after: Some(1),
         };
-        let none = BTreeMap::new();
+        let none = BTreeSet::new();
         assert_eq!(fate(&one, &none), Fate::ContentGone);
         assert!(
             line(&one, Fate::ContentGone).contains("version 2 is not in appointments.requested any more")

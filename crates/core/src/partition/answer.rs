@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::appointment::fingerprint::fingerprint;
 use crate::appointment::{Placement, Span};
-use crate::booking::{BookingKey, BookingStatus, PatientKey, Version};
+use crate::booking::{Booking, BookingKey, BookingStatus, PatientKey, Version};
 use crate::fact::Fact;
 use crate::healthflow::fault::{Missing, NotSent, Unknown};
 use crate::healthflow::{Answer, AppointmentId, Fault, Operation, Reply, WrittenAppointment};
@@ -270,7 +270,10 @@ impl Task {
         let certain =
             !created || intent.as_ref().is_some_and(|intent| Some(intent.first_version) == flight.version);
         let sent = job.asked_by(flight).map(|in_hand| Arc::clone(&in_hand.booking));
-        let Some(booking) = sent.filter(|_| certain) else {
+        // A person may have barred the chart while the write was under way: then who the patient is is asked, and the next write
+        // moves the appointment.
+        let is_barred = |booking: &Booking| self.is_barred(booking, &patient_id);
+        let Some(booking) = sent.filter(|booking| certain && !is_barred(booking)) else {
             self.adopt(key, written, &patient_id);
             return may_occupy_too(
                 self.ledger.change_booking(key),

@@ -59,7 +59,12 @@ impl Task {
             {
                 self.believed_at(state.last_write_at, link.origin == LinkOrigin::Created, turn)
             }
-            _ => asked.schedule.first_failed_at.unwrap_or(turn.now).plus_ms(lag_ms),
+            _ => {
+                // A question has been asked since then: a look need not be told twice.
+                let held = self.held.get(&asked.booking.key, asked.booking.version).map(|held| held.since);
+                let since = asked.schedule.first_failed_at.or(held);
+                since.unwrap_or(turn.now).plus_ms(lag_ms)
+            }
         }
     }
 

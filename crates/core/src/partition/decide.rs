@@ -17,7 +17,7 @@ use crate::partition::subject::Subject;
 use crate::partition::task::{Task, Turn};
 use crate::patient::Link;
 use crate::retry::WaitReason;
-use crate::state::{BookingState, WriteOperation};
+use crate::state::{BookingState, Parked, ParkingPlace, WriteOperation};
 use crate::sync::step::create_patient;
 use crate::sync::{Disposition, FailureReason, Outcome, Step};
 use crate::time::Timestamp;
@@ -193,7 +193,7 @@ impl Task {
             let is_unclear = self.intents.is_unclear(key);
             return if is_unclear { Move::LeaveToAPerson } else { Move::HoldBehind(holder) };
         }
-        if asked > version {
+        if asked > version || self.waits_newer(key, version, job) {
             return Move::Supersede { version, forgets_search: false };
         }
         if rules::is_outdated(version, newest_known, turn.settings) {
@@ -228,6 +228,21 @@ impl Task {
         }
         self.creation_in_doubt(&patient, job, booking, turn)
             .unwrap_or_else(|| self.decide_flow(key, job, booking, doubt, turn))
+    }
+
+    /// Whether a newer version of the booking waits elsewhere, in the retry topic or behind a review. An older one whose content was
+    /// read late is not written before it, unless another booking waits for the slot that it frees (rule K11).
+    fn waits_newer(&self, key: &BookingKey, version: Version, job: &Job) -> bool {
+        let state = self.ledger.bookings().get_hot(key);
+        let waits = |parked: &Parked| {
+            let waits = match parked.place {
+                ParkingPlace::Review(_) => true,
+                ParkingPlace::Retry => !self.is_order_unknown(job),
+                ParkingPlace::Failed => false,
+            };
+            waits && parked.version > version
+        };
+        job.first != Some(version) && state.is_some_and(|state| state.parked.iter().any(waits))
     }
 
     /// The oldest version at hand that is older than what is written next, and older than what must be written first, unless it

@@ -74,7 +74,7 @@ impl Task {
             return Judgement::Copy;
         }
         if let Verdict::Unlink(chart) = &decision.verdict {
-            return match self.linked_to(key, chart) {
+            return match self.linked_to(key, chart, decision.at) {
                 Ok(patient) => Judgement::Undone(Box::new(patient), chart.clone()),
                 Err((reason, why)) => Judgement::Refused(reason, why),
             };
@@ -181,8 +181,14 @@ impl Task {
                 }
             }
             Verdict::Adopt(appointment) => {
-                let link = self.ledger.patients().get(&patient).and_then(|state| state.link.clone());
-                let chart = link.map_or_else(|| Arc::from(""), |link| link.healthflow_patient_id.0);
+                // The chart that it was asked for; a newer version may name another patient by now.
+                let state = self.ledger.bookings().get(&key);
+                let intent = state.as_deref().and_then(|state| state.intent.as_deref());
+                let asked_for = intent.and_then(|intent| Some(intent.slot.as_ref()?.patient_id.clone()));
+                let state = self.ledger.patients().get(&patient);
+                let link = state.as_deref().and_then(|state| state.link.as_ref());
+                let linked = || link.map(|link| link.healthflow_patient_id.0.clone());
+                let chart = asked_for.or_else(linked).unwrap_or_else(|| Arc::from(""));
                 self.adopt(&key, WrittenAppointment { id: appointment, revision: None }, &chart);
                 self.close(&(&key).into());
             }

@@ -24,6 +24,8 @@ impl Task {
         for of in &sought {
             match found.remove(of) {
                 Some(booking) => self.held.fill(booking),
+                // It may not lie in the topic yet.
+                None if self.held.has_content(&of.0, of.1) => {}
                 None => self.lose_held(&of.0, of.1),
             }
         }
@@ -35,11 +37,12 @@ impl Task {
         in_order.sort_unstable();
         for (_, of) in in_order {
             let (key, version) = of;
+            let is_look = self.held.takes_look(of);
             let state = self.ledger.bookings().get_hot(key);
             match state.and_then(|state| state.hold(*version)) {
                 Some(hold @ (Hold::Released | Hold::Rejected)) => self.let_go(key, *version, hold, turn),
-                Some(Hold::Question) => self.look_at_review(key, *version, turn),
-                Some(Hold::Behind) | None => {}
+                Some(Hold::Question) if is_look => self.look_at_review(key, *version, turn),
+                Some(Hold::Question | Hold::Behind) | None => {}
             }
             self.held.empty(of, turn.settings.review_contents_max);
         }

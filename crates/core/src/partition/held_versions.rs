@@ -60,6 +60,8 @@ pub(super) struct HeldVersions {
     wanted: BTreeSet<(BookingKey, Version)>,
     /// Whose content is being read.
     being_read: BTreeSet<(BookingKey, Version)>,
+    /// Which of them are looked at once their content is here.
+    looks: BTreeSet<(BookingKey, Version)>,
     /// Decisions that wait for the content of what they are about.
     undecided: Vec<(Decision, Position)>,
 }
@@ -127,6 +129,17 @@ impl HeldVersions {
         self.undecided.push((decision, position));
     }
 
+    /// The same for a look.
+    pub fn want_for_look(&mut self, key: &BookingKey, version: Version) {
+        self.want(key, version);
+        self.looks.insert((key.clone(), version));
+    }
+
+    /// Whether the content was needed for a look; from now on it is not.
+    pub fn takes_look(&mut self, of: &(BookingKey, Version)) -> bool {
+        self.looks.remove(of)
+    }
+
     /// Whose content is to be read now; one reading at a time.
     pub fn take_wanted(&mut self) -> Vec<(BookingKey, Version)> {
         if self.being_read.is_empty() {
@@ -151,6 +164,10 @@ impl HeldVersions {
 
     /// The content of a version is not needed any more, unless there is room for it.
     pub fn empty(&mut self, of: &(BookingKey, Version), contents_max: usize) {
+        let is_needed = self.wanted.contains(of) || self.being_read.contains(of);
+        if is_needed || self.fresh.iter().any(|(_, fresh)| fresh == of) {
+            return;
+        }
         if let Some(Entry { held, .. }) = self.held.get_mut(of).filter(|_| self.contents > contents_max) {
             self.contents -= usize::from(held.content.take().is_some());
         }
@@ -218,12 +235,16 @@ impl HeldVersions {
     /// Who waits behind the review of `key` about this patient, in the order in which they came: bookings of the patient, and what
     /// else is wanted of `key` itself, whoever that is for.
     pub fn behind(&self, key: &BookingKey, patient: &PatientKey) -> Vec<(BookingKey, Version)> {
-        let is_own = |held: &Held| held.asks == Asks::Review(key.booking.clone());
-        let own = self.of(key).filter(|(_, held)| is_own(held));
+        let own = self.of(key).filter(|(_, held)| held.waits_behind(key));
         let own = own.map(|(version, held)| (held.order, key.clone(), version));
         let waiters: BTreeSet<Waiter> =
             self.behind.get(patient).into_iter().flatten().cloned().chain(own).collect();
         waiters.into_iter().map(|(_, key, version)| (key, version)).collect()
+    }
+
+    /// The versions of a booking that wait behind a question about its own write, oldest first.
+    pub fn behind_itself(&self, key: &BookingKey) -> impl Iterator<Item = Version> {
+        self.of(key).filter(|(_, held)| held.waits_behind(key)).map(|(version, _)| version)
     }
 
     /// From now on the bookings of `patient` wait for the review of `key`.

@@ -80,7 +80,7 @@ impl Task {
     }
 
     /// What an earlier worker wrote about this booking is done with: the version has its result, or a record of its own.
-    fn leave_old_record(&mut self, key: &BookingKey) {
+    pub(super) fn leave_old_record(&mut self, key: &BookingKey) {
         if self.held.take_of_old(key) {
             self.outbox.write(Outgoing::ReleasedOfOld(key.clone()));
         }
@@ -153,6 +153,7 @@ impl Task {
             let newest = at_hand.map_or(newest, |one| newest.max(one.booking.version));
             self.take_older_held(&key, newest, turn);
             self.ask_about_unclear(&key, turn);
+            self.end_own_hold(&key, turn);
             self.end_holds_of(&key, turn);
         }
     }
@@ -164,6 +165,17 @@ impl Task {
         if let Some(version) = newest.filter(|_| self.intents.is_unclear(key)) {
             self.let_go(key, version, Hold::Released, turn);
         }
+    }
+
+    /// What is wanted of `key` beside a question about its write goes on once there is no such question.
+    fn end_own_hold(&mut self, key: &BookingKey, turn: &Turn<'_>) {
+        let state = self.ledger.bookings().get_hot(key);
+        if state.is_some_and(|state| state.leaves_write_to_a_person()) {
+            return;
+        }
+        let own = self.held.behind_itself(key).map(|version| (key.clone(), version, Hold::Released));
+        let own = own.collect();
+        self.let_all_go(own, turn);
     }
 
     fn end_holds_of(&mut self, key: &BookingKey, turn: &Turn<'_>) {
@@ -206,7 +218,7 @@ impl Task {
         let in_retry = |parked: &Parked| parked.place == ParkingPlace::Retry;
         is_at_hand
             || state.is_some_and(|state| state.parked.iter().any(in_retry))
-            || self.held.of(key).any(|(_, held)| held.patient == *patient)
+            || self.held.of(key).any(|(_, held)| held.patient == *patient && !held.waits_behind(key))
     }
 
     /// A held version goes on, as soon as its content is here: its record stays in `appointments.review` until it is answered.
@@ -280,6 +292,9 @@ impl Task {
             }
             if matches!(hold, Hold::Released | Hold::Rejected) {
                 let_go.push((held.key.clone(), held.version, hold));
+            }
+            if held.waits_behind(&held.key) {
+                self.held.doubt_holder(held.key.clone());
             }
             if rules::is_inherited(hold, turn.settings) {
                 self.held.inherit(held, turn.now, turn.settings);

@@ -95,6 +95,7 @@ impl Task {
         let placed_ids = state.placed_ids();
         if lay_in_review {
             self.outbox.write(Outgoing::Released(key.clone(), version));
+            self.leave_old_record(key);
         }
         self.held.note_ended(key);
         self.outbox.dead_letter(DeadLetter {

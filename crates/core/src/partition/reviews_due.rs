@@ -31,7 +31,7 @@ impl Task {
         let Some(held) = self.held.get(key, version).filter(|_| self.is_question(key, version)) else {
             return;
         };
-        let Some(booking) = held.content.clone() else { return self.held.want(key, version) };
+        let Some(booking) = held.content.clone() else { return self.held.want_for_look(key, version) };
         // Not tried for the first time: what is fresh goes first.
         let schedule =
             Schedule { attempts: held.attempts.max(1), not_before: turn.now, ..Schedule::default() };

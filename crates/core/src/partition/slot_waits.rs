@@ -201,7 +201,7 @@ impl Task {
         footprint.wishes.len() > 1 && !footprint.occupied.is_empty()
     }
 
-    fn is_order_unknown(&self, job: &Job) -> bool {
+    pub(super) fn is_order_unknown(&self, job: &Job) -> bool {
         job.newest().is_some_and(|newest: &InHand| !self.progress.is_caught_up_until(newest.order))
     }
 

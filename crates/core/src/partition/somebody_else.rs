@@ -1,7 +1,7 @@
 //! Charts of which a person decided that they are somebody else's (rule W8). Without this our own reference would lead back to one:
 //! it stands in the chart, and where it is unique every further creation under it returns that chart.
 
-use crate::booking::{BookingKey, PatientId, PatientKey};
+use crate::booking::{Booking, BookingKey, BookingStatus, PatientId, PatientKey};
 use crate::fact::LinkChange;
 use crate::partition::job::Job;
 use crate::partition::rules;
@@ -73,6 +73,15 @@ impl Task {
         let Some(state) = state.as_deref() else { return false };
         let person = state.intent.as_ref().and_then(|intent| intent.digests.as_ref());
         state.rejected.iter().any(|rejected| rejected.chart == *chart && rejected.is_of(person))
+    }
+
+    /// Whether a person decided that this chart is not that of whom a scheduled booking is for.
+    pub(super) fn is_barred(&self, booking: &Booking, chart: &str) -> bool {
+        let state = self.ledger.patients().get(&booking.patient_key());
+        let Some(state) = state.as_deref().filter(|state| !state.rejected.is_empty()) else { return false };
+        let person = PersonDigests::of_booking(booking);
+        let bars = |one: &Rejected| one.chart.as_str() == chart && one.is_of(Some(&person));
+        booking.status == BookingStatus::Scheduled && state.rejected.iter().any(bars)
     }
 
     /// HealthFlow answers a creation with a chart that a person rejected while it was under way: nobody was created, and the next one

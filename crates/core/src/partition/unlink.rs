@@ -7,7 +7,7 @@ use crate::booking::{BookingKey, PatientKey};
 use crate::partition::task::{Task, Turn};
 use crate::patient::HealthFlowPatientId;
 use crate::patient::digests::patient_digest;
-use crate::state::{BookingState, Parked, ParkingPlace};
+use crate::state::{BookingState, Parked, ParkingPlace, PatientState};
 use crate::sync::FailureReason;
 use crate::time::Timestamp;
 
@@ -20,6 +20,7 @@ impl Task {
         &self,
         key: &BookingKey,
         chart: &HealthFlowPatientId,
+        at: Timestamp,
     ) -> Result<PatientKey, (FailureReason, &'static str)> {
         let state = self.ledger.bookings().get(key);
         let Some(placement) = state.as_deref().and_then(|state| state.placement.as_ref()) else {
@@ -35,6 +36,10 @@ impl Task {
             state.link.as_ref().is_some_and(|link| link.healthflow_patient_id == *chart) && is_one(patient)
         });
         match (linked.next(), linked.next()) {
+            // A copy that comes late must not undo what was decided since.
+            (Some((_, state)), None) if decided_at(&state).is_some_and(|decided_at| at <= decided_at) => {
+                Err((FailureReason::DecisionStale, "somebody has decided that link since"))
+            }
             (Some((patient, _)), None) => Ok(patient),
             (None, _) => {
                 Err((FailureReason::DecisionStale, "its patient is not linked to that chart any more"))
@@ -91,4 +96,9 @@ impl Task {
         };
         of_practice.filter(|(key, state)| is_one(key, state)).map(|(key, _)| key).collect()
     }
+}
+
+/// When a person decided the link of a patient, if one did.
+fn decided_at(state: &PatientState) -> Option<Timestamp> {
+    state.link.as_ref()?.decided.as_ref().map(|decided| decided.at)
 }

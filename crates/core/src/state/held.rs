@@ -59,6 +59,13 @@ impl Held {
     }
 }
 
+impl Held {
+    /// Whether it waits behind the review of this booking of its practice.
+    pub fn waits_behind(&self, holder: &BookingKey) -> bool {
+        matches!(&self.asks, Asks::Review(booking) if *booking == holder.booking)
+    }
+}
+
 /// What a held version waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Asks {

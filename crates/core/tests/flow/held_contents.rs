@@ -3,7 +3,8 @@
 
 use healthflow_core::booking::{Booking, Version};
 use healthflow_core::event::{Arrival, Decision, Verdict};
-use healthflow_core::healthflow::{Answer, Operation};
+use healthflow_core::healthflow::fault::NotSent;
+use healthflow_core::healthflow::{Answer, Fault, Operation};
 use healthflow_core::patient::HealthFlowPatientId;
 use healthflow_core::processor::Input;
 use healthflow_core::settings::{GuardMode, Settings};
@@ -104,6 +105,46 @@ fn what_was_let_go_before_its_content_came_goes_on_with_the_next_owner() {
     let mut desk = Desk::within(no_room(), desk.durable.clone(), desk.offsets.clone(), desk.now);
     desk.pass_ms(LAG_MS + 1);
     all_created(&mut desk, &["waits-0", "waits-1"]);
+}
+
+/// Goal: what lies in no good commit yet is not taken for lost, though others wait for their content. Method: an older booking waits
+/// behind the same review without its content, and a newer one was held a moment ago.
+#[test]
+fn who_was_held_a_moment_ago_is_not_lost_while_others_are_read() {
+    let mut desk = ambiguous(1);
+    desk.hold_commits = true;
+    desk.contents_wait = true;
+    desk.arrive(a_booking_of_another("other"));
+    desk.arrive(ada("waits-1", 1));
+    link(&mut desk, "d-1", "hf-2");
+    for is_of_others in [false, true] {
+        let of = desk.asked_contents.remove(0);
+        let (incarnation, found) = (desk.incarnation, desk.durable.contents_of(&of));
+        assert_eq!(found.len() < of.len(), is_of_others, "one of the others is not in the topic yet");
+        desk.handle(Input::ContentsRead { partition: 0, incarnation, found });
+    }
+    (desk.hold_commits, desk.contents_wait) = (false, false);
+    while !desk.commits.is_empty() {
+        desk.commit_is_good();
+    }
+    desk.pass_ms(1_000);
+    assert!(desk.dead_letters().is_empty(), "nothing is lost");
+}
+
+/// Goal: a version whose content comes late is not live beside a newer one that waits elsewhere. Method: the newer one is parked.
+#[test]
+fn an_older_version_whose_content_comes_late_gives_way_to_a_newer_one_that_is_parked() {
+    let mut desk = ambiguous(0);
+    desk.contents_wait = true;
+    desk.arrive(ada("asks", 2));
+    while let Some(call) = desk.calls.pop() {
+        desk.answer(&call, Err(Fault::NotSent(NotSent::Connect)));
+    }
+    assert_eq!(desk.retries().len(), 1, "the newer one is parked");
+    desk.contents_wait = false;
+    desk.pass_ms(1);
+    assert_eq!(desk.results().last(), Some(&("asks".into(), 1, "SUPERSEDED")));
+    assert!(desk.durable.held.is_empty());
 }
 
 /// Goal: a content is not sought in the topic before it lies there. Method: a booking is held while a commit is under way that does not

@@ -4,6 +4,7 @@
 use healthflow_core::booking::{Booking, Version};
 use healthflow_core::event::{Arrival, Decision, Outgoing, Verdict};
 use healthflow_core::fact::Fact;
+use healthflow_core::healthflow::fault::Missing;
 use healthflow_core::healthflow::{Answer, Fault, Operation, Reply};
 use healthflow_core::patient::HealthFlowPatientId;
 use healthflow_core::settings::GuardMode;
@@ -198,4 +199,18 @@ fn a_question_whose_visit_draws_near_is_reported_once() {
     desk.pass_ms(60_000);
     assert_eq!(urgent(&desk), 0, "the owner before has reported it");
     assert_eq!(desk.processor.status(desk.now).reviews.iter().map(|of| of.urgent).sum::<usize>(), 1);
+}
+
+/// Goal: a chart that is gone answers a conflict. Method: the chart that was sent along was merged into the one that is known.
+#[test]
+fn a_conflict_ends_once_one_of_its_charts_is_gone() {
+    let mut desk = Desk::new(GuardMode::IdempotencyKey);
+    desk.arrive(a_booking("first", 1));
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-0"));
+    desk.arrive(conflicting("asks", 1));
+    assert_eq!(questions(&desk), [1]);
+    desk.charts.insert("hf-patient-2".into(), Err(Fault::NotFound(Missing::Patient)));
+    desk.pass_ms(DAY_MS);
+    desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
+    assert_eq!(desk.results().last(), Some(&("asks".into(), 1, "CREATED")));
 }

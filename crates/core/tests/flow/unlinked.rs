@@ -220,3 +220,43 @@ fn what_an_earlier_worker_wrote_does_not_say_for_whom_so_nothing_is_guessed() {
     unlink(&mut next, "d-2", "of-q", "hf-9");
     assert!(state_of(&next, "q").is_unlinked && !state_of(&next, "p").is_unlinked);
 }
+
+/// Goal: a visit is not confirmed in a chart that was barred while its write was under way. Method: the link is undone between a create
+/// and its answer.
+#[test]
+fn a_write_that_was_under_way_when_a_link_was_undone_is_asked_about() {
+    let mut desk = two_in_one_chart();
+    desk.arrive(version_of("late", 1, ada("q")));
+    let create = desk.expect(Operation::CreateAppointment);
+    unlink(&mut desk, "d-1", "of-q", "hf-9");
+    desk.answer(&create, created("a-late"));
+    search(&mut desk, &chart("hf-7", &ada("q")));
+    let asked = desk.reviews().pop().expect("a person is asked");
+    assert_eq!((asked.booking.key.booking.as_str(), asked.reason), ("late", ReviewReason::Unlinked));
+    assert!(!desk.results().iter().any(|(booking, ..)| booking == "late"), "it is not confirmed there");
+}
+
+/// Goal: a copy of an UNLINK that comes late undoes nothing. Method: a person has linked that chart after all since.
+#[test]
+fn a_late_copy_of_an_undoing_does_not_undo_what_was_decided_since() {
+    let mut desk = two_in_one_chart();
+    unlink(&mut desk, "d-1", "of-q", "hf-9");
+    desk.pass_ms(1_000);
+    desk.arrive(version_of("of-q", 2, ada("q")));
+    search(&mut desk, &chart("hf-7", &ada("q")));
+    let case = desk.reviews().pop().expect("a person is asked");
+    let asked = (case.booking.version, case.generation);
+    decide(&mut desk, "d-2", case.booking.key.clone(), asked, Verdict::Link("hf-9".into()));
+    let copy = Decision {
+        id: "d-1".into(),
+        key: a_booking("of-q", 1).key,
+        version: 0,
+        generation: 0,
+        verdict: Verdict::Unlink("hf-9".into()),
+        by: "frontdesk-2".into(),
+        at: desk.now.plus_ms(-1_000),
+    };
+    desk.arrive_on(Lane::Decisions, Arrival::Decided(Box::new(copy)));
+    assert!(state_of(&desk, "q").link.is_some(), "the link stands");
+    assert_eq!(desk.dead_letters().last().map(|letter| letter.reason), Some(FailureReason::DecisionStale));
+}

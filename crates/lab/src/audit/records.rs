@@ -53,9 +53,7 @@ fn standing<'a>(evidence: &'a Evidence) -> Standing<'a, &'a str, &'a str> {
         .filter(|one| one.expected == Expected::Review(Ending::New))
         .map(|one| (one.event.practice_id.as_str(), one.event.patient.patient_id.reveal().as_str()))
         .collect();
-    let is_new = |one: &Patient| {
-        one.external_id.as_deref().is_some_and(|id| decided_new.contains(&(&*one.practice_id, id)))
-    };
+    let is_new = |one: &Patient| one.of().is_some_and(|id| decided_new.contains(&(&*one.practice_id, id)));
     let appointments = evidence.ledger.appointments.iter().map(|one| promises::Appointment {
         practice: &one.practice_id,
         // Every appointment here was booked: one without a reference is as wrong as a duplicate.
@@ -65,10 +63,10 @@ fn standing<'a>(evidence: &'a Evidence) -> Standing<'a, &'a str, &'a str> {
     let patients = evidence.ledger.patients.iter().map(|one| promises::Patient {
         practice: &one.practice_id,
         id: &*one.id,
-        reference: one.external_id.as_deref(),
+        reference: one.of(),
         // No two people of a practice share a birthday in this workload, so that names need not be compared; except a twin, of
         // whom a person decided that HealthFlow did not have them.
-        person: if is_new(one) { one.external_id.as_deref().unwrap_or_default() } else { &one.date_of_birth },
+        person: if is_new(one) { one.of().unwrap_or_default() } else { &one.date_of_birth },
         was_there: one.seeded,
     });
     Standing { appointments: appointments.collect(), patients: patients.collect() }
@@ -152,7 +150,7 @@ enum Human<'a> {
 
 fn chart_of<'a>(existing: &'a Appointment, patients: &HashMap<&str, &'a Patient>) -> Human<'a> {
     match patients.get(&*existing.patient_id) {
-        Some(patient) if !patient.seeded => Human::Created(patient.external_id.as_deref()),
+        Some(patient) if !patient.seeded => Human::Created(patient.of()),
         _ => Human::WasThere(&existing.patient_id),
     }
 }
