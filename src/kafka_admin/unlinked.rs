@@ -186,7 +186,11 @@ mod tests {
         let (later, earlier) = (NOW.plus_ms(60_000), NOW.plus_ms(-1_800_000));
         let mut again = placed("hf-1", 7, Some(later));
         again.parked.push(Parked { version: 2, place: ParkingPlace::Failed, generation: 3, wish: None });
+        // A newer version that a person rejected is not what stands, and must not come back.
+        let mut rejected = BookingState { newest: 3, ..placed("hf-1", 7, Some(later)) };
+        rejected.parked.push(Parked { version: 3, place: ParkingPlace::Failed, generation: 1, wish: None });
         let bookings = BTreeMap::from([
+            (key("rejected since"), rejected),
             (key("again"), again),
             (key("cancelled"), placed("hf-1", 7, None)),
             (key("elsewhere"), placed("hf-2", 7, Some(later))),
@@ -200,7 +204,13 @@ mod tests {
             .iter()
             .map(|one| (one.key.booking.as_str(), one.is_to_come, one.reopens_after))
             .collect();
-        assert_eq!(listed, [("again", true, Some(3)), ("cancelled", false, None), ("over", false, None)]);
+        let expected = [
+            ("again", true, Some(3)),
+            ("cancelled", false, None),
+            ("over", false, None),
+            ("rejected since", true, None),
+        ];
+        assert_eq!(listed, expected);
         let refused = |booking| under_link(&bookings, &key(booking), "hf-1", NOW);
         assert_eq!(refused("elsewhere"), Err(NotWritten::OtherChart(key("elsewhere"), "hf-2".into())));
         for nothing in ["no appointment", "nobody"] {

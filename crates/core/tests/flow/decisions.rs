@@ -344,3 +344,44 @@ fn a_creation_in_doubt_keeps_its_key_though_a_link_was_lost_meanwhile() {
     }
     assert_eq!(keys[0], keys[1]);
 }
+
+/// Goal: what waits behind a question about its own booking's write does not wait for ever. Method: the record of the question is
+/// deleted from the topic; the newer version is there.
+#[test]
+fn what_waits_behind_a_question_that_is_lost_is_asked_about_itself() {
+    let place = |hold| ParkingPlace::Review(hold);
+    let parked = |version, hold| Parked { version, place: place(hold), generation: 1, wish: None };
+    let versions = vec![parked(1, Hold::Question), parked(2, Hold::Behind)];
+    let mut state = TaskState::default();
+    state.bookings.insert(ada("asks", 1).key, suspect(9, versions));
+    let newer = Arc::new(ada("asks", 2));
+    state.apply_held(Held::new(newer, 1, 0, START, Asks::Review("asks".into())));
+    let mut desk = Desk::acquired(GuardMode::IdempotencyKey, state, BTreeMap::new(), START);
+    desk.pass_ms(1_000_000);
+    let lost: Vec<FailureReason> = desk.dead_letters().iter().map(|letter| letter.reason).collect();
+    assert_eq!(lost, [FailureReason::RecordLost]);
+    assert_ne!(desk.state("asks").hold(2), Some(Hold::Behind), "{:?}", desk.state("asks"));
+    let asked = desk.reviews().pop().expect("a person is asked about it");
+    assert_eq!((asked.booking.version, asked.reason), (2, ReviewReason::CrashSuspect));
+}
+
+/// Goal: an appointment that a person finds stays in the chart that it was made in. Method: the create for one patient is lost, the
+/// newer version names another patient and cancels, and a person says which appointment it is.
+#[test]
+fn an_adopted_appointment_is_in_the_chart_that_it_was_asked_for() {
+    let mut desk = Desk::new(GuardMode::Search);
+    desk.arrive(a_booking("asks", 1));
+    desk.expect_and_answer(Operation::CreateAppointment, timeout());
+    let other = Booking { version: 2, ..a_booking_of_another("asks") };
+    desk.arrive(cancelled(other));
+    desk.pass_ms(100_000);
+    desk.bring_back();
+    desk.expect_and_answer(Operation::FindAppointment, appointments(&["a-7", "a-8"]));
+    let case = desk.reviews().pop().expect("a person is asked");
+    let asked = ("asks", case.booking.version, case.generation);
+    decide(&mut desk, decision("d-1", asked, Verdict::Adopt(AppointmentId("a-8".into()))));
+    match desk.expect(Operation::UpdateAppointment).request {
+        Request::UpdateAppointment { content, .. } => assert_eq!(&*content.patient.0, "hf-patient-1"),
+        other => panic!("{other:?}"),
+    }
+}
