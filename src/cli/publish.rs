@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use serde::Serialize;
 
 use crate::cli::Connection;
+use healthflow_core::booking::PracticeId;
+use healthflow_core::event::avro::{Encoder, contract};
 use healthflow_core::event::size::RECORD_BYTES_RANGE;
 
 /// Longest wait until the broker has the record.
@@ -39,4 +42,21 @@ impl Publisher {
         let delivered = delivered.context("Kafka did not accept the record; check kafka.brokers")?;
         Ok((delivered.partition, delivered.offset))
     }
+}
+
+/// Publishes `record` under our schema of `topic`, keyed by its practice; returns partition and offset.
+///
+/// # Errors
+/// The registry does not know the schema, the record does not fit it, or the broker did not accept it in time.
+pub async fn write<R: Serialize>(
+    connection: &Connection,
+    topic: &'static str,
+    practice: &PracticeId,
+    record: &R,
+) -> anyhow::Result<(i32, i64)> {
+    let contract = contract(topic).with_context(|| format!("{topic} has no schema"))?;
+    let id = connection.registry.look_up_patiently(contract).await?;
+    let mut value = Vec::new();
+    Encoder::new(contract, id).encode(record, &mut value)?;
+    Publisher::new(connection)?.publish(topic, practice.as_str().as_bytes(), &value).await
 }

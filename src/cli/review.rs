@@ -17,7 +17,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
 use tokio::task::block_in_place;
 
-use crate::cli::publish::Publisher;
+use crate::cli::publish::write;
 use crate::cli::{Connection, Settings};
 use crate::http::TransportSettings;
 use crate::kafka::KafkaSettings;
@@ -27,7 +27,6 @@ use crate::kafka_admin::topics::Topics;
 use crate::registry::Translator;
 use crate::worker::Clock;
 use healthflow_core::booking::BookingKey;
-use healthflow_core::event::avro::{Encoder, contract};
 use healthflow_core::event::decision::{AppointmentDecision, VerdictSymbol};
 use healthflow_core::event::home::partition_of;
 use healthflow_core::time::Timestamp;
@@ -118,6 +117,17 @@ pub struct Which {
     pub version: Option<i64>,
 }
 
+/// Who answers for a decision.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Signed {
+    /// Who decided.
+    #[arg(long, value_name = "WHO")]
+    pub by: String,
+    /// Why, without anything about the patient.
+    #[arg(long, value_name = "TEXT")]
+    pub why: String,
+}
+
 /// The arguments of `review decide`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DecideArguments {
@@ -133,12 +143,9 @@ pub struct DecideArguments {
     /// With ADOPT: which appointment of HealthFlow it is.
     #[arg(long, value_name = "ID")]
     pub healthflow_appointment_id: Option<String>,
-    /// Who decided.
-    #[arg(long, value_name = "WHO")]
-    pub by: String,
-    /// Why, without anything about the patient.
-    #[arg(long, value_name = "TEXT")]
-    pub why: String,
+    /// Who decided, and why.
+    #[command(flatten)]
+    pub signed: Signed,
     /// Do not wait for the outcome; print the id of the decision.
     #[arg(long)]
     pub no_wait: bool,
@@ -239,7 +246,7 @@ pub async fn run(
                 );
             }
             let decision = arguments.decision(question, &new_id(), now)?;
-            write(connection, &decision).await?;
+            write(connection, DECISIONS, &decision.practice_id, &decision).await?;
             if arguments.no_wait {
                 writeln!(out, "{}", decision.decision_id).context(NO_OUTPUT)?;
             } else {
@@ -326,25 +333,19 @@ impl DecideArguments {
             verdict: self.verdict,
             healthflow_patient_id: text(&self.healthflow_patient_id),
             healthflow_appointment_id: text(&self.healthflow_appointment_id),
-            decided_by: self.by.as_str().into(),
-            why: self.why.as_str().into(),
+            decided_by: self.signed.by.as_str().into(),
+            why: self.signed.why.as_str().into(),
             decided_at: now,
         };
-        let checked = decision.clone().into_decision();
-        checked.map_err(|why| anyhow!("the decision is not valid: {why}; nothing was written"))?;
-        Ok(decision)
+        checked(decision)
     }
 }
 
-/// Writes a decision, keyed by its practice, to the partition that Kafka's own default partitioner chooses.
-async fn write(connection: &Connection, decision: &AppointmentDecision) -> anyhow::Result<()> {
-    let contract = contract(DECISIONS).context("appointments.decisions has no schema")?;
-    let id = connection.registry.look_up_patiently(contract).await?;
-    let mut value = Vec::new();
-    Encoder::new(contract, id).encode(decision, &mut value)?;
-    let key = decision.practice_id.as_str().as_bytes();
-    Publisher::new(connection)?.publish(DECISIONS, key, &value).await?;
-    Ok(())
+/// The decision, if it is valid.
+fn checked(decision: AppointmentDecision) -> anyhow::Result<AppointmentDecision> {
+    let valid = decision.clone().into_decision();
+    valid.map_err(|why| anyhow!("the decision is not valid: {why}; nothing was written"))?;
+    Ok(decision)
 }
 
 /// An id like a random UUID: the seeds of the standard library's hash are the system's random numbers.

@@ -8,8 +8,7 @@ use anyhow::{Context, anyhow};
 use serde_json::Value;
 
 use crate::cli::Connection;
-use crate::cli::publish::Publisher;
-use healthflow_core::event::avro::{Encoder, contract};
+use crate::cli::publish::write;
 use healthflow_core::event::requested::AppointmentRequested;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::REQUESTED;
@@ -63,11 +62,7 @@ fn parse(text: &str, now: Timestamp) -> anyhow::Result<AppointmentRequested> {
 /// Publishes `event` keyed by its practice, to the partition that Kafka's own default partitioner chooses; returns partition
 /// and offset.
 pub async fn publish(connection: &Connection, event: &AppointmentRequested) -> anyhow::Result<(i32, i64)> {
-    let contract = contract(REQUESTED).context("appointments.requested has no schema")?;
-    let id = connection.registry.look_up_patiently(contract).await?;
-    let mut value = Vec::new();
-    Encoder::new(contract, id).encode(event, &mut value)?;
-    Publisher::new(connection)?.publish(REQUESTED, event.practice_id.as_str().as_bytes(), &value).await
+    write(connection, REQUESTED, &event.practice_id, event).await
 }
 
 #[cfg(test)]

@@ -136,22 +136,11 @@ impl Readers {
         cancelled: &AtomicBool,
         restored: &mut Restored,
     ) -> Result<(), KafkaFault> {
-        // By the bytes of the key: a tombstone has nothing else. Not decoded yet: most are followed by a newer one of
-        // the key.
-        let mut newest: HashMap<Box<[u8]>, Raw> = HashMap::new();
-        restored.records += self.each_record(topic, partition, cancelled, |message| {
-            let key = message.key().unwrap_or_default();
-            match message.payload() {
-                // The whole fleet's, not the task's.
-                Some(_) if key == FLEET.as_bytes() => {}
-                Some(value) => {
-                    newest.insert(key.into(), Raw { offset: message.offset(), value: value.into() });
-                }
-                None => drop(newest.remove(key)),
-            }
-            Ok(())
-        })?;
-        for (key, Raw { offset, value }) in newest {
+        // The whole fleet's is not the task's.
+        let Newest { by_key, records } =
+            self.newest(topic, partition, cancelled, |key| key != FLEET.as_bytes())?;
+        restored.records += records;
+        for (key, Raw { offset, value }) in by_key {
             check_cancelled(cancelled)?;
             let record = try_decode(translator, cancelled, || translator.state(topic, &value))?;
             let record = record.and_then(|record| usable(&key, record));
@@ -159,6 +148,29 @@ impl Readers {
             restored.state.apply(record.map_err(|flaw| KafkaFault::Stray { record: at, flaw })?);
         }
         Ok(())
+    }
+
+    /// The newest value of each key that is wanted, of those that have one.
+    pub(crate) fn newest(
+        &self,
+        topic: &'static str,
+        partition: i32,
+        cancelled: &AtomicBool,
+        is_wanted: impl Fn(&[u8]) -> bool,
+    ) -> Result<Newest, KafkaFault> {
+        let mut by_key: HashMap<Box<[u8]>, Raw> = HashMap::new();
+        let records = self.each_record(topic, partition, cancelled, |message| {
+            let key = message.key().unwrap_or_default();
+            match message.payload() {
+                _ if !is_wanted(key) => {}
+                Some(value) => {
+                    by_key.insert(key.into(), Raw { offset: message.offset(), value: value.into() });
+                }
+                None => drop(by_key.remove(key)),
+            }
+            Ok(())
+        })?;
+        Ok(Newest { by_key, records })
     }
 
     /// The versions whose record is in the retry topic, of those that wait there by `state`. Skips unreadable records:
@@ -334,9 +346,17 @@ pub fn restore(
 }
 
 /// A record as it was read.
-struct Raw {
-    offset: i64,
-    value: Box<[u8]>,
+pub(crate) struct Raw {
+    pub(crate) offset: i64,
+    pub(crate) value: Box<[u8]>,
+}
+
+/// What a compacted topic says. By the bytes of the key, for a tombstone has nothing else; not decoded, for most records are followed
+/// by a newer one of their key.
+pub(crate) struct Newest {
+    pub(crate) by_key: HashMap<Box<[u8]>, Raw>,
+    /// How many records were read for it.
+    pub(crate) records: u64,
 }
 
 fn check_cancelled(cancelled: &AtomicBool) -> Result<(), KafkaFault> {

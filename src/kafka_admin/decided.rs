@@ -11,7 +11,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::kafka::KafkaFault;
-use crate::kafka::restore::{Readers, try_decode};
+use crate::kafka::restore::{Raw, Readers, try_decode};
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka_admin::CommandFault;
 use crate::kafka_admin::reviews::Waiting;
@@ -248,14 +248,9 @@ pub fn is_decided(
     question: &Waiting,
 ) -> Result<bool, CommandFault> {
     let (readers, cancelled) = (Readers::new(settings)?, AtomicBool::new(false));
-    let (own, mut newest) = (key::booking(&question.key), None);
-    readers.each_record(APPOINTMENT_STATE, partition, &cancelled, |message| {
-        if message.key() == Some(own.as_bytes()) {
-            newest = message.payload().map(<[u8]>::to_vec);
-        }
-        Ok(())
-    })?;
-    let Some(value) = newest else { return Ok(false) };
+    let own = key::booking(&question.key);
+    let newest = readers.newest(APPOINTMENT_STATE, partition, &cancelled, |key| key == own.as_bytes())?;
+    let Some(Raw { value, .. }) = newest.by_key.into_values().next() else { return Ok(false) };
     let read = try_decode(translator, &cancelled, || translator.state(APPOINTMENT_STATE, &value))?;
     let Ok(StateRecord::Booking(_, state)) = read else { return Ok(false) };
     let hold = state.hold(question.version.cast_unsigned());

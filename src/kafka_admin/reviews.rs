@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use rdkafka::Message;
 
 use crate::kafka::KafkaFault;
-use crate::kafka::restore::{Readers, try_decode};
+use crate::kafka::restore::{Raw, Readers, try_decode};
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka_admin::CommandFault;
 use crate::registry::Translator;
@@ -110,15 +110,10 @@ pub fn content(
     of: &Waiting,
 ) -> anyhow::Result<AppointmentReview> {
     let (readers, cancelled) = (Readers::new(settings)?, AtomicBool::new(false));
-    let (own, mut newest) = (of.record_key(), None);
-    readers.each_record(REVIEW, partition, &cancelled, |message| {
-        if message.key() == Some(own.as_bytes()) {
-            newest = message.payload().map(<[u8]>::to_vec);
-        }
-        Ok(())
-    })?;
+    let own = of.record_key();
+    let newest = readers.newest(REVIEW, partition, &cancelled, |key| key == own.as_bytes())?;
     let gone = || NotOpen::OtherVersion(of.key.clone(), of.version);
-    let value = newest.ok_or_else(gone)?;
+    let Raw { value, .. } = newest.by_key.into_values().next().ok_or_else(gone)?;
     let read = try_decode(translator, &cancelled, || translator.value::<AppointmentReview>(REVIEW, &value))?;
     Ok(read.ok().filter(|read| read.result.generation == of.generation).ok_or_else(gone)?)
 }

@@ -1,13 +1,13 @@
 //! What was written under a link that a person undoes: the appointments, by the state of their bookings, and what was requested of
 //! those still to come. Without this nobody would know which visits stand in a stranger's chart.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use rdkafka::Message;
 
-use crate::kafka::restore::{Readers, try_decode};
+use crate::kafka::restore::{Raw, Readers, try_decode};
 use crate::kafka::settings::KafkaSettings;
 use crate::kafka_admin::CommandFault;
 use crate::registry::Translator;
@@ -67,15 +67,10 @@ pub fn bookings(
 ) -> Result<BTreeMap<BookingKey, BookingState>, CommandFault> {
     let (readers, cancelled) = (Readers::new(settings)?, AtomicBool::new(false));
     let prefix = key::booking(&BookingKey { practice: practice.clone(), booking: "".into() });
-    let mut newest: HashMap<Vec<u8>, Option<Vec<u8>>> = HashMap::new();
-    readers.each_record(APPOINTMENT_STATE, partition, &cancelled, |message| {
-        if let Some(key) = message.key().filter(|key| key.starts_with(prefix.as_bytes())) {
-            newest.insert(key.to_vec(), message.payload().map(<[u8]>::to_vec));
-        }
-        Ok(())
-    })?;
+    let is_of_practice = |key: &[u8]| key.starts_with(prefix.as_bytes());
+    let newest = readers.newest(APPOINTMENT_STATE, partition, &cancelled, is_of_practice)?;
     let mut bookings = BTreeMap::new();
-    for value in newest.into_values().flatten() {
+    for Raw { value, .. } in newest.by_key.into_values() {
         let read = try_decode(translator, &cancelled, || translator.state(APPOINTMENT_STATE, &value))?;
         if let Ok(StateRecord::Booking(key, state)) = read {
             bookings.insert(key, state);

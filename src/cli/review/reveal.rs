@@ -9,12 +9,11 @@ use anyhow::{Context, anyhow};
 
 use super::{NO_OUTPUT, new_id, revealed};
 use crate::cli::Connection;
-use crate::cli::publish::Publisher;
+use crate::cli::publish::write;
 use crate::http::{Transport, TransportSettings};
 use crate::worker::Clock;
 use healthflow_core::booking::PracticeId;
 use healthflow_core::event::audit::{AuditAction, AuditRecord};
-use healthflow_core::event::avro::{Encoder, contract};
 use healthflow_core::event::review::{AppointmentReview, CandidateEvidence, FieldEvidence};
 use healthflow_core::healthflow::wire::{TransportFault, WireReply};
 use healthflow_core::healthflow::{Answer, Fault, Request, decode, encode};
@@ -87,7 +86,8 @@ pub async fn reveal(
 ) -> anyhow::Result<()> {
     let transport = Transport::new(healthflow)?;
     let record = audit_record(review, looking, clock.now())?;
-    write(connection, &record).await.context("nothing is revealed, for the look at it is not on record")?;
+    let written = write(connection, AUDIT, &record.practice_id, &record).await;
+    written.context("nothing is revealed, for the look at it is not on record")?;
     for line in revealed::booking(&record, &review.event) {
         writeln!(out, "{line}").context(NO_OUTPUT)?;
     }
@@ -130,16 +130,6 @@ fn audit_record(
     };
     record.check().map_err(|why| anyhow!("{why}; nothing is revealed"))?;
     Ok(record)
-}
-
-/// Writes an audit record and waits until every replica that must have it has it.
-async fn write(connection: &Connection, record: &AuditRecord) -> anyhow::Result<()> {
-    let contract = contract(AUDIT).context("appointments.audit has no schema")?;
-    let id = connection.registry.look_up_patiently(contract).await?;
-    let mut value = Vec::new();
-    Encoder::new(contract, id).encode(record, &mut value)?;
-    Publisher::new(connection)?.publish(AUDIT, record.practice_id.as_str().as_bytes(), &value).await?;
-    Ok(())
 }
 
 /// Reads a chart, once.

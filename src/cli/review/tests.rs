@@ -11,8 +11,7 @@ fn deciding(verdict: VerdictSymbol, patient: Option<&str>) -> DecideArguments {
         verdict,
         healthflow_patient_id: patient.map(str::to_owned),
         healthflow_appointment_id: None,
-        by: "frontdesk-2".into(),
-        why: "asked by phone".into(),
+        signed: Signed { by: "frontdesk-2".into(), why: "asked by phone".into() },
         no_wait: false,
     }
 }
@@ -49,7 +48,10 @@ fn only_a_decision_that_the_worker_takes_is_written() {
     assert!(
         refused(deciding(VerdictSymbol::Link, None)).contains("with healthflow_patient_id if it is LINK")
     );
-    let nobody = DecideArguments { by: String::new(), ..deciding(VerdictSymbol::Reject, None) };
+    let nobody = DecideArguments {
+        signed: Signed { by: String::new(), why: "asked by phone".into() },
+        ..deciding(VerdictSymbol::Reject, None)
+    };
     assert!(refused(nobody).contains("decided_by"));
 }
 

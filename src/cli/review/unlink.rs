@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use tokio::task::block_in_place;
 
 use crate::cli::Connection;
-use crate::cli::publish::Publisher;
+use crate::cli::publish::{Publisher, write};
 use crate::cli::redrive;
-use crate::cli::review::{NO_OUTPUT, WAIT_LIMIT_MS, new_id, write};
+use crate::cli::review::{NO_OUTPUT, Signed, WAIT_LIMIT_MS, checked, new_id};
 use crate::kafka::KafkaSettings;
 use crate::kafka_admin::decided::{Became, Watch};
 use crate::kafka_admin::unlinked::{self, UnderLink, Written};
@@ -22,6 +22,7 @@ use healthflow_core::event::decision::{AppointmentDecision, VerdictSymbol};
 use healthflow_core::event::{RetryEntry, Schedule};
 use healthflow_core::sync::{FailureReason, ReviewReason};
 use healthflow_core::time::Timestamp;
+use healthflow_core::topics::DECISIONS;
 
 /// How long to wait for a refusal before state is read once more.
 const LOOK_AGAIN_MS: i64 = 1_000;
@@ -38,12 +39,9 @@ pub struct UnlinkArguments {
     /// The chart that is somebody else's.
     #[arg(long, value_name = "ID")]
     pub healthflow_patient_id: String,
-    /// Who decided.
-    #[arg(long, value_name = "WHO")]
-    pub by: String,
-    /// Why, without anything about the patient.
-    #[arg(long, value_name = "TEXT")]
-    pub why: String,
+    /// Who decided, and why.
+    #[command(flatten)]
+    pub signed: Signed,
     /// Do not wait until it is undone, and re-open nothing; print the id of the decision.
     #[arg(long)]
     pub no_wait: bool,
@@ -86,13 +84,11 @@ impl UnlinkArguments {
             verdict: VerdictSymbol::Unlink,
             healthflow_patient_id: Some(self.healthflow_patient_id.as_str().into()),
             healthflow_appointment_id: None,
-            decided_by: self.by.as_str().into(),
-            why: self.why.as_str().into(),
+            decided_by: self.signed.by.as_str().into(),
+            why: self.signed.why.as_str().into(),
             decided_at: now,
         };
-        let checked = decision.clone().into_decision();
-        checked.map_err(|why| anyhow!("the decision is not valid: {why}; nothing was written"))?;
-        Ok(decision)
+        checked(decision)
     }
 }
 
@@ -107,7 +103,7 @@ pub(super) async fn run(
     let watch = block_in_place(|| Watch::begin(reach.kafka, reach.translator, reach.partition))?;
     // A mistake is told before anything is written.
     reach.under_link(arguments, now)?;
-    write(reach.connection, &decision).await?;
+    write(reach.connection, DECISIONS, &decision.practice_id, &decision).await?;
     if arguments.no_wait {
         return writeln!(out, "{}", decision.decision_id).context(NO_OUTPUT);
     }
@@ -251,8 +247,7 @@ mod tests {
             practice: "practice-1".into(),
             booking: "b-1".into(),
             healthflow_patient_id: "hf-1".into(),
-            by: "frontdesk-2".into(),
-            why: "two people".into(),
+            signed: Signed { by: "frontdesk-2".into(), why: "two people".into() },
             no_wait: false,
         };
         let decision = arguments.decision("d-1", Timestamp(1_767_600_000_000)).expect("it is valid");

@@ -8,8 +8,8 @@ use std::sync::atomic::AtomicBool;
 use rdkafka::Message;
 
 use crate::kafka::fault::KafkaFault;
-use crate::kafka::restore::Readers;
 use crate::kafka::restore::records::{try_decode, under_its_key};
+use crate::kafka::restore::{Raw, Readers};
 use crate::registry::Translator;
 use healthflow_core::booking::{Booking, BookingKey, Version};
 use healthflow_core::event::key;
@@ -71,18 +71,9 @@ impl Readers {
             [key::review(booking, *version).into_bytes(), key::booking(booking).into_bytes()]
         };
         let keys: HashSet<Vec<u8>> = of.iter().flat_map(keys).collect();
-        let mut newest: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
-        self.each_record(REVIEW, partition, cancelled, |message| {
-            if let Some(key) = message.key().and_then(|key| keys.get(key)) {
-                match message.payload() {
-                    Some(value) => drop(newest.insert(key.clone(), value.to_vec())),
-                    None => drop(newest.remove(key)),
-                }
-            }
-            Ok(())
-        })?;
+        let newest = self.newest(REVIEW, partition, cancelled, |key| keys.contains(key))?;
         let mut found = Vec::new();
-        for value in newest.into_values() {
+        for Raw { value, .. } in newest.by_key.into_values() {
             let held = try_decode(translator, cancelled, || translator.held(&value, now))?;
             found.extend(held.ok().and_then(|held| held.content));
         }

@@ -8,7 +8,6 @@ use crate::booking::{Booking, BookingKey, PatientKey, Version};
 use crate::event::Decision;
 use crate::settings::Settings;
 use crate::state::{Asks, Held};
-use crate::sync::ReviewReason;
 use crate::time::Timestamp;
 use crate::topics::Position;
 
@@ -301,25 +300,10 @@ fn due_times(held: &Held, now: Timestamp, settings: &Settings) -> Vec<(Timestamp
     if urgent_at > now || held.since == now {
         due.push((urgent_at.max(now), Due::Urgent));
     }
-    if may_answer_itself(reason) {
+    if reason.may_answer_itself() {
         // At the same moments under every owner, so that a new one does not look at all of them at once.
         let times = now.since_ms(held.since).max(0) / settings.review_look_again_ms.max(1) + 1;
         due.push((held.since.plus_ms(times.saturating_mul(settings.review_look_again_ms)), Due::Look));
     }
     due
-}
-
-/// Whether HealthFlow may answer the question by itself: a doubt, a suspect, and a patient whose link a person undid are a person's.
-fn may_answer_itself(reason: ReviewReason) -> bool {
-    match reason {
-        ReviewReason::AmbiguousPatient
-        | ReviewReason::LinkUnknown
-        | ReviewReason::LinkConflict
-        | ReviewReason::LinkMismatch => true,
-        ReviewReason::AmbiguousAppointment
-        | ReviewReason::Unlinked
-        | ReviewReason::CrashSuspect
-        | ReviewReason::Defect
-        | ReviewReason::BehindReview => false,
-    }
 }

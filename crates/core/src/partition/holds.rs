@@ -232,17 +232,21 @@ impl Task {
         let at_once = all.iter().all(|(key, version, _)| self.held.has_content(key, *version));
         for (key, version, hold) in all {
             if rules::is_noted_as_let_go(turn.settings) {
-                let state = self.ledger.change_booking(&key);
-                let parked = state.parked.iter_mut().find(|parked| parked.version == version);
-                // What a person rejected stays so, whatever else lets it go.
-                let parked = parked.filter(|of| of.place != ParkingPlace::Review(Hold::Rejected));
-                parked.into_iter().for_each(|parked| parked.place = ParkingPlace::Review(hold));
+                self.note_hold(&key, version, hold);
             }
             match at_once {
                 true => self.go_on(&key, version, turn),
                 false => self.held.want(&key, version),
             }
         }
+    }
+
+    /// State says from now on that a held version waits like this. What a person rejected stays so, whatever else lets it go.
+    pub(super) fn note_hold(&mut self, key: &BookingKey, version: Version, hold: Hold) {
+        let state = self.ledger.change_booking(key);
+        let parked = state.parked.iter_mut().find(|parked| parked.version == version);
+        let parked = parked.filter(|of| of.place != ParkingPlace::Review(Hold::Rejected));
+        parked.into_iter().for_each(|parked| parked.place = ParkingPlace::Review(hold));
     }
 
     /// A version that was let go is taken in hand, with its content.

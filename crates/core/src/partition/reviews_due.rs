@@ -8,7 +8,7 @@ use crate::fact::Fact;
 use crate::partition::held_versions::Due;
 use crate::partition::job::{InHand, Job};
 use crate::partition::task::{Task, Turn};
-use crate::state::{Asks, Held, Hold, ParkingPlace};
+use crate::state::{Asks, Held, Hold};
 use crate::status::{OpenReviews, ReviewAge};
 use crate::sync::ReviewReason;
 use crate::time::Timestamp;
@@ -78,9 +78,7 @@ impl Task {
             return;
         }
         self.held.take(key, version);
-        let parked = self.ledger.change_booking(key).parked.iter_mut();
-        let parked = parked.filter(|parked| parked.version == version);
-        parked.for_each(|parked| parked.place = ParkingPlace::Review(Hold::Released));
+        self.note_hold(key, version, Hold::Released);
         self.outbox.tell(Fact::BookingReleased { key: key.clone(), version });
         self.note_slots(key, Some(job), turn);
     }

@@ -122,6 +122,22 @@ impl ReviewReason {
     pub const fn holds_nobody_else(self) -> bool {
         matches!(self, ReviewReason::LinkMismatch | ReviewReason::LinkUnknown)
     }
+
+    /// Whether HealthFlow may answer the question by itself: a doubt, a suspect, and a patient whose link a person undid are a
+    /// person's.
+    pub const fn may_answer_itself(self) -> bool {
+        match self {
+            ReviewReason::AmbiguousPatient
+            | ReviewReason::LinkUnknown
+            | ReviewReason::LinkConflict
+            | ReviewReason::LinkMismatch => true,
+            ReviewReason::AmbiguousAppointment
+            | ReviewReason::Unlinked
+            | ReviewReason::CrashSuspect
+            | ReviewReason::Defect
+            | ReviewReason::BehindReview => false,
+        }
+    }
 }
 
 #[cfg(test)]

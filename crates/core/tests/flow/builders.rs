@@ -6,6 +6,7 @@ use healthflow_core::booking::{Booking, BookingKey, BookingStatus, Patient, Sour
 use healthflow_core::healthflow::fault::Unknown;
 use healthflow_core::healthflow::{Answer, AppointmentFound, Fault, Reply, WrittenAppointment};
 use healthflow_core::patient::{Candidate, Person};
+use healthflow_core::state::{WriteIntent, WriteOperation};
 
 use crate::desk::START;
 
@@ -130,4 +131,28 @@ pub fn appointments(ids: &[&str]) -> Reply {
 
 pub fn timeout() -> Reply {
     Err(Fault::Unknown(Unknown::Timeout))
+}
+
+/// The intent of a create of version 1 that may have been sent.
+pub fn a_create_intent() -> Box<WriteIntent> {
+    Box::new(WriteIntent {
+        operation: WriteOperation::Create,
+        incarnation: 0,
+        first_version: 1,
+        since: START,
+        slot: None,
+        asked: Vec::new(),
+        if_match: None,
+    })
+}
+
+/// Somebody whom two charts resemble.
+pub fn adas_booking(id: &str, version: Version) -> Booking {
+    Booking { version, ..a_booking_of(id, a_patient("p", "Ada", "Lovelace")) }
+}
+
+/// A search pass that found charts under these ids, all of that somebody.
+pub fn adas_charts(ids: &[&str]) -> Reply {
+    let found = ids.iter().map(|id| a_candidate(id, &a_patient("p", "Ada", "Lovelace")));
+    Ok(Answer::Patients { found: found.collect(), next_cursor: None })
 }

@@ -8,7 +8,6 @@ use healthflow_core::healthflow::{Operation, Request};
 use healthflow_core::settings::GuardMode;
 use healthflow_core::state::{
     BookingState, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion, TaskState,
-    WriteIntent, WriteOperation,
 };
 use healthflow_core::sync::ReviewReason;
 use healthflow_core::topics::Lane;
@@ -93,17 +92,8 @@ fn a_booking_that_kills_every_worker_goes_to_review_and_its_neighbours_do_not() 
 #[test]
 fn a_booking_that_kills_is_left_alone_while_its_patient_is_held() {
     let booking = a_booking("b", 1);
-    let intent = WriteIntent {
-        operation: WriteOperation::Create,
-        incarnation: 0,
-        first_version: 1,
-        since: START,
-        slot: None,
-        asked: Vec::new(),
-        if_match: None,
-    };
     let state = BookingState {
-        intent: Some(Box::new(intent)),
+        intent: Some(a_create_intent()),
         newest: 1,
         suspicion: Suspicion { unclean_ends: 5, alone: false },
         parked: vec![Parked { version: 1, place: ParkingPlace::Retry, generation: 1, wish: None }],

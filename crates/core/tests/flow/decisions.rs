@@ -8,12 +8,12 @@ use healthflow_core::booking::{Booking, Version};
 use healthflow_core::event::failed::{AppointmentFailed, DeadContent};
 use healthflow_core::event::{Arrival, Decision, Verdict};
 use healthflow_core::fact::Fact;
-use healthflow_core::healthflow::{Answer, AppointmentId, Operation, Request};
+use healthflow_core::healthflow::{AppointmentId, Operation, Request};
 use healthflow_core::patient::{Decided, HealthFlowPatientId, LinkOrigin};
 use healthflow_core::settings::GuardMode;
 use healthflow_core::state::{
     Asks, BookingState, Held, Hold, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord,
-    Suspicion, TaskState, WriteIntent, WriteOperation,
+    Suspicion, TaskState,
 };
 use healthflow_core::sync::{FailureReason, ReviewReason};
 use healthflow_core::topics::Lane;
@@ -33,11 +33,6 @@ fn link(chart: &str) -> Verdict {
     Verdict::Link(HealthFlowPatientId(chart.into()))
 }
 
-/// Somebody whom two charts resemble.
-fn ada(id: &str, version: Version) -> Booking {
-    Booking { version, ..a_booking_of(id, a_patient("p", "Ada", "Lovelace")) }
-}
-
 /// A desk at which a person must decide which of two charts is the patient's; "waits" is behind it.
 fn ambiguous() -> Desk {
     ambiguous_in(GuardMode::IdempotencyKey)
@@ -45,21 +40,12 @@ fn ambiguous() -> Desk {
 
 fn ambiguous_in(guard: GuardMode) -> Desk {
     let mut desk = Desk::new(guard);
-    desk.arrive(ada("asks", 1));
-    find_two(&mut desk);
+    desk.arrive(adas_booking("asks", 1));
+    desk.find(&["hf-1", "hf-2"]);
     assert_eq!(desk.reviews().pop().map(|case| case.reason), Some(ReviewReason::AmbiguousPatient));
-    desk.arrive(ada("waits", 1));
+    desk.arrive(adas_booking("waits", 1));
     desk.expect_silence();
     desk
-}
-
-/// Answers the search: two charts agree in everything.
-fn find_two(desk: &mut Desk) {
-    while desk.calls.first().is_some_and(|call| call.request.operation() == Operation::SearchPatients) {
-        let call = desk.calls.remove(0);
-        let two = ["hf-1", "hf-2"].map(|id| a_candidate(id, &a_patient("p", "Ada", "Lovelace")));
-        desk.answer(&call, Ok(Answer::Patients { found: two.to_vec(), next_cursor: None }));
-    }
 }
 
 fn written_for(request: &Request) -> String {
@@ -84,7 +70,7 @@ fn a_link_books_the_visit_with_that_chart_and_lets_the_others_go_in_order() {
 
 /// What is committed of the patient.
 fn patient(desk: &Desk) -> PatientState {
-    let key = ada("asks", 1).patient_key();
+    let key = adas_booking("asks", 1).patient_key();
     desk.durable.patients.get(&key).map(|state| state.into_owned()).expect("the patient has state")
 }
 
@@ -108,7 +94,7 @@ fn a_link_says_who_decided_it_and_when_also_once_it_has_learnt_a_new_name() {
 fn a_decision_for_a_new_patient_creates_one_and_never_proposes_those_charts_again() {
     let mut desk = ambiguous();
     decide(&mut desk, decision("d-1", ("asks", 1, 1), Verdict::Create));
-    find_two(&mut desk);
+    desk.find(&["hf-1", "hf-2"]);
     desk.expect_and_answer(Operation::CreatePatient, patient_created("hf-3"));
     for _ in 0..2 {
         let request = desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
@@ -122,7 +108,7 @@ fn a_rejected_version_gets_its_dead_letter_and_the_next_one_is_asked_about() {
     decide(&mut desk, decision("d-1", ("asks", 1, 1), Verdict::Reject));
     let letter = desk.dead_letters().pop().expect("it ends");
     assert_eq!((letter.reason, letter.generation), (FailureReason::RejectedInReview, 2));
-    find_two(&mut desk);
+    desk.find(&["hf-1", "hf-2"]);
     let asked = desk.reviews().pop().expect("the next one is in question");
     assert_eq!((asked.booking.key.booking.as_str(), asked.reason), ("waits", ReviewReason::AmbiguousPatient));
 }
@@ -229,17 +215,8 @@ fn a_create_after_a_lost_one_has_a_key_of_its_own() {
 
 /// What is at hand of somebody whose create may have been sent by workers that died of it.
 fn suspect(unclean_ends: u32, parked: Vec<Parked>) -> BookingState {
-    let intent = WriteIntent {
-        operation: WriteOperation::Create,
-        incarnation: 0,
-        first_version: 1,
-        since: START,
-        slot: None,
-        asked: Vec::new(),
-        if_match: None,
-    };
     let suspicion = Suspicion { unclean_ends, alone: false };
-    BookingState { intent: Some(Box::new(intent)), newest: 1, suspicion, parked, ..BookingState::default() }
+    BookingState { intent: Some(a_create_intent()), newest: 1, suspicion, parked, ..BookingState::default() }
 }
 
 /// Expects the look-up of "asks", of which nothing is found; then its version must end.
@@ -255,15 +232,15 @@ fn nothing_is_found_of_what_was_rejected(desk: &mut Desk) {
 #[test]
 fn what_is_rejected_ends_though_its_patient_is_asked_about_again() {
     let mut state = TaskState::default();
-    state.bookings.insert(ada("asks", 1).key, suspect(5, Vec::new()));
+    state.bookings.insert(adas_booking("asks", 1).key, suspect(5, Vec::new()));
     let mut desk = Desk::acquired(GuardMode::IdempotencyKey, state, BTreeMap::new(), START);
     desk.pass_ms(LAG_MS + 1);
-    desk.arrive(ada("asks", 1));
+    desk.arrive(adas_booking("asks", 1));
     let review = desk.reviews().pop().expect("it is asked about");
     assert_eq!(review.reason, ReviewReason::CrashSuspect);
     decide(&mut desk, decision("d-1", ("asks", 1, review.generation), Verdict::Reject));
-    desk.arrive(ada("waits", 1));
-    find_two(&mut desk);
+    desk.arrive(adas_booking("waits", 1));
+    desk.find(&["hf-1", "hf-2"]);
     assert_eq!(desk.reviews().pop().map(|case| case.reason), Some(ReviewReason::AmbiguousPatient));
     desk.pass_ms(100_000);
     nothing_is_found_of_what_was_rejected(&mut desk);
@@ -276,10 +253,10 @@ fn what_is_rejected_ends_though_another_suspect_runs_long() {
     let mut state = TaskState::default();
     let place = ParkingPlace::Review(Hold::Rejected);
     let parked = Parked { version: 1, place, generation: 2, wish: None };
-    state.bookings.insert(ada("asks", 1).key, suspect(2, vec![parked]));
-    state.bookings.insert(ada("another", 1).key, suspect(2, Vec::new()));
+    state.bookings.insert(adas_booking("asks", 1).key, suspect(2, vec![parked]));
+    state.bookings.insert(adas_booking("another", 1).key, suspect(2, Vec::new()));
     let asks = Asks::Person { reason: ReviewReason::CrashSuspect, candidates: Vec::new() };
-    let booking = Arc::new(ada("asks", 1));
+    let booking = Arc::new(adas_booking("asks", 1));
     state.apply_held(Held::new(booking, 1, 0, START, asks));
     let mut desk = Desk::acquired(GuardMode::IdempotencyKey, state, BTreeMap::new(), START);
     desk.pass_ms(100_000);
@@ -307,7 +284,7 @@ fn with_the_question_about_its_write_goes_a_newer_version_for_somebody_else() {
 fn about_to_create(guard: GuardMode) -> Desk {
     let mut desk = ambiguous_in(guard);
     decide(&mut desk, decision("d-1", ("asks", 1, 1), Verdict::Create));
-    find_two(&mut desk);
+    desk.find(&["hf-1", "hf-2"]);
     desk
 }
 
@@ -320,7 +297,7 @@ fn a_lost_creation_is_not_the_chart_that_a_person_called_somebody_elses() {
     desk.pass_ms(100_000);
     let look_up = desk.expect(Operation::SearchPatients);
     desk.answer(&look_up, ours("hf-1", &a_patient("p", "Ada", "Lovelace")));
-    let patient = desk.durable.patients.get(&ada("asks", 1).patient_key()).expect("it is known");
+    let patient = desk.durable.patients.get(&adas_booking("asks", 1).patient_key()).expect("it is known");
     assert!(patient.link.is_none() && patient.intent.is_none(), "{patient:?}");
 }
 
@@ -334,9 +311,9 @@ fn a_creation_in_doubt_keeps_its_key_though_a_link_was_lost_meanwhile() {
             PatientIntent { incarnation: 0, reference: 0, since: START, person: None, digests: None };
         let patient = PatientState { incarnation, intent: Some(Box::new(intent)), ..PatientState::default() };
         let mut state = TaskState::default();
-        state.apply(StateRecord::Patient(ada("asks", 1).patient_key(), patient));
+        state.apply(StateRecord::Patient(adas_booking("asks", 1).patient_key(), patient));
         let mut desk = Desk::acquired(GuardMode::IdempotencyKey, state, BTreeMap::new(), START);
-        desk.arrive(ada("asks", 1));
+        desk.arrive(adas_booking("asks", 1));
         match desk.expect(Operation::CreatePatient).request {
             Request::CreatePatient { idempotency_key, .. } => keys.push(idempotency_key),
             other => panic!("{other:?}"),
@@ -353,8 +330,8 @@ fn what_waits_behind_a_question_that_is_lost_is_asked_about_itself() {
     let parked = |version, hold| Parked { version, place: place(hold), generation: 1, wish: None };
     let versions = vec![parked(1, Hold::Question), parked(2, Hold::Behind)];
     let mut state = TaskState::default();
-    state.bookings.insert(ada("asks", 1).key, suspect(9, versions));
-    let newer = Arc::new(ada("asks", 2));
+    state.bookings.insert(adas_booking("asks", 1).key, suspect(9, versions));
+    let newer = Arc::new(adas_booking("asks", 2));
     state.apply_held(Held::new(newer, 1, 0, START, Asks::Review("asks".into())));
     let mut desk = Desk::acquired(GuardMode::IdempotencyKey, state, BTreeMap::new(), START);
     desk.pass_ms(1_000_000);

@@ -1,10 +1,9 @@
 //! What waits for people past the room in memory (rule K4): its content is read from the topic once it goes on, and nothing is lost
 //! or done twice meanwhile.
 
-use healthflow_core::booking::{Booking, Version};
 use healthflow_core::event::{Arrival, Decision, Verdict};
 use healthflow_core::healthflow::fault::NotSent;
-use healthflow_core::healthflow::{Answer, Fault, Operation};
+use healthflow_core::healthflow::{Fault, Operation};
 use healthflow_core::patient::HealthFlowPatientId;
 use healthflow_core::processor::Input;
 use healthflow_core::settings::{GuardMode, Settings};
@@ -18,31 +17,19 @@ fn no_room() -> Settings {
     Settings { review_contents_max: 0, ..settings(GuardMode::IdempotencyKey) }
 }
 
-fn ada(id: &str, version: Version) -> Booking {
-    Booking { version, ..a_booking_of(id, a_patient("p", "Ada", "Lovelace")) }
-}
-
-fn find_two(desk: &mut Desk) {
-    while desk.calls.first().is_some_and(|call| call.request.operation() == Operation::SearchPatients) {
-        let call = desk.calls.remove(0);
-        let two = ["hf-1", "hf-2"].map(|id| a_candidate(id, &a_patient("p", "Ada", "Lovelace")));
-        desk.answer(&call, Ok(Answer::Patients { found: two.to_vec(), next_cursor: None }));
-    }
-}
-
 /// A desk without room for contents; "asks" is in question, and `count` bookings wait behind it.
 fn ambiguous(count: usize) -> Desk {
     let mut desk = Desk::within(no_room(), TaskState::default(), Default::default(), START);
     desk.pass_ms(LAG_MS + 1);
-    desk.arrive(ada("asks", 1));
-    find_two(&mut desk);
-    (0..count).for_each(|number| desk.arrive(ada(&format!("waits-{number}"), 1)));
+    desk.arrive(adas_booking("asks", 1));
+    desk.find(&["hf-1", "hf-2"]);
+    (0..count).for_each(|number| desk.arrive(adas_booking(&format!("waits-{number}"), 1)));
     desk.expect_silence();
     desk
 }
 
 fn link(desk: &mut Desk, id: &str, chart: &str) {
-    let key = ada("asks", 1).key;
+    let key = adas_booking("asks", 1).key;
     let verdict = Verdict::Link(HealthFlowPatientId(chart.into()));
     let decision = Decision {
         id: id.into(),
@@ -115,7 +102,7 @@ fn who_was_held_a_moment_ago_is_not_lost_while_others_are_read() {
     desk.hold_commits = true;
     desk.contents_wait = true;
     desk.arrive(a_booking_of_another("other"));
-    desk.arrive(ada("waits-1", 1));
+    desk.arrive(adas_booking("waits-1", 1));
     link(&mut desk, "d-1", "hf-2");
     for is_of_others in [false, true] {
         let of = desk.asked_contents.remove(0);
@@ -136,7 +123,7 @@ fn who_was_held_a_moment_ago_is_not_lost_while_others_are_read() {
 fn an_older_version_whose_content_comes_late_gives_way_to_a_newer_one_that_is_parked() {
     let mut desk = ambiguous(0);
     desk.contents_wait = true;
-    desk.arrive(ada("asks", 2));
+    desk.arrive(adas_booking("asks", 2));
     while let Some(call) = desk.calls.pop() {
         desk.answer(&call, Err(Fault::NotSent(NotSent::Connect)));
     }
@@ -154,7 +141,7 @@ fn what_is_not_committed_yet_is_not_sought_in_the_topic() {
     let mut desk = ambiguous(0);
     desk.hold_commits = true;
     desk.arrive(a_booking_of_another("other"));
-    desk.arrive(ada("waits", 1));
+    desk.arrive(adas_booking("waits", 1));
     desk.pass_ms(1_000);
     desk.commit_is_good();
     link(&mut desk, "d-1", "hf-2");
@@ -173,7 +160,7 @@ fn what_is_not_committed_yet_is_not_sought_in_the_topic() {
 fn a_newer_version_does_not_wait_for_the_content_of_the_older_one() {
     let mut desk = ambiguous(0);
     desk.contents_wait = true;
-    desk.arrive(cancelled(ada("asks", 2)));
+    desk.arrive(cancelled(adas_booking("asks", 2)));
     assert_eq!(desk.results(), [("asks".into(), 2, "CANCELLED")]);
     desk.contents_wait = false;
     desk.pass_ms(1);
@@ -187,7 +174,7 @@ fn a_look_reads_the_content_and_forgets_it_again() {
     for _ in 0..2 {
         let asked = desk.others.len();
         desk.pass_ms(86_400_000);
-        find_two(&mut desk);
+        desk.find(&["hf-1", "hf-2"]);
         assert!(desk.others.len() > asked, "it is read each time");
     }
     assert_eq!(desk.state("asks").hold(1), Some(Hold::Question));

@@ -1,11 +1,10 @@
 //! What time does to a question (rule K4): once a day the worker looks whether HealthFlow has answered it, and it reports a question
 //! whose visit draws near.
 
-use healthflow_core::booking::{Booking, Version};
 use healthflow_core::event::{Arrival, Decision, Outgoing, Verdict};
 use healthflow_core::fact::Fact;
 use healthflow_core::healthflow::fault::Missing;
-use healthflow_core::healthflow::{Answer, Fault, Operation, Reply};
+use healthflow_core::healthflow::{Fault, Operation};
 use healthflow_core::patient::HealthFlowPatientId;
 use healthflow_core::settings::GuardMode;
 use healthflow_core::state::Hold;
@@ -16,40 +15,19 @@ use crate::desk::*;
 
 const DAY_MS: i64 = 86_400_000;
 
-fn ada(id: &str, version: Version) -> Booking {
-    Booking { version, ..a_booking_of(id, a_patient("p", "Ada", "Lovelace")) }
-}
-
-/// A search pass that found charts under these ids, all of this patient.
-fn charts(ids: &[&str]) -> Reply {
-    let found = ids.iter().map(|id| a_candidate(id, &a_patient("p", "Ada", "Lovelace")));
-    Ok(Answer::Patients { found: found.collect(), next_cursor: None })
-}
-
-/// Answers every search under way; returns how many calls there were.
-fn find(desk: &mut Desk, ids: &[&str]) -> usize {
-    let mut count = 0;
-    while desk.calls.first().is_some_and(|call| call.request.operation() == Operation::SearchPatients) {
-        let call = desk.calls.remove(0);
-        desk.answer(&call, charts(ids));
-        count += 1;
-    }
-    count
-}
-
 /// A desk at which a person must decide which of two charts is the patient's; "waits" is behind it.
 fn ambiguous() -> Desk {
     let mut desk = Desk::new(GuardMode::IdempotencyKey);
-    desk.arrive(ada("asks", 1));
-    find(&mut desk, &["hf-1", "hf-2"]);
-    desk.arrive(ada("waits", 1));
+    desk.arrive(adas_booking("asks", 1));
+    desk.find(&["hf-1", "hf-2"]);
+    desk.arrive(adas_booking("waits", 1));
     desk.expect_silence();
     desk
 }
 
 /// Somebody decides the first question.
 fn decide(desk: &mut Desk, verdict: Verdict) {
-    let (key, by, at) = (ada("asks", 1).key, "frontdesk-2".into(), desk.now);
+    let (key, by, at) = (adas_booking("asks", 1).key, "frontdesk-2".into(), desk.now);
     let decision = Decision { id: "d-1".into(), key, version: 1, generation: 1, verdict, by, at };
     desk.arrive_on(Lane::Decisions, Arrival::Decided(Box::new(decision)));
 }
@@ -65,7 +43,7 @@ fn a_question_that_has_answered_itself_lets_its_bookings_go() {
     desk.pass_ms(DAY_MS - 60_000);
     desk.expect_silence();
     desk.pass_ms(60_000);
-    assert!(find(&mut desk, &["hf-2"]) > 0, "once a day");
+    assert!(desk.find(&["hf-2"]) > 0, "once a day");
     for booking in ["asks", "waits"] {
         desk.expect_and_answer(Operation::CreateAppointment, created(&format!("a-{booking}")));
         assert_eq!(desk.results().last(), Some(&(booking.into(), 1, "CREATED")));
@@ -81,7 +59,7 @@ fn a_look_that_finds_the_same_changes_nothing() {
     for _ in 0..3 {
         let records = desk.committed.len();
         desk.pass_ms(DAY_MS);
-        assert!(find(&mut desk, &["hf-1", "hf-2"]) > 0);
+        assert!(desk.find(&["hf-1", "hf-2"]) > 0);
         let written = desk.committed[records..].iter().filter(|record| !matches!(record, Outgoing::State(_)));
         assert_eq!(written.count(), 0, "the question is on record");
     }
@@ -94,7 +72,7 @@ fn a_look_that_finds_the_same_changes_nothing() {
 fn a_look_that_finds_another_candidate_asks_anew() {
     let mut desk = ambiguous();
     desk.pass_ms(DAY_MS);
-    find(&mut desk, &["hf-1", "hf-2", "hf-3"]);
+    desk.find(&["hf-1", "hf-2", "hf-3"]);
     assert_eq!(questions(&desk), [1, 2]);
     assert_eq!(desk.reviews().last().map(|case| case.evidence.len()), Some(3));
 }
@@ -107,7 +85,7 @@ fn a_decision_counts_while_the_worker_looks() {
     desk.pass_ms(DAY_MS);
     assert!(!desk.calls.is_empty(), "it looks");
     decide(&mut desk, Verdict::Link(HealthFlowPatientId("hf-1".into())));
-    find(&mut desk, &["hf-1", "hf-2"]);
+    desk.find(&["hf-1", "hf-2"]);
     desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
     assert_eq!(desk.results().last(), Some(&("asks".into(), 1, "CREATED")));
     assert!(desk.dead_letters().is_empty());
@@ -142,7 +120,7 @@ fn a_look_that_fails_leaves_the_question_as_it_was() {
     assert!(desk.retries().is_empty() && desk.dead_letters().is_empty());
     assert_eq!(desk.state("asks").hold(1), Some(Hold::Question));
     desk.pass_ms(DAY_MS);
-    find(&mut desk, &["hf-2"]);
+    desk.find(&["hf-2"]);
     desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
 }
 
@@ -152,12 +130,12 @@ fn a_look_that_fails_leaves_the_question_as_it_was() {
 fn a_question_that_was_just_answered_is_answered_for_the_next_owner() {
     let mut desk = ambiguous();
     desk.pass_ms(DAY_MS);
-    find(&mut desk, &[]);
+    desk.find(&[]);
     assert_eq!(desk.calls.first().map(|call| call.request.operation()), Some(Operation::CreatePatient));
     assert_eq!(desk.state("asks").hold(1), Some(Hold::Released), "in the commit that carries the intent");
     let mut desk = desk.crash(GuardMode::IdempotencyKey);
     desk.pass_ms(100_000);
-    find(&mut desk, &[]);
+    desk.find(&[]);
     desk.expect_and_answer(Operation::CreatePatient, patient_created("hf-9"));
     for _ in 0..2 {
         desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
@@ -174,7 +152,7 @@ fn a_worker_that_dies_while_it_looks_has_changed_nothing() {
     desk.pass_ms(DAY_MS / 2);
     desk.expect_silence();
     desk.pass_ms(DAY_MS / 2);
-    assert!(find(&mut desk, &["hf-2"]) > 0, "at the same time of the day");
+    assert!(desk.find(&["hf-2"]) > 0, "at the same time of the day");
     desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
 }
 
@@ -186,7 +164,7 @@ fn a_question_whose_visit_draws_near_is_reported_once() {
         desk.facts.iter().filter(told).count()
     };
     desk.pass_ms(29 * DAY_MS - 60_000);
-    find(&mut desk, &["hf-1", "hf-2"]);
+    desk.find(&["hf-1", "hf-2"]);
     assert_eq!(urgent(&desk), 0);
     desk.pass_ms(60_000);
     assert_eq!(urgent(&desk), 1);

@@ -123,9 +123,8 @@ impl World {
 
     /// Mostly the chart of the person who is meant, or one that the review shows; now and then anybody's or nobody's.
     fn link(&mut self, question: &Question, is_careful: bool) -> Verdict {
-        let patient = &question.booking.patient;
         let practice = question.booking.key.practice.as_str();
-        let human = self.lives.human(practice, patient.id.as_str(), patient.family_name.reveal());
+        let human = self.lives.human_of(&question.booking);
         let ledger = self.healthflow.simulator.ledger();
         let here = ledger.patients.iter().filter(|chart| &*chart.record.body.practice_id == practice);
         let charts: Vec<Arc<str>> = here.map(|chart| chart.record.id.clone()).collect();

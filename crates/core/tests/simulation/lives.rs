@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use healthflow_core::booking::{
-    Booking, BookingKey, BookingStatus, Patient, PatientId, PatientKey, PracticeId, Sex, Source, Version,
-    Visit,
+    Booking, BookingKey, BookingStatus, Patient, PatientId, PracticeId, Sex, Source, Version, Visit,
 };
 use healthflow_core::event::{Arrival, Identity, Unusable};
 use healthflow_core::sync::FailureReason;
@@ -73,12 +72,15 @@ impl Lives {
         self.humans.get(&(practice.into(), patient.into(), family_name.to_owned())).copied()
     }
 
-    /// Everybody who is meant by a patient id.
-    pub fn humans_of(&self, key: &PatientKey) -> BTreeSet<Human> {
-        let of_id = |(practice, patient, _): &&(PracticeId, PatientId, String)| {
-            (practice, patient) == (&key.practice, &key.patient)
-        };
-        self.humans.iter().filter(|(known, _)| of_id(known)).map(|(_, human)| *human).collect()
+    /// Who is meant by a booking.
+    pub fn human_of(&self, Booking { key, patient, .. }: &Booking) -> Option<Human> {
+        self.human(key.practice.as_str(), patient.id.as_str(), patient.family_name.reveal())
+    }
+
+    /// Everybody who is meant by the patient id of a booking.
+    pub fn humans_of(&self, Booking { key, patient, .. }: &Booking) -> BTreeSet<Human> {
+        let is_one = |(at, id, _): &(_, _, _)| *at == key.practice && *id == patient.id;
+        self.humans.iter().filter(|(known, _)| is_one(known)).map(|(_, human)| *human).collect()
     }
 
     /// Makes sure that somebody is meant by this patient id and family name.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use healthflow_core::booking::{Booking, BookingKey, PatientKey, Version};
+use healthflow_core::booking::{BookingKey, PatientKey, Version};
 use healthflow_core::event::decision::verdicts_of;
 use healthflow_core::event::failed::DeadContent;
 use healthflow_core::event::{Decision, Outgoing, ReviewCase, Verdict};
@@ -164,7 +164,7 @@ impl Orders {
                 booking.key, booking.version
             ));
         }
-        let not_theirs = self.not_theirs.get(&(booking.patient_key(), human_of(booking, lives)));
+        let not_theirs = self.not_theirs.get(&(booking.patient_key(), lives.human_of(booking)));
         let again = candidates.iter().find(|id| not_theirs.is_some_and(|charts| charts.contains(id)));
         let again = again.filter(|_| *reason == ReviewReason::AmbiguousPatient);
         let broken = again.map(|id| format!("{id} is proposed again for {}", booking.patient.id));
@@ -239,7 +239,7 @@ impl Orders {
     fn follows(&mut self, question: &Question, verdict: &Verdict, lives: &Lives, healthflow: &HealthFlow) {
         let booking = &question.booking;
         let (key, patient) = (&booking.key, &booking.patient);
-        let human = human_of(booking, lives);
+        let human = lives.human_of(booking);
         let stands = healthflow.appointments_of(key);
         let about_appointment = question.reason == ReviewReason::AmbiguousAppointment;
         let not_theirs = self.not_theirs.entry((booking.patient_key(), human)).or_default();
@@ -258,7 +258,7 @@ impl Orders {
                 not_theirs.extend(question.candidates.iter().cloned());
                 self.new_patients.insert(booking.patient_key());
                 // Whoever resembles that person and has the same id is not given those charts either (rule W8).
-                for human in lives.humans_of(&booking.patient_key()) {
+                for human in lives.humans_of(booking) {
                     *self.charts.entry(human).or_default() += 1;
                 }
             }
@@ -277,9 +277,4 @@ impl Orders {
             self.rejected.insert((key.clone(), booking.version));
         }
     }
-}
-
-fn human_of(booking: &Booking, lives: &Lives) -> Option<Human> {
-    let patient = &booking.patient;
-    lives.human(booking.key.practice.as_str(), patient.id.as_str(), patient.family_name.reveal())
 }

@@ -40,10 +40,7 @@ pub fn broken(world: &World) -> Vec<String> {
             world.lives.wanted.values().filter(|booking| {
                 booking.key.practice.as_str() == &*body.practice_id && tag(booking) == text
             });
-        let booked_for = booked.filter_map(|booking| {
-            let patient = &booking.patient;
-            world.lives.human(&body.practice_id, patient.id.as_str(), patient.family_name.reveal())
-        });
+        let booked_for = booked.filter_map(|booking| world.lives.human_of(booking));
         let booked_for: Vec<Human> = booked_for.collect();
         let wanted_so = booked_for.iter().any(|human| world.judges.orders.links(&body.patient_id, *human));
         let fits = wanted_so || newest::right_chart(human, booked_for.into_iter());
