@@ -1,7 +1,7 @@
 //! Bounds of keys, and keys that contradict each other. Without it a lease shorter than its margin would be a worker that
 //! runs and never sends.
 
-use super::{Config, Retry};
+use super::{Breaker, Config, Retry};
 use crate::kafka_admin::topics::{FAILED_RETENTION_MS, RETENTION_MS};
 use healthflow_core::event::size::RECORD_BYTES_RANGE;
 use healthflow_core::time::DAY_MS;
@@ -24,6 +24,7 @@ pub(super) fn check(config: &Config) -> Result<(), Fault> {
     texts(config)?;
     bounds(config)?;
     pauses(config)?;
+    circuit_breaker(&config.breaker)?;
     pairs(config)?;
     retries(&config.retry)
 }
@@ -133,6 +134,28 @@ fn pauses(Config { healthflow, retry, .. }: &Config) -> Result<(), Fault> {
         retry.backoff_max_ms < RETENTION_MS.unsigned_abs(),
         "retry.backoff_max_ms",
         "must be less than the 14 days that `appointments.retry` keeps its records",
+    )
+}
+
+fn circuit_breaker(breaker: &Breaker) -> Result<(), Fault> {
+    for (key, value) in [
+        ("breaker.window_ms", breaker.window_ms),
+        ("breaker.slow_ms", breaker.slow_ms),
+        ("breaker.probe_min_ms", breaker.probe_min_ms),
+        ("breaker.probe_max_ms", breaker.probe_max_ms),
+        ("breaker.ramp_ms", breaker.ramp_ms),
+    ] {
+        holds((1..=DURATION_MAX_MS).contains(&value), key, "must be at least 1 and at most ten years")?;
+    }
+    for (key, share) in
+        [("breaker.failed_share", breaker.failed_share), ("breaker.slow_share", breaker.slow_share)]
+    {
+        holds((0.05..=1.0).contains(&share), key, "must be at least 0.05 and at most 1")?;
+    }
+    holds(
+        breaker.probe_min_ms <= breaker.probe_max_ms,
+        "breaker.probe_min_ms",
+        "must not be more than `breaker.probe_max_ms`",
     )
 }
 

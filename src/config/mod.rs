@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::metrics::log::Format;
+use healthflow_core::limits::BreakerLimits;
 use healthflow_core::settings::{GuardMode, Settings};
 use healthflow_core::state::ANSWERED_BYTES_MAX;
 
@@ -30,6 +31,8 @@ pub struct Config {
     pub schema_registry: SchemaRegistry,
     /// `[healthflow]`
     pub healthflow: HealthFlow,
+    /// `[breaker]`
+    pub breaker: Breaker,
     /// `[worker]`
     pub worker: Worker,
     /// `[retry]`
@@ -160,6 +163,43 @@ pub enum DuplicateGuard {
     Search,
 }
 
+/// The section `[breaker]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Breaker {
+    /// How far back calls count (milliseconds).
+    pub window_ms: u64,
+    /// It judges no fewer calls than this; 0: there is no breaker.
+    pub calls_min: u32,
+    /// Part of the calls that must fail (0 to 1).
+    pub failed_share: f64,
+    /// A call that takes this long is slow (milliseconds).
+    pub slow_ms: u64,
+    /// Part of the calls that must be slow (0 to 1).
+    pub slow_share: f64,
+    /// From its opening to the first probe (milliseconds).
+    pub probe_min_ms: u64,
+    /// The longest time from one probe to the next (milliseconds).
+    pub probe_max_ms: u64,
+    /// From the first probe that was answered to full speed (milliseconds).
+    pub ramp_ms: u64,
+}
+
+impl Breaker {
+    fn limits(&self) -> BreakerLimits {
+        BreakerLimits {
+            window_ms: signed(self.window_ms),
+            calls_min: self.calls_min as usize,
+            failed_share: self.failed_share,
+            slow_ms: signed(self.slow_ms),
+            slow_share: self.slow_share,
+            probe_min_ms: signed(self.probe_min_ms),
+            probe_max_ms: signed(self.probe_max_ms),
+            ramp_ms: signed(self.ramp_ms),
+        }
+    }
+}
+
 /// The section `[worker]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -281,7 +321,7 @@ impl Config {
 
     /// The processor's settings if every topic has `partition_count` partitions.
     pub fn processor_settings(&self, partition_count: u32) -> Settings {
-        let Config { healthflow, worker, retry, review, .. } = self;
+        let Config { healthflow, breaker, worker, retry, review, .. } = self;
         Settings {
             partition_count,
             guard: match healthflow.duplicate_guard {
@@ -301,6 +341,7 @@ impl Config {
             unauthorised_pause_ms: signed(healthflow.unauthorised_pause_ms),
             throttled_pause_ms: signed(healthflow.throttled_pause_ms),
             pause_max_ms: signed(healthflow.pause_max_ms),
+            breaker: breaker.limits(),
             lease_ms: signed(worker.lease_ms),
             lease_margin_ms: signed(worker.lease_margin_ms),
             max_in_flight: worker.max_in_flight as usize,

@@ -5,6 +5,7 @@
 //! the first two would be without bound, the last is forbidden. Counters begin at zero where their labels are known:
 //! one that first appears with its first event hides that event from `rate()`.
 
+mod breaker;
 mod reviews;
 mod tasks;
 
@@ -16,6 +17,7 @@ use prometheus::{
 };
 
 use crate::metrics::builder::{Described, Made, MetricsBuilder};
+use crate::metrics::catalogue::breaker::Breaker;
 use crate::metrics::catalogue::reviews::Reviews;
 use crate::metrics::catalogue::tasks::{Tasks, Transactions};
 use healthflow_core::fact::LinkChange;
@@ -44,6 +46,7 @@ pub struct Catalogue {
     pub(super) bookings: Bookings,
     pub(super) reviews: Reviews,
     pub(super) calls: Calls,
+    pub(super) breaker: Breaker,
     pub(super) doubts: Doubts,
     pub(super) inputs: Inputs,
     pub(super) transactions: Transactions,
@@ -64,6 +67,7 @@ impl Catalogue {
             bookings: Bookings::register(&mut builder)?,
             reviews: Reviews::register(&mut builder)?,
             calls: Calls::register(&mut builder)?,
+            breaker: Breaker::register(&mut builder)?,
             doubts: Doubts::register(&mut builder)?,
             inputs: Inputs::register(&mut builder)?,
             transactions: Transactions::register(&mut builder)?,

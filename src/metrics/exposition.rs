@@ -2,7 +2,8 @@
 //! hangs.
 
 use crate::metrics::{Catalogue, log};
-use healthflow_core::status::{LaneStatus, Status, TaskPhase, TaskStatus};
+use healthflow_core::limits::breaker::BreakerState;
+use healthflow_core::status::{BreakerStatus, LaneStatus, Status, TaskPhase, TaskStatus};
 use healthflow_core::time::Timestamp;
 
 /// The page's `Content-Type`.
@@ -20,9 +21,19 @@ impl Catalogue {
         self.text()
     }
 
+    fn set_breaker(&self, breaker: Option<&BreakerStatus>, now: Timestamp) {
+        let current = breaker.map_or(BreakerState::Closed, |breaker| breaker.state);
+        for state in BreakerState::ALL {
+            self.breaker.state.with_label_values(&[state.code()]).set(i64::from(state == current));
+        }
+        let open = breaker.filter(|breaker| breaker.state == BreakerState::Open);
+        self.breaker.open_seconds.set(open.map_or(0.0, |breaker| age_seconds(breaker.since, now)));
+    }
+
     fn set_gauges(&self, status: &Status, now: Timestamp) {
         self.calls.in_flight.set(signed(status.in_flight));
         self.calls.paused_seconds.set(status.paused_until.map_or(0.0, |until| age_seconds(now, until)));
+        self.set_breaker(status.breaker.as_ref(), now);
         self.calls.stale_token.set(i64::from(status.has_stale_token));
         self.doubts.open.set(signed(status.open_doubts));
         self.doubts.oldest.set(status.oldest_doubt_since.map_or(0.0, |since| age_seconds(since, now)));

@@ -11,6 +11,7 @@ use tracing::{debug, error, info, trace, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::metrics::log_outages::report_outage;
 use crate::metrics::log_writer::LogWriter;
 use crate::metrics::tally::{content, drop_cause, found_name};
 use healthflow_core::booking::{BookingId, BookingKey};
@@ -154,7 +155,10 @@ pub fn report(fact: &Fact) {
         | Fact::DoubtSettled { .. }
         | Fact::DuplicateFound { .. }
         | Fact::EditOverwritten { .. } => report_write(fact),
-        Fact::AccountPaused { .. } => report_pause(fact),
+        Fact::AccountPaused { .. }
+        | Fact::BreakerOpened { .. }
+        | Fact::BreakerProbeFailed
+        | Fact::BreakerClosed { .. } => report_outage(fact),
         Fact::TransactionCommitted { partition, records, aborts, elapsed_ms } => {
             trace!(partition, records, aborts, elapsed_ms, "transaction committed");
         }
@@ -231,22 +235,6 @@ fn report_refusal(fact: &Fact) {
             "HealthFlow asks this booking to wait and serves others, which go on; check the limit of this operation",
         ),
         _ => {}
-    }
-}
-
-fn report_pause(fact: &Fact) {
-    let Fact::AccountPaused { until, why, practice, booking } = fact else { return };
-    let (practice, booking) = (practice.as_str(), booking.as_ref().map(BookingId::to_string));
-    match *why {
-        "unauthorised" => error!(
-            %until, why, practice, booking,
-            "HealthFlow refuses our credentials, nothing is sent; renew the token file"
-        ),
-        "forbidden" => error!(
-            %until, why, practice, booking,
-            "HealthFlow refuses several practices (403), nothing is sent; check the account's rights"
-        ),
-        _ => warn!(%until, why, practice, booking, "HealthFlow asks us to wait, nothing is sent"),
     }
 }
 

@@ -66,6 +66,10 @@ impl Catalogue {
             }
             Fact::DuplicateFound { what, .. } => self.doubts.duplicates.with_label_values(&[*what]).inc(),
             Fact::EditOverwritten { .. } => self.calls.edits.inc(),
+            Fact::BreakerOpened { cause, .. } => self.breaker.opened.with_label_values(&[*cause]).inc(),
+            Fact::BreakerProbeFailed => self.breaker.failed_probes.inc(),
+            // The gauges show it.
+            Fact::BreakerClosed { .. } => {}
             Fact::AccountPaused { why, .. } => self.calls.pauses.with_label_values(&[*why]).inc(),
             Fact::TransactionCommitted { records, aborts, elapsed_ms, .. } => {
                 self.transactions.committed.inc();

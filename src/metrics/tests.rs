@@ -9,8 +9,10 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::log::{self, Format};
 use super::sample::{CANARIES, facts};
 use super::*;
+use healthflow_core::limits::breaker::BreakerState;
 use healthflow_core::status::{
-    LaneStatus, OpenReviews, ReviewAge, SchemaStatus, SchemaTrouble, Status, TaskPhase, TaskStatus,
+    BreakerStatus, LaneStatus, OpenReviews, ReviewAge, SchemaStatus, SchemaTrouble, Status, TaskPhase,
+    TaskStatus,
 };
 use healthflow_core::sync::ReviewReason;
 use healthflow_core::time::Timestamp;
@@ -139,6 +141,11 @@ fn status() -> Status {
         open_doubts: 1,
         oldest_doubt_since: Some(Timestamp(5_000)),
         paused_until: Some(Timestamp(14_000)),
+        breaker: Some(BreakerStatus {
+            state: BreakerState::Open,
+            since: Timestamp(9_000),
+            cause: "timeout".into(),
+        }),
         schemas: vec![SchemaStatus {
             id: 57,
             trouble: SchemaTrouble::Unknown,
@@ -173,6 +180,9 @@ fn gauges_follow_the_status_and_ages_the_clock() {
         ("healthflow_sync_healthflow_in_flight_calls".into(), 6.0),
         ("healthflow_sync_healthflow_paused_seconds".into(), 1.0),
         ("healthflow_sync_healthflow_stale_tokens".into(), 1.0),
+        (r#"healthflow_sync_breaker_state{state="open"}"#.into(), 1.0),
+        (r#"healthflow_sync_breaker_state{state="closed"}"#.into(), 0.0),
+        ("healthflow_sync_breaker_open_seconds".into(), 4.0),
         ("healthflow_sync_doubts_open_writes".into(), 1.0),
         (r#"healthflow_sync_reviews_open_versions{age="under_1d",reason="LINK_CONFLICT"}"#.into(), 4.0),
         ("healthflow_sync_reviews_urgent_versions".into(), 2.0),

@@ -114,6 +114,8 @@ pub enum Defect {
     DecisionOfAnyGeneration,
     /// A copy of a decision that was carried out is judged like another one (K14).
     DecisionCopyRefused,
+    /// What fails while HealthFlow does not work spends attempts.
+    OutageSpendsAttempts,
     /// Charts of which a person said that they are somebody else's are proposed again (K14).
     RejectedChartsProposed,
     /// What a person rejected goes on like anything that was let go (K14).
@@ -127,7 +129,7 @@ pub enum Defect {
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 56] = [
+    pub const ALL: [Defect; 57] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -182,6 +184,7 @@ impl Defect {
         Defect::DecisionCopyRefused,
         Defect::RejectedChartsProposed,
         Defect::RejectionIgnored,
+        Defect::OutageSpendsAttempts,
         Defect::RetryLeavesSuspicion,
         Defect::ReleasedInReverse,
     ];

@@ -270,6 +270,22 @@ pub enum Fact {
         /// Which booking.
         key: BookingKey,
     },
+    /// HealthFlow does not work: nothing is sent from now on but a probe now and then.
+    BreakerOpened {
+        /// The class of the fault that opened it, or `slow`.
+        cause: &'static str,
+        /// Calls that were judged.
+        calls: usize,
+        /// How many of them failed, or were slow.
+        bad: usize,
+    },
+    /// A probe failed: HealthFlow still does not work.
+    BreakerProbeFailed,
+    /// A probe was answered: HealthFlow works again.
+    BreakerClosed {
+        /// How long nothing else was sent.
+        open_ms: u64,
+    },
     /// HealthFlow asks us to wait, or refuses our credentials: nothing is sent before `until`.
     AccountPaused {
         /// Until when.

@@ -1,5 +1,7 @@
 //! The limits the processor works within; each is a key of `config/default.toml` of the same name.
 
+use crate::limits::BreakerLimits;
+
 /// What HealthFlow offers against duplicates (`healthflow.duplicate_guard`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GuardMode {
@@ -42,6 +44,8 @@ pub struct Settings {
     pub throttled_pause_ms: i64,
     /// `healthflow.pause_max_ms`: the longest pause of all calls after one 429 or 503, whatever its `Retry-After` says.
     pub pause_max_ms: i64,
+    /// The section `[breaker]`.
+    pub breaker: BreakerLimits,
     /// `worker.lease_ms`.
     pub lease_ms: i64,
     /// `worker.lease_margin_ms`.
@@ -145,13 +149,14 @@ impl Settings {
             unauthorised_pause_ms: 30_000,
             throttled_pause_ms: 1_000,
             pause_max_ms: 30_000,
+            breaker: BreakerLimits::for_tests(),
             lease_ms: 5_000,
             lease_margin_ms: 500,
             max_in_flight: 64,
-            ready_queue_max: 640,
+            ready_queue_max: 10_000,
             again_share: 0.25,
             commit_interval_ms: 100,
-            transactions_per_second_max: 100.0,
+            transactions_per_second_max: 250.0,
             read_ahead_bytes: 1 << 20,
             memory_wait_ms: 30_000,
             release_drain_ms: 5_000,

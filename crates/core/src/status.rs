@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::coded::coded;
+use crate::limits::breaker::{BreakerState, BreakerView};
 use crate::sync::ReviewReason;
 use crate::time::{DAY_MS, Timestamp};
 use crate::topics::Lane;
@@ -48,6 +49,8 @@ pub struct Status {
     pub oldest_doubt_since: Option<Timestamp>,
     /// Nothing is sent before this, because HealthFlow asked us to wait or refuses our credentials.
     pub paused_until: Option<Timestamp>,
+    /// The circuit breaker; none while HealthFlow works.
+    pub breaker: Option<BreakerStatus>,
     /// How far the worker's clock is ahead of the brokers', beyond the round trip; negative: behind; set by the worker.
     pub clock_ahead_ms: Option<i64>,
     /// Schemas of records that cannot be read; set by the worker.
@@ -56,6 +59,23 @@ pub struct Status {
     pub has_stale_token: bool,
     /// What waits for people, of all tasks.
     pub reviews: Vec<OpenReviews>,
+}
+
+/// The circuit breaker while it is not closed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BreakerStatus {
+    /// Its state.
+    pub state: BreakerState,
+    /// Since when.
+    pub since: Timestamp,
+    /// The class of the fault that opened it, or `slow`.
+    pub cause: String,
+}
+
+impl From<BreakerView> for BreakerStatus {
+    fn from(BreakerView { state, since, cause }: BreakerView) -> Self {
+        BreakerStatus { state, since, cause: cause.to_owned() }
+    }
 }
 
 /// What waits for people for one reason and for about as long.

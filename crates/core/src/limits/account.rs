@@ -190,6 +190,12 @@ impl Account {
         self.stopped_until(now).is_none() && self.bucket.try_take(now)
     }
 
+    /// How many permits there will be within `ms`.
+    pub fn permits_within(&self, ms: i64, now: Timestamp) -> f64 {
+        let paused_ms = self.paused_until(now).map_or(0, |until| until.since_ms(now));
+        self.bucket.granted_within((ms - paused_ms).max(0), now)
+    }
+
     /// When the next permit is there.
     pub fn next_at(&mut self, now: Timestamp) -> Timestamp {
         self.stopped_until(now).unwrap_or_else(|| self.bucket.next_at(now))

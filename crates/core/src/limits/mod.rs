@@ -1,7 +1,9 @@
 //! How fast we may call HealthFlow: an account's rate, and its pauses.
 
 pub mod account;
+pub mod breaker;
 pub mod token_bucket;
 
 pub use account::{Account, Asked, FORBIDDEN_PRACTICES_MAX};
+pub use breaker::{Breaker, BreakerLimits, CallEnd};
 pub use token_bucket::TokenBucket;

@@ -49,6 +49,13 @@ impl TokenBucket {
         granted
     }
 
+    /// How many tokens there will be within `ms`, if none is taken.
+    pub fn granted_within(&self, ms: i64, now: Timestamp) -> f64 {
+        let mut then = self.clone();
+        then.fill(now);
+        then.tokens + ms as f64 * then.per_second / 1_000.0
+    }
+
     /// When the next token is there: `now` or later; never if the rate is zero.
     pub fn next_at(&mut self, now: Timestamp) -> Timestamp {
         self.fill(now);

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::healthflow::Request;
-use crate::partition::decide::Awaited;
+use crate::partition::decide::{Awaited, Move};
 use crate::partition::job::{Job, JobKey, JobStage, Purpose, Share};
 use crate::partition::rules;
 use crate::partition::subject::Subject;
@@ -35,8 +35,27 @@ pub(super) enum Next {
     Await(Awaited),
     /// Another booking will free the slot; at this moment it is tried all the same.
     AwaitSlot(Timestamp),
+    /// It would ask, and nothing may be asked now.
+    HeldBack,
     /// Nothing more: every version has ended or is parked.
     Done,
+}
+
+/// Whom a probe may be of, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeChoice {
+    /// A look-up that is due, of a practice whose probes did not fail.
+    LookUp,
+    /// Anything of a practice whose probes did not fail.
+    AnotherPractice,
+    /// Anything.
+    Anything,
+}
+
+impl ProbeChoice {
+    /// All, the best first.
+    pub const ALL: [ProbeChoice; 3] =
+        [ProbeChoice::LookUp, ProbeChoice::AnotherPractice, ProbeChoice::Anything];
 }
 
 impl Task {
@@ -84,6 +103,23 @@ impl Task {
         true
     }
 
+    /// Takes a job that `choice` allows as a probe, if there is one.
+    pub fn admit_probe(&mut self, choice: ProbeChoice, turn: &mut Turn<'_>) -> bool {
+        let Task { jobs, intents, .. } = self;
+        let is_due = |key: &JobKey| {
+            let doubt = intents.doubt(Subject::settled_by(key));
+            doubt.is_some_and(|doubt| doubt.settles_at <= turn.now)
+        };
+        let allows = |key: &JobKey| match choice {
+            ProbeChoice::LookUp => is_due(key) && !turn.breaker.passes_over(key.practice()),
+            ProbeChoice::AnotherPractice => !turn.breaker.passes_over(key.practice()),
+            ProbeChoice::Anything => true,
+        };
+        let Some(key) = jobs.take_arrival(allows) else { return false };
+        self.advance(&key, turn);
+        true
+    }
+
     /// Wakes every job whose moment has come; a doubt that is quiet gets a job of its own if it has none (rule W5).
     pub fn wake(&mut self, turn: &mut Turn<'_>) {
         self.end_holds(turn);
@@ -113,6 +149,10 @@ impl Task {
         while moves < MOVES_MAX {
             let at_hand = job.versions.len();
             let decided = self.decide(key, job, turn);
+            // Before anything is opened for it: a crash must not find an intent that nobody was about to send.
+            if matches!(decided, Move::Ask(_)) && turn.holds_back() {
+                return Next::HeldBack;
+            }
             if let ControlFlow::Break(next) = self.apply(decided, key, job, turn) {
                 return next;
             }

@@ -12,6 +12,7 @@ use crate::healthflow::{Answer, AppointmentId, Fault, Operation, Reply, WrittenA
 use crate::partition::blockers::DoubtVerdict;
 use crate::partition::intents::{FaultOutcome, fields_of};
 use crate::partition::job::{AskedToWait, Flight, Job, JobKey, JobStage, Purpose};
+use crate::partition::rules;
 use crate::partition::slot_waits::may_occupy_too;
 use crate::partition::task::{Task, Turn};
 use crate::patient::digests::{PersonDigests, patient_digest};
@@ -359,12 +360,13 @@ impl Task {
         turn: &mut Turn<'_>,
     ) {
         match verdict {
+            _ if rules::is_outage(why, turn) => {}
             Some(DoubtVerdict::Repeat) if job.repeats == 0 => {
                 job.repeats += 1;
-                self.count_attempt(job, turn.now);
+                self.count_attempt(job, turn);
             }
             Some(DoubtVerdict::Wait(at)) if at.since_ms(turn.now) <= turn.settings.memory_wait_ms => {
-                self.count_attempt(job, turn.now);
+                self.count_attempt(job, turn);
             }
             Some(DoubtVerdict::Wait(at)) => self.try_again_later(key, job, why, at, turn),
             Some(DoubtVerdict::Repeat | DoubtVerdict::Settle | DoubtVerdict::UnderWay) | None => {

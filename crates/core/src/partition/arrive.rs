@@ -61,7 +61,13 @@ impl Task {
         }
         let state = self.ledger.bookings().get(&booking.key);
         let schedule = Schedule { not_before: turn.now, ..Schedule::default() };
-        let in_hand = InHand { booking, position: Some(position), schedule, order: position.offset };
+        let in_hand = InHand {
+            booking,
+            position: Some(position),
+            schedule,
+            taken_up_at: turn.now,
+            order: position.offset,
+        };
         if state.as_deref().is_some_and(|state| state.may_be_forgotten(version)) {
             self.supersede_forgotten(in_hand, turn);
             return;
@@ -189,6 +195,7 @@ impl Task {
             booking: waiting.entry.booking,
             position: Some(Lane::Retry.at(waiting.offset)),
             schedule: taken_up(waiting.entry.schedule, turn.now),
+            taken_up_at: turn.now,
         };
         let key = in_hand.booking.key.clone();
         self.take_in_hand(in_hand, turn);

@@ -131,7 +131,7 @@ impl Task {
             let outcome = Outcome::Review { reason: ReviewReason::LinkUnknown, evidence: Vec::new() };
             self.conclude(key, job, booking.version, outcome, turn);
         } else {
-            self.count_attempt(job, turn.now);
+            self.count_attempt(job, turn);
         }
     }
 }

@@ -17,9 +17,20 @@ impl Task {
             .wants_commit(self.ledger.has_changed() || self.reading.is_news() || self.progress.has_moved())
     }
 
-    /// When the next commit may begin if commits of a task begin `interval_ms` apart; none if it may begin at once.
-    pub fn next_commit_at(&self, interval_ms: i64) -> Option<Timestamp> {
-        self.outbox.started_at().map(|at| at.plus_ms(interval_ms))
+    /// Whether somebody waits for the next commit.
+    pub fn is_commit_awaited(&self) -> bool {
+        self.outbox.is_awaited()
+    }
+
+    /// When the last commit was begun; none before the first.
+    pub fn last_commit_at(&self) -> Option<Timestamp> {
+        self.outbox.started_at()
+    }
+
+    /// How long what is durable now may have waited for that, in milliseconds: from the beginning of the commit before.
+    pub fn longest_wait_for_commit_ms(&self, now: Timestamp) -> Option<i64> {
+        let awaited_since = self.outbox.began_before_at().filter(|_| self.outbox.is_committing())?;
+        Some(now.since_ms(awaited_since))
     }
 
     /// Gathers the batch and its sequence number; what is gathered from now on goes into the next one.

@@ -152,7 +152,9 @@ impl Task {
             return Move::Wait(asked_to_wait.until, WaitReason::Throttled);
         }
         let operation = asked.request.operation();
+        // While the breaker is open one call asks for all anyway.
         if !operation.is_write()
+            && !turn.breaker.is_open()
             && let Some(at) = turn.reads.wait_until(operation, key, turn.now)
         {
             return Move::Wait(at, WaitReason::ReadsFail);

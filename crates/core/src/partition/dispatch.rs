@@ -123,9 +123,14 @@ impl Task {
     pub(super) fn put_aside(&mut self, key: &JobKey, mut job: Job, next: Next, turn: &mut Turn<'_>) {
         let now = turn.now;
         self.is_not_alone_any_more(key, job.patient.as_ref(), now);
-        let give_up_at = |job: &Job| job.waiting_since.unwrap_or(now).plus_ms(turn.settings.memory_wait_ms);
+        // While HealthFlow does not work nothing is put aside in Kafka: it would only lie elsewhere.
+        let give_up_at = |job: &Job| match turn.breaker.is_open() {
+            true => Timestamp::NEVER,
+            false => turn.after_ms(job.waiting_since.unwrap_or(now), turn.settings.memory_wait_ms),
+        };
         match next {
             Next::Ask(..) | Next::Done => {}
+            Next::HeldBack => return self.hold_back(key, job, now),
             Next::AwaitSlot(until) => return self.put_aside_for_slot(key, job, until, turn),
             Next::Wait(at, why) => {
                 if at <= give_up_at(&job) || job.versions.is_empty() || self.is_rejected(key, &job) {
@@ -147,8 +152,8 @@ impl Task {
                 let give_up_at = give_up_at(&job);
                 if now < give_up_at || job.versions.is_empty() || self.is_rejected(key, &job) {
                     // A doubt without a record has nothing to be parked: it waits on.
-                    let memory_wait_ms = turn.settings.memory_wait_ms.max(1);
-                    let at = if now < give_up_at { give_up_at } else { now.plus_ms(memory_wait_ms) };
+                    let again_at = now.plus_ms(turn.settings.memory_wait_ms.max(1));
+                    let at = if now < give_up_at { give_up_at.min(again_at) } else { again_at };
                     self.note_awaited(key, &awaited, now);
                     let stage = match awaited {
                         Awaited::Patient(patient) => JobStage::AwaitsPatient(patient),
@@ -170,6 +175,31 @@ impl Task {
             }
         }
         self.end(key, &mut job, now);
+    }
+
+    /// Nothing may be asked now: the job is back where it waits for a place, behind the others, without an intent and without
+    /// its patient.
+    fn hold_back(&mut self, key: &JobKey, mut job: Job, now: Timestamp) {
+        self.end(key, &mut job, now);
+        self.jobs.put_back(key, job);
+        self.jobs.look_again(key.clone());
+    }
+
+    /// Nothing may be asked any more: whoever was about to ask is held back, in the same order, before whoever waits for a place.
+    pub fn stand_down(&mut self, now: Timestamp) {
+        let about_to_ask = self.jobs.drain_ready().into_iter().chain(self.outbox.awaited_by().cloned());
+        for key in about_to_ask.collect::<Vec<JobKey>>().into_iter().rev() {
+            let Some(mut job) = self.jobs.take(&key) else { continue };
+            let is_unsent = matches!(job.stage, JobStage::Ready | JobStage::AwaitsCommit);
+            if is_unsent {
+                self.is_not_alone_any_more(&key, job.patient.as_ref(), now);
+                self.end(&key, &mut job, now);
+            }
+            self.jobs.put_back(&key, job);
+            if is_unsent {
+                self.jobs.look_again_first(key);
+            }
+        }
     }
 
     /// Sees to it that what a job waits for wakes it.

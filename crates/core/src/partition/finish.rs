@@ -202,6 +202,8 @@ impl Task {
         }
         self.leave_review(key, version, turn.settings);
         let generation = self.repark(key, &in_hand, ParkingPlace::Retry);
+        let mut in_hand = in_hand;
+        in_hand.leave_out_outages(turn);
         let mut schedule = in_hand.schedule;
         schedule.not_before = not_before;
         schedule.last_error = Arc::from(why.code());
@@ -229,7 +231,11 @@ impl Task {
         not_before: Timestamp,
         turn: &mut Turn<'_>,
     ) {
-        self.count_attempt(job, turn.now);
+        // It goes on as if it had not asked, once HealthFlow works.
+        if rules::is_outage(why, turn) {
+            return;
+        }
+        self.count_attempt(job, turn);
         // A newer version that arrived meanwhile has not failed: it goes on at once.
         let Some(at_work) = job.at_work().filter(|one| Some(one.booking.version) == job.asked_version) else {
             return;
@@ -267,9 +273,11 @@ impl Task {
     }
 
     /// Counts a failed attempt for the version that the last call was made for.
-    pub(super) fn count_attempt(&mut self, job: &mut Job, now: Timestamp) {
+    pub(super) fn count_attempt(&mut self, job: &mut Job, turn: &Turn<'_>) {
+        let now = turn.now;
         let asked = job.asked_version.and_then(|version| job.versions.get_mut(&version));
         if let Some(asked) = asked {
+            asked.leave_out_outages(turn);
             asked.schedule.attempts += 1;
             asked.schedule.first_failed_at.get_or_insert(now);
             asked.schedule.last_failed_at = Some(now);

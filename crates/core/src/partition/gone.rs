@@ -70,7 +70,7 @@ impl Task {
         state.incarnation += 1;
         job.gone_patient = Some(link.healthflow_patient_id);
         job.forget_search();
-        self.count_attempt(job, turn.now);
+        self.count_attempt(job, turn);
     }
 
     pub(super) fn believed_at(&self, sent_at: Timestamp, written_by_us: bool, turn: &Turn<'_>) -> Timestamp {

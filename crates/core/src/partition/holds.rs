@@ -256,7 +256,7 @@ impl Task {
         self.outbox.tell(Fact::BookingReleased { key: key.clone(), version });
         let attempts = held.attempts.saturating_sub(1);
         let schedule = Schedule { attempts, not_before: turn.now, ..Schedule::default() };
-        let in_hand = InHand { booking, position: None, schedule, order: held.order };
+        let in_hand = InHand { booking, position: None, schedule, taken_up_at: turn.now, order: held.order };
         self.take_in_hand(in_hand, turn);
         self.note_slots(key, None, turn);
     }

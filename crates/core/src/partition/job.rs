@@ -11,8 +11,10 @@ use crate::healthflow::pages::Pages;
 use crate::healthflow::{AppointmentFound, Operation};
 use crate::partition::kept_request::KeptRequest;
 use crate::partition::slots::MadeFrom;
+use crate::partition::task::Turn;
 use crate::patient::search::Search;
 use crate::patient::{Candidate, HealthFlowPatientId};
+use crate::retry::deadline::leave_out;
 use crate::settings::Settings;
 use crate::state::Wish;
 use crate::time::Timestamp;
@@ -51,6 +53,8 @@ pub struct InHand {
     pub position: Option<Position>,
     /// Its retries so far.
     pub schedule: Schedule,
+    /// When it was taken up; outages until then are left out of its schedule.
+    pub taken_up_at: Timestamp,
     /// When it came, as its offset in `appointments.requested`; of one that was redriven, when that came.
     pub order: i64,
 }
@@ -59,6 +63,12 @@ impl InHand {
     /// What it wants of the book.
     pub fn wish(&self) -> Wish {
         Wish { order: self.order, span: Span::wanted(&self.booking) }
+    }
+
+    /// Leaves the time in which HealthFlow did not work out of its age: it counts for no deadline.
+    pub fn leave_out_outages(&mut self, turn: &Turn<'_>) {
+        leave_out(&mut self.schedule, turn.outage_ms_since(self.taken_up_at));
+        self.taken_up_at = turn.now;
     }
 
     /// Whether its time was up when its last attempt failed: where a write is in doubt it ends only later.

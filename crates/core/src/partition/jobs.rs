@@ -131,6 +131,14 @@ impl Jobs {
         self.arrivals[share.index()].pop_front()
     }
 
+    /// Takes the first out of the queues that wait for a place whom `allows` allows.
+    pub fn take_arrival(&mut self, allows: impl Fn(&JobKey) -> bool) -> Option<JobKey> {
+        self.arrivals.iter_mut().find_map(|queue| {
+            let index = queue.iter().position(&allows)?;
+            queue.remove(index)
+        })
+    }
+
     /// Whether somebody of this share may be sent.
     pub fn has_ready(&self, share: Share) -> bool {
         !self.ready[share.index()].is_empty()
@@ -152,6 +160,11 @@ impl Jobs {
     pub fn put_back_ready(&mut self, share: Share, key: &JobKey, job: Job) {
         self.ready[share.index()].push_front(key.clone());
         self.put_back(key, job);
+    }
+
+    /// Takes everybody out who may be sent, in order; whoever is still `Ready` is at hand.
+    pub fn drain_ready(&mut self) -> Vec<JobKey> {
+        self.ready.iter_mut().flat_map(|ready| ready.drain(..)).collect()
     }
 
     /// Puts a job of another practice than this first, if one is ready.

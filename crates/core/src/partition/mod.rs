@@ -51,4 +51,4 @@ mod commit;
 mod drain;
 pub mod state_hash;
 
-pub use task::{Task, Turn};
+pub use task::{Shared, Task, Turn};

@@ -35,6 +35,8 @@ pub(super) struct Outbox {
     committed_sequence: u64,
     /// When the last commit was begun; none before the first.
     started_at: Option<Timestamp>,
+    /// When the one before it was begun: what came about then waited for the last one.
+    began_before_at: Option<Timestamp>,
     /// Jobs that go on once the commit with this number is good, in the order in which they began to wait.
     awaits_commit: VecDeque<(u64, JobKey)>,
 }
@@ -85,6 +87,7 @@ impl Outbox {
             committing: None,
             committed_sequence: 0,
             started_at: None,
+            began_before_at: None,
             awaits_commit: VecDeque::new(),
         }
     }
@@ -147,6 +150,17 @@ impl Outbox {
         self.committing.is_none() && (self.renewal_wanted || !self.records.is_empty() || is_news_elsewhere)
     }
 
+    /// Whether somebody waits for the next commit: for a result, for an intent, or for the lease.
+    pub fn is_awaited(&self) -> bool {
+        let awaits_it = self.awaits_commit.back().is_some_and(|(sequence, _)| *sequence == self.sequence);
+        self.renewal_wanted || !self.records.is_empty() || awaits_it
+    }
+
+    /// When the commit before the last one was begun.
+    pub fn began_before_at(&self) -> Option<Timestamp> {
+        self.began_before_at
+    }
+
     /// When the last commit was begun; none before the first.
     pub fn started_at(&self) -> Option<Timestamp> {
         self.started_at
@@ -155,6 +169,11 @@ impl Outbox {
     /// The job goes on once what has come about until now is durable.
     pub fn await_commit(&mut self, key: JobKey) {
         self.awaits_commit.push_back((self.sequence, key));
+    }
+
+    /// The jobs that wait for a commit, in the order in which they began to wait; some may have moved on.
+    pub fn awaited_by(&self) -> impl Iterator<Item = &JobKey> {
+        self.awaits_commit.iter().map(|(_, key)| key)
     }
 
     /// Begins a commit with everything that came about: the records, then `states`.
@@ -168,7 +187,7 @@ impl Outbox {
         records.extend(states);
         let sequence = self.sequence;
         self.sequence += 1;
-        self.started_at = Some(now);
+        self.began_before_at = self.started_at.replace(now);
         self.renewal_wanted = false;
         self.committing = Some(Committing {
             sequence,
@@ -218,6 +237,8 @@ impl Hash for Outbox {
             committing,
             committed_sequence,
             started_at,
+            // A measure, for those who are told.
+            began_before_at: _,
             awaits_commit,
         } = self;
         (records, renewal_wanted, sequence, committing).hash(hasher);

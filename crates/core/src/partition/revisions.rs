@@ -38,7 +38,7 @@ impl Task {
         job.outdated = flight.if_match.clone().map(|revision| Outdated { revision, stood_at, may_be_ours });
         // Where it changes faster than we write, after a back-off.
         if is_first {
-            self.count_attempt(job, turn.now);
+            self.count_attempt(job, turn);
         } else {
             self.try_again_later(key, job, WaitReason::Changed, turn.now, turn);
         }

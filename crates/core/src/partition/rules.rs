@@ -19,9 +19,11 @@ use crate::partition::outbox::Outbox;
 use crate::partition::recent_creations::RecentCreations;
 use crate::partition::slots::Slots;
 use crate::partition::subject::Subject;
+use crate::partition::task::Turn;
 use crate::patient::digests::PersonDigests;
 use crate::patient::search::Search;
 use crate::patient::{Candidate, HealthFlowPatientId, Link, Person};
+use crate::retry::WaitReason;
 use crate::retry::deadline::Patience;
 use crate::settings::{GuardMode, Settings};
 use crate::state::{BookingState, Hold, PatientState};
@@ -206,6 +208,12 @@ pub(super) fn time_is_up(
     let patience =
         Patience { max_age_ms: settings.retry_max_age_ms, visit_grace_ms: settings.retry_visit_grace_ms };
     patience.is_over(booking, schedule, now)
+}
+
+/// What failed because HealthFlow does not work at all is not the booking's failure: it spends no attempt, and is not put
+/// aside.
+pub(super) fn is_outage(why: WaitReason, turn: &Turn<'_>) -> bool {
+    turn.breaker.is_open() && why.is_no_answer() && !planted!(turn.settings, OutageSpendsAttempts)
 }
 
 /// A search that finds too many is narrowed: to begin it again would find as many.

@@ -279,7 +279,7 @@ impl Task {
             Subject::Booking(_) => Operation::FindAppointment,
             Subject::Patient(_) => Operation::SearchPatients,
         };
-        let do_all = turn.reads.do_fail(operation);
+        let do_all = turn.reads.do_fail(operation) || turn.breaker.is_open();
         let Some(times) = self.intents.look_up_failed(&subject, do_all) else { return };
         let (min_ms, max_ms) = (turn.settings.retry_backoff_min_ms, turn.settings.retry_backoff_max_ms);
         let again_at = turn.now.plus_ms(delay_ms(&subject.clone().settling_job(), 0, times, min_ms, max_ms));

@@ -1,9 +1,11 @@
 //! The parts of a task, how it begins and how it is. A part keeps its fields to itself.
 
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 
 use crate::fact::Fact;
 use crate::life::Incarnation;
+use crate::limits::Breaker;
 use crate::partition::alone::Alone;
 use crate::partition::drain::Drain;
 use crate::partition::held_versions::HeldVersions;
@@ -23,6 +25,38 @@ use crate::settings::Settings;
 use crate::status::{TaskPhase, TaskStatus};
 use crate::time::Timestamp;
 
+/// What all tasks of a worker share: the limits, and what is known of HealthFlow as a whole.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// The limits.
+    pub settings: Settings,
+    /// Reads that fail.
+    pub reads: Reads,
+    /// Whether HealthFlow works, and since when it does not.
+    pub breaker: Breaker,
+}
+
+impl Shared {
+    /// Nothing is known of HealthFlow yet.
+    pub fn new(settings: Settings) -> Self {
+        let breaker = Breaker::new(settings.breaker);
+        Shared { settings, reads: Reads::default(), breaker }
+    }
+
+    /// What a step of a task is given at this moment; it reports to `facts`.
+    pub fn turn<'a>(&'a self, facts: &'a mut VecDeque<Fact>, now: Timestamp) -> Turn<'a> {
+        let Shared { settings, reads, breaker } = self;
+        Turn { now, settings, reads, breaker, is_probe: false, facts }
+    }
+}
+
+impl Hash for Shared {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Shared { settings: _, reads, breaker } = self;
+        (reads, breaker).hash(hasher);
+    }
+}
+
 /// What every step of a task is given: the moment, the limits, and where to report what happened.
 #[derive(Debug)]
 pub struct Turn<'a> {
@@ -32,8 +66,29 @@ pub struct Turn<'a> {
     pub settings: &'a Settings,
     /// Reads that fail.
     pub reads: &'a Reads,
+    /// Whether HealthFlow works, and since when it does not.
+    pub breaker: &'a Breaker,
+    /// Whether this is the one call that may go out although the breaker is open.
+    pub is_probe: bool,
     /// Facts, in order.
     pub facts: &'a mut VecDeque<Fact>,
+}
+
+impl Turn<'_> {
+    /// Whether nothing may be asked now: what would ask is held back, and nothing is opened or counted for it.
+    pub fn holds_back(&self) -> bool {
+        self.breaker.is_open() && !self.is_probe
+    }
+
+    /// The moment `ms` after `since`; time with the breaker open does not count.
+    pub fn after_ms(&self, since: Timestamp, ms: i64) -> Timestamp {
+        since.plus_ms(ms.saturating_add(self.outage_ms_since(since)))
+    }
+
+    /// For how long of the time since `since` HealthFlow did not work, in milliseconds: that counts for no deadline.
+    pub fn outage_ms_since(&self, since: Timestamp) -> i64 {
+        self.breaker.open_ms_since(since, self.now)
+    }
 }
 
 /// One task that is live.

@@ -6,7 +6,8 @@ use crate::fact::Fact;
 use crate::healthflow::fault::{NotSent, Unknown};
 use crate::healthflow::{Answer, Fault, Reply};
 use crate::life::CallId;
-use crate::limits::Asked;
+use crate::limits::breaker::Change;
+use crate::limits::{Asked, CallEnd};
 use crate::partition::job::{AskedToWait, JobKey};
 use crate::processor::ownership::OwnedTask;
 use crate::processor::{Call, Processor};
@@ -27,7 +28,7 @@ impl Processor {
         let Some(call) = self.calls.remove(&id) else { return };
         let reply = match reply {
             // Not what was asked for: the contract's answer to an update is the appointment.
-            Ok(Answer::UpdateUnseen) if !self.settings.updates_without_content => {
+            Ok(Answer::UpdateUnseen) if !self.shared.settings.updates_without_content => {
                 Err(Fault::Unknown(Unknown::Unreadable))
             }
             reply => reply,
@@ -35,6 +36,8 @@ impl Processor {
         let class = reply.as_ref().map_or_else(|fault| WaitReason::from(fault).code(), |_| "ok");
         let elapsed_ms = now.since_ms(call.sent_at).max(0).unsigned_abs();
         self.facts.push_back(Fact::CallAnswered { operation: call.operation, class, elapsed_ms });
+        self.judge(id, &call, &reply, now);
+        self.pace.call_ended(now);
         self.tell_refusal(&call, &reply);
         if !call.operation.is_write() {
             self.note_read(id, &call, &reply, now);
@@ -43,6 +46,27 @@ impl Processor {
         self.with_task(call.partition, call.incarnation, now, |task, turn| {
             task.answered(&call.job, reply, asked_to_wait, turn);
         });
+    }
+
+    /// What a reply says about whether HealthFlow works.
+    fn judge(&mut self, id: CallId, call: &Call, reply: &Reply, now: Timestamp) {
+        let end = match reply {
+            Err(Fault::NotSent(NotSent::LeaseOver)) => CallEnd::Unsent,
+            Err(fault) if WaitReason::from(fault).is_no_answer() => {
+                CallEnd::Failed(WaitReason::from(fault).code())
+            }
+            _ => CallEnd::Answered,
+        };
+        let (practice, elapsed_ms) = (call.job.practice(), now.since_ms(call.sent_at));
+        match self.shared.breaker.ended(id.0, practice, end, elapsed_ms, now) {
+            Some(Change::Opened { cause, calls, bad }) => {
+                self.stands_down = true;
+                self.facts.push_back(Fact::BreakerOpened { cause, calls, bad });
+            }
+            Some(Change::ProbeFailed) => self.facts.push_back(Fact::BreakerProbeFailed),
+            Some(Change::Closed { open_ms }) => self.facts.push_back(Fact::BreakerClosed { open_ms }),
+            None => {}
+        }
     }
 
     /// Reports what no other fact does: a refusal that is not believed, or that concerns only this booking.
@@ -69,7 +93,7 @@ impl Processor {
         now: Timestamp,
     ) -> Option<AskedToWait> {
         let (practice, _) = whose(&call.job);
-        let pause_ms = self.settings.unauthorised_pause_ms;
+        let pause_ms = self.shared.settings.unauthorised_pause_ms;
         match reply {
             Err(Fault::Throttled { retry_after_ms }) => {
                 return Some(self.asked_to_wait(id, call, *retry_after_ms, "throttled", now));
@@ -110,11 +134,11 @@ impl Processor {
             _ => None,
         };
         let asked_ms = retry_after_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
-        let unsaid_ms = self.settings.throttled_pause_ms;
+        let unsaid_ms = self.shared.settings.throttled_pause_ms;
         let was_sending = self.account.paused_until(now).is_none();
         let asked = self.account.throttled(id.0, &practice, asked_in, asked_ms, unsaid_ms, now);
         let own_ms = asked_ms.unwrap_or(unsaid_ms);
-        let until = now.plus_ms(own_ms.min(self.settings.longest_wait_ms()));
+        let until = now.plus_ms(own_ms.min(self.shared.settings.longest_wait_ms()));
         let in_pause = asked_in.unwrap_or_else(|| self.account.pauses());
         match asked {
             Asked::One => {
@@ -123,11 +147,11 @@ impl Processor {
                 AskedToWait { in_pause, until, by_itself: true }
             }
             Asked::All(until_all) => {
-                let is_longer = until_all > now.plus_ms(self.settings.pause_max_ms);
+                let is_longer = until_all > now.plus_ms(self.shared.settings.pause_max_ms);
                 if was_sending || is_longer {
                     self.facts.push_back(Fact::AccountPaused { until: until_all, why, practice, booking });
                 }
-                let by_itself = own_ms > self.settings.pause_max_ms;
+                let by_itself = own_ms > self.shared.settings.pause_max_ms;
                 let until = if by_itself { until } else { until_all.plus_ms(AFTER_THE_OTHERS_MS) };
                 AskedToWait { in_pause, until, by_itself }
             }
@@ -139,16 +163,17 @@ impl Processor {
         let operation = call.operation;
         match reply {
             Err(Fault::Throttled { .. } | Fault::Unauthorised | Fault::Forbidden) => {
-                self.reads.is_put_off(operation, id.0);
+                self.shared.reads.is_put_off(operation, id.0);
             }
             Err(Fault::NotSent(_) | Fault::Unknown(_)) => {
-                let (min_ms, max_ms) = (self.settings.retry_backoff_min_ms, self.settings.pause_max_ms);
-                if self.reads.has_failed(operation, id.0, min_ms, max_ms, now) {
+                let (min_ms, max_ms) =
+                    (self.shared.settings.retry_backoff_min_ms, self.shared.settings.pause_max_ms);
+                if self.shared.reads.has_failed(operation, id.0, min_ms, max_ms, now) {
                     self.facts.push_back(Fact::ReadsFail { operation });
                 }
             }
             _ => {
-                if self.reads.is_answered(operation) {
+                if self.shared.reads.is_answered(operation) {
                     self.facts.push_back(Fact::ReadsAnswered { operation });
                 }
             }

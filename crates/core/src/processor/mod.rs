@@ -10,6 +10,7 @@ pub mod account_signal;
 pub mod input;
 pub mod state_hash;
 pub mod ownership;
+pub mod pace;
 pub mod perform;
 pub mod schedule;
 pub mod stall;
@@ -21,12 +22,13 @@ use crate::healthflow::Operation;
 use crate::life::{CallId, Incarnation};
 use crate::limits::Account;
 use crate::partition::job::{JobKey, Share};
-use crate::partition::{Task, Turn};
+use crate::partition::{Shared, Task, Turn};
 use crate::processor::ownership::OwnedTask;
-use crate::retry::Reads;
 use crate::settings::Settings;
 use crate::status::Status;
 use crate::time::Timestamp;
+
+use pace::{CommitBudget, Pace};
 
 pub use effect::Effect;
 pub use input::{CommitEnded, Inbox, Input};
@@ -34,15 +36,18 @@ pub use input::{CommitEnded, Inbox, Input};
 /// The mind of one worker.
 #[derive(Clone, Debug)]
 pub struct Processor {
-    settings: Settings,
+    shared: Shared,
     /// When this process began: what distinguishes it from the others in state.
     began_at: Timestamp,
     tasks: BTreeMap<i32, OwnedTask>,
     calls: HashMap<CallId, Call>,
     account: Account,
-    reads: Reads,
+    budget: CommitBudget,
+    pace: Pace,
     /// How many calls in a row were of bookings that were not tried before, while others waited.
     first_in_a_row: u32,
+    /// Whether the breaker has just opened, so that whoever is about to ask is held back.
+    stands_down: bool,
     effects: VecDeque<Effect>,
     facts: VecDeque<Fact>,
     next_call: u64,
@@ -70,14 +75,18 @@ impl Processor {
     /// A worker that owns nothing yet.
     pub fn new(settings: Settings, now: Timestamp) -> Self {
         let account = Account::new(settings.requests_per_second, settings.pause_max_ms, now);
+        let budget = CommitBudget::new(settings.transactions_per_second_max, now);
+        let pace = Pace::new(settings.commit_interval_ms, now);
         Processor {
-            settings,
+            shared: Shared::new(settings),
             began_at: now,
             tasks: BTreeMap::new(),
             calls: HashMap::new(),
             account,
-            reads: Reads::default(),
+            budget,
+            pace,
             first_in_a_row: 0,
+            stands_down: false,
             effects: VecDeque::new(),
             facts: VecDeque::new(),
             next_call: 1,
@@ -119,9 +128,12 @@ impl Processor {
             Input::Answered { call, reply } => self.answered(call, reply, now),
             Input::CommitEnded { partition, incarnation, sequence, ended } => match ended {
                 CommitEnded::Good { started_at, aborts } => {
+                    let mut waited_ms = None;
                     self.with_task(partition, incarnation, now, |task, turn| {
+                        waited_ms = task.longest_wait_for_commit_ms(now);
                         task.commit_is_good(sequence, started_at, aborts, turn);
                     });
+                    waited_ms.into_iter().for_each(|waited_ms| self.pace.committed(waited_ms));
                 }
                 CommitEnded::TaskLost => self.commit_lost(partition, incarnation, now),
             },
@@ -141,6 +153,7 @@ impl Processor {
             stopping: self.stopping,
             in_flight: self.calls.len(),
             paused_until: self.account.paused_until(now),
+            breaker: self.shared.breaker.view(now).map(Into::into),
             ..Status::default()
         };
         for (partition, slot) in &self.tasks {
@@ -169,7 +182,7 @@ impl Processor {
         if let Some(OwnedTask::Live(task)) = self.tasks.get_mut(&partition)
             && task.incarnation() == incarnation
         {
-            let mut turn = Turn { now, settings: &self.settings, reads: &self.reads, facts: &mut self.facts };
+            let mut turn = self.shared.turn(&mut self.facts, now);
             then(task, &mut turn);
         }
     }

@@ -3,8 +3,8 @@
 use crate::defects::planted;
 use crate::fact::{DropCause, Fact};
 use crate::life::{Incarnation, LaneEnd};
+use crate::partition::Task;
 use crate::partition::start::{Acquired, Start};
-use crate::partition::{Task, Turn};
 use crate::processor::Processor;
 use crate::processor::effect::Effect;
 use crate::settings::Settings;
@@ -73,7 +73,7 @@ impl Processor {
     pub(super) fn assigned(&mut self, partition: i32, now: Timestamp) {
         match self.tasks.get(&partition) {
             None => self.acquire(partition, now),
-            Some(slot) if slot.begins_anew(&self.settings) => {
+            Some(slot) if slot.begins_anew(&self.shared.settings) => {
                 let incarnation = slot.incarnation();
                 self.effects.push_back(Effect::Drop { partition, incarnation });
                 self.facts.push_back(Fact::TaskDropped { partition, why: DropCause::PartitionLost });
@@ -110,7 +110,7 @@ impl Processor {
         }
         let Start { next_offsets, guarded, topic_ids, .. } = acquired.start.clone();
         self.effects.push_back(Effect::Fetch { partition, incarnation, next_offsets, guarded, topic_ids });
-        let mut turn = Turn { now, settings: &self.settings, reads: &self.reads, facts: &mut self.facts };
+        let mut turn = self.shared.turn(&mut self.facts, now);
         let task = Task::new(partition, incarnation, acquired, self.began_at, &mut turn);
         self.tasks.insert(partition, OwnedTask::Live(Box::new(task)));
         self.share_limit(now);
@@ -122,7 +122,7 @@ impl Processor {
                 if *revoked {
                     self.release(partition);
                 } else {
-                    self.acquire(partition, now.plus_ms(self.settings.reacquire_pause_ms));
+                    self.acquire(partition, now.plus_ms(self.shared.settings.reacquire_pause_ms));
                 }
             }
             _ => {}
@@ -136,7 +136,9 @@ impl Processor {
                 self.release(partition);
             }
             Some(OwnedTask::Acquiring { revoked, .. }) => *revoked = true,
-            Some(OwnedTask::Live(task)) => task.begin_drain(now.plus_ms(self.settings.release_drain_ms)),
+            Some(OwnedTask::Live(task)) => {
+                task.begin_drain(now.plus_ms(self.shared.settings.release_drain_ms))
+            }
             // Nothing of it is here, but the group waits for an answer.
             None => self.effects.push_back(Effect::Release { partition }),
         }
@@ -179,7 +181,7 @@ impl Processor {
             self.release(partition);
         } else {
             self.effects.push_back(Effect::Drop { partition, incarnation });
-            self.acquire(partition, now.plus_ms(self.settings.reacquire_pause_ms));
+            self.acquire(partition, now.plus_ms(self.shared.settings.reacquire_pause_ms));
         }
         self.share_limit(now);
     }
@@ -220,6 +222,6 @@ impl Processor {
 
     fn share_limit(&mut self, now: Timestamp) {
         let owned = self.tasks.values().filter(|slot| matches!(slot, OwnedTask::Live(_))).count();
-        self.account.set_share(owned, self.settings.partition_count, now);
+        self.account.set_share(owned, self.shared.settings.partition_count, now);
     }
 }

@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 
 use crate::life::CallId;
+use crate::partition::Task;
+use crate::partition::advance::ProbeChoice;
 use crate::partition::job::Share;
 use crate::partition::lane::Fetching;
 use crate::partition::reading::Others;
-use crate::partition::{Task, Turn};
 use crate::processor::effect::Effect;
 use crate::processor::ownership::OwnedTask;
 use crate::processor::{Call, Processor};
+use crate::settings::Settings;
 use crate::time::Timestamp;
 use crate::topics::Lane;
 
@@ -21,6 +23,7 @@ const ROUNDS_MAX: usize = 10_000;
 impl Processor {
     /// Decides what is to be done now; called once after the inputs of a turn.
     pub fn decide(&mut self, now: Timestamp) {
+        self.stand_down(now);
         self.wake(now);
         // Before the rest: a task that goes leaves its places to the others.
         self.release_drained(now);
@@ -30,7 +33,7 @@ impl Processor {
         self.admit(&mut rounds, now);
         self.send(now);
         // A job that at the last moment had nothing to send leaves its place, or its patient, to the next.
-        while self.can_admit() && rounds < ROUNDS_MAX {
+        while self.can_admit(now) && rounds < ROUNDS_MAX {
             self.admit(&mut rounds, now);
             self.send(now);
         }
@@ -70,7 +73,7 @@ impl Processor {
                 work: !marks.is_empty() || !self.calls.is_empty(),
                 one_reads_alone: marks.values().any(|alone| *alone),
             };
-            while let Some(release) = task.read_on(others, &self.settings) {
+            while let Some(release) = task.read_on(others, &self.shared.settings) {
                 self.effects.push_back(Effect::Decode { partition: *partition, release });
             }
             marks.extend(task.reading_mark().map(|alone| (*partition, alone)));
@@ -79,7 +82,7 @@ impl Processor {
 
     /// When `decide` has something to do even if nothing happens.
     pub fn next_wakeup(&mut self, now: Timestamp) -> Option<Timestamp> {
-        let interval_ms = self.commit_interval_ms();
+        let room_at = self.budget.next_at(now);
         let mut earliest: Option<Timestamp> = None;
         let mut at_latest = |at: Timestamp| earliest = Some(earliest.map_or(at, |known| known.min(at)));
         let mut ready = false;
@@ -87,12 +90,19 @@ impl Processor {
             let OwnedTask::Live(task) = slot else { continue };
             task.next_wakeup().into_iter().for_each(&mut at_latest);
             if task.wants_commit() {
-                at_latest(task.next_commit_at(interval_ms).unwrap_or(now));
+                at_latest(commit_at(task, room_at, &self.shared.settings).unwrap_or(now));
             }
-            let may_send = |share: &Share| task.has_ready(*share) && self.has_call_left(*share);
+            let may_send = |share: &Share| task.has_ready(*share) && self.has_call_left(*share, now);
             ready |= Share::ALL.iter().any(may_send);
         }
-        if ready && self.calls.len() < self.settings.max_in_flight {
+        let waits = |slot: &OwnedTask| matches!(slot, OwnedTask::Live(task) if task.places() != [0, 0] || Share::ALL.iter().any(|share| task.has_arrivals(*share)));
+        if let Some(at) = self.shared.breaker.next_probe_at()
+            && at > now
+            && self.tasks.values().any(waits)
+        {
+            at_latest(at);
+        }
+        if ready && self.calls.len() < self.most(self.shared.settings.max_in_flight, now) {
             let permit_at = self.account.next_at(now);
             if permit_at > now {
                 at_latest(permit_at);
@@ -101,10 +111,21 @@ impl Processor {
         earliest
     }
 
+    /// While the breaker is open, nobody is about to ask but for its probe.
+    fn stand_down(&mut self, now: Timestamp) {
+        if !std::mem::take(&mut self.stands_down) {
+            return;
+        }
+        for slot in self.tasks.values_mut() {
+            let OwnedTask::Live(task) = slot else { continue };
+            task.stand_down(now);
+        }
+    }
+
     fn wake(&mut self, now: Timestamp) {
         for slot in self.tasks.values_mut() {
             let OwnedTask::Live(task) = slot else { continue };
-            let mut turn = Turn { now, settings: &self.settings, reads: &self.reads, facts: &mut self.facts };
+            let mut turn = self.shared.turn(&mut self.facts, now);
             task.take_due(&turn);
             task.wake(&mut turn);
         }
@@ -112,16 +133,18 @@ impl Processor {
 
     /// Admits jobs, one task after the other, while there are places in the ready queue; counts the turn's rounds.
     fn admit(&mut self, rounds: &mut usize, now: Timestamp) {
+        if self.shared.breaker.is_open() {
+            return self.admit_probe(rounds, now);
+        }
         for share in Share::ALL {
             let mut places = self.live_places();
             let mut admitted = true;
-            while admitted && self.has_place_left(share, places) && *rounds < ROUNDS_MAX {
+            while admitted && self.has_place_left(share, places, now) && *rounds < ROUNDS_MAX {
                 (admitted, *rounds) = (false, *rounds + 1);
                 for slot in self.tasks.values_mut() {
                     let OwnedTask::Live(task) = slot else { continue };
                     let before = task.places();
-                    let mut turn =
-                        Turn { now, settings: &self.settings, reads: &self.reads, facts: &mut self.facts };
+                    let mut turn = self.shared.turn(&mut self.facts, now);
                     admitted |= !task.is_draining() && task.admit(share, &mut turn);
                     for (all, (before, after)) in places.iter_mut().zip(before.into_iter().zip(task.places()))
                     {
@@ -132,27 +155,70 @@ impl Processor {
         }
     }
 
+    /// Admits one job that may ask although the breaker is open: a look-up that is due if there is one, for it changes nothing;
+    /// and of another practice than those that failed before, for they may be what fails.
+    fn admit_probe(&mut self, rounds: &mut usize, now: Timestamp) {
+        let breaker = &self.shared.breaker;
+        let mut partitions: Vec<i32> = self.tasks.keys().copied().collect();
+        let first = partitions.iter().position(|partition| *partition >= self.next_turn_of).unwrap_or(0);
+        partitions.rotate_left(first);
+        for choice in ProbeChoice::ALL {
+            for partition in &partitions {
+                while breaker.is_probe_due(now) && self.live_places() == [0, 0] && *rounds < ROUNDS_MAX {
+                    let Some(OwnedTask::Live(task)) = self.tasks.get_mut(partition) else { break };
+                    *rounds += 1;
+                    let mut turn = self.shared.turn(&mut self.facts, now);
+                    turn.is_probe = true;
+                    if task.is_draining() || !task.admit_probe(choice, &mut turn) {
+                        break;
+                    }
+                    self.next_turn_of = partition + 1;
+                }
+            }
+        }
+    }
+
     /// Whether a job waits for a place that is free.
-    fn can_admit(&self) -> bool {
+    fn can_admit(&self, now: Timestamp) -> bool {
         let places = self.live_places();
         let waits =
             |slot: &OwnedTask, share| matches!(slot, OwnedTask::Live(task) if task.has_arrivals(share));
         Share::ALL.into_iter().any(|share| {
-            self.tasks.values().any(|slot| waits(slot, share)) && self.has_place_left(share, places)
+            self.tasks.values().any(|slot| waits(slot, share)) && self.has_place_left(share, places, now)
         })
     }
 
     /// Whether the ready queue has a place for this share; what failed before never takes them all.
-    fn has_place_left(&self, share: Share, [first, again]: [usize; 2]) -> bool {
-        let most = self.settings.ready_queue_max;
-        first + again < most && (share == Share::First || again < self.settings.again_part_of(most))
+    fn has_place_left(&self, share: Share, [first, again]: [usize; 2], now: Timestamp) -> bool {
+        if self.shared.breaker.is_open() {
+            return self.shared.breaker.is_probe_due(now) && first + again == 0;
+        }
+        let most = self.places_max(now);
+        first + again < most && (share == Share::First || again < self.shared.settings.again_part_of(most))
     }
 
     /// Whether another call of this share may be under way; what failed before never takes them all, for it may hang.
-    fn has_call_left(&self, share: Share) -> bool {
-        let most = self.settings.max_in_flight;
+    fn has_call_left(&self, share: Share, now: Timestamp) -> bool {
+        if self.shared.breaker.is_open() {
+            return self.shared.breaker.is_probe_due(now);
+        }
+        let most = self.most(self.shared.settings.max_in_flight, now);
         let again = || self.calls.values().filter(|call| call.share == Share::Again).count();
-        self.calls.len() < most && (share == Share::First || again() < self.settings.again_part_of(most))
+        self.calls.len() < most
+            && (share == Share::First || again() < self.shared.settings.again_part_of(most))
+    }
+
+    /// How many places there are: for the calls under way and the intents ahead of them.
+    fn places_max(&self, now: Timestamp) -> usize {
+        let settings = &self.shared.settings;
+        let permits = self.account.permits_within(self.pace.commit_ms(), now);
+        let ahead = self.pace.ahead(settings.max_in_flight, permits);
+        self.most((self.calls.len() + ahead).min(settings.ready_queue_max), now)
+    }
+
+    /// How many of `most` calls or places may be used now: few while HealthFlow has just come back.
+    fn most(&self, most: usize, now: Timestamp) -> usize {
+        ((most as f64 * self.shared.breaker.part(now)) as usize).max(1)
     }
 
     fn live_places(&self) -> [usize; 2] {
@@ -167,7 +233,7 @@ impl Processor {
     /// Sends what is ready, one task after the other, while there are permits: what was not tried before goes first, and of
     /// some calls in a row one is left to what was.
     fn send(&mut self, now: Timestamp) {
-        let alone = |slot: &OwnedTask| matches!(slot, OwnedTask::Live(task) if task.wants_to_read_alone(&self.settings));
+        let alone = |slot: &OwnedTask| matches!(slot, OwnedTask::Live(task) if task.wants_to_read_alone(&self.shared.settings));
         if self.tasks.values().any(alone) {
             return;
         }
@@ -188,7 +254,7 @@ impl Processor {
                     if self.account.next_at(now) > now {
                         return;
                     }
-                    let is_their_turn = self.first_in_a_row >= self.settings.firsts_in_a_row();
+                    let is_their_turn = self.first_in_a_row >= self.shared.settings.firsts_in_a_row();
                     sent |= (is_their_turn && self.send_one(*partition, Share::Again, now))
                         || self.send_one(*partition, share, now);
                 }
@@ -211,26 +277,28 @@ impl Processor {
     }
 
     fn send_one(&mut self, partition: i32, share: Share, now: Timestamp) -> bool {
-        if !self.has_call_left(share) || self.account.next_at(now) > now {
+        if !self.has_call_left(share, now) || self.account.next_at(now) > now {
             return false;
         }
         let Some(OwnedTask::Live(task)) = self.tasks.get_mut(&partition) else { return false };
         if task.is_draining() {
             return false;
         }
-        let mut turn = Turn { now, settings: &self.settings, reads: &self.reads, facts: &mut self.facts };
+        let mut turn = self.shared.turn(&mut self.facts, now);
+        turn.is_probe = self.shared.breaker.is_open();
         let Some(send) = task.send_next(share, &mut turn) else { return false };
         let incarnation = task.incarnation();
         self.account.try_take(now);
         let call = CallId(self.next_call);
         self.next_call += 1;
         self.account.is_sent(call.0);
+        self.shared.breaker.is_sent(call.0);
         self.first_in_a_row = match share {
-            Share::First => (self.first_in_a_row + 1).min(self.settings.firsts_in_a_row()),
+            Share::First => (self.first_in_a_row + 1).min(self.shared.settings.firsts_in_a_row()),
             Share::Again => 0,
         };
         let operation = send.request.operation();
-        self.reads.is_sent(operation, call.0);
+        self.shared.reads.is_sent(operation, call.0);
         let sent_after = self.account.pauses();
         let job = send.job;
         self.calls
@@ -242,30 +310,34 @@ impl Processor {
 
     /// Commits every task that has something to commit and has waited for its interval.
     fn commit(&mut self, now: Timestamp) {
-        let interval_ms = self.commit_interval_ms();
+        let mut wanting = Vec::new();
         for (partition, slot) in &mut self.tasks {
             let OwnedTask::Live(task) = slot else { continue };
             task.dead_letter_unidentified(now);
-            let due = task.next_commit_at(interval_ms).is_none_or(|at| now >= at) || task.is_draining();
-            if due && task.wants_commit() {
-                let turn = Turn { now, settings: &self.settings, reads: &self.reads, facts: &mut self.facts };
-                let (sequence, batch) = task.begin_commit(&turn);
-                self.effects.push_back(Effect::Commit {
-                    partition: *partition,
-                    incarnation: task.incarnation(),
-                    sequence,
-                    batch: Box::new(batch),
-                });
+            if task.wants_commit() {
+                wanting.push((task.last_commit_at(), *partition));
             }
         }
-    }
-
-    /// The shortest time between two commits of a task, so that all tasks together stay within the worker's budget of
-    /// transactions; but a commit comes in time to renew the lease, however many tasks there are.
-    fn commit_interval_ms(&self) -> i64 {
-        let budget = self.settings.transactions_per_second_max.max(0.001);
-        let shared_ms = (self.tasks.len() as f64 * 1_000.0 / budget).ceil() as i64;
-        self.settings.commit_interval_ms.max(shared_ms.min(self.settings.lease_ms / 2))
+        // Whose last commit is the longest ago has the first of what room there is.
+        wanting.sort_unstable();
+        for (_, partition) in wanting {
+            let Some(OwnedTask::Live(task)) = self.tasks.get_mut(&partition) else { continue };
+            let room_at = self.budget.next_at(now);
+            let is_due = commit_at(task, room_at, &self.shared.settings).is_none_or(|at| now >= at);
+            if !is_due && !task.is_draining() {
+                continue;
+            }
+            let turn = self.shared.turn(&mut self.facts, now);
+            let (sequence, batch) = task.begin_commit(&turn);
+            self.budget.spend(batch.records.len(), now);
+            let incarnation = task.incarnation();
+            self.effects.push_back(Effect::Commit {
+                partition,
+                incarnation,
+                sequence,
+                batch: Box::new(batch),
+            });
+        }
     }
 
     /// Stops and restarts the fetching of lanes by what they hold in memory.
@@ -273,7 +345,7 @@ impl Processor {
         for (partition, slot) in &mut self.tasks {
             let OwnedTask::Live(task) = slot else { continue };
             for lane in Lane::ALL {
-                match task.backpressure(lane, &self.settings) {
+                match task.backpressure(lane, &self.shared.settings) {
                     Some(Fetching::Pause) => {
                         self.effects.push_back(Effect::Pause { partition: *partition, lane })
                     }
@@ -285,4 +357,12 @@ impl Processor {
             }
         }
     }
+}
+
+/// When a task that wants to commit may; none if it may at once. If somebody waits for that, as soon as the budget has room;
+/// otherwise it gathers for a while. However little room there is, a commit comes in time to renew the lease.
+fn commit_at(task: &Task, room_at: Timestamp, settings: &Settings) -> Option<Timestamp> {
+    let last = task.last_commit_at()?;
+    let gathered_at = if task.is_commit_awaited() { last } else { last.plus_ms(settings.commit_interval_ms) };
+    Some(room_at.max(gathered_at).min(last.plus_ms(settings.lease_ms / 2)))
 }

@@ -9,13 +9,16 @@ impl Hash for Processor {
     /// Facts decide nothing, nor does what was already handed out to be done.
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let Processor {
-            settings: _,
+            shared,
             began_at,
             tasks,
             calls,
             account,
-            reads,
+            // Where commits and intents are not limited, these decide nothing; elsewhere nobody compares processors.
+            budget: _,
+            pace: _,
             first_in_a_row,
+            stands_down,
             effects,
             facts: _,
             next_call,
@@ -25,7 +28,7 @@ impl Hash for Processor {
             stopped,
         } = self;
         debug_assert!(effects.is_empty(), "compared between two turns only");
-        (began_at, reads, first_in_a_row).hash(hasher);
+        (began_at, shared, first_in_a_row, stands_down).hash(hasher);
         (tasks, account, next_call, next_incarnation, next_turn_of, stopping, stopped).hash(hasher);
         hash_entries(calls, hasher);
     }

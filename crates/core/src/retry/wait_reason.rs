@@ -71,6 +71,20 @@ coded! {
 }
 
 impl WaitReason {
+    /// Whether HealthFlow did not answer, as far as one can tell: no connection, no answer, 5xx, or nothing that it says.
+    pub const fn is_no_answer(self) -> bool {
+        matches!(
+            self,
+            WaitReason::Connect
+                | WaitReason::Timeout
+                | WaitReason::Reset
+                | WaitReason::ServerError
+                | WaitReason::Unavailable
+                | WaitReason::Unreadable
+                | WaitReason::Foreign
+        )
+    }
+
     /// Whether HealthFlow asked to wait.
     pub fn is_asked_to_wait(code: &str) -> bool {
         [WaitReason::Throttled, WaitReason::Unavailable].iter().any(|reason| reason.code() == code)

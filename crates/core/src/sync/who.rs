@@ -102,14 +102,15 @@ fn sent(booking: &Booking, known: &Knowledge<'_>, id: HealthFlowPatientId) -> St
 /// The id that was sent along is not the one we know: we read both charts before we ask a person. If one is gone (usually
 /// merged into the other) or somebody else's, the other is right.
 fn conflicting(booking: &Booking, known: &Knowledge<'_>, link: &Link, sent: HealthFlowPatientId) -> Step {
+    let digests = PersonDigests::of_booking(booking);
+    let made_for = link.digests.as_ref().map(|made_for| made_for.compare(&digests));
     match (chart(booking, known, &sent), chart(booking, known, &link.healthflow_patient_id)) {
         (Chart::Unread(read), _) | (_, Chart::Unread(read)) => *read,
         (Chart::Theirs, Chart::Nobody | Chart::Stranger(_)) => remember(booking, sent, LinkOrigin::Provided),
-        (Chart::Nobody | Chart::Stranger(_), Chart::Theirs) => Step::Remember(Link {
-            digests: Some(PersonDigests::of_booking(booking)),
-            outranks: Some(sent),
-            ..link.clone()
-        }),
+        // A chart that may be theirs is not enough if a person gave it to somebody else under this id.
+        (Chart::Nobody | Chart::Stranger(_), Chart::Theirs) if made_for != Some(Likeness::Stranger) => {
+            Step::Remember(Link { digests: Some(digests), outranks: Some(sent), ..link.clone() })
+        }
         (Chart::Nobody, Chart::Nobody) => Step::Forget,
         _ => {
             let person = Person::from(&booking.patient);

@@ -1,6 +1,7 @@
 //! The small worlds that are explored: few bookings, few owners, every guard mode, and what may go wrong in each.
 
 use healthflow_core::booking::{Booking, Patient};
+use healthflow_core::limits::BreakerLimits;
 use healthflow_core::patient::digests::PersonDigests;
 use healthflow_core::patient::{Link, LinkOrigin, Person};
 use healthflow_core::settings::GuardMode::{self, IdempotencyKey, Reference, Search, UniqueReference};
@@ -124,6 +125,8 @@ pub fn settings(guard: GuardMode) -> Settings {
         retry_visit_grace_ms: 1 << 40,
         slot_wait_max_ms: 1 << 40,
         waiting_room_max: 100,
+        // When each call ended would tell apart worlds that are the same.
+        breaker: BreakerLimits::off(),
         ..Settings::for_tests()
     }
 }

@@ -78,9 +78,37 @@ fn all_tasks_of_a_worker_share_its_budget_of_transactions() {
     let budget = Settings { transactions_per_second_max: 10.0, ..settings(GuardMode::IdempotencyKey) };
     let seen = commits(8, budget);
     let all = seen.values().map(Vec::len).sum::<usize>() as i64;
-    // The first commit of each is its own.
-    assert!((SECONDS * 10 / 2..=SECONDS * 10 + 8).contains(&all), "{all} transactions in {SECONDS} s");
-    assert!(seen.values().all(|of_one| of_one.len() as i64 >= SECONDS / 2), "somebody got none: {seen:?}");
+    // The first commit of each is its own; a transaction with many records counts as up to two and a half.
+    assert!((SECONDS * 10 / 3..=SECONDS * 10 + 8).contains(&all), "{all} transactions in {SECONDS} s");
+    assert!(seen.values().all(|of_one| of_one.len() as i64 >= SECONDS / 3), "somebody got none: {seen:?}");
+}
+
+/// Goal: a booking does not wait for a beat while there is room. Method: one booking; its intent and then its result are committed in
+/// the turn in which they come about.
+#[test]
+fn what_somebody_waits_for_is_committed_at_once() {
+    let mut desk = Desk::new(GuardMode::IdempotencyKey);
+    desk.hold_commits = true;
+    desk.arrive_at_once(a_booking("b", 1));
+    assert_eq!(desk.commits.len(), 1, "its intent");
+    desk.commit_is_good();
+    assert_eq!(desk.calls.len(), 1);
+    let call = desk.calls.remove(0);
+    desk.handle(Input::Answered { call: call.id, reply: created("a") });
+    assert_eq!(desk.commits.len(), 1, "its result");
+}
+
+/// Goal: a kill leaves no more in doubt than could have been sent. Method: many bookings, and a limit that allows few calls.
+#[test]
+fn no_more_intents_are_ahead_than_permits_in_sight() {
+    let slow = Settings { requests_per_second: 20.0, ..settings(GuardMode::IdempotencyKey) };
+    let mut desk = Desk::within(slow, TaskState::default(), BTreeMap::new(), START);
+    desk.charts.clear();
+    (0..60).for_each(|number| desk.arrive_at_once(a_booking(&format!("b-{number}"), 1)));
+    desk.pass_ms(10_000);
+    let open = desk.durable.bookings.iter().filter(|(_, state)| state.intent.is_some()).count();
+    let (in_flight, burst) = (desk.calls.len(), 2);
+    assert!(open <= in_flight + burst + 20 / 5, "{open} intents, {in_flight} calls under way");
 }
 
 #[test]

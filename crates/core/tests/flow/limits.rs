@@ -1,5 +1,6 @@
 //! The limits that a desk works within, unless a test is about one of them.
 
+use healthflow_core::limits::BreakerLimits;
 use healthflow_core::settings::{GuardMode, Settings};
 
 pub const LEASE_MS: i64 = 5_000;
@@ -18,6 +19,8 @@ pub fn settings(guard: GuardMode) -> Settings {
         ready_queue_max: 64,
         crash_suspect_after: 2,
         waiting_room_max: 1_000,
+        // What one test fails on purpose is no outage.
+        breaker: BreakerLimits::off(),
         ..Settings::for_tests()
     }
 }

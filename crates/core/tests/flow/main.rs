@@ -24,6 +24,7 @@ mod many_versions;
 mod near_twins;
 mod new_people;
 mod offsets;
+mod outages;
 mod pauses;
 mod placeholders;
 mod reading;

@@ -1,5 +1,6 @@
 //! What one seed is about: the limits, the modes and how hostile the world is. Drawn once, before the life begins.
 
+use healthflow_core::limits::BreakerLimits;
 use healthflow_core::settings::{GuardMode, Settings};
 
 use crate::deadly;
@@ -312,6 +313,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         unauthorised_pause_ms: 5_000,
         throttled_pause_ms: 1_000,
         pause_max_ms: *random.pick(&[3_000, 30_000]),
+        breaker: breaker(random),
         lease_ms,
         lease_margin_ms: 500,
         max_in_flight: random.between(1, if theme == Theme::LateCreations { 4 } else { 20 }) as usize,
@@ -338,5 +340,19 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         waiting_room_max: *random.pick(&[4, 1_000]),
         #[cfg(feature = "planted-defects")]
         defect: None,
+    }
+}
+
+/// From one that opens at once to none at all.
+fn breaker(random: &mut Random) -> BreakerLimits {
+    BreakerLimits {
+        window_ms: *random.pick(&[5_000, 30_000]),
+        calls_min: *random.pick(&[0, 1, 3, 10]),
+        failed_share: *random.pick(&[0.3, 0.5, 0.9]),
+        slow_ms: *random.pick(&[500, 5_000]),
+        slow_share: *random.pick(&[0.5, 0.8]),
+        probe_min_ms: *random.pick(&[100, 1_000]),
+        probe_max_ms: 5_000,
+        ramp_ms: *random.pick(&[1, 10_000]),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::checkers::outages::Reported;
 use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::event::Arrival;
 use healthflow_core::healthflow::Operation;
@@ -132,6 +133,8 @@ pub struct Worker {
     pub pauses: u64,
     /// Lanes that were paused when their task ended, as the Kafka client remembers them.
     pub left_paused: BTreeSet<(i32, Lane)>,
+    /// What it has reported of its circuit breaker.
+    pub breaker: Reported,
 }
 
 impl Worker {
@@ -154,6 +157,7 @@ impl Worker {
             stopping: false,
             pauses: 0,
             left_paused: BTreeSet::new(),
+            breaker: Reported::default(),
         }
     }
 

@@ -271,7 +271,7 @@ impl World {
         }
         let skew_ms = one.skew_ms;
         let wakeup = one.processor.next_wakeup(clock);
-        self.judge_facts(&facts);
+        self.judge_facts(worker, &facts);
         for effect in effects {
             self.perform(worker, effect);
         }

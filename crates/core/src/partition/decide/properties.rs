@@ -15,10 +15,10 @@ use crate::event::sample::{NOW, booking};
 use crate::partition::advance::MOVES_MAX;
 use crate::partition::job::{AskedToWait, InHand};
 use crate::partition::start::{Acquired, Start};
+use crate::partition::task::Shared;
 use crate::patient::digests::PersonDigests;
 use crate::patient::search::Search;
 use crate::patient::{Candidate, LinkOrigin, Person};
-use crate::retry::Reads;
 use crate::settings::{GuardMode, Settings};
 use crate::state::{
     BookingState, Hold, Parked, ParkingPlace, PatientIntent, PatientState, Suspicion, TaskState, WriteIntent,
@@ -165,7 +165,13 @@ fn in_hand(at_hand: &AtHand, settings: &Settings) -> InHand {
     let first_failed_at = at_hand.is_over.then(|| NOW.plus_ms(-settings.retry_max_age_ms));
     let last_failed_at = at_hand.is_over.then_some(NOW);
     let schedule = Schedule { first_failed_at, last_failed_at, ..Schedule::default() };
-    InHand { booking: Arc::new(booking), position: Some(Lane::Requested.at(order)), schedule, order }
+    InHand {
+        booking: Arc::new(booking),
+        position: Some(Lane::Requested.at(order)),
+        schedule,
+        taken_up_at: NOW,
+        order,
+    }
 }
 
 fn of_booking(restored: &Restored, settings: &Settings) -> BookingState {
@@ -255,8 +261,8 @@ proptest! {
         let fenced_at = NOW.plus_ms(-ago_ms);
         let start = Start { next_offsets: vec![Lane::Requested.at(9), Lane::Retry.at(9)], ..Start::default() };
         let acquired = Acquired { fenced_at, start, state, restored_records: 0, restored_at: fenced_at };
-        let (reads, mut facts) = (Reads::default(), VecDeque::new());
-        let mut turn = Turn { now: NOW, settings: &settings, reads: &reads, facts: &mut facts };
+        let (shared, mut facts) = (Shared::new(settings.clone()), VecDeque::new());
+        let mut turn = shared.turn(&mut facts, NOW);
         let mut task = Task::new(0, 1, acquired, fenced_at, &mut turn);
 
         let versions: BTreeMap<_, _> =

@@ -11,7 +11,7 @@ use crate::healthflow::Operation;
 use crate::life::Incarnation;
 use crate::partition::job::{AskedToWait, InHand};
 use crate::partition::start::{Acquired, Start};
-use crate::retry::Reads;
+use crate::partition::task::Shared;
 use crate::settings::{GuardMode, Settings};
 use crate::state::{
     BookingState, Hold, Parked, ParkingPlace, PatientIntent, PatientState, Suspicion, TaskState, WriteIntent,
@@ -43,7 +43,10 @@ fn job(versions: &[Booking]) -> Job {
     let in_hand = |booking: &Booking| {
         let order = i64::try_from(booking.version).expect("small");
         let (booking, position) = (Arc::new(booking.clone()), Some(Lane::Requested.at(order)));
-        (booking.version, InHand { booking, position, schedule: Schedule::default(), order })
+        (
+            booking.version,
+            InHand { booking, position, schedule: Schedule::default(), taken_up_at: NOW, order },
+        )
     };
     let versions: BTreeMap<_, _> = versions.iter().map(in_hand).collect();
     Job { versions, patient: Some(patient()), ..Job::default() }
@@ -60,8 +63,8 @@ fn decided(job: &Job, is_quiet: bool, restored: impl FnOnce(&mut BookingState, &
     let fenced_at = NOW.plus_ms(-ago_ms);
     let start = Start { next_offsets: vec![Lane::Requested.at(9), Lane::Retry.at(9)], ..Start::default() };
     let acquired = Acquired { fenced_at, start, state, restored_records: 0, restored_at: fenced_at };
-    let (reads, mut facts) = (Reads::default(), VecDeque::new());
-    let mut turn = Turn { now: NOW, settings: &SETTINGS, reads: &reads, facts: &mut facts };
+    let (shared, mut facts) = (Shared::new(SETTINGS.clone()), VecDeque::new());
+    let mut turn = shared.turn(&mut facts, NOW);
     let task = Task::new(0, INCARNATION, acquired, fenced_at, &mut turn);
     task.decide(&JobKey::Booking(key()), job, &turn)
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::booking::BookingKey;
 use crate::healthflow::fault::{NotSent, Unknown};
-use crate::retry::Reads;
+use crate::partition::task::Shared;
 
 /// What happens to an open intent.
 #[derive(Clone, Debug)]
@@ -52,14 +52,14 @@ proptest! {
             Some(quiet_ms) => intents.inherit(subject.clone(), fenced_at.plus_ms(quiet_ms)),
             None => intents.open(&subject, 1),
         }
-        let (reads, mut facts) = (Reads::default(), VecDeque::new());
+        let (shared, mut facts) = (Shared::new(settings.clone()), VecDeque::new());
         let mut now = fenced_at;
         for (event, pause_ms) in events {
             now = now.plus_ms(pause_ms);
             let before = intents.doubt(&subject);
             match event {
                 Event::Ended(fault) => {
-                    let turn = Turn { now, settings: &settings, reads: &reads, facts: &mut facts };
+                    let turn = shared.turn(&mut facts, now);
                     intents.sent(&subject, true);
                     intents.apply_fault(&subject, &fault, now.plus_ms(settings.settle_ms()), &turn);
                 }

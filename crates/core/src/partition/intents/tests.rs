@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::booking::{BookingKey, PatientKey};
 use crate::healthflow::fault::{Missing, NotSent, Unknown};
-use crate::retry::Reads;
+use crate::partition::task::Shared;
 
 const FENCED: Timestamp = Timestamp(1_000_000);
 const NOW: Timestamp = Timestamp(1_500_000);
@@ -34,8 +34,8 @@ fn apply(
     fault: &Fault,
     settles_at: Timestamp,
 ) -> Option<FaultOutcome> {
-    let (reads, mut facts) = (Reads::default(), VecDeque::new());
-    let turn = Turn { now: NOW, settings: &SETTINGS, reads: &reads, facts: &mut facts };
+    let (shared, mut facts) = (Shared::new(SETTINGS.clone()), VecDeque::new());
+    let turn = shared.turn(&mut facts, NOW);
     intents.apply_fault(subject, fault, settles_at, &turn)
 }
 

@@ -15,6 +15,7 @@ pub mod no_orphan;
 pub mod no_step_back;
 pub mod one_result;
 pub mod orders;
+pub mod outages;
 pub mod own_word;
 pub mod rate_limit;
 pub mod released_in_order;
@@ -118,7 +119,9 @@ impl World {
     }
 
     /// A worker reports what happened.
-    pub fn judge_facts(&mut self, facts: &[Fact]) {
+    pub fn judge_facts(&mut self, worker: usize, facts: &[Fact]) {
+        let broken = outages::broken(&mut self.workers[worker].breaker, facts);
+        self.violate_all("outages", broken);
         let is_replaced = |key: &BookingKey, version: Version| {
             let newer = (key.clone(), version + 1)..=(key.clone(), Version::MAX);
             self.published_at.range(newer).next().is_some()

@@ -1,0 +1,42 @@
+//! The log's lines about times in which HealthFlow does not work, or in which it wants no calls.
+
+use tracing::{debug, error, info, warn};
+
+use healthflow_core::booking::{BookingId, PracticeId};
+use healthflow_core::fact::Fact;
+use healthflow_core::time::Timestamp;
+
+/// Logs what is about all calls.
+pub(super) fn report_outage(fact: &Fact) {
+    match fact {
+        Fact::BreakerOpened { cause, calls, bad } => error!(
+            cause,
+            calls,
+            bad,
+            "HealthFlow does not work, nothing is sent but a probe now and then; bookings wait and spend no attempt"
+        ),
+        Fact::BreakerProbeFailed => debug!("probe failed, HealthFlow does not work yet"),
+        Fact::BreakerClosed { open_ms } => {
+            info!(open_ms, "HealthFlow works again, more is sent by the second");
+        }
+        Fact::AccountPaused { until, why, practice, booking } => {
+            report_pause(*until, why, practice, booking.as_ref());
+        }
+        _ => {}
+    }
+}
+
+fn report_pause(until: Timestamp, why: &str, practice: &PracticeId, booking: Option<&BookingId>) {
+    let (practice, booking) = (practice.as_str(), booking.map(BookingId::to_string));
+    match why {
+        "unauthorised" => error!(
+            %until, why, practice, booking,
+            "HealthFlow refuses our credentials, nothing is sent; renew the token file"
+        ),
+        "forbidden" => error!(
+            %until, why, practice, booking,
+            "HealthFlow refuses several practices (403), nothing is sent; check the account's rights"
+        ),
+        _ => warn!(%until, why, practice, booking, "HealthFlow asks us to wait, nothing is sent"),
+    }
+}
