@@ -90,6 +90,7 @@ fn bounds(config: &Config) -> Result<(), Fault> {
         ("healthflow.late_landing_ms", healthflow.late_landing_ms),
         ("healthflow.search_lag_ms", healthflow.search_lag_ms),
         ("worker.clock_skew_max_ms", worker.clock_skew_max_ms),
+        ("worker.overdue_after_ms", worker.overdue_after_ms),
     ] {
         holds(value <= DURATION_MAX_MS, key, "must be at most ten years")?;
     }

@@ -220,6 +220,8 @@ pub struct Worker {
     pub transactions_per_second_max: f64,
     /// What a task keeps in memory of one input topic (bytes).
     pub read_ahead_bytes: u32,
+    /// After how long without its first try a live booking goes behind fresh ones (milliseconds); 0: never.
+    pub overdue_after_ms: u64,
     /// How long a booking waits in memory for another one before it is parked in the retry topic (milliseconds).
     pub memory_wait_ms: u64,
     /// How long calls under way may take when a task is given back, before it is dropped (milliseconds).
@@ -350,6 +352,7 @@ impl Config {
             commit_interval_ms: signed(worker.commit_interval_ms),
             transactions_per_second_max: worker.transactions_per_second_max,
             read_ahead_bytes: worker.read_ahead_bytes as usize,
+            overdue_after_ms: signed(worker.overdue_after_ms),
             memory_wait_ms: signed(worker.memory_wait_ms),
             release_drain_ms: signed(worker.release_drain_ms),
             reacquire_pause_ms: signed(worker.reacquire_pause_ms),

@@ -62,6 +62,8 @@ pub struct Settings {
     pub transactions_per_second_max: f64,
     /// `worker.read_ahead_bytes`: per lane and task.
     pub read_ahead_bytes: usize,
+    /// `worker.overdue_after_ms`: after so long without its first try a live booking goes behind fresh ones; 0: never.
+    pub overdue_after_ms: i64,
     /// `worker.memory_wait_ms`: how long a booking waits in memory for another before it is parked.
     pub memory_wait_ms: i64,
     /// `worker.release_drain_ms`.
@@ -157,7 +159,8 @@ impl Settings {
             again_share: 0.25,
             commit_interval_ms: 100,
             transactions_per_second_max: 250.0,
-            read_ahead_bytes: 1 << 20,
+            read_ahead_bytes: 16 << 20,
+            overdue_after_ms: 25_000,
             memory_wait_ms: 30_000,
             release_drain_ms: 5_000,
             reacquire_pause_ms: 6_000,

@@ -1,7 +1,9 @@
-//! How fast we may call HealthFlow: an account's rate, and its pauses.
+//! How fast we may call HealthFlow, and whose turn it is: an account's rate and its pauses, the circuit breaker, fairness between
+//! practices.
 
 pub mod account;
 pub mod breaker;
+pub mod fair_queue;
 pub mod token_bucket;
 
 pub use account::{Account, Asked, FORBIDDEN_PRACTICES_MAX};

@@ -98,7 +98,8 @@ impl Task {
 
     /// Takes the next job that waits for a place of this share, if there is one.
     pub fn admit(&mut self, share: Share, turn: &mut Turn<'_>) -> bool {
-        let Some(key) = self.jobs.next_arrival(share) else { return false };
+        let Task { jobs, ledger, .. } = self;
+        let Some(key) = jobs.next_arrival(share, |job| ledger.expected_calls(job)) else { return false };
         self.advance(&key, turn);
         true
     }
@@ -123,6 +124,7 @@ impl Task {
     /// Wakes every job whose moment has come; a doubt that is quiet gets a job of its own if it has none (rule W5).
     pub fn wake(&mut self, turn: &mut Turn<'_>) {
         self.end_holds(turn);
+        self.move_overdue_aside(turn);
         if !self.is_draining() {
             self.attend_to_reviews(turn);
         }

@@ -80,6 +80,10 @@ impl Task {
             self.take_from_waiting_room(waiting, turn);
         }
         let key = in_hand.booking.key.clone();
+        if in_hand.is_fresh() && turn.settings.overdue_after_ms > 0 {
+            let overdue_at = in_hand.overdue_at(turn.settings.overdue_after_ms);
+            self.jobs.note_overdue(overdue_at, JobKey::Booking(key.clone()));
+        }
         self.take_in_hand(in_hand, turn);
         self.note_slots(&key, None, turn);
     }

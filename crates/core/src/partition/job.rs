@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::appointment::{Revision, Span};
-use crate::booking::{Booking, BookingKey, PatientKey, PracticeId, Version};
+use crate::booking::{Booking, BookingKey, PatientKey, PracticeId, Source, Version};
 use crate::event::Schedule;
 use crate::healthflow::pages::Pages;
 use crate::healthflow::{AppointmentFound, Operation};
@@ -14,16 +14,24 @@ use crate::partition::slots::MadeFrom;
 use crate::partition::task::Turn;
 use crate::patient::search::Search;
 use crate::patient::{Candidate, HealthFlowPatientId};
+use crate::retry::WaitReason;
 use crate::retry::deadline::leave_out;
 use crate::settings::Settings;
 use crate::state::Wish;
 use crate::time::Timestamp;
-use crate::topics::Position;
+use crate::topics::{Lane, Position};
 
 /// How old a search may be at first, in milliseconds.
 const SEARCH_LIFE_MS: i64 = 60_000;
 /// How often that doubles: up to 17 hours.
 const SEARCH_LIFE_DOUBLINGS_MAX: u32 = 10;
+
+/// A visit that begins within this is served beside what is fresh, though it was moved aside, in milliseconds: two hours.
+const SOON_MS: i64 = 2 * 3_600_000;
+
+/// So long a booking that is late when it is read may wait for its first try before it goes behind fresh ones, in milliseconds:
+/// a worker that has nothing else to do tries it at once.
+const LATE_GRACE_MS: i64 = 1_000;
 
 /// What a job is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,6 +71,27 @@ impl InHand {
     /// What it wants of the book.
     pub fn wish(&self) -> Wish {
         Wish { order: self.order, span: Span::wanted(&self.booking) }
+    }
+
+    /// Whether it came in as a live booking and was never put aside.
+    pub fn is_fresh(&self) -> bool {
+        let came_in = self.position.is_some_and(|position| position.lane == Lane::Requested);
+        came_in && self.booking.source == Source::Live
+    }
+
+    /// When it goes behind fresh ones unless it was tried: `after_ms` after it was requested. What was late already when it was
+    /// read has a moment, and nothing waits longer than `after_ms` here: the publisher's clock may be wrong.
+    pub fn overdue_at(&self, after_ms: i64) -> Timestamp {
+        let earliest = self.taken_up_at.plus_ms(LATE_GRACE_MS.min(after_ms));
+        self.booking.requested_at.plus_ms(after_ms).clamp(earliest, self.taken_up_at.plus_ms(after_ms))
+    }
+
+    /// Whether it waits behind what was never tried: it failed before, or was moved aside because it was late and its visit
+    /// does not begin soon.
+    fn is_tried_again(&self) -> bool {
+        let begins_in_ms = self.booking.visit.start.since_ms(self.taken_up_at);
+        let is_late = &*self.schedule.last_error == WaitReason::Overdue.code();
+        self.schedule.attempts > 0 || (is_late && !(0..=SOON_MS).contains(&begins_in_ms))
     }
 
     /// Leaves the time in which HealthFlow did not work out of its age: it counts for no deadline.
@@ -133,7 +162,7 @@ pub enum Share {
     /// It was not tried yet, so it holds nothing up.
     #[default]
     First,
-    /// It failed before, or settles a doubt.
+    /// It failed before, was moved aside, or settles a doubt.
     Again,
 }
 
@@ -143,7 +172,7 @@ impl Share {
 
     /// Which one a job belongs to that asks for this purpose.
     pub fn of(job: &Job, purpose: Purpose) -> Share {
-        let was_tried = job.newest().is_none_or(|newest| newest.schedule.attempts > 0);
+        let was_tried = job.newest().is_none_or(InHand::is_tried_again);
         if was_tried || purpose == Purpose::Settle { Share::Again } else { Share::First }
     }
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
 
 use crate::booking::{PatientKey, PracticeId};
+use crate::limits::fair_queue::FairQueue;
 use crate::partition::job::{Job, JobKey, JobStage, Purpose, Share};
 use crate::time::Timestamp;
 use crate::unordered::hash_entries;
@@ -15,17 +16,19 @@ use crate::unordered::hash_entries;
 pub(super) struct Jobs {
     /// Each job at hand. The one that is just looked at is taken out.
     at_hand: HashMap<JobKey, Job>,
-    /// Who waits for a place of its share, or is to look again, in that order. It may hold a key whose job has
+    /// Who waits for a place of its share, or is to look again, fair between practices. It may hold a key whose job has
     /// ended.
-    arrivals: [VecDeque<JobKey>; 2],
-    /// Who may be sent, by share, in that order. It may hold a key whose job has moved on.
-    ready: [VecDeque<JobKey>; 2],
+    arrivals: [FairQueue<JobKey>; 2],
+    /// Who may be sent, by share, fair between practices. It may hold a key whose job has moved on.
+    ready: [FairQueue<JobKey>; 2],
     /// Places of the ready queue taken, by share.
     places: [usize; 2],
     /// Who has a patient.
     patients_busy: HashMap<PatientKey, JobKey>,
     /// Who waits for a patient that somebody else has, in the order in which they came.
     patients_awaited: HashMap<PatientKey, VecDeque<JobKey>>,
+    /// When whoever came in is overdue. Most have ended by then.
+    overdue: BTreeSet<(Timestamp, JobKey)>,
     /// When which job is due; a doubt has an entry whether or not there is a job for it.
     timers: BTreeSet<(Timestamp, JobKey)>,
 }
@@ -74,8 +77,8 @@ impl Jobs {
         self.places[share] += usize::from(stage.takes_place());
         match &stage {
             // What was begun is finished first, so that the first to come is the first to end.
-            JobStage::Ready if job.asked_version.is_some() => self.ready[share].push_front(key.clone()),
-            JobStage::Ready => self.ready[share].push_back(key.clone()),
+            JobStage::Ready if job.asked_version.is_some() => self.ready[share].push_first(key.clone()),
+            JobStage::Ready => self.ready[share].push(key.practice(), 0, key.clone()),
             JobStage::AwaitsTime(at) => self.wake_at(*at, key.clone()),
             JobStage::AwaitsCommit
             | JobStage::Arrived
@@ -101,8 +104,14 @@ impl Jobs {
 
     /// A job is to be looked at as soon as there is a place, behind those that wait for one already.
     pub fn look_again(&mut self, key: JobKey) {
-        let share = self.share_of(&key);
-        self.arrivals[share].push_back(key);
+        let job = self.get(&key);
+        let share = job.map_or(Share::Again, |job| Share::of(job, Purpose::Flow));
+        // Of what comes back the nearest visit goes first, and before all a doubt of which no version is at hand.
+        let rank = match share {
+            Share::First => 0,
+            Share::Again => job.and_then(Job::newest).map_or(i64::MIN, |newest| newest.booking.visit.start.0),
+        };
+        self.arrivals[share.index()].push(key.practice(), rank, key.clone());
     }
 
     /// The same for several.
@@ -113,7 +122,7 @@ impl Jobs {
     /// The same, before those that wait for a place already.
     pub fn look_again_first(&mut self, key: JobKey) {
         let share = self.share_of(&key);
-        self.arrivals[share].push_front(key);
+        self.arrivals[share].push_first(key);
     }
 
     /// Which share a job that has just come back or woken belongs to.
@@ -126,17 +135,15 @@ impl Jobs {
         !self.arrivals[share.index()].is_empty()
     }
 
-    /// Takes the next of this share out of the queue that waits for a place.
-    pub fn next_arrival(&mut self, share: Share) -> Option<JobKey> {
-        self.arrivals[share.index()].pop_front()
+    /// Takes the next of this share out of the queue that waits for a place; `cost` is how many calls a job is expected to take.
+    pub fn next_arrival(&mut self, share: Share, cost: impl Fn(&Job) -> u32) -> Option<JobKey> {
+        let Jobs { at_hand, arrivals, .. } = self;
+        arrivals[share.index()].pop(|key| at_hand.get(key).map_or(1, &cost))
     }
 
     /// Takes the first out of the queues that wait for a place whom `allows` allows.
     pub fn take_arrival(&mut self, allows: impl Fn(&JobKey) -> bool) -> Option<JobKey> {
-        self.arrivals.iter_mut().find_map(|queue| {
-            let index = queue.iter().position(&allows)?;
-            queue.remove(index)
-        })
+        self.arrivals.iter_mut().find_map(|queue| queue.take(&allows))
     }
 
     /// Whether somebody of this share may be sent.
@@ -146,7 +153,7 @@ impl Jobs {
 
     /// Takes the next of this share out that may be sent, with its job.
     pub fn take_ready(&mut self, share: Share) -> Option<(JobKey, Job)> {
-        while let Some(key) = self.ready[share.index()].pop_front() {
+        while let Some(key) = self.ready[share.index()].pop(|_| 1) {
             if self.get(&key).is_some_and(|job| job.stage == JobStage::Ready)
                 && let Some(job) = self.take(&key)
             {
@@ -158,22 +165,21 @@ impl Jobs {
 
     /// Puts back who could not be sent just now: it stays the next one of this share.
     pub fn put_back_ready(&mut self, share: Share, key: &JobKey, job: Job) {
-        self.ready[share.index()].push_front(key.clone());
+        self.ready[share.index()].push_first(key.clone());
         self.put_back(key, job);
     }
 
     /// Takes everybody out who may be sent, in order; whoever is still `Ready` is at hand.
     pub fn drain_ready(&mut self) -> Vec<JobKey> {
-        self.ready.iter_mut().flat_map(|ready| ready.drain(..)).collect()
+        self.ready.iter_mut().flat_map(FairQueue::drain).collect()
     }
 
     /// Puts a job of another practice than this first, if one is ready.
     pub fn puts_another_first(&mut self, practice: &PracticeId) -> bool {
         let mut is_there = false;
         for ready in &mut self.ready {
-            let other = ready.iter().position(|key| key.practice() != practice);
-            if let Some(key) = other.and_then(|index| ready.remove(index)) {
-                ready.push_front(key);
+            if let Some(key) = ready.take(|key| key.practice() != practice) {
+                ready.push_first(key);
                 is_there = true;
             }
         }
@@ -185,9 +191,25 @@ impl Jobs {
         self.timers.insert((at, key));
     }
 
-    /// When somebody must be looked at next.
+    /// Whoever this is will be overdue at `at`.
+    pub fn note_overdue(&mut self, at: Timestamp, key: JobKey) {
+        self.overdue.insert((at, key));
+    }
+
+    /// Takes out who is overdue by `now`.
+    pub fn take_overdue(&mut self, now: Timestamp) -> Option<JobKey> {
+        let (at, _) = self.overdue.first()?;
+        if *at > now {
+            return None;
+        }
+        self.overdue.pop_first().map(|(_, key)| key)
+    }
+
+    /// When somebody must be looked at next. Nobody can be overdue while nobody waits for a first place.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.timers.first().map(|(at, _)| *at)
+        let timer = self.timers.first().map(|(at, _)| *at);
+        let overdue = self.overdue.first().filter(|_| self.has_arrivals(Share::First)).map(|(at, _)| *at);
+        [timer, overdue].into_iter().flatten().min()
     }
 
     /// Takes out who must be looked at by `now`.
@@ -250,8 +272,9 @@ impl Jobs {
 
 impl Hash for Jobs {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Jobs { at_hand, arrivals, ready, places, patients_busy, patients_awaited, timers } = self;
-        (arrivals, ready, places, timers).hash(hasher);
+        let Jobs { at_hand, arrivals, ready, places, patients_busy, patients_awaited, overdue, timers } =
+            self;
+        (arrivals, ready, places, overdue, timers).hash(hasher);
         hash_entries(at_hand, hasher);
         hash_entries(patients_busy, hasher);
         hash_entries(patients_awaited, hasher);

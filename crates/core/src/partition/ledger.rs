@@ -7,8 +7,12 @@ use std::hash::{Hash, Hasher};
 
 use crate::booking::{BookingKey, PatientKey};
 use crate::event::Outgoing;
+use crate::partition::job::Job;
 use crate::partition::subject::Subject;
 use crate::state::{BookingState, PackedMap, PatientState, StateRecord, TaskState};
+
+/// The calls of a booking whose patient is not known: a search by our reference and by birthday, mostly, and two writes.
+const CALLS_OF_A_NEWCOMER: u32 = 4;
 
 /// The state of a task.
 #[derive(Clone, Debug)]
@@ -35,6 +39,14 @@ impl Ledger {
     /// Of patients.
     pub fn patients(&self) -> &PackedMap<PatientState> {
         &self.patients
+    }
+
+    /// How many calls a job is expected to take: one if its patient is known, a search and more if not.
+    pub fn expected_calls(&self, job: &Job) -> u32 {
+        let patient = job.newest().map(|newest| newest.booking.patient_key());
+        let is_known =
+            |patient: PatientKey| self.patients.get(&patient).is_some_and(|state| state.link.is_some());
+        if patient.is_none_or(is_known) { 1 } else { CALLS_OF_A_NEWCOMER }
     }
 
     /// Numbers that are others whenever the state of this booking or of this patient may have changed.

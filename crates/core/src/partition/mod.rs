@@ -44,6 +44,7 @@ mod revisions;
 pub mod slots;
 pub mod slot_waits;
 pub mod finish;
+mod overdue;
 mod charts;
 mod somebody_else;
 mod unlink;

@@ -76,7 +76,7 @@ impl Processor {
     pub fn new(settings: Settings, now: Timestamp) -> Self {
         let account = Account::new(settings.requests_per_second, settings.pause_max_ms, now);
         let budget = CommitBudget::new(settings.transactions_per_second_max, now);
-        let pace = Pace::new(settings.commit_interval_ms, now);
+        let pace = Pace::new(settings.commit_interval_ms);
         Processor {
             shared: Shared::new(settings),
             began_at: now,

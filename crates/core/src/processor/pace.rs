@@ -13,8 +13,8 @@ const COST_MAX: f64 = 2.5;
 /// The budget holds at most a tenth of a second's worth, and at least one.
 const BURST_SECONDS: f64 = 0.1;
 
-/// The shortest time over which calls are counted, in milliseconds.
-const COUNTED_MS: i64 = 200;
+/// How long a call is thought to take before the first one was answered, in milliseconds: short, so that nothing waits.
+const CALL_AT_FIRST_MS: f64 = 10.0;
 
 /// So many more intents than the calls of one commit's time need are written ahead, so that the rate can rise.
 const HEADROOM: f64 = 1.5;
@@ -76,29 +76,24 @@ impl CommitBudget {
     }
 }
 
-/// How many calls end a second, and how long an intent waits for its commit.
+/// How long a call takes, and how long an intent waits for its commit.
 #[derive(Clone, Debug)]
 pub struct Pace {
-    counted_from: Timestamp,
-    ended: u32,
-    per_second: f64,
+    call_ms: Option<f64>,
     commit_ms: f64,
 }
 
 impl Pace {
     /// Nothing is known yet but the shortest time between two commits.
-    pub fn new(commit_interval_ms: i64, now: Timestamp) -> Self {
-        Pace { counted_from: now, ended: 0, per_second: 0.0, commit_ms: commit_interval_ms as f64 }
+    pub fn new(commit_interval_ms: i64) -> Self {
+        Pace { call_ms: None, commit_ms: commit_interval_ms as f64 }
     }
 
     /// A call ended.
-    pub fn call_ended(&mut self, now: Timestamp) {
-        self.ended = self.ended.saturating_add(1);
-        let elapsed_ms = now.since_ms(self.counted_from);
-        if elapsed_ms >= COUNTED_MS {
-            self.per_second = f64::from(self.ended) * 1_000.0 / elapsed_ms as f64;
-            (self.counted_from, self.ended) = (now, 0);
-        }
+    pub fn call_ended(&mut self, elapsed_ms: i64) {
+        let elapsed_ms = elapsed_ms.max(1) as f64;
+        let known_ms = self.call_ms.unwrap_or(elapsed_ms);
+        self.call_ms = Some(known_ms * 0.95 + elapsed_ms * 0.05);
     }
 
     /// A commit is good: what came about right after the one before it began waited for so long.
@@ -112,11 +107,12 @@ impl Pace {
         self.commit_ms.ceil() as i64
     }
 
-    /// How many intents should be ahead of the calls under way: as many calls as end while one of them waits for its commit
-    /// (Little's law), and at least as many as may be under way; but no more than there are `permits` in that time.
+    /// How many intents should be ahead of the calls under way: as many calls as can end while one of them waits for its commit
+    /// (Little's law), with all that may be under way; but no more than there are `permits` in that time.
     pub fn ahead(&self, max_in_flight: usize, permits: f64) -> usize {
-        let needed = (HEADROOM * self.per_second * self.commit_ms / 1_000.0).max(max_in_flight as f64);
-        (needed.min(permits) as usize).max(1)
+        let call_ms = self.call_ms.unwrap_or(CALL_AT_FIRST_MS);
+        let needed = HEADROOM * max_in_flight as f64 * self.commit_ms / call_ms;
+        (needed.min(permits).ceil() as usize).max(1)
     }
 }
 

@@ -188,13 +188,25 @@ impl Processor {
         })
     }
 
-    /// Whether the ready queue has a place for this share; what failed before never takes them all.
-    fn has_place_left(&self, share: Share, [first, again]: [usize; 2], now: Timestamp) -> bool {
+    /// Whether the ready queue has a place for this share; what failed before never takes them all. Each share has its own ahead
+    /// of its calls under way, so that neither waits for the other's calls to end.
+    fn has_place_left(&self, share: Share, places: [usize; 2], now: Timestamp) -> bool {
+        let [first, again] = places;
         if self.shared.breaker.is_open() {
             return self.shared.breaker.is_probe_due(now) && first + again == 0;
         }
-        let most = self.places_max(now);
-        first + again < most && (share == Share::First || again < self.shared.settings.again_part_of(most))
+        let settings = &self.shared.settings;
+        let most = self.most(settings.ready_queue_max, now);
+        let under_way = self.calls.values().filter(|call| call.share == share).count();
+        let is_ahead = places[share.index()].saturating_sub(under_way);
+        let ahead = self.most(self.ahead(now), now);
+        match share {
+            Share::First => first + again < most && is_ahead < ahead,
+            Share::Again => {
+                let of_again = |most| settings.again_part_of(most);
+                first + again < most && again < of_again(most) && is_ahead < of_again(ahead)
+            }
+        }
     }
 
     /// Whether another call of this share may be under way; what failed before never takes them all, for it may hang.
@@ -208,12 +220,10 @@ impl Processor {
             && (share == Share::First || again() < self.shared.settings.again_part_of(most))
     }
 
-    /// How many places there are: for the calls under way and the intents ahead of them.
-    fn places_max(&self, now: Timestamp) -> usize {
-        let settings = &self.shared.settings;
+    /// How many bookings should be ahead of the calls under way.
+    fn ahead(&self, now: Timestamp) -> usize {
         let permits = self.account.permits_within(self.pace.commit_ms(), now);
-        let ahead = self.pace.ahead(settings.max_in_flight, permits);
-        self.most((self.calls.len() + ahead).min(settings.ready_queue_max), now)
+        self.pace.ahead(self.shared.settings.max_in_flight, permits)
     }
 
     /// How many of `most` calls or places may be used now: few while HealthFlow has just come back.

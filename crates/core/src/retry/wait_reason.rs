@@ -21,6 +21,8 @@ coded! {
         PatientBusy = "patient_busy",
         /// Another booking that may have ended workers runs alone (rule K6).
         CrashSuspect = "crash_suspect",
+        /// It waited so long for its first try that fresh bookings go before it.
+        Overdue = "overdue",
         /// Another booking is about to free the slot (rule K11).
         AwaitsSlot = "awaits_slot",
         /// All reads of this kind fail; one job asks for all.

@@ -13,6 +13,7 @@ mod crash_loops;
 mod deadlines;
 mod decisions;
 mod doubts;
+mod fairness;
 mod forgetting;
 mod held;
 mod held_contents;

@@ -322,6 +322,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         commit_interval_ms: random.between(20, 200),
         transactions_per_second_max: *random.pick(&[10.0, 100.0]),
         read_ahead_bytes: *random.pick(&[2_000, 20_000, 1_000_000]),
+        overdue_after_ms: *random.pick(&[0, 1_000, 25_000]),
         memory_wait_ms: *random.pick(&[2_000, 30_000]),
         release_drain_ms: 5_000,
         reacquire_pause_ms: 6_000,

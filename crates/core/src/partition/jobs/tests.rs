@@ -38,7 +38,7 @@ fn move_to(jobs: &mut Jobs, number: usize, stage: JobStage) {
 const SHARE: Share = Share::Again;
 
 fn arrivals(jobs: &mut Jobs) -> Vec<JobKey> {
-    std::iter::from_fn(|| jobs.next_arrival(SHARE)).collect()
+    std::iter::from_fn(|| jobs.next_arrival(SHARE, |_| 1)).collect()
 }
 
 #[test]

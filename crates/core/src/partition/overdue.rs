@@ -1,0 +1,43 @@
+//! What can no longer be confirmed in time is moved aside, so that what still can goes first. Without it fresh bookings stand
+//! behind the backlog of an overload or an outage, and all of them are late.
+
+use crate::partition::job::{JobKey, JobStage};
+use crate::partition::task::{Task, Turn};
+use crate::retry::WaitReason;
+
+/// How long until an overdue booking is looked at again while HealthFlow does not work, in milliseconds.
+const LOOK_AGAIN_MS: i64 = 1_000;
+
+impl Task {
+    /// Moves aside whoever came in so long ago that its promise is about to break, and still waits for its first place.
+    pub(super) fn move_overdue_aside(&mut self, turn: &mut Turn<'_>) {
+        if self.is_draining() {
+            return;
+        }
+        // While HealthFlow does not work nothing goes before them: they are looked at again.
+        while let Some(key) = self.jobs.take_overdue(turn.now) {
+            self.move_aside(&key, turn);
+        }
+    }
+
+    /// Parks a job if it is overdue: at no attempt, and due at once, behind what is fresh.
+    fn move_aside(&mut self, key: &JobKey, turn: &mut Turn<'_>) {
+        let JobKey::Booking(booking) = key else { return };
+        let Some(job) = self.jobs.get(key) else { return };
+        let waits = job.stage == JobStage::Arrived && job.asked_version.is_none();
+        let Some(newest) = job.newest().filter(|newest| waits && newest.is_fresh()) else { return };
+        let outage_ms = turn.outage_ms_since(newest.taken_up_at);
+        let overdue_at = newest.overdue_at(turn.settings.overdue_after_ms).plus_ms(outage_ms);
+        if turn.breaker.is_open() || turn.now < overdue_at {
+            let again_at = overdue_at.max(turn.now.plus_ms(LOOK_AGAIN_MS));
+            return self.jobs.note_overdue(again_at, key.clone());
+        }
+        if self.is_rejected(key, job) {
+            return;
+        }
+        let Some(mut job) = self.jobs.take(key) else { return };
+        self.park_all(booking, &mut job, turn.now, WaitReason::Overdue, turn);
+        self.end(key, &mut job, turn.now);
+        self.note_job(key, turn);
+    }
+}

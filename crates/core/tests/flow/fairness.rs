@@ -1,0 +1,111 @@
+//! One practice's burst delays its own bookings, not its neighbours'; and what is late already does not make late what is
+//! fresh.
+
+use healthflow_core::booking::Booking;
+use healthflow_core::event::{Arrival, Outgoing};
+use healthflow_core::healthflow::{Operation, Request};
+use healthflow_core::settings::{GuardMode, Settings};
+use healthflow_core::state::TaskState;
+use healthflow_core::time::Timestamp;
+use healthflow_core::topics::Lane;
+
+use crate::desk::*;
+
+const PER_SECOND: f64 = 20.0;
+
+fn desk() -> Desk {
+    let settings = Settings {
+        requests_per_second: PER_SECOND,
+        overdue_after_ms: 25_000,
+        ..settings(GuardMode::IdempotencyKey)
+    };
+    let mut desk = Desk::within(settings, TaskState::default(), [].into(), START);
+    desk.pass_ms(LAG_MS + 1);
+    desk
+}
+
+/// A booking that is asked for now, of a practice and a patient of its own.
+fn of(practice: &str, number: usize, now: Timestamp) -> Booking {
+    let mut booking = a_booking(&format!("{practice}-{number}"), 1);
+    booking.key.practice = practice.into();
+    booking.patient.id = format!("p-{practice}-{number}").into();
+    booking.requested_at = now;
+    booking
+}
+
+fn practice(request: &Request) -> String {
+    match request {
+        Request::CreateAppointment { content, .. } => content.practice.to_string(),
+        other => panic!("not a write: {other:?}"),
+    }
+}
+
+/// Lets HealthFlow answer everything for so long; the practices in the order in which their bookings were written.
+fn answer_for_ms(desk: &mut Desk, ms: i64) -> Vec<String> {
+    let (end, mut written) = (desk.now.plus_ms(ms), Vec::new());
+    while desk.now < end {
+        desk.pass_ms(20);
+        for call in std::mem::take(&mut desk.calls) {
+            assert_eq!(call.request.operation(), Operation::CreateAppointment);
+            written.push(practice(&call.request));
+            desk.answer(&call, created(&format!("a-{}", call.id.0)));
+        }
+    }
+    written
+}
+
+fn moved_aside(desk: &Desk) -> usize {
+    desk.retries().iter().filter(|entry| &*entry.schedule.last_error == "overdue").count()
+}
+
+/// Goal: neighbours are served at once, whoever else is waiting. Method: 300 bookings of one practice, then one each of five.
+#[test]
+fn a_burst_of_one_practice_does_not_delay_its_neighbours() {
+    let mut desk = desk();
+    let now = desk.now;
+    (0..300).for_each(|number| desk.arrive_at_once(of("burst", number, now)));
+    desk.pass_ms(1_000);
+    let now = desk.now;
+    ["a", "b", "c", "d", "e"].iter().for_each(|practice| desk.arrive_at_once(of(practice, 0, now)));
+    let written = answer_for_ms(&mut desk, 8_000);
+    let neighbours = written.iter().filter(|practice| *practice != "burst").count();
+    assert_eq!(neighbours, 5, "{written:?}");
+}
+
+/// Goal: what cannot be confirmed in time goes behind what can, at no attempt, and everybody is served in the end.
+#[test]
+fn what_is_late_goes_behind_what_is_fresh() {
+    let mut desk = desk();
+    let now = desk.now;
+    (0..900).for_each(|number| desk.arrive_at_once(of("one", number, now)));
+    answer_for_ms(&mut desk, 26_000);
+    let late = moved_aside(&desk);
+    assert!(late > 300, "{late}");
+    assert!(desk.retries().iter().all(|entry| entry.schedule.attempts == 0));
+    for entry in desk.retries() {
+        desk.put_on(Lane::Retry, Arrival::Retry(Box::new(entry)));
+    }
+    let now = desk.now;
+    desk.arrive_at_once(of("one", 1_000, now));
+    let fresh = |desk: &Desk| {
+        desk.committed.iter().any(|record| {
+            matches!(record, Outgoing::Synced(finished) if finished.identity.key.booking.as_str() == "one-1000")
+        })
+    };
+    answer_for_ms(&mut desk, 3_000);
+    assert!(fresh(&desk), "it did not wait for {late} older ones");
+    answer_for_ms(&mut desk, 120_000);
+    let synced = desk.committed.iter().filter(|record| matches!(record, Outgoing::Synced(_))).count();
+    assert_eq!(synced, 901);
+    assert_eq!(moved_aside(&desk), late, "nobody is moved aside twice");
+}
+
+/// Goal: a worker with nothing else to do tries what is late at once.
+#[test]
+fn what_is_late_when_it_is_read_is_tried_at_once_if_there_is_room() {
+    let mut desk = desk();
+    let long_ago = desk.now.plus_ms(-600_000);
+    (0..5).for_each(|number| desk.arrive_at_once(of("one", number, long_ago)));
+    assert_eq!(answer_for_ms(&mut desk, 900).len(), 5);
+    assert_eq!(moved_aside(&desk), 0);
+}
