@@ -27,6 +27,8 @@ pub struct Worker {
     /// Its log.
     pub log: PathBuf,
     arguments: Vec<String>,
+    /// What is set in its environment beside what we have in ours.
+    environment: Vec<(String, String)>,
     process: Option<ChildProcess>,
     is_read: bool,
     /// Dropped after the worker, so that it reads its last lines.
@@ -57,6 +59,7 @@ impl Worker {
             admin_url: format!("http://{admin}"),
             log: logs.join(format!("{name}.log")),
             arguments,
+            environment: Vec::new(),
             process: None,
             is_read: false,
             log_reader: None,
@@ -69,10 +72,27 @@ impl Worker {
         Worker { is_read: true, ..self }
     }
 
+    /// Sets variables of its environment from its next start on.
+    pub fn set_environment(&mut self, variables: &[(String, String)]) {
+        self.environment = variables.to_vec();
+    }
+
+    /// The program and its arguments; `env` becomes the program once it has set the environment.
+    fn command(&self) -> Result<(PathBuf, Vec<String>)> {
+        let program = beside("healthflow-sync")?;
+        if self.environment.is_empty() {
+            return Ok((program, self.arguments.clone()));
+        }
+        let variables = self.environment.iter().map(|(name, value)| format!("{name}={value}"));
+        let program = program.display().to_string();
+        let arguments = variables.chain([program]).chain(self.arguments.iter().cloned()).collect();
+        Ok((PathBuf::from("env"), arguments))
+    }
+
     /// Starts it.
     pub fn start(&mut self) -> Result<()> {
-        let program = beside("healthflow-sync")?;
-        let (name, arguments, log) = (&self.name, &self.arguments, &self.log);
+        let (program, arguments) = self.command()?;
+        let (name, arguments, log) = (&self.name, &arguments, &self.log);
         // The worker ends before its log reader does.
         (self.process, self.log_reader) = (None, None);
         if self.is_read {
