@@ -140,6 +140,8 @@ fn the_benchmark_fills_its_table() {
     for key in ["percent_of_nominal", "percent_of_bare_loop", "bare_loop_per_second"] {
         assert!(backlog[key].as_f64() > Some(0.0), "{key}: {bench}");
     }
+    let calls = fixed["calls_per_1000"].as_f64().expect("calls were counted");
+    assert!((1_000.0..1_500.0).contains(&calls), "one call each, since every patient is known: {bench}");
     assert_eq!(fixed["visible_samples"], 200, "four seconds at 50: {bench}");
     assert!(fixed["visible_ms_p50"].as_f64() >= Some(5.0), "HealthFlow alone takes 5 ms: {bench}");
     let tables = fs::read_to_string(out.join("bench.md")).expect("the tables were written");

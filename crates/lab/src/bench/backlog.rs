@@ -29,8 +29,11 @@ pub async fn measure(arguments: &Arguments, in_flight: usize, out: &std::path::P
     let file = out.join("requests.json");
     let bare_loop_per_second = bare_loop::measure(&ground.simulator.url, in_flight, requests, &file).await?;
 
-    println!("  {count} bookings are published, then a worker starts");
     let mut rig = Rig::on(ground).await?;
+    rig.worker.start()?;
+    rig.introduce().await?;
+    rig.worker.stop();
+    println!("  {count} bookings are published, then the worker starts again");
     rig.publish(count, None).await?;
     rig.worker.start()?;
     let (first, last) = (count / 10, count * 9 / 10);

@@ -10,29 +10,24 @@ use super::{Arguments, process};
 
 /// `worker.max_in_flight` by default, which these rows leave as it is.
 pub const IN_FLIGHT: usize = 64;
-/// Bookings that come all at once before anything is measured: a broker that has just started compiles itself first.
-const WARM_UP_BOOKINGS: usize = 20_000;
 /// How long each rate comes before it is measured, in seconds.
 const SETTLE_S: u64 = 5;
 
 /// Measures every rate, on one worker and one broker.
 pub async fn measure(arguments: &Arguments, out: &Path) -> Result<Vec<Row>> {
-    let warm_up = arguments.bookings.min(WARM_UP_BOOKINGS);
     let counts = |rate: &u32| bookings(*rate, SETTLE_S) + bookings(*rate, arguments.rate_s);
     let plan = Plan {
         name: "rates".to_owned(),
         out,
         partitions: arguments.partitions,
         latency_ms: arguments.latency_ms,
-        bookings: warm_up + arguments.rates.iter().map(counts).sum::<usize>(),
+        // Never fewer patients than in the other rows: their introduction warms up.
+        bookings: arguments.rates.iter().map(counts).sum::<usize>().max(arguments.bookings),
         in_flight: None,
     };
     let mut rig = Rig::on(Ground::start(&plan).await?).await?;
     rig.worker.start()?;
-    rig.worker.ready().await?;
-    println!("  {warm_up} bookings at once, to warm up");
-    rig.publish(warm_up, None).await?;
-    rig.until(warm_up).await?;
+    rig.introduce().await?;
     let mut rows = Vec::new();
     for rate in &arguments.rates {
         rows.push(at(&mut rig, *rate, arguments.rate_s).await?);

@@ -39,7 +39,7 @@ pub struct Plan<'a> {
     pub partitions: u32,
     /// How long HealthFlow takes, in milliseconds.
     pub latency_ms: u64,
-    /// Bookings in all; each patient has two of them.
+    /// Bookings in all, beside the first one of each patient; most have two more.
     pub bookings: usize,
     /// `worker.max_in_flight`; none: what the configuration has.
     pub in_flight: Option<usize>,
@@ -130,6 +130,15 @@ impl Rig {
         self.publisher.publish(&publications, &self.ground.chart_ids, &self.journal).await
     }
 
+    /// Lets the worker get to know every patient: what is measured later needs one call a booking.
+    pub async fn introduce(&mut self) -> Result<()> {
+        let patients = self.ground.load.charts.len();
+        println!("  {patients} patients are introduced by a booking each, which also warms up");
+        self.publish(patients, None).await?;
+        self.until(patients).await?;
+        self.expect_created(patients)
+    }
+
     /// Waits until the results of `count` of what was published last are visible.
     pub async fn until(&mut self, count: usize) -> Result<()> {
         let deadline = Instant::now() + LIMIT;
@@ -154,7 +163,8 @@ impl Rig {
     pub async fn read(&self) -> Result<Reading> {
         let (worker, broker) = (self.pid()?, self.broker_pid()?);
         let transactions = self.worker.counter("healthflow_sync_transactions_committed_total").await?;
-        Reading::take(worker, broker, self.journal.notes().results.len(), transactions)
+        let calls = self.worker.counter("healthflow_sync_healthflow_calls_sent_total").await?;
+        Reading::take(worker, broker, self.journal.notes().results.len(), transactions, calls)
     }
 
     /// The worker's process id.

@@ -29,6 +29,8 @@ pub struct Row {
     pub broker_cpu_seconds_per_1000: f64,
     /// Good transactions of the worker.
     pub transactions_per_1000: f64,
+    /// Calls of HealthFlow; the bare loop makes 1,000.
+    pub calls_per_1000: f64,
     /// Of the worker.
     pub peak_rss_mb: f64,
     /// From the event to the result that a `read_committed` consumer sees, at `paced_per_second`.
@@ -69,6 +71,7 @@ impl Row {
             cpu_seconds_per_1000: used.worker_cpu_seconds,
             broker_cpu_seconds_per_1000: used.broker_cpu_seconds,
             transactions_per_1000: used.transactions,
+            calls_per_1000: used.calls,
             peak_rss_mb: round(peak_rss_mb),
             visible_ms_p50: waits.p50_ms,
             visible_ms_p99: waits.p99_ms,
@@ -114,7 +117,7 @@ fn backlog_table(rows: &[&Row]) -> String {
         let or_none = Option::unwrap_or_default;
         let (p50, p99, samples) = (row.visible_ms_p50, row.visible_ms_p99, row.visible_samples);
         format!(
-            "| {} | {:.0} | {:.1} | {:.0} | {:.1} | {:.3} | {:.3} | {:.1} | {:.0} | {p50:.0} / {p99:.0} ({samples} at {:.0}/s) |",
+            "| {} | {:.0} | {:.1} | {:.0} | {:.1} | {:.3} | {:.3} | {:.1} | {:.0} | {:.0} | {p50:.0} / {p99:.0} ({samples} at {:.0}/s) |",
             row.in_flight,
             row.bookings_per_second,
             or_none(row.percent_of_nominal),
@@ -123,12 +126,13 @@ fn backlog_table(rows: &[&Row]) -> String {
             row.cpu_seconds_per_1000,
             row.broker_cpu_seconds_per_1000,
             row.transactions_per_1000,
+            row.calls_per_1000,
             row.peak_rss_mb,
             row.paced_per_second,
         )
     };
     table(
-        "| in flight | bookings/s | % of nominal | bare loop/s | % of bare loop | worker CPU s per 1,000 | broker CPU s per 1,000 | transactions per 1,000 | peak RSS MB | event to visible result p50 / p99 ms |",
+        "| in flight | bookings/s | % of nominal | bare loop/s | % of bare loop | worker CPU s per 1,000 | broker CPU s per 1,000 | transactions per 1,000 | calls per 1,000 | peak RSS MB | event to visible result p50 / p99 ms |",
         rows.iter().map(line),
     )
 }
@@ -136,7 +140,7 @@ fn backlog_table(rows: &[&Row]) -> String {
 fn rate_table(rows: &[&Row]) -> String {
     let line = |row: &&Row| {
         format!(
-            "| {} | {:.0} | {:.0} / {:.0} | {} | {:.3} | {:.3} | {:.1} | {:.0} |",
+            "| {} | {:.0} | {:.0} / {:.0} | {} | {:.3} | {:.3} | {:.1} | {:.0} | {:.0} |",
             row.rate_in.unwrap_or_default(),
             row.bookings_per_second,
             row.visible_ms_p50,
@@ -145,11 +149,12 @@ fn rate_table(rows: &[&Row]) -> String {
             row.cpu_seconds_per_1000,
             row.broker_cpu_seconds_per_1000,
             row.transactions_per_1000,
+            row.calls_per_1000,
             row.peak_rss_mb,
         )
     };
     table(
-        "| bookings/s in | results/s out | event to visible result p50 / p99 ms | samples | worker CPU s per 1,000 | broker CPU s per 1,000 | transactions per 1,000 | peak RSS MB |",
+        "| bookings/s in | results/s out | event to visible result p50 / p99 ms | samples | worker CPU s per 1,000 | broker CPU s per 1,000 | transactions per 1,000 | calls per 1,000 | peak RSS MB |",
         rows.iter().map(line),
     )
 }

@@ -13,6 +13,7 @@ pub struct Reading {
     worker_cpu_by_threads: BTreeMap<&'static str, f64>,
     broker_cpu_seconds: f64,
     transactions: f64,
+    calls: f64,
 }
 
 /// What 1,000 bookings used. The broker also serves DentScheduler's stand-in: its records in, its results out.
@@ -25,17 +26,20 @@ pub struct Used {
     pub broker_cpu_seconds: f64,
     /// Good transactions.
     pub transactions: f64,
+    /// Calls of HealthFlow that were begun.
+    pub calls: f64,
 }
 
 impl Reading {
-    /// Reads what both processes have used; `seen` results were visible by then, after so many good transactions.
-    pub fn take(worker: u32, broker: u32, seen: usize, transactions: f64) -> Result<Reading> {
+    /// Reads what both processes have used; `seen` results were visible by then, after so many good transactions and calls.
+    pub fn take(worker: u32, broker: u32, seen: usize, transactions: f64, calls: f64) -> Result<Reading> {
         Ok(Reading {
             seen,
             worker_cpu_seconds: process::cpu_seconds(worker)?,
             worker_cpu_by_threads: process::cpu_seconds_by_threads(worker)?,
             broker_cpu_seconds: process::cpu_seconds(broker)?,
             transactions,
+            calls,
         })
     }
 
@@ -56,6 +60,7 @@ impl Reading {
             worker_cpu_by_threads: later.worker_cpu_by_threads.iter().map(threads).collect(),
             broker_cpu_seconds: per_1000(self.broker_cpu_seconds, later.broker_cpu_seconds),
             transactions: per_1000(self.transactions, later.transactions),
+            calls: per_1000(self.calls, later.calls),
         }
     }
 }
@@ -76,6 +81,7 @@ mod tests {
             worker_cpu_by_threads: [("decide", worker / 2.0)].into(),
             broker_cpu_seconds: broker,
             transactions,
+            calls: transactions * 2.0,
         }
     }
 
@@ -83,6 +89,6 @@ mod tests {
     fn what_was_used_before_counts_for_nobody() {
         let used = reading(500, 1.0, 10.0, 40.0).until(&reading(2_500, 1.5, 14.0, 140.0));
         assert_eq!((used.worker_cpu_seconds, used.broker_cpu_seconds, used.transactions), (0.25, 2.0, 50.0));
-        assert_eq!(used.worker_cpu_by_threads["decide"], 0.125);
+        assert_eq!((used.worker_cpu_by_threads["decide"], used.calls), (0.125, 100.0));
     }
 }

@@ -71,15 +71,13 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
         out: &out,
         partitions: arguments.partitions,
         latency_ms: arguments.latency_ms,
-        bookings: 6 * count,
+        bookings: 5 * count,
         in_flight: Some(arguments.in_flight),
     };
     let mut rig = Rig::on(Ground::start(&plan).await?).await?;
     rig.worker.start()?;
-    rig.worker.ready().await?;
+    rig.introduce().await?;
     let rate = arguments.rate.map(f64::from);
-    println!("  {count} bookings to warm up");
-    work(&mut rig, count, None).await?;
     let profile = measure(arguments, &mut rig, count, rate, &out).await?;
     drop(rig);
 

@@ -136,6 +136,11 @@ impl Worker {
         }
     }
 
+    /// Stops it as an operator would, if it runs, and waits for its end.
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+
     /// Kills it with SIGKILL.
     pub fn kill(&mut self) -> Result<()> {
         match self.process.take() {
@@ -173,17 +178,38 @@ impl Worker {
         counts.join("; ")
     }
 
-    /// The value of a counter without labels.
+    /// The value of a counter; of one with labels, the sum over all of them.
     pub async fn counter(&self, name: &str) -> Result<f64> {
         let response = self.client.get(format!("{}/metrics", self.admin_url)).send().await?;
         let text = response.error_for_status()?.text().await?;
-        let value = |line: &str| line.strip_prefix(name)?.trim().parse().ok();
-        text.lines().find_map(value).with_context(|| format!("{} has no counter {name}", self.name))
+        counter_in(&text, name).with_context(|| format!("{} has no counter {name}", self.name))
     }
+}
+
+/// The sum of all series of a counter in Prometheus' text format; none if there is none.
+fn counter_in(text: &str, name: &str) -> Option<f64> {
+    let value = |line: &str| -> Option<f64> {
+        let rest = line.strip_prefix(name).filter(|rest| rest.starts_with(['{', ' ']))?;
+        rest.rsplit_once(' ')?.1.parse().ok()
+    };
+    let values: Vec<f64> = text.lines().filter_map(value).collect();
+    if values.is_empty() { None } else { Some(values.iter().sum()) }
 }
 
 /// The status page of the worker at `admin_url`; none if it does not answer.
 pub async fn status(client: &reqwest::Client, admin_url: &str) -> Option<StatusPage> {
     let page = client.get(format!("{admin_url}/status")).send().await.ok()?.bytes().await.ok()?;
     serde_json::from_slice(&page).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_is_the_sum_of_its_series() {
+        let text = "# HELP calls_total All.\ncalls_total{of=\"a b\"} 3\ncalls_total{of=\"c\"} 4\nplain 2\n";
+        assert_eq!(counter_in(text, "calls_total"), Some(7.0));
+        assert_eq!((counter_in(text, "plain"), counter_in(text, "calls")), (Some(2.0), None));
+    }
 }
