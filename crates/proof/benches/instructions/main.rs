@@ -63,7 +63,7 @@ fn guard() -> ExitCode {
             within = false;
             eprintln!(
                 "instructions: {what}: a booking takes {count} instructions, more than {most}. Find what made it \
-                 longer: callgrind_annotate --inclusive=yes {} | head -60. If that is worth it, raise {name} in \
+                 longer: callgrind_annotate --auto=no --inclusive=yes {} | head -60. If that is worth it, raise {name} in \
                  crates/proof/benches/instructions/main.rs in the same commit and say why.",
                 out_file(way, MADE).display()
             );
