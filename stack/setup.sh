@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building, testing and the local stack need, and fetches Kafka and the schema registry, once.
 # Run it as often as you like: when nothing is missing it only looks, and says nothing.
+#   stack/setup.sh [--profile]    with --profile also what only `make profile` needs
 set -euo pipefail
 # shellcheck source=stack/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -10,6 +11,9 @@ java_minimum=17
 
 # A rustup installed a minute ago is not on the PATH of this shell yet.
 PATH=$HOME/.cargo/bin:$PATH
+
+for_profile=${1:-}
+[[ -z $for_profile || $for_profile == --profile ]] || { echo "usage: stack/setup.sh [--profile]" >&2; exit 2; }
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -26,6 +30,7 @@ has_java() {
 }
 has_downloads() { [[ -d $kafka_home && -d $registry_home ]]; }
 has_deny() { [[ -x $deny_home/bin/cargo-deny ]]; }
+has_inferno() { [[ -z $for_profile || -x $inferno_home/bin/inferno-flamegraph ]]; }
 
 # Debian's names of what is missing. Since Debian 12 the default JDK is 17 or newer.
 missing_packages() {
@@ -37,6 +42,9 @@ missing_packages() {
   # A test has it read docker-compose.yml; that needs no daemon.
   command -v docker-compose >/dev/null || echo docker-compose
   has_deny || command -v pip3 >/dev/null || echo python3-pip
+  # Counts the instructions of the hot path.
+  command -v valgrind >/dev/null || echo valgrind
+  [[ -z $for_profile ]] || command -v perf >/dev/null || echo linux-perf
 }
 
 as_root() {
@@ -101,7 +109,21 @@ fetch_deny() {
   trap - EXIT
 }
 
-if [[ -n $(missing_packages) ]] || ! has_downloads || ! has_deny; then
+# Only `make profile` needs it; 1 to 5 minutes.
+fetch_inferno() {
+  has_inferno && return 0
+  local log=$cache/inferno.log
+  say "compiling inferno, which draws flamegraphs"
+  scratch=$(mktemp -d "$cache/.fetching.XXXXXX")
+  trap 'rm -rf "$scratch"' EXIT
+  cargo install --quiet --locked --no-default-features --features cli --root "$scratch/got" \
+    "inferno@$inferno_version" >"$log" 2>&1 || die "inferno cannot be had; all that was said is in $log"
+  mv "$scratch/got" "$inferno_home"
+  rm -rf "$scratch"
+  trap - EXIT
+}
+
+if [[ -n $(missing_packages) ]] || ! has_downloads || ! has_deny || ! has_inferno; then
   mkdir -p "$cache"
   # One set-up at a time: apt and the downloads are shared by every checkout of this user.
   exec 9>"$cache/setup.lock"
@@ -109,6 +131,7 @@ if [[ -n $(missing_packages) ]] || ! has_downloads || ! has_deny; then
   install_packages
   fetch_downloads
   fetch_deny
+  fetch_inferno
   say "done"
 fi
 has_rust ||

@@ -11,6 +11,7 @@ mod healthflow;
 mod workload;
 
 mod poison;
+mod profile;
 mod run;
 mod screen;
 mod trace;
@@ -35,6 +36,8 @@ enum Command {
     Run(run::Arguments),
     /// Bookings a second, CPU, memory, confirmation.
     Bench(bench::Arguments),
+    /// Where the worker's time goes: flamegraphs, system calls, allocations.
+    Profile(profile::Arguments),
     /// Minutes of bookings while everything breaks, and an independent audit.
     Torture(torture::Arguments),
     /// Whether one bad record of a hundred slows the others, kind by kind.
@@ -51,6 +54,7 @@ async fn main() -> ExitCode {
         match &cli.command {
             Command::Run(arguments) => run::run(arguments).await,
             Command::Bench(arguments) => bench::run(arguments).await,
+            Command::Profile(arguments) => profile::run(arguments).await,
             Command::Torture(arguments) => torture::run(arguments).await,
             Command::Poison(arguments) => poison::run(arguments).await,
             Command::BareLoop(arguments) => bench::bare_loop::run(arguments).await,

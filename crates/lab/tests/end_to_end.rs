@@ -115,23 +115,37 @@ fn an_interrupted_demo_leaves_no_process_behind() {
 fn the_benchmark_fills_its_table() {
     let _alone = alone();
     let out = folder("bench");
-    let arguments = ["bench", "--bookings", "400", "--in-flight", "8", "--latency-ms", "5", "--paced-s", "1"];
+    let text = "bench --bookings 400 --in-flight 8 --latency-ms 5 --paced-s 1 --rates 50 --rate-s 4";
+    let arguments: Vec<&str> = text.split(' ').collect();
     let output = demo(&arguments, &out).output().expect("the benchmark runs");
     assert!(output.status.success(), "{}", text_of(&output));
     let bench = numbers(&out.join("bench.json"));
-    let row = &bench["rows"][0];
-    assert_eq!(row["in_flight"], 8, "{bench}");
+    let rows = bench["rows"].as_array().expect("there are rows");
+    let [backlog, fixed] = &rows[..] else { panic!("a row of 8 in flight and one of 50 a second: {bench}") };
+    assert_eq!((&backlog["in_flight"], &backlog["rate_in"]), (&json!(8), &Value::Null), "{bench}");
+    assert_eq!((&fixed["in_flight"], &fixed["rate_in"]), (&json!(64), &json!(50)), "{bench}");
     for key in [
         "bookings_per_second",
-        "percent_of_nominal",
-        "percent_of_bare_loop",
         "cpu_seconds_per_1000",
+        "broker_cpu_seconds_per_1000",
+        "transactions_per_1000",
         "peak_rss_mb",
+        "visible_ms_p50",
+        "visible_ms_p99",
         "confirm_ms_p50",
         "confirm_ms_p99",
     ] {
-        assert!(row[key].as_f64() > Some(0.0), "{key}: {bench}");
+        assert!(rows.iter().all(|row| row[key].as_f64() > Some(0.0)), "{key}: {bench}");
     }
+    for key in ["percent_of_nominal", "percent_of_bare_loop", "bare_loop_per_second"] {
+        assert!(backlog[key].as_f64() > Some(0.0), "{key}: {bench}");
+    }
+    let calls = fixed["calls_per_1000"].as_f64().expect("calls were counted");
+    assert!((1_000.0..1_500.0).contains(&calls), "one call each, since every patient is known: {bench}");
+    assert_eq!(fixed["visible_samples"], 200, "four seconds at 50: {bench}");
+    assert!(fixed["visible_ms_p50"].as_f64() >= Some(5.0), "HealthFlow alone takes 5 ms: {bench}");
+    let tables = fs::read_to_string(out.join("bench.md")).expect("the tables were written");
+    assert!(tables.contains("| 8 | ") && tables.contains("| 50 | "), "{tables}");
     fs::remove_dir_all(&out).expect("nothing runs in there any more");
 }
 

@@ -50,7 +50,7 @@ pub fn cpu_seconds_by_threads(pid: u32) -> Result<BTreeMap<&'static str, f64>> {
 }
 
 /// What a thread of this name does.
-fn purpose_of(name: &str) -> &'static str {
+pub fn purpose_of(name: &str) -> &'static str {
     match name {
         "lanes" => "read and decode",
         "tokio-rt-worker" => "call HealthFlow",

@@ -4,11 +4,12 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{process, round};
+use super::process;
+use super::row::round;
 use healthflow_testkit::processes::worker::Worker;
 
 /// What the restore cost.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Restore {
     /// State records that were read; the log is not compacted yet, so these are all that were ever written.
     pub records: f64,

@@ -27,6 +27,8 @@ pub struct Worker {
     /// Its log.
     pub log: PathBuf,
     arguments: Vec<String>,
+    /// What is set in its environment beside what we have in ours.
+    environment: Vec<(String, String)>,
     process: Option<ChildProcess>,
     is_read: bool,
     /// Dropped after the worker, so that it reads its last lines.
@@ -57,6 +59,7 @@ impl Worker {
             admin_url: format!("http://{admin}"),
             log: logs.join(format!("{name}.log")),
             arguments,
+            environment: Vec::new(),
             process: None,
             is_read: false,
             log_reader: None,
@@ -69,10 +72,27 @@ impl Worker {
         Worker { is_read: true, ..self }
     }
 
+    /// Sets variables of its environment from its next start on.
+    pub fn set_environment(&mut self, variables: &[(String, String)]) {
+        self.environment = variables.to_vec();
+    }
+
+    /// The program and its arguments; `env` becomes the program once it has set the environment.
+    fn command(&self) -> Result<(PathBuf, Vec<String>)> {
+        let program = beside("healthflow-sync")?;
+        if self.environment.is_empty() {
+            return Ok((program, self.arguments.clone()));
+        }
+        let variables = self.environment.iter().map(|(name, value)| format!("{name}={value}"));
+        let program = program.display().to_string();
+        let arguments = variables.chain([program]).chain(self.arguments.iter().cloned()).collect();
+        Ok((PathBuf::from("env"), arguments))
+    }
+
     /// Starts it.
     pub fn start(&mut self) -> Result<()> {
-        let program = beside("healthflow-sync")?;
-        let (name, arguments, log) = (&self.name, &self.arguments, &self.log);
+        let (program, arguments) = self.command()?;
+        let (name, arguments, log) = (&self.name, &arguments, &self.log);
         // The worker ends before its log reader does.
         (self.process, self.log_reader) = (None, None);
         if self.is_read {
@@ -116,6 +136,11 @@ impl Worker {
         }
     }
 
+    /// Stops it as an operator would, if it runs, and waits for its end.
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+
     /// Kills it with SIGKILL.
     pub fn kill(&mut self) -> Result<()> {
         match self.process.take() {
@@ -153,17 +178,38 @@ impl Worker {
         counts.join("; ")
     }
 
-    /// The value of a counter without labels.
+    /// The value of a counter; of one with labels, the sum over all of them.
     pub async fn counter(&self, name: &str) -> Result<f64> {
         let response = self.client.get(format!("{}/metrics", self.admin_url)).send().await?;
         let text = response.error_for_status()?.text().await?;
-        let value = |line: &str| line.strip_prefix(name)?.trim().parse().ok();
-        text.lines().find_map(value).with_context(|| format!("{} has no counter {name}", self.name))
+        counter_in(&text, name).with_context(|| format!("{} has no counter {name}", self.name))
     }
+}
+
+/// The sum of all series of a counter in Prometheus' text format; none if there is none.
+fn counter_in(text: &str, name: &str) -> Option<f64> {
+    let value = |line: &str| -> Option<f64> {
+        let rest = line.strip_prefix(name).filter(|rest| rest.starts_with(['{', ' ']))?;
+        rest.rsplit_once(' ')?.1.parse().ok()
+    };
+    let values: Vec<f64> = text.lines().filter_map(value).collect();
+    if values.is_empty() { None } else { Some(values.iter().sum()) }
 }
 
 /// The status page of the worker at `admin_url`; none if it does not answer.
 pub async fn status(client: &reqwest::Client, admin_url: &str) -> Option<StatusPage> {
     let page = client.get(format!("{admin_url}/status")).send().await.ok()?.bytes().await.ok()?;
     serde_json::from_slice(&page).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_is_the_sum_of_its_series() {
+        let text = "# HELP calls_total All.\ncalls_total{of=\"a b\"} 3\ncalls_total{of=\"c\"} 4\nplain 2\n";
+        assert_eq!(counter_in(text, "calls_total"), Some(7.0));
+        assert_eq!((counter_in(text, "plain"), counter_in(text, "calls")), (Some(2.0), None));
+    }
 }
