@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
+use healthflow_sync::cli::output::Printer;
 use healthflow_sync::cli::{self, Cli, Command, Connection};
 use healthflow_sync::config::Config;
 use healthflow_sync::metrics::log;
@@ -23,6 +24,10 @@ fn main() -> ExitCode {
 
 fn start(command_line: Cli) -> anyhow::Result<ExitCode> {
     let command = command_line.command;
+    let mut out = std::io::stdout();
+    if let Command::Config { action } = &command {
+        return cli::config::run(action, &mut Printer::new(&mut out, action.options().output));
+    }
     let config = Config::load(command.settings().config.as_deref(), &command.settings().set)?;
     let retry_policy = match command {
         Command::Run { .. } => cli::run::registry_retry_policy(&config),
@@ -32,7 +37,6 @@ fn start(command_line: Cli) -> anyhow::Result<ExitCode> {
         kafka: cli::run::kafka_settings(&config)?.client(),
         registry: Arc::new(SchemaRegistry::new(&config.schema_registry.url, retry_policy)?),
     };
-    let mut out = std::io::stdout();
     if let Command::Run { .. } = command {
         return cli::run::run(&config, &connection).map(|()| ExitCode::SUCCESS);
     }
@@ -41,7 +45,7 @@ fn start(command_line: Cli) -> anyhow::Result<ExitCode> {
     let runtime = runtime.context("cannot start the runtime")?;
     runtime.block_on(async {
         match command {
-            Command::Run { .. } => Ok(ExitCode::SUCCESS),
+            Command::Run { .. } | Command::Config { .. } => Ok(ExitCode::SUCCESS),
             Command::Topics { arguments, .. } => {
                 cli::topics::run(&connection, arguments, &config, &mut out).await
             }

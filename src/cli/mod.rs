@@ -2,6 +2,9 @@
 //! runs.
 
 pub mod accept_topics;
+pub mod config;
+pub mod output;
+mod name_lock;
 mod open_files;
 pub mod drop_record;
 mod publish;
@@ -43,6 +46,17 @@ pub struct Settings {
     pub set: Vec<String>,
 }
 
+/// What commands that print results share.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Its configuration.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// The form of results: lines for people, or one JSON object a line.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub output: output::Format,
+}
+
 /// The commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
@@ -51,6 +65,12 @@ pub enum Command {
         /// Its configuration.
         #[command(flatten)]
         settings: Settings,
+    },
+    /// Show the configuration: every key, its value, its origin, its meaning.
+    Config {
+        /// What to do.
+        #[command(subcommand)]
+        action: config::Action,
     },
     /// Create the topics and register their schemas, or check them.
     Topics {
@@ -145,6 +165,7 @@ impl Command {
             | Command::Redrive { settings, .. }
             | Command::Send { settings, .. }
             | Command::Tail { settings, .. } => settings,
+            Command::Config { action } => &action.options().settings,
             Command::Review { action } => action.settings(),
         }
     }
