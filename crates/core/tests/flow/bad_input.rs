@@ -18,6 +18,7 @@ pub fn poison(reason: FailureReason, identity: Option<Identity>) -> Arrival {
         reason,
         detail: Arc::from("no Avro"),
         identity,
+        named: Default::default(),
         decision_id: None,
     }))
 }
