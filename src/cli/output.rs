@@ -4,7 +4,6 @@
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
-use anyhow::Context;
 use serde_json::{Value, json};
 
 /// The form of results.
@@ -38,7 +37,7 @@ impl<'out> Printer<'out> {
     ///
     /// # Errors
     /// The output cannot be written.
-    pub fn line(&mut self, text: impl Display) -> anyhow::Result<()> {
+    pub fn line(&mut self, text: impl Display) -> io::Result<()> {
         let text = text.to_string();
         match self.format {
             Format::Text => self.write(&text),
@@ -50,7 +49,7 @@ impl<'out> Printer<'out> {
     ///
     /// # Errors
     /// The output cannot be written.
-    pub fn item(&mut self, text: impl Display, object: &Value) -> anyhow::Result<()> {
+    pub fn item(&mut self, text: impl Display, object: &Value) -> io::Result<()> {
         match self.format {
             Format::Text => self.write(&text),
             Format::Json => self.write(object),
@@ -61,7 +60,7 @@ impl<'out> Printer<'out> {
     ///
     /// # Errors
     /// The output cannot be written.
-    pub fn items(&mut self, lines: &[String], object: &Value) -> anyhow::Result<()> {
+    pub fn items(&mut self, lines: &[String], object: &Value) -> io::Result<()> {
         match self.format {
             Format::Text => lines.iter().try_for_each(|line| self.write(line)),
             Format::Json => self.write(object),
@@ -72,21 +71,21 @@ impl<'out> Printer<'out> {
     ///
     /// # Errors
     /// The output cannot be written, although it is read.
-    pub fn stream(&mut self, object: &Value) -> anyhow::Result<bool> {
+    pub fn stream(&mut self, object: &Value) -> io::Result<bool> {
         match writeln!(self.out, "{object}").and_then(|()| self.out.flush()) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
-            done => done.map(|()| true).context(NO_OUTPUT),
+            done => done.map(|()| true).map_err(not_written),
         }
     }
 
-    fn write(&mut self, line: &dyn Display) -> anyhow::Result<()> {
-        let done: io::Result<()> = writeln!(self.out, "{line}");
-        done.context(NO_OUTPUT)
+    fn write(&mut self, line: &dyn Display) -> io::Result<()> {
+        writeln!(self.out, "{line}").map_err(not_written)
     }
 }
 
-/// What a failed write says.
-const NO_OUTPUT: &str = "cannot write to the output";
+fn not_written(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot write to the output: {error}"))
+}
 
 #[cfg(test)]
 mod tests {

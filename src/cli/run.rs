@@ -182,6 +182,7 @@ async fn check_topics(connection: &Connection, required: TopicSpec) -> anyhow::R
                 );
             }
             Err(TopicFault::Registry(fault)) if !fault.is_transient() => bail!(fault),
+            Err(nothing @ TopicFault::NothingYet) => bail!(nothing),
             Err(fault) => wait_out(&fault).await,
         }
     }

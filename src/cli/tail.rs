@@ -2,7 +2,6 @@
 
 mod merged;
 
-use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,15 +14,19 @@ use serde_json::{Map, Value, json};
 use tokio::task::block_in_place;
 
 use crate::cli::Connection;
+use crate::cli::output::Printer;
 use crate::cli::tail::merged::Merged;
 use crate::metrics::log;
 use crate::registry::SchemaRegistry;
-use healthflow_core::event::avro::{Contract, contract, schema_id};
+use healthflow_core::event::avro::{Contract, WriterSchema, contract, schema_id};
 use healthflow_core::event::shown;
 use healthflow_core::topics;
 
 /// Longest wait for the topic's metadata.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+
+/// How long to wait for a schema before saying so.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The arguments of `tail`.
 #[derive(Clone, Debug, clap::Args)]
@@ -43,7 +46,7 @@ pub struct Arguments {
 pub async fn run(
     connection: &Connection,
     arguments: &Arguments,
-    out: &mut impl Write,
+    out: &mut Printer<'_>,
 ) -> anyhow::Result<ExitCode> {
     let Some(contract) = contract(&arguments.topic) else {
         bail!(
@@ -70,11 +73,8 @@ pub async fn run(
         };
         waiting = false;
         let line = line(contract, &connection.registry, &message).await;
-        if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
-            if error.kind() == ErrorKind::BrokenPipe {
-                break;
-            }
-            return Err(error).context("cannot write to the output");
+        if !out.stream(&line)? {
+            break;
         }
         left -= 1;
     }
@@ -121,7 +121,7 @@ async fn line(contract: &'static Contract, registry: &Arc<SchemaRegistry>, messa
     let value = match message.payload() {
         None => Ok(Value::Null),
         Some(value) => match schema_id(value) {
-            Ok(id) => registry.schema(id).await.decoder(contract).decode_json(value),
+            Ok(id) => schema(registry, id).await.decoder(contract).decode_json(value),
             Err(why) => Err(why),
         },
     };
@@ -133,4 +133,19 @@ async fn line(contract: &'static Contract, registry: &Arc<SchemaRegistry>, messa
         }
     };
     line.into()
+}
+
+/// The schema with `id`; says so once if the registry takes long to give it.
+async fn schema(registry: &Arc<SchemaRegistry>, id: u32) -> Arc<WriterSchema> {
+    let asked = registry.schema(id);
+    tokio::pin!(asked);
+    match tokio::time::timeout(PATIENCE, &mut asked).await {
+        Ok(schema) => schema,
+        Err(_) => {
+            log::say(&format!(
+                "the schema registry has not given schema {id} yet; waiting for it, check schema_registry.url"
+            ));
+            asked.await
+        }
+    }
 }

@@ -116,6 +116,11 @@ impl Worker {
         }
     }
 
+    /// How a person starts it again once it was killed; its settings are worth quoting for no shell.
+    pub fn command_line(&self) -> Result<String> {
+        Ok(format!("{} {}", beside("healthflow-sync")?.display(), self.arguments.join(" ")))
+    }
+
     /// Kills it with SIGKILL.
     pub fn kill(&mut self) -> Result<()> {
         match self.process.take() {
