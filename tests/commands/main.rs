@@ -1,6 +1,7 @@
 //! `topics`, `send`, `tail`, `review` and `repartition` as a person types them, on a real Kafka and a real schema registry. One
 //! test, because all of them share the names of our topics.
 
+mod examples;
 mod told;
 
 use std::collections::HashMap;
@@ -116,6 +117,7 @@ async fn commands_do_what_a_person_types() {
     a_review_is_listed_and_decided(&person);
     nothing_is_revealed_off_the_record(&person).await;
     records_that_were_not_understood_are_redriven_once_they_are(&person);
+    examples::what_the_examples_publish_and_read_is_as_documented(&person);
     what_is_remembered_moves_along_when_partitions_are_added(&person);
 }
 

@@ -7,7 +7,8 @@ use apache_avro::types::Value;
 use serde::Deserialize;
 
 use crate::booking::{BookingId, PracticeId, texts};
-use crate::event::avro::Decoder;
+use crate::event::Misrouted;
+use crate::event::avro::{Decoder, FRAME_BYTES};
 use crate::topics::Lane;
 
 /// The names in a record, each as far as it can be read and is a valid one by itself.
@@ -51,6 +52,27 @@ impl Named {
             version,
         }
     }
+}
+
+/// The practice of a record that lies in a wrong partition, if its key is that practice. Such a record is not decoded, and a key
+/// may be anything; but a value of our own schema begins with event, booking and practice.
+pub fn practice_of(record: &Misrouted) -> Option<PracticeId> {
+    let mut rest = record.value.get(FRAME_BYTES..)?;
+    let mut names = [&[][..]; 3];
+    for name in &mut names {
+        let (length, after) = zigzag(rest)?;
+        (*name, rest) = after.split_at_checked(usize::try_from(length).ok()?)?;
+    }
+    let practice = std::str::from_utf8(names[2]).ok().filter(|_| names[2] == record.key)?;
+    texts::PRACTICE_ID.check(practice).ok().map(|()| PracticeId::from(practice))
+}
+
+/// Avro's whole number at the beginning of `bytes`, of at most four bytes, and what follows it.
+fn zigzag(bytes: &[u8]) -> Option<(i32, &[u8])> {
+    let length = bytes.iter().take(4).position(|byte| byte & 0x80 == 0)? + 1;
+    let (number, rest) = bytes.split_at_checked(length)?;
+    let folded = number.iter().rev().fold(0_u32, |folded, byte| folded << 7 | u32::from(byte & 0x7f));
+    Some(((folded >> 1).cast_signed() ^ -((folded & 1).cast_signed()), rest))
 }
 
 /// Whether a value looks like a JSON object, the commonest thing that is published instead of Avro.

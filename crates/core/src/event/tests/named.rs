@@ -9,9 +9,10 @@ use serde_json::json;
 use crate::appointment::PlacedIds;
 use crate::event::avro::{Decoder, contract};
 use crate::event::failed::{AppointmentFailed, DeadContent};
+use crate::event::named::practice_of;
 use crate::event::requested::{AppointmentRequested, RequestedStatus};
 use crate::event::sample::*;
-use crate::event::{Arrival, DeadLetter, Unusable, arrival};
+use crate::event::{Arrival, DeadLetter, Misrouted, Unusable, arrival};
 use crate::sync::{Disposition, FailureReason};
 use crate::topics::{self, Lane};
 
@@ -151,4 +152,20 @@ fn a_status_or_a_source_that_we_do_not_know_is_told() {
     let literal = ours(KEY, |event| event.status = RequestedStatus::Unknown);
     assert_eq!(told(&literal).3, "status must be SCHEDULED or CANCELLED, not UNKNOWN");
     assert_eq!(literal.result.reason.as_deref(), Some(FailureReason::Impossible.code()));
+}
+
+/// Goal: the log names the practice whose records go astray, and nothing that could be anything else.
+#[test]
+fn the_practice_of_a_stray_record_is_told_from_any_other_key() {
+    let record = |key: &[u8], value: Vec<u8>| Misrouted { home: 1, key: key.to_vec(), value };
+    let told = |record: &Misrouted| practice_of(record).map(|practice| practice.as_str().to_owned());
+    let bytes = requested_bytes(&event());
+    assert_eq!(told(&record(b"practice-1", bytes.clone())).as_deref(), Some("practice-1"));
+    assert_eq!(told(&record(b"patient-1", bytes.clone())), None);
+    for end in 0..bytes.len().min(40) {
+        let told = told(&record(b"practice-1", bytes[..end].to_vec()));
+        assert!(told.is_none() || told.as_deref() == Some("practice-1"));
+    }
+    assert_eq!(told(&record(b"", vec![0, 0, 0, 0, 1, 0, 0, 0])), None, "an empty one is none");
+    assert_eq!(told(&record(b"x", vec![0, 0, 0, 0, 1, 1, 1, 1])), None, "lengths below zero");
 }
