@@ -10,7 +10,7 @@ use crate::cli::Connection;
 use crate::cli::output::Printer;
 use crate::cli::publish::Publisher;
 use crate::kafka::{KafkaSettings, RecordName};
-use crate::kafka_admin::dead_letters::{self, DeadLetters, DeadRecord, Selects};
+use crate::kafka_admin::dead_letters::{self, DeadLetters, DeadRecord, Selects, Unidentified};
 use crate::kafka_admin::topics::Topics;
 use crate::registry::Translator;
 use healthflow_core::booking::BookingKey;
@@ -106,7 +106,7 @@ pub async fn run(
     let (reads, wanted) = (translator.clone(), arguments.clone());
     let found =
         tokio::task::spawn_blocking(move || dead_letters::read(&kafka, &reads, partitions, &wanted, now));
-    let DeadLetters { newest, records, unidentified, unreadable, .. } = found.await??;
+    let DeadLetters { newest, records, unidentified, unidentified_count, unreadable, .. } = found.await??;
     let publisher = Publisher::new(connection)?;
     let done = if arguments.dry_run { "would be redriven" } else { "redriven" };
     let mut redriven = 0_u64;
@@ -131,9 +131,11 @@ pub async fn run(
     for record in records {
         redriven += u64::from(again(&publisher, &record, arguments.dry_run, out).await?);
     }
-    if unidentified > 0 {
+    unidentified.iter().try_for_each(|letter| out.item(hopeless(letter), &hopeless_object(letter)))?;
+    if unidentified_count > 0 {
         out.line(format!(
-            "{unidentified} dead letters hold no readable booking id; DentScheduler must publish those bookings again"
+            "{unidentified_count} dead letters are about records that are no versions; DentScheduler must publish those \
+             bookings again"
         ))?;
     }
     if unreadable > 0 {
@@ -141,7 +143,7 @@ pub async fn run(
             "{unreadable} dead letters cannot be read; a newer version may have written them: use that one"
         ))?;
     }
-    let totals = json!({"redriven": redriven, "dry_run": arguments.dry_run, "unidentified": unidentified,
+    let totals = json!({"redriven": redriven, "dry_run": arguments.dry_run, "unidentified": unidentified_count,
         "unreadable": unreadable});
     out.item(format!("{redriven} {done}"), &totals)?;
     Ok(ExitCode::SUCCESS)
@@ -192,6 +194,33 @@ fn object(
     })
 }
 
+/// A dead letter of a record that is no version, with what it names.
+fn hopeless(Unidentified { letter_at, result }: &Unidentified) -> String {
+    let RecordName { partition, offset, .. } = letter_at;
+    let name = |what, name: Option<&str>| name.map(|name| format!("{what} {name}"));
+    let names = [
+        name("event", result.event_id.as_deref()),
+        name("booking", result.booking_id.as_ref().map(|id| id.as_str())),
+        name("practice", result.practice_id.as_ref().map(|id| id.as_str())),
+    ];
+    let names: Vec<String> = names.into_iter().flatten().collect();
+    let names = if names.is_empty() { "no name can be read".to_owned() } else { names.join(", ") };
+    let reason = result.reason.as_deref().unwrap_or_default();
+    format!("letter {offset} of partition {partition}, {reason} at {}: {names}", result.finished_at)
+}
+
+fn hopeless_object(Unidentified { letter_at, result }: &Unidentified) -> serde_json::Value {
+    json!({
+        "practice_id": result.practice_id,
+        "booking_id": result.booking_id,
+        "event_id": result.event_id,
+        "reason": result.reason,
+        "partition": letter_at.partition,
+        "offset": letter_at.offset,
+        "cannot": "it is no version; DentScheduler must publish the booking again",
+    })
+}
+
 /// Publishes what re-opens a version.
 pub(super) async fn publish(
     publisher: &Publisher,
@@ -211,6 +240,7 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
     use clap::Parser;
+    use healthflow_core::event::result::{ResultEnvelope, ResultOutcome};
 
     fn parsed(more: &[&str]) -> Result<Arguments, String> {
         let line = ["x", "redrive"].iter().chain(more);
@@ -218,6 +248,17 @@ mod tests {
             Command::Redrive { arguments, .. } => Ok(arguments),
             other => panic!("{other:?} is another command"),
         }
+    }
+
+    #[test]
+    fn what_cannot_be_redriven_is_named_as_far_as_its_letter_goes() {
+        let mut result = ResultEnvelope::new(None, ResultOutcome::Failed, Some("NO_IDENTITY"), Timestamp(0));
+        let letter_at = RecordName { topic: "appointments.failed", partition: 2, offset: 7 };
+        let told = |result: &ResultEnvelope| hopeless(&Unidentified { letter_at, result: result.clone() });
+        let begins = "letter 7 of partition 2, NO_IDENTITY at 1970-01-01T00:00:00Z: ";
+        assert_eq!(told(&result), format!("{begins}no name can be read"));
+        (result.event_id, result.booking_id) = (Some("e-1".into()), Some("b-1".into()));
+        assert_eq!(told(&result), format!("{begins}event e-1, booking b-1"));
     }
 
     #[test]
