@@ -18,7 +18,7 @@ use crate::config::{Config, FirstStart, GroupProtocol, HOSTNAME, secret};
 use crate::http::{TransportSettings, check_token_file};
 use crate::kafka::{
     BrokerClock, ClockFault, ClockWatch, EndOffsets, Fleet, KafkaFault, KafkaSettings, NotEntered, Now,
-    TopicPartition, cluster_id,
+    TopicPartition, cluster_id, group_on_cluster,
 };
 use crate::kafka_admin::topics::{TopicFault, TopicSpec, Topics};
 use crate::metrics::{Catalogue, log};
@@ -203,7 +203,7 @@ async fn take_name(kafka: &KafkaSettings) -> anyhow::Result<Option<NameLock>> {
     loop {
         let settings = kafka.clone();
         match spawn_blocking(move || cluster_id(&settings)).await? {
-            Ok(cluster) => return name_lock::take(&cluster, &kafka.group_id, instance).map(Some),
+            Ok(cluster) => return name_lock::take(&cluster, &group_on_cluster(kafka), instance).map(Some),
             Err(fault @ KafkaFault::Unreachable { .. }) => wait_out(&fault).await,
             Err(refused) => bail!(refused),
         }

@@ -10,6 +10,11 @@ use crate::kafka::{KafkaFault, KafkaSettings};
 /// How long a broker may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
+/// The name of the group as the brokers know it.
+pub fn group_on_cluster(settings: &KafkaSettings) -> String {
+    settings.reader().get("group.id").unwrap_or_default().to_owned()
+}
+
 /// The id that the brokers of `settings` gave their cluster. Blocks for at most [`ANSWER_LIMIT`].
 ///
 /// # Errors
