@@ -22,5 +22,7 @@ deny_home=$cache/cargo-deny-$deny_version
 # What draws the flamegraphs of `make profile`.
 inferno_version=0.12.8
 inferno_home=$cache/inferno-$inferno_version
+# One folder for each list of packages.
+python_home=$cache/python-$(sha256sum "$stack_dir/python.txt" | cut -c1-12)
 
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java

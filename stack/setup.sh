@@ -29,6 +29,7 @@ has_java() {
   [[ -n $major && $major -ge $java_minimum ]]
 }
 has_downloads() { [[ -d $kafka_home && -d $registry_home ]]; }
+has_python() { [[ -d $python_home ]]; }
 has_deny() { [[ -x $deny_home/bin/cargo-deny ]]; }
 has_inferno() { [[ -z $for_profile || -x $inferno_home/bin/inferno-flamegraph ]]; }
 
@@ -41,7 +42,7 @@ missing_packages() {
   has_downloads || command -v mvn >/dev/null || echo maven
   # A test has it read docker-compose.yml; that needs no daemon.
   command -v docker-compose >/dev/null || echo docker-compose
-  has_deny || command -v pip3 >/dev/null || echo python3-pip
+  { has_deny && has_python; } || python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
   # Counts the instructions of the hot path.
   command -v valgrind >/dev/null || echo valgrind
   [[ -z $for_profile ]] || command -v perf >/dev/null || echo linux-perf
@@ -123,7 +124,21 @@ fetch_inferno() {
   trap - EXIT
 }
 
-if [[ -n $(missing_packages) ]] || ! has_downloads || ! has_deny || ! has_inferno; then
+# What the examples import. Python's own folders stay as they are.
+fetch_python() {
+  has_python && return 0
+  local log=$cache/python.log
+  say "installing the Python packages of the examples, 12 MB"
+  scratch=$(mktemp -d "$cache/.fetching.XXXXXX")
+  trap 'rm -rf "$scratch"' EXIT
+  python3 -m pip install --quiet --only-binary :all: --target "$scratch/got" -r "$stack_dir/python.txt" >"$log" 2>&1 ||
+    die "pip could not install what stack/python.txt lists; all it said is in $log"
+  mv "$scratch/got" "$python_home"
+  rm -rf "$scratch"
+  trap - EXIT
+}
+
+if [[ -n $(missing_packages) ]] || ! has_downloads || ! has_deny || ! has_python || ! has_inferno; then
   mkdir -p "$cache"
   # One set-up at a time: apt and the downloads are shared by every checkout of this user.
   exec 9>"$cache/setup.lock"
@@ -131,6 +146,7 @@ if [[ -n $(missing_packages) ]] || ! has_downloads || ! has_deny || ! has_infern
   install_packages
   fetch_downloads
   fetch_deny
+  fetch_python
   fetch_inferno
   say "done"
 fi

@@ -48,7 +48,9 @@ pub struct Seen {
 /// Listens on `listen` (port 0: any). Fails if the port is taken.
 pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
     let bound = TcpListener::bind(listen).await;
-    bound.with_context(|| format!("cannot listen on {listen}; set another `admin.listen`"))
+    bound.with_context(|| {
+        format!("cannot listen on {listen}; set another `admin.listen`: every worker on a host needs its own")
+    })
 }
 
 /// Answers on `listener` until `stop` is over.

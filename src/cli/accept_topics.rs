@@ -1,15 +1,14 @@
 //! `healthflow-sync accept-topics`: accepts state topics that replaced those to which the state was written.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
 
 use crate::cli::Connection;
+use crate::cli::output::Printer;
 use crate::kafka::KafkaSettings;
 use crate::kafka_admin::topics::Topics;
 use crate::kafka_admin::{CommandFault, accept, repartition};
-use crate::registry::Translator;
 
 /// The arguments of `accept-topics`.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -28,7 +27,7 @@ pub async fn run(
     connection: &Connection,
     kafka: KafkaSettings,
     arguments: Arguments,
-    out: &mut impl Write,
+    out: &mut Printer<'_>,
 ) -> anyhow::Result<ExitCode> {
     let settings = kafka.clone();
     tokio::task::spawn_blocking(move || repartition::check_no_worker_runs(&settings)).await??;
@@ -36,7 +35,7 @@ pub async fn run(
     let partitions = topics.partition_count().await?;
     let partitions =
         partitions.context("appointments.requested does not exist; run `healthflow-sync topics`")?;
-    let translator = Translator::connect(connection.registry.clone(), &kafka.group_id).await?;
+    let translator = connection.translator(&kafka.group_id).await?;
     let work = move || {
         let tasks = accept::compare(&kafka, &translator, partitions)?;
         let accepted = if arguments.yes { Some(accept::accept(&kafka, &translator, &tasks)?) } else { None };
@@ -45,13 +44,13 @@ pub async fn run(
     };
     let (lines, accepted) = tokio::task::spawn_blocking(work).await??;
     for line in &lines {
-        writeln!(out, "{line}")?;
+        out.line(line)?;
     }
     let last = match accepted {
         _ if lines.is_empty() => "no topic was replaced".to_owned(),
         Some(accepted) => format!("the state topics of {accepted} tasks are accepted; start the workers"),
         None => "nothing is changed; add --yes to accept these topics".to_owned(),
     };
-    writeln!(out, "{last}").context("cannot write to the output")?;
+    out.line(last)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,15 +1,14 @@
 //! `healthflow-sync drop-record`: removes a record of a state topic that no worker can use, so that its task can go
 //! live.
 
-use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use crate::cli::Connection;
+use crate::cli::output::Printer;
 use crate::kafka::{KafkaSettings, RecordName};
 use crate::kafka_admin::stray::{self, Stray};
-use crate::registry::Translator;
 use healthflow_core::topics::{APPOINTMENT_STATE, PATIENT_STATE};
 
 /// The arguments of `drop-record`: the position of the record, as the worker's log names it.
@@ -37,23 +36,22 @@ pub async fn run(
     connection: &Connection,
     kafka: KafkaSettings,
     arguments: Arguments,
-    out: &mut impl Write,
+    out: &mut Printer<'_>,
 ) -> anyhow::Result<ExitCode> {
     let Some(topic) = [PATIENT_STATE, APPOINTMENT_STATE].into_iter().find(|topic| *topic == arguments.topic)
     else {
         bail!("--topic must be {PATIENT_STATE} or {APPOINTMENT_STATE}; nothing else stops a task");
     };
     let record = RecordName { topic, partition: arguments.partition, offset: arguments.offset };
-    let translator = Translator::connect(connection.registry.clone(), &kafka.group_id).await?;
+    let translator = connection.translator(&kafka.group_id).await?;
     let (settings, reader) = (kafka.clone(), translator.clone());
     let found = tokio::task::spawn_blocking(move || stray::find(&settings, &reader, record)).await??;
     for line in lines(record, &found) {
-        writeln!(out, "{line}").context("cannot write to the output")?;
+        out.line(line)?;
     }
     if !arguments.dry_run {
         tokio::task::spawn_blocking(move || stray::remove(&kafka, &translator, record)).await??;
-        writeln!(out, "removed; its worker acquires the task again by itself")
-            .context("cannot write to the output")?;
+        out.line("removed; its worker acquires the task again by itself")?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,8 +2,12 @@
 //! runs.
 
 pub mod accept_topics;
-mod open_files;
+pub mod config;
 pub mod drop_record;
+pub mod manual;
+mod name_lock;
+mod open_files;
+pub mod output;
 mod publish;
 pub mod redrive;
 pub mod repartition;
@@ -20,7 +24,9 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use rdkafka::ClientConfig;
 
-use crate::registry::SchemaRegistry;
+use crate::cli::output::Format;
+use crate::registry::{SchemaRegistry, Translator};
+use healthflow_core::event::avro::contracts;
 
 /// Puts a dental practice's bookings into its health record, exactly once.
 #[derive(Clone, Debug, Parser)]
@@ -43,6 +49,17 @@ pub struct Settings {
     pub set: Vec<String>,
 }
 
+/// What commands that print results share.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Its configuration.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// The form of results: lines for people, or one JSON object a line.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub output: Format,
+}
+
 /// The commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
@@ -52,11 +69,17 @@ pub enum Command {
         #[command(flatten)]
         settings: Settings,
     },
+    /// Show the configuration: every key, its value, its origin, its meaning.
+    Config {
+        /// What to do.
+        #[command(subcommand)]
+        action: config::Action,
+    },
     /// Create the topics and register their schemas, or check them.
     Topics {
         /// Its configuration.
         #[command(flatten)]
-        settings: Settings,
+        options: Options,
         /// What to do.
         #[command(flatten)]
         arguments: topics::Arguments,
@@ -65,7 +88,7 @@ pub enum Command {
     Repartition {
         /// Its configuration.
         #[command(flatten)]
-        settings: Settings,
+        options: Options,
         /// What to do.
         #[command(flatten)]
         arguments: repartition::Arguments,
@@ -74,7 +97,7 @@ pub enum Command {
     Takeover {
         /// Its configuration.
         #[command(flatten)]
-        settings: Settings,
+        options: Options,
         /// From whom.
         #[command(flatten)]
         arguments: takeover::Arguments,
@@ -83,7 +106,7 @@ pub enum Command {
     AcceptTopics {
         /// Its configuration.
         #[command(flatten)]
-        settings: Settings,
+        options: Options,
         /// What to do.
         #[command(flatten)]
         arguments: accept_topics::Arguments,
@@ -92,7 +115,7 @@ pub enum Command {
     DropRecord {
         /// Its configuration.
         #[command(flatten)]
-        settings: Settings,
+        options: Options,
         /// Which.
         #[command(flatten)]
         arguments: drop_record::Arguments,
@@ -101,7 +124,7 @@ pub enum Command {
     Redrive {
         /// Its configuration.
         #[command(flatten)]
-        settings: Settings,
+        options: Options,
         /// Which.
         #[command(flatten)]
         arguments: redrive::Arguments,
@@ -116,36 +139,62 @@ pub enum Command {
     Send {
         /// Its configuration.
         #[command(flatten)]
-        settings: Settings,
+        options: Options,
         /// What to send.
         #[command(flatten)]
         arguments: send::Arguments,
     },
-    /// Print the records of a topic as JSON lines; they hold patient data.
+    /// Print the records of a topic as JSON lines, in text and JSON output alike; they hold patient data.
     Tail {
         /// Its configuration.
         #[command(flatten)]
-        settings: Settings,
+        options: Options,
         /// What to print.
         #[command(flatten)]
         arguments: tail::Arguments,
     },
+    /// Print the completions of these commands for a shell.
+    Completions {
+        /// Which shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write a page for each command.
+    Man {
+        /// Write healthflow-sync.1 and a page for each command to this folder.
+        #[arg(long, value_name = "FOLDER")]
+        folder: Option<PathBuf>,
+    },
 }
 
 impl Command {
-    /// Where it takes its configuration from.
-    pub fn settings(&self) -> &Settings {
+    /// Where it takes its configuration from; none if it needs none.
+    pub fn settings(&self) -> Option<&Settings> {
         match self {
-            Command::Run { settings }
-            | Command::Topics { settings, .. }
-            | Command::Repartition { settings, .. }
-            | Command::Takeover { settings, .. }
-            | Command::AcceptTopics { settings, .. }
-            | Command::DropRecord { settings, .. }
-            | Command::Redrive { settings, .. }
-            | Command::Send { settings, .. }
-            | Command::Tail { settings, .. } => settings,
-            Command::Review { action } => action.settings(),
+            Command::Run { settings } => Some(settings),
+            Command::Completions { .. } | Command::Man { .. } => None,
+            other => other.options().map(|options| &options.settings),
+        }
+    }
+
+    /// The form of its results.
+    pub fn output(&self) -> Format {
+        self.options().map(|options| options.output).unwrap_or_default()
+    }
+
+    fn options(&self) -> Option<&Options> {
+        match self {
+            Command::Run { .. } | Command::Completions { .. } | Command::Man { .. } => None,
+            Command::Topics { options, .. }
+            | Command::Repartition { options, .. }
+            | Command::Takeover { options, .. }
+            | Command::AcceptTopics { options, .. }
+            | Command::DropRecord { options, .. }
+            | Command::Redrive { options, .. }
+            | Command::Send { options, .. }
+            | Command::Tail { options, .. } => Some(options),
+            Command::Config { action } => Some(action.options()),
+            Command::Review { action } => Some(action.options()),
         }
     }
 }
@@ -159,6 +208,20 @@ pub struct Connection {
     pub registry: Arc<SchemaRegistry>,
 }
 
+impl Connection {
+    /// The schemas for a command. A worker waits for a registry that is away; whoever typed a command wants to be told.
+    ///
+    /// # Errors
+    /// The registry does not answer, does not know our schemas, or we may not look.
+    pub async fn translator(&self, group: &str) -> anyhow::Result<Arc<Translator>> {
+        let any = contracts().first();
+        if let Some(contract) = any {
+            self.registry.look_up(contract).await?;
+        }
+        Ok(Translator::connect(self.registry.clone(), group).await?)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,7 +232,7 @@ mod tests {
         Cli::command().debug_assert();
         let line = ["x", "tail", "appointments.synced", "--limit", "2", "--set", "a.b=c", "--set", "d.e=f"];
         let cli = Cli::try_parse_from(line).expect("settings follow the command");
-        assert_eq!(cli.command.settings().set, ["a.b=c", "d.e=f"]);
+        assert_eq!(cli.command.settings().expect("it has some").set, ["a.b=c", "d.e=f"]);
         assert!(
             Cli::try_parse_from(["x", "--set", "a.b=c", "run"]).is_err(),
             "before it they would be dropped"

@@ -7,6 +7,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde::Serialize;
 
 use crate::cli::Connection;
+use crate::registry::RegistryFault;
 use healthflow_core::booking::PracticeId;
 use healthflow_core::event::avro::{Encoder, contract};
 use healthflow_core::event::size::RECORD_BYTES_RANGE;
@@ -17,6 +18,7 @@ const SEND_LIMIT: Duration = Duration::from_secs(15);
 /// A producer for a few records, one after the other.
 pub struct Publisher {
     producer: FutureProducer,
+    brokers: String,
 }
 
 impl Publisher {
@@ -29,7 +31,8 @@ impl Publisher {
         settings.set("partitioner", "murmur2_random").set("enable.idempotence", "true");
         settings.set("message.max.bytes", RECORD_BYTES_RANGE.end().to_string());
         settings.set("message.timeout.ms", SEND_LIMIT.as_millis().to_string());
-        Ok(Publisher { producer: settings.create().context("cannot create a Kafka producer")? })
+        let brokers = settings.get("bootstrap.servers").unwrap_or_default().to_owned();
+        Ok(Publisher { producer: settings.create().context("cannot create a Kafka producer")?, brokers })
     }
 
     /// Publishes one record; returns its partition and offset.
@@ -39,7 +42,9 @@ impl Publisher {
     pub async fn publish(&self, topic: &str, key: &[u8], value: &[u8]) -> anyhow::Result<(i32, i64)> {
         let record = FutureRecord::to(topic).key(key).payload(value);
         let delivered = self.producer.send(record, SEND_LIMIT).await.map_err(|(error, _)| error);
-        let delivered = delivered.context("Kafka did not accept the record; check kafka.brokers")?;
+        let delivered = delivered.with_context(|| {
+            format!("Kafka did not accept the record; check that {} is there (kafka.brokers)", self.brokers)
+        })?;
         Ok((delivered.partition, delivered.offset))
     }
 }
@@ -55,7 +60,8 @@ pub async fn write<R: Serialize>(
     record: &R,
 ) -> anyhow::Result<(i32, i64)> {
     let contract = contract(topic).with_context(|| format!("{topic} has no schema"))?;
-    let id = connection.registry.look_up_patiently(contract).await?;
+    let id = connection.registry.look_up(contract).await?;
+    let id = id.ok_or(RegistryFault::NotRegistered { topic: contract.topic })?;
     let mut value = Vec::new();
     Encoder::new(contract, id).encode(record, &mut value)?;
     Publisher::new(connection)?.publish(topic, practice.as_str().as_bytes(), &value).await

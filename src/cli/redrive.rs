@@ -1,19 +1,22 @@
 //! `healthflow-sync redrive`: tries dead letters once more, after their cause was fixed.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use clap::builder::PossibleValuesParser;
+use serde_json::json;
 
 use crate::cli::Connection;
+use crate::cli::output::Printer;
 use crate::cli::publish::Publisher;
 use crate::kafka::{KafkaSettings, RecordName};
-use crate::kafka_admin::dead_letters::{self, DeadLetters, DeadRecord, Selects};
+use crate::kafka_admin::dead_letters::{self, DeadLetters, DeadRecord, Selects, Unidentified};
 use crate::kafka_admin::topics::Topics;
 use crate::registry::Translator;
 use healthflow_core::booking::BookingKey;
 use healthflow_core::event::failed::AppointmentFailed;
 use healthflow_core::event::{Identity, Outgoing, RetryEntry};
+use healthflow_core::sync::FailureReason;
 use healthflow_core::time::Timestamp;
 
 /// The arguments of `redrive`. A dead letter must match all that are given.
@@ -29,14 +32,26 @@ pub struct Arguments {
     #[arg(long, value_name = "N", requires = "booking")]
     pub version: Option<i64>,
     /// With this reason, as in SLOT_TAKEN.
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, value_name = "CODE", value_parser = PossibleValuesParser::new(FailureReason::ALL.map(FailureReason::code)))]
     pub reason: Option<String>,
-    /// That ended at or after this moment (RFC 3339, as in 2026-03-02T09:30:00Z).
-    #[arg(long, value_name = "MOMENT")]
+    /// That ended at or after this date (UTC, as in 2026-03-02) or moment (RFC 3339, as in 2026-03-02T09:30:00Z).
+    #[arg(long, value_name = "DATE", value_parser = date_or_moment)]
     pub since: Option<jiff::Timestamp>,
     /// Publish nothing; list what would be published.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// A date, which is its first moment in UTC, or a moment.
+fn date_or_moment(text: &str) -> Result<jiff::Timestamp, String> {
+    if let Ok(date) = text.parse::<jiff::civil::Date>()
+        && !text.contains(['T', 't', ' '])
+    {
+        let midnight = jiff::tz::TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0));
+        return midnight.map_err(|error| error.to_string());
+    }
+    text.parse()
+        .map_err(|_| "it must be a date like 2026-03-02 or a moment like 2026-03-02T09:30:00Z".to_owned())
 }
 
 impl Selects for Arguments {
@@ -78,7 +93,7 @@ pub async fn run(
     kafka: KafkaSettings,
     arguments: &Arguments,
     now: Timestamp,
-    out: &mut impl Write,
+    out: &mut Printer<'_>,
 ) -> anyhow::Result<ExitCode> {
     if arguments.practice.is_none() && arguments.reason.is_none() && arguments.since.is_none() {
         bail!("select the dead letters with --practice, --reason or --since");
@@ -87,11 +102,11 @@ pub async fn run(
     let partitions = topics.partition_count().await?;
     let partitions =
         partitions.context("appointments.requested does not exist; run `healthflow-sync topics`")?;
-    let translator = Translator::connect(connection.registry.clone(), &kafka.group_id).await?;
+    let translator = connection.translator(&kafka.group_id).await?;
     let (reads, wanted) = (translator.clone(), arguments.clone());
     let found =
         tokio::task::spawn_blocking(move || dead_letters::read(&kafka, &reads, partitions, &wanted, now));
-    let DeadLetters { newest, records, unidentified, unreadable, .. } = found.await??;
+    let DeadLetters { newest, records, unidentified, unidentified_count, unreadable, .. } = found.await??;
     let publisher = Publisher::new(connection)?;
     let done = if arguments.dry_run { "would be redriven" } else { "redriven" };
     let mut redriven = 0_u64;
@@ -102,32 +117,35 @@ pub async fn run(
         let entry = match letter.into_redrive(now) {
             Ok(entry) => entry,
             Err(why) => {
-                writeln!(out, "{what}: cannot be redriven, {why}; DentScheduler must publish it again")?;
+                let text = format!("{what}: cannot be redriven, {why}; DentScheduler must publish it again");
+                out.item(text, &object(Some((&key, version)), None, Some(&why.to_string())))?;
                 continue;
             }
         };
         if !arguments.dry_run {
             publish(&publisher, &translator, &key, entry).await?;
         }
-        writeln!(out, "{what}: {done}")?;
+        out.item(format!("{what}: {done}"), &object(Some((&key, version)), None, None))?;
         redriven += 1;
     }
     for record in records {
         redriven += u64::from(again(&publisher, &record, arguments.dry_run, out).await?);
     }
-    if unidentified > 0 {
-        writeln!(
-            out,
-            "{unidentified} dead letters hold no readable booking id; DentScheduler must publish those bookings again"
-        )?;
+    unidentified.iter().try_for_each(|letter| out.item(hopeless(letter), &hopeless_object(letter)))?;
+    if unidentified_count > 0 {
+        out.line(format!(
+            "{unidentified_count} dead letters are about records that are no versions; DentScheduler must publish those \
+             bookings again"
+        ))?;
     }
     if unreadable > 0 {
-        writeln!(
-            out,
+        out.line(format!(
             "{unreadable} dead letters cannot be read; a newer version may have written them: use that one"
-        )?;
+        ))?;
     }
-    writeln!(out, "{redriven} {done}").context("cannot write to the output")?;
+    let totals = json!({"redriven": redriven, "dry_run": arguments.dry_run, "unidentified": unidentified_count,
+        "unreadable": unreadable});
+    out.item(format!("{redriven} {done}"), &totals)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -137,14 +155,15 @@ async fn again(
     publisher: &Publisher,
     record: &DeadRecord,
     dry_run: bool,
-    out: &mut impl Write,
+    out: &mut Printer<'_>,
 ) -> anyhow::Result<bool> {
     let RecordName { partition, offset, .. } = record.letter_at;
     let what = format!("letter {offset} of partition {partition}, UNDECODABLE at {}", record.finished_at);
     let identity = match &record.read {
         Ok(identity) => identity,
         Err(why) => {
-            writeln!(out, "{what}: cannot be redriven yet, {why}")?;
+            let text = format!("{what}: cannot be redriven yet, {why}");
+            out.item(text, &object(None, Some(record.letter_at), Some(&why.to_string())))?;
             return Ok(false);
         }
     };
@@ -152,8 +171,54 @@ async fn again(
         publisher.publish(record.lane.topic(), &record.key, &record.value).await?;
     }
     let done = if dry_run { "would be redriven" } else { "redriven" };
-    writeln!(out, "{what}: {done} as {} version {}", identity.key, identity.version)?;
+    let Identity { key, version, .. } = identity;
+    let object = object(Some((key, version.cast_signed())), Some(record.letter_at), None);
+    out.item(format!("{what}: {done} as {key} version {version}"), &object)?;
     Ok(true)
+}
+
+/// A dead letter for programs: of which version, where, and why it cannot be redriven.
+fn object(
+    version: Option<(&BookingKey, i64)>,
+    letter_at: Option<RecordName>,
+    why_not: Option<&str>,
+) -> serde_json::Value {
+    let key = version.map(|(key, _)| key);
+    json!({
+        "practice_id": key.map(|key| key.practice.as_str()),
+        "booking_id": key.map(|key| key.booking.as_str()),
+        "version": version.map(|(_, version)| version),
+        "partition": letter_at.map(|at| at.partition),
+        "offset": letter_at.map(|at| at.offset),
+        "cannot": why_not,
+    })
+}
+
+/// A dead letter of a record that is no version, with what it names.
+fn hopeless(Unidentified { letter_at, result }: &Unidentified) -> String {
+    let RecordName { partition, offset, .. } = letter_at;
+    let name = |what, name: Option<&str>| name.map(|name| format!("{what} {name}"));
+    let names = [
+        name("event", result.event_id.as_deref()),
+        name("booking", result.booking_id.as_ref().map(|id| id.as_str())),
+        name("practice", result.practice_id.as_ref().map(|id| id.as_str())),
+    ];
+    let names: Vec<String> = names.into_iter().flatten().collect();
+    let names = if names.is_empty() { "no name can be read".to_owned() } else { names.join(", ") };
+    let reason = result.reason.as_deref().unwrap_or_default();
+    format!("letter {offset} of partition {partition}, {reason} at {}: {names}", result.finished_at)
+}
+
+fn hopeless_object(Unidentified { letter_at, result }: &Unidentified) -> serde_json::Value {
+    json!({
+        "practice_id": result.practice_id,
+        "booking_id": result.booking_id,
+        "event_id": result.event_id,
+        "reason": result.reason,
+        "partition": letter_at.partition,
+        "offset": letter_at.offset,
+        "cannot": "it is no version; DentScheduler must publish the booking again",
+    })
 }
 
 /// Publishes what re-opens a version.
@@ -168,4 +233,51 @@ pub(super) async fn publish(
     let value = encoded.value.unwrap_or_default();
     publisher.publish(encoded.topic, key.practice.as_str().as_bytes(), value).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+    use healthflow_core::event::result::{ResultEnvelope, ResultOutcome};
+
+    fn parsed(more: &[&str]) -> Result<Arguments, String> {
+        let line = ["x", "redrive"].iter().chain(more);
+        match Cli::try_parse_from(line).map_err(|error| error.to_string())?.command {
+            Command::Redrive { arguments, .. } => Ok(arguments),
+            other => panic!("{other:?} is another command"),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_redriven_is_named_as_far_as_its_letter_goes() {
+        let mut result = ResultEnvelope::new(None, ResultOutcome::Failed, Some("NO_IDENTITY"), Timestamp(0));
+        let letter_at = RecordName { topic: "appointments.failed", partition: 2, offset: 7 };
+        let told = |result: &ResultEnvelope| hopeless(&Unidentified { letter_at, result: result.clone() });
+        let begins = "letter 7 of partition 2, NO_IDENTITY at 1970-01-01T00:00:00Z: ";
+        assert_eq!(told(&result), format!("{begins}no name can be read"));
+        (result.event_id, result.booking_id) = (Some("e-1".into()), Some("b-1".into()));
+        assert_eq!(told(&result), format!("{begins}event e-1, booking b-1"));
+    }
+
+    #[test]
+    fn a_date_is_its_first_moment_in_utc() {
+        let since =
+            |text| parsed(&["--since", text]).map(|arguments| arguments.since.map(|at| at.to_string()));
+        assert_eq!(since("2026-03-02"), Ok(Some("2026-03-02T00:00:00Z".into())));
+        assert_eq!(since("2026-03-02T09:30:00+01:00"), Ok(Some("2026-03-02T08:30:00Z".into())));
+        for wrong in ["yesterday", "2026-13-01", "2026-03-02T09:30:00"] {
+            let told = since(wrong).expect_err(wrong);
+            assert!(told.contains("a date like 2026-03-02 or a moment like"), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_reason_that_does_not_exist_is_refused_and_those_that_do_are_named() {
+        assert!(parsed(&["--reason", "SLOT_TAKEN"]).is_ok());
+        let told = parsed(&["--reason", "SLOTTAKEN"]).expect_err("there is none");
+        assert!(FailureReason::ALL.iter().all(|reason| told.contains(reason.code())), "{told}");
+        assert!(told.contains("a similar value exists: 'SLOT_TAKEN'"), "{told}");
+    }
 }

@@ -1,16 +1,15 @@
 //! `healthflow-sync repartition`: gives every topic more partitions, and moves the state to where it then belongs.
 
-use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use serde_json::json;
 use tokio::task::block_in_place;
 
 use crate::cli::Connection;
+use crate::cli::output::Printer;
 use crate::kafka::KafkaSettings;
 use crate::kafka_admin::repartition::{Repartition, check_no_worker_runs};
 use crate::kafka_admin::topics::Topics;
-use crate::registry::Translator;
 use healthflow_core::time::Timestamp;
 
 /// The arguments of `repartition`.
@@ -29,26 +28,27 @@ pub async fn run(
     kafka: KafkaSettings,
     arguments: Arguments,
     now: Timestamp,
-    out: &mut impl Write,
+    out: &mut Printer<'_>,
 ) -> anyhow::Result<ExitCode> {
-    let no_output = "cannot write to the output";
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
     block_in_place(|| check_no_worker_runs(&kafka))?;
     let growth = topics.before_growth(arguments.partitions).await?;
     let to = growth.to;
-    let translator = Translator::connect(connection.registry.clone(), &kafka.group_id).await?;
+    let translator = connection.translator(&kafka.group_id).await?;
     let begin = || Repartition::begin(&kafka, &translator, growth, now);
     let (mut repartition, from) = block_in_place(begin)?;
-    writeln!(out, "state moves from {from} to {to} partitions; no worker starts until that is done")
-        .context(no_output)?;
+    out.line(format!("state moves from {from} to {to} partitions; no worker starts until that is done"))?;
     for line in topics.grow(to).await? {
-        writeln!(out, "{line}").context(no_output)?;
+        out.line(line)?;
     }
     let moved = block_in_place(|| {
-        let mut report = |line: String| writeln!(out, "{line}");
+        let mut report = |line: String| out.line(line);
         let moved = repartition.move_state(&mut report)?;
         repartition.finish().map(|()| moved)
     })?;
-    writeln!(out, "{moved} records of state moved; start the workers").context(no_output)?;
+    out.item(
+        format!("{moved} records of state moved; start the workers"),
+        &json!({"records_moved": moved, "from_partitions": from, "to_partitions": to}),
+    )?;
     Ok(ExitCode::SUCCESS)
 }

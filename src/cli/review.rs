@@ -9,26 +9,28 @@ mod unlink;
 mod tests;
 
 use std::hash::{BuildHasher, RandomState};
-use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Subcommand;
+use clap::builder::PossibleValuesParser;
+use serde_json::json;
 use tokio::task::block_in_place;
 
+use crate::cli::output::{Format, Printer};
 use crate::cli::publish::write;
-use crate::cli::{Connection, Settings};
+use crate::cli::{Connection, Options};
 use crate::http::TransportSettings;
 use crate::kafka::KafkaSettings;
 use crate::kafka_admin::decided::{self, Watch};
 use crate::kafka_admin::reviews::{self, Reviews, Waiting};
 use crate::kafka_admin::topics::Topics;
-use crate::registry::Translator;
 use crate::worker::Clock;
 use healthflow_core::booking::BookingKey;
 use healthflow_core::event::decision::{AppointmentDecision, VerdictSymbol};
 use healthflow_core::event::home::partition_of;
+use healthflow_core::sync::ReviewReason;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::DECISIONS;
 
@@ -37,7 +39,6 @@ pub use unlink::UnlinkArguments;
 /// How long `decide` waits to learn what became of a decision.
 const WAIT_LIMIT_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
-const NO_OUTPUT: &str = "cannot write to the output";
 
 /// What to do about reviews.
 #[derive(Clone, Debug, Subcommand)]
@@ -46,7 +47,7 @@ pub enum Action {
     List {
         /// Its configuration.
         #[command(flatten)]
-        settings: Settings,
+        options: Options,
         /// Which.
         #[command(flatten)]
         arguments: ListArguments,
@@ -55,7 +56,7 @@ pub enum Action {
     Show {
         /// Its configuration.
         #[command(flatten)]
-        settings: Settings,
+        options: Options,
         /// Which.
         #[command(flatten)]
         which: Which,
@@ -67,7 +68,7 @@ pub enum Action {
     Decide {
         /// Its configuration.
         #[command(flatten)]
-        settings: Settings,
+        options: Options,
         /// What was decided.
         #[command(flatten)]
         arguments: DecideArguments,
@@ -76,7 +77,7 @@ pub enum Action {
     Unlink {
         /// Its configuration.
         #[command(flatten)]
-        settings: Settings,
+        options: Options,
         /// Which.
         #[command(flatten)]
         arguments: UnlinkArguments,
@@ -90,7 +91,7 @@ pub struct ListArguments {
     #[arg(long, value_name = "PRACTICE_ID")]
     pub practice: Option<String>,
     /// With this reason, as in AMBIGUOUS_PATIENT.
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, value_name = "CODE", value_parser = PossibleValuesParser::new(ReviewReason::ALL.map(ReviewReason::code)))]
     pub reason: Option<String>,
     /// That have waited for at least this many hours.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..1_000_000))]
@@ -98,9 +99,6 @@ pub struct ListArguments {
     /// Also list the versions that wait behind another review.
     #[arg(long)]
     pub behind: bool,
-    /// Print one JSON object a line instead of a table.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Which review.
@@ -152,13 +150,13 @@ pub struct DecideArguments {
 }
 
 impl Action {
-    /// Where it takes its configuration from.
-    pub fn settings(&self) -> &Settings {
+    /// Its configuration, and the form of its results.
+    pub fn options(&self) -> &Options {
         match self {
-            Action::List { settings, .. }
-            | Action::Show { settings, .. }
-            | Action::Decide { settings, .. }
-            | Action::Unlink { settings, .. } => settings,
+            Action::List { options, .. }
+            | Action::Show { options, .. }
+            | Action::Decide { options, .. }
+            | Action::Unlink { options, .. } => options,
         }
     }
 }
@@ -196,13 +194,13 @@ pub async fn run(
     healthflow: &TransportSettings,
     action: &Action,
     clock: Clock,
-    out: &mut impl Write,
+    out: &mut Printer<'_>,
 ) -> anyhow::Result<ExitCode> {
     let now = clock.now();
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
     let count = topics.partition_count().await?;
     let count = count.context("appointments.requested does not exist; run `healthflow-sync topics`")?;
-    let translator = Translator::connect(connection.registry.clone(), &kafka.group_id).await?;
+    let translator = connection.translator(&kafka.group_id).await?;
     let home = |practice: &str| partition_of(practice.as_bytes(), count.cast_unsigned());
     let read = |practice: Option<&str>| {
         let partitions = practice.map_or(0..count, |practice| home(practice)..home(practice) + 1);
@@ -211,14 +209,12 @@ pub async fn run(
     match action {
         Action::List { arguments, .. } => {
             let all = read(arguments.practice.as_deref())?;
-            list(arguments, &all, now, out).context(NO_OUTPUT)?;
+            list(arguments, &all, now, out)?;
         }
         Action::Show { which, reveal, .. } => {
             let all = read(Some(&which.practice))?;
             let question = all.of(&which.key(), which.version)?;
-            for line in lines::question(question, &all, now) {
-                writeln!(out, "{line}").context(NO_OUTPUT)?;
-            }
+            out.items(&lines::question(question, &all, now), &lines::question_json(question, &all))?;
             if let Some(looking) = reveal.looking() {
                 let partition = home(&which.practice);
                 let content = || reviews::content(&kafka, &translator, partition, question);
@@ -247,11 +243,12 @@ pub async fn run(
             }
             let decision = arguments.decision(question, &new_id(), now)?;
             write(connection, DECISIONS, &decision.practice_id, &decision).await?;
+            let id = &decision.decision_id;
             if arguments.no_wait {
-                writeln!(out, "{}", decision.decision_id).context(NO_OUTPUT)?;
+                out.item(id, &json!({"decision_id": &**id}))?;
             } else {
                 let line = wait(&watch, question, &decision, clock)?;
-                writeln!(out, "{line}").context(NO_OUTPUT)?;
+                out.item(&line, &json!({"decision_id": &**id, "message": line}))?;
             }
         }
     }
@@ -262,23 +259,22 @@ fn list(
     arguments: &ListArguments,
     all: &Reviews,
     now: Timestamp,
-    out: &mut impl Write,
+    out: &mut Printer<'_>,
 ) -> std::io::Result<()> {
     let listed = arguments.select(all, now);
-    if arguments.json {
-        return listed.iter().try_for_each(|one| writeln!(out, "{}", lines::json(one, all)));
+    if out.format() == Format::Json {
+        return listed.iter().try_for_each(|one| out.item("", &lines::json(one, all)));
     }
     if listed.is_empty() {
-        writeln!(out, "nothing waits for a person")?;
+        out.line("nothing waits for a person")?;
     } else {
-        lines::table(&listed, all, now).iter().try_for_each(|line| writeln!(out, "{line}"))?;
+        lines::table(&listed, all, now).iter().try_for_each(|line| out.line(line))?;
     }
     if all.unreadable > 0 {
-        writeln!(
-            out,
+        out.line(format!(
             "{} records of appointments.review cannot be read; a newer version may have written them: use that one",
             all.unreadable
-        )?;
+        ))?;
     }
     Ok(())
 }

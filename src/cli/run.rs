@@ -11,12 +11,14 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use crate::admin;
+use crate::cli::name_lock::NameLock;
 use crate::cli::topics::topic_spec;
-use crate::cli::{Connection, open_files};
+use crate::cli::{Connection, name_lock, open_files};
 use crate::config::{Config, FirstStart, GroupProtocol, HOSTNAME, secret};
 use crate::http::{TransportSettings, check_token_file};
 use crate::kafka::{
-    BrokerClock, ClockFault, ClockWatch, EndOffsets, Fleet, KafkaSettings, NotEntered, Now, TopicPartition,
+    BrokerClock, ClockFault, ClockWatch, EndOffsets, Fleet, KafkaFault, KafkaSettings, NotEntered, Now,
+    TopicPartition, cluster_id, group_on_cluster,
 };
 use crate::kafka_admin::topics::{TopicFault, TopicSpec, Topics};
 use crate::metrics::{Catalogue, log};
@@ -72,6 +74,10 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
     };
     open_files::check_limit(open_files, partitions, u64::from(config.worker.max_in_flight))?;
     let kafka = KafkaSettings { partition_count: partitions, ..settings };
+    let Some(_name) = runtime.block_on(stop.unless_requested(take_name(&kafka))).transpose()? else {
+        runtime.shutdown_background();
+        return Ok(());
+    };
     watcher.clock = brokers_clock.map(|brokers| brokers.watch(now, skew_max_ms)).transpose()?;
     watcher.end_offsets = Some(EndOffsets::start(&kafka)?);
     watcher.registry = Some(connection.registry.clone());
@@ -176,6 +182,7 @@ async fn check_topics(connection: &Connection, required: TopicSpec) -> anyhow::R
                 );
             }
             Err(TopicFault::Registry(fault)) if !fault.is_transient() => bail!(fault),
+            Err(nothing @ TopicFault::NothingYet) => bail!(nothing),
             Err(fault) => wait_out(&fault).await,
         }
     }
@@ -186,6 +193,19 @@ async fn check_topics(connection: &Connection, required: TopicSpec) -> anyhow::R
             }
             Ok(None) => bail!("appointments.requested does not exist; run `healthflow-sync topics`"),
             Err(fault) => wait_out(&fault).await,
+        }
+    }
+}
+
+/// Holds the name of this worker on its host, if it has one; waits while Kafka is unavailable.
+async fn take_name(kafka: &KafkaSettings) -> anyhow::Result<Option<NameLock>> {
+    let Some(instance) = &kafka.group_instance_id else { return Ok(None) };
+    loop {
+        let settings = kafka.clone();
+        match spawn_blocking(move || cluster_id(&settings)).await? {
+            Ok(cluster) => return name_lock::take(&cluster, &group_on_cluster(kafka), instance).map(Some),
+            Err(fault @ KafkaFault::Unreachable { .. }) => wait_out(&fault).await,
+            Err(refused) => bail!(refused),
         }
     }
 }

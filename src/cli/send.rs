@@ -1,13 +1,13 @@
 //! `healthflow-sync send`: publishes one booking as DentScheduler would, to try things by hand.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cli::Connection;
+use crate::cli::output::Printer;
 use crate::cli::publish::write;
 use healthflow_core::event::requested::AppointmentRequested;
 use healthflow_core::time::Timestamp;
@@ -27,16 +27,19 @@ pub async fn run(
     connection: &Connection,
     arguments: &Arguments,
     now: Timestamp,
-    out: &mut impl Write,
+    out: &mut Printer<'_>,
 ) -> anyhow::Result<ExitCode> {
     let file = arguments.file.display();
     let text = std::fs::read_to_string(&arguments.file).with_context(|| format!("cannot read {file}"))?;
     let event = parse(&text, now).with_context(|| format!("{file} is not a booking"))?;
     let (partition, offset) = publish(connection, &event).await?;
-    writeln!(out, "published to {REQUESTED}, partition {partition}, offset {offset}")?;
-    if let Err(why) = event.into_booking(now) {
-        writeln!(out, "note: this booking is invalid and will be dead-lettered: {why}")?;
-    }
+    let invalid = event.into_booking(now).err();
+    let mut lines = vec![format!("published to {REQUESTED}, partition {partition}, offset {offset}")];
+    lines
+        .extend(invalid.map(|why| format!("note: this booking is invalid and will be dead-lettered: {why}")));
+    let invalid = invalid.map(|why| why.to_string());
+    let object = json!({"topic": REQUESTED, "partition": partition, "offset": offset, "invalid": invalid});
+    out.items(&lines, &object)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,25 +1,32 @@
-//! `healthflow-sync tail`: prints a topic as its readers see it: committed records, decoded.
+//! `healthflow-sync tail`: prints a topic as its readers see it: committed records, decoded, in the order of time.
 
-use std::io::{ErrorKind, Write};
+mod merged;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use rdkafka::consumer::{Consumer, StreamConsumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::Offset;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
-use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Map, Value, json};
+use tokio::task::block_in_place;
 
 use crate::cli::Connection;
+use crate::cli::output::Printer;
+use crate::cli::tail::merged::Merged;
 use crate::metrics::log;
 use crate::registry::SchemaRegistry;
-use healthflow_core::event::avro::{Contract, contract, schema_id};
+use healthflow_core::event::avro::{Contract, WriterSchema, contract, schema_id};
+use healthflow_core::event::shown;
 use healthflow_core::topics;
 
 /// Longest wait for the topic's metadata.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+
+/// How long to wait for a schema before saying so.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The arguments of `tail`.
 #[derive(Clone, Debug, clap::Args)]
@@ -34,11 +41,12 @@ pub struct Arguments {
     pub limit: Option<u64>,
 }
 
-/// Prints records to `out`, one JSON object a line, until the limit or until `out` is closed.
+/// Prints records to `out`, one JSON object a line, until the limit or until `out` is closed. Needs a runtime with several
+/// threads.
 pub async fn run(
     connection: &Connection,
     arguments: &Arguments,
-    out: &mut impl Write,
+    out: &mut Printer<'_>,
 ) -> anyhow::Result<ExitCode> {
     let Some(contract) = contract(&arguments.topic) else {
         bail!(
@@ -47,60 +55,43 @@ pub async fn run(
             topics::ALL.join(", ")
         );
     };
-    let consumer = Arc::new(consumer(connection)?);
+    let consumer: Arc<BaseConsumer> = Arc::new(consumer(connection)?);
     let start = if arguments.from_beginning { Offset::Beginning } else { Offset::End };
-    let asked = consumer.clone();
-    let topic = contract.topic;
-    let partitions = tokio::task::spawn_blocking(move || partitions(&asked, topic)).await??;
-    let mut assignment = TopicPartitionList::new();
-    for partition in partitions {
-        assignment.add_partition_offset(topic, partition, start)?;
-    }
-    consumer.assign(&assignment).context("cannot read the topic")?;
+    let partitions = block_in_place(|| partitions(&consumer, contract.topic))?;
+    let merged = Merged::start(consumer, contract.topic, &partitions, start);
+    let mut merged = merged.context("cannot read the topic")?;
     let mut waiting = false;
     let mut left = arguments.limit.unwrap_or(u64::MAX);
     while left > 0 {
-        let message = match consumer.recv().await {
-            Ok(message) => message,
-            // Brokers restart; librdkafka connects again by itself.
-            Err(KafkaError::MessageConsumption(
-                RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::OperationTimedOut,
-            )) => {
-                if !std::mem::replace(&mut waiting, true) {
-                    log::say("Kafka does not answer; waiting for it");
-                }
-                continue;
+        let next = block_in_place(|| merged.next());
+        let next = next.context("reading from Kafka failed; check kafka.brokers and the topic")?;
+        let Some(message) = next else {
+            if !std::mem::replace(&mut waiting, true) {
+                log::say("Kafka does not answer; waiting for it");
             }
-            Err(error) => {
-                return Err(error).context("reading from Kafka failed; check kafka.brokers and the topic");
-            }
+            continue;
         };
         waiting = false;
         let line = line(contract, &connection.registry, &message).await;
-        if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
-            if error.kind() == ErrorKind::BrokenPipe {
-                break;
-            }
-            return Err(error).context("cannot write to the output");
+        if !out.stream(&line)? {
+            break;
         }
         left -= 1;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn consumer(connection: &Connection) -> anyhow::Result<StreamConsumer> {
+fn consumer(connection: &Connection) -> anyhow::Result<BaseConsumer> {
     let mut settings = connection.kafka.clone();
     // librdkafka requires a group name, although this joins no group: partitions are assigned by hand, nothing is
     // committed.
     settings.set("group.id", "healthflow-sync-tail").set("enable.auto.commit", "false");
     settings.set("isolation.level", "read_committed").set("allow.auto.create.topics", "false");
-    settings.set("auto.offset.reset", "earliest");
+    settings.set("auto.offset.reset", "earliest").set("enable.partition.eof", "true");
     settings.create().context("cannot create a Kafka consumer")
 }
 
-fn partitions(consumer: &StreamConsumer, topic: &str) -> anyhow::Result<Vec<i32>> {
+fn partitions(consumer: &BaseConsumer, topic: &str) -> anyhow::Result<Vec<i32>> {
     let metadata = consumer.fetch_metadata(Some(topic), ANSWER_LIMIT);
     let metadata = metadata.context("Kafka does not answer; check kafka.brokers")?;
     let partitions: Vec<i32> = metadata
@@ -120,27 +111,41 @@ async fn line(contract: &'static Contract, registry: &Arc<SchemaRegistry>, messa
     line.insert("partition".into(), message.partition().into());
     line.insert("offset".into(), message.offset().into());
     line.insert("timestamp".into(), message.timestamp().to_millis().into());
-    line.insert("key".into(), message.key().map(text).into());
+    line.insert("key".into(), message.key().map(shown::bytes).into());
     let headers = message.headers().into_iter().flat_map(Headers::iter);
     let headers: Map<String, Value> =
-        headers.map(|header| (header.key.to_owned(), header.value.map(text).into())).collect();
+        headers.map(|header| (header.key.to_owned(), header.value.map(shown::bytes).into())).collect();
     if !headers.is_empty() {
         line.insert("headers".into(), headers.into());
     }
     let value = match message.payload() {
         None => Ok(Value::Null),
         Some(value) => match schema_id(value) {
-            Ok(id) => registry.schema(id).await.decoder(contract).decode_json(value),
+            Ok(id) => schema(registry, id).await.decoder(contract).decode_json(value),
             Err(why) => Err(why),
         },
     };
     match value {
         Ok(value) => line.insert("value".into(), value),
-        Err(why) => line.insert("undecodable".into(), json!(why.to_string())),
+        Err(why) => {
+            line.insert("bytes".into(), message.payload().map(shown::bytes).into());
+            line.insert("undecodable".into(), json!(why.to_string()))
+        }
     };
     line.into()
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+/// The schema with `id`; says so once if the registry takes long to give it.
+async fn schema(registry: &Arc<SchemaRegistry>, id: u32) -> Arc<WriterSchema> {
+    let asked = registry.schema(id);
+    tokio::pin!(asked);
+    match tokio::time::timeout(PATIENCE, &mut asked).await {
+        Ok(schema) => schema,
+        Err(_) => {
+            log::say(&format!(
+                "the schema registry has not given schema {id} yet; waiting for it, check schema_registry.url"
+            ));
+            asked.await
+        }
+    }
 }

@@ -1,16 +1,14 @@
 //! `healthflow-sync takeover`: hands the state of another fleet over to the configured one.
 
-use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use tokio::task::block_in_place;
 
 use crate::cli::Connection;
+use crate::cli::output::Printer;
 use crate::kafka::KafkaSettings;
 use crate::kafka_admin::takeover::take_over;
 use crate::kafka_admin::topics::Topics;
-use crate::registry::Translator;
 use healthflow_core::state::Owner;
 use healthflow_core::time::Timestamp;
 
@@ -32,18 +30,17 @@ pub async fn run(
     kafka: KafkaSettings,
     arguments: &Arguments,
     now: Timestamp,
-    out: &mut impl Write,
+    out: &mut Printer<'_>,
 ) -> anyhow::Result<ExitCode> {
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
     let partitions = topics.before_growth(None).await?.to;
-    let translator = Translator::connect(connection.registry.clone(), &kafka.group_id).await?;
+    let translator = connection.translator(&kafka.group_id).await?;
     let from = Owner {
         application: arguments.from_application.as_str().into(),
         group_id: arguments.from_group.as_str().into(),
     };
-    let mut report = |line: String| writeln!(out, "{line}");
+    let mut report = |line: String| out.line(line);
     block_in_place(|| take_over(&kafka, &translator, &from, partitions, now, &mut report))?;
-    writeln!(out, "the state belongs to {} now; start its workers", kafka.owner())
-        .context("cannot write to the output")?;
+    out.line(format!("the state belongs to {} now; start its workers", kafka.owner()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,13 +1,13 @@
 //! `healthflow-sync topics`: prepares Kafka and the registry for workers, or prints what is missing.
 
-use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use serde_json::json;
 
 use crate::cli::Connection;
+use crate::cli::output::Printer;
 use crate::config::Config;
-use crate::kafka_admin::topics::{TopicSpec, Topics};
+use crate::kafka_admin::topics::{Difference, TopicSpec, Topics};
 
 /// The arguments of `topics`.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -28,27 +28,28 @@ pub async fn run(
     connection: &Connection,
     arguments: Arguments,
     config: &Config,
-    out: &mut impl Write,
+    out: &mut Printer<'_>,
 ) -> anyhow::Result<ExitCode> {
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
     let Arguments { partitions, replication, .. } = arguments;
     let required = TopicSpec { partitions, replication, ..topic_spec(config) };
-    let (lines, otherwise, code) = if arguments.check {
+    if arguments.check {
         let found = topics.check(required).await?;
-        let code = if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-        (found.iter().map(ToString::to_string).collect(), "topics and schemas are as required", code)
-    } else {
-        (
-            topics.create(required).await?,
-            "nothing to do, topics and schemas are as required",
-            ExitCode::SUCCESS,
-        )
-    };
-    let lines: Vec<String> = if lines.is_empty() { vec![otherwise.to_owned()] } else { lines };
-    for line in lines {
-        writeln!(out, "{line}").context("cannot write to the output")?;
+        for difference in &found {
+            let Difference { topic, what, remedy } = difference;
+            out.item(difference, &json!({"topic": topic, "difference": what, "remedy": remedy.to_string()}))?;
+        }
+        if found.is_empty() {
+            out.line("topics and schemas are as required")?;
+        }
+        return Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    Ok(code)
+    let done = topics.create(required).await?;
+    done.iter().try_for_each(|line| out.line(line))?;
+    if done.is_empty() {
+        out.line("nothing to do, topics and schemas are as required")?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What `config` requires of the topics.

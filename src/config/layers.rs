@@ -7,23 +7,30 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
+use super::nearest::{meant_by, nearest, variable_of};
+use super::origin::Origin;
 use super::{Config, ConfigError, DEFAULT_TOML, check};
 
 /// Variables of the environment that begin with this are ours: `HEALTHFLOW_SYNC__WORKER__LEASE_MS`.
-const ENVIRONMENT_PREFIX: &str = "HEALTHFLOW_SYNC__";
+pub(super) const ENVIRONMENT_PREFIX: &str = "HEALTHFLOW_SYNC__";
 
 /// What was read so far: by full key (`worker.lease_ms`) the value and its origin.
 #[derive(Clone, Debug)]
 pub struct Layers {
-    values: BTreeMap<String, (Value, String)>,
+    values: BTreeMap<String, (Value, Origin)>,
 }
 
 impl Layers {
     /// The compiled defaults alone.
     pub fn new() -> Result<Self, ConfigError> {
-        let values = flatten(from_toml(DEFAULT_TOML, "the defaults")?);
-        let with_origin = |(key, value)| (key, (value, "the defaults".to_owned()));
+        let values = flatten(from_toml(DEFAULT_TOML, &Origin::Defaults)?);
+        let with_origin = |(key, value)| (key, (value, Origin::Defaults));
         Ok(Layers { values: values.into_iter().map(with_origin).collect() })
+    }
+
+    /// All layers of this process: the defaults, `file` (`--config`), the environment, and `flags` (`--set`).
+    pub fn read(file: Option<&Path>, flags: &[String]) -> Result<Self, ConfigError> {
+        Layers::new()?.with_file(file)?.with_environment(std::env::vars_os())?.with_flags(flags)
     }
 
     /// Adds the TOML file at `path`, if there is one.
@@ -39,31 +46,39 @@ impl Layers {
         self.with_toml(text.trim_start_matches('\u{feff}'), &path.display().to_string())
     }
 
-    /// Adds the layer `text`; `origin` is its name in errors.
-    pub fn with_toml(mut self, text: &str, origin: &str) -> Result<Self, ConfigError> {
-        for (key, value) in flatten(from_toml(text, origin)?) {
+    /// Adds the layer `text`; `file` is its name in errors.
+    pub fn with_toml(mut self, text: &str, file: &str) -> Result<Self, ConfigError> {
+        let origin = Origin::File(file.to_owned());
+        for (key, value) in flatten(from_toml(text, &origin)?) {
             if is_empty_table(&value) && self.is_section(&key) {
                 continue;
             }
-            let value = match (self.default_of(&key, origin)?, value) {
+            let value = match (self.default_of(&key, &origin)?, value) {
                 (Value::Float(_), Value::Integer(whole)) => Value::Float(whole as f64),
                 (default, value) if default.same_type(&value) => value,
-                (default, _) => return Err(not_a(&default, &key, origin)),
+                (default, _) => return Err(not_a(&default, &key, &origin)),
             };
-            self.values.insert(key, (value, origin.to_owned()));
+            self.values.insert(key, (value, origin.clone()));
         }
         Ok(self)
     }
 
-    /// Adds the variables that begin with [`ENVIRONMENT_PREFIX`].
+    /// Adds the variables that begin with [`ENVIRONMENT_PREFIX`]. One that is meant for us and spelled otherwise is an
+    /// error: it would be ignored.
     pub fn with_environment(
         mut self,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
         for (name, value) in variables {
             let name = name.to_string_lossy();
+            if let Some(key) = meant_by(&name, self.keys()) {
+                let right = variable_of(key);
+                return Err(ConfigError(format!(
+                    "the variable {name} of the environment sets nothing; `{key}` is {right}, correct or remove it"
+                )));
+            }
             let Some(rest) = name.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
-            let origin = format!("the environment ({name})");
+            let origin = Origin::Environment(name.to_string());
             let key = rest.to_lowercase().replace("__", ".");
             let Some(value) = value.to_str() else {
                 return Err(ConfigError(format!("`{key}` from {origin} is not UTF-8 text; correct it")));
@@ -81,7 +96,7 @@ impl Layers {
                     "`--set {flag}` names no value; write --set section.key=value"
                 )));
             };
-            self.set_text(key.trim(), value.trim(), "--set")?;
+            self.set_text(key.trim(), value.trim(), &Origin::CommandLine)?;
         }
         Ok(self)
     }
@@ -98,7 +113,7 @@ impl Layers {
         let config: Config =
             serde_path_to_error::deserialize(sections).map_err(|error| self.explain(&error))?;
         check::check(&config).map_err(|fault| {
-            let origin = self.values.get(fault.key).map_or("", |(_, origin)| origin);
+            let origin = self.value(fault.key).map_or(&Origin::Defaults, |(_, origin)| origin);
             ConfigError(format!("`{}` from {origin} {}", fault.key, fault.rule))
         })?;
         Ok(config)
@@ -109,7 +124,12 @@ impl Layers {
         self.values.keys().map(String::as_str)
     }
 
-    fn set_text(&mut self, key: &str, text: &str, origin: &str) -> Result<(), ConfigError> {
+    /// The present value of `key`, and who set it.
+    pub(super) fn value(&self, key: &str) -> Option<&(Value, Origin)> {
+        self.values.get(key)
+    }
+
+    fn set_text(&mut self, key: &str, text: &str, origin: &Origin) -> Result<(), ConfigError> {
         let default = self.default_of(key, origin)?;
         let value = match &default {
             Value::Integer(_) => text.parse().ok().map(Value::Integer),
@@ -118,51 +138,59 @@ impl Layers {
             _ => Some(Value::String(text.to_owned())),
         };
         let value = value.ok_or_else(|| not_a(&default, key, origin))?;
-        self.values.insert(key.to_owned(), (value, origin.to_owned()));
+        self.values.insert(key.to_owned(), (value, origin.clone()));
         Ok(())
     }
 
     /// The present value of `key`; its kind is the same in every layer.
-    fn default_of(&self, key: &str, origin: &str) -> Result<Value, ConfigError> {
+    fn default_of(&self, key: &str, origin: &Origin) -> Result<Value, ConfigError> {
         let known = self.values.get(key).map(|(value, _)| value.clone());
         known.ok_or_else(|| {
+            let near = nearest(key, self.keys().chain(self.sections()));
+            let near = near.map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
             ConfigError(format!(
-                "unknown key `{key}` from {origin}; config/default.toml lists all keys{}",
-                self.near(key)
+                "unknown key `{key}` from {origin}{near}; `healthflow-sync config show --defaults` lists all keys"
             ))
         })
     }
 
-    fn near(&self, key: &str) -> String {
-        let last = key.rsplit('.').next().unwrap_or(key);
-        let is_near = |known: &&str| {
-            let name = known.rsplit('.').next().unwrap_or(known);
-            !last.is_empty() && (name.starts_with(last) || last.starts_with(name))
-        };
-        let nearest = self.keys().filter(is_near).min_by_key(|known| known.len());
-        nearest.map(|known| format!(" (did you mean `{known}`?)")).unwrap_or_default()
-    }
-
     fn is_section(&self, key: &str) -> bool {
-        self.keys().any(|known| known.split_once('.').is_some_and(|(section, _)| section == key))
+        self.sections().any(|section| section == key)
     }
 
-    /// A value of the right kind that its field does not take, with the key's origin and without the value.
+    /// The section of each key.
+    fn sections(&self) -> impl Iterator<Item = &str> {
+        self.keys().filter_map(|key| key.split_once('.')).map(|(section, _)| section)
+    }
+
+    /// A value of the right kind that its field does not take, with the key's origin and what it takes, without the value.
     fn explain(&self, error: &serde_path_to_error::Error<toml::de::Error>) -> ConfigError {
         let key = error.path().to_string();
         let Some((value, origin)) = self.values.get(&key) else {
             return ConfigError(one_line(&error.to_string()));
         };
         let what = match value {
-            Value::Integer(..0) => "must not be negative",
-            Value::Integer(_) => "is too large",
-            _ => "is not accepted; its comment in config/default.toml says what is",
+            Value::Integer(..0) => "must not be negative".to_owned(),
+            Value::Integer(_) => "is too large".to_owned(),
+            _ => not_accepted(&key, error.inner().message()),
         };
         ConfigError(format!("`{key}` from {origin} {what}"))
     }
 }
 
-fn not_a(default: &Value, key: &str, origin: &str) -> ConfigError {
+/// What a text must be. serde lists the variants of an enum last; what it says before that quotes the value.
+fn not_accepted(key: &str, message: &str) -> String {
+    match message.rsplit_once("expected ") {
+        Some((_, allowed)) => format!("must be {}", allowed.replace('`', "\"")),
+        None => {
+            let example =
+                Layers::new().ok().and_then(|layers| layers.value(key).map(|(value, _)| value.to_string()));
+            format!("is not accepted; write it as in its default, {}", example.unwrap_or_default())
+        }
+    }
+}
+
+fn not_a(default: &Value, key: &str, origin: &Origin) -> ConfigError {
     let kind = match default {
         Value::Integer(_) => "a whole number",
         Value::Float(_) => "a number",
@@ -172,7 +200,7 @@ fn not_a(default: &Value, key: &str, origin: &str) -> ConfigError {
     ConfigError(format!("`{key}` from {origin} must be {kind}"))
 }
 
-fn from_toml(text: &str, origin: &str) -> Result<Table, ConfigError> {
+fn from_toml(text: &str, origin: &Origin) -> Result<Table, ConfigError> {
     text.parse().map_err(|error: toml::de::Error| {
         ConfigError(format!("{origin} is not readable as TOML: {}", one_line(&error.to_string())))
     })

@@ -4,6 +4,9 @@
 
 mod check;
 mod layers;
+mod listing;
+mod nearest;
+mod origin;
 pub mod secret;
 
 use std::net::SocketAddr;
@@ -17,6 +20,8 @@ use healthflow_core::settings::{GuardMode, Settings};
 use healthflow_core::state::ANSWERED_BYTES_MAX;
 
 pub use layers::Layers;
+pub use listing::Entry;
+pub use origin::Origin;
 
 /// The compiled lowest layer.
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
@@ -308,11 +313,7 @@ impl Config {
     /// Reads all layers of this process: defaults, `file` (`--config`), the environment, and `flags`
     /// (`--set section.key=value`). Stops at the first unknown key, wrong value or contradiction.
     pub fn load(file: Option<&Path>, flags: &[String]) -> Result<Config, ConfigError> {
-        Layers::new()?
-            .with_file(file)?
-            .with_environment(std::env::vars_os())?
-            .with_flags(flags)?
-            .into_config()
+        Layers::read(file, flags)?.into_config()
     }
 
     /// The defaults of `config/default.toml`.

@@ -85,6 +85,19 @@ fn an_unknown_key_names_itself_and_its_layer() {
     let file = refused(defaults().with_toml("[worker]\nlease = 1", "/etc/sync.toml"));
     assert!(file.contains("`worker.lease` from /etc/sync.toml"), "{file}");
     assert!(file.contains("did you mean `worker.lease_ms`?"), "{file}");
+    for (mistyped, meant) in [
+        ("worker.lese_ms", "worker.lease_ms"),
+        ("wroker.lease_ms", "worker.lease_ms"),
+        ("lease_ms", "worker.lease_ms"),
+        ("kafka.broker", "kafka.brokers"),
+        ("kafka.group", "kafka.group_id"),
+        ("healthflow.rate", "`healthflow_"),
+    ] {
+        let flag = refused(defaults().with_flags(&[format!("{mistyped}=1")]));
+        let is_near = flag.contains(&format!("did you mean `{meant}`?"));
+        assert_eq!(is_near, !meant.starts_with('`'), "{flag}");
+    }
+    assert!(refused(defaults().with_toml("[wroker]", "f")).contains("did you mean `worker`?"));
     let variable = refused(defaults().with_environment(environment("HEALTHFLOW_SYNC__WORKER__LEASE", "1")));
     assert!(
         variable.contains("`worker.lease` from the environment (HEALTHFLOW_SYNC__WORKER__LEASE)"),
@@ -99,6 +112,54 @@ fn an_unknown_key_names_itself_and_its_layer() {
         refused(defaults().with_toml("[worker.lease_ms]\na = 1", "f"))
             .contains("unknown key `worker.lease_ms.a`")
     );
+}
+
+/// Goal: a variable that is meant for us and not spelled as ours is refused, not ignored; others' are none of our
+/// business. Method: usual misspellings, and what Kubernetes sets for a service of our name.
+#[test]
+fn a_variable_that_looks_like_ours_is_refused_with_the_right_name() {
+    for name in [
+        "HEALTHFLOW_SYNC_KAFKA_BROKERS",
+        "HEALTHFLOW_SYNC_KAFKA__BROKERS",
+        "HEALTHFLOWSYNC__KAFKA__BROKERS",
+        "healthflow_sync__kafka__brokers",
+        "HEALTHFLOW-SYNC__KAFKA__BROKERS",
+        "HEALTHFLOW_SYNC_KAFKA_BROKER",
+    ] {
+        let error = refused(defaults().with_environment(environment(name, "b:9092")));
+        assert!(error.contains(&format!("the variable {name} of the environment sets nothing")), "{error}");
+        assert!(error.contains("`kafka.brokers` is HEALTHFLOW_SYNC__KAFKA__BROKERS"), "{error}");
+    }
+    for name in [
+        "HEALTHFLOW_SYNC_SERVICE_HOST",
+        "HEALTHFLOW_SYNC_SERVICE_PORT_METRICS",
+        "HEALTHFLOW_SYNC_PORT",
+        "HEALTHFLOW_SYNC_PORT_9464_TCP_ADDR",
+        "HEALTHFLOW_STACK_CACHE",
+        "KAFKA_BROKERS",
+    ] {
+        let layers = defaults().with_environment(environment(name, "x")).expect(name);
+        assert_eq!(layers.entries(), defaults().entries(), "{name}");
+    }
+}
+
+/// Goal: whoever reads the error of a wrong value needs no other document. Method: each key with a list of values.
+#[test]
+fn a_value_that_is_not_accepted_is_told_what_is() {
+    for (flag, expected) in [
+        (
+            "healthflow.duplicate_guard=hope",
+            "must be one of \"idempotency_key\", \"unique_reference\", \"reference\", \"search\"",
+        ),
+        ("kafka.group_protocol=expected hunter2", "must be \"classic\" or \"consumer\""),
+        ("kafka.first_start=", "must be \"earliest\" or \"latest\""),
+        ("log.format=xml", "must be \"human\" or \"json\""),
+        ("admin.listen=9464", "is not accepted; write it as in its default, \"127.0.0.1:9464\""),
+        ("healthflow.supports_if_match=yes", "must be true or false"),
+    ] {
+        let error = refused(defaults().with_flags(&[flag.into()]));
+        assert!(error.ends_with(expected) && !error.contains("hunter2"), "{flag}: {error}");
+    }
 }
 
 /// Goal: a wrong value stops in every layer, names its key and origin, and is never rounded or guessed.

@@ -4,6 +4,7 @@
 
 mod fault;
 mod broker_clock;
+mod cluster_id;
 pub(crate) mod settings;
 mod context;
 mod end_offsets;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use healthflow_core::time::Timestamp;
 
 pub use broker_clock::{BrokerClock, BrokerTime, ClockFault, ClockWatch};
+pub use cluster_id::{cluster_id, group_on_cluster};
 pub use commit_outcome::{AbortCause, CommitLoss, CommitOutcome};
 pub use end_offsets::EndOffsets;
 pub use fault::{Flaw, KafkaFault, RecordName};

@@ -18,6 +18,7 @@ use crate::registry::{RawRecord, SchemaState, Translator};
 use healthflow_core::booking::BookingKey;
 use healthflow_core::event::avro::Undecodable;
 use healthflow_core::event::failed::AppointmentFailed;
+use healthflow_core::event::result::ResultEnvelope;
 use healthflow_core::event::{Arrival, Identity, headers};
 use healthflow_core::sync::FailureReason;
 use healthflow_core::time::Timestamp;
@@ -27,6 +28,8 @@ use healthflow_core::topics::{FAILED, Lane};
 pub(super) const LETTERS_MAX: usize = 100_000;
 /// Bytes of undecodable records that are kept in memory at most.
 pub(super) const RECORD_BYTES_KEPT_MAX: usize = 256 * 1024 * 1024;
+/// Dead letters without a version that are named at most.
+const UNIDENTIFIED_MAX: usize = 100;
 /// How often to check whether a schema has arrived.
 const SCHEMA_PAUSE: Duration = Duration::from_millis(20);
 
@@ -37,13 +40,23 @@ pub struct DeadLetters {
     pub newest: BTreeMap<(BookingKey, i64), Newest>,
     /// Those of undecodable records, each record once, in their order.
     pub records: Vec<DeadRecord>,
-    /// How many others hold a record without a readable booking id.
-    pub unidentified: u64,
+    /// The others that are selected, which are the result of no version: [`UNIDENTIFIED_MAX`] of them.
+    pub unidentified: Vec<Unidentified>,
+    /// How many of those there are.
+    pub unidentified_count: u64,
     /// How many cannot be read themselves.
     pub unreadable: u64,
     kept: usize,
     seen: HashSet<(Vec<u8>, Vec<u8>)>,
     bytes: usize,
+}
+
+/// A dead letter of a record that is no version.
+pub struct Unidentified {
+    /// Where it is.
+    pub letter_at: RecordName,
+    /// What it says; event, booking and practice as far as the record could be read.
+    pub result: ResultEnvelope,
 }
 
 /// The newest dead letter of a version.
@@ -123,7 +136,7 @@ pub fn read(
             } else if letter.decision_id.is_none() && wanted.names(&letter) {
                 // A decision that was refused is decided again, never redriven.
                 let is_meant = wanted.means(&letter);
-                found.take_in(letter, is_meant);
+                found.take_in(at, letter, is_meant);
             }
             if found.kept > LETTERS_MAX || found.bytes > RECORD_BYTES_KEPT_MAX {
                 return Err(CommandFault::TooManyLetters);
@@ -144,9 +157,11 @@ impl DeadLetters {
         now: Timestamp,
     ) {
         let is_meant = wanted.means(&letter);
+        let (partition, offset) = (message.partition(), message.offset());
+        let letter_at = RecordName { topic: FAILED, partition, offset };
+        let finished_at = letter.result.finished_at;
         let (Some(lane), Some(key), Some(value)) = (lane(message), letter.raw_key, letter.raw_value) else {
-            self.unidentified += 1;
-            return;
+            return self.note_unidentified(letter_at, letter.result, is_meant);
         };
         // One record may have been dead-lettered more than once.
         if !is_meant || !wanted.names_key(&key) || !self.seen.insert((key.clone(), value.clone())) {
@@ -156,20 +171,23 @@ impl DeadLetters {
         self.kept += 1;
         self.bytes += 2 * (key.len() + value.len());
         if wanted.names_identity(read.as_ref().ok()) {
-            let (partition, offset) = (message.partition(), message.offset());
-            let letter_at = RecordName { topic: FAILED, partition, offset };
-            let finished_at = letter.result.finished_at;
             self.records.push(DeadRecord { letter_at, finished_at, lane, key, value, read });
         }
     }
 
-    fn take_in(&mut self, letter: AppointmentFailed, is_meant: bool) {
+    fn note_unidentified(&mut self, letter_at: RecordName, result: ResultEnvelope, is_meant: bool) {
+        self.unidentified_count += u64::from(is_meant);
+        if is_meant && self.unidentified.len() < UNIDENTIFIED_MAX {
+            self.unidentified.push(Unidentified { letter_at, result });
+        }
+    }
+
+    fn take_in(&mut self, letter_at: RecordName, letter: AppointmentFailed, is_meant: bool) {
         let result = &letter.result;
         let (Some(practice), Some(booking), Some(version)) =
             (result.practice_id.clone(), result.booking_id.clone(), result.version)
         else {
-            self.unidentified += 1;
-            return;
+            return self.note_unidentified(letter_at, letter.result, is_meant);
         };
         let key = (BookingKey { practice, booking }, version);
         let newest = Newest { generation: result.generation, letter: is_meant.then_some(letter) };

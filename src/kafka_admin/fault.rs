@@ -118,7 +118,7 @@ pub enum CommandFault {
     #[error("a thread that fences a task panicked; report this as a bug")]
     Panicked,
     /// The output is closed.
-    #[error("cannot write to the output: {0}")]
+    #[error(transparent)]
     Output(std::io::Error),
 }
 

@@ -48,6 +48,9 @@ pub enum TopicFault {
     /// The registry did not answer, or refused.
     #[error(transparent)]
     Registry(#[from] RegistryFault),
+    /// None of our topics exists.
+    #[error("nothing is set up yet: none of our topics exists; run 'healthflow-sync topics'")]
+    NothingYet,
     /// What only an operator can correct.
     #[error("{0}")]
     Different(Difference),
@@ -85,12 +88,16 @@ impl Topics {
 
     /// Every difference of topics and schemas from what is required; empty if a worker may start.
     pub async fn check(&self, spec: TopicSpec) -> Result<Vec<Difference>, TopicFault> {
-        let mut found = self.check_topics(spec).await?;
+        let actual = self.describe_cluster().await?.topics;
+        if actual.is_empty() {
+            return Err(TopicFault::NothingYet);
+        }
+        let mut found = differences(&actual, spec);
         found.extend(self.check_schemas().await?);
         Ok(found)
     }
 
-    /// The part of [`check`](Self::check) that asks Kafka only.
+    /// The part of [`check`](Self::check) that asks Kafka only, also where nothing is set up yet.
     async fn check_topics(&self, spec: TopicSpec) -> Result<Vec<Difference>, TopicFault> {
         Ok(differences(&self.describe_cluster().await?.topics, spec))
     }
@@ -115,7 +122,11 @@ impl Topics {
 
     /// How many tasks there are: the partitions of `appointments.requested`; none if it does not exist.
     pub async fn partition_count(&self) -> Result<Option<i32>, TopicFault> {
-        Ok(self.describe_cluster().await?.topics.get(topics::REQUESTED).map(|topic| topic.partitions))
+        let actual = self.describe_cluster().await?.topics;
+        if actual.is_empty() {
+            return Err(TopicFault::NothingYet);
+        }
+        Ok(actual.get(topics::REQUESTED).map(|topic| topic.partitions))
     }
 
     /// What [`grow`](Self::grow) would do: as many partitions as requested, or as many as the largest topic has.
@@ -124,6 +135,9 @@ impl Topics {
     /// A topic is missing or would have to shrink, or Kafka does not answer.
     pub async fn before_growth(&self, wished: Option<i32>) -> Result<Growth, TopicFault> {
         let actual = self.describe_cluster().await?.topics;
+        if actual.is_empty() {
+            return Err(TopicFault::NothingYet);
+        }
         let largest = actual.values().map(|topic| topic.partitions).max();
         let to = wished.or(largest).unwrap_or(PARTITIONS_DEFAULT);
         let count = |topic| {
@@ -133,7 +147,7 @@ impl Topics {
                 None => difference("does not exist".to_owned(), Remedy::Apply),
                 Some(has) if has > to => {
                     let what = format!("has {has} partitions, and Kafka cannot make them {to}");
-                    difference(what, Remedy::Recreate)
+                    difference(what, Remedy::Recreate(has))
                 }
                 Some(has) => Ok(has.unsigned_abs()),
             }

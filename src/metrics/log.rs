@@ -11,6 +11,7 @@ use tracing::{debug, error, info, trace, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::metrics::log_input::report_key;
 use crate::metrics::log_outages::report_outage;
 use crate::metrics::log_writer::LogWriter;
 use crate::metrics::tally::{content, drop_cause, found_name};
@@ -120,13 +121,13 @@ pub fn report(fact: &Fact) {
         Fact::SlotAwaited { .. } | Fact::SlotAwaitedInVain { .. } | Fact::WrittenFirst { .. } => {
             report_slot(fact)
         }
-        Fact::RecordForwarded { origin: Origin { lane, partition, offset }, home } => warn!(
-            topic = lane.topic(),
-            partition,
-            offset,
-            home,
-            "record forwarded to the partition of its key; its publisher must use Kafka's default partitioner (murmur2)"
-        ),
+        Fact::RecordForwarded { origin: Origin { lane, partition, offset }, home } => {
+            debug!(
+                topic = lane.topic(),
+                partition, offset, home, "record forwarded to the partition of its key"
+            );
+        }
+        Fact::KeyMisrouted { .. } => report_key(fact),
         Fact::BookingsForgotten { partition, count } => info!(partition, count, "old bookings forgotten"),
         Fact::CallSent { operation } => trace!(operation = operation.code(), "call sent"),
         Fact::CallAnswered { operation, class, elapsed_ms } => {

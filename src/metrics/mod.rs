@@ -5,6 +5,7 @@ mod builder;
 pub mod catalogue;
 pub mod exposition;
 pub mod log;
+mod log_input;
 mod log_outages;
 mod log_writer;
 pub mod tally;

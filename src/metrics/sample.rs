@@ -111,7 +111,6 @@ pub(super) fn facts() -> Vec<Fact> {
         Fact::DuplicateSkipped { key: key.clone(), version, differs: Some(true) },
         Fact::DuplicateSkipped { key: key.clone(), version, differs: Some(false) },
         Fact::AnswerForgotten { key: key.clone(), version },
-        Fact::RecordForwarded { origin: Origin { lane: Lane::Requested, partition: 4, offset: 17 }, home: 3 },
         Fact::LinkChanged { key: key.clone(), how: LinkChange::Renamed },
         Fact::BookingReopened { key: key.clone(), version },
         Fact::BookingsForgotten { partition: 4, count: 7 },
@@ -125,6 +124,7 @@ pub(super) fn facts() -> Vec<Fact> {
         Fact::TransactionCommitted { partition: 4, records: 12, aborts: 1, elapsed_ms: 8 },
         Fact::DuplicateFound { key: None, what: "patient" },
     ];
+    facts.extend(stray_facts(&booking.key));
     facts.extend(call_facts(&booking.key));
     facts.extend(slot_facts(&booking.key, version));
     facts.extend(review_facts(&booking.key, version));
@@ -139,6 +139,13 @@ fn review_facts(key: &BookingKey, version: Version) -> Vec<Fact> {
         Fact::ReviewUrgent { key: key.clone(), version },
         Fact::DecisionTaken { key: key.clone(), version, verdict: "LINK" },
     ]
+}
+
+/// What records in foreign partitions bring.
+fn stray_facts(key: &BookingKey) -> [Fact; 2] {
+    let (origin, home) = (Origin { lane: Lane::Requested, partition: 4, offset: 17 }, 3);
+    let practice = Some(key.practice.clone());
+    [Fact::RecordForwarded { origin, home }, Fact::KeyMisrouted { practice, origin, home, records: 240 }]
 }
 
 fn slot_facts(key: &BookingKey, version: Version) -> Vec<Fact> {

@@ -57,7 +57,8 @@ impl Catalogue {
             Fact::CallForbidden { .. }
             | Fact::CallThrottled { .. }
             | Fact::ReadsFail { .. }
-            | Fact::ReadsAnswered { .. } => {}
+            | Fact::ReadsAnswered { .. }
+            | Fact::KeyMisrouted { .. } => {}
             Fact::DoubtOpened { operation, .. } => {
                 self.doubts.opened.with_label_values(&[operation.code()]).inc()
             }

@@ -154,6 +154,7 @@ fn dead_letter(bytes: Vec<u8>) -> Outgoing {
         reason: FailureReason::Undecodable,
         detail: "noise".into(),
         identity: None,
+        named: Default::default(),
         decision_id: None,
     };
     Outgoing::Failed(Box::new(DeadLetter {

@@ -15,6 +15,7 @@ use healthflow_core::state::{BookingState, StateRecord, VersionSet};
 use healthflow_core::status::TaskPhase;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics;
+use healthflow_sync::cli::output::{Format, Printer};
 use healthflow_sync::cli::{repartition, takeover};
 use healthflow_sync::kafka::{Fleet, KafkaSettings, NotEntered, TaskSpawner, restore};
 use healthflow_sync::kafka_admin::repartition::check_no_worker_runs;
@@ -84,7 +85,8 @@ impl Write for BreaksAt {
 fn repartition_breaks_at(rig: &Rig, partitions: Option<i32>, line: usize, said: &mut String) -> bool {
     let mut out = BreaksAt { line, written: Vec::new() };
     let (arguments, connection) = (repartition::Arguments { partitions }, rig.connection());
-    let run = repartition::run(&connection, rig.kafka(), arguments, NOW, &mut out);
+    let mut printer = Printer::new(&mut out, Format::Text);
+    let run = repartition::run(&connection, rig.kafka(), arguments, NOW, &mut printer);
     let ended = world().runtime.block_on(run);
     said.push_str(&String::from_utf8_lossy(&out.written));
     out.broke(ended.err())
@@ -95,7 +97,8 @@ fn takeover_breaks_at(rig: &Rig, to: &KafkaSettings, line: usize) -> bool {
     let mut out = BreaksAt { line, written: Vec::new() };
     let (from, connection) = (rig.kafka(), rig.connection());
     let arguments = takeover::Arguments { from_application: from.application, from_group: from.group_id };
-    let run = takeover::run(&connection, to.clone(), &arguments, NOW, &mut out);
+    let mut printer = Printer::new(&mut out, Format::Text);
+    let run = takeover::run(&connection, to.clone(), &arguments, NOW, &mut printer);
     let ended = world().runtime.block_on(run);
     out.broke(ended.err())
 }

@@ -13,6 +13,7 @@ mod lanes;
 mod large;
 mod log_readers;
 mod lost_positions;
+mod one_name;
 mod rig;
 mod rebalance;
 mod registry_rights;

@@ -100,7 +100,7 @@ fn a_decision_lets_a_held_patient_go_whoever_owns_the_task_by_then() {
     rig.workers[0].kill().unwrap();
     rig.start_workers();
     rig.wait_live(1, PARTITIONS as usize);
-    let listed = rig.operate(&["review", "list", "--practice", &practice, "--json"]);
+    let listed = rig.operate(&["review", "list", "--practice", &practice, "--output", "json"]);
     let listed: serde_json::Value = serde_json::from_str(&listed).expect("one question");
     assert_eq!((&listed["booking_id"], &listed["reason"]), (&json!("b-2"), &json!("LINK_CONFLICT")));
     assert_eq!((&listed["behind"], &listed["verdicts"]), (&json!(1), &json!(["LINK", "REJECT"])));

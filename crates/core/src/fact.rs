@@ -170,6 +170,17 @@ pub enum Fact {
         /// The partition it was sent to.
         home: i32,
     },
+    /// Records under one key come into a foreign partition; reported once a minute for each key.
+    KeyMisrouted {
+        /// The practice that the key names; none if the record does not show at once that it is one.
+        practice: Option<PracticeId>,
+        /// Where the last of them was.
+        origin: Origin,
+        /// Where they belong.
+        home: i32,
+        /// How many since the last report.
+        records: u64,
+    },
     /// A link changed, and the transaction with it is good.
     LinkChanged {
         /// The booking that brought the change.

@@ -129,7 +129,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let audit = audit_run(&mut rig, &workload, &chart_ids, &out).await?;
     println!("\n{} s in all; logs are in {}", began.elapsed().as_secs(), logs.display());
     if arguments.keep {
-        keep(&rig).await;
+        keep(&rig).await?;
     }
     Ok(if audit.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -173,7 +173,7 @@ async fn open(arguments: &Arguments, out: &Path, logs: &Path) -> Result<Rig> {
     let listener = Listener::start(&stack.brokers, journal.clone())?;
     for worker in &mut workers {
         worker.ready().await?;
-        println!("{} works, {}", worker.name, worker.admin_url);
+        println!("{} works, process id {}, {}", worker.name, worker.pid().unwrap_or(0), worker.admin_url);
     }
     let healthflow = HealthFlow::new(&simulator.url)?;
     let fault_log = Arc::new(FaultLog::default());
@@ -295,7 +295,7 @@ async fn audit_run(rig: &mut Rig, workload: &Workload, chart_ids: &[String], out
 }
 
 /// Prints how to look at what runs, and waits.
-async fn keep(rig: &Rig) {
+async fn keep(rig: &Rig) -> Result<()> {
     let settings = rig.stack.settings().join(" ");
     println!("\nEverything goes on running until Ctrl-C. To try:");
     for worker in &rig.workers {
@@ -304,5 +304,10 @@ async fn keep(rig: &Rig) {
     println!("  curl {}/control/audit    # HealthFlow", rig.simulator.url);
     println!("  cargo run --release -- tail appointments.synced {settings}");
     println!("  cargo run --release -- send FILE.json {settings}");
-    std::future::pending::<()>().await;
+    println!("To kill a worker, and to start it again:");
+    for worker in &rig.workers {
+        println!("  kill -9 {}    # {}", worker.pid().unwrap_or(0), worker.name);
+        println!("  {}", worker.command_line()?);
+    }
+    std::future::pending().await
 }

@@ -59,6 +59,18 @@ pub(super) fn json(one: &Waiting, all: &Reviews) -> Value {
     })
 }
 
+/// A version with its question, in full, as JSON.
+pub(super) fn question_json(one: &Waiting, all: &Reviews) -> Value {
+    let field = |field: &FieldEvidence| json!({"field": field.field, "agreement": agreement(field)});
+    let candidate = |of: &CandidateEvidence| {
+        let fields: Vec<Value> = of.fields.iter().map(field).collect();
+        json!({"healthflow_patient_id": of.healthflow_patient_id, "fields": fields})
+    };
+    let mut object = json(one, all);
+    object["candidates"] = one.candidates.iter().map(candidate).collect();
+    object
+}
+
 /// How long something waits, in the largest unit that is not zero.
 pub(super) fn waited(ms: i64) -> String {
     match ms.max(0) {

@@ -2,13 +2,14 @@
 //! from HealthFlow at that moment. That somebody looks is on record before they see anything; what they see is stored and logged
 //! nowhere. Without it people open two other programs, and nobody knows who looked at whom.
 
-use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
+use serde_json::json;
 
-use super::{NO_OUTPUT, new_id, revealed};
+use super::{new_id, revealed};
 use crate::cli::Connection;
+use crate::cli::output::Printer;
 use crate::cli::publish::write;
 use crate::http::{Transport, TransportSettings};
 use crate::worker::Clock;
@@ -82,28 +83,26 @@ pub async fn reveal(
     review: &AppointmentReview,
     looking: &Looking<'_>,
     clock: Clock,
-    out: &mut impl Write,
+    out: &mut Printer<'_>,
 ) -> anyhow::Result<()> {
     let transport = Transport::new(healthflow)?;
     let record = audit_record(review, looking, clock.now())?;
     let written = write(connection, AUDIT, &record.practice_id, &record).await;
     written.context("nothing is revealed, for the look at it is not on record")?;
-    for line in revealed::booking(&record, &review.event) {
-        writeln!(out, "{line}").context(NO_OUTPUT)?;
-    }
+    let lines = revealed::booking(&record, &review.event);
+    out.items(&lines, &json!({"audit_id": &*record.audit_id, "booking": review.event}))?;
     let booking = review.event.clone().into_booking(clock.now());
     let person = booking.as_ref().ok().map(|booking| Person::from(&booking.patient));
     for id in &record.healthflow_patient_ids {
         // One call at a time: the workers' bookings need HealthFlow's limit.
         let chart = read(&transport, &record.practice_id, id, person.as_ref(), clock).await;
-        for line in revealed::chart(id, &chart, &review.event.patient) {
-            writeln!(out, "{line}").context(NO_OUTPUT)?;
-        }
+        let lines = revealed::chart(id, &chart, &review.event.patient);
+        out.items(&lines, &json!({"healthflow_patient_id": &**id, "lines": lines}))?;
     }
     let left = review.evidence.iter().filter(|one| one.healthflow_patient_id.is_some()).count()
         - record.healthflow_patient_ids.len();
     if left > 0 {
-        writeln!(out, "{left} more candidates; --charts N reads more").context(NO_OUTPUT)?;
+        out.line(format!("{left} more candidates; --charts N reads more"))?;
     }
     Ok(())
 }

@@ -2,16 +2,17 @@
 //! it, and re-opens the versions of the visits still to come, so that a person is asked about each.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
+use serde_json::json;
 use tokio::task::block_in_place;
 
 use crate::cli::Connection;
+use crate::cli::output::Printer;
 use crate::cli::publish::{Publisher, write};
 use crate::cli::redrive;
-use crate::cli::review::{NO_OUTPUT, Signed, WAIT_LIMIT_MS, checked, new_id};
+use crate::cli::review::{Signed, WAIT_LIMIT_MS, checked, new_id};
 use crate::kafka::KafkaSettings;
 use crate::kafka_admin::decided::{Became, Watch};
 use crate::kafka_admin::unlinked::{self, UnderLink, Written};
@@ -96,7 +97,7 @@ impl UnlinkArguments {
 pub(super) async fn run(
     reach: &Reach<'_>,
     arguments: &UnlinkArguments,
-    out: &mut impl Write,
+    out: &mut Printer<'_>,
 ) -> anyhow::Result<()> {
     let now = reach.clock.now();
     let decision = arguments.decision(&new_id(), now)?;
@@ -105,20 +106,26 @@ pub(super) async fn run(
     reach.under_link(arguments, now)?;
     write(reach.connection, DECISIONS, &decision.practice_id, &decision).await?;
     if arguments.no_wait {
-        return writeln!(out, "{}", decision.decision_id).context(NO_OUTPUT);
+        let id = &decision.decision_id;
+        return Ok(out.item(id, &json!({"decision_id": &**id}))?);
     }
     let under = reach.wait(&watch, arguments, &decision)?;
     let reopened = reach.reopen(&under, now).await?;
     let count = under.written.len();
-    writeln!(
-        out,
+    let text = format!(
         "the link of the patient of {} to {} is undone; appointments written under it: {count}",
         arguments.key(),
         arguments.healthflow_patient_id
-    )
-    .context(NO_OUTPUT)?;
+    );
+    out.item(text, &json!({"decision_id": &*decision.decision_id, "appointments": count}))?;
     for one in &under.written {
-        writeln!(out, "{}", line(one, fate(one, &reopened))).context(NO_OUTPUT)?;
+        let fate = fate(one, &reopened);
+        let Written { key, version, .. } = one;
+        let (practice, booking) = (key.practice.as_str(), key.booking.as_str());
+        let text = line(one, fate);
+        let object =
+            json!({"practice_id": practice, "booking_id": booking, "version": version, "message": text});
+        out.item(&text, &object)?;
     }
     Ok(())
 }

@@ -108,21 +108,43 @@ pub enum Remedy {
     Apply,
     /// `healthflow-sync repartition` does.
     Repartition,
-    /// An operator must recreate the topic.
-    Recreate,
+    /// `healthflow-sync repartition --partitions N` does, with this N.
+    Grow(i32),
+    /// An operator must recreate the topic; it has so many partitions.
+    Recreate(i32),
+    /// Kafka's tool for replicas does.
+    Reassign,
     /// An operator must choose between two settings.
     Choose,
 }
 
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Remedy::Apply => f.write_str("run 'healthflow-sync topics'"),
+            Remedy::Repartition => f.write_str("stop all workers and run 'healthflow-sync repartition'"),
+            Remedy::Grow(to) => {
+                write!(f, "stop all workers and run 'healthflow-sync repartition --partitions {to}'")
+            }
+            Remedy::Recreate(has) => {
+                write!(
+                    f,
+                    "ask for {has} with '--partitions {has}', or stop all workers and recreate the topic"
+                )
+            }
+            Remedy::Reassign => {
+                f.write_str("change it with Kafka's kafka-reassign-partitions.sh, or ask for what it has")
+            }
+            Remedy::Choose => {
+                f.write_str("lower it, or set worker.keep_days to more, or to 0 to forget nothing")
+            }
+        }
+    }
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let remedy = match self.remedy {
-            Remedy::Apply => "run 'healthflow-sync topics'",
-            Remedy::Repartition => "stop all workers and run 'healthflow-sync repartition'",
-            Remedy::Recreate => "stop all workers and recreate it, or ask for what it has",
-            Remedy::Choose => "lower it, or set worker.keep_days to more, or to 0 to forget nothing",
-        };
-        write!(f, "{}: {}; {remedy}", self.topic, self.what)
+        write!(f, "{}: {}; {}", self.topic, self.what, self.remedy)
     }
 }
 
@@ -206,13 +228,17 @@ pub(super) fn differences(actual: &BTreeMap<String, Actual>, spec: TopicSpec) ->
             let reason =
                 if spec.partitions.is_some() { "as was asked for" } else { "as appointments.requested has" };
             let what = format!("has {} partitions, must have {partitions} {reason}", actual.partitions);
-            // Grown by other means or by an interrupted repartition, unless the command line asks for more.
-            let remedy = if spec.partitions.is_none() { Remedy::Repartition } else { Remedy::Recreate };
+            let remedy = match spec.partitions {
+                // Grown by other means, or by an interrupted repartition.
+                None => Remedy::Repartition,
+                Some(wished) if wished > actual.partitions => Remedy::Grow(wished),
+                Some(_) => Remedy::Recreate(actual.partitions),
+            };
             report(what, remedy);
         }
         if let Some(wished) = spec.replication.filter(|wished| *wished != actual.replication) {
             let what = format!("has {} replicas, must have {wished} as was asked for", actual.replication);
-            report(what, Remedy::Recreate);
+            report(what, Remedy::Reassign);
         }
         for setting in settings(topic, actual.replication, spec.record_bytes_max) {
             let value = actual.settings.get(setting.name).map_or("unset", String::as_str);

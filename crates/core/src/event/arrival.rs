@@ -10,7 +10,8 @@ use crate::booking::texts;
 use crate::booking::{BookingId, BookingKey, PracticeId};
 use crate::event::avro::{Decoder, Undecodable, schema_id};
 use crate::event::decision::AppointmentDecision;
-use crate::event::requested::AppointmentRequested;
+use crate::event::named::{Named, is_json};
+use crate::event::requested::{AppointmentRequested, RequestedStatus};
 use crate::event::retry::AppointmentRetry;
 use crate::event::size::{TooLarge, part};
 use crate::event::{Arrival, Identity, Unusable};
@@ -30,15 +31,27 @@ pub fn read(
 ) -> Arrival {
     let understood = caught(|| understand(lane, key, value, decoder, now));
     understood.unwrap_or_else(|| Err(Refusal::defect())).unwrap_or_else(|refusal| {
+        let Refusal { reason, detail, identity, decision_id } = refusal;
+        let named = caught(|| value.map(|value| Named::read(lane, value, decoder)));
+        let named = named.flatten().filter(|_| identity.is_none()).unwrap_or_default();
         Arrival::Unusable(Box::new(Unusable {
             raw_key: key.map(<[u8]>::to_vec),
             raw_value: value.map(<[u8]>::to_vec),
-            reason: refusal.reason,
-            detail: refusal.detail,
-            identity: refusal.identity,
-            decision_id: refusal.decision_id,
+            reason,
+            detail: with_version(detail, &named),
+            identity,
+            named,
+            decision_id,
         }))
     })
+}
+
+/// The detail, with the version that a record claims: in the result it would be taken for the result of that version.
+fn with_version(detail: Arc<str>, named: &Named) -> Arc<str> {
+    match named.version {
+        Some(version) => format!("{detail}; the record says version {version}").into(),
+        None => detail,
+    }
 }
 
 /// The arrival of a record that is too large to be written again: its version, if that can be read, has failed, and the
@@ -50,13 +63,16 @@ pub fn too_large(
     decoder: Option<&Decoder>,
     sizes: TooLarge,
 ) -> Arrival {
-    let named = caught(|| version_of(lane, key?, decoder?, value?));
+    let names = caught(|| names_of(lane, decoder?, value?)).flatten();
+    let identity = names.as_ref().and_then(|names| identity(key?, names).ok().flatten());
+    let named = names.filter(|_| identity.is_none()).map(Named::from).unwrap_or_default();
     Arrival::Unusable(Box::new(Unusable {
         raw_key: part(key),
         raw_value: part(value),
         reason: FailureReason::TooLarge,
-        detail: sizes.to_string().into(),
-        identity: named.flatten(),
+        detail: with_version(sizes.to_string().into(), &named),
+        identity,
+        named,
         decision_id: None,
     }))
 }
@@ -72,9 +88,13 @@ pub fn deadly(key: Option<&[u8]>, value: Option<&[u8]>, unclean_ends: u32) -> Ar
         )
         .into(),
         identity: None,
+        named: Named::default(),
         decision_id: None,
     }))
 }
+
+/// How much of a symbol that we do not know is named: a schema may have names of any length.
+const SYMBOL_CHARS_MAX: usize = 64;
 
 /// The names in a record of `appointments.requested`, and nothing else of it.
 const NAMES: &str = r#"{"type": "record", "name": "AppointmentRequested", "fields": [
@@ -98,18 +118,24 @@ struct RetryNames {
     event: Names,
 }
 
-fn version_of(lane: Lane, key: &[u8], decoder: &Decoder, value: &[u8]) -> Option<Identity> {
-    let names = match lane {
-        Lane::Requested => decoder.decode_part::<Names>(value, NAMES),
+fn names_of(lane: Lane, decoder: &Decoder, value: &[u8]) -> Option<Names> {
+    match lane {
+        Lane::Requested => decoder.decode_part::<Names>(value, NAMES).ok(),
         Lane::Retry => {
             let reader = format!(
                 r#"{{"type": "record", "name": "AppointmentRetry", "fields": [{{"name": "event", "type": {NAMES}}}]}}"#
             );
-            decoder.decode_part::<RetryNames>(value, &reader).map(|retry| retry.event)
+            decoder.decode_part::<RetryNames>(value, &reader).map(|retry| retry.event).ok()
         }
-        Lane::Decisions => return None,
-    };
-    identity(key, &names.ok()?).ok().flatten()
+        Lane::Decisions => None,
+    }
+}
+
+impl From<Names> for Named {
+    fn from(names: Names) -> Self {
+        let Names { event_id, booking_id, practice_id, version, .. } = names;
+        Named::new(Some(&event_id), Some(booking_id.as_str()), Some(practice_id.as_str()), Some(version))
+    }
 }
 
 struct Refusal {
@@ -132,8 +158,18 @@ impl Refusal {
         Refusal::of(FailureReason::NoIdentity, detail.into())
     }
 
+    fn impossible(detail: String) -> Self {
+        Refusal::of(FailureReason::Impossible, detail.into())
+    }
+
     fn invalid(why: Invalid, identity: Option<Identity>) -> Self {
-        Refusal { identity, ..Refusal::of(FailureReason::Impossible, why.to_string().into()) }
+        Refusal { identity, ..Refusal::impossible(why.to_string()) }
+    }
+
+    fn not_framed(why: Undecodable, value: &[u8]) -> Self {
+        let is =
+            if is_json(value) { "; it is JSON, where the registry's Avro serializer belongs" } else { "" };
+        Refusal::of(FailureReason::Undecodable, format!("{why}{is}").into())
     }
 }
 
@@ -152,12 +188,14 @@ fn understand(
 ) -> Result<Arrival, Refusal> {
     let key = key.ok_or_else(|| Refusal::no_identity("the record has no key; it must be the practice_id"))?;
     let value = value.ok_or_else(|| Refusal::no_identity("the record has no value"))?;
-    let id = schema_id(value)?;
+    let id = schema_id(value).map_err(|why| Refusal::not_framed(why, value))?;
     let decoder = decoder.ok_or(Undecodable::UnknownSchema(id))?;
     match lane {
         Lane::Requested => {
             let event: AppointmentRequested = decoder.decode(value)?;
             let identity = identity(key, &Names::from(&event))?;
+            known_symbols(&event, value, decoder)
+                .map_err(|detail| Refusal { identity: identity.clone(), ..Refusal::impossible(detail) })?;
             let booking = event.into_booking(now).map_err(|why| Refusal::invalid(why, identity))?;
             Ok(Arrival::Requested(Arc::new(booking)))
         }
@@ -173,6 +211,23 @@ fn understand(
             let decision_id = Some(record.decision_id.clone()).filter(|id| texts::EVENT_ID.check(id).is_ok());
             decision(key, record).map_err(|refusal| Refusal { decision_id, ..refusal })
         }
+    }
+}
+
+/// Whether we know the status and the source that a booking was published with. A newer schema may have more, and what they
+/// mean cannot be guessed. The error names the symbol.
+fn known_symbols(event: &AppointmentRequested, value: &[u8], decoder: &Decoder) -> Result<(), String> {
+    let status = decoder.replaced_symbol(value, "status");
+    let status = status.or_else(|| (event.status == RequestedStatus::Unknown).then(|| "UNKNOWN".to_owned()));
+    let source = decoder.replaced_symbol(value, "source");
+    let wrong = |rule: &str, symbol: &str| {
+        let short: String = symbol.chars().take(SYMBOL_CHARS_MAX).collect();
+        Err(format!("{rule}, not {short}"))
+    };
+    match (status, source) {
+        (Some(status), _) => wrong("status must be SCHEDULED or CANCELLED", &status),
+        (_, Some(source)) => wrong("source must be LIVE or BACKFILL", &source),
+        (None, None) => Ok(()),
     }
 }
 

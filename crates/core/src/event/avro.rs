@@ -15,8 +15,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::event::avro::datum::{Datum, Misfit};
-use crate::event::avro::resolve::Step;
+use crate::event::avro::resolve::{Step, Way};
 use crate::event::avro::schema::Schema;
+use crate::event::shown;
 use crate::event::size::RECORD_BYTES_RANGE;
 use crate::topics;
 
@@ -116,18 +117,21 @@ pub fn schema_id(value: &[u8]) -> Result<u32, Undecodable> {
 pub struct Decoder {
     id: u32,
     ours: &'static Contract,
+    /// The writer's schema; none if it is none.
+    writer: Option<Schema>,
     plan: Result<Plan, Undecodable>,
 }
 
-/// A writer's schema that ours can read.
+/// How a writer's schema is read with ours.
 struct Plan {
-    writer: Schema,
     /// The writer's schema is ours: straight into the record.
     own: Option<GenericDatumReader<'static>>,
     /// Otherwise by way of a value.
     step: Step,
     /// How some of its values differ, so that ours cannot read those.
     partly: Vec<String>,
+    /// The fields of which some symbols are read as our default, because ours has not got them.
+    replaced: Vec<String>,
 }
 
 impl Decoder {
@@ -144,12 +148,13 @@ impl Decoder {
         writer_json: &str,
         references: &[String],
     ) -> Decoder {
-        let plan = Schema::parse(writer_json, references).map_err(|why| format!("it {why}"));
-        let plan = plan.and_then(|writer| {
-            let way = resolve::resolve(&writer, &ours.shape)?;
-            Ok(Plan { writer, own: way.is_own.then(|| own_reader(ours)), step: way.step, partly: way.partly })
+        let parsed = Schema::parse(writer_json, references).map_err(|why| format!("it {why}"));
+        let plan = parsed.as_ref().map_err(String::clone).and_then(|writer| {
+            let Way { step, is_own, partly, replaced } = resolve::resolve(writer, &ours.shape)?;
+            Ok(Plan { own: is_own.then(|| own_reader(ours)), step, partly, replaced })
         });
-        Decoder { id, ours, plan: plan.map_err(|differs| foreign(id, ours, &differs)) }
+        let plan = plan.map_err(|differs| foreign(id, ours, &differs));
+        Decoder { id, ours, writer: parsed.ok(), plan }
     }
 
     /// For values written with our own schema.
@@ -159,22 +164,22 @@ impl Decoder {
 
     /// For an id that the registry does not know: refuses every value.
     pub fn unknown(ours: &'static Contract, id: u32) -> Decoder {
-        Decoder { id, ours, plan: Err(Undecodable::UnknownSchema(id)) }
+        Decoder { id, ours, writer: None, plan: Err(Undecodable::UnknownSchema(id)) }
     }
 
     /// The record in the framed `value`; all of it, to the last byte.
     pub fn decode<R: DeserializeOwned>(&self, value: &[u8]) -> Result<R, Undecodable> {
         let mut datum = datum(value)?;
-        let plan = self.plan.as_ref().map_err(Undecodable::clone)?;
+        let (plan, writer) = self.plan()?;
         let record = match &plan.own {
             Some(reader) => {
                 // This reader has no budget.
-                Datum::measure(datum, &plan.writer).map_err(|misfit| self.misfit(misfit))?;
+                Datum::measure(datum, writer).map_err(|misfit| self.misfit(misfit))?;
                 reader.read_deser(&mut datum).map_err(|_| Undecodable::Malformed)?
             }
             None => {
                 let mut read = Datum::new(datum);
-                let value = read.value(&plan.step, &plan.writer).map_err(|misfit| self.misfit(misfit))?;
+                let value = read.value(&plan.step, writer).map_err(|misfit| self.misfit(misfit))?;
                 datum = read.rest;
                 apache_avro::from_value(&value).map_err(|_| Undecodable::Malformed)?
             }
@@ -184,9 +189,44 @@ impl Decoder {
 
     /// The framed `value` as its writer wrote it, with every field of the writer's schema.
     pub fn decode_value(&self, value: &[u8]) -> Result<Value, Undecodable> {
-        let mut datum = Datum::new(datum(value)?);
+        let datum = datum(value)?;
+        let (_, writer) = self.plan()?;
+        self.all_written(datum, writer)
+    }
+
+    /// The same, whether or not ours can read the schema; none if the value is none of the schema.
+    pub(super) fn written(&self, value: &[u8]) -> Option<Value> {
+        self.all_written(datum(value).ok()?, self.writer.as_ref()?).ok()
+    }
+
+    /// The symbol in the field `field` of the framed `value`, if ours has not got it and reads our default instead.
+    pub(super) fn replaced_symbol(&self, value: &[u8], field: &str) -> Option<String> {
+        let (plan, _) = self.plan().ok()?;
+        if !plan.replaced.iter().any(|replaced| replaced == field) {
+            return None;
+        }
+        let Value::Record(written) = self.written(value)? else { return None };
+        let symbol = match written.into_iter().find(|(name, _)| name == field)? {
+            (_, Value::Enum(_, symbol)) => symbol,
+            (_, Value::Union(_, branch)) => match *branch {
+                Value::Enum(_, symbol) => symbol,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let is_ours = self.ours.shape.symbols(field).contains(&symbol);
+        (!is_ours).then_some(symbol)
+    }
+
+    fn plan(&self) -> Result<(&Plan, &Schema), Undecodable> {
         let plan = self.plan.as_ref().map_err(Undecodable::clone)?;
-        let read = datum.written(&plan.writer, plan.writer.root(), true);
+        let writer = self.writer.as_ref().ok_or(Undecodable::UnknownSchema(self.id))?;
+        Ok((plan, writer))
+    }
+
+    fn all_written(&self, datum: &[u8], writer: &Schema) -> Result<Value, Undecodable> {
+        let mut datum = Datum::new(datum);
+        let read = datum.written(writer, writer.root(), true);
         let read = read.map_err(|misfit| self.misfit(misfit))?;
         all_read(datum.rest).map(|()| read)
     }
@@ -199,17 +239,18 @@ impl Decoder {
         reader_json: &str,
     ) -> Result<R, Undecodable> {
         let mut datum = Datum::new(datum(value)?);
-        let plan = self.plan.as_ref().map_err(Undecodable::clone)?;
+        let (_, writer) = self.plan()?;
         let differs = |what: String| foreign(self.id, self.ours, &what);
         let reader = Schema::parse(reader_json, &[]).map_err(differs)?;
-        let way = resolve::resolve(&plan.writer, &reader).map_err(differs)?;
-        let part = datum.value(&way.step, &plan.writer).map_err(|misfit| self.misfit(misfit))?;
+        let way = resolve::resolve(writer, &reader).map_err(differs)?;
+        let part = datum.value(&way.step, writer).map_err(|misfit| self.misfit(misfit))?;
         apache_avro::from_value(&part).map_err(|_| Undecodable::Malformed)
     }
 
-    /// [`decode_value`](Self::decode_value) as JSON, for people.
+    /// [`decode_value`](Self::decode_value) as JSON, for people; bytes as [`shown::bytes`].
     pub fn decode_json(&self, value: &[u8]) -> Result<serde_json::Value, Undecodable> {
-        serde_json::Value::try_from(self.decode_value(value)?).map_err(|_| Undecodable::Malformed)
+        let value = shown::in_texts(self.decode_value(value)?);
+        serde_json::Value::try_from(value).map_err(|_| Undecodable::Malformed)
     }
 
     /// Why it refuses every value, if so.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::appointment::PlacedIds;
 use crate::booking::check::Invalid;
 use crate::booking::{Booking, BookingKey};
+use crate::event::named::Named;
 use crate::event::requested::AppointmentRequested;
 use crate::event::result::{ResultEnvelope, ResultOutcome};
 use crate::event::{Decision, Identity, Origin, RetryEntry, Schedule, Unusable};
@@ -128,6 +129,11 @@ impl From<&DeadLetter> for AppointmentFailed {
             DeadContent::Record(record) => record.decision_id.clone(),
             DeadContent::Booking(_) | DeadContent::Lost => None,
         };
+        // What a record says of itself, without its version: nobody may take the letter for the result of that.
+        let named = match &letter.content {
+            DeadContent::Record(record) => record.named.clone(),
+            _ => Named::default(),
+        };
         let is_lost = letter.content == DeadContent::Lost;
         let PlacedIds { patient_id: healthflow_patient_id, appointment_id: healthflow_appointment_id } =
             letter.placed_ids.clone();
@@ -139,10 +145,13 @@ impl From<&DeadLetter> for AppointmentFailed {
         );
         AppointmentFailed {
             result: ResultEnvelope {
-                event_id: envelope.event_id.clone().filter(|_| !is_lost),
+                event_id: envelope.event_id.clone().filter(|_| !is_lost).or(named.event_id),
                 practice_id: decision
-                    .map_or(envelope.practice_id.clone(), |of| Some(of.key.practice.clone())),
-                booking_id: decision.map_or(envelope.booking_id.clone(), |of| Some(of.key.booking.clone())),
+                    .map_or(envelope.practice_id.clone(), |of| Some(of.key.practice.clone()))
+                    .or(named.practice),
+                booking_id: decision
+                    .map_or(envelope.booking_id.clone(), |of| Some(of.key.booking.clone()))
+                    .or(named.booking),
                 requested_at: envelope.requested_at.filter(|_| !is_lost),
                 healthflow_patient_id,
                 healthflow_appointment_id,

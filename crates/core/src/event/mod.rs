@@ -5,6 +5,8 @@
 pub mod home;
 pub mod size;
 mod smaller;
+pub mod named;
+pub mod shown;
 
 pub mod avro;
 
@@ -93,6 +95,8 @@ pub struct Unusable {
     pub detail: Arc<str>,
     /// Which version it would have been, if that much can be read.
     pub identity: Option<Identity>,
+    /// What it says of itself; empty if `identity` is known.
+    pub named: named::Named,
     /// Which decision it would have been, if that much can be read.
     pub decision_id: Option<Arc<str>>,
 }

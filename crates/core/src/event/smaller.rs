@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::appointment::PlacedIds;
 use crate::event::failed::DeadContent;
+use crate::event::named::Named;
 use crate::event::size::{PART_BYTES_MAX, part, sizes};
 use crate::event::{DeadLetter, Misrouted, Origin, Outgoing, Unusable};
 use crate::sync::{Disposition, FailureReason};
@@ -48,6 +49,7 @@ fn cut(letter: &DeadLetter, bytes_max: usize) -> Option<DeadLetter> {
         reason,
         detail: detail.clone(),
         identity: record.identity.clone(),
+        named: record.named.clone(),
         decision_id: record.decision_id.clone(),
     };
     Some(DeadLetter { content: DeadContent::Record(Box::new(record)), reason, detail, ..letter.clone() })
@@ -65,6 +67,7 @@ fn not_forwarded(record: &Misrouted, origin: Origin, now: Timestamp) -> DeadLett
         reason,
         detail: detail.clone(),
         identity: None,
+        named: Named::default(),
         decision_id: None,
     };
     DeadLetter {

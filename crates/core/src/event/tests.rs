@@ -5,6 +5,7 @@ mod fields;
 mod fleet;
 mod hostile;
 mod meaning;
+mod named;
 mod round_trip;
 mod size;
 mod state_evolution;

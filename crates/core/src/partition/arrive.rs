@@ -8,6 +8,7 @@ use crate::appointment::fingerprint::fingerprint;
 use crate::booking::check::is_a_wait;
 use crate::booking::{Booking, Version};
 use crate::event::failed::DeadContent;
+use crate::event::named;
 use crate::event::{Arrival, DeadLetter, Misrouted, Origin, Outgoing, RetryEntry, Schedule, Unusable};
 use crate::fact::Fact;
 use crate::partition::job::{InHand, JobKey, JobStage};
@@ -32,7 +33,7 @@ impl Task {
             Arrival::Retry(entry) => self.came_back(*entry, position, turn),
             Arrival::Decided(decision) => self.decided(*decision, position, turn),
             Arrival::Unusable(unusable) => self.dead_letter(*unusable, position, turn),
-            Arrival::Misrouted(record) => self.forward(*record, position),
+            Arrival::Misrouted(record) => self.forward(*record, position, turn),
         }
         if position.lane == Lane::Requested {
             self.slots_are_known(turn);
@@ -277,9 +278,13 @@ impl Task {
 
     /// Forwards a record to the partition that its key belongs to (rule K8). A record that is read again after a crash is
     /// forwarded again: its owner absorbs that copy like any other.
-    fn forward(&mut self, record: Misrouted, position: Position) {
+    fn forward(&mut self, record: Misrouted, position: Position, turn: &mut Turn<'_>) {
         self.progress.finished(position);
         let origin = Origin::of(self.partition, position);
+        if let Some(records) = self.misrouted_keys.note(&record.key, turn.now) {
+            let practice = named::practice_of(&record);
+            turn.facts.push_back(Fact::KeyMisrouted { practice, origin, home: record.home, records });
+        }
         let fact = Fact::RecordForwarded { origin, home: record.home };
         self.outbox.tell(fact);
         self.outbox.write(Outgoing::Forwarded(Box::new(record), origin));

@@ -24,6 +24,7 @@ mod forget;
 mod decisions;
 mod held_contents;
 mod held_versions;
+mod misrouted_keys;
 mod holds;
 pub mod commit_batch;
 pub mod job;

@@ -23,6 +23,8 @@ impl Hash for Task {
             held,
             lost,
             reading,
+            // Only the log depends on it.
+            misrouted_keys: _,
         } = self;
         (partition, incarnation, drain).hash(hasher);
         (jobs, intents, outbox, progress).hash(hasher);

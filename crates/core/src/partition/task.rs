@@ -14,6 +14,7 @@ use crate::partition::job::{Job, JobKey, JobStage};
 use crate::partition::jobs::Jobs;
 use crate::partition::ledger::Ledger;
 use crate::partition::lost::LostVersions;
+use crate::partition::misrouted_keys::MisroutedKeys;
 use crate::partition::outbox::Outbox;
 use crate::partition::progress::Progress;
 use crate::partition::reading::ReadGuard;
@@ -120,6 +121,8 @@ pub struct Task {
     /// Versions that are owed a dead letter, for their record is gone.
     pub(super) lost: LostVersions,
     pub(super) reading: ReadGuard,
+    /// Whose records come into foreign partitions.
+    pub(super) misrouted_keys: MisroutedKeys,
 }
 
 impl Task {
@@ -150,6 +153,7 @@ impl Task {
             held: HeldVersions::default(),
             lost: LostVersions::default(),
             reading,
+            misrouted_keys: MisroutedKeys::default(),
         };
         task.inherit_doubts(turn.settings);
         task.inherit_lost();

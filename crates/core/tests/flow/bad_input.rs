@@ -18,6 +18,7 @@ pub fn poison(reason: FailureReason, identity: Option<Identity>) -> Arrival {
         reason,
         detail: Arc::from("no Avro"),
         identity,
+        named: Default::default(),
         decision_id: None,
     }))
 }
@@ -152,6 +153,31 @@ fn a_misrouted_record_is_forwarded_with_its_key_and_bytes_and_asks_nothing() {
     assert_eq!(desk.committed.last(), Some(&Outgoing::Forwarded(Box::new(record), origin)));
     assert_eq!(desk.offsets[&Lane::Requested], 1);
     assert!(desk.facts.contains(&Fact::RecordForwarded { origin, home: 3 }));
+}
+
+/// Goal: a publisher with another partitioner fills no log. Method: many records under two keys, within a minute and after it.
+#[test]
+fn a_misrouted_key_is_reported_once_a_minute() {
+    let mut desk = Desk::new(GuardMode::IdempotencyKey);
+    let stray = |desk: &mut Desk, key: &str| {
+        let record = Misrouted { home: 3, key: key.as_bytes().to_vec(), value: b"as it is".to_vec() };
+        desk.arrive_on(Lane::Requested, Arrival::Misrouted(Box::new(record)));
+    };
+    let told = |desk: &Desk| -> Vec<u64> {
+        let records = |fact: &Fact| match fact {
+            Fact::KeyMisrouted { records, .. } => Some(*records),
+            _ => None,
+        };
+        desk.facts.iter().filter_map(records).collect()
+    };
+    for _ in 0..20 {
+        stray(&mut desk, "practice-9");
+        stray(&mut desk, "practice-8");
+    }
+    assert_eq!(told(&desk), [1, 1]);
+    desk.pass_ms(60_000);
+    stray(&mut desk, "practice-9");
+    assert_eq!(told(&desk), [1, 1, 20]);
 }
 
 /// Goal: a producer that counts in seconds, or history, does not make a lane look years late.

@@ -40,7 +40,8 @@ pub fn hold(desk: &mut Desk, lane: Lane) {
 fn decode(desk: &mut Desk) {
     let (raw_key, raw_value) = (Some(b"pr-0".to_vec()), Some(b"nonsense".to_vec()));
     let (reason, detail) = (FailureReason::Undecodable, "nonsense".into());
-    let unusable = Unusable { raw_key, raw_value, reason, detail, identity: None, decision_id: None };
+    let named = Default::default();
+    let unusable = Unusable { raw_key, raw_value, reason, detail, identity: None, named, decision_id: None };
     desk.arrive_late(Lane::Retry, 0, Arrival::Unusable(Box::new(unusable)));
 }
 

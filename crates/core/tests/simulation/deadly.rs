@@ -20,7 +20,8 @@ pub fn record(plan: &Plan) -> Publication {
     let at = plan.any_moment(&mut Random::new(plan.seed.wrapping_mul(17) + 3));
     let (raw_key, raw_value) = (Some(b"pr-0".to_vec()), Some(VALUE.to_vec()));
     let (reason, detail) = (FailureReason::Undecodable, "nobody lives to say".into());
-    let unusable = Unusable { raw_key, raw_value, reason, detail, identity: None, decision_id: None };
+    let named = Default::default();
+    let unusable = Unusable { raw_key, raw_value, reason, detail, identity: None, named, decision_id: None };
     Publication { at, partition: 0, strays_to: None, arrival: Arrival::Unusable(Box::new(unusable)) }
 }
 

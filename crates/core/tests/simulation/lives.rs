@@ -331,6 +331,7 @@ fn versions(
                 reason: FailureReason::Impossible,
                 detail: "visit.duration_minutes must be at least 1".into(),
                 identity: Some(Identity::from(&booking)),
+                named: Default::default(),
                 decision_id: None,
             }))
         } else {
@@ -385,16 +386,12 @@ fn publish_nonsense(
     random: &mut Random,
 ) {
     for _ in 0..random.between(1, 2) {
-        let unusable = Unusable {
-            raw_key: Some(practice.as_str().as_bytes().to_vec()),
-            raw_value: Some(vec![0xff; 3]),
-            reason: FailureReason::Undecodable,
-            detail: "no Avro".into(),
-            identity: None,
-            decision_id: None,
-        };
-        let at = random.between(BEGIN_MS, plan.faults_until);
-        let arrival = Arrival::Unusable(Box::new(unusable));
+        let (raw_key, raw_value) = (Some(practice.as_str().as_bytes().to_vec()), Some(vec![0xff; 3]));
+        let (reason, detail) = (FailureReason::Undecodable, "no Avro".into());
+        let named = Default::default();
+        let unusable =
+            Unusable { raw_key, raw_value, reason, detail, identity: None, named, decision_id: None };
+        let (at, arrival) = (random.between(BEGIN_MS, plan.faults_until), Arrival::Unusable(unusable.into()));
         lives.records.push(Publication { at, partition, strays_to: None, arrival });
     }
 }

@@ -141,6 +141,11 @@ impl Worker {
         self.process = None;
     }
 
+    /// How a person starts it again once it was killed; its settings are worth quoting for no shell.
+    pub fn command_line(&self) -> Result<String> {
+        Ok(format!("{} {}", beside("healthflow-sync")?.display(), self.arguments.join(" ")))
+    }
+
     /// Kills it with SIGKILL.
     pub fn kill(&mut self) -> Result<()> {
         match self.process.take() {

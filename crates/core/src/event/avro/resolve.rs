@@ -65,13 +65,16 @@ pub(super) struct Way {
     pub(super) is_own: bool,
     /// How only some values differ: a branch or a symbol that ours cannot read.
     pub(super) partly: Vec<Differs>,
+    /// The fields of which some symbols are read as our default, because ours has not got them.
+    pub(super) replaced: Vec<String>,
 }
 
 /// How `writer` is read as `ours`.
 pub(super) fn resolve(writer: &Schema, ours: &Schema) -> Result<Way, Differs> {
-    let mut resolver = Resolver { writer, ours, at: Vec::new(), is_own: true, partly: Vec::new() };
+    let (at, partly, replaced) = (Vec::new(), Vec::new(), Vec::new());
+    let mut resolver = Resolver { writer, ours, at, is_own: true, partly, replaced };
     let step = resolver.step(writer.root(), ours.root())?;
-    Ok(Way { step, is_own: resolver.is_own, partly: resolver.partly })
+    Ok(Way { step, is_own: resolver.is_own, partly: resolver.partly, replaced: resolver.replaced })
 }
 
 struct Resolver<'a> {
@@ -81,6 +84,7 @@ struct Resolver<'a> {
     at: Vec<&'a str>,
     is_own: bool,
     partly: Vec<Differs>,
+    replaced: Vec<String>,
 }
 
 impl<'a> Resolver<'a> {
@@ -127,6 +131,9 @@ impl<'a> Resolver<'a> {
                 };
                 let steps: Vec<_> = symbols.iter().map(ours).collect();
                 self.partly.extend(steps.iter().filter_map(|step| step.as_ref().err()).cloned());
+                if symbols.iter().any(|symbol| !our_symbols.contains(symbol)) {
+                    self.replaced.push(self.at.join("."));
+                }
                 Ok(Step::Enum(steps))
             }
             _ => {

@@ -68,6 +68,16 @@ impl Schema {
         self.root
     }
 
+    /// The symbols of a field of the outermost record; none if it is no enum.
+    pub(super) fn symbols(&self, field: &str) -> &[String] {
+        let Kind::Record { fields, .. } = &self.node(self.root).kind else { return &[] };
+        let found = fields.iter().find(|of| of.name == field).map(|of| &self.node(of.node).kind);
+        match found {
+            Some(Kind::Enum { symbols, .. }) => symbols,
+            _ => &[],
+        }
+    }
+
     /// The type at a place.
     pub(super) fn node(&self, place: usize) -> &Node {
         &self.nodes[place]

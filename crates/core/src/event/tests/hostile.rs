@@ -95,8 +95,8 @@ fn without_an_identity_there_is_no_version_to_speak_of() {
 fn what_cannot_be_true_names_field_and_rule() {
     type Change = fn(&mut AppointmentRequested);
     let cases: [(Change, &str); 20] = [
-        (|event| event.version = 0, "version must be at least 1"),
-        (|event| event.version = i64::MIN, "version must be at least 1"),
+        (|event| event.version = 0, "version must be at least 1; the record says version 0"),
+        (|event| event.version = -1, "version must be at least 1; the record says version -1"),
         (|event| event.event_id = "".into(), "event_id must not be empty"),
         (|event| event.location_id = "".into(), "location_id must not be empty"),
         (

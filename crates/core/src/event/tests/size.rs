@@ -216,6 +216,7 @@ fn the_largest_admissible_record_fits_into_its_dead_letter_and_into_its_own_topi
                 reason: FailureReason::Impossible,
                 detail: "d".into(),
                 identity: Some(identity.clone()),
+                named: Default::default(),
                 decision_id: None,
             };
             let letter = letter(DeadContent::Record(Box::new(unusable)), Some(identity.clone()));

@@ -21,6 +21,7 @@ fn unidentified() -> Unusable {
         reason: FailureReason::NoIdentity,
         detail,
         identity: None,
+        named: Default::default(),
         decision_id: None,
     }
 }

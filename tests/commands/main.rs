@@ -1,6 +1,9 @@
 //! `topics`, `send`, `tail`, `review` and `repartition` as a person types them, on a real Kafka and a real schema registry. One
 //! test, because all of them share the names of our topics.
 
+mod examples;
+mod told;
+
 use std::collections::HashMap;
 use std::fs;
 use std::process::{Command, Output};
@@ -108,27 +111,26 @@ async fn commands_do_what_a_person_types() {
     let person = Person(&stack);
     topics_are_created_checked_and_mended(&person).await;
     what_is_sent_is_tailed(&person);
-    only_committed_records_are_tailed(&person);
+    told::an_address_that_does_not_answer_is_named(&person);
+    told::partitions_are_tailed_in_the_order_of_time(&person);
+    told::only_committed_records_are_tailed(&person);
     a_review_is_listed_and_decided(&person);
     nothing_is_revealed_off_the_record(&person).await;
     records_that_were_not_understood_are_redriven_once_they_are(&person);
+    examples::what_the_examples_publish_and_read_is_as_documented(&person);
     what_is_remembered_moves_along_when_partitions_are_added(&person);
 }
 
 async fn topics_are_created_checked_and_mended(person: &Person<'_>) {
-    let missing = person.is_refused(&["topics", "--check"]);
-    assert!(
-        missing.contains(&"patients.state: does not exist; run 'healthflow-sync topics'".to_owned()),
-        "{missing:?}"
-    );
-    assert!(person.is_refused(&["tail", "appointments.synced"])[0].contains("run 'healthflow-sync topics'"));
-
+    told::nothing_is_set_up_yet(person);
     let created = person.sees(&["topics", "--partitions", "6"]);
     assert_eq!(created.len(), 10 * 3 + 1, "topic, compatibility, schema each, and the clock: {created:?}");
     assert_eq!(person.sees(&["topics"]), ["nothing to do, topics and schemas are as required"]);
     assert_eq!(person.sees(&["topics", "--check"]), ["topics and schemas are as required"]);
     let more = person.is_refused(&["topics", "--partitions", "12"]);
-    assert!(more[0].contains("appointments.requested: has 6 partitions, must have 12"), "{more:?}");
+    let expected = "appointments.requested: has 6 partitions, must have 12 as was asked for; stop all workers and run \
+                    'healthflow-sync repartition --partitions 12'";
+    assert!(more[0].contains(expected), "{more:?}");
 
     // Somebody makes the dead letters short-lived, and has a wish of their own beside it.
     person.sets("appointments.failed", [("retention.ms", "60000"), ("compression.type", "zstd")]).await;
@@ -166,25 +168,6 @@ fn what_is_sent_is_tailed(person: &Person<'_>) {
     assert_eq!(records[0]["value"]["patient"]["given_name"], "Maria");
     assert_eq!(records[0]["value"]["source"], "LIVE");
     assert_eq!(records[1]["value"]["version"], 2);
-}
-
-fn only_committed_records_are_tailed(person: &Person<'_>) {
-    let producer: ThreadedProducer<DefaultProducerContext> =
-        person.kafka().set("transactional.id", "test").create().expect("a producer");
-    producer.init_transactions(LIMIT).expect("Kafka answers");
-    let send = |value: &str| {
-        producer.begin_transaction().expect("begins");
-        let record = BaseRecord::to("appointments.review").key("k").payload(value).partition(0);
-        producer.send(record).map_err(|(error, _)| error).expect("queued");
-    };
-    send("aborted");
-    producer.flush(LIMIT).expect("delivered");
-    producer.abort_transaction(LIMIT).expect("aborts");
-    send("committed");
-    producer.commit_transaction(LIMIT).expect("commits");
-    let record = &person.tails("appointments.review", 1)[0];
-    assert_eq!(record["undecodable"], "the value does not begin with a zero byte and a schema id");
-    assert_eq!(record["offset"], 2, "after the aborted record and its marker");
 }
 
 /// Goal: a decision is written where the practice's task reads it, and only one that can be carried out. Method: a review as a
@@ -308,6 +291,7 @@ fn records_that_were_not_understood_are_redriven_once_they_are(person: &Person<'
     assert_eq!(dry[0], expected[0].replace("redriven", "would be redriven"));
     assert_eq!(person.sees(&line), expected);
     assert_eq!(record_at(person, "appointments.requested", partition, 3), (b"practice-17".to_vec(), good));
+    told::dead_bytes_are_readable(person);
     let other = person.sees(&["redrive", "--practice", "practice-18", "--reason", "UNDECODABLE"]);
     assert_eq!(other, ["0 redriven"]);
     let another = [&line[..], &["--booking", "b-2"]].concat();
