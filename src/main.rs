@@ -30,7 +30,7 @@ fn start(command_line: Cli) -> anyhow::Result<ExitCode> {
     };
     let connection = Connection {
         kafka: cli::run::kafka_settings(&config)?.client(),
-        registry: Arc::new(SchemaRegistry::new(&config.schema_registry.url, retry_policy)?),
+        registry: Arc::new(SchemaRegistry::new(cli::reach::registry_settings(&config), retry_policy)?),
     };
     let mut out = std::io::stdout();
     if let Command::Run { .. } = command {

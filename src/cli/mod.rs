@@ -5,6 +5,7 @@ pub mod accept_topics;
 mod open_files;
 pub mod drop_record;
 mod publish;
+pub mod reach;
 pub mod redrive;
 pub mod repartition;
 pub mod review;

@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 
 use crate::admin;
 use crate::cli::topics::topic_spec;
-use crate::cli::{Connection, open_files};
+use crate::cli::{Connection, open_files, reach};
 use crate::config::{Config, FirstStart, GroupProtocol, HOSTNAME, secret};
 use crate::http::{TransportSettings, check_token_file};
 use crate::kafka::{
@@ -50,6 +50,7 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
     if let Some(path) = &config.healthflow.token_file.0 {
         check_token_file(path).map_err(|why| anyhow!("{why}; correct it, or `healthflow.token_file`"))?;
     }
+    reach::healthflow_client(config).check()?;
     let open_files = open_files::raise_limit();
     let clock = Clock::start();
     let mut stop = StopRequest::listen(&runtime).context("cannot listen for signals")?;
@@ -96,6 +97,7 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
 pub fn healthflow_settings(config: &Config) -> TransportSettings {
     TransportSettings {
         base_url: config.healthflow.base_url.clone(),
+        client: reach::healthflow_client(config),
         token_file: config.healthflow.token_file.0.clone(),
         connect_timeout_ms: config.healthflow.connect_timeout_ms,
         request_life_ms: config.healthflow.request_life_ms,

@@ -3,6 +3,7 @@
 //! line: a setting that is silently ignored shows itself months later, as a duplicate or a lost hour.
 
 mod check;
+mod connecting;
 mod layers;
 pub mod secret;
 
@@ -105,6 +106,16 @@ pub enum FirstStart {
 pub struct SchemaRegistry {
     /// Base URL of the Confluent API of the registry (with Apicurio it ends in /apis/ccompat/v7).
     pub url: String,
+    /// User of the registry (basic authentication).
+    pub user: Optional<String>,
+    /// File that holds that user's password, on one line.
+    pub password_file: Optional<PathBuf>,
+    /// File that holds a bearer token for the registry, on one line.
+    pub token_file: Optional<PathBuf>,
+    /// File with the only authorities (PEM) whose certificates the registry may show.
+    pub ca_file: Optional<PathBuf>,
+    /// URL of the proxy before the registry.
+    pub proxy: Optional<String>,
     /// Longest wait for one answer of the registry (milliseconds).
     pub timeout_ms: u64,
     /// How long records wait for a schema that the registry says it does not know (milliseconds).
@@ -119,6 +130,14 @@ pub struct HealthFlow {
     pub base_url: String,
     /// File that holds the account's bearer token, on one line.
     pub token_file: Optional<PathBuf>,
+    /// File with the only authorities (PEM) whose certificates HealthFlow may show.
+    pub ca_file: Optional<PathBuf>,
+    /// File with our certificate and its chain (PEM), for a HealthFlow that asks for one.
+    pub client_certificate_file: Optional<PathBuf>,
+    /// File with the key of that certificate (PEM, PKCS #8).
+    pub client_key_file: Optional<PathBuf>,
+    /// URL of the proxy before HealthFlow.
+    pub proxy: Optional<String>,
     /// What HealthFlow offers against duplicates.
     pub duplicate_guard: DuplicateGuard,
     /// Whether HealthFlow answers appointments with a version and honours `If-Match`.

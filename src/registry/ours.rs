@@ -113,11 +113,8 @@ impl SchemaRegistry {
     /// Sends one request; the converter crate has no function for most of them, and hides the status of an error.
     async fn ask(&self, question: Question) -> Result<Value, RegistryFault> {
         let Question { method, path, about, right, body } = question;
-        let away = |error: reqwest::Error| RegistryFault::Unavailable {
-            about: about.clone(),
-            what: error.without_url().to_string(),
-        };
-        let mut request = self.http.request(method, format!("{}/{path}", self.url));
+        let away = |error: reqwest::Error| self.access.broken(about.clone(), &error);
+        let mut request = self.access.clients().http.request(method, self.access.url(&path));
         if let Some(body) = body {
             request = request
                 .header("content-type", "application/vnd.schemaregistry.v1+json")
