@@ -10,6 +10,7 @@ use crate::cli::Connection;
 use healthflow_core::booking::PracticeId;
 use healthflow_core::event::avro::{Encoder, contract};
 use healthflow_core::event::size::RECORD_BYTES_RANGE;
+use healthflow_core::topics::NamePrefix;
 
 /// Longest wait until the broker has the record.
 const SEND_LIMIT: Duration = Duration::from_secs(15);
@@ -17,6 +18,7 @@ const SEND_LIMIT: Duration = Duration::from_secs(15);
 /// A producer for a few records, one after the other.
 pub struct Publisher {
     producer: FutureProducer,
+    prefix: NamePrefix,
 }
 
 impl Publisher {
@@ -29,15 +31,17 @@ impl Publisher {
         settings.set("partitioner", "murmur2_random").set("enable.idempotence", "true");
         settings.set("message.max.bytes", RECORD_BYTES_RANGE.end().to_string());
         settings.set("message.timeout.ms", SEND_LIMIT.as_millis().to_string());
-        Ok(Publisher { producer: settings.create().context("cannot create a Kafka producer")? })
+        let producer = settings.create().context("cannot create a Kafka producer")?;
+        Ok(Publisher { producer, prefix: connection.registry.prefix().clone() })
     }
 
-    /// Publishes one record; returns its partition and offset.
+    /// Publishes one record to `topic`, named without the prefix; returns its partition and offset.
     ///
     /// # Errors
     /// The broker did not accept it in time.
     pub async fn publish(&self, topic: &str, key: &[u8], value: &[u8]) -> anyhow::Result<(i32, i64)> {
-        let record = FutureRecord::to(topic).key(key).payload(value);
+        let topic = self.prefix.on_cluster(topic);
+        let record = FutureRecord::to(&topic).key(key).payload(value);
         let delivered = self.producer.send(record, SEND_LIMIT).await.map_err(|(error, _)| error);
         let delivered = delivered.context("Kafka did not accept the record; check kafka.brokers")?;
         Ok((delivered.partition, delivered.offset))

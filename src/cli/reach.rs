@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::http::{ClientSettings, IdentityFiles, Scheme};
 use crate::registry::RegistrySettings;
+use healthflow_core::topics::NamePrefix;
 
 /// How a configuration reaches the schema registry.
 pub fn registry_settings(config: &Config) -> RegistrySettings {
@@ -12,6 +13,7 @@ pub fn registry_settings(config: &Config) -> RegistrySettings {
     let token = || Some((registry.token_file.0.clone()?, Scheme::Bearer));
     RegistrySettings {
         url: registry.url.clone(),
+        prefix: NamePrefix::new(&config.kafka.name_prefix),
         client: ClientSettings {
             section: "schema_registry",
             ca_file: registry.ca_file.0.clone(),

@@ -27,6 +27,7 @@ use healthflow_core::processor::Processor;
 use healthflow_core::processor::stall::Stalls;
 use healthflow_core::status::Status;
 use healthflow_core::time::Timestamp;
+use healthflow_core::topics::NamePrefix;
 
 /// The longest answer of HealthFlow that is read, in bytes.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -116,6 +117,7 @@ pub fn kafka_settings(config: &Config) -> anyhow::Result<KafkaSettings> {
     let properties = kafka.properties_file.0.as_deref().map(secret::properties).transpose()?;
     Ok(KafkaSettings {
         brokers: kafka.brokers.clone(),
+        prefix: NamePrefix::new(&kafka.name_prefix),
         group_id: kafka.group_id.clone(),
         group_instance_id: kafka.group_instance_id.0.as_deref().map(instance_name),
         release_drain_ms: config.worker.release_drain_ms,
@@ -253,7 +255,7 @@ impl Watcher {
             clock: Arc::new(move || clock.now()),
             status_age_max_ms: config.admin.status_age_max_ms,
             worker: config.kafka.group_instance_id.0.as_deref().map(instance_name),
-            group: config.kafka.group_id.clone(),
+            group: NamePrefix::new(&config.kafka.name_prefix).on_cluster(&config.kafka.group_id).into_owned(),
         };
         let listener = runtime.block_on(admin::bind(config.admin.listen))?;
         tracing::info!("version {} listens on {}", env!("CARGO_PKG_VERSION"), listener.local_addr()?);

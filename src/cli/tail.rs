@@ -24,7 +24,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 /// The arguments of `tail`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
-    /// One of our topics, as in appointments.synced.
+    /// One of our topics, without `kafka.name_prefix`, as in appointments.synced.
     pub topic: String,
     /// Start with the oldest record, not with the next one.
     #[arg(long)]
@@ -50,11 +50,12 @@ pub async fn run(
     let consumer = Arc::new(consumer(connection)?);
     let start = if arguments.from_beginning { Offset::Beginning } else { Offset::End };
     let asked = consumer.clone();
-    let topic = contract.topic;
-    let partitions = tokio::task::spawn_blocking(move || partitions(&asked, topic)).await??;
+    let topic = connection.registry.prefix().on_cluster(contract.topic).into_owned();
+    let asked_for = topic.clone();
+    let partitions = tokio::task::spawn_blocking(move || partitions(&asked, &asked_for)).await??;
     let mut assignment = TopicPartitionList::new();
     for partition in partitions {
-        assignment.add_partition_offset(topic, partition, start)?;
+        assignment.add_partition_offset(&topic, partition, start)?;
     }
     consumer.assign(&assignment).context("cannot read the topic")?;
     let mut waiting = false;
@@ -94,7 +95,9 @@ fn consumer(connection: &Connection) -> anyhow::Result<StreamConsumer> {
     let mut settings = connection.kafka.clone();
     // librdkafka requires a group name, although this joins no group: partitions are assigned by hand, nothing is
     // committed.
-    settings.set("group.id", "healthflow-sync-tail").set("enable.auto.commit", "false");
+    settings
+        .set("group.id", connection.registry.prefix().on_cluster("healthflow-sync-tail"))
+        .set("enable.auto.commit", "false");
     settings.set("isolation.level", "read_committed").set("allow.auto.create.topics", "false");
     settings.set("auto.offset.reset", "earliest");
     settings.create().context("cannot create a Kafka consumer")

@@ -4,9 +4,22 @@
 use super::check::{Fault, holds};
 use super::{Config, Optional};
 
+/// What may end a prefix.
+const SEPARATORS: [u8; 3] = *b"._-";
+/// Kafka's names of topics have at most 249 characters.
+const PREFIX_BYTES_MAX: usize = 100;
+
 /// Returns the first rule that is broken.
 pub(super) fn check(config: &Config) -> Result<(), Fault> {
-    let Config { schema_registry: registry, healthflow, .. } = config;
+    let Config { kafka, schema_registry: registry, healthflow, .. } = config;
+    let prefix = &kafka.name_prefix;
+    let is_legal = prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || SEPARATORS.contains(&byte));
+    let has_end = prefix.bytes().last().is_none_or(|last| SEPARATORS.contains(&last));
+    holds(
+        is_legal && has_end && prefix.len() <= PREFIX_BYTES_MAX,
+        "kafka.name_prefix",
+        "must consist of letters, digits, dots, underscores and hyphens, end in one of the last three, and be at most 100 long",
+    )?;
     let has_both = registry.user.0.is_some() == registry.password_file.0.is_some();
     holds(has_both, "schema_registry.user", "must be set together with `schema_registry.password_file`")?;
     let is_clear = !registry.user.0.as_ref().is_some_and(|user| user.contains(':'));
@@ -55,7 +68,9 @@ mod tests {
         let https = "healthflow.base_url=https://h";
         let certificate = "healthflow.client_certificate_file=c";
         for (flags, key, rule) in [
-            (&["schema_registry.user=u"][..], "schema_registry.user", "together with"),
+            (&["kafka.name_prefix=a b."][..], "kafka.name_prefix", "letters"),
+            (&["kafka.name_prefix=test"], "kafka.name_prefix", "end in one"),
+            (&["schema_registry.user=u"], "schema_registry.user", "together with"),
             (&["schema_registry.password_file=p"], "schema_registry.user", "together with"),
             (
                 &["schema_registry.user=a:b", "schema_registry.password_file=p"],

@@ -55,6 +55,8 @@ pub const HOSTNAME: &str = "hostname";
 pub struct Kafka {
     /// Brokers to start from.
     pub brokers: String,
+    /// What precedes all our names on the cluster; may be empty.
+    pub name_prefix: String,
     /// Consumer group.
     pub group_id: String,
     /// Name of this worker within the group (static membership), unique among its workers; [`HOSTNAME`]: that of its

@@ -21,7 +21,7 @@ use healthflow_core::event::failed::AppointmentFailed;
 use healthflow_core::event::{Arrival, Identity, headers};
 use healthflow_core::sync::FailureReason;
 use healthflow_core::time::Timestamp;
-use healthflow_core::topics::{FAILED, Lane};
+use healthflow_core::topics::{FAILED, Lane, NamePrefix};
 
 /// Dead letters that are kept in memory at most.
 pub(super) const LETTERS_MAX: usize = 100_000;
@@ -144,7 +144,9 @@ impl DeadLetters {
         now: Timestamp,
     ) {
         let is_meant = wanted.means(&letter);
-        let (Some(lane), Some(key), Some(value)) = (lane(message), letter.raw_key, letter.raw_value) else {
+        let (Some(lane), Some(key), Some(value)) =
+            (lane(message, translator.prefix()), letter.raw_key, letter.raw_value)
+        else {
             self.unidentified += 1;
             return;
         };
@@ -188,9 +190,9 @@ impl DeadLetters {
 }
 
 /// The lane that the record of a dead letter came from.
-fn lane(message: &BorrowedMessage<'_>) -> Option<Lane> {
+fn lane(message: &BorrowedMessage<'_>, prefix: &NamePrefix) -> Option<Lane> {
     let header = message.headers()?.iter().find(|header| header.key == headers::TOPIC)?;
-    Lane::of(std::str::from_utf8(header.value?).ok()?)
+    Lane::of(prefix.ours(std::str::from_utf8(header.value?).ok()?)?)
 }
 
 /// Which version a record is that was undecodable when it was dead-lettered.

@@ -3,6 +3,7 @@
 
 mod wanted;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +54,7 @@ pub enum TopicFault {
     Different(Difference),
 }
 
-/// Our topics on a cluster, and their schemas in a registry.
+/// Our topics on a cluster, and their schemas in a registry, whose subjects follow the topics' names.
 pub struct Topics {
     admin: Arc<AdminClient<DefaultClientContext>>,
     registry: Arc<SchemaRegistry>,
@@ -159,7 +160,8 @@ impl Topics {
             return Ok(Vec::new());
         }
         let count = usize::try_from(to).unwrap_or(usize::MAX);
-        let wanted: Vec<_> = small.iter().map(|(topic, _)| NewPartitions::new(topic, count)).collect();
+        let names: Vec<_> = small.iter().map(|(topic, _)| self.on_cluster(topic)).collect();
+        let wanted: Vec<_> = names.iter().map(|name| NewPartitions::new(name, count)).collect();
         let what = || "add partitions".to_owned();
         let added = self.admin.create_partitions(&wanted, &options()).await;
         let added = added.map_err(|error| TopicFault::Kafka { what: what(), error })?;
@@ -209,11 +211,11 @@ impl Topics {
         let missing: Vec<_> = wanted::ALL
             .into_iter()
             .filter(|topic| !cluster.topics.contains_key(*topic))
-            .map(|topic| (topic, settings(topic, replication, spec.record_bytes_max)))
+            .map(|topic| (topic, self.on_cluster(topic), settings(topic, replication, spec.record_bytes_max)))
             .collect();
-        let new_topics = missing.iter().map(|(topic, settings)| {
+        let new_topics = missing.iter().map(|(topic, name, settings)| {
             let new = NewTopic::new(
-                topic,
+                name,
                 wanted::partitions_of(topic, partitions),
                 TopicReplication::Fixed(replication),
             );
@@ -233,7 +235,7 @@ impl Topics {
                 }
             }
         }
-        let line = |(topic, _): &(&str, _)| {
+        let line = |(topic, _, _): &(&str, _, _)| {
             let partitions = wanted::partitions_of(topic, partitions);
             format!("{topic}: created, {partitions} partitions, {replication} replicas")
         };
@@ -254,7 +256,8 @@ impl Topics {
         let described = self.describe(&[topic]).await?;
         let kept = described.iter().flat_map(|resource| &resource.entries);
         let kept = kept.filter(|entry| entry.source == ConfigSource::DynamicTopic);
-        let mut change = AlterConfig::new(ResourceSpecifier::Topic(topic));
+        let name = self.on_cluster(topic);
+        let mut change = AlterConfig::new(ResourceSpecifier::Topic(&name));
         for entry in kept {
             if let Some(value) = &entry.value {
                 change = change.set(&entry.name, value);
@@ -263,7 +266,7 @@ impl Topics {
         for setting in &wrong {
             change = change.set(setting.name, &setting.value);
         }
-        let what = format!("change the settings of {topic}");
+        let what = format!("change the settings of {name}");
         let results = self.admin.alter_configs([&change], &options()).await;
         let results = results.map_err(|error| TopicFault::Kafka { what: what.clone(), error })?;
         if let Some((_, code)) = results.into_iter().find_map(Result::err) {
@@ -298,23 +301,24 @@ impl Topics {
         };
         let metadata =
             metadata.map_err(|error| TopicFault::Kafka { what: "list its topics".into(), error })?;
-        let ours = metadata.topics().iter().filter(|topic| wanted::ALL.contains(&topic.name()));
-        let mut found: BTreeMap<String, Actual> = ours
-            .filter(|topic| !topic.partitions().is_empty())
-            .map(|topic| {
+        let prefix = self.registry.prefix();
+        let named = metadata.topics().iter().filter_map(|topic| Some((prefix.ours(topic.name())?, topic)));
+        let mut found: BTreeMap<String, Actual> = named
+            .filter(|(name, topic)| wanted::ALL.contains(name) && !topic.partitions().is_empty())
+            .map(|(name, topic)| {
                 let replicas = topic.partitions().iter().map(|partition| partition.replicas().len());
                 let actual = Actual {
                     partitions: i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX),
                     replication: i32::try_from(replicas.min().unwrap_or(0)).unwrap_or(i32::MAX),
                     settings: BTreeMap::new(),
                 };
-                (topic.name().to_owned(), actual)
+                (name.to_owned(), actual)
             })
             .collect();
         let names: Vec<&str> = wanted::ALL.into_iter().filter(|topic| found.contains_key(*topic)).collect();
         for resource in self.describe(&names).await? {
             if let OwnedResourceSpecifier::Topic(name) = &resource.specifier
-                && let Some(actual) = found.get_mut(name)
+                && let Some(actual) = prefix.ours(name).and_then(|name| found.get_mut(name))
             {
                 let entries = resource.entries.into_iter();
                 actual.settings = entries.filter_map(|entry| Some((entry.name, entry.value?))).collect();
@@ -323,11 +327,17 @@ impl Topics {
         Ok(Cluster { topics: found, brokers: metadata.brokers().len() })
     }
 
+    /// What the cluster calls one of our topics.
+    fn on_cluster<'name>(&self, topic: &'name str) -> Cow<'name, str> {
+        self.registry.prefix().on_cluster(topic)
+    }
+
     async fn describe(&self, names: &[&str]) -> Result<Vec<ConfigResource>, TopicFault> {
         if names.is_empty() {
             return Ok(Vec::new());
         }
         let fault = |error| TopicFault::Kafka { what: "return the settings of our topics".into(), error };
+        let names: Vec<_> = names.iter().map(|name| self.on_cluster(name)).collect();
         let asked: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
         let described = self.admin.describe_configs(&asked, &options()).await.map_err(fault)?;
         described.into_iter().map(|result| result.map_err(|code| fault(KafkaError::AdminOp(code)))).collect()

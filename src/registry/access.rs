@@ -13,12 +13,15 @@ use schema_registry_converter::schema_registry_common::RawError;
 
 use super::{RegistryFault, fault_of_code};
 use crate::http::{ClientSettings, Credentials, Scheme};
+use healthflow_core::topics::NamePrefix;
 
 /// Where the registry is, and what it knows us by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RegistrySettings {
     /// The base URL of Confluent's API.
     pub url: String,
+    /// What precedes the names of our topics on the cluster, and so those of our subjects.
+    pub prefix: NamePrefix,
     /// How connections are made.
     pub client: ClientSettings,
     /// The file with our secret, and what it is; none sends no `Authorization`.
@@ -29,13 +32,14 @@ impl RegistrySettings {
     /// A registry that wants no credentials.
     pub fn at(url: &str) -> Self {
         let client = ClientSettings { section: "schema_registry", ..ClientSettings::default() };
-        RegistrySettings { url: url.to_owned(), client, credentials: None }
+        RegistrySettings { url: url.to_owned(), prefix: NamePrefix::default(), client, credentials: None }
     }
 }
 
 /// The way to the registry.
 pub(super) struct Access {
     url: String,
+    pub(super) prefix: NamePrefix,
     timeout: Duration,
     client: ClientSettings,
     credentials: Option<Credentials>,
@@ -54,7 +58,7 @@ pub(super) struct Clients {
 
 impl Access {
     pub(super) fn new(settings: RegistrySettings, timeout: Duration) -> Result<Self, RegistryFault> {
-        let RegistrySettings { url, client, credentials } = settings;
+        let RegistrySettings { url, prefix, client, credentials } = settings;
         let url = url.trim_end_matches('/').to_owned();
         let unusable = |what: String| RegistryFault::Unusable { what };
         let open = |(file, scheme): (PathBuf, Scheme)| {
@@ -65,7 +69,7 @@ impl Access {
         let credentials = credentials.map(open).transpose()?;
         let authorization = credentials.as_ref().map(Credentials::header);
         let clients = Clients::new(&url, timeout, &client, authorization).map_err(unusable)?;
-        Ok(Access { url, timeout, client, credentials, clients: RwLock::new(clients) })
+        Ok(Access { url, prefix, timeout, client, credentials, clients: RwLock::new(clients) })
     }
 
     /// The URL of `path`.

@@ -22,7 +22,7 @@ use crate::registry::differing::Differing;
 use healthflow_core::event::avro::{Contract, Decoder, WriterSchema, contract};
 use healthflow_core::status::Status;
 use healthflow_core::time::Timestamp;
-use healthflow_core::topics::Lane;
+use healthflow_core::topics::{Lane, NamePrefix};
 
 pub use access::RegistrySettings;
 pub use translator::{DecodeFault, RawRecord, Translator, Wait};
@@ -119,7 +119,7 @@ pub enum RegistryFault {
     )]
     NotRegistered {
         /// The topic.
-        topic: &'static str,
+        topic: String,
     },
     /// It does not know the subject, version or schema.
     #[error("the schema registry does not know {about}")]
@@ -174,6 +174,16 @@ impl SchemaRegistry {
             asked: Asked::default(),
             differing: Differing::default(),
         })
+    }
+
+    /// What precedes all our names on the cluster.
+    pub fn prefix(&self) -> &NamePrefix {
+        &self.access.prefix
+    }
+
+    /// The name of the contract's topic on the cluster.
+    fn on_cluster(&self, contract: &Contract) -> String {
+        self.access.prefix.on_cluster(contract.topic).into_owned()
     }
 
     /// The schema with `id`, if it is known already. Never waits for the network.
@@ -238,7 +248,7 @@ impl SchemaRegistry {
     /// Fetches the newest schema of the topic's subject, and logs how it differs from ours.
     async fn look_at_latest(&self, contract: &'static Contract) -> Result<(), RegistryFault> {
         let about = format!("the newest schema of {}", contract.topic);
-        let strategy = SubjectNameStrategy::TopicNameStrategy(contract.topic.to_owned(), false);
+        let strategy = SubjectNameStrategy::TopicNameStrategy(self.on_cluster(contract), false);
         let converter = self.access.clients().converter;
         let found = get_schema_by_subject(&converter, &strategy).await;
         let found = found.map_err(|error| self.access.fault(about, &error))?;

@@ -13,6 +13,7 @@ mod lanes;
 mod large;
 mod log_readers;
 mod lost_positions;
+mod prefixes;
 mod rig;
 mod rebalance;
 mod registry_rights;
