@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde::Serialize;
 
 use crate::cli::Connection;
+use crate::kafka::KafkaFault;
+use crate::kafka::refusal;
 use healthflow_core::booking::PracticeId;
 use healthflow_core::event::avro::{Encoder, contract};
 use healthflow_core::event::size::RECORD_BYTES_RANGE;
@@ -18,6 +21,7 @@ const SEND_LIMIT: Duration = Duration::from_secs(15);
 /// A producer for a few records, one after the other.
 pub struct Publisher {
     producer: FutureProducer,
+    kafka: ClientConfig,
     prefix: NamePrefix,
 }
 
@@ -32,7 +36,11 @@ impl Publisher {
         settings.set("message.max.bytes", RECORD_BYTES_RANGE.end().to_string());
         settings.set("message.timeout.ms", SEND_LIMIT.as_millis().to_string());
         let producer = settings.create().context("cannot create a Kafka producer")?;
-        Ok(Publisher { producer, prefix: connection.registry.prefix().clone() })
+        Ok(Publisher {
+            producer,
+            kafka: connection.kafka.clone(),
+            prefix: connection.registry.prefix().clone(),
+        })
     }
 
     /// Publishes one record to `topic`, named without the prefix; returns its partition and offset.
@@ -42,9 +50,15 @@ impl Publisher {
     pub async fn publish(&self, topic: &str, key: &[u8], value: &[u8]) -> anyhow::Result<(i32, i64)> {
         let topic = self.prefix.on_cluster(topic);
         let record = FutureRecord::to(&topic).key(key).payload(value);
-        let delivered = self.producer.send(record, SEND_LIMIT).await.map_err(|(error, _)| error);
-        let delivered = delivered.context("Kafka did not accept the record; check kafka.brokers")?;
-        Ok((delivered.partition, delivered.offset))
+        match self.producer.send(record, SEND_LIMIT).await {
+            Ok(delivered) => Ok((delivered.partition, delivered.offset)),
+            Err((error, _)) => match refusal::explain(&self.kafka).await {
+                Some(why) => bail!(why),
+                None => {
+                    bail!(KafkaFault::on_topic("Kafka did not accept the record", "Write", &topic, error))
+                }
+            },
+        }
     }
 }
 

@@ -16,7 +16,8 @@ use crate::cli::{Connection, open_files, reach};
 use crate::config::{Config, FirstStart, GroupProtocol, HOSTNAME, secret};
 use crate::http::{TransportSettings, check_token_file};
 use crate::kafka::{
-    BrokerClock, ClockFault, ClockWatch, EndOffsets, Fleet, KafkaSettings, NotEntered, Now, TopicPartition,
+    BrokerClock, ClockFault, ClockWatch, EndOffsets, Fleet, KafkaFault, KafkaSettings, Knock, NotEntered,
+    Now, Rights, TopicPartition, knock,
 };
 use crate::kafka_admin::topics::{TopicFault, TopicSpec, Topics};
 use crate::metrics::{Catalogue, log};
@@ -60,7 +61,9 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
     let settings = kafka_settings(config)?;
     let skew_max_ms = i64::try_from(config.worker.clock_skew_max_ms).unwrap_or(i64::MAX);
     let brokers_clock = (skew_max_ms > 0).then(|| BrokerClock::new(&settings).map(Arc::new)).transpose()?;
+    let rights = Arc::new(Rights::new(&settings)?);
     let checked = stop.unless_requested(async {
+        check_rights(connection, rights).await?;
         let partitions = check_topics(connection, topic_spec(config)).await?;
         if let Some(brokers) = &brokers_clock {
             check_clock(brokers, &now, skew_max_ms).await?;
@@ -166,6 +169,33 @@ pub fn registry_retry_policy(config: &Config) -> RetryPolicy {
     }
 }
 
+/// Refuses to start if no broker lets us in, or our Kafka user lacks a right; waits while no broker answers.
+async fn check_rights(connection: &Connection, rights: Arc<Rights>) -> anyhow::Result<()> {
+    loop {
+        match knock(&connection.kafka).await {
+            Knock::Answered => break,
+            Knock::Refused(why) => bail!(why),
+            Knock::Silent => {
+                wait_out(&"no broker answers; check kafka.brokers and that the brokers run").await
+            }
+        }
+    }
+    loop {
+        let asked = rights.clone();
+        match spawn_blocking(move || asked.missing()).await? {
+            Ok(missing) if missing.is_empty() => return Ok(()),
+            Ok(missing) => {
+                let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+                bail!(
+                    "the Kafka user lacks {}; grant that (docs/security.md lists the rights that are needed)",
+                    missing.join(", ")
+                );
+            }
+            Err(fault) => wait_out(&fault).await,
+        }
+    }
+}
+
 /// Refuses topics or schemas that differ from what is required; waits while Kafka or the registry is unavailable.
 async fn check_topics(connection: &Connection, required: TopicSpec) -> anyhow::Result<u32> {
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
@@ -180,6 +210,7 @@ async fn check_topics(connection: &Connection, required: TopicSpec) -> anyhow::R
                 );
             }
             Err(TopicFault::Registry(fault)) if !fault.is_transient() => bail!(fault),
+            Err(fault @ (TopicFault::NoEntry(_) | TopicFault::NoRight { .. })) => bail!(fault),
             Err(fault) => wait_out(&fault).await,
         }
     }
@@ -207,6 +238,9 @@ async fn enter(
         let asked = spawn_blocking(move || fleet.enter(&kafka, &schemas, clock.now()).map(|()| fleet));
         match asked.await? {
             Ok(fleet) => return Ok((translator, fleet)),
+            Err(NotEntered::Kafka(fault @ (KafkaFault::Forbidden { .. } | KafkaFault::NoRight { .. }))) => {
+                bail!(fault)
+            }
             Err(NotEntered::Kafka(fault)) => wait_out(&fault).await,
             Err(refused @ (NotEntered::Refused(_) | NotEntered::BrokenOff { .. })) => bail!(refused),
         }

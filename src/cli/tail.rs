@@ -13,11 +13,15 @@ use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Map, Value, json};
 
 use crate::cli::Connection;
+use crate::kafka::KafkaFault;
+use crate::kafka::refusal;
 use crate::metrics::log;
 use crate::registry::SchemaRegistry;
 use healthflow_core::event::avro::{Contract, contract, schema_id};
 use healthflow_core::topics;
 
+/// librdkafka requires the name of a group, although this joins none: partitions are assigned by hand, nothing is committed.
+const GROUP: &str = "healthflow-sync-tail";
 /// Longest wait for the topic's metadata.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 
@@ -52,7 +56,13 @@ pub async fn run(
     let asked = consumer.clone();
     let topic = connection.registry.prefix().on_cluster(contract.topic).into_owned();
     let asked_for = topic.clone();
-    let partitions = tokio::task::spawn_blocking(move || partitions(&asked, &asked_for)).await??;
+    let partitions = match tokio::task::spawn_blocking(move || partitions(&asked, &asked_for)).await? {
+        Ok(partitions) => partitions,
+        Err(error) => match refusal::explain(&connection.kafka).await {
+            Some(why) => bail!(why),
+            None => return Err(error),
+        },
+    };
     let mut assignment = TopicPartitionList::new();
     for partition in partitions {
         assignment.add_partition_offset(&topic, partition, start)?;
@@ -74,9 +84,11 @@ pub async fn run(
                 }
                 continue;
             }
-            Err(error) => {
-                return Err(error).context("reading from Kafka failed; check kafka.brokers and the topic");
+            Err(KafkaError::MessageConsumption(RDKafkaErrorCode::GroupAuthorizationFailed)) => {
+                let resource = format!("group {}", connection.registry.prefix().on_cluster(GROUP));
+                bail!(KafkaFault::NoRight { right: "Describe", resource });
             }
+            Err(error) => bail!(KafkaFault::on_topic(format!("cannot read {topic}"), "Read", &topic, error)),
         };
         waiting = false;
         let line = line(contract, &connection.registry, &message).await;
@@ -93,10 +105,8 @@ pub async fn run(
 
 fn consumer(connection: &Connection) -> anyhow::Result<StreamConsumer> {
     let mut settings = connection.kafka.clone();
-    // librdkafka requires a group name, although this joins no group: partitions are assigned by hand, nothing is
-    // committed.
     settings
-        .set("group.id", connection.registry.prefix().on_cluster("healthflow-sync-tail"))
+        .set("group.id", connection.registry.prefix().on_cluster(GROUP))
         .set("enable.auto.commit", "false");
     settings.set("isolation.level", "read_committed").set("allow.auto.create.topics", "false");
     settings.set("auto.offset.reset", "earliest");

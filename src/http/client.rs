@@ -87,21 +87,26 @@ impl ClientSettings {
 
     /// Why the server was not trusted, and what to do; none if `error` is about something else.
     pub fn distrust(&self, error: &(dyn Error + 'static)) -> Option<String> {
-        let (section, whole) = (self.section, chain(error));
-        if let Some((_, reason)) = whole.split_once("certificate verify failed") {
-            // OpenSSL names the rule in parentheses.
-            let reason = reason.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
-            let reason = reason.map_or("no reason given", |(reason, _)| reason);
-            return Some(format!(
-                "its certificate is refused ({reason}); have it renewed, call it by the name that it is made out to, or name \
-                 the CA that signed it in `{section}.ca_file`"
-            ));
+        let section = self.section;
+        if let Some(reason) = self.refused_certificate(error) {
+            let remedy = certificate_remedy(&reason, &format!("`{section}.ca_file`"));
+            return Some(format!("its certificate is refused ({reason}); {remedy}"));
         }
+        let whole = chain(error);
         let is_plain =
             ["wrong version number", "packet length too long"].iter().any(|sign| whole.contains(sign));
         is_plain.then(|| {
             format!("its port does not speak TLS; correct the URL in `{section}`, which begins with https://")
         })
+    }
+
+    /// Which rule the server's certificate breaks, in OpenSSL's words; none if `error` is about something else.
+    pub fn refused_certificate(&self, error: &(dyn Error + 'static)) -> Option<String> {
+        let whole = chain(error);
+        let (_, rest) = whole.split_once("certificate verify failed")?;
+        // OpenSSL names the rule in parentheses.
+        let reason = rest.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
+        Some(reason.map_or("its rule is not known", |(reason, _)| reason).to_owned())
     }
 
     /// Why an exchange failed; the end of a sentence, without the URL.
@@ -132,6 +137,17 @@ impl ClientSettings {
 
     fn fault(&self, key: &str, what: String) -> ClientFault {
         ClientFault { key: format!("{}.{key}", self.section), what }
+    }
+}
+
+/// What to do about a certificate that is refused for `reason`; `authorities` is the key that names the trusted ones.
+pub fn certificate_remedy(reason: &str, authorities: &str) -> String {
+    if reason.contains("expired") || reason.contains("not yet valid") {
+        "have it renewed, and check the clock of this machine".to_owned()
+    } else if reason.contains("mismatch") {
+        "call it by a name that its certificate is made out to".to_owned()
+    } else {
+        format!("name the file of the CA that signed it in {authorities}")
     }
 }
 

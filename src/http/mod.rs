@@ -6,7 +6,7 @@ mod credentials;
 mod gate;
 pub mod transport;
 
-pub use client::{ClientFault, ClientSettings, IdentityFiles};
+pub use client::{ClientFault, ClientSettings, IdentityFiles, certificate_remedy};
 pub(crate) use credentials::Credentials;
 pub use credentials::{CredentialsFault, CredentialsFlaw, Scheme, check_token_file};
 pub use transport::{Transport, TransportSettings};

@@ -44,6 +44,7 @@ const EVENT_PAUSE_MAX: Duration = Duration::from_millis(100);
 pub struct TaskProducer {
     producer: BaseProducer<ProducerWatch>,
     partition: i32,
+    transactional_id: String,
     prefix: NamePrefix,
     transaction_timeout: Duration,
     watchdog: Watchdog,
@@ -61,13 +62,14 @@ impl TaskProducer {
         watchdog: Watchdog,
         now: Now,
     ) -> Result<Self, KafkaFault> {
-        let producer = settings
-            .producer(partition)
+        let config = settings.producer(partition);
+        let transactional_id = config.get("transactional.id").unwrap_or_default().to_owned();
+        let producer = config
             .create_with_context(ProducerWatch::default())
             .map_err(KafkaFault::settings(format!("the producer of task {partition}")))?;
         let transaction_timeout = Duration::from_millis(settings.transaction_timeout_ms);
         let prefix = settings.prefix.clone();
-        Ok(TaskProducer { producer, partition, prefix, transaction_timeout, watchdog, now })
+        Ok(TaskProducer { producer, partition, transactional_id, prefix, transaction_timeout, watchdog, now })
     }
 
     /// Fences every earlier owner of this task, and ends its open transaction (rule K1). Returns when that was done: F.
@@ -77,7 +79,10 @@ impl TaskProducer {
     pub fn fence(&self) -> Result<Timestamp, KafkaFault> {
         let limit = self.transaction_timeout;
         let _watch = self.watchdog.watch("init_transactions", self.partition, limit * 3);
-        let failed = |error| KafkaFault::of(format!("task {} cannot be fenced", self.partition), error);
+        let (partition, id) = (self.partition, &self.transactional_id);
+        let failed = |error| {
+            KafkaFault::of(format!("task {partition}, transactional id {id}, cannot be fenced"), error)
+        };
         self.producer.init_transactions(limit).map_err(failed)?;
         Ok((self.now)())
     }

@@ -127,7 +127,8 @@ impl Readers {
         let topic = self.prefix.on_cluster(topic);
         let bounds = self.uncommitted.fetch_watermarks(&topic, partition, ASK);
         let (low, high) = bounds.map_err(|error| {
-            KafkaFault::of(format!("cannot read the bounds of {topic}/{partition}"), error)
+            let what = format!("cannot read the bounds of {topic}/{partition}");
+            KafkaFault::on_topic(what, "Describe", &topic, error)
         })?;
         Ok(LogBounds { low, high })
     }
@@ -282,6 +283,11 @@ impl Readers {
                 }
                 // A control record at the end is no message, but the end is past it.
                 Some(Err(KafkaError::PartitionEOF(_))) => break,
+                Some(Err(
+                    error @ KafkaError::MessageConsumption(RDKafkaErrorCode::TopicAuthorizationFailed),
+                )) => {
+                    return Err(KafkaFault::on_topic("", "Read", &on_cluster, error).into());
+                }
                 Some(Err(error)) => tracing::debug!(topic, partition, "restore: {error}"),
                 None => {}
             }

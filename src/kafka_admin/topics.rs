@@ -1,6 +1,7 @@
 //! Creates our topics, registers their schemas, and checks both. A worker on topics with different partition counts
 //! would write a booking's state where its next owner does not look; so it checks before it starts.
 
+mod fault;
 mod wanted;
 
 use std::borrow::Cow;
@@ -15,11 +16,16 @@ use rdkafka::admin::{
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
+use rdkafka::types::RDKafkaRespErr;
 
-use crate::registry::{COMPATIBILITY, RegistryFault, SchemaRegistry};
+use crate::kafka::refusal;
+use crate::kafka::rights::may_alter_configs;
+use crate::registry::{COMPATIBILITY, SchemaRegistry};
 use healthflow_core::event::avro::contracts;
 use healthflow_core::topics;
 
+pub use fault::TopicFault;
 use wanted::{Actual, PARTITIONS_DEFAULT, differences};
 
 pub use wanted::{
@@ -35,28 +41,10 @@ const APPEAR_PAUSE: Duration = Duration::from_millis(100);
 /// Replicas of a new topic: this many, or as many as there are brokers.
 const REPLICATION_DEFAULT: usize = 3;
 
-/// Why topics could not be created or checked; one line.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum TopicFault {
-    /// Kafka did not answer, or refused.
-    #[error("Kafka did not {what}: {error}; check kafka.brokers, that the brokers run, and our rights there")]
-    Kafka {
-        /// What it was asked to do.
-        what: String,
-        /// Its answer.
-        error: KafkaError,
-    },
-    /// The registry did not answer, or refused.
-    #[error(transparent)]
-    Registry(#[from] RegistryFault),
-    /// What only an operator can correct.
-    #[error("{0}")]
-    Different(Difference),
-}
-
 /// Our topics on a cluster, and their schemas in a registry, whose subjects follow the topics' names.
 pub struct Topics {
     admin: Arc<AdminClient<DefaultClientContext>>,
+    kafka: ClientConfig,
     registry: Arc<SchemaRegistry>,
 }
 
@@ -81,7 +69,7 @@ impl Topics {
         let admin = kafka
             .create()
             .map_err(|error| TopicFault::Kafka { what: "accept our settings".into(), error })?;
-        Ok(Topics { admin: Arc::new(admin), registry })
+        Ok(Topics { admin: Arc::new(admin), kafka: kafka.clone(), registry })
     }
 
     /// Every difference of topics and schemas from what is required; empty if a worker may start.
@@ -165,8 +153,8 @@ impl Topics {
         let what = || "add partitions".to_owned();
         let added = self.admin.create_partitions(&wanted, &options()).await;
         let added = added.map_err(|error| TopicFault::Kafka { what: what(), error })?;
-        if let Some((_, code)) = added.into_iter().find_map(Result::err) {
-            return Err(TopicFault::Kafka { what: what(), error: KafkaError::AdminOp(code) });
+        if let Some((topic, code)) = added.into_iter().find_map(Result::err) {
+            return Err(TopicFault::of(what(), "Alter", &topic, code));
         }
         let grown =
             TopicSpec { partitions: Some(to.cast_signed()), record_bytes_max: 0, ..TopicSpec::default() };
@@ -230,8 +218,7 @@ impl Topics {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((topic, code)) => {
-                    let error = KafkaError::AdminOp(code);
-                    return Err(TopicFault::Kafka { what: format!("create topic {topic}"), error });
+                    return Err(TopicFault::of(format!("create topic {topic}"), "Create", &topic, code));
                 }
             }
         }
@@ -267,10 +254,16 @@ impl Topics {
             change = change.set(setting.name, &setting.value);
         }
         let what = format!("change the settings of {name}");
+        let (kafka, asked) = (self.kafka.clone(), name.to_string());
+        let may =
+            tokio::task::spawn_blocking(move || may_alter_configs(&kafka, &asked)).await.unwrap_or(true);
+        if !may {
+            return Err(TopicFault::NoRight { right: "AlterConfigs", resource: format!("topic {name}") });
+        }
         let results = self.admin.alter_configs([&change], &options()).await;
         let results = results.map_err(|error| TopicFault::Kafka { what: what.clone(), error })?;
         if let Some((_, code)) = results.into_iter().find_map(Result::err) {
-            return Err(TopicFault::Kafka { what, error: KafkaError::AdminOp(code) });
+            return Err(TopicFault::of(what, "AlterConfigs", &name, code));
         }
         Ok(wrong
             .iter()
@@ -293,14 +286,7 @@ impl Topics {
     }
 
     async fn describe_cluster(&self) -> Result<Cluster, TopicFault> {
-        let admin = self.admin.clone();
-        let fetch = move || admin.inner().fetch_metadata(None, ANSWER_LIMIT);
-        let metadata = match tokio::task::spawn_blocking(fetch).await {
-            Ok(metadata) => metadata,
-            Err(_) => Err(KafkaError::Canceled),
-        };
-        let metadata =
-            metadata.map_err(|error| TopicFault::Kafka { what: "list its topics".into(), error })?;
+        let metadata = self.metadata(None).await?;
         let prefix = self.registry.prefix();
         let named = metadata.topics().iter().filter_map(|topic| Some((prefix.ours(topic.name())?, topic)));
         let mut found: BTreeMap<String, Actual> = named
@@ -315,6 +301,11 @@ impl Topics {
                 (name.to_owned(), actual)
             })
             .collect();
+        for topic in wanted::ALL {
+            if !found.contains_key(topic) {
+                self.check_may_describe(topic).await?;
+            }
+        }
         let names: Vec<&str> = wanted::ALL.into_iter().filter(|topic| found.contains_key(*topic)).collect();
         for resource in self.describe(&names).await? {
             if let OwnedResourceSpecifier::Topic(name) = &resource.specifier
@@ -327,6 +318,32 @@ impl Topics {
         Ok(Cluster { topics: found, brokers: metadata.brokers().len() })
     }
 
+    /// Refuses a topic that exists and that we may not describe: the brokers leave it out of their list.
+    async fn check_may_describe(&self, topic: &str) -> Result<(), TopicFault> {
+        use RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as REFUSED;
+        let name = self.on_cluster(topic).into_owned();
+        let metadata = self.metadata(Some(name.clone())).await?;
+        let is_refused = metadata.topics().iter().any(|topic| topic.error() == Some(REFUSED));
+        if is_refused {
+            return Err(TopicFault::NoRight { right: "Describe", resource: format!("topic {name}") });
+        }
+        Ok(())
+    }
+
+    /// The metadata of one topic, or of all.
+    async fn metadata(&self, topic: Option<String>) -> Result<Metadata, TopicFault> {
+        let admin = self.admin.clone();
+        let fetch = move || admin.inner().fetch_metadata(topic.as_deref(), ANSWER_LIMIT);
+        let metadata = tokio::task::spawn_blocking(fetch).await.unwrap_or(Err(KafkaError::Canceled));
+        match metadata {
+            Ok(metadata) => Ok(metadata),
+            Err(error) => match refusal::explain(&self.kafka).await {
+                Some(why) => Err(TopicFault::NoEntry(why)),
+                None => Err(TopicFault::Kafka { what: "list its topics".into(), error }),
+            },
+        }
+    }
+
     /// What the cluster calls one of our topics.
     fn on_cluster<'name>(&self, topic: &'name str) -> Cow<'name, str> {
         self.registry.prefix().on_cluster(topic)
@@ -336,11 +353,14 @@ impl Topics {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let fault = |error| TopicFault::Kafka { what: "return the settings of our topics".into(), error };
+        let what = || "return the settings of our topics".to_owned();
         let names: Vec<_> = names.iter().map(|name| self.on_cluster(name)).collect();
         let asked: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
-        let described = self.admin.describe_configs(&asked, &options()).await.map_err(fault)?;
-        described.into_iter().map(|result| result.map_err(|code| fault(KafkaError::AdminOp(code)))).collect()
+        let described = self.admin.describe_configs(&asked, &options()).await;
+        let described = described.map_err(|error| TopicFault::Kafka { what: what(), error })?;
+        let refused = |name: &str, code| TopicFault::of(what(), "DescribeConfigs", name, code);
+        let with_name = described.into_iter().zip(&names);
+        with_name.map(|(result, name)| result.map_err(|code| refused(name, code))).collect()
     }
 }
 
