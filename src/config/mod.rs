@@ -5,6 +5,7 @@
 mod check;
 mod connecting;
 mod layers;
+mod optional;
 pub mod secret;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use healthflow_core::settings::{GuardMode, Settings};
 use healthflow_core::state::ANSWERED_BYTES_MAX;
 
 pub use layers::Layers;
+pub use optional::Optional;
 
 /// The compiled lowest layer.
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
@@ -305,17 +307,6 @@ pub struct Log {
     pub format: Format,
     /// The level, or a list of levels per module.
     pub level: String,
-}
-
-/// A text that may be empty to mean "none"; TOML has no null.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(from = "String", bound = "T: From<String>")]
-pub struct Optional<T>(pub Option<T>);
-
-impl<T: From<String>> From<String> for Optional<T> {
-    fn from(text: String) -> Self {
-        Optional((!text.is_empty()).then(|| text.into()))
-    }
 }
 
 /// What is wrong with the configuration, in one line: what, in which key, from where, what to do.
