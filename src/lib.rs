@@ -1,14 +1,15 @@
 //! healthflow-sync puts a dental practice's bookings into its health record, exactly once.
 //!
 //! `healthflow_core` decides: values, with no I/O, no clock and no log. This crate is the thin shell around it:
-//! [`registry`] turns bytes into values and back, [`kafka`] reads records and commits, [`http`] calls HealthFlow,
-//! [`worker`] runs the processor between the two. [`kafka_admin`] changes topics and a fleet's state for the commands.
+//! [`http`] connects and calls HealthFlow, [`registry`] turns bytes into values and back, [`kafka`] reads records and
+//! commits, [`worker`] runs the processor between the two. [`kafka_admin`] changes topics and a fleet's state for the
+//! commands.
 //! [`metrics`] and [`admin`] report, [`config`] holds the settings, [`cli`] is the command line.
 
+pub mod http;
 pub mod registry;
 pub mod kafka;
 pub mod kafka_admin;
-pub mod http;
 pub mod metrics;
 pub mod admin;
 pub mod config;

@@ -42,7 +42,7 @@ fn start(command_line: Cli) -> anyhow::Result<ExitCode> {
     };
     let connection = Connection {
         kafka: cli::run::kafka_settings(&config)?.client(),
-        registry: Arc::new(SchemaRegistry::new(&config.schema_registry.url, retry_policy)?),
+        registry: Arc::new(SchemaRegistry::new(cli::reach::registry_settings(&config), retry_policy)?),
     };
     if let Command::Run { .. } = command {
         return cli::run::run(&config, &connection).map(|()| ExitCode::SUCCESS);

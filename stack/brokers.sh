@@ -41,7 +41,7 @@ PROPERTIES
 }
 
 write_properties() {
-  local node=$1 other voters=() listeners advertised protocols=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+  local node=$1 other name voters=() listeners advertised protocols=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
   for ((other = 1; other <= brokers; other++)); do voters+=("$other@127.0.0.1:${controller_port[other]}"); done
   listeners=PLAINTEXT://127.0.0.1:${kafka_port[node]},CONTROLLER://127.0.0.1:${controller_port[node]}
   advertised=PLAINTEXT://127.0.0.1:${kafka_port[node]}
@@ -49,6 +49,13 @@ write_properties() {
     listeners+=,PROXIED://127.0.0.1:${proxied_port[node]}
     advertised+=,PROXIED://127.0.0.1:${proxy_port[node]}
     protocols+=,PROXIED:PLAINTEXT
+  fi
+  if [[ -n $secured ]]; then
+    for name in "${secured_listeners[@]}"; do
+      listeners+=,${name^^}://127.0.0.1:${secured_port[$name]}
+      advertised+=,${name^^}://127.0.0.1:${secured_port[$name]}
+      protocols+=,${name^^}:SASL_SSL
+    done
   fi
   {
     cat <<PROPERTIES
@@ -68,6 +75,7 @@ auto.create.topics.enable=false
 
 PROPERTIES
     replication_properties
+    [[ -z $secured ]] || security_properties
     cat <<PROPERTIES
 
 # Partitions of the internal topics. The default of 50 costs a cold broker seconds at the first use.
@@ -97,15 +105,44 @@ PROPERTIES
   } >"$data/$(of_node "$node" server).properties"
 }
 
+# Listeners with TLS and SCRAM, each under a certificate of its own from the folder of --secured, and an authorizer. Who
+# comes without TLS may do everything: the tests themselves, and the broker.
+secured_listeners=(good expired misnamed)
+security_properties() {
+  local name
+  cat <<PROPERTIES
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+sasl.enabled.mechanisms=SCRAM-SHA-256
+PROPERTIES
+  for name in "${secured_listeners[@]}"; do
+    cat <<PROPERTIES
+listener.name.$name.ssl.keystore.type=PEM
+listener.name.$name.ssl.keystore.location=$secured/$name.both.pem
+listener.name.$name.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+PROPERTIES
+  done
+}
+
+# scram_users: arguments that make each line NAME:PASSWORD of the folder's file "users" a user.
+scram_users() {
+  [[ -n $secured ]] || return 0
+  local name password
+  while IFS=: read -r name password; do
+    printf '%s\n' "--add-scram=SCRAM-SHA-256=[name=$name,password=$password]"
+  done <"$secured/users"
+}
+
 # format_storage: makes the brokers' data folders members of one cluster, unless they are already.
 format_storage() {
-  local id node formatting=()
+  local id node formatting=() users
   [[ ! -f $data/kafka/meta.properties ]] || return 0
   # 16 random bytes, in the alphabet of Kafka's ids.
   id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c 1-22)
+  mapfile -t users < <(scram_users)
   for ((node = 1; node <= brokers; node++)); do
     child "$java" "${java_flags[@]}" "${quick_start[@]}" -Xmx128m -cp "$kafka_home/*" kafka.tools.StorageTool format \
-      --cluster-id="$id" --config "$data/$(of_node "$node" server).properties" \
+      --cluster-id="$id" "${users[@]}" --config "$data/$(of_node "$node" server).properties" \
       >"$data/logs/$(of_node "$node" format).log" 2>&1 </dev/null &
     formatting[node]=$!
   done

@@ -28,6 +28,9 @@ options of run:
   --proxied           give each broker a second listener, which advertises the address of a proxy; start the proxy
                       yourself. DIR/stack.env has both, broker by broker: PROXY_BROKERS is where it must listen,
                       PROXIED_BROKERS where it must connect to
+  --secured CERTS     give the only broker listeners with TLS and SCRAM-SHA-256, and an authorizer. CERTS holds key and
+                      certificate of each in good.both.pem, expired.both.pem and misnamed.both.pem, and NAME:PASSWORD lines in
+                      users. DIR/stack.env has GOOD_BROKERS, EXPIRED_BROKERS and MISNAMED_BROKERS
   --remove            remove DIR after a clean stop (after a failure it stays, for its logs)
 
 `run` prints one line when all answer: ready kafka=127.0.0.1:P registry=http://127.0.0.1:P/apis/ccompat/v7
@@ -63,6 +66,8 @@ claim() {
 # Of the brokers, by the number of their node, from 1 on: ports, process ids, and where in its log the last start begins.
 kafka_port=() controller_port=() proxied_port=() proxy_port=() kafka=() kafka_log_start=()
 registry_port=''
+# Of the listeners with TLS, by their name.
+declare -A secured_port=()
 
 # port NAME WANTED: sets the variable NAME to the wanted port, or to a free one. Not below 20000, where people's servers
 # are, and not above 32767, where the system takes the ports of outgoing connections.
@@ -152,13 +157,16 @@ wait_until_ready() {
 }
 
 write_env() {
-  local node
+  local node name
   {
     echo "KAFKA_BROKERS=$kafka_brokers"
     echo "REGISTRY_URL=$registry_url"
     if [[ -n $proxied ]]; then
       echo "PROXY_BROKERS=$(addresses "${proxy_port[@]}")"
       echo "PROXIED_BROKERS=$(addresses "${proxied_port[@]}")"
+    fi
+    if [[ -n $secured ]]; then
+      for name in "${secured_listeners[@]}"; do echo "${name^^}_BROKERS=127.0.0.1:${secured_port[$name]}"; done
     fi
     for node in "${!kafka[@]}"; do echo "$(pid_name "$node")=${kafka[node]}"; done
     echo "REGISTRY_PID=$registry"
@@ -200,8 +208,8 @@ finish() {
 }
 
 run() {
-  local wanted_kafka='' wanted_registry='' lock node
-  data='' brokers=1 heap=512m proxied='' remove='' kafka_jit=("${quick_start[@]}")
+  local wanted_kafka='' wanted_registry='' lock node name
+  data='' brokers=1 heap=512m proxied='' secured='' remove='' kafka_jit=("${quick_start[@]}")
   while (($#)); do
     case $1 in
       --data) data=${2:?}; shift ;;
@@ -211,6 +219,7 @@ run() {
       --heap) heap=${2:?}; shift ;;
       --full-jit) kafka_jit=() ;;
       --proxied) proxied=yes ;;
+      --secured) secured=${2:?}; shift ;;
       --remove) remove=yes ;;
       *) usage >&2; exit 2 ;;
     esac
@@ -236,6 +245,9 @@ run() {
     port "proxied_port[$node]" ''
     port "proxy_port[$node]" ''
   done
+  if [[ -n $secured ]]; then
+    for name in "${secured_listeners[@]}"; do port "secured_port[$name]" ''; done
+  fi
   kafka_brokers=$(addresses "${kafka_port[@]}")
   port registry_port "$wanted_registry"
   registry_url=http://127.0.0.1:$registry_port/apis/ccompat/v7

@@ -35,7 +35,7 @@ const CORE_ORDER: [&str; 22] = [
 
 /// The product's, likewise; all of them may use the core.
 const PRODUCT_ORDER: [&str; 9] =
-    ["registry", "kafka", "kafka_admin", "http", "metrics", "admin", "config", "worker", "cli"];
+    ["http", "registry", "kafka", "kafka_admin", "metrics", "admin", "config", "worker", "cli"];
 
 /// What is above the order: the crates themselves and the program.
 const APART: [&str; 2] = ["lib", "main"];

@@ -14,7 +14,7 @@ use healthflow_core::topics::{APPOINTMENT_STATE, PATIENT_STATE};
 /// The arguments of `drop-record`: the position of the record, as the worker's log names it.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
-    /// patients.state or appointments.state.
+    /// patients.state or appointments.state, without `kafka.name_prefix`.
     #[arg(long)]
     pub topic: String,
     /// The partition, which is the number of the task.

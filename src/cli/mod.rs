@@ -9,6 +9,7 @@ mod name_lock;
 mod open_files;
 pub mod output;
 mod publish;
+pub mod reach;
 pub mod redrive;
 pub mod repartition;
 pub mod review;

@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde::Serialize;
 
 use crate::cli::Connection;
+use crate::kafka::KafkaFault;
+use crate::kafka::refusal;
 use crate::registry::RegistryFault;
 use healthflow_core::booking::PracticeId;
 use healthflow_core::event::avro::{Encoder, contract};
 use healthflow_core::event::size::RECORD_BYTES_RANGE;
+use healthflow_core::topics::NamePrefix;
 
 /// Longest wait until the broker has the record.
 const SEND_LIMIT: Duration = Duration::from_secs(15);
@@ -18,7 +22,8 @@ const SEND_LIMIT: Duration = Duration::from_secs(15);
 /// A producer for a few records, one after the other.
 pub struct Publisher {
     producer: FutureProducer,
-    brokers: String,
+    kafka: ClientConfig,
+    prefix: NamePrefix,
 }
 
 impl Publisher {
@@ -31,21 +36,30 @@ impl Publisher {
         settings.set("partitioner", "murmur2_random").set("enable.idempotence", "true");
         settings.set("message.max.bytes", RECORD_BYTES_RANGE.end().to_string());
         settings.set("message.timeout.ms", SEND_LIMIT.as_millis().to_string());
-        let brokers = settings.get("bootstrap.servers").unwrap_or_default().to_owned();
-        Ok(Publisher { producer: settings.create().context("cannot create a Kafka producer")?, brokers })
+        let producer = settings.create().context("cannot create a Kafka producer")?;
+        Ok(Publisher {
+            producer,
+            kafka: connection.kafka.clone(),
+            prefix: connection.registry.prefix().clone(),
+        })
     }
 
-    /// Publishes one record; returns its partition and offset.
+    /// Publishes one record to `topic`, named without the prefix; returns its partition and offset.
     ///
     /// # Errors
     /// The broker did not accept it in time.
     pub async fn publish(&self, topic: &str, key: &[u8], value: &[u8]) -> anyhow::Result<(i32, i64)> {
-        let record = FutureRecord::to(topic).key(key).payload(value);
-        let delivered = self.producer.send(record, SEND_LIMIT).await.map_err(|(error, _)| error);
-        let delivered = delivered.with_context(|| {
-            format!("Kafka did not accept the record; check that {} is there (kafka.brokers)", self.brokers)
-        })?;
-        Ok((delivered.partition, delivered.offset))
+        let topic = self.prefix.on_cluster(topic);
+        let record = FutureRecord::to(&topic).key(key).payload(value);
+        match self.producer.send(record, SEND_LIMIT).await {
+            Ok(delivered) => Ok((delivered.partition, delivered.offset)),
+            Err((error, _)) => match refusal::explain(&self.kafka).await {
+                Some(why) => bail!(why),
+                None => {
+                    bail!(KafkaFault::on_topic("Kafka did not accept the record", "Write", &topic, error))
+                }
+            },
+        }
     }
 }
 
@@ -61,7 +75,9 @@ pub async fn write<R: Serialize>(
 ) -> anyhow::Result<(i32, i64)> {
     let contract = contract(topic).with_context(|| format!("{topic} has no schema"))?;
     let id = connection.registry.look_up(contract).await?;
-    let id = id.ok_or(RegistryFault::NotRegistered { topic: contract.topic })?;
+    let id = id.ok_or(RegistryFault::NotRegistered {
+        topic: connection.registry.prefix().on_cluster(contract.topic).into_owned(),
+    })?;
     let mut value = Vec::new();
     Encoder::new(contract, id).encode(record, &mut value)?;
     Publisher::new(connection)?.publish(topic, practice.as_str().as_bytes(), &value).await

@@ -13,12 +13,12 @@ use tokio::task::spawn_blocking;
 use crate::admin;
 use crate::cli::name_lock::NameLock;
 use crate::cli::topics::topic_spec;
-use crate::cli::{Connection, name_lock, open_files};
+use crate::cli::{Connection, name_lock, open_files, reach};
 use crate::config::{Config, FirstStart, GroupProtocol, HOSTNAME, secret};
 use crate::http::{TransportSettings, check_token_file};
 use crate::kafka::{
-    BrokerClock, ClockFault, ClockWatch, EndOffsets, Fleet, KafkaFault, KafkaSettings, NotEntered, Now,
-    TopicPartition, cluster_id, group_on_cluster,
+    BrokerClock, ClockFault, ClockWatch, EndOffsets, Fleet, KafkaFault, KafkaSettings, Knock, NotEntered,
+    Now, Rights, TopicPartition, cluster_id, group_on_cluster, knock,
 };
 use crate::kafka_admin::topics::{TopicFault, TopicSpec, Topics};
 use crate::metrics::{Catalogue, log};
@@ -29,6 +29,7 @@ use healthflow_core::processor::Processor;
 use healthflow_core::processor::stall::Stalls;
 use healthflow_core::status::Status;
 use healthflow_core::time::Timestamp;
+use healthflow_core::topics::NamePrefix;
 
 /// The longest answer of HealthFlow that is read, in bytes.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -52,6 +53,7 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
     if let Some(path) = &config.healthflow.token_file.0 {
         check_token_file(path).map_err(|why| anyhow!("{why}; correct it, or `healthflow.token_file`"))?;
     }
+    reach::healthflow_client(config).check()?;
     let open_files = open_files::raise_limit();
     let clock = Clock::start();
     let mut stop = StopRequest::listen(&runtime).context("cannot listen for signals")?;
@@ -60,7 +62,9 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
     let settings = kafka_settings(config)?;
     let skew_max_ms = i64::try_from(config.worker.clock_skew_max_ms).unwrap_or(i64::MAX);
     let brokers_clock = (skew_max_ms > 0).then(|| BrokerClock::new(&settings).map(Arc::new)).transpose()?;
+    let rights = Arc::new(Rights::new(&settings)?);
     let checked = stop.unless_requested(async {
+        check_rights(connection, rights).await?;
         let partitions = check_topics(connection, topic_spec(config)).await?;
         if let Some(brokers) = &brokers_clock {
             check_clock(brokers, &now, skew_max_ms).await?;
@@ -102,6 +106,7 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
 pub fn healthflow_settings(config: &Config) -> TransportSettings {
     TransportSettings {
         base_url: config.healthflow.base_url.clone(),
+        client: reach::healthflow_client(config),
         token_file: config.healthflow.token_file.0.clone(),
         connect_timeout_ms: config.healthflow.connect_timeout_ms,
         request_life_ms: config.healthflow.request_life_ms,
@@ -120,6 +125,7 @@ pub fn kafka_settings(config: &Config) -> anyhow::Result<KafkaSettings> {
     let properties = kafka.properties_file.0.as_deref().map(secret::properties).transpose()?;
     Ok(KafkaSettings {
         brokers: kafka.brokers.clone(),
+        prefix: NamePrefix::new(&kafka.name_prefix),
         group_id: kafka.group_id.clone(),
         group_instance_id: kafka.group_instance_id.0.as_deref().map(instance_name),
         release_drain_ms: config.worker.release_drain_ms,
@@ -168,6 +174,33 @@ pub fn registry_retry_policy(config: &Config) -> RetryPolicy {
     }
 }
 
+/// Refuses to start if no broker lets us in, or our Kafka user lacks a right; waits while no broker answers.
+async fn check_rights(connection: &Connection, rights: Arc<Rights>) -> anyhow::Result<()> {
+    loop {
+        match knock(&connection.kafka).await {
+            Knock::Answered => break,
+            Knock::Refused(why) => bail!(why),
+            Knock::Silent => {
+                wait_out(&"no broker answers; check kafka.brokers and that the brokers run").await
+            }
+        }
+    }
+    loop {
+        let asked = rights.clone();
+        match spawn_blocking(move || asked.missing()).await? {
+            Ok(missing) if missing.is_empty() => return Ok(()),
+            Ok(missing) => {
+                let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+                bail!(
+                    "the Kafka user lacks {}; grant that (docs/security.md lists the rights that are needed)",
+                    missing.join(", ")
+                );
+            }
+            Err(fault) => wait_out(&fault).await,
+        }
+    }
+}
+
 /// Refuses topics or schemas that differ from what is required; waits while Kafka or the registry is unavailable.
 async fn check_topics(connection: &Connection, required: TopicSpec) -> anyhow::Result<u32> {
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
@@ -183,6 +216,7 @@ async fn check_topics(connection: &Connection, required: TopicSpec) -> anyhow::R
             }
             Err(TopicFault::Registry(fault)) if !fault.is_transient() => bail!(fault),
             Err(nothing @ TopicFault::NothingYet) => bail!(nothing),
+            Err(fault @ (TopicFault::NoEntry(_) | TopicFault::NoRight { .. })) => bail!(fault),
             Err(fault) => wait_out(&fault).await,
         }
     }
@@ -223,6 +257,9 @@ async fn enter(
         let asked = spawn_blocking(move || fleet.enter(&kafka, &schemas, clock.now()).map(|()| fleet));
         match asked.await? {
             Ok(fleet) => return Ok((translator, fleet)),
+            Err(NotEntered::Kafka(fault @ (KafkaFault::Forbidden { .. } | KafkaFault::NoRight { .. }))) => {
+                bail!(fault)
+            }
             Err(NotEntered::Kafka(fault)) => wait_out(&fault).await,
             Err(refused @ (NotEntered::Refused(_) | NotEntered::BrokenOff { .. })) => bail!(refused),
         }
@@ -271,7 +308,7 @@ impl Watcher {
             clock: Arc::new(move || clock.now()),
             status_age_max_ms: config.admin.status_age_max_ms,
             worker: config.kafka.group_instance_id.0.as_deref().map(instance_name),
-            group: config.kafka.group_id.clone(),
+            group: NamePrefix::new(&config.kafka.name_prefix).on_cluster(&config.kafka.group_id).into_owned(),
         };
         let listener = runtime.block_on(admin::bind(config.admin.listen))?;
         tracing::info!("version {} listens on {}", env!("CARGO_PKG_VERSION"), listener.local_addr()?);

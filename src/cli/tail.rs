@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Headers, Message};
 use serde_json::{Map, Value, json};
 use tokio::task::block_in_place;
@@ -16,12 +17,16 @@ use tokio::task::block_in_place;
 use crate::cli::Connection;
 use crate::cli::output::Printer;
 use crate::cli::tail::merged::Merged;
+use crate::kafka::KafkaFault;
+use crate::kafka::refusal;
 use crate::metrics::log;
 use crate::registry::SchemaRegistry;
 use healthflow_core::event::avro::{Contract, WriterSchema, contract, schema_id};
 use healthflow_core::event::shown;
 use healthflow_core::topics;
 
+/// librdkafka requires the name of a group, although this joins none: partitions are assigned by hand, nothing is committed.
+const GROUP: &str = "healthflow-sync-tail";
 /// Longest wait for the topic's metadata.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 
@@ -31,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// The arguments of `tail`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
-    /// One of our topics, as in appointments.synced.
+    /// One of our topics, without `kafka.name_prefix`, as in appointments.synced.
     pub topic: String,
     /// Start with the oldest record, not with the next one.
     #[arg(long)]
@@ -57,14 +62,29 @@ pub async fn run(
     };
     let consumer: Arc<BaseConsumer> = Arc::new(consumer(connection)?);
     let start = if arguments.from_beginning { Offset::Beginning } else { Offset::End };
-    let partitions = block_in_place(|| partitions(&consumer, contract.topic))?;
-    let merged = Merged::start(consumer, contract.topic, &partitions, start);
+    let topic = connection.registry.prefix().on_cluster(contract.topic).into_owned();
+    let partitions = match block_in_place(|| partitions(&consumer, &topic)) {
+        Ok(partitions) => partitions,
+        Err(error) => match refusal::explain(&connection.kafka).await {
+            Some(why) => bail!(why),
+            None => return Err(error),
+        },
+    };
+    let merged = Merged::start(consumer, &topic, &partitions, start);
     let mut merged = merged.context("cannot read the topic")?;
     let mut waiting = false;
     let mut left = arguments.limit.unwrap_or(u64::MAX);
     while left > 0 {
         let next = block_in_place(|| merged.next());
-        let next = next.context("reading from Kafka failed; check kafka.brokers and the topic")?;
+        let next = match next {
+            Err(KafkaError::MessageConsumption(RDKafkaErrorCode::GroupAuthorizationFailed)) => {
+                let resource = format!("group {}", connection.registry.prefix().on_cluster(GROUP));
+                bail!(KafkaFault::NoRight { right: "Describe", resource });
+            }
+            next => next.map_err(|error| {
+                KafkaFault::on_topic(format!("cannot read {topic}"), "Read", &topic, error)
+            })?,
+        };
         let Some(message) = next else {
             if !std::mem::replace(&mut waiting, true) {
                 log::say("Kafka does not answer; waiting for it");
@@ -83,9 +103,9 @@ pub async fn run(
 
 fn consumer(connection: &Connection) -> anyhow::Result<BaseConsumer> {
     let mut settings = connection.kafka.clone();
-    // librdkafka requires a group name, although this joins no group: partitions are assigned by hand, nothing is
-    // committed.
-    settings.set("group.id", "healthflow-sync-tail").set("enable.auto.commit", "false");
+    settings
+        .set("group.id", connection.registry.prefix().on_cluster(GROUP))
+        .set("enable.auto.commit", "false");
     settings.set("isolation.level", "read_committed").set("allow.auto.create.topics", "false");
     settings.set("auto.offset.reset", "earliest").set("enable.partition.eof", "true");
     settings.create().context("cannot create a Kafka consumer")

@@ -1,7 +1,7 @@
 //! Bounds of keys, and keys that contradict each other. Without it a lease shorter than its margin would be a worker that
 //! runs and never sends.
 
-use super::{Breaker, Config, Retry};
+use super::{Breaker, Config, Retry, connecting};
 use crate::kafka_admin::topics::{FAILED_RETENTION_MS, RETENTION_MS};
 use healthflow_core::event::size::RECORD_BYTES_RANGE;
 use healthflow_core::time::DAY_MS;
@@ -22,6 +22,7 @@ const TRANSACTION_TIMEOUT_MS: std::ops::RangeInclusive<u64> = 5_000..=60_000;
 /// Returns the first rule that is broken.
 pub(super) fn check(config: &Config) -> Result<(), Fault> {
     texts(config)?;
+    connecting::check(config)?;
     bounds(config)?;
     pauses(config)?;
     circuit_breaker(&config.breaker)?;
@@ -241,6 +242,6 @@ fn retries(retry: &Retry) -> Result<(), Fault> {
     )
 }
 
-fn holds(is_true: bool, key: &'static str, rule: &str) -> Result<(), Fault> {
+pub(super) fn holds(is_true: bool, key: &'static str, rule: &str) -> Result<(), Fault> {
     if is_true { Ok(()) } else { Err(Fault { key, rule: rule.to_owned() }) }
 }

@@ -2,11 +2,14 @@
 //! compiled defaults, a file, the environment, flags. A typing error in a key or a value must stop the program with one
 //! line: a setting that is silently ignored shows itself months later, as a duplicate or a lost hour.
 
+mod breaker;
 mod check;
+mod connecting;
 mod layers;
 mod listing;
 mod nearest;
 mod origin;
+mod optional;
 pub mod secret;
 
 use std::net::SocketAddr;
@@ -15,12 +18,13 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::metrics::log::Format;
-use healthflow_core::limits::BreakerLimits;
 use healthflow_core::settings::{GuardMode, Settings};
 use healthflow_core::state::ANSWERED_BYTES_MAX;
 
+pub use breaker::Breaker;
 pub use layers::Layers;
 pub use listing::Entry;
+pub use optional::Optional;
 pub use origin::Origin;
 
 /// The compiled lowest layer.
@@ -59,6 +63,8 @@ pub const HOSTNAME: &str = "hostname";
 pub struct Kafka {
     /// Brokers to start from.
     pub brokers: String,
+    /// What precedes all our names on the cluster; may be empty.
+    pub name_prefix: String,
     /// Consumer group.
     pub group_id: String,
     /// Name of this worker within the group (static membership), unique among its workers; [`HOSTNAME`]: that of its
@@ -110,6 +116,16 @@ pub enum FirstStart {
 pub struct SchemaRegistry {
     /// Base URL of the Confluent API of the registry (with Apicurio it ends in /apis/ccompat/v7).
     pub url: String,
+    /// User of the registry (basic authentication).
+    pub user: Optional<String>,
+    /// File that holds that user's password, on one line.
+    pub password_file: Optional<PathBuf>,
+    /// File that holds a bearer token for the registry, on one line.
+    pub token_file: Optional<PathBuf>,
+    /// File with the only authorities (PEM) whose certificates the registry may show.
+    pub ca_file: Optional<PathBuf>,
+    /// URL of the proxy before the registry.
+    pub proxy: Optional<String>,
     /// Longest wait for one answer of the registry (milliseconds).
     pub timeout_ms: u64,
     /// How long records wait for a schema that the registry says it does not know (milliseconds).
@@ -124,6 +140,14 @@ pub struct HealthFlow {
     pub base_url: String,
     /// File that holds the account's bearer token, on one line.
     pub token_file: Optional<PathBuf>,
+    /// File with the only authorities (PEM) whose certificates HealthFlow may show.
+    pub ca_file: Optional<PathBuf>,
+    /// File with our certificate and its chain (PEM), for a HealthFlow that asks for one.
+    pub client_certificate_file: Optional<PathBuf>,
+    /// File with the key of that certificate (PEM, PKCS #8).
+    pub client_key_file: Optional<PathBuf>,
+    /// URL of the proxy before HealthFlow.
+    pub proxy: Optional<String>,
     /// What HealthFlow offers against duplicates.
     pub duplicate_guard: DuplicateGuard,
     /// Whether HealthFlow answers appointments with a version and honours `If-Match`.
@@ -166,43 +190,6 @@ pub enum DuplicateGuard {
     Reference,
     /// None of these.
     Search,
-}
-
-/// The section `[breaker]`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Breaker {
-    /// How far back calls count (milliseconds).
-    pub window_ms: u64,
-    /// It judges no fewer calls than this; 0: there is no breaker.
-    pub calls_min: u32,
-    /// Part of the calls that must fail (0 to 1).
-    pub failed_share: f64,
-    /// A call that takes this long is slow (milliseconds).
-    pub slow_ms: u64,
-    /// Part of the calls that must be slow (0 to 1).
-    pub slow_share: f64,
-    /// From its opening to the first probe (milliseconds).
-    pub probe_min_ms: u64,
-    /// The longest time from one probe to the next (milliseconds).
-    pub probe_max_ms: u64,
-    /// From the first probe that was answered to full speed (milliseconds).
-    pub ramp_ms: u64,
-}
-
-impl Breaker {
-    fn limits(&self) -> BreakerLimits {
-        BreakerLimits {
-            window_ms: signed(self.window_ms),
-            calls_min: self.calls_min as usize,
-            failed_share: self.failed_share,
-            slow_ms: signed(self.slow_ms),
-            slow_share: self.slow_share,
-            probe_min_ms: signed(self.probe_min_ms),
-            probe_max_ms: signed(self.probe_max_ms),
-            ramp_ms: signed(self.ramp_ms),
-        }
-    }
 }
 
 /// The section `[worker]`.
@@ -291,17 +278,6 @@ pub struct Log {
     pub format: Format,
     /// The level, or a list of levels per module.
     pub level: String,
-}
-
-/// A text that may be empty to mean "none"; TOML has no null.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(from = "String", bound = "T: From<String>")]
-pub struct Optional<T>(pub Option<T>);
-
-impl<T: From<String>> From<String> for Optional<T> {
-    fn from(text: String) -> Self {
-        Optional((!text.is_empty()).then(|| text.into()))
-    }
 }
 
 /// What is wrong with the configuration, in one line: what, in which key, from where, what to do.

@@ -230,6 +230,9 @@ fn properties_are_read_from_their_file_and_never_shown() {
     let error = secret::properties(&path).unwrap_err().to_string();
     assert!(error.contains("line 2") && !error.contains("hunter2"), "{error}");
     assert!(secret::properties(&folder.path().join("none")).is_err());
+    std::fs::write(&path, "# nothing yet\n").unwrap();
+    let error = secret::properties(&path).unwrap_err().to_string();
+    assert!(error.contains("holds no property"), "{error}");
 }
 
 /// Goal: nothing that was written is ignored or taken for something else, and what is out of range says on which side.

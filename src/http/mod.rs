@@ -1,9 +1,12 @@
-//! HTTP, thin: [`transport`] sends a wire request once and returns what came back. What the bytes mean is decided in the
-//! core's `healthflow`.
+//! HTTP, thin: [`client`] makes connections, [`transport`] sends a wire request once and returns what came back. What the
+//! bytes mean is decided in the core's `healthflow`.
 
-pub mod transport;
+pub mod client;
+mod credentials;
 mod gate;
-mod token;
+pub mod transport;
 
-pub use token::{TokenFault, check as check_token_file};
+pub use client::{ClientFault, ClientSettings, IdentityFiles, certificate_remedy};
+pub(crate) use credentials::Credentials;
+pub use credentials::{CredentialsFault, CredentialsFlaw, Scheme, check_token_file};
 pub use transport::{Transport, TransportSettings};

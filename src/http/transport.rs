@@ -3,14 +3,15 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, IF_MATCH, RETRY_AFTER};
 use reqwest::{Client, Response, Url};
 
+use crate::http::client::{ClientFault, ClientSettings};
+use crate::http::credentials::{Credentials, CredentialsFault, Scheme};
 use crate::http::gate::{Gate, GatedBody, Passage};
-use crate::http::token::{TokenFault, TokenFile};
 use healthflow_core::healthflow::fault::{NotSent, Unknown};
 use healthflow_core::healthflow::wire::{Method, TransportFault, WireReply, WireRequest};
 
@@ -23,6 +24,8 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub struct TransportSettings {
     /// Paths are appended to it; no slash at its end.
     pub base_url: String,
+    /// How connections are made.
+    pub client: ClientSettings,
     /// The file with the bearer token; none sends no `Authorization`.
     pub token_file: Option<PathBuf>,
     /// How long connecting may take.
@@ -45,10 +48,10 @@ pub enum Unusable {
     BaseUrl(<Url as FromStr>::Err),
     /// The token file holds no token.
     #[error("HealthFlow cannot be called: {0}")]
-    Token(#[from] TokenFault),
+    Token(#[from] CredentialsFault),
     /// The HTTP client could not be created.
     #[error("HealthFlow cannot be called: {0}")]
-    Client(String),
+    Client(#[from] ClientFault),
 }
 
 /// A connection pool to HealthFlow. Shared by all calls.
@@ -56,7 +59,9 @@ pub struct Transport {
     settings: TransportSettings,
     pool: RwLock<Pool>,
     base_url: String,
-    token: Option<TokenFile>,
+    token: Option<Credentials>,
+    /// Why HealthFlow was not trusted when it last failed.
+    distrusted: Mutex<Option<String>>,
 }
 
 /// The connections, and how long they may be idle.
@@ -73,14 +78,21 @@ impl Transport {
     pub fn new(settings: &TransportSettings) -> Result<Arc<Self>, Unusable> {
         let base_url = settings.base_url.trim_end_matches('/').to_owned();
         Url::parse(&base_url).map_err(Unusable::BaseUrl)?;
-        let token = settings.token_file.as_deref().map(TokenFile::open).transpose()?;
+        let token =
+            settings.token_file.as_deref().map(|file| Credentials::open(file, Scheme::Bearer)).transpose()?;
         let pool = Pool::new(settings, settings.idle_connection_ms)?;
-        Ok(Arc::new(Transport { settings: settings.clone(), pool: RwLock::new(pool), base_url, token }))
+        Ok(Arc::new(Transport {
+            settings: settings.clone(),
+            pool: RwLock::new(pool),
+            base_url,
+            token,
+            distrusted: Mutex::default(),
+        }))
     }
 
     /// Whether the token file holds no token any more, and the last good one is used.
     pub fn has_stale_token(&self) -> bool {
-        self.token.as_ref().is_some_and(TokenFile::is_stale)
+        self.token.as_ref().is_some_and(Credentials::is_stale)
     }
 
     /// Sends `request`, once. A request with a body goes out only if `may_send` returns true right before its bytes do,
@@ -119,7 +131,23 @@ impl Transport {
         }
         let exchanged = self.exchange(builder).await;
         let passage = gate.map(|gate| gate.close());
-        exchanged.map_err(|broken| broken.fault(passage))
+        exchanged.map_err(|broken| {
+            self.note_distrust(&broken);
+            broken.fault(passage)
+        })
+    }
+
+    /// Logs why HealthFlow is not trusted, if that is why it failed; again only after it failed in another way.
+    fn note_distrust(&self, broken: &Broken) {
+        let why = match broken {
+            Broken::Client(error) => self.settings.client.distrust(error),
+            Broken::TooLong => None,
+        };
+        let mut known = self.distrusted.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known != why {
+            why.iter().for_each(|why| tracing::error!("HealthFlow is not trusted, nothing is sent: {why}"));
+            *known = why;
+        }
     }
 
     async fn exchange(&self, builder: reqwest::RequestBuilder) -> Result<WireReply, Broken> {
@@ -170,10 +198,11 @@ impl Transport {
 
 impl Pool {
     fn new(settings: &TransportSettings, idle_connection_ms: u64) -> Result<Self, Unusable> {
-        let client = Client::builder()
+        let builder = settings
+            .client
+            .builder()?
             .retry(reqwest::retry::never())
             .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
             .referer(false)
             .http1_only()
             .tcp_nodelay(true)
@@ -182,10 +211,8 @@ impl Pool {
             .pool_max_idle_per_host(settings.idle_connections_max)
             .pool_idle_timeout(Duration::from_millis(idle_connection_ms))
             .connect_timeout(Duration::from_millis(settings.connect_timeout_ms))
-            .timeout(Duration::from_millis(settings.request_life_ms))
-            .build()
-            .map_err(|error| Unusable::Client(error.to_string()))?;
-        Ok(Pool { client, idle_connection_ms })
+            .timeout(Duration::from_millis(settings.request_life_ms));
+        Ok(Pool { client: settings.client.build(builder)?, idle_connection_ms })
     }
 }
 

@@ -76,6 +76,8 @@ pub enum ClockFault {
 /// Asks the brokers for their time.
 pub struct BrokerClock {
     producer: BaseProducer<Acknowledged>,
+    /// The name of `healthflow.clock` on the cluster.
+    topic: String,
 }
 
 impl BrokerClock {
@@ -92,7 +94,7 @@ impl BrokerClock {
             .set("message.timeout.ms", limit_ms)
             .create_with_context(Acknowledged::default())
             .map_err(KafkaFault::settings("the producer that asks for the time"))?;
-        Ok(BrokerClock { producer })
+        Ok(BrokerClock { producer, topic: settings.on_cluster(CLOCK).into_owned() })
     }
 
     /// The brokers' time: asks the leader of every partition of `healthflow.clock`, and returns the median answer, so
@@ -101,13 +103,14 @@ impl BrokerClock {
     /// # Errors
     /// A broker does not answer, or refuses.
     pub fn ask(&self, now: &Now) -> Result<BrokerTime, ClockFault> {
-        let metadata = self.producer.client().fetch_metadata(Some(CLOCK), ANSWER_LIMIT).map_err(fault)?;
+        let metadata =
+            self.producer.client().fetch_metadata(Some(&self.topic), ANSWER_LIMIT).map_err(fault)?;
         let partitions = metadata.topics().iter().map(|topic| topic.partitions().len()).max().unwrap_or(0);
         let ask = |partition| self.ask_one(i32::try_from(partition).unwrap_or(i32::MAX), now);
         let mut answers: Vec<BrokerTime> = (0..partitions).map(ask).collect::<Result<_, _>>()?;
         answers.sort_by_key(BrokerTime::ahead_ms);
         let middle = answers.get(answers.len() / 2).copied();
-        middle.ok_or_else(|| ClockFault::Silent(format!("{CLOCK} does not exist yet")))
+        middle.ok_or_else(|| ClockFault::Silent(format!("{} does not exist yet", self.topic)))
     }
 
     fn ask_one(&self, partition: i32, now: &Now) -> Result<BrokerTime, ClockFault> {
@@ -115,7 +118,7 @@ impl BrokerClock {
         let acknowledged = self.producer.context();
         acknowledged.take();
         let asked_at = now();
-        let record = BaseRecord::<[u8], [u8]>::to(CLOCK).partition(partition).payload(&[]);
+        let record = BaseRecord::<[u8], [u8]>::to(&self.topic).partition(partition).payload(&[]);
         self.producer.send(record).map_err(|(error, _)| fault(error))?;
         while Instant::now() < limit {
             self.producer.poll(Duration::from_millis(100));
@@ -124,7 +127,7 @@ impl BrokerClock {
                 return Ok(BrokerTime { asked_at, stamped_at, answered_at: now() });
             }
         }
-        Err(ClockFault::Silent(format!("no answer from the leader of {CLOCK}/{partition}")))
+        Err(ClockFault::Silent(format!("no answer from the leader of {}/{partition}", self.topic)))
     }
 
     /// Checks that our clock differs from the brokers' by at most `allowed_ms`.

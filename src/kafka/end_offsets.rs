@@ -11,6 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::kafka::{KafkaFault, KafkaSettings, TopicPartition};
 use healthflow_core::status::Status;
+use healthflow_core::topics::NamePrefix;
 
 /// How long the thread sleeps between two rounds.
 const ROUND: Duration = Duration::from_secs(2);
@@ -40,10 +41,10 @@ impl EndOffsets {
         let known: Arc<Mutex<Known>> = Arc::default();
         let stop = Arc::new(AtomicBool::new(false));
         let thread = {
-            let (known, stop) = (known.clone(), stop.clone());
+            let (prefix, known, stop) = (settings.prefix.clone(), known.clone(), stop.clone());
             std::thread::Builder::new()
                 .name("end offsets".into())
-                .spawn(move || ask(&consumer, &known, &stop))
+                .spawn(move || ask(&consumer, &prefix, &known, &stop))
                 .map_err(KafkaFault::no_thread("to fetch end offsets"))?
         };
         Ok(EndOffsets { known, stop, thread: Some(thread) })
@@ -74,7 +75,7 @@ impl Drop for EndOffsets {
     }
 }
 
-fn ask(consumer: &BaseConsumer, known: &Mutex<Known>, stop: &AtomicBool) {
+fn ask(consumer: &BaseConsumer, prefix: &NamePrefix, known: &Mutex<Known>, stop: &AtomicBool) {
     while !stop.load(Ordering::SeqCst) {
         let wanted: Vec<TopicPartition> =
             known.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect();
@@ -82,7 +83,8 @@ fn ask(consumer: &BaseConsumer, known: &Mutex<Known>, stop: &AtomicBool) {
             if stop.load(Ordering::SeqCst) {
                 return;
             }
-            if let Ok((_, end)) = consumer.fetch_watermarks(of.topic, of.partition, ANSWER_LIMIT) {
+            let topic = prefix.on_cluster(of.topic);
+            if let Ok((_, end)) = consumer.fetch_watermarks(&topic, of.partition, ANSWER_LIMIT) {
                 let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(end_offset) = known.get_mut(&of) {
                     *end_offset = Some(end);

@@ -45,12 +45,22 @@ pub enum KafkaFault {
         error: KafkaError,
     },
     /// Our Kafka user has no right to do this.
-    #[error("{what}: {error}; grant this right to our Kafka user")]
+    #[error("{what}: {error}; grant our Kafka user {} (docs/security.md)", lacking(error))]
     Forbidden {
         /// What could not be done.
         what: String,
         /// The brokers' answer.
         error: KafkaError,
+    },
+    /// Our Kafka user has no right to do this, by name.
+    #[error(
+        "the Kafka user lacks {right} on {resource}; grant it (docs/security.md lists the rights that are needed)"
+    )]
+    NoRight {
+        /// The right.
+        right: &'static str,
+        /// The topic or the group, by its name on the cluster.
+        resource: String,
     },
     /// A newer producer with our transactional id has fenced us.
     #[error("{what}: {error}; another worker or command has taken over")]
@@ -191,11 +201,7 @@ impl KafkaFault {
     pub(crate) fn of(what: impl Into<String>, error: KafkaError) -> Self {
         use RDKafkaErrorCode as Code;
         let what = what.into();
-        let code = match error {
-            KafkaError::AdminOp(code) => Some(code),
-            _ => error.rdkafka_error_code(),
-        };
-        match code {
+        match code(&error) {
             Some(
                 Code::OperationTimedOut
                 | Code::RequestTimedOut
@@ -221,6 +227,21 @@ impl KafkaFault {
         }
     }
 
+    /// The same where only `right` on `topic`, by its name on the cluster, can be missing.
+    pub(crate) fn on_topic(
+        what: impl Into<String>,
+        right: &'static str,
+        topic: &str,
+        error: KafkaError,
+    ) -> Self {
+        match code(&error) {
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                KafkaFault::NoRight { right, resource: format!("topic {topic}") }
+            }
+            _ => KafkaFault::of(what, error),
+        }
+    }
+
     /// The settings do not allow this client.
     pub(crate) fn settings(client: impl Into<String>) -> impl FnOnce(KafkaError) -> Self {
         let client = client.into();
@@ -234,6 +255,24 @@ impl KafkaFault {
     }
 }
 
+/// The brokers' code in an error.
+fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
+    match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        _ => error.rdkafka_error_code(),
+    }
+}
+
+/// The right that an answer of the brokers denies.
+fn lacking(error: &KafkaError) -> &'static str {
+    match code(error) {
+        Some(RDKafkaErrorCode::GroupAuthorizationFailed) => "Read on that group",
+        Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => "Write on that transactional id",
+        Some(RDKafkaErrorCode::ClusterAuthorizationFailed) => "that right on the cluster",
+        _ => "that right on the topic",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,7 +283,10 @@ mod tests {
         let line = |code| KafkaFault::of("no ends", KafkaError::MetadataFetch(code)).to_string();
         assert!(line(RDKafkaErrorCode::AllBrokersDown).ends_with("that the brokers run"));
         assert!(line(RDKafkaErrorCode::UnknownTopicOrPartition).ends_with("run `healthflow-sync topics`"));
-        assert!(line(RDKafkaErrorCode::TopicAuthorizationFailed).ends_with("right to our Kafka user"));
+        assert!(
+            line(RDKafkaErrorCode::TopicAuthorizationFailed)
+                .ends_with("that right on the topic (docs/security.md)")
+        );
         let fenced = KafkaFault::of("no ends", KafkaError::AdminOp(RDKafkaErrorCode::ProducerFenced));
         assert!(matches!(fenced, KafkaFault::Fenced { .. }), "{fenced:?}");
     }

@@ -12,7 +12,7 @@ use rdkafka::statistics::Statistics;
 
 use crate::kafka::lane_reading::TaskLane;
 use crate::kafka::{TopicPartition, context};
-use healthflow_core::topics::Lane;
+use healthflow_core::topics::{Lane, NamePrefix};
 
 /// How often librdkafka reports its statistics, in milliseconds.
 pub(super) const STATISTICS_MS: u64 = 2_000;
@@ -47,10 +47,11 @@ impl Fetching {
         (std::mem::replace(round, seen.round) != seen.round).then(|| seen.ended.clone())
     }
 
-    fn note(&self, statistics: &Statistics) {
+    fn note(&self, statistics: &Statistics, prefix: &NamePrefix) {
         let (mut fetched, mut ended) = (Fetched::new(), Vec::new());
         for lane in Lane::ALL {
-            let partitions = statistics.topics.get(lane.topic()).map(|topic| &topic.partitions);
+            let partitions =
+                statistics.topics.get(&*prefix.on_cluster(lane.topic())).map(|topic| &topic.partitions);
             for (&partition, of) in partitions.into_iter().flatten() {
                 fetched.insert(TopicPartition { topic: lane.topic(), partition }, of.next_offset);
                 if ENDED.contains(&of.fetch_state.as_str()) {
@@ -64,7 +65,10 @@ impl Fetching {
 }
 
 /// The context of the lanes' consumer.
-pub(super) struct LanesContext(pub(super) Fetching);
+pub(super) struct LanesContext {
+    pub(super) fetching: Fetching,
+    pub(super) prefix: NamePrefix,
+}
 
 impl ClientContext for LanesContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
@@ -76,7 +80,7 @@ impl ClientContext for LanesContext {
     }
 
     fn stats(&self, statistics: Statistics) {
-        self.0.note(&statistics);
+        self.fetching.note(&statistics, &self.prefix);
     }
 }
 

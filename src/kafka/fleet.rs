@@ -22,7 +22,7 @@ use healthflow_core::state::{FleetRecord, Owner, Refusal, StateRecord, TaskPosit
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::APPOINTMENT_STATE;
 
-/// The transactional id of every writer of the record. It is fixed, as the names of the topics are.
+/// The transactional id of every writer of the record, without the prefix. It is fixed, as the names of the topics are.
 const TRANSACTIONAL_ID: &str = "healthflow-sync.fleet";
 /// How often a worker that finds no record tries to write the first one while others do the same.
 const CLAIMS_MAX: u32 = 5;
@@ -189,10 +189,11 @@ impl Fleet {
         let mut buffer = Vec::new();
         let encoded = translator.encode_fleet(&new, &mut buffer).map_err(KafkaFault::from)?;
         let (key, value) = (encoded.key.unwrap_or_default(), encoded.value.unwrap_or_default());
+        let topic = settings.on_cluster(encoded.topic);
         transact(
             &producer,
             "the fleet's record was not written, perhaps because another process writes it; try again",
-            |send| send(BaseRecord::to(encoded.topic).partition(0).key(&key).payload(value)),
+            |send| send(BaseRecord::to(&topic).partition(0).key(&key).payload(value)),
         )?;
         Ok(new)
     }

@@ -55,6 +55,7 @@ impl Group {
     /// # Errors
     /// The settings are refused, or no thread could be started.
     pub fn join(settings: &KafkaSettings, inbox: Arc<dyn Inbox>) -> Result<Self, KafkaFault> {
+        let topic = settings.on_cluster(REQUESTED).into_owned();
         let joined = Arc::new(AtomicBool::new(false));
         let context = GroupContext {
             inbox: inbox.clone(),
@@ -67,8 +68,8 @@ impl Group {
             .create_with_context(context)
             .map_err(KafkaFault::settings("the group's consumer"))?;
         consumer
-            .subscribe(&[REQUESTED])
-            .map_err(|error| KafkaFault::of(format!("{REQUESTED} cannot be subscribed to"), error))?;
+            .subscribe(&[&topic])
+            .map_err(|error| KafkaFault::of(format!("{topic} cannot be subscribed to"), error))?;
         let consumer = Arc::new(consumer);
         let stop = Arc::new(AtomicBool::new(false));
         let thread = {

@@ -22,7 +22,7 @@ use healthflow_core::event::size::input_bytes_max;
 use healthflow_core::life::{Incarnation, LaneEnd};
 use healthflow_core::partition::reading::HeldRange;
 use healthflow_core::processor::{Inbox, Input};
-use healthflow_core::topics::{Lane, Position};
+use healthflow_core::topics::{Lane, NamePrefix, Position};
 
 /// How long a poll waits for a record; also how late an order may be carried out.
 const POLL: Duration = Duration::from_millis(10);
@@ -58,9 +58,10 @@ impl Lanes {
         now: Now,
     ) -> Result<Self, KafkaFault> {
         let fetching = Fetching::default();
+        let prefix = settings.prefix.clone();
         let consumer = settings
             .lanes()
-            .create_with_context(LanesContext(fetching.clone()))
+            .create_with_context(LanesContext { fetching: fetching.clone(), prefix: prefix.clone() })
             .map_err(KafkaFault::settings("the lanes' consumer"))?;
         let (orders, to_do) = channel();
         let limits = Limits {
@@ -69,7 +70,8 @@ impl Lanes {
         };
         let (reading, batch) = (HashMap::new(), Vec::new());
         let (shown, round) = (fetching.clone(), 0);
-        let mut reader = Reader { consumer, fetching, round, translator, inbox, now, limits, reading, batch };
+        let mut reader =
+            Reader { consumer, prefix, fetching, round, translator, inbox, now, limits, reading, batch };
         let thread = std::thread::Builder::new()
             .name("lanes".into())
             .spawn(move || reader.run(&to_do))
@@ -138,6 +140,7 @@ impl Drop for Lanes {
 
 struct Reader {
     consumer: BaseConsumer<LanesContext>,
+    prefix: NamePrefix,
     fetching: Fetching,
     /// The last statistics that were checked.
     round: u64,
@@ -174,10 +177,10 @@ impl Reader {
 
     /// Polls one record; false if there is none now.
     fn poll(&mut self, wait: Duration) -> bool {
-        let Reader { consumer, translator, now, limits, reading, batch, .. } = self;
+        let Reader { consumer, prefix, translator, now, limits, reading, batch, .. } = self;
         match consumer.poll(wait) {
             Some(Ok(message)) => {
-                let Some(lane) = Lane::of(message.topic()) else {
+                let Some(lane) = prefix.ours(message.topic()).and_then(Lane::of) else {
                     return true;
                 };
                 let partition = message.partition();
@@ -213,14 +216,14 @@ impl Reader {
             Order::Pause { partition, lane } => {
                 if let Some(reading) = self.reading.get_mut(&TaskLane { partition, lane }) {
                     reading.is_paused = true;
-                    pause(&self.consumer, partition, lane);
+                    self.pause(partition, lane);
                 }
                 Ok(())
             }
             Order::Resume { partition, lane } => {
                 if let Some(reading) = self.reading.get_mut(&TaskLane { partition, lane }) {
                     reading.is_paused = false;
-                    resume(&self.consumer, partition, lane);
+                    self.resume(partition, lane);
                 }
                 Ok(())
             }
@@ -242,7 +245,8 @@ impl Reader {
         self.end(partition)?;
         let mut list = TopicPartitionList::with_capacity(positions.len());
         for &Position { lane, offset } in positions {
-            list.add_partition_offset(lane.topic(), partition, Offset::Offset(offset))?;
+            let topic = self.prefix.on_cluster(lane.topic());
+            list.add_partition_offset(&topic, partition, Offset::Offset(offset))?;
             let guarded_until = lane.offset_in(guarded);
             let of = TaskLane { partition, lane };
             self.reading.insert(of, Reading::new(of, incarnation, offset, guarded_until));
@@ -257,7 +261,7 @@ impl Reader {
         let mut list = TopicPartitionList::new();
         for lane in Lane::ALL {
             if self.reading.remove(&TaskLane { partition, lane }).is_some() {
-                list.add_partition(lane.topic(), partition);
+                list.add_partition(&self.prefix.on_cluster(lane.topic()), partition);
             }
         }
         if list.count() == 0 { Ok(()) } else { self.consumer.incremental_unassign(&list) }
@@ -303,23 +307,23 @@ impl Reader {
             });
         }
     }
-}
 
-fn one(partition: i32, lane: Lane) -> TopicPartitionList {
-    let mut list = TopicPartitionList::with_capacity(1);
-    list.add_partition(lane.topic(), partition);
-    list
-}
-
-fn pause(consumer: &BaseConsumer<LanesContext>, partition: i32, lane: Lane) {
-    if let Err(error) = consumer.pause(&one(partition, lane)) {
-        tracing::warn!(partition, ?lane, "not paused: {error}");
+    fn one(&self, partition: i32, lane: Lane) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition(&self.prefix.on_cluster(lane.topic()), partition);
+        list
     }
-}
 
-fn resume(consumer: &BaseConsumer<LanesContext>, partition: i32, lane: Lane) {
-    if let Err(error) = consumer.resume(&one(partition, lane)) {
-        tracing::warn!(partition, ?lane, "not resumed: {error}");
+    fn pause(&self, partition: i32, lane: Lane) {
+        if let Err(error) = self.consumer.pause(&self.one(partition, lane)) {
+            tracing::warn!(partition, ?lane, "not paused: {error}");
+        }
+    }
+
+    fn resume(&self, partition: i32, lane: Lane) {
+        if let Err(error) = self.consumer.resume(&self.one(partition, lane)) {
+            tracing::warn!(partition, ?lane, "not resumed: {error}");
+        }
     }
 }
 

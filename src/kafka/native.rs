@@ -51,7 +51,7 @@ pub(super) struct Asking {
     /// The client.
     pub(super) client: *mut c::rd_kafka_t,
     /// Options with our limit.
-    pub(super) options: *const c::rd_kafka_AdminOptions_t,
+    pub(super) options: *mut c::rd_kafka_AdminOptions_t,
     /// Where the answer must go.
     pub(super) queue: *mut c::rd_kafka_queue_t,
 }

@@ -23,7 +23,7 @@ use crate::registry::Translator;
 use healthflow_core::event::codec::Encoded;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::time::Timestamp;
-use healthflow_core::topics::Position;
+use healthflow_core::topics::{NamePrefix, Position};
 
 /// How often the same batch is committed again after an abort before the task is dropped.
 const ABORTS_MAX: u32 = 10;
@@ -44,6 +44,8 @@ const EVENT_PAUSE_MAX: Duration = Duration::from_millis(100);
 pub struct TaskProducer {
     producer: BaseProducer<ProducerWatch>,
     partition: i32,
+    transactional_id: String,
+    prefix: NamePrefix,
     transaction_timeout: Duration,
     watchdog: Watchdog,
     now: Now,
@@ -60,12 +62,14 @@ impl TaskProducer {
         watchdog: Watchdog,
         now: Now,
     ) -> Result<Self, KafkaFault> {
-        let producer = settings
-            .producer(partition)
+        let config = settings.producer(partition);
+        let transactional_id = config.get("transactional.id").unwrap_or_default().to_owned();
+        let producer = config
             .create_with_context(ProducerWatch::default())
             .map_err(KafkaFault::settings(format!("the producer of task {partition}")))?;
         let transaction_timeout = Duration::from_millis(settings.transaction_timeout_ms);
-        Ok(TaskProducer { producer, partition, transaction_timeout, watchdog, now })
+        let prefix = settings.prefix.clone();
+        Ok(TaskProducer { producer, partition, transactional_id, prefix, transaction_timeout, watchdog, now })
     }
 
     /// Fences every earlier owner of this task, and ends its open transaction (rule K1). Returns when that was done: F.
@@ -75,7 +79,10 @@ impl TaskProducer {
     pub fn fence(&self) -> Result<Timestamp, KafkaFault> {
         let limit = self.transaction_timeout;
         let _watch = self.watchdog.watch("init_transactions", self.partition, limit * 3);
-        let failed = |error| KafkaFault::of(format!("task {} cannot be fenced", self.partition), error);
+        let (partition, id) = (self.partition, &self.transactional_id);
+        let failed = |error| {
+            KafkaFault::of(format!("task {partition}, transactional id {id}, cannot be fenced"), error)
+        };
         self.producer.init_transactions(limit).map_err(failed)?;
         Ok((self.now)())
     }
@@ -191,8 +198,9 @@ impl TaskProducer {
 
     fn send(&self, place: usize, record: &Encoded<'_>) -> Result<(), Verdict> {
         let partition = record.partition.unwrap_or(self.partition);
+        let topic = self.prefix.on_cluster(record.topic);
         let mut message: BaseRecord<'_, [u8], [u8], usize> =
-            BaseRecord::with_opaque_to(record.topic, place).partition(partition);
+            BaseRecord::with_opaque_to(&topic, place).partition(partition);
         if let Some(value) = record.value {
             message = message.payload(value);
         }
@@ -230,7 +238,8 @@ impl TaskProducer {
     fn send_offsets(&self, offsets: &[Position], membership: &Membership) -> Result<(), Verdict> {
         let mut list = TopicPartitionList::with_capacity(offsets.len());
         for &Position { lane, offset } in offsets {
-            list.add_partition_offset(lane.topic(), self.partition, Offset::Offset(offset))
+            let topic = self.prefix.on_cluster(lane.topic());
+            list.add_partition_offset(&topic, self.partition, Offset::Offset(offset))
                 .map_err(|error| CommitLoss::InvalidOffset { lane, offset, error })?;
         }
         let Some(proof) = membership.proof() else {

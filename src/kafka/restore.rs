@@ -24,7 +24,7 @@ use healthflow_core::event::key::FLEET;
 use healthflow_core::partition::start::InRetry;
 use healthflow_core::state::TaskState;
 use healthflow_core::time::Timestamp;
-use healthflow_core::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, Position, RETRY};
+use healthflow_core::topics::{APPOINTMENT_STATE, Lane, NamePrefix, PATIENT_STATE, Position, RETRY};
 
 pub(crate) use records::{decode, try_decode, usable};
 
@@ -63,6 +63,7 @@ pub(crate) struct Readers {
     uncommitted: BaseConsumer<QuietContext>,
     no_progress: Duration,
     held_contents_max: usize,
+    prefix: NamePrefix,
 }
 
 impl Readers {
@@ -78,6 +79,7 @@ impl Readers {
                 settings.restore_no_progress_ms + settings.transaction_timeout_ms,
             ),
             held_contents_max: settings.held_contents_max,
+            prefix: settings.prefix.clone(),
         })
     }
 
@@ -86,7 +88,7 @@ impl Readers {
     pub(crate) fn committed_offsets(&self, partition: i32) -> Result<Vec<LaneOffset>, KafkaFault> {
         let mut list = TopicPartitionList::new();
         for lane in Lane::ALL {
-            list.add_partition(lane.topic(), partition);
+            list.add_partition(&self.prefix.on_cluster(lane.topic()), partition);
         }
         let list = self.committed.committed_offsets(list, ASK).map_err(|error| match error {
             KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut) => {
@@ -95,12 +97,13 @@ impl Readers {
             _ => KafkaFault::of(format!("cannot read the committed offsets of task {partition}"), error),
         })?;
         let offset = |lane: Lane| {
-            let element = list.find_partition(lane.topic(), partition);
+            let topic = self.prefix.on_cluster(lane.topic());
+            let element = list.find_partition(&topic, partition);
             match element.map(|element| (element.offset(), element.error())) {
                 Some((Offset::Offset(offset), Ok(()))) => Ok(LaneOffset { lane, next: Some(offset) }),
                 Some((_, Ok(()))) | None => Ok(LaneOffset { lane, next: None }),
                 Some((_, Err(error))) => {
-                    let what = format!("cannot read the committed offset of {}/{partition}", lane.topic());
+                    let what = format!("cannot read the committed offset of {topic}/{partition}");
                     Err(KafkaFault::of(what, error))
                 }
             }
@@ -113,16 +116,19 @@ impl Readers {
         let failed = |error| KafkaFault::of(format!("cannot commit offsets of partition {partition}"), error);
         let mut list = TopicPartitionList::new();
         for &Position { lane, offset } in next_offsets {
-            list.add_partition_offset(lane.topic(), partition, Offset::Offset(offset)).map_err(failed)?;
+            let topic = self.prefix.on_cluster(lane.topic());
+            list.add_partition_offset(&topic, partition, Offset::Offset(offset)).map_err(failed)?;
         }
         self.committed.commit(&list, CommitMode::Sync).map_err(failed)
     }
 
     /// Where a partition begins and ends, committed or not.
     pub(crate) fn bounds(&self, topic: &str, partition: i32) -> Result<LogBounds, KafkaFault> {
-        let bounds = self.uncommitted.fetch_watermarks(topic, partition, ASK);
+        let topic = self.prefix.on_cluster(topic);
+        let bounds = self.uncommitted.fetch_watermarks(&topic, partition, ASK);
         let (low, high) = bounds.map_err(|error| {
-            KafkaFault::of(format!("cannot read the bounds of {topic}/{partition}"), error)
+            let what = format!("cannot read the bounds of {topic}/{partition}");
+            KafkaFault::on_topic(what, "Describe", &topic, error)
         })?;
         Ok(LogBounds { low, high })
     }
@@ -261,9 +267,10 @@ impl Readers {
         cancelled: &AtomicBool,
         mut take: impl FnMut(&BorrowedMessage<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let failed = |error| KafkaFault::of(format!("cannot restore {topic}/{partition}"), error);
+        let on_cluster = self.prefix.on_cluster(topic);
+        let failed = |error| KafkaFault::of(format!("cannot restore {on_cluster}/{partition}"), error);
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, Offset::Offset(next)).map_err(failed)?;
+        list.add_partition_offset(&on_cluster, partition, Offset::Offset(next)).map_err(failed)?;
         self.committed.assign(&list).map_err(failed)?;
         drop(list);
         let mut progress_at = Instant::now();
@@ -276,6 +283,11 @@ impl Readers {
                 }
                 // A control record at the end is no message, but the end is past it.
                 Some(Err(KafkaError::PartitionEOF(_))) => break,
+                Some(Err(
+                    error @ KafkaError::MessageConsumption(RDKafkaErrorCode::TopicAuthorizationFailed),
+                )) => {
+                    return Err(KafkaFault::on_topic("", "Read", &on_cluster, error).into());
+                }
                 Some(Err(error)) => tracing::debug!(topic, partition, "restore: {error}"),
                 None => {}
             }
@@ -294,6 +306,7 @@ impl Readers {
         high: i64,
         cancelled: &AtomicBool,
     ) -> Result<(), KafkaFault> {
+        let topic = &*self.prefix.on_cluster(topic);
         let (mut stable, mut progress_at) = (None, Instant::now());
         loop {
             check_cancelled(cancelled)?;

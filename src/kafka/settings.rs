@@ -1,12 +1,15 @@
 //! How each of our Kafka clients is set up, in one place: a wrong isolation level or an automatic commit in any of them
 //! would break the promise silently.
 
+use std::borrow::Cow;
+
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
 use crate::kafka::fetching::STATISTICS_MS;
 use healthflow_core::event::size::RECORD_BYTES_MAX;
 use healthflow_core::state::Owner;
+use healthflow_core::topics::NamePrefix;
 
 /// How many tasks are acquired at the same time: each needs connections, and memory for its restore.
 pub(crate) const ACQUIRE_PARALLEL: usize = 8;
@@ -22,11 +25,13 @@ const QUEUE_KILOBYTES: u64 = FETCH_PARTITION_BYTES / 512;
 pub struct KafkaSettings {
     /// Host and port of some brokers, comma-separated.
     pub brokers: String,
-    /// The consumer group.
+    /// What precedes all our names on the cluster.
+    pub prefix: NamePrefix,
+    /// The consumer group, without the prefix.
     pub group_id: String,
     /// A name of this worker that survives its restart (static membership); none: a new member at each start.
     pub group_instance_id: Option<String>,
-    /// First part of every `transactional.id` (rule T1).
+    /// First part of every `transactional.id` (rule T1), without the prefix.
     pub application: String,
     /// Whether the group speaks the `consumer` protocol (KIP-848); the brokers then set the session time-out.
     pub consumer_protocol: bool,
@@ -59,6 +64,7 @@ impl Default for KafkaSettings {
     fn default() -> Self {
         KafkaSettings {
             brokers: "127.0.0.1:9092".into(),
+            prefix: NamePrefix::default(),
             group_id: "healthflow-sync".into(),
             group_instance_id: None,
             application: "healthflow-sync".into(),
@@ -79,7 +85,12 @@ impl Default for KafkaSettings {
 }
 
 impl KafkaSettings {
-    /// The transactional id of a task (rule T1).
+    /// What the cluster calls one of our names: a topic, a group, a transactional id.
+    pub fn on_cluster<'name>(&self, name: &'name str) -> Cow<'name, str> {
+        self.prefix.on_cluster(name)
+    }
+
+    /// The transactional id of a task (rule T1), without the prefix.
     fn transactional_id(&self, partition: i32) -> String {
         format!("{}-{partition}", self.application)
     }
@@ -95,14 +106,14 @@ impl KafkaSettings {
         for (name, value) in &self.properties {
             config.set(name, value);
         }
-        config.set("bootstrap.servers", &self.brokers).set("client.id", &self.application);
+        config.set("bootstrap.servers", &self.brokers).set("client.id", self.on_cluster(&self.application));
         config
     }
 
     pub(super) fn reader(&self) -> ClientConfig {
         let mut config = self.client();
         config
-            .set("group.id", &self.group_id)
+            .set("group.id", self.on_cluster(&self.group_id))
             .set("isolation.level", "read_committed")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
@@ -172,11 +183,11 @@ impl KafkaSettings {
         self.producer_named(&self.transactional_id(partition))
     }
 
-    /// The same under another transactional id.
+    /// The same under another transactional id, which is given without the prefix.
     pub(super) fn producer_named(&self, transactional_id: &str) -> ClientConfig {
         let mut config = self.client();
         config
-            .set("transactional.id", transactional_id)
+            .set("transactional.id", self.on_cluster(transactional_id))
             .set("acks", "all")
             .set("linger.ms", "0")
             .set("compression.type", "lz4")

@@ -2,6 +2,7 @@
 //! librdkafka itself. A missing id (brokers before 2.8, no right to describe) stops nothing: positions are then
 //! compared by their numbers alone.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_char};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,7 +16,7 @@ use crate::kafka::context::QuietContext;
 use crate::kafka::native::{self, Owned};
 use crate::kafka::settings::KafkaSettings;
 use healthflow_core::state::{TopicId, TopicIds};
-use healthflow_core::topics::IDENTIFIED;
+use healthflow_core::topics::{IDENTIFIED, NamePrefix};
 
 /// Which of our topics exist now.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -27,26 +28,31 @@ pub(crate) struct Described {
 }
 
 /// Asks for the ids of our topics.
-pub(crate) struct TopicIdentities(BaseConsumer<QuietContext>);
+pub(crate) struct TopicIdentities {
+    client: BaseConsumer<QuietContext>,
+    prefix: NamePrefix,
+}
 
 impl TopicIdentities {
     pub(crate) fn new(settings: &KafkaSettings) -> Result<Self, KafkaFault> {
         let client = settings.uncommitted().create_with_context(QuietContext("topic ids"));
         let refused = KafkaFault::settings("the client that asks for topic ids");
-        Ok(TopicIdentities(client.map_err(refused)?))
+        Ok(TopicIdentities { client: client.map_err(refused)?, prefix: settings.prefix.clone() })
     }
 
     /// Which of our topics exist now; an error only if no broker answers.
     pub(crate) fn describe(&self) -> Result<Described, KafkaFault> {
         let mut described = Described::default();
-        let answers = describe(&self.0, &IDENTIFIED)
-            .map_err(|error| KafkaFault::of("cannot read the ids of our topics", error))?;
+        let answers =
+            describe(&self.client, IDENTIFIED.map(|topic| self.prefix.on_cluster(topic)).as_slice())
+                .map_err(|error| KafkaFault::of("cannot read the ids of our topics", error))?;
         for (topic, answer) in answers {
+            let ours = self.prefix.ours(&topic).unwrap_or(&topic);
             match answer {
-                Ok(Some(id)) => described.ids.note(&topic, id),
+                Ok(Some(id)) => described.ids.note(ours, id),
                 Ok(None) => warn_once("the brokers are older than 2.8"),
                 Err(RDKafkaErrorCode::UnknownTopicOrPartition) => {
-                    described.gone.extend(IDENTIFIED.into_iter().find(|ours| *ours == topic));
+                    described.gone.extend(IDENTIFIED.into_iter().find(|one| *one == ours));
                 }
                 Err(code) => {
                     warn_once(&format!("{topic}: {code}; give this worker the right to describe it"))
@@ -82,9 +88,9 @@ type Answer = (String, Result<Option<TopicId>, RDKafkaErrorCode>);
 #[allow(unsafe_code, reason = "rdkafka does not wrap DescribeTopics")]
 fn describe<C: ClientContext + ConsumerContext>(
     client: &BaseConsumer<C>,
-    topics: &[&str],
+    topics: &[Cow<'_, str>],
 ) -> Result<Vec<Answer>, KafkaError> {
-    let names: Vec<CString> = topics.iter().filter_map(|topic| CString::new(*topic).ok()).collect();
+    let names: Vec<CString> = topics.iter().filter_map(|topic| CString::new(&**topic).ok()).collect();
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
     let operation = c::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
     // SAFETY: librdkafka copies the names; the collection is ours and destroyed once.

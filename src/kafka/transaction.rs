@@ -20,7 +20,8 @@ type Sent = Result<(), KafkaFault>;
 
 /// Ends the transaction that the last producer with this transactional id left open, and fences that producer.
 pub(crate) fn fence(config: &ClientConfig, what: &str) -> Result<Fenced, KafkaFault> {
-    let failed = |error| KafkaFault::of(format!("cannot fence {what}"), error);
+    let id = config.get("transactional.id").unwrap_or_default();
+    let failed = |error| KafkaFault::of(format!("cannot fence {what}, transactional id {id}"), error);
     let producer: BaseProducer<_> = config
         .create_with_context(ProducerWatch::default())
         .map_err(KafkaFault::settings(format!("the producer that fences {what}")))?;

@@ -114,9 +114,10 @@ fn watch(
     stop: &AtomicBool,
 ) {
     let mut looks = Looks::new(settings);
+    let (group, topic) = (settings.on_cluster(&settings.group_id), settings.on_cluster(REQUESTED));
     while !stop.load(Ordering::SeqCst) {
         if joined.load(Ordering::SeqCst) {
-            let next = match group_members::assignment(client, &settings.group_id, REQUESTED) {
+            let next = match group_members::assignment(client, &group, &topic) {
                 Ok(seen) => looks.after(&seen),
                 Err(error) => {
                     tracing::debug!("cannot read the group's assignment: {error}");
@@ -149,7 +150,7 @@ fn trigger_rebalance(settings: &KafkaSettings, stop: &AtomicBool) -> KafkaResult
     // With an instance id, even one from `kafka.properties_file`, it would fence a worker or stay in the group.
     config.remove("group.instance.id");
     let member: BaseConsumer<Trigger> = config.create_with_context(Trigger::default())?;
-    member.subscribe(&[APPOINTMENT_STATE])?;
+    member.subscribe(&[&settings.on_cluster(APPOINTMENT_STATE)])?;
     let until = Instant::now() + TRIGGER_LIMIT;
     while !member.context().has_joined.load(Ordering::SeqCst)
         && Instant::now() < until

@@ -81,11 +81,11 @@ pub fn accept(
         let record = Outgoing::State(Box::new(StateRecord::Task(positions)));
         let mut buffer = Vec::new();
         let encoded = translator.encode(&record, &mut buffer).map_err(KafkaFault::from)?;
-        let (topic, key) = (encoded.topic, encoded.key.unwrap_or_default());
+        let (topic, key) = (settings.on_cluster(encoded.topic), encoded.key.unwrap_or_default());
         let value = encoded.value.unwrap_or_default();
         let producer = fence(&settings.producer(task.partition), &format!("task {}", task.partition))?;
         transact(&producer, OR_ELSE, |send| {
-            send(BaseRecord::to(topic).partition(task.partition).key(&key).payload(value))
+            send(BaseRecord::to(&topic).partition(task.partition).key(&key).payload(value))
         })?;
         accepted += 1;
     }

@@ -22,7 +22,7 @@ use healthflow_core::event::result::ResultEnvelope;
 use healthflow_core::event::{Arrival, Identity, headers};
 use healthflow_core::sync::FailureReason;
 use healthflow_core::time::Timestamp;
-use healthflow_core::topics::{FAILED, Lane};
+use healthflow_core::topics::{FAILED, Lane, NamePrefix};
 
 /// Dead letters that are kept in memory at most.
 pub(super) const LETTERS_MAX: usize = 100_000;
@@ -160,7 +160,9 @@ impl DeadLetters {
         let (partition, offset) = (message.partition(), message.offset());
         let letter_at = RecordName { topic: FAILED, partition, offset };
         let finished_at = letter.result.finished_at;
-        let (Some(lane), Some(key), Some(value)) = (lane(message), letter.raw_key, letter.raw_value) else {
+        let (Some(lane), Some(key), Some(value)) =
+            (lane(message, translator.prefix()), letter.raw_key, letter.raw_value)
+        else {
             return self.note_unidentified(letter_at, letter.result, is_meant);
         };
         // One record may have been dead-lettered more than once.
@@ -206,9 +208,9 @@ impl DeadLetters {
 }
 
 /// The lane that the record of a dead letter came from.
-fn lane(message: &BorrowedMessage<'_>) -> Option<Lane> {
+fn lane(message: &BorrowedMessage<'_>, prefix: &NamePrefix) -> Option<Lane> {
     let header = message.headers()?.iter().find(|header| header.key == headers::TOPIC)?;
-    Lane::of(std::str::from_utf8(header.value?).ok()?)
+    Lane::of(prefix.ours(std::str::from_utf8(header.value?).ok()?)?)
 }
 
 /// Which version a record is that was undecodable when it was dead-lettered.

@@ -24,7 +24,7 @@ use healthflow_core::event::review::AppointmentReview;
 use healthflow_core::event::synced::AppointmentSynced;
 use healthflow_core::state::{Hold, StateRecord};
 use healthflow_core::time::Timestamp;
-use healthflow_core::topics::{APPOINTMENT_STATE, FAILED, REVIEW, SYNCED};
+use healthflow_core::topics::{APPOINTMENT_STATE, FAILED, NamePrefix, REVIEW, SYNCED};
 
 /// Where the end of a review shows.
 const WATCHED: [&str; 3] = [REVIEW, SYNCED, FAILED];
@@ -65,6 +65,7 @@ pub enum Became {
 /// Watches what becomes of one task's reviews.
 pub struct Watch<'a> {
     consumer: BaseConsumer,
+    prefix: NamePrefix,
     translator: &'a Translator,
 }
 
@@ -94,7 +95,7 @@ impl<'a> Watch<'a> {
     ) -> Result<Watch<'a>, CommandFault> {
         let mut config = settings.uncommitted();
         // librdkafka requires a group name, although this joins no group and commits nothing.
-        config.set("group.id", &settings.group_id).set("enable.auto.commit", "false");
+        config.set("group.id", settings.on_cluster(&settings.group_id)).set("enable.auto.commit", "false");
         config.set("isolation.level", "read_committed").set("fetch.wait.max.ms", "50");
         let consumer: BaseConsumer =
             config.create().map_err(KafkaFault::settings("the consumer that watches reviews"))?;
@@ -104,10 +105,10 @@ impl<'a> Watch<'a> {
         let mut list = TopicPartitionList::new();
         for topic in WATCHED {
             let end = Offset::Offset(readers.bounds(topic, partition)?.high);
-            list.add_partition_offset(topic, partition, end).map_err(failed)?;
+            list.add_partition_offset(&settings.on_cluster(topic), partition, end).map_err(failed)?;
         }
         consumer.assign(&list).map_err(failed)?;
-        Ok(Watch { consumer, translator })
+        Ok(Watch { consumer, prefix: settings.prefix.clone(), translator })
     }
 
     /// Waits until it shows what became of a decision about `question`; none if nothing shows within
@@ -160,7 +161,8 @@ impl<'a> Watch<'a> {
         let until = now().plus_ms(limit_ms);
         while now() < until {
             let Some(Ok(message)) = self.consumer.poll(POLL) else { continue };
-            let is_ours = message.topic() == FAILED && message.key() == Some(practice.as_str().as_bytes());
+            let topic = self.prefix.ours(message.topic());
+            let is_ours = topic == Some(FAILED) && message.key() == Some(practice.as_str().as_bytes());
             let Some(value) = message.payload().filter(|_| is_ours) else { continue };
             let letter = self.decode::<AppointmentFailed>(FAILED, value)?;
             if let Some(letter) = letter.filter(|letter| letter.decision_id.as_deref() == Some(decision_id)) {
@@ -184,7 +186,7 @@ impl<'a> Watch<'a> {
                 && result.booking_id.as_ref() == Some(&question.key.booking)
                 && result.version == Some(question.version)
         };
-        match (message.topic(), value) {
+        match (self.prefix.ours(message.topic()).unwrap_or_default(), value) {
             (REVIEW, value) if key == question.record_key().as_bytes() => {
                 let Some(value) = value else { return Ok(Some(Seen::Review(None))) };
                 let review = self.decode::<AppointmentReview>(REVIEW, value)?;

@@ -5,6 +5,7 @@
 //! The fleet's record shows that state is moving from before the first topic grows until after the last record has
 //! moved. So no task goes live on half of its state if the command is interrupted, and the next run does the rest.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 
@@ -41,19 +42,19 @@ pub(super) type Known = Vec<LaneOffset>;
 /// # Errors
 /// It has some, or no broker answers.
 pub fn check_no_worker_runs(settings: &KafkaSettings) -> Result<(), CommandFault> {
-    let group = &settings.group_id;
+    let group = settings.on_cluster(&settings.group_id);
     let consumer: BaseConsumer = settings
         .uncommitted()
         .create()
         .map_err(KafkaFault::settings("the consumer that looks for workers"))?;
     let groups = consumer
-        .fetch_group_list(Some(group), ANSWER_LIMIT)
+        .fetch_group_list(Some(&group), ANSWER_LIMIT)
         .map_err(|error| KafkaFault::of(format!("cannot look up group {group}"), error))?;
     let members: usize = groups.groups().iter().map(|group| group.members().len()).sum();
     if members == 0 {
         return Ok(());
     }
-    Err(CommandFault::WorkersRun { group: group.clone(), members })
+    Err(CommandFault::WorkersRun { group: group.into_owned(), members })
 }
 
 /// One move of a fleet's state to another number of partitions.
@@ -138,6 +139,8 @@ impl<'a> Repartition<'a> {
         let known: Vec<Known> = known.collect::<Result<_, _>>()?;
         let has_run = known.iter().flatten().any(|lane| lane.next.is_some());
         let mut duplicates = DuplicateKeys::find(&self.readers, self.translator, &STATE_TOPICS, self.to)?;
+        let name = |topic| (topic, self.settings.on_cluster(topic));
+        let names: HashMap<&str, Cow<'_, str>> = STATE_TOPICS.into_iter().map(name).collect();
         let mut moved = 0;
         for ((partition, producer), known) in (0..).zip(&producers).zip(known) {
             let mut moves = self.misplaced(partition)?;
@@ -147,6 +150,7 @@ impl<'a> Repartition<'a> {
             for some in moves.chunks(MOVES_MAX) {
                 transact(producer, OR_ELSE, |send| {
                     some.iter().try_for_each(|Misplaced { topic, home, key, value, .. }| {
+                        let topic = &names[topic];
                         send(BaseRecord::to(topic).partition(*home).key(key).payload(value))?;
                         send(BaseRecord::to(topic).partition(partition).key(key))
                     })
@@ -183,8 +187,9 @@ impl<'a> Repartition<'a> {
             .encode(&Outgoing::State(Box::new(positions)), &mut buffer)
             .map_err(KafkaFault::from)?;
         let (key, value) = (encoded.key.unwrap_or_default(), encoded.value.unwrap_or_default());
+        let topic = self.settings.on_cluster(encoded.topic);
         transact(producer, OR_ELSE, |send| {
-            send(BaseRecord::to(encoded.topic).partition(partition).key(&key).payload(value))
+            send(BaseRecord::to(&topic).partition(partition).key(&key).payload(value))
         })
     }
 

@@ -106,8 +106,9 @@ pub fn remove(
     let producer = fence(&settings.producer(record.partition), &format!("task {}", record.partition))?;
     let stray = find(settings, translator, record)?;
     let meaning = "nothing was removed, because the task's worker fenced this command; try again";
+    let topic = settings.on_cluster(record.topic);
     transact(&producer, meaning, |send| {
-        let remedy = BaseRecord::to(record.topic).partition(record.partition).key(&stray.key);
+        let remedy = BaseRecord::to(&topic).partition(record.partition).key(&stray.key);
         send(match &stray.value_before {
             Some(value) => remedy.payload(&value[..]),
             None => remedy,

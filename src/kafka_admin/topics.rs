@@ -1,8 +1,10 @@
 //! Creates our topics, registers their schemas, and checks both. A worker on topics with different partition counts
 //! would write a booking's state where its next owner does not look; so it checks before it starts.
 
+mod fault;
 mod wanted;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +16,16 @@ use rdkafka::admin::{
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
+use rdkafka::types::RDKafkaRespErr;
 
-use crate::registry::{COMPATIBILITY, RegistryFault, SchemaRegistry};
+use crate::kafka::refusal;
+use crate::kafka::rights::may_alter_configs;
+use crate::registry::{COMPATIBILITY, SchemaRegistry};
 use healthflow_core::event::avro::contracts;
 use healthflow_core::topics;
 
+pub use fault::TopicFault;
 use wanted::{Actual, PARTITIONS_DEFAULT, differences};
 
 pub use wanted::{
@@ -34,31 +41,10 @@ const APPEAR_PAUSE: Duration = Duration::from_millis(100);
 /// Replicas of a new topic: this many, or as many as there are brokers.
 const REPLICATION_DEFAULT: usize = 3;
 
-/// Why topics could not be created or checked; one line.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum TopicFault {
-    /// Kafka did not answer, or refused.
-    #[error("Kafka did not {what}: {error}; check kafka.brokers, that the brokers run, and our rights there")]
-    Kafka {
-        /// What it was asked to do.
-        what: String,
-        /// Its answer.
-        error: KafkaError,
-    },
-    /// The registry did not answer, or refused.
-    #[error(transparent)]
-    Registry(#[from] RegistryFault),
-    /// None of our topics exists.
-    #[error("nothing is set up yet: none of our topics exists; run 'healthflow-sync topics'")]
-    NothingYet,
-    /// What only an operator can correct.
-    #[error("{0}")]
-    Different(Difference),
-}
-
-/// Our topics on a cluster, and their schemas in a registry.
+/// Our topics on a cluster, and their schemas in a registry, whose subjects follow the topics' names.
 pub struct Topics {
     admin: Arc<AdminClient<DefaultClientContext>>,
+    kafka: ClientConfig,
     registry: Arc<SchemaRegistry>,
 }
 
@@ -83,7 +69,7 @@ impl Topics {
         let admin = kafka
             .create()
             .map_err(|error| TopicFault::Kafka { what: "accept our settings".into(), error })?;
-        Ok(Topics { admin: Arc::new(admin), registry })
+        Ok(Topics { admin: Arc::new(admin), kafka: kafka.clone(), registry })
     }
 
     /// Every difference of topics and schemas from what is required; empty if a worker may start.
@@ -173,12 +159,13 @@ impl Topics {
             return Ok(Vec::new());
         }
         let count = usize::try_from(to).unwrap_or(usize::MAX);
-        let wanted: Vec<_> = small.iter().map(|(topic, _)| NewPartitions::new(topic, count)).collect();
+        let names: Vec<_> = small.iter().map(|(topic, _)| self.on_cluster(topic)).collect();
+        let wanted: Vec<_> = names.iter().map(|name| NewPartitions::new(name, count)).collect();
         let what = || "add partitions".to_owned();
         let added = self.admin.create_partitions(&wanted, &options()).await;
         let added = added.map_err(|error| TopicFault::Kafka { what: what(), error })?;
-        if let Some((_, code)) = added.into_iter().find_map(Result::err) {
-            return Err(TopicFault::Kafka { what: what(), error: KafkaError::AdminOp(code) });
+        if let Some((topic, code)) = added.into_iter().find_map(Result::err) {
+            return Err(TopicFault::of(what(), "Alter", &topic, code));
         }
         let grown =
             TopicSpec { partitions: Some(to.cast_signed()), record_bytes_max: 0, ..TopicSpec::default() };
@@ -223,11 +210,11 @@ impl Topics {
         let missing: Vec<_> = wanted::ALL
             .into_iter()
             .filter(|topic| !cluster.topics.contains_key(*topic))
-            .map(|topic| (topic, settings(topic, replication, spec.record_bytes_max)))
+            .map(|topic| (topic, self.on_cluster(topic), settings(topic, replication, spec.record_bytes_max)))
             .collect();
-        let new_topics = missing.iter().map(|(topic, settings)| {
+        let new_topics = missing.iter().map(|(topic, name, settings)| {
             let new = NewTopic::new(
-                topic,
+                name,
                 wanted::partitions_of(topic, partitions),
                 TopicReplication::Fixed(replication),
             );
@@ -242,12 +229,11 @@ impl Topics {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((topic, code)) => {
-                    let error = KafkaError::AdminOp(code);
-                    return Err(TopicFault::Kafka { what: format!("create topic {topic}"), error });
+                    return Err(TopicFault::of(format!("create topic {topic}"), "Create", &topic, code));
                 }
             }
         }
-        let line = |(topic, _): &(&str, _)| {
+        let line = |(topic, _, _): &(&str, _, _)| {
             let partitions = wanted::partitions_of(topic, partitions);
             format!("{topic}: created, {partitions} partitions, {replication} replicas")
         };
@@ -268,7 +254,8 @@ impl Topics {
         let described = self.describe(&[topic]).await?;
         let kept = described.iter().flat_map(|resource| &resource.entries);
         let kept = kept.filter(|entry| entry.source == ConfigSource::DynamicTopic);
-        let mut change = AlterConfig::new(ResourceSpecifier::Topic(topic));
+        let name = self.on_cluster(topic);
+        let mut change = AlterConfig::new(ResourceSpecifier::Topic(&name));
         for entry in kept {
             if let Some(value) = &entry.value {
                 change = change.set(&entry.name, value);
@@ -277,11 +264,17 @@ impl Topics {
         for setting in &wrong {
             change = change.set(setting.name, &setting.value);
         }
-        let what = format!("change the settings of {topic}");
+        let what = format!("change the settings of {name}");
+        let (kafka, asked) = (self.kafka.clone(), name.to_string());
+        let may =
+            tokio::task::spawn_blocking(move || may_alter_configs(&kafka, &asked)).await.unwrap_or(true);
+        if !may {
+            return Err(TopicFault::NoRight { right: "AlterConfigs", resource: format!("topic {name}") });
+        }
         let results = self.admin.alter_configs([&change], &options()).await;
         let results = results.map_err(|error| TopicFault::Kafka { what: what.clone(), error })?;
         if let Some((_, code)) = results.into_iter().find_map(Result::err) {
-            return Err(TopicFault::Kafka { what, error: KafkaError::AdminOp(code) });
+            return Err(TopicFault::of(what, "AlterConfigs", &name, code));
         }
         Ok(wrong
             .iter()
@@ -304,31 +297,30 @@ impl Topics {
     }
 
     async fn describe_cluster(&self) -> Result<Cluster, TopicFault> {
-        let admin = self.admin.clone();
-        let fetch = move || admin.inner().fetch_metadata(None, ANSWER_LIMIT);
-        let metadata = match tokio::task::spawn_blocking(fetch).await {
-            Ok(metadata) => metadata,
-            Err(_) => Err(KafkaError::Canceled),
-        };
-        let metadata =
-            metadata.map_err(|error| TopicFault::Kafka { what: "list its topics".into(), error })?;
-        let ours = metadata.topics().iter().filter(|topic| wanted::ALL.contains(&topic.name()));
-        let mut found: BTreeMap<String, Actual> = ours
-            .filter(|topic| !topic.partitions().is_empty())
-            .map(|topic| {
+        let metadata = self.metadata(None).await?;
+        let prefix = self.registry.prefix();
+        let named = metadata.topics().iter().filter_map(|topic| Some((prefix.ours(topic.name())?, topic)));
+        let mut found: BTreeMap<String, Actual> = named
+            .filter(|(name, topic)| wanted::ALL.contains(name) && !topic.partitions().is_empty())
+            .map(|(name, topic)| {
                 let replicas = topic.partitions().iter().map(|partition| partition.replicas().len());
                 let actual = Actual {
                     partitions: i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX),
                     replication: i32::try_from(replicas.min().unwrap_or(0)).unwrap_or(i32::MAX),
                     settings: BTreeMap::new(),
                 };
-                (topic.name().to_owned(), actual)
+                (name.to_owned(), actual)
             })
             .collect();
+        for topic in wanted::ALL {
+            if !found.contains_key(topic) {
+                self.check_may_describe(topic).await?;
+            }
+        }
         let names: Vec<&str> = wanted::ALL.into_iter().filter(|topic| found.contains_key(*topic)).collect();
         for resource in self.describe(&names).await? {
             if let OwnedResourceSpecifier::Topic(name) = &resource.specifier
-                && let Some(actual) = found.get_mut(name)
+                && let Some(actual) = prefix.ours(name).and_then(|name| found.get_mut(name))
             {
                 let entries = resource.entries.into_iter();
                 actual.settings = entries.filter_map(|entry| Some((entry.name, entry.value?))).collect();
@@ -337,14 +329,49 @@ impl Topics {
         Ok(Cluster { topics: found, brokers: metadata.brokers().len() })
     }
 
+    /// Refuses a topic that exists and that we may not describe: the brokers leave it out of their list.
+    async fn check_may_describe(&self, topic: &str) -> Result<(), TopicFault> {
+        use RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as REFUSED;
+        let name = self.on_cluster(topic).into_owned();
+        let metadata = self.metadata(Some(name.clone())).await?;
+        let is_refused = metadata.topics().iter().any(|topic| topic.error() == Some(REFUSED));
+        if is_refused {
+            return Err(TopicFault::NoRight { right: "Describe", resource: format!("topic {name}") });
+        }
+        Ok(())
+    }
+
+    /// The metadata of one topic, or of all.
+    async fn metadata(&self, topic: Option<String>) -> Result<Metadata, TopicFault> {
+        let admin = self.admin.clone();
+        let fetch = move || admin.inner().fetch_metadata(topic.as_deref(), ANSWER_LIMIT);
+        let metadata = tokio::task::spawn_blocking(fetch).await.unwrap_or(Err(KafkaError::Canceled));
+        match metadata {
+            Ok(metadata) => Ok(metadata),
+            Err(error) => match refusal::explain(&self.kafka).await {
+                Some(why) => Err(TopicFault::NoEntry(why)),
+                None => Err(TopicFault::Kafka { what: "list its topics".into(), error }),
+            },
+        }
+    }
+
+    /// What the cluster calls one of our topics.
+    fn on_cluster<'name>(&self, topic: &'name str) -> Cow<'name, str> {
+        self.registry.prefix().on_cluster(topic)
+    }
+
     async fn describe(&self, names: &[&str]) -> Result<Vec<ConfigResource>, TopicFault> {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let fault = |error| TopicFault::Kafka { what: "return the settings of our topics".into(), error };
+        let what = || "return the settings of our topics".to_owned();
+        let names: Vec<_> = names.iter().map(|name| self.on_cluster(name)).collect();
         let asked: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
-        let described = self.admin.describe_configs(&asked, &options()).await.map_err(fault)?;
-        described.into_iter().map(|result| result.map_err(|code| fault(KafkaError::AdminOp(code)))).collect()
+        let described = self.admin.describe_configs(&asked, &options()).await;
+        let described = described.map_err(|error| TopicFault::Kafka { what: what(), error })?;
+        let refused = |name: &str, code| TopicFault::of(what(), "DescribeConfigs", name, code);
+        let with_name = described.into_iter().zip(&names);
+        with_name.map(|(result, name)| result.map_err(|code| refused(name, code))).collect()
     }
 }
 

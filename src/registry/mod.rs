@@ -2,6 +2,7 @@
 //! only the records whose schema is not known yet. The converter crate sends the requests; its cache is not used,
 //! because it keeps an answer like 500 for ever.
 
+mod access;
 mod asked;
 mod differing;
 mod ours;
@@ -9,23 +10,21 @@ mod referred;
 mod translator;
 
 use std::collections::HashMap;
-use std::error::Error as _;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use schema_registry_converter::async_impl::schema_registry::{
-    SrSettings, get_schema_by_id, get_schema_by_subject,
-};
-use schema_registry_converter::error::SRCError;
-use schema_registry_converter::schema_registry_common::{RawError, SubjectNameStrategy};
+use schema_registry_converter::async_impl::schema_registry::{get_schema_by_id, get_schema_by_subject};
+use schema_registry_converter::schema_registry_common::SubjectNameStrategy;
 
+use crate::registry::access::Access;
 use crate::registry::asked::Asked;
 use crate::registry::differing::Differing;
 use healthflow_core::event::avro::{Contract, Decoder, WriterSchema, contract};
 use healthflow_core::status::Status;
 use healthflow_core::time::Timestamp;
-use healthflow_core::topics::Lane;
+use healthflow_core::topics::{Lane, NamePrefix};
 
+pub use access::RegistrySettings;
 pub use translator::{DecodeFault, RawRecord, Translator, Wait};
 
 /// The registry does not know the subject, version or schema (Confluent's error codes).
@@ -77,7 +76,8 @@ impl Default for RetryPolicy {
 pub enum RegistryFault {
     /// It gave no answer, or an unusable one: try again later.
     #[error(
-        "the schema registry gave no usable answer about {about}: {what}; check that it runs and its address"
+        "the schema registry gave no usable answer about {about}: {what}; check that it runs, and \
+         `schema_registry.url`"
     )]
     Unavailable {
         /// What was asked about.
@@ -94,15 +94,24 @@ pub enum RegistryFault {
         what: String,
     },
     /// Our user has no right to do this. A running worker tries again; a start fails.
-    #[error(
-        "the schema registry does not let us {right} (status {status}); grant that right to the user of \
-         `schema_registry.url`, and start again"
-    )]
+    #[error("the schema registry does not let us {right} (status {status}); {}, and start again", remedy(*.status))]
     Forbidden {
         /// The right that is missing, as the end of "does not let us".
         right: String,
         /// 401 or 403.
         status: u32,
+    },
+    /// The settings of its client cannot be used.
+    #[error("the schema registry cannot be asked: {what}")]
+    Unusable {
+        /// What is wrong, and what to do.
+        what: String,
+    },
+    /// It is not who it must be. A running worker tries again; a start fails.
+    #[error("the schema registry is not trusted: {why}")]
+    Distrusted {
+        /// Why, and what to do.
+        why: String,
     },
     /// One of our schemas is not registered, and only `topics` registers.
     #[error(
@@ -110,7 +119,7 @@ pub enum RegistryFault {
     )]
     NotRegistered {
         /// The topic.
-        topic: &'static str,
+        topic: String,
     },
     /// It does not know the subject, version or schema.
     #[error("the schema registry does not know {about}")]
@@ -130,9 +139,7 @@ impl RegistryFault {
 /// A client of a registry with Confluent's API, and the schemas that it has returned. Shared by all threads of a
 /// worker.
 pub struct SchemaRegistry {
-    url: String,
-    settings: SrSettings,
-    http: reqwest::Client,
+    access: Access,
     policy: RetryPolicy,
     known: RwLock<HashMap<u32, Arc<WriterSchema>>>,
     asked: Asked,
@@ -155,23 +162,28 @@ pub enum SchemaState {
 }
 
 impl SchemaRegistry {
-    /// For the registry at `url`, the base path of Confluent's API. Does not connect yet.
-    pub fn new(url: &str, policy: RetryPolicy) -> Result<SchemaRegistry, RegistryFault> {
-        let unusable =
-            |what: String| RegistryFault::Refused { about: "the settings for its client".into(), what };
-        let url = url.trim_end_matches('/').to_owned();
-        let mut builder = SrSettings::new_builder(url.clone());
-        let settings = builder.set_timeout(policy.request_timeout).build();
-        let http = reqwest::Client::builder().timeout(policy.request_timeout).build();
+    /// For the registry of `settings`. Does not connect yet.
+    ///
+    /// # Errors
+    /// A file that the settings name cannot be used.
+    pub fn new(settings: RegistrySettings, policy: RetryPolicy) -> Result<SchemaRegistry, RegistryFault> {
         Ok(SchemaRegistry {
-            settings: settings.map_err(|error| unusable(error.error))?,
-            http: http.map_err(|error| unusable(error.without_url().to_string()))?,
-            url,
+            access: Access::new(settings, policy.request_timeout)?,
             policy,
             known: RwLock::default(),
             asked: Asked::default(),
             differing: Differing::default(),
         })
+    }
+
+    /// What precedes all our names on the cluster.
+    pub fn prefix(&self) -> &NamePrefix {
+        &self.access.prefix
+    }
+
+    /// The name of the contract's topic on the cluster.
+    fn on_cluster(&self, contract: &Contract) -> String {
+        self.access.prefix.on_cluster(contract.topic).into_owned()
     }
 
     /// The schema with `id`, if it is known already. Never waits for the network.
@@ -236,12 +248,13 @@ impl SchemaRegistry {
     /// Fetches the newest schema of the topic's subject, and logs how it differs from ours.
     async fn look_at_latest(&self, contract: &'static Contract) -> Result<(), RegistryFault> {
         let about = format!("the newest schema of {}", contract.topic);
-        let strategy = SubjectNameStrategy::TopicNameStrategy(contract.topic.to_owned(), false);
-        let found = get_schema_by_subject(&self.settings, &strategy).await;
-        let found = found.map_err(|error| fault(about, &error))?;
+        let strategy = SubjectNameStrategy::TopicNameStrategy(self.on_cluster(contract), false);
+        let converter = self.access.clients().converter;
+        let found = get_schema_by_subject(&converter, &strategy).await;
+        let found = found.map_err(|error| self.access.fault(about, &error))?;
         let id = found.id;
         if self.cached(id).is_none() {
-            let references = referred::schemas(&found, &self.settings).await?;
+            let references = referred::schemas(&found, &self.access).await?;
             self.remember(id, WriterSchema::new(id, found.schema, references));
         }
         if let Some(schema) = self.cached(id) {
@@ -272,9 +285,9 @@ impl SchemaRegistry {
 
     async fn get(&self, id: u32) -> Result<WriterSchema, RegistryFault> {
         let _turn = self.asked.turn().await;
-        let found = get_schema_by_id(id, &self.settings).await;
-        let found = found.map_err(|error| fault(format!("schema {id}"), &error))?;
-        let references = referred::schemas(&found, &self.settings).await?;
+        let found = get_schema_by_id(id, &self.access.clients().converter).await;
+        let found = found.map_err(|error| self.access.fault(format!("schema {id}"), &error))?;
+        let references = referred::schemas(&found, &self.access).await?;
         Ok(WriterSchema::new(id, found.schema, references))
     }
 
@@ -288,15 +301,14 @@ fn ago(now: Timestamp, since: Instant) -> Timestamp {
     now.plus_ms(-i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX))
 }
 
-/// What an error of the converter crate means: only an error code of the registry itself is final; a 404 of a proxy is
-/// not.
-fn fault(about: String, error: &SRCError) -> RegistryFault {
-    match error.source().and_then(|source| source.downcast_ref::<RawError>()) {
-        Some(raw) if raw.error_code != 0 => {
-            let right = format!("read {about}");
-            fault_of_code(about, right, raw.error_code, &raw.message)
+/// What to do about a status of [`FORBIDDEN`].
+const fn remedy(status: u32) -> &'static str {
+    match status {
+        401 => {
+            "correct `schema_registry.user` and the password in `schema_registry.password_file`, or the token in \
+             `schema_registry.token_file`"
         }
-        _ => RegistryFault::Unavailable { about, what: error.error.clone() },
+        _ => "grant that right to the user of `schema_registry`",
     }
 }
 

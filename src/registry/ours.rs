@@ -20,11 +20,11 @@ struct Question {
 impl SchemaRegistry {
     /// The id of exactly the contract's schema under its topic's subject; none if it is not registered. Writes nothing.
     pub async fn look_up(&self, contract: &'static Contract) -> Result<Option<u32>, RegistryFault> {
-        let subject = subject(contract);
+        let subject = self.subject(contract);
         let asked = self.ask(Question {
             method: reqwest::Method::POST,
             path: format!("subjects/{subject}"),
-            about: format!("the schema of {}", contract.topic),
+            about: format!("the schema of {}", self.on_cluster(contract)),
             right: format!("read subject {subject}"),
             body: Some(json!({ "schema": contract.json })),
         });
@@ -44,7 +44,7 @@ impl SchemaRegistry {
         loop {
             match self.look_up(contract).await {
                 Ok(Some(id)) => return Ok(id),
-                Ok(None) => return Err(RegistryFault::NotRegistered { topic: contract.topic }),
+                Ok(None) => return Err(RegistryFault::NotRegistered { topic: self.on_cluster(contract) }),
                 Err(fault) if fault.is_transient() => {
                     tracing::warn!("{fault}; the next try is in {pause:?}");
                     tokio::time::sleep(pause).await;
@@ -58,11 +58,11 @@ impl SchemaRegistry {
     /// Registers the contract's schema under its topic's subject and returns its id; the same one if it is registered
     /// already.
     pub async fn register(&self, contract: &'static Contract) -> Result<u32, RegistryFault> {
-        let subject = subject(contract);
+        let subject = self.subject(contract);
         let answer = self.ask(Question {
             method: reqwest::Method::POST,
             path: format!("subjects/{subject}/versions"),
-            about: format!("the schema of {}", contract.topic),
+            about: format!("the schema of {}", self.on_cluster(contract)),
             right: format!("register schemas under subject {subject}"),
             body: Some(json!({ "schema": contract.json })),
         });
@@ -71,7 +71,7 @@ impl SchemaRegistry {
 
     /// The compatibility level of the topic's subject; none if it has none of its own.
     pub async fn compatibility(&self, contract: &'static Contract) -> Result<Option<String>, RegistryFault> {
-        let subject = subject(contract);
+        let subject = self.subject(contract);
         let asked = self.ask(Question {
             method: reqwest::Method::GET,
             path: format!("config/{subject}"),
@@ -88,7 +88,7 @@ impl SchemaRegistry {
 
     /// Sets the compatibility of the topic's subject to [`COMPATIBILITY`].
     pub async fn set_compatibility(&self, contract: &'static Contract) -> Result<(), RegistryFault> {
-        let subject = subject(contract);
+        let subject = self.subject(contract);
         let asked = self.ask(Question {
             method: reqwest::Method::PUT,
             path: format!("config/{subject}"),
@@ -103,7 +103,7 @@ impl SchemaRegistry {
     fn remember_ours(&self, contract: &'static Contract, answer: &Value) -> Result<u32, RegistryFault> {
         let id = answer["id"].as_u64().and_then(|id| u32::try_from(id).ok());
         let id = id.ok_or_else(|| RegistryFault::Unavailable {
-            about: format!("the schema of {}", contract.topic),
+            about: format!("the schema of {}", self.on_cluster(contract)),
             what: "an answer without an id".to_owned(),
         })?;
         self.remember(id, WriterSchema::new(id, contract.json.to_owned(), Vec::new()));
@@ -113,11 +113,8 @@ impl SchemaRegistry {
     /// Sends one request; the converter crate has no function for most of them, and hides the status of an error.
     async fn ask(&self, question: Question) -> Result<Value, RegistryFault> {
         let Question { method, path, about, right, body } = question;
-        let away = |error: reqwest::Error| RegistryFault::Unavailable {
-            about: about.clone(),
-            what: error.without_url().to_string(),
-        };
-        let mut request = self.http.request(method, format!("{}/{path}", self.url));
+        let away = |error: reqwest::Error| self.access.broken(about.clone(), &error);
+        let mut request = self.access.clients().http.request(method, self.access.url(&path));
         if let Some(body) = body {
             request = request
                 .header("content-type", "application/vnd.schemaregistry.v1+json")
@@ -141,9 +138,9 @@ impl SchemaRegistry {
         let answer = answer.filter(|_| status.is_success());
         answer.ok_or_else(|| RegistryFault::Unavailable { about, what: format!("status {status}") })
     }
-}
 
-/// The subject of a topic's values (Confluent's TopicNameStrategy).
-fn subject(contract: &Contract) -> String {
-    format!("{}-value", contract.topic)
+    /// The subject of a topic's values (Confluent's TopicNameStrategy).
+    fn subject(&self, contract: &Contract) -> String {
+        format!("{}-value", self.on_cluster(contract))
+    }
 }

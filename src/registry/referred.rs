@@ -3,10 +3,11 @@
 
 use std::collections::HashSet;
 
-use schema_registry_converter::async_impl::schema_registry::{SrSettings, get_referenced_schema};
+use schema_registry_converter::async_impl::schema_registry::get_referenced_schema;
 use schema_registry_converter::schema_registry_common::{RegisteredReference, RegisteredSchema};
 
-use crate::registry::{RegistryFault, fault};
+use crate::registry::RegistryFault;
+use crate::registry::access::Access;
 
 /// Schemas that one may refer to, directly or not.
 const REFERRED_MAX: usize = 64;
@@ -15,7 +16,7 @@ const REFERRED_MAX: usize = 64;
 /// [`REFERRED_MAX`]: the schema then names an undefined type and is refused for that.
 pub(super) async fn schemas(
     schema: &RegisteredSchema,
-    settings: &SrSettings,
+    access: &Access,
 ) -> Result<Vec<String>, RegistryFault> {
     enum Visit {
         Fetch(RegisteredReference),
@@ -34,8 +35,8 @@ pub(super) async fn schemas(
                     continue;
                 }
                 let about = format!("version {} of {}", reference.version, reference.subject);
-                let found = get_referenced_schema(settings, &reference).await;
-                let found = found.map_err(|error| fault(about, &error))?;
+                let found = get_referenced_schema(&access.clients().converter, &reference).await;
+                let found = found.map_err(|error| access.fault(about, &error))?;
                 to_do.push(Visit::Done(found.schema));
                 to_do.extend(found.references.into_iter().rev().map(Visit::Fetch));
             }

@@ -87,7 +87,13 @@ async fn registry(acts: impl IntoIterator<Item = Act>, policy: RetryPolicy) -> (
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(serve(listener, script.clone()));
-    (Arc::new(SchemaRegistry::new(&format!("http://{address}/"), policy).expect("a client")), script)
+    (
+        Arc::new(
+            SchemaRegistry::new(RegistrySettings::at(&format!("http://{address}/")), policy)
+                .expect("a client"),
+        ),
+        script,
+    )
 }
 
 fn requests(script: &Shared) -> usize {
@@ -134,7 +140,9 @@ async fn a_registry_that_is_down_is_waited_for() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address: SocketAddr = listener.local_addr().expect("an address");
     drop(listener);
-    let registry = Arc::new(SchemaRegistry::new(&format!("http://{address}"), policy()).expect("a client"));
+    let registry = Arc::new(
+        SchemaRegistry::new(RegistrySettings::at(&format!("http://{address}")), policy()).expect("a client"),
+    );
     let mut waiting = tokio::spawn({
         let registry = registry.clone();
         async move { decode(registry.schema(7).await) }

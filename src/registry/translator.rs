@@ -16,7 +16,7 @@ use healthflow_core::event::size::TooLarge;
 use healthflow_core::event::{Arrival, Outgoing, arrival, codec};
 use healthflow_core::state::{FleetRecord, Held, StateRecord};
 use healthflow_core::time::Timestamp;
-use healthflow_core::topics::{Lane, REVIEW};
+use healthflow_core::topics::{Lane, NamePrefix, REVIEW};
 
 /// A record as it came.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +55,7 @@ pub struct Translator {
 
 impl Translator {
     /// Looks up the schemas that we write, waiting while the registry is unavailable, and remembers their ids.
-    /// Registers nothing. Dead letters name `group` as their consumer group.
+    /// Registers nothing. Dead letters name `group`, given without the prefix, as their consumer group.
     ///
     /// # Errors
     /// One of our schemas is not registered, or we may not look.
@@ -69,7 +69,14 @@ impl Translator {
             id.expect("every contract was looked up just now")
         };
         let runtime = tokio::runtime::Handle::current();
-        Ok(Arc::new(Translator { codec: Codec::new(group, id), registry, runtime }))
+        let prefix = registry.prefix().clone();
+        let codec = Codec::new(&prefix.on_cluster(group), id).under(prefix);
+        Ok(Arc::new(Translator { codec, registry, runtime }))
+    }
+
+    /// What precedes all our names on the cluster.
+    pub fn prefix(&self) -> &NamePrefix {
+        self.registry.prefix()
     }
 
     /// Decodes and checks a record of a lane; one that can never be decoded, or has more than `bytes_max`, is an

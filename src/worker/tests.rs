@@ -19,7 +19,7 @@ use healthflow_proof::shell::{Begun, Shell};
 
 use super::calls::Calls;
 use super::{Clock, Mailbox};
-use crate::http::{Transport, TransportSettings};
+use crate::http::{ClientSettings, Transport, TransportSettings};
 
 /// A connection to a closed port is refused sooner than this.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -121,6 +121,7 @@ fn calls_go_out_of_the_same_lives_in_worker_and_model() {
     let closed_port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr());
     let settings = TransportSettings {
         base_url: format!("http://{}", closed_port.expect("a port that is free again")),
+        client: ClientSettings::default(),
         token_file: None,
         connect_timeout_ms: 1_000,
         request_life_ms: 5_000,

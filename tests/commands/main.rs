@@ -16,7 +16,7 @@ use healthflow_core::event::result::{ResultEnvelope, ResultOutcome};
 use healthflow_core::event::review::AppointmentReview;
 use healthflow_core::sync::FailureReason;
 use healthflow_core::time::Timestamp;
-use healthflow_sync::registry::{RetryPolicy, SchemaRegistry};
+use healthflow_sync::registry::{RegistrySettings, RetryPolicy, SchemaRegistry};
 use healthflow_testkit::stack::Stack;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
@@ -68,9 +68,9 @@ impl Person<'_> {
 
     /// The registry's id of our schema of a topic.
     fn schema_id(&self, topic: &str) -> u32 {
-        let registry = SchemaRegistry::new(&self.0.registry_url, RetryPolicy::default()).expect("a client");
-        let contract = contract(topic).expect("one of ours");
-        let register = registry.register(contract);
+        let settings = RegistrySettings::at(&self.0.registry_url);
+        let registry = SchemaRegistry::new(settings, RetryPolicy::default()).expect("a client");
+        let register = registry.register(contract(topic).expect("one of ours"));
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(register)).expect("its id")
     }
 

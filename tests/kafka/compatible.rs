@@ -10,7 +10,7 @@ use apache_avro::writer::datum::GenericDatumWriter;
 use healthflow_core::event::avro::{Decoder, Encoder, contract};
 use healthflow_core::event::requested::AppointmentRequested;
 use healthflow_core::topics;
-use healthflow_sync::registry::{RetryPolicy, SchemaRegistry};
+use healthflow_sync::registry::{RegistrySettings, RetryPolicy, SchemaRegistry};
 use serde_json::{Value as Json, json};
 
 use crate::world::{requested, world};
@@ -266,8 +266,10 @@ fn a_schema_with_references_is_read() {
     });
     let mut bytes = Vec::new();
     Encoder::new(ours, id).encode(&sample(), &mut bytes).unwrap();
-    let registry =
-        Arc::new(SchemaRegistry::new(&Stack::shared().registry_url, RetryPolicy::default()).unwrap());
+    let registry = Arc::new(
+        SchemaRegistry::new(RegistrySettings::at(&Stack::shared().registry_url), RetryPolicy::default())
+            .unwrap(),
+    );
     let schema = world().runtime.block_on(registry.schema(id));
     assert_eq!(schema.decoder(ours).decode(&bytes), Ok(sample()));
 }

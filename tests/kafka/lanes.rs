@@ -12,7 +12,7 @@ use healthflow_core::processor::Input;
 use healthflow_core::sync::FailureReason;
 use healthflow_core::topics::{self, Lane};
 use healthflow_sync::kafka::Lanes;
-use healthflow_sync::registry::{RetryPolicy, SchemaRegistry};
+use healthflow_sync::registry::{RegistrySettings, RetryPolicy, SchemaRegistry};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 
 use crate::world::{Kept, LIMIT, PARTITIONS, requested, settings, world};
@@ -40,7 +40,9 @@ fn publish_for(practice: &str, partition: i32, values: impl Iterator<Item = Vec<
 }
 
 fn encoder() -> Encoder {
-    let registry = SchemaRegistry::new(&Stack::shared().registry_url, RetryPolicy::default()).unwrap();
+    let registry =
+        SchemaRegistry::new(RegistrySettings::at(&Stack::shared().registry_url), RetryPolicy::default())
+            .unwrap();
     let contract: &'static avro::Contract = contract(topics::REQUESTED).unwrap();
     let id = world().runtime.block_on(registry.register(contract)).unwrap();
     Encoder::new(contract, id)

@@ -17,7 +17,7 @@ use healthflow_core::event::synced::AppointmentSynced;
 use healthflow_core::topics::{FAILED, REQUESTED, REVIEW, SYNCED};
 use healthflow_sync::cli::Connection;
 use healthflow_sync::kafka::KafkaSettings;
-use healthflow_sync::registry::{RetryPolicy, SchemaRegistry, Translator};
+use healthflow_sync::registry::{RegistrySettings, RetryPolicy, SchemaRegistry, Translator};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -66,7 +66,8 @@ impl Servers {
         let proxy = KafkaProxy::start(runtime.handle(), &listen, &broker).unwrap();
         let program = beside("healthflow-sync").unwrap();
         runtime.block_on(stack.create_topics(&program, PARTITIONS.cast_unsigned())).unwrap();
-        let registry = SchemaRegistry::new(&stack.registry_url, RetryPolicy::default()).unwrap();
+        let registry =
+            SchemaRegistry::new(RegistrySettings::at(&stack.registry_url), RetryPolicy::default()).unwrap();
         let contract = contract(REQUESTED).unwrap();
         let encoder = Encoder::new(contract, runtime.block_on(registry.register(contract)).unwrap());
         Arc::new(Servers { stack, proxy, encoder })
@@ -203,7 +204,8 @@ impl Rig {
 
     /// How this rig's commands reach Kafka and the registry.
     pub fn connection(&self) -> Connection {
-        let registry = SchemaRegistry::new(&self.registry_url(), RetryPolicy::default()).unwrap();
+        let registry =
+            SchemaRegistry::new(RegistrySettings::at(&self.registry_url()), RetryPolicy::default()).unwrap();
         Connection { kafka: self.kafka().client(), registry: Arc::new(registry) }
     }
 

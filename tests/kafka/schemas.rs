@@ -16,7 +16,7 @@ use healthflow_core::event::avro::{Encoder, contract};
 use healthflow_core::processor::Input;
 use healthflow_core::topics::{self, Lane};
 use healthflow_sync::kafka::Lanes;
-use healthflow_sync::registry::{RetryPolicy, SchemaRegistry, Translator};
+use healthflow_sync::registry::{RegistrySettings, RetryPolicy, SchemaRegistry, Translator};
 use serde_json::{Value, json};
 
 use crate::lanes::{encoded, publish};
@@ -67,7 +67,12 @@ fn start(name: &str, policy: RetryPolicy) -> (Arc<Follower>, Lanes, Arc<Kept>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        Translator::connect(Arc::new(SchemaRegistry::new(&url, policy).unwrap()), "tests").await.unwrap()
+        Translator::connect(
+            Arc::new(SchemaRegistry::new(RegistrySettings::at(&url), policy).unwrap()),
+            "tests",
+        )
+        .await
+        .unwrap()
     });
     let inbox = Arc::new(Kept::default());
     let lanes = Lanes::start(&settings(name), translator, inbox.clone(), world.now.clone()).unwrap();

@@ -20,7 +20,7 @@ use healthflow_core::topics::{self, Lane, Position};
 use healthflow_sync::kafka::{
     Fleet, Group, KafkaSettings, Membership, Now, TaskSpawner, TaskThread, Watchdog,
 };
-use healthflow_sync::registry::{RetryPolicy, SchemaRegistry, Translator};
+use healthflow_sync::registry::{RegistrySettings, RetryPolicy, SchemaRegistry, Translator};
 use healthflow_sync::worker::Clock;
 use healthflow_testkit::wait::wait_for;
 use rdkafka::Message;
@@ -64,7 +64,8 @@ pub fn world() -> &'static World {
         assert!(made.iter().all(Result::is_ok), "{made:?}");
         let second = Duration::from_secs(1);
         let brief = RetryPolicy { unknown_wait: second, unknown_wait_min: second, ..RetryPolicy::default() };
-        let registry = Arc::new(SchemaRegistry::new(&stack.registry_url, brief).unwrap());
+        let registry =
+            Arc::new(SchemaRegistry::new(RegistrySettings::at(&stack.registry_url), brief).unwrap());
         for contract in contracts() {
             runtime.block_on(registry.register(contract)).unwrap();
         }

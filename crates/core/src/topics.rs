@@ -1,6 +1,9 @@
 //! The topics by their roles. Every topic has the same partition count, and all that derives from a record goes to the same
 //! partition number, so that one number is one self-contained task.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 /// The input topics of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
@@ -80,3 +83,43 @@ pub const CLOCK: &str = "healthflow.clock";
 /// Every topic that holds records of ours, in the order in which a booking meets them.
 pub const ALL: [&str; 10] =
     [REQUESTED, BACKFILL, RETRY, SYNCED, REVIEW, AUDIT, DECISIONS, FAILED, PATIENT_STATE, APPOINTMENT_STATE];
+
+/// What precedes our names on a cluster, so that several fleets can share one. State, metrics, logs and commands use our
+/// names without it; only what goes to the cluster or comes from it has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamePrefix(Arc<str>);
+
+impl NamePrefix {
+    /// The prefix `prefix`; an empty one leaves every name as it is.
+    pub fn new(prefix: &str) -> Self {
+        NamePrefix(prefix.into())
+    }
+
+    /// What our name `name` is called on the cluster.
+    pub fn on_cluster<'name>(&self, name: &'name str) -> Cow<'name, str> {
+        if self.0.is_empty() { Cow::Borrowed(name) } else { Cow::Owned(format!("{}{name}", self.0)) }
+    }
+
+    /// Our name of what the cluster calls `name`; none if it is not ours.
+    pub fn ours<'name>(&self, name: &'name str) -> Option<&'name str> {
+        name.strip_prefix(&*self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_on_the_cluster_is_ours_under_our_prefix_only() {
+        let (plain, test) = (NamePrefix::default(), NamePrefix::new("test."));
+        assert_eq!(plain.on_cluster(RETRY), "appointments.retry");
+        assert_eq!(test.on_cluster(RETRY), "test.appointments.retry");
+        for topic in ALL {
+            assert_eq!(plain.ours(&plain.on_cluster(topic)), Some(topic));
+            assert_eq!(test.ours(&test.on_cluster(topic)), Some(topic));
+            assert_eq!(test.ours(topic), None);
+        }
+        assert_eq!(plain.ours("test.appointments.retry").and_then(Lane::of), None);
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+pub mod certificates;
 pub mod processes;
 pub mod stack;
 pub mod wait;

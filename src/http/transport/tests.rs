@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::http::check_token_file;
+use crate::http::{ClientSettings, check_token_file};
 
 /// What the server does with one connection after it has read a whole request.
 type Behaviour = fn(&mut TcpStream);
@@ -75,6 +75,7 @@ fn answer_and_hang_up(connection: &mut TcpStream) {
 fn transport(base_url: &str, token_file: Option<PathBuf>) -> Arc<Transport> {
     let settings = TransportSettings {
         base_url: base_url.into(),
+        client: ClientSettings::default(),
         token_file,
         connect_timeout_ms: 2_000,
         request_life_ms: 1_000,
@@ -170,7 +171,8 @@ fn a_start_without_a_token_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
     std::fs::write(&file, "\n").unwrap();
-    assert_eq!(check_token_file(&file), Err(TokenFault::Empty { file: file.clone() }));
+    let refused = check_token_file(&file).unwrap_err();
+    assert_eq!(refused.to_string(), format!("the token file {} is empty", file.display()));
     std::fs::write(&file, "secret of two words").unwrap();
     assert!(!check_token_file(&file).unwrap_err().to_string().contains("secret"));
 }

@@ -13,11 +13,12 @@ use crate::event::synced::AppointmentSynced;
 use crate::event::{Outgoing, key};
 use crate::state::{FleetRecord, Held, StateRecord};
 use crate::time::Timestamp;
-use crate::topics;
+use crate::topics::{self, NamePrefix};
 
 /// Encodes everything that a commit writes. One for the whole worker; shared between threads.
 pub struct Codec {
     group: Arc<str>,
+    prefix: NamePrefix,
     retry: Encoder,
     synced: Encoder,
     review: Encoder,
@@ -51,6 +52,7 @@ impl Codec {
         };
         Codec {
             group: group.into(),
+            prefix: NamePrefix::default(),
             retry: encoder(topics::RETRY),
             synced: encoder(topics::SYNCED),
             review: encoder(topics::REVIEW),
@@ -58,6 +60,11 @@ impl Codec {
             patient_state: encoder(topics::PATIENT_STATE),
             appointment_state: encoder(topics::APPOINTMENT_STATE),
         }
+    }
+
+    /// The same for topics whose names on the cluster have a prefix.
+    pub fn under(self, prefix: NamePrefix) -> Codec {
+        Codec { prefix, ..self }
     }
 
     /// Encodes `outgoing` into `buffer`, replacing its content; keep the buffer for the next one.
@@ -82,14 +89,14 @@ impl Codec {
             }
             Outgoing::Failed(letter) => {
                 self.failed.encode(&AppointmentFailed::from(&**letter), buffer)?;
-                headers = headers::of_dead_letter(letter, &self.group);
+                headers = headers::of_dead_letter(letter, &self.group, &self.prefix);
                 (topics::FAILED, letter.booking().map(|booking| booking.practice.as_str().into()))
             }
             Outgoing::Forwarded(record, origin) => {
                 buffer.clear();
                 buffer.extend_from_slice(&record.value);
                 partition = Some(record.home);
-                headers = headers::of_forwarded(*origin);
+                headers = headers::of_forwarded(*origin, &self.prefix);
                 (origin.lane.topic(), Some(record.key.clone()))
             }
             Outgoing::Forgotten(booking) => {

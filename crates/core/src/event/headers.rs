@@ -2,6 +2,7 @@
 //! never appended to, so that a letter that fails twice shows where it failed last.
 
 use crate::event::{DeadLetter, Origin};
+use crate::topics::NamePrefix;
 
 /// The topic the record came from.
 pub const TOPIC: &str = "__dlq.errors.topic";
@@ -26,12 +27,12 @@ const FORWARDED_FROM: &str = "forwarded-from";
 /// A header: name and UTF-8 text.
 pub type Header = (&'static str, String);
 
-/// The headers of `letter`, given up by the consumer group `group`. Topic, partition and offset are left out if the letter
+/// The headers of `letter`, given up by the consumer group `group`, with the topic's name on the cluster. Topic, partition and offset are left out if the letter
 /// was settled from state, without its record at hand.
-pub fn of_dead_letter(letter: &DeadLetter, group: &str) -> Vec<Header> {
+pub fn of_dead_letter(letter: &DeadLetter, group: &str, prefix: &NamePrefix) -> Vec<Header> {
     let mut headers = Vec::with_capacity(8);
     if let Some(origin) = letter.origin {
-        headers.push((TOPIC, origin.lane.topic().to_owned()));
+        headers.push((TOPIC, prefix.on_cluster(origin.lane.topic()).into_owned()));
         headers.push((PARTITION, origin.partition.to_string()));
         headers.push((OFFSET, origin.offset.to_string()));
     }
@@ -44,7 +45,21 @@ pub fn of_dead_letter(letter: &DeadLetter, group: &str) -> Vec<Header> {
 }
 
 /// The header of a record that is forwarded from `origin` (rule K8).
-pub fn of_forwarded(origin: Origin) -> Vec<Header> {
+pub fn of_forwarded(origin: Origin, prefix: &NamePrefix) -> Vec<Header> {
     let Origin { lane, partition, offset } = origin;
-    vec![(FORWARDED_FROM, format!("{}/{partition}/{offset}", lane.topic()))]
+    vec![(FORWARDED_FROM, format!("{}/{partition}/{offset}", prefix.on_cluster(lane.topic())))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topics::Lane;
+
+    /// Other tools look a record up by what the cluster calls its topic.
+    #[test]
+    fn a_topic_in_a_header_has_its_name_on_the_cluster() {
+        let from = |prefix| of_forwarded(Origin::of(3, Lane::Requested.at(7)), &NamePrefix::new(prefix));
+        assert_eq!(from(""), [(FORWARDED_FROM, "appointments.requested/3/7".to_owned())]);
+        assert_eq!(from("test."), [(FORWARDED_FROM, "test.appointments.requested/3/7".to_owned())]);
+    }
 }
