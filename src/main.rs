@@ -66,6 +66,18 @@ fn start(command_line: Cli) -> anyhow::Result<ExitCode> {
                 let now = Clock::start().now();
                 cli::redrive::run(&connection, kafka, &arguments, now, &mut out).await
             }
+            Command::Pause { arguments, .. } => {
+                let (kafka, now) = (cli::run::kafka_settings(&config)?, Clock::start().now());
+                cli::controls::pause(&connection, &kafka, &arguments, now, &mut out).await
+            }
+            Command::Resume { arguments, .. } => {
+                let (kafka, now) = (cli::run::kafka_settings(&config)?, Clock::start().now());
+                cli::controls::resume(&connection, &kafka, &arguments, now, &mut out).await
+            }
+            Command::Limit { action } => {
+                let (kafka, now) = (cli::run::kafka_settings(&config)?, Clock::start().now());
+                cli::controls::limit(&connection, &kafka, &action, now, &mut out).await
+            }
             Command::Review { action } => {
                 let kafka = cli::run::kafka_settings(&config)?;
                 let healthflow = cli::run::healthflow_settings(&config);

@@ -2,6 +2,7 @@
 //! runs.
 
 pub mod accept_topics;
+pub mod controls;
 mod open_files;
 pub mod drop_record;
 mod publish;
@@ -106,6 +107,30 @@ pub enum Command {
         #[command(flatten)]
         arguments: redrive::Arguments,
     },
+    /// Send nothing more to HealthFlow, for one practice or for all; every worker obeys within 2 seconds, and after restarts.
+    Pause {
+        /// Its configuration.
+        #[command(flatten)]
+        settings: Settings,
+        /// Whom.
+        #[command(flatten)]
+        arguments: controls::Arguments,
+    },
+    /// Send again what `pause` stopped.
+    Resume {
+        /// Its configuration.
+        #[command(flatten)]
+        settings: Settings,
+        /// Whom.
+        #[command(flatten)]
+        arguments: controls::Arguments,
+    },
+    /// Set, clear or list limits and weights while workers run.
+    Limit {
+        /// What to do.
+        #[command(subcommand)]
+        action: controls::Action,
+    },
     /// List, show and decide what waits for a person.
     Review {
         /// What to do.
@@ -143,8 +168,11 @@ impl Command {
             | Command::AcceptTopics { settings, .. }
             | Command::DropRecord { settings, .. }
             | Command::Redrive { settings, .. }
+            | Command::Pause { settings, .. }
+            | Command::Resume { settings, .. }
             | Command::Send { settings, .. }
             | Command::Tail { settings, .. } => settings,
+            Command::Limit { action } => action.settings(),
             Command::Review { action } => action.settings(),
         }
     }

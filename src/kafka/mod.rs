@@ -17,6 +17,7 @@ mod producer;
 mod commit_outcome;
 mod refused;
 pub(crate) mod fleet;
+pub(crate) mod controls;
 pub(crate) mod restore;
 mod recent_lines;
 mod start;
@@ -33,6 +34,7 @@ use healthflow_core::time::Timestamp;
 
 pub use broker_clock::{BrokerClock, BrokerTime, ClockFault, ClockWatch};
 pub use commit_outcome::{AbortCause, CommitLoss, CommitOutcome};
+pub use controls::{CONTROLS_TRANSACTIONAL_ID, ControlsLog, ControlsWatch};
 pub use end_offsets::EndOffsets;
 pub use fault::{Flaw, KafkaFault, RecordName};
 pub use fetching::Fetched;

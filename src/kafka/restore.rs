@@ -120,7 +120,17 @@ impl Readers {
 
     /// Where a partition begins and ends, committed or not.
     pub(crate) fn bounds(&self, topic: &str, partition: i32) -> Result<LogBounds, KafkaFault> {
-        let bounds = self.uncommitted.fetch_watermarks(topic, partition, ASK);
+        self.bounds_within(topic, partition, ASK)
+    }
+
+    /// The same, from a broker that answers within `limit`.
+    pub(super) fn bounds_within(
+        &self,
+        topic: &str,
+        partition: i32,
+        limit: Duration,
+    ) -> Result<LogBounds, KafkaFault> {
+        let bounds = self.uncommitted.fetch_watermarks(topic, partition, limit);
         let (low, high) = bounds.map_err(|error| {
             KafkaFault::of(format!("cannot read the bounds of {topic}/{partition}"), error)
         })?;

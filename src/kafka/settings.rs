@@ -173,7 +173,7 @@ impl KafkaSettings {
     }
 
     /// The same under another transactional id.
-    pub(super) fn producer_named(&self, transactional_id: &str) -> ClientConfig {
+    pub(crate) fn producer_named(&self, transactional_id: &str) -> ClientConfig {
         let mut config = self.client();
         config
             .set("transactional.id", transactional_id)

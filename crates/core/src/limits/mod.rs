@@ -2,8 +2,10 @@
 
 pub mod account;
 pub mod breaker;
+pub mod controls;
 pub mod token_bucket;
 
 pub use account::{Account, Asked, FORBIDDEN_PRACTICES_MAX};
 pub use breaker::{Breaker, BreakerLimits, CallEnd};
+pub use controls::Controls;
 pub use token_bucket::TokenBucket;

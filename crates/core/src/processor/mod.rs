@@ -7,6 +7,7 @@
 
 pub mod effect;
 pub mod account_signal;
+mod by_hand;
 pub mod input;
 pub mod state_hash;
 pub mod ownership;
@@ -20,12 +21,12 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use crate::fact::Fact;
 use crate::healthflow::Operation;
 use crate::life::{CallId, Incarnation};
-use crate::limits::Account;
+use crate::limits::{Account, Controls};
 use crate::partition::job::{JobKey, Share};
 use crate::partition::{Shared, Task, Turn};
 use crate::processor::ownership::OwnedTask;
 use crate::settings::Settings;
-use crate::status::Status;
+use crate::status::{ControlStatus, Status};
 use crate::time::Timestamp;
 
 use pace::{CommitBudget, Pace};
@@ -44,6 +45,8 @@ pub struct Processor {
     account: Account,
     budget: CommitBudget,
     pace: Pace,
+    /// What operators set by hand.
+    controls: Controls,
     /// How many calls in a row were of bookings that were not tried before, while others waited.
     first_in_a_row: u32,
     /// Whether the breaker has just opened, so that whoever is about to ask is held back.
@@ -72,9 +75,10 @@ struct Call {
 }
 
 impl Processor {
-    /// A worker that owns nothing yet.
-    pub fn new(settings: Settings, now: Timestamp) -> Self {
-        let account = Account::new(settings.requests_per_second, settings.pause_max_ms, now);
+    /// A worker that owns nothing yet, and obeys what operators had set by hand when it began.
+    pub fn new(settings: Settings, controls: Controls, now: Timestamp) -> Self {
+        let mut account = Account::new(settings.requests_per_second, settings.pause_max_ms, now);
+        account.limit_by_hand(controls.per_second(None), now);
         let budget = CommitBudget::new(settings.transactions_per_second_max, now);
         let pace = Pace::new(settings.commit_interval_ms, now);
         Processor {
@@ -85,6 +89,7 @@ impl Processor {
             account,
             budget,
             pace,
+            controls,
             first_in_a_row: 0,
             stands_down: false,
             effects: VecDeque::new(),
@@ -140,6 +145,7 @@ impl Processor {
             Input::LaneEnded { partition, incarnation, topic, why } => {
                 self.lane_ended(partition, incarnation, topic, why, now);
             }
+            Input::ControlsRead { controls } => self.controls_read(controls, now),
             Input::StopRequested => self.stop_requested(now),
             Input::TimePassed => {}
         }
@@ -154,6 +160,7 @@ impl Processor {
             in_flight: self.calls.len(),
             paused_until: self.account.paused_until(now),
             breaker: self.shared.breaker.view(now).map(Into::into),
+            controls: self.controls.in_force().map(ControlStatus::from).collect(),
             ..Status::default()
         };
         for (partition, slot) in &self.tasks {

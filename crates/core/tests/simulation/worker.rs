@@ -7,6 +7,7 @@ use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::event::Arrival;
 use healthflow_core::healthflow::Operation;
 use healthflow_core::life::{CallId, Incarnation};
+use healthflow_core::limits::Controls;
 use healthflow_core::partition::reading::HeldRange;
 use healthflow_core::processor::{Input, Processor};
 use healthflow_core::settings::Settings;
@@ -143,7 +144,7 @@ impl Worker {
             number,
             life: 0,
             running: Running::Down,
-            processor: Processor::new(settings.clone(), Timestamp(now)),
+            processor: Processor::new(settings.clone(), Controls::default(), Timestamp(now)),
             inbox: Vec::new(),
             turn_at: None,
             stalled: Vec::new(),
