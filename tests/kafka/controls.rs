@@ -12,8 +12,13 @@ use healthflow_sync::kafka::{CONTROLS_TRANSACTIONAL_ID, ControlsLog, ControlsWat
 use healthflow_sync::kafka_admin::controls;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
+use crate::rig::{PARTITIONS, Rig};
 use crate::world::{Kept, LIMIT, world};
+use healthflow_core::event::result::ResultOutcome;
 use healthflow_core::processor::Input;
+use healthflow_core::status::Status;
+use healthflow_core::topics::Lane;
+use healthflow_testkit::wait::wait_for;
 
 fn settings() -> KafkaSettings {
     KafkaSettings { brokers: world().brokers.clone(), ..KafkaSettings::default() }
@@ -85,4 +90,74 @@ fn what_is_set_is_read_to_the_end_and_then_followed() {
     set(practice, Change::Resume);
     wait("the end of the pause", &|controls| !controls.is_practice_paused(&practice.into()));
     drop(watch);
+}
+
+/// A worker as its status page shows it.
+fn status(rig: &Rig, worker: usize) -> Status {
+    let page = world().runtime.block_on(rig.workers[worker].status());
+    page.map(|page| page.status).unwrap_or_default()
+}
+
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    wait_for(LIMIT, || condition().then_some(())).unwrap_or_else(|| panic!("waited in vain for {what}"));
+}
+
+/// Records of DentScheduler's that these workers have read and not answered or parked.
+fn in_memory(rig: &Rig, workers: &[usize]) -> usize {
+    let lanes = workers.iter().flat_map(|worker| status(rig, *worker).tasks).flat_map(|task| task.lanes);
+    lanes.filter(|lane| lane.lane == Lane::Requested).map(|lane| lane.read_ahead_records).sum()
+}
+
+/// Goal: what an operator pauses is sent by no worker, by one that starts later neither; a practice that is paused holds up
+/// nobody; and once all is resumed everything is confirmed. Method: two workers, of which one dies during the pause.
+#[test]
+fn a_pause_is_obeyed_by_every_worker_and_across_a_restart() {
+    let mut rig = Rig::open("paused", &[("healthflow.duplicate_guard", "idempotency_key")]);
+    rig.start_workers();
+    rig.start_workers();
+    let all = PARTITIONS as usize;
+    wait_until("both", || rig.live(0) > 0 && rig.live(1) > 0 && rig.live(0) + rig.live(1) == all);
+    let signed = ["--by", "ops-2", "--why", "HealthFlow moves house"];
+    let says = |words: &[&str]| rig.operate(&[words, &signed].concat());
+    assert!(says(&["pause"]).starts_with("pause/account is set, version "));
+    let is_paused = |worker: usize| {
+        let controls = status(&rig, worker).controls;
+        controls.iter().any(|one| one.kind == ControlKind::Pause && &*one.by == "ops-2")
+    };
+    wait_until("both to obey", || is_paused(0) && is_paused(1));
+    let practices: Vec<String> = (0..PARTITIONS).map(|partition| rig.practice(partition)).collect();
+    let events: Vec<_> = practices
+        .iter()
+        .flat_map(|practice| ["b-1", "b-2"].map(|booking| rig.event(practice, booking, 1)))
+        .collect();
+    rig.publish(&events);
+    wait_until("every record in memory", || in_memory(&rig, &[0, 1]) == events.len());
+
+    rig.workers[0].kill().unwrap();
+    rig.start_workers();
+    wait_until("the other ones", || rig.live(2) > 0 && rig.live(1) + rig.live(2) == all);
+    wait_until("every record in memory", || in_memory(&rig, &[1, 2]) == events.len());
+    assert!(rig.existing("patients").is_empty() && rig.results().is_empty());
+    assert!(rig.log(2).contains("paused by hand"), "it says so at its start: {}", rig.log(2));
+
+    let says = |words: &[&str]| rig.operate(&[words, &signed].concat());
+    says(&["pause", "--practice", &practices[0]]);
+    says(&["resume"]);
+    let results_of = |practice: &str| {
+        let results = rig.results();
+        results
+            .iter()
+            .filter(|one| one.practice_id.as_ref().is_some_and(|id| id.as_str() == practice))
+            .count()
+    };
+    wait_until("the other practices", || rig.results().len() == events.len() - 2);
+    assert_eq!(results_of(&practices[0]), 0);
+    let listed = rig.operate(&["limit", "list"]);
+    let line = format!("pause/practice/{}: nothing is sent; by ops-2 at ", practices[0]);
+    assert!(listed.lines().count() == 1 && listed.starts_with(&line), "{listed}");
+    says(&["resume", "--practice", &practices[0]]);
+    let refused = rig.operate_in_vain(&[&["resume"][..], &signed].concat());
+    assert!(refused.contains("there is nothing to take back"), "{refused}");
+    let closed = rig.close_after(events.len());
+    assert!(closed.results.iter().all(|result| result.outcome == ResultOutcome::Created));
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::coded::coded;
-use crate::limits::breaker::{BreakerState, BreakerView};
 use crate::event::{Control, ControlKind, Setting};
+use crate::limits::breaker::{BreakerState, BreakerView};
 use crate::sync::ReviewReason;
 use crate::time::{DAY_MS, Timestamp};
 use crate::topics::Lane;

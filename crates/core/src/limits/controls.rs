@@ -111,6 +111,14 @@ impl Controls {
         self.paused.iter()
     }
 
+    /// The practices for which a rate is set.
+    pub fn limited_practices(&self) -> impl Iterator<Item = &PracticeId> {
+        let has_rate = |control: &&Control| {
+            matches!(control.setting, Some(Setting::Limited { per_second: Some(_), .. }))
+        };
+        self.newest.values().filter(has_rate).filter_map(|control| control.id.practice.as_ref())
+    }
+
     /// Calls a second at most for the account (none) or a practice, if that is set.
     pub fn per_second(&self, practice: Option<&PracticeId>) -> Option<f64> {
         self.limit(practice).and_then(|(per_second, _)| per_second)

@@ -123,6 +123,7 @@ impl Task {
     /// Wakes every job whose moment has come; a doubt that is quiet gets a job of its own if it has none (rule W5).
     pub fn wake(&mut self, turn: &mut Turn<'_>) {
         self.end_holds(turn);
+        self.let_some_go(turn);
         if !self.is_draining() {
             self.attend_to_reviews(turn);
         }
@@ -150,7 +151,8 @@ impl Task {
             let at_hand = job.versions.len();
             let decided = self.decide(key, job, turn);
             // Before anything is opened for it: a crash must not find an intent that nobody was about to send.
-            if matches!(decided, Move::Ask(_)) && turn.holds_back() {
+            let asks = matches!(decided, Move::Ask(_));
+            if asks && (turn.holds_back() || self.is_held_by_hand(key, job, turn)) {
                 return Next::HeldBack;
             }
             if let ControlFlow::Break(next) = self.apply(decided, key, job, turn) {

@@ -18,6 +18,7 @@ pub mod stall;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use crate::defects::planted;
 use crate::fact::Fact;
 use crate::healthflow::Operation;
 use crate::life::{CallId, Incarnation};
@@ -45,8 +46,6 @@ pub struct Processor {
     account: Account,
     budget: CommitBudget,
     pace: Pace,
-    /// What operators set by hand.
-    controls: Controls,
     /// How many calls in a row were of bookings that were not tried before, while others waited.
     first_in_a_row: u32,
     /// Whether the breaker has just opened, so that whoever is about to ask is held back.
@@ -77,8 +76,16 @@ struct Call {
 impl Processor {
     /// A worker that owns nothing yet, and obeys what operators had set by hand when it began.
     pub fn new(settings: Settings, controls: Controls, now: Timestamp) -> Self {
-        let mut account = Account::new(settings.requests_per_second, settings.pause_max_ms, now);
-        account.limit_by_hand(controls.per_second(None), now);
+        let is_forgotten = planted!(settings, PauseForgottenAtStart);
+        let mut processor = Processor::idle(settings, now);
+        if !is_forgotten {
+            processor.controls_read(controls, now);
+        }
+        processor
+    }
+
+    fn idle(settings: Settings, now: Timestamp) -> Self {
+        let account = Account::new(settings.requests_per_second, settings.pause_max_ms, now);
         let budget = CommitBudget::new(settings.transactions_per_second_max, now);
         let pace = Pace::new(settings.commit_interval_ms, now);
         Processor {
@@ -89,7 +96,6 @@ impl Processor {
             account,
             budget,
             pace,
-            controls,
             first_in_a_row: 0,
             stands_down: false,
             effects: VecDeque::new(),
@@ -160,7 +166,7 @@ impl Processor {
             in_flight: self.calls.len(),
             paused_until: self.account.paused_until(now),
             breaker: self.shared.breaker.view(now).map(Into::into),
-            controls: self.controls.in_force().map(ControlStatus::from).collect(),
+            controls: self.shared.by_hand.controls().in_force().map(ControlStatus::from).collect(),
             ..Status::default()
         };
         for (partition, slot) in &self.tasks {

@@ -17,7 +17,6 @@ impl Hash for Processor {
             // Where commits and intents are not limited, these decide nothing; elsewhere nobody compares processors.
             budget: _,
             pace: _,
-            controls,
             first_in_a_row,
             stands_down,
             effects,
@@ -29,7 +28,7 @@ impl Hash for Processor {
             stopped,
         } = self;
         debug_assert!(effects.is_empty(), "compared between two turns only");
-        (began_at, shared, controls, first_in_a_row, stands_down).hash(hasher);
+        (began_at, shared, first_in_a_row, stands_down).hash(hasher);
         (tasks, account, next_call, next_incarnation, next_turn_of, stopping, stopped).hash(hasher);
         hash_entries(calls, hasher);
     }
