@@ -84,6 +84,13 @@ async fn perform(
         Command::Redrive { arguments, .. } => {
             cli::redrive::run(connection, kafka, &arguments, now, out).await
         }
+        Command::Pause { arguments, .. } => {
+            cli::controls::pause(connection, &kafka, &arguments, now, out).await
+        }
+        Command::Resume { arguments, .. } => {
+            cli::controls::resume(connection, &kafka, &arguments, now, out).await
+        }
+        Command::Limit { action } => cli::controls::limit(connection, &kafka, &action, now, out).await,
         Command::Review { action } => {
             let healthflow = cli::run::healthflow_settings(config);
             cli::review::run(connection, kafka, &healthflow, &action, Clock::start(), out).await

@@ -1,7 +1,10 @@
 //! The routes, over a real socket.
 
 use super::*;
-use healthflow_core::status::{LaneStatus, SchemaStatus, SchemaTrouble, TaskPhase, TaskStatus};
+use healthflow_core::event::ControlKind;
+use healthflow_core::status::{
+    ControlScope, ControlStatus, LaneStatus, SchemaStatus, SchemaTrouble, TaskPhase, TaskStatus,
+};
 use healthflow_core::topics::Lane;
 use serde_json::Value;
 
@@ -105,6 +108,7 @@ fn differences(value: &Value, schema: &Value, place: &str) -> Vec<String> {
     let kind = match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
         Value::Number(_) => "integer",
         Value::String(_) => "string",
         Value::Array(_) => "array",
@@ -148,7 +152,17 @@ async fn the_status_page_is_as_its_schema_says_and_can_be_read_back() {
     let schema: Value = serde_json::from_str(include_str!("../../schemas/status.schema.json")).unwrap();
     for phase in TaskPhase::ALL {
         let trouble = SchemaStatus { id: 7, trouble: SchemaTrouble::Unknown, since: NOW, what: None };
-        let shown = Status { schemas: vec![trouble], ..status(phase) };
+        let control = ControlStatus {
+            kind: ControlKind::Limit,
+            scope: ControlScope::Practice,
+            per_second: Some(2.5),
+            weight: Some(3),
+            by: "ops-2".into(),
+            why: "their import".into(),
+            since: NOW,
+            version: 4,
+        };
+        let shown = Status { schemas: vec![trouble], controls: vec![control], ..status(phase) };
         let page = ask(shown.clone(), &["/status"]).await.pop().unwrap().1;
         let value: Value = serde_json::from_str(&page).unwrap();
         assert_eq!(differences(&value, &schema, "page"), Vec::<String>::new());

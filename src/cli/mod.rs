@@ -3,6 +3,7 @@
 
 pub mod accept_topics;
 pub mod config;
+pub mod controls;
 pub mod drop_record;
 pub mod manual;
 mod name_lock;
@@ -130,6 +131,30 @@ pub enum Command {
         #[command(flatten)]
         arguments: redrive::Arguments,
     },
+    /// Send nothing more to HealthFlow, for one practice or for all; every worker obeys within 2 seconds, and after restarts.
+    Pause {
+        /// Its configuration.
+        #[command(flatten)]
+        options: Options,
+        /// Whom.
+        #[command(flatten)]
+        arguments: controls::Arguments,
+    },
+    /// Send again what `pause` stopped.
+    Resume {
+        /// Its configuration.
+        #[command(flatten)]
+        options: Options,
+        /// Whom.
+        #[command(flatten)]
+        arguments: controls::Arguments,
+    },
+    /// Set, clear or list limits and weights while workers run.
+    Limit {
+        /// What to do.
+        #[command(subcommand)]
+        action: controls::Action,
+    },
     /// List, show and decide what waits for a person.
     Review {
         /// What to do.
@@ -192,9 +217,12 @@ impl Command {
             | Command::AcceptTopics { options, .. }
             | Command::DropRecord { options, .. }
             | Command::Redrive { options, .. }
+            | Command::Pause { options, .. }
+            | Command::Resume { options, .. }
             | Command::Send { options, .. }
             | Command::Tail { options, .. } => Some(options),
             Command::Config { action } => Some(action.options()),
+            Command::Limit { action } => Some(action.options()),
             Command::Review { action } => Some(action.options()),
         }
     }

@@ -17,8 +17,8 @@ use crate::cli::{Connection, name_lock, open_files, reach};
 use crate::config::{Config, FirstStart, GroupProtocol, HOSTNAME, secret};
 use crate::http::{TransportSettings, check_token_file};
 use crate::kafka::{
-    BrokerClock, ClockFault, ClockWatch, EndOffsets, Fleet, KafkaFault, KafkaSettings, Knock, NotEntered,
-    Now, Rights, TopicPartition, cluster_id, group_on_cluster, knock,
+    BrokerClock, ClockFault, ClockWatch, ControlsLog, EndOffsets, Fleet, KafkaFault, KafkaSettings, Knock,
+    NotEntered, Now, Rights, TopicPartition, cluster_id, group_on_cluster, knock,
 };
 use crate::kafka_admin::topics::{TopicFault, TopicSpec, Topics};
 use crate::metrics::{Catalogue, log};
@@ -86,14 +86,19 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
     watcher.end_offsets = Some(EndOffsets::start(&kafka)?);
     watcher.registry = Some(connection.registry.clone());
     runtime.spawn(connection.registry.clone().look_ahead());
-    let entered = stop.unless_requested(enter(connection, &kafka, clock));
-    let Some((translator, fleet)) = runtime.block_on(entered).transpose()? else {
+    let entered = stop.unless_requested(async {
+        let (translator, fleet) = enter(connection, &kafka, clock).await?;
+        let controls = read_controls(&kafka, &translator).await?;
+        anyhow::Ok((translator, fleet, controls))
+    });
+    let Some((translator, fleet, controls)) = runtime.block_on(entered).transpose()? else {
         runtime.shutdown_background();
         return Ok(());
     };
     let settings = RunSettings {
         kafka,
         fleet,
+        controls,
         translator,
         healthflow: healthflow_settings(config),
         processor: config.processor_settings(partitions),
@@ -266,6 +271,24 @@ async fn enter(
     }
 }
 
+/// Reads what operators set by hand, so that no call goes out that somebody had stopped; waits while Kafka or the registry
+/// is unavailable.
+async fn read_controls(kafka: &KafkaSettings, translator: &Arc<Translator>) -> anyhow::Result<ControlsLog> {
+    let mut log = ControlsLog::new(kafka, translator.clone())?;
+    loop {
+        let read = move || {
+            let read = log.read(&AtomicBool::new(false)).map(drop);
+            (log, read)
+        };
+        let (back, read) = spawn_blocking(read).await?;
+        match read {
+            Ok(()) => return Ok(back),
+            Err(fault) => wait_out(&fault).await,
+        }
+        log = back;
+    }
+}
+
 async fn wait_out(fault: &impl std::fmt::Display) {
     tracing::warn!("the start waits: {fault}");
     tokio::time::sleep(ASK_AGAIN).await;
@@ -344,6 +367,7 @@ impl Observer for Watcher {
         let mut status = Status {
             joined: seen.has_joined,
             has_stale_token: seen.has_stale_token,
+            controls_read_at: Some(seen.controls_read_at),
             ..processor.status(now)
         };
         if let Some(end_offsets) = &self.end_offsets {

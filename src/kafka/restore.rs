@@ -124,8 +124,18 @@ impl Readers {
 
     /// Where a partition begins and ends, committed or not.
     pub(crate) fn bounds(&self, topic: &str, partition: i32) -> Result<LogBounds, KafkaFault> {
+        self.bounds_within(topic, partition, ASK)
+    }
+
+    /// The same, from a broker that answers within `limit`.
+    pub(super) fn bounds_within(
+        &self,
+        topic: &str,
+        partition: i32,
+        limit: Duration,
+    ) -> Result<LogBounds, KafkaFault> {
         let topic = self.prefix.on_cluster(topic);
-        let bounds = self.uncommitted.fetch_watermarks(&topic, partition, ASK);
+        let bounds = self.uncommitted.fetch_watermarks(&topic, partition, limit);
         let (low, high) = bounds.map_err(|error| {
             let what = format!("cannot read the bounds of {topic}/{partition}");
             KafkaFault::on_topic(what, "Describe", &topic, error)

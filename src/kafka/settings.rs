@@ -184,7 +184,7 @@ impl KafkaSettings {
     }
 
     /// The same under another transactional id, which is given without the prefix.
-    pub(super) fn producer_named(&self, transactional_id: &str) -> ClientConfig {
+    pub(crate) fn producer_named(&self, transactional_id: &str) -> ClientConfig {
         let mut config = self.client();
         config
             .set("transactional.id", self.on_cluster(transactional_id))

@@ -8,6 +8,7 @@ mod duplicate_keys;
 pub mod repartition;
 pub mod takeover;
 pub mod accept;
+pub mod controls;
 pub mod dead_letters;
 pub mod decided;
 pub mod reviews;

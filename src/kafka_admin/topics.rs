@@ -138,7 +138,7 @@ impl Topics {
                 Some(has) => Ok(has.unsigned_abs()),
             }
         };
-        for topic in topics::ALL {
+        for topic in topics::of_tasks() {
             count(topic)?;
         }
         Ok(Growth { state_has: count(topics::APPOINTMENT_STATE)?, to: to.unsigned_abs() })
@@ -150,10 +150,8 @@ impl Topics {
     /// Kafka does not answer, or refuses.
     pub async fn grow(&self, to: u32) -> Result<Vec<String>, TopicFault> {
         let actual = self.describe_cluster().await?.topics;
-        let small: Vec<_> = topics::ALL
-            .into_iter()
-            .filter_map(|topic| Some((topic, actual.get(topic)?.partitions)))
-            .collect();
+        let small: Vec<_> =
+            topics::of_tasks().filter_map(|topic| Some((topic, actual.get(topic)?.partitions))).collect();
         let small: Vec<_> = small.into_iter().filter(|(_, has)| has.unsigned_abs() < to).collect();
         if small.is_empty() {
             return Ok(Vec::new());

@@ -6,6 +6,7 @@
 //! one that first appears with its first event hides that event from `rate()`.
 
 mod breaker;
+mod controls;
 mod reviews;
 mod tasks;
 
@@ -18,6 +19,7 @@ use prometheus::{
 
 use crate::metrics::builder::{Described, Made, MetricsBuilder};
 use crate::metrics::catalogue::breaker::Breaker;
+use crate::metrics::catalogue::controls::Controls;
 use crate::metrics::catalogue::reviews::Reviews;
 use crate::metrics::catalogue::tasks::{Tasks, Transactions};
 use healthflow_core::fact::LinkChange;
@@ -47,6 +49,7 @@ pub struct Catalogue {
     pub(super) reviews: Reviews,
     pub(super) calls: Calls,
     pub(super) breaker: Breaker,
+    pub(super) controls: Controls,
     pub(super) doubts: Doubts,
     pub(super) inputs: Inputs,
     pub(super) transactions: Transactions,
@@ -68,6 +71,7 @@ impl Catalogue {
             reviews: Reviews::register(&mut builder)?,
             calls: Calls::register(&mut builder)?,
             breaker: Breaker::register(&mut builder)?,
+            controls: Controls::register(&mut builder)?,
             doubts: Doubts::register(&mut builder)?,
             inputs: Inputs::register(&mut builder)?,
             transactions: Transactions::register(&mut builder)?,

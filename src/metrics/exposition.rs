@@ -11,6 +11,8 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Schema ids that get a series each: a producer that writes nonsense can invent any number.
 const SCHEMAS_MAX: usize = 20;
+/// Controls that get a series each.
+const CONTROLS_MAX: usize = 50;
 
 impl Catalogue {
     /// All metrics in Prometheus' text format, with the gauges of `status` and ages up to `now`.
@@ -49,6 +51,7 @@ impl Catalogue {
         }
         self.set_lanes(status, now);
         self.set_reviews(status);
+        self.set_controls(status, now);
         self.inputs.schemas.reset();
         for schema in status.schemas.iter().take(SCHEMAS_MAX) {
             let labels = [schema.id.to_string(), schema.trouble.code().to_owned()];
@@ -64,6 +67,16 @@ impl Catalogue {
             self.reviews.open.with_label_values(&labels).set(signed(of.count));
         }
         self.reviews.urgent.set(signed(status.reviews.iter().map(|of| of.urgent).sum()));
+    }
+
+    /// What was taken back must not keep its last value.
+    fn set_controls(&self, status: &Status, now: Timestamp) {
+        self.controls.in_force.reset();
+        for control in status.controls.iter().take(CONTROLS_MAX) {
+            let labels = [control.kind.code(), control.scope.code(), &*control.by, &*control.why];
+            self.controls.in_force.with_label_values(&labels).set(age_seconds(control.since, now));
+        }
+        self.controls.unread.set(status.controls_read_at.map_or(0.0, |at| age_seconds(at, now)));
     }
 
     /// Lanes of tasks that are gone must not keep their last value.

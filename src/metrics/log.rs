@@ -2,6 +2,8 @@
 //! debug about single bookings that end well. Texts from outside are quoted, so that no identifier can forge a line. No
 //! line carries patient data; it may carry a booking's practice and id.
 
+mod control_log;
+
 use std::io::{IsTerminal, Write};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -160,6 +162,7 @@ pub fn report(fact: &Fact) {
         | Fact::BreakerOpened { .. }
         | Fact::BreakerProbeFailed
         | Fact::BreakerClosed { .. } => report_outage(fact),
+        Fact::ControlChanged { control } => control_log::report(control),
         Fact::TransactionCommitted { partition, records, aborts, elapsed_ms } => {
             trace!(partition, records, aborts, elapsed_ms, "transaction committed");
         }

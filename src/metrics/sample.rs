@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use healthflow_core::booking::{Booking, BookingKey, BookingStatus, Patient, Sex, Source, Version, Visit};
-use healthflow_core::event::{Identity, Origin};
+use healthflow_core::event::{Control, ControlId, ControlKind, Identity, Origin, Setting};
 use healthflow_core::fact::{DropCause, Fact, LinkChange};
 use healthflow_core::healthflow::Operation;
 use healthflow_core::life::{LaneEnd, Loss, LostPosition};
@@ -126,9 +126,24 @@ pub(super) fn facts() -> Vec<Fact> {
     ];
     facts.extend(stray_facts(&booking.key));
     facts.extend(call_facts(&booking.key));
+    facts.extend(control_facts());
     facts.extend(slot_facts(&booking.key, version));
     facts.extend(review_facts(&booking.key, version));
     facts
+}
+
+fn control_facts() -> Vec<Fact> {
+    let control = |kind, setting| {
+        let id = ControlId { kind, practice: Some("p-1".into()) };
+        let (by, why, at) = ("ops-2".into(), "import\nERROR forged".into(), Timestamp(9_000));
+        Fact::ControlChanged { control: Arc::new(Control { id, version: 2, setting, by, why, at }) }
+    };
+    let limited = Setting::Limited { per_second: Some(2.5), weight: None };
+    vec![
+        control(ControlKind::Pause, Some(Setting::Paused)),
+        control(ControlKind::Pause, None),
+        control(ControlKind::Limit, Some(limited)),
+    ]
 }
 
 fn review_facts(key: &BookingKey, version: Version) -> Vec<Fact> {

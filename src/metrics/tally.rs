@@ -71,6 +71,9 @@ impl Catalogue {
             Fact::BreakerProbeFailed => self.breaker.failed_probes.inc(),
             // The gauges show it.
             Fact::BreakerClosed { .. } => {}
+            Fact::ControlChanged { control } => {
+                self.controls.changed.with_label_values(&[control.id.kind.code()]).inc();
+            }
             Fact::AccountPaused { why, .. } => self.calls.pauses.with_label_values(&[*why]).inc(),
             Fact::TransactionCommitted { records, aborts, elapsed_ms, .. } => {
                 self.transactions.committed.inc();

@@ -9,10 +9,11 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::log::{self, Format};
 use super::sample::{CANARIES, facts};
 use super::*;
+use healthflow_core::event::ControlKind;
 use healthflow_core::limits::breaker::BreakerState;
 use healthflow_core::status::{
-    BreakerStatus, LaneStatus, OpenReviews, ReviewAge, SchemaStatus, SchemaTrouble, Status, TaskPhase,
-    TaskStatus,
+    BreakerStatus, ControlScope, ControlStatus, LaneStatus, OpenReviews, ReviewAge, SchemaStatus,
+    SchemaTrouble, Status, TaskPhase, TaskStatus,
 };
 use healthflow_core::sync::ReviewReason;
 use healthflow_core::time::Timestamp;
@@ -94,6 +95,7 @@ fn every_fact_is_counted_and_nothing_of_a_patient_with_it() {
         ),
         (r#"healthflow_sync_healthflow_call_seconds_bucket{operation="create_appointment",le="0.05"}"#, 1.0),
         (r#"healthflow_sync_healthflow_pauses_total{why="unauthorised"}"#, 1.0),
+        (r#"healthflow_sync_controls_changed_total{kind="pause"}"#, 2.0),
         (r#"healthflow_sync_doubts_opened_total{operation="create_appointment"}"#, 1.0),
         (r#"healthflow_sync_doubts_settled_total{found="yes"}"#, 1.0),
         ("healthflow_sync_transactions_committed_total", 1.0),
@@ -159,6 +161,17 @@ fn status() -> Status {
             count: 4,
             urgent: 2,
         }],
+        controls: vec![ControlStatus {
+            kind: ControlKind::Pause,
+            scope: ControlScope::Practice,
+            per_second: None,
+            weight: None,
+            by: "ops-2".into(),
+            why: "their import".into(),
+            since: Timestamp(3_000),
+            version: 1,
+        }],
+        controls_read_at: Some(Timestamp(11_500)),
         ..Status::default()
     }
 }
@@ -190,6 +203,11 @@ fn gauges_follow_the_status_and_ages_the_clock() {
         (r#"healthflow_sync_tasks_owned_partitions{phase="live"}"#.into(), 1.0),
         (r#"healthflow_sync_tasks_owned_partitions{phase="draining"}"#.into(), 0.0),
         (r#"healthflow_sync_input_schema_trouble_seconds{id="57",trouble="unknown"}"#.into(), 4.0),
+        (
+            r#"healthflow_sync_controls_in_force_seconds{by="ops-2",kind="pause",scope="practice",why="their import"}"#.into(),
+            10.0,
+        ),
+        ("healthflow_sync_controls_unread_seconds".into(), 1.5),
         ("healthflow_sync_worker_status_age_seconds".into(), 1.0),
     ] {
         assert_eq!(value(&page, &series), Some(expected), "{series}\n{page}");
@@ -199,6 +217,7 @@ fn gauges_follow_the_status_and_ages_the_clock() {
     assert_eq!(value(&later, "healthflow_sync_worker_status_age_seconds"), Some(3.0));
     let without_tasks = catalogue.page(&Status::default(), Timestamp(15_000)).unwrap();
     assert!(!without_tasks.contains(lane), "a lane that is gone must not keep its value");
+    assert!(!without_tasks.contains("ops-2"), "what was taken back must not keep its value");
     assert!(!without_tasks.contains(r#"id="57""#), "a schema that is readable must not keep its value");
     let nonsense = |id| SchemaStatus { id, trouble: SchemaTrouble::Unknown, since: Timestamp(0), what: None };
     let many = Status { schemas: (0..1_000).map(nonsense).collect(), ..Status::default() };

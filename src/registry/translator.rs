@@ -13,7 +13,7 @@ use healthflow_core::event::avro::{
 };
 use healthflow_core::event::codec::{Codec, Encoded};
 use healthflow_core::event::size::TooLarge;
-use healthflow_core::event::{Arrival, Outgoing, arrival, codec};
+use healthflow_core::event::{Arrival, Control, Outgoing, arrival, codec};
 use healthflow_core::state::{FleetRecord, Held, StateRecord};
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::{Lane, NamePrefix, REVIEW};
@@ -187,6 +187,18 @@ impl Translator {
         buffer: &'buffer mut Vec<u8>,
     ) -> Result<Encoded<'buffer>, Unencodable> {
         self.codec.encode_fleet(record, buffer)
+    }
+
+    /// The same of a control.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_control<'buffer>(
+        &self,
+        control: &Control,
+        buffer: &'buffer mut Vec<u8>,
+    ) -> Result<Encoded<'buffer>, Unencodable> {
+        self.codec.encode_control(control, buffer)
     }
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::http::transport::Unusable;
 use crate::http::{Transport, TransportSettings};
 use crate::kafka::{
-    Fetched, Fleet, Group, KafkaFault, KafkaSettings, LaneWatch, Lanes, Now, TaskSpawner, TaskThread,
-    Watchdog,
+    ControlsLog, ControlsWatch, Fetched, Fleet, Group, KafkaFault, KafkaSettings, LaneWatch, Lanes, Now,
+    TaskSpawner, TaskThread, Watchdog,
 };
 use crate::metrics::log;
 use crate::registry::Translator;
@@ -46,6 +46,8 @@ pub struct RunSettings {
     pub kafka: KafkaSettings,
     /// The fleet that owns the state; this worker belongs to it.
     pub fleet: Fleet,
+    /// What operators set by hand, read to its end.
+    pub controls: ControlsLog,
     /// The schemas.
     pub translator: Arc<Translator>,
     /// HealthFlow.
@@ -64,7 +66,7 @@ pub trait Observer {
 }
 
 /// What the processor does not know of its surroundings.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Seen {
     /// Whether the worker has joined its group; it may own no partition.
     pub has_joined: bool,
@@ -72,6 +74,8 @@ pub struct Seen {
     pub fetched: Fetched,
     /// Whether the token file holds no token any more, and the last good one is used.
     pub has_stale_token: bool,
+    /// When the controls were last read to their end.
+    pub controls_read_at: Timestamp,
 }
 
 /// Why a worker ended before it was asked to, in one line.
@@ -124,6 +128,7 @@ struct Worker {
     calls: Calls,
     tasks: HashMap<i32, TaskThread>,
     // Dropped in this order: the readers end before the membership does.
+    controls: ControlsWatch,
     watch: LaneWatch,
     lanes: Lanes,
     spawner: Arc<TaskSpawner>,
@@ -151,6 +156,9 @@ impl Worker {
         })?;
         let lanes = Lanes::start(&settings.kafka, translator.clone(), inbox.clone(), now.clone())?;
         let watch = LaneWatch::start(&settings.kafka, inbox.clone())?;
+        let margin_ms = settings.processor.lease_margin_ms;
+        let processor = Processor::new(settings.processor, settings.controls.controls().clone(), clock.now());
+        let controls = ControlsWatch::start(settings.controls, inbox.clone(), now.clone())?;
         let group = Group::join(&settings.kafka, inbox.clone())?;
         let spawner = TaskSpawner::new(
             settings.kafka,
@@ -161,11 +169,9 @@ impl Worker {
             watchdog,
             now,
         )?;
-        let margin_ms = settings.processor.lease_margin_ms;
         let calls = Calls::new(runtime.handle().clone(), transport, mailbox.clone(), clock, margin_ms);
-        let processor = Processor::new(settings.processor, clock.now());
-        let mailbox = mailbox.clone();
-        Ok(Worker { processor, clock, mailbox, calls, tasks: HashMap::new(), watch, lanes, spawner, group })
+        let (mailbox, tasks) = (mailbox.clone(), HashMap::new());
+        Ok(Worker { processor, clock, mailbox, calls, tasks, controls, watch, lanes, spawner, group })
     }
 
     fn run_loop(&mut self, observer: &mut dyn Observer) -> Result<(), WorkerFault> {
@@ -191,6 +197,7 @@ impl Worker {
                     has_joined: self.group.has_joined(),
                     fetched: self.lanes.fetched(),
                     has_stale_token: self.calls.have_stale_token(),
+                    controls_read_at: self.controls.read_at(),
                 };
                 observer.status(&self.processor, seen, now);
                 status_at = now.plus_ms(SLEEP_MAX_MS);

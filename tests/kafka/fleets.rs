@@ -188,7 +188,7 @@ fn partitions_grown_by_other_means_double_nothing_until_repartition_is_through()
     wait_until("version 1", || rig.results().len() == BOOKINGS);
 
     // While a worker runs: its tasks go on, the new ones wait, and it says so once.
-    grow(&rig, &topics::ALL, GROWN);
+    grow(&rig, &topics::of_tasks().collect::<Vec<_>>(), GROWN);
     rig.partitions = GROWN;
     wait_until("the new tasks to wait", || {
         rig.in_phase(0, TaskPhase::Acquiring) == (GROWN - PARTITIONS) as usize

@@ -8,6 +8,7 @@ mod broker_clock;
 mod closed;
 mod commit;
 mod compatible;
+mod controls;
 mod fleets;
 mod guarded;
 mod lanes;

@@ -59,7 +59,9 @@ pub fn world() -> &'static World {
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let admin: AdminClient<DefaultClientContext> =
             rdkafka::ClientConfig::new().set("bootstrap.servers", &stack.brokers).create().unwrap();
-        let new = topics::ALL.map(|topic| NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(1)));
+        let partitions = |topic| if topic == topics::CONTROLS { 1 } else { PARTITIONS };
+        let new =
+            topics::ALL.map(|topic| NewTopic::new(topic, partitions(topic), TopicReplication::Fixed(1)));
         let made = runtime.block_on(admin.create_topics(&new, &AdminOptions::new())).unwrap();
         assert!(made.iter().all(Result::is_ok), "{made:?}");
         let second = Duration::from_secs(1);

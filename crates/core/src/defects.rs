@@ -116,6 +116,16 @@ pub enum Defect {
     DecisionCopyRefused,
     /// What fails while HealthFlow does not work spends attempts.
     OutageSpendsAttempts,
+    /// What was about to be sent when its practice was paused goes out all the same.
+    PauseLetsReadyGo,
+    /// A start does not know what was paused before it.
+    PauseForgottenAtStart,
+    /// A pause spends attempts.
+    PauseSpendsAttempts,
+    /// Time in which a practice was paused counts for deadlines.
+    PauseCountsForDeadlines,
+    /// A practice that an operator limited sends as fast as any.
+    PracticeLimitIgnored,
     /// Charts of which a person said that they are somebody else's are proposed again (K14).
     RejectedChartsProposed,
     /// What a person rejected goes on like anything that was let go (K14).
@@ -129,7 +139,7 @@ pub enum Defect {
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 57] = [
+    pub const ALL: [Defect; 62] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -182,6 +192,11 @@ impl Defect {
         Defect::DecisionPassedOver,
         Defect::DecisionOfAnyGeneration,
         Defect::DecisionCopyRefused,
+        Defect::PauseLetsReadyGo,
+        Defect::PauseForgottenAtStart,
+        Defect::PauseSpendsAttempts,
+        Defect::PauseCountsForDeadlines,
+        Defect::PracticeLimitIgnored,
         Defect::RejectedChartsProposed,
         Defect::RejectionIgnored,
         Defect::OutageSpendsAttempts,

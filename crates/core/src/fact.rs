@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::booking::{BookingId, BookingKey, PracticeId, Source, Version};
 use crate::coded::coded;
-use crate::event::Origin;
+use crate::event::{Control, Origin};
 use crate::healthflow::Operation;
 use crate::life::{Incarnation, LaneEnd, LostPosition};
 use crate::sync::{Disposition, FailureReason, ReviewReason, SyncedOutcome};
@@ -307,6 +307,11 @@ pub enum Fact {
         practice: PracticeId,
         /// Which booking; none for a patient.
         booking: Option<BookingId>,
+    },
+    /// An operator set something by hand, or took it back: this worker obeys from now on.
+    ControlChanged {
+        /// What, by whom, and why.
+        control: Arc<Control>,
     },
     /// HealthFlow asks this booking to wait and serves others meanwhile: only this one waits.
     CallThrottled {

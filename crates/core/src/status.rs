@@ -1,9 +1,12 @@
 //! The status of a worker at one moment: the status page shows it and the gauges are set from it. Without it, both would have
 //! to reach into the processor's memory while it works. It contains no ids of practices, bookings or patients.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::coded::coded;
+use crate::event::{Control, ControlKind, Setting};
 use crate::limits::breaker::{BreakerState, BreakerView};
 use crate::sync::ReviewReason;
 use crate::time::{DAY_MS, Timestamp};
@@ -59,6 +62,64 @@ pub struct Status {
     pub has_stale_token: bool,
     /// What waits for people, of all tasks.
     pub reviews: Vec<OpenReviews>,
+    /// What operators set by hand.
+    pub controls: Vec<ControlStatus>,
+    /// When that was last read to its end; set by the worker.
+    pub controls_read_at: Option<Timestamp>,
+}
+
+/// What an operator set by hand. Of which practice is not in it: `healthflow-sync limit list` shows that.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ControlStatus {
+    /// What is set.
+    pub kind: ControlKind,
+    /// For whom.
+    pub scope: ControlScope,
+    /// With a limit: calls a second at most, of the whole fleet.
+    pub per_second: Option<f64>,
+    /// With a limit of a practice: its share beside others.
+    pub weight: Option<u32>,
+    /// Who set it.
+    pub by: Arc<str>,
+    /// Why.
+    pub why: Arc<str>,
+    /// Since when.
+    pub since: Timestamp,
+    /// How often this control was written.
+    pub version: u32,
+}
+
+coded! {
+    /// For whom something is set by hand; the code is the name on the status page and the metric label.
+    pub enum ControlScope {
+        /// The whole account.
+        Account = "account",
+        /// One practice.
+        Practice = "practice",
+    }
+}
+
+/// No rate is NaN: what would be is not obeyed, and so not shown.
+impl Eq for ControlStatus {}
+
+impl From<&Control> for ControlStatus {
+    fn from(control: &Control) -> Self {
+        let Control { id, version, setting, by, why, at } = control;
+        let (per_second, weight) = match setting {
+            Some(Setting::Limited { per_second, weight }) => (*per_second, *weight),
+            Some(Setting::Paused) | None => (None, None),
+        };
+        ControlStatus {
+            kind: id.kind,
+            scope: if id.practice.is_some() { ControlScope::Practice } else { ControlScope::Account },
+            per_second,
+            weight,
+            by: by.clone(),
+            why: why.clone(),
+            since: *at,
+            version: *version,
+        }
+    }
 }
 
 /// The circuit breaker while it is not closed.

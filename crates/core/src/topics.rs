@@ -1,5 +1,5 @@
-//! The topics by their roles. Every topic has the same partition count, and all that derives from a record goes to the same
-//! partition number, so that one number is one self-contained task.
+//! The topics by their roles. Every topic of tasks has the same partition count, and all that derives from a record goes to
+//! the same partition number, so that one number is one self-contained task.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -77,12 +77,31 @@ pub const APPOINTMENT_STATE: &str = "appointments.state";
 /// The topics whose ids state remembers: a task reads them again, by offset or as a whole.
 pub const IDENTIFIED: [&str; 5] = [REQUESTED, RETRY, DECISIONS, PATIENT_STATE, APPOINTMENT_STATE];
 
+/// What operators set by hand while workers run: pauses, limits and weights. One partition, which every worker reads.
+pub const CONTROLS: &str = "healthflow.controls";
+
 /// Where workers get the brokers' time: the leader stamps what it appends. No process reads it.
 pub const CLOCK: &str = "healthflow.clock";
 
 /// Every topic that holds records of ours, in the order in which a booking meets them.
-pub const ALL: [&str; 10] =
-    [REQUESTED, BACKFILL, RETRY, SYNCED, REVIEW, AUDIT, DECISIONS, FAILED, PATIENT_STATE, APPOINTMENT_STATE];
+pub const ALL: [&str; 11] = [
+    REQUESTED,
+    BACKFILL,
+    RETRY,
+    SYNCED,
+    REVIEW,
+    AUDIT,
+    DECISIONS,
+    FAILED,
+    PATIENT_STATE,
+    APPOINTMENT_STATE,
+    CONTROLS,
+];
+
+/// Those that have a partition for each task.
+pub fn of_tasks() -> impl Iterator<Item = &'static str> {
+    ALL.into_iter().filter(|topic| *topic != CONTROLS)
+}
 
 /// What precedes our names on a cluster, so that several fleets can share one. State, metrics, logs and commands use our
 /// names without it; only what goes to the cluster or comes from it has it.

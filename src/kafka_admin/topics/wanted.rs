@@ -22,6 +22,8 @@ pub(super) const ALL: [&str; topics::ALL.len() + 1] = {
 };
 /// Partitions of `healthflow.clock`: a worker asks so many brokers for the time, and takes the median answer.
 const CLOCK_PARTITIONS: i32 = 3;
+/// Partitions of `healthflow.controls`: a worker reads all of it, and two controls keep their order.
+const CONTROLS_PARTITIONS: i32 = 1;
 /// No consumer reads this topic.
 const CLOCK_RETENTION_MS: i64 = 3_600_000;
 
@@ -112,6 +114,8 @@ pub enum Remedy {
     Grow(i32),
     /// An operator must recreate the topic; it has so many partitions.
     Recreate(i32),
+    /// An operator must delete the topic, and `healthflow-sync topics` creates it.
+    Replace,
     /// Kafka's tool for replicas does.
     Reassign,
     /// An operator must choose between two settings.
@@ -131,6 +135,9 @@ impl fmt::Display for Remedy {
                     f,
                     "ask for {has} with '--partitions {has}', or stop all workers and recreate the topic"
                 )
+            }
+            Remedy::Replace => {
+                f.write_str("stop all workers, delete it and run 'healthflow-sync topics'; then set by hand again what was set")
             }
             Remedy::Reassign => {
                 f.write_str("change it with Kafka's kafka-reassign-partitions.sh, or ask for what it has")
@@ -168,7 +175,7 @@ pub fn settings(topic: &str, replication: i32, record_bytes_max: usize) -> Vec<S
     }
     match topic {
         topics::CLOCK => wanted.push(any("retention.ms", CLOCK_RETENTION_MS.to_string())),
-        topics::REVIEW | topics::PATIENT_STATE | topics::APPOINTMENT_STATE => {
+        topics::REVIEW | topics::PATIENT_STATE | topics::APPOINTMENT_STATE | topics::CONTROLS => {
             wanted.push(exactly("cleanup.policy", "compact"));
             wanted.push(any("segment.bytes", SEGMENT_BYTES.to_string()));
             wanted.push(any("min.cleanable.dirty.ratio", "0.2".to_owned()));
@@ -209,9 +216,13 @@ pub(super) fn partitions(actual: &BTreeMap<String, Actual>, spec: TopicSpec) -> 
     spec.partitions.or(there).unwrap_or(PARTITIONS_DEFAULT)
 }
 
-/// How many partitions a new topic gets, where each that holds records gets `partitions`.
+/// How many partitions a new topic gets, where each of tasks gets `partitions`.
 pub(super) fn partitions_of(topic: &str, partitions: i32) -> i32 {
-    if topic == topics::CLOCK { CLOCK_PARTITIONS } else { partitions }
+    match topic {
+        topics::CLOCK => CLOCK_PARTITIONS,
+        topics::CONTROLS => CONTROLS_PARTITIONS,
+        _ => partitions,
+    }
 }
 
 /// How the topics of a cluster differ from what is required.
@@ -224,7 +235,11 @@ pub(super) fn differences(actual: &BTreeMap<String, Actual>, spec: TopicSpec) ->
             report("does not exist".to_owned(), Remedy::Apply);
             continue;
         };
-        if actual.partitions != partitions && topic != topics::CLOCK {
+        if topic == topics::CONTROLS && actual.partitions != CONTROLS_PARTITIONS {
+            let what = format!("has {} partitions, must have {CONTROLS_PARTITIONS}", actual.partitions);
+            report(what, Remedy::Replace);
+        }
+        if actual.partitions != partitions && topics::of_tasks().any(|one| one == topic) {
             let reason =
                 if spec.partitions.is_some() { "as was asked for" } else { "as appointments.requested has" };
             let what = format!("has {} partitions, must have {partitions} {reason}", actual.partitions);
@@ -278,6 +293,7 @@ mod tests {
             let settings = settings(topic, replication, RECORD_BYTES_MAX);
             let settings =
                 settings.into_iter().map(|setting| (setting.name.to_owned(), setting.value)).collect();
+            let partitions = partitions_of(topic, partitions);
             (topic.to_string(), Actual { partitions, replication, settings })
         };
         ALL.iter().map(topic).collect()
@@ -331,6 +347,7 @@ mod tests {
         change(topics::PATIENT_STATE, |topic| {
             topic.settings.insert("min.insync.replicas".into(), "1".into());
         });
+        change(topics::CONTROLS, |topic| topic.partitions = 12);
         assert_eq!(
             texts(&actual, TopicSpec::default()),
             [
@@ -343,6 +360,7 @@ mod tests {
                 "appointments.decisions: message.timestamp.type is CreateTime, must be LogAppendTime; run 'healthflow-sync topics'",
                 "appointments.decisions: retention.ms is 1209600000, must be at least 7776000000; run 'healthflow-sync topics'",
                 "patients.state: min.insync.replicas is 1, must be at least 2; run 'healthflow-sync topics'",
+                "healthflow.controls: has 12 partitions, must have 1; stop all workers and recreate it, or ask for what it has",
             ]
         );
         assert!(

@@ -50,6 +50,7 @@ const SCHEMAS: [&str; topics::ALL.len()] = [
     include_str!("../../../../schemas/appointments.failed.avsc"),
     include_str!("../../../../schemas/patients.state.avsc"),
     include_str!("../../../../schemas/appointments.state.avsc"),
+    include_str!("../../../../schemas/healthflow.controls.avsc"),
 ];
 
 static CONTRACTS: LazyLock<[Contract; topics::ALL.len()]> = LazyLock::new(|| {

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use crate::event::avro::{Contract, Decoder, Encoder, Undecodable, Unencodable, contracts};
+use crate::event::control::ControlRecord;
 use crate::event::failed::AppointmentFailed;
 use crate::event::headers::{self, Header};
 use crate::event::retry::AppointmentRetry;
 use crate::event::review::AppointmentReview;
 use crate::event::state::{AppointmentStateRecord, PatientStateRecord};
 use crate::event::synced::AppointmentSynced;
-use crate::event::{Outgoing, key};
+use crate::event::{Control, Outgoing, key};
 use crate::state::{FleetRecord, Held, StateRecord};
 use crate::time::Timestamp;
 use crate::topics::{self, NamePrefix};
@@ -25,6 +26,7 @@ pub struct Codec {
     failed: Encoder,
     patient_state: Encoder,
     appointment_state: Encoder,
+    controls: Encoder,
 }
 
 /// A record, ready to be sent.
@@ -59,6 +61,7 @@ impl Codec {
             failed: encoder(topics::FAILED),
             patient_state: encoder(topics::PATIENT_STATE),
             appointment_state: encoder(topics::APPOINTMENT_STATE),
+            controls: encoder(topics::CONTROLS),
         }
     }
 
@@ -139,6 +142,22 @@ impl Codec {
             topic: topics::APPOINTMENT_STATE,
             partition: Some(0),
             key: Some(key::FLEET.into()),
+            value: Some(buffer),
+            headers: Vec::new(),
+        })
+    }
+
+    /// The same for a control, which an operator's command writes.
+    pub fn encode_control<'buffer>(
+        &self,
+        control: &Control,
+        buffer: &'buffer mut Vec<u8>,
+    ) -> Result<Encoded<'buffer>, Unencodable> {
+        self.controls.encode(&ControlRecord::from(control), buffer)?;
+        Ok(Encoded {
+            topic: topics::CONTROLS,
+            partition: Some(0),
+            key: Some(key::control(&control.id).into_bytes()),
             value: Some(buffer),
             headers: Vec::new(),
         })

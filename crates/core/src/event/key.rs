@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::appointment::idempotency::hex;
 use crate::booking::{BookingKey, PatientKey, Version};
+use crate::event::ControlId;
 use crate::state::StateRecord;
 
 /// The key of the one record of a partition of `appointments.state` that speaks of the task, not of a booking: the ids of
@@ -50,6 +51,19 @@ pub fn patient(key: &PatientKey) -> String {
     escape(key.practice.as_str(), &mut text);
     text.push('/');
     text.push_str(&hex(&Sha256::digest(key.patient.as_str().as_bytes())));
+    text
+}
+
+/// `pause/account`, `limit/practice/P` and the like: the id of a control.
+pub fn control(id: &ControlId) -> String {
+    let mut text = String::from(id.kind.code());
+    match &id.practice {
+        None => text.push_str("/account"),
+        Some(practice) => {
+            text.push_str("/practice/");
+            escape(practice.as_str(), &mut text);
+        }
+    }
     text
 }
 

@@ -16,6 +16,7 @@ pub mod synced;
 pub mod review;
 pub mod audit;
 pub mod decision;
+pub mod control;
 pub mod failed;
 pub mod result;
 pub mod state;
@@ -34,6 +35,7 @@ use crate::state::StateRecord;
 use crate::sync::FailureReason;
 use crate::time::Timestamp;
 
+pub use control::{Control, ControlId, ControlKind, Setting};
 pub use decision::{Decision, Verdict};
 pub use failed::DeadLetter;
 pub use result::Finished;

@@ -17,6 +17,10 @@ pub const FORBIDDEN_PRACTICES_MAX: usize = 3;
 #[derive(Clone, Debug)]
 pub struct Account {
     requests_per_second: f64,
+    /// What an operator allows the fleet at most; none where that is not set.
+    by_hand: Option<f64>,
+    /// Our part of what the fleet may send.
+    share: f64,
     usual_pause_ms: i64,
     bucket: TokenBucket,
     /// The end of the last pause; none before the first.
@@ -56,6 +60,8 @@ impl Hash for Account {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         let Account {
             requests_per_second,
+            by_hand,
+            share,
             usual_pause_ms,
             bucket,
             paused_until,
@@ -65,7 +71,8 @@ impl Hash for Account {
             trial,
             own_until,
         } = self;
-        (requests_per_second.to_bits(), usual_pause_ms, bucket, paused_until, forbidden).hash(hasher);
+        (requests_per_second.to_bits(), by_hand.map(f64::to_bits), share.to_bits()).hash(hasher);
+        (usual_pause_ms, bucket, paused_until, forbidden).hash(hasher);
         (pauses, served_after, trial, own_until).hash(hasher);
     }
 }
@@ -76,6 +83,8 @@ impl Account {
     pub fn new(requests_per_second: f64, usual_pause_ms: i64, now: Timestamp) -> Self {
         Account {
             requests_per_second,
+            by_hand: None,
+            share: 0.0,
             usual_pause_ms,
             bucket: TokenBucket::new(0.0, now),
             paused_until: None,
@@ -89,8 +98,19 @@ impl Account {
 
     /// Sets this worker's share: owned partitions out of all.
     pub fn set_share(&mut self, owned: usize, all: u32, now: Timestamp) {
-        let share = owned as f64 / f64::from(all.max(1));
-        self.bucket.set_rate(self.requests_per_second * share, now);
+        self.share = owned as f64 / f64::from(all.max(1));
+        self.set_rate(now);
+    }
+
+    /// Sets what an operator allows the whole fleet at most; none: what is configured. The tighter one counts.
+    pub fn limit_by_hand(&mut self, per_second: Option<f64>, now: Timestamp) {
+        self.by_hand = per_second;
+        self.set_rate(now);
+    }
+
+    fn set_rate(&mut self, now: Timestamp) {
+        let fleet = self.by_hand.map_or(self.requests_per_second, |rate| rate.min(self.requests_per_second));
+        self.bucket.set_rate(fleet * self.share, now);
     }
 
     /// Sends nothing before `now + pause_ms`; a pause is never shortened. Returns its end.

@@ -208,6 +208,11 @@ impl Breaker {
         self.open_spans.iter().map(open_ms).sum()
     }
 
+    /// When it was open, until `now` where it still is.
+    pub fn open_until(&self, now: Timestamp) -> impl Iterator<Item = (Timestamp, Timestamp)> {
+        self.open_spans.iter().map(move |span| (span.from, span.to.unwrap_or(now).min(now)))
+    }
+
     /// A call goes out; if it is open, that is the probe.
     pub fn is_sent(&mut self, call: u64) {
         if let State::Open { probe, .. } = &mut self.state {

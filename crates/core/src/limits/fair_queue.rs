@@ -7,8 +7,11 @@ use std::hash::{Hash, Hasher};
 
 use crate::booking::PracticeId;
 
-/// What a practice may spend more each time it is its turn, in calls: an ordinary booking of an unknown patient.
-const QUANTUM: u32 = 4;
+/// What one call costs a practice of the usual weight.
+pub const CALL: u32 = 100;
+
+/// What a practice may spend more each time it is its turn: an ordinary booking of an unknown patient.
+const QUANTUM: u32 = 4 * CALL;
 
 /// A queue that is fair between practices. `K` names a job.
 #[derive(Clone, Debug)]
@@ -24,7 +27,7 @@ pub struct FairQueue<K> {
 #[derive(Clone, Debug, Hash)]
 struct Flow<K> {
     waiting: VecDeque<(i64, K)>,
-    /// What it may spend without another turn, in calls.
+    /// What it may spend without another turn.
     deficit: u32,
 }
 
@@ -55,7 +58,7 @@ impl<K: Clone> FairQueue<K> {
         flow.waiting.insert(at, (rank, key));
     }
 
-    /// Takes out who is next; `cost` is how many calls that is expected to take.
+    /// Takes out who is next; `cost` is what its practice pays for that, [`CALL`] for each call.
     pub fn pop(&mut self, cost: impl Fn(&K) -> u32) -> Option<K> {
         if let Some(key) = self.first.pop_front() {
             return Some(key);
@@ -80,6 +83,26 @@ impl<K: Clone> FairQueue<K> {
         }
     }
 
+    /// Takes out who is next of those whom `allows` allows, where each costs one call.
+    pub fn pop_where(&mut self, allows: impl Fn(&K) -> bool) -> Option<K> {
+        if let Some(index) = self.first.iter().position(&allows) {
+            return self.first.remove(index);
+        }
+        // Whose deficit is used up has another turn within two rounds.
+        for _ in 0..2 * self.turns.len() {
+            let flow = self.flows.get_mut(self.turns.front()?)?;
+            let is_allowed = flow.waiting.front().is_some_and(|(_, key)| allows(key));
+            if is_allowed && flow.deficit >= CALL {
+                return self.pop(|_| CALL);
+            }
+            if is_allowed {
+                flow.deficit += QUANTUM;
+            }
+            self.turns.rotate_left(1);
+        }
+        None
+    }
+
     /// Takes out the first whom `allows` allows.
     pub fn take(&mut self, allows: impl Fn(&K) -> bool) -> Option<K> {
         if let Some(index) = self.first.iter().position(&allows) {
@@ -100,7 +123,7 @@ impl<K: Clone> FairQueue<K> {
 
     /// Takes everybody out, in the order in which they would be next if each cost one call.
     pub fn drain(&mut self) -> Vec<K> {
-        std::iter::from_fn(|| self.pop(|_| 1)).collect()
+        std::iter::from_fn(|| self.pop(|_| CALL)).collect()
     }
 }
 

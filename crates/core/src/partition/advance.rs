@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::healthflow::Request;
+use crate::limits::fair_queue::CALL;
 use crate::partition::decide::{Awaited, Move};
 use crate::partition::job::{Job, JobKey, JobStage, Purpose, Share};
 use crate::partition::rules;
@@ -99,7 +100,11 @@ impl Task {
     /// Takes the next job that waits for a place of this share, if there is one.
     pub fn admit(&mut self, share: Share, turn: &mut Turn<'_>) -> bool {
         let Task { jobs, ledger, .. } = self;
-        let Some(key) = jobs.next_arrival(share, |job| ledger.expected_calls(job)) else { return false };
+        // A practice of weight two has twice as many turns.
+        let cost = |key: &JobKey, job: &Job| {
+            (ledger.expected_calls(job) * CALL / turn.by_hand.weight(key.practice()).max(1)).max(1)
+        };
+        let Some(key) = jobs.next_arrival(share, cost) else { return false };
         self.advance(&key, turn);
         true
     }
@@ -124,6 +129,7 @@ impl Task {
     /// Wakes every job whose moment has come; a doubt that is quiet gets a job of its own if it has none (rule W5).
     pub fn wake(&mut self, turn: &mut Turn<'_>) {
         self.end_holds(turn);
+        self.let_some_go(turn);
         self.move_overdue_aside(turn);
         if !self.is_draining() {
             self.attend_to_reviews(turn);
@@ -152,7 +158,8 @@ impl Task {
             let at_hand = job.versions.len();
             let decided = self.decide(key, job, turn);
             // Before anything is opened for it: a crash must not find an intent that nobody was about to send.
-            if matches!(decided, Move::Ask(_)) && turn.holds_back() {
+            let asks = matches!(decided, Move::Ask(_));
+            if asks && (turn.holds_back() || self.is_held_by_hand(key, job, turn)) {
                 return Next::HeldBack;
             }
             if let ControlFlow::Break(next) = self.apply(decided, key, job, turn) {

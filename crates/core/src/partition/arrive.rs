@@ -15,6 +15,7 @@ use crate::partition::job::{InHand, JobKey, JobStage};
 use crate::partition::lane::Fetching;
 use crate::partition::rules;
 use crate::partition::task::{Task, Turn};
+use crate::retry::WaitReason;
 use crate::retry::deadline::{believable, taken_up};
 use crate::retry::waiting_room::Waiting;
 use crate::settings::Settings;
@@ -133,7 +134,10 @@ impl Task {
             .get(&JobKey::Booking(entry.booking.key.clone()))
             .is_some_and(|job| job.newest().is_some_and(|n| n.booking.version > entry.booking.version));
         let waiting = Waiting { entry, offset: position.offset };
-        if newer_known || waiting.entry.schedule.not_before <= turn.now || self.is_slot_free(&waiting.entry) {
+        let was_held = WaitReason::is_held_by_hand(&waiting.entry.schedule.last_error)
+            && turn.by_hand.is_free(&waiting.entry.booking.key.practice);
+        let is_due = waiting.entry.schedule.not_before <= turn.now;
+        if newer_known || is_due || was_held || self.is_slot_free(&waiting.entry) {
             self.take_back(waiting, turn);
         } else {
             if let Some(copy) = self.waiting_room.enter(waiting) {

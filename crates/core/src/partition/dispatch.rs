@@ -45,7 +45,7 @@ impl Task {
 
     /// The next request of this share that may go out. The caller takes a permit for it next: nothing may wait after this.
     pub fn send_next(&mut self, share: Share, turn: &mut Turn<'_>) -> Option<ReadyCall> {
-        while let Some((key, mut job)) = self.jobs.take_ready(share) {
+        while let Some((key, mut job)) = self.jobs.take_ready(share, |key| rules::has_permit(key, turn)) {
             let next = self.next_of(&key, &mut job, turn);
             let Next::Ask(request, purpose) = next else {
                 self.put_aside(&key, job, next, turn);
@@ -124,13 +124,15 @@ impl Task {
         let now = turn.now;
         self.is_not_alone_any_more(key, job.patient.as_ref(), now);
         // While HealthFlow does not work nothing is put aside in Kafka: it would only lie elsewhere.
-        let give_up_at = |job: &Job| match turn.breaker.is_open() {
+        let give_up_at = |job: &Job| match turn.is_stopped() {
             true => Timestamp::NEVER,
-            false => turn.after_ms(job.waiting_since.unwrap_or(now), turn.settings.memory_wait_ms),
+            false => {
+                turn.after_ms(key.practice(), job.waiting_since.unwrap_or(now), turn.settings.memory_wait_ms)
+            }
         };
         match next {
             Next::Ask(..) | Next::Done => {}
-            Next::HeldBack => return self.hold_back(key, job, now),
+            Next::HeldBack => return self.hold_back(key, job, turn),
             Next::AwaitSlot(until) => return self.put_aside_for_slot(key, job, until, turn),
             Next::Wait(at, why) => {
                 if at <= give_up_at(&job) || job.versions.is_empty() || self.is_rejected(key, &job) {
@@ -177,31 +179,6 @@ impl Task {
         self.end(key, &mut job, now);
     }
 
-    /// Nothing may be asked now: the job is back where it waits for a place, behind the others, without an intent and without
-    /// its patient.
-    fn hold_back(&mut self, key: &JobKey, mut job: Job, now: Timestamp) {
-        self.end(key, &mut job, now);
-        self.jobs.put_back(key, job);
-        self.jobs.look_again(key.clone());
-    }
-
-    /// Nothing may be asked any more: whoever was about to ask is held back, in the same order, before whoever waits for a place.
-    pub fn stand_down(&mut self, now: Timestamp) {
-        let about_to_ask = self.jobs.drain_ready().into_iter().chain(self.outbox.awaited_by().cloned());
-        for key in about_to_ask.collect::<Vec<JobKey>>().into_iter().rev() {
-            let Some(mut job) = self.jobs.take(&key) else { continue };
-            let is_unsent = matches!(job.stage, JobStage::Ready | JobStage::AwaitsCommit);
-            if is_unsent {
-                self.is_not_alone_any_more(&key, job.patient.as_ref(), now);
-                self.end(&key, &mut job, now);
-            }
-            self.jobs.put_back(&key, job);
-            if is_unsent {
-                self.jobs.look_again_first(key);
-            }
-        }
-    }
-
     /// Sees to it that what a job waits for wakes it.
     fn note_awaited(&mut self, key: &JobKey, awaited: &Awaited, now: Timestamp) {
         match awaited {
@@ -214,7 +191,7 @@ impl Task {
     }
 
     /// Until when a job is parked that only waits: longer each time, for it may be parked again and again.
-    fn next_parking_ends(&self, key: &BookingKey, job: &Job, turn: &Turn<'_>) -> Timestamp {
+    pub(super) fn next_parking_ends(&self, key: &BookingKey, job: &Job, turn: &Turn<'_>) -> Timestamp {
         let version = job.newest().map_or(0, |newest| newest.booking.version);
         let parked = self.ledger.bookings().get_hot(key).and_then(|state| state.parked(version));
         let times = parked.map_or(0, |parked| parked.generation) + 1;

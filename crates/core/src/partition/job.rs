@@ -94,9 +94,10 @@ impl InHand {
         self.schedule.attempts > 0 || (is_late && !(0..=SOON_MS).contains(&begins_in_ms))
     }
 
-    /// Leaves the time in which HealthFlow did not work out of its age: it counts for no deadline.
+    /// Leaves the time in which its practice could not be served out of its age: it counts for no deadline.
     pub fn leave_out_outages(&mut self, turn: &Turn<'_>) {
-        leave_out(&mut self.schedule, turn.outage_ms_since(self.taken_up_at));
+        let stopped_ms = turn.stopped_ms_since(&self.booking.key.practice, self.taken_up_at);
+        leave_out(&mut self.schedule, stopped_ms);
         self.taken_up_at = turn.now;
     }
 
@@ -204,6 +205,11 @@ pub enum JobStage {
 }
 
 impl JobStage {
+    /// Whether the job asks as soon as its intent is committed and it has a permit.
+    pub fn is_about_to_ask(&self) -> bool {
+        matches!(self, JobStage::AwaitsCommit | JobStage::Ready)
+    }
+
     /// Whether the job takes up one of the `ready_queue_max` places.
     pub fn takes_place(&self) -> bool {
         matches!(self, JobStage::AwaitsCommit | JobStage::Ready | JobStage::InFlight(_))

@@ -2,11 +2,11 @@
 //! has which patient. A job is looked at by one caller at a time, which takes it out and puts it back. Without one place
 //! for all of this a job could be in no queue at all, and its booking would wait for ever.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
 
 use crate::booking::{PatientKey, PracticeId};
-use crate::limits::fair_queue::FairQueue;
+use crate::limits::fair_queue::{CALL, FairQueue};
 use crate::partition::job::{Job, JobKey, JobStage, Purpose, Share};
 use crate::time::Timestamp;
 use crate::unordered::hash_entries;
@@ -23,6 +23,11 @@ pub(super) struct Jobs {
     ready: [FairQueue<JobKey>; 2],
     /// Places of the ready queue taken, by share.
     places: [usize; 2],
+    /// How many are about to ask, by practice: of each that has some.
+    about_to_ask: HashMap<PracticeId, usize>,
+    /// Who would ask and may not, for the practice is paused or limited by hand, in the order in which they came. It may hold
+    /// a key whose job has ended.
+    held: BTreeMap<PracticeId, VecDeque<JobKey>>,
     /// Who has a patient.
     patients_busy: HashMap<PatientKey, JobKey>,
     /// Who waits for a patient that somebody else has, in the order in which they came.
@@ -75,6 +80,9 @@ impl Jobs {
         let share = job.share.index();
         self.places[share] -= usize::from(job.stage.takes_place());
         self.places[share] += usize::from(stage.takes_place());
+        if job.stage.is_about_to_ask() != stage.is_about_to_ask() {
+            self.count_about_to_ask(key.practice(), stage.is_about_to_ask());
+        }
         match &stage {
             // What was begun is finished first, so that the first to come is the first to end.
             JobStage::Ready if job.asked_version.is_some() => self.ready[share].push_first(key.clone()),
@@ -95,6 +103,50 @@ impl Jobs {
     /// Places of the ready queue that are taken, by share.
     pub fn places(&self) -> [usize; 2] {
         self.places
+    }
+
+    /// How many of a practice are about to ask.
+    pub fn about_to_ask(&self, practice: &PracticeId) -> usize {
+        self.about_to_ask.get(practice).copied().unwrap_or(0)
+    }
+
+    fn count_about_to_ask(&mut self, practice: &PracticeId, is_one_more: bool) {
+        if is_one_more {
+            *self.about_to_ask.entry(practice.clone()).or_default() += 1;
+        } else if let Some(count) = self.about_to_ask.get_mut(practice) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.about_to_ask.remove(practice);
+            }
+        }
+    }
+
+    /// This job would ask and may not, for its practice is held by hand.
+    pub fn hold(&mut self, key: &JobKey) {
+        let held = self.held.entry(key.practice().clone()).or_default();
+        if !held.contains(key) {
+            held.push_back(key.clone());
+        }
+    }
+
+    /// Whether anybody is held by hand.
+    pub fn holds_anybody(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Whose practices are held by hand and have jobs here.
+    pub fn held_practices(&self) -> impl Iterator<Item = &PracticeId> {
+        self.held.keys()
+    }
+
+    /// Takes out up to so many of a practice that are held, who came first.
+    pub fn take_held(&mut self, practice: &PracticeId, most: usize) -> Vec<JobKey> {
+        let Some(held) = self.held.get_mut(practice) else { return Vec::new() };
+        let taken = held.drain(..most.min(held.len())).collect();
+        if held.is_empty() {
+            self.held.remove(practice);
+        }
+        taken
     }
 
     /// Calls under way.
@@ -135,10 +187,10 @@ impl Jobs {
         !self.arrivals[share.index()].is_empty()
     }
 
-    /// Takes the next of this share out of the queue that waits for a place; `cost` is how many calls a job is expected to take.
-    pub fn next_arrival(&mut self, share: Share, cost: impl Fn(&Job) -> u32) -> Option<JobKey> {
+    /// Takes the next of this share out of the queue that waits for a place; `cost` is what its practice pays for a job.
+    pub fn next_arrival(&mut self, share: Share, cost: impl Fn(&JobKey, &Job) -> u32) -> Option<JobKey> {
         let Jobs { at_hand, arrivals, .. } = self;
-        arrivals[share.index()].pop(|key| at_hand.get(key).map_or(1, &cost))
+        arrivals[share.index()].pop(|key| at_hand.get(key).map_or(CALL, |job| cost(key, job)))
     }
 
     /// Takes the first out of the queues that wait for a place whom `allows` allows.
@@ -151,9 +203,9 @@ impl Jobs {
         !self.ready[share.index()].is_empty()
     }
 
-    /// Takes the next of this share out that may be sent, with its job.
-    pub fn take_ready(&mut self, share: Share) -> Option<(JobKey, Job)> {
-        while let Some(key) = self.ready[share.index()].pop(|_| 1) {
+    /// Takes the next of this share out that may be sent and that `allows` allows, with its job.
+    pub fn take_ready(&mut self, share: Share, allows: impl Fn(&JobKey) -> bool) -> Option<(JobKey, Job)> {
+        while let Some(key) = self.ready[share.index()].pop_where(&allows) {
             if self.get(&key).is_some_and(|job| job.stage == JobStage::Ready)
                 && let Some(job) = self.take(&key)
             {
@@ -169,9 +221,15 @@ impl Jobs {
         self.put_back(key, job);
     }
 
-    /// Takes everybody out who may be sent, in order; whoever is still `Ready` is at hand.
-    pub fn drain_ready(&mut self) -> Vec<JobKey> {
-        self.ready.iter_mut().flat_map(FairQueue::drain).collect()
+    /// Takes everybody out who may be sent and is meant, in order; whoever is still `Ready` is at hand.
+    pub fn drain_ready(&mut self, is_meant: impl Fn(&JobKey) -> bool) -> Vec<JobKey> {
+        let mut drained = Vec::new();
+        for ready in &mut self.ready {
+            let (meant, others): (Vec<_>, Vec<_>) = ready.drain().into_iter().partition(&is_meant);
+            others.into_iter().rev().for_each(|key| ready.push_first(key));
+            drained.extend(meant);
+        }
+        drained
     }
 
     /// Puts a job of another practice than this first, if one is ready.
@@ -272,9 +330,11 @@ impl Jobs {
 
 impl Hash for Jobs {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Jobs { at_hand, arrivals, ready, places, patients_busy, patients_awaited, overdue, timers } =
-            self;
-        (arrivals, ready, places, overdue, timers).hash(hasher);
+        let Jobs {
+            at_hand, arrivals, ready, places, patients_busy, patients_awaited, overdue, timers, ..
+        } = self;
+        // How many are about to ask follows from the jobs.
+        (arrivals, ready, places, &self.held, overdue, timers).hash(hasher);
         hash_entries(at_hand, hasher);
         hash_entries(patients_busy, hasher);
         hash_entries(patients_awaited, hasher);

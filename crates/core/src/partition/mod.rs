@@ -22,6 +22,7 @@ pub mod start;
 mod lost;
 mod forget;
 mod decisions;
+mod held_back;
 mod held_contents;
 mod held_versions;
 mod misrouted_keys;

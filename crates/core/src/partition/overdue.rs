@@ -5,7 +5,7 @@ use crate::partition::job::{JobKey, JobStage};
 use crate::partition::task::{Task, Turn};
 use crate::retry::WaitReason;
 
-/// How long until an overdue booking is looked at again while HealthFlow does not work, in milliseconds.
+/// How long until an overdue booking is looked at again while nothing goes on, in milliseconds.
 const LOOK_AGAIN_MS: i64 = 1_000;
 
 impl Task {
@@ -14,7 +14,7 @@ impl Task {
         if self.is_draining() {
             return;
         }
-        // While HealthFlow does not work nothing goes before them: they are looked at again.
+        // While HealthFlow does not work, or its practice is paused, nothing goes before it: it is looked at again.
         while let Some(key) = self.jobs.take_overdue(turn.now) {
             self.move_aside(&key, turn);
         }
@@ -26,9 +26,10 @@ impl Task {
         let Some(job) = self.jobs.get(key) else { return };
         let waits = job.stage == JobStage::Arrived && job.asked_version.is_none();
         let Some(newest) = job.newest().filter(|newest| waits && newest.is_fresh()) else { return };
-        let outage_ms = turn.outage_ms_since(newest.taken_up_at);
-        let overdue_at = newest.overdue_at(turn.settings.overdue_after_ms).plus_ms(outage_ms);
-        if turn.breaker.is_open() || turn.now < overdue_at {
+        let stopped_ms = turn.stopped_ms_since(&booking.practice, newest.taken_up_at);
+        let overdue_at = newest.overdue_at(turn.settings.overdue_after_ms).plus_ms(stopped_ms);
+        let is_stopped = turn.is_stopped() || turn.by_hand.stops(&booking.practice);
+        if is_stopped || turn.now < overdue_at {
             let again_at = overdue_at.max(turn.now.plus_ms(LOOK_AGAIN_MS));
             return self.jobs.note_overdue(again_at, key.clone());
         }

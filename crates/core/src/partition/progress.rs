@@ -90,6 +90,11 @@ impl Progress {
         self.lanes.get_mut(&lane)?.backpressure(waiting, settings)
     }
 
+    /// Whether a lane holds as much in memory as it may.
+    pub fn is_full(&self, settings: &Settings) -> bool {
+        self.lanes.values().any(|lane| lane.bytes() > settings.read_ahead_bytes)
+    }
+
     /// The offset after the last record of `appointments.requested` that arrived.
     pub fn next_requested(&self) -> i64 {
         self.lanes.get(&Lane::Requested).map_or(0, LaneProgress::next)

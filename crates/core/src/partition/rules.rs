@@ -13,7 +13,7 @@ use crate::event::Schedule;
 use crate::healthflow::Request;
 use crate::partition::alone::Alone;
 use crate::partition::intents::{Doubt, Intents};
-use crate::partition::job::{Job, JobKey};
+use crate::partition::job::{Job, JobKey, JobStage};
 use crate::partition::jobs::Jobs;
 use crate::partition::outbox::Outbox;
 use crate::partition::recent_creations::RecentCreations;
@@ -367,4 +367,21 @@ pub(super) fn in_order<T>(mut waiters: Vec<T>, settings: &Settings) -> Vec<T> {
         waiters.reverse();
     }
     waiters
+}
+
+/// A job of a practice that is paused asks nothing, not even if it was about to.
+pub(super) fn stops(job: &Job, settings: &Settings) -> bool {
+    job.stage != JobStage::Ready || !planted!(settings, PauseLetsReadyGo)
+}
+
+/// A limited practice sends no more than its permits allow.
+pub(super) fn has_permit(key: &JobKey, turn: &Turn<'_>) -> bool {
+    !turn.by_hand.has_no_permit(key.practice(), turn.now) || planted!(turn.settings, PracticeLimitIgnored)
+}
+
+/// A pause is no attempt.
+pub(super) fn count_pause(job: &mut Job, settings: &Settings) {
+    if planted!(settings, PauseSpendsAttempts) {
+        job.versions.values_mut().for_each(|in_hand| in_hand.schedule.attempts += 1);
+    }
 }

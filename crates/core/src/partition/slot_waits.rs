@@ -244,7 +244,7 @@ impl Task {
             return None;
         }
         let since = in_hand.schedule.slot_since;
-        let until = turn.after_ms(since.unwrap_or(turn.now), turn.settings.slot_wait_max_ms);
+        let until = turn.after_ms(&key.practice, since.unwrap_or(turn.now), turn.settings.slot_wait_max_ms);
         if rules::slot_wait_is_over(until, turn.now, turn.settings) {
             return None;
         }
@@ -286,8 +286,9 @@ impl Task {
         }
         self.end(key, &mut job, now);
         job.waiting_since = waiting_since;
-        let give_up_at = turn.after_ms(waiting_since.unwrap_or(now), turn.settings.memory_wait_ms);
-        let gives_up = now >= give_up_at && !turn.breaker.is_open();
+        let give_up_at =
+            turn.after_ms(key.practice(), waiting_since.unwrap_or(now), turn.settings.memory_wait_ms);
+        let gives_up = now >= give_up_at && !turn.is_stopped();
         if let (true, JobKey::Booking(booking)) = (gives_up, key) {
             for (_, mut in_hand) in std::mem::take(&mut job.versions) {
                 leave_out(&mut in_hand.schedule, until.since_ms(now));
@@ -333,8 +334,9 @@ impl Task {
         let blockers =
             wanted.map_or_else(Default::default, |wanted| self.slots.blockers(key, order, &wanted, true));
         let since = in_hand.schedule.slot_since;
-        let is_over =
-            since.is_some_and(|since| turn.now >= turn.after_ms(since, turn.settings.slot_wait_max_ms));
+        let is_over = since.is_some_and(|since| {
+            turn.now >= turn.after_ms(&key.practice, since, turn.settings.slot_wait_max_ms)
+        });
         // An appointment with an unknown slot may have left it while we asked.
         let asks_once_more = since.is_none() && flight.near_unknown;
         let may_free = !blockers.is_empty() || self.is_anything_unread();

@@ -3,9 +3,12 @@
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
+use crate::booking::PracticeId;
+use crate::defects::planted;
 use crate::fact::Fact;
 use crate::life::Incarnation;
-use crate::limits::Breaker;
+use crate::limits::stops::stopped_ms;
+use crate::limits::{Breaker, ByHand};
 use crate::partition::alone::Alone;
 use crate::partition::drain::Drain;
 use crate::partition::held_versions::HeldVersions;
@@ -35,26 +38,28 @@ pub struct Shared {
     pub reads: Reads,
     /// Whether HealthFlow works, and since when it does not.
     pub breaker: Breaker,
+    /// What operators set by hand.
+    pub by_hand: ByHand,
 }
 
 impl Shared {
     /// Nothing is known of HealthFlow yet.
     pub fn new(settings: Settings) -> Self {
         let breaker = Breaker::new(settings.breaker);
-        Shared { settings, reads: Reads::default(), breaker }
+        Shared { settings, reads: Reads::default(), breaker, by_hand: ByHand::default() }
     }
 
     /// What a step of a task is given at this moment; it reports to `facts`.
     pub fn turn<'a>(&'a self, facts: &'a mut VecDeque<Fact>, now: Timestamp) -> Turn<'a> {
-        let Shared { settings, reads, breaker } = self;
-        Turn { now, settings, reads, breaker, is_probe: false, facts }
+        let Shared { settings, reads, breaker, by_hand } = self;
+        Turn { now, settings, reads, breaker, by_hand, is_probe: false, facts }
     }
 }
 
 impl Hash for Shared {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Shared { settings: _, reads, breaker } = self;
-        (reads, breaker).hash(hasher);
+        let Shared { settings: _, reads, breaker, by_hand } = self;
+        (reads, breaker, by_hand).hash(hasher);
     }
 }
 
@@ -69,6 +74,8 @@ pub struct Turn<'a> {
     pub reads: &'a Reads,
     /// Whether HealthFlow works, and since when it does not.
     pub breaker: &'a Breaker,
+    /// What operators set by hand.
+    pub by_hand: &'a ByHand,
     /// Whether this is the one call that may go out although the breaker is open.
     pub is_probe: bool,
     /// Facts, in order.
@@ -76,19 +83,30 @@ pub struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// Whether nothing may be asked now: what would ask is held back, and nothing is opened or counted for it.
+    /// Whether nothing may be asked now, whoever it is for: what would ask is held back, and nothing is opened or counted for
+    /// it.
     pub fn holds_back(&self) -> bool {
-        self.breaker.is_open() && !self.is_probe
+        self.is_stopped() && !(self.is_probe && self.breaker.is_open() && !self.by_hand.stops_all())
     }
 
-    /// The moment `ms` after `since`; time with the breaker open does not count.
-    pub fn after_ms(&self, since: Timestamp, ms: i64) -> Timestamp {
-        since.plus_ms(ms.saturating_add(self.outage_ms_since(since)))
+    /// Whether nothing goes on, for HealthFlow does not work, or an operator stopped everything. Nothing is put aside in Kafka
+    /// then: it would only lie elsewhere.
+    pub fn is_stopped(&self) -> bool {
+        self.breaker.is_open() || self.by_hand.stops_all()
     }
 
-    /// For how long of the time since `since` HealthFlow did not work, in milliseconds: that counts for no deadline.
-    pub fn outage_ms_since(&self, since: Timestamp) -> i64 {
-        self.breaker.open_ms_since(since, self.now)
+    /// The moment `ms` after `since`; time in which a practice could not be served does not count.
+    pub fn after_ms(&self, practice: &PracticeId, since: Timestamp, ms: i64) -> Timestamp {
+        since.plus_ms(ms.saturating_add(self.stopped_ms_since(practice, since)))
+    }
+
+    /// For how long of the time since `since` a practice could not be served, in milliseconds, for HealthFlow did not work or
+    /// an operator had paused it: that counts for no deadline.
+    pub fn stopped_ms_since(&self, practice: &PracticeId, since: Timestamp) -> i64 {
+        let open = self.breaker.open_until(self.now);
+        let paused = self.by_hand.stops_of(practice, self.now);
+        let paused = paused.filter(|_| !planted!(self.settings, PauseCountsForDeadlines));
+        stopped_ms(open.chain(paused), since)
     }
 }
 
@@ -192,6 +210,11 @@ impl Task {
     /// Places of the ready queue that this task takes up, by share.
     pub fn places(&self) -> [usize; 2] {
         self.jobs.places()
+    }
+
+    /// Whether a job of this practice is about to ask.
+    pub fn is_about_to_ask(&self, practice: &PracticeId) -> bool {
+        self.jobs.about_to_ask(practice) > 0
     }
 
     /// Calls under way.

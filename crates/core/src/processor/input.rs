@@ -6,6 +6,7 @@ use crate::booking::Booking;
 use crate::event::Arrival;
 use crate::healthflow::Reply;
 use crate::life::{CallId, Incarnation, LaneEnd};
+use crate::limits::Controls;
 use crate::partition::start::Acquired;
 use crate::time::Timestamp;
 use crate::topics::Lane;
@@ -125,6 +126,11 @@ pub enum Input {
         topic: &'static str,
         /// How it ended.
         why: LaneEnd,
+    },
+    /// What operators set by hand was read anew, and is different.
+    ControlsRead {
+        /// All of it.
+        controls: Controls,
     },
     /// The worker should finish what is under way, commit, give its tasks back and stop.
     StopRequested,

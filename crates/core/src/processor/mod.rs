@@ -7,6 +7,7 @@
 
 pub mod effect;
 pub mod account_signal;
+mod by_hand;
 pub mod input;
 pub mod state_hash;
 pub mod ownership;
@@ -17,15 +18,16 @@ pub mod stall;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use crate::defects::planted;
 use crate::fact::Fact;
 use crate::healthflow::Operation;
 use crate::life::{CallId, Incarnation};
-use crate::limits::Account;
+use crate::limits::{Account, Controls};
 use crate::partition::job::{JobKey, Share};
 use crate::partition::{Shared, Task, Turn};
 use crate::processor::ownership::OwnedTask;
 use crate::settings::Settings;
-use crate::status::Status;
+use crate::status::{ControlStatus, Status};
 use crate::time::Timestamp;
 
 use pace::{CommitBudget, Pace};
@@ -72,8 +74,17 @@ struct Call {
 }
 
 impl Processor {
-    /// A worker that owns nothing yet.
-    pub fn new(settings: Settings, now: Timestamp) -> Self {
+    /// A worker that owns nothing yet, and obeys what operators had set by hand when it began.
+    pub fn new(settings: Settings, controls: Controls, now: Timestamp) -> Self {
+        let is_forgotten = planted!(settings, PauseForgottenAtStart);
+        let mut processor = Processor::idle(settings, now);
+        if !is_forgotten {
+            processor.controls_read(controls, now);
+        }
+        processor
+    }
+
+    fn idle(settings: Settings, now: Timestamp) -> Self {
         let account = Account::new(settings.requests_per_second, settings.pause_max_ms, now);
         let budget = CommitBudget::new(settings.transactions_per_second_max, now);
         let pace = Pace::new(settings.commit_interval_ms);
@@ -140,6 +151,7 @@ impl Processor {
             Input::LaneEnded { partition, incarnation, topic, why } => {
                 self.lane_ended(partition, incarnation, topic, why, now);
             }
+            Input::ControlsRead { controls } => self.controls_read(controls, now),
             Input::StopRequested => self.stop_requested(now),
             Input::TimePassed => {}
         }
@@ -154,6 +166,7 @@ impl Processor {
             in_flight: self.calls.len(),
             paused_until: self.account.paused_until(now),
             breaker: self.shared.breaker.view(now).map(Into::into),
+            controls: self.shared.by_hand.controls().in_force().map(ControlStatus::from).collect(),
             ..Status::default()
         };
         for (partition, slot) in &self.tasks {

@@ -37,6 +37,7 @@ impl Processor {
             self.admit(&mut rounds, now);
             self.send(now);
         }
+        self.make_room(now);
         self.commit(now);
         self.read_contents();
         self.backpressure();
@@ -83,7 +84,7 @@ impl Processor {
     /// When `decide` has something to do even if nothing happens.
     pub fn next_wakeup(&mut self, now: Timestamp) -> Option<Timestamp> {
         let room_at = self.budget.next_at(now);
-        let mut earliest: Option<Timestamp> = None;
+        let mut earliest: Option<Timestamp> = self.next_by_hand(now);
         let mut at_latest = |at: Timestamp| earliest = Some(earliest.map_or(at, |known| known.min(at)));
         let mut ready = false;
         for slot in self.tasks.values() {
@@ -118,7 +119,7 @@ impl Processor {
         }
         for slot in self.tasks.values_mut() {
             let OwnedTask::Live(task) = slot else { continue };
-            task.stand_down(now);
+            task.stand_down(None, now);
         }
     }
 
@@ -133,6 +134,9 @@ impl Processor {
 
     /// Admits jobs, one task after the other, while there are places in the ready queue; counts the turn's rounds.
     fn admit(&mut self, rounds: &mut usize, now: Timestamp) {
+        if self.shared.by_hand.stops_all() {
+            return;
+        }
         if self.shared.breaker.is_open() {
             return self.admit_probe(rounds, now);
         }
@@ -192,6 +196,9 @@ impl Processor {
     /// of its calls under way, so that neither waits for the other's calls to end.
     fn has_place_left(&self, share: Share, places: [usize; 2], now: Timestamp) -> bool {
         let [first, again] = places;
+        if self.shared.by_hand.stops_all() {
+            return false;
+        }
         if self.shared.breaker.is_open() {
             return self.shared.breaker.is_probe_due(now) && first + again == 0;
         }
@@ -211,6 +218,9 @@ impl Processor {
 
     /// Whether another call of this share may be under way; what failed before never takes them all, for it may hang.
     fn has_call_left(&self, share: Share, now: Timestamp) -> bool {
+        if self.shared.by_hand.stops_all() {
+            return false;
+        }
         if self.shared.breaker.is_open() {
             return self.shared.breaker.is_probe_due(now);
         }
@@ -309,6 +319,7 @@ impl Processor {
         };
         let operation = send.request.operation();
         self.shared.reads.is_sent(operation, call.0);
+        self.shared.by_hand.is_sent(send.job.practice(), now);
         let sent_after = self.account.pauses();
         let job = send.job;
         self.calls

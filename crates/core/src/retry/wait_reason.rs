@@ -25,6 +25,10 @@ coded! {
         Overdue = "overdue",
         /// Another booking is about to free the slot (rule K11).
         AwaitsSlot = "awaits_slot",
+        /// An operator paused its practice.
+        Paused = "paused",
+        /// An operator limited its practice, which has more to send than it may.
+        Limited = "limited",
         /// All reads of this kind fail; one job asks for all.
         ReadsFail = "reads_fail",
         /// HealthFlow showed an older revision than one it had shown before.
@@ -85,6 +89,11 @@ impl WaitReason {
                 | WaitReason::Unreadable
                 | WaitReason::Foreign
         )
+    }
+
+    /// Whether it waits for what an operator set by hand.
+    pub fn is_held_by_hand(code: &str) -> bool {
+        [WaitReason::Paused, WaitReason::Limited].iter().any(|reason| reason.code() == code)
     }
 
     /// Whether HealthFlow asked to wait.

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 
-use crate::booking::{BookingKey, Version};
+use crate::booking::{BookingKey, PracticeId, Version};
 use crate::event::RetryEntry;
+use crate::retry::WaitReason;
 use crate::time::Timestamp;
 use crate::unordered::hash_entries;
 
@@ -83,6 +84,19 @@ impl WaitingRoom {
         let for_slot: Vec<Version> =
             versions.iter().filter(|(_, waiting)| waits(waiting)).map(|(version, _)| *version).collect();
         for_slot.into_iter().filter_map(|version| self.take(booking, version)).collect()
+    }
+
+    /// Every record of a practice that waits because the practice was paused or limited by hand.
+    pub fn take_held_by_hand(&mut self, practice: &PracticeId) -> Vec<Waiting> {
+        let is_held = |waiting: &Waiting| WaitReason::is_held_by_hand(&waiting.entry.schedule.last_error);
+        let of_practice = self.by_booking.iter().filter(|(booking, _)| booking.practice == *practice);
+        let held = of_practice.flat_map(|(booking, versions)| {
+            let held = versions.iter().filter(|(_, waiting)| is_held(waiting));
+            held.map(|(version, waiting)| (waiting.offset, booking.clone(), *version))
+        });
+        let mut held: Vec<(i64, BookingKey, Version)> = held.collect();
+        held.sort_unstable();
+        held.into_iter().filter_map(|(_, booking, version)| self.take(&booking, version)).collect()
     }
 
     fn take(&mut self, booking: &BookingKey, version: Version) -> Option<Waiting> {

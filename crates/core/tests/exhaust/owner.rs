@@ -3,6 +3,7 @@
 use healthflow_core::booking::Version;
 use healthflow_core::healthflow::{Reply, Request};
 use healthflow_core::life::{Incarnation, TaskLife};
+use healthflow_core::limits::Controls;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::processor::{CommitEnded, Effect, Processor};
 use healthflow_core::settings::Settings;
@@ -107,7 +108,7 @@ impl Owner {
     /// A fresh process.
     pub fn new(settings: &Settings, now: i64) -> Self {
         Owner {
-            processor: Processor::new(settings.clone(), Timestamp(now)),
+            processor: Processor::new(settings.clone(), Controls::default(), Timestamp(now)),
             is_paused: false,
             wakeup: None,
             shell: Shell::default(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use healthflow_core::event::Identity;
 use healthflow_core::life::Incarnation;
+use healthflow_core::limits::Controls;
 use healthflow_core::partition::start::{Acquired, Start};
 use healthflow_core::processor::{CommitEnded, Input, Processor};
 use healthflow_core::settings::{GuardMode, Settings};
@@ -21,7 +22,8 @@ const SECONDS: i64 = 20;
 
 /// When each of so many tasks commits, in which a record ends all the time.
 fn commits(tasks: i32, settings: Settings) -> BTreeMap<i32, Vec<Timestamp>> {
-    let (mut processor, mut shell) = (Processor::new(settings, START), Shell::<()>::default());
+    let (mut processor, mut shell) =
+        (Processor::new(settings, Controls::default(), START), Shell::<()>::default());
     let mut now = START;
     let mut seen: BTreeMap<i32, Vec<Timestamp>> = BTreeMap::new();
     let mut live: BTreeMap<i32, Incarnation> = BTreeMap::new();

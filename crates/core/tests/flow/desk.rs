@@ -9,6 +9,7 @@ use healthflow_core::event::{Arrival, DeadLetter, Outgoing, RetryEntry, ReviewCa
 use healthflow_core::fact::Fact;
 use healthflow_core::healthflow::{Operation, Reply, Request};
 use healthflow_core::life::Incarnation;
+use healthflow_core::limits::Controls;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::partition::start::{Acquired, Start};
 use healthflow_core::processor::{CommitEnded, Effect, Input, Processor};
@@ -76,7 +77,7 @@ impl Desk {
         now: Timestamp,
     ) -> Self {
         let mut desk = Desk {
-            processor: Processor::new(settings, now),
+            processor: Processor::new(settings, Controls::default(), now),
             shell: Shell::default(),
             now,
             calls: Vec::new(),

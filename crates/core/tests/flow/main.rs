@@ -7,6 +7,7 @@ mod desk;
 mod answers;
 mod bad_input;
 mod budget;
+mod by_hand;
 mod clocks;
 mod crowd;
 mod crash_loops;

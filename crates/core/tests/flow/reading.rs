@@ -3,6 +3,7 @@
 use healthflow_core::event::{Arrival, Unusable};
 use healthflow_core::healthflow::Operation;
 use healthflow_core::life::Incarnation;
+use healthflow_core::limits::Controls;
 use healthflow_core::partition::reading::HeldRange;
 use healthflow_core::partition::start::{Acquired, Start};
 use healthflow_core::processor::{CommitEnded, Effect, Input, Processor};
@@ -112,7 +113,7 @@ struct TwoTasks {
 
 impl TwoTasks {
     fn begin() -> Self {
-        let processor = Processor::new(settings(GuardMode::IdempotencyKey), START);
+        let processor = Processor::new(settings(GuardMode::IdempotencyKey), Controls::default(), START);
         let mut tasks = TwoTasks {
             processor,
             shell: Shell::default(),

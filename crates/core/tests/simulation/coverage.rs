@@ -145,6 +145,7 @@ impl Coverage {
             (FaultKind::CrashLoop, Phase::CreatingAppointment),
             (FaultKind::Delete, Phase::Any),
             (FaultKind::EditByHand, Phase::Any),
+            (FaultKind::ByHand, Phase::Any),
             (FaultKind::Redrive, Phase::Any),
             (FaultKind::Decide, Phase::Any),
             (FaultKind::TopicRecreated, Phase::Any),

@@ -45,6 +45,9 @@ impl World {
                     self.workers[worker].deadly.insert(call.id);
                 }
                 self.judges.rate_limit.called(self.now);
+                if let Some(what) = self.workers[worker].obeys.calls(&call.request, self.now) {
+                    self.violate("by hand", format!("w{worker} {what}"));
+                }
                 self.worker_does(worker, queued_ms, Deed::Socket(Outbound { call, epoch: 0 }));
             }
             Begun::Refused(call) => self.refused(worker, call),

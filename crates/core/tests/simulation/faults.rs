@@ -69,6 +69,8 @@ pub enum FaultKind {
     Misrouted,
     Delete,
     EditByHand,
+    /// An operator pauses or limits, or takes it back.
+    ByHand,
     /// An operator redrives a dead letter, also one that is answered for, or twice.
     Redrive,
     /// People decide about a review: rightly or wrongly, at once or late, twice or about one that is no more.
@@ -121,6 +123,7 @@ pub enum FaultEvent {
     /// Somebody changes this appointment, or anything.
     Edit(Option<AppointmentId>),
     Redrive,
+    Operate,
     Decide,
     /// Somebody writes a decision.
     Decided(usize, Box<Decision>),
@@ -156,6 +159,7 @@ impl World {
         self.plan_every(every.deletion_every_ms, || FaultEvent::Deletion);
         self.plan_every(every.edit_every_ms, || FaultEvent::Edit(None));
         self.plan_every(every.redrive_every_ms, || FaultEvent::Redrive);
+        self.plan_every(crate::operators::every_ms(&self.plan), || FaultEvent::Operate);
         self.plan_every(every.decide_every_ms, || FaultEvent::Decide);
         self.plan_every(every.topic_every_ms, || FaultEvent::Topic);
         self.plan_every(every.outage_every_ms, || FaultEvent::Outage);
@@ -182,6 +186,7 @@ impl World {
             FaultEvent::Deletion => self.somebody_deletes(),
             FaultEvent::Edit(id) => self.somebody_edits(id.as_ref()),
             FaultEvent::Redrive => self.somebody_redrives(),
+            FaultEvent::Operate => self.somebody_operates(),
             FaultEvent::Decide => self.somebody_decides(),
             FaultEvent::Decided(partition, decision) => self.is_decided(partition, *decision),
             FaultEvent::Topic => self.somebody_breaks_a_topic(),
@@ -213,6 +218,7 @@ impl World {
             }
             FaultEvent::AllWell => {
                 self.story.tell(self.now, || "from here on all is well".to_owned());
+                self.operators_leave();
                 for worker in 0..self.workers.len() {
                     self.resume(worker);
                 }
@@ -317,7 +323,7 @@ impl World {
             return;
         }
         let settings = self.plan.told_settings();
-        self.workers[worker].start(&settings, self.now);
+        self.workers[worker].start(&settings, &self.operators.controls, self.now);
         self.story.tell(self.now, || format!("w{worker} starts"));
         self.join(worker);
     }

@@ -23,6 +23,7 @@ mod healthflow;
 mod hostility;
 mod kafka;
 mod lives;
+mod operators;
 mod placeholders;
 mod plan;
 mod returns;

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::checkers::by_hand::ObeysOperators;
 use crate::checkers::outages::Reported;
 use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::event::Arrival;
 use healthflow_core::healthflow::Operation;
 use healthflow_core::life::{CallId, Incarnation};
+use healthflow_core::limits::Controls;
 use healthflow_core::partition::reading::HeldRange;
 use healthflow_core::processor::{Input, Processor};
 use healthflow_core::settings::Settings;
@@ -129,6 +131,9 @@ pub struct Worker {
     pub machine_skew_ms: i64,
     /// The group's messages arrive in order.
     pub hears_group_at: i64,
+    /// So does what operators set.
+    pub hears_operators_at: i64,
+    pub obeys: ObeysOperators,
     pub stopping: bool,
     pub pauses: u64,
     /// Lanes that were paused when their task ended, as the Kafka client remembers them.
@@ -138,12 +143,12 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn new(number: usize, settings: &Settings, skew_ms: i64, now: i64) -> Self {
+    pub fn new(number: usize, settings: &Settings, controls: &Controls, skew_ms: i64, now: i64) -> Self {
         Worker {
             number,
             life: 0,
             running: Running::Down,
-            processor: Processor::new(settings.clone(), Timestamp(now)),
+            processor: Processor::new(settings.clone(), controls.clone(), Timestamp(now)),
             inbox: Vec::new(),
             turn_at: None,
             stalled: Vec::new(),
@@ -154,6 +159,8 @@ impl Worker {
             skew_ms,
             machine_skew_ms: skew_ms,
             hears_group_at: 0,
+            hears_operators_at: 0,
+            obeys: ObeysOperators::new(controls.clone()),
             stopping: false,
             pauses: 0,
             left_paused: BTreeSet::new(),
@@ -162,9 +169,9 @@ impl Worker {
     }
 
     /// A fresh process: nothing of the old one's memory is left, and the wall clock is looked at anew.
-    pub fn start(&mut self, settings: &Settings, now: i64) {
+    pub fn start(&mut self, settings: &Settings, controls: &Controls, now: i64) {
         let skew_ms = self.machine_skew_ms;
-        let fresh = Worker::new(self.number, settings, skew_ms, now + skew_ms);
+        let fresh = Worker::new(self.number, settings, controls, skew_ms, now + skew_ms);
         let life = self.life + 1;
         let pauses = self.pauses;
         *self = fresh;

@@ -8,6 +8,7 @@ use healthflow_core::event::{Arrival, Misrouted};
 use healthflow_core::fact::Fact;
 use healthflow_core::healthflow::Request;
 use healthflow_core::life::TaskLife;
+use healthflow_core::limits::Controls;
 use healthflow_core::processor::{Effect, Input};
 
 use crate::checkers::Judges;
@@ -18,6 +19,7 @@ use crate::group::Group;
 use crate::healthflow::{Carried, HealthFlow};
 use crate::kafka::Partition;
 use crate::lives::{self, Lives};
+use crate::operators::Operators;
 use crate::plan::{BEGIN_MS, Killer, Plan};
 use crate::story::Story;
 use crate::worker::{Deed, Outbound, Running, Worker};
@@ -69,6 +71,7 @@ pub struct World {
     pub group: Group,
     pub workers: Vec<Worker>,
     pub healthflow: HealthFlow,
+    pub operators: Operators,
     /// Until then the broker takes nothing.
     pub disk_full_until: i64,
     /// The newest write of each booking: only where that defect is planted.
@@ -94,7 +97,7 @@ impl World {
         let workers = (0..plan.workers)
             .map(|number| {
                 let skew_ms = random.between(-plan.skew_max_ms, plan.skew_max_ms);
-                Worker::new(number, &plan.told_settings(), skew_ms, BEGIN_MS)
+                Worker::new(number, &plan.told_settings(), &Controls::default(), skew_ms, BEGIN_MS)
             })
             .collect();
         let mut world = World {
@@ -103,6 +106,7 @@ impl World {
             group: Group::new(plan.partitions),
             workers,
             healthflow: HealthFlow::new(&plan, &lives),
+            operators: Operators::default(),
             disk_full_until: 0,
             last_writes: BTreeMap::new(),
             published: 0,
@@ -260,6 +264,9 @@ impl World {
         one.turn_at = None;
         let clock = one.clock(self.now);
         for input in std::mem::take(&mut one.inbox) {
+            if let Input::ControlsRead { controls } = &input {
+                one.obeys.reads(controls);
+            }
             one.processor.handle(input, clock);
         }
         one.processor.decide(clock);

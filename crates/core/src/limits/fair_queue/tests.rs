@@ -15,7 +15,7 @@ fn a_burst_delays_its_own_practice_only() {
     (0..10_000).for_each(|number| push(&mut queue, "burst", number));
     (0..20).for_each(|number| push(&mut queue, &format!("other-{number}"), 0));
     let order: Vec<String> =
-        (0..100).filter_map(|_| queue.pop(|_| 4)).map(|(practice, _)| practice).collect();
+        (0..100).filter_map(|_| queue.pop(|_| 4 * CALL)).map(|(practice, _)| practice).collect();
     let last = order.iter().rposition(|practice| practice != "burst").expect("all of the others are there");
     assert_eq!(order.iter().filter(|practice| *practice != "burst").count(), 20);
     assert!(last < 22, "{last}: one job of the burst a round");
@@ -28,7 +28,7 @@ fn whoever_costs_more_has_fewer_turns() {
         push(&mut queue, "dear", number);
         push(&mut queue, "cheap", number);
     }
-    let cost = |(practice, _): &(String, u32)| if practice == "dear" { 4 } else { 1 };
+    let cost = |(practice, _): &(String, u32)| if practice == "dear" { 4 * CALL } else { CALL };
     let served: Vec<String> =
         (0..200).filter_map(|_| queue.pop(cost)).map(|(practice, _)| practice).collect();
     let dear = served.iter().filter(|practice| *practice == "dear").count();
@@ -60,7 +60,7 @@ proptest! {
                     push(&mut queue, &practice, number as u32);
                     pushed.push((practice, number as u32));
                 }
-                2 => out.extend(queue.pop(|_| cost)),
+                2 => out.extend(queue.pop(|_| cost * CALL)),
                 _ => out.extend(queue.take(|(of, _)| *of == practice)),
             }
             prop_assert_eq!(queue.is_empty(), pushed.len() == out.len());

@@ -38,7 +38,7 @@ fn move_to(jobs: &mut Jobs, number: usize, stage: JobStage) {
 const SHARE: Share = Share::Again;
 
 fn arrivals(jobs: &mut Jobs) -> Vec<JobKey> {
-    std::iter::from_fn(|| jobs.next_arrival(SHARE, |_| 1)).collect()
+    std::iter::from_fn(|| jobs.next_arrival(SHARE, |_, _| 100)).collect()
 }
 
 #[test]
@@ -87,12 +87,12 @@ fn who_may_be_sent_comes_in_order_but_what_was_begun_first() {
         jobs.open(&key(number)).share = SHARE;
         move_to(&mut jobs, number, JobStage::Ready);
     }
-    let (first, job) = jobs.take_ready(SHARE).expect("three are ready");
+    let (first, job) = jobs.take_ready(SHARE, |_| true).expect("three are ready");
     assert_eq!(first, key(4));
     jobs.put_back_ready(SHARE, &first, job);
     assert!(jobs.puts_another_first(key(4).practice()));
     move_to(&mut jobs, 3, JobStage::AwaitsTime(NOW));
-    let rest: Vec<_> = std::iter::from_fn(|| jobs.take_ready(SHARE)).map(|(key, _)| key).collect();
+    let rest: Vec<_> = std::iter::from_fn(|| jobs.take_ready(SHARE, |_| true)).map(|(key, _)| key).collect();
     assert_eq!(rest, [key(1), key(4)], "one has moved on");
     assert!(!jobs.has_ready(SHARE) && !jobs.puts_another_first(key(4).practice()));
 }

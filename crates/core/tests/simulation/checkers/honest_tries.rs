@@ -4,12 +4,15 @@
 use std::collections::BTreeMap;
 
 use healthflow_core::booking::{Booking, BookingId, BookingKey, BookingStatus, PracticeId, Source, Version};
-use healthflow_core::event::Outgoing;
+use healthflow_core::event::{Outgoing, RetryEntry};
 use healthflow_core::healthflow::{Request, Sought};
 use healthflow_core::partition::commit_batch::CommitBatch;
+use healthflow_core::retry::WaitReason;
 use healthflow_core::sync::FailureReason;
 
+use crate::faults::FaultKind;
 use crate::lives::Lives;
+use crate::operators::Operators;
 use crate::plan::Plan;
 
 #[derive(Debug, Default)]
@@ -18,6 +21,8 @@ pub struct HonestTries {
     sent: BTreeMap<(PracticeId, Option<BookingId>), Vec<i64>>,
     /// When each version got its last dead letter: a redrive is tried anew.
     ended: BTreeMap<(BookingKey, Version), i64>,
+    /// With how many attempts each version was parked last, and when.
+    parked: BTreeMap<(BookingKey, Version), (u32, i64)>,
 }
 
 impl HonestTries {
@@ -45,11 +50,14 @@ impl HonestTries {
         &mut self,
         batch: &CommitBatch,
         (lives, published_at): (&Lives, &BTreeMap<(BookingKey, Version), i64>),
-        plan: &Plan,
+        (plan, operators): (&Plan, &Operators),
         now: i64,
     ) -> Vec<String> {
         let mut broken = Vec::new();
         for record in &batch.records {
+            if let Outgoing::Retry(entry) = record {
+                broken.extend(self.parked(entry, now));
+            }
             let Outgoing::Failed(letter) = record else { continue };
             let Some(identity) = &letter.identity else { continue };
             let version = (identity.key.clone(), identity.version);
@@ -57,7 +65,13 @@ impl HonestTries {
             let published_at = published_at.get(&version).copied().unwrap_or(now);
             let tried_since = self.tried_since(booking, published_at);
             let what = match letter.reason {
-                FailureReason::AgeExhausted => too_young(tried_since, plan, now),
+                FailureReason::AgeExhausted => {
+                    // What a process did not read while it slept it could not leave out.
+                    let slept = plan.faults.workers.contains(&FaultKind::Pause);
+                    let paused_ms =
+                        tried_since.map_or(0, |since| operators.paused_ms(&booking.key.practice, since, now));
+                    too_young(tried_since, if slept { 0 } else { paused_ms }, plan, now)
+                }
                 FailureReason::VisitBegun => too_soon(booking, tried_since, plan, now),
                 _ => None,
             };
@@ -65,6 +79,18 @@ impl HonestTries {
             self.ended.insert(version, now);
         }
         broken
+    }
+
+    /// A version is parked. For a pause it has no attempt more than before if nothing of its practice was sent since.
+    fn parked(&mut self, entry: &RetryEntry, now: i64) -> Option<String> {
+        let (key, version, attempts) = (&entry.booking.key, entry.booking.version, entry.schedule.attempts);
+        let (before, at) = self.parked.insert((key.clone(), version), (attempts, now))?;
+        let of_practice = self.sent.range((key.practice.clone(), None)..);
+        let of_practice = of_practice.take_while(|((practice, _), _)| *practice == key.practice);
+        let is_idle = of_practice.flat_map(|(_, times)| times.last()).all(|sent| *sent < at);
+        let is_paused = &*entry.schedule.last_error == WaitReason::Paused.code();
+        (is_paused && is_idle && attempts > before)
+            .then(|| format!("{key} v{version} had {before} attempts and has {attempts} for a pause"))
     }
 
     /// When the first request went out that may have been for this version, since it was last given up.
@@ -85,8 +111,8 @@ fn tolerance_ms(plan: &Plan) -> i64 {
     2 * plan.skew_max_ms + cut_short_ms
 }
 
-fn too_young(tried_since: Option<i64>, plan: &Plan, now: i64) -> Option<String> {
-    let age_ms = tried_since.map_or(0, |since| now - since);
+fn too_young(tried_since: Option<i64>, paused_ms: i64, plan: &Plan, now: i64) -> Option<String> {
+    let age_ms = tried_since.map_or(0, |since| now - since - paused_ms);
     let least_ms = plan.settings.retry_max_age_ms - tolerance_ms(plan);
     (age_ms < least_ms).then(|| format!("for its age after {age_ms} ms"))
 }

@@ -1,6 +1,7 @@
 //! One promise, one file: the checkers that all share (`healthflow-proof`), asked of what a life shows, and those that only a life
 //! can ask. Some are held to at every step, some when everything has come to rest.
 
+pub mod by_hand;
 pub mod committed_offsets;
 pub mod every_review_ends;
 pub mod honest_tries;
@@ -108,7 +109,8 @@ impl World {
         let broken = self.judges.one_result.commit(batch, self.now);
         self.violate_all("one result", broken);
         let published = (&self.lives, &self.published_at);
-        let broken = self.judges.honest_tries.commit(batch, published, &self.plan, self.now);
+        let broken =
+            self.judges.honest_tries.commit(batch, published, (&self.plan, &self.operators), self.now);
         self.violate_all("honest tries", broken);
     }
 

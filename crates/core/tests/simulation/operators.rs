@@ -1,0 +1,102 @@
+//! Operators pause practices or everything, limit practices, and change their minds. What they set is a record that every
+//! worker reads a moment later, each at its own time, and at its start before anything else.
+
+use std::collections::BTreeMap;
+
+use healthflow_core::booking::PracticeId;
+use healthflow_core::limits::Controls;
+use healthflow_core::limits::controls::{Change, Signed};
+use healthflow_core::limits::stops::{Stops, stopped_ms};
+use healthflow_core::processor::Input;
+use healthflow_core::time::Timestamp;
+
+use crate::coverage::Phase;
+use crate::faults::FaultKind;
+use crate::plan::Plan;
+use crate::worker::{Deed, Running};
+use crate::world::World;
+use healthflow_proof::random::Random;
+
+/// How late a worker may read what was set: what `src/kafka/controls.rs` promises.
+pub const READ_WITHIN_MS: i64 = 2_000;
+
+/// What is set, and when whom it stopped.
+#[derive(Default)]
+pub struct Operators {
+    pub controls: Controls,
+    stops: BTreeMap<Option<PracticeId>, Stops>,
+    changes: i64,
+}
+
+/// How often operators do something, as the mean pause between two deeds; 0: never. A chance of its own: other lives stay as
+/// they are.
+pub fn every_ms(plan: &Plan) -> i64 {
+    let mut random = Random::new(plan.seed.wrapping_mul(53) + 19);
+    if plan.workers > 1 && random.chance(0.25) { *random.pick(&[4_000, 20_000]) } else { 0 }
+}
+
+impl Operators {
+    /// For how long of the time since `then` this practice was paused at least, as any worker must have read it.
+    pub fn paused_ms(&self, practice: &PracticeId, then: i64, now: i64) -> i64 {
+        let of = |whom: Option<PracticeId>| self.stops.get(&whom).map(|stops| stops.until(Timestamp(now)));
+        let stops = of(None).into_iter().flatten().chain(of(Some(practice.clone())).into_iter().flatten());
+        (stopped_ms(stops, Timestamp(then)) - self.changes * READ_WITHIN_MS).max(0)
+    }
+}
+
+impl World {
+    /// An operator does something.
+    pub fn somebody_operates(&mut self) {
+        let number = self.random.below(5);
+        let practice = (number < 4).then(|| PracticeId::from(format!("pr-{number}")));
+        let controls = &self.operators.controls;
+        let is_paused =
+            practice.as_ref().map_or(controls.is_account_paused(), |one| controls.is_practice_paused(one));
+        let change = match practice {
+            Some(_) if self.random.chance(0.4) => match self.random.below(3) {
+                0 => Change::ClearLimit,
+                _ => {
+                    Change::SetLimit { per_second: Some(*self.random.pick(&[0.5, 2.0, 10.0])), weight: None }
+                }
+            },
+            _ if is_paused => Change::Resume,
+            _ => Change::Pause,
+        };
+        self.is_set(practice, change);
+    }
+
+    /// Whatever was set is taken back.
+    pub fn operators_leave(&mut self) {
+        let in_force: Vec<_> = self.operators.controls.in_force().map(|control| control.id.clone()).collect();
+        for id in in_force {
+            for change in [Change::Resume, Change::ClearLimit] {
+                self.is_set(id.practice.clone(), change);
+            }
+        }
+    }
+
+    fn is_set(&mut self, practice: Option<PracticeId>, change: Change) {
+        let signed = Signed { by: "ops".into(), why: "a whim".into(), at: Timestamp(self.now) };
+        let Some(control) = self.operators.controls.next(practice.clone(), change, signed) else { return };
+        self.coverage.strikes(FaultKind::ByHand);
+        self.coverage.meets(FaultKind::ByHand, Phase::Any);
+        self.story.tell(self.now, || format!("somebody sets {control:?}"));
+        self.operators.controls.take(control);
+        self.operators.changes += 1;
+        let stops = self.operators.stops.entry(practice).or_default();
+        match change {
+            Change::Pause => stops.begin(Timestamp(self.now)),
+            Change::Resume => stops.end(Timestamp(self.now)),
+            Change::SetLimit { .. } | Change::ClearLimit => {}
+        }
+        for worker in 0..self.workers.len() {
+            if self.workers[worker].running != Running::Down {
+                let read_at = self.now + self.random.between(20, READ_WITHIN_MS - 500);
+                let at = read_at.max(self.workers[worker].hears_operators_at + 1);
+                self.workers[worker].hears_operators_at = at;
+                let controls = self.operators.controls.clone();
+                self.worker_does(worker, at - self.now, Deed::Learn(Input::ControlsRead { controls }));
+            }
+        }
+    }
+}
