@@ -67,20 +67,29 @@ impl Catalogue {
             }
             Fact::DuplicateFound { what, .. } => self.doubts.duplicates.with_label_values(&[*what]).inc(),
             Fact::EditOverwritten { .. } => self.calls.edits.inc(),
-            Fact::BreakerOpened { cause, .. } => self.breaker.opened.with_label_values(&[*cause]).inc(),
-            Fact::BreakerProbeFailed => self.breaker.failed_probes.inc(),
-            // The gauges show it.
-            Fact::BreakerClosed { .. } => {}
-            Fact::ControlChanged { control } => {
-                self.controls.changed.with_label_values(&[control.id.kind.code()]).inc();
-            }
-            Fact::AccountPaused { why, .. } => self.calls.pauses.with_label_values(&[*why]).inc(),
+            Fact::BreakerOpened { .. }
+            | Fact::BreakerProbeFailed
+            | Fact::BreakerClosed { .. }
+            | Fact::ControlChanged { .. }
+            | Fact::AccountPaused { .. } => self.count_outage(fact),
             Fact::TransactionCommitted { records, aborts, elapsed_ms, .. } => {
                 self.transactions.committed.inc();
                 self.transactions.aborted.inc_by(u64::from(*aborts));
                 self.transactions.records.inc_by(*records);
                 self.transactions.seconds.observe(seconds(*elapsed_ms));
             }
+        }
+    }
+
+    fn count_outage(&self, fact: &Fact) {
+        match fact {
+            Fact::BreakerOpened { cause, .. } => self.breaker.opened.with_label_values(&[*cause]).inc(),
+            Fact::BreakerProbeFailed => self.breaker.failed_probes.inc(),
+            Fact::AccountPaused { why, .. } => self.calls.pauses.with_label_values(&[*why]).inc(),
+            Fact::ControlChanged { control } => {
+                self.controls.changed.with_label_values(&[control.id.kind.code()]).inc();
+            }
+            _ => {}
         }
     }
 

@@ -73,14 +73,20 @@ impl<K: Clone> FairQueue<K> {
                 self.turns.rotate_left(1);
                 continue;
             }
-            flow.deficit -= cost;
-            let (_, key) = flow.waiting.pop_front()?;
-            if flow.waiting.is_empty() {
-                let practice = self.turns.pop_front()?;
-                self.flows.remove(&practice);
-            }
-            return Some(key);
+            return self.pop_of_turn(cost);
         }
+    }
+
+    /// Takes out the next one of the practice whose turn it is, which pays `cost`.
+    fn pop_of_turn(&mut self, cost: u32) -> Option<K> {
+        let flow = self.flows.get_mut(self.turns.front()?)?;
+        flow.deficit = flow.deficit.saturating_sub(cost);
+        let (_, key) = flow.waiting.pop_front()?;
+        if flow.waiting.is_empty() {
+            let practice = self.turns.pop_front()?;
+            self.flows.remove(&practice);
+        }
+        Some(key)
     }
 
     /// Takes out who is next of those whom `allows` allows, where each costs one call.
@@ -93,7 +99,7 @@ impl<K: Clone> FairQueue<K> {
             let flow = self.flows.get_mut(self.turns.front()?)?;
             let is_allowed = flow.waiting.front().is_some_and(|(_, key)| allows(key));
             if is_allowed && flow.deficit >= CALL {
-                return self.pop(|_| CALL);
+                return self.pop_of_turn(CALL);
             }
             if is_allowed {
                 flow.deficit += QUANTUM;

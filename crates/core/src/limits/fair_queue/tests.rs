@@ -46,6 +46,18 @@ fn a_low_rank_goes_first_within_its_practice() {
     assert_eq!(order, [9, 4, 2, 1, 3]);
 }
 
+#[test]
+fn who_is_not_allowed_is_passed_over_even_before_all_others() {
+    let mut queue = Queue::default();
+    queue.push_first(("held".to_owned(), 0));
+    push(&mut queue, "held", 1);
+    push(&mut queue, "free", 2);
+    let free = |(practice, _): &(String, u32)| practice == "free";
+    assert_eq!(queue.pop_where(free), Some(("free".to_owned(), 2)));
+    assert_eq!(queue.pop_where(free), None);
+    assert_eq!(queue.drain().len(), 2);
+}
+
 proptest! {
     /// Goal: whatever is pushed, taken and popped, everybody comes out once, and of one practice in order.
     #[test]
