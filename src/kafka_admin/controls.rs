@@ -33,17 +33,13 @@ pub fn change(
     };
     let mut buffer = Vec::new();
     let encoded = translator.encode_control(&control, &mut buffer)?;
+    let topic = settings.on_cluster(encoded.topic);
     let (key, value) = (encoded.key.unwrap_or_default(), encoded.value.unwrap_or_default());
     transact(
         &producer,
         "the control was not written, perhaps because somebody else sets one; see `healthflow-sync limit list`, and try again",
         |send| {
-            send(
-                BaseRecord::to(encoded.topic)
-                    .partition(encoded.partition.unwrap_or(0))
-                    .key(&key)
-                    .payload(value),
-            )
+            send(BaseRecord::to(&topic).partition(encoded.partition.unwrap_or(0)).key(&key).payload(value))
         },
     )?;
     Ok(Some(control))

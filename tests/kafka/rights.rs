@@ -133,6 +133,9 @@ fn the_commands_work(guarded: &Guarded, operator: &[String]) -> String {
     assert!(operate(&["tail", "appointments.failed", "--from-beginning", "--limit", "1"]).contains("b-2"));
     assert!(operate(&["topics", "--check"]).contains("as required"));
     operate(&["review", "list"]);
+    operate(&["pause", "--practice", "p", "--by", "ops", "--why", "a test"]);
+    assert!(operate(&["limit", "list"]).contains("pause/practice/p"));
+    operate(&["resume", "--practice", "p", "--by", "ops", "--why", "a test"]);
     operate(&["redrive", "--reason", "REJECTED"]);
     booking
 }

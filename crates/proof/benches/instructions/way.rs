@@ -14,6 +14,7 @@ use healthflow_core::healthflow::encode::encode;
 use healthflow_core::healthflow::wire::WireReply;
 use healthflow_core::healthflow::{Answer, Reply, Request, WrittenAppointment};
 use healthflow_core::life::{CallId, Incarnation};
+use healthflow_core::limits::controls::Controls;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::partition::start::{Acquired, Start};
 use healthflow_core::patient::digests::PersonDigests;
@@ -155,7 +156,7 @@ impl<'plan> World<'plan> {
         };
         let mut world = World {
             plan,
-            processor: Processor::new(settings, START),
+            processor: Processor::new(settings, Controls::default(), START),
             shell: Shell::default(),
             now: START,
             lives: Vec::new(),
