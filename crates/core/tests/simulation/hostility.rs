@@ -23,7 +23,7 @@ pub fn faults(random: &mut Random, level: u32) -> Faults {
         faults.pause_max_ms = *random.pick(&[25_000, 25_000, 90_000]);
         faults.roll_every_ms = *random.pick(&[0, 30_000, 30_000]);
         faults.clock_every_ms = *random.pick(&[0, 15_000]);
-        faults.disk_every_ms = *random.pick(&[0, 30_000, 30_000]);
+        faults.disk_every_ms = *random.pick(&[0, 10_000, 30_000]);
     }
     if level >= 3 {
         faults.wrong_clock_every_ms = *random.pick(&[0, 0, 0, 15_000]);
