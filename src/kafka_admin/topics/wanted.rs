@@ -360,7 +360,7 @@ mod tests {
                 "appointments.decisions: message.timestamp.type is CreateTime, must be LogAppendTime; run 'healthflow-sync topics'",
                 "appointments.decisions: retention.ms is 1209600000, must be at least 7776000000; run 'healthflow-sync topics'",
                 "patients.state: min.insync.replicas is 1, must be at least 2; run 'healthflow-sync topics'",
-                "healthflow.controls: has 12 partitions, must have 1; stop all workers and recreate it, or ask for what it has",
+                "healthflow.controls: has 12 partitions, must have 1; stop all workers, delete it and run 'healthflow-sync topics'; then set by hand again what was set",
             ]
         );
         assert!(
