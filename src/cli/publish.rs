@@ -56,7 +56,11 @@ impl Publisher {
             Err((error, _)) => match refusal::explain(&self.kafka).await {
                 Some(why) => bail!(why),
                 None => {
-                    bail!(KafkaFault::on_topic("Kafka did not accept the record", "Write", &topic, error))
+                    let brokers = self.kafka.get("bootstrap.servers").unwrap_or_default();
+                    let what = format!(
+                        "Kafka did not accept the record; check that {brokers} is there (kafka.brokers)"
+                    );
+                    bail!(KafkaFault::on_topic(what, "Write", &topic, error))
                 }
             },
         }
