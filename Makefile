@@ -23,7 +23,7 @@ test: setup ## run every test, on a real Kafka and registry that it starts itsel
 	cargo bench -p healthflow-proof --bench instructions
 
 simulate: ## live SEEDS lives of the processor in virtual time, from SEED on (LEVEL=0..3: how hostile)
-	SEEDS=$(or $(SEEDS),2000) SEED=$(or $(SEED),1) LEVEL=$(or $(LEVEL),3) \
+	SEEDS=$(or $(SEEDS),3000) SEED=$(or $(SEED),1) LEVEL=$(or $(LEVEL),3) \
 		cargo test --profile simulate -p healthflow-core --test simulation -- --nocapture
 
 exhaust: ## try all that can happen in small worlds, at most STATES states of each (WORLD=part of a name)

@@ -15,7 +15,7 @@ pub fn faults(random: &mut Random, level: u32) -> Faults {
         faults.outage_every_ms = *random.pick(&[0, 60_000]);
     }
     if level >= 2 {
-        faults.commit = *random.pick(&[0.0, 0.05, 0.2]);
+        faults.commit = *random.pick(&[0.0, 0.2, 0.3]);
         faults.commits = some_of(&FaultKind::COMMITS, random);
         faults.acquire = *random.pick(&[0.1, 0.4]);
         faults.worker_every_ms = *random.pick(&[0, 4_000, 4_000, 10_000, 30_000]);

@@ -43,10 +43,10 @@ use crate::plan::Plan;
 use crate::world::World;
 
 /// Lives in a plain `cargo test`.
-const SEEDS_DEFAULT: u64 = 2_000;
+const SEEDS_DEFAULT: u64 = 3_000;
 
 /// So many lives meet every possible pair of fault and phase.
-const SEEDS_FULL: u64 = 2_000;
+const SEEDS_FULL: u64 = 3_000;
 
 /// How much of a broken life is printed, in lines.
 const STORY_LINES: usize = 120;

@@ -348,7 +348,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
 fn breaker(random: &mut Random) -> BreakerLimits {
     BreakerLimits {
         window_ms: *random.pick(&[5_000, 30_000]),
-        calls_min: *random.pick(&[0, 0, 3, 10]),
+        calls_min: *random.pick(&[0, 0, 0, 3, 10]),
         failed_share: *random.pick(&[0.3, 0.5, 0.9]),
         slow_ms: *random.pick(&[500, 5_000]),
         slow_share: *random.pick(&[0.5, 0.8]),
