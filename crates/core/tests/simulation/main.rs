@@ -1,7 +1,7 @@
 //! The shipped processor, in virtual time, against a hostile world: Kafka, group, HealthFlow and worker processes are
 //! values, every chance comes from one seed, and one checker a promise judges what happens.
 //!
-//! `SEEDS` says how many lives are lived (default: so many that it takes under a minute), `SEED` which is the first,
+//! `SEEDS` says how many lives are lived (default: 3,000), `SEED` which is the first,
 //! `LEVEL` how hostile the world is (0 no faults … 3 everything). A life that breaks a promise prints its story; the
 //! whole of it goes to `target/simulation/`.
 
