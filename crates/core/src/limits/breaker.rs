@@ -10,6 +10,7 @@ use std::hash::{Hash, Hasher};
 
 use crate::booking::PracticeId;
 use crate::coded::coded;
+use crate::limits::stops::Stops;
 use crate::time::Timestamp;
 
 use window::{Sample, Window};
@@ -19,9 +20,6 @@ const RAMP_FROM: f64 = 0.1;
 
 /// So many practices whose probe failed are passed over by the next ones.
 const PASSED_OVER_MAX: usize = 8;
-
-/// So many times at which it was open are remembered; the oldest are forgotten.
-const SPANS_MAX: usize = 64;
 
 /// When it opens, how it asks, how it closes; each is a key of the section `[breaker]`. Durations are milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -130,8 +128,8 @@ pub struct Breaker {
     /// Probes that failed one after the other, or closings that did not last.
     failed_probes: u32,
     passed_over: VecDeque<PracticeId>,
-    /// When it was open, the newest last; the last one may not have ended.
-    open_spans: VecDeque<Span>,
+    /// When it was open.
+    opened: Stops,
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -139,12 +137,6 @@ enum State {
     Closed,
     Open { since: Timestamp, cause: &'static str, next_probe_at: Timestamp, probe: Option<u64> },
     Ramping { since: Timestamp, cause: &'static str },
-}
-
-#[derive(Clone, Copy, Debug, Hash)]
-struct Span {
-    from: Timestamp,
-    to: Option<Timestamp>,
 }
 
 impl Breaker {
@@ -156,7 +148,7 @@ impl Breaker {
             state: State::Closed,
             failed_probes: 0,
             passed_over: VecDeque::new(),
-            open_spans: VecDeque::new(),
+            opened: Stops::default(),
         }
     }
 
@@ -202,15 +194,9 @@ impl Breaker {
         (RAMP_FROM + (1.0 - RAMP_FROM) * part).min(1.0)
     }
 
-    /// For how long of the time since `then` it was open, in milliseconds.
-    pub fn open_ms_since(&self, then: Timestamp, now: Timestamp) -> i64 {
-        let open_ms = |span: &Span| span.to.unwrap_or(now).min(now).since_ms(span.from.max(then)).max(0);
-        self.open_spans.iter().map(open_ms).sum()
-    }
-
     /// When it was open, until `now` where it still is.
     pub fn open_until(&self, now: Timestamp) -> impl Iterator<Item = (Timestamp, Timestamp)> {
-        self.open_spans.iter().map(move |span| (span.from, span.to.unwrap_or(now).min(now)))
+        self.opened.until(now)
     }
 
     /// A call goes out; if it is open, that is the probe.
@@ -291,10 +277,7 @@ impl Breaker {
         self.window.clear();
         let next_probe_at = now.plus_ms(wait_ms(&self.limits, self.failed_probes));
         self.state = State::Open { since: now, cause, next_probe_at, probe: None };
-        self.open_spans.push_back(Span { from: now, to: None });
-        if self.open_spans.len() > SPANS_MAX {
-            self.open_spans.pop_front();
-        }
+        self.opened.begin(now);
         Some(Change::Opened { cause, calls, bad })
     }
 
@@ -303,7 +286,7 @@ impl Breaker {
         // If it opens again before it is fully closed, the probes go on where they were.
         self.failed_probes = self.failed_probes.max(1);
         self.passed_over.clear();
-        self.open_spans.back_mut().into_iter().for_each(|span| span.to = Some(now));
+        self.opened.end(now);
         Change::Closed { open_ms: now.since_ms(since).max(0).unsigned_abs() }
     }
 
@@ -325,8 +308,8 @@ fn wait_ms(limits: &BreakerLimits, failed_probes: u32) -> i64 {
 
 impl Hash for Breaker {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Breaker { limits: _, window, state, failed_probes, passed_over, open_spans } = self;
-        (window, state, failed_probes, passed_over, open_spans).hash(hasher);
+        let Breaker { limits: _, window, state, failed_probes, passed_over, opened } = self;
+        (window, state, failed_probes, passed_over, opened).hash(hasher);
     }
 }
 

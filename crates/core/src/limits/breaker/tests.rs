@@ -1,6 +1,7 @@
 //! When the breaker opens, how it asks, how it closes, and what time it leaves out.
 
 use super::*;
+use crate::limits::stops::stopped_ms;
 use proptest::prelude::*;
 
 const LIMITS: BreakerLimits = BreakerLimits::for_tests();
@@ -157,12 +158,12 @@ proptest! {
             let from = desk.now;
             desk.open();
             desk.now = desk.breaker.next_probe_at().unwrap().plus_ms(gap_ms / 3);
-            let in_part = desk.breaker.open_ms_since(then, desk.now);
+            let in_part = stopped_ms(desk.breaker.open_until(desk.now), then);
             prop_assert_eq!(in_part, open_ms + desk.now.since_ms(from.max(then)).max(0));
             desk.answer("a");
             open_ms = in_part;
             desk.now = desk.now.plus_ms(LIMITS.ramp_ms + LIMITS.window_ms);
-            prop_assert_eq!(desk.breaker.open_ms_since(then, desk.now), open_ms);
+            prop_assert_eq!(stopped_ms(desk.breaker.open_until(desk.now), then), open_ms);
         }
     }
 }
