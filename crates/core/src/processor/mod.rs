@@ -13,6 +13,7 @@ pub mod state_hash;
 pub mod ownership;
 pub mod pace;
 pub mod perform;
+mod room;
 pub mod schedule;
 pub mod stall;
 

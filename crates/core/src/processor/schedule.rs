@@ -11,6 +11,7 @@ use crate::partition::lane::Fetching;
 use crate::partition::reading::Others;
 use crate::processor::effect::Effect;
 use crate::processor::ownership::OwnedTask;
+use crate::processor::room::Room;
 use crate::processor::{Call, Processor};
 use crate::settings::Settings;
 use crate::time::Timestamp;
@@ -141,9 +142,11 @@ impl Processor {
             return self.admit_probe(rounds, now);
         }
         for share in Share::ALL {
+            // Calls go out and end between two rounds of admitting, not within one.
+            let room = self.room(share, now);
             let mut places = self.live_places();
             let mut admitted = true;
-            while admitted && self.has_place_left(share, places, now) && *rounds < ROUNDS_MAX {
+            while admitted && room.has_place(share, places) && *rounds < ROUNDS_MAX {
                 (admitted, *rounds) = (false, *rounds + 1);
                 for slot in self.tasks.values_mut() {
                     let OwnedTask::Live(task) = slot else { continue };
@@ -188,30 +191,30 @@ impl Processor {
         let waits =
             |slot: &OwnedTask, share| matches!(slot, OwnedTask::Live(task) if task.has_arrivals(share));
         Share::ALL.into_iter().any(|share| {
-            self.tasks.values().any(|slot| waits(slot, share)) && self.has_place_left(share, places, now)
+            self.tasks.values().any(|slot| waits(slot, share))
+                && self.room(share, now).has_place(share, places)
         })
     }
 
-    /// Whether the ready queue has a place for this share; what failed before never takes them all. Each share has its own ahead
-    /// of its calls under way, so that neither waits for the other's calls to end.
-    fn has_place_left(&self, share: Share, places: [usize; 2], now: Timestamp) -> bool {
-        let [first, again] = places;
+    /// What room the ready queue has for this share; what failed before never takes all of it. Each share has its own ahead of its
+    /// calls under way, so that neither waits for the other's calls to end.
+    fn room(&self, share: Share, now: Timestamp) -> Room {
         if self.shared.by_hand.stops_all() {
-            return false;
+            return Room::default();
         }
         if self.shared.breaker.is_open() {
-            return self.shared.breaker.is_probe_due(now) && first + again == 0;
+            let most = usize::from(self.shared.breaker.is_probe_due(now));
+            return Room { most, of_share: most, ahead: most, under_way: 0 };
         }
         let settings = &self.shared.settings;
         let most = self.most(settings.ready_queue_max, now);
-        let under_way = self.calls.values().filter(|call| call.share == share).count();
-        let is_ahead = places[share.index()].saturating_sub(under_way);
         let ahead = self.most(self.ahead(now), now);
+        let under_way = self.calls.values().filter(|call| call.share == share).count();
         match share {
-            Share::First => first + again < most && is_ahead < ahead,
+            Share::First => Room { most, of_share: most, ahead, under_way },
             Share::Again => {
                 let of_again = |most| settings.again_part_of(most);
-                first + again < most && again < of_again(most) && is_ahead < of_again(ahead)
+                Room { most, of_share: of_again(most), ahead: of_again(ahead), under_way }
             }
         }
     }
