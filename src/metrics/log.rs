@@ -11,6 +11,7 @@ use tracing::{debug, error, info, trace, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::metrics::log_limits::report_limit;
 use crate::metrics::log_outages::report_outage;
 use crate::metrics::log_writer::LogWriter;
 use crate::metrics::tally::{content, drop_cause, found_name};
@@ -159,6 +160,7 @@ pub fn report(fact: &Fact) {
         | Fact::BreakerOpened { .. }
         | Fact::BreakerProbeFailed
         | Fact::BreakerClosed { .. } => report_outage(fact),
+        Fact::LimitUnknown { .. } => report_limit(fact),
         Fact::TransactionCommitted { partition, records, aborts, elapsed_ms } => {
             trace!(partition, records, aborts, elapsed_ms, "transaction committed");
         }

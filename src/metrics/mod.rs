@@ -6,6 +6,7 @@ pub mod catalogue;
 pub mod exposition;
 pub mod log;
 mod log_outages;
+mod log_limits;
 mod log_writer;
 pub mod tally;
 mod waits;

@@ -17,6 +17,7 @@ mod forgetting;
 mod held;
 mod held_contents;
 mod limits;
+mod limits_told;
 mod links;
 mod lost_records;
 mod looks;
