@@ -4,6 +4,7 @@
 
 mod check;
 mod layers;
+mod limits;
 pub mod secret;
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use healthflow_core::settings::{GuardMode, Settings};
 use healthflow_core::state::ANSWERED_BYTES_MAX;
 
 pub use layers::Layers;
+pub use limits::{Limit, LimitScope, WindowKind};
 
 /// The compiled lowest layer.
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
@@ -141,6 +143,8 @@ pub struct HealthFlow {
     pub search_pages_max: u32,
     /// What the account allows, for all workers together (requests a second).
     pub requests_per_second: f64,
+    /// What it allows beyond that: of the account or of each practice, in other windows, for some operations.
+    pub limits: Vec<Limit>,
     /// How long nothing is sent after HealthFlow refused our credentials (milliseconds).
     pub unauthorised_pause_ms: u64,
     /// How long nothing is sent after a 429 that does not say how long to wait (milliseconds).
@@ -338,6 +342,7 @@ impl Config {
             search_lag_ms: signed(healthflow.search_lag_ms),
             search_pages_max: healthflow.search_pages_max as usize,
             requests_per_second: healthflow.requests_per_second,
+            limits: healthflow.limits.iter().map(Limit::policy).collect(),
             unauthorised_pause_ms: signed(healthflow.unauthorised_pause_ms),
             throttled_pause_ms: signed(healthflow.throttled_pause_ms),
             pause_max_ms: signed(healthflow.pause_max_ms),

@@ -199,6 +199,7 @@ impl Pool {
 fn limit_headers(headers: &HeaderMap) -> LimitHeaders {
     let first = |names: [&str; 3]| names.into_iter().find_map(|name| joined(headers, name));
     LimitHeaders {
+        date: joined(headers, "date"),
         policy: joined(headers, "ratelimit-policy"),
         state: joined(headers, "ratelimit"),
         limit: first(["x-ratelimit-limit", "x-rate-limit-limit", "ratelimit-limit"]),

@@ -4,6 +4,9 @@ use tracing::warn;
 
 use healthflow_core::fact::Fact;
 
+/// The longest window of `healthflow.limits`, in seconds.
+const WINDOW_MAX_S: u64 = 60;
+
 /// Logs `fact`, if it is about a limit.
 pub(super) fn report_limit(fact: &Fact) {
     match fact {
@@ -11,8 +14,8 @@ pub(super) fn report_limit(fact: &Fact) {
             limit = &**name,
             calls,
             window_seconds = window_s,
-            "HealthFlow tells a limit that is not configured; set healthflow.requests_per_second = {:.3} or less",
-            *calls as f64 / *window_s as f64
+            "HealthFlow tells a limit that is not configured; {}",
+            what_to_do(name, *calls, *window_s)
         ),
         Fact::LimitUnknown { name, calls, window_s: None } => warn!(
             limit = &**name,
@@ -21,4 +24,17 @@ pub(super) fn report_limit(fact: &Fact) {
         ),
         _ => {}
     }
+}
+
+/// The line to configure; a long window is not counted, so the pace that never meets it is named.
+fn what_to_do(name: &str, calls: u64, window_s: u64) -> String {
+    if window_s > WINDOW_MAX_S {
+        return format!(
+            "set healthflow.requests_per_second = {:.4} to never meet it",
+            calls as f64 / window_s as f64
+        );
+    }
+    format!(
+        "add it to healthflow.limits (with its scope and operations): {{ name = \"{name}\", calls = {calls}, window_seconds = {window_s} }}"
+    )
 }

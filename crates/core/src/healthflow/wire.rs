@@ -57,6 +57,8 @@ pub struct LimitHeaders {
     pub limit: Option<String>,
     /// `X-RateLimit-Remaining`: how many are left.
     pub remaining: Option<String>,
+    /// `Date`: when HealthFlow answered, by its own clock.
+    pub date: Option<String>,
     /// `X-RateLimit-Reset`: when it begins anew, in seconds from now, as an epoch time or as an ISO time.
     pub reset: Option<String>,
 }

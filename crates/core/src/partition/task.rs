@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 
 use crate::fact::Fact;
 use crate::life::Incarnation;
-use crate::limits::Breaker;
+use crate::limits::{Book, Breaker};
 use crate::partition::alone::Alone;
 use crate::partition::drain::Drain;
 use crate::partition::held_versions::HeldVersions;
@@ -34,26 +34,29 @@ pub struct Shared {
     pub reads: Reads,
     /// Whether HealthFlow works, and since when it does not.
     pub breaker: Breaker,
+    /// The limits that HealthFlow has, and what is left of them.
+    pub limits: Book,
 }
 
 impl Shared {
     /// Nothing is known of HealthFlow yet.
     pub fn new(settings: Settings) -> Self {
         let breaker = Breaker::new(settings.breaker);
-        Shared { settings, reads: Reads::default(), breaker }
+        let limits = Book::new(settings.limits.as_slice().into());
+        Shared { settings, reads: Reads::default(), breaker, limits }
     }
 
     /// What a step of a task is given at this moment; it reports to `facts`.
     pub fn turn<'a>(&'a self, facts: &'a mut VecDeque<Fact>, now: Timestamp) -> Turn<'a> {
-        let Shared { settings, reads, breaker } = self;
-        Turn { now, settings, reads, breaker, is_probe: false, facts }
+        let Shared { settings, reads, breaker, limits } = self;
+        Turn { now, settings, reads, breaker, limits, is_probe: false, facts }
     }
 }
 
 impl Hash for Shared {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Shared { settings: _, reads, breaker } = self;
-        (reads, breaker).hash(hasher);
+        let Shared { settings: _, reads, breaker, limits } = self;
+        (reads, breaker, limits).hash(hasher);
     }
 }
 
@@ -70,6 +73,8 @@ pub struct Turn<'a> {
     pub breaker: &'a Breaker,
     /// Whether this is the one call that may go out although the breaker is open.
     pub is_probe: bool,
+    /// The limits that HealthFlow has, and what is left of them.
+    pub limits: &'a Book,
     /// Facts, in order.
     pub facts: &'a mut VecDeque<Fact>,
 }

@@ -38,6 +38,7 @@ mod scenarios;
 mod sent_along;
 mod search_mode;
 mod slots;
+mod stated_limits;
 mod steady_load;
 mod unlinked;
 mod unseen_people;

@@ -45,6 +45,7 @@ impl World {
                     self.workers[worker].deadly.insert(call.id);
                 }
                 self.judges.rate_limit.called(self.now);
+                self.judges.limits.called(&call.request, self.now);
                 self.worker_does(worker, queued_ms, Deed::Socket(Outbound { call, epoch: 0 }));
             }
             Begun::Refused(call) => self.refused(worker, call),

@@ -16,7 +16,6 @@ use healthflow_simulator::answer::{Ending, Faults, Simulator};
 
 use crate::coverage::Phase;
 use crate::faults::{FaultEvent, FaultKind};
-use crate::limits::hidden_limits;
 use crate::lives::Lives;
 use crate::plan::{BEGIN_MS, Plan};
 use crate::words::learned;
@@ -79,7 +78,7 @@ impl HealthFlow {
             replays_for_other_bytes: plan.replays_for_other_bytes,
             slot_conflicts: plan.slot_conflicts,
             page_size: plan.page_size,
-            ..hidden_limits(plan.seed)
+            ..crate::limits::healthflow(plan.seed, &plan.settings)
         };
         let mut simulator = Simulator::new(faults.clone(), plan.seed);
         let charts = lives.seeded.iter().map(|(body, _)| body.clone()).collect();

@@ -1,5 +1,7 @@
 //! How HealthFlow tells its limits in headers: there is no standard yet, so it can speak every dialect that its like speak.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use serde::{Deserialize, Serialize};
 
 use healthflow_core::healthflow::wire::LimitHeaders;
@@ -47,6 +49,9 @@ pub(super) fn headers(told: &[Told], dialect: Dialect, now: Timestamp) -> LimitH
         Dialect::Iso => |at, _| Timestamp(at).to_string(),
     };
     LimitHeaders {
+        date: UNIX_EPOCH
+            .checked_add(Duration::from_millis(now.0.unsigned_abs()))
+            .map(httpdate::fmt_http_date),
         limit: tightest.map(|limit| limit.calls.to_string()),
         remaining: tightest.map(|limit| limit.remaining.to_string()),
         reset: tightest.map(|limit| reset(at(limit), limit.reset_ms)),

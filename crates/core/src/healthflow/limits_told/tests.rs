@@ -96,6 +96,19 @@ fn a_reset_is_understood_in_every_spelling() {
     }
 }
 
+/// Goal: a worker whose clock is wrong does not wait for as long as that. Method: an answer that carries HealthFlow's own time.
+#[test]
+fn a_time_is_by_healthflows_clock() {
+    let headers = LimitHeaders {
+        remaining: Some("0".into()),
+        reset: Some("1795521630".into()),
+        date: Some("Tue, 24 Nov 2026 12:00:20 GMT".into()),
+        ..LimitHeaders::default()
+    };
+    let seen = policies(&headers, Timestamp(0));
+    assert_eq!(seen[0].reset_ms, Some(10_000));
+}
+
 #[test]
 fn structured_fields_win_over_the_others() {
     let headers = LimitHeaders {
@@ -129,6 +142,7 @@ proptest! {
             limit: Some(limit),
             remaining: Some(remaining),
             reset: Some(reset),
+            date: None,
         };
         let seen = policies(&headers, Timestamp(now));
         prop_assert!(seen.len() <= POLICIES_MAX);

@@ -16,8 +16,10 @@ const EPOCH_MIN: f64 = 1e9;
 /// From here on it is a time in milliseconds.
 const EPOCH_MS_MIN: f64 = 1e12;
 
-/// The limit that these headers tell; none without what is left of it.
+/// The limit that these headers tell; none without what is left of it. A reset that is a time is by HealthFlow's clock, which may
+/// differ from ours.
 pub(super) fn policy(headers: &LimitHeaders, now: Timestamp) -> Option<PolicyTold> {
+    let now = headers.date.as_deref().and_then(http_date).unwrap_or(now);
     let remaining = headers.remaining.as_deref().and_then(count)?;
     Some(PolicyTold {
         name: NAME.into(),
@@ -53,6 +55,10 @@ fn instant(text: &str) -> Option<Timestamp> {
     if let Ok(at) = text.parse::<jiff::Timestamp>() {
         return Some(Timestamp(at.as_millisecond()));
     }
+    http_date(text)
+}
+
+fn http_date(text: &str) -> Option<Timestamp> {
     let at = httpdate::parse_http_date(text).ok()?;
     let ms = at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     Some(Timestamp(i64::try_from(ms).unwrap_or(i64::MAX)))
