@@ -1,7 +1,7 @@
 //! Bounds of keys, and keys that contradict each other. Without it a lease shorter than its margin would be a worker that
 //! runs and never sends.
 
-use super::{Breaker, Config, Retry, connecting};
+use super::{Breaker, Config, Retry, connecting, limits};
 use crate::kafka_admin::topics::{FAILED_RETENTION_MS, RETENTION_MS};
 use healthflow_core::event::size::RECORD_BYTES_RANGE;
 use healthflow_core::time::DAY_MS;
@@ -113,6 +113,8 @@ fn bounds(config: &Config) -> Result<(), Fault> {
         "must be at least 262144, so that any result of a booking fits, and at most 67108864, which Kafka's clients read at \
          once",
     )?;
+    let key = "healthflow.limits";
+    limits::fault(&healthflow.limits).map_or(Ok(()), |rule| holds(false, key, &rule))?;
     let key = "healthflow.search_pages_max";
     holds((1..=100).contains(&healthflow.search_pages_max), key, "must be from 1 to 100 pages")?;
     for (key, value) in [

@@ -135,6 +135,7 @@ impl Layers {
             Value::Integer(_) => text.parse().ok().map(Value::Integer),
             Value::Float(_) => text.parse().ok().map(Value::Float),
             Value::Boolean(_) => text.parse().ok().map(Value::Boolean),
+            Value::Array(_) => list(text),
             _ => Some(Value::String(text.to_owned())),
         };
         let value = value.ok_or_else(|| not_a(&default, key, origin))?;
@@ -165,7 +166,9 @@ impl Layers {
 
     /// A value of the right kind that its field does not take, with the key's origin and what it takes, without the value.
     fn explain(&self, error: &serde_path_to_error::Error<toml::de::Error>) -> ConfigError {
-        let key = error.path().to_string();
+        let path = error.path().to_string();
+        // Of an entry of a list the list is the key.
+        let key = path.split('[').next().unwrap_or(&path).to_owned();
         let Some((value, origin)) = self.values.get(&key) else {
             return ConfigError(one_line(&error.to_string()));
         };
@@ -195,9 +198,16 @@ fn not_a(default: &Value, key: &str, origin: &Origin) -> ConfigError {
         Value::Integer(_) => "a whole number",
         Value::Float(_) => "a number",
         Value::Boolean(_) => "true or false",
+        Value::Array(_) => "a list as TOML writes it",
         _ => "a text in quotes",
     };
     ConfigError(format!("`{key}` from {origin} must be {kind}"))
+}
+
+/// A list in one line, as TOML writes it.
+fn list(text: &str) -> Option<Value> {
+    let table: Table = format!("list = {text}").parse().ok()?;
+    table.get("list").filter(|value| value.is_array() && table.len() == 1).cloned()
 }
 
 fn from_toml(text: &str, origin: &Origin) -> Result<Table, ConfigError> {

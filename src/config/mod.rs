@@ -6,6 +6,7 @@ mod breaker;
 mod check;
 mod connecting;
 mod layers;
+mod limits;
 mod listing;
 mod nearest;
 mod origin;
@@ -23,6 +24,7 @@ use healthflow_core::state::ANSWERED_BYTES_MAX;
 
 pub use breaker::Breaker;
 pub use layers::Layers;
+pub use limits::{Limit, LimitScope, WindowKind};
 pub use listing::Entry;
 pub use optional::Optional;
 pub use origin::Origin;
@@ -170,6 +172,8 @@ pub struct HealthFlow {
     pub search_pages_max: u32,
     /// What the account allows, for all workers together (requests a second).
     pub requests_per_second: f64,
+    /// What it allows beyond that: of the account or of each practice, in other windows, for some operations.
+    pub limits: Vec<Limit>,
     /// How long nothing is sent after HealthFlow refused our credentials (milliseconds).
     pub unauthorised_pause_ms: u64,
     /// How long nothing is sent after a 429 that does not say how long to wait (milliseconds).
@@ -317,6 +321,7 @@ impl Config {
             search_lag_ms: signed(healthflow.search_lag_ms),
             search_pages_max: healthflow.search_pages_max as usize,
             requests_per_second: healthflow.requests_per_second,
+            limits: healthflow.limits.iter().map(Limit::policy).collect(),
             unauthorised_pause_ms: signed(healthflow.unauthorised_pause_ms),
             throttled_pause_ms: signed(healthflow.throttled_pause_ms),
             pause_max_ms: signed(healthflow.pause_max_ms),

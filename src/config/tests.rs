@@ -194,6 +194,43 @@ fn a_wrong_value_names_its_key_and_its_layer() {
     assert!(missing.contains("cannot read /nowhere/sync.toml"), "{missing}");
 }
 
+/// Goal: a list of limits reads the same from a file and from one line, and a wrong one is refused with its place.
+#[test]
+fn limits_are_a_list() {
+    let file = "[[healthflow.limits]]\nname = \"minute\"\ncalls = 60\nwindow_seconds = 60\n[[healthflow.limits]]\nname = \"w\"\n\
+                scope = \"practice\"\noperations = [\"writes\"]\ncalls = 5\nwindow_seconds = 10\nwindow = \"fixed\"";
+    let line = r#"[{ name = "minute", calls = 60, window_seconds = 60 }, { name = "w", scope = "practice", operations = ["writes"], calls = 5, window_seconds = 10, window = "fixed" }]"#;
+    let limits = |layers: Layers| layers.into_config().unwrap().healthflow.limits;
+    let from_file = limits(defaults().with_toml(file, "f").unwrap());
+    let variable = environment("HEALTHFLOW_SYNC__HEALTHFLOW__LIMITS", line);
+    assert_eq!(from_file, limits(defaults().with_environment(variable).unwrap()));
+    let flag = format!("healthflow.limits={line}");
+    assert_eq!(from_file, limits(defaults().with_flags(&[flag]).unwrap()));
+    assert_eq!(from_file.len(), 2);
+    for (list, expected) in [
+        ("soon", "must be a list"),
+        ("[]\nmore = 1", "must be a list"),
+        (r#"[{ name = "a", calls = 1 }]"#, "is not accepted"),
+        (r#"[{ name = "a", calls = 0, window_seconds = 1 }]"#, "at least 1 call (limit 1"),
+        (r#"[{ name = "a", calls = 1, window_seconds = 61 }]"#, "1 to 60 seconds"),
+        (r#"[{ name = "a", calls = 1, window_seconds = 7, window = "fixed" }]"#, "divides an hour"),
+        (r#"[{ name = "a", calls = 1, window_seconds = 6, window = "fixed", burst = 1 }]"#, "no burst"),
+        (r#"[{ name = "a", operations = ["delete"], calls = 1, window_seconds = 1 }]"#, "operations by name"),
+        (r#"[{ name = "a", operations = [], calls = 1, window_seconds = 1 }]"#, "operations by name"),
+        (r#"[{ name = "a\"b", calls = 1, window_seconds = 1 }]"#, "must be named"),
+        (
+            r#"[{ name = "a", calls = 1, window_seconds = 1 }, { name = "a", calls = 2, window_seconds = 1 }]"#,
+            "(limit 2",
+        ),
+    ] {
+        let error = refused(defaults().with_flags(&[format!("healthflow.limits={list}")]));
+        assert!(
+            error.contains("`healthflow.limits` from --set") && error.contains(expected),
+            "{list}: {error}"
+        );
+    }
+}
+
 #[test]
 fn keys_that_contradict_each_other_are_refused() {
     for (flag, key) in [

@@ -6,18 +6,23 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, IF_MATCH, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IF_MATCH, RETRY_AFTER,
+};
 use reqwest::{Client, Response, Url};
 
 use crate::http::client::{ClientFault, ClientSettings};
 use crate::http::credentials::{Credentials, CredentialsFault, Scheme};
 use crate::http::gate::{Gate, GatedBody, Passage};
 use healthflow_core::healthflow::fault::{NotSent, Unknown};
-use healthflow_core::healthflow::wire::{Method, TransportFault, WireReply, WireRequest};
+use healthflow_core::healthflow::wire::{LimitHeaders, Method, TransportFault, WireReply, WireRequest};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The longest field that tells limits, in bytes; a longer one is not read.
+const LIMIT_HEADER_BYTES_MAX: usize = 2_048;
 
 /// Where HealthFlow is, and the limits of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,10 +160,11 @@ impl Transport {
         let status = response.status().as_u16();
         let retry_after =
             response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let limits = Box::new(limit_headers(response.headers()));
         let kept_alive = response.headers().get(KEEP_ALIVE).and_then(|value| value.to_str().ok());
         kept_alive.and_then(kept_alive_ms).into_iter().for_each(|ms| self.keep_no_longer_than(ms));
         let body = self.read(response).await?;
-        Ok(WireReply { status, retry_after, body })
+        Ok(WireReply { status, retry_after, limits, body })
     }
 
     /// The server closes idle connections after `ms`. A write that meets that moment is in doubt, so from now on we
@@ -214,6 +220,26 @@ impl Pool {
             .timeout(Duration::from_millis(settings.request_life_ms));
         Ok(Pool { client: settings.client.build(builder)?, idle_connection_ms })
     }
+}
+
+/// The fields that tell limits, each under the first of its names that the answer has.
+fn limit_headers(headers: &HeaderMap) -> LimitHeaders {
+    let first = |names: [&str; 3]| names.into_iter().find_map(|name| joined(headers, name));
+    LimitHeaders {
+        date: joined(headers, "date"),
+        policy: joined(headers, "ratelimit-policy"),
+        state: joined(headers, "ratelimit"),
+        limit: first(["x-ratelimit-limit", "x-rate-limit-limit", "ratelimit-limit"]),
+        remaining: first(["x-ratelimit-remaining", "x-rate-limit-remaining", "ratelimit-remaining"]),
+        reset: first(["x-ratelimit-reset", "x-rate-limit-reset", "ratelimit-reset"]),
+    }
+}
+
+/// All lines of a field, joined with commas (RFC 9110, 5.3); none if it is missing, too long or not text.
+fn joined(headers: &HeaderMap, name: &str) -> Option<String> {
+    let lines: Result<Vec<&str>, _> = headers.get_all(name).iter().map(HeaderValue::to_str).collect();
+    let text = lines.ok()?.join(", ");
+    (!text.is_empty() && text.len() <= LIMIT_HEADER_BYTES_MAX).then_some(text)
 }
 
 /// How long the server keeps an idle connection, in milliseconds, by `Keep-Alive: timeout=5, max=100` (RFC 2068,

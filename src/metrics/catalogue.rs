@@ -212,7 +212,7 @@ impl Calls {
             pauses: builder.counters(
                 "healthflow_sync_healthflow_pauses_total",
                 &["why"],
-                "Times that sending was paused; why is throttled, unavailable, unauthorised or forbidden.",
+                "Times that sending was paused; why is throttled, unavailable, used_up, unauthorised or forbidden.",
             )?,
             paused_seconds: builder.seconds(
                 "healthflow_sync_healthflow_paused_seconds",
@@ -234,7 +234,7 @@ impl Calls {
         for pass in Pass::NAMES {
             calls.searches_too_wide.with_label_values(&[pass]);
         }
-        for why in ["throttled", "unavailable", "unauthorised", "forbidden"] {
+        for why in ["throttled", "unavailable", "used_up", "unauthorised", "forbidden"] {
             calls.pauses.with_label_values(&[why]);
         }
         Ok(calls)

@@ -14,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::metrics::log_input::report_key;
+use crate::metrics::log_limits::report_limit;
 use crate::metrics::log_outages::report_outage;
 use crate::metrics::log_writer::LogWriter;
 use crate::metrics::tally::{content, drop_cause, found_name};
@@ -163,6 +164,7 @@ pub fn report(fact: &Fact) {
         | Fact::BreakerProbeFailed
         | Fact::BreakerClosed { .. } => report_outage(fact),
         Fact::ControlChanged { control } => control_log::report(control),
+        Fact::LimitUnknown { .. } => report_limit(fact),
         Fact::TransactionCommitted { partition, records, aborts, elapsed_ms } => {
             trace!(partition, records, aborts, elapsed_ms, "transaction committed");
         }

@@ -37,6 +37,9 @@ fn report_pause(until: Timestamp, why: &str, practice: &PracticeId, booking: Opt
             %until, why, practice, booking,
             "HealthFlow refuses several practices (403), nothing is sent; check the account's rights"
         ),
+        "used_up" => {
+            warn!(%until, why, practice, booking, "HealthFlow tells that nothing is left of a limit, nothing is sent");
+        }
         _ => warn!(%until, why, practice, booking, "HealthFlow asks us to wait, nothing is sent"),
     }
 }

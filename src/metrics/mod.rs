@@ -7,6 +7,7 @@ pub mod exposition;
 pub mod log;
 mod log_input;
 mod log_outages;
+mod log_limits;
 mod log_writer;
 pub mod tally;
 mod waits;

@@ -56,6 +56,7 @@ impl Catalogue {
             // Counted by its class already.
             Fact::CallForbidden { .. }
             | Fact::CallThrottled { .. }
+            | Fact::LimitUnknown { .. }
             | Fact::ReadsFail { .. }
             | Fact::ReadsAnswered { .. }
             | Fact::KeyMisrouted { .. } => {}

@@ -9,7 +9,7 @@ use crate::http::Transport;
 use crate::worker::clock::Clock;
 use crate::worker::mailbox::Mailbox;
 use healthflow_core::healthflow::fault::{NotSent, Unknown};
-use healthflow_core::healthflow::{Fault, Reply, Request, decode, encode};
+use healthflow_core::healthflow::{Fault, LimitsTold, Reply, Request, decode, encode};
 use healthflow_core::life::{CallId, Incarnation, TaskLife};
 use healthflow_core::panic_guard::caught;
 use healthflow_core::processor::{Inbox, Input};
@@ -74,8 +74,11 @@ impl Calls {
         };
         self.runtime.spawn(async move {
             let received = transport.send(encode(&request), may_send).await;
+            let now = clock.now();
+            let told = received.as_ref().ok().and_then(|reply| caught(|| LimitsTold::by(reply, now))?);
+            answer.tell(told);
             // If our own code fails on an answer, the answer counts as unreadable.
-            let reply = caught(|| decode(&request, received, clock.now()));
+            let reply = caught(|| decode(&request, received, now));
             answer.post(reply.unwrap_or(Err(Fault::Unknown(Unknown::Unreadable))));
         });
     }
@@ -89,6 +92,12 @@ struct Answer {
 }
 
 impl Answer {
+    /// Posts what the answer tells of limits; before the answer itself, which ends the call.
+    fn tell(&self, told: Option<LimitsTold>) {
+        let call = self.call;
+        told.into_iter().for_each(|told| self.mailbox.post(Input::LimitsTold { call, told }));
+    }
+
     fn post(&mut self, reply: Reply) {
         self.is_posted = true;
         self.mailbox.post(Input::Answered { call: self.call, reply });

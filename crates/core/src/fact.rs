@@ -301,7 +301,7 @@ pub enum Fact {
     AccountPaused {
         /// Until when.
         until: Timestamp,
-        /// `throttled`, `unavailable`, `unauthorised` or `forbidden`.
+        /// `throttled`, `unavailable`, `used_up`, `unauthorised` or `forbidden`.
         why: &'static str,
         /// The practice whose call it was.
         practice: PracticeId,
@@ -312,6 +312,15 @@ pub enum Fact {
     ControlChanged {
         /// What, by whom, and why.
         control: Arc<Control>,
+    },
+    /// HealthFlow tells a limit that is not configured, for the first time.
+    LimitUnknown {
+        /// The name that HealthFlow gives it.
+        name: Box<str>,
+        /// How many calls it allows.
+        calls: u64,
+        /// In how many seconds, if HealthFlow tells that.
+        window_s: Option<u64>,
     },
     /// HealthFlow asks this booking to wait and serves others meanwhile: only this one waits.
     CallThrottled {

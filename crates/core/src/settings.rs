@@ -1,6 +1,6 @@
 //! The limits the processor works within; each is a key of `config/default.toml` of the same name.
 
-use crate::limits::BreakerLimits;
+use crate::limits::{BreakerLimits, Policy};
 
 /// What HealthFlow offers against duplicates (`healthflow.duplicate_guard`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct Settings {
     pub search_pages_max: usize,
     /// `healthflow.requests_per_second`: the account's limit, for the whole fleet.
     pub requests_per_second: f64,
+    /// `healthflow.limits`: further limits, of the account or of each practice.
+    pub limits: Vec<Policy>,
     /// `healthflow.unauthorised_pause_ms`: how long nothing is sent after 401 or 403.
     pub unauthorised_pause_ms: i64,
     /// `healthflow.throttled_pause_ms`: how long nothing is sent after a 429 without `Retry-After`.
@@ -148,6 +150,7 @@ impl Settings {
             search_lag_ms: 5_000,
             search_pages_max: 20,
             requests_per_second: 100.0,
+            limits: Vec::new(),
             unauthorised_pause_ms: 30_000,
             throttled_pause_ms: 1_000,
             pause_max_ms: 30_000,

@@ -211,7 +211,7 @@ mod tests {
     fn answer(status: u16, body: serde_json::Value) -> Chart {
         let practice = PracticeId::from("practice-1");
         let request = Request::ReadPatient { practice, id: HealthFlowPatientId("hf-1".into()) };
-        let reply = WireReply { status, retry_after: None, body: body.to_string().into_bytes() };
+        let reply = WireReply::bare(status, body.to_string().into_bytes());
         let booked =
             review(&["hf-1"]).event.into_booking(Timestamp(1_767_600_000_000)).expect("could be true");
         chart(&request, Ok(reply), Some(&Person::from(&booked.patient)), Timestamp(0))

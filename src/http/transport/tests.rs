@@ -52,6 +52,13 @@ fn answer(connection: &mut TcpStream) {
     let _ = connection.write_all(b"HTTP/1.1 429 Too Many\r\nretry-after: 7\r\ncontent-length: 2\r\n\r\n{}");
 }
 
+fn answer_with_limits(connection: &mut TcpStream) {
+    let _ = connection.write_all(
+        b"HTTP/1.1 429 Too Many\r\nRateLimit: \"a\";r=1;t=2\r\nratelimit: \"b\";r=0;t=3\r\nX-Rate-Limit-Reset: 4\r\n\
+          ratelimit-policy: \xff\r\ncontent-length: 2\r\n\r\n{}",
+    );
+}
+
 fn hang_up(connection: &mut TcpStream) {
     let _ = connection.shutdown(Shutdown::Both);
 }
@@ -106,6 +113,19 @@ fn read() -> WireRequest {
     }
 }
 
+/// Goal: what HealthFlow tells of its limits comes through, in every spelling and on several lines; what is no text does not.
+#[tokio::test]
+async fn the_headers_of_limits_come_through() {
+    let (address, _seen) = server(vec![answer_with_limits]);
+    let reply = transport(&address, None).send(read(), || true).await.unwrap();
+    let limits = LimitHeaders {
+        state: Some(r#""a";r=1;t=2, "b";r=0;t=3"#.into()),
+        reset: Some("4".into()),
+        ..LimitHeaders::default()
+    };
+    assert_eq!(*reply.limits, limits);
+}
+
 /// Goal: the wire carries the request as it is, with the current token.
 #[tokio::test]
 async fn a_request_goes_out_as_it_is_and_the_answer_comes_back() {
@@ -115,7 +135,15 @@ async fn a_request_goes_out_as_it_is_and_the_answer_comes_back() {
     std::fs::write(&token, "first\n").unwrap();
     let transport = transport(&format!("{address}/v1/"), Some(token.clone()));
     let reply = transport.send(write(), || true).await.unwrap();
-    assert_eq!(reply, WireReply { status: 429, retry_after: Some("7".into()), body: b"{}".to_vec() });
+    assert_eq!(
+        reply,
+        WireReply {
+            status: 429,
+            retry_after: Some("7".into()),
+            limits: Box::default(),
+            body: b"{}".to_vec()
+        }
+    );
     let request = seen.recv().unwrap();
     assert!(request.starts_with("post /v1/appointments?a=b http/1.1\r\n"), "{request}");
     for line in [

@@ -7,14 +7,14 @@ mod retry_after;
 
 use crate::healthflow::fault::{Missing, Unknown};
 use crate::healthflow::wire::{TransportFault, WireReply};
-use crate::healthflow::{Answer, Fault, Operation, Reply, Request};
+use crate::healthflow::{Answer, Fault, LimitsTold, Operation, Reply, Request};
 use crate::time::Timestamp;
 
 use body::ErrorSeen;
 
 pub use retry_after::{RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS};
 
-/// What `received` means for `request`. `now` is only for a `Retry-After` that is a date.
+/// What `received` means for `request`. `now` is only for a `Retry-After` or a reset that is a date.
 ///
 /// The table, the same for every operation unless it says otherwise. The contract's words are its error body: a code
 /// that it names, and the fields. Any proxy between us and HealthFlow can answer with a status, but only HealthFlow with these.
@@ -55,7 +55,7 @@ fn fault(request: &Request, reply: &WireReply, now: Timestamp) -> Fault {
     match (reply.status, retry_after_ms) {
         // Whatever sends it sends it before looking at the request, which did nothing.
         (401, _) => Fault::Unauthorised,
-        (429, _) => Fault::Throttled { retry_after_ms },
+        (429, _) => Fault::Throttled { retry_after_ms: retry_after_ms.or_else(|| reset_ms(reply, now)) },
         (202..=299, _) => Fault::Unknown(Unknown::Unreadable),
         (408, _) => Fault::Unknown(Unknown::Timeout),
         (503, Some(retry_after_ms)) => Fault::Unknown(Unknown::Unavailable { retry_after_ms }),
@@ -64,6 +64,12 @@ fn fault(request: &Request, reply: &WireReply, now: Timestamp) -> Fault {
             .and_then(|error| said(request, status, error))
             .unwrap_or(Fault::Unknown(Unknown::Foreign { status })),
     }
+}
+
+/// Until when nothing is left, by the limits that the answer tells, within the bounds of a `Retry-After`.
+fn reset_ms(reply: &WireReply, now: Timestamp) -> Option<u64> {
+    let wait_ms = LimitsTold::by(reply, now)?.wait_ms()?.unsigned_abs();
+    Some(wait_ms.clamp(RETRY_AFTER_MIN_MS, RETRY_AFTER_MAX_MS))
 }
 
 /// What HealthFlow itself means by `error`; none if the contract does not have it for such a request. A proxy's answer must

@@ -9,9 +9,11 @@ pub mod reply;
 pub mod encode;
 pub mod decode;
 pub mod wire;
+pub mod limits_told;
 
 pub use decode::decode;
 pub use encode::encode;
 pub use fault::Fault;
+pub use limits_told::{LimitsTold, PolicyTold};
 pub use reply::{Answer, AppointmentFound, AppointmentRead, Reply, WrittenAppointment};
 pub use request::{AppointmentContent, AppointmentId, Operation, PatientContent, Request, Sought};

@@ -33,8 +33,34 @@ pub struct WireReply {
     pub status: u16,
     /// `Retry-After` as received: seconds or an HTTP date.
     pub retry_after: Option<String>,
+    /// What it tells of its limits.
+    pub limits: Box<LimitHeaders>,
     /// Body as received, up to the client's limit.
     pub body: Vec<u8>,
+}
+
+impl WireReply {
+    /// A reply with none of these header fields.
+    pub fn bare(status: u16, body: Vec<u8>) -> Self {
+        WireReply { status, retry_after: None, limits: Box::default(), body }
+    }
+}
+
+/// The header fields that tell limits, as received. Several lines of one field are joined with commas.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LimitHeaders {
+    /// `RateLimit-Policy`: the limits, as a structured field (draft-ietf-httpapi-ratelimit-headers).
+    pub policy: Option<String>,
+    /// `RateLimit`: what is left of them, likewise.
+    pub state: Option<String>,
+    /// `X-RateLimit-Limit`, or another spelling of it: how many calls.
+    pub limit: Option<String>,
+    /// `X-RateLimit-Remaining`: how many are left.
+    pub remaining: Option<String>,
+    /// `Date`: when HealthFlow answered, by its own clock.
+    pub date: Option<String>,
+    /// `X-RateLimit-Reset`: when it begins anew, in seconds from now, as an epoch time or as an ISO time.
+    pub reset: Option<String>,
 }
 
 /// How an exchange ended without a reply.

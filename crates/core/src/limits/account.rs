@@ -1,9 +1,12 @@
 //! One HealthFlow account as this worker may use it: its share of the rate, and the pauses HealthFlow asks for.
 
+use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 
 use crate::booking::PracticeId;
+use crate::healthflow::PolicyTold;
 use crate::limits::TokenBucket;
+use crate::limits::pace::Paces;
 use crate::time::Timestamp;
 
 /// The longest pause: a `Retry-After` beyond it is a mistake of the server.
@@ -13,16 +16,25 @@ pub const PAUSE_MAX_MS: i64 = 3_600_000;
 /// practices.
 pub const FORBIDDEN_PRACTICES_MAX: usize = 3;
 
+/// Limits that are reported because nobody configured them: a HealthFlow that names each anew must not fill memory and log.
+const REPORTED_MAX: usize = 16;
+
 /// Whether a call may go out now.
 #[derive(Clone, Debug)]
 pub struct Account {
     requests_per_second: f64,
     /// What an operator allows the fleet at most; none where that is not set.
     by_hand: Option<f64>,
-    /// Our part of what the fleet may send.
-    share: f64,
     usual_pause_ms: i64,
+    /// This worker's part of what the account allows.
+    share: f64,
+    /// Its part of the rate, as it is now.
+    rate: f64,
     bucket: TokenBucket,
+    /// How fast HealthFlow lets us go where it tells that little is left.
+    paces: Paces,
+    /// Names of limits that HealthFlow told and that were reported.
+    reported: BTreeSet<Box<str>>,
     /// The end of the last pause; none before the first.
     paused_until: Option<Timestamp>,
     /// Practices that got 403 since the last one was served.
@@ -61,9 +73,12 @@ impl Hash for Account {
         let Account {
             requests_per_second,
             by_hand,
-            share,
             usual_pause_ms,
+            share,
+            rate,
             bucket,
+            paces,
+            reported,
             paused_until,
             forbidden,
             pauses,
@@ -71,8 +86,9 @@ impl Hash for Account {
             trial,
             own_until,
         } = self;
-        (requests_per_second.to_bits(), by_hand.map(f64::to_bits), share.to_bits()).hash(hasher);
-        (usual_pause_ms, bucket, paused_until, forbidden).hash(hasher);
+        let numbers = [Some(*requests_per_second), *by_hand, Some(*share), Some(*rate)];
+        numbers.map(|number| number.map(f64::to_bits)).hash(hasher);
+        (usual_pause_ms, bucket, paces, reported, paused_until, forbidden).hash(hasher);
         (pauses, served_after, trial, own_until).hash(hasher);
     }
 }
@@ -84,9 +100,12 @@ impl Account {
         Account {
             requests_per_second,
             by_hand: None,
-            share: 0.0,
             usual_pause_ms,
+            share: 0.0,
+            rate: 0.0,
             bucket: TokenBucket::new(0.0, now),
+            paces: Paces::default(),
+            reported: BTreeSet::new(),
             paused_until: None,
             forbidden: Vec::new(),
             pauses: 0,
@@ -99,18 +118,39 @@ impl Account {
     /// Sets this worker's share: owned partitions out of all.
     pub fn set_share(&mut self, owned: usize, all: u32, now: Timestamp) {
         self.share = owned as f64 / f64::from(all.max(1));
-        self.set_rate(now);
+        self.keep_pace(now);
     }
 
     /// Sets what an operator allows the whole fleet at most; none: what is configured. The tighter one counts.
     pub fn limit_by_hand(&mut self, per_second: Option<f64>, now: Timestamp) {
         self.by_hand = per_second;
-        self.set_rate(now);
+        self.keep_pace(now);
     }
 
-    fn set_rate(&mut self, now: Timestamp) {
-        let fleet = self.by_hand.map_or(self.requests_per_second, |rate| rate.min(self.requests_per_second));
-        self.bucket.set_rate(fleet * self.share, now);
+    /// HealthFlow tells what is left of a limit: if that is little, calls go out more slowly until there is more.
+    pub fn told(&mut self, policy: &PolicyTold, now: Timestamp) {
+        self.paces.told(policy, now);
+        self.keep_pace(now);
+    }
+
+    /// Whether HealthFlow tells this limit for the first time, and we do not keep it already.
+    pub fn is_news(&mut self, name: &str, calls: u64, window_s: Option<u64>) -> bool {
+        let is_kept =
+            window_s.is_some_and(|window_s| calls as f64 >= self.requests_per_second * window_s as f64);
+        let has_room = self.reported.len() < REPORTED_MAX;
+        !is_kept && has_room && self.reported.insert(name.into())
+    }
+
+    /// Goes as fast as all limits let this worker go now.
+    fn keep_pace(&mut self, now: Timestamp) {
+        self.paces.end(now);
+        let told = self.paces.slowest().unwrap_or(f64::INFINITY);
+        let whole = told.min(self.by_hand.unwrap_or(f64::INFINITY)).min(self.requests_per_second);
+        let rate = whole * self.share;
+        if rate.to_bits() != self.rate.to_bits() {
+            self.rate = rate;
+            self.bucket.set_rate(rate, now);
+        }
     }
 
     /// Sends nothing before `now + pause_ms`; a pause is never shortened. Returns its end.
@@ -207,6 +247,7 @@ impl Account {
 
     /// Takes the permit for one call, if there is one.
     pub fn try_take(&mut self, now: Timestamp) -> bool {
+        self.keep_pace(now);
         self.stopped_until(now).is_none() && self.bucket.try_take(now)
     }
 
@@ -216,9 +257,15 @@ impl Account {
         self.bucket.granted_within((ms - paused_ms).max(0), now)
     }
 
-    /// When the next permit is there.
+    /// When the next permit is there, or may be.
     pub fn next_at(&mut self, now: Timestamp) -> Timestamp {
-        self.stopped_until(now).unwrap_or_else(|| self.bucket.next_at(now))
+        self.keep_pace(now);
+        if let Some(until) = self.stopped_until(now) {
+            return until;
+        }
+        let at = self.bucket.next_at(now);
+        // The end of a pace is a reason to look again.
+        self.paces.first_end().map_or(at, |end| at.min(end))
     }
 
     /// Until when nothing goes out: because of a pause, or of the one call that confirms a long wait.

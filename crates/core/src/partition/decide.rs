@@ -159,6 +159,9 @@ impl Task {
         {
             return Move::Wait(at, WaitReason::ReadsFail);
         }
+        if let Some(at) = self.limited_until(key, job, operation, turn) {
+            return Move::Wait(at, WaitReason::Limit);
+        }
         let subject = subject(key, job, &asked.request, asked.purpose);
         let suspect = subject.filter(|subject| self.is_suspect(subject, turn.settings));
         let may_run = rules::may_run(key, &self.alone, turn.settings);

@@ -13,6 +13,7 @@ use crate::partition::job::{Flight, Job, JobKey, JobStage, Purpose, Share};
 use crate::partition::rules;
 use crate::partition::task::{Task, Turn};
 use crate::patient::search::Search;
+use crate::retry::WaitReason;
 use crate::retry::schedule::delay_ms;
 use crate::time::Timestamp;
 
@@ -135,7 +136,10 @@ impl Task {
             Next::HeldBack => return self.hold_back(key, job, turn),
             Next::AwaitSlot(until) => return self.put_aside_for_slot(key, job, until, turn),
             Next::Wait(at, why) => {
-                if at <= give_up_at(&job) || job.versions.is_empty() || self.is_rejected(key, &job) {
+                // Parked, it would forget how far it has come, and spend the same calls again each time.
+                let is_half_way = why == WaitReason::Limit && job.asked_version.is_some();
+                let must_stay = job.versions.is_empty() || is_half_way || self.is_rejected(key, &job);
+                if at <= give_up_at(&job) || must_stay {
                     self.set_stage(key, &mut job, JobStage::AwaitsTime(at.max(now.plus_ms(1))), now);
                     self.jobs.put_back(key, job);
                     return;

@@ -9,6 +9,7 @@ use crate::booking::{Booking, BookingKey, PatientKey, PracticeId, Source, Versio
 use crate::event::Schedule;
 use crate::healthflow::pages::Pages;
 use crate::healthflow::{AppointmentFound, Operation};
+use crate::limits::Asking;
 use crate::partition::kept_request::KeptRequest;
 use crate::partition::slots::MadeFrom;
 use crate::partition::task::Turn;
@@ -43,6 +44,12 @@ pub enum JobKey {
 }
 
 impl JobKey {
+    /// A call of it, as the limits see that.
+    pub fn asking(&self, partition: i32, operation: Operation) -> Asking<'_> {
+        let booking = if let JobKey::Booking(key) = self { Some(key) } else { None };
+        Asking { partition, practice: self.practice(), booking, operation }
+    }
+
     /// Whose practice.
     pub fn practice(&self) -> &PracticeId {
         match self {

@@ -37,6 +37,7 @@ mod apply;
 mod alone;
 pub mod blockers;
 pub mod dispatch;
+mod limited;
 pub mod answer;
 pub mod settle;
 mod searched;

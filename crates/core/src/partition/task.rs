@@ -8,7 +8,7 @@ use crate::defects::planted;
 use crate::fact::Fact;
 use crate::life::Incarnation;
 use crate::limits::stops::stopped_ms;
-use crate::limits::{Breaker, ByHand};
+use crate::limits::{Book, Breaker, ByHand};
 use crate::partition::alone::Alone;
 use crate::partition::drain::Drain;
 use crate::partition::held_versions::HeldVersions;
@@ -40,26 +40,29 @@ pub struct Shared {
     pub breaker: Breaker,
     /// What operators set by hand.
     pub by_hand: ByHand,
+    /// The limits that HealthFlow has, and what is left of them.
+    pub limits: Book,
 }
 
 impl Shared {
     /// Nothing is known of HealthFlow yet.
     pub fn new(settings: Settings) -> Self {
         let breaker = Breaker::new(settings.breaker);
-        Shared { settings, reads: Reads::default(), breaker, by_hand: ByHand::default() }
+        let limits = Book::new(settings.limits.as_slice().into());
+        Shared { settings, reads: Reads::default(), breaker, by_hand: ByHand::default(), limits }
     }
 
     /// What a step of a task is given at this moment; it reports to `facts`.
     pub fn turn<'a>(&'a self, facts: &'a mut VecDeque<Fact>, now: Timestamp) -> Turn<'a> {
-        let Shared { settings, reads, breaker, by_hand } = self;
-        Turn { now, settings, reads, breaker, by_hand, is_probe: false, facts }
+        let Shared { settings, reads, breaker, by_hand, limits } = self;
+        Turn { now, settings, reads, breaker, by_hand, is_probe: false, limits, facts }
     }
 }
 
 impl Hash for Shared {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Shared { settings: _, reads, breaker, by_hand } = self;
-        (reads, breaker, by_hand).hash(hasher);
+        let Shared { settings: _, reads, breaker, by_hand, limits } = self;
+        (reads, breaker, by_hand, limits).hash(hasher);
     }
 }
 
@@ -78,6 +81,8 @@ pub struct Turn<'a> {
     pub by_hand: &'a ByHand,
     /// Whether this is the one call that may go out although the breaker is open.
     pub is_probe: bool,
+    /// The limits that HealthFlow has, and what is left of them.
+    pub limits: &'a Book,
     /// Facts, in order.
     pub facts: &'a mut VecDeque<Fact>,
 }

@@ -191,7 +191,8 @@ impl Processor {
     }
 }
 
-fn whose(job: &JobKey) -> Whose {
+/// Of whom a call was.
+pub(super) fn whose(job: &JobKey) -> Whose {
     match job {
         JobKey::Booking(key) => (key.practice.clone(), Some(key.booking.clone())),
         JobKey::Patient(key) => (key.practice.clone(), None),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::booking::Booking;
 use crate::event::Arrival;
-use crate::healthflow::Reply;
+use crate::healthflow::{LimitsTold, Reply};
 use crate::life::{CallId, Incarnation, LaneEnd};
 use crate::limits::Controls;
 use crate::partition::start::Acquired;
@@ -96,6 +96,13 @@ pub enum Input {
         incarnation: Incarnation,
         /// The bookings as they were asked for.
         found: Vec<Arc<Booking>>,
+    },
+    /// The answer to a call tells of HealthFlow's limits. Comes right before the answer itself.
+    LimitsTold {
+        /// Which call.
+        call: CallId,
+        /// What it tells.
+        told: LimitsTold,
     },
     /// A call ended, one way or another; every call ends exactly once.
     Answered {

@@ -8,6 +8,7 @@
 pub mod effect;
 pub mod account_signal;
 mod by_hand;
+pub mod limits_told;
 pub mod input;
 pub mod state_hash;
 pub mod ownership;
@@ -137,6 +138,7 @@ impl Processor {
                     task.arrived(lane.at(offset), size_bytes, arrival, turn);
                 });
             }
+            Input::LimitsTold { call, told } => self.limits_told(call, &told, now),
             Input::Answered { call, reply } => self.answered(call, reply, now),
             Input::CommitEnded { partition, incarnation, sequence, ended } => match ended {
                 CommitEnded::Good { started_at, aborts } => {

@@ -1,5 +1,7 @@
 //! Which tasks are ours, and in which stage of their life: being acquired, live, being given back (rules K1, K2, T3).
 
+use std::collections::BTreeSet;
+
 use crate::defects::planted;
 use crate::fact::{DropCause, Fact};
 use crate::life::{Incarnation, LaneEnd};
@@ -221,7 +223,11 @@ impl Processor {
     }
 
     fn share_limit(&mut self, now: Timestamp) {
-        let owned = self.tasks.values().filter(|slot| matches!(slot, OwnedTask::Live(_))).count();
-        self.account.set_share(owned, self.shared.settings.partition_count, now);
+        let is_live = |slot: &OwnedTask| matches!(slot, OwnedTask::Live(_));
+        let owned: BTreeSet<i32> =
+            self.tasks.iter().filter(|(_, slot)| is_live(slot)).map(|(partition, _)| *partition).collect();
+        let all = self.shared.settings.partition_count;
+        self.account.set_share(owned.len(), all, now);
+        self.shared.limits.set_owned(&owned, all, now);
     }
 }

@@ -105,7 +105,7 @@ impl Processor {
             at_latest(at);
         }
         if ready && self.calls.len() < self.most(self.shared.settings.max_in_flight, now) {
-            let permit_at = self.account.next_at(now);
+            let permit_at = self.next_permit_at(now);
             if permit_at > now {
                 at_latest(permit_at);
             }
@@ -274,7 +274,7 @@ impl Processor {
             while sent {
                 sent = false;
                 for partition in &partitions {
-                    if self.account.next_at(now) > now {
+                    if self.next_permit_at(now) > now {
                         return;
                     }
                     let is_their_turn = self.first_in_a_row >= self.shared.settings.firsts_in_a_row();
@@ -300,7 +300,7 @@ impl Processor {
     }
 
     fn send_one(&mut self, partition: i32, share: Share, now: Timestamp) -> bool {
-        if !self.has_call_left(share, now) || self.account.next_at(now) > now {
+        if !self.has_call_left(share, now) || self.next_permit_at(now) > now {
             return false;
         }
         let Some(OwnedTask::Live(task)) = self.tasks.get_mut(&partition) else { return false };
@@ -311,7 +311,7 @@ impl Processor {
         turn.is_probe = self.shared.breaker.is_open();
         let Some(send) = task.send_next(share, &mut turn) else { return false };
         let incarnation = task.incarnation();
-        self.account.try_take(now);
+        self.take_permit(partition, &send, now);
         let call = CallId(self.next_call);
         self.next_call += 1;
         self.account.is_sent(call.0);

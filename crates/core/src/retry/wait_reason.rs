@@ -31,6 +31,8 @@ coded! {
         Limited = "limited",
         /// All reads of this kind fail; one job asks for all.
         ReadsFail = "reads_fail",
+        /// A limit of HealthFlow has nothing left for it.
+        Limit = "limit",
         /// HealthFlow showed an older revision than one it had shown before.
         StaleRead = "stale_read",
         /// HealthFlow does not know an appointment, which cannot be believed yet.

@@ -310,7 +310,7 @@ fn a_create_without_content_is_in_doubt_whatever_is_declared() {
     desk.pass_ms(LAG_MS + 1);
     desk.arrive(rescheduled("b", 1));
     let call = desk.expect(Operation::CreateAppointment);
-    let no_content = WireReply { status: 204, retry_after: None, body: Vec::new() };
+    let no_content = WireReply::bare(204, Vec::new());
     let reply = decode(&call.request, Ok(no_content), desk.now);
     desk.answer(&call, reply);
     assert_eq!(desk.processor.status(desk.now).open_doubts, 1);

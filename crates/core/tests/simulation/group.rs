@@ -111,6 +111,7 @@ impl World {
                 if self.group.revoking[partition] == Some(revocation) {
                     self.story.tell(self.now, || format!("the group takes p{partition} for given back"));
                     self.judges.rate_limit.shared_twice_until(self.now + REBALANCE_TIMEOUT_MS);
+                    self.judges.limits.shared_twice(self.now, self.now + REBALANCE_TIMEOUT_MS);
                     self.group.revoking[partition] = None;
                     let owner = self.group.owner[partition].take();
                     match owner.filter(|_| self.random.chance(0.5)) {
@@ -247,6 +248,7 @@ impl World {
     fn hears_of_its_exclusion(&mut self, worker: usize, within_ms: i64) {
         let ms = self.random.between(0, within_ms);
         self.judges.rate_limit.shared_twice_until(self.now + ms);
+        self.judges.limits.shared_twice(self.now, self.now + ms);
         let at = self.workers[worker].hears_group_at.max(self.now + ms);
         self.workers[worker].hears_group_at = at;
         let owned: Vec<i32> = (0..self.plan.partitions).collect();

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use healthflow_core::booking::{BookingKey, PracticeId};
 use healthflow_core::healthflow::fault::{NotSent, Unknown};
 use healthflow_core::healthflow::wire::{Method, TransportFault, WireReply, WireRequest};
-use healthflow_core::healthflow::{Operation, Request, decode, encode};
+use healthflow_core::healthflow::{Operation, Request, encode};
 use healthflow_core::life::CallId;
-use healthflow_core::processor::Input;
 use healthflow_core::settings::GuardMode;
 use healthflow_core::time::Timestamp;
 use healthflow_proof::shell::Call;
@@ -19,6 +18,7 @@ use crate::coverage::Phase;
 use crate::faults::{FaultEvent, FaultKind};
 use crate::lives::Lives;
 use crate::plan::{BEGIN_MS, Plan};
+use crate::words::learned;
 use crate::worker::{Deed, Outbound};
 use crate::world::{Event, World};
 use healthflow_proof::random::Random;
@@ -78,7 +78,7 @@ impl HealthFlow {
             replays_for_other_bytes: plan.replays_for_other_bytes,
             slot_conflicts: plan.slot_conflicts,
             page_size: plan.page_size,
-            ..Faults::default()
+            ..crate::limits::healthflow(plan.seed, &plan.settings)
         };
         let mut simulator = Simulator::new(faults.clone(), plan.seed);
         let charts = lives.seeded.iter().map(|(body, _)| body.clone()).collect();
@@ -107,6 +107,7 @@ impl HealthFlow {
             if_match: None,
             body: None,
         };
+        self.simulator.set_faults(Faults { limits: Vec::new(), ..self.faults.clone() });
         if let Some(reply) = self.simulator.answer(&get, Timestamp(now)).filter(|reply| reply.status == 200) {
             self.before.entry(path.to_owned()).or_default().push((now, reply));
         }
@@ -122,9 +123,8 @@ impl HealthFlow {
         let within = &all[all.partition_point(|(at, _)| *at <= since)..];
         // The oldest are the most telling ones.
         let before = within.get(random.below(within.len()).min(random.below(within.len())));
-        let body =
-            br#"{"code":"APPOINTMENT_NOT_FOUND","message":"a replica that lags","fields":[]}"#.to_vec();
-        let nothing = WireReply { status: 404, retry_after: None, body };
+        let body = br#"{"code":"APPOINTMENT_NOT_FOUND","message":"a replica that lags","fields":[]}"#;
+        let nothing = WireReply::bare(404, body.to_vec());
         before.map_or(nothing, |(_, reply)| reply.clone())
     }
 
@@ -135,10 +135,10 @@ impl HealthFlow {
         lag_ms: i64,
         now: i64,
     ) -> Option<WireReply> {
-        self.simulator.set_faults(Faults { search_lag_ms: lag_ms as u64, ..self.faults.clone() });
         if matches!(request, Request::UpdateAppointment { .. }) {
             self.note_before(&wire.path_and_query, now);
         }
+        self.simulator.set_faults(Faults { search_lag_ms: lag_ms as u64, ..self.faults.clone() });
         let ending = self.simulator.handle(wire, Timestamp(now)).ending;
         let created = self.simulator.writes().last().is_some_and(|write| write.effect == "created");
         if let (true, true, Some(practice)) = (created, lag_ms > 0, created_in(request)) {
@@ -178,8 +178,9 @@ impl World {
         let heard = fate.told.is_none();
         if let Some((ms, told)) = fate.told {
             let clock = self.workers[worker].clock(self.now + ms);
-            let reply = decode(&request, told, clock);
-            self.worker_learns(worker, ms, Input::Answered { call, reply });
+            for input in learned(call, &request, told, clock) {
+                self.worker_learns(worker, ms, input);
+            }
         }
         if let Some(ms) = fate.arrives_ms {
             self.healthflow.under_way += 1;
@@ -205,7 +206,7 @@ impl World {
         let lag_ms = if self.random.chance(0.3) { most_ms } else { self.random.between(0, most_ms) };
         let reply = if self.refuses_its_own(&request) {
             let body = br#"{"code":"SLOT_TAKEN","message":"by yourself","fields":[]}"#.to_vec();
-            Some(WireReply { status: 409, retry_after: None, body })
+            Some(WireReply::bare(409, body))
         } else {
             self.note_search_lag(&request);
             self.somebody_looks_at_it(&request);
@@ -232,9 +233,9 @@ impl World {
         if heard {
             let received = reply.ok_or(TransportFault::Unknown(Unknown::Reset));
             let clock = self.workers[worker].clock(self.now + latency_ms);
-            let reply = decode(&request, received, clock);
-            let deed = Deed::Learn(Input::Answered { call, reply });
-            self.after(latency_ms, Event::ForWorker { worker, life, deed: Box::new(deed) });
+            for deed in learned(call, &request, received, clock).map(Deed::Learn).map(Box::new) {
+                self.after(latency_ms, Event::ForWorker { worker, life, deed });
+            }
         }
     }
 
@@ -328,7 +329,7 @@ impl World {
         let late_ms = self.plan.settings.late_landing_ms;
         let soon_ms = self.random.between(1, 20);
         let later_ms = soon_ms + self.random.between(1, 500);
-        let reply = |status: u16| Ok(WireReply { status, retry_after: None, body: b"{}".to_vec() });
+        let reply = |status: u16| Ok(WireReply::bare(status, b"{}".to_vec()));
         let unknown = |why: Unknown| Err(TransportFault::Unknown(why));
         let (arrives_ms, told) = match kind {
             None => (Some(soon_ms), None),
@@ -337,7 +338,7 @@ impl World {
             }
             Some(FaultKind::Throttled) => {
                 let retry_after = self.retry_after();
-                let reply = WireReply { status: 429, retry_after, body: b"{}".to_vec() };
+                let reply = WireReply { retry_after, ..WireReply::bare(429, b"{}".to_vec()) };
                 (None, Some((soon_ms, Ok(reply))))
             }
             Some(FaultKind::StaleReplica) => {
@@ -357,7 +358,7 @@ impl World {
             Some(FaultKind::ProxyAfter) => (Some(soon_ms), Some((later_ms, Ok(self.of_a_proxy())))),
             Some(FaultKind::Forbidden) => {
                 let body = br#"{"code":"FORBIDDEN","message":"not yours","fields":[]}"#.to_vec();
-                (None, Some((soon_ms, Ok(WireReply { status: 403, retry_after: None, body }))))
+                (None, Some((soon_ms, Ok(WireReply::bare(403, body)))))
             }
             Some(FaultKind::TimeoutBefore) => (None, Some((life_ms, unknown(Unknown::Timeout)))),
             Some(FaultKind::TimeoutAfter) => (Some(soon_ms), Some((life_ms, unknown(Unknown::Timeout)))),

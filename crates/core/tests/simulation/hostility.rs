@@ -51,7 +51,7 @@ pub fn late_creation_faults(random: &mut Random) -> Faults {
     Faults {
         call: 0.4,
         calls: vec![FaultKind::LateLanding, FaultKind::Throttled, FaultKind::TimeoutAfter],
-        workers: vec![FaultKind::Kill, FaultKind::Migrate],
+        workers: vec![FaultKind::Kill, FaultKind::Migrate, FaultKind::Stop],
         worker_every_ms: *random.pick(&[4_000, 10_000]),
         ..Faults::default()
     }
@@ -80,7 +80,7 @@ pub fn revision_faults(random: &mut Random) -> Faults {
         commit: 0.2,
         commits: FaultKind::COMMITS.to_vec(),
         workers: vec![FaultKind::Kill, FaultKind::Migrate, FaultKind::Stop],
-        worker_every_ms: *random.pick(&[0, 10_000]),
+        worker_every_ms: *random.pick(&[0, 4_000]),
         edit_every_ms: 5_000,
         ..Faults::default()
     }

@@ -22,6 +22,7 @@ mod group;
 mod healthflow;
 mod hostility;
 mod kafka;
+mod limits;
 mod lives;
 mod operators;
 mod placeholders;

@@ -181,6 +181,7 @@ impl Plan {
         let theme = if level < 3 { &Theme::Mixed } else { random.pick(&Theme::ALL) };
         let returns = *theme == Theme::Revisions && crate::returns::is_in(seed);
         let mut settings = settings(*theme, &mut random);
+        settings.limits = crate::limits::stated(seed);
         let clocked = random.chance(0.12);
         // Nine bytes hold four versions that lie apart, and no more.
         settings.answered_bytes_max = if clocked && random.chance(0.6) { 9 } else { 4_096 };
@@ -309,6 +310,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         late_landing_ms,
         search_lag_ms,
         search_pages_max: *random.pick(&[3, 20]),
+        limits: Vec::new(),
         requests_per_second: *random.pick(&[10.0, 50.0, 1_000.0]),
         unauthorised_pause_ms: 5_000,
         throttled_pause_ms: 1_000,

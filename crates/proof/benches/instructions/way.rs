@@ -242,7 +242,7 @@ impl<'plan> World<'plan> {
             content.booking.as_str(),
             content.patient.as_str(),
         );
-        decode(request, Ok(WireReply { status: 201, retry_after: None, body: body.into_bytes() }), self.now)
+        decode(request, Ok(WireReply::bare(201, body.into_bytes())), self.now)
     }
 
     /// Commits whose end has come.

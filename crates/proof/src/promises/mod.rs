@@ -4,6 +4,7 @@
 //! (`stack/auditor/`) shares nothing with them, on purpose: an error here is not repeated there.
 
 pub mod committed_offsets;
+pub mod limits;
 pub mod newest;
 pub mod results;
 pub mod sending;

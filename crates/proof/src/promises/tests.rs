@@ -150,3 +150,15 @@ fn a_committed_offset_leaves_nothing_behind_and_never_goes_back() {
     let key = healthflow_core::booking::BookingKey { practice: "pr".into(), booking: "b".into() };
     assert!(left_behind(&TaskState::default(), (&key, 1), None).is_some());
 }
+
+#[test]
+fn a_window_that_sees_too_many_calls_is_found() {
+    use crate::promises::limits::overfull;
+    let calls = [900, 1_000, 1_100, 1_899, 2_500];
+    let (rolling, fixed) = ((1_000, false), (1_000, true));
+    assert_eq!(overfull(&calls, rolling, 3, |_, _| false), Some((900, 4)));
+    assert_eq!(overfull(&calls, rolling, 4, |_, _| false), None);
+    assert_eq!(overfull(&calls, rolling, 2, |begin, _| begin < 1_000), Some((1_000, 3)));
+    assert_eq!(overfull(&calls, fixed, 2, |_, _| false), Some((1_000, 3)));
+    assert_eq!(overfull(&calls, fixed, 3, |_, _| false), None);
+}

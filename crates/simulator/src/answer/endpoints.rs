@@ -46,6 +46,29 @@ struct UsedKey {
 type Done = Result<(WireReply, Effect), WireReply>;
 
 impl Endpoints {
+    /// The practice that a request is about; none if it names none that is known.
+    pub(super) fn practice_of(
+        &self,
+        route: &Result<Route, NoRoute>,
+        request: &WireRequest,
+    ) -> Option<Arc<str>> {
+        match route.as_ref().ok()? {
+            Route::ListAppointments(query) | Route::ListPatients(query) => {
+                query.get("practice_id").map(Arc::from)
+            }
+            Route::GetAppointment(id) => {
+                self.store.appointments.get(id).map(|one| one.record.body.practice_id.clone())
+            }
+            Route::GetPatient(id) => {
+                self.store.patients.get(id).map(|one| one.record.body.practice_id.clone())
+            }
+            _ => {
+                let body: serde_json::Value = serde_json::from_slice(request.body.as_deref()?).ok()?;
+                body["practice_id"].as_str().map(Arc::from)
+            }
+        }
+    }
+
     /// Carries `request` out.
     pub(super) fn carry_out(
         &mut self,
@@ -137,7 +160,7 @@ impl Endpoints {
         self.refuse_taken_slot(&body, Some(id), faults)?;
         self.store.replace_appointment(id, body, now);
         if faults.updates_without_content {
-            let reply = WireReply { status: 204, retry_after: None, body: Vec::new() };
+            let reply = WireReply::bare(204, Vec::new());
             return Ok((reply, Effect::Updated(id.into())));
         }
         let stored = self.store.appointments.get(id).map(|one| show::appointment(one, faults));
@@ -354,5 +377,5 @@ pub(super) fn error(status: u16, code: &'static str) -> WireReply {
 
 fn json(status: u16, body: &impl Serialize) -> WireReply {
     let body = serde_json::to_vec(body).expect("structs of text and numbers always become JSON");
-    WireReply { status, retry_after: None, body }
+    WireReply::bare(status, body)
 }

@@ -4,6 +4,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::tell::Dialect;
+use super::throttle::Limit;
+
 /// No wait is longer than an hour.
 const WAIT_MS_MAX: u64 = 3_600_000;
 
@@ -21,6 +24,10 @@ pub struct Faults {
     pub burst: u32,
     /// Requests a day (UTC); 0 is no quota. Beyond it: 429 until midnight.
     pub requests_per_day: u64,
+    /// Further limits, each beyond the others. Beyond one: 429 until there is more.
+    pub limits: Vec<Limit>,
+    /// In which headers what is left of the limits is told.
+    pub limits_told: Dialect,
     /// Whether HealthFlow is down, and how.
     pub down: Down,
     /// Answers 401 to everything.
@@ -114,6 +121,8 @@ impl Default for Faults {
             requests_per_second: 0.0,
             burst: 0,
             requests_per_day: 0,
+            limits: Vec::new(),
+            limits_told: Dialect::Structured,
             down: Down::No,
             unauthorised: false,
             forbidden_text: String::new(),
@@ -176,6 +185,13 @@ impl Faults {
         }
         if !self.requests_per_second.is_finite() || self.requests_per_second < 0.0 {
             return Err("requests_per_second must be 0 (no limit) or more".into());
+        }
+        if self
+            .limits
+            .iter()
+            .any(|limit| limit.calls == 0 || !(1..=2_678_400).contains(&limit.window_seconds))
+        {
+            return Err("limits must allow at least 1 call in windows of 1 second to 31 days".into());
         }
         let times_ms = [
             ("latency_ms", self.latency_ms),

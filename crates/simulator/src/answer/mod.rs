@@ -10,6 +10,7 @@ mod route;
 mod shapes;
 mod show;
 mod singled_out;
+mod tell;
 mod throttle;
 mod validate;
 
@@ -20,7 +21,7 @@ use serde_json::Value;
 
 use self::endpoints::{Effect, Endpoints, error};
 use self::route::{NoRoute, Route};
-use self::throttle::Throttle;
+use self::throttle::{Counted, Throttle};
 use healthflow_core::healthflow::wire::{WireReply, WireRequest};
 use healthflow_core::time::Timestamp;
 use healthflow_proof::promises::standing::Standing;
@@ -29,7 +30,8 @@ use healthflow_proof::random::Random;
 pub use faults::{Down, Faults, Strikes};
 pub use ledger::{Audit, Ledger, LedgerRecord, WriteEntry};
 pub use shapes::{AppointmentBody, AppointmentRecord, PatientBody, PatientRecord};
-pub use throttle::RateLimit;
+pub use tell::Dialect;
+pub use throttle::Limit;
 
 /// How one request is handled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,8 +42,6 @@ pub struct Handling {
     pub ending: Ending,
     /// When a write that got no answer is carried out all the same; none if it already was, or never will be.
     pub lands_at: Option<Timestamp>,
-    /// For the `RateLimit` headers; none if there is no limit.
-    pub rate_limit: Option<RateLimit>,
 }
 
 /// How an exchange ends for the caller.
@@ -115,7 +115,13 @@ impl Simulator {
         let latency_ms = self.faults.latency_ms + jitter_ms;
         let singled_out = singled_out::ending(&self.faults, &route, request);
         let hang_ms = singled_out.as_ref().map_or(self.faults.hang_ms, |one| one.after_ms);
-        let (ending, lands_at) = match self.turned_away(now).or(singled_out.map(|one| one.ending)) {
+        let practice = self.endpoints.practice_of(&route, request);
+        let of = Counted {
+            practice: practice.as_deref(),
+            is_write: route.as_ref().is_ok_and(Route::is_write),
+            is_appointment_create: route == Ok(Route::CreateAppointment),
+        };
+        let (mut ending, lands_at) = match self.turned_away(of, now).or(singled_out.map(|one| one.ending)) {
             Some(ending) => (ending, None),
             None => self.carry_out_with_faults(route, request, write, now),
         };
@@ -124,11 +130,13 @@ impl Simulator {
             Ending::Dropped => latency_ms.max(hang_ms),
             Ending::Refused => 0,
         };
-        if let (Some(write), Ending::Reply(reply)) = (write, &ending) {
-            self.writes[write].answered = Some(reply.status);
+        if let Ending::Reply(reply) = &mut ending {
+            let told = self.throttle.told(&self.faults, of, now);
+            *reply.limits = tell::headers(&told, self.faults.limits_told, now);
+            write.into_iter().for_each(|write| self.writes[write].answered = Some(reply.status));
         }
         let reply_at = now.plus_ms(wait_ms as i64);
-        Handling { reply_at, ending, lands_at, rate_limit: self.throttle.state(&self.faults) }
+        Handling { reply_at, ending, lands_at }
     }
 
     fn carry_out_with_faults(
@@ -168,7 +176,7 @@ impl Simulator {
         } else if drop_after {
             Ending::Dropped
         } else if unreadable_after {
-            Ending::Reply(WireReply { status: 200, retry_after: None, body: b"<html>".to_vec() })
+            Ending::Reply(WireReply::bare(200, b"<html>".to_vec()))
         } else if proxy_after {
             Ending::Reply(self.proxy_reply())
         } else {
@@ -181,11 +189,11 @@ impl Simulator {
     fn proxy_reply(&self) -> WireReply {
         let status = self.faults.proxy_status;
         let body = format!("<html><center><h1>{status}</h1></center><hr><center>nginx</center></html>");
-        WireReply { status, retry_after: None, body: body.into_bytes() }
+        WireReply::bare(status, body.into_bytes())
     }
 
     /// The answer to every caller, whatever the request: an outage, a bad token, the rate limit.
-    fn turned_away(&mut self, now: Timestamp) -> Option<Ending> {
+    fn turned_away(&mut self, of: Counted<'_>, now: Timestamp) -> Option<Ending> {
         match self.faults.down {
             Down::Refused => return Some(Ending::Refused),
             Down::Unavailable => return Some(Ending::Reply(error(503, "UNAVAILABLE"))),
@@ -194,7 +202,7 @@ impl Simulator {
         if self.faults.unauthorised {
             return Some(Ending::Reply(error(401, "UNAUTHORISED")));
         }
-        let wait_s = self.throttle.take(&self.faults, now).err()?;
+        let wait_s = self.throttle.take(&self.faults, of, now).err()?;
         self.throttled += 1;
         Some(Ending::Reply(WireReply {
             retry_after: Some(wait_s.to_string()),

@@ -298,7 +298,7 @@ fn the_rate_limit_holds_and_retry_after_is_right() {
         let handling = simulator.handle(&request, NOW.plus_ms(ms));
         let Ending::Reply(reply) = handling.ending else { panic!("an answer") };
         assert_eq!(handling.reply_at, NOW.plus_ms(ms + 20));
-        assert_eq!(handling.rate_limit.map(|limit| limit.quota), Some(2));
+        assert_eq!(reply.limits.policy.as_deref(), Some(r#""default";q=2;w=1"#));
         (reply.status, reply.retry_after)
     };
     let throttled = (429, Some("1".to_owned()));

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep_until};
 
 use self::connection::{Cut, CuttableListener};
-use super::answer::{Ending, Handling, RateLimit, Simulator};
+use super::answer::{Ending, Handling, Simulator};
 use healthflow_core::healthflow::wire::{Method, WireReply, WireRequest};
 use healthflow_core::time::Timestamp;
 
@@ -74,13 +74,13 @@ async fn api(
         Err(refusal) => return refusal,
     };
     let now = now();
-    let Handling { reply_at, ending, rate_limit, .. } = host.simulator().handle(&request, now);
+    let Handling { reply_at, ending, .. } = host.simulator().handle(&request, now);
     let wait_ms = u64::try_from(reply_at.since_ms(now)).unwrap_or(0);
     if wait_ms > 0 {
         sleep_until(arrived + Duration::from_millis(wait_ms) - TIMER_LATE).await;
     }
     match ending {
-        Ending::Reply(reply) => response(reply, rate_limit),
+        Ending::Reply(reply) => response(reply),
         Ending::Dropped | Ending::Refused => {
             cut.cut();
             Response::new(Body::empty())
@@ -114,7 +114,7 @@ async fn wire_request(request: Request) -> Result<WireRequest, Response> {
     })
 }
 
-fn response(reply: WireReply, rate_limit: Option<RateLimit>) -> Response {
+fn response(reply: WireReply) -> Response {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = plain(status, reply.body);
     let mut set = |name: &'static str, text: String| {
@@ -122,12 +122,16 @@ fn response(reply: WireReply, rate_limit: Option<RateLimit>) -> Response {
             response.headers_mut().insert(name, value);
         }
     };
-    if let Some(text) = reply.retry_after {
-        set("retry-after", text);
-    }
-    if let Some(RateLimit { quota, remaining }) = rate_limit {
-        set("ratelimit-policy", format!(r#""default";q={quota};w=1"#));
-        set("ratelimit", format!(r#""default";r={remaining};t=1"#));
+    let fields = [
+        ("retry-after", reply.retry_after),
+        ("ratelimit-policy", reply.limits.policy),
+        ("ratelimit", reply.limits.state),
+        ("x-ratelimit-limit", reply.limits.limit),
+        ("x-ratelimit-remaining", reply.limits.remaining),
+        ("x-ratelimit-reset", reply.limits.reset),
+    ];
+    for (name, text) in fields {
+        text.into_iter().for_each(|text| set(name, text));
     }
     response
 }

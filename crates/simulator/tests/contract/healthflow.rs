@@ -362,7 +362,7 @@ proptest! {
             .prop_map(String::into_bytes)],
     ) {
         for request in one_of_each(&HealthFlowPatientId::from("hfp-1")) {
-            let received = WireReply { status, retry_after: retry_after.clone(), body: body.clone() };
+            let received = WireReply { retry_after: retry_after.clone(), ..WireReply::bare(status, body.clone()) };
             let reply = decode(&request, Ok(received), NOW);
             let is_unseen = status == 204 && matches!(reply, Ok(Answer::UpdateUnseen));
             prop_assert!(reply.is_err() || is_unseen || matches!(status, 200 | 201), "{status}: {reply:?}");

@@ -67,7 +67,7 @@ fn codes() -> Vec<&'static str> {
 }
 
 fn class(request: &Request, status: u16, body: &str) -> &'static str {
-    let reply = WireReply { status, retry_after: None, body: body.as_bytes().to_vec() };
+    let reply = WireReply::bare(status, body.as_bytes().to_vec());
     match decode(request, Ok(reply), NOW) {
         Ok(_) => "ok",
         Err(fault) => WaitReason::from(&fault).code(),

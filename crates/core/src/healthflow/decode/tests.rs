@@ -6,6 +6,7 @@ use super::*;
 use crate::appointment::fingerprint::fingerprint_of;
 use crate::booking::{BookingStatus, PatientId, Visit};
 use crate::healthflow::fault::{Missing, NotSent};
+use crate::healthflow::wire::LimitHeaders;
 use crate::healthflow::{AppointmentContent, AppointmentRead, PatientContent, Sought, WrittenAppointment};
 use crate::patient::search::Pass;
 use crate::private::Private;
@@ -68,7 +69,7 @@ fn request(operation: Operation) -> Request {
 }
 
 fn reply(status: u16, body: &str) -> Result<WireReply, TransportFault> {
-    Ok(WireReply { status, retry_after: None, body: body.as_bytes().to_vec() })
+    Ok(WireReply::bare(status, body.as_bytes().to_vec()))
 }
 
 fn decoded(operation: Operation, status: u16, body: &str) -> Reply {
@@ -184,6 +185,19 @@ fn a_refusal_in_other_words_than_the_contracts_leaves_doubt() {
     }
 }
 
+/// Goal: a 429 that tells of a reset only in the headers of its limits is waited for too, and `Retry-After` wins over them.
+#[test]
+fn a_throttle_without_retry_after_waits_for_the_reset() {
+    let limits = Box::new(LimitHeaders {
+        state: Some(r#""a";r=0;t=9, "b";r=5;t=60"#.into()),
+        ..LimitHeaders::default()
+    });
+    let silent = WireReply { limits, ..WireReply::bare(429, Vec::new()) };
+    let both = WireReply { retry_after: Some("7".into()), ..silent.clone() };
+    always(Ok(silent), Fault::Throttled { retry_after_ms: Some(9_000) });
+    always(Ok(both), Fault::Throttled { retry_after_ms: Some(7_000) });
+}
+
 #[test]
 fn a_throttle_is_waited_for_within_bounds() {
     let cases = [
@@ -201,7 +215,7 @@ fn a_throttle_is_waited_for_within_bounds() {
         (None, None),
     ];
     for (text, retry_after_ms) in cases {
-        let received = WireReply { status: 429, retry_after: text.map(str::to_owned), body: Vec::new() };
+        let received = WireReply { retry_after: text.map(str::to_owned), ..WireReply::bare(429, Vec::new()) };
         always(Ok(received.clone()), Fault::Throttled { retry_after_ms });
         // Whatever the header says, the write may have been carried out.
         let doubt = retry_after_ms

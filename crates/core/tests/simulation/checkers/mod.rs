@@ -8,6 +8,7 @@ pub mod honest_tries;
 pub mod held_first;
 pub mod intent_first;
 pub mod lease;
+pub mod limits;
 pub mod newest_version_wins;
 pub mod none_lost;
 pub mod no_duplicate;
@@ -62,6 +63,7 @@ impl Lives {
 pub struct Judges {
     pub one_result: one_result::OneResult,
     pub rate_limit: rate_limit::RateLimit,
+    pub limits: limits::Limits,
     pub retry_grows: retry_grows::RetryGrows,
     pub no_step_back: no_step_back::NoStepBack,
     pub honest_tries: honest_tries::HonestTries,
@@ -179,6 +181,7 @@ impl World {
             self.violate_all("slots", slots::broken(self));
             self.violate_all("right chart", right_chart::broken(self));
             self.violate_all("rate limit", self.judges.rate_limit.broken(&self.plan));
+            self.violate_all("limits", self.judges.limits.broken(&self.plan));
         } else if self.now > rests_from + self.plan.rest_within_ms() {
             self.violate_all("every review ends", every_review_ends::open(self));
             self.violate_all("none lost", open);

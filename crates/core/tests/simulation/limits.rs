@@ -1,0 +1,73 @@
+//! The limits of a life: those that workers are told of, those that HealthFlow has, and how it tells them. Drawn by themselves, so
+//! that lives without them stay as they are.
+
+use healthflow_core::limits::window::{Fixed, Length, Window};
+use healthflow_core::limits::{Operations, Policy, Scope};
+use healthflow_core::settings::Settings;
+use healthflow_simulator::answer::{Dialect, Faults, Limit, Strikes};
+
+use healthflow_proof::random::Random;
+
+/// What workers are told of, beside the requests a second: mostly nothing.
+pub fn stated(seed: u64) -> Vec<Policy> {
+    let mut random = Random::new(seed.wrapping_mul(103) + 11);
+    let mut some = Vec::new();
+    while random.chance(0.15) && some.len() < 3 {
+        let (calls, ms) = *random.pick(&[(4, 1_000), (10, 2_000), (8, 5_000), (40, 10_000), (90, 60_000)]);
+        let is_fixed = random.chance(0.5);
+        let names: [&str; 4] = ["all", "all", "writes", "reads"];
+        let name = random.pick(&names);
+        some.push(Policy {
+            name: format!("limit-{}", some.len()).as_str().into(),
+            scope: *random.pick(&[Scope::Account, Scope::Practice]),
+            operations: Operations::NONE.with_named(name).expect("they stand for operations"),
+            calls,
+            window: if is_fixed {
+                Window::Fixed(Fixed::aligned(Length::Part(ms)))
+            } else {
+                Window::Rolling { ms }
+            },
+            burst: if is_fixed { 0 } else { *random.pick(&[0, 1, 5]) },
+        });
+    }
+    some
+}
+
+/// What HealthFlow does: the limits that are stated, or one that is not, or none; in any dialect.
+pub fn healthflow(seed: u64, settings: &Settings) -> Faults {
+    let mut random = Random::new(seed.wrapping_mul(101) + 7);
+    let dialects = [
+        Dialect::Structured,
+        Dialect::Structured,
+        Dialect::Seconds,
+        Dialect::Epoch,
+        Dialect::EpochMs,
+        Dialect::Iso,
+        Dialect::Silent,
+    ];
+    let limits_told = *random.pick(&dialects);
+    let (calls, window_seconds) = *random.pick(&[(5, 1), (20, 5), (30, 10), (120, 60)]);
+    let (fixed, per_practice) = (random.chance(0.5), random.chance(0.3));
+    let hidden =
+        Limit { name: "hidden".into(), calls, window_seconds, fixed, per_practice, ..Limit::default() };
+    let hidden = if random.chance(0.12) { vec![hidden] } else { Vec::new() };
+    let stated = settings.limits.iter().map(enforced).collect();
+    let limits = if random.chance(0.5) { stated } else { hidden };
+    Faults { limits, limits_told, ..Faults::default() }
+}
+
+fn enforced(policy: &Policy) -> Limit {
+    let named = |name: &str| Operations::NONE.with_named(name) == Some(policy.operations);
+    Limit {
+        name: policy.name.to_string(),
+        calls: u64::from(policy.calls + policy.burst),
+        window_seconds: policy.window.length_s().expect("a length in seconds"),
+        fixed: matches!(policy.window, Window::Fixed(_)),
+        per_practice: policy.scope == Scope::Practice,
+        counts: match () {
+            () if named("writes") => Strikes::Writes,
+            () if named("reads") => Strikes::Reads,
+            () => Strikes::All,
+        },
+    }
+}
