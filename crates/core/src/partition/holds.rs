@@ -234,6 +234,8 @@ impl Task {
             if rules::is_noted_as_let_go(turn.settings) {
                 self.note_hold(&key, version, hold);
             }
+            // What was in doubt when it was held is not repeated before a good commit says that nobody holds it (rule K4).
+            self.intents.raise(&(&key).into(), self.outbox.next_sequence());
             match at_once {
                 true => self.go_on(&key, version, turn),
                 false => self.held.want(&key, version),
