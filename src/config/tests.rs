@@ -33,6 +33,15 @@ fn what_tests_assume_is_the_default() {
     assert_eq!(settings, healthflow_core::settings::Settings::for_tests());
 }
 
+/// Goal: the file that the README tells a new user to write starts a worker.
+#[test]
+fn the_file_in_the_readme_is_a_configuration() {
+    let readme = include_str!("../../README.md");
+    let file = readme.split_once("```toml\n").and_then(|(_, rest)| rest.split_once("```")).expect("a file");
+    let config = defaults().with_toml(file.0, "README.md").and_then(Layers::into_config).expect("valid");
+    assert_ne!(config.kafka.brokers, Config::of_defaults().kafka.brokers, "it is read");
+}
+
 #[test]
 fn every_key_has_a_comment_with_its_meaning_its_unit_and_the_worst_cases() {
     let mut comment = String::new();
