@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 400;
 
 /// The core's modules in the order in which a booking passes them: each may use only itself and those before it.
-const CORE_ORDER: [&str; 22] = [
+const CORE_ORDER: [&str; 23] = [
     "coded",
     "time",
     "private",
+    "hash",
     "unordered",
     "panic_guard",
     "topics",

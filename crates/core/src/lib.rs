@@ -10,6 +10,7 @@
 pub mod coded;
 pub mod time;
 pub mod private;
+pub mod hash;
 pub mod unordered;
 pub mod panic_guard;
 pub mod topics;

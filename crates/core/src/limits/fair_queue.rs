@@ -2,10 +2,11 @@
 //! jobs with the calls that the job is expected to cost. Without it whoever books ten thousand visits at once is served
 //! first, and its neighbours wait behind all of them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
 use crate::booking::PracticeId;
+use crate::hash::HashMap;
 
 /// What one call costs a practice of the usual weight.
 pub const CALL: u32 = 100;
@@ -33,7 +34,7 @@ struct Flow<K> {
 
 impl<K> Default for FairQueue<K> {
     fn default() -> Self {
-        FairQueue { first: VecDeque::new(), flows: HashMap::new(), turns: VecDeque::new() }
+        FairQueue { first: VecDeque::new(), flows: HashMap::default(), turns: VecDeque::new() }
     }
 }
 

@@ -5,9 +5,9 @@
 mod fault_outcome;
 mod open_write;
 
-use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 
+use crate::hash::HashMap;
 use crate::healthflow::Fault;
 use crate::partition::outbox::Outbox;
 use crate::partition::rules;
@@ -40,7 +40,7 @@ impl Intents {
     /// was fenced while it restored may have read what its successor intends, would take it for a doubt and repeat it,
     /// and the successor may yet withdraw it (W2).
     pub fn new(fenced_at: Timestamp) -> Self {
-        Intents { open: HashMap::new(), fenced_at, lease_from: None }
+        Intents { open: HashMap::default(), fenced_at, lease_from: None }
     }
 
     /// F: when the old owner was fenced.

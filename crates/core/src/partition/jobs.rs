@@ -2,10 +2,11 @@
 //! has which patient. A job is looked at by one caller at a time, which takes it out and puts it back. Without one place
 //! for all of this a job could be in no queue at all, and its booking would wait for ever.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash, Hasher};
 
 use crate::booking::{PatientKey, PracticeId};
+use crate::hash::HashMap;
 use crate::limits::fair_queue::{CALL, FairQueue};
 use crate::partition::job::{Job, JobKey, JobStage, Purpose, Share};
 use crate::time::Timestamp;

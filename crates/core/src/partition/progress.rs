@@ -2,10 +2,11 @@
 //! Records without identity wait here for the committable offset, for after a restart only an offset shows that they were
 //! dead-lettered (rules K3, K7, K9).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
 use crate::event::Unusable;
+use crate::hash::HashMap;
 use crate::partition::lane::{Fetching, LaneProgress};
 use crate::partition::start::Start;
 use crate::settings::Settings;

@@ -1,10 +1,11 @@
 //! The people we created a moment ago (rule W7). HealthFlow's search does not show them yet, so they count as search
 //! results; without that, two bookings of one new person create it twice, without any fault.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 
 use crate::booking::{PatientKey, PracticeId};
+use crate::hash::{HashMap, HashSet};
 use crate::partition::job::JobKey;
 use crate::patient::decide::is_similar;
 use crate::patient::{HealthFlowPatientId, Person};

@@ -4,12 +4,13 @@
 //!
 //! Only bookings with an unanswered version are here, at hand or parked: only those will free a slot.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::appointment::Span;
 use crate::booking::{BookingKey, PracticeId, Version};
+use crate::hash::HashMap;
 use crate::state::Wish;
 
 /// What one booking takes of the book, and what its unanswered versions want of it.

@@ -18,10 +18,11 @@ mod room;
 pub mod schedule;
 pub mod stall;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::defects::planted;
 use crate::fact::Fact;
+use crate::hash::HashMap;
 use crate::healthflow::Operation;
 use crate::life::{CallId, Incarnation};
 use crate::limits::{Account, Controls};
@@ -94,7 +95,7 @@ impl Processor {
             shared: Shared::new(settings),
             began_at: now,
             tasks: BTreeMap::new(),
-            calls: HashMap::new(),
+            calls: HashMap::default(),
             account,
             budget,
             pace,

@@ -1,8 +1,7 @@
 //! Lanes that should move and do not: records lie beyond what was fetched, nothing of them is in memory, and nobody holds the
 //! lane back. Without this such a lane looks like one that has nothing to do.
 
-use std::collections::HashMap;
-
+use crate::hash::HashMap;
 use crate::life::Incarnation;
 use crate::status::{Status, TaskPhase};
 use crate::time::Timestamp;
@@ -35,7 +34,7 @@ impl Stalls {
     /// transactions included, where that is known.
     pub fn note(&mut self, status: &mut Status, fetched: impl Fn(&'static str, i32) -> Option<i64>) {
         let now = status.taken_at;
-        let mut still = HashMap::new();
+        let mut still = HashMap::default();
         for task in &mut status.tasks {
             for lane in &mut task.lanes {
                 let place = (lane.lane.topic(), task.partition);

@@ -1,11 +1,12 @@
 //! Records of the retry lane that were read but are not due, ordered by due time, so that a record that is due late never
 //! holds up one behind it that is due earlier.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
 use crate::booking::{BookingKey, PracticeId, Version};
 use crate::event::RetryEntry;
+use crate::hash::HashMap;
 use crate::retry::WaitReason;
 use crate::time::Timestamp;
 use crate::unordered::hash_entries;

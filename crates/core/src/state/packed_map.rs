@@ -2,16 +2,16 @@
 //! few bytes each and unpacked on demand. Without it a booking at rest would take as much memory as one in work.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher};
 
 use hashbrown::HashTable;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::booking::PracticeId;
+use crate::hash::{HashMap, RandomState};
 
 /// Initial size of the packing buffer, in bytes; an entry may be longer.
 const USUAL_BYTES: usize = 256;
@@ -234,9 +234,9 @@ impl<V: Packable> PackedMap<V> {
 impl<V: Packable> Default for PackedMap<V> {
     fn default() -> Self {
         PackedMap {
-            hot: HashMap::new(),
-            packed: HashMap::new(),
-            hasher: RandomState::new(),
+            hot: HashMap::default(),
+            packed: HashMap::default(),
+            hasher: RandomState::default(),
             changes: 0,
             repacks: 0,
         }

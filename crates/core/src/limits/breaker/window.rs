@@ -1,8 +1,9 @@
 //! The calls that the breaker judges: those of a while, and the last ones only if they are many.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::booking::PracticeId;
+use crate::hash::HashMap;
 use crate::time::Timestamp;
 
 /// So many calls are judged at most.
@@ -58,7 +59,7 @@ impl Window {
         if calls < calls_min || !reaches(bad, calls) {
             return None;
         }
-        let mut of_practice: HashMap<&PracticeId, (usize, usize)> = HashMap::new();
+        let mut of_practice: HashMap<&PracticeId, (usize, usize)> = HashMap::default();
         for one in &self.samples {
             let (calls, bad) = of_practice.entry(&one.practice).or_default();
             (*calls, *bad) = (*calls + 1, *bad + usize::from(is_bad(one)));

@@ -108,7 +108,7 @@ proptest! {
     /// Goal: a reader sees no difference between packed and hot entries. Method: the same is done to a plain map.
     #[test]
     fn a_packed_map_is_a_map(steps in proptest::collection::vec((0_u8..6, 0_u8..7, any::<u8>()), 0..60)) {
-        let (mut packed_map, mut map) = (PackedMap::<BookingState>::default(), HashMap::new());
+        let (mut packed_map, mut map) = (PackedMap::<BookingState>::default(), HashMap::default());
         for (step, which, number) in steps {
             let key = key(which);
             match step {
