@@ -209,11 +209,19 @@ fn line(control: &Control) -> String {
     format!("{}: {what}; by {by} at {at} (version {version}): {why}", key::control(id))
 }
 
+/// Who runs this command: whom the caller names, else the user of this shell.
+///
+/// # Errors
+/// Neither is known.
+pub(super) fn whoever(named: Option<&str>) -> anyhow::Result<String> {
+    let user = || ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    named.map(str::to_owned).or_else(user).context("nobody says so; name yourself with --by")
+}
+
 impl Whom {
     /// The practice, and the signature with the caller's name if none is given.
     fn checked(&self, now: Timestamp) -> anyhow::Result<(Option<PracticeId>, Signed)> {
-        let user = || ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
-        let by = self.by.clone().or_else(user).context("nobody says so; name yourself with --by")?;
+        let by = whoever(self.by.as_deref())?;
         for (field, text) in [("by", &by), ("why", &self.why)] {
             let checked = texts::EVENT_ID.named(field).check(text);
             checked.map_err(|broken| anyhow!("{broken}; nothing was written"))?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use rdkafka::ClientConfig;
+use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde::Serialize;
 
@@ -13,6 +14,7 @@ use crate::kafka::refusal;
 use crate::registry::RegistryFault;
 use healthflow_core::booking::PracticeId;
 use healthflow_core::event::avro::{Encoder, contract};
+use healthflow_core::event::headers::Header;
 use healthflow_core::event::size::RECORD_BYTES_RANGE;
 use healthflow_core::topics::NamePrefix;
 
@@ -49,8 +51,25 @@ impl Publisher {
     /// # Errors
     /// The broker did not accept it in time.
     pub async fn publish(&self, topic: &str, key: &[u8], value: &[u8]) -> anyhow::Result<(i32, i64)> {
+        self.publish_with(topic, key, value, &[]).await
+    }
+
+    /// The same, with headers.
+    ///
+    /// # Errors
+    /// See [`Publisher::publish`].
+    pub async fn publish_with(
+        &self,
+        topic: &str,
+        key: &[u8],
+        value: &[u8],
+        headers: &[Header],
+    ) -> anyhow::Result<(i32, i64)> {
         let topic = self.prefix.on_cluster(topic);
-        let record = FutureRecord::to(&topic).key(key).payload(value);
+        let headers = headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| {
+            all.insert(rdkafka::message::Header { key, value: Some(value.as_str()) })
+        });
+        let record = FutureRecord::to(&topic).key(key).payload(value).headers(headers);
         match self.producer.send(record, SEND_LIMIT).await {
             Ok(delivered) => Ok((delivered.partition, delivered.offset)),
             Err((error, _)) => match refusal::explain(&self.kafka).await {

@@ -1,20 +1,24 @@
 //! `healthflow-sync redrive`: tries dead letters once more, after their cause was fixed.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::builder::PossibleValuesParser;
 use serde_json::json;
+use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::cli::Connection;
+use crate::cli::controls::whoever;
 use crate::cli::output::Printer;
 use crate::cli::publish::Publisher;
 use crate::kafka::{KafkaSettings, RecordName};
 use crate::kafka_admin::dead_letters::{self, DeadLetters, DeadRecord, Selects, Unidentified};
 use crate::kafka_admin::topics::Topics;
 use crate::registry::Translator;
-use healthflow_core::booking::BookingKey;
+use healthflow_core::booking::{BookingKey, texts};
 use healthflow_core::event::failed::AppointmentFailed;
+use healthflow_core::event::headers::{self, Header};
 use healthflow_core::event::{Identity, Outgoing, RetryEntry};
 use healthflow_core::sync::FailureReason;
 use healthflow_core::time::Timestamp;
@@ -37,9 +41,33 @@ pub struct Arguments {
     /// That ended at or after this date (UTC, as in 2026-03-02) or moment (RFC 3339, as in 2026-03-02T09:30:00Z).
     #[arg(long, value_name = "DATE", value_parser = date_or_moment)]
     pub since: Option<jiff::Timestamp>,
+    /// That ended before this date or moment.
+    #[arg(long, value_name = "DATE", value_parser = date_or_moment)]
+    pub until: Option<jiff::Timestamp>,
+    /// So many a second at most, so that fresh bookings are not delayed.
+    #[arg(long, value_name = "N", value_parser = a_rate)]
+    pub per_second: Option<f64>,
+    /// Why, in few words, without anything about a patient: a header of what is published.
+    #[arg(long, value_name = "TEXT")]
+    pub why: Option<String>,
+    /// Who redrives them, by default the user of this shell: a header of what is published.
+    #[arg(long, value_name = "WHO")]
+    pub by: Option<String>,
+    /// Also what was redriven three times before.
+    #[arg(long)]
+    pub force: bool,
     /// Publish nothing; list what would be published.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// After so many redrives the cause is not gone: another one needs `--force`.
+const REDRIVES_MAX: u32 = 3;
+
+/// A number of records a second.
+fn a_rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate: &f64| (0.001..=1_000_000.0).contains(rate));
+    rate.ok_or_else(|| "it must be a number of bookings, at least 0.001".to_owned())
 }
 
 /// A date, which is its first moment in UTC, or a moment.
@@ -68,6 +96,7 @@ impl Selects for Arguments {
         let since = self.since.map(|since| since.as_millisecond());
         (self.reason.is_none() || self.reason.as_deref() == letter.result.reason.as_deref())
             && since.is_none_or(|since| letter.result.finished_at.0 >= since)
+            && self.until.is_none_or(|until| letter.result.finished_at.0 < until.as_millisecond())
     }
 
     fn names_key(&self, key: &[u8]) -> bool {
@@ -95,8 +124,15 @@ pub async fn run(
     now: Timestamp,
     out: &mut Printer<'_>,
 ) -> anyhow::Result<ExitCode> {
-    if arguments.practice.is_none() && arguments.reason.is_none() && arguments.since.is_none() {
-        bail!("select the dead letters with --practice, --reason or --since");
+    if [&arguments.practice, &arguments.reason].into_iter().all(Option::is_none)
+        && [arguments.since, arguments.until].into_iter().all(|moment| moment.is_none())
+    {
+        bail!("select the dead letters with --practice, --reason, --since or --until");
+    }
+    let by = whoever(arguments.by.as_deref())?;
+    for (field, text) in [("by", Some(&by)), ("why", arguments.why.as_ref())] {
+        let checked = text.map_or(Ok(()), |text| texts::EVENT_ID.named(field).check(text));
+        checked.map_err(|broken| anyhow!("{broken}; nothing was published"))?;
     }
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
     let partitions = topics.partition_count().await?;
@@ -106,14 +142,18 @@ pub async fn run(
     let (reads, wanted) = (translator.clone(), arguments.clone());
     let found =
         tokio::task::spawn_blocking(move || dead_letters::read(&kafka, &reads, partitions, &wanted, now));
-    let DeadLetters { newest, records, unidentified, unidentified_count, unreadable, .. } = found.await??;
-    let publisher = Publisher::new(connection)?;
-    let done = if arguments.dry_run { "would be redriven" } else { "redriven" };
+    let mut found = found.await??;
+    let mut redrive = Redrive::new(connection, arguments, by)?;
+    let done = redrive.done();
     let mut redriven = 0_u64;
-    for ((key, version), newest) in newest {
+    for ((key, version), newest) in std::mem::take(&mut found.newest) {
         let Some(letter) = newest.letter else { continue };
         let reason = letter.result.reason.clone().unwrap_or_default();
         let what = format!("{key} version {version}, {reason} at {}", letter.result.finished_at);
+        if redrive.goes_round(newest.redriven) {
+            out.item(format!("{what}: {AGAIN}"), &object(Some((&key, version)), None, Some(AGAIN)))?;
+            continue;
+        }
         let entry = match letter.into_redrive(now) {
             Ok(entry) => entry,
             Err(why) => {
@@ -122,15 +162,16 @@ pub async fn run(
                 continue;
             }
         };
-        if !arguments.dry_run {
-            publish(&publisher, &translator, &key, entry).await?;
+        if let Some(headers) = redrive.next(newest.redriven).await {
+            publish(&redrive.publisher, &translator, &key, entry, &headers).await?;
         }
         out.item(format!("{what}: {done}"), &object(Some((&key, version)), None, None))?;
         redriven += 1;
     }
-    for record in records {
-        redriven += u64::from(again(&publisher, &record, arguments.dry_run, out).await?);
+    for record in &found.records {
+        redriven += u64::from(again(&mut redrive, record, found.redriven_before(record), out).await?);
     }
+    let DeadLetters { unidentified, unidentified_count, unreadable, .. } = found;
     unidentified.iter().try_for_each(|letter| out.item(hopeless(letter), &hopeless_object(letter)))?;
     if unidentified_count > 0 {
         out.line(format!(
@@ -149,12 +190,54 @@ pub async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
+/// Why a version is not redriven that was so often.
+const AGAIN: &str = "was redriven three times already; mend the cause, then use --force";
+
+/// How dead letters are redriven: by whom and why, and how fast.
+struct Redrive<'a> {
+    publisher: Publisher,
+    arguments: &'a Arguments,
+    by: String,
+    pace: Option<Interval>,
+}
+
+impl<'a> Redrive<'a> {
+    fn new(connection: &Connection, arguments: &'a Arguments, by: String) -> anyhow::Result<Self> {
+        let pace = arguments.per_second.map(|rate| {
+            let mut pace = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
+            pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            pace
+        });
+        Ok(Redrive { publisher: Publisher::new(connection)?, arguments, by, pace })
+    }
+
+    fn done(&self) -> &'static str {
+        if self.arguments.dry_run { "would be redriven" } else { "redriven" }
+    }
+
+    /// Whether something was redriven so often before that its cause cannot be gone.
+    fn goes_round(&self, before: u32) -> bool {
+        before >= REDRIVES_MAX && !self.arguments.force
+    }
+
+    /// Waits until the next may go out; its headers, or none if nothing is to be published.
+    async fn next(&mut self, before: u32) -> Option<Vec<Header>> {
+        if self.arguments.dry_run {
+            return None;
+        }
+        if let Some(pace) = &mut self.pace {
+            pace.tick().await;
+        }
+        Some(headers::of_redrive(before + 1, &self.by, self.arguments.why.as_deref()))
+    }
+}
+
 /// Publishes a record that can be decoded by now again, as it was, to the topic it came from. State knows no version of it,
 /// so a worker reads it as if for the first time; copies of it are absorbed like any copy (rule K5).
 async fn again(
-    publisher: &Publisher,
+    redrive: &mut Redrive<'_>,
     record: &DeadRecord,
-    dry_run: bool,
+    before: u32,
     out: &mut Printer<'_>,
 ) -> anyhow::Result<bool> {
     let RecordName { partition, offset, .. } = record.letter_at;
@@ -167,10 +250,15 @@ async fn again(
             return Ok(false);
         }
     };
-    if !dry_run {
-        publisher.publish(record.lane.topic(), &record.key, &record.value).await?;
+    if redrive.goes_round(before) {
+        out.item(format!("{what}: {AGAIN}"), &object(None, Some(record.letter_at), Some(AGAIN)))?;
+        return Ok(false);
     }
-    let done = if dry_run { "would be redriven" } else { "redriven" };
+    if let Some(headers) = redrive.next(before).await {
+        let topic = record.lane.topic();
+        redrive.publisher.publish_with(topic, &record.key, &record.value, &headers).await?;
+    }
+    let done = redrive.done();
     let Identity { key, version, .. } = identity;
     let object = object(Some((key, version.cast_signed())), Some(record.letter_at), None);
     out.item(format!("{what}: {done} as {key} version {version}"), &object)?;
@@ -227,11 +315,12 @@ pub(super) async fn publish(
     translator: &Translator,
     key: &BookingKey,
     entry: RetryEntry,
+    headers: &[Header],
 ) -> anyhow::Result<()> {
     let mut buffer = Vec::new();
     let encoded = translator.encode(&Outgoing::Retry(Box::new(entry)), &mut buffer)?;
     let value = encoded.value.unwrap_or_default();
-    publisher.publish(encoded.topic, key.practice.as_str().as_bytes(), value).await?;
+    publisher.publish_with(encoded.topic, key.practice.as_str().as_bytes(), value, headers).await?;
     Ok(())
 }
 
@@ -270,6 +359,15 @@ mod tests {
         for wrong in ["yesterday", "2026-13-01", "2026-03-02T09:30:00"] {
             let told = since(wrong).expect_err(wrong);
             assert!(told.contains("a date like 2026-03-02 or a moment like"), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_a_number_above_nothing() {
+        let rate = |text| parsed(&["--reason", "REJECTED", "--per-second", text]).map(|of| of.per_second);
+        assert_eq!((rate("5"), rate("0.5")), (Ok(Some(5.0)), Ok(Some(0.5))));
+        for wrong in ["0", "-1", "fast", "NaN", "inf"] {
+            assert!(rate(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Bounds of keys, and keys that contradict each other. Without it a lease shorter than its margin would be a worker that
 //! runs and never sends.
 
-use super::{Breaker, Config, Retry, connecting, limits};
+use super::{Breaker, Config, RejectionStorm, Retry, connecting, limits};
 use crate::kafka_admin::topics::{FAILED_RETENTION_MS, RETENTION_MS};
 use healthflow_core::event::size::RECORD_BYTES_RANGE;
 use healthflow_core::time::DAY_MS;
@@ -26,6 +26,7 @@ pub(super) fn check(config: &Config) -> Result<(), Fault> {
     bounds(config)?;
     pauses(config)?;
     circuit_breaker(&config.breaker)?;
+    rejection_storm(&config.rejection_storm)?;
     pairs(config)?;
     retries(&config.retry)
 }
@@ -160,6 +161,31 @@ fn circuit_breaker(breaker: &Breaker) -> Result<(), Fault> {
         breaker.probe_min_ms <= breaker.probe_max_ms,
         "breaker.probe_min_ms",
         "must not be more than `breaker.probe_max_ms`",
+    )
+}
+
+fn rejection_storm(storm: &RejectionStorm) -> Result<(), Fault> {
+    for (key, value) in [
+        ("rejection_storm.window_ms", storm.window_ms),
+        ("rejection_storm.believed_after_ms", storm.believed_after_ms),
+    ] {
+        holds((1..=DURATION_MAX_MS).contains(&value), key, "must be at least 1 and at most ten years")?;
+    }
+    holds(
+        (1_000..=DURATION_MAX_MS).contains(&storm.trial_ms),
+        "rejection_storm.trial_ms",
+        "must be at least 1000 and at most ten years",
+    )?;
+    holds((0..=1_000).contains(&storm.calls_min), "rejection_storm.calls_min", "must be at most 1000")?;
+    holds(
+        (0.5..=1.0).contains(&storm.refused_share),
+        "rejection_storm.refused_share",
+        "must be at least 0.5 and at most 1",
+    )?;
+    holds(
+        (2..=1_000).contains(&storm.practices_min),
+        "rejection_storm.practices_min",
+        "must be at least 2 and at most 1000",
     )
 }
 

@@ -11,6 +11,7 @@ mod listing;
 mod nearest;
 mod origin;
 mod optional;
+mod rejection_storm;
 pub mod secret;
 
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ pub use limits::{Limit, LimitScope, WindowKind};
 pub use listing::Entry;
 pub use optional::Optional;
 pub use origin::Origin;
+pub use rejection_storm::RejectionStorm;
 
 /// The compiled lowest layer.
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
@@ -44,6 +46,8 @@ pub struct Config {
     pub healthflow: HealthFlow,
     /// `[breaker]`
     pub breaker: Breaker,
+    /// `[rejection_storm]`
+    pub rejection_storm: RejectionStorm,
     /// `[worker]`
     pub worker: Worker,
     /// `[retry]`
@@ -304,7 +308,7 @@ impl Config {
 
     /// The processor's settings if every topic has `partition_count` partitions.
     pub fn processor_settings(&self, partition_count: u32) -> Settings {
-        let Config { healthflow, breaker, worker, retry, review, .. } = self;
+        let Config { healthflow, breaker, rejection_storm, worker, retry, review, .. } = self;
         Settings {
             partition_count,
             guard: match healthflow.duplicate_guard {
@@ -326,6 +330,7 @@ impl Config {
             throttled_pause_ms: signed(healthflow.throttled_pause_ms),
             pause_max_ms: signed(healthflow.pause_max_ms),
             breaker: breaker.limits(),
+            rejection_storm: rejection_storm.limits(),
             lease_ms: signed(worker.lease_ms),
             lease_margin_ms: signed(worker.lease_margin_ms),
             max_in_flight: worker.max_in_flight as usize,

@@ -3,7 +3,7 @@
 //! what can be decoded by now is published again.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -47,7 +47,8 @@ pub struct DeadLetters {
     /// How many cannot be read themselves.
     pub unreadable: u64,
     kept: usize,
-    seen: HashSet<(Vec<u8>, Vec<u8>)>,
+    /// How many letters there are of each undecodable record.
+    seen: HashMap<(Vec<u8>, Vec<u8>), u32>,
     bytes: usize,
 }
 
@@ -62,6 +63,8 @@ pub struct Unidentified {
 /// The newest dead letter of a version.
 pub struct Newest {
     generation: u32,
+    /// How often its version was redriven before: each redrive that failed left one more letter.
+    pub redriven: u32,
     /// The letter; none if it is not selected.
     pub letter: Option<AppointmentFailed>,
 }
@@ -148,6 +151,12 @@ pub fn read(
 }
 
 impl DeadLetters {
+    /// How often an undecodable record was redriven before, as far as its letters are selected.
+    pub fn redriven_before(&self, record: &DeadRecord) -> u32 {
+        let letters = self.seen.get(&(record.key.clone(), record.value.clone()));
+        letters.map_or(0, |letters| letters.saturating_sub(1))
+    }
+
     fn take_in_record(
         &mut self,
         letter: AppointmentFailed,
@@ -165,8 +174,13 @@ impl DeadLetters {
         else {
             return self.note_unidentified(letter_at, letter.result, is_meant);
         };
+        if !is_meant || !wanted.names_key(&key) {
+            return;
+        }
         // One record may have been dead-lettered more than once.
-        if !is_meant || !wanted.names_key(&key) || !self.seen.insert((key.clone(), value.clone())) {
+        let letters = self.seen.entry((key.clone(), value.clone())).or_default();
+        *letters += 1;
+        if *letters > 1 {
             return;
         }
         let read = read_again(translator, lane, RawRecord { key: Some(&key), value: Some(&value) }, now);
@@ -192,17 +206,21 @@ impl DeadLetters {
             return self.note_unidentified(letter_at, letter.result, is_meant);
         };
         let key = (BookingKey { practice, booking }, version);
-        let newest = Newest { generation: result.generation, letter: is_meant.then_some(letter) };
+        let newest =
+            Newest { generation: result.generation, redriven: 0, letter: is_meant.then_some(letter) };
         match self.newest.entry(key) {
             Entry::Vacant(place) => {
                 self.kept += usize::from(is_meant);
                 place.insert(newest);
             }
-            Entry::Occupied(mut older) if older.get().generation < newest.generation => {
-                self.kept += usize::from(is_meant);
-                self.kept -= usize::from(older.insert(newest).letter.is_some());
+            Entry::Occupied(mut known) => {
+                let redriven = known.get().redriven + 1;
+                if known.get().generation < newest.generation {
+                    self.kept += usize::from(is_meant);
+                    self.kept -= usize::from(known.insert(newest).letter.is_some());
+                }
+                known.get_mut().redriven = redriven;
             }
-            Entry::Occupied(_) => {}
         }
     }
 }

@@ -7,6 +7,7 @@
 
 mod breaker;
 mod controls;
+mod rejection_storm;
 mod reviews;
 mod tasks;
 
@@ -20,6 +21,7 @@ use prometheus::{
 use crate::metrics::builder::{Described, Made, MetricsBuilder};
 use crate::metrics::catalogue::breaker::Breaker;
 use crate::metrics::catalogue::controls::Controls;
+use crate::metrics::catalogue::rejection_storm::RejectionStorm;
 use crate::metrics::catalogue::reviews::Reviews;
 use crate::metrics::catalogue::tasks::{Tasks, Transactions};
 use healthflow_core::fact::LinkChange;
@@ -49,6 +51,7 @@ pub struct Catalogue {
     pub(super) reviews: Reviews,
     pub(super) calls: Calls,
     pub(super) breaker: Breaker,
+    pub(super) rejection_storm: RejectionStorm,
     pub(super) controls: Controls,
     pub(super) doubts: Doubts,
     pub(super) inputs: Inputs,
@@ -71,6 +74,7 @@ impl Catalogue {
             reviews: Reviews::register(&mut builder)?,
             calls: Calls::register(&mut builder)?,
             breaker: Breaker::register(&mut builder)?,
+            rejection_storm: RejectionStorm::register(&mut builder)?,
             controls: Controls::register(&mut builder)?,
             doubts: Doubts::register(&mut builder)?,
             inputs: Inputs::register(&mut builder)?,

@@ -3,7 +3,9 @@
 
 use crate::metrics::{Catalogue, log};
 use healthflow_core::limits::breaker::BreakerState;
-use healthflow_core::status::{BreakerStatus, LaneStatus, Status, TaskPhase, TaskStatus};
+use healthflow_core::status::{
+    BreakerStatus, ControlScope, LaneStatus, Status, StormStatus, TaskPhase, TaskStatus,
+};
 use healthflow_core::time::Timestamp;
 
 /// The page's `Content-Type`.
@@ -32,10 +34,19 @@ impl Catalogue {
         self.breaker.open_seconds.set(open.map_or(0.0, |breaker| age_seconds(breaker.since, now)));
     }
 
+    fn set_storms(&self, storms: &[StormStatus], now: Timestamp) {
+        for scope in ControlScope::ALL {
+            let oldest = storms.iter().filter(|storm| storm.scope == scope).map(|storm| storm.since).min();
+            let seconds = oldest.map_or(0.0, |since| age_seconds(since, now));
+            self.rejection_storm.active.with_label_values(&[scope.code()]).set(seconds);
+        }
+    }
+
     fn set_gauges(&self, status: &Status, now: Timestamp) {
         self.calls.in_flight.set(signed(status.in_flight));
         self.calls.paused_seconds.set(status.paused_until.map_or(0.0, |until| age_seconds(now, until)));
         self.set_breaker(status.breaker.as_ref(), now);
+        self.set_storms(&status.rejection_storms, now);
         self.calls.stale_token.set(i64::from(status.has_stale_token));
         self.doubts.open.set(signed(status.open_doubts));
         self.doubts.oldest.set(status.oldest_doubt_since.map_or(0.0, |since| age_seconds(since, now)));

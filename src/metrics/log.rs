@@ -162,6 +162,7 @@ pub fn report(fact: &Fact) {
         Fact::AccountPaused { .. }
         | Fact::BreakerOpened { .. }
         | Fact::BreakerProbeFailed
+        | Fact::StormChanged(_)
         | Fact::BreakerClosed { .. } => report_outage(fact),
         Fact::ControlChanged { control } => control_log::report(control),
         Fact::LimitUnknown { .. } => report_limit(fact),

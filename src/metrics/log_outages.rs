@@ -4,6 +4,7 @@ use tracing::{debug, error, info, warn};
 
 use healthflow_core::booking::{BookingId, PracticeId};
 use healthflow_core::fact::Fact;
+use healthflow_core::limits::rejection_storm::StormChange;
 use healthflow_core::time::Timestamp;
 
 /// Logs what is about all calls.
@@ -22,7 +23,33 @@ pub(super) fn report_outage(fact: &Fact) {
         Fact::AccountPaused { until, why, practice, booking } => {
             report_pause(*until, why, practice, booking.as_ref());
         }
+        Fact::StormChanged(change) => report_storm(change),
         _ => {}
+    }
+}
+
+fn report_storm(change: &StormChange) {
+    match change {
+        StormChange::Began { of, rule, calls, refused } => error!(
+            practice = of.practice.as_ref().map(PracticeId::as_str),
+            operation = of.operation.code(),
+            rule = &**rule,
+            calls,
+            refused,
+            "HealthFlow refuses nearly everything, what it refuses waits and one booking a minute is tried; look for a broken release"
+        ),
+        StormChange::Over { of, lasted_ms, is_accepted: true } => info!(
+            practice = of.practice.as_ref().map(PracticeId::as_str),
+            operation = of.operation.code(),
+            lasted_ms,
+            "HealthFlow accepts bookings again, what waited comes back"
+        ),
+        StormChange::Over { of, lasted_ms, is_accepted: false } => error!(
+            practice = of.practice.as_ref().map(PracticeId::as_str),
+            operation = of.operation.code(),
+            lasted_ms,
+            "HealthFlow refused nearly everything for so long that refusals are final again; redrive the dead letters once the cause is gone"
+        ),
     }
 }
 

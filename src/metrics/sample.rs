@@ -7,6 +7,7 @@ use healthflow_core::event::{Control, ControlId, ControlKind, Identity, Origin, 
 use healthflow_core::fact::{DropCause, Fact, LinkChange};
 use healthflow_core::healthflow::Operation;
 use healthflow_core::life::{LaneEnd, Loss, LostPosition};
+use healthflow_core::limits::rejection_storm::{StormChange, StormOf};
 use healthflow_core::sync::{Disposition, FailureReason, ReviewReason, SyncedOutcome};
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
@@ -200,6 +201,22 @@ fn call_facts(key: &BookingKey) -> Vec<Fact> {
         Fact::BreakerOpened { cause: "timeout", calls: 12, bad: 9 },
         Fact::BreakerProbeFailed,
         Fact::BreakerClosed { open_ms: 90_000 },
+        Fact::StormChanged(StormChange::Began {
+            of: StormOf { practice: None, operation: Operation::CreateAppointment },
+            rule: "procedure_codes: unknown".into(),
+            calls: 20,
+            refused: 19,
+        }),
+        Fact::StormChanged(StormChange::Over {
+            of: StormOf { practice: Some(key.practice.clone()), operation: Operation::CreatePatient },
+            lasted_ms: 90_000,
+            is_accepted: true,
+        }),
+        Fact::StormChanged(StormChange::Over {
+            of: StormOf { practice: None, operation: Operation::CreateAppointment },
+            lasted_ms: 86_400_000,
+            is_accepted: false,
+        }),
         Fact::LimitUnknown { name: "daily".into(), calls: 1_000, window_s: Some(86_400) },
         Fact::LimitUnknown { name: "x-ratelimit".into(), calls: 100, window_s: None },
         paused(key, "used_up"),

@@ -5,6 +5,8 @@ use healthflow_core::booking::Source;
 use healthflow_core::booking::check::is_a_wait;
 use healthflow_core::fact::{DropCause, Fact};
 use healthflow_core::life::Loss;
+use healthflow_core::limits::rejection_storm::StormChange;
+use healthflow_core::status::ControlScope;
 
 impl Catalogue {
     /// Counts `fact`.
@@ -71,6 +73,7 @@ impl Catalogue {
             Fact::BreakerOpened { .. }
             | Fact::BreakerProbeFailed
             | Fact::BreakerClosed { .. }
+            | Fact::StormChanged(_)
             | Fact::ControlChanged { .. }
             | Fact::AccountPaused { .. } => self.count_outage(fact),
             Fact::TransactionCommitted { records, aborts, elapsed_ms, .. } => {
@@ -86,6 +89,11 @@ impl Catalogue {
         match fact {
             Fact::BreakerOpened { cause, .. } => self.breaker.opened.with_label_values(&[*cause]).inc(),
             Fact::BreakerProbeFailed => self.breaker.failed_probes.inc(),
+            Fact::StormChanged(StormChange::Began { of, .. }) => {
+                let scope =
+                    if of.practice.is_some() { ControlScope::Practice } else { ControlScope::Account };
+                self.rejection_storm.begun.with_label_values(&[scope.code(), of.operation.code()]).inc();
+            }
             Fact::AccountPaused { why, .. } => self.calls.pauses.with_label_values(&[*why]).inc(),
             Fact::ControlChanged { control } => {
                 self.controls.changed.with_label_values(&[control.id.kind.code()]).inc();

@@ -10,10 +10,11 @@ use super::log::{self, Format};
 use super::sample::{CANARIES, facts};
 use super::*;
 use healthflow_core::event::ControlKind;
+use healthflow_core::healthflow::Operation;
 use healthflow_core::limits::breaker::BreakerState;
 use healthflow_core::status::{
     BreakerStatus, ControlScope, ControlStatus, LaneStatus, OpenReviews, ReviewAge, SchemaStatus,
-    SchemaTrouble, Status, TaskPhase, TaskStatus,
+    SchemaTrouble, Status, StormStatus, TaskPhase, TaskStatus,
 };
 use healthflow_core::sync::ReviewReason;
 use healthflow_core::time::Timestamp;
@@ -148,6 +149,12 @@ fn status() -> Status {
             since: Timestamp(9_000),
             cause: "timeout".into(),
         }),
+        rejection_storms: vec![StormStatus {
+            scope: ControlScope::Practice,
+            operation: Operation::CreateAppointment,
+            rule: "slot_taken".into(),
+            since: Timestamp(7_000),
+        }],
         schemas: vec![SchemaStatus {
             id: 57,
             trouble: SchemaTrouble::Unknown,
@@ -196,6 +203,8 @@ fn gauges_follow_the_status_and_ages_the_clock() {
         (r#"healthflow_sync_breaker_state{state="open"}"#.into(), 1.0),
         (r#"healthflow_sync_breaker_state{state="closed"}"#.into(), 0.0),
         ("healthflow_sync_breaker_open_seconds".into(), 4.0),
+        (r#"healthflow_sync_rejection_storm_active_seconds{scope="account"}"#.into(), 0.0),
+        (r#"healthflow_sync_rejection_storm_active_seconds{scope="practice"}"#.into(), 6.0),
         ("healthflow_sync_doubts_open_writes".into(), 1.0),
         (r#"healthflow_sync_reviews_open_versions{age="under_1d",reason="LINK_CONFLICT"}"#.into(), 4.0),
         ("healthflow_sync_reviews_urgent_versions".into(), 2.0),

@@ -116,6 +116,12 @@ pub enum Defect {
     DecisionCopyRefused,
     /// What fails while HealthFlow does not work spends attempts.
     OutageSpendsAttempts,
+    /// A refusal is final although nearly everything is refused.
+    StormRefusalsFinal,
+    /// Everybody asks on although nearly everything is refused.
+    StormTriesAll,
+    /// The storm of one practice holds the bookings of all.
+    StormOfOneHoldsAll,
     /// What was about to be sent when its practice was paused goes out all the same.
     PauseLetsReadyGo,
     /// A start does not know what was paused before it.
@@ -139,7 +145,7 @@ pub enum Defect {
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 62] = [
+    pub const ALL: [Defect; 65] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -200,6 +206,9 @@ impl Defect {
         Defect::RejectedChartsProposed,
         Defect::RejectionIgnored,
         Defect::OutageSpendsAttempts,
+        Defect::StormRefusalsFinal,
+        Defect::StormTriesAll,
+        Defect::StormOfOneHoldsAll,
         Defect::RetryLeavesSuspicion,
         Defect::ReleasedInReverse,
     ];

@@ -7,6 +7,7 @@ use crate::coded::coded;
 use crate::event::{Control, Origin};
 use crate::healthflow::Operation;
 use crate::life::{Incarnation, LaneEnd, LostPosition};
+use crate::limits::rejection_storm::StormChange;
 use crate::sync::{Disposition, FailureReason, ReviewReason, SyncedOutcome};
 use crate::time::Timestamp;
 
@@ -297,6 +298,8 @@ pub enum Fact {
         /// How long nothing else was sent.
         open_ms: u64,
     },
+    /// A storm of refusals began, or is over.
+    StormChanged(StormChange),
     /// HealthFlow asks us to wait, or refuses our credentials: nothing is sent before `until`.
     AccountPaused {
         /// Until when.

@@ -1,6 +1,6 @@
 //! The limits the processor works within; each is a key of `config/default.toml` of the same name.
 
-use crate::limits::{BreakerLimits, Policy};
+use crate::limits::{BreakerLimits, Policy, RejectionStormLimits};
 
 /// What HealthFlow offers against duplicates (`healthflow.duplicate_guard`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub struct Settings {
     pub pause_max_ms: i64,
     /// The section `[breaker]`.
     pub breaker: BreakerLimits,
+    /// The section `[rejection_storm]`.
+    pub rejection_storm: RejectionStormLimits,
     /// `worker.lease_ms`.
     pub lease_ms: i64,
     /// `worker.lease_margin_ms`.
@@ -155,6 +157,7 @@ impl Settings {
             throttled_pause_ms: 1_000,
             pause_max_ms: 30_000,
             breaker: BreakerLimits::for_tests(),
+            rejection_storm: RejectionStormLimits::for_tests(),
             lease_ms: 5_000,
             lease_margin_ms: 500,
             max_in_flight: 64,

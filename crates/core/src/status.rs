@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::coded::coded;
 use crate::event::{Control, ControlKind, Setting};
+use crate::healthflow::Operation;
 use crate::limits::breaker::{BreakerState, BreakerView};
+use crate::limits::rejection_storm::StormView;
 use crate::sync::ReviewReason;
 use crate::time::{DAY_MS, Timestamp};
 use crate::topics::Lane;
@@ -54,6 +56,8 @@ pub struct Status {
     pub paused_until: Option<Timestamp>,
     /// The circuit breaker; none while HealthFlow works.
     pub breaker: Option<BreakerStatus>,
+    /// Storms of refusals that last. Of which practice is not in it: the log names it.
+    pub rejection_storms: Vec<StormStatus>,
     /// How far the worker's clock is ahead of the brokers', beyond the round trip; negative: behind; set by the worker.
     pub clock_ahead_ms: Option<i64>,
     /// Schemas of records that cannot be read; set by the worker.
@@ -90,7 +94,7 @@ pub struct ControlStatus {
 }
 
 coded! {
-    /// For whom something is set by hand; the code is the name on the status page and the metric label.
+    /// For whom something is set by hand, or holds; the code is the name on the status page and the metric label.
     pub enum ControlScope {
         /// The whole account.
         Account = "account",
@@ -136,6 +140,26 @@ pub struct BreakerStatus {
 impl From<BreakerView> for BreakerStatus {
     fn from(BreakerView { state, since, cause }: BreakerView) -> Self {
         BreakerStatus { state, since, cause: cause.to_owned() }
+    }
+}
+
+/// A storm of refusals that lasts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StormStatus {
+    /// Whose bookings are refused.
+    pub scope: ControlScope,
+    /// Asking for what.
+    pub operation: Operation,
+    /// The rule by which most was refused.
+    pub rule: Arc<str>,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+impl From<StormView<'_>> for StormStatus {
+    fn from(StormView { of, rule, since }: StormView<'_>) -> Self {
+        let scope = if of.practice.is_some() { ControlScope::Practice } else { ControlScope::Account };
+        StormStatus { scope, operation: of.operation, rule: Arc::clone(rule), since }
     }
 }
 

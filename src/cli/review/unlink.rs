@@ -187,7 +187,7 @@ impl Reach<'_> {
             let last_error = ReviewReason::Unlinked.code().into();
             let schedule = Schedule { not_before: now, last_error, ..Schedule::default() };
             let entry = RetryEntry { booking: Arc::new(booking), schedule, generation: generation + 1 };
-            redrive::publish(&publisher, self.translator, &one.key, entry).await?;
+            redrive::publish(&publisher, self.translator, &one.key, entry, &[]).await?;
         }
         Ok(reopened)
     }

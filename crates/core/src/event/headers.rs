@@ -21,6 +21,13 @@ pub const REASON: &str = "reason";
 /// What an operator does with it: the code of a [`Disposition`](crate::sync::Disposition).
 pub const DISPOSITION: &str = "disposition";
 
+/// How often a version was redriven, this time included, as decimal digits.
+pub const REDRIVEN_TIMES: &str = "redriven-times";
+/// Who redrove it.
+pub const REDRIVEN_BY: &str = "redriven-by";
+/// Why, if that person said so.
+pub const REDRIVEN_WHY: &str = "redriven-why";
+
 /// Where a forwarded record was: `topic/partition/offset`.
 const FORWARDED_FROM: &str = "forwarded-from";
 
@@ -42,6 +49,13 @@ pub fn of_dead_letter(letter: &DeadLetter, group: &str, prefix: &NamePrefix) -> 
     headers.push((REASON, letter.reason.code().to_owned()));
     headers.push((DISPOSITION, letter.disposition.code().to_owned()));
     headers
+}
+
+/// The headers of a record that redrives a dead letter the `times`-th time.
+pub fn of_redrive(times: u32, by: &str, why: Option<&str>) -> Vec<Header> {
+    let why = why.map(|why| (REDRIVEN_WHY, why.to_owned()));
+    let times = (REDRIVEN_TIMES, times.to_string());
+    [times, (REDRIVEN_BY, by.to_owned())].into_iter().chain(why).collect()
 }
 
 /// The header of a record that is forwarded from `origin` (rule K8).

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::appointment::fingerprint::fingerprint;
 use crate::appointment::{Placement, Span};
-use crate::booking::{Booking, BookingKey, BookingStatus, PatientKey, Version};
+use crate::booking::{Booking, BookingKey, BookingStatus, PatientKey};
 use crate::fact::Fact;
 use crate::healthflow::fault::{Missing, NotSent, Unknown};
 use crate::healthflow::{Answer, AppointmentId, Fault, Operation, Reply, WrittenAppointment};
@@ -19,7 +19,7 @@ use crate::patient::digests::{PersonDigests, patient_digest};
 use crate::patient::{HealthFlowPatientId, Link, LinkOrigin};
 use crate::retry::WaitReason;
 use crate::state::Suspicion;
-use crate::sync::{Disposition, FailureReason, Outcome, SyncedOutcome};
+use crate::sync::{FailureReason, Outcome, SyncedOutcome};
 
 impl Task {
     /// A call of a job ended; HealthFlow may have asked the booking to wait.
@@ -93,30 +93,7 @@ impl Task {
         fault: &Fault,
         turn: &mut Turn<'_>,
     ) {
-        let Some(version) = flight.version else { return };
-        self.reject_version(key, job, version, FailureReason::Rejected, &fields_of(fault), turn);
-    }
-
-    pub(super) fn reject_version(
-        &mut self,
-        key: &BookingKey,
-        job: &mut Job,
-        version: Version,
-        reason: FailureReason,
-        fields: &[String],
-        turn: &mut Turn<'_>,
-    ) {
-        // Nothing is given up while a write of it is in doubt (rule W4).
-        if let Some(doubt) = self.intents.doubt(key) {
-            return self.try_again_later(key, job, WaitReason::InDoubt, doubt.settles_at, turn);
-        }
-        let detail = match reason {
-            FailureReason::SlotTaken => Arc::from("the slot is taken; book another one"),
-            _ if fields.is_empty() => Arc::from("HealthFlow refuses it and names no field"),
-            _ => Arc::from(format!("HealthFlow refuses {}", fields.join(", "))),
-        };
-        let outcome = Outcome::Failed { reason, disposition: Disposition::Rejected, detail };
-        self.conclude(key, job, version, outcome, turn);
+        self.reject_version(key, job, flight, FailureReason::Rejected, &fields_of(fault), turn);
     }
 
     fn patient_created(

@@ -136,8 +136,10 @@ impl Task {
         let waiting = Waiting { entry, offset: position.offset };
         let was_held = WaitReason::is_held_by_hand(&waiting.entry.schedule.last_error)
             && turn.by_hand.is_free(&waiting.entry.booking.key.practice);
+        let is_calm = WaitReason::is_storm(&waiting.entry.schedule.last_error)
+            && turn.storms.is_calm(&waiting.entry.booking.key.practice);
         let is_due = waiting.entry.schedule.not_before <= turn.now;
-        if newer_known || is_due || was_held || self.is_slot_free(&waiting.entry) {
+        if newer_known || is_due || was_held || is_calm || self.is_slot_free(&waiting.entry) {
             self.take_back(waiting, turn);
         } else {
             if let Some(copy) = self.waiting_room.enter(waiting) {

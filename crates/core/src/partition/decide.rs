@@ -159,6 +159,9 @@ impl Task {
         {
             return Move::Wait(at, WaitReason::ReadsFail);
         }
+        if let Some(at) = self.stormed_until(key, job, (operation, asked.purpose), turn) {
+            return Move::Wait(at, WaitReason::RejectionStorm);
+        }
         if let Some(at) = self.limited_until(key, job, operation, turn) {
             return Move::Wait(at, WaitReason::Limit);
         }

@@ -139,7 +139,9 @@ impl Task {
                 // Parked, it would forget how far it has come, and spend the same calls again each time.
                 let is_half_way = why == WaitReason::Limit && job.asked_version.is_some();
                 let must_stay = job.versions.is_empty() || is_half_way || self.is_rejected(key, &job);
-                if at <= give_up_at(&job) || must_stay {
+                // While nearly everything is refused nobody waits in memory: lanes must move.
+                let may_stay = at <= give_up_at(&job) && why != WaitReason::RejectionStorm;
+                if may_stay || must_stay {
                     self.set_stage(key, &mut job, JobStage::AwaitsTime(at.max(now.plus_ms(1))), now);
                     self.jobs.put_back(key, job);
                     return;

@@ -42,8 +42,7 @@ impl Task {
         // A cancellation names the patient of the appointment: there is no other one to name.
         if booking.status == BookingStatus::Cancelled {
             let fields = ["patient_id: not_found".to_owned()];
-            let Some(version) = flight.version else { return };
-            return self.reject_version(key, job, version, FailureReason::Rejected, &fields, turn);
+            return self.reject_version(key, job, flight, FailureReason::Rejected, &fields, turn);
         }
         let patient = booking.patient_key();
         let Some((link, sent_at)) = self

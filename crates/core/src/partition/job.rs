@@ -93,11 +93,12 @@ impl InHand {
         self.booking.requested_at.plus_ms(after_ms).clamp(earliest, self.taken_up_at.plus_ms(after_ms))
     }
 
-    /// Whether it waits behind what was never tried: it failed before, or was moved aside because it was late and its visit
-    /// does not begin soon.
+    /// Whether it waits behind what was never tried: it failed before, or was put aside because it was late or in a storm, and
+    /// its visit does not begin soon.
     fn is_tried_again(&self) -> bool {
         let begins_in_ms = self.booking.visit.start.since_ms(self.taken_up_at);
-        let is_late = &*self.schedule.last_error == WaitReason::Overdue.code();
+        let waited_for = &*self.schedule.last_error;
+        let is_late = waited_for == WaitReason::Overdue.code() || WaitReason::is_storm(waited_for);
         self.schedule.attempts > 0 || (is_late && !(0..=SOON_MS).contains(&begins_in_ms))
     }
 

@@ -35,9 +35,7 @@ impl Task {
             }
             Err(Fault::Throttled { .. } | Fault::Unauthorised) => {}
             Err(Fault::Refused { fields, .. }) => {
-                if let Some(version) = flight.version {
-                    self.reject_version(key, job, version, FailureReason::Rejected, &fields, turn);
-                }
+                self.reject_version(key, job, flight, FailureReason::Rejected, &fields, turn);
             }
             Ok(_) => self.read_failed(key, job, WaitReason::Unreadable, turn),
             Err(fault) => self.read_failed(key, job, WaitReason::from(&fault), turn),

@@ -357,7 +357,7 @@ impl Task {
             let key = key.clone();
             turn.facts.push_back(Fact::SlotAwaitedInVain { key, version: asked, is_cycle });
         }
-        self.reject_version(key, job, asked, FailureReason::SlotTaken, &[], turn);
+        self.reject_version(key, job, flight, FailureReason::SlotTaken, &[], turn);
     }
 }
 

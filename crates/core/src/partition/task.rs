@@ -8,7 +8,7 @@ use crate::defects::planted;
 use crate::fact::Fact;
 use crate::life::Incarnation;
 use crate::limits::stops::stopped_ms;
-use crate::limits::{Book, Breaker, ByHand};
+use crate::limits::{Book, Breaker, ByHand, RejectionStorms};
 use crate::partition::alone::Alone;
 use crate::partition::drain::Drain;
 use crate::partition::held_versions::HeldVersions;
@@ -38,6 +38,8 @@ pub struct Shared {
     pub reads: Reads,
     /// Whether HealthFlow works, and since when it does not.
     pub breaker: Breaker,
+    /// Whether HealthFlow refuses nearly everything.
+    pub storms: RejectionStorms,
     /// What operators set by hand.
     pub by_hand: ByHand,
     /// The limits that HealthFlow has, and what is left of them.
@@ -48,21 +50,22 @@ impl Shared {
     /// Nothing is known of HealthFlow yet.
     pub fn new(settings: Settings) -> Self {
         let breaker = Breaker::new(settings.breaker);
+        let storms = RejectionStorms::new(settings.rejection_storm);
         let limits = Book::new(settings.limits.as_slice().into());
-        Shared { settings, reads: Reads::default(), breaker, by_hand: ByHand::default(), limits }
+        Shared { settings, reads: Reads::default(), breaker, storms, by_hand: ByHand::default(), limits }
     }
 
     /// What a step of a task is given at this moment; it reports to `facts`.
     pub fn turn<'a>(&'a self, facts: &'a mut VecDeque<Fact>, now: Timestamp) -> Turn<'a> {
-        let Shared { settings, reads, breaker, by_hand, limits } = self;
-        Turn { now, settings, reads, breaker, by_hand, is_probe: false, limits, facts }
+        let Shared { settings, reads, breaker, storms, by_hand, limits } = self;
+        Turn { now, settings, reads, breaker, storms, by_hand, is_probe: false, limits, facts }
     }
 }
 
 impl Hash for Shared {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Shared { settings: _, reads, breaker, by_hand, limits } = self;
-        (reads, breaker, by_hand, limits).hash(hasher);
+        let Shared { settings: _, reads, breaker, storms, by_hand, limits } = self;
+        (reads, breaker, storms, by_hand, limits).hash(hasher);
     }
 }
 
@@ -77,6 +80,8 @@ pub struct Turn<'a> {
     pub reads: &'a Reads,
     /// Whether HealthFlow works, and since when it does not.
     pub breaker: &'a Breaker,
+    /// Whether HealthFlow refuses nearly everything.
+    pub storms: &'a RejectionStorms,
     /// What operators set by hand.
     pub by_hand: &'a ByHand,
     /// Whether this is the one call that may go out although the breaker is open.

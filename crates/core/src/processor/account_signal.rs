@@ -37,6 +37,7 @@ impl Processor {
         let elapsed_ms = now.since_ms(call.sent_at).max(0).unsigned_abs();
         self.facts.push_back(Fact::CallAnswered { operation: call.operation, class, elapsed_ms });
         self.judge(id, &call, &reply, now);
+        self.judge_refusal(&call, &reply, now);
         self.pace.call_ended(now.since_ms(call.sent_at));
         self.tell_refusal(&call, &reply);
         if !call.operation.is_write() {

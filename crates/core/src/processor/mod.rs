@@ -14,6 +14,7 @@ pub mod state_hash;
 pub mod ownership;
 pub mod pace;
 pub mod perform;
+mod rejection_storm;
 mod room;
 pub mod schedule;
 pub mod stall;
@@ -170,6 +171,7 @@ impl Processor {
             in_flight: self.calls.len(),
             paused_until: self.account.paused_until(now),
             breaker: self.shared.breaker.view(now).map(Into::into),
+            rejection_storms: self.shared.storms.views().map(Into::into).collect(),
             controls: self.shared.by_hand.controls().in_force().map(ControlStatus::from).collect(),
             ..Status::default()
         };

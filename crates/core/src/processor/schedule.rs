@@ -25,6 +25,7 @@ impl Processor {
     /// Decides what is to be done now; called once after the inputs of a turn.
     pub fn decide(&mut self, now: Timestamp) {
         self.stand_down(now);
+        self.weather_storms(now);
         self.wake(now);
         // Before the rest: a task that goes leaves its places to the others.
         self.release_drained(now);
@@ -86,6 +87,7 @@ impl Processor {
     pub fn next_wakeup(&mut self, now: Timestamp) -> Option<Timestamp> {
         let room_at = self.budget.next_at(now);
         let mut earliest: Option<Timestamp> = self.next_by_hand(now);
+        earliest = [earliest, self.shared.storms.next_at()].into_iter().flatten().min();
         let mut at_latest = |at: Timestamp| earliest = Some(earliest.map_or(at, |known| known.min(at)));
         let mut ready = false;
         for slot in self.tasks.values() {
@@ -323,6 +325,7 @@ impl Processor {
         let operation = send.request.operation();
         self.shared.reads.is_sent(operation, call.0);
         self.shared.by_hand.is_sent(send.job.practice(), now);
+        self.shared.storms.is_sent(send.job.practice(), operation, now);
         let sent_after = self.account.pauses();
         let job = send.job;
         self.calls

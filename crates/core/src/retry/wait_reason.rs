@@ -29,6 +29,8 @@ coded! {
         Paused = "paused",
         /// An operator limited its practice, which has more to send than it may.
         Limited = "limited",
+        /// HealthFlow refuses nearly everything of this kind.
+        RejectionStorm = "REJECTION_STORM",
         /// All reads of this kind fail; one job asks for all.
         ReadsFail = "reads_fail",
         /// A limit of HealthFlow has nothing left for it.
@@ -96,6 +98,11 @@ impl WaitReason {
     /// Whether it waits for what an operator set by hand.
     pub fn is_held_by_hand(code: &str) -> bool {
         [WaitReason::Paused, WaitReason::Limited].iter().any(|reason| reason.code() == code)
+    }
+
+    /// Whether it waits for the end of a storm of refusals.
+    pub fn is_storm(code: &str) -> bool {
+        code == WaitReason::RejectionStorm.code()
     }
 
     /// Whether HealthFlow asked to wait.

@@ -100,6 +100,18 @@ impl WaitingRoom {
         held.into_iter().filter_map(|(_, booking, version)| self.take(&booking, version)).collect()
     }
 
+    /// The record that is due first of those that wait for the end of a storm, and whose practice this allows.
+    pub fn take_first_in_storm(&mut self, allows: impl Fn(&PracticeId) -> bool) -> Option<Waiting> {
+        let waits = |(booking, version): &&(BookingKey, Version)| {
+            let waiting = self.by_booking.get(booking).and_then(|versions| versions.get(version));
+            let in_storm =
+                waiting.is_some_and(|waiting| WaitReason::is_storm(&waiting.entry.schedule.last_error));
+            in_storm && allows(&booking.practice)
+        };
+        let (booking, version) = self.by_due.values().find(waits)?.clone();
+        self.take(&booking, version)
+    }
+
     fn take(&mut self, booking: &BookingKey, version: Version) -> Option<Waiting> {
         let versions = self.by_booking.get_mut(booking)?;
         let waiting = versions.remove(&version)?;

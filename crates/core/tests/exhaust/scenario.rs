@@ -1,7 +1,7 @@
 //! The small worlds that are explored: few bookings, few owners, every guard mode, and what may go wrong in each.
 
 use healthflow_core::booking::{Booking, Patient};
-use healthflow_core::limits::BreakerLimits;
+use healthflow_core::limits::{BreakerLimits, RejectionStormLimits};
 use healthflow_core::patient::digests::PersonDigests;
 use healthflow_core::patient::{Link, LinkOrigin, Person};
 use healthflow_core::settings::GuardMode::{self, IdempotencyKey, Reference, Search, UniqueReference};
@@ -128,6 +128,7 @@ pub fn settings(guard: GuardMode) -> Settings {
         waiting_room_max: 100,
         // When each call ended would tell apart worlds that are the same.
         breaker: BreakerLimits::off(),
+        rejection_storm: RejectionStormLimits::off(),
         ..Settings::for_tests()
     }
 }

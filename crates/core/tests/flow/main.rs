@@ -34,6 +34,7 @@ mod reading;
 mod redrive;
 mod repair;
 mod refusals;
+mod rejection_storms;
 mod rejected_charts;
 mod retries;
 mod scenarios;

@@ -134,6 +134,9 @@ impl Coverage {
         let found = [Phase::Committing, Phase::InDoubt, Phase::Parked, Phase::Idle];
         pairs.extend(found.map(|phase| (FaultKind::AcquireFails, phase)));
         pairs.extend([
+            (FaultKind::RejectionStorm, Phase::CreatingPatient),
+            (FaultKind::RejectionStorm, Phase::CreatingAppointment),
+            (FaultKind::RejectionStorm, Phase::Updating),
             (FaultKind::SearchLag, Phase::Searching),
             (FaultKind::SearchLag, Phase::LookingUp),
             (FaultKind::StaleReplica, Phase::Updating),

@@ -39,6 +39,8 @@ pub enum FaultKind {
     NapAfterGate,
     /// Nobody at HealthFlow answers for a while, or nobody a certain kind of read.
     Outage,
+    /// HealthFlow refuses what it would accept otherwise, for a while.
+    RejectionStorm,
     /// A search does not show yet what stands.
     SearchLag,
     StaleReplica,
@@ -129,6 +131,7 @@ pub enum FaultEvent {
     Decided(usize, Box<Decision>),
     Topic,
     Outage,
+    BrokenRelease,
     DiskFull,
     ClockJump,
     WrongClock,
@@ -163,6 +166,7 @@ impl World {
         self.plan_every(every.decide_every_ms, || FaultEvent::Decide);
         self.plan_every(every.topic_every_ms, || FaultEvent::Topic);
         self.plan_every(every.outage_every_ms, || FaultEvent::Outage);
+        self.plan_every(every.storm_every_ms, || FaultEvent::BrokenRelease);
         self.after_at(self.plan.faults_until, Event::Fault(FaultEvent::AllWell));
     }
 
@@ -190,6 +194,7 @@ impl World {
             FaultEvent::Decide => self.somebody_decides(),
             FaultEvent::Decided(partition, decision) => self.is_decided(partition, *decision),
             FaultEvent::Topic => self.somebody_breaks_a_topic(),
+            FaultEvent::BrokenRelease => self.somebody_breaks_a_release(),
             FaultEvent::Outage => {
                 let ms = self.random.between(1_000, 30_000);
                 self.coverage.strikes(FaultKind::Outage);

@@ -204,9 +204,8 @@ impl World {
         self.healthflow.under_way -= 1;
         let most_ms = self.plan.settings.search_lag_ms;
         let lag_ms = if self.random.chance(0.3) { most_ms } else { self.random.between(0, most_ms) };
-        let reply = if self.refuses_its_own(&request) {
-            let body = br#"{"code":"SLOT_TAKEN","message":"by yourself","fields":[]}"#.to_vec();
-            Some(WireReply::bare(409, body))
+        let reply = if let Some(refusal) = self.refusal(&request) {
+            Some(refusal)
         } else {
             self.note_search_lag(&request);
             self.somebody_looks_at_it(&request);
@@ -312,7 +311,7 @@ impl World {
     }
 
     /// Whether HealthFlow refuses to create what stands there already, because it takes its own slot.
-    fn refuses_its_own(&self, request: &Request) -> bool {
+    pub fn refuses_its_own(&self, request: &Request) -> bool {
         let Request::CreateAppointment { content, .. } = request else { return false };
         let ledger = self.healthflow.simulator.ledger();
         self.plan.slot_conflicts

@@ -29,6 +29,7 @@ mod placeholders;
 mod plan;
 mod returns;
 mod schemas;
+mod storms;
 mod story;
 mod topics;
 mod words;

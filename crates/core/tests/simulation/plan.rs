@@ -1,6 +1,6 @@
 //! What one seed is about: the limits, the modes and how hostile the world is. Drawn once, before the life begins.
 
-use healthflow_core::limits::BreakerLimits;
+use healthflow_core::limits::{BreakerLimits, RejectionStormLimits};
 use healthflow_core::settings::{GuardMode, Settings};
 
 use crate::deadly;
@@ -153,6 +153,7 @@ pub struct Faults {
     pub pause_max_ms: i64,
     pub deletion_every_ms: i64,
     pub outage_every_ms: i64,
+    pub storm_every_ms: i64,
     pub redrive_every_ms: i64,
     pub decide_every_ms: i64,
     pub topic_every_ms: i64,
@@ -172,7 +173,11 @@ impl Plan {
         // Whoever waits for a slot that is not freed waits for the longest time; on legal days hardly anybody does.
         let slot_waits = if self.legal_days { 2 } else { 4 };
         let slot_ms = if self.slot_conflicts { slot_waits * settings.slot_wait_max_ms } else { 0 };
-        60_000 + slot_ms + 3 * quiet_ms + retries_ms + loop_ms + 2 * self.skew_max_ms
+        // A practice whose own data are bad, of each kind, one after the other.
+        let storms = &settings.rejection_storm;
+        let storm_ms =
+            if storms.calls_min > 0 { 3 * (storms.believed_after_ms + 2 * storms.trial_ms) } else { 0 };
+        60_000 + storm_ms + slot_ms + 3 * quiet_ms + retries_ms + loop_ms + 2 * self.skew_max_ms
     }
 
     /// `level` 0 is a world without faults and with one worker; from 3 on everything happens.
@@ -182,6 +187,8 @@ impl Plan {
         let returns = *theme == Theme::Revisions && crate::returns::is_in(seed);
         let mut settings = settings(*theme, &mut random);
         settings.limits = crate::limits::stated(seed);
+        settings.rejection_storm = crate::storms::limits(seed);
+        let storms = settings.rejection_storm;
         let clocked = random.chance(0.12);
         // Nine bytes hold four versions that lie apart, and no more.
         settings.answered_bytes_max = if clocked && random.chance(0.6) { 9 } else { 4_096 };
@@ -192,21 +199,25 @@ impl Plan {
             seed,
             partitions: settings.partition_count as i32,
             workers: if many { random.between(2, 5) as usize } else { 1 },
-            faults: match theme {
-                Theme::Mixed => faults(&mut random, level),
-                Theme::Days => day_faults(&mut random, level),
-                Theme::Zombies => zombie_faults(&mut random),
-                Theme::LateCreations => late_creation_faults(&mut random),
-                Theme::Repeats => repeat_faults(&mut random),
-                Theme::Revisions if returns => crate::returns::faults(&mut random),
-                Theme::Revisions => revision_faults(&mut random),
-                Theme::Topics => crate::topics::faults(&mut random),
-                Theme::CrashLoop => Faults {
-                    call: 0.1,
-                    calls: vec![FaultKind::Throttled, FaultKind::Connect, FaultKind::ErrorAfter],
-                    ..Faults::default()
+            faults: crate::storms::with_storms(
+                match theme {
+                    Theme::Mixed => faults(&mut random, level),
+                    Theme::Days => day_faults(&mut random, level),
+                    Theme::Zombies => zombie_faults(&mut random),
+                    Theme::LateCreations => late_creation_faults(&mut random),
+                    Theme::Repeats => repeat_faults(&mut random),
+                    Theme::Revisions if returns => crate::returns::faults(&mut random),
+                    Theme::Revisions => revision_faults(&mut random),
+                    Theme::Topics => crate::topics::faults(&mut random),
+                    Theme::CrashLoop => Faults {
+                        call: 0.1,
+                        calls: vec![FaultKind::Throttled, FaultKind::Connect, FaultKind::ErrorAfter],
+                        ..Faults::default()
+                    },
                 },
-            },
+                &storms,
+                level,
+            ),
             faults_until: BEGIN_MS + window_ms,
             slot_conflicts: random.chance(match theme {
                 Theme::Days => 1.0,
@@ -316,6 +327,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         throttled_pause_ms: 1_000,
         pause_max_ms: *random.pick(&[3_000, 30_000]),
         breaker: breaker(random),
+        rejection_storm: RejectionStormLimits::off(),
         lease_ms,
         lease_margin_ms: 500,
         max_in_flight: random.between(1, if theme == Theme::LateCreations { 4 } else { 20 }) as usize,

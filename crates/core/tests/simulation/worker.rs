@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::checkers::by_hand::ObeysOperators;
 use crate::checkers::outages::Reported;
+use crate::checkers::storms;
 use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::event::Arrival;
 use healthflow_core::healthflow::Operation;
@@ -140,6 +141,8 @@ pub struct Worker {
     pub left_paused: BTreeSet<(i32, Lane)>,
     /// What it has reported of its circuit breaker.
     pub breaker: Reported,
+    /// What it has reported of storms of refusals.
+    pub storms: storms::Reported,
 }
 
 impl Worker {
@@ -165,6 +168,7 @@ impl Worker {
             pauses: 0,
             left_paused: BTreeSet::new(),
             breaker: Reported::default(),
+            storms: storms::Reported::default(),
         }
     }
 

@@ -21,6 +21,7 @@ use crate::kafka::Partition;
 use crate::lives::{self, Lives};
 use crate::operators::Operators;
 use crate::plan::{BEGIN_MS, Killer, Plan};
+use crate::storms::Refuses;
 use crate::story::Story;
 use crate::worker::{Deed, Outbound, Running, Worker};
 use healthflow_proof::random::Random;
@@ -74,6 +75,7 @@ pub struct World {
     pub operators: Operators,
     /// Until then the broker takes nothing.
     pub disk_full_until: i64,
+    pub refuses: Refuses,
     /// The newest write of each booking: only where that defect is planted.
     pub last_writes: BTreeMap<BookingKey, Request>,
     pub published: usize,
@@ -116,6 +118,7 @@ impl World {
             coverage: Coverage::default(),
             story: Story::new(recording),
             violations: Vec::new(),
+            refuses: Refuses::default(),
             quiet_after_ms: None,
             events: BTreeMap::new(),
             next_event: 0,

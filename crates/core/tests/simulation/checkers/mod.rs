@@ -25,6 +25,7 @@ pub mod retry_grows;
 pub mod review_topic;
 pub mod right_chart;
 pub mod slots;
+pub mod storms;
 
 use std::collections::BTreeMap;
 
@@ -126,6 +127,10 @@ impl World {
     pub fn judge_facts(&mut self, worker: usize, facts: &[Fact]) {
         let broken = outages::broken(&mut self.workers[worker].breaker, facts);
         self.violate_all("outages", broken);
+        let clock = self.workers[worker].clock(self.now).0;
+        let limits = self.plan.settings.rejection_storm;
+        let broken = self.workers[worker].storms.broken(facts, &limits, clock);
+        self.violate_all("storms", broken);
         let is_replaced = |key: &BookingKey, version: Version| {
             let newer = (key.clone(), version + 1)..=(key.clone(), Version::MAX);
             self.published_at.range(newer).next().is_some()
