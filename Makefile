@@ -4,10 +4,11 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build up down demo test simulate exhaust defects poison torture bench compare instructions profile fmt lint deny
+.PHONY: help setup build up down demo test simulate exhaust defects poison torture bench measure-outage measure-fairness compare \
+	instructions profile fmt lint deny
 
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing, fetch Kafka and the schema registry (once, 163 MB)
 	@stack/setup.sh
@@ -45,6 +46,12 @@ instructions: setup ## count the instructions of a booking's way through the pur
 
 bench: build ## measure speed, confirmation at fixed rates, CPU, memory (ARGS=--help)
 	cargo run --release -p healthflow-lab --bin demo -- bench $(ARGS)
+
+measure-outage: build ## HealthFlow is down for minutes: nothing lost or spent, fresh bookings in time, the backlog at the limit (ARGS=--help)
+	cargo run --release -p healthflow-lab --bin demo -- measure outage $(ARGS)
+
+measure-fairness: build ## one practice publishes thousands at once: how the others are confirmed meanwhile (ARGS=--help)
+	cargo run --release -p healthflow-lab --bin demo -- measure fairness $(ARGS)
 
 profile: ## flamegraphs, system calls, context switches and allocations of a worker, into target/profile (ARGS=--help)
 	stack/profile.sh $(ARGS)

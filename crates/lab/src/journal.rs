@@ -58,6 +58,8 @@ pub struct SeenResult {
     pub reason: Option<String>,
     /// Which question it is, if it is a review.
     pub generation: u32,
+    /// Attempts, the last one included.
+    pub attempts: u32,
     /// The decision that could not be carried out, if it is about one.
     pub decision: Option<String>,
     /// When it was seen.

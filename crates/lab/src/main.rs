@@ -10,6 +10,8 @@ mod journal;
 mod healthflow;
 mod workload;
 
+mod fleet;
+mod measure;
 mod poison;
 mod profile;
 mod run;
@@ -42,6 +44,8 @@ enum Command {
     Torture(torture::Arguments),
     /// Whether one bad record of a hundred slows the others, kind by kind.
     Poison(poison::Arguments),
+    /// Whether a promise about time holds: outages, fairness.
+    Measure(measure::Arguments),
     /// The benchmark's baseline: the same requests without Kafka.
     #[command(hide = true)]
     BareLoop(bench::bare_loop::Arguments),
@@ -57,6 +61,7 @@ async fn main() -> ExitCode {
             Command::Profile(arguments) => profile::run(arguments).await,
             Command::Torture(arguments) => torture::run(arguments).await,
             Command::Poison(arguments) => poison::run(arguments).await,
+            Command::Measure(arguments) => measure::run(arguments).await,
             Command::BareLoop(arguments) => bench::bare_loop::run(arguments).await,
         }
     };

@@ -45,8 +45,10 @@ pub enum Action {
 
 /// The faults of a run of this length, one after the other.
 pub fn plan(duration_ms: i64) -> Vec<PlannedFault> {
-    let length_ms = (duration_ms * 8 / 100).clamp(1_000, 3_500);
-    let faults = |what, percent: i64, knobs| PlannedFault {
+    let short_ms = (duration_ms * 8 / 100).clamp(1_000, 3_500);
+    // So long that the circuit breakers open, and that probes fail.
+    let outage_ms = (duration_ms * 20 / 100).clamp(2_000, 20_000);
+    let faults = |what, percent: i64, length_ms, knobs| PlannedFault {
         what,
         from_ms: duration_ms * percent / 100,
         length_ms,
@@ -56,6 +58,7 @@ pub fn plan(duration_ms: i64) -> Vec<PlannedFault> {
         faults(
             "HealthFlow loses answers; some writes land late",
             12,
+            short_ms,
             json!({"drop_after": 0.25, "late_landing": 0.05, "late_landing_ms": 1_500}),
         ),
         PlannedFault {
@@ -67,10 +70,11 @@ pub fn plan(duration_ms: i64) -> Vec<PlannedFault> {
         faults(
             "HealthFlow answers 5xx, before and after doing it",
             52,
+            short_ms,
             json!({"server_error_before": 0.3, "server_error_after": 0.2}),
         ),
-        faults("HealthFlow answers 429", 66, json!({"requests_per_second": 40.0})),
-        faults("HealthFlow is down", 80, json!({"down": "refused"})),
+        faults("HealthFlow answers 429", 62, short_ms, json!({"requests_per_second": 40.0})),
+        faults("HealthFlow is down", 72, outage_ms, json!({"down": "refused"})),
     ]
 }
 

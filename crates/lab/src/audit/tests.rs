@@ -73,6 +73,7 @@ impl Perfect {
                     is_final: *outcome != ResultOutcome::Review,
                     reason: reason.map(str::to_owned),
                     generation: 0,
+                    attempts: 1,
                     decision: None,
                     at: Timestamp(one.at_ms + 100),
                 });

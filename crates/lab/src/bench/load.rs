@@ -44,6 +44,11 @@ impl Load {
                 (practice, sizes[practice] - 1)
             })
             .collect();
+        Load::of(patients, first_visit_at)
+    }
+
+    /// These patients: of each, practice and number within it.
+    pub fn of(patients: Vec<(usize, usize)>, first_visit_at: Timestamp) -> Load {
         let chart = |&(practice, number): &(usize, usize)| {
             people::chart(&practice_id(practice), &people::patient(practice, number))
         };

@@ -4,7 +4,7 @@
 pub mod backlog;
 pub mod bare_loop;
 pub mod fixed_rate;
-mod load;
+pub mod load;
 pub mod machine;
 pub mod process;
 mod restore;

@@ -116,6 +116,7 @@ impl Decoders {
             is_final: envelope.is_final,
             reason: envelope.reason.as_deref().map(str::to_owned),
             generation: envelope.generation,
+            attempts: envelope.attempts,
             decision: decision.as_deref().map(str::to_owned),
             at: now(),
         })

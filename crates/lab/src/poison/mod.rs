@@ -6,7 +6,7 @@ mod report;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -15,20 +15,16 @@ use healthflow_core::time::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use crate::audit::{self, Evidence};
-use crate::dentscheduler::listener::Listener;
 use crate::dentscheduler::now;
-use crate::dentscheduler::publisher::Publisher;
-use crate::healthflow::{HealthFlow, good_health};
-use crate::journal::{Journal, Name};
+use crate::fleet::{Fleet, LOOK, Plan};
+use crate::healthflow::good_health;
+use crate::journal::Name;
 use crate::workload::desk::Desk;
 use crate::workload::poison::Poison;
 use crate::workload::spoiled::{SingledOut, Spoiled, SpoiledAt};
 use crate::workload::{self, Expected, Publication, Workload};
-use healthflow_testkit::processes::simulator::{self, Simulator};
-use healthflow_testkit::processes::worker::Worker;
-use healthflow_testkit::processes::{beside, set};
+use healthflow_testkit::processes::set;
 use healthflow_testkit::project;
-use healthflow_testkit::stack::Stack;
 use report::{End, Report};
 
 const PRACTICES: usize = 200;
@@ -36,7 +32,6 @@ const PARTITIONS: u32 = 12;
 /// How long HealthFlow takes for an answer, and how many requests a second it allows.
 const LATENCY_MS: u64 = 20;
 const REQUESTS_PER_SECOND: f64 = 1_100.0;
-const LOOK: Duration = Duration::from_millis(100);
 const DAY_MS: i64 = 86_400_000;
 /// One record of so many is bad.
 const ONE_IN: i64 = 100;
@@ -73,18 +68,6 @@ pub struct Arguments {
     out: Option<PathBuf>,
 }
 
-/// Every process of a run. Dropped in this order: what depends on another one goes first.
-struct Rig {
-    /// Listens until it is dropped.
-    _listener: Listener,
-    publisher: Publisher,
-    workers: Vec<Worker>,
-    simulator: Simulator,
-    stack: Stack,
-    healthflow: HealthFlow,
-    journal: Arc<Journal>,
-}
-
 /// The turns: only a build with planted defects dies of a record.
 fn turns() -> &'static [(&'static str, Option<Spoiled>)] {
     if cfg!(feature = "planted-defects") { &TURNS } else { &TURNS[..TURNS.len() - 1] }
@@ -98,12 +81,12 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let _ = std::fs::remove_dir_all(&logs);
     std::fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
     let workload = plan(arguments);
-    let mut rig = open(&out, &logs).await?;
-    let chart_ids = rig.healthflow.seed(&workload.charts).await?;
-    let ends = perform(arguments, &mut rig, &workload, &chart_ids).await?;
-    let healthflow = &rig.healthflow;
+    let mut fleet = open(&out, &logs).await?;
+    let chart_ids = fleet.healthflow.seed(&workload.charts).await?;
+    let ends = perform(arguments, &mut fleet, &workload, &chart_ids).await?;
+    let healthflow = &fleet.healthflow;
     let (ledger, totals) = tokio::try_join!(healthflow.ledger(), healthflow.totals())?;
-    let notes = rig.journal.notes();
+    let notes = fleet.journal.notes();
     let publications = &workload.publications;
     let evidence = Evidence {
         publications,
@@ -165,48 +148,24 @@ fn by_turn(publications: &[Publication], turn_ms: i64) -> HashMap<Name, usize> {
 }
 
 /// Starts everything.
-async fn open(out: &Path, logs: &Path) -> Result<Rig> {
-    println!("Starting Kafka, the schema registry and HealthFlow (the simulator), about 10 s");
-    let data = out.join(format!("stack-{}", std::process::id()));
+async fn open(out: &Path, logs: &Path) -> Result<Fleet> {
     let mut knobs = good_health(LATENCY_MS, REQUESTS_PER_SECOND);
     SingledOut::set(&mut knobs, true);
-    let flags = ["--faults".to_owned(), knobs.to_string()];
-    let (stack, simulator) = tokio::join!(Stack::start_in(&data, logs, &[]), Simulator::start(logs, &flags));
-    let (stack, simulator) = (stack?, simulator?);
-    stack.create_topics(&beside("healthflow-sync")?, PARTITIONS).await?;
     let mut settings = vec!["--config".to_owned(), project("config/demo.toml").display().to_string()];
-    settings.extend(stack.settings());
-    settings.extend(set(&[
-        ("healthflow.base_url", &simulator.url),
-        ("healthflow.token_file", &simulator::token_file()),
-        ("healthflow.duplicate_guard", "idempotency_key"),
-    ]));
-    let mut workers = Vec::new();
-    for number in 1..=2 {
-        let mut worker = Worker::new(&format!("worker-{number}"), logs, &settings)?;
-        worker.start()?;
-        workers.push(worker);
-    }
-    let journal = Arc::new(Journal::default());
-    let publisher = Publisher::connect(&stack.brokers, &stack.registry_url).await?;
-    let listener = Listener::start(&stack.brokers, journal.clone())?;
-    for worker in &mut workers {
-        worker.ready().await?;
-    }
-    let healthflow = HealthFlow::new(&simulator.url)?;
-    Ok(Rig { _listener: listener, publisher, workers, simulator, stack, healthflow, journal })
+    settings.extend(set(&[("healthflow.duplicate_guard", "idempotency_key")]));
+    Fleet::open(&Plan { out, logs, knobs: &knobs, partitions: PARTITIONS, workers: 2, settings }).await
 }
 
 /// Publishes all turns, and waits until everything has its result or the limit has passed. Returns which workers ended
 /// by themselves, and when; it starts them again at once, as any supervisor would.
 async fn perform(
     arguments: &Arguments,
-    rig: &mut Rig,
+    fleet: &mut Fleet,
     workload: &Workload,
     chart_ids: &[String],
 ) -> Result<Vec<End>> {
     let ends = Mutex::new(Vec::new());
-    let Rig { publisher, workers, healthflow, journal, simulator, stack, .. } = rig;
+    let Fleet { publisher, workers, healthflow, journal, simulator, stack, .. } = fleet;
     let publish = async {
         publisher.publish(&workload.publications, chart_ids, journal).await?;
         let mut knobs = good_health(LATENCY_MS, REQUESTS_PER_SECOND);

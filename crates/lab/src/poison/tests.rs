@@ -42,6 +42,7 @@ fn bad_records_count_in_no_turn_and_what_came_after_the_last_end_is_its_own() {
         is_final: true,
         reason: None,
         generation: 0,
+        attempts: 1,
         decision: None,
         at: Timestamp(at),
     };

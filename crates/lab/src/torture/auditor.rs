@@ -142,6 +142,7 @@ fn result(schema: &Schema, value: &str, headers: &str) -> Result<SeenResult> {
         is_final: *field(envelope, "final")? == Value::Boolean(true),
         reason: text(envelope, "reason")?.map(str::to_owned),
         generation: u32::try_from(long(envelope, "generation")?.unwrap_or_default())?,
+        attempts: u32::try_from(long(envelope, "attempts")?.unwrap_or_default())?,
         // Only a dead letter has the field.
         decision: text(&record, "decision_id").ok().flatten().map(str::to_owned),
         at: now(),

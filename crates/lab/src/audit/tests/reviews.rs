@@ -130,6 +130,7 @@ fn refuse(perfect: &mut Perfect, reason: Option<&str>) {
         is_final: true,
         reason: Some(reason.to_owned()),
         generation: 0,
+        attempts: 1,
         decision: Some("d-1".into()),
         at: Timestamp(8),
     }));
