@@ -43,6 +43,8 @@ missing_packages() {
   # A test has it read docker-compose.yml; that needs no daemon.
   command -v docker-compose >/dev/null || echo docker-compose
   { has_deny && has_python; } || python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
+  # Tests try the alerts with promtool, and replay an outage with a Prometheus of their own.
+  { command -v promtool && command -v prometheus; } >/dev/null || echo prometheus
   # Counts the instructions of the hot path.
   command -v valgrind >/dev/null || echo valgrind
   [[ -z $for_profile ]] || command -v perf >/dev/null || echo linux-perf
@@ -67,6 +69,8 @@ install_packages() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
     -o DPkg::Lock::Timeout=300 "${packages[@]}" >>"$log" 2>&1 ||
     { tail -n 5 "$log" >&2; die "apt could not install ${packages[*]}; all it said is in $log"; }
+  # Debian's package starts a server of its own, which nobody here asked for.
+  [[ " ${packages[*]} " != *" prometheus "* ]] || as_root systemctl disable --now prometheus >>"$log" 2>&1 || true
   mapfile -t packages < <(missing_packages)
   ((${#packages[@]} == 0)) || die "still missing: ${packages[*]} (Java must be $java_minimum or newer)"
 }

@@ -16,7 +16,8 @@ use healthflow_sync::kafka_admin::reviews::verdicts_of;
 use serde_json::{Value, json};
 
 /// Where a path in backticks begins if it is one of ours; `target/` and what is made at run time is not.
-const ROOTS: [&str; 8] = ["src/", "crates/", "tests/", "docs/", "schemas/", "stack/", "config/", ".ci/"];
+const ROOTS: [&str; 9] =
+    ["src/", "crates/", "tests/", "docs/", "schemas/", "stack/", "config/", "ops/", ".ci/"];
 /// Documents that promise that the tests they name exist, and how many names each holds at least, so that a change of
 /// their form does not leave this test with nothing to look at.
 const NAMING_TESTS: [(&str, usize); 5] = [

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `GET /metrics` | every metric, in Prometheus' text format |
 //! | `GET /health/live` | 200 while the worker keeps publishing its status; 503 once it stops: restart it |
-//! | `GET /health/ready` | 200 while it is live, a member of the group, and every assigned task works; else 503 |
+//! | `GET /health/ready` | 200 while it is live, a member of the group, and every assigned task works; else 503; and why |
 //! | `GET /status` | the worker's last status as JSON: tasks, input topics, lag, in flight |
 //!
 //! No answer identifies a patient, a booking or a practice, and no request changes anything.
@@ -87,13 +87,23 @@ async fn live(State(seen): State<Seen>) -> (StatusCode, &'static str) {
     }
 }
 
-async fn ready(State(seen): State<Seen>) -> (StatusCode, &'static str) {
+async fn ready(State(seen): State<Seen>) -> (StatusCode, String) {
     let status = seen.current();
+    let trouble = status.healthflow_trouble.iter().map(|trouble| {
+        let for_s = (seen.clock)().since_ms(trouble.since).max(0) / 1_000;
+        format!("HealthFlow does not answer as it should for {for_s} s: {}\n", trouble.cause)
+    });
+    let mut lines: Vec<String> = trouble.collect();
     if seen.is_live(&status) && status.is_ready() {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready; /status says why\n")
+        lines.insert(0, "ready\n".to_owned());
+        return (StatusCode::OK, lines.concat());
     }
+    let mut reasons = status.not_ready_because();
+    if !seen.is_live(&status) {
+        reasons.push("no status for too long; restart this worker".to_owned());
+    }
+    lines.insert(0, format!("not ready: {}\n", reasons.join("; ")));
+    (StatusCode::SERVICE_UNAVAILABLE, lines.concat())
 }
 
 async fn status(State(seen): State<Seen>) -> Response {

@@ -3,7 +3,8 @@
 use super::*;
 use healthflow_core::event::ControlKind;
 use healthflow_core::status::{
-    ControlScope, ControlStatus, LaneStatus, SchemaStatus, SchemaTrouble, TaskPhase, TaskStatus,
+    ControlScope, ControlStatus, HealthFlowTrouble, LaneStatus, SchemaStatus, SchemaTrouble, StartStep,
+    StartWait, TaskPhase, TaskStatus, WaitPlace, Waits,
 };
 use healthflow_core::topics::Lane;
 use serde_json::Value;
@@ -17,6 +18,9 @@ fn status(phase: TaskPhase) -> Status {
         end_offset: Some(9),
         read_ahead_records: 2,
         read_ahead_bytes: 300,
+        read_offset: 10,
+        unread_records: Some(2),
+        waiting_records: 2,
         oldest_unfinished_at: Some(Timestamp(99_000)),
         stalled_since: None,
         paused: false,
@@ -86,6 +90,28 @@ async fn a_worker_that_cannot_work_yet_is_live_but_not_ready() {
     }
     let idle = Status { tasks: Vec::new(), ..status(TaskPhase::Live) };
     assert_eq!(ask(idle, &["/health/ready"]).await[0].0, 200, "a spare worker without tasks is ready");
+}
+
+/// Goal: whoever asks whether it is ready reads why not, and what goes wrong with HealthFlow, without looking elsewhere.
+#[tokio::test]
+async fn readiness_says_why() {
+    let ready = async |status: Status| ask(status, &["/health/ready"]).await.remove(0).1;
+    let live = status(TaskPhase::Live);
+    assert_eq!(ready(live.clone()).await, "ready\n");
+    let wait = StartWait { step: StartStep::Topics, why: "no registry answers".into(), since: NOW };
+    let starts = Status { start_waits: Some(wait), ..Status { taken_at: NOW, ..Status::default() } };
+    assert_eq!(ready(starts).await, "not ready: the start waits (topics): no registry answers\n");
+    let acquiring = Status { joined: true, ..status(TaskPhase::Acquiring) };
+    assert_eq!(ready(acquiring).await, "not ready: task 3 is acquiring\n");
+    let mut stalled = live.clone();
+    stalled.tasks[0].lanes[0].stalled_since = Some(NOW);
+    let words = "not ready: appointments.requested of task 3 has records and does not move\n";
+    assert_eq!(ready(stalled).await, words);
+    let cause = "status 503 to POST /appointments".to_owned();
+    let trouble = HealthFlowTrouble { cause, since: Timestamp(88_000), last_at: NOW, times: 9 };
+    let troubled = Status { healthflow_trouble: Some(trouble), ..live };
+    let words = "ready\nHealthFlow does not answer as it should for 12 s: status 503 to POST /appointments\n";
+    assert_eq!(ready(troubled).await, words);
 }
 
 #[tokio::test]
@@ -162,7 +188,7 @@ async fn the_status_page_is_as_its_schema_says_and_can_be_read_back() {
             since: NOW,
             version: 4,
         };
-        let shown = Status { schemas: vec![trouble], controls: vec![control], ..status(phase) };
+        let shown = full(vec![trouble], vec![control], phase);
         let page = ask(shown.clone(), &["/status"]).await.pop().unwrap().1;
         let value: Value = serde_json::from_str(&page).unwrap();
         assert_eq!(differences(&value, &schema, "page"), Vec::<String>::new());
@@ -172,4 +198,23 @@ async fn the_status_page_is_as_its_schema_says_and_can_be_read_back() {
     }
     let wrong = serde_json::json!({ "version": 1, "more": true });
     assert!(differences(&wrong, &schema, "page").len() > 15, "the comparison can say no");
+}
+
+/// A status with everything that is not always there.
+fn full(schemas: Vec<SchemaStatus>, controls: Vec<ControlStatus>, phase: TaskPhase) -> Status {
+    let why = "outage".into();
+    Status {
+        schemas,
+        controls,
+        waits: vec![Waits { place: WaitPlace::Doubt, why, count: 3, oldest_at: Some(NOW), late: 1 }],
+        calls_per_second: 2.5,
+        start_waits: Some(StartWait { step: StartStep::Fleet, why: "no broker".into(), since: NOW }),
+        healthflow_trouble: Some(HealthFlowTrouble {
+            cause: "the connection is refused".into(),
+            since: NOW,
+            last_at: NOW,
+            times: 2,
+        }),
+        ..status(phase)
+    }
 }

@@ -14,6 +14,8 @@ pub mod reach;
 pub mod redrive;
 pub mod repartition;
 pub mod review;
+mod starting;
+mod watcher;
 pub mod run;
 pub mod send;
 pub mod tail;

@@ -11,6 +11,8 @@ use anyhow::bail;
 use rustix::net::sockopt::socket_peercred;
 use sha2::{Digest, Sha256};
 
+use crate::config::HOSTNAME;
+
 /// The longest name of a socket that Linux takes is 107 bytes long; a longer one is told by its digest.
 const NAME_BYTES_MAX: usize = 107;
 
@@ -20,6 +22,14 @@ pub struct NameLock(
     #[allow(dead_code, reason = "it holds the name until it is dropped")]
     Option<UnixListener>,
 );
+
+/// The name of a worker within its group: the configured one, or that of its machine.
+pub fn instance_name(configured: &str) -> String {
+    match configured {
+        HOSTNAME => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        name => name.to_owned(),
+    }
+}
 
 /// Takes the name `instance` of `group` on the cluster `cluster_id`, on this host.
 ///

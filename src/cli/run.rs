@@ -2,41 +2,31 @@
 //! and then runs the loop.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use tokio::runtime::Runtime;
-use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use crate::admin;
-use crate::cli::name_lock::NameLock;
+use crate::cli::name_lock::{NameLock, instance_name};
+use crate::cli::starting::Starting;
 use crate::cli::topics::topic_spec;
+use crate::cli::watcher::Watcher;
 use crate::cli::{Connection, name_lock, open_files, reach};
-use crate::config::{Config, FirstStart, GroupProtocol, HOSTNAME, secret};
+use crate::config::{Config, FirstStart, GroupProtocol, secret};
 use crate::http::{TransportSettings, check_token_file};
 use crate::kafka::{
-    BrokerClock, ClockFault, ClockWatch, ControlsLog, EndOffsets, Fleet, KafkaFault, KafkaSettings, Knock,
-    NotEntered, Now, Rights, TopicPartition, cluster_id, group_on_cluster, knock,
+    BrokerClock, ClockFault, ControlsLog, EndOffsets, Fleet, KafkaFault, KafkaSettings, Knock, NotEntered,
+    Now, Rights, cluster_id, group_on_cluster, knock,
 };
 use crate::kafka_admin::topics::{TopicFault, TopicSpec, Topics};
-use crate::metrics::{Catalogue, log};
-use crate::registry::{RetryPolicy, SchemaRegistry, Translator};
-use crate::worker::{self, Clock, Observer, RunSettings, Seen, StopRequest};
-use healthflow_core::fact::Fact;
-use healthflow_core::processor::Processor;
-use healthflow_core::processor::stall::Stalls;
-use healthflow_core::status::Status;
-use healthflow_core::time::Timestamp;
+use crate::registry::{RetryPolicy, Translator};
+use crate::worker::{self, Clock, RunSettings, StopRequest};
+use healthflow_core::status::StartStep;
 use healthflow_core::topics::NamePrefix;
 
 /// The longest answer of HealthFlow that is read, in bytes.
 const BODY_BYTES_MAX: usize = 1 << 20;
-/// How long the start waits before it asks a silent Kafka or registry again.
-const ASK_AGAIN: Duration = Duration::from_secs(2);
-/// How often a start that waits publishes that it is alive.
-const STILL_STARTING: Duration = Duration::from_secs(1);
 /// Threads of the runtime that carries the calls.
 const RUNTIME_THREADS: usize = 2;
 
@@ -58,16 +48,17 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
     let clock = Clock::start();
     let mut stop = StopRequest::listen(&runtime).context("cannot listen for signals")?;
     let mut watcher = Watcher::start(config, &runtime, clock)?;
+    let start = watcher.starting();
     let now: Now = Arc::new(move || clock.now());
     let settings = kafka_settings(config)?;
     let skew_max_ms = i64::try_from(config.worker.clock_skew_max_ms).unwrap_or(i64::MAX);
     let brokers_clock = (skew_max_ms > 0).then(|| BrokerClock::new(&settings).map(Arc::new)).transpose()?;
     let rights = Arc::new(Rights::new(&settings)?);
     let checked = stop.unless_requested(async {
-        check_rights(connection, rights).await?;
-        let partitions = check_topics(connection, topic_spec(config)).await?;
+        check_rights(&start, connection, rights).await?;
+        let partitions = check_topics(&start, connection, topic_spec(config)).await?;
         if let Some(brokers) = &brokers_clock {
-            check_clock(brokers, &now, skew_max_ms).await?;
+            check_clock(&start, brokers, &now, skew_max_ms).await?;
         }
         anyhow::Ok(partitions)
     });
@@ -78,7 +69,7 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
     };
     open_files::check_limit(open_files, partitions, u64::from(config.worker.max_in_flight))?;
     let kafka = KafkaSettings { partition_count: partitions, ..settings };
-    let Some(_name) = runtime.block_on(stop.unless_requested(take_name(&kafka))).transpose()? else {
+    let Some(_name) = runtime.block_on(stop.unless_requested(take_name(&start, &kafka))).transpose()? else {
         runtime.shutdown_background();
         return Ok(());
     };
@@ -87,8 +78,8 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
     watcher.registry = Some(connection.registry.clone());
     runtime.spawn(connection.registry.clone().look_ahead());
     let entered = stop.unless_requested(async {
-        let (translator, fleet) = enter(connection, &kafka, clock).await?;
-        let controls = read_controls(&kafka, &translator).await?;
+        let (translator, fleet) = enter(&start, connection, &kafka, clock).await?;
+        let controls = read_controls(&start, &kafka, &translator).await?;
         anyhow::Ok((translator, fleet, controls))
     });
     let Some((translator, fleet, controls)) = runtime.block_on(entered).transpose()? else {
@@ -150,14 +141,6 @@ pub fn kafka_settings(config: &Config) -> anyhow::Result<KafkaSettings> {
     })
 }
 
-/// The name of a worker within its group: the configured one, or that of its machine.
-fn instance_name(configured: &str) -> String {
-    match configured {
-        HOSTNAME => rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        name => name.to_owned(),
-    }
-}
-
 /// How long a command waits for a schema that the registry does not know: a person waits for the command.
 const COMMAND_UNKNOWN_WAIT: Duration = Duration::from_secs(2);
 
@@ -180,13 +163,18 @@ pub fn registry_retry_policy(config: &Config) -> RetryPolicy {
 }
 
 /// Refuses to start if no broker lets us in, or our Kafka user lacks a right; waits while no broker answers.
-async fn check_rights(connection: &Connection, rights: Arc<Rights>) -> anyhow::Result<()> {
+async fn check_rights(start: &Starting, connection: &Connection, rights: Arc<Rights>) -> anyhow::Result<()> {
     loop {
         match knock(&connection.kafka).await {
             Knock::Answered => break,
             Knock::Refused(why) => bail!(why),
             Knock::Silent => {
-                wait_out(&"no broker answers; check kafka.brokers and that the brokers run").await
+                start
+                    .wait_out(
+                        StartStep::Brokers,
+                        &"no broker answers; check kafka.brokers and that the brokers run",
+                    )
+                    .await
             }
         }
     }
@@ -201,13 +189,13 @@ async fn check_rights(connection: &Connection, rights: Arc<Rights>) -> anyhow::R
                     missing.join(", ")
                 );
             }
-            Err(fault) => wait_out(&fault).await,
+            Err(fault) => start.wait_out(StartStep::Rights, &fault).await,
         }
     }
 }
 
 /// Refuses topics or schemas that differ from what is required; waits while Kafka or the registry is unavailable.
-async fn check_topics(connection: &Connection, required: TopicSpec) -> anyhow::Result<u32> {
+async fn check_topics(start: &Starting, connection: &Connection, required: TopicSpec) -> anyhow::Result<u32> {
     let topics = Topics::new(&connection.kafka, connection.registry.clone())?;
     loop {
         match topics.check(required).await {
@@ -222,7 +210,7 @@ async fn check_topics(connection: &Connection, required: TopicSpec) -> anyhow::R
             Err(TopicFault::Registry(fault)) if !fault.is_transient() => bail!(fault),
             Err(nothing @ TopicFault::NothingYet) => bail!(nothing),
             Err(fault @ (TopicFault::NoEntry(_) | TopicFault::NoRight { .. })) => bail!(fault),
-            Err(fault) => wait_out(&fault).await,
+            Err(fault) => start.wait_out(StartStep::Topics, &fault).await,
         }
     }
     loop {
@@ -231,19 +219,19 @@ async fn check_topics(connection: &Connection, required: TopicSpec) -> anyhow::R
                 return u32::try_from(count).context("appointments.requested has no partitions");
             }
             Ok(None) => bail!("appointments.requested does not exist; run `healthflow-sync topics`"),
-            Err(fault) => wait_out(&fault).await,
+            Err(fault) => start.wait_out(StartStep::Topics, &fault).await,
         }
     }
 }
 
 /// Holds the name of this worker on its host, if it has one; waits while Kafka is unavailable.
-async fn take_name(kafka: &KafkaSettings) -> anyhow::Result<Option<NameLock>> {
+async fn take_name(start: &Starting, kafka: &KafkaSettings) -> anyhow::Result<Option<NameLock>> {
     let Some(instance) = &kafka.group_instance_id else { return Ok(None) };
     loop {
         let settings = kafka.clone();
         match spawn_blocking(move || cluster_id(&settings)).await? {
             Ok(cluster) => return name_lock::take(&cluster, &group_on_cluster(kafka), instance).map(Some),
-            Err(fault @ KafkaFault::Unreachable { .. }) => wait_out(&fault).await,
+            Err(fault @ KafkaFault::Unreachable { .. }) => start.wait_out(StartStep::Name, &fault).await,
             Err(refused) => bail!(refused),
         }
     }
@@ -252,6 +240,7 @@ async fn take_name(kafka: &KafkaSettings) -> anyhow::Result<Option<NameLock>> {
 /// Refuses state that belongs to another fleet, or is laid out for another number of partitions; waits while the
 /// registry or Kafka is unavailable.
 async fn enter(
+    start: &Starting,
     connection: &Connection,
     kafka: &KafkaSettings,
     clock: Clock,
@@ -265,7 +254,7 @@ async fn enter(
             Err(NotEntered::Kafka(fault @ (KafkaFault::Forbidden { .. } | KafkaFault::NoRight { .. }))) => {
                 bail!(fault)
             }
-            Err(NotEntered::Kafka(fault)) => wait_out(&fault).await,
+            Err(NotEntered::Kafka(fault)) => start.wait_out(StartStep::Fleet, &fault).await,
             Err(refused @ (NotEntered::Refused(_) | NotEntered::BrokenOff { .. })) => bail!(refused),
         }
     }
@@ -273,7 +262,11 @@ async fn enter(
 
 /// Reads what operators set by hand, so that no call goes out that somebody had stopped; waits while Kafka or the registry
 /// is unavailable.
-async fn read_controls(kafka: &KafkaSettings, translator: &Arc<Translator>) -> anyhow::Result<ControlsLog> {
+async fn read_controls(
+    start: &Starting,
+    kafka: &KafkaSettings,
+    translator: &Arc<Translator>,
+) -> anyhow::Result<ControlsLog> {
     let mut log = ControlsLog::new(kafka, translator.clone())?;
     loop {
         let read = move || {
@@ -283,104 +276,26 @@ async fn read_controls(kafka: &KafkaSettings, translator: &Arc<Translator>) -> a
         let (back, read) = spawn_blocking(read).await?;
         match read {
             Ok(()) => return Ok(back),
-            Err(fault) => wait_out(&fault).await,
+            Err(fault) => start.wait_out(StartStep::Controls, &fault).await,
         }
         log = back;
     }
 }
 
-async fn wait_out(fault: &impl std::fmt::Display) {
-    tracing::warn!("the start waits: {fault}");
-    tokio::time::sleep(ASK_AGAIN).await;
-}
-
 /// Refuses to run if this clock differs from the brokers' (`docs/decisions/one-clock-since-boot.md`); waits while the
 /// brokers are unavailable.
-async fn check_clock(brokers: &Arc<BrokerClock>, now: &Now, skew_max_ms: i64) -> anyhow::Result<()> {
+async fn check_clock(
+    start: &Starting,
+    brokers: &Arc<BrokerClock>,
+    now: &Now,
+    skew_max_ms: i64,
+) -> anyhow::Result<()> {
     loop {
         let (brokers, now) = (brokers.clone(), now.clone());
         match tokio::task::spawn_blocking(move || brokers.check(&now, skew_max_ms)).await? {
             Ok(()) => return Ok(()),
-            Err(fault @ ClockFault::Silent(_)) => tracing::warn!("the start waits: {fault}"),
+            Err(fault @ ClockFault::Silent(_)) => start.wait_out(StartStep::Clock, &fault).await,
             Err(fault) => bail!(fault),
         }
-        tokio::time::sleep(ASK_AGAIN).await;
-    }
-}
-
-/// What observes the worker: logs and metrics from facts, the status page from the processor.
-struct Watcher {
-    catalogue: Arc<Catalogue>,
-    status: watch::Sender<Arc<Status>>,
-    end_offsets: Option<EndOffsets>,
-    clock: Option<ClockWatch>,
-    registry: Option<Arc<SchemaRegistry>>,
-    stalls: Stalls,
-    is_starting: Arc<AtomicBool>,
-}
-
-impl Watcher {
-    fn start(config: &Config, runtime: &Runtime, clock: Clock) -> anyhow::Result<Self> {
-        log::start(config.log.format, &config.log.level)?;
-        let catalogue = Arc::new(Catalogue::new(env!("CARGO_PKG_VERSION"))?);
-        let starting = move || Arc::new(Status { taken_at: clock.now(), ..Status::default() });
-        let (status, seen) = watch::channel(starting());
-        let seen = admin::Seen {
-            status: seen,
-            catalogue: catalogue.clone(),
-            clock: Arc::new(move || clock.now()),
-            status_age_max_ms: config.admin.status_age_max_ms,
-            worker: config.kafka.group_instance_id.0.as_deref().map(instance_name),
-            group: NamePrefix::new(&config.kafka.name_prefix).on_cluster(&config.kafka.group_id).into_owned(),
-        };
-        let listener = runtime.block_on(admin::bind(config.admin.listen))?;
-        tracing::info!("version {} listens on {}", env!("CARGO_PKG_VERSION"), listener.local_addr()?);
-        runtime.spawn(async move {
-            if let Err(error) = admin::serve(listener, seen, std::future::pending()).await {
-                tracing::error!(
-                    "the admin server ended: {error}; metrics and health are unavailable until a restart"
-                );
-            }
-        });
-        let is_starting = Arc::new(AtomicBool::new(true));
-        let (goes_on, says) = (is_starting.clone(), status.clone());
-        // A start that waits for Kafka or the registry is alive: restarting it would not help.
-        runtime.spawn(async move {
-            while goes_on.load(Ordering::SeqCst) {
-                says.send_replace(starting());
-                tokio::time::sleep(STILL_STARTING).await;
-            }
-        });
-        let stalls = Stalls::default();
-        Ok(Watcher { catalogue, status, end_offsets: None, clock: None, registry: None, stalls, is_starting })
-    }
-}
-
-impl Observer for Watcher {
-    fn fact(&mut self, fact: &Fact) {
-        self.catalogue.count(fact);
-        log::report(fact);
-    }
-
-    fn status(&mut self, processor: &Processor, seen: Seen, now: Timestamp) {
-        self.is_starting.store(false, Ordering::SeqCst);
-        let mut status = Status {
-            joined: seen.has_joined,
-            has_stale_token: seen.has_stale_token,
-            controls_read_at: Some(seen.controls_read_at),
-            ..processor.status(now)
-        };
-        if let Some(end_offsets) = &self.end_offsets {
-            end_offsets.fill(&mut status);
-        }
-        if let Some(clock) = &self.clock {
-            clock.fill(&mut status);
-        }
-        if let Some(registry) = &self.registry {
-            registry.fill(&mut status);
-        }
-        let fetched = |topic, partition| seen.fetched.get(&TopicPartition { topic, partition }).copied();
-        self.stalls.note(&mut status, fetched);
-        self.status.send_replace(Arc::new(status));
     }
 }

@@ -200,6 +200,18 @@ pub enum DuplicateGuard {
     Search,
 }
 
+impl DuplicateGuard {
+    /// Its name in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            DuplicateGuard::IdempotencyKey => "idempotency_key",
+            DuplicateGuard::UniqueReference => "unique_reference",
+            DuplicateGuard::Reference => "reference",
+            DuplicateGuard::Search => "search",
+        }
+    }
+}
+
 /// The section `[worker]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]

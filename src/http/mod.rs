@@ -4,9 +4,11 @@
 pub mod client;
 mod credentials;
 mod gate;
+pub mod trouble;
 pub mod transport;
 
 pub use client::{ClientFault, ClientSettings, IdentityFiles, certificate_remedy};
 pub(crate) use credentials::Credentials;
 pub use credentials::{CredentialsFault, CredentialsFlaw, Scheme, check_token_file};
-pub use transport::{Transport, TransportSettings};
+pub use transport::{Failed, Transport, TransportSettings};
+pub use trouble::Troubles;

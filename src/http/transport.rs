@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use reqwest::header::{
@@ -14,6 +14,7 @@ use reqwest::{Client, Response, Url};
 use crate::http::client::{ClientFault, ClientSettings};
 use crate::http::credentials::{Credentials, CredentialsFault, Scheme};
 use crate::http::gate::{Gate, GatedBody, Passage};
+use crate::http::trouble::{cause_of, shown};
 use healthflow_core::healthflow::fault::{NotSent, Unknown};
 use healthflow_core::healthflow::wire::{LimitHeaders, Method, TransportFault, WireReply, WireRequest};
 
@@ -65,8 +66,15 @@ pub struct Transport {
     pool: RwLock<Pool>,
     base_url: String,
     token: Option<Credentials>,
-    /// Why HealthFlow was not trusted when it last failed.
-    distrusted: Mutex<Option<String>>,
+}
+
+/// How a request ended without an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// What that means.
+    pub fault: TransportFault,
+    /// Why, in words for an operator; none if it was not sent for a reason of our own.
+    pub cause: Option<String>,
 }
 
 /// The connections, and how long they may be idle.
@@ -86,13 +94,7 @@ impl Transport {
         let token =
             settings.token_file.as_deref().map(|file| Credentials::open(file, Scheme::Bearer)).transpose()?;
         let pool = Pool::new(settings, settings.idle_connection_ms)?;
-        Ok(Arc::new(Transport {
-            settings: settings.clone(),
-            pool: RwLock::new(pool),
-            base_url,
-            token,
-            distrusted: Mutex::default(),
-        }))
+        Ok(Arc::new(Transport { settings: settings.clone(), pool: RwLock::new(pool), base_url, token }))
     }
 
     /// Whether the token file holds no token any more, and the last good one is used.
@@ -105,12 +107,13 @@ impl Transport {
     /// future is a doubt that is never recorded.
     ///
     /// # Errors
-    /// See [`TransportFault`].
+    /// See [`TransportFault`]; with the cause.
     pub async fn send(
         &self,
         request: WireRequest,
         may_send: impl Fn() -> bool + Send + Sync + 'static,
-    ) -> Result<WireReply, TransportFault> {
+    ) -> Result<WireReply, Failed> {
+        let asked = shown(&request);
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
@@ -137,22 +140,14 @@ impl Transport {
         let exchanged = self.exchange(builder).await;
         let passage = gate.map(|gate| gate.close());
         exchanged.map_err(|broken| {
-            self.note_distrust(&broken);
-            broken.fault(passage)
+            let cause = match &broken {
+                Broken::TooLong => format!("too long an answer to {asked}"),
+                Broken::Client(error) => cause_of(&self.settings.client, error, &asked),
+            };
+            let fault = broken.fault(passage);
+            let is_ours = fault == TransportFault::NotSent(NotSent::LeaseOver);
+            Failed { fault, cause: (!is_ours).then_some(cause) }
         })
-    }
-
-    /// Logs why HealthFlow is not trusted, if that is why it failed; again only after it failed in another way.
-    fn note_distrust(&self, broken: &Broken) {
-        let why = match broken {
-            Broken::Client(error) => self.settings.client.distrust(error),
-            Broken::TooLong => None,
-        };
-        let mut known = self.distrusted.lock().unwrap_or_else(PoisonError::into_inner);
-        if *known != why {
-            why.iter().for_each(|why| tracing::error!("HealthFlow is not trusted, nothing is sent: {why}"));
-            *known = why;
-        }
     }
 
     async fn exchange(&self, builder: reqwest::RequestBuilder) -> Result<WireReply, Broken> {

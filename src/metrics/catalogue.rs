@@ -10,6 +10,8 @@ mod controls;
 mod rejection_storm;
 mod reviews;
 mod tasks;
+mod waiting;
+mod worker;
 
 use std::sync::Mutex;
 
@@ -24,6 +26,8 @@ use crate::metrics::catalogue::controls::Controls;
 use crate::metrics::catalogue::rejection_storm::RejectionStorm;
 use crate::metrics::catalogue::reviews::Reviews;
 use crate::metrics::catalogue::tasks::{Tasks, Transactions};
+use crate::metrics::catalogue::waiting::Waiting;
+use crate::metrics::catalogue::worker::WorkerState;
 use healthflow_core::fact::LinkChange;
 use healthflow_core::healthflow::Operation;
 use healthflow_core::life::Loss;
@@ -48,6 +52,7 @@ pub struct Catalogue {
     described: Vec<Described>,
     pub(super) scrape: Mutex<()>,
     pub(super) bookings: Bookings,
+    pub(super) waiting: Waiting,
     pub(super) reviews: Reviews,
     pub(super) calls: Calls,
     pub(super) breaker: Breaker,
@@ -57,9 +62,7 @@ pub struct Catalogue {
     pub(super) inputs: Inputs,
     pub(super) transactions: Transactions,
     pub(super) tasks: Tasks,
-    pub(super) status_age: Gauge,
-    pub(super) log_lines_lost: IntCounter,
-    pub(super) clock_ahead: Gauge,
+    pub(super) worker: WorkerState,
 }
 
 impl Catalogue {
@@ -71,6 +74,7 @@ impl Catalogue {
         info.with_label_values(&[version]).set(1);
         Ok(Catalogue {
             bookings: Bookings::register(&mut builder)?,
+            waiting: Waiting::register(&mut builder)?,
             reviews: Reviews::register(&mut builder)?,
             calls: Calls::register(&mut builder)?,
             breaker: Breaker::register(&mut builder)?,
@@ -80,18 +84,7 @@ impl Catalogue {
             inputs: Inputs::register(&mut builder)?,
             transactions: Transactions::register(&mut builder)?,
             tasks: Tasks::register(&mut builder)?,
-            status_age: builder.seconds(
-                "healthflow_sync_worker_status_age_seconds",
-                "Age of the worker's last status; keeps growing while the worker hangs.",
-            )?,
-            log_lines_lost: builder.counter(
-                "healthflow_sync_worker_log_lines_lost_total",
-                "Log lines that could not be written: the reader of the log is too slow or gone, or its disk is full.",
-            )?,
-            clock_ahead: builder.seconds(
-                "healthflow_sync_worker_clock_ahead_seconds",
-                "How far the worker's clock is ahead of the brokers', beyond the round trip (negative: behind); 0 if unknown.",
-            )?,
+            worker: WorkerState::register(&mut builder)?,
             scrape: Mutex::new(()),
             registry: builder.registry,
             described: builder.described,
@@ -174,6 +167,7 @@ pub(super) struct Calls {
     pub(super) searches_too_wide: IntCounterVec,
     pub(super) edits: IntCounter,
     pub(super) pauses: IntCounterVec,
+    pub(super) allowed: Gauge,
     pub(super) paused_seconds: Gauge,
     pub(super) stale_token: IntGauge,
 }
@@ -217,6 +211,10 @@ impl Calls {
                 "healthflow_sync_healthflow_pauses_total",
                 &["why"],
                 "Times that sending was paused; why is throttled, unavailable, used_up, unauthorised or forbidden.",
+            )?,
+            allowed: builder.seconds(
+                "healthflow_sync_healthflow_allowed_calls_per_second",
+                "Calls a second that this worker may start now: its share of the tightest of what is configured, set by hand and told by HealthFlow; 0 while nothing may be sent.",
             )?,
             paused_seconds: builder.seconds(
                 "healthflow_sync_healthflow_paused_seconds",
@@ -315,7 +313,7 @@ impl Inputs {
             lag_records: builder.gauges(
                 "healthflow_sync_input_lag_records",
                 LANE,
-                "Records of an input topic that are neither answered nor parked; a transaction's end counts as one, so a quiet retry topic may show 1.",
+                "Records of an input topic that are neither answered nor parked, read or not; what waits in the retry topic for its time is not late and does not count.",
             )?,
             lag_seconds: builder.ages(
                 "healthflow_sync_input_lag_seconds",
@@ -334,7 +332,7 @@ impl Inputs {
             )?,
             retry_waiting: builder.level(
                 "healthflow_sync_retry_waiting_records",
-                "Retry records in memory that wait for their time.",
+                "Retry records in memory that wait for their time: work that is put off by intention.",
             )?,
             retry_overdue: builder.seconds(
                 "healthflow_sync_retry_oldest_due_seconds",

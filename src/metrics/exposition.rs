@@ -21,7 +21,8 @@ impl Catalogue {
     pub fn page(&self, status: &Status, now: Timestamp) -> Result<String, prometheus::Error> {
         let _one_at_a_time = self.scrape.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.set_gauges(status, now);
-        self.log_lines_lost.inc_by(log::lines_lost().saturating_sub(self.log_lines_lost.get()));
+        let lost = &self.worker.log_lines_lost;
+        lost.inc_by(log::lines_lost().saturating_sub(lost.get()));
         self.text()
     }
 
@@ -44,6 +45,7 @@ impl Catalogue {
 
     fn set_gauges(&self, status: &Status, now: Timestamp) {
         self.calls.in_flight.set(signed(status.in_flight));
+        self.calls.allowed.set(status.calls_per_second);
         self.calls.paused_seconds.set(status.paused_until.map_or(0.0, |until| age_seconds(now, until)));
         self.set_breaker(status.breaker.as_ref(), now);
         self.set_storms(&status.rejection_storms, now);
@@ -54,13 +56,13 @@ impl Catalogue {
         self.inputs.retry_waiting.set(signed(status.tasks.iter().map(|task| task.waiting_room).sum()));
         let oldest_due = status.tasks.iter().filter_map(|task| task.oldest_due).min();
         self.inputs.retry_overdue.set(oldest_due.map_or(0.0, |due| age_seconds(due, now)));
-        self.status_age.set(age_seconds(status.taken_at, now));
-        self.clock_ahead.set(status.clock_ahead_ms.map_or(0.0, |ms| ms as f64 / 1_000.0));
+        self.set_worker(status, now);
         for phase in TaskPhase::ALL {
             let owned = status.tasks.iter().filter(|task| task.phase == phase).count();
             self.tasks.owned.with_label_values(&[phase.code()]).set(signed(owned));
         }
         self.set_lanes(status, now);
+        self.set_waiting(status, now);
         self.set_reviews(status);
         self.set_controls(status, now);
         self.inputs.schemas.reset();
@@ -68,6 +70,31 @@ impl Catalogue {
             let labels = [schema.id.to_string(), schema.trouble.code().to_owned()];
             self.inputs.schemas.with_label_values(&labels).set(age_seconds(schema.since, now));
         }
+    }
+
+    fn set_worker(&self, status: &Status, now: Timestamp) {
+        self.worker.ready.set(i64::from(status.is_ready()));
+        self.worker.joined.set(i64::from(status.joined));
+        self.worker.start_waits.reset();
+        if let Some(wait) = &status.start_waits {
+            let age = age_seconds(wait.since, now);
+            self.worker.start_waits.with_label_values(&[wait.step.code()]).set(age);
+        }
+        self.worker.status_age.set(age_seconds(status.taken_at, now));
+        self.worker.clock_ahead.set(status.clock_ahead_ms.map_or(0.0, |ms| ms as f64 / 1_000.0));
+    }
+
+    /// What does not wait any more must not keep its last value.
+    fn set_waiting(&self, status: &Status, now: Timestamp) {
+        self.waiting.versions.reset();
+        self.waiting.oldest.reset();
+        for waits in &status.waits {
+            let labels = [waits.place.code(), &*waits.why];
+            self.waiting.versions.with_label_values(&labels).set(signed(waits.count));
+            let oldest = waits.oldest_at.map_or(0.0, |since| age_seconds(since, now));
+            self.waiting.oldest.with_label_values(&labels).set(oldest);
+        }
+        self.waiting.late.set(signed(status.waits.iter().map(|waits| waits.late).sum()));
     }
 
     /// What is decided must not keep its last value.

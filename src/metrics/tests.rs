@@ -14,7 +14,7 @@ use healthflow_core::healthflow::Operation;
 use healthflow_core::limits::breaker::BreakerState;
 use healthflow_core::status::{
     BreakerStatus, ControlScope, ControlStatus, LaneStatus, OpenReviews, ReviewAge, SchemaStatus,
-    SchemaTrouble, Status, StormStatus, TaskPhase, TaskStatus,
+    SchemaTrouble, StartStep, StartWait, Status, StormStatus, TaskPhase, TaskStatus, WaitPlace, Waits,
 };
 use healthflow_core::sync::ReviewReason;
 use healthflow_core::time::Timestamp;
@@ -120,9 +120,12 @@ fn status() -> Status {
     let lane = LaneStatus {
         lane: Lane::Requested,
         next_offset: 90,
+        read_offset: 95,
+        unread_records: Some(5),
         end_offset: Some(100),
         read_ahead_records: 5,
         read_ahead_bytes: 500,
+        waiting_records: 2,
         oldest_unfinished_at: Some(Timestamp(10_000)),
         stalled_since: None,
         paused: false,
@@ -162,6 +165,22 @@ fn status() -> Status {
             what: None,
         }],
         has_stale_token: true,
+        waits: vec![
+            Waits {
+                place: WaitPlace::Memory,
+                why: "outage".into(),
+                count: 7,
+                oldest_at: Some(Timestamp(1_000)),
+                late: 2,
+            },
+            Waits { place: WaitPlace::Unread, why: "a topic".into(), count: 3, oldest_at: None, late: 1 },
+        ],
+        calls_per_second: 12.5,
+        start_waits: Some(StartWait {
+            step: StartStep::Topics,
+            why: "no registry".into(),
+            since: Timestamp(6_000),
+        }),
         reviews: vec![OpenReviews {
             reason: ReviewReason::LinkConflict,
             age: ReviewAge::UnderADay,
@@ -190,7 +209,7 @@ fn gauges_follow_the_status_and_ages_the_clock() {
     let page = catalogue.page(&status(), Timestamp(13_000)).unwrap();
     let lane = r#"{partition="4",topic="appointments.requested"}"#;
     for (series, expected) in [
-        (format!("healthflow_sync_input_lag_records{lane}"), 10.0),
+        (format!("healthflow_sync_input_lag_records{lane}"), 8.0),
         (format!("healthflow_sync_input_lag_seconds{lane}"), 3.0),
         (format!("healthflow_sync_input_read_ahead_records{lane}"), 5.0),
         (format!("healthflow_sync_input_read_ahead_bytes{lane}"), 500.0),
@@ -218,6 +237,14 @@ fn gauges_follow_the_status_and_ages_the_clock() {
         ),
         ("healthflow_sync_controls_unread_seconds".into(), 1.5),
         ("healthflow_sync_worker_status_age_seconds".into(), 1.0),
+        ("healthflow_sync_worker_ready".into(), 1.0),
+        ("healthflow_sync_worker_joined".into(), 1.0),
+        (r#"healthflow_sync_worker_start_waits_seconds{step="topics"}"#.into(), 7.0),
+        ("healthflow_sync_healthflow_allowed_calls_per_second".into(), 12.5),
+        (r#"healthflow_sync_waiting_versions{place="memory",why="outage"}"#.into(), 7.0),
+        (r#"healthflow_sync_waiting_oldest_seconds{place="memory",why="outage"}"#.into(), 12.0),
+        (r#"healthflow_sync_waiting_oldest_seconds{place="unread",why="a topic"}"#.into(), 0.0),
+        ("healthflow_sync_waiting_late_versions".into(), 3.0),
     ] {
         assert_eq!(value(&page, &series), Some(expected), "{series}\n{page}");
     }
@@ -226,6 +253,9 @@ fn gauges_follow_the_status_and_ages_the_clock() {
     assert_eq!(value(&later, "healthflow_sync_worker_status_age_seconds"), Some(3.0));
     let without_tasks = catalogue.page(&Status::default(), Timestamp(15_000)).unwrap();
     assert!(!without_tasks.contains(lane), "a lane that is gone must not keep its value");
+    assert!(!without_tasks.contains("outage"), "what has its result must not keep its value");
+    assert_eq!(value(&without_tasks, "healthflow_sync_worker_ready"), Some(0.0));
+    assert!(!without_tasks.contains(r#"step="topics""#), "a start that is over does not wait");
     assert!(!without_tasks.contains("ops-2"), "what was taken back must not keep its value");
     assert!(!without_tasks.contains(r#"id="57""#), "a schema that is readable must not keep its value");
     let nonsense = |id| SchemaStatus { id, trouble: SchemaTrouble::Unknown, since: Timestamp(0), what: None };

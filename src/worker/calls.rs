@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::http::Transport;
+use crate::http::trouble::{shown, unexpected};
+use crate::http::{Transport, Troubles};
 use crate::worker::clock::Clock;
 use crate::worker::mailbox::Mailbox;
 use healthflow_core::healthflow::fault::{NotSent, Unknown};
@@ -13,12 +14,14 @@ use healthflow_core::healthflow::{Fault, LimitsTold, Reply, Request, decode, enc
 use healthflow_core::life::{CallId, Incarnation, TaskLife};
 use healthflow_core::panic_guard::caught;
 use healthflow_core::processor::{Inbox, Input};
+use healthflow_core::status::HealthFlowTrouble;
 use healthflow_core::time::Timestamp;
 
 /// What every call needs beside its request.
 pub(super) struct Calls {
     runtime: tokio::runtime::Handle,
     transport: Arc<Transport>,
+    troubles: Arc<Troubles>,
     mailbox: Arc<Mailbox>,
     clock: Clock,
     lease_margin_ms: i64,
@@ -39,12 +42,18 @@ impl Calls {
         clock: Clock,
         lease_margin_ms: i64,
     ) -> Self {
-        Calls { runtime, transport, mailbox, clock, lease_margin_ms, lives: HashMap::new() }
+        let (troubles, lives) = (Arc::default(), HashMap::new());
+        Calls { runtime, transport, troubles, mailbox, clock, lease_margin_ms, lives }
     }
 
     /// Whether the token file holds no token any more, and the last good one is used.
     pub(super) fn have_stale_token(&self) -> bool {
         self.transport.has_stale_token()
+    }
+
+    /// What goes wrong with calls now.
+    pub(super) fn trouble(&self) -> Option<HealthFlowTrouble> {
+        self.troubles.current()
     }
 
     /// A life of a task begins; queued calls of an earlier one are no longer sent.
@@ -68,13 +77,26 @@ impl Calls {
             return answer.post(Err(Fault::NotSent(NotSent::LeaseOver)));
         };
         let (transport, clock, margin_ms) = (self.transport.clone(), self.clock, self.lease_margin_ms);
+        let troubles = self.troubles.clone();
         let may_send = move || {
             let is_leased = lease_until.is_none_or(|until| clock.now().plus_ms(margin_ms) < until);
             is_leased && !is_over.load(Ordering::SeqCst)
         };
         self.runtime.spawn(async move {
-            let received = transport.send(encode(&request), may_send).await;
+            let wire = encode(&request);
+            let asked = shown(&wire);
+            let received = transport.send(wire, may_send).await;
             let now = clock.now();
+            let cause = match &received {
+                Ok(reply) => unexpected(reply.status, &asked),
+                Err(failed) => failed.cause.clone(),
+            };
+            match cause {
+                Some(cause) => troubles.note(cause, now),
+                None if received.is_ok() => troubles.end(),
+                None => {}
+            }
+            let received = received.map_err(|failed| failed.fault);
             let told = received.as_ref().ok().and_then(|reply| caught(|| LimitsTold::by(reply, now))?);
             answer.tell(told);
             // If our own code fails on an answer, the answer counts as unreadable.

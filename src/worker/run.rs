@@ -28,6 +28,7 @@ use healthflow_core::processor::perform::{Parts, perform};
 use healthflow_core::processor::{Inbox, Input, Processor};
 use healthflow_core::settings::Settings;
 use healthflow_core::state::TopicIds;
+use healthflow_core::status::HealthFlowTrouble;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::{Lane, Position};
 
@@ -76,6 +77,8 @@ pub struct Seen {
     pub has_stale_token: bool,
     /// When the controls were last read to their end.
     pub controls_read_at: Timestamp,
+    /// What goes wrong with calls of HealthFlow now.
+    pub healthflow_trouble: Option<HealthFlowTrouble>,
 }
 
 /// Why a worker ended before it was asked to, in one line.
@@ -198,6 +201,7 @@ impl Worker {
                     fetched: self.lanes.fetched(),
                     has_stale_token: self.calls.have_stale_token(),
                     controls_read_at: self.controls.read_at(),
+                    healthflow_trouble: self.calls.trouble(),
                 };
                 observer.status(&self.processor, seen, now);
                 status_at = now.plus_ms(SLEEP_MAX_MS);

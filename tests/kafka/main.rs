@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics fails, which is what it should do")]
 
+mod alerts;
 mod broker_clock;
 mod closed;
 mod commit;

@@ -1,6 +1,9 @@
 //! The status of a worker at one moment: the status page shows it and the gauges are set from it. Without it, both would have
 //! to reach into the processor's memory while it works. It contains no ids of practices, bookings or patients.
 
+mod troubles;
+mod waits;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +16,9 @@ use crate::limits::rejection_storm::StormView;
 use crate::sync::ReviewReason;
 use crate::time::{DAY_MS, Timestamp};
 use crate::topics::Lane;
+
+pub use troubles::{HealthFlowTrouble, StartStep, StartWait};
+pub use waits::{NextStep, PROMISED_MS, WaitCounts, WaitPlace, Waits};
 
 const HOUR_MS: i64 = 3_600_000;
 const WEEK_MS: i64 = 7 * DAY_MS;
@@ -36,7 +42,7 @@ pub struct StatusPage {
 }
 
 /// A worker at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// When it was taken. A live worker takes one at least every second.
     pub taken_at: Timestamp,
@@ -44,6 +50,10 @@ pub struct Status {
     pub joined: bool,
     /// Whether a stop was requested.
     pub stopping: bool,
+    /// What its start waits for; none once it works. Set by the worker.
+    pub start_waits: Option<StartWait>,
+    /// What goes wrong with calls of HealthFlow; none while they are answered as they should be. Set by the worker.
+    pub healthflow_trouble: Option<HealthFlowTrouble>,
     /// The tasks it was assigned.
     pub tasks: Vec<TaskStatus>,
     /// Calls to HealthFlow under way.
@@ -52,6 +62,11 @@ pub struct Status {
     pub open_doubts: usize,
     /// Since when the oldest of them is open.
     pub oldest_doubt_since: Option<Timestamp>,
+    /// What waits for its result, wherever it waits; set by the worker, once a second.
+    pub waits: Vec<Waits>,
+    /// Calls a second that this worker may start: its share of the tightest of what is configured, set by hand and told by
+    /// HealthFlow. 0 while nothing may be sent.
+    pub calls_per_second: f64,
     /// Nothing is sent before this, because HealthFlow asked us to wait or refuses our credentials.
     pub paused_until: Option<Timestamp>,
     /// The circuit breaker; none while HealthFlow works.
@@ -105,6 +120,9 @@ coded! {
 
 /// No rate is NaN: what would be is not obeyed, and so not shown.
 impl Eq for ControlStatus {}
+
+/// As above.
+impl Eq for Status {}
 
 impl From<&Control> for ControlStatus {
     fn from(control: &Control) -> Self {
@@ -264,13 +282,19 @@ pub struct LaneStatus {
     pub lane: Lane,
     /// The committable offset: everything before it is answered or parked.
     pub next_offset: i64,
+    /// The offset after the last record that was read.
+    pub read_offset: i64,
+    /// Records that are there and were not read, as far as the worker knows; none while the end is unknown. Set by the worker.
+    pub unread_records: Option<i64>,
     /// The end of the topic for `read_committed` readers; none while unknown. Set by the worker.
     pub end_offset: Option<i64>,
     /// Records in memory.
     pub read_ahead_records: usize,
     /// Their size.
     pub read_ahead_bytes: usize,
-    /// When the oldest record that is neither answered nor parked was requested, or written if that is unknown.
+    /// Of the records in memory, those that wait for their time.
+    pub waiting_records: usize,
+    /// When the oldest other record that is neither answered nor parked was requested, or written if that is unknown.
     pub oldest_unfinished_at: Option<Timestamp>,
     /// Since when the lane has records to read and does not move, if that is too long. Set by the worker.
     pub stalled_since: Option<Timestamp>,
@@ -279,6 +303,29 @@ pub struct LaneStatus {
 }
 
 impl Status {
+    /// Why it is not ready, each reason in one line; none if it is.
+    pub fn not_ready_because(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if let Some(StartWait { step, why, .. }) = &self.start_waits {
+            reasons.push(format!("the start waits ({}): {why}", step.code()));
+        } else if !self.joined {
+            reasons.push("the group has not assigned anything yet".to_owned());
+        }
+        if self.stopping {
+            reasons.push("it was asked to stop".to_owned());
+        }
+        for task in &self.tasks {
+            if task.phase != TaskPhase::Live {
+                reasons.push(format!("task {} is {}", task.partition, task.phase.code()));
+            }
+            let stalled = task.lanes.iter().filter(|lane| lane.stalled_since.is_some());
+            reasons.extend(stalled.map(|lane| {
+                format!("{} of task {} has records and does not move", lane.lane.topic(), task.partition)
+            }));
+        }
+        reasons
+    }
+
     /// Whether it is a member of the group, and every task that it owns works and moves if there is something to read.
     pub fn is_ready(&self) -> bool {
         self.joined && !self.stopping && self.tasks.iter().all(TaskStatus::is_well)
@@ -310,9 +357,11 @@ impl LaneStatus {
         [self.oldest_unfinished_at, self.stalled_since].into_iter().flatten().min()
     }
 
-    /// Records that are neither answered nor parked; none while the end is unknown.
+    /// Records that are unread, or read and neither answered nor parked; none while the end is unknown. What waits for its time
+    /// is not late.
     pub fn lag_records(&self) -> Option<i64> {
-        self.end_offset.map(|end| end.saturating_sub(self.next_offset).max(0))
+        let late = self.read_ahead_records.saturating_sub(self.waiting_records);
+        self.unread_records.map(|unread| unread.saturating_add(i64::try_from(late).unwrap_or(i64::MAX)))
     }
 }
 

@@ -141,7 +141,7 @@ async fn read(
 ) -> Chart {
     let id = HealthFlowPatientId(id.into());
     let request = Request::ReadPatient { practice: practice.clone(), id };
-    let received = transport.send(encode(&request), || true).await;
+    let received = transport.send(encode(&request), || true).await.map_err(|failed| failed.fault);
     chart(&request, received, person, clock.now())
 }
 

@@ -218,7 +218,9 @@ async fn each_failure_is_what_it_is_and_nothing_is_sent_again() {
         for request in [write(), read()] {
             let (address, seen) = server(vec![behaviour, answer]);
             let transport = transport(&address, None);
-            assert_eq!(transport.send(request, || true).await, Err(fault));
+            let failed = transport.send(request, || true).await.unwrap_err();
+            assert_eq!(failed.fault, fault);
+            assert!(failed.cause.unwrap().contains(" /appointments"), "{fault:?}: the path has no query");
             drop(transport);
             assert_eq!(seen.try_iter().count(), 1, "{fault:?}");
         }
@@ -226,8 +228,16 @@ async fn each_failure_is_what_it_is_and_nothing_is_sent_again() {
     let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for request in [write(), read()] {
         let refused = transport(&format!("http://{unused}"), None).send(request, || true).await;
-        assert_eq!(refused, Err(Fault::NotSent(NotSent::Connect)));
+        let cause = Some("the connection is refused".to_owned());
+        assert_eq!(refused, Err(Failed { fault: Fault::NotSent(NotSent::Connect), cause }));
     }
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_knows_is_named_as_the_cause() {
+    let unknown = transport("http://healthflow.invalid", None).send(read(), || true).await.unwrap_err();
+    assert_eq!(unknown.fault, TransportFault::NotSent(NotSent::Connect));
+    assert!(unknown.cause.as_deref().is_some_and(|cause| cause.contains("name is unknown")), "{unknown:?}");
 }
 
 /// Goal: a redirect is an answer like any other.
@@ -244,7 +254,7 @@ async fn a_redirect_is_not_followed() {
 async fn without_a_lease_no_byte_goes_out() {
     let (address, seen) = server(vec![answer, answer]);
     let transport = transport(&address, None);
-    let over = Err(TransportFault::NotSent(NotSent::LeaseOver));
+    let over = Err(Failed { fault: TransportFault::NotSent(NotSent::LeaseOver), cause: None });
     assert_eq!(transport.send(write(), || false).await, over);
     transport.send(write(), || true).await.unwrap();
     assert_eq!(transport.send(write(), || false).await, over);

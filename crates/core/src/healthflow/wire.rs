@@ -15,6 +15,17 @@ pub struct WireRequest {
     pub body: Option<Vec<u8>>,
 }
 
+impl WireRequest {
+    /// Its path without the query and with a placeholder for each id, so that it may be shown: an id may be a patient's.
+    pub fn path_template(&self) -> String {
+        let path = self.path_and_query.split('?').next().unwrap_or_default();
+        let is_known =
+            |segment: &str| ["", "patients", "patient", "appointments", "search"].contains(&segment);
+        let segments = path.split('/').map(|segment| if is_known(segment) { segment } else { "{id}" });
+        segments.collect::<Vec<_>>().join("/")
+    }
+}
+
 /// The HTTP methods of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -24,6 +35,17 @@ pub enum Method {
     Post,
     /// Replaces.
     Put,
+}
+
+impl Method {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+        }
+    }
 }
 
 /// An HTTP reply as data.

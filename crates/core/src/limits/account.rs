@@ -153,6 +153,11 @@ impl Account {
         }
     }
 
+    /// Calls a second that this worker may start, as it was last set.
+    pub fn rate(&self) -> f64 {
+        self.rate
+    }
+
     /// Sends nothing before `now + pause_ms`; a pause is never shortened. Returns its end.
     pub fn pause(&mut self, pause_ms: i64, now: Timestamp) -> Timestamp {
         let asked = now.plus_ms(pause_ms.clamp(0, PAUSE_MAX_MS));

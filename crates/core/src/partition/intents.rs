@@ -7,6 +7,7 @@ mod open_write;
 
 use std::hash::{Hash, Hasher};
 
+use crate::booking::BookingKey;
 use crate::hash::HashMap;
 use crate::healthflow::Fault;
 use crate::partition::outbox::Outbox;
@@ -136,6 +137,14 @@ impl Intents {
     /// Every doubt.
     pub fn doubts(&self) -> impl Iterator<Item = Doubt> {
         self.open.values().filter_map(|open| open.doubt)
+    }
+
+    /// The bookings whose write is in doubt.
+    pub fn bookings_in_doubt(&self) -> impl Iterator<Item = &BookingKey> {
+        self.open.iter().filter(|(_, open)| open.doubt.is_some()).filter_map(|(subject, _)| match subject {
+            Subject::Booking(key) => Some(key),
+            Subject::Patient(_) => None,
+        })
     }
 
     /// Whether a look-up of it was inconclusive.

@@ -2,6 +2,7 @@
 //! under way, so everything about one booking happens one thing after the other.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::appointment::{Revision, Span};
@@ -224,6 +225,27 @@ impl JobStage {
     }
 }
 
+/// For what a job waits that waits for a moment. It is shown and decides nothing, so it does not make two jobs differ.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WaitsFor(Option<WaitReason>);
+
+impl WaitsFor {
+    /// Its code.
+    pub fn code(self) -> &'static str {
+        self.0.unwrap_or(WaitReason::Undecided).code()
+    }
+}
+
+impl From<WaitReason> for WaitsFor {
+    fn from(reason: WaitReason) -> Self {
+        WaitsFor(Some(reason))
+    }
+}
+
+impl Hash for WaitsFor {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
 /// One booking, or one patient's doubt, in memory.
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Job {
@@ -249,6 +271,8 @@ pub struct Job {
     pub outlived_searches: u32,
     /// A HealthFlow patient that turned out to be gone.
     pub gone_patient: Option<HealthFlowPatientId>,
+    /// For what, while its stage is `AwaitsTime`.
+    pub waits_for: WaitsFor,
     /// Since when it waits in memory without a call.
     pub waiting_since: Option<Timestamp>,
     /// How often a doubtful write was repeated at once.

@@ -55,6 +55,11 @@ impl Jobs {
         self.at_hand.values()
     }
 
+    /// The same, each with its key.
+    pub fn entries(&self) -> impl Iterator<Item = (&JobKey, &Job)> {
+        self.at_hand.iter()
+    }
+
     /// How many are at hand.
     pub fn len(&self) -> usize {
         self.at_hand.len()

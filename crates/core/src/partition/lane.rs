@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::hash::HashSet;
 use crate::settings::Settings;
 use crate::status::LaneStatus;
 use crate::time::Timestamp;
@@ -118,9 +119,15 @@ impl LaneProgress {
         })
     }
 
-    /// When the oldest unfinished record was asked for.
-    pub fn oldest_unfinished_at(&self) -> Option<Timestamp> {
-        self.unfinished.values().filter_map(|record| record.since).min()
+    /// When the oldest unfinished record was asked for; those `waiting` for their time do not count.
+    fn oldest_unfinished_at(&self, waiting: &HashSet<i64>) -> Option<Timestamp> {
+        let late = self.unfinished.iter().filter(|(offset, _)| !waiting.contains(offset));
+        late.filter_map(|(_, record)| record.since).min()
+    }
+
+    /// When each record was written that is there and cannot be read yet.
+    pub fn delayed_since(&self) -> impl Iterator<Item = Option<Timestamp>> {
+        self.delayed.iter().map(|offset| self.unfinished.get(offset).and_then(|record| record.since))
     }
 
     /// Bytes of unfinished records in memory.
@@ -133,15 +140,18 @@ impl LaneProgress {
         self.unfinished.len()
     }
 
-    /// The state of the lane, as far as the task knows.
-    pub fn status(&self, lane: Lane) -> LaneStatus {
+    /// The state of the lane, as far as the task knows; `waiting` are the offsets of records that wait for their time.
+    pub fn status(&self, lane: Lane, waiting: &HashSet<i64>) -> LaneStatus {
         LaneStatus {
             lane,
             next_offset: self.committable_offset(),
+            read_offset: self.next,
+            unread_records: None,
             end_offset: None,
             read_ahead_records: self.len(),
             read_ahead_bytes: self.bytes,
-            oldest_unfinished_at: self.oldest_unfinished_at(),
+            waiting_records: waiting.len(),
+            oldest_unfinished_at: self.oldest_unfinished_at(waiting),
             stalled_since: None,
             paused: self.paused,
         }

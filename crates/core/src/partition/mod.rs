@@ -50,6 +50,7 @@ pub mod slots;
 pub mod slot_waits;
 pub mod finish;
 mod overdue;
+mod waiting;
 mod charts;
 mod somebody_else;
 mod unlink;

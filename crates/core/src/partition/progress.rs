@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
 use crate::event::Unusable;
-use crate::hash::HashMap;
+use crate::hash::{HashMap, HashSet};
 use crate::partition::lane::{Fetching, LaneProgress};
 use crate::partition::start::Start;
 use crate::settings::Settings;
@@ -152,9 +152,18 @@ impl Progress {
         TaskPositions { partition_count, next_offsets, topic_ids, reading }
     }
 
-    /// The state of every lane, as far as the task knows.
-    pub fn status(&self) -> Vec<LaneStatus> {
-        let mut lanes: Vec<_> = self.lanes.iter().map(|(lane, progress)| progress.status(*lane)).collect();
+    /// When each booking's record was written that is there and cannot be read yet.
+    pub fn delayed_bookings(&self) -> impl Iterator<Item = Option<Timestamp>> {
+        let of_bookings = self.lanes.iter().filter(|(lane, _)| **lane != Lane::Decisions);
+        of_bookings.flat_map(|(_, progress)| progress.delayed_since())
+    }
+
+    /// The state of every lane, as far as the task knows; `parked` are the offsets of retry records that wait for their time.
+    pub fn status(&self, parked: &HashSet<i64>) -> Vec<LaneStatus> {
+        let nothing = HashSet::default();
+        let waiting = |lane| if lane == Lane::Retry { parked } else { &nothing };
+        let mut lanes: Vec<_> =
+            self.lanes.iter().map(|(lane, progress)| progress.status(*lane, waiting(*lane))).collect();
         lanes.sort_by_key(|lane| lane.lane.topic());
         lanes
     }

@@ -279,6 +279,7 @@ impl Task {
     ) {
         let now = turn.now;
         let waiting_since = job.waiting_since;
+        job.waits_for = WaitReason::AwaitsSlot.into();
         if !rules::gives_patient_back(turn.settings) {
             self.set_stage(key, &mut job, JobStage::AwaitsTime(until.max(now.plus_ms(1))), now);
             self.jobs.put_back(key, job);

@@ -238,7 +238,7 @@ impl Task {
             partition: self.partition,
             phase: if self.is_draining() { TaskPhase::Draining } else { TaskPhase::Live },
             incarnation: self.incarnation,
-            lanes: self.progress.status(),
+            lanes: self.progress.status(&self.waiting_room.iter().map(|waiting| waiting.offset).collect()),
             jobs: self.jobs.len(),
             waiting_room: self.waiting_room.len(),
             oldest_due: self.waiting_room.next_due(),

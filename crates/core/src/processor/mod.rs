@@ -18,6 +18,7 @@ mod rejection_storm;
 mod room;
 pub mod schedule;
 pub mod stall;
+pub mod unread;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -31,7 +32,7 @@ use crate::partition::job::{JobKey, Share};
 use crate::partition::{Shared, Task, Turn};
 use crate::processor::ownership::OwnedTask;
 use crate::settings::Settings;
-use crate::status::{ControlStatus, Status};
+use crate::status::{ControlStatus, Status, WaitCounts, Waits};
 use crate::time::Timestamp;
 
 use pace::{CommitBudget, Pace};
@@ -170,6 +171,7 @@ impl Processor {
             stopping: self.stopping,
             in_flight: self.calls.len(),
             paused_until: self.account.paused_until(now),
+            calls_per_second: self.calls_per_second(now),
             breaker: self.shared.breaker.view(now).map(Into::into),
             rejection_storms: self.shared.storms.views().map(Into::into).collect(),
             controls: self.shared.by_hand.controls().in_force().map(ControlStatus::from).collect(),
@@ -179,6 +181,24 @@ impl Processor {
             slot.tell(*partition, &mut status);
         }
         status
+    }
+
+    /// What waits for its result in memory or in review, by what holds it. It looks at every version in memory, so once a
+    /// second is often enough.
+    pub fn waits(&self, now: Timestamp) -> Vec<Waits> {
+        let mut counts = WaitCounts::new(now);
+        for slot in self.tasks.values() {
+            if let OwnedTask::Live(task) = slot {
+                task.count_waits(&mut counts, &self.shared, now);
+            }
+        }
+        counts.into_waits()
+    }
+
+    fn calls_per_second(&self, now: Timestamp) -> f64 {
+        let is_stopped = self.shared.breaker.is_open() || self.shared.by_hand.stops_all();
+        let is_paused = self.account.paused_until(now).is_some();
+        if is_stopped || is_paused { 0.0 } else { self.account.rate() }
     }
 
     /// The next thing to do.

@@ -81,6 +81,11 @@ coded! {
 }
 
 impl WaitReason {
+    /// The reason that has this code; none if no reason has.
+    pub fn of(code: &str) -> Option<WaitReason> {
+        WaitReason::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+
     /// Whether HealthFlow did not answer, as far as one can tell: no connection, no answer, 5xx, or nothing that it says.
     pub const fn is_no_answer(self) -> bool {
         matches!(

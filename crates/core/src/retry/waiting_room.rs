@@ -46,6 +46,11 @@ impl WaitingRoom {
         self.by_due.is_empty()
     }
 
+    /// Every record, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Waiting> {
+        self.by_booking.values().flat_map(BTreeMap::values)
+    }
+
     /// When the earliest record is due.
     pub fn next_due(&self) -> Option<Timestamp> {
         self.by_due.first_key_value().map(|((due, _), _)| *due)

@@ -46,4 +46,5 @@ mod steady_load;
 mod unlinked;
 mod unseen_people;
 mod versions;
+mod waits;
 mod writes;
