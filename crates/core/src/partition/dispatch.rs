@@ -142,6 +142,7 @@ impl Task {
                 // While nearly everything is refused nobody waits in memory: lanes must move.
                 let may_stay = at <= give_up_at(&job) && why != WaitReason::RejectionStorm;
                 if may_stay || must_stay {
+                    job.waits_for = Some(why);
                     self.set_stage(key, &mut job, JobStage::AwaitsTime(at.max(now.plus_ms(1))), now);
                     self.jobs.put_back(key, job);
                     return;
@@ -163,6 +164,7 @@ impl Task {
                     let again_at = now.plus_ms(turn.settings.memory_wait_ms.max(1));
                     let at = if now < give_up_at { give_up_at.min(again_at) } else { again_at };
                     self.note_awaited(key, &awaited, now);
+                    job.waits_for = Some(awaited.reason());
                     let stage = match awaited {
                         Awaited::Patient(patient) => JobStage::AwaitsPatient(patient),
                         _ => JobStage::AwaitsTime(at),

@@ -249,6 +249,8 @@ pub struct Job {
     pub outlived_searches: u32,
     /// A HealthFlow patient that turned out to be gone.
     pub gone_patient: Option<HealthFlowPatientId>,
+    /// What it waits for, where it waits for a moment.
+    pub waits_for: Option<WaitReason>,
     /// Since when it waits in memory without a call.
     pub waiting_since: Option<Timestamp>,
     /// How often a doubtful write was repeated at once.

@@ -50,6 +50,8 @@ pub mod slots;
 pub mod slot_waits;
 pub mod finish;
 mod overdue;
+mod notices;
+mod outage_notices;
 mod charts;
 mod somebody_else;
 mod unlink;

@@ -278,6 +278,7 @@ impl Task {
         turn: &mut Turn<'_>,
     ) {
         let now = turn.now;
+        job.waits_for = Some(WaitReason::AwaitsSlot);
         let waiting_since = job.waiting_since;
         if !rules::gives_patient_back(turn.settings) {
             self.set_stage(key, &mut job, JobStage::AwaitsTime(until.max(now.plus_ms(1))), now);

@@ -18,6 +18,7 @@ mod rejection_storm;
 mod room;
 pub mod schedule;
 pub mod stall;
+mod telling;
 
 use std::collections::{BTreeMap, VecDeque};
 
