@@ -38,8 +38,8 @@ poison: setup ## how fast the others are confirmed beside one bad record of a hu
 	cargo build --profile simulate --workspace --features planted-defects --bins
 	cargo run --profile simulate -p healthflow-lab --features planted-defects --bin demo -- poison $(ARGS)
 
-defects: ## break the processor on purpose, rule by rule: the simulation must notice each
-	cargo test --profile simulate -p healthflow-core --features planted-defects --test simulation planted -- --nocapture
+defects: ## break the processor on purpose, rule by rule (DEFECT=parts of names, with commas): the simulation must notice each
+	DEFECT="$(DEFECT)" cargo test --profile simulate -p healthflow-core --features planted-defects --test simulation planted -- --nocapture
 
 instructions: setup ## count the instructions of a booking's way through the pure code; too many fail
 	cargo bench -p healthflow-proof --bench instructions

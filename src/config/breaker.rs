@@ -25,6 +25,8 @@ pub struct Breaker {
     pub probe_max_ms: u64,
     /// From the first probe that was answered to full speed (milliseconds).
     pub ramp_ms: u64,
+    /// After how long open a notice says so (milliseconds); 0: none does.
+    pub notice_after_ms: u64,
 }
 
 impl Breaker {
@@ -38,6 +40,7 @@ impl Breaker {
             probe_min_ms: signed(self.probe_min_ms),
             probe_max_ms: signed(self.probe_max_ms),
             ramp_ms: signed(self.ramp_ms),
+            notice_after_ms: signed(self.notice_after_ms),
         }
     }
 }

@@ -27,6 +27,7 @@ pub(super) fn check(config: &Config) -> Result<(), Fault> {
     pauses(config)?;
     circuit_breaker(&config.breaker)?;
     rejection_storm(&config.rejection_storm)?;
+    notices(config)?;
     pairs(config)?;
     retries(&config.retry)
 }
@@ -140,6 +141,15 @@ fn pauses(Config { healthflow, retry, .. }: &Config) -> Result<(), Fault> {
         "retry.backoff_max_ms",
         "must be less than the 14 days that `appointments.retry` keeps its records",
     )
+}
+
+fn notices(Config { breaker, worker, .. }: &Config) -> Result<(), Fault> {
+    for (key, value) in
+        [("worker.promise_ms", worker.promise_ms), ("breaker.notice_after_ms", breaker.notice_after_ms)]
+    {
+        holds(value <= DURATION_MAX_MS, key, "must be at most ten years")?;
+    }
+    holds(worker.notices_max >= 1, "worker.notices_max", "must be at least 1")
 }
 
 fn circuit_breaker(breaker: &Breaker) -> Result<(), Fault> {

@@ -234,6 +234,10 @@ pub struct Worker {
     pub read_ahead_bytes: u32,
     /// After how long without its first try a live booking goes behind fresh ones (milliseconds); 0: never.
     pub overdue_after_ms: u64,
+    /// Within how long a live booking is confirmed; otherwise a notice says so (milliseconds); 0: none does.
+    pub promise_ms: u64,
+    /// Notices that one commit carries (notices).
+    pub notices_max: u32,
     /// How long a booking waits in memory for another one before it is parked in the retry topic (milliseconds).
     pub memory_wait_ms: u64,
     /// How long calls under way may take when a task is given back, before it is dropped (milliseconds).
@@ -352,6 +356,8 @@ impl Config {
             transactions_per_second_max: worker.transactions_per_second_max,
             read_ahead_bytes: worker.read_ahead_bytes as usize,
             overdue_after_ms: signed(worker.overdue_after_ms),
+            promise_ms: signed(worker.promise_ms),
+            notices_max: worker.notices_max as usize,
             memory_wait_ms: signed(worker.memory_wait_ms),
             release_drain_ms: signed(worker.release_drain_ms),
             reacquire_pause_ms: signed(worker.reacquire_pause_ms),

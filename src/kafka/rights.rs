@@ -16,8 +16,8 @@ use crate::kafka::context::QuietContext;
 use crate::kafka::native::{self, Asking, Owned};
 use crate::kafka::settings::KafkaSettings;
 use healthflow_core::topics::{
-    APPOINTMENT_STATE, AUDIT, BACKFILL, CLOCK, CONTROLS, DECISIONS, FAILED, PATIENT_STATE, REQUESTED, RETRY,
-    REVIEW, SYNCED,
+    APPOINTMENT_STATE, AUDIT, BACKFILL, CLOCK, CONTROLS, DECISIONS, FAILED, NOTICES, PATIENT_STATE,
+    REQUESTED, RETRY, REVIEW, SYNCED,
 };
 
 /// A right, as Kafka's tools call it.
@@ -33,7 +33,7 @@ pub(crate) enum Right {
 use Right::{AlterConfigs, Describe, DescribeConfigs, Read, Write};
 
 /// The rights on topics. Read and Write imply Describe.
-const ON_TOPICS: [(&str, &[Right]); 12] = [
+const ON_TOPICS: [(&str, &[Right]); 13] = [
     (REQUESTED, &[Read, Write, DescribeConfigs]),
     (BACKFILL, &[Describe, DescribeConfigs]),
     (RETRY, &[Read, Write, DescribeConfigs]),
@@ -42,6 +42,7 @@ const ON_TOPICS: [(&str, &[Right]); 12] = [
     (AUDIT, &[Describe, DescribeConfigs]),
     (DECISIONS, &[Read, Write, DescribeConfigs]),
     (FAILED, &[Write, DescribeConfigs]),
+    (NOTICES, &[Write, DescribeConfigs]),
     (PATIENT_STATE, &[Read, Write, DescribeConfigs]),
     (APPOINTMENT_STATE, &[Read, Write, DescribeConfigs]),
     (CONTROLS, &[Read, DescribeConfigs]),

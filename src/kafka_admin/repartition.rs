@@ -174,11 +174,13 @@ impl<'a> Repartition<'a> {
         self.readers.commit_offsets(partition, &next_offsets)?;
         // As they were: the next owner notices a topic that was recreated meanwhile, and adopts the id of a new one.
         let written = written_positions(&self.readers, self.translator, partition)?;
-        let topic_ids = written.map(|positions| positions.topic_ids).unwrap_or_default();
+        let TaskPositions { topic_ids, open_outage, .. } = written.unwrap_or_default();
         let positions = StateRecord::Task(TaskPositions {
             partition_count: self.to,
             next_offsets,
             topic_ids,
+            // The next owner tells its end.
+            open_outage,
             ..TaskPositions::default()
         });
         let mut buffer = Vec::new();

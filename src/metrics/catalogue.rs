@@ -8,6 +8,7 @@
 mod breaker;
 mod controls;
 mod rejection_storm;
+mod notices;
 mod reviews;
 mod tasks;
 mod waiting;
@@ -23,6 +24,7 @@ use prometheus::{
 use crate::metrics::builder::{Described, Made, MetricsBuilder};
 use crate::metrics::catalogue::breaker::Breaker;
 use crate::metrics::catalogue::controls::Controls;
+use crate::metrics::catalogue::notices::Notices;
 use crate::metrics::catalogue::rejection_storm::RejectionStorm;
 use crate::metrics::catalogue::reviews::Reviews;
 use crate::metrics::catalogue::tasks::{Tasks, Transactions};
@@ -58,6 +60,7 @@ pub struct Catalogue {
     pub(super) breaker: Breaker,
     pub(super) rejection_storm: RejectionStorm,
     pub(super) controls: Controls,
+    pub(super) notices: Notices,
     pub(super) doubts: Doubts,
     pub(super) inputs: Inputs,
     pub(super) transactions: Transactions,
@@ -80,6 +83,7 @@ impl Catalogue {
             breaker: Breaker::register(&mut builder)?,
             rejection_storm: RejectionStorm::register(&mut builder)?,
             controls: Controls::register(&mut builder)?,
+            notices: Notices::register(&mut builder)?,
             doubts: Doubts::register(&mut builder)?,
             inputs: Inputs::register(&mut builder)?,
             transactions: Transactions::register(&mut builder)?,

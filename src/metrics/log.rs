@@ -164,6 +164,10 @@ pub fn report(fact: &Fact) {
         | Fact::BreakerProbeFailed
         | Fact::StormChanged(_)
         | Fact::BreakerClosed { .. } => report_outage(fact),
+        Fact::NoticeWritten { partition, kind } => {
+            debug!(partition, kind = kind.code(), "notice written to appointments.notices");
+        }
+        Fact::PromiseEnded { late_ms } => debug!(late_ms, "result of a version that was told of its delay"),
         Fact::ControlChanged { control } => control_log::report(control),
         Fact::LimitUnknown { .. } => report_limit(fact),
         Fact::TransactionCommitted { partition, records, aborts, elapsed_ms } => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use healthflow_core::booking::{Booking, BookingKey, BookingStatus, Patient, Sex, Source, Version, Visit};
-use healthflow_core::event::{Control, ControlId, ControlKind, Identity, Origin, Setting};
+use healthflow_core::event::{Control, ControlId, ControlKind, Identity, NoticeKind, Origin, Setting};
 use healthflow_core::fact::{DropCause, Fact, LinkChange};
 use healthflow_core::healthflow::Operation;
 use healthflow_core::life::{LaneEnd, Loss, LostPosition};
@@ -217,6 +217,9 @@ fn call_facts(key: &BookingKey) -> Vec<Fact> {
             lasted_ms: 86_400_000,
             is_accepted: false,
         }),
+        Fact::NoticeWritten { partition: 3, kind: NoticeKind::OutageBegan },
+        Fact::PromiseEnded { late_ms: -4_000 },
+        Fact::PromiseEnded { late_ms: 4_000 },
         Fact::LimitUnknown { name: "daily".into(), calls: 1_000, window_s: Some(86_400) },
         Fact::LimitUnknown { name: "x-ratelimit".into(), calls: 100, window_s: None },
         paused(key, "used_up"),

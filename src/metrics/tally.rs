@@ -31,11 +31,10 @@ impl Catalogue {
             Fact::BookingParked { .. }
             | Fact::SlotAwaited { .. }
             | Fact::SlotAwaitedInVain { .. }
+            | Fact::NoticeWritten { .. }
+            | Fact::PromiseEnded { .. }
             | Fact::WrittenFirst { .. } => self.count_wait(fact),
-            Fact::DuplicateSkipped { differs, .. } => {
-                self.bookings.duplicates.with_label_values(&[content(*differs)]).inc();
-            }
-            Fact::AnswerForgotten { .. } => self.bookings.answers_forgotten.inc(),
+            Fact::DuplicateSkipped { .. } | Fact::AnswerForgotten { .. } => self.count_copy(fact),
             Fact::RecordForwarded { origin, .. } => {
                 self.inputs.forwarded.with_label_values(&[origin.lane.topic()]).inc();
             }
@@ -120,12 +119,24 @@ impl Catalogue {
         }
     }
 
+    fn count_copy(&self, fact: &Fact) {
+        match fact {
+            Fact::DuplicateSkipped { differs, .. } => {
+                self.bookings.duplicates.with_label_values(&[content(*differs)]).inc();
+            }
+            Fact::AnswerForgotten { .. } => self.bookings.answers_forgotten.inc(),
+            _ => {}
+        }
+    }
+
     fn count_wait(&self, fact: &Fact) {
         match fact {
             Fact::BookingParked { .. } => self.bookings.waits.parked.inc(),
             Fact::SlotAwaited { .. } => self.bookings.waits.slots_awaited.inc(),
             Fact::SlotAwaitedInVain { is_cycle, .. } => self.bookings.waits.awaited_in_vain(*is_cycle),
             Fact::WrittenFirst { .. } => self.bookings.waits.written_first.inc(),
+            Fact::NoticeWritten { kind, .. } => self.notices.is_written(*kind),
+            Fact::PromiseEnded { late_ms } => self.notices.promise_ended(*late_ms),
             _ => {}
         }
     }

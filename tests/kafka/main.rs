@@ -16,6 +16,7 @@ mod lanes;
 mod large;
 mod log_readers;
 mod lost_positions;
+mod notices;
 mod one_name;
 mod prefixes;
 mod rig;

@@ -132,6 +132,10 @@ pub enum Defect {
     PauseCountsForDeadlines,
     /// A practice that an operator limited sends as fast as any.
     PracticeLimitIgnored,
+    /// Whoever was told of a delay is told again.
+    DelayToldAgain,
+    /// A new owner does not know that an outage was told of.
+    OutageForgotten,
     /// Charts of which a person said that they are somebody else's are proposed again (K14).
     RejectedChartsProposed,
     /// What a person rejected goes on like anything that was let go (K14).
@@ -145,7 +149,7 @@ pub enum Defect {
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 65] = [
+    pub const ALL: [Defect; 67] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -203,6 +207,8 @@ impl Defect {
         Defect::PauseSpendsAttempts,
         Defect::PauseCountsForDeadlines,
         Defect::PracticeLimitIgnored,
+        Defect::DelayToldAgain,
+        Defect::OutageForgotten,
         Defect::RejectedChartsProposed,
         Defect::RejectionIgnored,
         Defect::OutageSpendsAttempts,

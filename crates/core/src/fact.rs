@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::booking::{BookingId, BookingKey, PracticeId, Source, Version};
 use crate::coded::coded;
-use crate::event::{Control, Origin};
+use crate::event::{Control, NoticeKind, Origin};
 use crate::healthflow::Operation;
 use crate::life::{Incarnation, LaneEnd, LostPosition};
 use crate::limits::rejection_storm::StormChange;
@@ -335,6 +335,18 @@ pub enum Fact {
         operation: Operation,
         /// Until when.
         until: Timestamp,
+    },
+    /// A notice is written.
+    NoticeWritten {
+        /// The task.
+        partition: i32,
+        /// What it is about.
+        kind: NoticeKind,
+    },
+    /// A version has its result that was told when to expect it.
+    PromiseEnded {
+        /// How much later that is; negative: earlier.
+        late_ms: i64,
     },
     /// A transaction is good.
     TransactionCommitted {

@@ -68,6 +68,10 @@ pub struct Settings {
     pub read_ahead_bytes: usize,
     /// `worker.overdue_after_ms`: after so long without its first try a live booking goes behind fresh ones; 0: never.
     pub overdue_after_ms: i64,
+    /// `worker.promise_ms`: a live booking is confirmed within this, or a notice says that it is not; 0: no such notices.
+    pub promise_ms: i64,
+    /// `worker.notices_max`: notices that one commit carries.
+    pub notices_max: usize,
     /// `worker.memory_wait_ms`: how long a booking waits in memory for another before it is parked.
     pub memory_wait_ms: i64,
     /// `worker.release_drain_ms`.
@@ -121,6 +125,12 @@ impl Settings {
         self.request_life_ms + self.late_landing_ms + self.search_lag_ms
     }
 
+    /// After how long without a result it is clear that a live booking will not be confirmed in time; none: nobody is told.
+    pub fn late_after_ms(&self) -> Option<i64> {
+        let overdue_after_ms = if self.overdue_after_ms > 0 { self.overdue_after_ms } else { i64::MAX };
+        (self.promise_ms > 0).then(|| self.promise_ms.min(overdue_after_ms))
+    }
+
     /// How many of `most` calls or places are for what failed before.
     pub fn again_part_of(&self, most: usize) -> usize {
         ((most as f64 * self.again_share) as usize).max(1)
@@ -167,6 +177,8 @@ impl Settings {
             transactions_per_second_max: 250.0,
             read_ahead_bytes: 16 << 20,
             overdue_after_ms: 25_000,
+            promise_ms: 30_000,
+            notices_max: 200,
             memory_wait_ms: 30_000,
             release_drain_ms: 5_000,
             reacquire_pause_ms: 6_000,

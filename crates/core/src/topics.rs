@@ -69,6 +69,8 @@ pub const AUDIT: &str = "appointments.audit";
 pub const DECISIONS: &str = "appointments.decisions";
 /// Dead letters.
 pub const FAILED: &str = "appointments.failed";
+/// What those who wait should know before there is a result.
+pub const NOTICES: &str = "appointments.notices";
 /// State of patients.
 pub const PATIENT_STATE: &str = "patients.state";
 /// State of bookings.
@@ -84,7 +86,7 @@ pub const CONTROLS: &str = "healthflow.controls";
 pub const CLOCK: &str = "healthflow.clock";
 
 /// Every topic that holds records of ours, in the order in which a booking meets them.
-pub const ALL: [&str; 11] = [
+pub const ALL: [&str; 12] = [
     REQUESTED,
     BACKFILL,
     RETRY,
@@ -93,6 +95,7 @@ pub const ALL: [&str; 11] = [
     AUDIT,
     DECISIONS,
     FAILED,
+    NOTICES,
     PATIENT_STATE,
     APPOINTMENT_STATE,
     CONTROLS,

@@ -48,6 +48,7 @@ const SCHEMAS: [&str; topics::ALL.len()] = [
     include_str!("../../../../schemas/appointments.audit.avsc"),
     include_str!("../../../../schemas/appointments.decisions.avsc"),
     include_str!("../../../../schemas/appointments.failed.avsc"),
+    include_str!("../../../../schemas/appointments.notices.avsc"),
     include_str!("../../../../schemas/patients.state.avsc"),
     include_str!("../../../../schemas/appointments.state.avsc"),
     include_str!("../../../../schemas/healthflow.controls.avsc"),

@@ -7,6 +7,7 @@ use crate::event::avro::{Contract, Decoder, Encoder, Undecodable, Unencodable, c
 use crate::event::control::ControlRecord;
 use crate::event::failed::AppointmentFailed;
 use crate::event::headers::{self, Header};
+use crate::event::notice::NoticeRecord;
 use crate::event::retry::AppointmentRetry;
 use crate::event::review::AppointmentReview;
 use crate::event::state::{AppointmentStateRecord, PatientStateRecord};
@@ -24,6 +25,7 @@ pub struct Codec {
     synced: Encoder,
     review: Encoder,
     failed: Encoder,
+    notices: Encoder,
     patient_state: Encoder,
     appointment_state: Encoder,
     controls: Encoder,
@@ -59,6 +61,7 @@ impl Codec {
             synced: encoder(topics::SYNCED),
             review: encoder(topics::REVIEW),
             failed: encoder(topics::FAILED),
+            notices: encoder(topics::NOTICES),
             patient_state: encoder(topics::PATIENT_STATE),
             appointment_state: encoder(topics::APPOINTMENT_STATE),
             controls: encoder(topics::CONTROLS),
@@ -94,6 +97,10 @@ impl Codec {
                 self.failed.encode(&AppointmentFailed::from(&**letter), buffer)?;
                 headers = headers::of_dead_letter(letter, &self.group, &self.prefix);
                 (topics::FAILED, letter.booking().map(|booking| booking.practice.as_str().into()))
+            }
+            Outgoing::Notice(notice) => {
+                self.notices.encode(&NoticeRecord::from(&**notice), buffer)?;
+                (topics::NOTICES, notice.practice().map(|practice| practice.as_str().into()))
             }
             Outgoing::Forwarded(record, origin) => {
                 buffer.clear();

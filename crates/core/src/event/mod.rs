@@ -15,6 +15,7 @@ pub mod retry;
 pub mod synced;
 pub mod review;
 pub mod audit;
+pub mod notice;
 pub mod decision;
 pub mod control;
 pub mod failed;
@@ -22,6 +23,7 @@ pub mod result;
 pub mod state;
 pub mod fleet;
 mod positions;
+mod told;
 
 pub mod key;
 pub mod headers;
@@ -38,6 +40,7 @@ use crate::time::Timestamp;
 pub use control::{Control, ControlId, ControlKind, Setting};
 pub use decision::{Decision, Verdict};
 pub use failed::DeadLetter;
+pub use notice::{Notice, NoticeKind};
 pub use result::Finished;
 pub use review::ReviewCase;
 
@@ -160,6 +163,8 @@ pub enum Outgoing {
     ReleasedOfOld(BookingKey),
     /// `appointments.failed`.
     Failed(Box<DeadLetter>),
+    /// `appointments.notices`.
+    Notice(Box<Notice>),
     /// `appointments.state` or `patients.state`.
     State(Box<StateRecord>),
     /// A booking that is forgotten: a record without a value, to `appointments.state` (rule K9).

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::state::{ReadMark, ReadingState, TaskPositions, TopicId, TopicIds};
+use crate::event::told::OpenOutageRecord;
+use crate::state::{OpenOutage, ReadMark, ReadingState, TaskPositions, TopicId, TopicIds};
 use crate::time::Timestamp;
 use crate::topics::{Lane, Position};
 
@@ -18,6 +19,7 @@ pub(super) struct TaskPositionsRecord {
     live_since: Option<i64>,
     reading: Option<ReadMarkRecord>,
     suspects: Vec<ReadMarkRecord>,
+    open_outage: Option<OpenOutageRecord>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,6 +78,7 @@ impl From<&TaskPositions> for TaskPositionsRecord {
             live_since: positions.reading.live_since.map(|Timestamp(began)| began),
             reading: positions.reading.marked.clone().map(ReadMarkRecord::from),
             suspects: positions.reading.suspects.iter().cloned().map(ReadMarkRecord::from).collect(),
+            open_outage: positions.open_outage.clone().map(OpenOutageRecord::from),
         }
     }
 }
@@ -97,6 +100,7 @@ impl From<TaskPositionsRecord> for TaskPositions {
                 marked: record.reading.and_then(ReadMarkRecord::mark),
                 suspects: record.suspects.into_iter().filter_map(ReadMarkRecord::mark).collect(),
             },
+            open_outage: record.open_outage.map(OpenOutage::from),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::appointment::{Placement, Revision, Slot, Span};
 use crate::booking::{BookingId, BookingKey, BookingStatus, PatientId, PatientKey, PracticeId, Version};
 use crate::event::fleet::FleetFields;
 use crate::event::positions::TaskPositionsRecord;
+use crate::event::told::ToldDelayRecord;
 use crate::patient::digests::PersonDigests;
 use crate::patient::{Decided, HealthFlowPatientId, Link, LinkOrigin, Rejected};
 use crate::private::Private;
@@ -39,6 +40,7 @@ pub struct AppointmentStateRecord {
     lost: Vec<i64>,
     last_day: i32,
     last_decision: Option<Arc<str>>,
+    told_delay: Option<ToldDelayRecord>,
     task: Option<TaskPositionsRecord>,
     pub(super) fleet: Option<FleetFields>,
 }
@@ -189,6 +191,7 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
             lost: state.lost.iter().map(|version| version.cast_signed()).collect(),
             last_day: state.last_day,
             last_decision: state.last_decision.clone(),
+            told_delay: state.told_delay.as_deref().copied().map(ToldDelayRecord::from),
             task: None,
             fleet: None,
         }
@@ -305,6 +308,7 @@ impl TryFrom<AppointmentStateRecord> for StateRecord {
             lost: record.lost.into_iter().map(i64::cast_unsigned).collect(),
             last_day: record.last_day,
             last_decision: record.last_decision,
+            told_delay: record.told_delay.map(|told| Box::new(told.into())),
             last_write_at: Timestamp::default(),
         };
         let key = BookingKey { practice: record.practice_id, booking: record.booking_id };

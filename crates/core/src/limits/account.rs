@@ -256,6 +256,11 @@ impl Account {
         self.stopped_until(now).is_none() && self.bucket.try_take(now)
     }
 
+    /// Calls a second that this worker may send now.
+    pub fn per_second(&self) -> f64 {
+        self.rate
+    }
+
     /// How many permits there will be within `ms`.
     pub fn permits_within(&self, ms: i64, now: Timestamp) -> f64 {
         let paused_ms = self.paused_until(now).map_or(0, |until| until.since_ms(now));

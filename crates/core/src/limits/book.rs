@@ -145,6 +145,17 @@ impl Book {
         for_all.map(|index| self.enough_at(&(index, None), 1, true, now)).fold(now, Timestamp::max)
     }
 
+    /// Calls a second that the limits which count every call leave this worker in the long run; none if there is no such limit.
+    pub fn per_second(&self) -> Option<f64> {
+        let part = self.owned.len() as f64 / f64::from(self.all);
+        let for_all = self.policies.iter().filter(|policy| is_for_all(policy));
+        let rates = for_all.filter_map(|policy| {
+            let length_s = policy.window.length_s().filter(|length_s| *length_s > 0)?;
+            Some(f64::from(policy.calls) / length_s as f64 * part)
+        });
+        rates.min_by(f64::total_cmp)
+    }
+
     /// A call goes out.
     pub fn take(&mut self, asking: Asking<'_>, now: Timestamp) {
         if self.policies.is_empty() {

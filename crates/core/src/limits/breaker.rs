@@ -40,6 +40,8 @@ pub struct BreakerLimits {
     pub probe_max_ms: i64,
     /// `breaker.ramp_ms`: from the first probe that was answered to full speed.
     pub ramp_ms: i64,
+    /// `breaker.notice_after_ms`: once it was open for so long, a notice says so; 0: none does.
+    pub notice_after_ms: i64,
 }
 
 #[cfg(any(test, feature = "for-tests"))]
@@ -55,6 +57,7 @@ impl BreakerLimits {
             probe_min_ms: 1_000,
             probe_max_ms: 5_000,
             ramp_ms: 10_000,
+            notice_after_ms: 30_000,
         }
     }
 
@@ -130,6 +133,8 @@ pub struct Breaker {
     passed_over: VecDeque<PracticeId>,
     /// When it was open.
     opened: Stops,
+    /// When HealthFlow answered last, in time; none before it did.
+    answered_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -149,6 +154,7 @@ impl Breaker {
             failed_probes: 0,
             passed_over: VecDeque::new(),
             opened: Stops::default(),
+            answered_at: None,
         }
     }
 
@@ -194,6 +200,20 @@ impl Breaker {
         (RAMP_FROM + (1.0 - RAMP_FROM) * part).min(1.0)
     }
 
+    /// Whether it is known that HealthFlow has worked since `then` and still does. Without a breaker nobody knows better.
+    pub fn has_worked_since(&self, then: Timestamp) -> bool {
+        self.limits.calls_min == 0 || (!self.is_open() && self.answered_at.is_some_and(|at| at >= then))
+    }
+
+    /// How long it takes until everything goes out again, at least, in milliseconds.
+    pub fn ramp_left_ms(&self, now: Timestamp) -> i64 {
+        match self.state {
+            State::Closed => 0,
+            State::Open { .. } => self.limits.ramp_ms,
+            State::Ramping { since, .. } => (self.limits.ramp_ms - now.since_ms(since)).max(0),
+        }
+    }
+
     /// When it was open, until `now` where it still is.
     pub fn open_until(&self, now: Timestamp) -> impl Iterator<Item = (Timestamp, Timestamp)> {
         self.opened.until(now)
@@ -219,6 +239,9 @@ impl Breaker {
             return None;
         }
         let is_slow = elapsed_ms >= self.limits.slow_ms;
+        if end == CallEnd::Answered && !is_slow {
+            self.answered_at = Some(now);
+        }
         if let State::Open { next_probe_at, probe, since, cause } = &mut self.state {
             if *probe != Some(call) {
                 // It was under way when the breaker opened: an answer is a reason to ask now.
@@ -308,8 +331,8 @@ fn wait_ms(limits: &BreakerLimits, failed_probes: u32) -> i64 {
 
 impl Hash for Breaker {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Breaker { limits: _, window, state, failed_probes, passed_over, opened } = self;
-        (window, state, failed_probes, passed_over, opened).hash(hasher);
+        let Breaker { limits: _, window, state, failed_probes, passed_over, opened, answered_at } = self;
+        (window, state, failed_probes, passed_over, opened, answered_at).hash(hasher);
     }
 }
 

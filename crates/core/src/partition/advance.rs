@@ -131,6 +131,7 @@ impl Task {
         self.end_holds(turn);
         self.let_some_go(turn);
         self.move_overdue_aside(turn);
+        self.look_at_outage(turn);
         if !self.is_draining() {
             self.attend_to_reviews(turn);
         }

@@ -31,7 +31,10 @@ impl Task {
         self.passed(position);
         match arrival {
             Arrival::Requested(booking) => self.requested(booking, position, turn),
-            Arrival::Retry(entry) => self.came_back(*entry, position, turn),
+            Arrival::Retry(entry) => {
+                self.notices.came_back();
+                self.came_back(*entry, position, turn);
+            }
             Arrival::Decided(decision) => self.decided(*decision, position, turn),
             Arrival::Unusable(unusable) => self.dead_letter(*unusable, position, turn),
             Arrival::Misrouted(record) => self.forward(*record, position, turn),
@@ -82,10 +85,6 @@ impl Task {
             self.take_from_waiting_room(waiting, turn);
         }
         let key = in_hand.booking.key.clone();
-        if in_hand.is_fresh() && turn.settings.overdue_after_ms > 0 {
-            let overdue_at = in_hand.overdue_at(turn.settings.overdue_after_ms);
-            self.jobs.note_overdue(overdue_at, JobKey::Booking(key.clone()));
-        }
         self.take_in_hand(in_hand, turn);
         self.note_slots(&key, None, turn);
     }
@@ -222,6 +221,7 @@ impl Task {
     }
 
     pub(super) fn take_in_hand(&mut self, in_hand: InHand, turn: &Turn<'_>) {
+        self.note_promise(&in_hand, turn.settings);
         self.take_older_held(&in_hand.booking.key, in_hand.booking.version, turn);
         self.ledger.unpack(&in_hand.booking.key);
         if !turn.settings.supports_if_match {
@@ -278,6 +278,7 @@ impl Task {
         state.answered.insert(identity.version, turn.settings.answered_bytes_max);
         state.last_day = state.last_day.max(turn.now.day());
         state.parked.retain(|parked| parked.version != identity.version);
+        state.take_promise(identity.version);
         let placed_ids = state.placed_ids();
         self.write_dead_letter(unusable, position, generation, placed_ids, turn.now);
     }

@@ -13,8 +13,12 @@ use crate::time::Timestamp;
 impl Task {
     /// Whether there is something to commit and no commit under way.
     pub fn wants_commit(&self) -> bool {
-        self.outbox
-            .wants_commit(self.ledger.has_changed() || self.reading.is_news() || self.progress.has_moved())
+        self.outbox.wants_commit(self.has_news() || self.has_notices())
+    }
+
+    /// Whether there is more to commit than notices.
+    pub(super) fn has_news(&self) -> bool {
+        self.ledger.has_changed() || self.reading.is_news() || self.progress.has_moved()
     }
 
     /// Whether somebody waits for the next commit.
@@ -45,9 +49,11 @@ impl Task {
         // Whom an answer lets go is let go with it: the next owner would not know that it is due.
         self.end_holds(turn);
         let offsets = self.progress.committable_offsets();
-        let positions = (hourly != Some(false) || self.reading.is_news()).then(|| {
+        let is_news = self.outages.take_news() || self.reading.is_news();
+        let positions = (hourly != Some(false) || is_news).then(|| {
             let reading = self.reading.state(!self.is_draining());
-            let positions = self.progress.copy(now, &offsets, settings.partition_count, reading);
+            let mut positions = self.progress.copy(now, &offsets, settings.partition_count, reading);
+            positions.open_outage = self.outages.open();
             Outgoing::State(Box::new(StateRecord::Task(positions)))
         });
         let Task { outbox, ledger, jobs, .. } = self;

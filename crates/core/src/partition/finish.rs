@@ -142,6 +142,10 @@ impl Task {
     fn answer(&mut self, key: &BookingKey, booking: &Booking, on_its_merits: bool, turn: &Turn<'_>) {
         let version = booking.version;
         let state = self.ledger.change_booking(key);
+        let promise = state.take_promise(version).filter(|promise| !promise.at_earliest);
+        if let Some(promise) = promise {
+            self.outbox.tell(Fact::PromiseEnded { late_ms: turn.now.since_ms(promise.promised_at) });
+        }
         state.lost.retain(|lost| *lost != version);
         state.last_day = state.last_day.max(booking.visit.start.day()).max(turn.now.day());
         state.answered.insert(version, turn.settings.answered_bytes_max);
@@ -204,6 +208,7 @@ impl Task {
         let generation = self.repark(key, &in_hand, ParkingPlace::Retry);
         let mut in_hand = in_hand;
         in_hand.leave_out_outages(turn);
+        self.note_parked(&in_hand.booking, why, not_before, turn);
         let mut schedule = in_hand.schedule;
         schedule.not_before = not_before;
         schedule.last_error = Arc::from(why.code());

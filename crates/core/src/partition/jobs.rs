@@ -60,6 +60,13 @@ impl Jobs {
         self.at_hand.iter()
     }
 
+    /// The practice of each booking at hand, once for each.
+    pub fn practices(&self) -> impl Iterator<Item = &PracticeId> {
+        let is_booking =
+            |(key, job): &(&JobKey, &Job)| matches!(key, JobKey::Booking(_)) && !job.versions.is_empty();
+        self.at_hand.iter().filter(is_booking).map(|(key, _)| key.practice())
+    }
+
     /// How many are at hand.
     pub fn len(&self) -> usize {
         self.at_hand.len()
@@ -269,10 +276,10 @@ impl Jobs {
         self.overdue.pop_first().map(|(_, key)| key)
     }
 
-    /// When somebody must be looked at next. Nobody can be overdue while nobody waits for a first place.
+    /// When somebody must be looked at next. Nobody can be overdue while nobody is at hand.
     pub fn next_due(&self) -> Option<Timestamp> {
         let timer = self.timers.first().map(|(at, _)| *at);
-        let overdue = self.overdue.first().filter(|_| self.has_arrivals(Share::First)).map(|(at, _)| *at);
+        let overdue = self.overdue.first().filter(|_| !self.at_hand.is_empty()).map(|(at, _)| *at);
         [timer, overdue].into_iter().flatten().min()
     }
 

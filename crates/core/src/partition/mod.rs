@@ -51,6 +51,8 @@ pub mod slot_waits;
 pub mod finish;
 mod overdue;
 mod waiting;
+mod notices;
+mod outage_notices;
 mod charts;
 mod somebody_else;
 mod unlink;

@@ -9,26 +9,30 @@ use crate::retry::WaitReason;
 const LOOK_AGAIN_MS: i64 = 1_000;
 
 impl Task {
-    /// Moves aside whoever came in so long ago that its promise is about to break, and still waits for its first place.
+    /// Looks at whoever came in so long ago that its promise is about to break: it is told so, and moved aside if it still waits
+    /// for its first place. The next owner of a task that is given back does that.
     pub(super) fn move_overdue_aside(&mut self, turn: &mut Turn<'_>) {
-        if self.is_draining() {
-            return;
-        }
-        // While HealthFlow does not work, or its practice is paused, nothing goes before it: it is looked at again.
         while let Some(key) = self.jobs.take_overdue(turn.now) {
-            self.move_aside(&key, turn);
+            if !self.is_draining() {
+                self.note_late(&key, turn);
+                self.move_aside(&key, turn);
+            }
         }
     }
 
     /// Parks a job if it is overdue: at no attempt, and due at once, behind what is fresh.
     fn move_aside(&mut self, key: &JobKey, turn: &mut Turn<'_>) {
         let JobKey::Booking(booking) = key else { return };
+        if turn.settings.overdue_after_ms == 0 {
+            return;
+        }
         let Some(job) = self.jobs.get(key) else { return };
         let waits = job.stage == JobStage::Arrived && job.asked_version.is_none();
         let Some(newest) = job.newest().filter(|newest| waits && newest.is_fresh()) else { return };
         let stopped_ms = turn.stopped_ms_since(&booking.practice, newest.taken_up_at);
         let overdue_at = newest.overdue_at(turn.settings.overdue_after_ms).plus_ms(stopped_ms);
         let is_stopped = turn.is_stopped() || turn.by_hand.stops(&booking.practice);
+        // While HealthFlow does not work, or its practice is paused, nothing goes before it: it is looked at again.
         if is_stopped || turn.now < overdue_at {
             let again_at = overdue_at.max(turn.now.plus_ms(LOOK_AGAIN_MS));
             return self.jobs.note_overdue(again_at, key.clone());

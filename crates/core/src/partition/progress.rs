@@ -149,7 +149,7 @@ impl Progress {
     ) -> TaskPositions {
         self.copied_at = Some(now);
         let (next_offsets, topic_ids) = (offsets.to_vec(), self.topic_ids.clone());
-        TaskPositions { partition_count, next_offsets, topic_ids, reading }
+        TaskPositions { partition_count, next_offsets, topic_ids, reading, open_outage: None }
     }
 
     /// When each booking's record was written that is there and cannot be read yet.

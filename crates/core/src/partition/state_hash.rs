@@ -25,10 +25,12 @@ impl Hash for Task {
             reading,
             // Only the log depends on it.
             misrouted_keys: _,
+            notices,
+            outages,
         } = self;
         (partition, incarnation, drain).hash(hasher);
         (jobs, intents, outbox, progress).hash(hasher);
-        (alone, held, lost, reading).hash(hasher);
+        (alone, held, lost, reading, notices, outages).hash(hasher);
         (ledger, waiting_room, recent_creations, slots).hash(hasher);
     }
 }

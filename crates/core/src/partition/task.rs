@@ -18,6 +18,8 @@ use crate::partition::jobs::Jobs;
 use crate::partition::ledger::Ledger;
 use crate::partition::lost::LostVersions;
 use crate::partition::misrouted_keys::MisroutedKeys;
+use crate::partition::notices::Notices;
+use crate::partition::outage_notices::OutageNotices;
 use crate::partition::outbox::Outbox;
 use crate::partition::progress::Progress;
 use crate::partition::reading::ReadGuard;
@@ -144,6 +146,10 @@ pub struct Task {
     pub(super) alone: Alone,
     /// What the next commit will carry, and which commits are known good.
     pub(super) outbox: Outbox,
+    /// Who is to be told that he waits.
+    pub(super) notices: Notices,
+    /// What was told of outages.
+    pub(super) outages: OutageNotices,
     /// What waits for a person.
     pub(super) held: HeldVersions,
     /// Versions that are owed a dead letter, for their record is gone.
@@ -163,6 +169,7 @@ impl Task {
         turn: &mut Turn<'_>,
     ) -> Task {
         let found = acquired.state.positions.as_ref().map(|positions| &positions.reading);
+        let open_outage = acquired.state.positions.as_ref().and_then(|known| known.open_outage.clone());
         let held = std::mem::take(&mut acquired.state.held);
         let reading = ReadGuard::new(found, &acquired.start, process);
         let mut task = Task {
@@ -178,6 +185,8 @@ impl Task {
             intents: Intents::new(acquired.fenced_at),
             alone: Alone::default(),
             outbox: Outbox::new(),
+            notices: Notices::default(),
+            outages: OutageNotices::new(open_outage, turn.now, turn.settings),
             held: HeldVersions::default(),
             lost: LostVersions::default(),
             reading,
@@ -232,6 +241,11 @@ impl Task {
         self.jobs.calls_in_flight()
     }
 
+    /// Bookings that wait here, as far as they were read.
+    pub fn bookings_waiting(&self) -> usize {
+        self.jobs.len() + self.waiting_room.len() + self.notices.away()
+    }
+
     /// The status of the task.
     pub fn status(&self) -> TaskStatus {
         TaskStatus {
@@ -256,6 +270,7 @@ impl Task {
         let review = self.held.next_due().filter(|_| !self.is_draining());
         // While a commit is under way only its end lets a drained task go; the clock would only be asked again and again.
         let drained_at = self.drain.until().filter(|_| !self.outbox.is_committing());
-        [timer, self.waiting_room.next_due(), review, drained_at].into_iter().flatten().min()
+        let outage = self.outages.next_look().filter(|_| !self.is_draining());
+        [timer, self.waiting_room.next_due(), review, drained_at, outage].into_iter().flatten().min()
     }
 }

@@ -68,7 +68,7 @@ fn waits_for(key: &BookingKey, job: &Job, shared: &Shared) -> &'static str {
         JobStage::Ready => NextStep::Permit.code(),
         JobStage::InFlight(_) => NextStep::Answer.code(),
         JobStage::AwaitsPatient(_) => WaitReason::PatientBusy.code(),
-        JobStage::AwaitsTime(_) => job.waits_for.code(),
+        JobStage::AwaitsTime(_) => job.waits_for.reason().code(),
     }
 }
 

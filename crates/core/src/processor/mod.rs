@@ -19,6 +19,7 @@ mod room;
 pub mod schedule;
 pub mod stall;
 pub mod unread;
+mod telling;
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -347,6 +347,7 @@ impl Processor {
         }
         // Whose last commit is the longest ago has the first of what room there is.
         wanting.sort_unstable();
+        let outlook = self.outlook(now);
         for (_, partition) in wanting {
             let Some(OwnedTask::Live(task)) = self.tasks.get_mut(&partition) else { continue };
             let room_at = self.budget.next_at(now);
@@ -355,6 +356,7 @@ impl Processor {
                 continue;
             }
             let turn = self.shared.turn(&mut self.facts, now);
+            outlook.iter().for_each(|outlook| task.write_notices(outlook, &turn));
             let (sequence, batch) = task.begin_commit(&turn);
             self.budget.spend(batch.records.len(), now);
             let incarnation = task.incarnation();
@@ -390,6 +392,6 @@ impl Processor {
 /// otherwise it gathers for a while. However little room there is, a commit comes in time to renew the lease.
 fn commit_at(task: &Task, room_at: Timestamp, settings: &Settings) -> Option<Timestamp> {
     let last = task.last_commit_at()?;
-    let gathered_at = if task.is_commit_awaited() { last } else { last.plus_ms(settings.commit_interval_ms) };
+    let gathered_at = if task.is_commit_awaited() { last } else { last.plus_ms(task.gathers_ms(settings)) };
     Some(room_at.max(gathered_at).min(last.plus_ms(settings.lease_ms / 2)))
 }

@@ -7,6 +7,7 @@ pub mod held;
 pub mod join;
 pub mod reading;
 pub mod packed_map;
+pub mod told;
 pub mod topic_ids;
 pub mod versions;
 
@@ -26,6 +27,7 @@ pub use held::{Asks, Held, HeldByKey};
 pub use join::LeftOver;
 pub use packed_map::{Packable, PackedMap};
 pub use reading::{ReadMark, ReadingState};
+pub use told::{OpenOutage, ToldDelay};
 pub use topic_ids::{TopicId, TopicIds};
 pub use versions::{ANSWERED_BYTES_MAX, NotRuns, VersionSet};
 
@@ -59,6 +61,8 @@ pub struct BookingState {
     pub lost: Vec<Version>,
     /// The id of the last decision about it that was carried out: a copy of that is passed over.
     pub last_decision: Option<Arc<str>>,
+    /// What was told of its delay; boxed, because few bookings are late.
+    pub told_delay: Option<Box<ToldDelay>>,
     /// When this process last sent a write for it that may exist (rule W6). In memory only: never written to a topic.
     pub last_write_at: Timestamp,
 }
@@ -225,6 +229,8 @@ pub struct TaskPositions {
     pub topic_ids: TopicIds,
     /// How the owner reads (rule K6).
     pub reading: ReadingState,
+    /// The outage that was told of and has not ended.
+    pub open_outage: Option<OpenOutage>,
 }
 
 /// One record of a state topic, as written in a commit or read in a restore.
@@ -352,6 +358,11 @@ impl BookingState {
     pub fn leaves_write_to_a_person(&self) -> bool {
         let question = self.question();
         self.intent.as_ref().is_some_and(|intent| question.is_some_and(|asked| intent.first_version <= asked))
+    }
+
+    /// What was promised to `version` if it was told of a delay; it has its result now.
+    pub fn take_promise(&mut self, version: Version) -> Option<ToldDelay> {
+        self.told_delay.take_if(|told| told.version == version).map(|told| *told)
     }
 
     /// The HealthFlow ids to put into a result.

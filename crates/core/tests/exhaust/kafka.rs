@@ -140,6 +140,7 @@ impl Kafka {
                     self.state.release_held(key, *version);
                 }
                 Outgoing::Review(_)
+                | Outgoing::Notice(_)
                 | Outgoing::ReleasedOfOld(_)
                 | Outgoing::Forwarded(..)
                 | Outgoing::Forgotten(_) => {

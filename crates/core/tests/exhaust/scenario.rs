@@ -114,6 +114,7 @@ pub fn settings(guard: GuardMode) -> Settings {
         ready_queue_max: 4,
         again_share: 0.5,
         overdue_after_ms: 0,
+        promise_ms: 0,
         memory_wait_ms: 2_500,
         release_drain_ms: 300,
         reacquire_pause_ms: 300,

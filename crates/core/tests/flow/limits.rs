@@ -23,6 +23,7 @@ pub fn settings(guard: GuardMode) -> Settings {
         breaker: BreakerLimits::off(),
         // Bookings were asked for long ago, and are not late for that.
         overdue_after_ms: 0,
+        promise_ms: 0,
         ..Settings::for_tests()
     }
 }

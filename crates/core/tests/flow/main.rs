@@ -25,6 +25,7 @@ mod lost_records;
 mod looks;
 mod many_versions;
 mod near_twins;
+mod notices;
 mod new_people;
 mod offsets;
 mod outages;

@@ -26,7 +26,13 @@ fn copies(desk: &Desk) -> Vec<TaskPositions> {
 fn at(requested: i64) -> TaskPositions {
     let next_offsets = vec![Lane::Requested.at(requested), Lane::Retry.at(0), Lane::Decisions.at(0)];
     let reading = ReadingState { live_since: Some(START), ..ReadingState::default() };
-    TaskPositions { partition_count: 1, next_offsets, topic_ids: TopicIds::default(), reading }
+    TaskPositions {
+        partition_count: 1,
+        next_offsets,
+        topic_ids: TopicIds::default(),
+        reading,
+        open_outage: None,
+    }
 }
 
 #[test]

@@ -295,6 +295,7 @@ fn told(landing: &Landing) -> String {
             Outgoing::Retry(entry) => {
                 format!(" parked {} v{} g{}", entry.booking.key, entry.booking.version, entry.generation)
             }
+            Outgoing::Notice(notice) => format!(" {}", notice.kind().code()),
             Outgoing::Forgotten(key) => format!(" {key} forgotten"),
             Outgoing::Released(key, version) => format!(" {key} v{version} released"),
             Outgoing::ReleasedOfOld(key) => format!(" {key} released, of old"),

@@ -38,6 +38,9 @@ fn every_planted_defect_is_noticed() {
     let all: Vec<Planted> = (defects::Defect::ALL.map(Planted::InProcessor).into_iter())
         .chain(Defect::ALL.map(Planted::AroundIt))
         .collect();
+    let parts = std::env::var("DEFECT").unwrap_or_default();
+    let is_meant = |planted: &Planted| parts.split(',').any(|part| format!("{planted:?}").contains(part));
+    let all: Vec<Planted> = all.into_iter().filter(is_meant).collect();
     let next = AtomicUsize::new(0);
     let rows = Mutex::new(Vec::new());
     std::thread::scope(|scope| {

@@ -138,7 +138,7 @@ impl Partition {
     pub fn apply(&mut self, batch: &CommitBatch, epoch: u64, now: Timestamp, random: &mut Random) {
         for record in &batch.records {
             match record {
-                Outgoing::Synced(_) => {}
+                Outgoing::Synced(_) | Outgoing::Notice(_) => {}
                 Outgoing::Failed(letter) => match &letter.content {
                     DeadContent::Booking(_) => self.letters.push((**letter).clone()),
                     DeadContent::Decision(decision) => {

@@ -24,6 +24,7 @@ mod hostility;
 mod kafka;
 mod limits;
 mod lives;
+mod notices;
 mod operators;
 mod placeholders;
 mod plan;

@@ -186,9 +186,7 @@ impl Plan {
         let theme = if level < 3 { &Theme::Mixed } else { random.pick(&Theme::ALL) };
         let returns = *theme == Theme::Revisions && crate::returns::is_in(seed);
         let mut settings = settings(*theme, &mut random);
-        settings.limits = crate::limits::stated(seed);
-        settings.rejection_storm = crate::storms::limits(seed);
-        let storms = settings.rejection_storm;
+        draw_apart(seed, &mut settings);
         let clocked = random.chance(0.12);
         // Nine bytes hold four versions that lie apart, and no more.
         settings.answered_bytes_max = if clocked && random.chance(0.6) { 9 } else { 4_096 };
@@ -215,7 +213,7 @@ impl Plan {
                         ..Faults::default()
                     },
                 },
-                &storms,
+                &settings.rejection_storm,
                 level,
             ),
             faults_until: BEGIN_MS + window_ms,
@@ -285,6 +283,13 @@ impl Plan {
     }
 }
 
+/// What is drawn by itself, so that lives without it stay as they are.
+fn draw_apart(seed: u64, settings: &mut Settings) {
+    settings.limits = crate::limits::stated(seed);
+    settings.rejection_storm = crate::storms::limits(seed);
+    crate::notices::draw(seed, settings);
+}
+
 fn settings(theme: Theme, random: &mut Random) -> Settings {
     let guards =
         [GuardMode::IdempotencyKey, GuardMode::UniqueReference, GuardMode::Reference, GuardMode::Search];
@@ -337,6 +342,8 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         transactions_per_second_max: *random.pick(&[10.0, 100.0]),
         read_ahead_bytes: *random.pick(&[2_000, 20_000, 1_000_000]),
         overdue_after_ms: *random.pick(&[0, 1_000, 25_000]),
+        promise_ms: 0,
+        notices_max: 200,
         memory_wait_ms: *random.pick(&[2_000, 30_000]),
         release_drain_ms: 5_000,
         reacquire_pause_ms: 6_000,
@@ -369,5 +376,6 @@ fn breaker(random: &mut Random) -> BreakerLimits {
         probe_min_ms: *random.pick(&[100, 1_000]),
         probe_max_ms: 5_000,
         ramp_ms: *random.pick(&[1, 10_000]),
+        notice_after_ms: 0,
     }
 }

@@ -137,3 +137,15 @@ fn a_live_visit_in_seconds_or_years_before_its_request_cannot_be_true() {
         assert_eq!(asked(Source::Backfill, NOW, start), None, "history");
     }
 }
+
+#[test]
+fn an_id_of_blanks_that_is_sent_along_is_none_and_blanks_around_one_are_cut_off() {
+    for (sent, known) in
+        [("", None), (" ", None), ("\t\u{a0}\n", None), (" hf-1 ", Some("hf-1")), ("hf-1", Some("hf-1"))]
+    {
+        let mut event = event();
+        event.patient.healthflow_patient_id = Some(sent.into());
+        let read = event.into_booking(NOW).expect("the visit is not lost for it");
+        assert_eq!(read.patient.healthflow_patient_id.as_deref(), known, "{sent:?}");
+    }
+}

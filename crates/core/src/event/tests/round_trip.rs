@@ -17,8 +17,9 @@ use crate::patient::decide::{Agreement, Evidence};
 use crate::patient::digests::PersonDigests;
 use crate::patient::{Decided, Link, LinkOrigin, Rejected};
 use crate::state::{
-    BookingState, Hold, Parked, ParkingPlace, PatientIntent, PatientState, ReadMark, ReadingState,
-    StateRecord, Suspicion, TaskPositions, TopicId, TopicIds, VersionSet, Wish, WriteIntent, WriteOperation,
+    BookingState, Hold, OpenOutage, Parked, ParkingPlace, PatientIntent, PatientState, ReadMark,
+    ReadingState, StateRecord, Suspicion, TaskPositions, ToldDelay, TopicId, TopicIds, VersionSet, Wish,
+    WriteIntent, WriteOperation,
 };
 use crate::sync::{Disposition, FailureReason, SyncedOutcome};
 use crate::time::Timestamp;
@@ -258,7 +259,8 @@ fn positions() -> TaskPositions {
         marked: Some(mark.clone()),
         suspects: vec![one, mark],
     };
-    TaskPositions { partition_count: 12, next_offsets, topic_ids, reading }
+    let open_outage = Some(OpenOutage { id: "7-5".into(), began_at: NOW, cause: "timeout".into() });
+    TaskPositions { partition_count: 12, next_offsets, topic_ids, reading, open_outage }
 }
 
 /// A booking whose versions a clock gave.
@@ -364,6 +366,7 @@ fn state_comes_back_as_it_was_committed() {
         lost: vec![5],
         last_day: 20_454,
         last_decision: Some("d-1".into()),
+        told_delay: Some(Box::new(ToldDelay { version: 7, promised_at: NOW, at_earliest: true })),
         last_write_at: crate::time::Timestamp::default(),
     };
     let patient = PatientKey { practice: "a".into(), patient: "p".into() };
@@ -384,17 +387,5 @@ fn state_comes_back_as_it_was_committed() {
             restore(encoded.topic, encoded.value.expect("a value"), &decoder(encoded.topic)),
             Ok(record)
         );
-    }
-}
-
-#[test]
-fn an_id_of_blanks_that_is_sent_along_is_none_and_blanks_around_one_are_cut_off() {
-    for (sent, known) in
-        [("", None), (" ", None), ("\t\u{a0}\n", None), (" hf-1 ", Some("hf-1")), ("hf-1", Some("hf-1"))]
-    {
-        let mut event = event();
-        event.patient.healthflow_patient_id = Some(sent.into());
-        let read = event.into_booking(NOW).expect("the visit is not lost for it");
-        assert_eq!(read.patient.healthflow_patient_id.as_deref(), known, "{sent:?}");
     }
 }

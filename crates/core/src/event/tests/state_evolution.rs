@@ -14,14 +14,15 @@ use crate::event::{Arrival, Outgoing, RetryEntry, Schedule, arrival};
 use crate::patient::digests::PersonDigests;
 use crate::patient::{Decided, Link, LinkOrigin};
 use crate::state::{
-    BookingState, Parked, ParkingPlace, PatientIntent, PatientState, ReadMark, ReadingState, StateRecord,
-    Suspicion, TaskPositions, TopicId, TopicIds, VersionSet, Wish, WriteIntent, WriteOperation,
+    BookingState, OpenOutage, Parked, ParkingPlace, PatientIntent, PatientState, ReadMark, ReadingState,
+    StateRecord, Suspicion, TaskPositions, ToldDelay, TopicId, TopicIds, VersionSet, Wish, WriteIntent,
+    WriteOperation,
 };
 use crate::time::Timestamp;
 use crate::topics::{self, Lane};
 
 /// The fields that came after the first state was written.
-const LATER: [&str; 29] = [
+const LATER: [&str; 31] = [
     "unclean_ends",
     "alone",
     "slot",
@@ -51,6 +52,8 @@ const LATER: [&str; 29] = [
     "is_new",
     "patient",
     "newest_generation",
+    "told_delay",
+    "open_outage",
 ];
 
 /// The schema without the fields that came later.
@@ -135,6 +138,7 @@ fn a_booking_that_an_earlier_worker_wrote_is_restored() {
             asked: vec![span],
         })),
         parked: vec![Parked { version: 4, place: ParkingPlace::Retry, generation: 2, wish }],
+        told_delay: Some(Box::new(ToldDelay { version: 4, promised_at: NOW, at_earliest: true })),
         ..BookingState::default()
     };
     let read = restored(StateRecord::Booking(key.clone(), state.clone()));
@@ -142,7 +146,7 @@ fn a_booking_that_an_earlier_worker_wrote_is_restored() {
     (intent.slot, intent.if_match, intent.asked) = (None, None, Vec::new());
     state.parked[0].wish = None;
     state.lost.clear();
-    state.newest_generation = 0;
+    (state.newest_generation, state.told_delay) = (0, None);
     state.suspicion = Suspicion::default();
     let placement = state.placement.as_mut().expect("is there");
     (placement.revision, placement.spans, placement.patient) = (None, Vec::new(), None);
@@ -223,8 +227,10 @@ fn positions_that_an_earlier_worker_wrote_are_restored_without_the_ids_of_their_
         ReadMark { lane: Lane::Retry, from: 3, to: 3, records: 1, alone: true, ended: vec![Timestamp(7)] };
     let reading =
         ReadingState { live_since: Some(Timestamp(5)), marked: Some(mark.clone()), suspects: vec![mark] };
-    let mut positions = TaskPositions { partition_count: 6, next_offsets, topic_ids, reading };
+    let open_outage = Some(OpenOutage { id: "7-5".into(), began_at: NOW, cause: "timeout".into() });
+    let mut positions = TaskPositions { partition_count: 6, next_offsets, topic_ids, reading, open_outage };
     let read = restored(StateRecord::Task(positions.clone()));
     (positions.topic_ids, positions.reading) = (TopicIds::default(), ReadingState::default());
+    positions.open_outage = None;
     assert_eq!(read, StateRecord::Task(positions));
 }

@@ -66,6 +66,9 @@ fn in_storm() -> Desk {
     desk
 }
 
+/// What it is, who asks in turn, what each is answered, after how long the next asks, and whose storm begins.
+type Row<'a> = (&'a str, &'a [&'a str], &'a [&'a Reply], i64, Option<Option<&'a str>>);
+
 /// Goal: one bad practice, a few refusals, many rules or old ones are no storm of all. Method: a table of calls and of whose storm
 /// they make.
 #[test]
@@ -74,7 +77,7 @@ fn a_storm_needs_most_of_the_last_calls_one_rule_and_several_practices() {
     let (ok, taken, failed) = (accepted(), Err(Fault::SlotTaken), Err(Fault::Forbidden));
     let one: [&str; 1] = ["a"];
     let three = ["a", "b", "c"];
-    let table: [(&str, &[&str], &[&Reply], i64, Option<Option<&str>>); 9] = [
+    let table: [Row<'_>; 9] = [
         ("all by one rule", &three, &[&x], 1, Some(None)),
         ("most by one rule", &three, &[&x, &x, &x, &x, &ok], 1, Some(None)),
         ("not enough by one rule", &three, &[&x, &ok], 1, None),

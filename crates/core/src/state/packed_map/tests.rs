@@ -6,8 +6,8 @@ use crate::booking::{BookingKey, BookingStatus, PatientKey};
 use crate::patient::digests::PersonDigests;
 use crate::patient::{Decided, Link, LinkOrigin};
 use crate::state::{
-    BookingState, Hold, Parked, ParkingPlace, PatientIntent, PatientState, Suspicion, VersionSet, Wish,
-    WriteIntent, WriteOperation,
+    BookingState, Hold, Parked, ParkingPlace, PatientIntent, PatientState, Suspicion, ToldDelay, VersionSet,
+    Wish, WriteIntent, WriteOperation,
 };
 use crate::time::Timestamp;
 use proptest::prelude::*;
@@ -68,6 +68,7 @@ fn everything_set() -> (BookingState, PatientState) {
         lost: vec![6],
         last_day: 20_454,
         last_decision: Some("d-1".into()),
+        told_delay: Some(Box::new(ToldDelay { version: 4, promised_at: Timestamp(8), at_earliest: true })),
         last_write_at: Timestamp(1_900_000_000_000),
     };
     let patient = PatientState {

@@ -11,6 +11,7 @@ pub mod lease;
 pub mod limits;
 pub mod newest_version_wins;
 pub mod none_lost;
+pub mod notices;
 pub mod no_duplicate;
 pub mod no_innocent;
 pub mod no_orphan;
@@ -65,6 +66,7 @@ pub struct Judges {
     pub one_result: one_result::OneResult,
     pub rate_limit: rate_limit::RateLimit,
     pub limits: limits::Limits,
+    pub notices: notices::Notices,
     pub retry_grows: retry_grows::RetryGrows,
     pub no_step_back: no_step_back::NoStepBack,
     pub honest_tries: honest_tries::HonestTries,
@@ -91,6 +93,9 @@ impl World {
         before: &BTreeMap<Lane, i64>,
     ) {
         self.judge_results(batch);
+        let known = (&self.plan, &self.lives, &self.judges.one_result);
+        let broken = self.judges.notices.commit(partition, batch, known);
+        self.violate_all("notices", broken);
         let broken = committed_offsets::broken(&self.partitions[partition as usize], epoch, before);
         self.violate_all("committed offsets", broken);
         let broken = review_topic::broken(&self.partitions[partition as usize]);
@@ -176,7 +181,8 @@ impl World {
         self.somebody_patient_decides();
         self.violate_all("every review ends", every_review_ends::broken(self));
         let rests_from = self.judges.every_review_ends.rests_from(self.plan.faults_until);
-        if open.is_empty() && self.healthflow.under_way == 0 {
+        let untold = notices::open(self);
+        if open.is_empty() && untold.is_empty() && self.healthflow.under_way == 0 {
             self.quiet_after_ms = Some(self.now - self.plan.faults_until);
             self.violate_all("no duplicate", no_duplicate::broken(self));
             self.violate_all("no innocent", no_innocent::broken(self));
@@ -190,6 +196,7 @@ impl World {
         } else if self.now > rests_from + self.plan.rest_within_ms() {
             self.violate_all("every review ends", every_review_ends::open(self));
             self.violate_all("none lost", open);
+            self.violate_all("notices", untold);
         } else {
             self.after(LOOK_EVERY_MS, Event::Look);
         }

@@ -14,6 +14,13 @@ pub struct Reported {
     sent: u32,
 }
 
+impl Reported {
+    /// Whether its breaker is open.
+    pub fn is_open(self) -> bool {
+        self.is_open
+    }
+}
+
 /// Takes in what a worker reports, in order; what it breaks.
 pub fn broken(reported: &mut Reported, facts: &[Fact]) -> Vec<String> {
     let mut broken = Vec::new();
