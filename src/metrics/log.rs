@@ -113,6 +113,7 @@ pub fn report(fact: &Fact) {
         | Fact::BookingFailed { .. }
         | Fact::BookingParked { .. }
         | Fact::BookingReopened { .. }
+        | Fact::BookingReparked { .. }
         | Fact::AnswerForgotten { .. }
         | Fact::LinkChanged { .. }
         | Fact::DuplicateSkipped { .. } => report_booking(fact),
@@ -352,6 +353,12 @@ fn report_booking(fact: &Fact) {
         Fact::LinkChanged { key, how } => {
             let booking = key.to_string();
             info!(booking, how = how.code(), "link to HealthFlow's patient changed");
+        }
+        Fact::BookingReparked { key, version } => {
+            debug!(
+                booking = key.to_string(),
+                version, "its record kept the retry lane from moving, written again"
+            );
         }
         Fact::BookingReopened { key, version } => {
             let booking = key.to_string();

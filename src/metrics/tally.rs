@@ -29,6 +29,7 @@ impl Catalogue {
             | Fact::ReviewLookedAt { .. }
             | Fact::ReviewUrgent { .. } => self.count_review(fact),
             Fact::BookingParked { .. }
+            | Fact::BookingReparked { .. }
             | Fact::SlotAwaited { .. }
             | Fact::SlotAwaitedInVain { .. }
             | Fact::WrittenFirst { .. } => self.count_wait(fact),
@@ -123,6 +124,7 @@ impl Catalogue {
     fn count_wait(&self, fact: &Fact) {
         match fact {
             Fact::BookingParked { .. } => self.bookings.waits.parked.inc(),
+            Fact::BookingReparked { .. } => self.bookings.waits.reparked.inc(),
             Fact::SlotAwaited { .. } => self.bookings.waits.slots_awaited.inc(),
             Fact::SlotAwaitedInVain { is_cycle, .. } => self.bookings.waits.awaited_in_vain(*is_cycle),
             Fact::WrittenFirst { .. } => self.bookings.waits.written_first.inc(),

@@ -131,6 +131,7 @@ impl Task {
         self.end_holds(turn);
         self.let_some_go(turn);
         self.move_overdue_aside(turn);
+        self.repark_what_pins(turn);
         if !self.is_draining() {
             self.attend_to_reviews(turn);
         }

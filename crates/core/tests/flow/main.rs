@@ -32,6 +32,7 @@ mod pauses;
 mod placeholders;
 mod reading;
 mod redrive;
+mod reparking;
 mod repair;
 mod refusals;
 mod rejection_storms;
