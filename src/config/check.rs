@@ -252,6 +252,11 @@ fn pairs(config: &Config) -> Result<(), Fault> {
 
 fn retries(retry: &Retry) -> Result<(), Fault> {
     holds(
+        (1_000..=DURATION_MAX_MS).contains(&retry.repark_after_ms),
+        "retry.repark_after_ms",
+        "must be at least 1000 and at most ten years",
+    )?;
+    holds(
         retry.backoff_min_ms <= retry.backoff_max_ms,
         "retry.backoff_min_ms",
         "must not be more than `retry.backoff_max_ms`",

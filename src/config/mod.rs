@@ -268,6 +268,8 @@ pub struct Retry {
     pub visit_grace_ms: u64,
     /// How long a booking waits for a slot that another one will free (milliseconds).
     pub slot_wait_max_ms: u64,
+    /// How long one of them keeps its lane from moving (milliseconds).
+    pub repark_after_ms: u64,
     /// Retry records of a task in memory that wait for their time (records).
     pub waiting_room_max: u32,
 }
@@ -370,6 +372,7 @@ impl Config {
             retry_max_age_ms: signed(retry.max_age_ms),
             retry_visit_grace_ms: signed(retry.visit_grace_ms),
             slot_wait_max_ms: signed(retry.slot_wait_max_ms),
+            retry_repark_after_ms: signed(retry.repark_after_ms),
             waiting_room_max: retry.waiting_room_max as usize,
             review_contents_max: review.contents_max as usize,
             review_look_again_ms: signed(review.look_again_ms),

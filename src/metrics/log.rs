@@ -15,7 +15,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::metrics::log_input::report_key;
 use crate::metrics::log_limits::report_limit;
-use crate::metrics::log_outages::report_outage;
+use crate::metrics::log_outages::{report_notice, report_outage};
 use crate::metrics::log_writer::LogWriter;
 use crate::metrics::tally::{content, drop_cause, found_name};
 use healthflow_core::booking::{BookingId, BookingKey};
@@ -113,6 +113,7 @@ pub fn report(fact: &Fact) {
         | Fact::BookingFailed { .. }
         | Fact::BookingParked { .. }
         | Fact::BookingReopened { .. }
+        | Fact::BookingReparked { .. }
         | Fact::AnswerForgotten { .. }
         | Fact::LinkChanged { .. }
         | Fact::DuplicateSkipped { .. } => report_booking(fact),
@@ -164,10 +165,7 @@ pub fn report(fact: &Fact) {
         | Fact::BreakerProbeFailed
         | Fact::StormChanged(_)
         | Fact::BreakerClosed { .. } => report_outage(fact),
-        Fact::NoticeWritten { partition, kind } => {
-            debug!(partition, kind = kind.code(), "notice written to appointments.notices");
-        }
-        Fact::PromiseEnded { late_ms } => debug!(late_ms, "result of a version that was told of its delay"),
+        Fact::NoticeWritten { .. } | Fact::PromiseEnded { .. } => report_notice(fact),
         Fact::ControlChanged { control } => control_log::report(control),
         Fact::LimitUnknown { .. } => report_limit(fact),
         Fact::TransactionCommitted { partition, records, aborts, elapsed_ms } => {
@@ -356,6 +354,12 @@ fn report_booking(fact: &Fact) {
         Fact::LinkChanged { key, how } => {
             let booking = key.to_string();
             info!(booking, how = how.code(), "link to HealthFlow's patient changed");
+        }
+        Fact::BookingReparked { key, version } => {
+            debug!(
+                booking = key.to_string(),
+                version, "its record kept the retry lane from moving, written again"
+            );
         }
         Fact::BookingReopened { key, version } => {
             let booking = key.to_string();

@@ -1,4 +1,4 @@
-//! The log's lines about times in which HealthFlow does not work, or in which it wants no calls.
+//! The log's lines about times in which HealthFlow does not work or wants no calls, and about whoever was told of them.
 
 use tracing::{debug, error, info, warn};
 
@@ -24,6 +24,17 @@ pub(super) fn report_outage(fact: &Fact) {
             report_pause(*until, why, practice, booking.as_ref());
         }
         Fact::StormChanged(change) => report_storm(change),
+        _ => {}
+    }
+}
+
+/// Logs what became of notices.
+pub(super) fn report_notice(fact: &Fact) {
+    match fact {
+        Fact::NoticeWritten { partition, kind } => {
+            debug!(partition, kind = kind.code(), "notice written to appointments.notices");
+        }
+        Fact::PromiseEnded { late_ms } => debug!(late_ms, "result of a version that was told of its delay"),
         _ => {}
     }
 }

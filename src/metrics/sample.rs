@@ -109,6 +109,7 @@ pub(super) fn facts() -> Vec<Fact> {
             not_before: Timestamp(5_000),
             last_error: "timeout".into(),
         },
+        Fact::BookingReparked { key: key.clone(), version },
         Fact::DuplicateSkipped { key: key.clone(), version, differs: Some(true) },
         Fact::DuplicateSkipped { key: key.clone(), version, differs: Some(false) },
         Fact::AnswerForgotten { key: key.clone(), version },

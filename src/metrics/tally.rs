@@ -29,6 +29,7 @@ impl Catalogue {
             | Fact::ReviewLookedAt { .. }
             | Fact::ReviewUrgent { .. } => self.count_review(fact),
             Fact::BookingParked { .. }
+            | Fact::BookingReparked { .. }
             | Fact::SlotAwaited { .. }
             | Fact::SlotAwaitedInVain { .. }
             | Fact::NoticeWritten { .. }
@@ -43,17 +44,10 @@ impl Catalogue {
             }
             Fact::BookingReopened { .. } => self.bookings.reopened.inc(),
             Fact::BookingsForgotten { count, .. } => self.bookings.forgotten.inc_by(*count),
-            Fact::CallSent { operation } => self.calls.sent.with_label_values(&[operation.code()]).inc(),
-            Fact::CallAnswered { operation, class, elapsed_ms } => {
-                self.calls.answered.with_label_values(&[operation.code(), *class]).inc();
-                self.calls.seconds.with_label_values(&[operation.code()]).observe(seconds(*elapsed_ms));
-            }
-            Fact::ForeignAnswer { status, .. } => {
-                self.calls.foreign.with_label_values(&[status_class(*status)]).inc();
-            }
-            Fact::SearchTooWide { pass, .. } => {
-                self.calls.searches_too_wide.with_label_values(&[*pass]).inc()
-            }
+            Fact::CallSent { .. }
+            | Fact::CallAnswered { .. }
+            | Fact::ForeignAnswer { .. }
+            | Fact::SearchTooWide { .. } => self.count_call(fact),
             // Counted by its class already.
             Fact::CallForbidden { .. }
             | Fact::CallThrottled { .. }
@@ -81,6 +75,23 @@ impl Catalogue {
                 self.transactions.records.inc_by(*records);
                 self.transactions.seconds.observe(seconds(*elapsed_ms));
             }
+        }
+    }
+
+    fn count_call(&self, fact: &Fact) {
+        match fact {
+            Fact::CallSent { operation } => self.calls.sent.with_label_values(&[operation.code()]).inc(),
+            Fact::CallAnswered { operation, class, elapsed_ms } => {
+                self.calls.answered.with_label_values(&[operation.code(), *class]).inc();
+                self.calls.seconds.with_label_values(&[operation.code()]).observe(seconds(*elapsed_ms));
+            }
+            Fact::ForeignAnswer { status, .. } => {
+                self.calls.foreign.with_label_values(&[status_class(*status)]).inc();
+            }
+            Fact::SearchTooWide { pass, .. } => {
+                self.calls.searches_too_wide.with_label_values(&[*pass]).inc()
+            }
+            _ => {}
         }
     }
 
@@ -132,6 +143,7 @@ impl Catalogue {
     fn count_wait(&self, fact: &Fact) {
         match fact {
             Fact::BookingParked { .. } => self.bookings.waits.parked.inc(),
+            Fact::BookingReparked { .. } => self.bookings.waits.reparked.inc(),
             Fact::SlotAwaited { .. } => self.bookings.waits.slots_awaited.inc(),
             Fact::SlotAwaitedInVain { is_cycle, .. } => self.bookings.waits.awaited_in_vain(*is_cycle),
             Fact::WrittenFirst { .. } => self.bookings.waits.written_first.inc(),

@@ -363,7 +363,7 @@ fn levels_show_what_a_person_should_look_at() {
     let count = |level: &str| lines(Format::Human, level).len();
     let errors = lines(Format::Human, "error");
     assert!(
-        errors.len() == 6 && errors.iter().any(|line| line.contains("renew the token file")),
+        errors.len() == 8 && errors.iter().any(|line| line.contains("renew the token file")),
         "{errors:#?}"
     );
     let expected = ["more than one", "the account's rights", "does not exist any more", "was recreated"];

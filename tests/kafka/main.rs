@@ -21,6 +21,7 @@ mod one_name;
 mod prefixes;
 mod rig;
 mod rebalance;
+mod redrives;
 mod registry_rights;
 mod restore;
 mod rights;

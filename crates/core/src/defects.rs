@@ -122,6 +122,8 @@ pub enum Defect {
     StormTriesAll,
     /// The storm of one practice holds the bookings of all.
     StormOfOneHoldsAll,
+    /// What is written again at the tail of the retry topic has no attempts any more (K4).
+    ReparkingForgetsAttempts,
     /// What was about to be sent when its practice was paused goes out all the same.
     PauseLetsReadyGo,
     /// A start does not know what was paused before it.
@@ -149,7 +151,7 @@ pub enum Defect {
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 67] = [
+    pub const ALL: [Defect; 68] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -215,6 +217,7 @@ impl Defect {
         Defect::StormRefusalsFinal,
         Defect::StormTriesAll,
         Defect::StormOfOneHoldsAll,
+        Defect::ReparkingForgetsAttempts,
         Defect::RetryLeavesSuspicion,
         Defect::ReleasedInReverse,
     ];

@@ -111,6 +111,13 @@ pub enum Fact {
         /// Which version.
         version: Version,
     },
+    /// A parked version was written again at the tail of the retry topic, for its record kept the lane from moving.
+    BookingReparked {
+        /// Which booking.
+        key: BookingKey,
+        /// Which version.
+        version: Version,
+    },
     /// A version was parked, to be tried again.
     BookingParked {
         /// Which booking.

@@ -96,6 +96,8 @@ pub struct Settings {
     pub retry_visit_grace_ms: i64,
     /// `retry.slot_wait_max_ms`: how long a booking waits for a slot that another one will free.
     pub slot_wait_max_ms: i64,
+    /// `retry.repark_after_ms`: after so long a record that keeps its lane from moving is written again at the tail.
+    pub retry_repark_after_ms: i64,
     /// `retry.waiting_room_max`: records per task.
     pub waiting_room_max: usize,
     /// `review.contents_max`: bookings that wait for people and are kept in memory with their content, per task.
@@ -191,6 +193,7 @@ impl Settings {
             retry_max_age_ms: 72 * 3_600_000,
             retry_visit_grace_ms: 30 * 60_000,
             slot_wait_max_ms: 30 * 60_000,
+            retry_repark_after_ms: 300_000,
             waiting_room_max: 10_000,
             review_contents_max: 10_000,
             review_look_again_ms: 86_400_000,

@@ -132,6 +132,7 @@ impl Task {
         self.let_some_go(turn);
         self.move_overdue_aside(turn);
         self.look_at_outage(turn);
+        self.repark_what_pins(turn);
         if !self.is_draining() {
             self.attend_to_reviews(turn);
         }

@@ -132,7 +132,7 @@ impl Task {
             .jobs
             .get(&JobKey::Booking(entry.booking.key.clone()))
             .is_some_and(|job| job.newest().is_some_and(|n| n.booking.version > entry.booking.version));
-        let waiting = Waiting { entry, offset: position.offset };
+        let waiting = Waiting { entry, offset: position.offset, since: turn.now };
         let was_held = WaitReason::is_held_by_hand(&waiting.entry.schedule.last_error)
             && turn.by_hand.is_free(&waiting.entry.booking.key.practice);
         let is_calm = WaitReason::is_storm(&waiting.entry.schedule.last_error)
@@ -148,7 +148,7 @@ impl Task {
     }
 
     /// Whether state names this record as the one that its version waits in.
-    fn is_awaited(&self, entry: &RetryEntry, turn: &Turn<'_>) -> bool {
+    pub(super) fn is_awaited(&self, entry: &RetryEntry, turn: &Turn<'_>) -> bool {
         let state = self.ledger.bookings().get_hot(&entry.booking.key);
         state.and_then(|state| state.parked(entry.booking.version)).is_some_and(|parked| {
             parked.place == ParkingPlace::Retry

@@ -44,6 +44,7 @@ mod refused;
 mod searched;
 pub mod gone;
 mod rejection_storm;
+mod reparking;
 pub mod reviews_due;
 mod revisions;
 pub mod slots;

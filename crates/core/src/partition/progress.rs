@@ -112,6 +112,11 @@ impl Progress {
         self.lanes.get(&Lane::Requested).is_none_or(|lane| lane.has_read_before(end))
     }
 
+    /// The first offset of a lane that is not finished: what keeps its committed offset from moving.
+    pub fn head(&self, lane: Lane) -> Option<i64> {
+        self.lanes.get(&lane).filter(|lane| !lane.is_empty()).map(LaneProgress::committable_offset)
+    }
+
     /// Whether a commit would move the committed offset of a lane.
     pub fn has_moved(&self) -> bool {
         self.lanes.values().any(LaneProgress::has_moved)

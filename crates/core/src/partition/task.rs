@@ -265,12 +265,14 @@ impl Task {
     }
 
     /// The earliest moment at which the task has something to do without an event.
-    pub fn next_wakeup(&self) -> Option<Timestamp> {
+    pub fn next_wakeup(&self, shared: &Shared) -> Option<Timestamp> {
         let timer = self.jobs.next_due();
         let review = self.held.next_due().filter(|_| !self.is_draining());
         // While a commit is under way only its end lets a drained task go; the clock would only be asked again and again.
         let drained_at = self.drain.until().filter(|_| !self.outbox.is_committing());
         let outage = self.outages.next_look().filter(|_| !self.is_draining());
-        [timer, self.waiting_room.next_due(), review, drained_at, outage].into_iter().flatten().min()
+        let reparking = self.next_reparking(shared);
+        let waiting = self.waiting_room.next_due();
+        [timer, waiting, review, drained_at, outage, reparking].into_iter().flatten().min()
     }
 }

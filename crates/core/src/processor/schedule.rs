@@ -92,7 +92,7 @@ impl Processor {
         let mut ready = false;
         for slot in self.tasks.values() {
             let OwnedTask::Live(task) = slot else { continue };
-            task.next_wakeup().into_iter().for_each(&mut at_latest);
+            task.next_wakeup(&self.shared).into_iter().for_each(&mut at_latest);
             if task.wants_commit() {
                 at_latest(commit_at(task, room_at, &self.shared.settings).unwrap_or(now));
             }

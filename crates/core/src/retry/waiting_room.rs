@@ -18,6 +18,8 @@ pub struct Waiting {
     pub entry: RetryEntry,
     /// Its offset in the retry lane.
     pub offset: i64,
+    /// Since when it is in memory.
+    pub since: Timestamp,
 }
 
 /// Bookings of one task that wait for their time; each (booking, version) at most once.
@@ -25,11 +27,13 @@ pub struct Waiting {
 pub struct WaitingRoom {
     by_booking: HashMap<BookingKey, BTreeMap<Version, Waiting>>,
     by_due: BTreeMap<(Timestamp, i64), (BookingKey, Version)>,
+    by_offset: BTreeMap<i64, (BookingKey, Version)>,
 }
 
 impl Hash for WaitingRoom {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let WaitingRoom { by_booking, by_due } = self;
+        // The same records by their offsets.
+        let WaitingRoom { by_booking, by_due, by_offset: _ } = self;
         hash_entries(by_booking, hasher);
         by_due.hash(hasher);
     }
@@ -66,6 +70,7 @@ impl WaitingRoom {
         let booking = waiting.entry.booking.key.clone();
         let version = waiting.entry.booking.version;
         let older = self.take(&booking, version);
+        self.by_offset.insert(waiting.offset, (booking.clone(), version));
         self.by_due.insert((waiting.entry.schedule.not_before, waiting.offset), (booking.clone(), version));
         self.by_booking.entry(booking).or_default().insert(version, waiting);
         older
@@ -110,6 +115,18 @@ impl WaitingRoom {
         held.into_iter().filter_map(|(_, booking, version)| self.take(&booking, version)).collect()
     }
 
+    /// Since when the record at this offset waits, if it is one that does.
+    pub fn since(&self, offset: i64) -> Option<Timestamp> {
+        let (booking, version) = self.by_offset.get(&offset)?;
+        Some(self.by_booking.get(booking)?.get(version)?.since)
+    }
+
+    /// The record at this offset.
+    pub fn take_at(&mut self, offset: i64) -> Option<Waiting> {
+        let (booking, version) = self.by_offset.get(&offset)?.clone();
+        self.take(&booking, version)
+    }
+
     /// The record that is due first of those that wait for the end of a storm, and whose practice this allows.
     pub fn take_first_in_storm(&mut self, allows: impl Fn(&PracticeId) -> bool) -> Option<Waiting> {
         let waits = |(booking, version): &&(BookingKey, Version)| {
@@ -129,6 +146,7 @@ impl WaitingRoom {
             self.by_booking.remove(booking);
         }
         self.by_due.remove(&(waiting.entry.schedule.not_before, waiting.offset));
+        self.by_offset.remove(&waiting.offset);
         Some(waiting)
     }
 }

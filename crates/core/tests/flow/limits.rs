@@ -21,6 +21,8 @@ pub fn settings(guard: GuardMode) -> Settings {
         waiting_room_max: 1_000,
         // What one test fails on purpose is no outage.
         breaker: BreakerLimits::off(),
+        // What a test parks comes back only as it says.
+        retry_repark_after_ms: 86_400_000,
         // Bookings were asked for long ago, and are not late for that.
         overdue_after_ms: 0,
         promise_ms: 0,

@@ -33,6 +33,7 @@ mod pauses;
 mod placeholders;
 mod reading;
 mod redrive;
+mod reparking;
 mod repair;
 mod refusals;
 mod rejection_storms;

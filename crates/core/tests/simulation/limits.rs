@@ -71,3 +71,9 @@ fn enforced(policy: &Policy) -> Limit {
         },
     }
 }
+
+/// After how long a record that keeps its lane from moving is written again: soon in a third of the lives.
+pub fn repark_after_ms(seed: u64) -> i64 {
+    let mut random = Random::new(seed.wrapping_mul(109) + 17);
+    *random.pick(&[1_000, 4_000, 300_000, 300_000, 300_000, 300_000])
+}

@@ -23,7 +23,7 @@ pub const TRANSACTION_TIMEOUT_MS: i64 = 15_000;
 
 /// What a life is rich in. Most are rich in everything; what needs three things to meet is rare there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Theme {
+pub enum Theme {
     Mixed,
     /// Workers that do not know that they lost their tasks, while their calls and commits hang: what the lease is for.
     Zombies,
@@ -186,7 +186,7 @@ impl Plan {
         let theme = if level < 3 { &Theme::Mixed } else { random.pick(&Theme::ALL) };
         let returns = *theme == Theme::Revisions && crate::returns::is_in(seed);
         let mut settings = settings(*theme, &mut random);
-        draw_apart(seed, &mut settings);
+        draw_apart(seed, *theme, &mut settings);
         let clocked = random.chance(0.12);
         // Nine bytes hold four versions that lie apart, and no more.
         settings.answered_bytes_max = if clocked && random.chance(0.6) { 9 } else { 4_096 };
@@ -284,9 +284,10 @@ impl Plan {
 }
 
 /// What is drawn by itself, so that lives without it stay as they are.
-fn draw_apart(seed: u64, settings: &mut Settings) {
+fn draw_apart(seed: u64, theme: Theme, settings: &mut Settings) {
     settings.limits = crate::limits::stated(seed);
-    settings.rejection_storm = crate::storms::limits(seed);
+    settings.rejection_storm = crate::storms::limits(seed, &theme);
+    settings.retry_repark_after_ms = crate::limits::repark_after_ms(seed);
     crate::notices::draw(seed, settings);
 }
 
@@ -359,6 +360,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         review_look_again_ms: *random.pick(&[20_000, 120_000, 86_400_000]),
         review_urgent_before_ms: 86_400_000,
         slot_wait_max_ms: if theme == Theme::Days { 3_600_000 } else { *random.pick(&[5_000, 60_000]) },
+        retry_repark_after_ms: 300_000,
         waiting_room_max: *random.pick(&[4, 1_000]),
         #[cfg(feature = "planted-defects")]
         defect: None,

@@ -9,7 +9,7 @@ use healthflow_core::limits::RejectionStormLimits;
 use crate::checkers::storms::RULES;
 use crate::coverage::Phase;
 use crate::faults::FaultKind;
-use crate::plan::Faults;
+use crate::plan::{Faults, Theme};
 use crate::world::World;
 use healthflow_proof::random::Random;
 
@@ -23,10 +23,11 @@ pub struct Refuses {
     operation: Option<Operation>,
 }
 
-/// When workers of this life believe in a storm: at all in a third of the lives, and then soon.
-pub fn limits(seed: u64) -> RejectionStormLimits {
+/// When workers of this life believe in a storm: at all in a third of the lives, and then soon. Never on legal days: a step that is
+/// refused frees no slot.
+pub fn limits(seed: u64, theme: &Theme) -> RejectionStormLimits {
     let mut random = Random::new(seed.wrapping_mul(107) + 13);
-    if !random.chance(0.35) {
+    if !random.chance(0.35) || *theme == Theme::Days {
         return RejectionStormLimits::off();
     }
     RejectionStormLimits {

@@ -39,7 +39,7 @@ fn key(number: usize) -> BookingKey {
 fn waiting(number: usize, version: Version, schedule: Schedule, offset: i64) -> Waiting {
     let mut booking = booking();
     (booking.key, booking.version) = (key(number), version);
-    Waiting { entry: RetryEntry { booking: Arc::new(booking), schedule, generation: 1 }, offset }
+    Waiting { entry: RetryEntry { booking: Arc::new(booking), schedule, generation: 1 }, offset, since: NOW }
 }
 
 /// Records by booking and version; nothing is kept beside them.
