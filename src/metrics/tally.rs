@@ -15,6 +15,7 @@ impl Catalogue {
             Fact::TaskAcquired { .. }
             | Fact::TaskReleased { .. }
             | Fact::TaskDropped { .. }
+            | Fact::TransactionCommitted { .. }
             | Fact::PositionLost { .. } => self.count_task(fact),
             Fact::BookingSynced { outcome, source, end_to_end_ms, .. } => {
                 self.bookings.synced.with_label_values(&[outcome.code().to_lowercase()]).inc();
@@ -69,12 +70,6 @@ impl Catalogue {
             | Fact::StormChanged(_)
             | Fact::ControlChanged { .. }
             | Fact::AccountPaused { .. } => self.count_outage(fact),
-            Fact::TransactionCommitted { records, aborts, elapsed_ms, .. } => {
-                self.transactions.committed.inc();
-                self.transactions.aborted.inc_by(u64::from(*aborts));
-                self.transactions.records.inc_by(*records);
-                self.transactions.seconds.observe(seconds(*elapsed_ms));
-            }
         }
     }
 
@@ -121,6 +116,12 @@ impl Catalogue {
                 self.tasks.restore_seconds.observe(seconds(*restore_ms));
             }
             Fact::TaskReleased { .. } => self.tasks.released.inc(),
+            Fact::TransactionCommitted { records, aborts, elapsed_ms, .. } => {
+                self.transactions.committed.inc();
+                self.transactions.aborted.inc_by(u64::from(*aborts));
+                self.transactions.records.inc_by(*records);
+                self.transactions.seconds.observe(seconds(*elapsed_ms));
+            }
             Fact::TaskDropped { why, .. } => self.tasks.dropped.with_label_values(&[drop_cause(*why)]).inc(),
             Fact::PositionLost { position, .. } => {
                 let labels = [position.lane.topic(), loss(position.why)];
