@@ -63,13 +63,9 @@ impl Catalogue {
             | Fact::ReadsFail { .. }
             | Fact::ReadsAnswered { .. }
             | Fact::KeyMisrouted { .. } => {}
-            Fact::DoubtOpened { operation, .. } => {
-                self.doubts.opened.with_label_values(&[operation.code()]).inc()
+            Fact::DoubtOpened { .. } | Fact::DoubtSettled { .. } | Fact::DuplicateFound { .. } => {
+                self.count_doubt(fact);
             }
-            Fact::DoubtSettled { found, .. } => {
-                self.doubts.settled.with_label_values(&[found_name(*found)]).inc()
-            }
-            Fact::DuplicateFound { what, .. } => self.doubts.duplicates.with_label_values(&[*what]).inc(),
             Fact::EditOverwritten { .. } => self.calls.edits.inc(),
             Fact::BreakerOpened { .. }
             | Fact::BreakerProbeFailed
@@ -83,6 +79,19 @@ impl Catalogue {
                 self.transactions.records.inc_by(*records);
                 self.transactions.seconds.observe(seconds(*elapsed_ms));
             }
+        }
+    }
+
+    fn count_doubt(&self, fact: &Fact) {
+        match fact {
+            Fact::DoubtOpened { operation, .. } => {
+                self.doubts.opened.with_label_values(&[operation.code()]).inc();
+            }
+            Fact::DoubtSettled { found, .. } => {
+                self.doubts.settled.with_label_values(&[found_name(*found)]).inc();
+            }
+            Fact::DuplicateFound { what, .. } => self.doubts.duplicates.with_label_values(&[*what]).inc(),
+            _ => {}
         }
     }
 

@@ -116,7 +116,7 @@ fn every_fact_is_counted_and_nothing_of_a_patient_with_it() {
     assert_no_canary(&page);
 }
 
-fn status() -> Status {
+fn task() -> TaskStatus {
     let lane = LaneStatus {
         lane: Lane::Requested,
         next_offset: 90,
@@ -130,7 +130,7 @@ fn status() -> Status {
         stalled_since: None,
         paused: false,
     };
-    let task = TaskStatus {
+    TaskStatus {
         partition: 4,
         phase: TaskPhase::Live,
         incarnation: 1,
@@ -138,11 +138,14 @@ fn status() -> Status {
         jobs: 3,
         waiting_room: 2,
         oldest_due: Some(Timestamp(11_000)),
-    };
+    }
+}
+
+fn status() -> Status {
     Status {
         taken_at: Timestamp(12_000),
         joined: true,
-        tasks: vec![task],
+        tasks: vec![task()],
         in_flight: 6,
         open_doubts: 1,
         oldest_doubt_since: Some(Timestamp(5_000)),

@@ -186,10 +186,7 @@ impl Plan {
         let theme = if level < 3 { &Theme::Mixed } else { random.pick(&Theme::ALL) };
         let returns = *theme == Theme::Revisions && crate::returns::is_in(seed);
         let mut settings = settings(*theme, &mut random);
-        settings.limits = crate::limits::stated(seed);
-        settings.rejection_storm = crate::storms::limits(seed, theme);
-        settings.retry_repark_after_ms = crate::limits::repark_after_ms(seed);
-        let storms = settings.rejection_storm;
+        drawn_by_themselves(&mut settings, seed, theme);
         let clocked = random.chance(0.12);
         // Nine bytes hold four versions that lie apart, and no more.
         settings.answered_bytes_max = if clocked && random.chance(0.6) { 9 } else { 4_096 };
@@ -216,7 +213,7 @@ impl Plan {
                         ..Faults::default()
                     },
                 },
-                &storms,
+                &settings.rejection_storm,
                 level,
             ),
             faults_until: BEGIN_MS + window_ms,
@@ -284,6 +281,13 @@ impl Plan {
     pub fn has(&self, defect: Defect) -> bool {
         self.defect == Some(defect)
     }
+}
+
+/// What has chances of its own, so that other lives stay as they are.
+fn drawn_by_themselves(settings: &mut Settings, seed: u64, theme: &Theme) {
+    settings.limits = crate::limits::stated(seed);
+    settings.rejection_storm = crate::storms::limits(seed, theme);
+    settings.retry_repark_after_ms = crate::limits::repark_after_ms(seed);
 }
 
 fn settings(theme: Theme, random: &mut Random) -> Settings {

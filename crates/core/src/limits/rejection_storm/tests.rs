@@ -6,6 +6,9 @@ const LIMITS: RejectionStormLimits =
     RejectionStormLimits { calls_min: 10, ..RejectionStormLimits::for_tests() };
 const CREATE: Operation = Operation::CreateAppointment;
 
+/// A name, whose calls in turn, what is answered in turn, how far apart, and whose storm that makes.
+type Row<'a> = (&'a str, &'a [&'a str], &'a [&'a Reply], i64, Option<Option<&'a str>>);
+
 /// The storms, and the calls that were made.
 struct Desk {
     storms: RejectionStorms,
@@ -74,7 +77,7 @@ fn a_storm_needs_most_of_the_last_calls_one_rule_and_several_practices() {
     let (ok, taken, failed) = (accepted(), Err(Fault::SlotTaken), Err(Fault::Forbidden));
     let one: [&str; 1] = ["a"];
     let three = ["a", "b", "c"];
-    let table: [(&str, &[&str], &[&Reply], i64, Option<Option<&str>>); 9] = [
+    let table: [Row<'_>; 9] = [
         ("all by one rule", &three, &[&x], 1, Some(None)),
         ("most by one rule", &three, &[&x, &x, &x, &x, &ok], 1, Some(None)),
         ("not enough by one rule", &three, &[&x, &ok], 1, None),
