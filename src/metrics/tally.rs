@@ -56,13 +56,9 @@ impl Catalogue {
             | Fact::ReadsFail { .. }
             | Fact::ReadsAnswered { .. }
             | Fact::KeyMisrouted { .. } => {}
-            Fact::DoubtOpened { operation, .. } => {
-                self.doubts.opened.with_label_values(&[operation.code()]).inc()
+            Fact::DoubtOpened { .. } | Fact::DoubtSettled { .. } | Fact::DuplicateFound { .. } => {
+                self.count_doubt(fact);
             }
-            Fact::DoubtSettled { found, .. } => {
-                self.doubts.settled.with_label_values(&[found_name(*found)]).inc()
-            }
-            Fact::DuplicateFound { what, .. } => self.doubts.duplicates.with_label_values(&[*what]).inc(),
             Fact::EditOverwritten { .. } => self.calls.edits.inc(),
             Fact::BreakerOpened { .. }
             | Fact::BreakerProbeFailed
@@ -86,6 +82,19 @@ impl Catalogue {
             Fact::SearchTooWide { pass, .. } => {
                 self.calls.searches_too_wide.with_label_values(&[*pass]).inc()
             }
+            _ => {}
+        }
+    }
+
+    fn count_doubt(&self, fact: &Fact) {
+        match fact {
+            Fact::DoubtOpened { operation, .. } => {
+                self.doubts.opened.with_label_values(&[operation.code()]).inc();
+            }
+            Fact::DoubtSettled { found, .. } => {
+                self.doubts.settled.with_label_values(&[found_name(*found)]).inc();
+            }
+            Fact::DuplicateFound { what, .. } => self.doubts.duplicates.with_label_values(&[*what]).inc(),
             _ => {}
         }
     }

@@ -6,6 +6,9 @@ const LIMITS: RejectionStormLimits =
     RejectionStormLimits { calls_min: 10, ..RejectionStormLimits::for_tests() };
 const CREATE: Operation = Operation::CreateAppointment;
 
+/// A name, whose calls in turn, what is answered in turn, how far apart, and whose storm that makes.
+type Row<'a> = (&'a str, &'a [&'a str], &'a [&'a Reply], i64, Option<Option<&'a str>>);
+
 /// The storms, and the calls that were made.
 struct Desk {
     storms: RejectionStorms,
