@@ -50,7 +50,7 @@ pub enum About {
 pub struct Delay {
     /// Which.
     pub identity: Identity,
-    /// What holds it: a code of `docs/waits.md`.
+    /// What holds it: a code of `docs/waits.md`, or of the next step of what waits in memory.
     pub reason: &'static str,
     /// When it will be confirmed.
     pub promised_at: Timestamp,
@@ -129,7 +129,7 @@ pub struct DelayRecord {
     pub version: i64,
     /// When it was asked for.
     pub requested_at: Timestamp,
-    /// What holds it: a code of `docs/waits.md`.
+    /// What holds it: a code of `docs/waits.md`, or of the next step of what waits in memory.
     pub reason: Arc<str>,
     /// When it will be confirmed.
     pub promised_at: Timestamp,

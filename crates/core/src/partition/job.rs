@@ -230,9 +230,9 @@ impl JobStage {
 pub struct WaitsFor(Option<WaitReason>);
 
 impl WaitsFor {
-    /// The reason.
-    pub fn reason(self) -> WaitReason {
-        self.0.unwrap_or(WaitReason::Undecided)
+    /// Its code.
+    pub fn code(self) -> &'static str {
+        self.0.unwrap_or(WaitReason::Undecided).code()
     }
 }
 

@@ -60,13 +60,6 @@ impl Jobs {
         self.at_hand.iter()
     }
 
-    /// The practice of each booking at hand, once for each.
-    pub fn practices(&self) -> impl Iterator<Item = &PracticeId> {
-        let is_booking =
-            |(key, job): &(&JobKey, &Job)| matches!(key, JobKey::Booking(_)) && !job.versions.is_empty();
-        self.at_hand.iter().filter(is_booking).map(|(key, _)| key.practice())
-    }
-
     /// How many are at hand.
     pub fn len(&self) -> usize {
         self.at_hand.len()

@@ -14,9 +14,11 @@ use crate::fact::Fact;
 use crate::limits::Outlook;
 use crate::partition::job::{InHand, Job, JobKey, JobStage};
 use crate::partition::task::{Task, Turn};
+use crate::partition::waiting::waits_for;
 use crate::retry::WaitReason;
 use crate::settings::Settings;
 use crate::state::{ParkingPlace, ToldDelay};
+use crate::status::NextStep;
 use crate::time::Timestamp;
 
 /// A commit that would carry nothing but notices waits this long after the last one, in milliseconds.
@@ -203,7 +205,8 @@ impl Task {
                 let state = self.ledger.bookings().get_hot(key)?;
                 let waits = state.parked.iter().filter(|parked| parked.place == ParkingPlace::Retry);
                 let newest = waits.map(|parked| parked.version).max();
-                (newest == Some(booking.version)).then_some(parked)?
+                let (why, not_before) = parked;
+                (newest == Some(booking.version)).then_some((why.code(), not_before))?
             }
             (None, None) => return None,
         };
@@ -212,7 +215,7 @@ impl Task {
         let at_earliest = is_stopped(key, turn) || ends_unforeseen(reason);
         let identity = Identity::from(&**booking);
         let is_news = is_news && !self.knows_no_better(booking, turn);
-        is_news.then_some(Delay { identity, reason: reason.code(), promised_at, at_earliest })
+        is_news.then_some(Delay { identity, reason, promised_at, at_earliest })
     }
 
     fn tell_delay(&mut self, key: &BookingKey, delay: Delay, turn: &Turn<'_>) {
@@ -246,27 +249,18 @@ fn is_stopped(key: &BookingKey, turn: &Turn<'_>) -> bool {
 }
 
 /// Whether nobody can say when what holds a version ends.
-const fn ends_unforeseen(reason: WaitReason) -> bool {
-    matches!(
-        reason,
-        WaitReason::Breaker
-            | WaitReason::Paused
-            | WaitReason::Limited
-            | WaitReason::Limit
-            | WaitReason::RejectionStorm
-    )
+fn ends_unforeseen(reason: &str) -> bool {
+    let by_hand = [WaitReason::Paused, WaitReason::Limited].map(WaitReason::code);
+    let of_healthflow = [WaitReason::Limit, WaitReason::RejectionStorm].map(WaitReason::code);
+    reason == NextStep::Outage.code() || by_hand.contains(&reason) || of_healthflow.contains(&reason)
 }
 
-/// What holds a job, and before when it cannot go on.
-fn what_holds(key: &BookingKey, job: &Job, turn: &Turn<'_>) -> (WaitReason, Timestamp) {
+/// What holds a job, in the words of the status page, and before when it cannot go on.
+fn what_holds(key: &BookingKey, job: &Job, turn: &Turn<'_>) -> (&'static str, Timestamp) {
     let until = if let JobStage::AwaitsTime(at) = job.stage { at } else { turn.now };
-    let reason = match &job.stage {
-        _ if turn.breaker.is_open() => WaitReason::Breaker,
-        _ if turn.by_hand.stops_all() || turn.by_hand.stops(&key.practice) => WaitReason::Paused,
-        JobStage::AwaitsPatient(_) => WaitReason::PatientBusy,
-        JobStage::AwaitsTime(_) => job.waits_for.reason(),
-        _ if turn.by_hand.places(&key.practice).is_some() => WaitReason::Limited,
-        _ => WaitReason::Overdue,
+    let reason = match turn.by_hand.stops_all() {
+        true => WaitReason::Paused.code(),
+        false => waits_for(key, job, turn.breaker, turn.by_hand),
     };
     (reason, until)
 }

@@ -132,7 +132,9 @@ impl Task {
     /// Whose bookings wait, as far as they were read.
     fn practices_waiting(&self) -> WaitingPractices {
         let mut by_practice: BTreeMap<&PracticeId, usize> = BTreeMap::new();
-        for practice in self.jobs.practices().chain(self.waiting_room.practices()) {
+        let at_hand = self.jobs.entries().filter(|(_, job)| !job.versions.is_empty());
+        let waiting = self.waiting_room.iter().map(|waiting| &waiting.entry.booking.key.practice);
+        for practice in at_hand.map(|(key, _)| key.practice()).chain(waiting) {
             *by_practice.entry(practice).or_default() += 1;
         }
         let (practices, bookings) = (by_practice.len(), by_practice.values().sum());

@@ -4,6 +4,7 @@
 use crate::booking::check::is_a_wait;
 use crate::booking::{Booking, BookingKey, Source};
 use crate::hash::HashSet;
+use crate::limits::{Breaker, ByHand};
 use crate::partition::job::{Job, JobKey, JobStage, Purpose};
 use crate::partition::task::{Shared, Task};
 use crate::retry::WaitReason;
@@ -21,7 +22,7 @@ impl Task {
         let in_doubt: HashSet<&BookingKey> = self.intents.bookings_in_doubt().collect();
         for (key, job) in self.jobs.entries() {
             let JobKey::Booking(key) = key else { continue };
-            let why = waits_for(key, job, shared);
+            let why = waits_for(key, job, &shared.breaker, &shared.by_hand);
             let settles =
                 matches!(&job.stage, JobStage::InFlight(flight) if flight.purpose == Purpose::Settle);
             let place = place_of(WaitPlace::Memory, why, settles || in_doubt.contains(key));
@@ -58,17 +59,17 @@ fn place_of(place: WaitPlace, why: &str, is_in_doubt: bool) -> WaitPlace {
 }
 
 /// What a job waits for.
-fn waits_for(key: &BookingKey, job: &Job, shared: &Shared) -> &'static str {
+pub(super) fn waits_for(key: &BookingKey, job: &Job, breaker: &Breaker, by_hand: &ByHand) -> &'static str {
     match &job.stage {
-        JobStage::Arrived if shared.breaker.is_open() => NextStep::Outage.code(),
-        JobStage::Arrived if shared.by_hand.stops(&key.practice) => WaitReason::Paused.code(),
-        JobStage::Arrived if shared.by_hand.places(&key.practice).is_some() => WaitReason::Limited.code(),
+        JobStage::Arrived if breaker.is_open() => NextStep::Outage.code(),
+        JobStage::Arrived if by_hand.stops(&key.practice) => WaitReason::Paused.code(),
+        JobStage::Arrived if by_hand.places(&key.practice).is_some() => WaitReason::Limited.code(),
         JobStage::Arrived => NextStep::Turn.code(),
         JobStage::AwaitsCommit => NextStep::Commit.code(),
         JobStage::Ready => NextStep::Permit.code(),
         JobStage::InFlight(_) => NextStep::Answer.code(),
         JobStage::AwaitsPatient(_) => WaitReason::PatientBusy.code(),
-        JobStage::AwaitsTime(_) => job.waits_for.reason().code(),
+        JobStage::AwaitsTime(_) => job.waits_for.code(),
     }
 }
 

@@ -25,8 +25,6 @@ coded! {
         Overdue = "overdue",
         /// Another booking is about to free the slot (rule K11).
         AwaitsSlot = "awaits_slot",
-        /// HealthFlow does not work, so nothing is sent but a probe.
-        Breaker = "breaker",
         /// An operator paused its practice.
         Paused = "paused",
         /// An operator limited its practice, which has more to send than it may.

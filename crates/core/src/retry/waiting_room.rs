@@ -55,11 +55,6 @@ impl WaitingRoom {
         self.by_booking.values().flat_map(BTreeMap::values)
     }
 
-    /// The practice of each booking that waits, once for each.
-    pub fn practices(&self) -> impl Iterator<Item = &PracticeId> {
-        self.by_booking.keys().map(|key| &key.practice)
-    }
-
     /// When the earliest record is due.
     pub fn next_due(&self) -> Option<Timestamp> {
         self.by_due.first_key_value().map(|((due, _), _)| *due)

@@ -124,7 +124,11 @@ fn whoever_is_late_is_told_once_when_to_expect_it() {
         };
         let promised_ms = delay.promised_at.since_ms(delay.identity.requested_at);
         assert!(*waited_ms <= promised_ms, "{waited_ms} ms, {promised_ms} ms were promised");
-        assert_eq!((delay.reason, delay.at_earliest), ("overdue", false));
+        // Some have come back by the time that they are told.
+        assert!(
+            ["overdue", "turn", "commit", "permit"].contains(&delay.reason) && !delay.at_earliest,
+            "{delay:?}"
+        );
     }
     // Those were about to be late when they were told.
     assert!(told.len() < 200, "{} were in time", told.len());
@@ -259,7 +263,7 @@ fn an_outage_is_told_when_it_has_lasted_and_when_it_is_over() {
     assert_eq!((waiting.practices, waiting.named.len()), (60, 50));
     assert!(waiting.bookings > 100 && began.catch_up_ms > 0, "{waiting:?}");
     let told = delays(&desk);
-    assert!(told.iter().all(|delay| delay.at_earliest && delay.reason == "breaker"));
+    assert!(told.iter().all(|delay| delay.at_earliest && delay.reason == "outage"));
     let waiting_now = waiting.bookings;
     assert!((waiting_now - 2..=waiting_now).contains(&told.len()), "{} of {waiting_now}", told.len());
     let id = began.outage.id.clone();
