@@ -69,9 +69,6 @@ fn in_storm() -> Desk {
     desk
 }
 
-/// What it is, who asks in turn, what each is answered, after how long the next asks, and whose storm begins.
-type Row<'a> = (&'a str, &'a [&'a str], &'a [&'a Reply], i64, Option<Option<&'a str>>);
-
 /// Goal: one bad practice, a few refusals, many rules or old ones are no storm of all. Method: a table of calls and of whose storm
 /// they make.
 #[test]
