@@ -124,7 +124,7 @@ async fn commands_do_what_a_person_types() {
 async fn topics_are_created_checked_and_mended(person: &Person<'_>) {
     told::nothing_is_set_up_yet(person);
     let created = person.sees(&["topics", "--partitions", "6"]);
-    assert_eq!(created.len(), 11 * 3 + 1, "topic, compatibility, schema each, and the clock: {created:?}");
+    assert_eq!(created.len(), 12 * 3 + 1, "topic, compatibility, schema each, and the clock: {created:?}");
     assert_eq!(person.sees(&["topics"]), ["nothing to do, topics and schemas are as required"]);
     assert_eq!(person.sees(&["topics", "--check"]), ["topics and schemas are as required"]);
     let more = person.is_refused(&["topics", "--partitions", "12"]);

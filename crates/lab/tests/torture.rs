@@ -96,7 +96,7 @@ fn two_minutes_of_torture_violate_nothing() {
 #[test]
 fn a_healthflow_that_lies_is_found_out() {
     let _alone = alone();
-    let Tortured { output, report, out } = torture(&["--minutes", "0.25", "--brokers", "1", "--lie"]);
+    let Tortured { output, report, out } = torture(&["--minutes", "0.5", "--brokers", "1", "--lie"]);
     assert!(!output.status.success(), "{}", text_of(&output));
     for violated in ["duplicate_appointments", "duplicate_patients"] {
         assert!(report["violations"][violated].as_u64() > Some(0), "{violated}: {report}");
@@ -104,9 +104,5 @@ fn a_healthflow_that_lies_is_found_out() {
     for kept in ["lost", "duplicate_results", "orphans", "hanging_transactions"] {
         assert_eq!(report["violations"][kept], 0, "{kept}: {report}");
     }
-    assert!(
-        report["shortfalls"].as_array().is_some_and(|all| !all.is_empty()),
-        "so short a run proves nothing"
-    );
     fs::remove_dir_all(&out).expect("nothing runs in there any more");
 }

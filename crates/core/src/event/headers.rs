@@ -52,10 +52,10 @@ pub fn of_dead_letter(letter: &DeadLetter, group: &str, prefix: &NamePrefix) -> 
 }
 
 /// The headers of a record that redrives a dead letter the `times`-th time.
-pub fn of_redrive(times: u32, by: &str, why: Option<&str>) -> Vec<Header> {
-    let why = why.map(|why| (REDRIVEN_WHY, why.to_owned()));
-    let times = (REDRIVEN_TIMES, times.to_string());
-    [times, (REDRIVEN_BY, by.to_owned())].into_iter().chain(why).collect()
+pub fn of_redrive(times: u32, by: Option<&str>, why: Option<&str>) -> Vec<Header> {
+    let signed = [(REDRIVEN_BY, by), (REDRIVEN_WHY, why)];
+    let signed = signed.into_iter().filter_map(|(name, text)| Some((name, text?.to_owned())));
+    std::iter::once((REDRIVEN_TIMES, times.to_string())).chain(signed).collect()
 }
 
 /// The header of a record that is forwarded from `origin` (rule K8).

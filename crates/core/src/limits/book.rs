@@ -235,7 +235,7 @@ impl Book {
                 let (begin, end) = window.around(now);
                 let quota = self.quota(key, &fixed, &counted, begin);
                 let left = fixed.left(quota, begin);
-                let kept = if is_kept { 0 } else { self.reserved.of(key) };
+                let kept = if is_kept { 0 } else { self.reserved.of(key, now) };
                 // Few calls a window are not left unused for the sake of a whole booking.
                 let need = need.min(quota / QUOTA_PARTS).max(1);
                 if left.saturating_sub(kept) >= need {

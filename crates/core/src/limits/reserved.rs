@@ -26,9 +26,13 @@ impl<C> Default for Reserved<C> {
 }
 
 impl<C: Ord + Clone> Reserved<C> {
-    /// How many permits of a counter are kept for bookings.
-    pub fn of(&self, counter: &C) -> u32 {
-        self.by_counter.get(counter).copied().unwrap_or(0)
+    /// How many permits of a counter are kept for bookings at `now`. What was kept for too long counts no more, also while no call
+    /// goes out that would give it back: else those that wait for it would wait for each other.
+    pub fn of(&self, counter: &C, now: Timestamp) -> u32 {
+        let over = self.ends.iter().take_while(|(until, _)| *until <= now);
+        let kept = over.filter_map(|(_, booking)| self.bookings.get(booking)).flat_map(|kept| &kept.of);
+        let over: u32 = kept.filter(|(of, _)| of == counter).map(|(_, left)| left).sum();
+        self.by_counter.get(counter).copied().unwrap_or(0).saturating_sub(over)
     }
 
     /// Whether any are kept for this one.
@@ -85,7 +89,7 @@ impl<C: Ord + Clone> Reserved<C> {
         let Kept { until, of } = self.bookings.remove(booking)?;
         self.ends.remove(&(until, booking.clone()));
         for (counter, left) in &of {
-            let all = self.of(counter).saturating_sub(*left);
+            let all = self.by_counter.get(counter).copied().unwrap_or(0).saturating_sub(*left);
             if all == 0 {
                 self.by_counter.remove(counter);
             } else {
