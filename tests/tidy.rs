@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 400;
 
 /// The core's modules in the order in which a booking passes them: each may use only itself and those before it.
-const CORE_ORDER: [&str; 23] = [
+const CORE_ORDER: [&str; 24] = [
     "coded",
     "time",
+    "repeats",
     "private",
     "hash",
     "unordered",

@@ -6,13 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::worker::Clock;
+use healthflow_core::repeats::Repeats;
 use healthflow_core::status::{StartStep, StartWait};
 use healthflow_core::time::Timestamp;
 
 /// How long the start waits before it asks a silent Kafka or registry again.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
-/// How often a reason that lasts is logged, in milliseconds.
-const LOGGED_EVERY_MS: i64 = 60_000;
 
 /// The start of a worker.
 #[derive(Clone)]
@@ -23,8 +22,7 @@ pub(super) struct Starting {
 
 struct Waiting {
     wait: StartWait,
-    logged_at: Timestamp,
-    asked: u64,
+    logged: Repeats,
 }
 
 impl Starting {
@@ -49,15 +47,17 @@ impl Starting {
         let before = waits.take().filter(|waiting| waiting.wait.step == step);
         let since = before.as_ref().map_or(now, |waiting| waiting.wait.since);
         let same = before.filter(|waiting| waiting.wait.why == why);
-        let (mut logged_at, mut asked) =
-            same.map_or((None, 1), |same| (Some(same.logged_at), same.asked + 1));
-        let is_logged = logged_at.is_none_or(|at| now.since_ms(at) >= LOGGED_EVERY_MS);
-        if is_logged {
-            tracing::warn!(times = asked, "the start waits: {why}");
-            (logged_at, asked) = (Some(now), 0);
+        let (logged, times) = match same {
+            Some(Waiting { mut logged, .. }) => {
+                let times = logged.again(now);
+                (logged, times)
+            }
+            None => (Repeats::first(now), Some(1)),
+        };
+        if let Some(times) = times {
+            tracing::warn!(times, "the start waits: {why}");
         }
-        let wait = StartWait { step, why, since };
-        *waits = Some(Waiting { wait, logged_at: logged_at.unwrap_or(now), asked });
+        *waits = Some(Waiting { wait: StartWait { step, why, since }, logged });
     }
 }
 
@@ -71,7 +71,7 @@ mod tests {
     fn a_reason_is_shown_from_its_first_moment_and_logged_once_a_minute() {
         let start = Starting::new(Clock::start());
         let logged_at =
-            || start.waits.lock().unwrap().as_ref().map(|waiting| (waiting.logged_at.0, waiting.asked));
+            || start.waits.lock().unwrap().as_ref().map(|of| (of.logged.reported_at.0, of.logged.since));
         let at = |ms: i64, why: &str| start.note(StartStep::Topics, why.into(), Timestamp(ms));
         at(1_000, "no registry");
         assert_eq!(logged_at(), Some((1_000, 0)));

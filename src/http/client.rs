@@ -152,7 +152,7 @@ pub fn certificate_remedy(reason: &str, authorities: &str) -> String {
 }
 
 /// An error and all that caused it.
-fn causes<'error>(
+pub(super) fn causes<'error>(
     error: &'error (dyn Error + 'static),
 ) -> impl Iterator<Item = &'error (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error| (*error).source())

@@ -2,17 +2,15 @@
 //! with how often it came up meanwhile: an outage fills no disk, and a cause that lasts does not scroll away.
 
 use std::collections::HashMap;
-use std::error::Error;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use crate::http::client::ClientSettings;
+use crate::http::client::{ClientSettings, causes};
 use healthflow_core::healthflow::wire::WireRequest;
+use healthflow_core::repeats::Repeats;
 use healthflow_core::status::HealthFlowTrouble;
 use healthflow_core::time::Timestamp;
 
-/// How often a cause that lasts is logged, in milliseconds.
-const LOGGED_EVERY_MS: i64 = 60_000;
 /// Causes that are told apart; beyond that the log may repeat one earlier.
 const CAUSES_MAX: usize = 64;
 
@@ -23,13 +21,7 @@ pub struct Troubles(Mutex<Known>);
 #[derive(Default)]
 struct Known {
     current: Option<HealthFlowTrouble>,
-    logged: HashMap<String, Logged>,
-}
-
-/// When a cause was logged, and how often it came up since.
-struct Logged {
-    at: Timestamp,
-    since: u64,
+    logged: HashMap<String, Repeats>,
 }
 
 impl Troubles {
@@ -63,17 +55,12 @@ impl Known {
     /// How often the cause came up since it was logged last, if it is to be logged now.
     fn is_logged(&mut self, cause: &str, at: Timestamp) -> Option<u64> {
         if let Some(logged) = self.logged.get_mut(cause) {
-            logged.since += 1;
-            if at.since_ms(logged.at) < LOGGED_EVERY_MS {
-                return None;
-            }
-            logged.at = at;
-            return Some(std::mem::take(&mut logged.since));
+            return logged.again(at);
         }
         if self.logged.len() >= CAUSES_MAX {
             self.logged.clear();
         }
-        self.logged.insert(cause.to_owned(), Logged { at, since: 0 });
+        self.logged.insert(cause.to_owned(), Repeats::first(at));
         Some(1)
     }
 }
@@ -106,12 +93,6 @@ pub fn unexpected(status: u16, asked: &str) -> Option<String> {
 /// A request as it may be shown: its method and the template of its path.
 pub fn shown(request: &WireRequest) -> String {
     format!("{} {}", request.method.name(), request.path_template())
-}
-
-fn causes<'error>(
-    error: &'error (dyn Error + 'static),
-) -> impl Iterator<Item = &'error (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| (*error).source())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 
 pub mod coded;
 pub mod time;
+pub mod repeats;
 pub mod private;
 pub mod hash;
 pub mod unordered;

@@ -3,48 +3,32 @@
 
 use std::collections::BTreeMap;
 
+use crate::repeats::Repeats;
 use crate::time::Timestamp;
 
-/// How often a key is reported, in milliseconds.
-const REPORT_EVERY_MS: i64 = 60_000;
 /// Keys of a task that are kept apart; records of more keys than that are counted in the metric only.
 const KEYS_MAX: usize = 100;
 
 /// The keys of a task, and when each was reported last.
 #[derive(Clone, Debug, Default)]
 pub(super) struct MisroutedKeys {
-    keys: BTreeMap<Vec<u8>, Reported>,
-}
-
-/// A key.
-#[derive(Clone, Copy, Debug)]
-struct Reported {
-    at: Timestamp,
-    /// Records since then.
-    records: u64,
+    keys: BTreeMap<Vec<u8>, Repeats>,
 }
 
 impl MisroutedKeys {
     /// Notes a record under `key`; returns how many there were since the last report, this one included, if it is time for
     /// another.
     pub(super) fn note(&mut self, key: &[u8], now: Timestamp) -> Option<u64> {
-        let is_due = |of: &Reported| now.since_ms(of.at) >= REPORT_EVERY_MS;
         if let Some(known) = self.keys.get_mut(key) {
-            known.records += 1;
-            if !is_due(known) {
-                return None;
-            }
-            let records = known.records;
-            *known = Reported { at: now, records: 0 };
-            return Some(records);
+            return known.again(now);
         }
         if self.keys.len() >= KEYS_MAX {
-            self.keys.retain(|_, known| !is_due(known));
+            self.keys.retain(|_, known| !known.is_due(now));
         }
         if self.keys.len() >= KEYS_MAX {
             return None;
         }
-        self.keys.insert(key.to_vec(), Reported { at: now, records: 0 });
+        self.keys.insert(key.to_vec(), Repeats::first(now));
         Some(1)
     }
 }
@@ -52,6 +36,7 @@ impl MisroutedKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::repeats::REPORT_EVERY_MS;
 
     #[test]
     fn a_key_is_reported_once_a_minute_with_what_came_since() {
