@@ -211,10 +211,10 @@ impl Task {
             (None, None) => return None,
         };
         let promised_at = outlook.promise(earliest, turn.now);
-        let is_news = self.next_word_at(booking, turn).is_some_and(|at| at <= promised_at);
+        let is_news = self.next_word_at(booking, turn).is_some_and(|at| at <= promised_at)
+            && !self.knows_no_better(booking, turn);
         let at_earliest = is_stopped(key, turn) || ends_unforeseen(reason);
         let identity = Identity::from(&**booking);
-        let is_news = is_news && !self.knows_no_better(booking, turn);
         is_news.then_some(Delay { identity, reason, promised_at, at_earliest })
     }
 
