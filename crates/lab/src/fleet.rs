@@ -64,6 +64,7 @@ impl Fleet {
             tokio::join!(Stack::start_in(&data, plan.logs, &[]), Simulator::start(plan.logs, &flags));
         let (stack, simulator) = (stack?, simulator?);
         stack.create_topics(&beside("healthflow-sync")?, plan.partitions).await?;
+        println!("Kafka {}, registry {}, HealthFlow {}", stack.brokers, stack.registry_url, simulator.url);
         let mut settings = plan.settings.clone();
         settings.extend(stack.settings());
         settings.extend(set(&[
@@ -81,9 +82,17 @@ impl Fleet {
         let listener = Listener::start(&stack.brokers, journal.clone())?;
         for worker in &mut workers {
             worker.ready().await?;
+            println!("{} works, process id {}, {}", worker.name, worker.pid().unwrap_or(0), worker.admin_url);
         }
         let healthflow = HealthFlow::new(&simulator.url)?;
         Ok(Fleet { _listener: listener, publisher, workers, simulator, stack, healthflow, journal })
+    }
+
+    /// Fails if one of the processes has ended.
+    pub fn check(&mut self) -> Result<()> {
+        self.workers.iter_mut().try_for_each(Worker::check)?;
+        self.simulator.check()?;
+        self.stack.check()
     }
 
     /// Waits until everything that was asked for has a result.
@@ -100,9 +109,7 @@ impl Fleet {
             if waiting == 0 {
                 return Ok(());
             }
-            self.workers.iter_mut().try_for_each(Worker::check)?;
-            self.simulator.check()?;
-            self.stack.check()?;
+            self.check()?;
             ensure!(Instant::now() < deadline, "{waiting} have no result after {} s", limit.as_secs());
             sleep(LOOK).await;
         }

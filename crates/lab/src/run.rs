@@ -11,9 +11,8 @@ use healthflow_core::time::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use crate::audit::{self, Audit, Evidence, report};
-use crate::dentscheduler::listener::Listener;
 use crate::dentscheduler::now;
-use crate::dentscheduler::publisher::Publisher;
+use crate::fleet::{Fleet, LOOK, Plan};
 use crate::front_desk::FrontDesk;
 use crate::healthflow::{HealthFlow, good_health};
 use crate::journal::{Count, Journal};
@@ -24,11 +23,9 @@ use crate::workload::desk::Desk;
 use crate::workload::poison::Poison;
 use crate::workload::spoiled::spread;
 use crate::workload::{self, Expected, Workload};
-use healthflow_testkit::processes::simulator::{self, Simulator};
+use healthflow_testkit::processes::set;
 use healthflow_testkit::processes::worker::Worker;
-use healthflow_testkit::processes::{beside, set};
 use healthflow_testkit::project;
-use healthflow_testkit::stack::Stack;
 
 /// Bookings a second; each costs HealthFlow two to three requests.
 const BOOKINGS_PER_SECOND: i64 = 125;
@@ -40,7 +37,6 @@ const REQUESTS_PER_SECOND: f64 = 1_100.0;
 const PARTITIONS: u32 = 12;
 /// How long after the last result to listen for one too many.
 const QUIET: Duration = Duration::from_secs(2);
-const LOOK: Duration = Duration::from_millis(100);
 const DAY_MS: i64 = 86_400_000;
 
 /// What `run` understands.
@@ -90,16 +86,9 @@ pub enum Guard {
     Search,
 }
 
-/// Every process of a run. Dropped in this order: what depends on another one goes first.
+/// Every process of a run, and what was done to them.
 struct Rig {
-    /// Listens until it is dropped.
-    _listener: Listener,
-    publisher: Publisher,
-    workers: [Worker; 2],
-    simulator: Simulator,
-    stack: Stack,
-    healthflow: HealthFlow,
-    journal: Arc<Journal>,
+    fleet: Fleet,
     fault_log: Arc<FaultLog>,
 }
 
@@ -123,7 +112,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let workload = workload::plan(&settings, &spread(Poison::ALL.len(), 0, duration_ms));
     let mut rig = open(arguments, &out, &logs).await?;
     println!("{} charts are in HealthFlow already", workload.charts.len());
-    let chart_ids = rig.healthflow.seed(&workload.charts).await?;
+    let chart_ids = rig.fleet.healthflow.seed(&workload.charts).await?;
     perform(arguments, &mut rig, &workload, &chart_ids).await?;
     decide(arguments, &mut rig, &workload, &chart_ids).await?;
     let audit = audit_run(&mut rig, &workload, &chart_ids, &out).await?;
@@ -144,40 +133,15 @@ fn duration_ms(bookings: usize) -> i64 {
 
 /// Starts everything.
 async fn open(arguments: &Arguments, out: &Path, logs: &Path) -> Result<Rig> {
-    println!("Starting Kafka, the schema registry and HealthFlow (the simulator), about 10 s");
-    let data = out.join(format!("stack-{}", std::process::id()));
     let mut knobs = good_health(arguments.latency_ms, REQUESTS_PER_SECOND);
     knobs["honours_idempotency_keys"] = (arguments.guard == Guard::IdempotencyKey).into();
     knobs["unique_external_id"] = (arguments.guard == Guard::UniqueReference).into();
     knobs["keeps_external_id"] = (arguments.guard != Guard::Search).into();
-    let flags = ["--faults".to_owned(), knobs.to_string()];
-    let (stack, simulator) = tokio::join!(Stack::start_in(&data, logs, &[]), Simulator::start(logs, &flags));
-    let (stack, simulator) = (stack?, simulator?);
-    stack.create_topics(&beside("healthflow-sync")?, PARTITIONS).await?;
-    println!("Kafka {}, registry {}, HealthFlow {}", stack.brokers, stack.registry_url, simulator.url);
-
     let guard = arguments.guard.to_possible_value().map(|value| value.get_name().to_owned());
     let mut settings = vec!["--config".to_owned(), project("config/demo.toml").display().to_string()];
-    settings.extend(stack.settings());
-    settings.extend(set(&[
-        ("healthflow.base_url", &simulator.url),
-        ("healthflow.token_file", &simulator::token_file()),
-        ("healthflow.duplicate_guard", guard.as_deref().unwrap_or_default()),
-    ]));
-    let mut workers = [Worker::new("worker-1", logs, &settings)?, Worker::new("worker-2", logs, &settings)?];
-    for worker in &mut workers {
-        worker.start()?;
-    }
-    let journal = Arc::new(Journal::default());
-    let publisher = Publisher::connect(&stack.brokers, &stack.registry_url).await?;
-    let listener = Listener::start(&stack.brokers, journal.clone())?;
-    for worker in &mut workers {
-        worker.ready().await?;
-        println!("{} works, process id {}, {}", worker.name, worker.pid().unwrap_or(0), worker.admin_url);
-    }
-    let healthflow = HealthFlow::new(&simulator.url)?;
-    let fault_log = Arc::new(FaultLog::default());
-    Ok(Rig { _listener: listener, publisher, workers, simulator, stack, healthflow, journal, fault_log })
+    settings.extend(set(&[("healthflow.duplicate_guard", guard.as_deref().unwrap_or_default())]));
+    let plan = Plan { out, logs, knobs: &knobs, partitions: PARTITIONS, workers: 2, settings };
+    Ok(Rig { fleet: Fleet::open(&plan).await?, fault_log: Arc::default() })
 }
 
 /// Publishes the workload, performs the faults, shows both, and waits until everything has its result or the limit has
@@ -191,15 +155,16 @@ async fn perform(
     let faults =
         if arguments.no_chaos { Vec::new() } else { planned_faults::plan(duration_ms(arguments.bookings)) };
     let screen = Screen {
-        journal: rig.journal.clone(),
+        journal: rig.fleet.journal.clone(),
         fault_log: rig.fault_log.clone(),
-        admin_urls: rig.workers.iter().map(|worker| worker.admin_url.clone()).collect(),
+        admin_urls: rig.fleet.workers.iter().map(|worker| worker.admin_url.clone()).collect(),
         total: workload.publications.len(),
         total_asked: workload.publications.iter().filter(|one| one.expected != Expected::Nothing).count(),
     };
     let good_health = good_health(arguments.latency_ms, REQUESTS_PER_SECOND);
     let limit = Duration::from_secs(arguments.wait_limit_s);
-    let Rig { publisher, workers, healthflow, journal, fault_log, simulator, stack, .. } = rig;
+    let Rig { fleet, fault_log } = rig;
+    let Fleet { publisher, workers, healthflow, journal, simulator, stack, .. } = fleet;
     let act = async {
         let publishing = publisher.publish(&workload.publications, chart_ids, journal);
         let breaking = planned_faults::perform(&faults, healthflow, &good_health, &mut workers[0], fault_log);
@@ -225,8 +190,11 @@ async fn decide(
     workload: &Workload,
     chart_ids: &[String],
 ) -> Result<()> {
-    println!("\n{} bookings wait for a person; the front desk decides", rig.journal.notes().count().review);
-    let Rig { publisher, workers, healthflow, journal, simulator, stack, .. } = rig;
+    println!(
+        "\n{} bookings wait for a person; the front desk decides",
+        rig.fleet.journal.notes().count().review
+    );
+    let Fleet { publisher, workers, healthflow, journal, simulator, stack, .. } = &mut rig.fleet;
     let desk = FrontDesk { publisher, journal, chart_ids, settings: stack.settings() };
     desk.end_reviews(workload).await?;
     let has_ended = |count: &Count| count.waiting() + count.review == 0;
@@ -263,11 +231,11 @@ async fn wait_until(
 
 /// Audits, prints the trace, writes the numbers.
 async fn audit_run(rig: &mut Rig, workload: &Workload, chart_ids: &[String], out: &Path) -> Result<Audit> {
-    let healthflow = &rig.healthflow;
+    let healthflow = &rig.fleet.healthflow;
     let (ledger, totals, writes) =
         tokio::try_join!(healthflow.ledger(), healthflow.totals(), healthflow.writes())?;
     let history = rig.fault_log.history();
-    let notes = rig.journal.notes();
+    let notes = rig.fleet.journal.notes();
     let publications = workload.all();
     let audit = audit::audit(&Evidence {
         publications: &publications,
@@ -278,7 +246,7 @@ async fn audit_run(rig: &mut Rig, workload: &Workload, chart_ids: &[String], out
         chaos: &history.spans,
     });
     println!("\n{}", report::text(&audit));
-    let logs = rig.workers.iter().map(|worker| (worker.name.clone(), worker.log.clone())).collect();
+    let logs = rig.fleet.workers.iter().map(|worker| (worker.name.clone(), worker.log.clone())).collect();
     let sources =
         trace::Sources { logs, notes: &notes, ledger: &ledger, writes: &writes, killed: history.killed };
     if let Some(trace) = trace::compose(&sources) {
@@ -296,16 +264,16 @@ async fn audit_run(rig: &mut Rig, workload: &Workload, chart_ids: &[String], out
 
 /// Prints how to look at what runs, and waits.
 async fn keep(rig: &Rig) -> Result<()> {
-    let settings = rig.stack.settings().join(" ");
+    let settings = rig.fleet.stack.settings().join(" ");
     println!("\nEverything goes on running until Ctrl-C. To try:");
-    for worker in &rig.workers {
+    for worker in &rig.fleet.workers {
         println!("  curl {}/status    # {}; also /metrics", worker.admin_url, worker.name);
     }
-    println!("  curl {}/control/audit    # HealthFlow", rig.simulator.url);
+    println!("  curl {}/control/audit    # HealthFlow", rig.fleet.simulator.url);
     println!("  cargo run --release -- tail appointments.synced {settings}");
     println!("  cargo run --release -- send FILE.json {settings}");
     println!("To kill a worker, and to start it again:");
-    for worker in &rig.workers {
+    for worker in &rig.fleet.workers {
         println!("  kill -9 {}    # {}", worker.pid().unwrap_or(0), worker.name);
         println!("  {}", worker.command_line()?);
     }

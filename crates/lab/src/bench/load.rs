@@ -13,7 +13,7 @@ use healthflow_proof::random::Random;
 
 use crate::workload::people::{self, Chart, Scenario};
 use crate::workload::zipf::Zipf;
-use crate::workload::{Expected, Publication};
+use crate::workload::{Expected, Publication, practice_id};
 
 const PRACTICES: usize = 200;
 /// The bookings of one patient lie as far apart as there are patients.
@@ -109,8 +109,4 @@ impl Load {
         };
         (from..end).map(request).collect()
     }
-}
-
-fn practice_id(practice: usize) -> String {
-    format!("practice-{practice:03}")
 }

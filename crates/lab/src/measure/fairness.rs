@@ -14,6 +14,7 @@ use crate::audit::seconds;
 use crate::fleet::{Fleet, Plan};
 use crate::healthflow::good_health;
 use crate::journal::{Asked, Name, Notes};
+use crate::workload::practice_id;
 use healthflow_testkit::processes::set;
 
 const PRACTICES: usize = 100;
@@ -115,12 +116,7 @@ pub async fn measure(arguments: &Arguments, out: &Path, logs: &Path) -> Result<R
 }
 
 fn is_of_burst(asked: &Asked) -> bool {
-    matches!(&asked.name, Name::Version(booking, _) if booking.practice.as_str() == practice())
-}
-
-/// The practice of the burst, as the load calls it.
-fn practice() -> String {
-    format!("practice-{:03}", BUSY.start)
+    matches!(&asked.name, Name::Version(booking, _) if booking.practice.as_str() == practice_id(BUSY.start))
 }
 
 fn turn(notes: &Notes) -> Turn {

@@ -14,11 +14,9 @@ use super::finding::{Finding, Report, Sought};
 use super::patients;
 use crate::audit::seconds;
 use crate::dentscheduler::now;
-use crate::dentscheduler::publisher::Publisher;
 use crate::fleet::{Fleet, LOOK, Plan};
 use crate::healthflow::{HealthFlow, good_health};
-use crate::journal::{Journal, Notes};
-use crate::workload::Publication;
+use crate::journal::{Asked, Journal, Notes};
 use healthflow_testkit::processes::set;
 use healthflow_testkit::processes::worker::Worker;
 
@@ -81,7 +79,7 @@ pub async fn measure(arguments: &Arguments, out: &Path, logs: &Path) -> Result<R
     println!("  {count} bookings, {} a second; HealthFlow is down after {BEFORE_S} s", arguments.per_second);
     let times = {
         let Fleet { publisher, workers, healthflow, journal, .. } = &mut fleet;
-        let publish = publish(publisher, &publications, &chart_ids, journal);
+        let publish = publisher.publish(&publications, &chart_ids, journal);
         let (published, times) =
             tokio::join!(publish, perform(arguments, workers, healthflow, journal, &health));
         published?;
@@ -95,15 +93,6 @@ pub async fn measure(arguments: &Arguments, out: &Path, logs: &Path) -> Result<R
         "peak_requests_per_second": totals.peak_requests_per_second, "workers": 2,
     });
     Ok(Report::new("outage", load, findings(&fleet.journal.notes(), &times, arguments.limit)))
-}
-
-async fn publish(
-    publisher: &Publisher,
-    publications: &[Publication],
-    chart_ids: &[String],
-    journal: &std::sync::Arc<Journal>,
-) -> Result<()> {
-    publisher.publish(publications, chart_ids, journal).await
 }
 
 /// Breaks HealthFlow, mends it, and sees how fast the backlog goes.
@@ -121,7 +110,7 @@ async fn perform(
     until_breakers(workers, true).await?;
     let opened_at = now();
     println!("  the breakers are open after {:.1} s", began.elapsed().as_secs_f64());
-    sleep((third).saturating_sub(began.elapsed())).await;
+    sleep(third.saturating_sub(began.elapsed())).await;
     broken(healthflow, health, json!({"down": "unavailable"}), "answers 503").await?;
     sleep(third).await;
     broken(healthflow, health, json!({"drop_before": 1.0, "hang_ms": 60_000}), "does not answer").await?;
@@ -170,7 +159,7 @@ fn findings(notes: &Notes, times: &Times, limit: u32) -> Vec<Finding> {
     let by_name = notes.results_by_name();
     let dead = notes.results.iter().filter(|result| result.outcome == ResultOutcome::Failed).count();
     let in_outage = |at: Timestamp| at > times.opened_at && at < times.recovered_at;
-    let first = |asked: &crate::journal::Asked| by_name.get(&asked.name).and_then(|results| results.first());
+    let first = |asked: &Asked| by_name.get(&asked.name).and_then(|results| results.first());
     let spent: u32 = (notes.asked.iter().filter(|asked| in_outage(asked.at)))
         .filter_map(|asked| Some(first(asked)?.attempts.saturating_sub(1)))
         .sum();

@@ -304,7 +304,8 @@ impl Planner<'_> {
     }
 }
 
-fn practice_id(practice: usize) -> String {
+/// The id of a practice by its number.
+pub fn practice_id(practice: usize) -> String {
     format!("practice-{practice:03}")
 }
 
