@@ -32,7 +32,7 @@ pub fn nothing_is_set_up_yet(person: &Person<'_>) {
         &["review", "decide", "p", "b", "reject", "--by", "me", "--why", "a test"],
     ] {
         let told = person.is_refused(line);
-        assert!(told.len() == 1 && told[0].contains("run 'healthflow-sync topics'"), "{line:?}: {told:?}");
+        assert!(told.len() == 1 && told[0].contains("healthflow-sync topics"), "{line:?}: {told:?}");
     }
 }
 

@@ -35,7 +35,7 @@ fn what_healthflow_answers_unexpectedly_is_named() {
     rig.set_faults(&json!({"down": "unavailable"}));
     let practice = rig.practice(1);
     rig.publish(&[rig.event(&practice, "b-1", 1)]);
-    named_everywhere(&rig, "status 503 to GET /");
+    named_everywhere(&rig, "status 503 to POST /patients/search");
     rig.set_faults(&json!({"down": "no"}));
     wait_for(LIMIT, || (!rig.results().is_empty()).then_some(())).expect("it ends");
     let is_over = || page(&rig, "/status").contains(r#""healthflow_trouble":null"#).then_some(());

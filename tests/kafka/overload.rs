@@ -27,7 +27,8 @@ fn an_overloaded_healthflow_gets_fewer_calls() {
         .map(|number| {
             let mut event = rig.event(&practices[number % practices.len()], &format!("b-{number}"), 1);
             event.patient.patient_id = PatientId::from(format!("p-{number}")).into();
-            event.patient.family_name = format!("Lopez{number}").into();
+            let (year, month, day) = (1950 + number / 300, 1 + number / 25 % 12, 1 + number % 25);
+            event.patient.date_of_birth = format!("{year}-{month:02}-{day:02}").into();
             event
         })
         .collect();

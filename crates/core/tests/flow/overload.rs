@@ -9,9 +9,9 @@ use healthflow_core::time::Timestamp;
 
 use crate::desk::*;
 
-const BOOKINGS: usize = 8_000;
+const BOOKINGS: usize = 5_000;
 const MAX_IN_FLIGHT: usize = 64;
-const CALL_MS: i64 = 100;
+const CALL_MS: i64 = 200;
 /// So many calls do not slow each other down in the overload.
 const CAPACITY: usize = 8;
 /// The worker allows an answer to take three times as long as usual.
@@ -34,7 +34,7 @@ fn an_overloaded_healthflow_gets_fewer_calls_and_all_again_once_it_is_well() {
     let mut live = |desk: &mut Desk, ms: i64, is_well: bool| {
         let end = desk.now.plus_ms(ms);
         while desk.now < end {
-            desk.pass_ms(10);
+            desk.pass_ms(20);
             while under_way.first().is_some_and(|(at, _)| *at <= desk.now) {
                 let Some((_, call)) = under_way.pop_first() else { break };
                 desk.handle(Input::Answered { call, reply: created(&format!("a-{}", call.0)) });
