@@ -242,6 +242,19 @@ impl KafkaFault {
         }
     }
 
+    /// The same fault, but for a transaction that failed because Write on `topic`, by its name on the cluster, is missing.
+    pub(crate) fn of_writing_to(self, topic: &str) -> Self {
+        match self {
+            KafkaFault::NotCommitted { meaning, error } => match code(&error) {
+                Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                    KafkaFault::NoRight { right: "Write", resource: format!("topic {topic}") }
+                }
+                _ => KafkaFault::NotCommitted { meaning, error },
+            },
+            other => other,
+        }
+    }
+
     /// The settings do not allow this client.
     pub(crate) fn settings(client: impl Into<String>) -> impl FnOnce(KafkaError) -> Self {
         let client = client.into();

@@ -41,7 +41,8 @@ pub fn change(
         |send| {
             send(BaseRecord::to(&topic).partition(encoded.partition.unwrap_or(0)).key(&key).payload(value))
         },
-    )?;
+    )
+    .map_err(|fault| fault.of_writing_to(&topic))?;
     Ok(Some(control))
 }
 

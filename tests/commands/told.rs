@@ -23,10 +23,10 @@ pub fn nothing_is_set_up_yet(person: &Person<'_>) {
     for line in [
         &["tail", "appointments.synced"][..],
         &["send", file.to_str().expect("UTF-8")],
-        &["pause", "--why", "a test"],
-        &["resume", "--why", "a test"],
+        &["pause", "--by", "me", "--why", "a test"],
+        &["resume", "--by", "me", "--why", "a test"],
         &["limit", "list"],
-        &["limit", "set", "--per-second", "5", "--why", "a test"],
+        &["limit", "set", "--per-second", "5", "--by", "me", "--why", "a test"],
         &["accept-topics"],
         &["drop-record", "--topic", "appointments.state", "--partition", "0", "--offset", "0"],
         &["review", "decide", "p", "b", "reject", "--by", "me", "--why", "a test"],

