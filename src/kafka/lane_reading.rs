@@ -11,7 +11,7 @@ use crate::registry::{RawRecord, Translator};
 use healthflow_core::event::size::TooLarge;
 use healthflow_core::event::{Arrival, Misrouted, arrival, home};
 use healthflow_core::life::Incarnation;
-use healthflow_core::partition::reading::HeldRange;
+use healthflow_core::partition::read_guard::HeldRange;
 use healthflow_core::processor::Input;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;

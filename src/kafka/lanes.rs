@@ -20,7 +20,7 @@ use crate::kafka::{KafkaFault, Now};
 use crate::registry::{RawRecord, Translator, Wait};
 use healthflow_core::event::size::input_bytes_max;
 use healthflow_core::life::{Incarnation, LaneEnd};
-use healthflow_core::partition::reading::HeldRange;
+use healthflow_core::partition::read_guard::HeldRange;
 use healthflow_core::processor::{Inbox, Input};
 use healthflow_core::topics::{Lane, NamePrefix, Position};
 

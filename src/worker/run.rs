@@ -23,7 +23,7 @@ use healthflow_core::healthflow::Request;
 use healthflow_core::life::{CallId, TaskLife};
 use healthflow_core::panic_guard::is_caught;
 use healthflow_core::partition::commit_batch::CommitBatch;
-use healthflow_core::partition::reading::HeldRange;
+use healthflow_core::partition::read_guard::HeldRange;
 use healthflow_core::processor::perform::{Parts, perform};
 use healthflow_core::processor::{Inbox, Input, Processor};
 use healthflow_core::settings::Settings;

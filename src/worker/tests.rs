@@ -9,7 +9,7 @@ use healthflow_core::healthflow::fault::NotSent;
 use healthflow_core::healthflow::{AppointmentId, Fault, Request};
 use healthflow_core::life::{CallId, TaskLife};
 use healthflow_core::partition::commit_batch::CommitBatch;
-use healthflow_core::partition::reading::HeldRange;
+use healthflow_core::partition::read_guard::HeldRange;
 use healthflow_core::processor::perform::{Parts, perform};
 use healthflow_core::processor::{Effect, Input};
 use healthflow_core::state::TopicIds;

@@ -7,7 +7,7 @@ use healthflow_core::event::avro::{Encoder, contract};
 use healthflow_core::event::home::partition_of;
 use healthflow_core::event::requested::AppointmentRequested;
 use healthflow_core::event::{Arrival, avro};
-use healthflow_core::partition::reading::HeldRange;
+use healthflow_core::partition::read_guard::HeldRange;
 use healthflow_core::processor::Input;
 use healthflow_core::sync::FailureReason;
 use healthflow_core::topics::{self, Lane};

@@ -10,7 +10,7 @@ use healthflow_core::event::Arrival;
 use healthflow_core::healthflow::Request;
 use healthflow_core::life::{CallId, Incarnation, TaskLife};
 use healthflow_core::partition::commit_batch::CommitBatch;
-use healthflow_core::partition::reading::HeldRange;
+use healthflow_core::partition::read_guard::HeldRange;
 use healthflow_core::processor::Effect;
 use healthflow_core::processor::perform::{Parts, perform};
 use healthflow_core::state::TopicIds;

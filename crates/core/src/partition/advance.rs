@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use crate::healthflow::Request;
 use crate::limits::fair_queue::CALL;
-use crate::partition::decide::{Awaited, Move};
 use crate::partition::job::{Job, JobKey, JobStage, Purpose, Share};
+use crate::partition::moves::{Awaited, Move};
 use crate::partition::rules;
 use crate::partition::subject::Subject;
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::retry::WaitReason;
 use crate::time::Timestamp;
 

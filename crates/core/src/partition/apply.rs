@@ -4,10 +4,11 @@ use std::ops::ControlFlow;
 
 use crate::booking::BookingKey;
 use crate::partition::advance::Next;
-use crate::partition::decide::{Asked, Awaited, IntentFor, Move};
 use crate::partition::job::{Job, JobKey};
+use crate::partition::moves::{Asked, Awaited, IntentFor, Move};
 use crate::partition::rules;
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::patient::Person;
 use crate::retry::WaitReason;
 

@@ -10,7 +10,8 @@ use crate::event::{DeadLetter, Finished, Identity, Origin, Outgoing, RetryEntry}
 use crate::fact::Fact;
 use crate::partition::job::{InHand, Job};
 use crate::partition::rules;
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::retry::WaitReason;
 use crate::retry::deadline::leave_out;
 use crate::retry::schedule::delay_ms;

@@ -6,7 +6,8 @@
 use crate::booking::{BookingKey, PracticeId};
 use crate::partition::job::{Job, JobKey, JobStage};
 use crate::partition::rules;
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::retry::WaitReason;
 use crate::time::Timestamp;
 

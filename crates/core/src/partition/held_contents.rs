@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::booking::{Booking, BookingKey, Version};
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::state::Hold;
 
 impl Task {

@@ -13,7 +13,7 @@ use crate::healthflow::Fault;
 use crate::partition::outbox::Outbox;
 use crate::partition::rules;
 use crate::partition::subject::Subject;
-use crate::partition::task::Turn;
+use crate::partition::turn::Turn;
 use crate::settings::Settings;
 use crate::time::Timestamp;
 use crate::unordered::hash_entries;

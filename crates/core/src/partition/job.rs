@@ -13,7 +13,7 @@ use crate::healthflow::{AppointmentFound, Operation};
 use crate::limits::Asking;
 use crate::partition::kept_request::KeptRequest;
 use crate::partition::slots::MadeFrom;
-use crate::partition::task::Turn;
+use crate::partition::turn::Turn;
 use crate::patient::search::Search;
 use crate::patient::{Candidate, HealthFlowPatientId};
 use crate::retry::WaitReason;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::booking::{Booking, Version};
 use crate::healthflow::Request;
-use crate::partition::decide::{Asked, IntentFor};
 use crate::partition::job::{Job, JobKey, Purpose};
+use crate::partition::moves::{Asked, IntentFor};
 use crate::partition::task::Task;
 use crate::settings::Settings;
 use crate::sync::Step;

@@ -2,7 +2,8 @@
 
 use crate::healthflow::Operation;
 use crate::partition::job::{Job, JobKey};
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::retry::schedule::delay_ms;
 use crate::time::Timestamp;
 

@@ -2,7 +2,8 @@
 //! behind the backlog of an overload or an outage, and all of them are late.
 
 use crate::partition::job::{JobKey, JobStage};
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::retry::WaitReason;
 
 /// How long until an overdue booking is looked at again while nothing goes on, in milliseconds.

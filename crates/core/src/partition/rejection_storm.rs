@@ -5,7 +5,8 @@ use crate::defects::planted;
 use crate::healthflow::Operation;
 use crate::limits::rejection_storm::StormOf;
 use crate::partition::job::{Job, JobKey, Purpose};
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::retry::WaitReason;
 use crate::time::Timestamp;
 

@@ -8,7 +8,8 @@ use crate::healthflow::fault::Missing;
 use crate::healthflow::{Answer, AppointmentRead, Fault, Reply};
 use crate::partition::job::{Flight, Job, Outdated};
 use crate::partition::rules;
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::retry::WaitReason;
 use crate::sync::{Outcome, SyncedOutcome};
 

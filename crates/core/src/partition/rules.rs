@@ -19,7 +19,7 @@ use crate::partition::outbox::Outbox;
 use crate::partition::recent_creations::RecentCreations;
 use crate::partition::slots::Slots;
 use crate::partition::subject::Subject;
-use crate::partition::task::Turn;
+use crate::partition::turn::Turn;
 use crate::patient::digests::PersonDigests;
 use crate::patient::search::Search;
 use crate::patient::{Candidate, HealthFlowPatientId, Link, Person};
@@ -377,6 +377,11 @@ pub(super) fn stops(job: &Job, settings: &Settings) -> bool {
 /// A limited practice sends no more than its permits allow.
 pub(super) fn has_permit(key: &JobKey, turn: &Turn<'_>) -> bool {
     !turn.by_hand.has_no_permit(key.practice(), turn.now) || planted!(turn.settings, PracticeLimitIgnored)
+}
+
+/// Time in which an operator has paused a practice counts for no deadline.
+pub(super) fn pauses_stop_deadlines(settings: &Settings) -> bool {
+    !planted!(settings, PauseCountsForDeadlines)
 }
 
 /// A pause is no attempt.

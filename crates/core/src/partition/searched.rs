@@ -7,7 +7,8 @@ use crate::healthflow::pages::Endless;
 use crate::healthflow::{Answer, Fault, Reply};
 use crate::partition::job::{Flight, Job};
 use crate::partition::rules;
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::retry::WaitReason;
 use crate::sync::FailureReason;
 

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use crate::booking::{BookingKey, PatientKey};
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::patient::HealthFlowPatientId;
 use crate::patient::digests::patient_digest;
 use crate::state::{BookingState, Parked, ParkingPlace, PatientState};

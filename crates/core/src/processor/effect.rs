@@ -4,7 +4,7 @@ use crate::booking::{BookingKey, Version};
 use crate::healthflow::Request;
 use crate::life::{CallId, Incarnation};
 use crate::partition::commit_batch::CommitBatch;
-use crate::partition::reading::HeldRange;
+use crate::partition::read_guard::HeldRange;
 use crate::state::TopicIds;
 use crate::time::Timestamp;
 use crate::topics::{Lane, Position};

@@ -7,7 +7,7 @@ use crate::booking::{BookingKey, Version};
 use crate::healthflow::Request;
 use crate::life::{CallId, TaskLife};
 use crate::partition::commit_batch::CommitBatch;
-use crate::partition::reading::HeldRange;
+use crate::partition::read_guard::HeldRange;
 use crate::processor::Effect;
 use crate::state::TopicIds;
 use crate::time::Timestamp;

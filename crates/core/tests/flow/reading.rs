@@ -4,7 +4,7 @@ use healthflow_core::event::{Arrival, Unusable};
 use healthflow_core::healthflow::Operation;
 use healthflow_core::life::Incarnation;
 use healthflow_core::limits::Controls;
-use healthflow_core::partition::reading::HeldRange;
+use healthflow_core::partition::read_guard::HeldRange;
 use healthflow_core::partition::start::{Acquired, Start};
 use healthflow_core::processor::{CommitEnded, Effect, Input, Processor};
 use healthflow_core::settings::GuardMode;

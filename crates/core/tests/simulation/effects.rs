@@ -5,7 +5,7 @@ use healthflow_core::event::{Arrival, arrival};
 use healthflow_core::healthflow::fault::NotSent;
 use healthflow_core::healthflow::{Fault, Request, Sought};
 use healthflow_core::life::{CallId, Incarnation, TaskLife};
-use healthflow_core::partition::reading::HeldRange;
+use healthflow_core::partition::read_guard::HeldRange;
 use healthflow_core::partition::start::Acquired;
 use healthflow_core::processor::{Effect, Input};
 use healthflow_core::time::Timestamp;

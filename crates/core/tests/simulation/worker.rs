@@ -10,7 +10,7 @@ use healthflow_core::event::Arrival;
 use healthflow_core::healthflow::Operation;
 use healthflow_core::life::{CallId, Incarnation};
 use healthflow_core::limits::Controls;
-use healthflow_core::partition::reading::HeldRange;
+use healthflow_core::partition::read_guard::HeldRange;
 use healthflow_core::processor::{Input, Processor};
 use healthflow_core::settings::Settings;
 use healthflow_core::state::TaskState;

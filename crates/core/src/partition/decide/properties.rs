@@ -15,10 +15,10 @@ use crate::event::sample::{NOW, booking};
 use crate::partition::advance::MOVES_MAX;
 use crate::partition::job::{AskedToWait, InHand};
 use crate::partition::start::{Acquired, Start};
-use crate::partition::task::Shared;
+use crate::partition::turn::Shared;
 use crate::patient::digests::PersonDigests;
 use crate::patient::search::Search;
-use crate::patient::{Candidate, LinkOrigin, Person};
+use crate::patient::{Candidate, Link, LinkOrigin, Person};
 use crate::settings::{GuardMode, Settings};
 use crate::state::{
     BookingState, Hold, Parked, ParkingPlace, PatientIntent, PatientState, Suspicion, TaskState, WriteIntent,

@@ -11,7 +11,7 @@ use crate::healthflow::Operation;
 use crate::life::Incarnation;
 use crate::partition::job::{AskedToWait, InHand};
 use crate::partition::start::{Acquired, Start};
-use crate::partition::task::Shared;
+use crate::partition::turn::Shared;
 use crate::settings::{GuardMode, Settings};
 use crate::state::{
     BookingState, Hold, Parked, ParkingPlace, PatientIntent, PatientState, Suspicion, TaskState, WriteIntent,

@@ -4,7 +4,7 @@ use super::open_write::OpenWrite;
 use crate::defects::planted;
 use crate::healthflow::Fault;
 use crate::healthflow::fault::{NotSent, Unknown};
-use crate::partition::task::Turn;
+use crate::partition::turn::Turn;
 use crate::settings::Settings;
 use crate::time::Timestamp;
 

@@ -1,8 +1,6 @@
 //! Versions that waited in the retry topic and whose record is gone from there: state knows that each is owed a result, and
 //! nothing will bring it back. Each gets its dead letter, once, in the transaction that takes it off the state.
 
-use std::collections::BTreeSet;
-
 use crate::booking::{BookingKey, Version};
 use crate::event::failed::DeadContent;
 use crate::event::{DeadLetter, Identity, Outgoing};
@@ -16,29 +14,6 @@ use crate::time::Timestamp;
 
 const DETAIL: &str =
     "the record that it waited in was deleted; publish the booking again under a higher version";
-
-/// The bookings with versions whose record is gone, until each of those versions has its dead letter.
-#[derive(Clone, Debug, Default, Hash)]
-pub(super) struct LostVersions {
-    of: BTreeSet<BookingKey>,
-}
-
-impl LostVersions {
-    /// Versions of this booking are owed their dead letter.
-    pub fn owe(&mut self, key: BookingKey) {
-        self.of.insert(key);
-    }
-
-    /// Whether versions of this booking are owed their dead letter.
-    pub fn owes(&self, key: &BookingKey) -> bool {
-        self.of.contains(key)
-    }
-
-    /// Takes all of them: whose turn has not come is owed again.
-    fn take_all(&mut self) -> BTreeSet<BookingKey> {
-        std::mem::take(&mut self.of)
-    }
-}
 
 impl Task {
     /// Notes what the acquisition found lost. It is written again with the first commit: the next owner will not find it
