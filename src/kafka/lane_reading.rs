@@ -11,7 +11,7 @@ use crate::registry::{RawRecord, Translator};
 use healthflow_core::event::size::TooLarge;
 use healthflow_core::event::{Arrival, Misrouted, arrival, home};
 use healthflow_core::life::Incarnation;
-use healthflow_core::partition::read_guard::HeldRange;
+use healthflow_core::partition::read_guard::GuardedRange;
 use healthflow_core::processor::Input;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
@@ -113,7 +113,7 @@ impl Reading {
         self.guarded.insert(offset, Guarded { key, value, written_at });
         let Reading { of: TaskLane { partition, lane }, incarnation, .. } = *self;
         let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
-        batch.push(Input::Held { partition, incarnation, lane, offset, size_bytes });
+        batch.push(Input::Guarded { partition, incarnation, lane, offset, size_bytes });
     }
 
     /// Decodes kept records, or dead-letters them undecoded.
@@ -122,7 +122,7 @@ impl Reading {
         translator: &Translator,
         now: Timestamp,
         limits: Limits,
-        release: HeldRange,
+        release: GuardedRange,
         batch: &mut Vec<Input>,
     ) {
         let Reading { of: TaskLane { partition, lane }, incarnation, .. } = *self;

@@ -76,7 +76,7 @@ fn report_pause(until: Timestamp, why: &str, practice: &PracticeId, booking: Opt
             "HealthFlow refuses several practices (403), nothing is sent; check the account's rights"
         ),
         "used_up" => {
-            warn!(%until, why, practice, booking, "HealthFlow tells that nothing is left of a limit, nothing is sent");
+            warn!(%until, why, practice, booking, "HealthFlow reports that nothing is left of a limit, nothing is sent");
         }
         _ => warn!(%until, why, practice, booking, "HealthFlow asks us to wait, nothing is sent"),
     }

@@ -162,7 +162,7 @@ impl Task {
             let decided = self.decide(key, job, turn);
             // Before anything is opened for it: a crash must not find an intent that nobody was about to send.
             let asks = matches!(decided, Move::Ask(_));
-            if asks && (turn.holds_back() || self.is_held_by_hand(key, job, turn)) {
+            if asks && (turn.holds_back() || self.is_stopped_by_hand(key, job, turn)) {
                 return Next::HeldBack;
             }
             if let ControlFlow::Break(next) = self.apply(decided, key, job, turn) {

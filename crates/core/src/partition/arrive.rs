@@ -134,7 +134,7 @@ impl Task {
             .get(&JobKey::Booking(entry.booking.key.clone()))
             .is_some_and(|job| job.newest().is_some_and(|n| n.booking.version > entry.booking.version));
         let waiting = Waiting { entry, offset: position.offset, since: turn.now };
-        let was_held = WaitReason::is_held_by_hand(&waiting.entry.schedule.last_error)
+        let was_held = WaitReason::is_stopped_by_hand(&waiting.entry.schedule.last_error)
             && turn.by_hand.is_free(&waiting.entry.booking.key.practice);
         let is_calm = WaitReason::is_storm(&waiting.entry.schedule.last_error)
             && turn.storms.is_calm(&waiting.entry.booking.key.practice);
@@ -273,7 +273,7 @@ impl Task {
             });
             return;
         }
-        // Answered, but not `newest`: what cannot be true supersedes nothing (rule K5).
+        // Answered, but not `newest`: what is invalid supersedes nothing (rule K5).
         let generation = state.parked(identity.version).map_or(0, |parked| parked.generation + 1);
         self.held.note_ended(&identity.key);
         state.answered.insert(identity.version, turn.settings.answered_bytes_max);

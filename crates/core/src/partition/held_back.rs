@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 
 impl Task {
     /// Whether a job must not ask, though others may.
-    pub(super) fn is_held_by_hand(&self, key: &JobKey, job: &Job, turn: &Turn<'_>) -> bool {
+    pub(super) fn is_stopped_by_hand(&self, key: &JobKey, job: &Job, turn: &Turn<'_>) -> bool {
         let practice = key.practice();
         if turn.by_hand.stops(practice) {
             return rules::stops(job, turn.settings);

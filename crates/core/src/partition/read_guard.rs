@@ -25,7 +25,7 @@ pub struct ReadGuard {
     /// When this process began.
     process: Timestamp,
     /// What was fetched and is not decoded.
-    held: BTreeMap<Lane, BTreeSet<i64>>,
+    undecoded: BTreeMap<Lane, BTreeSet<i64>>,
     suspects: Vec<ReadMark>,
     step: Option<Step>,
     /// Until this commit is good, state holds a mark of a step that is over; whether that mark counts.
@@ -45,7 +45,7 @@ struct Step {
 
 /// Records to be decoded now, or dead-lettered undecoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeldRange {
+pub struct GuardedRange {
     /// The lane.
     pub lane: Lane,
     /// The first offset.
@@ -98,15 +98,15 @@ impl ReadGuard {
 
     /// A record was fetched that is not decoded before its mark is committed.
     pub(super) fn hold(&mut self, position: Position) {
-        self.held.entry(position.lane).or_default().insert(position.offset);
+        self.undecoded.entry(position.lane).or_default().insert(position.offset);
     }
 
     /// The record was decoded, or waits for its schema: the process lives. The commit `sequence` takes a mark off state that is
     /// over with it.
     pub(super) fn passed(&mut self, position: Position, sequence: u64) {
         let Position { lane, offset } = position;
-        if let Some(held) = self.held.get_mut(&lane) {
-            held.remove(&offset);
+        if let Some(undecoded) = self.undecoded.get_mut(&lane) {
+            undecoded.remove(&offset);
         }
         let before = self.suspects.len();
         self.suspects.retain(|suspect| !(suspect.lane == lane && suspect.to == offset));
@@ -122,8 +122,8 @@ impl ReadGuard {
 
     /// The records that may be read together next: those of the first lane that has some, up to a suspect or within it.
     fn next_mark(&self) -> Option<(ReadMark, BTreeSet<i64>)> {
-        let (lane, held) = self.held.iter().find(|(_, held)| !held.is_empty())?;
-        let (lane, first) = (*lane, *held.first()?);
+        let (lane, undecoded) = self.undecoded.iter().find(|(_, undecoded)| !undecoded.is_empty())?;
+        let (lane, first) = (*lane, *undecoded.first()?);
         let within = self.suspects.iter().find(|suspect| suspect.holds(lane, first));
         let next_suspect = self
             .suspects
@@ -136,7 +136,7 @@ impl ReadGuard {
             next_suspect.is_none_or(|from| **offset < from)
                 && within.is_none_or(|suspect| **offset <= suspect.to)
         };
-        let offsets: BTreeSet<i64> = held.iter().take_while(is_one).take(count).copied().collect();
+        let offsets: BTreeSet<i64> = undecoded.iter().take_while(is_one).take(count).copied().collect();
         let (to, records) = (*offsets.last()?, u32::try_from(offsets.len()).unwrap_or(u32::MAX));
         let known = within.filter(|suspect| suspect.records == 1 && records == 1);
         let (alone, ended) = (known.is_some(), known.map_or_else(Vec::new, |suspect| suspect.ended.clone()));
@@ -171,14 +171,14 @@ impl ReadGuard {
         is_draining: bool,
         outbox: &Outbox,
         settings: &Settings,
-    ) -> Option<HeldRange> {
+    ) -> Option<GuardedRange> {
         if let Some(step) = &mut self.step {
             if step.is_released || !outbox.is_good(step.sequence) {
                 return None;
             }
             step.is_released = true;
             let ReadMark { lane, from, to, .. } = step.mark;
-            return Some(HeldRange { lane, from, to, dead_lettered_after: None });
+            return Some(GuardedRange { lane, from, to, dead_lettered_after: None });
         }
         if is_draining {
             return None;
@@ -186,9 +186,9 @@ impl ReadGuard {
         let (mark, left) = self.next_mark()?;
         if is_dead_lettered(&mark, settings) {
             // No mark: nothing is decoded.
-            self.held.get_mut(&mark.lane)?.remove(&mark.from);
+            self.undecoded.get_mut(&mark.lane)?.remove(&mark.from);
             let (ends, ReadMark { lane, from, to, .. }) = (ends_under(&mark), mark);
-            return Some(HeldRange { lane, from, to, dead_lettered_after: Some(ends) });
+            return Some(GuardedRange { lane, from, to, dead_lettered_after: Some(ends) });
         }
         if others.one_reads_alone || others.work && mark.alone {
             return None;

@@ -1,14 +1,14 @@
 //! How a task reads after an unclean end (rule K6): it hands its outbox to the guard in `read_guard.rs`, which decides what is
 //! read with care, and keeps the committable offset before what is not decoded.
 
-use crate::partition::read_guard::{HeldRange, Others};
+use crate::partition::read_guard::{GuardedRange, Others};
 use crate::partition::task::Task;
 use crate::settings::Settings;
 use crate::topics::Position;
 
 impl Task {
     /// Takes note of a record that is not decoded before its mark is committed; the committable offset does not pass it.
-    pub fn held(&mut self, position: Position, size_bytes: usize) {
+    pub fn guarded(&mut self, position: Position, size_bytes: usize) {
         self.progress.delayed(position, size_bytes, None);
         self.reading.hold(position);
     }
@@ -28,7 +28,7 @@ impl Task {
     }
 
     /// Goes on reading with care, next to `others`.
-    pub fn read_on(&mut self, others: Others, settings: &Settings) -> Option<HeldRange> {
+    pub fn read_on(&mut self, others: Others, settings: &Settings) -> Option<GuardedRange> {
         let is_draining = self.is_draining();
         self.reading.read_on(others, is_draining, &self.outbox, settings)
     }

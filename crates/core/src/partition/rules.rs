@@ -24,7 +24,7 @@ use crate::patient::digests::PersonDigests;
 use crate::patient::search::Search;
 use crate::patient::{Candidate, HealthFlowPatientId, Link, Person};
 use crate::retry::WaitReason;
-use crate::retry::deadline::Patience;
+use crate::retry::deadline::RetryDeadline;
 use crate::settings::{GuardMode, Settings};
 use crate::state::{BookingState, Hold, PatientState};
 use crate::sync::FailureReason;
@@ -205,9 +205,11 @@ pub(super) fn time_is_up(
     if booking.visit.start <= now && planted!(settings, GivenUpAtTheFirstHiccup) {
         return Some(FailureReason::VisitBegun);
     }
-    let patience =
-        Patience { max_age_ms: settings.retry_max_age_ms, visit_grace_ms: settings.retry_visit_grace_ms };
-    patience.is_over(booking, schedule, now)
+    let deadline = RetryDeadline {
+        max_age_ms: settings.retry_max_age_ms,
+        visit_grace_ms: settings.retry_visit_grace_ms,
+    };
+    deadline.is_over(booking, schedule, now)
 }
 
 /// What failed because HealthFlow does not work at all is not the booking's failure: it spends no attempt, and is not put

@@ -1,5 +1,5 @@
 //! Charts of which a person decided that they are somebody else's (rule W8). Without this our own reference would lead back to one:
-//! it stands in the chart, and where it is unique every further creation under it returns that chart.
+//! it is in the chart, and where it is unique every further creation under it returns that chart.
 
 use crate::booking::{Booking, BookingKey, BookingStatus, PatientId, PatientKey};
 use crate::fact::LinkChange;

@@ -61,7 +61,7 @@ pub enum Input {
         written_at: Option<Timestamp>,
     },
     /// A record is there that is read with care: an `Effect::Decode` lets the worker decode it, and then it arrives (rule K6).
-    Held {
+    Guarded {
         /// The task.
         partition: i32,
         /// The life of the task whose fetch brought it.

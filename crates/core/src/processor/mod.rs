@@ -137,8 +137,10 @@ impl Processor {
             Input::ContentsRead { partition, incarnation, found } => {
                 self.with_task(partition, incarnation, now, |task, turn| task.contents_read(found, turn));
             }
-            Input::Held { partition, incarnation, lane, offset, size_bytes } => {
-                self.with_task(partition, incarnation, now, |task, _| task.held(lane.at(offset), size_bytes));
+            Input::Guarded { partition, incarnation, lane, offset, size_bytes } => {
+                self.with_task(partition, incarnation, now, |task, _| {
+                    task.guarded(lane.at(offset), size_bytes)
+                });
             }
             Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival } => {
                 self.with_task(partition, incarnation, now, |task, turn| {

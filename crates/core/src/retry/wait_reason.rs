@@ -101,7 +101,7 @@ impl WaitReason {
     }
 
     /// Whether it waits for what an operator set by hand.
-    pub fn is_held_by_hand(code: &str) -> bool {
+    pub fn is_stopped_by_hand(code: &str) -> bool {
         [WaitReason::Paused, WaitReason::Limited].iter().any(|reason| reason.code() == code)
     }
 

@@ -99,7 +99,7 @@ impl WaitingRoom {
 
     /// Every record of a practice that waits because the practice was paused or limited by hand.
     pub fn take_held_by_hand(&mut self, practice: &PracticeId) -> Vec<Waiting> {
-        let is_held = |waiting: &Waiting| WaitReason::is_held_by_hand(&waiting.entry.schedule.last_error);
+        let is_held = |waiting: &Waiting| WaitReason::is_stopped_by_hand(&waiting.entry.schedule.last_error);
         let of_practice = self.by_booking.iter().filter(|(booking, _)| booking.practice == *practice);
         let held = of_practice.flat_map(|(booking, versions)| {
             let held = versions.iter().filter(|(_, waiting)| is_held(waiting));

@@ -49,7 +49,7 @@ fn a_version_that_cannot_be_true_is_answered_once_and_supersedes_nothing() {
 
 /// Whoever reads the dead letter must learn that the older version stands there.
 #[test]
-fn a_version_that_cannot_be_true_names_what_stands_nevertheless() {
+fn an_invalid_version_names_what_exists_nevertheless() {
     let mut desk = Desk::new(GuardMode::IdempotencyKey);
     desk.arrive(a_booking("b", 1));
     desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));

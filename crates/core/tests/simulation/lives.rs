@@ -40,7 +40,7 @@ pub struct Lives {
     pub seeded: Vec<(PatientBody, Human)>,
     /// Who is meant by a patient id and a family name: ids are reused for others.
     humans: BTreeMap<(PracticeId, PatientId, String), Human>,
-    /// Every version that could be true, as it is asked for first.
+    /// Every valid version, as it is asked for first.
     pub wanted: BTreeMap<(BookingKey, Version), Arc<Booking>>,
     pub next_human: Human,
 }

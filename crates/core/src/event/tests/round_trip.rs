@@ -234,7 +234,7 @@ fn a_dead_letter_keeps_the_bytes_and_says_where_it_came_from() {
         (read.result.outcome, read.result.reason.as_deref()),
         (ResultOutcome::Failed, Some("SLOT_TAKEN"))
     );
-    let redrive = read.into_redrive(NOW).expect("a booking that could be true");
+    let redrive = read.into_redrive(NOW).expect("a valid booking");
     assert_eq!((redrive.booking, redrive.generation, redrive.schedule.attempts), (booking().into(), 5, 0));
 }
 

@@ -44,7 +44,7 @@ struct Restored {
     intent: Option<(WriteOperation, Version)>,
     creation: bool,
     placed: Option<Version>,
-    /// What stands is known, in content and revision, and the open write names that revision.
+    /// What exists is known, in content and revision, and the open write names that revision.
     is_content_known: bool,
     is_linked: bool,
     newest: Version,
