@@ -1,4 +1,4 @@
-//! The log's lines about times in which HealthFlow does not work or wants no calls, and about whoever was told of them.
+//! The log's lines about times in which HealthFlow does not work or wants no calls, and about who was notified of them.
 
 use tracing::{debug, error, info, warn};
 

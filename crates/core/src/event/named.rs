@@ -1,4 +1,4 @@
-//! What a record that cannot be used says of itself. Without it a publisher gets a dead letter that names nothing but an
+//! What a record that cannot be used contains about itself. Without it a publisher gets a dead letter that names nothing but an
 //! offset, and searches for the booking by hand. It is a claim, not an identity: no version is answered by it.
 
 use std::sync::Arc;

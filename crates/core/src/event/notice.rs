@@ -30,11 +30,11 @@ coded! {
 pub struct Notice {
     /// When.
     pub at: Timestamp,
-    /// What it says.
+    /// What it contains.
     pub about: About,
 }
 
-/// What a notice says.
+/// What a notice contains.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum About {
     /// A version will not be confirmed in time.

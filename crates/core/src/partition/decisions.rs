@@ -1,5 +1,5 @@
 //! What a person decided about a held version (rule K14): whether the decision can be carried out, and what follows from it. Every
-//! product may write decisions, so one that is late, wrong or written twice is expected; it does nothing, and says so.
+//! product may write decisions, so one that is late, wrong or written twice is expected; it changes nothing, and a dead letter reports why.
 
 use std::sync::Arc;
 

@@ -50,8 +50,8 @@ impl Task {
         self.jobs.wake_at(give_up_at, key.clone());
     }
 
-    /// Nothing may be asked any more, or nothing of one practice: whoever was about to ask is held back, in the same order,
-    /// before whoever waits for a place.
+    /// Nothing may be asked any more, or nothing of one practice: jobs that were about to ask are held back, in the same order,
+    /// before those that wait for a place.
     pub fn stand_down(&mut self, of: Option<&PracticeId>, now: Timestamp) {
         let is_meant = |key: &JobKey| of.is_none_or(|practice| key.practice() == practice);
         let ready = self.jobs.drain_ready(is_meant).into_iter();

@@ -187,7 +187,7 @@ impl Task {
         }
     }
 
-    /// The review of `key` holds nobody any more: whoever waited for it goes on, in the order in which they came.
+    /// The review of `key` holds nobody any more: bookings that waited for it go on, in the order in which they came.
     pub(super) fn end_hold(&mut self, key: &BookingKey, patient: &PatientKey, turn: &Turn<'_>) {
         let holds = |state: &PatientState| state.held_by.as_ref() == Some(&key.booking);
         if self.ledger.patients().get_hot(patient).is_some_and(holds) {
@@ -244,7 +244,7 @@ impl Task {
         }
     }
 
-    /// State says from now on that a held version waits like this. What a person rejected stays so, whatever else lets it go.
+    /// State records from now on that a held version waits like this. What a person rejected stays so, whatever else lets it go.
     pub(super) fn note_hold(&mut self, key: &BookingKey, version: Version, hold: Hold) {
         let state = self.ledger.change_booking(key);
         let parked = state.parked.iter_mut().find(|parked| parked.version == version);

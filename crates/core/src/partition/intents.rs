@@ -1,4 +1,4 @@
-//! What this owner knows of its open intents beyond what state says, for bookings and patients alike: which commit
+//! What this owner knows of its open intents beyond what state records, for bookings and patients alike: which commit
 //! carries each, what was sent under it, whether its outcome is in doubt; and how long it may write at all. Lives in
 //! memory only: a new owner starts with a doubt for every intent that it finds open (rule K1).
 

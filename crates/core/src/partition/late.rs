@@ -1,5 +1,5 @@
-//! Telling whoever waits for a booking that it will not be confirmed in time (`DELAYED` in `appointments.notices`), once. The notice
-//! is written with the state that remembers it, so that neither a restart nor a take-over repeats it; who was not told yet is
+//! Reports to those who wait for a booking that it will not be confirmed in time (`DELAYED` in `appointments.notices`), once. The notice
+//! is written with the state that remembers it, so that neither a restart nor a take-over repeats it; a booking without its notice is
 //! found late again by the next owner. A notice is never a reason to hold up a result: few go into one commit, the others wait.
 
 use std::sync::Arc;
@@ -51,7 +51,7 @@ impl Task {
         self.jobs.note_overdue(in_hand.overdue_at(after_ms), key);
     }
 
-    /// Whoever is at hand and late is to be told so.
+    /// Notes that a version at hand is late, if it is: it gets a notice.
     pub(super) fn note_late(&mut self, key: &JobKey, turn: &Turn<'_>) {
         let JobKey::Booking(booking) = key else { return };
         let Some(newest) = self.jobs.get(key).and_then(Job::newest) else { return };
@@ -72,7 +72,7 @@ impl Task {
         }
     }
 
-    /// Whoever is parked and comes back too late is to be told so.
+    /// Notes that a parked version will come back too late, if it will: it gets a notice.
     pub(super) fn note_parked(
         &mut self,
         booking: &Arc<Booking>,
@@ -93,8 +93,8 @@ impl Task {
         }
     }
 
-    /// From when on this version may be told of: at once if it never was, else once it takes half as long again as was said. None
-    /// if it is told of no more.
+    /// From when on this version may get a notice: at once if it had none, else once it takes half as long again as the last one
+    /// promised. None if it gets no more.
     fn next_word_at(&self, booking: &Booking, turn: &Turn<'_>) -> Option<Timestamp> {
         let (key, version) = (&booking.key, booking.version);
         let state = self.ledger.bookings().get_hot(key);
@@ -116,7 +116,7 @@ impl Task {
         }
     }
 
-    /// Whether this version was told of, and nobody knows better: nothing goes on, nobody can say until when.
+    /// Whether this version had its notice, and there is nothing better to report: nothing goes on, and until when is unknown.
     fn knows_no_better(&self, booking: &Booking, turn: &Turn<'_>) -> bool {
         let told = self.ledger.bookings().get_hot(&booking.key).and_then(|state| state.told_delay.as_deref());
         is_stopped(&booking.key, turn) && told.is_some_and(|told| told.version == booking.version)
@@ -136,7 +136,7 @@ impl Task {
         }
     }
 
-    /// What there is to tell; none if it has its result by now, or if what it was told is still so.
+    /// What its notice contains; none if it has its result by now, or if the last notice still holds.
     fn delay_of(&self, key: &BookingKey, late: Late, outlook: &Outlook, turn: &Turn<'_>) -> Option<Delay> {
         let booking = &late.booking;
         let job_key = JobKey::Booking(key.clone());
@@ -189,12 +189,12 @@ fn is_promised(booking: &Booking) -> bool {
     booking.source == Source::Live
 }
 
-/// Whether nothing goes on for this booking, and nobody knows until when.
+/// Whether nothing goes on for this booking, and until when is unknown.
 fn is_stopped(key: &BookingKey, turn: &Turn<'_>) -> bool {
     turn.is_stopped() || turn.by_hand.stops(&key.practice)
 }
 
-/// Whether nobody can say when what holds a version ends.
+/// Whether it is unknown when what holds a version ends.
 fn ends_unforeseen(reason: &str) -> bool {
     let by_hand = [WaitReason::Paused, WaitReason::Limited].map(WaitReason::code);
     let of_healthflow = [WaitReason::Limit, WaitReason::RejectionStorm].map(WaitReason::code);

@@ -1,5 +1,5 @@
-//! Who is to be told that a booking is late, each once, in the order in which they became late. Who is late, and what he is told,
-//! is decided in `late.rs`.
+//! Which bookings get a notice that they are late, each once, in the order in which they became late. Which are late, and what their
+//! notice contains, is decided in `late.rs`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{Hash, Hasher};
@@ -9,7 +9,7 @@ use crate::booking::{Booking, BookingKey};
 use crate::retry::WaitReason;
 use crate::time::Timestamp;
 
-/// Who is to be told.
+/// The bookings that get a notice.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Notices {
     /// By booking, so that none is twice among them.
@@ -53,12 +53,12 @@ impl Notices {
         self.away
     }
 
-    /// Whether somebody is to be told.
+    /// Whether a notice is due.
     pub fn are_due(&self) -> bool {
         !self.turns.is_empty()
     }
 
-    /// A version is late, and somebody is to be told.
+    /// A version is late: a notice about it is due.
     pub fn add(&mut self, key: &BookingKey, late: Late) {
         if self.due.insert(key.clone(), late).is_none() {
             self.turns.push_back(key.clone());

@@ -1,4 +1,4 @@
-//! Which outage was told of and has not ended, and what is to be told next, so that its begin and its end are told once each. The
+//! Which outage was reported and has not ended, and what is reported next, so that its begin and its end are reported once each. The
 //! notices are written in `outages.rs`.
 
 use crate::defects::planted;
@@ -8,12 +8,12 @@ use crate::settings::Settings;
 use crate::state::OpenOutage;
 use crate::time::Timestamp;
 
-/// What this task has told of outages.
+/// What this task has reported of outages.
 #[derive(Clone, Debug, Default, Hash)]
 pub(super) struct OutageNotices {
-    /// The outage that was told of and has not ended, and since when this owner knows of it.
+    /// The outage that was reported and has not ended, and since when this owner knows of it.
     open: Option<(OpenOutage, Timestamp)>,
-    /// What is to be told.
+    /// What is reported next.
     change: Option<Change>,
     /// When it is looked at again.
     look_at: Option<Timestamp>,
@@ -21,7 +21,7 @@ pub(super) struct OutageNotices {
     is_news: bool,
 }
 
-/// What is told of an outage.
+/// What a notice reports of an outage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// That it began.
@@ -37,13 +37,13 @@ enum Change {
 }
 
 impl OutageNotices {
-    /// Of a task that was just acquired, whose last owner had told of `open`.
+    /// Of a task that was just acquired, whose last owner had reported `open`.
     pub fn new(open: Option<OpenOutage>, now: Timestamp, settings: &Settings) -> Self {
         let open = open.filter(|_| !planted!(settings, OutageForgotten)).map(|open| (open, now));
         OutageNotices { open, ..OutageNotices::default() }
     }
 
-    /// Whether something is to be told.
+    /// Whether a notice is due.
     pub fn have_changed(&self) -> bool {
         self.change.is_some()
     }
@@ -58,7 +58,7 @@ impl OutageNotices {
         std::mem::take(&mut self.is_news)
     }
 
-    /// The outage that was told of and has not ended.
+    /// The outage that was reported and has not ended.
     pub fn open(&self) -> Option<OpenOutage> {
         self.open.as_ref().map(|(open, _)| open.clone())
     }
@@ -101,7 +101,7 @@ impl OutageNotices {
         self.look_at = Some(at).filter(|at| *at > now);
     }
 
-    /// Takes what is to be told by the task of `partition`: the outage, and whether it begins or has ended.
+    /// Takes what the task of `partition` reports next: the outage, and whether it begins or has ended.
     pub fn take_change(&mut self, partition: i32, now: Timestamp) -> Option<(OpenOutage, Phase)> {
         let (outage, phase) = match self.change.take()? {
             Change::Began { since, cause } => {

@@ -1,6 +1,6 @@
-//! Telling that HealthFlow has not worked for a while, and that it works again (`OUTAGE_BEGAN` and `OUTAGE_ENDED` in
-//! `appointments.notices`), once each, whoever owns the task by then. A new owner knows from state that an outage was told of; it
-//! tells its end when it has seen for itself that HealthFlow works.
+//! Reports that HealthFlow has not worked for a while, and that it works again (`OUTAGE_BEGAN` and `OUTAGE_ENDED` in
+//! `appointments.notices`), once each, whichever worker owns the task by then. A new owner knows from state that the begin was
+//! reported; it reports the end when it has seen for itself that HealthFlow works.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::partition::turn::Turn;
 const NAMED_MAX: usize = 50;
 
 impl Task {
-    /// Looks whether an outage is to be told of, or its end.
+    /// Looks whether an outage is to be reported, or its end.
     pub(super) fn look_at_outage(&mut self, turn: &Turn<'_>) {
         if !self.outages.may_change(turn.breaker) {
             return;
@@ -24,7 +24,7 @@ impl Task {
         self.outages.look(turn.breaker, is_idle, turn.settings, turn.now);
     }
 
-    /// Puts what is to be told of an outage into the batch that is about to begin.
+    /// Puts what is to be reported of an outage into the batch that is about to begin.
     pub(super) fn tell_outage(&mut self, outlook: &Outlook, turn: &Turn<'_>) {
         let Some((outage, phase)) = self.outages.take_change(self.partition, turn.now) else { return };
         let (waiting, catch_up_ms) = (self.practices_waiting(), outlook.catch_up_ms());

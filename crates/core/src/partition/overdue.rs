@@ -10,7 +10,7 @@ use crate::retry::WaitReason;
 const LOOK_AGAIN_MS: i64 = 1_000;
 
 impl Task {
-    /// Looks at whoever came in so long ago that its promise is about to break: it is told so, and moved aside if it still waits
+    /// Looks at bookings that came in so long ago that its promise is about to break: it is told so, and moved aside if it still waits
     /// for its first place. The next owner of a task that is given back does that.
     pub(super) fn move_overdue_aside(&mut self, turn: &mut Turn<'_>) {
         while let Some(key) = self.jobs.take_overdue(turn.now) {

@@ -40,7 +40,7 @@ pub(super) fn intent_is_durable(
     planted!(settings, IntentNotAwaited) || intents.is_durable(subject, outbox)
 }
 
-/// A version is written only once state says that it, or a newer one, was intended (rule W1).
+/// A version is written only once state records that it, or a newer one, was intended (rule W1).
 pub(super) fn is_intended(version: Version, newest: Version, settings: &Settings) -> bool {
     newest >= version || planted!(settings, NewerUnderOlderIntent)
 }
@@ -300,7 +300,7 @@ pub(super) fn those_behind_go_on(settings: &Settings) -> bool {
     !planted!(settings, HeldNotLetGo)
 }
 
-/// State says that a version was let go, for the next owner must not hold it again (rule K4).
+/// State records that a version was let go, for the next owner must not hold it again (rule K4).
 pub(super) fn is_noted_as_let_go(settings: &Settings) -> bool {
     !planted!(settings, LetGoNotNoted)
 }

@@ -52,9 +52,9 @@ pub struct Task {
     pub(super) alone: Alone,
     /// What the next commit will carry, and which commits are known good.
     pub(super) outbox: Outbox,
-    /// Who is to be told that he waits.
+    /// Which bookings get a notice that they are late.
     pub(super) notices: Notices,
-    /// What was told of outages.
+    /// What was reported of outages.
     pub(super) outages: OutageNotices,
     /// What waits for a person.
     pub(super) held: HeldVersions,

@@ -77,7 +77,7 @@ pub struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// Whether nothing may be asked now, whoever it is for: what would ask is held back, and nothing is opened or counted for
+    /// Whether nothing may be asked now, for any booking: what would ask is held back, and nothing is opened or counted for
     /// it.
     pub fn holds_back(&self) -> bool {
         self.is_stopped() && !(self.is_probe && self.breaker.is_open() && !self.by_hand.stops_all())

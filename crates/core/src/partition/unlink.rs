@@ -76,7 +76,7 @@ impl Task {
     }
 
     /// The bookings whose visits are still to come and are in `chart` for `patient`. What was requested of them is in no state:
-    /// whoever has it re-opens the newest version as if it were dead-lettered (rule K10), and a person is asked about it.
+    /// who has it re-opens the newest version as if it were dead-lettered (rule K10), and a person is asked about it.
     fn to_come(
         &self,
         named: &BookingKey,

@@ -74,7 +74,7 @@ pub(super) fn waits_for(key: &BookingKey, job: &Job, breaker: &Breaker, by_hand:
     }
 }
 
-/// When a live booking was asked for, unless it says what cannot be.
+/// When a live booking was asked for, unless that moment is invalid.
 fn live_since(booking: &Booking, now: Timestamp) -> Option<Timestamp> {
     let is_live = booking.source == Source::Live && is_a_wait(now.since_ms(booking.requested_at));
     is_live.then_some(booking.requested_at)

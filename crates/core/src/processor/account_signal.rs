@@ -52,7 +52,7 @@ impl Processor {
         });
     }
 
-    /// What a reply says about whether HealthFlow works.
+    /// What follows from a reply about whether HealthFlow works.
     fn judge(&mut self, id: CallId, call: &Call, reply: &Reply, now: Timestamp) {
         let end = match reply {
             Err(Fault::NotSent(NotSent::LeaseOver)) => CallEnd::Unsent,

@@ -23,7 +23,7 @@ impl Processor {
         self.shared.limits.take(send.job.asking(partition, send.request.operation()), now);
     }
 
-    /// The answer to a call tells of limits.
+    /// The answer to a call reports limits.
     pub(super) fn limits_told(&mut self, id: CallId, told: &LimitsTold, now: Timestamp) {
         let mut of_all = LimitsTold { asks_to_wait: told.asks_to_wait, ..LimitsTold::default() };
         for policy in &told.policies {

@@ -61,7 +61,7 @@ pub struct BookingState {
     pub lost: Vec<Version>,
     /// The id of the last decision about it that was carried out: a copy of that is passed over.
     pub last_decision: Option<Arc<str>>,
-    /// What was told of its delay; boxed, because few bookings are late.
+    /// What its last notice of a delay promised; boxed, because few bookings are late.
     pub told_delay: Option<Box<ToldDelay>>,
     /// When this process last sent a write for it that may exist (rule W6). In memory only: never written to a topic.
     pub last_write_at: Timestamp,
@@ -229,7 +229,7 @@ pub struct TaskPositions {
     pub topic_ids: TopicIds,
     /// How the owner reads (rule K6).
     pub reading: ReadingState,
-    /// The outage that was told of and has not ended.
+    /// The outage that was reported and has not ended.
     pub open_outage: Option<OpenOutage>,
 }
 

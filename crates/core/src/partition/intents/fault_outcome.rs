@@ -69,7 +69,7 @@ pub(super) fn apply(
     }
 }
 
-/// HealthFlow did nothing about this request; that says nothing of an earlier one that is in doubt (rule W3).
+/// HealthFlow did nothing about this request; that does not settle an earlier one that is in doubt (rule W3).
 fn throttled(open: &mut OpenWrite, settings: &Settings) {
     open.had_no_effect();
     if planted!(settings, ThrottledRepeatClosesDoubt) {
