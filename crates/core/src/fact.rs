@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use crate::booking::{BookingId, BookingKey, PracticeId, Source, Version};
 use crate::coded::coded;
+use crate::event::decision::VerdictSymbol;
 use crate::event::{Control, NoticeKind, Origin};
 use crate::healthflow::Operation;
 use crate::life::{Incarnation, LaneEnd, LostPosition};
+use crate::limits::BreakerCause;
 use crate::limits::rejection_storm::StormChange;
+use crate::patient::search::PassKind;
+use crate::retry::WaitReason;
 use crate::sync::{Disposition, FailureReason, ReviewReason, SyncedOutcome};
 use crate::time::Timestamp;
 
@@ -87,8 +91,8 @@ pub enum Fact {
         key: BookingKey,
         /// Which version.
         version: Version,
-        /// What was decided, as in `appointments.decisions`.
-        verdict: &'static str,
+        /// What was decided.
+        verdict: VerdictSymbol,
     },
     /// A version that waited for a person goes on.
     BookingReleased {
@@ -219,8 +223,8 @@ pub enum Fact {
     CallAnswered {
         /// The kind of request.
         operation: Operation,
-        /// `ok` or the fault's name.
-        class: &'static str,
+        /// What went wrong; none if it is a good answer.
+        fault: Option<WaitReason>,
         /// From dispatch to the answer.
         elapsed_ms: u64,
     },
@@ -240,7 +244,7 @@ pub enum Fact {
         /// For which booking.
         key: BookingKey,
         /// Which pass.
-        pass: &'static str,
+        pass: PassKind,
     },
     /// HealthFlow refuses our account a request for this booking (403).
     CallForbidden {
@@ -281,8 +285,8 @@ pub enum Fact {
     DuplicateFound {
         /// Which booking; none for a patient.
         key: Option<BookingKey>,
-        /// `patient` or `appointment`.
-        what: &'static str,
+        /// What exists twice.
+        what: DuplicateOf,
     },
     /// Somebody changed an appointment in HealthFlow since we wrote it; the newest version overwrites that.
     EditOverwritten {
@@ -291,8 +295,8 @@ pub enum Fact {
     },
     /// HealthFlow does not work: nothing is sent from now on but a probe now and then.
     BreakerOpened {
-        /// The class of the fault that opened it, or `slow`.
-        cause: &'static str,
+        /// What opened it.
+        cause: BreakerCause,
         /// Calls that were judged.
         calls: usize,
         /// How many of them failed, or were slow.
@@ -311,8 +315,8 @@ pub enum Fact {
     AccountPaused {
         /// Until when.
         until: Timestamp,
-        /// `throttled`, `unavailable`, `used_up`, `unauthorised` or `forbidden`.
-        why: &'static str,
+        /// Why.
+        why: PauseCause,
         /// The practice whose call it was.
         practice: PracticeId,
         /// Which booking; none for a patient.
@@ -379,6 +383,32 @@ coded! {
         Kept = "kept",
         /// The linked id had been sent along, and HealthFlow does not know it, refuses it, or shows it to be somebody else's.
         Dropped = "dropped",
+    }
+}
+
+coded! {
+    /// Why nothing is sent for a while; the code is the metric label.
+    pub enum PauseCause {
+        /// HealthFlow answered 429.
+        Throttled = "throttled",
+        /// HealthFlow answered 503 with `Retry-After`.
+        Unavailable = "unavailable",
+        /// HealthFlow reports that nothing is left of a limit.
+        UsedUp = "used_up",
+        /// HealthFlow refused the token.
+        Unauthorised = "unauthorised",
+        /// HealthFlow answered 403 to several practices.
+        Forbidden = "forbidden",
+    }
+}
+
+coded! {
+    /// What HealthFlow has more than once; the code is the metric label.
+    pub enum DuplicateOf {
+        /// A chart.
+        Patient = "patient",
+        /// An appointment.
+        Appointment = "appointment",
     }
 }
 

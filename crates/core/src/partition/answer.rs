@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::appointment::fingerprint::fingerprint;
 use crate::appointment::{Placement, Span};
 use crate::booking::{Booking, BookingKey, BookingStatus, PatientKey};
-use crate::fact::Fact;
+use crate::fact::{DuplicateOf, Fact};
 use crate::healthflow::fault::{Missing, NotSent, Unknown};
 use crate::healthflow::{Answer, AppointmentId, Fault, Operation, Reply, WrittenAppointment};
 use crate::partition::blockers::DoubtVerdict;
@@ -82,8 +82,8 @@ impl Task {
     /// before the task put it aside.
     pub fn asked_to_wait_in(&self, key: &JobKey) -> Option<u32> {
         let job = self.jobs.get(key)?;
-        let put_aside = job.newest().map_or("", |newest| &*newest.schedule.last_error);
-        job.asked_to_wait.map(|asked| asked.in_pause).or(WaitReason::is_asked_to_wait(put_aside).then_some(0))
+        let was_asked = || job.newest()?.waited_for().filter(|reason| reason.is_asked_to_wait());
+        job.asked_to_wait.map(|asked| asked.in_pause).or(was_asked().map(|_| 0))
     }
 
     fn write_refused(
@@ -171,7 +171,7 @@ impl Task {
         (state.is_new, state.is_unlinked) = (false, false);
         let link = state.link.get_or_insert_with(|| created.clone());
         if link.healthflow_patient_id != created.healthflow_patient_id {
-            turn.facts.push_back(Fact::DuplicateFound { key: None, what: "patient" });
+            turn.facts.push_back(Fact::DuplicateFound { key: None, what: DuplicateOf::Patient });
         }
     }
 

@@ -134,9 +134,9 @@ impl Task {
             .get(&JobKey::Booking(entry.booking.key.clone()))
             .is_some_and(|job| job.newest().is_some_and(|n| n.booking.version > entry.booking.version));
         let waiting = Waiting { entry, offset: position.offset, since: turn.now };
-        let was_held = WaitReason::is_stopped_by_hand(&waiting.entry.schedule.last_error)
+        let was_held = waiting.reason().is_some_and(WaitReason::is_stopped_by_hand)
             && turn.by_hand.is_free(&waiting.entry.booking.key.practice);
-        let is_calm = WaitReason::is_storm(&waiting.entry.schedule.last_error)
+        let is_calm = waiting.reason().is_some_and(WaitReason::is_storm)
             && turn.storms.is_calm(&waiting.entry.booking.key.practice);
         let is_due = waiting.entry.schedule.not_before <= turn.now;
         if newer_known || is_due || was_held || is_calm || self.is_slot_free(&waiting.entry) {

@@ -52,12 +52,12 @@ impl Task {
             Judgement::Refused(reason, detail) => self.refuse(decision, position, reason, detail, turn),
             Judgement::Valid(_) | Judgement::Undone(..) if !rules::is_carried_out(turn.settings) => {}
             Judgement::Valid(held) => {
-                let verdict = decision.verdict.symbol().code();
+                let verdict = decision.verdict.symbol();
                 self.outbox.tell(Fact::DecisionTaken { key, version, verdict });
                 self.carry_out(decision, &held, turn);
             }
             Judgement::Undone(patient, chart) => {
-                let verdict = decision.verdict.symbol().code();
+                let verdict = decision.verdict.symbol();
                 self.outbox.tell(Fact::DecisionTaken { key: key.clone(), version, verdict });
                 self.unlink((&key, decision.id), &patient, chart, turn);
             }

@@ -14,11 +14,10 @@ use crate::partition::job::{InHand, Job, JobKey, JobStage};
 use crate::partition::notices::Late;
 use crate::partition::task::Task;
 use crate::partition::turn::Turn;
-use crate::partition::waiting::waits_for;
+use crate::partition::waiting::{HeldUpBy, waits_for};
 use crate::retry::WaitReason;
 use crate::settings::Settings;
 use crate::state::{ParkingPlace, ToldDelay};
-use crate::status::NextStep;
 use crate::time::Timestamp;
 
 /// A commit that would carry nothing but notices waits this long after the last one, in milliseconds.
@@ -141,7 +140,7 @@ impl Task {
         let booking = &late.booking;
         let job_key = JobKey::Booking(key.clone());
         let job = self.jobs.get(&job_key).filter(|job| !job.versions.is_empty());
-        let (reason, earliest) = match (job, late.parked) {
+        let (why, earliest) = match (job, late.parked) {
             // Of an older version its result tells, which comes with the newer one's.
             (Some(job), _) => job
                 .newest()
@@ -151,17 +150,17 @@ impl Task {
                 let state = self.ledger.bookings().get_hot(key)?;
                 let waits = state.parked.iter().filter(|parked| parked.place == ParkingPlace::Retry);
                 let newest = waits.map(|parked| parked.version).max();
-                let (why, not_before) = parked;
-                (newest == Some(booking.version)).then_some((why.code(), not_before))?
+                let (reason, not_before) = parked;
+                (newest == Some(booking.version)).then_some((HeldUpBy::Reason(reason), not_before))?
             }
             (None, None) => return None,
         };
         let promised_at = outlook.promise(earliest, turn.now);
         let is_news = self.next_word_at(booking, turn).is_some_and(|at| at <= promised_at)
             && !self.knows_no_better(booking, turn);
-        let at_earliest = is_stopped(key, turn) || ends_unforeseen(reason);
+        let at_earliest = is_stopped(key, turn) || why.ends_unforeseen();
         let identity = Identity::from(&**booking);
-        is_news.then_some(Delay { identity, reason, promised_at, at_earliest })
+        is_news.then_some(Delay { identity, reason: why.code(), promised_at, at_earliest })
     }
 
     fn tell_delay(&mut self, key: &BookingKey, delay: Delay, turn: &Turn<'_>) {
@@ -194,19 +193,12 @@ fn is_stopped(key: &BookingKey, turn: &Turn<'_>) -> bool {
     turn.is_stopped() || turn.by_hand.stops(&key.practice)
 }
 
-/// Whether it is unknown when what holds a version ends.
-fn ends_unforeseen(reason: &str) -> bool {
-    let by_hand = [WaitReason::Paused, WaitReason::Limited].map(WaitReason::code);
-    let of_healthflow = [WaitReason::Limit, WaitReason::RejectionStorm].map(WaitReason::code);
-    reason == NextStep::Outage.code() || by_hand.contains(&reason) || of_healthflow.contains(&reason)
-}
-
-/// What holds a job, in the words of the status page, and before when it cannot go on.
-fn what_holds(key: &BookingKey, job: &Job, turn: &Turn<'_>) -> (&'static str, Timestamp) {
+/// What holds a job, and before when it cannot go on.
+fn what_holds(key: &BookingKey, job: &Job, turn: &Turn<'_>) -> (HeldUpBy, Timestamp) {
     let until = if let JobStage::AwaitsTime(at) = job.stage { at } else { turn.now };
-    let reason = match turn.by_hand.stops_all() {
-        true => WaitReason::Paused.code(),
+    let why = match turn.by_hand.stops_all() {
+        true => HeldUpBy::Reason(WaitReason::Paused),
         false => waits_for(key, job, turn.breaker, turn.by_hand),
     };
-    (reason, until)
+    (why, until)
 }

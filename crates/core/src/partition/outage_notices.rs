@@ -2,8 +2,8 @@
 //! notices are written in `outages.rs`.
 
 use crate::defects::planted;
-use crate::limits::Breaker;
 use crate::limits::breaker::BreakerState;
+use crate::limits::{Breaker, BreakerCause};
 use crate::settings::Settings;
 use crate::state::OpenOutage;
 use crate::time::Timestamp;
@@ -32,7 +32,7 @@ pub(super) enum Phase {
 
 #[derive(Clone, Debug, Hash)]
 enum Change {
-    Began { since: Timestamp, cause: &'static str },
+    Began { since: Timestamp, cause: BreakerCause },
     Ended,
 }
 
@@ -107,7 +107,7 @@ impl OutageNotices {
             Change::Began { since, cause } => {
                 // Not by when it began: a worker may tell of it once more that has the task back from one that told its end.
                 let id = format!("{partition}-{}", now.0).into();
-                (OpenOutage { id, began_at: since, cause: cause.into() }, Phase::Began)
+                (OpenOutage { id, began_at: since, cause: cause.code().into() }, Phase::Began)
             }
             Change::Ended => (self.open.take()?.0, Phase::Ended),
         };

@@ -91,7 +91,7 @@ impl Task {
 }
 
 fn was_in_storm(job: &Job) -> bool {
-    job.newest().is_some_and(|newest| WaitReason::is_storm(&newest.schedule.last_error))
+    job.newest().is_some_and(|newest| newest.waited_for().is_some_and(WaitReason::is_storm))
 }
 
 /// So late that it is no busy loop; it comes back earlier to be tried, or once the storm is over.

@@ -3,7 +3,7 @@
 
 use crate::appointment::Slot;
 use crate::booking::{BookingKey, PatientKey};
-use crate::fact::Fact;
+use crate::fact::{DuplicateOf, Fact};
 use crate::healthflow::pages::{PAGES_MAX, Pages};
 use crate::healthflow::{Answer, AppointmentFound, Operation, Reply, Request, Sought, WrittenAppointment};
 use crate::partition::job::{Job, Purpose};
@@ -168,7 +168,10 @@ impl Task {
     ) -> Identified {
         if turn.settings.guard.has_references() {
             if found.len() > 1 {
-                turn.facts.push_back(Fact::DuplicateFound { key: Some(key.clone()), what: "appointment" });
+                turn.facts.push_back(Fact::DuplicateFound {
+                    key: Some(key.clone()),
+                    what: DuplicateOf::Appointment,
+                });
             }
             return found.into_iter().next().map_or(Identified::Nothing, Identified::Ours);
         }
@@ -255,7 +258,7 @@ impl Task {
         let chart = charts.next();
         turn.facts.push_back(Fact::DoubtSettled { key: None, found: Some(chart.is_some()) });
         if charts.next().is_some() {
-            turn.facts.push_back(Fact::DuplicateFound { key: None, what: "patient" });
+            turn.facts.push_back(Fact::DuplicateFound { key: None, what: DuplicateOf::Patient });
         }
         match chart {
             Some((id, digests)) => self.patient_exists(patient, id, Some(digests), turn),

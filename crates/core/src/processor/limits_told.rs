@@ -2,7 +2,7 @@
 //! left they go out more slowly, and a limit that nobody configured is reported once. A limit that is configured for practices or
 //! for some operations holds only those.
 
-use crate::fact::Fact;
+use crate::fact::{Fact, PauseCause};
 use crate::healthflow::{LimitsTold, PolicyTold};
 use crate::life::CallId;
 use crate::limits::Asked;
@@ -50,7 +50,7 @@ impl Processor {
         if let Asked::All(until) = asked
             && was_sending
         {
-            self.facts.push_back(Fact::AccountPaused { until, why: "used_up", practice, booking });
+            self.facts.push_back(Fact::AccountPaused { until, why: PauseCause::UsedUp, practice, booking });
         }
     }
 
