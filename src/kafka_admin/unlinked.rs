@@ -109,7 +109,7 @@ pub fn under_link(
             reopens_after: state
                 .parked(state.newest)
                 // A newer version that was dead-lettered is not what exists.
-                .filter(|parked| parked.place == ParkingPlace::Failed && one.version == state.newest)
+                .filter(|parked| parked.place == ParkingPlace::Failed && one.version == Some(state.newest))
                 .map(|parked| parked.generation),
         })
     });
@@ -167,7 +167,7 @@ mod tests {
             patient_id: chart.into(),
             patient: Some(patient),
             incarnation: 0,
-            version: 2,
+            version: Some(2),
             status: if start.is_some() { BookingStatus::Scheduled } else { BookingStatus::Cancelled },
             fingerprint: None,
             revision: None,

@@ -151,7 +151,7 @@ fn known_twice(rig: &Rig, translator: &Translator) -> (BookingKey, i32) {
             patient_id: "hf-p".into(),
             patient: None,
             incarnation: 0,
-            version,
+            version: Some(version),
             status: BookingStatus::Scheduled,
             fingerprint: None,
             revision: None,

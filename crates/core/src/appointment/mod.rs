@@ -39,10 +39,10 @@ pub struct Placement {
     pub patient_id: Arc<str>,
     /// Digest of the patient for whom it was written (`patient_digest`); none if an earlier worker wrote it, or it was only found.
     pub patient: Option<u32>,
-    /// Which creation of this booking it came from (rule W6).
+    /// Which creation of this booking it came from (rule W6). No rule reads it: it is for readers of the topic.
     pub incarnation: u32,
-    /// The version written last; 0 if a look-up found the appointment and the version is unknown.
-    pub version: Version,
+    /// The version written last; none if a look-up found the appointment, so that it is unknown.
+    pub version: Option<Version>,
     /// Status written last.
     pub status: BookingStatus,
     /// Fingerprint of the content written last; none if the present content is uncertain (rule W5).

@@ -10,7 +10,7 @@ use crate::event::fleet::FleetFields;
 use crate::event::positions::TaskPositionsRecord;
 use crate::event::told::ToldDelayRecord;
 use crate::patient::digests::PersonDigests;
-use crate::patient::{Decided, HealthFlowPatientId, Link, LinkOrigin, Rejected};
+use crate::patient::{Decided, HealthFlowPatientId, Link, LinkOrigin, Rejected, UnverifiedCreation};
 use crate::private::Private;
 use crate::state::{
     BookingState, Hold, NotRuns, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
@@ -160,7 +160,8 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
                 patient_id: placement.patient_id.clone(),
                 patient: placement.patient,
                 incarnation: placement.incarnation,
-                version: placement.version.cast_signed(),
+                // 0: it was adopted.
+                version: placement.version.map_or(0, Version::cast_signed),
                 status: placement.status,
                 fingerprint: placement.fingerprint,
                 revision: placement.revision.clone(),
@@ -279,7 +280,7 @@ impl TryFrom<AppointmentStateRecord> for StateRecord {
                 patient_id: placement.patient_id,
                 patient: placement.patient,
                 incarnation: placement.incarnation,
-                version: placement.version.cast_unsigned(),
+                version: Some(placement.version.cast_unsigned()).filter(|version| *version != 0),
                 status: placement.status,
                 fingerprint: placement.fingerprint,
                 revision: placement.revision,
@@ -309,7 +310,7 @@ impl TryFrom<AppointmentStateRecord> for StateRecord {
             last_day: record.last_day,
             last_decision: record.last_decision,
             told_delay: record.told_delay.map(|told| Box::new(told.into())),
-            last_write_at: Timestamp::default(),
+            last_write_at: None,
         };
         let key = BookingKey { practice: record.practice_id, booking: record.booking_id };
         Ok(StateRecord::Booking(key, state))
@@ -341,7 +342,7 @@ impl From<(&PatientKey, &PatientState)> for PatientStateRecord {
             unclean_ends: state.suspicion.unclean_ends,
             alone: state.suspicion.alone,
             held_by: state.held_by.clone(),
-            unseen: state.unverified_creation,
+            unseen: state.unverified_creation.map(UnverifiedCreation::code),
             rejected: state.rejected.iter().map(|rejected| rejected.chart.clone()).collect(),
             rejected_for: state.rejected.iter().map(|rejected| rejected.person.clone()).collect(),
             is_new: state.is_new,
@@ -373,11 +374,11 @@ impl From<PatientStateRecord> for StateRecord {
             }),
             suspicion: Suspicion { unclean_ends: record.unclean_ends, alone: record.alone },
             held_by: record.held_by,
-            unverified_creation: record.unseen,
+            unverified_creation: record.unseen.map(UnverifiedCreation::of_code),
             rejected: rejected(record.rejected, record.rejected_for),
             is_new: record.is_new,
             is_unlinked: record.is_unlinked,
-            last_write_at: Timestamp::default(),
+            last_write_at: None,
         };
         let key = PatientKey { practice: record.practice_id, patient: record.patient_id.reveal().clone() };
         StateRecord::Patient(key, state)

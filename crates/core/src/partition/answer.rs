@@ -134,7 +134,7 @@ impl Task {
                 self.write_refused(key, job, flight, &fault, turn);
             }
             FaultOutcome::InDoubt => {
-                self.ledger.change_patient(&patient).last_write_at = turn.now;
+                self.ledger.change_patient(&patient).last_write_at = Some(turn.now);
                 let operation = flight.operation;
                 turn.facts.push_back(Fact::DoubtOpened { key: None, operation, settles_at });
                 let verdict = self.verdict(&(&patient).into(), false, turn.now, turn.settings);
@@ -158,7 +158,7 @@ impl Task {
         let woken = self.recent_creations.answered(patient, &id, turn.now);
         self.jobs.look_again_all(woken);
         let state = self.ledger.change_patient(patient);
-        state.last_write_at = turn.now;
+        state.last_write_at = Some(turn.now);
         state.suspicion = Suspicion::default();
         let created = Link {
             healthflow_patient_id: id,
@@ -221,7 +221,7 @@ impl Task {
                 }
             }
             FaultOutcome::InDoubt => {
-                self.ledger.change_booking(key).last_write_at = turn.now;
+                self.ledger.change_booking(key).last_write_at = Some(turn.now);
                 let (key_of, operation) = (Some(key.clone()), flight.operation);
                 turn.facts.push_back(Fact::DoubtOpened { key: key_of, operation, settles_at });
                 self.jobs.wake_at(settles_at, JobKey::Booking(key.clone()));
@@ -243,7 +243,7 @@ impl Task {
     ) {
         let intent = self.ledger.bookings().get_hot(key).and_then(|state| state.intent.clone());
         self.close(&key.into());
-        self.ledger.change_booking(key).last_write_at = turn.now;
+        self.ledger.change_booking(key).last_write_at = Some(turn.now);
         let Some(patient_id) = flight.patient_id.clone() else { return };
         let created = flight.operation == Operation::CreateAppointment;
         let certain =
@@ -263,7 +263,7 @@ impl Task {
             turn.facts.push_back(Fact::EditOverwritten { key: key.clone() });
         }
         let state = self.ledger.change_booking(key);
-        let adopted = state.placement.as_ref().is_none_or(|placement| placement.version == 0);
+        let adopted = state.placement.as_ref().is_none_or(|placement| placement.version.is_none());
         // A cancellation stays in the chart, whomever it names.
         let patient = match booking.status {
             BookingStatus::Scheduled => Some(patient_digest(&booking.patient_key())),
@@ -273,7 +273,7 @@ impl Task {
             appointment_id: written.id.0,
             patient,
             incarnation: state.incarnation,
-            version: booking.version,
+            version: Some(booking.version),
             status: booking.status,
             fingerprint: Some(fingerprint(&booking, &patient_id)),
             revision: written.revision,
@@ -302,7 +302,7 @@ impl Task {
             patient_id: Arc::clone(patient_id),
             patient: None,
             incarnation: state.incarnation,
-            version: 0,
+            version: None,
             status: BookingStatus::Scheduled,
             fingerprint: None,
             revision,

@@ -111,7 +111,7 @@ impl Task {
             let forgotten = state.may_be_forgotten(version);
             return rules::counts_as_answered(forgotten, turn.settings).then_some(None);
         }
-        let placement = state.placement.as_ref().filter(|placement| placement.version == version);
+        let placement = state.placement.as_ref().filter(|placement| placement.version == Some(version));
         Some(placement.and_then(|placement| {
             placement.fingerprint.map(|known| known != fingerprint(booking, &placement.patient_id))
         }))

@@ -69,7 +69,7 @@ impl Task {
         let version = booking.version;
         let state = self.ledger.bookings().get(key);
         let hold = state.as_deref().and_then(|state| state.hold(version));
-        let asked = state.as_deref().and_then(BookingState::question).unwrap_or(0);
+        let asked = state.as_deref().and_then(BookingState::question);
         let (answered, newest_known) =
             state.map_or((false, 0), |state| (state.is_answered(version), state.newest));
         if answered {
@@ -85,7 +85,7 @@ impl Task {
             let is_unclear = self.intents.is_unclear(key);
             return if is_unclear { Move::LeaveToAPerson } else { Move::HoldBehind(holder) };
         }
-        if asked > version || self.waits_newer(key, version, job) {
+        if asked.is_some_and(|asked| asked > version) || self.waits_newer(key, version, job) {
             return Move::Supersede { version, forgets_search: false };
         }
         if rules::is_outdated(version, newest_known, turn.settings) {

@@ -87,8 +87,7 @@ impl Task {
             return outcome;
         }
         let Some(placement) = &mut self.ledger.change_booking(key).placement else { return outcome };
-        let was_adopted = placement.version == 0;
-        placement.version = booking.version;
+        let was_adopted = placement.version.replace(booking.version).is_none();
         Outcome::Synced(if was_adopted { SyncedOutcome::Created } else { SyncedOutcome::Updated })
     }
 

@@ -13,7 +13,7 @@ use crate::partition::subject::Subject;
 use crate::partition::task::Task;
 use crate::partition::turn::Turn;
 use crate::patient::digests::PersonDigests;
-use crate::patient::{Candidate, Person};
+use crate::patient::{Candidate, Person, UnverifiedCreation};
 use crate::retry::schedule::delay_ms;
 use crate::state::WriteOperation;
 use crate::sync::step::look_up_patient;
@@ -104,9 +104,8 @@ impl Task {
     pub(super) fn creation_is_unverified(&mut self, patient: &PatientKey, turn: &mut Turn<'_>) {
         let state = self.ledger.change_patient(patient);
         if state.link.is_none() {
-            let sent = state.intent.as_ref().and_then(|intent| intent.person).unwrap_or(0);
-            state.unverified_creation =
-                Some(if state.unverified_creation.is_none_or(|earlier| earlier == sent) { sent } else { 0 });
+            let sent = UnverifiedCreation::of(state.intent.as_ref().and_then(|intent| intent.person));
+            state.unverified_creation = Some(sent.beside(state.unverified_creation));
         }
         self.close(&patient.into());
         let woken = self.recent_creations.unverified(patient, turn.now, turn.settings.search_lag_ms);

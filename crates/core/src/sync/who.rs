@@ -184,7 +184,7 @@ fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
         Decision::New
             if known
                 .unverified_creation
-                .is_some_and(|sent| sent != description::fingerprint(&booking.patient)) =>
+                .is_some_and(|sent| !sent.is_of(description::fingerprint(&booking.patient))) =>
         {
             review(ReviewReason::AmbiguousPatient, Vec::new())
         }

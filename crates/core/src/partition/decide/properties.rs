@@ -193,7 +193,7 @@ fn of_booking(restored: &Restored, settings: &Settings) -> BookingState {
         patient_id: "hf-1".into(),
         patient: None,
         incarnation: 0,
-        version,
+        version: Some(version),
         status: BookingStatus::Scheduled,
         fingerprint: restored.is_content_known.then(|| fingerprint(&booking(), "hf-1")),
         revision: restored.is_content_known.then(|| "r".into()),
