@@ -145,8 +145,9 @@ struct PatientIntentRecord {
     digests: Option<PersonDigests>,
 }
 
-impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
-    fn from((key, state): (&BookingKey, &BookingState)) -> Self {
+impl AppointmentStateRecord {
+    /// The record of a booking.
+    pub fn of(key: &BookingKey, state: &BookingState) -> Self {
         // As a list if that is enough, because earlier workers can read it.
         let (above, runs) = match state.answered.above() {
             Some(above) => (above, &[][..]),
@@ -209,7 +210,7 @@ impl AppointmentStateRecord {
     /// A record that is of no booking: both ids are empty.
     pub(super) fn of_no_booking() -> Self {
         let nobody = BookingKey { practice: "".into(), booking: "".into() };
-        AppointmentStateRecord::from((&nobody, &BookingState::default()))
+        AppointmentStateRecord::of(&nobody, &BookingState::default())
     }
 }
 
@@ -317,8 +318,9 @@ impl TryFrom<AppointmentStateRecord> for StateRecord {
     }
 }
 
-impl From<(&PatientKey, &PatientState)> for PatientStateRecord {
-    fn from((key, state): (&PatientKey, &PatientState)) -> Self {
+impl PatientStateRecord {
+    /// The record of a patient.
+    pub fn of(key: &PatientKey, state: &PatientState) -> Self {
         PatientStateRecord {
             practice_id: key.practice.clone(),
             patient_id: key.patient.clone().into(),

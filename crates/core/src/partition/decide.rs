@@ -43,7 +43,7 @@ impl Task {
         {
             return Move::Wait(at, WaitReason::ReadsFail);
         }
-        if let Some(at) = self.stormed_until(key, job, (operation, asked.purpose), turn) {
+        if let Some(at) = self.stormed_until(key, job, operation, asked.purpose, turn) {
             return Move::Wait(at, WaitReason::RejectionStorm);
         }
         if let Some(at) = self.limited_until(key, job, operation, turn) {
@@ -99,7 +99,7 @@ impl Task {
         }
         let is_over = is_rejected || is_over(job, turn);
         let doubt = self.verdict(&key.into(), is_over, turn.now, turn.settings);
-        if let Some(at) = newer_waits_for_doubt(doubt, turn.settings) {
+        if let Some(at) = newer_waits_until(doubt, turn.settings) {
             return Move::Wait(at, WaitReason::InDoubt);
         }
         match doubt {
@@ -266,7 +266,7 @@ impl Task {
 
 /// Until when whatever version is at hand, a newer one too, waits for the doubt about the booking's last write: what was sent
 /// may land after it, and would undo it (rule W5).
-fn newer_waits_for_doubt(doubt: Option<DoubtVerdict>, settings: &Settings) -> Option<Timestamp> {
+fn newer_waits_until(doubt: Option<DoubtVerdict>, settings: &Settings) -> Option<Timestamp> {
     match doubt {
         Some(DoubtVerdict::Wait(at)) if rules::holds_other_writes(settings) => Some(at),
         _ => None,

@@ -59,7 +59,7 @@ impl Task {
             Judgement::Undone(patient, chart) => {
                 let verdict = decision.verdict.symbol();
                 self.outbox.tell(Fact::DecisionTaken { key: key.clone(), version, verdict });
-                self.unlink((&key, decision.id), &patient, chart, turn);
+                self.unlink(&key, decision.id, &patient, chart, turn);
             }
         }
     }

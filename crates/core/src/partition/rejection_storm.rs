@@ -45,7 +45,8 @@ impl Task {
         &self,
         key: &JobKey,
         job: &Job,
-        (operation, purpose): (Operation, Purpose),
+        operation: Operation,
+        purpose: Purpose,
         turn: &Turn<'_>,
     ) -> Option<Timestamp> {
         // A probe may find out both, and nothing moves in Kafka meanwhile.

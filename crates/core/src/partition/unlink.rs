@@ -52,15 +52,16 @@ impl Task {
         }
     }
 
-    /// Undoes the link of `patient` to `chart`, and lets the visits that are still to come there be asked about.
+    /// Undoes the link of `patient` to `chart` by this decision about `key`, and lets the visits that are still to come there be asked about.
     pub(super) fn unlink(
         &mut self,
-        (key, id): (&BookingKey, Arc<str>),
+        key: &BookingKey,
+        decision: Arc<str>,
         patient: &PatientKey,
         chart: HealthFlowPatientId,
         turn: &Turn<'_>,
     ) {
-        self.ledger.change_booking(key).last_decision = Some(id);
+        self.ledger.change_booking(key).last_decision = Some(decision);
         let state = self.ledger.patients().get(patient);
         let link = state.as_deref().and_then(|state| state.link.as_ref());
         let person = link.and_then(|link| link.digests.clone());
