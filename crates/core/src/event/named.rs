@@ -28,7 +28,7 @@ impl Named {
     /// The names in a framed `value` of `lane`, or in one that is JSON where Avro belongs.
     pub(super) fn read(lane: Lane, value: &[u8], decoder: Option<&Decoder>) -> Named {
         match decoder.and_then(|decoder| decoder.written(value)) {
-            Some(record) if lane == Lane::Retry => field(&record, "event").map(of_avro).unwrap_or_default(),
+            Some(record) if lane.brings_parked() => field(&record, "event").map(of_avro).unwrap_or_default(),
             Some(record) => of_avro(&record),
             None if is_json(value) => of_json(value),
             None => Named::default(),

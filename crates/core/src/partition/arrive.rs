@@ -40,7 +40,7 @@ impl Task {
             Arrival::Unusable(unusable) => self.dead_letter(*unusable, position, turn),
             Arrival::Misrouted(record) => self.forward(*record, position, turn),
         }
-        if position.lane == Lane::Requested {
+        if position.lane.brings_requests() {
             self.slots_are_known(turn);
         }
     }
@@ -54,7 +54,7 @@ impl Task {
     /// What to do about fetching `lane`, by what it holds in memory; none to leave it as it is. It is resumed at half
     /// the limit, so that it does not flutter.
     pub fn backpressure(&mut self, lane: Lane, settings: &Settings) -> Option<Fetching> {
-        let waiting = if lane == Lane::Retry { self.waiting_room.len() } else { 0 };
+        let waiting = if lane.brings_parked() { self.waiting_room.len() } else { 0 };
         self.progress.backpressure(lane, waiting, settings)
     }
 
@@ -264,7 +264,7 @@ impl Task {
         let state = self.ledger.change_booking(&identity.key);
         // A retry record that cannot be used any more is the parked version itself, not a copy of it.
         let in_review = state.hold(identity.version).is_some();
-        let waits_elsewhere = in_review || position.lane != Lane::Retry && state.waits(identity.version);
+        let waits_elsewhere = in_review || !position.lane.brings_parked() && state.waits(identity.version);
         if at_hand || state.is_answered(identity.version) || waits_elsewhere {
             turn.facts.push_back(Fact::DuplicateSkipped {
                 key: identity.key.clone(),

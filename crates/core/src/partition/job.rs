@@ -21,7 +21,7 @@ use crate::retry::deadline::leave_out;
 use crate::settings::Settings;
 use crate::state::Wish;
 use crate::time::Timestamp;
-use crate::topics::{Lane, Position};
+use crate::topics::Position;
 
 /// How old a search may be at first, in milliseconds.
 const SEARCH_LIFE_MS: i64 = 60_000;
@@ -83,7 +83,7 @@ impl InHand {
 
     /// Whether it came in as a live booking and was never put aside.
     pub fn is_fresh(&self) -> bool {
-        let came_in = self.position.is_some_and(|position| position.lane == Lane::Requested);
+        let came_in = self.position.is_some_and(|position| position.lane.brings_requests());
         came_in && self.booking.source == Source::Live
     }
 
