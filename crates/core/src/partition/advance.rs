@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::healthflow::Request;
 use crate::limits::fair_queue::CALL;
 use crate::partition::job::{Job, JobKey, JobStage, Purpose, Share};
-use crate::partition::moves::{Awaited, Move};
+use crate::partition::moves::Awaited;
 use crate::partition::rules;
 use crate::partition::subject::Subject;
 use crate::partition::task::Task;
@@ -160,11 +160,6 @@ impl Task {
         while moves < MOVES_MAX {
             let at_hand = job.versions.len();
             let decided = self.decide(key, job, turn);
-            // Before anything is opened for it: a crash must not find an intent that nobody was about to send.
-            let asks = matches!(decided, Move::Ask(_));
-            if asks && (turn.holds_back() || self.is_stopped_by_hand(key, job, turn)) {
-                return Next::HeldBack;
-            }
             if let ControlFlow::Break(next) = self.apply(decided, key, job, turn) {
                 return next;
             }

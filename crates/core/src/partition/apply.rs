@@ -23,6 +23,7 @@ impl Task {
     ) -> ControlFlow<Next> {
         match (decided, key) {
             (Move::CreationUnverified(patient), _) => self.creation_is_unverified(&patient, turn),
+            (Move::HoldBack, _) => return ControlFlow::Break(Next::HeldBack),
             (Move::Wait(at, why), _) => return ControlFlow::Break(Next::Wait(at, why)),
             (Move::Rest(look_again_at), _) => {
                 look_again_at.into_iter().for_each(|at| self.jobs.wake_at(at, key.clone()));
@@ -79,9 +80,9 @@ impl Task {
             }
             (Move::ForgetLink, Some(booking)) => self.forget_link(&booking),
             (Move::ForgetContent, _) => drop(self.forget_content(key)),
-            (Move::Finish(outcome), Some(booking)) => {
-                let outcome = self.credit_own_write(key, job, &booking, outcome);
-                self.conclude(key, job, booking.version, outcome, turn);
+            (Move::Finish(finish), Some(booking)) => {
+                self.note_what_exists(key, &booking, &finish);
+                self.conclude(key, job, booking.version, finish.outcome, turn);
             }
             (Move::SearchAnew { outlived }, _) => {
                 job.outlived_searches += u32::from(outlived);
@@ -99,7 +100,12 @@ impl Task {
             // Done with, or about a version that is not at hand any more.
             (Move::Remember(_) | Move::ForgetLink | Move::Finish(_), None)
             | (
-                Move::CreationUnverified(_) | Move::Ask(_) | Move::Wait(..) | Move::Await(_) | Move::Rest(_),
+                Move::CreationUnverified(_)
+                | Move::Ask(_)
+                | Move::HoldBack
+                | Move::Wait(..)
+                | Move::Await(_)
+                | Move::Rest(_),
                 _,
             ) => {
                 return ControlFlow::Break(Next::Done);

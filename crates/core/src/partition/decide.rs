@@ -55,6 +55,9 @@ impl Task {
         if suspect.is_some() && !may_run {
             return Move::Await(Awaited::Alone);
         }
+        if turn.holds_back() || self.is_stopped_by_hand(key, job, turn) {
+            return Move::HoldBack;
+        }
         Move::Ask(Box::new(Asked { suspect, ..*asked }))
     }
 
@@ -250,7 +253,7 @@ impl Task {
                 let at = self.intents.settles_at(key, turn.now);
                 Move::Wait(at, WaitReason::InDoubt)
             }
-            Step::Finish(outcome) => Move::Finish(outcome),
+            Step::Finish(outcome) => Move::Finish(self.finish(key, job, outcome)),
         })
     }
 

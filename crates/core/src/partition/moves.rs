@@ -44,12 +44,15 @@ pub(super) enum Move {
     /// The content in HealthFlow is not certain any more.
     ForgetContent,
     /// The version at work has come to its end.
-    Finish(Outcome),
+    Finish(Finish),
     /// What was searched is dropped, and the search begins anew; `outlived`: because it took too long.
     SearchAnew { outlived: bool },
 
     /// The job is left ready to ask.
     Ask(Box<Asked>),
+    /// It would ask, and nothing may be asked now: it is held back, before anything is opened for it. A crash must not find an
+    /// intent that nobody was about to send.
+    HoldBack,
     /// It is left until a moment.
     Wait(Timestamp, WaitReason),
     /// The search is dropped, and the job waits until the moment at which a search shows what we created since.
@@ -60,6 +63,17 @@ pub(super) enum Move {
     AwaitSlot(SlotWait),
     /// Nothing more can be done about it before this moment, if ever.
     Rest(Option<Timestamp>),
+}
+
+/// How the version at work ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Finish {
+    /// With which result.
+    pub outcome: Outcome,
+    /// Whether what exists is as this version wants it, without a write for it.
+    pub exists_as_wanted: bool,
+    /// Whether what exists may be our own write of it whose answer was lost: then it counts as written.
+    pub is_own_write: bool,
 }
 
 /// A request that is decided, with what must be so before it may go out.

@@ -7,6 +7,7 @@ use crate::fact::Fact;
 use crate::healthflow::fault::Missing;
 use crate::healthflow::{Answer, AppointmentRead, Fault, Reply};
 use crate::partition::job::{Flight, Job, Outdated};
+use crate::partition::moves::Finish;
 use crate::partition::rules;
 use crate::partition::task::Task;
 use crate::partition::turn::Turn;
@@ -74,21 +75,32 @@ impl Task {
 
     /// How a version ends for which nothing has to be written: as if HealthFlow had acknowledged its update, if what exists may
     /// be our own write.
-    pub(super) fn credit_own_write(
-        &mut self,
-        key: &BookingKey,
-        job: &Job,
-        booking: &Booking,
-        outcome: Outcome,
-    ) -> Outcome {
-        self.exists_as_wanted(key, booking, &outcome);
+    pub(super) fn finish(&self, key: &BookingKey, job: &Job, outcome: Outcome) -> Finish {
+        let exists_as_wanted =
+            matches!(outcome, Outcome::Synced(SyncedOutcome::Unchanged | SyncedOutcome::Cancelled));
         let may_be_ours = job.outdated.as_ref().is_some_and(|outdated| outdated.may_be_ours);
-        if !may_be_ours || outcome != Outcome::Synced(SyncedOutcome::Unchanged) {
-            return outcome;
+        let state = self.ledger.bookings().get(key);
+        let placement = state.as_ref().and_then(|state| state.placement.as_ref());
+        match placement {
+            Some(placement) if may_be_ours && outcome == Outcome::Synced(SyncedOutcome::Unchanged) => {
+                let was_adopted = placement.version.is_none();
+                let synced = if was_adopted { SyncedOutcome::Created } else { SyncedOutcome::Updated };
+                Finish { outcome: Outcome::Synced(synced), exists_as_wanted, is_own_write: true }
+            }
+            _ => Finish { outcome, exists_as_wanted, is_own_write: false },
         }
-        let Some(placement) = &mut self.ledger.change_booking(key).placement else { return outcome };
-        let was_adopted = placement.version.replace(booking.version).is_none();
-        Outcome::Synced(if was_adopted { SyncedOutcome::Created } else { SyncedOutcome::Updated })
+    }
+
+    /// Notes what the end of a version shows of what exists.
+    pub(super) fn note_what_exists(&mut self, key: &BookingKey, booking: &Booking, finish: &Finish) {
+        if finish.exists_as_wanted {
+            self.exists_as_wanted(key, booking);
+        }
+        if finish.is_own_write
+            && let Some(placement) = &mut self.ledger.change_booking(key).placement
+        {
+            placement.version = Some(booking.version);
+        }
     }
 
     /// Whether the content in HealthFlow is certain.

@@ -16,7 +16,7 @@ use crate::partition::turn::Turn;
 use crate::retry::WaitReason;
 use crate::retry::deadline::leave_out;
 use crate::state::{BookingState, ParkingPlace};
-use crate::sync::{FailureReason, Outcome, SyncedOutcome};
+use crate::sync::FailureReason;
 use crate::time::Timestamp;
 
 /// How many spans an appointment may occupy, as far as is remembered: each write in doubt may add one.
@@ -158,14 +158,12 @@ impl Task {
     }
 
     /// Nothing has to be written for a booking, for what it wants exists: so that is what it occupies.
-    pub(super) fn exists_as_wanted(&mut self, key: &BookingKey, booking: &Booking, outcome: &Outcome) {
+    pub(super) fn exists_as_wanted(&mut self, key: &BookingKey, booking: &Booking) {
         let wanted: Vec<Span> = Span::wanted(booking).into_iter().collect();
         let state = self.ledger.bookings().get_hot(key);
         let known = state.and_then(|state| state.placement.as_ref());
         let is_news = |placement: &Placement| placement.spans != wanted || placement.status != booking.status;
-        let exists = matches!(outcome, Outcome::Synced(SyncedOutcome::Unchanged | SyncedOutcome::Cancelled));
-        if exists
-            && known.is_some_and(is_news)
+        if known.is_some_and(is_news)
             && let Some(placement) = &mut self.ledger.change_booking(key).placement
         {
             (placement.spans, placement.status) = (wanted, booking.status);
