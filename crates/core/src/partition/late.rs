@@ -5,13 +5,13 @@
 use std::sync::Arc;
 
 use crate::booking::{Booking, BookingKey, Source};
-use crate::defects::planted;
 use crate::event::notice::{About, Delay};
 use crate::event::{Identity, Notice, Outgoing};
 use crate::fact::Fact;
 use crate::limits::Outlook;
 use crate::partition::job::{InHand, Job, JobKey, JobStage};
 use crate::partition::notices::Late;
+use crate::partition::rules;
 use crate::partition::task::Task;
 use crate::partition::turn::Turn;
 use crate::partition::waiting::{HeldUpBy, waits_for};
@@ -105,7 +105,7 @@ impl Task {
             return None;
         }
         let told = state.and_then(|state| state.told_delay.as_deref());
-        match told.filter(|_| !planted!(turn.settings, DelayToldAgain)) {
+        match told.filter(|_| rules::knows_notices(turn.settings)) {
             Some(told) if told.version > version => None,
             Some(told) if told.version == version => {
                 let told_ms = told.promised_at.since_ms(booking.requested_at).max(turn.settings.promise_ms);

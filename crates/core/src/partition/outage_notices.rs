@@ -1,9 +1,9 @@
 //! Which outage was reported and has not ended, and what is reported next, so that its begin and its end are reported once each. The
 //! notices are written in `outages.rs`.
 
-use crate::defects::planted;
 use crate::limits::breaker::BreakerState;
 use crate::limits::{Breaker, BreakerCause};
+use crate::partition::rules;
 use crate::settings::Settings;
 use crate::state::OpenOutage;
 use crate::time::Timestamp;
@@ -39,7 +39,7 @@ enum Change {
 impl OutageNotices {
     /// Of a task that was just acquired, whose last owner had reported `open`.
     pub fn new(open: Option<OpenOutage>, now: Timestamp, settings: &Settings) -> Self {
-        let open = open.filter(|_| !planted!(settings, OutageForgotten)).map(|open| (open, now));
+        let open = open.filter(|_| rules::knows_outages(settings)).map(|open| (open, now));
         OutageNotices { open, ..OutageNotices::default() }
     }
 

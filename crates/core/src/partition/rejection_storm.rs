@@ -1,10 +1,10 @@
 //! What a storm of refusals means for a task: whom it puts aside, who is tried, and who comes back once it is over.
 
 use crate::booking::{BookingKey, PracticeId, Version};
-use crate::defects::planted;
 use crate::healthflow::Operation;
 use crate::limits::rejection_storm::StormOf;
 use crate::partition::job::{Job, JobKey, Purpose};
+use crate::partition::rules;
 use crate::partition::task::Task;
 use crate::partition::turn::Turn;
 use crate::retry::WaitReason;
@@ -23,7 +23,7 @@ impl Task {
             // A look on behalf of a question, or what a person rejected meanwhile, ends as ever.
             && !self.is_question(key, version)
             && !self.is_rejected_version(key, version)
-            && !planted!(turn.settings, StormRefusalsFinal)
+            && rules::storm_defers_refusals(turn.settings)
     }
 
     /// A version was refused in a storm. That is no attempt. If a newer one came meanwhile, that goes on in its place.
@@ -50,14 +50,10 @@ impl Task {
         turn: &Turn<'_>,
     ) -> Option<Timestamp> {
         // A probe may find out both, and nothing moves in Kafka meanwhile.
-        if purpose == Purpose::Settle || turn.is_stopped() || planted!(turn.settings, StormTriesAll) {
+        if purpose == Purpose::Settle || turn.is_stopped() || !rules::storm_puts_aside(turn.settings) {
             return None;
         }
-        let practice = if planted!(turn.settings, StormOfOneHoldsAll) {
-            turn.storms.views().find_map(|view| view.of.practice.as_ref()).unwrap_or(key.practice())
-        } else {
-            key.practice()
-        };
+        let practice = rules::practice_in_storm(key, turn);
         let holds = turn.storms.holds(practice, operation, was_in_storm(job), turn.now);
         holds.then(|| parked_until(turn))
     }

@@ -1,6 +1,8 @@
 //! The rules that a simulation breaks on purpose, each behind a name: the flow asks a rule, and only here does a planted
 //! defect answer for it. With the macro in the middle of the flow it would be hard to read what a shipped build does.
 
+mod trouble;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -29,6 +31,8 @@ use crate::settings::{GuardMode, Settings};
 use crate::state::{BookingState, Hold, PatientState};
 use crate::sync::FailureReason;
 use crate::time::Timestamp;
+
+pub(super) use trouble::*;
 
 /// What may be asked under an intent is in a commit that is known good (rule W1).
 pub(super) fn intent_is_durable(
@@ -379,11 +383,6 @@ pub(super) fn stops(job: &Job, settings: &Settings) -> bool {
 /// A limited practice sends no more than its permits allow.
 pub(super) fn has_permit(key: &JobKey, turn: &Turn<'_>) -> bool {
     !turn.by_hand.has_no_permit(key.practice(), turn.now) || planted!(turn.settings, PracticeLimitIgnored)
-}
-
-/// Time in which an operator has paused a practice counts for no deadline.
-pub(super) fn pauses_stop_deadlines(settings: &Settings) -> bool {
-    !planted!(settings, PauseCountsForDeadlines)
 }
 
 /// A pause is no attempt.
