@@ -9,7 +9,7 @@ use rdkafka::message::BorrowedMessage;
 
 use crate::registry::{RawRecord, Translator};
 use healthflow_core::event::size::TooLarge;
-use healthflow_core::event::{Arrival, Misrouted, arrival, home};
+use healthflow_core::event::{Arrival, Misrouted, arrival, home_partition};
 use healthflow_core::life::Incarnation;
 use healthflow_core::partition::read_guard::GuardedRange;
 use healthflow_core::processor::Input;
@@ -151,7 +151,7 @@ impl Reading {
     ) {
         let Reading { of: TaskLane { partition, lane }, incarnation, .. } = *self;
         let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
-        let arrival = match home::misrouted(record.key, record.value, partition, partition_count) {
+        let arrival = match home_partition::misrouted(record.key, record.value, partition, partition_count) {
             Some(misrouted) => Ok(passed_on(lane, record, misrouted, input_bytes_max)),
             None => translator.arrival(lane, record, input_bytes_max, now),
         };

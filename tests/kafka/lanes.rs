@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use healthflow_core::event::avro::{Encoder, contract};
-use healthflow_core::event::home::partition_of;
+use healthflow_core::event::home_partition::partition_of;
 use healthflow_core::event::requested::AppointmentRequested;
 use healthflow_core::event::{Arrival, avro};
 use healthflow_core::partition::read_guard::GuardedRange;

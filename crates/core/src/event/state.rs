@@ -8,7 +8,7 @@ use crate::appointment::{Placement, Revision, Slot, Span};
 use crate::booking::{BookingId, BookingKey, BookingStatus, PatientId, PatientKey, PracticeId, Version};
 use crate::event::fleet::FleetFields;
 use crate::event::positions::TaskPositionsRecord;
-use crate::event::told::ToldDelayRecord;
+use crate::event::remembered_notices::ToldDelayRecord;
 use crate::patient::digests::PersonDigests;
 use crate::patient::{Decided, HealthFlowPatientId, Link, LinkOrigin, Rejected, UnverifiedCreation};
 use crate::private::Private;

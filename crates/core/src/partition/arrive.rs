@@ -8,7 +8,7 @@ use crate::appointment::fingerprint::fingerprint;
 use crate::booking::check::is_a_wait;
 use crate::booking::{Booking, Version};
 use crate::event::failed::DeadContent;
-use crate::event::named;
+use crate::event::unusable_names;
 use crate::event::{Arrival, DeadLetter, Misrouted, Origin, Outgoing, RetryEntry, Schedule, Unusable};
 use crate::fact::Fact;
 use crate::partition::job::{InHand, JobKey, JobStage};
@@ -290,7 +290,7 @@ impl Task {
         self.progress.finished(position);
         let origin = Origin::of(self.partition, position);
         if let Some(records) = self.misrouted_keys.note(&record.key, turn.now) {
-            let practice = named::practice_of(&record);
+            let practice = unusable_names::practice_of(&record);
             turn.facts.push_back(Fact::KeyMisrouted { practice, origin, home: record.home, records });
         }
         let fact = Fact::RecordForwarded { origin, home: record.home };

@@ -13,10 +13,10 @@ use crate::defects::mistaken;
 use crate::defects::planted;
 use crate::event::Schedule;
 use crate::healthflow::Request;
-use crate::partition::alone::Alone;
 use crate::partition::intents::{Doubt, Intents};
 use crate::partition::job::{Job, JobKey, JobStage};
 use crate::partition::jobs::Jobs;
+use crate::partition::lone_suspect::LoneSuspect;
 use crate::partition::outbox::Outbox;
 use crate::partition::recent_creations::RecentCreations;
 use crate::partition::slots::Slots;
@@ -177,14 +177,14 @@ pub(super) fn is_outdated(version: Version, newest: Version, settings: &Settings
 }
 
 /// A suspect runs only while no other one does (rule K6).
-pub(super) fn may_run(suspect: &JobKey, alone: &Alone, settings: &Settings) -> bool {
+pub(super) fn may_run(suspect: &JobKey, alone: &LoneSuspect, settings: &Settings) -> bool {
     alone.is_free_for(suspect) || planted!(settings, SuspectsRunTogether)
 }
 
 /// From now on this suspect runs, and no other one (rule K6).
-pub(super) fn run_alone(suspect: &JobKey, alone: &mut Alone, settings: &Settings) {
+pub(super) fn run_alone(suspect: &JobKey, alone: &mut LoneSuspect, settings: &Settings) {
     if planted!(settings, SuspectsRunTogether) {
-        *alone = Alone::default();
+        *alone = LoneSuspect::default();
     }
     alone.take(suspect);
 }

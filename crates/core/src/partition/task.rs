@@ -3,13 +3,13 @@
 use crate::booking::PracticeId;
 use crate::fact::Fact;
 use crate::life::Incarnation;
-use crate::partition::alone::Alone;
 use crate::partition::drain::Drain;
 use crate::partition::held_versions::HeldVersions;
 use crate::partition::intents::Intents;
 use crate::partition::job::{Job, JobKey, JobStage};
 use crate::partition::jobs::Jobs;
 use crate::partition::ledger::Ledger;
+use crate::partition::lone_suspect::LoneSuspect;
 use crate::partition::lost_versions::LostVersions;
 use crate::partition::misrouted_keys::MisroutedKeys;
 use crate::partition::notices::Notices;
@@ -49,7 +49,7 @@ pub struct Task {
     /// What is known of the open intents beyond state, and the lease.
     pub(super) intents: Intents,
     /// Which suspect runs alone.
-    pub(super) alone: Alone,
+    pub(super) alone: LoneSuspect,
     /// What the next commit will carry, and which commits are known good.
     pub(super) outbox: Outbox,
     /// Which bookings get a notice that they are late.
@@ -90,7 +90,7 @@ impl Task {
             recent_creations: RecentCreations::default(),
             slots: Slots::default(),
             intents: Intents::new(acquired.fenced_at),
-            alone: Alone::default(),
+            alone: LoneSuspect::default(),
             outbox: Outbox::new(),
             notices: Notices::default(),
             outages: OutageNotices::new(open_outage, turn.now, turn.settings),

@@ -5,11 +5,11 @@ use crate::booking::{BookingKey, BookingStatus, PatientKey};
 use crate::event::avro::{contract, contracts};
 use crate::event::codec::{Codec, restore};
 use crate::event::failed::{AppointmentFailed, DeadContent, NotRedrivable};
-use crate::event::named::Named;
 use crate::event::result::ResultOutcome;
 use crate::event::review::{AppointmentReview, Level};
 use crate::event::sample::*;
 use crate::event::synced::AppointmentSynced;
+use crate::event::unusable_names::Named;
 use crate::event::{
     Arrival, DeadLetter, Finished, Identity, Origin, Outgoing, RetryEntry, Schedule, Unusable, arrival,
 };
