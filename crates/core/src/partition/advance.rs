@@ -159,7 +159,7 @@ impl Task {
         let mut moves = 0;
         while moves < MOVES_MAX {
             let at_hand = job.versions.len();
-            let decided = self.decide(key, job, turn);
+            let decided = self.view().decide(key, job, turn);
             if let ControlFlow::Break(next) = self.apply(decided, key, job, turn) {
                 return next;
             }

@@ -137,7 +137,7 @@ impl Task {
                 self.ledger.change_patient(&patient).last_write_at = Some(turn.now);
                 let operation = flight.operation;
                 turn.facts.push_back(Fact::DoubtOpened { key: None, operation, settles_at });
-                let verdict = self.verdict(&(&patient).into(), false, turn.now, turn.settings);
+                let verdict = self.view().verdict(&(&patient).into(), false, turn.now, turn.settings);
                 self.doubtful(key, job, verdict, WaitReason::from(&fault), turn);
             }
         }
@@ -225,7 +225,7 @@ impl Task {
                 let (key_of, operation) = (Some(key.clone()), flight.operation);
                 turn.facts.push_back(Fact::DoubtOpened { key: key_of, operation, settles_at });
                 self.jobs.wake_at(settles_at, JobKey::Booking(key.clone()));
-                let verdict = self.verdict(&key.into(), false, turn.now, turn.settings);
+                let verdict = self.view().verdict(&key.into(), false, turn.now, turn.settings);
                 self.doubtful(key, job, verdict, WaitReason::from(&fault), turn);
             }
         }

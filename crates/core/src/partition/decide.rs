@@ -1,4 +1,4 @@
-//! What the task does about a job next, and why the job may have to wait. A decision reads what is known and changes nothing.
+//! What the task does about a job next, and why the job may have to wait. A decision reads a `View` and changes nothing.
 //! `apply.rs` carries it out, and then the task decides again, so that nothing rests on stale information.
 
 use std::ops::ControlFlow;
@@ -12,8 +12,8 @@ use crate::partition::job::{Job, JobKey, Purpose};
 use crate::partition::moves::{Asked, Awaited, CoveredWrite, IntentFor, Move};
 use crate::partition::rules;
 use crate::partition::settle::Settling;
-use crate::partition::task::Task;
 use crate::partition::turn::Turn;
+use crate::partition::view::View;
 use crate::retry::WaitReason;
 use crate::settings::Settings;
 use crate::state::{BookingState, Parked, ParkingPlace, WriteOperation};
@@ -21,7 +21,7 @@ use crate::sync::step::create_patient;
 use crate::sync::{Disposition, FailureReason, Outcome, Step};
 use crate::time::Timestamp;
 
-impl Task {
+impl View<'_> {
     /// What is done about a job next.
     pub(super) fn decide(&self, key: &JobKey, job: &Job, turn: &Turn<'_>) -> Move {
         if self.is_draining() {
@@ -51,7 +51,7 @@ impl Task {
         }
         let subject = subject(key, job, &asked.request, asked.purpose);
         let suspect = subject.filter(|subject| self.is_suspect(subject, turn.settings));
-        let may_run = rules::may_run(key, &self.alone, turn.settings);
+        let may_run = rules::may_run(key, self.alone, turn.settings);
         if suspect.is_some() && !may_run {
             return Move::Await(Awaited::Alone);
         }

@@ -8,22 +8,11 @@ use crate::partition::job::{Job, JobKey, JobStage};
 use crate::partition::rules;
 use crate::partition::task::Task;
 use crate::partition::turn::Turn;
+use crate::partition::view::View;
 use crate::retry::WaitReason;
 use crate::time::Timestamp;
 
 impl Task {
-    /// Whether a job must not ask, though others may.
-    pub(super) fn is_stopped_by_hand(&self, key: &JobKey, job: &Job, turn: &Turn<'_>) -> bool {
-        let practice = key.practice();
-        if turn.by_hand.stops(practice) {
-            return rules::stops(job, turn.settings);
-        }
-        let Some(places) = turn.by_hand.places(practice) else { return false };
-        let others =
-            self.jobs.about_to_ask(practice).saturating_sub(usize::from(job.stage.is_about_to_ask()));
-        others >= places
-    }
-
     /// Nothing may be asked now: the job is back where it waits for a place, behind the others, without an intent and without
     /// its patient. If that is about its practice alone, it waits beside them.
     pub(super) fn hold_back(&mut self, key: &JobKey, mut job: Job, turn: &mut Turn<'_>) {
@@ -160,6 +149,20 @@ impl Task {
         if let Some(doubt) = self.intents.doubt(key) {
             self.jobs.wake_at(doubt.settles_at.max(soon(turn.now)), JobKey::Booking(key.clone()));
         }
+    }
+}
+
+impl View<'_> {
+    /// Whether a job must not ask, though others may.
+    pub(super) fn is_stopped_by_hand(&self, key: &JobKey, job: &Job, turn: &Turn<'_>) -> bool {
+        let practice = key.practice();
+        if turn.by_hand.stops(practice) {
+            return rules::stops(job, turn.settings);
+        }
+        let Some(places) = turn.by_hand.places(practice) else { return false };
+        let others =
+            self.jobs.about_to_ask(practice).saturating_sub(usize::from(job.stage.is_about_to_ask()));
+        others >= places
     }
 }
 

@@ -10,6 +10,7 @@ use crate::partition::job::{InHand, Job, JobKey};
 use crate::partition::rules;
 use crate::partition::task::Task;
 use crate::partition::turn::Turn;
+use crate::partition::view::View;
 use crate::patient::decide::Evidence;
 use crate::settings::Settings;
 use crate::state::{HeldByKey, Hold, Parked, ParkingPlace, PatientState};
@@ -100,32 +101,6 @@ impl Task {
         }
     }
 
-    /// Whose review `booking` must wait for: its own, where a person must find out what became of its write, or that of the
-    /// booking that decides who its patient is. A hold is no wider than its question: a cancellation asks for nobody.
-    pub(super) fn holder_of(&self, booking: &Booking, settings: &Settings) -> Option<BookingKey> {
-        self.holder_for(&booking.key, booking.status, &booking.patient_key(), settings)
-    }
-
-    /// The same, of a booking that asks for this, for this patient.
-    fn holder_for(
-        &self,
-        key: &BookingKey,
-        status: BookingStatus,
-        patient: &PatientKey,
-        settings: &Settings,
-    ) -> Option<BookingKey> {
-        let state = self.ledger.bookings().get_hot(key);
-        if state.is_some_and(|state| state.leaves_write_to_a_person()) {
-            return Some(key.clone());
-        }
-        if status == BookingStatus::Cancelled || !rules::waits_for_the_patient(settings) {
-            return None;
-        }
-        let patient = self.ledger.patients().get_hot(patient)?;
-        let holder = patient.held_by.clone().filter(|holder| *holder != key.booking)?;
-        Some(BookingKey { practice: key.practice.clone(), booking: holder })
-    }
-
     /// What is held of a booking gives way to a newer version: it is taken in hand, and superseded there. Not what a person
     /// must find out about first.
     pub(super) fn take_older_held(&mut self, key: &BookingKey, version: Version, turn: &Turn<'_>) {
@@ -199,7 +174,9 @@ impl Task {
         }
         let is_free = |(key, version): &(BookingKey, Version)| {
             let held = self.held.get(key, *version);
-            held.is_some_and(|of| self.holder_for(key, of.status, &of.patient, turn.settings).is_none())
+            held.is_some_and(|of| {
+                self.view().holder_for(key, of.status, &of.patient, turn.settings).is_none()
+            })
         };
         let mut free = rules::in_order(self.held.behind(key, patient), turn.settings);
         free.retain(is_free);
@@ -308,5 +285,33 @@ impl Task {
             }
         }
         self.let_all_go(let_go, turn);
+    }
+}
+
+impl View<'_> {
+    /// Whose review `booking` must wait for: its own, where a person must find out what became of its write, or that of the
+    /// booking that decides who its patient is. A hold is no wider than its question: a cancellation asks for nobody.
+    pub(super) fn holder_of(&self, booking: &Booking, settings: &Settings) -> Option<BookingKey> {
+        self.holder_for(&booking.key, booking.status, &booking.patient_key(), settings)
+    }
+
+    /// The same, of a booking that asks for this, for this patient.
+    fn holder_for(
+        &self,
+        key: &BookingKey,
+        status: BookingStatus,
+        patient: &PatientKey,
+        settings: &Settings,
+    ) -> Option<BookingKey> {
+        let state = self.ledger.bookings().get_hot(key);
+        if state.is_some_and(|state| state.leaves_write_to_a_person()) {
+            return Some(key.clone());
+        }
+        if status == BookingStatus::Cancelled || !rules::waits_for_the_patient(settings) {
+            return None;
+        }
+        let patient = self.ledger.patients().get_hot(patient)?;
+        let holder = patient.held_by.clone().filter(|holder| *holder != key.booking)?;
+        Some(BookingKey { practice: key.practice.clone(), booking: holder })
     }
 }

@@ -35,7 +35,7 @@ impl Task {
         for key in self.lost.take_all() {
             let settles = self.intents.is_open(&key)
                 && !self.intents.is_unclear(&key)
-                && !self.is_given_up(&Subject::Booking(key.clone()), settings);
+                && !self.view().is_given_up(&Subject::Booking(key.clone()), settings);
             if settles || self.has_at_hand(&key) {
                 self.lost.owe(key);
                 continue;

@@ -33,6 +33,7 @@ mod holds;
 pub mod commit_batch;
 pub mod job;
 pub mod task;
+mod view;
 pub mod arrive;
 pub mod advance;
 mod moves;

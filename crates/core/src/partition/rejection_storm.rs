@@ -7,6 +7,7 @@ use crate::partition::job::{Job, JobKey, Purpose};
 use crate::partition::rules;
 use crate::partition::task::Task;
 use crate::partition::turn::Turn;
+use crate::partition::view::View;
 use crate::retry::WaitReason;
 use crate::time::Timestamp;
 
@@ -40,24 +41,6 @@ impl Task {
         }
     }
 
-    /// Until when a job is put aside that is about to ask what a storm has refused; none if it may ask.
-    pub(super) fn stormed_until(
-        &self,
-        key: &JobKey,
-        job: &Job,
-        operation: Operation,
-        purpose: Purpose,
-        turn: &Turn<'_>,
-    ) -> Option<Timestamp> {
-        // A probe may find out both, and nothing moves in Kafka meanwhile.
-        if purpose == Purpose::Settle || turn.is_stopped() || !rules::storm_puts_aside(turn.settings) {
-            return None;
-        }
-        let practice = rules::practice_in_storm(key, turn);
-        let holds = turn.storms.holds(practice, operation, was_in_storm(job), turn.now);
-        holds.then(|| parked_until(turn))
-    }
-
     /// Whether the booking of a call had been put aside in a storm.
     pub fn was_in_storm(&self, key: &JobKey) -> bool {
         self.jobs.get(key).is_some_and(was_in_storm)
@@ -84,6 +67,26 @@ impl Task {
         {
             self.take_from_waiting_room(waiting, turn);
         }
+    }
+}
+
+impl View<'_> {
+    /// Until when a job is put aside that is about to ask what a storm has refused; none if it may ask.
+    pub(super) fn stormed_until(
+        &self,
+        key: &JobKey,
+        job: &Job,
+        operation: Operation,
+        purpose: Purpose,
+        turn: &Turn<'_>,
+    ) -> Option<Timestamp> {
+        // A probe may find out both, and nothing moves in Kafka meanwhile.
+        if purpose == Purpose::Settle || turn.is_stopped() || !rules::storm_puts_aside(turn.settings) {
+            return None;
+        }
+        let practice = rules::practice_in_storm(key, turn);
+        let holds = turn.storms.holds(practice, operation, was_in_storm(job), turn.now);
+        holds.then(|| parked_until(turn))
     }
 }
 

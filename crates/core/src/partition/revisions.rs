@@ -11,6 +11,7 @@ use crate::partition::moves::Finish;
 use crate::partition::rules;
 use crate::partition::task::Task;
 use crate::partition::turn::Turn;
+use crate::partition::view::View;
 use crate::retry::WaitReason;
 use crate::sync::{Outcome, SyncedOutcome};
 
@@ -73,6 +74,26 @@ impl Task {
         placement.fingerprint = fingerprint.filter(|_| is_fresh);
     }
 
+    /// Notes what the end of a version shows of what exists.
+    pub(super) fn note_what_exists(&mut self, key: &BookingKey, booking: &Booking, finish: &Finish) {
+        if finish.exists_as_wanted {
+            self.exists_as_wanted(key, booking);
+        }
+        if finish.is_own_write
+            && let Some(placement) = &mut self.ledger.change_booking(key).placement
+        {
+            placement.version = Some(booking.version);
+        }
+    }
+
+    /// From now on the content in HealthFlow is not certain; returns whether it was.
+    pub(super) fn forget_content(&mut self, key: &BookingKey) -> bool {
+        let Some(placement) = &mut self.ledger.change_booking(key).placement else { return false };
+        placement.fingerprint.take().is_some()
+    }
+}
+
+impl View<'_> {
     /// How a version ends for which nothing has to be written: as if HealthFlow had acknowledged its update, if what exists may
     /// be our own write.
     pub(super) fn finish(&self, key: &BookingKey, job: &Job, outcome: Outcome) -> Finish {
@@ -91,28 +112,10 @@ impl Task {
         }
     }
 
-    /// Notes what the end of a version shows of what exists.
-    pub(super) fn note_what_exists(&mut self, key: &BookingKey, booking: &Booking, finish: &Finish) {
-        if finish.exists_as_wanted {
-            self.exists_as_wanted(key, booking);
-        }
-        if finish.is_own_write
-            && let Some(placement) = &mut self.ledger.change_booking(key).placement
-        {
-            placement.version = Some(booking.version);
-        }
-    }
-
     /// Whether the content in HealthFlow is certain.
     pub(super) fn is_content_known(&self, key: &BookingKey) -> bool {
         let state = self.ledger.bookings().get(key);
         let placement = state.as_ref().and_then(|state| state.placement.as_ref());
         placement.is_some_and(|placement| placement.fingerprint.is_some())
-    }
-
-    /// From now on the content in HealthFlow is not certain; returns whether it was.
-    pub(super) fn forget_content(&mut self, key: &BookingKey) -> bool {
-        let Some(placement) = &mut self.ledger.change_booking(key).placement else { return false };
-        placement.fingerprint.take().is_some()
     }
 }

@@ -15,6 +15,7 @@ use crate::event::sample::{NOW, booking};
 use crate::partition::advance::MOVES_MAX;
 use crate::partition::job::{AskedToWait, InHand};
 use crate::partition::start::{Acquired, Start};
+use crate::partition::task::Task;
 use crate::partition::turn::Shared;
 use crate::patient::digests::PersonDigests;
 use crate::patient::search::Search;
@@ -286,8 +287,8 @@ proptest! {
         let mut moves = Vec::new();
         loop {
             let before = (hash(&task), hash(&job), turn.facts.len());
-            let decided = task.decide(&key, &job, &turn);
-            prop_assert_eq!(&task.decide(&key, &job, &turn), &decided);
+            let decided = task.view().decide(&key, &job, &turn);
+            prop_assert_eq!(&task.view().decide(&key, &job, &turn), &decided);
             prop_assert_eq!((hash(&task), hash(&job), turn.facts.len()), before);
             moves.push(decided.clone());
             // Half of what ends it in a worker, so that what is added to the moves is noticed here first.
