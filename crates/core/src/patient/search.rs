@@ -75,6 +75,12 @@ pub fn passes(patient: &Patient, is_crowded: bool) -> Vec<Pass> {
     passes
 }
 
+/// The pass that a search begins with. Without references the first one would find nobody, or everybody.
+pub fn first_pass(patient: &Patient, has_references: bool) -> Pass {
+    // There are two passes at least: the reference, and the birthday or the names.
+    passes(patient, false).swap_remove(usize::from(!has_references))
+}
+
 /// A search under way: which passes have answered completely, and whom they returned.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Search {
