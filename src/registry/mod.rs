@@ -18,7 +18,7 @@ use schema_registry_converter::schema_registry_common::SubjectNameStrategy;
 
 use crate::registry::access::Access;
 use crate::registry::differing::Differing;
-use crate::registry::unresolved_ids::Asked;
+use crate::registry::unresolved_ids::UnresolvedIds;
 use healthflow_core::event::avro::{Contract, Decoder, WriterSchema, contract};
 use healthflow_core::status::Status;
 use healthflow_core::time::Timestamp;
@@ -142,7 +142,7 @@ pub struct SchemaRegistry {
     access: Access,
     policy: RetryPolicy,
     known: RwLock<HashMap<u32, Arc<WriterSchema>>>,
-    asked: Asked,
+    asked: UnresolvedIds,
     differing: Differing,
 }
 
@@ -171,7 +171,7 @@ impl SchemaRegistry {
             access: Access::new(settings, policy.request_timeout)?,
             policy,
             known: RwLock::default(),
-            asked: Asked::default(),
+            asked: UnresolvedIds::default(),
             differing: Differing::default(),
         })
     }
