@@ -301,7 +301,7 @@ fn the_example_booking_is_one() {
     let start: jiff::Timestamp = event["visit"]["start"].as_str().expect("text").parse().expect("RFC 3339");
     event["visit"]["start"] = json!(start.as_millisecond());
     let event: AppointmentRequested = serde_json::from_value(event).expect("a booking of the schema");
-    let booking = event.into_booking(Timestamp(1_795_521_600_000)).expect("it could be true");
+    let booking = event.into_booking(Timestamp(1_795_521_600_000)).expect("a valid booking");
     assert_eq!(booking.visit.start, Timestamp(start.as_millisecond()));
 }
 

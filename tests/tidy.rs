@@ -200,6 +200,30 @@ fn the_core_can_reach_nothing_outside() {
     refuse(&named.filter(outside).map(|name| format!("the core depends on {name}")).collect::<Vec<_>>());
 }
 
+/// A new lane must answer what its records are: a comparison with one lane is a question that nobody asks again.
+#[test]
+fn lanes_are_asked_what_they_bring() {
+    let sources = [sources("src"), sources("crates/core/src")].into_iter().flatten();
+    let compares = |source: &Source| {
+        let text = shipped(&source.text);
+        !is_test_file(&source.path) && (text.contains("== Lane::") || text.contains("!= Lane::"))
+    };
+    let wrong = sources.filter(compares);
+    refuse(&wrong.map(|s| format!("{}: ask a predicate of `Lane`", s.path.display())).collect::<Vec<_>>());
+}
+
+/// With the macro in the middle of the flow it would be hard to read what a shipped build does.
+#[test]
+fn defects_are_planted_behind_named_rules() {
+    let sources =
+        [sources("crates/core/src/partition"), sources("crates/core/src/processor")].into_iter().flatten();
+    let plants = |source: &Source| {
+        !source.path.to_string_lossy().contains("/rules") && source.text.contains("planted!(")
+    };
+    let wrong = sources.filter(plants);
+    refuse(&wrong.map(|s| format!("{}: name the rule in rules.rs", s.path.display())).collect::<Vec<_>>());
+}
+
 /// Another match on effects would be a second list of what they mean (`crates/core/src/processor/perform.rs`).
 #[test]
 fn effects_are_performed_in_one_place() {

@@ -29,7 +29,7 @@ use crate::kafka_admin::topics::Topics;
 use crate::worker::Clock;
 use healthflow_core::booking::BookingKey;
 use healthflow_core::event::decision::{AppointmentDecision, VerdictSymbol};
-use healthflow_core::event::home::partition_of;
+use healthflow_core::event::home_partition::partition_of;
 use healthflow_core::sync::ReviewReason;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::DECISIONS;

@@ -22,7 +22,7 @@ use crate::kafka::refusal;
 use crate::metrics::log;
 use crate::registry::SchemaRegistry;
 use healthflow_core::event::avro::{Contract, WriterSchema, contract, schema_id};
-use healthflow_core::event::shown;
+use healthflow_core::event::readable_bytes;
 use healthflow_core::topics;
 
 /// librdkafka requires the name of a group, although this joins none: partitions are assigned by hand, nothing is committed.
@@ -131,10 +131,11 @@ async fn line(contract: &'static Contract, registry: &Arc<SchemaRegistry>, messa
     line.insert("partition".into(), message.partition().into());
     line.insert("offset".into(), message.offset().into());
     line.insert("timestamp".into(), message.timestamp().to_millis().into());
-    line.insert("key".into(), message.key().map(shown::bytes).into());
+    line.insert("key".into(), message.key().map(readable_bytes::bytes).into());
     let headers = message.headers().into_iter().flat_map(Headers::iter);
-    let headers: Map<String, Value> =
-        headers.map(|header| (header.key.to_owned(), header.value.map(shown::bytes).into())).collect();
+    let headers: Map<String, Value> = headers
+        .map(|header| (header.key.to_owned(), header.value.map(readable_bytes::bytes).into()))
+        .collect();
     if !headers.is_empty() {
         line.insert("headers".into(), headers.into());
     }
@@ -148,7 +149,7 @@ async fn line(contract: &'static Contract, registry: &Arc<SchemaRegistry>, messa
     match value {
         Ok(value) => line.insert("value".into(), value),
         Err(why) => {
-            line.insert("bytes".into(), message.payload().map(shown::bytes).into());
+            line.insert("bytes".into(), message.payload().map(readable_bytes::bytes).into());
             line.insert("undecodable".into(), json!(why.to_string()))
         }
     };

@@ -82,7 +82,7 @@ pub enum CommitLoss {
         lane: Lane,
         /// The offset.
         offset: i64,
-        /// What librdkafka says.
+        /// What librdkafka reports.
         error: KafkaError,
     },
 }

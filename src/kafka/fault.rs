@@ -5,9 +5,10 @@ use std::fmt;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use crate::kafka::fleet::NotAdmitted;
 use healthflow_core::event::avro::Unencodable;
 use healthflow_core::event::key::FLEET;
-use healthflow_core::{partition, state};
+use healthflow_core::partition;
 
 /// Why a request to Kafka failed; one line, no record content.
 #[derive(Debug, thiserror::Error)]
@@ -155,7 +156,7 @@ pub enum KafkaFault {
     },
     /// The fleet's record keeps the task from going live.
     #[error("{0}")]
-    NotAdmitted(state::Refusal),
+    NotAdmitted(NotAdmitted),
     /// The task's positions do not fit its topics.
     #[error(transparent)]
     NoStart(#[from] partition::start::Refusal),

@@ -40,6 +40,34 @@ struct Seen {
     record: Option<FleetRecord>,
 }
 
+/// Why a task may not go live.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAdmitted {
+    /// The record refuses it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// There is no record any more.
+    #[error(
+        "the fleet's record is gone from appointments.state/0; find out whether the topic was recreated, then start this worker \
+         again"
+    )]
+    RecordGone,
+    /// The record could not be read.
+    #[error(transparent)]
+    Kafka(#[from] Box<KafkaFault>),
+}
+
+impl NotAdmitted {
+    /// Whether no task may go live in this process any more.
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            NotAdmitted::Refused(refusal) => refusal.is_final(),
+            NotAdmitted::RecordGone => true,
+            NotAdmitted::Kafka(_) => false,
+        }
+    }
+}
+
 /// Why a worker may not start.
 #[derive(Debug, thiserror::Error)]
 pub enum NotEntered {
@@ -159,17 +187,10 @@ impl Fleet {
         readers: &Readers,
         translator: &Translator,
         cancelled: &AtomicBool,
-    ) -> Result<(), Refusal> {
-        let record =
-            self.latest(readers, translator, cancelled).map_err(|fault| Refusal::Wait(fault.to_string()))?;
-        let Some(record) = record else {
-            return Err(Refusal::End(
-                "the fleet's record is gone from appointments.state/0; find out whether the topic was recreated, then \
-                 start this worker again"
-                    .into(),
-            ));
-        };
-        record.admits_task(&self.owner, settings.partition_count, partition)
+    ) -> Result<(), NotAdmitted> {
+        let record = self.latest(readers, translator, cancelled).map_err(Box::new)?;
+        let record = record.ok_or(NotAdmitted::RecordGone)?;
+        Ok(record.admits_task(&self.owner, settings.partition_count, partition)?)
     }
 
     /// Writes what `decide` makes of the newest record, unless that is unchanged. Every earlier writer is fenced first.

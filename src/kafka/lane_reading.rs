@@ -9,9 +9,9 @@ use rdkafka::message::BorrowedMessage;
 
 use crate::registry::{RawRecord, Translator};
 use healthflow_core::event::size::TooLarge;
-use healthflow_core::event::{Arrival, Misrouted, arrival, home};
+use healthflow_core::event::{Arrival, Misrouted, arrival, home_partition};
 use healthflow_core::life::Incarnation;
-use healthflow_core::partition::reading::HeldRange;
+use healthflow_core::partition::read_guard::GuardedRange;
 use healthflow_core::processor::Input;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
@@ -113,7 +113,7 @@ impl Reading {
         self.guarded.insert(offset, Guarded { key, value, written_at });
         let Reading { of: TaskLane { partition, lane }, incarnation, .. } = *self;
         let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
-        batch.push(Input::Held { partition, incarnation, lane, offset, size_bytes });
+        batch.push(Input::Guarded { partition, incarnation, lane, offset, size_bytes });
     }
 
     /// Decodes kept records, or dead-letters them undecoded.
@@ -122,7 +122,7 @@ impl Reading {
         translator: &Translator,
         now: Timestamp,
         limits: Limits,
-        release: HeldRange,
+        release: GuardedRange,
         batch: &mut Vec<Input>,
     ) {
         let Reading { of: TaskLane { partition, lane }, incarnation, .. } = *self;
@@ -151,7 +151,7 @@ impl Reading {
     ) {
         let Reading { of: TaskLane { partition, lane }, incarnation, .. } = *self;
         let size_bytes = record.size_bytes() + RECORD_OVERHEAD_BYTES;
-        let arrival = match home::misrouted(record.key, record.value, partition, partition_count) {
+        let arrival = match home_partition::misrouted(record.key, record.value, partition, partition_count) {
             Some(misrouted) => Ok(passed_on(lane, record, misrouted, input_bytes_max)),
             None => translator.arrival(lane, record, input_bytes_max, now),
         };

@@ -20,7 +20,7 @@ use crate::kafka::{KafkaFault, Now};
 use crate::registry::{RawRecord, Translator, Wait};
 use healthflow_core::event::size::input_bytes_max;
 use healthflow_core::life::{Incarnation, LaneEnd};
-use healthflow_core::partition::reading::HeldRange;
+use healthflow_core::partition::read_guard::GuardedRange;
 use healthflow_core::processor::{Inbox, Input};
 use healthflow_core::topics::{Lane, NamePrefix, Position};
 
@@ -40,7 +40,7 @@ pub struct Lanes {
 
 enum Order {
     Start { partition: i32, incarnation: Incarnation, positions: Vec<Position>, guarded: Vec<Position> },
-    Read { partition: i32, release: HeldRange },
+    Read { partition: i32, release: GuardedRange },
     Stop { partition: i32 },
     Pause { partition: i32, lane: Lane },
     Resume { partition: i32, lane: Lane },
@@ -97,7 +97,7 @@ impl Lanes {
     }
 
     /// Decodes records that were fetched and kept.
-    pub fn release(&self, partition: i32, release: HeldRange) {
+    pub fn release(&self, partition: i32, release: GuardedRange) {
         self.order(Order::Read { partition, release });
     }
 

@@ -374,7 +374,7 @@ pub(crate) struct Raw {
     pub(crate) value: Box<[u8]>,
 }
 
-/// What a compacted topic says. By the bytes of the key, for a tombstone has nothing else; not decoded, for most records are followed
+/// What a compacted topic contains. By the bytes of the key, for a tombstone has nothing else; not decoded, for most records are followed
 /// by a newer one of their key.
 pub(crate) struct Newest {
     pub(crate) by_key: HashMap<Box<[u8]>, Raw>,

@@ -23,7 +23,7 @@ use healthflow_core::life::Incarnation;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::partition::start::{Acquired, Known, KnownLane, Start, mark_lost};
 use healthflow_core::processor::{CommitEnded, Inbox, Input};
-use healthflow_core::state::{Refusal, TaskState, TopicIds};
+use healthflow_core::state::{TaskState, TopicIds};
 use healthflow_core::time::Timestamp;
 
 /// How often an idle task serves its producer's events.
@@ -235,8 +235,8 @@ impl Life {
     fn check_fleet(&self, readers: &Readers) -> Result<(), KafkaFault> {
         let TaskSpawner { settings, fleet, translator, inbox, .. } = &*self.spawner;
         fleet.admit(settings, self.partition, readers, translator, &self.ended).map_err(|refusal| {
-            if let Refusal::End(why) = &refusal {
-                inbox.fail(why.clone());
+            if refusal.is_final() {
+                inbox.fail(refusal.to_string());
             }
             KafkaFault::NotAdmitted(refusal)
         })

@@ -56,7 +56,7 @@ pub struct DeadLetters {
 pub struct Unidentified {
     /// Where it is.
     pub letter_at: RecordName,
-    /// What it says; event, booking and practice as far as the record could be read.
+    /// What it contains; event, booking and practice as far as the record could be read.
     pub result: ResultEnvelope,
 }
 

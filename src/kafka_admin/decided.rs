@@ -1,4 +1,4 @@
-//! What became of a decision: a person who decided must learn whether the visit stands, or that the worker refused. It shows
+//! What became of a decision: a person who decided must learn whether the visit exists, or that the worker refused. It shows
 //! in three topics of the task's partition, so this module watches them from before the decision is written.
 
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use crate::kafka::KafkaFault;
 use crate::kafka::restore::{Readers, try_decode};
 use crate::kafka_admin::{CommandFault, Report};
 use crate::registry::Translator;
-use healthflow_core::event::{Outgoing, home, key};
+use healthflow_core::event::{Outgoing, home_partition, key};
 use healthflow_core::state::{LeftOver, StateRecord};
 use healthflow_core::topics::REVIEW;
 
@@ -151,7 +151,7 @@ fn to_do(left_over: &LeftOver) -> String {
 }
 
 fn home_of(key: &[u8], count: u32) -> Option<i32> {
-    key::practice(key).map(|practice| home::partition_of(practice.as_bytes(), count))
+    key::practice(key).map(|practice| home_partition::partition_of(practice.as_bytes(), count))
 }
 
 fn hash(topic: &str, key: &[u8]) -> u64 {

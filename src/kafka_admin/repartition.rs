@@ -22,7 +22,7 @@ use crate::kafka_admin::duplicate_keys::{DuplicateKeys, Misplaced};
 use crate::kafka_admin::topics::Growth;
 use crate::kafka_admin::{CommandFault, Report};
 use crate::registry::Translator;
-use healthflow_core::event::{Outgoing, home, key};
+use healthflow_core::event::{Outgoing, home_partition, key};
 use healthflow_core::state::{FleetRecord, Owner, StateRecord, TaskPositions};
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::{APPOINTMENT_STATE, Lane, PATIENT_STATE, Position, REVIEW};
@@ -210,7 +210,7 @@ impl<'a> Repartition<'a> {
             })?;
             moves.extend(newest.into_iter().filter_map(|(key, value)| {
                 let practice = key::practice(&key)?;
-                let home = home::partition_of(practice.as_bytes(), self.to);
+                let home = home_partition::partition_of(practice.as_bytes(), self.to);
                 (home != partition).then_some(Misplaced { topic, from: partition, home, key, value })
             }));
         }

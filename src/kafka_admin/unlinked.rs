@@ -1,5 +1,5 @@
 //! What was written under a link that a person undoes: the appointments, by the state of their bookings, and what was requested of
-//! those still to come. Without this nobody would know which visits stand in a stranger's chart.
+//! those still to come. Without this nobody would know which visits are in a stranger's chart.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub struct Written {
     pub reopens_after: Option<u32>,
 }
 
-/// What stands in HealthFlow for the patient of one booking.
+/// What exists in HealthFlow for the patient of one booking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnderLink {
     /// The id of the last decision about the booking that was carried out.
@@ -48,7 +48,9 @@ pub struct UnderLink {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotWritten {
     /// The booking has no appointment.
-    #[error("no appointment of {0} is known; name a booking of the patient that stands in the chart")]
+    #[error(
+        "no appointment of {0} is known; name a booking of the patient whose appointment is in the chart"
+    )]
     NoAppointment(BookingKey),
     /// It is in another chart.
     #[error("the appointment of {0} was written into the chart {1}, not into that one; nothing was written")]
@@ -106,8 +108,8 @@ pub fn under_link(
             is_to_come: one.status == BookingStatus::Scheduled && one.is_to_come(now),
             reopens_after: state
                 .parked(state.newest)
-                // A newer version that was dead-lettered is not what stands.
-                .filter(|parked| parked.place == ParkingPlace::Failed && one.version == state.newest)
+                // A newer version that was dead-lettered is not what exists.
+                .filter(|parked| parked.place == ParkingPlace::Failed && one.version == Some(state.newest))
                 .map(|parked| parked.generation),
         })
     });
@@ -165,7 +167,7 @@ mod tests {
             patient_id: chart.into(),
             patient: Some(patient),
             incarnation: 0,
-            version: 2,
+            version: Some(2),
             status: if start.is_some() { BookingStatus::Scheduled } else { BookingStatus::Cancelled },
             fingerprint: None,
             revision: None,
@@ -181,7 +183,7 @@ mod tests {
         let (later, earlier) = (NOW.plus_ms(60_000), NOW.plus_ms(-1_800_000));
         let mut again = placed("hf-1", 7, Some(later));
         again.parked.push(Parked { version: 2, place: ParkingPlace::Failed, generation: 3, wish: None });
-        // A newer version that a person rejected is not what stands, and must not come back.
+        // A newer version that a person rejected is not what exists, and must not come back.
         let mut rejected = BookingState { newest: 3, ..placed("hf-1", 7, Some(later)) };
         rejected.parked.push(Parked { version: 3, place: ParkingPlace::Failed, generation: 1, wish: None });
         let bookings = BTreeMap::from([
@@ -193,7 +195,7 @@ mod tests {
             (key("of another"), placed("hf-1", 8, Some(later))),
             (key("over"), placed("hf-1", 7, Some(earlier))),
         ]);
-        let under = under_link(&bookings, &key("over"), "hf-1", NOW).expect("it stands there");
+        let under = under_link(&bookings, &key("over"), "hf-1", NOW).expect("it exists");
         let listed: Vec<_> = under
             .written
             .iter()

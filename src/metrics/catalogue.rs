@@ -30,10 +30,10 @@ use crate::metrics::catalogue::reviews::Reviews;
 use crate::metrics::catalogue::tasks::{Tasks, Transactions};
 use crate::metrics::catalogue::waiting::Waiting;
 use crate::metrics::catalogue::worker::WorkerState;
-use healthflow_core::fact::LinkChange;
+use healthflow_core::fact::{DuplicateOf, LinkChange, PauseCause};
 use healthflow_core::healthflow::Operation;
 use healthflow_core::life::Loss;
-use healthflow_core::patient::search::Pass;
+use healthflow_core::patient::search::PassKind;
 use healthflow_core::sync::{FailureReason, ReviewReason, SyncedOutcome};
 use healthflow_core::topics::Lane;
 
@@ -248,11 +248,11 @@ impl Calls {
         for status in ["1xx", "3xx", "4xx", "other"] {
             calls.foreign.with_label_values(&[status]);
         }
-        for pass in Pass::NAMES {
-            calls.searches_too_wide.with_label_values(&[pass]);
+        for pass in PassKind::ALL {
+            calls.searches_too_wide.with_label_values(&[pass.code()]);
         }
-        for why in ["throttled", "unavailable", "used_up", "unauthorised", "forbidden"] {
-            calls.pauses.with_label_values(&[why]);
+        for why in PauseCause::ALL {
+            calls.pauses.with_label_values(&[why.code()]);
         }
         Ok(calls)
     }
@@ -299,8 +299,8 @@ impl Doubts {
         for operation in Operation::ALL.into_iter().filter(|operation| operation.is_write()) {
             doubts.opened.with_label_values(&[operation.code()]);
         }
-        for what in ["patient", "appointment"] {
-            doubts.duplicates.with_label_values(&[what]);
+        for what in DuplicateOf::ALL {
+            doubts.duplicates.with_label_values(&[what.code()]);
         }
         for found in ["yes", "no", "unasked"] {
             doubts.settled.with_label_values(&[found]);

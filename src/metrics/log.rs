@@ -17,7 +17,7 @@ use crate::metrics::log_input::report_key;
 use crate::metrics::log_limits::report_limit;
 use crate::metrics::log_outages::{report_notice, report_outage};
 use crate::metrics::log_writer::LogWriter;
-use crate::metrics::tally::{content, drop_cause, found_name};
+use crate::metrics::tally::{call_class, content, drop_cause, found_name};
 use healthflow_core::booking::{BookingId, BookingKey};
 use healthflow_core::event::Origin;
 use healthflow_core::fact::{DropCause, Fact};
@@ -134,8 +134,8 @@ pub fn report(fact: &Fact) {
         Fact::KeyMisrouted { .. } => report_key(fact),
         Fact::BookingsForgotten { partition, count } => info!(partition, count, "old bookings forgotten"),
         Fact::CallSent { operation } => trace!(operation = operation.code(), "call sent"),
-        Fact::CallAnswered { operation, class, elapsed_ms } => {
-            debug!(operation = operation.code(), class, elapsed_ms, "call answered");
+        Fact::CallAnswered { operation, fault, elapsed_ms } => {
+            debug!(operation = operation.code(), class = call_class(*fault), elapsed_ms, "call answered");
         }
         Fact::ForeignAnswer { .. } | Fact::CallForbidden { .. } | Fact::CallThrottled { .. } => {
             report_refusal(fact)
@@ -144,7 +144,8 @@ pub fn report(fact: &Fact) {
             let booking = named(Some(key));
             warn!(
                 booking,
-                pass, "a search found too many patients and was abandoned; check which value so many share"
+                pass = pass.code(),
+                "a search found too many patients and was abandoned; check which value so many share"
             );
         }
         Fact::ReadsFail { operation } => {
@@ -187,7 +188,7 @@ fn report_write(fact: &Fact) {
             let booking = named(key.as_ref());
             error!(
                 booking,
-                what,
+                what = what.code(),
                 "HealthFlow has more than one; remove the duplicate there, and check its audit log for the cause"
             );
         }
@@ -309,7 +310,7 @@ fn report_review(fact: &Fact) {
         }
         Fact::DecisionTaken { key, version, verdict } => {
             let booking = key.to_string();
-            info!(booking, version, verdict, "a person's decision is carried out");
+            info!(booking, version, verdict = verdict.code(), "a person's decision is carried out");
         }
         Fact::BookingReleased { key, version } => {
             let booking = key.to_string();

@@ -1,4 +1,4 @@
-//! What the log says of records that their publisher sent astray, with the setting that mends it.
+//! The log lines about records that their publisher sent astray, with the setting that mends it.
 
 use tracing::warn;
 

@@ -1,4 +1,4 @@
-//! The log lines about limits that HealthFlow tells and nobody configured.
+//! The log lines about limits that HealthFlow reports and that are not configured.
 
 use tracing::warn;
 
@@ -14,13 +14,13 @@ pub(super) fn report_limit(fact: &Fact) {
             limit = &**name,
             calls,
             window_seconds = window_s,
-            "HealthFlow tells a limit that is not configured; {}",
+            "HealthFlow reports a limit that is not configured; {}",
             what_to_do(name, *calls, *window_s)
         ),
         Fact::LimitUnknown { name, calls, window_s: None } => warn!(
             limit = &**name,
             calls,
-            "HealthFlow tells a limit that is not configured, in a window that it does not name; ask for that"
+            "HealthFlow reports a limit that is not configured, in a window that it does not name; ask for that"
         ),
         _ => {}
     }

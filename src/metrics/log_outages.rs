@@ -1,9 +1,9 @@
-//! The log's lines about times in which HealthFlow does not work or wants no calls, and about whoever was told of them.
+//! The log's lines about times in which HealthFlow does not work or wants no calls, and about who was notified of them.
 
 use tracing::{debug, error, info, warn};
 
 use healthflow_core::booking::{BookingId, PracticeId};
-use healthflow_core::fact::Fact;
+use healthflow_core::fact::{Fact, PauseCause};
 use healthflow_core::limits::rejection_storm::StormChange;
 use healthflow_core::time::Timestamp;
 
@@ -11,7 +11,7 @@ use healthflow_core::time::Timestamp;
 pub(super) fn report_outage(fact: &Fact) {
     match fact {
         Fact::BreakerOpened { cause, calls, bad } => error!(
-            cause,
+            cause = cause.code(),
             calls,
             bad,
             "HealthFlow does not work, nothing is sent but a probe now and then; bookings wait and spend no attempt"
@@ -21,7 +21,7 @@ pub(super) fn report_outage(fact: &Fact) {
             info!(open_ms, "HealthFlow works again, more is sent by the second");
         }
         Fact::AccountPaused { until, why, practice, booking } => {
-            report_pause(*until, why, practice, booking.as_ref());
+            report_pause(*until, *why, practice, booking.as_ref());
         }
         Fact::StormChanged(change) => report_storm(change),
         _ => {}
@@ -64,20 +64,23 @@ fn report_storm(change: &StormChange) {
     }
 }
 
-fn report_pause(until: Timestamp, why: &str, practice: &PracticeId, booking: Option<&BookingId>) {
+fn report_pause(until: Timestamp, why: PauseCause, practice: &PracticeId, booking: Option<&BookingId>) {
     let (practice, booking) = (practice.as_str(), booking.map(BookingId::to_string));
+    let cause = why.code();
     match why {
-        "unauthorised" => error!(
-            %until, why, practice, booking,
+        PauseCause::Unauthorised => error!(
+            %until, why = cause, practice, booking,
             "HealthFlow refuses our credentials, nothing is sent; renew the token file"
         ),
-        "forbidden" => error!(
-            %until, why, practice, booking,
+        PauseCause::Forbidden => error!(
+            %until, why = cause, practice, booking,
             "HealthFlow refuses several practices (403), nothing is sent; check the account's rights"
         ),
-        "used_up" => {
-            warn!(%until, why, practice, booking, "HealthFlow tells that nothing is left of a limit, nothing is sent");
+        PauseCause::UsedUp => {
+            warn!(%until, why = cause, practice, booking, "HealthFlow reports that nothing is left of a limit, nothing is sent");
         }
-        _ => warn!(%until, why, practice, booking, "HealthFlow asks us to wait, nothing is sent"),
+        PauseCause::Throttled | PauseCause::Unavailable => {
+            warn!(%until, why = cause, practice, booking, "HealthFlow asks us to wait, nothing is sent")
+        }
     }
 }

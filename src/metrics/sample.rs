@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use healthflow_core::booking::{Booking, BookingKey, BookingStatus, Patient, Sex, Source, Version, Visit};
+use healthflow_core::event::decision::VerdictSymbol;
 use healthflow_core::event::{Control, ControlId, ControlKind, Identity, NoticeKind, Origin, Setting};
-use healthflow_core::fact::{DropCause, Fact, LinkChange};
+use healthflow_core::fact::{DropCause, DuplicateOf, Fact, LinkChange, PauseCause};
 use healthflow_core::healthflow::Operation;
 use healthflow_core::life::{LaneEnd, Loss, LostPosition};
+use healthflow_core::limits::BreakerCause;
 use healthflow_core::limits::rejection_storm::{StormChange, StormOf};
+use healthflow_core::patient::search::PassKind;
 use healthflow_core::sync::{Disposition, FailureReason, ReviewReason, SyncedOutcome};
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
@@ -124,7 +127,7 @@ pub(super) fn facts() -> Vec<Fact> {
         Fact::DoubtSettled { key: Some(key.clone()), found: Some(true) },
         Fact::EditOverwritten { key },
         Fact::TransactionCommitted { partition: 4, records: 12, aborts: 1, elapsed_ms: 8 },
-        Fact::DuplicateFound { key: None, what: "patient" },
+        Fact::DuplicateFound { key: None, what: DuplicateOf::Patient },
     ];
     facts.extend(stray_facts(&booking.key));
     facts.extend(call_facts(&booking.key));
@@ -154,7 +157,7 @@ fn review_facts(key: &BookingKey, version: Version) -> Vec<Fact> {
         Fact::BookingReleased { key: key.clone(), version },
         Fact::ReviewLookedAt { key: key.clone(), version },
         Fact::ReviewUrgent { key: key.clone(), version },
-        Fact::DecisionTaken { key: key.clone(), version, verdict: "LINK" },
+        Fact::DecisionTaken { key: key.clone(), version, verdict: VerdictSymbol::Link },
     ]
 }
 
@@ -178,14 +181,14 @@ fn slot_facts(key: &BookingKey, version: Version) -> Vec<Fact> {
 fn call_facts(key: &BookingKey) -> Vec<Fact> {
     vec![
         Fact::CallSent { operation: Operation::CreateAppointment },
-        Fact::CallAnswered { operation: Operation::CreateAppointment, class: "ok", elapsed_ms: 40 },
+        Fact::CallAnswered { operation: Operation::CreateAppointment, fault: None, elapsed_ms: 40 },
         Fact::ForeignAnswer {
             practice: key.practice.clone(),
             booking: Some(key.booking.clone()),
             operation: Operation::CreateAppointment,
             status: 413,
         },
-        Fact::SearchTooWide { key: key.clone(), pass: "date_of_birth" },
+        Fact::SearchTooWide { key: key.clone(), pass: PassKind::DateOfBirth },
         Fact::CallForbidden {
             practice: key.practice.clone(),
             booking: None,
@@ -199,7 +202,7 @@ fn call_facts(key: &BookingKey) -> Vec<Fact> {
         },
         Fact::ReadsFail { operation: Operation::SearchPatients },
         Fact::ReadsAnswered { operation: Operation::SearchPatients },
-        Fact::BreakerOpened { cause: "timeout", calls: 12, bad: 9 },
+        Fact::BreakerOpened { cause: BreakerCause::Timeout, calls: 12, bad: 9 },
         Fact::BreakerProbeFailed,
         Fact::BreakerClosed { open_ms: 90_000 },
         Fact::StormChanged(StormChange::Began {
@@ -223,15 +226,15 @@ fn call_facts(key: &BookingKey) -> Vec<Fact> {
         Fact::PromiseEnded { late_ms: 4_000 },
         Fact::LimitUnknown { name: "daily".into(), calls: 1_000, window_s: Some(86_400) },
         Fact::LimitUnknown { name: "x-ratelimit".into(), calls: 100, window_s: None },
-        paused(key, "used_up"),
-        paused(key, "unauthorised"),
-        paused(key, "throttled"),
-        paused(key, "unavailable"),
-        paused(key, "forbidden"),
+        paused(key, PauseCause::UsedUp),
+        paused(key, PauseCause::Unauthorised),
+        paused(key, PauseCause::Throttled),
+        paused(key, PauseCause::Unavailable),
+        paused(key, PauseCause::Forbidden),
     ]
 }
 
-fn paused(key: &BookingKey, why: &'static str) -> Fact {
+fn paused(key: &BookingKey, why: PauseCause) -> Fact {
     let (practice, booking) = (key.practice.clone(), Some(key.booking.clone()));
     Fact::AccountPaused { until: Timestamp(9_000), why, practice, booking }
 }

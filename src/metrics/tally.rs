@@ -6,6 +6,7 @@ use healthflow_core::booking::check::is_a_wait;
 use healthflow_core::fact::{DropCause, Fact};
 use healthflow_core::life::Loss;
 use healthflow_core::limits::rejection_storm::StormChange;
+use healthflow_core::retry::WaitReason;
 use healthflow_core::status::ControlScope;
 
 impl Catalogue {
@@ -72,15 +73,15 @@ impl Catalogue {
     fn count_call(&self, fact: &Fact) {
         match fact {
             Fact::CallSent { operation } => self.calls.sent.with_label_values(&[operation.code()]).inc(),
-            Fact::CallAnswered { operation, class, elapsed_ms } => {
-                self.calls.answered.with_label_values(&[operation.code(), *class]).inc();
+            Fact::CallAnswered { operation, fault, elapsed_ms } => {
+                self.calls.answered.with_label_values(&[operation.code(), call_class(*fault)]).inc();
                 self.calls.seconds.with_label_values(&[operation.code()]).observe(seconds(*elapsed_ms));
             }
             Fact::ForeignAnswer { status, .. } => {
                 self.calls.foreign.with_label_values(&[status_class(*status)]).inc();
             }
             Fact::SearchTooWide { pass, .. } => {
-                self.calls.searches_too_wide.with_label_values(&[*pass]).inc()
+                self.calls.searches_too_wide.with_label_values(&[pass.code()]).inc()
             }
             _ => {}
         }
@@ -94,21 +95,23 @@ impl Catalogue {
             Fact::DoubtSettled { found, .. } => {
                 self.doubts.settled.with_label_values(&[found_name(*found)]).inc();
             }
-            Fact::DuplicateFound { what, .. } => self.doubts.duplicates.with_label_values(&[*what]).inc(),
+            Fact::DuplicateFound { what, .. } => {
+                self.doubts.duplicates.with_label_values(&[what.code()]).inc()
+            }
             _ => {}
         }
     }
 
     fn count_outage(&self, fact: &Fact) {
         match fact {
-            Fact::BreakerOpened { cause, .. } => self.breaker.opened.with_label_values(&[*cause]).inc(),
+            Fact::BreakerOpened { cause, .. } => self.breaker.opened.with_label_values(&[cause.code()]).inc(),
             Fact::BreakerProbeFailed => self.breaker.failed_probes.inc(),
             Fact::StormChanged(StormChange::Began { of, .. }) => {
                 let scope =
                     if of.practice.is_some() { ControlScope::Practice } else { ControlScope::Account };
                 self.rejection_storm.begun.with_label_values(&[scope.code(), of.operation.code()]).inc();
             }
-            Fact::AccountPaused { why, .. } => self.calls.pauses.with_label_values(&[*why]).inc(),
+            Fact::AccountPaused { why, .. } => self.calls.pauses.with_label_values(&[why.code()]).inc(),
             Fact::ControlChanged { control } => {
                 self.controls.changed.with_label_values(&[control.id.kind.code()]).inc();
             }
@@ -166,7 +169,7 @@ impl Catalogue {
     fn count_review(&self, fact: &Fact) {
         match fact {
             Fact::BookingHeld { reason, .. } => self.bookings.held.with_label_values(&[reason.code()]).inc(),
-            Fact::DecisionTaken { verdict, .. } => self.count_decision(verdict),
+            Fact::DecisionTaken { verdict, .. } => self.count_decision(verdict.code()),
             Fact::BookingReleased { .. } => self.bookings.released.inc(),
             Fact::ReviewLookedAt { .. } => self.reviews.looked_at.inc(),
             Fact::ReviewUrgent { .. } => self.reviews.became_urgent.inc(),
@@ -213,6 +216,11 @@ pub(super) const fn content(differs: Option<bool>) -> &'static str {
         Some(false) => "same",
         None => "unknown",
     }
+}
+
+/// The label of how a call ended.
+pub(super) fn call_class(fault: Option<WaitReason>) -> &'static str {
+    fault.map_or("ok", WaitReason::code)
 }
 
 /// The label of what settling a doubt found.

@@ -17,7 +17,7 @@ use healthflow_core::status::{
     SchemaTrouble, StartStep, StartWait, Status, StormStatus, TaskPhase, TaskStatus, WaitPlace, Waits,
 };
 use healthflow_core::sync::ReviewReason;
-use healthflow_core::time::Timestamp;
+use healthflow_core::time::{DAY_MS, Timestamp};
 use healthflow_core::topics::Lane;
 
 fn catalogue() -> Catalogue {
@@ -272,9 +272,8 @@ fn gauges_follow_the_status_and_ages_the_clock() {
 #[test]
 fn a_request_of_1970_is_counted_and_not_measured() {
     let catalogue = catalogue();
-    let day_ms = 86_400_000;
     let waits =
-        [4_000, -3_000, 30 * day_ms, 30 * day_ms + 1, 1_767_614_400_000, i64::MAX, i64::MIN, -2 * day_ms];
+        [4_000, -3_000, 30 * DAY_MS, 30 * DAY_MS + 1, 1_767_614_400_000, i64::MAX, i64::MIN, -2 * DAY_MS];
     for end_to_end_ms in waits {
         let (version, outcome, source) =
             (1, healthflow_core::sync::SyncedOutcome::Created, healthflow_core::booking::Source::Live);

@@ -3,10 +3,10 @@
 //! because it keeps an answer like 500 for ever.
 
 mod access;
-mod asked;
+mod unresolved_ids;
 mod differing;
-mod ours;
-mod referred;
+mod our_schemas;
+mod schema_references;
 mod translator;
 
 use std::collections::HashMap;
@@ -17,8 +17,8 @@ use schema_registry_converter::async_impl::schema_registry::{get_schema_by_id, g
 use schema_registry_converter::schema_registry_common::SubjectNameStrategy;
 
 use crate::registry::access::Access;
-use crate::registry::asked::Asked;
 use crate::registry::differing::Differing;
+use crate::registry::unresolved_ids::UnresolvedIds;
 use healthflow_core::event::avro::{Contract, Decoder, WriterSchema, contract};
 use healthflow_core::status::Status;
 use healthflow_core::time::Timestamp;
@@ -142,7 +142,7 @@ pub struct SchemaRegistry {
     access: Access,
     policy: RetryPolicy,
     known: RwLock<HashMap<u32, Arc<WriterSchema>>>,
-    asked: Asked,
+    asked: UnresolvedIds,
     differing: Differing,
 }
 
@@ -171,7 +171,7 @@ impl SchemaRegistry {
             access: Access::new(settings, policy.request_timeout)?,
             policy,
             known: RwLock::default(),
-            asked: Asked::default(),
+            asked: UnresolvedIds::default(),
             differing: Differing::default(),
         })
     }
@@ -254,7 +254,7 @@ impl SchemaRegistry {
         let found = found.map_err(|error| self.access.fault(about, &error))?;
         let id = found.id;
         if self.cached(id).is_none() {
-            let references = referred::schemas(&found, &self.access).await?;
+            let references = schema_references::schemas(&found, &self.access).await?;
             self.remember(id, WriterSchema::new(id, found.schema, references));
         }
         if let Some(schema) = self.cached(id) {
@@ -287,7 +287,7 @@ impl SchemaRegistry {
         let _turn = self.asked.turn().await;
         let found = get_schema_by_id(id, &self.access.clients().converter).await;
         let found = found.map_err(|error| self.access.fault(format!("schema {id}"), &error))?;
-        let references = referred::schemas(&found, &self.access).await?;
+        let references = schema_references::schemas(&found, &self.access).await?;
         Ok(WriterSchema::new(id, found.schema, references))
     }
 

@@ -116,7 +116,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// Posts what the answer tells of limits; before the answer itself, which ends the call.
+    /// Posts what the answer reports of limits; before the answer itself, which ends the call.
     fn tell(&self, told: Option<LimitsTold>) {
         let call = self.call;
         told.into_iter().for_each(|told| self.mailbox.post(Input::LimitsTold { call, told }));

@@ -23,7 +23,7 @@ use healthflow_core::healthflow::Request;
 use healthflow_core::life::{CallId, TaskLife};
 use healthflow_core::panic_guard::is_caught;
 use healthflow_core::partition::commit_batch::CommitBatch;
-use healthflow_core::partition::reading::HeldRange;
+use healthflow_core::partition::read_guard::GuardedRange;
 use healthflow_core::processor::perform::{Parts, perform};
 use healthflow_core::processor::{Inbox, Input, Processor};
 use healthflow_core::settings::Settings;
@@ -264,7 +264,7 @@ impl Parts for Worker {
         self.lanes.read_with_care(of.partition, of.incarnation, next_offsets, guarded);
     }
 
-    fn decode(&mut self, partition: i32, release: HeldRange) {
+    fn decode(&mut self, partition: i32, release: GuardedRange) {
         self.lanes.release(partition, release);
     }
 

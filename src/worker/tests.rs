@@ -9,7 +9,7 @@ use healthflow_core::healthflow::fault::NotSent;
 use healthflow_core::healthflow::{AppointmentId, Fault, Request};
 use healthflow_core::life::{CallId, TaskLife};
 use healthflow_core::partition::commit_batch::CommitBatch;
-use healthflow_core::partition::reading::HeldRange;
+use healthflow_core::partition::read_guard::GuardedRange;
 use healthflow_core::processor::perform::{Parts, perform};
 use healthflow_core::processor::{Effect, Input};
 use healthflow_core::state::TopicIds;
@@ -51,7 +51,7 @@ impl Parts for OnlyCalls {
     fn watch(&mut self, _: TaskLife, _: TopicIds) {}
     fn unwatch(&mut self, _: i32) {}
     fn read(&mut self, _: TaskLife, _: Vec<Position>, _: Vec<Position>) {}
-    fn decode(&mut self, _: i32, _: HeldRange) {}
+    fn decode(&mut self, _: i32, _: GuardedRange) {}
     fn read_contents(&mut self, _: TaskLife, _: Vec<(BookingKey, Version)>) {}
     fn pause(&mut self, _: i32, _: Lane) {}
     fn resume(&mut self, _: i32, _: Lane) {}

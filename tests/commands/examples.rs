@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use healthflow_core::event::home::partition_of;
+use healthflow_core::event::home_partition::partition_of;
 use healthflow_testkit::project;
 use serde_json::json;
 

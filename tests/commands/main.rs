@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use healthflow_core::event::avro::{Encoder, contract};
 use healthflow_core::event::failed::AppointmentFailed;
-use healthflow_core::event::home::partition_of;
+use healthflow_core::event::home_partition::partition_of;
 use healthflow_core::event::result::{ResultEnvelope, ResultOutcome};
 use healthflow_core::event::review::AppointmentReview;
 use healthflow_core::sync::FailureReason;

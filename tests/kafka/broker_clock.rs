@@ -1,5 +1,6 @@
 //! The brokers' time, by their stamps.
 
+use healthflow_core::time::DAY_MS;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,8 +12,6 @@ use rdkafka::admin::{AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, Top
 
 use crate::world::{LIMIT, settings, world};
 use healthflow_testkit::wait::wait_for;
-
-const DAY_MS: i64 = 86_400_000;
 
 /// Our clock, off by so much.
 fn off_by(ms: i64) -> Now {

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use healthflow_core::appointment::Placement;
 use healthflow_core::booking::{BookingKey, BookingStatus};
 use healthflow_core::event::Outgoing;
-use healthflow_core::event::home::partition_of;
+use healthflow_core::event::home_partition::partition_of;
 use healthflow_core::event::requested::AppointmentRequested;
 use healthflow_core::processor::Input;
 use healthflow_core::state::{BookingState, StateRecord, VersionSet};
@@ -151,7 +151,7 @@ fn known_twice(rig: &Rig, translator: &Translator) -> (BookingKey, i32) {
             patient_id: "hf-p".into(),
             patient: None,
             incarnation: 0,
-            version,
+            version: Some(version),
             status: BookingStatus::Scheduled,
             fingerprint: None,
             revision: None,

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use healthflow_core::event::avro::{Encoder, contract};
-use healthflow_core::event::home::partition_of;
+use healthflow_core::event::home_partition::partition_of;
 use healthflow_core::event::requested::AppointmentRequested;
 use healthflow_core::event::{Arrival, avro};
-use healthflow_core::partition::reading::HeldRange;
+use healthflow_core::partition::read_guard::GuardedRange;
 use healthflow_core::processor::Input;
 use healthflow_core::sync::FailureReason;
 use healthflow_core::topics::{self, Lane};
@@ -203,12 +203,13 @@ fn what_is_read_with_care_is_decoded_when_it_is_said_and_dead_lettered_undecoded
     publish(partition, (0..8).map(|number| encoded(&encoder, partition, &format!("b-{number}"))));
     let (lanes, inbox) = start("with-care");
     lanes.read_with_care(partition, 1, vec![Lane::Requested.at(0)], vec![Lane::Requested.at(5)]);
-    let held =
-        |inputs: &mut Vec<Input>| inputs.iter().filter(|input| matches!(input, Input::Held { .. })).count();
+    let held = |inputs: &mut Vec<Input>| {
+        inputs.iter().filter(|input| matches!(input, Input::Guarded { .. })).count()
+    };
     inbox.wait("all are held", |inputs| (held(inputs) == 8).then_some(()));
     inbox.wait("nothing is decoded", |inputs| offsets(inputs, 1).is_empty().then_some(()));
     let release =
-        |from, to, dead_lettered_after| HeldRange { lane: Lane::Requested, from, to, dead_lettered_after };
+        |from, to, dead_lettered_after| GuardedRange { lane: Lane::Requested, from, to, dead_lettered_after };
     lanes.release(partition, release(0, 2, None));
     inbox.wait("three are decoded", |inputs| (offsets(inputs, 1) == [0, 1, 2]).then_some(()));
     lanes.release(partition, release(3, 3, Some(3)));

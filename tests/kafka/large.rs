@@ -3,7 +3,7 @@
 
 use healthflow_core::event::avro::{Decoder, Encoder, contract};
 use healthflow_core::event::failed::AppointmentFailed;
-use healthflow_core::event::home::partition_of;
+use healthflow_core::event::home_partition::partition_of;
 use healthflow_core::event::requested::AppointmentRequested;
 use healthflow_core::event::result::ResultOutcome;
 use healthflow_core::topics::{FAILED, REQUESTED};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use healthflow_core::event::avro::{Decoder, Encoder, contract};
 use healthflow_core::event::failed::AppointmentFailed;
-use healthflow_core::event::home::partition_of;
+use healthflow_core::event::home_partition::partition_of;
 use healthflow_core::event::requested::AppointmentRequested;
 use healthflow_core::event::result::ResultEnvelope;
 use healthflow_core::event::review::AppointmentReview;

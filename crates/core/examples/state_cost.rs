@@ -44,7 +44,7 @@ fn booking(number: u32) -> StateRecord {
         patient_id: format!("hf-pat-{}", number / 4).into(),
         patient: Some(number.wrapping_mul(2_654_435_761)),
         incarnation: 0,
-        version: 2,
+        version: Some(2),
         status: BookingStatus::Scheduled,
         fingerprint: Some(i64::from(number) << 20),
         revision: None,

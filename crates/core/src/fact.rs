@@ -1,15 +1,22 @@
 //! What happened, reported once. Logs, metrics and tests all read these facts; none carries patient data.
 
+mod causes;
+
 use std::sync::Arc;
 
 use crate::booking::{BookingId, BookingKey, PracticeId, Source, Version};
-use crate::coded::coded;
+use crate::event::decision::VerdictSymbol;
 use crate::event::{Control, NoticeKind, Origin};
 use crate::healthflow::Operation;
-use crate::life::{Incarnation, LaneEnd, LostPosition};
+use crate::life::{Incarnation, LostPosition};
+use crate::limits::BreakerCause;
 use crate::limits::rejection_storm::StormChange;
+use crate::patient::search::PassKind;
+use crate::retry::WaitReason;
 use crate::sync::{Disposition, FailureReason, ReviewReason, SyncedOutcome};
 use crate::time::Timestamp;
+
+pub use causes::{DropCause, DuplicateOf, LinkChange, PauseCause};
 
 /// One thing that happened: noun, then past-tense verb.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,8 +94,8 @@ pub enum Fact {
         key: BookingKey,
         /// Which version.
         version: Version,
-        /// What was decided, as in `appointments.decisions`.
-        verdict: &'static str,
+        /// What was decided.
+        verdict: VerdictSymbol,
     },
     /// A version that waited for a person goes on.
     BookingReleased {
@@ -219,8 +226,8 @@ pub enum Fact {
     CallAnswered {
         /// The kind of request.
         operation: Operation,
-        /// `ok` or the fault's name.
-        class: &'static str,
+        /// What went wrong; none if it is a good answer.
+        fault: Option<WaitReason>,
         /// From dispatch to the answer.
         elapsed_ms: u64,
     },
@@ -240,7 +247,7 @@ pub enum Fact {
         /// For which booking.
         key: BookingKey,
         /// Which pass.
-        pass: &'static str,
+        pass: PassKind,
     },
     /// HealthFlow refuses our account a request for this booking (403).
     CallForbidden {
@@ -281,8 +288,8 @@ pub enum Fact {
     DuplicateFound {
         /// Which booking; none for a patient.
         key: Option<BookingKey>,
-        /// `patient` or `appointment`.
-        what: &'static str,
+        /// What exists twice.
+        what: DuplicateOf,
     },
     /// Somebody changed an appointment in HealthFlow since we wrote it; the newest version overwrites that.
     EditOverwritten {
@@ -291,8 +298,8 @@ pub enum Fact {
     },
     /// HealthFlow does not work: nothing is sent from now on but a probe now and then.
     BreakerOpened {
-        /// The class of the fault that opened it, or `slow`.
-        cause: &'static str,
+        /// What opened it.
+        cause: BreakerCause,
         /// Calls that were judged.
         calls: usize,
         /// How many of them failed, or were slow.
@@ -311,8 +318,8 @@ pub enum Fact {
     AccountPaused {
         /// Until when.
         until: Timestamp,
-        /// `throttled`, `unavailable`, `used_up`, `unauthorised` or `forbidden`.
-        why: &'static str,
+        /// Why.
+        why: PauseCause,
         /// The practice whose call it was.
         practice: PracticeId,
         /// Which booking; none for a patient.
@@ -365,35 +372,5 @@ pub enum Fact {
         aborts: u32,
         /// From its start to the answer.
         elapsed_ms: u64,
-    },
-}
-
-coded! {
-    /// How a link changed; the code is the metric label.
-    pub enum LinkChange {
-        /// The patient came with another name and the same birthday: the link has learnt the name.
-        Renamed = "renamed",
-        /// The id that DentScheduler sent along is right: HealthFlow does not know ours, or shows it to be somebody else's.
-        Replaced = "replaced",
-        /// The id that DentScheduler sent along is wrong: ours stays.
-        Kept = "kept",
-        /// The linked id had been sent along, and HealthFlow does not know it, refuses it, or shows it to be somebody else's.
-        Dropped = "dropped",
-    }
-}
-
-/// Why a task was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DropCause {
-    /// A commit was fenced, unknown, or good over a broken connection (rule T3).
-    CommitLost,
-    /// The group took the partition away.
-    PartitionLost,
-    /// Reading one of its topics ended (rule K9).
-    LaneEnded {
-        /// Which.
-        topic: &'static str,
-        /// How.
-        why: LaneEnd,
     },
 }

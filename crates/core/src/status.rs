@@ -159,7 +159,7 @@ pub struct BreakerStatus {
 
 impl From<BreakerView> for BreakerStatus {
     fn from(BreakerView { state, since, cause }: BreakerView) -> Self {
-        BreakerStatus { state, since, cause: cause.to_owned() }
+        BreakerStatus { state, since, cause: cause.code().to_owned() }
     }
 }
 

@@ -28,6 +28,31 @@ impl Lane {
         }
     }
 
+    /// Whether its records are versions that products ask for: how far a task has read it says what it has seen, and only there
+    /// it may begin at the end.
+    pub const fn brings_requests(self) -> bool {
+        match self {
+            Lane::Requested => true,
+            Lane::Retry | Lane::Decisions => false,
+        }
+    }
+
+    /// Whether its records are versions that were parked: each is the place in which its version waits.
+    pub const fn brings_parked(self) -> bool {
+        match self {
+            Lane::Retry => true,
+            Lane::Requested | Lane::Decisions => false,
+        }
+    }
+
+    /// Whether a record that is not read yet is a booking that waits.
+    pub const fn brings_bookings(self) -> bool {
+        match self {
+            Lane::Requested | Lane::Retry => true,
+            Lane::Decisions => false,
+        }
+    }
+
     /// The lane that reads `topic`; none if it is not an input topic.
     pub fn of(topic: &str) -> Option<Lane> {
         Lane::ALL.into_iter().find(|lane| lane.topic() == topic)

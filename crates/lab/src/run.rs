@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use healthflow_core::time::Timestamp;
+use healthflow_core::time::{DAY_MS, Timestamp};
 use tokio::time::{Instant, sleep};
 
 use crate::audit::{self, Audit, Evidence, report};
@@ -37,8 +37,6 @@ const REQUESTS_PER_SECOND: f64 = 1_100.0;
 const PARTITIONS: u32 = 12;
 /// How long after the last result to listen for one too many.
 const QUIET: Duration = Duration::from_secs(2);
-const DAY_MS: i64 = 86_400_000;
-
 /// What `run` understands.
 #[derive(Args)]
 pub struct Arguments {

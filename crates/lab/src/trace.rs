@@ -107,13 +107,13 @@ fn trace(booking: &str, doubts: &Doubts, sources: &Sources) -> Option<Trace> {
         return None;
     };
     let (practice, id) = booking.split_once('/')?;
-    let mut standing = sources
+    let mut existing = sources
         .ledger
         .appointments
         .iter()
         .filter(|one| one.practice_id == practice && one.external_id.as_deref() == Some(id));
-    let appointment = standing.next()?;
-    let count = 1 + standing.count();
+    let appointment = existing.next()?;
+    let count = 1 + existing.count();
 
     let (mut events, seen_at) = journal_events(booking, sources.notes);
     let writes = sources.writes.iter().filter(|write| write.id.as_ref() == Some(&appointment.id));

@@ -10,7 +10,7 @@ use healthflow_core::event::Arrival;
 use healthflow_core::healthflow::Request;
 use healthflow_core::life::{CallId, Incarnation, TaskLife};
 use healthflow_core::partition::commit_batch::CommitBatch;
-use healthflow_core::partition::reading::HeldRange;
+use healthflow_core::partition::read_guard::GuardedRange;
 use healthflow_core::processor::Effect;
 use healthflow_core::processor::perform::{Parts, perform};
 use healthflow_core::state::TopicIds;
@@ -87,7 +87,7 @@ pub enum Begun {
         /// The life of the task.
         incarnation: Incarnation,
         /// Which records.
-        release: HeldRange,
+        release: GuardedRange,
     },
     /// Held versions of this task are to be read.
     Contents {
@@ -188,7 +188,7 @@ impl Reader {
     }
 
     /// The kept records of `release`.
-    pub fn release(&mut self, release: &HeldRange) -> Vec<(i64, Arrival)> {
+    pub fn release(&mut self, release: &GuardedRange) -> Vec<(i64, Arrival)> {
         let offsets: Vec<i64> = self.held.range(release.from..=release.to).map(|(at, _)| *at).collect();
         offsets.into_iter().filter_map(|offset| Some((offset, self.held.remove(&offset)?))).collect()
     }
@@ -265,7 +265,7 @@ impl<P: Default> Parts for Performing<'_, P> {
         self.begun.push(Begun::Reading(partition));
     }
 
-    fn decode(&mut self, partition: i32, release: HeldRange) {
+    fn decode(&mut self, partition: i32, release: GuardedRange) {
         let Some(task) = self.shell.tasks.get(&partition) else { return };
         self.begun.push(Begun::Decoding { partition, incarnation: task.incarnation, release });
     }

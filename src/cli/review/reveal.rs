@@ -213,7 +213,7 @@ mod tests {
         let request = Request::ReadPatient { practice, id: HealthFlowPatientId("hf-1".into()) };
         let reply = WireReply::bare(status, body.to_string().into_bytes());
         let booked =
-            review(&["hf-1"]).event.into_booking(Timestamp(1_767_600_000_000)).expect("could be true");
+            review(&["hf-1"]).event.into_booking(Timestamp(1_767_600_000_000)).expect("a valid booking");
         chart(&request, Ok(reply), Some(&Person::from(&booked.patient)), Timestamp(0))
     }
 

@@ -58,9 +58,9 @@ pub(super) struct Reach<'a> {
     pub clock: Clock,
 }
 
-/// What becomes of an appointment.
+/// What follows for an appointment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum FollowUp {
     /// A person is asked about it.
     Asked,
     /// Its content is not in `appointments.requested` any more.
@@ -119,10 +119,10 @@ pub(super) async fn run(
     );
     out.item(text, &json!({"decision_id": &*decision.decision_id, "appointments": count}))?;
     for one in &under.written {
-        let fate = fate(one, &reopened);
+        let follow_up = follow_up(one, &reopened);
         let Written { key, version, .. } = one;
         let (practice, booking) = (key.practice.as_str(), key.booking.as_str());
-        let text = line(one, fate);
+        let text = line(one, follow_up);
         let object =
             json!({"practice_id": practice, "booking_id": booking, "version": version, "message": text});
         out.item(&text, &object)?;
@@ -193,30 +193,30 @@ impl Reach<'_> {
     }
 }
 
-fn fate(one: &Written, reopened: &BTreeSet<BookingKey>) -> Fate {
+fn follow_up(one: &Written, reopened: &BTreeSet<BookingKey>) -> FollowUp {
     match (one.is_to_come && one.reopens_after.is_some(), reopened.contains(&one.key)) {
-        (true, true) => Fate::Asked,
-        (true, false) => Fate::ContentGone,
-        (false, _) => Fate::Stays,
+        (true, true) => FollowUp::Asked,
+        (true, false) => FollowUp::ContentGone,
+        (false, _) => FollowUp::Stays,
     }
 }
 
 /// What became of one appointment.
-fn line(one: &Written, fate: Fate) -> String {
+fn line(one: &Written, follow_up: FollowUp) -> String {
     let visit = one.start.map_or_else(|| "cancelled".to_owned(), |start| format!("visit at {start}"));
-    let what = match fate {
-        Fate::Asked => {
+    let what = match follow_up {
+        FollowUp::Asked => {
             "is to come; its version is tried again, and a person is asked who it is for".to_owned()
         }
-        Fate::ContentGone => format!(
+        FollowUp::ContentGone => format!(
             "is to come; version {} is not in appointments.requested any more: have DentScheduler publish it again under a higher \
              version",
             one.version
         ),
-        Fate::Stays if one.is_to_come => {
+        FollowUp::Stays if one.is_to_come => {
             "is to come; a newer version of it is or was under way: see that it ends".to_owned()
         }
-        Fate::Stays => "stays in that chart; correct it in HealthFlow".to_owned(),
+        FollowUp::Stays => "stays in that chart; correct it in HealthFlow".to_owned(),
     };
     format!("{} appointment {}, {visit}: {what}", one.key, one.appointment_id)
 }
@@ -236,16 +236,18 @@ mod tests {
             reopens_after: Some(1),
         };
         let none = BTreeSet::new();
-        assert_eq!(fate(&one, &none), Fate::ContentGone);
+        assert_eq!(follow_up(&one, &none), FollowUp::ContentGone);
         assert!(
-            line(&one, Fate::ContentGone).contains("version 2 is not in appointments.requested any more")
+            line(&one, FollowUp::ContentGone).contains("version 2 is not in appointments.requested any more")
         );
         let begin = "practice-1/b-1 appointment a-1, visit at 2026-01-05T08:00:00Z: is to come; its version is tried again";
-        assert!(line(&one, Fate::Asked).starts_with(begin), "{}", line(&one, Fate::Asked));
+        assert!(line(&one, FollowUp::Asked).starts_with(begin), "{}", line(&one, FollowUp::Asked));
         let newer = Written { reopens_after: None, ..one.clone() };
-        assert!(line(&newer, fate(&newer, &none)).ends_with("under way: see that it ends"));
+        assert!(line(&newer, follow_up(&newer, &none)).ends_with("under way: see that it ends"));
         let over = Written { is_to_come: false, ..one };
-        assert!(line(&over, fate(&over, &none)).ends_with("stays in that chart; correct it in HealthFlow"));
+        assert!(
+            line(&over, follow_up(&over, &none)).ends_with("stays in that chart; correct it in HealthFlow")
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGaugeVec};
 
 use crate::metrics::builder::{Made, MetricsBuilder};
-use healthflow_core::limits::breaker::BreakerState;
+use healthflow_core::limits::breaker::{BreakerCause, BreakerState};
 
 /// Whether HealthFlow works.
 pub(in crate::metrics) struct Breaker {
@@ -12,10 +12,6 @@ pub(in crate::metrics) struct Breaker {
     pub(in crate::metrics) opened: IntCounterVec,
     pub(in crate::metrics) failed_probes: IntCounter,
 }
-
-/// The causes that are known beforehand; the class of the fault that opened it, or `slow`.
-const CAUSES: [&str; 8] =
-    ["connect", "timeout", "reset", "server_error", "unavailable", "unreadable", "foreign", "slow"];
 
 impl Breaker {
     pub(super) fn register(builder: &mut MetricsBuilder) -> Made<Self> {
@@ -39,8 +35,8 @@ impl Breaker {
                 "Probes that failed: HealthFlow still did not work.",
             )?,
         };
-        for cause in CAUSES {
-            breaker.opened.with_label_values(&[cause]);
+        for cause in BreakerCause::ALL {
+            breaker.opened.with_label_values(&[cause.code()]);
         }
         for state in BreakerState::ALL {
             breaker.state.with_label_values(&[state.code()]);

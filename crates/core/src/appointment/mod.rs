@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 pub use span::Span;
 
 identifier! {
-    /// HealthFlow's own version of an appointment, if it offers versions: a new one after every change, never the same again.
+    /// HealthFlow's revision of an appointment, if it answers one: a new one after every change, never the same again.
     /// HealthFlow carries out a PUT that names it (`If-Match`) only while it is the current one.
     Revision, shown
 }
@@ -39,15 +39,15 @@ pub struct Placement {
     pub patient_id: Arc<str>,
     /// Digest of the patient for whom it was written (`patient_digest`); none if an earlier worker wrote it, or it was only found.
     pub patient: Option<u32>,
-    /// Which creation of this booking it came from (rule W6).
+    /// Which creation of this booking it came from (rule W6). No rule reads it: it is for readers of the topic.
     pub incarnation: u32,
-    /// The version written last; 0 if a look-up found the appointment and the version is unknown.
-    pub version: Version,
+    /// The version written last; none if a look-up found the appointment, so that it is unknown.
+    pub version: Option<Version>,
     /// Status written last.
     pub status: BookingStatus,
     /// Fingerprint of the content written last; none if the present content is uncertain (rule W5).
     pub fingerprint: Option<i64>,
-    /// The last revision that HealthFlow answered; none if it offers no versions, or has answered none yet.
+    /// The last revision that HealthFlow answered; none if it has answered none, or answers none at all.
     pub revision: Option<Revision>,
     /// What it may occupy: several spans if the present content is uncertain; none if it occupies nothing, or an earlier
     /// worker wrote it (rule K11).

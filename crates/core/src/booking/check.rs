@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 
 use crate::booking::texts::{self, PROCEDURE_CODES_MAX};
 use crate::booking::{Source, Version};
-use crate::time::Timestamp;
+use crate::time::{DAY_MS, Timestamp};
 
 /// Why a booking is invalid: the field and the rule it breaks, never the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +41,9 @@ const LIVE_START_MIN: Timestamp = Timestamp(946_684_800_000);
 const LIVE_START_BEFORE_REQUEST_DAYS_MAX: i64 = 731;
 /// The longest wait since `requested_at` that is measured, in milliseconds: 30 days. A `requested_at` of 1970 is 56 years,
 /// more than all other waits together.
-const WAIT_MAX_MS: i64 = 30 * 86_400_000;
+const WAIT_MAX_MS: i64 = 30 * DAY_MS;
 /// How far ahead of our clock `requested_at` may be and still count as now, in milliseconds: a day.
-const AHEAD_MAX_MS: i64 = 86_400_000;
+const AHEAD_MAX_MS: i64 = DAY_MS;
 /// Names in the time zone database that mean "unknown zone": each would be read as UTC.
 const ZONES_THAT_ARE_NONE: [&str; 2] = ["Etc/Unknown", "Factory"];
 
@@ -104,7 +104,7 @@ pub fn start_of(source: Source, start: Timestamp, requested_at: Timestamp) -> Ch
     let field = "visit.start";
     rule(start >= LIVE_START_MIN, field, "must not lie before the year 2000; it is counted in milliseconds")?;
     let before_ms = requested_at.since_ms(start);
-    let is_near = before_ms <= LIVE_START_BEFORE_REQUEST_DAYS_MAX * 86_400_000;
+    let is_near = before_ms <= LIVE_START_BEFORE_REQUEST_DAYS_MAX * DAY_MS;
     rule(
         is_near,
         field,

@@ -45,7 +45,7 @@ pub enum AuditAction {
 }
 
 impl AuditRecord {
-    /// Whether it says who and why.
+    /// Whether it names who and why.
     ///
     /// # Errors
     /// The field and the rule that it breaks.

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use crate::event::avro::datum::{Datum, Misfit};
 use crate::event::avro::resolve::{Step, Way};
 use crate::event::avro::schema::Schema;
-use crate::event::shown;
+use crate::event::readable_bytes;
 use crate::event::size::RECORD_BYTES_RANGE;
 use crate::topics;
 
@@ -249,9 +249,9 @@ impl Decoder {
         apache_avro::from_value(&part).map_err(|_| Undecodable::Malformed)
     }
 
-    /// [`decode_value`](Self::decode_value) as JSON, for people; bytes as [`shown::bytes`].
+    /// [`decode_value`](Self::decode_value) as JSON, for people; bytes as [`readable_bytes::bytes`].
     pub fn decode_json(&self, value: &[u8]) -> Result<serde_json::Value, Undecodable> {
-        let value = shown::in_texts(self.decode_value(value)?);
+        let value = readable_bytes::in_texts(self.decode_value(value)?);
         serde_json::Value::try_from(value).map_err(|_| Undecodable::Malformed)
     }
 

@@ -120,7 +120,7 @@ impl Codec {
                 let key = Some(key::state(record).into_bytes());
                 match &**record {
                     StateRecord::Booking(booking, state) => {
-                        let value = AppointmentStateRecord::from((booking, state));
+                        let value = AppointmentStateRecord::of(booking, state);
                         self.appointment_state.encode(&value, buffer)?;
                         (topics::APPOINTMENT_STATE, key)
                     }
@@ -129,7 +129,7 @@ impl Codec {
                         (topics::APPOINTMENT_STATE, key)
                     }
                     StateRecord::Patient(patient, state) => {
-                        self.patient_state.encode(&PatientStateRecord::from((patient, state)), buffer)?;
+                        self.patient_state.encode(&PatientStateRecord::of(patient, state), buffer)?;
                         (topics::PATIENT_STATE, key)
                     }
                 }

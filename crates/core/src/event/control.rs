@@ -13,11 +13,11 @@ use crate::event::key;
 use crate::time::Timestamp;
 
 /// The lowest rate that can be set by hand, in calls a second; less than that is a pause.
-pub const PER_SECOND_MIN: f64 = 0.01;
+const PER_SECOND_MIN: f64 = 0.01;
 /// The highest.
-pub const PER_SECOND_MAX: f64 = 100_000.0;
+const PER_SECOND_MAX: f64 = 100_000.0;
 /// The largest weight of a practice.
-pub const WEIGHT_MAX: u32 = 100;
+const WEIGHT_MAX: u32 = 100;
 
 coded! {
     /// What can be set by hand; the code begins the control's id, and is the label of metrics.
@@ -86,7 +86,7 @@ pub struct ControlRecord {
     /// The id, as the key has it.
     pub control_id: Arc<str>,
     /// What is set.
-    pub kind: KindSymbol,
+    kind: KindSymbol,
     /// For whom.
     pub practice_id: Option<PracticeId>,
     /// How often this control was written.
@@ -110,7 +110,7 @@ pub struct ControlRecord {
 /// A kind as on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename = "ControlKind", rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum KindSymbol {
+enum KindSymbol {
     /// See [`ControlKind::Pause`].
     Pause,
     /// See [`ControlKind::Limit`].

@@ -2,11 +2,11 @@
 //! is a record of an input lane after decoding and checking; `Outgoing` is a record for a commit. [`avro`] turns bytes
 //! into values given a schema; nothing here talks to a broker or a registry.
 
-pub mod home;
+pub mod home_partition;
 pub mod size;
-mod smaller;
-pub mod named;
-pub mod shown;
+mod shrunk_record;
+pub mod unusable_names;
+pub mod readable_bytes;
 
 pub mod avro;
 
@@ -23,7 +23,7 @@ pub mod result;
 pub mod state;
 pub mod fleet;
 mod positions;
-mod told;
+mod remembered_notices;
 
 pub mod key;
 pub mod headers;
@@ -101,7 +101,7 @@ pub struct Unusable {
     /// Which version it would have been, if that much can be read.
     pub identity: Option<Identity>,
     /// What it says of itself; empty if `identity` is known.
-    pub named: named::Named,
+    pub named: unusable_names::Named,
     /// Which decision it would have been, if that much can be read.
     pub decision_id: Option<Arc<str>>,
 }

@@ -30,11 +30,11 @@ coded! {
 pub struct Notice {
     /// When.
     pub at: Timestamp,
-    /// What it says.
+    /// What it contains.
     pub about: About,
 }
 
-/// What a notice says.
+/// What a notice contains.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum About {
     /// A version will not be confirmed in time.
@@ -112,15 +112,15 @@ pub struct NoticeRecord {
     /// When it was decided.
     pub at: Timestamp,
     /// Of `DELAYED`.
-    pub delay: Option<DelayRecord>,
+    delay: Option<DelayRecord>,
     /// Of the others.
-    pub outage: Option<OutageRecord>,
+    outage: Option<OutageRecord>,
 }
 
 /// A version that will not be confirmed in time, as on the wire.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename = "Delay")]
-pub struct DelayRecord {
+struct DelayRecord {
     /// DentScheduler's id of the event.
     pub event_id: Arc<str>,
     /// The booking.
@@ -140,7 +140,7 @@ pub struct DelayRecord {
 /// An outage, as on the wire.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename = "Outage")]
-pub struct OutageRecord {
+struct OutageRecord {
     /// The same in both notices of one outage.
     pub outage_id: Arc<str>,
     /// The task.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::told::OpenOutageRecord;
+use crate::event::remembered_notices::OpenOutageRecord;
 use crate::state::{OpenOutage, ReadMark, ReadingState, TaskPositions, TopicId, TopicIds};
 use crate::time::Timestamp;
 use crate::topics::{Lane, Position};

@@ -6,7 +6,7 @@ use crate::event::requested::{AppointmentRequested, RequestedPatient, RequestedS
 use crate::event::review::ReviewCase;
 use crate::patient::decide::Evidence;
 use crate::sync::ReviewReason;
-use crate::time::Timestamp;
+use crate::time::{DAY_MS, Timestamp};
 use crate::topics;
 
 /// 2026-01-05T12:00:00Z.
@@ -37,7 +37,7 @@ pub fn event() -> AppointmentRequested {
             sex: Some(Sex::Other),
         },
         visit: RequestedVisit {
-            start: NOW.plus_ms(86_400_000),
+            start: NOW.plus_ms(DAY_MS),
             time_zone: "America/Chicago".into(),
             duration_minutes: 45,
             provider_id: "dr-1".into(),

@@ -8,9 +8,9 @@ use crate::appointment::{Placement, Revision, Slot, Span};
 use crate::booking::{BookingId, BookingKey, BookingStatus, PatientId, PatientKey, PracticeId, Version};
 use crate::event::fleet::FleetFields;
 use crate::event::positions::TaskPositionsRecord;
-use crate::event::told::ToldDelayRecord;
+use crate::event::remembered_notices::ToldDelayRecord;
 use crate::patient::digests::PersonDigests;
-use crate::patient::{Decided, HealthFlowPatientId, Link, LinkOrigin, Rejected};
+use crate::patient::{Decided, HealthFlowPatientId, Link, LinkOrigin, Rejected, UnverifiedCreation};
 use crate::private::Private;
 use crate::state::{
     BookingState, Hold, NotRuns, Parked, ParkingPlace, PatientIntent, PatientState, StateRecord, Suspicion,
@@ -145,8 +145,9 @@ struct PatientIntentRecord {
     digests: Option<PersonDigests>,
 }
 
-impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
-    fn from((key, state): (&BookingKey, &BookingState)) -> Self {
+impl AppointmentStateRecord {
+    /// The record of a booking.
+    pub fn of(key: &BookingKey, state: &BookingState) -> Self {
         // As a list if that is enough, because earlier workers can read it.
         let (above, runs) = match state.answered.above() {
             Some(above) => (above, &[][..]),
@@ -160,7 +161,8 @@ impl From<(&BookingKey, &BookingState)> for AppointmentStateRecord {
                 patient_id: placement.patient_id.clone(),
                 patient: placement.patient,
                 incarnation: placement.incarnation,
-                version: placement.version.cast_signed(),
+                // 0: it was adopted.
+                version: placement.version.map_or(0, Version::cast_signed),
                 status: placement.status,
                 fingerprint: placement.fingerprint,
                 revision: placement.revision.clone(),
@@ -208,7 +210,7 @@ impl AppointmentStateRecord {
     /// A record that is of no booking: both ids are empty.
     pub(super) fn of_no_booking() -> Self {
         let nobody = BookingKey { practice: "".into(), booking: "".into() };
-        AppointmentStateRecord::from((&nobody, &BookingState::default()))
+        AppointmentStateRecord::of(&nobody, &BookingState::default())
     }
 }
 
@@ -279,7 +281,7 @@ impl TryFrom<AppointmentStateRecord> for StateRecord {
                 patient_id: placement.patient_id,
                 patient: placement.patient,
                 incarnation: placement.incarnation,
-                version: placement.version.cast_unsigned(),
+                version: Some(placement.version.cast_unsigned()).filter(|version| *version != 0),
                 status: placement.status,
                 fingerprint: placement.fingerprint,
                 revision: placement.revision,
@@ -309,15 +311,16 @@ impl TryFrom<AppointmentStateRecord> for StateRecord {
             last_day: record.last_day,
             last_decision: record.last_decision,
             told_delay: record.told_delay.map(|told| Box::new(told.into())),
-            last_write_at: Timestamp::default(),
+            last_write_at: None,
         };
         let key = BookingKey { practice: record.practice_id, booking: record.booking_id };
         Ok(StateRecord::Booking(key, state))
     }
 }
 
-impl From<(&PatientKey, &PatientState)> for PatientStateRecord {
-    fn from((key, state): (&PatientKey, &PatientState)) -> Self {
+impl PatientStateRecord {
+    /// The record of a patient.
+    pub fn of(key: &PatientKey, state: &PatientState) -> Self {
         PatientStateRecord {
             practice_id: key.practice.clone(),
             patient_id: key.patient.clone().into(),
@@ -341,7 +344,7 @@ impl From<(&PatientKey, &PatientState)> for PatientStateRecord {
             unclean_ends: state.suspicion.unclean_ends,
             alone: state.suspicion.alone,
             held_by: state.held_by.clone(),
-            unseen: state.unverified_creation,
+            unseen: state.unverified_creation.map(UnverifiedCreation::code),
             rejected: state.rejected.iter().map(|rejected| rejected.chart.clone()).collect(),
             rejected_for: state.rejected.iter().map(|rejected| rejected.person.clone()).collect(),
             is_new: state.is_new,
@@ -373,11 +376,11 @@ impl From<PatientStateRecord> for StateRecord {
             }),
             suspicion: Suspicion { unclean_ends: record.unclean_ends, alone: record.alone },
             held_by: record.held_by,
-            unverified_creation: record.unseen,
+            unverified_creation: record.unseen.map(UnverifiedCreation::of_code),
             rejected: rejected(record.rejected, record.rejected_for),
             is_new: record.is_new,
             is_unlinked: record.is_unlinked,
-            last_write_at: Timestamp::default(),
+            last_write_at: None,
         };
         let key = PatientKey { practice: record.practice_id, patient: record.patient_id.reveal().clone() };
         StateRecord::Patient(key, state)

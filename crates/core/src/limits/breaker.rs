@@ -72,8 +72,8 @@ impl BreakerLimits {
 pub enum CallEnd {
     /// HealthFlow answered, whatever it answered.
     Answered,
-    /// It did not: no connection, no answer, 5xx, or nothing that can be read. The class of the fault.
-    Failed(&'static str),
+    /// It did not: no connection, no answer, 5xx, or nothing that can be read.
+    Failed(BreakerCause),
     /// Nothing was sent, for a reason of our own.
     Unsent,
 }
@@ -83,8 +83,8 @@ pub enum CallEnd {
 pub enum Change {
     /// It opened.
     Opened {
-        /// The class of the fault that opened it, or `slow`.
-        cause: &'static str,
+        /// What opened it.
+        cause: BreakerCause,
         /// Calls that it judged.
         calls: usize,
         /// How many of them failed, or were slow.
@@ -97,6 +97,28 @@ pub enum Change {
         /// How long it was open.
         open_ms: u64,
     },
+}
+
+coded! {
+    /// What opens the breaker; the code is the metric label, and that of the fault where it is one.
+    pub enum BreakerCause {
+        /// There was no connection.
+        Connect = "connect",
+        /// No answer came in time.
+        Timeout = "timeout",
+        /// The connection broke before the answer came.
+        Reset = "reset",
+        /// HealthFlow answered 5xx.
+        ServerError = "server_error",
+        /// HealthFlow answered 503 with `Retry-After`.
+        Unavailable = "unavailable",
+        /// The answer could not be read.
+        Unreadable = "unreadable",
+        /// A proxy between us and HealthFlow answered.
+        Foreign = "foreign",
+        /// Answers came too late.
+        Slow = "slow",
+    }
 }
 
 coded! {
@@ -118,8 +140,8 @@ pub struct BreakerView {
     pub state: BreakerState,
     /// Since when.
     pub since: Timestamp,
-    /// The class of the fault that opened it, or `slow`.
-    pub cause: &'static str,
+    /// What opened it.
+    pub cause: BreakerCause,
 }
 
 /// The circuit breaker of one worker.
@@ -140,8 +162,8 @@ pub struct Breaker {
 #[derive(Clone, Debug, Hash)]
 enum State {
     Closed,
-    Open { since: Timestamp, cause: &'static str, next_probe_at: Timestamp, probe: Option<u64> },
-    Ramping { since: Timestamp, cause: &'static str },
+    Open { since: Timestamp, cause: BreakerCause, next_probe_at: Timestamp, probe: Option<u64> },
+    Ramping { since: Timestamp, cause: BreakerCause },
 }
 
 impl Breaker {
@@ -283,7 +305,7 @@ impl Breaker {
         let failed = match end {
             CallEnd::Unsent => return None,
             CallEnd::Answered => None,
-            CallEnd::Failed(class) => Some(class),
+            CallEnd::Failed(cause) => Some(cause),
         };
         let sample = Sample { at: now, practice: practice.clone(), has_failed: failed.is_some(), is_slow };
         self.window.take_in(sample, self.limits.window_ms);
@@ -293,8 +315,10 @@ impl Breaker {
         let (min, window) = (self.limits.calls_min, &self.window);
         let bad = window
             .too_many(min, self.limits.failed_share, |one| one.has_failed)
-            .map(|bad| (bad, failed.unwrap_or("slow")))
-            .or_else(|| Some((window.too_many(min, self.limits.slow_share, |one| one.is_slow)?, "slow")));
+            .map(|bad| (bad, failed.unwrap_or(BreakerCause::Slow)))
+            .or_else(|| {
+                Some((window.too_many(min, self.limits.slow_share, |one| one.is_slow)?, BreakerCause::Slow))
+            });
         let (bad, cause) = bad?;
         let calls = self.window.len();
         self.window.clear();
@@ -304,7 +328,7 @@ impl Breaker {
         Some(Change::Opened { cause, calls, bad })
     }
 
-    fn close(&mut self, since: Timestamp, cause: &'static str, now: Timestamp) -> Change {
+    fn close(&mut self, since: Timestamp, cause: BreakerCause, now: Timestamp) -> Change {
         self.state = State::Ramping { since: now, cause };
         // If it opens again before it is fully closed, the probes go on where they were.
         self.failed_probes = self.failed_probes.max(1);

@@ -21,7 +21,7 @@ pub mod window;
 
 pub use account::{Account, Asked, FORBIDDEN_PRACTICES_MAX};
 pub use book::{Asking, Book};
-pub use breaker::{Breaker, BreakerLimits, CallEnd};
+pub use breaker::{Breaker, BreakerCause, BreakerLimits, CallEnd};
 pub use by_hand::ByHand;
 pub use concurrency::Concurrency;
 pub use controls::Controls;

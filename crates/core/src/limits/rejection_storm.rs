@@ -294,7 +294,7 @@ impl RejectionStorms {
             let of_several = window.filter(|window| window.is_of_several(rule, &self.limits));
             if let Some(refused) = of_several.and_then(|window| window.too_many(rule, &self.limits)) {
                 self.accepted.remove(&operation);
-                return self.begin(of_account, rule, (self.limits.calls_min, refused), now);
+                return self.begin(of_account, rule, self.limits.calls_min, refused, now);
             }
         }
         if self.believed.contains(&of_practice) {
@@ -303,13 +303,13 @@ impl RejectionStorms {
         for rule in rules.iter() {
             let window = self.practices.get(&of_practice);
             if let Some(refused) = window.and_then(|window| window.too_many(rule, &self.limits)) {
-                return self.begin(of_practice, rule, (self.limits.calls_min, refused), now);
+                return self.begin(of_practice, rule, self.limits.calls_min, refused, now);
             }
         }
         // Another worker saw the storm begin, and nobody has seen it end.
         match rules.first() {
             Some(rule) if was_in_storm && !self.accepted.contains(&operation) => {
-                self.begin(of_practice, rule, (1, 1), now)
+                self.begin(of_practice, rule, 1, 1, now)
             }
             _ => Vec::new(),
         }
@@ -340,7 +340,8 @@ impl RejectionStorms {
         &mut self,
         of: StormOf,
         rule: &Arc<str>,
-        (calls, refused): (usize, usize),
+        calls: usize,
+        refused: usize,
         now: Timestamp,
     ) -> Vec<StormChange> {
         let next_trial_at = now.plus_ms(self.limits.trial_ms);

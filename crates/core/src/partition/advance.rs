@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use crate::healthflow::Request;
 use crate::limits::fair_queue::CALL;
-use crate::partition::decide::{Awaited, Move};
 use crate::partition::job::{Job, JobKey, JobStage, Purpose, Share};
+use crate::partition::moves::Awaited;
 use crate::partition::rules;
 use crate::partition::subject::Subject;
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::retry::WaitReason;
 use crate::time::Timestamp;
 
@@ -158,12 +159,7 @@ impl Task {
         let mut moves = 0;
         while moves < MOVES_MAX {
             let at_hand = job.versions.len();
-            let decided = self.decide(key, job, turn);
-            // Before anything is opened for it: a crash must not find an intent that nobody was about to send.
-            let asks = matches!(decided, Move::Ask(_));
-            if asks && (turn.holds_back() || self.is_held_by_hand(key, job, turn)) {
-                return Next::HeldBack;
-            }
+            let decided = self.view().decide(key, job, turn);
             if let ControlFlow::Break(next) = self.apply(decided, key, job, turn) {
                 return next;
             }

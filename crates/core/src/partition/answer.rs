@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::appointment::fingerprint::fingerprint;
 use crate::appointment::{Placement, Span};
 use crate::booking::{Booking, BookingKey, BookingStatus, PatientKey};
-use crate::fact::Fact;
+use crate::fact::{DuplicateOf, Fact};
 use crate::healthflow::fault::{Missing, NotSent, Unknown};
 use crate::healthflow::{Answer, AppointmentId, Fault, Operation, Reply, WrittenAppointment};
 use crate::partition::blockers::DoubtVerdict;
@@ -14,7 +14,8 @@ use crate::partition::intents::{FaultOutcome, fields_of};
 use crate::partition::job::{AskedToWait, Flight, Job, JobKey, JobStage, Purpose};
 use crate::partition::rules;
 use crate::partition::slot_waits::may_occupy_too;
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::patient::digests::{PersonDigests, patient_digest};
 use crate::patient::{HealthFlowPatientId, Link, LinkOrigin};
 use crate::retry::WaitReason;
@@ -81,8 +82,8 @@ impl Task {
     /// before the task put it aside.
     pub fn asked_to_wait_in(&self, key: &JobKey) -> Option<u32> {
         let job = self.jobs.get(key)?;
-        let put_aside = job.newest().map_or("", |newest| &*newest.schedule.last_error);
-        job.asked_to_wait.map(|asked| asked.in_pause).or(WaitReason::is_asked_to_wait(put_aside).then_some(0))
+        let was_asked = || job.newest()?.waited_for().filter(|reason| reason.is_asked_to_wait());
+        job.asked_to_wait.map(|asked| asked.in_pause).or(was_asked().map(|_| 0))
     }
 
     fn write_refused(
@@ -133,10 +134,10 @@ impl Task {
                 self.write_refused(key, job, flight, &fault, turn);
             }
             FaultOutcome::InDoubt => {
-                self.ledger.change_patient(&patient).last_write_at = turn.now;
+                self.ledger.change_patient(&patient).last_write_at = Some(turn.now);
                 let operation = flight.operation;
                 turn.facts.push_back(Fact::DoubtOpened { key: None, operation, settles_at });
-                let verdict = self.verdict(&(&patient).into(), false, turn.now, turn.settings);
+                let verdict = self.view().verdict(&(&patient).into(), false, turn.now, turn.settings);
                 self.doubtful(key, job, verdict, WaitReason::from(&fault), turn);
             }
         }
@@ -157,7 +158,7 @@ impl Task {
         let woken = self.recent_creations.answered(patient, &id, turn.now);
         self.jobs.look_again_all(woken);
         let state = self.ledger.change_patient(patient);
-        state.last_write_at = turn.now;
+        state.last_write_at = Some(turn.now);
         state.suspicion = Suspicion::default();
         let created = Link {
             healthflow_patient_id: id,
@@ -170,7 +171,7 @@ impl Task {
         (state.is_new, state.is_unlinked) = (false, false);
         let link = state.link.get_or_insert_with(|| created.clone());
         if link.healthflow_patient_id != created.healthflow_patient_id {
-            turn.facts.push_back(Fact::DuplicateFound { key: None, what: "patient" });
+            turn.facts.push_back(Fact::DuplicateFound { key: None, what: DuplicateOf::Patient });
         }
     }
 
@@ -220,11 +221,11 @@ impl Task {
                 }
             }
             FaultOutcome::InDoubt => {
-                self.ledger.change_booking(key).last_write_at = turn.now;
+                self.ledger.change_booking(key).last_write_at = Some(turn.now);
                 let (key_of, operation) = (Some(key.clone()), flight.operation);
                 turn.facts.push_back(Fact::DoubtOpened { key: key_of, operation, settles_at });
                 self.jobs.wake_at(settles_at, JobKey::Booking(key.clone()));
-                let verdict = self.verdict(&key.into(), false, turn.now, turn.settings);
+                let verdict = self.view().verdict(&key.into(), false, turn.now, turn.settings);
                 self.doubtful(key, job, verdict, WaitReason::from(&fault), turn);
             }
         }
@@ -242,7 +243,7 @@ impl Task {
     ) {
         let intent = self.ledger.bookings().get_hot(key).and_then(|state| state.intent.clone());
         self.close(&key.into());
-        self.ledger.change_booking(key).last_write_at = turn.now;
+        self.ledger.change_booking(key).last_write_at = Some(turn.now);
         let Some(patient_id) = flight.patient_id.clone() else { return };
         let created = flight.operation == Operation::CreateAppointment;
         let certain =
@@ -262,7 +263,7 @@ impl Task {
             turn.facts.push_back(Fact::EditOverwritten { key: key.clone() });
         }
         let state = self.ledger.change_booking(key);
-        let adopted = state.placement.as_ref().is_none_or(|placement| placement.version == 0);
+        let adopted = state.placement.as_ref().is_none_or(|placement| placement.version.is_none());
         // A cancellation stays in the chart, whomever it names.
         let patient = match booking.status {
             BookingStatus::Scheduled => Some(patient_digest(&booking.patient_key())),
@@ -272,7 +273,7 @@ impl Task {
             appointment_id: written.id.0,
             patient,
             incarnation: state.incarnation,
-            version: booking.version,
+            version: Some(booking.version),
             status: booking.status,
             fingerprint: Some(fingerprint(&booking, &patient_id)),
             revision: written.revision,
@@ -301,7 +302,7 @@ impl Task {
             patient_id: Arc::clone(patient_id),
             patient: None,
             incarnation: state.incarnation,
-            version: 0,
+            version: None,
             status: BookingStatus::Scheduled,
             fingerprint: None,
             revision,

@@ -4,10 +4,11 @@ use std::ops::ControlFlow;
 
 use crate::booking::BookingKey;
 use crate::partition::advance::Next;
-use crate::partition::decide::{Asked, Awaited, IntentFor, Move};
 use crate::partition::job::{Job, JobKey};
+use crate::partition::moves::{Asked, Awaited, IntentFor, Move};
 use crate::partition::rules;
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::patient::Person;
 use crate::retry::WaitReason;
 
@@ -22,6 +23,7 @@ impl Task {
     ) -> ControlFlow<Next> {
         match (decided, key) {
             (Move::CreationUnverified(patient), _) => self.creation_is_unverified(&patient, turn),
+            (Move::HoldBack, _) => return ControlFlow::Break(Next::HeldBack),
             (Move::Wait(at, why), _) => return ControlFlow::Break(Next::Wait(at, why)),
             (Move::Rest(look_again_at), _) => {
                 look_again_at.into_iter().for_each(|at| self.jobs.wake_at(at, key.clone()));
@@ -78,9 +80,9 @@ impl Task {
             }
             (Move::ForgetLink, Some(booking)) => self.forget_link(&booking),
             (Move::ForgetContent, _) => drop(self.forget_content(key)),
-            (Move::Finish(outcome), Some(booking)) => {
-                let outcome = self.credit_own_write(key, job, &booking, outcome);
-                self.conclude(key, job, booking.version, outcome, turn);
+            (Move::Finish(finish), Some(booking)) => {
+                self.note_what_exists(key, &booking, &finish);
+                self.conclude(key, job, booking.version, finish.outcome, turn);
             }
             (Move::SearchAnew { outlived }, _) => {
                 job.outlived_searches += u32::from(outlived);
@@ -98,7 +100,12 @@ impl Task {
             // Done with, or about a version that is not at hand any more.
             (Move::Remember(_) | Move::ForgetLink | Move::Finish(_), None)
             | (
-                Move::CreationUnverified(_) | Move::Ask(_) | Move::Wait(..) | Move::Await(_) | Move::Rest(_),
+                Move::CreationUnverified(_)
+                | Move::Ask(_)
+                | Move::HoldBack
+                | Move::Wait(..)
+                | Move::Await(_)
+                | Move::Rest(_),
                 _,
             ) => {
                 return ControlFlow::Break(Next::Done);

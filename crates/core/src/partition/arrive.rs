@@ -8,13 +8,14 @@ use crate::appointment::fingerprint::fingerprint;
 use crate::booking::check::is_a_wait;
 use crate::booking::{Booking, Version};
 use crate::event::failed::DeadContent;
-use crate::event::named;
+use crate::event::unusable_names;
 use crate::event::{Arrival, DeadLetter, Misrouted, Origin, Outgoing, RetryEntry, Schedule, Unusable};
 use crate::fact::Fact;
 use crate::partition::job::{InHand, JobKey, JobStage};
 use crate::partition::lane::Fetching;
 use crate::partition::rules;
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::retry::WaitReason;
 use crate::retry::deadline::{believable, taken_up};
 use crate::retry::waiting_room::Waiting;
@@ -39,7 +40,7 @@ impl Task {
             Arrival::Unusable(unusable) => self.dead_letter(*unusable, position, turn),
             Arrival::Misrouted(record) => self.forward(*record, position, turn),
         }
-        if position.lane == Lane::Requested {
+        if position.lane.brings_requests() {
             self.slots_are_known(turn);
         }
     }
@@ -53,7 +54,7 @@ impl Task {
     /// What to do about fetching `lane`, by what it holds in memory; none to leave it as it is. It is resumed at half
     /// the limit, so that it does not flutter.
     pub fn backpressure(&mut self, lane: Lane, settings: &Settings) -> Option<Fetching> {
-        let waiting = if lane == Lane::Retry { self.waiting_room.len() } else { 0 };
+        let waiting = if lane.brings_parked() { self.waiting_room.len() } else { 0 };
         self.progress.backpressure(lane, waiting, settings)
     }
 
@@ -110,7 +111,7 @@ impl Task {
             let forgotten = state.may_be_forgotten(version);
             return rules::counts_as_answered(forgotten, turn.settings).then_some(None);
         }
-        let placement = state.placement.as_ref().filter(|placement| placement.version == version);
+        let placement = state.placement.as_ref().filter(|placement| placement.version == Some(version));
         Some(placement.and_then(|placement| {
             placement.fingerprint.map(|known| known != fingerprint(booking, &placement.patient_id))
         }))
@@ -133,9 +134,9 @@ impl Task {
             .get(&JobKey::Booking(entry.booking.key.clone()))
             .is_some_and(|job| job.newest().is_some_and(|n| n.booking.version > entry.booking.version));
         let waiting = Waiting { entry, offset: position.offset, since: turn.now };
-        let was_held = WaitReason::is_held_by_hand(&waiting.entry.schedule.last_error)
+        let was_held = waiting.reason().is_some_and(WaitReason::is_stopped_by_hand)
             && turn.by_hand.is_free(&waiting.entry.booking.key.practice);
-        let is_calm = WaitReason::is_storm(&waiting.entry.schedule.last_error)
+        let is_calm = waiting.reason().is_some_and(WaitReason::is_storm)
             && turn.storms.is_calm(&waiting.entry.booking.key.practice);
         let is_due = waiting.entry.schedule.not_before <= turn.now;
         if newer_known || is_due || was_held || is_calm || self.is_slot_free(&waiting.entry) {
@@ -263,7 +264,7 @@ impl Task {
         let state = self.ledger.change_booking(&identity.key);
         // A retry record that cannot be used any more is the parked version itself, not a copy of it.
         let in_review = state.hold(identity.version).is_some();
-        let waits_elsewhere = in_review || position.lane != Lane::Retry && state.waits(identity.version);
+        let waits_elsewhere = in_review || !position.lane.brings_parked() && state.waits(identity.version);
         if at_hand || state.is_answered(identity.version) || waits_elsewhere {
             turn.facts.push_back(Fact::DuplicateSkipped {
                 key: identity.key.clone(),
@@ -272,7 +273,7 @@ impl Task {
             });
             return;
         }
-        // Answered, but not `newest`: what cannot be true supersedes nothing (rule K5).
+        // Answered, but not `newest`: what is invalid supersedes nothing (rule K5).
         let generation = state.parked(identity.version).map_or(0, |parked| parked.generation + 1);
         self.held.note_ended(&identity.key);
         state.answered.insert(identity.version, turn.settings.answered_bytes_max);
@@ -289,7 +290,7 @@ impl Task {
         self.progress.finished(position);
         let origin = Origin::of(self.partition, position);
         if let Some(records) = self.misrouted_keys.note(&record.key, turn.now) {
-            let practice = named::practice_of(&record);
+            let practice = unusable_names::practice_of(&record);
             turn.facts.push_back(Fact::KeyMisrouted { practice, origin, home: record.home, records });
         }
         let fact = Fact::RecordForwarded { origin, home: record.home };

@@ -8,7 +8,8 @@ use crate::partition::job::Job;
 use crate::partition::recent_creations::Obstacle;
 use crate::partition::rules;
 use crate::partition::subject::Subject;
-use crate::partition::task::{Task, Turn};
+use crate::partition::turn::Turn;
+use crate::partition::view::View;
 use crate::patient::Person;
 use crate::settings::{GuardMode, Settings};
 use crate::state::{BookingState, WriteOperation};
@@ -42,7 +43,7 @@ pub(super) enum Opening {
     SearchAnew { outlived: bool },
 }
 
-impl Task {
+impl View<'_> {
     /// What the doubt about `subject` allows; none if there is no doubt. Nobody whose version is over repeats its write, so
     /// that it becomes quiet.
     pub(super) fn verdict(
@@ -85,14 +86,14 @@ impl Task {
                 let opens_at = self.intents.fenced_at().plus_ms(settings.search_lag_ms);
                 if now < opens_at {
                     Opening::At(opens_at)
-                } else if rules::waits_for_inherited(&self.recent_creations, &patient, settings) {
+                } else if rules::waits_for_inherited(self.recent_creations, &patient, settings) {
                     Opening::AfterCreations
                 } else {
                     Opening::Now
                 }
             }
             Request::CreatePatient { .. }
-                if rules::waits_for_inherited(&self.recent_creations, &patient, settings) =>
+                if rules::waits_for_inherited(self.recent_creations, &patient, settings) =>
             {
                 Opening::AfterCreations
             }

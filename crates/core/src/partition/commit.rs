@@ -6,7 +6,8 @@ use crate::event::Outgoing;
 use crate::fact::Fact;
 use crate::partition::commit_batch::CommitBatch;
 use crate::partition::job::{JobKey, JobStage};
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::state::StateRecord;
 use crate::time::Timestamp;
 

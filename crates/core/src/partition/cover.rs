@@ -4,12 +4,13 @@
 use crate::appointment::Span;
 use crate::booking::{Booking, BookingKey, PatientKey};
 use crate::healthflow::Request;
-use crate::partition::decide::CoveredWrite;
 use crate::partition::job::{Job, JobKey, Purpose};
+use crate::partition::moves::CoveredWrite;
 use crate::partition::rules;
 use crate::partition::slot_waits::may_occupy_too;
 use crate::partition::subject::Subject;
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::patient::digests::PersonDigests;
 use crate::patient::{Person, description};
 use crate::settings::Settings;

@@ -8,6 +8,7 @@ use crate::booking::{Booking, PatientKey};
 use crate::partition::job::JobKey;
 use crate::partition::subject::Subject;
 use crate::partition::task::Task;
+use crate::partition::view::View;
 use crate::settings::Settings;
 use crate::state::Suspicion;
 use crate::time::Timestamp;
@@ -30,6 +31,27 @@ impl Task {
         }
     }
 
+    /// Marks a suspect as running alone, or takes the mark off; the next commit carries it.
+    pub(super) fn mark(&mut self, subject: &Subject, alone: bool) {
+        if self.view().suspicion(subject).is_none_or(|suspicion| suspicion.alone == alone) {
+            return;
+        }
+        match subject {
+            Subject::Booking(key) => {
+                self.ledger.change_booking(key).suspicion.alone = alone;
+            }
+            Subject::Patient(key) => {
+                self.ledger.change_patient(key).suspicion.alone = alone;
+            }
+        }
+        // Nothing is sent before the mark is committed; removing the mark delays nothing.
+        if alone {
+            self.intents.raise(subject, self.outbox.next_sequence());
+        }
+    }
+}
+
+impl View<'_> {
     /// Whether workers died so often while `booking` ran alone that a person must look at it.
     pub(super) fn kills_workers(&self, booking: &Booking, settings: &Settings) -> bool {
         let patient = Subject::Patient(booking.patient_key());
@@ -53,25 +75,6 @@ impl Task {
         match subject {
             Subject::Booking(key) => self.ledger.bookings().get_hot(key).map(|state| state.suspicion),
             Subject::Patient(key) => self.ledger.patients().get_hot(key).map(|state| state.suspicion),
-        }
-    }
-
-    /// Marks a suspect as running alone, or takes the mark off; the next commit carries it.
-    pub(super) fn mark(&mut self, subject: &Subject, alone: bool) {
-        if self.suspicion(subject).is_none_or(|suspicion| suspicion.alone == alone) {
-            return;
-        }
-        match subject {
-            Subject::Booking(key) => {
-                self.ledger.change_booking(key).suspicion.alone = alone;
-            }
-            Subject::Patient(key) => {
-                self.ledger.change_patient(key).suspicion.alone = alone;
-            }
-        }
-        // Nothing is sent before the mark is committed; removing the mark delays nothing.
-        if alone {
-            self.intents.raise(subject, self.outbox.next_sequence());
         }
     }
 }

@@ -1,143 +1,27 @@
-//! What the task does about a job next, and why the job may have to wait. A decision reads what is known and changes nothing.
+//! What the task does about a job next, and why the job may have to wait. A decision reads a `View` and changes nothing.
 //! `apply.rs` carries it out, and then the task decides again, so that nothing rests on stale information.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::appointment::{Revision, Slot};
-use crate::booking::{Booking, BookingKey, PatientKey, PracticeId, Version};
+use crate::booking::{Booking, BookingKey, PatientKey, Version};
 use crate::healthflow::Request;
 use crate::partition::blockers::{DoubtVerdict, Opening};
 use crate::partition::cover::subject;
 use crate::partition::job::{Job, JobKey, Purpose};
+use crate::partition::moves::{Asked, Awaited, CoveredWrite, IntentFor, Move};
 use crate::partition::rules;
 use crate::partition::settle::Settling;
-use crate::partition::slot_waits::SlotWait;
-use crate::partition::subject::Subject;
-use crate::partition::task::{Task, Turn};
-use crate::patient::Link;
+use crate::partition::turn::Turn;
+use crate::partition::view::View;
 use crate::retry::WaitReason;
+use crate::settings::Settings;
 use crate::state::{BookingState, Parked, ParkingPlace, WriteOperation};
 use crate::sync::step::create_patient;
 use crate::sync::{Disposition, FailureReason, Outcome, Step};
 use crate::time::Timestamp;
 
-/// What is done about a job: something that changes what is known, after which it is decided again, or where the job is left.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Move {
-    /// From now on this version is written before the newest, or none is (rule K11).
-    WriteFirst(Option<Version>),
-    /// A copy of an answered version is dropped.
-    Drop(Version),
-    /// A version gives way to a newer one; what was searched for its patient counts only if that is the same person.
-    Supersede { version: Version, forgets_search: bool },
-    /// Every version at hand waits behind the review of this booking.
-    HoldBehind(BookingKey),
-    /// The newest version at hand goes to a person, and the doubt about the booking with it.
-    LeaveToAPerson,
-    /// The booking kills workers: this version goes to a person (rule K6).
-    GiveUp(Version),
-    /// A version ends that could not end while a write of it was in doubt.
-    EndLate(Version, Outcome),
-    /// The doubt about an update is over: it is simply written again.
-    WriteAgain,
-    /// A creation in doubt is quiet, and HealthFlow cannot be asked for it.
-    CreationUnverified(PatientKey),
-    /// The job needs this patient for itself.
-    Lock(PatientKey),
-    /// Who the patient is.
-    Remember(Link),
-    /// The link leads nowhere, or to somebody else.
-    ForgetLink,
-    /// The content in HealthFlow is not certain any more.
-    ForgetContent,
-    /// The version at work has come to its end.
-    Finish(Outcome),
-    /// What was searched is dropped, and the search begins anew; `outlived`: because it took too long.
-    SearchAnew { outlived: bool },
-
-    /// The job is left ready to ask.
-    Ask(Box<Asked>),
-    /// It is left until a moment.
-    Wait(Timestamp, WaitReason),
-    /// The search is dropped, and the job waits until the moment at which a search shows what we created since.
-    SearchAnewAt(Timestamp),
-    /// It is left until it is woken.
-    Await(Awaited),
-    /// It is left until another booking frees the slot.
-    AwaitSlot(SlotWait),
-    /// Nothing more can be done about it before this moment, if ever.
-    Rest(Option<Timestamp>),
-}
-
-/// A request that is decided, with what must be so before it may go out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Asked {
-    /// What to ask.
-    pub request: Arc<Request>,
-    /// Why.
-    pub purpose: Purpose,
-    /// The intent that must cover it.
-    pub intent: Option<IntentFor>,
-    /// The suspect on whose behalf it is asked, which runs alone (rule K6).
-    pub suspect: Option<Subject>,
-}
-
-/// What an intent is opened for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum IntentFor {
-    /// The creation of a patient.
-    Creation(PatientKey),
-    /// The creation of a patient is repeated under the intent that is open.
-    RepeatedCreation(PatientKey),
-    /// A write of the appointment.
-    Write(CoveredWrite),
-}
-
-/// The write of an appointment that an intent covers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct CoveredWrite {
-    /// Create or update.
-    pub operation: WriteOperation,
-    /// Where it will be looked for, if HealthFlow keeps no references.
-    pub slot: Option<Slot>,
-    /// The revision that it names.
-    pub if_match: Option<Revision>,
-}
-
-/// What wakes a job that waits for no moment of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Awaited {
-    /// Another booking gives the patient back.
-    Patient(PatientKey),
-    /// The doubt about the patient's creation is settled, or cannot be settled now.
-    Settling(PatientKey),
-    /// A creation of somebody else in the practice has its outcome (rule W7).
-    Creations(PracticeId),
-    /// Another suspect has run (rule K6).
-    Alone,
-}
-
-impl Move {
-    /// The job is left ready to ask this.
-    pub fn ask(request: Request, purpose: Purpose, intent: Option<IntentFor>) -> Self {
-        Move::Ask(Box::new(Asked { request: Arc::new(request), purpose, intent, suspect: None }))
-    }
-}
-
-impl Awaited {
-    /// The name of the wait.
-    pub fn reason(&self) -> WaitReason {
-        match self {
-            Awaited::Patient(_) => WaitReason::PatientBusy,
-            Awaited::Settling(_) => WaitReason::PatientInDoubt,
-            Awaited::Creations(_) => WaitReason::RecentCreations,
-            Awaited::Alone => WaitReason::CrashSuspect,
-        }
-    }
-}
-
-impl Task {
+impl View<'_> {
     /// What is done about a job next.
     pub(super) fn decide(&self, key: &JobKey, job: &Job, turn: &Turn<'_>) -> Move {
         if self.is_draining() {
@@ -159,7 +43,7 @@ impl Task {
         {
             return Move::Wait(at, WaitReason::ReadsFail);
         }
-        if let Some(at) = self.stormed_until(key, job, (operation, asked.purpose), turn) {
+        if let Some(at) = self.stormed_until(key, job, operation, asked.purpose, turn) {
             return Move::Wait(at, WaitReason::RejectionStorm);
         }
         if let Some(at) = self.limited_until(key, job, operation, turn) {
@@ -167,9 +51,12 @@ impl Task {
         }
         let subject = subject(key, job, &asked.request, asked.purpose);
         let suspect = subject.filter(|subject| self.is_suspect(subject, turn.settings));
-        let may_run = rules::may_run(key, &self.alone, turn.settings);
+        let may_run = rules::may_run(key, self.alone, turn.settings);
         if suspect.is_some() && !may_run {
             return Move::Await(Awaited::Alone);
+        }
+        if turn.holds_back() || self.is_stopped_by_hand(key, job, turn) {
+            return Move::HoldBack;
         }
         Move::Ask(Box::new(Asked { suspect, ..*asked }))
     }
@@ -185,7 +72,7 @@ impl Task {
         let version = booking.version;
         let state = self.ledger.bookings().get(key);
         let hold = state.as_deref().and_then(|state| state.hold(version));
-        let asked = state.as_deref().and_then(BookingState::question).unwrap_or(0);
+        let asked = state.as_deref().and_then(BookingState::question);
         let (answered, newest_known) =
             state.map_or((false, 0), |state| (state.is_answered(version), state.newest));
         if answered {
@@ -201,7 +88,7 @@ impl Task {
             let is_unclear = self.intents.is_unclear(key);
             return if is_unclear { Move::LeaveToAPerson } else { Move::HoldBehind(holder) };
         }
-        if asked > version || self.waits_newer(key, version, job) {
+        if asked.is_some_and(|asked| asked > version) || self.waits_newer(key, version, job) {
             return Move::Supersede { version, forgets_search: false };
         }
         if rules::is_outdated(version, newest_known, turn.settings) {
@@ -215,10 +102,10 @@ impl Task {
         }
         let is_over = is_rejected || is_over(job, turn);
         let doubt = self.verdict(&key.into(), is_over, turn.now, turn.settings);
+        if let Some(at) = newer_waits_until(doubt, turn.settings) {
+            return Move::Wait(at, WaitReason::InDoubt);
+        }
         match doubt {
-            Some(DoubtVerdict::Wait(at)) if rules::holds_other_writes(turn.settings) => {
-                return Move::Wait(at, WaitReason::InDoubt);
-            }
             Some(DoubtVerdict::Settle) => return self.settling_move(key, job, turn),
             // Who asks is not decided about meanwhile; nothing more would be asked under the intent.
             Some(DoubtVerdict::UnderWay) => {
@@ -366,7 +253,7 @@ impl Task {
                 let at = self.intents.settles_at(key, turn.now);
                 Move::Wait(at, WaitReason::InDoubt)
             }
-            Step::Finish(outcome) => Move::Finish(outcome),
+            Step::Finish(outcome) => Move::Finish(self.finish(key, job, outcome)),
         })
     }
 
@@ -377,6 +264,15 @@ impl Task {
             Settling::WriteAgain => Move::WriteAgain,
             Settling::Unclear => Move::LeaveToAPerson,
         }
+    }
+}
+
+/// Until when whatever version is at hand, a newer one too, waits for the doubt about the booking's last write: what was sent
+/// may land after it, and would undo it (rule W5).
+fn newer_waits_until(doubt: Option<DoubtVerdict>, settings: &Settings) -> Option<Timestamp> {
+    match doubt {
+        Some(DoubtVerdict::Wait(at)) if rules::holds_other_writes(settings) => Some(at),
+        _ => None,
     }
 }
 

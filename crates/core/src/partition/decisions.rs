@@ -1,5 +1,5 @@
 //! What a person decided about a held version (rule K14): whether the decision can be carried out, and what follows from it. Every
-//! product may write decisions, so one that is late, wrong or written twice is expected; it does nothing, and says so.
+//! product may write decisions, so one that is late, wrong or written twice is expected; it changes nothing, and a dead letter reports why.
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use crate::fact::Fact;
 use crate::healthflow::WrittenAppointment;
 use crate::partition::job::{Job, JobKey};
 use crate::partition::rules;
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::patient::digests::PersonDigests;
 use crate::patient::{Decided, HealthFlowPatientId, Link, LinkOrigin};
 use crate::settings::Settings;
@@ -51,14 +52,14 @@ impl Task {
             Judgement::Refused(reason, detail) => self.refuse(decision, position, reason, detail, turn),
             Judgement::Valid(_) | Judgement::Undone(..) if !rules::is_carried_out(turn.settings) => {}
             Judgement::Valid(held) => {
-                let verdict = decision.verdict.symbol().code();
+                let verdict = decision.verdict.symbol();
                 self.outbox.tell(Fact::DecisionTaken { key, version, verdict });
                 self.carry_out(decision, &held, turn);
             }
             Judgement::Undone(patient, chart) => {
-                let verdict = decision.verdict.symbol().code();
+                let verdict = decision.verdict.symbol();
                 self.outbox.tell(Fact::DecisionTaken { key: key.clone(), version, verdict });
-                self.unlink((&key, decision.id), &patient, chart, turn);
+                self.unlink(&key, decision.id, &patient, chart, turn);
             }
         }
     }

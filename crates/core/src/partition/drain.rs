@@ -1,7 +1,5 @@
-//! Giving a task back (rule K2): nothing new is sent, calls under way may finish, and their results are committed. If a task
-//! were given back earlier, the next owner would fence its last commit.
+//! Whether a task is being given back, and until when (rule K2). What that means for its jobs is in `draining.rs`.
 
-use crate::partition::task::Task;
 use crate::time::Timestamp;
 
 /// Whether a task is being given back.
@@ -13,7 +11,7 @@ pub(super) struct Drain {
 
 impl Drain {
     /// The task is given back by `until`. False if that has begun before: the first moment counts.
-    fn begin(&mut self, until: Timestamp) -> bool {
+    pub fn begin(&mut self, until: Timestamp) -> bool {
         let is_first = self.until.is_none();
         self.until.get_or_insert(until);
         is_first
@@ -22,25 +20,5 @@ impl Drain {
     /// When that must be over, if the task is being given back.
     pub fn until(&self) -> Option<Timestamp> {
         self.until
-    }
-}
-
-impl Task {
-    /// The partition is wanted back: nothing new is sent, calls in flight may finish until `until` (rule K2).
-    pub fn begin_drain(&mut self, until: Timestamp) {
-        if !self.drain.begin(until) {
-            return;
-        }
-        self.reading.tell();
-        for subject in self.intents.all_unsent() {
-            self.close(&subject);
-        }
-    }
-
-    /// Whether everything of a draining task is answered, or its time is up, and committed.
-    pub fn is_drained(&self, now: Timestamp) -> bool {
-        let Some(until) = self.drain.until() else { return false };
-        let answered = self.calls_in_flight() == 0 || now >= until;
-        answered && !self.outbox.is_committing() && !self.wants_commit()
     }
 }

@@ -10,7 +10,9 @@ use crate::event::{DeadLetter, Finished, Identity, Origin, Outgoing, RetryEntry}
 use crate::fact::Fact;
 use crate::partition::job::{InHand, Job};
 use crate::partition::rules;
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
+use crate::partition::view::View;
 use crate::retry::WaitReason;
 use crate::retry::deadline::leave_out;
 use crate::retry::schedule::delay_ms;
@@ -295,12 +297,14 @@ impl Task {
 
     fn time_is_up(&self, key: &BookingKey, in_hand: &InHand, turn: &Turn<'_>) -> Option<FailureReason> {
         let booking = &in_hand.booking;
-        if self.is_in_doubt(key, &booking.patient_key()) {
+        if self.view().is_in_doubt(key, &booking.patient_key()) {
             return None;
         }
         rules::time_is_up(booking, &in_hand.schedule, turn.now, turn.settings)
     }
+}
 
+impl View<'_> {
     /// How the newest version ends if its time was up when its last attempt failed, while a write of it was in doubt. That
     /// doubt is settled now, and another write could only open the next one, without end.
     pub(super) fn late_end(

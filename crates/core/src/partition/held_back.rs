@@ -6,23 +6,13 @@
 use crate::booking::{BookingKey, PracticeId};
 use crate::partition::job::{Job, JobKey, JobStage};
 use crate::partition::rules;
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
+use crate::partition::view::View;
 use crate::retry::WaitReason;
 use crate::time::Timestamp;
 
 impl Task {
-    /// Whether a job must not ask, though others may.
-    pub(super) fn is_held_by_hand(&self, key: &JobKey, job: &Job, turn: &Turn<'_>) -> bool {
-        let practice = key.practice();
-        if turn.by_hand.stops(practice) {
-            return rules::stops(job, turn.settings);
-        }
-        let Some(places) = turn.by_hand.places(practice) else { return false };
-        let others =
-            self.jobs.about_to_ask(practice).saturating_sub(usize::from(job.stage.is_about_to_ask()));
-        others >= places
-    }
-
     /// Nothing may be asked now: the job is back where it waits for a place, behind the others, without an intent and without
     /// its patient. If that is about its practice alone, it waits beside them.
     pub(super) fn hold_back(&mut self, key: &JobKey, mut job: Job, turn: &mut Turn<'_>) {
@@ -49,8 +39,8 @@ impl Task {
         self.jobs.wake_at(give_up_at, key.clone());
     }
 
-    /// Nothing may be asked any more, or nothing of one practice: whoever was about to ask is held back, in the same order,
-    /// before whoever waits for a place.
+    /// Nothing may be asked any more, or nothing of one practice: jobs that were about to ask are held back, in the same order,
+    /// before those that wait for a place.
     pub fn stand_down(&mut self, of: Option<&PracticeId>, now: Timestamp) {
         let is_meant = |key: &JobKey| of.is_none_or(|practice| key.practice() == practice);
         let ready = self.jobs.drain_ready(is_meant).into_iter();
@@ -159,6 +149,20 @@ impl Task {
         if let Some(doubt) = self.intents.doubt(key) {
             self.jobs.wake_at(doubt.settles_at.max(soon(turn.now)), JobKey::Booking(key.clone()));
         }
+    }
+}
+
+impl View<'_> {
+    /// Whether a job must not ask, though others may.
+    pub(super) fn is_stopped_by_hand(&self, key: &JobKey, job: &Job, turn: &Turn<'_>) -> bool {
+        let practice = key.practice();
+        if turn.by_hand.stops(practice) {
+            return rules::stops(job, turn.settings);
+        }
+        let Some(places) = turn.by_hand.places(practice) else { return false };
+        let others =
+            self.jobs.about_to_ask(practice).saturating_sub(usize::from(job.stage.is_about_to_ask()));
+        others >= places
     }
 }
 

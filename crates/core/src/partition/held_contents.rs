@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::booking::{Booking, BookingKey, Version};
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::state::Hold;
 
 impl Task {
@@ -15,7 +16,7 @@ impl Task {
         self.held.take_wanted()
     }
 
-    /// Contents were read. Whoever waited for one goes on: what was let go, decisions, and looks. What is not in the topic any more
+    /// Contents were read. What waited for one goes on: what was let go, decisions, and looks. What is not in the topic any more
     /// is lost.
     pub fn contents_read(&mut self, found: Vec<Arc<Booking>>, turn: &mut Turn<'_>) {
         let mut found: BTreeMap<(BookingKey, Version), Arc<Booking>> =

@@ -86,7 +86,7 @@ impl HeldVersions {
         self.put(held, now, settings);
     }
 
-    /// Adds a version at `now`, or replaces what was known of it. What was due about it before `now` was seen to by whoever held it
+    /// Adds a version at `now`, or replaces what was known of it. What was due about it before `now` was seen to by the owner that held it
     /// then.
     fn put(&mut self, held: Held, now: Timestamp, settings: &Settings) {
         let (key, version) = (held.key.clone(), held.version);
@@ -266,7 +266,7 @@ impl HeldVersions {
         self.holds.get(key).into_iter().flatten().cloned().collect()
     }
 
-    /// A version of `key` has ended, or its write is a person's doubt now: what is held of it, and whoever waits for its review,
+    /// A version of `key` has ended, or its write is a person's doubt now: what is held of it, and what waits for its review,
     /// is looked at. Returns whether there is anything.
     pub fn note_ended(&mut self, key: &BookingKey) -> bool {
         let is_any = self.of(key).next().is_some() || self.holds.contains_key(key);
@@ -281,7 +281,7 @@ impl HeldVersions {
         self.doubted.insert(key);
     }
 
-    /// All that the owner before read is read again: whoever held somebody is looked at.
+    /// All that the owner before read is read again: a booking that held others is looked at.
     pub fn look_at_doubted(&mut self) {
         self.ended.append(&mut self.doubted);
     }

@@ -8,7 +8,9 @@ use crate::event::{Outgoing, Schedule};
 use crate::fact::Fact;
 use crate::partition::job::{InHand, Job, JobKey};
 use crate::partition::rules;
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
+use crate::partition::view::View;
 use crate::patient::decide::Evidence;
 use crate::settings::Settings;
 use crate::state::{HeldByKey, Hold, Parked, ParkingPlace, PatientState};
@@ -99,32 +101,6 @@ impl Task {
         }
     }
 
-    /// Whose review `booking` must wait for: its own, where a person must find out what became of its write, or that of the
-    /// booking that decides who its patient is. A hold is no wider than its question: a cancellation asks for nobody.
-    pub(super) fn holder_of(&self, booking: &Booking, settings: &Settings) -> Option<BookingKey> {
-        self.holder_for(&booking.key, booking.status, &booking.patient_key(), settings)
-    }
-
-    /// The same, of a booking that asks for this, for this patient.
-    fn holder_for(
-        &self,
-        key: &BookingKey,
-        status: BookingStatus,
-        patient: &PatientKey,
-        settings: &Settings,
-    ) -> Option<BookingKey> {
-        let state = self.ledger.bookings().get_hot(key);
-        if state.is_some_and(|state| state.leaves_write_to_a_person()) {
-            return Some(key.clone());
-        }
-        if status == BookingStatus::Cancelled || !rules::waits_for_the_patient(settings) {
-            return None;
-        }
-        let patient = self.ledger.patients().get_hot(patient)?;
-        let holder = patient.held_by.clone().filter(|holder| *holder != key.booking)?;
-        Some(BookingKey { practice: key.practice.clone(), booking: holder })
-    }
-
     /// What is held of a booking gives way to a newer version: it is taken in hand, and superseded there. Not what a person
     /// must find out about first.
     pub(super) fn take_older_held(&mut self, key: &BookingKey, version: Version, turn: &Turn<'_>) {
@@ -186,7 +162,7 @@ impl Task {
         }
     }
 
-    /// The review of `key` holds nobody any more: whoever waited for it goes on, in the order in which they came.
+    /// The review of `key` holds nobody any more: bookings that waited for it go on, in the order in which they came.
     pub(super) fn end_hold(&mut self, key: &BookingKey, patient: &PatientKey, turn: &Turn<'_>) {
         let holds = |state: &PatientState| state.held_by.as_ref() == Some(&key.booking);
         if self.ledger.patients().get_hot(patient).is_some_and(holds) {
@@ -198,7 +174,9 @@ impl Task {
         }
         let is_free = |(key, version): &(BookingKey, Version)| {
             let held = self.held.get(key, *version);
-            held.is_some_and(|of| self.holder_for(key, of.status, &of.patient, turn.settings).is_none())
+            held.is_some_and(|of| {
+                self.view().holder_for(key, of.status, &of.patient, turn.settings).is_none()
+            })
         };
         let mut free = rules::in_order(self.held.behind(key, patient), turn.settings);
         free.retain(is_free);
@@ -243,7 +221,7 @@ impl Task {
         }
     }
 
-    /// State says from now on that a held version waits like this. What a person rejected stays so, whatever else lets it go.
+    /// State records from now on that a held version waits like this. What a person rejected stays so, whatever else lets it go.
     pub(super) fn note_hold(&mut self, key: &BookingKey, version: Version, hold: Hold) {
         let state = self.ledger.change_booking(key);
         let parked = state.parked.iter_mut().find(|parked| parked.version == version);
@@ -307,5 +285,33 @@ impl Task {
             }
         }
         self.let_all_go(let_go, turn);
+    }
+}
+
+impl View<'_> {
+    /// Whose review `booking` must wait for: its own, where a person must find out what became of its write, or that of the
+    /// booking that decides who its patient is. A hold is no wider than its question: a cancellation asks for nobody.
+    pub(super) fn holder_of(&self, booking: &Booking, settings: &Settings) -> Option<BookingKey> {
+        self.holder_for(&booking.key, booking.status, &booking.patient_key(), settings)
+    }
+
+    /// The same, of a booking that asks for this, for this patient.
+    fn holder_for(
+        &self,
+        key: &BookingKey,
+        status: BookingStatus,
+        patient: &PatientKey,
+        settings: &Settings,
+    ) -> Option<BookingKey> {
+        let state = self.ledger.bookings().get_hot(key);
+        if state.is_some_and(|state| state.leaves_write_to_a_person()) {
+            return Some(key.clone());
+        }
+        if status == BookingStatus::Cancelled || !rules::waits_for_the_patient(settings) {
+            return None;
+        }
+        let patient = self.ledger.patients().get_hot(patient)?;
+        let holder = patient.held_by.clone().filter(|holder| *holder != key.booking)?;
+        Some(BookingKey { practice: key.practice.clone(), booking: holder })
     }
 }

@@ -1,4 +1,4 @@
-//! What this owner knows of its open intents beyond what state says, for bookings and patients alike: which commit
+//! What this owner knows of its open intents beyond what state records, for bookings and patients alike: which commit
 //! carries each, what was sent under it, whether its outcome is in doubt; and how long it may write at all. Lives in
 //! memory only: a new owner starts with a doubt for every intent that it finds open (rule K1).
 
@@ -13,7 +13,7 @@ use crate::healthflow::Fault;
 use crate::partition::outbox::Outbox;
 use crate::partition::rules;
 use crate::partition::subject::Subject;
-use crate::partition::task::Turn;
+use crate::partition::turn::Turn;
 use crate::settings::Settings;
 use crate::time::Timestamp;
 use crate::unordered::hash_entries;

@@ -13,7 +13,7 @@ use crate::healthflow::{AppointmentFound, Operation};
 use crate::limits::Asking;
 use crate::partition::kept_request::KeptRequest;
 use crate::partition::slots::MadeFrom;
-use crate::partition::task::Turn;
+use crate::partition::turn::Turn;
 use crate::patient::search::Search;
 use crate::patient::{Candidate, HealthFlowPatientId};
 use crate::retry::WaitReason;
@@ -21,7 +21,7 @@ use crate::retry::deadline::leave_out;
 use crate::settings::Settings;
 use crate::state::Wish;
 use crate::time::Timestamp;
-use crate::topics::{Lane, Position};
+use crate::topics::Position;
 
 /// How old a search may be at first, in milliseconds.
 const SEARCH_LIFE_MS: i64 = 60_000;
@@ -83,7 +83,7 @@ impl InHand {
 
     /// Whether it came in as a live booking and was never put aside.
     pub fn is_fresh(&self) -> bool {
-        let came_in = self.position.is_some_and(|position| position.lane == Lane::Requested);
+        let came_in = self.position.is_some_and(|position| position.lane.brings_requests());
         came_in && self.booking.source == Source::Live
     }
 
@@ -94,12 +94,16 @@ impl InHand {
         self.booking.requested_at.plus_ms(after_ms).clamp(earliest, self.taken_up_at.plus_ms(after_ms))
     }
 
+    /// What it was parked for; none if it was not, or the record names no reason that we know.
+    pub fn waited_for(&self) -> Option<WaitReason> {
+        WaitReason::of(&self.schedule.last_error)
+    }
+
     /// Whether it waits behind what was never tried: it failed before, or was put aside because it was late or in a storm, and
     /// its visit does not begin soon.
     fn is_tried_again(&self) -> bool {
         let begins_in_ms = self.booking.visit.start.since_ms(self.taken_up_at);
-        let waited_for = &*self.schedule.last_error;
-        let is_late = waited_for == WaitReason::Overdue.code() || WaitReason::is_storm(waited_for);
+        let is_late = matches!(self.waited_for(), Some(WaitReason::Overdue | WaitReason::RejectionStorm));
         self.schedule.attempts > 0 || (is_late && !(0..=SOON_MS).contains(&begins_in_ms))
     }
 
@@ -230,9 +234,9 @@ impl JobStage {
 pub struct WaitsFor(Option<WaitReason>);
 
 impl WaitsFor {
-    /// Its code.
-    pub fn code(self) -> &'static str {
-        self.0.unwrap_or(WaitReason::Undecided).code()
+    /// The reason.
+    pub fn reason(self) -> WaitReason {
+        self.0.unwrap_or(WaitReason::Undecided)
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) struct Jobs {
     patients_busy: HashMap<PatientKey, JobKey>,
     /// Who waits for a patient that somebody else has, in the order in which they came.
     patients_awaited: HashMap<PatientKey, VecDeque<JobKey>>,
-    /// When whoever came in is overdue. Most have ended by then.
+    /// When a booking that came in is overdue. Most have ended by then.
     overdue: BTreeSet<(Timestamp, JobKey)>,
     /// When which job is due; a doubt has an entry whether or not there is a job for it.
     timers: BTreeSet<(Timestamp, JobKey)>,
@@ -227,7 +227,7 @@ impl Jobs {
         self.put_back(key, job);
     }
 
-    /// Takes everybody out who may be sent and is meant, in order; whoever is still `Ready` is at hand.
+    /// Takes everybody out who may be sent and is meant, in order; a job that is still `Ready` is at hand.
     pub fn drain_ready(&mut self, is_meant: impl Fn(&JobKey) -> bool) -> Vec<JobKey> {
         let mut drained = Vec::new();
         for ready in &mut self.ready {
@@ -250,12 +250,12 @@ impl Jobs {
         is_there
     }
 
-    /// Whoever this is will be looked at at `at`, at the latest.
+    /// This job will be looked at at `at`, at the latest.
     pub fn wake_at(&mut self, at: Timestamp, key: JobKey) {
         self.timers.insert((at, key));
     }
 
-    /// Whoever this is will be overdue at `at`.
+    /// This booking will be overdue at `at`.
     pub fn note_overdue(&mut self, at: Timestamp, key: JobKey) {
         self.overdue.insert((at, key));
     }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use crate::booking::{Booking, Version};
 use crate::healthflow::Request;
-use crate::partition::decide::{Asked, IntentFor};
 use crate::partition::job::{Job, JobKey, Purpose};
+use crate::partition::moves::{Asked, IntentFor};
 use crate::partition::task::Task;
+use crate::partition::view::View;
 use crate::settings::Settings;
 use crate::sync::Step;
 
@@ -39,7 +40,9 @@ impl Task {
         let (version, request) = (booking.version, Arc::clone(&asked.request));
         job.kept_request = Some(KeptRequest { request, version, stamp });
     }
+}
 
+impl View<'_> {
     /// What `booking` asks next, if that is decided already and nothing has changed since.
     pub(super) fn kept_request(
         &self,

@@ -4,12 +4,12 @@ use crate::booking::Booking;
 use crate::panic_guard::caught;
 use crate::partition::job::Job;
 use crate::partition::rules;
-use crate::partition::task::Task;
+use crate::partition::view::View;
 use crate::patient::digests::{Likeness, PersonDigests};
 use crate::settings::Settings;
 use crate::sync::{Knowledge, Outcome, ReviewReason, Step, next_step};
 
-impl Task {
+impl View<'_> {
     /// Whether the open creation of the patient of `booking` was decided for somebody who agrees with it in nothing.
     pub(super) fn creates_somebody_else(&self, booking: &Booking) -> bool {
         let patient = booking.patient_key();

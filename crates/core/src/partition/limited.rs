@@ -2,14 +2,15 @@
 
 use crate::healthflow::Operation;
 use crate::partition::job::{Job, JobKey};
-use crate::partition::task::{Task, Turn};
+use crate::partition::turn::Turn;
+use crate::partition::view::View;
 use crate::retry::schedule::delay_ms;
 use crate::time::Timestamp;
 
 /// Over how long jobs that wait for one limit look again, in milliseconds: not all of them at once.
 const SPREAD_MS: i64 = 500;
 
-impl Task {
+impl View<'_> {
     /// Until when a job waits that is about to ask this; none if its limits have room.
     pub(super) fn limited_until(
         &self,

@@ -1,28 +1,19 @@
-//! Telling that HealthFlow has not worked for a while, and that it works again (`OUTAGE_BEGAN` and `OUTAGE_ENDED` in
-//! `appointments.notices`), once each, whoever owns the task by then. A new owner knows from state that an outage was told of; it
-//! tells its end when it has seen for itself that HealthFlow works.
+//! Which outage was reported and has not ended, and what is reported next, so that its begin and its end are reported once each. The
+//! notices are written in `outages.rs`.
 
-use std::collections::BTreeMap;
-
-use crate::booking::PracticeId;
-use crate::defects::planted;
-use crate::event::notice::{About, Outage, WaitingPractices};
 use crate::limits::breaker::BreakerState;
-use crate::limits::{Breaker, Outlook};
-use crate::partition::task::{Task, Turn};
+use crate::limits::{Breaker, BreakerCause};
+use crate::partition::rules;
 use crate::settings::Settings;
 use crate::state::OpenOutage;
 use crate::time::Timestamp;
 
-/// So many practices are named in one notice.
-const NAMED_MAX: usize = 50;
-
-/// What this task has told of outages.
+/// What this task has reported of outages.
 #[derive(Clone, Debug, Default, Hash)]
 pub(super) struct OutageNotices {
-    /// The outage that was told of and has not ended, and since when this owner knows of it.
+    /// The outage that was reported and has not ended, and since when this owner knows of it.
     open: Option<(OpenOutage, Timestamp)>,
-    /// What is to be told.
+    /// What is reported next.
     change: Option<Change>,
     /// When it is looked at again.
     look_at: Option<Timestamp>,
@@ -30,20 +21,29 @@ pub(super) struct OutageNotices {
     is_news: bool,
 }
 
+/// What a notice reports of an outage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// That it began.
+    Began,
+    /// That it has ended.
+    Ended,
+}
+
 #[derive(Clone, Debug, Hash)]
 enum Change {
-    Began { since: Timestamp, cause: &'static str },
+    Began { since: Timestamp, cause: BreakerCause },
     Ended,
 }
 
 impl OutageNotices {
-    /// Of a task that was just acquired, whose last owner had told of `open`.
+    /// Of a task that was just acquired, whose last owner had reported `open`.
     pub fn new(open: Option<OpenOutage>, now: Timestamp, settings: &Settings) -> Self {
-        let open = open.filter(|_| !planted!(settings, OutageForgotten)).map(|open| (open, now));
+        let open = open.filter(|_| rules::knows_outages(settings)).map(|open| (open, now));
         OutageNotices { open, ..OutageNotices::default() }
     }
 
-    /// Whether something is to be told.
+    /// Whether a notice is due.
     pub fn have_changed(&self) -> bool {
         self.change.is_some()
     }
@@ -58,13 +58,18 @@ impl OutageNotices {
         std::mem::take(&mut self.is_news)
     }
 
-    /// The outage that was told of and has not ended.
+    /// The outage that was reported and has not ended.
     pub fn open(&self) -> Option<OpenOutage> {
         self.open.as_ref().map(|(open, _)| open.clone())
     }
 
+    /// Whether there may be something to tell.
+    pub fn may_change(&self, breaker: &Breaker) -> bool {
+        breaker.is_open() || self.open.is_some() || self.change.is_some()
+    }
+
     /// Looks whether there is something to tell; `is_idle` if nothing of the task waits.
-    fn look(&mut self, breaker: &Breaker, is_idle: bool, settings: &Settings, now: Timestamp) {
+    pub fn look(&mut self, breaker: &Breaker, is_idle: bool, settings: &Settings, now: Timestamp) {
         (self.change, self.look_at) = (None, None);
         let after_ms = settings.breaker.notice_after_ms;
         let at = match &self.open {
@@ -95,53 +100,19 @@ impl OutageNotices {
         };
         self.look_at = Some(at).filter(|at| *at > now);
     }
-}
 
-impl Task {
-    /// Looks whether an outage is to be told of, or its end.
-    pub(super) fn look_at_outage(&mut self, turn: &Turn<'_>) {
-        if !turn.breaker.is_open() && self.outages.open.is_none() && self.outages.change.is_none() {
-            return;
-        }
-        let is_idle = self.jobs.len() == 0 && self.waiting_room.is_empty();
-        self.outages.look(turn.breaker, is_idle, turn.settings, turn.now);
-    }
-
-    /// Puts what is to be told of an outage into the batch that is about to begin.
-    pub(super) fn tell_outage(&mut self, outlook: &Outlook, turn: &Turn<'_>) {
-        let Some(change) = self.outages.change.take() else { return };
-        let (outage, is_begin) = match change {
+    /// Takes what the task of `partition` reports next: the outage, and whether it begins or has ended.
+    pub fn take_change(&mut self, partition: i32, now: Timestamp) -> Option<(OpenOutage, Phase)> {
+        let (outage, phase) = match self.change.take()? {
             Change::Began { since, cause } => {
                 // Not by when it began: a worker may tell of it once more that has the task back from one that told its end.
-                let id = format!("{}-{}", self.partition, turn.now.0).into();
-                (OpenOutage { id, began_at: since, cause: cause.into() }, true)
+                let id = format!("{partition}-{}", now.0).into();
+                (OpenOutage { id, began_at: since, cause: cause.code().into() }, Phase::Began)
             }
-            Change::Ended => match self.outages.open.take() {
-                Some((open, _)) => (open, false),
-                None => return,
-            },
+            Change::Ended => (self.open.take()?.0, Phase::Ended),
         };
-        self.outages.open = is_begin.then(|| (outage.clone(), turn.now));
-        self.outages.is_news = true;
-        let (waiting, catch_up_ms) = (self.practices_waiting(), outlook.catch_up_ms());
-        let outage = Outage { partition: self.partition, outage, waiting, catch_up_ms };
-        let about = if is_begin { About::OutageBegan(outage) } else { About::OutageEnded(outage) };
-        self.tell(about, turn.now);
-    }
-
-    /// Whose bookings wait, as far as they were read.
-    fn practices_waiting(&self) -> WaitingPractices {
-        let mut by_practice: BTreeMap<&PracticeId, usize> = BTreeMap::new();
-        let at_hand = self.jobs.entries().filter(|(_, job)| !job.versions.is_empty());
-        let waiting = self.waiting_room.iter().map(|waiting| &waiting.entry.booking.key.practice);
-        for practice in at_hand.map(|(key, _)| key.practice()).chain(waiting) {
-            *by_practice.entry(practice).or_default() += 1;
-        }
-        let (practices, bookings) = (by_practice.len(), by_practice.values().sum());
-        let mut most_first: Vec<(&PracticeId, usize)> = by_practice.into_iter().collect();
-        // By name where they are equal: the sort is stable.
-        most_first.sort_by_key(|(_, bookings)| std::cmp::Reverse(*bookings));
-        let named = most_first.into_iter().take(NAMED_MAX).map(|(practice, _)| practice.clone()).collect();
-        WaitingPractices { named, practices, bookings }
+        self.open = (phase == Phase::Began).then(|| (outage.clone(), now));
+        self.is_news = true;
+        Some((outage, phase))
     }
 }

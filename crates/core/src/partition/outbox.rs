@@ -12,11 +12,11 @@ use crate::fact::Fact;
 use crate::partition::commit_batch::CommitBatch;
 use crate::partition::job::JobKey;
 use crate::sync::SyncedOutcome;
-use crate::time::Timestamp;
+use crate::time::{DAY_MS, Timestamp};
 use crate::topics::Position;
 
 /// How old the last commit of an idle task may be before it commits its offsets again, in milliseconds: a day.
-const OFFSETS_AGAIN_MS: i64 = 86_400_000;
+const OFFSETS_AGAIN_MS: i64 = DAY_MS;
 
 /// What is gathered for the next commit of a task, the commit under way, and how far commits are known good.
 #[derive(Clone, Debug)]

@@ -2,14 +2,15 @@
 //! behind the backlog of an overload or an outage, and all of them are late.
 
 use crate::partition::job::{JobKey, JobStage};
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::retry::WaitReason;
 
 /// How long until an overdue booking is looked at again while nothing goes on, in milliseconds.
 const LOOK_AGAIN_MS: i64 = 1_000;
 
 impl Task {
-    /// Looks at whoever came in so long ago that its promise is about to break: it is told so, and moved aside if it still waits
+    /// Looks at bookings that came in so long ago that its promise is about to break: it is told so, and moved aside if it still waits
     /// for its first place. The next owner of a task that is given back does that.
     pub(super) fn move_overdue_aside(&mut self, turn: &mut Turn<'_>) {
         while let Some(key) = self.jobs.take_overdue(turn.now) {

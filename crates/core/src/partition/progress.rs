@@ -159,14 +159,14 @@ impl Progress {
 
     /// When each booking's record was written that is there and cannot be read yet.
     pub fn delayed_bookings(&self) -> impl Iterator<Item = Option<Timestamp>> {
-        let of_bookings = self.lanes.iter().filter(|(lane, _)| **lane != Lane::Decisions);
+        let of_bookings = self.lanes.iter().filter(|(lane, _)| lane.brings_bookings());
         of_bookings.flat_map(|(_, progress)| progress.delayed_since())
     }
 
     /// The state of every lane, as far as the task knows; `parked` are the offsets of retry records that wait for their time.
     pub fn status(&self, parked: &HashSet<i64>) -> Vec<LaneStatus> {
         let nothing = HashSet::default();
-        let waiting = |lane| if lane == Lane::Retry { parked } else { &nothing };
+        let waiting = |lane: Lane| if lane.brings_parked() { parked } else { &nothing };
         let mut lanes: Vec<_> =
             self.lanes.iter().map(|(lane, progress)| progress.status(*lane, waiting(*lane))).collect();
         lanes.sort_by_key(|lane| lane.lane.topic());

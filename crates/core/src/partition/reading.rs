@@ -1,212 +1,36 @@
-//! Reading with care after an unclean end (rule K6): what kills the process before there is an intent is found by its
-//! position. A task marks durably what the life before may have read, all that is fetched at once, before it decodes it. A
-//! life that ends under a mark leaves a suspect range to the next life, which reads it in smaller steps, at last a single
-//! record. That one is read alone: no other task reads with care and no call is under way in its process, so an end under its
-//! mark is due to it. After `worker.crash_review_after` of those it is dead-lettered undecoded. Without this, one record that
-//! the decoder cannot survive would end every worker for ever.
+//! How a task reads after an unclean end (rule K6): it hands its outbox to the guard in `read_guard.rs`, which decides what is
+//! read with care, and keeps the committable offset before what is not decoded.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use crate::partition::rules;
-use crate::partition::start::Start;
+use crate::partition::read_guard::{GuardedRange, Others};
 use crate::partition::task::Task;
 use crate::settings::Settings;
-use crate::state::{ReadMark, ReadingState};
-use crate::time::Timestamp;
-use crate::topics::{Lane, Position};
-
-/// In how many steps a task reads a suspect range, each with a commit. More steps find the record that kills in fewer ends;
-/// with fewer the records behind it wait less.
-const NARROWING: u32 = 16;
-
-/// How a task reads.
-#[derive(Clone, Debug, Default, Hash)]
-pub struct ReadGuard {
-    /// When this process began.
-    process: Timestamp,
-    /// What was fetched and is not decoded.
-    held: BTreeMap<Lane, BTreeSet<i64>>,
-    suspects: Vec<ReadMark>,
-    step: Option<Step>,
-    /// Until this commit is good, state holds a mark of a step that is over; whether that mark counts.
-    cleared_by: Option<(u64, bool)>,
-    /// Whether the next commit must carry it.
-    is_news: bool,
-}
-
-#[derive(Clone, Debug, Hash)]
-struct Step {
-    mark: ReadMark,
-    left: BTreeSet<i64>,
-    /// The commit that marks it.
-    sequence: u64,
-    is_released: bool,
-}
-
-/// Records to be decoded now, or dead-lettered undecoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeldRange {
-    /// The lane.
-    pub lane: Lane,
-    /// The first offset.
-    pub from: i64,
-    /// The last offset.
-    pub to: i64,
-    /// How many ends it has caused, if it is dead-lettered undecoded for that.
-    pub dead_lettered_after: Option<u32>,
-}
-
-/// What else is under way in this process while a task reads with care: an end of the process could be due to that.
-#[derive(Clone, Copy, Debug)]
-pub struct Others {
-    /// Whether another task has a mark, or a call is under way.
-    pub work: bool,
-    /// Whether another task reads a record alone.
-    pub one_reads_alone: bool,
-}
-
-impl ReadGuard {
-    /// For an owner that found `found` and goes on at `start`, in a process that began at `process`. Suspects of another
-    /// topic of the same name, or below the start, do not count.
-    pub(super) fn new(found: Option<&ReadingState>, start: &Start, process: Timestamp) -> Self {
-        let is_here = |suspect: &ReadMark| {
-            suspect.lane.offset_in(&start.next_offsets).is_some_and(|next| next <= suspect.to)
-                && start.lost.iter().all(|lost| lost.lane != suspect.lane)
-        };
-        let mut suspects = found.map(|found| found.suspects_of_next(process)).unwrap_or_default();
-        suspects.retain(is_here);
-        ReadGuard { process, suspects, ..ReadGuard::default() }
-    }
-
-    /// What the task record holds of it. The next owner takes this one for alive unless it has drained.
-    pub(super) fn state(&mut self, is_live: bool) -> ReadingState {
-        self.is_news = false;
-        let marked = self.step.as_ref().map(|step| step.mark.clone());
-        let live_since = is_live.then_some(self.process);
-        ReadingState { live_since, marked, suspects: self.suspects.clone() }
-    }
-
-    /// Whether the next commit must carry how this task reads.
-    pub(super) fn is_news(&self) -> bool {
-        self.is_news
-    }
-
-    /// The next commit must carry whether an owner lives.
-    pub(super) fn tell(&mut self) {
-        self.is_news = true;
-    }
-
-    fn hold(&mut self, position: Position) {
-        self.held.entry(position.lane).or_default().insert(position.offset);
-    }
-
-    /// The record was decoded, or waits for its schema: the process lives.
-    fn passed(&mut self, position: Position) {
-        let Position { lane, offset } = position;
-        if let Some(held) = self.held.get_mut(&lane) {
-            held.remove(&offset);
-        }
-        let before = self.suspects.len();
-        self.suspects.retain(|suspect| !(suspect.lane == lane && suspect.to == offset));
-        self.is_news |= self.suspects.len() != before;
-        if let Some(step) = self.step.as_mut().filter(|step| step.mark.holds(lane, offset)) {
-            step.left.remove(&offset);
-        }
-        if self.step.as_ref().is_some_and(|step| step.left.is_empty()) {
-            self.step = None;
-            self.is_news = true;
-        }
-    }
-
-    /// The records that may be read together next: those of the first lane that has some, up to a suspect or within it.
-    fn next_mark(&self) -> Option<(ReadMark, BTreeSet<i64>)> {
-        let (lane, held) = self.held.iter().find(|(_, held)| !held.is_empty())?;
-        let (lane, first) = (*lane, *held.first()?);
-        let within = self.suspects.iter().find(|suspect| suspect.holds(lane, first));
-        let next_suspect = self
-            .suspects
-            .iter()
-            .filter(|suspect| suspect.lane == lane && suspect.from > first)
-            .map(|s| s.from)
-            .min();
-        let count = within.map_or(usize::MAX, |suspect| (suspect.records / NARROWING).max(1) as usize);
-        let is_one = |offset: &&i64| {
-            next_suspect.is_none_or(|from| **offset < from)
-                && within.is_none_or(|suspect| **offset <= suspect.to)
-        };
-        let offsets: BTreeSet<i64> = held.iter().take_while(is_one).take(count).copied().collect();
-        let (to, records) = (*offsets.last()?, u32::try_from(offsets.len()).unwrap_or(u32::MAX));
-        let known = within.filter(|suspect| suspect.records == 1 && records == 1);
-        let (alone, ended) = (known.is_some(), known.map_or_else(Vec::new, |suspect| suspect.ended.clone()));
-        Some((ReadMark { lane, from: first, to, records, alone, ended }, offsets))
-    }
-
-    /// The mark of this task that state may hold, if there is one: whether it is of a record that is read alone.
-    pub(super) fn open_mark(&self) -> Option<bool> {
-        let counts = self.step.as_ref().is_some_and(|step| step.mark.alone)
-            || self.cleared_by.is_some_and(|(_, counts)| counts);
-        (self.step.is_some() || self.cleared_by.is_some()).then_some(counts)
-    }
-}
+use crate::topics::Position;
 
 impl Task {
     /// Takes note of a record that is not decoded before its mark is committed; the committable offset does not pass it.
-    pub fn held(&mut self, position: Position, size_bytes: usize) {
+    pub fn guarded(&mut self, position: Position, size_bytes: usize) {
         self.progress.delayed(position, size_bytes, None);
         self.reading.hold(position);
     }
 
     pub(super) fn passed(&mut self, position: Position) {
-        let counted = self.reading.step.as_ref().map(|step| step.mark.alone);
-        self.reading.passed(position);
-        if let Some(counted) = counted.filter(|_| self.reading.step.is_none()) {
-            self.reading.cleared_by = Some((self.outbox.next_sequence(), counted));
-        }
+        self.reading.passed(position, self.outbox.next_sequence());
     }
 
     /// Whether the next record is to be read alone: nothing new is begun until it was.
     pub fn wants_to_read_alone(&self, settings: &Settings) -> bool {
-        let next = || {
-            self.reading.next_mark().is_some_and(|(mark, _)| mark.alone && !is_dead_lettered(&mark, settings))
-        };
-        self.reading.open_mark() == Some(true) || self.reading.step.is_none() && !self.is_draining() && next()
+        self.reading.wants_to_read_alone(self.is_draining(), settings)
     }
 
     /// Forgets the mark of a step that is over, once the commit is good that takes it off state.
     pub fn forget_cleared_mark(&mut self) {
-        if self.reading.cleared_by.is_some_and(|(sequence, _)| self.outbox.is_good(sequence)) {
-            self.reading.cleared_by = None;
-        }
+        self.reading.forget_cleared(&self.outbox);
     }
 
     /// Goes on reading with care, next to `others`.
-    pub fn read_on(&mut self, others: Others, settings: &Settings) -> Option<HeldRange> {
-        if let Some(step) = &mut self.reading.step {
-            if step.is_released || !self.outbox.is_good(step.sequence) {
-                return None;
-            }
-            step.is_released = true;
-            let ReadMark { lane, from, to, .. } = &step.mark;
-            let (lane, from, to) = (*lane, *from, *to);
-            return Some(HeldRange { lane, from, to, dead_lettered_after: None });
-        }
-        if self.is_draining() {
-            return None;
-        }
-        let (mark, left) = self.reading.next_mark()?;
-        if is_dead_lettered(&mark, settings) {
-            // No mark: nothing is decoded.
-            self.reading.held.get_mut(&mark.lane)?.remove(&mark.from);
-            let (ends, ReadMark { lane, from, to, .. }) = (ends_under(&mark), mark);
-            return Some(HeldRange { lane, from, to, dead_lettered_after: Some(ends) });
-        }
-        if others.one_reads_alone || others.work && mark.alone {
-            return None;
-        }
-        self.reading.step =
-            Some(Step { mark, left, sequence: self.outbox.next_sequence(), is_released: false });
-        self.reading.is_news = true;
-        None
+    pub fn read_on(&mut self, others: Others, settings: &Settings) -> Option<GuardedRange> {
+        let is_draining = self.is_draining();
+        self.reading.read_on(others, is_draining, &self.outbox, settings)
     }
 
     /// The mark that state may hold, if there is one: whether the task reads alone.
@@ -214,15 +38,3 @@ impl Task {
         self.reading.open_mark()
     }
 }
-
-/// How many processes were lost while they read it alone.
-fn ends_under(mark: &ReadMark) -> u32 {
-    u32::try_from(mark.ended.len()).unwrap_or(u32::MAX)
-}
-
-fn is_dead_lettered(mark: &ReadMark, settings: &Settings) -> bool {
-    rules::is_deadly(ends_under(mark), settings)
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,11 +1,13 @@
 //! What a storm of refusals means for a task: whom it puts aside, who is tried, and who comes back once it is over.
 
 use crate::booking::{BookingKey, PracticeId, Version};
-use crate::defects::planted;
 use crate::healthflow::Operation;
 use crate::limits::rejection_storm::StormOf;
 use crate::partition::job::{Job, JobKey, Purpose};
-use crate::partition::task::{Task, Turn};
+use crate::partition::rules;
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
+use crate::partition::view::View;
 use crate::retry::WaitReason;
 use crate::time::Timestamp;
 
@@ -22,7 +24,7 @@ impl Task {
             // A look on behalf of a question, or what a person rejected meanwhile, ends as ever.
             && !self.is_question(key, version)
             && !self.is_rejected_version(key, version)
-            && !planted!(turn.settings, StormRefusalsFinal)
+            && rules::storm_defers_refusals(turn.settings)
     }
 
     /// A version was refused in a storm. That is no attempt. If a newer one came meanwhile, that goes on in its place.
@@ -37,27 +39,6 @@ impl Task {
             let until = parked_until(turn);
             self.park_all(key, job, until, WaitReason::RejectionStorm, turn);
         }
-    }
-
-    /// Until when a job is put aside that is about to ask what a storm has refused; none if it may ask.
-    pub(super) fn stormed_until(
-        &self,
-        key: &JobKey,
-        job: &Job,
-        (operation, purpose): (Operation, Purpose),
-        turn: &Turn<'_>,
-    ) -> Option<Timestamp> {
-        // A probe may find out both, and nothing moves in Kafka meanwhile.
-        if purpose == Purpose::Settle || turn.is_stopped() || planted!(turn.settings, StormTriesAll) {
-            return None;
-        }
-        let practice = if planted!(turn.settings, StormOfOneHoldsAll) {
-            turn.storms.views().find_map(|view| view.of.practice.as_ref()).unwrap_or(key.practice())
-        } else {
-            key.practice()
-        };
-        let holds = turn.storms.holds(practice, operation, was_in_storm(job), turn.now);
-        holds.then(|| parked_until(turn))
     }
 
     /// Whether the booking of a call had been put aside in a storm.
@@ -89,8 +70,28 @@ impl Task {
     }
 }
 
+impl View<'_> {
+    /// Until when a job is put aside that is about to ask what a storm has refused; none if it may ask.
+    pub(super) fn stormed_until(
+        &self,
+        key: &JobKey,
+        job: &Job,
+        operation: Operation,
+        purpose: Purpose,
+        turn: &Turn<'_>,
+    ) -> Option<Timestamp> {
+        // A probe may find out both, and nothing moves in Kafka meanwhile.
+        if purpose == Purpose::Settle || turn.is_stopped() || !rules::storm_puts_aside(turn.settings) {
+            return None;
+        }
+        let practice = rules::practice_in_storm(key, turn);
+        let holds = turn.storms.holds(practice, operation, was_in_storm(job), turn.now);
+        holds.then(|| parked_until(turn))
+    }
+}
+
 fn was_in_storm(job: &Job) -> bool {
-    job.newest().is_some_and(|newest| WaitReason::is_storm(&newest.schedule.last_error))
+    job.newest().is_some_and(|newest| newest.waited_for().is_some_and(WaitReason::is_storm))
 }
 
 /// So late that it is no busy loop; it comes back earlier to be tried, or once the storm is over.

@@ -1,11 +1,12 @@
 //! A record that waits long at the head of the retry lane keeps its committed offset from moving: a restart would read everything
 //! behind it again, and one day Kafka would delete the record itself. So it is written again at the tail.
 
-use crate::defects::planted;
 use crate::event::{Outgoing, RetryEntry};
 use crate::fact::Fact;
 use crate::partition::job::InHand;
-use crate::partition::task::{Shared, Task, Turn};
+use crate::partition::rules;
+use crate::partition::task::Task;
+use crate::partition::turn::{Shared, Turn};
 use crate::retry::waiting_room::Waiting;
 use crate::settings::Settings;
 use crate::state::ParkingPlace;
@@ -50,9 +51,7 @@ impl Task {
         }
         let order = self.order_of(&waiting.entry);
         let RetryEntry { booking, mut schedule, .. } = waiting.entry;
-        if planted!(turn.settings, ReparkingForgetsAttempts) {
-            schedule.attempts = 0;
-        }
+        schedule.attempts = rules::attempts_of_reparked(schedule.attempts, turn.settings);
         let (key, position) = (booking.key.clone(), Some(Lane::Retry.at(waiting.offset)));
         let in_hand = InHand { booking, position, schedule, taken_up_at: turn.now, order };
         let generation = self.repark(&key, &in_hand, ParkingPlace::Retry);

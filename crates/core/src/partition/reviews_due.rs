@@ -7,7 +7,8 @@ use crate::event::Schedule;
 use crate::fact::Fact;
 use crate::partition::held_versions::Due;
 use crate::partition::job::{InHand, Job};
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::state::{Asks, Held, Hold};
 use crate::status::{OpenReviews, ReviewAge};
 use crate::sync::ReviewReason;
@@ -70,7 +71,7 @@ impl Task {
         self.is_question(key, version) && self.held.get(key, version).is_some_and(is_same)
     }
 
-    /// The answer is known without a person: the version at work goes on, and state says so in the commit that carries the
+    /// The answer is known without a person: the version at work goes on, and state records that in the commit that carries the
     /// answer.
     pub(super) fn end_question(&mut self, key: &BookingKey, job: &Job, turn: &mut Turn<'_>) {
         let Some(version) = job.at_work().map(|at_work| at_work.booking.version) else { return };

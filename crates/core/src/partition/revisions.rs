@@ -7,8 +7,11 @@ use crate::fact::Fact;
 use crate::healthflow::fault::Missing;
 use crate::healthflow::{Answer, AppointmentRead, Fault, Reply};
 use crate::partition::job::{Flight, Job, Outdated};
+use crate::partition::moves::Finish;
 use crate::partition::rules;
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
+use crate::partition::view::View;
 use crate::retry::WaitReason;
 use crate::sync::{Outcome, SyncedOutcome};
 
@@ -71,24 +74,42 @@ impl Task {
         placement.fingerprint = fingerprint.filter(|_| is_fresh);
     }
 
+    /// Notes what the end of a version shows of what exists.
+    pub(super) fn note_what_exists(&mut self, key: &BookingKey, booking: &Booking, finish: &Finish) {
+        if finish.exists_as_wanted {
+            self.exists_as_wanted(key, booking);
+        }
+        if finish.is_own_write
+            && let Some(placement) = &mut self.ledger.change_booking(key).placement
+        {
+            placement.version = Some(booking.version);
+        }
+    }
+
+    /// From now on the content in HealthFlow is not certain; returns whether it was.
+    pub(super) fn forget_content(&mut self, key: &BookingKey) -> bool {
+        let Some(placement) = &mut self.ledger.change_booking(key).placement else { return false };
+        placement.fingerprint.take().is_some()
+    }
+}
+
+impl View<'_> {
     /// How a version ends for which nothing has to be written: as if HealthFlow had acknowledged its update, if what exists may
     /// be our own write.
-    pub(super) fn credit_own_write(
-        &mut self,
-        key: &BookingKey,
-        job: &Job,
-        booking: &Booking,
-        outcome: Outcome,
-    ) -> Outcome {
-        self.exists_as_wanted(key, booking, &outcome);
+    pub(super) fn finish(&self, key: &BookingKey, job: &Job, outcome: Outcome) -> Finish {
+        let exists_as_wanted =
+            matches!(outcome, Outcome::Synced(SyncedOutcome::Unchanged | SyncedOutcome::Cancelled));
         let may_be_ours = job.outdated.as_ref().is_some_and(|outdated| outdated.may_be_ours);
-        if !may_be_ours || outcome != Outcome::Synced(SyncedOutcome::Unchanged) {
-            return outcome;
+        let state = self.ledger.bookings().get(key);
+        let placement = state.as_ref().and_then(|state| state.placement.as_ref());
+        match placement {
+            Some(placement) if may_be_ours && outcome == Outcome::Synced(SyncedOutcome::Unchanged) => {
+                let was_adopted = placement.version.is_none();
+                let synced = if was_adopted { SyncedOutcome::Created } else { SyncedOutcome::Updated };
+                Finish { outcome: Outcome::Synced(synced), exists_as_wanted, is_own_write: true }
+            }
+            _ => Finish { outcome, exists_as_wanted, is_own_write: false },
         }
-        let Some(placement) = &mut self.ledger.change_booking(key).placement else { return outcome };
-        let was_adopted = placement.version == 0;
-        placement.version = booking.version;
-        Outcome::Synced(if was_adopted { SyncedOutcome::Created } else { SyncedOutcome::Updated })
     }
 
     /// Whether the content in HealthFlow is certain.
@@ -96,11 +117,5 @@ impl Task {
         let state = self.ledger.bookings().get(key);
         let placement = state.as_ref().and_then(|state| state.placement.as_ref());
         placement.is_some_and(|placement| placement.fingerprint.is_some())
-    }
-
-    /// From now on the content in HealthFlow is not certain; returns whether it was.
-    pub(super) fn forget_content(&mut self, key: &BookingKey) -> bool {
-        let Some(placement) = &mut self.ledger.change_booking(key).placement else { return false };
-        placement.fingerprint.take().is_some()
     }
 }

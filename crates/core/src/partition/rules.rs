@@ -1,6 +1,8 @@
 //! The rules that a simulation breaks on purpose, each behind a name: the flow asks a rule, and only here does a planted
 //! defect answer for it. With the macro in the middle of the flow it would be hard to read what a shipped build does.
 
+mod trouble;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -11,24 +13,26 @@ use crate::defects::mistaken;
 use crate::defects::planted;
 use crate::event::Schedule;
 use crate::healthflow::Request;
-use crate::partition::alone::Alone;
 use crate::partition::intents::{Doubt, Intents};
 use crate::partition::job::{Job, JobKey, JobStage};
 use crate::partition::jobs::Jobs;
+use crate::partition::lone_suspect::LoneSuspect;
 use crate::partition::outbox::Outbox;
 use crate::partition::recent_creations::RecentCreations;
 use crate::partition::slots::Slots;
 use crate::partition::subject::Subject;
-use crate::partition::task::Turn;
+use crate::partition::turn::Turn;
 use crate::patient::digests::PersonDigests;
 use crate::patient::search::Search;
 use crate::patient::{Candidate, HealthFlowPatientId, Link, Person};
 use crate::retry::WaitReason;
-use crate::retry::deadline::Patience;
+use crate::retry::deadline::RetryDeadline;
 use crate::settings::{GuardMode, Settings};
 use crate::state::{BookingState, Hold, PatientState};
 use crate::sync::FailureReason;
 use crate::time::Timestamp;
+
+pub(super) use trouble::*;
 
 /// What may be asked under an intent is in a commit that is known good (rule W1).
 pub(super) fn intent_is_durable(
@@ -40,7 +44,7 @@ pub(super) fn intent_is_durable(
     planted!(settings, IntentNotAwaited) || intents.is_durable(subject, outbox)
 }
 
-/// A version is written only once state says that it, or a newer one, was intended (rule W1).
+/// A version is written only once state records that it, or a newer one, was intended (rule W1).
 pub(super) fn is_intended(version: Version, newest: Version, settings: &Settings) -> bool {
     newest >= version || planted!(settings, NewerUnderOlderIntent)
 }
@@ -173,14 +177,14 @@ pub(super) fn is_outdated(version: Version, newest: Version, settings: &Settings
 }
 
 /// A suspect runs only while no other one does (rule K6).
-pub(super) fn may_run(suspect: &JobKey, alone: &Alone, settings: &Settings) -> bool {
+pub(super) fn may_run(suspect: &JobKey, alone: &LoneSuspect, settings: &Settings) -> bool {
     alone.is_free_for(suspect) || planted!(settings, SuspectsRunTogether)
 }
 
 /// From now on this suspect runs, and no other one (rule K6).
-pub(super) fn run_alone(suspect: &JobKey, alone: &mut Alone, settings: &Settings) {
+pub(super) fn run_alone(suspect: &JobKey, alone: &mut LoneSuspect, settings: &Settings) {
     if planted!(settings, SuspectsRunTogether) {
-        *alone = Alone::default();
+        *alone = LoneSuspect::default();
     }
     alone.take(suspect);
 }
@@ -205,9 +209,11 @@ pub(super) fn time_is_up(
     if booking.visit.start <= now && planted!(settings, GivenUpAtTheFirstHiccup) {
         return Some(FailureReason::VisitBegun);
     }
-    let patience =
-        Patience { max_age_ms: settings.retry_max_age_ms, visit_grace_ms: settings.retry_visit_grace_ms };
-    patience.is_over(booking, schedule, now)
+    let deadline = RetryDeadline {
+        max_age_ms: settings.retry_max_age_ms,
+        visit_grace_ms: settings.retry_visit_grace_ms,
+    };
+    deadline.is_over(booking, schedule, now)
 }
 
 /// What failed because HealthFlow does not work at all is not the booking's failure: it spends no attempt, and is not put
@@ -298,7 +304,7 @@ pub(super) fn those_behind_go_on(settings: &Settings) -> bool {
     !planted!(settings, HeldNotLetGo)
 }
 
-/// State says that a version was let go, for the next owner must not hold it again (rule K4).
+/// State records that a version was let go, for the next owner must not hold it again (rule K4).
 pub(super) fn is_noted_as_let_go(settings: &Settings) -> bool {
     !planted!(settings, LetGoNotNoted)
 }

@@ -7,7 +7,8 @@ use crate::healthflow::pages::Endless;
 use crate::healthflow::{Answer, Fault, Reply};
 use crate::partition::job::{Flight, Job};
 use crate::partition::rules;
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::retry::WaitReason;
 use crate::sync::FailureReason;
 
@@ -52,7 +53,7 @@ impl Task {
             flight.version.and_then(|version| job.versions.get(&version)).map(|asked| &asked.booking.patient);
         let (Some(patient), Some(search)) = (patient, &mut job.search) else { return };
         let Some(pass) = search.next_pass(patient, has_references) else { return };
-        turn.facts.push_back(Fact::SearchTooWide { key: key.clone(), pass: pass.name() });
+        turn.facts.push_back(Fact::SearchTooWide { key: key.clone(), pass: pass.kind() });
         search.too_wide(&pass);
     }
 

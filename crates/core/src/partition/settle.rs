@@ -3,16 +3,18 @@
 
 use crate::appointment::Slot;
 use crate::booking::{BookingKey, PatientKey};
-use crate::fact::Fact;
+use crate::fact::{DuplicateOf, Fact};
 use crate::healthflow::pages::{PAGES_MAX, Pages};
 use crate::healthflow::{Answer, AppointmentFound, Operation, Reply, Request, Sought, WrittenAppointment};
-use crate::partition::decide::Move;
 use crate::partition::job::{Job, Purpose};
+use crate::partition::moves::Move;
 use crate::partition::rules;
 use crate::partition::subject::Subject;
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
+use crate::partition::view::View;
 use crate::patient::digests::PersonDigests;
-use crate::patient::{Candidate, Person};
+use crate::patient::{Candidate, Person, UnverifiedCreation};
 use crate::retry::schedule::delay_ms;
 use crate::state::WriteOperation;
 use crate::sync::step::look_up_patient;
@@ -43,58 +45,11 @@ enum Identified {
 }
 
 impl Task {
-    /// What is done about a booking with no version at hand: only its doubt is left to settle.
-    pub(super) fn decide_doubt(&self, key: &BookingKey, job: &Job, turn: &Turn<'_>) -> Move {
-        let doubt = self.intents.doubt(key).filter(|doubt| !doubt.unclear);
-        let Some(doubt) = doubt else { return Move::Rest(None) };
-        // The look-up too may be what kills the workers: it waits for a record to go to a person with (rule K6).
-        if self.is_given_up(&key.into(), turn.settings) {
-            return Move::Rest(None);
-        }
-        if turn.now < doubt.settles_at {
-            return Move::Rest(Some(doubt.settles_at));
-        }
-        self.settling_move(key, job, turn)
-    }
-
-    /// How the doubt about a booking that is quiet is settled.
-    pub(super) fn settling(&self, key: &BookingKey, job: &Job, turn: &Turn<'_>) -> Settling {
-        let intent = self.ledger.bookings().get_hot(key).and_then(|state| state.intent.as_ref());
-        let Some(intent) = intent.filter(|intent| intent.operation == WriteOperation::Create) else {
-            return Settling::WriteAgain;
-        };
-        let sought = match &intent.slot {
-            _ if turn.settings.guard.has_references() => Sought::Reference(key.booking.clone()),
-            Some(slot) => Sought::Slot(rules::sought_slot(slot, job, turn.settings)),
-            // Written in another guard mode: the intent does not hold what to look for.
-            None => return Settling::Unclear,
-        };
-        let (practice, cursor) = (key.practice.clone(), job.looked_up.cursor().map(str::to_owned));
-        Settling::Ask(Box::new(Request::FindAppointment { practice, sought, cursor }))
-    }
-
     /// The doubt about an update is over, and the content in HealthFlow is not certain.
     pub(super) fn write_again(&mut self, key: &BookingKey, turn: &mut Turn<'_>) {
         self.close(&key.into());
         self.forget_content(key);
         turn.facts.push_back(Fact::DoubtSettled { key: Some(key.clone()), found: None });
-    }
-
-    /// What is done about a patient whose creation is in doubt.
-    pub(super) fn decide_creation(&self, key: &PatientKey, job: &Job, turn: &Turn<'_>) -> Move {
-        // A booking that repeats it now sets the next moment itself, if that settles nothing.
-        let doubt = self.intents.doubt(key).filter(|_| !self.intents.is_in_flight(key));
-        let Some(doubt) = doubt else { return Move::Rest(None) };
-        if turn.now < doubt.settles_at {
-            return Move::Rest(Some(doubt.settles_at));
-        }
-        let given_up = self.is_given_up(&key.into(), turn.settings);
-        if turn.settings.guard.has_references() && !given_up {
-            let request = look_up_patient(&key.practice, self.reference_begun(key), job.pages.cursor());
-            return Move::ask(request, Purpose::Settle, None);
-        }
-        // The next booking of it finds it by searching.
-        Move::CreationUnverified(key.clone())
     }
 
     /// A creation in doubt is quiet, and HealthFlow cannot be asked for it. From now on every search shows the patient that it
@@ -103,9 +58,8 @@ impl Task {
     pub(super) fn creation_is_unverified(&mut self, patient: &PatientKey, turn: &mut Turn<'_>) {
         let state = self.ledger.change_patient(patient);
         if state.link.is_none() {
-            let sent = state.intent.as_ref().and_then(|intent| intent.person).unwrap_or(0);
-            state.unverified_creation =
-                Some(if state.unverified_creation.is_none_or(|earlier| earlier == sent) { sent } else { 0 });
+            let sent = UnverifiedCreation::of(state.intent.as_ref().and_then(|intent| intent.person));
+            state.unverified_creation = Some(sent.beside(state.unverified_creation));
         }
         self.close(&patient.into());
         let woken = self.recent_creations.unverified(patient, turn.now, turn.settings.search_lag_ms);
@@ -167,7 +121,10 @@ impl Task {
     ) -> Identified {
         if turn.settings.guard.has_references() {
             if found.len() > 1 {
-                turn.facts.push_back(Fact::DuplicateFound { key: Some(key.clone()), what: "appointment" });
+                turn.facts.push_back(Fact::DuplicateFound {
+                    key: Some(key.clone()),
+                    what: DuplicateOf::Appointment,
+                });
             }
             return found.into_iter().next().map_or(Identified::Nothing, Identified::Ours);
         }
@@ -242,7 +199,7 @@ impl Task {
                 return self.look_up_failed(patient.into(), job, turn);
             }
         };
-        let reference = self.reference_begun(patient);
+        let reference = self.view().reference_begun(patient);
         // What a person rejected since is no match, whatever leads there (rule W8).
         let ours = |candidate: &Candidate| {
             candidate.external_id.as_deref() == Some(reference.as_str())
@@ -254,7 +211,7 @@ impl Task {
         let chart = charts.next();
         turn.facts.push_back(Fact::DoubtSettled { key: None, found: Some(chart.is_some()) });
         if charts.next().is_some() {
-            turn.facts.push_back(Fact::DuplicateFound { key: None, what: "patient" });
+            turn.facts.push_back(Fact::DuplicateFound { key: None, what: DuplicateOf::Patient });
         }
         match chart {
             Some((id, digests)) => self.patient_exists(patient, id, Some(digests), turn),
@@ -295,5 +252,54 @@ impl Task {
             self.jobs.wake_holder(patient, false);
         }
         self.jobs.wake_at(again_at, subject.settling_job());
+    }
+}
+
+impl View<'_> {
+    /// What is done about a booking with no version at hand: only its doubt is left to settle.
+    pub(super) fn decide_doubt(&self, key: &BookingKey, job: &Job, turn: &Turn<'_>) -> Move {
+        let doubt = self.intents.doubt(key).filter(|doubt| !doubt.unclear);
+        let Some(doubt) = doubt else { return Move::Rest(None) };
+        // The look-up too may be what kills the workers: it waits for a record to go to a person with (rule K6).
+        if self.is_given_up(&key.into(), turn.settings) {
+            return Move::Rest(None);
+        }
+        if turn.now < doubt.settles_at {
+            return Move::Rest(Some(doubt.settles_at));
+        }
+        self.settling_move(key, job, turn)
+    }
+
+    /// How the doubt about a booking that is quiet is settled.
+    pub(super) fn settling(&self, key: &BookingKey, job: &Job, turn: &Turn<'_>) -> Settling {
+        let intent = self.ledger.bookings().get_hot(key).and_then(|state| state.intent.as_ref());
+        let Some(intent) = intent.filter(|intent| intent.operation == WriteOperation::Create) else {
+            return Settling::WriteAgain;
+        };
+        let sought = match &intent.slot {
+            _ if turn.settings.guard.has_references() => Sought::Reference(key.booking.clone()),
+            Some(slot) => Sought::Slot(rules::sought_slot(slot, job, turn.settings)),
+            // Written in another guard mode: the intent does not hold what to look for.
+            None => return Settling::Unclear,
+        };
+        let (practice, cursor) = (key.practice.clone(), job.looked_up.cursor().map(str::to_owned));
+        Settling::Ask(Box::new(Request::FindAppointment { practice, sought, cursor }))
+    }
+
+    /// What is done about a patient whose creation is in doubt.
+    pub(super) fn decide_creation(&self, key: &PatientKey, job: &Job, turn: &Turn<'_>) -> Move {
+        // A booking that repeats it now sets the next moment itself, if that settles nothing.
+        let doubt = self.intents.doubt(key).filter(|_| !self.intents.is_in_flight(key));
+        let Some(doubt) = doubt else { return Move::Rest(None) };
+        if turn.now < doubt.settles_at {
+            return Move::Rest(Some(doubt.settles_at));
+        }
+        let given_up = self.is_given_up(&key.into(), turn.settings);
+        if turn.settings.guard.has_references() && !given_up {
+            let request = look_up_patient(&key.practice, self.reference_begun(key), job.pages.cursor());
+            return Move::ask(request, Purpose::Settle, None);
+        }
+        // The next booking of it finds it by searching.
+        Move::CreationUnverified(key.clone())
     }
 }

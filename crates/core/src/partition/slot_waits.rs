@@ -11,11 +11,13 @@ use crate::healthflow::Request;
 use crate::partition::job::{Flight, InHand, Job, JobKey, JobStage};
 use crate::partition::rules;
 use crate::partition::slots::{Footprint, MadeFrom};
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
+use crate::partition::view::View;
 use crate::retry::WaitReason;
 use crate::retry::deadline::leave_out;
 use crate::state::{BookingState, ParkingPlace};
-use crate::sync::{FailureReason, Outcome, SyncedOutcome};
+use crate::sync::FailureReason;
 use crate::time::Timestamp;
 
 /// How many spans an appointment may occupy, as far as is remembered: each write in doubt may add one.
@@ -40,7 +42,7 @@ pub(super) struct SlotWait {
 impl Task {
     /// Looks again at what a booking takes and wants; who waits for it looks again too.
     pub(super) fn note_slots(&mut self, key: &BookingKey, job: Option<&Job>, turn: &Turn<'_>) {
-        let footprint = self.footprint(key, job);
+        let footprint = self.view().footprint(key, job);
         for waiter in self.slots.put(key, footprint) {
             if rules::wakes_slot_waiters(turn.settings) {
                 self.look_again(&waiter, turn);
@@ -52,7 +54,10 @@ impl Task {
     pub(super) fn note_slots_of(&mut self, key: &BookingKey, job: &mut Job, turn: &Turn<'_>) {
         let made_from = Some(self.made_from(key, job));
         if job.footprint == made_from {
-            debug_assert!(self.slots.has(key, &self.footprint(key, Some(job))), "the stamp missed a change");
+            debug_assert!(
+                self.slots.has(key, &self.view().footprint(key, Some(job))),
+                "the stamp missed a change"
+            );
         } else {
             self.note_slots(key, Some(job), turn);
             job.footprint = made_from;
@@ -87,16 +92,10 @@ impl Task {
         }
     }
 
-    /// Whether records are unread of which some may free a slot or replace who was refused: those that an earlier owner may
-    /// have read, and those whose schema is not known yet. Until then no refusal is final.
-    fn is_anything_unread(&self) -> bool {
-        !self.progress.is_caught_up()
-    }
-
     /// Wakes the jobs that waited until everything was read; a job that was not refused, once everything before its newest
     /// version was.
     pub(super) fn slots_are_known(&mut self, turn: &Turn<'_>) {
-        if !self.is_anything_unread() {
+        if !self.view().is_anything_unread() {
             for waiter in self.slots.take_undecided() {
                 self.look_again(&waiter, turn);
             }
@@ -104,7 +103,7 @@ impl Task {
         }
         let may_go = |key: &&BookingKey| {
             let job = self.jobs.get(&JobKey::Booking((*key).clone()));
-            job.is_some_and(|job| job.slot_refused.is_none() && !self.is_order_unknown(job))
+            job.is_some_and(|job| job.slot_refused.is_none() && !self.view().is_order_unknown(job))
         };
         let waiters: Vec<BookingKey> = self.slots.undecided().filter(may_go).cloned().collect();
         for waiter in waiters {
@@ -120,89 +119,22 @@ impl Task {
         };
         let keys: Vec<BookingKey> = self.ledger.bookings().hot_iter().filter_map(waits).collect();
         for key in keys {
-            let footprint = self.footprint(&key, None);
+            let footprint = self.view().footprint(&key, None);
             self.slots.put(&key, footprint);
         }
     }
 
-    /// What a booking takes of the book and what its unanswered versions want. Of one that waits for a person
-    /// nothing, for that may take any time.
-    fn footprint(&self, key: &BookingKey, job: Option<&Job>) -> Footprint {
-        let mut footprint = Footprint::default();
-        let job = job.or_else(|| self.jobs.get(&JobKey::Booking(key.clone())));
-        let state = self.ledger.bookings().get_hot(key);
-        if state.is_some_and(|state| state.question().is_some()) {
-            return footprint;
-        }
-        // What is older than the newest that was ever intended is not written any more (rule K5).
-        let newest = state.map_or(0, |state| state.newest);
-        for parked in state.into_iter().flat_map(|state| &state.parked) {
-            if parked.place == ParkingPlace::Retry && parked.version >= newest {
-                footprint.wishes.insert(parked.version, parked.wish.as_deref().cloned());
-            }
-        }
-        for (version, in_hand) in job.into_iter().flat_map(|job| job.versions.range(newest..)) {
-            footprint.wishes.insert(*version, Some(in_hand.wish()));
-        }
-        let placement = state.and_then(|state| state.placement.as_ref());
-        if let Some(Placement { status, spans, .. }) = placement {
-            footprint.somewhere = *status == BookingStatus::Scheduled && spans.is_empty();
-            footprint.occupied.extend(spans.iter().cloned());
-        }
-        if self.intents.may_have_effect(key) {
-            let intent = state.and_then(|state| state.intent.as_deref());
-            footprint.occupied.extend(intent.into_iter().flat_map(|intent| intent.asked.iter().cloned()));
-        }
-        footprint
-    }
-
     /// Nothing has to be written for a booking, for what it wants exists: so that is what it occupies.
-    pub(super) fn exists_as_wanted(&mut self, key: &BookingKey, booking: &Booking, outcome: &Outcome) {
+    pub(super) fn exists_as_wanted(&mut self, key: &BookingKey, booking: &Booking) {
         let wanted: Vec<Span> = Span::wanted(booking).into_iter().collect();
         let state = self.ledger.bookings().get_hot(key);
         let known = state.and_then(|state| state.placement.as_ref());
         let is_news = |placement: &Placement| placement.spans != wanted || placement.status != booking.status;
-        let exists = matches!(outcome, Outcome::Synced(SyncedOutcome::Unchanged | SyncedOutcome::Cancelled));
-        if exists
-            && known.is_some_and(is_news)
+        if known.is_some_and(is_news)
             && let Some(placement) = &mut self.ledger.change_booking(key).placement
         {
             (placement.spans, placement.status) = (wanted, booking.status);
         }
-    }
-
-    /// The version at hand that is written before the newest, for another booking waits for what it frees: never once a
-    /// newer one was intended (rule K5), nor one that waits for a person. And the oldest that must be written first and is
-    /// parked: until it comes back no later one but the newest is answered.
-    pub(super) fn choose_version(
-        &self,
-        key: &BookingKey,
-        job: &Job,
-        turn: &Turn<'_>,
-    ) -> (Option<Version>, Option<Version>) {
-        let first = rules::written_first(&self.slots, key, turn.settings);
-        let may_go = |version: &&Version| {
-            job.versions
-                .get(version)
-                .is_some_and(|in_hand| self.holder_of(&in_hand.booking, turn.settings).is_none())
-        };
-        let at_hand = first.iter().find(may_go).copied();
-        (at_hand, first.into_iter().find(|version| !job.versions.contains_key(version)))
-    }
-
-    /// Whether an older version at hand may yet have to be written before the newest: who wants what it frees may lie among
-    /// the records before the newest, of which some are unread. Only after a restart: a version came by the retry topic.
-    pub(super) fn may_be_first(&self, key: &BookingKey, job: &Job) -> bool {
-        if job.versions.len() < 2 || !self.is_order_unknown(job) {
-            return false;
-        }
-        // Who has nothing frees nothing.
-        let footprint = self.footprint(key, Some(job));
-        footprint.wishes.len() > 1 && !footprint.occupied.is_empty()
-    }
-
-    pub(super) fn is_order_unknown(&self, job: &Job) -> bool {
-        job.newest().is_some_and(|newest: &InHand| !self.progress.is_caught_up_until(newest.order))
     }
 
     /// Reports that an older version is about to be written that would otherwise be superseded unwritten.
@@ -211,44 +143,6 @@ impl Task {
         if is_new && job.first == Some(booking.version) {
             turn.facts.push_back(Fact::WrittenFirst { key: key.clone(), version: booking.version });
         }
-    }
-
-    /// The wait for the slot that `request` would take, if another booking is about to free it: the wait has a limit, after
-    /// which the request is tried all the same. What may have been sent already is left to its doubt (rules W4, W5).
-    pub(super) fn slot_wait(
-        &self,
-        key: &BookingKey,
-        job: &Job,
-        booking: &Booking,
-        request: &Request,
-        turn: &Turn<'_>,
-    ) -> Option<SlotWait> {
-        if !matches!(request, Request::CreateAppointment { .. } | Request::UpdateAppointment { .. }) {
-            return None;
-        }
-        let is_sent = self.intents.may_have_effect(key);
-        let wanted = Span::wanted(booking).filter(|_| !is_sent)?;
-        let state = self.ledger.bookings().get_hot(key);
-        if state
-            .and_then(|state| state.placement.as_ref())
-            .is_some_and(|placed| placed.spans == [wanted.clone()])
-        {
-            // It has that time already, so no other booking can.
-            return None;
-        }
-        let in_hand = job.versions.get(&booking.version)?;
-        let was_refused = job.slot_refused == Some(booking.version);
-        let blockers = self.slots.blockers(key, in_hand.order, &wanted, was_refused);
-        let is_unclear = self.may_be_first(key, job) || was_refused && self.is_anything_unread();
-        if !rules::slot_is_awaited(!blockers.is_empty() || is_unclear, turn.settings) {
-            return None;
-        }
-        let since = in_hand.schedule.slot_since;
-        let until = turn.after_ms(&key.practice, since.unwrap_or(turn.now), turn.settings.slot_wait_max_ms);
-        if rules::slot_wait_is_over(until, turn.now, turn.settings) {
-            return None;
-        }
-        Some(SlotWait { version: booking.version, until, blockers, is_first: since.is_none() })
     }
 
     /// From now on a version waits for its slot.
@@ -311,7 +205,7 @@ impl Task {
             return false;
         };
         let blockers = self.slots.blockers(&entry.booking.key, self.order_of(entry), &wanted, true);
-        let is_free = blockers.is_empty() && !self.is_anything_unread();
+        let is_free = blockers.is_empty() && !self.view().is_anything_unread();
         if !is_free {
             self.slots.wait(&entry.booking.key, blockers);
         }
@@ -330,7 +224,7 @@ impl Task {
         let Some(asked) = flight.version else { return };
         // Also one that is parked: then this one came back alone, and its slot is somebody else's by now.
         let newest =
-            self.footprint(key, Some(job)).wishes.last_key_value().map_or(0, |(version, _)| *version);
+            self.view().footprint(key, Some(job)).wishes.last_key_value().map_or(0, |(version, _)| *version);
         let is_newest = newest <= asked;
         let Some(in_hand) = job.versions.get_mut(&asked) else { return };
         let (order, wanted) = (in_hand.order, Span::wanted(&in_hand.booking));
@@ -342,7 +236,7 @@ impl Task {
         });
         // An appointment with an unknown slot may have left it while we asked.
         let asks_once_more = since.is_none() && flight.near_unknown;
-        let may_free = !blockers.is_empty() || self.is_anything_unread();
+        let may_free = !blockers.is_empty() || self.view().is_anything_unread();
         let may_wait = (may_free && !is_over) || asks_once_more;
         if rules::slot_is_awaited(may_wait, turn.settings) {
             in_hand.schedule.slot_since.get_or_insert(turn.now);
@@ -361,6 +255,117 @@ impl Task {
             turn.facts.push_back(Fact::SlotAwaitedInVain { key, version: asked, is_cycle });
         }
         self.reject_version(key, job, flight, FailureReason::SlotTaken, &[], turn);
+    }
+}
+
+impl View<'_> {
+    /// Whether records are unread of which some may free a slot or replace who was refused: those that an earlier owner may
+    /// have read, and those whose schema is not known yet. Until then no refusal is final.
+    fn is_anything_unread(&self) -> bool {
+        !self.progress.is_caught_up()
+    }
+
+    /// What a booking takes of the book and what its unanswered versions want. Of one that waits for a person
+    /// nothing, for that may take any time.
+    fn footprint(&self, key: &BookingKey, job: Option<&Job>) -> Footprint {
+        let mut footprint = Footprint::default();
+        let job = job.or_else(|| self.jobs.get(&JobKey::Booking(key.clone())));
+        let state = self.ledger.bookings().get_hot(key);
+        if state.is_some_and(|state| state.question().is_some()) {
+            return footprint;
+        }
+        // What is older than the newest that was ever intended is not written any more (rule K5).
+        let newest = state.map_or(0, |state| state.newest);
+        for parked in state.into_iter().flat_map(|state| &state.parked) {
+            if parked.place == ParkingPlace::Retry && parked.version >= newest {
+                footprint.wishes.insert(parked.version, parked.wish.as_deref().cloned());
+            }
+        }
+        for (version, in_hand) in job.into_iter().flat_map(|job| job.versions.range(newest..)) {
+            footprint.wishes.insert(*version, Some(in_hand.wish()));
+        }
+        let placement = state.and_then(|state| state.placement.as_ref());
+        if let Some(Placement { status, spans, .. }) = placement {
+            footprint.somewhere = *status == BookingStatus::Scheduled && spans.is_empty();
+            footprint.occupied.extend(spans.iter().cloned());
+        }
+        if self.intents.may_have_effect(key) {
+            let intent = state.and_then(|state| state.intent.as_deref());
+            footprint.occupied.extend(intent.into_iter().flat_map(|intent| intent.asked.iter().cloned()));
+        }
+        footprint
+    }
+
+    /// The version at hand that is written before the newest, for another booking waits for what it frees: never once a
+    /// newer one was intended (rule K5), nor one that waits for a person. And the oldest that must be written first and is
+    /// parked: until it comes back no later one but the newest is answered.
+    pub(super) fn choose_version(
+        &self,
+        key: &BookingKey,
+        job: &Job,
+        turn: &Turn<'_>,
+    ) -> (Option<Version>, Option<Version>) {
+        let first = rules::written_first(self.slots, key, turn.settings);
+        let may_go = |version: &&Version| {
+            job.versions
+                .get(version)
+                .is_some_and(|in_hand| self.holder_of(&in_hand.booking, turn.settings).is_none())
+        };
+        let at_hand = first.iter().find(may_go).copied();
+        (at_hand, first.into_iter().find(|version| !job.versions.contains_key(version)))
+    }
+
+    /// Whether an older version at hand may yet have to be written before the newest: who wants what it frees may lie among
+    /// the records before the newest, of which some are unread. Only after a restart: a version came by the retry topic.
+    pub(super) fn may_be_first(&self, key: &BookingKey, job: &Job) -> bool {
+        if job.versions.len() < 2 || !self.is_order_unknown(job) {
+            return false;
+        }
+        // Who has nothing frees nothing.
+        let footprint = self.footprint(key, Some(job));
+        footprint.wishes.len() > 1 && !footprint.occupied.is_empty()
+    }
+
+    pub(super) fn is_order_unknown(&self, job: &Job) -> bool {
+        job.newest().is_some_and(|newest: &InHand| !self.progress.is_caught_up_until(newest.order))
+    }
+
+    /// The wait for the slot that `request` would take, if another booking is about to free it: the wait has a limit, after
+    /// which the request is tried all the same. What may have been sent already is left to its doubt (rules W4, W5).
+    pub(super) fn slot_wait(
+        &self,
+        key: &BookingKey,
+        job: &Job,
+        booking: &Booking,
+        request: &Request,
+        turn: &Turn<'_>,
+    ) -> Option<SlotWait> {
+        if !matches!(request, Request::CreateAppointment { .. } | Request::UpdateAppointment { .. }) {
+            return None;
+        }
+        let is_sent = self.intents.may_have_effect(key);
+        let wanted = Span::wanted(booking).filter(|_| !is_sent)?;
+        let state = self.ledger.bookings().get_hot(key);
+        if state
+            .and_then(|state| state.placement.as_ref())
+            .is_some_and(|placed| placed.spans == [wanted.clone()])
+        {
+            // It has that time already, so no other booking can.
+            return None;
+        }
+        let in_hand = job.versions.get(&booking.version)?;
+        let was_refused = job.slot_refused == Some(booking.version);
+        let blockers = self.slots.blockers(key, in_hand.order, &wanted, was_refused);
+        let is_unclear = self.may_be_first(key, job) || was_refused && self.is_anything_unread();
+        if !rules::slot_is_awaited(!blockers.is_empty() || is_unclear, turn.settings) {
+            return None;
+        }
+        let since = in_hand.schedule.slot_since;
+        let until = turn.after_ms(&key.practice, since.unwrap_or(turn.now), turn.settings.slot_wait_max_ms);
+        if rules::slot_wait_is_over(until, turn.now, turn.settings) {
+            return None;
+        }
+        Some(SlotWait { version: booking.version, until, blockers, is_first: since.is_none() })
     }
 }
 

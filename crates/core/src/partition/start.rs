@@ -143,11 +143,11 @@ impl Start {
             if is_suspicious && offset < lane.high {
                 start.guarded.push(lane.lane.at(lane.high));
             }
-            if lane.lane == Lane::Requested {
+            if lane.lane.brings_requests() {
                 start.requested_end = lane.high;
             }
             let is_cut = lost.iter().any(|lost| lost.why != Loss::OffsetForgotten);
-            start.is_retry_cut |= is_cut && lane.lane == Lane::Retry;
+            start.is_retry_cut |= is_cut && lane.lane.brings_parked();
             start.lost.extend(lost);
         }
         Ok(start)
@@ -192,7 +192,7 @@ fn position(
             offset
         }
         (None, None) if state.is_empty() => {
-            return Ok((if known.begins_at_end && lane == Lane::Requested { high } else { low }, lost));
+            return Ok((if known.begins_at_end && lane.brings_requests() { high } else { low }, lost));
         }
         // An owner writes a position for every lane it reads: no owner has read this one yet.
         (None, None) if state.positions.as_ref().is_some_and(|known| !known.next_offsets.is_empty()) => {

@@ -1,126 +1,29 @@
 //! The parts of a task, how it begins and how it is. A part keeps its fields to itself.
 
-use std::collections::VecDeque;
-use std::hash::{Hash, Hasher};
-
 use crate::booking::PracticeId;
-use crate::defects::planted;
 use crate::fact::Fact;
 use crate::life::Incarnation;
-use crate::limits::stops::stopped_ms;
-use crate::limits::{Book, Breaker, ByHand, RejectionStorms};
-use crate::partition::alone::Alone;
 use crate::partition::drain::Drain;
 use crate::partition::held_versions::HeldVersions;
 use crate::partition::intents::Intents;
 use crate::partition::job::{Job, JobKey, JobStage};
 use crate::partition::jobs::Jobs;
 use crate::partition::ledger::Ledger;
-use crate::partition::lost::LostVersions;
+use crate::partition::lone_suspect::LoneSuspect;
+use crate::partition::lost_versions::LostVersions;
 use crate::partition::misrouted_keys::MisroutedKeys;
 use crate::partition::notices::Notices;
 use crate::partition::outage_notices::OutageNotices;
 use crate::partition::outbox::Outbox;
 use crate::partition::progress::Progress;
-use crate::partition::reading::ReadGuard;
+use crate::partition::read_guard::ReadGuard;
 use crate::partition::recent_creations::RecentCreations;
 use crate::partition::slots::Slots;
 use crate::partition::start::Acquired;
-use crate::retry::{Reads, WaitingRoom};
-use crate::settings::Settings;
+use crate::partition::turn::{Shared, Turn};
+use crate::retry::WaitingRoom;
 use crate::status::{TaskPhase, TaskStatus};
 use crate::time::Timestamp;
-
-/// What all tasks of a worker share: the limits, and what is known of HealthFlow as a whole.
-#[derive(Clone, Debug)]
-pub struct Shared {
-    /// The limits.
-    pub settings: Settings,
-    /// Reads that fail.
-    pub reads: Reads,
-    /// Whether HealthFlow works, and since when it does not.
-    pub breaker: Breaker,
-    /// Whether HealthFlow refuses nearly everything.
-    pub storms: RejectionStorms,
-    /// What operators set by hand.
-    pub by_hand: ByHand,
-    /// The limits that HealthFlow has, and what is left of them.
-    pub limits: Book,
-}
-
-impl Shared {
-    /// Nothing is known of HealthFlow yet.
-    pub fn new(settings: Settings) -> Self {
-        let breaker = Breaker::new(settings.breaker);
-        let storms = RejectionStorms::new(settings.rejection_storm);
-        let limits = Book::new(settings.limits.as_slice().into());
-        Shared { settings, reads: Reads::default(), breaker, storms, by_hand: ByHand::default(), limits }
-    }
-
-    /// What a step of a task is given at this moment; it reports to `facts`.
-    pub fn turn<'a>(&'a self, facts: &'a mut VecDeque<Fact>, now: Timestamp) -> Turn<'a> {
-        let Shared { settings, reads, breaker, storms, by_hand, limits } = self;
-        Turn { now, settings, reads, breaker, storms, by_hand, is_probe: false, limits, facts }
-    }
-}
-
-impl Hash for Shared {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Shared { settings: _, reads, breaker, storms, by_hand, limits } = self;
-        (reads, breaker, storms, by_hand, limits).hash(hasher);
-    }
-}
-
-/// What every step of a task is given: the moment, the limits, and where to report what happened.
-#[derive(Debug)]
-pub struct Turn<'a> {
-    /// This moment.
-    pub now: Timestamp,
-    /// The limits.
-    pub settings: &'a Settings,
-    /// Reads that fail.
-    pub reads: &'a Reads,
-    /// Whether HealthFlow works, and since when it does not.
-    pub breaker: &'a Breaker,
-    /// Whether HealthFlow refuses nearly everything.
-    pub storms: &'a RejectionStorms,
-    /// What operators set by hand.
-    pub by_hand: &'a ByHand,
-    /// Whether this is the one call that may go out although the breaker is open.
-    pub is_probe: bool,
-    /// The limits that HealthFlow has, and what is left of them.
-    pub limits: &'a Book,
-    /// Facts, in order.
-    pub facts: &'a mut VecDeque<Fact>,
-}
-
-impl Turn<'_> {
-    /// Whether nothing may be asked now, whoever it is for: what would ask is held back, and nothing is opened or counted for
-    /// it.
-    pub fn holds_back(&self) -> bool {
-        self.is_stopped() && !(self.is_probe && self.breaker.is_open() && !self.by_hand.stops_all())
-    }
-
-    /// Whether nothing goes on, for HealthFlow does not work, or an operator stopped everything. Nothing is put aside in Kafka
-    /// then: it would only lie elsewhere.
-    pub fn is_stopped(&self) -> bool {
-        self.breaker.is_open() || self.by_hand.stops_all()
-    }
-
-    /// The moment `ms` after `since`; time in which a practice could not be served does not count.
-    pub fn after_ms(&self, practice: &PracticeId, since: Timestamp, ms: i64) -> Timestamp {
-        since.plus_ms(ms.saturating_add(self.stopped_ms_since(practice, since)))
-    }
-
-    /// For how long of the time since `since` a practice could not be served, in milliseconds, for HealthFlow did not work or
-    /// an operator had paused it: that counts for no deadline.
-    pub fn stopped_ms_since(&self, practice: &PracticeId, since: Timestamp) -> i64 {
-        let open = self.breaker.open_until(self.now);
-        let paused = self.by_hand.stops_of(practice, self.now);
-        let paused = paused.filter(|_| !planted!(self.settings, PauseCountsForDeadlines));
-        stopped_ms(open.chain(paused), since)
-    }
-}
 
 /// One task that is live.
 #[derive(Clone, Debug)]
@@ -137,23 +40,27 @@ pub struct Task {
     pub(super) ledger: Ledger,
     /// The jobs at hand, and who of them waits for what.
     pub(super) jobs: Jobs,
+    /// Records that came back from the retry topic before their time.
     pub(super) waiting_room: WaitingRoom,
+    /// Whom this task is creating, or created a moment ago (rule W7).
     pub(super) recent_creations: RecentCreations,
+    /// Which booking waits for the slot of which other one (rule K11).
     pub(super) slots: Slots,
     /// What is known of the open intents beyond state, and the lease.
     pub(super) intents: Intents,
     /// Which suspect runs alone.
-    pub(super) alone: Alone,
+    pub(super) alone: LoneSuspect,
     /// What the next commit will carry, and which commits are known good.
     pub(super) outbox: Outbox,
-    /// Who is to be told that he waits.
+    /// Which bookings get a notice that they are late.
     pub(super) notices: Notices,
-    /// What was told of outages.
+    /// What was reported of outages.
     pub(super) outages: OutageNotices,
     /// What waits for a person.
     pub(super) held: HeldVersions,
     /// Versions that are owed a dead letter, for their record is gone.
     pub(super) lost: LostVersions,
+    /// Which records are read with care after an unclean end (rule K6).
     pub(super) reading: ReadGuard,
     /// Whose records come into foreign partitions.
     pub(super) misrouted_keys: MisroutedKeys,
@@ -183,7 +90,7 @@ impl Task {
             recent_creations: RecentCreations::default(),
             slots: Slots::default(),
             intents: Intents::new(acquired.fenced_at),
-            alone: Alone::default(),
+            alone: LoneSuspect::default(),
             outbox: Outbox::new(),
             notices: Notices::default(),
             outages: OutageNotices::new(open_outage, turn.now, turn.settings),

@@ -1,10 +1,11 @@
-//! Undoing a link (rule K14): a person saw that visits of one patient stand in the chart of another. From here on nothing leads there,
+//! Undoing a link (rule K14): a person saw that visits of one patient are in the chart of another. From here on nothing leads there,
 //! and what comes next for the patient is a question: the evidence that led to the wrong chart could lead to another wrong one.
 
 use std::sync::Arc;
 
 use crate::booking::{BookingKey, PatientKey};
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::patient::HealthFlowPatientId;
 use crate::patient::digests::patient_digest;
 use crate::state::{BookingState, Parked, ParkingPlace, PatientState};
@@ -15,7 +16,7 @@ impl Task {
     /// Whose link to `chart` is undone: of the patient for whom the appointment of `key` was written.
     ///
     /// # Errors
-    /// No appointment of it stands in that chart, or nobody is linked to it any more, or several are and it is not known who is meant.
+    /// No appointment of it is in that chart, or nobody is linked to it any more, or several are and it is not known who is meant.
     pub(super) fn linked_to(
         &self,
         key: &BookingKey,
@@ -24,10 +25,10 @@ impl Task {
     ) -> Result<PatientKey, (FailureReason, &'static str)> {
         let state = self.ledger.bookings().get(key);
         let Some(placement) = state.as_deref().and_then(|state| state.placement.as_ref()) else {
-            return Err((FailureReason::DecisionUnknown, "no appointment of such a booking stands"));
+            return Err((FailureReason::DecisionUnknown, "no appointment of such a booking exists"));
         };
         if placement.patient_id != chart.0 {
-            return Err((FailureReason::DecisionStale, "its appointment stands in another chart"));
+            return Err((FailureReason::DecisionStale, "its appointment is in another chart"));
         }
         let linked = self.ledger.patients().of_practice(&key.practice);
         let is_one =
@@ -51,15 +52,16 @@ impl Task {
         }
     }
 
-    /// Undoes the link of `patient` to `chart`, and lets the visits that are still to come there be asked about.
+    /// Undoes the link of `patient` to `chart` by this decision about `key`, and lets the visits that are still to come there be asked about.
     pub(super) fn unlink(
         &mut self,
-        (key, id): (&BookingKey, Arc<str>),
+        key: &BookingKey,
+        decision: Arc<str>,
         patient: &PatientKey,
         chart: HealthFlowPatientId,
         turn: &Turn<'_>,
     ) {
-        self.ledger.change_booking(key).last_decision = Some(id);
+        self.ledger.change_booking(key).last_decision = Some(decision);
         let state = self.ledger.patients().get(patient);
         let link = state.as_deref().and_then(|state| state.link.as_ref());
         let person = link.and_then(|link| link.digests.clone());
@@ -74,8 +76,8 @@ impl Task {
         }
     }
 
-    /// The bookings whose visits are still to come and stand in `chart` for `patient`. What was requested of them is in no state:
-    /// whoever has it re-opens the newest version as if it were dead-lettered (rule K10), and a person is asked about it.
+    /// The bookings whose visits are still to come and are in `chart` for `patient`. What was requested of them is in no state:
+    /// who has it re-opens the newest version as if it were dead-lettered (rule K10), and a person is asked about it.
     fn to_come(
         &self,
         named: &BookingKey,

@@ -6,7 +6,8 @@ use crate::booking::{Booking, BookingKey, Source};
 use crate::hash::HashSet;
 use crate::limits::{Breaker, ByHand};
 use crate::partition::job::{Job, JobKey, JobStage, Purpose};
-use crate::partition::task::{Shared, Task};
+use crate::partition::task::Task;
+use crate::partition::turn::Shared;
 use crate::retry::WaitReason;
 use crate::state::Asks;
 use crate::status::{NextStep, WaitCounts, WaitPlace};
@@ -25,19 +26,20 @@ impl Task {
             let why = waits_for(key, job, &shared.breaker, &shared.by_hand);
             let settles =
                 matches!(&job.stage, JobStage::InFlight(flight) if flight.purpose == Purpose::Settle);
-            let place = place_of(WaitPlace::Memory, why, settles || in_doubt.contains(key));
+            let place = place_of(WaitPlace::Memory, Some(why), settles || in_doubt.contains(key));
             for (version, in_hand) in &job.versions {
                 // A question that is looked at waits for a person all the same.
                 if in_hand.position.is_some() || self.held.get(key, *version).is_none() {
-                    counts.add(place, why, live_since(&in_hand.booking, now));
+                    counts.add(place, why.code(), live_since(&in_hand.booking, now));
                 }
             }
         }
         for waiting in self.waiting_room.iter() {
             let booking = &waiting.entry.booking;
-            let why = WaitReason::of(&waiting.entry.schedule.last_error).map_or(UNNAMED, WaitReason::code);
-            let place = place_of(WaitPlace::Parked, why, in_doubt.contains(&booking.key));
-            counts.add(place, why, live_since(booking, now));
+            let why = waiting.reason();
+            let place =
+                place_of(WaitPlace::Parked, why.map(HeldUpBy::Reason), in_doubt.contains(&booking.key));
+            counts.add(place, why.map_or(UNNAMED, WaitReason::code), live_since(booking, now));
         }
         for since in self.progress.delayed_bookings() {
             counts.add(WaitPlace::Memory, NextStep::Schema.code(), since);
@@ -52,28 +54,56 @@ impl Task {
     }
 }
 
-fn place_of(place: WaitPlace, why: &str, is_in_doubt: bool) -> WaitPlace {
+fn place_of(place: WaitPlace, why: Option<HeldUpBy>, is_in_doubt: bool) -> WaitPlace {
     let waits_for_doubt =
-        [WaitReason::InDoubt, WaitReason::PatientInDoubt].map(WaitReason::code).contains(&why);
+        matches!(why, Some(HeldUpBy::Reason(WaitReason::InDoubt | WaitReason::PatientInDoubt)));
     if is_in_doubt || waits_for_doubt { WaitPlace::Doubt } else { place }
 }
 
-/// What a job waits for.
-pub(super) fn waits_for(key: &BookingKey, job: &Job, breaker: &Breaker, by_hand: &ByHand) -> &'static str {
-    match &job.stage {
-        JobStage::Arrived if breaker.is_open() => NextStep::Outage.code(),
-        JobStage::Arrived if by_hand.stops(&key.practice) => WaitReason::Paused.code(),
-        JobStage::Arrived if by_hand.places(&key.practice).is_some() => WaitReason::Limited.code(),
-        JobStage::Arrived => NextStep::Turn.code(),
-        JobStage::AwaitsCommit => NextStep::Commit.code(),
-        JobStage::Ready => NextStep::Permit.code(),
-        JobStage::InFlight(_) => NextStep::Answer.code(),
-        JobStage::AwaitsPatient(_) => WaitReason::PatientBusy.code(),
-        JobStage::AwaitsTime(_) => job.waits_for.code(),
+/// What holds a version: its next step, or what must come before that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeldUpBy {
+    /// It goes on with this as soon as it is its turn.
+    Step(NextStep),
+    /// It waits for this.
+    Reason(WaitReason),
+}
+
+impl HeldUpBy {
+    /// The stable code, as on the status page and in notices.
+    pub const fn code(self) -> &'static str {
+        match self {
+            HeldUpBy::Step(step) => step.code(),
+            HeldUpBy::Reason(reason) => reason.code(),
+        }
+    }
+
+    /// Whether it is unknown when that ends.
+    pub fn ends_unforeseen(self) -> bool {
+        match self {
+            HeldUpBy::Step(step) => step == NextStep::Outage,
+            HeldUpBy::Reason(reason) => reason.ends_unforeseen(),
+        }
     }
 }
 
-/// When a live booking was asked for, unless it says what cannot be.
+/// What a job waits for.
+pub(super) fn waits_for(key: &BookingKey, job: &Job, breaker: &Breaker, by_hand: &ByHand) -> HeldUpBy {
+    use HeldUpBy::{Reason, Step};
+    match &job.stage {
+        JobStage::Arrived if breaker.is_open() => Step(NextStep::Outage),
+        JobStage::Arrived if by_hand.stops(&key.practice) => Reason(WaitReason::Paused),
+        JobStage::Arrived if by_hand.places(&key.practice).is_some() => Reason(WaitReason::Limited),
+        JobStage::Arrived => Step(NextStep::Turn),
+        JobStage::AwaitsCommit => Step(NextStep::Commit),
+        JobStage::Ready => Step(NextStep::Permit),
+        JobStage::InFlight(_) => Step(NextStep::Answer),
+        JobStage::AwaitsPatient(_) => Reason(WaitReason::PatientBusy),
+        JobStage::AwaitsTime(_) => Reason(job.waits_for.reason()),
+    }
+}
+
+/// When a live booking was asked for, unless that moment is invalid.
 fn live_since(booking: &Booking, now: Timestamp) -> Option<Timestamp> {
     let is_live = booking.source == Source::Live && is_a_wait(now.since_ms(booking.requested_at));
     is_live.then_some(booking.requested_at)

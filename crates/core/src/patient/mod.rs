@@ -12,6 +12,7 @@ mod postal_code;
 pub mod reference;
 mod rejected;
 pub mod search;
+mod unverified;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ pub use link::{Decided, Link, LinkOrigin};
 pub use name::Name;
 pub use postal_code::postal_code;
 pub use rejected::Rejected;
+pub use unverified::UnverifiedCreation;
 
 identifier! {
     /// A patient's id in HealthFlow.

@@ -3,6 +3,7 @@
 //! pass that finds too many is abandoned: see [`Search::too_wide`].
 
 use crate::booking::{Patient, PatientId};
+use crate::coded::coded;
 use crate::patient::{Candidate, Person, placeholder, postal_code};
 use crate::private::Private;
 use crate::time::Timestamp;
@@ -22,20 +23,37 @@ pub enum Pass {
     GivenNameAndPostalCode(Private<String>, Private<String>),
 }
 
+coded! {
+    /// A kind of pass; the code is the name used as a metric label and in logs.
+    pub enum PassKind {
+        /// See [`Pass::Reference`].
+        Reference = "reference",
+        /// See [`Pass::DateOfBirth`].
+        DateOfBirth = "date_of_birth",
+        /// See [`Pass::Names`].
+        Names = "names",
+        /// See [`Pass::FamilyNameAndPostalCode`].
+        FamilyNameAndPostalCode = "family_name_and_postal_code",
+        /// See [`Pass::GivenNameAndPostalCode`].
+        GivenNameAndPostalCode = "given_name_and_postal_code",
+    }
+}
+
 impl Pass {
-    /// Every name of a pass.
-    pub const NAMES: [&str; 5] =
-        ["reference", "date_of_birth", "names", "family_name_and_postal_code", "given_name_and_postal_code"];
+    /// Its kind.
+    pub const fn kind(&self) -> PassKind {
+        match self {
+            Pass::Reference(_) => PassKind::Reference,
+            Pass::DateOfBirth(_) => PassKind::DateOfBirth,
+            Pass::Names(..) => PassKind::Names,
+            Pass::FamilyNameAndPostalCode(..) => PassKind::FamilyNameAndPostalCode,
+            Pass::GivenNameAndPostalCode(..) => PassKind::GivenNameAndPostalCode,
+        }
+    }
 
     /// The name used as a metric label and in logs.
     pub const fn name(&self) -> &'static str {
-        match self {
-            Pass::Reference(_) => Pass::NAMES[0],
-            Pass::DateOfBirth(_) => Pass::NAMES[1],
-            Pass::Names(..) => Pass::NAMES[2],
-            Pass::FamilyNameAndPostalCode(..) => Pass::NAMES[3],
-            Pass::GivenNameAndPostalCode(..) => Pass::NAMES[4],
-        }
+        self.kind().code()
     }
 }
 
@@ -55,6 +73,12 @@ pub fn passes(patient: &Patient, is_crowded: bool) -> Vec<Pass> {
         passes.push(Pass::GivenNameAndPostalCode(given_name.clone(), code.clone()));
     }
     passes
+}
+
+/// The pass that a search begins with. Without references the first one would find nobody, or everybody.
+pub fn first_pass(patient: &Patient, has_references: bool) -> Pass {
+    // There are two passes at least: the reference, and the birthday or the names.
+    passes(patient, false).swap_remove(usize::from(!has_references))
 }
 
 /// A search under way: which passes have answered completely, and whom they returned.

@@ -2,7 +2,7 @@
 //! would wait for a limit of one endpoint, or none for a limit of the account.
 
 use crate::booking::{BookingId, PracticeId};
-use crate::fact::Fact;
+use crate::fact::{Fact, PauseCause};
 use crate::healthflow::fault::{NotSent, Unknown};
 use crate::healthflow::{Answer, Fault, Reply};
 use crate::life::CallId;
@@ -34,9 +34,9 @@ impl Processor {
             }
             reply => reply,
         };
-        let class = reply.as_ref().map_or_else(|fault| WaitReason::from(fault).code(), |_| "ok");
+        let fault = reply.as_ref().err().map(WaitReason::from);
         let elapsed_ms = now.since_ms(call.sent_at).max(0).unsigned_abs();
-        self.facts.push_back(Fact::CallAnswered { operation: call.operation, class, elapsed_ms });
+        self.facts.push_back(Fact::CallAnswered { operation: call.operation, fault, elapsed_ms });
         self.judge(id, &call, &reply, now);
         self.judge_refusal(&call, &reply, now);
         self.pace.call_ended(now.since_ms(call.sent_at));
@@ -52,14 +52,12 @@ impl Processor {
         });
     }
 
-    /// What a reply says about whether HealthFlow works.
+    /// What follows from a reply about whether HealthFlow works.
     fn judge(&mut self, id: CallId, call: &Call, reply: &Reply, now: Timestamp) {
         let end = match reply {
             Err(Fault::NotSent(NotSent::LeaseOver)) => CallEnd::Unsent,
-            Err(fault) if WaitReason::from(fault).is_no_answer() => {
-                CallEnd::Failed(WaitReason::from(fault).code())
-            }
-            _ => CallEnd::Answered,
+            Err(fault) => WaitReason::from(fault).no_answer().map_or(CallEnd::Answered, CallEnd::Failed),
+            Ok(_) => CallEnd::Answered,
         };
         let (practice, elapsed_ms) = (call.job.practice(), now.since_ms(call.sent_at));
         match self.shared.breaker.ended(id.0, practice, end, elapsed_ms, now) {
@@ -100,18 +98,24 @@ impl Processor {
         let pause_ms = self.shared.settings.unauthorised_pause_ms;
         match reply {
             Err(Fault::Throttled { retry_after_ms }) => {
-                return Some(self.asked_to_wait(id, call, *retry_after_ms, "throttled", now));
+                return Some(self.asked_to_wait(id, call, *retry_after_ms, PauseCause::Throttled, now));
             }
             Err(Fault::Unknown(Unknown::Unavailable { retry_after_ms })) => {
-                return Some(self.asked_to_wait(id, call, Some(*retry_after_ms), "unavailable", now));
+                return Some(self.asked_to_wait(
+                    id,
+                    call,
+                    Some(*retry_after_ms),
+                    PauseCause::Unavailable,
+                    now,
+                ));
             }
             Err(Fault::Unauthorised) => {
                 self.account.is_unanswered(id.0, true);
-                self.pause(pause_ms, "unauthorised", call, now);
+                self.pause(pause_ms, PauseCause::Unauthorised, call, now);
             }
             Err(Fault::Forbidden) if self.account.is_forbidden(&practice) => {
                 self.account.is_unanswered(id.0, true);
-                self.pause(pause_ms, "forbidden", call, now);
+                self.pause(pause_ms, PauseCause::Forbidden, call, now);
             }
             Err(Fault::NotSent(NotSent::Connect | NotSent::LeaseOver)) => {
                 self.account.is_unanswered(id.0, false);
@@ -129,7 +133,7 @@ impl Processor {
         id: CallId,
         call: &Call,
         retry_after_ms: Option<u64>,
-        why: &'static str,
+        why: PauseCause,
         now: Timestamp,
     ) -> AskedToWait {
         let (practice, booking) = whose(&call.job);
@@ -185,7 +189,7 @@ impl Processor {
     }
 
     /// Sends nothing for a while. Every call under way may bring the same answer, so a pause is reported once.
-    fn pause(&mut self, pause_ms: i64, why: &'static str, call: &Call, now: Timestamp) {
+    fn pause(&mut self, pause_ms: i64, why: PauseCause, call: &Call, now: Timestamp) {
         let is_new = self.account.paused_until(now).is_none();
         let until = self.account.pause(pause_ms, now);
         if is_new {

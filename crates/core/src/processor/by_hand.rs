@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::defects::planted;
 use crate::fact::Fact;
 use crate::limits::Controls;
 use crate::processor::Processor;
 use crate::processor::ownership::OwnedTask;
+use crate::processor::rules;
 use crate::time::Timestamp;
 
 impl Processor {
@@ -16,7 +16,7 @@ impl Processor {
         self.facts.extend(changed.map(|control| Fact::ControlChanged { control: Arc::new(control) }));
         self.account.limit_by_hand(controls.per_second(None), now);
         let mut obeyed = self.shared.by_hand.obey(controls, now);
-        if planted!(self.shared.settings, PauseLetsReadyGo) {
+        if !rules::pause_stops_ready(&self.shared.settings) {
             obeyed.stopped.clear();
         }
         for slot in self.tasks.values_mut() {

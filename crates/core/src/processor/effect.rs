@@ -4,7 +4,7 @@ use crate::booking::{BookingKey, Version};
 use crate::healthflow::Request;
 use crate::life::{CallId, Incarnation};
 use crate::partition::commit_batch::CommitBatch;
-use crate::partition::reading::HeldRange;
+use crate::partition::read_guard::GuardedRange;
 use crate::state::TopicIds;
 use crate::time::Timestamp;
 use crate::topics::{Lane, Position};
@@ -80,7 +80,7 @@ pub enum Effect {
         /// The task.
         partition: i32,
         /// Which.
-        release: HeldRange,
+        release: GuardedRange,
     },
     /// Read these held versions from `appointments.review`: only the topic has their content. Answered by `ContentsRead`, unless the
     /// life of the task ends first.

@@ -61,7 +61,7 @@ pub enum Input {
         written_at: Option<Timestamp>,
     },
     /// A record is there that is read with care: an `Effect::Decode` lets the worker decode it, and then it arrives (rule K6).
-    Held {
+    Guarded {
         /// The task.
         partition: i32,
         /// The life of the task whose fetch brought it.
@@ -97,11 +97,11 @@ pub enum Input {
         /// The bookings as they were asked for.
         found: Vec<Arc<Booking>>,
     },
-    /// The answer to a call tells of HealthFlow's limits. Comes right before the answer itself.
+    /// The answer to a call reports HealthFlow's limits. Comes right before the answer itself.
     LimitsTold {
         /// Which call.
         call: CallId,
-        /// What it tells.
+        /// What it reports.
         told: LimitsTold,
     },
     /// A call ended, one way or another; every call ends exactly once.

@@ -2,7 +2,7 @@
 //! left they go out more slowly, and a limit that nobody configured is reported once. A limit that is configured for practices or
 //! for some operations holds only those.
 
-use crate::fact::Fact;
+use crate::fact::{Fact, PauseCause};
 use crate::healthflow::{LimitsTold, PolicyTold};
 use crate::life::CallId;
 use crate::limits::Asked;
@@ -23,7 +23,7 @@ impl Processor {
         self.shared.limits.take(send.job.asking(partition, send.request.operation()), now);
     }
 
-    /// The answer to a call tells of limits.
+    /// The answer to a call reports limits.
     pub(super) fn limits_told(&mut self, id: CallId, told: &LimitsTold, now: Timestamp) {
         let mut of_all = LimitsTold { asks_to_wait: told.asks_to_wait, ..LimitsTold::default() };
         for policy in &told.policies {
@@ -50,7 +50,7 @@ impl Processor {
         if let Asked::All(until) = asked
             && was_sending
         {
-            self.facts.push_back(Fact::AccountPaused { until, why: "used_up", practice, booking });
+            self.facts.push_back(Fact::AccountPaused { until, why: PauseCause::UsedUp, practice, booking });
         }
     }
 

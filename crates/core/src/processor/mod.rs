@@ -16,6 +16,7 @@ pub mod pace;
 pub mod perform;
 mod rejection_storm;
 mod room;
+mod rules;
 pub mod schedule;
 pub mod stall;
 pub mod unread;
@@ -23,7 +24,6 @@ mod telling;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::defects::planted;
 use crate::fact::Fact;
 use crate::hash::HashMap;
 use crate::healthflow::Operation;
@@ -83,9 +83,9 @@ struct Call {
 impl Processor {
     /// A worker that owns nothing yet, and obeys what operators had set by hand when it began.
     pub fn new(settings: Settings, controls: Controls, now: Timestamp) -> Self {
-        let is_forgotten = planted!(settings, PauseForgottenAtStart);
+        let obeys = rules::obeys_from_the_start(&settings);
         let mut processor = Processor::idle(settings, now);
-        if !is_forgotten {
+        if obeys {
             processor.controls_read(controls, now);
         }
         processor
@@ -137,8 +137,10 @@ impl Processor {
             Input::ContentsRead { partition, incarnation, found } => {
                 self.with_task(partition, incarnation, now, |task, turn| task.contents_read(found, turn));
             }
-            Input::Held { partition, incarnation, lane, offset, size_bytes } => {
-                self.with_task(partition, incarnation, now, |task, _| task.held(lane.at(offset), size_bytes));
+            Input::Guarded { partition, incarnation, lane, offset, size_bytes } => {
+                self.with_task(partition, incarnation, now, |task, _| {
+                    task.guarded(lane.at(offset), size_bytes)
+                });
             }
             Input::Arrived { partition, incarnation, lane, offset, size_bytes, arrival } => {
                 self.with_task(partition, incarnation, now, |task, turn| {

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::defects::planted;
 use crate::fact::{DropCause, Fact};
 use crate::life::{Incarnation, LaneEnd};
 use crate::partition::Task;
 use crate::partition::start::{Acquired, Start};
 use crate::processor::Processor;
 use crate::processor::effect::Effect;
+use crate::processor::rules;
 use crate::settings::Settings;
 use crate::status::{Status, TaskStatus};
 use crate::time::Timestamp;
@@ -47,7 +47,7 @@ impl OwnedTask {
 
     /// Whether an assignment begins another life of it: one that was about to be given back is over (rule K2).
     fn begins_anew(&self, settings: &Settings) -> bool {
-        self.is_given_back() && !planted!(settings, ReassignmentIgnored)
+        self.is_given_back() && rules::reassignment_begins_anew(settings)
     }
 
     /// Adds this task to the picture of the worker.

@@ -7,7 +7,7 @@ use crate::booking::{BookingKey, Version};
 use crate::healthflow::Request;
 use crate::life::{CallId, TaskLife};
 use crate::partition::commit_batch::CommitBatch;
-use crate::partition::reading::HeldRange;
+use crate::partition::read_guard::GuardedRange;
 use crate::processor::Effect;
 use crate::state::TopicIds;
 use crate::time::Timestamp;
@@ -43,7 +43,7 @@ pub trait Parts {
     /// Reads the task's lanes from here on; what lies below `guarded` is held until it is to be decoded.
     fn read(&mut self, of: TaskLife, next_offsets: Vec<Position>, guarded: Vec<Position>);
     /// Decodes what was held.
-    fn decode(&mut self, partition: i32, release: HeldRange);
+    fn decode(&mut self, partition: i32, release: GuardedRange);
     /// Reads held versions from `appointments.review`.
     fn read_contents(&mut self, of: TaskLife, which: Vec<(BookingKey, Version)>);
     /// Fetches nothing of a lane for now.

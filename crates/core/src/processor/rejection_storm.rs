@@ -8,7 +8,7 @@ use crate::processor::{Call, Processor};
 use crate::time::Timestamp;
 
 impl Processor {
-    /// What a reply says about whether HealthFlow refuses nearly everything.
+    /// What follows from a reply about whether HealthFlow refuses nearly everything.
     pub(super) fn judge_refusal(&mut self, call: &Call, reply: &Reply, now: Timestamp) {
         let was_in_storm = match self.tasks.get(&call.partition) {
             Some(OwnedTask::Live(task)) => task.was_in_storm(&call.job),

@@ -8,7 +8,7 @@ use crate::partition::Task;
 use crate::partition::advance::ProbeChoice;
 use crate::partition::job::Share;
 use crate::partition::lane::Fetching;
-use crate::partition::reading::Others;
+use crate::partition::read_guard::Others;
 use crate::processor::effect::Effect;
 use crate::processor::ownership::OwnedTask;
 use crate::processor::{Call, Processor};

@@ -37,7 +37,7 @@ impl Unread {
                 let read = lane.read_offset.max(fetched.unwrap_or(lane.read_offset));
                 remember(&mut ends, Seen { end, at: now }, read);
                 lane.unread_records = Some(end.saturating_sub(read).max(0));
-                if lane.lane != Lane::Decisions && !ends.is_empty() {
+                if lane.lane.brings_bookings() && !ends.is_empty() {
                     add(&mut status.waits, lane.lane, &ends, read, now);
                 }
                 self.0.insert(place, ends);

@@ -9,14 +9,14 @@ use crate::time::Timestamp;
 
 /// How long a version is tried.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct RetryDeadline {
     /// `retry.max_age_ms`: any version.
     pub max_age_ms: i64,
     /// `retry.visit_grace_ms`: a live, scheduled one, after its visit began.
     pub visit_grace_ms: i64,
 }
 
-impl Patience {
+impl RetryDeadline {
     /// Whether a version that has just failed again has been tried for long enough, and why.
     pub fn is_over(self, booking: &Booking, schedule: &Schedule, now: Timestamp) -> Option<FailureReason> {
         let since = schedule.first_failed_at?;

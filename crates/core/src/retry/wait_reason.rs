@@ -7,6 +7,7 @@ use std::fmt;
 use crate::coded::coded;
 use crate::healthflow::Fault;
 use crate::healthflow::fault::{NotSent, Unknown};
+use crate::limits::BreakerCause;
 
 coded! {
     /// Why a version waits: stable codes, documented in `docs/waits.md`.
@@ -88,31 +89,41 @@ impl WaitReason {
 
     /// Whether HealthFlow did not answer, as far as one can tell: no connection, no answer, 5xx, or nothing that it says.
     pub const fn is_no_answer(self) -> bool {
-        matches!(
-            self,
-            WaitReason::Connect
-                | WaitReason::Timeout
-                | WaitReason::Reset
-                | WaitReason::ServerError
-                | WaitReason::Unavailable
-                | WaitReason::Unreadable
-                | WaitReason::Foreign
-        )
+        self.no_answer().is_some()
+    }
+
+    /// The same as what it is to the breaker; none if HealthFlow answered.
+    pub const fn no_answer(self) -> Option<BreakerCause> {
+        match self {
+            WaitReason::Connect => Some(BreakerCause::Connect),
+            WaitReason::Timeout => Some(BreakerCause::Timeout),
+            WaitReason::Reset => Some(BreakerCause::Reset),
+            WaitReason::ServerError => Some(BreakerCause::ServerError),
+            WaitReason::Unavailable => Some(BreakerCause::Unavailable),
+            WaitReason::Unreadable => Some(BreakerCause::Unreadable),
+            WaitReason::Foreign => Some(BreakerCause::Foreign),
+            _ => None,
+        }
     }
 
     /// Whether it waits for what an operator set by hand.
-    pub fn is_held_by_hand(code: &str) -> bool {
-        [WaitReason::Paused, WaitReason::Limited].iter().any(|reason| reason.code() == code)
+    pub fn is_stopped_by_hand(self) -> bool {
+        matches!(self, WaitReason::Paused | WaitReason::Limited)
     }
 
     /// Whether it waits for the end of a storm of refusals.
-    pub fn is_storm(code: &str) -> bool {
-        code == WaitReason::RejectionStorm.code()
+    pub fn is_storm(self) -> bool {
+        self == WaitReason::RejectionStorm
     }
 
     /// Whether HealthFlow asked to wait.
-    pub fn is_asked_to_wait(code: &str) -> bool {
-        [WaitReason::Throttled, WaitReason::Unavailable].iter().any(|reason| reason.code() == code)
+    pub fn is_asked_to_wait(self) -> bool {
+        matches!(self, WaitReason::Throttled | WaitReason::Unavailable)
+    }
+
+    /// Whether it is unknown when the wait ends: it is up to an operator or to HealthFlow.
+    pub fn ends_unforeseen(self) -> bool {
+        self.is_stopped_by_hand() || matches!(self, WaitReason::Limit | WaitReason::RejectionStorm)
     }
 }
 
@@ -179,5 +190,16 @@ mod tests {
         for (fault, code) in faults {
             assert_eq!(WaitReason::from(&fault).code(), code);
         }
+    }
+
+    #[test]
+    fn a_fault_that_opens_the_breaker_is_a_cause_of_its_name() {
+        let causes = WaitReason::ALL.into_iter().filter_map(|reason| Some((reason, reason.no_answer()?)));
+        let causes: Vec<BreakerCause> = causes
+            .inspect(|(reason, cause)| assert_eq!(reason.code(), cause.code()))
+            .map(|(_, cause)| cause)
+            .collect();
+        let all = BreakerCause::ALL.into_iter().filter(|cause| *cause != BreakerCause::Slow);
+        assert_eq!(causes, all.collect::<Vec<_>>());
     }
 }

@@ -22,6 +22,13 @@ pub struct Waiting {
     pub since: Timestamp,
 }
 
+impl Waiting {
+    /// What it waits for; none if the record names no reason that we know.
+    pub fn reason(&self) -> Option<WaitReason> {
+        WaitReason::of(&self.entry.schedule.last_error)
+    }
+}
+
 /// Bookings of one task that wait for their time; each (booking, version) at most once.
 #[derive(Clone, Debug, Default)]
 pub struct WaitingRoom {
@@ -99,7 +106,7 @@ impl WaitingRoom {
 
     /// Every record of a practice that waits because the practice was paused or limited by hand.
     pub fn take_held_by_hand(&mut self, practice: &PracticeId) -> Vec<Waiting> {
-        let is_held = |waiting: &Waiting| WaitReason::is_held_by_hand(&waiting.entry.schedule.last_error);
+        let is_held = |waiting: &Waiting| waiting.reason().is_some_and(WaitReason::is_stopped_by_hand);
         let of_practice = self.by_booking.iter().filter(|(booking, _)| booking.practice == *practice);
         let held = of_practice.flat_map(|(booking, versions)| {
             let held = versions.iter().filter(|(_, waiting)| is_held(waiting));
@@ -126,8 +133,7 @@ impl WaitingRoom {
     pub fn take_first_in_storm(&mut self, allows: impl Fn(&PracticeId) -> bool) -> Option<Waiting> {
         let waits = |(booking, version): &&(BookingKey, Version)| {
             let waiting = self.by_booking.get(booking).and_then(|versions| versions.get(version));
-            let in_storm =
-                waiting.is_some_and(|waiting| WaitReason::is_storm(&waiting.entry.schedule.last_error));
+            let in_storm = waiting.and_then(Waiting::reason).is_some_and(WaitReason::is_storm);
             in_storm && allows(&booking.practice)
         };
         let (booking, version) = self.by_due.values().find(waits)?.clone();

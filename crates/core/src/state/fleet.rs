@@ -31,25 +31,91 @@ pub struct FleetRecord {
     pub written_at: Timestamp,
 }
 
-/// Why a task must not go live.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a task must not go live, in one line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Not now; later without a restart of this worker.
-    Wait(String),
-    /// Not in this process: its settings are not those of the fleet.
-    End(String),
+    /// State is on the move to another number of partitions.
+    #[error(
+        "`healthflow-sync repartition` from {from} to {to} partitions is not finished; stop every worker and run it again if it \
+         was interrupted"
+    )]
+    Repartitioning {
+        /// The count that it leaves.
+        from: u32,
+        /// The count that it moves to.
+        to: u32,
+    },
+    /// State is changing hands.
+    #[error(
+        "`healthflow-sync takeover` from {from} to {to} is not finished; run it again if it was interrupted"
+    )]
+    HandingOver {
+        /// Who has it.
+        from: Owner,
+        /// Who gets it.
+        to: Owner,
+    },
+    /// Partitions were added while workers run, and the task's is one of them: it has no state yet.
+    #[error(
+        "partitions were added to appointments.requested beside the {laid_out} that the state is laid out for; they wait until \
+         every worker is stopped and `healthflow-sync repartition` has run"
+    )]
+    Added {
+        /// For how many the state is laid out.
+        laid_out: u32,
+    },
+    /// The topics have more partitions than the state is laid out for.
+    #[error(
+        "the state is laid out for {laid_out} partitions, and appointments.requested has {counted}; stop every worker and run \
+         `healthflow-sync repartition`"
+    )]
+    Grown {
+        /// For how many the state is laid out.
+        laid_out: u32,
+        /// How many the worker counted at its start.
+        counted: u32,
+    },
+    /// The state was laid out for more partitions since this worker started.
+    #[error(
+        "the state is laid out for {laid_out} partitions, and this worker counted {counted} at its start; start it again, and \
+         if that does not help, check whether the topics were recreated"
+    )]
+    Outdated {
+        /// For how many the state is laid out.
+        laid_out: u32,
+        /// How many the worker counted at its start.
+        counted: u32,
+    },
+    /// The state is another fleet's.
+    #[error(
+        "the state of these topics belongs to {owner} (since {since}), and this is {this}; correct kafka.application and \
+         kafka.group_id, or stop the other fleet and run `healthflow-sync takeover --from-application {} --from-group {}`",
+        .owner.application, .owner.group_id
+    )]
+    OtherFleet {
+        /// Whose it is.
+        owner: Owner,
+        /// Since when.
+        since: Timestamp,
+        /// Who asks.
+        this: Owner,
+    },
+}
+
+impl Refusal {
+    /// Whether no task may go live in this process any more, since its settings are not those of the fleet. After any other
+    /// refusal one may later, without a restart.
+    pub const fn is_final(&self) -> bool {
+        match self {
+            Refusal::Grown { .. } | Refusal::Outdated { .. } | Refusal::OtherFleet { .. } => true,
+            Refusal::Repartitioning { .. } | Refusal::HandingOver { .. } | Refusal::Added { .. } => false,
+        }
+    }
 }
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "application {}, group {}", self.application, self.group_id)
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Refusal::Wait(why) | Refusal::End(why)) = self;
-        f.write_str(why)
     }
 }
 
@@ -65,26 +131,13 @@ impl FleetRecord {
     /// It may not; one line gives the reason and the remedy.
     pub fn admits(&self, owner: &Owner, count: u32) -> Result<(), Refusal> {
         self.check_owner(owner)?;
-        let has = self.partition_count;
-        if let Some(to) = self.moving_to {
-            return Err(Refusal::Wait(format!(
-                "`healthflow-sync repartition` from {has} to {to} partitions is not finished; stop every worker and run it \
-                 again if it was interrupted"
-            )));
+        let (laid_out, counted) = (self.partition_count, count);
+        match self.moving_to {
+            Some(to) => Err(Refusal::Repartitioning { from: laid_out, to }),
+            None if laid_out < counted => Err(Refusal::Grown { laid_out, counted }),
+            None if laid_out > counted => Err(Refusal::Outdated { laid_out, counted }),
+            None => Ok(()),
         }
-        if has < count {
-            return Err(Refusal::End(format!(
-                "the state is laid out for {has} partitions, and appointments.requested has {count}; stop every worker and \
-                 run `healthflow-sync repartition`"
-            )));
-        }
-        if has > count {
-            return Err(Refusal::End(format!(
-                "the state is laid out for {has} partitions, and this worker counted {count} at its start; start it again, \
-                 and if that does not help, check whether the topics were recreated"
-            )));
-        }
-        Ok(())
     }
 
     /// The same for one task: partitions that were added while workers run have no state yet.
@@ -96,11 +149,7 @@ impl FleetRecord {
         if partition.unsigned_abs() < self.partition_count {
             return Ok(());
         }
-        Err(Refusal::Wait(format!(
-            "partitions were added to appointments.requested beside the {} that the state is laid out for; they wait until \
-             every worker is stopped and `healthflow-sync repartition` has run",
-            self.partition_count
-        )))
+        Err(Refusal::Added { laid_out: self.partition_count })
     }
 
     /// Checks that the state belongs to `owner` and stays with it.
@@ -108,16 +157,13 @@ impl FleetRecord {
     /// # Errors
     /// It does not.
     pub fn check_owner(&self, owner: &Owner) -> Result<(), Refusal> {
-        let has = &self.owner;
         match &self.handing_over_to {
-            Some(to) => Err(Refusal::Wait(format!(
-                "`healthflow-sync takeover` from {has} to {to} is not finished; run it again if it was interrupted"
-            ))),
-            None if has != owner => Err(Refusal::End(format!(
-                "the state of these topics belongs to {has} (since {}), and this is {owner}; correct kafka.application and \
-                 kafka.group_id, or stop the other fleet and run `healthflow-sync takeover --from-application {} --from-group {}`",
-                self.written_at, has.application, has.group_id
-            ))),
+            Some(to) => Err(Refusal::HandingOver { from: self.owner.clone(), to: to.clone() }),
+            None if self.owner != *owner => Err(Refusal::OtherFleet {
+                owner: self.owner.clone(),
+                since: self.written_at,
+                this: owner.clone(),
+            }),
             None => Ok(()),
         }
     }
@@ -141,38 +187,36 @@ mod tests {
         for partition in 0..4 {
             assert_eq!(of_four().admits_task(&me, 4, partition), Ok(()));
         }
-        let Err(Refusal::Wait(added)) = of_four().admits_task(&me, 4, 4) else { panic!("it went live") };
-        assert!(added.contains("`healthflow-sync repartition`"), "{added}");
-        let Err(Refusal::End(grown)) = of_four().admits(&me, 8) else { panic!("it went live") };
-        assert!(grown.contains("for 4 partitions, and appointments.requested has 8"), "{grown}");
-        assert!(grown.contains("`healthflow-sync repartition`"), "{grown}");
-        let Err(Refusal::End(old)) = of_four().admits(&me, 2) else { panic!("it went live") };
-        assert!(old.contains("start it again"), "{old}");
+        let added = of_four().admits_task(&me, 4, 4).expect_err("it has no state");
+        assert!(added == Refusal::Added { laid_out: 4 } && !added.is_final());
+        let grown = of_four().admits(&me, 8).expect_err("state is laid out for fewer");
+        assert!(grown == Refusal::Grown { laid_out: 4, counted: 8 } && grown.is_final());
+        let outdated = of_four().admits(&me, 2).expect_err("state is laid out for more");
+        assert!(outdated == Refusal::Outdated { laid_out: 4, counted: 2 } && outdated.is_final());
     }
 
     #[test]
     fn while_state_moves_or_changes_hands_nobody_goes_live() {
         let moving = FleetRecord { moving_to: Some(8), ..of_four() };
         for count in [4, 8] {
-            let refused = moving.admits(&owner("a", "g"), count);
-            assert!(
-                matches!(&refused, Err(Refusal::Wait(why)) if why.contains("from 4 to 8")),
-                "{refused:?}"
-            );
+            let refused = moving.admits(&owner("a", "g"), count).expect_err("it moves");
+            assert!(refused == Refusal::Repartitioning { from: 4, to: 8 } && !refused.is_final());
         }
         let changing = FleetRecord { handing_over_to: Some(owner("b", "h")), ..of_four() };
         for who in [owner("a", "g"), owner("b", "h")] {
-            let refused = changing.admits(&who, 4);
-            assert!(matches!(&refused, Err(Refusal::Wait(why)) if why.contains("takeover")), "{refused:?}");
+            let refused = changing.admits(&who, 4).expect_err("it changes hands");
+            let (from, to) = (owner("a", "g"), owner("b", "h"));
+            assert!(!refused.is_final());
+            assert_eq!(refused, Refusal::HandingOver { from, to });
         }
     }
 
     #[test]
     fn another_owner_is_refused_by_both_names_whichever_of_them_differs() {
         for (application, group) in [("b", "h"), ("a", "h"), ("b", "g")] {
-            let Err(Refusal::End(why)) = of_four().admits(&owner(application, group), 4) else {
-                panic!("{application} {group} went live");
-            };
+            let refused = of_four().admits(&owner(application, group), 4).expect_err("it is another fleet");
+            let why = refused.to_string();
+            assert!(refused.is_final(), "{why}");
             assert!(why.contains("belongs to application a, group g"), "{why}");
             assert!(why.contains(&format!("this is application {application}, group {group}")), "{why}");
             assert!(

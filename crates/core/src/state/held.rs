@@ -1,5 +1,5 @@
 //! What lies in `appointments.review`: versions with their content, so that a decision that carries only ids finds the booking
-//! it is about. Which of them still waits, and for what, `BookingState` says.
+//! it is about. Which of them still waits, and for what, is in `BookingState`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use crate::state::{ANSWERED_BYTES_MAX, BookingState, PatientState, VersionSet};
-use crate::time::Timestamp;
 
 /// What one of two tasks did in HealthFlow and no task tracks any more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,7 +48,7 @@ impl BookingState {
         base.newest = base.newest.max(older.newest);
         base.incarnation = base.incarnation.max(older.incarnation);
         base.last_day = base.last_day.max(older.last_day);
-        base.last_write_at = Timestamp::default();
+        base.last_write_at = None;
         (base, left_over)
     }
 }
@@ -81,7 +80,7 @@ impl PatientState {
             unverified_creation: self.unverified_creation.or(other.unverified_creation),
             is_new: self.is_new && other.is_new,
             rejected: [self.rejected, other.rejected].concat(),
-            last_write_at: Timestamp::default(),
+            last_write_at: None,
             ..self
         };
         (joined, left_over)
@@ -96,6 +95,7 @@ mod tests {
     use crate::patient::Link;
     use crate::patient::{HealthFlowPatientId, LinkOrigin};
     use crate::state::{Parked, ParkingPlace, WriteIntent, WriteOperation};
+    use crate::time::Timestamp;
 
     fn placed(appointment: &str, version: Version) -> BookingState {
         BookingState {
@@ -104,7 +104,7 @@ mod tests {
                 patient_id: "hf-p".into(),
                 patient: None,
                 incarnation: 0,
-                version,
+                version: Some(version),
                 status: BookingStatus::Scheduled,
                 fingerprint: None,
                 revision: None,

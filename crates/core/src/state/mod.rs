@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::appointment::{PlacedIds, Placement, Revision, Slot, Span};
 use crate::booking::{Booking, BookingId, BookingKey, PatientKey, PracticeId, Version};
 use crate::patient::digests::PersonDigests;
-use crate::patient::{Link, Rejected};
+use crate::patient::{Link, Rejected, UnverifiedCreation};
 use crate::time::Timestamp;
 use crate::topics::Position;
 
@@ -61,10 +61,10 @@ pub struct BookingState {
     pub lost: Vec<Version>,
     /// The id of the last decision about it that was carried out: a copy of that is passed over.
     pub last_decision: Option<Arc<str>>,
-    /// What was told of its delay; boxed, because few bookings are late.
+    /// What its last notice of a delay promised; boxed, because few bookings are late.
     pub told_delay: Option<Box<ToldDelay>>,
-    /// When this process last sent a write for it that may exist (rule W6). In memory only: never written to a topic.
-    pub last_write_at: Timestamp,
+    /// When this process last sent a write for it that may exist; none if it sent none (rule W6). In memory only: never written to a topic.
+    pub last_write_at: Option<Timestamp>,
 }
 
 /// A durable statement that a write of an appointment may be sent.
@@ -176,17 +176,18 @@ pub struct PatientState {
     pub suspicion: Suspicion,
     /// The booking whose review decides who this patient is; until then all others of the patient wait.
     pub held_by: Option<BookingId>,
-    /// Set if a creation that may have happened could not be looked up (guard mode `search`): the fingerprint of the
-    /// person that it may have created, 0 if unknown. Until the patient has a link, no other description is created.
-    pub unverified_creation: Option<i64>,
+    /// Set if a creation that may have happened could not be looked up (guard mode `search`): whom it may have created. Until the
+    /// patient has a link, no other description is created.
+    pub unverified_creation: Option<UnverifiedCreation>,
     /// Patients of HealthFlow of which a person decided that they are somebody else.
     pub rejected: Vec<Rejected>,
     /// Whether a person decided that HealthFlow does not have this patient; until there is a link.
     pub is_new: bool,
     /// Whether a person undid the link; until there is another one, whoever the patient is found to be is asked about.
     pub is_unlinked: bool,
-    /// When this process last sent a creation for it that may exist (rule W6). In memory only: never written to a topic.
-    pub last_write_at: Timestamp,
+    /// When this process last sent a creation for it that may exist; none if it sent none (rule W6). In memory only: never written
+    /// to a topic.
+    pub last_write_at: Option<Timestamp>,
 }
 
 /// A durable statement that the creation of a patient may be sent.
@@ -229,7 +230,7 @@ pub struct TaskPositions {
     pub topic_ids: TopicIds,
     /// How the owner reads (rule K6).
     pub reading: ReadingState,
-    /// The outage that was told of and has not ended.
+    /// The outage that was reported and has not ended.
     pub open_outage: Option<OpenOutage>,
 }
 

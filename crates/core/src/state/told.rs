@@ -1,4 +1,4 @@
-//! What was told of those who wait (`appointments.notices`): without it a restart or a take-over would tell it again, or never
+//! What was reported of bookings that wait (`appointments.notices`): without it a restart or a take-over would tell it again, or never
 //! tell that an outage has ended.
 
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub struct ToldDelay {
     pub at_earliest: bool,
 }
 
-/// An outage that a notice said has begun, until another one says that it has ended.
+/// An outage whose begin was reported, until a notice reports its end.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OpenOutage {
     /// Its id, which no other outage has.

@@ -8,7 +8,7 @@ use crate::booking::{Booking, BookingStatus, PatientId, PracticeId};
 use crate::healthflow::{AppointmentContent, AppointmentId, PatientContent, Request};
 use crate::patient::reference::under_reference;
 use crate::patient::search::{Pass, Search};
-use crate::patient::{Candidate, HealthFlowPatientId, Link};
+use crate::patient::{Candidate, HealthFlowPatientId, Link, UnverifiedCreation};
 use crate::sync::who::{Who, who};
 use crate::sync::{Outcome, SyncedOutcome};
 
@@ -30,7 +30,7 @@ pub struct Knowledge<'a> {
     /// The number that our reference of the patient carries; 0 if none (rule W8).
     pub reference: u32,
     /// Whom a creation that was never looked up may have created: `PatientState::unverified_creation`.
-    pub unverified_creation: Option<i64>,
+    pub unverified_creation: Option<UnverifiedCreation>,
     /// Patients of HealthFlow of which a person decided that they are somebody else.
     pub rejected: &'a [HealthFlowPatientId],
     /// Whether a person decided that HealthFlow does not have this patient.

@@ -11,11 +11,10 @@ use crate::patient::decide::{
 };
 use crate::patient::digests::{Likeness, PersonDigests};
 use crate::patient::reference::under_reference;
-use crate::patient::search::Search;
+use crate::patient::search::first_pass;
 use crate::patient::{Candidate, HealthFlowPatientId, Link, LinkOrigin, Person, description};
 use crate::sync::step::create_patient;
 use crate::sync::{Knowledge, Outcome, ReviewReason, Step};
-use crate::time::Timestamp;
 
 /// Who the booking is for, or what to do to find out.
 pub(super) enum Who {
@@ -136,8 +135,15 @@ fn agrees_in_nothing(link: &Link) -> Evidence {
 }
 
 fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
-    let not_begun = Search::start(Timestamp(0));
-    let search = known.search.unwrap_or(&not_begun);
+    let patient = under_reference(&booking.key.practice, &booking.patient, known.reference);
+    let ask = |pass| {
+        Step::Ask(Request::SearchPatients {
+            practice: booking.key.practice.clone(),
+            pass,
+            cursor: known.cursor.map(str::to_owned),
+        })
+    };
+    let Some(search) = known.search else { return ask(first_pass(&patient, known.has_references)) };
     let is_rejected =
         |candidate: &Candidate| candidate.id.as_ref().is_some_and(|id| known.rejected.contains(id));
     let candidates: Cow<'_, [Candidate]> = if known.rejected.is_empty() {
@@ -147,7 +153,6 @@ fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
     };
     let (answered, candidates) = (search.answered, &candidates[..]);
     let person = LazyCell::new(|| search.person(&booking.patient));
-    let patient = under_reference(&booking.key.practice, &booking.patient, known.reference);
     let decision = || decide(&person, candidates, &patient.id);
     let create = || Step::Ask(create_patient(booking, known.patient_incarnation, known.reference));
 
@@ -161,11 +166,7 @@ fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
         return found(booking, &person, id, candidates);
     }
     if let Some(next) = search.next_pass(&patient, known.has_references) {
-        return Step::Ask(Request::SearchPatients {
-            practice: booking.key.practice.clone(),
-            pass: next,
-            cursor: known.cursor.map(str::to_owned),
-        });
+        return ask(next);
     }
     match decision() {
         // The link was wrong, whatever led to it: this time a person decides.
@@ -184,7 +185,7 @@ fn find_or_create(booking: &Booking, known: &Knowledge<'_>) -> Step {
         Decision::New
             if known
                 .unverified_creation
-                .is_some_and(|sent| sent != description::fingerprint(&booking.patient)) =>
+                .is_some_and(|sent| !sent.is_of(description::fingerprint(&booking.patient))) =>
         {
             review(ReviewReason::AmbiguousPatient, Vec::new())
         }

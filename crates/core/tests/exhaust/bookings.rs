@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use healthflow_core::booking::{Booking, BookingKey, BookingStatus, Patient, Sex, Source, Version, Visit};
-use healthflow_core::time::Timestamp;
+use healthflow_core::time::{DAY_MS, Timestamp};
 
 /// When every small world begins.
 pub const BEGIN_MS: i64 = 1_900_000_000_000;
@@ -45,7 +45,7 @@ pub fn booking(id: &str, version: Version, who: Who) -> Booking {
         source: Source::Live,
         patient: patient(who),
         visit: Visit {
-            start: Timestamp(BEGIN_MS + 30 * 86_400_000 + version as i64 * 3_600_000),
+            start: Timestamp(BEGIN_MS + 30 * DAY_MS + version as i64 * 3_600_000),
             duration_minutes: version as u32 * MINUTES,
             time_zone: "America/Chicago".into(),
             provider_id: "d".into(),

@@ -1,4 +1,4 @@
-//! HealthFlow in a hundred lines: its appointments and patients, the keys it remembers, and the requests that are still on
+//! A small HealthFlow: its appointments and patients, the keys it remembers, and the requests that are still on
 //! their way to it. It is as strict as the contract lets it be: a search shows a new patient only after the longest lag.
 
 use std::collections::BTreeMap;
@@ -187,9 +187,9 @@ impl HealthFlow {
             return (reply.map(|id| Answer::PatientCreated(id.as_ref().into())), met);
         }
         let same = |chart: &Chart| !chart.is_gone && chart.external_id.as_ref() == Some(&content.patient.id);
-        let standing =
+        let existing =
             self.charts.iter().position(same).filter(|_| nature.guard == GuardMode::UniqueReference);
-        if let Some(index) = standing {
+        if let Some(index) = existing {
             return (
                 Err(Fault::AlreadyThere { existing_id: Some(chart_id(index).to_string()) }),
                 Met::AlreadyThere,
@@ -223,9 +223,9 @@ impl HealthFlow {
             return (Err(Fault::NotFound(Missing::Patient)), Met::Nothing);
         }
         let same = |entry: &Entry| !entry.is_gone && entry.content.booking == content.booking;
-        let standing =
+        let existing =
             self.entries.iter().position(same).filter(|_| nature.guard == GuardMode::UniqueReference);
-        if let Some(index) = standing {
+        if let Some(index) = existing {
             let existing_id = Some(entry_id(index).to_string());
             return (Err(Fault::AlreadyThere { existing_id }), Met::AlreadyThere);
         }

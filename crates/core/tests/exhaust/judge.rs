@@ -10,9 +10,9 @@ use healthflow_core::settings::Settings;
 use healthflow_core::state::{BookingState, Hold, ParkingPlace};
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
-use healthflow_proof::promises::newest::Stands;
+use healthflow_proof::promises::existing::{Appointment, Existing, Patient};
+use healthflow_proof::promises::newest::Found;
 use healthflow_proof::promises::sending::Same;
-use healthflow_proof::promises::standing::{Appointment, Patient, Standing};
 use healthflow_proof::promises::{committed_offsets, newest, results, sending};
 
 use crate::healthflow::{Entry, HealthFlow};
@@ -51,7 +51,7 @@ pub fn send(
 }
 
 /// Promises 2 and 3, at any moment: nobody and nothing stands there twice, nothing stands without its patient.
-pub fn standing(healthflow: &HealthFlow) -> Option<String> {
+pub fn existing(healthflow: &HealthFlow) -> Option<String> {
     let practice = "the only one";
     let entries = healthflow.entries.iter().filter(|entry| !entry.is_gone);
     let appointments = entries.map(|entry| Appointment {
@@ -67,14 +67,14 @@ pub fn standing(healthflow: &HealthFlow) -> Option<String> {
         person: &chart.person,
         was_there: false,
     });
-    let standing = Standing { appointments: appointments.collect(), patients: patients.collect() };
-    if let Some(what) = standing.duplicate_appointments().first() {
+    let existing = Existing { appointments: appointments.collect(), patients: patients.collect() };
+    if let Some(what) = existing.duplicate_appointments().first() {
         return Some(format!("no duplicate: {what} stands twice"));
     }
-    if !standing.duplicate_people().is_empty() {
+    if !existing.duplicate_people().is_empty() {
         return Some("no duplicate: a person has two charts".to_owned());
     }
-    let orphan = standing.orphans().next().filter(|_| !healthflow.somebody_intervened)?;
+    let orphan = existing.orphans().next().filter(|_| !healthflow.somebody_intervened)?;
     Some(format!("no orphan: {:?} stands without its patient", orphan.booking))
 }
 
@@ -155,7 +155,7 @@ pub fn newest_wins(kafka: &Kafka, healthflow: &HealthFlow, records: &[Booking]) 
         let stands: Vec<&Entry> = of_booking.collect();
         let wins = newest::newest_version_wins(results, stands.is_empty(), |version| {
             let mut wanted = records.iter().filter(|one| one.key == *key && one.version == version);
-            wanted.any(|wanted| is_what_stands(wanted, &stands))
+            wanted.any(|wanted| is_what_exists(wanted, &stands))
         });
         (!wins).then(|| format!("newest wins: {key}: {stands:?} stands, of {:?}", kafka.verdicts))
     })
@@ -168,12 +168,12 @@ pub fn slots(kafka: &Kafka, is_legal: bool) -> Option<String> {
     Some(format!("slots: {key} v{version} found its slot taken"))
 }
 
-fn is_what_stands(wanted: &Booking, stands: &[&Entry]) -> bool {
-    let stands = stands.iter().map(|entry| Stands {
+fn is_what_exists(wanted: &Booking, stands: &[&Entry]) -> bool {
+    let stands = stands.iter().map(|entry| Found {
         is_cancelled: entry.content.status == BookingStatus::Cancelled,
         is_as_wanted: entry.content.visit == wanted.visit,
     });
-    newest::is_what_stands(wanted.status, &stands.collect::<Vec<_>>())
+    newest::is_what_exists(wanted.status, &stands.collect::<Vec<_>>())
 }
 
 fn is_waited_for(state: &BookingState) -> bool {

@@ -126,8 +126,8 @@ impl Kafka {
                     self.retry.push(record.into_entry(Timestamp(now)).expect("it was possible before"));
                 }
                 Outgoing::State(state) => self.state.apply(match &**state {
-                    StateRecord::Booking(key, state) => as_read(AppointmentStateRecord::from((key, state))),
-                    StateRecord::Patient(key, state) => PatientStateRecord::from((key, state)).into(),
+                    StateRecord::Booking(key, state) => as_read(AppointmentStateRecord::of(key, state)),
+                    StateRecord::Patient(key, state) => PatientStateRecord::of(key, state).into(),
                     StateRecord::Task(positions) => as_read(AppointmentStateRecord::from(positions)),
                 }),
                 Outgoing::Review(case) if is_about_near_twins(case) => {

@@ -57,12 +57,14 @@ impl World {
         let CommitStage::UnderWay { aborts, .. } = commit.stage else { return };
         let in_time = self.now < commit.started_at.plus_ms(TRANSACTION_TIMEOUT_MS).0;
         let is_fenced = commit.epoch != self.kafka.epoch;
-        let stands = in_time && !is_fenced && fault != Some(Fault::CommitLost);
+        let is_good = in_time && !is_fenced && fault != Some(Fault::CommitLost);
         if is_fenced {
             log.meet(Situation::ZombieFenced);
         }
-        log.tell(|| format!("    commit #{} of owner {o}: {}", commit.sequence, told_batch(&commit, stands)));
-        if stands {
+        log.tell(|| {
+            format!("    commit #{} of owner {o}: {}", commit.sequence, told_batch(&commit, is_good))
+        });
+        if is_good {
             let before = self.kafka.offsets.clone();
             let kafka = self.kafka.change();
             for broken in kafka.apply(&commit.batch, self.now) {
@@ -72,7 +74,7 @@ impl World {
         }
         // A transaction that was aborted was begun again: the lease runs from the one that is good.
         let started_at = if aborts > 0 { Timestamp(self.now) } else { commit.started_at };
-        let ended = if stands && fault.is_none() {
+        let ended = if is_good && fault.is_none() {
             CommitEnded::Good { started_at, aborts }
         } else {
             CommitEnded::TaskLost
@@ -91,10 +93,10 @@ impl World {
     }
 }
 
-fn told_batch(commit: &crate::owner::Commit, stands: bool) -> String {
+fn told_batch(commit: &crate::owner::Commit, is_good: bool) -> String {
     use healthflow_core::event::Outgoing;
     use healthflow_core::state::StateRecord;
-    let mut text = if stands { "stands".to_owned() } else { "does not stand".to_owned() };
+    let mut text = if is_good { "good".to_owned() } else { "lost".to_owned() };
     for record in &commit.batch.records {
         text.push_str(&match record {
             Outgoing::Synced(done) => {

@@ -148,7 +148,7 @@ impl World {
                 self.strike(fault, o, index, scenario, log);
             }
         }
-        log.judge(judge::standing(&self.healthflow));
+        log.judge(judge::existing(&self.healthflow));
         log.judge(judge::right_chart(&self.healthflow, &scenario.records));
         if log.broken.is_none() && self.is_done(scenario) {
             log.judge(judge::slots(&self.kafka, scenario.is_legal));

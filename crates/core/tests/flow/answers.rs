@@ -1,7 +1,7 @@
 //! What each of HealthFlow's answers leads to: a row of `docs/answers.md` each.
 
 use healthflow_core::booking::Booking;
-use healthflow_core::fact::Fact;
+use healthflow_core::fact::{Fact, PauseCause};
 use healthflow_core::healthflow::fault::{Missing, NotSent};
 use healthflow_core::healthflow::pages::PAGES_MAX;
 use healthflow_core::healthflow::{Answer, Fault, Operation, Request};
@@ -50,7 +50,11 @@ fn refused_credentials_stop_the_account_and_cost_no_attempt() {
     desk.answer(&call, Err(Fault::Unauthorised));
     desk.pass_ms(29_000);
     assert!(desk.calls.is_empty() && desk.retries().is_empty());
-    assert!(desk.facts.iter().any(|fact| matches!(fact, Fact::AccountPaused { why: "unauthorised", .. })));
+    assert!(
+        desk.facts
+            .iter()
+            .any(|fact| matches!(fact, Fact::AccountPaused { why: PauseCause::Unauthorised, .. }))
+    );
     desk.pass_ms(2_000);
     desk.expect(Operation::CreateAppointment);
 }

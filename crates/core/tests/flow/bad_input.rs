@@ -1,5 +1,6 @@
 //! Records that cannot be used, and copies: what exactly becomes of each, and of its neighbours.
 
+use healthflow_core::time::DAY_MS;
 use std::sync::Arc;
 
 use healthflow_core::event::{Arrival, Identity, Misrouted, Origin, Outgoing, Unusable};
@@ -49,7 +50,7 @@ fn a_version_that_cannot_be_true_is_answered_once_and_supersedes_nothing() {
 
 /// Whoever reads the dead letter must learn that the older version stands there.
 #[test]
-fn a_version_that_cannot_be_true_names_what_stands_nevertheless() {
+fn an_invalid_version_names_what_exists_nevertheless() {
     let mut desk = Desk::new(GuardMode::IdempotencyKey);
     desk.arrive(a_booking("b", 1));
     desk.expect_and_answer(Operation::CreateAppointment, created("a-1"));
@@ -183,7 +184,7 @@ fn a_misrouted_key_is_reported_once_a_minute() {
 /// Goal: a producer that counts in seconds, or history, does not make a lane look years late.
 #[test]
 fn a_request_of_1970_makes_no_lane_late() {
-    for (ago_ms, late_ms) in [(4_000, 4_000), (40 * 86_400_000, 0), (START.0 - 1_900_000, 0)] {
+    for (ago_ms, late_ms) in [(4_000, 4_000), (40 * DAY_MS, 0), (START.0 - 1_900_000, 0)] {
         let mut desk = Desk::new(GuardMode::IdempotencyKey);
         let mut booking = a_booking("b", 1);
         booking.requested_at = desk.now.plus_ms(-ago_ms);

@@ -1,5 +1,6 @@
 //! Bookings, patients and answers for the stories: defaults everywhere.
 
+use healthflow_core::time::DAY_MS;
 use std::sync::Arc;
 
 use healthflow_core::booking::{Booking, BookingKey, BookingStatus, Patient, Source, Version, Visit};
@@ -26,7 +27,7 @@ pub fn a_booking(id: &str, version: Version) -> Booking {
             ..a_patient("patient-1", "Ada", "Lovelace")
         },
         visit: Visit {
-            start: START.plus_ms(30 * 86_400_000),
+            start: START.plus_ms(30 * DAY_MS),
             duration_minutes: 30,
             time_zone: Arc::from("America/Chicago"),
             provider_id: Arc::from("provider-1"),

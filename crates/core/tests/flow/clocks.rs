@@ -6,13 +6,12 @@ use healthflow_core::healthflow::fault::{Missing, NotSent, Unknown};
 use healthflow_core::healthflow::{Fault, Operation};
 use healthflow_core::settings::{GuardMode, Settings};
 use healthflow_core::state::TaskState;
-use healthflow_core::time::Timestamp;
+use healthflow_core::time::{DAY_MS, Timestamp};
 use healthflow_core::topics::Lane;
 
 use crate::desk::*;
 
 const GUARD: GuardMode = GuardMode::IdempotencyKey;
-const DAY_MS: i64 = 86_400_000;
 const AHEAD_MS: i64 = 20 * DAY_MS;
 
 /// The next owner, on a machine whose clock is right.

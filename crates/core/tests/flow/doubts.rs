@@ -1,6 +1,6 @@
 //! Writes whose answer was lost, and writes that an owner before us may have sent (rules W3 to W5).
 
-use healthflow_core::fact::Fact;
+use healthflow_core::fact::{DuplicateOf, Fact};
 use healthflow_core::healthflow::{Answer, Fault, Operation, Request};
 use healthflow_core::patient::{Candidate, Person};
 use healthflow_core::settings::GuardMode;
@@ -242,7 +242,11 @@ fn more_than_one_found_is_told_and_the_first_is_adopted() {
     desk.expect_and_answer(Operation::CreateAppointment, timeout());
     desk.pass_ms(Q_MS);
     desk.expect_and_answer(Operation::FindAppointment, appointments(&["a-1", "a-2"]));
-    assert!(desk.facts.iter().any(|fact| matches!(fact, Fact::DuplicateFound { what: "appointment", .. })));
+    assert!(
+        desk.facts
+            .iter()
+            .any(|fact| matches!(fact, Fact::DuplicateFound { what: DuplicateOf::Appointment, .. }))
+    );
 }
 
 #[test]

@@ -5,10 +5,10 @@ use healthflow_core::event::Outgoing;
 use healthflow_core::fact::Fact;
 use healthflow_core::healthflow::{Fault, Operation};
 use healthflow_core::settings::GuardMode;
+use healthflow_core::time::DAY_MS;
 
 use crate::desk::*;
 
-const DAY_MS: i64 = 86_400_000;
 /// As in the desk's settings.
 const KEEP_DAYS: i64 = 400;
 

@@ -9,6 +9,7 @@ use healthflow_core::processor::Input;
 use healthflow_core::settings::{GuardMode, Settings};
 use healthflow_core::state::{Hold, TaskState};
 use healthflow_core::sync::FailureReason;
+use healthflow_core::time::DAY_MS;
 use healthflow_core::topics::Lane;
 
 use crate::desk::*;
@@ -173,7 +174,7 @@ fn a_look_reads_the_content_and_forgets_it_again() {
     let mut desk = ambiguous(0);
     for _ in 0..2 {
         let asked = desk.others.len();
-        desk.pass_ms(86_400_000);
+        desk.pass_ms(DAY_MS);
         desk.find(&["hf-1", "hf-2"]);
         assert!(desk.others.len() > asked, "it is read each time");
     }

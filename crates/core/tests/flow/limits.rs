@@ -2,6 +2,7 @@
 
 use healthflow_core::limits::BreakerLimits;
 use healthflow_core::settings::{GuardMode, Settings};
+use healthflow_core::time::DAY_MS;
 
 pub const LEASE_MS: i64 = 5_000;
 pub const LAG_MS: i64 = 5_000;
@@ -22,7 +23,7 @@ pub fn settings(guard: GuardMode) -> Settings {
         // What one test fails on purpose is no outage.
         breaker: BreakerLimits::off(),
         // What a test parks comes back only as it says.
-        retry_repark_after_ms: 86_400_000,
+        retry_repark_after_ms: DAY_MS,
         // Bookings were asked for long ago, and are not late for that.
         overdue_after_ms: 0,
         promise_ms: 0,

@@ -1,7 +1,7 @@
 //! HealthFlow's answers tell what is left of its limits: the worker obeys before it hears a 429.
 
 use healthflow_core::booking::Booking;
-use healthflow_core::fact::Fact;
+use healthflow_core::fact::{Fact, PauseCause};
 use healthflow_core::healthflow::{LimitsTold, Operation, PolicyTold};
 use healthflow_core::processor::Input;
 use healthflow_core::settings::GuardMode;
@@ -57,7 +57,7 @@ fn all_calls_wait_for_the_reset_if_nothing_is_left() {
     assert!(
         matches!(
             reported(&desk)[..],
-            [Fact::LimitUnknown { .. }, Fact::AccountPaused { why: "used_up", .. }]
+            [Fact::LimitUnknown { .. }, Fact::AccountPaused { why: PauseCause::UsedUp, .. }]
         ),
         "{:?}",
         reported(&desk)

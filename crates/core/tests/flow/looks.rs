@@ -9,11 +9,10 @@ use healthflow_core::patient::HealthFlowPatientId;
 use healthflow_core::settings::GuardMode;
 use healthflow_core::state::Hold;
 use healthflow_core::sync::FailureReason;
+use healthflow_core::time::DAY_MS;
 use healthflow_core::topics::Lane;
 
 use crate::desk::*;
-
-const DAY_MS: i64 = 86_400_000;
 
 /// A desk at which a person must decide which of two charts is the patient's; "waits" is behind it.
 fn ambiguous() -> Desk {

@@ -11,7 +11,7 @@ use healthflow_core::limits::BreakerLimits;
 use healthflow_core::processor::Input;
 use healthflow_core::settings::{GuardMode, Settings};
 use healthflow_core::state::TaskState;
-use healthflow_core::time::Timestamp;
+use healthflow_core::time::{DAY_MS, Timestamp};
 use healthflow_core::topics::Lane;
 
 use crate::desk::*;
@@ -177,7 +177,7 @@ fn has_notice(records: &[Outgoing]) -> bool {
 fn a_promise_is_told_again_only_if_it_moves_by_more_than_half() {
     let mut desk = desk(within());
     desk.arrive(booking(1, desk.now));
-    let (mut seen, end) = (0, desk.now.plus_ms(2 * 86_400_000));
+    let (mut seen, end) = (0, desk.now.plus_ms(2 * DAY_MS));
     while desk.now < end {
         desk.pass_ms(1_000);
         for call in std::mem::take(&mut desk.calls) {

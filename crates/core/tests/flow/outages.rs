@@ -8,6 +8,7 @@ use healthflow_core::event::{Arrival, Outgoing};
 use healthflow_core::fact::Fact;
 use healthflow_core::healthflow::fault::{NotSent, Unknown};
 use healthflow_core::healthflow::{Fault, Operation, Reply};
+use healthflow_core::limits::BreakerCause;
 use healthflow_core::limits::BreakerLimits;
 use healthflow_core::processor::Input;
 use healthflow_core::settings::{GuardMode, Settings};
@@ -238,7 +239,9 @@ fn slow_answers_open_it_and_still_count() {
     assert_eq!(opened(&desk), 1);
     desk.pass_ms(200);
     assert_eq!(confirmed(&desk), 8);
-    assert!(desk.facts.iter().any(|fact| matches!(fact, Fact::BreakerOpened { cause: "slow", .. })));
+    assert!(
+        desk.facts.iter().any(|fact| matches!(fact, Fact::BreakerOpened { cause: BreakerCause::Slow, .. }))
+    );
 }
 
 /// Goal: a 429 is the limiter's and a refusal the booking's: neither opens the breaker.

@@ -48,7 +48,7 @@ fn pauses(desk: &Desk) -> Vec<(Timestamp, &'static str, String)> {
     let pause = |fact: &Fact| match fact {
         Fact::AccountPaused { until, why, practice, booking } => {
             let booking = booking.as_ref().map_or("", |booking| booking.as_str());
-            Some((*until, *why, format!("{practice}/{booking}")))
+            Some((*until, why.code(), format!("{practice}/{booking}")))
         }
         _ => None,
     };

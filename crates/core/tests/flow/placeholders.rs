@@ -56,7 +56,7 @@ fn search_slowly(
 
 fn too_wide(desk: &Desk) -> Vec<&'static str> {
     let pass = |fact: &Fact| match fact {
-        Fact::SearchTooWide { pass, .. } => Some(*pass),
+        Fact::SearchTooWide { pass, .. } => Some(pass.code()),
         _ => None,
     };
     desk.facts.iter().filter_map(pass).collect()

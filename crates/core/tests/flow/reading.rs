@@ -4,7 +4,7 @@ use healthflow_core::event::{Arrival, Unusable};
 use healthflow_core::healthflow::Operation;
 use healthflow_core::life::Incarnation;
 use healthflow_core::limits::Controls;
-use healthflow_core::partition::reading::HeldRange;
+use healthflow_core::partition::read_guard::GuardedRange;
 use healthflow_core::partition::start::{Acquired, Start};
 use healthflow_core::processor::{CommitEnded, Effect, Input, Processor};
 use healthflow_core::settings::GuardMode;
@@ -33,7 +33,7 @@ fn after_an_end_under(ended: &[i64]) -> Desk {
 pub fn hold(desk: &mut Desk, lane: Lane) {
     let (offset, incarnation) = (desk.next[&lane], desk.incarnation);
     desk.next.insert(lane, offset + 1);
-    desk.handle(Input::Held { partition: 0, incarnation, lane, offset, size_bytes: 100 });
+    desk.handle(Input::Guarded { partition: 0, incarnation, lane, offset, size_bytes: 100 });
     desk.pass_ms(300);
 }
 
@@ -46,7 +46,7 @@ fn decode(desk: &mut Desk) {
     desk.arrive_late(Lane::Retry, 0, Arrival::Unusable(Box::new(unusable)));
 }
 
-fn releases(desk: &Desk) -> Vec<HeldRange> {
+fn releases(desk: &Desk) -> Vec<GuardedRange> {
     let release = |effect: &Effect| match effect {
         Effect::Decode { release, .. } => Some(*release),
         _ => None,
@@ -67,7 +67,10 @@ fn a_record_is_read_alone_once_no_call_is_under_way() {
     assert_eq!(releases(&desk), []);
     desk.answer(&call, created("hfa-1"));
     desk.expect_silence();
-    assert_eq!(releases(&desk), [HeldRange { lane: Lane::Retry, from: 0, to: 0, dead_lettered_after: None }]);
+    assert_eq!(
+        releases(&desk),
+        [GuardedRange { lane: Lane::Retry, from: 0, to: 0, dead_lettered_after: None }]
+    );
     decode(&mut desk);
     desk.expect(Operation::CreateAppointment);
 }
@@ -94,7 +97,7 @@ fn a_record_that_is_dead_lettered_undecoded_keeps_nobody_waiting() {
     hold(&mut desk, Lane::Retry);
     assert_eq!(
         releases(&desk),
-        [HeldRange { lane: Lane::Retry, from: 0, to: 0, dead_lettered_after: Some(3) }]
+        [GuardedRange { lane: Lane::Retry, from: 0, to: 0, dead_lettered_after: Some(3) }]
     );
     desk.arrive(a_booking_of_another("b"));
     desk.expect(Operation::CreateAppointment);
@@ -155,7 +158,7 @@ impl TwoTasks {
     fn fetch(&mut self, partition: i32) {
         let incarnation = self.shell.task(partition).expect("it is live").incarnation;
         let (lane, offset, size_bytes) = (Lane::Requested, 0, 100);
-        self.processor.handle(Input::Held { partition, incarnation, lane, offset, size_bytes }, self.now);
+        self.processor.handle(Input::Guarded { partition, incarnation, lane, offset, size_bytes }, self.now);
         self.until_nothing_happens();
     }
 

@@ -40,7 +40,7 @@ fn finals(desk: &Desk) -> Vec<(Version, &'static str, u32)> {
 /// The redrive of the newest dead letter.
 fn redrive(desk: &Desk) -> RetryEntry {
     let letter = desk.dead_letters().pop().expect("something failed");
-    AppointmentFailed::from(&letter).into_redrive(desk.now).expect("a booking that could be true")
+    AppointmentFailed::from(&letter).into_redrive(desk.now).expect("a valid booking")
 }
 
 fn publish(desk: &mut Desk, entry: RetryEntry) {

@@ -3,7 +3,7 @@
 
 use healthflow_core::booking::Booking;
 use healthflow_core::event::Arrival;
-use healthflow_core::fact::Fact;
+use healthflow_core::fact::{Fact, PauseCause};
 use healthflow_core::healthflow::fault::Unknown;
 use healthflow_core::healthflow::{Fault, Operation, Reply};
 use healthflow_core::limits::FORBIDDEN_PRACTICES_MAX;
@@ -210,7 +210,9 @@ fn several_practices_that_are_forbidden_in_a_row_stop_the_account() {
         assert_eq!(pauses(&desk), expected, "{served:?}");
         if served.is_none() {
             assert!(
-                desk.facts.iter().any(|fact| matches!(fact, Fact::AccountPaused { why: "forbidden", .. }))
+                desk.facts
+                    .iter()
+                    .any(|fact| matches!(fact, Fact::AccountPaused { why: PauseCause::Forbidden, .. }))
             );
             desk.arrive(a_booking("another", 1));
             desk.pass_ms(20_000);

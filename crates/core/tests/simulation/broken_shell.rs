@@ -10,7 +10,7 @@ use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::processor::CommitEnded;
 use healthflow_core::state::{ParkingPlace, StateRecord, TaskState, WriteIntent};
 
-use crate::commits::{Fate, Landing, ended};
+use crate::commits::{CommitEnding, Landing, ended};
 use crate::defects::Defect;
 use crate::world::{Event, World};
 
@@ -84,7 +84,7 @@ impl World {
     }
 
     /// A transaction that is lost is begun again from memory, with a producer that was initialised anew.
-    pub fn goes_on_from_memory(&mut self, landing: Landing, stands: bool) {
+    pub fn goes_on_from_memory(&mut self, landing: Landing, is_good: bool) {
         let (worker, partition) = (landing.worker, landing.partition);
         if self.workers[worker].life != landing.life {
             return;
@@ -97,13 +97,13 @@ impl World {
         let epoch = kafka.epoch;
         self.story
             .tell(self.now, || format!("w{worker} fences p{partition} (epoch {epoch}), with its memory"));
-        if stands {
+        if is_good {
             let good = CommitEnded::Good { started_at: landing.started_at, aborts: 0 };
             self.worker_learns(worker, 1, ended(&landing, good));
             return;
         }
         let started_at = self.workers[worker].clock(self.now);
-        let again = Landing { epoch, started_at, began_at: self.now, fate: Fate::Good, ..landing };
+        let again = Landing { epoch, started_at, began_at: self.now, ending: CommitEnding::Good, ..landing };
         self.after(20, Event::CommitLands(Box::new(again)));
     }
 }

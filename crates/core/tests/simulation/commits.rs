@@ -27,25 +27,25 @@ pub struct Landing {
     pub began_at: i64,
     pub started_at: Timestamp,
     pub batch: CommitBatch,
-    pub fate: Fate,
+    pub ending: CommitEnding,
     pub aborts: u32,
 }
 
 /// How it ends if nobody fences it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum CommitEnding {
     Good,
-    /// It never stands, and the worker cannot know.
+    /// It is never good, and the worker cannot know.
     LostUnknown,
-    /// It stands, and the worker cannot know; perhaps long after the worker gave up.
+    /// It is good, and the worker cannot know; perhaps long after the worker gave up.
     GoodUnknown,
-    /// It stands, over a connection that broke: a copy of its EndTxn is still to come.
+    /// It is good, over a connection that broke: a copy of its EndTxn is still to come.
     GoodTorn,
 }
 
 /// How a transaction goes.
 struct Course {
-    fate: Fate,
+    ending: CommitEnding,
     /// The attempt that counts begins so long after the first one.
     restarted_ms: i64,
     lands_ms: i64,
@@ -74,7 +74,7 @@ impl World {
             self.worker_learns(worker, 1, Input::CommitEnded { partition, incarnation, sequence, ended });
             return;
         }
-        let Course { fate, restarted_ms, lands_ms, aborts } = self.course(worker, partition, &batch);
+        let Course { ending, restarted_ms, lands_ms, aborts } = self.course(worker, partition, &batch);
         if let Some(defect) = self.plan.defect.filter(|_| aborts > 0) {
             defect.spoil_again(&mut batch);
         }
@@ -95,11 +95,11 @@ impl World {
             began_at: self.now + restarted_ms,
             started_at,
             batch,
-            fate,
+            ending,
             aborts,
         };
         self.partitions[partition as usize].begins(&landing);
-        if fate == Fate::GoodUnknown && !self.takes_it_for_known() {
+        if ending == CommitEnding::GoodUnknown && !self.takes_it_for_known() {
             // The worker gives up at some time before or after it lands.
             let gives_up_ms = self.random.between(1, 12_000);
             self.worker_learns(worker, gives_up_ms, ended(&landing, CommitEnded::TaskLost));
@@ -114,8 +114,12 @@ impl World {
 
     /// What goes wrong with a transaction, and how long it takes.
     fn course(&mut self, worker: usize, partition: i32, batch: &CommitBatch) -> Course {
-        let mut course =
-            Course { fate: Fate::Good, restarted_ms: 0, lands_ms: self.random.between(1, 40), aborts: 0 };
+        let mut course = Course {
+            ending: CommitEnding::Good,
+            restarted_ms: 0,
+            lands_ms: self.random.between(1, 40),
+            aborts: 0,
+        };
         if self.now < self.disk_full_until {
             self.meet(worker, FaultKind::DiskFull);
             self.wait_for_disk(&mut course);
@@ -133,10 +137,10 @@ impl World {
                     }
                 }
                 FaultKind::CommitSlow => course.lands_ms = self.random.between(500, 12_000),
-                FaultKind::CommitLost => course.fate = Fate::LostUnknown,
-                FaultKind::EndTxnTwice => course.fate = Fate::GoodTorn,
+                FaultKind::CommitLost => course.ending = CommitEnding::LostUnknown,
+                FaultKind::EndTxnTwice => course.ending = CommitEnding::GoodTorn,
                 _ => {
-                    course.fate = Fate::GoodUnknown;
+                    course.ending = CommitEnding::GoodUnknown;
                     course.lands_ms = self.random.between(1, 12_000);
                 }
             }
@@ -149,7 +153,7 @@ impl World {
         let wait_ms = self.disk_full_until - self.now;
         while course.restarted_ms < wait_ms {
             if course.aborts == ABORTS_MAX {
-                course.fate = Fate::LostUnknown;
+                course.ending = CommitEnding::LostUnknown;
                 break;
             }
             course.aborts += 1;
@@ -159,7 +163,7 @@ impl World {
     }
 
     pub fn commit_lands(&mut self, landing: Landing) {
-        if self.now < self.disk_full_until && landing.fate != Fate::LostUnknown {
+        if self.now < self.disk_full_until && landing.ending != CommitEnding::LostUnknown {
             // No marker can be written: the coordinator answers once it can.
             let ms = self.disk_full_until - self.now + self.random.between(1, 200);
             self.after(ms, Event::CommitLands(Box::new(landing)));
@@ -173,27 +177,30 @@ impl World {
         let ended_early = self.partitions[partition as usize].ends(&landing);
         let in_time = self.now - landing.began_at < TRANSACTION_TIMEOUT_MS;
         let is_owner = landing.epoch == self.partitions[partition as usize].epoch;
-        let stands = is_owner && landing.fate != Fate::LostUnknown && in_time && !ended_early;
-        let told = self.told(&landing, stands);
-        if stands {
-            self.commit_stands(&landing);
+        let is_good = is_owner && landing.ending != CommitEnding::LostUnknown && in_time && !ended_early;
+        let told = self.told(&landing, is_good);
+        if is_good {
+            self.commit_is_good(&landing);
         } else {
             let epoch = landing.epoch;
             self.story
                 .tell(self.now, || format!("commit of w{worker} p{partition} is refused (epoch {epoch})"));
         }
         if told == CommitEnded::TaskLost && self.plan.has(Defect::MemorySurvivesInit) {
-            self.goes_on_from_memory(landing, stands);
+            self.goes_on_from_memory(landing, is_good);
             return;
         }
-        if stands && landing.fate == Fate::GoodUnknown && self.plan.has(Defect::UnknownTakenForFailed) {
-            self.after(100, Event::CommitLands(Box::new(Landing { fate: Fate::Good, ..landing })));
+        if is_good
+            && landing.ending == CommitEnding::GoodUnknown
+            && self.plan.has(Defect::UnknownTakenForFailed)
+        {
+            self.after(100, Event::CommitLands(Box::new(Landing { ending: CommitEnding::Good, ..landing })));
             return;
         }
-        if landing.fate == Fate::LostUnknown && self.plan.has(Defect::ResultsApart) {
+        if landing.ending == CommitEnding::LostUnknown && self.plan.has(Defect::ResultsApart) {
             self.judge_results(&landing.batch);
         }
-        if landing.fate != Fate::GoodUnknown || self.takes_it_for_known() {
+        if landing.ending != CommitEnding::GoodUnknown || self.takes_it_for_known() {
             let ms = self.random.between(0, 20);
             let input = ended(&landing, told);
             self.after(
@@ -204,13 +211,13 @@ impl World {
     }
 
     /// What the worker learns of a transaction of which `stands` is true.
-    fn told(&mut self, landing: &Landing, stands: bool) -> CommitEnded {
-        let taken_for_good = match landing.fate {
-            Fate::LostUnknown => self.plan.has(Defect::UnknownTakenForGood),
-            Fate::GoodTorn => stands && self.plan.has(Defect::BrokenConnectionTakenForGood),
-            Fate::Good | Fate::GoodUnknown => stands,
+    fn told(&mut self, landing: &Landing, is_good: bool) -> CommitEnded {
+        let taken_for_good = match landing.ending {
+            CommitEnding::LostUnknown => self.plan.has(Defect::UnknownTakenForGood),
+            CommitEnding::GoodTorn => is_good && self.plan.has(Defect::BrokenConnectionTakenForGood),
+            CommitEnding::Good | CommitEnding::GoodUnknown => is_good,
         };
-        if stands && landing.fate == Fate::GoodTorn {
+        if is_good && landing.ending == CommitEnding::GoodTorn {
             self.partitions[landing.partition as usize].copies += 1;
             let ms = self.random.between(1, 8_000);
             self.after(ms, Event::EndTxnCopy { partition: landing.partition, epoch: landing.epoch });
@@ -238,7 +245,7 @@ impl World {
         let mut part = *open;
         part.batch.records.truncate(so_far);
         part.batch.offsets.clear();
-        self.commit_stands(&part);
+        self.commit_is_good(&part);
     }
 
     /// Whether a worker with a planted defect does not give up where the end is unknown.
@@ -248,7 +255,7 @@ impl World {
         defects.into_iter().any(|defect| self.plan.has(defect))
     }
 
-    fn commit_stands(&mut self, landing: &Landing) {
+    fn commit_is_good(&mut self, landing: &Landing) {
         let partition = landing.partition as usize;
         let before = self.partitions[partition].offsets_of_these_topics();
         self.judges.steps_aside.commit(&landing.batch, &self.partitions[partition].state);

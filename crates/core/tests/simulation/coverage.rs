@@ -85,7 +85,7 @@ impl Coverage {
     /// What bookings did for each other's slots, and what people decided.
     pub fn notes(&mut self, fact: &Fact) {
         if let Fact::DecisionTaken { verdict, .. } = fact {
-            *self.verdicts.entry(verdict).or_default() += 1;
+            *self.verdicts.entry(verdict.code()).or_default() += 1;
         }
         let index = match fact {
             Fact::SlotAwaited { .. } => 0,

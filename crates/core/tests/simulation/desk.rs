@@ -6,7 +6,7 @@ use healthflow_core::booking::{
     Booking, BookingKey, BookingStatus, Patient, PracticeId, Source, Version, Visit,
 };
 use healthflow_core::event::Arrival;
-use healthflow_core::time::Timestamp;
+use healthflow_core::time::{DAY_MS, Timestamp};
 use std::sync::Arc;
 
 use crate::lives::{Lives, Publication};
@@ -173,7 +173,7 @@ fn letters(number: usize) -> String {
 
 fn visit(key: &BookingKey, version: Version, place: Place) -> Visit {
     Visit {
-        start: Timestamp(BEGIN_MS + 30 * 86_400_000 + place.start * 900_000),
+        start: Timestamp(BEGIN_MS + 30 * DAY_MS + place.start * 900_000),
         duration_minutes: 15 * place.quarters as u32,
         time_zone: "America/Chicago".into(),
         provider_id: format!("dr-{}", place.provider).into(),

@@ -5,7 +5,7 @@ use healthflow_core::event::{Arrival, arrival};
 use healthflow_core::healthflow::fault::NotSent;
 use healthflow_core::healthflow::{Fault, Request, Sought};
 use healthflow_core::life::{CallId, Incarnation, TaskLife};
-use healthflow_core::partition::reading::HeldRange;
+use healthflow_core::partition::read_guard::GuardedRange;
 use healthflow_core::partition::start::Acquired;
 use healthflow_core::processor::{Effect, Input};
 use healthflow_core::time::Timestamp;
@@ -245,7 +245,7 @@ impl World {
             reader.position = log.end;
         }
         for offset in held {
-            let input = Input::Held { partition, incarnation, lane, offset, size_bytes: 600 };
+            let input = Input::Guarded { partition, incarnation, lane, offset, size_bytes: 600 };
             self.workers[worker].inbox.push(input);
         }
         let known = self.wait_for_schema(worker, TaskLife { partition, incarnation }, lane, fetched);
@@ -269,7 +269,7 @@ impl World {
         &mut self,
         worker: usize,
         TaskLife { partition, incarnation }: TaskLife,
-        release: HeldRange,
+        release: GuardedRange,
     ) {
         let Some(task) = self.workers[worker].task(partition, incarnation) else { return };
         let Some(reader) = task.lanes.get_mut(&release.lane) else { return };

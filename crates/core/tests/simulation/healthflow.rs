@@ -152,7 +152,7 @@ impl HealthFlow {
 }
 
 /// What becomes of one call.
-struct Fate {
+struct Delivery {
     /// When it is carried out, if ever.
     arrives_ms: Option<i64>,
     /// What the caller hears instead of the answer, and when.
@@ -163,7 +163,7 @@ impl World {
     /// The bytes go out.
     pub fn send(&mut self, worker: usize, outbound: Outbound) {
         let kind = self.call_fault(&outbound.call.request);
-        let fate = self.fate(kind, &outbound.call.request);
+        let delivery = self.delivery(kind, &outbound.call.request);
         let Call { id: call, mut request, .. } = outbound.call;
         if let Some(defect) = self.plan.defect {
             defect.rekey(&mut request);
@@ -171,18 +171,18 @@ impl World {
         self.remember_write(&request);
         let wire = encode(&request);
         self.story.tell(self.now, || {
-            let fault = kind.map_or(String::new(), |kind| format!(" {kind:?} {:?}", fate.arrives_ms));
+            let fault = kind.map_or(String::new(), |kind| format!(" {kind:?} {:?}", delivery.arrives_ms));
             format!("w{worker} sends {} {} {}{fault}", call.0, wire.path_and_query, body_text(&wire))
         });
         let life = self.workers[worker].life;
-        let heard = fate.told.is_none();
-        if let Some((ms, told)) = fate.told {
+        let heard = delivery.told.is_none();
+        if let Some((ms, told)) = delivery.told {
             let clock = self.workers[worker].clock(self.now + ms);
             for input in learned(call, &request, told, clock) {
                 self.worker_learns(worker, ms, input);
             }
         }
-        if let Some(ms) = fate.arrives_ms {
+        if let Some(ms) = delivery.arrives_ms {
             self.healthflow.under_way += 1;
             let latency_ms = self.random.between(1, 200);
             let carried = Carried { wire, request, worker, life, call, heard, latency_ms };
@@ -323,7 +323,7 @@ impl World {
             })
     }
 
-    fn fate(&mut self, kind: Option<FaultKind>, request: &Request) -> Fate {
+    fn delivery(&mut self, kind: Option<FaultKind>, request: &Request) -> Delivery {
         let life_ms = self.plan.settings.request_life_ms;
         let late_ms = self.plan.settings.late_landing_ms;
         let soon_ms = self.random.between(1, 20);
@@ -370,7 +370,7 @@ impl World {
                 (Some(lands_ms), Some((told_ms, unknown(why))))
             }
         };
-        Fate { arrives_ms, told }
+        Delivery { arrives_ms, told }
     }
 }
 

@@ -186,8 +186,8 @@ impl Partition {
 /// What is only memory must not survive: so state takes the way through its records.
 fn through_the_wire(record: &StateRecord) -> StateRecord {
     match record {
-        StateRecord::Booking(key, state) => as_read(AppointmentStateRecord::from((key, state))),
-        StateRecord::Patient(key, state) => PatientStateRecord::from((key, state)).into(),
+        StateRecord::Booking(key, state) => as_read(AppointmentStateRecord::of(key, state)),
+        StateRecord::Patient(key, state) => PatientStateRecord::of(key, state).into(),
         StateRecord::Task(positions) => as_read(AppointmentStateRecord::from(positions)),
     }
 }

@@ -8,7 +8,7 @@ use healthflow_core::booking::{
 };
 use healthflow_core::event::{Arrival, Identity, Unusable};
 use healthflow_core::sync::FailureReason;
-use healthflow_core::time::Timestamp;
+use healthflow_core::time::{DAY_MS, Timestamp};
 use healthflow_simulator::answer::PatientBody;
 
 use crate::deadly;
@@ -40,7 +40,7 @@ pub struct Lives {
     pub seeded: Vec<(PatientBody, Human)>,
     /// Who is meant by a patient id and a family name: ids are reused for others.
     humans: BTreeMap<(PracticeId, PatientId, String), Human>,
-    /// Every version that could be true, as it is asked for first.
+    /// Every valid version, as it is asked for first.
     pub wanted: BTreeMap<(BookingKey, Version), Arc<Booking>>,
     pub next_human: Human,
 }
@@ -302,7 +302,7 @@ fn versions(
         // Some are walk-ins, some are cancelled or changed after they began.
         let start_ms = match visit_soon {
             true => at + random.between(-30_000, 60_000),
-            false => BEGIN_MS + 30 * 86_400_000 + random.between(0, 12) * 900_000,
+            false => BEGIN_MS + 30 * DAY_MS + random.between(0, 12) * 900_000,
         };
         let booking = Booking {
             event_id: format!("e-{}-{version}", key.booking).into(),

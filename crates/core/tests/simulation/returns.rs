@@ -3,7 +3,7 @@
 
 use healthflow_core::booking::{Booking, BookingKey, BookingStatus, Source, Version};
 use healthflow_core::event::Arrival;
-use healthflow_core::time::Timestamp;
+use healthflow_core::time::{DAY_MS, Timestamp};
 use std::sync::Arc;
 
 use crate::faults::FaultKind;
@@ -40,7 +40,7 @@ pub fn versions(
     random: &mut Random,
 ) {
     let patient = &random.pick(people).patient;
-    let start_ms = BEGIN_MS + 30 * 86_400_000 + random.between(0, 12) * 900_000;
+    let start_ms = BEGIN_MS + 30 * DAY_MS + random.between(0, 12) * 900_000;
     let first = visit(key, 1, start_ms, random);
     let second = visit(key, 2, start_ms, random);
     let mut at = begins_at.min(plan.faults_until - ROOM_MS);

@@ -10,7 +10,7 @@ use healthflow_core::event::Arrival;
 use healthflow_core::healthflow::Operation;
 use healthflow_core::life::{CallId, Incarnation};
 use healthflow_core::limits::Controls;
-use healthflow_core::partition::reading::HeldRange;
+use healthflow_core::partition::read_guard::GuardedRange;
 use healthflow_core::processor::{Input, Processor};
 use healthflow_core::settings::Settings;
 use healthflow_core::state::TaskState;
@@ -43,7 +43,7 @@ pub enum Deed {
     Decode {
         partition: i32,
         incarnation: Incarnation,
-        release: HeldRange,
+        release: GuardedRange,
     },
     /// Held versions are read.
     ReadContents {

@@ -5,9 +5,10 @@
 use crate::faults::{FaultEvent, FaultKind};
 use crate::worker::Running;
 use crate::world::{Event, World};
+use healthflow_core::time::DAY_MS;
 
 /// How far such a clock is off: longer than the retry topic keeps what waits.
-const FAR_MS: i64 = 20 * 86_400_000;
+const FAR_MS: i64 = 20 * DAY_MS;
 /// What a worker that looks refuses to start with; further than clocks differ in any life.
 const REFUSED_MS: i64 = 3_600_000;
 

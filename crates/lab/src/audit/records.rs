@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use healthflow_core::booking::{BookingKey, BookingStatus};
 use healthflow_core::event::requested::RequestedStatus;
 use healthflow_core::time::Timestamp;
-use healthflow_proof::promises::newest::{Stands, is_what_stands, right_chart};
-use healthflow_proof::promises::standing::{self as promises, Standing};
+use healthflow_proof::promises::existing::{self as promises, Existing};
+use healthflow_proof::promises::newest::{Found, is_what_exists, right_chart};
 
 use super::{Audit, Evidence};
 use crate::healthflow::{Appointment, Patient};
@@ -18,7 +18,7 @@ use crate::workload::{Expected, Publication};
 pub(super) fn audit_records(evidence: &Evidence, audit: &mut Audit) {
     let patients: HashMap<&str, &Patient> =
         evidence.ledger.patients.iter().map(|patient| (&*patient.id, patient)).collect();
-    audit_standing(&standing(evidence), audit);
+    audit_existing(&existing(evidence), audit);
     let mut by_booking: BTreeMap<(&str, &str), Vec<&Appointment>> = BTreeMap::new();
     for appointment in &evidence.ledger.appointments {
         let booking = appointment.external_id.as_deref().unwrap_or_default();
@@ -46,7 +46,7 @@ pub(super) fn audit_records(evidence: &Evidence, audit: &mut Audit) {
 }
 
 /// What exists, as the promises see it.
-fn standing<'a>(evidence: &'a Evidence) -> Standing<'a, &'a str, &'a str> {
+fn existing<'a>(evidence: &'a Evidence) -> Existing<'a, &'a str, &'a str> {
     let decided_new: HashSet<(&str, &str)> = evidence
         .publications
         .iter()
@@ -69,19 +69,19 @@ fn standing<'a>(evidence: &'a Evidence) -> Standing<'a, &'a str, &'a str> {
         person: if is_new(one) { one.of().unwrap_or_default() } else { &one.date_of_birth },
         was_there: one.seeded,
     });
-    Standing { appointments: appointments.collect(), patients: patients.collect() }
+    Existing { appointments: appointments.collect(), patients: patients.collect() }
 }
 
-fn audit_standing(standing: &Standing<&str, &str>, audit: &mut Audit) {
-    for orphan in standing.orphans() {
+fn audit_existing(existing: &Existing<&str, &str>, audit: &mut Audit) {
+    for orphan in existing.orphans() {
         audit.wrong.orphans += 1;
         audit.example(format!("{:?} exists without its patient {}", orphan.booking, orphan.patient));
     }
-    let twice = standing.duplicate_appointments();
+    let twice = existing.duplicate_appointments();
     audit.wrong.duplicate_appointments = twice.len();
     twice.into_iter().for_each(|booking| audit.example(format!("{booking} exists once more than it must")));
     // A duplicate chart shows by its person or by its reference, mostly by both.
-    let duplicates = standing.duplicate_people().len().max(standing.duplicate_references().len());
+    let duplicates = existing.duplicate_people().len().max(existing.duplicate_references().len());
     audit.wrong.duplicate_patients = duplicates;
     if duplicates > 0 {
         audit.example(format!("{duplicates} patients exist more than once"));
@@ -123,14 +123,14 @@ fn audit_booking(
         return;
     };
     let visit = &wanted.event.visit;
-    let seen = Stands {
+    let seen = Found {
         is_cancelled: existing.status == "cancelled",
         is_as_wanted: instant(&existing.start) == Some(visit.start)
             && existing.duration_minutes == visit.duration_minutes
             && *existing.provider_id == *visit.provider_id,
     };
     let status = if is_cancelled { BookingStatus::Cancelled } else { BookingStatus::Scheduled };
-    let is_content_right = is_what_stands(status, &[seen]);
+    let is_content_right = is_what_exists(status, &[seen]);
     let is_patient_right = booked_for(wanted, evidence)
         .is_some_and(|human| right_chart(&chart_of(existing, patients), [human].into_iter()));
     if !is_content_right || !is_patient_right {

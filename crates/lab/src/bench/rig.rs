@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use healthflow_core::event::result::ResultOutcome;
-use healthflow_core::time::Timestamp;
+use healthflow_core::time::{DAY_MS, Timestamp};
 use tokio::time::{Instant, sleep};
 
 use super::load::Load;
@@ -23,7 +23,6 @@ use healthflow_testkit::processes::worker::Worker;
 use healthflow_testkit::processes::{beside, set};
 use healthflow_testkit::stack::Stack;
 
-const DAY_MS: i64 = 86_400_000;
 /// How often to look how far it is; short against the seconds that are measured.
 const LOOK: Duration = Duration::from_millis(10);
 /// How long the results of what was published may take.

@@ -4,14 +4,13 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use healthflow_core::time::Timestamp;
+use healthflow_core::time::{DAY_MS, Timestamp};
 
 use crate::bench::load::Load;
 use crate::dentscheduler::now;
 use crate::fleet::Fleet;
 use crate::journal::{Asked, Notes};
 
-const DAY_MS: i64 = 86_400_000;
 /// How long the introduction may take.
 const LIMIT: Duration = Duration::from_secs(300);
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use healthflow_core::time::Timestamp;
+use healthflow_core::time::{DAY_MS, Timestamp};
 use tokio::time::{Instant, sleep};
 
 use crate::audit::{self, Evidence};
@@ -32,7 +32,6 @@ const PARTITIONS: u32 = 12;
 /// How long HealthFlow takes for an answer, and how many requests a second it allows.
 const LATENCY_MS: u64 = 20;
 const REQUESTS_PER_SECOND: f64 = 1_100.0;
-const DAY_MS: i64 = 86_400_000;
 /// One record of so many is bad.
 const ONE_IN: i64 = 100;
 

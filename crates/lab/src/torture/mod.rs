@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use healthflow_core::time::Timestamp;
+use healthflow_core::time::{DAY_MS, Timestamp};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
@@ -53,7 +53,6 @@ const LOOK: Duration = Duration::from_millis(500);
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 /// How long after the last result to listen for one too many.
 const QUIET: Duration = Duration::from_secs(3);
-const DAY_MS: i64 = 86_400_000;
 /// Exit code if nothing was violated but too little was broken to prove it: the machine's fault, not the promise's.
 const PROVES_TOO_LITTLE: u8 = 3;
 

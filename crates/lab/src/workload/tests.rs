@@ -1,5 +1,6 @@
 //! The plan must hold what it promises: a workload without its spoiled records would prove nothing.
 
+use healthflow_core::time::DAY_MS;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::*;
@@ -12,7 +13,7 @@ fn settings(bookings: usize, seed: u64) -> Settings {
         practices: 20,
         bookings,
         duration_ms: 12_000,
-        first_visit_at: NOW.plus_ms(7 * 86_400_000),
+        first_visit_at: NOW.plus_ms(7 * DAY_MS),
         desk: Desk::Orderly,
         seed,
     }

@@ -22,7 +22,7 @@ use healthflow_core::patient::{Link, LinkOrigin, Person};
 use healthflow_core::processor::{CommitEnded, Input, Processor};
 use healthflow_core::settings::{GuardMode, Settings};
 use healthflow_core::state::{PatientState, StateRecord, TaskState};
-use healthflow_core::time::Timestamp;
+use healthflow_core::time::{DAY_MS, Timestamp};
 use healthflow_core::topics::{Lane, REQUESTED};
 use healthflow_proof::shell::{Begun, Call, Shell};
 
@@ -124,7 +124,7 @@ fn event(number: usize) -> AppointmentRequested {
     event.requested_at = START;
     event.patient.patient_id = healthflow_core::booking::PatientId::from(format!("p-{number}")).into();
     event.patient.healthflow_patient_id = Some(format!("hf-{number}").into());
-    event.visit.start = START.plus_ms((number as i64 + 2) * 86_400_000 / 8);
+    event.visit.start = START.plus_ms((number as i64 + 2) * DAY_MS / 8);
     event
 }
 

@@ -8,7 +8,7 @@ pub mod limits;
 pub mod newest;
 pub mod results;
 pub mod sending;
-pub mod standing;
+pub mod existing;
 
 #[cfg(test)]
 mod tests;

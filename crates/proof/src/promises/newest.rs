@@ -7,7 +7,7 @@ use super::results::Outcome;
 
 /// An appointment of a booking, compared with a version that may be wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stands {
+pub struct Found {
     /// Whether it is cancelled.
     pub is_cancelled: bool,
     /// Whether all else is as the version wants it.
@@ -25,20 +25,20 @@ pub fn ended_well(versions: impl Iterator<Item = (Version, Outcome)>) -> Option<
 /// by one that HealthFlow rejects stays superseded (rule K5).
 pub fn newest_version_wins(
     versions: impl Iterator<Item = (Version, Outcome)> + Clone,
-    nothing_stands: bool,
-    mut stands_as: impl FnMut(Version) -> bool,
+    nothing_exists: bool,
+    mut exists_as: impl FnMut(Version) -> bool,
 ) -> bool {
     let newest = ended_well(versions.clone());
     let least = newest.unwrap_or(0);
     let tried = |outcome: Outcome| outcome.is_err_and(|reason| reason != FailureReason::Impossible);
     let failed = versions.filter(|(_, outcome)| tried(*outcome)).map(|(version, _)| version).max();
     let most = failed.unwrap_or(least).max(least);
-    (newest.is_none() && nothing_stands) || (least.max(1)..=most).any(&mut stands_as)
+    (newest.is_none() && nothing_exists) || (least.max(1)..=most).any(&mut exists_as)
 }
 
 /// Whether HealthFlow shows a version of this status: one appointment as it wants it, or none or a cancelled one.
-pub fn is_what_stands(wanted: BookingStatus, stands: &[Stands]) -> bool {
-    match (wanted, stands) {
+pub fn is_what_exists(wanted: BookingStatus, found: &[Found]) -> bool {
+    match (wanted, found) {
         (BookingStatus::Cancelled, []) => true,
         // The time of a cancelled visit does not matter.
         (BookingStatus::Cancelled, [one]) => one.is_cancelled,

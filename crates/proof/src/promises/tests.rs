@@ -13,10 +13,10 @@ use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
 
 use super::committed_offsets::{committed_offsets, left_behind};
-use super::newest::{Stands, is_what_stands, newest_version_wins, right_chart};
+use super::existing::{Appointment, Existing, Patient};
+use super::newest::{Found, is_what_exists, newest_version_wins, right_chart};
 use super::results::{Outcome, lost, one_result, slots_lost};
 use super::sending::{held_first, lease, same};
-use super::standing::{Appointment, Patient, Standing};
 
 fn appointment(booking: Option<&'static str>) -> Appointment<'static, &'static str> {
     Appointment { practice: "pr", booking, patient: "p1" }
@@ -50,18 +50,18 @@ fn nothing_is_written_for_a_patient_whom_another_review_holds() {
 }
 
 #[test]
-fn nothing_stands_twice() {
+fn no_appointment_exists_twice() {
     let once = vec![appointment(Some("b1")), appointment(Some("b2")), appointment(None)];
     let mut twice = once.clone();
     twice.extend([appointment(Some("b2")), appointment(None)]);
-    let of = |appointments| Standing::<_, u8> { appointments, patients: Vec::new() }.duplicate_appointments();
+    let of = |appointments| Existing::<_, u8> { appointments, patients: Vec::new() }.duplicate_appointments();
     assert_eq!(of(once), [""; 0]);
     assert_eq!(of(twice), ["pr/b2"]);
 }
 
 #[test]
-fn nobody_stands_twice() {
-    let of = |patients| Standing { appointments: Vec::new(), patients };
+fn nobody_exists_twice() {
+    let of = |patients| Existing { appointments: Vec::new(), patients };
     let created = of(vec![patient("p1", Some("x"), false)]);
     assert!(created.duplicate_people().is_empty() && created.duplicate_references().is_empty());
     let there = of(vec![patient("p1", None, true), patient("p2", None, true)]);
@@ -76,8 +76,8 @@ fn nobody_stands_twice() {
 }
 
 #[test]
-fn nothing_stands_without_its_patient() {
-    let with = |patients| Standing { appointments: vec![appointment(None)], patients };
+fn nothing_exists_without_its_patient() {
+    let with = |patients| Existing { appointments: vec![appointment(None)], patients };
     assert_eq!(with(vec![patient("p1", None, false)]).orphans().count(), 0);
     assert_eq!(with(Vec::new()).orphans().count(), 1);
     let elsewhere = Patient { practice: "other", ..patient("p1", None, false) };
@@ -105,7 +105,7 @@ fn a_second_result_needs_a_redrive() {
 }
 
 #[test]
-fn the_newest_version_that_ended_well_stands() {
+fn the_newest_version_that_ended_well_is_the_one_that_exists() {
     let (well, rejected): (Outcome, Outcome) = (Ok(SyncedOutcome::Updated), Err(FailureReason::Rejected));
     let superseded = Ok(SyncedOutcome::Superseded);
     let wins = |versions: &[(u64, Outcome)], stands| {
@@ -120,14 +120,14 @@ fn the_newest_version_that_ended_well_stands() {
 }
 
 #[test]
-fn what_stands_is_as_it_is_wanted() {
-    let one = |is_cancelled, is_as_wanted| Stands { is_cancelled, is_as_wanted };
-    assert!(is_what_stands(Scheduled, &[one(false, true)]));
+fn what_exists_is_as_it_is_wanted() {
+    let one = |is_cancelled, is_as_wanted| Found { is_cancelled, is_as_wanted };
+    assert!(is_what_exists(Scheduled, &[one(false, true)]));
     for wrong in [vec![], vec![one(true, true)], vec![one(false, false)], vec![one(false, true); 2]] {
-        assert!(!is_what_stands(Scheduled, &wrong), "{wrong:?}");
+        assert!(!is_what_exists(Scheduled, &wrong), "{wrong:?}");
     }
-    assert!(is_what_stands(Cancelled, &[]) && is_what_stands(Cancelled, &[one(true, false)]));
-    assert!(!is_what_stands(Cancelled, &[one(false, true)]));
+    assert!(is_what_exists(Cancelled, &[]) && is_what_exists(Cancelled, &[one(true, false)]));
+    assert!(!is_what_exists(Cancelled, &[one(false, true)]));
     assert!(right_chart(&1, [2, 1].into_iter()) && !right_chart(&1, [2].into_iter()));
 }
 

@@ -9,7 +9,7 @@ use super::person::identity;
 use super::shapes::{AppointmentRecord, PatientRecord};
 use super::store::{Store, Stored};
 use healthflow_core::time::Timestamp;
-use healthflow_proof::promises::standing::{Appointment, Patient, Standing};
+use healthflow_proof::promises::existing::{Appointment, Existing, Patient};
 
 /// One write: when it arrived, what it did and what was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -114,21 +114,21 @@ fn records<T>(stored: &[Stored<T>]) -> Vec<LedgerRecord<'_, T>> {
 
 /// Counts the records in `store` and what is wrong with them.
 pub(super) fn audit(store: &Store) -> Audit {
-    let standing = standing(store);
-    let (appointments, patients) = (standing.duplicate_appointments(), standing.duplicate_references());
+    let existing = existing(store);
+    let (appointments, patients) = (existing.duplicate_appointments(), existing.duplicate_references());
     let mut audit = Audit {
-        appointments: standing.appointments.len() as u64,
-        patients: standing.patients.len() as u64,
-        patients_seeded: standing.patients.iter().filter(|patient| patient.was_there).count() as u64,
+        appointments: existing.appointments.len() as u64,
+        patients: existing.patients.len() as u64,
+        patients_seeded: existing.patients.iter().filter(|patient| patient.was_there).count() as u64,
         duplicate_appointments: appointments.len() as u64,
         duplicate_patients: patients.len() as u64,
-        duplicate_people: standing.duplicate_people().len() as u64,
+        duplicate_people: existing.duplicate_people().len() as u64,
         ..Audit::default()
     };
-    let existing = store.appointments.records.iter().filter(|stored| !stored.is_gone);
-    audit.cancelled = existing.filter(|stored| &*stored.record.body.status == "cancelled").count() as u64;
+    let there = store.appointments.records.iter().filter(|stored| !stored.is_gone);
+    audit.cancelled = there.filter(|stored| &*stored.record.body.status == "cancelled").count() as u64;
     appointments.into_iter().chain(patients).for_each(|example| note(&mut audit.examples, example));
-    for orphan in standing.orphans() {
+    for orphan in existing.orphans() {
         audit.orphans += 1;
         let name = orphan.booking.unwrap_or(orphan.patient);
         note(&mut audit.examples, format!("{}/{name}", orphan.practice));
@@ -137,10 +137,10 @@ pub(super) fn audit(store: &Store) -> Audit {
 }
 
 /// What exists in `store`, as the promises see it.
-pub(super) fn standing(store: &Store) -> Standing<'_, &str, String> {
+pub(super) fn existing(store: &Store) -> Existing<'_, &str, String> {
     let appointments = store.appointments.records.iter().filter(|stored| !stored.is_gone);
     let patients = store.patients.records.iter().filter(|stored| !stored.is_gone);
-    Standing {
+    Existing {
         appointments: appointments
             .map(|stored| Appointment {
                 practice: &stored.record.body.practice_id,

@@ -26,7 +26,7 @@ use self::route::{NoRoute, Route};
 use self::throttle::{Counted, Throttle};
 use healthflow_core::healthflow::wire::{WireReply, WireRequest};
 use healthflow_core::time::Timestamp;
-use healthflow_proof::promises::standing::Standing;
+use healthflow_proof::promises::existing::Existing;
 use healthflow_proof::random::Random;
 
 pub use faults::{Down, Faults, Strikes};
@@ -330,8 +330,8 @@ impl Simulator {
     }
 
     /// What exists, as the promises see it.
-    pub fn standing(&self) -> Standing<'_, &str, String> {
-        ledger::standing(&self.endpoints.store)
+    pub fn existing(&self) -> Existing<'_, &str, String> {
+        ledger::existing(&self.endpoints.store)
     }
 
     /// Every write that ever arrived.

@@ -6,9 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::faults::{Faults, Strikes};
 use super::tell::Told;
-use healthflow_core::time::Timestamp;
-
-const DAY_MS: i64 = 86_400_000;
+use healthflow_core::time::{DAY_MS, Timestamp};
 
 /// A limit in the list `limits`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

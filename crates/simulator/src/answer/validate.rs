@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::shapes::{AppointmentBody, FieldError, PatientBody};
 use healthflow_core::healthflow::wire::WireRequest;
-use healthflow_core::time::Timestamp;
+use healthflow_core::time::{DAY_MS, Timestamp};
 
 const TEXT_CHARS_MAX: usize = 200;
 const NOTE_CHARS_MAX: usize = 4_000;
@@ -83,7 +83,7 @@ pub(super) fn date(text: &str) -> Option<jiff::civil::Date> {
 
 fn is_in_future(born: jiff::civil::Date, now: Timestamp) -> bool {
     // A day of grace: a date begins in some zones before it begins in UTC.
-    let tomorrow = jiff::Timestamp::from_millisecond(now.plus_ms(86_400_000).0);
+    let tomorrow = jiff::Timestamp::from_millisecond(now.plus_ms(DAY_MS).0);
     tomorrow.is_ok_and(|instant| born > jiff::tz::Offset::UTC.to_datetime(instant).date())
 }
 

@@ -5,7 +5,7 @@ use crate::booking::{PatientId, Source};
 use crate::event::avro::contract;
 use crate::event::requested::AppointmentRequested;
 use crate::event::sample::{NOW, event};
-use crate::time::Timestamp;
+use crate::time::{DAY_MS, Timestamp};
 use crate::topics;
 
 /// The sample with `text` in the field that `of` names.
@@ -121,18 +121,18 @@ fn a_live_visit_in_seconds_or_years_before_its_request_cannot_be_true() {
         event.into_booking(NOW).err().map(|why| why.to_string())
     };
     let in_seconds = |instant: Timestamp| Timestamp(instant.0 / 1000);
-    let start = NOW.plus_ms(86_400_000);
+    let start = NOW.plus_ms(DAY_MS);
     let too_early = "visit.start must not lie before the year 2000; it is counted in milliseconds";
     for requested_at in [NOW, in_seconds(NOW)] {
         assert_eq!(asked(Source::Live, requested_at, in_seconds(start)), Some(too_early.into()));
     }
     assert_eq!(asked(Source::Live, in_seconds(NOW), start), None, "the visit is right");
-    let long_ago = NOW.plus_ms(-732 * 86_400_000);
+    let long_ago = NOW.plus_ms(-732 * DAY_MS);
     let rule =
         "visit.start must not lie more than 731 days before requested_at; history has the source BACKFILL";
     assert_eq!(asked(Source::Live, NOW, long_ago), Some(rule.into()));
     assert_eq!(asked(Source::Live, long_ago, long_ago), None, "a record that has lain for long");
-    assert_eq!(asked(Source::Live, NOW, NOW.plus_ms(-700 * 86_400_000)), None, "a correction");
+    assert_eq!(asked(Source::Live, NOW, NOW.plus_ms(-700 * DAY_MS)), None, "a correction");
     for start in [long_ago, in_seconds(start)] {
         assert_eq!(asked(Source::Backfill, NOW, start), None, "history");
     }

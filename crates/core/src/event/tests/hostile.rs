@@ -243,7 +243,7 @@ proptest! {
         }
     }
 
-    /// What could be true goes out and comes back the same.
+    /// What is valid goes out and comes back the same.
     #[test]
     fn possible_bookings_survive_the_way_out_and_in(
         name in "[^\\s\\pC]\\PC{0,40}", note in proptest::option::of("\\PC{0,60}"), minutes in 1..=1440_i32,

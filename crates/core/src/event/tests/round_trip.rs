@@ -5,17 +5,17 @@ use crate::booking::{BookingKey, BookingStatus, PatientKey};
 use crate::event::avro::{contract, contracts};
 use crate::event::codec::{Codec, restore};
 use crate::event::failed::{AppointmentFailed, DeadContent, NotRedrivable};
-use crate::event::named::Named;
 use crate::event::result::ResultOutcome;
 use crate::event::review::{AppointmentReview, Level};
 use crate::event::sample::*;
 use crate::event::synced::AppointmentSynced;
+use crate::event::unusable_names::Named;
 use crate::event::{
     Arrival, DeadLetter, Finished, Identity, Origin, Outgoing, RetryEntry, Schedule, Unusable, arrival,
 };
 use crate::patient::decide::{Agreement, Evidence};
 use crate::patient::digests::PersonDigests;
-use crate::patient::{Decided, Link, LinkOrigin, Rejected};
+use crate::patient::{Decided, Link, LinkOrigin, Rejected, UnverifiedCreation};
 use crate::state::{
     BookingState, Hold, OpenOutage, Parked, ParkingPlace, PatientIntent, PatientState, ReadMark,
     ReadingState, StateRecord, Suspicion, TaskPositions, ToldDelay, TopicId, TopicIds, VersionSet, Wish,
@@ -234,7 +234,7 @@ fn a_dead_letter_keeps_the_bytes_and_says_where_it_came_from() {
         (read.result.outcome, read.result.reason.as_deref()),
         (ResultOutcome::Failed, Some("SLOT_TAKEN"))
     );
-    let redrive = read.into_redrive(NOW).expect("a booking that could be true");
+    let redrive = read.into_redrive(NOW).expect("a valid booking");
     assert_eq!((redrive.booking, redrive.generation, redrive.schedule.attempts), (booking().into(), 5, 0));
 }
 
@@ -318,12 +318,12 @@ fn known_patient() -> PatientState {
         })),
         suspicion: Suspicion { unclean_ends: 1, alone: false },
         held_by: Some("b-1".into()),
-        unverified_creation: Some(i64::MAX),
+        unverified_creation: Some(UnverifiedCreation::Person(i64::MAX)),
         rejected: vec![Rejected { chart: "hf-r".into(), person: Some(PersonDigests::default()) }],
         is_new: true,
         is_unlinked: true,
         reference: 2,
-        last_write_at: crate::time::Timestamp::default(),
+        last_write_at: None,
     }
 }
 
@@ -338,7 +338,7 @@ fn state_comes_back_as_it_was_committed() {
             patient_id: "hf-p".into(),
             patient: Some(u32::MAX),
             incarnation: 2,
-            version: 5,
+            version: Some(5),
             status: BookingStatus::Cancelled,
             fingerprint: Some(i64::MIN),
             revision: Some("7".into()),
@@ -367,7 +367,7 @@ fn state_comes_back_as_it_was_committed() {
         last_day: 20_454,
         last_decision: Some("d-1".into()),
         told_delay: Some(Box::new(ToldDelay { version: 7, promised_at: NOW, at_earliest: true })),
-        last_write_at: crate::time::Timestamp::default(),
+        last_write_at: None,
     };
     let patient = PatientKey { practice: "a".into(), patient: "p".into() };
     let of_patient = "a/148de9c5a7a44d19e56cd9ae1a554bf67847afb0c58f6e12fa29ac7ddfca9940";

@@ -169,7 +169,7 @@ fn state(booking: &Booking, id: &Arc<str>) -> BookingState {
             patient_id: id.clone(),
             patient: None,
             incarnation: u32::MAX,
-            version: u64::MAX >> 1,
+            version: Some(u64::MAX >> 1),
             status: BookingStatus::Cancelled,
             fingerprint: Some(i64::MIN),
             revision: Some(id.to_string().as_str().into()),

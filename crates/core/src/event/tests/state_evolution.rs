@@ -12,7 +12,7 @@ use crate::event::codec::{Codec, restore};
 use crate::event::sample::*;
 use crate::event::{Arrival, Outgoing, RetryEntry, Schedule, arrival};
 use crate::patient::digests::PersonDigests;
-use crate::patient::{Decided, Link, LinkOrigin};
+use crate::patient::{Decided, Link, LinkOrigin, UnverifiedCreation};
 use crate::state::{
     BookingState, OpenOutage, Parked, ParkingPlace, PatientIntent, PatientState, ReadMark, ReadingState,
     StateRecord, Suspicion, TaskPositions, ToldDelay, TopicId, TopicIds, VersionSet, Wish, WriteIntent,
@@ -117,7 +117,7 @@ fn a_booking_that_an_earlier_worker_wrote_is_restored() {
             patient_id: "hf-p".into(),
             patient: Some(u32::MAX),
             incarnation: 1,
-            version: 2,
+            version: Some(2),
             status: BookingStatus::Scheduled,
             fingerprint: Some(7),
             revision: Some("3".into()),
@@ -206,7 +206,7 @@ fn a_patient_that_an_earlier_worker_wrote_is_restored() {
         })),
         suspicion: Suspicion { unclean_ends: 1, alone: true },
         held_by: Some("b".into()),
-        unverified_creation: Some(8),
+        unverified_creation: Some(UnverifiedCreation::Person(8)),
         ..PatientState::default()
     };
     let read = restored(StateRecord::Patient(key.clone(), state.clone()));

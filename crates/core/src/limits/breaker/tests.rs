@@ -25,7 +25,7 @@ impl Desk {
     }
 
     fn fail(&mut self, practice: &str) -> Option<Change> {
-        self.call(practice, CallEnd::Failed("timeout"), 10)
+        self.call(practice, CallEnd::Failed(BreakerCause::Timeout), 10)
     }
 
     fn answer(&mut self, practice: &str) -> Option<Change> {
@@ -36,7 +36,7 @@ impl Desk {
     fn open(&mut self) {
         let changes: Vec<Change> =
             (0..10).filter_map(|n| self.fail(if n % 2 == 0 { "a" } else { "b" })).collect();
-        assert_eq!(changes, [Change::Opened { cause: "timeout", calls: 10, bad: 10 }]);
+        assert_eq!(changes, [Change::Opened { cause: BreakerCause::Timeout, calls: 10, bad: 10 }]);
         assert!(self.breaker.is_open());
     }
 }
@@ -70,7 +70,7 @@ fn it_opens_on_slow_answers_too() {
     let mut desk = Desk::new();
     let changes: Vec<Change> =
         (0..10).filter_map(|n| desk.call(["a", "b"][n % 2], CallEnd::Answered, 6_000)).collect();
-    assert_eq!(changes, [Change::Opened { cause: "slow", calls: 10, bad: 10 }]);
+    assert_eq!(changes, [Change::Opened { cause: BreakerCause::Slow, calls: 10, bad: 10 }]);
 }
 
 /// Goal: a practice whose data break HealthFlow stops nobody else, and an account with one practice is protected.
@@ -104,7 +104,7 @@ fn one_probe_at_a_time_and_each_later_than_the_last() {
         desk.calls += 1;
         desk.breaker.is_sent(desk.calls);
         assert!(!desk.breaker.is_probe_due(desk.now) && desk.breaker.next_probe_at().is_none());
-        let end = CallEnd::Failed("reset");
+        let end = CallEnd::Failed(BreakerCause::Reset);
         assert_eq!(desk.breaker.ended(desk.calls, &"a".into(), end, 10, desk.now), Some(Change::ProbeFailed));
         assert!(desk.breaker.passes_over(&"a".into()) && !desk.breaker.passes_over(&"b".into()));
     }

@@ -15,10 +15,11 @@ use crate::event::sample::{NOW, booking};
 use crate::partition::advance::MOVES_MAX;
 use crate::partition::job::{AskedToWait, InHand};
 use crate::partition::start::{Acquired, Start};
-use crate::partition::task::Shared;
+use crate::partition::task::Task;
+use crate::partition::turn::Shared;
 use crate::patient::digests::PersonDigests;
 use crate::patient::search::Search;
-use crate::patient::{Candidate, LinkOrigin, Person};
+use crate::patient::{Candidate, Link, LinkOrigin, Person};
 use crate::settings::{GuardMode, Settings};
 use crate::state::{
     BookingState, Hold, Parked, ParkingPlace, PatientIntent, PatientState, Suspicion, TaskState, WriteIntent,
@@ -44,7 +45,7 @@ struct Restored {
     intent: Option<(WriteOperation, Version)>,
     creation: bool,
     placed: Option<Version>,
-    /// What stands is known, in content and revision, and the open write names that revision.
+    /// What exists is known, in content and revision, and the open write names that revision.
     is_content_known: bool,
     is_linked: bool,
     newest: Version,
@@ -193,7 +194,7 @@ fn of_booking(restored: &Restored, settings: &Settings) -> BookingState {
         patient_id: "hf-1".into(),
         patient: None,
         incarnation: 0,
-        version,
+        version: Some(version),
         status: BookingStatus::Scheduled,
         fingerprint: restored.is_content_known.then(|| fingerprint(&booking(), "hf-1")),
         revision: restored.is_content_known.then(|| "r".into()),
@@ -286,8 +287,8 @@ proptest! {
         let mut moves = Vec::new();
         loop {
             let before = (hash(&task), hash(&job), turn.facts.len());
-            let decided = task.decide(&key, &job, &turn);
-            prop_assert_eq!(&task.decide(&key, &job, &turn), &decided);
+            let decided = task.view().decide(&key, &job, &turn);
+            prop_assert_eq!(&task.view().decide(&key, &job, &turn), &decided);
             prop_assert_eq!((hash(&task), hash(&job), turn.facts.len()), before);
             moves.push(decided.clone());
             // Half of what ends it in a worker, so that what is added to the moves is noticed here first.

@@ -11,7 +11,8 @@ use crate::healthflow::Operation;
 use crate::life::Incarnation;
 use crate::partition::job::{AskedToWait, InHand};
 use crate::partition::start::{Acquired, Start};
-use crate::partition::task::Shared;
+use crate::partition::task::Task;
+use crate::partition::turn::Shared;
 use crate::settings::{GuardMode, Settings};
 use crate::state::{
     BookingState, Hold, Parked, ParkingPlace, PatientIntent, PatientState, Suspicion, TaskState, WriteIntent,
@@ -66,7 +67,7 @@ fn decided(job: &Job, is_quiet: bool, restored: impl FnOnce(&mut BookingState, &
     let (shared, mut facts) = (Shared::new(SETTINGS.clone()), VecDeque::new());
     let mut turn = shared.turn(&mut facts, NOW);
     let task = Task::new(0, INCARNATION, acquired, fenced_at, &mut turn);
-    task.decide(&JobKey::Booking(key()), job, &turn)
+    task.view().decide(&JobKey::Booking(key()), job, &turn)
 }
 
 fn create_intent() -> Box<WriteIntent> {

@@ -1,10 +1,10 @@
 //! What a fault of a write means for its intent: whether it may be sent again, is over, or is in doubt (rules W3, W4).
 
 use super::open_write::OpenWrite;
-use crate::defects::planted;
 use crate::healthflow::Fault;
 use crate::healthflow::fault::{NotSent, Unknown};
-use crate::partition::task::Turn;
+use crate::partition::rules;
+use crate::partition::turn::Turn;
 use crate::settings::Settings;
 use crate::time::Timestamp;
 
@@ -69,17 +69,17 @@ pub(super) fn apply(
     }
 }
 
-/// HealthFlow did nothing about this request; that says nothing of an earlier one that is in doubt (rule W3).
+/// HealthFlow did nothing about this request; that does not settle an earlier one that is in doubt (rule W3).
 fn throttled(open: &mut OpenWrite, settings: &Settings) {
     open.had_no_effect();
-    if planted!(settings, ThrottledRepeatClosesDoubt) {
+    if !rules::earlier_doubt_stays(settings) {
         (open.doubt, open.sends) = (None, 0);
     }
 }
 
-/// A refusal answers for the intent only if its request was the only one under it (rule W3).
+/// Whether a refusal answers for the intent (rule W3).
 fn is_refusal_final(open: &OpenWrite, settings: &Settings) -> bool {
-    open.sends == 1 && open.doubt.is_none() || planted!(settings, RefusedRepeatClosesDoubt)
+    rules::answers_for_intent(open.sends == 1 && open.doubt.is_none(), settings)
 }
 
 /// An answer that the contract does not know refuses nothing, and one that is not available may have done it all the same:
@@ -90,18 +90,16 @@ fn not_understood(
     settles_at: Timestamp,
     turn: &Turn<'_>,
 ) -> FaultOutcome {
-    let believed = match unknown {
-        Unknown::Foreign { .. } if planted!(turn.settings, ForeignRefusalBelieved) => FaultOutcome::Refused,
-        Unknown::Unavailable { .. } if planted!(turn.settings, UnavailableTakenForThrottled) => {
-            FaultOutcome::SendAgain { counts: false }
+    match rules::believed_of(unknown, turn.settings) {
+        Some(believed) => {
+            open.had_no_effect();
+            believed
         }
-        _ => {
+        None => {
             open.doubted(turn.now, settles_at);
-            return FaultOutcome::InDoubt;
+            FaultOutcome::InDoubt
         }
-    };
-    open.had_no_effect();
-    believed
+    }
 }
 
 /// The fields that a refusal names.

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::booking::BookingKey;
 use crate::healthflow::fault::{NotSent, Unknown};
-use crate::partition::task::Shared;
+use crate::partition::turn::Shared;
 
 /// What happens to an open intent.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::booking::{BookingKey, PatientKey};
 use crate::healthflow::fault::{Missing, NotSent, Unknown};
-use crate::partition::task::Shared;
+use crate::partition::turn::Shared;
 
 const FENCED: Timestamp = Timestamp(1_000_000);
 const NOW: Timestamp = Timestamp(1_500_000);

@@ -16,7 +16,7 @@ fn wish(order: i64, number: Option<i64>) -> Option<Wish> {
     Some(Wish { order, span: number.map(slot) })
 }
 
-/// A booking that stands at slot `at` and whose versions 2, 3, ... want these.
+/// A booking whose visit is at slot `at` and whose versions 2, 3, ... want these.
 fn occupies(at: i64, wishes: &[(i64, Option<i64>)]) -> Footprint {
     let wishes = (2..).zip(wishes.iter().map(|(order, number)| wish(*order, *number))).collect();
     Footprint { occupied: vec![slot(at)], somewhere: false, wishes }

@@ -55,7 +55,7 @@ impl Parts for Recorder {
         self.note("read", ((of.partition, of.incarnation), next_offsets, guarded));
     }
 
-    fn decode(&mut self, partition: i32, release: HeldRange) {
+    fn decode(&mut self, partition: i32, release: GuardedRange) {
         self.note("decode", (partition, release.from));
     }
 
@@ -83,7 +83,7 @@ impl Parts for Recorder {
 /// One effect of each kind, and what it asks.
 fn table() -> Vec<(Effect, &'static [&'static str])> {
     let (partition, incarnation, lane) = (3, 7, Lane::Retry);
-    let release = HeldRange { lane, from: 4, to: 5, dead_lettered_after: None };
+    let release = GuardedRange { lane, from: 4, to: 5, dead_lettered_after: None };
     let request = Box::new(Request::ReadAppointment { id: AppointmentId::from("a") });
     let (next_offsets, guarded) = (vec![lane.at(4)], vec![lane.at(6)]);
     let topic_ids = TopicIds::default();

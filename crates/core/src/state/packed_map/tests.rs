@@ -4,7 +4,7 @@ use super::*;
 use crate::appointment::{Placement, Span};
 use crate::booking::{BookingKey, BookingStatus, PatientKey};
 use crate::patient::digests::PersonDigests;
-use crate::patient::{Decided, Link, LinkOrigin};
+use crate::patient::{Decided, Link, LinkOrigin, UnverifiedCreation};
 use crate::state::{
     BookingState, Hold, Parked, ParkingPlace, PatientIntent, PatientState, Suspicion, ToldDelay, VersionSet,
     Wish, WriteIntent, WriteOperation,
@@ -24,7 +24,7 @@ fn state(number: u8) -> BookingState {
         newest: number.into(),
         last_day: number.into(),
         parked: (number.is_multiple_of(3)).then_some(parked).into_iter().collect(),
-        last_write_at: Timestamp(i64::from(number) << 33),
+        last_write_at: Some(Timestamp(i64::from(number) << 33)),
         ..BookingState::default()
     }
 }
@@ -39,7 +39,7 @@ fn everything_set() -> (BookingState, PatientState) {
             patient_id: "hfp".into(),
             patient: Some(u32::MAX),
             incarnation: 1,
-            version: u64::MAX,
+            version: Some(u64::MAX),
             status: BookingStatus::Cancelled,
             fingerprint: Some(i64::MIN),
             revision: Some("\"7".into()),
@@ -69,7 +69,7 @@ fn everything_set() -> (BookingState, PatientState) {
         last_day: 20_454,
         last_decision: Some("d-1".into()),
         told_delay: Some(Box::new(ToldDelay { version: 4, promised_at: Timestamp(8), at_earliest: true })),
-        last_write_at: Timestamp(1_900_000_000_000),
+        last_write_at: Some(Timestamp(1_900_000_000_000)),
     };
     let patient = PatientState {
         link: Some(Link {
@@ -89,12 +89,12 @@ fn everything_set() -> (BookingState, PatientState) {
         })),
         suspicion: Suspicion { unclean_ends: 1, alone: false },
         held_by: Some("b-1".into()),
-        unverified_creation: Some(0),
+        unverified_creation: Some(UnverifiedCreation::Anybody),
         rejected: vec![crate::patient::Rejected { chart: "hfr".into(), person: None }],
         is_new: true,
         is_unlinked: true,
         reference: 2,
-        last_write_at: Timestamp(2),
+        last_write_at: Some(Timestamp(2)),
     };
     (booking, patient)
 }
@@ -162,7 +162,7 @@ fn what_was_sent_last_is_remembered_by_who_is_packed() {
     *packed_map.entry_mut(&key(1)) = state(1);
     packed_map.pack(&key(1));
     assert_eq!(packed_map.get_hot(&key(1)), None);
-    assert_eq!(packed_map.get(&key(1)).map(|state| state.last_write_at), Some(Timestamp(1 << 33)));
+    assert_eq!(packed_map.get(&key(1)).and_then(|state| state.last_write_at), Some(Timestamp(1 << 33)));
 }
 
 #[test]

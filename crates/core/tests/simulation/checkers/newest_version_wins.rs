@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::sync::SyncedOutcome;
-use healthflow_proof::promises::newest::{self, Stands};
+use healthflow_proof::promises::newest::{self, Found};
 use healthflow_simulator::answer::{AppointmentBody, AppointmentRecord};
 
 use crate::by_hand;
@@ -41,7 +41,7 @@ pub fn broken(world: &World) -> Vec<String> {
             continue;
         }
         let wins = newest::newest_version_wins(results, stands.is_empty(), |version| {
-            is_what_stands(world, key, version, &stands)
+            is_what_exists(world, key, version, &stands)
         });
         if !wins {
             let seen: Vec<_> = stands.iter().map(|body| (&*body.status, body.note.as_deref())).collect();
@@ -96,11 +96,11 @@ fn was_deleted(world: &World, verdict: &Verdict) -> bool {
     })
 }
 
-fn is_what_stands(world: &World, key: &BookingKey, version: Version, stands: &[&AppointmentBody]) -> bool {
+fn is_what_exists(world: &World, key: &BookingKey, version: Version, stands: &[&AppointmentBody]) -> bool {
     let Some(wanted) = world.lives.wanted.get(&(key.clone(), version)) else { return false };
-    let stands = stands.iter().map(|body| Stands {
+    let stands = stands.iter().map(|body| Found {
         is_cancelled: &*body.status == "cancelled",
         is_as_wanted: body.note.as_deref() == Some(tag(wanted)),
     });
-    newest::is_what_stands(wanted.status, &stands.collect::<Vec<_>>())
+    newest::is_what_exists(wanted.status, &stands.collect::<Vec<_>>())
 }

@@ -7,16 +7,16 @@ use crate::lives::Human;
 use crate::world::World;
 
 pub fn broken(world: &World) -> Vec<String> {
-    let standing = world.healthflow.simulator.standing();
+    let existing = world.healthflow.simulator.existing();
     let orders = &world.judges.orders;
     let mut broken = Vec::new();
     let is_mistaken = |name: &str| {
         let keys = world.lives.wanted.keys().map(|(key, _)| key).filter(|key| orders.mistakes(key));
         keys.into_iter().any(|key| format!("{}/{}", key.practice, key.booking) == name)
     };
-    let appointments = standing.duplicate_appointments().into_iter().filter(|name| !is_mistaken(name));
+    let appointments = existing.duplicate_appointments().into_iter().filter(|name| !is_mistaken(name));
     broken.extend(appointments.map(|name| format!("the appointment {name}")));
-    let patients = standing.duplicate_references().into_iter();
+    let patients = existing.duplicate_references().into_iter();
     // Where references are not searched by, the next person under a reused id may be created under a number that a creation
     // which nobody could look up has used.
     let may_share = |name: &str| !world.plan.settings.guard.has_references() && name.contains('~');
@@ -24,7 +24,7 @@ pub fn broken(world: &World) -> Vec<String> {
     broken.extend(patients.map(|name| format!("the patient {name}")));
     let whose = right_chart::whose_charts(world);
     let mut people: BTreeMap<Option<Human>, usize> = BTreeMap::new();
-    for chart in standing.duplicate_people() {
+    for chart in existing.duplicate_people() {
         let human = whose.get(chart).copied();
         let count = people.entry(human).or_default();
         *count += 1;

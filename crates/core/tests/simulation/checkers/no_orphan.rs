@@ -3,7 +3,7 @@
 use crate::world::World;
 
 pub fn broken(world: &World) -> Vec<String> {
-    let standing = world.healthflow.simulator.standing();
-    let orphans = standing.orphans().filter(|one| !world.healthflow.deleted.contains_key(one.patient));
+    let existing = world.healthflow.simulator.existing();
+    let orphans = existing.orphans().filter(|one| !world.healthflow.deleted.contains_key(one.patient));
     orphans.map(|one| format!("{:?} stands without its patient {}", one.booking, one.patient)).collect()
 }

@@ -45,7 +45,9 @@ impl Reported {
                 Fact::BreakerClosed { .. } => self.has_outage = false,
                 Fact::StormChanged(change) => self.changes(change, now),
                 Fact::CallSent { operation } => broken.extend(self.sends(*operation, limits, now)),
-                Fact::BookingParked { key, version, last_error, .. } if WaitReason::is_storm(last_error) => {
+                Fact::BookingParked { key, version, last_error, .. }
+                    if **last_error == *WaitReason::RejectionStorm.code() =>
+                {
                     let is_theirs = |of: &StormOf| of.practice.as_ref().is_none_or(|of| *of == key.practice);
                     if !self.last.iter().any(is_theirs) {
                         broken.push(format!("{key} v{version} is put aside without a storm of its practice"));

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::booking::{Booking, BookingKey, BookingStatus};
 use crate::partition::job::{Flight, Job};
 use crate::partition::rules;
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::patient::LinkOrigin;
 use crate::retry::WaitReason;
 use crate::sync::FailureReason;
@@ -16,7 +17,7 @@ impl Task {
     /// HealthFlow does not know the appointment we wrote: believed once a lagging replica can no longer be the reason
     /// (rule W6).
     pub(super) fn placement_gone(&mut self, key: &BookingKey, job: &mut Job, turn: &mut Turn<'_>) {
-        let sent_at = self.ledger.bookings().get(key).map_or(Timestamp(0), |state| state.last_write_at);
+        let sent_at = self.ledger.bookings().get(key).and_then(|state| state.last_write_at);
         let believed_at = self.believed_at(sent_at, true, turn);
         if turn.now < believed_at {
             return self.try_again_later(key, job, WaitReason::AppointmentNotFound, believed_at, turn);
@@ -72,15 +73,24 @@ impl Task {
         self.count_attempt(job, turn);
     }
 
-    pub(super) fn believed_at(&self, sent_at: Timestamp, written_by_us: bool, turn: &Turn<'_>) -> Timestamp {
+    /// When it is believed that HealthFlow does not know what was written, by us if `written_by_us`: once no replica can lag behind
+    /// what this process sent at `sent_at`, nor behind what an earlier owner sent (rule W6).
+    pub(super) fn believed_at(
+        &self,
+        sent_at: Option<Timestamp>,
+        written_by_us: bool,
+        turn: &Turn<'_>,
+    ) -> Timestamp {
         // What was sent in the future was sent by an earlier owner, whose clock was wrong.
-        let is_of_another_clock = !rules::is_of_our_time(sent_at, turn.now, turn.settings);
-        let (own, inherited) =
-            (sent_at.plus_ms(turn.settings.settle_ms()), self.intents.inherited_settles_at(turn.settings));
-        let settled_at = match (is_of_another_clock, written_by_us) {
-            (true, _) => inherited,
-            (false, true) => own.max(inherited),
-            (false, false) => own,
+        let is_of_another_clock =
+            sent_at.is_some_and(|at| !rules::is_of_our_time(at, turn.now, turn.settings));
+        let own = sent_at.map(|at| at.plus_ms(turn.settings.settle_ms()));
+        let inherited = self.intents.inherited_settles_at(turn.settings);
+        let settled_at = match (own, written_by_us) {
+            _ if is_of_another_clock => inherited,
+            (None, true) => inherited,
+            (Some(own), true) => own.max(inherited),
+            (own, false) => own.unwrap_or(turn.now),
         };
         rules::absence_believed_at(settled_at, turn.now, turn.settings)
     }

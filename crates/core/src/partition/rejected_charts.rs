@@ -1,11 +1,13 @@
 //! Charts of which a person decided that they are somebody else's (rule W8). Without this our own reference would lead back to one:
-//! it stands in the chart, and where it is unique every further creation under it returns that chart.
+//! it is in the chart, and where it is unique every further creation under it returns that chart.
 
 use crate::booking::{Booking, BookingKey, BookingStatus, PatientId, PatientKey};
 use crate::fact::LinkChange;
 use crate::partition::job::Job;
 use crate::partition::rules;
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
+use crate::partition::view::View;
 use crate::patient::digests::PersonDigests;
 use crate::patient::reference::reference;
 use crate::patient::{HealthFlowPatientId, Rejected};
@@ -60,13 +62,6 @@ impl Task {
         true
     }
 
-    /// The reference under which the open creation of `patient` was begun.
-    pub(super) fn reference_begun(&self, patient: &PatientKey) -> PatientId {
-        let state = self.ledger.patients().get_hot(patient);
-        let number = state.and_then(|state| state.intent.as_ref()).map_or(0, |intent| intent.reference);
-        reference(patient, number)
-    }
-
     /// Whether a person decided that this chart is not that of the person whom the open creation of `patient` is for.
     pub(super) fn is_somebody_elses(&self, patient: &PatientKey, chart: &HealthFlowPatientId) -> bool {
         let state = self.ledger.patients().get(patient);
@@ -102,5 +97,14 @@ impl Task {
         self.set_apart(key, patient, person.as_ref(), turn.settings);
         job.forget_search();
         self.try_again_later(key, job, WaitReason::AlreadyThere, turn.now, turn);
+    }
+}
+
+impl View<'_> {
+    /// The reference under which the open creation of `patient` was begun.
+    pub(super) fn reference_begun(&self, patient: &PatientKey) -> PatientId {
+        let state = self.ledger.patients().get_hot(patient);
+        let number = state.and_then(|state| state.intent.as_ref()).map_or(0, |intent| intent.reference);
+        reference(patient, number)
     }
 }

@@ -1,4 +1,4 @@
-//! What a record that cannot be used says of itself. Without it a publisher gets a dead letter that names nothing but an
+//! What a record that cannot be used contains about itself. Without it a publisher gets a dead letter that names nothing but an
 //! offset, and searches for the booking by hand. It is a claim, not an identity: no version is answered by it.
 
 use std::sync::Arc;
@@ -28,7 +28,7 @@ impl Named {
     /// The names in a framed `value` of `lane`, or in one that is JSON where Avro belongs.
     pub(super) fn read(lane: Lane, value: &[u8], decoder: Option<&Decoder>) -> Named {
         match decoder.and_then(|decoder| decoder.written(value)) {
-            Some(record) if lane == Lane::Retry => field(&record, "event").map(of_avro).unwrap_or_default(),
+            Some(record) if lane.brings_parked() => field(&record, "event").map(of_avro).unwrap_or_default(),
             Some(record) => of_avro(&record),
             None if is_json(value) => of_json(value),
             None => Named::default(),

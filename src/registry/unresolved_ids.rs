@@ -19,7 +19,7 @@ const IDS_MAX: usize = 1_000;
 const REQUESTS_MAX: usize = 8;
 
 /// The ids that are being requested.
-pub(super) struct Asked {
+pub(super) struct UnresolvedIds {
     questions: Mutex<HashMap<u32, Question>>,
     turns: Semaphore,
 }
@@ -37,13 +37,13 @@ struct Question {
     denied_for: Duration,
 }
 
-impl Default for Asked {
+impl Default for UnresolvedIds {
     fn default() -> Self {
-        Asked { questions: Mutex::default(), turns: Semaphore::new(REQUESTS_MAX) }
+        UnresolvedIds { questions: Mutex::default(), turns: Semaphore::new(REQUESTS_MAX) }
     }
 }
 
-impl Asked {
+impl UnresolvedIds {
     /// The state of `id`, and whether the caller must begin to request it.
     pub(super) fn schema_state(&self, id: u32, unknown_wait: Duration) -> (SchemaState, bool) {
         let mut questions = self.lock();

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::booking::BookingKey;
 use crate::partition::job::{Flight, Job};
-use crate::partition::task::{Task, Turn};
+use crate::partition::task::Task;
+use crate::partition::turn::Turn;
 use crate::retry::WaitReason;
 use crate::sync::{Disposition, FailureReason, Outcome};
 

@@ -6,14 +6,14 @@ use crate::partition::job::JobKey;
 
 /// The right to run alone.
 #[derive(Clone, Debug, Default, Hash)]
-pub(super) struct Alone {
+pub(super) struct LoneSuspect {
     /// The job that has it.
     by: Option<JobKey>,
     /// The jobs to look at again once it is free.
     awaited_by: BTreeSet<JobKey>,
 }
 
-impl Alone {
+impl LoneSuspect {
     /// Whether no other one has it.
     pub fn is_free_for(&self, key: &JobKey) -> bool {
         self.by.as_ref().is_none_or(|by| by == key)
@@ -45,7 +45,7 @@ mod tests {
     fn one_has_it_at_a_time_and_who_waits_is_named_once_it_is_free() {
         let [a, b, c] = ["a", "b", "c"]
             .map(|id| JobKey::Booking(BookingKey { practice: "p".into(), booking: id.into() }));
-        let mut alone = Alone::default();
+        let mut alone = LoneSuspect::default();
         assert!(alone.is_free_for(&a));
         alone.take(&a);
         assert!(alone.is_free_for(&a) && !alone.is_free_for(&b) && !alone.is_free_for(&c));

@@ -34,7 +34,7 @@ fn live(process: i64, found: &ReadingState, records: &[Position], deadly: &[Posi
     while let Some((mark, left)) = guard.next_mark() {
         if ends_under(&mark) >= BURIED_AFTER {
             dead_lettered.push(mark.lane.at(mark.from));
-            guard.passed(mark.lane.at(mark.from));
+            guard.passed(mark.lane.at(mark.from), 0);
             continue;
         }
         guard.step = Some(Step { mark: mark.clone(), left: left.clone(), sequence: 0, is_released: true });
@@ -44,7 +44,7 @@ fn live(process: i64, found: &ReadingState, records: &[Position], deadly: &[Posi
             if deadly.contains(&mark.lane.at(offset)) {
                 return (Left { state, dead_lettered }, true);
             }
-            guard.passed(mark.lane.at(offset));
+            guard.passed(mark.lane.at(offset), 0);
         }
         assert!(guard.step.is_none(), "the step is over with its last record");
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::appointment::PlacedIds;
 use crate::event::failed::DeadContent;
-use crate::event::named::Named;
 use crate::event::size::{PART_BYTES_MAX, part, sizes};
+use crate::event::unusable_names::Named;
 use crate::event::{DeadLetter, Misrouted, Origin, Outgoing, Unusable};
 use crate::sync::{Disposition, FailureReason};
 use crate::time::Timestamp;

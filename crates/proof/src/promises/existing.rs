@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 /// What exists in HealthFlow; `I` is its name of a patient, `P` what two charts of one person have in common.
 #[derive(Clone, Debug)]
-pub struct Standing<'a, I, P> {
+pub struct Existing<'a, I, P> {
     /// Appointments by age.
     pub appointments: Vec<Appointment<'a, I>>,
     /// Patients by age.
@@ -38,7 +38,7 @@ pub struct Patient<'a, I, P> {
     pub was_there: bool,
 }
 
-impl<'a, I: Copy + Eq + Ord + Hash, P: Eq + Hash> Standing<'a, I, P> {
+impl<'a, I: Copy + Eq + Ord + Hash, P: Eq + Hash> Existing<'a, I, P> {
     /// Promise 2: duplicate appointments: of one booking, all but the first.
     pub fn duplicate_appointments(&self) -> Vec<String> {
         surplus(self.appointments.iter().map(|one| (one.practice, one.booking)))

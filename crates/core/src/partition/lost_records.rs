@@ -1,8 +1,6 @@
 //! Versions that waited in the retry topic and whose record is gone from there: state knows that each is owed a result, and
 //! nothing will bring it back. Each gets its dead letter, once, in the transaction that takes it off the state.
 
-use std::collections::BTreeSet;
-
 use crate::booking::{BookingKey, Version};
 use crate::event::failed::DeadContent;
 use crate::event::{DeadLetter, Identity, Outgoing};
@@ -16,29 +14,6 @@ use crate::time::Timestamp;
 
 const DETAIL: &str =
     "the record that it waited in was deleted; publish the booking again under a higher version";
-
-/// The bookings with versions whose record is gone, until each of those versions has its dead letter.
-#[derive(Clone, Debug, Default, Hash)]
-pub(super) struct LostVersions {
-    of: BTreeSet<BookingKey>,
-}
-
-impl LostVersions {
-    /// Versions of this booking are owed their dead letter.
-    pub fn owe(&mut self, key: BookingKey) {
-        self.of.insert(key);
-    }
-
-    /// Whether versions of this booking are owed their dead letter.
-    pub fn owes(&self, key: &BookingKey) -> bool {
-        self.of.contains(key)
-    }
-
-    /// Takes all of them: whose turn has not come is owed again.
-    fn take_all(&mut self) -> BTreeSet<BookingKey> {
-        std::mem::take(&mut self.of)
-    }
-}
 
 impl Task {
     /// Notes what the acquisition found lost. It is written again with the first commit: the next owner will not find it
@@ -60,7 +35,7 @@ impl Task {
         for key in self.lost.take_all() {
             let settles = self.intents.is_open(&key)
                 && !self.intents.is_unclear(&key)
-                && !self.is_given_up(&Subject::Booking(key.clone()), settings);
+                && !self.view().is_given_up(&Subject::Booking(key.clone()), settings);
             if settles || self.has_at_hand(&key) {
                 self.lost.owe(key);
                 continue;
