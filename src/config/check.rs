@@ -117,6 +117,8 @@ fn bounds(config: &Config) -> Result<(), Fault> {
     )?;
     let key = "healthflow.limits";
     limits::fault(&healthflow.limits).map_or(Ok(()), |rule| holds(false, key, &rule))?;
+    let is_part = (0.0..=1.0).contains(&limits.reserve_for_live);
+    holds(is_part, "limits.reserve_for_live", "must be at least 0 and at most 1")?;
     let key = "healthflow.search_pages_max";
     holds((1..=100).contains(&healthflow.search_pages_max), key, "must be from 1 to 100 pages")?;
     for (key, value) in [

@@ -223,12 +223,19 @@ fn call_facts(key: &BookingKey) -> Vec<Fact> {
         Fact::PromiseEnded { late_ms: 4_000 },
         Fact::LimitUnknown { name: "daily".into(), calls: 1_000, window_s: Some(86_400) },
         Fact::LimitUnknown { name: "x-ratelimit".into(), calls: 100, window_s: None },
+        runs_out(Source::Live),
+        runs_out(Source::Backfill),
         paused(key, "used_up"),
         paused(key, "unauthorised"),
         paused(key, "throttled"),
         paused(key, "unavailable"),
         paused(key, "forbidden"),
     ]
+}
+
+fn runs_out(source: Source) -> Fact {
+    let (runs_out_at, window_ends_at) = (Timestamp(1_767_600_000_000), Timestamp(1_767_657_600_000));
+    Fact::QuotaRunsOut { limit: "day".into(), source, left: 1_200, runs_out_at, window_ends_at }
 }
 
 fn paused(key: &BookingKey, why: &'static str) -> Fact {

@@ -53,6 +53,7 @@ impl Catalogue {
             Fact::CallForbidden { .. }
             | Fact::CallThrottled { .. }
             | Fact::LimitUnknown { .. }
+            | Fact::QuotaRunsOut { .. }
             | Fact::ReadsFail { .. }
             | Fact::ReadsAnswered { .. }
             | Fact::KeyMisrouted { .. } => {}

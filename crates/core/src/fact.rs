@@ -323,6 +323,19 @@ pub enum Fact {
         /// What, by whom, and why.
         control: Arc<Control>,
     },
+    /// A limit with a long window will be used up before that ends, as fast as it was used lately; told once a window.
+    QuotaRunsOut {
+        /// The limit's name.
+        limit: Box<str>,
+        /// For whom: for live bookings, or for backfill, which leaves them a reserve.
+        source: Source,
+        /// How many calls this worker has left.
+        left: u32,
+        /// When.
+        runs_out_at: Timestamp,
+        /// When there will be more.
+        window_ends_at: Timestamp,
+    },
     /// HealthFlow tells a limit that is not configured, for the first time.
     LimitUnknown {
         /// The name that HealthFlow gives it.

@@ -23,6 +23,7 @@ pub mod result;
 pub mod state;
 pub mod fleet;
 mod positions;
+mod quota;
 mod told;
 
 pub mod key;

@@ -23,6 +23,7 @@ impl Task {
         match (decided, key) {
             (Move::CreationUnverified(patient), _) => self.creation_is_unverified(&patient, turn),
             (Move::Wait(at, why), _) => return ControlFlow::Break(Next::Wait(at, why)),
+            (Move::AwaitCount, _) => return ControlFlow::Break(Next::AwaitCount),
             (Move::Rest(look_again_at), _) => {
                 look_again_at.into_iter().for_each(|at| self.jobs.wake_at(at, key.clone()));
                 return ControlFlow::Break(Next::Done);
@@ -98,7 +99,12 @@ impl Task {
             // Done with, or about a version that is not at hand any more.
             (Move::Remember(_) | Move::ForgetLink | Move::Finish(_), None)
             | (
-                Move::CreationUnverified(_) | Move::Ask(_) | Move::Wait(..) | Move::Await(_) | Move::Rest(_),
+                Move::CreationUnverified(_)
+                | Move::Ask(_)
+                | Move::Wait(..)
+                | Move::AwaitCount
+                | Move::Await(_)
+                | Move::Rest(_),
                 _,
             ) => {
                 return ControlFlow::Break(Next::Done);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::appointment::{Revision, Slot};
 use crate::booking::{Booking, BookingKey, PatientKey, PracticeId, Version};
 use crate::healthflow::Request;
+use crate::limits::QuotaWait;
 use crate::partition::blockers::{DoubtVerdict, Opening};
 use crate::partition::cover::subject;
 use crate::partition::job::{Job, JobKey, Purpose};
@@ -62,6 +63,8 @@ pub(super) enum Move {
     Wait(Timestamp, WaitReason),
     /// The search is dropped, and the job waits until the moment at which a search shows what we created since.
     SearchAnewAt(Timestamp),
+    /// It is left until the next commit, which counts its call in a long limit.
+    AwaitCount,
     /// It is left until it is woken.
     Await(Awaited),
     /// It is left until another booking frees the slot.
@@ -164,6 +167,11 @@ impl Task {
         }
         if let Some(at) = self.limited_until(key, job, operation, turn) {
             return Move::Wait(at, WaitReason::Limit);
+        }
+        match self.quota_wait(key, job, operation, turn) {
+            Some(QuotaWait::Until(at)) => return Move::Wait(at, WaitReason::Limit),
+            Some(QuotaWait::Commit) => return Move::AwaitCount,
+            None => {}
         }
         let subject = subject(key, job, &asked.request, asked.purpose);
         let suspect = subject.filter(|subject| self.is_suspect(subject, turn.settings));

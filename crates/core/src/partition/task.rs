@@ -1,6 +1,6 @@
 //! The parts of a task, how it begins and how it is. A part keeps its fields to itself.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::hash::{Hash, Hasher};
 
 use crate::booking::PracticeId;
@@ -53,7 +53,7 @@ impl Shared {
     pub fn new(settings: Settings) -> Self {
         let breaker = Breaker::new(settings.breaker);
         let storms = RejectionStorms::new(settings.rejection_storm);
-        let limits = Book::new(settings.limits.as_slice().into());
+        let limits = Book::new(settings.limits.as_slice().into()).keeping_for_live(settings.reserve_for_live);
         Shared { settings, reads: Reads::default(), breaker, storms, by_hand: ByHand::default(), limits }
     }
 
@@ -157,6 +157,8 @@ pub struct Task {
     pub(super) reading: ReadGuard,
     /// Whose records come into foreign partitions.
     pub(super) misrouted_keys: MisroutedKeys,
+    /// Practices whose calls the next commit is to count in long limits.
+    pub(super) uncounted: BTreeSet<PracticeId>,
 }
 
 impl Task {
@@ -191,6 +193,7 @@ impl Task {
             lost: LostVersions::default(),
             reading,
             misrouted_keys: MisroutedKeys::default(),
+            uncounted: BTreeSet::new(),
         };
         task.inherit_doubts(turn.settings);
         task.inherit_lost();

@@ -31,6 +31,7 @@ mod offsets;
 mod outages;
 mod pauses;
 mod placeholders;
+mod quotas;
 mod reading;
 mod redrive;
 mod reparking;

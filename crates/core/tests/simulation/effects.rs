@@ -48,7 +48,7 @@ impl World {
                 if let Some(what) = self.workers[worker].obeys.calls(&call.request, self.now) {
                     self.violate("by hand", format!("w{worker} {what}"));
                 }
-                self.judges.limits.called(&call.request, self.now);
+                self.judges.limits.called(&call.request, &self.lives, self.now);
                 self.worker_does(worker, queued_ms, Deed::Socket(Outbound { call, epoch: 0 }));
             }
             Begun::Refused(call) => self.refused(worker, call),

@@ -177,7 +177,14 @@ impl Plan {
         let storms = &settings.rejection_storm;
         let storm_ms =
             if storms.calls_min > 0 { 3 * (storms.believed_after_ms + 2 * storms.trial_ms) } else { 0 };
-        60_000 + storm_ms + slot_ms + 3 * quiet_ms + retries_ms + loop_ms + 2 * self.skew_max_ms
+        60_000
+            + crate::limits::rest_ms(&settings.limits)
+            + storm_ms
+            + slot_ms
+            + 3 * quiet_ms
+            + retries_ms
+            + loop_ms
+            + 2 * self.skew_max_ms
     }
 
     /// `level` 0 is a world without faults and with one worker; from 3 on everything happens.
@@ -286,6 +293,7 @@ impl Plan {
 /// What is drawn by itself, so that lives without it stay as they are.
 fn draw_apart(seed: u64, theme: Theme, settings: &mut Settings) {
     settings.limits = crate::limits::stated(seed);
+    crate::limits::draw_long(seed, settings);
     settings.rejection_storm = crate::storms::limits(seed, &theme);
     settings.retry_repark_after_ms = crate::limits::repark_after_ms(seed);
     crate::notices::draw(seed, settings);
@@ -328,6 +336,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         search_lag_ms,
         search_pages_max: *random.pick(&[3, 20]),
         limits: Vec::new(),
+        reserve_for_live: 0.2,
         requests_per_second: *random.pick(&[10.0, 50.0, 1_000.0]),
         unauthorised_pause_ms: 5_000,
         throttled_pause_ms: 1_000,
