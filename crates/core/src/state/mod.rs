@@ -28,7 +28,7 @@ pub use fleet::{FleetRecord, Owner, Refusal};
 pub use held::{Asks, Held, HeldByKey};
 pub use join::LeftOver;
 pub use packed_map::{Packable, PackedMap};
-pub use quota::{QuotaCount, QuotaOwner};
+pub use quota::{QuotaCount, QuotaOwner, join_counts};
 pub use reading::{ReadMark, ReadingState};
 pub use told::{OpenOutage, ToldDelay};
 pub use topic_ids::{TopicId, TopicIds};

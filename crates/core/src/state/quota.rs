@@ -9,6 +9,18 @@ use crate::time::Timestamp;
 /// Whose part of a limit is counted: a practice's own, or the task's part of the account's.
 pub type QuotaOwner = Option<PracticeId>;
 
+/// The counts of one owner in two places: whatever was counted in either counts.
+pub fn join_counts(mut here: Vec<QuotaCount>, there: Vec<QuotaCount>) -> Vec<QuotaCount> {
+    for count in there {
+        let same = here.iter_mut().find(|one| one.limit == count.limit && one.begin == count.begin);
+        match same {
+            Some(known) => known.calls = known.calls.saturating_add(count.calls),
+            None => here.push(count),
+        }
+    }
+    here
+}
+
 /// The calls of one limit that were made, or may have been, in one stretch of time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct QuotaCount {
@@ -18,4 +30,16 @@ pub struct QuotaCount {
     pub begin: Timestamp,
     /// How many calls may have been made in it. Never fewer than were.
     pub calls: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_from_two_places_add_up() {
+        let count = |begin, calls| QuotaCount { limit: "day".into(), begin: Timestamp(begin), calls };
+        let joined = join_counts(vec![count(1, 4), count(2, 1)], vec![count(1, 3), count(3, 2)]);
+        assert_eq!(joined, [count(1, 7), count(2, 1), count(3, 2)]);
+    }
 }

@@ -30,11 +30,13 @@ const PATIENTS_OF_EACH: usize = 10;
 /// When history begins to be published.
 const HISTORY_FROM: i64 = BEGIN + 3 * HOUR_MS;
 
+/// When it was asked; when history, and when everything, was forecast to come to its end.
+type Forecast = (i64, Option<i64>, Option<i64>);
+
 /// What one day showed.
 struct Day {
     world: World,
-    /// By time: when history, and when everything, was forecast to come to its end.
-    forecasts: Vec<(i64, Option<i64>, Option<i64>)>,
+    forecasts: Vec<Forecast>,
 }
 
 struct Finding {
@@ -155,7 +157,7 @@ fn live(live_bookings: usize, history: usize) -> Day {
     let mut forecasts = Vec::new();
     let mut at = BEGIN;
     while at < BEGIN + DAY_MS {
-        at += 10 * MINUTE_MS;
+        at += 2 * MINUTE_MS;
         world.live_until(at.min(BEGIN + DAY_MS - 1));
         let quotas = world.quotas();
         let latest = |of: fn(&healthflow_core::status::QuotaStatus) -> Option<Timestamp>| {
@@ -181,18 +183,17 @@ impl Day {
             / asked as f64
     }
 
+    /// When what was forecast had come for every worker.
+    fn end(&self, of: fn(&Forecast) -> Option<i64>) -> i64 {
+        let come = self.forecasts.iter().find(|forecast| of(forecast).is_some_and(|at| at <= forecast.0));
+        come.map_or(BEGIN, |forecast| forecast.0)
+    }
+
     /// The worst error of the forecasts from `from` on until an hour before what they are about, as a part of the time until then.
-    fn worst_error(
-        &self,
-        from: i64,
-        actual: i64,
-        of: fn(&(i64, Option<i64>, Option<i64>)) -> Option<i64>,
-    ) -> f64 {
+    fn worst_error(&self, from: i64, actual: i64, of: fn(&Forecast) -> Option<i64>) -> f64 {
         let asked = self.forecasts.iter().filter(|(at, ..)| (from..actual - HOUR_MS).contains(at));
-        let error = |forecast: &(i64, Option<i64>, Option<i64>)| {
-            let told = of(forecast)?;
-            Some((told - actual).abs() as f64 / (actual - forecast.0) as f64)
-        };
+        let error =
+            |forecast: &Forecast| Some((of(forecast)? - actual).abs() as f64 / (actual - forecast.0) as f64);
         asked.filter_map(error).fold(f64::NAN, f64::max)
     }
 
@@ -205,13 +206,11 @@ impl Day {
 
 fn findings(mixed: &Day, live_bookings: usize, stingy: &Day) -> Vec<Finding> {
     let history = mixed.calls(true);
-    let (history_end, all_end) = (history.last().copied(), stingy.calls(false).last().copied());
-    let before = |at: i64| mixed.calls(false).iter().filter(|call| **call <= at).count();
-    let left = history_end.map_or(f64::NAN, |at| f64::from(CALLS) - before(at) as f64);
+    let (history_end, all_end) = (mixed.end(|one| one.1), stingy.end(|one| one.2));
     let throttled = mixed.world.healthflow.audit().throttled + stingy.world.healthflow.audit().throttled;
-    let after = |hours: i64| HISTORY_FROM + hours * HOUR_MS;
-    let of_history = mixed.worst_error(after(1), history_end.unwrap_or(0), |forecast| forecast.1);
-    let of_all = stingy.worst_error(BEGIN + 2 * HOUR_MS, all_end.unwrap_or(0), |forecast| forecast.2);
+    let of_history = mixed.worst_error(HISTORY_FROM + HOUR_MS, history_end, |one| one.1);
+    let of_all = stingy.worst_error(BEGIN + 2 * HOUR_MS, all_end, |one| one.2);
+    let for_history = f64::from(CALLS) * (1.0 - settings().reserve_for_live);
     vec![
         Finding::at_least(
             "live bookings confirmed within 30 s, history beside them",
@@ -223,12 +222,8 @@ fn findings(mixed: &Day, live_bookings: usize, stingy: &Day) -> Vec<Finding> {
             f64::from(CALLS),
             mixed.calls(false).len() as f64,
         ),
-        Finding::at_least("calls left when history stopped: the reserve", f64::from(CALLS) * 0.2, left),
-        Finding::at_least(
-            "calls of history: all that it may use",
-            f64::from(CALLS) * 0.7,
-            history.len() as f64,
-        ),
+        Finding::at_most("calls of history: all but the reserve", for_history, history.len() as f64),
+        Finding::at_least("of these used, beside live bookings", 0.85, history.len() as f64 / for_history),
         Finding::at_most("error of the forecast for history, at worst", 0.1, of_history),
         Finding::at_most(
             "calls of the day, live bookings alone",
