@@ -2,12 +2,14 @@
 //! state, and a call is spent only once a good commit has counted it (`quota_count.rs`). Of the account's limits each partition has
 //! a part; a worker spends what any of its partitions has left. A reserve of each part is for live bookings.
 
+mod views;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::limits::book::{Asking, part_of};
-use crate::limits::forecast::{Forecasts, QuotaView, Stock};
+use crate::limits::forecast::Forecasts;
 use crate::limits::policy::{Policy, Scope};
 use crate::limits::quota_count::{Count, Frame, stretch};
 use crate::limits::window::Window;
@@ -43,6 +45,7 @@ pub(super) struct Quotas {
     policies: Arc<[Policy]>,
     /// The part that only live bookings may use.
     reserve: f64,
+    owned: BTreeSet<i32>,
     all: u32,
     counts: BTreeMap<Place, BTreeMap<usize, Count>>,
     /// Whose count the next commit of its partition carries.
@@ -57,8 +60,9 @@ pub(super) struct Quotas {
 impl Hash for Quotas {
     /// Forecasts decide nothing.
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Quotas { policies: _, reserve: _, all, counts, wanted, given_back, look_at, forecasts: _ } = self;
-        (all, counts, wanted, given_back, look_at).hash(hasher);
+        let Quotas { policies: _, reserve: _, owned, all, counts, wanted, given_back, look_at, forecasts: _ } =
+            self;
+        (owned, all, counts, wanted, given_back, look_at).hash(hasher);
     }
 }
 
@@ -68,6 +72,7 @@ impl Quotas {
         Quotas {
             policies,
             reserve: 0.0,
+            owned: BTreeSet::new(),
             all: 1,
             counts: BTreeMap::new(),
             wanted: BTreeSet::new(),
@@ -96,7 +101,7 @@ impl Quotas {
         if self.is_empty() {
             return;
         }
-        self.all = all.max(1);
+        (self.owned, self.all) = (owned.clone(), all.max(1));
         self.counts.retain(|(partition, _), _| owned.contains(partition));
         self.wanted.retain(|(partition, _)| owned.contains(partition));
         self.given_back.retain(|partition| owned.contains(partition));
@@ -138,8 +143,8 @@ impl Quotas {
         };
         let nothing = Count::default();
         for place in self.places(policy, &own) {
-            let count = self.counts.get(place).and_then(|counts| counts.get(&index)).unwrap_or(&nothing);
-            let frame = self.frame(policy, place, current.0, current.0);
+            let count = self.counts.get(&place).and_then(|counts| counts.get(&index)).unwrap_or(&nothing);
+            let frame = self.frame(policy, &place, current.0, current.0);
             let most = self.usable(frame.most, is_live);
             left.quota = left.quota.saturating_add(frame.most);
             left.usable = left.usable.saturating_add(most);
@@ -147,16 +152,16 @@ impl Quotas {
             left.is_granted |= count.spendable(most, frame) > 0;
             left.more_at = left.more_at.min(count.more_at(&policy.window, current));
             let is_coming = count.is_granting(frame.begin) || count.to_grant(frame).is_some();
-            left.may_be_granted |= *place == own && is_coming;
+            left.may_be_granted |= place == own && is_coming;
         }
         left
     }
 
     /// Where calls of a limit may be counted: for the account wherever the worker has a part.
-    fn places<'a>(&'a self, policy: &Policy, own: &'a Place) -> impl Iterator<Item = &'a Place> {
+    fn places<'a>(&'a self, policy: &Policy, own: &Place) -> impl Iterator<Item = Place> + use<'a> {
         let is_of_account = policy.scope == Scope::Account;
-        let all = self.counts.keys().filter(move |(_, owner)| is_of_account && owner.is_none());
-        let here = (!is_of_account).then_some(own);
+        let all = self.owned.iter().filter(move |_| is_of_account).map(|partition| (*partition, None));
+        let here = (!is_of_account).then(|| own.clone());
         all.chain(here).filter(|(partition, _)| !self.given_back.contains(partition))
     }
 
@@ -197,13 +202,12 @@ impl Quotas {
             let (current, _) = stretch(&policy.window, now);
             let own = place_of(&policy, asking);
             let nothing = Count::default();
-            let spendable = |place: &&Place| {
-                let count = self.counts.get(*place).and_then(|counts| counts.get(&index)).unwrap_or(&nothing);
+            let spendable = |place: &Place| {
+                let count = self.counts.get(place).and_then(|counts| counts.get(&index)).unwrap_or(&nothing);
                 let frame = self.frame(&policy, place, current, current);
                 [is_live, true].map(|is_live| count.spendable(self.usable(frame.most, is_live), frame))
             };
-            let place =
-                self.places(&policy, &own).max_by_key(spendable).cloned().unwrap_or_else(|| own.clone());
+            let place = self.places(&policy, &own).max_by_key(spendable).unwrap_or_else(|| own.clone());
             let frame = self.frame(&policy, &place, current, current);
             let count = self.counts.entry(place.clone()).or_default().entry(index).or_default();
             count.spend(frame);
@@ -342,74 +346,6 @@ impl Quotas {
             self.counts.insert(place, counts);
         }
         self.wanted.extend(low);
-    }
-
-    /// What is left of each limit, and when it will be used up.
-    pub fn views(&self, now: Timestamp) -> Vec<QuotaView> {
-        self.long().filter_map(|(index, policy)| self.view(index, policy, now)).collect()
-    }
-
-    fn view(&self, index: usize, policy: &Policy, now: Timestamp) -> Option<QuotaView> {
-        let current = stretch(&policy.window, now).0;
-        let mut of_account = Stock::default();
-        let mut first: Option<QuotaView> = None;
-        for (place, counts) in &self.counts {
-            let stock = match (policy.scope, counts.get(&index)) {
-                (Scope::Account, count) if place.1.is_none() => count,
-                (Scope::Practice, Some(count)) if place.1.is_some() => Some(count),
-                _ => continue,
-            };
-            let stock = self.stock(policy, place, stock, current);
-            let (Scope::Practice, Some(practice)) = (policy.scope, &place.1) else {
-                of_account.add(stock);
-                continue;
-            };
-            let whose = (index, Some((place.0, practice.clone())));
-            let view = self.forecasts.view(&whose, policy, &stock, now);
-            if first.as_ref().is_none_or(|first| view.ends_before(first)) {
-                first = Some(view);
-            }
-        }
-        match policy.scope {
-            Scope::Practice => first,
-            Scope::Account => {
-                of_account.come_back.sort_unstable();
-                Some(self.forecasts.view(&(index, None), policy, &of_account, now))
-            }
-        }
-    }
-
-    fn stock(&self, policy: &Policy, place: &Place, count: Option<&Count>, current: Timestamp) -> Stock {
-        let frame = self.frame(policy, place, current, current);
-        let reserve = frame.most - self.usable(frame.most, false);
-        match count {
-            None => Stock { calls: frame.most, left: frame.most, reserve, come_back: Vec::new() },
-            Some(count) => Stock {
-                calls: frame.most,
-                left: count.left(frame.most, frame),
-                reserve,
-                come_back: count.come_back(&policy.window, current).collect(),
-            },
-        }
-    }
-
-    /// The limits of which it is news, once in a window, that they will be used up before it ends; with whether that is for live
-    /// bookings.
-    pub fn forecast(&mut self, now: Timestamp) -> Vec<(QuotaView, bool)> {
-        if self.counts.is_empty() || !self.forecasts.is_due(now) {
-            return Vec::new();
-        }
-        let long: Vec<(usize, Policy)> = self.long().map(|(index, policy)| (index, policy.clone())).collect();
-        let mut news = Vec::new();
-        for (index, policy) in long {
-            let Some(view) = self.view(index, &policy, now) else { continue };
-            for (is_live, at) in [(true, view.runs_out_at), (false, view.backfill_ends_at)] {
-                if at.is_some() && self.forecasts.is_news(index, is_live, view.window_ends_at, now) {
-                    news.push((view.clone(), is_live));
-                }
-            }
-        }
-        news
     }
 }
 

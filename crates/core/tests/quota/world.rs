@@ -24,11 +24,9 @@ use healthflow_simulator::answer::Simulator;
 
 /// Workers.
 const WORKERS: usize = 2;
-/// How long a call takes, in milliseconds.
+/// How long a call, a commit and an acquisition take, in milliseconds.
 const CALL_MS: i64 = 50;
-/// How long a commit takes.
 const COMMIT_MS: i64 = 15;
-/// How long an acquisition takes.
 const ACQUIRE_MS: i64 = 300;
 /// After so long the group gives the partitions of a killed worker to the other one.
 const SESSION_MS: i64 = 10_000;
@@ -290,8 +288,7 @@ impl World {
                 let reply = Err(fault::Fault::NotSent(fault::NotSent::LeaseOver));
                 self.learn(worker, vec![Input::Answered { call, reply }]);
             }
-            Begun::Contents { .. } | Begun::Dropped(..) | Begun::Stop => {}
-            Begun::Reading(_) | Begun::Resumed(_) | Begun::Unread(..) => {}
+            _ => {}
         }
     }
 

@@ -322,9 +322,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
     } else {
         (random.between(1_000, 10_000), random.between(1_000, 60_000), random.between(0, 5_000))
     };
-    // A key that is forgotten before a late request lands protects nothing: shorter ones are not allowed.
-    let key_retention_ms =
-        if random.chance(0.1) { request_life_ms + late_landing_ms + 60_000 } else { 86_400_000 };
+    let key_retention_ms = key_retention_ms(request_life_ms + late_landing_ms, random);
     Settings {
         partition_count: if theme == Theme::CrashLoop { 1 } else { random.between(1, 4) as u32 },
         guard,
@@ -374,6 +372,11 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         #[cfg(feature = "planted-defects")]
         defect: None,
     }
+}
+
+/// A key that is forgotten before a late request lands protects nothing: shorter ones are not allowed.
+fn key_retention_ms(lands_ms: i64, random: &mut Random) -> i64 {
+    if random.chance(0.1) { lands_ms + 60_000 } else { 86_400_000 }
 }
 
 /// From one that opens at once to none at all.

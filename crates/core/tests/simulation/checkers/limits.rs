@@ -8,6 +8,8 @@ use healthflow_core::booking::{PracticeId, Source, Version};
 use healthflow_core::healthflow::{Operation, Request};
 use healthflow_core::limits::window::Window;
 use healthflow_core::limits::{Policy, Scope};
+use healthflow_core::state::{QuotaOwner, TaskState};
+use healthflow_core::time::Timestamp;
 use healthflow_proof::promises::limits::overfull;
 use healthflow_proof::promises::sending::booking_of;
 
@@ -24,6 +26,8 @@ pub struct Limits {
     history: Vec<(i64, Option<PracticeId>, Operation)>,
     /// When two workers may have used one part.
     unsure: Vec<(i64, i64)>,
+    /// How many calls of a long limit went out in a window: by limit, practice and begin.
+    in_window: BTreeMap<(Box<str>, QuotaOwner, Timestamp), u32>,
 }
 
 impl Limits {
@@ -36,17 +40,41 @@ impl Limits {
         self.calls.push(call);
     }
 
+    /// What state counts of a long window is never less than the calls that went out in it: so whoever takes over goes on from there.
+    pub fn uncounted(
+        &mut self,
+        request: &Request,
+        states: &[&TaskState],
+        plan: &Plan,
+        now: Timestamp,
+    ) -> Option<String> {
+        let counts = |policy: &&Policy| is_asked(policy, plan) && policy.operations.has(request.operation());
+        for policy in plan.settings.limits.iter().filter(|policy| policy.is_long()).filter(counts) {
+            let Window::Fixed(window) = &policy.window else { continue };
+            let (begin, _) = window.around(now);
+            let owner = if policy.scope == Scope::Practice { Some(practice(request)?.clone()) } else { None };
+            let went_out = self.in_window.entry((policy.name.clone(), owner.clone(), begin)).or_default();
+            *went_out += 1;
+            let of_owner = states.iter().filter_map(|state| state.quotas.get(&owner)).flatten();
+            let of_window = of_owner.filter(|count| *count.limit == *policy.name && count.begin == begin);
+            let counted: u32 = of_window.map(|count| count.calls).sum();
+            if *went_out > counted {
+                return Some(format!(
+                    "{}: call {went_out} of {owner:?} went out, {counted} are counted",
+                    policy.name
+                ));
+            }
+        }
+        None
+    }
+
     /// A worker's share went to others; it is told at this time.
     pub fn shared_twice(&mut self, now: i64, until: i64) {
         self.unsure.push((now, until + UNAWARE_MS));
     }
 
     pub fn broken(&self, plan: &Plan) -> Option<String> {
-        let is_asked = |policy: &&Policy| {
-            // Whose clock jumps by weeks counts a long window in another one.
-            plan.skew_max_ms == 0 && !(policy.is_long() && plan.faults.wrong_clock_every_ms > 0)
-        };
-        let policies = || plan.settings.limits.iter().filter(is_asked);
+        let policies = || plan.settings.limits.iter().filter(|policy| is_asked(policy, plan));
         let too_many = || policies().find_map(|policy| self.broken_policy(policy, plan));
         let reserve = || policies().find_map(|policy| self.broken_reserve(policy, plan));
         too_many().or_else(reserve)
@@ -86,6 +114,11 @@ impl Limits {
             Some(format!("{}: {within} calls of {practice:?} in the window from {begin}", policy.name))
         })
     }
+}
+
+/// Workers whose clocks differ do not agree when a window begins, and whose clock jumps by weeks counts a long one in another window.
+fn is_asked(policy: &Policy, plan: &Plan) -> bool {
+    plan.skew_max_ms == 0 && !(policy.is_long() && plan.faults.wrong_clock_every_ms > 0)
 }
 
 type Calls = [(i64, Option<PracticeId>, Operation)];
