@@ -14,7 +14,7 @@ const LIMITS_MAX: usize = 16;
 /// From a second to a month (seconds).
 const WINDOW_SECONDS: std::ops::RangeInclusive<u64> = 1..=WINDOW_MAX_SECONDS;
 /// The longest window, and a month for those that are calendar months (seconds).
-pub(crate) const WINDOW_MAX_SECONDS: u64 = 31 * 86_400;
+const WINDOW_MAX_SECONDS: u64 = 31 * 86_400;
 /// Windows that are longer than this are counted in state (seconds).
 const LONG_SECONDS: u64 = 60;
 

@@ -6,7 +6,7 @@ mod breaker;
 mod check;
 mod connecting;
 mod layers;
-pub(crate) mod limits;
+mod limits;
 mod listing;
 mod nearest;
 mod origin;

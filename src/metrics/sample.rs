@@ -235,7 +235,7 @@ fn call_facts(key: &BookingKey) -> Vec<Fact> {
 
 fn runs_out(source: Source) -> Fact {
     let (runs_out_at, window_ends_at) = (Timestamp(1_767_600_000_000), Timestamp(1_767_657_600_000));
-    Fact::QuotaRunsOut { limit: "day".into(), source, left: 1_200, runs_out_at, window_ends_at }
+    Fact::QuotaRunsOut(QuotaEnd { limit: "day".into(), source, left: 1_200, runs_out_at, window_ends_at })
 }
 
 fn paused(key: &BookingKey, why: &'static str) -> Fact {

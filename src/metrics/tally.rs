@@ -53,7 +53,7 @@ impl Catalogue {
             Fact::CallForbidden { .. }
             | Fact::CallThrottled { .. }
             | Fact::LimitUnknown { .. }
-            | Fact::QuotaRunsOut { .. }
+            | Fact::QuotaRunsOut(_)
             | Fact::ReadsFail { .. }
             | Fact::ReadsAnswered { .. }
             | Fact::KeyMisrouted { .. } => {}

@@ -1,15 +1,20 @@
 //! What happened, reported once. Logs, metrics and tests all read these facts; none carries patient data.
 
+mod drop_cause;
+
 use std::sync::Arc;
 
 use crate::booking::{BookingId, BookingKey, PracticeId, Source, Version};
 use crate::coded::coded;
 use crate::event::{Control, NoticeKind, Origin};
 use crate::healthflow::Operation;
-use crate::life::{Incarnation, LaneEnd, LostPosition};
+use crate::life::{Incarnation, LostPosition};
+use crate::limits::QuotaEnd;
 use crate::limits::rejection_storm::StormChange;
 use crate::sync::{Disposition, FailureReason, ReviewReason, SyncedOutcome};
 use crate::time::Timestamp;
+
+pub use drop_cause::DropCause;
 
 /// One thing that happened: noun, then past-tense verb.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -324,18 +329,7 @@ pub enum Fact {
         control: Arc<Control>,
     },
     /// A limit with a long window will be used up before that ends, as fast as it was used lately; told once a window.
-    QuotaRunsOut {
-        /// The limit's name.
-        limit: Box<str>,
-        /// For whom: for live bookings, or for backfill, which leaves them a reserve.
-        source: Source,
-        /// How many calls this worker has left.
-        left: u32,
-        /// When.
-        runs_out_at: Timestamp,
-        /// When there will be more.
-        window_ends_at: Timestamp,
-    },
+    QuotaRunsOut(QuotaEnd),
     /// HealthFlow tells a limit that is not configured, for the first time.
     LimitUnknown {
         /// The name that HealthFlow gives it.
@@ -393,20 +387,4 @@ coded! {
         /// The linked id had been sent along, and HealthFlow does not know it, refuses it, or shows it to be somebody else's.
         Dropped = "dropped",
     }
-}
-
-/// Why a task was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DropCause {
-    /// A commit was fenced, unknown, or good over a broken connection (rule T3).
-    CommitLost,
-    /// The group took the partition away.
-    PartitionLost,
-    /// Reading one of its topics ended (rule K9).
-    LaneEnded {
-        /// Which.
-        topic: &'static str,
-        /// How.
-        why: LaneEnd,
-    },
 }

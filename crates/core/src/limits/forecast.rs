@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::booking::PracticeId;
+use crate::booking::{PracticeId, Source};
 use crate::limits::policy::{Policy, Scope};
 use crate::limits::window::{Fixed, Length, Window};
 use crate::time::{DAY_MS, Timestamp};
@@ -43,6 +43,21 @@ pub struct QuotaView {
     pub backfill_ends_at: Option<Timestamp>,
     /// When nothing will be left; none if that is not before the window ends.
     pub runs_out_at: Option<Timestamp>,
+}
+
+/// A limit that will be used up before its window ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuotaEnd {
+    /// The limit's name.
+    pub limit: Box<str>,
+    /// For whom: for live bookings, or for backfill, which leaves them a reserve.
+    pub source: Source,
+    /// How many calls this worker has left.
+    pub left: u32,
+    /// When.
+    pub runs_out_at: Timestamp,
+    /// When there will be more.
+    pub window_ends_at: Timestamp,
 }
 
 /// What one counter has, for its forecast.

@@ -25,7 +25,7 @@ pub use book::{Asking, Book, Claim, QuotaWait};
 pub use breaker::{Breaker, BreakerLimits, CallEnd};
 pub use by_hand::ByHand;
 pub use controls::Controls;
-pub use forecast::QuotaView;
+pub use forecast::{QuotaEnd, QuotaView};
 pub use outlook::Outlook;
 pub use policy::{Operations, Policy, Scope};
 pub use rejection_storm::{RejectionStormLimits, RejectionStorms};

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use crate::appointment::{Revision, Slot};
 use crate::booking::{Booking, BookingKey, PatientKey, PracticeId, Version};
 use crate::healthflow::Request;
-use crate::limits::QuotaWait;
 use crate::partition::blockers::{DoubtVerdict, Opening};
 use crate::partition::cover::subject;
 use crate::partition::job::{Job, JobKey, Purpose};
@@ -165,13 +164,8 @@ impl Task {
         if let Some(at) = self.stormed_until(key, job, (operation, asked.purpose), turn) {
             return Move::Wait(at, WaitReason::RejectionStorm);
         }
-        if let Some(at) = self.limited_until(key, job, operation, turn) {
-            return Move::Wait(at, WaitReason::Limit);
-        }
-        match self.quota_wait(key, job, operation, turn) {
-            Some(QuotaWait::Until(at)) => return Move::Wait(at, WaitReason::Limit),
-            Some(QuotaWait::Commit) => return Move::AwaitCount,
-            None => {}
+        if let Some(held_by_limit) = self.held_by_limit(key, job, operation, turn) {
+            return held_by_limit;
         }
         let subject = subject(key, job, &asked.request, asked.purpose);
         let suspect = subject.filter(|subject| self.is_suspect(subject, turn.settings));

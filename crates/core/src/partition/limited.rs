@@ -1,13 +1,17 @@
 //! A job whose next call a limit holds: it waits, and others whose limits have room go on.
 
-use crate::booking::Source;
+use crate::booking::{PracticeId, Source};
+use crate::event::Outgoing;
 use crate::healthflow::Operation;
 use crate::limits::{Claim, QuotaWait};
+use crate::partition::decide::Move;
 use crate::partition::job::{Job, JobKey, JobStage};
 use crate::partition::rules;
 use crate::partition::task::{Task, Turn};
+use crate::retry::WaitReason;
 use crate::retry::schedule::delay_ms;
 use crate::settings::Settings;
+use crate::state::StateRecord;
 use crate::time::Timestamp;
 
 /// Over how long jobs that wait for one limit look again, in milliseconds: not all of them at once.
@@ -20,32 +24,21 @@ pub(super) fn claim_of(job: &Job, settings: &Settings) -> Claim {
 }
 
 impl Task {
-    /// Until when a job waits that is about to ask this; none if its limits have room.
-    pub(super) fn limited_until(
+    /// What becomes of a job that is about to ask this, if its limits have no room.
+    pub(super) fn held_by_limit(
         &self,
         key: &JobKey,
         job: &Job,
         operation: Operation,
         turn: &Turn<'_>,
-    ) -> Option<Timestamp> {
-        let asking = key.asking(self.partition, operation);
-        let at = turn.limits.wait_until(asking, job.asked_version.is_some(), turn.now)?;
-        Some(spread(key, at))
-    }
-
-    /// What a job that is about to ask this waits for because of long limits.
-    pub(super) fn quota_wait(
-        &self,
-        key: &JobKey,
-        job: &Job,
-        operation: Operation,
-        turn: &Turn<'_>,
-    ) -> Option<QuotaWait> {
+    ) -> Option<Move> {
         let (asking, is_begun) = (key.asking(self.partition, operation), job.asked_version.is_some());
-        let wait = turn.limits.quota_wait(asking, is_begun, claim_of(job, turn.settings), turn.now)?;
-        match wait {
-            QuotaWait::Until(at) => Some(QuotaWait::Until(spread(key, at))),
-            QuotaWait::Commit => rules::awaits_count(turn.settings).then_some(wait),
+        if let Some(at) = turn.limits.wait_until(asking, is_begun, turn.now) {
+            return Some(Move::Wait(spread(key, at), WaitReason::Limit));
+        }
+        match turn.limits.quota_wait(asking, is_begun, claim_of(job, turn.settings), turn.now)? {
+            QuotaWait::Until(at) => Some(Move::Wait(spread(key, at), WaitReason::Limit)),
+            QuotaWait::Commit => rules::awaits_count(turn.settings).then_some(Move::AwaitCount),
         }
     }
 
@@ -58,7 +51,7 @@ impl Task {
     }
 
     /// The practices whose calls wait for the next commit to count them.
-    pub fn take_uncounted(&mut self) -> impl Iterator<Item = crate::booking::PracticeId> + use<> {
+    pub fn take_uncounted(&mut self) -> impl Iterator<Item = PracticeId> + use<> {
         std::mem::take(&mut self.uncounted).into_iter()
     }
 
@@ -68,9 +61,9 @@ impl Task {
     }
 
     /// Puts what is counted into the commit that is about to begin.
-    pub fn write_counts(&mut self, counts: impl IntoIterator<Item = crate::state::StateRecord>) {
+    pub fn write_counts(&mut self, counts: impl IntoIterator<Item = StateRecord>) {
         for record in counts {
-            self.outbox.write(crate::event::Outgoing::State(Box::new(record)));
+            self.outbox.write(Outgoing::State(Box::new(record)));
         }
     }
 }

@@ -4,6 +4,7 @@
 use crate::booking::Source;
 use crate::fact::Fact;
 use crate::life::Incarnation;
+use crate::limits::QuotaEnd;
 use crate::processor::Processor;
 use crate::processor::ownership::OwnedTask;
 use crate::state::StateRecord;
@@ -25,7 +26,8 @@ impl Processor {
             };
             let runs_out_at = at.unwrap_or(now);
             let (limit, left, window_ends_at) = (view.limit, view.left, view.window_ends_at);
-            self.facts.push_back(Fact::QuotaRunsOut { limit, source, left, runs_out_at, window_ends_at });
+            let end = QuotaEnd { limit, source, left, runs_out_at, window_ends_at };
+            self.facts.push_back(Fact::QuotaRunsOut(end));
         }
     }
 

@@ -87,7 +87,7 @@ fn history_leaves_live_bookings_their_reserve() {
     assert_eq!(book(&mut desk, 100..105, Source::Live), 5);
     assert_eq!(book(&mut desk, 105..130, Source::Live), 5, "then there is nothing left");
     let told = |fact: &Fact| match fact {
-        Fact::QuotaRunsOut { source, left, .. } => Some((*source, *left)),
+        Fact::QuotaRunsOut(end) => Some((end.source, end.left)),
         _ => None,
     };
     desk.pass_ms(10_000);

@@ -199,8 +199,7 @@ impl Day {
     }
 
     fn told(&self, of: Source) -> usize {
-        let is_one =
-            |(_, fact): &&(i64, Fact)| matches!(fact, Fact::QuotaRunsOut { source, .. } if *source == of);
+        let is_one = |(_, fact): &&(i64, Fact)| matches!(fact, Fact::QuotaRunsOut(end) if end.source == of);
         self.world.facts.iter().filter(is_one).count()
     }
 }
