@@ -8,6 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use healthflow_core::status::Status;
+use healthflow_core::time::Timestamp;
 use healthflow_sync::metrics::Catalogue;
 use serde_json::Value;
 
@@ -154,4 +156,28 @@ fn alerts_that_are_held_back_exist() {
     let example = read(&ops("prometheus/alertmanager.example.yml"));
     let named = alerts_in(&example);
     assert!(named.len() > 10 && named.is_subset(&known), "{:?}", named.difference(&known));
+}
+
+/// Goal: an alert sees the first event of a worker's life, too: a series that begins at 1 has not increased. Method: whatever a
+/// rule takes the increase or rate of is on the page of a worker that has just begun, under the labels that the rule names.
+#[test]
+fn what_is_counted_for_an_alert_is_there_from_the_start() {
+    let page = Catalogue::new("0").unwrap().page(&Status::default(), Timestamp(0)).unwrap();
+    let mut counted = 0;
+    for path in rules() {
+        let text = read(&path);
+        let calls = ["increase(", "rate("].iter().flat_map(|call| text.match_indices(call));
+        for (at, call) in calls {
+            let selector = text[at + call.len()..].split('[').next().unwrap();
+            let (name, labels) = selector.trim_end_matches('}').split_once('{').unwrap_or((selector, ""));
+            // A label as a rule names it stands on the page in the same letters.
+            let labels: Vec<&str> =
+                labels.split(',').filter(|label| !label.contains("!=") && !label.contains("=~")).collect();
+            let is_it =
+                |line: &str| line.starts_with(name) && labels.iter().all(|label| line.contains(label));
+            assert!(page.lines().any(is_it), "{selector} is not on the page of a new worker");
+            counted += 1;
+        }
+    }
+    assert!(counted > 20, "{counted}");
 }

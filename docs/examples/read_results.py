@@ -13,17 +13,20 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 
-def told(result, latest):
-    """What a result means, given the highest version of each booking that is answered so far."""
-    booking = (result["practice_id"], result["booking_id"])
+def told(value, seen):
+    """What a record means, given the versions and generations of each booking that have their result."""
+    if value is None:
+        return "nobody is asked about a version any more"  # only in appointments.review
+    result = value["result"]
+    booking = result["booking_id"]
     if result["version"] is None:
-        return f"a record, not a version: {result['reason']}, event {result['event_id']}, booking {booking[1]}"
-    place = (result["version"], result["generation"])
-    is_newest = place > latest.get(booking, (0, -1))
-    if is_newest:
-        latest[booking] = place
+        return f"a record, not a version: {result['reason']}, event {result['event_id']}, booking {booking}"
+    place, answered = (result["version"], result["generation"]), seen.setdefault((result["practice_id"], booking), set())
+    note = ", a copy" if place in answered else ", an older version" if answered and place < max(answered) else ""
+    if result["final"]:
+        answered.add(place)
     what = result["outcome"] + (f" {result['reason']}" if result["reason"] else "")
-    return f"{booking[1]} version {result['version']}: {what}{'' if is_newest else ', an older version'}"
+    return f"{booking} version {result['version']}: {what}{note if result['final'] else ', not its end'}"
 
 
 def main(brokers, registry_url, topics, limit=None):
@@ -36,8 +39,8 @@ def main(brokers, registry_url, topics, limit=None):
         "enable.auto.commit": False,  # commit once you have stored what a result means
     })
     consumer.subscribe(topics.split(","))
-    # Yours is in your database. A result that comes again has the same version and generation: it changes nothing.
-    latest, left = {}, int(limit) if limit else -1
+    # Yours is a table with practice, booking, version and generation as its key.
+    seen, left = {}, int(limit) if limit else -1
     while left != 0:
         message = consumer.poll(1)
         if message is None:
@@ -45,7 +48,7 @@ def main(brokers, registry_url, topics, limit=None):
         if message.error():
             raise KafkaException(message.error())
         value = decode(message.value(), SerializationContext(message.topic(), MessageField.VALUE))
-        print(told(value["result"], latest), flush=True)
+        print(told(value, seen), flush=True)
         consumer.commit(message, asynchronous=False)
         left -= 1
     consumer.close()

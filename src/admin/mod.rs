@@ -49,7 +49,10 @@ pub struct Seen {
 pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
     let bound = TcpListener::bind(listen).await;
     bound.with_context(|| {
-        format!("cannot listen on {listen}; set another `admin.listen`: every worker on a host needs its own")
+        format!(
+            "cannot listen on {listen}; set another `admin.listen`: every worker on a host needs its own, and a \
+             `kafka.group_instance_id` of its own"
+        )
     })
 }
 

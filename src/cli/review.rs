@@ -263,6 +263,9 @@ fn list(
 ) -> std::io::Result<()> {
     let listed = arguments.select(all, now);
     if out.format() == Format::Json {
+        if all.unreadable > 0 {
+            out.item("", &json!({ "unreadable_records": all.unreadable }))?;
+        }
         return listed.iter().try_for_each(|one| out.item("", &lines::json(one, all)));
     }
     if listed.is_empty() {

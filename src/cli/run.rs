@@ -168,14 +168,7 @@ async fn check_rights(start: &Starting, connection: &Connection, rights: Arc<Rig
         match knock(&connection.kafka).await {
             Knock::Answered => break,
             Knock::Refused(why) => bail!(why),
-            Knock::Silent => {
-                start
-                    .wait_out(
-                        StartStep::Brokers,
-                        &"no broker answers; check kafka.brokers and that the brokers run",
-                    )
-                    .await
-            }
+            Knock::Silent(why) => start.wait_out(StartStep::Brokers, &why).await,
         }
     }
     loop {

@@ -1,7 +1,7 @@
 //! Bounds of keys, and keys that contradict each other. Without it a lease shorter than its margin would be a worker that
 //! runs and never sends.
 
-use super::{Breaker, Config, RejectionStorm, Retry, connecting, limits};
+use super::{Breaker, Config, RejectionStorm, Retry, Worker, connecting, limits};
 use crate::kafka_admin::topics::{FAILED_RETENTION_MS, RETENTION_MS};
 use healthflow_core::event::size::RECORD_BYTES_RANGE;
 use healthflow_core::time::DAY_MS;
@@ -124,9 +124,15 @@ fn bounds(config: &Config) -> Result<(), Fault> {
     ] {
         holds(value.is_finite() && value > 0.0, key, "must be more than 0")?;
     }
+    shares(worker)
+}
+
+fn shares(worker: &Worker) -> Result<(), Fault> {
+    let ratio = worker.in_flight_slow_ratio;
+    let is_ratio = ratio == 0.0 || (1.5..=100.0).contains(&ratio);
+    holds(is_ratio, "worker.in_flight_slow_ratio", "must be 0, or at least 1.5 and at most 100")?;
     let is_part = (0.01..=0.9).contains(&worker.again_share);
-    holds(is_part, "worker.again_share", "must be at least 0.01 and at most 0.9")?;
-    Ok(())
+    holds(is_part, "worker.again_share", "must be at least 0.01 and at most 0.9")
 }
 
 fn healthflow_limits(Config { healthflow, limits: shared, .. }: &Config) -> Result<(), Fault> {

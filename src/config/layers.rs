@@ -148,7 +148,11 @@ impl Layers {
         let known = self.values.get(key).map(|(value, _)| value.clone());
         known.ok_or_else(|| {
             let near = nearest(key, self.keys().chain(self.sections()));
-            let near = near.map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
+            let spelled = |near: &str| match origin {
+                Origin::Environment(_) => variable_of(near),
+                _ => near.to_owned(),
+            };
+            let near = near.map(|near| format!(" (did you mean `{}`?)", spelled(near))).unwrap_or_default();
             ConfigError(format!(
                 "unknown key `{key}` from {origin}{near}; `healthflow-sync config show --defaults` lists all keys"
             ))

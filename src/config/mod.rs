@@ -224,6 +224,8 @@ pub struct Worker {
     pub lease_margin_ms: u64,
     /// Calls to HealthFlow at the same time (calls, per worker).
     pub max_in_flight: u32,
+    /// How many times the usual latency lets fewer calls be under way (1.5 to 100; 0: none does).
+    pub in_flight_slow_ratio: f64,
     /// Bookings that are ready with their intent written ahead (bookings, per worker).
     pub ready_queue_max: u32,
     /// Part of calls, permits and places for what failed before (0 to 1).
@@ -355,6 +357,7 @@ impl Config {
             lease_ms: signed(worker.lease_ms),
             lease_margin_ms: signed(worker.lease_margin_ms),
             max_in_flight: worker.max_in_flight as usize,
+            in_flight_slow_ratio: worker.in_flight_slow_ratio,
             ready_queue_max: worker.ready_queue_max as usize,
             again_share: worker.again_share,
             commit_interval_ms: signed(worker.commit_interval_ms),

@@ -5,9 +5,10 @@ use super::layers::ENVIRONMENT_PREFIX;
 
 /// How alike a key and a mistyped one are at least (1: the same).
 const KEY_LIKENESS_MIN: f64 = 0.84;
-/// How alike a key and the rest of a variable's name are at least. Kubernetes sets variables like
-/// `HEALTHFLOW_SYNC_SERVICE_HOST` for a service of our name, so only what is nearly a key counts as meant for us.
+/// How alike a key and the rest of a variable's name are at least.
 const VARIABLE_LIKENESS_MIN: f64 = 0.93;
+/// What Kubernetes sets for each service; one may have our name.
+const OF_A_SERVICE: [&str; 3] = ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"];
 
 /// The name of `known` that `key` is most like; none if it is like none of them. A key without its section is like the
 /// key that ends in it.
@@ -25,7 +26,8 @@ pub(super) fn nearest<'known>(key: &str, known: impl Iterator<Item = &'known str
 /// The key for which the variable `name` is meant, if that can be told although its name is not spelled as ours are; none
 /// if the variable is spelled right, or belongs to something else.
 pub(super) fn meant_by<'known>(name: &str, known: impl Iterator<Item = &'known str>) -> Option<&'known str> {
-    if name.starts_with(ENVIRONMENT_PREFIX) {
+    let is_of_a_service = |sign: &&str| name.ends_with(*sign) || name.contains(&format!("{sign}_"));
+    if name.starts_with(ENVIRONMENT_PREFIX) || OF_A_SERVICE.iter().any(is_of_a_service) {
         return None;
     }
     let letters = |text: &str| -> String {
@@ -33,7 +35,18 @@ pub(super) fn meant_by<'known>(name: &str, known: impl Iterator<Item = &'known s
     };
     let (name, prefix) = (letters(name), letters(ENVIRONMENT_PREFIX));
     let rest = name.strip_prefix(&prefix)?;
-    best(known, |known| strsim::jaro_winkler(rest, &letters(known)), VARIABLE_LIKENESS_MIN)
+    let likeness = |known: &str| {
+        let is_end = ends(known).any(|end| letters(end) == rest);
+        if is_end { 1.0 } else { strsim::jaro_winkler(rest, &letters(known)) }
+    };
+    best(known, likeness, VARIABLE_LIKENESS_MIN)
+}
+
+/// The whole key, and what people call it for short: without words of its section (`registry.url`), or without all of it.
+fn ends(key: &str) -> impl Iterator<Item = &str> {
+    let section = key.find('.').unwrap_or_default();
+    let starts = key.match_indices(['_', '.']).map(|(at, _)| at).take_while(move |at| *at <= section);
+    std::iter::once(key).chain(starts.map(|at| &key[at + 1..]))
 }
 
 /// How the environment spells `key`.

@@ -114,6 +114,7 @@ fn an_unknown_key_names_itself_and_its_layer() {
         variable.contains("`worker.lease` from the environment (HEALTHFLOW_SYNC__WORKER__LEASE)"),
         "{variable}"
     );
+    assert!(variable.contains("did you mean `HEALTHFLOW_SYNC__WORKER__LEASE_MS`?"), "{variable}");
     let flag = refused(defaults().with_flags(&["worker.lease=1".into()]));
     assert!(flag.contains("`worker.lease` from --set"), "{flag}");
     assert!(refused(defaults().with_flags(&["worker=1".into()])).contains("unknown key `worker`"));
@@ -141,8 +142,21 @@ fn a_variable_that_looks_like_ours_is_refused_with_the_right_name() {
         assert!(error.contains(&format!("the variable {name} of the environment sets nothing")), "{error}");
         assert!(error.contains("`kafka.brokers` is HEALTHFLOW_SYNC__KAFKA__BROKERS"), "{error}");
     }
+    for (name, right) in [
+        ("HEALTHFLOW_SYNC_BROKERS", "HEALTHFLOW_SYNC__KAFKA__BROKERS"),
+        ("HEALTHFLOW_SYNC_BASE_URL", "HEALTHFLOW_SYNC__HEALTHFLOW__BASE_URL"),
+        ("HEALTHFLOW_SYNC_REGISTRY_URL", "HEALTHFLOW_SYNC__SCHEMA_REGISTRY__URL"),
+        ("HEALTHFLOW_SYNC_MAX_IN_FLIGHT", "HEALTHFLOW_SYNC__WORKER__MAX_IN_FLIGHT"),
+        ("HEALTHFLOW_SYNC_TOKEN_FILE", "TOKEN_FILE"),
+        ("healthflow_sync_lease_ms", "HEALTHFLOW_SYNC__WORKER__LEASE_MS"),
+    ] {
+        let error = refused(defaults().with_environment(environment(name, "x")));
+        assert!(error.contains(right), "{error}");
+    }
     for name in [
         "HEALTHFLOW_SYNC_SERVICE_HOST",
+        "HEALTHFLOW_SYNC_SCHEMA_REGISTRY_PORT",
+        "HEALTHFLOW_SYNC_SCHEMA_REGISTRY_PORT_8081_TCP",
         "HEALTHFLOW_SYNC_SERVICE_PORT_METRICS",
         "HEALTHFLOW_SYNC_PORT",
         "HEALTHFLOW_SYNC_PORT_9464_TCP_ADDR",

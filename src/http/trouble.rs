@@ -1,18 +1,23 @@
 //! Why HealthFlow is not reached, or answers what nobody expects. Each cause is logged when it comes up, and then once a minute
 //! with how often it came up meanwhile: an outage fills no disk, and a cause that lasts does not scroll away.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use crate::http::client::{ClientSettings, causes};
+use healthflow_core::healthflow::fault::Unknown;
 use healthflow_core::healthflow::wire::WireRequest;
+use healthflow_core::healthflow::{Fault, Reply};
 use healthflow_core::repeats::Repeats;
 use healthflow_core::status::HealthFlowTrouble;
 use healthflow_core::time::Timestamp;
 
 /// Causes that are told apart; beyond that the log may repeat one earlier.
 const CAUSES_MAX: usize = 64;
+
+/// A trouble that did not come up for so long is over once anything is answered, in milliseconds.
+const OVER_AFTER_MS: i64 = 60_000;
 
 /// What went wrong last, and what was logged.
 #[derive(Default)]
@@ -21,28 +26,34 @@ pub struct Troubles(Mutex<Known>);
 #[derive(Default)]
 struct Known {
     current: Option<HealthFlowTrouble>,
+    /// The requests that failed and have not been answered since, as they are shown.
+    failing: BTreeSet<String>,
     logged: HashMap<String, Repeats>,
 }
 
 impl Troubles {
-    /// A call failed, or was answered in a way that nobody expects.
-    pub fn note(&self, cause: String, at: Timestamp) {
+    /// A call that `asked` for this failed, or was answered in a way that nobody expects.
+    pub fn note(&self, asked: String, cause: String, at: Timestamp) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(times) = known.is_logged(&cause, at) {
             tracing::warn!(times, "HealthFlow does not answer as it should: {cause}");
         }
-        match &mut known.current {
-            Some(current) if current.cause == cause => {
-                current.times += 1;
-                current.last_at = at;
-            }
-            current => *current = Some(HealthFlowTrouble { cause, since: at, last_at: at, times: 1 }),
-        }
+        known.failing.insert(asked);
+        let (since, times) = known.current.as_ref().map_or((at, 0), |known| (known.since, known.times));
+        known.current = Some(HealthFlowTrouble { cause, since, last_at: at, times: times + 1 });
     }
 
-    /// A call was answered as the contract says.
-    pub fn end(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).current = None;
+    /// A call that `asked` for this was answered as the contract says. That ends the trouble unless something else still fails: a
+    /// HealthFlow that answers every search and no booking is in trouble all the time.
+    pub fn is_answered(&self, asked: &str, at: Timestamp) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(current) = &known.current else { return };
+        let is_old = at.since_ms(current.last_at) >= OVER_AFTER_MS;
+        known.failing.remove(asked);
+        if is_old || known.failing.is_empty() {
+            known.failing.clear();
+            known.current = None;
+        }
     }
 
     /// What goes wrong now.
@@ -84,10 +95,19 @@ pub(super) fn cause_of(client: &ClientSettings, error: &reqwest::Error, asked: &
     }
 }
 
-/// What an answer with this status says that the contract does not expect; none if it does.
-pub fn unexpected(status: u16, asked: &str) -> Option<String> {
+/// What of an answer with this status the contract does not expect, where `reply` is what it was understood as; none if all is
+/// as it should be.
+pub fn unexpected(status: u16, reply: &Reply, asked: &str) -> Option<String> {
     let is_expected = matches!(status, 200..=299 | 400 | 403 | 404 | 409 | 412 | 422 | 429);
-    (!is_expected).then(|| format!("status {status} to {asked}"))
+    match reply {
+        Err(Fault::Unknown(Unknown::Unreadable)) => {
+            Some(format!("status {status} to {asked} with content that cannot be read"))
+        }
+        Err(Fault::Unknown(Unknown::Foreign { .. })) if is_expected => {
+            Some(format!("status {status} to {asked}, not in HealthFlow's words"))
+        }
+        _ => (!is_expected).then(|| format!("status {status} to {asked}")),
+    }
 }
 
 /// A request as it may be shown: its method and the template of its path.
@@ -113,25 +133,45 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_wrong_is_shown_until_an_answer_is_as_it_should_be() {
+    fn what_goes_wrong_is_shown_until_the_same_is_answered_as_it_should_be() {
         let troubles = Troubles::default();
-        (0..3).for_each(|at| troubles.note("the connection is refused".into(), Timestamp(at)));
+        let (search, create) = ("GET /patients", "POST /appointments");
+        (0..3).for_each(|at| troubles.note(create.into(), "the connection is refused".into(), Timestamp(at)));
         let current = troubles.current().unwrap();
         assert_eq!((current.since, current.last_at, current.times), (Timestamp(0), Timestamp(2), 3));
-        troubles.note("status 503 to POST /appointments".into(), Timestamp(9));
-        assert_eq!(troubles.current().unwrap().since, Timestamp(9));
-        troubles.end();
+        troubles.note(create.into(), "status 503 to POST /appointments".into(), Timestamp(9));
+        troubles.is_answered(search, Timestamp(10));
+        let current = troubles.current().unwrap();
+        assert_eq!((current.since, current.times), (Timestamp(0), 4), "searches work, bookings do not");
+        troubles.is_answered(create, Timestamp(11));
+        assert_eq!(troubles.current(), None);
+    }
+
+    #[test]
+    fn a_trouble_that_never_came_up_again_is_over() {
+        let troubles = Troubles::default();
+        troubles.note("PUT /appointments/{id}".into(), "no connection in time".into(), Timestamp(0));
+        troubles.is_answered("GET /patients", Timestamp(OVER_AFTER_MS - 1));
+        assert!(troubles.current().is_some());
+        troubles.is_answered("GET /patients", Timestamp(OVER_AFTER_MS));
         assert_eq!(troubles.current(), None);
     }
 
     #[test]
     fn only_what_the_contract_does_not_describe_is_unexpected() {
+        let refused = Err(Fault::Forbidden);
         for status in [200, 201, 204, 400, 403, 404, 409, 412, 422, 429] {
-            assert_eq!(unexpected(status, "GET /patients"), None, "{status}");
+            assert_eq!(unexpected(status, &refused, "GET /patients"), None, "{status}");
         }
         for status in [101, 301, 401, 405, 413, 418, 500, 502, 503, 504] {
-            let said = unexpected(status, "GET /patients").unwrap();
+            let foreign = Err(Fault::Unknown(Unknown::Foreign { status }));
+            let said = unexpected(status, &foreign, "GET /patients").unwrap();
             assert_eq!(said, format!("status {status} to GET /patients"));
         }
+        let foreign = Err(Fault::Unknown(Unknown::Foreign { status: 403 }));
+        let said = unexpected(403, &foreign, "GET /patients");
+        assert_eq!(said.as_deref(), Some("status 403 to GET /patients, not in HealthFlow's words"));
+        let said = unexpected(200, &Err(Fault::Unknown(Unknown::Unreadable)), "GET /patients");
+        assert_eq!(said.as_deref(), Some("status 200 to GET /patients with content that cannot be read"));
     }
 }

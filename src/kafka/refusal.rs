@@ -53,8 +53,17 @@ pub enum Knock {
     Answered,
     /// Those that are there do not let us in, and waiting does not help: why, and what to do, in one line.
     Refused(String),
-    /// None answers.
-    Silent,
+    /// None answers, which may pass by itself: why, in one line.
+    Silent(String),
+}
+
+/// What a line of librdkafka about a failed connection says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Failure {
+    /// Only a person can help.
+    Refused(Refusal),
+    /// The broker may just be down: which one, and what it does.
+    Away { broker: String, what: &'static str },
 }
 
 /// Asks the brokers of these settings, by a client of its own whose log is read.
@@ -62,43 +71,55 @@ pub async fn knock(settings: &ClientConfig) -> Knock {
     let own = settings.clone();
     match tokio::task::spawn_blocking(move || ask(&own)).await {
         Ok(Ok(())) => Knock::Answered,
-        Ok(Err(Some(refusal))) => refusal.explain(settings).await.map_or(Knock::Silent, Knock::Refused),
-        Ok(Err(None)) | Err(_) => Knock::Silent,
+        Ok(Err(Some(Failure::Refused(refusal)))) => {
+            let hung_up = || Knock::Silent(silent(Some((&refusal.broker, "hung up"))));
+            refusal.explain(settings).await.map_or_else(hung_up, Knock::Refused)
+        }
+        Ok(Err(Some(Failure::Away { broker, what }))) => Knock::Silent(silent(Some((&broker, what)))),
+        Ok(Err(None)) | Err(_) => Knock::Silent(silent(None)),
     }
+}
+
+fn silent(last: Option<(&str, &str)>) -> String {
+    let last =
+        last.map(|(broker, what)| format!(" (the last one asked, {broker}, {what})")).unwrap_or_default();
+    format!("no broker answers{last}; check `kafka.brokers` and that the brokers run")
 }
 
 /// Why no broker of these settings lets us in, and what to do; none if one does, or if they may just be down.
 pub(crate) async fn explain(settings: &ClientConfig) -> Option<String> {
     match knock(settings).await {
         Knock::Refused(why) => Some(why),
-        Knock::Answered | Knock::Silent => None,
+        Knock::Answered | Knock::Silent(_) => None,
     }
 }
 
-fn ask(settings: &ClientConfig) -> Result<(), Option<Refusal>> {
+fn ask(settings: &ClientConfig) -> Result<(), Option<Failure>> {
     // It logs as information that a broker hung up at the first words, as one with TLS does at words in the clear.
     let mut settings = settings.clone();
     settings.set_log_level(RDKafkaLogLevel::Info);
-    let client: BaseConsumer<Refusals> =
-        settings.create_with_context(Refusals::default()).map_err(|_| None)?;
+    let client: BaseConsumer<Failures> =
+        settings.create_with_context(Failures::default()).map_err(|_| None)?;
+    let mut away = None;
     for limit in ANSWER_LIMITS {
         if client.fetch_metadata(None, limit).is_ok() {
             return Ok(());
         }
         // librdkafka's log waits in the client's queue.
         while client.poll(SERVE).is_some() {}
-        let last = client.context().last.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if last.is_some() {
-            return Err(last);
+        match client.context().last.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(refused @ Failure::Refused(_)) => return Err(Some(refused)),
+            last => away = last.or(away),
         }
     }
-    Err(None)
+    Err(away)
 }
 
 /// The context of the client that asks.
 #[derive(Default)]
-struct Refusals {
-    last: Mutex<Option<Refusal>>,
+struct Failures {
+    /// The last one; a refusal is not replaced by a broker that is away.
+    last: Mutex<Option<Failure>>,
 }
 
 impl Refusal {
@@ -131,10 +152,12 @@ impl Refusal {
         };
         Some(format!("the Kafka broker {broker} {why}"))
     }
+}
 
-    /// What a line of librdkafka about a failed connection says; none if it is about a broker that is away.
-    fn of(line: &str) -> Option<Refusal> {
-        const SIGNS: [(&str, Cause); 9] = [
+impl Failure {
+    /// What a line of librdkafka about a failed connection says; none if it is about something else.
+    fn of(line: &str) -> Option<Failure> {
+        const REFUSALS: [(&str, Cause); 9] = [
             ("certificate verify failed", Cause::Certificate),
             ("certificate could not be verified", Cause::Certificate),
             ("Failed to verify broker certificate", Cause::Certificate),
@@ -145,13 +168,22 @@ impl Refusal {
             ("SASL authentication error", Cause::Credentials),
             ("SSL handshake failed", Cause::Tls),
         ];
-        let (_, cause) = SIGNS.into_iter().find(|(sign, _)| line.contains(sign))?;
+        const AWAY: [(&str, &str); 4] = [
+            ("Connection refused", "refuses the connection"),
+            ("Failed to resolve", "has a name that is unknown"),
+            ("timed out", "does not answer in time"),
+            ("unreachable", "cannot be reached from here"),
+        ];
         // "[thrd:NAME]: NAME: what happened", in which NAME is "sasl_ssl://HOST:PORT/bootstrap", or shorter.
-        let (_, line) = line.split_once("]: ")?;
-        let (name, _) = line.split_once(": ")?;
+        let (_, told) = line.split_once("]: ")?;
+        let (name, _) = told.split_once(": ")?;
         let address = name.split_once("://").map_or(name, |(_, address)| address);
         let broker = address.split('/').next()?.to_owned();
-        Some(Refusal { broker, cause })
+        if let Some((_, cause)) = REFUSALS.into_iter().find(|(sign, _)| line.contains(sign)) {
+            return Some(Failure::Refused(Refusal { broker, cause }));
+        }
+        let (_, what) = AWAY.into_iter().find(|(sign, _)| line.contains(sign))?;
+        Some(Failure::Away { broker, what })
     }
 }
 
@@ -180,10 +212,14 @@ async fn shake_hands(broker: &str, settings: &ClientConfig) -> (ClientSettings, 
     (settings, error)
 }
 
-impl ClientContext for Refusals {
+impl ClientContext for Failures {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        if let Some(refusal) = Refusal::of(line).filter(|_| facility == "FAIL") {
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+        if let Some(failure) = Failure::of(line).filter(|_| facility == "FAIL") {
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            match *last {
+                Some(Failure::Refused(_)) => {}
+                _ => *last = Some(failure),
+            }
         }
         context::log("entry", level, facility, line);
     }
@@ -193,7 +229,7 @@ impl ClientContext for Refusals {
     }
 }
 
-impl ConsumerContext for Refusals {}
+impl ConsumerContext for Failures {}
 
 #[cfg(test)]
 mod tests {
@@ -202,8 +238,9 @@ mod tests {
     /// Goal: each cause is recognised by librdkafka's own words. Method: lines of a real one, before real brokers.
     #[test]
     fn lines_of_librdkafka_name_broker_and_cause() {
-        let of = |line: &str| Refusal::of(line).map(|refusal| (refusal.broker, refusal.cause));
-        let at = |cause| Some(("127.0.0.1:20123".to_owned(), cause));
+        let broker = || "127.0.0.1:20123".to_owned();
+        let refused = |cause| Some(Failure::Refused(Refusal { broker: broker(), cause }));
+        let away = |what| Some(Failure::Away { broker: broker(), what });
         let address = "sasl_ssl://127.0.0.1:20123/bootstrap";
         let line = |text: &str| format!("[thrd:{address}]: {address}: {text} (after 5ms in state CONNECT)");
         for (text, cause) in [
@@ -224,11 +261,32 @@ mod tests {
                 Cause::Mechanism,
             ),
         ] {
-            assert_eq!(of(&line(text)), at(cause), "{text}");
+            assert_eq!(Failure::of(&line(text)), refused(cause), "{text}");
         }
         let hung_up = "[thrd:127.0.0.1:20123/bootstrap]: 127.0.0.1:20123/bootstrap: Disconnected: connection closed by peer: \
                        receive 0 after POLLIN (after 0ms in state APIVERSION_QUERY)";
-        assert_eq!(of(hung_up), at(Cause::HungUp));
-        assert_eq!(of(&line("Connect to ipv4#127.0.0.1:20123 failed: Connection refused")), None);
+        assert_eq!(Failure::of(hung_up), refused(Cause::HungUp));
+        for (text, what) in [
+            ("Connect to ipv4#127.0.0.1:20123 failed: Connection refused", "refuses the connection"),
+            ("Failed to resolve '127.0.0.1:20123': Name or service not known", "has a name that is unknown"),
+            ("Connection setup timed out in state CONNECT", "does not answer in time"),
+        ] {
+            assert_eq!(Failure::of(&line(text)), away(what), "{text}");
+        }
+        assert_eq!(Failure::of(&line("Disconnected")), None);
+    }
+
+    /// Goal: a broker that is away is named, with what it does. Method: a port that nobody listens on, and a name that no name
+    /// service may know (RFC 6761).
+    #[tokio::test]
+    async fn a_silent_broker_is_named_with_its_cause() {
+        for (broker, what) in [
+            ("127.0.0.1:1", "refuses the connection"),
+            ("nowhere.invalid:9092", "has a name that is unknown"),
+        ] {
+            let knock = knock(ClientConfig::new().set("bootstrap.servers", broker)).await;
+            let said = silent(Some((broker, what)));
+            assert_eq!(knock, Knock::Silent(said));
+        }
     }
 }

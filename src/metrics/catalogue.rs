@@ -36,7 +36,7 @@ use healthflow_core::fact::LinkChange;
 use healthflow_core::healthflow::Operation;
 use healthflow_core::life::Loss;
 use healthflow_core::patient::search::Pass;
-use healthflow_core::sync::{ReviewReason, SyncedOutcome};
+use healthflow_core::sync::{FailureReason, ReviewReason, SyncedOutcome};
 use healthflow_core::topics::Lane;
 
 /// Edges for a practice's wait, in seconds. We promise 30 s, so that is an edge.
@@ -151,6 +151,12 @@ impl Bookings {
         for outcome in SyncedOutcome::ALL {
             bookings.synced.with_label_values(&[outcome.code().to_lowercase()]);
         }
+        for reason in FailureReason::ALL {
+            bookings.failed.with_label_values(&[reason.code(), reason.disposition().code()]);
+        }
+        for differs in [None, Some(false), Some(true)] {
+            bookings.duplicates.with_label_values(&[super::tally::content(differs)]);
+        }
         for reason in ReviewReason::ALL {
             bookings.held.with_label_values(&[reason.code()]);
         }
@@ -171,6 +177,7 @@ pub(super) struct Calls {
     pub(super) answered: IntCounterVec,
     pub(super) seconds: HistogramVec,
     pub(super) in_flight: IntGauge,
+    pub(super) in_flight_limit: IntGauge,
     pub(super) foreign: IntCounterVec,
     pub(super) searches_too_wide: IntCounterVec,
     pub(super) edits: IntCounter,
@@ -201,6 +208,10 @@ impl Calls {
             )?,
             in_flight: builder
                 .level("healthflow_sync_healthflow_in_flight_calls", "Calls of HealthFlow under way.")?,
+            in_flight_limit: builder.level(
+                "healthflow_sync_healthflow_in_flight_limit_calls",
+                "How many calls of HealthFlow may be under way: at most worker.max_in_flight, fewer while HealthFlow is slow or has just come back.",
+            )?,
             foreign: builder.counters(
                 "healthflow_sync_healthflow_foreign_answers_total",
                 &["status"],

@@ -45,6 +45,7 @@ impl Catalogue {
 
     fn set_gauges(&self, status: &Status, now: Timestamp) {
         self.calls.in_flight.set(signed(status.in_flight));
+        self.calls.in_flight_limit.set(signed(status.in_flight_limit));
         self.calls.allowed.set(status.calls_per_second);
         self.calls.paused_seconds.set(status.paused_until.map_or(0.0, |until| age_seconds(now, until)));
         self.set_breaker(status.breaker.as_ref(), now);

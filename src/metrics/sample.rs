@@ -7,6 +7,7 @@ use healthflow_core::event::{Control, ControlId, ControlKind, Identity, NoticeKi
 use healthflow_core::fact::{DropCause, Fact, LinkChange};
 use healthflow_core::healthflow::Operation;
 use healthflow_core::life::{LaneEnd, Loss, LostPosition};
+use healthflow_core::limits::QuotaEnd;
 use healthflow_core::limits::rejection_storm::{StormChange, StormOf};
 use healthflow_core::sync::{Disposition, FailureReason, ReviewReason, SyncedOutcome};
 use healthflow_core::time::Timestamp;

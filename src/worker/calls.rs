@@ -87,21 +87,23 @@ impl Calls {
             let asked = shown(&wire);
             let received = transport.send(wire, may_send).await;
             let now = clock.now();
-            let cause = match &received {
-                Ok(reply) => unexpected(reply.status, &asked),
-                Err(failed) => failed.cause.clone(),
+            let (status, mut cause) = match &received {
+                Ok(reply) => (Some(reply.status), None),
+                Err(failed) => (None, failed.cause.clone()),
             };
-            match cause {
-                Some(cause) => troubles.note(cause, now),
-                None if received.is_ok() => troubles.end(),
-                None => {}
-            }
             let received = received.map_err(|failed| failed.fault);
             let told = received.as_ref().ok().and_then(|reply| caught(|| LimitsTold::by(reply, now))?);
             answer.tell(told);
             // If our own code fails on an answer, the answer counts as unreadable.
             let reply = caught(|| decode(&request, received, now));
-            answer.post(reply.unwrap_or(Err(Fault::Unknown(Unknown::Unreadable))));
+            let reply = reply.unwrap_or(Err(Fault::Unknown(Unknown::Unreadable)));
+            cause = cause.or_else(|| unexpected(status?, &reply, &asked));
+            match cause {
+                Some(cause) => troubles.note(asked, cause, now),
+                None if status.is_some() => troubles.is_answered(&asked, now),
+                None => {}
+            }
+            answer.post(reply);
         });
     }
 }

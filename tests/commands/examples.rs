@@ -30,6 +30,43 @@ pub fn what_the_examples_publish_and_read_is_as_documented(person: &Person<'_>) 
     assert_eq!(told, ["a record, not a version: UNDECODABLE, event None, booking None"; 4]);
 }
 
+/// Goal: a reader who copies the example handles what it rarely meets: another order, copies, what is not final, a version that is
+/// tried again, a record without a value. Method: its function on such results, as the deserialiser gives them.
+pub fn the_reader_of_results_handles_what_is_rare(person: &Person<'_>) {
+    let result = |version: i64, generation: i32, outcome: &str| {
+        json!({ "result": {
+            "practice_id": "p", "booking_id": "b", "version": version, "generation": generation, "outcome": outcome,
+            "final": outcome != "REVIEW", "reason": null, "event_id": "e",
+        }})
+    };
+    let values = json!([
+        result(1, 0, "REVIEW"),
+        result(3, 0, "FAILED"),
+        result(2, 0, "SUPERSEDED"),
+        result(3, 0, "FAILED"),
+        result(3, 1, "UPDATED"),
+        null,
+    ]);
+    let script = "import json, sys; sys.path.insert(0, sys.argv[1]); from read_results import told\n\
+                  seen = {}\n\
+                  for value in json.loads(sys.argv[2]): print(told(value, seen))";
+    let folder = project("docs/examples");
+    let said = person.run_python(
+        Command::new(project("stack/python.sh")).arg("-c").arg(script).arg(folder).arg(values.to_string()),
+    );
+    assert_eq!(
+        said,
+        [
+            "b version 1: REVIEW, not its end",
+            "b version 3: FAILED",
+            "b version 2: SUPERSEDED, an older version",
+            "b version 3: FAILED, a copy",
+            "b version 3: UPDATED",
+            "nobody is asked about a version any more",
+        ]
+    );
+}
+
 impl Person<'_> {
     /// The lines that an example prints; its first arguments are the servers.
     fn python(&self, example: &str, arguments: &[&str]) -> Vec<String> {
@@ -38,8 +75,12 @@ impl Person<'_> {
         assert!(text.lines().count() < LINES_MAX, "{example} is too long");
         let mut command = Command::new(project("stack/python.sh"));
         command.arg(path).args([&self.0.brokers, &self.0.registry_url]).args(arguments);
+        self.run_python(&mut command)
+    }
+
+    fn run_python(&self, command: &mut Command) -> Vec<String> {
         let output = command.output().expect("it starts");
-        assert!(output.status.success(), "{example}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
         lines(&output.stdout)
     }
 }

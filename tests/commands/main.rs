@@ -118,6 +118,7 @@ async fn commands_do_what_a_person_types() {
     nothing_is_revealed_off_the_record(&person).await;
     records_that_were_not_understood_are_redriven_once_they_are(&person);
     examples::what_the_examples_publish_and_read_is_as_documented(&person);
+    examples::the_reader_of_results_handles_what_is_rare(&person);
     what_is_remembered_moves_along_when_partitions_are_added(&person);
 }
 

@@ -1,5 +1,6 @@
 //! What a person is told when something is missing, and the forms in which commands print.
 
+use healthflow_testkit::project;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use serde_json::{Value, json};
 
@@ -18,7 +19,21 @@ pub fn nothing_is_set_up_yet(person: &Person<'_>) {
     ] {
         assert_eq!(person.is_refused(line), [format!("healthflow-sync: {nothing}")], "{line:?}");
     }
-    assert!(person.is_refused(&["tail", "appointments.synced"])[0].contains("run 'healthflow-sync topics'"));
+    let file = project("docs/examples/booking.json");
+    for line in [
+        &["tail", "appointments.synced"][..],
+        &["send", file.to_str().expect("UTF-8")],
+        &["pause", "--why", "a test"],
+        &["resume", "--why", "a test"],
+        &["limit", "list"],
+        &["limit", "set", "--per-second", "5", "--why", "a test"],
+        &["accept-topics"],
+        &["drop-record", "--topic", "appointments.state", "--partition", "0", "--offset", "0"],
+        &["review", "decide", "p", "b", "reject", "--by", "me", "--why", "a test"],
+    ] {
+        let told = person.is_refused(line);
+        assert!(told.len() == 1 && told[0].contains("healthflow-sync topics"), "{line:?}: {told:?}");
+    }
 }
 
 /// Goal: a command whose server is away ends, and says which address it is. Method: a port on which nobody listens.

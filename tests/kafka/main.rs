@@ -6,6 +6,7 @@
 
 mod alerts;
 mod broker_clock;
+mod causes;
 mod closed;
 mod commit;
 mod compatible;
@@ -18,6 +19,7 @@ mod log_readers;
 mod lost_positions;
 mod notices;
 mod one_name;
+mod overload;
 mod prefixes;
 mod rig;
 mod rebalance;

@@ -77,6 +77,10 @@ fn with_exactly_these_rights_everything_works_and_without_any_one_a_line_names_i
     let no_tail = user_with(without(&of_operator, |grant| grant.name == "healthflow-sync-tail"));
     let no_requests =
         user_with(without(&of_operator, |one| one.name == "appointments.requested" && one.right == "Write"));
+    let lacks = |name: &str, right: &str| without(&of_operator, |one| one.name == name && one.right == right);
+    let no_notices = user_with(lacks("appointments.notices", "Read"));
+    let no_controls = user_with(lacks("healthflow.controls", "Write"));
+    let no_controls_id = user_with(lacks("healthflow-sync.controls", "Write"));
     guarded.grant(PREFIX, &users);
     guarded
         .grant("other.", &[(operators[0].clone(), without(&of_operator, |grant| grant.right == "Create"))]);
@@ -102,6 +106,16 @@ fn with_exactly_these_rights_everything_works_and_without_any_one_a_line_names_i
     let kinds = [create, alter_configs].map(String::as_str);
     operators_that_lack_one(guarded, kinds, [&no_letters, &no_requests, &no_synced, &no_tail], &booking);
     assert!(operate(&["topics"]).contains("cleanup.policy set to delete"));
+    let tail_notices = ["tail", "appointments.notices", "--from-beginning", "--limit", "1"];
+    let pause = ["pause", "--practice", "p", "--by", "ops", "--why", "a test"];
+    for (user, words, expected) in [
+        (&no_notices, &tail_notices[..], "Read on topic guarded.appointments.notices"),
+        (&no_controls, &pause, "Write on topic guarded.healthflow.controls"),
+        (&no_controls_id, &pause, "transactional id guarded.healthflow-sync.controls"),
+    ] {
+        let line = guarded.refused_command(&guarded.flags_of(user, PREFIX), words);
+        assert!(line.contains(expected), "{words:?}: {line}");
+    }
     drop(worker);
     let repartition = ["repartition", "--partitions", "3"];
     let flags = guarded.flags_of(alter, PREFIX);
@@ -118,6 +132,15 @@ fn with_exactly_these_rights_everything_works_and_without_any_one_a_line_names_i
     let says = || fs::read_to_string(&worker.log).unwrap_or_default();
     wait_for(LIMIT, || says().contains(line).then_some(())).unwrap_or_else(|| panic!("{}", says()));
     assert!(says().contains("grant our Kafka user Write on that transactional id"), "{}", says());
+
+    drop(worker);
+    let accepts = || guarded.command(&operator, &["accept-topics"]).ok();
+    let said = wait_for(LIMIT, accepts).expect("the operator may, once no worker runs");
+    assert!(said.contains("no topic was replaced"), "{said}");
+    let next = [operator, set(&[("kafka.application", "next")])].concat();
+    let takeover = ["takeover", "--from-application", "healthflow-sync", "--from-group", "healthflow-sync"];
+    let said = guarded.command(&next, &takeover).expect("the operator of the old fleet may");
+    assert!(said.contains("can commit any more"), "{said}");
 }
 
 /// Carries out what an operator does beside a worker; returns the file of a booking.

@@ -58,6 +58,8 @@ pub struct Settings {
     pub lease_margin_ms: i64,
     /// `worker.max_in_flight`: calls at the same time.
     pub max_in_flight: usize,
+    /// `worker.in_flight_slow_ratio`: so many times the usual latency lets fewer calls be under way; 0: none does.
+    pub in_flight_slow_ratio: f64,
     /// `worker.ready_queue_max`: bookings with an intent written ahead.
     pub ready_queue_max: usize,
     /// `worker.again_share`: the part of calls, permits and places for what failed before.
@@ -176,6 +178,7 @@ impl Settings {
             lease_ms: 5_000,
             lease_margin_ms: 500,
             max_in_flight: 64,
+            in_flight_slow_ratio: 3.0,
             ready_queue_max: 10_000,
             again_share: 0.25,
             commit_interval_ms: 100,

@@ -60,6 +60,8 @@ pub struct Status {
     pub tasks: Vec<TaskStatus>,
     /// Calls to HealthFlow under way.
     pub in_flight: usize,
+    /// How many may be: at most `worker.max_in_flight`, fewer while HealthFlow is slow or has just come back.
+    pub in_flight_limit: usize,
     /// Writes with unknown outcome, of all tasks (rule W4).
     pub open_doubts: usize,
     /// Since when the oldest of them is open.

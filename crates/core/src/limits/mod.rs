@@ -1,5 +1,6 @@
 //! How fast we may call HealthFlow, and whose turn it is: an account's rate and its pauses, the pace that its answers ask for,
-//! the list of limits that the operator states, what is set by hand, the circuit breaker, fairness between practices.
+//! the list of limits that the operator states, what is set by hand, how many
+//! calls may be under way, the circuit breaker, fairness between practices.
 
 pub mod account;
 pub mod breaker;
@@ -7,6 +8,7 @@ pub mod fair_queue;
 pub mod book;
 pub mod by_hand;
 pub mod controls;
+pub mod concurrency;
 mod counter;
 pub mod forecast;
 pub mod outlook;
@@ -24,6 +26,7 @@ pub use account::{Account, Asked, FORBIDDEN_PRACTICES_MAX};
 pub use book::{Asking, Book, Claim, QuotaWait};
 pub use breaker::{Breaker, BreakerLimits, CallEnd};
 pub use by_hand::ByHand;
+pub use concurrency::Concurrency;
 pub use controls::Controls;
 pub use forecast::{QuotaEnd, QuotaView};
 pub use outlook::Outlook;

@@ -199,10 +199,10 @@ impl Task {
         self.end_hold(&key, &patient, turn);
     }
 
-    /// Whether a person decided that what is at hand ends. Only state knows that: in the retry topic it would be forgotten.
+    /// Whether a person decided that a version at hand ends. Only state knows that: in the retry topic it would be forgotten.
     pub(super) fn is_rejected(&self, key: &JobKey, job: &Job) -> bool {
         let JobKey::Booking(key) = key else { return false };
-        !job.versions.is_empty() && job.versions.keys().all(|version| self.is_rejected_version(key, *version))
+        job.versions.keys().any(|version| self.is_rejected_version(key, *version))
     }
 
     /// Whether a person decided that this version ends.

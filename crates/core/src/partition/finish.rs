@@ -270,8 +270,12 @@ impl Task {
         );
         let asked = job.asked_to_wait.map_or(turn.now, |asked| asked.until);
         let not_before = not_before.max(turn.now.plus_ms(delay)).max(asked);
-        let versions = std::mem::take(&mut job.versions);
-        for mut in_hand in versions.into_values() {
+        for (version, mut in_hand) in std::mem::take(&mut job.versions) {
+            // Another version of it that a person rejected ends at once as well.
+            if self.is_rejected_version(key, version) {
+                job.versions.insert(version, in_hand);
+                continue;
+            }
             in_hand.schedule.slot_since = None;
             self.park(key, in_hand, not_before, why, turn);
         }

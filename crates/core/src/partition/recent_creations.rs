@@ -79,7 +79,10 @@ impl RecentCreations {
             return BTreeSet::new();
         }
         let known = creations.len();
-        creations.retain(|creation| creation.patient != *patient);
+        // Ids are reused: whoever was created under this one before is somebody else, and no search may show them yet either.
+        let is_somebody_else =
+            |creation: &RecentCreation| creation.id.is_some() && creation.person != begun.person;
+        creations.retain(|creation| creation.patient != *patient || is_somebody_else(creation));
         let is_replaced = creations.len() < known;
         creations.push(begun);
         // One more obstacle frees no job.
@@ -117,7 +120,7 @@ impl RecentCreations {
     pub fn never_happened(&mut self, patient: &PatientKey) -> BTreeSet<JobKey> {
         self.forget_inherited(patient);
         if let Some(creations) = self.by_practice.get_mut(&patient.practice) {
-            creations.retain(|creation| creation.patient != *patient);
+            creations.retain(|creation| creation.patient != *patient || creation.id.is_some());
         }
         self.woken(patient)
     }
@@ -170,8 +173,10 @@ impl RecentCreations {
         self.by_practice.retain(|_, creations| !creations.is_empty());
     }
 
+    /// The creation of `patient` that was begun last.
     fn find(&mut self, patient: &PatientKey) -> Option<&mut RecentCreation> {
-        self.by_practice.get_mut(&patient.practice)?.iter_mut().find(|creation| creation.patient == *patient)
+        let creations = self.by_practice.get_mut(&patient.practice)?;
+        creations.iter_mut().rev().find(|creation| creation.patient == *patient)
     }
 
     fn forget_inherited(&mut self, patient: &PatientKey) {

@@ -289,7 +289,8 @@ impl Task {
         job.waiting_since = waiting_since;
         let give_up_at =
             turn.after_ms(key.practice(), waiting_since.unwrap_or(now), turn.settings.memory_wait_ms);
-        let gives_up = now >= give_up_at && !turn.is_stopped();
+        let stays = turn.is_stopped() || self.is_rejected(key, &job);
+        let gives_up = now >= give_up_at && !stays;
         if let (true, JobKey::Booking(booking)) = (gives_up, key) {
             for (_, mut in_hand) in std::mem::take(&mut job.versions) {
                 leave_out(&mut in_hand.schedule, until.since_ms(now));
@@ -299,7 +300,8 @@ impl Task {
             self.end(key, &mut job, now);
             return;
         }
-        self.set_stage(key, &mut job, JobStage::AwaitsTime(until.min(give_up_at).max(now.plus_ms(1))), now);
+        let look_at = if now < give_up_at { until.min(give_up_at) } else { until };
+        self.set_stage(key, &mut job, JobStage::AwaitsTime(look_at.max(now.plus_ms(1))), now);
         self.jobs.put_back(key, job);
     }
 

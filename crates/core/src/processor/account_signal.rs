@@ -25,6 +25,7 @@ impl Processor {
     /// A call ended. Answers to calls of an earlier life of a task are thrown away: what became of those writes is a
     /// doubt that the restore has found already (rule T3).
     pub(super) fn answered(&mut self, id: CallId, reply: Reply, now: Timestamp) {
+        let under_way = self.calls.len();
         let Some(call) = self.calls.remove(&id) else { return };
         let reply = match reply {
             // Not what was asked for: the contract's answer to an update is the appointment.
@@ -39,6 +40,8 @@ impl Processor {
         self.judge(id, &call, &reply, now);
         self.judge_refusal(&call, &reply, now);
         self.pace.call_ended(now.since_ms(call.sent_at));
+        let has_timed_out = matches!(reply, Err(Fault::Unknown(Unknown::Timeout)));
+        self.concurrency.ended(call.sent_at, has_timed_out, under_way, now);
         self.tell_refusal(&call, &reply);
         if !call.operation.is_write() {
             self.note_read(id, &call, &reply, now);

@@ -29,7 +29,7 @@ use crate::fact::Fact;
 use crate::hash::HashMap;
 use crate::healthflow::Operation;
 use crate::life::{CallId, Incarnation};
-use crate::limits::{Account, Controls};
+use crate::limits::{Account, Concurrency, Controls};
 use crate::partition::job::{JobKey, Share};
 use crate::partition::{Shared, Task, Turn};
 use crate::processor::ownership::OwnedTask;
@@ -53,6 +53,7 @@ pub struct Processor {
     account: Account,
     budget: CommitBudget,
     pace: Pace,
+    concurrency: Concurrency,
     /// How many calls in a row were of bookings that were not tried before, while others waited.
     first_in_a_row: u32,
     /// Whether the breaker has just opened, so that whoever is about to ask is held back.
@@ -95,6 +96,7 @@ impl Processor {
         let account = Account::new(settings.requests_per_second, settings.pause_max_ms, now);
         let budget = CommitBudget::new(settings.transactions_per_second_max, now);
         let pace = Pace::new(settings.commit_interval_ms);
+        let concurrency = Concurrency::new(settings.max_in_flight, settings.in_flight_slow_ratio, now);
         Processor {
             shared: Shared::new(settings),
             began_at: now,
@@ -103,6 +105,7 @@ impl Processor {
             account,
             budget,
             pace,
+            concurrency,
             first_in_a_row: 0,
             stands_down: false,
             effects: VecDeque::new(),
@@ -173,6 +176,7 @@ impl Processor {
             taken_at: now,
             stopping: self.stopping,
             in_flight: self.calls.len(),
+            in_flight_limit: self.in_flight_max(now),
             paused_until: self.account.paused_until(now),
             calls_per_second: self.calls_per_second(now),
             breaker: self.shared.breaker.view(now).map(Into::into),

@@ -11,7 +11,6 @@ use crate::partition::lane::Fetching;
 use crate::partition::reading::Others;
 use crate::processor::effect::Effect;
 use crate::processor::ownership::OwnedTask;
-use crate::processor::room::Room;
 use crate::processor::{Call, Processor};
 use crate::settings::Settings;
 use crate::time::Timestamp;
@@ -108,7 +107,7 @@ impl Processor {
         {
             at_latest(at);
         }
-        if ready && self.calls.len() < self.most(self.shared.settings.max_in_flight, now) {
+        if ready && self.calls.len() < self.in_flight_max(now) {
             let permit_at = self.next_permit_at(now);
             if permit_at > now {
                 at_latest(permit_at);
@@ -198,63 +197,6 @@ impl Processor {
             self.tasks.values().any(|slot| waits(slot, share))
                 && self.room(share, now).has_place(share, places)
         })
-    }
-
-    /// What room the ready queue has for this share; what failed before never takes all of it. Each share has its own ahead of its
-    /// calls under way, so that neither waits for the other's calls to end.
-    fn room(&self, share: Share, now: Timestamp) -> Room {
-        if self.shared.by_hand.stops_all() {
-            return Room::default();
-        }
-        if self.shared.breaker.is_open() {
-            let most = usize::from(self.shared.breaker.is_probe_due(now));
-            return Room { most, of_share: most, ahead: most, under_way: 0 };
-        }
-        let settings = &self.shared.settings;
-        let most = self.most(settings.ready_queue_max, now);
-        let ahead = self.most(self.ahead(now), now);
-        let under_way = self.calls.values().filter(|call| call.share == share).count();
-        match share {
-            Share::First => Room { most, of_share: most, ahead, under_way },
-            Share::Again => {
-                let of_again = |most| settings.again_part_of(most);
-                Room { most, of_share: of_again(most), ahead: of_again(ahead), under_way }
-            }
-        }
-    }
-
-    /// Whether another call of this share may be under way; what failed before never takes them all, for it may hang.
-    fn has_call_left(&self, share: Share, now: Timestamp) -> bool {
-        if self.shared.by_hand.stops_all() {
-            return false;
-        }
-        if self.shared.breaker.is_open() {
-            return self.shared.breaker.is_probe_due(now);
-        }
-        let most = self.most(self.shared.settings.max_in_flight, now);
-        let again = || self.calls.values().filter(|call| call.share == Share::Again).count();
-        self.calls.len() < most
-            && (share == Share::First || again() < self.shared.settings.again_part_of(most))
-    }
-
-    /// How many bookings should be ahead of the calls under way.
-    fn ahead(&self, now: Timestamp) -> usize {
-        let permits = self.account.permits_within(self.pace.commit_ms(), now);
-        self.pace.ahead(self.shared.settings.max_in_flight, permits)
-    }
-
-    /// How many of `most` calls or places may be used now: few while HealthFlow has just come back.
-    fn most(&self, most: usize, now: Timestamp) -> usize {
-        ((most as f64 * self.shared.breaker.part(now)) as usize).max(1)
-    }
-
-    fn live_places(&self) -> [usize; 2] {
-        let mut places = [0; 2];
-        for slot in self.tasks.values() {
-            let OwnedTask::Live(task) = slot else { continue };
-            places.iter_mut().zip(task.places()).for_each(|(all, one)| *all += one);
-        }
-        places
     }
 
     /// Sends what is ready, one task after the other, while there are permits: what was not tried before goes first, and of

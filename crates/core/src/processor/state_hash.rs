@@ -14,9 +14,10 @@ impl Hash for Processor {
             tasks,
             calls,
             account,
-            // Where commits and intents are not limited, these decide nothing; elsewhere nobody compares processors.
+            // Where commits, intents and slow calls are not limited, these decide nothing; elsewhere nobody compares processors.
             budget: _,
             pace: _,
+            concurrency: _,
             first_in_a_row,
             stands_down,
             effects,

@@ -39,12 +39,12 @@ pub struct StartWait {
 /// Calls of HealthFlow that fail, or are answered in a way that nobody expects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthFlowTrouble {
-    /// Why, in one line: refused, name unknown, the certificate's rule, no answer, or a status and the template of the path.
+    /// The latest cause, in one line: refused, name unknown, the certificate's rule, no answer, or a status and the template of the path.
     pub cause: String,
-    /// Since when this is the cause.
+    /// Since when calls go wrong, whatever the cause.
     pub since: Timestamp,
-    /// When it came up last.
+    /// When one did last.
     pub last_at: Timestamp,
-    /// How often it came up.
+    /// How many did.
     pub times: u64,
 }

@@ -116,6 +116,26 @@ coded! {
     }
 }
 
+impl FailureReason {
+    /// What an operator does with a dead letter of this reason.
+    pub const fn disposition(self) -> Disposition {
+        match self {
+            FailureReason::Undecodable
+            | FailureReason::NoIdentity
+            | FailureReason::Impossible
+            | FailureReason::TooLarge
+            | FailureReason::CrashSuspect => Disposition::Poison,
+            FailureReason::Rejected | FailureReason::SlotTaken => Disposition::Rejected,
+            FailureReason::AgeExhausted | FailureReason::VisitBegun => Disposition::Exhausted,
+            FailureReason::RecordLost
+            | FailureReason::RejectedInReview
+            | FailureReason::DecisionUnknown
+            | FailureReason::DecisionStale
+            | FailureReason::DecisionContradicts => Disposition::Operator,
+        }
+    }
+}
+
 impl ReviewReason {
     /// Whether the question concerns only this version: no other booking waits for the answer. Each other booking of the
     /// patient is compared for itself.
@@ -159,8 +179,14 @@ mod tests {
             documented,
             codes.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()
         );
-        for section in sections {
+        for section in &sections {
             assert!(section.contains("**To do:**"), "{section}");
+        }
+        for reason in FailureReason::ALL {
+            let of_reason = |section: &&&str| section.lines().next() == Some(reason.code());
+            let section = sections.iter().find(of_reason).expect("its section");
+            let named = format!("`{}`", reason.disposition().code());
+            assert!(section.contains(&named), "{named}: {section}");
         }
     }
 

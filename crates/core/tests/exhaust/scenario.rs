@@ -111,6 +111,8 @@ pub fn settings(guard: GuardMode) -> Settings {
         lease_ms: 1_000,
         lease_margin_ms: 100,
         max_in_flight: 4,
+        // What is compared forgets how long calls took.
+        in_flight_slow_ratio: 0.0,
         ready_queue_max: 4,
         again_share: 0.5,
         overdue_after_ms: 0,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use healthflow_core::booking::{Booking, BookingKey, BookingStatus, Patient, Source, Version, Visit};
 use healthflow_core::healthflow::fault::Unknown;
 use healthflow_core::healthflow::{Answer, AppointmentFound, Fault, Reply, WrittenAppointment};
-use healthflow_core::patient::{Candidate, Person};
-use healthflow_core::state::{WriteIntent, WriteOperation};
+use healthflow_core::patient::digests::PersonDigests;
+use healthflow_core::patient::{Candidate, Link, LinkOrigin, Person};
+use healthflow_core::state::{PatientState, StateRecord, TaskState, WriteIntent, WriteOperation};
 
 use crate::desk::START;
 
@@ -155,4 +156,25 @@ pub fn adas_booking(id: &str, version: Version) -> Booking {
 pub fn adas_charts(ids: &[&str]) -> Reply {
     let found = ids.iter().map(|id| a_candidate(id, &a_patient("p", "Ada", "Lovelace")));
     Ok(Answer::Patients { found: found.collect(), next_cursor: None })
+}
+
+/// So many bookings, each of another patient whose chart is known, and the state that knows them.
+pub fn of_known_patients(count: usize) -> (Vec<Booking>, TaskState) {
+    let mut state = TaskState::default();
+    let bookings: Vec<Booking> = (0..count)
+        .map(|number| {
+            let mut booking = a_booking(&format!("b-{number}"), 1);
+            booking.patient.id = format!("p-{number}").into();
+            booking
+        })
+        .collect();
+    for booking in &bookings {
+        let digests = Some(PersonDigests::of(&booking.patient_key(), &Person::from(&booking.patient)));
+        let healthflow_patient_id = "hf-patient-1".into();
+        let link =
+            Link { healthflow_patient_id, origin: LinkOrigin::Found, digests, outranks: None, decided: None };
+        let patient = PatientState { link: Some(link), ..PatientState::default() };
+        state.apply(StateRecord::Patient(booking.patient_key(), patient));
+    }
+    (bookings, state)
 }

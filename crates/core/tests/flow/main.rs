@@ -29,6 +29,7 @@ mod notices;
 mod new_people;
 mod offsets;
 mod outages;
+mod overload;
 mod pauses;
 mod placeholders;
 mod quotas;

@@ -3,11 +3,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use healthflow_core::patient::digests::PersonDigests;
-use healthflow_core::patient::{Link, LinkOrigin, Person};
 use healthflow_core::processor::Input;
 use healthflow_core::settings::{GuardMode, Settings};
-use healthflow_core::state::{PatientState, StateRecord, TaskState};
 use healthflow_core::time::Timestamp;
 
 use crate::desk::*;
@@ -27,20 +24,7 @@ fn milliseconds_with_a_free_place(ready_queue_max: usize) -> [usize; 2] {
         requests_per_second: 1e6,
         ..settings(GuardMode::IdempotencyKey)
     };
-    let bookings = (0..BOOKINGS).map(|number| {
-        let mut booking = a_booking(&format!("b-{number}"), 1);
-        booking.patient.id = format!("p-{number}").into();
-        booking
-    });
-    let mut state = TaskState::default();
-    for booking in bookings.clone() {
-        let digests = Some(PersonDigests::of(&booking.patient_key(), &Person::from(&booking.patient)));
-        let healthflow_patient_id = "hf-patient-1".into();
-        let link =
-            Link { healthflow_patient_id, origin: LinkOrigin::Found, digests, outranks: None, decided: None };
-        let patient = PatientState { link: Some(link), ..PatientState::default() };
-        state.apply(StateRecord::Patient(booking.patient_key(), patient));
-    }
+    let (bookings, state) = of_known_patients(BOOKINGS);
     let mut desk = Desk::within(settings, state, BTreeMap::new(), START);
     for booking in bookings {
         desk.hold_commits = true;

@@ -13,7 +13,7 @@ use healthflow_core::event::{Arrival, DeadLetter, Outgoing};
 use healthflow_core::life::Incarnation;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::state::{StateRecord, TaskState};
-use healthflow_core::sync::ReviewReason;
+use healthflow_core::sync::{FailureReason, ReviewReason};
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::{Lane, Position};
 
@@ -66,6 +66,8 @@ pub struct Partition {
     /// Where redrives lie in the retry lane.
     pub redrives: Vec<i64>,
     pub reviews: BTreeMap<BookingKey, (Version, ReviewReason)>,
+    /// The records that nobody could read without dying, innocent or not: their dead letters have their bytes (rule K6).
+    pub unread: BTreeSet<(Lane, i64)>,
     /// The decisions that were dead-lettered.
     pub refused_decisions: BTreeSet<Arc<str>>,
     /// Where the records lay that were sent on to their own partition.
@@ -143,6 +145,10 @@ impl Partition {
                     DeadContent::Booking(_) => self.letters.push((**letter).clone()),
                     DeadContent::Decision(decision) => {
                         self.refused_decisions.insert(decision.id.clone());
+                    }
+                    // Workers ended while they read it alone: it was not decoded, and its letter has its bytes (rule K6).
+                    DeadContent::Record(_) if letter.reason == FailureReason::CrashSuspect => {
+                        self.unread.extend(letter.origin.as_ref().map(|origin| (origin.lane, origin.offset)));
                     }
                     DeadContent::Record(_) | DeadContent::Lost => {}
                 },

@@ -344,6 +344,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         lease_ms,
         lease_margin_ms: 500,
         max_in_flight: random.between(1, if theme == Theme::LateCreations { 4 } else { 20 }) as usize,
+        in_flight_slow_ratio: 3.0,
         ready_queue_max: random.between(2, 40) as usize,
         again_share: *random.pick(&[0.01, 0.25, 0.9]),
         commit_interval_ms: random.between(20, 200),

@@ -18,6 +18,8 @@ pub struct Faults {
     pub latency_ms: u64,
     /// Up to this many milliseconds more, evenly spread.
     pub latency_jitter_ms: u64,
+    /// With more calls under way than this each answer takes longer in proportion; 0: however many there are.
+    pub saturates_at: u32,
     /// Token bucket over all requests; 0 is no limit. Beyond it: 429.
     pub requests_per_second: f64,
     /// How many requests may come at once; 0 is one second's worth.
@@ -118,6 +120,7 @@ impl Default for Faults {
         Faults {
             latency_ms: 0,
             latency_jitter_ms: 0,
+            saturates_at: 0,
             requests_per_second: 0.0,
             burst: 0,
             requests_per_day: 0,

@@ -1,6 +1,7 @@
 //! The pretend HealthFlow as a value: a [`Simulator`] takes a request and the time, and returns what is answered and
 //! when. Time is an argument, so that a test of a late write runs the same way every time.
 
+mod busy;
 mod store;
 mod endpoints;
 mod ledger;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use self::busy::Busy;
 use self::endpoints::{Effect, Endpoints, error};
 use self::route::{NoRoute, Route};
 use self::throttle::{Counted, Throttle};
@@ -69,6 +71,7 @@ pub struct Simulator {
     endpoints: Endpoints,
     faults: Faults,
     throttle: Throttle,
+    busy: Busy,
     random: Random,
     pending: BTreeMap<(Timestamp, u64), Pending>,
     writes: Vec<WriteEntry>,
@@ -86,6 +89,7 @@ impl Simulator {
             endpoints: Endpoints::default(),
             faults,
             throttle: Throttle::default(),
+            busy: Busy::default(),
             random: Random::new(seed),
             pending: BTreeMap::new(),
             writes: Vec::new(),
@@ -112,7 +116,8 @@ impl Simulator {
         let route = Route::find(request);
         let write = self.note_write(&route, now);
         let jitter_ms = self.random.between(0, self.faults.latency_jitter_ms.cast_signed()).unsigned_abs();
-        let latency_ms = self.faults.latency_ms + jitter_ms;
+        let saturates_at = self.faults.saturates_at;
+        let latency_ms = self.busy.latency_ms(self.faults.latency_ms + jitter_ms, saturates_at, now);
         let singled_out = singled_out::ending(&self.faults, &route, request);
         let hang_ms = singled_out.as_ref().map_or(self.faults.hang_ms, |one| one.after_ms);
         let practice = self.endpoints.practice_of(&route, request);
@@ -136,6 +141,7 @@ impl Simulator {
             write.into_iter().for_each(|write| self.writes[write].answered = Some(reply.status));
         }
         let reply_at = now.plus_ms(wait_ms as i64);
+        self.busy.until(reply_at, saturates_at);
         Handling { reply_at, ending, lands_at }
     }
 

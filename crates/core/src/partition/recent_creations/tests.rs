@@ -91,3 +91,19 @@ proptest! {
         }
     }
 }
+
+/// Goal: nobody is created twice because the id they were created under was given to somebody else a moment later. Method: the
+/// other one is begun, and then never happens.
+#[test]
+fn who_is_created_under_a_reused_id_hides_nobody() {
+    let mut creations = RecentCreations::default();
+    tell(&mut creations, (Event::Begun, 0), NOW);
+    tell(&mut creations, (Event::Answered, 0), NOW);
+    let obstacle = |creations: &RecentCreations| creations.obstacle(&patient(2), &person(2), NOW, LAG_MS);
+    let expected = Some(Obstacle::SearchAgainAt(NOW.plus_ms(LAG_MS + 1)));
+    assert_eq!(obstacle(&creations), expected);
+    assert!(creations.begin(&patient(0), person(1)).is_empty());
+    assert_eq!(obstacle(&creations), expected);
+    assert!(creations.never_happened(&patient(0)).is_empty());
+    assert_eq!(obstacle(&creations), expected);
+}

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use healthflow_core::booking::Booking;
 use healthflow_core::event::{Arrival, Decision, RetryEntry};
 use healthflow_core::state::{Hold, ParkingPlace};
-use healthflow_core::topics::Lane;
+use healthflow_core::topics::{Lane, Position};
 use healthflow_proof::promises::committed_offsets;
 
 use crate::kafka::Partition;
@@ -17,7 +17,8 @@ pub fn broken(partition: &Partition, epoch: u64, before: &BTreeMap<Lane, i64>) -
     for lane in Lane::ALL.into_iter().filter(|lane| partition.reads_this(epoch, *lane)) {
         let (from, to) = (before.get(&lane).copied().unwrap_or(0), partition.committed(lane));
         let records = partition.log(lane).from(from).iter().take_while(|(offset, _)| *offset < to);
-        let passed = records.map(|(offset, arrival)| (*offset, left_behind(partition, *offset, arrival)));
+        let passed =
+            records.map(|(offset, arrival)| (*offset, left_behind(partition, lane.at(*offset), arrival)));
         broken.extend(committed_offsets::committed_offsets(lane, (from, to), passed));
     }
     broken
@@ -51,8 +52,9 @@ fn not_carried_out(partition: &Partition, decision: &Decision) -> Option<String>
     (is_open && !is_answered).then(|| "was passed over".to_owned())
 }
 
-fn left_behind(partition: &Partition, offset: i64, arrival: &Arrival) -> Option<String> {
+fn left_behind(partition: &Partition, position: Position, arrival: &Arrival) -> Option<String> {
     let (version, only_record) = match arrival {
+        _ if partition.unread.contains(&(position.lane, position.offset)) => return None,
         Arrival::Requested(booking) if has_later_copy(partition, booking) => return None,
         Arrival::Requested(booking) => ((&booking.key, booking.version), None),
         Arrival::Retry(entry) => {
@@ -60,7 +62,7 @@ fn left_behind(partition: &Partition, offset: i64, arrival: &Arrival) -> Option<
             ((&entry.booking.key, entry.booking.version), only_record)
         }
         Arrival::Decided(decision) => return not_carried_out(partition, decision),
-        Arrival::Misrouted(_) if partition.forwarded.contains(&offset) => return None,
+        Arrival::Misrouted(_) if partition.forwarded.contains(&position.offset) => return None,
         Arrival::Misrouted(_) => return Some("was not sent on to its own partition".to_owned()),
         Arrival::Unusable(unusable) => {
             let identity = unusable.identity.as_ref()?;

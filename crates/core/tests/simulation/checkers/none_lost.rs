@@ -18,7 +18,10 @@ pub fn open(world: &World) -> Vec<String> {
     }
     for (number, partition) in world.partitions.iter().enumerate() {
         let has_result = |(offset, arrival): &&(i64, Arrival)| match arrival {
-            Arrival::Requested(booking) => answered(world, &booking.key, booking.version),
+            Arrival::Requested(booking) => {
+                let is_unread = partition.unread.contains(&(Lane::Requested, *offset));
+                is_unread || answered(world, &booking.key, booking.version)
+            }
             Arrival::Unusable(unusable) => match &unusable.identity {
                 Some(identity) => answered(world, &identity.key, identity.version),
                 None => world.judges.one_result.unidentified.contains(&(number as i32, *offset)),
