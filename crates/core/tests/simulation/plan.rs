@@ -312,16 +312,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         _ => *random.pick(&guards),
     };
     let lease_ms = random.between(3_000, 5_000);
-    // In a third of the lives a doubt is over soon: only then does a worker sleep longer than its doubts last.
-    let (request_life_ms, late_landing_ms, search_lag_ms) = if theme == Theme::Zombies {
-        (500, 200, random.between(0, 200))
-    } else if theme == Theme::Revisions {
-        (1_000, 500, random.between(1_000, 5_000))
-    } else if random.chance(0.35) {
-        (1_000, 500, random.between(0, 500))
-    } else {
-        (random.between(1_000, 10_000), random.between(1_000, 60_000), random.between(0, 5_000))
-    };
+    let (request_life_ms, late_landing_ms, search_lag_ms) = delays_ms(theme, random);
     let key_retention_ms = key_retention_ms(request_life_ms + late_landing_ms, random);
     Settings {
         partition_count: if theme == Theme::CrashLoop { 1 } else { random.between(1, 4) as u32 },
@@ -372,6 +363,20 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         waiting_room_max: *random.pick(&[4, 1_000]),
         #[cfg(feature = "planted-defects")]
         defect: None,
+    }
+}
+
+/// The life of a request, how late it may land, how far searches lag. In a third of the lives a doubt is over soon: only then does a
+/// worker sleep longer than its doubts last.
+fn delays_ms(theme: Theme, random: &mut Random) -> (i64, i64, i64) {
+    if theme == Theme::Zombies {
+        (500, 200, random.between(0, 200))
+    } else if theme == Theme::Revisions {
+        (1_000, 500, random.between(1_000, 5_000))
+    } else if random.chance(0.35) {
+        (1_000, 500, random.between(0, 500))
+    } else {
+        (random.between(1_000, 10_000), random.between(1_000, 60_000), random.between(0, 5_000))
     }
 }
 
