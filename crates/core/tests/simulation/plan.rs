@@ -366,8 +366,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
     }
 }
 
-/// The life of a request, how late it may land, how far searches lag. In a third of the lives a doubt is over soon: only then does a
-/// worker sleep longer than its doubts last.
+/// In a third of the lives a doubt is over soon: only then does a worker sleep longer than its doubts last.
 fn delays_ms(theme: Theme, random: &mut Random) -> (i64, i64, i64) {
     if theme == Theme::Zombies {
         (500, 200, random.between(0, 200))
