@@ -4,7 +4,7 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build up down demo test simulate exhaust defects poison torture bench measure-outage measure-fairness compare \
+.PHONY: help setup build up down demo test simulate exhaust defects poison torture bench measure-outage measure-fairness measure-quota compare \
 	instructions profile fmt lint deny
 
 help: ## show this help
@@ -52,6 +52,9 @@ measure-outage: build ## HealthFlow is down for minutes: nothing lost or spent, 
 
 measure-fairness: build ## one practice publishes thousands at once: how the others are confirmed meanwhile (ARGS=--help)
 	cargo run --release -p healthflow-lab --bin demo -- measure fairness $(ARGS)
+
+measure-quota: ## a day's quota that is too small, in virtual time: who is served, and how good the forecast is
+	cargo test --profile simulate -p healthflow-core --test quota -- --nocapture
 
 profile: ## flamegraphs, system calls, context switches and allocations of a worker, into target/profile (ARGS=--help)
 	stack/profile.sh $(ARGS)

@@ -3,8 +3,8 @@
 use super::*;
 use healthflow_core::event::ControlKind;
 use healthflow_core::status::{
-    ControlScope, ControlStatus, HealthFlowTrouble, LaneStatus, SchemaStatus, SchemaTrouble, StartStep,
-    StartWait, TaskPhase, TaskStatus, WaitPlace, Waits,
+    ControlScope, ControlStatus, HealthFlowTrouble, LaneStatus, QuotaStatus, SchemaStatus, SchemaTrouble,
+    StartStep, StartWait, TaskPhase, TaskStatus, WaitPlace, Waits,
 };
 use healthflow_core::topics::Lane;
 use serde_json::Value;
@@ -200,6 +200,19 @@ async fn the_status_page_is_as_its_schema_says_and_can_be_read_back() {
     assert!(differences(&wrong, &schema, "page").len() > 15, "the comparison can say no");
 }
 
+fn quota(backfill_ends_at: Option<Timestamp>, runs_out_at: Option<Timestamp>) -> QuotaStatus {
+    QuotaStatus {
+        limit: "day".into(),
+        scope: ControlScope::Account,
+        calls: 500,
+        left: 120,
+        reserve: 100,
+        window_ends_at: NOW.plus_ms(3_600_000),
+        backfill_ends_at,
+        runs_out_at,
+    }
+}
+
 /// A status with everything that is not always there.
 fn full(schemas: Vec<SchemaStatus>, controls: Vec<ControlStatus>, phase: TaskPhase) -> Status {
     let why = "outage".into();
@@ -208,6 +221,7 @@ fn full(schemas: Vec<SchemaStatus>, controls: Vec<ControlStatus>, phase: TaskPha
         controls,
         waits: vec![Waits { place: WaitPlace::Doubt, why, count: 3, oldest_at: Some(NOW), late: 1 }],
         calls_per_second: 2.5,
+        quotas: vec![quota(None, Some(NOW)), quota(Some(NOW), None)],
         start_waits: Some(StartWait { step: StartStep::Fleet, why: "no broker".into(), since: NOW }),
         healthflow_trouble: Some(HealthFlowTrouble {
             cause: "the connection is refused".into(),

@@ -24,6 +24,7 @@ pub(super) fn check(config: &Config) -> Result<(), Fault> {
     texts(config)?;
     connecting::check(config)?;
     bounds(config)?;
+    healthflow_limits(config)?;
     pauses(config)?;
     circuit_breaker(&config.breaker)?;
     rejection_storm(&config.rejection_storm)?;
@@ -115,8 +116,6 @@ fn bounds(config: &Config) -> Result<(), Fault> {
         "must be at least 262144, so that any result of a booking fits, and at most 67108864, which Kafka's clients read at \
          once",
     )?;
-    let key = "healthflow.limits";
-    limits::fault(&healthflow.limits).map_or(Ok(()), |rule| holds(false, key, &rule))?;
     let key = "healthflow.search_pages_max";
     holds((1..=100).contains(&healthflow.search_pages_max), key, "must be from 1 to 100 pages")?;
     for (key, value) in [
@@ -134,6 +133,13 @@ fn shares(worker: &Worker) -> Result<(), Fault> {
     holds(is_ratio, "worker.in_flight_slow_ratio", "must be 0, or at least 1.5 and at most 100")?;
     let is_part = (0.01..=0.9).contains(&worker.again_share);
     holds(is_part, "worker.again_share", "must be at least 0.01 and at most 0.9")
+}
+
+fn healthflow_limits(Config { healthflow, limits: shared, .. }: &Config) -> Result<(), Fault> {
+    let key = "healthflow.limits";
+    limits::fault(&healthflow.limits).map_or(Ok(()), |rule| holds(false, key, &rule))?;
+    let is_part = (0.0..=1.0).contains(&shared.reserve_for_live);
+    holds(is_part, "limits.reserve_for_live", "must be at least 0 and at most 1")
 }
 
 fn pauses(Config { healthflow, retry, .. }: &Config) -> Result<(), Fault> {

@@ -1,6 +1,7 @@
 //! `healthflow.limits`: what HealthFlow allows beyond `healthflow.requests_per_second`, as a list. A whole list replaces that of a
 //! lower layer.
 
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 
 use healthflow_core::limits::window::{Fixed, Length, Window};
@@ -10,8 +11,20 @@ use healthflow_core::limits::{Operations, Policy, Scope};
 const NAME_MAX: usize = 64;
 /// More limits than this are a mistake.
 const LIMITS_MAX: usize = 16;
-/// Longer windows are not counted over restarts (seconds).
-const WINDOW_SECONDS: std::ops::RangeInclusive<u64> = 1..=60;
+/// From a second to a month (seconds).
+const WINDOW_SECONDS: std::ops::RangeInclusive<u64> = 1..=WINDOW_MAX_SECONDS;
+/// The longest window, and a month for those that are calendar months (seconds).
+const WINDOW_MAX_SECONDS: u64 = 31 * 86_400;
+/// Windows that are longer than this are counted in state (seconds).
+const LONG_SECONDS: u64 = 60;
+
+/// The section `[limits]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// The part of every limit with a window longer than a minute that only live bookings may use (share).
+    pub reserve_for_live: f64,
+}
 
 /// One limit.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -27,7 +40,8 @@ pub struct Limit {
     pub operations: Vec<String>,
     /// How many of them.
     pub calls: u32,
-    /// In how many seconds.
+    /// In how many seconds; not of a calendar month.
+    #[serde(default)]
     pub window_seconds: u64,
     /// Whether any window counts, or windows with fixed ends.
     #[serde(default)]
@@ -35,6 +49,12 @@ pub struct Limit {
     /// How many more a rolling window may see, so that as many may come at once.
     #[serde(default)]
     pub burst: u32,
+    /// At which hour of the day windows of more than an hour begin, days and months among them (0 to 23).
+    #[serde(default)]
+    pub reset_hour: i8,
+    /// In which zone that is, by its IANA name.
+    #[serde(default = "utc")]
+    pub zone: String,
 }
 
 /// Whose a limit is.
@@ -55,8 +75,14 @@ pub enum WindowKind {
     /// Any stretch of that length.
     #[default]
     Rolling,
-    /// Stretches that begin at multiples of their length since the full hour.
+    /// Stretches that begin at multiples of their length since the full hour, or since the hour of the day at which they are reset.
     Fixed,
+    /// Calendar months.
+    Month,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
 }
 
 fn all() -> Vec<String> {
@@ -69,7 +95,8 @@ impl Limit {
         let ms = i64::try_from(self.window_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX);
         let window = match self.window {
             WindowKind::Rolling => Window::Rolling { ms },
-            WindowKind::Fixed => Window::Fixed(Fixed::aligned(Length::Part(ms))),
+            WindowKind::Fixed => self.fixed(Length::Part(ms)),
+            WindowKind::Month => self.fixed(Length::Month),
         };
         Policy {
             name: self.name.as_str().into(),
@@ -82,6 +109,16 @@ impl Limit {
             window,
             burst: self.burst,
         }
+    }
+
+    fn fixed(&self, length: Length) -> Window {
+        let zone = time_zone(&self.zone).unwrap_or(TimeZone::UTC);
+        Window::Fixed(Fixed { length, reset_hour: self.reset_hour, zone })
+    }
+
+    /// Whether its windows are longer than a minute.
+    fn is_long(&self) -> bool {
+        self.window == WindowKind::Month || self.window_seconds > LONG_SECONDS
     }
 
     fn operations(&self) -> Option<Operations> {
@@ -98,22 +135,27 @@ pub(super) fn fault(limits: &[Limit]) -> Option<String> {
     if limits.len() > LIMITS_MAX {
         return Some(format!("must not have more than {LIMITS_MAX} limits"));
     }
-    let rules: [(Rule, &str); 6] = [
+    let rules: [(Rule, &str); 8] = [
         (is_named, "must be named, in up to 64 printable ASCII characters without quotes"),
         (
             |limit| limit.operations().is_some(),
             "must count \"all\", \"reads\", \"writes\" or operations by name",
         ),
         (|limit| limit.calls > 0, "must allow at least 1 call"),
-        (|limit| WINDOW_SECONDS.contains(&limit.window_seconds), "must have a window of 1 to 60 seconds"),
         (
-            |limit| limit.window == WindowKind::Rolling || 3_600 % limit.window_seconds.max(1) == 0,
-            "must have a fixed window whose length divides an hour",
+            has_length,
+            "must have window_seconds from 1 to 2678400 (31 days), and none if the window is a month",
         ),
         (
-            |limit| limit.window == WindowKind::Rolling || limit.burst == 0,
-            "must have no burst in a fixed window",
+            divides_the_day,
+            "must have a fixed window whose length divides an hour, or is whole hours that divide a day",
         ),
+        (
+            |limit| (limit.window == WindowKind::Rolling && !limit.is_long()) || limit.burst == 0,
+            "must have no burst in a fixed window, or in one that is longer than a minute",
+        ),
+        (|limit| (0..24).contains(&limit.reset_hour), "must have a reset_hour from 0 to 23"),
+        (|limit| time_zone(&limit.zone).is_some(), "must name a zone as IANA does, like America/Chicago"),
     ];
     for (index, limit) in limits.iter().enumerate() {
         if let Some((_, rule)) = rules.iter().find(|(holds, _)| !holds(limit)) {
@@ -124,6 +166,23 @@ pub(super) fn fault(limits: &[Limit]) -> Option<String> {
         }
     }
     None
+}
+
+fn has_length(limit: &Limit) -> bool {
+    match limit.window {
+        WindowKind::Month => limit.window_seconds == 0,
+        WindowKind::Rolling | WindowKind::Fixed => WINDOW_SECONDS.contains(&limit.window_seconds),
+    }
+}
+
+fn divides_the_day(limit: &Limit) -> bool {
+    let length_s = limit.window_seconds.max(1);
+    let divides = |whole_s: u64| whole_s.is_multiple_of(length_s);
+    limit.window != WindowKind::Fixed || divides(3_600) || (divides(86_400) && length_s.is_multiple_of(3_600))
+}
+
+fn time_zone(name: &str) -> Option<TimeZone> {
+    jiff::tz::db().get(name).ok()
 }
 
 fn is_named(limit: &Limit) -> bool {

@@ -25,7 +25,7 @@ use healthflow_core::state::ANSWERED_BYTES_MAX;
 
 pub use breaker::Breaker;
 pub use layers::Layers;
-pub use limits::{Limit, LimitScope, WindowKind};
+pub use limits::{Limit, LimitScope, Limits, WindowKind};
 pub use listing::Entry;
 pub use optional::Optional;
 pub use origin::Origin;
@@ -44,6 +44,8 @@ pub struct Config {
     pub schema_registry: SchemaRegistry,
     /// `[healthflow]`
     pub healthflow: HealthFlow,
+    /// `[limits]`
+    pub limits: Limits,
     /// `[breaker]`
     pub breaker: Breaker,
     /// `[rejection_storm]`
@@ -328,7 +330,7 @@ impl Config {
 
     /// The processor's settings if every topic has `partition_count` partitions.
     pub fn processor_settings(&self, partition_count: u32) -> Settings {
-        let Config { healthflow, breaker, rejection_storm, worker, retry, review, .. } = self;
+        let Config { healthflow, limits, breaker, rejection_storm, worker, retry, review, .. } = self;
         Settings {
             partition_count,
             guard: match healthflow.duplicate_guard {
@@ -346,6 +348,7 @@ impl Config {
             search_pages_max: healthflow.search_pages_max as usize,
             requests_per_second: healthflow.requests_per_second,
             limits: healthflow.limits.iter().map(Limit::policy).collect(),
+            reserve_for_live: limits.reserve_for_live,
             unauthorised_pause_ms: signed(healthflow.unauthorised_pause_ms),
             throttled_pause_ms: signed(healthflow.throttled_pause_ms),
             pause_max_ms: signed(healthflow.pause_max_ms),

@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 
+use healthflow_core::limits::Policy;
+
 use super::*;
 
 fn refused(layers: Result<Layers, ConfigError>) -> String {
@@ -230,12 +232,24 @@ fn limits_are_a_list() {
     let flag = format!("healthflow.limits={line}");
     assert_eq!(from_file, limits(defaults().with_flags(&[flag]).unwrap()));
     assert_eq!(from_file.len(), 2);
+    let long = r#"[{ name = "day", calls = 9, window_seconds = 86400, window = "fixed", reset_hour = 6, zone = "America/Chicago" }, { name = "month", calls = 9, window = "month" }, { name = "last day", calls = 9, window_seconds = 86400 }]"#;
+    let long = defaults().with_flags(&[format!("healthflow.limits={long}")]).unwrap().into_config().unwrap();
+    assert!(long.processor_settings(1).limits.iter().all(Policy::is_long));
     for (list, expected) in [
         ("soon", "must be a list"),
         ("[]\nmore = 1", "must be a list"),
-        (r#"[{ name = "a", calls = 1 }]"#, "is not accepted"),
+        (r#"[{ name = "a", calls = 1 }]"#, "window_seconds from 1"),
         (r#"[{ name = "a", calls = 0, window_seconds = 1 }]"#, "at least 1 call (limit 1"),
-        (r#"[{ name = "a", calls = 1, window_seconds = 61 }]"#, "1 to 60 seconds"),
+        (r#"[{ name = "a", window_seconds = 1 }]"#, "is not accepted"),
+        (r#"[{ name = "a", calls = 1, window_seconds = 2678401 }]"#, "31 days"),
+        (
+            r#"[{ name = "a", calls = 1, window_seconds = 60, window = "month" }]"#,
+            "none if the window is a month",
+        ),
+        (r#"[{ name = "a", calls = 1, window_seconds = 61, burst = 1 }]"#, "longer than a minute"),
+        (r#"[{ name = "a", calls = 1, window_seconds = 5400, window = "fixed" }]"#, "whole hours"),
+        (r#"[{ name = "a", calls = 1, window = "month", reset_hour = 24 }]"#, "0 to 23"),
+        (r#"[{ name = "a", calls = 1, window = "month", zone = "Chicago" }]"#, "as IANA does"),
         (r#"[{ name = "a", calls = 1, window_seconds = 7, window = "fixed" }]"#, "divides an hour"),
         (r#"[{ name = "a", calls = 1, window_seconds = 6, window = "fixed", burst = 1 }]"#, "no burst"),
         (r#"[{ name = "a", operations = ["delete"], calls = 1, window_seconds = 1 }]"#, "operations by name"),

@@ -14,7 +14,7 @@ use crate::kafka::restore::{Readers, try_decode};
 use crate::kafka_admin::{CommandFault, Report};
 use crate::registry::Translator;
 use healthflow_core::event::{Outgoing, home_partition, key};
-use healthflow_core::state::{LeftOver, StateRecord};
+use healthflow_core::state::{LeftOver, StateRecord, join_counts};
 use healthflow_core::topics::REVIEW;
 
 /// A topic and a key in it.
@@ -115,6 +115,9 @@ impl<'a> DuplicateKeys<'a> {
                 (StateRecord::Patient(key, here), StateRecord::Patient(_, there)) => {
                     let (joined, left_over) = here.join(there);
                     (StateRecord::Patient(key, joined), left_over)
+                }
+                (StateRecord::Quota(owner, here), StateRecord::Quota(_, there)) => {
+                    (StateRecord::Quota(owner, join_counts(here, there)), LeftOver::default())
                 }
                 _ => return Err(CommandFault::OtherKind { topic, key: name }),
             };

@@ -9,6 +9,7 @@ mod breaker;
 mod controls;
 mod rejection_storm;
 mod notices;
+mod quotas;
 mod reviews;
 mod tasks;
 mod waiting;
@@ -25,6 +26,7 @@ use crate::metrics::builder::{Described, Made, MetricsBuilder};
 use crate::metrics::catalogue::breaker::Breaker;
 use crate::metrics::catalogue::controls::Controls;
 use crate::metrics::catalogue::notices::Notices;
+use crate::metrics::catalogue::quotas::Quotas;
 use crate::metrics::catalogue::rejection_storm::RejectionStorm;
 use crate::metrics::catalogue::reviews::Reviews;
 use crate::metrics::catalogue::tasks::{Tasks, Transactions};
@@ -61,6 +63,7 @@ pub struct Catalogue {
     pub(super) rejection_storm: RejectionStorm,
     pub(super) controls: Controls,
     pub(super) notices: Notices,
+    pub(super) quotas: Quotas,
     pub(super) doubts: Doubts,
     pub(super) inputs: Inputs,
     pub(super) transactions: Transactions,
@@ -84,6 +87,7 @@ impl Catalogue {
             rejection_storm: RejectionStorm::register(&mut builder)?,
             controls: Controls::register(&mut builder)?,
             notices: Notices::register(&mut builder)?,
+            quotas: Quotas::register(&mut builder)?,
             doubts: Doubts::register(&mut builder)?,
             inputs: Inputs::register(&mut builder)?,
             transactions: Transactions::register(&mut builder)?,

@@ -66,6 +66,7 @@ impl Catalogue {
         self.set_waiting(status, now);
         self.set_reviews(status);
         self.set_controls(status, now);
+        self.set_quotas(status, now);
         self.inputs.schemas.reset();
         for schema in status.schemas.iter().take(SCHEMAS_MAX) {
             let labels = [schema.id.to_string(), schema.trouble.code().to_owned()];
@@ -109,6 +110,20 @@ impl Catalogue {
     }
 
     /// What was taken back must not keep its last value.
+    fn set_quotas(&self, status: &Status, now: Timestamp) {
+        self.quotas.left.reset();
+        self.quotas.runs_out.reset();
+        for quota in &status.quotas {
+            let limit = &*quota.limit;
+            self.quotas.left.with_label_values(&[limit]).set(f64::from(quota.left));
+            for (source, at) in [("live", quota.runs_out_at), ("backfill", quota.backfill_ends_at)] {
+                let Some(at) = at else { continue };
+                let in_seconds = at.since_ms(now).max(0) as f64 / 1_000.0;
+                self.quotas.runs_out.with_label_values(&[limit, source]).set(in_seconds);
+            }
+        }
+    }
+
     fn set_controls(&self, status: &Status, now: Timestamp) {
         self.controls.in_force.reset();
         for control in status.controls.iter().take(CONTROLS_MAX) {

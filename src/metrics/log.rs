@@ -168,7 +168,7 @@ pub fn report(fact: &Fact) {
         | Fact::BreakerClosed { .. } => report_outage(fact),
         Fact::NoticeWritten { .. } | Fact::PromiseEnded { .. } => report_notice(fact),
         Fact::ControlChanged { control } => control_log::report(control),
-        Fact::LimitUnknown { .. } => report_limit(fact),
+        Fact::LimitUnknown { .. } | Fact::QuotaRunsOut(_) => report_limit(fact),
         Fact::TransactionCommitted { partition, records, aborts, elapsed_ms } => {
             trace!(partition, records, aborts, elapsed_ms, "transaction committed");
         }

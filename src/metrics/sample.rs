@@ -8,8 +8,8 @@ use healthflow_core::event::{Control, ControlId, ControlKind, Identity, NoticeKi
 use healthflow_core::fact::{DropCause, DuplicateOf, Fact, LinkChange, PauseCause};
 use healthflow_core::healthflow::Operation;
 use healthflow_core::life::{LaneEnd, Loss, LostPosition};
-use healthflow_core::limits::BreakerCause;
 use healthflow_core::limits::rejection_storm::{StormChange, StormOf};
+use healthflow_core::limits::{BreakerCause, QuotaEnd};
 use healthflow_core::patient::search::PassKind;
 use healthflow_core::sync::{Disposition, FailureReason, ReviewReason, SyncedOutcome};
 use healthflow_core::time::Timestamp;
@@ -226,12 +226,19 @@ fn call_facts(key: &BookingKey) -> Vec<Fact> {
         Fact::PromiseEnded { late_ms: 4_000 },
         Fact::LimitUnknown { name: "daily".into(), calls: 1_000, window_s: Some(86_400) },
         Fact::LimitUnknown { name: "x-ratelimit".into(), calls: 100, window_s: None },
+        runs_out(Source::Live),
+        runs_out(Source::Backfill),
         paused(key, PauseCause::UsedUp),
         paused(key, PauseCause::Unauthorised),
         paused(key, PauseCause::Throttled),
         paused(key, PauseCause::Unavailable),
         paused(key, PauseCause::Forbidden),
     ]
+}
+
+fn runs_out(source: Source) -> Fact {
+    let (runs_out_at, window_ends_at) = (Timestamp(1_767_600_000_000), Timestamp(1_767_657_600_000));
+    Fact::QuotaRunsOut(QuotaEnd { limit: "day".into(), source, left: 1_200, runs_out_at, window_ends_at })
 }
 
 fn paused(key: &BookingKey, why: PauseCause) -> Fact {

@@ -54,6 +54,7 @@ impl Catalogue {
             Fact::CallForbidden { .. }
             | Fact::CallThrottled { .. }
             | Fact::LimitUnknown { .. }
+            | Fact::QuotaRunsOut(_)
             | Fact::ReadsFail { .. }
             | Fact::ReadsAnswered { .. }
             | Fact::KeyMisrouted { .. } => {}

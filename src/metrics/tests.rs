@@ -13,8 +13,9 @@ use healthflow_core::event::ControlKind;
 use healthflow_core::healthflow::Operation;
 use healthflow_core::limits::breaker::BreakerState;
 use healthflow_core::status::{
-    BreakerStatus, ControlScope, ControlStatus, LaneStatus, OpenReviews, ReviewAge, SchemaStatus,
-    SchemaTrouble, StartStep, StartWait, Status, StormStatus, TaskPhase, TaskStatus, WaitPlace, Waits,
+    BreakerStatus, ControlScope, ControlStatus, LaneStatus, OpenReviews, QuotaStatus, ReviewAge,
+    SchemaStatus, SchemaTrouble, StartStep, StartWait, Status, StormStatus, TaskPhase, TaskStatus, WaitPlace,
+    Waits,
 };
 use healthflow_core::sync::ReviewReason;
 use healthflow_core::time::{DAY_MS, Timestamp};
@@ -201,6 +202,16 @@ fn status() -> Status {
             version: 1,
         }],
         controls_read_at: Some(Timestamp(11_500)),
+        quotas: vec![QuotaStatus {
+            limit: "day".into(),
+            scope: ControlScope::Account,
+            calls: 500,
+            left: 120,
+            reserve: 100,
+            window_ends_at: Timestamp(90_000),
+            backfill_ends_at: Some(Timestamp(12_000)),
+            runs_out_at: Some(Timestamp(33_000)),
+        }],
         ..Status::default()
     }
 }
@@ -240,6 +251,9 @@ fn gauges_follow_the_status_and_ages_the_clock() {
             10.0,
         ),
         ("healthflow_sync_controls_unread_seconds".into(), 1.5),
+        (r#"healthflow_sync_quota_left_calls{limit="day"}"#.into(), 120.0),
+        (r#"healthflow_sync_quota_runs_out_seconds{limit="day",source="live"}"#.into(), 20.0),
+        (r#"healthflow_sync_quota_runs_out_seconds{limit="day",source="backfill"}"#.into(), 0.0),
         ("healthflow_sync_worker_status_age_seconds".into(), 1.0),
         ("healthflow_sync_worker_ready".into(), 1.0),
         ("healthflow_sync_worker_joined".into(), 1.0),

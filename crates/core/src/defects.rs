@@ -134,6 +134,12 @@ pub enum Defect {
     PauseCountsForDeadlines,
     /// A practice that an operator limited sends as fast as any.
     PracticeLimitIgnored,
+    /// A call goes out before a commit has counted it in a long limit.
+    QuotaSpentUncounted,
+    /// Whoever takes a partition over counts long limits from zero.
+    QuotaForgotten,
+    /// Backfill uses what is kept of long limits for live bookings.
+    ReserveIgnored,
     /// Whoever was told of a delay is told again.
     DelayToldAgain,
     /// A new owner does not know that an outage was told of.
@@ -151,7 +157,7 @@ pub enum Defect {
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 68] = [
+    pub const ALL: [Defect; 71] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -209,6 +215,9 @@ impl Defect {
         Defect::PauseSpendsAttempts,
         Defect::PauseCountsForDeadlines,
         Defect::PracticeLimitIgnored,
+        Defect::QuotaSpentUncounted,
+        Defect::QuotaForgotten,
+        Defect::ReserveIgnored,
         Defect::DelayToldAgain,
         Defect::OutageForgotten,
         Defect::RejectedChartsProposed,

@@ -9,8 +9,8 @@ use crate::event::decision::VerdictSymbol;
 use crate::event::{Control, NoticeKind, Origin};
 use crate::healthflow::Operation;
 use crate::life::{Incarnation, LostPosition};
-use crate::limits::BreakerCause;
 use crate::limits::rejection_storm::StormChange;
+use crate::limits::{BreakerCause, QuotaEnd};
 use crate::patient::search::PassKind;
 use crate::retry::WaitReason;
 use crate::sync::{Disposition, FailureReason, ReviewReason, SyncedOutcome};
@@ -330,6 +330,8 @@ pub enum Fact {
         /// What, by whom, and why.
         control: Arc<Control>,
     },
+    /// A limit with a long window will be used up before that ends, as fast as it was used lately; told once a window.
+    QuotaRunsOut(QuotaEnd),
     /// HealthFlow tells a limit that is not configured, for the first time.
     LimitUnknown {
         /// The name that HealthFlow gives it.

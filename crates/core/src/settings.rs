@@ -40,6 +40,8 @@ pub struct Settings {
     pub requests_per_second: f64,
     /// `healthflow.limits`: further limits, of the account or of each practice.
     pub limits: Vec<Policy>,
+    /// `limits.reserve_for_live`: the part of every limit with a window longer than a minute that only live bookings may use.
+    pub reserve_for_live: f64,
     /// `healthflow.unauthorised_pause_ms`: how long nothing is sent after 401 or 403.
     pub unauthorised_pause_ms: i64,
     /// `healthflow.throttled_pause_ms`: how long nothing is sent after a 429 without `Retry-After`.
@@ -167,6 +169,7 @@ impl Settings {
             search_pages_max: 20,
             requests_per_second: 100.0,
             limits: Vec::new(),
+            reserve_for_live: 0.2,
             unauthorised_pause_ms: 30_000,
             throttled_pause_ms: 1_000,
             pause_max_ms: 30_000,

@@ -1,6 +1,7 @@
 //! The status of a worker at one moment: the status page shows it and the gauges are set from it. Without it, both would have
 //! to reach into the processor's memory while it works. It contains no ids of practices, bookings or patients.
 
+mod quotas;
 mod troubles;
 mod waits;
 
@@ -17,6 +18,7 @@ use crate::sync::ReviewReason;
 use crate::time::{DAY_MS, Timestamp};
 use crate::topics::Lane;
 
+pub use quotas::QuotaStatus;
 pub use troubles::{HealthFlowTrouble, StartStep, StartWait};
 pub use waits::{NextStep, PROMISED_MS, WaitCounts, WaitPlace, Waits};
 
@@ -87,6 +89,8 @@ pub struct Status {
     pub controls: Vec<ControlStatus>,
     /// When that was last read to its end; set by the worker.
     pub controls_read_at: Option<Timestamp>,
+    /// The limits whose windows are longer than a minute.
+    pub quotas: Vec<QuotaStatus>,
 }
 
 /// What an operator set by hand. Of which practice is not in it: `healthflow-sync limit list` shows that.

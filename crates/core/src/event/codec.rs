@@ -128,6 +128,11 @@ impl Codec {
                         self.appointment_state.encode(&AppointmentStateRecord::from(positions), buffer)?;
                         (topics::APPOINTMENT_STATE, key)
                     }
+                    StateRecord::Quota(owner, counts) => {
+                        let value = AppointmentStateRecord::from((owner, counts));
+                        self.appointment_state.encode(&value, buffer)?;
+                        (topics::APPOINTMENT_STATE, key)
+                    }
                     StateRecord::Patient(patient, state) => {
                         self.patient_state.encode(&PatientStateRecord::of(patient, state), buffer)?;
                         (topics::PATIENT_STATE, key)

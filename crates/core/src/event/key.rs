@@ -15,6 +15,10 @@ pub const TASK: &str = "/";
 /// The key of the one record of the whole fleet, in partition 0 of `appointments.state`.
 pub const FLEET: &str = "/fleet";
 
+/// The key of the one record of a partition of `appointments.state` that counts the account's long limits. A practice's has the
+/// practice and no booking.
+pub const QUOTA: &str = "/quota";
+
 /// The practice that a compound key begins with; none if it has none, like the task's.
 pub fn practice(key: &[u8]) -> Option<String> {
     let (practice, _) = std::str::from_utf8(key).ok()?.split_once('/')?;
@@ -27,6 +31,10 @@ pub fn state(record: &StateRecord) -> String {
         StateRecord::Booking(key, _) => booking(key),
         StateRecord::Patient(key, _) => patient(key),
         StateRecord::Task(_) => TASK.to_owned(),
+        StateRecord::Quota(None, _) => QUOTA.to_owned(),
+        StateRecord::Quota(Some(practice), _) => {
+            booking(&BookingKey { practice: practice.clone(), booking: "".into() })
+        }
     }
 }
 

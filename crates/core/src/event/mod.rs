@@ -23,6 +23,7 @@ pub mod result;
 pub mod state;
 pub mod fleet;
 mod positions;
+mod quota;
 mod remembered_notices;
 
 pub mod key;

@@ -8,6 +8,7 @@ use crate::appointment::{Placement, Revision, Slot, Span};
 use crate::booking::{BookingId, BookingKey, BookingStatus, PatientId, PatientKey, PracticeId, Version};
 use crate::event::fleet::FleetFields;
 use crate::event::positions::TaskPositionsRecord;
+use crate::event::quota::{self, QuotaCountRecord};
 use crate::event::remembered_notices::ToldDelayRecord;
 use crate::patient::digests::PersonDigests;
 use crate::patient::{Decided, HealthFlowPatientId, Link, LinkOrigin, Rejected, UnverifiedCreation};
@@ -42,6 +43,7 @@ pub struct AppointmentStateRecord {
     last_decision: Option<Arc<str>>,
     told_delay: Option<ToldDelayRecord>,
     task: Option<TaskPositionsRecord>,
+    pub(super) quotas: Vec<QuotaCountRecord>,
     pub(super) fleet: Option<FleetFields>,
 }
 
@@ -195,6 +197,7 @@ impl AppointmentStateRecord {
             last_decision: state.last_decision.clone(),
             told_delay: state.told_delay.as_deref().copied().map(ToldDelayRecord::from),
             task: None,
+            quotas: Vec::new(),
             fleet: None,
         }
     }
@@ -268,6 +271,10 @@ impl TryFrom<AppointmentStateRecord> for StateRecord {
     fn try_from(record: AppointmentStateRecord) -> Result<Self, NotRuns> {
         if let Some(task) = record.task {
             return Ok(StateRecord::Task(task.into()));
+        }
+        if !record.quotas.is_empty() {
+            let counts = record.quotas.into_iter().map(Into::into).collect();
+            return Ok(StateRecord::Quota(quota::owner(record.practice_id), counts));
         }
         let floor = record.answered_floor.cast_unsigned();
         let answered = if record.answered_runs.is_empty() && record.answered_forgotten == 0 {

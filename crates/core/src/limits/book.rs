@@ -2,6 +2,8 @@
 //! those that it owns. A practice's are whole, for a practice lives in one partition. What somebody else may have used of a window
 //! is unknown: a partition that was taken over begins with nothing left of it.
 
+mod long;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -11,9 +13,12 @@ use crate::healthflow::{Operation, PolicyTold};
 use crate::limits::account::PAUSE_MAX_MS;
 use crate::limits::counter::{Fixed, Rate, Rolling};
 use crate::limits::policy::{Operations, Policy, Scope};
+use crate::limits::quotas::Quotas;
 use crate::limits::reserved::Reserved;
 use crate::limits::window::{Length, Window};
 use crate::time::Timestamp;
+
+pub use long::{Claim, QuotaWait};
 
 /// How soon a booking looks again for which there is not enough left as a whole, in milliseconds.
 const LOOK_AGAIN_MS: i64 = 1_000;
@@ -55,6 +60,8 @@ pub struct Book {
     reserved: Reserved<CounterKey>,
     /// What HealthFlow told is used up, and until when.
     closed: BTreeMap<CounterKey, Timestamp>,
+    /// The limits whose windows are longer than a minute.
+    quotas: Quotas,
 }
 
 /// Which counter: of the policy with this number, for the account or for one practice of a partition.
@@ -69,8 +76,8 @@ enum Counter {
 
 impl Hash for Book {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Book { policies: _, owned, all, counters, reserved, closed } = self;
-        (owned, all, counters, reserved, closed).hash(hasher);
+        let Book { policies: _, owned, all, counters, reserved, closed, quotas } = self;
+        (owned, all, counters, reserved, closed, quotas).hash(hasher);
     }
 }
 
@@ -78,6 +85,7 @@ impl Book {
     /// A worker that owns nothing yet, under these limits.
     pub fn new(policies: Arc<[Policy]>) -> Self {
         Book {
+            quotas: Quotas::new(policies.clone()),
             policies,
             owned: BTreeMap::new(),
             all: 1,
@@ -98,8 +106,9 @@ impl Book {
             |(_, of): &CounterKey| of.as_ref().is_none_or(|(partition, _)| owned.contains(partition));
         self.counters.retain(|key, _| is_owned(key));
         self.closed.retain(|key, _| is_owned(key));
+        self.quotas.set_owned(owned, all);
         for index in 0..self.policies.len() {
-            if self.policies[index].scope == Scope::Account {
+            if self.policies[index].scope == Scope::Account && !self.policies[index].is_long() {
                 self.share_account(index, owned, now);
             }
         }
@@ -130,7 +139,7 @@ impl Book {
     pub fn wait_until(&self, asking: Asking<'_>, is_begun: bool, now: Timestamp) -> Option<Timestamp> {
         let is_kept = is_begun || asking.booking.is_none_or(|booking| self.reserved.has(booking));
         let waits = (0..self.policies.len()).filter_map(|index| {
-            let policy = &self.policies[index];
+            let policy = Some(&self.policies[index]).filter(|policy| !policy.is_long())?;
             let key = key_of(index, policy, asking)?;
             let need = if is_kept { 1 } else { need_of(policy) };
             let at = self.enough_at(&key, need, is_kept, now);
@@ -168,6 +177,12 @@ impl Book {
             let Some(key) = key_of(index, policy, asking) else { continue };
             if need_of(policy) > 1 {
                 needs.push((key.clone(), need_of(policy)));
+            }
+            if let (Window::Fixed(window), true) = (&policy.window, policy.is_long()) {
+                kept_until = kept_until.min(window.around(now).1);
+            }
+            if policy.is_long() {
+                continue;
             }
             let mut counter = self.counters.remove(&key).or_else(|| self.new_counter(&key));
             match (&mut counter, &self.policies[index].window) {
@@ -314,15 +329,16 @@ fn need_of(policy: &Policy) -> u32 {
         Length::Month => true,
     };
     match &policy.window {
+        _ if policy.is_long() => policy.calls_of_a_booking().max(1),
         Window::Fixed(window) if is_long(&window.length) => policy.calls_of_a_booking().max(1),
         // A rolling window gives back one after the other.
         Window::Fixed(_) | Window::Rolling { .. } => 1,
     }
 }
 
-/// Whether every call counts in it.
+/// Whether every call counts in it, and whoever asks waits for it: a long one lets some ask when others may not.
 fn is_for_all(policy: &Policy) -> bool {
-    policy.scope == Scope::Account && policy.operations == Operations::ALL
+    policy.scope == Scope::Account && policy.operations == Operations::ALL && !policy.is_long()
 }
 
 /// The counter of a call under a policy; none if it does not count.
@@ -336,7 +352,7 @@ fn key_of(index: usize, policy: &Policy, asking: Asking<'_>) -> Option<CounterKe
 
 /// The part of `calls` that a partition has in the window that begins at `begin`. All parts are as many as there are calls, and
 /// what cannot be divided goes to others each time.
-fn part_of(calls: u32, partition: i32, all: u32, begin: Timestamp) -> u32 {
+pub(super) fn part_of(calls: u32, partition: i32, all: u32, begin: Timestamp) -> u32 {
     let all = u64::from(all.max(1));
     let mixed = begin.0.unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     let turn = mixed % all;

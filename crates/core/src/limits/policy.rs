@@ -3,6 +3,9 @@
 use crate::healthflow::Operation;
 use crate::limits::window::Window;
 
+/// A window that is longer than this is long, in milliseconds: a new owner does not wait until it is over.
+const LONG_MS: i64 = 60_000;
+
 /// One limit; of several the tightest counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
@@ -65,6 +68,11 @@ impl Operations {
 }
 
 impl Policy {
+    /// Whether what was used of it must survive whoever used it: its window is longer than a minute.
+    pub fn is_long(&self) -> bool {
+        self.window.is_longer_than(LONG_MS)
+    }
+
     /// How many of its calls a booking may need: two searches, the patient's creation, the appointment's.
     pub fn calls_of_a_booking(&self) -> u32 {
         let all = [

@@ -50,6 +50,14 @@ impl Window {
             Window::Fixed(Fixed { length: Length::Month, .. }) => None,
         }
     }
+
+    /// Whether it is longer than so many milliseconds.
+    pub fn is_longer_than(&self, than_ms: i64) -> bool {
+        match self {
+            Window::Rolling { ms } | Window::Fixed(Fixed { length: Length::Part(ms), .. }) => *ms > than_ms,
+            Window::Fixed(Fixed { length: Length::Month, .. }) => true,
+        }
+    }
 }
 
 impl Fixed {

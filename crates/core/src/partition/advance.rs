@@ -33,6 +33,8 @@ pub(super) enum Next {
     Ask(Arc<Request>, Purpose),
     /// Nothing before this moment; and for what.
     Wait(Timestamp, WaitReason),
+    /// Nothing until the next commit, which counts its call in a long limit.
+    AwaitCount,
     /// Nothing until it is woken.
     Await(Awaited),
     /// Another booking will free the slot; at this moment it is tried all the same.

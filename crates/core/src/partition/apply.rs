@@ -25,6 +25,7 @@ impl Task {
             (Move::CreationUnverified(patient), _) => self.creation_is_unverified(&patient, turn),
             (Move::HoldBack, _) => return ControlFlow::Break(Next::HeldBack),
             (Move::Wait(at, why), _) => return ControlFlow::Break(Next::Wait(at, why)),
+            (Move::AwaitCount, _) => return ControlFlow::Break(Next::AwaitCount),
             (Move::Rest(look_again_at), _) => {
                 look_again_at.into_iter().for_each(|at| self.jobs.wake_at(at, key.clone()));
                 return ControlFlow::Break(Next::Done);
@@ -104,6 +105,7 @@ impl Task {
                 | Move::Ask(_)
                 | Move::HoldBack
                 | Move::Wait(..)
+                | Move::AwaitCount
                 | Move::Await(_)
                 | Move::Rest(_),
                 _,

@@ -46,8 +46,8 @@ impl View<'_> {
         if let Some(at) = self.stormed_until(key, job, operation, asked.purpose, turn) {
             return Move::Wait(at, WaitReason::RejectionStorm);
         }
-        if let Some(at) = self.limited_until(key, job, operation, turn) {
-            return Move::Wait(at, WaitReason::Limit);
+        if let Some(held_by_limit) = self.held_by_limit(key, job, operation, turn) {
+            return held_by_limit;
         }
         let subject = subject(key, job, &asked.request, asked.purpose);
         let suspect = subject.filter(|subject| self.is_suspect(subject, turn.settings));

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use crate::booking::{BookingKey, PatientKey, PracticeId};
 use crate::fact::Fact;
 use crate::healthflow::Request;
+use crate::limits::Claim;
 use crate::partition::advance::Next;
 use crate::partition::cover::subject;
 use crate::partition::job::{Flight, Job, JobKey, JobStage, Purpose, Share};
+use crate::partition::limited::claim_of;
 use crate::partition::moves::Awaited;
 use crate::partition::rules;
 use crate::partition::task::Task;
@@ -17,6 +19,10 @@ use crate::patient::search::Search;
 use crate::retry::WaitReason;
 use crate::retry::schedule::delay_ms;
 use crate::time::Timestamp;
+
+/// A booking that has begun and meets a limit stays in memory for so long, in milliseconds: until a long window is over would be too
+/// long, for its patient waits with it.
+const HALF_WAY_MS: i64 = 5 * 60_000;
 
 /// A request that may go out now.
 #[derive(Debug)]
@@ -27,6 +33,8 @@ pub struct ReadyCall {
     pub request: Request,
     /// For a write: the end of the lease, to be checked last before the socket.
     pub lease_until: Option<Timestamp>,
+    /// What it may use of long limits.
+    pub claim: Claim,
 }
 
 impl Task {
@@ -68,6 +76,7 @@ impl Task {
                 self.jobs.put_back_ready(share, &key, job);
                 return None;
             }
+            let claim = claim_of(&job, turn.settings);
             self.launch(&key, &mut job, &request, purpose, turn);
             if let JobKey::Booking(booking) = &key
                 && request.operation().is_write()
@@ -77,7 +86,8 @@ impl Task {
             }
             self.jobs.put_back(&key, job);
             let request = Arc::unwrap_or_clone(request);
-            return Some(ReadyCall { job: key, request, lease_until: lease_until.filter(|_| needs_lease) });
+            let lease_until = lease_until.filter(|_| needs_lease);
+            return Some(ReadyCall { job: key, request, lease_until, claim });
         }
         None
     }
@@ -135,10 +145,12 @@ impl Task {
         match next {
             Next::Ask(..) | Next::Done => {}
             Next::HeldBack => return self.hold_back(key, job, turn),
+            Next::AwaitCount => return self.await_count(key, job, turn.now),
             Next::AwaitSlot(until) => return self.put_aside_for_slot(key, job, until, turn),
             Next::Wait(at, why) => {
                 // Parked, it would forget how far it has come, and spend the same calls again each time.
-                let is_half_way = why == WaitReason::Limit && job.asked_version.is_some();
+                let is_soon = at <= now.plus_ms(HALF_WAY_MS);
+                let is_half_way = why == WaitReason::Limit && job.asked_version.is_some() && is_soon;
                 let must_stay = job.versions.is_empty() || is_half_way || self.is_rejected(key, &job);
                 // While nearly everything is refused nobody waits in memory: lanes must move.
                 let may_stay = at <= give_up_at(&job) && why != WaitReason::RejectionStorm;

@@ -27,7 +27,7 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Of a task that was just restored.
     pub fn new(restored: TaskState) -> Self {
-        let TaskState { bookings, patients, held: _, positions: _ } = restored;
+        let TaskState { bookings, patients, held: _, positions: _, quotas: _ } = restored;
         Ledger { bookings, patients, changed: BTreeSet::new() }
     }
 

@@ -57,6 +57,8 @@ pub(super) enum Move {
     Wait(Timestamp, WaitReason),
     /// The search is dropped, and the job waits until the moment at which a search shows what we created since.
     SearchAnewAt(Timestamp),
+    /// It is left until the next commit, which counts its call in a long limit.
+    AwaitCount,
     /// It is left until it is woken.
     Await(Awaited),
     /// It is left until another booking frees the slot.

@@ -385,6 +385,16 @@ pub(super) fn has_permit(key: &JobKey, turn: &Turn<'_>) -> bool {
     !turn.by_hand.has_no_permit(key.practice(), turn.now) || planted!(turn.settings, PracticeLimitIgnored)
 }
 
+/// A call goes out once a good commit has counted it in every long limit.
+pub(super) fn awaits_count(settings: &Settings) -> bool {
+    !planted!(settings, QuotaSpentUncounted)
+}
+
+/// What is kept of a long limit for live bookings is theirs.
+pub(super) fn leaves_reserve(settings: &Settings) -> bool {
+    !planted!(settings, ReserveIgnored)
+}
+
 /// A pause is no attempt.
 pub(super) fn count_pause(job: &mut Job, settings: &Settings) {
     if planted!(settings, PauseSpendsAttempts) {

@@ -27,10 +27,11 @@ impl Hash for Task {
             misrouted_keys: _,
             notices,
             outages,
+            uncounted,
         } = self;
         (partition, incarnation, drain).hash(hasher);
         (jobs, intents, outbox, progress).hash(hasher);
-        (alone, held, lost, reading, notices, outages).hash(hasher);
+        (alone, held, lost, reading, notices, outages, uncounted).hash(hasher);
         (ledger, waiting_room, recent_creations, slots).hash(hasher);
     }
 }

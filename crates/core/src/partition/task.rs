@@ -1,5 +1,7 @@
 //! The parts of a task, how it begins and how it is. A part keeps its fields to itself.
 
+use std::collections::BTreeSet;
+
 use crate::booking::PracticeId;
 use crate::fact::Fact;
 use crate::life::Incarnation;
@@ -64,6 +66,8 @@ pub struct Task {
     pub(super) reading: ReadGuard,
     /// Whose records come into foreign partitions.
     pub(super) misrouted_keys: MisroutedKeys,
+    /// Practices whose calls the next commit is to count in long limits.
+    pub(super) uncounted: BTreeSet<PracticeId>,
 }
 
 impl Task {
@@ -98,6 +102,7 @@ impl Task {
             lost: LostVersions::default(),
             reading,
             misrouted_keys: MisroutedKeys::default(),
+            uncounted: BTreeSet::new(),
         };
         task.inherit_doubts(turn.settings);
         task.inherit_lost();

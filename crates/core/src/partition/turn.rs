@@ -35,7 +35,7 @@ impl Shared {
     pub fn new(settings: Settings) -> Self {
         let breaker = Breaker::new(settings.breaker);
         let storms = RejectionStorms::new(settings.rejection_storm);
-        let limits = Book::new(settings.limits.as_slice().into());
+        let limits = Book::new(settings.limits.as_slice().into()).keeping_for_live(settings.reserve_for_live);
         Shared { settings, reads: Reads::default(), breaker, storms, by_hand: ByHand::default(), limits }
     }
 

@@ -20,7 +20,9 @@ impl Processor {
     /// A call goes out and counts in every limit.
     pub(super) fn take_permit(&mut self, partition: i32, send: &ReadyCall, now: Timestamp) {
         self.account.try_take(now);
-        self.shared.limits.take(send.job.asking(partition, send.request.operation()), now);
+        let asking = send.job.asking(partition, send.request.operation());
+        self.shared.limits.take(asking, now);
+        self.shared.limits.spend(asking, send.claim, now);
     }
 
     /// The answer to a call reports limits.

@@ -14,6 +14,7 @@ pub mod state_hash;
 pub mod ownership;
 pub mod pace;
 pub mod perform;
+mod quotas;
 mod rejection_storm;
 mod room;
 mod rules;
@@ -151,6 +152,7 @@ impl Processor {
             Input::Answered { call, reply } => self.answered(call, reply, now),
             Input::CommitEnded { partition, incarnation, sequence, ended } => match ended {
                 CommitEnded::Good { started_at, aborts } => {
+                    self.counts_are_good(partition, incarnation, now);
                     let mut waited_ms = None;
                     self.with_task(partition, incarnation, now, |task, turn| {
                         waited_ms = task.longest_wait_for_commit_ms(now);
@@ -181,6 +183,7 @@ impl Processor {
             calls_per_second: self.calls_per_second(now),
             breaker: self.shared.breaker.view(now).map(Into::into),
             rejection_storms: self.shared.storms.views().map(Into::into).collect(),
+            quotas: self.shared.limits.quota_views(now).into_iter().map(Into::into).collect(),
             controls: self.shared.by_hand.controls().in_force().map(ControlStatus::from).collect(),
             ..Status::default()
         };

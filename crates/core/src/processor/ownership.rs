@@ -98,7 +98,7 @@ impl Processor {
         &mut self,
         partition: i32,
         incarnation: Incarnation,
-        acquired: Acquired,
+        mut acquired: Acquired,
         now: Timestamp,
     ) {
         match self.tasks.get(&partition) {
@@ -110,12 +110,16 @@ impl Processor {
             }
             _ => return,
         }
+        let counts = std::mem::take(&mut acquired.state.quotas);
         let Start { next_offsets, guarded, topic_ids, .. } = acquired.start.clone();
         self.effects.push_back(Effect::Fetch { partition, incarnation, next_offsets, guarded, topic_ids });
         let mut turn = self.shared.turn(&mut self.facts, now);
         let task = Task::new(partition, incarnation, acquired, self.began_at, &mut turn);
         self.tasks.insert(partition, OwnedTask::Live(Box::new(task)));
         self.share_limit(now);
+        if rules::restores_counts(&self.shared.settings) {
+            self.shared.limits.restore(partition, &counts);
+        }
     }
 
     pub(super) fn acquire_failed(&mut self, partition: i32, incarnation: Incarnation, now: Timestamp) {
@@ -139,7 +143,8 @@ impl Processor {
             }
             Some(OwnedTask::Acquiring { revoked, .. }) => *revoked = true,
             Some(OwnedTask::Live(task)) => {
-                task.begin_drain(now.plus_ms(self.shared.settings.release_drain_ms))
+                task.begin_drain(now.plus_ms(self.shared.settings.release_drain_ms));
+                self.give_counts_back(partition);
             }
             // Nothing of it is here, but the group waits for an answer.
             None => self.effects.push_back(Effect::Release { partition }),

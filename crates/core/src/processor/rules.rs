@@ -17,3 +17,8 @@ pub(super) fn pause_stops_ready(settings: &Settings) -> bool {
 pub(super) fn obeys_from_the_start(settings: &Settings) -> bool {
     !planted!(settings, PauseForgottenAtStart)
 }
+
+/// Whether a task that is acquired goes on with what its long limits have used (a new owner may not begin at nothing).
+pub(super) fn restores_counts(settings: &Settings) -> bool {
+    !planted!(settings, QuotaForgotten)
+}

@@ -39,6 +39,7 @@ impl Processor {
             self.send(now);
         }
         self.make_room(now);
+        self.attend_to_quotas(now);
         self.commit(now);
         self.read_contents();
         self.backpressure();
@@ -86,7 +87,8 @@ impl Processor {
     pub fn next_wakeup(&mut self, now: Timestamp) -> Option<Timestamp> {
         let room_at = self.budget.next_at(now);
         let mut earliest: Option<Timestamp> = self.next_by_hand(now);
-        earliest = [earliest, self.shared.storms.next_at()].into_iter().flatten().min();
+        let quota_look = self.shared.limits.next_quota_look();
+        earliest = [earliest, self.shared.storms.next_at(), quota_look].into_iter().flatten().min();
         let mut at_latest = |at: Timestamp| earliest = Some(earliest.map_or(at, |known| known.min(at)));
         let mut ready = false;
         for slot in self.tasks.values() {
@@ -297,6 +299,8 @@ impl Processor {
             if !is_due && !task.is_draining() {
                 continue;
             }
+            self.write_counts(partition, now);
+            let Some(OwnedTask::Live(task)) = self.tasks.get_mut(&partition) else { continue };
             let turn = self.shared.turn(&mut self.facts, now);
             outlook.iter().for_each(|outlook| task.write_notices(outlook, &turn));
             let (sequence, batch) = task.begin_commit(&turn);

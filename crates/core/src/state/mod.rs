@@ -7,10 +7,12 @@ pub mod held;
 pub mod join;
 pub mod reading;
 pub mod packed_map;
+pub mod quota;
 pub mod told;
 pub mod topic_ids;
 pub mod versions;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,7 @@ pub use fleet::{FleetRecord, Owner, Refusal};
 pub use held::{Asks, Held, HeldByKey};
 pub use join::LeftOver;
 pub use packed_map::{Packable, PackedMap};
+pub use quota::{QuotaCount, QuotaOwner, join_counts};
 pub use reading::{ReadMark, ReadingState};
 pub use told::{OpenOutage, ToldDelay};
 pub use topic_ids::{TopicId, TopicIds};
@@ -216,6 +219,8 @@ pub struct TaskState {
     pub held: HeldByKey,
     /// How far the task had come; none if it never committed.
     pub positions: Option<TaskPositions>,
+    /// What was counted of long limits.
+    pub quotas: BTreeMap<QuotaOwner, Vec<QuotaCount>>,
 }
 
 /// How far a task had come at its last copy: a second copy of the group's offsets, which brokers may lose (rule K9), and the
@@ -243,6 +248,8 @@ pub enum StateRecord {
     Patient(PatientKey, PatientState),
     /// How far the task had come.
     Task(TaskPositions),
+    /// What was counted of the long limits of the account, or of a practice.
+    Quota(QuotaOwner, Vec<QuotaCount>),
 }
 
 impl TaskState {
@@ -252,6 +259,7 @@ impl TaskState {
             StateRecord::Booking(key, state) => self.bookings.insert(key, state),
             StateRecord::Patient(key, state) => self.patients.insert(key, state),
             StateRecord::Task(positions) => self.positions = Some(positions),
+            StateRecord::Quota(owner, counts) => drop(self.quotas.insert(owner, counts)),
         }
     }
 

@@ -129,6 +129,9 @@ impl Kafka {
                     StateRecord::Booking(key, state) => as_read(AppointmentStateRecord::of(key, state)),
                     StateRecord::Patient(key, state) => PatientStateRecord::of(key, state).into(),
                     StateRecord::Task(positions) => as_read(AppointmentStateRecord::from(positions)),
+                    StateRecord::Quota(owner, counts) => {
+                        as_read(AppointmentStateRecord::from((owner, counts)))
+                    }
                 }),
                 Outgoing::Review(case) if is_about_near_twins(case) => {
                     self.in_review.insert((case.booking.key.clone(), case.booking.version));

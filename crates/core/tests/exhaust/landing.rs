@@ -111,6 +111,7 @@ fn told_batch(commit: &crate::owner::Commit, is_good: bool) -> String {
                     format!(", [{key}: newest {}, intent {intent:?}]", state.newest)
                 }
                 StateRecord::Task(positions) => format!(", [{:?}]", positions.next_offsets),
+                StateRecord::Quota(owner, counts) => format!(", {owner:?} {counts:?}"),
                 StateRecord::Patient(_, state) => {
                     format!(", [a patient: link {}, intent {}]", state.link.is_some(), state.intent.is_some())
                 }

@@ -32,6 +32,7 @@ mod outages;
 mod overload;
 mod pauses;
 mod placeholders;
+mod quotas;
 mod reading;
 mod redrive;
 mod reparking;

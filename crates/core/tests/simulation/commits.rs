@@ -315,6 +315,7 @@ fn told(landing: &Landing) -> String {
                     state.placement.as_ref().map(|p| (p.appointment_id.to_string(), p.version))
                 ),
                 StateRecord::Task(positions) => format!(" [{:?}]", positions.next_offsets),
+                StateRecord::Quota(owner, counts) => format!(" [{owner:?} {counts:?}]"),
                 StateRecord::Patient(key, state) => format!(
                     " [{} link {:?} intent {} held {:?}]",
                     key.patient,

@@ -8,6 +8,7 @@ use healthflow_core::life::{CallId, Incarnation, TaskLife};
 use healthflow_core::partition::read_guard::GuardedRange;
 use healthflow_core::partition::start::Acquired;
 use healthflow_core::processor::{Effect, Input};
+use healthflow_core::state::TaskState;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::Lane;
 use healthflow_proof::shell::Begun;
@@ -48,7 +49,12 @@ impl World {
                 if let Some(what) = self.workers[worker].obeys.calls(&call.request, self.now) {
                     self.violate("by hand", format!("w{worker} {what}"));
                 }
-                self.judges.limits.called(&call.request, self.now);
+                self.judges.limits.called(&call.request, &self.lives, self.now);
+                let states: Vec<&TaskState> = self.partitions.iter().map(|one| &one.state).collect();
+                let now = Timestamp(self.now);
+                if let Some(what) = self.judges.limits.uncounted(&call.request, &states, &self.plan, now) {
+                    self.violate("limits", format!("w{worker} {what}"));
+                }
                 self.worker_does(worker, queued_ms, Deed::Socket(Outbound { call, epoch: 0 }));
             }
             Begun::Refused(call) => self.refused(worker, call),

@@ -189,6 +189,7 @@ fn through_the_wire(record: &StateRecord) -> StateRecord {
         StateRecord::Booking(key, state) => as_read(AppointmentStateRecord::of(key, state)),
         StateRecord::Patient(key, state) => PatientStateRecord::of(key, state).into(),
         StateRecord::Task(positions) => as_read(AppointmentStateRecord::from(positions)),
+        StateRecord::Quota(owner, counts) => as_read(AppointmentStateRecord::from((owner, counts))),
     }
 }
 

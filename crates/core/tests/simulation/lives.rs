@@ -129,6 +129,7 @@ pub fn draw(plan: &Plan) -> Lives {
     }
     lives.records.extend(plan.deadly_record.then(|| deadly::record(plan)));
     lives.records.sort_by_key(|record| record.at);
+    crate::limits::history_perhaps(&plan.settings.limits, &mut lives.records);
     for record in &lives.records {
         if let Arrival::Requested(booking) = &record.arrival {
             let version = (booking.key.clone(), booking.version);

@@ -177,7 +177,14 @@ impl Plan {
         let storms = &settings.rejection_storm;
         let storm_ms =
             if storms.calls_min > 0 { 3 * (storms.believed_after_ms + 2 * storms.trial_ms) } else { 0 };
-        60_000 + storm_ms + slot_ms + 3 * quiet_ms + retries_ms + loop_ms + 2 * self.skew_max_ms
+        60_000
+            + crate::limits::rest_ms(&settings.limits)
+            + storm_ms
+            + slot_ms
+            + 3 * quiet_ms
+            + retries_ms
+            + loop_ms
+            + 2 * self.skew_max_ms
     }
 
     /// `level` 0 is a world without faults and with one worker; from 3 on everything happens.
@@ -286,6 +293,7 @@ impl Plan {
 /// What is drawn by itself, so that lives without it stay as they are.
 fn draw_apart(seed: u64, theme: Theme, settings: &mut Settings) {
     settings.limits = crate::limits::stated(seed);
+    crate::limits::draw_long(seed, settings);
     settings.rejection_storm = crate::storms::limits(seed, &theme);
     settings.retry_repark_after_ms = crate::limits::repark_after_ms(seed);
     crate::notices::draw(seed, settings);
@@ -304,19 +312,8 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         _ => *random.pick(&guards),
     };
     let lease_ms = random.between(3_000, 5_000);
-    // In a third of the lives a doubt is over soon: only then does a worker sleep longer than its doubts last.
-    let (request_life_ms, late_landing_ms, search_lag_ms) = if theme == Theme::Zombies {
-        (500, 200, random.between(0, 200))
-    } else if theme == Theme::Revisions {
-        (1_000, 500, random.between(1_000, 5_000))
-    } else if random.chance(0.35) {
-        (1_000, 500, random.between(0, 500))
-    } else {
-        (random.between(1_000, 10_000), random.between(1_000, 60_000), random.between(0, 5_000))
-    };
-    // A key that is forgotten before a late request lands protects nothing: shorter ones are not allowed.
-    let key_retention_ms =
-        if random.chance(0.1) { request_life_ms + late_landing_ms + 60_000 } else { 86_400_000 };
+    let (request_life_ms, late_landing_ms, search_lag_ms) = delays_ms(theme, random);
+    let key_retention_ms = key_retention_ms(request_life_ms + late_landing_ms, random);
     Settings {
         partition_count: if theme == Theme::CrashLoop { 1 } else { random.between(1, 4) as u32 },
         guard,
@@ -328,6 +325,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         search_lag_ms,
         search_pages_max: *random.pick(&[3, 20]),
         limits: Vec::new(),
+        reserve_for_live: 0.2,
         requests_per_second: *random.pick(&[10.0, 50.0, 1_000.0]),
         unauthorised_pause_ms: 5_000,
         throttled_pause_ms: 1_000,
@@ -366,6 +364,24 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         #[cfg(feature = "planted-defects")]
         defect: None,
     }
+}
+
+/// In a third of the lives a doubt is over soon: only then does a worker sleep longer than its doubts last.
+fn delays_ms(theme: Theme, random: &mut Random) -> (i64, i64, i64) {
+    if theme == Theme::Zombies {
+        (500, 200, random.between(0, 200))
+    } else if theme == Theme::Revisions {
+        (1_000, 500, random.between(1_000, 5_000))
+    } else if random.chance(0.35) {
+        (1_000, 500, random.between(0, 500))
+    } else {
+        (random.between(1_000, 10_000), random.between(1_000, 60_000), random.between(0, 5_000))
+    }
+}
+
+/// A key that is forgotten before a late request lands protects nothing: shorter ones are not allowed.
+fn key_retention_ms(lands_ms: i64, random: &mut Random) -> i64 {
+    if random.chance(0.1) { lands_ms + 60_000 } else { 86_400_000 }
 }
 
 /// From one that opens at once to none at all.

@@ -17,7 +17,7 @@ use crate::patient::decide::{Agreement, Evidence};
 use crate::patient::digests::PersonDigests;
 use crate::patient::{Decided, Link, LinkOrigin, Rejected, UnverifiedCreation};
 use crate::state::{
-    BookingState, Hold, OpenOutage, Parked, ParkingPlace, PatientIntent, PatientState, ReadMark,
+    BookingState, Hold, OpenOutage, Parked, ParkingPlace, PatientIntent, PatientState, QuotaCount, ReadMark,
     ReadingState, StateRecord, Suspicion, TaskPositions, ToldDelay, TopicId, TopicIds, VersionSet, Wish,
     WriteIntent, WriteOperation,
 };
@@ -327,6 +327,11 @@ fn known_patient() -> PatientState {
     }
 }
 
+fn counted() -> Vec<QuotaCount> {
+    let count = |begin, calls| QuotaCount { limit: "day".into(), begin, calls };
+    vec![count(NOW, u32::MAX), count(NOW.plus_ms(86_400_000), 0)]
+}
+
 #[test]
 fn state_comes_back_as_it_was_committed() {
     let key = BookingKey { practice: "a/b".into(), booking: "c%d".into() };
@@ -375,6 +380,8 @@ fn state_comes_back_as_it_was_committed() {
         (StateRecord::Booking(key.clone(), full), "a%2Fb/c%25d"),
         (StateRecord::Booking(key, BookingState::default()), "a%2Fb/c%25d"),
         (StateRecord::Task(positions()), "/"),
+        (StateRecord::Quota(None, counted()), "/quota"),
+        (StateRecord::Quota(Some("a/b".into()), counted()), "a%2Fb/"),
         (StateRecord::Patient(patient.clone(), known_patient()), of_patient),
         (StateRecord::Patient(patient, PatientState::default()), of_patient),
     ];

@@ -22,7 +22,7 @@ use crate::time::Timestamp;
 use crate::topics::{self, Lane};
 
 /// The fields that came after the first state was written.
-const LATER: [&str; 31] = [
+const LATER: [&str; 32] = [
     "unclean_ends",
     "alone",
     "slot",
@@ -54,6 +54,7 @@ const LATER: [&str; 31] = [
     "newest_generation",
     "told_delay",
     "open_outage",
+    "quotas",
 ];
 
 /// The schema without the fields that came later.
