@@ -318,6 +318,16 @@ pub enum Fact {
         /// Which booking; none for a patient.
         booking: Option<BookingId>,
     },
+    /// The shared counter does not answer: from now on this worker keeps to a part of the share of its partitions.
+    CounterAway {
+        /// `no_answer`, `unreachable` or `refused`.
+        why: &'static str,
+    },
+    /// The shared counter answers again.
+    CounterBack {
+        /// How long it did not.
+        away_ms: i64,
+    },
     /// An operator set something by hand, or took it back: this worker obeys from now on.
     ControlChanged {
         /// What, by whom, and why.

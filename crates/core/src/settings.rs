@@ -1,6 +1,6 @@
 //! The limits the processor works within; each is a key of `config/default.toml` of the same name.
 
-use crate::limits::{BreakerLimits, Policy, RejectionStormLimits};
+use crate::limits::{BreakerLimits, Policy, RejectionStormLimits, SharedCounterLimits};
 
 /// What HealthFlow offers against duplicates (`healthflow.duplicate_guard`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct Settings {
     pub requests_per_second: f64,
     /// `healthflow.limits`: further limits, of the account or of each practice.
     pub limits: Vec<Policy>,
+    /// The section `[limits]`; none: each worker has the part of its partitions.
+    pub shared_counter: Option<SharedCounterLimits>,
     /// `healthflow.unauthorised_pause_ms`: how long nothing is sent after 401 or 403.
     pub unauthorised_pause_ms: i64,
     /// `healthflow.throttled_pause_ms`: how long nothing is sent after a 429 without `Retry-After`.
@@ -165,6 +167,7 @@ impl Settings {
             search_pages_max: 20,
             requests_per_second: 100.0,
             limits: Vec::new(),
+            shared_counter: None,
             unauthorised_pause_ms: 30_000,
             throttled_pause_ms: 1_000,
             pause_max_ms: 30_000,

@@ -16,6 +16,7 @@ pub mod pace;
 pub mod perform;
 mod rejection_storm;
 mod room;
+mod shared_counter;
 pub mod schedule;
 pub mod stall;
 pub mod unread;
@@ -28,7 +29,7 @@ use crate::fact::Fact;
 use crate::hash::HashMap;
 use crate::healthflow::Operation;
 use crate::life::{CallId, Incarnation};
-use crate::limits::{Account, Controls};
+use crate::limits::{Account, Controls, SharedCounter};
 use crate::partition::job::{JobKey, Share};
 use crate::partition::{Shared, Task, Turn};
 use crate::processor::ownership::OwnedTask;
@@ -50,6 +51,8 @@ pub struct Processor {
     tasks: BTreeMap<i32, OwnedTask>,
     calls: HashMap<CallId, Call>,
     account: Account,
+    /// The counter that all workers share; none where each has the part of its partitions.
+    counter: Option<SharedCounter>,
     budget: CommitBudget,
     pace: Pace,
     /// How many calls in a row were of bookings that were not tried before, while others waited.
@@ -94,8 +97,11 @@ impl Processor {
         let account = Account::new(settings.requests_per_second, settings.pause_max_ms, now);
         let budget = CommitBudget::new(settings.transactions_per_second_max, now);
         let pace = Pace::new(settings.commit_interval_ms);
+        let mut shared = Shared::new(settings);
+        let counter = shared.new_counter(now);
         Processor {
-            shared: Shared::new(settings),
+            shared,
+            counter,
             began_at: now,
             tasks: BTreeMap::new(),
             calls: HashMap::default(),
@@ -142,6 +148,7 @@ impl Processor {
                     task.arrived(lane.at(offset), size_bytes, arrival, turn);
                 });
             }
+            Input::PermitsAnswered { number, answer } => self.permits_answered(number, answer, now),
             Input::LimitsTold { call, told } => self.limits_told(call, &told, now),
             Input::Answered { call, reply } => self.answered(call, reply, now),
             Input::CommitEnded { partition, incarnation, sequence, ended } => match ended {

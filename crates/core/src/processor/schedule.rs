@@ -24,6 +24,7 @@ const ROUNDS_MAX: usize = 10_000;
 impl Processor {
     /// Decides what is to be done now; called once after the inputs of a turn.
     pub fn decide(&mut self, now: Timestamp) {
+        self.look_at_counter(now);
         self.stand_down(now);
         self.weather_storms(now);
         self.wake(now);
@@ -39,6 +40,7 @@ impl Processor {
             self.admit(&mut rounds, now);
             self.send(now);
         }
+        self.ask_permits(now);
         self.make_room(now);
         self.commit(now);
         self.read_contents();
@@ -87,7 +89,8 @@ impl Processor {
     pub fn next_wakeup(&mut self, now: Timestamp) -> Option<Timestamp> {
         let room_at = self.budget.next_at(now);
         let mut earliest: Option<Timestamp> = self.next_by_hand(now);
-        earliest = [earliest, self.shared.storms.next_at()].into_iter().flatten().min();
+        let others = [self.shared.storms.next_at(), self.next_look_at_counter(now)];
+        earliest = others.into_iter().chain([earliest]).flatten().min();
         let mut at_latest = |at: Timestamp| earliest = Some(earliest.map_or(at, |known| known.min(at)));
         let mut ready = false;
         for slot in self.tasks.values() {
@@ -237,16 +240,16 @@ impl Processor {
 
     /// How many bookings should be ahead of the calls under way.
     fn ahead(&self, now: Timestamp) -> usize {
-        let permits = self.account.permits_within(self.pace.commit_ms(), now);
+        let permits = self.permits_within(self.pace.commit_ms(), now);
         self.pace.ahead(self.shared.settings.max_in_flight, permits)
     }
 
     /// How many of `most` calls or places may be used now: few while HealthFlow has just come back.
-    fn most(&self, most: usize, now: Timestamp) -> usize {
+    pub(super) fn most(&self, most: usize, now: Timestamp) -> usize {
         ((most as f64 * self.shared.breaker.part(now)) as usize).max(1)
     }
 
-    fn live_places(&self) -> [usize; 2] {
+    pub(super) fn live_places(&self) -> [usize; 2] {
         let mut places = [0; 2];
         for slot in self.tasks.values() {
             let OwnedTask::Live(task) = slot else { continue };
@@ -313,7 +316,7 @@ impl Processor {
         turn.is_probe = self.shared.breaker.is_open();
         let Some(send) = task.send_next(share, &mut turn) else { return false };
         let incarnation = task.incarnation();
-        self.take_permit(partition, &send, now);
+        let permit_until = self.take_permit(partition, &send, now);
         let call = CallId(self.next_call);
         self.next_call += 1;
         self.account.is_sent(call.0);
@@ -331,7 +334,8 @@ impl Processor {
         self.calls
             .insert(call, Call { partition, incarnation, job, operation, sent_at: now, sent_after, share });
         let (lease_until, request) = (send.lease_until, Box::new(send.request));
-        self.effects.push_back(Effect::Call { call, partition, incarnation, lease_until, request });
+        let made = Effect::Call { call, partition, incarnation, lease_until, permit_until, request };
+        self.effects.push_back(made);
         true
     }
 
