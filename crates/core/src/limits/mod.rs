@@ -25,6 +25,6 @@ pub use by_hand::ByHand;
 pub use controls::Controls;
 pub use outlook::Outlook;
 pub use policy::{Operations, Policy, Scope};
-pub use shared_counter::{SharedCounter, SharedCounterLimits};
 pub use rejection_storm::{RejectionStormLimits, RejectionStorms};
+pub use shared_counter::{SharedCounter, SharedCounterLimits};
 pub use token_bucket::TokenBucket;

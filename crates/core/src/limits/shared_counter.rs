@@ -141,6 +141,11 @@ impl SharedCounter {
         self.away.map(|away| (away.since, self.trouble))
     }
 
+    /// Whether an ask has no answer yet.
+    pub fn is_asking(&self) -> bool {
+        self.asked.is_some()
+    }
+
     /// While the worker goes on alone: nothing may go out before this.
     pub fn free_from(&self) -> Option<Timestamp> {
         self.away.map(|away| away.free_from)
@@ -194,7 +199,13 @@ impl SharedCounter {
         self.asked = Some(Asked { number, at: now });
         self.heartbeat_at = now.plus_ms(HEARTBEAT_MS);
         let (want, back) = (self.missing, std::mem::take(&mut self.back));
-        Some(PermitAsk { number, want, back, answered_us: self.answered_us.unwrap_or(0), ..PermitAsk::default() })
+        Some(PermitAsk {
+            number,
+            want,
+            back,
+            answered_us: self.answered_us.unwrap_or(0),
+            ..PermitAsk::default()
+        })
     }
 
     /// An ask was answered, or failed for this reason.
@@ -231,7 +242,8 @@ impl SharedCounter {
 
     /// Takes one permit, if there is one to be used now.
     pub fn take(&mut self, now: Timestamp) -> bool {
-        let usable = self.hand.iter().enumerate().filter(|(_, permit)| permit.from <= now && now < permit.until);
+        let usable =
+            self.hand.iter().enumerate().filter(|(_, permit)| permit.from <= now && now < permit.until);
         let Some((index, _)) = usable.min_by_key(|(_, permit)| permit.until) else { return false };
         let Permit { given_us, .. } = self.hand.remove(index);
         self.back.is_used(given_us);

@@ -2,8 +2,8 @@
 
 use crate::booking::{BookingKey, Version};
 use crate::healthflow::Request;
-use crate::limits::shared_counter::PermitAsk;
 use crate::life::{CallId, Incarnation};
+use crate::limits::shared_counter::PermitAsk;
 use crate::partition::commit_batch::CommitBatch;
 use crate::partition::reading::HeldRange;
 use crate::state::TopicIds;

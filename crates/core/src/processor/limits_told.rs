@@ -2,6 +2,7 @@
 //! left they go out more slowly, and a limit that nobody configured is reported once. A limit that is configured for practices or
 //! for some operations holds only those.
 
+use crate::defects::planted;
 use crate::fact::Fact;
 use crate::healthflow::{LimitsTold, PolicyTold};
 use crate::life::CallId;
@@ -49,7 +50,10 @@ impl Processor {
         }
         let limits = self.shared.settings.shared_counter.filter(|_| !is_away);
         self.shared.limits.take(send.job.asking(partition, send.request.operation()), now);
-        limits.map(|limits| now.plus_ms(limits.permit_life_ms))
+        limits.map(|limits| match planted!(self.shared.settings, PermitsNeverExpire) {
+            true => Timestamp::NEVER,
+            false => now.plus_ms(limits.permit_life_ms),
+        })
     }
 
     /// The answer to a call tells of limits.

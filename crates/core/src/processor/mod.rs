@@ -180,6 +180,7 @@ impl Processor {
             in_flight: self.calls.len(),
             paused_until: self.account.paused_until(now),
             calls_per_second: self.calls_per_second(now),
+            counter: self.counter_status(),
             breaker: self.shared.breaker.view(now).map(Into::into),
             rejection_storms: self.shared.storms.views().map(Into::into).collect(),
             controls: self.shared.by_hand.controls().in_force().map(ControlStatus::from).collect(),

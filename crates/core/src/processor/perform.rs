@@ -26,7 +26,8 @@ pub struct Until {
 impl Until {
     /// Whether it may go out now, right before its bytes do (rule W2).
     pub fn allows(self, now: Timestamp, margin_ms: i64) -> bool {
-        self.lease.is_none_or(|until| now.plus_ms(margin_ms) < until) && self.permit.is_none_or(|until| now < until)
+        self.lease.is_none_or(|until| now.plus_ms(margin_ms) < until)
+            && self.permit.is_none_or(|until| now < until)
     }
 }
 

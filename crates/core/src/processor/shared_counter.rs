@@ -8,10 +8,11 @@ use crate::limits::shared_counter::{
     AHEAD_MS, Answer, Change, PermitAsk, RateTold, SILENT_MS, SharedCounter, USE_WITHIN_MS, WindowTold,
 };
 use crate::limits::window::{Length, Window};
-use crate::processor::effect::Effect;
-use crate::processor::ownership::OwnedTask;
 use crate::partition::Shared;
 use crate::processor::Processor;
+use crate::processor::effect::Effect;
+use crate::processor::ownership::OwnedTask;
+use crate::status::CounterStatus;
 use crate::time::{DAY_MS, Timestamp};
 
 /// The name of `healthflow.requests_per_second` among the rates.
@@ -23,8 +24,20 @@ impl Processor {
         self.counter.as_ref().filter(|counter| counter.away().is_none())
     }
 
+    /// How this worker stands with the counter.
+    pub(super) fn counter_status(&self) -> Option<CounterStatus> {
+        let away = self.counter.as_ref()?.away();
+        let (since, why) = (away.map(|(since, _)| since), away.map(|(_, why)| why.into()));
+        Some(CounterStatus { away: away.is_some(), since, why })
+    }
+
     /// Time has passed for the counter: permits are over, or the worker has to go on alone.
     pub(super) fn look_at_counter(&mut self, now: Timestamp) {
+        if planted!(self.shared.settings, AskNotRepeated)
+            && self.counter.as_ref().is_some_and(SharedCounter::is_asking)
+        {
+            return;
+        }
         let change = self.counter.as_mut().and_then(|counter| counter.look(now));
         self.counter_changes(change, now);
     }
@@ -109,8 +122,7 @@ impl Shared {
     pub(super) fn new_counter(&mut self, now: Timestamp) -> Option<SharedCounter> {
         let limits = self.settings.shared_counter?;
         self.limits.count(Counted::Shared, now);
-        let use_within_ms =
-            if planted!(self.settings, PermitsNeverExpire) { DAY_MS } else { USE_WITHIN_MS };
+        let use_within_ms = if planted!(self.settings, PermitsNeverExpire) { DAY_MS } else { USE_WITHIN_MS };
         Some(SharedCounter::new(limits.permits_max, use_within_ms, now))
     }
 }

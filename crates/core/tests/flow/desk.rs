@@ -184,7 +184,11 @@ impl Desk {
             Begun::Contents { of, .. } => self.asked_contents.push(of),
             // The test is the group and the lanes: it says itself what is assigned, fetched, held and decoded.
             Begun::Acquisition { .. } | Begun::GivenBack(_) | Begun::Dropped(..) | Begun::Stop => {}
-            Begun::Reading(_) | Begun::Resumed(_) | Begun::Decoding { .. } | Begun::Unread(..) => {}
+            Begun::Reading(_)
+            | Begun::Resumed(_)
+            | Begun::Decoding { .. }
+            | Begun::Unread(..)
+            | Begun::Asking(_) => {}
         }
     }
 

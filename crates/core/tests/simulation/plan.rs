@@ -286,6 +286,7 @@ impl Plan {
 /// What is drawn by itself, so that lives without it stay as they are.
 fn draw_apart(seed: u64, theme: Theme, settings: &mut Settings) {
     settings.limits = crate::limits::stated(seed);
+    crate::counter::draw(seed, settings);
     settings.rejection_storm = crate::storms::limits(seed, &theme);
     settings.retry_repark_after_ms = crate::limits::repark_after_ms(seed);
     crate::notices::draw(seed, settings);
@@ -328,6 +329,7 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         search_lag_ms,
         search_pages_max: *random.pick(&[3, 20]),
         limits: Vec::new(),
+        shared_counter: None,
         requests_per_second: *random.pick(&[10.0, 50.0, 1_000.0]),
         unauthorised_pause_ms: 5_000,
         throttled_pause_ms: 1_000,

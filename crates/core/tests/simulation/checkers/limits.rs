@@ -10,6 +10,7 @@ use healthflow_core::limits::window::Window;
 use healthflow_core::limits::{Policy, Scope};
 use healthflow_proof::promises::limits::overfull;
 
+use crate::checkers::shared_counter;
 use crate::plan::Plan;
 
 /// Until the message that a share is lost is heard.
@@ -38,6 +39,18 @@ impl Limits {
         plan.settings.limits.iter().filter(|_| is_asked).find_map(|policy| self.broken_policy(policy, plan))
     }
 
+    /// What is asked of workers that share a counter.
+    pub fn overfull(&self, plan: &Plan) -> Option<String> {
+        let calls: Vec<i64> = self.calls.iter().map(|(at, ..)| *at).collect();
+        shared_counter::overfull(&calls, plan, |begin, end| self.is_unsure(begin, end))
+    }
+
+    /// A part that was used twice counts until its window is over.
+    fn is_unsure(&self, begin: i64, end: i64) -> bool {
+        let within = |(from, until): &(i64, i64)| *from < end && begin < *until + (end - begin);
+        self.unsure.iter().any(within)
+    }
+
     fn broken_policy(&self, policy: &Policy, plan: &Plan) -> Option<String> {
         let mut by_practice: BTreeMap<Option<&PracticeId>, Vec<i64>> = BTreeMap::new();
         for (at, practice, operation) in &self.calls {
@@ -54,13 +67,8 @@ impl Limits {
         let is_rolling = matches!(policy.window, Window::Rolling { .. });
         let most = policy.calls as usize + if is_rolling { policy.burst as usize + rounded } else { 0 };
         let window = (window_ms, !is_rolling);
-        // A part that was used twice counts until its window is over.
-        let is_unsure = |begin: i64, end: i64| {
-            let within = |(from, until): &(i64, i64)| *from < end && begin < *until + (end - begin);
-            self.unsure.iter().any(within)
-        };
         by_practice.into_iter().find_map(|(practice, calls)| {
-            let (begin, within) = overfull(&calls, window, most, is_unsure)?;
+            let (begin, within) = overfull(&calls, window, most, |begin, end| self.is_unsure(begin, end))?;
             Some(format!("{}: {within} calls of {practice:?} in the window from {begin}", policy.name))
         })
     }
