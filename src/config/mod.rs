@@ -13,6 +13,7 @@ mod origin;
 mod optional;
 mod rejection_storm;
 pub mod secret;
+mod shared_counter;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ pub use listing::Entry;
 pub use optional::Optional;
 pub use origin::Origin;
 pub use rejection_storm::RejectionStorm;
+pub use shared_counter::{LimitShare, Limits};
 
 /// The compiled lowest layer.
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
@@ -44,6 +46,8 @@ pub struct Config {
     pub schema_registry: SchemaRegistry,
     /// `[healthflow]`
     pub healthflow: HealthFlow,
+    /// `[limits]`
+    pub limits: Limits,
     /// `[breaker]`
     pub breaker: Breaker,
     /// `[rejection_storm]`
@@ -326,7 +330,7 @@ impl Config {
 
     /// The processor's settings if every topic has `partition_count` partitions.
     pub fn processor_settings(&self, partition_count: u32) -> Settings {
-        let Config { healthflow, breaker, rejection_storm, worker, retry, review, .. } = self;
+        let Config { healthflow, limits, breaker, rejection_storm, worker, retry, review, .. } = self;
         Settings {
             partition_count,
             guard: match healthflow.duplicate_guard {
@@ -344,6 +348,7 @@ impl Config {
             search_pages_max: healthflow.search_pages_max as usize,
             requests_per_second: healthflow.requests_per_second,
             limits: healthflow.limits.iter().map(Limit::policy).collect(),
+            shared_counter: limits.counter(),
             unauthorised_pause_ms: signed(healthflow.unauthorised_pause_ms),
             throttled_pause_ms: signed(healthflow.throttled_pause_ms),
             pause_max_ms: signed(healthflow.pause_max_ms),

@@ -23,6 +23,11 @@ pub(super) fn report_outage(fact: &Fact) {
         Fact::AccountPaused { until, why, practice, booking } => {
             report_pause(*until, why, practice, booking.as_ref());
         }
+        Fact::CounterAway { why } => warn!(
+            why,
+            "the shared counter of calls does not answer; this worker keeps to a part of its share until it does, look at Redis"
+        ),
+        Fact::CounterBack { away_ms } => info!(away_ms, "the shared counter of calls answers again"),
         Fact::StormChanged(change) => report_storm(change),
         _ => {}
     }

@@ -202,6 +202,8 @@ fn call_facts(key: &BookingKey) -> Vec<Fact> {
         Fact::BreakerOpened { cause: "timeout", calls: 12, bad: 9 },
         Fact::BreakerProbeFailed,
         Fact::BreakerClosed { open_ms: 90_000 },
+        Fact::CounterAway { why: "unreachable" },
+        Fact::CounterBack { away_ms: 90_000 },
         Fact::StormChanged(StormChange::Began {
             of: StormOf { practice: None, operation: Operation::CreateAppointment },
             rule: "procedure_codes: unknown".into(),

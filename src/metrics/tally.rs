@@ -65,6 +65,8 @@ impl Catalogue {
             | Fact::BreakerClosed { .. }
             | Fact::StormChanged(_)
             | Fact::ControlChanged { .. }
+            | Fact::CounterAway { .. }
+            | Fact::CounterBack { .. }
             | Fact::AccountPaused { .. } => self.count_outage(fact),
         }
     }
@@ -108,6 +110,7 @@ impl Catalogue {
                     if of.practice.is_some() { ControlScope::Practice } else { ControlScope::Account };
                 self.rejection_storm.begun.with_label_values(&[scope.code(), of.operation.code()]).inc();
             }
+            Fact::CounterAway { why } => self.shared_counter.lost.with_label_values(&[*why]).inc(),
             Fact::AccountPaused { why, .. } => self.calls.pauses.with_label_values(&[*why]).inc(),
             Fact::ControlChanged { control } => {
                 self.controls.changed.with_label_values(&[control.id.kind.code()]).inc();
