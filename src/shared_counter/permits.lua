@@ -1,5 +1,5 @@
 -- One ask for permits, each for one call to HealthFlow. Workers run it, and so may any other program that uses the same account:
--- docs/shared-counter.md says what each field of the ask means. crates/proof/src/counter.rs is the same in Rust, and a test
+-- docs/limits-and-outages.md says what each field of the ask means. crates/proof/src/counter.rs is the same in Rust, and a test
 -- compares the two. All times are microseconds, by this server's clock.
 --
 -- KEYS[1]: a hash with what was given, and whether HealthFlow asked us to wait.

@@ -1,9 +1,11 @@
 //! What the script gives.
 
+use std::time::Duration;
+
 use healthflow_core::limits::shared_counter::{Answer, PermitAsk};
 use healthflow_testkit::processes::redis::Redis;
 
-use crate::{Asker, an_ask, at, folder};
+use crate::{Asker, an_ask, at, folder, time_passes};
 
 /// Asks until something is given: a new counter gives nothing for a moment.
 fn first(asker: &mut Asker, ask: &PermitAsk) -> Answer {
@@ -82,7 +84,7 @@ fn a_partition_that_is_not_heard_leaves_less_to_others() {
         if (gap - until).abs() <= 1 {
             return heard[0].now_us - heard[1].now_us;
         }
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        time_passes(Duration::from_millis(20));
     };
     // Both are heard: one call each 10 ms. Then one is not: 0.8 of its half is taken off.
     seen(&mut heard, true, 10_000);

@@ -70,6 +70,11 @@ fn runtime() -> &'static tokio::runtime::Handle {
     RUNTIME.get_or_init(|| tokio::runtime::Runtime::new().unwrap()).handle()
 }
 
+/// Time is what these tests wait for: windows end and intervals pass.
+pub fn time_passes(time: Duration) {
+    runtime().block_on(tokio::time::sleep(time));
+}
+
 /// A folder of this test.
 pub fn folder(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))

@@ -1,11 +1,13 @@
 //! The script and its model.
 
+use std::time::Duration;
+
 use healthflow_core::limits::shared_counter::{Answer, Back, PermitAsk, RateTold, WindowTold};
 use healthflow_proof::counter::Counter;
 use healthflow_proof::random::Random;
 use healthflow_testkit::processes::redis::Redis;
 
-use crate::{Asker, an_ask, at, folder};
+use crate::{Asker, an_ask, at, folder, time_passes};
 
 fn any_ask(random: &mut Random, answered: &[Answer]) -> PermitAsk {
     let last = answered.last();
@@ -45,7 +47,7 @@ fn the_script_and_its_model_give_the_same() {
     let (mut given, mut refused) = (0, 0);
     for number in 0..600 {
         // So that windows end and intervals pass.
-        std::thread::sleep(std::time::Duration::from_micros(random.between(0, 6_000).cast_unsigned()));
+        time_passes(Duration::from_micros(random.between(0, 6_000).cast_unsigned()));
         let ask = any_ask(&mut random, &answered);
         let answer = asker.ask(&ask);
         assert_eq!(answer, model.ask(&ask, answer.now_us, None), "ask {number}: {ask:?}");
