@@ -170,7 +170,9 @@ impl Asking {
     ) -> Result<Answer, RedisError> {
         let told = serde_json::to_string(ask).map_err(std::io::Error::other)?;
         let mut call = self.script.prepare_invoke();
-        self.keys.iter().for_each(|key| drop(call.key(key)));
+        for key in &self.keys {
+            call.key(key);
+        }
         let numbers: Vec<i64> = call.arg(told).invoke_async(connection).await?;
         let [now_us, again_us, ends_us, slots_us @ ..] = &numbers[..] else {
             return Err((ErrorKind::UnexpectedReturnType, "the script answers something else").into());
