@@ -164,8 +164,7 @@ pub fn report(fact: &Fact) {
         | Fact::BreakerOpened { .. }
         | Fact::BreakerProbeFailed
         | Fact::StormChanged(_)
-        | Fact::CounterAway { .. }
-        | Fact::CounterBack { .. }
+        | Fact::CounterChanged(_)
         | Fact::BreakerClosed { .. } => report_outage(fact),
         Fact::NoticeWritten { .. } | Fact::PromiseEnded { .. } => report_notice(fact),
         Fact::ControlChanged { control } => control_log::report(control),

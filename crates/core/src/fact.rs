@@ -163,8 +163,7 @@ pub enum Fact {
         /// Whether its content differs from the first one's; none if unknown.
         differs: Option<bool>,
     },
-    /// A version came that may have been answered and forgotten, because its booking has had too many to remember: it gets a
-    /// result, perhaps its second (rule K5).
+    /// A version of a booking with too many to remember may have been answered: it gets a result, perhaps its second (rule K5).
     AnswerForgotten {
         /// Which booking.
         key: BookingKey,
@@ -318,16 +317,8 @@ pub enum Fact {
         /// Which booking; none for a patient.
         booking: Option<BookingId>,
     },
-    /// The shared counter does not answer: from now on this worker keeps to a part of the share of its partitions.
-    CounterAway {
-        /// `no_answer`, `unreachable` or `refused`.
-        why: &'static str,
-    },
-    /// The shared counter answers again.
-    CounterBack {
-        /// How long it did not.
-        away_ms: i64,
-    },
+    /// The shared counter does not answer this worker any more, or answers it again.
+    CounterChanged(crate::limits::shared_counter::Change),
     /// An operator set something by hand, or took it back: this worker obeys from now on.
     ControlChanged {
         /// What, by whom, and why.

@@ -7,6 +7,7 @@ use crate::fact::Fact;
 use crate::healthflow::{LimitsTold, PolicyTold};
 use crate::life::CallId;
 use crate::limits::Asked;
+use crate::limits::shared_counter::USE_WITHIN_MS;
 use crate::partition::dispatch::ReadyCall;
 use crate::processor::Processor;
 use crate::processor::account_signal::whose;
@@ -29,7 +30,7 @@ impl Processor {
         match self.counter_at_hand() {
             // Whatever others leave: it may be all.
             Some(_) if self.account.paused_until(now).is_none() => {
-                self.account.whole_rate() * ms as f64 / 1_000.0
+                self.account.whole_rate() * (ms + USE_WITHIN_MS) as f64 / 1_000.0
             }
             Some(_) => 0.0,
             None => self.account.permits_within(ms, now),

@@ -88,9 +88,8 @@ impl Processor {
     /// When `decide` has something to do even if nothing happens.
     pub fn next_wakeup(&mut self, now: Timestamp) -> Option<Timestamp> {
         let room_at = self.budget.next_at(now);
-        let mut earliest: Option<Timestamp> = self.next_by_hand(now);
-        let others = [self.shared.storms.next_at(), self.next_look_at_counter(now)];
-        earliest = others.into_iter().chain([earliest]).flatten().min();
+        let others = [self.next_by_hand(now), self.shared.storms.next_at(), self.next_look_at_counter(now)];
+        let mut earliest: Option<Timestamp> = others.into_iter().flatten().min();
         let mut at_latest = |at: Timestamp| earliest = Some(earliest.map_or(at, |known| known.min(at)));
         let mut ready = false;
         for slot in self.tasks.values() {

@@ -56,19 +56,16 @@ impl Processor {
     fn counter_changes(&mut self, change: Option<Change>, now: Timestamp) {
         let Some((change, limits)) = change.zip(self.shared.settings.shared_counter) else { return };
         match change {
-            Change::Away(why) => {
+            Change::Away(_) => {
                 let part =
                     if planted!(self.shared.settings, FullShareAlone) { 1.0 } else { limits.fallback_share };
                 self.account.begin_share(part, now);
                 let part_permille = (part * 1_000.0) as u32;
                 self.shared.limits.count(Counted::Here { part_permille }, now);
-                self.facts.push_back(Fact::CounterAway { why });
             }
-            Change::Back { away_ms } => {
-                self.shared.limits.count(Counted::Shared, now);
-                self.facts.push_back(Fact::CounterBack { away_ms });
-            }
+            Change::Back { .. } => self.shared.limits.count(Counted::Shared, now),
         }
+        self.facts.push_back(Fact::CounterChanged(change));
     }
 
     /// When the counter is to be looked at or asked next; none where there is none.
