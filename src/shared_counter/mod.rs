@@ -201,6 +201,7 @@ fn code(error: &RedisError) -> &'static str {
         ErrorKind::Server(ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown) => "starting",
         ErrorKind::Server(ServerErrorKind::ReadOnly) => "read_only",
         ErrorKind::Io => "unreachable",
+        ErrorKind::Client => "tls",
         _ => match error.code() {
             Some("NOAUTH" | "WRONGPASS") => "wrong_password",
             _ => "refused",

@@ -45,6 +45,7 @@ pub struct Asker {
 }
 
 impl Asker {
+    /// One with settings of its own.
     pub fn new(settings: CounterSettings) -> Asker {
         let (sender, answers) = channel();
         let inbox: Arc<dyn Inbox> = Arc::new(Answers(Mutex::new(sender)));
@@ -60,6 +61,7 @@ impl Asker {
         answer
     }
 
+    /// The answer to an ask that must have one.
     pub fn ask(&mut self, ask: &PermitAsk) -> Answer {
         self.try_ask(ask).unwrap()
     }
@@ -72,7 +74,7 @@ fn runtime() -> &'static tokio::runtime::Handle {
 
 /// Time is what these tests wait for: windows end and intervals pass.
 pub fn time_passes(time: Duration) {
-    runtime().block_on(tokio::time::sleep(time));
+    runtime().block_on(async { tokio::time::sleep(time).await });
 }
 
 /// A folder of this test.
@@ -83,6 +85,7 @@ pub fn folder(name: &str) -> PathBuf {
     folder
 }
 
+/// How Redis without TLS and password is reached.
 pub fn at(redis: &Redis, key_prefix: &str) -> CounterSettings {
     CounterSettings {
         url: redis.url(),

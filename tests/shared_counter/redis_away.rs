@@ -55,7 +55,7 @@ fn redis_with_tls_and_a_password_is_asked_by_those_who_trust_it_and_know_it() {
     std::fs::write(&password, "pass one\n").unwrap();
     asker.ask(&an_ask(1, 100.0));
     let mut distrustful = Asker::new(CounterSettings { ca_file: Some(stranger.file()), ..settings.clone() });
-    assert_eq!(distrustful.try_ask(&an_ask(1, 100.0)), Err("unreachable"));
+    assert_eq!(distrustful.try_ask(&an_ask(1, 100.0)), Err("tls"));
     let mut clear = Asker::new(CounterSettings { url: redis.url(), ca_file: None, ..settings });
     assert!(clear.try_ask(&an_ask(1, 100.0)).is_err());
 }

@@ -11,9 +11,10 @@ pub(in crate::metrics) struct SharedCounter {
 }
 
 /// Why it may be away; each has its row in the runbook.
-const CAUSES: [&str; 8] = [
+const CAUSES: [&str; 9] = [
     "no_answer",
     "unreachable",
+    "tls",
     "wrong_password",
     "unreadable_file",
     "no_permission",
@@ -32,7 +33,7 @@ impl SharedCounter {
             lost: builder.counters(
                 "healthflow_sync_shared_counter_lost_total",
                 &["why"],
-                "Times that it did not answer this worker any more; why is no_answer, unreachable, wrong_password, unreadable_file, no_permission, read_only, starting or refused.",
+                "Times that it did not answer this worker any more; why is no_answer, unreachable, tls, wrong_password, unreadable_file, no_permission, read_only, starting or refused.",
             )?,
         };
         for why in CAUSES {
