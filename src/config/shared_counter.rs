@@ -76,8 +76,10 @@ pub(super) fn check(Config { limits, healthflow, .. }: &Config) -> Result<(), Fa
     holds(is_share, "limits.fallback_share", "must be at least 0.05 and at most 1")?;
     let is_few = PERMITS_MAX.contains(&limits.permits_max);
     holds(is_few, "limits.permits_max", "must be from 1 to 1000 permits")?;
+    let is_long = limits.share == LimitShare::Partitions
+        || (healthflow.connect_timeout_ms..=60_000).contains(&limits.permit_life_ms);
     holds(
-        (healthflow.connect_timeout_ms..=60_000).contains(&limits.permit_life_ms),
+        is_long,
         "limits.permit_life_ms",
         "must be at least `healthflow.connect_timeout_ms`, or a call that connects never goes out, and at most 60000",
     )?;
@@ -125,9 +127,10 @@ mod tests {
             ("limits.user=u", "limits.user"),
             ("limits.key_prefix={a}", "limits.key_prefix"),
         ] {
-            let error = load(&[flag]).expect_err("must be refused");
+            let error = load(&["limits.share=redis", flag]).expect_err("must be refused");
             assert!(error.contains(&format!("`{key}` from")), "{flag}: {error}");
         }
+        load(&["healthflow.connect_timeout_ms=5000"]).expect("without Redis nobody needs permits");
         load(&["limits.share=redis", "limits.redis_url=rediss://r:6380/2", "limits.ca_file=ca.pem"])
             .expect("TLS");
     }

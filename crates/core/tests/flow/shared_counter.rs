@@ -16,6 +16,7 @@ fn desk() -> Desk {
     let settings =
         Settings { shared_counter: Some(LIMITS), ..crate::limits::settings(GuardMode::IdempotencyKey) };
     let mut desk = Desk::new(GuardMode::IdempotencyKey).crash_within(settings);
+    desk.reads_wait = true;
     give(&mut desk, 0);
     desk
 }
@@ -43,7 +44,7 @@ fn a_call_goes_out_under_a_permit_and_not_before() {
     assert!(desk.calls.is_empty(), "there is no permit");
     let until = desk.now.plus_ms(LIMITS.permit_life_ms);
     give(&mut desk, 1);
-    assert_eq!(desk.expect(Operation::SearchPatients).permit_until, Some(until));
+    assert_eq!(desk.expect(Operation::ReadPatient).permit_until, Some(until));
 }
 
 #[test]
@@ -52,7 +53,7 @@ fn a_permit_of_a_tenth_of_a_second_ago_is_no_permit() {
     desk.pass_ms(10);
     desk.arrive_at_once(rescheduled("b-1", 1));
     give(&mut desk, 1);
-    let call = desk.expect(Operation::SearchPatients);
+    let call = desk.expect(Operation::ReadPatient);
     desk.pass_ms(10);
     give(&mut desk, 3);
     desk.pass_ms(120);
@@ -67,7 +68,7 @@ fn whoever_healthflow_asks_to_wait_tells_the_counter() {
     desk.pass_ms(10);
     desk.arrive_at_once(rescheduled("b-1", 1));
     give(&mut desk, 1);
-    let call = desk.expect(Operation::SearchPatients);
+    let call = desk.expect(Operation::ReadPatient);
     desk.answer(&call, Err(Fault::Throttled { retry_after_ms: Some(9_000) }));
     desk.pass_ms(400);
     let told = asks(&mut desk).pop().expect("it says that it is there");
@@ -81,7 +82,7 @@ fn without_an_answer_a_worker_goes_on_alone_and_comes_back() {
     desk.pass_ms(1_000);
     let is_told = |desk: &Desk| desk.facts.contains(&Fact::CounterChanged(Change::Away("no_answer")));
     assert!(is_told(&desk));
-    let call = desk.expect(Operation::SearchPatients);
+    let call = desk.expect(Operation::ReadPatient);
     assert_eq!(call.permit_until, None);
     assert!(desk.processor.status(desk.now).counter.is_some_and(|counter| counter.away));
     give(&mut desk, 0);

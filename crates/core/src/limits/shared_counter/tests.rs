@@ -1,3 +1,5 @@
+//! What a worker makes of answers that come, come late, and do not come.
+
 use super::*;
 use proptest::prelude::*;
 
