@@ -328,8 +328,6 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         late_landing_ms,
         search_lag_ms,
         search_pages_max: *random.pick(&[3, 20]),
-        limits: Vec::new(),
-        shared_counter: None,
         requests_per_second: *random.pick(&[10.0, 50.0, 1_000.0]),
         unauthorised_pause_ms: 5_000,
         throttled_pause_ms: 1_000,
@@ -364,8 +362,8 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         slot_wait_max_ms: if theme == Theme::Days { 3_600_000 } else { *random.pick(&[5_000, 60_000]) },
         retry_repark_after_ms: 300_000,
         waiting_room_max: *random.pick(&[4, 1_000]),
-        #[cfg(feature = "planted-defects")]
-        defect: None,
+        // The rest is drawn apart.
+        ..Settings::for_tests()
     }
 }
 
