@@ -45,6 +45,8 @@ missing_packages() {
   { has_deny && has_python; } || python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
   # Tests try the alerts with promtool, and replay an outage with a Prometheus of their own.
   { command -v promtool && command -v prometheus; } >/dev/null || echo prometheus
+  # The shared counter of calls, in tests.
+  command -v redis-server >/dev/null || echo redis-server
   # Counts the instructions of the hot path.
   command -v valgrind >/dev/null || echo valgrind
   [[ -z $for_profile ]] || command -v perf >/dev/null || echo linux-perf
@@ -69,8 +71,11 @@ install_packages() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
     -o DPkg::Lock::Timeout=300 "${packages[@]}" >>"$log" 2>&1 ||
     { tail -n 5 "$log" >&2; die "apt could not install ${packages[*]}; all it said is in $log"; }
-  # Debian's package starts a server of its own, which nobody here asked for.
-  [[ " ${packages[*]} " != *" prometheus "* ]] || as_root systemctl disable --now prometheus >>"$log" 2>&1 || true
+  # Debian's packages start servers of their own, which nobody here asked for.
+  local server
+  for server in prometheus redis-server; do
+    [[ " ${packages[*]} " != *" $server "* ]] || as_root systemctl disable --now "$server" >>"$log" 2>&1 || true
+  done
   mapfile -t packages < <(missing_packages)
   ((${#packages[@]} == 0)) || die "still missing: ${packages[*]} (Java must be $java_minimum or newer)"
 }

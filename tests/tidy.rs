@@ -36,8 +36,18 @@ const CORE_ORDER: [&str; 24] = [
 ];
 
 /// The product's, likewise; all of them may use the core.
-const PRODUCT_ORDER: [&str; 9] =
-    ["http", "registry", "kafka", "kafka_admin", "metrics", "admin", "config", "worker", "cli"];
+const PRODUCT_ORDER: [&str; 10] = [
+    "http",
+    "registry",
+    "shared_counter",
+    "kafka",
+    "kafka_admin",
+    "metrics",
+    "admin",
+    "config",
+    "worker",
+    "cli",
+];
 
 /// What is above the order: the crates themselves and the program.
 const APART: [&str; 2] = ["lib", "main"];

@@ -92,6 +92,7 @@ pub fn run(config: &Config, connection: &Connection) -> anyhow::Result<()> {
         controls,
         translator,
         healthflow: healthflow_settings(config),
+        shared_counter: config.limits.counter_settings(),
         processor: config.processor_settings(partitions),
     };
     worker::run(settings, runtime, clock, stop, &mut watcher)?;

@@ -1,7 +1,7 @@
 //! Bounds of keys, and keys that contradict each other. Without it a lease shorter than its margin would be a worker that
 //! runs and never sends.
 
-use super::{Breaker, Config, RejectionStorm, Retry, Worker, connecting, limits};
+use super::{Breaker, Config, RejectionStorm, Retry, Worker, connecting, limits, shared_counter};
 use crate::kafka_admin::topics::{FAILED_RETENTION_MS, RETENTION_MS};
 use healthflow_core::event::size::RECORD_BYTES_RANGE;
 use healthflow_core::time::DAY_MS;
@@ -23,6 +23,7 @@ const TRANSACTION_TIMEOUT_MS: std::ops::RangeInclusive<u64> = 5_000..=60_000;
 pub(super) fn check(config: &Config) -> Result<(), Fault> {
     texts(config)?;
     connecting::check(config)?;
+    shared_counter::check(config)?;
     bounds(config)?;
     healthflow_limits(config)?;
     pauses(config)?;

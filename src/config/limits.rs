@@ -18,14 +18,6 @@ const WINDOW_MAX_SECONDS: u64 = 31 * 86_400;
 /// Windows that are longer than this are counted in state (seconds).
 const LONG_SECONDS: u64 = 60;
 
-/// The section `[limits]`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Limits {
-    /// The part of every limit with a window longer than a minute that only live bookings may use (share).
-    pub reserve_for_live: f64,
-}
-
 /// One limit.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]

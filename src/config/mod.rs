@@ -13,6 +13,7 @@ mod origin;
 mod optional;
 mod rejection_storm;
 pub mod secret;
+mod shared_counter;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,11 +26,12 @@ use healthflow_core::state::ANSWERED_BYTES_MAX;
 
 pub use breaker::Breaker;
 pub use layers::Layers;
-pub use limits::{Limit, LimitScope, Limits, WindowKind};
+pub use limits::{Limit, LimitScope, WindowKind};
 pub use listing::Entry;
 pub use optional::Optional;
 pub use origin::Origin;
 pub use rejection_storm::RejectionStorm;
+pub use shared_counter::{LimitShare, Limits};
 
 /// The compiled lowest layer.
 pub const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
@@ -349,6 +351,7 @@ impl Config {
             requests_per_second: healthflow.requests_per_second,
             limits: healthflow.limits.iter().map(Limit::policy).collect(),
             reserve_for_live: limits.reserve_for_live,
+            shared_counter: limits.counter(),
             unauthorised_pause_ms: signed(healthflow.unauthorised_pause_ms),
             throttled_pause_ms: signed(healthflow.throttled_pause_ms),
             pause_max_ms: signed(healthflow.pause_max_ms),

@@ -11,6 +11,7 @@ mod rejection_storm;
 mod notices;
 mod quotas;
 mod reviews;
+mod shared_counter;
 mod tasks;
 mod waiting;
 mod worker;
@@ -29,6 +30,7 @@ use crate::metrics::catalogue::notices::Notices;
 use crate::metrics::catalogue::quotas::Quotas;
 use crate::metrics::catalogue::rejection_storm::RejectionStorm;
 use crate::metrics::catalogue::reviews::Reviews;
+use crate::metrics::catalogue::shared_counter::SharedCounter;
 use crate::metrics::catalogue::tasks::{Tasks, Transactions};
 use crate::metrics::catalogue::waiting::Waiting;
 use crate::metrics::catalogue::worker::WorkerState;
@@ -60,6 +62,7 @@ pub struct Catalogue {
     pub(super) reviews: Reviews,
     pub(super) calls: Calls,
     pub(super) breaker: Breaker,
+    pub(super) shared_counter: SharedCounter,
     pub(super) rejection_storm: RejectionStorm,
     pub(super) controls: Controls,
     pub(super) notices: Notices,
@@ -84,6 +87,7 @@ impl Catalogue {
             reviews: Reviews::register(&mut builder)?,
             calls: Calls::register(&mut builder)?,
             breaker: Breaker::register(&mut builder)?,
+            shared_counter: SharedCounter::register(&mut builder)?,
             rejection_storm: RejectionStorm::register(&mut builder)?,
             controls: Controls::register(&mut builder)?,
             notices: Notices::register(&mut builder)?,

@@ -49,6 +49,8 @@ impl Catalogue {
         self.calls.allowed.set(status.calls_per_second);
         self.calls.paused_seconds.set(status.paused_until.map_or(0.0, |until| age_seconds(now, until)));
         self.set_breaker(status.breaker.as_ref(), now);
+        let away_since = status.counter.as_ref().and_then(|counter| counter.since);
+        self.shared_counter.away_seconds.set(away_since.map_or(0.0, |since| age_seconds(since, now)));
         self.set_storms(&status.rejection_storms, now);
         self.calls.stale_token.set(i64::from(status.has_stale_token));
         self.doubts.open.set(signed(status.open_doubts));

@@ -165,6 +165,7 @@ pub fn report(fact: &Fact) {
         | Fact::BreakerOpened { .. }
         | Fact::BreakerProbeFailed
         | Fact::StormChanged(_)
+        | Fact::CounterChanged(_)
         | Fact::BreakerClosed { .. } => report_outage(fact),
         Fact::NoticeWritten { .. } | Fact::PromiseEnded { .. } => report_notice(fact),
         Fact::ControlChanged { control } => control_log::report(control),

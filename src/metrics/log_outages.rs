@@ -5,6 +5,7 @@ use tracing::{debug, error, info, warn};
 use healthflow_core::booking::{BookingId, PracticeId};
 use healthflow_core::fact::{Fact, PauseCause};
 use healthflow_core::limits::rejection_storm::StormChange;
+use healthflow_core::limits::shared_counter::Change;
 use healthflow_core::time::Timestamp;
 
 /// Logs what is about all calls.
@@ -22,6 +23,13 @@ pub(super) fn report_outage(fact: &Fact) {
         }
         Fact::AccountPaused { until, why, practice, booking } => {
             report_pause(*until, *why, practice, booking.as_ref());
+        }
+        Fact::CounterChanged(Change::Away(why)) => warn!(
+            why,
+            "the shared counter of calls does not answer; this worker keeps to a part of its share until it does, look at Redis"
+        ),
+        Fact::CounterChanged(Change::Back { away_ms }) => {
+            info!(away_ms, "the shared counter of calls answers again")
         }
         Fact::StormChanged(change) => report_storm(change),
         _ => {}

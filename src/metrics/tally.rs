@@ -6,6 +6,7 @@ use healthflow_core::booking::check::is_a_wait;
 use healthflow_core::fact::{DropCause, Fact};
 use healthflow_core::life::Loss;
 use healthflow_core::limits::rejection_storm::StormChange;
+use healthflow_core::limits::shared_counter::Change;
 use healthflow_core::retry::WaitReason;
 use healthflow_core::status::ControlScope;
 
@@ -67,6 +68,7 @@ impl Catalogue {
             | Fact::BreakerClosed { .. }
             | Fact::StormChanged(_)
             | Fact::ControlChanged { .. }
+            | Fact::CounterChanged(_)
             | Fact::AccountPaused { .. } => self.count_outage(fact),
         }
     }
@@ -111,6 +113,9 @@ impl Catalogue {
                 let scope =
                     if of.practice.is_some() { ControlScope::Practice } else { ControlScope::Account };
                 self.rejection_storm.begun.with_label_values(&[scope.code(), of.operation.code()]).inc();
+            }
+            Fact::CounterChanged(Change::Away(why)) => {
+                self.shared_counter.lost.with_label_values(&[*why]).inc();
             }
             Fact::AccountPaused { why, .. } => self.calls.pauses.with_label_values(&[why.code()]).inc(),
             Fact::ControlChanged { control } => {

@@ -13,9 +13,9 @@ use healthflow_core::event::ControlKind;
 use healthflow_core::healthflow::Operation;
 use healthflow_core::limits::breaker::BreakerState;
 use healthflow_core::status::{
-    BreakerStatus, ControlScope, ControlStatus, LaneStatus, OpenReviews, QuotaStatus, ReviewAge,
-    SchemaStatus, SchemaTrouble, StartStep, StartWait, Status, StormStatus, TaskPhase, TaskStatus, WaitPlace,
-    Waits,
+    BreakerStatus, ControlScope, ControlStatus, CounterStatus, LaneStatus, OpenReviews, QuotaStatus,
+    ReviewAge, SchemaStatus, SchemaTrouble, StartStep, StartWait, Status, StormStatus, TaskPhase, TaskStatus,
+    WaitPlace, Waits,
 };
 use healthflow_core::sync::ReviewReason;
 use healthflow_core::time::{DAY_MS, Timestamp};
@@ -165,6 +165,11 @@ fn status() -> Status {
             since: Timestamp(9_000),
             cause: "timeout".into(),
         }),
+        counter: Some(CounterStatus {
+            away: true,
+            since: Some(Timestamp(8_000)),
+            why: Some("no_answer".into()),
+        }),
         rejection_storms: vec![StormStatus {
             scope: ControlScope::Practice,
             operation: Operation::CreateAppointment,
@@ -237,6 +242,7 @@ fn gauges_follow_the_status_and_ages_the_clock() {
         (r#"healthflow_sync_breaker_state{state="open"}"#.into(), 1.0),
         (r#"healthflow_sync_breaker_state{state="closed"}"#.into(), 0.0),
         ("healthflow_sync_breaker_open_seconds".into(), 4.0),
+        ("healthflow_sync_shared_counter_away_seconds".into(), 5.0),
         (r#"healthflow_sync_rejection_storm_active_seconds{scope="account"}"#.into(), 0.0),
         (r#"healthflow_sync_rejection_storm_active_seconds{scope="practice"}"#.into(), 6.0),
         ("healthflow_sync_doubts_open_writes".into(), 1.0),

@@ -13,9 +13,9 @@ use healthflow_core::healthflow::fault::{NotSent, Unknown};
 use healthflow_core::healthflow::{Fault, LimitsTold, Reply, Request, decode, encode};
 use healthflow_core::life::{CallId, Incarnation, TaskLife};
 use healthflow_core::panic_guard::caught;
+use healthflow_core::processor::perform::Until;
 use healthflow_core::processor::{Inbox, Input};
 use healthflow_core::status::HealthFlowTrouble;
-use healthflow_core::time::Timestamp;
 
 /// What every call needs beside its request.
 pub(super) struct Calls {
@@ -70,7 +70,7 @@ impl Calls {
     }
 
     /// Starts one call of this life of a task.
-    pub(super) fn start(&self, call: CallId, of: TaskLife, lease_until: Option<Timestamp>, request: Request) {
+    pub(super) fn start(&self, call: CallId, of: TaskLife, until: Until, request: Request) {
         let mut answer = Answer { call, mailbox: self.mailbox.clone(), is_posted: false };
         let life = self.lives.get(&of.partition).filter(|life| life.incarnation == of.incarnation);
         let Some(is_over) = life.map(|life| life.is_over.clone()) else {
@@ -78,11 +78,12 @@ impl Calls {
         };
         let (transport, clock, margin_ms) = (self.transport.clone(), self.clock, self.lease_margin_ms);
         let troubles = self.troubles.clone();
-        let may_send = move || {
-            let is_leased = lease_until.is_none_or(|until| clock.now().plus_ms(margin_ms) < until);
-            is_leased && !is_over.load(Ordering::SeqCst)
-        };
+        let may_send = move || until.allows(clock.now(), margin_ms) && !is_over.load(Ordering::SeqCst);
         self.runtime.spawn(async move {
+            // A request without a body is not asked again at its connection.
+            if !may_send() {
+                return answer.post(Err(Fault::NotSent(NotSent::LeaseOver)));
+            }
             let wire = encode(&request);
             let asked = shown(&wire);
             let received = transport.send(wire, may_send).await;

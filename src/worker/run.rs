@@ -13,6 +13,7 @@ use crate::kafka::{
 };
 use crate::metrics::log;
 use crate::registry::Translator;
+use crate::shared_counter::{CounterClient, CounterFault, CounterSettings};
 use crate::worker::calls::Calls;
 use crate::worker::clock::Clock;
 use crate::worker::mailbox::Mailbox;
@@ -21,10 +22,11 @@ use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::fact::Fact;
 use healthflow_core::healthflow::Request;
 use healthflow_core::life::{CallId, TaskLife};
+use healthflow_core::limits::shared_counter::PermitAsk;
 use healthflow_core::panic_guard::is_caught;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::partition::read_guard::GuardedRange;
-use healthflow_core::processor::perform::{Parts, perform};
+use healthflow_core::processor::perform::{Parts, Until, perform};
 use healthflow_core::processor::{Inbox, Input, Processor};
 use healthflow_core::settings::Settings;
 use healthflow_core::state::TopicIds;
@@ -53,6 +55,8 @@ pub struct RunSettings {
     pub translator: Arc<Translator>,
     /// HealthFlow.
     pub healthflow: TransportSettings,
+    /// The shared counter, if there is one.
+    pub shared_counter: Option<CounterSettings>,
     /// The processor.
     pub processor: Settings,
 }
@@ -90,6 +94,9 @@ pub enum WorkerFault {
     /// HealthFlow's settings are wrong.
     #[error(transparent)]
     HealthFlow(#[from] Unusable),
+    /// The shared counter's settings are wrong.
+    #[error(transparent)]
+    SharedCounter(#[from] CounterFault),
     /// The operating system refused a thread or a signal handler.
     #[error("the operating system refuses a thread or a signal handler: {0}")]
     System(#[from] std::io::Error),
@@ -129,6 +136,7 @@ struct Worker {
     clock: Clock,
     mailbox: Arc<Mailbox>,
     calls: Calls,
+    shared_counter: Option<CounterClient>,
     tasks: HashMap<i32, TaskThread>,
     // Dropped in this order: the readers end before the membership does.
     controls: ControlsWatch,
@@ -148,6 +156,8 @@ impl Worker {
         let now: Now = Arc::new(move || clock.now());
         let inbox: Arc<dyn Inbox> = mailbox.clone();
         let transport = Transport::new(&settings.healthflow)?;
+        let start_counter = |counter| CounterClient::start(counter, runtime.handle(), inbox.clone());
+        let shared_counter = settings.shared_counter.map(start_counter).transpose()?;
         let translator = settings.translator;
         let watchdog = Watchdog::start(|what, partition| {
             tracing::error!(
@@ -174,7 +184,19 @@ impl Worker {
         )?;
         let calls = Calls::new(runtime.handle().clone(), transport, mailbox.clone(), clock, margin_ms);
         let (mailbox, tasks) = (mailbox.clone(), HashMap::new());
-        Ok(Worker { processor, clock, mailbox, calls, tasks, controls, watch, lanes, spawner, group })
+        Ok(Worker {
+            processor,
+            clock,
+            mailbox,
+            calls,
+            shared_counter,
+            tasks,
+            controls,
+            watch,
+            lanes,
+            spawner,
+            group,
+        })
     }
 
     fn run_loop(&mut self, observer: &mut dyn Observer) -> Result<(), WorkerFault> {
@@ -232,8 +254,14 @@ impl Parts for Worker {
         self.calls.end(partition);
     }
 
-    fn call(&mut self, id: CallId, of: TaskLife, lease_until: Option<Timestamp>, request: Request) {
-        self.calls.start(id, of, lease_until, request);
+    fn call(&mut self, id: CallId, of: TaskLife, until: Until, request: Request) {
+        self.calls.start(id, of, until, request);
+    }
+
+    fn ask_permits(&mut self, ask: PermitAsk) {
+        if let Some(counter) = &self.shared_counter {
+            counter.ask(ask);
+        }
     }
 
     fn acquire(&mut self, of: TaskLife, not_before: Timestamp) -> Result<(), WorkerFault> {

@@ -8,9 +8,10 @@ use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::healthflow::fault::NotSent;
 use healthflow_core::healthflow::{AppointmentId, Fault, Request};
 use healthflow_core::life::{CallId, TaskLife};
+use healthflow_core::limits::shared_counter::PermitAsk;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::partition::read_guard::GuardedRange;
-use healthflow_core::processor::perform::{Parts, perform};
+use healthflow_core::processor::perform::{Parts, Until, perform};
 use healthflow_core::processor::{Effect, Input};
 use healthflow_core::state::TopicIds;
 use healthflow_core::time::Timestamp;
@@ -38,9 +39,11 @@ impl Parts for OnlyCalls {
         self.0.end(partition);
     }
 
-    fn call(&mut self, id: CallId, of: TaskLife, lease_until: Option<Timestamp>, request: Request) {
-        self.0.start(id, of, lease_until, request);
+    fn call(&mut self, id: CallId, of: TaskLife, until: Until, request: Request) {
+        self.0.start(id, of, until, request);
     }
+
+    fn ask_permits(&mut self, _: PermitAsk) {}
 
     fn acquire(&mut self, _: TaskLife, _: Timestamp) -> Result<(), Infallible> {
         Ok(())
@@ -63,8 +66,8 @@ fn effects() -> Vec<Effect> {
     let (partition, not_before) = (0, Timestamp(0));
     let request = || Box::new(Request::ReadAppointment { id: AppointmentId::from("a") });
     let call = |incarnation| {
-        let (call, lease_until) = (CallId(incarnation), None);
-        Effect::Call { call, partition, incarnation, lease_until, request: request() }
+        let (call, lease_until, permit_until) = (CallId(incarnation), None, None);
+        Effect::Call { call, partition, incarnation, lease_until, permit_until, request: request() }
     };
     vec![
         Effect::Acquire { partition, incarnation: 1, not_before },

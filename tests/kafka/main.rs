@@ -30,6 +30,7 @@ mod rights;
 mod reviews;
 mod schemas;
 mod secured;
+mod shared_limits;
 mod stray;
 mod torn_commits;
 mod whole_workers;

@@ -144,6 +144,12 @@ pub enum Defect {
     DelayToldAgain,
     /// A new owner does not know that an outage was told of.
     OutageForgotten,
+    /// A permit of the shared counter may be used at any time.
+    PermitsNeverExpire,
+    /// A worker that the shared counter does not answer takes all of its share.
+    FullShareAlone,
+    /// A worker whose ask was not answered does not ask again.
+    AskNotRepeated,
     /// Charts of which a person said that they are somebody else's are proposed again (K14).
     RejectedChartsProposed,
     /// What a person rejected goes on like anything that was let go (K14).
@@ -157,7 +163,7 @@ pub enum Defect {
 #[cfg(feature = "planted-defects")]
 impl Defect {
     /// Every defect.
-    pub const ALL: [Defect; 71] = [
+    pub const ALL: [Defect; 74] = [
         Defect::IntentNotAwaited,
         Defect::NewerUnderOlderIntent,
         Defect::LeaseNotChecked,
@@ -220,6 +226,9 @@ impl Defect {
         Defect::ReserveIgnored,
         Defect::DelayToldAgain,
         Defect::OutageForgotten,
+        Defect::PermitsNeverExpire,
+        Defect::FullShareAlone,
+        Defect::AskNotRepeated,
         Defect::RejectedChartsProposed,
         Defect::RejectionIgnored,
         Defect::OutageSpendsAttempts,

@@ -170,8 +170,7 @@ pub enum Fact {
         /// Whether its content differs from the first one's; none if unknown.
         differs: Option<bool>,
     },
-    /// A version came that may have been answered and forgotten, because its booking has had too many to remember: it gets a
-    /// result, perhaps its second (rule K5).
+    /// A version of a booking with too many to remember may have been answered: it gets a result, perhaps its second (rule K5).
     AnswerForgotten {
         /// Which booking.
         key: BookingKey,
@@ -325,6 +324,8 @@ pub enum Fact {
         /// Which booking; none for a patient.
         booking: Option<BookingId>,
     },
+    /// The shared counter does not answer this worker any more, or answers it again.
+    CounterChanged(crate::limits::shared_counter::Change),
     /// An operator set something by hand, or took it back: this worker obeys from now on.
     ControlChanged {
         /// What, by whom, and why.

@@ -1,6 +1,6 @@
 //! The limits the processor works within; each is a key of `config/default.toml` of the same name.
 
-use crate::limits::{BreakerLimits, Policy, RejectionStormLimits};
+use crate::limits::{BreakerLimits, Policy, RejectionStormLimits, SharedCounterLimits};
 
 /// What HealthFlow offers against duplicates (`healthflow.duplicate_guard`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub struct Settings {
     pub limits: Vec<Policy>,
     /// `limits.reserve_for_live`: the part of every limit with a window longer than a minute that only live bookings may use.
     pub reserve_for_live: f64,
+    /// The section `[limits]`; none: each worker has the part of its partitions.
+    pub shared_counter: Option<SharedCounterLimits>,
     /// `healthflow.unauthorised_pause_ms`: how long nothing is sent after 401 or 403.
     pub unauthorised_pause_ms: i64,
     /// `healthflow.throttled_pause_ms`: how long nothing is sent after a 429 without `Retry-After`.
@@ -170,6 +172,7 @@ impl Settings {
             requests_per_second: 100.0,
             limits: Vec::new(),
             reserve_for_live: 0.2,
+            shared_counter: None,
             unauthorised_pause_ms: 30_000,
             throttled_pause_ms: 1_000,
             pause_max_ms: 30_000,

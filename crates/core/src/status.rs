@@ -73,6 +73,8 @@ pub struct Status {
     pub calls_per_second: f64,
     /// Nothing is sent before this, because HealthFlow asked us to wait or refuses our credentials.
     pub paused_until: Option<Timestamp>,
+    /// The shared counter of calls (`limits.share` = "redis"); none where each worker has the part of its partitions.
+    pub counter: Option<CounterStatus>,
     /// The circuit breaker; none while HealthFlow works.
     pub breaker: Option<BreakerStatus>,
     /// Storms of refusals that last. Of which practice is not in it: the log names it.
@@ -112,6 +114,17 @@ pub struct ControlStatus {
     pub since: Timestamp,
     /// How often this control was written.
     pub version: u32,
+}
+
+/// How the worker stands with the shared counter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CounterStatus {
+    /// Whether the worker goes on alone, with `limits.fallback_share` of the share of its partitions.
+    pub away: bool,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// Why: `no_answer`, `unreachable` or `refused`.
+    pub why: Option<Box<str>>,
 }
 
 coded! {

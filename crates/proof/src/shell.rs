@@ -9,10 +9,11 @@ use healthflow_core::booking::{BookingKey, Version};
 use healthflow_core::event::Arrival;
 use healthflow_core::healthflow::Request;
 use healthflow_core::life::{CallId, Incarnation, TaskLife};
+use healthflow_core::limits::shared_counter::PermitAsk;
 use healthflow_core::partition::commit_batch::CommitBatch;
 use healthflow_core::partition::read_guard::GuardedRange;
 use healthflow_core::processor::Effect;
-use healthflow_core::processor::perform::{Parts, perform};
+use healthflow_core::processor::perform::{Parts, Until, perform};
 use healthflow_core::state::TopicIds;
 use healthflow_core::time::Timestamp;
 use healthflow_core::topics::{Lane, Position};
@@ -63,6 +64,8 @@ pub enum Begun {
     },
     /// A call is queued.
     Call(Call),
+    /// The shared counter is asked.
+    Asking(PermitAsk),
     /// A call of a life that is over does not go out.
     Refused(CallId),
     /// A transaction is begun.
@@ -119,6 +122,8 @@ pub struct Call {
     pub incarnation: Incarnation,
     /// For a write: until when it may go out.
     pub lease_until: Option<Timestamp>,
+    /// If the shared counter gave its permit: until when it may go out.
+    pub permit_until: Option<Timestamp>,
     /// The request.
     pub request: Request,
 }
@@ -126,7 +131,12 @@ pub struct Call {
 impl Call {
     /// Whether its lease lets it go out at `now`, right before its bytes do (rule W2).
     pub fn is_leased(&self, now: Timestamp, margin_ms: i64) -> bool {
-        self.lease_until.is_none_or(|until| now.plus_ms(margin_ms) < until)
+        Until { lease: self.lease_until, permit: None }.allows(now, margin_ms)
+    }
+
+    /// Whether its permit does.
+    pub fn is_permitted(&self, now: Timestamp) -> bool {
+        Until { lease: None, permit: self.permit_until }.allows(now, 0)
     }
 }
 
@@ -214,13 +224,18 @@ impl<P: Default> Parts for Performing<'_, P> {
         &mut self,
         id: CallId,
         TaskLife { partition, incarnation }: TaskLife,
-        lease_until: Option<Timestamp>,
+        until: Until,
         request: Request,
     ) {
+        let Until { lease: lease_until, permit: permit_until } = until;
         self.begun.push(match self.shell.may_call(partition, incarnation) {
-            true => Begun::Call(Call { id, partition, incarnation, lease_until, request }),
+            true => Begun::Call(Call { id, partition, incarnation, lease_until, permit_until, request }),
             false => Begun::Refused(id),
         });
+    }
+
+    fn ask_permits(&mut self, ask: PermitAsk) {
+        self.begun.push(Begun::Asking(ask));
     }
 
     fn acquire(

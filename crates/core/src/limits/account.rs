@@ -26,8 +26,10 @@ pub struct Account {
     /// What an operator allows the fleet at most; none where that is not set.
     by_hand: Option<f64>,
     usual_pause_ms: i64,
-    /// This worker's part of what the account allows.
+    /// This worker's part of what the account allows: that of its partitions.
     share: f64,
+    /// How much of that part it takes; less than all while the shared counter is away.
+    part: f64,
     /// Its part of the rate, as it is now.
     rate: f64,
     bucket: TokenBucket,
@@ -75,6 +77,7 @@ impl Hash for Account {
             by_hand,
             usual_pause_ms,
             share,
+            part,
             rate,
             bucket,
             paces,
@@ -86,7 +89,7 @@ impl Hash for Account {
             trial,
             own_until,
         } = self;
-        let numbers = [Some(*requests_per_second), *by_hand, Some(*share), Some(*rate)];
+        let numbers = [Some(*requests_per_second), *by_hand, Some(*share), Some(*part), Some(*rate)];
         numbers.map(|number| number.map(f64::to_bits)).hash(hasher);
         (usual_pause_ms, bucket, paces, reported, paused_until, forbidden).hash(hasher);
         (pauses, served_after, trial, own_until).hash(hasher);
@@ -102,6 +105,7 @@ impl Account {
             by_hand: None,
             usual_pause_ms,
             share: 0.0,
+            part: 1.0,
             rate: 0.0,
             bucket: TokenBucket::new(0.0, now),
             paces: Paces::default(),
@@ -118,6 +122,14 @@ impl Account {
     /// Sets this worker's share: owned partitions out of all.
     pub fn set_share(&mut self, owned: usize, all: u32, now: Timestamp) {
         self.share = owned as f64 / f64::from(all.max(1));
+        self.keep_pace(now);
+    }
+
+    /// Takes this part of its share from now on, and begins with nothing: what others used a moment ago is not known.
+    pub fn begin_share(&mut self, part: f64, now: Timestamp) {
+        self.part = part;
+        self.rate = 0.0;
+        self.bucket = TokenBucket::new(0.0, now);
         self.keep_pace(now);
     }
 
@@ -144,13 +156,27 @@ impl Account {
     /// Goes as fast as all limits let this worker go now.
     fn keep_pace(&mut self, now: Timestamp) {
         self.paces.end(now);
-        let told = self.paces.slowest().unwrap_or(f64::INFINITY);
-        let whole = told.min(self.by_hand.unwrap_or(f64::INFINITY)).min(self.requests_per_second);
-        let rate = whole * self.share;
+        let rate = self.told_pace().unwrap_or(f64::INFINITY).min(self.whole_rate()) * self.share * self.part;
         if rate.to_bits() != self.rate.to_bits() {
             self.rate = rate;
             self.bucket.set_rate(rate, now);
         }
+    }
+
+    /// Calls a second of the whole fleet, as configured and as set by hand.
+    pub fn whole_rate(&self) -> f64 {
+        self.by_hand.unwrap_or(f64::INFINITY).min(self.requests_per_second)
+    }
+
+    /// Calls a second at which what HealthFlow told to be left lasts; none while enough is left.
+    pub fn told_pace(&self) -> Option<f64> {
+        self.paces.slowest()
+    }
+
+    /// When a call may go out as far as pauses go.
+    pub fn free_at(&mut self, now: Timestamp) -> Timestamp {
+        self.keep_pace(now);
+        self.stopped_until(now).unwrap_or(now)
     }
 
     /// Calls a second that this worker may start, as it was last set.

@@ -56,6 +56,8 @@ pub struct Book {
     owned: BTreeMap<i32, Timestamp>,
     /// How many partitions there are.
     all: u32,
+    /// Who counts the calls of the account.
+    counted: Counted,
     counters: BTreeMap<CounterKey, Counter>,
     reserved: Reserved<CounterKey>,
     /// What HealthFlow told is used up, and until when.
@@ -76,8 +78,8 @@ enum Counter {
 
 impl Hash for Book {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Book { policies: _, owned, all, counters, reserved, closed, quotas } = self;
-        (owned, all, counters, reserved, closed, quotas).hash(hasher);
+        let Book { policies: _, owned, all, counted, counters, reserved, closed, quotas } = self;
+        (owned, all, counted, counters, reserved, closed, quotas).hash(hasher);
     }
 }
 
@@ -89,6 +91,7 @@ impl Book {
             policies,
             owned: BTreeMap::new(),
             all: 1,
+            counted: Counted::Here { part_permille: 1_000 },
             counters: BTreeMap::new(),
             reserved: Reserved::default(),
             closed: BTreeMap::new(),
@@ -140,7 +143,7 @@ impl Book {
         let is_kept = is_begun || asking.booking.is_none_or(|booking| self.reserved.has(booking));
         let waits = (0..self.policies.len()).filter_map(|index| {
             let policy = Some(&self.policies[index]).filter(|policy| !policy.is_long())?;
-            let key = key_of(index, policy, asking)?;
+            let key = key_of(index, policy, asking).filter(|_| self.is_here(policy))?;
             let need = if is_kept { 1 } else { need_of(policy) };
             let at = self.enough_at(&key, need, is_kept, now);
             (at > now && !(is_for_all(policy) && self.enough_at(&key, 1, true, now) > now)).then_some(at)
@@ -150,7 +153,8 @@ impl Book {
 
     /// When the next call may go out as far as limits go that count every call.
     pub fn next_at(&self, now: Timestamp) -> Timestamp {
-        let for_all = (0..self.policies.len()).filter(|index| is_for_all(&self.policies[*index]));
+        let is_meant = |policy: &Policy| is_for_all(policy) && self.is_here(policy);
+        let for_all = (0..self.policies.len()).filter(|index| is_meant(&self.policies[*index]));
         for_all.map(|index| self.enough_at(&(index, None), 1, true, now)).fold(now, Timestamp::max)
     }
 
@@ -174,7 +178,8 @@ impl Book {
         let mut kept_until = now.plus_ms(KEPT_MS);
         for index in 0..self.policies.len() {
             let policy = &self.policies[index];
-            let Some(key) = key_of(index, policy, asking) else { continue };
+            let key = key_of(index, policy, asking).filter(|_| self.is_here(policy));
+            let Some(key) = key else { continue };
             if need_of(policy) > 1 {
                 needs.push((key.clone(), need_of(policy)));
             }
@@ -274,10 +279,11 @@ impl Book {
             return calls;
         }
         let part = |partition: &i32| part_of(calls, *partition, self.all, begin);
-        match fixed.counts(begin) {
+        let taken = |parts: u32| (u64::from(parts) * u64::from(self.part_permille()) / 1_000) as u32;
+        taken(match fixed.counts(begin) {
             true => counted.iter().map(part).sum(),
             false => self.since_before(begin).iter().map(part).sum(),
-        }
+        })
     }
 
     /// The partitions whose window that begins at `begin` nobody else counted in.
@@ -305,7 +311,8 @@ impl Book {
         let Policy { calls, burst, window: Window::Rolling { ms }, .. } = &self.policies[index] else {
             return None;
         };
-        Rate::of(*calls, *burst, *ms, u32::try_from(self.owned.len()).unwrap_or(u32::MAX), self.all)
+        let owned = u32::try_from(self.owned.len()).unwrap_or(u32::MAX).saturating_mul(self.part_permille());
+        Rate::of(*calls, *burst, *ms, owned, self.all.saturating_mul(1_000))
     }
 
     fn forget_idle(&mut self, now: Timestamp) {
@@ -361,5 +368,8 @@ pub(super) fn part_of(calls: u32, partition: i32, all: u32, begin: Timestamp) ->
     u32::try_from(up_to(place + 1) - up_to(place)).unwrap_or(u32::MAX)
 }
 
+mod shared;
 #[cfg(test)]
 mod tests;
+
+pub use shared::Counted;

@@ -3,6 +3,7 @@
 use crate::booking::{BookingKey, Version};
 use crate::healthflow::Request;
 use crate::life::{CallId, Incarnation};
+use crate::limits::shared_counter::PermitAsk;
 use crate::partition::commit_batch::CommitBatch;
 use crate::partition::read_guard::GuardedRange;
 use crate::state::TopicIds;
@@ -47,8 +48,16 @@ pub enum Effect {
         /// For a write: right before the bytes go out, after every queue, `now` plus the margin must be earlier than
         /// this, else the call ends as `NotSent(LeaseOver)` (rule W2). None for a read.
         lease_until: Option<Timestamp>,
+        /// Right before the bytes go out `now` must be earlier than this too, or the permit is over; none where the shared counter
+        /// gave none.
+        permit_until: Option<Timestamp>,
         /// What to send.
         request: Box<Request>,
+    },
+    /// Ask the shared counter. Answered by `PermitsAnswered`; an answer that takes too long counts as none.
+    AskPermits {
+        /// The ask.
+        ask: Box<PermitAsk>,
     },
     /// Commit this in one transaction of the task's producer. Answered by `CommitEnded`. At most one per task is under
     /// way.

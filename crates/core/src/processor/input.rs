@@ -7,6 +7,7 @@ use crate::event::Arrival;
 use crate::healthflow::{LimitsTold, Reply};
 use crate::life::{CallId, Incarnation, LaneEnd};
 use crate::limits::Controls;
+use crate::limits::shared_counter::Answer;
 use crate::partition::start::Acquired;
 use crate::time::Timestamp;
 use crate::topics::Lane;
@@ -110,6 +111,13 @@ pub enum Input {
         call: CallId,
         /// What came of it.
         reply: Reply,
+    },
+    /// The shared counter answered, or could not be asked.
+    PermitsAnswered {
+        /// Which ask.
+        number: u64,
+        /// What it answered; else the code of what is wrong.
+        answer: Result<Answer, &'static str>,
     },
     /// A commit ended.
     CommitEnded {

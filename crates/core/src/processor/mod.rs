@@ -18,6 +18,7 @@ mod quotas;
 mod rejection_storm;
 mod room;
 mod rules;
+mod shared_counter;
 pub mod schedule;
 pub mod stall;
 pub mod unread;
@@ -29,7 +30,7 @@ use crate::fact::Fact;
 use crate::hash::HashMap;
 use crate::healthflow::Operation;
 use crate::life::{CallId, Incarnation};
-use crate::limits::{Account, Concurrency, Controls};
+use crate::limits::{Account, Concurrency, Controls, SharedCounter};
 use crate::partition::job::{JobKey, Share};
 use crate::partition::{Shared, Task, Turn};
 use crate::processor::ownership::OwnedTask;
@@ -51,6 +52,8 @@ pub struct Processor {
     tasks: BTreeMap<i32, OwnedTask>,
     calls: HashMap<CallId, Call>,
     account: Account,
+    /// The counter that all workers share; none where each has the part of its partitions.
+    counter: Option<SharedCounter>,
     budget: CommitBudget,
     pace: Pace,
     concurrency: Concurrency,
@@ -97,8 +100,11 @@ impl Processor {
         let budget = CommitBudget::new(settings.transactions_per_second_max, now);
         let pace = Pace::new(settings.commit_interval_ms);
         let concurrency = Concurrency::new(settings.max_in_flight, settings.in_flight_slow_ratio, now);
+        let mut shared = Shared::new(settings);
+        let counter = shared.new_counter(now);
         Processor {
-            shared: Shared::new(settings),
+            shared,
+            counter,
             began_at: now,
             tasks: BTreeMap::new(),
             calls: HashMap::default(),
@@ -148,6 +154,7 @@ impl Processor {
                     task.arrived(lane.at(offset), size_bytes, arrival, turn);
                 });
             }
+            Input::PermitsAnswered { number, answer } => self.permits_answered(number, answer, now),
             Input::LimitsTold { call, told } => self.limits_told(call, &told, now),
             Input::Answered { call, reply } => self.answered(call, reply, now),
             Input::CommitEnded { partition, incarnation, sequence, ended } => match ended {
@@ -181,6 +188,7 @@ impl Processor {
             in_flight_limit: self.in_flight_max(now),
             paused_until: self.account.paused_until(now),
             calls_per_second: self.calls_per_second(now),
+            counter: self.counter_status(),
             breaker: self.shared.breaker.view(now).map(Into::into),
             rejection_storms: self.shared.storms.views().map(Into::into).collect(),
             quotas: self.shared.limits.quota_views(now).into_iter().map(Into::into).collect(),

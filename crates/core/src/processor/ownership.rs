@@ -232,6 +232,7 @@ impl Processor {
         let owned: BTreeSet<i32> =
             self.tasks.iter().filter(|(_, slot)| is_live(slot)).map(|(partition, _)| *partition).collect();
         let all = self.shared.settings.partition_count;
+        self.counter.iter_mut().for_each(|counter| counter.set_partitions(owned.len(), now));
         self.account.set_share(owned.len(), all, now);
         self.shared.limits.set_owned(&owned, all, now);
     }

@@ -6,12 +6,30 @@ use std::ops::ControlFlow;
 use crate::booking::{BookingKey, Version};
 use crate::healthflow::Request;
 use crate::life::{CallId, TaskLife};
+use crate::limits::shared_counter::PermitAsk;
 use crate::partition::commit_batch::CommitBatch;
 use crate::partition::read_guard::GuardedRange;
 use crate::processor::Effect;
 use crate::state::TopicIds;
 use crate::time::Timestamp;
 use crate::topics::{Lane, Position};
+
+/// Until when a call may go out, whatever keeps it waiting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Until {
+    /// For a write: the end of its task's lease; the margin must be left of it.
+    pub lease: Option<Timestamp>,
+    /// The end of its permit, if the shared counter gave it.
+    pub permit: Option<Timestamp>,
+}
+
+impl Until {
+    /// Whether it may go out now, right before its bytes do (rule W2).
+    pub fn allows(self, now: Timestamp, margin_ms: i64) -> bool {
+        self.lease.is_none_or(|until| now.plus_ms(margin_ms) < until)
+            && self.permit.is_none_or(|until| now < until)
+    }
+}
 
 /// The parts of a worker. None of them decides anything.
 pub trait Parts {
@@ -23,7 +41,9 @@ pub trait Parts {
     /// Nothing of the task that is still queued may go out.
     fn end_calls(&mut self, partition: i32);
     /// Makes one call, and brings back whatever becomes of it.
-    fn call(&mut self, id: CallId, of: TaskLife, lease_until: Option<Timestamp>, request: Request);
+    fn call(&mut self, id: CallId, of: TaskLife, until: Until, request: Request);
+    /// Asks the shared counter, and brings back what it answers.
+    fn ask_permits(&mut self, ask: PermitAsk);
 
     /// Begins to acquire a task, in a producer of its own.
     ///
@@ -74,9 +94,11 @@ pub fn perform<P: Parts>(effect: Effect, parts: &mut P) -> Result<ControlFlow<()
             parts.watch(of, topic_ids);
             parts.read(of, next_offsets, guarded);
         }
-        Effect::Call { call, partition, incarnation, lease_until, request } => {
-            parts.call(call, TaskLife { partition, incarnation }, lease_until, *request);
+        Effect::Call { call, partition, incarnation, lease_until, permit_until, request } => {
+            let until = Until { lease: lease_until, permit: permit_until };
+            parts.call(call, TaskLife { partition, incarnation }, until, *request);
         }
+        Effect::AskPermits { ask } => parts.ask_permits(*ask),
         Effect::Commit { partition, sequence, batch, .. } => parts.commit(partition, sequence, batch),
         Effect::Release { partition } => {
             forget(partition, parts);

@@ -69,7 +69,7 @@ impl Processor {
 
     /// How many bookings should be ahead of the calls under way.
     fn ahead(&self, now: Timestamp) -> usize {
-        let permits = self.account.permits_within(self.pace.commit_ms(), now);
+        let permits = self.permits_within(self.pace.commit_ms(), now);
         self.pace.ahead(self.concurrency.limit(), permits)
     }
 
@@ -79,7 +79,7 @@ impl Processor {
     }
 
     /// How many of `most` calls or places may be used now: few while HealthFlow has just come back.
-    fn most(&self, most: usize, now: Timestamp) -> usize {
+    pub(super) fn most(&self, most: usize, now: Timestamp) -> usize {
         ((most as f64 * self.shared.breaker.part(now)) as usize).max(1)
     }
 

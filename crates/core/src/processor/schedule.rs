@@ -23,6 +23,7 @@ const ROUNDS_MAX: usize = 10_000;
 impl Processor {
     /// Decides what is to be done now; called once after the inputs of a turn.
     pub fn decide(&mut self, now: Timestamp) {
+        self.look_at_counter(now);
         self.stand_down(now);
         self.weather_storms(now);
         self.wake(now);
@@ -38,6 +39,7 @@ impl Processor {
             self.admit(&mut rounds, now);
             self.send(now);
         }
+        self.ask_permits(now);
         self.make_room(now);
         self.attend_to_quotas(now);
         self.commit(now);
@@ -86,9 +88,14 @@ impl Processor {
     /// When `decide` has something to do even if nothing happens.
     pub fn next_wakeup(&mut self, now: Timestamp) -> Option<Timestamp> {
         let room_at = self.budget.next_at(now);
-        let mut earliest: Option<Timestamp> = self.next_by_hand(now);
         let quota_look = self.shared.limits.next_quota_look();
-        earliest = [earliest, self.shared.storms.next_at(), quota_look].into_iter().flatten().min();
+        let others = [
+            self.next_by_hand(now),
+            self.shared.storms.next_at(),
+            self.next_look_at_counter(now),
+            quota_look,
+        ];
+        let mut earliest: Option<Timestamp> = others.into_iter().flatten().min();
         let mut at_latest = |at: Timestamp| earliest = Some(earliest.map_or(at, |known| known.min(at)));
         let mut ready = false;
         for slot in self.tasks.values() {
@@ -257,7 +264,7 @@ impl Processor {
         turn.is_probe = self.shared.breaker.is_open();
         let Some(send) = task.send_next(share, &mut turn) else { return false };
         let incarnation = task.incarnation();
-        self.take_permit(partition, &send, now);
+        let permit_until = self.take_permit(partition, &send, now);
         let call = CallId(self.next_call);
         self.next_call += 1;
         self.account.is_sent(call.0);
@@ -275,7 +282,8 @@ impl Processor {
         self.calls
             .insert(call, Call { partition, incarnation, job, operation, sent_at: now, sent_after, share });
         let (lease_until, request) = (send.lease_until, Box::new(send.request));
-        self.effects.push_back(Effect::Call { call, partition, incarnation, lease_until, request });
+        let made = Effect::Call { call, partition, incarnation, lease_until, permit_until, request };
+        self.effects.push_back(made);
         true
     }
 

@@ -14,6 +14,7 @@ impl Hash for Processor {
             tasks,
             calls,
             account,
+            counter,
             // Where commits, intents and slow calls are not limited, these decide nothing; elsewhere nobody compares processors.
             budget: _,
             pace: _,
@@ -30,7 +31,7 @@ impl Hash for Processor {
         } = self;
         debug_assert!(effects.is_empty(), "compared between two turns only");
         (began_at, shared, first_in_a_row, stands_down).hash(hasher);
-        (tasks, account, next_call, next_incarnation, next_turn_of, stopping, stopped).hash(hasher);
+        (tasks, account, counter, next_call, next_incarnation, next_turn_of, stopping, stopped).hash(hasher);
         hash_entries(calls, hasher);
     }
 }

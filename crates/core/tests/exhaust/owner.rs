@@ -158,6 +158,7 @@ impl Owner {
             Begun::Dropped(TaskLife { incarnation, .. }) => {
                 self.commit.take_if(|commit| commit.incarnation == incarnation);
             }
+            Begun::Asking(ask) => panic!("{ask:?}: a small world shares no counter"),
             Begun::Decoding { release, .. } => panic!("{release:?}: a small world holds no record back"),
             Begun::Contents { of, .. } => panic!("{of:?}: a small world has room for what it holds"),
             // Where it reads is asked at every step; whether it gives back, above; it stops in no small world.

@@ -150,8 +150,7 @@ impl Desk {
                 }
             }
             self.facts.extend(std::iter::from_fn(|| self.processor.next_fact()));
-            let asked =
-                if self.contents_wait { Vec::new() } else { std::mem::take(&mut self.asked_contents) };
+            let asked = if self.contents_wait { vec![] } else { std::mem::take(&mut self.asked_contents) };
             if done.is_empty() && asked.is_empty() {
                 return;
             }
@@ -185,6 +184,7 @@ impl Desk {
             // The test is the group and the lanes: it says itself what is assigned, fetched, held and decoded.
             Begun::Acquisition { .. } | Begun::GivenBack(_) | Begun::Dropped(..) | Begun::Stop => {}
             Begun::Reading(_) | Begun::Resumed(_) | Begun::Decoding { .. } | Begun::Unread(..) => {}
+            Begun::Asking(_) => {}
         }
     }
 

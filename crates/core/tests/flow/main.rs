@@ -44,6 +44,7 @@ mod retries;
 mod scenarios;
 mod sent_along;
 mod search_mode;
+mod shared_counter;
 mod slots;
 mod stated_limits;
 mod steady_load;

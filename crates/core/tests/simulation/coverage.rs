@@ -149,6 +149,7 @@ impl Coverage {
             (FaultKind::Delete, Phase::Any),
             (FaultKind::EditByHand, Phase::Any),
             (FaultKind::ByHand, Phase::Any),
+            (FaultKind::Counter, Phase::Any),
             (FaultKind::Redrive, Phase::Any),
             (FaultKind::Decide, Phase::Any),
             (FaultKind::TopicRecreated, Phase::Any),

@@ -70,6 +70,10 @@ pub enum Defect {
     ContentInKey,
     /// Updates name no revision, though it is counted on (W5).
     IfMatchLeftOut,
+    /// A shared counter that forgot everything gives permits at once.
+    CounterBeginsWithBurst,
+    /// The shared counter gives others the share of a worker that may be on its own.
+    SilentShareKept,
     /// Doubts are settled at once (W4).
     NoQuietTime,
     /// The search's lag is left out of the quiet time (W4).
@@ -80,7 +84,7 @@ pub enum Defect {
 
 impl Defect {
     #[cfg(feature = "planted-defects")]
-    pub const ALL: [Defect; 32] = [
+    pub const ALL: [Defect; 34] = [
         Defect::NoIntent,
         Defect::OneParkingSlot,
         Defect::NewestForgotten,
@@ -110,6 +114,8 @@ impl Defect {
         Defect::PauseOutlivesTask,
         Defect::ContentInKey,
         Defect::IfMatchLeftOut,
+        Defect::CounterBeginsWithBurst,
+        Defect::SilentShareKept,
         Defect::NoQuietTime,
         Defect::QuietTimeWithoutLag,
         Defect::QuietTimeWithoutLateLanding,

@@ -55,9 +55,14 @@ impl World {
                 if let Some(what) = self.judges.limits.uncounted(&call.request, &states, &self.plan, now) {
                     self.violate("limits", format!("w{worker} {what}"));
                 }
-                self.worker_does(worker, queued_ms, Deed::Socket(Outbound { call, epoch: 0 }));
+                self.worker_does(
+                    worker,
+                    queued_ms,
+                    Deed::Socket(Outbound { call, begun_at: self.now, epoch: 0 }),
+                );
             }
             Begun::Refused(call) => self.refused(worker, call),
+            Begun::Asking(ask) => self.counter_is_asked(worker, ask),
             Begun::Commit { partition, incarnation, sequence, batch } => {
                 self.commit_begins(worker, TaskLife { partition, incarnation }, sequence, batch);
             }
@@ -332,7 +337,8 @@ impl World {
             }
             _ => call.is_leased(one.clock(self.now), margin_ms),
         };
-        let Some(epoch) = epoch.filter(|_| leased) else {
+        let permitted = call.is_permitted(one.clock(self.now));
+        let Some(epoch) = epoch.filter(|_| leased && permitted) else {
             let call = call.id;
             self.refused(worker, call);
             return;

@@ -73,6 +73,8 @@ pub enum FaultKind {
     EditByHand,
     /// An operator pauses or limits, or takes it back.
     ByHand,
+    /// Something happens to the counter that workers share.
+    Counter,
     /// An operator redrives a dead letter, also one that is answered for, or twice.
     Redrive,
     /// People decide about a review: rightly or wrongly, at once or late, twice or about one that is no more.
@@ -126,6 +128,7 @@ pub enum FaultEvent {
     Edit(Option<AppointmentId>),
     Redrive,
     Operate,
+    Counter,
     Decide,
     /// Somebody writes a decision.
     Decided(usize, Box<Decision>),
@@ -139,10 +142,8 @@ pub enum FaultEvent {
     /// A rolling restart comes to this worker.
     Roll(usize),
     Restart(usize),
-    Resume {
-        worker: usize,
-        pauses: u64,
-    },
+    /// A worker goes on, if that was its last pause.
+    Resume(usize, u64),
     AllWell,
 }
 
@@ -163,6 +164,7 @@ impl World {
         self.plan_every(every.edit_every_ms, || FaultEvent::Edit(None));
         self.plan_every(every.redrive_every_ms, || FaultEvent::Redrive);
         self.plan_every(crate::operators::every_ms(&self.plan), || FaultEvent::Operate);
+        self.plan_every(crate::counter::every_ms(&self.plan), || FaultEvent::Counter);
         self.plan_every(every.decide_every_ms, || FaultEvent::Decide);
         self.plan_every(every.topic_every_ms, || FaultEvent::Topic);
         self.plan_every(every.outage_every_ms, || FaultEvent::Outage);
@@ -191,6 +193,7 @@ impl World {
             FaultEvent::Edit(id) => self.somebody_edits(id.as_ref()),
             FaultEvent::Redrive => self.somebody_redrives(),
             FaultEvent::Operate => self.somebody_operates(),
+            FaultEvent::Counter => self.something_befalls_the_counter(),
             FaultEvent::Decide => self.somebody_decides(),
             FaultEvent::Decided(partition, decision) => self.is_decided(partition, *decision),
             FaultEvent::Topic => self.somebody_breaks_a_topic(),
@@ -216,7 +219,7 @@ impl World {
             FaultEvent::ClockMended(worker) => self.clock_is_mended(worker),
             FaultEvent::Roll(worker) => self.roll(worker),
             FaultEvent::Restart(worker) => self.restart(worker),
-            FaultEvent::Resume { worker, pauses } => {
+            FaultEvent::Resume(worker, pauses) => {
                 if self.workers[worker].pauses == pauses {
                     self.resume(worker);
                 }
@@ -252,7 +255,7 @@ impl World {
                 let pauses = one.pauses;
                 self.falls_silent(worker);
                 let ms = self.random.between(200, self.plan.faults.pause_max_ms);
-                self.after(ms, Event::Fault(FaultEvent::Resume { worker, pauses }));
+                self.after(ms, Event::Fault(FaultEvent::Resume(worker, pauses)));
             }
             FaultKind::CutFromGroup => self.cut_off(worker),
             _ => self.stop(worker),

@@ -9,6 +9,7 @@ mod broken_shell;
 mod by_hand;
 mod checkers;
 mod commits;
+mod counter;
 mod coverage;
 #[cfg(feature = "planted-defects")]
 mod defect_hunt;

@@ -294,6 +294,7 @@ impl Plan {
 fn draw_apart(seed: u64, theme: Theme, settings: &mut Settings) {
     settings.limits = crate::limits::stated(seed);
     crate::limits::draw_long(seed, settings);
+    crate::counter::draw(seed, settings);
     settings.rejection_storm = crate::storms::limits(seed, &theme);
     settings.retry_repark_after_ms = crate::limits::repark_after_ms(seed);
     crate::notices::draw(seed, settings);
@@ -361,8 +362,8 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         slot_wait_max_ms: if theme == Theme::Days { 3_600_000 } else { *random.pick(&[5_000, 60_000]) },
         retry_repark_after_ms: 300_000,
         waiting_room_max: *random.pick(&[4, 1_000]),
-        #[cfg(feature = "planted-defects")]
-        defect: None,
+        // The rest is drawn apart.
+        ..Settings::for_tests()
     }
 }
 

@@ -97,6 +97,8 @@ pub struct Reading {
 #[derive(Debug)]
 pub struct Outbound {
     pub call: Call,
+    /// When the processor let it go.
+    pub begun_at: i64,
     /// The epoch of the producer that the task had when the lease was looked at last.
     pub epoch: u64,
 }

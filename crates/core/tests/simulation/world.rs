@@ -13,6 +13,7 @@ use healthflow_core::processor::{Effect, Input};
 
 use crate::checkers::Judges;
 use crate::commits::Landing;
+use crate::counter::SharedCounter;
 use crate::coverage::{Coverage, Phase};
 use crate::faults::FaultKind;
 use crate::group::Group;
@@ -57,6 +58,7 @@ pub enum Event {
         partition: i32,
         epoch: u64,
     },
+    CounterAsked(Box<crate::counter::Asked>),
     Group(crate::group::GroupEvent),
     Fault(crate::faults::FaultEvent),
     /// Looks whether everything is done.
@@ -73,6 +75,7 @@ pub struct World {
     pub workers: Vec<Worker>,
     pub healthflow: HealthFlow,
     pub operators: Operators,
+    pub counter: SharedCounter,
     /// Until then the broker takes nothing.
     pub disk_full_until: i64,
     pub refuses: Refuses,
@@ -109,6 +112,7 @@ impl World {
             workers,
             healthflow: HealthFlow::new(&plan, &lives),
             operators: Operators::default(),
+            counter: SharedCounter::default(),
             disk_full_until: 0,
             last_writes: BTreeMap::new(),
             published: 0,
@@ -169,6 +173,7 @@ impl World {
             }
             Event::CommitLands(landing) => self.commit_lands(*landing),
             Event::EndTxnCopy { partition, epoch } => self.copy_lands(partition, epoch),
+            Event::CounterAsked(asked) => self.counter_answers(*asked),
             Event::Group(event) => self.group_event(event),
             Event::Fault(event) => self.fault_event(event),
             Event::Look => self.look(),

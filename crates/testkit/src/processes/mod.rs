@@ -3,6 +3,7 @@
 
 pub mod kafka_proxy;
 pub mod log_reader;
+pub mod redis;
 pub mod simulator;
 pub mod worker;
 

@@ -26,8 +26,12 @@ impl Parts for Recorder {
         self.note("end calls", partition);
     }
 
-    fn call(&mut self, id: CallId, of: TaskLife, lease_until: Option<Timestamp>, _: Request) {
-        self.note("call", (id.0, (of.partition, of.incarnation), lease_until));
+    fn call(&mut self, id: CallId, of: TaskLife, until: Until, _: Request) {
+        self.note("call", (id.0, (of.partition, of.incarnation), until));
+    }
+
+    fn ask_permits(&mut self, ask: PermitAsk) {
+        self.note("ask permits", ask.number);
     }
 
     fn acquire(&mut self, of: TaskLife, not_before: Timestamp) -> Result<(), Infallible> {
@@ -105,9 +109,10 @@ fn table() -> Vec<(Effect, &'static [&'static str])> {
                 partition,
                 incarnation,
                 lease_until: Some(Timestamp(8)),
+                permit_until: None,
                 request,
             },
-            &["call (1, (3, 7), Some(Timestamp(8)))"],
+            &["call (1, (3, 7), Until { lease: Some(Timestamp(8)), permit: None })"],
         ),
         (Effect::ReadContents { partition, incarnation, of: Vec::new() }, &["read contents ((3, 7), 0)"]),
         (Effect::Commit { partition, incarnation, sequence: 2, batch: Box::default() }, &["commit (3, 2)"]),

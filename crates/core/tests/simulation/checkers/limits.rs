@@ -13,6 +13,7 @@ use healthflow_core::time::Timestamp;
 use healthflow_proof::promises::limits::overfull;
 use healthflow_proof::promises::sending::booking_of;
 
+use crate::checkers::shared_counter;
 use crate::lives::Lives;
 use crate::plan::Plan;
 
@@ -96,6 +97,18 @@ impl Limits {
         Some(format!("{}: {within} calls of history of {practice:?} in the window from {begin}", policy.name))
     }
 
+    /// What is asked of workers that share a counter.
+    pub fn overfull(&self, plan: &Plan) -> Option<String> {
+        let calls: Vec<i64> = self.calls.iter().map(|(at, ..)| *at).collect();
+        shared_counter::overfull(&calls, plan, |begin, end| self.is_unsure(begin, end))
+    }
+
+    /// A part that was used twice counts until its window is over.
+    fn is_unsure(&self, begin: i64, end: i64) -> bool {
+        let within = |(from, until): &(i64, i64)| *from < end && begin < *until + (end - begin);
+        self.unsure.iter().any(within)
+    }
+
     fn broken_policy(&self, policy: &Policy, plan: &Plan) -> Option<String> {
         // The part of a worker in a rolling window of the account may be rounded up by one call; a long one is counted.
         let is_rounded = policy.scope == Scope::Account && !policy.is_long();
@@ -104,11 +117,8 @@ impl Limits {
         let is_rolling = matches!(policy.window, Window::Rolling { .. });
         let most = policy.calls as usize + if is_rolling { policy.burst as usize + rounded } else { 0 };
         let window = (window_ms, !is_rolling);
-        // A part that was used twice counts until its window is over; of a long window nothing is used twice.
-        let is_unsure = |begin: i64, end: i64| {
-            let within = |(from, until): &(i64, i64)| *from < end && begin < *until + (end - begin);
-            !policy.is_long() && self.unsure.iter().any(within)
-        };
+        // Of a long window nothing is used twice.
+        let is_unsure = |begin: i64, end: i64| !policy.is_long() && self.is_unsure(begin, end);
         counted(&self.calls, policy).into_iter().find_map(|(practice, calls)| {
             let (begin, within) = overfull(&calls, window, most, is_unsure)?;
             Some(format!("{}: {within} calls of {practice:?} in the window from {begin}", policy.name))

@@ -25,6 +25,7 @@ pub mod released_in_order;
 pub mod retry_grows;
 pub mod review_topic;
 pub mod right_chart;
+pub mod shared_counter;
 pub mod slots;
 pub mod storms;
 
@@ -170,6 +171,8 @@ impl World {
         if let Some(what) = call.lease_until.and_then(|until| lease::outlived(until, clock)) {
             self.violate("lease", format!("w{worker} {what}"));
         }
+        let late = shared_counter::late(outbound, &self.plan, self.now);
+        self.violate_all("shared counter", late);
         self.judges.honest_tries.sent(&call.request, self.now);
         let broken = self.judges.no_step_back.sent(&call.request, &self.lives, guard);
         self.violate_all("no step back", broken);
@@ -193,6 +196,8 @@ impl World {
             self.violate_all("right chart", right_chart::broken(self));
             self.violate_all("rate limit", self.judges.rate_limit.broken(&self.plan));
             self.violate_all("limits", self.judges.limits.broken(&self.plan));
+            self.violate_all("shared counter", self.judges.limits.overfull(&self.plan));
+            self.violate_all("shared counter", shared_counter::alone(self));
         } else if self.now > rests_from + self.plan.rest_within_ms() {
             self.violate_all("every review ends", every_review_ends::open(self));
             self.violate_all("none lost", open);

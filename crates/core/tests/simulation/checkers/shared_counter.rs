@@ -1,0 +1,48 @@
+//! Promise 6 where workers share a counter: over all of them no stretch of time sees more calls than the rate, whatever becomes of the
+//! counter; no call goes out under a permit that is over; and once the counter is well all come back to it.
+
+use crate::plan::Plan;
+use crate::worker::{Outbound, Running};
+use crate::world::World;
+
+/// Stretches that are looked at: what is a little too much each second shows in the longer ones (milliseconds).
+const STRETCHES_MS: [i64; 3] = [1_000, 3_000, 10_000];
+/// A permit may be used up to so long after its moment (milliseconds).
+const USED_WITHIN_MS: i64 = 100;
+/// How soon a worker is back (milliseconds).
+const BACK_WITHIN_MS: i64 = 2_000;
+
+/// The stretch that sees too many of `calls`, which are in order; stretches that `is_exempt` are left out.
+pub fn overfull(calls: &[i64], plan: &Plan, is_exempt: impl Fn(i64, i64) -> bool) -> Option<String> {
+    plan.settings.shared_counter?;
+    let rate = plan.settings.requests_per_second;
+    STRETCHES_MS.into_iter().find_map(|ms| {
+        // One call more at either end, and one of each worker that goes on alone: its share may be rounded up by that.
+        let most = rate * (ms + USED_WITHIN_MS) as f64 / 1_000.0 + 2.0 + plan.workers as f64;
+        let (begin, within) =
+            healthflow_proof::promises::limits::overfull(calls, (ms, false), most as usize, &is_exempt)?;
+        Some(format!("{within} calls in the {ms} ms from {begin}"))
+    })
+}
+
+/// A call goes out: its permit must not be over.
+pub fn late(outbound: &Outbound, plan: &Plan, now: i64) -> Option<String> {
+    let limits = plan.settings.shared_counter?;
+    let waited_ms = now - outbound.begun_at;
+    // Between the last look and the socket the process may sleep for less than the margin.
+    let most_ms = limits.permit_life_ms + plan.settings.lease_margin_ms;
+    let is_late = outbound.call.permit_until.is_some() && waited_ms > most_ms;
+    is_late.then(|| format!("a call goes out {waited_ms} ms after its permit was taken"))
+}
+
+/// Everything has come to rest: who is still on his own.
+pub fn alone(world: &World) -> Option<String> {
+    let is_over = world.now > world.plan.faults_until + BACK_WITHIN_MS;
+    let alone = |worker: &&crate::worker::Worker| {
+        let away =
+            worker.processor.status(worker.clock(world.now)).counter.is_some_and(|counter| counter.away);
+        worker.running == Running::Up && away
+    };
+    let alone = world.workers.iter().filter(|_| is_over).find(alone)?;
+    Some(format!("w{} has not come back to the counter", alone.number))
+}
