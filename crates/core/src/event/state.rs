@@ -163,7 +163,6 @@ impl AppointmentStateRecord {
                 patient_id: placement.patient_id.clone(),
                 patient: placement.patient,
                 incarnation: placement.incarnation,
-                // 0: it was adopted.
                 version: placement.version.map_or(0, Version::cast_signed),
                 status: placement.status,
                 fingerprint: placement.fingerprint,

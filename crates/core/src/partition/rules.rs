@@ -14,7 +14,7 @@ use crate::defects::planted;
 use crate::event::Schedule;
 use crate::healthflow::Request;
 use crate::partition::intents::{Doubt, Intents};
-use crate::partition::job::{Job, JobKey, JobStage};
+use crate::partition::job::{Job, JobKey};
 use crate::partition::jobs::Jobs;
 use crate::partition::lone_suspect::LoneSuspect;
 use crate::partition::outbox::Outbox;
@@ -375,16 +375,6 @@ pub(super) fn in_order<T>(mut waiters: Vec<T>, settings: &Settings) -> Vec<T> {
     waiters
 }
 
-/// A job of a practice that is paused asks nothing, not even if it was about to.
-pub(super) fn stops(job: &Job, settings: &Settings) -> bool {
-    job.stage != JobStage::Ready || !planted!(settings, PauseLetsReadyGo)
-}
-
-/// A limited practice sends no more than its permits allow.
-pub(super) fn has_permit(key: &JobKey, turn: &Turn<'_>) -> bool {
-    !turn.by_hand.has_no_permit(key.practice(), turn.now) || planted!(turn.settings, PracticeLimitIgnored)
-}
-
 /// A call goes out once a good commit has counted it in every long limit.
 pub(super) fn awaits_count(settings: &Settings) -> bool {
     !planted!(settings, QuotaSpentUncounted)
@@ -393,11 +383,4 @@ pub(super) fn awaits_count(settings: &Settings) -> bool {
 /// What is kept of a long limit for live bookings is theirs.
 pub(super) fn leaves_reserve(settings: &Settings) -> bool {
     !planted!(settings, ReserveIgnored)
-}
-
-/// A pause is no attempt.
-pub(super) fn count_pause(job: &mut Job, settings: &Settings) {
-    if planted!(settings, PauseSpendsAttempts) {
-        job.versions.values_mut().for_each(|in_hand| in_hand.schedule.attempts += 1);
-    }
 }

@@ -5,7 +5,7 @@ use crate::booking::PracticeId;
 use crate::defects::planted;
 use crate::healthflow::fault::Unknown;
 use crate::partition::intents::FaultOutcome;
-use crate::partition::job::JobKey;
+use crate::partition::job::{Job, JobKey, JobStage};
 use crate::partition::turn::Turn;
 use crate::settings::Settings;
 
@@ -66,4 +66,21 @@ pub(in crate::partition) fn knows_outages(settings: &Settings) -> bool {
 /// Time in which an operator has paused a practice counts for no deadline.
 pub(in crate::partition) fn pauses_stop_deadlines(settings: &Settings) -> bool {
     !planted!(settings, PauseCountsForDeadlines)
+}
+
+/// A job of a practice that is paused asks nothing, not even if it was about to.
+pub(in crate::partition) fn stops(job: &Job, settings: &Settings) -> bool {
+    job.stage != JobStage::Ready || !planted!(settings, PauseLetsReadyGo)
+}
+
+/// A limited practice sends no more than its permits allow.
+pub(in crate::partition) fn has_permit(key: &JobKey, turn: &Turn<'_>) -> bool {
+    !turn.by_hand.has_no_permit(key.practice(), turn.now) || planted!(turn.settings, PracticeLimitIgnored)
+}
+
+/// A pause is no attempt.
+pub(in crate::partition) fn count_pause(job: &mut Job, settings: &Settings) {
+    if planted!(settings, PauseSpendsAttempts) {
+        job.versions.values_mut().for_each(|in_hand| in_hand.schedule.attempts += 1);
+    }
 }
