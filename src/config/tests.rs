@@ -232,7 +232,7 @@ fn limits_are_a_list() {
     let flag = format!("healthflow.limits={line}");
     assert_eq!(from_file, limits(defaults().with_flags(&[flag]).unwrap()));
     assert_eq!(from_file.len(), 2);
-    let long = r#"[{ name = "day", calls = 9, window_seconds = 86400, window = "fixed", reset_hour = 6, zone = "America/Chicago" }, { name = "month", calls = 9, window = "month" }, { name = "last day", calls = 9, window_seconds = 86400 }]"#;
+    let long = r#"[{ name = "day", calls = 9, window_seconds = 86400, window = "fixed", reset_hour = 6, zone = "America/Chicago" }, { name = "month", calls = 9, window = "month" }, { name = "last-day", calls = 9, window_seconds = 86400 }]"#;
     let long = defaults().with_flags(&[format!("healthflow.limits={long}")]).unwrap().into_config().unwrap();
     assert!(long.processor_settings(1).limits.iter().all(Policy::is_long));
     for (list, expected) in [
