@@ -106,16 +106,7 @@ fn with_exactly_these_rights_everything_works_and_without_any_one_a_line_names_i
     let kinds = [create, alter_configs].map(String::as_str);
     operators_that_lack_one(guarded, kinds, [&no_letters, &no_requests, &no_synced, &no_tail], &booking);
     assert!(operate(&["topics"]).contains("cleanup.policy set to delete"));
-    let tail_notices = ["tail", "appointments.notices", "--from-beginning", "--limit", "1"];
-    let pause = ["pause", "--practice", "p", "--by", "ops", "--why", "a test"];
-    for (user, words, expected) in [
-        (&no_notices, &tail_notices[..], "Read on topic guarded.appointments.notices"),
-        (&no_controls, &pause, "Write on topic guarded.healthflow.controls"),
-        (&no_controls_id, &pause, "transactional id guarded.healthflow-sync.controls"),
-    ] {
-        let line = guarded.refused_command(&guarded.flags_of(user, PREFIX), words);
-        assert!(line.contains(expected), "{words:?}: {line}");
-    }
+    the_rarer_rights_are_needed(guarded, [&no_notices, &no_controls, &no_controls_id]);
     drop(worker);
     let repartition = ["repartition", "--partitions", "3"];
     let flags = guarded.flags_of(alter, PREFIX);
@@ -134,10 +125,29 @@ fn with_exactly_these_rights_everything_works_and_without_any_one_a_line_names_i
     assert!(says().contains("grant our Kafka user Write on that transactional id"), "{}", says());
 
     drop(worker);
-    let accepts = || guarded.command(&operator, &["accept-topics"]).ok();
+    the_state_changes_hands(guarded, &operator);
+}
+
+/// An operator without Read on notices, Write on controls, or Write on their transactional id, is refused what needs it.
+fn the_rarer_rights_are_needed(guarded: &Guarded, [no_notices, no_controls, no_controls_id]: [&String; 3]) {
+    let tail_notices = ["tail", "appointments.notices", "--from-beginning", "--limit", "1"];
+    let pause = ["pause", "--practice", "p", "--by", "ops", "--why", "a test"];
+    for (user, words, expected) in [
+        (no_notices, &tail_notices[..], "Read on topic guarded.appointments.notices"),
+        (no_controls, &pause, "Write on topic guarded.healthflow.controls"),
+        (no_controls_id, &pause, "transactional id guarded.healthflow-sync.controls"),
+    ] {
+        let line = guarded.refused_command(&guarded.flags_of(user, PREFIX), words);
+        assert!(line.contains(expected), "{words:?}: {line}");
+    }
+}
+
+/// What an operator does once no worker runs any more.
+fn the_state_changes_hands(guarded: &Guarded, operator: &[String]) {
+    let accepts = || guarded.command(operator, &["accept-topics"]).ok();
     let said = wait_for(LIMIT, accepts).expect("the operator may, once no worker runs");
     assert!(said.contains("no topic was replaced"), "{said}");
-    let next = [operator, set(&[("kafka.application", "next")])].concat();
+    let next = [operator.to_vec(), set(&[("kafka.application", "next")])].concat();
     let takeover = ["takeover", "--from-application", "healthflow-sync", "--from-group", "healthflow-sync"];
     let said = guarded.command(&next, &takeover).expect("the operator of the old fleet may");
     assert!(said.contains("can commit any more"), "{said}");
