@@ -1,6 +1,7 @@
 //! The status of a worker at one moment: the status page shows it and the gauges are set from it. Without it, both would have
 //! to reach into the processor's memory while it works. It contains no ids of practices, bookings or patients.
 
+mod counter;
 mod quotas;
 mod troubles;
 mod waits;
@@ -18,6 +19,7 @@ use crate::sync::ReviewReason;
 use crate::time::{DAY_MS, Timestamp};
 use crate::topics::Lane;
 
+pub use counter::CounterStatus;
 pub use quotas::QuotaStatus;
 pub use troubles::{HealthFlowTrouble, StartStep, StartWait};
 pub use waits::{NextStep, PROMISED_MS, WaitCounts, WaitPlace, Waits};
@@ -114,17 +116,6 @@ pub struct ControlStatus {
     pub since: Timestamp,
     /// How often this control was written.
     pub version: u32,
-}
-
-/// How the worker stands with the shared counter.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CounterStatus {
-    /// Whether the worker goes on alone, with `limits.fallback_share` of the share of its partitions.
-    pub away: bool,
-    /// Since when.
-    pub since: Option<Timestamp>,
-    /// Why: `no_answer`, `unreachable` or `refused`.
-    pub why: Option<Box<str>>,
 }
 
 coded! {
