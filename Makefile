@@ -54,7 +54,7 @@ measure-fairness: build ## one practice publishes thousands at once: how the oth
 	cargo run --release -p healthflow-lab --bin demo -- measure fairness $(ARGS)
 
 measure-quota: ## a day's quota that is too small, in virtual time: who is served, and how good the forecast is
-	cargo test --profile simulate -p healthflow-core --test quota -- --nocapture
+	cargo run --profile simulate -p healthflow-core --example measure_quota
 
 profile: ## flamegraphs, system calls, context switches and allocations of a worker, into target/profile (ARGS=--help)
 	stack/profile.sh $(ARGS)

@@ -246,8 +246,7 @@ fn findings(mixed: &Day, live_bookings: usize, stingy: &Day) -> Vec<Finding> {
 }
 
 /// Goal: of a day's quota that is too small live bookings are served, and people know in time when it is used up.
-#[test]
-fn a_quota_that_is_too_small_is_kept_for_live_bookings_and_its_end_is_forecast() {
+fn main() {
     let (live_bookings, history, stingy_bookings) = (700, 9_000, 8_000);
     let mixed = live(live_bookings, history);
     let stingy = live(stingy_bookings, 0);
