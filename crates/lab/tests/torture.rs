@@ -98,13 +98,16 @@ fn a_healthflow_that_lies_is_found_out() {
     let _alone = alone();
     let lie = ["--minutes", "0.5", "--brokers", "1", "--lie", "--seed"];
     let mut runs = SEEDS.iter().map(|seed| torture(&[&lie[..], &[*seed]].concat()));
-    // Behind a transaction that Kafka leaves hanging (KAFKA-20734) nobody gets a result, whatever HealthFlow says.
-    let run = runs.find(|run| run.report["violations"]["hanging_transactions"] == 0);
-    let Tortured { output, report, out } = run.expect("a run in which Kafka left no transaction hanging");
+    // Behind a transaction that Kafka leaves hanging (KAFKA-20734) nobody gets a result, whatever HealthFlow says. And in half a
+    // minute the answer to a patient's create may not be lost once.
+    let run = runs.find(|run| {
+        let count = |violation: &str| run.report["violations"][violation].as_u64();
+        let is_found =
+            ["duplicate_appointments", "duplicate_patients"].iter().all(|one| count(one) > Some(0));
+        count("hanging_transactions") == Some(0) && is_found
+    });
+    let Tortured { output, report, out } = run.expect("a run whose lies are found, both kinds of them");
     assert!(!output.status.success(), "{}", text_of(&output));
-    for violated in ["duplicate_appointments", "duplicate_patients"] {
-        assert!(report["violations"][violated].as_u64() > Some(0), "{violated}: {report}");
-    }
     for kept in ["lost", "duplicate_results", "orphans"] {
         assert_eq!(report["violations"][kept], 0, "{kept}: {report}");
     }
