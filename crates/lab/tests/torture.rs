@@ -96,9 +96,9 @@ fn two_minutes_of_torture_violate_nothing() {
 #[test]
 fn a_healthflow_that_lies_is_found_out() {
     let _alone = alone();
-    let lie = ["--minutes", "0.5", "--brokers", "1", "--lie", "--seed"];
+    let lie = ["--minutes", "1", "--brokers", "1", "--lie", "--seed"];
     let mut runs = SEEDS.iter().map(|seed| torture(&[&lie[..], &[*seed]].concat()));
-    // Behind a transaction that Kafka leaves hanging (KAFKA-20734) nobody gets a result, whatever HealthFlow says. And in half a
+    // Behind a transaction that Kafka leaves hanging (KAFKA-20734) nobody gets a result, whatever HealthFlow says. And in a
     // minute the answer to a patient's create may not be lost once.
     let run = runs.find(|run| {
         let count = |violation: &str| run.report["violations"][violation].as_u64();
