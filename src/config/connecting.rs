@@ -55,13 +55,7 @@ fn proxy(key: &'static str, proxy: &Optional<String>) -> Result<(), Fault> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::Layers;
-
-    fn load(flags: &[&str]) -> Result<(), String> {
-        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let layers = Layers::new().and_then(|layers| layers.with_flags(&flags));
-        layers.and_then(Layers::into_config).map(drop).map_err(|error| error.to_string())
-    }
+    use crate::config::tests::load;
 
     #[test]
     fn half_of_a_pair_and_what_would_do_nothing_are_refused() {

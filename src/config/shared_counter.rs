@@ -109,13 +109,7 @@ pub(super) fn check(Config { limits, healthflow, .. }: &Config) -> Result<(), Fa
 
 #[cfg(test)]
 mod tests {
-    use crate::config::Layers;
-
-    fn load(flags: &[&str]) -> Result<(), String> {
-        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let layers = Layers::new().and_then(|layers| layers.with_flags(&flags));
-        layers.and_then(Layers::into_config).map(drop).map_err(|error| error.to_string())
-    }
+    use crate::config::tests::load;
 
     #[test]
     fn what_cannot_work_names_its_key() {

@@ -16,6 +16,13 @@ fn defaults() -> Layers {
     Layers::new().expect("the defaults are readable")
 }
 
+/// Whether the defaults with these flags are a configuration; the error's line if not.
+pub(super) fn load(flags: &[&str]) -> Result<(), String> {
+    let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    let config = defaults().with_flags(&flags).and_then(Layers::into_config);
+    config.map(drop).map_err(|error| error.to_string())
+}
+
 /// The environment with one variable of ours and one of another program.
 fn environment(name: &str, value: &str) -> [(OsString, OsString); 2] {
     [(name.into(), value.into()), ("HEALTHFLOW_OTHER".into(), "1".into())]

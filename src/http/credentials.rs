@@ -126,9 +126,8 @@ impl Scheme {
                 (is_one_word.then(|| format!("Bearer {secret}")), CredentialsFlaw::NotOneToken)
             }
             Scheme::Basic { user } => {
-                let is_one_line = !secret.chars().any(char::is_control);
                 let both = || format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{secret}")));
-                (is_one_line.then(both), CredentialsFlaw::NotOnePassword)
+                (is_one_line(secret).then(both), CredentialsFlaw::NotOnePassword)
             }
         };
         let mut header = value.and_then(|value| HeaderValue::try_from(value).ok()).ok_or(flaw)?;
@@ -147,16 +146,27 @@ fn stamp(path: &Path) -> Option<Stamp> {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
+/// The password that the file at `path` holds, for who sends it in no header.
+pub(crate) fn password(path: &Path) -> Result<String, CredentialsFault> {
+    let one_line = |secret: String| is_one_line(&secret).then_some(secret);
+    let read = secret(path).and_then(|secret| one_line(secret).ok_or(CredentialsFlaw::NotOnePassword));
+    read.map_err(|flaw| CredentialsFault { what: "password", file: path.to_owned(), flaw })
+}
+
 fn read(path: &Path, scheme: &Scheme) -> Result<HeaderValue, CredentialsFault> {
-    let header = || {
-        let bytes = std::fs::read(path).map_err(|error| CredentialsFlaw::Unreadable(error.kind()))?;
-        let text = String::from_utf8(bytes).map_err(|_| CredentialsFlaw::NotText)?;
-        // Some editors begin a file with a byte order mark.
-        let secret = text.trim_start_matches('\u{feff}').trim();
-        if secret.is_empty() {
-            return Err(CredentialsFlaw::Empty);
-        }
-        scheme.header(secret)
-    };
-    header().map_err(|flaw| CredentialsFault { what: scheme.secret(), file: path.to_owned(), flaw })
+    let header = secret(path).and_then(|secret| scheme.header(&secret));
+    header.map_err(|flaw| CredentialsFault { what: scheme.secret(), file: path.to_owned(), flaw })
+}
+
+/// What the file holds, without white space around it.
+fn secret(path: &Path) -> Result<String, CredentialsFlaw> {
+    let bytes = std::fs::read(path).map_err(|error| CredentialsFlaw::Unreadable(error.kind()))?;
+    let text = String::from_utf8(bytes).map_err(|_| CredentialsFlaw::NotText)?;
+    // Some editors begin a file with a byte order mark.
+    let secret = text.trim_start_matches('\u{feff}').trim();
+    if secret.is_empty() { Err(CredentialsFlaw::Empty) } else { Ok(secret.to_owned()) }
+}
+
+fn is_one_line(secret: &str) -> bool {
+    !secret.chars().any(char::is_control)
 }

@@ -8,7 +8,7 @@ pub mod trouble;
 pub mod transport;
 
 pub use client::{ClientFault, ClientSettings, IdentityFiles, certificate_remedy};
-pub(crate) use credentials::Credentials;
+pub(crate) use credentials::{Credentials, password};
 pub use credentials::{CredentialsFault, CredentialsFlaw, Scheme, check_token_file};
 pub use transport::{Failed, Transport, TransportSettings};
 pub use trouble::Troubles;

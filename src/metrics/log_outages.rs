@@ -25,7 +25,7 @@ pub(super) fn report_outage(fact: &Fact) {
             report_pause(*until, *why, practice, booking.as_ref());
         }
         Fact::CounterChanged(Change::Away(why)) => warn!(
-            why,
+            why = why.code(),
             "the shared counter of calls does not answer; this worker keeps to a part of its share until it does, look at Redis"
         ),
         Fact::CounterChanged(Change::Back { away_ms }) => {

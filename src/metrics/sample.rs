@@ -9,7 +9,7 @@ use healthflow_core::fact::{DropCause, DuplicateOf, Fact, LinkChange, PauseCause
 use healthflow_core::healthflow::Operation;
 use healthflow_core::life::{LaneEnd, Loss, LostPosition};
 use healthflow_core::limits::rejection_storm::{StormChange, StormOf};
-use healthflow_core::limits::shared_counter::Change;
+use healthflow_core::limits::shared_counter::{Change, CounterTrouble};
 use healthflow_core::limits::{BreakerCause, QuotaEnd};
 use healthflow_core::patient::search::PassKind;
 use healthflow_core::sync::{Disposition, FailureReason, ReviewReason, SyncedOutcome};
@@ -206,7 +206,7 @@ fn call_facts(key: &BookingKey) -> Vec<Fact> {
         Fact::BreakerOpened { cause: BreakerCause::Timeout, calls: 12, bad: 9 },
         Fact::BreakerProbeFailed,
         Fact::BreakerClosed { open_ms: 90_000 },
-        Fact::CounterChanged(Change::Away("unreachable")),
+        Fact::CounterChanged(Change::Away(CounterTrouble::Unreachable)),
         Fact::CounterChanged(Change::Back { away_ms: 90_000 }),
         Fact::StormChanged(StormChange::Began {
             of: StormOf { practice: None, operation: Operation::CreateAppointment },

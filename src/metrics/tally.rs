@@ -115,7 +115,7 @@ impl Catalogue {
                 self.rejection_storm.begun.with_label_values(&[scope.code(), of.operation.code()]).inc();
             }
             Fact::CounterChanged(Change::Away(why)) => {
-                self.shared_counter.lost.with_label_values(&[*why]).inc();
+                self.shared_counter.lost.with_label_values(&[why.code()]).inc();
             }
             Fact::AccountPaused { why, .. } => self.calls.pauses.with_label_values(&[why.code()]).inc(),
             Fact::ControlChanged { control } => {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use healthflow_core::limits::shared_counter::{Answer, PermitAsk};
+use crate::http::{CredentialsFault, password};
+use healthflow_core::limits::shared_counter::{Answer, CounterTrouble, PermitAsk};
 use healthflow_core::processor::{Inbox, Input};
 use redis::aio::MultiplexedConnection;
 use redis::{
@@ -55,15 +56,8 @@ pub enum CounterFault {
         what: String,
     },
     /// The password cannot be read.
-    #[error(
-        "`limits.password_file` names {file}, which holds no password ({what}); correct the path, its rights, or its content"
-    )]
-    Password {
-        /// Its path.
-        file: String,
-        /// What is wrong.
-        what: String,
-    },
+    #[error("`limits.password_file`: {0}; correct the path, its rights, or its content")]
+    Password(#[from] CredentialsFault),
 }
 
 /// The task that asks. It ends with its runtime, or once nobody can ask any more.
@@ -125,8 +119,8 @@ impl Asking {
                         connection = Some(open);
                         Ok(answer)
                     }
-                    Ok(Err(error)) => Err(code(&error)),
-                    Err(_) => Err("no_answer"),
+                    Ok(Err(error)) => Err(trouble(&error)),
+                    Err(_) => Err(CounterTrouble::NoAnswer),
                 },
                 Err(why) => Err(why),
             };
@@ -134,14 +128,14 @@ impl Asking {
         }
     }
 
-    async fn connect(&self) -> Result<MultiplexedConnection, &'static str> {
+    async fn connect(&self) -> Result<MultiplexedConnection, CounterTrouble> {
         // The password may have changed since.
-        let client = self.client().map_err(|_| "unreadable_file")?;
+        let client = self.client().map_err(|_| CounterTrouble::UnreadableFile)?;
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let connecting = client.get_multiplexed_async_connection_with_config(&config);
         match timeout(CONNECT_WITHIN, connecting).await {
-            Ok(connected) => connected.map_err(|error| code(&error)),
-            Err(_) => Err("unreachable"),
+            Ok(connected) => connected.map_err(|error| trouble(&error)),
+            Err(_) => Err(CounterTrouble::Unreachable),
         }
     }
 
@@ -182,29 +176,20 @@ impl Asking {
     }
 }
 
-fn password(file: &std::path::Path) -> Result<String, CounterFault> {
-    let unusable =
-        |what: &str| CounterFault::Password { file: file.display().to_string(), what: what.to_owned() };
-    let text = std::fs::read_to_string(file).map_err(|error| unusable(&error.kind().to_string()))?;
-    let password = text.trim_end_matches(['\r', '\n']);
-    if password.is_empty() || password.contains(['\r', '\n']) {
-        return Err(unusable("it must be one line"));
-    }
-    Ok(password.to_owned())
-}
-
-/// What is wrong, in a word that logs and the status page show.
-fn code(error: &RedisError) -> &'static str {
+/// What is wrong.
+fn trouble(error: &RedisError) -> CounterTrouble {
     match error.kind() {
-        ErrorKind::AuthenticationFailed => "wrong_password",
-        ErrorKind::Server(ServerErrorKind::NoPerm) => "no_permission",
-        ErrorKind::Server(ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown) => "starting",
-        ErrorKind::Server(ServerErrorKind::ReadOnly) => "read_only",
-        ErrorKind::Io => "unreachable",
-        ErrorKind::Client => "tls",
+        ErrorKind::AuthenticationFailed => CounterTrouble::WrongPassword,
+        ErrorKind::Server(ServerErrorKind::NoPerm) => CounterTrouble::NoPermission,
+        ErrorKind::Server(ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown) => {
+            CounterTrouble::Starting
+        }
+        ErrorKind::Server(ServerErrorKind::ReadOnly) => CounterTrouble::ReadOnly,
+        ErrorKind::Io => CounterTrouble::Unreachable,
+        ErrorKind::Client => CounterTrouble::Tls,
         _ => match error.code() {
-            Some("NOAUTH" | "WRONGPASS") => "wrong_password",
-            _ => "refused",
+            Some("NOAUTH" | "WRONGPASS") => CounterTrouble::WrongPassword,
+            _ => CounterTrouble::Refused,
         },
     }
 }

@@ -12,8 +12,7 @@ use healthflow_testkit::wait::wait_for;
 const OF_THE_PATIENT: [&str; 3] = ["Lopez", "1987-04-21", "60614"];
 
 fn page(rig: &Rig, path: &str) -> String {
-    let url = format!("{}{path}", rig.workers[0].admin_url);
-    world().runtime.block_on(async { reqwest::get(url).await?.text().await }).unwrap_or_default()
+    world().runtime.block_on(rig.workers[0].page(path)).unwrap_or_default()
 }
 
 /// Waits until all three places name `cause`.

@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use healthflow_core::limits::shared_counter::{Answer, PermitAsk, RateTold};
+use healthflow_core::limits::shared_counter::{Answer, CounterTrouble, PermitAsk, RateTold};
 use healthflow_core::processor::{Inbox, Input};
 use healthflow_sync::shared_counter::{CounterClient, CounterSettings};
 use healthflow_testkit::processes::redis::Redis;
@@ -21,7 +21,7 @@ use healthflow_testkit::processes::redis::Redis;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Where a client's answers arrive.
-struct Answers(Mutex<Sender<(u64, Result<Answer, &'static str>)>>);
+struct Answers(Mutex<Sender<(u64, Result<Answer, CounterTrouble>)>>);
 
 impl Inbox for Answers {
     fn post(&self, input: Input) {
@@ -40,7 +40,7 @@ impl Inbox for Answers {
 /// One worker, or another program, that asks.
 pub struct Asker {
     client: CounterClient,
-    answers: Receiver<(u64, Result<Answer, &'static str>)>,
+    answers: Receiver<(u64, Result<Answer, CounterTrouble>)>,
     number: u64,
 }
 
@@ -53,7 +53,7 @@ impl Asker {
     }
 
     /// What an ask comes to.
-    pub fn try_ask(&mut self, ask: &PermitAsk) -> Result<Answer, &'static str> {
+    pub fn try_ask(&mut self, ask: &PermitAsk) -> Result<Answer, CounterTrouble> {
         self.number += 1;
         self.client.ask(PermitAsk { number: self.number, ..ask.clone() });
         let (number, answer) = self.answers.recv_timeout(LIMIT).expect("every ask comes to something");

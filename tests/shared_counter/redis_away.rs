@@ -1,5 +1,6 @@
 //! A Redis that cannot be asked, and why.
 
+use healthflow_core::limits::shared_counter::CounterTrouble;
 use healthflow_sync::shared_counter::CounterSettings;
 use healthflow_testkit::certificates::{Authority, Wanted};
 use healthflow_testkit::processes::redis::Redis;
@@ -14,8 +15,8 @@ fn a_killed_redis_is_unreachable_and_is_asked_again_once_it_is_back() {
     let mut asker = Asker::new(at(&redis, "killed"));
     let before = asker.ask(&an_ask(1, 100.0));
     redis.kill().unwrap();
-    assert_eq!(asker.try_ask(&an_ask(1, 100.0)), Err("unreachable"));
-    assert_eq!(asker.try_ask(&an_ask(1, 100.0)), Err("unreachable"));
+    assert_eq!(asker.try_ask(&an_ask(1, 100.0)), Err(CounterTrouble::Unreachable));
+    assert_eq!(asker.try_ask(&an_ask(1, 100.0)), Err(CounterTrouble::Unreachable));
     redis.start_again().unwrap();
     let after = wait_for(LIMIT, || asker.try_ask(&an_ask(1, 100.0)).ok()).expect("it is back");
     assert!(after.now_us > before.now_us);
@@ -51,11 +52,11 @@ fn redis_with_tls_and_a_password_is_asked_by_those_who_trust_it_and_know_it() {
         ..at(&redis, "tls")
     };
     let mut asker = Asker::new(settings.clone());
-    assert_eq!(asker.try_ask(&an_ask(1, 100.0)), Err("wrong_password"));
+    assert_eq!(asker.try_ask(&an_ask(1, 100.0)), Err(CounterTrouble::WrongPassword));
     std::fs::write(&password, "pass one\n").unwrap();
     asker.ask(&an_ask(1, 100.0));
     let mut distrustful = Asker::new(CounterSettings { ca_file: Some(stranger.file()), ..settings.clone() });
-    assert_eq!(distrustful.try_ask(&an_ask(1, 100.0)), Err("tls"));
+    assert_eq!(distrustful.try_ask(&an_ask(1, 100.0)), Err(CounterTrouble::Tls));
     let mut clear = Asker::new(CounterSettings { url: redis.url(), ca_file: None, ..settings });
     assert!(clear.try_ask(&an_ask(1, 100.0)).is_err());
 }

@@ -3,25 +3,13 @@
 use prometheus::{Gauge, IntCounterVec};
 
 use crate::metrics::builder::{Made, MetricsBuilder};
+use healthflow_core::limits::shared_counter::CounterTrouble;
 
 /// Whether the workers share one counter of calls, and whether it answers this one.
 pub(in crate::metrics) struct SharedCounter {
     pub(in crate::metrics) away_seconds: Gauge,
     pub(in crate::metrics) lost: IntCounterVec,
 }
-
-/// Why it may be away; each has its row in the runbook.
-const CAUSES: [&str; 9] = [
-    "no_answer",
-    "unreachable",
-    "tls",
-    "wrong_password",
-    "unreadable_file",
-    "no_permission",
-    "read_only",
-    "starting",
-    "refused",
-];
 
 impl SharedCounter {
     pub(super) fn register(builder: &mut MetricsBuilder) -> Made<Self> {
@@ -36,8 +24,8 @@ impl SharedCounter {
                 "Times that it did not answer this worker any more; why is no_answer, unreachable, tls, wrong_password, unreadable_file, no_permission, read_only, starting or refused.",
             )?,
         };
-        for why in CAUSES {
-            counter.lost.with_label_values(&[why]);
+        for why in CounterTrouble::ALL {
+            counter.lost.with_label_values(&[why.code()]);
         }
         Ok(counter)
     }

@@ -197,18 +197,19 @@ impl Quotas {
             .filter(|(_, one)| one.operations.has(asking.operation))
             .map(|(index, _)| index)
             .collect();
+        let policies = Arc::clone(&self.policies);
         for index in counting {
-            let policy = self.policies[index].clone();
+            let policy = &policies[index];
             let (current, _) = stretch(&policy.window, now);
-            let own = place_of(&policy, asking);
+            let own = place_of(policy, asking);
             let nothing = Count::default();
             let spendable = |place: &Place| {
                 let count = self.counts.get(place).and_then(|counts| counts.get(&index)).unwrap_or(&nothing);
-                let frame = self.frame(&policy, place, current, current);
+                let frame = self.frame(policy, place, current, current);
                 [is_live, true].map(|is_live| count.spendable(self.usable(frame.most, is_live), frame))
             };
-            let place = self.places(&policy, &own).max_by_key(spendable).unwrap_or_else(|| own.clone());
-            let frame = self.frame(&policy, &place, current, current);
+            let place = self.places(policy, &own).max_by_key(spendable).unwrap_or_else(|| own.clone());
+            let frame = self.frame(policy, &place, current, current);
             let count = self.counts.entry(place.clone()).or_default().entry(index).or_default();
             count.spend(frame);
             if count.to_grant(frame).is_some() {

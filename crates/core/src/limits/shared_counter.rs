@@ -11,10 +11,12 @@
 pub mod ask;
 #[cfg(test)]
 mod tests;
+mod trouble;
 
 use crate::time::Timestamp;
 
 pub use ask::{Answer, Back, PermitAsk, RateTold, WindowTold};
+pub use trouble::CounterTrouble;
 
 /// So often a worker tells the counter that it hears it, even if it needs nothing (milliseconds).
 pub const HEARTBEAT_MS: i64 = 200;
@@ -57,7 +59,7 @@ impl SharedCounterLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// It goes on alone, because of this.
-    Away(&'static str),
+    Away(CounterTrouble),
     /// The counter answers again, after so many milliseconds alone.
     Back {
         /// How long it was alone.
@@ -87,7 +89,7 @@ pub struct SharedCounter {
     /// When that answer came; at first, when this began.
     answered_at: Timestamp,
     /// Why the last ask failed.
-    trouble: &'static str,
+    trouble: CounterTrouble,
     away: Option<Away>,
     /// How many permits more are needed than there are in hand.
     missing: usize,
@@ -130,14 +132,14 @@ impl SharedCounter {
             heartbeat_at: now,
             answered_us: None,
             answered_at: now,
-            trouble: "no_answer",
+            trouble: CounterTrouble::NoAnswer,
             away: None,
             missing: 0,
         }
     }
 
     /// Since when the worker goes on alone, and why; none while the counter answers.
-    pub fn away(&self) -> Option<(Timestamp, &'static str)> {
+    pub fn away(&self) -> Option<(Timestamp, CounterTrouble)> {
         self.away.map(|away| (away.since, self.trouble))
     }
 
@@ -163,7 +165,7 @@ impl SharedCounter {
     /// Time has passed: an answer may be overdue, permits may be over, the worker may have to go on alone.
     pub fn look(&mut self, now: Timestamp) -> Option<Change> {
         if self.asked.take_if(|asked| now >= asked.at.plus_ms(ANSWER_WITHIN_MS)).is_some() {
-            self.trouble = "no_answer";
+            self.trouble = CounterTrouble::NoAnswer;
         }
         let back = &mut self.back;
         self.hand.retain(|permit| {
@@ -212,7 +214,7 @@ impl SharedCounter {
     pub fn answered(
         &mut self,
         number: u64,
-        answer: Result<Answer, &'static str>,
+        answer: Result<Answer, CounterTrouble>,
         now: Timestamp,
     ) -> Option<Change> {
         // What comes too late counts as lost: its permits may be over.

@@ -7,7 +7,7 @@ use crate::event::Arrival;
 use crate::healthflow::{LimitsTold, Reply};
 use crate::life::{CallId, Incarnation, LaneEnd};
 use crate::limits::Controls;
-use crate::limits::shared_counter::Answer;
+use crate::limits::shared_counter::{Answer, CounterTrouble};
 use crate::partition::start::Acquired;
 use crate::time::Timestamp;
 use crate::topics::Lane;
@@ -116,8 +116,8 @@ pub enum Input {
     PermitsAnswered {
         /// Which ask.
         number: u64,
-        /// What it answered; else the code of what is wrong.
-        answer: Result<Answer, &'static str>,
+        /// What it answered; else what is wrong.
+        answer: Result<Answer, CounterTrouble>,
     },
     /// A commit ended.
     CommitEnded {

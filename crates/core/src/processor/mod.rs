@@ -14,6 +14,7 @@ pub mod state_hash;
 pub mod ownership;
 pub mod pace;
 pub mod perform;
+mod permits;
 mod quotas;
 mod rejection_storm;
 mod room;

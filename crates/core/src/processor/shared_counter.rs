@@ -4,7 +4,8 @@ use crate::fact::Fact;
 use crate::limits::Policy;
 use crate::limits::book::Counted;
 use crate::limits::shared_counter::{
-    AHEAD_MS, Answer, Change, PermitAsk, RateTold, SILENT_MS, SharedCounter, USE_WITHIN_MS, WindowTold,
+    AHEAD_MS, Answer, Change, CounterTrouble, PermitAsk, RateTold, SILENT_MS, SharedCounter, USE_WITHIN_MS,
+    WindowTold,
 };
 use crate::limits::window::{Length, Window};
 use crate::partition::Shared;
@@ -27,7 +28,7 @@ impl Processor {
     /// How this worker stands with the counter.
     pub(super) fn counter_status(&self) -> Option<CounterStatus> {
         let away = self.counter.as_ref()?.away();
-        let (since, why) = (away.map(|(since, _)| since), away.map(|(_, why)| why.into()));
+        let (since, why) = (away.map(|(since, _)| since), away.map(|(_, why)| why.code().into()));
         Some(CounterStatus { away: away.is_some(), since, why })
     }
 
@@ -45,7 +46,7 @@ impl Processor {
     pub(super) fn permits_answered(
         &mut self,
         number: u64,
-        answer: Result<Answer, &'static str>,
+        answer: Result<Answer, CounterTrouble>,
         now: Timestamp,
     ) {
         let change = self.counter.as_mut().and_then(|counter| counter.answered(number, answer, now));

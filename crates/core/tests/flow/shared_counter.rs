@@ -3,7 +3,7 @@
 use healthflow_core::fact::Fact;
 use healthflow_core::healthflow::{Fault, Operation};
 use healthflow_core::limits::SharedCounterLimits;
-use healthflow_core::limits::shared_counter::{Answer, Change, PermitAsk};
+use healthflow_core::limits::shared_counter::{Answer, Change, CounterTrouble, PermitAsk};
 use healthflow_core::processor::{Effect, Input};
 use healthflow_core::settings::{GuardMode, Settings};
 
@@ -80,7 +80,8 @@ fn without_an_answer_a_worker_goes_on_alone_and_comes_back() {
     let mut desk = desk();
     desk.arrive_at_once(rescheduled("b-1", 1));
     desk.pass_ms(1_000);
-    let is_told = |desk: &Desk| desk.facts.contains(&Fact::CounterChanged(Change::Away("no_answer")));
+    let is_told =
+        |desk: &Desk| desk.facts.contains(&Fact::CounterChanged(Change::Away(CounterTrouble::NoAnswer)));
     assert!(is_told(&desk));
     let call = desk.expect(Operation::ReadPatient);
     assert_eq!(call.permit_until, None);

@@ -1,7 +1,7 @@
 //! The counter that all workers share in some lives: it answers late, answers get lost, a worker or all of them cannot reach it, and it
 //! comes back with another clock and without its memory. Drawn by itself, so that lives without it stay as they are.
 
-use healthflow_core::limits::shared_counter::{Answer, PermitAsk};
+use healthflow_core::limits::shared_counter::{Answer, CounterTrouble, PermitAsk};
 use healthflow_core::limits::window::{Fixed, Length, Window};
 use healthflow_core::limits::{Operations, Policy, Scope, SharedCounterLimits};
 use healthflow_core::processor::Input;
@@ -91,8 +91,8 @@ impl World {
             Some(Defect::SilentShareKept) => Some(Fault::SilentShareKept),
             _ => None,
         };
-        let answer: Result<Answer, &'static str> = if is_away {
-            Err("unreachable")
+        let answer: Result<Answer, CounterTrouble> = if is_away {
+            Err(CounterTrouble::Unreachable)
         } else {
             let now_us = (self.now + self.counter.skew_ms) * 1_000 + self.random.between(0, 999);
             Ok(self.counter.counter.ask(&ask, now_us, fault))

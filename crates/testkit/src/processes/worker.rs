@@ -183,10 +183,14 @@ impl Worker {
         counts.join("; ")
     }
 
+    /// What it answers to `path` (`/health/ready`), whatever the status.
+    pub async fn page(&self, path: &str) -> Result<String> {
+        Ok(self.client.get(format!("{}{path}", self.admin_url)).send().await?.text().await?)
+    }
+
     /// The value of a counter; of one with labels, the sum over all of them.
     pub async fn counter(&self, name: &str) -> Result<f64> {
-        let response = self.client.get(format!("{}/metrics", self.admin_url)).send().await?;
-        let text = response.error_for_status()?.text().await?;
+        let text = self.page("/metrics").await?;
         counter_in(&text, name).with_context(|| format!("{} has no counter {name}", self.name))
     }
 }

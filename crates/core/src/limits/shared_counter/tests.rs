@@ -10,7 +10,7 @@ fn counter() -> SharedCounter {
 }
 
 /// An answer that gives permits so many milliseconds after its moment.
-fn gives(ahead_ms: &[i64]) -> Result<Answer, &'static str> {
+fn gives(ahead_ms: &[i64]) -> Result<Answer, CounterTrouble> {
     let now_us = 5_000_000_000;
     let slots_us = ahead_ms.iter().map(|ms| now_us + ms * 1_000).collect();
     Ok(Answer { now_us, again_us: 0, ends_us: None, slots_us })
@@ -68,7 +68,7 @@ fn a_worker_goes_on_alone_within_a_second_says_so_once_and_comes_back() {
         }
         counter.ask(1, now);
     };
-    assert_eq!(away, Change::Away("no_answer"));
+    assert_eq!(away, Change::Away(CounterTrouble::NoAnswer));
     assert!(now.since_ms(START) <= 1_000 && !counter.take(now), "{now}");
     assert_eq!((counter.look(now.plus_ms(60_000)), counter.free_from()), (None, Some(now)));
     now = now.plus_ms(60_000);
@@ -112,7 +112,7 @@ proptest! {
                 match fate {
                     0 => late.push((now.plus_ms(1), ask.number, gives(&[0]))),
                     1 => late.push((now.plus_ms(ms), ask.number, gives(&[0]))),
-                    2 => late.push((now.plus_ms(1), ask.number, Err("unreachable"))),
+                    2 => late.push((now.plus_ms(1), ask.number, Err(CounterTrouble::Unreachable))),
                     3 => late.push((now.plus_ms(1), ask.number, gives(&[]))),
                     _ => {}
                 }
