@@ -5,12 +5,12 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use healthflow_core::booking::PatientId;
 use healthflow_core::event::requested::AppointmentRequested;
 use healthflow_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::rig::{PARTITIONS, Rig};
+use crate::strangers::of_stranger;
 use crate::world::{LIMIT, world};
 use healthflow_testkit::processes::{ChildProcess, StopBy, free_port};
 use healthflow_testkit::project;
@@ -101,28 +101,10 @@ fn just_asked(rig: &Rig, bookings: std::ops::Range<usize>) -> Vec<AppointmentReq
     let requested_at = Timestamp(i64::try_from(since_1970.as_millis()).unwrap());
     let of = |booking: usize| {
         let practice = rig.practice(i32::try_from(booking).unwrap() % PARTITIONS);
-        let mut event = rig.event(&practice, &format!("b-{booking}"), 1);
-        event.patient.patient_id = PatientId::from(&*format!("p-{booking}")).into();
-        event.patient.given_name = name(9_999 - booking).into();
-        event.patient.family_name = name(booking).into();
-        event.patient.postal_code = format!("{}", 10_000 + booking).into();
-        event.patient.date_of_birth = birthday(booking).into();
+        let event = of_stranger(booking, rig.event(&practice, &format!("b-{booking}"), 1));
         AppointmentRequested { requested_at, ..event }
     };
     bookings.map(of).collect()
-}
-
-/// A name that no other number has.
-fn name(number: usize) -> String {
-    let syllables = ["ba", "ke", "lo", "mi", "nu", "pa", "re", "so", "ti", "vu"];
-    let digits = format!("{number:04}");
-    digits.bytes().map(|digit| syllables[usize::from(digit - b'0')]).collect()
-}
-
-/// A birthday that no other number has.
-fn birthday(number: usize) -> String {
-    let (year, month, day) = (1940 + number / 336, number / 28 % 12 + 1, number % 28 + 1);
-    format!("{year}-{month:02}-{day:02}")
 }
 
 /// Every query of the dashboard, as Grafana would ask it.

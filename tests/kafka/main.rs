@@ -32,6 +32,7 @@ mod schemas;
 mod secured;
 mod shared_limits;
 mod stray;
+mod strangers;
 mod torn_commits;
 mod whole_workers;
 mod world;

@@ -1,10 +1,12 @@
 //! Workers that share a counter in a real Redis, which is killed under them.
 
-use healthflow_core::booking::PatientId;
+use std::ops::Range;
+
 use healthflow_core::event::requested::AppointmentRequested;
 use serde_json::json;
 
 use crate::rig::{PARTITIONS, Rig};
+use crate::strangers::of_stranger;
 use crate::world::LIMIT;
 use healthflow_testkit::processes::redis::Redis;
 use healthflow_testkit::wait::wait_for;
@@ -23,18 +25,9 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// Bookings of a practice of this partition, each of somebody else: nobody waits for anybody.
-fn strangers(rig: &Rig, partition: i32, name: &str, count: usize) -> Vec<AppointmentRequested> {
+fn strangers(rig: &Rig, partition: i32, numbers: Range<usize>) -> Vec<AppointmentRequested> {
     let practice = rig.practice(partition);
-    let stranger = |number: usize| {
-        let mut event = rig.event(&practice, &format!("{name}-{number}"), 1);
-        let letter = |number: usize| char::from(b'a' + (number % 26) as u8);
-        event.patient.patient_id = PatientId::from(format!("{name}-{number}")).into();
-        event.patient.family_name = format!("Q{name}{}{}z", letter(number), letter(number / 26)).into();
-        event.patient.date_of_birth = format!("{}-03-{:02}", 1930 + number, 1 + number % 28).into();
-        event.patient.postal_code = format!("{}", 10_000 + number).into();
-        event
-    };
-    (0..count).map(stranger).collect()
+    numbers.map(|number| of_stranger(number, rig.event(&practice, &format!("b-{number}"), 1))).collect()
 }
 
 /// Goal: two workers never exceed the account's limit, with the counter, without it, and on the way there and back; and a backlog in a
@@ -61,7 +54,7 @@ fn a_redis_that_is_killed_and_comes_back_never_lets_too_many_calls_through() {
     wait_until("tasks", || rig.live(0) + rig.live(1) == PARTITIONS as usize);
     wait_until("the counter", || !away(&rig, 0) && !away(&rig, 1));
     // One partition of six: its own part would be a sixth.
-    let events = strangers(&rig, 0, "a", 60);
+    let events = strangers(&rig, 0, 0..60);
     let seen = |rig: &Rig, what: &str| rig.look("audit")[what].as_u64().unwrap_or(0);
     rig.publish(&events);
     wait_until("more calls than its part", || seen(&rig, "peak_requests_per_second") >= RATE / 2);
@@ -72,7 +65,7 @@ fn a_redis_that_is_killed_and_comes_back_never_lets_too_many_calls_through() {
     wait_until("calls without the counter", || seen(&rig, "requests") > alone + 3);
     redis.start_again().unwrap();
     wait_until("workers that are back", || !away(&rig, 0) && !away(&rig, 1));
-    let more = strangers(&rig, 1, "b", 20);
+    let more = strangers(&rig, 1, 60..80);
     rig.publish(&more);
     wait_until("the rest", || rig.results().len() == events.len() + more.len());
     let audit = rig.look("audit");

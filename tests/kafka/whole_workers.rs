@@ -69,7 +69,8 @@ fn a_killed_broker_in_mid_commit_leaves_each_booking_exactly_one_result() {
 #[test]
 fn a_rebalance_during_a_commit_repeats_nothing() {
     let mut rig = Rig::open("rebalance", &[SEARCHED]);
-    rig.set_faults(&json!({"honours_idempotency_keys": false}));
+    // Slow, so that the first results are not committed yet when the first appointments exist.
+    rig.set_faults(&json!({"honours_idempotency_keys": false, "latency_ms": 1_500}));
     rig.start_workers_through_proxy();
     rig.wait_live(0, PARTITIONS as usize);
     let events = everywhere(&rig, &["b-1", "b-2"]);
@@ -77,6 +78,7 @@ fn a_rebalance_during_a_commit_repeats_nothing() {
     wait_until("appointments", || rig.existing("appointments").len() >= PARTITIONS as usize);
     rig.proxy().delay(TXN_OFFSET_COMMIT);
     wait_until("commits that are delayed", || rig.proxy().delayed() >= 2);
+    rig.set_faults(&json!({"latency_ms": 0}));
     let aborted = |rig: &Rig| rig.counter(0, "healthflow_sync_transactions_aborted_total");
     let before = aborted(&rig);
     rig.start_workers();
