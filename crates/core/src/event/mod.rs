@@ -84,7 +84,8 @@ pub struct Schedule {
     pub last_failed_at: Option<Timestamp>,
     /// What went wrong last, or what it waits for: a code, never a value.
     pub last_error: Arc<str>,
-    /// Since when it waits for a slot that another booking will free; none while it waits for anything else.
+    /// Since when it waits for a slot that another booking will free, as if it had waited for nothing else meanwhile; none if it
+    /// never did.
     pub slot_since: Option<Timestamp>,
 }
 

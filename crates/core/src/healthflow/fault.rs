@@ -39,12 +39,20 @@ pub enum Fault {
     KeyReused,
 }
 
+impl Fault {
+    /// Whether the call failed for what the whole account or the worker itself lacked: the booking has no part in it, spends no
+    /// attempt, and is asked for again as soon as that may be.
+    pub const fn spends_no_attempt(&self) -> bool {
+        matches!(self, Fault::NotSent(NotSent::LeaseOver) | Fault::Throttled { .. } | Fault::Unauthorised)
+    }
+}
+
 /// Why a request was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NotSent {
     /// No connection: refused, unreachable, name not resolved, TLS failed, or no connection in time.
     Connect,
-    /// The lease of the task had run out right before the socket (rule W2).
+    /// The lease of the task, or the permit of the call, had run out right before the socket (rule W2).
     LeaseOver,
 }
 

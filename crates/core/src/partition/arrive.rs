@@ -139,7 +139,7 @@ impl Task {
         let is_calm = waiting.reason().is_some_and(WaitReason::is_storm)
             && turn.storms.is_calm(&waiting.entry.booking.key.practice);
         let is_due = waiting.entry.schedule.not_before <= turn.now;
-        if newer_known || is_due || was_held || is_calm || self.is_slot_free(&waiting.entry) {
+        if newer_known || is_due || was_held || is_calm || self.is_slot_free(&waiting) {
             self.take_back(waiting, turn);
         } else {
             if let Some(copy) = self.waiting_room.enter(waiting) {

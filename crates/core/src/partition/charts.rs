@@ -34,7 +34,7 @@ impl Task {
             Ok(Answer::PatientRead(chart)) => chart,
             // An id that HealthFlow refuses as malformed belongs to no patient either.
             Err(Fault::NotFound(Missing::Patient) | Fault::Refused { .. }) => None,
-            Err(Fault::Throttled { .. } | Fault::Unauthorised) => return,
+            Err(fault) if fault.spends_no_attempt() => return,
             Ok(_) => return self.read_failed(key, job, WaitReason::Unreadable, turn),
             Err(fault) => return self.read_failed(key, job, WaitReason::from(&fault), turn),
         };

@@ -14,7 +14,7 @@ use crate::partition::task::Task;
 use crate::partition::turn::Turn;
 use crate::partition::view::View;
 use crate::retry::WaitReason;
-use crate::retry::deadline::leave_out;
+use crate::retry::deadline::{leave_out, leave_out_of_slot_wait};
 use crate::retry::schedule::delay_ms;
 use crate::state::{Parked, ParkingPlace, Suspicion};
 use crate::sync::{Disposition, FailureReason, Outcome, ReviewReason, SyncedOutcome};
@@ -187,7 +187,7 @@ impl Task {
         let versions = std::mem::take(&mut job.versions);
         for mut in_hand in versions.into_values() {
             leave_out(&mut in_hand.schedule, not_before.since_ms(turn.now));
-            in_hand.schedule.slot_since = None;
+            leave_out_of_slot_wait(&mut in_hand.schedule, not_before.since_ms(turn.now));
             self.park(key, in_hand, not_before, why, turn);
         }
     }
@@ -278,7 +278,7 @@ impl Task {
                 job.versions.insert(version, in_hand);
                 continue;
             }
-            in_hand.schedule.slot_since = None;
+            leave_out_of_slot_wait(&mut in_hand.schedule, not_before.since_ms(turn.now));
             self.park(key, in_hand, not_before, why, turn);
         }
     }

@@ -59,7 +59,7 @@ impl Task {
         let AppointmentRead { revision, fingerprint } = match reply {
             Ok(Answer::AppointmentRead(read)) => read,
             Ok(_) => return self.read_failed(key, job, WaitReason::Unreadable, turn),
-            Err(Fault::Throttled { .. } | Fault::Unauthorised) => return,
+            Err(fault) if fault.spends_no_attempt() => return,
             Err(Fault::NotFound(Missing::Appointment)) => return self.placement_gone(key, job, turn),
             Err(fault) => return self.read_failed(key, job, WaitReason::from(&fault), turn),
         };

@@ -34,7 +34,7 @@ impl Task {
                     Err(Endless) => self.too_wide(key, job, flight, turn),
                 }
             }
-            Err(Fault::Throttled { .. } | Fault::Unauthorised) => {}
+            Err(fault) if fault.spends_no_attempt() => {}
             Err(Fault::Refused { fields, .. }) => {
                 self.reject_version(key, job, flight, FailureReason::Rejected, &fields, turn);
             }

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 
 use crate::appointment::{Placement, Span};
 use crate::booking::{Booking, BookingKey, BookingStatus, Version};
-use crate::event::RetryEntry;
 use crate::fact::Fact;
 use crate::healthflow::Request;
 use crate::partition::job::{Flight, InHand, Job, JobKey, JobStage};
@@ -16,6 +15,7 @@ use crate::partition::turn::Turn;
 use crate::partition::view::View;
 use crate::retry::WaitReason;
 use crate::retry::deadline::leave_out;
+use crate::retry::waiting_room::Waiting;
 use crate::state::{BookingState, ParkingPlace};
 use crate::sync::FailureReason;
 use crate::time::Timestamp;
@@ -200,8 +200,9 @@ impl Task {
     }
 
     /// Whether a record that came back need not wait for a slot any more.
-    pub(super) fn is_slot_free(&mut self, entry: &RetryEntry) -> bool {
-        let (Some(_), Some(wanted)) = (entry.schedule.slot_since, Span::wanted(&entry.booking)) else {
+    pub(super) fn is_slot_free(&mut self, waiting: &Waiting) -> bool {
+        let entry = &waiting.entry;
+        let Some(wanted) = Span::wanted(&entry.booking).filter(|_| waiting.awaits_slot()) else {
             return false;
         };
         let blockers = self.slots.blockers(&entry.booking.key, self.order_of(entry), &wanted, true);

@@ -40,8 +40,11 @@ impl Processor {
         self.judge(id, &call, &reply, now);
         self.judge_refusal(&call, &reply, now);
         self.pace.call_ended(now.since_ms(call.sent_at));
-        let has_timed_out = matches!(reply, Err(Fault::Unknown(Unknown::Timeout)));
-        self.concurrency.ended(call.sent_at, has_timed_out, under_way, now);
+        // How long HealthFlow takes only a call that reached it can say.
+        if !matches!(reply, Err(Fault::NotSent(_))) {
+            let has_timed_out = matches!(reply, Err(Fault::Unknown(Unknown::Timeout)));
+            self.concurrency.ended(call.sent_at, has_timed_out, under_way, now);
+        }
         self.tell_refusal(&call, &reply);
         if !call.operation.is_write() {
             self.note_read(id, &call, &reply, now);
@@ -170,7 +173,7 @@ impl Processor {
     fn note_read(&mut self, id: CallId, call: &Call, reply: &Reply, now: Timestamp) {
         let operation = call.operation;
         match reply {
-            Err(Fault::Throttled { .. } | Fault::Unauthorised | Fault::Forbidden) => {
+            Err(fault) if fault.spends_no_attempt() || *fault == Fault::Forbidden => {
                 self.shared.reads.is_put_off(operation, id.0);
             }
             Err(Fault::NotSent(_) | Fault::Unknown(_)) => {

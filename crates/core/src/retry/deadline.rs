@@ -48,6 +48,12 @@ pub fn leave_out(schedule: &mut Schedule, ms: i64) {
     }
 }
 
+/// Leaves time in which a version waited for something else out of its wait for a slot. The wait goes on where it was: a booking
+/// that a limit holds back again and again would else never come to the end of it (rule K11).
+pub fn leave_out_of_slot_wait(schedule: &mut Schedule, ms: i64) {
+    schedule.slot_since = schedule.slot_since.map(|at| at.plus_ms(ms.max(0)));
+}
+
 /// The schedule of a record that the task takes up. Its age does not include how long it lay there although it was due, and
 /// no attempt failed and no wait began later than now, whatever the clock showed then.
 pub fn taken_up(mut schedule: Schedule, now: Timestamp) -> Schedule {

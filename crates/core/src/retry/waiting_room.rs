@@ -27,6 +27,11 @@ impl Waiting {
     pub fn reason(&self) -> Option<WaitReason> {
         WaitReason::of(&self.entry.schedule.last_error)
     }
+
+    /// Whether it waits for a slot that another booking will free.
+    pub fn awaits_slot(&self) -> bool {
+        self.reason() == Some(WaitReason::AwaitsSlot)
+    }
 }
 
 /// Bookings of one task that wait for their time; each (booking, version) at most once.
@@ -98,9 +103,11 @@ impl WaitingRoom {
     /// Every record of `booking` that waits for a slot.
     pub fn take_slot_waiters(&mut self, booking: &BookingKey) -> Vec<Waiting> {
         let Some(versions) = self.by_booking.get(booking) else { return Vec::new() };
-        let waits = |waiting: &Waiting| waiting.entry.schedule.slot_since.is_some();
-        let for_slot: Vec<Version> =
-            versions.iter().filter(|(_, waiting)| waits(waiting)).map(|(version, _)| *version).collect();
+        let for_slot: Vec<Version> = versions
+            .iter()
+            .filter(|(_, waiting)| waiting.awaits_slot())
+            .map(|(version, _)| *version)
+            .collect();
         for_slot.into_iter().filter_map(|version| self.take(booking, version)).collect()
     }
 

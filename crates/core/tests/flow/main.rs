@@ -46,6 +46,7 @@ mod sent_along;
 mod search_mode;
 mod shared_counter;
 mod slots;
+mod slots_under_limits;
 mod stated_limits;
 mod steady_load;
 mod unlinked;

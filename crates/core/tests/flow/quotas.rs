@@ -18,7 +18,7 @@ fn creates_in_an_hour(scope: Scope, calls: u32) -> Settings {
     in_an_hour("create_appointment", scope, calls)
 }
 
-fn in_an_hour(operations: &str, scope: Scope, calls: u32) -> Settings {
+pub fn in_an_hour(operations: &str, scope: Scope, calls: u32) -> Settings {
     let operations = Operations::NONE.with_named(operations).expect("they are operations");
     let window = Window::Fixed(Fixed::aligned(Length::Part(WINDOW_MS)));
     let policy = Policy { name: "hour".into(), scope, operations, calls, window, burst: 0 };

@@ -35,7 +35,7 @@ fn office() -> Simulator {
 }
 
 /// A version of the booking of patient `number`, in half an hour `slot` of the only provider; cancelled without one.
-fn visit(id: &str, version: Version, number: usize, slot: Option<i64>) -> Booking {
+pub fn visit(id: &str, version: Version, number: usize, slot: Option<i64>) -> Booking {
     let mut patient =
         a_patient(&format!("pt-{number}"), &format!("Given{number}"), &format!("Family{number}"));
     patient.healthflow_patient_id = Some(format!("hfp-{number}").into());
@@ -48,7 +48,7 @@ fn visit(id: &str, version: Version, number: usize, slot: Option<i64>) -> Bookin
 }
 
 /// Records arrive on the requested lane, all of them before anything is decided.
-fn arrive_together(desk: &mut Desk, bookings: Vec<Booking>) {
+pub fn arrive_together(desk: &mut Desk, bookings: Vec<Booking>) {
     for booking in bookings {
         desk.write_on(Lane::Requested, Arrival::Requested(Arc::new(booking)));
     }
@@ -64,7 +64,7 @@ fn answer_newest(desk: &mut Desk, office: &mut Simulator) {
 }
 
 /// Answers whatever is asked, the newest call first, until nothing is.
-fn serve(desk: &mut Desk, office: &mut Simulator) {
+pub fn serve(desk: &mut Desk, office: &mut Simulator) {
     desk.pass_ms(200);
     while !desk.calls.is_empty() {
         answer_newest(desk, office);
@@ -72,7 +72,7 @@ fn serve(desk: &mut Desk, office: &mut Simulator) {
 }
 
 /// The final results, by booking and version.
-fn ends(desk: &Desk) -> BTreeMap<(String, Version), String> {
+pub fn ends(desk: &Desk) -> BTreeMap<(String, Version), String> {
     let synced = desk.results().into_iter().map(|(id, version, outcome)| ((id, version), outcome.to_owned()));
     let failed = desk.dead_letters().into_iter().filter_map(|letter| {
         let identity = letter.identity?;
@@ -85,7 +85,7 @@ fn count(desk: &Desk, is_it: impl Fn(&Fact) -> bool) -> usize {
     desk.facts.iter().filter(|fact| is_it(fact)).count()
 }
 
-fn one_written() -> (Desk, Simulator) {
+pub fn one_written() -> (Desk, Simulator) {
     let (mut desk, mut office) = (Desk::new(GuardMode::IdempotencyKey), office());
     desk.arrive_at_once(visit("a", 1, 1, Some(1)));
     serve(&mut desk, &mut office);

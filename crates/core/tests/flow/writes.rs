@@ -73,6 +73,20 @@ fn what_the_sender_refused_for_its_lease_is_sent_after_a_renewal_and_is_no_attem
     assert!(desk.retries().is_empty());
 }
 
+/// Goal: a read whose permit was over at the socket goes out again and is no attempt: a booking that is late would else be given
+/// up for a try that never was. Method: the answer of the sender.
+#[test]
+fn a_read_that_the_sender_refused_is_no_attempt_either() {
+    let mut desk = Desk::new(GuardMode::Reference);
+    desk.arrive(a_booking_of("b", a_patient("p", "Grace", "Hopper")));
+    for _ in 0..3 {
+        let search = desk.expect(Operation::SearchPatients);
+        desk.answer(&search, Err(Fault::NotSent(NotSent::LeaseOver)));
+    }
+    desk.expect(Operation::SearchPatients);
+    assert!(desk.retries().is_empty());
+}
+
 /// Goal: a slot is known to be free as soon as anybody knows it. Method: a cancellation changes nothing, for what stands was
 /// cancelled already, and state says that it still occupies its time, as it does after a read.
 #[test]

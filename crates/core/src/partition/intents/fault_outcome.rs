@@ -2,7 +2,7 @@
 
 use super::open_write::OpenWrite;
 use crate::healthflow::Fault;
-use crate::healthflow::fault::{NotSent, Unknown};
+use crate::healthflow::fault::Unknown;
 use crate::partition::rules;
 use crate::partition::turn::Turn;
 use crate::settings::Settings;
@@ -32,9 +32,9 @@ pub(super) fn apply(
     turn: &Turn<'_>,
 ) -> FaultOutcome {
     match fault {
-        Fault::NotSent(not_sent) => {
+        Fault::NotSent(_) => {
             open.had_no_effect();
-            FaultOutcome::SendAgain { counts: *not_sent == NotSent::Connect }
+            FaultOutcome::SendAgain { counts: !fault.spends_no_attempt() }
         }
         Fault::Forbidden => {
             open.had_no_effect();

@@ -75,8 +75,7 @@ proptest! {
                 Event::Enter { booking, version, due_ms, waits_for_slot } => {
                     let schedule = Schedule {
                         not_before: NOW.plus_ms(due_ms),
-                        last_error: "timeout".into(),
-                        slot_since: waits_for_slot.then_some(NOW),
+                        last_error: if waits_for_slot { "awaits_slot" } else { "timeout" }.into(),
                         ..Schedule::default()
                     };
                     let waiting = waiting(booking, version, schedule, offset);
@@ -98,7 +97,7 @@ proptest! {
                 }
                 Event::TakeSlotWaiters { booking } => {
                     let waits = |waiting: &Waiting| {
-                        waiting.entry.booking.key == key(booking) && waiting.entry.schedule.slot_since.is_some()
+                        waiting.entry.booking.key == key(booking) && waiting.awaits_slot()
                     };
                     prop_assert_eq!(offsets(room.take_slot_waiters(&key(booking))), model.take(waits));
                 }
