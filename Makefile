@@ -4,7 +4,7 @@
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build up down demo test simulate exhaust defects poison torture bench measure-outage measure-fairness measure-quota compare \
+.PHONY: help setup build up down demo test simulate exhaust defects poison torture bench measure-outage measure-fairness measure-limits measure-quota compare \
 	instructions profile fmt lint deny
 
 help: ## show this help
@@ -52,6 +52,9 @@ measure-outage: build ## HealthFlow is down for minutes: nothing lost or spent, 
 
 measure-fairness: build ## one practice publishes thousands at once: how the others are confirmed meanwhile (ARGS=--help)
 	cargo run --release -p healthflow-lab --bin demo -- measure fairness $(ARGS)
+
+measure-limits: build ## a backlog in 3 of 12 partitions: how much of the limit is used, never more, also without Redis (ARGS=--help)
+	cargo run --release -p healthflow-lab --bin demo -- measure limits $(ARGS)
 
 measure-quota: ## a day's quota that is too small, in virtual time: who is served, and how good the forecast is
 	cargo run --profile simulate -p healthflow-core --example measure_quota

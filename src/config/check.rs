@@ -133,7 +133,9 @@ fn shares(worker: &Worker) -> Result<(), Fault> {
     let is_ratio = ratio == 0.0 || (1.5..=100.0).contains(&ratio);
     holds(is_ratio, "worker.in_flight_slow_ratio", "must be 0, or at least 1.5 and at most 100")?;
     let is_part = (0.01..=0.9).contains(&worker.again_share);
-    holds(is_part, "worker.again_share", "must be at least 0.01 and at most 0.9")
+    holds(is_part, "worker.again_share", "must be at least 0.01 and at most 0.9")?;
+    let is_part = (0.01..=0.9).contains(&worker.history_share);
+    holds(is_part, "worker.history_share", "must be at least 0.01 and at most 0.9")
 }
 
 fn healthflow_limits(Config { healthflow, limits: shared, .. }: &Config) -> Result<(), Fault> {

@@ -231,6 +231,8 @@ pub struct Worker {
     pub ready_queue_max: u32,
     /// Part of calls, permits and places for what failed before (0 to 1).
     pub again_share: f64,
+    /// Part of permits and places ahead for history while anybody waits (0 to 1).
+    pub history_share: f64,
     /// Shortest time between two commits of a task (milliseconds).
     pub commit_interval_ms: u64,
     /// Commits of all tasks of a worker together (transactions a second).

@@ -38,6 +38,7 @@ impl Config {
             in_flight_slow_ratio: worker.in_flight_slow_ratio,
             ready_queue_max: worker.ready_queue_max as usize,
             again_share: worker.again_share,
+            history_share: worker.history_share,
             commit_interval_ms: signed(worker.commit_interval_ms),
             transactions_per_second_max: worker.transactions_per_second_max,
             read_ahead_bytes: worker.read_ahead_bytes as usize,

@@ -66,6 +66,8 @@ pub struct Settings {
     pub ready_queue_max: usize,
     /// `worker.again_share`: the part of calls, permits and places for what failed before.
     pub again_share: f64,
+    /// `worker.history_share`: the part of the permits, and of places ahead, for history while anybody waits.
+    pub history_share: f64,
     /// `worker.commit_interval_ms`.
     pub commit_interval_ms: i64,
     /// `worker.transactions_per_second_max`: for all tasks of the worker together.
@@ -146,13 +148,28 @@ impl Settings {
 
     /// After how many calls in a row for bookings never tried before one that failed before has its turn.
     pub fn firsts_in_a_row(&self) -> u32 {
-        ((1.0 / self.again_share.max(0.001)).round() as u32).saturating_sub(1).max(1)
+        others_in_a_row(self.again_share)
+    }
+
+    /// After how many calls in a row for those who wait one for history has its turn.
+    pub fn others_before_history(&self) -> u32 {
+        others_in_a_row(self.history_share)
+    }
+
+    /// How many of `most` calls or places history may have: who waits always finds some free.
+    pub fn history_most(&self, most: usize) -> usize {
+        (most - self.again_part_of(most).min(most)).max(1)
     }
 
     /// The longest possible wait of a parked version: for its next attempt, or for a doubt of an earlier owner.
     pub fn longest_wait_ms(&self) -> i64 {
         self.retry_backoff_max_ms.max(self.lease_ms + self.settle_ms())
     }
+}
+
+/// How many others have a call before one of those that have this part of the calls.
+fn others_in_a_row(part: f64) -> u32 {
+    ((1.0 / part.max(0.001)).round() as u32).saturating_sub(1).max(1)
 }
 
 #[cfg(any(test, feature = "for-tests"))]
@@ -184,6 +201,7 @@ impl Settings {
             in_flight_slow_ratio: 3.0,
             ready_queue_max: 10_000,
             again_share: 0.25,
+            history_share: 0.05,
             commit_interval_ms: 100,
             transactions_per_second_max: 250.0,
             read_ahead_bytes: 16 << 20,

@@ -170,7 +170,8 @@ pub enum Purpose {
     Settle,
 }
 
-/// From which share of places and permits a job is served. What failed before must not hold up what was never tried.
+/// From which share of places and permits a job is served. What failed before must not hold up what was never tried, and history
+/// neither.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Share {
     /// It was not tried yet, so it holds nothing up.
@@ -178,24 +179,31 @@ pub enum Share {
     First,
     /// It failed before, was moved aside, or settles a doubt.
     Again,
+    /// It is of a practice's history: nobody waits for it.
+    History,
 }
 
+/// A number of each share, by [`Share::index`].
+pub type Shares = [usize; Share::ALL.len()];
+
 impl Share {
-    /// Both.
-    pub const ALL: [Share; 2] = [Share::First, Share::Again];
+    /// All, in the order in which they are served.
+    pub const ALL: [Share; 3] = [Share::First, Share::Again, Share::History];
 
     /// Which one a job belongs to that asks for this purpose.
     pub fn of(job: &Job, purpose: Purpose) -> Share {
-        let was_tried = job.newest().is_none_or(InHand::is_tried_again);
-        if was_tried || purpose == Purpose::Settle { Share::Again } else { Share::First }
+        match job.newest() {
+            // A doubt may hold up somebody who waits.
+            _ if purpose == Purpose::Settle => Share::Again,
+            Some(newest) if newest.booking.source == Source::Backfill => Share::History,
+            Some(newest) if !newest.is_tried_again() => Share::First,
+            _ => Share::Again,
+        }
     }
 
-    /// Its place in a pair.
+    /// Its place in [`Shares`].
     pub const fn index(self) -> usize {
-        match self {
-            Share::First => 0,
-            Share::Again => 1,
-        }
+        self as usize
     }
 }
 

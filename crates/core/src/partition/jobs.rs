@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 use crate::booking::{PatientKey, PracticeId};
 use crate::hash::HashMap;
 use crate::limits::fair_queue::{CALL, FairQueue};
-use crate::partition::job::{Job, JobKey, JobStage, Purpose, Share};
+use crate::partition::job::{Job, JobKey, JobStage, Purpose, Share, Shares};
 use crate::time::Timestamp;
 use crate::unordered::hash_entries;
 
@@ -19,11 +19,11 @@ pub(super) struct Jobs {
     at_hand: HashMap<JobKey, Job>,
     /// Who waits for a place of its share, or is to look again, fair between practices. It may hold a key whose job has
     /// ended.
-    arrivals: [FairQueue<JobKey>; 2],
+    arrivals: [FairQueue<JobKey>; Share::ALL.len()],
     /// Who may be sent, by share, fair between practices. It may hold a key whose job has moved on.
-    ready: [FairQueue<JobKey>; 2],
+    ready: [FairQueue<JobKey>; Share::ALL.len()],
     /// Places of the ready queue taken, by share.
-    places: [usize; 2],
+    places: Shares,
     /// How many are about to ask, by practice: of each that has some.
     about_to_ask: HashMap<PracticeId, usize>,
     /// Who would ask and may not, for the practice is paused or limited by hand, in the order in which they came. It may hold
@@ -107,7 +107,7 @@ impl Jobs {
     }
 
     /// Places of the ready queue that are taken, by share.
-    pub fn places(&self) -> [usize; 2] {
+    pub fn places(&self) -> Shares {
         self.places
     }
 
@@ -166,7 +166,7 @@ impl Jobs {
         let share = job.map_or(Share::Again, |job| Share::of(job, Purpose::Flow));
         // Of what comes back the nearest visit goes first, and before all a doubt of which no version is at hand.
         let rank = match share {
-            Share::First => 0,
+            Share::First | Share::History => 0,
             Share::Again => job.and_then(Job::newest).map_or(i64::MIN, |newest| newest.booking.visit.start.0),
         };
         self.arrivals[share.index()].push(key.practice(), rank, key.clone());

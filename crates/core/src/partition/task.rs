@@ -8,7 +8,7 @@ use crate::life::Incarnation;
 use crate::partition::drain::Drain;
 use crate::partition::held_versions::HeldVersions;
 use crate::partition::intents::Intents;
-use crate::partition::job::{Job, JobKey, JobStage};
+use crate::partition::job::{Job, JobKey, JobStage, Shares};
 use crate::partition::jobs::Jobs;
 use crate::partition::ledger::Ledger;
 use crate::partition::lone_suspect::LoneSuspect;
@@ -139,7 +139,7 @@ impl Task {
     }
 
     /// Places of the ready queue that this task takes up, by share.
-    pub fn places(&self) -> [usize; 2] {
+    pub fn places(&self) -> Shares {
         self.jobs.places()
     }
 

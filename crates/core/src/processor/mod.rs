@@ -8,6 +8,7 @@
 pub mod effect;
 pub mod account_signal;
 mod by_hand;
+mod in_a_row;
 pub mod limits_told;
 pub mod input;
 pub mod state_hash;
@@ -34,6 +35,7 @@ use crate::life::{CallId, Incarnation};
 use crate::limits::{Account, Concurrency, Controls, SharedCounter};
 use crate::partition::job::{JobKey, Share};
 use crate::partition::{Shared, Task, Turn};
+use crate::processor::in_a_row::InARow;
 use crate::processor::ownership::OwnedTask;
 use crate::settings::Settings;
 use crate::status::{ControlStatus, Status, WaitCounts, Waits};
@@ -58,8 +60,8 @@ pub struct Processor {
     budget: CommitBudget,
     pace: Pace,
     concurrency: Concurrency,
-    /// How many calls in a row were of bookings that were not tried before, while others waited.
-    first_in_a_row: u32,
+    /// Whose turn the next call is.
+    in_a_row: InARow,
     /// Whether the breaker has just opened, so that whoever is about to ask is held back.
     stands_down: bool,
     effects: VecDeque<Effect>,
@@ -113,7 +115,7 @@ impl Processor {
             budget,
             pace,
             concurrency,
-            first_in_a_row: 0,
+            in_a_row: InARow::default(),
             stands_down: false,
             effects: VecDeque::new(),
             facts: VecDeque::new(),

@@ -1,6 +1,7 @@
 //! How many calls may be under way and how many bookings ahead of them, share by share.
 
-use crate::partition::job::Share;
+use crate::partition::Task;
+use crate::partition::job::{Share, Shares};
 use crate::processor::Processor;
 use crate::processor::ownership::OwnedTask;
 use crate::time::Timestamp;
@@ -9,7 +10,7 @@ use crate::time::Timestamp;
 /// counted once.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Room {
-    /// For both shares together.
+    /// For all shares together.
     pub most: usize,
     /// For this share.
     pub of_share: usize,
@@ -21,7 +22,7 @@ pub(super) struct Room {
 
 impl Room {
     /// Whether there is one more place if so many are taken, by share.
-    pub fn has_place(self, share: Share, places: [usize; 2]) -> bool {
+    pub fn has_place(self, share: Share, places: Shares) -> bool {
         let taken = places[share.index()];
         places.iter().sum::<usize>() < self.most
             && taken < self.of_share
@@ -50,6 +51,11 @@ impl Processor {
                 let of_again = |most| settings.again_part_of(most);
                 Room { most, of_share: of_again(most), ahead: of_again(ahead), under_way }
             }
+            Share::History => {
+                let part = if self.does_anybody_wait() { settings.history_share } else { 1.0 };
+                let ahead = ((ahead as f64 * part) as usize).max(1);
+                Room { most, of_share: settings.history_most(most), ahead, under_way }
+            }
         }
     }
 
@@ -62,9 +68,22 @@ impl Processor {
             return self.shared.breaker.is_probe_due(now);
         }
         let most = self.in_flight_max(now);
-        let again = || self.calls.values().filter(|call| call.share == Share::Again).count();
+        let of_share = || self.calls.values().filter(|call| call.share == share).count();
+        let settings = &self.shared.settings;
         self.calls.len() < most
-            && (share == Share::First || again() < self.shared.settings.again_part_of(most))
+            && match share {
+                Share::First => true,
+                Share::Again => of_share() < settings.again_part_of(most),
+                Share::History => of_share() < settings.history_most(most),
+            }
+    }
+
+    /// Whether a booking that is no history waits for a place or a permit.
+    fn does_anybody_wait(&self) -> bool {
+        let waits = |task: &Task, share| task.has_arrivals(share) || task.has_ready(share);
+        self.tasks.values().any(|slot| {
+            matches!(slot, OwnedTask::Live(task) if waits(task, Share::First) || waits(task, Share::Again))
+        })
     }
 
     /// How many bookings should be ahead of the calls under way.
@@ -83,8 +102,8 @@ impl Processor {
         ((most as f64 * self.shared.breaker.part(now)) as usize).max(1)
     }
 
-    pub(super) fn live_places(&self) -> [usize; 2] {
-        let mut places = [0; 2];
+    pub(super) fn live_places(&self) -> Shares {
+        let mut places = Shares::default();
         for slot in self.tasks.values() {
             let OwnedTask::Live(task) = slot else { continue };
             places.iter_mut().zip(task.places()).for_each(|(all, one)| *all += one);

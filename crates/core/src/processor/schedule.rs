@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use crate::life::CallId;
 use crate::partition::Task;
 use crate::partition::advance::ProbeChoice;
-use crate::partition::job::Share;
+use crate::partition::job::{Share, Shares};
 use crate::partition::lane::Fetching;
 use crate::partition::read_guard::Others;
 use crate::processor::effect::Effect;
+use crate::processor::in_a_row::InARow;
 use crate::processor::ownership::OwnedTask;
 use crate::processor::{Call, Processor};
 use crate::settings::Settings;
@@ -107,7 +108,7 @@ impl Processor {
             let may_send = |share: &Share| task.has_ready(*share) && self.has_call_left(*share, now);
             ready |= Share::ALL.iter().any(may_send);
         }
-        let waits = |slot: &OwnedTask| matches!(slot, OwnedTask::Live(task) if task.places() != [0, 0] || Share::ALL.iter().any(|share| task.has_arrivals(*share)));
+        let waits = |slot: &OwnedTask| matches!(slot, OwnedTask::Live(task) if task.places() != Shares::default() || Share::ALL.iter().any(|share| task.has_arrivals(*share)));
         if let Some(at) = self.shared.breaker.next_probe_at()
             && at > now
             && self.tasks.values().any(waits)
@@ -181,7 +182,10 @@ impl Processor {
         partitions.rotate_left(first);
         for choice in ProbeChoice::ALL {
             for partition in &partitions {
-                while breaker.is_probe_due(now) && self.live_places() == [0, 0] && *rounds < ROUNDS_MAX {
+                while breaker.is_probe_due(now)
+                    && self.live_places() == Shares::default()
+                    && *rounds < ROUNDS_MAX
+                {
                     let Some(OwnedTask::Live(task)) = self.tasks.get_mut(partition) else { break };
                     *rounds += 1;
                     let mut turn = self.shared.turn(&mut self.facts, now);
@@ -206,8 +210,8 @@ impl Processor {
         })
     }
 
-    /// Sends what is ready, one task after the other, while there are permits: what was not tried before goes first, and of
-    /// some calls in a row one is left to what was.
+    /// Sends what is ready, one task after the other, while there are permits: what was not tried before goes first, history last,
+    /// and of some calls in a row one is left to each of the others.
     fn send(&mut self, now: Timestamp) {
         let alone = |slot: &OwnedTask| matches!(slot, OwnedTask::Live(task) if task.wants_to_read_alone(&self.shared.settings));
         if self.tasks.values().any(alone) {
@@ -230,14 +234,13 @@ impl Processor {
                     if self.next_permit_at(now) > now {
                         return;
                     }
-                    let is_their_turn = self.first_in_a_row >= self.shared.settings.firsts_in_a_row();
-                    sent |= (is_their_turn && self.send_one(*partition, Share::Again, now))
-                        || self.send_one(*partition, share, now);
+                    let mut whose_turn = self.in_a_row.whose_turn(&self.shared.settings).chain([share]);
+                    sent |= whose_turn.any(|share| self.send_one(*partition, share, now));
                 }
             }
         }
         // Nobody waits for a turn.
-        self.first_in_a_row = 0;
+        self.in_a_row = InARow::default();
     }
 
     /// Every live task with something ready, beginning with another one each time, so that none is always last.
@@ -269,10 +272,7 @@ impl Processor {
         self.next_call += 1;
         self.account.is_sent(call.0);
         self.shared.breaker.is_sent(call.0);
-        self.first_in_a_row = match share {
-            Share::First => (self.first_in_a_row + 1).min(self.shared.settings.firsts_in_a_row()),
-            Share::Again => 0,
-        };
+        self.in_a_row.is_sent(share, &self.shared.settings);
         let operation = send.request.operation();
         self.shared.reads.is_sent(operation, call.0);
         self.shared.by_hand.is_sent(send.job.practice(), now);

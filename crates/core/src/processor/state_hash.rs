@@ -19,7 +19,7 @@ impl Hash for Processor {
             budget: _,
             pace: _,
             concurrency: _,
-            first_in_a_row,
+            in_a_row,
             stands_down,
             effects,
             facts: _,
@@ -30,7 +30,7 @@ impl Hash for Processor {
             stopped,
         } = self;
         debug_assert!(effects.is_empty(), "compared between two turns only");
-        (began_at, shared, first_in_a_row, stands_down).hash(hasher);
+        (began_at, shared, in_a_row, stands_down).hash(hasher);
         (tasks, account, counter, next_call, next_incarnation, next_turn_of, stopping, stopped).hash(hasher);
         hash_entries(calls, hasher);
     }

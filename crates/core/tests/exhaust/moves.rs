@@ -2,7 +2,7 @@
 //! or not published yet may happen at any time.
 
 use healthflow_core::healthflow::Request;
-use healthflow_core::time::Timestamp;
+use healthflow_core::time::{DAY_MS, Timestamp};
 use healthflow_core::topics::Lane;
 
 use crate::owner::{CallStage, CommitStage, Owner, Stage};
@@ -102,8 +102,9 @@ impl Moves {
         self.prompt += 1;
     }
 
+    /// What comes only a day later, a look at a question or a visit that is near, is no part of a small world: it never ends.
     fn at_latest(&mut self, now: i64, at: Timestamp) {
-        if at.0 > now {
+        if (1..DAY_MS).contains(&(at.0 - now)) {
             self.next_at = Some(self.next_at.map_or(at, |known| known.min(at)));
         }
     }

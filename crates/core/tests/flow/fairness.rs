@@ -1,9 +1,10 @@
 //! One practice's burst delays its own bookings, not its neighbours'; and what is late already does not make late what is
 //! fresh.
 
-use healthflow_core::booking::Booking;
+use healthflow_core::booking::{Booking, Source};
 use healthflow_core::event::{Arrival, Outgoing};
 use healthflow_core::healthflow::{Operation, Request};
+use healthflow_core::processor::Input;
 use healthflow_core::settings::{GuardMode, Settings};
 use healthflow_core::state::TaskState;
 use healthflow_core::time::Timestamp;
@@ -48,7 +49,7 @@ fn answer_for_ms(desk: &mut Desk, ms: i64) -> Vec<String> {
         for call in std::mem::take(&mut desk.calls) {
             assert_eq!(call.request.operation(), Operation::CreateAppointment);
             written.push(practice(&call.request));
-            desk.answer(&call, created(&format!("a-{}", call.id.0)));
+            desk.handle(Input::Answered { call: call.id, reply: created(&format!("a-{}", call.id.0)) });
         }
     }
     written
@@ -108,4 +109,49 @@ fn what_is_late_when_it_is_read_is_tried_at_once_if_there_is_room() {
     (0..5).for_each(|number| desk.arrive_at_once(of("one", number, long_ago)));
     assert_eq!(answer_for_ms(&mut desk, 900).len(), 5);
     assert_eq!(moved_aside(&desk), 0);
+}
+
+fn history_of(practice: &str, number: usize, now: Timestamp) -> Booking {
+    Booking { source: Source::Backfill, ..of(practice, number, now) }
+}
+
+/// Goal: a practice's history disturbs nobody, nor the practice itself. Method: 300 bookings of its history, then five live ones of
+/// the same practice, at 20 a second.
+#[test]
+fn a_live_booking_goes_before_history() {
+    let mut desk = desk();
+    let now = desk.now;
+    (0..300).for_each(|number| desk.arrive_at_once(history_of("one", number, now)));
+    desk.pass_ms(1_000);
+    let now = desk.now;
+    (300..305).for_each(|number| desk.arrive_at_once(of("one", number, now)));
+    answer_for_ms(&mut desk, 1_500);
+    let live: Vec<String> = (300..305).map(|number| format!("one-{number}")).collect();
+    let written = |desk: &Desk| -> Vec<String> {
+        let synced = desk.results().into_iter().map(|(booking, ..)| booking);
+        synced.filter(|booking| live.contains(booking)).collect()
+    };
+    assert_eq!(written(&desk).len(), 5, "{:?}", desk.results());
+}
+
+/// Goal: history comes to its end, however much else there is, and has everything that nobody else wants. Method: more live bookings
+/// than can be served, for 20 s, then none.
+#[test]
+fn history_has_its_part_beside_a_full_load_and_all_of_it_alone() {
+    let mut desk = desk();
+    let now = desk.now;
+    (0..600).for_each(|number| desk.arrive_at_once(history_of("old", number, now)));
+    let history = |written: &[String]| written.iter().filter(|practice| *practice == "old").count();
+    let mut beside = Vec::new();
+    for second in 0..20 {
+        let now = desk.now;
+        (0..25).for_each(|number| desk.arrive_at_once(of("live", 25 * second + number, now)));
+        beside.extend(answer_for_ms(&mut desk, 1_000));
+    }
+    let fair = (beside.len() as f64 * settings(GuardMode::IdempotencyKey).history_share) as usize;
+    assert!((fair / 2..=fair + 2).contains(&history(&beside)), "{} instead of {fair}", history(&beside));
+    // Those that are left of the live ones are written, or moved aside.
+    answer_for_ms(&mut desk, 30_000);
+    let alone = answer_for_ms(&mut desk, 5_000);
+    assert!(alone.len() >= 40 && history(&alone) == alone.len(), "{alone:?}");
 }

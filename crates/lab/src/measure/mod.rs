@@ -3,6 +3,7 @@
 
 mod fairness;
 mod finding;
+mod limits;
 mod outage;
 mod patients;
 
@@ -29,6 +30,8 @@ enum Measure {
     Outage(outage::Arguments),
     /// One practice publishes thousands of bookings at once: the others may not wait for them.
     Fairness(fairness::Arguments),
+    /// A backlog in a few partitions only: how much of the limit the fleet uses, never more, also while Redis or a worker is away.
+    Limits(limits::Arguments),
 }
 
 /// Measures; good if all that was sought was reached.
@@ -37,6 +40,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let name = match arguments.what {
         Measure::Outage(_) => "outage",
         Measure::Fairness(_) => "fairness",
+        Measure::Limits(_) => "limits",
     };
     let logs = out.join(format!("logs-{name}"));
     // Logs of an earlier run would mislead the reader.
@@ -45,6 +49,7 @@ pub async fn run(arguments: &Arguments) -> Result<ExitCode> {
     let report = match &arguments.what {
         Measure::Outage(arguments) => outage::measure(arguments, &out, &logs).await?,
         Measure::Fairness(arguments) => fairness::measure(arguments, &out, &logs).await?,
+        Measure::Limits(arguments) => limits::measure(arguments, &out, &logs).await?,
     };
     println!("\n{}", report.text());
     let file = out.join(format!("{name}.json"));

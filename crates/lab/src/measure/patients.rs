@@ -16,7 +16,12 @@ const LIMIT: Duration = Duration::from_secs(300);
 
 /// `of_each` patients of every practice of `practices`; the practices take turns.
 pub fn load(practices: std::ops::Range<usize>, of_each: usize) -> Load {
-    let patients = (0..of_each).flat_map(|number| practices.clone().map(move |practice| (practice, number)));
+    load_of(&practices.collect::<Vec<_>>(), of_each)
+}
+
+/// The same, of practices that are not in a row.
+pub fn load_of(practices: &[usize], of_each: usize) -> Load {
+    let patients = (0..of_each).flat_map(|number| practices.iter().map(move |practice| (*practice, number)));
     Load::of(patients.collect(), Timestamp((now().0 / DAY_MS + 7) * DAY_MS))
 }
 

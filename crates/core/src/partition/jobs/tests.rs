@@ -147,7 +147,7 @@ proptest! {
                 4 => JobStage::AwaitsPatient(patient()),
                 _ => JobStage::AwaitsTime(NOW),
             };
-            jobs.open(&key(number)).share = Share::ALL[number % 2];
+            jobs.open(&key(number)).share = Share::ALL[number % Share::ALL.len()];
             move_to(&mut jobs, number, stage);
             let taken = Share::ALL.map(|share| {
                 jobs.iter().filter(|job| job.share == share && job.stage.takes_place()).count()
