@@ -99,12 +99,22 @@ impl InHand {
         WaitReason::of(&self.schedule.last_error)
     }
 
-    /// Whether it waits behind what was never tried: it failed before, or was put aside because it was late or in a storm, and
-    /// its visit does not begin soon.
-    fn is_tried_again(&self) -> bool {
+    /// From which share it is served.
+    fn share(&self) -> Share {
         let begins_in_ms = self.booking.visit.start.since_ms(self.taken_up_at);
-        let is_late = matches!(self.waited_for(), Some(WaitReason::Overdue | WaitReason::RejectionStorm));
-        self.schedule.attempts > 0 || (is_late && !(0..=SOON_MS).contains(&begins_in_ms))
+        let was_put_aside =
+            matches!(self.waited_for(), Some(WaitReason::Overdue | WaitReason::RejectionStorm));
+        if self.booking.source == Source::Backfill {
+            Share::History
+        } else if self.schedule.attempts > 0 {
+            Share::Again
+        } else if !was_put_aside {
+            Share::First
+        } else if (0..=SOON_MS).contains(&begins_in_ms) {
+            Share::Soon
+        } else {
+            Share::Again
+        }
     }
 
     /// Leaves the time in which its practice could not be served out of its age: it counts for no deadline.
@@ -177,6 +187,8 @@ pub enum Share {
     /// It was not tried yet, so it holds nothing up.
     #[default]
     First,
+    /// It was moved aside, and its visit begins soon: it goes beside what was never tried, with up to half of the calls.
+    Soon,
     /// It failed before, was moved aside, or settles a doubt.
     Again,
     /// It is of a practice's history: nobody waits for it.
@@ -188,16 +200,14 @@ pub type Shares = [usize; Share::ALL.len()];
 
 impl Share {
     /// All, in the order in which they are served.
-    pub const ALL: [Share; 3] = [Share::First, Share::Again, Share::History];
+    pub const ALL: [Share; 4] = [Share::First, Share::Soon, Share::Again, Share::History];
 
     /// Which one a job belongs to that asks for this purpose.
     pub fn of(job: &Job, purpose: Purpose) -> Share {
         match job.newest() {
             // A doubt may hold up somebody who waits.
             _ if purpose == Purpose::Settle => Share::Again,
-            Some(newest) if newest.booking.source == Source::Backfill => Share::History,
-            Some(newest) if !newest.is_tried_again() => Share::First,
-            _ => Share::Again,
+            newest => newest.map_or(Share::Again, InHand::share),
         }
     }
 

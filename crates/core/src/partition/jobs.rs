@@ -167,7 +167,9 @@ impl Jobs {
         // Of what comes back the nearest visit goes first, and before all a doubt of which no version is at hand.
         let rank = match share {
             Share::First | Share::History => 0,
-            Share::Again => job.and_then(Job::newest).map_or(i64::MIN, |newest| newest.booking.visit.start.0),
+            Share::Soon | Share::Again => {
+                job.and_then(Job::newest).map_or(i64::MIN, |newest| newest.booking.visit.start.0)
+            }
         };
         self.arrivals[share.index()].push(key.practice(), rank, key.clone());
     }
@@ -269,11 +271,14 @@ impl Jobs {
         self.overdue.pop_first().map(|(_, key)| key)
     }
 
-    /// When somebody must be looked at next. Nobody can be overdue while nobody is at hand.
+    /// When somebody must be looked at next.
     pub fn next_due(&self) -> Option<Timestamp> {
-        let timer = self.timers.first().map(|(at, _)| *at);
-        let overdue = self.overdue.first().filter(|_| !self.at_hand.is_empty()).map(|(at, _)| *at);
-        [timer, overdue].into_iter().flatten().min()
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// When somebody is overdue next. Nobody can be while nobody is at hand.
+    pub fn next_overdue(&self) -> Option<Timestamp> {
+        self.overdue.first().filter(|_| !self.at_hand.is_empty()).map(|(at, _)| *at)
     }
 
     /// Takes out who must be looked at by `now`.

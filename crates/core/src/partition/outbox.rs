@@ -15,6 +15,10 @@ use crate::sync::SyncedOutcome;
 use crate::time::{DAY_MS, Timestamp};
 use crate::topics::Position;
 
+/// So many records a commit gathers before the task leaves what can wait to the next one: a commit of thousands takes a second or
+/// two, and whoever waits for its result in the same partition waits as long.
+const GATHERED_MAX: usize = 200;
+
 /// How old the last commit of an idle task may be before it commits its offsets again, in milliseconds: a day.
 const OFFSETS_AGAIN_MS: i64 = DAY_MS;
 
@@ -107,6 +111,11 @@ impl Outbox {
             detail: letter.detail.clone(),
         });
         self.write(Outgoing::Failed(Box::new(letter)));
+    }
+
+    /// Whether the next commit may grow by what can as well be in a later one.
+    pub fn has_room(&self) -> bool {
+        self.records.len() < GATHERED_MAX
     }
 
     /// Reports `fact` once the next commit is good.

@@ -11,9 +11,11 @@ const LOOK_AGAIN_MS: i64 = 1_000;
 
 impl Task {
     /// Looks at bookings that came in so long ago that its promise is about to break: it is told so, and moved aside if it still waits
-    /// for its first place. The next owner of a task that is given back does that.
+    /// for its first place. The next owner of a task that is given back does that. A burst is moved aside over several commits.
     pub(super) fn move_overdue_aside(&mut self, turn: &mut Turn<'_>) {
-        while let Some(key) = self.jobs.take_overdue(turn.now) {
+        while self.outbox.has_room()
+            && let Some(key) = self.jobs.take_overdue(turn.now)
+        {
             if !self.is_draining() {
                 self.note_late(&key, turn);
                 self.move_aside(&key, turn);

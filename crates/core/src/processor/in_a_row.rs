@@ -6,8 +6,10 @@ use crate::settings::Settings;
 /// How many calls went out in a row.
 #[derive(Clone, Copy, Debug, Default, Hash)]
 pub(super) struct InARow {
-    /// For bookings never tried before, since one for those that were.
-    first: u32,
+    /// For bookings never tried before, since one for those whose visit begins soon: one of two calls is theirs.
+    not_soon: u32,
+    /// For either of these, since one for those that failed before.
+    not_again: u32,
     /// For anybody who waits, since one for history.
     not_history: u32,
 }
@@ -16,8 +18,9 @@ impl InARow {
     /// Who has the next call before those who go first; whom that is, if nobody of that share wants one, comes after it.
     pub fn whose_turn(self, settings: &Settings) -> impl Iterator<Item = Share> + use<> {
         let history = (self.not_history >= settings.others_before_history()).then_some(Share::History);
-        let again = (self.first >= settings.firsts_in_a_row()).then_some(Share::Again);
-        history.into_iter().chain(again)
+        let again = (self.not_again >= settings.firsts_in_a_row()).then_some(Share::Again);
+        let soon = (self.not_soon > 0).then_some(Share::Soon);
+        [history, again, soon].into_iter().flatten()
     }
 
     /// A call of this share went out. No number grows past what it is compared with, so that processors which will do the same are
@@ -25,13 +28,22 @@ impl InARow {
     pub fn is_sent(&mut self, share: Share, settings: &Settings) {
         let one_more = |number: u32, most: u32| (number + 1).min(most);
         match share {
-            Share::First => self.first = one_more(self.first, settings.firsts_in_a_row()),
-            Share::Again => self.first = 0,
+            Share::First => self.not_soon = 1,
+            Share::Soon => self.not_soon = 0,
+            Share::Again | Share::History => {}
+        }
+        match share {
+            Share::First | Share::Soon => {
+                self.not_again = one_more(self.not_again, settings.firsts_in_a_row());
+            }
+            Share::Again => self.not_again = 0,
             Share::History => {}
         }
         self.not_history = match share {
             Share::History => 0,
-            Share::First | Share::Again => one_more(self.not_history, settings.others_before_history()),
+            Share::First | Share::Soon | Share::Again => {
+                one_more(self.not_history, settings.others_before_history())
+            }
         };
     }
 }

@@ -47,12 +47,18 @@ impl Processor {
         let under_way = self.calls.values().filter(|call| call.share == share).count();
         match share {
             Share::First => Room { most, of_share: most, ahead, under_way },
+            Share::Soon => {
+                let ahead = if self.does_share_wait(Share::First) { (ahead / 2).max(1) } else { ahead };
+                Room { most, of_share: most, ahead, under_way }
+            }
             Share::Again => {
                 let of_again = |most| settings.again_part_of(most);
                 Room { most, of_share: of_again(most), ahead: of_again(ahead), under_way }
             }
             Share::History => {
-                let part = if self.does_anybody_wait() { settings.history_share } else { 1.0 };
+                let others = [Share::First, Share::Soon, Share::Again];
+                let does_anybody_wait = others.into_iter().any(|share| self.does_share_wait(share));
+                let part = if does_anybody_wait { settings.history_share } else { 1.0 };
                 let ahead = ((ahead as f64 * part) as usize).max(1);
                 Room { most, of_share: settings.history_most(most), ahead, under_way }
             }
@@ -72,18 +78,16 @@ impl Processor {
         let settings = &self.shared.settings;
         self.calls.len() < most
             && match share {
-                Share::First => true,
+                Share::First | Share::Soon => true,
                 Share::Again => of_share() < settings.again_part_of(most),
                 Share::History => of_share() < settings.history_most(most),
             }
     }
 
-    /// Whether a booking that is no history waits for a place or a permit.
-    fn does_anybody_wait(&self) -> bool {
-        let waits = |task: &Task, share| task.has_arrivals(share) || task.has_ready(share);
-        self.tasks.values().any(|slot| {
-            matches!(slot, OwnedTask::Live(task) if waits(task, Share::First) || waits(task, Share::Again))
-        })
+    /// Whether somebody of this share waits for a place or a permit.
+    fn does_share_wait(&self, share: Share) -> bool {
+        let waits = |task: &Task| task.has_arrivals(share) || task.has_ready(share);
+        self.tasks.values().any(|slot| matches!(slot, OwnedTask::Live(task) if waits(task)))
     }
 
     /// How many bookings should be ahead of the calls under way.

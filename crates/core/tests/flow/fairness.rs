@@ -155,3 +155,50 @@ fn history_has_its_part_beside_a_full_load_and_all_of_it_alone() {
     let alone = answer_for_ms(&mut desk, 5_000);
     assert!(alone.len() >= 40 && history(&alone) == alone.len(), "{alone:?}");
 }
+
+/// Goal: a visit that begins soon and came too late for its promise is not left behind all fresh ones, nor has it all calls. Method: 100
+/// of them come back while more fresh ones arrive than can be served.
+#[test]
+fn visits_that_begin_soon_have_half_of_the_calls_beside_fresh_ones() {
+    let mut desk = desk();
+    let now = desk.now;
+    (0..300).for_each(|number| {
+        let mut booking = of("soon", number, now);
+        booking.visit.start = now.plus_ms(7_000_000);
+        desk.arrive_at_once(booking);
+    });
+    answer_for_ms(&mut desk, 26_000);
+    assert!(moved_aside(&desk) > 0);
+    for entry in desk.retries() {
+        desk.put_on(Lane::Retry, Arrival::Retry(Box::new(entry)));
+    }
+    let mut beside = Vec::new();
+    for second in 0..10 {
+        let now = desk.now;
+        (0..25).for_each(|number| desk.arrive_at_once(of("fresh", 25 * second + number, now)));
+        beside.extend(answer_for_ms(&mut desk, 1_000));
+    }
+    let soon = beside.iter().filter(|practice| *practice == "soon").count();
+    assert!((4..=6).contains(&(10 * soon / beside.len())), "{soon} of {}", beside.len());
+}
+
+/// Goal: a burst that is moved aside does not hold up its neighbours' results in one large commit, and the clock is not asked again and
+/// again meanwhile. Method: 900 bookings are overdue at once; the commits say how large they are.
+#[test]
+fn a_burst_is_moved_aside_over_several_commits() {
+    let mut desk = desk();
+    let now = desk.now;
+    (0..900).for_each(|number| desk.arrive_at_once(of("one", number, now)));
+    desk.pass_ms(24_000);
+    desk.hold_commits = true;
+    desk.pass_ms(2_000);
+    let mut largest = 0;
+    while !desk.commits.is_empty() {
+        assert!(desk.processor.next_wakeup(desk.now).is_none_or(|at| at > desk.now));
+        largest = largest.max(desk.commits.iter().map(|(.., batch)| batch.records.len()).max().unwrap_or(0));
+        desk.commit_is_good();
+        desk.pass_ms(20);
+    }
+    assert!(largest < 500, "{largest}");
+    assert!(moved_aside(&desk) > 800, "{}", moved_aside(&desk));
+}
