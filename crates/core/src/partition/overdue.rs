@@ -32,10 +32,10 @@ impl Task {
         let Some(job) = self.jobs.get(key) else { return };
         let waits = job.stage == JobStage::Arrived && job.asked_version.is_none();
         let Some(newest) = job.newest().filter(|newest| waits && newest.is_fresh()) else { return };
-        let stopped_ms = turn.stopped_ms_since(&booking.practice, newest.taken_up_at);
-        let overdue_at = newest.overdue_at(turn.settings.overdue_after_ms).plus_ms(stopped_ms);
+        let overdue_at = newest.overdue_at(turn.settings.overdue_after_ms);
         let is_stopped = turn.is_stopped() || turn.by_hand.stops(&booking.practice);
-        // While HealthFlow does not work, or its practice is paused, nothing goes before it: it is looked at again.
+        // While HealthFlow does not work, or its practice is paused, nothing goes before it: it is looked at again. Once that is over,
+        // what it made late goes behind what can still be in time.
         if is_stopped || turn.now < overdue_at {
             let again_at = overdue_at.max(turn.now.plus_ms(LOOK_AGAIN_MS));
             return self.jobs.note_overdue(again_at, key.clone());
