@@ -17,7 +17,7 @@ use crate::partition::rules;
 use crate::partition::task::Task;
 use crate::partition::turn::Turn;
 use crate::retry::WaitReason;
-use crate::retry::deadline::{believable, taken_up};
+use crate::retry::deadline::{believe, taken_up};
 use crate::retry::waiting_room::Waiting;
 use crate::settings::Settings;
 use crate::state::ParkingPlace;
@@ -127,7 +127,7 @@ impl Task {
         }
         if rules::due_times_are_limited(turn.settings) {
             let longest_ms = turn.settings.longest_wait_ms();
-            entry.schedule.not_before = believable(entry.schedule.not_before, turn.now, longest_ms);
+            believe(&mut entry.schedule, turn.now, longest_ms);
         }
         let newer_known = self
             .jobs

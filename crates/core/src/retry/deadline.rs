@@ -4,6 +4,7 @@
 
 use crate::booking::{Booking, BookingStatus, Source};
 use crate::event::Schedule;
+use crate::retry::WaitReason;
 use crate::sync::FailureReason;
 use crate::time::Timestamp;
 
@@ -54,11 +55,19 @@ pub fn leave_out_of_slot_wait(schedule: &mut Schedule, ms: i64) {
     schedule.slot_since = schedule.slot_since.map(|at| at.plus_ms(ms.max(0)));
 }
 
+/// Its moment moves by `ms`: what waited for something else had waited for its slot for so long before, whenever it is woken.
+fn wait_for_slot_goes_on(schedule: &mut Schedule, ms: i64) {
+    if WaitReason::of(&schedule.last_error) != Some(WaitReason::AwaitsSlot) {
+        schedule.slot_since = schedule.slot_since.map(|at| at.plus_ms(ms));
+    }
+}
+
 /// The schedule of a record that the task takes up. Its age does not include how long it lay there although it was due, and
 /// no attempt failed and no wait began later than now, whatever the clock showed then.
 pub fn taken_up(mut schedule: Schedule, now: Timestamp) -> Schedule {
     let lay_ms = now.since_ms(schedule.not_before);
     leave_out(&mut schedule, lay_ms);
+    wait_for_slot_goes_on(&mut schedule, lay_ms);
     for since in [&mut schedule.first_failed_at, &mut schedule.last_failed_at, &mut schedule.slot_since] {
         *since = since.map(|at| at.min(now));
     }
@@ -67,8 +76,10 @@ pub fn taken_up(mut schedule: Schedule, now: Timestamp) -> Schedule {
 
 /// When a parked version is due: at most the longest possible wait from now. A later moment came from a worker with a wrong
 /// clock; if we believed it, the version would wait for longer than Kafka keeps its record.
-pub fn believable(not_before: Timestamp, now: Timestamp, longest_wait_ms: i64) -> Timestamp {
-    not_before.min(now.plus_ms(longest_wait_ms))
+pub fn believe(schedule: &mut Schedule, now: Timestamp, longest_wait_ms: i64) {
+    let believed = schedule.not_before.min(now.plus_ms(longest_wait_ms));
+    wait_for_slot_goes_on(schedule, believed.since_ms(schedule.not_before));
+    schedule.not_before = believed;
 }
 
 #[cfg(test)]
@@ -86,6 +97,21 @@ mod tests {
             last_error: "connect".into(),
             ..Schedule::default()
         }
+    }
+
+    /// Goal: a wait for a slot that something else interrupts comes to its end. Method: the interruption is planned for an hour and over
+    /// after a minute.
+    #[test]
+    fn only_the_time_that_passed_is_left_out_of_a_wait_for_a_slot() {
+        let mut schedule = Schedule { slot_since: Some(NOW.plus_ms(-10_000)), ..failed_at(0, 0) };
+        leave_out_of_slot_wait(&mut schedule, 3_600_000);
+        schedule.not_before = NOW.plus_ms(3_600_000);
+        schedule.last_error = "limit".into();
+        let later = NOW.plus_ms(60_000);
+        let waited = Some(later.plus_ms(-10_000));
+        assert_eq!(taken_up(schedule.clone(), later).slot_since, waited, "it was woken early");
+        believe(&mut schedule, NOW, 60_000);
+        assert_eq!(taken_up(schedule, later).slot_since, waited, "nobody believed in an hour");
     }
 
     #[test]
@@ -111,7 +137,8 @@ mod tests {
                 ..failed_at(0, 0)
             };
             let taken = taken_up(schedule, NOW);
-            prop_assert_eq!(taken.slot_since, Some(Timestamp(first_failed).min(NOW)));
+            let lay_ms = NOW.since_ms(Timestamp(not_before));
+            prop_assert_eq!(taken.slot_since, Some(Timestamp(first_failed).plus_ms(lay_ms).min(NOW)));
             let taken = taken.first_failed_at.unwrap();
             prop_assert!(taken <= NOW && taken >= Timestamp(first_failed).min(NOW));
         }
