@@ -312,16 +312,16 @@ impl Jobs {
         self.patients_busy.contains_key(patient)
     }
 
-    /// Frees a patient: the job that has waited for it longest is looked at again.
+    /// Frees a patient: of the jobs that wait for it one of the first share is looked at again, which has waited longest. Else a fresh
+    /// booking would stand behind all that an outage left of its patient.
     pub fn unlock_patient(&mut self, patient: &PatientKey) {
         self.patients_busy.remove(patient);
         let Some(mut awaited) = self.patients_awaited.remove(patient) else { return };
-        while let Some(next) = awaited.pop_front() {
-            let awaits_it = |job: &Job| matches!(&job.stage, JobStage::AwaitsPatient(of) if of == patient);
-            if self.get(&next).is_some_and(awaits_it) {
-                self.look_again_first(next);
-                break;
-            }
+        let awaits_it = |job: &Job| matches!(&job.stage, JobStage::AwaitsPatient(of) if of == patient);
+        awaited.retain(|key| self.get(key).is_some_and(awaits_it));
+        let next = (0..awaited.len()).min_by_key(|index| self.share_of(&awaited[*index]));
+        if let Some(next) = next.and_then(|index| awaited.remove(index)) {
+            self.look_again_first(next);
         }
         if !awaited.is_empty() {
             self.patients_awaited.insert(patient.clone(), awaited);

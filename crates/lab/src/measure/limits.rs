@@ -90,14 +90,7 @@ pub async fn measure(arguments: &Arguments, out: &Path, logs: &Path) -> Result<R
     let with_one_more = calls_per_second(&mut fleet, turn / 2).await?;
     fleet.workers[0].ready().await?;
 
-    println!("  Redis is killed");
-    redis.kill()?;
-    until(&fleet.workers, "without Redis", |away| away > 0.0).await?;
-    sleep(SETTLE).await;
-    let fallback = busy_parts(&fleet.workers).await? * FALLBACK_SHARE;
-    let by_fallback = calls_per_second(&mut fleet, turn).await?;
-    redis.start_again()?;
-    until(&fleet.workers, "with Redis again", |away| away == 0.0).await?;
+    let (by_fallback, fallback) = without_redis(&mut fleet, &mut redis, turn).await?;
     let back = calls_per_second(&mut fleet, turn / 2).await?;
 
     let totals = fleet.healthflow.totals().await?;
@@ -126,6 +119,19 @@ pub async fn measure(arguments: &Arguments, out: &Path, logs: &Path) -> Result<R
         Finding::new("calls too many in any second, all turns", Sought::AtMost(0.0), totals.throttled as f64),
     ];
     Ok(Report::new("limits", load, findings))
+}
+
+/// Kills Redis for a turn: the calls a second, and which part of the limit the workers with a busy partition fall back to.
+async fn without_redis(fleet: &mut Fleet, redis: &mut Redis, turn: Duration) -> Result<(f64, f64)> {
+    println!("  Redis is killed");
+    redis.kill()?;
+    until(&fleet.workers, "without Redis", |away| away > 0.0).await?;
+    sleep(SETTLE).await;
+    let fallback = busy_parts(&fleet.workers).await? * FALLBACK_SHARE;
+    let per_second = calls_per_second(fleet, turn).await?;
+    redis.start_again()?;
+    until(&fleet.workers, "with Redis again", |away| away == 0.0).await?;
+    Ok((per_second, fallback))
 }
 
 /// Calls a second in the next `turn`.

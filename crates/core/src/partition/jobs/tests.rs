@@ -1,11 +1,16 @@
 //! Who waits for what, from the jobs of one task alone.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::booking::BookingKey;
+use crate::booking::{Booking, BookingKey, Source};
+use crate::event::Schedule;
+use crate::event::sample::booking;
 use crate::healthflow::Operation;
-use crate::partition::job::Flight;
+use crate::partition::job::{Flight, InHand};
+use crate::topics::Lane;
 
 const NOW: Timestamp = Timestamp(1_000);
 
@@ -62,6 +67,30 @@ fn a_patient_is_one_jobs_and_then_goes_to_whoever_waits_for_it_longest() {
     assert!(jobs.lock_patient(&patient(), &key(4)));
     jobs.unlock_patient(&patient());
     assert_eq!(arrivals(&mut jobs), []);
+}
+
+/// Goal: a fresh booking does not stand behind all that an outage left of its patient. Method: it comes last; the others have no
+/// version at hand, as a doubt has none.
+#[test]
+fn a_patient_goes_to_a_fresh_booking_before_all_that_was_tried() {
+    let waits = || JobStage::AwaitsPatient(patient());
+    let mut jobs = jobs(&[(2, waits()), (4, waits()), (6, waits())]);
+    let fresh = InHand {
+        booking: Arc::new(Booking { source: Source::Live, ..booking() }),
+        position: Some(Lane::Requested.at(7)),
+        schedule: Schedule::default(),
+        taken_up_at: NOW,
+        order: 7,
+    };
+    jobs.open(&key(6)).versions.insert(1, fresh);
+    assert!(jobs.lock_patient(&patient(), &key(8)));
+    for number in [2, 4, 6] {
+        jobs.await_patient(patient(), &key(number));
+    }
+    jobs.unlock_patient(&patient());
+    assert_eq!(jobs.next_arrival(Share::First, |_, _| 100), Some(key(6)));
+    jobs.unlock_patient(&patient());
+    assert_eq!(arrivals(&mut jobs), [key(2)]);
 }
 
 #[test]
