@@ -286,9 +286,9 @@ impl Book {
         })
     }
 
-    /// The partitions whose window that begins at `begin` nobody else counted in.
+    /// The partitions whose window that begins at `begin` nobody else counted in: nobody had them in that very millisecond.
     fn since_before(&self, begin: Timestamp) -> BTreeSet<i32> {
-        self.owned.iter().filter(|(_, since)| **since <= begin).map(|(partition, _)| *partition).collect()
+        self.owned.iter().filter(|(_, since)| **since < begin).map(|(partition, _)| *partition).collect()
     }
 
     /// A counter that was not used yet since its partition is here.
