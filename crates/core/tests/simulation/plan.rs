@@ -298,6 +298,7 @@ fn draw_apart(seed: u64, theme: Theme, settings: &mut Settings) {
     settings.rejection_storm = crate::storms::limits(seed, &theme);
     settings.retry_repark_after_ms = crate::limits::repark_after_ms(seed);
     crate::notices::draw(seed, settings);
+    settings.history_share = *Random::new(seed.wrapping_mul(49_979_687) + 11).pick(&[0.01, 0.05, 0.5]);
 }
 
 fn settings(theme: Theme, random: &mut Random) -> Settings {
@@ -336,7 +337,6 @@ fn settings(theme: Theme, random: &mut Random) -> Settings {
         max_in_flight: random.between(1, if theme == Theme::LateCreations { 4 } else { 20 }) as usize,
         ready_queue_max: random.between(2, 40) as usize,
         again_share: *random.pick(&[0.01, 0.25, 0.9]),
-        history_share: *random.pick(&[0.01, 0.05, 0.5]),
         commit_interval_ms: random.between(20, 200),
         transactions_per_second_max: *random.pick(&[10.0, 100.0]),
         read_ahead_bytes: *random.pick(&[2_000, 20_000, 1_000_000]),
