@@ -153,6 +153,11 @@ impl Processor {
             return self.admit_probe(rounds, now);
         }
         for share in Share::ALL {
+            let arrives =
+                |slot: &OwnedTask| matches!(slot, OwnedTask::Live(task) if task.has_arrivals(share));
+            if !self.tasks.values().any(arrives) {
+                continue;
+            }
             // Calls go out and end between two rounds of admitting, not within one.
             let room = self.room(share, now);
             let mut places = self.live_places();
@@ -227,6 +232,10 @@ impl Processor {
             partitions = [others, same].concat();
         }
         for share in Share::ALL {
+            let is_ready = |slot: &OwnedTask| matches!(slot, OwnedTask::Live(task) if task.has_ready(share));
+            if !self.tasks.values().any(is_ready) {
+                continue;
+            }
             let mut sent = true;
             while sent {
                 sent = false;
@@ -256,13 +265,14 @@ impl Processor {
     }
 
     fn send_one(&mut self, partition: i32, share: Share, now: Timestamp) -> bool {
+        let is_ready = |slot: &OwnedTask| matches!(slot, OwnedTask::Live(task) if task.has_ready(share) && !task.is_draining());
+        if !self.tasks.get(&partition).is_some_and(is_ready) {
+            return false;
+        }
         if !self.has_call_left(share, now) || self.next_permit_at(now) > now {
             return false;
         }
         let Some(OwnedTask::Live(task)) = self.tasks.get_mut(&partition) else { return false };
-        if task.is_draining() {
-            return false;
-        }
         let mut turn = self.shared.turn(&mut self.facts, now);
         turn.is_probe = self.shared.breaker.is_open();
         let Some(send) = task.send_next(share, &mut turn) else { return false };
