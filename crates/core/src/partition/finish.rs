@@ -14,7 +14,7 @@ use crate::partition::task::Task;
 use crate::partition::turn::Turn;
 use crate::partition::view::View;
 use crate::retry::WaitReason;
-use crate::retry::deadline::{leave_out, leave_out_of_slot_wait};
+use crate::retry::deadline::{leave_out, wait_for_slot_goes_on};
 use crate::retry::schedule::delay_ms;
 use crate::state::{Parked, ParkingPlace, Suspicion};
 use crate::sync::{Disposition, FailureReason, Outcome, ReviewReason, SyncedOutcome};
@@ -187,7 +187,6 @@ impl Task {
         let versions = std::mem::take(&mut job.versions);
         for mut in_hand in versions.into_values() {
             leave_out(&mut in_hand.schedule, not_before.since_ms(turn.now));
-            leave_out_of_slot_wait(&mut in_hand.schedule, not_before.since_ms(turn.now));
             self.park(key, in_hand, not_before, why, turn);
         }
     }
@@ -214,6 +213,7 @@ impl Task {
         let mut schedule = in_hand.schedule;
         schedule.not_before = not_before;
         schedule.last_error = Arc::from(why.code());
+        wait_for_slot_goes_on(&mut schedule, not_before.since_ms(turn.now));
         turn.facts.push_back(Fact::BookingParked {
             key: key.clone(),
             version,
@@ -272,13 +272,12 @@ impl Task {
         );
         let asked = job.asked_to_wait.map_or(turn.now, |asked| asked.until);
         let not_before = not_before.max(turn.now.plus_ms(delay)).max(asked);
-        for (version, mut in_hand) in std::mem::take(&mut job.versions) {
+        for (version, in_hand) in std::mem::take(&mut job.versions) {
             // Another version of it that a person rejected ends at once as well.
             if self.is_rejected_version(key, version) {
                 job.versions.insert(version, in_hand);
                 continue;
             }
-            leave_out_of_slot_wait(&mut in_hand.schedule, not_before.since_ms(turn.now));
             self.park(key, in_hand, not_before, why, turn);
         }
     }

@@ -26,24 +26,13 @@ impl InARow {
     /// A call of this share went out. No number grows past what it is compared with, so that processors which will do the same are
     /// equal.
     pub fn is_sent(&mut self, share: Share, settings: &Settings) {
-        let one_more = |number: u32, most: u32| (number + 1).min(most);
-        match share {
-            Share::First => self.not_soon = 1,
-            Share::Soon => self.not_soon = 0,
-            Share::Again | Share::History => {}
-        }
-        match share {
-            Share::First | Share::Soon => {
-                self.not_again = one_more(self.not_again, settings.firsts_in_a_row());
-            }
-            Share::Again => self.not_again = 0,
-            Share::History => {}
-        }
-        self.not_history = match share {
-            Share::History => 0,
-            Share::First | Share::Soon | Share::Again => {
-                one_more(self.not_history, settings.others_before_history())
-            }
+        let not_again = (self.not_again + 1).min(settings.firsts_in_a_row());
+        let not_history = (self.not_history + 1).min(settings.others_before_history());
+        *self = match share {
+            Share::First => InARow { not_soon: 1, not_again, not_history },
+            Share::Soon => InARow { not_soon: 0, not_again, not_history },
+            Share::Again => InARow { not_again: 0, not_history, ..*self },
+            Share::History => InARow { not_history: 0, ..*self },
         };
     }
 }

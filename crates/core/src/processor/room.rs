@@ -86,8 +86,12 @@ impl Processor {
 
     /// Whether somebody of this share waits for a place or a permit.
     fn does_share_wait(&self, share: Share) -> bool {
-        let waits = |task: &Task| task.has_arrivals(share) || task.has_ready(share);
-        self.tasks.values().any(|slot| matches!(slot, OwnedTask::Live(task) if waits(task)))
+        self.has_live(|task| task.has_arrivals(share) || task.has_ready(share))
+    }
+
+    /// Whether there is such a task among those that work.
+    pub(super) fn has_live(&self, is_such: impl Fn(&Task) -> bool) -> bool {
+        self.tasks.values().any(|slot| matches!(slot, OwnedTask::Live(task) if is_such(task)))
     }
 
     /// How many bookings should be ahead of the calls under way.

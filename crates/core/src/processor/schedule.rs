@@ -108,10 +108,12 @@ impl Processor {
             let may_send = |share: &Share| task.has_ready(*share) && self.has_call_left(*share, now);
             ready |= Share::ALL.iter().any(may_send);
         }
-        let waits = |slot: &OwnedTask| matches!(slot, OwnedTask::Live(task) if task.places() != Shares::default() || Share::ALL.iter().any(|share| task.has_arrivals(*share)));
+        let waits = |task: &Task| {
+            task.places() != Shares::default() || Share::ALL.iter().any(|share| task.has_arrivals(*share))
+        };
         if let Some(at) = self.shared.breaker.next_probe_at()
             && at > now
-            && self.tasks.values().any(waits)
+            && self.has_live(waits)
         {
             at_latest(at);
         }
@@ -153,9 +155,7 @@ impl Processor {
             return self.admit_probe(rounds, now);
         }
         for share in Share::ALL {
-            let arrives =
-                |slot: &OwnedTask| matches!(slot, OwnedTask::Live(task) if task.has_arrivals(share));
-            if !self.tasks.values().any(arrives) {
+            if !self.has_live(|task| task.has_arrivals(share)) {
                 continue;
             }
             // Calls go out and end between two rounds of admitting, not within one.
@@ -207,19 +207,15 @@ impl Processor {
     /// Whether a job waits for a place that is free.
     fn can_admit(&self, now: Timestamp) -> bool {
         let places = self.live_places();
-        let waits =
-            |slot: &OwnedTask, share| matches!(slot, OwnedTask::Live(task) if task.has_arrivals(share));
         Share::ALL.into_iter().any(|share| {
-            self.tasks.values().any(|slot| waits(slot, share))
-                && self.room(share, now).has_place(share, places)
+            self.has_live(|task| task.has_arrivals(share)) && self.room(share, now).has_place(share, places)
         })
     }
 
     /// Sends what is ready, one task after the other, while there are permits: what was not tried before goes first, history last,
     /// and of some calls in a row one is left to each of the others.
     fn send(&mut self, now: Timestamp) {
-        let alone = |slot: &OwnedTask| matches!(slot, OwnedTask::Live(task) if task.wants_to_read_alone(&self.shared.settings));
-        if self.tasks.values().any(alone) {
+        if self.has_live(|task| task.wants_to_read_alone(&self.shared.settings)) {
             return;
         }
         let mut partitions: Vec<i32> = self.rotation();
@@ -232,8 +228,7 @@ impl Processor {
             partitions = [others, same].concat();
         }
         for share in Share::ALL {
-            let is_ready = |slot: &OwnedTask| matches!(slot, OwnedTask::Live(task) if task.has_ready(share));
-            if !self.tasks.values().any(is_ready) {
+            if !self.has_live(|task| task.has_ready(share)) {
                 continue;
             }
             let mut sent = true;

@@ -10,8 +10,7 @@ use crate::time::Timestamp;
 impl Processor {
     /// What lies before those who wait; none if nobody is to be told of it now.
     pub(super) fn outlook(&self, now: Timestamp) -> Option<Outlook> {
-        let live = |slot: &OwnedTask| matches!(slot, OwnedTask::Live(task) if task.has_notices());
-        if !self.tasks.values().any(live) {
+        if !self.has_live(Task::has_notices) {
             return None;
         }
         let tasks = || {

@@ -49,14 +49,10 @@ pub fn leave_out(schedule: &mut Schedule, ms: i64) {
     }
 }
 
-/// Leaves time in which a version waited for something else out of its wait for a slot. The wait goes on where it was: a booking
-/// that a limit holds back again and again would else never come to the end of it (rule K11).
-pub fn leave_out_of_slot_wait(schedule: &mut Schedule, ms: i64) {
-    schedule.slot_since = schedule.slot_since.map(|at| at.plus_ms(ms.max(0)));
-}
-
-/// Its moment moves by `ms`: what waited for something else had waited for its slot for so long before, whenever it is woken.
-fn wait_for_slot_goes_on(schedule: &mut Schedule, ms: i64) {
+/// `not_before` moves by `ms`, from now when a version is parked, and to now when it is taken up: the moment since when it waits for
+/// a slot moves with it, unless that is what it is parked for. So how long it has waited stays the same, whenever it is woken; a booking
+/// that a limit holds back again and again would else never come to the end of its wait (rule K11).
+pub fn wait_for_slot_goes_on(schedule: &mut Schedule, ms: i64) {
     if WaitReason::of(&schedule.last_error) != Some(WaitReason::AwaitsSlot) {
         schedule.slot_since = schedule.slot_since.map(|at| at.plus_ms(ms));
     }
@@ -74,7 +70,7 @@ pub fn taken_up(mut schedule: Schedule, now: Timestamp) -> Schedule {
     schedule
 }
 
-/// When a parked version is due: at most the longest possible wait from now. A later moment came from a worker with a wrong
+/// A parked version is due after the longest possible wait from now, at the latest. A later moment came from a worker with a wrong
 /// clock; if we believed it, the version would wait for longer than Kafka keeps its record.
 pub fn believe(schedule: &mut Schedule, now: Timestamp, longest_wait_ms: i64) {
     let believed = schedule.not_before.min(now.plus_ms(longest_wait_ms));
@@ -104,9 +100,9 @@ mod tests {
     #[test]
     fn only_the_time_that_passed_is_left_out_of_a_wait_for_a_slot() {
         let mut schedule = Schedule { slot_since: Some(NOW.plus_ms(-10_000)), ..failed_at(0, 0) };
-        leave_out_of_slot_wait(&mut schedule, 3_600_000);
-        schedule.not_before = NOW.plus_ms(3_600_000);
         schedule.last_error = "limit".into();
+        schedule.not_before = NOW.plus_ms(3_600_000);
+        wait_for_slot_goes_on(&mut schedule, 3_600_000);
         let later = NOW.plus_ms(60_000);
         let waited = Some(later.plus_ms(-10_000));
         assert_eq!(taken_up(schedule.clone(), later).slot_since, waited, "it was woken early");

@@ -156,8 +156,8 @@ fn history_has_its_part_beside_a_full_load_and_all_of_it_alone() {
     assert!(alone.len() >= 40 && history(&alone) == alone.len(), "{alone:?}");
 }
 
-/// Goal: a visit that begins soon and came too late for its promise is not left behind all fresh ones, nor has it all calls. Method: 100
-/// of them come back while more fresh ones arrive than can be served.
+/// Goal: a visit that begins soon and came too late for its promise is not left behind all fresh ones, nor has it all calls. Method: some
+/// hundred of them come back while more fresh ones arrive than can be served.
 #[test]
 fn visits_that_begin_soon_have_half_of_the_calls_beside_fresh_ones() {
     let mut desk = desk();

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::finding::{Finding, Report, Sought};
-use super::patients;
+use super::{LATENCY_MS, PARTITIONS, patients};
 use crate::audit::seconds;
 use crate::fleet::{Fleet, Plan};
 use crate::healthflow::good_health;
@@ -24,8 +24,6 @@ const BUSY: std::ops::Range<usize> = PRACTICES..PRACTICES + 1;
 const BUSY_PATIENTS: usize = 500;
 /// Its bookings have numbers far from the others'.
 const BUSY_FIRST: usize = 1_000_000;
-const PARTITIONS: u32 = 12;
-const LATENCY_MS: u64 = 20;
 /// When the burst comes, in milliseconds after the first booking of the others.
 const BURST_AT_MS: i64 = 5_000;
 

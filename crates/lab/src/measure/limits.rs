@@ -12,19 +12,17 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::finding::{Finding, Report, Sought};
-use super::patients;
+use super::{LATENCY_MS, PARTITIONS, patients};
 use crate::fleet::{Fleet, LOOK, Plan};
 use crate::workload::practice_id;
 use healthflow_testkit::processes::redis::Redis;
 use healthflow_testkit::processes::set;
 use healthflow_testkit::processes::worker::Worker;
 
-const PARTITIONS: u32 = 12;
 /// The backlog is in the partitions before this one.
 const BUSY_PARTITIONS: i32 = 3;
 const PRACTICES: usize = 30;
 const PATIENTS_OF_EACH: usize = 20;
-const LATENCY_MS: u64 = 20;
 const FALLBACK_SHARE: f64 = 0.8;
 /// How long the fleet may take to be as a turn wants it.
 const CHANGE_LIMIT: Duration = Duration::from_secs(90);

@@ -14,6 +14,11 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use healthflow_testkit::project;
 
+/// Of every topic of a measured fleet.
+const PARTITIONS: u32 = 12;
+/// How long HealthFlow takes for an answer in good health.
+const LATENCY_MS: u64 = 20;
+
 /// What `measure` understands.
 #[derive(Args)]
 pub struct Arguments {

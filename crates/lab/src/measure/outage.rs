@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::finding::{Finding, Report, Sought};
-use super::patients;
+use super::{LATENCY_MS, PARTITIONS, patients};
 use crate::audit::seconds;
 use crate::dentscheduler::now;
 use crate::fleet::{Fleet, LOOK, Plan};
@@ -22,8 +22,6 @@ use healthflow_testkit::processes::worker::Worker;
 
 const PRACTICES: usize = 100;
 const PATIENTS_OF_EACH: usize = 5;
-const PARTITIONS: u32 = 12;
-const LATENCY_MS: u64 = 20;
 /// How long everything is well before.
 const BEFORE_S: u64 = 20;
 /// How long the breakers may take to open, and to close once HealthFlow is back.
